@@ -1,0 +1,73 @@
+package call
+
+import (
+	"time"
+)
+
+// Do is what the driver does next.
+type Do uint8
+
+const (
+	// Continue: nothing changes; go on with the I/O under way. Only Until may have moved.
+	Continue Do = iota
+	// Wait: do nothing until Action.Until, then report Timer. The client's departure must be noticed meanwhile.
+	Wait
+	// StartTry: pick an endpoint (avoiding those of earlier tries when Action.Avoid), take a connection and send the request.
+	StartTry
+	// Forward: forward the response just reported. The call has ended but for its body.
+	Forward
+	// ForwardKept: forward the response kept earlier (Action.Keep): the last real one (semantics rule 10).
+	ForwardKept
+	// Reject: answer locally, as Call.Outcome says.
+	Reject
+	// Abort: the client is gone; free everything, answer nothing.
+	Abort
+)
+
+// Action is a Call's answer to an event.
+type Action struct {
+	Do Do
+	// Until is when the driver reports Timer if nothing else happened before; zero means never.
+	Until time.Time
+	// Cancel: before anything else, abandon the try under way: close its connection, or reset its stream.
+	Cancel bool
+	// Keep: hold on to the response just reported, it may have to be forwarded later; a response kept earlier is dropped.
+	Keep bool
+	// Avoid: choose an endpoint that this call has not tried yet, if there is one.
+	Avoid bool
+}
+
+// Method is what the idempotency gate needs to know of a request's method.
+type Method uint8
+
+// The method classes (RFC 9110 sections 9.2.1 and 9.2.2).
+const (
+	Safe Method = iota
+	Idempotent
+	Unsafe
+)
+
+// Request is what a Call needs to know of a request.
+type Request struct {
+	Method Method
+	// Keyed: the request carries the policy's key header (or the agent has added one).
+	Keyed bool
+	// HasBody: a request body follows the head.
+	HasBody bool
+	// Timeout is the client's own deadline (grpc-timeout); zero means none.
+	Timeout time.Duration
+}
+
+// Response is what a Call needs to know of a response head.
+type Response struct {
+	Status int
+	// RetryAfter is the parsed Retry-After or pushback delay; HasRetryAfter says that there was a valid one.
+	RetryAfter    time.Duration
+	HasRetryAfter bool
+	// HeaderMatched: the response carries one of retry.responseHeaders.
+	HeaderMatched bool
+	// GRPCStatus is the grpc-status in the head, or -1.
+	GRPCStatus int
+	// RequestUnfinished: the head arrived while the request body was still being sent (semantics rule 20).
+	RequestUnfinished bool
+}

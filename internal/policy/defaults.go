@@ -1,0 +1,45 @@
+package policy
+
+import "time"
+
+// Defaults returns the values in force where no policy says otherwise. It is the one place that holds them; the API types
+// document the same numbers. Overall and per-try timeouts are unset on purpose: a default one is what breaks streams.
+func Defaults() Settings {
+	return Settings{
+		Timeouts: Timeouts{Connect: 5 * time.Second, Idle: 5 * time.Minute, Read: 5 * time.Minute, Write: 5 * time.Minute},
+		Retry: Retry{
+			MaxRetries:             2,
+			On:                     Of(ConnectFailure, RefusedStream, ResetBeforeRequest),
+			Backoff:                DefaultBackoff(),
+			RetryAfter:             RetryAfter{Honor: true, Max: 30 * time.Second},
+			Idempotency:            IdempotentMethods,
+			KeyHeader:              "Idempotency-Key",
+			Budget:                 Budget{Percent: 20, MinPerSecond: 10, Window: 10 * time.Second},
+			BodyMaxBytes:           64 << 10,
+			AvoidPreviousEndpoints: true,
+		},
+		Pool: Pool{
+			MaxConnections: 1024, MaxConnectionsPerEndpoint: 256, MaxIdlePerEndpoint: 64, IdleTimeout: time.Minute,
+			MaxPending: 1024, PendingTimeout: time.Second,
+			KeepAlive: KeepAlive{Idle: 30 * time.Second, Interval: 10 * time.Second, Probes: 3},
+		},
+		LoadBalancing: LeastRequest,
+		AccessLog:     AccessLogErrors,
+	}
+}
+
+// DefaultBackoff returns the backoff of a retry block, and of an override, that does not write one.
+func DefaultBackoff() Backoff {
+	return Backoff{Strategy: Exponential, Initial: 25 * time.Millisecond, Max: 250 * time.Millisecond, Multiplier: 2, Jitter: JitterFull}
+}
+
+// DefaultBreaker returns a breaker with every value but its triggers, which a policy must choose.
+func DefaultBreaker() Breaker {
+	return Breaker{
+		FailureOn:    Of(ConnectFailure, Reset, PerTryTimeout, ServerError),
+		FailureGRPC:  []uint8{14, 13}, // UNAVAILABLE, INTERNAL
+		OpenDuration: 10 * time.Second, OpenMaxDuration: 5 * time.Minute, OpenJitterPercent: 20,
+		Probes: 1, SuccessesToClose: 1,
+		Scope: ScopeDestination, MaxEjectedPercent: 50, Sharing: ShareNode,
+	}
+}

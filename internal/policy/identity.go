@@ -1,0 +1,48 @@
+package policy
+
+import "strings"
+
+// Kind says which resource kind a policy came from.
+type Kind uint8
+
+const (
+	// KindRetryPolicy is a namespaced RetryPolicy.
+	KindRetryPolicy Kind = iota
+	// KindClusterRetryPolicy is a cluster-scoped ClusterRetryPolicy.
+	KindClusterRetryPolicy
+)
+
+// ID names one policy resource. Namespace is empty for a ClusterRetryPolicy.
+type ID struct {
+	Kind      Kind
+	Namespace string
+	Name      string
+}
+
+// String returns "namespace/name", or "name" for a cluster-scoped policy. Names cannot contain a slash, so the two never clash.
+func (id ID) String() string {
+	if id.Kind == KindClusterRetryPolicy {
+		return id.Name
+	}
+	return id.Namespace + "/" + id.Name
+}
+
+// ParseID reverses ID.String.
+func ParseID(s string) ID {
+	if ns, name, ok := strings.Cut(s, "/"); ok {
+		return ID{Kind: KindRetryPolicy, Namespace: ns, Name: name}
+	}
+	return ID{Kind: KindClusterRetryPolicy, Name: s}
+}
+
+// Mode says whether a policy acts.
+type Mode uint8
+
+const (
+	// ModeEnforce applies the policy.
+	ModeEnforce Mode = iota
+	// ModeDryRun evaluates the policy and reports what it would have done, without doing it.
+	ModeDryRun
+	// ModeDisabled leaves traffic alone, as if the policy did not exist.
+	ModeDisabled
+)

@@ -1,0 +1,248 @@
+package policy
+
+import "time"
+
+// Settings are the complete, defaulted values in force for a call. A zero duration means "no limit" unless a field says otherwise.
+type Settings struct {
+	Timeouts      Timeouts
+	Retry         Retry
+	Pool          Pool
+	Breaker       *Breaker // nil: off
+	LoadBalancing LoadBalancing
+	AccessLog     AccessLog
+}
+
+// Timeouts bound the stages of a call.
+type Timeouts struct {
+	Connect        time.Duration // TCP connect of one try
+	PerTry         time.Duration // dispatch (queue excluded) to response headers
+	ResponseHeader time.Duration // last request byte to response headers
+	Idle           time.Duration // no byte in either direction on an open exchange or tunnel
+	Read           time.Duration // longest gap between response bytes; compile fills in Idle
+	Write          time.Duration // longest stall while sending the request; compile fills in Idle
+	Overall        time.Duration // whole call until response headers
+	MaxDuration    time.Duration // whole exchange including its body
+}
+
+// Condition is a class of failure, as users name it in retry.on and circuitBreaker.failures.
+type Condition uint8
+
+// The failure classes. A response can belong to several.
+const (
+	ConnectFailure Condition = iota
+	RefusedStream
+	ResetBeforeRequest
+	Reset
+	PerTryTimeout
+	DNSFailure
+	GatewayError
+	ServerError
+	RateLimited
+	Conflict
+	RetryAfterPresent
+	conditionCount
+)
+
+// Conditions is a set of Condition.
+type Conditions uint16
+
+// Of returns the set of cs.
+func Of(cs ...Condition) Conditions {
+	var s Conditions
+	for _, c := range cs {
+		s |= 1 << c
+	}
+	return s
+}
+
+// Has reports whether c is in s.
+func (s Conditions) Has(c Condition) bool { return s&(1<<c) != 0 }
+
+// Intersects reports whether the sets share a member.
+func (s Conditions) Intersects(o Conditions) bool { return s&o != 0 }
+
+// StatusRange is an inclusive range of HTTP status codes.
+type StatusRange struct{ From, To uint16 }
+
+// HeaderMatch matches a response header. An empty Value matches any value.
+type HeaderMatch struct{ Name, Value string }
+
+// Idempotency says which methods may be repeated after their request may have been processed.
+type Idempotency uint8
+
+// The idempotency gates, strictest first.
+const (
+	// SafeMethods: GET, HEAD, OPTIONS, TRACE (RFC 9110 section 9.2.1).
+	SafeMethods Idempotency = iota
+	// IdempotentMethods: safe methods, PUT and DELETE (RFC 9110 section 9.2.2).
+	IdempotentMethods
+	// IdempotentOrKeyed: idempotent methods, and any method that carries the key header.
+	IdempotentOrKeyed
+	// AnyMethod: the user says every call may be repeated.
+	AnyMethod
+)
+
+// Retry says when and how a call is tried again.
+type Retry struct {
+	MaxRetries      int
+	On              Conditions
+	StatusCodes     []StatusRange
+	ResponseHeaders []HeaderMatch
+	GRPCStatuses    []uint8
+	Overrides       []RetryOverride
+	Backoff         Backoff
+	RetryAfter      RetryAfter
+	Idempotency     Idempotency
+	KeyHeader       string // canonical for lookup; compared without case
+	GenerateKey     bool
+	Budget          Budget
+	BodyMaxBytes    int64
+	// AvoidPreviousEndpoints sends a retry to an endpoint not yet tried by this call when there is one.
+	AvoidPreviousEndpoints bool
+}
+
+// RetryOverride changes limits for the conditions in On. The first override that matches a failure applies.
+type RetryOverride struct {
+	On         Conditions
+	MaxRetries int
+	Backoff    Backoff
+}
+
+// Strategy is how the backoff grows.
+type Strategy uint8
+
+// The backoff strategies.
+const (
+	Exponential Strategy = iota
+	Linear
+	Fixed
+)
+
+// Jitter is how a backoff is randomised; see resilience for the formulas.
+type Jitter uint8
+
+// The jitters.
+const (
+	JitterFull Jitter = iota
+	JitterNone
+	JitterEqual
+	JitterAdditive
+	JitterProportional
+	JitterDecorrelated
+)
+
+// Backoff says how long to wait between tries.
+type Backoff struct {
+	Strategy      Strategy
+	Initial       time.Duration
+	Max           time.Duration // bound before jitter
+	Multiplier    float64
+	Jitter        Jitter
+	JitterPercent int
+}
+
+// RetryAfter says whether the upstream's wish for a delay counts.
+type RetryAfter struct {
+	Honor bool
+	Max   time.Duration
+}
+
+// Budget bounds retries to a share of calls. Percent 0 with MinPerSecond 0 forbids retries.
+type Budget struct {
+	Percent      int
+	MinPerSecond int
+	Window       time.Duration
+}
+
+// Pool bounds connections per pod and destination.
+type Pool struct {
+	MaxConnections            int // 0: unlimited
+	MaxConnectionsPerEndpoint int // 0: unlimited
+	MaxIdlePerEndpoint        int
+	IdleTimeout               time.Duration
+	MaxLifetime               time.Duration
+	MaxRequestsPerConnection  int // 0: unlimited
+	MaxPending                int
+	PendingTimeout            time.Duration
+	KeepAlive                 KeepAlive
+}
+
+// KeepAlive is the TCP keep-alive of upstream connections.
+type KeepAlive struct {
+	Idle     time.Duration
+	Interval time.Duration
+	Probes   int
+}
+
+// Breaker is a circuit breaker. At least one trigger is set.
+type Breaker struct {
+	ConsecutiveFailures int        // 0: off
+	ErrorRate           *ErrorRate // nil: off
+	SlowCalls           *SlowCalls // nil: off
+	FailureOn           Conditions
+	FailureGRPC         []uint8
+	OpenDuration        time.Duration
+	OpenMaxDuration     time.Duration
+	OpenJitterPercent   int
+	Probes              int
+	SuccessesToClose    int
+	Scope               BreakerScope
+	MaxEjectedPercent   int
+	Sharing             Sharing
+}
+
+// ErrorRate trips when Percent of at least MinimumRequests in Window failed.
+type ErrorRate struct {
+	Percent         int
+	MinimumRequests int
+	Window          time.Duration
+}
+
+// SlowCalls trips when Percent of at least MinimumRequests in Window took longer than Threshold.
+type SlowCalls struct {
+	Threshold       time.Duration
+	Percent         int
+	MinimumRequests int
+	Window          time.Duration
+}
+
+// BreakerScope is what a breaker protects.
+type BreakerScope uint8
+
+// The breaker scopes.
+const (
+	ScopeDestination BreakerScope = iota
+	ScopeEndpoint
+)
+
+// Sharing says whose calls feed and obey a breaker.
+type Sharing uint8
+
+// The ways to share a breaker.
+const (
+	ShareNode Sharing = iota
+	SharePod
+	ShareCluster
+)
+
+// LoadBalancing chooses among a Service's endpoints.
+type LoadBalancing uint8
+
+// The load balancing policies.
+const (
+	LeastRequest LoadBalancing = iota
+	RoundRobin
+	RandomEndpoint
+	// ClusterIP dials the address the pod dialled and leaves the choice to the cluster.
+	ClusterIP
+)
+
+// AccessLog says which calls are logged.
+type AccessLog uint8
+
+// The access log settings.
+const (
+	AccessLogErrors AccessLog = iota
+	AccessLogOff
+	AccessLogAll
+)

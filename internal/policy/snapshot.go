@@ -1,0 +1,135 @@
+package policy
+
+import "net/netip"
+
+// Snapshot is everything one agent works from: the pods of its node, the profiles they use and the destinations those name.
+type Snapshot struct {
+	Workloads    map[string]*Workload    // by pod UID
+	Profiles     map[string]*Profile     // by Profile.Name
+	Destinations map[string]*Destination // by Destination.Name
+}
+
+// Workload is one pod of the agent's node whose calls a profile governs. Host-network pods never become workloads.
+type Workload struct {
+	UID       string
+	Namespace string
+	Name      string
+	Profile   string // name of its Profile
+}
+
+// Profile is the effective policy of all pods that the same policies select: what Workloads share.
+type Profile struct {
+	// Name is stable across edits: it is derived from the IDs of the policies merged into it, not from their content.
+	Name string
+	// Bindings are ordered: the first one whose destination matches a call governs it.
+	Bindings []Binding
+	// FailClosed keeps refusing new captured connections while the node's agent is gone (failurePolicy: Closed).
+	FailClosed bool
+}
+
+// Binding ties one destination to the settings in force for it.
+type Binding struct {
+	// Key is stable across edits that change neither the policies merged nor the destination. Breakers, budgets, limits and
+	// pools are kept under it, so their state survives unrelated edits and never leaks to another policy.
+	Key string
+	// Policy is the most significant policy of the merge; traffic is reported under it.
+	Policy ID
+	// Merged lists every policy merged into the binding, Policy included, least significant first.
+	Merged []ID
+	Mode   Mode
+	To     Target
+	// Base holds for calls that no rule matches.
+	Base Settings
+	// Rules are tried in order; the first that matches replaces Base.
+	Rules []Rule
+}
+
+// TargetKind says how a Target names its destination.
+type TargetKind uint8
+
+const (
+	// TargetService is a Kubernetes Service, by its cluster IPs and endpoints.
+	TargetService TargetKind = iota
+	// TargetHost is a host name, exact or "*.suffix" for one whole left-most label, or "*".
+	TargetHost
+	// TargetCIDR is an address block.
+	TargetCIDR
+	// TargetAny is everything.
+	TargetAny
+)
+
+// Protocol is what a destination speaks. ProtocolAuto has the agent find out from the first bytes.
+type Protocol uint8
+
+// The protocols a destination can be declared to speak.
+const (
+	ProtocolAuto Protocol = iota
+	ProtocolHTTP
+	ProtocolHTTP2
+	ProtocolGRPC
+	ProtocolTLS
+	ProtocolTCP
+)
+
+// Target is the destination half of a Binding. Only the fields of its Kind are set.
+type Target struct {
+	Kind     TargetKind
+	Protocol Protocol
+	// Service names the Destination resource ("namespace/name") for TargetService.
+	Service string
+	// Host is lower case: an FQDN, "*.example.com", or "*".
+	Host string
+	// Block and Except describe a TargetCIDR.
+	Block  netip.Prefix
+	Except []netip.Prefix
+	// Ports limits the target; empty means every port. For TargetService these are Service ports (already resolved from
+	// names); for the other kinds they are destination ports.
+	Ports []uint16
+}
+
+// Destination is a Kubernetes Service as agents see it.
+type Destination struct {
+	Name       string // "namespace/name"
+	ClusterIPs []netip.Addr
+	Ports      []DestinationPort
+	// Hostnames are the lower-case names under which pods call the Service.
+	Hostnames []string
+}
+
+// DestinationPort is one port of a Service and the ready endpoints behind it, sorted.
+type DestinationPort struct {
+	Port      uint16
+	Name      string
+	Endpoints []netip.AddrPort
+}
+
+// Rule replaces a binding's Base for the calls it matches.
+type Rule struct {
+	Name string
+	// Match is OR-ed; each entry's set fields are AND-ed.
+	Match []RequestMatch
+	// Settings is Base with the rule's patches applied, complete.
+	Settings Settings
+	// OwnBudget and OwnBreaker say that the rule patched that block, so it keeps state apart from the binding's.
+	OwnBudget  bool
+	OwnBreaker bool
+}
+
+// PathMatch says how Path is compared.
+type PathMatch uint8
+
+// The ways to compare a request path. Paths are compared without the query string.
+const (
+	PathAny PathMatch = iota
+	PathExact
+	// PathPrefix matches whole path elements: /v1 matches /v1 and /v1/x, not /v1x (as Gateway API's PathPrefix).
+	PathPrefix
+	PathRegularExpression
+)
+
+// RequestMatch selects requests. A gRPC method match arrives here as POST with an exact or prefix path.
+type RequestMatch struct {
+	Methods  []string // upper case; empty means every method
+	PathType PathMatch
+	Path     string
+}

@@ -133,3 +133,18 @@ type RequestMatch struct {
 	PathType PathMatch
 	Path     string
 }
+
+// String shows the target as users write it: "service warehouse/inventory", "host api.example", "cidr 10.0.0.0/8", "any".
+func (t Target) String() string {
+	switch t.Kind {
+	case TargetService:
+		return "service " + t.Service
+	case TargetHost:
+		return "host " + t.Host
+	case TargetCIDR:
+		return "cidr " + t.Block.String()
+	case TargetAny:
+		return "any"
+	}
+	return "unknown"
+}

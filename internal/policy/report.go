@@ -1,0 +1,98 @@
+package policy
+
+import (
+	"math"
+	"time"
+)
+
+// Report is what one agent tells the manager of the time since its last report. Counters are deltas, gauges are current.
+type Report struct {
+	Traffic []Traffic
+	// Captured counts the pods whose doors stand open to the agent.
+	Captured int
+	// Problems names pods that could not be captured; at most MaxProblems, Uncaptured counts all.
+	Problems   []CaptureProblem
+	Uncaptured int
+}
+
+// MaxProblems bounds Report.Problems.
+const MaxProblems = 10
+
+// CaptureProblem is one pod that should be captured and is not.
+type CaptureProblem struct {
+	Namespace, Pod  string
+	Policies        []ID
+	Reason, Message string
+}
+
+// Traffic is what happened under one policy at one of its destinations.
+type Traffic struct {
+	Policy ID
+	// Target is the destination as Target.String shows it.
+	Target string
+	Counts Counts
+	// BreakersOpen counts breakers that are open or half-open now.
+	BreakersOpen int
+	// Connections are the open upstream connections now.
+	Connections int
+	// Latency counts whole calls by duration, in LatencyBuckets buckets.
+	Latency Latency
+}
+
+// Counts are the events of a period.
+type Counts struct {
+	Requests, Successes                                             uint64
+	Retries, RetrySuccesses                                         uint64
+	NotRetriedMethod, NotRetriedBody, NotRetriedBudget              uint64
+	NotRetriedDeadline, NotRetriedNotRetryable, NotRetriedExhausted uint64
+	Timeouts, RateLimited, BreakerRejected, PoolOverflow            uint64
+	// Opaque counts connections passed through without being understood (TLS, raw TCP).
+	Opaque uint64
+}
+
+// LatencyBuckets is the number of buckets in Latency.
+const LatencyBuckets = 64
+
+// Latency is a histogram: bucket i counts durations below 50 µs · 1.25^i (and not below the bucket before); the last counts
+// the rest, from about 51 s on. A quantile read from it is at most 25 % too high.
+type Latency [LatencyBuckets]uint64
+
+// LatencyBucket returns the bucket d falls into.
+func LatencyBucket(d time.Duration) int {
+	if d < 50*time.Microsecond {
+		return 0
+	}
+	i := int(math.Log(float64(d)/float64(50*time.Microsecond))/math.Log(1.25)) + 1
+	return min(i, LatencyBuckets-1)
+}
+
+// LatencyBound returns the exclusive upper bound of bucket i.
+func LatencyBound(i int) time.Duration {
+	return time.Duration(float64(50*time.Microsecond) * math.Pow(1.25, float64(i)))
+}
+
+// Quantile returns the upper bound of the bucket in which the q-quantile (0 < q <= 1) lies, or 0 when nothing was counted.
+func (l *Latency) Quantile(q float64) time.Duration {
+	var total uint64
+	for _, n := range l {
+		total += n
+	}
+	if total == 0 {
+		return 0
+	}
+	rank := uint64(math.Ceil(q * float64(total)))
+	var seen uint64
+	for i, n := range l {
+		if seen += n; seen >= rank {
+			return LatencyBound(i)
+		}
+	}
+	return LatencyBound(LatencyBuckets - 1)
+}
+
+// Add adds o to l.
+func (l *Latency) Add(o *Latency) {
+	for i, n := range o {
+		l[i] += n
+	}
+}

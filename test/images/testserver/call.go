@@ -1,0 +1,229 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// callOptions are the flags that call and load share.
+type callOptions struct {
+	url, method, body string
+	headers           headerFlags
+	n, concurrency    int
+	duration, gap     time.Duration
+	timeout           time.Duration
+	fresh             bool
+}
+
+type headerFlags []string
+
+func (h *headerFlags) String() string     { return strings.Join(*h, ", ") }
+func (h *headerFlags) Set(v string) error { *h = append(*h, v); return nil }
+
+func parseCallOptions(name string, args []string) (*callOptions, error) {
+	o := &callOptions{}
+	fs := flag.NewFlagSet(name, flag.ContinueOnError)
+	fs.StringVar(&o.url, "url", "", "URL to call")
+	fs.StringVar(&o.method, "method", "GET", "request method")
+	fs.StringVar(&o.body, "body", "", "request body")
+	fs.Var(&o.headers, "header", "request header, Name: value (repeatable)")
+	fs.IntVar(&o.n, "n", 1, "number of calls")
+	fs.IntVar(&o.concurrency, "c", 1, "calls in parallel")
+	fs.DurationVar(&o.duration, "duration", 0, "call for this long instead of -n times")
+	fs.DurationVar(&o.gap, "gap", 0, "pause between the calls of one worker")
+	fs.DurationVar(&o.timeout, "timeout", 30*time.Second, "client timeout of one call")
+	fs.BoolVar(&o.fresh, "fresh", false, "a new connection for every call")
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	if o.url == "" || o.concurrency < 1 || o.n < 1 {
+		return nil, fmt.Errorf("%s needs -url, and -n and -c of at least 1", name)
+	}
+	return o, nil
+}
+
+func (o *callOptions) client() *http.Client {
+	return &http.Client{Timeout: o.timeout, Transport: &http.Transport{
+		DialContext:         (&net.Dialer{Timeout: o.timeout}).DialContext,
+		MaxIdleConnsPerHost: o.concurrency, DisableKeepAlives: o.fresh, DisableCompression: true,
+	}}
+}
+
+// once makes one call and returns its result.
+func (o *callOptions) once(ctx context.Context, c *http.Client) result {
+	start := time.Now()
+	req, err := http.NewRequestWithContext(ctx, o.method, o.url, bytes.NewReader([]byte(o.body)))
+	if err != nil {
+		return result{Error: err.Error()}
+	}
+	for _, h := range o.headers {
+		name, value, _ := strings.Cut(h, ":")
+		req.Header.Set(name, strings.TrimSpace(value))
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return result{Error: err.Error(), At: start, Took: time.Since(start)}
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
+	r := result{Status: resp.StatusCode, Reason: resp.Header.Get("Fairlead-Reason"), Pod: resp.Header.Get("Server-Pod"),
+		Body: string(body[:min(len(body), 256)]), At: start, Took: time.Since(start)}
+	if err != nil {
+		r.Error = err.Error()
+	}
+	return r
+}
+
+type result struct {
+	Status                   int
+	Reason, Pod, Body, Error string
+	At                       time.Time
+	Took                     time.Duration
+}
+
+func (r result) ok() bool { return r.Error == "" && r.Status >= 200 && r.Status < 300 }
+
+// summary is what call prints.
+type summary struct {
+	Calls     int            `json:"calls"`
+	OK        int            `json:"ok"`
+	Statuses  map[int]int    `json:"statuses"`
+	Reasons   map[string]int `json:"reasons"`
+	Pods      map[string]int `json:"pods"`
+	Errors    map[string]int `json:"errors"`
+	LastBody  string         `json:"lastBody"`
+	P50Millis float64        `json:"p50Millis"`
+	MaxMillis float64        `json:"maxMillis"`
+	// LastBadMillis is how long after the start the last call that was not OK ended; 0 when there was none.
+	LastBadMillis float64 `json:"lastBadMillis"`
+	// LongestBadMillis is the longest stretch from the start of a call that was not OK to the end of the last one in a row.
+	LongestBadMillis float64 `json:"longestBadMillis"`
+}
+
+func call(ctx context.Context, args []string) error {
+	o, err := parseCallOptions("call", args)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(summarise(o.run(ctx)))
+}
+
+// run makes the calls and returns every result.
+func (o *callOptions) run(ctx context.Context) []result {
+	if o.duration > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, o.duration)
+		defer stop()
+	}
+	c := o.client()
+	tickets := make(chan struct{}, o.concurrency)
+	var (
+		wg  sync.WaitGroup
+		mu  sync.Mutex
+		all []result
+	)
+	for range o.concurrency {
+		wg.Go(func() {
+			for range tickets {
+				// The call itself outlives the end of the run: a call cut off by the clock is not a failure.
+				r := o.once(context.WithoutCancel(ctx), c)
+				mu.Lock()
+				all = append(all, r)
+				mu.Unlock()
+				pause(ctx, o.gap)
+			}
+		})
+	}
+	for i := 0; (o.duration > 0 || i < o.n) && ctx.Err() == nil; i++ {
+		select {
+		case tickets <- struct{}{}:
+		case <-ctx.Done():
+		}
+	}
+	close(tickets)
+	wg.Wait()
+	return all
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+func summarise(all []result) summary {
+	s := summary{Calls: len(all), Statuses: map[int]int{}, Reasons: map[string]int{}, Pods: map[string]int{}, Errors: map[string]int{}}
+	if len(all) == 0 {
+		return s
+	}
+	slices.SortFunc(all, func(a, b result) int { return a.At.Compare(b.At) })
+	start := all[0].At
+	var took []time.Duration
+	var badFrom, badTo time.Time
+	for _, r := range all {
+		took = append(took, r.Took)
+		s.LastBody = r.Body
+		if r.Error != "" {
+			s.Errors[r.Error]++
+		} else {
+			s.Statuses[r.Status]++
+		}
+		if r.Reason != "" {
+			s.Reasons[r.Reason]++
+		}
+		if r.Pod != "" {
+			s.Pods[r.Pod]++
+		}
+		if r.ok() {
+			s.OK++
+			badFrom = time.Time{}
+			continue
+		}
+		if badFrom.IsZero() {
+			badFrom = r.At
+		}
+		badTo = r.At.Add(r.Took)
+		s.LastBadMillis = max(s.LastBadMillis, millis(badTo.Sub(start)))
+		s.LongestBadMillis = max(s.LongestBadMillis, millis(badTo.Sub(badFrom)))
+	}
+	slices.Sort(took)
+	s.P50Millis, s.MaxMillis = millis(took[len(took)/2]), millis(took[len(took)-1])
+	return s
+}
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// load prints one line a second until it is told to stop.
+func load(ctx context.Context, args []string) error {
+	o, err := parseCallOptions("load", args)
+	if err != nil {
+		return err
+	}
+	o.duration = time.Second
+	for ctx.Err() == nil {
+		s := summarise(o.run(ctx))
+		if s.Calls == 0 {
+			continue
+		}
+		fmt.Printf("%s  calls %4d  succeeded %5.1f %%  statuses %v  local %v  p50 %.1f ms  max %.0f ms\n", time.Now().Format(time.TimeOnly),
+			s.Calls, 100*float64(s.OK)/float64(s.Calls), s.Statuses, s.Reasons, s.P50Millis, s.MaxMillis)
+	}
+	return nil
+}

@@ -10,13 +10,14 @@ import (
 	"syscall"
 )
 
-const usage = `usage: testserver serve|call|load|raw|kill [flags]
+const usage = `usage: testserver serve|call|load|raw|get|kill [flags]
 
   serve  answer HTTP as the query string says (see serve.go), and echo raw TCP
   call   make calls and print one JSON summary
   load   make calls for ever and print one line a second: what the demo shows
   raw    send standard input to an address and print what comes back
-  kill   send a signal to the processes whose executable has the given name (needs hostPID)
+  get    print the body of one GET
+  kill   send a signal to the processes of one container (needs hostPID)
 `
 
 func main() {
@@ -42,6 +43,8 @@ func run(ctx context.Context, args []string) error {
 		return load(ctx, args[1:])
 	case "raw":
 		return raw(args[1:], os.Stdin, os.Stdout)
+	case "get":
+		return get(ctx, args[1:], os.Stdout)
 	case "kill":
 		return kill(args[1:])
 	default:

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -42,14 +44,16 @@ func raw(args []string, in io.Reader, out io.Writer) error {
 	return err
 }
 
-// kill signals every process whose executable file is called name: a pod with hostPID plays the crash of another with it.
+// kill signals every process of one container: a pod with hostPID plays the crash of another with it.
 func kill(args []string) error {
 	fs := flag.NewFlagSet("kill", flag.ContinueOnError)
-	name := fs.String("name", "", "base name of the executable")
+	container := fs.String("container", "", "container ID, as part of the process's cgroup path")
 	sig := fs.Int("signal", int(syscall.SIGKILL), "signal number")
-	parent := fs.String("child-of-cgroup", "", "only processes whose cgroup path contains this")
 	if err := fs.Parse(args); err != nil {
 		return err
+	}
+	if *container == "" {
+		return errors.New("kill needs -container")
 	}
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -58,11 +62,7 @@ func kill(args []string) error {
 	killed := 0
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		exe, err := os.Readlink(filepath.Join("/proc", e.Name(), "exe"))
-		if err != nil || filepath.Base(exe) != *name || !inCgroup(pid, *parent) {
+		if err != nil || !inCgroup(pid, *container) {
 			continue
 		}
 		if err := syscall.Kill(pid, syscall.Signal(*sig)); err != nil {
@@ -71,16 +71,31 @@ func kill(args []string) error {
 		killed++
 	}
 	if killed == 0 {
-		return fmt.Errorf("no process runs an executable called %q", *name)
+		return fmt.Errorf("no process belongs to container %s", *container)
 	}
 	fmt.Printf("signalled %d\n", killed)
 	return nil
 }
 
 func inCgroup(pid int, part string) bool {
-	if part == "" {
-		return true
-	}
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
 	return err == nil && strings.Contains(string(b), part)
+}
+
+// get prints the body of one GET.
+func get(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) != 1 {
+		return errors.New("get takes one URL")
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, args[0], nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(out, resp.Body)
+	return err
 }

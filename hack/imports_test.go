@@ -1,0 +1,126 @@
+// Package hack_test checks what no compiler checks about the house.
+package hack_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "fairlead.dev/fairlead/"
+
+// rooms says what each room may import of ours, as docs/architecture.md does. A trailing /... stands for a room and the rooms in it.
+var rooms = map[string][]string{
+	"api/v1alpha1":                   {},
+	"internal/policy":                {},
+	"internal/wire":                  {"internal/policy", "internal/wire/..."},
+	"internal/controller/compile":    {"api/v1alpha1", "internal/policy"},
+	"internal/controller/distribute": {"internal/policy", "internal/wire/..."},
+	"internal/controller":            {"api/v1alpha1", "internal/policy", "internal/controller/..."},
+	"internal/agent/resilience":      {"internal/policy"},
+	"internal/agent/call":            {"internal/policy", "internal/agent/resilience"},
+	"internal/agent/upstream":        {"internal/policy", "internal/agent/resilience", "internal/agent/call"},
+	"internal/agent/store":           {"internal/policy", "internal/agent/resilience", "internal/agent/call", "internal/agent/upstream"},
+	"internal/agent/proxy": {"internal/policy", "internal/agent/resilience", "internal/agent/call", "internal/agent/upstream",
+		"internal/agent/store", "internal/agent/proxy/..."},
+	"internal/agent/proxy/http1":  {"internal/policy", "internal/agent/call"},
+	"internal/agent/proxy/sniff":  {"internal/policy", "internal/agent/call"},
+	"internal/agent/proxy/opaque": {"internal/policy", "internal/agent/call"},
+	"internal/agent/netns":        {},
+	"internal/agent/nft":          {"internal/policy", "internal/agent/netns"},
+	"internal/agent/pods":         {"internal/policy", "internal/agent/netns"},
+	"internal/agent/capture":      {"internal/policy", "internal/agent/pods", "internal/agent/netns", "internal/agent/nft"},
+	"internal/agent/subscribe":    {"internal/policy", "internal/wire/..."},
+	"internal/agent/telemetry": {"internal/policy", "internal/agent/call", "internal/agent/resilience", "internal/agent/proxy/...",
+		"internal/agent/store", "internal/agent/upstream"},
+	"internal/agent": {"internal/policy", "internal/agent/..."},
+	"cmd/manager":    {"api/v1alpha1", "internal/controller/..."},
+	"cmd/agent":      {"internal/agent/...", "internal/policy"},
+}
+
+// pure rooms must not import these packages of the standard library or of others.
+var pure = map[string][]string{
+	"internal/policy":             {"net", "net/http", "os", "log/slog"},
+	"internal/controller/compile": {"net/http", "os", "log/slog", "sigs.k8s.io/controller-runtime"},
+	"internal/agent/resilience":   {"net", "net/http", "os", "log/slog", "github.com/prometheus/client_golang/prometheus"},
+	"internal/agent/call":         {"net", "net/http", "os", "log/slog", "sync", "github.com/prometheus/client_golang/prometheus"},
+}
+
+type goPackage struct {
+	ImportPath string
+	Imports    []string
+}
+
+func list(t *testing.T) []goPackage {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports", module+"...")
+	cmd.Dir = ".."
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var all []goPackage
+	for d := json.NewDecoder(out); ; {
+		var p goPackage
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestRoomsKeepToTheirImports(t *testing.T) {
+	checked := 0
+	for _, p := range list(t) {
+		room := strings.TrimPrefix(p.ImportPath, module)
+		allowed, ok := rooms[room]
+		if !ok {
+			if strings.HasPrefix(room, "internal/agent") || strings.HasPrefix(room, "internal/controller") {
+				if !insideRoomOf(room) {
+					t.Errorf("%s is a room without a row in the table: add it here and in docs/architecture.md", room)
+				}
+			}
+			continue
+		}
+		checked++
+		for _, imp := range p.Imports {
+			if ours, found := strings.CutPrefix(imp, module); found && !permitted(ours, allowed) {
+				t.Errorf("%s imports %s; docs/architecture.md, \"The house\", says what a room may import", room, ours)
+			}
+		}
+		for _, banned := range pure[room] {
+			for _, imp := range p.Imports {
+				if imp == banned {
+					t.Errorf("%s imports %s, but it is a pure room (docs/architecture.md, \"The house\")", room, imp)
+				}
+			}
+		}
+	}
+	if checked < 15 {
+		t.Fatalf("only %d rooms were found: the table no longer matches the tree", checked)
+	}
+}
+
+// insideRoomOf accepts test helpers that live below a room.
+func insideRoomOf(room string) bool { return strings.HasSuffix(room, "test") }
+
+func permitted(imp string, allowed []string) bool {
+	for _, a := range allowed {
+		if base, all := strings.CutSuffix(a, "/..."); imp == a || all && (imp == base || strings.HasPrefix(imp, base+"/")) {
+			return true
+		}
+	}
+	return false
+}

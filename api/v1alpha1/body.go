@@ -1,0 +1,173 @@
+package v1alpha1
+
+// PolicyBody is what a policy asks for the calls it governs. Each block merges
+// with the same block of other policies for the same call.
+type PolicyBody struct {
+	// rules single out calls by method and path. The first rule that matches
+	// a call is merged over the blocks beside rules. As a list, the rules of a
+	// later policy replace those of an earlier one.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=16
+	Rules []Rule `json:"rules,omitzero"`
+
+	CallBlocks `json:",inline"`
+
+	// connectionPool bounds and keeps the connections of each pod to each
+	// destination.
+	// +optional
+	ConnectionPool *ConnectionPool `json:"connectionPool,omitempty"`
+
+	// loadBalancing picks among the endpoints of a service.
+	// +optional
+	LoadBalancing *LoadBalancing `json:"loadBalancing,omitempty"`
+
+	// failurePolicy says what new connections of the governed pods do while
+	// their node's agent is gone. Defaults to Open. A pod is Closed if any of
+	// its policies is.
+	// +optional
+	FailurePolicy FailurePolicy `json:"failurePolicy,omitempty"`
+
+	// observability says what is logged, traced and told.
+	// +optional
+	Observability *Observability `json:"observability,omitempty"`
+}
+
+// CallBlocks are the blocks that can differ from call to call, and so may also
+// stand in a rule.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.retry) || !has(self.retry.hedging) || !has(self.retry.hedging.delay) || !has(self.timeouts) || !has(self.timeouts.overall) || duration(self.timeouts.overall) == duration('0s') || duration(self.retry.hedging.delay) < duration(self.timeouts.overall)",fieldPath=".retry",message="retry.hedging.delay must be shorter than timeouts.overall, or no hedge can ever start"
+type CallBlocks struct {
+	// timeouts bound the parts of a call. Absent means only connecting (5s),
+	// TLS handshakes (5s) and idleness (5m) are bounded.
+	// +optional
+	Timeouts *Timeouts `json:"timeouts,omitempty"`
+
+	// retry says which failed calls are tried again, how often and when.
+	// Absent means twice, for failures that provably did not reach the server.
+	// +optional
+	Retry *Retry `json:"retry,omitempty"`
+
+	// circuitBreaker stops calls to a destination that keeps failing. Absent
+	// means off.
+	// +optional
+	CircuitBreaker *CircuitBreaker `json:"circuitBreaker,omitempty"`
+
+	// rateLimit bounds how many calls start per time. Absent means no limit.
+	// +optional
+	RateLimit *RateLimit `json:"rateLimit,omitempty"`
+
+	// concurrency bounds how many calls run at once. Absent means no limit.
+	// +optional
+	Concurrency *Concurrency `json:"concurrency,omitempty"`
+
+	// fallback answers calls that could not be served. Absent means the
+	// caller gets the failure.
+	// +optional
+	Fallback *Fallback `json:"fallback,omitempty"`
+}
+
+// FailurePolicy says what new connections do while the node's agent is gone.
+// +kubebuilder:validation:Enum=Open;Closed
+type FailurePolicy string
+
+const (
+	// FailurePolicyOpen lets new connections flow directly, ungoverned.
+	FailurePolicyOpen FailurePolicy = "Open"
+	// FailurePolicyClosed refuses new connections to governed destinations.
+	FailurePolicyClosed FailurePolicy = "Closed"
+)
+
+// Rule changes the policy for some calls.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.timeouts) || has(self.retry) || has(self.circuitBreaker) || has(self.rateLimit) || has(self.concurrency) || has(self.fallback)",message="a rule must change something: set at least one of timeouts, retry, circuitBreaker, rateLimit, concurrency and fallback"
+type Rule struct {
+	// name identifies the rule within its policy, in metrics and in logs.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Name string `json:"name"`
+
+	// match lists the calls that are meant; a call that fits any entry is.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	Match []CallMatch `json:"match"`
+
+	CallBlocks `json:",inline"`
+}
+
+// CallMatch describes calls. A call fits when it fits every field that is set.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.methods) || has(self.path) || has(self.grpc)",message="a match must not be empty: set methods, path or grpc"
+// +kubebuilder:validation:XValidation:rule="!has(self.grpc) || !(has(self.methods) || has(self.path))",message="grpc stands alone: it already says method and path; move methods and path to an entry of their own"
+type CallMatch struct {
+	// methods lists HTTP methods, in upper case. Absent means every method.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=32
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[A-Z][A-Z0-9_-]*$')",message="write an HTTP method in upper case, such as GET or POST"
+	Methods []string `json:"methods,omitempty"`
+
+	// path fits the request's path, without its query. Absent means every path.
+	// +optional
+	Path *PathMatch `json:"path,omitempty"`
+
+	// grpc fits gRPC calls.
+	// +optional
+	GRPC *GRPCMatch `json:"grpc,omitempty"`
+}
+
+// PathMatch describes request paths.
+type PathMatch struct {
+	// type says how value is compared. Defaults to Prefix.
+	// +optional
+	Type PathMatchType `json:"type,omitempty"`
+
+	// value is the path, starting with a slash.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('/')",message="a path starts with a slash: write /v1/charges"
+	// +kubebuilder:validation:XValidation:rule="!self.contains('?') && !self.contains('#')",message="a path is compared without query and fragment: leave out everything from ? or # on"
+	Value string `json:"value"`
+}
+
+// PathMatchType says how paths are compared.
+// +kubebuilder:validation:Enum=Exact;Prefix
+type PathMatchType string
+
+const (
+	// PathExact fits only the same path, byte by byte.
+	PathExact PathMatchType = "Exact"
+	// PathPrefix fits the path and everything below it, by whole segments:
+	// /v1 fits /v1 and /v1/charges, not /v10.
+	PathPrefix PathMatchType = "Prefix"
+)
+
+// GRPCMatch describes gRPC calls.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.service) || has(self.method)",message="grpc must not be empty: set service, such as shop.v1.Inventory, or method, or both"
+type GRPCMatch struct {
+	// service is the full name of the gRPC service, such as
+	// shop.v1.Inventory. Absent means every service.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z_][A-Za-z0-9_]*([.][A-Za-z_][A-Za-z0-9_]*)*$')",message="write the full name of the gRPC service without slashes, such as shop.v1.Inventory"
+	Service string `json:"service,omitempty"`
+
+	// method is the name of the gRPC method, such as Reserve. Absent means
+	// every method.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z_][A-Za-z0-9_]*$')",message="write the name of the gRPC method without slashes or dots, such as Reserve"
+	Method string `json:"method,omitempty"`
+}

@@ -1,0 +1,117 @@
+package v1alpha1
+
+// Condition types of a policy. Accepted, Programmed and Ready are always
+// present; Unknown means "not observed yet". The others are present only while
+// they are True. Reconciling and Stalled are those of kstatus, by which GitOps
+// tools judge an object.
+const (
+	// ConditionAccepted says whether the policy is valid together with the
+	// objects it names and the other policies. While it is False, the last good
+	// configuration of the policy stays in force.
+	ConditionAccepted = "Accepted"
+	// ConditionProgrammed says whether every node that runs governed pods has
+	// acknowledged this generation.
+	ConditionProgrammed = "Programmed"
+	// ConditionReady sums up: the policy is accepted, and programmed on every
+	// node that should have it.
+	ConditionReady = "Ready"
+	// ConditionReconciling says that a change is on its way to the nodes.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled says that no progress will be made until a person
+	// changes something; its message says what.
+	ConditionStalled = "Stalled"
+	// ConditionConflicted says that an older policy of the same level has the
+	// same selector and destination; its message names that policy.
+	ConditionConflicted = "Conflicted"
+	// ConditionPartiallyEnforced says that some fields that are set are not
+	// enforced; its message names them.
+	ConditionPartiallyEnforced = "PartiallyEnforced"
+	// ConditionDryRun says that the policy only reports what it would do.
+	ConditionDryRun = "DryRun"
+)
+
+// Reasons of Accepted.
+const (
+	// ReasonAccepted (True): the policy is valid.
+	ReasonAccepted = "Accepted"
+	// ReasonAcceptedWithWarnings (True): the policy is valid, but some of it is
+	// unlikely to be meant, such as tries and backoff that cannot fit the
+	// overall timeout; the message says what.
+	ReasonAcceptedWithWarnings = "AcceptedWithWarnings"
+	// ReasonPending (Unknown): the manager has not looked at this generation.
+	ReasonPending = "Pending"
+	// ReasonInvalid (False): the policy contradicts itself in a way that the
+	// API server could not see.
+	ReasonInvalid = "Invalid"
+	// ReasonInvalidSelector (False): a selector's labels are not well-formed.
+	ReasonInvalidSelector = "InvalidSelector"
+	// ReasonConflicted (False): an older policy of the same level has the same
+	// selector and destination. Also the reason of Stalled then.
+	ReasonConflicted = "Conflicted"
+	// ReasonServiceNotFound (False): a Service that is named does not exist.
+	ReasonServiceNotFound = "ServiceNotFound"
+	// ReasonPortNotFound (False): a Service has no port of that name or number.
+	ReasonPortNotFound = "PortNotFound"
+	// ReasonReferenceNotFound (False): a ConfigMap or Secret that is named, or
+	// its key, does not exist.
+	ReasonReferenceNotFound = "ReferenceNotFound"
+	// ReasonInvalidCABundle (False): a CA bundle holds no usable certificate.
+	ReasonInvalidCABundle = "InvalidCABundle"
+	// ReasonInvalidCertificate (False): a client certificate is not usable.
+	ReasonInvalidCertificate = "InvalidCertificate"
+)
+
+// Reasons of Programmed.
+const (
+	// ReasonProgrammed (True): every node concerned acknowledged it.
+	ReasonProgrammed = "Programmed"
+	// ReasonNoMatchingPods (True): no pod is selected, so no node is concerned.
+	ReasonNoMatchingPods = "NoMatchingPods"
+	// ReasonDisabled (True): the mode is Disabled, and every node concerned has
+	// removed the policy. Also the reason of Ready then.
+	ReasonDisabled = "Disabled"
+	// ReasonWaitingForNodes (False): some nodes have not answered yet.
+	ReasonWaitingForNodes = "WaitingForNodes"
+	// ReasonNodesDisconnected (False): some nodes' agents are not connected.
+	ReasonNodesDisconnected = "NodesDisconnected"
+	// ReasonRefusedByNodes (False): some nodes' agents refused it;
+	// status.nodes.failures says why.
+	ReasonRefusedByNodes = "RefusedByNodes"
+	// ReasonNotAccepted (False): the policy is not accepted. Also the reason of
+	// Ready and of Stalled then.
+	ReasonNotAccepted = "NotAccepted"
+)
+
+// Reasons of Ready, besides those of the condition that keeps it from True.
+const (
+	// ReasonReady (True): the policy is accepted and in force.
+	ReasonReady = "Ready"
+)
+
+// Reasons of Reconciling.
+const (
+	// ReasonProgressing (True): nodes are taking over the change.
+	ReasonProgressing = "Progressing"
+)
+
+// Reasons of PartiallyEnforced, and of each field in
+// status.destinations.notEnforced.
+const (
+	// ReasonNotYetSupported: this version of fairlead does not enforce it.
+	ReasonNotYetSupported = "NotYetSupported"
+	// ReasonEncrypted: the calls are encrypted by the pod, so what happens
+	// inside cannot be seen; tls.mode Originate or Intercept can change that.
+	ReasonEncrypted = "Encrypted"
+	// ReasonOpaqueProtocol: the protocol has no requests to tell apart.
+	ReasonOpaqueProtocol = "OpaqueProtocol"
+	// ReasonHostNetwork: some selected pods are on the host's network.
+	ReasonHostNetwork = "HostNetwork"
+	// ReasonSeveral: several of these reasons apply.
+	ReasonSeveral = "Several"
+)
+
+// Reasons of DryRun.
+const (
+	// ReasonDryRunMode (True): the mode is DryRun.
+	ReasonDryRunMode = "DryRunMode"
+)

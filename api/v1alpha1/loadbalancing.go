@@ -1,0 +1,23 @@
+package v1alpha1
+
+// LoadBalancing picks among the endpoints of a service.
+type LoadBalancing struct {
+	// policy says how an endpoint is picked. Defaults to LeastRequest.
+	// +optional
+	Policy LoadBalancingPolicy `json:"policy,omitempty"`
+}
+
+// LoadBalancingPolicy says how an endpoint is picked.
+// +kubebuilder:validation:Enum=LeastRequest;RoundRobin;Random;ClusterIP
+type LoadBalancingPolicy string
+
+const (
+	// LoadBalancingLeastRequest picks the less busy of two random endpoints.
+	LoadBalancingLeastRequest LoadBalancingPolicy = "LeastRequest"
+	// LoadBalancingRoundRobin takes endpoints in turn.
+	LoadBalancingRoundRobin LoadBalancingPolicy = "RoundRobin"
+	// LoadBalancingRandom picks at random.
+	LoadBalancingRandom LoadBalancingPolicy = "Random"
+	// LoadBalancingClusterIP leaves the choice to the cluster.
+	LoadBalancingClusterIP LoadBalancingPolicy = "ClusterIP"
+)

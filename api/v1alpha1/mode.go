@@ -1,0 +1,28 @@
+package v1alpha1
+
+// Mode says whether a policy acts on calls.
+// +kubebuilder:validation:Enum=Enforce;DryRun;Disabled
+type Mode string
+
+const (
+	// ModeEnforce acts on every call the policy governs.
+	ModeEnforce Mode = "Enforce"
+	// ModeDryRun decides on live calls and reports what it would have done, but
+	// passes them through unchanged.
+	ModeDryRun Mode = "DryRun"
+	// ModeDisabled keeps the object but governs nothing, as if it were deleted.
+	ModeDisabled Mode = "Disabled"
+)
+
+// Switch turns an inherited block off, or states that it is on. A merge cannot
+// remove what an earlier policy set, so blocks that are off unless written can
+// be switched off again by a later policy.
+// +kubebuilder:validation:Enum=On;Off
+type Switch string
+
+const (
+	// SwitchOn states that the block is in force; the same as not setting it.
+	SwitchOn Switch = "On"
+	// SwitchOff turns the block off, also when an earlier policy set it.
+	SwitchOff Switch = "Off"
+)

@@ -1,0 +1,60 @@
+package e2e
+
+import (
+	"context"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+var _ = Describe("the API", func() {
+	DescribeTable("refuses bad manifests with a sentence that helps", func(ctx context.Context, spec, sentence string) {
+		err := street.tryEdit(ctx, "bad", spec)
+		Expect(err).To(MatchError(ContainSubstring(sentence)))
+	},
+		Entry("a try longer than the call", "to: [{any: {}}]\ntimeouts: {perTry: 5s, overall: 1s}", "perTry", NodeTimeout(20*time.Second)),
+		Entry("two kinds of destination", "to: [{host: a.example, cidr: {block: 10.0.0.0/8}}]", "exactly one of", NodeTimeout(20*time.Second)),
+		Entry("a breaker without a trigger", "to: [{any: {}}]\ncircuitBreaker: {open: {duration: 1s}}", "consecutiveFailures", NodeTimeout(20*time.Second)),
+		Entry("a wildcard inside a label", "to: [{host: \"a*.example\"}]", "left-most label", NodeTimeout(20*time.Second)),
+	)
+
+	It("says what it does not enforce yet", func(ctx context.Context) {
+		street.policy(ctx, "partial", healing+"rateLimit: {requests: 5, per: 1s}\n")
+		status, _, message, _ := condition(street.get(ctx, "partial"), "PartiallyEnforced")
+		Expect(status).To(Equal("True"))
+		Expect(message).To(ContainSubstring("rateLimit"))
+	}, NodeTimeout(time.Minute))
+
+	It("says which Service is missing, and heals when it appears", func(ctx context.Context) {
+		street.edit(ctx, "early", `
+podSelector: {matchLabels: {app: caller}}
+to: [{service: {name: late, port: 80}}]
+`)
+		DeferCleanup(func(ctx context.Context) { street.drop(ctx, "early") }, NodeTimeout(20*time.Second))
+		Eventually(func(g Gomega) {
+			status, _, message, _ := condition(street.get(ctx, "early"), "Accepted")
+			g.Expect(status).To(Equal("False"))
+			g.Expect(message).To(ContainSubstring("late"))
+		}).WithContext(ctx).Should(Succeed())
+		street.applyAll(ctx, `
+apiVersion: v1
+kind: Service
+metadata: {name: late, namespace: NS}
+spec: {selector: {app: upstream}, ports: [{port: 80, targetPort: 8080}]}
+`)
+		street.programmed(ctx, "early")
+	}, NodeTimeout(time.Minute))
+
+	It("names the older policy when two collide", func(ctx context.Context) {
+		street.policy(ctx, "older", healing)
+		street.edit(ctx, "younger", healing)
+		DeferCleanup(func(ctx context.Context) { street.drop(ctx, "younger") }, NodeTimeout(20*time.Second))
+		Eventually(func(g Gomega) {
+			status, reason, message, _ := condition(street.get(ctx, "younger"), "Accepted")
+			g.Expect(status).To(Equal("False"))
+			g.Expect(reason).To(Equal("Conflicted"))
+			g.Expect(message).To(ContainSubstring("older"))
+		}).WithContext(ctx).Should(Succeed())
+	}, NodeTimeout(time.Minute))
+})

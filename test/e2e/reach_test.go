@@ -1,0 +1,75 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+var _ = Describe("reach", func() {
+	It("leaves the source address alone: the server sees the pod's own", func(ctx context.Context) {
+		street.policy(ctx, "source", healing)
+		for i := range street.callers {
+			c := &street.callers[i]
+			Expect(street.call(ctx, c, street.url("/source-"+c.Spec.NodeName), "-n", "5", "-fresh").OK).To(Equal(5))
+			Expect(street.seen(ctx, "/source-"+c.Spec.NodeName).Remotes).To(Equal(map[string]int{c.Status.PodIP: 5}))
+		}
+	}, NodeTimeout(time.Minute))
+
+	It("adds nothing to a request unless the policy says so", func(ctx context.Context) {
+		street.policy(ctx, "clean", healing)
+		Expect(street.call(ctx, street.caller(), street.url("/clean"), "-header", "X-Odd: a").OK).To(Equal(1))
+		enforced := street.seen(ctx, "/clean").LastHeader
+		street.drop(ctx, "clean")
+		Expect(street.call(ctx, street.caller(), street.url("/plain"), "-header", "X-Odd: a").OK).To(Equal(1))
+		Expect(enforced).To(Equal(street.seen(ctx, "/plain").LastHeader))
+	}, NodeTimeout(time.Minute))
+
+	It("passes traffic that no policy names byte for byte", func(ctx context.Context) {
+		// Port 7070 echoes; the policy names another host on that port, so the connection is captured and matches nothing.
+		street.policy(ctx, "unmatched", `
+podSelector: {matchLabels: {app: caller}}
+to: [{host: elsewhere.example, ports: [7070]}]
+retry: {maxRetries: 2}
+`)
+		odd := "GET  /odd HTTP/1.1\r\nhost:x\r\nHOST : y\n\x00\xff" + strings.Repeat("binary\x01", 20000)
+		addr := fmt.Sprintf("upstream.%s.svc:7070", street.namespace)
+		Expect(street.raw(ctx, street.caller(), addr, strings.NewReader(odd))).To(Equal(odd))
+
+		valid := "GET /valid HTTP/1.1\r\nHost: nobody.example\r\nx-Case:  Kept \r\n\r\n"
+		Expect(street.raw(ctx, street.caller(), addr, strings.NewReader(valid))).To(Equal(valid))
+	}, NodeTimeout(time.Minute))
+
+	It("governs an external host by its Host header, and addresses by CIDR", func(ctx context.Context) {
+		ip := street.upstream.Status.PodIP
+		street.policy(ctx, "host", `
+podSelector: {matchLabels: {app: caller}}
+to: [{host: "*.partner.example", ports: [8080]}]
+retry: {maxRetries: 5, on: [GatewayError], budget: {percent: 100, minRetriesPerSecond: 1000, window: 10s}}
+`)
+		target := fmt.Sprintf("http://%s:8080/by-host?failPercent=50", ip)
+		Expect(street.call(ctx, street.caller(), target, "-n", "20", "-fresh").OK).To(Equal(10), "another host is not governed")
+		named := street.call(ctx, street.caller(), target, "-n", "20", "-header", "Host: api.partner.example", "-fresh")
+		Expect(named.OK).To(Equal(20), "%+v", named)
+		street.drop(ctx, "host")
+
+		street.policy(ctx, "cidr", fmt.Sprintf(`
+podSelector: {matchLabels: {app: caller}}
+to: [{cidr: {block: %s/32, ports: [8080]}}]
+retry: {maxRetries: 5, on: [GatewayError], budget: {percent: 100, minRetriesPerSecond: 1000, window: 10s}}
+`, ip))
+		target = fmt.Sprintf("http://%s:8080/by-cidr?failPercent=50", ip)
+		Expect(street.call(ctx, street.caller(), target, "-n", "20", "-fresh").OK).To(Equal(20))
+	}, NodeTimeout(time.Minute))
+
+	It("leaves pods alone that no policy selects, and those of a disabled policy", func(ctx context.Context) {
+		street.policy(ctx, "nobody", strings.Replace(healing, "app: caller", "app: nobody", 1))
+		Expect(street.call(ctx, street.caller(), street.url("/nobody?failPercent=50"), "-n", "20").OK).To(Equal(10))
+		street.policy(ctx, "disabled", healing+"mode: Disabled\n")
+		Expect(street.call(ctx, street.caller(), street.url("/disabled?failPercent=50"), "-n", "20").OK).To(Equal(10))
+	}, NodeTimeout(time.Minute))
+})

@@ -1,0 +1,255 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+const testserver = "/testserver"
+
+// scenery is the namespace the stories play in: one upstream, a pair of upstreams, and a caller on every node.
+type scenery struct {
+	k         *kube
+	namespace string
+	upstream  *corev1.Pod
+	callers   []corev1.Pod
+}
+
+const sceneryManifests = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: NS}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: upstream, namespace: NS}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: upstream}}
+  template:
+    metadata: {labels: {app: upstream}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers:
+      - {name: server, image: "fairlead.dev/testserver:dev", imagePullPolicy: IfNotPresent, args: [serve], ports: [{containerPort: 8080}, {containerPort: 7070}],
+         readinessProbe: {tcpSocket: {port: 7070}, periodSeconds: 1}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: upstream, namespace: NS}
+spec: {selector: {app: upstream}, ports: [{name: http, port: 80, targetPort: 8080}, {name: echo, port: 7070}]}
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: caller, namespace: NS}
+spec:
+  selector: {matchLabels: {app: caller}}
+  template:
+    metadata: {labels: {app: caller}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      tolerations: [{operator: Exists}]
+      containers:
+      - {name: caller, image: "fairlead.dev/testserver:dev", imagePullPolicy: IfNotPresent, args: [serve],
+         readinessProbe: {tcpSocket: {port: 7070}, periodSeconds: 1}}
+`
+
+func raise(ctx context.Context, k *kube, namespace string) *scenery {
+	GinkgoHelper()
+	s := &scenery{k: k, namespace: namespace}
+	s.applyAll(ctx, sceneryManifests)
+	nodes := len(k.nodes(ctx))
+	Eventually(func() int { return len(readyPods(k.pods(ctx, namespace, client.MatchingLabels{"app": "caller"}))) }).
+		WithContext(ctx).WithTimeout(2*time.Minute).Should(Equal(nodes), "a ready caller on every node")
+	Eventually(func() int { return len(readyPods(k.pods(ctx, namespace, client.MatchingLabels{"app": "upstream"}))) }).
+		WithContext(ctx).WithTimeout(time.Minute).Should(Equal(1), "ready upstreams")
+	s.callers = readyPods(k.pods(ctx, namespace, client.MatchingLabels{"app": "caller"}))
+	s.upstream = &readyPods(k.pods(ctx, namespace, client.MatchingLabels{"app": "upstream"}))[0]
+	return s
+}
+
+// applyAll applies a stream of manifests in which NS stands for the namespace.
+func (s *scenery) applyAll(ctx context.Context, manifests string) {
+	GinkgoHelper()
+	for _, doc := range strings.Split(strings.ReplaceAll(manifests, "NS", s.namespace), "\n---\n") {
+		u := object(doc)
+		Eventually(func() error { return s.k.apply(ctx, u.DeepCopy()) }).WithContext(ctx).Should(Succeed())
+	}
+}
+
+func (s *scenery) clear(ctx context.Context) {
+	ns := &corev1.Namespace{}
+	ns.Name = s.namespace
+	_ = s.k.Delete(ctx, ns)
+}
+
+// caller returns a caller that does not share its node with the upstream, when there is one: calls cross nodes.
+func (s *scenery) caller() *corev1.Pod {
+	for i := range s.callers {
+		if s.callers[i].Spec.NodeName != s.upstream.Spec.NodeName {
+			return &s.callers[i]
+		}
+	}
+	return &s.callers[0]
+}
+
+// url is a path at the upstream Service.
+func (s *scenery) url(path string) string {
+	return fmt.Sprintf("http://upstream.%s.svc%s", s.namespace, path)
+}
+
+// summary is what the test server's call command prints.
+type summary struct {
+	Calls, OK                                             int
+	Statuses                                              map[int]int
+	Reasons, Pods, Errors                                 map[string]int
+	LastBody                                              string
+	P50Millis, MaxMillis, LastBadMillis, LongestBadMillis float64
+}
+
+// call makes calls from a pod.
+func (s *scenery) call(ctx context.Context, from *corev1.Pod, url string, flags ...string) summary {
+	GinkgoHelper()
+	out, err := s.k.exec(ctx, from, nil, append([]string{testserver, "call", "-url", url}, flags...)...)
+	Expect(err).NotTo(HaveOccurred())
+	var sum summary
+	Expect(json.Unmarshal([]byte(out), &sum)).To(Succeed(), out)
+	return sum
+}
+
+// load makes calls in the background until the returned function is called, or for at most the duration.
+func (s *scenery) load(ctx context.Context, from *corev1.Pod, url string, duration time.Duration, flags ...string) func() summary {
+	done := make(chan summary, 1)
+	go func() {
+		defer GinkgoRecover()
+		defer close(done)
+		done <- s.call(ctx, from, url, append([]string{"-duration", duration.String()}, flags...)...)
+	}()
+	return func() summary {
+		GinkgoHelper()
+		sum, ok := <-done
+		Expect(ok).To(BeTrue(), "the load generator failed")
+		return sum
+	}
+}
+
+// raw sends bytes to an address and returns what comes back.
+func (s *scenery) raw(ctx context.Context, from *corev1.Pod, addr string, in io.Reader) string {
+	GinkgoHelper()
+	out, err := s.k.exec(ctx, from, in, testserver, "raw", "-addr", addr)
+	Expect(err).NotTo(HaveOccurred())
+	return out
+}
+
+// seen is what the upstream saw under a key.
+type seen struct {
+	Requests, Failed, MaxConcurrent int
+	Methods, Remotes, Keys, Bodies  map[string]int
+	LastHeader                      map[string][]string
+}
+
+// control asks the upstream from inside its own pod: that way no policy has a hand in it.
+func (s *scenery) control(ctx context.Context, path string) string {
+	GinkgoHelper()
+	out, err := s.k.exec(ctx, s.upstream, nil, testserver, "get", "http://127.0.0.1:8080"+path)
+	Expect(err).NotTo(HaveOccurred())
+	return out
+}
+
+func (s *scenery) seen(ctx context.Context, key string) seen {
+	GinkgoHelper()
+	var got seen
+	Expect(json.Unmarshal([]byte(s.control(ctx, "/_stats?key="+key)), &got)).To(Succeed())
+	return got
+}
+
+// policy applies a RetryPolicy for the duration of the story and waits until every node has acknowledged it. The manifest
+// holds the spec only.
+func (s *scenery) policy(ctx context.Context, name, spec string) {
+	GinkgoHelper()
+	s.edit(ctx, name, spec)
+	DeferCleanup(func(ctx context.Context) { s.drop(ctx, name) }, NodeTimeout(30*time.Second))
+	s.programmed(ctx, name)
+}
+
+func (s *scenery) edit(ctx context.Context, name, spec string) {
+	GinkgoHelper()
+	Expect(s.tryEdit(ctx, name, spec)).To(Succeed())
+}
+
+func (s *scenery) tryEdit(ctx context.Context, name, spec string) error {
+	u := object("spec:\n" + indent(strings.ReplaceAll(spec, "NS", s.namespace)))
+	u.SetAPIVersion("policy.fairlead.dev/v1alpha1")
+	u.SetKind("RetryPolicy")
+	u.SetNamespace(s.namespace)
+	u.SetName(name)
+	return s.k.apply(ctx, u)
+}
+
+func indent(spec string) string {
+	return "  " + strings.ReplaceAll(strings.TrimSpace(spec), "\n", "\n  ")
+}
+
+func (s *scenery) drop(ctx context.Context, name string) {
+	GinkgoHelper()
+	u := s.emptyPolicy(name)
+	Expect(client.IgnoreNotFound(s.k.Delete(ctx, u))).To(Succeed())
+}
+
+func (s *scenery) emptyPolicy(name string) *unstructured.Unstructured {
+	u := &unstructured.Unstructured{}
+	u.SetAPIVersion("policy.fairlead.dev/v1alpha1")
+	u.SetKind("RetryPolicy")
+	u.SetNamespace(s.namespace)
+	u.SetName(name)
+	return u
+}
+
+// get returns the policy as the API server has it.
+func (s *scenery) get(ctx context.Context, name string) *unstructured.Unstructured {
+	GinkgoHelper()
+	u := s.emptyPolicy(name)
+	Expect(s.k.Get(ctx, client.ObjectKeyFromObject(u), u)).To(Succeed())
+	return u
+}
+
+// condition returns status and observed generation of a condition.
+func condition(u *unstructured.Unstructured, kind string) (status, reason, message string, generation int64) {
+	all, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
+	for _, c := range all {
+		m, _ := c.(map[string]any)
+		if m["type"] == kind {
+			generation, _ = m["observedGeneration"].(int64)
+			status, _ = m["status"].(string)
+			reason, _ = m["reason"].(string)
+			message, _ = m["message"].(string)
+			return
+		}
+	}
+	return
+}
+
+func (s *scenery) programmed(ctx context.Context, name string) {
+	GinkgoHelper()
+	Eventually(func() string {
+		u := s.get(ctx, name)
+		status, reason, message, generation := condition(u, "Programmed")
+		if generation != u.GetGeneration() {
+			return fmt.Sprintf("observed generation %d of %d", generation, u.GetGeneration())
+		}
+		if status == "True" {
+			return "True"
+		}
+		return status + " " + reason + ": " + message
+	}).WithContext(ctx).Should(Equal("True"), "Programmed condition of "+name)
+}

@@ -2,6 +2,8 @@ package v1alpha1
 
 // PolicyBody is what a policy asks for the calls it governs. Each block merges
 // with the same block of other policies for the same call.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.rules) || !has(self.timeouts) || self.rules.all(r, !has(r.timeouts) || has(r.timeouts.perTry) == has(r.timeouts.overall) || (has(r.timeouts.perTry) ? (!has(self.timeouts.overall) || duration(self.timeouts.overall) == duration('0s') || duration(r.timeouts.perTry) <= duration(self.timeouts.overall)) : (!has(self.timeouts.perTry) || duration(r.timeouts.overall) == duration('0s') || duration(self.timeouts.perTry) <= duration(r.timeouts.overall))))",message="a rule is merged over timeouts, and there perTry must not be longer than overall: set both perTry and overall in the rule"
 type PolicyBody struct {
 	// rules single out calls by method and path. The first rule that matches
 	// a call is merged over the blocks beside rules. As a list, the rules of a

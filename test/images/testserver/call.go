@@ -69,7 +69,11 @@ func (o *callOptions) once(ctx context.Context, c *http.Client) result {
 	}
 	for _, h := range o.headers {
 		name, value, _ := strings.Cut(h, ":")
-		req.Header.Set(name, strings.TrimSpace(value))
+		if value = strings.TrimSpace(value); strings.EqualFold(name, "Host") {
+			req.Host = value
+			continue
+		}
+		req.Header.Set(name, value)
 	}
 	resp, err := c.Do(req)
 	if err != nil {

@@ -101,11 +101,14 @@ type Retry struct {
 	AvoidPreviousEndpoints bool
 }
 
-// RetryOverride changes limits for the conditions in On. The first override that matches a failure applies.
+// RetryOverride changes limits for the failures that it lists, which are retried as if Retry listed them. The first override
+// that matches a failure applies. MaxRetries bounds the call's retries for whatever cause; 0 never retries.
 type RetryOverride struct {
-	On         Conditions
-	MaxRetries int
-	Backoff    Backoff
+	On           Conditions
+	StatusCodes  []StatusRange
+	GRPCStatuses []uint8
+	MaxRetries   int
+	Backoff      Backoff
 }
 
 // Strategy is how the backoff grows.

@@ -2,19 +2,37 @@ package call
 
 import (
 	"time"
+
+	"fairlead.dev/fairlead/internal/agent/resilience"
+	"fairlead.dev/fairlead/internal/policy"
 )
+
+// Plan is what governs a call, resolved before it begins; a call sees exactly this from start to end (semantics rule 33).
+type Plan struct {
+	// Settings must not change while a call uses them.
+	Settings *policy.Settings
+	// Breaker is asked before every try; nil means none.
+	Breaker *resilience.Breaker
+	// Budget bounds retries; nil means no bound.
+	Budget *resilience.Budget
+	// Random draws from [0, 1) for this worker only.
+	Random func() float64
+}
 
 // Do is what the driver does next.
 type Do uint8
 
 const (
-	// Continue: nothing changes; go on with the I/O under way. Only Until may have moved.
+	// Continue: nothing changes; go on with the I/O under way. Only Until may have moved. Also the answer to events that
+	// come after the end of a call, which have no effect.
 	Continue Do = iota
-	// Wait: do nothing until Action.Until, then report Timer. The client's departure must be noticed meanwhile.
+	// Wait: do nothing until Action.Until, then report Timer. The client's departure must be noticed meanwhile
+	// (semantics rule 4).
 	Wait
 	// StartTry: pick an endpoint (avoiding those of earlier tries when Action.Avoid), take a connection and send the request.
 	StartTry
-	// Forward: forward the response just reported. The call has ended but for its body.
+	// Forward: forward the response just reported. The call has ended but for its body, which Until may bound
+	// (timeouts.maxDuration): cut the exchange then, there is nothing to report.
 	Forward
 	// ForwardKept: forward the response kept earlier (Action.Keep): the last real one (semantics rule 10).
 	ForwardKept
@@ -35,6 +53,8 @@ type Action struct {
 	Keep bool
 	// Avoid: choose an endpoint that this call has not tried yet, if there is one.
 	Avoid bool
+	// Fresh: make a new connection, do not take a kept-alive one (semantics rule 8).
+	Fresh bool
 }
 
 // Method is what the idempotency gate needs to know of a request's method.
@@ -68,6 +88,7 @@ type Response struct {
 	HeaderMatched bool
 	// GRPCStatus is the grpc-status in the head, or -1.
 	GRPCStatus int
-	// RequestUnfinished: the head arrived while the request body was still being sent (semantics rule 20).
+	// RequestUnfinished: the head arrived while the request body was still being sent (semantics rule 20). Not set while the
+	// client holds its body back for a 100 (Continue) that never came: there is nothing to send.
 	RequestUnfinished bool
 }

@@ -1,5 +1,7 @@
 package call
 
+import "time"
+
 // Kind is how a try or a call ended. It is a closed enum: also the metric label and the reason in the access log.
 type Kind uint8
 
@@ -31,7 +33,38 @@ const (
 	RateLimited
 	// Internal: the agent itself failed.
 	Internal
+	// KindCount is the number of kinds.
+	KindCount
 )
+
+// kinds holds what is known of each Kind: its name, and how a call that ends with it is answered (semantics rule 26).
+var kinds = [KindCount]struct {
+	name, reason string
+	status       int
+}{
+	OK:             {name: "ok"},
+	ClientGone:     {name: "client_gone"},
+	ConnectFailed:  {"connect_failure", "connect_failure", 502},
+	ConnectTimeout: {"connect_timeout", "connect_failure", 502},
+	AttemptTimeout: {"per_try_timeout", "per_try_timeout", 504},
+	Deadline:       {"deadline", "deadline", 504},
+	Reset:          {"reset", "reset", 502},
+	RefusedStream:  {"refused_stream", "reset", 502},
+	BadResponse:    {"protocol", "protocol", 502},
+	Overflow:       {"pool_overflow", "pool_overflow", 503},
+	BreakerOpen:    {"circuit_open", "circuit_open", 503},
+	RateLimited:    {"rate_limited", "rate_limited", 429},
+	Internal:       {"internal", "internal", 500},
+}
+
+// String returns the kind as metrics and logs show it.
+func (k Kind) String() string { return kinds[min(k, Internal)].name }
+
+// Reason returns the value of the fairlead-reason header of an answer the agent makes up; empty for OK and ClientGone.
+func (k Kind) Reason() string { return kinds[min(k, Internal)].reason }
+
+// Status returns the HTTP status of an answer the agent makes up; 0 for OK and ClientGone.
+func (k Kind) Status() int { return kinds[min(k, Internal)].status }
 
 // Fate says why a call was retried or not: the answer to "why was this request (not) retried?" (semantics rule 9).
 type Fate uint8
@@ -58,7 +91,17 @@ const (
 	Refused
 	// Abandoned: the client went away.
 	Abandoned
+	// FateCount is the number of fates.
+	FateCount
 )
+
+var fates = [FateCount]string{
+	NotNeeded: "not_needed", Recovered: "recovered", ByMethod: "method", NotRetryable: "not_retryable", ByBudget: "budget",
+	ByDeadline: "deadline", ByBody: "body", Exhausted: "exhausted", Refused: "refused", Abandoned: "abandoned",
+}
+
+// String returns the fate as metrics and logs show it.
+func (f Fate) String() string { return fates[min(f, Abandoned)] }
 
 // Failure is how a try failed, with the facts that safety rests on. Nothing is guessed from error strings.
 type Failure struct {
@@ -72,3 +115,31 @@ type Failure struct {
 	// Reused: the try went out on a connection that had served an earlier exchange.
 	Reused bool
 }
+
+// unsent reports whether the try provably did not reach the upstream (semantics rule 7).
+func (f *Failure) unsent() bool {
+	return f.PeerUnprocessed || !f.BytesWritten && !f.ResponseStarted
+}
+
+// stale reports whether a kept-alive connection turned out to be closed (semantics rule 8).
+func (f *Failure) stale() bool {
+	return f.Reused && f.Kind == Reset && !f.ResponseStarted
+}
+
+// Outcome is how a call ended.
+type Outcome struct {
+	// Kind is how the call ended for the client: OK when it got an upstream's response, be it a kept one.
+	Kind Kind
+	// Cause is how the last try ended; it differs from Kind when the agent or the deadline had the last word.
+	Cause Kind
+	Fate  Fate
+	// Status is what the client is answered: the upstream's status, or Kind.Status(); 0 when the client is gone.
+	Status int
+	// Tries counts the tries started.
+	Tries int
+	// Took is the time from Begin to the end.
+	Took time.Duration
+}
+
+// Local reports whether the agent answers by itself; the fairlead-reason header is Kind.Reason() then.
+func (o *Outcome) Local() bool { return o.Kind != OK && o.Kind != ClientGone }

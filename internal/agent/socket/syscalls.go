@@ -1,0 +1,47 @@
+package socket
+
+import (
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The descriptors are non-blocking, so these calls return within microseconds and need not tell the scheduler: a raw system
+// call saves the hand-over that a blocking one prepares.
+
+// send writes what fits into the send buffer. MSG_NOSIGNAL turns a broken pipe into EPIPE alone.
+func send(fd int, p []byte) (int, error) {
+	for {
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)),
+			unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, 0, 0)
+		switch errno {
+		case 0:
+			return int(n), nil
+		case unix.EINTR:
+			continue
+		}
+		return 0, errno
+	}
+}
+
+// recv reads what has arrived.
+func recv(fd int, p []byte, flags uintptr) (int, error) {
+	for {
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)),
+			flags|unix.MSG_DONTWAIT, 0, 0)
+		switch errno {
+		case 0:
+			return int(n), nil
+		case unix.EINTR:
+			continue
+		}
+		return 0, errno
+	}
+}
+
+// flag is a bool that one goroutine sets and another reads.
+type flag struct{ v atomic.Bool }
+
+func (f *flag) set()        { f.v.Store(true) }
+func (f *flag) isSet() bool { return f.v.Load() }

@@ -1,0 +1,70 @@
+package upstream
+
+import "net/netip"
+
+// Ticket is one call's wish for a connection. Its owner reuses it from try to try and from call to call; the zero value needs
+// Init. While it is queued or granted it must not be copied or changed.
+type Ticket struct {
+	// Original is where the client wanted to go. It is used when Pinned, and when the pool knows no endpoint.
+	Original netip.AddrPort
+	// Pinned: only Original will do.
+	Pinned bool
+	// Fresh: a new connection is wanted, not one that was kept.
+	Fresh bool
+	// Avoid are endpoints to leave alone as long as there are others.
+	Avoid []netip.AddrPort
+
+	ready chan struct{}
+
+	// guarded by the pool's lock
+	state      ticketState
+	conn       *Conn
+	at         *endpoint
+	next, prev *Ticket
+}
+
+type ticketState uint8
+
+const (
+	unused ticketState = iota
+	queued
+	granted
+)
+
+// Init prepares a ticket for its first use.
+func (t *Ticket) Init() { t.ready = make(chan struct{}, 1) }
+
+// Ready receives one value when a queued ticket has been granted.
+func (t *Ticket) Ready() <-chan struct{} { return t.ready }
+
+// queue is the FIFO of waiting tickets.
+type queue struct {
+	head, tail *Ticket
+	len        int
+}
+
+func (q *queue) push(t *Ticket) {
+	t.prev, t.next = q.tail, nil
+	if q.tail != nil {
+		q.tail.next = t
+	} else {
+		q.head = t
+	}
+	q.tail = t
+	q.len++
+}
+
+func (q *queue) remove(t *Ticket) {
+	if t.prev != nil {
+		t.prev.next = t.next
+	} else {
+		q.head = t.next
+	}
+	if t.next != nil {
+		t.next.prev = t.prev
+	} else {
+		q.tail = t.prev
+	}
+	t.prev, t.next = nil, nil
+	q.len--
+}

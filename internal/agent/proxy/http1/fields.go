@@ -1,0 +1,207 @@
+package http1
+
+import (
+	"bytes"
+	"math"
+)
+
+// known are the fields that the codec itself understands.
+type known uint8
+
+const (
+	other known = iota
+	fHost
+	fConnection
+	fContentLength
+	fTransferEncoding
+	fUpgrade
+	fTE
+	fTrailer
+	fExpect
+	fKeepAlive
+	fProxyConnection
+)
+
+// classify recognises a field name. Length and first letter rule out nearly everything before a comparison is made.
+func classify(name []byte) known {
+	lower, k := "", other
+	switch len(name) {
+	case 2:
+		lower, k = "te", fTE
+	case 4:
+		lower, k = "host", fHost
+	case 6:
+		lower, k = "expect", fExpect
+	case 7:
+		lower, k = "upgrade", fUpgrade
+		if name[0]|0x20 == 't' {
+			lower, k = "trailer", fTrailer
+		}
+	case 10:
+		lower, k = "connection", fConnection
+		if name[0]|0x20 == 'k' {
+			lower, k = "keep-alive", fKeepAlive
+		}
+	case 14:
+		lower, k = "content-length", fContentLength
+	case 16:
+		lower, k = "proxy-connection", fProxyConnection
+	case 17:
+		lower, k = "transfer-encoding", fTransferEncoding
+	default:
+		return other
+	}
+	if name[0]|0x20 == lower[0] && equalFold(name, lower) {
+		return k
+	}
+	return other
+}
+
+// splitField checks a field line (without CRLF) and returns its name and its trimmed value.
+func splitField(line []byte) (name, value []byte, err error) {
+	i := 0
+	for i < len(line) && token[line[i]] {
+		i++
+	}
+	switch {
+	case i == len(line):
+		return nil, nil, ErrFieldName
+	case i == 0 && (line[0] == ' ' || line[0] == '\t'):
+		return nil, nil, ErrFold
+	case i == 0 || line[i] != ':':
+		return nil, nil, ErrFieldName
+	}
+	if !cleanText(line[i+1:]) {
+		return nil, nil, ErrFieldValue
+	}
+	return line[:i], trim(line[i+1:]), nil
+}
+
+// field takes in one field line of the head; at is the line's offset from the head's start.
+func (h *Head) field(line []byte, at int) error {
+	name, value, err := splitField(line)
+	if err != nil {
+		return err
+	}
+	k := classify(name)
+	if k == other {
+		return nil
+	}
+	switch k {
+	case fHost:
+		if h.seen.host {
+			return ErrHostTwice
+		}
+		h.seen.host = true
+		from := at + len(line) - len(bytes.TrimLeft(line[len(name)+1:], " \t"))
+		h.host = span{uint32(from), uint32(from + len(value))}
+	case fContentLength:
+		return h.contentLength(value)
+	case fTransferEncoding:
+		// A second coding, in this field or in another, cannot be understood: chunked must come last and only once.
+		if h.seen.coding || !equalFold(value, "chunked") {
+			return ErrCoding
+		}
+		h.seen.coding = true
+	case fConnection:
+		h.seen.rewrite = true
+		return h.connection(line, value, at)
+	case fUpgrade:
+		h.seen.rewrite, h.seen.upgrade = true, true
+		h.seen.upgradeOther = h.seen.upgradeOther || !equalFold(value, "h2c")
+	case fTE:
+		h.seen.rewrite = true
+		h.seen.teTrailers = !h.seen.te && equalFold(value, "trailers")
+		h.seen.te = true
+	case fKeepAlive, fProxyConnection:
+		h.seen.rewrite = true
+	case fExpect:
+		h.seen.expect100 = h.seen.expect100 || equalFold(value, "100-continue")
+	}
+	return nil
+}
+
+// contentLength accepts a repeated field with the same value, of which one is forwarded (RFC 9110 section 8.6), and nothing
+// but digits.
+func (h *Head) contentLength(value []byte) error {
+	n, ok := parseLength(value)
+	switch {
+	case !ok:
+		return ErrContentLength
+	case h.seen.length && n != h.Length:
+		return ErrLengthsDiffer
+	case h.seen.length:
+		h.seen.rewrite = true
+	}
+	h.seen.length, h.Length = true, n
+	return nil
+}
+
+func parseLength(value []byte) (n int64, ok bool) {
+	for _, c := range value {
+		if c < '0' || c > '9' || n > (math.MaxInt64-9)/10 {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n, len(value) > 0
+}
+
+// connection takes in one Connection field: the options it knows, and the fields that it names (RFC 9110 section 7.6.1).
+func (h *Head) connection(line, value []byte, at int) error {
+	base := at + len(line) - len(bytes.TrimLeft(line[len("connection:"):], " \t"))
+	for i := 0; i <= len(value); {
+		end := bytes.IndexByte(value[i:], ',')
+		if end < 0 {
+			end = len(value)
+		} else {
+			end += i
+		}
+		option := trim(value[i:end])
+		if len(option) > 0 && !isToken(option) {
+			return ErrConnectionList
+		}
+		lead := len(value[i:end]) - len(bytes.TrimLeft(value[i:end], " \t"))
+		if err := h.option(option, base+i+lead); err != nil {
+			return err
+		}
+		i = end + 1
+	}
+	return nil
+}
+
+func (h *Head) option(option []byte, at int) error {
+	switch {
+	case len(option) == 0, equalFold(option, "te"):
+	case equalFold(option, "close"):
+		h.seen.close = true
+	case equalFold(option, "keep-alive"):
+		h.seen.keepAlive = true
+	case equalFold(option, "upgrade"):
+		h.seen.upgradeOption = true
+	default:
+		if h.nNamed == maxNominations {
+			return ErrNominations
+		}
+		h.named[h.nNamed] = span{uint32(at), uint32(at + len(option))}
+		h.nNamed++
+	}
+	return nil
+}
+
+// body settles KeepAlive and the framing that the fields alone determine (RFC 9112 section 6.3).
+func (h *Head) body() error {
+	s := &h.seen
+	h.KeepAlive = !s.close && (h.Minor == 1 || s.keepAlive)
+	switch {
+	case s.coding && s.length:
+		return ErrLengthAndCoding
+	case s.coding && h.Minor == 0:
+		return ErrCodingVersion
+	case s.coding:
+		h.Framing = Chunked
+	case h.Length > 0:
+		h.Framing = ContentLength
+	}
+	return nil
+}

@@ -1,0 +1,173 @@
+package http1
+
+import (
+	"bytes"
+	"io"
+)
+
+// Say is what a forwarded head says about the connection that it is written to.
+type Say uint8
+
+const (
+	// SayNothing: the version's default holds.
+	SayNothing Say = iota
+	// SayClose adds the connection option close.
+	SayClose
+	// SayKeepAlive adds the connection option keep-alive, for HTTP/1.0 peers.
+	SayKeepAlive
+)
+
+// Forward says how a head is changed on its way.
+type Forward struct {
+	Say Say
+	// Extra holds complete field lines, each with its CRLF, that are added at the end.
+	Extra []byte
+}
+
+// WriteRequest forwards the request's head followed by body, the bytes of the body that are at hand, in one write if possible.
+// It returns how many bytes the connection accepted, of head and body together.
+//
+// A request keeps its version: an HTTP/1.0 request stays one (RFC 9110 section 6.2 allows the deliberate downgrade), so that
+// the response's framing suits the client.
+func (q *Request) WriteRequest(w io.Writer, f Forward, body []byte) (int, error) {
+	return q.write(w, f, body)
+}
+
+// WriteResponse forwards the response's head like WriteRequest. An HTTP/1.0 response is forwarded as HTTP/1.1, our own version
+// (RFC 9110 section 6.2).
+func (p *Response) WriteResponse(w io.Writer, f Forward, body []byte) (int, error) {
+	return p.write(w, f, body)
+}
+
+func (h *Head) write(w io.Writer, f Forward, body []byte) (int, error) {
+	if !h.seen.rewrite && f.Say == SayNothing && len(f.Extra) == 0 {
+		if follows(h.raw, body) {
+			return w.Write(h.raw[: len(h.raw)+len(body) : len(h.raw)+len(body)])
+		}
+		if len(body) == 0 || len(h.raw)+len(body) > bodyBuffer {
+			return writeTwo(w, h.raw, body)
+		}
+	}
+	head := len(h.raw) + len(f.Extra) + maxOwnLines
+	if h.seen.replaceHost {
+		head += MaxLine
+	}
+	out := getBuffer(min(max(head, min(head+len(body), bodyBuffer)), headBuffer))
+	defer putBuffer(out)
+	b := h.appendTo(out.data[:0], f)
+	if len(b)+len(body) <= len(out.data) {
+		return w.Write(append(b, body...))
+	}
+	return writeTwo(w, b, body)
+}
+
+// follows says whether body lies right behind head in the same buffer.
+func follows(head, body []byte) bool {
+	n := len(head)
+	return len(body) > 0 && cap(head)-n >= len(body) && &head[:n+1][n] == &body[0]
+}
+
+func writeTwo(w io.Writer, head, body []byte) (int, error) {
+	n, err := w.Write(head)
+	if err != nil || len(body) == 0 {
+		return n, err
+	}
+	m, err := w.Write(body)
+	return n + m, err
+}
+
+// maxOwnLines is what appendTo may add on its own account, a replaced host not counted.
+const maxOwnLines = len("Connection: keep-alive, Upgrade, TE\r\nHost: \r\n")
+
+// appendTo appends the head as it is forwarded: the lines as read and in their order, without the hop-by-hop ones, then our own
+// word on the connection and the extra lines.
+func (h *Head) appendTo(dst []byte, f Forward) []byte {
+	dst = append(dst, h.raw[:h.firstLine]...)
+	if h.seen.ownVersion {
+		// A response is of our own version: HTTP/1.1.
+		dst[len(dst)-h.firstLine+len("HTTP/1.")] = '1'
+	}
+	lines := h.fields()
+	if !h.seen.rewrite {
+		dst = append(dst, lines...)
+	} else {
+		dst = h.appendKept(dst, lines)
+	}
+	dst = h.appendConnection(dst, f.Say)
+	if h.seen.replaceHost {
+		dst = append(dst, "Host: "...)
+		dst = append(dst, h.slice(h.authority)...)
+		dst = append(dst, crlf...)
+	}
+	dst = append(dst, f.Extra...)
+	return append(dst, crlf...)
+}
+
+const crlf = "\r\n"
+
+// appendKept appends the lines that are forwarded, copying runs of them at once.
+func (h *Head) appendKept(dst, lines []byte) []byte {
+	run, lengths := 0, 0
+	for at := 0; at < len(lines); {
+		end := at + bytes.IndexByte(lines[at:], '\n') + 1
+		name := lines[at : at+bytes.IndexByte(lines[at:end], ':')]
+		k := classify(name)
+		if k == fContentLength {
+			lengths++
+		}
+		if h.drops(k, name) || lengths > 1 && k == fContentLength {
+			dst = append(dst, lines[run:at]...)
+			run = end
+		}
+		at = end
+	}
+	return append(dst, lines[run:]...)
+}
+
+// drops says whether a field ends here (RFC 9110 section 7.6.1). Fields that framing and routing rest on never do, even if
+// Connection names them: dropping them would change the message's end or its recipient.
+func (h *Head) drops(k known, name []byte) bool {
+	switch k {
+	case fConnection, fKeepAlive, fProxyConnection:
+		return true
+	case fUpgrade:
+		return !h.seen.keepUpgrade
+	case fTE:
+		return !h.seen.teTrailers
+	case fHost:
+		return h.seen.replaceHost
+	case fContentLength, fTransferEncoding, fTrailer:
+		return false
+	}
+	for _, s := range h.named[:h.nNamed] {
+		if equalFoldBytes(name, h.slice(s)) {
+			return true
+		}
+	}
+	return false
+}
+
+// appendConnection states our own connection options: those that the forwarded Upgrade and TE need (RFC 9110 sections 7.8 and
+// 10.1.4), and what f says.
+func (h *Head) appendConnection(dst []byte, say Say) []byte {
+	start := len(dst)
+	dst = append(dst, "Connection: "...)
+	none := len(dst)
+	switch say {
+	case SayClose:
+		dst = append(dst, "close, "...)
+	case SayKeepAlive:
+		dst = append(dst, "keep-alive, "...)
+	case SayNothing:
+	}
+	if h.seen.keepUpgrade {
+		dst = append(dst, "Upgrade, "...)
+	}
+	if h.seen.teTrailers {
+		dst = append(dst, "TE, "...)
+	}
+	if len(dst) == none {
+		return dst[:start]
+	}
+	return append(dst[:len(dst)-len(", ")], crlf...)
+}

@@ -1,0 +1,110 @@
+package http1
+
+import "bytes"
+
+// Framing is how a message's body is delimited (RFC 9112 section 6.3).
+type Framing uint8
+
+const (
+	// NoBody: the message ends with its head.
+	NoBody Framing = iota
+	// ContentLength: the body has Head.Length bytes, at least one.
+	ContentLength
+	// Chunked: the body is chunked, with trailers.
+	Chunked
+	// UntilClose: the body ends with the connection (responses only).
+	UntilClose
+	// Tunnel: after this head the connection is no longer HTTP/1 (101, or 2xx to CONNECT).
+	Tunnel
+)
+
+// maxNominations bounds the fields that Connection may name beyond the ordinary ones.
+const maxNominations = 16
+
+// span is a part of Head.raw.
+type span struct{ from, to uint32 }
+
+// Head is what requests and responses have in common. Its bytes are valid until the Reader's Finish.
+type Head struct {
+	// Framing and Length say what follows the head.
+	Framing Framing
+	Length  int64
+	// Minor is the HTTP version's minor number, 0 or 1.
+	Minor uint8
+	// KeepAlive: the sender is ready to use the connection for another message.
+	KeepAlive bool
+
+	raw []byte // the whole head, from start line to empty line; set when complete
+
+	lines     int // complete lines so far, the start line included
+	firstLine int // length of the start line and its CRLF
+	seen      facts
+	host      span
+	authority span                 // of a request's absolute target, or of CONNECT
+	named     [maxNominations]span // fields named by Connection
+	nNamed    int
+}
+
+// facts are collected while the fields are read.
+type facts struct {
+	host, length, coding            bool
+	close, keepAlive, upgradeOption bool
+	upgrade, upgradeOther           bool // an Upgrade field; one that offers more than h2c
+	te, teTrailers                  bool
+	expect100                       bool
+	replaceHost                     bool // the target's authority takes the place of Host
+	ownVersion                      bool // the version forwarded is ours, HTTP/1.1
+	keepUpgrade                     bool // Upgrade and its connection option are forwarded
+	rewrite                         bool // the head is not forwarded as the bytes read
+}
+
+// Raw returns the head as it was read, from the start line to the empty line.
+func (h *Head) Raw() []byte { return h.raw[:len(h.raw):len(h.raw)] }
+
+// Value returns the value of the first field with this name, which is given in lower case, and whether there is one.
+func (h *Head) Value(lower string) ([]byte, bool) {
+	for rest := h.fields(); len(rest) > 0; {
+		line, next := cutLine(rest)
+		if len(line) > len(lower) && line[len(lower)] == ':' && equalFold(line[:len(lower)], lower) {
+			return trim(line[len(lower)+1:]), true
+		}
+		rest = next
+	}
+	return nil, false
+}
+
+// Fields calls yield with every field as read, in order, until it returns false.
+func (h *Head) Fields(yield func(name, value []byte) bool) {
+	for rest := h.fields(); len(rest) > 0; {
+		line, next := cutLine(rest)
+		colon := bytes.IndexByte(line, ':')
+		if !yield(line[:colon], trim(line[colon+1:])) {
+			return
+		}
+		rest = next
+	}
+}
+
+// fields returns the complete head's field lines, without the start line and the empty line.
+func (h *Head) fields() []byte {
+	if h.raw == nil {
+		return nil
+	}
+	return h.raw[h.firstLine : len(h.raw)-2]
+}
+
+// cutLine splits validated lines after the first CRLF and returns the line without it.
+func cutLine(lines []byte) (line, rest []byte) {
+	lf := bytes.IndexByte(lines, '\n')
+	return lines[:lf-1], lines[lf+1:]
+}
+
+func (h *Head) slice(s span) []byte { return h.raw[s.from:s.to] }
+
+// reset makes h ready for the next message without giving up memory.
+func (h *Head) reset() {
+	h.Framing, h.Length, h.Minor, h.KeepAlive = NoBody, 0, 0, false
+	h.raw, h.lines, h.firstLine, h.host, h.nNamed = nil, 0, 0, span{}, 0
+	h.authority = span{}
+	h.seen = facts{}
+}

@@ -1,0 +1,57 @@
+package http1
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+)
+
+// Reply is the agent's own answer (semantics rule 26).
+type Reply struct {
+	Status int
+	// Reason is the local reason: the value of fairlead-reason and the body's line. It is a token.
+	Reason string
+	// RetryAfter in seconds is sent when positive.
+	RetryAfter int
+	// Say tells the client what becomes of the connection.
+	Say Say
+	// ToHead: the request was HEAD, so the body stays away.
+	ToHead bool
+}
+
+// WriteTo writes the answer in one write.
+func (p *Reply) WriteTo(w io.Writer) (int64, error) {
+	out := getBuffer(smallBuffer)
+	defer putBuffer(out)
+	n, err := w.Write(p.appendTo(out.data[:0]))
+	return int64(n), err
+}
+
+func (p *Reply) appendTo(b []byte) []byte {
+	b = append(b, "HTTP/1.1 "...)
+	b = strconv.AppendInt(b, int64(p.Status), 10)
+	b = append(b, ' ')
+	b = append(b, http.StatusText(p.Status)...)
+	b = append(b, "\r\nfairlead-reason: "...)
+	b = append(b, p.Reason...)
+	b = append(b, "\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: "...)
+	b = strconv.AppendInt(b, int64(len("fairlead: ")+len(p.Reason)+len("\n")), 10)
+	if p.RetryAfter > 0 {
+		b = append(b, "\r\nRetry-After: "...)
+		b = strconv.AppendInt(b, int64(p.RetryAfter), 10)
+	}
+	switch p.Say {
+	case SayClose:
+		b = append(b, "\r\nConnection: close"...)
+	case SayKeepAlive:
+		b = append(b, "\r\nConnection: keep-alive"...)
+	case SayNothing:
+	}
+	b = append(b, "\r\n\r\n"...)
+	if p.ToHead {
+		return b
+	}
+	b = append(b, "fairlead: "...)
+	b = append(b, p.Reason...)
+	return append(b, '\n')
+}

@@ -1,0 +1,271 @@
+package http1
+
+import (
+	"bytes"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+)
+
+// maxEmptyLines is how many empty lines are ignored in front of a request (RFC 9112 section 2.2 asks for at least one).
+const maxEmptyLines = 2
+
+// Request is a request head.
+type Request struct {
+	Head
+	// Class is the method's class (RFC 9110 section 9.2).
+	Class call.Method
+	// Expect100: the client waits for 100 (Continue) before it sends the body.
+	Expect100 bool
+	// Upgrade: the client offers to switch protocols, and the offer is forwarded. An offer of h2c alone is not: RFC 9110
+	// section 7.8 leaves accepting to the server, and the calls inside could not be told apart any more.
+	Upgrade bool
+	// Connect: the method is CONNECT.
+	Connect bool
+
+	method, target  span
+	emptyLines      int
+	isHead, options bool
+}
+
+// ReadRequest reads the next request head into q, from what is buffered and then from the connection. It returns io.EOF if the
+// connection ended between messages, an *Error if the head must be refused. After a timeout it can be called again with the
+// same q to go on.
+func (r *Reader) ReadRequest(q *Request) error {
+	if err := r.readHead(&q.Head, q); err != nil {
+		return err
+	}
+	return q.finish()
+}
+
+// TryRequest is ReadRequest without reading from the connection: done is false if the head is not complete yet.
+func (r *Reader) TryRequest(q *Request) (done bool, err error) {
+	switch err := r.parseHead(&q.Head, q); err { //nolint:errorlint // a private sentinel, never wrapped
+	case nil:
+		return true, q.finish()
+	case errMore:
+		return false, nil
+	default:
+		return false, err
+	}
+}
+
+// Method returns the method as read.
+func (q *Request) Method() []byte { return q.slice(q.method) }
+
+// Target returns the request target as read.
+func (q *Request) Target() []byte { return q.slice(q.target) }
+
+// Host returns the host, with its port if it was given, that the request is for: the authority of an absolute target or else
+// the Host field (RFC 9112 section 3.3). It is empty if there is none.
+func (q *Request) Host() []byte {
+	if q.authority.to > 0 {
+		return q.slice(q.authority)
+	}
+	return q.slice(q.host)
+}
+
+// Asked returns what one must know of the request to read its responses.
+func (q *Request) Asked() Asked {
+	return Asked{Head: q.isHead, Connect: q.Connect, Upgrade: q.Upgrade}
+}
+
+// startLine parses method SP request-target SP HTTP-version (RFC 9112 section 3), with single spaces and nothing else.
+func (q *Request) startLine(line []byte) error {
+	if len(line) == 0 {
+		q.emptyLines++
+		if q.emptyLines > maxEmptyLines {
+			return ErrRequestLine
+		}
+		return nil
+	}
+	q.emptyLines = 0
+	sp1 := bytes.IndexByte(line, ' ')
+	const version = len("HTTP/1.1")
+	sp2 := len(line) - version - 1
+	if sp1 < 0 || sp2 <= sp1+1 || line[sp2] != ' ' {
+		return requestLineError(line)
+	}
+	method, target := line[:sp1], line[sp1+1:sp2]
+	if !isToken(method) {
+		return ErrMethod
+	}
+	var ok bool
+	if q.Minor, ok = minorVersion(line[sp2+1:]); !ok {
+		return requestLineError(line)
+	}
+	q.method = span{0, uint32(sp1)}
+	q.target = span{uint32(sp1 + 1), uint32(sp2)}
+	q.classify(method)
+	return q.checkTarget(target)
+}
+
+// requestLineError tells a version that is not ours (505) from a line that is none (400).
+func requestLineError(line []byte) error {
+	last := bytes.LastIndexByte(line, ' ')
+	v := line[last+1:]
+	if len(v) == len("HTTP/1.1") && bytes.HasPrefix(v, []byte("HTTP/")) && v[6] == '.' && isDigit(v[5]) && isDigit(v[7]) &&
+		bytes.Count(line, []byte(" ")) == 2 {
+		return ErrVersion
+	}
+	return ErrRequestLine
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+func minorVersion(v []byte) (minor uint8, ok bool) {
+	if len(v) != len("HTTP/1.1") || string(v[:7]) != "HTTP/1." {
+		return 0, false
+	}
+	return v[7] - '0', v[7] == '0' || v[7] == '1'
+}
+
+func (q *Request) classify(method []byte) {
+	q.isHead, q.Connect, q.options = false, false, false
+	switch string(method) {
+	case "GET", "TRACE":
+		q.Class = call.Safe
+	case "OPTIONS":
+		q.Class, q.options = call.Safe, true
+	case "HEAD":
+		q.Class, q.isHead = call.Safe, true
+	case "PUT", "DELETE":
+		q.Class = call.Idempotent
+	case "CONNECT":
+		q.Class, q.Connect = call.Unsafe, true
+	default:
+		q.Class = call.Unsafe
+	}
+}
+
+// checkTarget accepts the four forms of RFC 9112 section 3.2. Bytes above ASCII are let through, as most servers do.
+func (q *Request) checkTarget(target []byte) error {
+	for _, c := range target {
+		if c <= ' ' || c == 0x7f {
+			return ErrTarget
+		}
+	}
+	switch {
+	case q.Connect:
+		if !validHost(target) || bytes.LastIndexByte(target, ':') <= 0 {
+			return ErrTarget
+		}
+		q.authority = q.target
+	case target[0] == '/':
+	case len(target) == 1 && target[0] == '*':
+		if !q.options {
+			return ErrTarget
+		}
+	default:
+		return q.absolute(target)
+	}
+	return nil
+}
+
+// absolute finds the authority of an absolute-form target.
+func (q *Request) absolute(target []byte) error {
+	i := bytes.Index(target, []byte("://"))
+	if i <= 0 || !isScheme(target[:i]) {
+		return ErrTarget
+	}
+	from := i + len("://")
+	to := from
+	for to < len(target) && target[to] != '/' && target[to] != '?' && target[to] != '#' {
+		to++
+	}
+	// User information in an http URI is an error (RFC 9110 section 4.2.4): validHost knows no '@'.
+	if from == to || !validHost(target[from:to]) {
+		return ErrTarget
+	}
+	q.authority = span{q.target.from + uint32(from), q.target.from + uint32(to)}
+	return nil
+}
+
+func isScheme(b []byte) bool {
+	for i, c := range b {
+		l := c | 0x20
+		letter := 'a' <= l && l <= 'z'
+		if !letter && (i == 0 || !isDigit(c) && c != '+' && c != '-' && c != '.') {
+			return false
+		}
+	}
+	return true
+}
+
+// validHost accepts what can be uri-host [":" port] (RFC 9112 section 3.2): a name, an IPv4 address or an IPv6 address in
+// brackets, and digits after the colon.
+func validHost(host []byte) bool {
+	if len(host) == 0 {
+		return true
+	}
+	rest := host
+	if host[0] == '[' {
+		end := bytes.IndexByte(host, ']')
+		if end < 2 {
+			return false
+		}
+		for _, c := range host[1:end] {
+			if !token[c] && c != ':' {
+				return false
+			}
+		}
+		rest = host[end+1:]
+	} else {
+		i := 0
+		for i < len(host) && host[i] != ':' {
+			if !hostByte(host[i]) {
+				return false
+			}
+			i++
+		}
+		rest = host[i:]
+	}
+	if len(rest) == 0 {
+		return true
+	}
+	if rest[0] != ':' {
+		return false
+	}
+	for _, c := range rest[1:] {
+		if !isDigit(c) {
+			return false
+		}
+	}
+	return len(rest) <= len(":65535")
+}
+
+// hostByte is reg-name of RFC 3986: unreserved, percent-encoded and sub-delims, but for the comma, which is how a list of two
+// hosts looks.
+func hostByte(c byte) bool {
+	switch c {
+	case '(', ')', ';', '=':
+		return true
+	case '^', '`', '|', '#':
+		return false
+	}
+	return token[c]
+}
+
+// finish checks the complete head as a whole.
+func (q *Request) finish() error {
+	s := &q.seen
+	if err := q.body(); err != nil {
+		return err
+	}
+	host := q.slice(q.host)
+	switch {
+	case !s.host && q.Minor == 1:
+		return ErrHostMissing
+	case !validHost(host):
+		return ErrHost
+	case q.Connect && (q.Framing != NoBody):
+		return ErrConnectBody
+	}
+	if q.authority.to > 0 && !q.Connect && s.host && !equalFoldBytes(host, q.slice(q.authority)) {
+		// RFC 9112 section 3.2.2: a proxy MUST ignore the received Host and replace it by the host of the target.
+		s.replaceHost, s.rewrite = true, true
+	}
+	q.Expect100 = s.expect100 && q.Minor == 1
+	q.Upgrade = q.Minor == 1 && s.upgradeOption && s.upgrade && s.upgradeOther
+	s.keepUpgrade = q.Upgrade
+	return nil
+}

@@ -4,6 +4,7 @@ package v1alpha1
 // with the same block of other policies for the same call.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.rules) || !has(self.timeouts) || self.rules.all(r, !has(r.timeouts) || has(r.timeouts.perTry) == has(r.timeouts.overall) || (has(r.timeouts.perTry) ? (!has(self.timeouts.overall) || duration(self.timeouts.overall) == duration('0s') || duration(r.timeouts.perTry) <= duration(self.timeouts.overall)) : (!has(self.timeouts.perTry) || duration(r.timeouts.overall) == duration('0s') || duration(self.timeouts.perTry) <= duration(r.timeouts.overall))))",message="a rule is merged over timeouts, and there perTry must not be longer than overall: set both perTry and overall in the rule"
+// +kubebuilder:validation:XValidation:rule="!has(self.retry) || !has(self.retry.hedging) || !has(self.retry.hedging.delay) || !has(self.timeouts) || !has(self.timeouts.overall) || duration(self.timeouts.overall) == duration('0s') || duration(self.retry.hedging.delay) < duration(self.timeouts.overall)",message="retry.hedging.delay must be shorter than timeouts.overall, or no hedge can ever start"
 type PolicyBody struct {
 	// rules single out calls by method and path. The first rule that matches
 	// a call is merged over the blocks beside rules. As a list, the rules of a
@@ -38,8 +39,6 @@ type PolicyBody struct {
 
 // CallBlocks are the blocks that can differ from call to call, and so may also
 // stand in a rule.
-//
-// +kubebuilder:validation:XValidation:rule="!has(self.retry) || !has(self.retry.hedging) || !has(self.retry.hedging.delay) || !has(self.timeouts) || !has(self.timeouts.overall) || duration(self.timeouts.overall) == duration('0s') || duration(self.retry.hedging.delay) < duration(self.timeouts.overall)",fieldPath=".retry",message="retry.hedging.delay must be shorter than timeouts.overall, or no hedge can ever start"
 type CallBlocks struct {
 	// timeouts bound the parts of a call. Absent means only connecting (5s),
 	// TLS handshakes (5s) and idleness (5m) are bounded.
@@ -84,6 +83,7 @@ const (
 // Rule changes the policy for some calls.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.timeouts) || has(self.retry) || has(self.circuitBreaker) || has(self.rateLimit) || has(self.concurrency) || has(self.fallback)",message="a rule must change something: set at least one of timeouts, retry, circuitBreaker, rateLimit, concurrency and fallback"
+// +kubebuilder:validation:XValidation:rule="!has(self.retry) || !has(self.retry.hedging) || !has(self.retry.hedging.delay) || !has(self.timeouts) || !has(self.timeouts.overall) || duration(self.timeouts.overall) == duration('0s') || duration(self.retry.hedging.delay) < duration(self.timeouts.overall)",message="retry.hedging.delay must be shorter than timeouts.overall, or no hedge can ever start"
 type Rule struct {
 	// name identifies the rule within its policy, in metrics and in logs.
 	// +required

@@ -1,0 +1,39 @@
+{{- /* A test compares this text with api/v1alpha1/conditions.go. */ -}}
+{{- define "conditions" }}
+## Conditions
+
+`Accepted`, `Programmed` and `Ready` are always present; `Unknown` means "not
+observed yet". The others are present only while they are true. While a policy
+is not accepted, its last good configuration stays in force.
+
+| Condition | Reason | Status | Meaning |
+| --- | --- | --- | --- |
+| `Accepted` | `Accepted` | True | The policy is valid. |
+| | `AcceptedWithWarnings` | True | Valid, but some of it is unlikely to be meant, such as tries and backoff that cannot fit the overall timeout; the message says what. |
+| | `Pending` | Unknown | The manager has not looked at this generation yet. |
+| | `Invalid` | False | The policy contradicts itself in a way the API server could not see. |
+| | `InvalidSelector` | False | A selector's labels are not well-formed. |
+| | `Conflicted` | False | An older policy of the same level has the same selector and destination; the message names it. |
+| | `ServiceNotFound` | False | A Service that is named does not exist. |
+| | `PortNotFound` | False | A Service has no port of that name or number. |
+| | `ReferenceNotFound` | False | A ConfigMap or Secret that is named, or its key, does not exist. |
+| | `InvalidCABundle` | False | A CA bundle holds no usable certificate. |
+| | `InvalidCertificate` | False | A client certificate is not usable. |
+| `Programmed` | `Programmed` | True | Every node that runs governed pods acknowledged this generation. |
+| | `NoMatchingPods` | True | No pod is selected, so no node is concerned. |
+| | `Disabled` | True | The mode is Disabled, and every node concerned removed the policy. |
+| | `WaitingForNodes` | False | Some nodes have not answered yet. |
+| | `NodesDisconnected` | False | Some nodes' agents are not connected. |
+| | `RefusedByNodes` | False | Some nodes' agents refused it; `status.nodes.failures` says why. |
+| | `NotAccepted` | False | The policy is not accepted. |
+| `Ready` | `Ready` | True | Accepted and in force. Otherwise the reason is that of the condition that is missing. |
+| `Reconciling` | `Progressing` | True | Nodes are taking over a change. |
+| `Stalled` | the reason of `Accepted` or `Programmed` | True | Nothing will change until a person changes something; the message says what. |
+| `Conflicted` | `Conflicted` | True | As for `Accepted`. |
+| `PartiallyEnforced` | `NotYetSupported` | True | This version does not enforce some of the fields that are set. |
+| | `Encrypted` | True | Calls are encrypted by the pod, so what happens inside cannot be seen; `tls.mode` Originate or Intercept can change that. |
+| | `OpaqueProtocol` | True | The protocol has no requests to tell apart. |
+| | `HostNetwork` | True | Some selected pods are on the host's network. |
+| | `Several` | True | Several of these; the message and `status.destinations` list them by field. |
+| `DryRun` | `DryRunMode` | True | The mode is DryRun: the policy only reports what it would do. |
+{{ end -}}

@@ -1,0 +1,47 @@
+package resilience
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+func TestRule19_ReplayMemoryIsCapped(t *testing.T) {
+	m := NewReplayMemory(100)
+	if !m.Reserve(60) || m.Reserve(41) || !m.Reserve(40) || m.Reserve(1) {
+		t.Fatalf("100 bytes do not hold 60 + 40: %d used", m.Used())
+	}
+	if m.Capped() != 2 {
+		t.Errorf("%d refusals counted, want 2", m.Capped())
+	}
+	m.Release(60)
+	if !m.Reserve(60) || m.Used() != 100 {
+		t.Errorf("released bytes did not come back: %d used", m.Used())
+	}
+}
+
+func TestRule19_ReplayMemoryHoldsUnderConcurrency(t *testing.T) {
+	const limit = 1000
+	m := NewReplayMemory(limit)
+	var held, most atomic.Int64
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for i := range int64(2000) {
+				n := i%400 + 1
+				if !m.Reserve(n) {
+					continue
+				}
+				h := held.Add(n)
+				for w := most.Load(); h > w && !most.CompareAndSwap(w, h); w = most.Load() {
+				}
+				held.Add(-n)
+				m.Release(n)
+			}
+		})
+	}
+	wg.Wait()
+	if most.Load() > limit || m.Used() != 0 {
+		t.Errorf("%d bytes at once of %d, %d at the end", most.Load(), limit, m.Used())
+	}
+}

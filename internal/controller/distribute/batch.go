@@ -1,0 +1,88 @@
+package distribute
+
+import (
+	"errors"
+	"slices"
+
+	"fairlead.dev/fairlead/internal/policy"
+	"fairlead.dev/fairlead/internal/wire"
+)
+
+// Batch is a set of changes that agents see as one. Changes to one resource replace each other: the last one counts. Encoding happens
+// when a change is added, so publishing is short. The zero value is an empty batch; a Batch is for one goroutine.
+type Batch struct {
+	changes []change
+	errs    []error
+}
+
+// change sets ref to resource, or removes it when resource is nil.
+type change struct {
+	ref      wire.Ref
+	resource *wire.Resource
+	node     string   // of a workload
+	profile  string   // of a workload
+	uses     []string // destinations of a profile
+	keys     []trafficKey
+}
+
+// trafficKey is under which traffic is summed.
+type trafficKey struct {
+	policy policy.ID
+	target string
+}
+
+// SetWorkload adds or changes a pod of node.
+func (b *Batch) SetWorkload(node string, w *policy.Workload) {
+	r, err := wire.EncodeWorkload(w)
+	b.set(change{resource: r, node: node, profile: w.Profile}, err)
+}
+
+// RemoveWorkload removes the pod with the given UID from whatever node it is on.
+func (b *Batch) RemoveWorkload(uid string) { b.remove(wire.Workload, uid) }
+
+// SetProfile adds or changes a profile. Nodes get it while one of their workloads uses it, and with it the destinations its
+// bindings name.
+func (b *Batch) SetProfile(p *policy.Profile) {
+	r, err := wire.EncodeProfile(p)
+	c := change{resource: r}
+	for i := range p.Bindings {
+		binding := &p.Bindings[i]
+		if binding.To.Kind == policy.TargetService {
+			c.uses = append(c.uses, binding.To.Service)
+		}
+		c.keys = append(c.keys, trafficKey{binding.Policy, binding.To.String()})
+	}
+	slices.Sort(c.uses)
+	c.uses = slices.Compact(c.uses)
+	b.set(c, err)
+}
+
+// RemoveProfile removes a profile. Workloads that still name it are left without policy.
+func (b *Batch) RemoveProfile(name string) { b.remove(wire.Profile, name) }
+
+// SetDestination adds or changes a destination.
+func (b *Batch) SetDestination(d *policy.Destination) {
+	r, err := wire.EncodeDestination(d)
+	b.set(change{resource: r}, err)
+}
+
+// RemoveDestination removes a destination.
+func (b *Batch) RemoveDestination(name string) { b.remove(wire.Destination, name) }
+
+// Len returns the number of changes in b.
+func (b *Batch) Len() int { return len(b.changes) }
+
+func (b *Batch) set(c change, err error) {
+	if err != nil {
+		b.errs = append(b.errs, err)
+		return
+	}
+	c.ref = c.resource.Ref
+	b.changes = append(b.changes, c)
+}
+
+func (b *Batch) remove(kind wire.Kind, name string) {
+	b.changes = append(b.changes, change{ref: wire.Ref{Kind: kind, Name: name}})
+}
+
+func (b *Batch) err() error { return errors.Join(b.errs...) }

@@ -1,0 +1,144 @@
+package distribute
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"fairlead.dev/fairlead/internal/wire"
+)
+
+// MaxExamples bounds the lists in a Rollout.
+const MaxExamples = 10
+
+// Rollout says how far a set of profiles has come.
+type Rollout struct {
+	// Desired counts the nodes that have a workload using one of the profiles. It is Programmed + Pending + Failed + Unknown.
+	Desired int
+	// Programmed counts nodes whose agent acknowledged the current version of every one of the profiles it should have.
+	Programmed int
+	// Pending counts nodes whose agent has not answered yet, or is not connected.
+	Pending int
+	// Failed counts nodes whose agent refused something.
+	Failed int
+	// Unknown counts nodes of which nothing was heard since the gate opened a short while ago: after a change of leader it takes
+	// agents a moment to come back. A status should not be made worse on their account.
+	Unknown int
+	// Failures and Waiting are examples, sorted by node, at most MaxExamples.
+	Failures []Failure
+	Waiting  []Waiting
+}
+
+// Failure is one node's refusal.
+type Failure struct {
+	Node    string
+	Profile string
+	Reason  wire.Reason // its String is fit for a condition
+	Message string
+}
+
+// Waiting is one pending node.
+type Waiting struct {
+	Node      string
+	Connected bool
+}
+
+// Rollout returns how far the profiles have come. Unknown names count for nothing.
+func (s *Store) Rollout(profiles ...string) Rollout {
+	return s.rollout(time.Now(), profiles)
+}
+
+func (s *Store) rollout(now time.Time, names []string) Rollout {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	nodes := map[string]*node{}
+	for _, name := range names {
+		if p := s.profiles[name]; p != nil {
+			maps.Copy(nodes, p.nodes)
+		}
+	}
+	r := Rollout{Desired: len(nodes)}
+	settling := s.gate.openFor(now) < s.opts.StartGrace
+	for _, name := range slices.Sorted(maps.Keys(nodes)) {
+		n := nodes[name]
+		fate, why := s.judge(n, n.witness(now, s.opts.Grace), names)
+		switch {
+		case fate == fateProgrammed:
+			r.Programmed++
+		case fate == fateFailed:
+			r.Failed++
+			if len(r.Failures) < MaxExamples {
+				r.Failures = append(r.Failures, why)
+			}
+		case settling && !n.heard:
+			r.Unknown++
+		default:
+			r.Pending++
+			if len(r.Waiting) < MaxExamples {
+				r.Waiting = append(r.Waiting, Waiting{Node: name, Connected: len(n.sessions) > 0})
+			}
+		}
+	}
+	return r
+}
+
+// fate is what became of a set of profiles on one node. The worst of its members decides.
+type fate uint8
+
+const (
+	fateProgrammed fate = iota
+	fatePending
+	fateFailed
+)
+
+// witness returns the session that speaks for n: the latest, or the last one for a while after it ended. It may be nil.
+func (n *node) witness(now time.Time, grace time.Duration) *session {
+	if len(n.sessions) > 0 {
+		return slices.MaxFunc(n.sessions, func(a, b *session) int { return cmp.Compare(a.order, b.order) })
+	}
+	if n.last != nil && now.Sub(n.lostAt) < grace {
+		return n.last
+	}
+	return nil
+}
+
+func (s *Store) judge(n *node, c *session, names []string) (fate, Failure) {
+	if c == nil {
+		return fatePending, Failure{}
+	}
+	worst := fateProgrammed
+	for _, name := range names {
+		p := s.profiles[name]
+		if p == nil || p.resource == nil || n.profiles[name] == 0 {
+			continue
+		}
+		if no, refused := s.refusal(c, p); refused {
+			return fateFailed, Failure{Node: n.name, Profile: name, Reason: no.reason, Message: no.message}
+		}
+		if c.held[p.resource.Ref] != p.resource.Version {
+			worst = fatePending
+		}
+	}
+	return worst, Failure{}
+}
+
+// refusal returns why c refused p or one of its destinations in their current version.
+func (s *Store) refusal(c *session, p *profile) (refusal, bool) {
+	if len(c.rejected) == 0 {
+		return refusal{}, false
+	}
+	if no, ok := c.rejected[p.resource.Ref]; ok && no.version == p.resource.Version {
+		return no, true
+	}
+	for _, name := range p.uses {
+		d := s.destinations[name]
+		if d == nil || d.resource == nil {
+			continue
+		}
+		if no, ok := c.rejected[d.resource.Ref]; ok && no.version == d.resource.Version {
+			return no, true
+		}
+	}
+	return refusal{}, false
+}

@@ -1,0 +1,199 @@
+package distribute
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"fairlead.dev/fairlead/internal/wire"
+)
+
+// maxAgentsPerNode bounds the agents connected for one node: an upgrade runs the new one beside the old.
+const maxAgentsPerNode = 2
+
+// maxDirty bounds the pending changes of one agent. A change to a resource that is pending already costs nothing, so only an agent
+// that is far behind gets here; starting over is cheaper then.
+const maxDirty = wire.MaxHeld
+
+// Reasons for which the store ends a session.
+var (
+	errReplaced = errors.New("replaced by a newer stream")
+	errOverflow = errors.New("too many pending changes")
+	errProtocol = errors.New("protocol broken")
+)
+
+// session is one agent's subscription. Guarded by Store.mu but for the channels.
+type session struct {
+	node  *node
+	agent string // UID of the agent's pod
+	order uint64 // of connecting
+
+	dirty    map[wire.Ref]struct{}
+	held     map[wire.Ref]wire.Version // what the agent said it holds
+	rejected map[wire.Ref]refusal
+	sent     *wire.Update // sent and not acknowledged
+	nonce    uint64
+	started  bool // the first update was made
+
+	wake chan struct{} // size 1: dirty grew
+	over chan struct{} // closed when the store ends the session
+	why  error         // read after over is closed
+}
+
+// refusal is a rejected version.
+type refusal struct {
+	version wire.Version
+	reason  wire.Reason
+	message string
+}
+
+func (c *session) touch(ref wire.Ref) {
+	c.dirty[ref] = struct{}{}
+	if c.started && len(c.dirty) > maxDirty {
+		c.end(errOverflow)
+	}
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (c *session) end(why error) {
+	if c.why == nil {
+		c.why = why
+		close(c.over)
+	}
+}
+
+// attach starts a session for an agent that holds what h says.
+func (s *Store) attach(nodeName, agent string, h wire.Hello) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.node(nodeName)
+	n.replace(agent)
+	s.connections++
+	c := &session{
+		node: n, agent: agent, order: s.connections,
+		dirty: map[wire.Ref]struct{}{}, held: h.Held, rejected: map[wire.Ref]refusal{},
+		wake: make(chan struct{}, 1), over: make(chan struct{}),
+	}
+	for ref := range h.Held {
+		c.touch(ref)
+	}
+	for _, ref := range n.refs() {
+		c.touch(ref)
+	}
+	n.sessions = append(n.sessions, c)
+	n.last, n.heard = nil, true
+	s.news.addAll(n.profiles)
+	return c
+}
+
+// replace ends the session of the same agent, and the oldest one if there are too many.
+func (n *node) replace(agent string) {
+	n.sessions = slices.DeleteFunc(n.sessions, func(c *session) bool {
+		if c.agent == agent {
+			c.end(errReplaced)
+		}
+		return c.agent == agent
+	})
+	for len(n.sessions) >= maxAgentsPerNode {
+		n.sessions[0].end(errReplaced)
+		n.sessions = slices.Delete(n.sessions, 0, 1)
+	}
+}
+
+// detach ends a session whose stream is gone.
+func (s *Store) detach(c *session, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := c.node
+	i := slices.Index(n.sessions, c)
+	if i < 0 {
+		return // replaced
+	}
+	n.sessions = slices.Delete(n.sessions, i, i+1)
+	if len(n.sessions) == 0 {
+		n.last, n.lostAt = c, now
+	}
+	s.news.addAll(n.profiles)
+	s.tidyNode(n)
+}
+
+// next returns the next update for c, or false when there is nothing to say.
+func (s *Store) next(c *session) (wire.Update, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := wire.Update{Nonce: c.nonce + 1, SnapshotComplete: true}
+	for _, ref := range slices.SortedFunc(maps.Keys(c.dirty), wire.Ref.Compare) {
+		want := s.wanted(c.node, ref)
+		version, held := c.held[ref]
+		if want == nil {
+			delete(c.rejected, ref)
+		}
+		switch {
+		case want == nil && held:
+			u.Removed = append(u.Removed, ref)
+		case want == nil || held && version == want.Version:
+		case c.rejected[ref].version == want.Version:
+		default:
+			u.Set = append(u.Set, want)
+		}
+	}
+	clear(c.dirty)
+	if c.started && len(u.Set) == 0 && len(u.Removed) == 0 {
+		return wire.Update{}, false
+	}
+	c.started, c.nonce, c.sent = true, u.Nonce, &u
+	return u, true
+}
+
+// acknowledge records the answer to the update last sent.
+func (s *Store) acknowledge(c *session, a wire.Ack) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.sent == nil || a.Nonce != c.sent.Nonce {
+		return fmt.Errorf("%w: unexpected nonce %d", errProtocol, a.Nonce)
+	}
+	refused := make(map[wire.Ref]wire.Rejection, len(a.Rejections))
+	for _, r := range a.Rejections {
+		refused[r.Ref] = r
+	}
+	for _, r := range c.sent.Set {
+		_, before := c.rejected[r.Ref]
+		no, now := refused[r.Ref]
+		if now {
+			c.rejected[r.Ref] = refusal{version: r.Version, reason: no.Reason, message: no.Message}
+		} else {
+			c.held[r.Ref] = r.Version
+			delete(c.rejected, r.Ref)
+		}
+		// Endpoints come and go all the time; a destination is news only when it is refused or no longer is.
+		if r.Ref.Kind == wire.Profile || before || now {
+			s.tell(c.node, r.Ref)
+		}
+	}
+	for _, ref := range c.sent.Removed {
+		delete(c.held, ref)
+		delete(c.rejected, ref)
+	}
+	c.sent = nil
+	return nil
+}
+
+// tell announces the profiles whose rollout ref's fate changes.
+func (s *Store) tell(n *node, ref wire.Ref) {
+	switch ref.Kind {
+	case wire.Profile:
+		s.news.add(ref.Name)
+	case wire.Destination:
+		for name := range n.profiles {
+			if _, uses := slices.BinarySearch(s.profiles[name].uses, ref.Name); uses {
+				s.news.add(name)
+			}
+		}
+	case wire.Workload:
+	}
+}

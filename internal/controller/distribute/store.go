@@ -1,0 +1,354 @@
+package distribute
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"fairlead.dev/fairlead/internal/wire"
+)
+
+// StoreOptions configure a Store. Zero values choose the defaults.
+type StoreOptions struct {
+	// Notify is told the names of profiles whose rollout changed, sorted, from a goroutine of Server.Run. While it runs further
+	// names are collected.
+	Notify func(profiles []string)
+	// NotifyInterval is the least time between two calls of Notify. Default 200 ms.
+	NotifyInterval time.Duration
+	// Grace is how long what a disconnected agent acknowledged still counts: agents reconnect all the time. Default 15 s.
+	Grace time.Duration
+	// StartGrace is how long after the gate opened a node not heard of is Unknown instead of Pending. Default 30 s.
+	StartGrace time.Duration
+}
+
+// Store holds the resources in encoded form, who should have them, and who has them. Its methods may be called from any goroutine.
+// The work of a change is proportional to the nodes and resources it concerns.
+type Store struct {
+	opts    StoreOptions // immutable after NewStore
+	gate    Gate
+	traffic *traffic
+	news    *news
+
+	mu sync.Mutex
+	// guarded by mu
+	nodes        map[string]*node
+	workloads    map[string]*node // by pod UID
+	profiles     map[string]*profile
+	destinations map[string]*destination
+	connections  uint64 // counts sessions, for their order
+	settled      bool   // StartGrace is over
+}
+
+// node is what one agent should have, and the agents that serve it. Guarded by Store.mu.
+type node struct {
+	name         string
+	workloads    map[string]workload // by pod UID
+	profiles     map[string]int      // how many workloads use it
+	destinations map[string]int      // how many used profiles name it
+	sessions     []*session          // oldest first; more than one while an upgrade surges
+	last         *session            // of a node without sessions: the last one, until lostAt + Grace
+	lostAt       time.Time
+	heard        bool // an agent was connected since the gate opened
+}
+
+type workload struct {
+	resource *wire.Resource
+	profile  string
+}
+
+// profile exists while it has a resource or a user. Guarded by Store.mu.
+type profile struct {
+	resource *wire.Resource // nil: used but not published
+	uses     []string       // destinations
+	keys     map[trafficKey]struct{}
+	nodes    map[string]*node
+}
+
+// destination exists while it has a resource or a user. Guarded by Store.mu.
+type destination struct {
+	resource *wire.Resource // nil: used but not published
+	nodes    map[string]*node
+}
+
+// NewStore returns an empty store with its gate shut.
+func NewStore(opts StoreOptions) *Store {
+	if opts.Notify == nil {
+		opts.Notify = func([]string) {}
+	}
+	for d, def := range map[*time.Duration]time.Duration{
+		&opts.NotifyInterval: 200 * time.Millisecond, &opts.Grace: 15 * time.Second, &opts.StartGrace: 30 * time.Second,
+	} {
+		if *d == 0 {
+			*d = def
+		}
+	}
+	return &Store{
+		opts: opts, traffic: newTraffic(), news: newNews(),
+		nodes: map[string]*node{}, workloads: map[string]*node{}, profiles: map[string]*profile{}, destinations: map[string]*destination{},
+	}
+}
+
+// Gate returns the gate that lets agents in.
+func (s *Store) Gate() *Gate { return &s.gate }
+
+// Publish makes the changes of b visible to agents, all at once. The error names resources that could not be encoded; they
+// keep their previous version, and everything else in b is published.
+func (s *Store) Publish(b *Batch) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range b.changes {
+		s.apply(&b.changes[i])
+	}
+	return b.err()
+}
+
+func (s *Store) apply(c *change) {
+	switch c.ref.Kind {
+	case wire.Workload:
+		s.applyWorkload(c)
+	case wire.Profile:
+		s.applyProfile(c)
+	case wire.Destination:
+		s.applyDestination(c)
+	}
+}
+
+func (s *Store) applyWorkload(c *change) {
+	uid := c.ref.Name
+	before := s.workloads[uid]
+	var old workload
+	if before != nil {
+		old = before.workloads[uid]
+	}
+	if c.resource == nil {
+		if before != nil {
+			delete(s.workloads, uid)
+			delete(before.workloads, uid)
+			before.touch(c.ref)
+			s.unuse(before, old.profile)
+			s.tidyNode(before)
+		}
+		return
+	}
+	n := s.node(c.node)
+	if before == n && old.resource.Version == c.resource.Version {
+		return
+	}
+	// The new profile is used before the old one is let go, so that what both share is not taken away in between.
+	s.workloads[uid] = n
+	n.workloads[uid] = workload{resource: c.resource, profile: c.profile}
+	n.touch(c.ref)
+	s.use(n, c.profile)
+	if before == nil {
+		return
+	}
+	if before != n {
+		delete(before.workloads, uid)
+		before.touch(c.ref)
+	}
+	s.unuse(before, old.profile)
+	s.tidyNode(before)
+}
+
+func (s *Store) applyProfile(c *change) {
+	name := c.ref.Name
+	p := s.profile(name)
+	if p.resource != nil && c.resource != nil && p.resource.Version == c.resource.Version {
+		return
+	}
+	oldUses, oldKeys := p.uses, p.keys
+	p.resource, p.uses, p.keys = c.resource, c.uses, make(map[trafficKey]struct{}, len(c.keys))
+	for _, k := range c.keys {
+		p.keys[k] = struct{}{}
+	}
+	s.traffic.know(p.keys)
+	s.traffic.forget(oldKeys)
+	for _, n := range p.nodes {
+		n.touch(c.ref)
+		for _, d := range p.uses {
+			s.reach(n, d)
+		}
+		for _, d := range oldUses {
+			s.unreach(n, d)
+		}
+	}
+	s.news.add(name)
+	s.tidyProfile(name, p)
+}
+
+func (s *Store) applyDestination(c *change) {
+	d := s.destination(c.ref.Name)
+	if d.resource != nil && c.resource != nil && d.resource.Version == c.resource.Version {
+		return
+	}
+	d.resource = c.resource
+	for _, n := range d.nodes {
+		n.touch(c.ref)
+	}
+	s.tidyDestination(c.ref.Name, d)
+}
+
+// use counts one more workload of n that uses the profile.
+func (s *Store) use(n *node, name string) {
+	if n.profiles[name]++; n.profiles[name] > 1 {
+		return
+	}
+	p := s.profile(name)
+	p.nodes[n.name] = n
+	n.touch(wire.Ref{Kind: wire.Profile, Name: name})
+	for _, d := range p.uses {
+		s.reach(n, d)
+	}
+	s.news.add(name)
+}
+
+// unuse reverses use.
+func (s *Store) unuse(n *node, name string) {
+	if n.profiles[name]--; n.profiles[name] > 0 {
+		return
+	}
+	delete(n.profiles, name)
+	p := s.profile(name)
+	delete(p.nodes, n.name)
+	n.touch(wire.Ref{Kind: wire.Profile, Name: name})
+	for _, d := range p.uses {
+		s.unreach(n, d)
+	}
+	s.news.add(name)
+	s.tidyProfile(name, p)
+}
+
+// reach counts one more profile used on n that names the destination.
+func (s *Store) reach(n *node, name string) {
+	if n.destinations[name]++; n.destinations[name] > 1 {
+		return
+	}
+	s.destination(name).nodes[n.name] = n
+	n.touch(wire.Ref{Kind: wire.Destination, Name: name})
+}
+
+// unreach reverses reach.
+func (s *Store) unreach(n *node, name string) {
+	if n.destinations[name]--; n.destinations[name] > 0 {
+		return
+	}
+	delete(n.destinations, name)
+	d := s.destination(name)
+	delete(d.nodes, n.name)
+	n.touch(wire.Ref{Kind: wire.Destination, Name: name})
+	s.tidyDestination(name, d)
+}
+
+func (s *Store) node(name string) *node {
+	n := s.nodes[name]
+	if n == nil {
+		n = &node{name: name, workloads: map[string]workload{}, profiles: map[string]int{}, destinations: map[string]int{}}
+		s.nodes[name] = n
+	}
+	return n
+}
+
+func (s *Store) profile(name string) *profile {
+	p := s.profiles[name]
+	if p == nil {
+		p = &profile{nodes: map[string]*node{}}
+		s.profiles[name] = p
+	}
+	return p
+}
+
+func (s *Store) destination(name string) *destination {
+	d := s.destinations[name]
+	if d == nil {
+		d = &destination{nodes: map[string]*node{}}
+		s.destinations[name] = d
+	}
+	return d
+}
+
+func (s *Store) tidyNode(n *node) {
+	if len(n.workloads) == 0 && len(n.sessions) == 0 {
+		delete(s.nodes, n.name)
+	}
+}
+
+func (s *Store) tidyProfile(name string, p *profile) {
+	if p.resource == nil && len(p.nodes) == 0 {
+		delete(s.profiles, name)
+	}
+}
+
+func (s *Store) tidyDestination(name string, d *destination) {
+	if d.resource == nil && len(d.nodes) == 0 {
+		delete(s.destinations, name)
+	}
+}
+
+// touch marks ref as changed for the node's agents.
+func (n *node) touch(ref wire.Ref) {
+	for _, c := range n.sessions {
+		c.touch(ref)
+	}
+}
+
+// wanted returns the resource n should have under ref, or nil.
+func (s *Store) wanted(n *node, ref wire.Ref) *wire.Resource {
+	switch ref.Kind {
+	case wire.Workload:
+		return n.workloads[ref.Name].resource
+	case wire.Profile:
+		if n.profiles[ref.Name] > 0 {
+			return s.profiles[ref.Name].resource
+		}
+	case wire.Destination:
+		if n.destinations[ref.Name] > 0 {
+			return s.destinations[ref.Name].resource
+		}
+	}
+	return nil
+}
+
+// refs returns the name of everything n should have, published or not.
+func (n *node) refs() []wire.Ref {
+	out := make([]wire.Ref, 0, len(n.workloads)+len(n.profiles)+len(n.destinations))
+	for name := range n.workloads {
+		out = append(out, wire.Ref{Kind: wire.Workload, Name: name})
+	}
+	for name := range n.profiles {
+		out = append(out, wire.Ref{Kind: wire.Profile, Name: name})
+	}
+	for name := range n.destinations {
+		out = append(out, wire.Ref{Kind: wire.Destination, Name: name})
+	}
+	return out
+}
+
+// Size counts what the store holds, for metrics and debugging.
+type Size struct {
+	Nodes, Workloads, Profiles, Destinations, Agents int
+}
+
+// Size returns how much the store holds.
+func (s *Store) Size() Size {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	z := Size{Nodes: len(s.nodes), Workloads: len(s.workloads), Profiles: len(s.profiles), Destinations: len(s.destinations)}
+	for _, n := range s.nodes {
+		z.Agents += len(n.sessions)
+	}
+	return z
+}
+
+// ConnectedNodes returns the nodes whose agent is connected, sorted.
+func (s *Store) ConnectedNodes() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(s.nodes)) {
+		if len(s.nodes[name].sessions) > 0 {
+			out = append(out, name)
+		}
+	}
+	return out
+}

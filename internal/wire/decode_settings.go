@@ -1,0 +1,101 @@
+package wire
+
+import (
+	"math"
+
+	"fairlead.dev/fairlead/internal/policy"
+	pb "fairlead.dev/fairlead/internal/wire/agentv1"
+)
+
+func (d *decoder) settings(m *pb.Settings) policy.Settings {
+	t, p := m.GetTimeouts(), m.GetPool()
+	return policy.Settings{
+		Timeouts: policy.Timeouts{
+			Connect: d.duration(t.GetConnect()), PerTry: d.duration(t.GetPerTry()), ResponseHeader: d.duration(t.GetResponseHeader()),
+			Idle: d.duration(t.GetIdle()), Read: d.duration(t.GetRead()), Write: d.duration(t.GetWrite()),
+			Overall: d.duration(t.GetOverall()), MaxDuration: d.duration(t.GetMaxDuration()),
+		},
+		Retry: d.retry(m.GetRetry()),
+		Pool: policy.Pool{
+			MaxConnections: d.count(p.GetMaxConnections()), MaxConnectionsPerEndpoint: d.count(p.GetMaxConnectionsPerEndpoint()),
+			MaxIdlePerEndpoint: d.count(p.GetMaxIdlePerEndpoint()), IdleTimeout: d.duration(p.GetIdleTimeout()),
+			MaxLifetime: d.duration(p.GetMaxLifetime()), MaxRequestsPerConnection: d.count(p.GetMaxRequestsPerConnection()),
+			MaxPending: d.count(p.GetMaxPending()), PendingTimeout: d.duration(p.GetPendingTimeout()),
+			KeepAlive: policy.KeepAlive{
+				Idle: d.duration(p.GetKeepAliveIdle()), Interval: d.duration(p.GetKeepAliveInterval()), Probes: d.count(p.GetKeepAliveProbes()),
+			},
+		},
+		Breaker:       d.breaker(m.GetBreaker()),
+		LoadBalancing: dec[policy.LoadBalancing](d, loadBalancings, m.GetLoadBalancing()),
+		AccessLog:     dec[policy.AccessLog](d, accessLogs, m.GetAccessLog()),
+	}
+}
+
+func (d *decoder) retry(m *pb.Retry) policy.Retry {
+	for _, n := range []int{len(m.GetStatusCodes()), len(m.GetResponseHeaders()), len(m.GetGrpcStatuses()), len(m.GetOverrides())} {
+		d.limit("entries of a retry list", n, maxList)
+	}
+	if d.err != nil {
+		return policy.Retry{}
+	}
+	return policy.Retry{
+		MaxRetries: d.count(m.GetMaxRetries()),
+		On:         d.conditions(m.GetOn()),
+		StatusCodes: each(m.GetStatusCodes(), func(s *pb.StatusRange) policy.StatusRange {
+			return policy.StatusRange{From: d.u16(s.GetFrom()), To: d.u16(s.GetTo())}
+		}),
+		ResponseHeaders: each(m.GetResponseHeaders(), func(h *pb.HeaderMatch) policy.HeaderMatch {
+			return policy.HeaderMatch{Name: h.GetName(), Value: h.GetValue()}
+		}),
+		GRPCStatuses: each(m.GetGrpcStatuses(), d.u8),
+		Overrides: each(m.GetOverrides(), func(o *pb.RetryOverride) policy.RetryOverride {
+			return policy.RetryOverride{On: d.conditions(o.GetOn()), MaxRetries: d.count(o.GetMaxRetries()), Backoff: d.backoff(o.GetBackoff())}
+		}),
+		Backoff:     d.backoff(m.GetBackoff()),
+		RetryAfter:  policy.RetryAfter{Honor: m.GetRetryAfterHonor(), Max: d.duration(m.GetRetryAfterMax())},
+		Idempotency: dec[policy.Idempotency](d, idempotencies, m.GetIdempotency()),
+		KeyHeader:   m.GetKeyHeader(),
+		GenerateKey: m.GetGenerateKey(),
+		Budget: policy.Budget{
+			Percent: d.count(m.GetBudget().GetPercent()), MinPerSecond: d.count(m.GetBudget().GetMinPerSecond()),
+			Window: d.duration(m.GetBudget().GetWindow()),
+		},
+		BodyMaxBytes:           d.bytes(m.GetBodyMaxBytes()),
+		AvoidPreviousEndpoints: m.GetAvoidPreviousEndpoints(),
+	}
+}
+
+func (d *decoder) backoff(m *pb.Backoff) policy.Backoff {
+	if f := m.GetMultiplier(); math.IsNaN(f) || math.IsInf(f, 0) {
+		d.fail("multiplier %v", f)
+	}
+	return policy.Backoff{
+		Strategy: dec[policy.Strategy](d, strategies, m.GetStrategy()), Initial: d.duration(m.GetInitial()), Max: d.duration(m.GetMax()),
+		Multiplier: m.GetMultiplier(), Jitter: dec[policy.Jitter](d, jitters, m.GetJitter()), JitterPercent: d.count(m.GetJitterPercent()),
+	}
+}
+
+func (d *decoder) breaker(m *pb.Breaker) *policy.Breaker {
+	if m == nil {
+		return nil
+	}
+	d.limit("gRPC statuses", len(m.GetFailureGrpc()), maxList)
+	b := &policy.Breaker{
+		ConsecutiveFailures: d.count(m.GetConsecutiveFailures()), FailureOn: d.conditions(m.GetFailureOn()),
+		FailureGRPC: each(m.GetFailureGrpc(), d.u8), OpenDuration: d.duration(m.GetOpenDuration()),
+		OpenMaxDuration: d.duration(m.GetOpenMaxDuration()), OpenJitterPercent: d.count(m.GetOpenJitterPercent()),
+		Probes: d.count(m.GetProbes()), SuccessesToClose: d.count(m.GetSuccessesToClose()),
+		Scope: dec[policy.BreakerScope](d, breakerScopes, m.GetScope()), MaxEjectedPercent: d.count(m.GetMaxEjectedPercent()),
+		Sharing: dec[policy.Sharing](d, sharings, m.GetSharing()),
+	}
+	if r := m.GetErrorRate(); r != nil {
+		b.ErrorRate = &policy.ErrorRate{Percent: d.count(r.GetPercent()), MinimumRequests: d.count(r.GetMinimumRequests()), Window: d.duration(r.GetWindow())}
+	}
+	if c := m.GetSlowCalls(); c != nil {
+		b.SlowCalls = &policy.SlowCalls{
+			Threshold: d.duration(c.GetThreshold()), Percent: d.count(c.GetPercent()),
+			MinimumRequests: d.count(c.GetMinimumRequests()), Window: d.duration(c.GetWindow()),
+		}
+	}
+	return b
+}

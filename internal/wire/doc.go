@@ -1,0 +1,7 @@
+// Package wire is the mail between manager and agents: the protocol's messages and the translation of blueprints to and from
+// protobuf. It is the only package that touches the fields of generated messages; the rules of the protocol are written in
+// proto/distribution.proto.
+//
+// It must not decide who gets what, keep state, or trust a byte it decodes: whatever comes from the network is bounded and
+// refused with an error, never with a panic.
+package wire

@@ -1,0 +1,241 @@
+package wire
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+
+	"google.golang.org/protobuf/proto"
+
+	"fairlead.dev/fairlead/internal/policy"
+	pb "fairlead.dev/fairlead/internal/wire/agentv1"
+)
+
+// encode marshals m deterministically: the messages have no maps, so equal blueprints give equal bytes.
+func encode(ref Ref, m proto.Message) (*Resource, error) {
+	payload, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w: %w", ref, ErrMalformed, err)
+	}
+	return NewResource(ref, payload)
+}
+
+// encoder keeps the first error, so that the translation reads as a plain mapping.
+type encoder struct{ err error }
+
+func (e *encoder) fail(format string, args ...any) {
+	if e.err == nil {
+		e.err = fmt.Errorf("%w: "+format, append([]any{ErrMalformed}, args...)...)
+	}
+}
+
+func (e *encoder) i32(n int) int32 {
+	if n < math.MinInt32 || n > math.MaxInt32 {
+		e.fail("%d does not fit 32 bits", n)
+		return 0
+	}
+	return int32(n)
+}
+
+func (e *encoder) limit(what string, n, most int) {
+	if n > most {
+		e.fail("%d %s, at most %d", n, what, most)
+	}
+}
+
+func enc[P ~uint8, W ~int32](e *encoder, table enum[W], v P) W {
+	w, err := toWire(table, v)
+	if err != nil && e.err == nil {
+		e.err = err
+	}
+	return w
+}
+
+func (e *encoder) conditions(s policy.Conditions) []pb.Condition {
+	list, err := conditionsToProto(s)
+	if err != nil && e.err == nil {
+		e.err = err
+	}
+	return list
+}
+
+// each translates a list; an empty list becomes nil.
+func each[A, B any](in []A, f func(A) B) []B {
+	if len(in) == 0 {
+		return nil
+	}
+	out := make([]B, len(in))
+	for i, v := range in {
+		out[i] = f(v)
+	}
+	return out
+}
+
+func widen[T ~uint8 | ~uint16](v T) uint32 { return uint32(v) }
+
+func workloadToProto(w *policy.Workload) *pb.Workload {
+	return &pb.Workload{Uid: w.UID, Namespace: w.Namespace, Name: w.Name, Profile: w.Profile}
+}
+
+func profileToProto(p *policy.Profile) (*pb.Profile, error) {
+	e := new(encoder)
+	e.limit("bindings", len(p.Bindings), maxBindings)
+	m := &pb.Profile{Name: p.Name, FailClosed: p.FailClosed, Bindings: each(p.Bindings, e.binding)}
+	return m, e.err
+}
+
+func (e *encoder) policyID(id policy.ID) *pb.PolicyID {
+	return &pb.PolicyID{Kind: enc(e, policyKinds, id.Kind), Namespace: id.Namespace, Name: id.Name}
+}
+
+func (e *encoder) binding(b policy.Binding) *pb.Binding {
+	e.limit("merged policies", len(b.Merged), maxList)
+	e.limit("rules", len(b.Rules), maxRules)
+	return &pb.Binding{
+		Key: b.Key, Policy: e.policyID(b.Policy), Merged: each(b.Merged, e.policyID), Mode: enc(e, modes, b.Mode),
+		To: e.target(b.To), Base: e.settings(&b.Base), Rules: each(b.Rules, e.rule),
+	}
+}
+
+func (e *encoder) target(t policy.Target) *pb.Target {
+	e.limit("excepted blocks", len(t.Except), maxList)
+	e.limit("ports", len(t.Ports), maxPorts)
+	m := &pb.Target{
+		Kind: enc(e, targetKinds, t.Kind), Protocol: enc(e, protocols, t.Protocol), Service: t.Service, Host: t.Host,
+		Except: each(t.Except, e.prefix), Ports: each(t.Ports, widen[uint16]),
+	}
+	if t.Block != (netip.Prefix{}) {
+		m.Block = e.prefix(t.Block)
+	}
+	return m
+}
+
+func (e *encoder) prefix(p netip.Prefix) *pb.Prefix {
+	if !p.IsValid() {
+		e.fail("invalid address block")
+		return nil
+	}
+	return &pb.Prefix{Address: p.Addr().AsSlice(), Bits: uint32(p.Bits())}
+}
+
+func (e *encoder) rule(r policy.Rule) *pb.Rule {
+	e.limit("matches", len(r.Match), maxList)
+	return &pb.Rule{
+		Name: r.Name, Match: each(r.Match, e.match), Settings: e.settings(&r.Settings), OwnBudget: r.OwnBudget, OwnBreaker: r.OwnBreaker,
+	}
+}
+
+func (e *encoder) match(m policy.RequestMatch) *pb.RequestMatch {
+	e.limit("methods", len(m.Methods), maxList)
+	return &pb.RequestMatch{Methods: each(m.Methods, func(s string) string { return s }), PathType: enc(e, pathMatches, m.PathType), Path: m.Path}
+}
+
+func (e *encoder) settings(s *policy.Settings) *pb.Settings {
+	t, p := &s.Timeouts, &s.Pool
+	return &pb.Settings{
+		Timeouts: &pb.Timeouts{
+			Connect: int64(t.Connect), PerTry: int64(t.PerTry), ResponseHeader: int64(t.ResponseHeader), Idle: int64(t.Idle),
+			Read: int64(t.Read), Write: int64(t.Write), Overall: int64(t.Overall), MaxDuration: int64(t.MaxDuration),
+		},
+		Retry: e.retry(&s.Retry),
+		Pool: &pb.Pool{
+			MaxConnections: e.i32(p.MaxConnections), MaxConnectionsPerEndpoint: e.i32(p.MaxConnectionsPerEndpoint),
+			MaxIdlePerEndpoint: e.i32(p.MaxIdlePerEndpoint), IdleTimeout: int64(p.IdleTimeout), MaxLifetime: int64(p.MaxLifetime),
+			MaxRequestsPerConnection: e.i32(p.MaxRequestsPerConnection), MaxPending: e.i32(p.MaxPending),
+			PendingTimeout: int64(p.PendingTimeout), KeepAliveIdle: int64(p.KeepAlive.Idle),
+			KeepAliveInterval: int64(p.KeepAlive.Interval), KeepAliveProbes: e.i32(p.KeepAlive.Probes),
+		},
+		Breaker:       e.breaker(s.Breaker),
+		LoadBalancing: enc(e, loadBalancings, s.LoadBalancing),
+		AccessLog:     enc(e, accessLogs, s.AccessLog),
+	}
+}
+
+func (e *encoder) retry(r *policy.Retry) *pb.Retry {
+	for _, n := range []int{len(r.StatusCodes), len(r.ResponseHeaders), len(r.GRPCStatuses), len(r.Overrides)} {
+		e.limit("entries of a retry list", n, maxList)
+	}
+	return &pb.Retry{
+		MaxRetries: e.i32(r.MaxRetries),
+		On:         e.conditions(r.On),
+		StatusCodes: each(r.StatusCodes, func(s policy.StatusRange) *pb.StatusRange {
+			return &pb.StatusRange{From: uint32(s.From), To: uint32(s.To)}
+		}),
+		ResponseHeaders: each(r.ResponseHeaders, func(h policy.HeaderMatch) *pb.HeaderMatch {
+			return &pb.HeaderMatch{Name: h.Name, Value: h.Value}
+		}),
+		GrpcStatuses: each(r.GRPCStatuses, widen[uint8]),
+		Overrides: each(r.Overrides, func(o policy.RetryOverride) *pb.RetryOverride {
+			return &pb.RetryOverride{On: e.conditions(o.On), MaxRetries: e.i32(o.MaxRetries), Backoff: e.backoff(o.Backoff)}
+		}),
+		Backoff:         e.backoff(r.Backoff),
+		RetryAfterHonor: r.RetryAfter.Honor, RetryAfterMax: int64(r.RetryAfter.Max),
+		Idempotency: enc(e, idempotencies, r.Idempotency), KeyHeader: r.KeyHeader, GenerateKey: r.GenerateKey,
+		Budget:       &pb.Budget{Percent: e.i32(r.Budget.Percent), MinPerSecond: e.i32(r.Budget.MinPerSecond), Window: int64(r.Budget.Window)},
+		BodyMaxBytes: r.BodyMaxBytes, AvoidPreviousEndpoints: r.AvoidPreviousEndpoints,
+	}
+}
+
+func (e *encoder) backoff(b policy.Backoff) *pb.Backoff {
+	if math.IsNaN(b.Multiplier) || math.IsInf(b.Multiplier, 0) {
+		e.fail("multiplier %v", b.Multiplier)
+	}
+	return &pb.Backoff{
+		Strategy: enc(e, strategies, b.Strategy), Initial: int64(b.Initial), Max: int64(b.Max), Multiplier: b.Multiplier,
+		Jitter: enc(e, jitters, b.Jitter), JitterPercent: e.i32(b.JitterPercent),
+	}
+}
+
+func (e *encoder) breaker(b *policy.Breaker) *pb.Breaker {
+	if b == nil {
+		return nil
+	}
+	e.limit("gRPC statuses", len(b.FailureGRPC), maxList)
+	m := &pb.Breaker{
+		ConsecutiveFailures: e.i32(b.ConsecutiveFailures), FailureOn: e.conditions(b.FailureOn),
+		FailureGrpc: each(b.FailureGRPC, widen[uint8]), OpenDuration: int64(b.OpenDuration), OpenMaxDuration: int64(b.OpenMaxDuration),
+		OpenJitterPercent: e.i32(b.OpenJitterPercent), Probes: e.i32(b.Probes), SuccessesToClose: e.i32(b.SuccessesToClose),
+		Scope: enc(e, breakerScopes, b.Scope), MaxEjectedPercent: e.i32(b.MaxEjectedPercent), Sharing: enc(e, sharings, b.Sharing),
+	}
+	if r := b.ErrorRate; r != nil {
+		m.ErrorRate = &pb.ErrorRate{Percent: e.i32(r.Percent), MinimumRequests: e.i32(r.MinimumRequests), Window: int64(r.Window)}
+	}
+	if c := b.SlowCalls; c != nil {
+		m.SlowCalls = &pb.SlowCalls{
+			Threshold: int64(c.Threshold), Percent: e.i32(c.Percent), MinimumRequests: e.i32(c.MinimumRequests), Window: int64(c.Window),
+		}
+	}
+	return m
+}
+
+func destinationToProto(d *policy.Destination) (*pb.Destination, error) {
+	e := new(encoder)
+	for _, n := range []int{len(d.ClusterIPs), len(d.Ports), len(d.Hostnames)} {
+		e.limit("entries of a destination list", n, maxList)
+	}
+	m := &pb.Destination{
+		Name:       d.Name,
+		ClusterIps: each(d.ClusterIPs, e.addr),
+		Ports:      each(d.Ports, e.port),
+		Hostnames:  each(d.Hostnames, func(s string) string { return s }),
+	}
+	return m, e.err
+}
+
+func (e *encoder) port(p policy.DestinationPort) *pb.DestinationPort {
+	e.limit("endpoints", len(p.Endpoints), maxEndpoints)
+	return &pb.DestinationPort{Port: uint32(p.Port), Name: p.Name, Endpoints: each(p.Endpoints, e.addrPort)}
+}
+
+func (e *encoder) addr(a netip.Addr) []byte {
+	if !a.IsValid() || a.Zone() != "" {
+		e.fail("address %q", a)
+		return nil
+	}
+	return a.AsSlice()
+}
+
+func (e *encoder) addrPort(a netip.AddrPort) []byte {
+	b := e.addr(a.Addr())
+	return append(b, byte(a.Port()), byte(a.Port()>>8))
+}

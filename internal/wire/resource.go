@@ -1,0 +1,138 @@
+package wire
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// Kind says what a resource is.
+type Kind uint8
+
+// The kinds of resources.
+const (
+	Workload Kind = iota + 1
+	Profile
+	Destination
+)
+
+// String returns the kind as logs show it.
+func (k Kind) String() string {
+	switch k {
+	case Workload:
+		return "workload"
+	case Profile:
+		return "profile"
+	case Destination:
+		return "destination"
+	}
+	return "unknown"
+}
+
+// Ref names a resource: a workload by its pod's UID, the others by their name.
+type Ref struct {
+	Kind Kind
+	Name string
+}
+
+// String returns "kind/name".
+func (r Ref) String() string { return r.Kind.String() + "/" + r.Name }
+
+// Compare orders refs by kind, then name.
+func (r Ref) Compare(o Ref) int {
+	return cmp.Or(cmp.Compare(r.Kind, o.Kind), strings.Compare(r.Name, o.Name))
+}
+
+// VersionSize is the length of a Version.
+const VersionSize = 16
+
+// Version is the content hash of an encoded resource: the first bytes of the SHA-256 of its payload.
+type Version [VersionSize]byte
+
+// String returns the version in hexadecimal.
+func (v Version) String() string { return hex.EncodeToString(v[:]) }
+
+func versionOf(payload []byte) Version {
+	sum := sha256.Sum256(payload)
+	return Version(sum[:VersionSize])
+}
+
+// Bounds of what is encoded and decoded. Encoding checks them too, so a resource too large is noticed where it is made.
+const (
+	// MaxPayload is the largest encoded resource.
+	MaxPayload = 2 << 20
+	// MaxMessage is the largest gRPC message either side accepts.
+	MaxMessage = 8 << 20
+	// MaxHeld is the most resources a Hello lists and an agent holds.
+	MaxHeld = 1 << 15
+	// MaxName is the longest name of a resource.
+	MaxName = 512
+	// MaxText is the longest message for people.
+	MaxText = 1024
+
+	maxBindings = 4096
+	maxRules    = 256
+	maxList     = 1024
+	maxPorts    = 4096
+	// maxEndpoints bounds the endpoints of one Service port.
+	maxEndpoints = 1 << 16
+	// maxTraffic bounds the entries of one report.
+	maxTraffic = 4096
+)
+
+// Errors of decoding, which tell why a resource is refused.
+var (
+	// ErrMalformed marks input that is damaged or breaks a bound.
+	ErrMalformed = errors.New("malformed")
+	// ErrUnsupported marks input from a newer version of the protocol that cannot be honoured in full.
+	ErrUnsupported = errors.New("unsupported")
+)
+
+// Resource is a workload, profile or destination in its encoded form. It is immutable and shared.
+type Resource struct {
+	Ref     Ref
+	Version Version
+	Payload []byte
+}
+
+// NewResource returns the resource with the given payload, and its version.
+func NewResource(ref Ref, payload []byte) (*Resource, error) {
+	if ref.Kind < Workload || ref.Kind > Destination {
+		return nil, fmt.Errorf("%w: resource kind %d", ErrUnsupported, ref.Kind)
+	}
+	if ref.Name == "" || len(ref.Name) > MaxName {
+		return nil, fmt.Errorf("%w: %s name of %d bytes", ErrMalformed, ref.Kind, len(ref.Name))
+	}
+	if len(payload) > MaxPayload {
+		return nil, fmt.Errorf("%w: %s of %d bytes, at most %d", ErrMalformed, ref, len(payload), MaxPayload)
+	}
+	return &Resource{Ref: ref, Version: versionOf(payload), Payload: payload}, nil
+}
+
+// EncodeWorkload encodes w. Equal workloads encode to equal bytes.
+func EncodeWorkload(w *policy.Workload) (*Resource, error) {
+	return encode(Ref{Workload, w.UID}, workloadToProto(w))
+}
+
+// EncodeProfile encodes p. Equal profiles encode to equal bytes.
+func EncodeProfile(p *policy.Profile) (*Resource, error) {
+	m, err := profileToProto(p)
+	if err != nil {
+		return nil, fmt.Errorf("encode profile %s: %w", p.Name, err)
+	}
+	return encode(Ref{Profile, p.Name}, m)
+}
+
+// EncodeDestination encodes d. Equal destinations encode to equal bytes.
+func EncodeDestination(d *policy.Destination) (*Resource, error) {
+	m, err := destinationToProto(d)
+	if err != nil {
+		return nil, fmt.Errorf("encode destination %s: %w", d.Name, err)
+	}
+	return encode(Ref{Destination, d.Name}, m)
+}

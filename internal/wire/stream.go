@@ -1,0 +1,188 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"google.golang.org/grpc"
+
+	pb "fairlead.dev/fairlead/internal/wire/agentv1"
+)
+
+// Server is what the manager implements. Its methods own the stream until they return.
+type Server interface {
+	Subscribe(SubscribeServer) error
+	Report(ReportServer) error
+}
+
+// Register announces s on a gRPC server.
+func Register(r grpc.ServiceRegistrar, s Server) {
+	pb.RegisterDistributionServer(r, adapter{server: s})
+}
+
+type adapter struct {
+	pb.UnimplementedDistributionServer
+	server Server
+}
+
+func (a adapter) Subscribe(s grpc.BidiStreamingServer[pb.SubscribeRequest, pb.Update]) error {
+	return a.server.Subscribe(SubscribeServer{s})
+}
+
+func (a adapter) Report(s grpc.BidiStreamingServer[pb.ReportRequest, pb.ReportAck]) error {
+	return a.server.Report(ReportServer{s})
+}
+
+// SubscribeServer is the manager's end of a subscription. One goroutine may send while another receives.
+type SubscribeServer struct {
+	stream grpc.BidiStreamingServer[pb.SubscribeRequest, pb.Update]
+}
+
+// Context returns the stream's context.
+func (s SubscribeServer) Context() context.Context { return s.stream.Context() }
+
+// RecvHello waits for the first message.
+func (s SubscribeServer) RecvHello() (Hello, error) {
+	m, err := s.stream.Recv()
+	if err != nil {
+		return Hello{}, err
+	}
+	return helloFromProto(m)
+}
+
+// RecvAck waits for the next acknowledgement.
+func (s SubscribeServer) RecvAck() (Ack, error) {
+	m, err := s.stream.Recv()
+	if err != nil {
+		return Ack{}, err
+	}
+	return ackFromProto(m)
+}
+
+// Send sends one part of an update.
+func (s SubscribeServer) Send(u Update) error { return s.stream.Send(updateToProto(u)) }
+
+// ReportServer is the manager's end of a report stream.
+type ReportServer struct {
+	stream grpc.BidiStreamingServer[pb.ReportRequest, pb.ReportAck]
+}
+
+// Context returns the stream's context.
+func (s ReportServer) Context() context.Context { return s.stream.Context() }
+
+// Recv waits for the next report.
+func (s ReportServer) Recv() (Report, error) {
+	m, err := s.stream.Recv()
+	if err != nil {
+		return Report{}, err
+	}
+	return reportRequestFromProto(m)
+}
+
+// Ack says that every report up to sequence was counted.
+func (s ReportServer) Ack(sequence uint64) error {
+	return s.stream.Send(&pb.ReportAck{Sequence: sequence})
+}
+
+// Client opens streams to a manager.
+type Client struct{ client pb.DistributionClient }
+
+// NewClient returns a client on conn.
+func NewClient(conn grpc.ClientConnInterface) Client { return Client{pb.NewDistributionClient(conn)} }
+
+// Subscribe opens a subscription with h. The stream ends with ctx.
+func (c Client) Subscribe(ctx context.Context, h Hello) (SubscribeClient, error) {
+	s, err := c.client.Subscribe(ctx)
+	if err != nil {
+		return SubscribeClient{}, fmt.Errorf("open subscription: %w", err)
+	}
+	// A failed Send hides its cause, which the next Recv tells: the caller gets it there.
+	if err := s.Send(helloToProto(h)); err != nil {
+		if _, cause := s.Recv(); cause != nil {
+			err = cause
+		}
+		return SubscribeClient{}, fmt.Errorf("open subscription: %w", err)
+	}
+	return SubscribeClient{s}, nil
+}
+
+// Report opens a report stream. The stream ends with ctx.
+func (c Client) Report(ctx context.Context) (ReportClient, error) {
+	s, err := c.client.Report(ctx)
+	if err != nil {
+		return ReportClient{}, fmt.Errorf("open report stream: %w", err)
+	}
+	return ReportClient{s}, nil
+}
+
+// SubscribeClient is the agent's end of a subscription.
+type SubscribeClient struct {
+	stream grpc.BidiStreamingClient[pb.SubscribeRequest, pb.Update]
+}
+
+// Recv waits for the next part of an update.
+func (s SubscribeClient) Recv() (Update, error) {
+	m, err := s.stream.Recv()
+	if err != nil {
+		return Update{}, err
+	}
+	return updateFromProto(m)
+}
+
+// RecvWhole waits for all parts of the next update and returns them as one. What it holds meanwhile is bounded by
+// MaxHeld resources and maxBytes of payload.
+func (s SubscribeClient) RecvWhole(maxBytes int) (Update, error) {
+	var whole Update
+	size := 0
+	for first := true; ; first = false {
+		part, err := s.Recv()
+		if err != nil {
+			return Update{}, err
+		}
+		if !first && part.Nonce != whole.Nonce {
+			return Update{}, fmt.Errorf("%w: part of update %d within update %d", ErrMalformed, part.Nonce, whole.Nonce)
+		}
+		for _, r := range part.Set {
+			size += len(r.Payload)
+		}
+		whole.Nonce = part.Nonce
+		whole.Set = append(whole.Set, part.Set...)
+		whole.Removed = append(whole.Removed, part.Removed...)
+		whole.SnapshotComplete = part.SnapshotComplete
+		if size > maxBytes || len(whole.Set) > MaxHeld || len(whole.Removed) > MaxHeld {
+			return Update{}, fmt.Errorf("%w: %w: update of %d resources, %d bytes", ErrMalformed, errTooLarge, len(whole.Set), size)
+		}
+		if !part.More {
+			return whole, nil
+		}
+	}
+}
+
+var errTooLarge = errors.New("too large")
+
+// Ack acknowledges an update.
+func (s SubscribeClient) Ack(a Ack) error { return s.stream.Send(ackToProto(a)) }
+
+// ReportClient is the agent's end of a report stream. One goroutine may send while another receives.
+type ReportClient struct {
+	stream grpc.BidiStreamingClient[pb.ReportRequest, pb.ReportAck]
+}
+
+// Send sends a report.
+func (s ReportClient) Send(r Report) error {
+	m, err := reportRequestToProto(r)
+	if err != nil {
+		return err
+	}
+	return s.stream.Send(m)
+}
+
+// RecvAck waits for the next acknowledgement and returns its sequence.
+func (s ReportClient) RecvAck() (uint64, error) {
+	m, err := s.stream.Recv()
+	if err != nil {
+		return 0, err
+	}
+	return m.GetSequence(), nil
+}

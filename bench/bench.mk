@@ -1,0 +1,16 @@
+# Benchmarks: programs, not tests. JSON=1 prints JSON lines only (use make -s).
+BENCH_JSON := $(if $(JSON),-json)
+
+.PHONY: bench-deps
+bench-deps:
+	@hack/bench-deps.sh
+
+.PHONY: bench-dataplane
+bench-dataplane: bench-deps ## Measure the data plane against haproxy, nginx and net/http (some minutes, root, two cores).
+	@go build -o bin/bench-dataplane ./bench/dataplane
+	@bin/bench-dataplane -full -rounds 5 -duration 3s $(BENCH_JSON) $(BENCH_FLAGS)
+
+.PHONY: bench-dataplane-quick
+bench-dataplane-quick: bench-deps ## The same in under a minute.
+	@go build -o bin/bench-dataplane ./bench/dataplane
+	@bin/bench-dataplane -rounds 3 -duration 1s $(BENCH_JSON) $(BENCH_FLAGS)

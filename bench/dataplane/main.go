@@ -1,0 +1,73 @@
+// Command dataplane measures what a proxied call costs, for fairlead and for what users compare it with, in one interleaved
+// run: see docs/benchmarks.md for how to read it. It needs root, haproxy, nginx, nft and two cores.
+//
+// The program plays every part: started plainly it makes a network namespace and runs itself in it as the conductor, which
+// starts the upstream and the proxies as processes of their own. Load and upstream share core 0, the proxy under test has
+// core 1, and every candidate is reached through the same nftables redirect.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+)
+
+// options are what the conductor measures.
+type options struct {
+	rounds   int
+	duration time.Duration
+	json     bool
+	full     bool
+	only     string
+	profile  string
+}
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	if len(args) > 0 {
+		switch args[0] {
+		case "part-upstream":
+			return serveUpstream(upstreamAddrs)
+		case "part-nethttp":
+			return serveNetHTTP(args[1])
+		case "part-fairlead":
+			return serveFairlead(args[1], args[2])
+		}
+	}
+	o := options{}
+	fs := flag.NewFlagSet("dataplane", flag.ExitOnError)
+	fs.IntVar(&o.rounds, "rounds", 5, "rounds; candidates take turns in each")
+	fs.DurationVar(&o.duration, "duration", 3*time.Second, "length of one measurement")
+	fs.BoolVar(&o.json, "json", false, "print JSON lines only")
+	fs.BoolVar(&o.full, "full", false, "every measure instead of the keep-alive ones")
+	fs.StringVar(&o.only, "only", "", "comma-separated candidates")
+	fs.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of the fairlead candidate to this file")
+	inside := fs.Bool("inside", false, "already in the namespace (the program sets this itself)")
+	_ = fs.Parse(args)
+	if !*inside {
+		return enter(args)
+	}
+	return conduct(o)
+}
+
+// enter runs the program again as the conductor in a network namespace of its own: the host's rules stay untouched.
+func enter(args []string) error {
+	for _, tool := range []string{"nft", "ip", "taskset", "haproxy", "nginx"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return fmt.Errorf("%s is not installed (hack/bench-deps.sh installs what the benchmarks need)", tool)
+		}
+	}
+	cmd := exec.Command("/proc/self/exe", append([]string{"-inside"}, args...)...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	return cmd.Run()
+}

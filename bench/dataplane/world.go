@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	upstreamIP   = "10.99.0.1"
+	frontPort    = 8080 // what the load generator calls; redirected to the proxy under test
+	backPort     = 8081 // the same server, for proxies that cannot mark their connections
+	upstreamMark = 0x66
+	loadCore     = "0"
+	proxyCore    = "1"
+)
+
+var upstreamAddrs = []string{fmt.Sprintf("%s:%d", upstreamIP, frontPort), fmt.Sprintf("%s:%d", upstreamIP, backPort)}
+
+// world is the namespace the measurements happen in and the processes in it.
+type world struct {
+	dir   string
+	procs []*exec.Cmd
+}
+
+func newWorld() (*world, error) {
+	dir, err := os.MkdirTemp("", "fairlead-bench-")
+	if err != nil {
+		return nil, err
+	}
+	w := &world{dir: dir}
+	for _, c := range []string{
+		"ip link set lo up", "ip addr add " + upstreamIP + "/32 dev lo",
+		"sysctl -qw net.ipv4.ip_local_port_range='1024 65000'", "sysctl -qw net.ipv4.tcp_tw_reuse=1",
+	} {
+		if out, err := exec.Command("bash", "-c", c).CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("%s: %w: %s", c, err, out)
+		}
+	}
+	return w, nil
+}
+
+func (w *world) close() {
+	for _, p := range w.procs {
+		_ = p.Process.Kill()
+		_ = p.Wait()
+	}
+	os.RemoveAll(w.dir)
+}
+
+// start runs a command pinned to a core. Its output goes to a log in the world's folder.
+func (w *world) start(name, core string, args ...string) (*exec.Cmd, error) {
+	log, err := os.Create(filepath.Join(w.dir, name+".log"))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	cmd := exec.Command("taskset", append([]string{"-c", core}, args...)...)
+	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, w.dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	w.procs = append(w.procs, cmd)
+	return cmd, nil
+}
+
+// redirect sends calls to the front port through the proxy on port; 0 lets them go directly.
+func redirect(port int) error {
+	rules := "table ip bench\ndelete table ip bench\n"
+	if port != 0 {
+		rules += fmt.Sprintf(`table ip bench {
+	chain out {
+		type nat hook output priority -100; policy accept;
+		meta mark %d return
+		ip daddr %s tcp dport %d redirect to :%d
+	}
+}
+`, upstreamMark, upstreamIP, frontPort, port)
+	}
+	cmd := exec.Command("nft", "-f", "-")
+	cmd.Stdin = strings.NewReader(rules)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("nft: %w: %s", err, out)
+	}
+	return nil
+}
+
+// cpu returns the processor time a process has used. nginx and haproxy do the work in a child, which counts too.
+func cpu(pids []int) (time.Duration, error) {
+	var total time.Duration
+	for _, pid := range pids {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			return 0, err
+		}
+		f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+		user, err1 := strconv.ParseInt(f[11], 10, 64)
+		system, err2 := strconv.ParseInt(f[12], 10, 64)
+		if err1 != nil || err2 != nil {
+			return 0, fmt.Errorf("cannot read /proc/%d/stat", pid)
+		}
+		total += time.Duration(user+system) * 10 * time.Millisecond
+	}
+	return total, nil
+}
+
+// resident returns the resident memory of processes in bytes.
+func resident(pids []int) (int64, error) {
+	var total int64
+	for _, pid := range pids {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+		if err != nil {
+			return 0, err
+		}
+		pages, err := strconv.ParseInt(strings.Fields(string(b))[1], 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		total += pages * int64(os.Getpagesize())
+	}
+	return total, nil
+}
+
+// family returns pid and its descendants.
+func family(pid int) []int {
+	all := []int{pid}
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return all
+	}
+	for _, c := range strings.Fields(string(b)) {
+		if n, err := strconv.Atoi(c); err == nil {
+			all = append(all, family(n)...)
+		}
+	}
+	return all
+}

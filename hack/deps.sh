@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that the local cluster and the tests use.
+set -euo pipefail
+packages=()
+need() { command -v "$1" >/dev/null 2>&1 || [ -e "$1" ] || packages+=("$2"); }
+PATH=$PATH:/usr/sbin:/sbin
+need containerd containerd
+need runc runc
+need /usr/lib/cni/bridge containernetworking-plugins
+need nft nftables
+need iptables iptables
+need conntrack conntrack
+need ip iproute2
+need ethtool ethtool
+need mount mount
+need protoc protobuf-compiler
+need gcc gcc
+need /usr/include/stdlib.h libc6-dev
+exec "$(dirname "$0")/install-packages.sh" "${packages[@]}"

@@ -1,0 +1,55 @@
+# make test runs everything; each part can be run alone.
+PKG ?= ./...
+# Packages with tests that need a cluster of their own are not part of the unit tests.
+UNIT_PACKAGES = $(shell go list ./... | grep -v -e /test/e2e -e /bench)
+TEST_CLUSTER ?= fairlead-test
+# What cannot run fails instead of being skipped. CI and make test as root set it; without root some tests cannot run at all.
+ifeq ($(shell id -u),0)
+REQUIRE_PRIVILEGED ?= 1
+endif
+export REQUIRE_PRIVILEGED
+
+.PHONY: test
+test: verify lint test-unit test-cluster-tool test-fuzz e2e-local ## Run every test: lint, unit, API, namespaces, e2e.
+	@echo "make test: everything passed"
+
+.PHONY: test-deps
+test-deps: ## Install what the tests need (root on Debian), or say what is missing.
+	@hack/deps.sh
+
+.PHONY: test-unit
+test-unit: test-deps ## Unit, property, envtest and namespace tests, with the race detector.
+	CGO_ENABLED=1 KUBEBUILDER_ASSETS="$$($(KUBE_ASSETS))" go test -race -count=1 -timeout 20m $(UNIT_PACKAGES)
+
+.PHONY: test-fuzz
+test-fuzz: ## Run each fuzz target for FUZZTIME (default 3s) beyond its corpus.
+	@hack/fuzz.sh "$(or $(FUZZTIME),3s)"
+
+.PHONY: test-cluster-tool
+test-cluster-tool: test-deps ## Tests of the local cluster tool.
+	cd hack/cluster && go vet ./... && go test -count=1 -timeout 15m ./...
+
+.PHONY: deflake
+deflake: ## Repeat the tests of PKG with the race detector until one fails.
+	CGO_ENABLED=1 KUBEBUILDER_ASSETS="$$($(KUBE_ASSETS))" bash -c 'i=0; while go test -race -count=1 $(PKG); do i=$$((i+1)); echo "run $$i passed"; done'
+
+.PHONY: lint
+lint: $(GOLANGCI) ## Static checks.
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt on the files above"; exit 1; }
+	$(GOLANGCI) run ./...
+
+.PHONY: verify
+verify: verify-generate verify-docs ## Generated code, manifests and docs are current.
+
+.PHONY: verify-docs
+verify-docs: ## Links and make targets named in the docs exist.
+	go test -count=1 ./hack/...
+
+# The suite works against any cluster on which fairlead is deployed: make e2e KUBECONFIG=...
+.PHONY: e2e
+e2e: ## Run the end-to-end stories against KUBECONFIG. FOCUS=regex picks some.
+	go test -count=1 -timeout 25m ./test/e2e -ginkgo.v $(if $(FOCUS),-ginkgo.focus="$(FOCUS)")
+
+.PHONY: e2e-local
+e2e-local: test-deps ## Bring up a local cluster, deploy, run the stories, take it down (KEEP=1 leaves it).
+	@hack/e2e-local.sh "$(TEST_CLUSTER)"

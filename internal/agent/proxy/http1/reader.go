@@ -96,6 +96,14 @@ func (r *Reader) Await() error {
 	return r.fill()
 }
 
+// More reads at least one byte more than is buffered, before a message is parsed. Up to 64 KiB can be looked at in this way.
+func (r *Reader) More() error {
+	if r.end-r.start >= MaxFields {
+		return ErrHeadTooLarge
+	}
+	return r.fill()
+}
+
 // Finish ends the current message, whose body has been consumed; its head is no longer valid. Without bytes of a next message
 // the buffer goes back to the pool.
 func (r *Reader) Finish() {

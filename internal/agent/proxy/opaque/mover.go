@@ -48,13 +48,15 @@ type Mover struct {
 
 // NewMover returns a Mover that takes from src.
 func NewMover(src *net.TCPConn) (*Mover, error) {
+	m := new(Mover)
+	return m, m.init(src)
+}
+
+func (m *Mover) init(src *net.TCPConn) error {
 	raw, err := src.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	m := &Mover{src: src, raw: raw}
+	m.src, m.raw = src, raw
 	m.try, m.avail = m.tryRead, m.countWaiting
-	return m, nil
+	return err
 }
 
 // Move waits until there is something to read, moves at least one and at most limit bytes to dst and returns how many dst

@@ -1,0 +1,175 @@
+package opaque
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// End is how a tunnel ended.
+type End uint8
+
+// The ends.
+const (
+	// Finished: both sides have finished sending.
+	Finished End = iota
+	// Broken: one side was reset or failed, and the other was reset in turn.
+	Broken
+	// Idle: nothing was sent either way for Options.Idle; both sides were reset.
+	Idle
+)
+
+// Options of a tunnel.
+type Options struct {
+	// ToServer and ToClient were read already and are written first. They must stay unchanged until Run returns.
+	ToServer, ToClient []byte
+	// Idle ends a tunnel in which no data arrived from and was sent to either side for so long. Zero means never.
+	Idle time.Duration
+}
+
+// Result is what a tunnel did.
+type Result struct {
+	End End
+	// ToServer and ToClient count the bytes accepted by each side, prefixes included.
+	ToServer, ToClient int64
+}
+
+// Run passes bytes both ways between client and server until both have finished, one breaks, or both idle. It owns the
+// connections and closes them; closing one of them from outside ends it. Each side's end of stream is passed on as such
+// (CloseWrite), a reset as a reset. Deadlines that are set on the connections are lifted.
+//
+// Run needs one goroutine besides the caller's, which has ended when it returns.
+func Run(client, server *net.TCPConn, o Options) (Result, error) {
+	t := &tunnel{client: client, server: server}
+	defer t.close()
+	if err := errors.Join(client.SetDeadline(time.Time{}), server.SetDeadline(time.Time{})); err != nil {
+		return Result{End: Broken}, err
+	}
+	if err := errors.Join(t.up.init(t, client, server), t.down.init(t, server, client)); err != nil {
+		return Result{End: Broken}, err
+	}
+	if o.Idle > 0 {
+		t.idle = o.Idle
+		t.watch.Lock()
+		t.timer = time.AfterFunc(o.Idle, t.checkIdle)
+		t.watch.Unlock()
+	}
+	var other sync.WaitGroup
+	other.Go(func() { t.down.run(o.ToClient) })
+	t.up.run(o.ToServer)
+	other.Wait()
+	t.stopWatch()
+	return Result{End: End(t.end.Load()), ToServer: t.up.bytes, ToClient: t.down.bytes}, nil
+}
+
+type tunnel struct {
+	client, server *net.TCPConn
+	up, down       direction
+	idle           time.Duration
+	end            atomic.Uint32
+
+	watch sync.Mutex
+	// guarded by watch
+	timer   *time.Timer
+	stopped bool
+}
+
+// direction is one way of a tunnel.
+type direction struct {
+	mover Mover
+	t     *tunnel
+	dst   *net.TCPConn
+	bytes int64
+}
+
+func (d *direction) init(t *tunnel, src, dst *net.TCPConn) error {
+	d.t, d.dst = t, dst
+	return d.mover.init(src)
+}
+
+// run passes bytes on until the source ends or either side fails.
+func (d *direction) run(prefix []byte) {
+	if len(prefix) > 0 {
+		n, err := d.dst.Write(prefix)
+		d.bytes += int64(n)
+		if err != nil {
+			d.t.abort(Broken)
+			return
+		}
+	}
+	for {
+		n, _, err := d.mover.Move(d.dst, maxMove)
+		d.bytes += n
+		switch {
+		case err == nil:
+			continue
+		case err != io.EOF: //nolint:errorlint // Move returns io.EOF itself
+			d.t.abort(Broken)
+			return
+		}
+		if err := d.dst.CloseWrite(); err != nil && !errors.Is(err, syscall.ENOTCONN) {
+			d.t.abort(Broken)
+		}
+		return
+	}
+}
+
+// abort resets both sides; the first reason stands.
+func (t *tunnel) abort(end End) {
+	if !t.end.CompareAndSwap(uint32(Finished), uint32(end)) {
+		return
+	}
+	// Closing with a linger time of zero sends a reset: the peer must not take what it has for everything.
+	for _, c := range [...]*net.TCPConn{t.client, t.server} {
+		_ = c.SetLinger(0) // fails only if the connection is gone already
+		_ = c.Close()
+	}
+}
+
+func (t *tunnel) close() {
+	_ = t.client.Close()
+	_ = t.server.Close()
+}
+
+// checkIdle asks the kernel when data last moved on either side and closes the tunnel or comes back when it could be due. The
+// data path thus pays nothing for the timeout, and a stream in one direction keeps the tunnel alive.
+func (t *tunnel) checkIdle() {
+	t.watch.Lock()
+	defer t.watch.Unlock()
+	if t.stopped {
+		return
+	}
+	quiet := min(quietFor(&t.up.mover), quietFor(&t.down.mover))
+	if quiet >= t.idle {
+		t.abort(Idle)
+		return
+	}
+	t.timer.Reset(t.idle - quiet)
+}
+
+func (t *tunnel) stopWatch() {
+	t.watch.Lock()
+	defer t.watch.Unlock()
+	t.stopped = true
+	if t.timer != nil {
+		t.timer.Stop()
+	}
+}
+
+// quietFor returns how long ago data was last received or sent on the mover's source, or a long time if that is unknown
+// because the connection is gone.
+func quietFor(m *Mover) time.Duration {
+	quiet := time.Duration(1<<63 - 1)
+	_ = m.raw.Control(func(fd uintptr) { // an error means closed, and then the tunnel ends anyway
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			quiet = time.Duration(min(info.Last_data_recv, info.Last_data_sent)) * time.Millisecond
+		}
+	})
+	return quiet
+}

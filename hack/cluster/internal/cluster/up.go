@@ -1,0 +1,195 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"fairlead.dev/fairlead/hack/cluster/internal/build"
+	"fairlead.dev/fairlead/hack/cluster/internal/machine"
+	"fairlead.dev/fairlead/hack/cluster/internal/nodetools"
+	"fairlead.dev/fairlead/hack/cluster/internal/plan"
+)
+
+// readyTimeout bounds how long a cluster may take from its first process to its last check. It
+// takes seconds on an idle machine; a busy one may need a multiple.
+const readyTimeout = 3 * time.Minute
+
+// Up makes the cluster, or verifies the one that is there.
+func (c *Cluster) Up(ctx context.Context, nodes int, progress build.Progress) error {
+	if os.Geteuid() != 0 {
+		return errors.New("a cluster needs root: it makes network namespaces and mounts")
+	}
+	if err := checkPlace(c.dir); err != nil {
+		return err
+	}
+	unlock, err := c.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	old, err := c.load()
+	if err == nil && old.Complete && old.Supervisor.Alive() {
+		return c.verify(ctx, old, progress)
+	}
+	if err == nil {
+		progress("removing what is left of an earlier run")
+		if err := c.dismantle(old); err != nil {
+			return err
+		}
+	} else if !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	return c.create(ctx, nodes, progress)
+}
+
+// checkPlace refuses directories that machines do not see, having their own in their place.
+func checkPlace(dir string) error {
+	for _, hidden := range []string{"/run", "/sys", "/proc", "/var/lib", "/var/log"} {
+		if strings.HasPrefix(dir, hidden+"/") {
+			return fmt.Errorf("%s lies below %s, which nodes replace by their own; set XDG_STATE_HOME and XDG_CACHE_HOME", dir, hidden)
+		}
+	}
+	return nil
+}
+
+// verify gives an existing cluster a moment to prove itself healthy.
+func (c *Cluster) verify(ctx context.Context, s *state, progress build.Progress) error {
+	api, err := c.client(s)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for _, check := range c.checks(s, api) {
+		if err := c.await(ctx, s, check); err != nil {
+			return fmt.Errorf("cluster %s exists but is not healthy: %w", c.name, err)
+		}
+	}
+	progress("cluster %s is up already and healthy", c.name)
+	return nil
+}
+
+func (c *Cluster) create(ctx context.Context, nodes int, progress build.Progress) error {
+	s := &state{Nodes: nodes}
+	tools, err := nodetools.Ensure(ctx, progress)
+	if err != nil {
+		return err
+	}
+	s.Containerd = tools.Containerd
+	if s.Bin, err = build.EnsureKubernetes(ctx, build.Kubernetes(), progress); err != nil {
+		return err
+	}
+	if err := checkPlace(s.Bin); err != nil {
+		return err
+	}
+	images, err := systemImages(ctx, progress)
+	if err != nil {
+		return err
+	}
+	if err := c.allocate(ctx, s); err != nil {
+		return err
+	}
+	p := c.plan(s)
+	progress("programs are built; network %s", p.Network.Range4())
+	if err := p.Write(plan.Options{CNIBin: tools.CNIBin, Snapshotter: snapshotter(c.dir)}); err != nil {
+		return err
+	}
+	if err := c.start(s); err != nil {
+		return err
+	}
+	progress("machines are running; logs are in %s", p.LogDir())
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	if err := c.settle(ctx, s, images, progress); err != nil {
+		return err
+	}
+	s.Complete = true
+	return c.save(s)
+}
+
+// snapshotter chooses how containerd stacks layers: overlayfs cannot have its upper directory on
+// another overlayfs, which is what we find inside most containers.
+func snapshotter(dir string) string {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err == nil && fs.Type == unix.OVERLAYFS_SUPER_MAGIC {
+		return "native"
+	}
+	return "overlayfs"
+}
+
+// start runs the supervisor: first recorded, then connected, then released.
+func (c *Cluster) start(s *state) error {
+	p := c.plan(s)
+	supervisor, err := machine.StartSupervisor(p.SpecFile(), p.SupervisorLog())
+	if err != nil {
+		return err
+	}
+	s.Supervisor = &supervisor.ID
+	err = c.save(s)
+	if err == nil {
+		err = p.Link().Connect(supervisor.ID.PID)
+	}
+	if err != nil {
+		supervisor.Abandon()
+		return err
+	}
+	return supervisor.Release()
+}
+
+// settle brings a started cluster to health.
+func (c *Cluster) settle(ctx context.Context, s *state, images []Image, progress build.Progress) error {
+	api, err := c.client(s)
+	if err != nil {
+		return err
+	}
+	loaded := make(chan error, 1)
+	go func() { loaded <- c.importImages(ctx, s, images) }()
+	checks := c.checks(s, api)
+	var booted error
+	for _, check := range checks {
+		if err := c.await(ctx, s, check); err != nil {
+			booted = err
+			break
+		}
+		progress("%s: healthy", check.Name)
+		if check.Name == apiCheck {
+			if booted = c.bootstrap(ctx, s, api); booted != nil {
+				break
+			}
+		}
+	}
+	return errors.Join(booted, <-loaded)
+}
+
+// bootstrap applies the manifests a cluster starts with.
+func (c *Cluster) bootstrap(ctx context.Context, s *state, api *client) error {
+	p := c.plan(s)
+	if err := c.kubectl(ctx, s, "apply", "--server-side", "-f", p.Bootstrap()); err != nil {
+		return err
+	}
+	for k := 1; k <= s.Nodes; k++ {
+		registered := Check{Name: plan.NodeName(k), Log: p.Log(k, "kubelet"), run: func(ctx context.Context) error {
+			return api.patch(ctx, "/api/v1/nodes/"+plan.NodeName(k), p.NodePatch(k))
+		}}
+		if err := c.await(ctx, s, registered); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Cluster) kubectl(ctx context.Context, s *state, args ...string) error {
+	cmd := exec.CommandContext(ctx, filepath.Join(s.Bin, "kubectl"), append([]string{"--kubeconfig", c.Kubeconfig()}, args...)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("kubectl %s: %w: %s", args[0], err, out)
+	}
+	return nil
+}

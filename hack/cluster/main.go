@@ -1,0 +1,161 @@
+// Command cluster runs a real Kubernetes, with several nodes, on one Linux machine without a
+// container engine; see the usage text.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/exec"
+	"os/signal"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"fairlead.dev/fairlead/hack/cluster/internal/build"
+	"fairlead.dev/fairlead/hack/cluster/internal/cluster"
+	"fairlead.dev/fairlead/hack/cluster/internal/machine"
+)
+
+const usage = `usage: cluster [-name NAME] COMMAND
+
+  up [-nodes N]           make the cluster, or verify the one that is there
+  down                    take away all of it
+  status                  say how it fares
+  kubeconfig              print the path of the administrator's kubeconfig
+  kubectl ARGS            run kubectl against it
+  exec NODE COMMAND ARGS  run a command inside a node's namespaces
+  images DIR...           build the image fairlead.dev/DIR:dev of each main package, and load
+                          them into the nodes if the cluster is there
+  binaries                build Kubernetes, print the directory of its programs
+  assets                  build what envtest needs, print the directory (KUBEBUILDER_ASSETS)
+`
+
+func main() {
+	log.SetFlags(log.Ltime)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		os.Exit(exit.ExitCode())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "cluster:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("cluster", flag.ContinueOnError)
+	flags.Usage = func() { io.WriteString(flags.Output(), usage) }
+	name := flags.String("name", cluster.DefaultName, "")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	command, rest := flags.Arg(0), flags.Args()
+	if command == "" {
+		flags.Usage()
+		return errors.New("a command is missing")
+	}
+	if command == machine.SuperviseCommand || command == machine.MachineCommand {
+		return inside(command, rest[1:])
+	}
+	c, err := cluster.New(*name)
+	if err != nil {
+		return err
+	}
+	return dispatch(ctx, c, command, rest[1:])
+}
+
+func dispatch(ctx context.Context, c *cluster.Cluster, command string, args []string) error {
+	progress := stopwatch(os.Stderr)
+	switch command {
+	case "up":
+		return up(ctx, c, args, progress)
+	case "down":
+		return c.Down(ctx, progress)
+	case "status":
+		return c.Status(ctx, os.Stdout)
+	case "kubeconfig":
+		fmt.Println(c.Kubeconfig())
+		return nil
+	case "kubectl":
+		return c.Kubectl(ctx, args)
+	case "exec":
+		if len(args) < 2 {
+			return errors.New("exec wants a node and a command")
+		}
+		return c.Exec(ctx, args[0], args[1:])
+	case "images":
+		return images(ctx, c, args, progress)
+	case "binaries":
+		return printKubernetes(ctx, build.Kubernetes(), progress)
+	case "assets":
+		return printKubernetes(ctx, build.Assets(), progress)
+	default:
+		return fmt.Errorf("unknown command %q\n%s", command, usage)
+	}
+}
+
+// inside runs the commands by which the program starts itself inside new namespaces, where there is
+// neither user nor home.
+func inside(command string, args []string) error {
+	switch {
+	case command == machine.SuperviseCommand && len(args) == 1:
+		return machine.Supervise(args[0])
+	case command == machine.MachineCommand && len(args) == 2:
+		return machine.Init(args[0], args[1])
+	default:
+		return fmt.Errorf("command %s is not for people", command)
+	}
+}
+
+func up(ctx context.Context, c *cluster.Cluster, args []string, progress build.Progress) error {
+	flags := flag.NewFlagSet("up", flag.ContinueOnError)
+	nodes := flags.Int("nodes", 3, "number of nodes")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *nodes < 1 || *nodes > 9 {
+		return errors.New("a cluster has from 1 to 9 nodes")
+	}
+	if err := c.Up(ctx, *nodes, progress); err != nil {
+		return err
+	}
+	progress("export KUBECONFIG=%s", c.Kubeconfig())
+	return nil
+}
+
+func images(ctx context.Context, c *cluster.Cluster, dirs []string, progress build.Progress) error {
+	built, err := cluster.BuildImages(ctx, dirs, progress)
+	if err != nil {
+		return err
+	}
+	err = c.Load(ctx, built, progress)
+	if errors.Is(err, cluster.ErrNotFound) {
+		progress("built only: %v", err)
+		return nil
+	}
+	return err
+}
+
+func printKubernetes(ctx context.Context, programs []string, progress build.Progress) error {
+	dir, err := build.EnsureKubernetes(ctx, programs, progress)
+	if err != nil {
+		return err
+	}
+	fmt.Println(dir)
+	return nil
+}
+
+// stopwatch prints progress with the time since the start.
+func stopwatch(w io.Writer) build.Progress {
+	start := time.Now()
+	return func(format string, args ...any) {
+		fmt.Fprintf(w, "[%5.1fs] %s\n", time.Since(start).Seconds(), fmt.Sprintf(format, args...))
+	}
+}

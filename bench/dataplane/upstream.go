@@ -143,6 +143,7 @@ backend out
 
 const nginxConfig = `
 worker_processes 1;
+master_process off;
 daemon off;
 pid nginx.pid;
 error_log stderr error;

@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# The demonstration: failing calls between real pods on a real cluster, before and after a RetryPolicy.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. hack/local.sh
+name=${CLUSTER:-fairlead-demo}
+
+if [ "${1:-up}" = down ]; then
+  local_down "$name"
+  exit
+fi
+if [ "$(id -u)" != 0 ]; then
+  echo "the demonstration starts nodes of its own and needs root: sudo make demo" >&2
+  exit 1
+fi
+
+# watch_calls prints what checkout reports for the given number of seconds.
+watch_calls() {
+  timeout "$1" "$KUBECTL" -n shop logs -f --tail=1 deployment/checkout || true
+}
+
+# success prints the share of succeeded calls over the last N seconds that checkout reported.
+success() {
+  "$KUBECTL" -n shop logs --tail="$1" deployment/checkout | awk '{n += $3; ok += $3 * $5 / 100} END {printf "%.2f %% of %d calls succeeded\n", 100 * ok / n, n}'
+}
+
+# upstream tells the inventory how to behave, from inside its pod.
+upstream() {
+  "$KUBECTL" -n shop exec deployment/inventory -- /testserver get "http://127.0.0.1:8080$1" >/dev/null
+}
+
+step "a real cluster of three nodes on this machine (named $name)"
+local_up "$name"
+step "fairlead: a manager, and an agent on every node"
+hack/deploy.sh
+step "a checkout that calls an inventory on another node; the inventory fails three calls in ten"
+"$KUBECTL" delete --ignore-not-found -f config/demo/policy.yaml >/dev/null
+"$KUBECTL" apply --server-side -k config/demo >/dev/null
+"$KUBECTL" -n shop rollout status deployment/checkout deployment/inventory --timeout=60s >/dev/null || "$KUBECTL" -n shop get pods -o wide
+upstream "/_mode"
+watch_calls 6
+before=$(success 4)
+step "before: $before. Now the policy: kubectl apply -f config/demo/policy.yaml"
+"$KUBECTL" apply -f config/demo/policy.yaml
+"$KUBECTL" -n shop wait --for=condition=Programmed --timeout=30s retrypolicy/inventory >/dev/null
+watch_calls 8
+after=$(success 5)
+step "after: $after"
+echo "before: $before"
+echo "after:  $after"
+sleep 12
+step "what the resource itself says: kubectl get retrypolicies -A"
+"$KUBECTL" get retrypolicies -A
+step "the inventory goes down altogether: the circuit breaker opens and answers at once, the inventory is left in peace"
+upstream "/_mode?status=500"
+"$KUBECTL" -n shop patch retrypolicy inventory --type merge -p '{"spec":{"circuitBreaker":{"consecutiveFailures":5}}}' >/dev/null
+watch_calls 5
+sleep 10
+"$KUBECTL" get retrypolicies -A
+step "the inventory is back: a probe finds out, and the breaker closes"
+upstream "/_mode"
+watch_calls 9
+step "go on by yourself"
+cat <<EOF
+  export KUBECONFIG=$KUBECONFIG
+  alias kubectl=$KUBECTL
+  kubectl get retrypolicies -A -o wide            # how outbound calls fare
+  kubectl -n shop describe retrypolicy inventory  # conditions, nodes, traffic
+  kubectl -n shop logs -f deployment/checkout     # what the application sees
+  kubectl -n shop edit retrypolicy inventory      # takes effect in well under a second
+  ls config/samples                               # more policies to try
+  make demo-down                                  # take it all away
+EOF

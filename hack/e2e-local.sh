@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# The end-to-end stories on a local cluster of their own.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. hack/local.sh
+name=$1
+if [ "$(id -u)" != 0 ]; then
+  echo "NOT RUN: the end-to-end stories, because a local cluster needs root; run them against another cluster with make e2e KUBECONFIG=..." >&2
+  [ "${REQUIRE_PRIVILEGED:-}" != 1 ]
+  exit
+fi
+cleanup() { [ "${KEEP:-}" = 1 ] || local_down "$name"; }
+trap cleanup EXIT
+step "a local cluster named $name"
+local_up "$name"
+step "installing fairlead"
+hack/deploy.sh
+step "the stories"
+go test -count=1 -timeout 25m ./test/e2e -ginkgo.v ${FOCUS:+-ginkgo.focus="$FOCUS"}

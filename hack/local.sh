@@ -1,0 +1,23 @@
+# Sourced by the scripts that work on a local cluster: sets CLUSTER, KUBECONFIG and KUBECTL once it is up.
+IMAGES=(cmd/manager cmd/agent test/images/testserver)
+
+step() { printf '\n\033[1m==> %s\033[0m\n' "$*"; }
+
+local_up() {
+  local name=$1
+  local tool
+  tool=$(cluster_tool)
+  "$tool" -name "$name" up
+  "$tool" -name "$name" images "${IMAGES[@]}"
+  KUBECONFIG=$("$tool" -name "$name" kubeconfig)
+  KUBECTL=$("$tool" binaries 2>/dev/null)/kubectl
+  export KUBECONFIG KUBECTL
+}
+
+local_down() { "$(cluster_tool)" -name "$1" down; }
+
+# cluster_tool builds the cluster tool and prints its path.
+cluster_tool() {
+  (cd hack/cluster && go build -o ../../bin/cluster .) >&2
+  echo "$PWD/bin/cluster"
+}

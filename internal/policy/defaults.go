@@ -43,3 +43,13 @@ func DefaultBreaker() Breaker {
 		Scope: ScopeDestination, MaxEjectedPercent: 50, Sharing: ShareNode,
 	}
 }
+
+// DefaultErrorRate returns an error rate trigger that writes no value.
+func DefaultErrorRate() ErrorRate {
+	return ErrorRate{Percent: 50, MinimumRequests: 20, Window: 10 * time.Second}
+}
+
+// DefaultSlowCalls returns a slow call trigger with every value but its threshold, which a policy must choose.
+func DefaultSlowCalls() SlowCalls {
+	return SlowCalls{Percent: 80, MinimumRequests: 20, Window: 10 * time.Second}
+}

@@ -1,0 +1,116 @@
+package compile
+
+import (
+	"fmt"
+	"slices"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// Candidate is a policy that wants to be in force.
+type Candidate struct {
+	ID policy.ID
+	// Current is the policy as written now, nil while it has problems.
+	Current *Policy
+	// LastGood is the last version that was in force, nil if none was.
+	LastGood *Policy
+}
+
+// Verdict is what became of a Candidate.
+type Verdict struct {
+	// InForce is the version that is in force: Current, else LastGood, else nil.
+	InForce *Policy
+	// Conflict is set when Current lost to an older policy.
+	Conflict *Conflict
+}
+
+// Conflict says which policy stands in another's way.
+type Conflict struct {
+	With   policy.ID
+	Target string
+}
+
+// Problem returns the conflict as a Problem.
+func (c *Conflict) Problem() Problem {
+	return Problem{v1alpha1.ReasonConflicted, fmt.Sprintf(
+		"The older policy %s has the same selector and the destination %s: remove the destination from one of them, or select other pods.", c.With, c.Target)}
+}
+
+// Settle decides which candidates are in force: of two policies of one level with the same selector and destination, the older.
+// Candidates are all those of a namespace, or all ClusterRetryPolicies. Verdicts come in the order of the candidates.
+func Settle(candidates []Candidate) []Verdict {
+	order := make([]int, len(candidates))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		if candidates[a].newest().older(candidates[b].newest()) {
+			return -1
+		}
+		return 1
+	})
+	verdicts := make([]Verdict, len(candidates))
+	taken := map[string][]*Policy{}
+	for _, i := range order {
+		v := settle(&candidates[i], taken)
+		if v.InForce != nil {
+			key := v.InForce.group()
+			taken[key] = append(taken[key], v.InForce)
+		}
+		verdicts[i] = v
+	}
+	return verdicts
+}
+
+// newest returns the version that the candidate's age is read from; all versions of a policy have the same.
+func (c *Candidate) newest() *Source {
+	switch {
+	case c.Current != nil:
+		return &c.Current.Source
+	case c.LastGood != nil:
+		return &c.LastGood.Source
+	}
+	return &Source{ID: c.ID}
+}
+
+func settle(c *Candidate, taken map[string][]*Policy) Verdict {
+	var v Verdict
+	if c.Current != nil {
+		if v.Conflict = findConflict(c.Current, taken); v.Conflict == nil {
+			v.InForce = c.Current
+			return v
+		}
+	}
+	if c.LastGood != nil && findConflict(c.LastGood, taken) == nil {
+		v.InForce = c.LastGood
+	}
+	return v
+}
+
+func findConflict(p *Policy, taken map[string][]*Policy) *Conflict {
+	for _, o := range taken[p.group()] {
+		for i := range p.targets {
+			for j := range o.targets {
+				if p.targets[i].same(&o.targets[j]) {
+					return &Conflict{With: o.ID, Target: p.targets[i].Label()}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// group is equal for policies of one level with the same selectors.
+func (p *Policy) group() string {
+	s := fmt.Sprintf("%d %s", p.Level, p.Pods)
+	if p.Namespaces != nil {
+		s += " in " + p.Namespaces.String()
+	}
+	return s
+}
+
+// same reports whether neither target is more specific than the other and some call is to both.
+func (t *target) same(o *target) bool {
+	return t.place() == o.place() && t.written == o.written && t.portName == o.portName && t.sharesPort(o)
+}

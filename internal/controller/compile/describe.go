@@ -1,0 +1,106 @@
+package compile
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// Destination describes one entry of a policy's to.
+type Destination struct {
+	// Label is the entry in one word, such as warehouse/inventory:80.
+	Label string
+	// Target is the entry as reports name it.
+	Target string
+	// Service is "namespace/name" for a Service, else "".
+	Service string
+	// Ports are the Service's ports that are meant; empty means all.
+	Ports    []uint16
+	Protocol v1alpha1.Protocol
+}
+
+// Destinations describes the entries of to in their order.
+func (p *Policy) Destinations() []Destination {
+	out := make([]Destination, len(p.targets))
+	for i := range p.targets {
+		t := &p.targets[i]
+		out[i] = Destination{Label: t.Label(), Target: t.String(), Ports: t.Ports, Protocol: declared(&p.To[t.index])}
+		if t.Kind == policy.TargetService && !t.relative() {
+			out[i].Service = t.Service
+		}
+	}
+	return out
+}
+
+func declared(d *v1alpha1.Destination) v1alpha1.Protocol {
+	p := d.Protocol
+	if d.CIDR != nil {
+		p = d.CIDR.Protocol
+	}
+	if p == "" {
+		return v1alpha1.ProtocolAuto
+	}
+	return p
+}
+
+// HasBreaker reports whether the policy itself sets a circuit breaker, for all calls or in a rule.
+func (s *Source) HasBreaker() bool {
+	if s.Body == nil {
+		return false
+	}
+	on := func(b *v1alpha1.CircuitBreaker) bool { return b != nil && b.Mode != v1alpha1.SwitchOff }
+	for i := range s.Body.Rules {
+		if on(s.Body.Rules[i].CircuitBreaker) {
+			return true
+		}
+	}
+	return on(s.Body.CircuitBreaker)
+}
+
+// Overlap lists the top-level blocks in which both policies set a field.
+func Overlap(a, b *Policy) []string {
+	if a.Body == nil || b.Body == nil {
+		return nil
+	}
+	return overlapBlocks(reflect.ValueOf(a.Body).Elem(), reflect.ValueOf(b.Body).Elem())
+}
+
+func overlapBlocks(a, b reflect.Value) []string {
+	var out []string
+	for i := range a.NumField() {
+		x, y, f := a.Field(i), b.Field(i), a.Type().Field(i)
+		switch {
+		case f.Anonymous:
+			out = append(out, overlapBlocks(x, y)...)
+		case overlapField(x, y):
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// DescribeGaps returns one sentence per reason about the fields that are not enforced.
+func DescribeGaps(gaps []Gap) string {
+	words := []struct{ reason, sentence string }{
+		{v1alpha1.ReasonNotYetSupported, "Not enforced by this version: %s."},
+		{v1alpha1.ReasonEncrypted, "Passed through untouched where the calls are encrypted: %s."},
+		{v1alpha1.ReasonOpaqueProtocol, "Passed through untouched, since the protocol has no requests to tell apart: %s."},
+	}
+	var out []string
+	for _, w := range words {
+		var fields []string
+		for _, g := range gaps {
+			if g.Reason == w.reason {
+				fields = append(fields, g.Field)
+			}
+		}
+		if len(fields) > 0 {
+			out = append(out, fmt.Sprintf(w.sentence, strings.Join(fields, ", ")))
+		}
+	}
+	return strings.Join(out, " ")
+}

@@ -1,0 +1,262 @@
+package compile
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+)
+
+// Gap is a field that is set and not enforced.
+type Gap struct {
+	// Field is its path below spec, such as retry.hedging.
+	Field string
+	// Reason is one of the Reasons of the PartiallyEnforced condition.
+	Reason string
+	// Target is the entry of to that the gap belongs to, or -1 for all.
+	Target int
+}
+
+// enforced lists every field that agents act on, by its path below spec. Fields in rules and below defaults and overrides are
+// listed without that prefix. A test compares the table with the API's types, so that a new field must be entered in one list.
+var enforced = strings.Fields(`
+	rules[].name rules[].match[].methods rules[].match[].path.type rules[].match[].path.value
+	timeouts.connect timeouts.perTry timeouts.responseHeader timeouts.idle timeouts.read timeouts.write timeouts.overall
+	timeouts.maxDuration
+	retry.maxRetries retry.on retry.statusCodes retry.responseHeaders[].name retry.responseHeaders[].value
+	retry.overrides[].on retry.overrides[].maxRetries
+	retry.overrides[].backoff.strategy retry.overrides[].backoff.initialInterval retry.overrides[].backoff.maxInterval
+	retry.overrides[].backoff.multiplier retry.overrides[].backoff.jitter retry.overrides[].backoff.jitterPercent
+	retry.backoff.strategy retry.backoff.initialInterval retry.backoff.maxInterval
+	retry.backoff.multiplier retry.backoff.jitter retry.backoff.jitterPercent
+	retry.retryAfter.honor retry.retryAfter.max
+	retry.idempotency.mode retry.idempotency.keyHeader retry.idempotency.generateKey
+	retry.budget.percent retry.budget.minRetriesPerSecond retry.budget.window
+	retry.body.maxBytes retry.avoidPreviousEndpoints
+	connectionPool.maxConnections connectionPool.maxConnectionsPerEndpoint connectionPool.maxIdlePerEndpoint
+	connectionPool.idleTimeout connectionPool.maxLifetime connectionPool.maxRequestsPerConnection
+	connectionPool.maxPending connectionPool.pendingTimeout
+	connectionPool.tcpKeepAlive.idle connectionPool.tcpKeepAlive.interval connectionPool.tcpKeepAlive.probes
+	circuitBreaker.mode circuitBreaker.consecutiveFailures
+	circuitBreaker.errorRate.percent circuitBreaker.errorRate.minimumRequests circuitBreaker.errorRate.window
+	circuitBreaker.slowCalls.threshold circuitBreaker.slowCalls.percent circuitBreaker.slowCalls.minimumRequests
+	circuitBreaker.slowCalls.window
+	circuitBreaker.failures.on
+	circuitBreaker.open.duration circuitBreaker.open.maxDuration circuitBreaker.open.jitterPercent
+	circuitBreaker.halfOpen.probes circuitBreaker.halfOpen.successesToClose
+	loadBalancing.policy failurePolicy observability.accessLog
+	podSelector namespaceSelector
+	to[].service.name to[].service.namespace to[].service.port to[].host to[].ports
+	to[].cidr.block to[].cidr.except to[].cidr.ports to[].any
+`)
+
+// enforcedValues lists the values of fields that agents act on only with those values.
+var enforcedValues = map[string][]string{
+	"mode":                   {"Enforce", "Disabled"},
+	"circuitBreaker.scope":   {"Destination"},
+	"circuitBreaker.sharing": {"Node", "Pod"},
+	"to[].protocol":          {"Auto", "HTTP"},
+	"to[].cidr.protocol":     {"Auto", "HTTP"},
+	"to[].tls.mode":          {"Passthrough"},
+}
+
+// notEnforced lists the fields that agents do not act on. An entry stands for itself and everything below it, and is shown as it
+// stands here.
+var notEnforced = []string{
+	"rules[].match[].grpc",
+	"timeouts.tlsHandshake",
+	"timeouts.adaptive",
+	"retry.grpcStatuses",
+	"retry.overrides[].statusCodes",
+	"retry.overrides[].grpcStatuses",
+	"retry.hedging",
+	"connectionPool.http2",
+	"circuitBreaker.failures.statusCodes",
+	"circuitBreaker.failures.grpcStatuses",
+	"circuitBreaker.maxEjectedPercent",
+	"rateLimit",
+	"concurrency",
+	"fallback",
+	"observability.tracing",
+	"observability.requestHeaders",
+	"to[].tls.sni",
+	"to[].tls.caBundleRef",
+	"to[].tls.clientCertificateRef",
+	"rollout",
+}
+
+// Gaps lists the fields of src that are set and not enforced, in the order of the API's fields, each once.
+func Gaps(src *Source) []Gap {
+	g := gaps{seen: map[string]bool{}}
+	g.value("mode", string(src.Mode))
+	for i := range src.To {
+		g.target(i, &src.To[i])
+	}
+	if src.Body != nil {
+		g.body(src)
+	}
+	if src.Rollout != nil {
+		g.add(Gap{"rollout", v1alpha1.ReasonNotYetSupported, -1})
+	}
+	return g.list
+}
+
+type gaps struct {
+	list []Gap
+	seen map[string]bool
+}
+
+func (g *gaps) add(gap Gap) {
+	if !g.seen[gap.Field] {
+		g.seen[gap.Field] = true
+		g.list = append(g.list, gap)
+	}
+}
+
+func (g *gaps) value(field, value string) {
+	if value != "" && !enforcedValue(field, value) {
+		g.add(Gap{field, v1alpha1.ReasonNotYetSupported, -1})
+	}
+}
+
+func enforcedValue(field, value string) bool {
+	values, limited := enforcedValues[field]
+	if !limited {
+		return true
+	}
+	for _, v := range values {
+		if v == value {
+			return true
+		}
+	}
+	return false
+}
+
+// body adds the gaps in the blocks and in the rules.
+func (g *gaps) body(src *Source) {
+	visit := func(l leaf) {
+		if entry, ok := gapOf(l); ok {
+			g.add(Gap{src.field(shown(l.shown, entry)), v1alpha1.ReasonNotYetSupported, -1})
+		}
+	}
+	walk(leaf{}, reflect.ValueOf(src.Body).Elem(), visit)
+}
+
+// gapOf returns the entry of the table that says a leaf which is set is not enforced.
+func gapOf(l leaf) (string, bool) {
+	if l.value != "" && !enforcedValue(l.path, l.value) {
+		return l.path, true
+	}
+	for _, entry := range notEnforced {
+		if l.path == entry || strings.HasPrefix(l.path, entry+".") || strings.HasPrefix(l.path, entry+"[") {
+			return entry, true
+		}
+	}
+	return "", false
+}
+
+// shown cuts the leaf's path as users write it to the length of a table entry.
+func shown(path, entry string) string {
+	parts := strings.Split(path, ".")
+	n := len(strings.Split(entry, "."))
+	if strings.HasPrefix(path, "rules[") && !strings.HasPrefix(entry, "rules[") {
+		n++
+	}
+	return strings.Join(parts[:min(n, len(parts))], ".")
+}
+
+// leaf is a field that is set: its path in the table, its path as users see it, and its value if it is a word.
+type leaf struct {
+	path, shown, value string
+}
+
+func (l leaf) field(name string) leaf {
+	if l.path == "" && l.shown == "" {
+		return leaf{path: name, shown: name}
+	}
+	if l.path == "" { // in a rule, whose blocks are those of the policy
+		return leaf{path: name, shown: l.shown + "." + name}
+	}
+	return leaf{path: l.path + "." + name, shown: l.shown + "." + name}
+}
+
+// walk visits the leaves below v that are set.
+func walk(at leaf, v reflect.Value, visit func(leaf)) {
+	for i := range v.NumField() {
+		f, field := v.Type().Field(i), v.Field(i)
+		if field.IsZero() {
+			continue
+		}
+		if f.Anonymous {
+			if strings.HasPrefix(at.path, "rules[]") {
+				walk(leaf{shown: at.shown}, field, visit)
+			} else {
+				walk(at, field, visit)
+			}
+			continue
+		}
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		walkValue(at.field(name), field, visit)
+	}
+}
+
+func walkValue(at leaf, v reflect.Value, visit func(leaf)) {
+	switch {
+	case isBlock(v.Type()) && isFields(v.Type().Elem()):
+		walk(at, v.Elem(), visit)
+	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct:
+		for i := range v.Len() {
+			item := leaf{path: at.path + "[]", shown: fmt.Sprintf("%s[%d]", at.shown, i)}
+			if r, ok := v.Index(i).Interface().(v1alpha1.Rule); ok {
+				item.shown = fmt.Sprintf("%s[%s]", at.shown, r.Name)
+			}
+			walk(item, v.Index(i), visit)
+		}
+	default:
+		if v.Kind() == reflect.String {
+			at.value = v.String()
+		}
+		visit(at)
+	}
+}
+
+// isFields reports whether a struct type is a block of API fields rather than a value.
+func isFields(t reflect.Type) bool {
+	return t != reflect.TypeFor[resource.Quantity]() && t != reflect.TypeFor[intstr.IntOrString]()
+}
+
+// target adds the gaps of one entry of to.
+func (g *gaps) target(i int, d *v1alpha1.Destination) {
+	at := fmt.Sprintf("to[%d].", i)
+	protocol, field := d.Protocol, at+"protocol"
+	if d.CIDR != nil {
+		protocol, field = d.CIDR.Protocol, at+"cidr.protocol"
+	}
+	switch {
+	case protocol == v1alpha1.ProtocolTLS:
+		g.add(Gap{field, v1alpha1.ReasonEncrypted, i})
+	case protocol == v1alpha1.ProtocolTCP:
+		g.add(Gap{field, v1alpha1.ReasonOpaqueProtocol, i})
+	case protocol == v1alpha1.ProtocolHTTP2 || protocol == v1alpha1.ProtocolGRPC:
+		g.add(Gap{field, v1alpha1.ReasonNotYetSupported, i})
+	case d.Host != "" && protocol != v1alpha1.ProtocolHTTP && meansHTTPS(d.Ports):
+		g.add(Gap{at + "host", v1alpha1.ReasonEncrypted, i})
+	}
+	if t := d.TLS; t != nil && t.Mode != "" && t.Mode != v1alpha1.TLSPassthrough {
+		g.add(Gap{at + "tls.mode", v1alpha1.ReasonNotYetSupported, i})
+	}
+}
+
+// meansHTTPS reports whether a host with these ports is called on 443, where calls are encrypted by the pod.
+func meansHTTPS(ports []int32) bool {
+	for _, p := range ports {
+		if p == 443 {
+			return true
+		}
+	}
+	return len(ports) == 0
+}

@@ -1,0 +1,161 @@
+package compile
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+)
+
+// typeLeaves lists the paths of all fields below t, as the table writes them.
+func typeLeaves(t reflect.Type, path string) []string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch {
+	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct:
+		return typeLeaves(t.Elem(), path+"[]")
+	case t.Kind() != reflect.Struct || t.NumField() == 0 || t == reflect.TypeFor[resource.Quantity]() ||
+		t == reflect.TypeFor[intstr.IntOrString]() || t == reflect.TypeFor[metav1.LabelSelector]():
+		return []string{path}
+	}
+	var out []string
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case f.Anonymous && strings.HasPrefix(path, "rules[]"): // blocks in a rule are those of the policy
+		case f.Anonymous:
+			out = append(out, typeLeaves(f.Type, path)...)
+		case path == "":
+			out = append(out, typeLeaves(f.Type, name)...)
+		default:
+			out = append(out, typeLeaves(f.Type, path+"."+name)...)
+		}
+	}
+	return out
+}
+
+func TestEveryFieldIsEitherEnforcedOrListed(t *testing.T) {
+	leaves := typeLeaves(reflect.TypeFor[v1alpha1.RetryPolicySpec](), "")
+	for _, l := range typeLeaves(reflect.TypeFor[v1alpha1.ClusterRetryPolicySpec](), "") {
+		l = strings.TrimPrefix(strings.TrimPrefix(l, "defaults."), "overrides.")
+		if strings.HasPrefix(l, "rules[].") && !slices.Contains(leaves, l) {
+			continue // seen without its prefix
+		}
+		leaves = append(leaves, l)
+	}
+	slices.Sort(leaves)
+	leaves = slices.Compact(leaves)
+
+	for _, l := range leaves {
+		var lists []string
+		if slices.Contains(enforced, l) {
+			lists = append(lists, "enforced")
+		}
+		if _, ok := enforcedValues[l]; ok {
+			lists = append(lists, "enforcedValues")
+		}
+		if _, ok := gapOf(leaf{path: l}); ok {
+			lists = append(lists, "notEnforced")
+		}
+		if len(lists) != 1 {
+			t.Errorf("field %s is in %v, want it in exactly one list of enforced.go", l, lists)
+		}
+	}
+	known := func(entry string) bool {
+		return slices.ContainsFunc(leaves, func(l string) bool {
+			return l == entry || strings.HasPrefix(l, entry+".") || strings.HasPrefix(l, entry+"[")
+		})
+	}
+	for _, e := range slices.Concat(enforced, notEnforced) {
+		if !known(e) {
+			t.Errorf("enforced.go lists %s, which is no field of the API", e)
+		}
+	}
+	for e := range enforcedValues {
+		if !known(e) {
+			t.Errorf("enforced.go lists %s, which is no field of the API", e)
+		}
+	}
+}
+
+func TestGaps(t *testing.T) {
+	hedging := &v1alpha1.Retry{Hedging: &v1alpha1.Hedging{Delay: "200ms", MaxHedges: new(int32)}, MaxRetries: i32(1)}
+	tests := map[string]struct {
+		give Source
+		want []Gap
+	}{
+		"nothing set, nothing missing": {
+			give: Source{To: []v1alpha1.Destination{{Service: &v1alpha1.ServiceDestination{Name: "a"}}}, Body: &v1alpha1.PolicyBody{}},
+		},
+		"a block is listed once, whatever is set in it": {
+			give: Source{Level: LevelPods, Body: &v1alpha1.PolicyBody{CallBlocks: v1alpha1.CallBlocks{Retry: hedging}}},
+			want: []Gap{{"retry.hedging", v1alpha1.ReasonNotYetSupported, -1}},
+		},
+		"in a rule and in a cluster policy, as users write it": {
+			give: Source{Level: LevelOverrides, Body: &v1alpha1.PolicyBody{Rules: []v1alpha1.Rule{{Name: "charge",
+				Match:      []v1alpha1.CallMatch{{Methods: []string{"POST"}}, {GRPC: &v1alpha1.GRPCMatch{Service: "s"}}},
+				CallBlocks: v1alpha1.CallBlocks{Retry: hedging}}}}},
+			want: []Gap{
+				{"overrides.rules[charge].match[1].grpc", v1alpha1.ReasonNotYetSupported, -1},
+				{"overrides.rules[charge].retry.hedging", v1alpha1.ReasonNotYetSupported, -1},
+			},
+		},
+		"values that are not acted on": {
+			give: Source{Mode: v1alpha1.ModeDryRun, Level: LevelPods, Body: &v1alpha1.PolicyBody{CallBlocks: v1alpha1.CallBlocks{
+				CircuitBreaker: &v1alpha1.CircuitBreaker{ConsecutiveFailures: i32(5), Scope: v1alpha1.BreakerScopeEndpoint, Sharing: v1alpha1.SharingPod}}}},
+			want: []Gap{
+				{"mode", v1alpha1.ReasonNotYetSupported, -1},
+				{"circuitBreaker.scope", v1alpha1.ReasonNotYetSupported, -1},
+			},
+		},
+		"an element of a list": {
+			give: Source{Body: &v1alpha1.PolicyBody{CallBlocks: v1alpha1.CallBlocks{Retry: &v1alpha1.Retry{
+				Overrides: []v1alpha1.RetryOverride{{On: []v1alpha1.RetryCondition{"Reset"}}, {StatusCodes: []v1alpha1.StatusCode{"503"}}}}}}},
+			want: []Gap{{"defaults.retry.overrides[1].statusCodes", v1alpha1.ReasonNotYetSupported, -1}},
+		},
+		"destinations that are passed through": {
+			give: Source{To: []v1alpha1.Destination{
+				{Host: "a.example"},
+				{Host: "a.example", Ports: []int32{80}},
+				{Host: "a.example", Ports: []int32{443}, Protocol: v1alpha1.ProtocolHTTP, TLS: &v1alpha1.DestinationTLS{Mode: v1alpha1.TLSOriginate}},
+				{CIDR: &v1alpha1.CIDRDestination{Block: "10.0.0.0/8", Protocol: v1alpha1.ProtocolTCP}},
+				{Any: &v1alpha1.AnyDestination{}, Protocol: v1alpha1.ProtocolGRPC},
+			}},
+			want: []Gap{
+				{"to[0].host", v1alpha1.ReasonEncrypted, 0},
+				{"to[2].tls.mode", v1alpha1.ReasonNotYetSupported, 2},
+				{"to[3].cidr.protocol", v1alpha1.ReasonOpaqueProtocol, 3},
+				{"to[4].protocol", v1alpha1.ReasonNotYetSupported, 4},
+			},
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, Gaps(&tc.give)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestDescribeGapsGroupsByReason(t *testing.T) {
+	got := DescribeGaps([]Gap{
+		{"retry.hedging", v1alpha1.ReasonNotYetSupported, -1}, {"to[0].host", v1alpha1.ReasonEncrypted, 0},
+		{"rateLimit", v1alpha1.ReasonNotYetSupported, -1},
+	})
+	want := "Not enforced by this version: retry.hedging, rateLimit. Passed through untouched where the calls are encrypted: to[0].host."
+	if got != want {
+		t.Errorf("got %q", got)
+	}
+}
+
+func i32(n int32) *int32 { return &n }

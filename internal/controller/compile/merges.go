@@ -1,0 +1,120 @@
+package compile
+
+import (
+	"strings"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// merge is the outcome of merging some policies in order. Bindings share it.
+type merge struct {
+	name   string
+	policy policy.ID
+	ids    []policy.ID
+	base   policy.Settings
+	rules  []policy.Rule
+}
+
+// merge merges the policies of the entries that cover the port. Entries come least significant first; a policy with several counts
+// where its most significant one stands.
+func (d *drawing) merge(covering []entry, port uint16) *merge {
+	var order []*Policy
+	for i := len(covering) - 1; i >= 0; i-- {
+		e := covering[i]
+		if e.target.coversPort(port) && !contains(order, e.policy) {
+			order = append([]*Policy{e.policy}, order...)
+		}
+	}
+	names := make([]string, len(order))
+	for i, p := range order {
+		names[i] = p.ID.String()
+	}
+	key := strings.Join(names, "+")
+	if m, ok := d.merges[key]; ok {
+		return m
+	}
+	m := mergePolicies(key, order)
+	d.merges[key] = m
+	return m
+}
+
+func contains(list []*Policy, p *Policy) bool {
+	for _, q := range list {
+		if q == p {
+			return true
+		}
+	}
+	return false
+}
+
+func mergePolicies(name string, order []*Policy) *merge {
+	m := &merge{name: name}
+	bodies := make([]*v1alpha1.PolicyBody, len(order))
+	for i, p := range order {
+		bodies[i] = p.Body
+		m.ids = append(m.ids, p.ID)
+		// Traffic is reported under the caller's own policy, also where a cluster's override has the last word: its owner looks there.
+		if m.policy.Name == "" || p.ID.Kind == policy.KindRetryPolicy || m.policy.Kind == policy.KindClusterRetryPolicy {
+			m.policy = p.ID
+		}
+	}
+	body := merged(bodies...)
+	m.base = settingsOf(body)
+	m.rules = rulesOf(body)
+	return m
+}
+
+// rulesOf returns the rules of a merged body, each complete. A rule of which no match can be told is left out.
+func rulesOf(body *v1alpha1.PolicyBody) []policy.Rule {
+	var out []policy.Rule
+	for i := range body.Rules {
+		r := &body.Rules[i]
+		matches := matchesOf(r.Match)
+		if len(matches) == 0 {
+			continue
+		}
+		patched := *body
+		patched.CallBlocks = patchedBlocks(body.CallBlocks, r.CallBlocks)
+		out = append(out, policy.Rule{
+			Name:       r.Name,
+			Match:      matches,
+			Settings:   settingsOf(&patched),
+			OwnBudget:  r.Retry != nil && r.Retry.Budget != nil,
+			OwnBreaker: r.CircuitBreaker != nil,
+		})
+	}
+	return out
+}
+
+func matchesOf(in []v1alpha1.CallMatch) []policy.RequestMatch {
+	var out []policy.RequestMatch
+	for i := range in {
+		if m, ok := matchOf(&in[i]); ok {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// matchOf translates a match. A gRPC call is a POST to /service/method; one method of every service cannot be said as a path.
+func matchOf(in *v1alpha1.CallMatch) (policy.RequestMatch, bool) {
+	if g := in.GRPC; g != nil {
+		if g.Service == "" {
+			return policy.RequestMatch{}, false
+		}
+		m := policy.RequestMatch{Methods: []string{"POST"}, PathType: policy.PathPrefix, Path: "/" + g.Service}
+		if g.Method != "" {
+			m.PathType, m.Path = policy.PathExact, m.Path+"/"+g.Method
+		}
+		return m, true
+	}
+	m := policy.RequestMatch{Methods: in.Methods}
+	if in.Path != nil {
+		m.Path, m.PathType = in.Path.Value, policy.PathPrefix
+		if in.Path.Type == v1alpha1.PathExact {
+			m.PathType = policy.PathExact
+		}
+	}
+	return m, true
+}

@@ -1,0 +1,153 @@
+package compile
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+func TestReadFindsWhatTheSchemaCannot(t *testing.T) {
+	tests := map[string]struct {
+		give Source
+		want []Problem
+	}{
+		"missing Service": {
+			give: Source{To: to(service("warehouse", "gone", 80))},
+			want: []Problem{{v1alpha1.ReasonServiceNotFound, "to[0]: there is no Service gone in namespace warehouse; create it, or correct the name."}},
+		},
+		"missing ports, by name and by number": {
+			give: Source{To: to(service("", "inventory", "grpc"), service("", "inventory", 81))},
+			want: []Problem{
+				{v1alpha1.ReasonPortNotFound, "to[0]: Service shop/inventory has no port grpc; it has http=80, metrics=9090."},
+				{v1alpha1.ReasonPortNotFound, "to[1]: Service shop/inventory has no port 81; it has http=80, metrics=9090."},
+			},
+		},
+		"selector": {
+			give: Source{PodSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"a b": "c"}}},
+			want: []Problem{{v1alpha1.ReasonInvalidSelector, `podSelector is not a label selector: key: Invalid value: "a b": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]').`}},
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			tc.give.ID = policy.ParseID("shop/p")
+			p, problems := Read(tc.give, services)
+			if p != nil {
+				t.Error("a policy with problems was read")
+			}
+			if diff := cmp.Diff(tc.want, problems); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestServiceOfTheCallersOwnNamespace(t *testing.T) {
+	src := Source{ID: policy.ParseID("base"), To: to(service("", "inventory", "http"), anyOf()), Body: &v1alpha1.PolicyBody{}}
+	p, problems := Read(src, services)
+	if problems != nil || !p.Relative() {
+		t.Fatalf("relative %v, problems %v", p.Relative(), problems)
+	}
+	if diff := cmp.Diff([]string{"*/inventory"}, Services(&src)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"service shop/inventory [80] <- base: 2 0s", "any [] <- base: 2 0s"},
+		summary(Draw("p", []*Policy{p.In("shop", services)}))); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"any [] <- base: 2 0s"}, summary(Draw("p", []*Policy{p.In("elsewhere", services)}))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSettleLetsTheOlderWin(t *testing.T) {
+	older := given{id: "shop/z", level: LevelPods, created: 1, to: to(host("a.example", 80), anyOf())}.read(t)
+	newer := given{id: "shop/a", level: LevelPods, created: 2, to: to(host("b.example"), host("a.example", 80, 81))}.read(t)
+	otherLevel := given{id: "shop/n", level: LevelNamespace, created: 3, to: to(anyOf())}.read(t)
+	moreSpecific := given{id: "shop/s", level: LevelPods, created: 3, to: to(host("a.example"), anyOf(80))}.read(t)
+	lastGood := given{id: "shop/a", level: LevelPods, created: 2, to: to(host("b.example"))}.read(t)
+
+	verdicts := Settle([]Candidate{
+		{ID: newer.ID, Current: newer, LastGood: lastGood},
+		{ID: otherLevel.ID, Current: otherLevel},
+		{ID: older.ID, Current: older},
+		{ID: moreSpecific.ID, Current: moreSpecific},
+	})
+	if v := verdicts[0]; v.InForce != lastGood || v.Conflict == nil || v.Conflict.With != older.ID {
+		t.Errorf("the newer: %+v", v)
+	} else if got := v.Conflict.Problem().Message; got != "The older policy shop/z has the same selector and the destination a.example:80,81: remove the destination from one of them, or select other pods." {
+		t.Errorf("message %q", got)
+	}
+	for i, p := range []*Policy{otherLevel, older, moreSpecific} {
+		if v := verdicts[i+1]; v.InForce != p || v.Conflict != nil {
+			t.Errorf("%s: %+v", p.ID, v)
+		}
+	}
+}
+
+func TestSettleKeepsTheLastGoodVersion(t *testing.T) {
+	good := given{id: "shop/a", level: LevelPods, created: 1, to: to(anyOf())}.read(t)
+	v := Settle([]Candidate{{ID: good.ID, LastGood: good}})[0]
+	if v.InForce != good || v.Conflict != nil {
+		t.Errorf("got %+v", v)
+	}
+}
+
+func TestNotes(t *testing.T) {
+	tests := map[string]struct {
+		give string
+		want []string
+	}{
+		"nothing to say": {give: `timeouts: {perTry: 1s, overall: 10s}`},
+		"tries that do not fit": {
+			give: `{timeouts: {perTry: 4s, overall: 10s}, retry: {maxRetries: 2, backoff: {initialInterval: 100ms}}}`,
+			want: []string{"3 tries of timeouts.perTry 4s with their backoff can take 12.3s, longer than timeouts.overall 10s: later retries will not start."},
+		},
+		"only in a rule": {
+			give: `{timeouts: {perTry: 1s, overall: 10s}, rules: [{name: r, match: [{methods: [GET]}], retry: {budget: {percent: 0, minRetriesPerSecond: 0}}}]}`,
+			want: []string{"Rule r: retry.budget allows no retries at all, so retry.maxRetries 2 never counts."},
+		},
+		"in base and rule alike, said once": {
+			give: `{retry: {"on": [PerTryTimeout]}, rules: [{name: r, match: [{methods: [GET]}], retry: {maxRetries: 1}}]}`,
+			want: []string{"retry.on names PerTryTimeout, which never happens without timeouts.perTry or timeouts.responseHeader."},
+		},
+		"pool and breaker": {
+			give: `{timeouts: {overall: 1s, perTry: 500ms}, retry: {maxRetries: 0}, circuitBreaker: {slowCalls: {threshold: 1s}}}`,
+			want: []string{
+				"connectionPool.pendingTimeout 1s is not shorter than timeouts.overall 1s: a call that waits for a connection has no time left.",
+				"circuitBreaker.slowCalls.threshold 1s is not shorter than timeouts.perTry 500ms: no try is ever slow.",
+			},
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, Notes(&Source{Body: body(t, tc.give)})); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestOverlapNamesBlocks(t *testing.T) {
+	read := func(text string) *Policy { return &Policy{Source: Source{Body: body(t, text)}} }
+	a := read(`{timeouts: {perTry: 1s}, retry: {maxRetries: 1}, connectionPool: {maxConnections: 1}, failurePolicy: Open}`)
+	b := read(`{timeouts: {overall: 1s}, retry: {maxRetries: 2}, connectionPool: {maxConnections: 1}}`)
+	if diff := cmp.Diff([]string{"retry", "connectionPool"}, Overlap(a, b)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestDestinations(t *testing.T) {
+	p := given{id: "shop/a", level: LevelPods, to: to(service("warehouse", "inventory", "http"), host("a.example"), host("a.example", 8443),
+		cidr("10.0.0.0/8"), anyOf(80), anyOf())}.read(t)
+	var labels []string
+	for _, d := range p.Destinations() {
+		labels = append(labels, d.Label)
+	}
+	if diff := cmp.Diff([]string{"warehouse/inventory:80", "a.example", "a.example:8443", "10.0.0.0/8", "any ports 80", "any"}, labels); diff != "" {
+		t.Error(diff)
+	}
+}

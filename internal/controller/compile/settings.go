@@ -1,0 +1,194 @@
+package compile
+
+import (
+	"strings"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// settingsOf returns the complete settings that a merged body means: what it sets, over policy.Defaults.
+func settingsOf(body *v1alpha1.PolicyBody) policy.Settings {
+	s := policy.Defaults()
+	setTimeouts(&s.Timeouts, body.Timeouts)
+	setRetry(&s.Retry, body.Retry)
+	setPool(&s.Pool, body.ConnectionPool)
+	s.Breaker = breakerOf(body.CircuitBreaker)
+	if lb := body.LoadBalancing; lb != nil {
+		s.LoadBalancing = loadBalancingOf(lb.Policy)
+	}
+	if o := body.Observability; o != nil {
+		s.AccessLog = accessLogOf(o.AccessLog)
+	}
+	return s
+}
+
+func setTimeouts(t *policy.Timeouts, in *v1alpha1.Timeouts) {
+	if in == nil {
+		return
+	}
+	t.Read, t.Write = 0, 0
+	setDuration(&t.Connect, in.Connect)
+	setDuration(&t.PerTry, in.PerTry)
+	setDuration(&t.ResponseHeader, in.ResponseHeader)
+	setDuration(&t.Idle, in.Idle)
+	setDuration(&t.Read, in.Read)
+	setDuration(&t.Write, in.Write)
+	setDuration(&t.Overall, in.Overall)
+	setDuration(&t.MaxDuration, in.MaxDuration)
+	// Without a bound of their own, reading and writing have that of idleness.
+	if t.Read == 0 {
+		t.Read = t.Idle
+	}
+	if t.Write == 0 {
+		t.Write = t.Idle
+	}
+}
+
+func setRetry(r *policy.Retry, in *v1alpha1.Retry) {
+	if in == nil {
+		return
+	}
+	setInt(&r.MaxRetries, in.MaxRetries)
+	if in.On != nil {
+		r.On = conditionsOf(in.On)
+	}
+	r.StatusCodes = statusesOf(in.StatusCodes)
+	for _, h := range in.ResponseHeaders {
+		r.ResponseHeaders = append(r.ResponseHeaders, policy.HeaderMatch{Name: strings.ToLower(string(h.Name)), Value: h.Value})
+	}
+	r.GRPCStatuses = grpcOf(in.GRPCStatuses)
+	r.Backoff = backoffOf(in.Backoff)
+	r.Overrides = overridesOf(in.Overrides, r)
+	for _, o := range r.Overrides { // "A cause listed here is retried as if it stood in on"
+		r.On |= o.On
+	}
+	if ra := in.RetryAfter; ra != nil {
+		setBool(&r.RetryAfter.Honor, ra.Honor)
+		setDuration(&r.RetryAfter.Max, ra.Max)
+	}
+	if id := in.Idempotency; id != nil {
+		r.Idempotency = idempotencyOf(id.Mode)
+		if id.KeyHeader != "" {
+			r.KeyHeader = string(id.KeyHeader)
+		}
+		setBool(&r.GenerateKey, id.GenerateKey)
+	}
+	if b := in.Budget; b != nil {
+		setInt(&r.Budget.Percent, b.Percent)
+		setInt(&r.Budget.MinPerSecond, b.MinRetriesPerSecond)
+		setDuration(&r.Budget.Window, b.Window)
+	}
+	if in.Body != nil && in.Body.MaxBytes != nil {
+		r.BodyMaxBytes = in.Body.MaxBytes.Value()
+	}
+	setBool(&r.AvoidPreviousEndpoints, in.AvoidPreviousEndpoints)
+}
+
+// overridesOf returns the overrides with what they leave out taken from r.
+func overridesOf(list []v1alpha1.RetryOverride, r *policy.Retry) []policy.RetryOverride {
+	var out []policy.RetryOverride
+	for i := range list {
+		o := policy.RetryOverride{On: conditionsOf(list[i].On), MaxRetries: r.MaxRetries, Backoff: r.Backoff}
+		setInt(&o.MaxRetries, list[i].MaxRetries)
+		if list[i].Backoff != nil {
+			o.Backoff = backoffOf(list[i].Backoff)
+		}
+		out = append(out, o)
+	}
+	return out
+}
+
+func backoffOf(in *v1alpha1.Backoff) policy.Backoff {
+	b := policy.DefaultBackoff()
+	if in == nil {
+		return b
+	}
+	b.Strategy = strategyOf(in.Strategy)
+	setDuration(&b.Initial, in.InitialInterval)
+	b.Max = 10 * b.Initial
+	setDuration(&b.Max, in.MaxInterval)
+	// One policy cannot write a cap below the start, but two merged ones can.
+	b.Max = max(b.Max, b.Initial)
+	if in.Multiplier != "" {
+		if f, err := in.Multiplier.Parse(); err == nil {
+			b.Multiplier = f
+		}
+	}
+	b.Jitter = jitterOf(in.Jitter)
+	if b.Jitter == policy.JitterProportional || b.Jitter == policy.JitterAdditive {
+		setInt(&b.JitterPercent, in.JitterPercent)
+	}
+	return b
+}
+
+func setPool(p *policy.Pool, in *v1alpha1.ConnectionPool) {
+	if in == nil {
+		return
+	}
+	setInt(&p.MaxConnections, in.MaxConnections)
+	setInt(&p.MaxConnectionsPerEndpoint, in.MaxConnectionsPerEndpoint)
+	setInt(&p.MaxIdlePerEndpoint, in.MaxIdlePerEndpoint)
+	setDuration(&p.IdleTimeout, in.IdleTimeout)
+	setDuration(&p.MaxLifetime, in.MaxLifetime)
+	setInt(&p.MaxRequestsPerConnection, in.MaxRequestsPerConnection)
+	setInt(&p.MaxPending, in.MaxPending)
+	setDuration(&p.PendingTimeout, in.PendingTimeout)
+	if k := in.TCPKeepAlive; k != nil {
+		setDuration(&p.KeepAlive.Idle, k.Idle)
+		setDuration(&p.KeepAlive.Interval, k.Interval)
+		setInt(&p.KeepAlive.Probes, k.Probes)
+	}
+	p.MaxConnectionsPerEndpoint = min(p.MaxConnectionsPerEndpoint, p.MaxConnections)
+	p.MaxIdlePerEndpoint = min(p.MaxIdlePerEndpoint, p.MaxConnectionsPerEndpoint)
+}
+
+// breakerOf returns nil when the breaker is absent, switched off, or has no trigger that agents know.
+func breakerOf(in *v1alpha1.CircuitBreaker) *policy.Breaker {
+	if in == nil || in.Mode == v1alpha1.SwitchOff || (in.ConsecutiveFailures == nil && in.ErrorRate == nil && in.SlowCalls == nil) {
+		return nil
+	}
+	b := policy.DefaultBreaker()
+	setInt(&b.ConsecutiveFailures, in.ConsecutiveFailures)
+	setTriggers(&b, in)
+	if f := in.Failures; f != nil {
+		if f.On != nil {
+			b.FailureOn = conditionsOf(f.On)
+		}
+		if f.GRPCStatuses != nil {
+			b.FailureGRPC = grpcOf(f.GRPCStatuses)
+		}
+	}
+	if o := in.Open; o != nil {
+		setDuration(&b.OpenDuration, o.Duration)
+		setDuration(&b.OpenMaxDuration, o.MaxDuration)
+		setInt(&b.OpenJitterPercent, o.JitterPercent)
+	}
+	b.OpenMaxDuration = max(b.OpenMaxDuration, b.OpenDuration)
+	if h := in.HalfOpen; h != nil {
+		setInt(&b.Probes, h.Probes)
+		setInt(&b.SuccessesToClose, h.SuccessesToClose)
+	}
+	if in.Sharing == v1alpha1.SharingPod {
+		b.Sharing = policy.SharePod
+	}
+	return &b
+}
+
+func setTriggers(b *policy.Breaker, in *v1alpha1.CircuitBreaker) {
+	if e := in.ErrorRate; e != nil {
+		t := policy.DefaultErrorRate()
+		setInt(&t.Percent, e.Percent)
+		setInt(&t.MinimumRequests, e.MinimumRequests)
+		setDuration(&t.Window, e.Window)
+		b.ErrorRate = &t
+	}
+	if c := in.SlowCalls; c != nil {
+		t := policy.DefaultSlowCalls()
+		setDuration(&t.Threshold, c.Threshold)
+		setInt(&t.Percent, c.Percent)
+		setInt(&t.MinimumRequests, c.MinimumRequests)
+		setDuration(&t.Window, c.Window)
+		b.SlowCalls = &t
+	}
+}

@@ -1,0 +1,196 @@
+package compile
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"sigs.k8s.io/yaml"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+func body(t *testing.T, text string) *v1alpha1.PolicyBody {
+	t.Helper()
+	b := &v1alpha1.PolicyBody{}
+	if err := yaml.UnmarshalStrict([]byte(text), b); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestSettingsOfNothingAreTheDefaults(t *testing.T) {
+	if diff := cmp.Diff(policy.Defaults(), settingsOf(&v1alpha1.PolicyBody{})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSettings(t *testing.T) {
+	tests := map[string]struct {
+		give []string
+		want func(*policy.Settings)
+	}{
+		"timeouts; reading and writing follow idle": {
+			give: []string{`timeouts: {connect: 1s, perTry: 2s, responseHeader: 3s, idle: 1m, write: 7s, overall: 10s, maxDuration: 1h}`},
+			want: func(s *policy.Settings) {
+				s.Timeouts = policy.Timeouts{Connect: time.Second, PerTry: 2 * time.Second, ResponseHeader: 3 * time.Second, Idle: time.Minute,
+					Read: time.Minute, Write: 7 * time.Second, Overall: 10 * time.Second, MaxDuration: time.Hour}
+			},
+		},
+		"0s takes away an inherited bound": {
+			give: []string{`timeouts: {overall: 10s, perTry: 2s}`, `timeouts: {overall: 0s}`},
+			want: func(s *policy.Settings) { s.Timeouts.PerTry = 2 * time.Second },
+		},
+		"one team's breaker and another's timeout both apply": {
+			give: []string{`circuitBreaker: {consecutiveFailures: 5}`, `timeouts: {perTry: 2s}`},
+			want: func(s *policy.Settings) {
+				b := policy.DefaultBreaker()
+				b.ConsecutiveFailures = 5
+				s.Breaker, s.Timeouts.PerTry = &b, 2*time.Second
+			},
+		},
+		"lists replace, and an empty one means none": {
+			give: []string{`retry: {"on": [Reset], statusCodes: ["5xx"], maxRetries: 3}`, `retry: {"on": [], statusCodes: ["502-504", "429"]}`},
+			want: func(s *policy.Settings) {
+				s.Retry.On, s.Retry.MaxRetries = 0, 3
+				s.Retry.StatusCodes = []policy.StatusRange{{From: 502, To: 504}, {From: 429, To: 429}}
+			},
+		},
+		"backoff: the cap follows the start, and a merged cap never lies below it": {
+			give: []string{`retry: {backoff: {maxInterval: 100ms}}`, `retry: {backoff: {initialInterval: 1s, strategy: Fixed, jitter: Proportional, jitterPercent: 10}}`},
+			want: func(s *policy.Settings) {
+				s.Retry.Backoff = policy.Backoff{Strategy: policy.Fixed, Initial: time.Second, Max: time.Second, Multiplier: 2,
+					Jitter: policy.JitterProportional, JitterPercent: 10}
+			},
+		},
+		"an override inherits what it leaves out, and its causes are retried": {
+			give: []string{`retry: {maxRetries: 5, backoff: {initialInterval: 1s}, overrides: [{"on": [PerTryTimeout], maxRetries: 3}, {"on": [Reset], backoff: {multiplier: "1.5"}}]}`},
+			want: func(s *policy.Settings) {
+				b := policy.DefaultBackoff()
+				b.Initial, b.Max = time.Second, 10*time.Second
+				own := policy.DefaultBackoff()
+				own.Multiplier = 1.5
+				s.Retry.MaxRetries, s.Retry.Backoff = 5, b
+				s.Retry.On |= policy.Of(policy.PerTryTimeout, policy.Reset)
+				s.Retry.Overrides = []policy.RetryOverride{
+					{On: policy.Of(policy.PerTryTimeout), MaxRetries: 3, Backoff: b},
+					{On: policy.Of(policy.Reset), MaxRetries: 5, Backoff: own},
+				}
+			},
+		},
+		"the rest of retry": {
+			give: []string{`retry: {responseHeaders: [{name: X-Retry, value: "1"}], retryAfter: {honor: false, max: 5s}, idempotency: {mode: IdempotentOrKeyed, keyHeader: X-Key, generateKey: true},
+			  budget: {percent: 0, minRetriesPerSecond: 1, window: 1m}, body: {maxBytes: 1Mi}, avoidPreviousEndpoints: false}`},
+			want: func(s *policy.Settings) {
+				s.Retry.ResponseHeaders = []policy.HeaderMatch{{Name: "x-retry", Value: "1"}}
+				s.Retry.RetryAfter = policy.RetryAfter{Max: 5 * time.Second}
+				s.Retry.Idempotency, s.Retry.KeyHeader, s.Retry.GenerateKey = policy.IdempotentOrKeyed, "X-Key", true
+				s.Retry.Budget = policy.Budget{Percent: 0, MinPerSecond: 1, Window: time.Minute}
+				s.Retry.BodyMaxBytes, s.Retry.AvoidPreviousEndpoints = 1<<20, false
+			},
+		},
+		"the pool's bounds bound each other": {
+			give: []string{`connectionPool: {maxConnections: 10, maxPending: 0, tcpKeepAlive: {idle: 0s}}`},
+			want: func(s *policy.Settings) {
+				s.Pool.MaxConnections, s.Pool.MaxConnectionsPerEndpoint, s.Pool.MaxIdlePerEndpoint = 10, 10, 10
+				s.Pool.MaxPending, s.Pool.KeepAlive.Idle = 0, 0
+			},
+		},
+		"a breaker that is switched off forgets, and starts anew when written again": {
+			give: []string{`circuitBreaker: {consecutiveFailures: 5}`, `circuitBreaker: {mode: "Off"}`, `circuitBreaker: {errorRate: {percent: 10}, open: {duration: 10m}, sharing: Pod}`},
+			want: func(s *policy.Settings) {
+				b := policy.DefaultBreaker()
+				b.ErrorRate = &policy.ErrorRate{Percent: 10, MinimumRequests: 20, Window: 10 * time.Second}
+				b.OpenDuration, b.OpenMaxDuration, b.Sharing = 10*time.Minute, 10*time.Minute, policy.SharePod
+				s.Breaker = &b
+			},
+		},
+		"a breaker that is switched off is off": {
+			give: []string{`circuitBreaker: {consecutiveFailures: 5}`, `circuitBreaker: {mode: "Off"}`},
+			want: func(*policy.Settings) {},
+		},
+		"slow calls, failures and probes": {
+			give: []string{`circuitBreaker: {slowCalls: {threshold: 2s, percent: 30}, failures: {"on": [RateLimited]}, halfOpen: {probes: 3, successesToClose: 2}}`},
+			want: func(s *policy.Settings) {
+				b := policy.DefaultBreaker()
+				b.SlowCalls = &policy.SlowCalls{Threshold: 2 * time.Second, Percent: 30, MinimumRequests: 20, Window: 10 * time.Second}
+				b.FailureOn, b.Probes, b.SuccessesToClose = policy.Of(policy.RateLimited), 3, 2
+				s.Breaker = &b
+			},
+		},
+		"balancing and the access log": {
+			give: []string{`loadBalancing: {policy: ClusterIP}`, `observability: {accessLog: All}`},
+			want: func(s *policy.Settings) { s.LoadBalancing, s.AccessLog = policy.ClusterIP, policy.AccessLogAll },
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			var bodies []*v1alpha1.PolicyBody
+			for _, text := range tc.give {
+				bodies = append(bodies, body(t, text))
+			}
+			want := policy.Defaults()
+			tc.want(&want)
+			if diff := cmp.Diff(want, settingsOf(merged(bodies...))); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestMergingLeavesThePartsAlone(t *testing.T) {
+	a := body(t, `retry: {maxRetries: 1, backoff: {initialInterval: 1s}, body: {maxBytes: 1Ki}}`)
+	b := body(t, `retry: {backoff: {maxInterval: 5s}, body: {maxBytes: 2Ki}}`)
+	wantA, wantB := a.DeepCopy(), b.DeepCopy()
+	m := merged(a, b)
+	if got := m.Retry.Body.MaxBytes; got.Cmp(resource.MustParse("2Ki")) != 0 || *m.Retry.MaxRetries != 1 {
+		t.Errorf("merged to %v", m.Retry)
+	}
+	if diff := cmp.Diff(wantA, a); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(wantB, b); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestRulesArePatchedOverTheBase(t *testing.T) {
+	base := body(t, `retry: {maxRetries: 5, "on": [Reset]}
+rules:
+- {name: replaced, match: [{methods: [GET]}], retry: {maxRetries: 1}}`)
+	later := body(t, `timeouts: {perTry: 2s}
+rules:
+- name: charge
+  match: [{methods: [POST], path: {value: /v1/charges}}, {path: {type: Exact, value: /x}}]
+  retry: {maxRetries: 0, budget: {percent: 5}}
+- name: reserve
+  match: [{grpc: {service: shop.v1.Inventory, method: Reserve}}, {grpc: {service: shop.v1.Inventory}}]
+  circuitBreaker: {consecutiveFailures: 3}
+- name: untellable
+  match: [{grpc: {method: Reserve}}]
+  timeouts: {perTry: 1s}`)
+	rules := rulesOf(merged(base, later))
+	if len(rules) != 2 || rules[0].Name != "charge" || rules[1].Name != "reserve" {
+		t.Fatalf("rules %v", rules)
+	}
+	charge, reserve := rules[0], rules[1]
+	if s := charge.Settings; s.Retry.MaxRetries != 0 || s.Retry.On != policy.Of(policy.Reset) || s.Timeouts.PerTry != 2*time.Second || s.Retry.Budget.Percent != 5 {
+		t.Errorf("charge is %+v", s)
+	}
+	if !charge.OwnBudget || charge.OwnBreaker || reserve.OwnBudget || !reserve.OwnBreaker {
+		t.Error("a rule keeps state of its own exactly for the blocks it patches")
+	}
+	want := []policy.RequestMatch{{Methods: []string{"POST"}, PathType: policy.PathPrefix, Path: "/v1/charges"}, {PathType: policy.PathExact, Path: "/x"}}
+	if diff := cmp.Diff(want, charge.Match); diff != "" {
+		t.Error(diff)
+	}
+	want = []policy.RequestMatch{
+		{Methods: []string{"POST"}, PathType: policy.PathExact, Path: "/shop.v1.Inventory/Reserve"},
+		{Methods: []string{"POST"}, PathType: policy.PathPrefix, Path: "/shop.v1.Inventory"},
+	}
+	if diff := cmp.Diff(want, reserve.Match); diff != "" {
+		t.Error(diff)
+	}
+}

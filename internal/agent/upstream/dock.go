@@ -40,25 +40,17 @@ func (d *Dock) Pool(k Key, o Options) (*Pool, error) {
 	return p, nil
 }
 
-// Find returns the pool of a key, or nil.
-func (d *Dock) Find(k Key) *Pool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.pools[k]
-}
-
-// Drop closes the pools of which drop says so and forgets them.
-func (d *Dock) Drop(drop func(Key) bool) {
-	d.mu.Lock()
-	var dropped []*Pool
-	for k, p := range d.pools {
-		if drop(k) {
-			dropped = append(dropped, p)
+// Range calls f with every pool; those f does not want to keep are closed and forgotten.
+func (d *Dock) Range(f func(Key, *Pool) (keep bool)) {
+	for k, p := range d.all() {
+		if f(k, p) {
+			continue
+		}
+		d.mu.Lock()
+		if d.pools[k] == p {
 			delete(d.pools, k)
 		}
-	}
-	d.mu.Unlock()
-	for _, p := range dropped {
+		d.mu.Unlock()
 		p.Close()
 	}
 }
@@ -87,7 +79,7 @@ func (d *Dock) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			d.Drop(func(Key) bool { return true })
+			d.Range(func(Key, *Pool) bool { return false })
 			return nil
 		case now := <-tick.C:
 			for _, p := range d.all() {

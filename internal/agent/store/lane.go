@@ -1,0 +1,44 @@
+package store
+
+import (
+	"strconv"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/upstream"
+)
+
+// Lane is everything that calls of one pod under one binding to one concrete destination need, resolved.
+type Lane struct {
+	*Binding
+	Pool *upstream.Pool
+
+	plans []Plan // the base's, then the rules'
+	state *state
+}
+
+// Plan governs a call.
+type Plan struct {
+	call.Plan
+	Rule string
+}
+
+// Plan returns what governs a request.
+func (l *Lane) Plan(method, path []byte) *Plan {
+	if len(l.rules) == 0 {
+		return &l.plans[0]
+	}
+	return &l.plans[l.settingsFor(method, path)]
+}
+
+// HasRules reports whether Plan looks at the request.
+func (l *Lane) HasRules() bool { return len(l.rules) > 0 }
+
+// Stale reports that the lane's destination was forgotten to bound memory: it still works, but should be resolved again.
+func (l *Lane) Stale() bool { return l.state.forgotten.Load() }
+
+func hostDestination(host []byte, port uint16) string {
+	b := make([]byte, 0, len(host)+6)
+	b = append(b, host...)
+	b = append(b, ':')
+	return string(strconv.AppendUint(b, uint64(port), 10))
+}

@@ -39,12 +39,12 @@ type Copied struct {
 	Write error
 }
 
-// CopyTo copies the rest of the body to w. Between two *net.TCPConn large remainders without a Tap are moved by the kernel
-// (splice).
+// CopyTo copies the rest of the body to w. Between two TCP connections large remainders without a Tap are moved by the kernel
+// (splice). After a timeout in reading it can be called again to go on: nothing is lost then.
 func (b *Body) CopyTo(w io.Writer, c Copying) (done Copied) {
 	for {
 		if c.Tap == nil && b.spliceable() {
-			if to, ok := w.(*net.TCPConn); ok {
+			if to := tcpOf(w); to != nil {
 				b.splice(to, c.Progress, &done)
 				return done
 			}
@@ -109,7 +109,7 @@ func (b *Body) splice(to *net.TCPConn, progress func(), done *Copied) {
 			done.Write = err
 			return
 		default:
-			if err = b.ended(err); err != io.EOF { //nolint:errorlint // ended returns io.EOF itself
+			if err = b.Ended(err); err != io.EOF { //nolint:errorlint // Ended returns io.EOF itself
 				done.Read = err
 			}
 			return

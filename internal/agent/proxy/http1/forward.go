@@ -40,40 +40,66 @@ func (p *Response) WriteResponse(w io.Writer, f Forward, body []byte) (int, erro
 }
 
 func (h *Head) write(w io.Writer, f Forward, body []byte) (int, error) {
+	var wire Wire
+	defer wire.Free()
+	n, err := w.Write(wire.build(h, f, body))
+	if err != nil || len(wire.Rest) == 0 {
+		return n, err
+	}
+	m, err := w.Write(wire.Rest)
+	return n + m, err
+}
+
+// Wire holds a forwarded head on its way, for callers that do their own output. It is freed when the bytes have been written.
+type Wire struct {
+	// Rest is the part of the body that did not fit behind the head and is to be written after it.
+	Rest []byte
+
+	buf *buffer
+}
+
+// Request returns the bytes of the request's head as forwarded, followed by body.
+func (w *Wire) Request(q *Request, f Forward, body []byte) []byte { return w.build(&q.Head, f, body) }
+
+// Response returns the bytes of the response's head as forwarded, followed by body.
+func (w *Wire) Response(p *Response, f Forward, body []byte) []byte { return w.build(&p.Head, f, body) }
+
+// Free gives the memory back, if any was needed.
+func (w *Wire) Free() {
+	if w.buf != nil {
+		putBuffer(w.buf)
+	}
+	*w = Wire{}
+}
+
+// build returns the bytes read if they can be forwarded as they are, and copies otherwise.
+func (w *Wire) build(h *Head, f Forward, body []byte) []byte {
+	w.Free()
 	if !h.seen.rewrite && f.Say == SayNothing && len(f.Extra) == 0 {
-		if follows(h.raw, body) {
-			return w.Write(h.raw[: len(h.raw)+len(body) : len(h.raw)+len(body)])
-		}
-		if len(body) == 0 || len(h.raw)+len(body) > bodyBuffer {
-			return writeTwo(w, h.raw, body)
+		switch {
+		case len(body) == 0:
+			return h.Raw()
+		case follows(h.raw, body):
+			return h.raw[: len(h.raw)+len(body) : len(h.raw)+len(body)]
 		}
 	}
 	head := len(h.raw) + len(f.Extra) + maxOwnLines
 	if h.seen.replaceHost {
 		head += MaxLine
 	}
-	out := getBuffer(min(max(head, min(head+len(body), bodyBuffer)), headBuffer))
-	defer putBuffer(out)
-	b := h.appendTo(out.data[:0], f)
-	if len(b)+len(body) <= len(out.data) {
-		return w.Write(append(b, body...))
+	w.buf = getBuffer(min(max(head, min(head+len(body), bodyBuffer)), headBuffer))
+	b := h.appendTo(w.buf.data[:0], f)
+	if len(b)+len(body) <= len(w.buf.data) {
+		return append(b, body...)
 	}
-	return writeTwo(w, b, body)
+	w.Rest = body
+	return b
 }
 
 // follows says whether body lies right behind head in the same buffer.
 func follows(head, body []byte) bool {
 	n := len(head)
 	return len(body) > 0 && cap(head)-n >= len(body) && &head[:n+1][n] == &body[0]
-}
-
-func writeTwo(w io.Writer, head, body []byte) (int, error) {
-	n, err := w.Write(head)
-	if err != nil || len(body) == 0 {
-		return n, err
-	}
-	m, err := w.Write(body)
-	return n + m, err
 }
 
 // maxOwnLines is what appendTo may add on its own account, a replaced host not counted.

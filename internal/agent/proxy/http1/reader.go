@@ -1,11 +1,8 @@
 package http1
 
 import (
-	"errors"
 	"io"
 	"net"
-	"os"
-	"syscall"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/opaque"
 )
@@ -25,38 +22,65 @@ const minRoom = 512
 //
 // For each message: Await (optional), ReadRequest or ReadResponse, the Body until io.EOF, Finish. The head's bytes stay valid
 // until Finish. After an error other than a timeout the Reader is good for Close only.
+//
+// A caller that does its own input uses Space and Advance with TryRequest, TryResponse and Body.Ready instead.
 type Reader struct {
-	// immutable after Reset
-	src io.Reader
-	tcp *net.TCPConn // src, if it is one
-	raw syscall.RawConn
+	// immutable after NewReader
+	src  io.Reader
+	tcp  *net.TCPConn // below src, if there is one
+	lazy LazySource   // src, if it is one
 
 	// The current message starts at start; pos is the first byte not yet consumed, end the end of what was read.
 	buf             *buffer
 	start, pos, end int
-	scan            int   // no line feed in [pos, scan)
-	head            *Head // parsed or being parsed, its bytes pinned at start
-	full            bool  // the last read filled all the space there was
-
-	// results of rawRead
-	rawN   int
-	rawErr error
-	lazily func(fd uintptr) bool
-
-	mover *opaque.Mover // made for the first body that is spliced
+	scan            int           // no line feed in [pos, scan)
+	head            *Head         // parsed or being parsed, its bytes pinned at start
+	full            bool          // the last read filled all the space there was
+	mover           *opaque.Mover // made for the first body that is spliced
 }
 
-// NewReader returns a Reader of src. If src is a *net.TCPConn, waiting for a message holds no buffer and large bodies can be
-// spliced.
+// LazySource is an io.Reader that can wait for bytes without holding memory for them: ReadLazily tries to read into
+// memory.Space(); if there is nothing to read it calls memory.Return, waits until there is, and tries again. It otherwise
+// behaves like Read.
+type LazySource interface {
+	ReadLazily(memory Memory) (n int, err error)
+}
+
+// Memory is lent to a LazySource by a Reader.
+type Memory interface {
+	// Space returns memory to read into.
+	Space() []byte
+	// Return gives it back unused.
+	Return()
+}
+
+// TCP is a connection on top of a *net.TCPConn. Large bodies between two of them can be spliced.
+type TCP interface {
+	TCP() *net.TCPConn
+}
+
+// NewReader returns a Reader of src. If src is a *net.TCPConn or a LazySource, waiting for a message holds no buffer.
 func NewReader(src io.Reader) *Reader {
-	r := &Reader{src: src}
-	if tcp, ok := src.(*net.TCPConn); ok {
-		r.tcp = tcp
-		if raw, err := tcp.SyscallConn(); err == nil {
-			r.raw, r.lazily = raw, r.rawRead
+	r := &Reader{src: src, tcp: tcpOf(src)}
+	switch s := src.(type) {
+	case LazySource:
+		r.lazy = s
+	case *net.TCPConn:
+		if lazy, err := newLazyTCP(s); err == nil {
+			r.lazy = lazy
 		}
 	}
 	return r
+}
+
+func tcpOf(conn any) *net.TCPConn {
+	switch c := conn.(type) {
+	case *net.TCPConn:
+		return c
+	case TCP:
+		return c.TCP()
+	}
+	return nil
 }
 
 // Preload puts bytes that were already read from the connection in front of what will be read. It is called before anything
@@ -130,71 +154,52 @@ func (r *Reader) release() {
 
 // fill reads at least one byte more, making room for it.
 func (r *Reader) fill() error {
-	if r.buf == nil && r.raw != nil {
-		return r.fillLazily()
+	var n int
+	var err error
+	if r.buf == nil && r.lazy != nil {
+		n, err = r.lazy.ReadLazily(r)
+	} else if room := r.Space(); len(room) > 0 {
+		n, err = r.src.Read(room)
+	} else {
+		return ErrHeadTooLarge
 	}
-	if err := r.makeRoom(); err != nil {
-		return err
-	}
-	room := r.buf.data[r.end:]
-	n, err := r.src.Read(room)
-	r.end += n
-	r.full = n == len(room)
-	if n > 0 {
+	r.Advance(n)
+	switch {
+	case n > 0:
 		return nil
-	}
-	if err == nil {
+	case err == nil:
 		err = io.ErrNoProgress
 	}
-	if r.head == nil && r.pos == r.end {
-		r.release()
-	}
+	r.Return()
 	return err
 }
 
-// fillLazily waits until the connection is readable and only then takes a buffer. It costs no more system calls than an
-// ordinary read, which also tries, waits and tries again.
-func (r *Reader) fillLazily() error {
-	if err := r.raw.Read(r.lazily); err != nil {
-		return err
-	}
-	if r.rawErr != nil {
-		return r.rawErr
-	}
-	r.end = r.rawN
-	r.full = r.rawN == len(r.buf.data)
-	return nil
+// Space returns memory behind what is buffered, to read into; Advance tells how much was read. It is empty only when the largest
+// buffer is full, which TryRequest, TryResponse and Body.Ready report as an error before. It stays valid until the next call.
+func (r *Reader) Space() []byte {
+	r.makeRoom()
+	return r.buf.data[r.end:]
 }
 
-// rawRead tries to read; false means: wait for readability and call again.
-func (r *Reader) rawRead(fd uintptr) bool {
-	b := getBuffer(smallBuffer)
-	n, err := syscall.Read(int(fd), b.data)
-	for errors.Is(err, syscall.EINTR) {
-		n, err = syscall.Read(int(fd), b.data)
+// Return gives the memory that Space returned back, if it was taken for nothing else.
+func (r *Reader) Return() {
+	if r.head == nil && r.pos == r.end {
+		r.release()
 	}
-	if n > 0 {
-		r.buf, r.rawN, r.rawErr = b, n, nil
-		return true
-	}
-	putBuffer(b)
-	switch {
-	case err == nil:
-		r.rawErr = io.EOF
-	case errors.Is(err, syscall.EAGAIN):
-		return false
-	default:
-		r.rawErr = &net.OpError{Op: "read", Net: "tcp", Source: r.tcp.LocalAddr(), Addr: r.tcp.RemoteAddr(), Err: os.NewSyscallError("read", err)}
-	}
-	return true
+}
+
+// Advance takes in n bytes that were read into Space.
+func (r *Reader) Advance(n int) {
+	r.end += n
+	r.full = r.buf != nil && r.end == len(r.buf.data)
 }
 
 // makeRoom sees to it that there is space behind end: by forgetting consumed bytes, by moving the message to the front, or by
 // taking a larger buffer. Only unconsumed bytes and the pinned head survive.
-func (r *Reader) makeRoom() error {
+func (r *Reader) makeRoom() {
 	if r.buf == nil {
 		r.buf = getBuffer(smallBuffer)
-		return nil
+		return
 	}
 	r.dropConsumed()
 	want := r.end - r.start + minRoom
@@ -212,10 +217,7 @@ func (r *Reader) makeRoom() error {
 		copy(larger.data, r.buf.data[r.start:r.end])
 		putBuffer(r.buf)
 		r.move(larger)
-	case r.end == len(r.buf.data):
-		return ErrHeadTooLarge
 	}
-	return nil
 }
 
 // dropConsumed forgets the consumed bytes of the body, which lie between the head and pos.

@@ -21,10 +21,17 @@ type Reply struct {
 
 // WriteTo writes the answer in one write.
 func (p *Reply) WriteTo(w io.Writer) (int64, error) {
-	out := getBuffer(smallBuffer)
-	defer putBuffer(out)
-	n, err := w.Write(p.appendTo(out.data[:0]))
+	var wire Wire
+	defer wire.Free()
+	n, err := w.Write(wire.Reply(p))
 	return int64(n), err
+}
+
+// Reply returns the bytes of the agent's own answer.
+func (w *Wire) Reply(p *Reply) []byte {
+	w.Free()
+	w.buf = getBuffer(smallBuffer)
+	return p.appendTo(w.buf.data[:0])
 }
 
 func (p *Reply) appendTo(b []byte) []byte {

@@ -107,7 +107,7 @@ func (k *kube) nodes(ctx context.Context) []corev1.Node {
 
 func (k *kube) agents(ctx context.Context) []corev1.Pod {
 	GinkgoHelper()
-	return k.pods(ctx, systemNamespace, client.MatchingLabels{"app.kubernetes.io/component": "agent"})
+	return k.pods(ctx, systemNamespace, client.MatchingLabels{"app.kubernetes.io/name": agentName})
 }
 
 // agentOn returns the ready agent of a node.

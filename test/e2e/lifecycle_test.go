@@ -104,7 +104,7 @@ func (k *kube) scaleManager(ctx context.Context, replicas int32) {
 	d.Spec.Replicas = ptr.To(replicas)
 	Expect(k.Patch(ctx, d, patch)).To(Succeed())
 	Eventually(func() int {
-		return len(k.pods(ctx, systemNamespace, client.MatchingLabels{"app.kubernetes.io/component": "manager"}))
+		return len(k.pods(ctx, systemNamespace, client.MatchingLabels{"app.kubernetes.io/name": managerName}))
 	}).WithContext(ctx).WithTimeout(time.Minute).Should(Equal(int(replicas)))
 }
 

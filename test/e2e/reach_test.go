@@ -49,7 +49,7 @@ retry: {maxRetries: 2}
 		street.policy(ctx, "host", `
 podSelector: {matchLabels: {app: caller}}
 to: [{host: "*.partner.example", ports: [8080]}]
-retry: {maxRetries: 5, on: [GatewayError], budget: {percent: 100, minRetriesPerSecond: 1000, window: 10s}}
+retry: {maxRetries: 5, when: [GatewayError], budget: {percent: 100, minRetriesPerSecond: 1000, window: 10s}}
 `)
 		target := fmt.Sprintf("http://%s:8080/by-host?failPercent=50", ip)
 		Expect(street.call(ctx, street.caller(), target, "-n", "20", "-fresh").OK).To(Equal(10), "another host is not governed")
@@ -60,7 +60,7 @@ retry: {maxRetries: 5, on: [GatewayError], budget: {percent: 100, minRetriesPerS
 		street.policy(ctx, "cidr", fmt.Sprintf(`
 podSelector: {matchLabels: {app: caller}}
 to: [{cidr: {block: %s/32, ports: [8080]}}]
-retry: {maxRetries: 5, on: [GatewayError], budget: {percent: 100, minRetriesPerSecond: 1000, window: 10s}}
+retry: {maxRetries: 5, when: [GatewayError], budget: {percent: 100, minRetriesPerSecond: 1000, window: 10s}}
 `, ip))
 		target = fmt.Sprintf("http://%s:8080/by-cidr?failPercent=50", ip)
 		Expect(street.call(ctx, street.caller(), target, "-n", "20", "-fresh").OK).To(Equal(20))

@@ -13,7 +13,7 @@ import (
 const healing = `
 podSelector: {matchLabels: {app: caller}}
 to: [{service: {name: upstream, port: 80}}]
-retry: {maxRetries: 5, on: [ConnectFailure, ResetBeforeRequest, Reset, GatewayError], budget: {percent: 100, minRetriesPerSecond: 1000, window: 10s}}
+retry: {maxRetries: 5, when: [ConnectFailure, ResetBeforeRequest, Reset, GatewayError], budget: {percent: 100, minRetriesPerSecond: 1000, window: 10s}}
 `
 
 var _ = Describe("retries", func() {
@@ -67,7 +67,7 @@ var _ = Describe("retries", func() {
 		spec := `
 podSelector: {matchLabels: {app: caller}}
 to: [{service: {name: upstream, port: 80}}]
-retry: {maxRetries: 3, on: [GatewayError], idempotency: {mode: IdempotentOrKeyed, generateKey: true}, budget: {percent: 100, minRetriesPerSecond: 1000, window: 10s}}
+retry: {maxRetries: 3, when: [GatewayError], idempotency: {mode: IdempotentOrKeyed, generateKey: true}, budget: {percent: 100, minRetriesPerSecond: 1000, window: 10s}}
 `
 		street.edit(ctx, "keyed", spec)
 		street.programmed(ctx, "keyed")
@@ -89,7 +89,7 @@ retry: {maxRetries: 3, on: [GatewayError], idempotency: {mode: IdempotentOrKeyed
 podSelector: {matchLabels: {app: caller}}
 to: [{service: {name: half-dead, port: 80}}]
 loadBalancing: {policy: RoundRobin}
-retry: {maxRetries: 2, on: [ConnectFailure], budget: {percent: 100, minRetriesPerSecond: 1000, window: 10s}}
+retry: {maxRetries: 2, when: [ConnectFailure], budget: {percent: 100, minRetriesPerSecond: 1000, window: 10s}}
 `)
 		url := fmt.Sprintf("http://half-dead.%s.svc/unsent", street.namespace)
 		got := street.call(ctx, street.caller(), url, "-n", "40", "-method", "POST", "-body", "pay", "-fresh")
@@ -102,7 +102,7 @@ retry: {maxRetries: 2, on: [ConnectFailure], budget: {percent: 100, minRetriesPe
 podSelector: {matchLabels: {app: caller}}
 to: [{service: {name: upstream, port: 80}}]
 timeouts: {perTry: 300ms, overall: 700ms}
-retry: {maxRetries: 10, on: [PerTryTimeout], budget: {percent: 100, minRetriesPerSecond: 1000, window: 10s}}
+retry: {maxRetries: 10, when: [PerTryTimeout], budget: {percent: 100, minRetriesPerSecond: 1000, window: 10s}}
 `)
 		got := street.call(ctx, street.caller(), street.url("/deadline?delay=5s"), "-n", "4")
 		Expect(got.Statuses).To(Equal(map[int]int{504: 4}), "%+v", got)
@@ -115,7 +115,7 @@ retry: {maxRetries: 10, on: [PerTryTimeout], budget: {percent: 100, minRetriesPe
 		street.policy(ctx, "after", `
 podSelector: {matchLabels: {app: caller}}
 to: [{service: {name: upstream, port: 80}}]
-retry: {maxRetries: 2, on: [GatewayError], retryAfter: {honor: true, max: 5s}}
+retry: {maxRetries: 2, when: [GatewayError], retryAfter: {honor: true, max: 5s}}
 `)
 		got := street.call(ctx, street.caller(), street.url("/after?failFirst=1&retryAfter=1"))
 		Expect(got.OK).To(Equal(1))

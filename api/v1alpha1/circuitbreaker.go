@@ -4,10 +4,10 @@ package v1alpha1
 // calls pass; a trigger opens it, and calls are rejected (503, circuit_open);
 // after a while it is half open, and lets probes pass to find out.
 //
-// +kubebuilder:validation:XValidation:rule="(has(self.mode) && self.mode == 'Off') || has(self.consecutiveFailures) || has(self.errorRate) || has(self.slowCalls)",message="circuitBreaker needs a trigger: set consecutiveFailures, errorRate or slowCalls (or mode: Off)"
+// +kubebuilder:validation:XValidation:rule="(has(self.mode) && self.mode == 'Disabled') || has(self.consecutiveFailures) || has(self.errorRate) || has(self.slowCalls)",message="circuitBreaker needs a trigger: set consecutiveFailures, errorRate or slowCalls (or mode: Disabled)"
 // +kubebuilder:validation:XValidation:rule="!has(self.maxEjectedPercent) || (has(self.scope) && self.scope == 'Endpoint')",fieldPath=".maxEjectedPercent",message="maxEjectedPercent needs scope: Endpoint"
 type CircuitBreaker struct {
-	// mode Off removes what an earlier policy set.
+	// mode Disabled removes what an earlier policy set.
 	// +optional
 	Mode Switch `json:"mode,omitempty"`
 
@@ -106,12 +106,12 @@ type SlowCallsTrigger struct {
 // BreakerFailures says what counts as a failure. What the agent itself rejects,
 // and calls whose client left, never count.
 type BreakerFailures struct {
-	// on lists the causes that count. Defaults to ConnectFailure, Reset,
+	// when lists the causes that count. Defaults to ConnectFailure, Reset,
 	// PerTryTimeout and ServerError.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16
-	On []RetryCondition `json:"on,omitzero"`
+	When []RetryCondition `json:"when,omitzero"`
 
 	// statusCodes lists response statuses that count too. Absent or empty
 	// means none.

@@ -2,18 +2,18 @@ package v1alpha1
 
 // Fallback answers calls that could not be served.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.mode) && self.mode == 'Off' ? !(has(self.response) || has(self.destination)) : has(self.response) != has(self.destination)",message="fallback needs exactly one of response and destination (or mode: Off and neither)"
+// +kubebuilder:validation:XValidation:rule="has(self.mode) && self.mode == 'Disabled' ? !(has(self.response) || has(self.destination)) : has(self.response) != has(self.destination)",message="fallback needs exactly one of response and destination (or mode: Disabled and neither)"
 type Fallback struct {
-	// mode Off removes what an earlier policy set.
+	// mode Disabled removes what an earlier policy set.
 	// +optional
 	Mode Switch `json:"mode,omitempty"`
 
-	// on lists when it applies. Absent means in all three cases.
+	// when lists when it applies. Absent means in all three cases.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=3
-	On []FallbackCondition `json:"on,omitempty"`
+	When []FallbackCondition `json:"when,omitempty"`
 
 	// response is a fixed answer.
 	// +optional

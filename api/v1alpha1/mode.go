@@ -17,12 +17,12 @@ const (
 // Switch turns an inherited block off, or states that it is on. A merge cannot
 // remove what an earlier policy set, so blocks that are off unless written can
 // be switched off again by a later policy.
-// +kubebuilder:validation:Enum=On;Off
+// +kubebuilder:validation:Enum=Enabled;Disabled
 type Switch string
 
 const (
-	// SwitchOn states that the block is in force; the same as not setting it.
-	SwitchOn Switch = "On"
-	// SwitchOff turns the block off, also when an earlier policy set it.
-	SwitchOff Switch = "Off"
+	// SwitchEnabled states that the block is in force; the same as not setting it.
+	SwitchEnabled Switch = "Enabled"
+	// SwitchDisabled turns the block off, also when an earlier policy set it.
+	SwitchDisabled Switch = "Disabled"
 )

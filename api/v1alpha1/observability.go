@@ -16,12 +16,12 @@ type Observability struct {
 }
 
 // AccessLog says which calls are logged.
-// +kubebuilder:validation:Enum=Off;Errors;All
+// +kubebuilder:validation:Enum=None;Errors;All
 type AccessLog string
 
 const (
-	// AccessLogOff logs no call.
-	AccessLogOff AccessLog = "Off"
+	// AccessLogNone logs no call.
+	AccessLogNone AccessLog = "None"
 	// AccessLogErrors logs calls that failed in the end.
 	AccessLogErrors AccessLog = "Errors"
 	// AccessLogAll logs every call.

@@ -3,7 +3,7 @@ package v1alpha1
 import "k8s.io/apimachinery/pkg/api/resource"
 
 // Retry says which failed calls are tried again, how often and when. A failure
-// is retried when its cause is asked for (on, statusCodes, responseHeaders,
+// is retried when its cause is asked for (when, statusCodes, responseHeaders,
 // grpcStatuses, overrides), idempotency allows it, the budget has room, the
 // deadline leaves time, and the request's body is still at hand.
 //
@@ -16,16 +16,16 @@ type Retry struct {
 	// +kubebuilder:validation:Maximum=10
 	MaxRetries *int32 `json:"maxRetries,omitempty"`
 
-	// on lists the causes of failure that are retried. Defaults to
+	// when lists the causes of failure that are retried. Defaults to
 	// ConnectFailure, RefusedStream and ResetBeforeRequest: what is provably
 	// unprocessed. An empty list retries on no cause.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16
-	On []RetryCondition `json:"on,omitzero"`
+	When []RetryCondition `json:"when,omitzero"`
 
 	// statusCodes lists response statuses that are retried, besides those
-	// that on means. Absent or empty means none.
+	// that when means. Absent or empty means none.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=32
@@ -47,7 +47,7 @@ type Retry struct {
 
 	// overrides give causes their own number of retries and backoff. The
 	// first entry that lists the cause of a failure counts. A cause listed
-	// here is retried as if it stood in on; with maxRetries: 0 it never is.
+	// here is retried as if it stood in when; with maxRetries: 0 it never is.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=8
@@ -132,15 +132,15 @@ type HeaderMatch struct {
 
 // RetryOverride gives causes of failure their own retries.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.on) || has(self.statusCodes) || has(self.grpcStatuses)",message="an override must say which failures it is for: set on, statusCodes or grpcStatuses"
+// +kubebuilder:validation:XValidation:rule="has(self.when) || has(self.statusCodes) || has(self.grpcStatuses)",message="an override must say which failures it is for: set when, statusCodes or grpcStatuses"
 // +kubebuilder:validation:XValidation:rule="has(self.maxRetries) || has(self.backoff)",message="an override must change something: set maxRetries or backoff"
 type RetryOverride struct {
-	// on lists the causes this entry is for.
+	// when lists the causes this entry is for.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
-	On []RetryCondition `json:"on,omitempty"`
+	When []RetryCondition `json:"when,omitempty"`
 
 	// statusCodes lists the response statuses this entry is for.
 	// +optional

@@ -63,12 +63,12 @@ type Timeouts struct {
 // latest successful tries of a destination, within min and max. With fewer than
 // 20 such tries it is max.
 //
-// +kubebuilder:validation:XValidation:rule="(has(self.mode) && self.mode == 'Off') || (has(self.min) && has(self.max))",message="adaptive needs min and max, such as min: 500ms and max: 5s (or mode: Off)"
+// +kubebuilder:validation:XValidation:rule="(has(self.mode) && self.mode == 'Disabled') || (has(self.min) && has(self.max))",message="adaptive needs min and max, such as min: 500ms and max: 5s (or mode: Disabled)"
 // +kubebuilder:validation:XValidation:rule="!has(self.min) || duration(self.min) > duration('0s')",fieldPath=".min",message="adaptive.min must be longer than 0s"
 // +kubebuilder:validation:XValidation:rule="!has(self.min) || !has(self.max) || duration(self.min) <= duration(self.max)",fieldPath=".min",message="adaptive.min must not be longer than adaptive.max"
 // +kubebuilder:validation:XValidation:rule="!has(self.deviations) || double(self.deviations) <= 10.0",fieldPath=".deviations",message="deviations must be at most 10"
 type AdaptiveTimeout struct {
-	// mode Off removes what an earlier policy set.
+	// mode Disabled removes what an earlier policy set.
 	// +optional
 	Mode Switch `json:"mode,omitempty"`
 

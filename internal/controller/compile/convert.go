@@ -151,7 +151,7 @@ func loadBalancingOf(p v1alpha1.LoadBalancingPolicy) policy.LoadBalancing {
 
 func accessLogOf(a v1alpha1.AccessLog) policy.AccessLog {
 	switch a {
-	case v1alpha1.AccessLogOff:
+	case v1alpha1.AccessLogNone:
 		return policy.AccessLogOff
 	case v1alpha1.AccessLogAll:
 		return policy.AccessLogAll

@@ -51,7 +51,7 @@ func (s *Source) HasBreaker() bool {
 	if s.Body == nil {
 		return false
 	}
-	on := func(b *v1alpha1.CircuitBreaker) bool { return b != nil && b.Mode != v1alpha1.SwitchOff }
+	on := func(b *v1alpha1.CircuitBreaker) bool { return b != nil && b.Mode != v1alpha1.SwitchDisabled }
 	for i := range s.Body.Rules {
 		if on(s.Body.Rules[i].CircuitBreaker) {
 			return true

@@ -27,8 +27,8 @@ var enforced = strings.Fields(`
 	rules[].name rules[].match[].methods rules[].match[].path.type rules[].match[].path.value
 	timeouts.connect timeouts.perTry timeouts.responseHeader timeouts.idle timeouts.read timeouts.write timeouts.overall
 	timeouts.maxDuration
-	retry.maxRetries retry.on retry.statusCodes retry.responseHeaders[].name retry.responseHeaders[].value
-	retry.overrides[].on retry.overrides[].maxRetries
+	retry.maxRetries retry.when retry.statusCodes retry.responseHeaders[].name retry.responseHeaders[].value
+	retry.overrides[].when retry.overrides[].maxRetries
 	retry.overrides[].backoff.strategy retry.overrides[].backoff.initialInterval retry.overrides[].backoff.maxInterval
 	retry.overrides[].backoff.multiplier retry.overrides[].backoff.jitter retry.overrides[].backoff.jitterPercent
 	retry.backoff.strategy retry.backoff.initialInterval retry.backoff.maxInterval
@@ -45,7 +45,7 @@ var enforced = strings.Fields(`
 	circuitBreaker.errorRate.percent circuitBreaker.errorRate.minimumRequests circuitBreaker.errorRate.window
 	circuitBreaker.slowCalls.threshold circuitBreaker.slowCalls.percent circuitBreaker.slowCalls.minimumRequests
 	circuitBreaker.slowCalls.window
-	circuitBreaker.failures.on
+	circuitBreaker.failures.when
 	circuitBreaker.open.duration circuitBreaker.open.maxDuration circuitBreaker.open.jitterPercent
 	circuitBreaker.halfOpen.probes circuitBreaker.halfOpen.successesToClose
 	loadBalancing.policy failurePolicy observability.accessLog

@@ -45,7 +45,7 @@ func patch(dst, src reflect.Value) {
 // patchBlock returns block src merged over block dst, either of which may be nil. A block that is switched off forgets what
 // earlier policies set, and one that is written again afterwards starts anew.
 func patchBlock(dst, src reflect.Value) reflect.Value {
-	if dst.IsNil() || switchOf(src) == v1alpha1.SwitchOff || switchOf(dst) == v1alpha1.SwitchOff {
+	if dst.IsNil() || switchOf(src) == v1alpha1.SwitchDisabled || switchOf(dst) == v1alpha1.SwitchDisabled {
 		return src
 	}
 	out := reflect.New(dst.Type().Elem())
@@ -79,7 +79,7 @@ func overlapField(a, b reflect.Value) bool {
 		return false
 	case a.IsZero() || b.IsZero():
 		return false
-	case !isBlock(a.Type()), switchOf(a) == v1alpha1.SwitchOff, switchOf(b) == v1alpha1.SwitchOff:
+	case !isBlock(a.Type()), switchOf(a) == v1alpha1.SwitchDisabled, switchOf(b) == v1alpha1.SwitchDisabled:
 		return true
 	}
 	return overlapField(a.Elem(), b.Elem())

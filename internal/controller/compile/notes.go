@@ -51,7 +51,7 @@ func blockNotes(prefix string, body *v1alpha1.PolicyBody) []string {
 		note("retry.budget allows no retries at all, so retry.maxRetries %d never counts.", r.MaxRetries)
 	}
 	if body.Retry != nil && r.On.Has(policy.PerTryTimeout) && t.PerTry == 0 && t.ResponseHeader == 0 {
-		note("retry.on names PerTryTimeout, which never happens without timeouts.perTry or timeouts.responseHeader.")
+		note("retry.when names PerTryTimeout, which never happens without timeouts.perTry or timeouts.responseHeader.")
 	}
 	if t.Overall > 0 && s.Pool.MaxPending > 0 && s.Pool.PendingTimeout >= t.Overall {
 		note("connectionPool.pendingTimeout %s is not shorter than timeouts.overall %s: a call that waits for a connection has no time left.",

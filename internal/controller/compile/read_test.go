@@ -111,8 +111,8 @@ func TestNotes(t *testing.T) {
 			want: []string{"Rule r: retry.budget allows no retries at all, so retry.maxRetries 2 never counts."},
 		},
 		"in base and rule alike, said once": {
-			give: `{retry: {"on": [PerTryTimeout]}, rules: [{name: r, match: [{methods: [GET]}], retry: {maxRetries: 1}}]}`,
-			want: []string{"retry.on names PerTryTimeout, which never happens without timeouts.perTry or timeouts.responseHeader."},
+			give: `{retry: {when: [PerTryTimeout]}, rules: [{name: r, match: [{methods: [GET]}], retry: {maxRetries: 1}}]}`,
+			want: []string{"retry.when names PerTryTimeout, which never happens without timeouts.perTry or timeouts.responseHeader."},
 		},
 		"pool and breaker": {
 			give: `{timeouts: {overall: 1s, perTry: 500ms}, retry: {maxRetries: 0}, circuitBreaker: {slowCalls: {threshold: 1s}}}`,

@@ -50,8 +50,8 @@ func setRetry(r *policy.Retry, in *v1alpha1.Retry) {
 		return
 	}
 	setInt(&r.MaxRetries, in.MaxRetries)
-	if in.On != nil {
-		r.On = conditionsOf(in.On)
+	if in.When != nil {
+		r.On = conditionsOf(in.When)
 	}
 	r.StatusCodes = statusesOf(in.StatusCodes)
 	for _, h := range in.ResponseHeaders {
@@ -60,7 +60,7 @@ func setRetry(r *policy.Retry, in *v1alpha1.Retry) {
 	r.GRPCStatuses = grpcOf(in.GRPCStatuses)
 	r.Backoff = backoffOf(in.Backoff)
 	r.Overrides = overridesOf(in.Overrides, r)
-	for _, o := range r.Overrides { // "A cause listed here is retried as if it stood in on"
+	for _, o := range r.Overrides { // "A cause listed here is retried as if it stood in when"
 		r.On |= o.On
 	}
 	if ra := in.RetryAfter; ra != nil {
@@ -89,7 +89,7 @@ func setRetry(r *policy.Retry, in *v1alpha1.Retry) {
 func overridesOf(list []v1alpha1.RetryOverride, r *policy.Retry) []policy.RetryOverride {
 	var out []policy.RetryOverride
 	for i := range list {
-		o := policy.RetryOverride{On: conditionsOf(list[i].On), MaxRetries: r.MaxRetries, Backoff: r.Backoff}
+		o := policy.RetryOverride{On: conditionsOf(list[i].When), MaxRetries: r.MaxRetries, Backoff: r.Backoff}
 		setInt(&o.MaxRetries, list[i].MaxRetries)
 		if list[i].Backoff != nil {
 			o.Backoff = backoffOf(list[i].Backoff)
@@ -145,15 +145,15 @@ func setPool(p *policy.Pool, in *v1alpha1.ConnectionPool) {
 
 // breakerOf returns nil when the breaker is absent, switched off, or has no trigger that agents know.
 func breakerOf(in *v1alpha1.CircuitBreaker) *policy.Breaker {
-	if in == nil || in.Mode == v1alpha1.SwitchOff || (in.ConsecutiveFailures == nil && in.ErrorRate == nil && in.SlowCalls == nil) {
+	if in == nil || in.Mode == v1alpha1.SwitchDisabled || (in.ConsecutiveFailures == nil && in.ErrorRate == nil && in.SlowCalls == nil) {
 		return nil
 	}
 	b := policy.DefaultBreaker()
 	setInt(&b.ConsecutiveFailures, in.ConsecutiveFailures)
 	setTriggers(&b, in)
 	if f := in.Failures; f != nil {
-		if f.On != nil {
-			b.FailureOn = conditionsOf(f.On)
+		if f.When != nil {
+			b.FailureOn = conditionsOf(f.When)
 		}
 		if f.GRPCStatuses != nil {
 			b.FailureGRPC = grpcOf(f.GRPCStatuses)

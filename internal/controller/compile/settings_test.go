@@ -52,7 +52,7 @@ func TestSettings(t *testing.T) {
 			},
 		},
 		"lists replace, and an empty one means none": {
-			give: []string{`retry: {"on": [Reset], statusCodes: ["5xx"], maxRetries: 3}`, `retry: {"on": [], statusCodes: ["502-504", "429"]}`},
+			give: []string{`retry: {when: [Reset], statusCodes: ["5xx"], maxRetries: 3}`, `retry: {when: [], statusCodes: ["502-504", "429"]}`},
 			want: func(s *policy.Settings) {
 				s.Retry.On, s.Retry.MaxRetries = 0, 3
 				s.Retry.StatusCodes = []policy.StatusRange{{From: 502, To: 504}, {From: 429, To: 429}}
@@ -66,7 +66,7 @@ func TestSettings(t *testing.T) {
 			},
 		},
 		"an override inherits what it leaves out, and its causes are retried": {
-			give: []string{`retry: {maxRetries: 5, backoff: {initialInterval: 1s}, overrides: [{"on": [PerTryTimeout], maxRetries: 3}, {"on": [Reset], backoff: {multiplier: "1.5"}}]}`},
+			give: []string{`retry: {maxRetries: 5, backoff: {initialInterval: 1s}, overrides: [{when: [PerTryTimeout], maxRetries: 3}, {when: [Reset], backoff: {multiplier: "1.5"}}]}`},
 			want: func(s *policy.Settings) {
 				b := policy.DefaultBackoff()
 				b.Initial, b.Max = time.Second, 10*time.Second
@@ -99,7 +99,7 @@ func TestSettings(t *testing.T) {
 			},
 		},
 		"a breaker that is switched off forgets, and starts anew when written again": {
-			give: []string{`circuitBreaker: {consecutiveFailures: 5}`, `circuitBreaker: {mode: "Off"}`, `circuitBreaker: {errorRate: {percent: 10}, open: {duration: 10m}, sharing: Pod}`},
+			give: []string{`circuitBreaker: {consecutiveFailures: 5}`, `circuitBreaker: {mode: Disabled}`, `circuitBreaker: {errorRate: {percent: 10}, open: {duration: 10m}, sharing: Pod}`},
 			want: func(s *policy.Settings) {
 				b := policy.DefaultBreaker()
 				b.ErrorRate = &policy.ErrorRate{Percent: 10, MinimumRequests: 20, Window: 10 * time.Second}
@@ -108,11 +108,11 @@ func TestSettings(t *testing.T) {
 			},
 		},
 		"a breaker that is switched off is off": {
-			give: []string{`circuitBreaker: {consecutiveFailures: 5}`, `circuitBreaker: {mode: "Off"}`},
+			give: []string{`circuitBreaker: {consecutiveFailures: 5}`, `circuitBreaker: {mode: Disabled}`},
 			want: func(*policy.Settings) {},
 		},
 		"slow calls, failures and probes": {
-			give: []string{`circuitBreaker: {slowCalls: {threshold: 2s, percent: 30}, failures: {"on": [RateLimited]}, halfOpen: {probes: 3, successesToClose: 2}}`},
+			give: []string{`circuitBreaker: {slowCalls: {threshold: 2s, percent: 30}, failures: {when: [RateLimited]}, halfOpen: {probes: 3, successesToClose: 2}}`},
 			want: func(s *policy.Settings) {
 				b := policy.DefaultBreaker()
 				b.SlowCalls = &policy.SlowCalls{Threshold: 2 * time.Second, Percent: 30, MinimumRequests: 20, Window: 10 * time.Second}
@@ -157,7 +157,7 @@ func TestMergingLeavesThePartsAlone(t *testing.T) {
 }
 
 func TestRulesArePatchedOverTheBase(t *testing.T) {
-	base := body(t, `retry: {maxRetries: 5, "on": [Reset]}
+	base := body(t, `retry: {maxRetries: 5, when: [Reset]}
 rules:
 - {name: replaced, match: [{methods: [GET]}], retry: {maxRetries: 1}}`)
 	later := body(t, `timeouts: {perTry: 2s}

@@ -1,0 +1,30 @@
+# syntax=docker/dockerfile:1
+# The images of the manager and the agent: docker build --target manager|agent .
+# With buildx, --platform linux/amd64,linux/arm64 compiles for both on the builder's own platform.
+
+FROM --platform=$BUILDPLATFORM golang:1.26 AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN --mount=type=cache,target=/go/pkg/mod go mod download
+COPY api/ api/
+COPY cmd/ cmd/
+COPY internal/ internal/
+ARG TARGETOS TARGETARCH
+ENV CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+    for program in manager agent; do \
+      go build -trimpath -buildvcs=false -ldflags "-s -w" -o /out/$program ./cmd/$program || exit 1; \
+    done
+
+# The manager reads and writes the API and serves agents: it needs no right on its node.
+FROM scratch AS manager
+COPY --from=build /out/manager /manager
+USER 65532:65532
+ENTRYPOINT ["/manager"]
+
+# The agent enters pods' network namespaces. The capabilities for that reach only a process whose
+# user is root; the DaemonSet drops all others.
+FROM scratch AS agent
+COPY --from=build /out/agent /agent
+USER 0:0
+ENTRYPOINT ["/agent"]

@@ -3,9 +3,12 @@
 //
 // How the controller uses it:
 //
+//	keeper, err := ca.New(ca.Options{Vault: &ca.Cluster{…}, DNSNames: names})
+//	auth, err := distribute.NewTokenReviewer(distribute.TokenReviewOptions{Client: c, Audience: "fairlead-manager", …})
 //	store := distribute.NewStore(distribute.StoreOptions{Notify: enqueue})  // enqueue(profile names whose rollout changed)
-//	server, err := distribute.NewServer(distribute.ServerOptions{Store: store, Authenticator: auth, Certificate: ca.Certificate})
-//	go server.Run(ctx, listener)             // on every replica; answers Unavailable while the gate is shut
+//	server, err := distribute.NewServer(distribute.ServerOptions{Store: store, Authenticator: auth, Certificate: keeper.Certificate})
+//	keeper.Run(ctx)                          // both on every replica, also on those that do not lead;
+//	server.Run(ctx, listener)                // answers Unavailable while the gate is shut
 //
 //	var b distribute.Batch                   // a change, however large, reaches agents as one
 //	b.SetProfile(profile)
@@ -13,7 +16,7 @@
 //	b.RemoveDestination("shop/old")
 //	err := store.Publish(&b)
 //
-//	store.Gate().Open()                      // on the leader, after its first complete compilation was published
+//	store.Gate().Open()                      // on the leader, after its first complete compilation was published; Shut when it ends
 //	rollout := store.Rollout("profile-a", "profile-b")
 //	figures := store.Traffic(policyID)
 //

@@ -1,0 +1,95 @@
+package distribute
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	maxTokenBytes = 16 << 10
+	// authenticationTimeout bounds the wait for the API server's word.
+	authenticationTimeout = 10 * time.Second
+)
+
+// guest is who is on a stream, and until when.
+type guest struct {
+	Identity
+	shut <-chan struct{} // closed when the gate shuts
+}
+
+type guestKey struct{}
+
+// admittedStream carries the guest to the handler.
+type admittedStream struct {
+	grpc.ServerStream
+	ctx context.Context // dies with the stream
+}
+
+func (s admittedStream) Context() context.Context { return s.ctx }
+
+// admit asks, before a byte of the stream's content is read: does this replica lead, and is the peer an agent?
+func (v *Server) admit(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	shut, open := v.opts.Store.gate.pass()
+	if !open {
+		return status.Error(codes.Unavailable, "this replica does not lead")
+	}
+	id, err := v.authenticate(stream.Context())
+	if err != nil {
+		return err
+	}
+	ctx := context.WithValue(stream.Context(), guestKey{}, guest{Identity: id, shut: shut})
+	return handle(srv, admittedStream{ServerStream: stream, ctx: ctx})
+}
+
+func (v *Server) authenticate(ctx context.Context) (Identity, error) {
+	token, ok := bearer(ctx)
+	if !ok {
+		return Identity{}, status.Error(codes.Unauthenticated, "a single bearer token is required")
+	}
+	ctx, cancel := context.WithTimeout(ctx, authenticationTimeout)
+	defer cancel()
+	id, err := v.opts.Authenticator.Authenticate(ctx, token)
+	switch {
+	case errors.Is(err, ErrUnauthenticated):
+		v.opts.Logger.WarnContext(ctx, "agent not authenticated", "reason", err)
+		return Identity{}, status.Error(codes.Unauthenticated, "the token is not valid here")
+	case errors.Is(err, ErrForbidden):
+		v.opts.Logger.WarnContext(ctx, "agent refused", "reason", err)
+		return Identity{}, status.Error(codes.PermissionDenied, "the token is not an agent's")
+	case err != nil:
+		v.opts.Logger.WarnContext(ctx, "authentication unavailable", "reason", err)
+		return Identity{}, status.Error(codes.Unavailable, "tokens cannot be checked now")
+	case id.Node == "" || id.PodUID == "":
+		return Identity{}, status.Error(codes.PermissionDenied, "the token is bound to no pod or no node")
+	case !id.Expiry.IsZero() && !time.Now().Before(id.Expiry):
+		return Identity{}, status.Error(codes.Unauthenticated, "the token has expired")
+	}
+	return id, nil
+}
+
+func bearer(ctx context.Context) (string, bool) {
+	md, _ := metadata.FromIncomingContext(ctx)
+	values := md.Get("authorization")
+	if len(values) != 1 {
+		return "", false
+	}
+	token, ok := strings.CutPrefix(values[0], "Bearer ")
+	return token, ok && token != "" && len(token) <= maxTokenBytes
+}
+
+// expiry returns a timer that fires when the token expires; it never does if that is unknown.
+func (g guest) expiry() *time.Timer {
+	if g.Expiry.IsZero() {
+		t := time.NewTimer(time.Hour)
+		t.Stop()
+		return t
+	}
+	return time.NewTimer(time.Until(g.Expiry))
+}

@@ -1,0 +1,171 @@
+package distribute
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Extra fields of a token bound to a pod, as the API server reports them.
+const (
+	extraNode   = "authentication.kubernetes.io/node-name"
+	extraPodUID = "authentication.kubernetes.io/pod-uid"
+)
+
+const (
+	// reviewTTL is how long a verdict in favour is believed without asking again; it bounds how long a deleted agent's token still
+	// opens streams.
+	reviewTTL = time.Minute
+	// maxReviews bounds the remembered verdicts.
+	maxReviews = 4096
+	// maxReviewing bounds the questions asked at a time, so that strangers cannot make us flood the API server.
+	maxReviewing = 16
+)
+
+// TokenReviewOptions configure a TokenReviewer.
+type TokenReviewOptions struct {
+	// Client creates TokenReviews; a controller-runtime client does.
+	Client interface {
+		Create(ctx context.Context, obj client.Object, opts ...client.CreateOption) error
+	}
+	// Audience is what agents' tokens are made for.
+	Audience string
+	// Namespace and ServiceAccount name the agents' account.
+	Namespace, ServiceAccount string
+}
+
+// TokenReviewer authenticates agents by asking the API server.
+type TokenReviewer struct {
+	opts TokenReviewOptions // immutable after NewTokenReviewer
+	asks chan struct{}      // one token per question under way
+
+	mu sync.Mutex
+	// guarded by mu
+	verdicts map[[sha256.Size]byte]verdict
+}
+
+type verdict struct {
+	identity Identity
+	until    time.Time
+}
+
+var _ Authenticator = (*TokenReviewer)(nil)
+
+// NewTokenReviewer returns an authenticator.
+func NewTokenReviewer(opts TokenReviewOptions) (*TokenReviewer, error) {
+	if opts.Client == nil || opts.Audience == "" || opts.Namespace == "" || opts.ServiceAccount == "" {
+		return nil, errors.New("distribute: a token reviewer needs a client, an audience and the agents' service account")
+	}
+	return &TokenReviewer{
+		opts: opts, asks: make(chan struct{}, maxReviewing), verdicts: map[[sha256.Size]byte]verdict{},
+	}, nil
+}
+
+// Authenticate implements Authenticator.
+func (t *TokenReviewer) Authenticate(ctx context.Context, token string) (Identity, error) {
+	key, now := sha256.Sum256([]byte(token)), time.Now()
+	if id, ok := t.remembered(key, now); ok {
+		return id, nil
+	}
+	// The claims are not verified yet; they can only spare the API server a question whose answer is known.
+	expiry, ok := claimedExpiry(token)
+	if !ok || !now.Before(expiry) {
+		return Identity{}, fmt.Errorf("%w: not a token, or expired", ErrUnauthenticated)
+	}
+	select {
+	case t.asks <- struct{}{}:
+		defer func() { <-t.asks }()
+	case <-ctx.Done():
+		return Identity{}, ctx.Err()
+	}
+	review := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token, Audiences: []string{t.opts.Audience}}}
+	if err := t.opts.Client.Create(ctx, review); err != nil {
+		return Identity{}, fmt.Errorf("review token: %w", err)
+	}
+	id, err := t.judge(&review.Status)
+	if err != nil {
+		return Identity{}, err
+	}
+	id.Expiry = expiry
+	t.remember(key, now, id)
+	return id, nil
+}
+
+func (t *TokenReviewer) judge(s *authenticationv1.TokenReviewStatus) (Identity, error) {
+	switch want := "system:serviceaccount:" + t.opts.Namespace + ":" + t.opts.ServiceAccount; {
+	case !s.Authenticated:
+		return Identity{}, fmt.Errorf("%w: %s", ErrUnauthenticated, s.Error)
+	case !slices.Contains(s.Audiences, t.opts.Audience):
+		// An authenticator that does not know audiences answers without any; the token could then be one meant for anybody.
+		return Identity{}, fmt.Errorf("%w: audiences %q", ErrUnauthenticated, s.Audiences)
+	case s.User.Username != want:
+		return Identity{}, fmt.Errorf("%w: user %q", ErrForbidden, s.User.Username)
+	}
+	id := Identity{Node: single(s.User.Extra[extraNode]), PodUID: single(s.User.Extra[extraPodUID])}
+	if id.Node == "" || id.PodUID == "" {
+		return Identity{}, fmt.Errorf("%w: the token is bound to no pod or no node", ErrForbidden)
+	}
+	return id, nil
+}
+
+func single(v authenticationv1.ExtraValue) string {
+	if len(v) != 1 {
+		return ""
+	}
+	return v[0]
+}
+
+func (t *TokenReviewer) remembered(key [sha256.Size]byte, now time.Time) (Identity, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	v, ok := t.verdicts[key]
+	return v.identity, ok && now.Before(v.until)
+}
+
+func (t *TokenReviewer) remember(key [sha256.Size]byte, now time.Time, id Identity) {
+	until := now.Add(reviewTTL)
+	if id.Expiry.Before(until) {
+		until = id.Expiry
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.verdicts) >= maxReviews {
+		for k, v := range t.verdicts {
+			if !now.Before(v.until) {
+				delete(t.verdicts, k)
+			}
+		}
+	}
+	if len(t.verdicts) < maxReviews {
+		t.verdicts[key] = verdict{identity: id, until: until}
+	}
+}
+
+// claimedExpiry reads the exp claim of a JWT (RFC 7519 section 4.1.4) without verifying anything.
+func claimedExpiry(token string) (time.Time, bool) {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return time.Time{}, false
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return time.Time{}, false
+	}
+	var claims struct {
+		Exp int64 `json:"exp"`
+	}
+	if json.Unmarshal(payload, &claims) != nil || claims.Exp <= 0 {
+		return time.Time{}, false
+	}
+	return time.Unix(claims.Exp, 0), true
+}

@@ -1,0 +1,57 @@
+package nft
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"fairlead.dev/fairlead/internal/agent/netns"
+)
+
+const (
+	sockDiagByFamily = 20 // SOCK_DIAG_BY_FAMILY of linux/sock_diag.h
+	requestSize      = 56 // struct inet_diag_req_v2
+	answerSize       = 72 // struct inet_diag_msg
+)
+
+// Busy counts the TCP sockets in ns whose own port is port and that still have something to carry, whoever holds them: also those
+// that were closed and have not delivered everything. While there are any, the table must stay, or what they carry is lost.
+func Busy(ns *netns.Namespace, port uint16) (int, error) {
+	c, err := dial(ns, unix.NETLINK_INET_DIAG)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = c.Close() }()
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		return 0, err
+	}
+	total := 0
+	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
+		answers, err := c.Execute(netlink.Message{
+			Header: netlink.Header{Type: sockDiagByFamily, Flags: netlink.Request | netlink.Dump},
+			Data:   diagRequest(family),
+		})
+		if err != nil {
+			return 0, fmt.Errorf("read sockets: %w", err)
+		}
+		for _, a := range answers {
+			if len(a.Data) >= answerSize && binary.BigEndian.Uint16(a.Data[4:]) == port {
+				total++
+			}
+		}
+	}
+	return total, nil
+}
+
+// diagRequest asks for the TCP sockets of a family in all states but those in which nothing can be under way any more.
+func diagRequest(family byte) []byte {
+	const timeWait, closed, listen = 6, 7, 10
+	request := make([]byte, requestSize)
+	request[0], request[1] = family, unix.IPPROTO_TCP
+	states := uint32(1<<13-1) &^ (1<<timeWait | 1<<closed | 1<<listen)
+	binary.NativeEndian.PutUint32(request[4:], states)
+	return request
+}

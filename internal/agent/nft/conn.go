@@ -1,0 +1,62 @@
+package nft
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
+
+	"fairlead.dev/fairlead/internal/agent/netns"
+)
+
+// Buffers of a netlink socket: a whole transaction is one message to the kernel, and its answers must fit too.
+const buffer = 4 << 20
+
+// patience bounds the wait for an answer of the kernel, which gives it before the request returns.
+const patience = 5 * time.Second
+
+// connect opens a connection to the nftables of ns. It must be closed with CloseLasting.
+func connect(ns *netns.Namespace) (*nftables.Conn, error) {
+	var c *nftables.Conn
+	err := ns.Do(func() (err error) {
+		c, err = nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *netlink.Conn) error {
+			return errors.Join(c.SetReadBuffer(buffer), c.SetWriteBuffer(buffer), c.SetDeadline(time.Now().Add(patience)))
+		}))
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connect to nftables: %w", err)
+	}
+	return c, nil
+}
+
+// transact sends what fill queues as one transaction: the kernel does all of it or nothing.
+func (t *Table) transact(fill func(c *nftables.Conn) error) error {
+	c, err := connect(t.ns)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.CloseLasting() }()
+	if err := fill(c); err != nil {
+		return err
+	}
+	if err := c.Flush(); err != nil {
+		return fmt.Errorf("change nftables: %w", err)
+	}
+	return nil
+}
+
+// dial opens a bare netlink socket of a protocol inside ns.
+func dial(ns *netns.Namespace, protocol int) (*netlink.Conn, error) {
+	var c *netlink.Conn
+	err := ns.Do(func() (err error) {
+		c, err = netlink.Dial(protocol, nil)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open netlink socket: %w", err)
+	}
+	return c, nil
+}

@@ -1,0 +1,157 @@
+package nft
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"fairlead.dev/fairlead/internal/agent/netns"
+)
+
+// lease keeps the elements of the lease set from expiring. The table's rules ask that set before they redirect, so when nobody
+// renews, the kernel redirects no more. Its netlink socket stays open, because a renewal is the one thing an idle agent does,
+// and must work when there is no descriptor left to open another.
+type lease struct {
+	// immutable after openLease
+	conn    *netlink.Conn
+	ttl     time.Duration
+	inPlace func(*lease) bool
+	renewal []netlink.Message // adds both elements, or updates them where the kernel can
+	rewrite []netlink.Message // removes and adds both
+	removal []netlink.Message
+}
+
+func (k *Kernel) openLease(ns *netns.Namespace, ttl time.Duration) (*lease, error) {
+	l := &lease{ttl: ttl, inPlace: k.updatesInPlace}
+	add, remove := addElements(ttl, ttl), element(unix.NFT_MSG_DELSETELEM, nil)
+	l.renewal, l.rewrite, l.removal = transaction(add), transaction(remove, add), transaction(remove)
+	var err error
+	if l.conn, err = dial(ns, unix.NETLINK_NETFILTER); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *lease) close() error { return l.conn.Close() }
+
+// renew lets the lease last for another ttl from now.
+func (l *lease) renew() error {
+	if l.inPlace(l) {
+		return l.send(l.renewal)
+	}
+	return l.send(l.rewrite)
+}
+
+// drop ends the lease at once.
+func (l *lease) drop() error { return l.send(l.removal) }
+
+// alive says whether an element of the set has not expired.
+func (l *lease) alive() (bool, error) {
+	left, err := l.left()
+	return left > 0, err
+}
+
+// send carries out a transaction made by the function of that name.
+func (l *lease) send(messages []netlink.Message) error {
+	if err := l.conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	if _, err := l.conn.SendMessages(messages); err != nil {
+		return fmt.Errorf("renew lease: %w", err)
+	}
+	for range len(messages) - 2 { // the frame around them is not acknowledged
+		if _, err := l.conn.Receive(); err != nil {
+			l.discard()
+			return fmt.Errorf("renew lease: %w", err)
+		}
+	}
+	return nil
+}
+
+// discard reads the answers to messages after the one that failed, which would be taken for those of the next transaction.
+func (l *lease) discard() {
+	_ = l.conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+	for err := error(nil); ; _, err = l.conn.Receive() {
+		if op, ok := err.(interface{ Timeout() bool }); ok && op.Timeout() {
+			return
+		}
+	}
+}
+
+// left is the time until the last element expires; 0 when there is none.
+func (l *lease) left() (time.Duration, error) {
+	if err := l.conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return 0, err
+	}
+	answers, err := l.conn.Execute(request(unix.NFT_MSG_GETSETELEM, netlink.Dump, setAttrs(leaseSet, nil)))
+	if err != nil {
+		return 0, fmt.Errorf("read lease: %w", err)
+	}
+	var longest time.Duration
+	for _, a := range answers {
+		left, err := expiration(a.Data)
+		if err != nil {
+			return 0, fmt.Errorf("read lease: %w", err)
+		}
+		longest = max(longest, left)
+	}
+	return longest, nil
+}
+
+// Kernel is what was found out about the running kernel. The zero Kernel is ready.
+type Kernel struct {
+	once    sync.Once
+	inPlace bool
+}
+
+// updatesInPlace says whether the kernel updates the time of an element that is there (6.12 and later), by trying it on l. An
+// older kernel takes the message and ignores it; then elements have to be removed and added, which makes it wait for a grace
+// period.
+func (k *Kernel) updatesInPlace(l *lease) bool {
+	k.once.Do(func() {
+		short := transaction(element(unix.NFT_MSG_DELSETELEM, nil), addElements(l.ttl, l.ttl/2))
+		if l.send(short) != nil || l.send(l.renewal) != nil {
+			return
+		}
+		left, err := l.left()
+		k.inPlace = err == nil && left > l.ttl*3/4
+	})
+	return k.inPlace
+}
+
+// element is a message about the lease set's elements; without any it means all.
+func element(kind uint16, elements []byte) netlink.Message {
+	return request(kind, netlink.Acknowledge, setAttrs(leaseSet, elements))
+}
+
+// addElements adds ipv4 and ipv6, to last for timeout and to have expires of it left.
+func addElements(timeout, expires time.Duration) netlink.Message {
+	var both []byte
+	for _, family := range []byte{unix.NFPROTO_IPV4, unix.NFPROTO_IPV6} {
+		both = append(both, attrs(netlink.Attribute{Type: unix.NLA_F_NESTED | unix.NFTA_LIST_ELEM, Data: attrs(
+			netlink.Attribute{Type: unix.NLA_F_NESTED | unix.NFTA_SET_ELEM_KEY,
+				Data: attrs(netlink.Attribute{Type: unix.NFTA_DATA_VALUE, Data: []byte{family}})},
+			netlink.Attribute{Type: unix.NFTA_SET_ELEM_TIMEOUT, Data: milliseconds(timeout)},
+			netlink.Attribute{Type: unix.NFTA_SET_ELEM_EXPIRATION, Data: milliseconds(expires)},
+		)})...)
+	}
+	return element(unix.NFT_MSG_NEWSETELEM, both)
+}
+
+func milliseconds(d time.Duration) []byte {
+	return binary.BigEndian.AppendUint64(nil, uint64(d.Milliseconds()))
+}
+
+// expiration reads the longest time left of the elements in one answer.
+func expiration(answer []byte) (longest time.Duration, err error) {
+	err = eachElement(answer, func(d *netlink.AttributeDecoder) {
+		if d.Type() == unix.NFTA_SET_ELEM_EXPIRATION {
+			longest = max(longest, time.Duration(d.Uint64())*time.Millisecond)
+		}
+	})
+	return longest, err
+}

@@ -1,0 +1,112 @@
+package nft
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+)
+
+// chunk bounds the elements of one netlink message, whose attributes hold 64 KiB at most.
+const chunk = 512
+
+// The ids by which the messages of one transaction speak of sets. The library would draw them from a variable that all its
+// connections share without a lock.
+const (
+	leaseID = iota + 1
+	addrs4ID
+	addrs6ID
+	portsID
+	ownerID
+	firstAnonymous
+)
+
+// sets are the named sets of the table.
+type sets struct {
+	lease, addrs4, addrs6, ports *nftables.Set
+}
+
+func namedSets(table *nftables.Table, o Options) sets {
+	return sets{
+		lease: &nftables.Set{Table: table, ID: leaseID, Name: leaseSet, KeyType: nftables.TypeNFProto, HasTimeout: true, Timeout: o.Lease},
+		addrs4: &nftables.Set{Table: table, ID: addrs4ID, Name: "addrs4", Concatenation: true, KeyByteOrder: binaryutil.BigEndian,
+			KeyType: nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService)},
+		addrs6: &nftables.Set{Table: table, ID: addrs6ID, Name: "addrs6", Concatenation: true, KeyByteOrder: binaryutil.BigEndian,
+			KeyType: nftables.MustConcatSetType(nftables.TypeIP6Addr, nftables.TypeInetService)},
+		ports: portSet(table, portsID, "ports"),
+	}
+}
+
+func portSet(table *nftables.Table, id uint32, name string) *nftables.Set {
+	return &nftables.Set{Table: table, ID: id, Name: name, KeyType: nftables.TypeInetService, KeyByteOrder: binaryutil.BigEndian}
+}
+
+func (s sets) all() []*nftables.Set {
+	return []*nftables.Set{s.lease, s.addrs4, s.addrs6, s.ports}
+}
+
+// fill makes the sets hold what want says, knowing that they hold what have says.
+func (s sets) fill(c *nftables.Conn, have, want Redirect) error {
+	have4, have6 := split(have.Addrs)
+	want4, want6 := split(want.Addrs)
+	if err := exchange(c, s.addrs4, addressKeys(have4), addressKeys(want4)); err != nil {
+		return err
+	}
+	if err := exchange(c, s.addrs6, addressKeys(have6), addressKeys(want6)); err != nil {
+		return err
+	}
+	return exchange(c, s.ports, portKeys(have.Ports), portKeys(want.Ports))
+}
+
+// exchange removes and adds elements; both lists are sorted.
+func exchange(c *nftables.Conn, set *nftables.Set, have, want []string) error {
+	for part := range slices.Chunk(elements(without(have, want)), chunk) {
+		if err := c.SetDeleteElements(set, part); err != nil {
+			return err
+		}
+	}
+	for part := range slices.Chunk(elements(without(want, have)), chunk) {
+		if err := c.SetAddElements(set, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// without returns what of the sorted list a is not in the sorted list b.
+func without(a, b []string) []string {
+	var rest []string
+	for _, key := range a {
+		if _, found := slices.BinarySearch(b, key); !found {
+			rest = append(rest, key)
+		}
+	}
+	return rest
+}
+
+func elements(keys []string) []nftables.SetElement {
+	list := make([]nftables.SetElement, len(keys))
+	for i, key := range keys {
+		list[i].Key = []byte(key)
+	}
+	return list
+}
+
+// addressKeys are the elements as the kernel compares them: address, port, and padding to whole registers.
+func addressKeys(addrs []netip.AddrPort) []string {
+	keys := make([]string, len(addrs))
+	for i, a := range addrs {
+		port := a.Port()
+		keys[i] = string(append(a.Addr().AsSlice(), byte(port>>8), byte(port), 0, 0))
+	}
+	return keys
+}
+
+func portKeys(ports []uint16) []string {
+	keys := make([]string, len(ports))
+	for i, p := range ports {
+		keys[i] = string([]byte{byte(p >> 8), byte(p)})
+	}
+	return keys
+}

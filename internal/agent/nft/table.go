@@ -1,0 +1,267 @@
+package nft
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+
+	"fairlead.dev/fairlead/internal/agent/netns"
+)
+
+const (
+	tableName   = "fairlead"
+	chainName   = "output"
+	leaseSet    = "lease"
+	ownerPrefix = "agent-"
+)
+
+// ErrSuperseded says that the table belongs to another agent now: nothing was changed, and only taking it over can change it.
+var ErrSuperseded = errors.New("another agent has taken over")
+
+// Options say how a Table redirects.
+type Options struct {
+	// Owner names this agent's run; no other run has had the same. Up to 64 letters and digits.
+	Owner string
+	// Port is where the agent listens on 127.0.0.1 and, if IPv6 is set, on ::1.
+	Port uint16
+	IPv6 bool
+	// Mark is on the packets of the agent's own connections.
+	Mark uint32
+	// Lease is how long the kernel goes on redirecting after the last Renew.
+	Lease time.Duration
+}
+
+// Table is the nftables table of one network namespace. It is used by one goroutine at a time.
+//
+// The table names its owner by a set whose name no other agent's has and which holds the port. Every change of an owner begins
+// by deleting that set in the same transaction, so a change of an agent that was superseded fails as a whole.
+type Table struct {
+	// immutable after Open
+	ns      *netns.Namespace
+	options Options
+	table   *nftables.Table
+	lease   *lease
+
+	// applied is what the table is known to hold in normal form; nil when unknown or when the table is not ours.
+	applied *Redirect
+}
+
+// Open prepares a table without touching what is there.
+func (k *Kernel) Open(ns *netns.Namespace, o Options) (*Table, error) {
+	l, err := k.openLease(ns, o.Lease)
+	if err != nil {
+		return nil, err
+	}
+	return &Table{ns: ns, options: o, table: &nftables.Table{Name: tableName, Family: nftables.TableFamilyINet}, lease: l}, nil
+}
+
+// Close lets go of the table, leaving it as it is.
+func (t *Table) Close() error { return t.lease.close() }
+
+// Install makes the kernel redirect what r says, in one transaction, and nothing else than before it if that fails. It takes
+// the table over from whoever has it unless this Table had it before: then it fails with ErrSuperseded. When nothing changes
+// nothing is done. The first Install must be followed by Renew.
+func (t *Table) Install(r Redirect) error {
+	normal, err := r.Normal()
+	if err != nil {
+		return err
+	}
+	if t.applied != nil {
+		if t.applied.Equal(normal) {
+			return nil
+		}
+		return t.keep(t.change(*t.applied, normal), normal)
+	}
+	return t.keep(t.takeOver(normal), normal)
+}
+
+// Pass ends the redirecting of new connections. Those that were redirected go on, because the kernel goes on tracking.
+func (t *Table) Pass() error {
+	if t.applied == nil {
+		return t.keep(t.takeOver(Redirect{}), Redirect{})
+	}
+	return t.keep(t.change(*t.applied, Redirect{}), Redirect{})
+}
+
+// Remove deletes the table. Connections that were redirected and are still open break: see Pass and Busy. It fails with
+// ErrSuperseded, leaving the table, when it belongs to another agent.
+func (t *Table) Remove() error {
+	err := t.transact(func(c *nftables.Conn) error {
+		c.DelSet(t.ownerSet(t.options.Owner))
+		c.DelTable(t.table)
+		return nil
+	})
+	t.applied = nil
+	return t.explain(err)
+}
+
+// Forget has the next Install write everything, whatever is there, and take the table over if need be.
+func (t *Table) Forget() { t.applied = nil }
+
+// Renew keeps the kernel redirecting for another lease. It fails with ErrSuperseded or another error when the table is gone.
+func (t *Table) Renew() error { return t.explain(t.lease.renew()) }
+
+// Yield ends the lease at once: unless FailClosed was installed, new connections go direct until the next Renew.
+func (t *Table) Yield() error { return t.explain(t.lease.drop()) }
+
+// Leased says whether anybody keeps the lease.
+func (t *Table) Leased() (bool, error) { return t.lease.alive() }
+
+func (t *Table) keep(err error, now Redirect) error {
+	if err != nil {
+		t.applied = nil
+		return t.explain(err)
+	}
+	t.applied = &now
+	return nil
+}
+
+// explain tells being superseded from other failures.
+func (t *Table) explain(err error) error {
+	if err == nil || !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	if owner, ok, findErr := FindOwner(t.ns); findErr == nil && ok && owner.Name != t.options.Owner {
+		return fmt.Errorf("%w: %s", ErrSuperseded, owner.Name)
+	}
+	return err
+}
+
+// change turns the table from have to want, if it is still ours.
+func (t *Table) change(have, want Redirect) error {
+	return t.transact(func(c *nftables.Conn) error {
+		c.DelSet(t.ownerSet(t.options.Owner))
+		if err := t.addOwner(c); err != nil {
+			return err
+		}
+		s := namedSets(t.table, t.options)
+		if err := s.fill(c, have, want); err != nil {
+			return err
+		}
+		if have.sameRules(want) {
+			return nil
+		}
+		return t.write(c, t.rules(want))
+	})
+}
+
+// takeOver writes the whole table over whatever is there.
+func (t *Table) takeOver(want Redirect) error {
+	owner, owned, err := FindOwner(t.ns)
+	if err != nil {
+		return err
+	}
+	err = t.transact(func(c *nftables.Conn) error {
+		c.AddTable(t.table)
+		if owned {
+			c.DelSet(t.ownerSet(owner.Name))
+		}
+		return t.build(c, want)
+	})
+	if !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	// What is there has our names and another shape: an agent of another version made it.
+	return t.transact(func(c *nftables.Conn) error {
+		c.AddTable(t.table)
+		c.DelTable(t.table)
+		c.AddTable(t.table)
+		return t.build(c, want)
+	})
+}
+
+func (t *Table) build(c *nftables.Conn, want Redirect) error {
+	if err := t.addOwner(c); err != nil {
+		return err
+	}
+	s := namedSets(t.table, t.options)
+	for _, set := range s.all() {
+		if err := c.AddSet(set, nil); err != nil {
+			return err
+		}
+		if set != s.lease {
+			c.FlushSet(set)
+		}
+	}
+	c.AddChain(t.chain())
+	if err := s.fill(c, Redirect{}, want); err != nil {
+		return err
+	}
+	return t.write(c, t.rules(want))
+}
+
+func (t *Table) chain() *nftables.Chain {
+	policy := nftables.ChainPolicyAccept
+	return &nftables.Chain{Table: t.table, Name: chainName, Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookOutput,
+		Priority: nftables.ChainPriorityNATDest, Policy: &policy}
+}
+
+func (t *Table) ownerSet(name string) *nftables.Set {
+	return portSet(t.table, ownerID, ownerPrefix+name)
+}
+
+func (t *Table) addOwner(c *nftables.Conn) error {
+	return c.AddSet(t.ownerSet(t.options.Owner), elements(portKeys([]uint16{t.options.Port})))
+}
+
+// write replaces the chain's rules.
+func (t *Table) write(c *nftables.Conn, rules []rule) error {
+	chain := t.chain()
+	c.FlushChain(chain)
+	for i, r := range rules {
+		exprs, err := r.render(c, t.table, firstAnonymous+uint32(i))
+		if err != nil {
+			return err
+		}
+		c.AddRule(&nftables.Rule{Table: t.table, Chain: chain, Exprs: exprs, UserData: r.userData()})
+	}
+	return nil
+}
+
+// rules are those of the chain that redirects what r says.
+func (t *Table) rules(r Redirect) []rule {
+	if !r.captures() {
+		return []rule{{comment: "nothing is captured; connections that were go on", match: tracks(), then: verdict(expr.VerdictReturn)}}
+	}
+	s := namedSets(t.table, t.options)
+	goes := verdict(expr.VerdictReturn)
+	list := []rule{
+		{comment: "only TCP", match: protocolIsNotTCP(), then: goes},
+		{comment: "connections of the agent", match: markIs(t.options.Mark), then: goes},
+		{comment: "connections that were there before", match: isNotRequest(), then: goes},
+	}
+	if !r.FailClosed {
+		list = append(list, rule{comment: "the agent is gone", match: noLease(s.lease), then: goes})
+	}
+	if !t.options.IPv6 {
+		list = append(list, rule{comment: "the agent has no IPv6 here", match: familyIs(unix.NFPROTO_IPV6), then: goes})
+	}
+	list = append(list, rule{comment: "the pod itself", match: isOwnAddress(), then: goes})
+	return append(list, t.captures(r, s)...)
+}
+
+func (t *Table) captures(r Redirect, s sets) []rule {
+	to := redirectTo(t.options.Port)
+	if r.All {
+		return []rule{{comment: "everything", then: to}}
+	}
+	var list []rule
+	v4, v6 := split(r.Addrs)
+	if len(v4) > 0 {
+		list = append(list, rule{comment: "services", match: addressIn(unix.NFPROTO_IPV4, s.addrs4), then: to})
+	}
+	if len(v6) > 0 {
+		list = append(list, rule{comment: "services", match: addressIn(unix.NFPROTO_IPV6, s.addrs6), then: to})
+	}
+	for _, b := range r.Blocks {
+		list = append(list, rule{comment: "block", match: inBlock(b), ports: b.Ports, then: to})
+	}
+	if len(r.Ports) > 0 {
+		list = append(list, rule{comment: "hosts", match: portIn(s.ports), then: to})
+	}
+	return list
+}

@@ -1,0 +1,239 @@
+package call
+
+import (
+	"testing"
+	"time"
+
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+func TestRule01_DeadlineCoversQueueTriesAndBackoff(t *testing.T) {
+	t.Run("in the queue", func(t *testing.T) {
+		r := newRig(t, nil)
+		a := r.want(r.call.Begin(t0, r.plan, Request{}), StartTry)
+		if !a.Until.Equal(at(10 * time.Second)) {
+			t.Fatalf("the queue is waited in until %v", a.Until)
+		}
+		a = r.want(r.call.Timer(a.Until), Reject)
+		if !a.Cancel {
+			t.Error("the place in the queue is not given back")
+		}
+		r.ended(Deadline, ByDeadline, 504, 1)
+	})
+	t.Run("in a try without a limit of its own", func(t *testing.T) {
+		r := newRig(t, nil)
+		r.begin(Request{})
+		a := r.want(r.call.Timer(at(10*time.Second)), Reject)
+		if !a.Cancel {
+			t.Error("the try goes on")
+		}
+		r.ended(Deadline, ByDeadline, 504, 1)
+	})
+	t.Run("the driver says that the try timed out", func(t *testing.T) {
+		r := newRig(t, nil)
+		r.begin(Request{})
+		r.want(r.call.TryFailed(at(10*time.Second), timedOut), Reject)
+		r.ended(Deadline, ByDeadline, 504, 1)
+	})
+	t.Run("the wait ends late", func(t *testing.T) {
+		r := newRig(t, nil)
+		r.begin(Request{})
+		r.want(r.respond(0, 503), Wait)
+		r.want(r.call.Timer(at(10*time.Second)), ForwardKept)
+		r.ended(OK, ByDeadline, 503, 1)
+	})
+	t.Run("after the response only maxDuration counts", func(t *testing.T) {
+		r := newRig(t, func(s *policy.Settings) { s.Timeouts.MaxDuration = time.Minute })
+		r.begin(Request{})
+		if a := r.want(r.respond(time.Second, 200), Forward); !a.Until.Equal(at(time.Minute)) {
+			t.Errorf("the exchange may go on until %v", a.Until)
+		}
+		r = newRig(t, nil)
+		r.begin(Request{})
+		if a := r.want(r.respond(time.Second, 200), Forward); !a.Until.IsZero() {
+			t.Errorf("the body is cut at %v", a.Until)
+		}
+	})
+	t.Run("no deadline at all", func(t *testing.T) {
+		r := newRig(t, func(s *policy.Settings) { s.Timeouts.Overall = 0 })
+		if a := r.want(r.call.Begin(t0, r.plan, Request{}), StartTry); !a.Until.IsZero() {
+			t.Errorf("there is a deadline: %v", a.Until)
+		}
+	})
+}
+
+func TestRule02_TryTimer(t *testing.T) {
+	limits := func(s *policy.Settings) { s.Timeouts.PerTry, s.Timeouts.ResponseHeader = 3*time.Second, time.Second }
+	t.Run("starts at dispatch", func(t *testing.T) {
+		r := newRig(t, limits)
+		r.want(r.call.Begin(t0, r.plan, Request{}), StartTry)
+		if a := r.call.Dispatched(at(5 * time.Second)); !a.Until.Equal(at(8 * time.Second)) {
+			t.Errorf("the try lasts until %v", a.Until)
+		}
+	})
+	t.Run("never longer than the deadline", func(t *testing.T) {
+		r := newRig(t, limits)
+		r.want(r.call.Begin(t0, r.plan, Request{}), StartTry)
+		if a := r.call.Dispatched(at(8 * time.Second)); !a.Until.Equal(at(10 * time.Second)) {
+			t.Errorf("the try lasts until %v", a.Until)
+		}
+	})
+	t.Run("the response header timer starts at the last byte of the request", func(t *testing.T) {
+		r := newRig(t, limits)
+		r.begin(Request{})
+		if a := r.call.RequestWritten(at(500 * ms)); !a.Until.Equal(at(1500 * ms)) {
+			t.Errorf("response headers are waited for until %v", a.Until)
+		}
+		r.want(r.call.Timer(at(1500*ms)), Wait)
+	})
+	t.Run("and does not prolong the try", func(t *testing.T) {
+		r := newRig(t, limits)
+		r.begin(Request{})
+		if a := r.call.RequestWritten(at(2500 * ms)); !a.Until.Equal(at(3 * time.Second)) {
+			t.Errorf("response headers are waited for until %v", a.Until)
+		}
+	})
+	t.Run("a timer that comes early changes nothing", func(t *testing.T) {
+		r := newRig(t, limits)
+		r.begin(Request{})
+		if a := r.want(r.call.Timer(at(time.Second)), Continue); !a.Until.Equal(at(3 * time.Second)) {
+			t.Errorf("the try lasts until %v", a.Until)
+		}
+	})
+	t.Run("a try that times out is cancelled and retried", func(t *testing.T) {
+		r := newRig(t, limits)
+		r.begin(Request{})
+		a := r.want(r.call.Timer(at(3*time.Second)), Wait)
+		if !a.Cancel {
+			t.Error("the try goes on")
+		}
+		r.nextTry(a)
+		r.want(r.respond(4*time.Second, 200), Forward)
+		r.ended(OK, Recovered, 200, 2)
+	})
+	t.Run("the last try's timeout is the reason", func(t *testing.T) {
+		r := newRig(t, func(s *policy.Settings) { limits(s); s.Retry.MaxRetries = 1 })
+		r.begin(Request{})
+		again := r.nextTry(r.call.Timer(at(3 * time.Second)))
+		r.want(r.call.Timer(again.Add(3*time.Second)), Reject)
+		r.ended(AttemptTimeout, Exhausted, 504, 2)
+	})
+}
+
+func TestRule03_WaitThatDoesNotFitIsNotWaited(t *testing.T) {
+	t.Run("with a response", func(t *testing.T) {
+		r := newRig(t, nil)
+		r.begin(Request{})
+		r.want(r.respond(9900*ms, 503), Forward)
+		r.ended(OK, ByDeadline, 503, 1)
+	})
+	t.Run("with the response of an earlier try", func(t *testing.T) {
+		r := newRig(t, nil)
+		r.begin(Request{})
+		a := r.want(r.respond(9700*ms, 503), Wait)
+		if !a.Keep {
+			t.Fatal("the response is not kept")
+		}
+		again := r.nextTry(a)
+		r.want(r.call.TryFailed(again.Add(150*ms), refused), ForwardKept)
+		r.ended(OK, ByDeadline, 503, 2)
+		if o := r.call.Outcome(); o.Cause != ConnectFailed || o.Local() {
+			t.Errorf("cause %v, local %v", o.Cause, o.Local())
+		}
+	})
+	t.Run("without", func(t *testing.T) {
+		r := newRig(t, nil)
+		r.begin(Request{})
+		r.want(r.call.TryFailed(at(9950*ms), refused), Reject)
+		r.ended(Deadline, ByDeadline, 504, 1)
+		if o := r.call.Outcome(); o.Cause != ConnectFailed {
+			t.Errorf("cause %v, want that of the try", o.Cause)
+		}
+	})
+	t.Run("Retry-After", func(t *testing.T) {
+		r := newRig(t, nil)
+		r.begin(Request{})
+		r.want(r.call.ResponseHead(t0, Response{Status: 503, GRPCStatus: -1, HasRetryAfter: true, RetryAfter: 10 * time.Second}), Forward)
+		r.ended(OK, ByDeadline, 503, 1)
+	})
+}
+
+func TestRule04_ClientGone(t *testing.T) {
+	withBreaker := func(s *policy.Settings) {
+		b := policy.DefaultBreaker()
+		b.ConsecutiveFailures = 1
+		s.Breaker = &b
+	}
+	phases := map[string]struct {
+		reach  func(*rig)
+		cancel bool
+		tries  int
+	}{
+		"in the queue":   {func(r *rig) { r.call.Begin(t0, r.plan, Request{}) }, true, 1},
+		"in a try":       {func(r *rig) { r.begin(Request{}) }, true, 1},
+		"between tries":  {func(r *rig) { r.begin(Request{}); r.want(r.respond(0, 429), Wait) }, false, 1},
+		"in a later try": {func(r *rig) { r.begin(Request{}); r.nextTry(r.respond(0, 429)) }, true, 2},
+	}
+	for name, tc := range phases {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, withBreaker)
+			tc.reach(r)
+			a := r.want(r.call.ClientGone(at(time.Second)), Abort)
+			if a.Cancel != tc.cancel {
+				t.Errorf("cancel %v, want %v", a.Cancel, tc.cancel)
+			}
+			r.ended(ClientGone, Abandoned, 0, tc.tries)
+			if s := r.plan.Breaker.Status(at(time.Second)); s.Opened != 0 {
+				t.Error("the upstream was blamed")
+			}
+		})
+	}
+}
+
+func TestRule05_TheSmallerDeadlineCounts(t *testing.T) {
+	for name, tc := range map[string]struct{ overall, client, want time.Duration }{
+		"client's":    {10 * time.Second, 2 * time.Second, 2 * time.Second},
+		"policy's":    {10 * time.Second, 20 * time.Second, 10 * time.Second},
+		"only client": {0, 2 * time.Second, 2 * time.Second},
+	} {
+		r := newRig(t, func(s *policy.Settings) { s.Timeouts.Overall = tc.overall })
+		if a := r.call.Begin(t0, r.plan, Request{Timeout: tc.client}); !a.Until.Equal(at(tc.want)) {
+			t.Errorf("%s: until %v, want %v", name, a.Until, at(tc.want))
+		}
+	}
+}
+
+func TestRule14_RetryAfterRaisesTheDelay(t *testing.T) {
+	tests := map[string]struct {
+		change     func(*policy.RetryAfter)
+		retryAfter time.Duration
+		do         Do
+		delay      time.Duration
+		fate       Fate
+	}{
+		"longer than the backoff":  {nil, time.Second, Wait, time.Second, 0},
+		"shorter than the backoff": {nil, 50 * ms, Wait, 100 * ms, 0},
+		"zero":                     {nil, 0, Wait, 100 * ms, 0},
+		"the longest honoured":     {func(r *policy.RetryAfter) { r.Max = 2 * time.Second }, 2 * time.Second, Wait, 2 * time.Second, 0},
+		"longer than that":         {func(r *policy.RetryAfter) { r.Max = 2 * time.Second }, 3 * time.Second, Forward, 0, ByDeadline},
+		"not honoured":             {func(r *policy.RetryAfter) { r.Honor = false }, time.Hour, Wait, 100 * ms, 0},
+		"negative pushback":        {nil, -1, Forward, 0, NotRetryable},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, func(s *policy.Settings) {
+				if tc.change != nil {
+					tc.change(&s.Retry.RetryAfter)
+				}
+			})
+			r.begin(Request{})
+			a := r.want(r.call.ResponseHead(t0, Response{Status: 503, GRPCStatus: -1, HasRetryAfter: true, RetryAfter: tc.retryAfter}), tc.do)
+			if tc.do == Wait && !a.Until.Equal(at(tc.delay)) {
+				t.Errorf("waits %v, want %v", a.Until.Sub(t0), tc.delay)
+			}
+			if tc.do == Forward {
+				r.ended(OK, tc.fate, 503, 1)
+			}
+		})
+	}
+}

@@ -8,7 +8,7 @@ package v1alpha1
 type PolicyBody struct {
 	// rules single out calls by method and path. The first rule that matches
 	// a call is merged over the blocks beside rules. As a list, the rules of a
-	// later policy replace those of an earlier one.
+	// later policy replace those of an earlier one; an empty list removes them.
 	// +optional
 	// +listType=map
 	// +listMapKey=name

@@ -107,7 +107,7 @@ type SlowCallsTrigger struct {
 // and calls whose client left, never count.
 type BreakerFailures struct {
 	// when lists the causes that count. Defaults to ConnectFailure, Reset,
-	// PerTryTimeout and ServerError.
+	// PerTryTimeout and ServerError; an empty list counts no cause.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16
@@ -121,7 +121,7 @@ type BreakerFailures struct {
 	StatusCodes []StatusCode `json:"statusCodes,omitzero"`
 
 	// grpcStatuses lists the gRPC statuses that count. Defaults to
-	// UNAVAILABLE and INTERNAL.
+	// UNAVAILABLE and INTERNAL; an empty list counts none.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16

@@ -48,6 +48,7 @@ type Retry struct {
 	// overrides give causes their own number of retries and backoff. The
 	// first entry that lists the cause of a failure counts. A cause listed
 	// here is retried as if it stood in when; with maxRetries: 0 it never is.
+	// Absent or empty means none.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=8

@@ -9,7 +9,6 @@ import (
 
 // Duration is a length of time as in Gateway API (GEP-2257): one to four whole
 // numbers with the units h, m, s or ms, such as 100ms, 2s or 1m30s.
-// +kubebuilder:validation:MinLength=2
 // +kubebuilder:validation:MaxLength=32
 // +kubebuilder:validation:Pattern=`^([0-9]{1,5}(h|m|s|ms)){1,4}$`
 type Duration string

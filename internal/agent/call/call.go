@@ -44,6 +44,7 @@ type Call struct {
 
 	replays   bool // a request body is worth keeping
 	sent      bool // bytes of the request went out in any try
+	sentNow   bool // and in the try under way
 	lost      bool // the request body cannot be sent again
 	forwarded bool // an interim response other than 100 went to the client
 	repaired  bool // the free retry of semantics rule 8 was used
@@ -83,7 +84,7 @@ func (c *Call) Dispatched(now time.Time) Action {
 // timeouts.responseHeader is not set.
 func (c *Call) RequestWritten(now time.Time) Action {
 	if c.phase == trying {
-		c.sent = true
+		c.sent, c.sentNow = true, true
 		c.until = earlier(c.until, after(now, c.plan.Settings.Timeouts.ResponseHeader))
 	}
 	return Action{Do: Continue, Until: c.until}
@@ -92,7 +93,7 @@ func (c *Call) RequestWritten(now time.Time) Action {
 // Interim tells that a 1xx response other than 100 was forwarded to the client: nothing is retried after it (semantics
 // rule 11).
 func (c *Call) Interim() {
-	c.sent, c.forwarded = true, true
+	c.sent, c.sentNow, c.forwarded = true, true, true
 }
 
 // BodyOverflowed tells that the request body, or a part of it, cannot be sent again (semantics rule 18).
@@ -104,7 +105,7 @@ func (c *Call) ResponseHead(now time.Time, r Response) Action {
 		return Action{Do: Continue}
 	}
 	c.sent = true
-	c.status, c.kept = r.Status, false
+	c.status = r.Status
 	c.last = Failure{Kind: OK, BytesWritten: true}
 	v := verdictOnResponse(c.plan.Settings, &r)
 	c.settle(now, v.breakerFails)
@@ -131,7 +132,8 @@ func (c *Call) TryFailed(now time.Time, f Failure) Action {
 	if c.phase != trying && c.phase != queued {
 		return Action{Do: Continue}
 	}
-	c.sent = c.sent || f.BytesWritten || f.ResponseStarted
+	f.BytesWritten = f.BytesWritten || f.ResponseStarted || c.sentNow
+	c.sent = c.sent || f.BytesWritten
 	c.last = f
 	if f.Kind == AttemptTimeout && passed(c.deadline, now) {
 		return c.cut(now)

@@ -118,7 +118,7 @@ type Failure struct {
 
 // unsent reports whether the try provably did not reach the upstream (semantics rule 7).
 func (f *Failure) unsent() bool {
-	return f.PeerUnprocessed || !f.BytesWritten && !f.ResponseStarted
+	return f.PeerUnprocessed || !f.BytesWritten
 }
 
 // stale reports whether a kept-alive connection turned out to be closed (semantics rule 8).

@@ -173,6 +173,15 @@ func TestRule22_WhatCountsAsFailure(t *testing.T) {
 			}
 		})
 	}
+	t.Run("the deadline in a retry", func(t *testing.T) {
+		r := newRig(t, func(s *policy.Settings) { breaking(s); s.Breaker.ConsecutiveFailures = 1 })
+		r.begin(Request{})
+		r.nextTry(r.respond(9*time.Second, 429))
+		r.want(r.call.Timer(at(10*time.Second)), ForwardKept)
+		if r.plan.Breaker.Status(at(10*time.Second)).State != resilience.Closed {
+			t.Error("a try that had no time opened the breaker")
+		}
+	})
 	t.Run("the client's own deadline", func(t *testing.T) {
 		r := newRig(t, func(s *policy.Settings) { breaking(s); s.Breaker.ConsecutiveFailures = 1 })
 		r.begin(Request{Timeout: ms})

@@ -10,7 +10,7 @@ import (
 // startTry has the driver start a try that has been admitted.
 func (c *Call) startTry(a Action) Action {
 	c.tries++
-	c.phase = queued
+	c.phase, c.sentNow = queued, false
 	c.tryBegan = time.Time{}
 	c.until = c.deadline
 	a.Do, a.Until = StartTry, c.until

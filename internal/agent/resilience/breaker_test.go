@@ -167,7 +167,7 @@ func TestRule22_OpenTimeIsJitteredEitherWay(t *testing.T) {
 func TestRule22_OldTriesHaveNoSay(t *testing.T) {
 	b, _ := testBreaker(func(b *policy.Breaker) { b.ConsecutiveFailures = 2 })
 	var old []Permit
-	for range 3 {
+	for range 4 {
 		p, _ := b.Allow(t0)
 		old = append(old, p)
 	}
@@ -183,7 +183,11 @@ func TestRule22_OldTriesHaveNoSay(t *testing.T) {
 		t.Fatal("no probe")
 	}
 	b.Done(half, old[1], Result{Failed: true})
-	b.Cancel(old[2])
+	b.Done(half, old[2], Result{Failed: true})
+	if s := b.Status(half).State; s != HalfOpen {
+		t.Fatalf("tries from before opened the breaker again: %v", s)
+	}
+	b.Cancel(old[3])
 	if _, ok := b.Allow(half); ok {
 		t.Fatal("a try from before freed the place of the probe")
 	}

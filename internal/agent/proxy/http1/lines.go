@@ -69,7 +69,7 @@ func (r *Reader) parseHead(h *Head, s starter) error {
 func (r *Reader) takeLine(h *Head, s starter, line []byte) error {
 	switch {
 	case h.lines > 0 && len(line) > 0:
-		if r.pos+len(line)-r.start-h.firstLine > MaxFields {
+		if r.pos+len(line)+2-r.start-h.firstLine > MaxFields {
 			return ErrHeadTooLarge
 		}
 		h.lines++

@@ -1,0 +1,131 @@
+package http1
+
+import (
+	"io"
+	"strings"
+	"testing"
+)
+
+const (
+	typicalRequest = "GET /api/v1/orders/4711?expand=items HTTP/1.1\r\n" +
+		"Host: orders.shop.svc.cluster.local:8080\r\n" +
+		"User-Agent: shop-frontend/3.14.1 (linux; amd64)\r\n" +
+		"Accept: application/json\r\n" +
+		"Accept-Encoding: gzip, deflate\r\n" +
+		"Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJmcm9udGVuZCJ9.c2lnbmF0dXJl\r\n" +
+		"X-Request-Id: 0f4d5a2e-6c8e-4d1f-9b3a-1a2b3c4d5e6f\r\n" +
+		"Traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n\r\n"
+	responseHead = "HTTP/1.1 200 OK\r\nDate: Mon, 02 Nov 2026 10:00:00 GMT\r\nContent-Type: application/json\r\n" +
+		"Server: orders\r\nContent-Length: 1024\r\n\r\n"
+)
+
+// again serves the same message for ever.
+type again struct {
+	message string
+	at      int
+}
+
+func (a *again) Read(p []byte) (int, error) {
+	n := copy(p, a.message[a.at:])
+	a.at = (a.at + n) % len(a.message)
+	return n, nil
+}
+
+func requestLoop(message string, f Forward) func(testing.TB) {
+	r := NewReader(&again{message: message})
+	q, b := new(Request), new(Body)
+	return func(t testing.TB) {
+		if err := r.ReadRequest(q); err != nil {
+			t.Fatal(err)
+		}
+		r.Body(b, &q.Head)
+		first, err := b.Ready()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := q.WriteRequest(io.Discard, f, first); err != nil {
+			t.Fatal(err)
+		}
+		if done := b.CopyTo(io.Discard, Copying{}); done.Read != nil || done.Write != nil {
+			t.Fatal(done)
+		}
+		r.Finish()
+	}
+}
+
+func responseLoop(message string) func(testing.TB) {
+	r := NewReader(&again{message: message})
+	p, b := new(Response), new(Body)
+	return func(t testing.TB) {
+		if err := r.ReadResponse(p, Asked{}); err != nil {
+			t.Fatal(err)
+		}
+		r.Body(b, &p.Head)
+		first, err := b.Ready()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.WriteResponse(io.Discard, Forward{}, first); err != nil {
+			t.Fatal(err)
+		}
+		if done := b.CopyTo(io.Discard, Copying{}); done.Read != nil || done.Write != nil {
+			t.Fatal(done)
+		}
+		r.Finish()
+	}
+}
+
+var loops = map[string]func(testing.TB){
+	"request":            requestLoop(typicalRequest, Forward{}),
+	"request with hops":  requestLoop(strings.Replace(typicalRequest, "Accept:", "Connection: keep-alive\r\nAccept:", 1), Forward{}),
+	"request with extra": requestLoop(typicalRequest, Forward{Extra: []byte("Idempotency-Key: 0123456789abcdef\r\n")}),
+	"chunked request": requestLoop("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n400\r\n"+strings.Repeat("x", 1024)+"\r\n0\r\n\r\n",
+		Forward{}),
+	"response":           responseLoop(responseHead + strings.Repeat("x", 1024)),
+	"response with hops": responseLoop(strings.Replace(responseHead, "Server:", "Connection: keep-alive\r\nServer:", 1) + strings.Repeat("x", 1024)),
+	"reply": func(t testing.TB) {
+		reply := Reply{Status: 503, Reason: "circuit_open", RetryAfter: 3}
+		if _, err := reply.WriteTo(io.Discard); err != nil {
+			t.Fatal(err)
+		}
+	},
+}
+
+func BenchmarkForward(b *testing.B) {
+	for name, once := range loops {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				once(b)
+			}
+		})
+	}
+}
+
+func TestForwardingDoesNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes pools drop buffers on purpose")
+	}
+	for name, once := range loops {
+		t.Run(name, func(t *testing.T) {
+			if n := testing.AllocsPerRun(1000, func() { once(t) }); n != 0 {
+				t.Errorf("%v allocations", n)
+			}
+		})
+	}
+}
+
+func TestLookingUpDoesNotAllocate(t *testing.T) {
+	q, err := readRequest(t, typicalRequest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := testing.AllocsPerRun(1000, func() {
+		if v, ok := q.Value("traceparent"); !ok || len(v) != 55 || len(q.Host()) == 0 {
+			t.Fatal("not found")
+		}
+	})
+	if n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

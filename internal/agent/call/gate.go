@@ -11,7 +11,7 @@ import (
 type verdict struct {
 	// failure: the try was not good enough, whether or not the policy retries it.
 	failure bool
-	// retryable: retry.on, statusCodes, responseHeaders, grpcStatuses or an override ask for a retry.
+	// retryable: retry.when, statusCodes, responseHeaders, grpcStatuses or an override ask for a retry.
 	retryable bool
 	// breakerFails: the circuit breaker counts the try as failed.
 	breakerFails bool

@@ -77,7 +77,7 @@ const (
 	Recovered
 	// ByMethod: the idempotency gate said no.
 	ByMethod
-	// NotRetryable: the failure is not among retry.on, statusCodes or responseHeaders, or retries are switched off.
+	// NotRetryable: the failure is not among retry.when, statusCodes or responseHeaders, or retries are switched off.
 	NotRetryable
 	// ByBudget: the retry budget was used up.
 	ByBudget

@@ -43,7 +43,7 @@ func (c *Call) startRetry(now time.Time) Action {
 }
 
 // repairable reports whether the try that met a dead kept-alive connection may be repeated (semantics rule 8). It is the
-// pool that failed, not the upstream, so retry.on and maxRetries have no say, and one repair per call is enough: from then
+// pool that failed, not the upstream, so retry.when and maxRetries have no say, and one repair per call is enough: from then
 // on the call takes fresh connections.
 func (c *Call) repairable(now time.Time, f *Failure) bool {
 	return !c.repaired && !c.forwarded && (f.unsent() || c.methodAllows()) && !c.bodyGone() && !passed(c.deadline, now)

@@ -15,6 +15,7 @@ const crdDir = "../../config/crd"
 // apiServer is the API server that all tests of this package share. It is set
 // once, before the tests run.
 var apiServer struct {
+	env    *envtest.Environment
 	config *rest.Config
 	client client.Client
 }
@@ -31,6 +32,7 @@ func run(m *testing.M) int {
 			fmt.Fprintln(os.Stderr, "stop API server:", err)
 		}
 	}()
+	apiServer.env = env
 	var err error
 	if apiServer.config, err = env.Start(); err != nil {
 		fmt.Fprintln(os.Stderr, "start API server:", err)

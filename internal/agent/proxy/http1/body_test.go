@@ -34,7 +34,7 @@ func TestRule29_AnySplitOfRequests(t *testing.T) {
 		"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n\r\n\r",
 		"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 		"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n5\r\nhello\r\n00a;x=\"y z\"\r\n0123456789\r\n0;last\r\nA: b\r\nExpires: never\r\n\r\n",
-		"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: A\r\n\r\n1 \t;x\r\n\n\r\n0\r\n\r\n",
+		"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: A\r\n\r\n1;\tx\r\n\n\r\n0\r\n\r\n",
 		"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4E20\r\n" + strings.Repeat("ab", 10000) + "\r\n0\r\n\r\n",
 		"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n\r\n" + strings.Repeat("0123456", 10000),
 		"GET /" + strings.Repeat("long", 2000) + " HTTP/1.1\r\nHost: a\r\n\r\n",

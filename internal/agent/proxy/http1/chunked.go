@@ -74,7 +74,8 @@ func (b *Body) sizeLine(p []byte) (int, error) {
 	return len(line) + 2, nil
 }
 
-// chunkSize parses 1*HEXDIG, followed by nothing or by extensions.
+// chunkSize parses 1*HEXDIG, followed by nothing or by extensions. The bad whitespace that the grammar allows before a
+// semicolon is refused: servers disagree on it.
 func chunkSize(line []byte) (int64, bool) {
 	var size int64
 	i := 0
@@ -91,8 +92,7 @@ func chunkSize(line []byte) (int64, bool) {
 	if i == 0 {
 		return 0, false
 	}
-	ext := trim(line[i:])
-	return size, i == len(line) || len(ext) > 0 && ext[0] == ';' && cleanText(ext)
+	return size, i == len(line) || line[i] == ';' && cleanText(line[i:])
 }
 
 func hexDigit(c byte) int {

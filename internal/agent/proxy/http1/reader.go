@@ -102,6 +102,15 @@ func (r *Reader) Buffered() []byte {
 	return r.buf.data[r.pos:r.end]
 }
 
+// Message returns everything that was read of the current message and of what follows it, the consumed part of the head
+// included, for those who pass it on untouched. The bytes are valid until the next call.
+func (r *Reader) Message() []byte {
+	if r.buf == nil {
+		return nil
+	}
+	return r.buf.data[r.start:r.end]
+}
+
 // Read hands out what is buffered, then reads from the connection. It serves those who go on without the codec.
 func (r *Reader) Read(p []byte) (int, error) {
 	if b := r.Buffered(); len(b) > 0 {

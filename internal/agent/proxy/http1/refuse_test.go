@@ -114,6 +114,7 @@ func TestRule27_RefusedRequests(t *testing.T) {
 		"chunk size ended by CR":               {chunked("3\rabc\r\n0\r\n\r\n"), ErrChunkSize},
 		"chunk extension with bare CR":         {chunked("3;a\rb\r\nabc\r\n0\r\n\r\n"), ErrChunkSize},
 		"chunk extension with NUL":             {chunked("3;a\x00b\r\nabc\r\n0\r\n\r\n"), ErrChunkSize},
+		"chunk extension after space":          {chunked("3 ;a\r\nabc\r\n0\r\n\r\n"), ErrChunkSize},
 		"chunk extension without semicolon":    {chunked("3 a\r\nabc\r\n0\r\n\r\n"), ErrChunkSize},
 		"chunk extension without end":          {chunked("3;" + strings.Repeat("a", 2000)), ErrChunkSize},
 		"chunk longer than its size":           {chunked("3\r\nabcd\r\n0\r\n\r\n"), ErrChunkEnd},

@@ -36,7 +36,8 @@ type Backoff struct {
 	Jitter Jitter `json:"jitter,omitempty"`
 
 	// jitterPercent is the spread of Proportional and Additive jitter, in
-	// percent of the wait. Required with those, refused with others.
+	// percent of the wait. Required with those, refused with others; both
+	// fields are written in the same policy.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100

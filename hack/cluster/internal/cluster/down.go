@@ -16,7 +16,7 @@ const downTimeout = 30 * time.Second
 
 // Down takes away all of the cluster, however far it got. One that does not exist is fine.
 func (c *Cluster) Down(_ context.Context, progress build.Progress) error {
-	unlock, err := c.lock()
+	unlock, err := c.lock(progress)
 	if err != nil {
 		return err
 	}

@@ -105,7 +105,7 @@ func systemImages(ctx context.Context, progress build.Progress) ([]Image, error)
 
 // Load imports into all nodes the images they lack.
 func (c *Cluster) Load(ctx context.Context, images []Image, progress build.Progress) error {
-	unlock, err := c.lock()
+	unlock, err := c.lock(progress)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"fairlead.dev/fairlead/hack/cluster/internal/build"
 	"fairlead.dev/fairlead/hack/cluster/internal/machine"
 	"fairlead.dev/fairlead/hack/cluster/internal/paths"
 	"fairlead.dev/fairlead/hack/cluster/internal/plan"
@@ -105,7 +106,7 @@ func (c *Cluster) save(s *state) error {
 }
 
 // lock makes the cluster's directory and keeps other runs of this program off the cluster.
-func (c *Cluster) lock() (unlock func(), err error) {
+func (c *Cluster) lock(progress build.Progress) (unlock func(), err error) {
 	for {
 		if err := os.MkdirAll(c.dir, 0o700); err != nil {
 			return nil, err
@@ -117,7 +118,12 @@ func (c *Cluster) lock() (unlock func(), err error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			progress("waiting for another run that works on cluster %s", c.name)
+			err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+		}
+		if err != nil {
 			f.Close()
 			return nil, fmt.Errorf("lock cluster %s: %w", c.name, err)
 		}

@@ -30,7 +30,7 @@ func (c *Cluster) Up(ctx context.Context, nodes int, progress build.Progress) er
 	if err := checkPlace(c.dir); err != nil {
 		return err
 	}
-	unlock, err := c.lock()
+	unlock, err := c.lock(progress)
 	if err != nil {
 		return err
 	}

@@ -71,24 +71,19 @@ func compose(r Recipe) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	return mutate.ConfigFile(img, configOf(img, entry, r.User))
-}
-
-// configOf keeps the layers of img and adds how to run it.
-func configOf(img v1.Image, entry, user string) *v1.ConfigFile {
-	file, err := img.ConfigFile()
+	config, err := img.ConfigFile()
 	if err != nil {
-		panic(fmt.Sprintf("an image made in memory has a configuration: %v", err))
+		return nil, err
 	}
-	config := file.DeepCopy()
+	config = config.DeepCopy() // it lists the layers, which stay
 	config.OS, config.Architecture = "linux", runtime.GOARCH
 	config.Config = v1.Config{
 		Entrypoint: []string{entry},
-		User:       user,
+		User:       r.User,
 		Env:        []string{"PATH=/"},
 		WorkingDir: "/",
 	}
-	return config
+	return mutate.ConfigFile(img, config)
 }
 
 // layerTar is a file system with one program. Times are left out: they would change the digest.

@@ -1,0 +1,36 @@
+package build
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestKubernetesFlags(t *testing.T) {
+	flags, err := kubernetesFlags("v1.36.3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"-X k8s.io/component-base/version.gitVersion=v1.36.3 ",
+		"-X k8s.io/component-base/version.gitMajor=1 ",
+		"-X k8s.io/client-go/pkg/version.gitMinor=36 ",
+	} {
+		if !strings.Contains(flags, want) {
+			t.Errorf("no %q in %q", want, flags)
+		}
+	}
+	if flags, err := kubernetesFlags("main"); err == nil {
+		t.Errorf("flags of a malformed version: %q", flags)
+	}
+}
+
+func TestEveryProgramHasAPackage(t *testing.T) {
+	for _, name := range Kubernetes() {
+		if kubernetesPackages[name] == "" {
+			t.Errorf("nothing says what %s is built from", name)
+		}
+	}
+	if len(Kubernetes()) != len(kubernetesPackages) {
+		t.Errorf("%d programs, %d packages", len(Kubernetes()), len(kubernetesPackages))
+	}
+}

@@ -20,13 +20,19 @@ func (r *Resource) Workload() (*policy.Workload, error) {
 	if err := r.unmarshal(Workload, m); err != nil {
 		return nil, err
 	}
-	return &policy.Workload{UID: m.GetUid(), Namespace: m.GetNamespace(), Name: m.GetName(), Profile: m.GetProfile()}, r.named(m.GetUid())
+	if err := r.named(m.GetUid()); err != nil {
+		return nil, err
+	}
+	return &policy.Workload{UID: m.GetUid(), Namespace: m.GetNamespace(), Name: m.GetName(), Profile: m.GetProfile()}, nil
 }
 
 // Profile decodes a profile. Fields this build does not know make it ErrUnsupported: half a policy is never enforced.
 func (r *Resource) Profile() (*policy.Profile, error) {
 	m := new(pb.Profile)
 	if err := r.unmarshal(Profile, m); err != nil {
+		return nil, err
+	}
+	if err := r.named(m.GetName()); err != nil {
 		return nil, err
 	}
 	if field, found := unknown(m.ProtoReflect()); found {
@@ -41,13 +47,16 @@ func (r *Resource) Profile() (*policy.Profile, error) {
 	if d.err != nil {
 		return nil, fmt.Errorf("decode %s: %w", r.Ref, d.err)
 	}
-	return p, r.named(p.Name)
+	return p, nil
 }
 
 // Destination decodes a destination.
 func (r *Resource) Destination() (*policy.Destination, error) {
 	m := new(pb.Destination)
 	if err := r.unmarshal(Destination, m); err != nil {
+		return nil, err
+	}
+	if err := r.named(m.GetName()); err != nil {
 		return nil, err
 	}
 	d := new(decoder)
@@ -64,7 +73,7 @@ func (r *Resource) Destination() (*policy.Destination, error) {
 	if d.err != nil {
 		return nil, fmt.Errorf("decode %s: %w", r.Ref, d.err)
 	}
-	return out, r.named(out.Name)
+	return out, nil
 }
 
 func (r *Resource) unmarshal(kind Kind, m proto.Message) error {

@@ -39,29 +39,37 @@ func (d *decoder) retry(m *pb.Retry) policy.Retry {
 		return policy.Retry{}
 	}
 	return policy.Retry{
-		MaxRetries: d.count(m.GetMaxRetries()),
-		On:         d.conditions(m.GetOn()),
-		StatusCodes: each(m.GetStatusCodes(), func(s *pb.StatusRange) policy.StatusRange {
-			return policy.StatusRange{From: d.u16(s.GetFrom()), To: d.u16(s.GetTo())}
-		}),
+		MaxRetries:  d.count(m.GetMaxRetries()),
+		On:          d.conditions(m.GetOn()),
+		StatusCodes: each(m.GetStatusCodes(), d.statusRange),
 		ResponseHeaders: each(m.GetResponseHeaders(), func(h *pb.HeaderMatch) policy.HeaderMatch {
 			return policy.HeaderMatch{Name: h.GetName(), Value: h.GetValue()}
 		}),
 		GRPCStatuses: each(m.GetGrpcStatuses(), d.u8),
-		Overrides: each(m.GetOverrides(), func(o *pb.RetryOverride) policy.RetryOverride {
-			return policy.RetryOverride{On: d.conditions(o.GetOn()), MaxRetries: d.count(o.GetMaxRetries()), Backoff: d.backoff(o.GetBackoff())}
-		}),
-		Backoff:     d.backoff(m.GetBackoff()),
-		RetryAfter:  policy.RetryAfter{Honor: m.GetRetryAfterHonor(), Max: d.duration(m.GetRetryAfterMax())},
-		Idempotency: dec[policy.Idempotency](d, idempotencies, m.GetIdempotency()),
-		KeyHeader:   m.GetKeyHeader(),
-		GenerateKey: m.GetGenerateKey(),
+		Overrides:    each(m.GetOverrides(), d.override),
+		Backoff:      d.backoff(m.GetBackoff()),
+		RetryAfter:   policy.RetryAfter{Honor: m.GetRetryAfterHonor(), Max: d.duration(m.GetRetryAfterMax())},
+		Idempotency:  dec[policy.Idempotency](d, idempotencies, m.GetIdempotency()),
+		KeyHeader:    m.GetKeyHeader(),
+		GenerateKey:  m.GetGenerateKey(),
 		Budget: policy.Budget{
 			Percent: d.count(m.GetBudget().GetPercent()), MinPerSecond: d.count(m.GetBudget().GetMinPerSecond()),
 			Window: d.duration(m.GetBudget().GetWindow()),
 		},
 		BodyMaxBytes:           d.bytes(m.GetBodyMaxBytes()),
 		AvoidPreviousEndpoints: m.GetAvoidPreviousEndpoints(),
+	}
+}
+
+func (d *decoder) statusRange(s *pb.StatusRange) policy.StatusRange {
+	return policy.StatusRange{From: d.u16(s.GetFrom()), To: d.u16(s.GetTo())}
+}
+
+func (d *decoder) override(o *pb.RetryOverride) policy.RetryOverride {
+	d.limit("entries of an override", max(len(o.GetStatusCodes()), len(o.GetGrpcStatuses())), maxList)
+	return policy.RetryOverride{
+		On: d.conditions(o.GetOn()), StatusCodes: each(o.GetStatusCodes(), d.statusRange), GRPCStatuses: each(o.GetGrpcStatuses(), d.u8),
+		MaxRetries: d.count(o.GetMaxRetries()), Backoff: d.backoff(o.GetBackoff()),
 	}
 }
 

@@ -156,23 +156,31 @@ func (e *encoder) retry(r *policy.Retry) *pb.Retry {
 		e.limit("entries of a retry list", n, maxList)
 	}
 	return &pb.Retry{
-		MaxRetries: e.i32(r.MaxRetries),
-		On:         e.conditions(r.On),
-		StatusCodes: each(r.StatusCodes, func(s policy.StatusRange) *pb.StatusRange {
-			return &pb.StatusRange{From: uint32(s.From), To: uint32(s.To)}
-		}),
+		MaxRetries:  e.i32(r.MaxRetries),
+		On:          e.conditions(r.On),
+		StatusCodes: each(r.StatusCodes, statusRange),
 		ResponseHeaders: each(r.ResponseHeaders, func(h policy.HeaderMatch) *pb.HeaderMatch {
 			return &pb.HeaderMatch{Name: h.Name, Value: h.Value}
 		}),
-		GrpcStatuses: each(r.GRPCStatuses, widen[uint8]),
-		Overrides: each(r.Overrides, func(o policy.RetryOverride) *pb.RetryOverride {
-			return &pb.RetryOverride{On: e.conditions(o.On), MaxRetries: e.i32(o.MaxRetries), Backoff: e.backoff(o.Backoff)}
-		}),
+		GrpcStatuses:    each(r.GRPCStatuses, widen[uint8]),
+		Overrides:       each(r.Overrides, e.override),
 		Backoff:         e.backoff(r.Backoff),
 		RetryAfterHonor: r.RetryAfter.Honor, RetryAfterMax: int64(r.RetryAfter.Max),
 		Idempotency: enc(e, idempotencies, r.Idempotency), KeyHeader: r.KeyHeader, GenerateKey: r.GenerateKey,
 		Budget:       &pb.Budget{Percent: e.i32(r.Budget.Percent), MinPerSecond: e.i32(r.Budget.MinPerSecond), Window: int64(r.Budget.Window)},
 		BodyMaxBytes: r.BodyMaxBytes, AvoidPreviousEndpoints: r.AvoidPreviousEndpoints,
+	}
+}
+
+func statusRange(s policy.StatusRange) *pb.StatusRange {
+	return &pb.StatusRange{From: uint32(s.From), To: uint32(s.To)}
+}
+
+func (e *encoder) override(o policy.RetryOverride) *pb.RetryOverride {
+	e.limit("entries of an override", max(len(o.StatusCodes), len(o.GRPCStatuses)), maxList)
+	return &pb.RetryOverride{
+		On: e.conditions(o.On), StatusCodes: each(o.StatusCodes, statusRange), GrpcStatuses: each(o.GRPCStatuses, widen[uint8]),
+		MaxRetries: e.i32(o.MaxRetries), Backoff: e.backoff(o.Backoff),
 	}
 }
 

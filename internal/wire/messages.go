@@ -271,3 +271,13 @@ func reportRequestFromProto(m *pb.ReportRequest) (Report, error) {
 	}
 	return Report{Sequence: m.GetSequence(), Age: max(m.GetAge().AsDuration(), 0), Body: *body}, nil
 }
+
+// Fits says whether h can be sent.
+func (h Hello) Fits() bool {
+	const perResource = VersionSize + 16 // the version and the framing
+	size := 0
+	for ref := range h.Held {
+		size += len(ref.Name) + perResource
+	}
+	return len(h.Held) <= MaxHeld && size < MaxMessage/4*3
+}

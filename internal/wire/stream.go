@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"google.golang.org/grpc"
 
@@ -97,14 +98,11 @@ func (c Client) Subscribe(ctx context.Context, h Hello) (SubscribeClient, error)
 	if err != nil {
 		return SubscribeClient{}, fmt.Errorf("open subscription: %w", err)
 	}
-	// A failed Send hides its cause, which the next Recv tells: the caller gets it there.
-	if err := s.Send(helloToProto(h)); err != nil {
-		if _, cause := s.Recv(); cause != nil {
-			err = cause
-		}
+	sub := SubscribeClient{s}
+	if err := sub.send(helloToProto(h)); err != nil {
 		return SubscribeClient{}, fmt.Errorf("open subscription: %w", err)
 	}
-	return SubscribeClient{s}, nil
+	return sub, nil
 }
 
 // Report opens a report stream. The stream ends with ctx.
@@ -162,7 +160,18 @@ func (s SubscribeClient) RecvWhole(maxBytes int) (Update, error) {
 var errTooLarge = errors.New("too large")
 
 // Ack acknowledges an update.
-func (s SubscribeClient) Ack(a Ack) error { return s.stream.Send(ackToProto(a)) }
+func (s SubscribeClient) Ack(a Ack) error { return s.send(ackToProto(a)) }
+
+// send sends m. When the stream has ended, Send hides why and Recv tells.
+func (s SubscribeClient) send(m *pb.SubscribeRequest) error {
+	err := s.stream.Send(m)
+	for errors.Is(err, io.EOF) {
+		if _, cause := s.stream.Recv(); cause != nil {
+			return cause
+		}
+	}
+	return err
+}
 
 // ReportClient is the agent's end of a report stream. One goroutine may send while another receives.
 type ReportClient struct {

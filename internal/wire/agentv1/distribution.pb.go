@@ -238,7 +238,7 @@ type Hello struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The node the agent believes it runs on. A hello that differs from the token's node is refused.
 	Node string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
-	// What the agent holds. Leaving a resource out is allowed; it is sent again.
+	// What the agent holds. What it leaves out it forgets when the first update arrives.
 	Held          []*Held `protobuf:"bytes,2,rep,name=held,proto3" json:"held,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -1767,6 +1767,8 @@ type RetryOverride struct {
 	On            []Condition            `protobuf:"varint,1,rep,packed,name=on,proto3,enum=fairlead.agent.v1.Condition" json:"on,omitempty"`
 	MaxRetries    int32                  `protobuf:"varint,2,opt,name=max_retries,json=maxRetries,proto3" json:"max_retries,omitempty"`
 	Backoff       *Backoff               `protobuf:"bytes,3,opt,name=backoff,proto3" json:"backoff,omitempty"`
+	StatusCodes   []*StatusRange         `protobuf:"bytes,4,rep,name=status_codes,json=statusCodes,proto3" json:"status_codes,omitempty"`
+	GrpcStatuses  []uint32               `protobuf:"varint,5,rep,packed,name=grpc_statuses,json=grpcStatuses,proto3" json:"grpc_statuses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1818,6 +1820,20 @@ func (x *RetryOverride) GetMaxRetries() int32 {
 func (x *RetryOverride) GetBackoff() *Backoff {
 	if x != nil {
 		return x.Backoff
+	}
+	return nil
+}
+
+func (x *RetryOverride) GetStatusCodes() []*StatusRange {
+	if x != nil {
+		return x.StatusCodes
+	}
+	return nil
+}
+
+func (x *RetryOverride) GetGrpcStatuses() []uint32 {
+	if x != nil {
+		return x.GrpcStatuses
 	}
 	return nil
 }
@@ -2582,12 +2598,14 @@ const file_policy_proto_rawDesc = "" +
 	"\x02to\x18\x02 \x01(\rR\x02to\"7\n" +
 	"\vHeaderMatch\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\"\x94\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\xfc\x01\n" +
 	"\rRetryOverride\x12,\n" +
 	"\x02on\x18\x01 \x03(\x0e2\x1c.fairlead.agent.v1.ConditionR\x02on\x12\x1f\n" +
 	"\vmax_retries\x18\x02 \x01(\x05R\n" +
 	"maxRetries\x124\n" +
-	"\abackoff\x18\x03 \x01(\v2\x1a.fairlead.agent.v1.BackoffR\abackoff\"\xe8\x01\n" +
+	"\abackoff\x18\x03 \x01(\v2\x1a.fairlead.agent.v1.BackoffR\abackoff\x12A\n" +
+	"\fstatus_codes\x18\x04 \x03(\v2\x1e.fairlead.agent.v1.StatusRangeR\vstatusCodes\x12#\n" +
+	"\rgrpc_statuses\x18\x05 \x03(\rR\fgrpcStatuses\"\xe8\x01\n" +
 	"\aBackoff\x127\n" +
 	"\bstrategy\x18\x01 \x01(\x0e2\x1b.fairlead.agent.v1.StrategyR\bstrategy\x12\x18\n" +
 	"\ainitial\x18\x02 \x01(\x03R\ainitial\x12\x10\n" +
@@ -2819,19 +2837,20 @@ var file_policy_proto_depIdxs = []int32{
 	28, // 27: fairlead.agent.v1.Retry.budget:type_name -> fairlead.agent.v1.Budget
 	5,  // 28: fairlead.agent.v1.RetryOverride.on:type_name -> fairlead.agent.v1.Condition
 	27, // 29: fairlead.agent.v1.RetryOverride.backoff:type_name -> fairlead.agent.v1.Backoff
-	7,  // 30: fairlead.agent.v1.Backoff.strategy:type_name -> fairlead.agent.v1.Strategy
-	8,  // 31: fairlead.agent.v1.Backoff.jitter:type_name -> fairlead.agent.v1.Jitter
-	31, // 32: fairlead.agent.v1.Breaker.error_rate:type_name -> fairlead.agent.v1.ErrorRate
-	32, // 33: fairlead.agent.v1.Breaker.slow_calls:type_name -> fairlead.agent.v1.SlowCalls
-	5,  // 34: fairlead.agent.v1.Breaker.failure_on:type_name -> fairlead.agent.v1.Condition
-	9,  // 35: fairlead.agent.v1.Breaker.scope:type_name -> fairlead.agent.v1.BreakerScope
-	10, // 36: fairlead.agent.v1.Breaker.sharing:type_name -> fairlead.agent.v1.Sharing
-	34, // 37: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
-	38, // [38:38] is the sub-list for method output_type
-	38, // [38:38] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	24, // 30: fairlead.agent.v1.RetryOverride.status_codes:type_name -> fairlead.agent.v1.StatusRange
+	7,  // 31: fairlead.agent.v1.Backoff.strategy:type_name -> fairlead.agent.v1.Strategy
+	8,  // 32: fairlead.agent.v1.Backoff.jitter:type_name -> fairlead.agent.v1.Jitter
+	31, // 33: fairlead.agent.v1.Breaker.error_rate:type_name -> fairlead.agent.v1.ErrorRate
+	32, // 34: fairlead.agent.v1.Breaker.slow_calls:type_name -> fairlead.agent.v1.SlowCalls
+	5,  // 35: fairlead.agent.v1.Breaker.failure_on:type_name -> fairlead.agent.v1.Condition
+	9,  // 36: fairlead.agent.v1.Breaker.scope:type_name -> fairlead.agent.v1.BreakerScope
+	10, // 37: fairlead.agent.v1.Breaker.sharing:type_name -> fairlead.agent.v1.Sharing
+	34, // 38: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
+	39, // [39:39] is the sub-list for method output_type
+	39, // [39:39] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_policy_proto_init() }

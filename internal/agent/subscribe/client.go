@@ -1,0 +1,146 @@
+package subscribe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fairlead.dev/fairlead/internal/policy"
+	"fairlead.dev/fairlead/internal/wire"
+)
+
+// Options configure a Client.
+type Options struct {
+	// Node is the node the agent runs on.
+	Node string
+	// Target is the manager's "host:port"; every address of host is tried.
+	Target string
+	// ServerName is the DNS name the manager's certificate must have. Default: the host of Target.
+	ServerName string
+	// TokenFile and BundleFile are read again for every connection, so rotated contents are picked up.
+	TokenFile, BundleFile string
+	// CopyFile is where the last good set is kept; empty keeps none.
+	CopyFile string
+	Applier  Applier
+	// Reporter is asked for a report every ReportInterval (default 5 s). Without one there are no reports.
+	Reporter       Reporter
+	ReportInterval time.Duration
+	Logger         *slog.Logger // default: discard
+
+	// Resolve returns the addresses ("ip:port") behind Target. Default: DNS.
+	Resolve func(ctx context.Context) ([]string, error)
+	// Dial opens a connection to an address. Default: TCP.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
+}
+
+// Client keeps an agent supplied with policy.
+type Client struct {
+	opts   Options // immutable after New
+	outbox *outbox
+	saver  *saver
+
+	current atomic.Pointer[set]
+
+	mu sync.Mutex
+	// guarded by mu
+	state   State
+	refused map[wire.Ref]wire.Rejection
+}
+
+// New returns a client that Run starts.
+func New(opts Options) (*Client, error) {
+	host, port, err := net.SplitHostPort(opts.Target)
+	if err != nil {
+		return nil, fmt.Errorf("subscribe: target: %w", err)
+	}
+	if opts.Node == "" || opts.TokenFile == "" || opts.BundleFile == "" || opts.Applier == nil {
+		return nil, errors.New("subscribe: a client needs a node, a token, a bundle and an applier")
+	}
+	if opts.ServerName == "" {
+		opts.ServerName = host
+	}
+	if opts.ReportInterval == 0 {
+		opts.ReportInterval = 5 * time.Second
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Resolve == nil {
+		opts.Resolve = lookup(host, port)
+	}
+	if opts.Dial == nil {
+		opts.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", address)
+		}
+	}
+	c := &Client{opts: opts, outbox: newOutbox(time.Now()), saver: newSaver(opts.CopyFile, opts.Logger), refused: map[wire.Ref]wire.Rejection{}}
+	c.current.Store(emptySet())
+	return c, nil
+}
+
+func lookup(host, port string) func(context.Context) ([]string, error) {
+	return func(ctx context.Context) ([]string, error) {
+		ips, err := net.DefaultResolver.LookupHost(ctx, host)
+		if err != nil {
+			return nil, err
+		}
+		for i, ip := range ips {
+			ips[i] = net.JoinHostPort(ip, port)
+		}
+		return ips, nil
+	}
+}
+
+// Run applies the copy on disk, then follows the manager until ctx ends. It returns nil then.
+func (c *Client) Run(ctx context.Context) error {
+	c.start(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	wg.Go(func() { c.saver.run(ctx) })
+	if c.opts.Reporter != nil {
+		wg.Go(func() { c.outbox.collect(ctx, c.opts.Reporter, c.opts.ReportInterval) })
+	}
+	c.follow(ctx)
+	return nil
+}
+
+// start puts the copy on disk into force.
+func (c *Client) start(ctx context.Context) {
+	if c.opts.CopyFile == "" {
+		return
+	}
+	saved, err := loadCopy(c.opts.CopyFile)
+	switch {
+	case errors.Is(err, errNoCopy):
+		return
+	case err != nil:
+		c.opts.Logger.WarnContext(ctx, "copy on disk ignored, waiting for the manager", "file", c.opts.CopyFile, "reason", err)
+		return
+	}
+	inForce, refused := apply(c.opts.Applier, emptySet(), saved)
+	c.install(inForce, SourceDisk, wire.Update{}, refused)
+	c.opts.Logger.InfoContext(ctx, "started from the copy on disk", "workloads", len(inForce.snapshot.Workloads), "refused", len(refused))
+}
+
+// receive applies an update to base, and returns its acknowledgement.
+func (c *Client) receive(ctx context.Context, base *set, u wire.Update) wire.Ack {
+	next, refused := base.with(u)
+	inForce, more := apply(c.opts.Applier, c.current.Load(), next)
+	refused = append(refused, more...)
+	c.install(inForce, SourceManager, u, refused)
+	c.saver.save(inForce)
+	for _, r := range refused {
+		c.opts.Logger.WarnContext(ctx, "resource refused", "resource", r.Ref, "reason", r.Reason, "message", r.Message)
+	}
+	return wire.Ack{Nonce: u.Nonce, Rejections: refused}
+}
+
+// Snapshot returns what is in force. It is never nil and must not be changed.
+func (c *Client) Snapshot() *policy.Snapshot { return c.current.Load().snapshot }

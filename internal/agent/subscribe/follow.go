@@ -1,0 +1,203 @@
+package subscribe
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+
+	"fairlead.dev/fairlead/internal/wire"
+)
+
+const (
+	firstBackoff = 200 * time.Millisecond
+	maxBackoff   = 10 * time.Second
+	// returnDelay spreads the agents over time when all lose the same manager.
+	returnDelay    = 500 * time.Millisecond
+	connectTimeout = 5 * time.Second
+	// firstTimeout bounds the time from connecting to the first whole update.
+	firstTimeout = 30 * time.Second
+	pingInterval = 20 * time.Second
+	pingTimeout  = 10 * time.Second
+	maxTokenSize = 16 << 10
+	// complainInterval is the least time between two complaints about the same outage.
+	complainInterval = time.Minute
+)
+
+// follow keeps a session with whichever replica serves, until ctx ends.
+func (c *Client) follow(ctx context.Context) {
+	backoff := firstBackoff
+	var complained time.Time
+	for ctx.Err() == nil {
+		served, err := c.round(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		c.disconnected(err)
+		if served {
+			backoff, complained = firstBackoff, time.Time{}
+			c.opts.Logger.InfoContext(ctx, "manager lost, policy stays in force", "reason", err)
+			pause(ctx, rand.N(returnDelay))
+			continue
+		}
+		if now := time.Now(); now.Sub(complained) >= complainInterval {
+			complained = now
+			c.opts.Logger.WarnContext(ctx, "no manager serves this agent, policy stays in force", "reason", err)
+		}
+		pause(ctx, backoff/2+rand.N(backoff/2))
+		backoff = min(2*backoff, maxBackoff)
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// round tries every address once, in random order, and stays with the first that serves. It says whether one did, and why it ended.
+func (c *Client) round(ctx context.Context) (bool, error) {
+	addresses, err := c.opts.Resolve(ctx)
+	if err != nil {
+		return false, fmt.Errorf("find the manager: %w", err)
+	}
+	if len(addresses) == 0 {
+		return false, errors.New("find the manager: no addresses")
+	}
+	rand.Shuffle(len(addresses), func(i, j int) { addresses[i], addresses[j] = addresses[j], addresses[i] })
+	var all []error
+	for _, address := range addresses {
+		served, err := c.session(ctx, address)
+		if served || ctx.Err() != nil {
+			return served, err
+		}
+		all = append(all, fmt.Errorf("%s: %w", address, err))
+	}
+	return false, errors.Join(all...)
+}
+
+// session follows one replica until the stream ends. It says whether the replica ever served.
+func (c *Client) session(ctx context.Context, address string) (bool, error) {
+	conn, err := c.connect(address)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if ctx, err = withToken(ctx, c.opts.TokenFile); err != nil {
+		return false, err
+	}
+	limit := time.AfterFunc(firstTimeout, cancel)
+	defer limit.Stop()
+	client := wire.NewClient(conn)
+	base := c.current.Load()
+	hello := wire.Hello{Node: c.opts.Node, Held: base.versions()}
+	if !hello.Fits() {
+		// What is not listed is sent again, so nothing is lost but time.
+		base, hello.Held = emptySet(), nil
+	}
+	stream, err := client.Subscribe(ctx, hello)
+	if err != nil {
+		return false, err
+	}
+	in := inbox{stream: stream, base: base}
+	for served := false; ; served = true {
+		u, err := in.next()
+		if err != nil {
+			return served, err
+		}
+		limit.Stop()
+		ack := c.receive(ctx, in.base, u)
+		in.base = c.current.Load()
+		if err := stream.Ack(ack); err != nil {
+			return served, err
+		}
+		if !served {
+			c.connected(address)
+			c.opts.Logger.InfoContext(ctx, "following manager", "address", address, "held", len(hello.Held), "received", len(u.Set))
+			if c.opts.Reporter != nil {
+				wg.Go(func() { c.outbox.deliver(ctx, client, c.opts.Logger) })
+			}
+		}
+	}
+}
+
+// inbox reads updates and holds removals back until a complete snapshot was seen.
+type inbox struct {
+	stream   wire.SubscribeClient
+	base     *set // what the next update changes
+	complete bool
+	held     []wire.Ref
+}
+
+func (i *inbox) next() (wire.Update, error) {
+	u, err := i.stream.RecvWhole(maxCopy)
+	if err != nil {
+		return wire.Update{}, err
+	}
+	i.complete = i.complete || u.SnapshotComplete
+	if !i.complete {
+		i.held = append(i.held, u.Removed...)
+		u.Removed = nil
+		return u, nil
+	}
+	u.Removed = append(i.held, u.Removed...)
+	i.held = nil
+	return u, nil
+}
+
+// connect prepares a connection that trusts the bundle as it is on disk now. Nothing is sent yet.
+func (c *Client) connect(address string) (*grpc.ClientConn, error) {
+	bundle, err := os.ReadFile(c.opts.BundleFile)
+	if err != nil {
+		return nil, fmt.Errorf("read bundle: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(bundle) {
+		return nil, fmt.Errorf("read bundle: no certificate in %s", c.opts.BundleFile)
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots, ServerName: c.opts.ServerName}
+	return grpc.NewClient("passthrough:///"+address,
+		grpc.WithTransportCredentials(credentials.NewTLS(config)),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+			defer cancel()
+			return c.opts.Dial(ctx, address)
+		}),
+		grpc.WithAuthority(c.opts.ServerName),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithNoProxy(),
+		grpc.WithDisableRetry(),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingInterval, Timeout: pingTimeout}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(wire.MaxMessage), grpc.MaxCallSendMsgSize(wire.MaxMessage)),
+	)
+}
+
+func withToken(ctx context.Context, path string) (context.Context, error) {
+	token, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read token: %w", err)
+	}
+	if len(token) == 0 || len(token) > maxTokenSize {
+		return nil, fmt.Errorf("read token: %d bytes in %s", len(token), path)
+	}
+	return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+strings.TrimSpace(string(token))), nil
+}

@@ -1,0 +1,128 @@
+package wire
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"reflect"
+	"time"
+
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// random fills blueprints with random valid content. It walks types by reflection, so a field added to the blueprint is
+// filled, and missed by the round trip until it is translated.
+type random struct{ *rand.Rand }
+
+func newRandom(seed uint64) random { return random{rand.New(rand.NewPCG(seed, 1))} }
+
+// enums says how many values each enum has.
+func enumSizes() map[reflect.Type]int {
+	return map[reflect.Type]int{
+		reflect.TypeFor[policy.Kind]():          len(policyKinds),
+		reflect.TypeFor[policy.Mode]():          len(modes),
+		reflect.TypeFor[policy.TargetKind]():    len(targetKinds),
+		reflect.TypeFor[policy.Protocol]():      len(protocols),
+		reflect.TypeFor[policy.PathMatch]():     len(pathMatches),
+		reflect.TypeFor[policy.Idempotency]():   len(idempotencies),
+		reflect.TypeFor[policy.Strategy]():      len(strategies),
+		reflect.TypeFor[policy.Jitter]():        len(jitters),
+		reflect.TypeFor[policy.BreakerScope]():  len(breakerScopes),
+		reflect.TypeFor[policy.Sharing]():       len(sharings),
+		reflect.TypeFor[policy.LoadBalancing](): len(loadBalancings),
+		reflect.TypeFor[policy.AccessLog]():     len(accessLogs),
+	}
+}
+
+func (r random) fill(v reflect.Value) {
+	switch p := v.Addr().Interface().(type) {
+	case *netip.Addr:
+		*p = r.addr()
+		return
+	case *netip.AddrPort:
+		*p = netip.AddrPortFrom(r.addr(), uint16(r.Uint32()))
+		return
+	case *netip.Prefix:
+		a := r.addr()
+		*p = netip.PrefixFrom(a, r.IntN(a.BitLen()+1))
+		return
+	case *policy.Conditions:
+		*p = policy.Conditions(r.IntN(1 << len(conditions)))
+		return
+	case *policy.Latency:
+		if r.IntN(2) == 0 {
+			p[r.IntN(len(p))] = r.Uint64()
+		}
+		return
+	case *time.Duration:
+		*p = time.Duration(r.Int64())
+		return
+	}
+	if n, ok := enumSizes()[v.Type()]; ok {
+		v.SetUint(uint64(r.IntN(n)))
+		return
+	}
+	r.fillKind(v)
+}
+
+func (r random) fillKind(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			r.fill(v.Field(i))
+		}
+	case reflect.Pointer:
+		if r.IntN(3) > 0 {
+			v.Set(reflect.New(v.Type().Elem()))
+			r.fill(v.Elem())
+		}
+	case reflect.Slice:
+		if n := r.IntN(4); n > 0 {
+			v.Set(reflect.MakeSlice(v.Type(), n, n))
+			for i := range n {
+				r.fill(v.Index(i))
+			}
+		}
+	case reflect.String:
+		v.SetString(fmt.Sprintf("%c%x", 'a'+rune(r.IntN(1000)), r.Uint32()))
+	case reflect.Bool:
+		v.SetBool(r.IntN(2) == 0)
+	case reflect.Int:
+		v.SetInt(int64(r.Int32()))
+	case reflect.Int64:
+		v.SetInt(r.Int64())
+	case reflect.Uint8, reflect.Uint16, reflect.Uint64:
+		v.SetUint(r.Uint64() >> (64 - v.Type().Bits()))
+	case reflect.Float64:
+		v.SetFloat(r.NormFloat64())
+	default:
+		panic("random: no rule for " + v.Type().String())
+	}
+}
+
+func (r random) addr() netip.Addr {
+	var b [16]byte
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	if r.IntN(2) == 0 {
+		return netip.AddrFrom4([4]byte(b[:4]))
+	}
+	return netip.AddrFrom16(b)
+}
+
+func randomOf[T any](r random) *T {
+	v := new(T)
+	r.fill(reflect.ValueOf(v).Elem())
+	return v
+}
+
+func (r random) profile() *policy.Profile {
+	p := randomOf[policy.Profile](r)
+	for i := range p.Bindings {
+		if to := &p.Bindings[i].To; to.Kind != policy.TargetCIDR {
+			to.Block = netip.Prefix{}
+		}
+	}
+	return p
+}

@@ -1,0 +1,228 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"fairlead.dev/fairlead/internal/policy"
+	pb "fairlead.dev/fairlead/internal/wire/agentv1"
+)
+
+var netipEqual = cmp.Options{
+	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+}
+
+// roundTrip encodes v twice, decodes it, and wants the same bytes and the same value.
+func roundTrip[T any](t *testing.T, v *T, encode func(*T) (*Resource, error), decode func(*Resource) (*T, error)) {
+	t.Helper()
+	r, err := encode(v)
+	if err != nil {
+		t.Fatalf("encode: %v", err)
+	}
+	got, err := decode(r)
+	if err != nil {
+		t.Fatalf("decode: %v", err)
+	}
+	if diff := cmp.Diff(v, got, netipEqual); diff != "" {
+		t.Fatalf("changed on the way (-sent +received):\n%s", diff)
+	}
+	again, err := encode(got)
+	if err != nil {
+		t.Fatalf("encode again: %v", err)
+	}
+	if !bytes.Equal(again.Payload, r.Payload) || again.Version != r.Version {
+		t.Fatal("equal values have different encodings")
+	}
+}
+
+func TestEveryBlueprintSurvivesTheTrip(t *testing.T) {
+	for seed := range uint64(500) {
+		r := newRandom(seed)
+		roundTrip(t, r.profile(), EncodeProfile, (*Resource).Profile)
+		roundTrip(t, randomOf[policy.Workload](r), EncodeWorkload, (*Resource).Workload)
+		roundTrip(t, randomOf[policy.Destination](r), EncodeDestination, (*Resource).Destination)
+	}
+}
+
+func TestDifferentContentHasADifferentVersion(t *testing.T) {
+	seen := map[Version]uint64{}
+	for seed := range uint64(500) {
+		r, err := EncodeProfile(newRandom(seed).profile())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if other, dup := seen[r.Version]; dup {
+			t.Fatalf("profiles of seeds %d and %d have version %s", other, seed, r.Version)
+		}
+		seen[r.Version] = seed
+	}
+}
+
+func TestDefaultsSurviveTheTrip(t *testing.T) {
+	breaker := policy.DefaultBreaker()
+	base := policy.Defaults()
+	base.Breaker = &breaker
+	p := &policy.Profile{Name: "p", Bindings: []policy.Binding{{Key: "k", Policy: policy.ParseID("shop/payments"), Base: base}}}
+	roundTrip(t, p, EncodeProfile, (*Resource).Profile)
+}
+
+func TestEveryReportSurvivesTheTrip(t *testing.T) {
+	for seed := range uint64(500) {
+		want := Report{Sequence: seed, Body: *randomOf[policy.Report](newRandom(seed))}
+		m, err := reportRequestToProto(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := reportRequestFromProto(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("changed on the way (-sent +received):\n%s", diff)
+		}
+	}
+}
+
+// The tables must know every constant: the count comes from the protocol, which has one more (unspecified).
+func TestEnumTablesAreComplete(t *testing.T) {
+	for name, tc := range map[string]struct{ have, want int }{
+		"PolicyKind":    {len(policyKinds), len(pb.PolicyKind_name)},
+		"Mode":          {len(modes), len(pb.Mode_name)},
+		"TargetKind":    {len(targetKinds), len(pb.TargetKind_name)},
+		"Protocol":      {len(protocols), len(pb.Protocol_name)},
+		"PathMatch":     {len(pathMatches), len(pb.PathMatch_name)},
+		"Condition":     {len(conditions), len(pb.Condition_name)},
+		"Idempotency":   {len(idempotencies), len(pb.Idempotency_name)},
+		"Strategy":      {len(strategies), len(pb.Strategy_name)},
+		"Jitter":        {len(jitters), len(pb.Jitter_name)},
+		"BreakerScope":  {len(breakerScopes), len(pb.BreakerScope_name)},
+		"Sharing":       {len(sharings), len(pb.Sharing_name)},
+		"LoadBalancing": {len(loadBalancings), len(pb.LoadBalancing_name)},
+		"AccessLog":     {len(accessLogs), len(pb.AccessLog_name)},
+		"ResourceKind":  {len(resourceKinds) - 1, len(pb.ResourceKind_name)},
+		"Reason":        {len(reasons) - 1, len(pb.RejectionReason_name)},
+	} {
+		if tc.have != tc.want-1 {
+			t.Errorf("%s: %d values in the table, %d in the protocol", name, tc.have, tc.want-1)
+		}
+	}
+}
+
+func TestEncodingRefusesWhatCannotTravel(t *testing.T) {
+	binding := func(change func(*policy.Binding)) *policy.Profile {
+		b := policy.Binding{Base: policy.Defaults()}
+		change(&b)
+		return &policy.Profile{Name: "p", Bindings: []policy.Binding{b}}
+	}
+	for name, p := range map[string]*policy.Profile{
+		"no name":          {},
+		"long name":        {Name: strings.Repeat("x", MaxName+1)},
+		"broken text":      {Name: "p\xff"},
+		"unknown mode":     binding(func(b *policy.Binding) { b.Mode = 77 }),
+		"invalid block":    binding(func(b *policy.Binding) { b.To.Except = make([]netip.Prefix, 1) }),
+		"infinite factor":  binding(func(b *policy.Binding) { b.Base.Retry.Backoff.Multiplier = math.Inf(1) }),
+		"number too large": binding(func(b *policy.Binding) { b.Base.Pool.MaxPending = math.MaxInt }),
+		"unknown failure":  binding(func(b *policy.Binding) { b.Base.Retry.On = 1 << 15 }),
+		"too many rules":   binding(func(b *policy.Binding) { b.Rules = make([]policy.Rule, maxRules+1) }),
+		"too large":        binding(func(b *policy.Binding) { b.Key = strings.Repeat("x", MaxPayload) }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if r, err := EncodeProfile(p); !errors.Is(err, ErrMalformed) {
+				t.Errorf("encoded as %v, error %v", r, err)
+			}
+		})
+	}
+	zoned := &policy.Destination{Name: "d", ClusterIPs: []netip.Addr{netip.MustParseAddr("fe80::1%eth0")}}
+	if _, err := EncodeDestination(zoned); !errors.Is(err, ErrMalformed) {
+		t.Errorf("an address with a zone was encoded: %v", err)
+	}
+}
+
+func TestDecodingRefusesWhatItDoesNotUnderstand(t *testing.T) {
+	valid, err := profileToProto(&policy.Profile{Name: "p", Bindings: []policy.Binding{{Base: policy.Defaults()}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	type change func(*pb.Profile)
+	future := protowire.AppendVarint(protowire.AppendTag(nil, 999, protowire.VarintType), 1)
+	for name, tc := range map[string]struct {
+		change change
+		want   error
+	}{
+		"unchanged":            {func(*pb.Profile) {}, nil},
+		"other name":           {func(p *pb.Profile) { p.Name = "q" }, ErrMalformed},
+		"future mode":          {func(p *pb.Profile) { p.Bindings[0].Mode = 99 }, ErrUnsupported},
+		"missing mode":         {func(p *pb.Profile) { p.Bindings[0].Mode = 0 }, ErrUnsupported},
+		"future condition":     {func(p *pb.Profile) { p.Bindings[0].Base.Retry.On[0] = 99 }, ErrUnsupported},
+		"future field":         {func(p *pb.Profile) { p.ProtoReflect().SetUnknown(future) }, ErrUnsupported},
+		"future field deep in": {func(p *pb.Profile) { p.Bindings[0].Base.Pool.ProtoReflect().SetUnknown(future) }, ErrUnsupported},
+		"negative duration":    {func(p *pb.Profile) { p.Bindings[0].Base.Timeouts.Idle = -1 }, ErrMalformed},
+		"negative count":       {func(p *pb.Profile) { p.Bindings[0].Base.Retry.MaxRetries = -1 }, ErrMalformed},
+		"not a number":         {func(p *pb.Profile) { p.Bindings[0].Base.Retry.Backoff.Multiplier = math.NaN() }, ErrMalformed},
+		"port too large":       {func(p *pb.Profile) { p.Bindings[0].To.Ports = []uint32{1 << 16} }, ErrMalformed},
+		"short address":        {func(p *pb.Profile) { p.Bindings[0].To.Block = &pb.Prefix{Address: []byte{1}} }, ErrMalformed},
+		"block too long":       {func(p *pb.Profile) { p.Bindings[0].To.Block = &pb.Prefix{Address: make([]byte, 4), Bits: 33} }, ErrMalformed},
+		"no block":             {func(p *pb.Profile) { p.Bindings[0].To.Kind = pb.TargetKind_TARGET_KIND_CIDR }, ErrMalformed},
+		"many bindings":        {func(p *pb.Profile) { p.Bindings = make([]*pb.Binding, maxBindings+1) }, ErrMalformed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := proto.Clone(valid).(*pb.Profile)
+			tc.change(m)
+			payload, err := proto.Marshal(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := &Resource{Ref: Ref{Profile, "p"}, Payload: payload}
+			p, err := r.Profile()
+			if !errors.Is(err, tc.want) || (p != nil) != (tc.want == nil) {
+				t.Errorf("got %v, error %v, want error %v", p, err, tc.want)
+			}
+		})
+	}
+}
+
+func TestDecodingTheWrongKindIsAnError(t *testing.T) {
+	r, err := EncodeWorkload(&policy.Workload{UID: "u"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Profile(); !errors.Is(err, ErrMalformed) {
+		t.Errorf("a workload decoded as a profile: %v", err)
+	}
+}
+
+func TestEnumSizesCoverEveryEnum(t *testing.T) {
+	var walk func(reflect.Type)
+	seen := map[reflect.Type]bool{}
+	sizes := enumSizes()
+	walk = func(ty reflect.Type) {
+		if seen[ty] {
+			return
+		}
+		seen[ty] = true
+		switch ty.Kind() {
+		case reflect.Struct:
+			for i := range ty.NumField() {
+				walk(ty.Field(i).Type)
+			}
+		case reflect.Slice, reflect.Pointer, reflect.Array:
+			walk(ty.Elem())
+		case reflect.Uint8:
+			if _, ok := sizes[ty]; ty.PkgPath() != "" && strings.HasSuffix(ty.PkgPath(), "/policy") && !ok {
+				t.Errorf("the random blueprints do not vary %s", ty)
+			}
+		}
+	}
+	walk(reflect.TypeFor[policy.Profile]())
+}

@@ -190,6 +190,9 @@ func FuzzChunked(f *testing.F) {
 			t.Fatal(err)
 		}
 		if _, err := io.Copy(io.Discard, want.Body); err != nil {
+			if strings.Contains(err.Error(), "suspiciously long trailer") || strings.Contains(err.Error(), "too much overhead") {
+				return // a matter of size, not of meaning
+			}
 			t.Fatalf("net/http refuses: %v", err)
 		}
 		left, err := io.ReadAll(theirs)

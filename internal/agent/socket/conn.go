@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -14,24 +15,24 @@ import (
 // ErrInterrupted is returned by reads of a Conn on which Interrupt was called.
 var ErrInterrupted = errors.New("socket: interrupted")
 
-// Conn is a TCP connection driven by one goroutine at a time. Only Interrupt may be called by another one. Its driver is the
-// only one to close it, which is what makes the use of the bare descriptor safe.
+// Conn is a TCP connection driven by one goroutine at a time. Only Interrupt, Nudge and Departed may be called by
+// others. Its driver is the only one to close it, or uses it inside Hold: that is what makes the use of the bare descriptor safe.
 type Conn struct {
 	tcp *net.TCPConn
 	raw syscall.RawConn
 	fd  int
 
-	// scratch of the call under way, for the callback below
-	out  []byte
-	in   []byte
-	n    int
-	sent int
-	err  error
+	// scratch of the read under way, for the callback below
+	before func() error
+	in     []byte
+	n      int
+	err    error
 	// step is receive, bound once so that reads do not allocate.
 	step func(fd uintptr) bool
 
 	armed       time.Time // the read deadline the runtime knows; zero: none
-	interrupted flag
+	interrupted atomic.Bool
+	nudged      atomic.Bool
 }
 
 // New takes ownership of tcp.
@@ -48,8 +49,17 @@ func New(tcp *net.TCPConn) (*Conn, error) {
 	return c, nil
 }
 
-// TCP returns the connection itself, for what this package does not do. Deadlines set on it must be cleared again.
+// Arm bounds reads that go past this package, by way of TCP: they end at until, or somewhat earlier.
+func (c *Conn) Arm(now, until time.Time) error { return c.arm(now, until) }
+
+// TCP returns the connection itself, for what this package does not do. Disarm must be called when others have set deadlines.
 func (c *Conn) TCP() *net.TCPConn { return c.tcp }
+
+// Disarm lifts all deadlines.
+func (c *Conn) Disarm() error {
+	c.armed = time.Time{}
+	return c.tcp.SetDeadline(time.Time{})
+}
 
 // Close closes the connection.
 func (c *Conn) Close() error { return c.tcp.Close() }
@@ -62,48 +72,66 @@ func (c *Conn) Reset() {
 
 // Interrupt makes the read under way and all later ones return ErrInterrupted. It may be called from any goroutine.
 func (c *Conn) Interrupt() {
-	c.interrupted.set()
+	c.interrupted.Store(true)
+	_ = c.tcp.SetReadDeadline(time.Unix(1, 0)) // fails only when the connection is closed already
+}
+
+// Nudge makes the read under way, or else the next one, end as if its time were up. It may be called from any goroutine.
+func (c *Conn) Nudge() {
+	c.nudged.Store(true)
 	_ = c.tcp.SetReadDeadline(time.Unix(1, 0)) // fails only when the connection is closed already
 }
 
 // Interrupted reports whether Interrupt was called.
-func (c *Conn) Interrupted() bool { return c.interrupted.isSet() }
+func (c *Conn) Interrupted() bool { return c.interrupted.Load() }
 
 // Read reads what is there into p, waiting no longer than until (zero: for ever). It returns os.ErrDeadlineExceeded when until
-// has passed, io.EOF at the end, and a syscall.Errno when the connection broke.
+// has passed, io.EOF at the end, and a syscall.Errno when the connection broke. now need not be exact.
 func (c *Conn) Read(p []byte, now, until time.Time) (int, error) {
-	_, n, err := c.exchange(nil, p, now, until)
-	return n, err
+	return c.ReadAfter(nil, p, now, until)
 }
 
-// WriteRead writes out and then reads into in as Read does. sent counts the bytes of out that the kernel accepted. When the
-// kernel cannot take all of out at once, it returns ErrShort with sent < len(out) and reads nothing; Write sends the rest.
-func (c *Conn) WriteRead(out, in []byte, now, until time.Time) (sent, n int, err error) {
-	return c.exchange(out, in, now, until)
+// ReadAfter calls before, which writes to the connection, and then waits for the answer and reads it as Read does. Bytes that
+// arrived earlier may be overlooked until more arrive, so there must be none: the peer speaks when spoken to. An error of before
+// is returned as it is, and nothing is read. before must not read.
+func (c *Conn) ReadAfter(before func() error, p []byte, now, until time.Time) (int, error) {
+	c.before, c.in = before, p
+	err := c.wait(c.step, now, until)
+	c.before, c.in = nil, nil
+	if err != nil {
+		return 0, err
+	}
+	return c.n, c.err
 }
 
-// ErrShort is returned by WriteRead when the send buffer is full.
-var ErrShort = errors.New("socket: short write")
+// Serve calls step whenever the connection may have become readable, until it returns true. step reads with TryRead and may
+// write, but must not call the other reading methods. In step nothing is lost that arrives meanwhile. It returns early with
+// os.ErrDeadlineExceeded as Read does, or with ErrInterrupted.
+func (c *Conn) Serve(step func(fd uintptr) (done bool), now, until time.Time) error {
+	return c.wait(step, now, until)
+}
 
-func (c *Conn) exchange(out, in []byte, now, until time.Time) (int, int, error) {
-	c.out, c.in, c.n, c.sent, c.err = out, in, 0, 0, nil
+func (c *Conn) wait(step func(fd uintptr) bool, now, until time.Time) error {
 	for {
 		if err := c.arm(now, until); err != nil {
-			return c.sent, 0, err
+			return err
 		}
-		err := c.raw.Read(c.step)
+		err := c.raw.Read(step)
 		if err == nil {
-			c.out, c.in = nil, nil
-			return c.sent, c.n, c.err
+			return nil
 		}
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			return c.sent, 0, cause(err)
+			return cause(err)
 		}
-		if c.interrupted.isSet() {
-			return c.sent, 0, ErrInterrupted
+		if c.interrupted.Load() {
+			return ErrInterrupted
+		}
+		if c.nudged.Swap(false) {
+			c.armed = time.Unix(1, 0)
+			return os.ErrDeadlineExceeded
 		}
 		if now = time.Now(); !until.IsZero() && !now.Before(until) {
-			return c.sent, 0, os.ErrDeadlineExceeded
+			return os.ErrDeadlineExceeded
 		}
 		c.armed = time.Time{}
 	}
@@ -112,31 +140,36 @@ func (c *Conn) exchange(out, in []byte, now, until time.Time) (int, int, error) 
 // receive runs inside RawConn.Read, after the runtime has forgotten earlier readiness: whatever arrives from here on wakes the
 // wait that follows a false return.
 func (c *Conn) receive(uintptr) bool {
-	if len(c.out) > 0 {
-		n, err := send(c.fd, c.out)
-		c.sent = n
-		if err == nil && n < len(c.out) {
-			err = ErrShort
-		}
-		c.out = nil
-		c.err = err
-		return err != nil
+	if before := c.before; before != nil {
+		c.before = nil
+		c.n, c.err = 0, before()
+		return c.err != nil
 	}
-	n, err := recv(c.fd, c.in, 0)
-	if err == unix.EAGAIN {
-		return false
+	c.n, c.err = c.TryRead(c.in)
+	return c.err != ErrNothing
+}
+
+// AwaitReadable waits until there is something to read, or the peer has closed.
+func (c *Conn) AwaitReadable() error {
+	return c.wait(func(uintptr) bool { return c.Peek() != Quiet }, time.Time{}, time.Time{})
+}
+
+// ErrNothing is returned by TryRead when nothing has arrived.
+var ErrNothing error = unix.EAGAIN
+
+// TryRead is Read without waiting: ErrNothing means that there is nothing to read.
+func (c *Conn) TryRead(p []byte) (int, error) {
+	n, err := recv(c.fd, p, 0)
+	if n == 0 && err == nil && len(p) > 0 {
+		return 0, io.EOF
 	}
-	if n == 0 && err == nil && len(c.in) > 0 {
-		err = io.EOF
-	}
-	c.n, c.err = n, err
-	return true
+	return n, err
 }
 
 // arm sees to it that a wait ends at until at the latest. A deadline that is a little early is kept, since exchange checks the
 // clock when it fires: a connection in steady use changes its deadline about twice per timeout instead of once per read.
 func (c *Conn) arm(now, until time.Time) error {
-	if c.interrupted.isSet() {
+	if c.interrupted.Load() {
 		return ErrInterrupted
 	}
 	if until.IsZero() {
@@ -150,8 +183,11 @@ func (c *Conn) arm(now, until time.Time) error {
 		return cause(err)
 	}
 	c.armed = until
-	if c.interrupted.isSet() { // Interrupt came in between and its deadline was overwritten
+	if c.interrupted.Load() { // Interrupt came in between and its deadline was overwritten
 		return ErrInterrupted
+	}
+	if c.nudged.Swap(false) {
+		return os.ErrDeadlineExceeded
 	}
 	return nil
 }
@@ -214,12 +250,21 @@ func (c *Conn) Peek() State {
 	return Readable
 }
 
-// Departed reports whether the peer has closed its side or reset the connection, even while bytes it sent wait to be read.
+// Departed reports whether the peer has closed its side or reset the connection, even while bytes it sent wait to be read, or
+// whether the connection was closed from outside its driver. It may be called from any goroutine.
 func (c *Conn) Departed() bool {
-	fds := [1]unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLRDHUP}}
-	n, err := unix.Poll(fds[:], 0)
-	return err == nil && n > 0
+	gone := false
+	err := c.raw.Control(func(fd uintptr) {
+		fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+		n, err := unix.Poll(fds[:], 0)
+		gone = err == nil && n > 0
+	})
+	return gone || err != nil
 }
+
+// Hold runs f while nobody can take the connection's descriptor away: a Close from outside takes effect on reads at once, but
+// the descriptor stays until f returns. A connection that others may close must be used inside Hold only.
+func (c *Conn) Hold(f func()) error { return c.raw.Control(func(uintptr) { f() }) }
 
 // cause takes the wrapping off an error of package net.
 func cause(err error) error {

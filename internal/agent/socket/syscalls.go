@@ -1,7 +1,6 @@
 package socket
 
 import (
-	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -39,9 +38,3 @@ func recv(fd int, p []byte, flags uintptr) (int, error) {
 		return 0, errno
 	}
 }
-
-// flag is a bool that one goroutine sets and another reads.
-type flag struct{ v atomic.Bool }
-
-func (f *flag) set()        { f.v.Store(true) }
-func (f *flag) isSet() bool { return f.v.Load() }

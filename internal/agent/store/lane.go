@@ -2,9 +2,11 @@ package store
 
 import (
 	"strconv"
+	"strings"
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/upstream"
+	"fairlead.dev/fairlead/internal/policy"
 )
 
 // Lane is everything that calls of one pod under one binding to one concrete destination need, resolved.
@@ -20,6 +22,17 @@ type Lane struct {
 type Plan struct {
 	call.Plan
 	Rule string
+	// KeyHeader is the name of the idempotency key's field, and ResponseHeaders those that ask for a retry, in lower case.
+	KeyHeader       string
+	ResponseHeaders []policy.HeaderMatch
+}
+
+func newPlan(s *settings, p call.Plan) Plan {
+	out := Plan{Plan: p, Rule: s.name, KeyHeader: strings.ToLower(s.values.Retry.KeyHeader)}
+	for _, h := range s.values.Retry.ResponseHeaders {
+		out.ResponseHeaders = append(out.ResponseHeaders, policy.HeaderMatch{Name: strings.ToLower(h.Name), Value: h.Value})
+	}
+	return out
 }
 
 // Plan returns what governs a request.

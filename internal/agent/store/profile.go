@@ -74,8 +74,8 @@ func (b *Binding) Opaque() bool {
 // DeclaredHTTP reports whether the destination is declared to speak HTTP/1, so that nobody need find out.
 func (b *Binding) DeclaredHTTP() bool { return b.source.To.Protocol == policy.ProtocolHTTP }
 
-// needsHost reports whether only a request can tell whether the binding governs it.
-func (b *Binding) needsHost() bool { return b.source.To.Kind == policy.TargetHost }
+// NeedsHost reports whether only a request can tell whether the binding governs it.
+func (b *Binding) NeedsHost() bool { return b.source.To.Kind == policy.TargetHost }
 
 // dynamic reports whether the concrete destinations of the binding come from traffic and so must be bounded.
 func (b *Binding) dynamic() bool {

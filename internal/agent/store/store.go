@@ -68,6 +68,9 @@ func New(o Options) (*Store, error) {
 	return s, nil
 }
 
+// Dialer returns what makes connections for a pod.
+func (s *Store) Dialer(podUID string) upstream.Dialer { return s.dialer(podUID) }
+
 // Run keeps the pools tidy until ctx ends, then closes them.
 func (s *Store) Run(ctx context.Context) error { return s.dock.Run(ctx) }
 
@@ -214,12 +217,12 @@ func newLane(t *Table, c *Candidate, st *state, pool *upstream.Pool) *Lane {
 	b := c.Binding
 	l := &Lane{Binding: b, Pool: pool, state: st, plans: make([]Plan, len(b.rules)+1)}
 	for i := range l.plans {
-		l.plans[i] = Plan{Rule: b.at(i).name, Plan: call.Plan{
+		l.plans[i] = newPlan(b.at(i), call.Plan{
 			Settings: b.at(i).values,
 			Breaker:  st.breaker(b, i, t.pod, rand.Float64),
 			Budget:   st.budget(b, i),
 			Random:   rand.Float64,
-		}}
+		})
 	}
 	return l
 }

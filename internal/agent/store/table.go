@@ -41,7 +41,7 @@ func (t *Table) Candidates(original netip.AddrPort) []Candidate {
 			continue
 		}
 		out = append(out, c)
-		if !b.needsHost() {
+		if !b.NeedsHost() {
 			break
 		}
 	}
@@ -50,7 +50,7 @@ func (t *Table) Candidates(original netip.AddrPort) []Candidate {
 
 // Governs reports whether the candidate governs a request for a host, given as AppendHost leaves it.
 func (c *Candidate) Governs(host []byte) bool {
-	return !c.needsHost() || c.host.matches(host)
+	return !c.NeedsHost() || c.host.matches(host)
 }
 
 // Lane resolves what a request that the candidate governs needs. It is meant to be kept for further requests of the connection
@@ -59,7 +59,7 @@ func (t *Table) Lane(c *Candidate, host []byte, original netip.AddrPort) (*Lane,
 	destination := c.destination
 	switch {
 	case destination != "":
-	case c.needsHost():
+	case c.NeedsHost():
 		destination = hostDestination(host, original.Port())
 	default:
 		destination = original.String()

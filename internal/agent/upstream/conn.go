@@ -10,6 +10,8 @@ import (
 // Conn is a pooled connection. Between Pool.Ask or Pool.Dial and Pool.Done it belongs to the caller, otherwise to the pool.
 type Conn struct {
 	*socket.Conn
+	// Attachment is whatever its user wants to find again with the connection.
+	Attachment any
 
 	pool *Pool
 	at   *endpoint

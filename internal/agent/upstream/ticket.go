@@ -37,6 +37,9 @@ func (t *Ticket) Init() { t.ready = make(chan struct{}, 1) }
 // Ready receives one value when a queued ticket has been granted.
 func (t *Ticket) Ready() <-chan struct{} { return t.ready }
 
+// Peer is the address that a granted ticket is for.
+func (t *Ticket) Peer() netip.AddrPort { return t.at.addr }
+
 // queue is the FIFO of waiting tickets.
 type queue struct {
 	head, tail *Ticket

@@ -1,0 +1,198 @@
+package proxy
+
+import (
+	"net/netip"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy/http1"
+	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/upstream"
+)
+
+// exchange is one call on its way: what a session needs only while it serves a request. Exchanges are pooled, so that idle
+// connections cost little.
+type exchange struct {
+	// immutable
+	srv *Server
+
+	s      *session // whose it is now
+	now    time.Time
+	parsed bool // request is complete
+	// parseErr is why it cannot be
+	parseErr error
+	request  http1.Request
+	upload   upload
+	call     call.Call
+	ticket   upstream.Ticket
+	lane     *store.Lane
+	plan     *store.Plan
+	extra    []byte // field lines added to the request
+
+	// Two tries at most hold something at a time: the one under way and the one whose response may have to be forwarded later.
+	tries [2]attempt
+	cur   *attempt
+	kept  *attempt // nil: none
+	avoid []netip.AddrPort
+
+	timer  *time.Timer
+	report store.Exchange
+	try    store.Try
+}
+
+func newExchange(srv *Server) *exchange {
+	x := &exchange{srv: srv}
+	x.ticket.Init()
+	x.upload.srv = srv
+	for i := range x.tries {
+		x.tries[i].x = x
+		x.tries[i].send = x.tries[i].sendRequest
+	}
+	return x
+}
+
+// reset makes x ready for another request.
+func (x *exchange) reset() {
+	x.parsed, x.parseErr = false, nil
+	x.lane, x.plan = nil, nil
+	x.cur, x.kept = &x.tries[0], nil
+	x.avoid = x.avoid[:0]
+	x.extra = x.extra[:0]
+}
+
+// abandon gives back whatever is held when serving ends before its time.
+func (x *exchange) abandon() {
+	x.upload.release()
+	for i := range x.tries {
+		x.tries[i].drop()
+	}
+	x.s = nil
+}
+
+// selfContained reports whether the request can be served without reading from the client again.
+func (x *exchange) selfContained() bool {
+	q := &x.request
+	switch q.Framing {
+	case http1.NoBody:
+	case http1.ContentLength:
+		if q.Length > int64(len(x.s.line.reader.Buffered())) {
+			return false
+		}
+	case http1.Chunked, http1.UntilClose, http1.Tunnel:
+		return false
+	}
+	return !q.Upgrade && !q.Connect && !q.Expect100
+}
+
+// serve serves the request and says what its session does next.
+func (x *exchange) serve() step {
+	s := x.s
+	lane, ok := s.route(&x.request)
+	if !ok {
+		s.rest = s.line.reader.Message()
+		return passOn
+	}
+	x.now = time.Now()
+	x.lane = lane
+	if lane.HasRules() {
+		x.plan = lane.Plan(x.request.Method(), store.PathOf(x.request.Target()))
+	} else {
+		x.plan = lane.Plan(nil, nil)
+	}
+	s.out.stall = x.plan.Settings.Timeouts.Idle
+	started := x.now
+	x.upload.begin(s.line.reader, &x.request)
+	next := x.drive(x.call.Begin(x.now, x.plan.Plan, x.callRequest()))
+	x.upload.release()
+	if next == serveNext && !x.upload.done() {
+		next = hangUp
+	}
+	s.idleSince.Store(x.now.UnixNano())
+	x.done(started)
+	return next
+}
+
+// callRequest tells the call what it must know of the request, and adds a key to it if the policy says so.
+func (x *exchange) callRequest() call.Request {
+	q := &x.request
+	r := call.Request{Method: q.Class, HasBody: q.Framing != http1.NoBody}
+	retry := &x.plan.Settings.Retry
+	if q.Class != call.Unsafe || x.plan.KeyHeader == "" {
+		return r
+	}
+	_, r.Keyed = q.Value(x.plan.KeyHeader)
+	if !r.Keyed && retry.GenerateKey {
+		x.extra = appendKey(x.extra, retry.KeyHeader)
+		r.Keyed = true
+	}
+	return r
+}
+
+// drive does what the call says until it has ended and its answer is forwarded.
+func (x *exchange) drive(a call.Action) step {
+	for {
+		if a.Cancel {
+			x.cur.drop()
+		}
+		switch a.Do {
+		case call.StartTry:
+			a = x.startTry(a)
+		case call.Wait:
+			a = x.wait(a)
+		case call.Forward:
+			x.dropKept()
+			return x.forward(x.cur, a.Until)
+		case call.ForwardKept:
+			return x.forward(x.kept, a.Until)
+		case call.Reject:
+			x.dropKept()
+			return x.reject()
+		case call.Abort, call.Continue:
+			x.cur.drop()
+			x.dropKept()
+			return hangUp
+		}
+	}
+}
+
+func (x *exchange) dropKept() {
+	if x.kept != nil {
+		x.kept.drop()
+		x.kept = nil
+	}
+}
+
+// done reports the call.
+func (x *exchange) done(started time.Time) {
+	e := &x.report
+	e.Pod, e.Original, e.Rule, e.AccessLog = x.s.pod, x.s.original, x.plan.Rule, x.plan.Settings.AccessLog
+	e.Outcome = x.call.Outcome()
+	e.Took = x.now.Sub(started)
+	e.Method, e.Host, e.Path = x.request.Method(), x.request.Host(), x.request.Target()
+	x.lane.Recorder().CallDone(e)
+	e.Method, e.Host, e.Path, e.Truncated = nil, nil, nil, false
+}
+
+// reject answers locally (semantics rule 26).
+func (x *exchange) reject() step {
+	kind := x.call.Outcome().Kind
+	r := http1.Reply{Status: kind.Status(), Reason: kind.Reason(), ToHead: x.request.Asked().Head}
+	if kind == call.RateLimited {
+		r.RetryAfter = 1
+	}
+	keep := x.request.KeepAlive && !x.srv.draining.Load() && x.upload.finish()
+	switch {
+	case !keep:
+		r.Say = http1.SayClose
+	case x.request.Minor == 0:
+		r.Say = http1.SayKeepAlive
+	}
+	if _, err := r.WriteTo(&x.s.out); err != nil {
+		return hangUp
+	}
+	if !keep {
+		x.s.linger()
+		return hangUp
+	}
+	return serveNext
+}

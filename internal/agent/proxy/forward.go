@@ -1,0 +1,193 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/http1"
+	"fairlead.dev/fairlead/internal/agent/proxy/opaque"
+)
+
+const (
+	// streamLook is how often a response that pauses has somebody look whether its client is still there.
+	streamLook = 2 * time.Second
+	// lingerFor and lingerBytes bound what is read from a client after its last response, so that the response is not lost to
+	// the reset that unread bytes cause.
+	lingerFor   = time.Second
+	lingerBytes = 256 << 10
+)
+
+// noChange forwards a head as it is.
+var noChange http1.Forward
+
+// forward forwards a response and says what the session does next. until bounds the whole exchange; zero: no limit.
+func (x *exchange) forward(t *attempt, until time.Time) step {
+	p := &t.response
+	if p.Framing == http1.Tunnel {
+		return x.tunnel(t)
+	}
+	var err error
+	if !t.all && t.ready == nil {
+		t.ready, err = t.body.Ready()
+	}
+	unfinished := !x.upload.done()
+	pump := unfinished && !x.upload.held && !t.body.Done() && x.upload.err == nil && t.err == nil
+	keep, say := p.Persistence(&x.request, x.srv.draining.Load() || unfinished && !pump)
+	if _, werr := p.WriteResponse(&x.s.out, http1.Forward{Say: say}, t.ready); werr != nil {
+		return x.truncated(t)
+	}
+	if err == nil && !t.body.Done() {
+		if pump {
+			err = x.relayBothWays(t, until)
+		} else {
+			err = x.relay(t, until)
+		}
+	}
+	if err != nil {
+		return x.truncated(t)
+	}
+	t.release(t.reusable())
+	switch {
+	case !x.upload.done():
+		x.s.linger()
+		return hangUp
+	case !keep:
+		if len(x.s.line.reader.Buffered()) > 0 {
+			x.s.linger()
+		}
+		return hangUp
+	}
+	return serveNext
+}
+
+// truncated ends an exchange whose response cannot be forwarded to its end. The client is told by a reset, for what it got may
+// look complete.
+func (x *exchange) truncated(t *attempt) step {
+	x.now = time.Now()
+	x.report.Truncated = true
+	t.drop()
+	x.s.client.Reset()
+	return hangUp
+}
+
+// errCut says that timeouts.maxDuration or timeouts.read has passed, or that the client has gone.
+var errCut = errors.New("proxy: exchange cut")
+
+// relay forwards the rest of a response's body.
+func (x *exchange) relay(t *attempt, until time.Time) error {
+	client := x.s.client.TCP()
+	limits := &x.plan.Settings.Timeouts
+	var patience, quiet time.Time // of the client's side, of the upstream's
+	move := func() {
+		x.now = time.Now()
+		if limits.Read > 0 {
+			quiet = x.now.Add(limits.Read)
+		}
+		if limits.Idle > 0 && patience.Sub(x.now) < limits.Idle/2 {
+			patience = x.now.Add(limits.Idle)
+			_ = client.SetWriteDeadline(patience) // fails when closed, and so will the write
+		}
+		x.armBody(t, earlier(until, quiet))
+	}
+	move()
+	defer func() { _ = x.s.client.Disarm() }()
+	for {
+		done := t.body.CopyTo(client, http1.Copying{Progress: move})
+		switch {
+		case done.Write != nil:
+			return done.Write
+		case done.Read == nil:
+			x.now = time.Now()
+			return nil
+		case !errors.Is(done.Read, os.ErrDeadlineExceeded):
+			return done.Read
+		}
+		x.now = time.Now()
+		if passed(until, x.now) || passed(quiet, x.now) || x.s.left() {
+			return errCut
+		}
+		x.armBody(t, earlier(until, quiet))
+	}
+}
+
+// armBody bounds the next wait for a piece of the body, by until and by the next look at the client.
+func (x *exchange) armBody(t *attempt, until time.Time) {
+	l := t.line
+	l.now, l.until = x.now, earlier(until, x.now.Add(streamLook))
+	_ = l.conn.Arm(l.now, l.until) // for splicing, which reads past the line
+}
+
+// relayBothWays forwards a response that began before its request ended, while the request goes on.
+func (x *exchange) relayBothWays(t *attempt, until time.Time) error {
+	sent := make(chan error, 1)
+	go func() { sent <- x.pump(t) }()
+	err := x.relay(t, until)
+	if err == nil {
+		wait := time.NewTimer(lingerFor)
+		defer wait.Stop()
+		select {
+		case err := <-sent:
+			x.upload.sentAll = err == nil
+			return nil
+		case <-wait.C:
+		}
+	}
+	x.s.client.Interrupt()
+	_ = t.conn.TCP().SetDeadline(time.Unix(1, 0)) // the connection is closed after this
+	<-sent
+	t.err = errCut
+	return err
+}
+
+// pump sends the rest of a request's body.
+func (x *exchange) pump(t *attempt) error {
+	u, l := &x.upload, &x.s.line
+	for {
+		l.now, l.until = time.Now(), time.Time{}
+		p, err := u.body.Next()
+		if err == io.EOF { //nolint:errorlint // Next returns io.EOF itself
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := t.out.Write(p); err != nil {
+			return err
+		}
+	}
+}
+
+// tunnel forwards the head of a response that ends HTTP on the connection (101, or 2xx to CONNECT) and then passes bytes on.
+func (x *exchange) tunnel(t *attempt) step {
+	if _, err := t.response.WriteResponse(&x.s.out, noChange, nil); err != nil {
+		return x.truncated(t)
+	}
+	s := x.s
+	// Neither reader is used any more, so what they have read stays where it is.
+	o := opaque.Options{
+		ToServer: s.line.reader.Buffered(), ToClient: t.line.reader.Buffered(), Idle: x.plan.Settings.Timeouts.Idle,
+	}
+	_, _ = opaque.Run(s.client.TCP(), t.conn.TCP(), o) // an error means that one side is gone already
+	x.now = time.Now()
+	t.drop()
+	return hangUp
+}
+
+// linger ends the response side and reads what the client is still sending, for a while.
+func (s *session) linger() {
+	if s.client.TCP().CloseWrite() != nil {
+		return
+	}
+	var waste [4 << 10]byte
+	now := time.Now()
+	end := now.Add(lingerFor)
+	for total := 0; total < lingerBytes; {
+		n, err := s.client.Read(waste[:], now, end)
+		if err != nil {
+			return
+		}
+		total += n
+	}
+}

@@ -1,0 +1,318 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/upstream"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience bounds what should happen at once.
+const patience = 10 * time.Second
+
+const pod = "pod-1"
+
+// plainDialer dials without a namespace.
+type plainDialer struct{ dials atomic.Int64 }
+
+func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn, error) {
+	d.dials.Add(1)
+	var nd net.Dialer
+	c, err := nd.DialContext(ctx, "tcp", to.String())
+	if err != nil {
+		return nil, err
+	}
+	return c.(*net.TCPConn), nil
+}
+
+// events records what happens to connections.
+type recordedEvents struct {
+	silence
+	passed    [PassedCount]atomic.Int64
+	malformed atomic.Int64
+	panics    atomic.Int64
+	t         testing.TB
+}
+
+func (e *recordedEvents) Passed(why Passed) { e.passed[why].Add(1) }
+func (e *recordedEvents) Malformed(int)     { e.malformed.Add(1) }
+func (e *recordedEvents) Panicked(_ string, what any, stack []byte) {
+	e.panics.Add(1)
+	e.t.Errorf("panic: %v\n%s", what, stack)
+}
+
+// observer keeps what calls did.
+type observer struct {
+	mu    sync.Mutex
+	tries []store.Try
+	calls []store.Exchange
+}
+
+func (o *observer) Recorder(policy.ID, string) store.Recorder { return o }
+func (o *observer) OpaqueOpened()                             {}
+func (o *observer) TryDone(t *store.Try) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.tries = append(o.tries, *t)
+}
+func (o *observer) CallDone(e *store.Exchange) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c := *e
+	c.Method, c.Host, c.Path = nil, nil, nil
+	o.calls = append(o.calls, c)
+}
+
+func (o *observer) lastCall(t testing.TB) store.Exchange {
+	t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		o.mu.Lock()
+		n := len(o.calls)
+		o.mu.Unlock()
+		if n > 0 {
+			break
+		}
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.calls) == 0 {
+		t.Fatal("no call was reported")
+	}
+	return o.calls[len(o.calls)-1]
+}
+
+// world is a proxy between a client and whatever the test makes of the upstream.
+type world struct {
+	t      testing.TB
+	store  *store.Store
+	server *Server
+	events *recordedEvents
+	seen   *observer
+	dialer *plainDialer
+	// captured is where clients connect to, as if they had gone to original.
+	captured net.Listener
+	original netip.AddrPort
+}
+
+// build starts a proxy whose captured connections were on their way to original.
+func build(t testing.TB, original netip.AddrPort, bindings ...policy.Binding) *world {
+	t.Helper()
+	w := &world{t: t, original: original, events: &recordedEvents{t: t}, seen: &observer{}, dialer: &plainDialer{}}
+	var err error
+	w.store, err = store.New(store.Options{Dialer: func(string) upstream.Dialer { return w.dialer }, Observer: w.seen})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.install(bindings...)
+	w.server, err = New(Options{Store: w.store, Events: w.events})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.captured, err = net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	ctx, cancel := context.WithCancel(context.Background())
+	wg.Go(func() { _ = w.store.Run(ctx) })
+	wg.Go(func() {
+		for {
+			c, err := w.captured.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() { w.server.ServeCaptured(pod, c.(*net.TCPConn), original) })
+		}
+	})
+	t.Cleanup(func() {
+		w.captured.Close()
+		stop, done := context.WithCancel(context.Background())
+		done()
+		_ = w.server.Shutdown(stop)
+		cancel()
+		wg.Wait()
+	})
+	return w
+}
+
+func (w *world) install(bindings ...policy.Binding) {
+	w.t.Helper()
+	snapshot := &policy.Snapshot{
+		Workloads: map[string]*policy.Workload{pod: {UID: pod, Namespace: "ns", Name: "pod", Profile: "p"}},
+		Profiles:  map[string]*policy.Profile{"p": {Name: "p", Bindings: bindings}},
+	}
+	if r := w.store.Install(snapshot); len(r) > 0 {
+		w.t.Fatalf("rejected: %v", r)
+	}
+}
+
+// anywhere is a binding for every destination.
+func anywhere(change func(*policy.Settings)) policy.Binding {
+	s := policy.Defaults()
+	s.Retry.Backoff.Initial, s.Retry.Backoff.Max = time.Millisecond, time.Millisecond
+	s.Retry.Budget = policy.Budget{Percent: 100, MinPerSecond: 1000, Window: 10 * time.Second}
+	if change != nil {
+		change(&s)
+	}
+	return policy.Binding{
+		Key: "k", Policy: policy.ID{Namespace: "ns", Name: "p"}, To: policy.Target{Kind: policy.TargetAny, Protocol: policy.ProtocolHTTP}, Base: s,
+	}
+}
+
+func retryOn(cs ...policy.Condition) func(*policy.Settings) {
+	return func(s *policy.Settings) { s.Retry.On = policy.Of(cs...) }
+}
+
+// dial opens a client's connection.
+func (w *world) dial() *client {
+	w.t.Helper()
+	c, err := net.Dial("tcp", w.captured.Addr().String())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { c.Close() })
+	_ = c.SetDeadline(time.Now().Add(patience))
+	return &client{t: w.t, TCPConn: c.(*net.TCPConn), r: bufio.NewReader(c)}
+}
+
+type client struct {
+	*net.TCPConn
+	t testing.TB
+	r *bufio.Reader
+}
+
+func (c *client) send(s string) {
+	c.t.Helper()
+	if _, err := io.WriteString(c, s); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// response reads a response to a request with the method.
+func (c *client) response(method string) (*http.Response, string) {
+	c.t.Helper()
+	res, err := http.ReadResponse(c.r, &http.Request{Method: method})
+	if err != nil {
+		c.t.Fatalf("response: %v", err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		c.t.Fatalf("response body: %v", err)
+	}
+	return res, string(body)
+}
+
+func (c *client) get(path string) (*http.Response, string) {
+	c.t.Helper()
+	c.send("GET " + path + " HTTP/1.1\r\nHost: up.example\r\n\r\n")
+	return c.response("GET")
+}
+
+// expectEnd checks that the connection ends without another byte.
+func (c *client) expectEnd() {
+	c.t.Helper()
+	if b, err := c.r.ReadByte(); err == nil {
+		c.t.Fatalf("got byte %q, want the end", b)
+	}
+}
+
+// serve starts an upstream that hands each connection to f, which closes it by returning.
+func serve(t testing.TB, f func(n int, c *peer)) netip.AddrPort {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	open := map[net.Conn]bool{}
+	closed := false
+	wg.Go(func() {
+		for n := 0; ; n++ {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			if closed {
+				c.Close()
+			}
+			open[c] = true
+			mu.Unlock()
+			wg.Go(func() {
+				defer c.Close()
+				f(n, &peer{TCPConn: c.(*net.TCPConn), r: bufio.NewReader(c)})
+			})
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		mu.Lock()
+		closed = true
+		for c := range open {
+			c.Close()
+		}
+		mu.Unlock()
+		wg.Wait()
+	})
+	return netip.MustParseAddrPort(l.Addr().String())
+}
+
+// peer is the upstream's side of a connection.
+type peer struct {
+	*net.TCPConn
+	r *bufio.Reader
+}
+
+// request reads one request with its body.
+func (p *peer) request() (*http.Request, string, bool) {
+	q, err := http.ReadRequest(p.r)
+	if err != nil {
+		return nil, "", false
+	}
+	body, err := io.ReadAll(q.Body)
+	return q, string(body), err == nil
+}
+
+func (p *peer) send(s string) { _, _ = io.WriteString(p, s) }
+
+func (p *peer) ok(body string) { p.send(answer(200, body)) }
+
+func answer(status int, body string) string {
+	var b strings.Builder
+	r := http.Response{
+		StatusCode: status, ProtoMajor: 1, ProtoMinor: 1, ContentLength: int64(len(body)), Body: io.NopCloser(strings.NewReader(body)),
+	}
+	_ = r.Write(&b)
+	return b.String()
+}
+
+// echo serves any number of requests with their method, target and body.
+func echo(_ int, p *peer) {
+	for {
+		q, body, ok := p.request()
+		if !ok {
+			return
+		}
+		if q.Method == "HEAD" {
+			p.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+			continue
+		}
+		p.ok(q.Method + " " + q.RequestURI + " " + body)
+	}
+}

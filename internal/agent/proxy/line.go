@@ -1,0 +1,62 @@
+package proxy
+
+import (
+	"net"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/http1"
+	"fairlead.dev/fairlead/internal/agent/socket"
+)
+
+// line is a connection as the codec reads it: how long a read may wait is set beside it, and a write can be put in front of it.
+type line struct {
+	conn   *socket.Conn
+	reader *http1.Reader
+
+	// before is called by the next read in front of the wait; see socket.Conn.ReadAfter.
+	before func() error
+	// now is recent, until is when reads give up; zero: never.
+	now, until time.Time
+	// nowait makes reads return socket.ErrNothing instead of waiting.
+	nowait bool
+}
+
+func (l *line) attach(c *socket.Conn) {
+	l.conn = c
+	l.reader = http1.NewReader(l)
+}
+
+// Read implements io.Reader for the codec.
+func (l *line) Read(p []byte) (int, error) {
+	if l.nowait {
+		return l.conn.TryRead(p)
+	}
+	before := l.before
+	l.before = nil
+	return l.conn.ReadAfter(before, p, l.now, l.until)
+}
+
+// awaitClient waits for the first bytes, for ever unless the wait is cut short by socket.Conn.Nudge.
+func (l *line) awaitClient() error {
+	l.now, l.until = time.Now(), time.Time{}
+	return l.reader.More()
+}
+
+// SetReadDeadline implements sniff.Deadline.
+func (l *line) SetReadDeadline(t time.Time) error {
+	l.now, l.until = time.Now(), t
+	return nil
+}
+
+// TCP implements http1.TCP: large bodies may be spliced. Whoever splices has armed the connection's deadline.
+func (l *line) TCP() *net.TCPConn { return l.conn.TCP() }
+
+// sender is the write side of a connection for the codec.
+type sender struct {
+	conn *socket.Conn
+	// stall is the longest time the peer may take nothing; zero: no limit.
+	stall time.Duration
+}
+
+// Write implements io.Writer.
+func (s *sender) Write(p []byte) (int, error) { return s.conn.Write(p, s.stall) }

@@ -1,0 +1,231 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/resilience"
+	"fairlead.dev/fairlead/internal/agent/socket"
+	"fairlead.dev/fairlead/internal/agent/store"
+)
+
+// Defaults of Options.
+const (
+	DefaultMaxConnections       = 100_000
+	DefaultMaxConnectionsPerPod = 50_000
+	DefaultReplayMemory         = 64 << 20
+	// headTimeout bounds how long a request head takes from its first byte (semantics rule 30).
+	headTimeout = 10 * time.Second
+)
+
+// Passed says why a connection was passed through without being understood.
+type Passed uint8
+
+// The reasons.
+const (
+	// PassedDeclared: the policy declares a protocol that is not HTTP/1.
+	PassedDeclared Passed = iota
+	// PassedUnmatched: no policy governs it, or the first request on it.
+	PassedUnmatched
+	// PassedTLS, PassedHTTP2 and PassedOther: what the first bytes showed.
+	PassedTLS
+	PassedHTTP2
+	PassedOther
+	// PassedShed: the agent or the pod has more connections than it may have.
+	PassedShed
+	// PassedCount is the number of reasons.
+	PassedCount
+)
+
+var passedNames = [PassedCount]string{"declared", "unmatched", "tls", "http2", "other", "shed"}
+
+// String returns the reason as metrics show it.
+func (p Passed) String() string { return passedNames[min(p, PassedOther)] }
+
+// Events are what happens to connections. Its methods must not block.
+type Events interface {
+	// Opened and Closed count captured connections.
+	Opened()
+	Closed()
+	// Passed tells of a connection that is passed through.
+	Passed(why Passed)
+	// Malformed tells of a request that was refused with the status, for breaking the protocol.
+	Malformed(status int)
+	// Panicked tells that serving a connection failed by a mistake of ours; the connection was closed.
+	Panicked(pod string, what any, stack []byte)
+}
+
+// Options configure a Server. Store is required; zero limits mean the defaults.
+type Options struct {
+	Store                *store.Store
+	Events               Events
+	MaxConnections       int
+	MaxConnectionsPerPod int
+	ReplayMemory         int64
+}
+
+// Server serves captured connections.
+type Server struct {
+	// immutable after New
+	store     *store.Store
+	events    Events
+	limit     int
+	podLimit  int
+	replay    *resilience.ReplayMemory
+	exchanges sync.Pool
+
+	// atomic
+	draining atomic.Bool
+
+	mu sync.Mutex
+	// guarded by mu
+	sessions map[*session]struct{}
+	perPod   map[string]int
+	closed   bool
+	done     chan struct{} // closed when closed and no session is left
+}
+
+// New returns a Server.
+func New(o Options) (*Server, error) {
+	if o.Store == nil {
+		return nil, errors.New("proxy: no store")
+	}
+	if o.Events == nil {
+		o.Events = silence{}
+	}
+	s := &Server{
+		store: o.Store, events: o.Events, limit: orDefault(o.MaxConnections, DefaultMaxConnections),
+		podLimit: orDefault(o.MaxConnectionsPerPod, DefaultMaxConnectionsPerPod),
+		replay:   resilience.NewReplayMemory(orDefault(o.ReplayMemory, int64(DefaultReplayMemory))),
+		sessions: map[*session]struct{}{}, perPod: map[string]int{}, done: make(chan struct{}),
+	}
+	s.exchanges.New = func() any { return newExchange(s) }
+	return s, nil
+}
+
+func orDefault[T int | int64](v, otherwise T) T {
+	if v == 0 {
+		return otherwise
+	}
+	return v
+}
+
+// ReplayMemory is the account of request bodies kept for retries.
+func (s *Server) ReplayMemory() *resilience.ReplayMemory { return s.replay }
+
+// ServeCaptured serves one connection of a pod that was on its way to original. It owns conn and blocks until it is done with it.
+func (s *Server) ServeCaptured(podUID string, conn *net.TCPConn, original netip.AddrPort) {
+	defer conn.Close()
+	client, err := socket.New(conn)
+	if err != nil {
+		return // closed already
+	}
+	ss := &session{srv: s, pod: podUID, client: client, original: netip.AddrPortFrom(original.Addr().Unmap(), original.Port())}
+	shed, ok := s.enter(ss)
+	if !ok {
+		return
+	}
+	defer s.leave(ss)
+	_ = client.Hold(func() { ss.serve(shed) }) // an error means closed already
+}
+
+// enter registers a session. shed says that it is one too many to be looked into.
+func (s *Server) enter(ss *session) (shed, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false, false
+	}
+	shed = len(s.sessions) >= s.limit || s.perPod[ss.pod] >= s.podLimit
+	s.sessions[ss] = struct{}{}
+	s.perPod[ss.pod]++
+	s.events.Opened()
+	return shed, true
+}
+
+func (s *Server) leave(ss *session) {
+	s.events.Closed()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sessions, ss)
+	if s.perPod[ss.pod]--; s.perPod[ss.pod] == 0 {
+		delete(s.perPod, ss.pod)
+	}
+	if s.closed && len(s.sessions) == 0 {
+		close(s.done)
+	}
+}
+
+// Connections returns how many captured connections are open.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sessions)
+}
+
+const (
+	// drainStep is how often a drain looks for connections that have become idle.
+	drainStep = 50 * time.Millisecond
+	// drainQuiet is how long a connection must have been idle for a drain to close it early: a client in steady use learns of
+	// the end from its next response instead, and loses nothing.
+	drainQuiet = 2 * time.Second
+)
+
+// Shutdown finishes gracefully: connections no longer accept further requests after the one they serve, idle ones are closed,
+// tunnels go on. When ctx ends whatever is left is closed. It returns ctx's error in that case.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.draining.Store(true)
+	s.mu.Lock()
+	if !s.closed {
+		s.closed = true
+		if len(s.sessions) == 0 {
+			close(s.done)
+		}
+	}
+	s.mu.Unlock()
+	tick := time.NewTicker(drainStep)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.done:
+			return nil
+		case <-ctx.Done():
+			s.abort()
+			<-s.done
+			return ctx.Err()
+		case now := <-tick.C:
+			s.closeIdle(now.Add(-drainQuiet))
+		}
+	}
+}
+
+func (s *Server) closeIdle(before time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for ss := range s.sessions {
+		ss.closeIfIdle(before)
+	}
+}
+
+// abort ends all sessions.
+func (s *Server) abort() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for ss := range s.sessions {
+		ss.client.Interrupt()
+		ss.client.TCP().Close()
+	}
+}
+
+type silence struct{}
+
+func (silence) Opened()                      {}
+func (silence) Closed()                      {}
+func (silence) Passed(Passed)                {}
+func (silence) Malformed(int)                {}
+func (silence) Panicked(string, any, []byte) {}

@@ -1,0 +1,313 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/netip"
+	"os"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/http1"
+	"fairlead.dev/fairlead/internal/agent/socket"
+	"fairlead.dev/fairlead/internal/agent/store"
+)
+
+// The states of a session, for Shutdown to tell who may be closed.
+const (
+	busy int32 = iota
+	idle
+	closing
+)
+
+// session is one captured connection. Between requests it holds no buffer and no exchange.
+type session struct {
+	// immutable
+	srv      *Server
+	pod      string // UID
+	client   *socket.Conn
+	original netip.AddrPort
+
+	// atomic
+	state     atomic.Int32
+	idleSince atomic.Int64 // Unix nanoseconds
+
+	// the goroutine's own
+	line line
+	out  sender
+
+	table      *store.Table
+	version    uint64
+	candidates []store.Candidate
+	// the lane used last, and what it was chosen by
+	lane   *store.Lane
+	pinned bool
+	host   []byte // as sent, or nil if the lane does not depend on it
+
+	x    *exchange // of the request under way
+	next step
+	rest []byte // what was read of a connection that is not understood
+}
+
+// step is what a session does when it is woken.
+type step uint8
+
+const (
+	// serveNext: wait for the next request.
+	serveNext step = iota
+	// serveSlowly: x holds a request, or a part of one, that needs more from the client.
+	serveSlowly
+	// passOn: pass the rest of the connection through.
+	passOn
+	// hangUp: end the connection.
+	hangUp
+)
+
+// serve carries the connection to its end.
+func (s *session) serve(shed bool) {
+	defer func() {
+		if what := recover(); what != nil {
+			s.srv.events.Panicked(s.pod, what, debug.Stack())
+			s.client.Reset()
+		}
+		s.drop()
+	}()
+	s.line.attach(s.client)
+	s.out.conn = s.client
+	s.refresh()
+	if shed {
+		s.passThrough(PassedShed)
+		return
+	}
+	if !s.identify() {
+		return
+	}
+	s.serveHTTP()
+}
+
+// drop frees what a broken-off request holds.
+func (s *session) drop() {
+	if x := s.x; x != nil {
+		s.x = nil
+		x.abandon()
+		s.srv.exchanges.Put(x)
+	}
+	s.line.reader.Close()
+}
+
+// refresh looks up the policies of the pod, which may have changed since the last request.
+func (s *session) refresh() {
+	s.version = s.srv.store.Version()
+	table := s.srv.store.Table(s.pod)
+	if table == s.table && table != nil {
+		return
+	}
+	s.table, s.lane, s.candidates = table, nil, nil
+	if table != nil {
+		s.candidates = table.Candidates(s.original)
+	}
+}
+
+// serveHTTP serves requests until the connection ends or turns into something else. The usual request is served inside the wait
+// for it (socket.Conn.Serve), so that the next wait needs no attempt at reading.
+func (s *session) serveHTTP() {
+	ready := s.onReadable
+	s.next = serveNext
+	if len(s.line.reader.Buffered()) > 0 {
+		s.begin()
+		s.next = serveSlowly
+	}
+	for {
+		switch s.next {
+		case serveNext:
+			s.becomeIdle()
+			err := s.client.Serve(ready, time.Time{}, time.Time{})
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				continue
+			}
+			if err != nil {
+				return
+			}
+		case serveSlowly:
+			s.next = s.serveOne()
+		case passOn:
+			s.end()
+			s.passThrough(PassedUnmatched)
+			return
+		case hangUp:
+			return
+		}
+	}
+}
+
+// onReadable serves the requests that have arrived completely and reports true when the session has something else to do than
+// to wait for the next one.
+func (s *session) onReadable(uintptr) bool {
+	s.begin()
+	x := s.x
+	s.line.nowait = true
+	err := s.line.reader.Await()
+	s.line.nowait = false
+	if errors.Is(err, socket.ErrNothing) {
+		s.end()
+		return false
+	}
+	if !s.becomeBusy() {
+		s.next = hangUp
+		return true
+	}
+	if err != nil {
+		s.next = hangUp
+		return true
+	}
+	for {
+		done, err := s.line.reader.TryRequest(&x.request)
+		if !done || err != nil || !x.selfContained() {
+			x.parsed, x.parseErr = done, err
+			s.next = serveSlowly
+			return true
+		}
+		if s.next = x.serve(); s.next != serveNext {
+			return true
+		}
+		s.line.reader.Finish()
+		if len(s.line.reader.Buffered()) == 0 {
+			s.end()
+			s.becomeIdle()
+			return false
+		}
+	}
+}
+
+// serveOne serves the request that x holds a part of, reading the rest of it from the client.
+func (s *session) serveOne() step {
+	x := s.x
+	if !x.parsed && x.parseErr == nil {
+		s.line.now = time.Now()
+		s.line.until = s.line.now.Add(headTimeout)
+		x.parseErr = s.line.reader.ReadRequest(&x.request)
+		x.parsed = x.parseErr == nil
+	}
+	if x.parseErr != nil {
+		return s.refuse(x.parseErr)
+	}
+	next := x.serve()
+	if next != serveNext {
+		return next
+	}
+	s.line.reader.Finish()
+	if len(s.line.reader.Buffered()) > 0 {
+		x.reset()
+		return serveSlowly
+	}
+	s.end()
+	return serveNext
+}
+
+// refuse answers a request that cannot be understood (semantics rules 27 and 30).
+func (s *session) refuse(err error) step {
+	var broken *http1.Error
+	status := 0
+	switch {
+	case errors.As(err, &broken):
+		status = broken.Status
+		if s.onlyHosts() {
+			// Nobody can tell whom it is for: it may be none of our business.
+			s.rest = s.line.reader.Message()
+			return passOn
+		}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		status = 408
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return hangUp
+	default:
+		return hangUp
+	}
+	s.srv.events.Malformed(status)
+	r := http1.Reply{Status: status, Reason: "malformed_request", Say: http1.SayClose}
+	if _, err := r.WriteTo(&s.out); err == nil {
+		s.linger()
+	}
+	return hangUp
+}
+
+// onlyHosts reports whether all policies that may govern the connection depend on the request's host.
+func (s *session) onlyHosts() bool {
+	for i := range s.candidates {
+		if !s.candidates[i].NeedsHost() {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *session) begin() {
+	if s.x == nil {
+		s.x = s.srv.exchanges.Get().(*exchange)
+		s.x.s = s
+	}
+	s.x.reset()
+}
+
+func (s *session) end() {
+	x := s.x
+	s.x = nil
+	x.s = nil
+	s.srv.exchanges.Put(x)
+}
+
+// becomeIdle and becomeBusy keep Shutdown from closing a connection on which a request has arrived.
+func (s *session) becomeIdle() {
+	s.state.Store(idle)
+}
+
+func (s *session) becomeBusy() bool {
+	return s.state.CompareAndSwap(idle, busy) || s.state.Load() == busy
+}
+
+// closeIfIdle ends a session that has been waiting for a request for long enough.
+func (s *session) closeIfIdle(before time.Time) {
+	if s.idleSince.Load() < before.UnixNano() && s.state.CompareAndSwap(idle, closing) {
+		s.client.Interrupt()
+	}
+}
+
+// route finds the lane of a request; ok is false when no policy governs it.
+func (s *session) route(q *http1.Request) (lane *store.Lane, ok bool) {
+	if s.srv.store.Version() != s.version {
+		s.refresh()
+	}
+	if s.lane != nil && (s.host == nil || bytes.Equal(s.host, q.Host())) && !s.lane.Stale() {
+		return s.lane, true
+	}
+	return s.resolve(q)
+}
+
+func (s *session) resolve(q *http1.Request) (*store.Lane, bool) {
+	s.lane = nil
+	var space [256]byte
+	host := store.AppendHost(space[:0], q.Host())
+	byHost := false
+	for i := range s.candidates {
+		c := &s.candidates[i]
+		byHost = byHost || c.NeedsHost()
+		if !c.Governs(host) {
+			continue
+		}
+		if c.Opaque() {
+			return nil, false // declared not to be HTTP/1: left alone
+		}
+		lane, err := s.table.Lane(c, host, s.original)
+		if err != nil {
+			return nil, false
+		}
+		s.lane, s.pinned, s.host = lane, c.Pinned, nil
+		if byHost {
+			s.host = append(make([]byte, 0, len(q.Host())), q.Host()...)
+		}
+		return lane, true
+	}
+	return nil, false
+}

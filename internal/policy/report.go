@@ -50,6 +50,20 @@ type Counts struct {
 	Opaque uint64
 }
 
+// Plus returns the sums of c and o.
+func (c Counts) Plus(o Counts) Counts {
+	return Counts{
+		Requests: c.Requests + o.Requests, Successes: c.Successes + o.Successes,
+		Retries: c.Retries + o.Retries, RetrySuccesses: c.RetrySuccesses + o.RetrySuccesses,
+		NotRetriedMethod: c.NotRetriedMethod + o.NotRetriedMethod, NotRetriedBody: c.NotRetriedBody + o.NotRetriedBody,
+		NotRetriedBudget: c.NotRetriedBudget + o.NotRetriedBudget, NotRetriedDeadline: c.NotRetriedDeadline + o.NotRetriedDeadline,
+		NotRetriedNotRetryable: c.NotRetriedNotRetryable + o.NotRetriedNotRetryable,
+		NotRetriedExhausted:    c.NotRetriedExhausted + o.NotRetriedExhausted,
+		Timeouts:               c.Timeouts + o.Timeouts, RateLimited: c.RateLimited + o.RateLimited,
+		BreakerRejected: c.BreakerRejected + o.BreakerRejected, PoolOverflow: c.PoolOverflow + o.PoolOverflow, Opaque: c.Opaque + o.Opaque,
+	}
+}
+
 // LatencyBuckets is the number of buckets in Latency.
 const LatencyBuckets = 64
 

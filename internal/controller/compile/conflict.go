@@ -51,16 +51,26 @@ func Settle(candidates []Candidate) []Verdict {
 		return 1
 	})
 	verdicts := make([]Verdict, len(candidates))
-	taken := map[string][]*Policy{}
+	t := taken{}
 	for _, i := range order {
-		v := settle(&candidates[i], taken)
+		v := t.settle(&candidates[i])
 		if v.InForce != nil {
-			key := v.InForce.group()
-			taken[key] = append(taken[key], v.InForce)
+			t.add(v.InForce)
 		}
 		verdicts[i] = v
 	}
 	return verdicts
+}
+
+// taken holds the destinations of the policies in force, by level, selectors and place.
+type taken map[string][]entry
+
+func (t taken) add(p *Policy) {
+	group := p.group()
+	for i := range p.targets {
+		key := group + p.targets[i].place()
+		t[key] = append(t[key], entry{p, &p.targets[i]})
+	}
 }
 
 // newest returns the version that the candidate's age is read from; all versions of a policy have the same.
@@ -74,27 +84,26 @@ func (c *Candidate) newest() *Source {
 	return &Source{ID: c.ID}
 }
 
-func settle(c *Candidate, taken map[string][]*Policy) Verdict {
+func (t taken) settle(c *Candidate) Verdict {
 	var v Verdict
 	if c.Current != nil {
-		if v.Conflict = findConflict(c.Current, taken); v.Conflict == nil {
+		if v.Conflict = t.conflict(c.Current); v.Conflict == nil {
 			v.InForce = c.Current
 			return v
 		}
 	}
-	if c.LastGood != nil && findConflict(c.LastGood, taken) == nil {
+	if c.LastGood != nil && t.conflict(c.LastGood) == nil {
 		v.InForce = c.LastGood
 	}
 	return v
 }
 
-func findConflict(p *Policy, taken map[string][]*Policy) *Conflict {
-	for _, o := range taken[p.group()] {
-		for i := range p.targets {
-			for j := range o.targets {
-				if p.targets[i].same(&o.targets[j]) {
-					return &Conflict{With: o.ID, Target: p.targets[i].Label()}
-				}
+func (t taken) conflict(p *Policy) *Conflict {
+	group := p.group()
+	for i := range p.targets {
+		for _, e := range t[group+p.targets[i].place()] {
+			if p.targets[i].same(e.target) {
+				return &Conflict{With: e.policy.ID, Target: p.targets[i].Label()}
 			}
 		}
 	}
@@ -103,14 +112,14 @@ func findConflict(p *Policy, taken map[string][]*Policy) *Conflict {
 
 // group is equal for policies of one level with the same selectors.
 func (p *Policy) group() string {
-	s := fmt.Sprintf("%d %s", p.Level, p.Pods)
+	s := fmt.Sprintf("%d %s ", p.Level, p.Pods)
 	if p.Namespaces != nil {
-		s += " in " + p.Namespaces.String()
+		s += "in " + p.Namespaces.String() + " "
 	}
 	return s
 }
 
-// same reports whether neither target is more specific than the other and some call is to both.
+// same reports whether neither of two targets of one place is more specific than the other and some call is to both.
 func (t *target) same(o *target) bool {
-	return t.place() == o.place() && t.written == o.written && t.portName == o.portName && t.sharesPort(o)
+	return t.written == o.written && t.portName == o.portName && t.sharesPort(o)
 }

@@ -28,7 +28,7 @@ var enforced = strings.Fields(`
 	timeouts.connect timeouts.perTry timeouts.responseHeader timeouts.idle timeouts.read timeouts.write timeouts.overall
 	timeouts.maxDuration
 	retry.maxRetries retry.when retry.statusCodes retry.responseHeaders[].name retry.responseHeaders[].value
-	retry.overrides[].when retry.overrides[].maxRetries
+	retry.overrides[].when retry.overrides[].statusCodes retry.overrides[].maxRetries
 	retry.overrides[].backoff.strategy retry.overrides[].backoff.initialInterval retry.overrides[].backoff.maxInterval
 	retry.overrides[].backoff.multiplier retry.overrides[].backoff.jitter retry.overrides[].backoff.jitterPercent
 	retry.backoff.strategy retry.backoff.initialInterval retry.backoff.maxInterval
@@ -71,7 +71,6 @@ var notEnforced = []string{
 	"timeouts.tlsHandshake",
 	"timeouts.adaptive",
 	"retry.grpcStatuses",
-	"retry.overrides[].statusCodes",
 	"retry.overrides[].grpcStatuses",
 	"retry.hedging",
 	"connectionPool.http2",

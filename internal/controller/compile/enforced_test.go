@@ -119,8 +119,8 @@ func TestGaps(t *testing.T) {
 		},
 		"an element of a list": {
 			give: Source{Body: &v1alpha1.PolicyBody{CallBlocks: v1alpha1.CallBlocks{Retry: &v1alpha1.Retry{
-				Overrides: []v1alpha1.RetryOverride{{When: []v1alpha1.RetryCondition{"Reset"}}, {StatusCodes: []v1alpha1.StatusCode{"503"}}}}}}},
-			want: []Gap{{"defaults.retry.overrides[1].statusCodes", v1alpha1.ReasonNotYetSupported, -1}},
+				Overrides: []v1alpha1.RetryOverride{{When: []v1alpha1.RetryCondition{"Reset"}}, {GRPCStatuses: []v1alpha1.GRPCStatus{"INTERNAL"}}}}}}},
+			want: []Gap{{"defaults.retry.overrides[1].grpcStatuses", v1alpha1.ReasonNotYetSupported, -1}},
 		},
 		"destinations that are passed through": {
 			give: Source{To: []v1alpha1.Destination{

@@ -60,9 +60,6 @@ func setRetry(r *policy.Retry, in *v1alpha1.Retry) {
 	r.GRPCStatuses = grpcOf(in.GRPCStatuses)
 	r.Backoff = backoffOf(in.Backoff)
 	r.Overrides = overridesOf(in.Overrides, r)
-	for _, o := range r.Overrides { // "A cause listed here is retried as if it stood in when"
-		r.On |= o.On
-	}
 	if ra := in.RetryAfter; ra != nil {
 		setBool(&r.RetryAfter.Honor, ra.Honor)
 		setDuration(&r.RetryAfter.Max, ra.Max)
@@ -89,7 +86,10 @@ func setRetry(r *policy.Retry, in *v1alpha1.Retry) {
 func overridesOf(list []v1alpha1.RetryOverride, r *policy.Retry) []policy.RetryOverride {
 	var out []policy.RetryOverride
 	for i := range list {
-		o := policy.RetryOverride{On: conditionsOf(list[i].When), MaxRetries: r.MaxRetries, Backoff: r.Backoff}
+		o := policy.RetryOverride{
+			On: conditionsOf(list[i].When), StatusCodes: statusesOf(list[i].StatusCodes), GRPCStatuses: grpcOf(list[i].GRPCStatuses),
+			MaxRetries: r.MaxRetries, Backoff: r.Backoff,
+		}
 		setInt(&o.MaxRetries, list[i].MaxRetries)
 		if list[i].Backoff != nil {
 			o.Backoff = backoffOf(list[i].Backoff)

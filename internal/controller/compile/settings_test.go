@@ -65,18 +65,17 @@ func TestSettings(t *testing.T) {
 					Jitter: policy.JitterProportional, JitterPercent: 10}
 			},
 		},
-		"an override inherits what it leaves out, and its causes are retried": {
-			give: []string{`retry: {maxRetries: 5, backoff: {initialInterval: 1s}, overrides: [{when: [PerTryTimeout], maxRetries: 3}, {when: [Reset], backoff: {multiplier: "1.5"}}]}`},
+		"an override inherits what it leaves out": {
+			give: []string{`retry: {maxRetries: 5, backoff: {initialInterval: 1s}, overrides: [{when: [PerTryTimeout], maxRetries: 3}, {statusCodes: ["503"], backoff: {multiplier: "1.5"}}]}`},
 			want: func(s *policy.Settings) {
 				b := policy.DefaultBackoff()
 				b.Initial, b.Max = time.Second, 10*time.Second
 				own := policy.DefaultBackoff()
 				own.Multiplier = 1.5
 				s.Retry.MaxRetries, s.Retry.Backoff = 5, b
-				s.Retry.On |= policy.Of(policy.PerTryTimeout, policy.Reset)
 				s.Retry.Overrides = []policy.RetryOverride{
 					{On: policy.Of(policy.PerTryTimeout), MaxRetries: 3, Backoff: b},
-					{On: policy.Of(policy.Reset), MaxRetries: 5, Backoff: own},
+					{StatusCodes: []policy.StatusRange{{From: 503, To: 503}}, MaxRetries: 5, Backoff: own},
 				}
 			},
 		},

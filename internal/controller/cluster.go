@@ -1,0 +1,133 @@
+package controller
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"fairlead.dev/fairlead/internal/controller/compile"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// serviceIndex is the cache's index of EndpointSlices by the name of their Service.
+const serviceIndex = "service"
+
+// indexSlice returns the Service an EndpointSlice belongs to.
+func indexSlice(obj client.Object) []string {
+	if name := obj.GetLabels()[discoveryv1.LabelServiceName]; name != "" {
+		return []string{name}
+	}
+	return nil
+}
+
+// cluster answers the index's questions from the cache.
+type cluster struct {
+	reader client.Reader
+	domain string // of the cluster's DNS
+}
+
+var _ facts = (*cluster)(nil)
+
+// Service implements facts.
+func (c *cluster) Service(name string) (*compile.Service, bool) {
+	svc, ok := c.service(name)
+	if !ok {
+		return nil, false
+	}
+	out := &compile.Service{}
+	for _, p := range svc.Spec.Ports {
+		if isTCP(p.Protocol) {
+			out.Ports = append(out.Ports, compile.ServicePort{Name: p.Name, Port: uint16(p.Port)})
+		}
+	}
+	return out, true
+}
+
+// Destination implements facts.
+func (c *cluster) Destination(name string) (*policy.Destination, bool) {
+	svc, ok := c.service(name)
+	if !ok {
+		return nil, false
+	}
+	var list discoveryv1.EndpointSliceList
+	// The cache is in memory and has synced: an error here means that the process is ending.
+	if err := c.reader.List(context.Background(), &list, client.InNamespace(svc.Namespace), client.MatchingFields{serviceIndex: svc.Name}); err != nil {
+		return nil, false
+	}
+	d := &policy.Destination{Name: name, ClusterIPs: clusterIPs(svc), Hostnames: hostnames(svc, c.domain)}
+	for _, p := range svc.Spec.Ports {
+		if isTCP(p.Protocol) {
+			d.Ports = append(d.Ports, policy.DestinationPort{Port: uint16(p.Port), Name: p.Name, Endpoints: endpoints(list.Items, p.Name)})
+		}
+	}
+	return d, true
+}
+
+func (c *cluster) service(name string) (*corev1.Service, bool) {
+	namespace, base, _ := strings.Cut(name, "/")
+	svc := &corev1.Service{}
+	if err := c.reader.Get(context.Background(), client.ObjectKey{Namespace: namespace, Name: base}, svc); err != nil {
+		return nil, false
+	}
+	return svc, true
+}
+
+func isTCP(p corev1.Protocol) bool { return p == "" || p == corev1.ProtocolTCP }
+
+func clusterIPs(svc *corev1.Service) []netip.Addr {
+	var out []netip.Addr
+	for _, ip := range svc.Spec.ClusterIPs {
+		if a, err := netip.ParseAddr(ip); err == nil { // "None" is no address
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// hostnames lists the names under which a Service can be called.
+func hostnames(svc *corev1.Service, domain string) []string {
+	full := svc.Name + "." + svc.Namespace
+	return []string{svc.Name, full, full + ".svc", full + ".svc." + domain}
+}
+
+// endpoints lists the ready addresses behind the port of that name, of both families, sorted.
+func endpoints(list []discoveryv1.EndpointSlice, port string) []netip.AddrPort {
+	var out []netip.AddrPort
+	for i := range list {
+		number, ok := portNumber(&list[i], port)
+		if !ok {
+			continue
+		}
+		for j := range list[i].Endpoints {
+			e := &list[i].Endpoints[j]
+			if ready := e.Conditions.Ready; ready != nil && !*ready {
+				continue
+			}
+			// "addresses ... consumers should use only the first" (discovery/v1, EndpointSlice).
+			if len(e.Addresses) == 0 {
+				continue
+			}
+			if a, err := netip.ParseAddr(e.Addresses[0]); err == nil {
+				out = append(out, netip.AddrPortFrom(a, number))
+			}
+		}
+	}
+	slices.SortFunc(out, netip.AddrPort.Compare)
+	return slices.Compact(out)
+}
+
+// portNumber returns the number that a Service's port of that name has in a slice.
+func portNumber(s *discoveryv1.EndpointSlice, name string) (uint16, bool) {
+	for i := range s.Ports {
+		p := &s.Ports[i]
+		if p.Port != nil && (p.Name == nil && name == "" || p.Name != nil && *p.Name == name) && (p.Protocol == nil || isTCP(*p.Protocol)) {
+			return uint16(*p.Port), true
+		}
+	}
+	return 0, false
+}

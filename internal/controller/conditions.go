@@ -1,0 +1,207 @@
+package controller
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/controller/compile"
+	"fairlead.dev/fairlead/internal/controller/distribute"
+)
+
+// maxMessage bounds the message of a condition.
+const maxMessage = 1024
+
+// acceptedCondition says whether the policy is valid together with what it names.
+func acceptedCondition(v *view) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionAccepted}
+	problems := slices.Clone(v.problems)
+	if v.conflict != nil {
+		problems = append(problems, v.conflict.Problem())
+	}
+	switch {
+	case len(problems) > 0:
+		var sentences []string
+		for _, p := range problems {
+			sentences = append(sentences, p.Message)
+		}
+		if v.inForce {
+			sentences = append(sentences, "The last good version stays in force.")
+		}
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, problems[0].Reason, strings.Join(sentences, " ")
+	case len(v.notes) > 0:
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonAcceptedWithWarnings, strings.Join(v.notes, " ")
+	default:
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonAccepted, "The policy is valid."
+	}
+	return c
+}
+
+// programmedCondition says whether every node concerned acknowledged the policy.
+func programmedCondition(v *view, r *distribute.Rollout, accepted bool) metav1.Condition {
+	no := func(reason, format string, args ...any) metav1.Condition {
+		return metav1.Condition{Type: v1alpha1.ConditionProgrammed, Status: metav1.ConditionFalse, Reason: reason, Message: fmt.Sprintf(format, args...)}
+	}
+	yes := func(reason, format string, args ...any) metav1.Condition {
+		return metav1.Condition{Type: v1alpha1.ConditionProgrammed, Status: metav1.ConditionTrue, Reason: reason, Message: fmt.Sprintf(format, args...)}
+	}
+	switch {
+	case !accepted:
+		return no(v1alpha1.ReasonNotAccepted, "This generation is not accepted, so no node has it.")
+	case v.mode == v1alpha1.ModeDisabled:
+		return yes(v1alpha1.ReasonDisabled, "The mode is Disabled, so no node has it.")
+	case v.mode == v1alpha1.ModeDryRun:
+		return yes(v1alpha1.ReasonProgrammed, "The mode is DryRun, so no node acts on it.")
+	case r.Desired == 0:
+		return yes(v1alpha1.ReasonNoMatchingPods, "No pod is selected, so no node needs it.")
+	case r.Failed > 0:
+		return no(v1alpha1.ReasonRefusedByNodes, "%d of %d nodes refused it: %s", r.Failed, r.Desired, describeFailures(r))
+	case r.Programmed == r.Desired:
+		return yes(v1alpha1.ReasonProgrammed, "All %d nodes acknowledged it.", r.Desired)
+	}
+	if gone := disconnected(r); len(gone) > 0 && len(gone) == len(r.Waiting) {
+		return no(v1alpha1.ReasonNodesDisconnected, "%d of %d nodes acknowledged it; no agent is connected on %s.", r.Programmed, r.Desired,
+			nameSome(gone, r.Pending))
+	}
+	return no(v1alpha1.ReasonWaitingForNodes, "%d of %d nodes acknowledged it.", r.Programmed, r.Desired)
+}
+
+func describeFailures(r *distribute.Rollout) string {
+	var out []string
+	for _, f := range r.Failures[:min(len(r.Failures), 3)] {
+		out = append(out, fmt.Sprintf("%s (%s: %s)", f.Node, f.Reason, f.Message))
+	}
+	return nameSome(out, r.Failed)
+}
+
+func disconnected(r *distribute.Rollout) []string {
+	var out []string
+	for _, w := range r.Waiting {
+		if !w.Connected {
+			out = append(out, w.Node)
+		}
+	}
+	return out
+}
+
+// nameSome joins at most three names and counts the rest of all.
+func nameSome(names []string, all int) string {
+	shown := names[:min(len(names), 3)]
+	s := strings.Join(shown, ", ")
+	if more := all - len(shown); more > 0 {
+		s += fmt.Sprintf(" and %d more", more)
+	}
+	return s
+}
+
+// readyCondition sums up the other two.
+func readyCondition(v *view, accepted, programmed metav1.Condition, nodes int) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonReady}
+	switch {
+	case accepted.Status != metav1.ConditionTrue:
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonNotAccepted, accepted.Message
+	case programmed.Status != metav1.ConditionTrue:
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, programmed.Reason, programmed.Message
+	case v.mode == v1alpha1.ModeDisabled:
+		c.Reason, c.Message = v1alpha1.ReasonDisabled, "The mode is Disabled: no call is governed."
+	case v.mode == v1alpha1.ModeDryRun:
+		c.Message = "The mode is DryRun: calls pass through unchanged."
+	case v.pods == 0:
+		c.Message = "In force, but no running pod is selected."
+	default:
+		c.Message = fmt.Sprintf("In force for %s on %s.", plural(v.pods, "pod"), plural(nodes, "node"))
+	}
+	return c
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// progressCondition returns Reconciling or Stalled of kstatus, if the policy is not ready.
+func progressCondition(accepted, programmed metav1.Condition, r *distribute.Rollout) (metav1.Condition, bool) {
+	switch {
+	case accepted.Status != metav1.ConditionTrue && accepted.Reason == v1alpha1.ReasonConflicted:
+		return condition(v1alpha1.ConditionStalled, v1alpha1.ReasonConflicted, accepted.Message), true
+	case accepted.Status != metav1.ConditionTrue:
+		return condition(v1alpha1.ConditionStalled, v1alpha1.ReasonNotAccepted, accepted.Message), true
+	case programmed.Status == metav1.ConditionTrue:
+		return metav1.Condition{}, false
+	case r.Failed > 0 && r.Failed+r.Programmed == r.Desired:
+		return condition(v1alpha1.ConditionStalled, v1alpha1.ReasonRefusedByNodes, programmed.Message), true
+	}
+	return condition(v1alpha1.ConditionReconciling, v1alpha1.ReasonProgressing, programmed.Message), true
+}
+
+// extraConditions are those that are present only while they are true.
+func extraConditions(v *view) []metav1.Condition {
+	var out []metav1.Condition
+	if v.conflict != nil {
+		out = append(out, condition(v1alpha1.ConditionConflicted, v1alpha1.ReasonConflicted, v.conflict.Problem().Message))
+	}
+	if c, ok := partlyCondition(v); ok {
+		out = append(out, c)
+	}
+	if v.mode == v1alpha1.ModeDryRun {
+		out = append(out, condition(v1alpha1.ConditionDryRun, v1alpha1.ReasonDryRunMode, "Calls pass through unchanged."))
+	}
+	return out
+}
+
+func partlyCondition(v *view) (metav1.Condition, bool) {
+	var reasons, sentences []string
+	for _, g := range v.gaps {
+		if !slices.Contains(reasons, g.Reason) {
+			reasons = append(reasons, g.Reason)
+		}
+	}
+	if len(v.gaps) > 0 {
+		sentences = append(sentences, compile.DescribeGaps(v.gaps))
+	}
+	if v.hostNetworkPods > 0 {
+		reasons = append(reasons, v1alpha1.ReasonHostNetwork)
+		sentences = append(sentences, fmt.Sprintf("Selects %s on the host's network in vain.", plural(v.hostNetworkPods, "pod")))
+	}
+	if len(reasons) == 0 {
+		return metav1.Condition{}, false
+	}
+	reason := reasons[0]
+	if len(reasons) > 1 {
+		reason = v1alpha1.ReasonSeveral
+	}
+	return condition(v1alpha1.ConditionPartiallyEnforced, reason, strings.Join(sentences, " ")), true
+}
+
+func condition(kind, reason, message string) metav1.Condition {
+	return metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: reason, Message: message}
+}
+
+// mergeConditions returns next with the transition times of base where a status did not change.
+func mergeConditions(base, next []metav1.Condition, generation int64, now metav1.Time) []metav1.Condition {
+	out := make([]metav1.Condition, len(next))
+	for i, c := range next {
+		c.ObservedGeneration = generation
+		c.Message = bound(c.Message, maxMessage)
+		c.LastTransitionTime = now
+		if old := meta.FindStatusCondition(base, c.Type); old != nil && old.Status == c.Status {
+			c.LastTransitionTime = old.LastTransitionTime
+		}
+		out[i] = c
+	}
+	return out
+}
+
+// bound cuts s to n bytes, at the end of a character.
+func bound(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n-len("…")], "") + "…"
+}

@@ -1,0 +1,103 @@
+package controller
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/controller/distribute"
+)
+
+// Reasons of the Events about policies. Each is told once per transition.
+const (
+	// eventRefused: the policy is not accepted.
+	eventRefused = "PolicyRefused"
+	// eventProgrammed: every node concerned acknowledged the policy.
+	eventProgrammed = "Programmed"
+	// eventNodesFailing: nodes refused the policy.
+	eventNodesFailing = "NodesFailing"
+	// eventBreakerOpened: a circuit breaker opened, the first of the policy.
+	eventBreakerOpened = "BreakerOpened"
+	// eventBreakerClosed: the last open circuit breaker of the policy closed.
+	eventBreakerClosed = "BreakerClosed"
+)
+
+// Actions of the Events: what the manager was doing.
+const (
+	actionCompile = "Compile"
+	actionProgram = "Program"
+	actionObserve = "Observe"
+)
+
+// maxNote is the bound of an Event's note.
+const maxNote = 1024
+
+// recordEdges tells the transitions between two statuses.
+func recordEdges(r events.EventRecorder, obj client.Object, base, next *v1alpha1.PolicyStatus) {
+	tell := func(kind, reason, action, message string) {
+		r.Eventf(obj, nil, kind, reason, action, "%s", bound(message, maxNote))
+	}
+	if c, ok := turned(base, next, v1alpha1.ConditionAccepted, metav1.ConditionFalse); ok {
+		tell(corev1.EventTypeWarning, eventRefused, actionCompile, c.Message)
+	}
+	if c, ok := turned(base, next, v1alpha1.ConditionProgrammed, metav1.ConditionTrue); ok {
+		tell(corev1.EventTypeNormal, eventProgrammed, actionProgram, c.Message)
+	}
+	if failed(base) == 0 && failed(next) > 0 {
+		tell(corev1.EventTypeWarning, eventNodesFailing, actionProgram, meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionProgrammed).Message)
+	}
+}
+
+// turned returns the condition if it has become status, or is so for another reason than before.
+func turned(base, next *v1alpha1.PolicyStatus, kind string, status metav1.ConditionStatus) (*metav1.Condition, bool) {
+	was, is := meta.FindStatusCondition(base.Conditions, kind), meta.FindStatusCondition(next.Conditions, kind)
+	if is == nil || is.Status != status {
+		return nil, false
+	}
+	return is, was == nil || was.Status != status || status == metav1.ConditionFalse && was.Reason != is.Reason
+}
+
+func failed(s *v1alpha1.PolicyStatus) int32 {
+	if s.Nodes == nil {
+		return 0
+	}
+	return s.Nodes.Failed
+}
+
+// breakerWatch notices breakers opening and closing between two looks.
+type breakerWatch struct {
+	looked bool
+	open   int
+}
+
+// look tells what changed. At first the status says how it was.
+func (w *breakerWatch) look(r events.EventRecorder, obj client.Object, base *v1alpha1.PolicyStatus, f *distribute.Figures) {
+	if !w.looked && base.Traffic != nil {
+		w.open = int(base.Traffic.BreakersOpen)
+	}
+	w.looked = true
+	if f.AsOf.IsZero() {
+		return // agents have not come back yet
+	}
+	was := w.open
+	w.open = f.BreakersOpen
+	switch {
+	case was == 0 && w.open > 0:
+		r.Eventf(obj, nil, corev1.EventTypeWarning, eventBreakerOpened, actionObserve, "%s", "A circuit breaker opened for "+openTargets(f)+".")
+	case was > 0 && w.open == 0:
+		r.Eventf(obj, nil, corev1.EventTypeNormal, eventBreakerClosed, actionObserve, "%s", "All circuit breakers are closed again.")
+	}
+}
+
+func openTargets(f *distribute.Figures) string {
+	var names []string
+	for _, t := range f.Targets {
+		if t.BreakersOpen > 0 {
+			names = append(names, t.Target)
+		}
+	}
+	return nameSome(names, len(names))
+}

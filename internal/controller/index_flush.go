@@ -1,0 +1,95 @@
+package controller
+
+import (
+	"maps"
+	"slices"
+
+	"fairlead.dev/fairlead/internal/controller/compile"
+	"fairlead.dev/fairlead/internal/controller/distribute"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// flush draws what changed, adds the changes to b, and returns the policies whose status may have changed.
+func (x *index) flush(b *distribute.Batch) []policy.ID {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.settlePending()
+	for name := range x.changes.profiles {
+		x.flushProfile(b, name)
+	}
+	for name := range x.changes.destinations {
+		x.flushDestination(b, name)
+	}
+	for uid, p := range x.changes.workloads {
+		if p == nil {
+			b.RemoveWorkload(string(uid))
+			continue
+		}
+		b.SetWorkload(p.Node, &policy.Workload{UID: string(uid), Namespace: p.Namespace, Name: p.Name, Profile: p.profile.name})
+	}
+	dirty := slices.Collect(maps.Keys(x.changes.statuses))
+	x.changes.reset()
+	return dirty
+}
+
+func (x *index) flushProfile(b *distribute.Batch, name string) {
+	pr := x.profiles[name]
+	if pr.pods == 0 {
+		delete(x.profiles, name)
+		x.use(pr, nil)
+		b.RemoveProfile(name)
+		return
+	}
+	versions := make([]*compile.Policy, 0, len(pr.members))
+	for _, r := range pr.members {
+		versions = append(versions, r.active.In(pr.namespace, x.facts.Service))
+	}
+	pr.drawn = compile.Draw(name, versions)
+	x.compiles++
+	x.use(pr, servicesOf(pr.drawn))
+	b.SetProfile(pr.drawn)
+	pr.statuses(&x.changes)
+}
+
+func servicesOf(p *policy.Profile) []string {
+	var out []string
+	for i := range p.Bindings {
+		if p.Bindings[i].To.Kind == policy.TargetService {
+			out = append(out, p.Bindings[i].To.Service)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// use replaces the Services that a profile names. Destinations exist while a profile names them.
+func (x *index) use(pr *profile, names []string) {
+	for _, name := range names {
+		refs := x.service(name)
+		if refs.profiles++; refs.profiles == 1 {
+			x.changes.destinations[name] = struct{}{}
+		}
+	}
+	for _, name := range pr.uses {
+		refs := x.services[name]
+		if refs.profiles--; refs.profiles == 0 {
+			x.changes.destinations[name] = struct{}{}
+			x.tidyService(name, refs)
+		}
+	}
+	pr.uses = names
+}
+
+func (x *index) flushDestination(b *distribute.Batch, name string) {
+	refs := x.services[name]
+	if refs == nil || refs.profiles == 0 {
+		b.RemoveDestination(name)
+		return
+	}
+	d, ok := x.facts.Destination(name)
+	if !ok {
+		b.RemoveDestination(name)
+		return
+	}
+	b.SetDestination(d)
+}

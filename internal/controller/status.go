@@ -1,0 +1,154 @@
+package controller
+
+import (
+	"fmt"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/controller/distribute"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// Bounds of strings in status, as the API has them.
+const (
+	maxFailure = 512
+	maxLabel   = 320
+	maxField   = 256
+	maxSummary = 256
+)
+
+// reported is what agents say about a policy.
+type reported struct {
+	rollout distribute.Rollout
+	figures distribute.Figures
+}
+
+// statusOf returns the status that v and the agents' word make, given the status now. It is pure: the same arguments give the same
+// status, byte for byte.
+func statusOf(v *view, agents *reported, base *v1alpha1.PolicyStatus, now metav1.Time) *v1alpha1.PolicyStatus {
+	rollout := lenient(agents.rollout, v, base)
+	s := &v1alpha1.PolicyStatus{
+		ObservedGeneration: v.generation,
+		Mode:               v.mode,
+		MatchedPods:        count(v.pods),
+		Nodes:              nodesOf(&rollout),
+		Effective:          effectiveOf(v),
+	}
+	if v.id.Kind == policy.KindClusterRetryPolicy {
+		s.MatchedNamespaces = count(v.namespaces)
+	}
+	if v.hostNetworkPods > 0 {
+		s.HostNetworkPods = count(v.hostNetworkPods)
+	}
+	s.Destinations = destinationStatuses(v, &agents.figures)
+	s.DestinationSummary = summarize(v)
+	s.Traffic = trafficOf(v, &agents.figures)
+
+	accepted := acceptedCondition(v)
+	programmed := programmedCondition(v, &rollout, accepted.Status == metav1.ConditionTrue)
+	if len(base.Conditions) == 0 && programmed.Status == metav1.ConditionTrue {
+		// A GitOps tool takes an object without conditions for ready. The first answer is that it is not, the second may be that it is.
+		programmed.Status, programmed.Reason, programmed.Message = metav1.ConditionFalse, v1alpha1.ReasonWaitingForNodes, "The policy has just been read."
+	}
+	conditions := []metav1.Condition{accepted, programmed, readyCondition(v, accepted, programmed, rollout.Desired)}
+	if c, ok := progressCondition(accepted, programmed, &rollout); ok {
+		conditions = append(conditions, c)
+	}
+	conditions = append(conditions, extraConditions(v)...)
+	s.Conditions = mergeConditions(base.Conditions, conditions, v.generation, now)
+	return s
+}
+
+// lenient counts nodes that were not heard of yet as they were before: after a change of leader agents take a moment to come back.
+func lenient(r distribute.Rollout, v *view, base *v1alpha1.PolicyStatus) distribute.Rollout {
+	if r.Unknown == 0 {
+		return r
+	}
+	for _, c := range base.Conditions {
+		if c.Type == v1alpha1.ConditionProgrammed && c.Status == metav1.ConditionTrue && c.ObservedGeneration == v.generation {
+			r.Programmed += r.Unknown
+		}
+	}
+	return r
+}
+
+func count(n int) *int32 {
+	c := int32(n)
+	return &c
+}
+
+func nodesOf(r *distribute.Rollout) *v1alpha1.NodesStatus {
+	n := &v1alpha1.NodesStatus{
+		Desired: int32(r.Desired), Programmed: int32(r.Programmed), Failed: int32(r.Failed),
+		Summary: fmt.Sprintf("%d/%d", r.Programmed, r.Desired),
+	}
+	for _, f := range r.Failures[:min(len(r.Failures), v1alpha1.MaxNodeFailures)] {
+		n.Failures = append(n.Failures, v1alpha1.NodeFailure{Node: f.Node, Reason: f.Reason.String(), Message: bound(f.Message, maxFailure)})
+	}
+	return n
+}
+
+func effectiveOf(v *view) *v1alpha1.EffectiveStatus {
+	if len(v.overriddenBy)+len(v.overrides) == 0 {
+		return nil
+	}
+	const most = v1alpha1.MaxPolicyReferences
+	return &v1alpha1.EffectiveStatus{
+		OverriddenBy:     v.overriddenBy[:min(len(v.overriddenBy), most)],
+		MoreOverriddenBy: int32(max(0, len(v.overriddenBy)-most)),
+		Overrides:        v.overrides[:min(len(v.overrides), most)],
+		MoreOverrides:    int32(max(0, len(v.overrides)-most)),
+	}
+}
+
+func destinationStatuses(v *view, f *distribute.Figures) []v1alpha1.DestinationStatus {
+	open := map[string]bool{}
+	for _, t := range f.Targets {
+		open[t.Target] = t.BreakersOpen > 0
+	}
+	var out []v1alpha1.DestinationStatus
+	for i, d := range v.destinations[:min(len(v.destinations), v1alpha1.MaxDestinationStatuses)] {
+		s := v1alpha1.DestinationStatus{To: bound(d.Label, maxLabel), Protocol: d.Protocol, Endpoints: d.endpoints}
+		if v.breaker {
+			s.Breaker = v1alpha1.BreakerStateClosed
+			if open[d.Target] {
+				s.Breaker = v1alpha1.BreakerStateOpen
+			}
+		}
+		s.Enforced, s.NotEnforced = enforcement(v, i)
+		out = append(out, s)
+	}
+	return out
+}
+
+// enforcement says how much is enforced for entry i of to.
+func enforcement(v *view, i int) (v1alpha1.Enforcement, []v1alpha1.NotEnforcedField) {
+	var fields []v1alpha1.NotEnforcedField
+	none := v.mode != v1alpha1.ModeEnforce || !v.inForce
+	for _, g := range v.gaps {
+		if g.Target >= 0 && g.Target != i {
+			continue
+		}
+		none = none || g.Target == i && strings.HasSuffix(g.Field, "protocol")
+		if len(fields) < v1alpha1.MaxNotEnforced {
+			fields = append(fields, v1alpha1.NotEnforcedField{Field: bound(g.Field, maxField), Reason: g.Reason})
+		}
+	}
+	switch {
+	case none:
+		return v1alpha1.EnforcementNone, fields
+	case len(fields) > 0:
+		return v1alpha1.EnforcementPartial, fields
+	}
+	return v1alpha1.EnforcementFull, nil
+}
+
+func summarize(v *view) string {
+	var names []string
+	for _, d := range v.destinations {
+		names = append(names, d.Label)
+	}
+	return bound(nameSome(names, len(names)), maxSummary)
+}

@@ -1,0 +1,123 @@
+package controller
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/controller/distribute"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// figuresOf sums what agents reported of the calls that the policy has a part in: a call that several policies govern counts for each.
+func figuresOf(v *view, traffic func(policy.ID) distribute.Figures) distribute.Figures {
+	var sum distribute.Figures
+	seen := map[policy.ID]struct{}{}
+	for key := range v.reports {
+		if _, ok := seen[key.policy]; ok {
+			continue
+		}
+		seen[key.policy] = struct{}{}
+		f := traffic(key.policy)
+		for _, t := range f.Targets {
+			if _, ok := v.reports[reportKey{key.policy, t.Target}]; ok {
+				sum.Targets = append(sum.Targets, t)
+				sum.Counts = sum.Counts.Plus(t.Counts)
+				sum.Latency.Add(&t.Latency)
+				sum.BreakersOpen += t.BreakersOpen
+				sum.Connections += t.Connections
+			}
+		}
+		if f.AsOf.After(sum.AsOf) {
+			sum.AsOf = f.AsOf
+		}
+	}
+	return sum
+}
+
+// trafficOf returns the figures as status shows them, or nil if no agent reported.
+func trafficOf(v *view, f *distribute.Figures) *v1alpha1.TrafficStatus {
+	if f.AsOf.IsZero() {
+		return nil
+	}
+	c := &f.Counts
+	asOf := metav1.NewTime(f.AsOf.UTC().Truncate(time.Second))
+	t := &v1alpha1.TrafficStatus{
+		Window:          v1alpha1.Duration(fmt.Sprintf("%dm", distribute.Window/time.Minute)),
+		AsOf:            &asOf,
+		Requests:        int64(c.Requests),
+		Retries:         int64(c.Retries),
+		RetrySuccesses:  int64(c.RetrySuccesses),
+		NotRetried:      notRetriedOf(c),
+		Timeouts:        int64(c.Timeouts),
+		RateLimited:     int64(c.RateLimited),
+		BreakerRejected: int64(c.BreakerRejected),
+		BreakersOpen:    int64(f.BreakersOpen),
+		P50:             milliseconds(f.Latency.Quantile(0.5)),
+		P99:             milliseconds(f.Latency.Quantile(0.99)),
+		RPS:             callsPerSecond(c.Requests),
+	}
+	if c.Requests > 0 {
+		// Rounded down, so that 100 means all.
+		share := int32(100 * float64(min(c.Successes, c.Requests)) / float64(c.Requests))
+		t.SuccessPercent = &share
+		t.Success = percent(c.Successes, c.Requests)
+	}
+	if v.breaker {
+		t.Breaker = string(v1alpha1.BreakerStateClosed)
+		if f.BreakersOpen > 0 {
+			t.Breaker = fmt.Sprintf("%s(%d)", v1alpha1.BreakerStateOpen, f.BreakersOpen)
+		}
+	}
+	return t
+}
+
+func notRetriedOf(c *policy.Counts) *v1alpha1.NotRetried {
+	n := v1alpha1.NotRetried{
+		Method: int64(c.NotRetriedMethod), Body: int64(c.NotRetriedBody), Budget: int64(c.NotRetriedBudget),
+		Deadline: int64(c.NotRetriedDeadline), NotRetryable: int64(c.NotRetriedNotRetryable), Exhausted: int64(c.NotRetriedExhausted),
+	}
+	if n == (v1alpha1.NotRetried{}) {
+		return nil
+	}
+	return &n
+}
+
+// milliseconds rounds d up to milliseconds, as a GEP-2257 duration.
+func milliseconds(d time.Duration) v1alpha1.Duration {
+	if d <= 0 {
+		return ""
+	}
+	ms := int64(math.Ceil(float64(d) / float64(time.Millisecond)))
+	return v1alpha1.Duration(fmt.Sprintf("%dms", min(ms, 99999)))
+}
+
+// callsPerSecond shows calls per second: with a decimal below 100.
+func callsPerSecond(requests uint64) string {
+	perSecond := float64(requests) / distribute.Window.Seconds()
+	if perSecond >= 100 || requests == 0 {
+		return fmt.Sprintf("%.0f", perSecond)
+	}
+	return fmt.Sprintf("%.1f", perSecond)
+}
+
+// percent shows a share with two decimals, rounded down, and 100% only for all.
+func percent(part, whole uint64) string {
+	if part >= whole {
+		return "100%"
+	}
+	return fmt.Sprintf("%.2f%%", math.Floor(float64(part)/float64(whole)*10000)/100)
+}
+
+// sameTraffic reports whether the figures are equal, whenever they were taken.
+func sameTraffic(a, b *v1alpha1.TrafficStatus) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	x, y := a.DeepCopy(), b.DeepCopy()
+	x.AsOf, y.AsOf = nil, nil
+	return equal(x, y)
+}

@@ -1,0 +1,170 @@
+package controller
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/controller/compile"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// view is what the index knows of a policy that its status tells. It shares nothing that changes.
+type view struct {
+	id         policy.ID
+	uid        types.UID
+	generation int64
+	mode       v1alpha1.Mode
+
+	problems []compile.Problem
+	conflict *compile.Conflict
+	notes    []string
+	gaps     []compile.Gap
+	// inForce says that some version of the policy selects pods.
+	inForce bool
+
+	pods, hostNetworkPods, namespaces int
+
+	profiles     []string
+	destinations []destinationView
+	breaker      bool
+	overriddenBy []v1alpha1.PolicyReference
+	overrides    []v1alpha1.PolicyReference
+	// reports are where agents report the traffic of the calls that the policy has a part in.
+	reports map[reportKey]struct{}
+}
+
+// destinationView is an entry of to.
+type destinationView struct {
+	compile.Destination
+	endpoints *int32
+}
+
+// reportKey is under which agents report traffic.
+type reportKey struct {
+	policy policy.ID
+	target string
+}
+
+// view returns what is known of a policy, or false if there is none.
+func (x *index) view(id policy.ID) (view, bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	r := x.policies[id]
+	if r == nil {
+		return view{}, false
+	}
+	v := view{
+		id: id, uid: r.uid, generation: r.source.Generation, mode: r.source.Mode,
+		problems: r.problems, conflict: r.conflict, notes: compile.Notes(&r.source), gaps: compile.Gaps(&r.source),
+		inForce: r.active != nil, pods: r.pods, hostNetworkPods: r.hostNetworkPods, namespaces: r.namespaces,
+		breaker: r.source.HasBreaker(), reports: map[reportKey]struct{}{},
+	}
+	if v.mode == "" {
+		v.mode = v1alpha1.ModeEnforce
+	}
+	v.destinations = x.destinationsOf(r)
+	x.viewProfiles(r, &v)
+	return v, true
+}
+
+func (x *index) destinationsOf(r *record) []destinationView {
+	version := r.current
+	if version == nil {
+		version = r.active
+	}
+	if version == nil {
+		return nil
+	}
+	var out []destinationView
+	for _, d := range version.Destinations() {
+		v := destinationView{Destination: d}
+		if d.Service != "" {
+			v.endpoints = x.endpointsOf(&d)
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// endpointsOf counts the addresses behind the ports that are meant.
+func (x *index) endpointsOf(d *compile.Destination) *int32 {
+	n := int32(0)
+	if to, ok := x.facts.Destination(d.Service); ok {
+		for _, p := range to.Ports {
+			if len(d.Ports) == 0 || slices.Contains(d.Ports, p.Port) {
+				n = max(n, int32(len(p.Endpoints)))
+			}
+		}
+	}
+	return &n
+}
+
+// viewProfiles tells what follows from the profiles the policy is part of.
+func (x *index) viewProfiles(r *record, v *view) {
+	above, below := map[policy.ID]struct{}{}, map[policy.ID]struct{}{}
+	for pr := range r.profiles {
+		v.profiles = append(v.profiles, pr.name)
+		if pr.drawn == nil {
+			continue
+		}
+		for i := range pr.drawn.Bindings {
+			b := &pr.drawn.Bindings[i]
+			at := slices.Index(b.Merged, r.id)
+			if at < 0 {
+				continue
+			}
+			v.breaker = v.breaker || b.Base.Breaker != nil
+			v.reports[reportKey{b.Policy, b.To.String()}] = struct{}{}
+			for _, id := range b.Merged[:at] {
+				below[id] = struct{}{}
+			}
+			for _, id := range b.Merged[at+1:] {
+				above[id] = struct{}{}
+			}
+		}
+	}
+	slices.Sort(v.profiles)
+	v.overriddenBy = x.references(r, above)
+	v.overrides = x.references(r, below)
+}
+
+// references names the policies that set some of the fields that r sets.
+func (x *index) references(r *record, others map[policy.ID]struct{}) []v1alpha1.PolicyReference {
+	var out []v1alpha1.PolicyReference
+	for id := range maps.Keys(others) {
+		o := x.policies[id]
+		if o == nil || o.active == nil || r.active == nil {
+			continue
+		}
+		if blocks := compile.Overlap(r.active, o.active); len(blocks) > 0 {
+			ref := v1alpha1.PolicyReference{Kind: v1alpha1.RetryPolicyKind, Namespace: id.Namespace, Name: id.Name, Blocks: blocks}
+			if id.Kind == policy.KindClusterRetryPolicy {
+				ref.Kind = v1alpha1.ClusterRetryPolicyKind
+			}
+			out = append(out, ref)
+		}
+	}
+	slices.SortFunc(out, func(a, b v1alpha1.PolicyReference) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	return out
+}
+
+// policiesOf returns the policies of profiles.
+func (x *index) policiesOf(profiles []string) []policy.ID {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	ids := map[policy.ID]struct{}{}
+	for _, name := range profiles {
+		if pr := x.profiles[name]; pr != nil {
+			for _, r := range pr.members {
+				ids[r.id] = struct{}{}
+			}
+		}
+	}
+	return slices.Collect(maps.Keys(ids))
+}

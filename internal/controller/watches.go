@@ -1,0 +1,129 @@
+package controller
+
+import (
+	"context"
+	"maps"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+)
+
+// cacheOptions keep in memory only what is read: 150,000 pods must fit.
+func cacheOptions() cache.Options {
+	// The objects are shared with the cache, not copied, and never written to.
+	trimmed := func(trim func(any) (any, error)) cache.ByObject {
+		return cache.ByObject{Transform: trim, UnsafeDisableDeepCopy: ptr.To(true)}
+	}
+	return cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Pod{}:                trimmed(trimPod),
+			&corev1.Namespace{}:          trimmed(trimNamespace),
+			&corev1.Service{}:            trimmed(trimService),
+			&discoveryv1.EndpointSlice{}: trimmed(trimSlice),
+		},
+	}
+}
+
+func trimMeta(m *metav1.ObjectMeta) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Name: m.Name, Namespace: m.Namespace, UID: m.UID, ResourceVersion: m.ResourceVersion, Labels: m.Labels}
+}
+
+func trimPod(obj any) (any, error) {
+	p, ok := obj.(*corev1.Pod)
+	if !ok {
+		return obj, nil // the last state of a deleted object that was missed
+	}
+	return &corev1.Pod{
+		ObjectMeta: trimMeta(&p.ObjectMeta),
+		Spec:       corev1.PodSpec{NodeName: p.Spec.NodeName, HostNetwork: p.Spec.HostNetwork},
+		Status:     corev1.PodStatus{Phase: p.Status.Phase},
+	}, nil
+}
+
+func trimNamespace(obj any) (any, error) {
+	ns, ok := obj.(*corev1.Namespace)
+	if !ok {
+		return obj, nil
+	}
+	return &corev1.Namespace{ObjectMeta: trimMeta(&ns.ObjectMeta)}, nil
+}
+
+func trimService(obj any) (any, error) {
+	s, ok := obj.(*corev1.Service)
+	if !ok {
+		return obj, nil
+	}
+	return &corev1.Service{
+		ObjectMeta: trimMeta(&s.ObjectMeta),
+		Spec:       corev1.ServiceSpec{ClusterIPs: s.Spec.ClusterIPs, Ports: s.Spec.Ports},
+	}, nil
+}
+
+func trimSlice(obj any) (any, error) {
+	s, ok := obj.(*discoveryv1.EndpointSlice)
+	if !ok {
+		return obj, nil
+	}
+	out := &discoveryv1.EndpointSlice{ObjectMeta: trimMeta(&s.ObjectMeta), AddressType: s.AddressType, Ports: s.Ports}
+	for i := range s.Endpoints {
+		e := &s.Endpoints[i]
+		out.Endpoints = append(out.Endpoints, discoveryv1.Endpoint{
+			Addresses: e.Addresses, Conditions: discoveryv1.EndpointConditions{Ready: e.Conditions.Ready},
+		})
+	}
+	return out, nil
+}
+
+// watch has c told of objects like obj.
+func watch[T client.Object](c controller.TypedController[fact], mgr manager.Manager, obj T, kind factKind, predicates ...predicate.TypedPredicate[T]) error {
+	mapped := handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, o T) []fact {
+		f := fact{kind: kind, namespace: o.GetNamespace(), name: o.GetName()}
+		if s, ok := any(o).(*discoveryv1.EndpointSlice); ok {
+			if f.name = s.Labels[discoveryv1.LabelServiceName]; f.name == "" {
+				return nil
+			}
+		}
+		return []fact{f}
+	})
+	return c.Watch(source.TypedKind(mgr.GetCache(), obj, mapped, predicates...))
+}
+
+// watchAll has c told of everything that matters.
+func watchAll(c controller.TypedController[fact], mgr manager.Manager) error {
+	for _, err := range []error{
+		watch(c, mgr, &corev1.Namespace{}, namespaceFact, changed(func(a, b *corev1.Namespace) bool { return !maps.Equal(a.Labels, b.Labels) })),
+		watch(c, mgr, &corev1.Pod{}, podFact, changed(podChanged)),
+		watch(c, mgr, &corev1.Service{}, serviceFact),
+		watch(c, mgr, &discoveryv1.EndpointSlice{}, serviceFact),
+		watch(c, mgr, &v1alpha1.RetryPolicy{}, policyFact, predicate.TypedGenerationChangedPredicate[*v1alpha1.RetryPolicy]{}),
+		watch(c, mgr, &v1alpha1.ClusterRetryPolicy{}, clusterPolicyFact, predicate.TypedGenerationChangedPredicate[*v1alpha1.ClusterRetryPolicy]{}),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// changed lets updates pass for which differ holds.
+func changed[T client.Object](differ func(a, b T) bool) predicate.TypedPredicate[T] {
+	return predicate.TypedFuncs[T]{UpdateFunc: func(e event.TypedUpdateEvent[T]) bool { return differ(e.ObjectOld, e.ObjectNew) }}
+}
+
+func podChanged(a, b *corev1.Pod) bool {
+	x, y := podOf(a), podOf(b)
+	return x.UID != y.UID || x.Node != y.Node || x.HostNetwork != y.HostNetwork || x.Running != y.Running || !maps.Equal(x.Labels, y.Labels)
+}

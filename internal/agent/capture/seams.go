@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"fairlead.dev/fairlead/internal/agent/pods"
+	"fairlead.dev/fairlead/internal/policy"
 )
 
 // PodRef names a pod.
@@ -15,6 +16,8 @@ type PodRef = pods.Ref
 type PodSpec struct {
 	Pod      PodRef
 	Redirect Redirect
+	// Policies are named beside the problems of the pod.
+	Policies []policy.ID
 }
 
 // Handler serves captured connections.
@@ -25,10 +28,26 @@ type Handler interface {
 	ServeCaptured(pod PodRef, conn *net.TCPConn, original netip.AddrPort)
 }
 
-// Dialer opens connections that leave from inside one pod's network namespace and are not captured again. *PodDialer is it.
+// Dialer opens connections that leave from inside one pod's network namespace and are not captured again.
 type Dialer interface {
 	// Dial connects to a literal address. The context's deadline bounds the wait, its cancellation ends it. Errors are
-	// ErrNotCaptured, the context's, or *net.OpError as from the net package, so errors.Is finds syscall.ECONNREFUSED and the like.
-	// The connection has TCP_NODELAY set and keep-alive probes off: SetKeepAliveConfig is the caller's to call.
+	// ErrNotCaptured or *net.OpError as from the net package, so errors.Is finds syscall.ECONNREFUSED or
+	// context.DeadlineExceeded. The connection has the net package's defaults: TCP_NODELAY, and keep-alive probes that
+	// SetKeepAliveConfig changes.
 	Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn, error)
 }
+
+// Sandboxes is where the pods of the node are. *pods.Watcher is one.
+type Sandboxes interface {
+	// Sandboxes returns the running ones by pod UID, and whether that is known at all.
+	Sandboxes() (map[string]pods.Sandbox, bool)
+	// Changed wakes its one reader after they changed.
+	Changed() <-chan struct{}
+	// Hurry asks for news soon.
+	Hurry()
+}
+
+var (
+	_ Sandboxes = (*pods.Watcher)(nil)
+	_ Dialer    = (*PodDialer)(nil)
+)

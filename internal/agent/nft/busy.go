@@ -7,8 +7,6 @@ import (
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
-
-	"fairlead.dev/fairlead/internal/agent/netns"
 )
 
 const (
@@ -17,10 +15,10 @@ const (
 	answerSize       = 72 // struct inet_diag_msg
 )
 
-// Busy counts the TCP sockets in ns whose own port is port and that still have something to carry, whoever holds them: also those
+// Busy counts the TCP sockets in the namespace whose own port is the agent's and that still have something to carry, whoever holds them: also those
 // that were closed and have not delivered everything. While there are any, the table must stay, or what they carry is lost.
-func Busy(ns *netns.Namespace, port uint16) (int, error) {
-	c, err := dial(ns, unix.NETLINK_INET_DIAG)
+func (t *Table) Busy() (int, error) {
+	c, err := dial(t.ns, unix.NETLINK_INET_DIAG)
 	if err != nil {
 		return 0, err
 	}
@@ -38,7 +36,7 @@ func Busy(ns *netns.Namespace, port uint16) (int, error) {
 			return 0, fmt.Errorf("read sockets: %w", err)
 		}
 		for _, a := range answers {
-			if len(a.Data) >= answerSize && binary.BigEndian.Uint16(a.Data[4:]) == port {
+			if len(a.Data) >= answerSize && binary.BigEndian.Uint16(a.Data[4:]) == t.options.Port {
 				total++
 			}
 		}

@@ -66,8 +66,9 @@ func TestNewAgentTakesOver(t *testing.T) {
 	if now := n.Ruleset(t); mask(now) != mask(taken) {
 		t.Errorf("the old agent changed\n%s\nto\n%s", taken, now)
 	}
-	old.Forget()
-	install(t, old, nft.Redirect{}) // taking over again is deliberate
+	if err := old.TakeOver(nft.Redirect{}); err != nil { // deliberately
+		t.Error(err)
+	}
 	if err := young.Remove(); !errors.Is(err, nft.ErrSuperseded) {
 		t.Errorf("remove by the one that lost it: %v, want superseded", err)
 	}
@@ -119,8 +120,9 @@ func TestTableTakenAwayIsWrittenAgain(t *testing.T) {
 	if err == nil || errors.Is(err, nft.ErrSuperseded) {
 		t.Fatalf("renewal without table: %v", err)
 	}
-	table.Forget()
-	install(t, table, nft.Redirect{Addrs: addrs("10.0.0.1:80")})
+	if err := table.TakeOver(nft.Redirect{Addrs: addrs("10.0.0.1:80")}); err != nil {
+		t.Fatal(err)
+	}
 	if got := n.Ruleset(t); !strings.Contains(got, "10.0.0.1 . 80") {
 		t.Errorf("after installing again:\n%s", got)
 	}

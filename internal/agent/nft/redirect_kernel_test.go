@@ -229,12 +229,12 @@ func TestRule34_OpenConnectionsOutliveEveryChange(t *testing.T) {
 		}
 		check("after the end of redirecting")
 		expect(t, pod, to, "direct")
-		if n, err := nft.Busy(pod.Namespace, port); err != nil || n != 1 {
+		if n, err := table.Busy(); err != nil || n != 1 {
 			t.Errorf("busy: %d, %v, want 1", n, err)
 		}
 		_ = during.Close()
 		netnstest.Eventually(t, 3*time.Second, "the listener's last socket is done", func() bool {
-			n, err := nft.Busy(pod.Namespace, port)
+			n, err := table.Busy()
 			return err == nil && n == 0
 		})
 		if err := table.Remove(); err != nil {
@@ -351,7 +351,9 @@ func TestChangesAreAtomic(t *testing.T) {
 			r.Blocks = []nft.Block{{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Ports: []uint16{1, 2}}}
 		}
 		if i%50 == 49 {
-			table.Forget()
+			if err := table.TakeOver(r); err != nil {
+				t.Fatal(err)
+			}
 		}
 		install(t, table, r)
 	}

@@ -62,29 +62,32 @@ func (k *Kernel) Open(ns *netns.Namespace, o Options) (*Table, error) {
 // Close lets go of the table, leaving it as it is.
 func (t *Table) Close() error { return t.lease.close() }
 
-// Install makes the kernel redirect what r says, in one transaction, and nothing else than before it if that fails. It takes
-// the table over from whoever has it unless this Table had it before: then it fails with ErrSuperseded. When nothing changes
-// nothing is done. The first Install must be followed by Renew.
+// Install makes the kernel redirect what r says, in one transaction; if that fails nothing has changed. When nothing changes
+// nothing is done. It fails with ErrSuperseded when another agent took the table over since this Table had it. The first Install
+// must be followed by Renew.
 func (t *Table) Install(r Redirect) error {
+	if t.applied == nil {
+		return t.TakeOver(r)
+	}
+	normal, err := r.Normal()
+	if err != nil || t.applied.Equal(normal) {
+		return err
+	}
+	return t.keep(t.change(*t.applied, normal), normal)
+}
+
+// TakeOver is Install over whatever is there, whoever it belongs to.
+func (t *Table) TakeOver(r Redirect) error {
 	normal, err := r.Normal()
 	if err != nil {
 		return err
-	}
-	if t.applied != nil {
-		if t.applied.Equal(normal) {
-			return nil
-		}
-		return t.keep(t.change(*t.applied, normal), normal)
 	}
 	return t.keep(t.takeOver(normal), normal)
 }
 
 // Pass ends the redirecting of new connections. Those that were redirected go on, because the kernel goes on tracking.
 func (t *Table) Pass() error {
-	if t.applied == nil {
-		return t.keep(t.takeOver(Redirect{}), Redirect{})
-	}
-	return t.keep(t.change(*t.applied, Redirect{}), Redirect{})
+	return t.Install(Redirect{})
 }
 
 // Remove deletes the table. Connections that were redirected and are still open break: see Pass and Busy. It fails with
@@ -98,9 +101,6 @@ func (t *Table) Remove() error {
 	t.applied = nil
 	return t.explain(err)
 }
-
-// Forget has the next Install write everything, whatever is there, and take the table over if need be.
-func (t *Table) Forget() { t.applied = nil }
 
 // Renew keeps the kernel redirecting for another lease. It fails with ErrSuperseded or another error when the table is gone.
 func (t *Table) Renew() error { return t.explain(t.lease.renew()) }

@@ -1,0 +1,354 @@
+package capture
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/netns"
+	"fairlead.dev/fairlead/internal/agent/nft"
+	"fairlead.dev/fairlead/internal/agent/pods"
+)
+
+// mode is what a door is asked to do, in order of finality: nothing is taken back from stopping on.
+type mode uint8
+
+const (
+	capturing mode = iota // redirect, accept, keep the lease
+	leaving               // no policy any more: redirect no more, let connections end, leave nothing behind
+	stopping              // the agent goes: the same, but for another agent or a closed pod the rules stay
+	aborting              // time is up: end connections too
+	ended                 // the pod is gone
+)
+
+// goal is what a door is to reach.
+type goal struct {
+	mode     mode
+	spec     PodSpec
+	revision uint64
+}
+
+const (
+	firstRetry     = 100 * time.Millisecond
+	lastRetry      = 5 * time.Second
+	permanentRetry = 30 * time.Second
+	// drainPoll is how often a door that is closing looks whether connections have ended.
+	drainPoll = 50 * time.Millisecond
+)
+
+// door is the agent's presence in one sandbox: listeners, redirect, lease, connections. One goroutine, run, does everything to
+// it; the others say what they want and look at what it reports.
+type door struct {
+	// immutable after newDoor
+	manager *Manager
+	sandbox pods.Sandbox
+	wake    chan struct{}
+
+	ns    atomic.Pointer[netns.Namespace] // nil before and after
+	conns connections
+
+	mu     sync.Mutex
+	goal   goal
+	report report
+
+	// used only by run
+	redirector Redirector
+	listeners  *listeners
+	superseded bool   // another agent redirects here
+	yielded    bool   // the lease was given up for overload
+	passed     bool   // redirecting has been ended
+	closed     bool   // what was installed redirects without a lease
+	installed  uint64 // revision of the goal that was installed last, 0 if none is
+	retry      time.Duration
+}
+
+// report is what a door says of itself.
+type report struct {
+	reached  uint64 // the revision of the last goal that was tried
+	captured bool
+	err      error // what is wrong, if anything
+	port     uint16
+	ipv6     bool
+	id       netns.ID
+	passive  bool
+}
+
+func newDoor(m *Manager, s pods.Sandbox) *door {
+	return &door{manager: m, sandbox: s, wake: make(chan struct{}, 1)}
+}
+
+// aim changes the goal, unless the old one is more final. Aiming at the same again does nothing.
+func (d *door) aim(g goal) {
+	d.mu.Lock()
+	final := d.goal.mode >= stopping && g.mode < d.goal.mode
+	if !final {
+		d.goal = g
+	}
+	d.mu.Unlock()
+	d.poke()
+}
+
+func (d *door) aimMode(next mode) {
+	g := d.aimed()
+	g.mode = next
+	d.aim(g)
+}
+
+func (d *door) aimed() goal {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.goal
+}
+
+func (d *door) poke() {
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (d *door) settled() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.report.reached >= d.goal.revision
+}
+
+// run works towards the goal until there is nothing left of the door.
+func (d *door) run() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-d.wake:
+		case <-timer.C:
+		}
+		g := d.aimed()
+		pause, finished := d.step(g)
+		if finished && d.manager.retire(d, g) {
+			d.farewell(g)
+			return
+		}
+		timer.Reset(pause)
+	}
+}
+
+// step does what can be done now, and says when to go on if nobody asks before.
+func (d *door) step(g goal) (pause time.Duration, finished bool) {
+	switch g.mode {
+	case capturing:
+		err := d.capture(g)
+		d.tell(g, err)
+		return d.pause(err), false
+	case leaving, stopping:
+		finished, err := d.leave(g)
+		d.tell(g, err)
+		if err != nil {
+			return d.pause(err), false
+		}
+		return drainPoll, finished
+	case aborting, ended:
+		d.shut(g)
+	}
+	return 0, true
+}
+
+func (d *door) pause(err error) time.Duration {
+	if err == nil {
+		d.retry = 0
+		return d.manager.options.Lease / 3
+	}
+	if errors.Is(err, ErrPermanent) {
+		return permanentRetry
+	}
+	if e, ok := errors.AsType[stepError](err); ok && e.reason == ReasonOverload {
+		return d.manager.options.Lease / 3
+	}
+	d.retry = min(max(2*d.retry, firstRetry), lastRetry)
+	return d.retry
+}
+
+// capture opens what is not open, installs what is not installed, and renews the lease.
+func (d *door) capture(g goal) error {
+	r := g.spec.Redirect
+	d.passed = false
+	if err := d.enter(); err != nil {
+		return failed(ReasonNamespace, err)
+	}
+	if err := d.listen(); err != nil {
+		return failed(ReasonListen, err)
+	}
+	if passive, err := d.install(r, g.revision); err != nil || passive {
+		return failed(ReasonRules, err)
+	}
+	if d.manager.load.shedding.Load() && !r.FailClosed {
+		return d.yield()
+	}
+	d.yielded = false
+	return failed(ReasonRules, d.renew(r))
+}
+
+// renew renews the lease. Where there is none any more, because somebody removed the table, it is written anew.
+func (d *door) renew(r Redirect) error {
+	err := d.redirector.Renew()
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, nft.ErrSuperseded) {
+		d.supersede()
+		return nil
+	}
+	if err := d.slot(func() error { return d.redirector.TakeOver(r) }); err != nil {
+		return err
+	}
+	return d.redirector.Renew()
+}
+
+func (d *door) supersede() {
+	d.superseded = true
+	d.emit(Superseded, nil)
+}
+
+// enter opens the sandbox's network namespace.
+func (d *door) enter() error {
+	if d.ns.Load() != nil {
+		return nil
+	}
+	ns, err := d.manager.options.Host.Open(d.sandbox.NetNS)
+	if err != nil {
+		return err
+	}
+	if err := ns.MigrateRequests(); err != nil {
+		// A container's /proc/sys is often read-only. The listeners' own order makes up for it.
+		d.manager.options.Log.Debug("connection requests do not migrate", "pod", d.sandbox.Pod.Name, "namespace", d.sandbox.Pod.Namespace,
+			"error", err)
+	}
+	d.ns.Store(ns)
+	return nil
+}
+
+// listen opens the listeners, on the port that connections are redirected to already if they are.
+func (d *door) listen() error {
+	if d.listeners != nil {
+		return nil
+	}
+	ns := d.ns.Load()
+	port := d.manager.options.Port
+	if used, err := d.manager.options.Mechanism.PortInUse(ns); err != nil {
+		return err
+	} else if used != 0 {
+		port = used
+	}
+	l, err := listen(ns, port)
+	if err != nil {
+		return err
+	}
+	if err := d.openRedirector(l.port, l.ipv6()); err != nil {
+		l.close()
+		return err
+	}
+	d.listeners = l
+	l.serve(func(conn *net.TCPConn) { d.take(l, conn) }, d.acceptFault)
+	return nil
+}
+
+func (d *door) openRedirector(port uint16, ipv6 bool) error {
+	if d.redirector != nil {
+		if err := d.redirector.Close(); err != nil {
+			return err
+		}
+		d.redirector = nil
+	}
+	o := d.manager.options
+	r, err := o.Mechanism.Open(d.ns.Load(), MechanismOptions{Agent: d.manager.agent, Port: port, IPv6: ipv6, Mark: o.Mark, Lease: o.Lease})
+	if err != nil {
+		return err
+	}
+	d.redirector, d.installed = r, 0
+	return nil
+}
+
+// install makes the kernel redirect. It is passive while another agent does so that came later: connections still reach this one
+// too, and when the other's lease runs out this one takes over again.
+func (d *door) install(r Redirect, revision uint64) (passive bool, err error) {
+	if !d.superseded && d.installed == revision {
+		return false, nil
+	}
+	apply := d.redirector.Install
+	if d.superseded {
+		if leased, err := d.redirector.Leased(); err == nil && leased {
+			return true, nil
+		}
+		apply = d.redirector.TakeOver
+	}
+	err = d.slot(func() error { return apply(r) })
+	if errors.Is(err, nft.ErrSuperseded) {
+		d.supersede()
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	d.superseded, d.closed, d.installed = false, r.FailClosed, revision
+	return false, nil
+}
+
+// yield gives up the lease so that new connections go direct.
+func (d *door) yield() error {
+	if !d.yielded {
+		if err := d.redirector.Yield(); err != nil {
+			return failed(ReasonRules, err)
+		}
+		d.yielded = true
+	}
+	return stepError{reason: ReasonOverload, error: errOverload}
+}
+
+var errOverload = errors.New("the node is overloaded; new connections go direct")
+
+// slot runs fn, which waits for the kernel, when not too many others do.
+func (d *door) slot(fn func() error) error {
+	d.manager.slots <- struct{}{}
+	defer func() { <-d.manager.slots }()
+	return fn()
+}
+
+// tell publishes how far the door is, and tells those who want to know when that is news.
+func (d *door) tell(g goal, err error) {
+	next := report{reached: g.revision, err: err, captured: g.mode == capturing && err == nil, passive: d.superseded}
+	if l := d.listeners; l != nil {
+		next.port, next.ipv6 = l.port, l.ipv6()
+	}
+	if ns := d.ns.Load(); ns != nil {
+		next.id = ns.ID()
+	}
+	d.mu.Lock()
+	before := d.report
+	d.report = next
+	d.mu.Unlock()
+	if exhausted(err) {
+		d.manager.load.exhaust()
+	}
+	switch {
+	case next.captured && !before.captured:
+		d.emit(Captured, nil)
+	case err != nil && (before.err == nil || before.err.Error() != err.Error()):
+		d.emit(Troubled, err)
+	}
+	if next.reached != before.reached || next.captured != before.captured || (next.err == nil) != (before.err == nil) {
+		d.manager.stepped()
+	}
+}
+
+func (d *door) farewell(g goal) {
+	if g.mode == ended {
+		d.emit(Ended, nil)
+		return
+	}
+	d.emit(Released, nil)
+}
+
+func (d *door) emit(kind EventKind, err error) {
+	d.manager.options.OnEvent(Event{Kind: kind, Pod: d.sandbox.Pod, Err: err})
+}

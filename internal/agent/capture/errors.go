@@ -1,0 +1,77 @@
+package capture
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"fairlead.dev/fairlead/internal/agent/netns"
+	"fairlead.dev/fairlead/internal/agent/nft"
+	"fairlead.dev/fairlead/internal/agent/pods"
+)
+
+// ErrNotCaptured says that a pod has no network namespace to dial from: it has ended, or not been captured yet.
+var ErrNotCaptured = errors.New("pod is not captured")
+
+// ErrPermanent marks failures that trying again does not mend: only another policy, another sandbox or another node does.
+var ErrPermanent = errors.New("permanent")
+
+// permanentError is an error that is also ErrPermanent.
+type permanentError struct{ error }
+
+func (e permanentError) Unwrap() []error { return []error{e.error, ErrPermanent} }
+
+// permanents are the failures known to stay. The system call errors mean that the kernel lacks nftables or a part of it, or
+// that the agent lacks capabilities.
+var permanents = []error{
+	nft.ErrInvalid, netns.ErrOwn, pods.ErrNoNamespace,
+	unix.EPERM, unix.EACCES, unix.EOPNOTSUPP, unix.EPROTONOSUPPORT, unix.ENOSYS,
+}
+
+// classify marks permanent failures.
+func classify(err error) error {
+	for _, p := range permanents {
+		if errors.Is(err, p) {
+			return permanentError{err}
+		}
+	}
+	return err
+}
+
+// exhausted says that the node or the agent has run out of descriptors or memory.
+func exhausted(err error) bool {
+	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM)
+}
+
+// gone says that a namespace or a folder's entry is no longer there.
+func gone(err error) bool { return errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrClosed) }
+
+// Reasons of problems.
+const (
+	// ReasonNamespace: the pod's network namespace cannot be found or entered.
+	ReasonNamespace = "NamespaceUnavailable"
+	// ReasonListen: the agent cannot listen in the pod.
+	ReasonListen = "ListenFailed"
+	// ReasonRules: the kernel refuses the redirect.
+	ReasonRules = "RulesRefused"
+	// ReasonHostNetwork: the pod shares the node's network, which is never captured.
+	ReasonHostNetwork = "HostNetwork"
+	// ReasonOverload: the node is short of descriptors or memory, or serves as many connections as it may; new ones go direct.
+	ReasonOverload = "Overload"
+)
+
+// stepError is a failure with the reason that status shows.
+type stepError struct {
+	reason string
+	error
+}
+
+func (e stepError) Unwrap() error { return e.error }
+
+func failed(reason string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return stepError{reason: reason, error: classify(err)}
+}

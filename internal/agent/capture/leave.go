@@ -1,0 +1,113 @@
+package capture
+
+import (
+	"errors"
+
+	"fairlead.dev/fairlead/internal/agent/nft"
+)
+
+// leave closes the door kindly, a step at a time: new connections go direct, those that were captured go on to their end, and
+// then nothing is left. It says whether that has been reached.
+func (d *door) leave(g goal) (finished bool, err error) {
+	found, err := d.find()
+	if err != nil && !gone(err) {
+		return false, failed(ReasonNamespace, err)
+	}
+	if !found {
+		d.letGo()
+		return true, nil
+	}
+	ours := !d.superseded && !(g.mode == stopping && d.closed)
+	if !d.passed {
+		if ours {
+			if ours, err = d.pass(); err != nil {
+				return false, failed(ReasonRules, err)
+			}
+		}
+		d.passed = true
+		if d.listeners != nil {
+			d.listeners.drain()
+			d.listeners = nil
+		}
+	}
+	if d.conns.count() > 0 {
+		return false, nil
+	}
+	if ours {
+		// A failure to look is no reason to stay for ever: the handlers are done.
+		if busy, err := d.redirector.Busy(); err == nil && busy > 0 {
+			return false, nil
+		}
+		if err := d.remove(); err != nil {
+			return false, failed(ReasonRules, err)
+		}
+	}
+	d.letGo()
+	return true, nil
+}
+
+// find says whether there is anything to leave: what this agent opened, or what another left in the sandbox.
+func (d *door) find() (bool, error) {
+	if d.redirector != nil {
+		return true, nil
+	}
+	if err := d.enter(); err != nil {
+		return false, err
+	}
+	port, err := d.manager.options.Mechanism.PortInUse(d.ns.Load())
+	if err != nil || port == 0 {
+		return false, err
+	}
+	if err := d.openRedirector(port, false); err != nil {
+		return false, err
+	}
+	return true, nil
+}
+
+// pass ends redirecting, or finds that another agent does it now.
+func (d *door) pass() (ours bool, err error) {
+	d.installed = 0
+	err = d.slot(d.redirector.Pass)
+	if errors.Is(err, nft.ErrSuperseded) {
+		d.supersede()
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// remove takes the rules away, unless another agent has taken them over or they are gone.
+func (d *door) remove() error {
+	err := d.slot(d.redirector.Remove)
+	if errors.Is(err, nft.ErrSuperseded) || gone(err) {
+		return nil
+	}
+	return err
+}
+
+// shut closes the door at once. The rules of a pod that is gone go with its namespace.
+func (d *door) shut(g goal) {
+	if d.listeners != nil {
+		d.listeners.close()
+		d.listeners = nil
+	}
+	ns := d.ns.Swap(nil) // no more dialling
+	d.conns.abort()
+	if d.redirector != nil && g.mode == aborting && !d.superseded && !d.closed {
+		if err := d.remove(); err != nil {
+			d.emit(Troubled, err)
+		}
+	}
+	d.ns.Store(ns)
+	d.letGo()
+}
+
+// letGo frees what the door holds.
+func (d *door) letGo() {
+	if d.redirector != nil {
+		_ = d.redirector.Close()
+		d.redirector = nil
+	}
+	if ns := d.ns.Swap(nil); ns != nil {
+		_ = ns.Close()
+	}
+}

@@ -1,0 +1,325 @@
+package capture
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/netns"
+	"fairlead.dev/fairlead/internal/agent/pods"
+)
+
+// Defaults of Options.
+const (
+	// DefaultPort is where the agent listens in a pod, outside the range from which the kernel draws ports for connections and
+	// away from those that service meshes use.
+	DefaultPort = 14001
+	// DefaultMark is on packets of the agent's own connections, inside the pod's namespace only.
+	DefaultMark  = 0xfa1e
+	DefaultLease = 3 * time.Second
+	DefaultGrace = 30 * time.Second
+	// DefaultMaxConnections keeps two descriptors per connection well below a usual limit of 1,048,576.
+	DefaultMaxConnections = 400_000
+)
+
+// forced bounds the wait for handlers whose connections have been closed.
+const forced = 5 * time.Second
+
+// slots bounds the changes that wait for the kernel at the same time, each on an OS thread of its own.
+const slots = 16
+
+// Options configure a Manager. Host, Sandboxes, Handler and Log are required; zero values of the others are replaced by defaults.
+type Options struct {
+	Host      *netns.Host
+	Sandboxes Sandboxes
+	Handler   Handler
+	Log       *slog.Logger
+	Mechanism Mechanism
+	// OnEvent is told what happens, from many goroutines; it must not block.
+	OnEvent func(Event)
+	Port    uint16
+	Mark    uint32
+	// Lease is how long the kernel goes on redirecting without the agent; it is renewed three times as often.
+	Lease time.Duration
+	// Grace is how long a stop waits for connections to end.
+	Grace time.Duration
+	// MaxConnections is how many connections are served at once before new ones go direct.
+	MaxConnections int64
+}
+
+// Manager keeps the doors of all captured pods. Make it with New, start it with Run, tell it what is wanted with Reconcile.
+type Manager struct {
+	// immutable after New
+	options Options
+	agent   string // names this run
+	kicked  chan struct{}
+	slots   chan struct{}
+	load    load
+
+	// atomic
+	accepted, loops, panics atomic.Int64
+
+	wg sync.WaitGroup // doors
+
+	mu       sync.Mutex
+	desired  map[string]PodSpec // nil until the first Reconcile
+	revision uint64             // counts Reconciles
+	joined   uint64             // the revision that doors were last aimed at
+	doors    map[string]*door   // by pod UID; a pod's former sandbox is not among them
+	rest     map[*door]struct{} // doors of former sandboxes
+	swept    bool
+	progress chan struct{} // closed and replaced when a door has made a step
+}
+
+// New checks the options and prepares a Manager.
+func New(o Options) (*Manager, error) {
+	if o.Host == nil || o.Sandboxes == nil || o.Handler == nil || o.Log == nil {
+		return nil, errors.New("capture: host, sandboxes, handler and log are required")
+	}
+	if o.Mechanism == nil {
+		o.Mechanism = NFTables()
+	}
+	if o.OnEvent == nil {
+		o.OnEvent = func(Event) {}
+	}
+	o.Port = cmp.Or(o.Port, DefaultPort)
+	o.Mark = cmp.Or(o.Mark, DefaultMark)
+	o.Lease = cmp.Or(o.Lease, DefaultLease)
+	o.Grace = cmp.Or(o.Grace, DefaultGrace)
+	o.MaxConnections = cmp.Or(o.MaxConnections, DefaultMaxConnections)
+	m := &Manager{options: o, agent: strings.ToLower(rand.Text()), kicked: make(chan struct{}, 1), slots: make(chan struct{}, slots),
+		doors: make(map[string]*door), rest: make(map[*door]struct{}), progress: make(chan struct{})}
+	m.load.limit, m.load.kick = o.MaxConnections, m.kick
+	return m, nil
+}
+
+// Reconcile says which pods are to be captured, by UID, and how. It replaces what was said before and returns at once; Settle
+// waits for the effect. The map must not be modified afterwards.
+func (m *Manager) Reconcile(desired map[string]PodSpec) {
+	m.mu.Lock()
+	m.desired = desired
+	m.revision++
+	m.mu.Unlock()
+	m.kick()
+}
+
+// Settle waits until what the last Reconcile said is in force in every pod that runs, or is known to have failed there.
+func (m *Manager) Settle(ctx context.Context) error {
+	for {
+		settled, progress := m.settled()
+		if settled {
+			return nil
+		}
+		select {
+		case <-progress:
+		case <-ctx.Done():
+			return fmt.Errorf("capture is not settled: %w", context.Cause(ctx))
+		}
+	}
+}
+
+func (m *Manager) settled() (bool, <-chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.joined < m.revision {
+		return false, m.progress
+	}
+	for _, d := range m.doors {
+		if !d.settled() {
+			return false, m.progress
+		}
+	}
+	return true, m.progress
+}
+
+// Run keeps the doors until ctx ends. Then it ends the redirecting, unless another agent has taken it over or a pod is to be
+// closed without an agent; waits for connections up to Options.Grace; and returns when all that it made is gone. An error
+// means that handlers did not return.
+func (m *Manager) Run(ctx context.Context) error {
+	relief := time.NewTicker(time.Second)
+	defer relief.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return m.stop()
+		case <-m.kicked:
+		case <-m.options.Sandboxes.Changed():
+		case <-relief.C:
+			if !m.load.shedding.Load() {
+				continue
+			}
+		}
+		m.balance()
+		m.join()
+	}
+}
+
+func (m *Manager) kick() {
+	select {
+	case m.kicked <- struct{}{}:
+	default:
+	}
+}
+
+// balance starts or ends shedding.
+func (m *Manager) balance() {
+	shedding, news := m.load.weigh(time.Now())
+	if !news {
+		return
+	}
+	kind := Resumed
+	if shedding {
+		kind = Shedding
+	}
+	m.options.OnEvent(Event{Kind: kind})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, d := range m.doors {
+		d.poke()
+	}
+}
+
+// join brings together which pods are wanted and where pods are.
+func (m *Manager) join() {
+	sandboxes, known := m.options.Sandboxes.Sandboxes()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.desired == nil || !known {
+		return
+	}
+	for uid, d := range m.doors {
+		if s, runs := sandboxes[uid]; !runs || s.ID != d.sandbox.ID {
+			m.endDoor(d)
+		}
+	}
+	missing := false
+	for uid, spec := range m.desired {
+		s, runs := sandboxes[uid]
+		missing = missing || !runs
+		if runs && !s.Host && s.Err == nil {
+			m.aim(uid, s, goal{mode: capturing, spec: spec, revision: m.revision})
+		}
+	}
+	for uid, d := range m.doors {
+		if _, wanted := m.desired[uid]; !wanted {
+			d.aim(goal{mode: leaving, spec: PodSpec{Pod: d.sandbox.Pod}, revision: m.revision})
+		}
+	}
+	m.sweep(sandboxes)
+	if missing && m.joined < m.revision {
+		m.options.Sandboxes.Hurry()
+	}
+	m.joined = m.revision
+	m.step()
+}
+
+// sweep looks once into every pod that is not wanted, for what an agent before this one may have left.
+func (m *Manager) sweep(sandboxes map[string]pods.Sandbox) {
+	if m.swept {
+		return
+	}
+	m.swept = true
+	for uid, s := range sandboxes {
+		if _, wanted := m.desired[uid]; !wanted && !s.Host && s.Err == nil {
+			m.aim(uid, s, goal{mode: leaving, spec: PodSpec{Pod: s.Pod}, revision: m.revision})
+		}
+	}
+}
+
+// aim gives the pod's door a goal, making the door if there is none. mu is held.
+func (m *Manager) aim(uid string, s pods.Sandbox, g goal) {
+	d := m.doors[uid]
+	if d == nil {
+		d = newDoor(m, s)
+		m.doors[uid] = d
+		m.wg.Go(d.run)
+	}
+	d.aim(g)
+}
+
+// endDoor has d closed because its pod or sandbox is gone. mu is held.
+func (m *Manager) endDoor(d *door) {
+	delete(m.doors, d.sandbox.Pod.UID)
+	m.rest[d] = struct{}{}
+	d.aim(goal{mode: ended, spec: PodSpec{Pod: d.sandbox.Pod}, revision: m.revision})
+}
+
+// retire forgets a door that has done what g asked of it, unless it has been asked for something else meanwhile.
+func (m *Manager) retire(d *door, g goal) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if d.aimed().mode != g.mode {
+		return false
+	}
+	if m.doors[d.sandbox.Pod.UID] == d {
+		delete(m.doors, d.sandbox.Pod.UID)
+	}
+	delete(m.rest, d)
+	m.step()
+	return true
+}
+
+// step wakes those who wait for progress. mu is held.
+func (m *Manager) step() {
+	close(m.progress)
+	m.progress = make(chan struct{})
+}
+
+func (m *Manager) stepped() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.step()
+}
+
+// namespace is where the pod's calls leave from, or nil.
+func (m *Manager) namespace(uid string) *netns.Namespace {
+	m.mu.Lock()
+	d := m.doors[uid]
+	m.mu.Unlock()
+	if d == nil {
+		return nil
+	}
+	return d.ns.Load()
+}
+
+// stop ends all doors, first kindly.
+func (m *Manager) stop() error {
+	done := make(chan struct{})
+	m.aimAll(stopping)
+	go func() { m.wg.Wait(); close(done) }()
+	grace := time.NewTimer(m.options.Grace)
+	defer grace.Stop()
+	select {
+	case <-done:
+		return nil
+	case <-grace.C:
+	}
+	m.aimAll(aborting)
+	last := time.NewTimer(forced)
+	defer last.Stop()
+	select {
+	case <-done:
+		return nil
+	case <-last.C:
+		return fmt.Errorf("capture: %d connections are still being served %s after they were closed", m.load.connections.Load(), forced)
+	}
+}
+
+func (m *Manager) aimAll(next mode) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for d := range maps.Keys(m.rest) {
+		d.aimMode(next)
+	}
+	for _, d := range m.doors {
+		d.aimMode(next)
+	}
+}

@@ -1,0 +1,68 @@
+package capture
+
+import (
+	"net"
+	"net/netip"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/netns"
+	"fairlead.dev/fairlead/internal/agent/nft"
+)
+
+// Mechanism makes the kernel redirect. There is one per agent.
+type Mechanism interface {
+	// PortInUse is the port to which connections in ns are redirected now, by whichever agent, or 0.
+	PortInUse(ns *netns.Namespace) (uint16, error)
+	// Open prepares redirecting in ns without changing anything.
+	Open(ns *netns.Namespace, o MechanismOptions) (Redirector, error)
+	// Original is where a redirected connection was on its way to: the listener's own address if it was not redirected.
+	Original(conn *net.TCPConn) (netip.AddrPort, error)
+}
+
+// MechanismOptions say how to redirect in one namespace.
+type MechanismOptions struct {
+	Agent string // names this agent's run
+	Port  uint16 // of the listeners
+	IPv6  bool   // whether one listens on ::1
+	Mark  uint32 // of connections to leave alone
+	Lease time.Duration
+}
+
+// Redirector redirects in one namespace. It is used by one goroutine at a time.
+type Redirector interface {
+	// Install makes the kernel redirect what r says, as long as the lease lasts; saying it again changes nothing. It fails
+	// with an error that is nft.ErrSuperseded once another agent's TakeOver came after this one's.
+	Install(r Redirect) error
+	// TakeOver is Install, whoever redirected before.
+	TakeOver(r Redirect) error
+	// Renew starts another lease; Yield ends the one there is; Leased says whether there is one, of whichever agent.
+	Renew() error
+	Yield() error
+	Leased() (bool, error)
+	// Pass ends redirecting without harm to connections that were redirected.
+	Pass() error
+	// Busy counts sockets that need what Pass left in place; Remove takes that away.
+	Busy() (int, error)
+	Remove() error
+	// Close lets go, changing nothing.
+	Close() error
+}
+
+// nftMechanism redirects by nftables.
+type nftMechanism struct{ kernel *nft.Kernel }
+
+// NFTables is the Mechanism that uses nftables.
+func NFTables() Mechanism { return nftMechanism{kernel: new(nft.Kernel)} }
+
+func (nftMechanism) PortInUse(ns *netns.Namespace) (uint16, error) {
+	owner, _, err := nft.FindOwner(ns)
+	return owner.Port, err
+}
+
+func (m nftMechanism) Open(ns *netns.Namespace, o MechanismOptions) (Redirector, error) {
+	return m.kernel.Open(ns, nft.Options{Owner: o.Agent, Port: o.Port, IPv6: o.IPv6, Mark: o.Mark, Lease: o.Lease})
+}
+
+func (nftMechanism) Original(conn *net.TCPConn) (netip.AddrPort, error) {
+	return nft.OriginalDestination(conn)
+}

@@ -1,0 +1,49 @@
+package capture
+
+import (
+	"net"
+	"runtime/debug"
+)
+
+// take hands an accepted connection to the handler, on a goroutine of its own.
+func (d *door) take(l *listeners, conn *net.TCPConn) {
+	m := d.manager
+	m.accepted.Add(1)
+	if !d.conns.begin(conn) {
+		_ = conn.Close()
+		return
+	}
+	m.load.add()
+	go func() { // waited for by connections.abort
+		defer func() {
+			if p := recover(); p != nil {
+				m.panics.Add(1)
+				m.options.Log.Error("connection handler panicked", "panic", p, "stack", string(debug.Stack()))
+			}
+			_ = conn.Close() // handlers close it themselves; a panic does not
+			m.load.remove()
+			d.conns.end(conn)
+		}()
+		d.serve(l, conn)
+	}()
+}
+
+func (d *door) serve(l *listeners, conn *net.TCPConn) {
+	m := d.manager
+	original, err := m.options.Mechanism.Original(conn)
+	if err != nil {
+		return
+	}
+	if l.itself(original) {
+		m.loops.Add(1)
+		return
+	}
+	m.options.Handler.ServeCaptured(d.sandbox.Pod, conn, original)
+}
+
+// acceptFault is told why a connection could not be accepted; it stays in the queue.
+func (d *door) acceptFault(err error) {
+	if exhausted(err) {
+		d.manager.load.exhaust()
+	}
+}

@@ -7,15 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 
 	"golang.org/x/sync/errgroup"
 
 	"fairlead.dev/fairlead/hack/cluster/internal/build"
 	"fairlead.dev/fairlead/hack/cluster/internal/image"
-	"fairlead.dev/fairlead/hack/cluster/internal/machine"
 	"fairlead.dev/fairlead/hack/cluster/internal/paths"
 	"fairlead.dev/fairlead/hack/cluster/internal/plan"
 )
@@ -150,38 +147,16 @@ func (c *Cluster) importImages(ctx context.Context, s *state, images []Image) er
 
 func (c *Cluster) importInto(ctx context.Context, s *state, k int, images []Image) error {
 	ready := Check{Name: "containerd of " + plan.NodeName(k), Log: c.plan(s).Log(k, "containerd"), run: func(ctx context.Context) error {
-		return runQuietly(c.inNode(ctx, s, k, "ctr", "version"))
+		return runTied(c.inNode(ctx, s, k, "ctr", "version"))
 	}}
 	if err := c.await(ctx, s, ready); err != nil {
 		return err
 	}
 	for _, img := range images {
 		cmd := c.inNode(ctx, s, k, "ctr", "--namespace=k8s.io", "images", "import", img.Archive)
-		if err := runQuietly(cmd); err != nil {
+		if err := runTied(cmd); err != nil {
 			return fmt.Errorf("import image %s into %s: %w; read %s", img.Tag, plan.NodeName(k), err, ready.Log)
 		}
 	}
 	return nil
-}
-
-func runQuietly(cmd *exec.Cmd) error {
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w: %s", err, out)
-	}
-	return nil
-}
-
-func machinePID(s *state, k int) (int, error) {
-	return machine.MachinePID(s.Supervisor.PID, plan.NodeName(k))
-}
-
-// inNode prepares a command to run inside all namespaces of node k. Its failure to find the node
-// shows when it is run.
-func (c *Cluster) inNode(ctx context.Context, s *state, k int, args ...string) *exec.Cmd {
-	pid, err := machinePID(s, k)
-	cmd := exec.CommandContext(ctx, "nsenter", append([]string{
-		"--target=" + strconv.Itoa(pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--",
-	}, args...)...)
-	cmd.Err = errors.Join(cmd.Err, err)
-	return cmd
 }

@@ -4,9 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
@@ -57,8 +54,7 @@ func (c *Cluster) Exec(ctx context.Context, node string, args []string) error {
 		if plan.NodeName(k) != node {
 			continue
 		}
-		cmd := c.inNode(ctx, s, k, args...)
-		return attached(cmd)
+		return runAttached(c.inNode(ctx, s, k, args...))
 	}
 	return fmt.Errorf("cluster %s has no node %q", c.name, node)
 }
@@ -69,12 +65,5 @@ func (c *Cluster) Kubectl(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(s.Bin, "kubectl"), args...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig())
-	return attached(cmd)
-}
-
-func attached(cmd *exec.Cmd) error {
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	return cmd.Run()
+	return runAttached(c.kubectl(ctx, s, args...))
 }

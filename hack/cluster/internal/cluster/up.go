@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -172,7 +170,7 @@ func (c *Cluster) settle(ctx context.Context, s *state, images []Image, progress
 // bootstrap applies the manifests a cluster starts with.
 func (c *Cluster) bootstrap(ctx context.Context, s *state, api *client) error {
 	p := c.plan(s)
-	if err := c.kubectl(ctx, s, "apply", "--server-side", "-f", p.Bootstrap()); err != nil {
+	if err := runTied(c.kubectl(ctx, s, "apply", "--server-side", "-f", p.Bootstrap())); err != nil {
 		return err
 	}
 	for k := 1; k <= s.Nodes; k++ {
@@ -182,14 +180,6 @@ func (c *Cluster) bootstrap(ctx context.Context, s *state, api *client) error {
 		if err := c.await(ctx, s, registered); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-func (c *Cluster) kubectl(ctx context.Context, s *state, args ...string) error {
-	cmd := exec.CommandContext(ctx, filepath.Join(s.Bin, "kubectl"), append([]string{"--kubeconfig", c.Kubeconfig()}, args...)...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("kubectl %s: %w: %s", args[0], err, out)
 	}
 	return nil
 }

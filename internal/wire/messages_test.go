@@ -3,11 +3,11 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
-	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 
 	"fairlead.dev/fairlead/internal/policy"
@@ -57,8 +57,8 @@ func TestAnUpdateIsSplitIntoPartsThatFit(t *testing.T) {
 				got.Set, got.Removed = append(got.Set, p.Set...), append(got.Removed, p.Removed...)
 				got.SnapshotComplete = p.SnapshotComplete
 			}
-			if diff := cmp.Diff(u, got); diff != "" {
-				t.Errorf("the parts are not the whole:\n%s", diff)
+			if !reflect.DeepEqual(u, got) {
+				t.Error("the parts are not the whole")
 			}
 		})
 	}

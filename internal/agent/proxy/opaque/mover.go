@@ -37,6 +37,7 @@ type Mover struct {
 	try     func(fd uintptr) bool
 	avail   func(fd uintptr)
 	limited io.LimitedReader
+	bulk    bool // much was waiting when last looked
 
 	// arguments and results of the callbacks
 	max     int64
@@ -63,6 +64,11 @@ func (m *Mover) init(src *net.TCPConn) error {
 // accepted. At the end of the stream the error is io.EOF. The Side is where an error other than that happened; only after a
 // timeout at the Source can Move be called again, since nothing is lost then.
 func (m *Mover) Move(dst *net.TCPConn, limit int64) (int64, Side, error) {
+	if m.bulk && limit > chunk {
+		if n, side, err := m.spliceWaiting(dst, limit); n > 0 || err != nil {
+			return n, side, err
+		}
+	}
 	m.max = min(limit, chunk)
 	if err := m.raw.Read(m.try); err != nil {
 		return 0, Source, err
@@ -89,7 +95,7 @@ func (m *Mover) spliceWaiting(dst *net.TCPConn, limit int64) (int64, Side, error
 	if err := m.raw.Control(m.avail); err != nil {
 		return 0, Source, err
 	}
-	if m.waiting < chunk {
+	if m.bulk = m.waiting >= chunk; !m.bulk {
 		return 0, Source, nil
 	}
 	m.limited.R, m.limited.N = m.src, min(limit, int64(m.waiting), maxMove)

@@ -1,0 +1,54 @@
+// Command agent is fairlead's node agent: it captures the calls of this node's pods and enforces policy on them.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"fairlead.dev/fairlead/internal/agent"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "agent:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	var (
+		o     agent.Options
+		level slog.LevelVar
+	)
+	fs := flag.NewFlagSet("agent", flag.ContinueOnError)
+	fs.StringVar(&o.Node, "node-name", os.Getenv("NODE_NAME"), "name of the node this agent runs on")
+	fs.StringVar(&o.Manager, "manager-address", "fairlead-manager.fairlead-system.svc:9443", "host:port of the manager; every address of host is tried")
+	fs.StringVar(&o.TokenFile, "token-file", "/var/run/fairlead/token/token", "service-account token for the manager")
+	fs.StringVar(&o.CAFile, "ca-file", "/var/run/fairlead/ca/ca.crt", "certificates the manager's must be signed by")
+	fs.StringVar(&o.StateDir, "state-dir", "/var/lib/fairlead", "where the last good configuration is kept")
+	fs.StringVar(&o.CRISocket, "cri-socket", "/run/containerd/containerd.sock", "socket of the container runtime")
+	fs.StringVar(&o.NetNSDir, "netns-dir", "/run/netns", "folder of the runtime's network namespaces")
+	fs.StringVar(&o.HTTPAddress, "http-address", ":9464", "address of /metrics, /healthz, /readyz and /debug")
+	fs.BoolVar(&o.Profiling, "pprof", false, "serve /debug/pprof")
+	fs.DurationVar(&o.Grace, "grace", 0, "how long a stop waits for calls to end (0: 20s)")
+	fs.TextVar(&level, "log-level", &level, "DEBUG, INFO, WARN or ERROR")
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	o.Log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: &level})).With("node", o.Node)
+	o.AccessLog = os.Stdout
+	a, err := agent.New(o)
+	if err != nil {
+		return err
+	}
+	o.Log.Info("starting", "manager", o.Manager, "http", o.HTTPAddress)
+	return a.Run(ctx)
+}

@@ -1,0 +1,183 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"fairlead.dev/fairlead/internal/agent/capture"
+	"fairlead.dev/fairlead/internal/agent/netns"
+	"fairlead.dev/fairlead/internal/agent/pods"
+	"fairlead.dev/fairlead/internal/agent/proxy"
+	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/subscribe"
+	"fairlead.dev/fairlead/internal/agent/telemetry"
+	"fairlead.dev/fairlead/internal/agent/upstream"
+)
+
+// Options configure an Agent. All but Profiling and Grace are required.
+type Options struct {
+	// Node is the name of the node; pods of other nodes are none of this agent's business.
+	Node string
+	// Manager is "host:port" of the manager; every address of host is tried.
+	Manager string
+	// TokenFile and CAFile authenticate the agent to the manager, and the manager to the agent.
+	TokenFile, CAFile string
+	// StateDir holds the last good configuration.
+	StateDir string
+	// CRISocket is the container runtime's socket, NetNSDir the folder of its network namespaces.
+	CRISocket, NetNSDir string
+	// HTTPAddress serves metrics, health and debugging.
+	HTTPAddress string
+	// Profiling adds /debug/pprof to it.
+	Profiling bool
+	// Grace is how long a stop waits for calls to end; it must be shorter than the pod's. Default: 20 s.
+	Grace time.Duration
+	// Log is for operators, AccessLog takes one JSON line per logged call.
+	Log       *slog.Logger
+	AccessLog io.Writer
+}
+
+const defaultGrace = 20 * time.Second
+
+// Agent is one node's agent.
+type Agent struct {
+	opts      Options
+	host      *netns.Host
+	watcher   *pods.Watcher
+	store     *store.Store
+	proxy     *proxy.Server
+	capture   *capture.Manager
+	client    *subscribe.Client
+	accessLog *telemetry.AccessLog
+	meter     *telemetry.Meter
+	pages     http.Handler
+}
+
+// New makes the rooms and connects them. Nothing runs before Run.
+func New(o Options) (*Agent, error) {
+	if o.Node == "" {
+		return nil, errors.New("agent: no node name; set --node-name")
+	}
+	if o.Grace == 0 {
+		o.Grace = defaultGrace
+	}
+	a := &Agent{opts: o}
+	steps := []func() error{a.makeConveyor, a.makeDoors, a.makeLetterbox}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			a.closeHost()
+			return nil, fmt.Errorf("agent: %w", err)
+		}
+	}
+	return a, nil
+}
+
+func (a *Agent) closeHost() {
+	if a.host != nil {
+		a.host.Close()
+	}
+}
+
+// makeConveyor makes what carries calls: meter, store and proxy.
+func (a *Agent) makeConveyor() error {
+	var err error
+	a.accessLog, err = telemetry.NewAccessLog(telemetry.AccessLogOptions{Writer: a.opts.AccessLog, PodName: a.podName})
+	if err != nil {
+		return err
+	}
+	a.meter = telemetry.New(telemetry.Options{Logger: a.opts.Log, AccessLog: a.accessLog})
+	a.store, err = store.New(store.Options{
+		Dialer:   func(uid string) upstream.Dialer { return a.capture.Dialer(uid) },
+		Observer: a.meter,
+	})
+	if err != nil {
+		return err
+	}
+	a.proxy, err = proxy.New(proxy.Options{Store: a.store, Events: a.meter})
+	if err != nil {
+		return err
+	}
+	a.meter.Watch(telemetry.Sources{Survey: a.store.Survey, Doors: a.doors, Replay: a.proxy.ReplayMemory()})
+	a.pages, err = telemetry.Handler(telemetry.HandlerOptions{
+		Meter: a.meter, Ready: a.ready, Config: a.config, Profiling: a.opts.Profiling,
+	})
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+// makeLetterbox makes what brings policy in.
+func (a *Agent) makeLetterbox() error {
+	var err error
+	a.client, err = subscribe.New(subscribe.Options{
+		Node: a.opts.Node, Target: a.opts.Manager, TokenFile: a.opts.TokenFile, BundleFile: a.opts.CAFile,
+		// Named after the node: nodes that share a disk must not share their configuration.
+		CopyFile: filepath.Join(a.opts.StateDir, a.opts.Node+".snapshot"),
+		Applier:  &applier{store: a.store, meter: a.meter, log: a.opts.Log, capture: a.capture},
+		Reporter: a.meter, Logger: a.opts.Log,
+	})
+	return err
+}
+
+// podName names a pod for the access log.
+func (a *Agent) podName(uid string) string {
+	if w := a.client.Snapshot().Workloads[uid]; w != nil {
+		return w.Namespace + "/" + w.Name
+	}
+	return uid
+}
+
+// doors is capture's state for the meter.
+func (a *Agent) doors() telemetry.Doors {
+	problems := a.capture.Problems()
+	return telemetry.Doors{Captured: int(a.capture.Stats().Captured), Uncaptured: len(problems), Problems: problems}
+}
+
+// ready says what is missing before this agent enforces policy.
+func (a *Agent) ready() error {
+	if a.client.State().Source == subscribe.SourceNone {
+		return errors.New("no policy yet: neither the manager nor a copy on disk has given any")
+	}
+	if err := a.watcher.Err(); err != nil {
+		return fmt.Errorf("the container runtime does not answer: %w", err)
+	}
+	return nil
+}
+
+// config is what /debug/config shows.
+func (a *Agent) config() any {
+	return struct {
+		Node     string
+		State    subscribe.State
+		Doors    []capture.DoorState
+		Snapshot any
+	}{a.opts.Node, a.client.State(), a.capture.State(), a.client.Snapshot()}
+}
+
+// servePages serves metrics, health and debugging until ctx ends.
+func (a *Agent) servePages(ctx context.Context) error {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.opts.HTTPAddress)
+	if err != nil {
+		return fmt.Errorf("serve metrics and health: %w", err)
+	}
+	srv := &http.Server{Handler: a.pages, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	var group errgroup.Group
+	group.Go(func() error {
+		<-ctx.Done()
+		return srv.Close()
+	})
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return group.Wait()
+}

@@ -1,0 +1,95 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/capture"
+	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/subscribe"
+	"fairlead.dev/fairlead/internal/agent/telemetry"
+	"fairlead.dev/fairlead/internal/policy"
+	"fairlead.dev/fairlead/internal/wire"
+)
+
+// settleTimeout bounds how long an acknowledgement waits for the kernel. A pod that cannot be captured by then is reported as a
+// problem of its own and does not hold up the others.
+const settleTimeout = 2 * time.Second
+
+// applier puts snapshots into force: first the policies, then the doors that bring calls to them. The other way round calls would
+// arrive before there is policy for them.
+type applier struct {
+	store   *store.Store
+	capture *capture.Manager
+	meter   *telemetry.Meter
+	log     *slog.Logger
+}
+
+var _ subscribe.Applier = (*applier)(nil)
+
+// Apply implements subscribe.Applier.
+func (a *applier) Apply(next *policy.Snapshot) []subscribe.Rejection {
+	var refused []subscribe.Rejection
+	for _, r := range a.store.Install(next) {
+		refused = append(refused, subscribe.Rejection{Profile: r.Profile, Reason: wire.ReasonInvalid, Message: r.Message})
+	}
+	if len(refused) > 0 {
+		return refused // asked again with the previous version of these
+	}
+	a.meter.Installed(time.Now(), next)
+	a.capture.Reconcile(desired(next))
+	ctx, stop := context.WithTimeout(context.Background(), settleTimeout)
+	defer stop()
+	if err := a.capture.Settle(ctx); err != nil {
+		a.log.Warn("capture is slow to follow the policy", "reason", err)
+	}
+	return nil
+}
+
+// desired says which pods are to be captured, and how.
+func desired(s *policy.Snapshot) map[string]capture.PodSpec {
+	all := make(map[string]capture.PodSpec, len(s.Workloads))
+	redirects := make(map[string]capture.PodSpec, len(s.Profiles))
+	for uid, w := range s.Workloads {
+		p := s.Profiles[w.Profile]
+		if p == nil {
+			continue
+		}
+		spec, known := redirects[p.Name]
+		if !known {
+			spec = capture.PodSpec{Redirect: redirect(store.RedirectFor(p, s.Destinations)), Policies: policies(p)}
+			redirects[p.Name] = spec
+		}
+		if empty(spec.Redirect) {
+			continue
+		}
+		spec.Pod = capture.PodRef{UID: uid, Namespace: w.Namespace, Name: w.Name}
+		all[uid] = spec
+	}
+	return all
+}
+
+func redirect(r store.Redirect) capture.Redirect {
+	out := capture.Redirect{Addrs: r.Addrs, Ports: r.Ports, All: r.All, FailClosed: r.FailClosed}
+	for _, b := range r.Blocks {
+		out.Blocks = append(out.Blocks, capture.Block(b))
+	}
+	return out
+}
+
+func empty(r capture.Redirect) bool {
+	return !r.All && len(r.Addrs) == 0 && len(r.Blocks) == 0 && len(r.Ports) == 0
+}
+
+// policies lists what is merged into a profile, sorted.
+func policies(p *policy.Profile) []policy.ID {
+	var ids []policy.ID
+	for i := range p.Bindings {
+		ids = append(ids, p.Bindings[i].Merged...)
+	}
+	slices.SortFunc(ids, func(a, b policy.ID) int { return cmp.Compare(a.String(), b.String()) })
+	return slices.Compact(ids)
+}

@@ -1,0 +1,48 @@
+package agent
+
+import (
+	"net"
+	"net/netip"
+
+	"fairlead.dev/fairlead/internal/agent/capture"
+	"fairlead.dev/fairlead/internal/agent/netns"
+	"fairlead.dev/fairlead/internal/agent/pods"
+	"fairlead.dev/fairlead/internal/agent/proxy"
+)
+
+// makeDoors makes what brings connections in.
+func (a *Agent) makeDoors() error {
+	var err error
+	if a.host, err = netns.OpenHost(); err != nil {
+		return err
+	}
+	a.watcher, err = pods.New(pods.Options{Socket: a.opts.CRISocket, Folder: a.opts.NetNSDir, Log: a.opts.Log})
+	if err != nil {
+		return err
+	}
+	a.capture, err = capture.New(capture.Options{
+		Host: a.host, Sandboxes: a.watcher, Handler: handler{a.proxy}, Log: a.opts.Log, Grace: a.opts.Grace, OnEvent: a.captureEvent,
+	})
+	return err
+}
+
+// handler hands captured connections to the conveyor, which knows pods by their UID alone.
+type handler struct{ proxy *proxy.Server }
+
+var _ capture.Handler = handler{}
+
+// ServeCaptured implements capture.Handler.
+func (h handler) ServeCaptured(pod capture.PodRef, conn *net.TCPConn, original netip.AddrPort) {
+	h.proxy.ServeCaptured(pod.UID, conn, original)
+}
+
+// captureEvent logs the edges of capture.
+func (a *Agent) captureEvent(e capture.Event) {
+	attrs := []any{"pod", e.Pod.Namespace + "/" + e.Pod.Name, "event", e.Kind.String()}
+	switch e.Kind {
+	case capture.Troubled, capture.Shedding:
+		a.opts.Log.Warn("capture", append(attrs, "reason", e.Err)...)
+	case capture.Captured, capture.Released, capture.Ended, capture.Superseded, capture.Resumed:
+		a.opts.Log.Info("capture", attrs...)
+	}
+}

@@ -45,7 +45,7 @@ const (
 var passedNames = [PassedCount]string{"declared", "unmatched", "tls", "http2", "other", "shed"}
 
 // String returns the reason as metrics show it.
-func (p Passed) String() string { return passedNames[min(p, PassedOther)] }
+func (p Passed) String() string { return passedNames[min(p, PassedCount-1)] }
 
 // Events are what happens to connections. Its methods must not block.
 type Events interface {

@@ -202,6 +202,7 @@ func TestRule29_Persistence(t *testing.T) {
 		"HTTP/1.0":                     {http10, sized, false, false, SayClose, true},
 		"HTTP/1.0 kept alive":          {http10Keep, sized, false, true, SayKeepAlive, true},
 		"HTTP/1.0 until close":         {http10Keep, unsized, false, false, SayClose, false},
+		"HTTP/1.0, chunked":            {http10Keep, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", false, false, SayClose, true},
 		"interim":                      {http11Close, "HTTP/1.1 103 Early Hints\r\n\r\n", false, true, SayNothing, true},
 		"upstream speaks HTTP/1.0":     {http11, "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n", false, true, SayNothing, false},
 		"upstream HTTP/1.0 keep-alive": {http11, "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\n", false, true, SayNothing, true},

@@ -103,6 +103,9 @@ func (p *Response) Persistence(q *Request, closing bool) (keep bool, say Say) {
 		return true, SayNothing
 	case closing, !q.KeepAlive, p.Framing == UntilClose:
 		return false, SayClose
+	case q.Minor == 0 && p.Framing == Chunked:
+		// The upstream must not do this (RFC 9112 section 6.1). The client may not see the end before the connection's.
+		return false, SayClose
 	case q.Minor == 0:
 		return true, SayKeepAlive
 	}

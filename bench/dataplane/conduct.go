@@ -7,21 +7,16 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-)
 
-// measurement is one figure of one candidate in one round.
-type measurement struct {
-	Bench     string  `json:"bench"`
-	Candidate string  `json:"candidate"`
-	Metric    string  `json:"metric"`
-	Value     float64 `json:"value"`
-	Unit      string  `json:"unit"`
-	Round     int     `json:"round"`
-}
+	"fairlead.dev/fairlead/bench/process"
+	"fairlead.dev/fairlead/bench/report"
+)
 
 const (
 	connections     = 64
 	idleConnections = 10_000
+	// idleTunnels are fewer: each holds a connection on both sides, and the limit of open files is often 20,000.
+	idleTunnels = 4_000
 )
 
 // conduct runs every measure of every candidate, interleaved, and prints what it finds.
@@ -48,13 +43,13 @@ func conduct(o options) error {
 	if err := pin(0); err != nil {
 		return err
 	}
-	c := conductor{options: o, out: newReport(o.json), all: all}
+	c := conductor{options: o, out: report.New(report.Options{JSON: o.json, Baseline: "haproxy"}), all: all}
 	for c.round = 1; c.round <= o.rounds; c.round++ {
 		if err := c.playRound(); err != nil {
 			return err
 		}
 	}
-	return c.out.finish()
+	return c.out.Finish()
 }
 
 // pin keeps the load generator on the load core. The processors the runtime uses follow.
@@ -80,7 +75,7 @@ func pin(core int) error {
 
 type conductor struct {
 	options
-	out   *report
+	out   *report.Report
 	all   []*candidate
 	round int
 	// half is half of what haproxy reached in this round, the constant rate of the latency measures.
@@ -109,7 +104,7 @@ func (c *conductor) playRound() error {
 }
 
 func (c *conductor) say(cand *candidate, bench, metric, unit string, value float64) {
-	c.out.add(measurement{bench, cand.name, metric, value, unit, c.round})
+	c.out.Add(report.Measurement{Bench: bench, Candidate: cand.name, Metric: metric, Value: value, Unit: unit, Round: c.round})
 }
 
 // costed runs a load and reports processor time per call and calls per second.
@@ -126,7 +121,7 @@ func (c *conductor) costed(cand *candidate, bench string, l load) (loadResult, e
 			return loadResult{}, err
 		}
 	}
-	before, err := cpu(cand.pids)
+	before, err := process.CPU(cand.pids...)
 	if err != nil {
 		return loadResult{}, err
 	}
@@ -134,7 +129,7 @@ func (c *conductor) costed(cand *candidate, bench string, l load) (loadResult, e
 	if err != nil {
 		return res, err
 	}
-	after, err := cpu(cand.pids)
+	after, err := process.CPU(cand.pids...)
 	if err != nil {
 		return res, err
 	}
@@ -220,20 +215,24 @@ func (c *conductor) idle(cand *candidate) error {
 	if cand.port == 0 {
 		return nil
 	}
-	before, err := resident(cand.pids)
+	before, err := process.Resident(cand.pids...)
 	if err != nil {
 		return err
 	}
-	closeAll, err := idle(idleConnections)
+	n := idleConnections
+	if cand.name == "fairlead-nomatch" {
+		n = idleTunnels
+	}
+	closeAll, err := idle(n)
 	if err != nil {
 		return err
 	}
 	defer closeAll()
-	after, err := resident(cand.pids)
+	after, err := process.Resident(cand.pids...)
 	if err != nil {
 		return err
 	}
-	c.say(cand, "idle-connections", "bytes_per_idle_connection", "B", float64(after-before)/idleConnections)
+	c.say(cand, "idle-connections", "bytes_per_idle_connection", "B", float64(after-before)/float64(n))
 	c.say(cand, "idle-connections", "resident_mib", "MiB", float64(after)/(1<<20))
 	return nil
 }

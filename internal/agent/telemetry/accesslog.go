@@ -1,0 +1,200 @@
+package telemetry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/netip"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+const (
+	// defaultLinesPerSecond bounds the log: a failing upstream under load must not fill the node's disk.
+	defaultLinesPerSecond = 1000
+	// maxQueued lines wait for the writer; more are dropped and counted.
+	maxQueued = 4096
+)
+
+// AccessLogOptions configure an AccessLog. Writer is required.
+type AccessLogOptions struct {
+	// Writer takes one JSON object per line.
+	Writer io.Writer
+	// LinesPerSecond bounds the log; 0 means 1,000.
+	LinesPerSecond int
+	// PodName returns namespace/name for a UID; nil leaves the UID in the log.
+	PodName func(uid string) string
+}
+
+// AccessLog writes one line per call that its policy wants logged. The path of a call copies a few fields into a queue; a
+// goroutine of its own writes. What does not fit the queue or the rate is dropped and counted.
+type AccessLog struct {
+	// immutable
+	out     *slog.Logger
+	limit   uint64
+	podName func(uid string) string
+	queue   chan *line
+	spare   sync.Pool
+
+	// atomic
+	second  atomic.Uint64 // second<<32 | lines in it
+	written atomic.Uint64
+	dropped atomic.Uint64
+}
+
+// line is one call, copied. Long values are cut.
+type line struct {
+	at        time.Time
+	recorder  *recorder
+	outcome   call.Outcome
+	took      time.Duration
+	pod, rule string
+	original  netip.AddrPort
+	truncated bool
+	// memory of their own, used again
+	method, host, path []byte
+}
+
+// What is logged of a request at most.
+const (
+	maxMethod = 16
+	maxHost   = 128
+	maxPath   = 256
+)
+
+// NewAccessLog returns a log that writes while Run runs.
+func NewAccessLog(o AccessLogOptions) (*AccessLog, error) {
+	if o.Writer == nil {
+		return nil, errors.New("access log: no writer")
+	}
+	l := &AccessLog{
+		out: slog.New(slog.NewJSONHandler(o.Writer, nil)), limit: uint64(o.LinesPerSecond), podName: o.PodName,
+		queue: make(chan *line, maxQueued), spare: sync.Pool{New: func() any { return new(line) }},
+	}
+	if l.limit == 0 {
+		l.limit = defaultLinesPerSecond
+	}
+	return l, nil
+}
+
+// wanted reports whether the policy wants the call logged.
+func wanted(e *store.Exchange) bool {
+	switch e.AccessLog {
+	case policy.AccessLogAll:
+		return true
+	case policy.AccessLogErrors:
+		return e.Truncated || !good(e.Outcome.Fate) && e.Outcome.Fate != call.Abandoned
+	case policy.AccessLogOff:
+	}
+	return false
+}
+
+// write queues a line.
+func (l *AccessLog) write(r *recorder, e *store.Exchange) {
+	now := time.Now()
+	if !l.admit(now) {
+		l.dropped.Add(1)
+		return
+	}
+	n := l.spare.Get().(*line)
+	n.at, n.recorder, n.outcome, n.took = now, r, e.Outcome, e.Took
+	n.pod, n.rule, n.original, n.truncated = e.Pod, e.Rule, e.Original, e.Truncated
+	n.method = appendCut(n.method[:0], e.Method, maxMethod)
+	n.host = appendCut(n.host[:0], e.Host, maxHost)
+	n.path = appendCut(n.path[:0], withoutQuery(e.Path), maxPath)
+	select {
+	case l.queue <- n:
+	default:
+		l.spare.Put(n)
+		l.dropped.Add(1)
+	}
+}
+
+// admit takes one of this second's lines, if there is one left.
+func (l *AccessLog) admit(now time.Time) bool {
+	second := uint64(now.Unix()) & (1<<32 - 1)
+	for {
+		old := l.second.Load()
+		next := second<<32 | 1
+		if old>>32 == second {
+			next = old + 1
+		}
+		if next&(1<<32-1) > l.limit {
+			return false
+		}
+		if l.second.CompareAndSwap(old, next) {
+			return true
+		}
+	}
+}
+
+// Run writes lines until ctx ends, and then those still queued.
+func (l *AccessLog) Run(ctx context.Context) error {
+	for {
+		select {
+		case n := <-l.queue:
+			l.put(n)
+		case <-ctx.Done():
+			for len(l.queue) > 0 {
+				l.put(<-l.queue)
+			}
+			return nil
+		}
+	}
+}
+
+// put writes one line. Query strings, header fields and bodies are never logged: they hold secrets.
+func (l *AccessLog) put(n *line) {
+	o := &n.outcome
+	pod := n.pod
+	if l.podName != nil {
+		if name := l.podName(n.pod); name != "" {
+			pod = name
+		}
+	}
+	attrs := []slog.Attr{
+		slog.String("policy", n.recorder.key.policy.String()), slog.String("target", n.recorder.key.target),
+		slog.String("pod", pod), slog.String("method", string(n.method)), slog.String("host", string(n.host)),
+		slog.String("path", string(n.path)), slog.String("to", n.original.String()),
+		slog.Int("status", o.Status), slog.String("kind", o.Kind.String()), slog.String("fate", o.Fate.String()),
+		slog.Int("tries", o.Tries), slog.String("head", seconds(o.Took)), slog.String("dur", seconds(n.took)),
+	}
+	if o.Cause != o.Kind {
+		attrs = append(attrs, slog.String("cause", o.Cause.String()))
+	}
+	if n.rule != "" {
+		attrs = append(attrs, slog.String("rule", n.rule))
+	}
+	if n.truncated {
+		attrs = append(attrs, slog.Bool("truncated", true))
+	}
+	r := slog.NewRecord(n.at, slog.LevelInfo, "call", 0)
+	r.AddAttrs(attrs...)
+	if err := l.out.Handler().Handle(context.Background(), r); err != nil {
+		l.dropped.Add(1)
+	} else {
+		l.written.Add(1)
+	}
+	*n = line{method: n.method, host: n.host, path: n.path}
+	l.spare.Put(n)
+}
+
+// seconds shows a duration to the microsecond.
+func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 6, 64) }
+
+func appendCut(to, b []byte, most int) []byte { return append(to, b[:min(len(b), most)]...) }
+
+func withoutQuery(path []byte) []byte {
+	if i := bytes.IndexByte(path, '?'); i >= 0 {
+		return path[:i]
+	}
+	return path
+}

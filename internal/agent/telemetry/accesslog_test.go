@@ -1,0 +1,162 @@
+package telemetry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// lines logs the exchanges and returns what was written.
+func lines(t *testing.T, o AccessLogOptions, exchanges ...*store.Exchange) []map[string]any {
+	t.Helper()
+	var out bytes.Buffer
+	o.Writer = &out
+	l, err := NewAccessLog(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := New(Options{Logger: slog.New(slog.DiscardHandler), AccessLog: l})
+	r := m.Recorder(payments, inventory)
+	for _, e := range exchanges {
+		r.CallDone(e)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := l.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var got []map[string]any
+	for d := json.NewDecoder(&out); d.More(); {
+		var line map[string]any
+		if err := d.Decode(&line); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, line)
+	}
+	return got
+}
+
+func TestAccessLogLine(t *testing.T) {
+	got := lines(t, AccessLogOptions{PodName: func(uid string) string { return map[string]string{"uid-1": "shop/checkout"}[uid] }}, &store.Exchange{
+		Pod: "uid-1", Original: netip.MustParseAddrPort("10.0.0.1:80"), Rule: "charge", AccessLog: policy.AccessLogAll,
+		Outcome: call.Outcome{Kind: call.OK, Cause: call.Reset, Fate: call.Exhausted, Status: 503, Tries: 3, Took: 1500 * time.Millisecond},
+		Took:    2 * time.Second, Truncated: true,
+		Method: []byte("GET"), Host: []byte("inventory"), Path: []byte("/items?token=secret"),
+	})
+	want := map[string]any{
+		"level": "INFO", "msg": "call", "policy": "shop/payments", "target": inventory, "pod": "shop/checkout", "method": "GET",
+		"host": "inventory", "path": "/items", "to": "10.0.0.1:80", "status": 503.0, "kind": "ok", "cause": "reset", "fate": "exhausted",
+		"tries": 3.0, "head": "1.500000", "dur": "2.000000", "rule": "charge", "truncated": true,
+	}
+	if len(got) != 1 {
+		t.Fatalf("%d lines", len(got))
+	}
+	for k, v := range want {
+		if got[0][k] != v {
+			t.Errorf("%s is %v, want %v", k, got[0][k], v)
+		}
+	}
+	if len(got[0]) != len(want)+1 { // and the time
+		t.Errorf("the line has other fields: %v", got[0])
+	}
+}
+
+func TestAccessLogSettings(t *testing.T) {
+	with := func(s policy.AccessLog, e *store.Exchange) *store.Exchange {
+		c := *e
+		c.AccessLog = s
+		return &c
+	}
+	good, failed, gone := ended(call.OK, call.NotNeeded, 200), ended(call.OK, call.Exhausted, 503), ended(call.ClientGone, call.Abandoned, 0)
+	cut := ended(call.OK, call.NotNeeded, 200)
+	cut.Truncated = true
+	tests := map[string]struct {
+		setting policy.AccessLog
+		want    int
+	}{
+		"All":    {policy.AccessLogAll, 4},
+		"Errors": {policy.AccessLogErrors, 2}, // the failed and the truncated one
+		"Off":    {policy.AccessLogOff, 0},
+	}
+	for name, tc := range tests {
+		got := lines(t, AccessLogOptions{}, with(tc.setting, good), with(tc.setting, failed), with(tc.setting, gone), with(tc.setting, cut))
+		if len(got) != tc.want {
+			t.Errorf("%s: %d lines, want %d", name, len(got), tc.want)
+		}
+	}
+}
+
+func TestAccessLogCutsWhatIsLong(t *testing.T) {
+	e := ended(call.OK, call.NotNeeded, 200)
+	e.AccessLog, e.Path = policy.AccessLogAll, []byte("/"+strings.Repeat("x\"\n", 1000))
+	got := lines(t, AccessLogOptions{}, e)
+	if len(got) != 1 || len(got[0]["path"].(string)) != maxPath {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestAccessLogIsBounded(t *testing.T) {
+	l, err := NewAccessLog(AccessLogOptions{Writer: &bytes.Buffer{}, LinesPerSecond: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	admitted := 0
+	for range 25 {
+		if l.admit(t0) {
+			admitted++
+		}
+	}
+	if admitted != 10 || !l.admit(t0.Add(time.Second)) {
+		t.Errorf("%d lines in one second, want 10, and more in the next", admitted)
+	}
+
+	l.limit = 1 << 31
+	m := New(Options{Logger: slog.New(slog.DiscardHandler), AccessLog: l})
+	r := m.Recorder(payments, inventory)
+	e := ended(call.OK, call.Exhausted, 503)
+	for range maxQueued + 7 { // nobody writes: nothing blocks
+		r.CallDone(e)
+	}
+	if got := l.dropped.Load(); got != 7 {
+		t.Errorf("%d lines dropped, want 7", got)
+	}
+}
+
+type brokenWriter struct{}
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("disk full") }
+
+func TestAccessLogWritesWhileItRuns(t *testing.T) {
+	if _, err := NewAccessLog(AccessLogOptions{}); err == nil {
+		t.Error("a log without a writer")
+	}
+	l, err := NewAccessLog(AccessLogOptions{Writer: brokenWriter{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := New(Options{Logger: slog.New(slog.DiscardHandler), AccessLog: l})
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := l.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	m.Recorder(payments, inventory).CallDone(ended(call.OK, call.Exhausted, 503))
+	cancel()
+	wg.Wait()
+	if l.dropped.Load() != 1 || l.written.Load() != 0 {
+		t.Errorf("%d dropped, %d written by a writer that fails", l.dropped.Load(), l.written.Load())
+	}
+}

@@ -1,0 +1,91 @@
+package telemetry
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// metric describes one family. docs/metrics.md lists the same; a test compares the two.
+type metric struct {
+	name, help string
+	kind       prometheus.ValueType // prometheus.UntypedValue: a histogram
+	labels     []string
+}
+
+// The families, as indices of catalogue.
+const (
+	requests = iota
+	requestDuration
+	requestFates
+	tries
+	tryDuration
+	truncated
+	opaque
+	connections
+	waiting
+	breakersOpen
+	breakersOpened
+	captured
+	capturedTotal
+	passed
+	malformed
+	panics
+	replayBytes
+	replayCapped
+	accessLog
+	podsCaptured
+	podsUncaptured
+	familyCount
+)
+
+// perPolicy are the labels of what is counted under a policy: its name and the destination as its manifest names it.
+var perPolicy = []string{"policy", "target"}
+
+func also(labels ...string) []string { return append(append([]string(nil), perPolicy...), labels...) }
+
+// histogram marks a family of classic histograms.
+const histogram = prometheus.UntypedValue
+
+// catalogue lists every family that a Meter collects; it is never changed.
+var catalogue = [familyCount]metric{
+	requests: {"fairlead_proxy_requests_total",
+		"Calls that have ended, by how: kind ok is an upstream's response, its class in code; other kinds were answered by the agent.",
+		prometheus.CounterValue, also("kind", "code")},
+	requestDuration: {"fairlead_proxy_request_duration_seconds",
+		"Time from the head of a request to the head of its answer, over all tries and waits, for calls whose client waited for it.", histogram, perPolicy},
+	requestFates: {"fairlead_proxy_request_fates_total",
+		"Calls that have ended, by why they were retried or not.", prometheus.CounterValue, also("fate")},
+	tries: {"fairlead_proxy_tries_total",
+		"Tries that were dispatched to an upstream, by how they ended; attempt is first or retry.", prometheus.CounterValue, also("kind", "code", "attempt")},
+	tryDuration: {"fairlead_proxy_try_duration_seconds",
+		"Time from dispatching a try, connecting included, to its response head or failure.", histogram, perPolicy},
+	truncated: {"fairlead_proxy_truncated_responses_total",
+		"Responses whose body could not be forwarded to its end.", prometheus.CounterValue, perPolicy},
+	opaque: {"fairlead_proxy_opaque_connections_total",
+		"Connections governed by a policy that were passed through without being understood.", prometheus.CounterValue, perPolicy},
+	connections: {"fairlead_upstream_connections",
+		"Open connections to upstreams of all pods, by state: active or idle.", prometheus.GaugeValue, also("state")},
+	waiting: {"fairlead_upstream_waiting",
+		"Calls that wait for a connection.", prometheus.GaugeValue, perPolicy},
+	breakersOpen: {"fairlead_breaker_open",
+		"Circuit breakers that are open or half-open.", prometheus.GaugeValue, perPolicy},
+	breakersOpened: {"fairlead_breaker_opened_total",
+		"Times that a circuit breaker has opened.", prometheus.CounterValue, perPolicy},
+	captured: {"fairlead_proxy_connections",
+		"Captured connections that are open.", prometheus.GaugeValue, nil},
+	capturedTotal: {"fairlead_proxy_connections_total",
+		"Connections that were captured.", prometheus.CounterValue, nil},
+	passed: {"fairlead_proxy_passed_connections_total",
+		"Captured connections that were passed through untouched, by why.", prometheus.CounterValue, []string{"reason"}},
+	malformed: {"fairlead_proxy_malformed_requests_total",
+		"Requests that were refused because they broke the protocol, by the status of the answer.", prometheus.CounterValue, []string{"code"}},
+	panics: {"fairlead_proxy_panics_total",
+		"Connections that were closed because serving them failed by a mistake of the agent.", prometheus.CounterValue, nil},
+	replayBytes: {"fairlead_replay_bytes",
+		"Memory that holds request bodies for retries.", prometheus.GaugeValue, nil},
+	replayCapped: {"fairlead_replay_capped_total",
+		"Times that a request body was not kept for retries because the agent's memory for that was used up.", prometheus.CounterValue, nil},
+	accessLog: {"fairlead_accesslog_lines_total",
+		"Access log lines, by result: written, or dropped because there were too many.", prometheus.CounterValue, []string{"result"}},
+	podsCaptured: {"fairlead_capture_pods",
+		"Pods whose outbound connections are captured.", prometheus.GaugeValue, nil},
+	podsUncaptured: {"fairlead_capture_failed_pods",
+		"Pods that should be captured and are not.", prometheus.GaugeValue, nil},
+}

@@ -1,0 +1,144 @@
+package telemetry
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy"
+)
+
+// Collector shows what a Meter counted to Prometheus.
+type Collector struct {
+	// immutable
+	meter *Meter
+	descs [familyCount]*prometheus.Desc
+}
+
+var _ prometheus.Collector = (*Collector)(nil)
+
+// NewCollector returns a Collector of m.
+func NewCollector(m *Meter) *Collector {
+	c := &Collector{meter: m}
+	for i, f := range catalogue {
+		c.descs[i] = prometheus.NewDesc(f.name, f.help, f.labels, nil)
+	}
+	return c
+}
+
+// Describe implements prometheus.Collector.
+func (c *Collector) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range c.descs {
+		to <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *Collector) Collect(to chan<- prometheus.Metric) {
+	out := scrape{collector: c, to: to}
+	out.process()
+	m := c.meter
+	for k, g := range m.survey(time.Now()) {
+		out.gauges(k, g)
+	}
+	for _, r := range m.all() {
+		var sums counts
+		r.sum(&sums)
+		out.counts(r.key, &sums)
+	}
+}
+
+// all returns the recorders as they are now.
+func (m *Meter) all() []*recorder {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := make([]*recorder, 0, len(m.recorders))
+	for _, r := range m.recorders {
+		all = append(all, r)
+	}
+	return all
+}
+
+// scrape is one collection under way.
+type scrape struct {
+	collector *Collector
+	to        chan<- prometheus.Metric
+}
+
+// put shows one value. Everything that was never counted is left out where it has labels beyond the policy's.
+func (s *scrape) put(family int, v float64, labels ...string) {
+	s.to <- prometheus.MustNewConstMetric(s.collector.descs[family], catalogue[family].kind, v, labels...)
+}
+
+func (s *scrape) putSeen(family int, n uint64, labels ...string) {
+	if n > 0 {
+		s.put(family, float64(n), labels...)
+	}
+}
+
+// process shows what belongs to no policy.
+func (s *scrape) process() {
+	m := s.collector.meter
+	closed := m.closed.Load() // first: there are never more closed than opened
+	opened := m.opened.Load()
+	s.put(captured, float64(opened-closed))
+	s.put(capturedTotal, float64(opened))
+	for why := range m.passed {
+		s.put(passed, float64(m.passed[why].Load()), proxy.Passed(why).String())
+	}
+	for i := range m.malformed {
+		s.put(malformed, float64(m.malformed[i].Load()), malformedCodes[i])
+	}
+	s.put(panics, float64(m.panics.Load()))
+	if l := m.log; l != nil {
+		s.put(accessLog, float64(l.written.Load()), "written")
+		s.put(accessLog, float64(l.dropped.Load()), "dropped")
+	}
+	sources := m.sources.Load()
+	if r := sources.Replay; r != nil {
+		s.put(replayBytes, float64(r.Used()))
+		s.put(replayCapped, float64(r.Capped()))
+	}
+	if sources.Doors != nil {
+		d := sources.Doors()
+		s.put(podsCaptured, float64(d.Captured))
+		s.put(podsUncaptured, float64(d.Uncaptured))
+	}
+}
+
+func (s *scrape) gauges(k recorderKey, g *gauges) {
+	id := k.policy.String()
+	s.put(connections, float64(g.active), id, k.target, "active")
+	s.put(connections, float64(g.idle), id, k.target, "idle")
+	s.put(waiting, float64(g.waiting), id, k.target)
+	s.put(breakersOpen, float64(g.breakersOpen), id, k.target)
+	s.put(breakersOpened, float64(g.opened), id, k.target)
+}
+
+func (s *scrape) counts(k recorderKey, c *counts) {
+	id := k.policy.String()
+	var byFate [call.FateCount]uint64
+	for r := range c.calls {
+		var n uint64
+		for f, calls := range c.calls[r] {
+			n += calls
+			byFate[f] += calls
+		}
+		s.putSeen(requests, n, id, k.target, result(r).kind().String(), result(r).code())
+	}
+	for f, n := range byFate {
+		s.putSeen(requestFates, n, id, k.target, call.Fate(f).String())
+	}
+	for a, name := range [attempts]string{firstTry: "first", aRetry: "retry"} {
+		for r, n := range c.tries[a] {
+			s.putSeen(tries, n, id, k.target, result(r).kind().String(), result(r).code(), name)
+		}
+	}
+	s.put(truncated, float64(c.truncated), id, k.target)
+	s.put(opaque, float64(c.opaque), id, k.target)
+	n, buckets := exposed(&c.callTook)
+	s.to <- prometheus.MustNewConstHistogram(s.collector.descs[requestDuration], n, time.Duration(c.callNanos).Seconds(), buckets, id, k.target)
+	n, buckets = exposed(&c.tryTook)
+	s.to <- prometheus.MustNewConstHistogram(s.collector.descs[tryDuration], n, time.Duration(c.tryNanos).Seconds(), buckets, id, k.target)
+}

@@ -1,0 +1,180 @@
+package telemetry
+
+import (
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/proxy"
+	"fairlead.dev/fairlead/internal/agent/resilience"
+	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+const (
+	// maxShards bounds the memory of a policy's counters, 2 KiB each.
+	maxShards = 4
+	// lingering is how long the counters of a deleted policy stay after the last event under it: calls in flight still end.
+	lingering = time.Minute
+)
+
+// Options configure a Meter.
+type Options struct {
+	// Logger is for mistakes of ours; required.
+	Logger *slog.Logger
+	// AccessLog takes the lines that policies ask for; nil means none.
+	AccessLog *AccessLog
+}
+
+// Sources are where a Meter reads what it does not count itself. Nil fields are left out.
+type Sources struct {
+	// Survey is store.Store.Survey.
+	Survey func(now time.Time, f func(store.Survey))
+	// Doors tells which pods are captured.
+	Doors func() Doors
+	// Replay is the account of replay buffers.
+	Replay *resilience.ReplayMemory
+}
+
+// Doors is the state of capture.
+type Doors struct {
+	Captured, Uncaptured int
+	// Problems names some of the uncaptured.
+	Problems []policy.CaptureProblem
+}
+
+// Meter counts. It implements store.Observer, proxy.Events and prometheus.Collector, and draws the reports to the manager.
+type Meter struct {
+	// immutable after New
+	logger *slog.Logger
+	log    *AccessLog
+	shards int
+
+	// atomic
+	sources   atomic.Pointer[Sources]
+	opened    atomic.Uint64
+	closed    atomic.Uint64
+	passed    [proxy.PassedCount]atomic.Uint64
+	malformed [malformedCount]atomic.Uint64
+	panics    atomic.Uint64
+
+	mu        sync.Mutex
+	recorders map[recorderKey]*recorder // guarded by mu
+	opens     map[destinationKey]uint64 // guarded by mu; how often the breakers of each had opened at the last survey
+}
+
+// destinationKey names one concrete destination of a policy's target.
+type destinationKey struct {
+	recorderKey
+	destination string
+}
+
+var (
+	_ store.Observer = (*Meter)(nil)
+	_ proxy.Events   = (*Meter)(nil)
+)
+
+// New returns a Meter that has counted nothing.
+func New(o Options) *Meter {
+	m := &Meter{logger: o.Logger, log: o.AccessLog, shards: 1, recorders: map[recorderKey]*recorder{}}
+	for m.shards < min(runtime.GOMAXPROCS(0), maxShards) {
+		m.shards *= 2
+	}
+	m.sources.Store(&Sources{})
+	return m
+}
+
+// Watch tells where to read gauges. They are made after the Meter, which they may need.
+func (m *Meter) Watch(s Sources) { m.sources.Store(&s) }
+
+// Recorder implements store.Observer.
+func (m *Meter) Recorder(id policy.ID, target string) store.Recorder {
+	k := recorderKey{id, target}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.recorders[k]
+	if r == nil {
+		r = &recorder{key: k, log: m.log, shards: make([]shard, m.shards)}
+		m.recorders[k] = r
+	}
+	r.orphaned = time.Time{}
+	return r
+}
+
+// Installed tells which policies are in force now. The counters of others are forgotten once nothing happens under them any
+// more, and their metrics with them.
+func (m *Meter) Installed(now time.Time, s *policy.Snapshot) {
+	live := map[recorderKey]bool{}
+	for _, p := range s.Profiles {
+		for i := range p.Bindings {
+			b := &p.Bindings[i]
+			live[recorderKey{b.Policy, b.To.String()}] = true
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for k, r := range m.recorders {
+		switch {
+		case live[k]:
+			r.orphaned = time.Time{}
+		case r.orphaned.IsZero():
+			r.orphaned = now
+		}
+	}
+}
+
+// forget drops r if its policy is gone, everything it counted was reported and nothing is happening. The caller holds mu.
+func (m *Meter) forget(now time.Time, r *recorder, events uint64) {
+	if r.orphaned.IsZero() {
+		return
+	}
+	if events != r.lastSeen {
+		r.lastSeen, r.orphaned = events, now
+		return
+	}
+	if now.Sub(r.orphaned) >= lingering {
+		delete(m.recorders, r.key)
+	}
+}
+
+// Opened implements proxy.Events.
+func (m *Meter) Opened() { m.opened.Add(1) }
+
+// Closed implements proxy.Events.
+func (m *Meter) Closed() { m.closed.Add(1) }
+
+// Passed implements proxy.Events.
+func (m *Meter) Passed(why proxy.Passed) { m.passed[min(why, proxy.PassedCount-1)].Add(1) }
+
+// The statuses with which malformed requests are refused.
+const (
+	malformed400 = iota
+	malformed414
+	malformed431
+	malformedOther
+	malformedCount
+)
+
+var malformedCodes = [malformedCount]string{"400", "414", "431", "other"}
+
+// Malformed implements proxy.Events.
+func (m *Meter) Malformed(status int) {
+	i := malformedOther
+	switch status {
+	case 400:
+		i = malformed400
+	case 414:
+		i = malformed414
+	case 431:
+		i = malformed431
+	}
+	m.malformed[i].Add(1)
+}
+
+// Panicked implements proxy.Events.
+func (m *Meter) Panicked(pod string, what any, stack []byte) {
+	m.panics.Add(1)
+	m.logger.Error("serving a connection panicked", "pod", pod, "reason", what, "stack", string(stack))
+}

@@ -1,0 +1,282 @@
+package telemetry
+
+import (
+	"bytes"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy"
+	"fairlead.dev/fairlead/internal/agent/resilience"
+	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/upstream"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+var (
+	payments = policy.ID{Namespace: "shop", Name: "payments"}
+	t0       = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+)
+
+const inventory = "service warehouse/inventory"
+
+func testMeter() *Meter { return New(Options{Logger: slog.New(slog.DiscardHandler)}) }
+
+func ended(k call.Kind, f call.Fate, status int) *store.Exchange {
+	return &store.Exchange{Outcome: call.Outcome{Kind: k, Fate: f, Status: status, Took: 3 * time.Millisecond}}
+}
+
+// scrapeText returns the lines of /metrics that begin with prefix.
+func scrapeText(t *testing.T, m *Meter, prefix string) []string {
+	t.Helper()
+	h, err := Handler(HandlerOptions{Meter: m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	if w.Code != 200 {
+		t.Fatalf("status %d: %s", w.Code, w.Body)
+	}
+	var lines []string
+	for line := range strings.Lines(w.Body.String()) {
+		if strings.HasPrefix(line, prefix) {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	return lines
+}
+
+func TestMetricsShowWhatWasCounted(t *testing.T) {
+	m := testMeter()
+	r := m.Recorder(payments, inventory)
+	for range 3 {
+		r.TryDone(&store.Try{Kind: call.OK, Status: 200, Took: time.Millisecond})
+		r.CallDone(ended(call.OK, call.NotNeeded, 200))
+	}
+	r.TryDone(&store.Try{Kind: call.OK, Status: 503})
+	r.TryDone(&store.Try{Kind: call.ConnectFailed, Retry: true})
+	r.CallDone(ended(call.OK, call.Exhausted, 503))
+	r.CallDone(ended(call.BreakerOpen, call.Refused, 503))
+	r.CallDone(ended(call.ClientGone, call.Abandoned, 0))
+	r.CallDone(&store.Exchange{Outcome: call.Outcome{Status: 200}, Truncated: true})
+	r.OpaqueOpened()
+	const id = `policy="shop/payments",target="service warehouse/inventory"`
+	want := []string{
+		`fairlead_proxy_requests_total{code="",kind="circuit_open",` + id + `} 1`,
+		`fairlead_proxy_requests_total{code="",kind="client_gone",` + id + `} 1`,
+		`fairlead_proxy_requests_total{code="2xx",kind="ok",` + id + `} 4`,
+		`fairlead_proxy_requests_total{code="5xx",kind="ok",` + id + `} 1`,
+	}
+	if diff := cmp.Diff(want, scrapeText(t, m, "fairlead_proxy_requests_total{")); diff != "" {
+		t.Error(diff)
+	}
+	want = []string{
+		`fairlead_proxy_tries_total{attempt="first",code="2xx",kind="ok",` + id + `} 3`,
+		`fairlead_proxy_tries_total{attempt="first",code="5xx",kind="ok",` + id + `} 1`,
+		`fairlead_proxy_tries_total{attempt="retry",code="",kind="connect_failure",` + id + `} 1`,
+	}
+	if diff := cmp.Diff(want, scrapeText(t, m, "fairlead_proxy_tries_total{")); diff != "" {
+		t.Error(diff)
+	}
+	for _, line := range []string{
+		`fairlead_proxy_request_fates_total{fate="exhausted",` + id + `} 1`,
+		`fairlead_proxy_truncated_responses_total{` + id + `} 1`,
+		`fairlead_proxy_opaque_connections_total{` + id + `} 1`,
+		`fairlead_proxy_request_duration_seconds_count{` + id + `} 6`, // not the one whose client left
+		`fairlead_proxy_request_duration_seconds_sum{` + id + `} 0.015`,
+		`fairlead_proxy_try_duration_seconds_count{` + id + `} 5`,
+	} {
+		if got := scrapeText(t, m, line); len(got) != 1 {
+			t.Errorf("no line %s in %v", line, scrapeText(t, m, line[:strings.IndexByte(line, '{')]))
+		}
+	}
+}
+
+func TestMetricsOfConnections(t *testing.T) {
+	m := testMeter()
+	m.Opened()
+	m.Opened()
+	m.Closed()
+	m.Passed(proxy.PassedTLS)
+	m.Malformed(400)
+	m.Malformed(501)
+	m.Panicked("uid", "boom", nil)
+	replay := resilience.NewReplayMemory(10)
+	replay.Reserve(4)
+	replay.Reserve(40)
+	m.Watch(Sources{Replay: replay, Doors: func() Doors { return Doors{Captured: 5, Uncaptured: 2} }})
+	for _, line := range []string{
+		`fairlead_proxy_connections 1`, `fairlead_proxy_connections_total 2`, `fairlead_proxy_passed_connections_total{reason="tls"} 1`,
+		`fairlead_proxy_malformed_requests_total{code="400"} 1`, `fairlead_proxy_malformed_requests_total{code="other"} 1`,
+		`fairlead_proxy_panics_total 1`, `fairlead_replay_bytes 4`, `fairlead_replay_capped_total 1`,
+		`fairlead_capture_pods 5`, `fairlead_capture_failed_pods 2`,
+	} {
+		if got := scrapeText(t, m, line); len(got) != 1 {
+			t.Errorf("no line %s", line)
+		}
+	}
+}
+
+func TestGaugesComeFromTheSurvey(t *testing.T) {
+	m := testMeter()
+	m.Recorder(payments, inventory)
+	opened := uint64(2)
+	m.Watch(Sources{Survey: func(_ time.Time, f func(store.Survey)) {
+		for _, destination := range []string{"warehouse/inventory:80", "warehouse/inventory:81"} {
+			f(store.Survey{
+				Policy: payments, Target: inventory, Destination: destination, BreakersOpen: 1,
+				Breakers: []resilience.Status{{Opened: opened}}, Pool: upstream.Stats{Active: 3, Idle: 2, Waiting: 1},
+			})
+		}
+	}})
+	const id = `policy="shop/payments",target="service warehouse/inventory"`
+	for _, line := range []string{
+		`fairlead_upstream_connections{policy="shop/payments",state="active",target="service warehouse/inventory"} 6`,
+		`fairlead_upstream_connections{policy="shop/payments",state="idle",target="service warehouse/inventory"} 4`,
+		`fairlead_upstream_waiting{` + id + `} 2`, `fairlead_breaker_open{` + id + `} 2`, `fairlead_breaker_opened_total{` + id + `} 4`,
+	} {
+		if got := scrapeText(t, m, line); len(got) != 1 {
+			t.Errorf("no line %s", line)
+		}
+	}
+	opened = 1 // breakers were replaced: what they had counted is not counted again
+	if r := m.reportAt(t0).Traffic; len(r) != 1 || r[0].BreakersOpen != 2 || r[0].Connections != 10 {
+		t.Errorf("the report says %+v", r)
+	}
+	opened = 4
+	if got := scrapeText(t, m, `fairlead_breaker_opened_total{`+id+`} 10`); len(got) != 1 {
+		t.Errorf("openings: %v", scrapeText(t, m, "fairlead_breaker_opened_total"))
+	}
+}
+
+// docs/metrics.md lists what there is: the same names, types and labels, and no others.
+func TestDocumentationListsEveryMetric(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "\n## Agent\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	var documented []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `(fairlead_[a-z_]+)` \\| (\\w+) \\| ([^|]*) \\| ([^|]*) \\|$").FindAllStringSubmatch(section, -1) {
+		documented = append(documented, strings.Join(row[1:], " | "))
+	}
+	var want []string
+	for _, f := range catalogue {
+		kind := map[bool]string{true: "histogram"}[f.kind == histogram]
+		if kind == "" {
+			kind = map[bool]string{true: "counter", false: "gauge"}[strings.HasSuffix(f.name, "_total")]
+		}
+		labels := "–"
+		if len(f.labels) > 0 {
+			labels = "`" + strings.Join(f.labels, "`, `") + "`"
+		}
+		want = append(want, strings.Join([]string{f.name, kind, labels, f.help}, " | "))
+	}
+	if diff := cmp.Diff(want, documented); diff != "" {
+		t.Errorf("docs/metrics.md differs from the catalogue (-catalogue +docs):\n%s", diff)
+	}
+}
+
+// Every family of the catalogue is collected, with the type it claims, and the collector keeps its promises to the registry.
+func TestEveryFamilyIsCollected(t *testing.T) {
+	l, err := NewAccessLog(AccessLogOptions{Writer: &bytes.Buffer{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := New(Options{Logger: slog.New(slog.DiscardHandler), AccessLog: l})
+	exercise(m.Recorder(payments, inventory))
+	m.Watch(Sources{
+		Replay: resilience.NewReplayMemory(1), Doors: func() Doors { return Doors{} },
+		Survey: func(_ time.Time, f func(store.Survey)) { f(store.Survey{Policy: payments, Target: inventory}) },
+	})
+	for _, f := range catalogue {
+		if len(scrapeText(t, m, f.name)) == 0 {
+			t.Errorf("%s is never collected", f.name)
+		}
+	}
+}
+
+// exercise lets everything happen that can happen.
+func exercise(r store.Recorder) {
+	statuses := []int{0, 100, 200, 301, 404, 503, 999}
+	for k := range call.KindCount {
+		for f := range call.FateCount {
+			for _, status := range statuses {
+				r.CallDone(&store.Exchange{Outcome: call.Outcome{Kind: k, Fate: f, Status: status}})
+				r.TryDone(&store.Try{Kind: k, Status: status, Retry: f%2 == 0})
+			}
+		}
+	}
+}
+
+// maxSeries is what docs/metrics.md promises for one policy at one destination.
+const maxSeries = 120
+
+func TestSeriesArePerPolicyNotPerTraffic(t *testing.T) {
+	m := testMeter()
+	exercise(m.Recorder(payments, inventory))
+	m.Watch(Sources{Survey: func(_ time.Time, f func(store.Survey)) { f(store.Survey{Policy: payments, Target: inventory}) }})
+	n := 0
+	for _, line := range scrapeText(t, m, "fairlead_") {
+		if strings.Contains(line, `policy="shop/payments"`) {
+			n++
+		}
+	}
+	if n > maxSeries || n < maxSeries*3/4 {
+		t.Errorf("%d series for one policy and target when everything has happened, documented are %d", n, maxSeries)
+	}
+	page, err := os.ReadFile("../../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(page), "at most 120 series") {
+		t.Error("docs/metrics.md does not say how many series there are at most")
+	}
+}
+
+func TestDeletedPoliciesAreForgotten(t *testing.T) {
+	m := testMeter()
+	r := m.Recorder(payments, inventory)
+	r.CallDone(ended(call.OK, call.NotNeeded, 200))
+	with := &policy.Snapshot{Profiles: map[string]*policy.Profile{
+		"p": {Bindings: []policy.Binding{{Policy: payments, To: policy.Target{Kind: policy.TargetService, Service: "warehouse/inventory"}}}},
+	}}
+	known := func() bool { return len(scrapeText(t, m, "fairlead_proxy_requests_total{")) > 0 }
+
+	m.Installed(t0, with)
+	m.reportAt(t0.Add(time.Hour))
+	if !known() {
+		t.Fatal("a policy in force was forgotten")
+	}
+	m.Installed(t0, &policy.Snapshot{})
+	r.CallDone(ended(call.OK, call.NotNeeded, 200)) // a call in flight ends
+	if got := m.reportAt(t0).Traffic; len(got) != 1 || got[0].Counts.Requests != 1 {
+		t.Fatalf("the last call under a deleted policy is not reported: %+v", got)
+	}
+	m.reportAt(t0.Add(lingering - 1))
+	if !known() {
+		t.Fatal("forgotten while calls may be in flight")
+	}
+	if m.Recorder(payments, inventory) != r {
+		t.Fatal("a policy that comes back starts again")
+	}
+	m.Installed(t0, with)
+	m.Installed(t0, &policy.Snapshot{})
+	m.reportAt(t0.Add(lingering))
+	m.reportAt(t0.Add(2 * lingering))
+	if known() {
+		t.Error("the series of a deleted policy stay")
+	}
+	if m.Recorder(payments, inventory) == r {
+		t.Error("the counters of a deleted policy come back")
+	}
+}

@@ -1,0 +1,38 @@
+package telemetry
+
+import "fairlead.dev/fairlead/internal/agent/call"
+
+// result is how a call or a try ended, as one number: a response of one of five classes, or a kind without one.
+type result uint8
+
+const (
+	codeClasses = 5 // 1xx to 5xx
+	resultCount = codeClasses + int(call.KindCount) - 1
+)
+
+// resultOf returns the result of a kind and, for call.OK, a status.
+func resultOf(k call.Kind, status int) result {
+	if k != call.OK {
+		return result(codeClasses - 1 + int(min(k, call.Internal)))
+	}
+	return result(min(max(status/100, 1), codeClasses) - 1)
+}
+
+// kind is the label that tells how it ended.
+func (r result) kind() call.Kind {
+	if r < codeClasses {
+		return call.OK
+	}
+	return call.Kind(r - codeClasses + 1)
+}
+
+// code is the label that tells the class of the status; empty when there was no response.
+func (r result) code() string {
+	if r < codeClasses {
+		return [codeClasses]string{"1xx", "2xx", "3xx", "4xx", "5xx"}[r]
+	}
+	return ""
+}
+
+// good reports whether a call with this fate counts as a success: its last try was good enough.
+func good(f call.Fate) bool { return f == call.NotNeeded || f == call.Recovered }

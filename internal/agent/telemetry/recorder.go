@@ -1,0 +1,145 @@
+package telemetry
+
+import (
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// recorder counts what happens under one policy at one of its targets.
+type recorder struct {
+	// immutable
+	key    recorderKey
+	log    *AccessLog // nil: none
+	shards []shard
+
+	// guarded by Meter.mu
+	reported counts // what the reports so far have told
+	opened   uint64 // how often breakers have opened
+	orphaned time.Time
+	lastSeen uint64
+}
+
+type recorderKey struct {
+	policy policy.ID
+	target string
+}
+
+// shard holds one set of counters. Cores that pick different shards do not disturb each other.
+type shard struct {
+	// atomic
+	calls     [resultCount][call.FateCount]atomic.Uint64
+	tries     [attempts][resultCount]atomic.Uint64
+	callTook  [policy.LatencyBuckets]atomic.Uint64
+	tryTook   [policy.LatencyBuckets]atomic.Uint64
+	callNanos atomic.Int64
+	tryNanos  atomic.Int64
+	truncated atomic.Uint64
+	opaque    atomic.Uint64
+
+	_ [64]byte // the next shard's first counters are not in the cache line of this one's last
+}
+
+// The values of the label attempt.
+const (
+	firstTry = iota
+	aRetry
+	attempts
+)
+
+var _ store.Recorder = (*recorder)(nil)
+
+func (r *recorder) shard() *shard {
+	if len(r.shards) == 1 {
+		return &r.shards[0]
+	}
+	return &r.shards[rand.Uint32()&uint32(len(r.shards)-1)]
+}
+
+// TryDone implements store.Recorder.
+func (r *recorder) TryDone(t *store.Try) {
+	attempt := firstTry
+	if t.Retry {
+		attempt = aRetry
+	}
+	s := r.shard()
+	s.tries[attempt][resultOf(t.Kind, t.Status)].Add(1)
+	s.tryTook[bucket(t.Took)].Add(1)
+	s.tryNanos.Add(int64(t.Took))
+}
+
+// CallDone implements store.Recorder.
+func (r *recorder) CallDone(e *store.Exchange) {
+	o := &e.Outcome
+	s := r.shard()
+	s.calls[resultOf(o.Kind, o.Status)][o.Fate].Add(1)
+	if o.Fate != call.Abandoned { // how long it would have taken nobody knows
+		s.callTook[bucket(o.Took)].Add(1)
+		s.callNanos.Add(int64(o.Took))
+	}
+	if e.Truncated {
+		s.truncated.Add(1)
+	}
+	if r.log != nil && wanted(e) {
+		r.log.write(r, e)
+	}
+}
+
+// OpaqueOpened implements store.Recorder.
+func (r *recorder) OpaqueOpened() { r.shard().opaque.Add(1) }
+
+// counts are the sums of a recorder's shards.
+type counts struct {
+	calls     [resultCount][call.FateCount]uint64
+	tries     [attempts][resultCount]uint64
+	callTook  policy.Latency
+	tryTook   policy.Latency
+	callNanos int64
+	tryNanos  int64
+	truncated uint64
+	opaque    uint64
+}
+
+// sum adds up the shards into c.
+func (r *recorder) sum(c *counts) {
+	*c = counts{}
+	for i := range r.shards {
+		s := &r.shards[i]
+		for k := range s.calls {
+			addAll(c.calls[k][:], s.calls[k][:])
+		}
+		for k := range s.tries {
+			addAll(c.tries[k][:], s.tries[k][:])
+		}
+		addAll(c.callTook[:], s.callTook[:])
+		addAll(c.tryTook[:], s.tryTook[:])
+		c.callNanos += s.callNanos.Load()
+		c.tryNanos += s.tryNanos.Load()
+		c.truncated += s.truncated.Load()
+		c.opaque += s.opaque.Load()
+	}
+}
+
+func addAll(to []uint64, from []atomic.Uint64) {
+	for i := range from {
+		to[i] += from[i].Load()
+	}
+}
+
+// events is how much has happened at all: it moves when anything was counted.
+func (c *counts) events() uint64 {
+	n := c.opaque
+	for i := range c.tryTook {
+		n += c.tryTook[i]
+	}
+	for i := range c.calls {
+		for _, calls := range c.calls[i] {
+			n += calls
+		}
+	}
+	return n
+}

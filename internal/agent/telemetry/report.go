@@ -1,0 +1,167 @@
+package telemetry
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// gauges are how things stand at one policy's target, over all its concrete destinations and all pods.
+type gauges struct {
+	breakersOpen          int
+	active, idle, waiting int
+	opened                uint64 // by breakers, in total
+}
+
+// survey reads the gauges.
+func (m *Meter) survey(now time.Time) map[recorderKey]*gauges {
+	out := map[recorderKey]*gauges{}
+	read := m.sources.Load().Survey
+	if read == nil {
+		return out
+	}
+	opens := map[destinationKey]uint64{}
+	read(now, func(s store.Survey) {
+		k := recorderKey{s.Policy, s.Target}
+		g := out[k]
+		if g == nil {
+			g = &gauges{}
+			out[k] = g
+		}
+		g.breakersOpen += s.BreakersOpen
+		g.active += s.Pool.Active
+		g.idle += s.Pool.Idle
+		g.waiting += s.Pool.Waiting
+		for _, b := range s.Breakers {
+			opens[destinationKey{k, s.Destination}] += b.Opened
+		}
+	})
+	m.countOpens(opens, out)
+	return out
+}
+
+// countOpens adds how often breakers opened since the last survey. Breakers come and go with pods and policies: a number that
+// has fallen tells nothing.
+func (m *Meter) countOpens(opens map[destinationKey]uint64, out map[recorderKey]*gauges) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for k, n := range opens {
+		if r := m.recorders[k.recorderKey]; r != nil {
+			r.opened += n - min(m.opens[k], n)
+		}
+	}
+	m.opens = opens
+	for k, g := range out {
+		if r := m.recorders[k]; r != nil {
+			g.opened = r.opened
+		}
+	}
+}
+
+// Report draws up what happened since the last one. It returns nothing that is zero, in a fixed order.
+func (m *Meter) Report() *policy.Report { return m.reportAt(time.Now()) }
+
+func (m *Meter) reportAt(now time.Time) *policy.Report {
+	current := m.survey(now)
+	r := &policy.Report{}
+	if doors := m.sources.Load().Doors; doors != nil {
+		d := doors()
+		r.Captured, r.Uncaptured = d.Captured, d.Uncaptured
+		r.Problems = d.Problems[:min(len(d.Problems), policy.MaxProblems)]
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for k, rec := range m.recorders {
+		var c counts
+		rec.sum(&c)
+		t := policy.Traffic{Policy: k.policy, Target: k.target}
+		if g := current[k]; g != nil {
+			t.BreakersOpen, t.Connections = g.breakersOpen, g.active+g.idle
+		}
+		t.Counts, t.Latency = c.since(&rec.reported)
+		rec.reported = c
+		if t.Counts != (policy.Counts{}) || t.BreakersOpen > 0 || t.Connections > 0 {
+			r.Traffic = append(r.Traffic, t)
+		}
+		m.forget(now, rec, c.events())
+	}
+	slices.SortFunc(r.Traffic, func(a, b policy.Traffic) int {
+		return cmp.Or(cmp.Compare(a.Policy.String(), b.Policy.String()), cmp.Compare(a.Target, b.Target))
+	})
+	return r
+}
+
+// since returns what happened between before and c, in the words of a report. Calls whose client left before they were answered
+// are in none of its counts: nobody can say how they would have ended.
+func (c *counts) since(before *counts) (policy.Counts, policy.Latency) {
+	var n policy.Counts
+	for r := range resultCount {
+		for f := range call.FateCount {
+			count(&n, result(r), f, c.calls[r][f]-before.calls[r][f])
+		}
+		n.Retries += c.tries[aRetry][r] - before.tries[aRetry][r]
+	}
+	n.Opaque = c.opaque - before.opaque
+	var l policy.Latency
+	for i := range l {
+		l[i] = c.callTook[i] - before.callTook[i]
+	}
+	return n, l
+}
+
+// count adds calls that ended in one way to n.
+func count(n *policy.Counts, r result, f call.Fate, calls uint64) {
+	if f == call.Abandoned {
+		return
+	}
+	n.Requests += calls
+	if good(f) {
+		n.Successes += calls
+	}
+	if to := byFate(n, f); to != nil {
+		*to += calls
+	}
+	if to := byKind(n, r.kind()); to != nil {
+		*to += calls
+	}
+}
+
+func byFate(n *policy.Counts, f call.Fate) *uint64 {
+	switch f {
+	case call.Recovered:
+		return &n.RetrySuccesses
+	case call.ByMethod:
+		return &n.NotRetriedMethod
+	case call.NotRetryable:
+		return &n.NotRetriedNotRetryable
+	case call.ByBudget:
+		return &n.NotRetriedBudget
+	case call.ByDeadline:
+		return &n.NotRetriedDeadline
+	case call.ByBody:
+		return &n.NotRetriedBody
+	case call.Exhausted:
+		return &n.NotRetriedExhausted
+	case call.NotNeeded, call.Refused, call.Abandoned, call.FateCount:
+	}
+	return nil
+}
+
+func byKind(n *policy.Counts, k call.Kind) *uint64 {
+	switch k {
+	case call.AttemptTimeout, call.ConnectTimeout, call.Deadline:
+		return &n.Timeouts
+	case call.Overflow:
+		return &n.PoolOverflow
+	case call.BreakerOpen:
+		return &n.BreakerRejected
+	case call.RateLimited:
+		return &n.RateLimited
+	case call.OK, call.ClientGone, call.ConnectFailed, call.Reset, call.RefusedStream, call.BadResponse, call.Internal, call.KindCount:
+	}
+	return nil
+}

@@ -1,0 +1,139 @@
+package telemetry
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+func TestReportCountsEveryFate(t *testing.T) {
+	tests := map[string]struct {
+		kind   call.Kind
+		fate   call.Fate
+		status int
+		want   policy.Counts
+	}{
+		"good":              {call.OK, call.NotNeeded, 404, policy.Counts{Requests: 1, Successes: 1}},
+		"recovered":         {call.OK, call.Recovered, 200, policy.Counts{Requests: 1, Successes: 1, RetrySuccesses: 1}},
+		"not idempotent":    {call.OK, call.ByMethod, 503, policy.Counts{Requests: 1, NotRetriedMethod: 1}},
+		"not retryable":     {call.OK, call.NotRetryable, 500, policy.Counts{Requests: 1, NotRetriedNotRetryable: 1}},
+		"no budget":         {call.OK, call.ByBudget, 503, policy.Counts{Requests: 1, NotRetriedBudget: 1}},
+		"deadline":          {call.Deadline, call.ByDeadline, 504, policy.Counts{Requests: 1, NotRetriedDeadline: 1, Timeouts: 1}},
+		"try timed out":     {call.AttemptTimeout, call.Exhausted, 504, policy.Counts{Requests: 1, NotRetriedExhausted: 1, Timeouts: 1}},
+		"connect timed out": {call.ConnectTimeout, call.Exhausted, 502, policy.Counts{Requests: 1, NotRetriedExhausted: 1, Timeouts: 1}},
+		"body":              {call.OK, call.ByBody, 503, policy.Counts{Requests: 1, NotRetriedBody: 1}},
+		"breaker":           {call.BreakerOpen, call.Refused, 503, policy.Counts{Requests: 1, BreakerRejected: 1}},
+		"pool":              {call.Overflow, call.Refused, 503, policy.Counts{Requests: 1, PoolOverflow: 1}},
+		"rate":              {call.RateLimited, call.Refused, 429, policy.Counts{Requests: 1, RateLimited: 1}},
+		"client gone":       {call.ClientGone, call.Abandoned, 0, policy.Counts{}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			m := testMeter()
+			m.Recorder(payments, inventory).CallDone(ended(tc.kind, tc.fate, tc.status))
+			var got policy.Counts
+			for _, traffic := range m.reportAt(t0).Traffic {
+				got = traffic.Counts
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestReportsAreDeltas(t *testing.T) {
+	m := testMeter()
+	r := m.Recorder(payments, inventory)
+	other := m.Recorder(policy.ID{Kind: policy.KindClusterRetryPolicy, Name: "all"}, "any")
+	r.CallDone(ended(call.OK, call.Recovered, 200))
+	r.TryDone(&store.Try{Kind: call.OK, Status: 503})
+	r.TryDone(&store.Try{Kind: call.OK, Status: 200, Retry: true})
+	other.OpaqueOpened()
+	var latency policy.Latency
+	latency[policy.LatencyBucket(3*time.Millisecond)] = 1
+	want := []policy.Traffic{
+		{Policy: policy.ID{Kind: policy.KindClusterRetryPolicy, Name: "all"}, Target: "any", Counts: policy.Counts{Opaque: 1}},
+		{Policy: payments, Target: inventory, Counts: policy.Counts{Requests: 1, Successes: 1, Retries: 1, RetrySuccesses: 1}, Latency: latency},
+	}
+	if diff := cmp.Diff(want, m.reportAt(t0).Traffic); diff != "" {
+		t.Errorf("the first report (-want +got):\n%s", diff)
+	}
+	if got := m.reportAt(t0).Traffic; len(got) != 0 {
+		t.Errorf("a report of nothing: %+v", got)
+	}
+	r.CallDone(ended(call.OK, call.NotNeeded, 200))
+	if got := m.reportAt(t0).Traffic; len(got) != 1 || got[0].Counts != (policy.Counts{Requests: 1, Successes: 1}) {
+		t.Errorf("the next report: %+v", got)
+	}
+}
+
+func TestReportTellsOfDoors(t *testing.T) {
+	m := testMeter()
+	problems := make([]policy.CaptureProblem, policy.MaxProblems+5)
+	m.Watch(Sources{Doors: func() Doors { return Doors{Captured: 7, Uncaptured: 15, Problems: problems} }})
+	r := m.Report()
+	if r.Captured != 7 || r.Uncaptured != 15 || len(r.Problems) != policy.MaxProblems {
+		t.Errorf("%d captured, %d not, %d problems", r.Captured, r.Uncaptured, len(r.Problems))
+	}
+}
+
+// Nothing is lost or told twice between counting and reporting, however they interleave.
+func TestReportsAddUp(t *testing.T) {
+	const workers, calls = 4, 5000
+	m := testMeter()
+	m.shards = 4
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			r := m.Recorder(payments, inventory)
+			for range calls {
+				r.CallDone(ended(call.OK, call.NotNeeded, 200))
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { wg.Wait(); close(done) }()
+	var requests, latency uint64
+	add := func() {
+		for _, traffic := range m.reportAt(t0).Traffic {
+			requests += traffic.Counts.Requests
+			for _, n := range traffic.Latency {
+				latency += n
+			}
+		}
+	}
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		default:
+		}
+		add()
+	}
+	if requests != workers*calls || latency != workers*calls {
+		t.Errorf("%d calls and %d durations reported of %d", requests, latency, workers*calls)
+	}
+}
+
+func TestBucketIsLatencyBucket(t *testing.T) {
+	for i := range 2 * policy.LatencyBuckets {
+		bound := policy.LatencyBound(i)
+		for _, d := range []time.Duration{bound - 2, bound + 2, bound + bound/10, bound / 3} {
+			if got, want := bucket(d), policy.LatencyBucket(d); got != want {
+				t.Errorf("%v is in bucket %d, want %d", d, got, want)
+			}
+		}
+	}
+	for _, d := range []time.Duration{-1, 0, 1, 1 << 62} {
+		if got, want := bucket(d), policy.LatencyBucket(max(d, 0)); got != want {
+			t.Errorf("%v is in bucket %d, want %d", d, got, want)
+		}
+	}
+}

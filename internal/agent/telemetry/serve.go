@@ -1,0 +1,79 @@
+package telemetry
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/pprof"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// HandlerOptions configure Handler.
+type HandlerOptions struct {
+	// Meter is what /metrics shows, beside the Go runtime and the process.
+	Meter *Meter
+	// Live says what is wrong with the process for good: the kubelet will restart it. Nil means nothing ever is.
+	Live func() error
+	// Ready says what is missing before the agent enforces. Nil means nothing is.
+	Ready func() error
+	// Config is what /debug/config shows as JSON; it must hold no secrets. Nil means there is no such page.
+	Config func() any
+	// Profiling adds /debug/pprof.
+	Profiling bool
+}
+
+// Handler returns the agent's own pages: /metrics, /healthz, /readyz, /debug/config and, where wished, /debug/pprof.
+func Handler(o HandlerOptions) (http.Handler, error) {
+	registry := prometheus.NewRegistry()
+	for _, c := range []prometheus.Collector{
+		NewCollector(o.Meter), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	} {
+		if err := registry.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 2}))
+	mux.Handle("GET /healthz", check(o.Live))
+	mux.Handle("GET /readyz", check(o.Ready))
+	if o.Config != nil {
+		mux.Handle("GET /debug/config", config(o.Config))
+	}
+	if o.Profiling {
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	}
+	return mux, nil
+}
+
+// check answers 200 while ask finds nothing wrong, 503 with the reason otherwise.
+func check(ask func() error) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		if ask != nil {
+			if err := ask(); err != nil {
+				http.Error(w, err.Error(), http.StatusServiceUnavailable)
+				return
+			}
+		}
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = w.Write([]byte("ok\n")) // the prober is gone if this fails
+	}
+}
+
+// config shows what is in force.
+func config(read func() any) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		body, err := json.MarshalIndent(read(), "", "  ")
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(append(body, '\n')) // the reader is gone if this fails
+	}
+}

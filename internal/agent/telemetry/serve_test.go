@@ -1,0 +1,66 @@
+package telemetry
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+func TestPages(t *testing.T) {
+	broken := errors.New("no configuration yet")
+	tests := map[string]struct {
+		options HandlerOptions
+		path    string
+		status  int
+		body    string
+	}{
+		"alive":            {HandlerOptions{}, "/healthz", 200, "ok\n"},
+		"not alive":        {HandlerOptions{Live: func() error { return broken }}, "/healthz", 503, "no configuration yet\n"},
+		"ready":            {HandlerOptions{Ready: func() error { return nil }}, "/readyz", 200, "ok\n"},
+		"not ready":        {HandlerOptions{Ready: func() error { return broken }}, "/readyz", 503, "no configuration yet\n"},
+		"no config":        {HandlerOptions{}, "/debug/config", 404, ""},
+		"profiling is off": {HandlerOptions{}, "/debug/pprof/cmdline", 404, ""},
+		"profiling is on":  {HandlerOptions{Profiling: true}, "/debug/pprof/", 200, "goroutine"},
+		"runtime metrics":  {HandlerOptions{}, "/metrics", 200, "go_goroutines"},
+		"process metrics":  {HandlerOptions{}, "/metrics", 200, "process_open_fds"},
+		"unprintable":      {HandlerOptions{Config: func() any { return func() {} }}, "/debug/config", 500, "json"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			tc.options.Meter = testMeter()
+			h, err := Handler(tc.options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest("GET", tc.path, nil))
+			if w.Code != tc.status || !strings.Contains(w.Body.String(), tc.body) {
+				t.Errorf("%s: %d %s", tc.path, w.Code, w.Body)
+			}
+		})
+	}
+}
+
+func TestConfigShowsTheSnapshot(t *testing.T) {
+	snapshot := &policy.Snapshot{
+		Workloads: map[string]*policy.Workload{"uid": {UID: "uid", Namespace: "shop", Name: "checkout", Profile: "p"}},
+		Profiles:  map[string]*policy.Profile{"p": {Name: "p", Bindings: []policy.Binding{{Key: "k", Base: policy.Defaults()}}}},
+	}
+	h, err := Handler(HandlerOptions{Meter: testMeter(), Config: func() any { return snapshot }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/debug/config", nil))
+	var got policy.Snapshot
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+		t.Fatalf("%v in %s", err, w.Body)
+	}
+	if got.Workloads["uid"].Name != "checkout" || got.Profiles["p"].Bindings[0].Base.Retry.MaxRetries != 2 {
+		t.Errorf("the page shows %s", w.Body)
+	}
+}

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"fairlead.dev/fairlead/bench/process"
 )
 
 // candidate is one way to reach the upstream.
@@ -62,7 +64,7 @@ func candidates(w *world, o options) ([]*candidate, error) {
 				log, _ := os.ReadFile(filepath.Join(w.dir, p.name+".log"))
 				return nil, fmt.Errorf("%s did not start: %w\n%s", p.name, err, log)
 			}
-			c.pids = family(cmd.Process.Pid)
+			c.pids = process.Family(cmd.Process.Pid)
 		}
 		if p.name == "fairlead" || p.name == "nethttp" {
 			c.mallocs = func() (uint64, error) { return readCount(p.port+1000, "/mallocs") }

@@ -24,7 +24,7 @@ type Timeouts struct {
 	MaxDuration    time.Duration // whole exchange including its body
 }
 
-// Condition is a class of failure, as users name it in retry.on and circuitBreaker.failures.
+// Condition is a class of failure, as users name it in retry.when and circuitBreaker.failures.
 type Condition uint8
 
 // The failure classes. A response can belong to several.

@@ -34,6 +34,8 @@ const (
 	firstRetry     = 100 * time.Millisecond
 	lastRetry      = 5 * time.Second
 	permanentRetry = 30 * time.Second
+	// checkup is how often a door is looked after that needs nothing.
+	checkup = time.Minute
 	// drainPoll is how often a door that is closing looks whether connections have ended.
 	drainPoll = 50 * time.Millisecond
 )
@@ -48,6 +50,7 @@ type door struct {
 
 	ns    atomic.Pointer[netns.Namespace] // nil before and after
 	conns connections
+	lease leaseOf
 
 	mu     sync.Mutex
 	goal   goal
@@ -157,6 +160,9 @@ func (d *door) step(g goal) (pause time.Duration, finished bool) {
 func (d *door) pause(err error) time.Duration {
 	if err == nil {
 		d.retry = 0
+		if !d.superseded {
+			return checkup
+		}
 		return d.manager.options.Lease / 3
 	}
 	if errors.Is(err, ErrPermanent) {
@@ -191,7 +197,7 @@ func (d *door) capture(g goal) error {
 
 // renew renews the lease. Where there is none any more, because somebody removed the table, it is written anew.
 func (d *door) renew(r Redirect) error {
-	err := d.redirector.Renew()
+	err := d.lease.hold(d.redirector)
 	if err == nil {
 		return nil
 	}
@@ -202,10 +208,11 @@ func (d *door) renew(r Redirect) error {
 	if err := d.slot(func() error { return d.redirector.TakeOver(r) }); err != nil {
 		return err
 	}
-	return d.redirector.Renew()
+	return d.lease.hold(d.redirector)
 }
 
 func (d *door) supersede() {
+	d.lease.letGo()
 	d.superseded = true
 	d.emit(Superseded, nil)
 }
@@ -254,12 +261,7 @@ func (d *door) listen() error {
 }
 
 func (d *door) openRedirector(port uint16, ipv6 bool) error {
-	if d.redirector != nil {
-		if err := d.redirector.Close(); err != nil {
-			return err
-		}
-		d.redirector = nil
-	}
+	d.closeRedirector()
 	o := d.manager.options
 	r, err := o.Mechanism.Open(d.ns.Load(), MechanismOptions{Agent: d.manager.agent, Port: port, IPv6: ipv6, Mark: o.Mark, Lease: o.Lease})
 	if err != nil {
@@ -267,6 +269,14 @@ func (d *door) openRedirector(port uint16, ipv6 bool) error {
 	}
 	d.redirector, d.installed = r, 0
 	return nil
+}
+
+func (d *door) closeRedirector() {
+	d.lease.letGo()
+	if d.redirector != nil {
+		_ = d.redirector.Close()
+		d.redirector = nil
+	}
 }
 
 // install makes the kernel redirect. It is passive while another agent does so that came later: connections still reach this one
@@ -297,6 +307,7 @@ func (d *door) install(r Redirect, revision uint64) (passive bool, err error) {
 // yield gives up the lease so that new connections go direct.
 func (d *door) yield() error {
 	if !d.yielded {
+		d.lease.letGo()
 		if err := d.redirector.Yield(); err != nil {
 			return failed(ReasonRules, err)
 		}

@@ -17,6 +17,7 @@ func (d *door) leave(g goal) (finished bool, err error) {
 		d.letGo()
 		return true, nil
 	}
+	d.lease.letGo()
 	ours := !d.superseded && !(g.mode == stopping && d.closed)
 	if !d.passed {
 		if ours {
@@ -103,10 +104,7 @@ func (d *door) shut(g goal) {
 
 // letGo frees what the door holds.
 func (d *door) letGo() {
-	if d.redirector != nil {
-		_ = d.redirector.Close()
-		d.redirector = nil
-	}
+	d.closeRedirector()
 	if ns := d.ns.Swap(nil); ns != nil {
 		_ = ns.Close()
 	}

@@ -144,6 +144,9 @@ func (m *Manager) settled() (bool, <-chan struct{}) {
 // closed without an agent; waits for connections up to Options.Grace; and returns when all that it made is gone. An error
 // means that handlers did not return.
 func (m *Manager) Run(ctx context.Context) error {
+	var keeper sync.WaitGroup
+	keeper.Go(func() { m.keepLeases(ctx) })
+	defer keeper.Wait()
 	relief := time.NewTicker(time.Second)
 	defer relief.Stop()
 	for {

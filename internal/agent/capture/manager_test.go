@@ -69,7 +69,9 @@ func (f *fakeSandboxes) end(uid string) {
 	f.set(func(now map[string]pods.Sandbox) { delete(now, uid) })
 }
 
-func ref(uid string) capture.PodRef { return capture.PodRef{UID: uid, Namespace: "shop", Name: "pod-" + uid} }
+func ref(uid string) capture.PodRef {
+	return capture.PodRef{UID: uid, Namespace: "shop", Name: "pod-" + uid}
+}
 
 // echo answers a captured connection with its agent's name, pod and original destination, and then echoes.
 type echo struct{ agent string }

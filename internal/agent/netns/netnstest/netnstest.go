@@ -249,3 +249,16 @@ func check(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
+
+// RouteAllToLoopback makes every IPv4 address routable, by way of the loopback, where nothing answers: enough for connections
+// that are redirected.
+func RouteAllToLoopback(t testing.TB, n *Net) {
+	t.Helper()
+	h := n.handle(t)
+	defer h.Close()
+	lo, err := h.LinkByName("lo")
+	check(t, err)
+	check(t, h.LinkSetUp(lo))
+	check(t, h.AddrAdd(lo, &netlink.Addr{IPNet: prefix(t, "198.51.100.1/32")}))
+	check(t, h.RouteAdd(&netlink.Route{LinkIndex: lo.Attrs().Index, Dst: prefix(t, "0.0.0.0/0"), Src: net.IPv4(198, 51, 100, 1)}))
+}

@@ -1,0 +1,113 @@
+package capture_test
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"fairlead.dev/fairlead/internal/agent/capture"
+	"fairlead.dev/fairlead/internal/agent/netns/netnstest"
+)
+
+func descriptors(t testing.TB) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+// TestRule38_ChurnLeavesNothing has 240 pods come and go, some with open connections, some unwanted before they end.
+func TestRule38_ChurnLeavesNothing(t *testing.T) {
+	netnstest.Privileged(t)
+	host := netnstest.Host(t)
+	at := newSandboxes()
+	b := run(t, host, at, nil)
+	folder := t.TempDir()
+	const rounds, perRound = 8, 30
+	var fds, goroutines int
+	for round := range rounds {
+		desired := map[string]capture.PodSpec{}
+		var nets []*netnstest.Net
+		for i := range perRound {
+			uid := fmt.Sprintf("%d-%d", round, i)
+			path := filepath.Join(folder, uid)
+			netnstest.Mount(t, path)
+			ns, err := host.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			nets = append(nets, &netnstest.Net{Path: path, Namespace: ns})
+			netnstest.RouteAllToLoopback(t, nets[i])
+			at.run(uid, uid, path)
+			desired[uid] = spec(uid, capture.Redirect{Ports: []uint16{80}})
+		}
+		b.Reconcile(desired)
+		netnstest.Eventually(t, 10*time.Second, "all are captured", func() bool { return b.Stats().Captured == perRound })
+		var calls []io.Closer
+		for i := 0; i < perRound; i += 3 {
+			calls = append(calls, open(t, nets[i], "192.0.2.1:80", fmt.Sprintf("agent %d-%d 192.0.2.1:80", round, i)))
+		}
+		if round%2 == 1 {
+			b.Reconcile(map[string]capture.PodSpec{})
+		}
+		for i, n := range nets {
+			_ = n.Close()
+			netnstest.Unmount(n.Path)
+			at.end(fmt.Sprintf("%d-%d", round, i))
+		}
+		netnstest.Eventually(t, 10*time.Second, "all doors are closed", func() bool {
+			return b.saw(capture.Ended)+b.saw(capture.Released) == (round+1)*perRound && b.Stats().Connections == 0
+		})
+		for _, c := range calls {
+			_ = c.Close()
+		}
+		if round == 0 {
+			fds, goroutines = descriptors(t), runtime.NumGoroutine()
+		}
+	}
+	netnstest.Eventually(t, 5*time.Second, "no more goroutines than after the first round", func() bool {
+		return runtime.NumGoroutine() <= goroutines+2
+	})
+	if now := descriptors(t); now > fds+2 {
+		t.Errorf("%d descriptors after the first round, %d after the last", fds, now)
+	}
+}
+
+// BenchmarkIdle measures what 100 captured pods cost while nothing happens, as a share of one core.
+func BenchmarkIdle(b *testing.B) {
+	netnstest.Privileged(b)
+	host := netnstest.Host(b)
+	at := newSandboxes()
+	m := run(b, host, at, nil)
+	desired := map[string]capture.PodSpec{}
+	for i := range 100 {
+		uid := fmt.Sprint(i)
+		n := netnstest.New(b, host)
+		at.run(uid, uid, n.Path)
+		desired[uid] = spec(uid, capture.Redirect{Ports: []uint16{80}})
+	}
+	m.Reconcile(desired)
+	netnstest.Eventually(b, 10*time.Second, "all are captured", func() bool { return m.Stats().Captured == 100 })
+	for b.Loop() {
+		start, before := time.Now(), cpu(b)
+		<-time.After(5 * time.Second)
+		b.ReportMetric(100*(cpu(b)-before).Seconds()/time.Since(start).Seconds(), "%core")
+	}
+}
+
+func cpu(b *testing.B) time.Duration {
+	b.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}

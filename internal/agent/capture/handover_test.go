@@ -1,0 +1,192 @@
+package capture_test
+
+import (
+	"fmt"
+	"net/netip"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/capture"
+	"fairlead.dev/fairlead/internal/agent/netns/netnstest"
+	"fairlead.dev/fairlead/internal/agent/nft"
+)
+
+// calls keeps calling, and counts answers by the agent that gave them. A call that fails or that nobody captured fails the test.
+type calls struct {
+	mu      sync.Mutex
+	answers map[string]int
+}
+
+func (c *calls) of(agent string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.answers[agent]
+}
+
+func keepCalling(t *testing.T, pod *netnstest.Net, callers int) *calls {
+	t.Helper()
+	c := &calls{answers: map[string]int{}}
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			for {
+				got, err := pod.Call(t, netip.MustParseAddrPort("10.99.0.1:80"))
+				agent, captured := strings.CutSuffix(got, " a 10.99.0.1:80")
+				if t.Context().Err() != nil {
+					return // the test has ended
+				}
+				if err != nil || !captured {
+					t.Errorf("call: %q, %v", got, err)
+					return
+				}
+				c.mu.Lock()
+				c.answers[agent]++
+				c.mu.Unlock()
+			}
+		})
+	}
+	t.Cleanup(wg.Wait)
+	return c
+}
+
+func named(name string) func(*capture.Options) {
+	return func(o *capture.Options) { o.Handler = echo{name} }
+}
+
+func owner(t testing.TB, n *netnstest.Net) nft.Owner {
+	t.Helper()
+	o, _, err := nft.FindOwner(n.Namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func TestUpgradeFailsNoCall(t *testing.T) {
+	netnstest.Privileged(t)
+	host := netnstest.Host(t)
+	pod, world := netnstest.Pair(t, host)
+	serve(t, world) // a call that is not captured would be answered "direct"
+	at, later := newSandboxes(), newSandboxes()
+	at.run("a", "one", pod.Path)
+	later.run("a", "one", pod.Path)
+	old := run(t, host, at, named("agent 0"))
+	old.want(t, spec("a", everything))
+	kept := open(t, pod, "10.99.0.1:80", "agent 0 a 10.99.0.1:80")
+	made := keepCalling(t, pod, 4)
+	for round := 1; round <= 6; round++ {
+		answered := func(agent int) func() bool {
+			name, before := fmt.Sprint("agent ", agent), made.of(fmt.Sprint("agent ", agent))
+			return func() bool { return t.Failed() || made.of(name) > before+20 }
+		}
+		netnstest.Eventually(t, 5*time.Second, "the old agent answers", answered(round-1))
+		before := owner(t, pod)
+		young := run(t, host, later, named(fmt.Sprint("agent ", round)))
+		young.want(t, spec("a", everything))
+		if now := owner(t, pod); now.Name == before.Name || now.Port != before.Port {
+			t.Fatalf("owner %+v after %+v, want another on the same port", now, before)
+		}
+		if round == 1 {
+			if err := talk(kept, "still here"); err != nil {
+				t.Error(err)
+			}
+			_ = kept.Close() // else the old agent waits for it
+		}
+		if err := old.stop(); err != nil {
+			t.Fatal(err)
+		}
+		netnstest.Eventually(t, 5*time.Second, "the young agent answers", answered(round))
+		old, at, later = young, later, at
+	}
+}
+
+func TestOldAgentTakesBackWhatAYoungOneLetGo(t *testing.T) {
+	netnstest.Privileged(t)
+	host := netnstest.Host(t)
+	pod, _ := netnstest.Pair(t, host)
+	at := newSandboxes()
+	at.run("a", "one", pod.Path)
+	short := func(o *capture.Options) { o.Handler, o.Lease = echo{"old"}, 300*time.Millisecond }
+	old := run(t, host, at, short)
+	old.want(t, spec("a", everything))
+	// A young agent that takes over and then dies without a word.
+	table, err := new(nft.Kernel).Open(pod.Namespace, nft.Options{Owner: "young", Port: old.State()[0].Port, IPv6: true,
+		Mark: capture.DefaultMark, Lease: 300 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = table.Close() }()
+	if err := table.TakeOver(capture.Redirect{Ports: []uint16{80}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := table.Renew(); err != nil {
+		t.Fatal(err)
+	}
+	old.want(t, spec("a", capture.Redirect{Ports: []uint16{80, 81}})) // finds out that it was superseded
+	if old.saw(capture.Superseded) == 0 || owner(t, pod).Name != "young" {
+		t.Fatalf("%d times superseded, owner %q", old.saw(capture.Superseded), owner(t, pod).Name)
+	}
+	expect(t, pod, "10.99.0.1:80", "old a 10.99.0.1:80") // its listener is still there
+	netnstest.Eventually(t, 3*time.Second, "the old agent is the owner again", func() bool { return owner(t, pod).Name != "young" })
+	expect(t, pod, "10.99.0.1:81", "old a 10.99.0.1:81")
+}
+
+// leaveBehind writes the table of an agent that was killed.
+func leaveBehind(t *testing.T, pod *netnstest.Net, r capture.Redirect, port uint16) {
+	t.Helper()
+	table, err := new(nft.Kernel).Open(pod.Namespace, nft.Options{Owner: "killed", Port: port, IPv6: true, Mark: capture.DefaultMark,
+		Lease: 300 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = table.Close() }()
+	if err := table.Install(r); err != nil {
+		t.Fatal(err)
+	}
+	if err := table.Renew(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRestartAfterAKill(t *testing.T) {
+	netnstest.Privileged(t)
+	host := netnstest.Host(t)
+	wanted, world := netnstest.Pair(t, host)
+	unwanted, otherWorld := netnstest.Pair(t, host)
+	serve(t, world)
+	serve(t, otherWorld)
+	leaveBehind(t, wanted, capture.Redirect{Ports: []uint16{80}}, 15333)
+	leaveBehind(t, unwanted, capture.Redirect{All: true, FailClosed: true}, 15333)
+	at := newSandboxes()
+	at.run("w", "one", wanted.Path)
+	at.run("u", "two", unwanted.Path)
+	b := run(t, host, at, nil)
+	b.want(t, spec("w", everything))
+	if got := owner(t, wanted); got.Port != 15333 || got.Name == "killed" {
+		t.Errorf("owner %+v, want a new one on the old port", got)
+	}
+	expect(t, wanted, "10.99.0.1:80", "agent w 10.99.0.1:80")
+	expect(t, wanted, "[fd99::1]:80", "agent w [fd99::1]:80")
+	netnstest.Eventually(t, 3*time.Second, "what was left in the other pod is gone", func() bool { return unwanted.Ruleset(t) == "" })
+	expect(t, unwanted, "10.99.0.1:80", "direct")
+}
+
+func TestTableFlushedByThePodIsWrittenAgain(t *testing.T) {
+	netnstest.Privileged(t)
+	host := netnstest.Host(t)
+	pod, _ := netnstest.Pair(t, host)
+	at := newSandboxes()
+	at.run("a", "one", pod.Path)
+	b := run(t, host, at, func(o *capture.Options) { o.Lease = 300 * time.Millisecond })
+	b.want(t, spec("a", everything))
+	if out, err := exec.CommandContext(t.Context(), "nsenter", "--net="+pod.Path, "nft", "flush", "ruleset").CombinedOutput(); err != nil {
+		t.Fatalf("nft: %v\n%s", err, out)
+	}
+	netnstest.Eventually(t, 3*time.Second, "the table is back", func() bool {
+		return strings.Contains(pod.Ruleset(t), fmt.Sprintf("redirect to :%d", capture.DefaultPort))
+	})
+	expect(t, pod, "10.99.0.1:80", "agent a 10.99.0.1:80")
+}

@@ -1,0 +1,142 @@
+package capture_test
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"fairlead.dev/fairlead/internal/agent/capture"
+	"fairlead.dev/fairlead/internal/agent/netns/netnstest"
+)
+
+func TestOverloadLetsNewConnectionsGoDirect(t *testing.T) {
+	netnstest.Privileged(t)
+	host := netnstest.Host(t)
+	pod, world := netnstest.Pair(t, host)
+	closed, _ := netnstest.Pair(t, host)
+	serve(t, world)
+	at := newSandboxes()
+	at.run("a", "one", pod.Path)
+	at.run("c", "two", closed.Path)
+	b := run(t, host, at, func(o *capture.Options) { o.MaxConnections = 20 })
+	b.want(t, spec("a", everything), spec("c", capture.Redirect{All: true, FailClosed: true}))
+	var calls []*net.TCPConn
+	for range 21 {
+		calls = append(calls, open(t, pod, "10.99.0.1:80", "agent a 10.99.0.1:80"))
+	}
+	netnstest.Eventually(t, 2*time.Second, "new calls go direct", func() bool {
+		got, err := pod.Call(t, netip.MustParseAddrPort("10.99.0.1:80"))
+		return err == nil && got == "direct"
+	})
+	expect(t, closed, "10.99.0.1:80", "agent c 10.99.0.1:80") // never past the agent
+	if p := b.Problems(); len(p) != 1 || p[0].Reason != capture.ReasonOverload || p[0].Pod != "pod-a" {
+		t.Errorf("problems %+v, want the overload of one pod", p)
+	}
+	for i, c := range calls {
+		if err := talk(c, strconv.Itoa(i)); err != nil {
+			t.Errorf("connection %d: %v", i, err)
+		}
+		_ = c.Close()
+	}
+	netnstest.Eventually(t, 5*time.Second, "calls are captured again", func() bool {
+		got, err := pod.Call(t, netip.MustParseAddrPort("10.99.0.1:80"))
+		return err == nil && got == "agent a 10.99.0.1:80"
+	})
+	if s, r := b.saw(capture.Shedding), b.saw(capture.Resumed); s != 1 || r != 1 {
+		t.Errorf("shed %d times and resumed %d times, want once each", s, r)
+	}
+}
+
+// TestOutOfDescriptors has accept fail for want of a descriptor.
+func TestOutOfDescriptors(t *testing.T) {
+	netnstest.Privileged(t)
+	host := netnstest.Host(t)
+	pod, world := netnstest.Pair(t, host)
+	serve(t, world)
+	at := newSandboxes()
+	at.run("a", "one", pod.Path)
+	b := run(t, host, at, nil)
+	b.want(t, spec("a", everything))
+	caller := socket(t, pod)
+
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	restore := func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer restore()
+	fillDescriptors(t)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(highest(t)), Max: limit.Max}); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Connect(caller, &unix.SockaddrInet4{Port: 80, Addr: netip.MustParseAddr("10.99.0.1").As4()}); err != nil {
+		t.Fatal(err)
+	}
+	netnstest.Eventually(t, 2*time.Second, "new calls go direct", func() bool { return b.Stats().Shedding })
+	restore()
+	netnstest.Eventually(t, 2*time.Second, "the call that waited is served", func() bool { return b.Stats().Accepted == 1 })
+	expect(t, pod, "10.99.0.1:80", "direct")
+	netnstest.Eventually(t, 10*time.Second, "calls are captured again", func() bool {
+		got, err := pod.Call(t, netip.MustParseAddrPort("10.99.0.1:80"))
+		return err == nil && got == "agent a 10.99.0.1:80"
+	})
+}
+
+func socket(t *testing.T, n *netnstest.Net) int {
+	t.Helper()
+	fd := -1
+	err := n.Do(func() (err error) {
+		fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	return fd
+}
+
+// fillDescriptors leaves no gap below the highest descriptor.
+func fillDescriptors(t *testing.T) {
+	t.Helper()
+	for {
+		fd, err := unix.Dup(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = unix.Close(fd) })
+		if fd >= highest(t)-1 {
+			return
+		}
+	}
+}
+
+// highest is one more than the highest descriptor in use.
+func highest(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	most := 0
+	for _, e := range entries {
+		n, err := strconv.Atoi(e.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var st unix.Stat_t
+		if unix.Fstat(n, &st) == nil { // the folder's own descriptor is closed by now
+			most = max(most, n+1)
+		}
+	}
+	return most
+}

@@ -175,12 +175,26 @@ func (s *Store) acknowledge(c *session, a wire.Ack) error {
 			s.tell(c.node, r.Ref)
 		}
 	}
+	for _, r := range a.Rejections {
+		s.takeBack(c, r)
+	}
 	for _, ref := range c.sent.Removed {
 		delete(c.held, ref)
 		delete(c.rejected, ref)
 	}
 	c.sent = nil
 	return nil
+}
+
+// takeBack records that the agent gave up a resource it held and was not sent now.
+func (s *Store) takeBack(c *session, r wire.Rejection) {
+	version, ok := c.held[r.Ref]
+	if !ok || slices.ContainsFunc(c.sent.Set, func(sent *wire.Resource) bool { return sent.Ref == r.Ref }) {
+		return
+	}
+	delete(c.held, r.Ref)
+	c.rejected[r.Ref] = refusal{version: version, reason: r.Reason, message: r.Message}
+	s.tell(c.node, r.Ref)
 }
 
 // tell announces the profiles whose rollout ref's fate changes.

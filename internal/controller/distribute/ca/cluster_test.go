@@ -1,0 +1,68 @@
+package ca
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+)
+
+func TestTheClusterKeepsAuthoritiesAndPublishesTheBundle(t *testing.T) {
+	api := fake.NewClientBuilder().Build()
+	vault := &Cluster{Client: api, Namespace: "fairlead-system", Secret: "fairlead-ca", ConfigMap: "fairlead-ca"}
+	one, two := keeper(t, vault), keeper(t, vault)
+	now := time.Now()
+	for _, k := range []*Keeper{one, two, one} {
+		if err := k.Refresh(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cm := new(corev1.ConfigMap)
+	if err := api.Get(t.Context(), client.ObjectKey{Namespace: "fairlead-system", Name: "fairlead-ca"}, cm); err != nil {
+		t.Fatal(err)
+	}
+	for i, k := range []*Keeper{one, two} {
+		if err := trusts([]byte(cm.Data[BundleKey]), k, now); err != nil {
+			t.Errorf("replica %d: %v", i, err)
+		}
+	}
+	// A successor is added to both.
+	if err := one.Refresh(t.Context(), now.Add(Lifetime-RenewBefore)); err != nil {
+		t.Fatal(err)
+	}
+	data, _, err := vault.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	as, err := Parse(data)
+	if err != nil || len(as) != 2 {
+		t.Fatalf("%d authorities, %v; want 2", len(as), err)
+	}
+	if err := api.Get(t.Context(), client.ObjectKeyFromObject(cm), cm); err != nil || cm.Data[BundleKey] != string(as.Bundle()) {
+		t.Errorf("the bundle published is not that of the authorities: %v", err)
+	}
+}
+
+func TestTheClusterRefusesAStaleWrite(t *testing.T) {
+	api := fake.NewClientBuilder().Build()
+	vault := &Cluster{Client: api, Namespace: "ns", Secret: "s", ConfigMap: "c"}
+	if err := vault.Save(t.Context(), []byte("first"), ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := vault.Save(t.Context(), []byte("second"), ""); !errors.Is(err, ErrConflict) {
+		t.Errorf("a second creation: %v", err)
+	}
+	_, revision, err := vault.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := vault.Save(t.Context(), []byte("third"), revision); err != nil {
+		t.Fatal(err)
+	}
+	if err := vault.Save(t.Context(), []byte("fourth"), revision); !errors.Is(err, ErrConflict) {
+		t.Errorf("a stale update: %v", err)
+	}
+}

@@ -8,7 +8,7 @@ fresh=yes
 $kubectl -n fairlead-system get deployment fairlead-manager >/dev/null 2>&1 && fresh=no
 # The CRDs first: the API server must know the kinds before anything else names them.
 $kubectl apply --server-side --force-conflicts -k config/crd >/dev/null
-$kubectl wait --for=condition=Established --timeout=60s -k config/crd >/dev/null
+$kubectl wait --for=condition=Established --timeout=60s crd/retrypolicies.policy.fairlead.dev crd/clusterretrypolicies.policy.fairlead.dev >/dev/null
 $kubectl apply --server-side --force-conflicts -k config/default >/dev/null
 if [ $fresh = no ]; then
   $kubectl -n fairlead-system rollout restart deployment/fairlead-manager daemonset/fairlead-agent >/dev/null

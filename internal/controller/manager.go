@@ -50,6 +50,7 @@ const (
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
 // +kubebuilder:rbac:groups="",namespace=fairlead-system,resources=secrets;configmaps,verbs=create
 // +kubebuilder:rbac:groups="",namespace=fairlead-system,resources=secrets;configmaps,resourceNames=fairlead-ca,verbs=get;update
+// +kubebuilder:rbac:groups="",namespace=fairlead-system,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=fairlead-system,resources=leases,verbs=create
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=fairlead-system,resources=leases,resourceNames=fairlead-manager,verbs=get;update
 
@@ -198,6 +199,9 @@ func (m *Manager) addDesk(idx *index, store *distribute.Store, mail *mailbox) er
 	err := m.manager.GetFieldIndexer().IndexField(context.Background(), &discoveryv1.EndpointSlice{}, serviceIndex, indexSlice)
 	if err != nil {
 		return fmt.Errorf("index endpoint slices: %w", err)
+	}
+	if err := warm(context.Background(), m.manager.GetCache()); err != nil {
+		return err
 	}
 	d := &desk{
 		reader: m.manager.GetClient(), index: idx, agents: store, statuses: mail.add, logger: m.opts.Logger, loaded: make(chan struct{}),

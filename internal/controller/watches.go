@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"fmt"
 	"maps"
 
 	corev1 "k8s.io/api/core/v1"
@@ -35,6 +36,18 @@ func cacheOptions() cache.Options {
 			&discoveryv1.EndpointSlice{}: trimmed(trimSlice),
 		},
 	}
+}
+
+// warm has the cache filled on every replica, so that one that comes to lead serves agents at once.
+func warm(ctx context.Context, c cache.Cache) error {
+	for _, obj := range []client.Object{
+		&corev1.Namespace{}, &corev1.Pod{}, &corev1.Service{}, &discoveryv1.EndpointSlice{}, &v1alpha1.RetryPolicy{}, &v1alpha1.ClusterRetryPolicy{},
+	} {
+		if _, err := c.GetInformer(ctx, obj, cache.BlockUntilSynced(false)); err != nil {
+			return fmt.Errorf("watch %T: %w", obj, err)
+		}
+	}
+	return nil
 }
 
 func trimMeta(m *metav1.ObjectMeta) metav1.ObjectMeta {

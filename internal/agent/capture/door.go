@@ -62,6 +62,7 @@ type door struct {
 	superseded bool   // another agent redirects here
 	yielded    bool   // the lease was given up for overload
 	passed     bool   // redirecting has been ended
+	opened     bool   // it has captured at some time
 	closed     bool   // what was installed redirects without a lease
 	installed  uint64 // revision of the goal that was installed last, 0 if none is
 	retry      time.Duration
@@ -343,6 +344,7 @@ func (d *door) tell(g goal, err error) {
 	}
 	switch {
 	case next.captured && !before.captured:
+		d.opened = true
 		d.emit(Captured, nil)
 	case err != nil && (before.err == nil || before.err.Error() != err.Error()):
 		d.emit(Troubled, err)
@@ -352,12 +354,15 @@ func (d *door) tell(g goal, err error) {
 	}
 }
 
+// farewell tells of the end of a door that was more than a look at what another agent may have left.
 func (d *door) farewell(g goal) {
-	if g.mode == ended {
+	switch {
+	case !d.opened:
+	case g.mode == ended:
 		d.emit(Ended, nil)
-		return
+	default:
+		d.emit(Released, nil)
 	}
-	d.emit(Released, nil)
 }
 
 func (d *door) emit(kind EventKind, err error) {

@@ -10,7 +10,7 @@ import (
 // then nothing is left. It says whether that has been reached.
 func (d *door) leave(g goal) (finished bool, err error) {
 	found, err := d.find()
-	if err != nil && !gone(err) {
+	if err = classify(err); err != nil && !gone(err) && !errors.Is(err, ErrPermanent) {
 		return false, failed(ReasonNamespace, err)
 	}
 	if !found {
@@ -48,6 +48,7 @@ func (d *door) leave(g goal) (finished bool, err error) {
 }
 
 // find says whether there is anything to leave: what this agent opened, or what another left in the sandbox.
+// What cannot be opened for good, as the agent's own pod, was never captured.
 func (d *door) find() (bool, error) {
 	if d.redirector != nil {
 		return true, nil

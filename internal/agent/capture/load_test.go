@@ -34,9 +34,10 @@ func TestOverloadLetsNewConnectionsGoDirect(t *testing.T) {
 		return err == nil && got == "direct"
 	})
 	expect(t, closed, "10.99.0.1:80", "agent c 10.99.0.1:80") // never past the agent
-	if p := b.Problems(); len(p) != 1 || p[0].Reason != capture.ReasonOverload || p[0].Pod != "pod-a" {
-		t.Errorf("problems %+v, want the overload of one pod", p)
-	}
+	netnstest.Eventually(t, time.Second, "the overload of one pod is told", func() bool {
+		p := b.Problems()
+		return len(p) == 1 && p[0].Reason == capture.ReasonOverload && p[0].Pod == "pod-a"
+	})
 	for i, c := range calls {
 		if err := talk(c, strconv.Itoa(i)); err != nil {
 			t.Errorf("connection %d: %v", i, err)

@@ -8,10 +8,13 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"fairlead.dev/fairlead/internal/agent/netns"
 	"fairlead.dev/fairlead/internal/agent/pods"
@@ -26,8 +29,8 @@ const (
 	DefaultMark  = 0xfa1e
 	DefaultLease = 3 * time.Second
 	DefaultGrace = 30 * time.Second
-	// DefaultMaxConnections keeps two descriptors per connection well below a usual limit of 1,048,576.
-	DefaultMaxConnections = 400_000
+	// descriptorsEach is how many descriptors a captured connection may need: its own, one upstream, and what pools keep.
+	descriptorsEach = 3
 )
 
 // forced bounds the wait for handlers whose connections have been closed.
@@ -51,7 +54,8 @@ type Options struct {
 	Lease time.Duration
 	// Grace is how long a stop waits for connections to end.
 	Grace time.Duration
-	// MaxConnections is how many connections are served at once before new ones go direct.
+	// MaxConnections is how many connections are served at once before new ones go direct. By default it is what the process's
+	// limit of descriptors allows, at three each.
 	MaxConnections int64
 }
 
@@ -66,6 +70,8 @@ type Manager struct {
 
 	// atomic
 	accepted, loops, panics atomic.Int64
+
+	byUID sync.Map // of *door: the same as doors, to be read by every dial
 
 	wg sync.WaitGroup // doors
 
@@ -94,11 +100,20 @@ func New(o Options) (*Manager, error) {
 	o.Mark = cmp.Or(o.Mark, DefaultMark)
 	o.Lease = cmp.Or(o.Lease, DefaultLease)
 	o.Grace = cmp.Or(o.Grace, DefaultGrace)
-	o.MaxConnections = cmp.Or(o.MaxConnections, DefaultMaxConnections)
+	o.MaxConnections = cmp.Or(o.MaxConnections, affordable())
 	m := &Manager{options: o, agent: strings.ToLower(rand.Text()), kicked: make(chan struct{}, 1), slots: make(chan struct{}, slots),
 		doors: make(map[string]*door), rest: make(map[*door]struct{}), progress: make(chan struct{})}
 	m.load.limit, m.load.kick = o.MaxConnections, m.kick
 	return m, nil
+}
+
+// affordable is how many connections the limit of descriptors allows.
+func affordable() int64 {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return math.MaxInt64 // then running out of descriptors is what tells
+	}
+	return max(1, int64(min(limit.Cur, math.MaxInt32))/descriptorsEach)
 }
 
 // Reconcile says which pods are to be captured, by UID, and how. It replaces what was said before and returns at once; Settle
@@ -243,6 +258,7 @@ func (m *Manager) aim(uid string, s pods.Sandbox, g goal) {
 	if d == nil {
 		d = newDoor(m, s)
 		m.doors[uid] = d
+		m.byUID.Store(uid, d)
 		m.wg.Go(d.run)
 	}
 	d.aim(g)
@@ -250,9 +266,17 @@ func (m *Manager) aim(uid string, s pods.Sandbox, g goal) {
 
 // endDoor has d closed because its pod or sandbox is gone. mu is held.
 func (m *Manager) endDoor(d *door) {
-	delete(m.doors, d.sandbox.Pod.UID)
+	m.forget(d)
 	m.rest[d] = struct{}{}
 	d.aim(goal{mode: ended, spec: PodSpec{Pod: d.sandbox.Pod}, revision: m.revision})
+}
+
+// forget has the pod known by d's door no more, if it is. mu is held.
+func (m *Manager) forget(d *door) {
+	if uid := d.sandbox.Pod.UID; m.doors[uid] == d {
+		delete(m.doors, uid)
+		m.byUID.Delete(uid)
+	}
 }
 
 // retire forgets a door that has done what g asked of it, unless it has been asked for something else meanwhile.
@@ -262,9 +286,7 @@ func (m *Manager) retire(d *door, g goal) bool {
 	if d.aimed().mode != g.mode {
 		return false
 	}
-	if m.doors[d.sandbox.Pod.UID] == d {
-		delete(m.doors, d.sandbox.Pod.UID)
-	}
+	m.forget(d)
 	delete(m.rest, d)
 	m.step()
 	return true
@@ -284,13 +306,11 @@ func (m *Manager) stepped() {
 
 // namespace is where the pod's calls leave from, or nil.
 func (m *Manager) namespace(uid string) *netns.Namespace {
-	m.mu.Lock()
-	d := m.doors[uid]
-	m.mu.Unlock()
-	if d == nil {
+	d, ok := m.byUID.Load(uid)
+	if !ok {
 		return nil
 	}
-	return d.ns.Load()
+	return d.(*door).ns.Load()
 }
 
 // stop ends all doors, first kindly.

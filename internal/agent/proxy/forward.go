@@ -68,7 +68,7 @@ func (x *exchange) truncated(t *attempt) step {
 	x.now = time.Now()
 	x.report.Truncated = true
 	t.drop()
-	x.s.client.Reset()
+	x.s.client.ResetOnClose()
 	return hangUp
 }
 
@@ -164,14 +164,15 @@ func (x *exchange) tunnel(t *attempt) step {
 	if _, err := t.response.WriteResponse(&x.s.out, noChange, nil); err != nil {
 		return x.truncated(t)
 	}
-	s := x.s
+	s, server, line := x.s, t.conn, t.line
+	t.conn, t.line = nil, nil
 	// Neither reader is used any more, so what they have read stays where it is.
-	o := opaque.Options{
-		ToServer: s.line.reader.Buffered(), ToClient: t.line.reader.Buffered(), Idle: x.plan.Settings.Timeouts.Idle,
+	o := opaque.Options{ToServer: s.line.reader.Buffered(), ToClient: line.reader.Buffered(), Idle: x.plan.Settings.Timeouts.Idle}
+	s.tunnel = func() {
+		_, _ = opaque.Run(s.client.TCP(), server.TCP(), o) // an error means that one side is gone already
+		line.reader.Close()
+		server.Done(false, time.Now())
 	}
-	_, _ = opaque.Run(s.client.TCP(), t.conn.TCP(), o) // an error means that one side is gone already
-	x.now = time.Now()
-	t.drop()
 	return hangUp
 }
 

@@ -72,7 +72,7 @@ func (s *session) judge(proto sniff.Protocol, server *net.TCPConn) (http bool) {
 func (s *session) identifyLate() bool {
 	server, err := s.dialOriginal()
 	if err != nil {
-		s.client.Reset()
+		s.client.ResetOnClose()
 		return false
 	}
 	sock, err := socket.New(server)
@@ -134,12 +134,12 @@ func (s *session) dialOriginal() (*net.TCPConn, error) {
 	return s.srv.store.Dialer(s.pod).Dial(ctx, s.original)
 }
 
-// passThrough carries the connection to its end without looking into it. L4 failures are told by a reset (semantics rule 26).
+// passThrough has the connection carried to its end without being looked into. L4 failures are told by a reset (semantics rule 26).
 func (s *session) passThrough(why Passed) {
 	server, err := s.dialOriginal()
 	if err != nil {
 		s.srv.events.Passed(why)
-		s.client.Reset()
+		s.client.ResetOnClose()
 		return
 	}
 	s.pass(why, server)
@@ -154,5 +154,7 @@ func (s *session) pass(why Passed, server *net.TCPConn) {
 			o.Idle = g.Base().Timeouts.Idle
 		}
 	}
-	_, _ = opaque.Run(s.client.TCP(), server, o) // an error means that one side is gone already
+	s.tunnel = func() {
+		_, _ = opaque.Run(s.client.TCP(), server, o) // an error means that one side is gone already
+	}
 }

@@ -3,8 +3,10 @@ package proxy
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -131,7 +133,7 @@ func (s *Server) ServeCaptured(podUID string, conn *net.TCPConn, original netip.
 		return
 	}
 	defer s.leave(ss)
-	_ = client.Hold(func() { ss.serve(shed) }) // an error means closed already
+	ss.serve(shed)
 }
 
 // enter registers a session. shed says that it is one too many to be looked into.
@@ -212,14 +214,17 @@ func (s *Server) closeIdle(before time.Time) {
 	}
 }
 
-// abort ends all sessions.
+// abort ends all sessions. Closing waits for a session that holds its connection, so it must not be done under the lock.
 func (s *Server) abort() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for ss := range s.sessions {
+	sessions := slices.Collect(maps.Keys(s.sessions))
+	s.mu.Unlock()
+	var closers sync.WaitGroup
+	for _, ss := range sessions {
 		ss.client.Interrupt()
-		ss.client.TCP().Close()
+		closers.Go(func() { ss.client.Close() })
 	}
+	closers.Wait()
 }
 
 type silence struct{}

@@ -49,6 +49,8 @@ type session struct {
 	x    *exchange // of the request under way
 	next step
 	rest []byte // what was read of a connection that is not understood
+	// tunnel carries on, outside socket.Conn.Hold, what is no longer looked into.
+	tunnel func()
 }
 
 // step is what a session does when it is woken.
@@ -65,26 +67,30 @@ const (
 	hangUp
 )
 
-// serve carries the connection to its end.
+// serve carries the connection to its end. While it is looked into nobody may take its descriptor away; what passes through
+// after that is on its own.
 func (s *session) serve(shed bool) {
 	defer func() {
 		if what := recover(); what != nil {
 			s.srv.events.Panicked(s.pod, what, debug.Stack())
-			s.client.Reset()
+			s.client.ResetOnClose()
 		}
 		s.drop()
 	}()
 	s.line.attach(s.client)
 	s.out.conn = s.client
 	s.refresh()
-	if shed {
-		s.passThrough(PassedShed)
-		return
+	err := s.client.Hold(func() {
+		switch {
+		case shed:
+			s.passThrough(PassedShed)
+		case s.identify():
+			s.serveHTTP()
+		}
+	})
+	if s.tunnel != nil && err == nil {
+		s.tunnel()
 	}
-	if !s.identify() {
-		return
-	}
-	s.serveHTTP()
 }
 
 // drop frees what a broken-off request holds.

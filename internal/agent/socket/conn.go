@@ -64,10 +64,9 @@ func (c *Conn) Disarm() error {
 // Close closes the connection.
 func (c *Conn) Close() error { return c.tcp.Close() }
 
-// Reset closes the connection with a reset, so that the peer cannot take it for a regular end.
-func (c *Conn) Reset() {
-	_ = c.tcp.SetLinger(0) // on failure it is closed all the same
-	c.tcp.Close()
+// ResetOnClose has the connection end with a reset instead of a regular end when it is closed.
+func (c *Conn) ResetOnClose() {
+	_ = c.tcp.SetLinger(0) // fails only when the connection is closed already
 }
 
 // Interrupt makes the read under way and all later ones return ErrInterrupted. It may be called from any goroutine.
@@ -263,7 +262,8 @@ func (c *Conn) Departed() bool {
 }
 
 // Hold runs f while nobody can take the connection's descriptor away: a Close from outside takes effect on reads at once, but
-// the descriptor stays until f returns. A connection that others may close must be used inside Hold only.
+// the descriptor stays until f returns, and so does the caller of Close. f itself must not close. A connection that others may
+// close must be used inside Hold only.
 func (c *Conn) Hold(f func()) error { return c.raw.Control(func(uintptr) { f() }) }
 
 // cause takes the wrapping off an error of package net.

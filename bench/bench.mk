@@ -14,3 +14,14 @@ bench-dataplane: bench-deps ## Measure the data plane against haproxy, nginx and
 bench-dataplane-quick: bench-deps ## The same in under a minute.
 	@go build -o bin/bench-dataplane ./bench/dataplane
 	@bin/bench-dataplane -rounds 3 -duration 1s $(BENCH_JSON) $(BENCH_FLAGS)
+
+BENCH_CONTROLPLANE = KUBEBUILDER_ASSETS="$$($(KUBE_ASSETS))" && export KUBEBUILDER_ASSETS && \
+	go build -o bin/manager ./cmd/manager && go build -o bin/bench-controlplane ./bench/controlplane && bin/bench-controlplane
+
+.PHONY: bench-controlplane
+bench-controlplane: ## Measure the manager on a real API server with 100 and 1,000 simulated nodes (some minutes).
+	@$(BENCH_CONTROLPLANE) -nodes 100,1000 -steady 60s -churn $(BENCH_JSON) $(BENCH_FLAGS)
+
+.PHONY: bench-controlplane-quick
+bench-controlplane-quick: ## The same with 200 simulated nodes, in about a minute.
+	@$(BENCH_CONTROLPLANE) -nodes 200 $(BENCH_JSON) $(BENCH_FLAGS)

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"fairlead.dev/fairlead/bench/process"
+)
+
+const (
+	churnRate   = 100 // pods made and pods deleted per second
+	churnFor    = 10 * time.Second
+	churnPlaces = 2 * churnRate // pods of the churn that exist at a time
+	churnTotal  = churnRate * int(churnFor/time.Second)
+)
+
+// churn is pods coming and going.
+type churn struct {
+	*stage
+
+	mu sync.Mutex
+	// guarded by mu
+	made    map[string]time.Time // by name, when its creation was asked for
+	reached map[string]time.Time // when it came into force on its node
+	deepest float64              // the desk's queue
+}
+
+// podChurn has pods come and go, and measures how long a new one takes to reach its agent, and what the manager needs for it.
+func (s *stage) podChurn(ctx context.Context) error {
+	c := &churn{stage: s, made: map[string]time.Time{}, reached: map[string]time.Time{}}
+	watch := c.watch
+	s.fleet.watcher.Store(&watch)
+	before, err := process.CPU(s.manager.pid())
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := c.run(ctx); err != nil {
+		return err
+	}
+	elapsed := time.Since(began).Seconds()
+	cpu, err := process.CPU(s.manager.pid())
+	if err != nil {
+		return err
+	}
+	if err := c.drain(ctx); err != nil {
+		return err
+	}
+	s.sayTimes("pod-churn", "pod_to_agent", c.latencies())
+	s.say("pod-churn", "pods_per_second", "1/s", float64(churnTotal)/elapsed)
+	s.say("pod-churn", "manager_cpu_cores", "1", (cpu-before).Seconds()/elapsed)
+	s.say("pod-churn", "deepest_queue", "1", c.deepest)
+	return nil
+}
+
+func (c *churn) watch(s sight) {
+	if s.workload == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ours := c.made[s.workload.Name]; ours {
+		c.reached[s.workload.Name] = s.at
+	}
+}
+
+// run makes and deletes pods at the rate, and looks at the queue meanwhile.
+func (c *churn) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallel)
+	tick := time.NewTicker(time.Second / churnRate)
+	defer tick.Stop()
+	for i := range churnTotal {
+		select {
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), g.Wait())
+		case <-tick.C:
+		}
+		g.Go(func() error { return c.make(ctx, i) })
+		if i >= churnPlaces {
+			g.Go(func() error { return c.remove(ctx, i-churnPlaces) })
+		}
+		if i%churnRate == 0 {
+			g.Go(func() error { return c.look(ctx) })
+		}
+	}
+	return g.Wait()
+}
+
+func (c *churn) pod(i int) *corev1.Pod {
+	a := c.world.apps[i%len(c.world.apps)]
+	node := c.world.nodes[i%len(c.world.nodes)].Name
+	return newPod(a.team, fmt.Sprintf("churn-%06d", i), a.name, node, "")
+}
+
+func (c *churn) make(ctx context.Context, i int) error {
+	p := c.pod(i)
+	c.mu.Lock()
+	c.made[p.Name] = time.Now()
+	c.mu.Unlock()
+	_, err := c.cluster.core.CoreV1().Pods(p.Namespace).Create(ctx, p, metav1.CreateOptions{})
+	return err
+}
+
+func (c *churn) remove(ctx context.Context, i int) error {
+	p := c.pod(i)
+	return c.cluster.core.CoreV1().Pods(p.Namespace).Delete(ctx, p.Name, metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)})
+}
+
+func (c *churn) look(ctx context.Context) error {
+	depth, err := c.manager.metric(ctx, "workqueue_depth", `name="desk"`)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deepest = max(c.deepest, depth)
+	return err
+}
+
+// drain waits until every pod was seen, and deletes those that are left.
+func (c *churn) drain(ctx context.Context) error {
+	err := eventually(ctx, 30*time.Second, "every new pod reaches its agent", func() (bool, error) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return len(c.reached) == churnTotal, nil
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %d of %d did", err, len(c.latencies()), churnTotal)
+	}
+	for i := churnTotal - churnPlaces; i < churnTotal; i++ {
+		if err := c.remove(ctx, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *churn) latencies() []time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []time.Duration
+	for name, at := range c.reached {
+		out = append(out, at.Sub(c.made[name]))
+	}
+	return out
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// editTimeout is how long an edit may take to be in force everywhere; far more than it should.
+const editTimeout = 30 * time.Second
+
+// editEveryNode measures edits of a policy that selects a pod on every node.
+func (s *stage) editEveryNode(ctx context.Context) error {
+	return s.edit(ctx, "edit-every-node", edits{id: everywhere, agents: len(s.fleet.agents)})
+}
+
+// editOneNode measures edits of a policy that selects a pod on one node. Nobody else should have any work from it.
+func (s *stage) editOneNode(ctx context.Context) error {
+	return s.edit(ctx, "edit-one-node", edits{id: alone, agents: 1})
+}
+
+// edits is a series of edits of one policy.
+type edits struct {
+	id     policy.ID
+	agents int // that are concerned
+
+	each       []time.Duration // until an agent had it in force
+	all        []time.Duration // until the last one had
+	programmed []time.Duration // until status said so
+}
+
+func (s *stage) edit(ctx context.Context, bench string, e edits) error {
+	if err := s.programmed(ctx, e.id); err != nil {
+		return err
+	}
+	events, err := s.cluster.policies.Watch(ctx, &v1alpha1.RetryPolicyList{}, client.InNamespace(e.id.Namespace))
+	if err != nil {
+		return err
+	}
+	defer events.Stop()
+	compiled, err := s.manager.metric(ctx, compiledMetric, "")
+	if err != nil {
+		return err
+	}
+	applied := s.fleet.applies.Load()
+	for i := range s.edits {
+		if err := e.once(ctx, s, editOf{overall: 2*time.Second + time.Duration(i)*time.Millisecond, events: events}); err != nil {
+			return fmt.Errorf("edit %d of %s: %w", i+1, e.id, err)
+		}
+	}
+	again, err := s.manager.metric(ctx, compiledMetric, "")
+	if err != nil {
+		return err
+	}
+	s.sayTimes(bench, "apply_to_all_acked", e.all)
+	s.sayTimes(bench, "apply_to_agent", e.each)
+	s.sayTimes(bench, "apply_to_programmed", e.programmed)
+	s.say(bench, "agents_updated_per_edit", "1", float64(s.fleet.applies.Load()-applied)/float64(s.edits))
+	s.say(bench, "profiles_compiled_per_edit", "1", (again-compiled)/float64(s.edits))
+	return nil
+}
+
+const compiledMetric = "fairlead_controller_profiles_compiled_total"
+
+// programmed waits until the status says that the policy is in force everywhere.
+func (s *stage) programmed(ctx context.Context, id policy.ID) error {
+	return eventually(ctx, time.Minute, id.String()+" is programmed", func() (bool, error) {
+		p := &v1alpha1.RetryPolicy{}
+		err := s.cluster.policies.Get(ctx, client.ObjectKey{Namespace: id.Namespace, Name: id.Name}, p)
+		return isProgrammed(p, p.Generation), err
+	})
+}
+
+func isProgrammed(p *v1alpha1.RetryPolicy, generation int64) bool {
+	c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionProgrammed)
+	return c != nil && c.Status == metav1.ConditionTrue && c.ObservedGeneration == generation
+}
+
+// editOf is one edit: the overall timeout is changed, by which agents know it.
+type editOf struct {
+	overall time.Duration
+	events  watch.Interface
+}
+
+func (e *edits) once(ctx context.Context, s *stage, to editOf) error {
+	seen := s.fleet.expect(e.agents, func(s sight) bool { return s.profile != nil && hasOverall(s.profile, e.id, to.overall) })
+	p := &v1alpha1.RetryPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: e.id.Namespace, Name: e.id.Name}}
+	began := time.Now()
+	body := fmt.Sprintf(`{"spec":{"timeouts":{"overall":%q}}}`, duration(to.overall))
+	if err := s.cluster.policies.Patch(ctx, p, client.RawPatch("application/merge-patch+json", []byte(body))); err != nil {
+		return err
+	}
+	done, err := awaitProgrammed(ctx, to.events, p)
+	if err != nil {
+		return err
+	}
+	times, err := seen.wait(ctx, editTimeout)
+	if err != nil {
+		return err
+	}
+	last := began
+	for _, t := range times {
+		e.each = append(e.each, t.Sub(began))
+		if t.After(last) {
+			last = t
+		}
+	}
+	e.all = append(e.all, last.Sub(began))
+	e.programmed = append(e.programmed, done.Sub(began))
+	return nil
+}
+
+func hasOverall(p *policy.Profile, id policy.ID, overall time.Duration) bool {
+	for i := range p.Bindings {
+		if b := &p.Bindings[i]; b.Policy == id && b.Base.Timeouts.Overall == overall {
+			return true
+		}
+	}
+	return false
+}
+
+// awaitProgrammed returns when the status of p said that its generation is in force everywhere.
+func awaitProgrammed(ctx context.Context, events watch.Interface, p *v1alpha1.RetryPolicy) (time.Time, error) {
+	deadline := time.NewTimer(editTimeout)
+	defer deadline.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return time.Time{}, ctx.Err()
+		case <-deadline.C:
+			return time.Time{}, fmt.Errorf("not programmed within %s", editTimeout)
+		case event, open := <-events.ResultChan():
+			if !open {
+				return time.Time{}, errors.New("the watch of policies ended")
+			}
+			now := time.Now()
+			if q, ok := event.Object.(*v1alpha1.RetryPolicy); ok && q.Name == p.Name && isProgrammed(q, p.Generation) {
+				return now, nil
+			}
+		}
+	}
+}

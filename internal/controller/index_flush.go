@@ -9,8 +9,20 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
+// outbox takes changes for agents.
+type outbox interface {
+	SetWorkload(node string, w *policy.Workload)
+	RemoveWorkload(uid string)
+	SetProfile(p *policy.Profile)
+	RemoveProfile(name string)
+	SetDestination(d *policy.Destination)
+	RemoveDestination(name string)
+}
+
+var _ outbox = (*distribute.Batch)(nil)
+
 // flush draws what changed, adds the changes to b, and returns the policies whose status may have changed.
-func (x *index) flush(b *distribute.Batch) []policy.ID {
+func (x *index) flush(b outbox) []policy.ID {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.settlePending()
@@ -32,7 +44,7 @@ func (x *index) flush(b *distribute.Batch) []policy.ID {
 	return dirty
 }
 
-func (x *index) flushProfile(b *distribute.Batch, name string) {
+func (x *index) flushProfile(b outbox, name string) {
 	pr := x.profiles[name]
 	if pr.pods == 0 {
 		delete(x.profiles, name)
@@ -80,7 +92,7 @@ func (x *index) use(pr *profile, names []string) {
 	pr.uses = names
 }
 
-func (x *index) flushDestination(b *distribute.Batch, name string) {
+func (x *index) flushDestination(b outbox, name string) {
 	refs := x.services[name]
 	if refs == nil || refs.profiles == 0 {
 		b.RemoveDestination(name)

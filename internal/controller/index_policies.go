@@ -118,10 +118,10 @@ func (x *index) activate(r *record, next *compile.Policy) {
 	}
 	r.active = next
 	x.changes.status(r)
+	for pr := range r.profiles {
+		x.changes.profile(pr)
+	}
 	if sameSelection(last, next) {
-		for pr := range r.profiles {
-			x.changes.profile(pr)
-		}
 		return
 	}
 	if !r.isCluster() {

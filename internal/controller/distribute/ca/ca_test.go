@@ -257,6 +257,7 @@ func TestRunRefreshesUntilItIsStopped(t *testing.T) {
 		go func() { done <- k.Run(ctx) }()
 		for range 48 {
 			time.Sleep(time.Hour)
+			synctest.Wait()
 			if err := trusts(v.bundle, k, time.Now()); err != nil {
 				t.Fatal(err)
 			}

@@ -1,0 +1,145 @@
+package subscribe
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"fairlead.dev/fairlead/internal/policy"
+	"fairlead.dev/fairlead/internal/wire"
+)
+
+// fakeApplier refuses versions of profiles, told apart by their maxRetries.
+type fakeApplier struct {
+	refuses map[string][]int // profile: versions
+	broken  bool             // refuses everything, for no profile's fault
+	calls   int
+	inForce *policy.Snapshot
+}
+
+func (f *fakeApplier) Apply(next *policy.Snapshot) []Rejection {
+	f.calls++
+	if f.broken {
+		return []Rejection{{Profile: "", Reason: wire.ReasonResources, Message: "out of files"}}
+	}
+	var out []Rejection
+	for name, p := range next.Profiles {
+		if edit := p.Bindings[0].Base.Retry.MaxRetries; slices.Contains(f.refuses[name], edit) {
+			out = append(out, Rejection{Profile: name, Reason: wire.ReasonInvalid, Message: fmt.Sprint(name, edit)})
+		}
+	}
+	if len(out) == 0 {
+		f.inForce = next
+	}
+	return out
+}
+
+func edits(s *policy.Snapshot) map[string]int {
+	out := map[string]int{}
+	for name, p := range s.Profiles {
+		out[name] = p.Bindings[0].Base.Retry.MaxRetries
+	}
+	return out
+}
+
+func TestRule35_ARefusedProfileKeepsItsPreviousVersion(t *testing.T) {
+	for name, tc := range map[string]struct {
+		refuses map[string][]int
+		want    map[string]int
+		refused []string
+		calls   int
+	}{
+		"nothing refused":         {nil, map[string]int{"a": 2, "b": 2, "new": 2}, nil, 1},
+		"one refused":             {map[string][]int{"a": {2}}, map[string]int{"a": 1, "b": 2, "new": 2}, []string{"a2"}, 2},
+		"both versions":           {map[string][]int{"a": {1, 2}}, map[string]int{"b": 2, "new": 2}, []string{"a2"}, 3},
+		"no previous version":     {map[string][]int{"new": {2}}, map[string]int{"a": 2, "b": 2}, []string{"new2"}, 2},
+		"all refused":             {map[string][]int{"a": {2}, "b": {2}, "new": {2}}, map[string]int{"a": 1, "b": 1}, []string{"a2", "b2", "new2"}, 2},
+		"old version refused too": {map[string][]int{"a": {1, 2}, "b": {2}}, map[string]int{"b": 1, "new": 2}, []string{"a2", "b2"}, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			current, _ := emptySet().with(wire.Update{Set: []*wire.Resource{profile(t, "a", 1), profile(t, "b", 1)}})
+			next, _ := current.with(wire.Update{Set: []*wire.Resource{profile(t, "a", 2), profile(t, "b", 2), profile(t, "new", 2)}})
+			f := &fakeApplier{refuses: tc.refuses}
+			got, refused := apply(f, current, next)
+			if diff := cmp.Diff(tc.want, edits(got.snapshot)); diff != "" {
+				t.Errorf("in force (-want +got):\n%s", diff)
+			}
+			if f.inForce != got.snapshot {
+				t.Error("what is in force is not what the applier accepted")
+			}
+			var messages []string
+			for _, r := range refused {
+				messages = append(messages, r.Message)
+			}
+			slices.Sort(messages)
+			if diff := cmp.Diff(tc.refused, messages); diff != "" || f.calls != tc.calls {
+				t.Errorf("%d calls, want %d; refused (-want +got):\n%s", f.calls, tc.calls, diff)
+			}
+			if diff := cmp.Diff(map[string]int{"a": 1, "b": 1}, edits(current.snapshot)); diff != "" {
+				t.Errorf("the current set was changed:\n%s", diff)
+			}
+			for ref, r := range got.resources {
+				if p, err := r.Profile(); err != nil || p.Bindings[0].Base.Retry.MaxRetries != tc.want[ref.Name] {
+					t.Errorf("%s: the resource is not the snapshot's (%v)", ref, err)
+				}
+			}
+		})
+	}
+}
+
+func TestAnApplierThatFailsAltogetherChangesNothing(t *testing.T) {
+	current := sample(t, 1)
+	next, _ := current.with(wire.Update{Set: []*wire.Resource{profile(t, "p", 2), profile(t, "q", 1)}})
+	got, refused := apply(&fakeApplier{broken: true}, current, next)
+	if got != current || len(refused) != 2 || refused[0].Reason != wire.ReasonInternal {
+		t.Errorf("in force %v, refused %v", edits(got.snapshot), refused)
+	}
+}
+
+func TestWhatCannotBeDecodedKeepsItsPreviousVersion(t *testing.T) {
+	current := sample(t, 1)
+	bad, err := wire.NewResource(wire.Ref{Kind: wire.Profile, Name: "p"}, []byte{0xff})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, refused := current.with(wire.Update{Set: []*wire.Resource{bad, profile(t, "q", 5)}})
+	if diff := cmp.Diff(map[string]int{"p": 1, "q": 5}, edits(next.snapshot)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if len(refused) != 1 || refused[0].Ref != bad.Ref || refused[0].Reason != wire.ReasonMalformed {
+		t.Errorf("refused %v", refused)
+	}
+	if next.resources[bad.Ref] != current.resources[bad.Ref] {
+		t.Error("the bad resource is held")
+	}
+}
+
+func TestAReportIsKeptUntilItIsAcknowledgedAndTheOldestGoFirst(t *testing.T) {
+	o := newOutbox(time.Now())
+	for i := range maxReports + 3 {
+		o.add(time.Now(), &policy.Report{Captured: i})
+	}
+	var captured []int
+	first := o.after(0)
+	for _, d := range first {
+		captured = append(captured, d.body.Captured)
+	}
+	if len(captured) != maxReports || captured[0] != 3 {
+		t.Fatalf("kept %v", captured)
+	}
+	if rest := o.after(first[4].sequence); len(rest) != maxReports-5 || rest[0].body.Captured != 8 {
+		t.Errorf("after the fifth: %d, first %d", len(rest), rest[0].body.Captured)
+	}
+	o.acknowledged(first[1].sequence)
+	o.drop(first[3].sequence)
+	var left []int
+	for _, d := range o.after(0) {
+		left = append(left, d.body.Captured)
+	}
+	if len(left) != maxReports-3 || left[0] != 5 || left[1] != 7 {
+		t.Errorf("left %v", left)
+	}
+}

@@ -72,7 +72,8 @@ type Request struct {
 	Method Method
 	// Keyed: the request carries the policy's key header (or the agent has added one).
 	Keyed bool
-	// HasBody: a request body follows the head.
+	// HasBody: a request body follows the head, and is not in memory as a whole. One that is, and stays there until the call
+	// ends, can always be sent again, and may be left out here.
 	HasBody bool
 	// Timeout is the client's own deadline (grpc-timeout); zero means none.
 	Timeout time.Duration

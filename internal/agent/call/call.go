@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/resilience"
-	"fairlead.dev/fairlead/internal/policy"
 )
 
 // phase is where a call stands.
@@ -61,7 +60,7 @@ func (c *Call) Begin(now time.Time, p Plan, r Request) Action {
 	}
 	c.deadline = after(now, limit)
 	c.deadline = earlier(c.deadline, after(now, p.Settings.Timeouts.MaxDuration))
-	c.replays = r.HasBody && c.methodAllows() && retries(&p.Settings.Retry)
+	c.replays = r.HasBody && c.methodAllows()
 	if p.Budget != nil {
 		p.Budget.Call(now)
 	}
@@ -199,7 +198,7 @@ func (c *Call) LocalReject(now time.Time, kind Kind) Action {
 }
 
 // NeedsReplay reports whether the driver should keep the request body while it streams: whether a try that sent a part of
-// it could be repeated at all.
+// it could be repeated at all. That does not take retries to be switched on (semantics rule 8).
 func (c *Call) NeedsReplay() bool {
 	return c.request.HasBody && !c.lost && c.replays
 }
@@ -227,15 +226,3 @@ func earlier(a, b time.Time) time.Time {
 
 // passed reports whether t, which a zero value puts off for ever, has come.
 func passed(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
-
-func retries(r *policy.Retry) bool {
-	if r.MaxRetries > 0 {
-		return true
-	}
-	for i := range r.Overrides {
-		if r.Overrides[i].MaxRetries > 0 {
-			return true
-		}
-	}
-	return false
-}

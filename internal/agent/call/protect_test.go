@@ -64,18 +64,18 @@ func TestNeedsReplay(t *testing.T) {
 		q      Request
 		want   bool
 	}{
-		"PUT":         {nil, put, true},
-		"no body":     {nil, Request{Method: Idempotent}, false},
-		"POST":        {nil, Request{Method: Unsafe, HasBody: true}, false},
-		"keyed POST":  {gate(policy.IdempotentOrKeyed), Request{Method: Unsafe, HasBody: true, Keyed: true}, true},
-		"retries off": {func(s *policy.Settings) { s.Retry.MaxRetries = 0 }, put, false},
-		"only by overrides": {func(s *policy.Settings) {
-			s.Retry.MaxRetries, s.Retry.Overrides = 0, []policy.RetryOverride{{On: 1, MaxRetries: 1}}
-		}, put, true},
+		"PUT":        {nil, put, true},
+		"no body":    {nil, Request{Method: Idempotent}, false},
+		"POST":       {nil, Request{Method: Unsafe, HasBody: true}, false},
+		"keyed POST": {gate(policy.IdempotentOrKeyed), Request{Method: Unsafe, HasBody: true, Keyed: true}, true},
+		"overflowed": {nil, put, false},
 	}
 	for name, tc := range tests {
 		r := newRig(t, tc.change)
 		r.begin(tc.q)
+		if name == "overflowed" {
+			r.call.BodyOverflowed()
+		}
 		if got := r.call.NeedsReplay(); got != tc.want {
 			t.Errorf("%s: %v", name, got)
 		}

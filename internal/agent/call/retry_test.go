@@ -52,6 +52,14 @@ func TestRule08_StaleConnectionIsRepairedAtOnce(t *testing.T) {
 		r.want(r.respond(2*ms, 200), Forward)
 		r.ended(OK, Recovered, 200, 2)
 	})
+	t.Run("with a body, without retries configured", func(t *testing.T) {
+		r := newRig(t, none)
+		r.begin(Request{Method: Idempotent, HasBody: true})
+		if !r.call.NeedsReplay() {
+			t.Fatal("the body is not kept for a repair")
+		}
+		r.want(r.call.TryFailed(at(ms), stale), StartTry)
+	})
 	t.Run("does not use up maxRetries", func(t *testing.T) {
 		r := newRig(t, nil)
 		r.begin(Request{})

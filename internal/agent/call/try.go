@@ -129,10 +129,10 @@ func (c *Call) forward(now time.Time, fate Fate) Action {
 func (c *Call) finish(now time.Time, kind Kind, fate Fate) {
 	c.phase, c.until = ended, time.Time{}
 	c.outcome = Outcome{Kind: kind, Cause: c.last.Kind, Fate: fate, Status: kind.Status(), Tries: c.tries, Took: now.Sub(c.started)}
-	switch kind {
-	case OK:
+	if kind == OK {
 		c.outcome.Status = c.status
-	case ClientGone:
+	}
+	if kind == ClientGone {
 		c.outcome.Cause = ClientGone
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -17,11 +18,7 @@ import (
 	pb "fairlead.dev/fairlead/internal/wire/agentv1"
 )
 
-var netipEqual = cmp.Options{
-	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
-	cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
-	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
-}
+var netipEqual = cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{}, netip.Prefix{})
 
 // roundTrip encodes v twice, decodes it, and wants the same bytes and the same value.
 func roundTrip[T any](t *testing.T, v *T, encode func(*T) (*Resource, error), decode func(*Resource) (*T, error)) {

@@ -1,0 +1,257 @@
+package wire_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/test/bufconn"
+
+	"fairlead.dev/fairlead/internal/agent/subscribe"
+	"fairlead.dev/fairlead/internal/controller/distribute"
+	"fairlead.dev/fairlead/internal/controller/distribute/ca"
+	"fairlead.dev/fairlead/internal/policy"
+	"fairlead.dev/fairlead/internal/wire"
+)
+
+// The tests of this package join both ends of the mail: the manager's distribute and the agent's subscribe, over TLS in memory
+// and in synthetic time. They live here because the two ends must not know each other.
+
+const service = "fairlead-manager.fairlead-system.svc"
+
+// world is a cluster's worth of managers and agents.
+type world struct {
+	t        *testing.T
+	dir      string
+	managers map[string]*manager // by address
+	tokens   *tokens
+	ca       ca.Authorities
+	resolve  func() ([]string, error)
+}
+
+type tokens struct {
+	mu    sync.Mutex
+	known map[string]distribute.Identity
+}
+
+func (k *tokens) Authenticate(_ context.Context, token string) (distribute.Identity, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	id, ok := k.known[token]
+	if !ok || !id.Expiry.IsZero() && !time.Now().Before(id.Expiry) {
+		return distribute.Identity{}, distribute.ErrUnauthenticated
+	}
+	return id, nil
+}
+
+func (k *tokens) set(token string, id distribute.Identity) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.known[token] = id
+}
+
+func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
+	t.Helper()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		authorities, _, err := ca.Authorities(nil).Renew(time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &world{
+			t: t, dir: dir, managers: map[string]*manager{}, ca: authorities,
+			tokens: &tokens{known: map[string]distribute.Identity{}},
+		}
+		w.write("bundle", w.ca.Bundle())
+		w.resolve = func() ([]string, error) { return slices.Sorted(maps.Keys(w.managers)), nil }
+		defer w.stopManagers()
+		test(t, w)
+	})
+}
+
+func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
+
+func (w *world) write(name string, data []byte) {
+	w.t.Helper()
+	if err := os.WriteFile(w.path(name), data, 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// manager is one replica.
+type manager struct {
+	store    *distribute.Store
+	listener *bufconn.Listener
+	stop     func()
+}
+
+func (w *world) manager(address string) *manager {
+	w.t.Helper()
+	m := &manager{store: distribute.NewStore(distribute.StoreOptions{}), listener: bufconn.Listen(1 << 20)}
+	authorities := w.ca
+	server, err := distribute.NewServer(distribute.ServerOptions{
+		Store: m.store, Authenticator: w.tokens,
+		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return authorities.Issue(time.Now(), []string{service})
+		},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- server.Run(ctx, m.listener) }()
+	m.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			w.t.Errorf("manager: %v", err)
+		}
+	})
+	w.managers[address] = m
+	return m
+}
+
+// leader is a replica with an open gate.
+func (w *world) leader(address string) *manager {
+	m := w.manager(address)
+	m.store.Gate().Open()
+	return m
+}
+
+func (w *world) stopManagers() {
+	for address, m := range w.managers {
+		m.stop()
+		delete(w.managers, address)
+	}
+}
+
+func (m *manager) publish(t *testing.T, fill func(b *distribute.Batch)) {
+	t.Helper()
+	var b distribute.Batch
+	fill(&b)
+	if err := m.store.Publish(&b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// agent is one agent process.
+type agent struct {
+	*subscribe.Client
+	applier *applier
+	stop    func()
+}
+
+type agentOptions struct {
+	node, token, pod string // default: token and pod by node
+	claim            string // the node it claims; default node
+	applier          *applier
+	reporter         subscribe.Reporter
+	noCopy           bool
+	onDial           func()
+}
+
+func (w *world) agent(o agentOptions) *agent {
+	w.t.Helper()
+	if o.token == "" {
+		o.token = "token-" + o.node
+	}
+	if o.pod == "" {
+		o.pod = "agent-" + o.node
+	}
+	if o.applier == nil {
+		o.applier = new(applier)
+	}
+	if o.claim == "" {
+		o.claim = o.node
+	}
+	if _, err := w.tokens.Authenticate(context.Background(), o.token); err != nil && o.token == "token-"+o.node {
+		w.tokens.set(o.token, distribute.Identity{Node: o.node, PodUID: o.pod})
+	}
+	w.write("token-file-"+o.node, []byte(o.token))
+	opts := subscribe.Options{
+		Node: o.claim, Target: service + ":9443", TokenFile: w.path("token-file-" + o.node), BundleFile: w.path("bundle"),
+		CopyFile: w.path("copy-" + o.node), Applier: o.applier, Reporter: o.reporter,
+		Resolve: func(context.Context) ([]string, error) { return w.resolve() },
+		Dial: func(ctx context.Context, address string) (net.Conn, error) {
+			if o.onDial != nil {
+				o.onDial()
+			}
+			m := w.managers[address]
+			if m == nil {
+				return nil, errors.New("connection refused")
+			}
+			return m.listener.DialContext(ctx)
+		},
+	}
+	if o.noCopy {
+		opts.CopyFile = ""
+	}
+	client, err := subscribe.New(opts)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- client.Run(ctx) }()
+	return &agent{Client: client, applier: o.applier, stop: sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			w.t.Errorf("agent: %v", err)
+		}
+	})}
+}
+
+// settle lets everything that can happen now happen, reconnections and their delays included.
+func settle() {
+	time.Sleep(30 * time.Second)
+	synctest.Wait()
+}
+
+// applier puts snapshots into force, except those it refuses.
+type applier struct {
+	mu      sync.Mutex
+	inForce *policy.Snapshot
+	applied int
+	refuse  func(*policy.Profile) bool
+	block   chan struct{} // if set, Apply waits for it
+}
+
+func (a *applier) Apply(next *policy.Snapshot) []subscribe.Rejection {
+	if a.block != nil {
+		<-a.block
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var out []subscribe.Rejection
+	for _, name := range slices.Sorted(maps.Keys(next.Profiles)) {
+		if a.refuse != nil && a.refuse(next.Profiles[name]) {
+			out = append(out, subscribe.Rejection{Profile: name, Reason: wire.ReasonInvalid, Message: "will not"})
+		}
+	}
+	if out == nil {
+		a.inForce = next
+		a.applied++
+	}
+	return out
+}
+
+func (a *applier) snapshot() *policy.Snapshot {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.inForce
+}
+
+func (a *applier) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.applied
+}

@@ -143,7 +143,7 @@ func (c *Call) TryFailed(now time.Time, f Failure) Action {
 	v := verdictOnFailure(c.plan.Settings, &f)
 	c.settle(now, v.breakerFails)
 	delay, fate, ok := c.gates(now, &v, nil)
-	a := Action{}
+	var a Action
 	if ok {
 		a = c.retry(now, delay)
 	} else {

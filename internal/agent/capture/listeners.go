@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -118,7 +117,7 @@ func waiting(listener *net.TCPListener) bool {
 	found := false
 	_ = raw.Control(func(fd uintptr) {
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
-		found = n > 0 || err == syscall.EINTR
+		found = n > 0 || errors.Is(err, unix.EINTR)
 	})
 	return found
 }

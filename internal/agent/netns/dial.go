@@ -38,7 +38,7 @@ func (n *Namespace) dial(ctx context.Context, to netip.AddrPort, mark uint32) (*
 	err = unix.Connect(fd, sockaddr(to))
 	file := os.NewFile(uintptr(fd), "tcp")
 	defer func() { _ = file.Close() }() // net.FileConn works on a copy
-	if err == unix.EINPROGRESS {
+	if errors.Is(err, unix.EINPROGRESS) {
 		err = awaitConnect(ctx, file)
 	} else if err != nil {
 		err = os.NewSyscallError("connect", err)
@@ -111,7 +111,7 @@ func connected(fd int) (done bool, err error) {
 	}
 	// The poller may wake us for nothing, so ask whether there is a peer.
 	if _, err := unix.Getpeername(fd); err != nil {
-		return false, nil //nolint:nilerr // not connected yet is no failure
+		return false, nil // not yet, which is no failure
 	}
 	return true, nil
 }

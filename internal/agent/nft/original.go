@@ -2,6 +2,7 @@ package nft
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -32,7 +33,7 @@ func OriginalDestination(conn *net.TCPConn) (netip.AddrPort, error) {
 	}); err != nil {
 		return netip.AddrPort{}, err
 	}
-	if inner == unix.ENOENT { // not tracked, so not redirected
+	if errors.Is(inner, unix.ENOENT) { // not tracked, so not redirected
 		return local, nil
 	}
 	if inner != nil {

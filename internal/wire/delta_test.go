@@ -171,12 +171,7 @@ func (w *world) replace(old *manager, address string, c *cluster) *manager {
 		}
 	})
 	m.store.Gate().Open()
-	old.stop()
-	for a, other := range w.managers {
-		if other == old {
-			delete(w.managers, a)
-		}
-	}
+	w.forget(old.address)
 	return m
 }
 

@@ -30,12 +30,37 @@ const service = "fairlead-manager.fairlead-system.svc"
 
 // world is a cluster's worth of managers and agents.
 type world struct {
-	t        *testing.T
-	dir      string
+	t       *testing.T
+	dir     string
+	tokens  *tokens
+	ca      ca.Authorities
+	resolve func() ([]string, error)
+
+	mu sync.Mutex
+	// guarded by mu
 	managers map[string]*manager // by address
-	tokens   *tokens
-	ca       ca.Authorities
-	resolve  func() ([]string, error)
+}
+
+// at returns the replica at an address, or nil.
+func (w *world) at(address string) *manager {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.managers[address]
+}
+
+func (w *world) addresses() ([]string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Sorted(maps.Keys(w.managers)), nil
+}
+
+// forget takes a replica's address out of DNS, and stops it.
+func (w *world) forget(address string) {
+	w.mu.Lock()
+	m := w.managers[address]
+	delete(w.managers, address)
+	w.mu.Unlock()
+	m.stop()
 }
 
 type tokens struct {
@@ -72,7 +97,7 @@ func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 			tokens: &tokens{known: map[string]distribute.Identity{}},
 		}
 		w.write("bundle", w.ca.Bundle())
-		w.resolve = func() ([]string, error) { return slices.Sorted(maps.Keys(w.managers)), nil }
+		w.resolve = w.addresses
 		defer w.stopManagers()
 		test(t, w)
 	})
@@ -89,6 +114,7 @@ func (w *world) write(name string, data []byte) {
 
 // manager is one replica.
 type manager struct {
+	address  string
 	store    *distribute.Store
 	listener *bufconn.Listener
 	stop     func()
@@ -96,7 +122,7 @@ type manager struct {
 
 func (w *world) manager(address string) *manager {
 	w.t.Helper()
-	m := &manager{store: distribute.NewStore(distribute.StoreOptions{}), listener: bufconn.Listen(1 << 20)}
+	m := &manager{address: address, store: distribute.NewStore(distribute.StoreOptions{}), listener: bufconn.Listen(1 << 20)}
 	authorities := w.ca
 	server, err := distribute.NewServer(distribute.ServerOptions{
 		Store: m.store, Authenticator: w.tokens,
@@ -116,6 +142,8 @@ func (w *world) manager(address string) *manager {
 			w.t.Errorf("manager: %v", err)
 		}
 	})
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.managers[address] = m
 	return m
 }
@@ -128,9 +156,9 @@ func (w *world) leader(address string) *manager {
 }
 
 func (w *world) stopManagers() {
-	for address, m := range w.managers {
-		m.stop()
-		delete(w.managers, address)
+	addresses, _ := w.addresses()
+	for _, address := range addresses {
+		w.forget(address)
 	}
 }
 
@@ -185,7 +213,7 @@ func (w *world) agent(o agentOptions) *agent {
 			if o.onDial != nil {
 				o.onDial()
 			}
-			m := w.managers[address]
+			m := w.at(address)
 			if m == nil {
 				return nil, errors.New("connection refused")
 			}

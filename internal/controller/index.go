@@ -89,6 +89,8 @@ type record struct {
 	id     policy.ID
 	uid    types.UID
 	source compile.Source
+	notes  []string
+	gaps   []compile.Gap
 	// current is the policy as written, nil while it has problems.
 	current  *compile.Policy
 	problems []compile.Problem

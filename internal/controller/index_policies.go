@@ -31,6 +31,7 @@ func (x *index) setPolicy(uid types.UID, src compile.Source) {
 		}
 	}
 	r.source = src
+	r.notes, r.gaps = compile.Notes(&src), compile.Gaps(&src)
 	x.refer(r, compile.Services(&r.source))
 	x.read(r)
 	x.changes.settle[r.id.Namespace] = struct{}{}

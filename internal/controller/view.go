@@ -59,7 +59,7 @@ func (x *index) view(id policy.ID) (view, bool) {
 	}
 	v := view{
 		id: id, uid: r.uid, generation: r.source.Generation, mode: r.source.Mode,
-		problems: r.problems, conflict: r.conflict, notes: compile.Notes(&r.source), gaps: compile.Gaps(&r.source),
+		problems: r.problems, conflict: r.conflict, notes: r.notes, gaps: r.gaps,
 		inForce: r.active != nil, pods: r.pods, hostNetworkPods: r.hostNetworkPods, namespaces: r.namespaces,
 		breaker: r.source.HasBreaker(), reports: map[reportKey]struct{}{},
 	}

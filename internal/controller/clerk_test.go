@@ -1,0 +1,304 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/time/rate"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	testclock "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/controller/distribute"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// fakeServer holds RetryPolicies and takes their status. Its cache shows what was written after lag further writes.
+type fakeServer struct {
+	client.Client
+	objects map[string]*v1alpha1.RetryPolicy
+	cached  map[string]*v1alpha1.RetryPolicy
+	lag     int
+	writes  []v1alpha1.PolicyStatus
+}
+
+func (s *fakeServer) Get(_ context.Context, key client.ObjectKey, obj client.Object, _ ...client.GetOption) error {
+	s.cached[key.String()].DeepCopyInto(obj.(*v1alpha1.RetryPolicy))
+	return nil
+}
+
+func (s *fakeServer) Status() client.SubResourceWriter { return fakeStatus{server: s} }
+
+type fakeStatus struct {
+	client.SubResourceWriter
+	server *fakeServer
+}
+
+func (f fakeStatus) Apply(_ context.Context, obj runtime.ApplyConfiguration, _ ...client.SubResourceApplyOption) error {
+	text, err := json.Marshal(obj)
+	if err != nil {
+		return err
+	}
+	applied := &v1alpha1.RetryPolicy{}
+	if err := json.Unmarshal(text, applied); err != nil {
+		return err
+	}
+	s := f.server
+	s.writes = append(s.writes, applied.Status)
+	key := applied.Namespace + "/" + applied.Name
+	stored := s.objects[key]
+	version, _ := strconv.Atoi(stored.ResourceVersion)
+	stored.ResourceVersion = strconv.Itoa(version + 1)
+	stored.Status = applied.Status
+	if s.lag == 0 {
+		s.cached[key] = stored.DeepCopy()
+	}
+	obj.(interface{ SetResourceVersion(string) }).SetResourceVersion(stored.ResourceVersion)
+	return nil
+}
+
+// fakeAgents say what they are told to.
+type fakeAgents struct {
+	rollout distribute.Rollout
+	figures map[policy.ID]distribute.Figures
+}
+
+func (a *fakeAgents) Rollout(...string) distribute.Rollout    { return a.rollout }
+func (a *fakeAgents) Traffic(id policy.ID) distribute.Figures { return a.figures[id] }
+
+// bureau is a clerk with a world around it.
+type bureau struct {
+	*clerk
+	t        *testing.T
+	server   *fakeServer
+	agents   *fakeAgents
+	clock    *testclock.FakePassiveClock
+	recorder *events.FakeRecorder
+	written  map[writeClass]int
+}
+
+var begin = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// newBureau makes policies shop/p0 … that govern one pod each on one node, which has acknowledged them.
+func newBureau(t *testing.T, policies int, spec string) *bureau {
+	b := &bureau{
+		t:        t,
+		server:   &fakeServer{objects: map[string]*v1alpha1.RetryPolicy{}, cached: map[string]*v1alpha1.RetryPolicy{}},
+		agents:   &fakeAgents{rollout: distribute.Rollout{Desired: 1, Programmed: 1}, figures: map[policy.ID]distribute.Figures{}},
+		clock:    testclock.NewFakePassiveClock(begin),
+		recorder: events.NewFakeRecorder(1000),
+		written:  map[writeClass]int{},
+	}
+	x := newIndex(newWorld())
+	for i := range policies {
+		name := fmt.Sprintf("p%d", i)
+		x.setPolicy(types.UID(name), retryPolicy(t, "shop", name, 1, fmt.Sprintf(spec, name)))
+		x.setPod(testPod("shop", name, "node-1", name))
+		p := &v1alpha1.RetryPolicy{}
+		p.Namespace, p.Name, p.UID, p.Generation, p.ResourceVersion = "shop", name, types.UID(name), 1, "1"
+		b.server.objects["shop/"+name], b.server.cached["shop/"+name] = p, p.DeepCopy()
+	}
+	x.flush(newPublished())
+	b.clerk = &clerk{
+		client: b.server, index: x, agents: b.agents, recorder: b.recorder, clock: b.clock,
+		budget: rate.NewLimiter(writesPerSecond, writeBurst), writes: func(c writeClass) { b.written[c]++ }, files: map[policy.ID]*file{},
+	}
+	return b
+}
+
+const onePolicy = `{podSelector: {matchLabels: {app: %s}}, to: [{any: {}}], circuitBreaker: {consecutiveFailures: 5}}`
+
+func (b *bureau) look(name string) reconcile.Result {
+	b.t.Helper()
+	r, err := b.Reconcile(b.t.Context(), policy.ParseID(name))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return r
+}
+
+// settle looks until there is nothing to write.
+func (b *bureau) settle(name string) {
+	b.t.Helper()
+	for range 3 {
+		b.look(name)
+	}
+}
+
+func (b *bureau) traffic(name string, requests uint64, open int) {
+	t := distribute.TargetFigures{Target: "any", Counts: policy.Counts{Requests: requests, Successes: requests}, BreakersOpen: open}
+	b.agents.figures[policy.ParseID(name)] = distribute.Figures{AsOf: b.clock.Now(), Targets: []distribute.TargetFigures{t}}
+}
+
+func (b *bureau) events() []string {
+	var out []string
+	for {
+		select {
+		case e := <-b.recorder.Events:
+			out = append(out, e)
+		default:
+			return out
+		}
+	}
+}
+
+func ready(s *v1alpha1.PolicyStatus) string {
+	c := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionReady)
+	return string(c.Status) + "/" + c.Reason
+}
+
+func TestFirstAnswerIsNotReady(t *testing.T) {
+	b := newBureau(t, 1, onePolicy)
+	if r := b.look("shop/p0"); r.RequeueAfter == 0 || r.RequeueAfter > time.Second {
+		t.Errorf("looks again after %s", r.RequeueAfter)
+	}
+	b.settle("shop/p0")
+	var got []string
+	for i := range b.server.writes {
+		got = append(got, ready(&b.server.writes[i]))
+	}
+	if diff := cmp.Diff([]string{"False/WaitingForNodes", "True/Ready"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestNothingIsWrittenWhileNothingChanges(t *testing.T) {
+	b := newBureau(t, 1, onePolicy)
+	b.settle("shop/p0")
+	before := len(b.server.writes)
+	for range 100 {
+		b.clock.SetTime(b.clock.Now().Add(lookInterval))
+		if r := b.look("shop/p0"); r.RequeueAfter != lookInterval {
+			t.Fatalf("looks again after %s", r.RequeueAfter)
+		}
+	}
+	if n := len(b.server.writes) - before; n != 0 {
+		t.Errorf("%d writes", n)
+	}
+}
+
+func TestTrafficIsWrittenAtMostEveryTenSeconds(t *testing.T) {
+	b := newBureau(t, 1, onePolicy)
+	b.settle("shop/p0")
+	before := *meta.FindStatusCondition(b.server.objects["shop/p0"].Status.Conditions, v1alpha1.ConditionReady)
+	for second := range 120 {
+		b.clock.SetTime(begin.Add(time.Duration(second) * time.Second))
+		b.traffic("shop/p0", uint64(second), 0)
+		b.look("shop/p0")
+	}
+	if n := b.written[writeTraffic]; n < 11 || n > 12 {
+		t.Errorf("%d writes in 120 s, want one every 10 s", n)
+	}
+	after := *meta.FindStatusCondition(b.server.objects["shop/p0"].Status.Conditions, v1alpha1.ConditionReady)
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Errorf("traffic touched a condition: %s", diff)
+	}
+}
+
+func TestQuietTrafficIsNotWrittenAgain(t *testing.T) {
+	b := newBureau(t, 1, onePolicy)
+	b.settle("shop/p0")
+	for second := range 120 {
+		b.clock.SetTime(begin.Add(time.Duration(second) * time.Second))
+		b.traffic("shop/p0", 0, 0)
+		b.look("shop/p0")
+	}
+	if n := b.written[writeTraffic]; n != 1 {
+		t.Errorf("%d writes of figures that did not change", n)
+	}
+}
+
+func TestWritesOfAllPoliciesKeepToTheBudget(t *testing.T) {
+	const policies, seconds = 120, 30
+	b := newBureau(t, policies, onePolicy)
+	for i := range policies {
+		b.settle(fmt.Sprintf("shop/p%d", i))
+	}
+	start := len(b.server.writes)
+	for second := range seconds {
+		b.clock.SetTime(begin.Add(time.Duration(second) * time.Second))
+		for i := range policies {
+			name := fmt.Sprintf("shop/p%d", i)
+			b.traffic(name, uint64(second*i), 0)
+			b.look(name)
+		}
+	}
+	if n := len(b.server.writes) - start; n > 10*seconds || n < 5*seconds {
+		t.Errorf("%d writes in %d s, want at most ten a second", n, seconds)
+	}
+	b.agents.rollout = distribute.Rollout{Desired: 1, Failed: 1, Failures: []distribute.Failure{{Node: "node-1"}}}
+	before := b.written[writeEdge]
+	for i := range policies {
+		b.look(fmt.Sprintf("shop/p%d", i))
+	}
+	if n := b.written[writeEdge] - before; n != policies {
+		t.Errorf("%d of %d changes of a condition were written at once", n, policies)
+	}
+}
+
+func TestSlowCacheIsNotWrittenToTwice(t *testing.T) {
+	b := newBureau(t, 1, onePolicy)
+	b.server.lag = 1
+	for range 10 {
+		b.look("shop/p0")
+	}
+	if n := len(b.server.writes); n != 2 {
+		t.Errorf("%d writes while the cache was behind, want 2", n)
+	}
+}
+
+func TestEventsAreToldOncePerTransition(t *testing.T) {
+	b := newBureau(t, 1, onePolicy)
+	b.settle("shop/p0")
+	if diff := cmp.Diff([]string{"Normal Programmed All 1 nodes acknowledged it."}, b.events()); diff != "" {
+		t.Error(diff)
+	}
+	b.agents.rollout = distribute.Rollout{Desired: 1, Failed: 1, Failures: []distribute.Failure{{Node: "node-1", Message: "no"}}}
+	b.settle("shop/p0")
+	if got := b.events(); len(got) != 1 || !strings.HasPrefix(got[0], "Warning NodesFailing 1 of 1 nodes refused it: node-1") {
+		t.Errorf("events %q", got)
+	}
+	for _, open := range []int{0, 2, 3, 0, 0} {
+		b.traffic("shop/p0", 1, open)
+		b.look("shop/p0")
+	}
+	want := []string{
+		"Warning BreakerOpened A circuit breaker opened for any.",
+		"Normal BreakerClosed All circuit breakers are closed again.",
+	}
+	if diff := cmp.Diff(want, b.events()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestBreakerThatWasOpenBeforeARestartIsNotToldAgain(t *testing.T) {
+	b := newBureau(t, 1, onePolicy)
+	b.server.cached["shop/p0"].Status.Traffic = &v1alpha1.TrafficStatus{BreakersOpen: 1}
+	b.look("shop/p0") // agents have not come back yet
+	b.traffic("shop/p0", 1, 1)
+	b.look("shop/p0")
+	for _, e := range b.events() {
+		if strings.Contains(e, "Breaker") {
+			t.Errorf("event %q", e)
+		}
+	}
+}
+
+func TestAPolicyMadeAnewIsNotAnsweredWithTheOldStatus(t *testing.T) {
+	b := newBureau(t, 1, onePolicy)
+	b.server.cached["shop/p0"].UID = "made anew"
+	if r := b.look("shop/p0"); r.RequeueAfter == 0 || len(b.server.writes) != 0 {
+		t.Errorf("%d writes, looks again after %s", len(b.server.writes), r.RequeueAfter)
+	}
+}

@@ -1,0 +1,207 @@
+package controller
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/controller/compile"
+	"fairlead.dev/fairlead/internal/controller/distribute"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// before is a status that is not the first.
+func before() *v1alpha1.PolicyStatus {
+	return &v1alpha1.PolicyStatus{Conditions: []metav1.Condition{{
+		Type: v1alpha1.ConditionProgrammed, Status: metav1.ConditionTrue, ObservedGeneration: 3, LastTransitionTime: metav1.NewTime(begin)}}}
+}
+
+func brief(s *v1alpha1.PolicyStatus) []string {
+	var out []string
+	for _, c := range s.Conditions {
+		out = append(out, fmt.Sprintf("%s %s %s: %s", c.Type, c.Status, c.Reason, c.Message))
+	}
+	return out
+}
+
+func TestConditions(t *testing.T) {
+	enforce := view{generation: 3, mode: v1alpha1.ModeEnforce, pods: 5, inForce: true}
+	with := func(change func(*view)) view {
+		v := enforce
+		change(&v)
+		return v
+	}
+	tests := map[string]struct {
+		view    view
+		rollout distribute.Rollout
+		want    []string
+	}{
+		"all is well": {enforce, distribute.Rollout{Desired: 2, Programmed: 2}, []string{
+			"Accepted True Accepted: The policy is valid.",
+			"Programmed True Programmed: All 2 nodes acknowledged it.",
+			"Ready True Ready: In force for 5 pods on 2 nodes.",
+		}},
+		"nodes have yet to answer": {enforce, distribute.Rollout{Desired: 2, Programmed: 1, Pending: 1, Waiting: []distribute.Waiting{{Node: "b", Connected: true}}}, []string{
+			"Accepted True Accepted: The policy is valid.",
+			"Programmed False WaitingForNodes: 1 of 2 nodes acknowledged it.",
+			"Ready False WaitingForNodes: 1 of 2 nodes acknowledged it.",
+			"Reconciling True Progressing: 1 of 2 nodes acknowledged it.",
+		}},
+		"nodes without an agent": {enforce, distribute.Rollout{Desired: 9, Pending: 9, Waiting: []distribute.Waiting{{Node: "a"}, {Node: "b"}, {Node: "c"}, {Node: "d"}}}, []string{
+			"Accepted True Accepted: The policy is valid.",
+			"Programmed False NodesDisconnected: 0 of 9 nodes acknowledged it; no agent is connected on a, b, c and 6 more.",
+			"Ready False NodesDisconnected: 0 of 9 nodes acknowledged it; no agent is connected on a, b, c and 6 more.",
+			"Reconciling True Progressing: 0 of 9 nodes acknowledged it; no agent is connected on a, b, c and 6 more.",
+		}},
+		"a node refuses while another has yet to answer": {enforce, distribute.Rollout{Desired: 2, Failed: 1, Pending: 1, Failures: []distribute.Failure{{Node: "a", Reason: 3, Message: "no"}}}, []string{
+			"Accepted True Accepted: The policy is valid.",
+			"Programmed False RefusedByNodes: 1 of 2 nodes refused it: a (Invalid: no)",
+			"Ready False RefusedByNodes: 1 of 2 nodes refused it: a (Invalid: no)",
+			"Reconciling True Progressing: 1 of 2 nodes refused it: a (Invalid: no)",
+		}},
+		"nobody is left who could still take it": {enforce, distribute.Rollout{Desired: 2, Failed: 1, Programmed: 1, Failures: []distribute.Failure{{Node: "a", Reason: 3, Message: "no"}}}, []string{
+			"Accepted True Accepted: The policy is valid.",
+			"Programmed False RefusedByNodes: 1 of 2 nodes refused it: a (Invalid: no)",
+			"Ready False RefusedByNodes: 1 of 2 nodes refused it: a (Invalid: no)",
+			"Stalled True RefusedByNodes: 1 of 2 nodes refused it: a (Invalid: no)",
+		}},
+		"after a change of leader, nodes not heard of count as before": {enforce, distribute.Rollout{Desired: 2, Unknown: 2}, []string{
+			"Accepted True Accepted: The policy is valid.",
+			"Programmed True Programmed: All 2 nodes acknowledged it.",
+			"Ready True Ready: In force for 5 pods on 2 nodes.",
+		}},
+		"for a new generation they do not": {with(func(v *view) { v.generation = 4 }), distribute.Rollout{Desired: 2, Unknown: 2}, []string{
+			"Accepted True Accepted: The policy is valid.",
+			"Programmed False WaitingForNodes: 0 of 2 nodes acknowledged it.",
+			"Ready False WaitingForNodes: 0 of 2 nodes acknowledged it.",
+			"Reconciling True Progressing: 0 of 2 nodes acknowledged it.",
+		}},
+		"no pods": {with(func(v *view) { v.pods = 0 }), distribute.Rollout{}, []string{
+			"Accepted True Accepted: The policy is valid.",
+			"Programmed True NoMatchingPods: No pod is selected, so no node needs it.",
+			"Ready True Ready: In force, but no running pod is selected.",
+		}},
+		"disabled": {with(func(v *view) { v.mode, v.inForce = v1alpha1.ModeDisabled, false }), distribute.Rollout{}, []string{
+			"Accepted True Accepted: The policy is valid.",
+			"Programmed True Disabled: The mode is Disabled, so no node has it.",
+			"Ready True Disabled: The mode is Disabled: no call is governed.",
+		}},
+		"problems, with a last good version": {with(func(v *view) {
+			v.problems = []compile.Problem{{Reason: v1alpha1.ReasonServiceNotFound, Message: "One."}, {Reason: v1alpha1.ReasonPortNotFound, Message: "Two."}}
+		}), distribute.Rollout{Desired: 2, Programmed: 2}, []string{
+			"Accepted False ServiceNotFound: One. Two. The last good version stays in force.",
+			"Programmed False NotAccepted: This generation is not accepted, so no node has it.",
+			"Ready False NotAccepted: One. Two. The last good version stays in force.",
+			"Stalled True NotAccepted: One. Two. The last good version stays in force.",
+		}},
+		"warnings and gaps": {with(func(v *view) {
+			v.notes, v.hostNetworkPods = []string{"Odd."}, 2
+			v.gaps = []compile.Gap{{Field: "rateLimit", Reason: v1alpha1.ReasonNotYetSupported, Target: -1}}
+		}), distribute.Rollout{Desired: 2, Programmed: 2}, []string{
+			"Accepted True AcceptedWithWarnings: Odd.",
+			"Programmed True Programmed: All 2 nodes acknowledged it.",
+			"Ready True Ready: In force for 5 pods on 2 nodes.",
+			"PartiallyEnforced True Several: Not enforced by this version: rateLimit. Selects 2 pods on the host's network in vain.",
+		}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := statusOf(&tc.view, &reported{rollout: tc.rollout}, before(), metav1.NewTime(begin.Add(time.Hour)))
+			if diff := cmp.Diff(tc.want, brief(s)); diff != "" {
+				t.Error(diff)
+			}
+			for _, c := range s.Conditions {
+				if c.ObservedGeneration != tc.view.generation {
+					t.Errorf("%s is about generation %d", c.Type, c.ObservedGeneration)
+				}
+				kept := c.Type == v1alpha1.ConditionProgrammed && c.Status == metav1.ConditionTrue
+				if kept != c.LastTransitionTime.Time.Equal(begin) {
+					t.Errorf("%s turned at %s", c.Type, c.LastTransitionTime)
+				}
+			}
+		})
+	}
+}
+
+func TestStatusIsBounded(t *testing.T) {
+	long := strings.Repeat("ü", 2000)
+	v := view{generation: 1, mode: v1alpha1.ModeEnforce, inForce: true, problems: []compile.Problem{{Reason: "X", Message: long}}}
+	r := distribute.Rollout{Desired: 5000, Failed: 5000}
+	for i := range 40 {
+		v.destinations = append(v.destinations, destinationView{Destination: compile.Destination{Label: long}})
+		v.gaps = append(v.gaps, compile.Gap{Field: fmt.Sprintf("%d%s", i, long), Target: -1})
+		v.overrides = append(v.overrides, v1alpha1.PolicyReference{Name: fmt.Sprint(i)})
+		r.Failures = append(r.Failures, distribute.Failure{Node: fmt.Sprint(i), Message: long})
+	}
+	s := statusOf(&v, &reported{rollout: r}, before(), metav1.Now())
+	for _, c := range s.Conditions {
+		if len(c.Message) > maxMessage {
+			t.Errorf("%s has a message of %d bytes", c.Type, len(c.Message))
+		}
+	}
+	if len(s.Destinations) != v1alpha1.MaxDestinationStatuses || len(s.Destinations[0].To) > maxLabel || len(s.DestinationSummary) > maxSummary {
+		t.Errorf("%d destinations, the first of %d bytes, summary of %d", len(s.Destinations), len(s.Destinations[0].To), len(s.DestinationSummary))
+	}
+	if n := s.Destinations[0].NotEnforced; len(n) != v1alpha1.MaxNotEnforced || len(n[0].Field) > maxField {
+		t.Errorf("%d fields not enforced, the first of %d bytes", len(n), len(n[0].Field))
+	}
+	if f := s.Nodes.Failures; len(f) != v1alpha1.MaxNodeFailures || len(f[0].Message) > maxFailure {
+		t.Errorf("%d failures, the first of %d bytes", len(f), len(f[0].Message))
+	}
+	if e := s.Effective; len(e.Overrides) != v1alpha1.MaxPolicyReferences || e.MoreOverrides != 40-v1alpha1.MaxPolicyReferences {
+		t.Errorf("%d overrides and %d more", len(e.Overrides), e.MoreOverrides)
+	}
+}
+
+func TestTrafficFigures(t *testing.T) {
+	var latency policy.Latency
+	latency[policy.LatencyBucket(3*time.Millisecond)] = 980
+	latency[policy.LatencyBucket(2*time.Second)] = 20
+	f := distribute.Figures{
+		AsOf:    begin.Add(123 * time.Millisecond),
+		Counts:  policy.Counts{Requests: 100000, Successes: 99999, Retries: 7, RetrySuccesses: 6, NotRetriedBudget: 1},
+		Latency: latency, BreakersOpen: 2,
+	}
+	got := trafficOf(&view{breaker: true}, &f)
+	asOf, share := metav1.NewTime(begin), int32(99)
+	want := &v1alpha1.TrafficStatus{
+		Window: "1m", AsOf: &asOf, Requests: 100000, SuccessPercent: &share, Retries: 7, RetrySuccesses: 6,
+		NotRetried: &v1alpha1.NotRetried{Budget: 1}, BreakersOpen: 2, P50: "4ms", P99: got.P99, RPS: "1667", Success: "99.99%", Breaker: "Open(2)",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if d, err := got.P99.Parse(); err != nil || d < 2*time.Second || d > 2500*time.Millisecond {
+		t.Errorf("p99 %s, %v", got.P99, err)
+	}
+	if trafficOf(&view{}, &distribute.Figures{}) != nil {
+		t.Error("figures without a report")
+	}
+	idle := trafficOf(&view{}, &distribute.Figures{AsOf: begin})
+	if idle.RPS != "0" || idle.Success != "" || idle.SuccessPercent != nil || idle.P50 != "" || idle.Breaker != "" {
+		t.Errorf("idle: %+v", idle)
+	}
+	if got := percent(5, 5); got != "100%" {
+		t.Errorf("all: %s", got)
+	}
+}
+
+func TestFiguresCountACallForEveryPolicyMerged(t *testing.T) {
+	reports := map[policy.ID]distribute.Figures{
+		policy.ParseID("shop/p"): {AsOf: begin, Targets: []distribute.TargetFigures{
+			{Target: "any", Counts: policy.Counts{Requests: 1}}, {Target: "host a.example", Counts: policy.Counts{Requests: 2}, BreakersOpen: 1}}},
+		policy.ParseID("base"): {AsOf: begin.Add(time.Second), Targets: []distribute.TargetFigures{{Target: "any", Counts: policy.Counts{Requests: 4}}}},
+	}
+	v := view{reports: map[reportKey]struct{}{
+		{policy.ParseID("shop/p"), "host a.example"}: {}, {policy.ParseID("base"), "any"}: {},
+	}}
+	f := figuresOf(&v, func(id policy.ID) distribute.Figures { return reports[id] })
+	if f.Counts.Requests != 6 || f.BreakersOpen != 1 || len(f.Targets) != 2 || !f.AsOf.Equal(begin.Add(time.Second)) {
+		t.Errorf("got %+v", f)
+	}
+}

@@ -19,6 +19,8 @@ type line struct {
 	now, until time.Time
 	// nowait makes reads return socket.ErrNothing instead of waiting.
 	nowait bool
+	// filled says that the last read without waiting may have left bytes behind.
+	filled bool
 }
 
 func (l *line) attach(c *socket.Conn) {
@@ -29,7 +31,9 @@ func (l *line) attach(c *socket.Conn) {
 // Read implements io.Reader for the codec.
 func (l *line) Read(p []byte) (int, error) {
 	if l.nowait {
-		return l.conn.TryRead(p)
+		n, err := l.conn.TryRead(p)
+		l.filled = n == len(p)
+		return n, err
 	}
 	before := l.before
 	l.before = nil

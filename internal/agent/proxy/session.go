@@ -48,10 +48,16 @@ type session struct {
 
 	x    *exchange // of the request under way
 	next step
-	rest []byte // what was read of a connection that is not understood
+	// A client that ends its side together with a request wakes the session once only, for the request. served says that there
+	// was one since the last wait began, looking that this wait ends soon to try another read.
+	served, looking bool
+	rest            []byte // what was read of a connection that is not understood
 	// tunnel carries on, outside socket.Conn.Hold, what is no longer looked into.
 	tunnel func()
 }
+
+// endLook is how soon after a request a session looks whether the client has ended its side with it.
+const endLook = time.Second
 
 // step is what a session does when it is woken.
 type step uint8
@@ -129,7 +135,12 @@ func (s *session) serveHTTP() {
 		switch s.next {
 		case serveNext:
 			s.becomeIdle()
-			err := s.client.Serve(ready, time.Time{}, time.Time{})
+			now, until := time.Now(), time.Time{}
+			if s.looking = s.served; s.looking {
+				until = now.Add(endLook)
+			}
+			s.served = false
+			err := s.client.Serve(ready, now, until)
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				continue
 			}
@@ -179,10 +190,11 @@ func (s *session) onReadable(uintptr) bool {
 			return true
 		}
 		s.line.reader.Finish()
+		s.served = true
 		if len(s.line.reader.Buffered()) == 0 {
 			s.end()
 			s.becomeIdle()
-			return false
+			return !s.looking || s.line.filled
 		}
 	}
 }

@@ -2,7 +2,9 @@ package nft
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -14,29 +16,36 @@ import (
 
 // lease keeps the elements of the lease set from expiring. The table's rules ask that set before they redirect, so when nobody
 // renews, the kernel redirects no more. Its netlink socket stays open, because a renewal is the one thing an idle agent does,
-// and must work when there is no descriptor left to open another.
+// and must work when there is no descriptor left to open another. For the same reason it does without a library: ready-made bytes
+// are written, and since the kernel has answered when the write returns, the answer is read without waiting.
 type lease struct {
 	// immutable after openLease
-	conn    *netlink.Conn
+	ns      *netns.Namespace
+	fd      int
 	ttl     time.Duration
 	inPlace func(*lease) bool
-	renewal []netlink.Message // adds both elements, or updates them where the kernel can
-	rewrite []netlink.Message // removes and adds both
-	removal []netlink.Message
+	renewal []byte // adds both elements, or updates them where the kernel can
+	rewrite []byte // removes and adds both
+	removal []byte
+
+	answer [4096]byte
 }
 
 func (k *Kernel) openLease(ns *netns.Namespace, ttl time.Duration) (*lease, error) {
-	l := &lease{ttl: ttl, inPlace: k.updatesInPlace}
+	l := &lease{ns: ns, ttl: ttl, inPlace: k.updatesInPlace}
 	add, remove := addElements(ttl, ttl), element(unix.NFT_MSG_DELSETELEM, nil)
 	l.renewal, l.rewrite, l.removal = transaction(add), transaction(remove, add), transaction(remove)
-	var err error
-	if l.conn, err = dial(ns, unix.NETLINK_NETFILTER); err != nil {
-		return nil, err
+	err := ns.Do(func() (err error) {
+		l.fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
+		return os.NewSyscallError("socket", err)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open lease: %w", err)
 	}
 	return l, nil
 }
 
-func (l *lease) close() error { return l.conn.Close() }
+func (l *lease) close() error { return os.NewSyscallError("close", unix.Close(l.fd)) }
 
 // renew lets the lease last for another ttl from now.
 func (l *lease) renew() error {
@@ -55,39 +64,37 @@ func (l *lease) alive() (bool, error) {
 	return left > 0, err
 }
 
-// send carries out a transaction made by the function of that name.
-func (l *lease) send(messages []netlink.Message) error {
-	if err := l.conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		return err
+// send carries out a transaction. It blocks while the kernel works on it, which on an old one takes some milliseconds.
+func (l *lease) send(messages []byte) error {
+	if err := unix.Send(l.fd, messages, 0); err != nil {
+		return fmt.Errorf("renew lease: %w", os.NewSyscallError("send", err))
 	}
-	if _, err := l.conn.SendMessages(messages); err != nil {
-		return fmt.Errorf("renew lease: %w", err)
-	}
-	for range len(messages) - 2 { // the frame around them is not acknowledged
-		if _, err := l.conn.Receive(); err != nil {
-			l.discard()
-			return fmt.Errorf("renew lease: %w", err)
+	var failure error
+	for {
+		n, _, err := unix.Recvfrom(l.fd, l.answer[:], unix.MSG_DONTWAIT)
+		if errors.Is(err, unix.EAGAIN) {
+			return failure
 		}
-	}
-	return nil
-}
-
-// discard reads the answers to messages after the one that failed, which would be taken for those of the next transaction.
-func (l *lease) discard() {
-	_ = l.conn.SetReadDeadline(time.Now().Add(time.Millisecond))
-	for err := error(nil); ; _, err = l.conn.Receive() {
-		if op, ok := err.(interface{ Timeout() bool }); ok && op.Timeout() {
-			return
+		if err != nil {
+			return fmt.Errorf("renew lease: %w", os.NewSyscallError("recvfrom", err))
+		}
+		if err := acknowledgement(l.answer[:n]); err != nil && failure == nil {
+			failure = fmt.Errorf("renew lease: %w", err)
 		}
 	}
 }
 
 // left is the time until the last element expires; 0 when there is none.
 func (l *lease) left() (time.Duration, error) {
-	if err := l.conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	c, err := dial(l.ns, unix.NETLINK_NETFILTER)
+	if err != nil {
 		return 0, err
 	}
-	answers, err := l.conn.Execute(request(unix.NFT_MSG_GETSETELEM, netlink.Dump, setAttrs(leaseSet, nil)))
+	defer func() { _ = c.Close() }()
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		return 0, err
+	}
+	answers, err := c.Execute(request(unix.NFT_MSG_GETSETELEM, netlink.Dump, setAttrs(leaseSet, nil)))
 	if err != nil {
 		return 0, fmt.Errorf("read lease: %w", err)
 	}

@@ -3,6 +3,7 @@ package nft
 import (
 	"encoding/binary"
 	"fmt"
+	"syscall"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -19,14 +20,36 @@ func request(kind uint16, flags netlink.HeaderFlags, attributes []netlink.Attrib
 	}
 }
 
-// transaction frames messages so that the kernel does all or nothing.
-func transaction(messages ...netlink.Message) []netlink.Message {
+// transaction frames messages so that the kernel does all or nothing, and returns their bytes.
+func transaction(messages ...netlink.Message) []byte {
 	frame := func(kind uint16) netlink.Message {
 		return netlink.Message{Header: netlink.Header{Type: netlink.HeaderType(kind), Flags: netlink.Request},
 			Data: []byte{0, 0, 0, unix.NFNL_SUBSYS_NFTABLES}}
 	}
 	framed := append([]netlink.Message{frame(unix.NFNL_MSG_BATCH_BEGIN)}, messages...)
-	return append(framed, frame(unix.NFNL_MSG_BATCH_END))
+	framed = append(framed, frame(unix.NFNL_MSG_BATCH_END))
+	var all []byte
+	for _, m := range framed {
+		m.Header.Length = uint32(unix.SizeofNlMsghdr + len(m.Data))
+		b, err := m.MarshalBinary()
+		if err != nil {
+			panic(err) // only lengths that are not those of the data cannot be marshalled
+		}
+		all = append(all, b...)
+	}
+	return all
+}
+
+// acknowledgement reads the kernel's answer to one message: a struct nlmsgerr, whose code is zero when all is well.
+func acknowledgement(answer []byte) error {
+	const code = unix.SizeofNlMsghdr
+	if len(answer) < code+4 || binary.NativeEndian.Uint16(answer[4:]) != unix.NLMSG_ERROR {
+		return fmt.Errorf("unexpected answer of %d bytes", len(answer))
+	}
+	if errno := -int32(binary.NativeEndian.Uint32(answer[code:])); errno != 0 {
+		return syscall.Errno(errno)
+	}
+	return nil
 }
 
 // setAttrs name a set of our table, and elements of it unless nil.

@@ -35,7 +35,9 @@ type exchange struct {
 	kept  *attempt // nil: none
 	avoid []netip.AddrPort
 
-	timer  *time.Timer
+	relaying relaying
+	timer    *time.Timer
+
 	report store.Exchange
 	try    store.Try
 }
@@ -48,6 +50,7 @@ func newExchange(srv *Server) *exchange {
 		x.tries[i].x = x
 		x.tries[i].send = x.tries[i].sendRequest
 	}
+	x.relaying.moved = x.moveDeadlines
 	return x
 }
 
@@ -191,8 +194,7 @@ func (x *exchange) reject() step {
 		return hangUp
 	}
 	if !keep {
-		x.s.linger()
-		return hangUp
+		return hangUpGently
 	}
 	return serveNext
 }

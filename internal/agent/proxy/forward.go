@@ -51,12 +51,10 @@ func (x *exchange) forward(t *attempt, until time.Time) step {
 	t.release(t.reusable())
 	switch {
 	case !x.upload.done():
-		x.s.linger()
-		return hangUp
+		return hangUpGently
+	case !keep && len(x.s.line.reader.Buffered()) > 0:
+		return hangUpGently
 	case !keep:
-		if len(x.s.line.reader.Buffered()) > 0 {
-			x.s.linger()
-		}
 		return hangUp
 	}
 	return serveNext
@@ -75,26 +73,23 @@ func (x *exchange) truncated(t *attempt) step {
 // errCut says that timeouts.maxDuration or timeouts.read has passed, or that the client has gone.
 var errCut = errors.New("proxy: exchange cut")
 
+// relaying is the state of forwarding the rest of a response's body.
+type relaying struct {
+	t     *attempt
+	until time.Time // of the whole exchange
+	// the client must have taken something until patience, the upstream must have sent something until quiet
+	patience, quiet time.Time
+	moved           func() // moveDeadlines, bound once
+}
+
 // relay forwards the rest of a response's body.
 func (x *exchange) relay(t *attempt, until time.Time) error {
-	client := x.s.client.TCP()
-	limits := &x.plan.Settings.Timeouts
-	var patience, quiet time.Time // of the client's side, of the upstream's
-	move := func() {
-		x.now = time.Now()
-		if limits.Read > 0 {
-			quiet = x.now.Add(limits.Read)
-		}
-		if limits.Idle > 0 && patience.Sub(x.now) < limits.Idle/2 {
-			patience = x.now.Add(limits.Idle)
-			_ = client.SetWriteDeadline(patience) // fails when closed, and so will the write
-		}
-		x.armBody(t, earlier(until, quiet))
-	}
-	move()
-	defer func() { _ = x.s.client.Disarm() }()
+	r := &x.relaying
+	r.t, r.until, r.patience, r.quiet = t, until, time.Time{}, time.Time{}
+	x.moveDeadlines()
+	defer func() { _ = x.s.client.Disarm() }() // fails when closed
 	for {
-		done := t.body.CopyTo(client, http1.Copying{Progress: move})
+		done := t.body.CopyTo(x.s.client.TCP(), http1.Copying{Progress: r.moved})
 		switch {
 		case done.Write != nil:
 			return done.Write
@@ -105,18 +100,32 @@ func (x *exchange) relay(t *attempt, until time.Time) error {
 			return done.Read
 		}
 		x.now = time.Now()
-		if passed(until, x.now) || passed(quiet, x.now) || x.s.left() {
+		if passed(until, x.now) || passed(r.quiet, x.now) || x.s.left() {
 			return errCut
 		}
-		x.armBody(t, earlier(until, quiet))
+		x.armBody()
 	}
 }
 
-// armBody bounds the next wait for a piece of the body, by until and by the next look at the client.
-func (x *exchange) armBody(t *attempt, until time.Time) {
-	l := t.line
-	l.now, l.until = x.now, earlier(until, x.now.Add(streamLook))
-	_ = l.conn.Arm(l.now, l.until) // for splicing, which reads past the line
+// moveDeadlines is called when a piece of the body has been forwarded.
+func (x *exchange) moveDeadlines() {
+	r, limits := &x.relaying, &x.plan.Settings.Timeouts
+	x.now = time.Now()
+	if limits.Read > 0 {
+		r.quiet = x.now.Add(limits.Read)
+	}
+	if limits.Idle > 0 && r.patience.Sub(x.now) < limits.Idle/2 {
+		r.patience = x.now.Add(limits.Idle)
+		_ = x.s.client.TCP().SetWriteDeadline(r.patience) // fails when closed, and so will the write
+	}
+	x.armBody()
+}
+
+// armBody bounds the next wait for a piece of the body, by the timeouts and by the next look at the client.
+func (x *exchange) armBody() {
+	l := x.relaying.t.line
+	l.now, l.until = x.now, earlier(earlier(x.relaying.until, x.relaying.quiet), x.now.Add(streamLook))
+	_ = l.conn.Arm(l.now, l.until) // for splicing, which reads past the line; an error shows in the read
 }
 
 // relayBothWays forwards a response that began before its request ended, while the request goes on.

@@ -11,6 +11,9 @@ import (
 	"fairlead.dev/fairlead/internal/agent/store"
 )
 
+// smallRest is what surely fits the send buffer of a new connection (tcp_wmem's least is 4 KiB).
+const smallRest = 4 << 10
+
 // identify finds out whether the connection may carry HTTP/1. If not, it passes the connection through to its end and reports
 // false.
 func (s *session) identify() bool {
@@ -153,6 +156,16 @@ func (s *session) pass(why Passed, server *net.TCPConn) {
 		if why == PassedDeclared {
 			o.Idle = g.Base().Timeouts.Idle
 		}
+	}
+	if len(s.rest) > 0 && len(s.rest) <= smallRest {
+		// A new connection takes this much at once, so the buffer need not wait for the tunnel's end.
+		if _, err := server.Write(s.rest); err != nil {
+			server.Close()
+			s.client.ResetOnClose()
+			return
+		}
+		o.ToServer, s.rest = nil, nil
+		s.line.reader.Close()
 	}
 	s.tunnel = func() {
 		_, _ = opaque.Run(s.client.TCP(), server, o) // an error means that one side is gone already

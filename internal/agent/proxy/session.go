@@ -69,6 +69,8 @@ const (
 	serveSlowly
 	// passOn: pass the rest of the connection through.
 	passOn
+	// hangUpGently: end the connection, but let the client finish what it is sending, so that it reads its last response.
+	hangUpGently
 	// hangUp: end the connection.
 	hangUp
 )
@@ -153,6 +155,9 @@ func (s *session) serveHTTP() {
 			s.end()
 			s.passThrough(PassedUnmatched)
 			return
+		case hangUpGently:
+			s.linger()
+			return
 		case hangUp:
 			return
 		}
@@ -196,6 +201,7 @@ func (s *session) onReadable(uintptr) bool {
 			s.becomeIdle()
 			return !s.looking || s.line.filled
 		}
+		x.reset()
 	}
 }
 
@@ -245,10 +251,10 @@ func (s *session) refuse(err error) step {
 	}
 	s.srv.events.Malformed(status)
 	r := http1.Reply{Status: status, Reason: "malformed_request", Say: http1.SayClose}
-	if _, err := r.WriteTo(&s.out); err == nil {
-		s.linger()
+	if _, err := r.WriteTo(&s.out); err != nil {
+		return hangUp
 	}
-	return hangUp
+	return hangUpGently
 }
 
 // onlyHosts reports whether all policies that may govern the connection depend on the request's host.

@@ -232,9 +232,7 @@ func (x *exchange) badUpload(err error) call.Action {
 		x.upload.err = err
 		x.srv.events.Malformed(broken.Status)
 		r := http1.Reply{Status: broken.Status, Reason: "malformed_request", Say: http1.SayClose, ToHead: x.request.Asked().Head}
-		if _, err := r.WriteTo(&x.s.out); err == nil {
-			x.s.linger()
-		}
+		_, _ = r.WriteTo(&x.s.out) // the connection ends anyway
 	}
 	return x.clientGone()
 }

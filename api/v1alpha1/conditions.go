@@ -106,6 +106,9 @@ const (
 	ReasonOpaqueProtocol = "OpaqueProtocol"
 	// ReasonHostNetwork: some selected pods are on the host's network.
 	ReasonHostNetwork = "HostNetwork"
+	// ReasonNotCaptured: the calls of some selected pods could not be captured;
+	// they go directly.
+	ReasonNotCaptured = "NotCaptured"
 	// ReasonSeveral: several of these reasons apply.
 	ReasonSeveral = "Several"
 )

@@ -100,7 +100,7 @@ func newBureau(t *testing.T, policies int, spec string) *bureau {
 		recorder: events.NewFakeRecorder(1000),
 		written:  map[writeClass]int{},
 	}
-	x := newIndex(newWorld())
+	x := newIndex(newWorld(), "fairlead-system")
 	for i := range policies {
 		name := fmt.Sprintf("p%d", i)
 		x.setPolicy(types.UID(name), retryPolicy(t, "shop", name, 1, fmt.Sprintf(spec, name)))

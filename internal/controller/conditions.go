@@ -11,6 +11,7 @@ import (
 	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/controller/compile"
 	"fairlead.dev/fairlead/internal/controller/distribute"
+	"fairlead.dev/fairlead/internal/policy"
 )
 
 // maxMessage bounds the message of a condition.
@@ -141,12 +142,12 @@ func progressCondition(accepted, programmed metav1.Condition, r *distribute.Roll
 }
 
 // extraConditions are those that are present only while they are true.
-func extraConditions(v *view) []metav1.Condition {
+func extraConditions(v *view, f *distribute.Figures) []metav1.Condition {
 	var out []metav1.Condition
 	if v.conflict != nil {
 		out = append(out, condition(v1alpha1.ConditionConflicted, v1alpha1.ReasonConflicted, v.conflict.Problem().Message))
 	}
-	if c, ok := partlyCondition(v); ok {
+	if c, ok := partlyCondition(v, f); ok {
 		out = append(out, c)
 	}
 	if v.mode == v1alpha1.ModeDryRun {
@@ -155,7 +156,7 @@ func extraConditions(v *view) []metav1.Condition {
 	return out
 }
 
-func partlyCondition(v *view) (metav1.Condition, bool) {
+func partlyCondition(v *view, f *distribute.Figures) (metav1.Condition, bool) {
 	var reasons, sentences []string
 	for _, g := range v.gaps {
 		if !slices.Contains(reasons, g.Reason) {
@@ -169,6 +170,10 @@ func partlyCondition(v *view) (metav1.Condition, bool) {
 		reasons = append(reasons, v1alpha1.ReasonHostNetwork)
 		sentences = append(sentences, fmt.Sprintf("Selects %s on the host's network in vain.", plural(v.hostNetworkPods, "pod")))
 	}
+	if len(f.Problems) > 0 {
+		reasons = append(reasons, v1alpha1.ReasonNotCaptured)
+		sentences = append(sentences, describeProblems(f.Problems))
+	}
 	if len(reasons) == 0 {
 		return metav1.Condition{}, false
 	}
@@ -177,6 +182,15 @@ func partlyCondition(v *view) (metav1.Condition, bool) {
 		reason = v1alpha1.ReasonSeveral
 	}
 	return condition(v1alpha1.ConditionPartiallyEnforced, reason, strings.Join(sentences, " ")), true
+}
+
+// describeProblems names pods whose calls go directly. Agents name a few each, so there may be more.
+func describeProblems(problems []policy.CaptureProblem) string {
+	var names []string
+	for _, p := range problems {
+		names = append(names, fmt.Sprintf("%s/%s (%s: %s)", p.Namespace, p.Pod, p.Reason, p.Message))
+	}
+	return fmt.Sprintf("Could not capture the calls of %s.", nameSome(names, len(names)))
 }
 
 func condition(kind, reason, message string) metav1.Condition {

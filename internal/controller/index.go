@@ -34,7 +34,10 @@ type Pod struct {
 // index knows which policies govern which pods, and what follows from a change. Its work is proportional to what a change affects.
 // It collects the consequences until flush takes them.
 type index struct {
-	facts facts // immutable
+	// immutable
+	facts facts
+	// exempt is the manager's own namespace. Its pods are never governed: an agent that depended on itself could not recover.
+	exempt string
 
 	mu sync.Mutex
 	// guarded by mu
@@ -114,9 +117,10 @@ type serviceRefs struct {
 	seen *compile.Service
 }
 
-func newIndex(f facts) *index {
+func newIndex(f facts, exempt string) *index {
 	x := &index{
 		facts:      f,
+		exempt:     exempt,
 		namespaces: map[string]*namespace{},
 		policies:   map[policy.ID]*record{},
 		services:   map[string]*serviceRefs{},

@@ -26,7 +26,7 @@ func (discard) RemoveDestination(string)             {}
 func large(b *testing.B) *index {
 	b.Helper()
 	const namespaces, policies, pods = 400, 5, 375
-	x := newIndex(newWorld())
+	x := newIndex(newWorld(), "fairlead-system")
 	for n := range namespaces {
 		ns := fmt.Sprintf("namespace-%d", n)
 		x.setNamespace(ns, labels.Set{corev1.LabelMetadataName: ns})

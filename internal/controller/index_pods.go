@@ -62,6 +62,9 @@ func (x *index) selectClusterPolicies(ns *namespace) bool {
 
 // setPod adds or changes a pod.
 func (x *index) setPod(p Pod) {
+	if p.Namespace == x.exempt {
+		return
+	}
 	if !p.Running {
 		x.deletePod(p.Namespace, p.Name)
 		return

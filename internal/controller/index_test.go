@@ -72,7 +72,7 @@ func TestAnyHistoryEndsInTheSameState(t *testing.T) {
 			for _, name := range []string{"n0/s0", "n0/s1", "n1/s0"} {
 				w.services[name] = service{port: 80}
 			}
-			x, out := newIndex(w), newPublished()
+			x, out := newIndex(w, "fairlead-system"), newPublished()
 			for step := range 100 {
 				randomChange(t, rng, w, x, int64(step+1))
 				if rng.IntN(3) > 0 {
@@ -170,6 +170,19 @@ func TestPolicyCountsItsPods(t *testing.T) {
 	}
 	if diff := cmp.Diff(newPublished(), out); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestPodsOfTheManagersOwnNamespaceAreNeverGoverned(t *testing.T) {
+	x, out := newIndex(newWorld(), "fairlead-system"), newPublished()
+	x.setNamespace("fairlead-system", nil)
+	x.setPolicy("c", clusterPolicy(t, "c", 1, `{to: [{any: {}}], defaults: {retry: {maxRetries: 1}}}`))
+	x.setPod(testPod("fairlead-system", "agent", "node-1", "agent"))
+	x.setPod(testPod("shop", "a", "node-1", "a"))
+	x.setNamespace("shop", nil)
+	x.flush(out)
+	if len(out.Workloads) != 1 || out.Workloads["shop-a"].Name != "a" {
+		t.Errorf("governed: %v", out.Workloads)
 	}
 }
 

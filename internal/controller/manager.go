@@ -121,7 +121,7 @@ func (m *Manager) Run(ctx context.Context) error { return m.manager.Start(ctx) }
 // furnish puts the rooms into the house.
 func (m *Manager) furnish() error {
 	mail := &mailbox{}
-	idx := newIndex(&cluster{reader: m.manager.GetClient(), domain: m.opts.ClusterDomain})
+	idx := newIndex(&cluster{reader: m.manager.GetClient(), domain: m.opts.ClusterDomain}, m.opts.Namespace)
 	store := distribute.NewStore(distribute.StoreOptions{
 		Notify: func(profiles []string) { mail.add(idx.policiesOf(profiles)) },
 	})

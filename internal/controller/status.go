@@ -56,7 +56,7 @@ func statusOf(v *view, agents *reported, base *v1alpha1.PolicyStatus, now metav1
 	if c, ok := progressCondition(accepted, programmed, &rollout); ok {
 		conditions = append(conditions, c)
 	}
-	conditions = append(conditions, extraConditions(v)...)
+	conditions = append(conditions, extraConditions(v, &agents.figures)...)
 	s.Conditions = mergeConditions(base.Conditions, conditions, v.generation, now)
 	return s
 }

@@ -128,6 +128,20 @@ func TestConditions(t *testing.T) {
 	}
 }
 
+func TestPodsThatCouldNotBeCapturedAreTold(t *testing.T) {
+	id := policy.ParseID("shop/p")
+	problem := policy.CaptureProblem{Namespace: "shop", Pod: "a", Policies: []policy.ID{id}, Reason: "NoNamespace", Message: "gone"}
+	v := view{generation: 3, mode: v1alpha1.ModeEnforce, pods: 5, inForce: true, reports: map[reportKey]struct{}{{id, "any"}: {}}}
+	f := figuresOf(&v, func(policy.ID) distribute.Figures {
+		return distribute.Figures{Problems: []policy.CaptureProblem{problem, problem}}
+	})
+	s := statusOf(&v, &reported{rollout: distribute.Rollout{Desired: 2, Programmed: 2}, figures: f}, before(), metav1.NewTime(begin))
+	want := "PartiallyEnforced True NotCaptured: Could not capture the calls of shop/a (NoNamespace: gone)."
+	if got := brief(s); len(got) != 4 || got[3] != want {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestStatusIsBounded(t *testing.T) {
 	long := strings.Repeat("ü", 2000)
 	v := view{generation: 1, mode: v1alpha1.ModeEnforce, inForce: true, problems: []compile.Problem{{Reason: "X", Message: long}}}

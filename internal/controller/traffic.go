@@ -1,8 +1,10 @@
 package controller
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,8 +36,20 @@ func figuresOf(v *view, traffic func(policy.ID) distribute.Figures) distribute.F
 		if f.AsOf.After(sum.AsOf) {
 			sum.AsOf = f.AsOf
 		}
+		sum.Problems = append(sum.Problems, f.Problems...)
 	}
+	sum.Problems, sum.Uncaptured = distinctPods(sum.Problems)
 	return sum
+}
+
+// distinctPods sorts problems by pod, leaves one for each, and counts them.
+func distinctPods(problems []policy.CaptureProblem) ([]policy.CaptureProblem, int) {
+	byPod := func(a, b policy.CaptureProblem) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Pod, b.Pod))
+	}
+	slices.SortStableFunc(problems, byPod)
+	problems = slices.CompactFunc(problems, func(a, b policy.CaptureProblem) bool { return byPod(a, b) == 0 })
+	return problems, len(problems)
 }
 
 // trafficOf returns the figures as status shows them, or nil if no agent reported.

@@ -65,7 +65,7 @@ func (w *world) Destination(name string) (*policy.Destination, bool) {
 
 // rebuilt returns what a new index publishes of the world.
 func (w *world) rebuilt() *published {
-	x, out := newIndex(w), newPublished()
+	x, out := newIndex(w, "fairlead-system"), newPublished()
 	for name, l := range w.namespaces {
 		x.setNamespace(name, l)
 	}
@@ -150,7 +150,7 @@ func testPod(namespace, name, node, app string) Pod {
 func populate(t testing.TB, namespaces, pods int) (*world, *index, *published) {
 	t.Helper()
 	w := newWorld()
-	x, out := newIndex(w), newPublished()
+	x, out := newIndex(w, "fairlead-system"), newPublished()
 	for n := range namespaces {
 		ns := fmt.Sprintf("ns-%d", n)
 		w.namespaces[ns] = labels.Set{"name": ns}

@@ -25,10 +25,12 @@ const (
 	maxHeaderBytes          = 32 << 10 // the token is the only large header
 	handshakeTimeout        = 10 * time.Second
 	idleConnection          = time.Minute // a connection without streams is closed after this
-	pingInterval            = 20 * time.Second
-	pingTimeout             = 10 * time.Second
-	minClientPing           = 10 * time.Second
-	farewell                = 2 * time.Second // for streams to end when the server stops
+	// readBuffer is small: there are thousands of connections, and little is read from each.
+	readBuffer    = 4 << 10
+	pingInterval  = 20 * time.Second
+	pingTimeout   = 10 * time.Second
+	minClientPing = 10 * time.Second
+	farewell      = 2 * time.Second // for streams to end when the server stops
 )
 
 // ServerOptions configure a Server.
@@ -105,6 +107,7 @@ func (v *Server) grpcServer() *grpc.Server {
 		grpc.MaxRecvMsgSize(wire.MaxMessage),
 		grpc.MaxSendMsgSize(wire.MaxMessage),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
+		grpc.ReadBufferSize(readBuffer),
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleConnection, Time: pingInterval, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minClientPing, PermitWithoutStream: true}),

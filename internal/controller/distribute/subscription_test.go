@@ -146,6 +146,19 @@ func TestNothingIsSentWhileAnUpdateIsNotAcknowledgedAndChangesMerge(t *testing.T
 	})
 }
 
+func TestWhatWasRemovedIsSentAgainWhenItComesBack(t *testing.T) {
+	withOffice(t, func(t *testing.T, o *office) {
+		o.publish(shop)
+		a := o.subscribed("n1", nil)
+		defer a.leave()
+		a.receive()
+		o.publish(func(b *Batch) { b.RemoveWorkload("b") })
+		wantRefs(t, a.receive(), "-workload/b")
+		o.publish(func(b *Batch) { b.SetWorkload("n1", pod("b", "p1")) })
+		wantRefs(t, a.receive(), "+workload/b")
+	})
+}
+
 func held(updates ...wire.Update) map[wire.Ref]wire.Version {
 	out := map[wire.Ref]wire.Version{}
 	for _, u := range updates {
@@ -195,6 +208,12 @@ func TestRule35_ARejectedVersionIsNotSentAgainUntilItChanges(t *testing.T) {
 		a := o.subscribed("n1", nil)
 		first := a.receive(wire.Rejection{Ref: wire.Ref{Kind: wire.Profile, Name: "p1"}, Reason: wire.ReasonInvalid, Message: "bad"})
 		o.publish(func(b *Batch) { b.SetDestination(service("shop/cart", 81)) })
+		wantRefs(t, a.receive(), "+destination/shop/cart")
+		o.publish(func(b *Batch) { // there and back again
+			b.SetProfile(profileOf("p1", 2, "shop/cart", "shop/stock"))
+			b.SetProfile(profileOf("p1", 1, "shop/cart", "shop/stock"))
+			b.SetDestination(service("shop/cart", 82))
+		})
 		wantRefs(t, a.receive(), "+destination/shop/cart")
 		o.publish(func(b *Batch) { b.SetProfile(profileOf("p1", 2, "shop/cart", "shop/stock")) })
 		wantRefs(t, a.receive(), "+profile/p1")

@@ -2,6 +2,7 @@ package distribute
 
 import (
 	"fmt"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -93,9 +94,11 @@ func TestAReportThatComesLateCountsForItsOwnTime(t *testing.T) {
 		late := report(1, calls("cart", 5))
 		late.Age = 50 * time.Second
 		s.observe(agentOf("n1"), late)
-		tooLate := report(2, calls("cart", 7))
-		tooLate.Age = Window
-		s.observe(agentOf("n1"), tooLate)
+		for i, age := range []time.Duration{Window, 24 * time.Hour, math.MaxInt64} {
+			tooLate := report(uint64(2+i), calls("cart", 7))
+			tooLate.Age = age
+			s.observe(agentOf("n1"), tooLate)
+		}
 		if got := s.Traffic(payments).Counts.Requests; got != 5 {
 			t.Errorf("%d calls, want 5", got)
 		}

@@ -116,7 +116,7 @@ func (s *scenery) assassin(ctx context.Context, node string) *corev1.Pod {
 	p.Spec = corev1.PodSpec{
 		NodeName: node, HostPID: true, RestartPolicy: corev1.RestartPolicyNever, TerminationGracePeriodSeconds: ptr.To(int64(0)),
 		Containers: []corev1.Container{{Name: "assassin", Image: "fairlead.dev/testserver:dev", Args: []string{"serve"},
-			ImagePullPolicy: corev1.PullIfNotPresent, SecurityContext: &corev1.SecurityContext{Privileged: ptr.To(true)}}},
+			ImagePullPolicy: corev1.PullIfNotPresent, SecurityContext: &corev1.SecurityContext{Privileged: ptr.To(true), RunAsUser: ptr.To(int64(0))}}},
 	}
 	Expect(s.k.Create(ctx, p)).To(Succeed())
 	DeferCleanup(func(ctx context.Context) { _ = s.k.Delete(ctx, p) }, NodeTimeout(20*time.Second))

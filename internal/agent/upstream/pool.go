@@ -172,7 +172,7 @@ func (p *Pool) Done(c *Conn, keep bool, now time.Time) {
 	p.mu.Lock()
 	at := c.at
 	at.active--
-	keep = keep && !p.closed && !at.gone && !p.wornOut(c, now) && (len(at.idle) < p.limits.MaxIdlePerEndpoint || p.waiting.head != nil)
+	keep = keep && !p.closed && !at.gone && !p.tooMany(at) && !p.wornOut(c, now) && (len(at.idle) < p.limits.MaxIdlePerEndpoint || p.waiting.head != nil)
 	if keep {
 		c.idleSince = now
 		at.idle = append(at.idle, c)

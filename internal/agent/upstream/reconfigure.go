@@ -8,14 +8,26 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// Reconfigure puts new limits and a new way of balancing in force. Connections above a lowered limit are not cut: idle ones
-// are closed by the next sweep, others when their exchange ends.
+// Reconfigure puts new limits and a new way of balancing in force. Of the connections above a lowered limit, idle ones are closed
+// at once, others when their exchange ends.
 func (p *Pool) Reconfigure(limits policy.Pool, balancing policy.LoadBalancing) {
 	p.mu.Lock()
 	p.limits, p.balancing = limits, balancing
-	victims := p.grantWaiting()
+	var victims []*Conn
+	for _, at := range p.byAddr {
+		for len(at.idle) > 0 && p.tooMany(at) {
+			victims = append(victims, p.evict(at))
+		}
+	}
+	victims = append(victims, p.grantWaiting()...)
 	p.mu.Unlock()
 	closeAll(victims)
+}
+
+// tooMany reports whether more connections are open than a limit allows, as after it was lowered.
+func (p *Pool) tooMany(at *endpoint) bool {
+	return p.limits.MaxConnections > 0 && p.open > p.limits.MaxConnections ||
+		p.limits.MaxConnectionsPerEndpoint > 0 && at.open > p.limits.MaxConnectionsPerEndpoint
 }
 
 // SetEndpoints replaces the destination's endpoints. Calls in flight to one that is gone go on; its idle connections are

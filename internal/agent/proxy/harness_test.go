@@ -47,12 +47,17 @@ type recordedEvents struct {
 	malformed atomic.Int64
 	panics    atomic.Int64
 	t         testing.TB
+
+	expectPanic atomic.Bool
 }
 
 func (e *recordedEvents) Passed(why Passed) { e.passed[why].Add(1) }
 func (e *recordedEvents) Malformed(int)     { e.malformed.Add(1) }
 func (e *recordedEvents) Panicked(_ string, what any, stack []byte) {
 	e.panics.Add(1)
+	if e.expectPanic.Load() {
+		return
+	}
 	e.t.Errorf("panic: %v\n%s", what, stack)
 }
 
@@ -61,16 +66,28 @@ type observer struct {
 	mu    sync.Mutex
 	tries []store.Try
 	calls []store.Exchange
+	deaf  atomic.Bool // keep nothing
+	// panics makes TryDone fail as a mistake of ours would.
+	panics atomic.Bool
 }
 
 func (o *observer) Recorder(policy.ID, string) store.Recorder { return o }
 func (o *observer) OpaqueOpened()                             {}
 func (o *observer) TryDone(t *store.Try) {
+	if o.panics.Load() {
+		panic("told to")
+	}
+	if o.deaf.Load() {
+		return
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.tries = append(o.tries, *t)
 }
 func (o *observer) CallDone(e *store.Exchange) {
+	if o.deaf.Load() {
+		return
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	c := *e

@@ -87,20 +87,23 @@ func (c *Conn) Interrupted() bool { return c.interrupted.Load() }
 // Read reads what is there into p, waiting no longer than until (zero: for ever). It returns os.ErrDeadlineExceeded when until
 // has passed, io.EOF at the end, and a syscall.Errno when the connection broke. now need not be exact.
 func (c *Conn) Read(p []byte, now, until time.Time) (int, error) {
-	return c.ReadAfter(nil, p, now, until)
+	n, _, err := c.ReadAfter(nil, p, now, until)
+	return n, err
 }
 
 // ReadAfter calls before, which writes to the connection, and then waits for the answer and reads it as Read does. Bytes that
 // arrived earlier may be overlooked until more arrive, so there must be none: the peer speaks when spoken to. An error of before
-// is returned as it is, and nothing is read. before must not read.
-func (c *Conn) ReadAfter(before func() error, p []byte, now, until time.Time) (int, error) {
+// is returned as it is, and nothing is read. before must not read. called is false when the time was up, or the connection
+// unusable, before its turn came.
+func (c *Conn) ReadAfter(before func() error, p []byte, now, until time.Time) (n int, called bool, err error) {
 	c.before, c.in = before, p
-	err := c.wait(c.step, now, until)
+	err = c.wait(c.step, now, until)
+	called = c.before == nil
 	c.before, c.in = nil, nil
 	if err != nil {
-		return 0, err
+		return 0, called, err
 	}
-	return c.n, c.err
+	return c.n, called, c.err
 }
 
 // Serve calls step whenever the connection may have become readable, until it returns true. step reads with TryRead and may

@@ -1,0 +1,568 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 10 * time.Second
+
+// plainDialer dials without a namespace, or fails as told.
+type plainDialer struct {
+	dials atomic.Int64
+	err   error
+}
+
+func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn, error) {
+	d.dials.Add(1)
+	if d.err != nil {
+		return nil, d.err
+	}
+	var nd net.Dialer
+	c, err := nd.DialContext(ctx, "tcp", to.String())
+	if err != nil {
+		return nil, err
+	}
+	return c.(*net.TCPConn), nil
+}
+
+// server accepts connections and counts those that are open.
+type server struct {
+	addr netip.AddrPort
+	mu   sync.Mutex
+	all  []net.Conn
+	open atomic.Int64
+	most atomic.Int64
+}
+
+func listen(t testing.TB) *server {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{addr: netip.MustParseAddrPort(l.Addr().String())}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			s.mu.Lock()
+			s.all = append(s.all, c)
+			s.mu.Unlock()
+			s.most.Store(max(s.most.Load(), s.open.Add(1)))
+			wg.Go(func() {
+				_, _ = io.Copy(io.Discard, c)
+				s.open.Add(-1)
+				c.Close()
+			})
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		s.closeAll()
+		wg.Wait()
+	})
+	return s
+}
+
+func (s *server) closeAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.all {
+		c.Close()
+	}
+}
+
+func newPool(t testing.TB, change func(*Options), endpoints ...netip.AddrPort) (*Pool, *plainDialer) {
+	t.Helper()
+	d := &plainDialer{}
+	o := Options{Dialer: d, Limits: policy.Defaults().Pool, Endpoints: endpoints}
+	if change != nil {
+		change(&o)
+	}
+	p, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p, d
+}
+
+func ticket() *Ticket {
+	t := &Ticket{}
+	t.Init()
+	return t
+}
+
+// take takes a connection that must be there.
+func take(t testing.TB, p *Pool, tk *Ticket) *Conn {
+	t.Helper()
+	if a := p.Ask(tk); a != Granted {
+		t.Fatalf("answer %d, want Granted", a)
+	}
+	return redeem(t, p, tk)
+}
+
+func redeem(t testing.TB, p *Pool, tk *Ticket) *Conn {
+	t.Helper()
+	if c := p.Take(tk, time.Now()); c != nil {
+		return c
+	}
+	c, err := p.Dial(t.Context(), tk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestRule25_IdleConnectionsAreTakenNewestFirst(t *testing.T) {
+	p, d := newPool(t, nil, listen(t).addr)
+	a, b := take(t, p, ticket()), take(t, p, ticket())
+	now := time.Now()
+	a.Done(true, now)
+	b.Done(true, now)
+	if c := take(t, p, ticket()); c != b || !c.Reused() {
+		t.Error("the newest was not taken")
+	}
+	if c := take(t, p, ticket()); c != a {
+		t.Error("the other was not taken")
+	}
+	if d.dials.Load() != 2 {
+		t.Errorf("%d dials", d.dials.Load())
+	}
+}
+
+func TestRule25_DeadIdleConnectionsAreNotReused(t *testing.T) {
+	s := listen(t)
+	p, _ := newPool(t, nil, s.addr)
+	a, b := take(t, p, ticket()), take(t, p, ticket())
+	old := time.Now().Add(-time.Second)
+	a.Done(true, old)
+	b.Done(true, old)
+	for s.open.Load() < 2 { // accepted
+		time.Sleep(time.Millisecond)
+	}
+	s.closeAll()
+	for deadline := time.Now().Add(patience); s.open.Load() > 0 || !a.Departed() || !b.Departed(); {
+		if time.Now().After(deadline) {
+			t.Fatal("the connections live on")
+		}
+	}
+	c := take(t, p, ticket())
+	if c == a || c == b || c.Reused() {
+		t.Error("a dead connection was taken")
+	}
+	if got := p.Stats(); got != (Stats{Active: 1}) {
+		t.Errorf("stats %+v", got)
+	}
+	c.Done(true, time.Now())
+}
+
+func TestRule25_IdleConnectionsAreClosedInTime(t *testing.T) {
+	s := listen(t)
+	p, _ := newPool(t, func(o *Options) { o.Limits.IdleTimeout = time.Minute }, s.addr)
+	now := time.Now()
+	a, b := take(t, p, ticket()), take(t, p, ticket())
+	a.Done(true, now)
+	b.Done(true, now.Add(30*time.Second))
+	p.sweep(now.Add(61 * time.Second))
+	if got := p.Stats(); got != (Stats{Idle: 1}) {
+		t.Errorf("stats %+v", got)
+	}
+	p.sweep(now.Add(91 * time.Second))
+	if got := p.Stats(); got != (Stats{}) {
+		t.Errorf("stats %+v", got)
+	}
+}
+
+func TestRule25_WaitersAreServedInOrder(t *testing.T) {
+	p, _ := newPool(t, func(o *Options) { o.Limits.MaxConnections = 1 }, listen(t).addr)
+	c := take(t, p, ticket())
+	waiting := []*Ticket{ticket(), ticket(), ticket()}
+	for _, w := range waiting {
+		if a := p.Ask(w); a != Queued {
+			t.Fatalf("answer %d, want Queued", a)
+		}
+	}
+	for i, w := range waiting {
+		c.Done(true, time.Now())
+		<-w.Ready()
+		for _, later := range waiting[i+1:] {
+			if len(later.Ready()) > 0 {
+				t.Fatal("a later waiter was served as well")
+			}
+		}
+		if got := redeem(t, p, w); got != c {
+			t.Fatal("another connection was made")
+		}
+	}
+}
+
+func TestRule25_TheQueueIsBounded(t *testing.T) {
+	p, _ := newPool(t, func(o *Options) { o.Limits.MaxConnections, o.Limits.MaxPending = 1, 1 }, listen(t).addr)
+	c := take(t, p, ticket())
+	first, second := ticket(), ticket()
+	if a := p.Ask(first); a != Queued {
+		t.Fatalf("answer %d", a)
+	}
+	if a := p.Ask(second); a != Overflow {
+		t.Fatalf("answer %d, want Overflow", a)
+	}
+	p.Forget(first)
+	if a := p.Ask(second); a != Queued {
+		t.Fatalf("answer %d, want the place back", a)
+	}
+	p.Forget(second)
+	c.Done(false, time.Now())
+	if got := p.Stats(); got != (Stats{}) {
+		t.Errorf("stats %+v", got)
+	}
+}
+
+// A grant that nobody wants any more goes to the next in line.
+func TestRule25_AForgottenGrantIsPassedOn(t *testing.T) {
+	p, _ := newPool(t, func(o *Options) { o.Limits.MaxConnections = 1 }, listen(t).addr)
+	c := take(t, p, ticket())
+	first, second := ticket(), ticket()
+	p.Ask(first)
+	p.Ask(second)
+	c.Done(false, time.Now()) // first may dial
+	p.Forget(first)
+	<-second.Ready()
+	c = redeem(t, p, second)
+	third, fourth := ticket(), ticket()
+	p.Ask(third)
+	p.Ask(fourth)
+	c.Done(true, time.Now()) // third has the connection
+	p.Forget(third)
+	<-fourth.Ready()
+	if redeem(t, p, fourth) != c {
+		t.Error("the connection was lost")
+	}
+	if len(first.Ready())+len(third.Ready()) > 0 {
+		t.Error("a forgotten ticket is still announced")
+	}
+}
+
+func TestAFailedDialFreesItsPlace(t *testing.T) {
+	p, d := newPool(t, func(o *Options) { o.Limits.MaxConnections = 1 }, netip.MustParseAddrPort("127.0.0.1:1"))
+	d.err = &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+	for range 3 {
+		tk := ticket()
+		if a := p.Ask(tk); a != Granted {
+			t.Fatalf("answer %d", a)
+		}
+		if c := p.Take(tk, time.Now()); c != nil {
+			t.Fatal("a connection out of nowhere")
+		}
+		if _, err := p.Dial(t.Context(), tk); FailureOf(err) != call.ConnectFailed {
+			t.Fatalf("got %v", err)
+		}
+	}
+}
+
+func TestFailuresAreToldByTheirErrno(t *testing.T) {
+	for _, tc := range []struct {
+		err  error
+		want call.Kind
+	}{
+		{&net.OpError{Err: syscall.ECONNREFUSED}, call.ConnectFailed},
+		{&net.OpError{Err: syscall.EHOSTUNREACH}, call.ConnectFailed},
+		{&net.OpError{Err: syscall.ECONNRESET}, call.ConnectFailed},
+		{&net.OpError{Err: syscall.ETIMEDOUT}, call.ConnectTimeout},
+		{context.DeadlineExceeded, call.ConnectTimeout},
+		{&net.OpError{Err: context.DeadlineExceeded}, call.ConnectTimeout},
+		{context.Canceled, call.ClientGone},
+		{&net.OpError{Err: syscall.EMFILE}, call.Internal},
+		{errors.New("connection refused"), call.ConnectFailed},
+	} {
+		if got := FailureOf(tc.err); got != tc.want {
+			t.Errorf("%v: got %v, want %v", tc.err, got, tc.want)
+		}
+	}
+}
+
+func TestConnectionsWearOut(t *testing.T) {
+	p, d := newPool(t, func(o *Options) {
+		o.Limits.MaxRequestsPerConnection, o.Limits.MaxLifetime = 2, time.Hour
+	}, listen(t).addr)
+	now := time.Now()
+	for range 4 {
+		take(t, p, ticket()).Done(true, now)
+	}
+	if d.dials.Load() != 2 {
+		t.Errorf("%d dials for 4 calls of 2 each", d.dials.Load())
+	}
+	take(t, p, ticket()).Done(true, now.Add(2*time.Hour))
+	if got := p.Stats(); got.Idle != 0 {
+		t.Error("a connection outlived its time")
+	}
+}
+
+func TestFreshTicketsGetNewConnections(t *testing.T) {
+	p, d := newPool(t, func(o *Options) { o.Limits.MaxConnections, o.Limits.MaxConnectionsPerEndpoint = 2, 1 }, listen(t).addr)
+	a := take(t, p, ticket())
+	a.Done(true, time.Now())
+	tk := ticket()
+	tk.Fresh = true
+	b := take(t, p, tk)
+	if a == b || d.dials.Load() != 2 {
+		t.Error("the kept connection was taken")
+	}
+	if got := p.Stats(); got != (Stats{Active: 1}) {
+		t.Errorf("stats %+v: the kept connection should have made room", got)
+	}
+	b.Done(true, time.Now())
+}
+
+func TestBalancing(t *testing.T) {
+	for name, tc := range map[string]struct {
+		policy policy.LoadBalancing
+		check  func(t *testing.T, n []int)
+	}{
+		"least request": {policy.LeastRequest, func(t *testing.T, n []int) {
+			if slices.Max(n)-slices.Min(n) > 20 {
+				t.Errorf("uneven: %v", n)
+			}
+		}},
+		"round robin": {policy.RoundRobin, func(t *testing.T, n []int) {
+			if slices.Max(n) != slices.Min(n) {
+				t.Errorf("uneven: %v", n)
+			}
+		}},
+		"random": {policy.RandomEndpoint, func(t *testing.T, n []int) {
+			if slices.Min(n) == 0 {
+				t.Errorf("an endpoint was never chosen: %v", n)
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			endpoints := addresses(4)
+			p, _ := newPool(t, func(o *Options) {
+				o.LoadBalancing, o.Limits.MaxConnections = tc.policy, 0
+				o.Random = rand.New(rand.NewPCG(1, 2)).Uint64
+			}, endpoints...)
+			n := make([]int, 4)
+			for range 200 {
+				tk := ticket()
+				if a := p.Ask(tk); a != Granted {
+					t.Fatal(a)
+				}
+				n[slices.Index(endpoints, tk.Peer())]++
+			}
+			tc.check(t, n)
+		})
+	}
+}
+
+func addresses(n int) (out []netip.AddrPort) {
+	for i := range n {
+		out = append(out, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, byte(i + 1)}), 9))
+	}
+	return out
+}
+
+func TestTriedEndpointsAreAvoided(t *testing.T) {
+	endpoints := addresses(3)
+	for _, balancing := range []policy.LoadBalancing{policy.LeastRequest, policy.RoundRobin, policy.RandomEndpoint} {
+		p, _ := newPool(t, func(o *Options) { o.LoadBalancing = balancing }, endpoints...)
+		for range 50 {
+			tk := ticket()
+			tk.Avoid = []netip.AddrPort{endpoints[2], endpoints[0]}
+			if p.Ask(tk); tk.Peer() != endpoints[1] {
+				t.Fatalf("balancing %d chose %v", balancing, tk.Peer())
+			}
+			p.Forget(tk)
+			tk.Avoid = endpoints
+			if a := p.Ask(tk); a != Granted {
+				t.Fatal("all were tried, so any will do")
+			}
+			p.Forget(tk)
+		}
+	}
+}
+
+func TestPinnedTicketsAndUnknownEndpoints(t *testing.T) {
+	endpoints := addresses(3)
+	elsewhere := netip.MustParseAddrPort("127.9.9.9:99")
+	p, _ := newPool(t, nil, endpoints...)
+	tk := ticket()
+	tk.Original, tk.Pinned = elsewhere, true
+	if p.Ask(tk); tk.Peer() != elsewhere {
+		t.Errorf("pinned: got %v", tk.Peer())
+	}
+	p.Forget(tk)
+	p.SetEndpoints(nil)
+	tk.Pinned = false
+	if p.Ask(tk); tk.Peer() != elsewhere {
+		t.Errorf("no endpoints: got %v", tk.Peer())
+	}
+	p.Forget(tk)
+	p.sweep(time.Now())
+	if len(p.byAddr) != 0 {
+		t.Errorf("%d addresses are remembered", len(p.byAddr))
+	}
+}
+
+func TestEndpointsThatGoAreLetFinish(t *testing.T) {
+	s1, s2 := listen(t), listen(t)
+	p, _ := newPool(t, nil, s1.addr)
+	idle, busy := take(t, p, ticket()), take(t, p, ticket())
+	idle.Done(true, time.Now())
+	p.SetEndpoints([]netip.AddrPort{s2.addr})
+	if got := p.Stats(); got != (Stats{Active: 1}) {
+		t.Errorf("stats %+v", got)
+	}
+	if _, err := busy.Write([]byte("x"), 0); err != nil {
+		t.Errorf("the call in flight was cut: %v", err)
+	}
+	busy.Done(true, time.Now())
+	if got := p.Stats(); got != (Stats{}) {
+		t.Errorf("stats %+v: a connection to an endpoint that is gone was kept", got)
+	}
+	if c := take(t, p, ticket()); c.Peer() != s2.addr {
+		t.Error("the new endpoint is not used")
+	}
+}
+
+func TestAClosedPoolKeepsNothing(t *testing.T) {
+	p, d := newPool(t, nil, listen(t).addr)
+	a := take(t, p, ticket())
+	p.Close()
+	a.Done(true, time.Now())
+	take(t, p, ticket()).Done(true, time.Now())
+	if got := p.Stats(); got != (Stats{}) || d.dials.Load() != 2 {
+		t.Errorf("stats %+v, %d dials", got, d.dials.Load())
+	}
+}
+
+// Many goroutines take, keep, drop and give up at random, while the pool is changed under them. The bounds hold as the server
+// sees them, and in the end nothing is left over.
+func TestBoundsHoldUnderConcurrency(t *testing.T) {
+	s1, s2 := listen(t), listen(t)
+	p, _ := newPool(t, func(o *Options) {
+		o.Limits.MaxConnections, o.Limits.MaxConnectionsPerEndpoint, o.Limits.MaxPending, o.Limits.MaxIdlePerEndpoint = 8, 5, 1000, 3
+	}, s1.addr, s2.addr)
+	var active, most, served atomic.Int64
+	var wg sync.WaitGroup
+	for g := range 32 {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(7, uint64(g)))
+			tk := ticket()
+			for range 200 {
+				tk.Fresh, tk.Avoid = r.IntN(10) == 0, nil
+				if r.IntN(5) == 0 {
+					tk.Avoid = []netip.AddrPort{s1.addr}
+				}
+				switch p.Ask(tk) {
+				case Overflow:
+					continue
+				case Queued:
+					if r.IntN(4) == 0 {
+						p.Forget(tk)
+						continue
+					}
+					select {
+					case <-tk.Ready():
+					case <-time.After(patience):
+						t.Error("a waiter was forgotten")
+						p.Forget(tk)
+						return
+					}
+				case Granted:
+				}
+				c := p.Take(tk, time.Now())
+				if c == nil {
+					var err error
+					if c, err = p.Dial(t.Context(), tk); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+				n := active.Add(1)
+				most.Store(max(most.Load(), n))
+				served.Add(1)
+				active.Add(-1)
+				c.Done(r.IntN(3) > 0, time.Now())
+			}
+		})
+	}
+	for range 50 {
+		p.SetEndpoints([]netip.AddrPort{s1.addr, s2.addr})
+		p.sweep(time.Now())
+	}
+	wg.Wait()
+	if most.Load() > 8 {
+		t.Errorf("%d connections in use at once, want at most 8", most.Load())
+	}
+	if got := p.Stats(); got.Active != 0 || got.Waiting != 0 || got.Idle > 6 {
+		t.Errorf("stats %+v", got)
+	}
+	if served.Load() < 1000 {
+		t.Errorf("only %d were served", served.Load())
+	}
+}
+
+func TestDockKeepsPoolsApart(t *testing.T) {
+	s := listen(t)
+	d := NewDock()
+	ctx, cancel := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	go func() { ran <- d.Run(ctx) }()
+	o := Options{Dialer: &plainDialer{}, Limits: policy.Defaults().Pool, Endpoints: []netip.AddrPort{s.addr}}
+	k1, k2 := Key{"p1", "b", "d"}, Key{"p2", "b", "d"}
+	p1, err := d.Pool(k1, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p2, _ := d.Pool(k2, o)
+	again, _ := d.Pool(k1, o)
+	if p1 == p2 || p1 != again {
+		t.Error("pools are mixed up")
+	}
+	take(t, p1, ticket()).Done(true, time.Now())
+	take(t, p2, ticket()).Done(true, time.Now())
+	d.Range(func(k Key, _ *Pool) bool { return k != k1 })
+	if p1.Stats().Idle != 0 || p2.Stats().Idle != 1 {
+		t.Error("the wrong pool was closed")
+	}
+	cancel()
+	if err := <-ran; err != nil {
+		t.Fatal(err)
+	}
+	if p2.Stats().Idle != 0 {
+		t.Error("the dock left connections open")
+	}
+}
+
+func BenchmarkAskAndDone(b *testing.B) {
+	p, _ := newPool(b, nil, listen(b).addr)
+	tk := ticket()
+	take(b, p, tk).Done(true, time.Now())
+	now := time.Now()
+	b.ReportAllocs()
+	for b.Loop() {
+		p.Ask(tk)
+		p.Take(tk, now).Done(true, now)
+	}
+}

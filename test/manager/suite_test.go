@@ -3,6 +3,7 @@ package manager
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -95,7 +96,7 @@ func create(ctx context.Context, file string) {
 	for d := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096); ; {
 		u := &unstructured.Unstructured{}
 		err := d.Decode(u)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return
 		}
 		Expect(err).NotTo(HaveOccurred())

@@ -13,7 +13,7 @@ type line struct {
 	conn   *socket.Conn
 	reader *http1.Reader
 
-	// before is called by the next read in front of the wait; see socket.Conn.ReadAfter.
+	// before is called by the next read that finds time to wait, in front of the wait; see socket.Conn.ReadAfter.
 	before func() error
 	// now is recent, until is when reads give up; zero: never.
 	now, until time.Time
@@ -35,9 +35,11 @@ func (l *line) Read(p []byte) (int, error) {
 		l.filled = n == len(p)
 		return n, err
 	}
-	before := l.before
-	l.before = nil
-	return l.conn.ReadAfter(before, p, l.now, l.until)
+	n, called, err := l.conn.ReadAfter(l.before, p, l.now, l.until)
+	if called {
+		l.before = nil
+	}
+	return n, err
 }
 
 // awaitClient waits for the first bytes, for ever unless the wait is cut short by socket.Conn.Nudge.

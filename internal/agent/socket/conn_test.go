@@ -57,7 +57,7 @@ func TestReadAfterWritesAndWaits(t *testing.T) {
 	ask := func() error { _, err := c.Write([]byte("ping"), 0); return err }
 	for range 50 {
 		now := time.Now()
-		n, err := c.ReadAfter(ask, in, now, now.Add(patience))
+		n, _, err := c.ReadAfter(ask, in, now, now.Add(patience))
 		if err != nil || string(in[:n]) != "PING" {
 			t.Fatalf("got %q, %v", in[:n], err)
 		}
@@ -67,7 +67,7 @@ func TestReadAfterWritesAndWaits(t *testing.T) {
 func TestReadAfterReturnsTheWritersError(t *testing.T) {
 	c, _ := pair(t)
 	want := errors.New("no")
-	if _, err := c.ReadAfter(func() error { return want }, make([]byte, 1), time.Now(), time.Time{}); err != want {
+	if _, _, err := c.ReadAfter(func() error { return want }, make([]byte, 1), time.Now(), time.Time{}); err != want {
 		t.Fatalf("got %v", err)
 	}
 }
@@ -280,7 +280,7 @@ func TestAnExchangeAllocatesNothing(t *testing.T) {
 	ask := func() error { _, err := c.Write(out, 0); return err }
 	n := testing.AllocsPerRun(1000, func() {
 		now := time.Now()
-		if _, err := c.ReadAfter(ask, in, now, now.Add(patience)); err != nil {
+		if _, _, err := c.ReadAfter(ask, in, now, now.Add(patience)); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -131,7 +131,10 @@ func TestOldAgentTakesBackWhatAYoungOneLetGo(t *testing.T) {
 	}
 	expect(t, pod, "10.99.0.1:80", "old a 10.99.0.1:80") // its listener is still there
 	netnstest.Eventually(t, 3*time.Second, "the old agent is the owner again", func() bool { return owner(t, pod).Name != "young" })
-	expect(t, pod, "10.99.0.1:81", "old a 10.99.0.1:81")
+	netnstest.Eventually(t, time.Second, "its own rules are in force", func() bool {
+		got, err := pod.Call(t, netip.MustParseAddrPort("10.99.0.1:81"))
+		return err == nil && got == "old a 10.99.0.1:81"
+	})
 }
 
 // leaveBehind writes the table of an agent that was killed.

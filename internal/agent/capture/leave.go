@@ -74,6 +74,7 @@ func (d *door) pass() (ours bool, err error) {
 		d.supersede()
 		return false, nil
 	}
+	d.closed = d.closed && err != nil
 	return err == nil, err
 }
 

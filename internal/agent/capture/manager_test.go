@@ -436,3 +436,57 @@ func TestPodThatUsesThePortItself(t *testing.T) {
 	}
 	expect(t, pod, "10.99.0.1:80", "agent a 10.99.0.1:80")
 }
+
+// panicky is a handler with a bug.
+type panicky struct{}
+
+func (panicky) ServeCaptured(capture.PodRef, *net.TCPConn, netip.AddrPort) { panic("a bug") }
+
+func TestPanicEndsOneConnection(t *testing.T) {
+	netnstest.Privileged(t)
+	host := netnstest.Host(t)
+	pod, _ := netnstest.Pair(t, host)
+	at := newSandboxes()
+	at.run("a", "one", pod.Path)
+	b := run(t, host, at, func(o *capture.Options) { o.Handler = panicky{} })
+	b.want(t, spec("a", everything))
+	for i := range 3 {
+		if got, err := pod.Call(t, netip.MustParseAddrPort("10.99.0.1:80")); got != "" || !errors.Is(err, io.EOF) {
+			t.Errorf("call: %q, %v, want it closed", got, err)
+		}
+		netnstest.Eventually(t, time.Second, "the panic is counted and the connection gone", func() bool {
+			s := b.Stats()
+			return s.Panics == int64(i+1) && s.Connections == 0
+		})
+	}
+}
+
+func TestClosedPodThatIsLeftWhenTheAgentStops(t *testing.T) {
+	netnstest.Privileged(t)
+	host := netnstest.Host(t)
+	pod, world := netnstest.Pair(t, host)
+	serve(t, world)
+	at := newSandboxes()
+	at.run("a", "one", pod.Path)
+	b := run(t, host, at, nil)
+	b.want(t, spec("a", capture.Redirect{All: true, FailClosed: true}))
+	c := open(t, pod, "10.99.0.1:80", "agent a 10.99.0.1:80")
+	b.want(t) // no policy any more, but the connection keeps the door
+	netnstest.Eventually(t, time.Second, "new calls go direct", func() bool {
+		got, err := pod.Call(t, netip.MustParseAddrPort("10.99.0.1:80"))
+		return err == nil && got == "direct"
+	})
+	time.AfterFunc(100*time.Millisecond, func() { _ = c.Close() })
+	if err := b.stop(); err != nil {
+		t.Error(err)
+	}
+	if left := pod.Ruleset(t); left != "" {
+		t.Errorf("left behind:\n%s", left)
+	}
+}
+
+func TestNewChecksItsOptions(t *testing.T) {
+	if _, err := capture.New(capture.Options{}); err == nil {
+		t.Error("made a manager from nothing")
+	}
+}

@@ -200,6 +200,9 @@ func (t *traffic) add(o observation) {
 }
 
 func allowedProblems(problems []policy.CaptureProblem, allowed map[trafficKey]struct{}) []policy.CaptureProblem {
+	if len(problems) == 0 {
+		return nil
+	}
 	policies := map[policy.ID]struct{}{}
 	for k := range allowed {
 		policies[k.policy] = struct{}{}

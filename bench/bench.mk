@@ -20,7 +20,7 @@ BENCH_CONTROLPLANE = KUBEBUILDER_ASSETS="$$($(KUBE_ASSETS))" && export KUBEBUILD
 
 .PHONY: bench-controlplane
 bench-controlplane: ## Measure the manager on a real API server with 100 and 1,000 simulated nodes (some minutes).
-	@$(BENCH_CONTROLPLANE) -nodes 100,1000 -steady 60s -churn $(BENCH_JSON) $(BENCH_FLAGS)
+	@$(BENCH_CONTROLPLANE) -nodes 100,1000 -steady 60s -full $(BENCH_JSON) $(BENCH_FLAGS)
 
 .PHONY: bench-controlplane-quick
 bench-controlplane-quick: ## The same with 200 simulated nodes, in about a minute.

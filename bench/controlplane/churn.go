@@ -76,13 +76,11 @@ func (c *churn) watch(s sight) {
 func (c *churn) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
-	tick := time.NewTicker(time.Second / churnRate)
-	defer tick.Stop()
+	began := time.Now()
 	for i := range churnTotal {
-		select {
-		case <-ctx.Done():
-			return errors.Join(ctx.Err(), g.Wait())
-		case <-tick.C:
+		// By the clock, so that a hold-up is made up for.
+		if err := pause(ctx, time.Until(began.Add(time.Duration(i)*time.Second/churnRate))); err != nil {
+			return errors.Join(err, g.Wait())
 		}
 		g.Go(func() error { return c.make(ctx, i) })
 		if i >= churnPlaces {

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -28,6 +30,21 @@ func (s *stage) editOneNode(ctx context.Context) error {
 	return s.edit(ctx, "edit-one-node", edits{id: alone, agents: 1})
 }
 
+// clusterPolicy measures the worst that one can do: a policy for all pods changes what every pod on every node has.
+func (s *stage) clusterPolicy(ctx context.Context) error {
+	seen := s.fleet.expect(len(s.fleet.agents), func(s sight) bool { return s.profile != nil && hasOverall(s.profile, guardrails, time.Second) })
+	began := time.Now()
+	if err := s.cluster.policies.Create(ctx, newClusterPolicy(guardrails)); err != nil {
+		return err
+	}
+	times, err := seen.wait(ctx, editTimeout)
+	if err != nil {
+		return fmt.Errorf("a new cluster policy: %w", err)
+	}
+	s.say("new-cluster-policy", "apply_to_all_acked_ms", "ms", slices.MaxFunc(times, time.Time.Compare).Sub(began).Seconds()*1000)
+	return s.edit(ctx, "edit-cluster-policy", edits{id: guardrails, agents: len(s.fleet.agents)})
+}
+
 // edits is a series of edits of one policy.
 type edits struct {
 	id     policy.ID
@@ -36,13 +53,14 @@ type edits struct {
 	each       []time.Duration // until an agent had it in force
 	all        []time.Duration // until the last one had
 	programmed []time.Duration // until status said so
+	early      int             // times that status said so before it was true
 }
 
 func (s *stage) edit(ctx context.Context, bench string, e edits) error {
 	if err := s.programmed(ctx, e.id); err != nil {
 		return err
 	}
-	events, err := s.cluster.policies.Watch(ctx, &v1alpha1.RetryPolicyList{}, client.InNamespace(e.id.Namespace))
+	events, err := s.cluster.policies.Watch(ctx, listOf(e.id), client.InNamespace(e.id.Namespace))
 	if err != nil {
 		return err
 	}
@@ -64,6 +82,7 @@ func (s *stage) edit(ctx context.Context, bench string, e edits) error {
 	s.sayTimes(bench, "apply_to_all_acked", e.all)
 	s.sayTimes(bench, "apply_to_agent", e.each)
 	s.sayTimes(bench, "apply_to_programmed", e.programmed)
+	s.say(bench, "programmed_too_early", "1", float64(e.early))
 	s.say(bench, "agents_updated_per_edit", "1", float64(s.fleet.applies.Load()-applied)/float64(s.edits))
 	s.say(bench, "profiles_compiled_per_edit", "1", (again-compiled)/float64(s.edits))
 	return nil
@@ -74,14 +93,37 @@ const compiledMetric = "fairlead_controller_profiles_compiled_total"
 // programmed waits until the status says that the policy is in force everywhere.
 func (s *stage) programmed(ctx context.Context, id policy.ID) error {
 	return eventually(ctx, time.Minute, id.String()+" is programmed", func() (bool, error) {
-		p := &v1alpha1.RetryPolicy{}
-		err := s.cluster.policies.Get(ctx, client.ObjectKey{Namespace: id.Namespace, Name: id.Name}, p)
-		return isProgrammed(p, p.Generation), err
+		p := objectOf(id)
+		err := s.cluster.policies.Get(ctx, client.ObjectKeyFromObject(p), p)
+		return isProgrammed(p, p.GetGeneration()), err
 	})
 }
 
-func isProgrammed(p *v1alpha1.RetryPolicy, generation int64) bool {
-	c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionProgrammed)
+func objectOf(id policy.ID) client.Object {
+	m := metav1.ObjectMeta{Namespace: id.Namespace, Name: id.Name}
+	if id.Kind == policy.KindClusterRetryPolicy {
+		return &v1alpha1.ClusterRetryPolicy{ObjectMeta: m}
+	}
+	return &v1alpha1.RetryPolicy{ObjectMeta: m}
+}
+
+func listOf(id policy.ID) client.ObjectList {
+	if id.Kind == policy.KindClusterRetryPolicy {
+		return &v1alpha1.ClusterRetryPolicyList{}
+	}
+	return &v1alpha1.RetryPolicyList{}
+}
+
+// isProgrammed says whether the status of a policy says that the generation is in force everywhere.
+func isProgrammed(o runtime.Object, generation int64) bool {
+	var conditions []metav1.Condition
+	switch p := o.(type) {
+	case *v1alpha1.RetryPolicy:
+		conditions = p.Status.Conditions
+	case *v1alpha1.ClusterRetryPolicy:
+		conditions = p.Status.Conditions
+	}
+	c := meta.FindStatusCondition(conditions, v1alpha1.ConditionProgrammed)
 	return c != nil && c.Status == metav1.ConditionTrue && c.ObservedGeneration == generation
 }
 
@@ -93,9 +135,12 @@ type editOf struct {
 
 func (e *edits) once(ctx context.Context, s *stage, to editOf) error {
 	seen := s.fleet.expect(e.agents, func(s sight) bool { return s.profile != nil && hasOverall(s.profile, e.id, to.overall) })
-	p := &v1alpha1.RetryPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: e.id.Namespace, Name: e.id.Name}}
-	began := time.Now()
+	p := objectOf(e.id)
 	body := fmt.Sprintf(`{"spec":{"timeouts":{"overall":%q}}}`, duration(to.overall))
+	if e.id.Kind == policy.KindClusterRetryPolicy {
+		body = fmt.Sprintf(`{"spec":{"defaults":{"timeouts":{"overall":%q}}}}`, duration(to.overall))
+	}
+	began := time.Now()
 	if err := s.cluster.policies.Patch(ctx, p, client.RawPatch("application/merge-patch+json", []byte(body))); err != nil {
 		return err
 	}
@@ -116,6 +161,9 @@ func (e *edits) once(ctx context.Context, s *stage, to editOf) error {
 	}
 	e.all = append(e.all, last.Sub(began))
 	e.programmed = append(e.programmed, done.Sub(began))
+	if done.Before(last) {
+		e.early++
+	}
 	return nil
 }
 
@@ -129,7 +177,7 @@ func hasOverall(p *policy.Profile, id policy.ID, overall time.Duration) bool {
 }
 
 // awaitProgrammed returns when the status of p said that its generation is in force everywhere.
-func awaitProgrammed(ctx context.Context, events watch.Interface, p *v1alpha1.RetryPolicy) (time.Time, error) {
+func awaitProgrammed(ctx context.Context, events watch.Interface, p client.Object) (time.Time, error) {
 	deadline := time.NewTimer(editTimeout)
 	defer deadline.Stop()
 	for {
@@ -143,7 +191,7 @@ func awaitProgrammed(ctx context.Context, events watch.Interface, p *v1alpha1.Re
 				return time.Time{}, errors.New("the watch of policies ended")
 			}
 			now := time.Now()
-			if q, ok := event.Object.(*v1alpha1.RetryPolicy); ok && q.Name == p.Name && isProgrammed(q, p.Generation) {
+			if o, ok := event.Object.(client.Object); ok && o.GetName() == p.GetName() && isProgrammed(o, p.GetGeneration()) {
 				return now, nil
 			}
 		}

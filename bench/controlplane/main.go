@@ -34,7 +34,7 @@ type options struct {
 	nodes   []int
 	edits   int
 	steady  time.Duration
-	churn   bool
+	full    bool
 	json    bool
 	heap    string
 }
@@ -75,7 +75,7 @@ func parse(args []string) (*options, error) {
 	fs.StringVar(&nodes, "nodes", "200", "numbers of nodes to measure with, in order, separated by commas")
 	fs.IntVar(&o.edits, "edits", 20, "edits of a policy, of each kind")
 	fs.DurationVar(&o.steady, "steady", 15*time.Second, "how long to watch while only traffic is reported")
-	fs.BoolVar(&o.churn, "churn", false, "also measure pods coming and going")
+	fs.BoolVar(&o.full, "full", false, "also measure a cluster-wide policy, pods coming and going, and a crash of the manager")
 	fs.StringVar(&o.heap, "heap", "", "write the manager's heap profile to this file, as it is after the steady state")
 	fs.BoolVar(&o.json, "json", false, "print JSON lines only")
 	_ = fs.Parse(args)

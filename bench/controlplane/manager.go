@@ -102,6 +102,17 @@ func (m *manager) stop() error {
 	return nil
 }
 
+// kill ends the manager as a node that fails does.
+func (m *manager) kill() error {
+	cmd := m.cmd
+	m.cmd = nil
+	if err := cmd.Process.Kill(); err != nil {
+		return fmt.Errorf("kill the manager: %w", err)
+	}
+	<-m.ended
+	return nil
+}
+
 // dismiss ends the manager for good. If the benchmark failed, or the manager did, the end of its log says more.
 func (m *manager) dismiss(cause error) error {
 	err := m.stop()

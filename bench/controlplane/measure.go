@@ -62,11 +62,11 @@ func (s *stage) furnish(ctx context.Context) error {
 }
 
 func (s *stage) play(ctx context.Context) error {
-	parts := []func(context.Context) error{s.start, s.editEveryNode, s.editOneNode, s.steadyState}
-	if s.churn {
-		parts = append(parts, s.podChurn)
+	parts := []func(context.Context) error{s.start, s.editEveryNode, s.editOneNode, s.steadyState, s.restart}
+	if s.full {
+		parts = append(parts, s.podChurn, s.clusterPolicy, s.crash)
 	}
-	for _, part := range append(parts, s.restart) {
+	for _, part := range parts {
 		if err := part(ctx); err != nil {
 			return err
 		}
@@ -142,10 +142,15 @@ func (s *stage) settle(ctx context.Context) error {
 	})
 }
 
-// restart ends the manager and starts it anew while all agents are connected.
-func (s *stage) restart(ctx context.Context) error {
+// restart has the manager end and start anew while all agents are connected.
+func (s *stage) restart(ctx context.Context) error { return s.resync(ctx, "restart", s.manager.stop) }
+
+// crash does the same without a farewell: the next manager must wait for the lease of the last one to run out.
+func (s *stage) crash(ctx context.Context) error { return s.resync(ctx, "crash", s.manager.kill) }
+
+func (s *stage) resync(ctx context.Context, bench string, end func() error) error {
 	began := time.Now()
-	if err := s.manager.stop(); err != nil {
+	if err := end(); err != nil {
 		return err
 	}
 	received := s.fleet.received.Load()
@@ -157,8 +162,8 @@ func (s *stage) restart(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("agents reconnect: %w", err)
 	}
-	s.say("restart", "sigterm_to_all_synced", "s", slices.MaxFunc(times, time.Time.Compare).Sub(began).Seconds())
-	s.say("restart", "resources_sent_again", "1", float64(s.fleet.received.Load()-received))
+	s.say(bench, "end_to_all_synced", "s", slices.MaxFunc(times, time.Time.Compare).Sub(began).Seconds())
+	s.say(bench, "resources_sent_again", "1", float64(s.fleet.received.Load()-received))
 	return nil
 }
 

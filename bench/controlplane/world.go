@@ -23,10 +23,12 @@ const (
 	appLabel     = "app"
 )
 
-// The two policies that are edited. One selects a pod on every node, the other a pod on one.
+// The policies that are edited. One selects a pod on every node, one a pod on one.
 var (
 	everywhere = policy.ID{Kind: policy.KindRetryPolicy, Namespace: "platform", Name: "everywhere"}
 	alone      = policy.ID{Kind: policy.KindRetryPolicy, Namespace: "platform", Name: "alone"}
+	// guardrails selects every pod. It is made late, as the other measures are of a cluster without it.
+	guardrails = policy.ID{Kind: policy.KindClusterRetryPolicy, Name: "guardrails"}
 )
 
 // world is what the cluster holds: on every node a pod of each of the edited policies' kinds, and 28 pods of apps. Each app has a
@@ -112,6 +114,14 @@ func newPolicy(id policy.ID, label string) *v1alpha1.RetryPolicy {
 	p := &v1alpha1.RetryPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: id.Namespace, Name: id.Name}}
 	p.Spec.PodSelector = &metav1.LabelSelector{MatchLabels: map[string]string{appLabel: label}}
 	p.Spec.Timeouts = &v1alpha1.Timeouts{Overall: duration(time.Second)}
+	return p
+}
+
+func newClusterPolicy(id policy.ID) *v1alpha1.ClusterRetryPolicy {
+	p := &v1alpha1.ClusterRetryPolicy{ObjectMeta: metav1.ObjectMeta{Name: id.Name}}
+	p.Spec.To = []v1alpha1.Destination{{Any: &v1alpha1.AnyDestination{}}}
+	p.Spec.Defaults = &v1alpha1.PolicyBody{}
+	p.Spec.Defaults.Timeouts = &v1alpha1.Timeouts{Overall: duration(time.Second)}
 	return p
 }
 

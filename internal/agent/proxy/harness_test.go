@@ -129,6 +129,12 @@ type world struct {
 // build starts a proxy whose captured connections were on their way to original.
 func build(t testing.TB, original netip.AddrPort, bindings ...policy.Binding) *world {
 	t.Helper()
+	return buildWith(t, Options{}, original, bindings...)
+}
+
+// buildWith is build with other limits.
+func buildWith(t testing.TB, o Options, original netip.AddrPort, bindings ...policy.Binding) *world {
+	t.Helper()
 	w := &world{t: t, original: original, events: &recordedEvents{t: t}, seen: &observer{}, dialer: &plainDialer{}}
 	var err error
 	w.store, err = store.New(store.Options{Dialer: func(string) upstream.Dialer { return w.dialer }, Observer: w.seen})
@@ -136,7 +142,8 @@ func build(t testing.TB, original netip.AddrPort, bindings ...policy.Binding) *w
 		t.Fatal(err)
 	}
 	w.install(bindings...)
-	w.server, err = New(Options{Store: w.store, Events: w.events})
+	o.Store, o.Events = w.store, w.events
+	w.server, err = New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -180,8 +180,7 @@ func TestConnectionsLeaveNothingBehind(t *testing.T) {
 
 // One connection per pod is looked into, the second passes through untouched.
 func TestConnectionsOverTheCapPassThrough(t *testing.T) {
-	w := build(t, serve(t, echo), anywhere(nil))
-	w.server.podLimit = 1
+	w := buildWith(t, Options{MaxConnectionsPerPod: 1}, serve(t, echo), anywhere(nil))
 	first, second := w.dial(), w.dial()
 	first.get("/1")
 	if _, body := second.get("/2"); body != "GET /2 " {

@@ -7,10 +7,23 @@ import (
 	"fairlead.dev/fairlead/internal/wire"
 )
 
+// Reason is the machine's word for a rejection.
+type Reason = wire.Reason
+
+// The reasons an Applier may give.
+const (
+	// ReasonInvalid: the profile is understood and refused.
+	ReasonInvalid = wire.ReasonInvalid
+	// ReasonResources: the agent lacks memory, files or another resource.
+	ReasonResources = wire.ReasonResources
+	// ReasonInternal: the agent failed.
+	ReasonInternal = wire.ReasonInternal
+)
+
 // Rejection names a profile that cannot be applied, and why.
 type Rejection struct {
 	Profile string
-	Reason  wire.Reason
+	Reason  Reason
 	Message string
 }
 

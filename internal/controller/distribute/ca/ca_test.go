@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,6 +21,7 @@ const name = "fairlead-manager.fairlead-system.svc"
 
 // memory is a Vault that replicas share.
 type memory struct {
+	mu         sync.Mutex // for Publish and published, which may run at once
 	data       []byte
 	revision   int
 	bundle     []byte
@@ -44,8 +46,16 @@ func (m *memory) Save(_ context.Context, data []byte, revision string) error {
 }
 
 func (m *memory) Publish(_ context.Context, bundle []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.bundle = bundle
 	return m.fail
+}
+
+func (m *memory) published() []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.bundle
 }
 
 func keeper(t *testing.T, v Vault) *Keeper {
@@ -258,7 +268,7 @@ func TestRunRefreshesUntilItIsStopped(t *testing.T) {
 		for range 48 {
 			time.Sleep(time.Hour)
 			synctest.Wait()
-			if err := trusts(v.bundle, k, time.Now()); err != nil {
+			if err := trusts(v.published(), k, time.Now()); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -129,7 +129,10 @@ func TestHotReloadUnderLoadLosesNoCall(t *testing.T) {
 			}
 		})
 	}
-	for i := 0; i < 200 || calls.Load() < 5000 && !t.Failed(); i++ {
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for i := range 300 {
+		<-tick.C
 		b := anywhere(everything)
 		b.Base.Timeouts.PerTry += time.Duration(i) * time.Millisecond
 		b.Base.Pool.MaxConnections = 16 + i%100

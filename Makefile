@@ -9,7 +9,6 @@ export CGO_ENABLED ?= 0
 
 include hack/cluster/cluster.mk
 include hack/generate/generate.mk
-include internal/wire/generate.mk
 include hack/tools.mk
 include hack/test.mk
 include hack/deploy.mk

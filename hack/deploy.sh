@@ -8,6 +8,9 @@ fresh=yes
 $kubectl -n fairlead-system get deployment fairlead-manager >/dev/null 2>&1 && fresh=no
 # The CRDs first: the API server must know the kinds before anything else names them.
 $kubectl apply --server-side --force-conflicts -k config/crd >/dev/null
+until $kubectl get crd retrypolicies.policy.fairlead.dev clusterretrypolicies.policy.fairlead.dev -o jsonpath='{.items[*].status.conditions}' | grep -q Established; do
+  sleep 0.2 # wait fails while a CRD has no conditions at all
+done
 $kubectl wait --for=condition=Established --timeout=60s crd/retrypolicies.policy.fairlead.dev crd/clusterretrypolicies.policy.fairlead.dev >/dev/null
 $kubectl apply --server-side --force-conflicts -k config/default >/dev/null
 if [ $fresh = no ]; then

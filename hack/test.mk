@@ -36,10 +36,14 @@ deflake: ## Repeat the tests of PKG with the race detector until one fails.
 .PHONY: lint
 lint: $(GOLANGCI) ## Static checks.
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt on the files above"; exit 1; }
-	$(GOLANGCI) run ./...
+	$(GOLANGCI) run --allow-parallel-runners ./...
 
 .PHONY: verify
-verify: verify-generate verify-docs ## Generated code, manifests and docs are current.
+verify: verify-modules verify-generate verify-docs ## Modules, generated code, manifests and docs are current.
+
+.PHONY: verify-modules
+verify-modules:
+	go mod tidy -diff
 
 .PHONY: verify-docs
 verify-docs: ## Links and make targets named in the docs exist.

@@ -1,8 +1,8 @@
 # Generated files are committed; make verify-generate proves them current.
 .PHONY: generate
-generate: ## Generate deepcopy functions, CRDs, roles and docs/api.md.
+generate: test-deps ## Generate deepcopy functions, CRDs, roles, docs/api.md and the wire protocol.
 	@hack/generate/generate.sh
 
 .PHONY: verify-generate
-verify-generate: ## Fail when a generated file is not current.
+verify-generate: test-deps ## Fail when a generated file is not current.
 	@hack/generate/verify.sh

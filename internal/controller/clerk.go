@@ -70,6 +70,7 @@ type file struct {
 	status  *v1alpha1.PolicyStatus
 
 	wroteAt, trafficAt time.Time
+	reportsSince       time.Time // about when the first report that came in begins
 	breakers           breakerWatch
 }
 
@@ -97,6 +98,7 @@ func (c *clerk) Reconcile(ctx context.Context, id policy.ID) (reconcile.Result, 
 
 	now := c.clock.Now()
 	word := reported{rollout: c.agents.Rollout(v.profiles...), figures: figuresOf(&v, c.agents.Traffic)}
+	word.covered = f.covered(&word.figures)
 	next := statusOf(&v, &word, base, metav1.NewTime(now.UTC().Truncate(time.Second)))
 	f.breakers.look(c.recorder, obj, base, &word.figures)
 	wait, err := c.write(ctx, obj, f, base, next)
@@ -148,6 +150,23 @@ func (f *file) latest(obj client.Object, cached *v1alpha1.PolicyStatus) *v1alpha
 		return f.status
 	}
 	return cached
+}
+
+// covered returns how much of the window the figures cover: less than all of it until reports came in for that long, or tell of that
+// long ago.
+func (f *file) covered(figures *distribute.Figures) time.Duration {
+	asOf := figures.AsOf
+	if asOf.IsZero() {
+		return 0
+	}
+	if f.reportsSince.IsZero() {
+		f.reportsSince = asOf.Add(-lookInterval)
+	}
+	since := f.reportsSince
+	if !figures.Since.IsZero() && figures.Since.Before(since) {
+		since = figures.Since
+	}
+	return min(asOf.Sub(since), distribute.Window)
 }
 
 // writeClass says how urgent a write is.

@@ -206,6 +206,22 @@ func TestTrafficIsWrittenAtMostEveryTenSeconds(t *testing.T) {
 	}
 }
 
+func TestRateIsThatOfTheTimeReported(t *testing.T) {
+	for second, want := range map[int]string{5: "10.0", 25: "10.0", 60: "10.0"} {
+		b := newBureau(t, 1, onePolicy)
+		b.settle("shop/p0")
+		for at := 5; at <= second; at += 5 {
+			b.clock.SetTime(begin.Add(time.Duration(at) * time.Second))
+			b.traffic("shop/p0", uint64(10*at), 0)
+			b.files[policy.ParseID("shop/p0")].trafficAt = time.Time{} // as if the last write were long ago
+			b.look("shop/p0")
+		}
+		if got := b.server.objects["shop/p0"].Status.Traffic.RPS; got != want {
+			t.Errorf("after %d s: %s calls per second, want %s", second, got, want)
+		}
+	}
+}
+
 func TestQuietTrafficIsNotWrittenAgain(t *testing.T) {
 	b := newBureau(t, 1, onePolicy)
 	b.settle("shop/p0")
@@ -261,7 +277,7 @@ func TestSlowCacheIsNotWrittenToTwice(t *testing.T) {
 func TestEventsAreToldOncePerTransition(t *testing.T) {
 	b := newBureau(t, 1, onePolicy)
 	b.settle("shop/p0")
-	if diff := cmp.Diff([]string{"Normal Programmed All 1 nodes acknowledged it."}, b.events()); diff != "" {
+	if diff := cmp.Diff([]string{"Normal Programmed Acknowledged by 1 node, which is all."}, b.events()); diff != "" {
 		t.Error(diff)
 	}
 	b.agents.rollout = distribute.Rollout{Desired: 1, Failed: 1, Failures: []distribute.Failure{{Node: "node-1", Message: "no"}}}

@@ -62,7 +62,7 @@ func programmedCondition(v *view, r *distribute.Rollout, accepted bool) metav1.C
 	case r.Failed > 0:
 		return no(v1alpha1.ReasonRefusedByNodes, "%d of %d nodes refused it: %s", r.Failed, r.Desired, describeFailures(r))
 	case r.Programmed == r.Desired:
-		return yes(v1alpha1.ReasonProgrammed, "All %d nodes acknowledged it.", r.Desired)
+		return yes(v1alpha1.ReasonProgrammed, "Acknowledged by %s, which is all.", plural(r.Desired, "node"))
 	}
 	if gone := disconnected(r); len(gone) > 0 && len(gone) == len(r.Waiting) {
 		return no(v1alpha1.ReasonNodesDisconnected, "%d of %d nodes acknowledged it; no agent is connected on %s.", r.Programmed, r.Desired,

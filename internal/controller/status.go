@@ -3,6 +3,7 @@ package controller
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -23,6 +24,8 @@ const (
 type reported struct {
 	rollout distribute.Rollout
 	figures distribute.Figures
+	// covered is how much of the figures' window has passed since the first report.
+	covered time.Duration
 }
 
 // statusOf returns the status that v and the agents' word make, given the status now. It is pure: the same arguments give the same
@@ -44,7 +47,10 @@ func statusOf(v *view, agents *reported, base *v1alpha1.PolicyStatus, now metav1
 	}
 	s.Destinations = destinationStatuses(v, &agents.figures)
 	s.DestinationSummary = summarize(v)
-	s.Traffic = trafficOf(v, &agents.figures)
+	s.Traffic = trafficOf(v, &agents.figures, agents.covered)
+	if s.Traffic == nil && len(v.profiles) > 0 {
+		s.Traffic = base.Traffic // the figures grow old while reports are away
+	}
 
 	accepted := acceptedCondition(v)
 	programmed := programmedCondition(v, &rollout, accepted.Status == metav1.ConditionTrue)

@@ -43,7 +43,7 @@ func TestConditions(t *testing.T) {
 	}{
 		"all is well": {enforce, distribute.Rollout{Desired: 2, Programmed: 2}, []string{
 			"Accepted True Accepted: The policy is valid.",
-			"Programmed True Programmed: All 2 nodes acknowledged it.",
+			"Programmed True Programmed: Acknowledged by 2 nodes, which is all.",
 			"Ready True Ready: In force for 5 pods on 2 nodes.",
 		}},
 		"nodes have yet to answer": {enforce, distribute.Rollout{Desired: 2, Programmed: 1, Pending: 1, Waiting: []distribute.Waiting{{Node: "b", Connected: true}}}, []string{
@@ -72,7 +72,7 @@ func TestConditions(t *testing.T) {
 		}},
 		"after a change of leader, nodes not heard of count as before": {enforce, distribute.Rollout{Desired: 2, Unknown: 2}, []string{
 			"Accepted True Accepted: The policy is valid.",
-			"Programmed True Programmed: All 2 nodes acknowledged it.",
+			"Programmed True Programmed: Acknowledged by 2 nodes, which is all.",
 			"Ready True Ready: In force for 5 pods on 2 nodes.",
 		}},
 		"for a new generation they do not": {with(func(v *view) { v.generation = 4 }), distribute.Rollout{Desired: 2, Unknown: 2}, []string{
@@ -104,7 +104,7 @@ func TestConditions(t *testing.T) {
 			v.gaps = []compile.Gap{{Field: "rateLimit", Reason: v1alpha1.ReasonNotYetSupported, Target: -1}}
 		}), distribute.Rollout{Desired: 2, Programmed: 2}, []string{
 			"Accepted True AcceptedWithWarnings: Odd.",
-			"Programmed True Programmed: All 2 nodes acknowledged it.",
+			"Programmed True Programmed: Acknowledged by 2 nodes, which is all.",
 			"Ready True Ready: In force for 5 pods on 2 nodes.",
 			"PartiallyEnforced True Several: Not enforced by this version: rateLimit. Selects 2 pods on the host's network in vain.",
 		}},
@@ -181,7 +181,7 @@ func TestTrafficFigures(t *testing.T) {
 		Counts:  policy.Counts{Requests: 100000, Successes: 99999, Retries: 7, RetrySuccesses: 6, NotRetriedBudget: 1},
 		Latency: latency, BreakersOpen: 2,
 	}
-	got := trafficOf(&view{breaker: true}, &f)
+	got := trafficOf(&view{breaker: true}, &f, distribute.Window)
 	asOf, share := metav1.NewTime(begin), int32(99)
 	want := &v1alpha1.TrafficStatus{
 		Window: "1m", AsOf: &asOf, Requests: 100000, SuccessPercent: &share, Retries: 7, RetrySuccesses: 6,
@@ -193,15 +193,28 @@ func TestTrafficFigures(t *testing.T) {
 	if d, err := got.P99.Parse(); err != nil || d < 2*time.Second || d > 2500*time.Millisecond {
 		t.Errorf("p99 %s, %v", got.P99, err)
 	}
-	if trafficOf(&view{}, &distribute.Figures{}) != nil {
+	if trafficOf(&view{}, &distribute.Figures{}, 0) != nil {
 		t.Error("figures without a report")
 	}
-	idle := trafficOf(&view{}, &distribute.Figures{AsOf: begin})
+	idle := trafficOf(&view{}, &distribute.Figures{AsOf: begin}, distribute.Window)
 	if idle.RPS != "0" || idle.Success != "" || idle.SuccessPercent != nil || idle.P50 != "" || idle.Breaker != "" {
 		t.Errorf("idle: %+v", idle)
 	}
 	if got := percent(5, 5); got != "100%" {
 		t.Errorf("all: %s", got)
+	}
+}
+
+func TestFiguresGrowOldWhileReportsAreAway(t *testing.T) {
+	base := before()
+	base.Traffic = &v1alpha1.TrafficStatus{Requests: 7}
+	governing := view{generation: 3, mode: v1alpha1.ModeEnforce, inForce: true, profiles: []string{"p"}}
+	if s := statusOf(&governing, &reported{}, base, metav1.NewTime(begin)); s.Traffic != base.Traffic {
+		t.Errorf("got %+v", s.Traffic)
+	}
+	idle := view{generation: 3, mode: v1alpha1.ModeDisabled}
+	if s := statusOf(&idle, &reported{}, base, metav1.NewTime(begin)); s.Traffic != nil {
+		t.Errorf("a policy that governs nothing shows %+v", s.Traffic)
 	}
 }
 

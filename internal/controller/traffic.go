@@ -31,6 +31,9 @@ func figuresOf(v *view, traffic func(policy.ID) distribute.Figures) distribute.F
 				sum.Latency.Add(&t.Latency)
 				sum.BreakersOpen += t.BreakersOpen
 				sum.Connections += t.Connections
+				if sum.Since.IsZero() || !t.Since.IsZero() && t.Since.Before(sum.Since) {
+					sum.Since = t.Since
+				}
 			}
 		}
 		if f.AsOf.After(sum.AsOf) {
@@ -53,7 +56,7 @@ func distinctPods(problems []policy.CaptureProblem) ([]policy.CaptureProblem, in
 }
 
 // trafficOf returns the figures as status shows them, or nil if no agent reported.
-func trafficOf(v *view, f *distribute.Figures) *v1alpha1.TrafficStatus {
+func trafficOf(v *view, f *distribute.Figures, covered time.Duration) *v1alpha1.TrafficStatus {
 	if f.AsOf.IsZero() {
 		return nil
 	}
@@ -72,7 +75,7 @@ func trafficOf(v *view, f *distribute.Figures) *v1alpha1.TrafficStatus {
 		BreakersOpen:    int64(f.BreakersOpen),
 		P50:             milliseconds(f.Latency.Quantile(0.5)),
 		P99:             milliseconds(f.Latency.Quantile(0.99)),
-		RPS:             callsPerSecond(c.Requests),
+		RPS:             callsPerSecond(c.Requests, covered),
 	}
 	if c.Requests > 0 {
 		// Rounded down, so that 100 means all.
@@ -110,8 +113,8 @@ func milliseconds(d time.Duration) v1alpha1.Duration {
 }
 
 // callsPerSecond shows calls per second: with a decimal below 100.
-func callsPerSecond(requests uint64) string {
-	perSecond := float64(requests) / distribute.Window.Seconds()
+func callsPerSecond(requests uint64, over time.Duration) string {
+	perSecond := float64(requests) / max(over, time.Second).Seconds()
 	if perSecond >= 100 || requests == 0 {
 		return fmt.Sprintf("%.0f", perSecond)
 	}

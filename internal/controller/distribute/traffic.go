@@ -29,6 +29,8 @@ type Figures struct {
 	Targets []TargetFigures
 	// AsOf is when an agent last reported on the policy; zero if none did.
 	AsOf time.Time
+	// Since is about when the oldest of the events counted happened; zero if there were none.
+	Since time.Time
 	// Uncaptured counts pods of the policy that could not be captured, as far as agents named them; Problems are examples, at
 	// most policy.MaxProblems, sorted.
 	Uncaptured int
@@ -42,6 +44,7 @@ type TargetFigures struct {
 	Latency      policy.Latency
 	BreakersOpen int
 	Connections  int
+	Since        time.Time // as in Figures
 }
 
 // traffic sums reports per policy and destination. Only destinations of published profiles are known, and the gauges and problems of an
@@ -237,7 +240,7 @@ func (s *sum) count(now time.Time, age time.Duration, entry *policy.Traffic) {
 	case b.slot > slot:
 		return // a newer slot took the place
 	}
-	b.counts = addCounts(b.counts, entry.Counts)
+	b.counts = b.counts.Plus(entry.Counts)
 	b.latency.Add(&entry.Latency)
 }
 
@@ -258,12 +261,15 @@ func (t *traffic) figures(id policy.ID, now time.Time) Figures {
 		one := s.figures(now)
 		one.Target = name
 		f.Targets = append(f.Targets, one)
-		f.Counts = addCounts(f.Counts, one.Counts)
+		f.Counts = f.Counts.Plus(one.Counts)
 		f.Latency.Add(&one.Latency)
 		f.BreakersOpen += one.BreakersOpen
 		f.Connections += one.Connections
 		if s.asOf.After(f.AsOf) {
 			f.AsOf = s.asOf
+		}
+		if f.Since.IsZero() || !one.Since.IsZero() && one.Since.Before(f.Since) {
+			f.Since = one.Since
 		}
 	}
 	for _, r := range t.agents {
@@ -286,8 +292,11 @@ func (s *sum) figures(now time.Time) TargetFigures {
 	newest := slotOf(now)
 	for _, b := range s.buckets {
 		if b != nil && b.slot > newest-bucketsIn && b.slot <= newest {
-			f.Counts = addCounts(f.Counts, b.counts)
+			f.Counts = f.Counts.Plus(b.counts)
 			f.Latency.Add(&b.latency)
+			if at := time.Unix(0, b.slot*int64(bucketSpan)); f.Since.IsZero() || at.Before(f.Since) {
+				f.Since = at
+			}
 		}
 	}
 	for _, g := range s.gauges {
@@ -295,17 +304,4 @@ func (s *sum) figures(now time.Time) TargetFigures {
 		f.Connections += g.connections
 	}
 	return f
-}
-
-func addCounts(a, b policy.Counts) policy.Counts {
-	return policy.Counts{
-		Requests: a.Requests + b.Requests, Successes: a.Successes + b.Successes,
-		Retries: a.Retries + b.Retries, RetrySuccesses: a.RetrySuccesses + b.RetrySuccesses,
-		NotRetriedMethod: a.NotRetriedMethod + b.NotRetriedMethod, NotRetriedBody: a.NotRetriedBody + b.NotRetriedBody,
-		NotRetriedBudget: a.NotRetriedBudget + b.NotRetriedBudget, NotRetriedDeadline: a.NotRetriedDeadline + b.NotRetriedDeadline,
-		NotRetriedNotRetryable: a.NotRetriedNotRetryable + b.NotRetriedNotRetryable,
-		NotRetriedExhausted:    a.NotRetriedExhausted + b.NotRetriedExhausted,
-		Timeouts:               a.Timeouts + b.Timeouts, RateLimited: a.RateLimited + b.RateLimited,
-		BreakerRejected: a.BreakerRejected + b.BreakerRejected, PoolOverflow: a.PoolOverflow + b.PoolOverflow, Opaque: a.Opaque + b.Opaque,
-	}
 }

@@ -52,7 +52,7 @@ func (s *session) judge(proto sniff.Protocol, server *net.TCPConn) (http bool) {
 	switch proto {
 	case sniff.HTTP1:
 		if server != nil {
-			server.Close()
+			_ = server.Close()
 		}
 		return true
 	case sniff.HTTP2:
@@ -80,7 +80,7 @@ func (s *session) identifyLate() bool {
 	}
 	sock, err := socket.New(server)
 	if err != nil {
-		server.Close()
+		_ = server.Close()
 		return false
 	}
 	listened := make(chan bool)
@@ -95,11 +95,11 @@ func (s *session) identifyLate() bool {
 	sock.Interrupt()
 	spoke := <-listened
 	if derr := sock.Disarm(); derr != nil || s.client.Interrupted() {
-		server.Close()
+		_ = server.Close()
 		return false
 	}
 	if len(s.line.reader.Buffered()) == 0 && !spoke {
-		server.Close()
+		_ = server.Close()
 		return false // err: the client ended without a word
 	}
 	if spoke {
@@ -110,7 +110,7 @@ func (s *session) identifyLate() bool {
 	}
 	proto, err := sniff.Wait(&s.line, s.line.reader, time.Now())
 	if err != nil {
-		server.Close()
+		_ = server.Close()
 		return false
 	}
 	return s.judge(proto, server)
@@ -160,7 +160,7 @@ func (s *session) pass(why Passed, server *net.TCPConn) {
 	if len(s.rest) > 0 && len(s.rest) <= smallRest {
 		// A new connection takes this much at once, so the buffer need not wait for the tunnel's end.
 		if _, err := server.Write(s.rest); err != nil {
-			server.Close()
+			_ = server.Close()
 			s.client.ResetOnClose()
 			return
 		}

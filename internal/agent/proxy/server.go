@@ -122,7 +122,7 @@ func (s *Server) ReplayMemory() *resilience.ReplayMemory { return s.replay }
 
 // ServeCaptured serves one connection of a pod that was on its way to original. It owns conn and blocks until it is done with it.
 func (s *Server) ServeCaptured(podUID string, conn *net.TCPConn, original netip.AddrPort) {
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	client, err := socket.New(conn)
 	if err != nil {
 		return // closed already
@@ -222,7 +222,7 @@ func (s *Server) abort() {
 	var closers sync.WaitGroup
 	for _, ss := range sessions {
 		ss.client.Interrupt()
-		closers.Go(func() { ss.client.Close() })
+		closers.Go(func() { _ = ss.client.Close() })
 	}
 	closers.Wait()
 }

@@ -148,7 +148,7 @@ func (c *Conn) receive(uintptr) bool {
 		return c.err != nil
 	}
 	c.n, c.err = c.TryRead(c.in)
-	return c.err != ErrNothing
+	return c.err != ErrNothing //nolint:errorlint // TryRead returns it bare, and this is every read's path
 }
 
 // AwaitReadable waits until there is something to read, or the peer has closed.
@@ -161,11 +161,14 @@ var ErrNothing error = unix.EAGAIN
 
 // TryRead is Read without waiting: ErrNothing means that there is nothing to read.
 func (c *Conn) TryRead(p []byte) (int, error) {
-	n, err := recv(c.fd, p, 0)
-	if n == 0 && err == nil && len(p) > 0 {
+	n, errno := recv(c.fd, p, 0)
+	switch {
+	case errno != 0:
+		return 0, errno
+	case n == 0 && len(p) > 0:
 		return 0, io.EOF
 	}
-	return n, err
+	return n, nil
 }
 
 // arm sees to it that a wait ends at until at the latest. A deadline that is a little early is kept, since exchange checks the
@@ -197,9 +200,9 @@ func (c *Conn) arm(now, until time.Time) error {
 // Write writes all of p, waiting no longer than stall whenever the peer takes nothing (zero: for ever). It returns how many
 // bytes the kernel accepted.
 func (c *Conn) Write(p []byte, stall time.Duration) (int, error) {
-	n, err := send(c.fd, p)
-	if err != nil && err != unix.EAGAIN {
-		return n, err
+	n, errno := send(c.fd, p)
+	if errno != 0 && errno != unix.EAGAIN {
+		return n, errno
 	}
 	if n == len(p) {
 		return n, nil
@@ -242,11 +245,11 @@ const (
 // Peek looks at the connection without waiting and without taking bytes.
 func (c *Conn) Peek() State {
 	var b [1]byte
-	n, err := recv(c.fd, b[:], unix.MSG_PEEK)
+	n, errno := recv(c.fd, b[:], unix.MSG_PEEK)
 	switch {
-	case err == unix.EAGAIN:
+	case errno == unix.EAGAIN:
 		return Quiet
-	case err != nil || n == 0:
+	case errno != 0 || n == 0:
 		return Gone
 	}
 	return Readable

@@ -67,7 +67,7 @@ func TestReadAfterWritesAndWaits(t *testing.T) {
 func TestReadAfterReturnsTheWritersError(t *testing.T) {
 	c, _ := pair(t)
 	want := errors.New("no")
-	if _, _, err := c.ReadAfter(func() error { return want }, make([]byte, 1), time.Now(), time.Time{}); err != want {
+	if _, _, err := c.ReadAfter(func() error { return want }, make([]byte, 1), time.Now(), time.Time{}); !errors.Is(err, want) {
 		t.Fatalf("got %v", err)
 	}
 }
@@ -244,7 +244,7 @@ func TestServeMissesNothing(t *testing.T) {
 		done <- c.Serve(func(uintptr) bool {
 			for {
 				n, err := c.TryRead(in)
-				if err == ErrNothing {
+				if errors.Is(err, ErrNothing) {
 					return false
 				}
 				if err != nil {

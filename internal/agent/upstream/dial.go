@@ -27,12 +27,12 @@ func connect(ctx context.Context, d Dialer, to netip.AddrPort, k policy.KeepAliv
 	}
 	probes := net.KeepAliveConfig{Enable: k.Idle > 0, Idle: k.Idle, Interval: k.Interval, Count: k.Probes}
 	if err := tcp.SetKeepAliveConfig(probes); err != nil {
-		tcp.Close()
+		_ = tcp.Close()
 		return nil, err
 	}
 	c, err := socket.New(tcp)
 	if err != nil {
-		tcp.Close()
+		_ = tcp.Close()
 	}
 	return c, err
 }
@@ -59,6 +59,7 @@ func isLocal(err error) bool {
 	switch errno {
 	case syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS, syscall.EPERM, syscall.EACCES:
 		return true
+	default:
+		return false
 	}
-	return false
 }

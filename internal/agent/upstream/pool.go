@@ -82,7 +82,7 @@ func (p *Pool) Ask(t *Ticket) Answer {
 	if ok {
 		p.mu.Unlock()
 		if victim != nil {
-			victim.Close()
+			_ = victim.Close()
 		}
 		return Granted
 	}
@@ -127,7 +127,7 @@ func (p *Pool) Take(t *Ticket, now time.Time) *Conn {
 			t.state, t.conn = unused, nil
 			return c
 		}
-		c.Close()
+		_ = c.Close()
 		p.mu.Lock()
 		p.nextIdle(t)
 		p.mu.Unlock()
@@ -188,7 +188,7 @@ func (p *Pool) Done(c *Conn, keep bool, now time.Time) {
 	}
 	p.mu.Unlock()
 	if !keep {
-		c.Close()
+		_ = c.Close()
 	}
 	closeAll(victims)
 }
@@ -229,7 +229,7 @@ func (p *Pool) evict(at *endpoint) *Conn {
 
 func closeAll(victims []*Conn) {
 	for _, c := range victims {
-		c.Close()
+		_ = c.Close()
 	}
 }
 

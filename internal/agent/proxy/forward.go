@@ -145,7 +145,7 @@ func (x *exchange) relayBothWays(t *attempt, until time.Time) error {
 	}
 	x.s.client.Interrupt()
 	_ = t.conn.TCP().SetDeadline(time.Unix(1, 0)) // the connection is closed after this
-	_ = <-sent // it was cut short: how does not matter
+	_ = <-sent                                    // it was cut short: how does not matter
 	t.err = errCut
 	return err
 }

@@ -113,7 +113,7 @@ func TestCoarseDeadlines(t *testing.T) {
 func TestTheEndAndAResetAreTold(t *testing.T) {
 	c, peer := pair(t)
 	peer.Close()
-	if _, err := c.Read(make([]byte, 1), time.Now(), time.Time{}); err != io.EOF {
+	if _, err := c.Read(make([]byte, 1), time.Now(), time.Time{}); !errors.Is(err, io.EOF) {
 		t.Fatalf("got %v, want the end", err)
 	}
 	c, peer = pair(t)
@@ -145,7 +145,7 @@ func TestInterruptAndNudge(t *testing.T) {
 		c.Interrupt()
 	}()
 	for range 2 {
-		if _, err := c.Read(make([]byte, 1), time.Now(), time.Time{}); err != ErrInterrupted {
+		if _, err := c.Read(make([]byte, 1), time.Now(), time.Time{}); !errors.Is(err, ErrInterrupted) {
 			t.Fatalf("interrupted: %v", err)
 		}
 	}

@@ -130,40 +130,36 @@ func (x *exchange) armBody() {
 
 // relayBothWays forwards a response that began before its request ended, while the request goes on.
 func (x *exchange) relayBothWays(t *attempt, until time.Time) error {
-	sent := make(chan error, 1)
-	go func() { sent <- x.pump(t) }()
+	complete := make(chan bool, 1)
+	go func() { complete <- x.pump(t) }()
 	err := x.relay(t, until)
 	if err == nil {
 		wait := time.NewTimer(lingerFor)
 		defer wait.Stop()
 		select {
-		case err := <-sent:
-			x.upload.sentAll = err == nil
+		case x.upload.sentAll = <-complete:
 			return nil
 		case <-wait.C:
 		}
 	}
 	x.s.client.Interrupt()
 	_ = t.conn.TCP().SetDeadline(time.Unix(1, 0)) // the connection is closed after this
-	_ = <-sent                                    // it was cut short: how does not matter
+	<-complete
 	t.err = errCut
 	return err
 }
 
-// pump sends the rest of a request's body.
-func (x *exchange) pump(t *attempt) error {
+// pump sends the rest of a request's body and reports whether it was sent to its end.
+func (x *exchange) pump(t *attempt) (complete bool) {
 	u, l := &x.upload, &x.s.line
 	for {
 		l.now, l.until = time.Now(), time.Time{}
 		p, err := u.body.Next()
-		if err == io.EOF { //nolint:errorlint // Next returns io.EOF itself
-			return nil
-		}
 		if err != nil {
-			return err
+			return err == io.EOF //nolint:errorlint // Next returns io.EOF itself
 		}
 		if _, err := t.out.Write(p); err != nil {
-			return err
+			return false
 		}
 	}
 }

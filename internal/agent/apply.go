@@ -12,7 +12,6 @@ import (
 	"fairlead.dev/fairlead/internal/agent/subscribe"
 	"fairlead.dev/fairlead/internal/agent/telemetry"
 	"fairlead.dev/fairlead/internal/policy"
-	"fairlead.dev/fairlead/internal/wire"
 )
 
 // settleTimeout bounds how long an acknowledgement waits for the kernel. A pod that cannot be captured by then is reported as a
@@ -34,7 +33,7 @@ var _ subscribe.Applier = (*applier)(nil)
 func (a *applier) Apply(next *policy.Snapshot) []subscribe.Rejection {
 	var refused []subscribe.Rejection
 	for _, r := range a.store.Install(next) {
-		refused = append(refused, subscribe.Rejection{Profile: r.Profile, Reason: wire.ReasonInvalid, Message: r.Message})
+		refused = append(refused, subscribe.Rejection{Profile: r.Profile, Reason: subscribe.ReasonInvalid, Message: r.Message})
 	}
 	if len(refused) > 0 {
 		return refused // asked again with the previous version of these

@@ -36,8 +36,11 @@ func (h handler) ServeCaptured(pod capture.PodRef, conn *net.TCPConn, original n
 	h.proxy.ServeCaptured(pod.UID, conn, original)
 }
 
-// captureEvent logs the edges of capture.
+// captureEvent logs the edges of capture, and has a pod's connections closed when its sandbox is gone.
 func (a *Agent) captureEvent(e capture.Event) {
+	if e.Kind == capture.Ended {
+		a.store.PodEnded(e.Pod.UID)
+	}
 	attrs := []any{"pod", e.Pod.Namespace + "/" + e.Pod.Name, "event", e.Kind.String()}
 	switch e.Kind {
 	case capture.Troubled, capture.Shedding:

@@ -125,6 +125,16 @@ func (s *Store) Install(next *policy.Snapshot) []Rejection {
 	return rejected
 }
 
+// PodEnded closes the idle connections of a pod whose sandbox is gone: they would keep its network namespace alive.
+func (s *Store) PodEnded(uid string) {
+	s.dock.Range(func(k upstream.Key, p *upstream.Pool) (keep bool) {
+		if k.Pod == uid {
+			p.CloseIdle()
+		}
+		return true
+	})
+}
+
 func (s *Store) compile(next *policy.Snapshot) (map[string]*profile, []Rejection) {
 	profiles := make(map[string]*profile, len(next.Profiles))
 	var rejected []Rejection

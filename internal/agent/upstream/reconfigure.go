@@ -77,15 +77,27 @@ func (p *Pool) forget(at *endpoint) {
 func (p *Pool) Close() {
 	p.mu.Lock()
 	p.closed = true
-	var victims []*Conn
+	victims := append(p.evictAll(), p.grantWaiting()...)
+	p.mu.Unlock()
+	closeAll(victims)
+}
+
+// CloseIdle closes the idle connections; the pool goes on.
+func (p *Pool) CloseIdle() {
+	p.mu.Lock()
+	victims := p.evictAll()
+	p.mu.Unlock()
+	closeAll(victims)
+}
+
+// evictAll takes every idle connection out of the pool.
+func (p *Pool) evictAll() (victims []*Conn) {
 	for _, at := range p.byAddr {
 		for len(at.idle) > 0 {
 			victims = append(victims, p.evict(at))
 		}
 	}
-	victims = append(victims, p.grantWaiting()...)
-	p.mu.Unlock()
-	closeAll(victims)
+	return victims
 }
 
 // sweep closes idle connections that are too old, too many or dead, and drops addresses nobody uses.

@@ -40,3 +40,18 @@ func TestRule25_ALoweredLimitHoldsForTheConnectionsThereAre(t *testing.T) {
 		})
 	}
 }
+
+func TestCloseIdleLeavesThePoolWorking(t *testing.T) {
+	s := listen(t)
+	p, d := newPool(t, nil, s.addr)
+	a, b := take(t, p, ticket()), take(t, p, ticket())
+	a.Done(true, time.Now())
+	p.CloseIdle()
+	if got := p.Stats(); got != (Stats{Active: 1}) {
+		t.Errorf("stats %+v, want the one in use", got)
+	}
+	b.Done(true, time.Now())
+	if c := take(t, p, ticket()); c != b || d.dials.Load() != 2 {
+		t.Error("the pool does not keep connections any more")
+	}
+}

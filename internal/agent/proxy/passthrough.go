@@ -126,6 +126,10 @@ func (s *session) governing() *store.Candidate {
 
 // dialOriginal connects to where the client wanted to go.
 func (s *session) dialOriginal() (*net.TCPConn, error) {
+	dialer := s.srv.store.Dialer(s.pod)
+	if dialer == nil {
+		return nil, net.ErrClosed // the pod has just gone
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if g := s.governing(); g != nil && g.Base().Timeouts.Connect > 0 {
@@ -134,7 +138,7 @@ func (s *session) dialOriginal() (*net.TCPConn, error) {
 	}
 	watch := watchClient(s.client, cancel)
 	defer watch.stop()
-	return s.srv.store.Dialer(s.pod).Dial(ctx, s.original)
+	return dialer.Dial(ctx, s.original)
 }
 
 // passThrough has the connection carried to its end without being looked into. L4 failures are told by a reset (semantics rule 26).

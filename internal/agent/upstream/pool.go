@@ -12,8 +12,8 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// freshFor is how long an idle connection is trusted without a look at it. The look costs a system call; a peer that closes
-// right after its response is caught by it, one that closes during this time is a race that no look can win.
+// freshFor is how long an idle connection is trusted without a look at it, which costs a system call, when what is sent could be
+// sent again anyway.
 const freshFor = 2 * time.Millisecond
 
 // Options configure a Pool.
@@ -123,7 +123,7 @@ func (p *Pool) Forget(t *Ticket) {
 func (p *Pool) Take(t *Ticket, now time.Time) *Conn {
 	for t.conn != nil {
 		c := t.conn
-		if now.Sub(c.idleSince) < freshFor || c.Peek() == socket.Quiet {
+		if !t.Careful && now.Sub(c.idleSince) < freshFor || c.Peek() == socket.Quiet {
 			t.state, t.conn = unused, nil
 			return c
 		}

@@ -178,6 +178,26 @@ func TestRule25_DeadIdleConnectionsAreNotReused(t *testing.T) {
 	c.Done(true, time.Now())
 }
 
+// A connection that closes right after its response is not given to a request that cannot be repeated.
+func TestRule25_CarefulTicketsLookEvenAtFreshConnections(t *testing.T) {
+	s := listen(t)
+	p, _ := newPool(t, nil, s.addr)
+	a := take(t, p, ticket())
+	for s.open.Load() < 1 { // accepted
+		time.Sleep(time.Millisecond)
+	}
+	s.closeAll()
+	for !a.Departed() {
+		time.Sleep(time.Millisecond)
+	}
+	a.Done(true, time.Now())
+	tk := ticket()
+	tk.Careful = true
+	if c := take(t, p, tk); c == a {
+		t.Error("a dead connection was taken")
+	}
+}
+
 func TestRule25_IdleConnectionsAreClosedInTime(t *testing.T) {
 	s := listen(t)
 	p, _ := newPool(t, func(o *Options) { o.Limits.IdleTimeout = time.Minute }, s.addr)

@@ -11,6 +11,8 @@ type Ticket struct {
 	Pinned bool
 	// Fresh: a new connection is wanted, not one that was kept.
 	Fresh bool
+	// Careful: what is sent cannot be sent again, so that even a connection used just now is looked at first.
+	Careful bool
 	// Avoid are endpoints to leave alone as long as there are others.
 	Avoid []netip.AddrPort
 

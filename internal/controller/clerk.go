@@ -36,6 +36,8 @@ const (
 	countInterval = 2 * time.Second
 	// lookInterval is how often agents' reports are looked at; they come that often.
 	lookInterval = 5 * time.Second
+	// patience is how long nodes may take to acknowledge what does not concern the policy's own generation.
+	patience = 10 * time.Second
 	// writesPerSecond and writeBurst bound the writes of all policies that nobody waits for.
 	writesPerSecond, writeBurst = 8, 16
 )
@@ -71,6 +73,7 @@ type file struct {
 
 	wroteAt, trafficAt time.Time
 	reportsSince       time.Time // about when the first report that came in begins
+	pendingSince       time.Time // since when some node has not acknowledged everything; zero if none
 	breakers           breakerWatch
 }
 
@@ -98,7 +101,7 @@ func (c *clerk) Reconcile(ctx context.Context, id policy.ID) (reconcile.Result, 
 
 	now := c.clock.Now()
 	word := reported{rollout: c.agents.Rollout(v.profiles...), figures: figuresOf(&v, c.agents.Traffic)}
-	word.covered = f.covered(&word.figures)
+	word.covered, word.patience = f.covered(&word.figures), f.patience(&word.rollout, now)
 	next := statusOf(&v, &word, base, metav1.NewTime(now.UTC().Truncate(time.Second)))
 	f.breakers.look(c.recorder, obj, base, &word.figures)
 	wait, err := c.write(ctx, obj, f, base, next)
@@ -167,6 +170,17 @@ func (f *file) covered(figures *distribute.Figures) time.Duration {
 		since = figures.Since
 	}
 	return min(asOf.Sub(since), distribute.Window)
+}
+
+// patience reports whether no node has been pending for longer than patience.
+func (f *file) patience(r *distribute.Rollout, now time.Time) bool {
+	switch {
+	case r.Pending == 0:
+		f.pendingSince = time.Time{}
+	case f.pendingSince.IsZero():
+		f.pendingSince = now
+	}
+	return f.pendingSince.IsZero() || now.Sub(f.pendingSince) < patience
 }
 
 // writeClass says how urgent a write is.

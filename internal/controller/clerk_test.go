@@ -274,6 +274,34 @@ func TestSlowCacheIsNotWrittenToTwice(t *testing.T) {
 	}
 }
 
+func TestReadyDoesNotFlapWhenOneMoreNodeIsTold(t *testing.T) {
+	b := newBureau(t, 1, onePolicy)
+	b.settle("shop/p0")
+	b.agents.rollout = distribute.Rollout{Desired: 2, Programmed: 1, Pending: 1}
+	b.look("shop/p0")
+	b.clock.SetTime(begin.Add(patience - time.Second))
+	b.look("shop/p0")
+	s := &b.server.objects["shop/p0"].Status
+	if ready(s) != "True/Ready" || s.Nodes.Summary != "1/2" {
+		t.Errorf("at first: %s, %s", ready(s), s.Nodes.Summary)
+	}
+	b.clock.SetTime(begin.Add(patience))
+	b.look("shop/p0")
+	if ready(s) != "False/WaitingForNodes" {
+		t.Errorf("after %s: %s", patience, ready(s))
+	}
+	b.agents.rollout = distribute.Rollout{Desired: 2, Programmed: 2}
+	b.look("shop/p0")
+	if ready(s) != "True/Ready" {
+		t.Errorf("at last: %s", ready(s))
+	}
+	b.agents.rollout = distribute.Rollout{Desired: 2, Programmed: 1, Pending: 1}
+	b.look("shop/p0")
+	if ready(s) != "True/Ready" {
+		t.Errorf("the next time: %s", ready(s))
+	}
+}
+
 func TestEventsAreToldOncePerTransition(t *testing.T) {
 	b := newBureau(t, 1, onePolicy)
 	b.settle("shop/p0")

@@ -42,8 +42,15 @@ func acceptedCondition(v *view) metav1.Condition {
 	return c
 }
 
+// standing is what the Programmed condition depends on besides the nodes.
+type standing struct {
+	accepted bool
+	// patient says that nodes that have yet to answer do not count against the policy.
+	patient bool
+}
+
 // programmedCondition says whether every node concerned acknowledged the policy.
-func programmedCondition(v *view, r *distribute.Rollout, accepted bool) metav1.Condition {
+func programmedCondition(v *view, r *distribute.Rollout, s standing) metav1.Condition {
 	no := func(reason, format string, args ...any) metav1.Condition {
 		return metav1.Condition{Type: v1alpha1.ConditionProgrammed, Status: metav1.ConditionFalse, Reason: reason, Message: fmt.Sprintf(format, args...)}
 	}
@@ -51,7 +58,7 @@ func programmedCondition(v *view, r *distribute.Rollout, accepted bool) metav1.C
 		return metav1.Condition{Type: v1alpha1.ConditionProgrammed, Status: metav1.ConditionTrue, Reason: reason, Message: fmt.Sprintf(format, args...)}
 	}
 	switch {
-	case !accepted:
+	case !s.accepted:
 		return no(v1alpha1.ReasonNotAccepted, "This generation is not accepted, so no node has it.")
 	case v.mode == v1alpha1.ModeDisabled:
 		return yes(v1alpha1.ReasonDisabled, "The mode is Disabled, so no node has it.")
@@ -63,6 +70,8 @@ func programmedCondition(v *view, r *distribute.Rollout, accepted bool) metav1.C
 		return no(v1alpha1.ReasonRefusedByNodes, "%d of %d nodes refused it: %s", r.Failed, r.Desired, describeFailures(r))
 	case r.Programmed == r.Desired:
 		return yes(v1alpha1.ReasonProgrammed, "Acknowledged by %s, which is all.", plural(r.Desired, "node"))
+	case s.patient:
+		return yes(v1alpha1.ReasonProgrammed, "Acknowledged by %d of %s; the others were told just now.", r.Programmed, plural(r.Desired, "node"))
 	}
 	if gone := disconnected(r); len(gone) > 0 && len(gone) == len(r.Waiting) {
 		return no(v1alpha1.ReasonNodesDisconnected, "%d of %d nodes acknowledged it; no agent is connected on %s.", r.Programmed, r.Desired,

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
@@ -26,12 +27,17 @@ type reported struct {
 	figures distribute.Figures
 	// covered is how much of the figures' window has passed since the first report.
 	covered time.Duration
+	// patience says that nodes have been pending only for a moment.
+	patience bool
 }
 
 // statusOf returns the status that v and the agents' word make, given the status now. It is pure: the same arguments give the same
 // status, byte for byte.
 func statusOf(v *view, agents *reported, base *v1alpha1.PolicyStatus, now metav1.Time) *v1alpha1.PolicyStatus {
-	rollout := lenient(agents.rollout, v, base)
+	rollout, lenient := agents.rollout, wasProgrammed(v, base)
+	if lenient {
+		rollout.Programmed += rollout.Unknown
+	}
 	s := &v1alpha1.PolicyStatus{
 		ObservedGeneration: v.generation,
 		Mode:               v.mode,
@@ -53,7 +59,7 @@ func statusOf(v *view, agents *reported, base *v1alpha1.PolicyStatus, now metav1
 	}
 
 	accepted := acceptedCondition(v)
-	programmed := programmedCondition(v, &rollout, accepted.Status == metav1.ConditionTrue)
+	programmed := programmedCondition(v, &rollout, standing{accepted: accepted.Status == metav1.ConditionTrue, patient: lenient && agents.patience})
 	if len(base.Conditions) == 0 && programmed.Status == metav1.ConditionTrue {
 		// A GitOps tool takes an object without conditions for ready. The first answer is that it is not, the second may be that it is.
 		programmed.Status, programmed.Reason, programmed.Message = metav1.ConditionFalse, v1alpha1.ReasonWaitingForNodes, "The policy has just been read."
@@ -67,17 +73,12 @@ func statusOf(v *view, agents *reported, base *v1alpha1.PolicyStatus, now metav1
 	return s
 }
 
-// lenient counts nodes that were not heard of yet as they were before: after a change of leader agents take a moment to come back.
-func lenient(r distribute.Rollout, v *view, base *v1alpha1.PolicyStatus) distribute.Rollout {
-	if r.Unknown == 0 {
-		return r
-	}
-	for _, c := range base.Conditions {
-		if c.Type == v1alpha1.ConditionProgrammed && c.Status == metav1.ConditionTrue && c.ObservedGeneration == v.generation {
-			r.Programmed += r.Unknown
-		}
-	}
-	return r
+// wasProgrammed reports whether the policy's present generation was programmed before. Then it stays so on account of nodes that have
+// not been heard of since the leader changed, and for a moment on account of nodes that were told something just now: pods come and go,
+// other policies change, and agents answer within a second. Whoever waits for a new generation gets no such leniency.
+func wasProgrammed(v *view, base *v1alpha1.PolicyStatus) bool {
+	c := meta.FindStatusCondition(base.Conditions, v1alpha1.ConditionProgrammed)
+	return c != nil && c.Status == metav1.ConditionTrue && c.ObservedGeneration == v.generation
 }
 
 func count(n int) *int32 {

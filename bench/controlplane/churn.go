@@ -11,8 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
-
-	"fairlead.dev/fairlead/bench/process"
 )
 
 const (
@@ -38,7 +36,7 @@ func (s *stage) podChurn(ctx context.Context) error {
 	c := &churn{stage: s, made: map[string]time.Time{}, reached: map[string]time.Time{}}
 	watch := c.watch
 	s.fleet.watcher.Store(&watch)
-	before, err := process.CPU(s.manager.pid())
+	before, err := s.work(ctx)
 	if err != nil {
 		return err
 	}
@@ -47,7 +45,7 @@ func (s *stage) podChurn(ctx context.Context) error {
 		return err
 	}
 	elapsed := time.Since(began).Seconds()
-	cpu, err := process.CPU(s.manager.pid())
+	after, err := s.work(ctx)
 	if err != nil {
 		return err
 	}
@@ -56,7 +54,8 @@ func (s *stage) podChurn(ctx context.Context) error {
 	}
 	s.sayTimes("pod-churn", "pod_to_agent", c.latencies())
 	s.say("pod-churn", "pods_per_second", "1/s", float64(churnTotal)/elapsed)
-	s.say("pod-churn", "manager_cpu_cores", "1", (cpu-before).Seconds()/elapsed)
+	s.say("pod-churn", "manager_cpu_cores", "1", (after.cpu-before.cpu).Seconds()/elapsed)
+	s.say("pod-churn", "api_writes_per_second", "1/s", float64(after.writes-before.writes)/elapsed)
 	s.say("pod-churn", "deepest_queue", "1", c.deepest)
 	return nil
 }

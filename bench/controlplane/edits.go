@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/bench/process"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -65,30 +66,51 @@ func (s *stage) edit(ctx context.Context, bench string, e edits) error {
 		return err
 	}
 	defer events.Stop()
-	compiled, err := s.manager.metric(ctx, compiledMetric, "")
+	before, err := s.work(ctx)
 	if err != nil {
 		return err
 	}
-	applied := s.fleet.applies.Load()
 	for i := range s.edits {
 		if err := e.once(ctx, s, editOf{overall: 2*time.Second + time.Duration(i)*time.Millisecond, events: events}); err != nil {
 			return fmt.Errorf("edit %d of %s: %w", i+1, e.id, err)
 		}
 	}
-	again, err := s.manager.metric(ctx, compiledMetric, "")
+	after, err := s.work(ctx)
 	if err != nil {
 		return err
 	}
+	perEdit := func(n float64) float64 { return n / float64(s.edits) }
 	s.sayTimes(bench, "apply_to_all_acked", e.all)
 	s.sayTimes(bench, "apply_to_agent", e.each)
 	s.sayTimes(bench, "apply_to_programmed", e.programmed)
 	s.say(bench, "programmed_too_early", "1", float64(e.early))
-	s.say(bench, "agents_updated_per_edit", "1", float64(s.fleet.applies.Load()-applied)/float64(s.edits))
-	s.say(bench, "profiles_compiled_per_edit", "1", (again-compiled)/float64(s.edits))
+	s.say(bench, "manager_cpu_ms_per_edit", "ms", perEdit((after.cpu-before.cpu).Seconds()*1000))
+	s.say(bench, "api_writes_per_edit", "1", perEdit(float64(after.writes-before.writes)))
+	s.say(bench, "agents_updated_per_edit", "1", perEdit(float64(after.applies-before.applies)))
+	s.say(bench, "profiles_compiled_per_edit", "1", perEdit(after.compiled-before.compiled))
 	return nil
 }
 
-const compiledMetric = "fairlead_controller_profiles_compiled_total"
+// work is what has been done so far.
+type work struct {
+	cpu      time.Duration // of the manager
+	applies  int64         // by agents
+	compiled float64       // profiles, by the manager
+	writes   int           // by the manager
+}
+
+func (s *stage) work(ctx context.Context) (work, error) {
+	cpu, err := process.CPU(s.manager.pid())
+	if err != nil {
+		return work{}, err
+	}
+	compiled, err := s.manager.metric(ctx, "fairlead_controller_profiles_compiled_total", "")
+	if err != nil {
+		return work{}, err
+	}
+	writes, err := s.cluster.writes()
+	return work{cpu: cpu, applies: s.fleet.applies.Load(), compiled: compiled, writes: writes.all}, err
+}
 
 // programmed waits until the status says that the policy is in force everywhere.
 func (s *stage) programmed(ctx context.Context, id policy.ID) error {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/bench/process"
 	"fairlead.dev/fairlead/bench/report"
 )
@@ -89,8 +90,21 @@ func (s *stage) start(ctx context.Context) error {
 		return fmt.Errorf("agents connect: %w", err)
 	}
 	s.say("start", "manager_start_to_all_synced", "s", slices.MaxFunc(times, time.Time.Compare).Sub(began).Seconds())
+	if err := s.allProgrammed(ctx); err != nil {
+		return err
+	}
+	s.say("start", "manager_start_to_all_programmed", "s", time.Since(began).Seconds())
 	s.say("start", "resources_sent_per_agent", "1", float64(s.fleet.received.Load())/float64(len(s.fleet.agents)))
 	return nil
+}
+
+// allProgrammed waits until the status of every policy says that it is in force everywhere.
+func (s *stage) allProgrammed(ctx context.Context) error {
+	return eventually(ctx, 2*time.Minute, "all policies are programmed", func() (bool, error) {
+		var list v1alpha1.RetryPolicyList
+		err := s.cluster.policies.List(ctx, &list)
+		return err == nil && !slices.ContainsFunc(list.Items, func(p v1alpha1.RetryPolicy) bool { return !isProgrammed(&p, p.Generation) }), err
+	})
 }
 
 // steadyState watches what the manager does while agents report traffic and nothing else happens.

@@ -147,7 +147,7 @@ func randomChange(t *testing.T, rng *rand.Rand, w *world, x *index, generation i
 	}
 }
 
-func TestPolicyCountsItsPods(t *testing.T) {
+func TestRule37_HostNetworkPodsAreCountedAndNotGoverned(t *testing.T) {
 	w, x, out := populate(t, 1, 3)
 	host := testPod("ns-0", "host", "node-0", "a")
 	host.HostNetwork = true

@@ -234,7 +234,7 @@ var _ = Describe("a policy", func() {
 		Eventually(func(g Gomega) {
 			s := statusNow(ctx, p)
 			g.Expect(s.Traffic).NotTo(BeNil())
-			g.Expect(s.Traffic.RPS).To(Equal("10.0"))
+			g.Expect(s.Traffic.Requests).To(BeEquivalentTo(600))
 			g.Expect(s.Traffic.Success).To(Equal("99.83%"))
 			g.Expect(s.Traffic.Retries).To(BeEquivalentTo(20))
 			g.Expect(s.Traffic.P99).NotTo(BeEmpty())

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"io"
+	"time"
 )
 
 // maxKept bounds how much of a kept response's body is taken over so that its connection is free.
@@ -21,12 +22,14 @@ func (x *exchange) keep() {
 	if t.ready, _ = t.body.Ready(); !t.body.Done() { // an error comes again
 		t.stash = append(t.stash, t.ready...)
 	}
-	t.collect()
+	t.collect(time.Time{})
 }
 
-// collect takes over what has arrived of a kept response. When that is all, the connection goes back to the pool at once.
-func (t *attempt) collect() {
-	t.line.nowait = true
+// collect takes over what has arrived of a kept response, or arrives until a time. When that is all, the connection goes back
+// to the pool at once.
+func (t *attempt) collect(until time.Time) {
+	t.line.nowait = until.IsZero()
+	t.line.now, t.line.until = t.x.now, until
 	for !t.body.Done() && len(t.stash) < maxKept {
 		p, err := t.body.Next()
 		if err != nil && err != io.EOF { //nolint:errorlint // Next returns io.EOF itself

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/store"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -285,6 +286,93 @@ func TestRule10_AKeptResponseDoesNotBlockThePool(t *testing.T) {
 	}
 	if d := w.dialer.dials.Load(); d != 1 {
 		t.Errorf("%d connections, want 1", d)
+	}
+}
+
+// A response that comes slowly, or is too large to be taken over, is forwarded all the same when the pool has no place for a
+// retry beside it.
+func TestRule10_AKeptResponseSurvivesAFullPool(t *testing.T) {
+	for name, tc := range map[string]struct {
+		size int
+		want int
+	}{"slow": {2000, 200}, "large": {400_000, 503}} {
+		t.Run(name, func(t *testing.T) {
+			body := strings.Repeat("x", tc.size)
+			var n atomic.Int64
+			w := build(t, serve(t, func(_ int, p *peer) {
+				for {
+					if _, _, ok := p.request(); !ok {
+						return
+					}
+					if n.Add(1) > 1 {
+						p.ok("good")
+						continue
+					}
+					p.send(fmt.Sprintf("HTTP/1.1 503 Busy\r\nContent-Length: %d\r\n\r\n%s", tc.size, body[:100]))
+					pause := time.NewTimer(60 * time.Millisecond)
+					<-pause.C
+					p.send(body[100:])
+				}
+			}), anywhere(func(s *policy.Settings) {
+				s.Retry.On, s.Retry.MaxRetries = policy.Of(policy.GatewayError), 1
+				s.Pool.MaxConnections, s.Pool.PendingTimeout = 1, 300*time.Millisecond
+			}))
+			c := w.dial()
+			want := body
+			if tc.want == 200 {
+				want = "good"
+			}
+			if res, got := c.get("/"); res.StatusCode != tc.want || got != want {
+				t.Fatalf("got %d and %d bytes", res.StatusCode, len(got))
+			}
+			if res, got := c.get("/"); res.StatusCode != 200 || got != "good" {
+				t.Fatalf("then got %d %q", res.StatusCode, got)
+			}
+		})
+	}
+}
+
+func TestRule25_AWaiterThatLeavesGivesItsPlaceBack(t *testing.T) {
+	release, arrived := make(chan struct{}), make(chan struct{})
+	var n atomic.Int64
+	w := build(t, serve(t, func(_ int, p *peer) {
+		for {
+			if _, _, ok := p.request(); !ok {
+				return
+			}
+			if n.Add(1) == 1 {
+				close(arrived)
+				<-release
+			}
+			p.ok("done")
+		}
+	}), anywhere(func(s *policy.Settings) {
+		s.Pool.MaxConnections, s.Pool.MaxPending, s.Pool.PendingTimeout = 1, 1, patience
+	}))
+	first := w.dial()
+	first.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n")
+	<-arrived
+	second := w.dial()
+	second.send("GET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
+	waiting := func() (waiting int) {
+		w.store.Survey(time.Now(), func(s store.Survey) { waiting += s.Pool.Waiting })
+		return waiting
+	}
+	for waiting() != 1 {
+		time.Sleep(time.Millisecond)
+	}
+	second.Close()
+	if e := w.seen.lastCall(t); e.Outcome.Kind != call.ClientGone || waiting() != 0 {
+		t.Errorf("outcome %+v, %d waiting", e.Outcome, waiting())
+	}
+	third := w.dial()
+	third.send("GET /3 HTTP/1.1\r\nHost: a\r\n\r\n")
+	close(release)
+	if _, body := third.response("GET"); body != "done" {
+		t.Fatalf("got %q", body)
+	}
+	if n.Load() != 2 {
+		t.Errorf("%d requests arrived, want 2", n.Load())
 	}
 }
 

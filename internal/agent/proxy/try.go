@@ -73,15 +73,16 @@ func (x *exchange) place(a call.Action) (next call.Action, ok bool) {
 
 // queue waits for a place in the pool (semantics rule 25).
 func (x *exchange) queue(a call.Action, pool *upstream.Pool) (next call.Action, ok bool) {
-	if k := x.kept; k != nil && k.conn != nil {
-		k.drop() // its connection may be the one that is waited for
-	}
 	limit := x.plan.Settings.Pool.PendingTimeout
 	giveUp := time.Time{}
 	if limit > 0 {
 		giveUp = x.now.Add(limit)
 	}
 	until := earlier(a.Until, giveUp)
+	if k := x.kept; k != nil && k.conn != nil {
+		k.collect(earlier(until, x.now.Add(maxLook))) // its connection may be the one that is waited for
+		x.now = time.Now()
+	}
 	switch x.sleep(until, x.ticket.Ready()) {
 	case woken:
 		return a, true
@@ -286,7 +287,7 @@ func (x *exchange) wait(a call.Action) call.Action {
 		return x.call.ClientGone(x.now)
 	}
 	if k := x.kept; k != nil && k.conn != nil {
-		k.collect()
+		k.collect(time.Time{})
 	}
 	return x.call.Timer(x.now)
 }

@@ -23,6 +23,20 @@ type candidate struct {
 	mallocs func() (uint64, error)
 }
 
+// usage is what a candidate has used since it started.
+type usage struct {
+	cpu     time.Duration
+	mallocs uint64
+}
+
+func (c *candidate) usage() (u usage, err error) {
+	if u.cpu, err = process.CPU(c.pids...); err != nil || c.mallocs == nil {
+		return u, err
+	}
+	u.mallocs, err = c.mallocs()
+	return u, err
+}
+
 // candidates starts every proxy that o asks for and waits until it answers.
 func candidates(w *world, o options) ([]*candidate, error) {
 	self, err := os.Executable()

@@ -109,40 +109,21 @@ func (c *conductor) say(cand *candidate, bench, metric, unit string, value float
 
 // costed runs a load and reports processor time per call and calls per second.
 func (c *conductor) costed(cand *candidate, bench string, l load) (loadResult, error) {
-	warm := l
-	warm.duration = c.duration / 5
-	if _, err := warm.run(); err != nil {
-		return loadResult{}, err
-	}
-	var mallocs uint64
-	var err error
-	if cand.mallocs != nil {
-		if mallocs, err = cand.mallocs(); err != nil {
-			return loadResult{}, err
-		}
-	}
-	before, err := process.CPU(cand.pids...)
-	if err != nil {
-		return loadResult{}, err
-	}
+	var before, after usage
+	l.warm = c.duration / 5
+	l.begin = func() (err error) { before, err = cand.usage(); return err }
+	l.finish = func() (err error) { after, err = cand.usage(); return err }
 	res, err := l.run()
 	if err != nil {
 		return res, err
 	}
-	after, err := process.CPU(cand.pids...)
-	if err != nil {
-		return res, err
-	}
+	calls := float64(res.calls)
 	if cand.port != 0 {
-		c.say(cand, bench, "cpu_us_per_request", "us", float64(after-before)/float64(time.Microsecond)/float64(res.calls))
+		c.say(cand, bench, "cpu_us_per_request", "us", micros(after.cpu-before.cpu)/calls)
 	}
-	c.say(cand, bench, "requests_per_second", "1/s", float64(res.calls)/res.elapsed.Seconds())
+	c.say(cand, bench, "requests_per_second", "1/s", calls/res.elapsed.Seconds())
 	if cand.mallocs != nil {
-		now, err := cand.mallocs()
-		if err != nil {
-			return res, err
-		}
-		c.say(cand, bench, "allocs_per_request", "1", float64(now-mallocs)/float64(res.calls))
+		c.say(cand, bench, "allocs_per_request", "1", float64(after.mallocs-before.mallocs)/calls)
 	}
 	return res, nil
 }
@@ -172,7 +153,7 @@ func (c *conductor) keepalive(cand *candidate) error {
 }
 
 func (c *conductor) constantRate(cand *candidate) error {
-	res, err := load{path: "/", conns: connections, duration: c.duration, rate: c.half}.run()
+	res, err := load{path: "/", conns: connections, duration: c.duration, rate: c.half, warm: c.duration / 10}.run()
 	if err != nil {
 		return err
 	}
@@ -182,7 +163,7 @@ func (c *conductor) constantRate(cand *candidate) error {
 }
 
 func (c *conductor) oneConnection(cand *candidate) error {
-	res, err := load{path: "/", conns: 1, duration: c.duration / 4}.run()
+	res, err := load{path: "/", conns: 1, duration: c.duration / 4, warm: c.duration / 10}.run()
 	if err != nil {
 		return err
 	}

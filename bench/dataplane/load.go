@@ -7,9 +7,10 @@ import (
 	"net"
 	"slices"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // load is what one measurement does.
@@ -19,6 +20,9 @@ type load struct {
 	duration time.Duration
 	rate     float64 // calls per second over all connections; 0: as fast as they go
 	fresh    bool    // a new connection for every call
+	warm     time.Duration
+	// begin and finish run when every connection stands and is warm, and when the last call has ended and all still stand.
+	begin, finish func() error
 }
 
 // loadResult is what came of it.
@@ -38,38 +42,57 @@ func (r loadResult) quantile(q float64) time.Duration {
 // run makes the calls: closed loop, or at a constant rate. At a constant rate a call's latency counts from the moment it was
 // due when the connection was still busy then, so a stall is charged to every call that it delayed (no coordinated omission).
 func (l load) run() (loadResult, error) {
-	var (
-		wg            sync.WaitGroup
-		mu            sync.Mutex
-		res           loadResult
-		firstErr      error
-		calls, failed atomic.Uint64
-	)
-	start := time.Now()
-	end := start.Add(l.duration)
-	for i := range l.conns {
-		wg.Go(func() {
-			c := client{load: l, index: i, start: start, end: end, calls: &calls, failed: &failed}
-			err := c.run()
-			mu.Lock()
-			defer mu.Unlock()
-			res.latencies = append(res.latencies, c.latencies...)
-			if err != nil && firstErr == nil {
-				firstErr = err
-			}
-		})
+	var calls, failed atomic.Uint64
+	clients := make([]*client, l.conns)
+	for i := range clients {
+		clients[i] = newClient(l, i, &calls, &failed)
 	}
-	wg.Wait()
-	res.calls, res.failed, res.elapsed = calls.Load(), failed.Load(), time.Since(start)
+	defer func() {
+		for _, c := range clients {
+			c.close()
+		}
+	}()
+	if err := together(clients, func(c *client) error { return c.warmUp(l.warm) }); err != nil {
+		return loadResult{}, err
+	}
+	calls.Store(0)
+	failed.Store(0)
+	if err := step(l.begin); err != nil {
+		return loadResult{}, err
+	}
+	start := time.Now()
+	err := together(clients, func(c *client) error { return c.run(start) })
+	res := loadResult{calls: calls.Load(), failed: failed.Load(), elapsed: time.Since(start)}
+	if err == nil {
+		err = step(l.finish)
+	}
+	for _, c := range clients {
+		res.latencies = append(res.latencies, c.latencies...)
+	}
 	slices.Sort(res.latencies)
-	return res, firstErr
+	return res, err
+}
+
+func step(f func() error) error {
+	if f == nil {
+		return nil
+	}
+	return f()
+}
+
+// together runs f for all clients at once and returns the first error.
+func together(clients []*client, f func(*client) error) error {
+	var group errgroup.Group
+	for _, c := range clients {
+		group.Go(func() error { return f(c) })
+	}
+	return group.Wait()
 }
 
 // client is one connection's worth of load.
 type client struct {
 	load
 	index         int
-	start, end    time.Time
 	conn          net.Conn
 	request       []byte
 	buf           []byte
@@ -77,17 +100,35 @@ type client struct {
 	latencies     []time.Duration
 }
 
-func (c *client) run() error {
-	c.request = []byte("GET " + c.path + " HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: bench/1\r\nAccept: */*\r\n\r\n")
-	c.buf = make([]byte, 16<<10)
-	c.latencies = make([]time.Duration, 0, 1<<14)
-	defer func() {
-		if c.conn != nil {
-			c.conn.Close()
+func newClient(l load, index int, calls, failed *atomic.Uint64) *client {
+	return &client{
+		load: l, index: index, calls: calls, failed: failed,
+		request: []byte("GET " + l.path + " HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: bench/1\r\nAccept: */*\r\n\r\n"),
+	}
+}
+
+func (c *client) close() {
+	if c.conn != nil {
+		c.conn.Close()
+		c.conn = nil
+	}
+}
+
+// warmUp makes calls for a while, at least one.
+func (c *client) warmUp(d time.Duration) error {
+	c.buf, c.latencies = make([]byte, 16<<10), make([]time.Duration, 0, 1<<14)
+	for end := time.Now().Add(d); ; {
+		if _, err := c.call(); err != nil || !time.Now().Before(end) {
+			return err
 		}
-	}()
+	}
+}
+
+// run makes calls from start on, for as long as the load lasts.
+func (c *client) run(start time.Time) error {
+	end := start.Add(c.duration)
 	var every time.Duration
-	due := c.start
+	due := start
 	if c.rate > 0 {
 		every = time.Duration(float64(time.Second) * float64(c.conns) / c.rate)
 		due = due.Add(every * time.Duration(c.index) / time.Duration(c.conns))
@@ -104,7 +145,7 @@ func (c *client) run() error {
 			}
 			due = due.Add(every)
 		}
-		if from.After(c.end) {
+		if from.After(end) {
 			return nil
 		}
 		ok, err := c.call()
@@ -151,8 +192,7 @@ func (c *client) call() (bool, error) {
 		}
 		ok := bytes.HasPrefix(c.buf, []byte("HTTP/1.1 200")) || n > 12 && bytes.Equal(c.buf[9:12], []byte("200"))
 		if c.fresh {
-			c.conn.Close()
-			c.conn = nil
+			c.close()
 		}
 		return ok, nil
 	}
@@ -173,19 +213,17 @@ func contentLength(head []byte) (int, error) {
 
 // idle opens connections, makes one call on each and leaves them open; the returned function closes them.
 func idle(n int) (func(), error) {
+	var calls, failed atomic.Uint64
 	clients := make([]*client, 0, n)
 	closeAll := func() {
 		for _, c := range clients {
-			if c.conn != nil {
-				c.conn.Close()
-			}
+			c.close()
 		}
 	}
-	var calls, failed atomic.Uint64
 	shared := make([]byte, 16<<10)
 	for i := range n {
-		c := &client{load: load{path: "/"}, index: i, calls: &calls, failed: &failed, buf: shared}
-		c.request = []byte("GET / HTTP/1.1\r\nHost: bench.example\r\n\r\n")
+		c := newClient(load{path: "/"}, i, &calls, &failed)
+		c.buf = shared
 		clients = append(clients, c)
 		if _, err := c.call(); err != nil {
 			closeAll()

@@ -55,6 +55,9 @@ func chaotic(n int, p *peer) {
 	}
 }
 
+// chaoticCalls is how many calls each client makes.
+const chaoticCalls = 60
+
 // However upstreams break and clients leave, a client that gets a complete response gets the one to its own request.
 func TestResponsesAreNeverMixedUp(t *testing.T) {
 	w := build(t, serve(t, chaotic), anywhere(func(s *policy.Settings) {
@@ -70,7 +73,7 @@ func TestResponsesAreNeverMixedUp(t *testing.T) {
 		clients.Go(func() {
 			rng := rand.New(rand.NewPCG(uint64(id), 3))
 			var c *client
-			for i := range 150 {
+			for i := range chaoticCalls {
 				if c == nil {
 					c = w.dial()
 				}
@@ -87,7 +90,7 @@ func TestResponsesAreNeverMixedUp(t *testing.T) {
 		})
 	}
 	clients.Wait()
-	if n := answered.Load(); n < 16*150/4 {
+	if n := answered.Load(); n < 16*chaoticCalls/4 {
 		t.Errorf("only %d calls were answered", n)
 	}
 	waitFor(t, func() bool { return w.server.Connections() == 0 })

@@ -52,14 +52,14 @@ func (b *Body) Next() ([]byte, error) {
 			return nil, io.EOF
 		}
 		if err := b.r.fill(); err != nil {
-			return nil, b.Ended(err)
+			return nil, b.ended(err)
 		}
 	}
 }
 
-// Ended makes of an error in reading what it means for the body: io.EOF ends one that lasts until close, and is
+// ended makes of an error in reading what it means for the body: io.EOF ends one that lasts until close, and is
 // io.ErrUnexpectedEOF within others.
-func (b *Body) Ended(err error) error {
+func (b *Body) ended(err error) error {
 	if err != io.EOF { //nolint:errorlint // readers return io.EOF itself
 		return err
 	}

@@ -109,7 +109,7 @@ func (b *Body) splice(to *net.TCPConn, progress func(), done *Copied) {
 			done.Write = err
 			return
 		default:
-			if err = b.Ended(err); err != io.EOF { //nolint:errorlint // Ended returns io.EOF itself
+			if err = b.ended(err); err != io.EOF { //nolint:errorlint // ended returns io.EOF itself
 				done.Read = err
 			}
 			return

@@ -5,8 +5,8 @@
 // count. Whoever drives it does that.
 //
 // A Reader owns the read side of one connection. It parses a head in place in a pooled buffer (ReadRequest, ReadResponse), keeps
-// those bytes in place until Finish, so that a request can be sent again, and streams the body behind it (Body). While it waits
-// for the first byte of a message on a TCP connection it holds no buffer at all.
+// those bytes in place until Finish, so that a request can be sent again, and streams the body behind it (Body). Between
+// messages it holds no buffer.
 //
 // Strictness (RFC 9112, semantics rule 27): whatever two parsers could understand differently is refused, in requests and in
 // responses alike. What is accepted is forwarded as the bytes that were read, minus hop-by-hop fields (RFC 9110 section 7.6.1).

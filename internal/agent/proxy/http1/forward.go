@@ -40,41 +40,35 @@ func (p *Response) WriteResponse(w io.Writer, f Forward, body []byte) (int, erro
 }
 
 func (h *Head) write(w io.Writer, f Forward, body []byte) (int, error) {
-	var wire Wire
-	defer wire.Free()
-	n, err := w.Write(wire.build(h, f, body))
-	if err != nil || len(wire.Rest) == 0 {
+	var out wire
+	defer out.free()
+	n, err := w.Write(out.build(h, f, body))
+	if err != nil || len(out.rest) == 0 {
 		return n, err
 	}
-	m, err := w.Write(wire.Rest)
+	m, err := w.Write(out.rest)
 	return n + m, err
 }
 
-// Wire holds a forwarded head on its way, for callers that do their own output. It is freed when the bytes have been written.
-type Wire struct {
-	// Rest is the part of the body that did not fit behind the head and is to be written after it.
-	Rest []byte
+// wire holds a forwarded head on its way. It is freed when the bytes have been written.
+type wire struct {
+	// rest is the part of the body that did not fit behind the head and is to be written after it.
+	rest []byte
 
 	buf *buffer
 }
 
-// Request returns the bytes of the request's head as forwarded, followed by body.
-func (w *Wire) Request(q *Request, f Forward, body []byte) []byte { return w.build(&q.Head, f, body) }
-
-// Response returns the bytes of the response's head as forwarded, followed by body.
-func (w *Wire) Response(p *Response, f Forward, body []byte) []byte { return w.build(&p.Head, f, body) }
-
-// Free gives the memory back, if any was needed.
-func (w *Wire) Free() {
+// free gives the memory back, if any was needed.
+func (w *wire) free() {
 	if w.buf != nil {
 		putBuffer(w.buf)
 	}
-	*w = Wire{}
+	*w = wire{}
 }
 
 // build returns the bytes read if they can be forwarded as they are, and copies otherwise.
-func (w *Wire) build(h *Head, f Forward, body []byte) []byte {
-	w.Free()
+func (w *wire) build(h *Head, f Forward, body []byte) []byte {
+	w.free()
 	if !h.seen.rewrite && f.Say == SayNothing && len(f.Extra) == 0 {
 		switch {
 		case len(body) == 0:
@@ -92,7 +86,7 @@ func (w *Wire) build(h *Head, f Forward, body []byte) []byte {
 	if len(b)+len(body) <= len(w.buf.data) {
 		return append(b, body...)
 	}
-	w.Rest = body
+	w.rest = body
 	return b
 }
 

@@ -73,18 +73,6 @@ func (h *Head) Value(lower string) ([]byte, bool) {
 	return nil, false
 }
 
-// Fields calls yield with every field as read, in order, until it returns false.
-func (h *Head) Fields(yield func(name, value []byte) bool) {
-	for rest := h.fields(); len(rest) > 0; {
-		line, next := cutLine(rest)
-		colon := bytes.IndexByte(line, ':')
-		if !yield(line[:colon], trim(line[colon+1:])) {
-			return
-		}
-		rest = next
-	}
-}
-
 // fields returns the complete head's field lines, without the start line and the empty line.
 func (h *Head) fields() []byte {
 	if h.raw == nil {

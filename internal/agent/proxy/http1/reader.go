@@ -21,14 +21,11 @@ const minRoom = 512
 // Reader reads the messages that arrive on one connection. It is used by one goroutine.
 //
 // For each message: Await (optional), ReadRequest or ReadResponse, the Body until io.EOF, Finish. The head's bytes stay valid
-// until Finish. After an error other than a timeout the Reader is good for Close only.
-//
-// A caller that does its own input uses Space and Advance with TryRequest, TryResponse and Body.Ready instead.
+// until Finish. After an error of the protocol the Reader is good for Close only; after a timeout one can go on.
 type Reader struct {
 	// immutable after NewReader
-	src  io.Reader
-	tcp  *net.TCPConn // below src, if there is one
-	lazy LazySource   // src, if it is one
+	src io.Reader
+	tcp *net.TCPConn // below src, if there is one
 
 	// The current message starts at start; pos is the first byte not yet consumed, end the end of what was read.
 	buf             *buffer
@@ -39,39 +36,13 @@ type Reader struct {
 	mover           *opaque.Mover // made for the first body that is spliced
 }
 
-// LazySource is an io.Reader that can wait for bytes without holding memory for them: ReadLazily tries to read into
-// memory.Space(); if there is nothing to read it calls memory.Return, waits until there is, and tries again. It otherwise
-// behaves like Read.
-type LazySource interface {
-	ReadLazily(memory Memory) (n int, err error)
-}
-
-// Memory is lent to a LazySource by a Reader.
-type Memory interface {
-	// Space returns memory to read into.
-	Space() []byte
-	// Return gives it back unused.
-	Return()
-}
-
 // TCP is a connection on top of a *net.TCPConn. Large bodies between two of them can be spliced.
 type TCP interface {
 	TCP() *net.TCPConn
 }
 
-// NewReader returns a Reader of src. If src is a *net.TCPConn or a LazySource, waiting for a message holds no buffer.
-func NewReader(src io.Reader) *Reader {
-	r := &Reader{src: src, tcp: tcpOf(src)}
-	switch s := src.(type) {
-	case LazySource:
-		r.lazy = s
-	case *net.TCPConn:
-		if lazy, err := newLazyTCP(s); err == nil {
-			r.lazy = lazy
-		}
-	}
-	return r
-}
+// NewReader returns a Reader of src. If src is a *net.TCPConn or a TCP, large bodies can be spliced.
+func NewReader(src io.Reader) *Reader { return &Reader{src: src, tcp: tcpOf(src)} }
 
 func tcpOf(conn any) *net.TCPConn {
 	switch c := conn.(type) {
@@ -81,16 +52,6 @@ func tcpOf(conn any) *net.TCPConn {
 		return c.TCP()
 	}
 	return nil
-}
-
-// Preload puts bytes that were already read from the connection in front of what will be read. It is called before anything
-// else, with at most 64 KiB.
-func (r *Reader) Preload(p []byte) {
-	if len(p) == 0 {
-		return
-	}
-	r.buf = getBuffer(len(p))
-	r.end = copy(r.buf.data, p)
 }
 
 // Buffered returns what was read and not yet consumed: after Finish the beginning of the next message, after a switch of
@@ -111,17 +72,8 @@ func (r *Reader) Message() []byte {
 	return r.buf.data[r.start:r.end]
 }
 
-// Read hands out what is buffered, then reads from the connection. It serves those who go on without the codec.
-func (r *Reader) Read(p []byte) (int, error) {
-	if b := r.Buffered(); len(b) > 0 {
-		n := copy(p, b)
-		r.pos += n
-		return n, nil
-	}
-	return r.src.Read(p)
-}
-
-// Await blocks until at least one byte is buffered. Until then, on a TCP connection, no buffer is held.
+// Await reads until at least one byte is buffered. If the connection has none, which a source that does not wait says by an
+// error, no buffer is held afterwards.
 func (r *Reader) Await() error {
 	if r.pos < r.end {
 		return nil
@@ -163,44 +115,24 @@ func (r *Reader) release() {
 
 // fill reads at least one byte more, making room for it.
 func (r *Reader) fill() error {
-	var n int
-	var err error
-	if r.buf == nil && r.lazy != nil {
-		n, err = r.lazy.ReadLazily(r)
-	} else if room := r.Space(); len(room) > 0 {
-		n, err = r.src.Read(room)
-	} else {
+	r.makeRoom()
+	room := r.buf.data[r.end:]
+	if len(room) == 0 {
 		return ErrHeadTooLarge
 	}
-	r.Advance(n)
+	n, err := r.src.Read(room)
+	r.end += n
+	r.full = n == len(room)
 	switch {
 	case n > 0:
 		return nil
 	case err == nil:
 		err = io.ErrNoProgress
 	}
-	r.Return()
-	return err
-}
-
-// Space returns memory behind what is buffered, to read into; Advance tells how much was read. It is empty only when the largest
-// buffer is full, which TryRequest, TryResponse and Body.Ready report as an error before. It stays valid until the next call.
-func (r *Reader) Space() []byte {
-	r.makeRoom()
-	return r.buf.data[r.end:]
-}
-
-// Return gives the memory that Space returned back, if it was taken for nothing else.
-func (r *Reader) Return() {
 	if r.head == nil && r.pos == r.end {
 		r.release()
 	}
-}
-
-// Advance takes in n bytes that were read into Space.
-func (r *Reader) Advance(n int) {
-	r.end += n
-	r.full = r.buf != nil && r.end == len(r.buf.data)
+	return err
 }
 
 // makeRoom sees to it that there is space behind end: by forgetting consumed bytes, by moving the message to the front, or by

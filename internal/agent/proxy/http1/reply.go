@@ -21,15 +21,15 @@ type Reply struct {
 
 // WriteTo writes the answer in one write.
 func (p *Reply) WriteTo(w io.Writer) (int64, error) {
-	var wire Wire
-	defer wire.Free()
-	n, err := w.Write(wire.Reply(p))
+	var out wire
+	defer out.free()
+	n, err := w.Write(out.reply(p))
 	return int64(n), err
 }
 
-// Reply returns the bytes of the agent's own answer.
-func (w *Wire) Reply(p *Reply) []byte {
-	w.Free()
+// reply returns the bytes of the agent's own answer.
+func (w *wire) reply(p *Reply) []byte {
+	w.free()
 	w.buf = getBuffer(smallBuffer)
 	return p.appendTo(w.buf.data[:0])
 }

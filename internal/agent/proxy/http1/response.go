@@ -22,18 +22,6 @@ func (r *Reader) ReadResponse(p *Response, to Asked) error {
 	return p.finish(to)
 }
 
-// TryResponse is ReadResponse without reading from the connection: done is false if the head is not complete yet.
-func (r *Reader) TryResponse(p *Response, to Asked) (done bool, err error) {
-	switch err := r.parseHead(&p.Head, p); err { //nolint:errorlint // a private sentinel, never wrapped
-	case nil:
-		return true, p.finish(to)
-	case errMore:
-		return false, nil
-	default:
-		return false, err
-	}
-}
-
 // Started says whether any byte of the message being read has arrived.
 func (r *Reader) Started() bool { return r.end > r.start }
 

@@ -1,12 +1,12 @@
 package http1
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"os"
 	"testing"
 	"time"
@@ -56,7 +56,7 @@ func TestLargeBodiesAreSplicedUnharmed(t *testing.T) {
 			}
 			r.Finish()
 			if tc.bytes < size { // what follows the message is still there
-				rest, err := io.ReadAll(r)
+				rest, err := io.ReadAll(io.MultiReader(bytes.NewReader(r.Buffered()), in))
 				if err != nil || string(rest) != string(body[tc.bytes:]) {
 					t.Errorf("%d bytes behind the message, %v", len(rest), err)
 				}
@@ -104,45 +104,5 @@ func TestCopiesGoOnAfterATimeout(t *testing.T) {
 				t.Errorf("received %d", n)
 			}
 		})
-	}
-}
-
-func TestWaitingHoldsNoBuffer(t *testing.T) {
-	client, in := tcpPair(t)
-	r := NewReader(in)
-	for range 3 {
-		_ = in.SetReadDeadline(time.Now().Add(5 * time.Millisecond))
-		if err := r.Await(); !errors.Is(err, os.ErrDeadlineExceeded) || r.buf != nil {
-			t.Fatalf("%v, buffer %v", err, r.buf)
-		}
-		_ = in.SetReadDeadline(time.Time{})
-		if _, err := io.WriteString(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
-			t.Fatal(err)
-		}
-		if err := r.Await(); err != nil || !r.Started() {
-			t.Fatal(err)
-		}
-		var q Request
-		if err := r.ReadRequest(&q); err != nil {
-			t.Fatal(err)
-		}
-		r.Finish()
-		if r.buf != nil {
-			t.Fatal("a buffer is held after the message")
-		}
-	}
-	_ = client.Close()
-	if err := r.Await(); err != io.EOF {
-		t.Errorf("got %v, want io.EOF", err)
-	}
-}
-
-func TestReadsReportResets(t *testing.T) {
-	client, in := tcpPair(t)
-	_ = client.SetLinger(0)
-	_ = client.Close()
-	var op *net.OpError
-	if err := NewReader(in).Await(); !errors.As(err, &op) || op.Op != "read" {
-		t.Errorf("got %v", err)
 	}
 }

@@ -59,27 +59,36 @@ func mergePolicies(name string, order []*Policy) *merge {
 			m.policy = p.ID
 		}
 	}
-	body := merged(bodies...)
-	m.base = settingsOf(body)
-	m.rules = rulesOf(body)
+	m.base = settingsOf(merged(bodies...))
+	m.rules = rulesOf(bodies)
 	return m
 }
 
-// rulesOf returns the rules of a merged body, each complete. A rule of which no match can be told is left out.
-func rulesOf(body *v1alpha1.PolicyBody) []policy.Rule {
+// rulesOf returns the rules in force after merging bodies in order, each complete. They are those of the last body that has any, and
+// a part of it: what later bodies set replaces what its rules set, or a namespace could undo a cluster's override with a rule. A
+// rule of which no match can be told is left out.
+func rulesOf(bodies []*v1alpha1.PolicyBody) []policy.Rule {
+	last := len(bodies) - 1
+	for last >= 0 && (bodies[last] == nil || bodies[last].Rules == nil) {
+		last--
+	}
+	if last < 0 {
+		return nil
+	}
+	base, later := merged(bodies[:last+1]...), bodies[last+1:]
 	var out []policy.Rule
-	for i := range body.Rules {
-		r := &body.Rules[i]
+	for i := range base.Rules {
+		r := &base.Rules[i]
 		matches := matchesOf(r.Match)
 		if len(matches) == 0 {
 			continue
 		}
-		patched := *body
-		patched.CallBlocks = patchedBlocks(body.CallBlocks, r.CallBlocks)
+		patched := *base
+		patched.CallBlocks = patchedBlocks(base.CallBlocks, r.CallBlocks)
 		out = append(out, policy.Rule{
 			Name:       r.Name,
 			Match:      matches,
-			Settings:   settingsOf(&patched),
+			Settings:   settingsOf(merged(append([]*v1alpha1.PolicyBody{&patched}, later...)...)),
 			OwnBudget:  r.Retry != nil && r.Retry.Budget != nil,
 			OwnBreaker: r.CircuitBreaker != nil,
 		})

@@ -170,7 +170,7 @@ rules:
 - name: untellable
   match: [{grpc: {method: Reserve}}]
   timeouts: {perTry: 1s}`)
-	rules := rulesOf(merged(base, later))
+	rules := rulesOf([]*v1alpha1.PolicyBody{base, later})
 	if len(rules) != 2 || rules[0].Name != "charge" || rules[1].Name != "reserve" {
 		t.Fatalf("rules %v", rules)
 	}
@@ -191,5 +191,34 @@ rules:
 	}
 	if diff := cmp.Diff(want, reserve.Match); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestARuleDoesNotOutrankALaterPolicy(t *testing.T) {
+	namespace := body(t, `
+timeouts: {perTry: 1s}
+rules:
+- name: charge
+  match: [{methods: [POST]}]
+  timeouts: {perTry: 5s, overall: 20s}
+  retry: {maxRetries: 9, idempotency: {mode: Any}}
+  circuitBreaker: {mode: Disabled}`)
+	override := body(t, `
+timeouts: {overall: 8s}
+retry: {idempotency: {mode: IdempotentMethods}}
+circuitBreaker: {consecutiveFailures: 3}`)
+	rules := rulesOf([]*v1alpha1.PolicyBody{namespace, nil, override})
+	if len(rules) != 1 {
+		t.Fatalf("rules %v", rules)
+	}
+	s := rules[0].Settings
+	if s.Retry.Idempotency != policy.IdempotentMethods || s.Timeouts.Overall != 8*time.Second || s.Breaker == nil {
+		t.Errorf("the rule undid the override: %+v", s)
+	}
+	if s.Retry.MaxRetries != 9 || s.Timeouts.PerTry != 5*time.Second {
+		t.Errorf("the override undid what it does not set: %+v", s)
+	}
+	if rules := rulesOf([]*v1alpha1.PolicyBody{namespace, body(t, `rules: []`)}); rules != nil {
+		t.Errorf("an empty list left rules %v", rules)
 	}
 }

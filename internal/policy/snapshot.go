@@ -50,7 +50,7 @@ type TargetKind uint8
 const (
 	// TargetService is a Kubernetes Service, by its cluster IPs and endpoints.
 	TargetService TargetKind = iota
-	// TargetHost is a host name, exact or "*.suffix" for one whole left-most label, or "*".
+	// TargetHost is a host name, exact or "*.suffix" for every name below suffix, or "*".
 	TargetHost
 	// TargetCIDR is an address block.
 	TargetCIDR

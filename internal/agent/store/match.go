@@ -10,7 +10,7 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// hostPattern matches host names: an exact one, one whole left-most label before a suffix, or any.
+// hostPattern matches host names: an exact one, those with a suffix below which they have at least one label, or any.
 type hostPattern struct {
 	exact  string
 	suffix string // with its leading dot
@@ -32,8 +32,8 @@ func (p *hostPattern) matches(name []byte) bool {
 	case p.exact != "":
 		return string(name) == p.exact
 	case p.suffix != "":
-		label := len(name) - len(p.suffix)
-		return label > 0 && string(name[label:]) == p.suffix && bytes.IndexByte(name[:label], '.') < 0
+		labels := len(name) - len(p.suffix)
+		return labels > 0 && string(name[labels:]) == p.suffix
 	}
 	return true
 }

@@ -127,7 +127,7 @@ func TestHosts(t *testing.T) {
 		{"api.example", "api.example.", true},
 		{"api.example", "xapi.example", false},
 		{"*.example", "api.example", true},
-		{"*.example", "a.b.example", false},
+		{"*.example", "a.b.example", true},
 		{"*.example", ".example", false},
 		{"*.example", "example", false},
 		{"*", "anything", true},

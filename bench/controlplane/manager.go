@@ -109,7 +109,7 @@ func (m *manager) kill() error {
 	if err := cmd.Process.Kill(); err != nil {
 		return fmt.Errorf("kill the manager: %w", err)
 	}
-	<-m.ended
+	_ = <-m.ended // that it was killed
 	return nil
 }
 

@@ -30,7 +30,7 @@ func measure(ctx context.Context, o *options, n int, out *report.Report) (err er
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	s := &stage{options: o, world: newWorld(n), out: out, round: 1}
 	s.note("starting etcd and kube-apiserver")
 	if s.cluster, err = startCluster(o, dir); err != nil {

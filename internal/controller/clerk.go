@@ -86,6 +86,9 @@ func (c *clerk) Reconcile(ctx context.Context, id policy.ID) (reconcile.Result, 
 		c.forget(id)
 		return reconcile.Result{}, nil
 	}
+	if v.underWay {
+		return reconcile.Result{}, nil // agents acknowledged what was before; the desk tells when there is more
+	}
 	obj, base, err := c.read(ctx, id)
 	if apierrors.IsNotFound(err) {
 		return reconcile.Result{}, nil // deleted; the index hears of it next

@@ -110,6 +110,7 @@ func newBureau(t *testing.T, policies int, spec string) *bureau {
 		b.server.objects["shop/"+name], b.server.cached["shop/"+name] = p, p.DeepCopy()
 	}
 	x.flush(newPublished())
+	x.published()
 	b.clerk = &clerk{
 		client: b.server, index: x, agents: b.agents, recorder: b.recorder, clock: b.clock,
 		budget: rate.NewLimiter(writesPerSecond, writeBurst), writes: func(c writeClass) { b.written[c]++ }, files: map[policy.ID]*file{},
@@ -170,6 +171,24 @@ func TestFirstAnswerIsNotReady(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"False/WaitingForNodes", "True/Ready"}, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestAcknowledgementsOfTheGenerationBeforeDoNotCount(t *testing.T) {
+	b := newBureau(t, 1, onePolicy)
+	b.settle("shop/p0")
+	b.server.writes = nil
+	b.index.setPolicy("p0", retryPolicy(t, "shop", "p0", 2, fmt.Sprintf(onePolicy, "p0")))
+	b.look("shop/p0")
+	b.index.flush(newPublished())
+	b.look("shop/p0")
+	if len(b.server.writes) > 0 {
+		t.Fatalf("the new generation is said to be %s before agents were given it", ready(&b.server.writes[0]))
+	}
+	b.index.published()
+	b.look("shop/p0")
+	if n := len(b.server.writes); n != 1 || b.server.writes[0].ObservedGeneration != 2 {
+		t.Errorf("%d writes after it was published, want one about generation 2", n)
 	}
 }
 

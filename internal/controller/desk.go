@@ -141,6 +141,7 @@ func (d *desk) publish(ctx context.Context) {
 			d.logger.ErrorContext(ctx, "cannot publish a change whole", "reason", err)
 		}
 	}
+	d.index.published()
 	d.statuses(dirty)
 }
 

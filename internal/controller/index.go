@@ -47,7 +47,8 @@ type index struct {
 	services   map[string]*serviceRefs // those that policies or profiles name
 	profiles   map[string]*profile     // by name
 	changes    changes
-	compiles   int // profiles drawn, for tests and metrics
+	handedOut  map[policy.ID]struct{} // policies whose part of the last flush may not be published yet
+	compiles   int                    // profiles drawn, for tests and metrics
 }
 
 // changes are consequences that were not flushed yet.

@@ -21,7 +21,8 @@ type outbox interface {
 
 var _ outbox = (*distribute.Batch)(nil)
 
-// flush draws what changed, adds the changes to b, and returns the policies whose status may have changed.
+// flush draws what changed, adds the changes to b, and returns the policies whose status may have changed. The caller publishes b and
+// says so with published.
 func (x *index) flush(b outbox) []policy.ID {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -39,9 +40,23 @@ func (x *index) flush(b outbox) []policy.ID {
 		}
 		b.SetWorkload(p.Node, &policy.Workload{UID: string(uid), Namespace: p.Namespace, Name: p.Name, Profile: p.profile.name})
 	}
-	dirty := slices.Collect(maps.Keys(x.changes.statuses))
+	x.handedOut = x.changes.statuses
 	x.changes.reset()
-	return dirty
+	return slices.Collect(maps.Keys(x.handedOut))
+}
+
+// published tells that agents were given what the last flush returned.
+func (x *index) published() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.handedOut = nil
+}
+
+// underWay reports whether a change of the policy has not been published yet. What agents acknowledged then is not about it.
+func (x *index) underWay(id policy.ID) bool {
+	_, waiting := x.changes.statuses[id]
+	_, handedOut := x.handedOut[id]
+	return waiting || handedOut
 }
 
 func (x *index) flushProfile(b outbox, name string) {

@@ -18,6 +18,8 @@ type view struct {
 	uid        types.UID
 	generation int64
 	mode       v1alpha1.Mode
+	// underWay says that a change of the policy has not been published yet.
+	underWay bool
 
 	problems []compile.Problem
 	conflict *compile.Conflict
@@ -58,7 +60,7 @@ func (x *index) view(id policy.ID) (view, bool) {
 		return view{}, false
 	}
 	v := view{
-		id: id, uid: r.uid, generation: r.source.Generation, mode: r.source.Mode,
+		id: id, uid: r.uid, generation: r.source.Generation, mode: r.source.Mode, underWay: x.underWay(id),
 		problems: r.problems, conflict: r.conflict, notes: r.notes, gaps: r.gaps,
 		inForce: r.active != nil, pods: r.pods, hostNetworkPods: r.hostNetworkPods, namespaces: r.namespaces,
 		breaker: r.source.HasBreaker(), reports: map[reportKey]struct{}{},

@@ -50,7 +50,9 @@ type desk struct {
 	agents   publisher
 	statuses func([]policy.ID) // told which statuses to look at
 	logger   *slog.Logger
-	loaded   chan struct{} // closed when everything has been read once
+
+	// used by Reconcile alone
+	loaded bool // everything has been read once
 }
 
 var (
@@ -62,19 +64,26 @@ var (
 // NeedLeaderElection keeps the desk closed on replicas that do not lead.
 func (d *desk) NeedLeaderElection() bool { return true }
 
-// Start reads everything once, publishes it as one change and lets agents in. Were they let in earlier, they would drop policies that
-// are merely not compiled yet.
+// Start lets agents stay until ctx ends.
 func (d *desk) Start(ctx context.Context) error {
+	<-ctx.Done()
+	d.agents.Gate().Shut()
+	return nil
+}
+
+// open reads everything once, publishes it as one change and lets agents in. Were they let in earlier, they would drop policies that
+// are merely not compiled yet.
+func (d *desk) open(ctx context.Context) error {
 	began := time.Now()
 	if err := d.load(ctx); err != nil {
 		return fmt.Errorf("read the cluster: %w", err)
 	}
+	d.loaded = true
 	d.publish(ctx)
-	d.agents.Gate().Open()
-	close(d.loaded)
-	d.logger.InfoContext(ctx, "serving agents", "dur", time.Since(began))
-	<-ctx.Done()
-	d.agents.Gate().Shut()
+	if ctx.Err() == nil {
+		d.agents.Gate().Open()
+		d.logger.InfoContext(ctx, "serving agents", "dur", time.Since(began))
+	}
 	return nil
 }
 
@@ -118,12 +127,11 @@ func (d *desk) load(ctx context.Context) error {
 	return nil
 }
 
-// Reconcile reads one object and publishes what follows from its change.
+// Reconcile reads one object and publishes what follows from its change. The first time, which comes because there is always a
+// namespace, it reads everything: the controller hears of all changes by then, so that nothing that goes away meanwhile is kept.
 func (d *desk) Reconcile(ctx context.Context, f fact) (reconcile.Result, error) {
-	select {
-	case <-d.loaded:
-	case <-ctx.Done():
-		return reconcile.Result{}, nil
+	if !d.loaded {
+		return reconcile.Result{}, d.open(ctx)
 	}
 	if err := d.readFact(ctx, f); err != nil {
 		return reconcile.Result{}, err

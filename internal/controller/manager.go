@@ -204,7 +204,7 @@ func (m *Manager) addDesk(idx *index, store *distribute.Store, mail *mailbox) er
 		return err
 	}
 	d := &desk{
-		reader: m.manager.GetClient(), index: idx, agents: store, statuses: mail.add, logger: m.opts.Logger, loaded: make(chan struct{}),
+		reader: m.manager.GetClient(), index: idx, agents: store, statuses: mail.add, logger: m.opts.Logger,
 	}
 	c, err := controller.NewTyped("desk", m.manager, controller.TypedOptions[fact]{
 		Reconciler:              d,

@@ -65,6 +65,17 @@ func (c *Cluster) Save(ctx context.Context, data []byte, revision string) error 
 
 // Publish implements Vault.
 func (c *Cluster) Publish(ctx context.Context, bundle []byte) error {
+	err := c.publish(ctx, bundle)
+	if apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err) {
+		err = c.publish(ctx, bundle) // another replica was faster, most likely with the same bundle
+	}
+	if err != nil {
+		return fmt.Errorf("write config map %s: %w", c.ConfigMap, err)
+	}
+	return nil
+}
+
+func (c *Cluster) publish(ctx context.Context, bundle []byte) error {
 	cm := new(corev1.ConfigMap)
 	err := c.Client.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: c.ConfigMap}, cm)
 	switch {
@@ -78,10 +89,7 @@ func (c *Cluster) Publish(ctx context.Context, bundle []byte) error {
 		cm.Data = map[string]string{BundleKey: string(bundle)}
 		err = c.Client.Update(ctx, cm)
 	}
-	if err != nil {
-		return fmt.Errorf("write config map %s: %w", c.ConfigMap, err)
-	}
-	return nil
+	return err
 }
 
 func labels() map[string]string {

@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 )
 
 func TestTheClusterKeepsAuthoritiesAndPublishesTheBundle(t *testing.T) {
@@ -43,6 +45,24 @@ func TestTheClusterKeepsAuthoritiesAndPublishesTheBundle(t *testing.T) {
 	}
 	if err := api.Get(t.Context(), client.ObjectKeyFromObject(cm), cm); err != nil || cm.Data[BundleKey] != string(as.Bundle()) {
 		t.Errorf("the bundle published is not that of the authorities: %v", err)
+	}
+}
+
+// Two replicas of a fresh installation find no bundle, and both make it. The slower one must not wait for its next try to be ready.
+func TestPublishingMinglesWithAnotherReplicas(t *testing.T) {
+	var slower *Cluster
+	create := func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.CreateOption) error {
+		faster := *slower
+		faster.Client = c
+		if err := faster.Publish(ctx, []byte("bundle")); err != nil {
+			return err
+		}
+		return c.Create(ctx, obj, opts...)
+	}
+	api := fake.NewClientBuilder().Build()
+	slower = &Cluster{Client: interceptor.NewClient(api, interceptor.Funcs{Create: create}), Namespace: "ns", ConfigMap: "c"}
+	if err := slower.Publish(t.Context(), []byte("bundle")); err != nil {
+		t.Error(err)
 	}
 }
 

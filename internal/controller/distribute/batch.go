@@ -23,6 +23,7 @@ type change struct {
 	profile  string   // of a workload
 	uses     []string // destinations of a profile
 	keys     []trafficKey
+	why      error // the profile cannot be published
 }
 
 // trafficKey is under which traffic is summed.
@@ -44,6 +45,11 @@ func (b *Batch) RemoveWorkload(uid string) { b.remove(wire.Workload, uid) }
 // bindings name.
 func (b *Batch) SetProfile(p *policy.Profile) {
 	r, err := wire.EncodeProfile(p)
+	if err != nil {
+		b.errs = append(b.errs, err)
+		b.changes = append(b.changes, change{ref: wire.Ref{Kind: wire.Profile, Name: p.Name}, why: err})
+		return
+	}
 	c := change{resource: r}
 	for i := range p.Bindings {
 		binding := &p.Bindings[i]
@@ -54,7 +60,7 @@ func (b *Batch) SetProfile(p *policy.Profile) {
 	}
 	slices.Sort(c.uses)
 	c.uses = slices.Compact(c.uses)
-	b.set(c, err)
+	b.set(c, nil)
 }
 
 // RemoveProfile removes a profile. Workloads that still name it are left without policy.

@@ -110,7 +110,14 @@ func (s *Store) judge(n *node, c *session, names []string) (fate, Failure) {
 	worst := fateProgrammed
 	for _, name := range names {
 		p := s.profiles[name]
-		if p == nil || p.resource == nil || n.profiles[name] == 0 {
+		if p == nil || n.profiles[name] == 0 {
+			continue
+		}
+		if p.why != nil {
+			return fateFailed, Failure{Node: n.name, Profile: name, Reason: wire.ReasonOf(p.why), Message: p.why.Error()}
+		}
+		if p.resource == nil {
+			worst = fatePending
 			continue
 		}
 		if no, refused := s.refusal(c, p); refused {

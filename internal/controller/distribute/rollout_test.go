@@ -52,6 +52,38 @@ func TestARolloutCountsAcknowledgedVersions(t *testing.T) {
 	})
 }
 
+func TestAProfileThatCannotBePublishedIsNotProgrammed(t *testing.T) {
+	withOffice(t, func(t *testing.T, o *office) {
+		a := o.subscribed("n1", nil)
+		defer a.leave()
+		a.acknowledge(a.take())
+		unpublishable := func() {
+			var b Batch
+			b.SetProfile(profileOf("p", 1<<40))
+			b.SetWorkload("n1", pod("a", "p"))
+			if err := o.store.Publish(&b); err == nil {
+				t.Fatal("no error")
+			}
+		}
+		failed := func() {
+			t.Helper()
+			if r := o.store.Rollout("p"); r.Failed != 1 || !strings.Contains(r.Failures[0].Message, "p: malformed") {
+				t.Errorf("rollout %+v, want one failure that names the profile", r)
+			}
+		}
+		unpublishable()
+		a.receive() // the workload alone
+		failed()
+		o.publish(func(b *Batch) { b.SetProfile(profileOf("p", 1)) })
+		a.receive()
+		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Programmed: 1})
+		unpublishable()
+		failed()
+		o.publish(func(b *Batch) { b.SetProfile(profileOf("p", 1)) })
+		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Programmed: 1})
+	})
+}
+
 func TestARefusedDestinationFailsTheProfilesThatNameIt(t *testing.T) {
 	withOffice(t, func(t *testing.T, o *office) {
 		o.publish(shop)

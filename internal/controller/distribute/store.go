@@ -57,12 +57,13 @@ type workload struct {
 	profile  string
 }
 
-// profile exists while it has a resource or a user. Guarded by Store.mu.
+// profile exists while it has a resource, a user or a reason to have no resource. Guarded by Store.mu.
 type profile struct {
 	resource *wire.Resource // nil: used but not published
 	uses     []string       // destinations
 	keys     map[trafficKey]struct{}
 	nodes    map[string]*node
+	why      error // the latest version cannot be published; resource is an older one
 }
 
 // destination exists while it has a resource or a user. Guarded by Store.mu.
@@ -93,7 +94,7 @@ func NewStore(opts StoreOptions) *Store {
 func (s *Store) Gate() *Gate { return &s.gate }
 
 // Publish makes the changes of b visible to agents, all at once. The error names resources that could not be encoded; they
-// keep their previous version, and everything else in b is published.
+// keep their previous version, which for profiles counts as a failure of their nodes, and everything else in b is published.
 func (s *Store) Publish(b *Batch) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,7 +155,12 @@ func (s *Store) applyWorkload(c *change) {
 func (s *Store) applyProfile(c *change) {
 	name := c.ref.Name
 	p := s.profile(name)
+	if p.why = c.why; c.why != nil {
+		s.news.add(name)
+		return
+	}
 	if p.resource != nil && c.resource != nil && p.resource.Version == c.resource.Version {
+		s.news.add(name) // it may not have been publishable in between
 		return
 	}
 	oldUses, oldKeys := p.uses, p.keys
@@ -274,7 +280,7 @@ func (s *Store) tidyNode(n *node) {
 }
 
 func (s *Store) tidyProfile(name string, p *profile) {
-	if p.resource == nil && len(p.nodes) == 0 {
+	if p.resource == nil && p.why == nil && len(p.nodes) == 0 {
 		delete(s.profiles, name)
 	}
 }

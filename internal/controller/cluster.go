@@ -39,7 +39,7 @@ func (c *cluster) Service(name string) (*compile.Service, bool) {
 	if !ok {
 		return nil, false
 	}
-	out := &compile.Service{}
+	out := &compile.Service{External: svc.Spec.Type == corev1.ServiceTypeExternalName}
 	for _, p := range svc.Spec.Ports {
 		if isTCP(p.Protocol) {
 			out.Ports = append(out.Ports, compile.ServicePort{Name: p.Name, Port: uint16(p.Port)})

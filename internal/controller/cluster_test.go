@@ -37,7 +37,8 @@ func TestDestinationOfAService(t *testing.T) {
 		},
 	}
 	headless := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "headless"}, Spec: corev1.ServiceSpec{ClusterIPs: []string{"None"}}}
-	reader := fake.NewClientBuilder().WithObjects(svc, headless,
+	elsewhere := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "elsewhere"}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName}}
+	reader := fake.NewClientBuilder().WithObjects(svc, headless, elsewhere,
 		slice("a", "api", discoveryv1.AddressTypeIPv4, 8080, endpoint("10.1.0.2", &yes), endpoint("10.1.0.1", nil), endpoint("10.1.0.9", &no)),
 		slice("b", "api", discoveryv1.AddressTypeIPv4, 8081, endpoint("10.1.0.1", &yes), endpoint("10.1.0.2", nil)),
 		slice("c", "api", discoveryv1.AddressTypeIPv6, 8080, endpoint("fd01::1", &yes)),
@@ -66,7 +67,10 @@ func TestDestinationOfAService(t *testing.T) {
 	if _, ok := c.Destination("shop/gone"); ok {
 		t.Error("a Service that is not there was found")
 	}
-	if s, ok := c.Service("shop/api"); !ok || len(s.Ports) != 2 {
+	if s, ok := c.Service("shop/api"); !ok || len(s.Ports) != 2 || s.External {
 		t.Errorf("ports that speak TCP: %+v", s)
+	}
+	if s, ok := c.Service("shop/elsewhere"); !ok || !s.External {
+		t.Errorf("ExternalName: %+v", s)
 	}
 }

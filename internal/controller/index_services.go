@@ -89,5 +89,5 @@ func sameService(a, b *compile.Service) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return slices.Equal(a.Ports, b.Ports)
+	return a.External == b.External && slices.Equal(a.Ports, b.Ports)
 }

@@ -81,7 +81,7 @@ func trimService(obj any) (any, error) {
 	}
 	return &corev1.Service{
 		ObjectMeta: trimMeta(&s.ObjectMeta),
-		Spec:       corev1.ServiceSpec{ClusterIPs: s.Spec.ClusterIPs, Ports: s.Spec.Ports},
+		Spec:       corev1.ServiceSpec{Type: s.Spec.Type, ClusterIPs: s.Spec.ClusterIPs, Ports: s.Spec.Ports},
 	}, nil
 }
 

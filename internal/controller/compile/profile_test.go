@@ -23,6 +23,8 @@ func services(name string) (*Service, bool) {
 	switch name {
 	case "warehouse/inventory", "shop/inventory":
 		return &Service{Ports: []ServicePort{{"http", 80}, {"metrics", 9090}}}, true
+	case "shop/partner":
+		return &Service{External: true}, true
 	}
 	return nil, false
 }

@@ -24,6 +24,8 @@ type Lookup func(name string) (*Service, bool)
 // Service is what compiling needs to know of a Service.
 type Service struct {
 	Ports []ServicePort
+	// External says that it is a name for something elsewhere, without addresses of its own (type ExternalName).
+	External bool
 }
 
 // ServicePort is a port of a Service.
@@ -151,6 +153,11 @@ func (p *Policy) readService(t target, d *v1alpha1.ServiceDestination, services 
 		return t, &Problem{v1alpha1.ReasonServiceNotFound,
 			fmt.Sprintf("to[%d]: there is no Service %s in namespace %s; create it, or correct the name.", t.index, d.Name, namespace)}
 	}
+	if svc.External {
+		return t, &Problem{v1alpha1.ReasonInvalid, fmt.Sprintf(
+			"to[%d]: Service %s is of type ExternalName, so it has no addresses to know its calls by; write host instead, with the name that pods call.",
+			t.index, t.Service)}
+	}
 	t.setPort(d.Port)
 	if !t.resolvePort(svc) {
 		return t, &Problem{v1alpha1.ReasonPortNotFound,
@@ -246,7 +253,7 @@ func (p *Policy) In(namespace string, services Lookup) *Policy {
 		if t.relative() {
 			t.Service = namespace + strings.TrimPrefix(t.Service, callersNamespace)
 			svc, ok := services(t.Service)
-			if !ok || !t.resolvePort(svc) {
+			if !ok || svc.External || !t.resolvePort(svc) {
 				continue
 			}
 		}

@@ -26,6 +26,11 @@ func TestReadFindsWhatTheSchemaCannot(t *testing.T) {
 				{v1alpha1.ReasonPortNotFound, "to[1]: Service shop/inventory has no port 81; it has http=80, metrics=9090."},
 			},
 		},
+		"a Service that is a name for something elsewhere": {
+			give: Source{To: to(service("shop", "partner", nil))},
+			want: []Problem{{v1alpha1.ReasonInvalid,
+				"to[0]: Service shop/partner is of type ExternalName, so it has no addresses to know its calls by; write host instead, with the name that pods call."}},
+		},
 		"selector": {
 			give: Source{PodSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"a b": "c"}}},
 			want: []Problem{{v1alpha1.ReasonInvalidSelector, `podSelector is not a label selector: key: Invalid value: "a b": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]').`}},

@@ -109,7 +109,9 @@ func (m *manager) kill() error {
 	if err := cmd.Process.Kill(); err != nil {
 		return fmt.Errorf("kill the manager: %w", err)
 	}
-	_ = <-m.ended // that it was killed
+	if err := <-m.ended; err == nil {
+		return errors.New("the manager ended by itself before it was killed")
+	}
 	return nil
 }
 

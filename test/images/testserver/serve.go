@@ -260,6 +260,7 @@ func (c *connCounter) track(_ net.Conn, s http.ConnState) {
 		c.MaxOpen = max(c.MaxOpen, c.Open)
 	case http.StateClosed, http.StateHijacked:
 		c.Open--
+	case http.StateActive, http.StateIdle:
 	}
 }
 

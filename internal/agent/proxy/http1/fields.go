@@ -24,7 +24,8 @@ const (
 
 // classify recognises a field name. Length and first letter rule out nearly everything before a comparison is made.
 func classify(name []byte) known {
-	lower, k := "", other
+	var lower string
+	var k known
 	switch len(name) {
 	case 2:
 		lower, k = "te", fTE
@@ -83,11 +84,7 @@ func (h *Head) field(line []byte, at int) error {
 	if err != nil {
 		return err
 	}
-	k := classify(name)
-	if k == other {
-		return nil
-	}
-	switch k {
+	switch k := classify(name); k {
 	case fHost:
 		if h.seen.host {
 			return ErrHostTwice
@@ -117,6 +114,7 @@ func (h *Head) field(line []byte, at int) error {
 		h.seen.rewrite = true
 	case fExpect:
 		h.seen.expect100 = h.seen.expect100 || equalFold(value, "100-continue")
+	case fTrailer, other:
 	}
 	return nil
 }

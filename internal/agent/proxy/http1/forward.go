@@ -158,6 +158,7 @@ func (h *Head) drops(k known, name []byte) bool {
 		return h.seen.replaceHost
 	case fContentLength, fTransferEncoding, fTrailer:
 		return false
+	case fExpect, other:
 	}
 	for _, s := range h.named[:h.nNamed] {
 		if equalFoldBytes(name, h.slice(s)) {

@@ -69,7 +69,7 @@ func forwardRequests(src io.Reader, f Forward) (all []message) {
 				return err
 			}, &out)
 		}
-		if err == io.EOF { //nolint:errorlint // readers return io.EOF itself
+		if err == io.EOF {
 			return all
 		}
 		all = append(all, message{out.String(), err})

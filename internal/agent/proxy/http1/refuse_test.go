@@ -151,10 +151,10 @@ func TestRule27_RefusedRequests(t *testing.T) {
 }
 
 func is(err error, want *Error) bool {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // made by errors.Join in this test
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		return len(joined.Unwrap()) == 1 && is(joined.Unwrap()[0], want)
 	}
-	return err == want //nolint:errorlint // compared by identity, as documented
+	return err == want
 }
 
 func TestRule27_RefusedResponses(t *testing.T) {

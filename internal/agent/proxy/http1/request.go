@@ -39,14 +39,14 @@ func (r *Reader) ReadRequest(q *Request) error {
 
 // TryRequest is ReadRequest without reading from the connection: done is false if the head is not complete yet.
 func (r *Reader) TryRequest(q *Request) (done bool, err error) {
-	switch err := r.parseHead(&q.Head, q); err { //nolint:errorlint // a private sentinel, never wrapped
-	case nil:
+	err = r.parseHead(&q.Head, q)
+	if err == nil {
 		return true, q.finish()
-	case errMore:
-		return false, nil
-	default:
-		return false, err
 	}
+	if err == errMore { //nolint:errorlint // a private sentinel, never wrapped
+		return false, nil
+	}
+	return false, err
 }
 
 // Method returns the method as read.

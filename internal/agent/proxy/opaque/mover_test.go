@@ -30,7 +30,7 @@ func TestMoverSplicesInBulk(t *testing.T) {
 		if n > chunk {
 			spliced += n - chunk
 		}
-		if err == io.EOF { //nolint:errorlint // Move returns io.EOF itself
+		if err == io.EOF {
 			break
 		}
 		if err != nil {

@@ -138,7 +138,7 @@ func enforcement(v *view, i int) (v1alpha1.Enforcement, []v1alpha1.NotEnforcedFi
 		if g.Target >= 0 && g.Target != i {
 			continue
 		}
-		none = none || g.Target == i && strings.HasSuffix(g.Field, "protocol")
+		none = none || g.Target == i && strings.HasSuffix(g.Field, "protocol") && g.Reason != v1alpha1.ReasonOpaqueProtocol
 		if len(fields) < v1alpha1.MaxNotEnforced {
 			fields = append(fields, v1alpha1.NotEnforcedField{Field: bound(g.Field, maxField), Reason: g.Reason})
 		}

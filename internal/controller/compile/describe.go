@@ -88,7 +88,7 @@ func DescribeGaps(gaps []Gap) string {
 	words := []struct{ reason, sentence string }{
 		{v1alpha1.ReasonNotYetSupported, "Not enforced by this version: %s."},
 		{v1alpha1.ReasonEncrypted, "Passed through untouched where the calls are encrypted: %s."},
-		{v1alpha1.ReasonOpaqueProtocol, "Passed through untouched, since the protocol has no requests to tell apart: %s."},
+		{v1alpha1.ReasonOpaqueProtocol, "Only timeouts.connect and timeouts.idle hold, since the protocol has no requests to tell apart: %s."},
 	}
 	var out []string
 	for _, w := range words {

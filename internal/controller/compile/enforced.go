@@ -3,6 +3,7 @@ package compile
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -242,20 +243,38 @@ func (g *gaps) target(i int, d *v1alpha1.Destination) {
 		g.add(Gap{field, v1alpha1.ReasonOpaqueProtocol, i})
 	case protocol == v1alpha1.ProtocolHTTP2 || protocol == v1alpha1.ProtocolGRPC:
 		g.add(Gap{field, v1alpha1.ReasonNotYetSupported, i})
-	case d.Host != "" && protocol != v1alpha1.ProtocolHTTP && meansHTTPS(d.Ports):
+	case protocol != v1alpha1.ProtocolHTTP && d.Host != "" && (len(d.Ports) == 0 || slices.Contains(d.Ports, https)):
 		g.add(Gap{at + "host", v1alpha1.ReasonEncrypted, i})
+	case protocol != v1alpha1.ProtocolHTTP && namesHTTPS(d):
+		g.add(Gap{at + portsField(d), v1alpha1.ReasonEncrypted, i})
 	}
 	if t := d.TLS; t != nil && t.Mode != "" && t.Mode != v1alpha1.TLSPassthrough {
 		g.add(Gap{at + "tls.mode", v1alpha1.ReasonNotYetSupported, i})
 	}
 }
 
-// meansHTTPS reports whether a host with these ports is called on 443, where calls are encrypted by the pod.
-func meansHTTPS(ports []int32) bool {
-	for _, p := range ports {
-		if p == 443 {
-			return true
-		}
+// https is the port on which calls are encrypted by the pod.
+const https = 443
+
+// namesHTTPS reports whether a destination other than a host is limited to ports of which one is for encrypted calls.
+func namesHTTPS(d *v1alpha1.Destination) bool {
+	switch {
+	case d.Service != nil:
+		port := d.Service.Port
+		return port != nil && (port.IntVal == https || port.StrVal == "https")
+	case d.CIDR != nil:
+		return slices.Contains(d.CIDR.Ports, https)
 	}
-	return len(ports) == 0
+	return slices.Contains(d.Ports, https)
+}
+
+// portsField names the field in which a destination other than a host says its ports.
+func portsField(d *v1alpha1.Destination) string {
+	switch {
+	case d.Service != nil:
+		return "service.port"
+	case d.CIDR != nil:
+		return "cidr.ports"
+	}
+	return "ports"
 }

@@ -9,6 +9,7 @@ type PolicyBody struct {
 	// rules single out calls by method and path. The first rule that matches
 	// a call is merged over the blocks beside rules. As a list, the rules of a
 	// later policy replace those of an earlier one; an empty list removes them.
+	// A later policy's blocks replace what an earlier one's rules set.
 	// +optional
 	// +listType=map
 	// +listMapKey=name

@@ -60,12 +60,26 @@ func (s *Source) HasBreaker() bool {
 	return on(s.Body.CircuitBreaker)
 }
 
-// Overlap lists the top-level blocks in which both policies set a field.
+// Overlap lists the top-level blocks in which both policies set a field, for all calls or for those of a rule.
 func Overlap(a, b *Policy) []string {
 	if a.Body == nil || b.Body == nil {
 		return nil
 	}
-	return overlapBlocks(reflect.ValueOf(a.Body).Elem(), reflect.ValueOf(b.Body).Elem())
+	names := overlapBlocks(reflect.ValueOf(*a.Body), reflect.ValueOf(*b.Body))
+	add := func(x, y v1alpha1.CallBlocks) {
+		for _, name := range overlapBlocks(reflect.ValueOf(x), reflect.ValueOf(y)) {
+			if !contained(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	for i := range a.Body.Rules {
+		add(a.Body.Rules[i].CallBlocks, b.Body.CallBlocks)
+	}
+	for i := range b.Body.Rules {
+		add(a.Body.CallBlocks, b.Body.Rules[i].CallBlocks)
+	}
+	return names
 }
 
 func overlapBlocks(a, b reflect.Value) []string {

@@ -119,6 +119,10 @@ func TestNotes(t *testing.T) {
 			give: `{retry: {when: [PerTryTimeout]}, rules: [{name: r, match: [{methods: [GET]}], retry: {maxRetries: 1}}]}`,
 			want: []string{"retry.when names PerTryTimeout, which never happens without timeouts.perTry or timeouts.responseHeader."},
 		},
+		"a cause that nobody sees": {
+			give: `retry: {when: [ConnectFailure, DNSFailure]}`,
+			want: []string{"retry.when names DNSFailure, which is not seen here: pods resolve names themselves, before they call."},
+		},
 		"pool and breaker": {
 			give: `{timeouts: {overall: 1s, perTry: 500ms}, retry: {maxRetries: 0}, circuitBreaker: {slowCalls: {threshold: 1s}}}`,
 			want: []string{
@@ -142,6 +146,12 @@ func TestOverlapNamesBlocks(t *testing.T) {
 	b := read(`{timeouts: {overall: 1s}, retry: {maxRetries: 2}, connectionPool: {maxConnections: 1}}`)
 	if diff := cmp.Diff([]string{"retry", "connectionPool"}, Overlap(a, b)); diff != "" {
 		t.Error(diff)
+	}
+	c := read(`{rules: [{name: r, match: [{methods: [POST]}], retry: {maxRetries: 9}, timeouts: {perTry: 5s}}]}`)
+	for _, got := range [][]string{Overlap(c, b), Overlap(b, c)} {
+		if diff := cmp.Diff([]string{"retry"}, got); diff != "" {
+			t.Error(diff)
+		}
 	}
 }
 

@@ -84,7 +84,8 @@ func (m *Meter) reportAt(now time.Time) *policy.Report {
 		}
 		t.Counts, t.Latency = c.since(&rec.reported)
 		rec.reported = c
-		if t.Counts != (policy.Counts{}) || t.BreakersOpen > 0 || t.Connections > 0 {
+		// A call's duration may be counted an instant after the call itself, and so fall into the next report alone.
+		if t.Counts != (policy.Counts{}) || t.Latency != (policy.Latency{}) || t.BreakersOpen > 0 || t.Connections > 0 {
 			r.Traffic = append(r.Traffic, t)
 		}
 		m.forget(now, rec, c.events())

@@ -34,6 +34,7 @@ is not accepted, its last good configuration stays in force.
 | | `Encrypted` | True | Calls are encrypted by the pod, so what happens inside cannot be seen; `tls.mode` Originate or Intercept can change that. |
 | | `OpaqueProtocol` | True | The protocol has no requests to tell apart. |
 | | `HostNetwork` | True | Some selected pods are on the host's network. |
+| | `NotCaptured` | True | The calls of some selected pods could not be captured; they go directly. |
 | | `Several` | True | Several of these; the message and `status.destinations` list them by field. |
 | `DryRun` | `DryRunMode` | True | The mode is DryRun: the policy only reports what it would do. |
 {{ end -}}

@@ -61,6 +61,9 @@ func TestDestinationOfAService(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{})); !ok || diff != "" {
 		t.Error(diff)
 	}
+	if n := countEndpoints(got.Ports[0].Endpoints); n != 4 {
+		t.Errorf("%d endpoints, of which one has addresses of both families, want 4", n)
+	}
 	if d, ok := c.Destination("shop/headless"); !ok || len(d.ClusterIPs) != 0 {
 		t.Errorf("headless: %+v", d)
 	}

@@ -71,7 +71,7 @@ func programmedCondition(v *view, r *distribute.Rollout, s standing) metav1.Cond
 	case r.Programmed == r.Desired:
 		return yes(v1alpha1.ReasonProgrammed, "Acknowledged by %s, which is all.", plural(r.Desired, "node"))
 	case s.patient:
-		return yes(v1alpha1.ReasonProgrammed, "Acknowledged by %d of %s; the others were told just now.", r.Programmed, plural(r.Desired, "node"))
+		return yes(v1alpha1.ReasonProgrammed, "Acknowledged by %d of %s; the others have yet to answer.", r.Programmed, plural(r.Desired, "node"))
 	}
 	if gone := disconnected(r); len(gone) > 0 && len(gone) == len(r.Waiting) {
 		return no(v1alpha1.ReasonNodesDisconnected, "%d of %d nodes acknowledged it; no agent is connected on %s.", r.Programmed, r.Desired,

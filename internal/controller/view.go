@@ -3,6 +3,7 @@ package controller
 import (
 	"cmp"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -92,17 +93,28 @@ func (x *index) destinationsOf(r *record) []destinationView {
 	return out
 }
 
-// endpointsOf counts the addresses behind the ports that are meant.
+// endpointsOf counts the endpoints behind the ports that are meant.
 func (x *index) endpointsOf(d *compile.Destination) *int32 {
 	n := int32(0)
 	if to, ok := x.facts.Destination(d.Service); ok {
 		for _, p := range to.Ports {
 			if len(d.Ports) == 0 || slices.Contains(d.Ports, p.Port) {
-				n = max(n, int32(len(p.Endpoints)))
+				n = max(n, countEndpoints(p.Endpoints))
 			}
 		}
 	}
 	return &n
+}
+
+// countEndpoints counts the endpoints behind addresses: those of a dual-stack Service have one of each family.
+func countEndpoints(list []netip.AddrPort) int32 {
+	six := 0
+	for _, a := range list {
+		if a.Addr().Is6() {
+			six++
+		}
+	}
+	return int32(max(six, len(list)-six))
 }
 
 // viewProfiles tells what follows from the profiles the policy is part of.

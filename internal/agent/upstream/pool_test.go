@@ -48,8 +48,10 @@ type server struct {
 	addr netip.AddrPort
 	mu   sync.Mutex
 	all  []net.Conn
-	open atomic.Int64
-	most atomic.Int64
+	// ended says that the test is over.
+	ended bool
+	open  atomic.Int64
+	most  atomic.Int64
 }
 
 func listen(t testing.TB) *server {
@@ -68,7 +70,12 @@ func listen(t testing.TB) *server {
 			}
 			s.mu.Lock()
 			s.all = append(s.all, c)
+			ended := s.ended
 			s.mu.Unlock()
+			if ended { // accepted while the test ended: nobody else will close it
+				c.Close()
+				return
+			}
 			s.most.Store(max(s.most.Load(), s.open.Add(1)))
 			wg.Go(func() {
 				_, _ = io.Copy(io.Discard, c)
@@ -78,6 +85,9 @@ func listen(t testing.TB) *server {
 		}
 	})
 	t.Cleanup(func() {
+		s.mu.Lock()
+		s.ended = true
+		s.mu.Unlock()
 		l.Close()
 		s.closeAll()
 		wg.Wait()

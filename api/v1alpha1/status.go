@@ -31,6 +31,13 @@ type PolicyStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
+	// inForceGeneration is the metadata.generation that is in force. While this
+	// generation is not accepted it is that of the last good version. Absent
+	// while none is in force.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	InForceGeneration int64 `json:"inForceGeneration,omitempty"`
+
 	// mode is the mode in force: spec.mode, or Enforce where that is absent.
 	// +optional
 	Mode Mode `json:"mode,omitempty"`

@@ -21,7 +21,8 @@ func (x *index) setPolicy(uid types.UID, src compile.Source) {
 		return
 	}
 	if r == nil {
-		r = &record{id: src.ID, uid: uid, profiles: map[*profile]struct{}{}}
+		// A manager that comes to lead has not seen the versions before.
+		r = &record{id: src.ID, uid: uid, profiles: map[*profile]struct{}{}, lastGood: compile.Recall(src, x.facts.Service)}
 		x.policies[src.ID] = r
 		if r.isCluster() {
 			x.cluster = insert(x.cluster, r)

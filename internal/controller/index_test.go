@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
+	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -183,6 +184,44 @@ func TestPodsOfTheManagersOwnNamespaceAreNeverGoverned(t *testing.T) {
 	x.flush(out)
 	if len(out.Workloads) != 1 || out.Workloads["shop-a"].Name != "a" {
 		t.Errorf("governed: %v", out.Workloads)
+	}
+}
+
+func TestANewLeaderKeepsWhatWasInForceWhileAServiceIsGone(t *testing.T) {
+	for name, tc := range map[string]struct {
+		inForce int64 // by the policy's status
+		want    []string
+	}{
+		"this generation was in force":  {2, []string{"host a.example"}},
+		"an earlier one was":            {1, nil},
+		"none was, or nothing is known": {0, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x, out := newIndex(newWorld(), "fairlead-system"), newPublished()
+			src := retryPolicy(t, "shop", "p", 2, `{to: [{service: {name: gone, port: http}}, {host: a.example}]}`)
+			src.InForce = tc.inForce
+			x.setPolicy("p", src)
+			x.setPod(testPod("shop", "a", "node-1", "a"))
+			x.flush(out)
+			var got []string
+			for _, p := range out.Profiles {
+				for i := range p.Bindings {
+					got = append(got, p.Bindings[i].To.String())
+				}
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Error(diff)
+			}
+			v, _ := x.view(src.ID)
+			if len(v.problems) != 1 || v.acting != int64(2*len(tc.want)) {
+				t.Errorf("problems %v, generation %d acts", v.problems, v.acting)
+			}
+			for _, d := range v.destinations {
+				if e, _ := enforcement(&v, d.Index); e != v1alpha1.EnforcementPartial { // it is called on 443 too
+					t.Errorf("%s is enforced: %s", d.Label, e)
+				}
+			}
+		})
 	}
 }
 

@@ -40,6 +40,7 @@ func statusOf(v *view, agents *reported, base *v1alpha1.PolicyStatus, now metav1
 	}
 	s := &v1alpha1.PolicyStatus{
 		ObservedGeneration: v.generation,
+		InForceGeneration:  v.acting,
 		Mode:               v.mode,
 		MatchedPods:        count(v.pods),
 		Nodes:              nodesOf(&rollout),
@@ -116,7 +117,7 @@ func destinationStatuses(v *view, f *distribute.Figures) []v1alpha1.DestinationS
 		open[t.Target] = t.BreakersOpen > 0
 	}
 	var out []v1alpha1.DestinationStatus
-	for i, d := range v.destinations[:min(len(v.destinations), v1alpha1.MaxDestinationStatuses)] {
+	for _, d := range v.destinations[:min(len(v.destinations), v1alpha1.MaxDestinationStatuses)] {
 		s := v1alpha1.DestinationStatus{To: bound(d.Label, maxLabel), Protocol: d.Protocol, Endpoints: d.endpoints}
 		if v.breaker {
 			s.Breaker = v1alpha1.BreakerStateClosed
@@ -124,7 +125,7 @@ func destinationStatuses(v *view, f *distribute.Figures) []v1alpha1.DestinationS
 				s.Breaker = v1alpha1.BreakerStateOpen
 			}
 		}
-		s.Enforced, s.NotEnforced = enforcement(v, i)
+		s.Enforced, s.NotEnforced = enforcement(v, d.Index)
 		out = append(out, s)
 	}
 	return out

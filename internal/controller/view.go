@@ -26,8 +26,9 @@ type view struct {
 	conflict *compile.Conflict
 	notes    []string
 	gaps     []compile.Gap
-	// inForce says that some version of the policy selects pods.
+	// inForce says that some version of the policy selects pods, and acting is the generation of the one that acts on calls, or 0.
 	inForce bool
+	acting  int64
 
 	pods, hostNetworkPods, namespaces int
 
@@ -68,6 +69,9 @@ func (x *index) view(id policy.ID) (view, bool) {
 	}
 	if v.mode == "" {
 		v.mode = v1alpha1.ModeEnforce
+	}
+	if r.acts() {
+		v.acting = r.active.Generation
 	}
 	v.destinations = x.destinationsOf(r)
 	x.viewProfiles(r, &v)

@@ -11,6 +11,8 @@ import (
 
 // Destination describes one entry of a policy's to.
 type Destination struct {
+	// Index is the entry's place in to; entries that the last good version had to do without are missing.
+	Index int
 	// Label is the entry in one word, such as warehouse/inventory:80.
 	Label string
 	// Target is the entry as reports name it.
@@ -27,7 +29,7 @@ func (p *Policy) Destinations() []Destination {
 	out := make([]Destination, len(p.targets))
 	for i := range p.targets {
 		t := &p.targets[i]
-		out[i] = Destination{Label: t.Label(), Target: t.String(), Ports: t.Ports, Protocol: declared(&p.To[t.index])}
+		out[i] = Destination{Index: t.index, Label: t.Label(), Target: t.String(), Ports: t.Ports, Protocol: declared(&p.To[t.index])}
 		if t.Kind == policy.TargetService && !t.relative() {
 			out[i].Service = t.Service
 		}

@@ -70,6 +70,24 @@ func Read(src Source, services Lookup) (*Policy, []Problem) {
 	return p, nil
 }
 
+// Recall returns the last good version of a policy as far as it can be told without having seen it: when this generation was in force
+// and only what it names has gone since, it is this generation without that. Else it is nil.
+func Recall(src Source, services Lookup) *Policy {
+	if src.InForce == 0 || src.InForce != src.Generation {
+		return nil
+	}
+	p := &Policy{Source: src}
+	if len(p.readSelectors()) > 0 {
+		return nil
+	}
+	for i := range src.To {
+		if t, problem := p.readTarget(i, services); problem == nil {
+			p.targets = append(p.targets, t)
+		}
+	}
+	return p
+}
+
 func (p *Policy) readSelectors() []Problem {
 	var problems []Problem
 	read := func(field string, in *metav1.LabelSelector) labels.Selector {

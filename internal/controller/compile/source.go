@@ -38,6 +38,8 @@ type Source struct {
 	To                []v1alpha1.Destination
 	Body              *v1alpha1.PolicyBody
 	Rollout           *v1alpha1.Rollout
+	// InForce is the generation that was in force by the policy's status, 0 for none.
+	InForce int64
 }
 
 // FromRetryPolicy returns p as a Source. The Source shares p's memory, which must not change any more.
@@ -56,6 +58,7 @@ func FromRetryPolicy(p *v1alpha1.RetryPolicy) Source {
 		To:          p.Spec.To,
 		Body:        &p.Spec.PolicyBody,
 		Rollout:     p.Spec.Rollout,
+		InForce:     p.Status.InForceGeneration,
 	}
 }
 
@@ -76,6 +79,7 @@ func FromClusterRetryPolicy(p *v1alpha1.ClusterRetryPolicy) Source {
 		To:                p.Spec.To,
 		Body:              p.Spec.Body(),
 		Rollout:           p.Spec.Rollout,
+		InForce:           p.Status.InForceGeneration,
 	}
 }
 

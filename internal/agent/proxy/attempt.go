@@ -18,7 +18,6 @@ type attempt struct {
 
 	conn     *upstream.Conn // nil: none held
 	line     *line          // conn's, or what is left of it when the response was taken over completely
-	out      sender
 	response http1.Response
 	body     http1.Body
 	// ready is the part of the body that was taken over before the response is forwarded; all says that it is the whole.
@@ -27,8 +26,10 @@ type attempt struct {
 	all   bool
 
 	began time.Time
-	sent  int   // bytes of the request that the kernel accepted
-	err   error // of sending
+	until time.Time     // when sending must have ended; zero: no limit
+	stall time.Duration // the longest time the upstream may take nothing; zero: no limit
+	sent  int           // bytes of the request that the kernel accepted
+	err   error         // of sending
 }
 
 // take begins an attempt on a connection.
@@ -40,7 +41,7 @@ func (t *attempt) take(c *upstream.Conn, now time.Time, stall time.Duration) {
 		c.Attachment = l
 	}
 	t.conn, t.line, t.began = c, l, now
-	t.out = sender{conn: c.Conn, stall: stall}
+	t.until, t.stall = time.Time{}, stall
 	t.sent, t.err, t.all, t.ready = 0, nil, false, nil
 }
 
@@ -82,7 +83,7 @@ func (t *attempt) reusable() bool {
 // sendRequest writes the head and the first of the body.
 func (t *attempt) sendRequest() error {
 	x := t.x
-	n, err := x.request.WriteRequest(&t.out, http1.Forward{Extra: x.extra}, x.upload.first)
+	n, err := x.request.WriteRequest(t, http1.Forward{Extra: x.extra}, x.upload.first)
 	t.sent += n
 	t.err = err
 	return err

@@ -8,6 +8,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/proxy/http1"
 	"fairlead.dev/fairlead/internal/agent/proxy/opaque"
+	"fairlead.dev/fairlead/internal/agent/socket"
 )
 
 const (
@@ -52,7 +53,7 @@ func (x *exchange) forward(t *attempt, until time.Time) step {
 	switch {
 	case !x.upload.done():
 		return hangUpGently
-	case !keep && len(x.s.line.reader.Buffered()) > 0:
+	case !keep && (len(x.s.line.reader.Buffered()) > 0 || x.s.client.Peek() == socket.Readable):
 		return hangUpGently
 	case !keep:
 		return hangUp
@@ -87,7 +88,8 @@ func (x *exchange) relay(t *attempt, until time.Time) error {
 	r := &x.relaying
 	r.t, r.until, r.patience, r.quiet = t, until, time.Time{}, time.Time{}
 	x.moveDeadlines()
-	defer func() { _ = x.s.client.Disarm() }() // fails when closed
+	// The session's own read deadline, under which it may be waiting further down the stack, stays as it is.
+	defer func() { _ = x.s.client.TCP().SetWriteDeadline(time.Time{}) }() // fails when closed
 	for {
 		done := t.body.CopyTo(x.s.client.TCP(), http1.Copying{Progress: r.moved})
 		switch {
@@ -130,6 +132,7 @@ func (x *exchange) armBody() {
 
 // relayBothWays forwards a response that began before its request ended, while the request goes on.
 func (x *exchange) relayBothWays(t *attempt, until time.Time) error {
+	t.until = until
 	complete := make(chan bool, 1)
 	go func() { complete <- x.pump(t) }()
 	err := x.relay(t, until)
@@ -158,7 +161,7 @@ func (x *exchange) pump(t *attempt) (complete bool) {
 		if err != nil {
 			return err == io.EOF //nolint:errorlint // Next returns io.EOF itself
 		}
-		if _, err := t.out.Write(p); err != nil {
+		if _, err := t.Write(p); err != nil {
 			return false
 		}
 	}

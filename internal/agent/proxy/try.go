@@ -141,8 +141,8 @@ func (x *exchange) dialFailed(kind call.Kind, until time.Time) call.Action {
 
 // clientWatch cancels a dial when the client leaves.
 type clientWatch struct {
-	left  atomic.Bool
-	timer *time.Timer
+	left, stopped atomic.Bool
+	timer         *time.Timer
 }
 
 func watchClient(client *socket.Conn, cancel context.CancelFunc) *clientWatch {
@@ -156,16 +156,23 @@ func watchClient(client *socket.Conn, cancel context.CancelFunc) *clientWatch {
 			return
 		}
 		w.timer.Reset(firstLook)
+		if w.stopped.Load() { // in the meantime: the timer must not go on
+			w.timer.Stop()
+		}
 	})
 	close(ready)
 	return w
 }
 
-func (w *clientWatch) stop() { w.timer.Stop() }
+func (w *clientWatch) stop() {
+	w.stopped.Store(true)
+	w.timer.Stop()
+}
 
 // awaitHead reads the head of the final response, and has interim ones forwarded.
 func (x *exchange) awaitHead(a call.Action) call.Action {
 	t := x.cur
+	t.until = a.Until
 	look := firstLook
 	for {
 		t.line.now, t.line.until = x.now, earlier(a.Until, x.now.Add(look))
@@ -177,6 +184,8 @@ func (x *exchange) awaitHead(a call.Action) call.Action {
 			if next, done := x.interim(); done {
 				return next
 			}
+		case t.err != nil:
+			return x.sendFailed(a)
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			x.now = time.Now()
 			if passed(a.Until, x.now) {
@@ -186,8 +195,6 @@ func (x *exchange) awaitHead(a call.Action) call.Action {
 				return x.clientGone()
 			}
 			look = min(2*look, maxLook)
-		case t.err != nil:
-			return x.sendFailed(a)
 		default:
 			return x.failed(kindOf(err))
 		}

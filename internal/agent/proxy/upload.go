@@ -118,7 +118,7 @@ func (u *upload) keep(p []byte) bool {
 // client sends it. A response that comes first ends the sending (semantics rule 20).
 func (x *exchange) stream(a call.Action) call.Action {
 	t, u := x.cur, &x.upload
-	u.sentAll = false
+	t.until, u.sentAll = a.Until, false
 	again := u.started
 	err := t.sendRequest()
 	if t.sent > 0 && !again {
@@ -165,7 +165,7 @@ func (x *exchange) resend() error {
 }
 
 func (t *attempt) write(p []byte) error {
-	n, err := t.out.Write(p)
+	n, err := t.Write(p)
 	t.sent += n
 	t.err = err
 	return err
@@ -205,8 +205,10 @@ func (x *exchange) moreBody(a call.Action) (p []byte, next call.Action, done boo
 		idleEnd = x.now.Add(limit)
 	}
 	for look := firstLook; ; look = min(2*look, maxLook) {
-		if x.cur.conn.Peek() != socket.Quiet {
-			return nil, x.awaitHead(a), true
+		if x.cur.conn.Peek() != socket.Quiet || x.cur.line.reader.Started() {
+			if next, done := x.earlyHead(a); done {
+				return nil, next, true
+			}
 		}
 		l.now, l.until = x.now, earlier(earlier(a.Until, idleEnd), x.now.Add(look))
 		p, err := u.body.Next()
@@ -221,6 +223,32 @@ func (x *exchange) moreBody(a call.Action) (p []byte, next call.Action, done boo
 			return nil, x.failed(call.AttemptTimeout), true
 		case passed(idleEnd, x.now), x.s.client.Interrupted():
 			return nil, x.clientGone(), true
+		}
+	}
+}
+
+// earlyHead reads what the upstream says while the request is still being sent, without waiting for it. Interim responses are
+// forwarded and change nothing: the upstream may well wait for the rest of the body.
+func (x *exchange) earlyHead(a call.Action) (next call.Action, done bool) {
+	t := x.cur
+	for {
+		t.line.nowait = true
+		err := t.line.reader.ReadResponse(&t.response, x.request.Asked())
+		t.line.nowait = false
+		switch {
+		case err == nil && !t.response.Interim():
+			return x.gotHead(), true
+		case err == nil:
+			if next, done := x.interim(); done {
+				return next, true
+			}
+		case errors.Is(err, socket.ErrNothing):
+			return a, false
+		default:
+			return x.failed(kindOf(err)), true
+		}
+		if x.now = time.Now(); passed(a.Until, x.now) {
+			return x.failed(call.AttemptTimeout), true
 		}
 	}
 }
@@ -240,7 +268,11 @@ func (x *exchange) badUpload(err error) call.Action {
 // sendFailed looks whether the upstream said why it stopped reading before the failure is taken for one.
 func (x *exchange) sendFailed(a call.Action) call.Action {
 	t := x.cur
-	if t.sent == 0 {
+	late := errors.Is(t.err, os.ErrDeadlineExceeded)
+	switch {
+	case errors.Is(t.err, errClientLeft):
+		return x.clientGone()
+	case t.sent == 0 && !late:
 		return x.failed(call.Reset)
 	}
 	t.line.nowait = true
@@ -253,7 +285,7 @@ func (x *exchange) sendFailed(a call.Action) call.Action {
 	switch {
 	case err == nil:
 		return x.gotHead()
-	case errors.Is(t.err, os.ErrDeadlineExceeded):
+	case late:
 		return x.failed(call.AttemptTimeout)
 	case errors.Is(err, socket.ErrNothing), errors.Is(err, io.EOF):
 		return x.failed(call.Reset)

@@ -200,15 +200,34 @@ func (c *Conn) arm(now, until time.Time) error {
 // Write writes all of p, waiting no longer than stall whenever the peer takes nothing (zero: for ever). It returns how many
 // bytes the kernel accepted.
 func (c *Conn) Write(p []byte, stall time.Duration) (int, error) {
+	n, err := c.TryWrite(p)
+	if err != nil || n == len(p) {
+		return n, err
+	}
+	rest, err := c.writeSlowly(p[n:], stall)
+	return n + rest, err
+}
+
+// TryWrite writes what the kernel takes at once, which may be nothing.
+func (c *Conn) TryWrite(p []byte) (int, error) {
 	n, errno := send(c.fd, p)
 	if errno != 0 && errno != unix.EAGAIN {
 		return n, errno
 	}
-	if n == len(p) {
-		return n, nil
+	return n, nil
+}
+
+// WriteBy writes p until a time and returns how many bytes the kernel accepted; if not all, os.ErrDeadlineExceeded.
+func (c *Conn) WriteBy(p []byte, until time.Time) (int, error) {
+	defer func() { _ = c.tcp.SetWriteDeadline(time.Time{}) }()
+	if err := c.tcp.SetWriteDeadline(until); err != nil {
+		return 0, cause(err)
 	}
-	rest, err := c.writeSlowly(p[n:], stall)
-	return n + rest, err
+	n, err := c.tcp.Write(p)
+	if err != nil {
+		err = cause(err)
+	}
+	return n, err
 }
 
 // writeSlowly writes to a peer that is slower than we are.

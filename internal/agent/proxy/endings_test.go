@@ -220,3 +220,25 @@ func TestAReadWithoutTimeKeepsTheRequest(t *testing.T) {
 		t.Fatalf("got %q, %v", in[:n], err)
 	}
 }
+
+// A connection on which a request was answered before it was sent to its end would take the next request for the rest of that.
+func TestRule29_AConnectionOfAnUnfinishedRequestIsNotReused(t *testing.T) {
+	w := build(t, serve(t, func(n int, p *peer) {
+		if n > 0 {
+			echo(n, p)
+			return
+		}
+		if p.headOnly() {
+			p.ok("early")
+			_, _ = io.Copy(io.Discard, p.r)
+		}
+	}), anywhere(nil))
+	c := w.dial()
+	c.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf")
+	if _, body := c.response("PUT"); body != "early" {
+		t.Fatalf("got %q", body)
+	}
+	if _, body := w.dial().get("/next"); body != "GET /next " {
+		t.Errorf("got %q", body)
+	}
+}

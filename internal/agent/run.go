@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -49,34 +50,36 @@ func (a *Agent) work(ctx, base context.Context) error {
 	a.opts.Log.Info("stopping", "connections", a.proxy.Connections())
 	err := letterbox.Wait()
 	closeDoors()
-	a.drain()
-	if derr := doors.Wait(); err == nil {
+	if derr := a.drain(&doors); err == nil {
 		err = derr
 	}
 	return err
 }
 
-// doorsTimeout bounds how long a stop waits for the doors to close before it drains all the same.
-const doorsTimeout = 5 * time.Second
+// drain ends the calls under way while the doors close. Connections are told to end only once no door redirects any more, so that
+// a client that connects again goes directly; those that the kernel had accepted by then are served to their end.
+func (a *Agent) drain(doors *errgroup.Group) error {
+	ctx, stop := context.WithCancel(context.Background())
+	var draining sync.WaitGroup
+	draining.Go(func() {
+		a.awaitPassing(ctx)
+		a.proxy.Drain(ctx)
+	})
+	err := doors.Wait() // waits for the connections, for at most Options.Grace, and then cuts them
+	stop()
+	draining.Wait()
+	return err
+}
 
-// drain ends the calls under way. It begins when no door is open any more: a connection accepted later would be turned away.
-func (a *Agent) drain() {
-	deadline := time.NewTimer(doorsTimeout)
-	defer deadline.Stop()
+// awaitPassing waits until no door redirects any more, or ctx ends.
+func (a *Agent) awaitPassing(ctx context.Context) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for a.capture.Stats().Captured > 0 {
 		select {
 		case <-tick.C:
-			continue
-		case <-deadline.C:
-			a.opts.Log.Warn("some doors did not close in time")
+		case <-ctx.Done():
+			return
 		}
-		break
-	}
-	ctx, stop := context.WithTimeout(context.Background(), a.opts.Grace)
-	defer stop()
-	if err := a.proxy.Shutdown(ctx); err != nil {
-		a.opts.Log.Warn("connections were cut because they did not end in time", "reason", err)
 	}
 }

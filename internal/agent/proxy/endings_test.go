@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -241,4 +243,25 @@ func TestRule29_AConnectionOfAnUnfinishedRequestIsNotReused(t *testing.T) {
 	if _, body := w.dial().get("/next"); body != "GET /next " {
 		t.Errorf("got %q", body)
 	}
+}
+
+// A listener that stops hands over connections the kernel had accepted: while it drains the server serves them, and ends each
+// after its call.
+func TestADrainingServerServesWhatStillArrives(t *testing.T) {
+	w := build(t, serve(t, echo), anywhere(nil))
+	ctx, stop := context.WithCancel(t.Context())
+	var drain sync.WaitGroup
+	drain.Go(func() { w.server.Drain(ctx) })
+	for deadline := time.Now().Add(patience); !w.server.draining.Load(); {
+		if time.Now().After(deadline) {
+			t.Fatal("the drain does not begin")
+		}
+	}
+	late := w.dial()
+	if res, _ := late.get("/"); res.StatusCode != 200 || !res.Close {
+		t.Errorf("status %d, close %v", res.StatusCode, res.Close)
+	}
+	late.expectEnd()
+	stop()
+	drain.Wait()
 }

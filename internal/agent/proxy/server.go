@@ -178,10 +178,29 @@ const (
 	drainQuiet = 2 * time.Second
 )
 
-// Shutdown finishes gracefully: connections no longer accept further requests after the one they serve, idle ones are closed,
-// tunnels go on. When ctx ends whatever is left is closed. It returns ctx's error in that case.
-func (s *Server) Shutdown(ctx context.Context) error {
+// Drain has connections accept no further request after the one they serve, and closes idle ones, until ctx ends. Connections
+// that still arrive are served: a listener that stops accepting hands over what the kernel has accepted already.
+func (s *Server) Drain(ctx context.Context) {
 	s.draining.Store(true)
+	tick := time.NewTicker(drainStep)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			s.closeIdle(now.Add(-drainQuiet))
+		}
+	}
+}
+
+// Shutdown drains and turns away new connections. When ctx ends whatever is left is closed. It returns ctx's error in that case.
+func (s *Server) Shutdown(ctx context.Context) error {
+	draining, stop := context.WithCancel(ctx)
+	var drain sync.WaitGroup
+	defer drain.Wait()
+	defer stop()
+	drain.Go(func() { s.Drain(draining) })
 	s.mu.Lock()
 	if !s.closed {
 		s.closed = true
@@ -190,19 +209,13 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		}
 	}
 	s.mu.Unlock()
-	tick := time.NewTicker(drainStep)
-	defer tick.Stop()
-	for {
-		select {
-		case <-s.done:
-			return nil
-		case <-ctx.Done():
-			s.abort()
-			<-s.done
-			return ctx.Err()
-		case now := <-tick.C:
-			s.closeIdle(now.Add(-drainQuiet))
-		}
+	select {
+	case <-s.done:
+		return nil
+	case <-ctx.Done():
+		s.abort()
+		<-s.done
+		return ctx.Err()
 	}
 }
 

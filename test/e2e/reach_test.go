@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -18,6 +19,24 @@ var _ = Describe("reach", func() {
 			Expect(street.call(ctx, c, street.url("/source-"+c.Spec.NodeName), "-n", "5", "-fresh").OK).To(Equal(5))
 			Expect(street.seen(ctx, "/source-"+c.Spec.NodeName).Remotes).To(Equal(map[string]int{c.Status.PodIP: 5}))
 		}
+	}, NodeTimeout(time.Minute))
+
+	It("captures IPv6 as it does IPv4", func(ctx context.Context) {
+		if len(street.upstream.Status.PodIPs) < 2 {
+			Expect(os.Getenv("REQUIRE_PRIVILEGED")).NotTo(Equal("1"), "this cluster has no IPv6, and nothing may be skipped")
+			Skip("NOT RUN: this cluster's pods have no IPv6 addresses")
+		}
+		street.applyAll(ctx, `
+apiVersion: v1
+kind: Service
+metadata: {name: upstream6, namespace: NS}
+spec: {ipFamilies: [IPv6], selector: {app: upstream}, ports: [{port: 80, targetPort: 8080}]}
+`)
+		street.policy(ctx, "six", strings.Replace(healing, "name: upstream", "name: upstream6", 1))
+		url := fmt.Sprintf("http://upstream6.%s.svc/six?failPercent=30", street.namespace)
+		got := street.call(ctx, street.caller(), url, "-n", "50", "-fresh")
+		Expect(got.OK).To(Equal(50), "%+v", got)
+		Expect(street.seen(ctx, "/six").Remotes).To(HaveKey(street.caller().Status.PodIPs[1].IP), "the pod's own IPv6 address")
 	}, NodeTimeout(time.Minute))
 
 	It("adds nothing to a request unless the policy says so", func(ctx context.Context) {

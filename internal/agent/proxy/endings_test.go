@@ -265,3 +265,18 @@ func TestADrainingServerServesWhatStillArrives(t *testing.T) {
 	stop()
 	drain.Wait()
 }
+
+// A connection that has not sent anything yet has not been idle since the beginning of time.
+func TestADrainGivesANewConnectionTimeForItsFirstRequest(t *testing.T) {
+	w := build(t, serve(t, echo), anywhere(nil))
+	c := w.dial()
+	for deadline := time.Now().Add(patience); w.server.Connections() == 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("the connection does not arrive")
+		}
+	}
+	w.server.closeIdle(time.Now().Add(-drainQuiet))
+	if res, _ := c.get("/"); res.StatusCode != 200 {
+		t.Errorf("status %d", res.StatusCode)
+	}
+}

@@ -128,6 +128,7 @@ func (s *Server) ServeCaptured(podUID string, conn *net.TCPConn, original netip.
 		return // closed already
 	}
 	ss := &session{srv: s, pod: podUID, client: client, original: netip.AddrPortFrom(original.Addr().Unmap(), original.Port())}
+	ss.idleSince.Store(time.Now().UnixNano())
 	shed, ok := s.enter(ss)
 	if !ok {
 		return

@@ -75,6 +75,11 @@ func raise(ctx context.Context, k *kube, namespace string) *scenery {
 		WithContext(ctx).WithTimeout(time.Minute).Should(Equal(1), "ready upstreams")
 	s.callers = readyPods(k.pods(ctx, namespace, client.MatchingLabels{"app": "caller"}))
 	s.upstream = &readyPods(k.pods(ctx, namespace, client.MatchingLabels{"app": "upstream"}))[0]
+	for i := range s.callers {
+		// Each node's kube-proxy learns of the Service in its own time; until then it refuses connections.
+		Eventually(func() int { return s.call(ctx, &s.callers[i], s.url("/ready"), "-fresh", "-n", "3").OK }).
+			WithContext(ctx).Should(Equal(3), "the Service as seen from "+s.callers[i].Spec.NodeName)
+	}
 	return s
 }
 

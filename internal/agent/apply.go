@@ -38,13 +38,15 @@ func (a *applier) Apply(next *policy.Snapshot) []subscribe.Rejection {
 	if len(refused) > 0 {
 		return refused // asked again with the previous version of these
 	}
-	a.meter.Installed(time.Now(), next)
+	start := time.Now()
+	a.meter.Installed(start, next)
 	a.capture.Reconcile(desired(next))
 	ctx, stop := context.WithTimeout(context.Background(), settleTimeout)
 	defer stop()
 	if err := a.capture.Settle(ctx); err != nil {
 		a.log.Warn("capture is slow to follow the policy", "reason", err)
 	}
+	a.log.Debug("policy in force", "workloads", len(next.Workloads), "profiles", len(next.Profiles), "took", time.Since(start))
 	return nil
 }
 

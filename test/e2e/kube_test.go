@@ -155,7 +155,7 @@ func (k *kube) explain(story string) {
 		return
 	}
 	for _, p := range list.Items {
-		lines := int64(40)
+		lines := int64(100)
 		logs, err := k.set.CoreV1().Pods(p.Namespace).GetLogs(p.Name, &corev1.PodLogOptions{TailLines: &lines}).DoRaw(ctx)
 		fmt.Fprintf(w, "--- %s on %s (%s) %v\n%s\n", p.Name, p.Spec.NodeName, p.Status.Phase, err, logs)
 	}

@@ -82,7 +82,8 @@ to: [{cidr: {block: %s/32, ports: [8080]}}]
 retry: {maxRetries: 5, when: [GatewayError], budget: {percent: 100, minRetriesPerSecond: 1000, window: 10s}}
 `, ip))
 		target = fmt.Sprintf("http://%s:8080/by-cidr?failPercent=50", ip)
-		Expect(street.call(ctx, street.caller(), target, "-n", "20", "-fresh").OK).To(Equal(20))
+		blocked := street.call(ctx, street.caller(), target, "-n", "20", "-fresh")
+		Expect(blocked.OK).To(Equal(20), "%+v", blocked)
 	}, NodeTimeout(time.Minute))
 
 	It("leaves pods alone that no policy selects, and those of a disabled policy", func(ctx context.Context) {

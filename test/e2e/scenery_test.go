@@ -120,6 +120,15 @@ type summary struct {
 	Reasons, Pods, Errors                                 map[string]int
 	LastBody                                              string
 	P50Millis, MaxMillis, LastBadMillis, LongestBadMillis float64
+	Bad                                                   []badCall
+}
+
+// badCall is a call that was not OK, for a person to lay beside the logs.
+type badCall struct {
+	Status               int
+	Reason, Error, Local string
+	At                   time.Time
+	Took                 time.Duration
 }
 
 // call makes calls from a pod.

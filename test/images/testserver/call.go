@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"slices"
 	"strings"
@@ -63,6 +64,8 @@ func (o *callOptions) client() *http.Client {
 // once makes one call and returns its result.
 func (o *callOptions) once(ctx context.Context, c *http.Client) result {
 	start := time.Now()
+	local := ""
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { local = i.Conn.LocalAddr().String() }})
 	req, err := http.NewRequestWithContext(ctx, o.method, o.url, bytes.NewReader([]byte(o.body)))
 	if err != nil {
 		return result{Error: err.Error()}
@@ -77,12 +80,12 @@ func (o *callOptions) once(ctx context.Context, c *http.Client) result {
 	}
 	resp, err := c.Do(req)
 	if err != nil {
-		return result{Error: err.Error(), At: start, Took: time.Since(start)}
+		return result{Error: err.Error(), Local: local, At: start, Took: time.Since(start)}
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
 	r := result{Status: resp.StatusCode, Reason: resp.Header.Get("Fairlead-Reason"), Pod: resp.Header.Get("Server-Pod"),
-		Body: string(body[:min(len(body), 256)]), At: start, Took: time.Since(start)}
+		Body: string(body[:min(len(body), 256)]), Local: local, At: start, Took: time.Since(start)}
 	if err != nil {
 		r.Error = err.Error()
 	}
@@ -92,8 +95,10 @@ func (o *callOptions) once(ctx context.Context, c *http.Client) result {
 type result struct {
 	Status                   int
 	Reason, Pod, Body, Error string
-	At                       time.Time
-	Took                     time.Duration
+	// Local is the address the call left from.
+	Local string
+	At    time.Time
+	Took  time.Duration
 }
 
 func (r result) ok() bool { return r.Error == "" && r.Status >= 200 && r.Status < 300 }
@@ -113,7 +118,12 @@ type summary struct {
 	LastBadMillis float64 `json:"lastBadMillis"`
 	// LongestBadMillis is the longest stretch from the start of a call that was not OK to the end of the last one in a row.
 	LongestBadMillis float64 `json:"longestBadMillis"`
+	// Bad are the first calls that were not OK, with the wall clock's time, to be laid beside the logs.
+	Bad []result `json:"bad,omitempty"`
 }
+
+// maxBad bounds summary.Bad.
+const maxBad = 10
 
 func call(ctx context.Context, args []string) error {
 	o, err := parseCallOptions("call", args)
@@ -204,6 +214,9 @@ func summarise(all []result) summary {
 			badFrom = r.At
 		}
 		badTo = r.At.Add(r.Took)
+		if len(s.Bad) < maxBad {
+			s.Bad = append(s.Bad, r)
+		}
 		s.LastBadMillis = max(s.LastBadMillis, millis(badTo.Sub(start)))
 		s.LongestBadMillis = max(s.LongestBadMillis, millis(badTo.Sub(badFrom)))
 	}

@@ -1,0 +1,45 @@
+package proxy
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// The watch looks as long as the dial takes, and cancels it when the client has gone.
+func TestRule04_TheWatchCancelsTheDial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		looks := 0
+		began := time.Now()
+		w := watchClient(func() bool { looks++; return looks == 3 }, cancel)
+		<-ctx.Done()
+		w.stop()
+		if took := time.Since(began); took != 3*firstLook || !w.left.Load() {
+			t.Errorf("after %v, left %v", took, w.left.Load())
+		}
+	})
+}
+
+// A watch that is stopped in the middle of a look must not look again: the connection is another's by then.
+func TestAWatchStoppedInTheMidstOfALookEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		looks := 0
+		looking, stopped := make(chan struct{}), make(chan struct{})
+		w := watchClient(func() bool {
+			if looks++; looks == 1 {
+				close(looking)
+				<-stopped
+			}
+			return false
+		}, func() {})
+		<-looking
+		w.stop()
+		close(stopped)
+		time.Sleep(10 * firstLook) // of the bubble's clock
+		if looks != 1 {
+			t.Errorf("looked %d times", looks)
+		}
+	})
+}

@@ -93,7 +93,7 @@ func TestResponsesAreNeverMixedUp(t *testing.T) {
 	if n := answered.Load(); n < 16*chaoticCalls/4 {
 		t.Errorf("only %d calls were answered", n)
 	}
-	waitFor(t, func() bool { return w.server.Connections() == 0 })
+	w.waitFor(t, func() bool { return w.server.Connections() == 0 })
 	if used := w.server.ReplayMemory().Used(); used != 0 {
 		t.Errorf("%d bytes of replay memory are still taken", used)
 	}

@@ -280,7 +280,7 @@ func TestRule29_UpstreamConnectionsAreKeptWhenTheyMayBe(t *testing.T) {
 					c.expectEnd()
 				}
 				c.Close()
-				waitFor(t, func() bool { return w.server.Connections() == 0 })
+				w.waitFor(t, func() bool { return w.server.Connections() == 0 })
 			}
 			want := int64(1)
 			if x.upstreamFresh {
@@ -293,19 +293,11 @@ func TestRule29_UpstreamConnectionsAreKeptWhenTheyMayBe(t *testing.T) {
 	}
 }
 
-func waitFor(t testing.TB, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it does not happen")
-		}
-	}
-}
-
 // Bytes behind a response belong to no request: whoever asks next must not get them.
 func TestRule29_UnaskedResponsesAreNotServed(t *testing.T) {
 	for name, late := range map[string]bool{"at once": false, "later": true} {
 		t.Run(name, func(t *testing.T) {
+			poisoned := make(chan struct{})
 			w := build(t, serve(t, func(n int, p *peer) {
 				if _, _, ok := p.request(); !ok {
 					return
@@ -321,6 +313,8 @@ func TestRule29_UnaskedResponsesAreNotServed(t *testing.T) {
 				} else {
 					p.ok("first")
 					p.send(poison)
+					p.delivered(t)
+					close(poisoned)
 				}
 				_, _ = p.r.ReadByte() // until the proxy closes
 			}), anywhere(nil))
@@ -328,8 +322,7 @@ func TestRule29_UnaskedResponsesAreNotServed(t *testing.T) {
 				t.Fatalf("got %q", body)
 			}
 			if late {
-				// Long enough for the bytes to arrive at the idle connection; nothing tells when they have.
-				<-time.After(50 * time.Millisecond)
+				<-poisoned
 			}
 			if _, body := w.dial().get("/2"); body != "clean" {
 				t.Fatalf("got %q", body)
@@ -414,7 +407,7 @@ func TestRule27_ABodyThatTurnsBadIsNotCompleted(t *testing.T) {
 	}), anywhere(nil))
 	c := w.dial()
 	c.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
-	waitFor(t, func() bool { return w.dialer.dials.Load() > 0 })
+	w.waitFor(t, func() bool { return w.dialer.dials.Load() > 0 })
 	c.send("zz\r\n0\r\n\r\n")
 	if err := <-ended; err == nil {
 		t.Error("the upstream took the body for complete")

@@ -176,7 +176,7 @@ func TestRule29_AResponseUntilCloseSurvivesAPipelinedRequest(t *testing.T) {
 	}), anywhere(nil))
 	c := w.dial()
 	c.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n")
-	waitFor(t, func() bool { return w.dialer.dials.Load() > 0 })
+	w.waitFor(t, func() bool { return w.dialer.dials.Load() > 0 })
 	c.send("GET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
 	close(next)
 	if _, got := c.response("GET"); got != body {
@@ -252,11 +252,7 @@ func TestADrainingServerServesWhatStillArrives(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	var drain sync.WaitGroup
 	drain.Go(func() { w.server.Drain(ctx) })
-	for deadline := time.Now().Add(patience); !w.server.draining.Load(); {
-		if time.Now().After(deadline) {
-			t.Fatal("the drain does not begin")
-		}
-	}
+	poll(t, w.server.draining.Load)
 	late := w.dial()
 	if res, _ := late.get("/"); res.StatusCode != 200 || !res.Close {
 		t.Errorf("status %d, close %v", res.StatusCode, res.Close)
@@ -270,11 +266,7 @@ func TestADrainingServerServesWhatStillArrives(t *testing.T) {
 func TestADrainGivesANewConnectionTimeForItsFirstRequest(t *testing.T) {
 	w := build(t, serve(t, echo), anywhere(nil))
 	c := w.dial()
-	for deadline := time.Now().Add(patience); w.server.Connections() == 0; {
-		if time.Now().After(deadline) {
-			t.Fatal("the connection does not arrive")
-		}
-	}
+	poll(t, func() bool { return w.server.Connections() > 0 })
 	w.server.closeIdle(time.Now().Add(-drainQuiet))
 	if res, _ := c.get("/"); res.StatusCode != 200 {
 		t.Errorf("status %d", res.StatusCode)

@@ -72,6 +72,34 @@ func (x *exchange) abandon() {
 	x.s = nil
 }
 
+// salvage gives back what others wait for, after a panic: places in the pool, the breaker's permit, replay memory. x is not used
+// again, and whatever goes wrong here went wrong before.
+func (x *exchange) salvage() {
+	for _, giveBack := range [...]func(){x.salvageTries, x.salvagePlace, x.salvagePermit, x.upload.forfeit} {
+		func() {
+			defer func() { _ = recover() }()
+			giveBack()
+		}()
+	}
+}
+
+func (x *exchange) salvageTries() {
+	for i := range x.tries {
+		if c := x.tries[i].conn; c != nil {
+			x.tries[i].conn = nil
+			c.Done(false, time.Now())
+		}
+	}
+}
+
+func (x *exchange) salvagePlace() {
+	if x.lane != nil {
+		x.lane.Pool.Forget(&x.ticket)
+	}
+}
+
+func (x *exchange) salvagePermit() { x.call.ClientGone(time.Now()) }
+
 // selfContained reports whether the request can be served without reading from the client again.
 func (x *exchange) selfContained() bool {
 	q := &x.request

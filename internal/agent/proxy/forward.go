@@ -133,23 +133,45 @@ func (x *exchange) armBody() {
 // relayBothWays forwards a response that began before its request ended, while the request goes on.
 func (x *exchange) relayBothWays(t *attempt, until time.Time) error {
 	t.until = until
-	complete := make(chan bool, 1)
-	go func() { complete <- x.pump(t) }()
-	err := x.relay(t, until)
-	if err == nil {
-		wait := time.NewTimer(lingerFor)
-		defer wait.Stop()
-		select {
-		case x.upload.sentAll = <-complete:
-			return nil
-		case <-wait.C:
-		}
+	up := pumping{done: make(chan struct{})}
+	go func() {
+		defer close(up.done)
+		defer up.fault.catch()
+		up.complete = x.pump(t)
+	}()
+	defer x.stop(t, &up)
+	if err := x.relay(t, until); err != nil {
+		return err
 	}
-	x.s.client.Interrupt()
-	_ = t.conn.TCP().SetDeadline(time.Unix(1, 0)) // the connection is closed after this
-	<-complete
-	t.err = errCut
-	return err
+	wait := time.NewTimer(lingerFor)
+	defer wait.Stop()
+	select {
+	case <-up.done:
+	case <-wait.C:
+	}
+	return nil
+}
+
+// pumping is a request that goes on while its response is forwarded.
+type pumping struct {
+	done chan struct{}
+	// valid when done is closed
+	complete bool
+	fault    fault
+}
+
+// stop ends the sending of the request if it has not ended, and waits for that.
+func (x *exchange) stop(t *attempt, up *pumping) {
+	select {
+	case <-up.done:
+		x.upload.sentAll = up.complete
+	default:
+		x.s.client.Interrupt()
+		_ = t.conn.TCP().SetDeadline(time.Unix(1, 0)) // the connection is closed after this
+		<-up.done
+		t.err = errCut
+	}
+	up.fault.raise()
 }
 
 // pump sends the rest of a request's body and reports whether it was sent to its end.

@@ -10,10 +10,12 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"fairlead.dev/fairlead/internal/agent/store"
 	"fairlead.dev/fairlead/internal/agent/upstream"
@@ -28,10 +30,34 @@ const patience = 10 * time.Second
 const pod = "pod-1"
 
 // plainDialer dials without a namespace.
-type plainDialer struct{ dials atomic.Int64 }
+type plainDialer struct {
+	*bell
+	dials  atomic.Int64
+	refuse atomic.Int64 // so many more dials fail
+	// refuseEvery so many-th dial fails; 0: none
+	refuseEvery atomic.Int64
+	panics      atomic.Bool
+	slow        atomic.Int64 // nanoseconds that each dial takes
+}
 
 func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn, error) {
-	d.dials.Add(1)
+	if d.panics.Load() {
+		panic("told to")
+	}
+	n, every := d.dials.Add(1), d.refuseEvery.Load()
+	d.ring()
+	if d.refuse.Add(-1) >= 0 || every > 0 && n%every == 0 {
+		return nil, syscall.ECONNREFUSED
+	}
+	if slow := d.slow.Load(); slow > 0 {
+		late := time.NewTimer(time.Duration(slow))
+		defer late.Stop()
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-late.C:
+		}
+	}
 	var nd net.Dialer
 	c, err := nd.DialContext(ctx, "tcp", to.String())
 	if err != nil {
@@ -40,9 +66,65 @@ func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn
 	return c.(*net.TCPConn), nil
 }
 
+// bell is rung by whatever happens in a world, for those who wait for it.
+type bell struct {
+	mu    sync.Mutex
+	rings chan struct{} // nil: nobody listens
+}
+
+func (b *bell) ring() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.rings != nil {
+		close(b.rings)
+		b.rings = nil
+	}
+}
+
+// next is closed with the next ring.
+func (b *bell) next() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.rings == nil {
+		b.rings = make(chan struct{})
+	}
+	return b.rings
+}
+
+// waitFor waits until something has come true that makes itself heard: dials, tries, calls and the events of connections do.
+func (b *bell) waitFor(t testing.TB, done func() bool) {
+	t.Helper()
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	for {
+		rings := b.next()
+		if done() {
+			return
+		}
+		select {
+		case <-rings:
+		case <-late.C:
+			t.Fatal("it does not happen")
+		}
+	}
+}
+
+// poll waits for what nothing tells of, such as the state of the kernel or of a queue.
+func poll(t testing.TB, done func() bool) {
+	t.Helper()
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for deadline := time.Now().Add(patience); !done(); <-again.C {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not happen")
+		}
+	}
+}
+
 // events records what happens to connections.
 type recordedEvents struct {
 	silence
+	*bell
 	passed    [PassedCount]atomic.Int64
 	malformed atomic.Int64
 	panics    atomic.Int64
@@ -51,9 +133,11 @@ type recordedEvents struct {
 	expectPanic atomic.Bool
 }
 
-func (e *recordedEvents) Passed(why Passed) { e.passed[why].Add(1) }
-func (e *recordedEvents) Malformed(int)     { e.malformed.Add(1) }
+func (e *recordedEvents) Closed()           { e.ring() }
+func (e *recordedEvents) Passed(why Passed) { e.passed[why].Add(1); e.ring() }
+func (e *recordedEvents) Malformed(int)     { e.malformed.Add(1); e.ring() }
 func (e *recordedEvents) Panicked(_ string, what any, stack []byte) {
+	defer e.ring()
 	e.panics.Add(1)
 	if e.expectPanic.Load() {
 		return
@@ -63,23 +147,27 @@ func (e *recordedEvents) Panicked(_ string, what any, stack []byte) {
 
 // observer keeps what calls did.
 type observer struct {
+	*bell
 	mu    sync.Mutex
 	tries []store.Try
 	calls []store.Exchange
 	deaf  atomic.Bool // keep nothing
 	// panics makes TryDone fail as a mistake of ours would.
-	panics atomic.Bool
+	panics   atomic.Bool
+	panicked atomic.Pointer[store.Try]
 }
 
 func (o *observer) Recorder(policy.ID, string) store.Recorder { return o }
 func (o *observer) OpaqueOpened()                             {}
 func (o *observer) TryDone(t *store.Try) {
 	if o.panics.Load() {
+		o.panicked.Store(t)
 		panic("told to")
 	}
 	if o.deaf.Load() {
 		return
 	}
+	defer o.ring()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.tries = append(o.tries, *t)
@@ -88,6 +176,7 @@ func (o *observer) CallDone(e *store.Exchange) {
 	if o.deaf.Load() {
 		return
 	}
+	defer o.ring()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	c := *e
@@ -97,24 +186,19 @@ func (o *observer) CallDone(e *store.Exchange) {
 
 func (o *observer) lastCall(t testing.TB) store.Exchange {
 	t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	o.waitFor(t, func() bool {
 		o.mu.Lock()
-		n := len(o.calls)
-		o.mu.Unlock()
-		if n > 0 {
-			break
-		}
-	}
+		defer o.mu.Unlock()
+		return len(o.calls) > 0
+	})
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.calls) == 0 {
-		t.Fatal("no call was reported")
-	}
 	return o.calls[len(o.calls)-1]
 }
 
 // world is a proxy between a client and whatever the test makes of the upstream.
 type world struct {
+	*bell
 	t      testing.TB
 	store  *store.Store
 	server *Server
@@ -135,7 +219,11 @@ func build(t testing.TB, original netip.AddrPort, bindings ...policy.Binding) *w
 // buildWith is build with other limits.
 func buildWith(t testing.TB, o Options, original netip.AddrPort, bindings ...policy.Binding) *world {
 	t.Helper()
-	w := &world{t: t, original: original, events: &recordedEvents{t: t}, seen: &observer{}, dialer: &plainDialer{}}
+	b := &bell{}
+	w := &world{
+		bell: b, t: t, original: original,
+		events: &recordedEvents{bell: b, t: t}, seen: &observer{bell: b}, dialer: &plainDialer{bell: b},
+	}
 	var err error
 	w.store, err = store.New(store.Options{Dialer: func(string) upstream.Dialer { return w.dialer }, Observer: w.seen})
 	if err != nil {
@@ -301,6 +389,23 @@ func serve(t testing.TB, f func(n int, c *peer)) netip.AddrPort {
 type peer struct {
 	*net.TCPConn
 	r *bufio.Reader
+}
+
+// delivered waits until the other side's kernel has all that was sent, the end included.
+func (p *peer) delivered(t testing.TB) {
+	raw, err := p.SyscallConn()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for left := 1; left > 0; <-again.C {
+		err := raw.Control(func(fd uintptr) { left, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+		if err != nil {
+			return // closed, as at the end of a test
+		}
+	}
 }
 
 // request reads one request with its body.

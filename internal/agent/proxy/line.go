@@ -42,9 +42,9 @@ func (l *line) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// awaitClient waits for the first bytes, for ever unless the wait is cut short by socket.Conn.Nudge.
-func (l *line) awaitClient() error {
-	l.now, l.until = time.Now(), time.Time{}
+// awaitClient waits for the first bytes until a time (zero: for ever), unless the wait is cut short by socket.Conn.Nudge.
+func (l *line) awaitClient(until time.Time) error {
+	l.now, l.until = time.Now(), until
 	return l.reader.More()
 }
 

@@ -2,12 +2,13 @@ package proxy
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/opaque"
 	"fairlead.dev/fairlead/internal/agent/proxy/sniff"
-	"fairlead.dev/fairlead/internal/agent/socket"
 	"fairlead.dev/fairlead/internal/agent/store"
 )
 
@@ -27,11 +28,13 @@ func (s *session) identify() bool {
 	case s.every((*store.Candidate).DeclaredHTTP):
 		return true
 	}
-	proto, err := sniff.Wait(&s.line, s.line.reader, time.Now())
-	if err != nil {
+	proto, err := sniff.Wait(&s.line, s.line.reader, time.Now().Add(s.srv.sniffDelay))
+	switch {
+	case errors.Is(err, io.EOF): // it may still be waiting for a server that speaks first
+		proto = sniff.Other
+	case err != nil:
 		return false
-	}
-	if proto == sniff.Silent {
+	case proto == sniff.Silent:
 		return s.identifyLate()
 	}
 	return s.judge(proto, nil)
@@ -70,52 +73,6 @@ func (s *session) judge(proto sniff.Protocol, server *net.TCPConn) (http bool) {
 	return false
 }
 
-// identifyLate deals with a client that says nothing: the server may be the first to speak, or the client has made the
-// connection in advance. The server is connected to, and whoever speaks first decides (semantics rule 32).
-func (s *session) identifyLate() bool {
-	server, err := s.dialOriginal()
-	if err != nil {
-		s.client.ResetOnClose()
-		return false
-	}
-	sock, err := socket.New(server)
-	if err != nil {
-		_ = server.Close()
-		return false
-	}
-	listened := make(chan bool)
-	go func() {
-		spoke := sock.AwaitReadable() == nil
-		if spoke {
-			s.client.Nudge()
-		}
-		listened <- spoke
-	}()
-	err = s.line.awaitClient()
-	sock.Interrupt()
-	spoke := <-listened
-	if derr := sock.Disarm(); derr != nil || s.client.Interrupted() {
-		_ = server.Close()
-		return false
-	}
-	if len(s.line.reader.Buffered()) == 0 && !spoke {
-		_ = server.Close()
-		return false // err: the client ended without a word
-	}
-	if spoke {
-		return s.judge(sniff.Other, server)
-	}
-	if err != nil {
-		return s.judge(sniff.Other, server)
-	}
-	proto, err := sniff.Wait(&s.line, s.line.reader, time.Now())
-	if err != nil {
-		_ = server.Close()
-		return false
-	}
-	return s.judge(proto, server)
-}
-
 // governing returns the binding that governs the connection as a whole, if one does.
 func (s *session) governing() *store.Candidate {
 	if len(s.candidates) > 0 && !s.candidates[0].NeedsHost() {
@@ -125,31 +82,41 @@ func (s *session) governing() *store.Candidate {
 }
 
 // dialOriginal connects to where the client wanted to go.
-func (s *session) dialOriginal() (*net.TCPConn, error) {
+func (s *session) dialOriginal(ctx context.Context) (*net.TCPConn, error) {
 	dialer := s.srv.store.Dialer(s.pod)
 	if dialer == nil {
 		return nil, net.ErrClosed // the pod has just gone
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
 	if g := s.governing(); g != nil && g.Base().Timeouts.Connect > 0 {
+		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, g.Base().Timeouts.Connect)
 		defer cancel()
 	}
-	watch := watchClient(s.client, cancel)
-	defer watch.stop()
 	return dialer.Dial(ctx, s.original)
 }
 
-// passThrough has the connection carried to its end without being looked into. L4 failures are told by a reset (semantics rule 26).
+// passThrough has the connection carried to its end without being looked into.
 func (s *session) passThrough(why Passed) {
-	server, err := s.dialOriginal()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	gone := s.client.Vanished
+	if len(s.rest) > 0 { // said its say, and may have ended its side with that
+		gone = s.client.Broken
+	}
+	watch := watchClient(gone, cancel)
+	server, err := s.dialOriginal(ctx)
+	watch.stop()
 	if err != nil {
-		s.srv.events.Passed(why)
-		s.client.ResetOnClose()
+		s.unreachable(why)
 		return
 	}
 	s.pass(why, server)
+}
+
+// unreachable tells the client that its server cannot be reached: L4 failures are resets (semantics rule 26).
+func (s *session) unreachable(why Passed) {
+	s.srv.events.Passed(why)
+	s.client.ResetOnClose()
 }
 
 func (s *session) pass(why Passed, server *net.TCPConn) {

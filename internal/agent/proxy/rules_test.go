@@ -174,7 +174,8 @@ func TestRule08_AStaleConnectionCostsNothing(t *testing.T) {
 		if q, body, ok := p.request(); ok {
 			p.ok(q.Method + body)
 		}
-		p.Close()
+		_ = p.CloseWrite()
+		p.delivered(t)
 		closed <- struct{}{}
 	}), anywhere(func(s *policy.Settings) { s.Retry.MaxRetries = 0 }))
 	c := w.dial()
@@ -183,17 +184,16 @@ func TestRule08_AStaleConnectionCostsNothing(t *testing.T) {
 			t.Fatalf("call %d: got %d %q", i, res.StatusCode, body)
 		}
 	}
+	for range 20 {
+		<-closed
+	}
 	// A POST finds out before it is sent: an idle connection is looked at (rule 25).
 	for i := range 5 {
-		for len(closed) > 0 {
-			<-closed
-		}
-		tick := time.NewTimer(10 * time.Millisecond)
-		<-tick.C
 		c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi")
 		if res, body := c.response("POST"); res.StatusCode != 200 || body != "POSThi" {
 			t.Fatalf("call %d: got %d %q", i, res.StatusCode, body)
 		}
+		<-closed
 	}
 }
 
@@ -358,9 +358,7 @@ func TestRule25_AWaiterThatLeavesGivesItsPlaceBack(t *testing.T) {
 		w.store.Survey(time.Now(), func(s store.Survey) { waiting += s.Pool.Waiting })
 		return waiting
 	}
-	for waiting() != 1 {
-		time.Sleep(time.Millisecond)
-	}
+	poll(t, func() bool { return waiting() == 1 })
 	second.Close()
 	if e := w.seen.lastCall(t); e.Outcome.Kind != call.ClientGone || waiting() != 0 {
 		t.Errorf("outcome %+v, %d waiting", e.Outcome, waiting())

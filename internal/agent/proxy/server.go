@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/proxy/sniff"
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/socket"
 	"fairlead.dev/fairlead/internal/agent/store"
@@ -69,6 +70,9 @@ type Options struct {
 	MaxConnections       int
 	MaxConnectionsPerPod int
 	ReplayMemory         int64
+
+	// for tests: how long silence is suffered, instead of sniff.MaxDelay and lateGrace
+	sniffDelay, lateGrace time.Duration
 }
 
 // Server serves captured connections.
@@ -80,6 +84,8 @@ type Server struct {
 	podLimit  int
 	replay    *resilience.ReplayMemory
 	exchanges sync.Pool
+	// how long a client's silence is suffered, first before the server is connected to, then when that has led nowhere
+	sniffDelay, lateGrace time.Duration
 
 	// atomic
 	draining atomic.Bool
@@ -102,15 +108,16 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		store: o.Store, events: o.Events, limit: orDefault(o.MaxConnections, DefaultMaxConnections),
-		podLimit: orDefault(o.MaxConnectionsPerPod, DefaultMaxConnectionsPerPod),
-		replay:   resilience.NewReplayMemory(orDefault(o.ReplayMemory, int64(DefaultReplayMemory))),
+		podLimit:   orDefault(o.MaxConnectionsPerPod, DefaultMaxConnectionsPerPod),
+		replay:     resilience.NewReplayMemory(orDefault(o.ReplayMemory, int64(DefaultReplayMemory))),
+		sniffDelay: orDefault(o.sniffDelay, sniff.MaxDelay), lateGrace: orDefault(o.lateGrace, lateGrace),
 		sessions: map[*session]struct{}{}, perPod: map[string]int{}, done: make(chan struct{}),
 	}
 	s.exchanges.New = func() any { return newExchange(s) }
 	return s, nil
 }
 
-func orDefault[T int | int64](v, otherwise T) T {
+func orDefault[T ~int | ~int64](v, otherwise T) T {
 	if v == 0 {
 		return otherwise
 	}
@@ -152,14 +159,15 @@ func (s *Server) enter(ss *session) (shed, ok bool) {
 }
 
 func (s *Server) leave(ss *session) {
-	s.events.Closed()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	delete(s.sessions, ss)
 	if s.perPod[ss.pod]--; s.perPod[ss.pod] == 0 {
 		delete(s.perPod, ss.pod)
 	}
-	if s.closed && len(s.sessions) == 0 {
+	last := s.closed && len(s.sessions) == 0
+	s.mu.Unlock()
+	s.events.Closed()
+	if last {
 		close(s.done)
 	}
 }

@@ -80,8 +80,8 @@ const (
 func (s *session) serve(shed bool) {
 	defer func() {
 		if what := recover(); what != nil {
-			s.srv.events.Panicked(s.pod, what, debug.Stack())
-			s.client.ResetOnClose()
+			s.failed(what)
+			return
 		}
 		s.drop()
 	}()
@@ -109,6 +109,21 @@ func (s *session) drop() {
 		s.srv.exchanges.Put(x)
 	}
 	s.line.reader.Close()
+}
+
+// failed deals with a panic, a mistake of ours. Nobody knows in what state it has left the exchange and the buffers, so they are
+// not used again.
+func (s *session) failed(what any) {
+	stack := debug.Stack()
+	if f, ok := what.(*fault); ok {
+		what, stack = f.what, f.stack
+	}
+	s.srv.events.Panicked(s.pod, what, stack)
+	s.client.ResetOnClose()
+	if x := s.x; x != nil {
+		s.x = nil
+		x.salvage()
+	}
 }
 
 // refresh looks up the policies of the pod, which may have changed since the last request.

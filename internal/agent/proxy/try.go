@@ -9,7 +9,6 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/resilience"
-	"fairlead.dev/fairlead/internal/agent/socket"
 	"fairlead.dev/fairlead/internal/agent/store"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
@@ -109,7 +108,7 @@ func (x *exchange) dial(pool *upstream.Pool, until time.Time) (*upstream.Conn, c
 		ctx, cancel = context.WithDeadline(ctx, until)
 		defer cancel()
 	}
-	watch := watchClient(x.s.client, cancel)
+	watch := watchClient(x.s.client.Departed, cancel)
 	x.avoid = append(x.avoid, x.ticket.Peer())
 	began := x.now
 	c, err := pool.Dial(ctx, &x.ticket)
@@ -139,18 +138,18 @@ func (x *exchange) dialFailed(kind call.Kind, until time.Time) call.Action {
 	return x.call.TryFailed(x.now, call.Failure{Kind: kind})
 }
 
-// clientWatch cancels a dial when the client leaves.
+// clientWatch cancels a dial when the client has gone.
 type clientWatch struct {
 	left, stopped atomic.Bool
 	timer         *time.Timer
 }
 
-func watchClient(client *socket.Conn, cancel context.CancelFunc) *clientWatch {
+func watchClient(gone func() bool, cancel context.CancelFunc) *clientWatch {
 	w := &clientWatch{}
 	ready := make(chan struct{})
 	w.timer = time.AfterFunc(firstLook, func() {
 		<-ready
-		if client.Departed() {
+		if gone() {
 			w.left.Store(true)
 			cancel()
 			return

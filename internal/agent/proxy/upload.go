@@ -76,6 +76,12 @@ func (u *upload) finish() bool {
 	return u.body.Done()
 }
 
+// forfeit gives the account of what was kept back, but not the chunks.
+func (u *upload) forfeit() {
+	u.srv.replay.Release(u.reserved)
+	u.reserved = 0
+}
+
 // release gives the kept chunks back.
 func (u *upload) release() {
 	for i, c := range u.chunks {

@@ -15,8 +15,8 @@ import (
 // ErrInterrupted is returned by reads of a Conn on which Interrupt was called.
 var ErrInterrupted = errors.New("socket: interrupted")
 
-// Conn is a TCP connection driven by one goroutine at a time. Only Interrupt, Nudge and Departed may be called by
-// others. Its driver is the only one to close it, or uses it inside Hold: that is what makes the use of the bare descriptor safe.
+// Conn is a TCP connection driven by one goroutine at a time. Only Interrupt, Nudge, Departed, Vanished and Broken may
+// be called by others. Its driver is the only one to close it, or uses it inside Hold: that is what makes the use of the bare descriptor safe.
 type Conn struct {
 	tcp *net.TCPConn
 	raw syscall.RawConn
@@ -55,8 +55,9 @@ func (c *Conn) Arm(now, until time.Time) error { return c.arm(now, until) }
 // TCP returns the connection itself, for what this package does not do. Disarm must be called when others have set deadlines.
 func (c *Conn) TCP() *net.TCPConn { return c.tcp }
 
-// Disarm lifts all deadlines.
+// Disarm lifts all deadlines, and forgets a nudge that came too late.
 func (c *Conn) Disarm() error {
+	c.nudged.Store(false)
 	c.armed = time.Time{}
 	return c.tcp.SetDeadline(time.Time{})
 }
@@ -85,7 +86,7 @@ func (c *Conn) Nudge() {
 func (c *Conn) Interrupted() bool { return c.interrupted.Load() }
 
 // Read reads what is there into p, waiting no longer than until (zero: for ever). It returns os.ErrDeadlineExceeded when until
-// has passed, io.EOF at the end, and a syscall.Errno when the connection broke. now need not be exact.
+// has passed and nothing is there, io.EOF at the end, and a syscall.Errno when the connection broke. now need not be exact.
 func (c *Conn) Read(p []byte, now, until time.Time) (int, error) {
 	n, _, err := c.ReadAfter(nil, p, now, until)
 	return n, err
@@ -100,10 +101,16 @@ func (c *Conn) ReadAfter(before func() error, p []byte, now, until time.Time) (n
 	err = c.wait(c.step, now, until)
 	called = c.before == nil
 	c.before, c.in = nil, nil
-	if err != nil {
-		return 0, called, err
+	switch {
+	case err == nil:
+		return c.n, called, c.err
+	case called && errors.Is(err, os.ErrDeadlineExceeded):
+		// On a busy machine the bytes may have come in time, and only we are late.
+		if n, err := c.TryRead(p); err != ErrNothing { //nolint:errorlint // TryRead returns it bare
+			return n, called, err
+		}
 	}
-	return c.n, called, c.err
+	return 0, called, err
 }
 
 // Serve calls step whenever the connection may have become readable, until it returns true. step reads with TryRead and may
@@ -153,7 +160,7 @@ func (c *Conn) receive(uintptr) bool {
 
 // AwaitReadable waits until there is something to read, or the peer has closed.
 func (c *Conn) AwaitReadable() error {
-	return c.wait(func(uintptr) bool { return c.Peek() != Quiet }, time.Time{}, time.Time{})
+	return c.wait(func(fd uintptr) bool { return poll(int(fd), unix.POLLIN) }, time.Time{}, time.Time{})
 }
 
 // ErrNothing is returned by TryRead when nothing has arrived.
@@ -264,26 +271,58 @@ const (
 // Peek looks at the connection without waiting and without taking bytes.
 func (c *Conn) Peek() State {
 	var b [1]byte
-	n, errno := recv(c.fd, b[:], unix.MSG_PEEK)
+	_, state := c.PeekInto(b[:])
+	return state
+}
+
+// PeekInto is Peek, and copies the first bytes that wait to be read.
+func (c *Conn) PeekInto(p []byte) (int, State) {
+	n, errno := recv(c.fd, p, unix.MSG_PEEK)
 	switch {
 	case errno == unix.EAGAIN:
-		return Quiet
+		return 0, Quiet
 	case errno != 0 || n == 0:
-		return Gone
+		return 0, Gone
 	}
-	return Readable
+	return n, Readable
 }
 
 // Departed reports whether the peer has closed its side or reset the connection, even while bytes it sent wait to be read, or
 // whether the connection was closed from outside its driver. It may be called from any goroutine.
 func (c *Conn) Departed() bool {
+	return c.isGone(func(fd int) bool { return poll(fd, unix.POLLRDHUP) })
+}
+
+// Vanished is Departed, but not while bytes wait to be read: a peer that has ended its side behind them may well be waiting for
+// what comes of them. It may be called from any goroutine.
+func (c *Conn) Vanished() bool {
+	return c.isGone(func(fd int) bool { return poll(fd, 0) || ended(fd) })
+}
+
+// Broken reports whether the connection was reset, or closed from outside its driver. It may be called from any goroutine.
+func (c *Conn) Broken() bool {
+	return c.isGone(func(fd int) bool { return poll(fd, 0) })
+}
+
+func (c *Conn) isGone(look func(fd int) bool) bool {
 	gone := false
-	err := c.raw.Control(func(fd uintptr) {
-		fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
-		n, err := unix.Poll(fds[:], 0)
-		gone = err == nil && n > 0
-	})
+	err := c.raw.Control(func(fd uintptr) { gone = look(int(fd)) })
 	return gone || err != nil
+}
+
+// poll reports whether one of the events has come, or what counts unasked: an error, or the end of both sides. Unlike a read it
+// leaves an error for those who read.
+func poll(fd int, events int16) bool {
+	fds := [1]unix.PollFd{{Fd: int32(fd), Events: events}}
+	n, err := unix.Poll(fds[:], 0)
+	return err == nil && n > 0
+}
+
+// ended reports whether everything up to the peer's end was read.
+func ended(fd int) bool {
+	var b [1]byte
+	n, errno := recv(fd, b[:], unix.MSG_PEEK)
+	return errno == 0 && n == 0
 }
 
 // Hold runs f while nobody can take the connection's descriptor away: a Close from outside takes effect on reads at once, but

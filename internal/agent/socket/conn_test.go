@@ -84,10 +84,8 @@ func TestReadsEndInTime(t *testing.T) {
 		}
 	}
 	// A later, longer or unlimited wait is not cut short by what was armed before.
-	go func() {
-		time.Sleep(80 * time.Millisecond)
-		_, _ = peer.Write([]byte("x"))
-	}()
+	later := time.AfterFunc(80*time.Millisecond, func() { _, _ = peer.Write([]byte("x")) })
+	defer later.Stop()
 	if n, err := c.Read(make([]byte, 1), time.Now(), time.Time{}); n != 1 || err != nil {
 		t.Fatalf("got %d, %v", n, err)
 	}
@@ -127,36 +125,90 @@ func TestTheEndAndAResetAreTold(t *testing.T) {
 	}
 }
 
+// reading reads once and has disturb called when the read is about to wait.
+func reading(c *Conn, disturb func()) error {
+	begun, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		<-begun
+		disturb()
+	}()
+	_, _, err := c.ReadAfter(func() error { close(begun); return nil }, make([]byte, 1), time.Now(), time.Time{})
+	<-done
+	return err
+}
+
 func TestInterruptAndNudge(t *testing.T) {
 	c, peer := pair(t)
-	go func() {
-		time.Sleep(20 * time.Millisecond)
-		c.Nudge()
-	}()
+	for range 100 {
+		if err := reading(c, c.Nudge); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("nudged: %v", err)
+		}
+	}
+	c.Nudge()
 	if _, err := c.Read(make([]byte, 1), time.Now(), time.Time{}); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatalf("nudged: %v", err)
+		t.Fatalf("nudged before: %v", err)
 	}
 	_, _ = peer.Write([]byte("x"))
 	if n, err := c.Read(make([]byte, 1), time.Now(), time.Time{}); n != 1 || err != nil {
 		t.Fatalf("after the nudge: %v", err)
 	}
-	go func() {
-		time.Sleep(20 * time.Millisecond)
-		c.Interrupt()
-	}()
-	for range 2 {
-		if _, err := c.Read(make([]byte, 1), time.Now(), time.Time{}); !errors.Is(err, ErrInterrupted) {
-			t.Fatalf("interrupted: %v", err)
-		}
+	if err := reading(c, c.Interrupt); !errors.Is(err, ErrInterrupted) {
+		t.Fatalf("interrupted: %v", err)
+	}
+	if _, err := c.Read(make([]byte, 1), time.Now(), time.Time{}); !errors.Is(err, ErrInterrupted) {
+		t.Fatalf("interrupted before: %v", err)
+	}
+}
+
+// A nudge that nobody needed any more is forgotten with the deadlines.
+func TestDisarmForgetsANudge(t *testing.T) {
+	c, peer := pair(t)
+	c.Nudge()
+	if err := c.Disarm(); err != nil {
+		t.Fatal(err)
+	}
+	later := time.AfterFunc(10*time.Millisecond, func() { _, _ = peer.Write([]byte("x")) })
+	defer later.Stop()
+	now := time.Now()
+	if n, err := c.Read(make([]byte, 1), now, now.Add(patience)); n != 1 || err != nil {
+		t.Fatalf("got %d, %v", n, err)
+	}
+}
+
+// On a busy machine a read may be resumed long after its time: what has come meanwhile counts.
+func TestALateReadTakesWhatIsThere(t *testing.T) {
+	c, peer := pair(t)
+	_, _ = peer.Write([]byte("x"))
+	eventually(t, func() bool { return c.Peek() == Readable })
+	late := time.Now().Add(-time.Second)
+	in := make([]byte, 2)
+	if n, err := c.Read(in, late, late.Add(time.Millisecond)); n != 1 || err != nil {
+		t.Fatalf("got %d, %v", n, err)
+	}
+	c.Nudge()
+	_, _ = peer.Write([]byte("y"))
+	eventually(t, func() bool { return c.Peek() == Readable })
+	if n, err := c.Read(in, time.Now(), time.Time{}); n != 1 || err != nil {
+		t.Fatalf("nudged: got %d, %v", n, err)
+	}
+	asked := false
+	ask := func() error { asked = true; return nil }
+	_, _ = peer.Write([]byte("z"))
+	eventually(t, func() bool { return c.Peek() == Readable })
+	if _, called, err := c.ReadAfter(ask, in, late, late.Add(time.Millisecond)); called || asked || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("called %v %v, %v", called, asked, err)
 	}
 }
 
 func TestWritesWaitForASlowPeer(t *testing.T) {
 	c, peer := pair(t)
+	if err := c.TCP().SetWriteBuffer(32 << 10); err != nil { // so that no write takes more at once
+		t.Fatal(err)
+	}
 	big := bytes.Repeat([]byte("0123456789"), 1<<20)
 	got := make(chan []byte)
 	go func() {
-		time.Sleep(50 * time.Millisecond)
 		all, _ := io.ReadAll(peer)
 		got <- all
 	}()
@@ -193,14 +245,59 @@ func TestPeekAndDeparted(t *testing.T) {
 	}
 	c, _ = pair(t)
 	c.Close()
-	if !c.Departed() {
+	if !c.Departed() || !c.Vanished() || !c.Broken() {
 		t.Error("closed from outside: wrong")
 	}
 }
 
+// Who has ended its side behind bytes that wait to be read may be listening, who has reset the connection is not.
+func TestVanishedAndBroken(t *testing.T) {
+	c, peer := pair(t)
+	_, _ = peer.Write([]byte("x"))
+	_ = peer.CloseWrite()
+	eventually(t, c.Departed)
+	if c.Vanished() || c.Broken() {
+		t.Error("ended behind bytes: wrong")
+	}
+	_, _ = c.TryRead(make([]byte, 1))
+	if !c.Vanished() || c.Broken() {
+		t.Error("ended: wrong")
+	}
+	c, peer = pair(t)
+	_, _ = peer.Write([]byte("x"))
+	_ = peer.SetLinger(0)
+	peer.Close()
+	eventually(t, c.Broken)
+	if !c.Vanished() || !c.Departed() {
+		t.Error("reset: wrong")
+	}
+	if err := c.AwaitReadable(); err != nil {
+		t.Errorf("awaited: %v", err)
+	}
+	if _, err := io.ReadAll(reader{c}); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the looks have taken the error away: %v", err)
+	}
+}
+
+type reader struct{ *Conn }
+
+func (r reader) Read(p []byte) (int, error) { return r.Conn.Read(p, time.Now(), time.Time{}) }
+
+func TestPeekInto(t *testing.T) {
+	c, peer := pair(t)
+	_, _ = peer.Write([]byte("word"))
+	eventually(t, func() bool {
+		var b [8]byte
+		n, state := c.PeekInto(b[:])
+		return state == Readable && string(b[:n]) == "word"
+	})
+}
+
 func eventually(t *testing.T, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
+	again := time.NewTicker(time.Millisecond) // the kernel tells of its state when asked only
+	defer again.Stop()
+	for deadline := time.Now().Add(patience); !ok(); <-again.C {
 		if time.Now().After(deadline) {
 			t.Fatal("it did not come true")
 		}

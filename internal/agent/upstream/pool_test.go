@@ -162,6 +162,18 @@ func TestRule25_IdleConnectionsAreTakenNewestFirst(t *testing.T) {
 	}
 }
 
+// eventually polls for what tells of itself when asked only.
+func eventually(t *testing.T, ok func() bool) {
+	t.Helper()
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for deadline := time.Now().Add(patience); !ok(); <-again.C {
+		if time.Now().After(deadline) {
+			t.Fatal("it did not come true")
+		}
+	}
+}
+
 func TestRule25_DeadIdleConnectionsAreNotReused(t *testing.T) {
 	s := listen(t)
 	p, _ := newPool(t, nil, s.addr)
@@ -169,15 +181,9 @@ func TestRule25_DeadIdleConnectionsAreNotReused(t *testing.T) {
 	old := time.Now().Add(-time.Second)
 	a.Done(true, old)
 	b.Done(true, old)
-	for s.open.Load() < 2 { // accepted
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t, func() bool { return s.open.Load() == 2 }) // accepted
 	s.closeAll()
-	for deadline := time.Now().Add(patience); s.open.Load() > 0 || !a.Departed() || !b.Departed(); {
-		if time.Now().After(deadline) {
-			t.Fatal("the connections live on")
-		}
-	}
+	eventually(t, func() bool { return s.open.Load() == 0 && a.Departed() && b.Departed() })
 	c := take(t, p, ticket())
 	if c == a || c == b || c.Reused() {
 		t.Error("a dead connection was taken")
@@ -193,13 +199,9 @@ func TestRule25_CarefulTicketsLookEvenAtFreshConnections(t *testing.T) {
 	s := listen(t)
 	p, _ := newPool(t, nil, s.addr)
 	a := take(t, p, ticket())
-	for s.open.Load() < 1 { // accepted
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t, func() bool { return s.open.Load() == 1 }) // accepted
 	s.closeAll()
-	for !a.Departed() {
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t, a.Departed)
 	a.Done(true, time.Now())
 	tk := ticket()
 	tk.Careful = true

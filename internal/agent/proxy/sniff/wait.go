@@ -23,14 +23,14 @@ type Deadline interface {
 	SetReadDeadline(t time.Time) error
 }
 
-// Wait reads from src until its protocol is known, for MaxDelay from now at most, and lifts the read deadline again. A client
-// that says nothing in that time is Silent, one that says too little Other. An error is the connection's own; io.EOF means
+// Wait reads from src until its protocol is known, until a time at most, and lifts the read deadline again. A client that says
+// nothing by then is Silent, one that says too little Other. An error is the connection's own; io.EOF means
 // that the client ended without a word.
-func Wait(conn Deadline, src Source, now time.Time) (Protocol, error) {
+func Wait(conn Deadline, src Source, until time.Time) (Protocol, error) {
 	if p := Detect(src.Buffered()); p != Undecided {
 		return p, nil
 	}
-	if err := conn.SetReadDeadline(now.Add(MaxDelay)); err != nil {
+	if err := conn.SetReadDeadline(until); err != nil {
 		return Undecided, err
 	}
 	p, err := wait(src)

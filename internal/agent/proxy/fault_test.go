@@ -1,0 +1,124 @@
+package proxy
+
+import (
+	"io"
+	"net"
+	"runtime"
+	"testing"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/socket"
+	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// panicking makes one call that meets a mistake of ours, and reads what comes of it.
+func (w *world) panicking() {
+	w.t.Helper()
+	w.events.expectPanic.Store(true)
+	w.seen.panics.Store(true)
+	c := w.dial()
+	c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	_, _ = io.ReadAll(c.r) // ends somehow
+	w.seen.panics.Store(false)
+}
+
+func TestAPanicEndsOnlyItsConnection(t *testing.T) {
+	w := build(t, serve(t, echo), anywhere(nil))
+	w.panicking()
+	if _, body := w.dial().get("/"); body != "GET / " {
+		t.Fatalf("got %q", body)
+	}
+	if w.events.panics.Load() != 1 {
+		t.Errorf("%d panics were counted", w.events.panics.Load())
+	}
+}
+
+// What others wait for is given back: the one connection there may be, and the one probe of a breaker that is half-open.
+func TestAPanicKeepsNothing(t *testing.T) {
+	fails := make(chan bool, 1)
+	fails <- true
+	w := build(t, serve(t, func(_ int, p *peer) {
+		for {
+			if _, _, ok := p.request(); !ok {
+				return
+			}
+			select {
+			case <-fails:
+				p.send(answer(503, "bad"))
+			default:
+				p.ok("fine")
+			}
+		}
+	}), anywhere(func(s *policy.Settings) {
+		s.Retry.MaxRetries = 0
+		s.Pool.MaxConnections, s.Pool.MaxPending = 1, 0
+		b := policy.DefaultBreaker()
+		b.ConsecutiveFailures, b.Probes, b.OpenDuration, b.OpenMaxDuration = 1, 1, time.Nanosecond, time.Nanosecond
+		s.Breaker = &b
+	}))
+	if res, _ := w.dial().get("/"); res.StatusCode != 503 { // opens the breaker, at once half-open
+		t.Fatalf("got %d", res.StatusCode)
+	}
+	w.panicking()
+	w.waitFor(t, func() bool { return w.events.panics.Load() == 1 && w.server.Connections() <= 1 })
+	if res, body := w.dial().get("/"); body != "fine" {
+		t.Fatalf("got %d %q, reason %q", res.StatusCode, body, res.Header.Get("fairlead-reason"))
+	}
+}
+
+// Nobody knows the state of an exchange in which a panic happened.
+func TestAnExchangeThatPanickedIsNotUsedAgain(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // a pool has a part per processor
+	w := build(t, serve(t, echo), anywhere(nil))
+	w.panicking()
+	w.waitFor(t, func() bool { return w.server.Connections() == 0 })
+	bad := w.seen.panicked.Load()
+	for range 10 {
+		if x := w.server.exchanges.Get().(*exchange); &x.try == bad {
+			t.Fatal("it is back in the pool")
+		}
+	}
+}
+
+func TestAPanicOfTheProbeIsTheSessionsOwn(t *testing.T) {
+	w := buildWith(t, Options{sniffDelay: time.Nanosecond}, serve(t, echo), undeclared(nil))
+	w.events.expectPanic.Store(true)
+	w.dialer.panics.Store(true)
+	if c, err := net.Dial("tcp", w.captured.Addr().String()); err == nil { // may be reset by then
+		_, _ = io.ReadAll(c)
+		_ = c.Close()
+	}
+	w.waitFor(t, func() bool { return w.server.Connections() == 0 })
+	w.dialer.panics.Store(false)
+	if _, body := w.dial().get("/"); body != "GET / " {
+		t.Fatalf("got %q", body)
+	}
+	if w.events.panics.Load() != 1 {
+		t.Errorf("%d panics were counted", w.events.panics.Load())
+	}
+}
+
+func TestAPanicOfThePumpIsTheSessionsOwn(t *testing.T) {
+	w := build(t, nowhere(t), anywhere(nil))
+	conn, err := socket.New(w.dial().TCPConn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := policy.Defaults()
+	x := newExchange(w.server)
+	x.s = &session{srv: w.server, client: conn}
+	x.plan = &store.Plan{Plan: call.Plan{Settings: &settings}}
+	a := &x.tries[0]
+	a.line = &line{}
+	a.line.attach(conn)
+	a.line.reader.Body(&a.body, &a.response.Head) // none; upload.body is not prepared, which is the mistake
+	defer func() {
+		if f, ok := recover().(*fault); !ok || len(f.stack) == 0 {
+			t.Errorf("got %v", f)
+		}
+	}()
+	err = x.relayBothWays(a, time.Time{})
+	t.Errorf("no panic, %v", err)
+}

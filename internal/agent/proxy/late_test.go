@@ -1,0 +1,251 @@
+package proxy
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// undeclared is a binding for every destination, whose protocol has to be found out.
+func undeclared(change func(*policy.Settings)) policy.Binding {
+	b := anywhere(change)
+	b.To.Protocol = policy.ProtocolAuto
+	return b
+}
+
+// hushed waits until the proxy takes the client for one that says nothing: it has connected to the server.
+func (w *world) hushed() {
+	w.t.Helper()
+	w.waitFor(w.t, func() bool { return w.dialer.dials.Load() > 0 })
+}
+
+// What becomes of the connection that is made to hear whether the server speaks first must not become of the client's call.
+func TestRule32_ALateRequestOutlivesTheProbe(t *testing.T) {
+	refuse := func(w *world) { w.dialer.refuse.Store(1) }
+	for name, tc := range map[string]struct {
+		arrange func(*world)
+		first   func(*peer) // what the server does with its first connection
+	}{
+		"refused":         {arrange: refuse},
+		"closed":          {first: func(*peer) {}},
+		"reset":           {first: func(p *peer) { _ = p.SetLinger(0) }},
+		"unasked timeout": {first: func(p *peer) { p.send("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var failed atomic.Bool
+			w := build(t, serve(t, func(n int, p *peer) {
+				if n == 0 && tc.first != nil {
+					tc.first(p)
+					return
+				}
+				for {
+					if _, _, ok := p.request(); !ok {
+						return
+					}
+					if failed.CompareAndSwap(false, true) {
+						p.send(answer(503, "first"))
+					} else {
+						p.ok("healed")
+					}
+				}
+			}), undeclared(retryOn(policy.GatewayError, policy.ConnectFailure)))
+			if tc.arrange != nil {
+				tc.arrange(w)
+			}
+			c := w.dial()
+			w.hushed()
+			c.sayNothing(20 * time.Millisecond)
+			if _, body := c.get("/"); body != "healed" {
+				t.Fatalf("got %q", body)
+			}
+		})
+	}
+}
+
+// A server that cannot be reached is told to a client that goes on saying nothing: it may be waiting for the server's word.
+func TestRule26_ASilentClientHearsOfAnUnreachableServer(t *testing.T) {
+	w := buildWith(t, Options{lateGrace: firstLook}, nowhere(t), undeclared(nil))
+	c := w.dial()
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Fatalf("got %v, want a reset", err)
+	}
+	if n := w.events.passed[PassedOther].Load(); n != 1 {
+		t.Errorf("counted %d times", n)
+	}
+}
+
+// The end of a server that closes without a word reaches a client that goes on saying nothing.
+func TestRule32_ASilentClientHearsOfTheServersEnd(t *testing.T) {
+	w := buildWith(t, Options{lateGrace: firstLook}, serve(t, func(int, *peer) {}), undeclared(nil))
+	w.dial().expectEnd()
+}
+
+// A client that ends its side without a word may still be waiting for a server that speaks first.
+func TestRule32_AClientThatOnlyListens(t *testing.T) {
+	for name, late := range map[string]bool{"at once": false, "late": true} {
+		t.Run(name, func(t *testing.T) {
+			ended := make(chan struct{})
+			w := build(t, serve(t, func(_ int, p *peer) {
+				<-ended
+				_, _ = io.ReadAll(p)
+				p.send("the time")
+			}), undeclared(nil))
+			c := w.dial()
+			if late {
+				w.hushed()
+			}
+			_ = c.CloseWrite()
+			close(ended)
+			if got, err := io.ReadAll(c.r); err != nil || string(got) != "the time" {
+				t.Fatalf("got %q, %v", got, err)
+			}
+		})
+	}
+}
+
+// A client that is not understood and has ended its side is still there while the server takes its time to be reached.
+func TestRule04_AHalfClosedTunnelIsNotDeparted(t *testing.T) {
+	w := build(t, serve(t, func(_ int, p *peer) {
+		all, _ := io.ReadAll(p)
+		p.send("got " + string(all))
+	}), undeclared(nil))
+	w.dialer.slow.Store(int64(3 * firstLook))
+	c := w.dial()
+	c.send("HELO there\r\n")
+	_ = c.CloseWrite()
+	if got, err := io.ReadAll(c.r); err != nil || string(got) != "got HELO there\r\n" {
+		t.Fatalf("got %q, %v", got, err)
+	}
+}
+
+// A client that waits for an answer while its next request waits to be read has not departed.
+func TestRule04_APipeliningClientIsNotDeparted(t *testing.T) {
+	var n atomic.Int64
+	w := build(t, serve(t, func(_ int, p *peer) {
+		for {
+			if _, _, ok := p.request(); !ok {
+				return
+			}
+			if n.Add(1) == 1 {
+				p.send(answer(503, "first"))
+			} else {
+				p.ok("fine")
+			}
+		}
+	}), anywhere(func(s *policy.Settings) {
+		s.Retry.On = policy.Of(policy.GatewayError)
+		s.Retry.Backoff.Initial, s.Retry.Backoff.Max, s.Retry.Backoff.Jitter = 4*firstLook, 4*firstLook, policy.JitterNone
+	}))
+	c := w.dial()
+	c.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
+	w.waitFor(t, func() bool { return n.Load() == 1 })
+	c.send("GET /3 HTTP/1.1\r\nHost: a\r\n\r\n")
+	for range 3 {
+		if _, body := c.response("GET"); body != "fine" {
+			t.Fatalf("got %q", body)
+		}
+	}
+}
+
+// sayNothing is what the client does for a while.
+func (c *client) sayNothing(d time.Duration) {
+	silence := time.NewTimer(d)
+	defer silence.Stop()
+	<-silence.C
+}
+
+// However the moments fall in which a client speaks, its silence is noticed and its server connected to, refused, closed or reset:
+// every request is governed and answered. The silence suffered is so short that every busy machine's stalls are in it.
+func TestRule32_StallsLoseNoRequest(t *testing.T) {
+	const clients, calls = 8, 150
+	up := serve(t, func(n int, p *peer) {
+		switch n % 5 {
+		case 0: // closed at once
+			return
+		case 1:
+			_ = p.SetLinger(0)
+			return
+		}
+		for {
+			if _, _, ok := p.request(); !ok {
+				return
+			}
+			p.ok("fine")
+			if n%5 == 2 {
+				return
+			}
+		}
+	})
+	w := buildWith(t, Options{sniffDelay: time.Nanosecond, lateGrace: patience}, up, undeclared(func(s *policy.Settings) {
+		s.Retry.On = policy.Of(policy.ConnectFailure, policy.Reset)
+		s.Retry.MaxRetries = 20
+		s.Pool.MaxIdlePerEndpoint = 0 // every try on a connection of its own
+	}))
+	w.dialer.refuseEvery.Store(4)
+	var all sync.WaitGroup
+	for id := range clients {
+		all.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(id), 11))
+			for i := range calls {
+				if !stalledCall(t, w, rng) {
+					t.Errorf("client %d, call %d", id, i)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	for why := range PassedCount {
+		if n := w.events.passed[why].Load(); n > 0 {
+			t.Errorf("%d connections were passed through: %v", n, why)
+		}
+	}
+}
+
+// stalledCall makes one call on a new connection, after a silence that is anything from nothing to long enough for the probe to
+// come to its end.
+func stalledCall(t *testing.T, w *world, rng *rand.Rand) (ok bool) {
+	conn, err := net.Dial("tcp", w.captured.Addr().String())
+	if err != nil {
+		t.Error(err)
+		return false
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	switch rng.IntN(3) {
+	case 0:
+	case 1:
+		for range rng.IntN(50) {
+			runtime.Gosched()
+		}
+	default:
+		silence := time.NewTimer(time.Duration(rng.Int64N(int64(2 * time.Millisecond))))
+		<-silence.C
+	}
+	if _, err := io.WriteString(conn, request1K); err != nil {
+		t.Error(err)
+		return false
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Error(err)
+		return false
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != 200 || string(body) != "fine" {
+		t.Errorf("got %d %q, %v", res.StatusCode, body, err)
+		return false
+	}
+	return true
+}

@@ -71,8 +71,8 @@ type Options struct {
 	MaxConnectionsPerPod int
 	ReplayMemory         int64
 
-	// for tests: how long silence is suffered, instead of sniff.MaxDelay and lateGrace
-	sniffDelay, lateGrace time.Duration
+	// for tests: how long silence is suffered, instead of the constants
+	sniffDelay, lateGrace, headTimeout time.Duration
 }
 
 // Server serves captured connections.
@@ -84,8 +84,8 @@ type Server struct {
 	podLimit  int
 	replay    *resilience.ReplayMemory
 	exchanges sync.Pool
-	// how long a client's silence is suffered, first before the server is connected to, then when that has led nowhere
-	sniffDelay, lateGrace time.Duration
+	// how long a client's silence is suffered: before the server is connected to, when that has led nowhere, and within a head
+	sniffDelay, lateGrace, headTimeout time.Duration
 
 	// atomic
 	draining atomic.Bool
@@ -111,7 +111,8 @@ func New(o Options) (*Server, error) {
 		podLimit:   orDefault(o.MaxConnectionsPerPod, DefaultMaxConnectionsPerPod),
 		replay:     resilience.NewReplayMemory(orDefault(o.ReplayMemory, int64(DefaultReplayMemory))),
 		sniffDelay: orDefault(o.sniffDelay, sniff.MaxDelay), lateGrace: orDefault(o.lateGrace, lateGrace),
-		sessions: map[*session]struct{}{}, perPod: map[string]int{}, done: make(chan struct{}),
+		headTimeout: orDefault(o.headTimeout, headTimeout),
+		sessions:    map[*session]struct{}{}, perPod: map[string]int{}, done: make(chan struct{}),
 	}
 	s.exchanges.New = func() any { return newExchange(s) }
 	return s, nil

@@ -201,6 +201,9 @@ func (s *session) onReadable(uintptr) bool {
 	}
 	for {
 		done, err := s.line.reader.TryRequest(&x.request)
+		if !done && err == nil && !s.line.reader.Begun() {
+			return s.rested()
+		}
 		if !done || err != nil || !x.selfContained() {
 			x.parsed, x.parseErr = done, err
 			s.next = serveSlowly
@@ -209,23 +212,37 @@ func (s *session) onReadable(uintptr) bool {
 		if s.next = x.serve(); s.next != serveNext {
 			return true
 		}
-		s.line.reader.Finish()
-		s.served = true
 		if len(s.line.reader.Buffered()) == 0 {
-			s.end()
-			s.becomeIdle()
-			return !s.looking || s.line.filled
+			return s.rested()
 		}
+		s.line.reader.Finish()
 		x.reset()
 	}
+}
+
+// rested ends what a session was woken for when it has nothing else to do than to wait. It is what onReadable returns then.
+func (s *session) rested() bool {
+	s.served = true
+	s.line.reader.Finish()
+	s.end()
+	s.becomeIdle()
+	return !s.looking || s.line.filled
 }
 
 // serveOne serves the request that x holds a part of, reading the rest of it from the client.
 func (s *session) serveOne() step {
 	x := s.x
 	if !x.parsed && x.parseErr == nil {
+		x.parsed, x.parseErr = s.line.reader.TryRequest(&x.request)
+	}
+	if !x.parsed && x.parseErr == nil {
+		if !s.line.reader.Begun() { // but for an empty line behind the request before, as old clients send it
+			s.line.reader.Finish()
+			s.end()
+			return serveNext
+		}
 		s.line.now = time.Now()
-		s.line.until = s.line.now.Add(headTimeout)
+		s.line.until = s.line.now.Add(s.srv.headTimeout)
 		x.parseErr = s.line.reader.ReadRequest(&x.request)
 		x.parsed = x.parseErr == nil
 	}

@@ -72,6 +72,9 @@ func (r *Reader) Message() []byte {
 	return r.buf.data[r.start:r.end]
 }
 
+// Begun reports whether something was read of the current message, empty lines in front of it not counted.
+func (r *Reader) Begun() bool { return r.end > r.start }
+
 // Await reads until at least one byte is buffered. If the connection has none, which a source that does not wait says by an
 // error, no buffer is held afterwards.
 func (r *Reader) Await() error {

@@ -31,6 +31,7 @@ type Request struct {
 // connection ended between messages, an *Error if the head must be refused. After a timeout it can be called again with the
 // same q to go on.
 func (r *Reader) ReadRequest(q *Request) error {
+	r.expect(q)
 	if err := r.readHead(&q.Head, q); err != nil {
 		return err
 	}
@@ -39,6 +40,7 @@ func (r *Reader) ReadRequest(q *Request) error {
 
 // TryRequest is ReadRequest without reading from the connection: done is false if the head is not complete yet.
 func (r *Reader) TryRequest(q *Request) (done bool, err error) {
+	r.expect(q)
 	err = r.parseHead(&q.Head, q)
 	if err == nil {
 		return true, q.finish()
@@ -47,6 +49,13 @@ func (r *Reader) TryRequest(q *Request) (done bool, err error) {
 		return false, nil
 	}
 	return false, err
+}
+
+// expect begins with a request of which nothing was read yet.
+func (r *Reader) expect(q *Request) {
+	if r.head != &q.Head {
+		q.emptyLines = 0
+	}
 }
 
 // Method returns the method as read.
@@ -78,7 +87,6 @@ func (q *Request) startLine(line []byte) error {
 		}
 		return nil
 	}
-	q.emptyLines = 0
 	sp1 := bytes.IndexByte(line, ' ')
 	const version = len("HTTP/1.1")
 	sp2 := len(line) - version - 1

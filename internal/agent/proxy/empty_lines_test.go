@@ -59,6 +59,8 @@ func TestRule30_EmptyLinesAreCountedPerRequest(t *testing.T) {
 		if res, _ := c.response("GET"); res.StatusCode != 400 {
 			t.Fatalf("got %d", res.StatusCode)
 		}
+		c.Close()
+		w.waitFor(t, func() bool { return w.server.Connections() == 0 })
 		c = w.dial()
 		c.send("\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
 		if res, _ := c.response("GET"); res.StatusCode != 200 {

@@ -183,6 +183,7 @@ type Breaker struct {
 	ErrorRate           *ErrorRate // nil: off
 	SlowCalls           *SlowCalls // nil: off
 	FailureOn           Conditions
+	FailureStatus       []StatusRange
 	FailureGRPC         []uint8
 	OpenDuration        time.Duration
 	OpenMaxDuration     time.Duration

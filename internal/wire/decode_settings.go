@@ -87,10 +87,10 @@ func (d *decoder) breaker(m *pb.Breaker) *policy.Breaker {
 	if m == nil {
 		return nil
 	}
-	d.limit("gRPC statuses", len(m.GetFailureGrpc()), maxList)
+	d.limit("entries of a breaker's lists", max(len(m.GetFailureStatus()), len(m.GetFailureGrpc())), maxList)
 	b := &policy.Breaker{
 		ConsecutiveFailures: d.count(m.GetConsecutiveFailures()), FailureOn: d.conditions(m.GetFailureOn()),
-		FailureGRPC: each(m.GetFailureGrpc(), d.u8), OpenDuration: d.duration(m.GetOpenDuration()),
+		FailureStatus: each(m.GetFailureStatus(), d.statusRange), FailureGRPC: each(m.GetFailureGrpc(), d.u8), OpenDuration: d.duration(m.GetOpenDuration()),
 		OpenMaxDuration: d.duration(m.GetOpenMaxDuration()), OpenJitterPercent: d.count(m.GetOpenJitterPercent()),
 		Probes: d.count(m.GetProbes()), SuccessesToClose: d.count(m.GetSuccessesToClose()),
 		Scope: dec[policy.BreakerScope](d, breakerScopes, m.GetScope()), MaxEjectedPercent: d.count(m.GetMaxEjectedPercent()),

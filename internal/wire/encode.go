@@ -198,10 +198,10 @@ func (e *encoder) breaker(b *policy.Breaker) *pb.Breaker {
 	if b == nil {
 		return nil
 	}
-	e.limit("gRPC statuses", len(b.FailureGRPC), maxList)
+	e.limit("entries of a breaker's lists", max(len(b.FailureStatus), len(b.FailureGRPC)), maxList)
 	m := &pb.Breaker{
 		ConsecutiveFailures: e.i32(b.ConsecutiveFailures), FailureOn: e.conditions(b.FailureOn),
-		FailureGrpc: each(b.FailureGRPC, widen[uint8]), OpenDuration: int64(b.OpenDuration), OpenMaxDuration: int64(b.OpenMaxDuration),
+		FailureStatus: each(b.FailureStatus, statusRange), FailureGrpc: each(b.FailureGRPC, widen[uint8]), OpenDuration: int64(b.OpenDuration), OpenMaxDuration: int64(b.OpenMaxDuration),
 		OpenJitterPercent: e.i32(b.OpenJitterPercent), Probes: e.i32(b.Probes), SuccessesToClose: e.i32(b.SuccessesToClose),
 		Scope: enc(e, breakerScopes, b.Scope), MaxEjectedPercent: e.i32(b.MaxEjectedPercent), Sharing: enc(e, sharings, b.Sharing),
 	}

@@ -56,7 +56,7 @@ func judge(s *policy.Settings, t *trait) verdict {
 	}
 	v.retryable = asked && v.limit > 0
 	if b := s.Breaker; b != nil {
-		v.breakerFails = b.FailureOn.Intersects(t.conditions) || hasGRPC(b.FailureGRPC, t.grpc)
+		v.breakerFails = b.FailureOn.Intersects(t.conditions) || hasStatus(b.FailureStatus, t.status) || hasGRPC(b.FailureGRPC, t.grpc)
 	}
 	return v
 }

@@ -192,6 +192,33 @@ func TestRule22_WhatCountsAsFailure(t *testing.T) {
 	})
 }
 
+// circuitBreaker.failures.statusCodes counts besides what circuitBreaker.failures.when means, whether or not it is retried.
+func TestRule22_StatusCodesThatCount(t *testing.T) {
+	listed := []policy.StatusRange{{From: 404, To: 404}, {From: 420, To: 429}}
+	for status, counts := range map[int]bool{200: false, 403: false, 404: true, 405: false, 420: true, 429: true, 430: false, 503: true} {
+		for name, retried := range map[string]policy.Conditions{"retried": policy.Of(policy.RateLimited), "not retried": 0} {
+			r := newRig(t, func(s *policy.Settings) {
+				breaking(s)
+				s.Breaker.ConsecutiveFailures, s.Breaker.FailureStatus = 1, listed
+				s.Retry.On = retried
+			})
+			r.begin(Request{})
+			r.respond(0, status)
+			if opened := r.plan.Breaker.Status(t0).Opened == 1; opened != counts {
+				t.Errorf("%d, %s: counts %v, want %v", status, name, opened, counts)
+			}
+		}
+	}
+	r := newRig(t, func(s *policy.Settings) {
+		breaking(s)
+		s.Breaker.ConsecutiveFailures, s.Breaker.FailureStatus, s.Breaker.FailureOn = 1, listed, 0
+	})
+	r.begin(Request{})
+	if r.respond(0, 503); r.plan.Breaker.Status(t0).Opened != 0 {
+		t.Error("a status counts that is not on the list, nor meant by a cause")
+	}
+}
+
 // Every permit goes back however a call ends: afterwards exactly one probe passes.
 func TestRule22_PermitsComeBack(t *testing.T) {
 	half := at(time.Minute)

@@ -1,6 +1,7 @@
 package resilience
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -238,12 +239,12 @@ func (b *Breaker) enter(s State) {
 
 func stateOf(word uint64) State { return State(word & 3) }
 
-// sameBreaker reports whether two blocks say the same. FailureOn and FailureGRPC are compared too: they decide what is counted.
+// sameBreaker reports whether two blocks say the same, what they count as failures included.
 func sameBreaker(a, b *policy.Breaker) bool {
 	if !sameValue(a.ErrorRate, b.ErrorRate) || !sameValue(a.SlowCalls, b.SlowCalls) {
 		return false
 	}
-	if string(a.FailureGRPC) != string(b.FailureGRPC) {
+	if !slices.Equal(a.FailureGRPC, b.FailureGRPC) || !slices.Equal(a.FailureStatus, b.FailureStatus) {
 		return false
 	}
 	return a.ConsecutiveFailures == b.ConsecutiveFailures && a.FailureOn == b.FailureOn &&

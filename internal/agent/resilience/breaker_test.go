@@ -2,6 +2,7 @@ package resilience
 
 import (
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -218,12 +219,14 @@ func TestRule22_SurvivesEditsElsewhere(t *testing.T) {
 	b, cfg := testBreaker(func(b *policy.Breaker) {
 		b.ConsecutiveFailures = 1
 		b.ErrorRate = &policy.ErrorRate{Percent: 50, MinimumRequests: 4, Window: 10 * time.Second}
+		b.FailureStatus = []policy.StatusRange{{From: 500, To: 503}}
 	})
 	do(b, t0, true)
 	same := *cfg
 	rate := *cfg.ErrorRate // equal, elsewhere in memory
 	same.ErrorRate = &rate
-	same.FailureGRPC = append([]uint8(nil), cfg.FailureGRPC...)
+	same.FailureGRPC = slices.Clone(cfg.FailureGRPC)
+	same.FailureStatus = slices.Clone(cfg.FailureStatus)
 	b.Reconfigure(&same)
 	if s := b.Status(t0).State; s != Open {
 		t.Fatalf("the same block changed the state to %v", s)
@@ -235,6 +238,7 @@ func TestRule22_SurvivesEditsElsewhere(t *testing.T) {
 		},
 		"slow calls": func(b *policy.Breaker) { b.SlowCalls = &policy.SlowCalls{Threshold: 1, Percent: 1, Window: 1} },
 		"failures":   func(b *policy.Breaker) { b.FailureOn = policy.Of(policy.Reset) },
+		"statuses":   func(b *policy.Breaker) { b.FailureStatus = []policy.StatusRange{{From: 404, To: 404}} },
 		"grpc":       func(b *policy.Breaker) { b.FailureGRPC = []uint8{1} },
 	}
 	for name, change := range changes {

@@ -46,7 +46,7 @@ var enforced = strings.Fields(`
 	circuitBreaker.errorRate.percent circuitBreaker.errorRate.minimumRequests circuitBreaker.errorRate.window
 	circuitBreaker.slowCalls.threshold circuitBreaker.slowCalls.percent circuitBreaker.slowCalls.minimumRequests
 	circuitBreaker.slowCalls.window
-	circuitBreaker.failures.when
+	circuitBreaker.failures.when circuitBreaker.failures.statusCodes
 	circuitBreaker.open.duration circuitBreaker.open.maxDuration circuitBreaker.open.jitterPercent
 	circuitBreaker.halfOpen.probes circuitBreaker.halfOpen.successesToClose
 	loadBalancing.policy failurePolicy observability.accessLog
@@ -75,7 +75,6 @@ var notEnforced = []string{
 	"retry.overrides[].grpcStatuses",
 	"retry.hedging",
 	"connectionPool.http2",
-	"circuitBreaker.failures.statusCodes",
 	"circuitBreaker.failures.grpcStatuses",
 	"circuitBreaker.maxEjectedPercent",
 	"rateLimit",

@@ -155,6 +155,7 @@ func breakerOf(in *v1alpha1.CircuitBreaker) *policy.Breaker {
 		if f.When != nil {
 			b.FailureOn = conditionsOf(f.When)
 		}
+		b.FailureStatus = statusesOf(f.StatusCodes)
 		if f.GRPCStatuses != nil {
 			b.FailureGRPC = grpcOf(f.GRPCStatuses)
 		}

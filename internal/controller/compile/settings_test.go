@@ -111,11 +111,12 @@ func TestSettings(t *testing.T) {
 			want: func(*policy.Settings) {},
 		},
 		"slow calls, failures and probes": {
-			give: []string{`circuitBreaker: {slowCalls: {threshold: 2s, percent: 30}, failures: {when: [RateLimited]}, halfOpen: {probes: 3, successesToClose: 2}}`},
+			give: []string{`circuitBreaker: {slowCalls: {threshold: 2s, percent: 30}, failures: {when: [RateLimited], statusCodes: ["404", "5xx"]}, halfOpen: {probes: 3, successesToClose: 2}}`},
 			want: func(s *policy.Settings) {
 				b := policy.DefaultBreaker()
 				b.SlowCalls = &policy.SlowCalls{Threshold: 2 * time.Second, Percent: 30, MinimumRequests: 20, Window: 10 * time.Second}
 				b.FailureOn, b.Probes, b.SuccessesToClose = policy.Of(policy.RateLimited), 3, 2
+				b.FailureStatus = []policy.StatusRange{{From: 404, To: 404}, {From: 500, To: 599}}
 				s.Breaker = &b
 			},
 		},

@@ -2112,17 +2112,18 @@ type Breaker struct {
 	// Absent: off.
 	ErrorRate *ErrorRate `protobuf:"bytes,2,opt,name=error_rate,json=errorRate,proto3" json:"error_rate,omitempty"`
 	// Absent: off.
-	SlowCalls         *SlowCalls   `protobuf:"bytes,3,opt,name=slow_calls,json=slowCalls,proto3" json:"slow_calls,omitempty"`
-	FailureOn         []Condition  `protobuf:"varint,4,rep,packed,name=failure_on,json=failureOn,proto3,enum=fairlead.agent.v1.Condition" json:"failure_on,omitempty"`
-	FailureGrpc       []uint32     `protobuf:"varint,5,rep,packed,name=failure_grpc,json=failureGrpc,proto3" json:"failure_grpc,omitempty"`
-	OpenDuration      int64        `protobuf:"varint,6,opt,name=open_duration,json=openDuration,proto3" json:"open_duration,omitempty"`
-	OpenMaxDuration   int64        `protobuf:"varint,7,opt,name=open_max_duration,json=openMaxDuration,proto3" json:"open_max_duration,omitempty"`
-	OpenJitterPercent int32        `protobuf:"varint,8,opt,name=open_jitter_percent,json=openJitterPercent,proto3" json:"open_jitter_percent,omitempty"`
-	Probes            int32        `protobuf:"varint,9,opt,name=probes,proto3" json:"probes,omitempty"`
-	SuccessesToClose  int32        `protobuf:"varint,10,opt,name=successes_to_close,json=successesToClose,proto3" json:"successes_to_close,omitempty"`
-	Scope             BreakerScope `protobuf:"varint,11,opt,name=scope,proto3,enum=fairlead.agent.v1.BreakerScope" json:"scope,omitempty"`
-	MaxEjectedPercent int32        `protobuf:"varint,12,opt,name=max_ejected_percent,json=maxEjectedPercent,proto3" json:"max_ejected_percent,omitempty"`
-	Sharing           Sharing      `protobuf:"varint,13,opt,name=sharing,proto3,enum=fairlead.agent.v1.Sharing" json:"sharing,omitempty"`
+	SlowCalls         *SlowCalls     `protobuf:"bytes,3,opt,name=slow_calls,json=slowCalls,proto3" json:"slow_calls,omitempty"`
+	FailureOn         []Condition    `protobuf:"varint,4,rep,packed,name=failure_on,json=failureOn,proto3,enum=fairlead.agent.v1.Condition" json:"failure_on,omitempty"`
+	FailureGrpc       []uint32       `protobuf:"varint,5,rep,packed,name=failure_grpc,json=failureGrpc,proto3" json:"failure_grpc,omitempty"`
+	OpenDuration      int64          `protobuf:"varint,6,opt,name=open_duration,json=openDuration,proto3" json:"open_duration,omitempty"`
+	OpenMaxDuration   int64          `protobuf:"varint,7,opt,name=open_max_duration,json=openMaxDuration,proto3" json:"open_max_duration,omitempty"`
+	OpenJitterPercent int32          `protobuf:"varint,8,opt,name=open_jitter_percent,json=openJitterPercent,proto3" json:"open_jitter_percent,omitempty"`
+	Probes            int32          `protobuf:"varint,9,opt,name=probes,proto3" json:"probes,omitempty"`
+	SuccessesToClose  int32          `protobuf:"varint,10,opt,name=successes_to_close,json=successesToClose,proto3" json:"successes_to_close,omitempty"`
+	Scope             BreakerScope   `protobuf:"varint,11,opt,name=scope,proto3,enum=fairlead.agent.v1.BreakerScope" json:"scope,omitempty"`
+	MaxEjectedPercent int32          `protobuf:"varint,12,opt,name=max_ejected_percent,json=maxEjectedPercent,proto3" json:"max_ejected_percent,omitempty"`
+	Sharing           Sharing        `protobuf:"varint,13,opt,name=sharing,proto3,enum=fairlead.agent.v1.Sharing" json:"sharing,omitempty"`
+	FailureStatus     []*StatusRange `protobuf:"bytes,14,rep,name=failure_status,json=failureStatus,proto3" json:"failure_status,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -2246,6 +2247,13 @@ func (x *Breaker) GetSharing() Sharing {
 		return x.Sharing
 	}
 	return Sharing_SHARING_UNSPECIFIED
+}
+
+func (x *Breaker) GetFailureStatus() []*StatusRange {
+	if x != nil {
+		return x.FailureStatus
+	}
+	return nil
 }
 
 type ErrorRate struct {
@@ -2632,7 +2640,7 @@ const file_policy_proto_rawDesc = "" +
 	"\x0fkeep_alive_idle\x18\t \x01(\x03R\rkeepAliveIdle\x12.\n" +
 	"\x13keep_alive_interval\x18\n" +
 	" \x01(\x03R\x11keepAliveInterval\x12*\n" +
-	"\x11keep_alive_probes\x18\v \x01(\x05R\x0fkeepAliveProbes\"\xfa\x04\n" +
+	"\x11keep_alive_probes\x18\v \x01(\x05R\x0fkeepAliveProbes\"\xc1\x05\n" +
 	"\aBreaker\x121\n" +
 	"\x14consecutive_failures\x18\x01 \x01(\x05R\x13consecutiveFailures\x12;\n" +
 	"\n" +
@@ -2650,7 +2658,8 @@ const file_policy_proto_rawDesc = "" +
 	" \x01(\x05R\x10successesToClose\x125\n" +
 	"\x05scope\x18\v \x01(\x0e2\x1f.fairlead.agent.v1.BreakerScopeR\x05scope\x12.\n" +
 	"\x13max_ejected_percent\x18\f \x01(\x05R\x11maxEjectedPercent\x124\n" +
-	"\asharing\x18\r \x01(\x0e2\x1a.fairlead.agent.v1.SharingR\asharing\"h\n" +
+	"\asharing\x18\r \x01(\x0e2\x1a.fairlead.agent.v1.SharingR\asharing\x12E\n" +
+	"\x0efailure_status\x18\x0e \x03(\v2\x1e.fairlead.agent.v1.StatusRangeR\rfailureStatus\"h\n" +
 	"\tErrorRate\x12\x18\n" +
 	"\apercent\x18\x01 \x01(\x05R\apercent\x12)\n" +
 	"\x10minimum_requests\x18\x02 \x01(\x05R\x0fminimumRequests\x12\x16\n" +
@@ -2845,12 +2854,13 @@ var file_policy_proto_depIdxs = []int32{
 	5,  // 35: fairlead.agent.v1.Breaker.failure_on:type_name -> fairlead.agent.v1.Condition
 	9,  // 36: fairlead.agent.v1.Breaker.scope:type_name -> fairlead.agent.v1.BreakerScope
 	10, // 37: fairlead.agent.v1.Breaker.sharing:type_name -> fairlead.agent.v1.Sharing
-	34, // 38: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
-	39, // [39:39] is the sub-list for method output_type
-	39, // [39:39] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	24, // 38: fairlead.agent.v1.Breaker.failure_status:type_name -> fairlead.agent.v1.StatusRange
+	34, // 39: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
+	40, // [40:40] is the sub-list for method output_type
+	40, // [40:40] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_policy_proto_init() }

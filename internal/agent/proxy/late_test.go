@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -233,9 +234,17 @@ func stalledCall(t *testing.T, w *world, rng *rand.Rand) (ok bool) {
 		silence := time.NewTimer(time.Duration(rng.Int64N(int64(2 * time.Millisecond))))
 		<-silence.C
 	}
-	if _, err := io.WriteString(conn, request1K); err != nil {
-		t.Error(err)
-		return false
+	// The first line at once, for one that takes its time is not taken for a request; the rest of the head in pieces.
+	line := strings.Index(request1K, "\n") + 1
+	cut := line + rng.IntN(len(request1K)-line)
+	for _, piece := range []string{request1K[:cut], request1K[cut:]} {
+		if _, err := io.WriteString(conn, piece); err != nil {
+			t.Error(err)
+			return false
+		}
+		for range rng.IntN(20) {
+			runtime.Gosched()
+		}
 	}
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {

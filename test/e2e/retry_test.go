@@ -13,7 +13,7 @@ import (
 const healing = `
 podSelector: {matchLabels: {app: caller}}
 to: [{service: {name: upstream, port: 80}}]
-retry: {maxRetries: 5, when: [ConnectFailure, ResetBeforeRequest, Reset, GatewayError], budget: {percent: 100, minRetriesPerSecond: 1000, window: 10s}}
+retry: {maxRetries: 10, when: [ConnectFailure, ResetBeforeRequest, Reset, GatewayError], budget: {percent: 100, minRetriesPerSecond: 1000, window: 10s}}
 `
 
 var _ = Describe("retries", func() {

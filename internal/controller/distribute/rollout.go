@@ -16,7 +16,9 @@ const MaxExamples = 10
 type Rollout struct {
 	// Desired counts the nodes that have a workload using one of the profiles. It is Programmed + Pending + Failed + Unknown.
 	Desired int
-	// Programmed counts nodes whose agent acknowledged the current version of every one of the profiles it should have.
+	// Programmed counts nodes whose agent acknowledged every one of the profiles it should have, and all that was published up to the
+	// last time these were: the pods they govern and the destinations they name. What comes and goes after that, pods on a node that
+	// has the profile already and endpoints, does not make a node fall behind; being refused does.
 	Programmed int
 	// Pending counts nodes whose agent has not answered yet, or is not connected.
 	Pending int
@@ -92,15 +94,17 @@ const (
 	fateFailed
 )
 
-// witness returns the session that speaks for n: the latest, or the last one for a while after it ended. It may be nil.
+// witness returns the session that speaks for n: the latest. For a while, and until that has acknowledged something, it is the one
+// before if that ended. It may be nil.
 func (n *node) witness(now time.Time, grace time.Duration) *session {
+	var latest *session
 	if len(n.sessions) > 0 {
-		return slices.MaxFunc(n.sessions, func(a, b *session) int { return cmp.Compare(a.order, b.order) })
+		latest = slices.MaxFunc(n.sessions, func(a, b *session) int { return cmp.Compare(a.order, b.order) })
 	}
-	if n.last != nil && now.Sub(n.lostAt) < grace {
+	if (latest == nil || !latest.answered) && n.last != nil && now.Sub(n.lostAt) < grace {
 		return n.last
 	}
-	return nil
+	return latest
 }
 
 func (s *Store) judge(n *node, c *session, names []string) (fate, Failure) {
@@ -120,32 +124,43 @@ func (s *Store) judge(n *node, c *session, names []string) (fate, Failure) {
 			worst = fatePending
 			continue
 		}
-		if no, refused := s.refusal(c, p); refused {
+		if no, refused := s.refusal(c, name); refused {
 			return fateFailed, Failure{Node: n.name, Profile: name, Reason: no.reason, Message: no.message}
 		}
-		if c.held[p.resource.Ref] != p.resource.Version {
+		if c.held[p.resource.Ref] != p.resource.Version || !c.caughtUp(p.drawn) {
 			worst = fatePending
 		}
 	}
 	return worst, Failure{}
 }
 
-// refusal returns why c refused p or one of its destinations in their current version.
-func (s *Store) refusal(c *session, p *profile) (refusal, bool) {
-	if len(c.rejected) == 0 {
-		return refusal{}, false
-	}
-	if no, ok := c.rejected[p.resource.Ref]; ok && no.version == p.resource.Version {
-		return no, true
-	}
-	for _, name := range p.uses {
-		d := s.destinations[name]
-		if d == nil || d.resource == nil {
+// refusal returns why c refused the profile, one of its destinations or one of its pods in their current version.
+func (s *Store) refusal(c *session, name string) (refusal, bool) {
+	var first refusal
+	var at wire.Ref
+	for ref, no := range c.rejected {
+		want := s.wanted(c.node, ref)
+		if want == nil || want.Version != no.version || !s.concerns(c.node, ref, name) {
 			continue
 		}
-		if no, ok := c.rejected[d.resource.Ref]; ok && no.version == d.resource.Version {
-			return no, true
+		// The profile itself comes first, then the others in order: what a status says must not change from look to look.
+		if at.Kind == 0 || ref.Kind == wire.Profile || at.Kind != wire.Profile && ref.Compare(at) < 0 {
+			first, at = no, ref
 		}
 	}
-	return refusal{}, false
+	return first, at.Kind != 0
+}
+
+// concerns reports whether ref is the profile, or one of the destinations that it names or of the pods that it governs on n.
+func (s *Store) concerns(n *node, ref wire.Ref, name string) bool {
+	switch ref.Kind {
+	case wire.Profile:
+		return ref.Name == name
+	case wire.Destination:
+		_, uses := slices.BinarySearch(s.profiles[name].uses, ref.Name)
+		return uses
+	case wire.Workload:
+		return n.workloads[ref.Name].profile == name
+	}
+	return false
 }

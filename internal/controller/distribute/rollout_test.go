@@ -215,3 +215,212 @@ func TestNewsIsToldInBatches(t *testing.T) {
 		}
 	})
 }
+
+// reselect publishes what an edit of a policy's selector does: profile p governs one pod instead of another, and is the same as before.
+func reselect(from, to string) func(b *Batch) {
+	return func(b *Batch) {
+		b.SetProfile(profileOf("p", 1))
+		b.RemoveWorkload(from)
+		b.SetWorkload("n1", pod(to, "p"))
+	}
+}
+
+func TestAnEditThatOnlySelectsOtherPodsWaitsForTheAcknowledgement(t *testing.T) {
+	withOffice(t, func(t *testing.T, o *office) {
+		o.publish(func(b *Batch) { b.SetProfile(profileOf("p", 1)); b.SetWorkload("n1", pod("a", "p")) })
+		a := o.subscribed("n1", nil)
+		defer a.leave()
+		a.receive()
+		time.Sleep(time.Second)
+		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Programmed: 1})
+		o.publish(reselect("a", "b"))
+		time.Sleep(time.Second)
+		o.notified.take()
+		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}})
+		a.receive()
+		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Programmed: 1})
+		time.Sleep(time.Second)
+		if diff := cmp.Diff([][]string{{"p"}}, o.notified.take()); diff != "" {
+			t.Errorf("notified (-want +got):\n%s", diff)
+		}
+
+		// There and back again before the agent was told: there is nothing to acknowledge.
+		u := make(chan wire.Update, 1)
+		o.publish(func(b *Batch) { b.SetDestination(service("x", 1)); b.SetWorkload("n1", pod("c", "p")) })
+		u <- a.take()
+		o.publish(reselect("b", "d"))
+		o.publish(reselect("d", "b"))
+		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}})
+		time.Sleep(time.Second)
+		o.notified.take()
+		a.acknowledge(<-u)
+		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Programmed: 1})
+		time.Sleep(time.Second)
+		if diff := cmp.Diff([][]string{{"p"}}, o.notified.take()); diff != "" {
+			t.Errorf("notified (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestWhatIsOnItsWayBackIsNotProgrammed(t *testing.T) {
+	for name, tc := range map[string]struct{ away, back func(b *Batch) }{
+		"removed and made again": {
+			func(b *Batch) { b.RemoveWorkload("a"); b.RemoveProfile("p") },
+			func(b *Batch) { b.SetProfile(profileOf("p", 1)); b.SetWorkload("n1", pod("a", "p")) },
+		},
+		"edited and edited back": {
+			func(b *Batch) { b.SetProfile(profileOf("p", 2)) },
+			func(b *Batch) { b.SetProfile(profileOf("p", 1)) },
+		},
+		"the last pod replaced": {
+			func(b *Batch) { b.RemoveWorkload("a") },
+			func(b *Batch) { b.SetWorkload("n1", pod("b", "p")) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withOffice(t, func(t *testing.T, o *office) {
+				o.publish(func(b *Batch) { b.SetProfile(profileOf("p", 1)); b.SetWorkload("n1", pod("a", "p")) })
+				a := o.subscribed("n1", nil)
+				defer a.leave()
+				a.receive()
+				o.publish(tc.away)
+				u := a.take()
+				o.publish(tc.back)
+				pending := Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}}
+				wantRollout(t, o.store.Rollout("p"), pending)
+				a.acknowledge(u)
+				wantRollout(t, o.store.Rollout("p"), pending)
+				a.receive()
+				wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Programmed: 1})
+			})
+		})
+	}
+}
+
+func TestPodsAndEndpointsComeAndGoWithoutANodeFallingBehind(t *testing.T) {
+	withOffice(t, func(t *testing.T, o *office) {
+		o.publish(shop)
+		a := o.subscribed("n1", nil)
+		defer a.leave()
+		a.receive()
+		time.Sleep(time.Second)
+		o.notified.take()
+		for i := range 10 {
+			o.publish(func(b *Batch) {
+				b.SetWorkload("n1", pod(fmt.Sprint("new", i), "p1"))
+				b.SetDestination(service("shop/cart", uint16(100+i)))
+			})
+			wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+			u := a.take()
+			wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+			o.publish(func(b *Batch) { b.RemoveWorkload(fmt.Sprint("new", i)) })
+			a.acknowledge(u)
+			a.receive()
+		}
+		time.Sleep(time.Second)
+		if got := o.notified.take(); got != nil {
+			t.Errorf("told of %v", got)
+		}
+		// A node's first pod is another matter: its agent does not have the policy yet.
+		o.publish(func(b *Batch) { b.SetWorkload("n1", pod("other", "p2")) })
+		wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+		if r := o.store.Rollout("p2"); r.Desired != 2 || r.Programmed != 0 {
+			t.Errorf("p2 has come far: %+v", r)
+		}
+	})
+}
+
+func TestARefusedWorkloadFailsItsProfile(t *testing.T) {
+	withOffice(t, func(t *testing.T, o *office) {
+		o.publish(shop)
+		a := o.subscribed("n1", nil)
+		defer a.leave()
+		a.receive()
+		time.Sleep(time.Second)
+		o.notified.take()
+		o.publish(func(b *Batch) { b.SetWorkload("n1", pod("new", "p1")) })
+		a.receive(refuse(wire.Workload, "new"))
+		wantRollout(t, o.store.Rollout("p1"), Rollout{
+			Desired: 1, Failed: 1, Failures: []Failure{{Node: "n1", Profile: "p1", Reason: wire.ReasonInvalid, Message: "bad new"}},
+		})
+		time.Sleep(time.Second)
+		if diff := cmp.Diff([][]string{{"p1"}}, o.notified.take()); diff != "" {
+			t.Errorf("notified (-want +got):\n%s", diff)
+		}
+		o.publish(func(b *Batch) { b.RemoveWorkload("new") })
+		wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+	})
+}
+
+func TestAnAgentThatComesBackIsBelievedWhatItAcknowledgedBefore(t *testing.T) {
+	withOffice(t, func(t *testing.T, o *office) {
+		o.publish(shop)
+		a := o.subscribed("n1", nil)
+		have := held(a.receive())
+		for name, leave := range map[string]func(){"left": a.leave, "replaced": func() {}} {
+			leave()
+			o.publish(func(b *Batch) { b.SetDestination(service("shop/cart", 81)) })
+			b := o.subscribed("n1", have)
+			u := b.take()
+			wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+			o.publish(func(b *Batch) {
+				b.SetProfile(profileOf("p1", 1, "shop/cart", "shop/stock"))
+				b.SetWorkload("n1", pod(name, "p1"))
+			})
+			wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}})
+			b.acknowledge(u)
+			wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}})
+			b.receive()
+			wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+			defer b.leave()
+		}
+	})
+}
+
+func TestAnAgentAwayHasNotAcknowledgedWhatIsPublishedMeanwhile(t *testing.T) {
+	withOffice(t, func(t *testing.T, o *office) {
+		o.publish(func(b *Batch) { b.SetProfile(profileOf("p", 1)); b.SetWorkload("n1", pod("a", "p")) })
+		a := o.subscribed("n1", nil)
+		have := held(a.receive())
+		a.leave()
+		o.publish(reselect("a", "b"))
+		time.Sleep(time.Second)
+		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1"}}})
+		a = o.subscribed("n1", have)
+		defer a.leave()
+		u := a.take()
+		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}})
+		a.acknowledge(u)
+		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Programmed: 1})
+	})
+}
+
+// A client with the agent's own token takes the agent's place, acknowledges in its name and leaves.
+func TestAnAgentWhosePlaceWasTakenIsNotTakenToHoldWhatFollows(t *testing.T) {
+	withOffice(t, func(t *testing.T, o *office) {
+		o.publish(func(b *Batch) { b.SetProfile(profileOf("p", 1)); b.SetWorkload("n1", pod("a", "p")) })
+		real := o.subscribed("n1", nil)
+		have := held(real.receive())
+		other := o.subscribed("n1", nil)
+		other.receive()
+		real.leave()
+		o.publish(func(b *Batch) { b.RemoveWorkload("a"); b.RemoveProfile("p") })
+		u := other.take()
+		o.publish(func(b *Batch) { b.SetProfile(profileOf("p", 1)); b.SetWorkload("n1", pod("a", "p")) })
+		pending := func(connected bool) Rollout {
+			return Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: connected}}}
+		}
+		wantRollout(t, o.store.Rollout("p"), pending(true))
+		other.leave() // with the update unanswered
+		wantRollout(t, o.store.Rollout("p"), pending(false))
+		if len(u.Removed) == 0 {
+			t.Fatalf("got %v, want removals", refsOf(u))
+		}
+		real = o.subscribed("n1", have)
+		defer real.leave()
+		real.receive()
+		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Programmed: 1})
+		o.publish(reselect("a", "b"))
+		wantRollout(t, o.store.Rollout("p"), pending(true))
+	})
+}

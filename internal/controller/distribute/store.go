@@ -37,6 +37,7 @@ type Store struct {
 	profiles     map[string]*profile
 	destinations map[string]*destination
 	connections  uint64 // counts sessions, for their order
+	revision     uint64 // counts publications
 	settled      bool   // StartGrace is over
 }
 
@@ -47,9 +48,9 @@ type node struct {
 	profiles     map[string]int      // how many workloads use it
 	destinations map[string]int      // how many used profiles name it
 	sessions     []*session          // oldest first; more than one while an upgrade surges
-	last         *session            // of a node without sessions: the last one, until lostAt + Grace
+	last         *session            // the last one that ended, until another one has acknowledged something or lostAt + Grace
 	lostAt       time.Time
-	heard        bool // an agent was connected since the gate opened
+	heard        bool // an agent has acknowledged something since the gate opened
 }
 
 type workload struct {
@@ -63,7 +64,8 @@ type profile struct {
 	uses     []string       // destinations
 	keys     map[trafficKey]struct{}
 	nodes    map[string]*node
-	why      error // the latest version cannot be published; resource is an older one
+	why      error  // the latest version cannot be published; resource is an older one
+	drawn    uint64 // the last publication that set it, changed or not
 }
 
 // destination exists while it has a resource or a user. Guarded by Store.mu.
@@ -98,6 +100,7 @@ func (s *Store) Gate() *Gate { return &s.gate }
 func (s *Store) Publish(b *Batch) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.revision++
 	for i := range b.changes {
 		s.apply(&b.changes[i])
 	}
@@ -126,7 +129,7 @@ func (s *Store) applyWorkload(c *change) {
 		if before != nil {
 			delete(s.workloads, uid)
 			delete(before.workloads, uid)
-			before.touch(c.ref)
+			before.touch(c.ref, s.revision)
 			s.unuse(before, old.profile)
 			s.tidyNode(before)
 		}
@@ -139,14 +142,14 @@ func (s *Store) applyWorkload(c *change) {
 	// The new profile is used before the old one is let go, so that what both share is not taken away in between.
 	s.workloads[uid] = n
 	n.workloads[uid] = workload{resource: c.resource, profile: c.profile}
-	n.touch(c.ref)
+	n.touch(c.ref, s.revision)
 	s.use(n, c.profile)
 	if before == nil {
 		return
 	}
 	if before != n {
 		delete(before.workloads, uid)
-		before.touch(c.ref)
+		before.touch(c.ref, s.revision)
 	}
 	s.unuse(before, old.profile)
 	s.tidyNode(before)
@@ -155,6 +158,7 @@ func (s *Store) applyWorkload(c *change) {
 func (s *Store) applyProfile(c *change) {
 	name := c.ref.Name
 	p := s.profile(name)
+	p.drawn = s.revision
 	if p.why = c.why; c.why != nil {
 		s.news.add(name)
 		return
@@ -171,7 +175,7 @@ func (s *Store) applyProfile(c *change) {
 	s.traffic.know(p.keys)
 	s.traffic.forget(oldKeys)
 	for _, n := range p.nodes {
-		n.touch(c.ref)
+		n.touch(c.ref, s.revision)
 		for _, d := range p.uses {
 			s.reach(n, d)
 		}
@@ -190,7 +194,7 @@ func (s *Store) applyDestination(c *change) {
 	}
 	d.resource = c.resource
 	for _, n := range d.nodes {
-		n.touch(c.ref)
+		n.touch(c.ref, s.revision)
 	}
 	s.tidyDestination(c.ref.Name, d)
 }
@@ -202,7 +206,7 @@ func (s *Store) use(n *node, name string) {
 	}
 	p := s.profile(name)
 	p.nodes[n.name] = n
-	n.touch(wire.Ref{Kind: wire.Profile, Name: name})
+	n.touch(wire.Ref{Kind: wire.Profile, Name: name}, s.revision)
 	for _, d := range p.uses {
 		s.reach(n, d)
 	}
@@ -217,7 +221,7 @@ func (s *Store) unuse(n *node, name string) {
 	delete(n.profiles, name)
 	p := s.profile(name)
 	delete(p.nodes, n.name)
-	n.touch(wire.Ref{Kind: wire.Profile, Name: name})
+	n.touch(wire.Ref{Kind: wire.Profile, Name: name}, s.revision)
 	for _, d := range p.uses {
 		s.unreach(n, d)
 	}
@@ -231,7 +235,7 @@ func (s *Store) reach(n *node, name string) {
 		return
 	}
 	s.destination(name).nodes[n.name] = n
-	n.touch(wire.Ref{Kind: wire.Destination, Name: name})
+	n.touch(wire.Ref{Kind: wire.Destination, Name: name}, s.revision)
 }
 
 // unreach reverses reach.
@@ -242,7 +246,7 @@ func (s *Store) unreach(n *node, name string) {
 	delete(n.destinations, name)
 	d := s.destination(name)
 	delete(d.nodes, n.name)
-	n.touch(wire.Ref{Kind: wire.Destination, Name: name})
+	n.touch(wire.Ref{Kind: wire.Destination, Name: name}, s.revision)
 	s.tidyDestination(name, d)
 }
 
@@ -274,7 +278,7 @@ func (s *Store) destination(name string) *destination {
 }
 
 func (s *Store) tidyNode(n *node) {
-	if len(n.workloads) == 0 && len(n.sessions) == 0 {
+	if len(n.workloads) == 0 && len(n.sessions) == 0 && n.last == nil {
 		delete(s.nodes, n.name)
 	}
 }
@@ -291,9 +295,12 @@ func (s *Store) tidyDestination(name string, d *destination) {
 	}
 }
 
-// touch marks ref as changed for the node's agents.
-func (n *node) touch(ref wire.Ref) {
+// touch marks ref as changed for the node's agents by a publication.
+func (n *node) touch(ref wire.Ref, revision uint64) {
 	for _, c := range n.sessions {
+		if c.idle() {
+			c.sure = revision - 1
+		}
 		c.touch(ref)
 	}
 }

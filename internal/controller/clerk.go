@@ -104,6 +104,9 @@ func (c *clerk) Reconcile(ctx context.Context, id policy.ID) (reconcile.Result, 
 
 	now := c.clock.Now()
 	word := reported{rollout: c.agents.Rollout(v.profiles...), figures: figuresOf(&v, c.agents.Traffic)}
+	if len(v.profiles) > 0 && word.rollout.Desired == 0 {
+		return reconcile.Result{RequeueAfter: 100 * time.Millisecond}, nil // other profiles have taken their place since; the desk tells next
+	}
 	word.covered, word.patience = f.covered(&word.figures), f.patience(&word.rollout, now)
 	next := statusOf(&v, &word, base, metav1.NewTime(now.UTC().Truncate(time.Second)))
 	f.breakers.look(c.recorder, obj, base, &word.figures)
@@ -279,6 +282,7 @@ func (c *clerk) apply(ctx context.Context, obj client.Object, status *v1alpha1.P
 	u.SetGroupVersionKind(v1alpha1.GroupVersion().WithKind(kind))
 	u.SetNamespace(obj.GetNamespace())
 	u.SetName(obj.GetName())
+	u.SetUID(obj.GetUID()) // one of the same name made meanwhile must not get this one's status
 	if err := c.client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(fieldOwner), client.ForceOwnership); err != nil {
 		return "", err
 	}

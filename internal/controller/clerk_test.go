@@ -58,6 +58,9 @@ func (f fakeStatus) Apply(_ context.Context, obj runtime.ApplyConfiguration, _ .
 	s.writes = append(s.writes, applied.Status)
 	key := applied.Namespace + "/" + applied.Name
 	stored := s.objects[key]
+	if applied.UID != stored.UID {
+		return fmt.Errorf("applied to another object: UID %q, want %q", applied.UID, stored.UID)
+	}
 	version, _ := strconv.Atoi(stored.ResourceVersion)
 	stored.ResourceVersion = strconv.Itoa(version + 1)
 	stored.Status = applied.Status
@@ -361,6 +364,14 @@ func TestBreakerThatWasOpenBeforeARestartIsNotToldAgain(t *testing.T) {
 func TestAPolicyMadeAnewIsNotAnsweredWithTheOldStatus(t *testing.T) {
 	b := newBureau(t, 1, onePolicy)
 	b.server.cached["shop/p0"].UID = "made anew"
+	if r := b.look("shop/p0"); r.RequeueAfter == 0 || len(b.server.writes) != 0 {
+		t.Errorf("%d writes, looks again after %s", len(b.server.writes), r.RequeueAfter)
+	}
+}
+
+func TestProfilesReplacedMeanwhileAreNotTakenForNone(t *testing.T) {
+	b := newBureau(t, 1, onePolicy)
+	b.agents.rollout = distribute.Rollout{} // nobody uses the profiles that were the policy's a moment ago
 	if r := b.look("shop/p0"); r.RequeueAfter == 0 || len(b.server.writes) != 0 {
 		t.Errorf("%d writes, looks again after %s", len(b.server.writes), r.RequeueAfter)
 	}

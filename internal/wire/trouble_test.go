@@ -302,7 +302,7 @@ func TestAgentsDoNotHammerAManagerThatIsAway(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		mu.Lock()
 		defer mu.Unlock()
-		if dials < 60 || dials > 130 {
+		if dials < 120 || dials > 250 {
 			t.Errorf("%d attempts in ten minutes", dials)
 		}
 	})

@@ -23,7 +23,8 @@ import (
 
 const (
 	firstBackoff = 200 * time.Millisecond
-	maxBackoff   = 10 * time.Second
+	// maxBackoff bounds how long after a manager's return its agents do: each waits at most this, and at least half of it.
+	maxBackoff = 5 * time.Second
 	// returnDelay spreads the agents over time when all lose the same manager.
 	returnDelay    = 500 * time.Millisecond
 	connectTimeout = 5 * time.Second

@@ -14,7 +14,8 @@ type StoreOptions struct {
 	// Notify is told the names of profiles whose rollout changed, sorted, from a goroutine of Server.Run. While it runs further
 	// names are collected.
 	Notify func(profiles []string)
-	// NotifyInterval is the least time between two calls of Notify. Default 200 ms.
+	// NotifyInterval is the least time between two calls of Notify. Default 100 ms; the
+	// first news after a pause is told at once.
 	NotifyInterval time.Duration
 	// Grace is how long what a disconnected agent acknowledged still counts: agents reconnect all the time. Default 15 s.
 	Grace time.Duration
@@ -80,7 +81,7 @@ func NewStore(opts StoreOptions) *Store {
 		opts.Notify = func([]string) {}
 	}
 	for d, def := range map[*time.Duration]time.Duration{
-		&opts.NotifyInterval: 200 * time.Millisecond, &opts.Grace: 15 * time.Second, &opts.StartGrace: 30 * time.Second,
+		&opts.NotifyInterval: 100 * time.Millisecond, &opts.Grace: 15 * time.Second, &opts.StartGrace: 30 * time.Second,
 	} {
 		if *d == 0 {
 			*d = def

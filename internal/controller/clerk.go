@@ -36,6 +36,8 @@ const (
 	countInterval = 2 * time.Second
 	// lookInterval is how often agents' reports are looked at; they come that often.
 	lookInterval = 5 * time.Second
+	// letGoInterval is how often it is asked whether agents have let go of a policy; they do not say so by themselves.
+	letGoInterval = 200 * time.Millisecond
 	// patience is how long nodes may take to acknowledge what does not concern the policy's own generation.
 	patience = 10 * time.Second
 	// writesPerSecond and writeBurst bound the writes of all policies that nobody waits for.
@@ -46,6 +48,7 @@ const (
 type agents interface {
 	Rollout(profiles ...string) distribute.Rollout
 	Traffic(id policy.ID) distribute.Figures
+	Behind(revision uint64) int
 }
 
 // clerk writes the status of policies.
@@ -107,6 +110,9 @@ func (c *clerk) Reconcile(ctx context.Context, id policy.ID) (reconcile.Result, 
 	if len(v.profiles) > 0 && word.rollout.Desired == 0 {
 		return reconcile.Result{RequeueAfter: 100 * time.Millisecond}, nil // other profiles have taken their place since; the desk tells next
 	}
+	if v.mode != v1alpha1.ModeEnforce && !wasProgrammed(&v, base) {
+		word.behind = c.agents.Behind(v.toldWith)
+	}
 	word.covered, word.patience = f.covered(&word.figures), f.patience(&word.rollout, now)
 	next := statusOf(&v, &word, base, metav1.NewTime(now.UTC().Truncate(time.Second)))
 	f.breakers.look(c.recorder, obj, base, &word.figures)
@@ -114,7 +120,11 @@ func (c *clerk) Reconcile(ctx context.Context, id policy.ID) (reconcile.Result, 
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	if wait == 0 && len(v.profiles) > 0 {
+	switch {
+	case wait > 0:
+	case word.behind > 0:
+		wait = letGoInterval
+	case len(v.profiles) > 0:
 		wait = lookInterval
 	}
 	return reconcile.Result{RequeueAfter: wait}, nil

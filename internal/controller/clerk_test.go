@@ -75,10 +75,12 @@ func (f fakeStatus) Apply(_ context.Context, obj runtime.ApplyConfiguration, _ .
 type fakeAgents struct {
 	rollout distribute.Rollout
 	figures map[policy.ID]distribute.Figures
+	behind  map[uint64]int // by publication
 }
 
 func (a *fakeAgents) Rollout(...string) distribute.Rollout    { return a.rollout }
 func (a *fakeAgents) Traffic(id policy.ID) distribute.Figures { return a.figures[id] }
+func (a *fakeAgents) Behind(publication uint64) int           { return a.behind[publication] }
 
 // bureau is a clerk with a world around it.
 type bureau struct {
@@ -113,7 +115,7 @@ func newBureau(t *testing.T, policies int, spec string) *bureau {
 		b.server.objects["shop/"+name], b.server.cached["shop/"+name] = p, p.DeepCopy()
 	}
 	x.flush(newPublished())
-	x.published()
+	x.published(1)
 	b.clerk = &clerk{
 		client: b.server, index: x, agents: b.agents, recorder: b.recorder, clock: b.clock,
 		budget: rate.NewLimiter(writesPerSecond, writeBurst), writes: func(c writeClass) { b.written[c]++ }, files: map[policy.ID]*file{},
@@ -188,7 +190,7 @@ func TestAcknowledgementsOfTheGenerationBeforeDoNotCount(t *testing.T) {
 	if len(b.server.writes) > 0 {
 		t.Fatalf("the new generation is said to be %s before agents were given it", ready(&b.server.writes[0]))
 	}
-	b.index.published()
+	b.index.published(2)
 	b.look("shop/p0")
 	if n := len(b.server.writes); n != 1 || b.server.writes[0].ObservedGeneration != 2 {
 		t.Errorf("%d writes after it was published, want one about generation 2", n)
@@ -374,5 +376,35 @@ func TestProfilesReplacedMeanwhileAreNotTakenForNone(t *testing.T) {
 	b.agents.rollout = distribute.Rollout{} // nobody uses the profiles that were the policy's a moment ago
 	if r := b.look("shop/p0"); r.RequeueAfter == 0 || len(b.server.writes) != 0 {
 		t.Errorf("%d writes, looks again after %s", len(b.server.writes), r.RequeueAfter)
+	}
+}
+
+func TestAPolicySwitchedOffIsSoOnceItsNodesHaveLetGo(t *testing.T) {
+	for _, mode := range []string{"Disabled", "DryRun"} {
+		b := newBureau(t, 1, onePolicy)
+		b.settle("shop/p0")
+		b.agents.behind = map[uint64]int{2: 1} // the publication that takes the policy away
+		b.index.setPolicy("p0", retryPolicy(t, "shop", "p0", 2, fmt.Sprintf(`{to: [{any: {}}], mode: %s}`, mode)))
+		b.index.flush(newPublished())
+		b.index.published(2)
+		b.index.setPod(testPod("shop", "p0", "node-1", "other")) // what is published later does not matter
+		b.index.flush(newPublished())
+		b.index.published(3)
+		b.agents.rollout = distribute.Rollout{}
+		r := b.look("shop/p0")
+		s := &b.server.objects["shop/p0"].Status
+		if got := ready(s); got != "False/WaitingForNodes" || r.RequeueAfter == 0 || r.RequeueAfter > time.Second {
+			t.Errorf("%s: %s while a node has yet to let go, looks again after %s", mode, got, r.RequeueAfter)
+		}
+		b.agents.behind = nil
+		b.look("shop/p0")
+		if got := ready(s); !strings.HasPrefix(got, "True/") {
+			t.Errorf("%s: %s once all have", mode, got)
+		}
+		b.agents.behind = map[uint64]int{2: 1} // an agent comes back and has to catch up
+		b.look("shop/p0")
+		if got := ready(s); !strings.HasPrefix(got, "True/") {
+			t.Errorf("%s: %s later", mode, got)
+		}
 	}
 }

@@ -275,7 +275,7 @@ func TestNamespacesWhoseCallsAreNeverGovernedAreNotMatched(t *testing.T) {
 	x.setPod(testPod("fairlead-system", "agent", "node-1", "a"))
 	x.setPod(testPod("shop", "a", "node-1", "a"))
 	x.flush(out)
-	x.published()
+	x.published(1)
 	if v, _ := x.view(src.ID); v.namespaces != 1 || v.pods != 1 {
 		t.Errorf("matches %d namespaces and %d pods, want 1 and 1", v.namespaces, v.pods)
 	}

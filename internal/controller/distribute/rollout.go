@@ -85,6 +85,27 @@ func (s *Store) rollout(now time.Time, names []string) Rollout {
 	return r
 }
 
+// Revision returns the number of the last publication.
+func (s *Store) Revision() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.revision
+}
+
+// Behind counts the connected nodes whose agent has not acknowledged everything up to a publication. It is how to know that agents
+// have let go of what was taken from them, of which no profile is left to ask about.
+func (s *Store) Behind(revision uint64) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	behind := 0
+	for _, n := range s.nodes {
+		if c := n.latest(); c != nil && !c.caughtUp(revision) {
+			behind++
+		}
+	}
+	return behind
+}
+
 // fate is what became of a set of profiles on one node. The worst of its members decides.
 type fate uint8
 
@@ -97,14 +118,18 @@ const (
 // witness returns the session that speaks for n: the latest. For a while, and until that has acknowledged something, it is the one
 // before if that ended. It may be nil.
 func (n *node) witness(now time.Time, grace time.Duration) *session {
-	var latest *session
-	if len(n.sessions) > 0 {
-		latest = slices.MaxFunc(n.sessions, func(a, b *session) int { return cmp.Compare(a.order, b.order) })
-	}
+	latest := n.latest()
 	if (latest == nil || !latest.answered) && n.last != nil && now.Sub(n.lostAt) < grace {
 		return n.last
 	}
 	return latest
+}
+
+func (n *node) latest() *session {
+	if len(n.sessions) == 0 {
+		return nil
+	}
+	return slices.MaxFunc(n.sessions, func(a, b *session) int { return cmp.Compare(a.order, b.order) })
 }
 
 func (s *Store) judge(n *node, c *session, names []string) (fate, Failure) {

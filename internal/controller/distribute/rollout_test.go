@@ -424,3 +424,28 @@ func TestAnAgentWhosePlaceWasTakenIsNotTakenToHoldWhatFollows(t *testing.T) {
 		wantRollout(t, o.store.Rollout("p"), pending(true))
 	})
 }
+
+func TestAgentsThatHaveYetToLetGoAreBehind(t *testing.T) {
+	withOffice(t, func(t *testing.T, o *office) {
+		o.publish(shop)
+		one, two := o.subscribed("n1", nil), o.subscribed("n2", nil)
+		defer one.leave()
+		defer two.leave()
+		one.receive()
+		two.receive()
+		o.publish(func(b *Batch) { b.RemoveWorkload("c"); b.RemoveProfile("p2") })
+		removal := o.store.Revision()
+		want := func(n int) {
+			t.Helper()
+			if got := o.store.Behind(removal); got != n {
+				t.Errorf("%d behind, want %d", got, n)
+			}
+		}
+		want(1)
+		u := two.take()
+		o.publish(func(b *Batch) { b.SetWorkload("n1", pod("later", "p1")) })
+		want(1)
+		two.acknowledge(u)
+		want(0)
+	})
+}

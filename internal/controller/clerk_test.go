@@ -11,8 +11,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/time/rate"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	testclock "k8s.io/utils/clock/testing"
@@ -55,12 +57,12 @@ func (f fakeStatus) Apply(_ context.Context, obj runtime.ApplyConfiguration, _ .
 		return err
 	}
 	s := f.server
-	s.writes = append(s.writes, applied.Status)
 	key := applied.Namespace + "/" + applied.Name
 	stored := s.objects[key]
-	if applied.UID != stored.UID {
-		return fmt.Errorf("applied to another object: UID %q, want %q", applied.UID, stored.UID)
+	if applied.ResourceVersion != stored.ResourceVersion {
+		return apierrors.NewConflict(schema.GroupResource{Resource: "retrypolicies"}, applied.Name, fmt.Errorf("version %q", applied.ResourceVersion))
 	}
+	s.writes = append(s.writes, applied.Status)
 	version, _ := strconv.Atoi(stored.ResourceVersion)
 	stored.ResourceVersion = strconv.Itoa(version + 1)
 	stored.Status = applied.Status
@@ -406,5 +408,22 @@ func TestAPolicySwitchedOffIsSoOnceItsNodesHaveLetGo(t *testing.T) {
 		if got := ready(s); !strings.HasPrefix(got, "True/") {
 			t.Errorf("%s: %s later", mode, got)
 		}
+	}
+}
+
+// It may be another one of the same name, made after this one was deleted.
+func TestAStatusIsNotWrittenOnAnObjectThatHasChanged(t *testing.T) {
+	b := newBureau(t, 1, onePolicy)
+	b.settle("shop/p0")
+	b.server.objects["shop/p0"].ResourceVersion = "77"
+	b.agents.rollout = distribute.Rollout{Desired: 1, Failed: 1, Failures: []distribute.Failure{{Node: "node-1"}}}
+	before := len(b.server.writes)
+	if r := b.look("shop/p0"); r.RequeueAfter == 0 || r.RequeueAfter > time.Second || len(b.server.writes) != before {
+		t.Errorf("%d writes, looks again after %s", len(b.server.writes)-before, r.RequeueAfter)
+	}
+	b.server.cached["shop/p0"].ResourceVersion = "77"
+	b.look("shop/p0")
+	if len(b.server.writes) != before+1 {
+		t.Errorf("%d writes once the cache has caught up", len(b.server.writes)-before)
 	}
 }

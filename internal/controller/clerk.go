@@ -78,7 +78,6 @@ type file struct {
 
 	wroteAt, trafficAt time.Time
 	reportsSince       time.Time // about when the first report that came in begins
-	pendingSince       time.Time // since when some node has not acknowledged everything; zero if none
 	breakers           breakerWatch
 }
 
@@ -115,7 +114,7 @@ func (c *clerk) Reconcile(ctx context.Context, id policy.ID) (reconcile.Result, 
 	if v.mode != v1alpha1.ModeEnforce && !wasProgrammed(&v, base) {
 		word.behind = c.agents.Behind(v.toldWith)
 	}
-	word.covered, word.patience = f.covered(&word.figures), f.patience(&word.rollout, now)
+	word.covered, word.patience = f.covered(&word.figures), now.Sub(word.rollout.WaitingSince) < patience
 	next := statusOf(&v, &word, base, metav1.NewTime(now.UTC().Truncate(time.Second)))
 	f.breakers.look(c.recorder, obj, base, &word.figures)
 	wait, err := c.write(ctx, obj, f, base, next)
@@ -202,17 +201,6 @@ func (f *file) covered(figures *distribute.Figures) time.Duration {
 		since = figures.Since
 	}
 	return min(asOf.Sub(since), distribute.Window)
-}
-
-// patience reports whether no node has been pending for longer than patience.
-func (f *file) patience(r *distribute.Rollout, now time.Time) bool {
-	switch {
-	case r.Pending == 0:
-		f.pendingSince = time.Time{}
-	case f.pendingSince.IsZero():
-		f.pendingSince = now
-	}
-	return f.pendingSince.IsZero() || now.Sub(f.pendingSince) < patience
 }
 
 // writeClass says how urgent a write is.

@@ -27,6 +27,8 @@ type Rollout struct {
 	// Unknown counts nodes of which nothing was heard since the gate opened a short while ago: after a change of leader it takes
 	// agents a moment to come back. A status should not be made worse on their account.
 	Unknown int
+	// WaitingSince is about since when the node waits that is pending the longest; zero without one.
+	WaitingSince time.Time
 	// Failures and Waiting are examples, sorted by node, at most MaxExamples.
 	Failures []Failure
 	Waiting  []Waiting
@@ -64,7 +66,8 @@ func (s *Store) rollout(now time.Time, names []string) Rollout {
 	settling := s.gate.openFor(now) < s.opts.StartGrace
 	for _, name := range slices.Sorted(maps.Keys(nodes)) {
 		n := nodes[name]
-		fate, why := s.judge(n, n.witness(now, s.opts.Grace), names)
+		c := n.witness(now, s.opts.Grace)
+		fate, why := s.judge(n, c, names)
 		switch {
 		case fate == fateProgrammed:
 			r.Programmed++
@@ -77,6 +80,9 @@ func (s *Store) rollout(now time.Time, names []string) Rollout {
 			r.Unknown++
 		default:
 			r.Pending++
+			if since := n.waitingSince(c); r.WaitingSince.IsZero() || since.Before(r.WaitingSince) {
+				r.WaitingSince = since
+			}
 			if len(r.Waiting) < MaxExamples {
 				r.Waiting = append(r.Waiting, Waiting{Node: name, Connected: len(n.sessions) > 0})
 			}
@@ -123,6 +129,17 @@ func (n *node) witness(now time.Time, grace time.Duration) *session {
 		return n.last
 	}
 	return latest
+}
+
+// waitingSince returns about since when n, for which c speaks, has not acknowledged all it should.
+func (n *node) waitingSince(c *session) time.Time {
+	if c != nil && !c.ended {
+		return c.behindSince
+	}
+	if n.lostAt.After(n.madeAt) {
+		return n.lostAt
+	}
+	return n.madeAt
 }
 
 func (n *node) latest() *session {

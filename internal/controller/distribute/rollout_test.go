@@ -15,6 +15,10 @@ import (
 
 func wantRollout(t *testing.T, got, want Rollout) {
 	t.Helper()
+	if got.WaitingSince.IsZero() == (got.Pending > 0) {
+		t.Errorf("%d pending since %s", got.Pending, got.WaitingSince)
+	}
+	got.WaitingSince = time.Time{}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("rollout (-want +got):\n%s", diff)
 	}
@@ -447,5 +451,54 @@ func TestAgentsThatHaveYetToLetGoAreBehind(t *testing.T) {
 		want(1)
 		two.acknowledge(u)
 		want(0)
+	})
+}
+
+func TestARolloutSaysSinceWhenItWaits(t *testing.T) {
+	withOffice(t, func(t *testing.T, o *office) {
+		want := func(what string, since time.Time) {
+			t.Helper()
+			if got := o.store.Rollout("p").WaitingSince; !got.Equal(since) {
+				t.Errorf("%s: since %s, want %s", what, got, since)
+			}
+		}
+		later := func() time.Time { time.Sleep(2 * time.Second); return time.Now() }
+		time.Sleep(o.store.opts.StartGrace)
+		first := later()
+		o.publish(func(b *Batch) { b.SetProfile(profileOf("p", 1)); b.SetWorkload("n1", pod("a", "p")) })
+		later()
+		want("no agent yet", first)
+		connected := later()
+		a := o.subscribed("n1", nil)
+		u := a.take()
+		later()
+		want("the first update", connected)
+		edited := later()
+		o.publish(func(b *Batch) { b.SetProfile(profileOf("p", 2)) })
+		later()
+		want("the first update, and an edit", connected)
+		a.acknowledge(u)
+		if got := o.store.Rollout("p").WaitingSince; got.After(edited) || got.Before(connected) {
+			t.Errorf("the edit: since %s, want one from %s to %s", got, connected, edited)
+		}
+		a.receive()
+		want("nothing", time.Time{})
+		again := later()
+		o.publish(func(b *Batch) { b.SetProfile(profileOf("p", 3)) })
+		later()
+		want("another edit", again)
+		u = a.take()
+		o.publish(func(b *Batch) { b.SetDestination(service("x", 1)); b.SetWorkload("n1", pod("b", "p")) })
+		later()
+		want("another edit, and another pod", again)
+		a.acknowledge(u)
+		want("nothing of the policy's own", time.Time{})
+		a.receive()
+		lost := later()
+		a.leave()
+		later()
+		o.publish(func(b *Batch) { b.SetProfile(profileOf("p", 4)) })
+		later()
+		want("an agent that is away", lost)
 	})
 }

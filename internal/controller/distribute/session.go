@@ -34,9 +34,12 @@ type session struct {
 	held     map[wire.Ref]wire.Version // what the agent said it holds
 	rejected map[wire.Ref]refusal
 	sent     *wire.Update // sent and not acknowledged
-	sentAt   uint64       // the last publication that is in sent
+	sentUpTo uint64       // the last publication that is in sent
 	sure     uint64       // the last publication up to which the agent acknowledged everything; of no account while idle
 	nonce    uint64
+	// behindSince is about when the first change came that the agent has not acknowledged, and sentAt when sent was made.
+	behindSince, sentAt time.Time
+
 	started  bool // the first update was made
 	answered bool // and acknowledged
 	ended    bool // no longer told of changes
@@ -81,7 +84,7 @@ func (s *Store) attach(nodeName, agent string, h wire.Hello) *session {
 	c := &session{
 		node: n, agent: agent, order: s.connections,
 		dirty: map[wire.Ref]struct{}{}, held: h.Held, rejected: map[wire.Ref]refusal{},
-		wake: make(chan struct{}, 1), over: make(chan struct{}),
+		wake: make(chan struct{}, 1), over: make(chan struct{}), behindSince: time.Now(),
 	}
 	for ref, version := range h.Held {
 		if want := s.wanted(n, ref); want == nil || want.Version != version {
@@ -169,7 +172,7 @@ func (s *Store) next(c *session) (wire.Update, bool) {
 		}
 	}
 	clear(c.dirty)
-	c.started, c.nonce, c.sent, c.sentAt = true, u.Nonce, &u, s.revision
+	c.started, c.nonce, c.sent, c.sentUpTo, c.sentAt = true, u.Nonce, &u, s.revision, time.Now()
 	return u, true
 }
 
@@ -204,8 +207,8 @@ func (s *Store) acknowledge(c *session, a wire.Ack) error {
 	for _, ref := range c.sent.Removed {
 		delete(c.rejected, ref)
 	}
-	s.advance(c, c.sentAt)
-	c.sent = nil
+	s.advance(c, c.sentUpTo)
+	c.sent, c.behindSince = nil, c.sentAt // what is dirty has become so since
 	if n := c.node; !c.answered && !c.ended {
 		n.last, n.heard = nil, true
 		s.news.addAll(n.profiles)

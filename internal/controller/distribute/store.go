@@ -51,6 +51,7 @@ type node struct {
 	sessions     []*session          // oldest first; more than one while an upgrade surges
 	last         *session            // the last one that ended, until another one has acknowledged something or lostAt + Grace
 	lostAt       time.Time
+	madeAt       time.Time
 	heard        bool // an agent has acknowledged something since the gate opened
 }
 
@@ -254,7 +255,7 @@ func (s *Store) unreach(n *node, name string) {
 func (s *Store) node(name string) *node {
 	n := s.nodes[name]
 	if n == nil {
-		n = &node{name: name, workloads: map[string]workload{}, profiles: map[string]int{}, destinations: map[string]int{}}
+		n = &node{name: name, madeAt: time.Now(), workloads: map[string]workload{}, profiles: map[string]int{}, destinations: map[string]int{}}
 		s.nodes[name] = n
 	}
 	return n
@@ -300,7 +301,7 @@ func (s *Store) tidyDestination(name string, d *destination) {
 func (n *node) touch(ref wire.Ref, revision uint64) {
 	for _, c := range n.sessions {
 		if c.idle() {
-			c.sure = revision - 1
+			c.sure, c.behindSince = revision-1, time.Now()
 		}
 		c.touch(ref)
 	}

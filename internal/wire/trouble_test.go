@@ -374,3 +374,36 @@ func TestReportsOfAnOutageDoNotSwellTheWindow(t *testing.T) {
 		}
 	})
 }
+
+// A second client with an agent's own token takes its place over and over, as each replaces the other, and acknowledges at once what the
+// agent takes a while to apply. Once it has left, the agent is back within a moment, and nothing is taken for acknowledged that the agent
+// has not applied.
+func TestAClientThatTakesAnAgentsPlaceLeavesNothingBehind(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		leader := w.leader("a:1")
+		leader.publish(t, shop(1))
+		a := w.agent(agentOptions{node: "n0", applier: &applier{takes: 300 * time.Millisecond}})
+		defer a.stop()
+		for edit := 2; edit < 30; edit += 2 {
+			other := w.agent(agentOptions{node: "n0", noCopy: true})
+			time.Sleep(7 * time.Second)
+			leader.publish(t, shop(edit))
+			time.Sleep(time.Duration(edit) * 50 * time.Millisecond)
+			other.stop()
+			time.Sleep(time.Duration(edit) * 10 * time.Millisecond)
+			leader.publish(t, func(b *distribute.Batch) { b.RemoveWorkload("u0"); b.RemoveProfile("a") })
+			time.Sleep(time.Duration(edit) * 7 * time.Millisecond)
+			leader.publish(t, shop(edit+1))
+			left := time.Now()
+			for leader.store.Rollout("a").Programmed == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			if got := edits(a.applier.snapshot())["a"]; got != edit+1 {
+				t.Errorf("edit %d is said to be programmed, the agent has %d", edit+1, got)
+			}
+			if took := time.Since(left); took > 2*time.Second {
+				t.Errorf("it took %s after the other one had left", took)
+			}
+		}
+	})
+}

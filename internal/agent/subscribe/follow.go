@@ -14,9 +14,11 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"fairlead.dev/fairlead/internal/wire"
 )
@@ -84,6 +86,8 @@ func (c *Client) round(ctx context.Context) (bool, error) {
 	var all []error
 	for _, address := range addresses {
 		served, err := c.session(ctx, address)
+		// A replica that says that another stream has taken this one's place serves: nothing is gained by waiting for it.
+		served = served || status.Code(err) == codes.Aborted
 		if served || ctx.Err() != nil {
 			return served, err
 		}

@@ -404,6 +404,19 @@ func TestAClientThatTakesAnAgentsPlaceLeavesNothingBehind(t *testing.T) {
 			if took := time.Since(left); took > 2*time.Second {
 				t.Errorf("it took %s after the other one had left", took)
 			}
+			// And now while the agent is there and has yet to let go.
+			leader.publish(t, func(b *distribute.Batch) { b.RemoveWorkload("u0"); b.RemoveProfile("a") })
+			time.Sleep(time.Duration(edit) * 9 * time.Millisecond)
+			leader.publish(t, shop(edit+1))
+			for leader.store.Rollout("a").Programmed == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			for range 1000 {
+				if s := a.applier.snapshot(); s.Workloads["u0"] == nil || edits(s)["a"] != edit+1 {
+					t.Fatalf("edit %d was said to be programmed, and the agent lets go of it", edit+1)
+				}
+				time.Sleep(time.Millisecond)
+			}
 		}
 	})
 }

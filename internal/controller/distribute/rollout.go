@@ -159,8 +159,8 @@ func (s *Store) judge(n *node, c *session, names []string) (fate, Failure) {
 		if p == nil || n.profiles[name] == 0 {
 			continue
 		}
-		if p.why != nil {
-			return fateFailed, Failure{Node: n.name, Profile: name, Reason: wire.ReasonOf(p.why), Message: p.why.Error()}
+		if why := s.unpublishable(p); why != nil {
+			return fateFailed, Failure{Node: n.name, Profile: name, Reason: wire.ReasonOf(why), Message: why.Error()}
 		}
 		if p.resource == nil {
 			worst = fatePending
@@ -174,6 +174,22 @@ func (s *Store) judge(n *node, c *session, names []string) (fate, Failure) {
 		}
 	}
 	return worst, Failure{}
+}
+
+// unpublishable returns why the latest version of p or of one of its destinations cannot be published, if that is so.
+func (s *Store) unpublishable(p *profile) error {
+	if p.why != nil {
+		return p.why
+	}
+	if len(s.unpublished) == 0 {
+		return nil
+	}
+	for _, name := range p.uses {
+		if d := s.destinations[name]; d != nil && d.why != nil {
+			return d.why
+		}
+	}
+	return nil
 }
 
 // refusal returns why c refused the profile, one of its destinations or one of its pods in their current version.

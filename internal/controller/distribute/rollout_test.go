@@ -2,6 +2,7 @@ package distribute
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -500,5 +501,43 @@ func TestARolloutSaysSinceWhenItWaits(t *testing.T) {
 		o.publish(func(b *Batch) { b.SetProfile(profileOf("p", 4)) })
 		later()
 		want("an agent that is away", lost)
+	})
+}
+
+func TestADestinationThatCannotBePublishedFailsTheProfilesThatNameIt(t *testing.T) {
+	withOffice(t, func(t *testing.T, o *office) {
+		o.publish(shop)
+		a := o.subscribed("n1", nil)
+		defer a.leave()
+		a.receive()
+		time.Sleep(time.Second)
+		o.notified.take()
+		var b Batch
+		b.SetDestination(service("shop/cart\xff", 80)) // nobody names it
+		tooMany := service("shop/cart", 80)
+		tooMany.Ports[0].Endpoints = make([]netip.AddrPort, 1<<17)
+		for i := range tooMany.Ports[0].Endpoints {
+			tooMany.Ports[0].Endpoints[i] = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 80)
+		}
+		b.SetDestination(tooMany)
+		if err := o.store.Publish(&b); err == nil {
+			t.Fatal("no error")
+		}
+		if r := o.store.Rollout("p1"); r.Failed != 1 || !strings.Contains(r.Failures[0].Message, "shop/cart") {
+			t.Errorf("rollout %+v, want one failure that names the destination", r)
+		}
+		if r := o.store.Rollout("p2"); r.Failed != 0 {
+			t.Errorf("rollout %+v of a profile that does not name it", r)
+		}
+		time.Sleep(time.Second)
+		if diff := cmp.Diff([][]string{{"p1"}}, o.notified.take()); diff != "" {
+			t.Errorf("notified (-want +got):\n%s", diff)
+		}
+		o.publish(func(b *Batch) { b.SetDestination(service("shop/cart", 80)) }) // as it was
+		time.Sleep(time.Second)
+		wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+		if diff := cmp.Diff([][]string{{"p1"}}, o.notified.take()); diff != "" {
+			t.Errorf("notified (-want +got):\n%s", diff)
+		}
 	})
 }

@@ -37,9 +37,10 @@ type Store struct {
 	workloads    map[string]*node // by pod UID
 	profiles     map[string]*profile
 	destinations map[string]*destination
-	connections  uint64 // counts sessions, for their order
-	revision     uint64 // counts publications
-	settled      bool   // StartGrace is over
+	connections  uint64              // counts sessions, for their order
+	revision     uint64              // counts publications
+	unpublished  map[string]struct{} // destinations whose latest version cannot be published
+	settled      bool                // StartGrace is over
 }
 
 // node is what one agent should have, and the agents that serve it. Guarded by Store.mu.
@@ -70,10 +71,11 @@ type profile struct {
 	drawn    uint64 // the last publication that set it, changed or not
 }
 
-// destination exists while it has a resource or a user. Guarded by Store.mu.
+// destination exists while it has a resource, a user or a reason to have no resource. Guarded by Store.mu.
 type destination struct {
 	resource *wire.Resource // nil: used but not published
 	nodes    map[string]*node
+	why      error // as for a profile
 }
 
 // NewStore returns an empty store with its gate shut.
@@ -91,6 +93,7 @@ func NewStore(opts StoreOptions) *Store {
 	return &Store{
 		opts: opts, traffic: newTraffic(), news: newNews(),
 		nodes: map[string]*node{}, workloads: map[string]*node{}, profiles: map[string]*profile{}, destinations: map[string]*destination{},
+		unpublished: map[string]struct{}{},
 	}
 }
 
@@ -191,6 +194,16 @@ func (s *Store) applyProfile(c *change) {
 
 func (s *Store) applyDestination(c *change) {
 	d := s.destination(c.ref.Name)
+	if d.why != nil || c.why != nil {
+		for name := range d.nodes {
+			s.tell(s.nodes[name], c.ref)
+		}
+	}
+	if d.why = c.why; c.why != nil {
+		s.unpublished[c.ref.Name] = struct{}{}
+		return
+	}
+	delete(s.unpublished, c.ref.Name)
 	if d.resource != nil && c.resource != nil && d.resource.Version == c.resource.Version {
 		return
 	}
@@ -292,7 +305,7 @@ func (s *Store) tidyProfile(name string, p *profile) {
 }
 
 func (s *Store) tidyDestination(name string, d *destination) {
-	if d.resource == nil && len(d.nodes) == 0 {
+	if d.resource == nil && d.why == nil && len(d.nodes) == 0 {
 		delete(s.destinations, name)
 	}
 }

@@ -170,7 +170,11 @@ func (a *Agent) servePages(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("serve metrics and health: %w", err)
 	}
-	srv := &http.Server{Handler: a.pages, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	// Idle and dawdling readers would use up the descriptors that captured connections need.
+	srv := &http.Server{
+		Handler: a.pages, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 30 * time.Second,
+		MaxHeaderBytes: 16 << 10,
+	}
 	var group errgroup.Group
 	group.Go(func() error {
 		<-ctx.Done()

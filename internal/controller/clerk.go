@@ -36,6 +36,10 @@ const (
 	countInterval = 2 * time.Second
 	// lookInterval is how often agents' reports are looked at; they come that often.
 	lookInterval = 5 * time.Second
+	// letGoInterval is how often it is asked whether agents have let go of a policy; they do not say so by themselves.
+	letGoInterval = 200 * time.Millisecond
+	// changedInterval is when to look again at a policy that is not as the cache has it.
+	changedInterval = 100 * time.Millisecond
 	// patience is how long nodes may take to acknowledge what does not concern the policy's own generation.
 	patience = 10 * time.Second
 	// writesPerSecond and writeBurst bound the writes of all policies that nobody waits for.
@@ -46,6 +50,7 @@ const (
 type agents interface {
 	Rollout(profiles ...string) distribute.Rollout
 	Traffic(id policy.ID) distribute.Figures
+	Behind(revision uint64) int
 }
 
 // clerk writes the status of policies.
@@ -73,7 +78,6 @@ type file struct {
 
 	wroteAt, trafficAt time.Time
 	reportsSince       time.Time // about when the first report that came in begins
-	pendingSince       time.Time // since when some node has not acknowledged everything; zero if none
 	breakers           breakerWatch
 }
 
@@ -97,21 +101,31 @@ func (c *clerk) Reconcile(ctx context.Context, id policy.ID) (reconcile.Result, 
 		return reconcile.Result{}, err
 	}
 	if obj.GetUID() != v.uid {
-		return reconcile.Result{RequeueAfter: 100 * time.Millisecond}, nil // deleted and made again; the index hears of it next
+		return reconcile.Result{RequeueAfter: changedInterval}, nil // deleted and made again; the index hears of it next
 	}
 	f := c.file(id, v.uid)
 	base = f.latest(obj, base)
 
 	now := c.clock.Now()
 	word := reported{rollout: c.agents.Rollout(v.profiles...), figures: figuresOf(&v, c.agents.Traffic)}
-	word.covered, word.patience = f.covered(&word.figures), f.patience(&word.rollout, now)
+	if len(v.profiles) > 0 && word.rollout.Desired == 0 {
+		return reconcile.Result{RequeueAfter: changedInterval}, nil // other profiles have taken their place since; the desk tells next
+	}
+	if v.mode != v1alpha1.ModeEnforce && !wasProgrammed(&v, base) {
+		word.behind = c.agents.Behind(v.toldWith)
+	}
+	word.covered, word.patience = f.covered(&word.figures), now.Sub(word.rollout.WaitingSince) < patience
 	next := statusOf(&v, &word, base, metav1.NewTime(now.UTC().Truncate(time.Second)))
 	f.breakers.look(c.recorder, obj, base, &word.figures)
 	wait, err := c.write(ctx, obj, f, base, next)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	if wait == 0 && len(v.profiles) > 0 {
+	switch {
+	case wait > 0:
+	case word.behind > 0:
+		wait = letGoInterval
+	case len(v.profiles) > 0:
 		wait = lookInterval
 	}
 	return reconcile.Result{RequeueAfter: wait}, nil
@@ -149,13 +163,27 @@ func (c *clerk) read(ctx context.Context, id policy.ID) (client.Object, *v1alpha
 
 // latest returns the status last written, if the cache has not seen it yet, or else the cache's.
 func (f *file) latest(obj client.Object, cached *v1alpha1.PolicyStatus) *v1alpha1.PolicyStatus {
-	if f.status == nil {
-		return cached
-	}
-	if order, err := resourceversion.CompareResourceVersion(obj.GetResourceVersion(), f.version); err == nil && order < 0 {
+	if f.ahead(obj) {
 		return f.status
 	}
 	return cached
+}
+
+// newest returns the newest version known.
+func (f *file) newest(obj client.Object) string {
+	if f.ahead(obj) {
+		return f.version
+	}
+	return obj.GetResourceVersion()
+}
+
+// ahead reports whether the status last written is newer than the cache's object.
+func (f *file) ahead(obj client.Object) bool {
+	if f.status == nil {
+		return false
+	}
+	order, err := resourceversion.CompareResourceVersion(obj.GetResourceVersion(), f.version)
+	return err == nil && order < 0
 }
 
 // covered returns how much of the window the figures cover: less than all of it until reports came in for that long, or tell of that
@@ -173,17 +201,6 @@ func (f *file) covered(figures *distribute.Figures) time.Duration {
 		since = figures.Since
 	}
 	return min(asOf.Sub(since), distribute.Window)
-}
-
-// patience reports whether no node has been pending for longer than patience.
-func (f *file) patience(r *distribute.Rollout, now time.Time) bool {
-	switch {
-	case r.Pending == 0:
-		f.pendingSince = time.Time{}
-	case f.pendingSince.IsZero():
-		f.pendingSince = now
-	}
-	return f.pendingSince.IsZero() || now.Sub(f.pendingSince) < patience
 }
 
 // writeClass says how urgent a write is.
@@ -246,9 +263,12 @@ func (c *clerk) write(ctx context.Context, obj client.Object, f *file, base, nex
 		}
 	case writeEdge:
 	}
-	version, err := c.apply(ctx, obj, next)
+	version, err := c.apply(ctx, obj, f, next)
 	if apierrors.IsNotFound(err) {
 		return 0, nil
+	}
+	if apierrors.IsConflict(err) {
+		return changedInterval, nil
 	}
 	if err != nil {
 		return 0, fmt.Errorf("write status of %s: %w", client.ObjectKeyFromObject(obj), err)
@@ -266,7 +286,7 @@ func (c *clerk) write(ctx context.Context, obj client.Object, f *file, base, nex
 }
 
 // apply applies the status on the server and returns the version it made.
-func (c *clerk) apply(ctx context.Context, obj client.Object, status *v1alpha1.PolicyStatus) (string, error) {
+func (c *clerk) apply(ctx context.Context, obj client.Object, f *file, status *v1alpha1.PolicyStatus) (string, error) {
 	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(status)
 	if err != nil {
 		return "", reconcile.TerminalError(err)
@@ -279,6 +299,7 @@ func (c *clerk) apply(ctx context.Context, obj client.Object, status *v1alpha1.P
 	u.SetGroupVersionKind(v1alpha1.GroupVersion().WithKind(kind))
 	u.SetNamespace(obj.GetNamespace())
 	u.SetName(obj.GetName())
+	u.SetResourceVersion(f.newest(obj)) // one of the same name made meanwhile must not get this one's status
 	if err := c.client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(fieldOwner), client.ForceOwnership); err != nil {
 		return "", err
 	}

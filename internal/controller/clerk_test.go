@@ -11,8 +11,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/time/rate"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	testclock "k8s.io/utils/clock/testing"
@@ -55,9 +57,12 @@ func (f fakeStatus) Apply(_ context.Context, obj runtime.ApplyConfiguration, _ .
 		return err
 	}
 	s := f.server
-	s.writes = append(s.writes, applied.Status)
 	key := applied.Namespace + "/" + applied.Name
 	stored := s.objects[key]
+	if applied.ResourceVersion != stored.ResourceVersion {
+		return apierrors.NewConflict(schema.GroupResource{Resource: "retrypolicies"}, applied.Name, fmt.Errorf("version %q", applied.ResourceVersion))
+	}
+	s.writes = append(s.writes, applied.Status)
 	version, _ := strconv.Atoi(stored.ResourceVersion)
 	stored.ResourceVersion = strconv.Itoa(version + 1)
 	stored.Status = applied.Status
@@ -72,10 +77,12 @@ func (f fakeStatus) Apply(_ context.Context, obj runtime.ApplyConfiguration, _ .
 type fakeAgents struct {
 	rollout distribute.Rollout
 	figures map[policy.ID]distribute.Figures
+	behind  map[uint64]int // by publication
 }
 
 func (a *fakeAgents) Rollout(...string) distribute.Rollout    { return a.rollout }
 func (a *fakeAgents) Traffic(id policy.ID) distribute.Figures { return a.figures[id] }
+func (a *fakeAgents) Behind(publication uint64) int           { return a.behind[publication] }
 
 // bureau is a clerk with a world around it.
 type bureau struct {
@@ -110,7 +117,7 @@ func newBureau(t *testing.T, policies int, spec string) *bureau {
 		b.server.objects["shop/"+name], b.server.cached["shop/"+name] = p, p.DeepCopy()
 	}
 	x.flush(newPublished())
-	x.published()
+	x.published(1)
 	b.clerk = &clerk{
 		client: b.server, index: x, agents: b.agents, recorder: b.recorder, clock: b.clock,
 		budget: rate.NewLimiter(writesPerSecond, writeBurst), writes: func(c writeClass) { b.written[c]++ }, files: map[policy.ID]*file{},
@@ -185,7 +192,7 @@ func TestAcknowledgementsOfTheGenerationBeforeDoNotCount(t *testing.T) {
 	if len(b.server.writes) > 0 {
 		t.Fatalf("the new generation is said to be %s before agents were given it", ready(&b.server.writes[0]))
 	}
-	b.index.published()
+	b.index.published(2)
 	b.look("shop/p0")
 	if n := len(b.server.writes); n != 1 || b.server.writes[0].ObservedGeneration != 2 {
 		t.Errorf("%d writes after it was published, want one about generation 2", n)
@@ -296,7 +303,7 @@ func TestSlowCacheIsNotWrittenToTwice(t *testing.T) {
 func TestReadyDoesNotFlapWhenOneMoreNodeIsTold(t *testing.T) {
 	b := newBureau(t, 1, onePolicy)
 	b.settle("shop/p0")
-	b.agents.rollout = distribute.Rollout{Desired: 2, Programmed: 1, Pending: 1}
+	b.agents.rollout = distribute.Rollout{Desired: 2, Programmed: 1, Pending: 1, WaitingSince: begin}
 	b.look("shop/p0")
 	b.clock.SetTime(begin.Add(patience - time.Second))
 	b.look("shop/p0")
@@ -314,10 +321,13 @@ func TestReadyDoesNotFlapWhenOneMoreNodeIsTold(t *testing.T) {
 	if ready(s) != "True/Ready" {
 		t.Errorf("at last: %s", ready(s))
 	}
-	b.agents.rollout = distribute.Rollout{Desired: 2, Programmed: 1, Pending: 1}
-	b.look("shop/p0")
-	if ready(s) != "True/Ready" {
-		t.Errorf("the next time: %s", ready(s))
+	for second := range 60 { // always one that is a moment behind, and never the same
+		b.clock.SetTime(begin.Add(patience + time.Duration(second)*time.Second))
+		b.agents.rollout = distribute.Rollout{Desired: 2 + second, Programmed: 1 + second, Pending: 1, WaitingSince: b.clock.Now()}
+		b.look("shop/p0")
+		if ready(s) != "True/Ready" {
+			t.Fatalf("the next times: %s", ready(s))
+		}
 	}
 }
 
@@ -363,5 +373,60 @@ func TestAPolicyMadeAnewIsNotAnsweredWithTheOldStatus(t *testing.T) {
 	b.server.cached["shop/p0"].UID = "made anew"
 	if r := b.look("shop/p0"); r.RequeueAfter == 0 || len(b.server.writes) != 0 {
 		t.Errorf("%d writes, looks again after %s", len(b.server.writes), r.RequeueAfter)
+	}
+}
+
+func TestProfilesReplacedMeanwhileAreNotTakenForNone(t *testing.T) {
+	b := newBureau(t, 1, onePolicy)
+	b.agents.rollout = distribute.Rollout{} // nobody uses the profiles that were the policy's a moment ago
+	if r := b.look("shop/p0"); r.RequeueAfter == 0 || len(b.server.writes) != 0 {
+		t.Errorf("%d writes, looks again after %s", len(b.server.writes), r.RequeueAfter)
+	}
+}
+
+func TestAPolicySwitchedOffIsSoOnceItsNodesHaveLetGo(t *testing.T) {
+	for _, mode := range []string{"Disabled", "DryRun"} {
+		b := newBureau(t, 1, onePolicy)
+		b.settle("shop/p0")
+		b.agents.behind = map[uint64]int{2: 1} // the publication that takes the policy away
+		b.index.setPolicy("p0", retryPolicy(t, "shop", "p0", 2, fmt.Sprintf(`{to: [{any: {}}], mode: %s}`, mode)))
+		b.index.flush(newPublished())
+		b.index.published(2)
+		b.index.setPod(testPod("shop", "p0", "node-1", "other")) // what is published later does not matter
+		b.index.flush(newPublished())
+		b.index.published(3)
+		b.agents.rollout = distribute.Rollout{}
+		r := b.look("shop/p0")
+		s := &b.server.objects["shop/p0"].Status
+		if got := ready(s); got != "False/WaitingForNodes" || r.RequeueAfter == 0 || r.RequeueAfter > time.Second {
+			t.Errorf("%s: %s while a node has yet to let go, looks again after %s", mode, got, r.RequeueAfter)
+		}
+		b.agents.behind = nil
+		b.look("shop/p0")
+		if got := ready(s); !strings.HasPrefix(got, "True/") {
+			t.Errorf("%s: %s once all have", mode, got)
+		}
+		b.agents.behind = map[uint64]int{2: 1} // an agent comes back and has to catch up
+		b.look("shop/p0")
+		if got := ready(s); !strings.HasPrefix(got, "True/") {
+			t.Errorf("%s: %s later", mode, got)
+		}
+	}
+}
+
+// It may be another one of the same name, made after this one was deleted.
+func TestAStatusIsNotWrittenOnAnObjectThatHasChanged(t *testing.T) {
+	b := newBureau(t, 1, onePolicy)
+	b.settle("shop/p0")
+	b.server.objects["shop/p0"].ResourceVersion = "77"
+	b.agents.rollout = distribute.Rollout{Desired: 1, Failed: 1, Failures: []distribute.Failure{{Node: "node-1"}}}
+	before := len(b.server.writes)
+	if r := b.look("shop/p0"); r.RequeueAfter == 0 || r.RequeueAfter > time.Second || len(b.server.writes) != before {
+		t.Errorf("%d writes, looks again after %s", len(b.server.writes)-before, r.RequeueAfter)
+	}
+	b.server.cached["shop/p0"].ResourceVersion = "77"
+	b.look("shop/p0")
+	if len(b.server.writes) != before+1 {
+		t.Errorf("%d writes once the cache has caught up", len(b.server.writes)-before)
 	}
 }

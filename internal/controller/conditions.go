@@ -47,6 +47,8 @@ type standing struct {
 	accepted bool
 	// patient says that nodes that have yet to answer do not count against the policy.
 	patient bool
+	// behind counts nodes that may still act on a policy that was switched off.
+	behind int
 }
 
 // programmedCondition says whether every node concerned acknowledged the policy.
@@ -60,6 +62,8 @@ func programmedCondition(v *view, r *distribute.Rollout, s standing) metav1.Cond
 	switch {
 	case !s.accepted:
 		return no(v1alpha1.ReasonNotAccepted, "This generation is not accepted, so no node has it.")
+	case v.mode != v1alpha1.ModeEnforce && s.behind > 0:
+		return no(v1alpha1.ReasonWaitingForNodes, "The mode is %s; nodes that have yet to acknowledge it: %d.", v.mode, s.behind)
 	case v.mode == v1alpha1.ModeDisabled:
 		return yes(v1alpha1.ReasonDisabled, "The mode is Disabled, so no node has it.")
 	case v.mode == v1alpha1.ModeDryRun:

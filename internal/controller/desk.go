@@ -39,6 +39,7 @@ type fact struct {
 // publisher takes what the index works out to the agents.
 type publisher interface {
 	Publish(b *distribute.Batch) error
+	Revision() uint64
 	Gate() *distribute.Gate
 }
 
@@ -149,7 +150,7 @@ func (d *desk) publish(ctx context.Context) {
 			d.logger.ErrorContext(ctx, "cannot publish a change whole", "reason", err)
 		}
 	}
-	d.index.published()
+	d.index.published(d.agents.Revision())
 	d.statuses(dirty)
 }
 

@@ -108,6 +108,9 @@ type record struct {
 	pods, hostNetworkPods int
 	namespaces            int
 	profiles              map[*profile]struct{}
+
+	told     int64  // the last generation of which all that follows was published
+	toldWith uint64 // the publication that did
 }
 
 // serviceRefs is a Service that somebody names.

@@ -45,10 +45,15 @@ func (x *index) flush(b outbox) []policy.ID {
 	return slices.Collect(maps.Keys(x.handedOut))
 }
 
-// published tells that agents were given what the last flush returned.
-func (x *index) published() {
+// published tells that agents were given what the last flush returned, and with which publication.
+func (x *index) published(revision uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	for id := range x.handedOut {
+		if r := x.policies[id]; r != nil && r.told != r.source.Generation {
+			r.told, r.toldWith = r.source.Generation, revision
+		}
+	}
 	x.handedOut = nil
 }
 

@@ -41,7 +41,7 @@ func (x *index) deleteNamespace(name string) {
 func (x *index) selectClusterPolicies(ns *namespace) bool {
 	var selected []*record
 	for _, r := range x.cluster {
-		if ns.exists && r.active != nil && r.active.Namespaces.Matches(ns.labels) {
+		if ns.exists && ns.name != x.exempt && r.active != nil && r.active.Namespaces.Matches(ns.labels) {
 			selected = append(selected, r)
 		}
 	}

@@ -50,6 +50,7 @@ func (x *index) deletePolicy(id policy.ID) {
 func (x *index) dropPolicy(r *record) {
 	x.refer(r, nil)
 	delete(x.policies, r.id)
+	x.changes.status(r) // also if it never was in force: the clerk has a file on it
 	x.activate(r, nil)
 	if r.isCluster() {
 		x.cluster = remove(x.cluster, r)

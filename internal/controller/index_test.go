@@ -264,3 +264,36 @@ func TestForgetsEverything(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestNamespacesWhoseCallsAreNeverGovernedAreNotMatched(t *testing.T) {
+	x, out := newIndex(newWorld(), "fairlead-system"), newPublished()
+	for _, name := range []string{"fairlead-system", "shop"} {
+		x.setNamespace(name, labels.Set{})
+	}
+	src := clusterPolicy(t, "c", 1, `{to: [{any: {}}], defaults: {retry: {maxRetries: 1}}}`)
+	x.setPolicy("c", src)
+	x.setPod(testPod("fairlead-system", "agent", "node-1", "a"))
+	x.setPod(testPod("shop", "a", "node-1", "a"))
+	x.flush(out)
+	x.published(1)
+	if v, _ := x.view(src.ID); v.namespaces != 1 || v.pods != 1 {
+		t.Errorf("matches %d namespaces and %d pods, want 1 and 1", v.namespaces, v.pods)
+	}
+}
+
+func TestTheEndOfAPolicyIsAlwaysTold(t *testing.T) {
+	for name, spec := range map[string]string{
+		"in force":     `{to: [{any: {}}]}`,
+		"not accepted": `{to: [{service: {name: nowhere}}]}`,
+		"disabled":     `{to: [{any: {}}], mode: Disabled}`,
+	} {
+		x := newIndex(newWorld(), "fairlead-system")
+		src := retryPolicy(t, "shop", "p", 1, spec)
+		x.setPolicy("p", src)
+		x.flush(newPublished())
+		x.deletePolicy(src.ID)
+		if dirty := x.flush(newPublished()); len(dirty) != 1 || dirty[0] != src.ID {
+			t.Errorf("%s: told to look at %v", name, dirty)
+		}
+	}
+}

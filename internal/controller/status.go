@@ -29,6 +29,8 @@ type reported struct {
 	covered time.Duration
 	// patience says that nodes have been pending only for a moment.
 	patience bool
+	// behind counts nodes that may still act on a policy that was switched off.
+	behind int
 }
 
 // statusOf returns the status that v and the agents' word make, given the status now. It is pure: the same arguments give the same
@@ -60,7 +62,7 @@ func statusOf(v *view, agents *reported, base *v1alpha1.PolicyStatus, now metav1
 	}
 
 	accepted := acceptedCondition(v)
-	programmed := programmedCondition(v, &rollout, standing{accepted: accepted.Status == metav1.ConditionTrue, patient: lenient && agents.patience})
+	programmed := programmedCondition(v, &rollout, standing{accepted: accepted.Status == metav1.ConditionTrue, patient: lenient && agents.patience, behind: agents.behind})
 	if len(base.Conditions) == 0 && programmed.Status == metav1.ConditionTrue {
 		// A GitOps tool takes an object without conditions for ready. The first answer is that it is not, the second may be that it is.
 		programmed.Status, programmed.Reason, programmed.Message = metav1.ConditionFalse, v1alpha1.ReasonWaitingForNodes, "The policy has just been read."

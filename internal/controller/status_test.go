@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -230,5 +231,27 @@ func TestFiguresCountACallForEveryPolicyMerged(t *testing.T) {
 	f := figuresOf(&v, func(id policy.ID) distribute.Figures { return reports[id] })
 	if f.Counts.Requests != 6 || f.BreakersOpen != 1 || len(f.Targets) != 2 || !f.AsOf.Equal(begin.Add(time.Second)) {
 		t.Errorf("got %+v", f)
+	}
+}
+
+// The API server refuses a status as a whole, so that figures beyond the schema's bounds would keep the conditions from being written.
+func TestFiguresThatCannotBeAreCutToWhatTheAPITakes(t *testing.T) {
+	const absurd = math.MaxUint64
+	f := distribute.Figures{AsOf: begin, BreakersOpen: math.MaxInt, Counts: policy.Counts{
+		Requests: absurd, Successes: 1 << 63, Retries: absurd, RetrySuccesses: absurd, NotRetriedMethod: absurd, NotRetriedBody: absurd, NotRetriedBudget: absurd,
+		NotRetriedDeadline: absurd, NotRetriedNotRetryable: absurd, NotRetriedExhausted: absurd, Timeouts: absurd, RateLimited: absurd, BreakerRejected: absurd,
+	}}
+	got := trafficOf(&view{breaker: true}, &f, 0)
+	for name, n := range map[string]int64{
+		"requests": got.Requests, "retries": got.Retries, "retrySuccesses": got.RetrySuccesses, "timeouts": got.Timeouts, "rateLimited": got.RateLimited,
+		"breakerRejected": got.BreakerRejected, "breakersOpen": got.BreakersOpen, "method": got.NotRetried.Method, "body": got.NotRetried.Body,
+		"budget": got.NotRetried.Budget, "deadline": got.NotRetried.Deadline, "notRetryable": got.NotRetried.NotRetryable, "exhausted": got.NotRetried.Exhausted,
+	} {
+		if n <= 0 {
+			t.Errorf("%s is %d", name, n)
+		}
+	}
+	if len(got.RPS) > 16 || len(got.Success) > 16 || len(got.Breaker) > 24 || *got.SuccessPercent < 0 || *got.SuccessPercent > 100 {
+		t.Errorf("got %+v", got)
 	}
 }

@@ -65,17 +65,17 @@ func trafficOf(v *view, f *distribute.Figures, covered time.Duration) *v1alpha1.
 	t := &v1alpha1.TrafficStatus{
 		Window:          v1alpha1.Duration(fmt.Sprintf("%dm", distribute.Window/time.Minute)),
 		AsOf:            &asOf,
-		Requests:        int64(c.Requests),
-		Retries:         int64(c.Retries),
-		RetrySuccesses:  int64(c.RetrySuccesses),
+		Requests:        shown(c.Requests),
+		Retries:         shown(c.Retries),
+		RetrySuccesses:  shown(c.RetrySuccesses),
 		NotRetried:      notRetriedOf(c),
-		Timeouts:        int64(c.Timeouts),
-		RateLimited:     int64(c.RateLimited),
-		BreakerRejected: int64(c.BreakerRejected),
-		BreakersOpen:    int64(f.BreakersOpen),
+		Timeouts:        shown(c.Timeouts),
+		RateLimited:     shown(c.RateLimited),
+		BreakerRejected: shown(c.BreakerRejected),
+		BreakersOpen:    shown(uint64(f.BreakersOpen)),
 		P50:             milliseconds(f.Latency.Quantile(0.5)),
 		P99:             milliseconds(f.Latency.Quantile(0.99)),
-		RPS:             callsPerSecond(c.Requests, covered),
+		RPS:             callsPerSecond(uint64(shown(c.Requests)), covered),
 	}
 	if c.Requests > 0 {
 		// Rounded down, so that 100 means all.
@@ -86,7 +86,7 @@ func trafficOf(v *view, f *distribute.Figures, covered time.Duration) *v1alpha1.
 	if v.breaker {
 		t.Breaker = string(v1alpha1.BreakerStateClosed)
 		if f.BreakersOpen > 0 {
-			t.Breaker = fmt.Sprintf("%s(%d)", v1alpha1.BreakerStateOpen, f.BreakersOpen)
+			t.Breaker = fmt.Sprintf("%s(%d)", v1alpha1.BreakerStateOpen, t.BreakersOpen)
 		}
 	}
 	return t
@@ -94,14 +94,19 @@ func trafficOf(v *view, f *distribute.Figures, covered time.Duration) *v1alpha1.
 
 func notRetriedOf(c *policy.Counts) *v1alpha1.NotRetried {
 	n := v1alpha1.NotRetried{
-		Method: int64(c.NotRetriedMethod), Body: int64(c.NotRetriedBody), Budget: int64(c.NotRetriedBudget),
-		Deadline: int64(c.NotRetriedDeadline), NotRetryable: int64(c.NotRetriedNotRetryable), Exhausted: int64(c.NotRetriedExhausted),
+		Method: shown(c.NotRetriedMethod), Body: shown(c.NotRetriedBody), Budget: shown(c.NotRetriedBudget),
+		Deadline: shown(c.NotRetriedDeadline), NotRetryable: shown(c.NotRetriedNotRetryable), Exhausted: shown(c.NotRetriedExhausted),
 	}
 	if n == (v1alpha1.NotRetried{}) {
 		return nil
 	}
 	return &n
 }
+
+// mostShown bounds what is said to have been counted: a whole status would be refused for one figure that does not fit.
+const mostShown = 1e12
+
+func shown(n uint64) int64 { return int64(min(n, mostShown)) }
 
 // milliseconds rounds d up to milliseconds, as a GEP-2257 duration.
 func milliseconds(d time.Duration) v1alpha1.Duration {

@@ -30,6 +30,9 @@ type view struct {
 	inForce bool
 	acting  int64
 
+	// toldWith is the publication with which agents were told of this generation.
+	toldWith uint64
+
 	pods, hostNetworkPods, namespaces int
 
 	profiles     []string
@@ -65,7 +68,7 @@ func (x *index) view(id policy.ID) (view, bool) {
 		id: id, uid: r.uid, generation: r.source.Generation, mode: r.source.Mode, underWay: x.underWay(id),
 		problems: r.problems, conflict: r.conflict, notes: r.notes, gaps: r.gaps,
 		inForce: r.active != nil, pods: r.pods, hostNetworkPods: r.hostNetworkPods, namespaces: r.namespaces,
-		breaker: r.source.HasBreaker(), reports: map[reportKey]struct{}{},
+		toldWith: r.toldWith, breaker: r.source.HasBreaker(), reports: map[reportKey]struct{}{},
 	}
 	if v.mode == "" {
 		v.mode = v1alpha1.ModeEnforce

@@ -251,12 +251,14 @@ type applier struct {
 	applied int
 	refuse  func(*policy.Profile) bool
 	block   chan struct{} // if set, Apply waits for it
+	takes   time.Duration // how long Apply takes
 }
 
 func (a *applier) Apply(next *policy.Snapshot) []subscribe.Rejection {
 	if a.block != nil {
 		<-a.block
 	}
+	time.Sleep(a.takes)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var out []subscribe.Rejection

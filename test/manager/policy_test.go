@@ -9,8 +9,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -242,6 +244,21 @@ var _ = Describe("a policy", func() {
 		eventuallyEvents(ctx, ns, "BreakerOpened")
 		a.open(nil)
 		eventuallyEvents(ctx, ns, "BreakerClosed")
+	}, SpecTimeout(time.Minute))
+})
+
+var _ = Describe("the API server", func() {
+	It("refuses a status that was worked out for the object as it was", func(ctx SpecContext) {
+		ns := newNamespace(ctx)
+		p := givenPolicy(ctx, ns, "p", anywhere)
+		u := &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"observedGeneration": int64(7)}}}
+		u.SetGroupVersionKind(v1alpha1.GroupVersion().WithKind(v1alpha1.RetryPolicyKind))
+		u.SetNamespace(ns)
+		u.SetName("p")
+		u.SetResourceVersion("1")
+		err := suite.admin.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner("fairlead-manager"), client.ForceOwnership)
+		Expect(apierrors.IsConflict(err)).To(BeTrue(), "%v", err)
+		Expect(statusNow(ctx, p).ObservedGeneration).NotTo(BeEquivalentTo(7))
 	}, SpecTimeout(time.Minute))
 })
 

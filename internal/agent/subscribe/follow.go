@@ -14,16 +14,19 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"fairlead.dev/fairlead/internal/wire"
 )
 
 const (
 	firstBackoff = 200 * time.Millisecond
-	maxBackoff   = 10 * time.Second
+	// maxBackoff bounds how long after a manager's return its agents do: each waits at most this, and at least half of it.
+	maxBackoff = 5 * time.Second
 	// returnDelay spreads the agents over time when all lose the same manager.
 	returnDelay    = 500 * time.Millisecond
 	connectTimeout = 5 * time.Second
@@ -83,6 +86,8 @@ func (c *Client) round(ctx context.Context) (bool, error) {
 	var all []error
 	for _, address := range addresses {
 		served, err := c.session(ctx, address)
+		// A replica that says that another stream has taken this one's place serves: nothing is gained by waiting for it.
+		served = served || status.Code(err) == codes.Aborted
 		if served || ctx.Err() != nil {
 			return served, err
 		}

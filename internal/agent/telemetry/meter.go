@@ -60,6 +60,9 @@ type Meter struct {
 	malformed [malformedCount]atomic.Uint64
 	panics    atomic.Uint64
 
+	// surveys is held from reading the gauges until they are counted: scrapes and reports overlap.
+	surveys sync.Mutex
+
 	mu        sync.Mutex
 	recorders map[recorderKey]*recorder // guarded by mu
 	opens     map[destinationKey]uint64 // guarded by mu; how often the breakers of each had opened at the last survey

@@ -24,6 +24,8 @@ func (m *Meter) survey(now time.Time) map[recorderKey]*gauges {
 	if read == nil {
 		return out
 	}
+	m.surveys.Lock()
+	defer m.surveys.Unlock()
 	opens := map[destinationKey]uint64{}
 	read(now, func(s store.Survey) {
 		k := recorderKey{s.Policy, s.Target}

@@ -2,12 +2,14 @@ package telemetry
 
 import (
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/store"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -135,5 +137,36 @@ func TestBucketIsLatencyBucket(t *testing.T) {
 		if got, want := bucket(d), policy.LatencyBucket(max(d, 0)); got != want {
 			t.Errorf("%v is in bucket %d, want %d", d, got, want)
 		}
+	}
+}
+
+// A scrape and a report may read the breakers at the same time: the one that reads first must not be the last to say what it saw.
+func TestABreakerThatOpensIsCountedOnceByReadersThatOverlap(t *testing.T) {
+	m := testMeter()
+	k := recorderKey{policy.ParseID("shop/p"), "any"}
+	m.Recorder(k.policy, k.target)
+	var opened atomic.Uint64
+	opened.Store(5)
+	reading, goOn := make(chan struct{}), make(chan struct{})
+	var first sync.Once
+	m.Watch(Sources{Survey: func(_ time.Time, f func(store.Survey)) {
+		n := opened.Load()
+		first.Do(func() { close(reading); <-goOn })
+		f(store.Survey{Policy: k.policy, Target: k.target, Destination: "d", Breakers: []resilience.Status{{Opened: n}}})
+	}})
+	var readers sync.WaitGroup
+	readers.Go(func() { m.survey(time.Now()) })
+	<-reading
+	opened.Store(6)
+	overtakes := make(chan struct{})
+	readers.Go(func() { m.survey(time.Now()); close(overtakes) })
+	select {
+	case <-overtakes:
+	case <-time.After(20 * time.Millisecond): // it waits for its turn
+	}
+	close(goOn)
+	readers.Wait()
+	if got := m.survey(time.Now())[k].opened; got != 6 {
+		t.Errorf("%d counted, want 6", got)
 	}
 }

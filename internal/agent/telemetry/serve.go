@@ -65,9 +65,17 @@ func check(ask func() error) http.HandlerFunc {
 	}
 }
 
-// config shows what is in force.
+// config shows what is in force, to one reader at a time: it is as large as all the node's policies, and anybody may ask.
 func config(read func() any) http.HandlerFunc {
+	turn := make(chan struct{}, 1)
 	return func(w http.ResponseWriter, _ *http.Request) {
+		select {
+		case turn <- struct{}{}:
+			defer func() { <-turn }()
+		default:
+			http.Error(w, "somebody else is reading", http.StatusServiceUnavailable)
+			return
+		}
 		body, err := json.MarshalIndent(read(), "", "  ")
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)

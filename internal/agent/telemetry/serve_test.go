@@ -64,3 +64,30 @@ func TestConfigShowsTheSnapshot(t *testing.T) {
 		t.Errorf("the page shows %s", w.Body)
 	}
 }
+
+func TestConfigIsShownToOneReaderAtATime(t *testing.T) {
+	asked, answer := make(chan struct{}), make(chan struct{})
+	h, err := Handler(HandlerOptions{Meter: testMeter(), Config: func() any { asked <- struct{}{}; <-answer; return "all" }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func() int {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", "/debug/config", nil))
+		return w.Code
+	}
+	first := make(chan int)
+	go func() { first <- get() }()
+	<-asked
+	if code := get(); code != 503 {
+		t.Errorf("a second reader gets %d", code)
+	}
+	close(answer)
+	if code := <-first; code != 200 {
+		t.Errorf("the first reader gets %d", code)
+	}
+	go func() { <-asked }()
+	if code := get(); code != 200 {
+		t.Errorf("the next reader gets %d", code)
+	}
+}

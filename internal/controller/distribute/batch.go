@@ -23,7 +23,7 @@ type change struct {
 	profile  string   // of a workload
 	uses     []string // destinations of a profile
 	keys     []trafficKey
-	why      error // the profile cannot be published
+	why      error // the profile or destination cannot be published
 }
 
 // trafficKey is under which traffic is summed.
@@ -46,8 +46,7 @@ func (b *Batch) RemoveWorkload(uid string) { b.remove(wire.Workload, uid) }
 func (b *Batch) SetProfile(p *policy.Profile) {
 	r, err := wire.EncodeProfile(p)
 	if err != nil {
-		b.errs = append(b.errs, err)
-		b.changes = append(b.changes, change{ref: wire.Ref{Kind: wire.Profile, Name: p.Name}, why: err})
+		b.refuse(wire.Ref{Kind: wire.Profile, Name: p.Name}, err)
 		return
 	}
 	c := change{resource: r}
@@ -69,7 +68,11 @@ func (b *Batch) RemoveProfile(name string) { b.remove(wire.Profile, name) }
 // SetDestination adds or changes a destination.
 func (b *Batch) SetDestination(d *policy.Destination) {
 	r, err := wire.EncodeDestination(d)
-	b.set(change{resource: r}, err)
+	if err != nil {
+		b.refuse(wire.Ref{Kind: wire.Destination, Name: d.Name}, err)
+		return
+	}
+	b.set(change{resource: r}, nil)
 }
 
 // RemoveDestination removes a destination.
@@ -77,6 +80,12 @@ func (b *Batch) RemoveDestination(name string) { b.remove(wire.Destination, name
 
 // Len returns the number of changes in b.
 func (b *Batch) Len() int { return len(b.changes) }
+
+// refuse notes that a profile or destination cannot be published.
+func (b *Batch) refuse(ref wire.Ref, why error) {
+	b.errs = append(b.errs, why)
+	b.changes = append(b.changes, change{ref: ref, why: why})
+}
 
 func (b *Batch) set(c change, err error) {
 	if err != nil {

@@ -87,5 +87,6 @@ func (s *Store) sweep(now time.Time) {
 		if open == 0 {
 			n.heard = false
 		}
+		s.tidyNode(n)
 	}
 }

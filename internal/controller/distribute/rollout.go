@@ -16,7 +16,9 @@ const MaxExamples = 10
 type Rollout struct {
 	// Desired counts the nodes that have a workload using one of the profiles. It is Programmed + Pending + Failed + Unknown.
 	Desired int
-	// Programmed counts nodes whose agent acknowledged the current version of every one of the profiles it should have.
+	// Programmed counts nodes whose agent acknowledged every one of the profiles it should have, and all that was published up to the
+	// last time these were: the pods they govern and the destinations they name. What comes and goes after that, pods on a node that
+	// has the profile already and endpoints, does not make a node fall behind; being refused does.
 	Programmed int
 	// Pending counts nodes whose agent has not answered yet, or is not connected.
 	Pending int
@@ -25,6 +27,8 @@ type Rollout struct {
 	// Unknown counts nodes of which nothing was heard since the gate opened a short while ago: after a change of leader it takes
 	// agents a moment to come back. A status should not be made worse on their account.
 	Unknown int
+	// WaitingSince is about since when the node waits that is pending the longest; zero without one.
+	WaitingSince time.Time
 	// Failures and Waiting are examples, sorted by node, at most MaxExamples.
 	Failures []Failure
 	Waiting  []Waiting
@@ -62,7 +66,8 @@ func (s *Store) rollout(now time.Time, names []string) Rollout {
 	settling := s.gate.openFor(now) < s.opts.StartGrace
 	for _, name := range slices.Sorted(maps.Keys(nodes)) {
 		n := nodes[name]
-		fate, why := s.judge(n, n.witness(now, s.opts.Grace), names)
+		c := n.witness(now, s.opts.Grace)
+		fate, why := s.judge(n, c, names)
 		switch {
 		case fate == fateProgrammed:
 			r.Programmed++
@@ -75,12 +80,36 @@ func (s *Store) rollout(now time.Time, names []string) Rollout {
 			r.Unknown++
 		default:
 			r.Pending++
+			if since := n.waitingSince(c); r.WaitingSince.IsZero() || since.Before(r.WaitingSince) {
+				r.WaitingSince = since
+			}
 			if len(r.Waiting) < MaxExamples {
 				r.Waiting = append(r.Waiting, Waiting{Node: name, Connected: len(n.sessions) > 0})
 			}
 		}
 	}
 	return r
+}
+
+// Revision returns the number of the last publication.
+func (s *Store) Revision() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.revision
+}
+
+// Behind counts the connected nodes whose agent has not acknowledged everything up to a publication. It is how to know that agents
+// have let go of what was taken from them, of which no profile is left to ask about.
+func (s *Store) Behind(revision uint64) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	behind := 0
+	for _, n := range s.nodes {
+		if c := n.latest(); c != nil && !c.caughtUp(revision) {
+			behind++
+		}
+	}
+	return behind
 }
 
 // fate is what became of a set of profiles on one node. The worst of its members decides.
@@ -92,15 +121,32 @@ const (
 	fateFailed
 )
 
-// witness returns the session that speaks for n: the latest, or the last one for a while after it ended. It may be nil.
+// witness returns the session that speaks for n: the latest. For a while, and until that has acknowledged something, it is the one
+// before if that ended. It may be nil.
 func (n *node) witness(now time.Time, grace time.Duration) *session {
-	if len(n.sessions) > 0 {
-		return slices.MaxFunc(n.sessions, func(a, b *session) int { return cmp.Compare(a.order, b.order) })
-	}
-	if n.last != nil && now.Sub(n.lostAt) < grace {
+	latest := n.latest()
+	if (latest == nil || !latest.answered) && n.last != nil && now.Sub(n.lostAt) < grace {
 		return n.last
 	}
-	return nil
+	return latest
+}
+
+// waitingSince returns about since when n, for which c speaks, has not acknowledged all it should.
+func (n *node) waitingSince(c *session) time.Time {
+	if c != nil && !c.ended {
+		return c.behindSince
+	}
+	if n.lostAt.After(n.madeAt) {
+		return n.lostAt
+	}
+	return n.madeAt
+}
+
+func (n *node) latest() *session {
+	if len(n.sessions) == 0 {
+		return nil
+	}
+	return slices.MaxFunc(n.sessions, func(a, b *session) int { return cmp.Compare(a.order, b.order) })
 }
 
 func (s *Store) judge(n *node, c *session, names []string) (fate, Failure) {
@@ -113,39 +159,66 @@ func (s *Store) judge(n *node, c *session, names []string) (fate, Failure) {
 		if p == nil || n.profiles[name] == 0 {
 			continue
 		}
-		if p.why != nil {
-			return fateFailed, Failure{Node: n.name, Profile: name, Reason: wire.ReasonOf(p.why), Message: p.why.Error()}
+		if why := s.unpublishable(p); why != nil {
+			return fateFailed, Failure{Node: n.name, Profile: name, Reason: wire.ReasonOf(why), Message: why.Error()}
 		}
 		if p.resource == nil {
 			worst = fatePending
 			continue
 		}
-		if no, refused := s.refusal(c, p); refused {
+		if no, refused := s.refusal(c, name); refused {
 			return fateFailed, Failure{Node: n.name, Profile: name, Reason: no.reason, Message: no.message}
 		}
-		if c.held[p.resource.Ref] != p.resource.Version {
+		if c.held[p.resource.Ref] != p.resource.Version || !c.caughtUp(p.drawn) {
 			worst = fatePending
 		}
 	}
 	return worst, Failure{}
 }
 
-// refusal returns why c refused p or one of its destinations in their current version.
-func (s *Store) refusal(c *session, p *profile) (refusal, bool) {
-	if len(c.rejected) == 0 {
-		return refusal{}, false
+// unpublishable returns why the latest version of p or of one of its destinations cannot be published, if that is so.
+func (s *Store) unpublishable(p *profile) error {
+	if p.why != nil {
+		return p.why
 	}
-	if no, ok := c.rejected[p.resource.Ref]; ok && no.version == p.resource.Version {
-		return no, true
+	if len(s.unpublished) == 0 {
+		return nil
 	}
 	for _, name := range p.uses {
-		d := s.destinations[name]
-		if d == nil || d.resource == nil {
-			continue
-		}
-		if no, ok := c.rejected[d.resource.Ref]; ok && no.version == d.resource.Version {
-			return no, true
+		if d := s.destinations[name]; d != nil && d.why != nil {
+			return d.why
 		}
 	}
-	return refusal{}, false
+	return nil
+}
+
+// refusal returns why c refused the profile, one of its destinations or one of its pods in their current version.
+func (s *Store) refusal(c *session, name string) (refusal, bool) {
+	var first refusal
+	var at wire.Ref
+	for ref, no := range c.rejected {
+		want := s.wanted(c.node, ref)
+		if want == nil || want.Version != no.version || !s.concerns(c.node, ref, name) {
+			continue
+		}
+		// The profile itself comes first, then the others in order: what a status says must not change from look to look.
+		if at.Kind == 0 || ref.Kind == wire.Profile || at.Kind != wire.Profile && ref.Compare(at) < 0 {
+			first, at = no, ref
+		}
+	}
+	return first, at.Kind != 0
+}
+
+// concerns reports whether ref is the profile, or one of the destinations that it names or of the pods that it governs on n.
+func (s *Store) concerns(n *node, ref wire.Ref, name string) bool {
+	switch ref.Kind {
+	case wire.Profile:
+		return ref.Name == name
+	case wire.Destination:
+		_, uses := slices.BinarySearch(s.profiles[name].uses, ref.Name)
+		return uses
+	case wire.Workload:
+		return n.workloads[ref.Name].profile == name
+	}
+	return false
 }

@@ -2,6 +2,7 @@ package distribute
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +16,10 @@ import (
 
 func wantRollout(t *testing.T, got, want Rollout) {
 	t.Helper()
+	if got.WaitingSince.IsZero() == (got.Pending > 0) {
+		t.Errorf("%d pending since %s", got.Pending, got.WaitingSince)
+	}
+	got.WaitingSince = time.Time{}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("rollout (-want +got):\n%s", diff)
 	}
@@ -212,6 +217,327 @@ func TestNewsIsToldInBatches(t *testing.T) {
 		synctest.Wait()
 		if got := o.notified.take(); got != nil {
 			t.Errorf("an endpoint change was told of as %v", got)
+		}
+	})
+}
+
+// reselect publishes what an edit of a policy's selector does: profile p governs one pod instead of another, and is the same as before.
+func reselect(from, to string) func(b *Batch) {
+	return func(b *Batch) {
+		b.SetProfile(profileOf("p", 1))
+		b.RemoveWorkload(from)
+		b.SetWorkload("n1", pod(to, "p"))
+	}
+}
+
+func TestAnEditThatOnlySelectsOtherPodsWaitsForTheAcknowledgement(t *testing.T) {
+	withOffice(t, func(t *testing.T, o *office) {
+		o.publish(func(b *Batch) { b.SetProfile(profileOf("p", 1)); b.SetWorkload("n1", pod("a", "p")) })
+		a := o.subscribed("n1", nil)
+		defer a.leave()
+		a.receive()
+		time.Sleep(time.Second)
+		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Programmed: 1})
+		o.publish(reselect("a", "b"))
+		time.Sleep(time.Second)
+		o.notified.take()
+		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}})
+		a.receive()
+		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Programmed: 1})
+		time.Sleep(time.Second)
+		if diff := cmp.Diff([][]string{{"p"}}, o.notified.take()); diff != "" {
+			t.Errorf("notified (-want +got):\n%s", diff)
+		}
+
+		// There and back again before the agent was told: there is nothing to acknowledge.
+		u := make(chan wire.Update, 1)
+		o.publish(func(b *Batch) { b.SetDestination(service("x", 1)); b.SetWorkload("n1", pod("c", "p")) })
+		u <- a.take()
+		o.publish(reselect("b", "d"))
+		o.publish(reselect("d", "b"))
+		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}})
+		time.Sleep(time.Second)
+		o.notified.take()
+		a.acknowledge(<-u)
+		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Programmed: 1})
+		time.Sleep(time.Second)
+		if diff := cmp.Diff([][]string{{"p"}}, o.notified.take()); diff != "" {
+			t.Errorf("notified (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestWhatIsOnItsWayBackIsNotProgrammed(t *testing.T) {
+	for name, tc := range map[string]struct{ away, back func(b *Batch) }{
+		"removed and made again": {
+			func(b *Batch) { b.RemoveWorkload("a"); b.RemoveProfile("p") },
+			func(b *Batch) { b.SetProfile(profileOf("p", 1)); b.SetWorkload("n1", pod("a", "p")) },
+		},
+		"edited and edited back": {
+			func(b *Batch) { b.SetProfile(profileOf("p", 2)) },
+			func(b *Batch) { b.SetProfile(profileOf("p", 1)) },
+		},
+		"the last pod replaced": {
+			func(b *Batch) { b.RemoveWorkload("a") },
+			func(b *Batch) { b.SetWorkload("n1", pod("b", "p")) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withOffice(t, func(t *testing.T, o *office) {
+				o.publish(func(b *Batch) { b.SetProfile(profileOf("p", 1)); b.SetWorkload("n1", pod("a", "p")) })
+				a := o.subscribed("n1", nil)
+				defer a.leave()
+				a.receive()
+				o.publish(tc.away)
+				u := a.take()
+				o.publish(tc.back)
+				pending := Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}}
+				wantRollout(t, o.store.Rollout("p"), pending)
+				a.acknowledge(u)
+				wantRollout(t, o.store.Rollout("p"), pending)
+				a.receive()
+				wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Programmed: 1})
+			})
+		})
+	}
+}
+
+func TestPodsAndEndpointsComeAndGoWithoutANodeFallingBehind(t *testing.T) {
+	withOffice(t, func(t *testing.T, o *office) {
+		o.publish(shop)
+		a := o.subscribed("n1", nil)
+		defer a.leave()
+		a.receive()
+		time.Sleep(time.Second)
+		o.notified.take()
+		for i := range 10 {
+			o.publish(func(b *Batch) {
+				b.SetWorkload("n1", pod(fmt.Sprint("new", i), "p1"))
+				b.SetDestination(service("shop/cart", uint16(100+i)))
+			})
+			wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+			u := a.take()
+			wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+			o.publish(func(b *Batch) { b.RemoveWorkload(fmt.Sprint("new", i)) })
+			a.acknowledge(u)
+			a.receive()
+		}
+		time.Sleep(time.Second)
+		if got := o.notified.take(); got != nil {
+			t.Errorf("told of %v", got)
+		}
+		// A node's first pod is another matter: its agent does not have the policy yet.
+		o.publish(func(b *Batch) { b.SetWorkload("n1", pod("other", "p2")) })
+		wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+		if r := o.store.Rollout("p2"); r.Desired != 2 || r.Programmed != 0 {
+			t.Errorf("p2 has come far: %+v", r)
+		}
+	})
+}
+
+func TestARefusedWorkloadFailsItsProfile(t *testing.T) {
+	withOffice(t, func(t *testing.T, o *office) {
+		o.publish(shop)
+		a := o.subscribed("n1", nil)
+		defer a.leave()
+		a.receive()
+		time.Sleep(time.Second)
+		o.notified.take()
+		o.publish(func(b *Batch) { b.SetWorkload("n1", pod("new", "p1")) })
+		a.receive(refuse(wire.Workload, "new"))
+		wantRollout(t, o.store.Rollout("p1"), Rollout{
+			Desired: 1, Failed: 1, Failures: []Failure{{Node: "n1", Profile: "p1", Reason: wire.ReasonInvalid, Message: "bad new"}},
+		})
+		time.Sleep(time.Second)
+		if diff := cmp.Diff([][]string{{"p1"}}, o.notified.take()); diff != "" {
+			t.Errorf("notified (-want +got):\n%s", diff)
+		}
+		o.publish(func(b *Batch) { b.RemoveWorkload("new") })
+		wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+	})
+}
+
+func TestAnAgentThatComesBackIsBelievedWhatItAcknowledgedBefore(t *testing.T) {
+	withOffice(t, func(t *testing.T, o *office) {
+		o.publish(shop)
+		a := o.subscribed("n1", nil)
+		have := held(a.receive())
+		for name, leave := range map[string]func(){"left": a.leave, "replaced": func() {}} {
+			leave()
+			o.publish(func(b *Batch) { b.SetDestination(service("shop/cart", 81)) })
+			b := o.subscribed("n1", have)
+			u := b.take()
+			wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+			o.publish(func(b *Batch) {
+				b.SetProfile(profileOf("p1", 1, "shop/cart", "shop/stock"))
+				b.SetWorkload("n1", pod(name, "p1"))
+			})
+			wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}})
+			b.acknowledge(u)
+			wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}})
+			b.receive()
+			wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+			defer b.leave()
+		}
+	})
+}
+
+func TestAnAgentAwayHasNotAcknowledgedWhatIsPublishedMeanwhile(t *testing.T) {
+	withOffice(t, func(t *testing.T, o *office) {
+		o.publish(func(b *Batch) { b.SetProfile(profileOf("p", 1)); b.SetWorkload("n1", pod("a", "p")) })
+		a := o.subscribed("n1", nil)
+		have := held(a.receive())
+		a.leave()
+		o.publish(reselect("a", "b"))
+		time.Sleep(time.Second)
+		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1"}}})
+		a = o.subscribed("n1", have)
+		defer a.leave()
+		u := a.take()
+		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}})
+		a.acknowledge(u)
+		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Programmed: 1})
+	})
+}
+
+// A client with the agent's own token takes the agent's place, acknowledges in its name and leaves.
+func TestAnAgentWhosePlaceWasTakenIsNotTakenToHoldWhatFollows(t *testing.T) {
+	withOffice(t, func(t *testing.T, o *office) {
+		o.publish(func(b *Batch) { b.SetProfile(profileOf("p", 1)); b.SetWorkload("n1", pod("a", "p")) })
+		real := o.subscribed("n1", nil)
+		have := held(real.receive())
+		other := o.subscribed("n1", nil)
+		other.receive()
+		real.leave()
+		o.publish(func(b *Batch) { b.RemoveWorkload("a"); b.RemoveProfile("p") })
+		u := other.take()
+		o.publish(func(b *Batch) { b.SetProfile(profileOf("p", 1)); b.SetWorkload("n1", pod("a", "p")) })
+		pending := func(connected bool) Rollout {
+			return Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: connected}}}
+		}
+		wantRollout(t, o.store.Rollout("p"), pending(true))
+		other.leave() // with the update unanswered
+		wantRollout(t, o.store.Rollout("p"), pending(false))
+		if len(u.Removed) == 0 {
+			t.Fatalf("got %v, want removals", refsOf(u))
+		}
+		real = o.subscribed("n1", have)
+		defer real.leave()
+		real.receive()
+		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Programmed: 1})
+		o.publish(reselect("a", "b"))
+		wantRollout(t, o.store.Rollout("p"), pending(true))
+	})
+}
+
+func TestAgentsThatHaveYetToLetGoAreBehind(t *testing.T) {
+	withOffice(t, func(t *testing.T, o *office) {
+		o.publish(shop)
+		one, two := o.subscribed("n1", nil), o.subscribed("n2", nil)
+		defer one.leave()
+		defer two.leave()
+		one.receive()
+		two.receive()
+		o.publish(func(b *Batch) { b.RemoveWorkload("c"); b.RemoveProfile("p2") })
+		removal := o.store.Revision()
+		want := func(n int) {
+			t.Helper()
+			if got := o.store.Behind(removal); got != n {
+				t.Errorf("%d behind, want %d", got, n)
+			}
+		}
+		want(1)
+		u := two.take()
+		o.publish(func(b *Batch) { b.SetWorkload("n1", pod("later", "p1")) })
+		want(1)
+		two.acknowledge(u)
+		want(0)
+	})
+}
+
+func TestARolloutSaysSinceWhenItWaits(t *testing.T) {
+	withOffice(t, func(t *testing.T, o *office) {
+		want := func(what string, since time.Time) {
+			t.Helper()
+			if got := o.store.Rollout("p").WaitingSince; !got.Equal(since) {
+				t.Errorf("%s: since %s, want %s", what, got, since)
+			}
+		}
+		later := func() time.Time { time.Sleep(2 * time.Second); return time.Now() }
+		time.Sleep(o.store.opts.StartGrace)
+		first := later()
+		o.publish(func(b *Batch) { b.SetProfile(profileOf("p", 1)); b.SetWorkload("n1", pod("a", "p")) })
+		later()
+		want("no agent yet", first)
+		connected := later()
+		a := o.subscribed("n1", nil)
+		u := a.take()
+		later()
+		want("the first update", connected)
+		edited := later()
+		o.publish(func(b *Batch) { b.SetProfile(profileOf("p", 2)) })
+		later()
+		want("the first update, and an edit", connected)
+		a.acknowledge(u)
+		if got := o.store.Rollout("p").WaitingSince; got.After(edited) || got.Before(connected) {
+			t.Errorf("the edit: since %s, want one from %s to %s", got, connected, edited)
+		}
+		a.receive()
+		want("nothing", time.Time{})
+		again := later()
+		o.publish(func(b *Batch) { b.SetProfile(profileOf("p", 3)) })
+		later()
+		want("another edit", again)
+		u = a.take()
+		o.publish(func(b *Batch) { b.SetDestination(service("x", 1)); b.SetWorkload("n1", pod("b", "p")) })
+		later()
+		want("another edit, and another pod", again)
+		a.acknowledge(u)
+		want("nothing of the policy's own", time.Time{})
+		a.receive()
+		lost := later()
+		a.leave()
+		later()
+		o.publish(func(b *Batch) { b.SetProfile(profileOf("p", 4)) })
+		later()
+		want("an agent that is away", lost)
+	})
+}
+
+func TestADestinationThatCannotBePublishedFailsTheProfilesThatNameIt(t *testing.T) {
+	withOffice(t, func(t *testing.T, o *office) {
+		o.publish(shop)
+		a := o.subscribed("n1", nil)
+		defer a.leave()
+		a.receive()
+		time.Sleep(time.Second)
+		o.notified.take()
+		var b Batch
+		b.SetDestination(service("shop/cart\xff", 80)) // nobody names it
+		tooMany := service("shop/cart", 80)
+		tooMany.Ports[0].Endpoints = make([]netip.AddrPort, 1<<17)
+		for i := range tooMany.Ports[0].Endpoints {
+			tooMany.Ports[0].Endpoints[i] = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 80)
+		}
+		b.SetDestination(tooMany)
+		if err := o.store.Publish(&b); err == nil {
+			t.Fatal("no error")
+		}
+		if r := o.store.Rollout("p1"); r.Failed != 1 || !strings.Contains(r.Failures[0].Message, "shop/cart") {
+			t.Errorf("rollout %+v, want one failure that names the destination", r)
+		}
+		if r := o.store.Rollout("p2"); r.Failed != 0 {
+			t.Errorf("rollout %+v of a profile that does not name it", r)
+		}
+		time.Sleep(time.Second)
+		if diff := cmp.Diff([][]string{{"p1"}}, o.notified.take()); diff != "" {
+			t.Errorf("notified (-want +got):\n%s", diff)
+		}
+		o.publish(func(b *Batch) { b.SetDestination(service("shop/cart", 80)) }) // as it was
+		time.Sleep(time.Second)
+		wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+		if diff := cmp.Diff([][]string{{"p1"}}, o.notified.take()); diff != "" {
+			t.Errorf("notified (-want +got):\n%s", diff)
 		}
 	})
 }

@@ -34,8 +34,15 @@ type session struct {
 	held     map[wire.Ref]wire.Version // what the agent said it holds
 	rejected map[wire.Ref]refusal
 	sent     *wire.Update // sent and not acknowledged
+	sentUpTo uint64       // the last publication that is in sent
+	sure     uint64       // the last publication up to which the agent acknowledged everything; of no account while idle
 	nonce    uint64
+	// behindSince is about when the first change came that the agent has not acknowledged, and sentAt when sent was made.
+	behindSince, sentAt time.Time
+
 	started  bool // the first update was made
+	answered bool // and acknowledged
+	ended    bool // no longer told of changes
 
 	wake chan struct{} // size 1: dirty grew
 	over chan struct{} // closed when the store ends the session
@@ -72,36 +79,52 @@ func (s *Store) attach(nodeName, agent string, h wire.Hello) *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := s.node(nodeName)
-	n.replace(agent)
+	s.replace(n, agent, time.Now())
 	s.connections++
 	c := &session{
 		node: n, agent: agent, order: s.connections,
 		dirty: map[wire.Ref]struct{}{}, held: h.Held, rejected: map[wire.Ref]refusal{},
-		wake: make(chan struct{}, 1), over: make(chan struct{}),
+		wake: make(chan struct{}, 1), over: make(chan struct{}), behindSince: time.Now(),
 	}
-	for ref := range h.Held {
-		c.touch(ref)
+	for ref, version := range h.Held {
+		if want := s.wanted(n, ref); want == nil || want.Version != version {
+			c.touch(ref)
+		}
 	}
 	for _, ref := range n.refs() {
-		c.touch(ref)
+		if _, held := h.Held[ref]; !held {
+			c.touch(ref)
+		}
 	}
 	n.sessions = append(n.sessions, c)
-	n.last, n.heard = nil, true
 	s.news.addAll(n.profiles)
 	return c
 }
 
 // replace ends the session of the same agent, and the oldest one if there are too many.
-func (n *node) replace(agent string) {
-	n.sessions = slices.DeleteFunc(n.sessions, func(c *session) bool {
-		if c.agent == agent {
+func (s *Store) replace(n *node, agent string, now time.Time) {
+	for i := len(n.sessions) - 1; i >= 0; i-- {
+		if c := n.sessions[i]; c.agent == agent {
 			c.end(errReplaced)
+			s.lose(c, now)
 		}
-		return c.agent == agent
-	})
+	}
 	for len(n.sessions) >= maxAgentsPerNode {
 		n.sessions[0].end(errReplaced)
-		n.sessions = slices.Delete(n.sessions, 0, 1)
+		s.lose(n.sessions[0], now)
+	}
+}
+
+// lose takes note that c is told nothing from now on.
+func (s *Store) lose(c *session, now time.Time) {
+	n := c.node
+	if c.idle() {
+		c.sure = s.revision
+	}
+	c.ended = true
+	n.sessions = slices.DeleteFunc(n.sessions, func(o *session) bool { return o == c })
+	if len(n.sessions) == 0 && c.answered {
+		n.last, n.lostAt = c, now
 	}
 }
 
@@ -110,14 +133,10 @@ func (s *Store) detach(c *session, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := c.node
-	i := slices.Index(n.sessions, c)
-	if i < 0 {
+	if c.ended {
 		return // replaced
 	}
-	n.sessions = slices.Delete(n.sessions, i, i+1)
-	if len(n.sessions) == 0 {
-		n.last, n.lostAt = c, now
-	}
+	s.lose(c, now)
 	s.news.addAll(n.profiles)
 	s.tidyNode(n)
 }
@@ -126,6 +145,9 @@ func (s *Store) detach(c *session, now time.Time) {
 func (s *Store) next(c *session) (wire.Update, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if c.ended {
+		return wire.Update{}, false
+	}
 	u := wire.Update{Nonce: c.nonce + 1, SnapshotComplete: true}
 	for _, ref := range slices.SortedFunc(maps.Keys(c.dirty), wire.Ref.Compare) {
 		want := s.wanted(c.node, ref)
@@ -136,17 +158,21 @@ func (s *Store) next(c *session) (wire.Update, bool) {
 		switch {
 		case want == nil && held:
 			u.Removed = append(u.Removed, ref)
+			delete(c.held, ref) // from here on nobody can say when it lets go
 		case want == nil || held && version == want.Version:
 		case c.rejected[ref].version == want.Version:
 		default:
 			u.Set = append(u.Set, want)
 		}
 	}
-	clear(c.dirty)
-	if c.started && len(u.Set) == 0 && len(u.Removed) == 0 {
-		return wire.Update{}, false
+	if len(u.Set) == 0 && len(u.Removed) == 0 {
+		s.advance(c, s.revision)
+		if clear(c.dirty); c.started {
+			return wire.Update{}, false
+		}
 	}
-	c.started, c.nonce, c.sent = true, u.Nonce, &u
+	clear(c.dirty)
+	c.started, c.nonce, c.sent, c.sentUpTo, c.sentAt = true, u.Nonce, &u, s.revision, time.Now()
 	return u, true
 }
 
@@ -179,11 +205,35 @@ func (s *Store) acknowledge(c *session, a wire.Ack) error {
 		s.takeBack(c, r)
 	}
 	for _, ref := range c.sent.Removed {
-		delete(c.held, ref)
 		delete(c.rejected, ref)
 	}
-	c.sent = nil
+	s.advance(c, c.sentUpTo)
+	c.sent, c.behindSince = nil, c.sentAt // what is dirty has become so since
+	if n := c.node; !c.answered && !c.ended {
+		n.last, n.heard = nil, true
+		s.news.addAll(n.profiles)
+	}
+	c.answered = true
 	return nil
+}
+
+// idle reports whether the agent has acknowledged all there is.
+func (c *session) idle() bool { return !c.ended && len(c.dirty) == 0 && c.sent == nil }
+
+// caughtUp reports whether the agent has acknowledged all that it was given up to a publication.
+func (c *session) caughtUp(revision uint64) bool { return c.idle() || c.sure >= revision }
+
+// advance takes note that the agent has acknowledged everything up to a publication, and announces the profiles for which that was
+// waited for.
+func (s *Store) advance(c *session, revision uint64) {
+	if !c.idle() {
+		for name := range c.node.profiles {
+			if drawn := s.profiles[name].drawn; drawn > c.sure && drawn <= revision {
+				s.news.add(name)
+			}
+		}
+	}
+	c.sure = revision
 }
 
 // takeBack records that the agent gave up a resource it held and was not sent now.
@@ -209,5 +259,8 @@ func (s *Store) tell(n *node, ref wire.Ref) {
 			}
 		}
 	case wire.Workload:
+		if w, ok := n.workloads[ref.Name]; ok {
+			s.news.add(w.profile)
+		}
 	}
 }

@@ -14,7 +14,8 @@ type StoreOptions struct {
 	// Notify is told the names of profiles whose rollout changed, sorted, from a goroutine of Server.Run. While it runs further
 	// names are collected.
 	Notify func(profiles []string)
-	// NotifyInterval is the least time between two calls of Notify. Default 200 ms.
+	// NotifyInterval is the least time between two calls of Notify. Default 100 ms; the
+	// first news after a pause is told at once.
 	NotifyInterval time.Duration
 	// Grace is how long what a disconnected agent acknowledged still counts: agents reconnect all the time. Default 15 s.
 	Grace time.Duration
@@ -36,8 +37,10 @@ type Store struct {
 	workloads    map[string]*node // by pod UID
 	profiles     map[string]*profile
 	destinations map[string]*destination
-	connections  uint64 // counts sessions, for their order
-	settled      bool   // StartGrace is over
+	connections  uint64              // counts sessions, for their order
+	revision     uint64              // counts publications
+	unpublished  map[string]struct{} // destinations whose latest version cannot be published
+	settled      bool                // StartGrace is over
 }
 
 // node is what one agent should have, and the agents that serve it. Guarded by Store.mu.
@@ -47,9 +50,10 @@ type node struct {
 	profiles     map[string]int      // how many workloads use it
 	destinations map[string]int      // how many used profiles name it
 	sessions     []*session          // oldest first; more than one while an upgrade surges
-	last         *session            // of a node without sessions: the last one, until lostAt + Grace
+	last         *session            // the last one that ended, until another one has acknowledged something or lostAt + Grace
 	lostAt       time.Time
-	heard        bool // an agent was connected since the gate opened
+	madeAt       time.Time
+	heard        bool // an agent has acknowledged something since the gate opened
 }
 
 type workload struct {
@@ -63,13 +67,15 @@ type profile struct {
 	uses     []string       // destinations
 	keys     map[trafficKey]struct{}
 	nodes    map[string]*node
-	why      error // the latest version cannot be published; resource is an older one
+	why      error  // the latest version cannot be published; resource is an older one
+	drawn    uint64 // the last publication that set it, changed or not
 }
 
-// destination exists while it has a resource or a user. Guarded by Store.mu.
+// destination exists while it has a resource, a user or a reason to have no resource. Guarded by Store.mu.
 type destination struct {
 	resource *wire.Resource // nil: used but not published
 	nodes    map[string]*node
+	why      error // as for a profile
 }
 
 // NewStore returns an empty store with its gate shut.
@@ -78,7 +84,7 @@ func NewStore(opts StoreOptions) *Store {
 		opts.Notify = func([]string) {}
 	}
 	for d, def := range map[*time.Duration]time.Duration{
-		&opts.NotifyInterval: 200 * time.Millisecond, &opts.Grace: 15 * time.Second, &opts.StartGrace: 30 * time.Second,
+		&opts.NotifyInterval: 100 * time.Millisecond, &opts.Grace: 15 * time.Second, &opts.StartGrace: 30 * time.Second,
 	} {
 		if *d == 0 {
 			*d = def
@@ -87,6 +93,7 @@ func NewStore(opts StoreOptions) *Store {
 	return &Store{
 		opts: opts, traffic: newTraffic(), news: newNews(),
 		nodes: map[string]*node{}, workloads: map[string]*node{}, profiles: map[string]*profile{}, destinations: map[string]*destination{},
+		unpublished: map[string]struct{}{},
 	}
 }
 
@@ -98,6 +105,7 @@ func (s *Store) Gate() *Gate { return &s.gate }
 func (s *Store) Publish(b *Batch) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.revision++
 	for i := range b.changes {
 		s.apply(&b.changes[i])
 	}
@@ -126,7 +134,7 @@ func (s *Store) applyWorkload(c *change) {
 		if before != nil {
 			delete(s.workloads, uid)
 			delete(before.workloads, uid)
-			before.touch(c.ref)
+			before.touch(c.ref, s.revision)
 			s.unuse(before, old.profile)
 			s.tidyNode(before)
 		}
@@ -139,14 +147,14 @@ func (s *Store) applyWorkload(c *change) {
 	// The new profile is used before the old one is let go, so that what both share is not taken away in between.
 	s.workloads[uid] = n
 	n.workloads[uid] = workload{resource: c.resource, profile: c.profile}
-	n.touch(c.ref)
+	n.touch(c.ref, s.revision)
 	s.use(n, c.profile)
 	if before == nil {
 		return
 	}
 	if before != n {
 		delete(before.workloads, uid)
-		before.touch(c.ref)
+		before.touch(c.ref, s.revision)
 	}
 	s.unuse(before, old.profile)
 	s.tidyNode(before)
@@ -155,6 +163,7 @@ func (s *Store) applyWorkload(c *change) {
 func (s *Store) applyProfile(c *change) {
 	name := c.ref.Name
 	p := s.profile(name)
+	p.drawn = s.revision
 	if p.why = c.why; c.why != nil {
 		s.news.add(name)
 		return
@@ -171,7 +180,7 @@ func (s *Store) applyProfile(c *change) {
 	s.traffic.know(p.keys)
 	s.traffic.forget(oldKeys)
 	for _, n := range p.nodes {
-		n.touch(c.ref)
+		n.touch(c.ref, s.revision)
 		for _, d := range p.uses {
 			s.reach(n, d)
 		}
@@ -185,12 +194,22 @@ func (s *Store) applyProfile(c *change) {
 
 func (s *Store) applyDestination(c *change) {
 	d := s.destination(c.ref.Name)
+	if d.why != nil || c.why != nil {
+		for name := range d.nodes {
+			s.tell(s.nodes[name], c.ref)
+		}
+	}
+	if d.why = c.why; c.why != nil {
+		s.unpublished[c.ref.Name] = struct{}{}
+		return
+	}
+	delete(s.unpublished, c.ref.Name)
 	if d.resource != nil && c.resource != nil && d.resource.Version == c.resource.Version {
 		return
 	}
 	d.resource = c.resource
 	for _, n := range d.nodes {
-		n.touch(c.ref)
+		n.touch(c.ref, s.revision)
 	}
 	s.tidyDestination(c.ref.Name, d)
 }
@@ -202,7 +221,7 @@ func (s *Store) use(n *node, name string) {
 	}
 	p := s.profile(name)
 	p.nodes[n.name] = n
-	n.touch(wire.Ref{Kind: wire.Profile, Name: name})
+	n.touch(wire.Ref{Kind: wire.Profile, Name: name}, s.revision)
 	for _, d := range p.uses {
 		s.reach(n, d)
 	}
@@ -217,7 +236,7 @@ func (s *Store) unuse(n *node, name string) {
 	delete(n.profiles, name)
 	p := s.profile(name)
 	delete(p.nodes, n.name)
-	n.touch(wire.Ref{Kind: wire.Profile, Name: name})
+	n.touch(wire.Ref{Kind: wire.Profile, Name: name}, s.revision)
 	for _, d := range p.uses {
 		s.unreach(n, d)
 	}
@@ -231,7 +250,7 @@ func (s *Store) reach(n *node, name string) {
 		return
 	}
 	s.destination(name).nodes[n.name] = n
-	n.touch(wire.Ref{Kind: wire.Destination, Name: name})
+	n.touch(wire.Ref{Kind: wire.Destination, Name: name}, s.revision)
 }
 
 // unreach reverses reach.
@@ -242,14 +261,14 @@ func (s *Store) unreach(n *node, name string) {
 	delete(n.destinations, name)
 	d := s.destination(name)
 	delete(d.nodes, n.name)
-	n.touch(wire.Ref{Kind: wire.Destination, Name: name})
+	n.touch(wire.Ref{Kind: wire.Destination, Name: name}, s.revision)
 	s.tidyDestination(name, d)
 }
 
 func (s *Store) node(name string) *node {
 	n := s.nodes[name]
 	if n == nil {
-		n = &node{name: name, workloads: map[string]workload{}, profiles: map[string]int{}, destinations: map[string]int{}}
+		n = &node{name: name, madeAt: time.Now(), workloads: map[string]workload{}, profiles: map[string]int{}, destinations: map[string]int{}}
 		s.nodes[name] = n
 	}
 	return n
@@ -274,7 +293,7 @@ func (s *Store) destination(name string) *destination {
 }
 
 func (s *Store) tidyNode(n *node) {
-	if len(n.workloads) == 0 && len(n.sessions) == 0 {
+	if len(n.workloads) == 0 && len(n.sessions) == 0 && n.last == nil {
 		delete(s.nodes, n.name)
 	}
 }
@@ -286,14 +305,17 @@ func (s *Store) tidyProfile(name string, p *profile) {
 }
 
 func (s *Store) tidyDestination(name string, d *destination) {
-	if d.resource == nil && len(d.nodes) == 0 {
+	if d.resource == nil && d.why == nil && len(d.nodes) == 0 {
 		delete(s.destinations, name)
 	}
 }
 
-// touch marks ref as changed for the node's agents.
-func (n *node) touch(ref wire.Ref) {
+// touch marks ref as changed for the node's agents by a publication.
+func (n *node) touch(ref wire.Ref, revision uint64) {
 	for _, c := range n.sessions {
+		if c.idle() {
+			c.sure, c.behindSince = revision-1, time.Now()
+		}
 		c.touch(ref)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -160,7 +161,7 @@ func (m *Manager) settled() (bool, <-chan struct{}) {
 // means that handlers did not return.
 func (m *Manager) Run(ctx context.Context) error {
 	var keeper sync.WaitGroup
-	keeper.Go(func() { m.keepLeases(ctx) })
+	keeper.Go(func() { newKeeper(m).keep(ctx) })
 	defer keeper.Wait()
 	relief := time.NewTicker(time.Second)
 	defer relief.Stop()
@@ -254,14 +255,21 @@ func (m *Manager) sweep(sandboxes map[string]pods.Sandbox) {
 
 // aim gives the pod's door a goal, making the door if there is none. mu is held.
 func (m *Manager) aim(uid string, s pods.Sandbox, g goal) {
-	d := m.doors[uid]
-	if d == nil {
-		d = newDoor(m, s)
-		m.doors[uid] = d
-		m.byUID.Store(uid, d)
-		m.wg.Go(d.run)
+	if d := m.doors[uid]; d != nil {
+		d.aim(g)
+		return
 	}
-	d.aim(g)
+	d := newDoor(m, s, g)
+	m.doors[uid] = d
+	m.byUID.Store(uid, d)
+	m.wg.Go(d.run)
+}
+
+// list is all doors at the moment.
+func (m *Manager) list() []*door {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Collect(maps.Values(m.doors))
 }
 
 // endDoor has d closed because its pod or sandbox is gone. mu is held.

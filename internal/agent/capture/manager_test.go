@@ -65,6 +65,8 @@ func (f *fakeSandboxes) run(uid, sandbox, path string) {
 	})
 }
 
+func sandbox(uid, path string) pods.Sandbox { return pods.Sandbox{Pod: ref(uid), ID: uid, NetNS: path} }
+
 func (f *fakeSandboxes) end(uid string) {
 	f.set(func(now map[string]pods.Sandbox) { delete(now, uid) })
 }

@@ -14,8 +14,10 @@ import (
 // Buffers of a netlink socket: a whole transaction is one message to the kernel, and its answers must fit too.
 const buffer = 4 << 20
 
-// patience bounds the wait for an answer of the kernel, which gives it before the request returns.
-const patience = 5 * time.Second
+// patience bounds a request and the wait for its answers. The kernel gives them before the request returns, so there is no wait; but
+// on a starved node the request itself was seen to take more than five seconds, and to give up then would be to take a change that was
+// made for one that was not.
+const patience = time.Minute
 
 // connect opens a connection to the nftables of ns. It must be closed with CloseLasting.
 func connect(ns *netns.Namespace) (*nftables.Conn, error) {

@@ -95,5 +95,6 @@ func FuzzAnswers(f *testing.F) {
 		if left, _ := expiration(answer); left < 0 {
 			t.Errorf("%s left", left)
 		}
+		_, _ = parseTracked(answer)
 	})
 }

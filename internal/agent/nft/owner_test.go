@@ -107,6 +107,35 @@ func TestTakesOverATableOfAnotherShape(t *testing.T) {
 	}
 }
 
+func TestTableThatThePodHasTamperedWith(t *testing.T) {
+	netnstest.Privileged(t)
+	n := netnstest.New(t, netnstest.Host(t))
+	tamper := func() {
+		t.Helper()
+		out, err := exec.CommandContext(t.Context(), "nsenter", "--net="+n.Path, "nft",
+			"add chain inet fairlead mine; add rule inet fairlead mine tcp dport @agent-victim accept").CombinedOutput()
+		if err != nil {
+			t.Fatalf("nft: %v\n%s", err, out)
+		}
+	}
+	table := open(t, n, options("victim"))
+	install(t, table, nft.Redirect{Addrs: addrs("10.0.0.1:80")})
+	tamper()
+	if err := table.TakeOver(nft.Redirect{Addrs: addrs("10.0.0.2:80")}); err != nil {
+		t.Fatal(err)
+	}
+	if got := n.Ruleset(t); !strings.Contains(got, "10.0.0.2 . 80") || strings.Contains(got, "mine") {
+		t.Errorf("after taking over:\n%s", got)
+	}
+	tamper()
+	if err := table.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	if left := n.Ruleset(t); left != "" {
+		t.Errorf("left behind:\n%s", left)
+	}
+}
+
 func TestTableTakenAwayIsWrittenAgain(t *testing.T) {
 	netnstest.Privileged(t)
 	n := netnstest.New(t, netnstest.Host(t))

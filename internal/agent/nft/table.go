@@ -93,13 +93,23 @@ func (t *Table) Pass() error {
 // Remove deletes the table. Connections that were redirected and are still open break: see Pass and Busy. It fails with
 // ErrSuperseded, leaving the table, when it belongs to another agent.
 func (t *Table) Remove() error {
-	err := t.transact(func(c *nftables.Conn) error {
+	err := t.remove()
+	if errors.Is(err, unix.EBUSY) {
+		// The pod has put rules of its own into the table. Once it is written anew they are gone.
+		if err = t.takeOver(Redirect{}); err == nil {
+			err = t.remove()
+		}
+	}
+	t.applied = nil
+	return t.explain(err)
+}
+
+func (t *Table) remove() error {
+	return t.transact(func(c *nftables.Conn) error {
 		c.DelSet(t.ownerSet(t.options.Owner))
 		c.DelTable(t.table)
 		return nil
 	})
-	t.applied = nil
-	return t.explain(err)
 }
 
 // Renew keeps the kernel redirecting for another lease. It fails with ErrSuperseded or another error when the table is gone.
@@ -162,10 +172,14 @@ func (t *Table) takeOver(want Redirect) error {
 		}
 		return t.build(c, want)
 	})
-	if !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.EINVAL) {
+	if err == nil && !owned {
+		// The kernel tracks connections from here on. Where it cannot be asked what it knows from before, there is nothing to mend.
+		_ = forgetEnded(t.ns)
+	}
+	if !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EBUSY) {
 		return err
 	}
-	// What is there has our names and another shape: an agent of another version made it.
+	// What is there has our names and another shape: an agent of another version made it, or the pod has changed it.
 	return t.transact(func(c *nftables.Conn) error {
 		c.AddTable(t.table)
 		c.DelTable(t.table)

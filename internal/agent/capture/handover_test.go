@@ -191,5 +191,8 @@ func TestTableFlushedByThePodIsWrittenAgain(t *testing.T) {
 	netnstest.Eventually(t, 3*time.Second, "the table is back", func() bool {
 		return strings.Contains(pod.Ruleset(t), fmt.Sprintf("redirect to :%d", capture.DefaultPort))
 	})
-	expect(t, pod, "10.99.0.1:80", "agent a 10.99.0.1:80")
+	netnstest.Eventually(t, time.Second, "calls are captured again", func() bool {
+		got, err := pod.Call(t, netip.MustParseAddrPort("10.99.0.1:80"))
+		return err == nil && got == "agent a 10.99.0.1:80"
+	})
 }

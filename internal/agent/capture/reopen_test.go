@@ -21,7 +21,7 @@ import (
 )
 
 // hunt is how long the tests that open and close doors go on. A few seconds show that they work; minutes find what is rare.
-var hunt = flag.Duration("hunt", 1500*time.Millisecond, "how long doors are opened and closed under calls")
+var hunt = flag.Duration("hunt", time.Second, "how long doors are opened and closed under calls")
 
 // brief answers a captured connection as echo does and then either waits for the peer to close or closes first.
 type brief struct{ echo }
@@ -173,7 +173,9 @@ func TestRule34_DoorIsClosedAndOpenedAgain(t *testing.T) {
 			serveBriefly(t, world)
 			at := newSandboxes()
 			at.run("a", "one", pod.Path)
-			b := run(t, host, at, func(o *capture.Options) { o.Handler = brief{echo{"agent"}} })
+			b := run(t, host, at, func(o *capture.Options) {
+				o.Handler, o.Lease = brief{echo{"agent"}}, 10*time.Second // longer than a starved machine stalls
+			})
 			c := &caller{pod: pod}
 			if tc.busy {
 				background(t, pod)

@@ -227,11 +227,6 @@ func (d *door) enter() error {
 	if err != nil {
 		return err
 	}
-	if err := ns.MigrateRequests(); err != nil {
-		// A container's /proc/sys is often read-only. The listeners' own order makes up for it.
-		d.manager.options.Log.Debug("connection requests do not migrate", "pod", d.sandbox.Pod.Name, "namespace", d.sandbox.Pod.Namespace,
-			"error", err)
-	}
 	d.ns.Store(ns)
 	return nil
 }
@@ -242,6 +237,11 @@ func (d *door) listen() error {
 		return nil
 	}
 	ns := d.ns.Load()
+	if err := ns.MigrateRequests(); err != nil {
+		// A container's /proc/sys is often read-only. The listeners' own order makes up for it.
+		d.manager.options.Log.Debug("connection requests do not migrate", "pod", d.sandbox.Pod.Name, "namespace", d.sandbox.Pod.Namespace,
+			"error", err)
+	}
 	port := d.manager.options.Port
 	if used, err := d.manager.options.Mechanism.PortInUse(ns); err != nil {
 		return err

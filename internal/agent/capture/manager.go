@@ -68,6 +68,7 @@ type Manager struct {
 	kicked  chan struct{}
 	slots   chan struct{}
 	load    load
+	started int64 // in Unix nanoseconds
 
 	// atomic
 	accepted, loops, panics atomic.Int64
@@ -77,13 +78,13 @@ type Manager struct {
 	wg sync.WaitGroup // doors
 
 	mu       sync.Mutex
-	desired  map[string]PodSpec // nil until the first Reconcile
-	revision uint64             // counts Reconciles
-	joined   uint64             // the revision that doors were last aimed at
-	doors    map[string]*door   // by pod UID; a pod's former sandbox is not among them
-	rest     map[*door]struct{} // doors of former sandboxes
-	swept    bool
-	progress chan struct{} // closed and replaced when a door has made a step
+	desired  map[string]PodSpec  // nil until the first Reconcile
+	revision uint64              // counts Reconciles
+	joined   uint64              // the revision that doors were last aimed at
+	doors    map[string]*door    // by pod UID; a pod's former sandbox is not among them
+	rest     map[*door]struct{}  // doors of former sandboxes
+	swept    map[string]struct{} // sandboxes, by ID, that were swept or need not be
+	progress chan struct{}       // closed and replaced when a door has made a step
 }
 
 // New checks the options and prepares a Manager.
@@ -103,7 +104,7 @@ func New(o Options) (*Manager, error) {
 	o.Grace = cmp.Or(o.Grace, DefaultGrace)
 	o.MaxConnections = cmp.Or(o.MaxConnections, affordable())
 	m := &Manager{options: o, agent: strings.ToLower(rand.Text()), kicked: make(chan struct{}, 1), slots: make(chan struct{}, slots),
-		doors: make(map[string]*door), rest: make(map[*door]struct{}), progress: make(chan struct{})}
+		started: time.Now().UnixNano(), doors: make(map[string]*door), rest: make(map[*door]struct{}), progress: make(chan struct{})}
 	m.load.limit, m.load.kick = o.MaxConnections, m.kick
 	return m, nil
 }
@@ -240,17 +241,20 @@ func (m *Manager) join() {
 	m.step()
 }
 
-// sweep looks once into every pod that is not wanted, for what an agent before this one may have left.
+// sweep looks once into every sandbox that is not wanted, for what an agent before this one may have left. Not all that there are need
+// be known the first time. mu is held.
 func (m *Manager) sweep(sandboxes map[string]pods.Sandbox) {
-	if m.swept {
-		return
-	}
-	m.swept = true
+	swept := make(map[string]struct{}, len(sandboxes))
 	for uid, s := range sandboxes {
+		swept[s.ID] = struct{}{}
+		if _, done := m.swept[s.ID]; done || s.Created > m.started {
+			continue
+		}
 		if _, wanted := m.desired[uid]; !wanted && !s.Host && s.Err == nil {
 			m.aim(uid, s, goal{mode: leaving, spec: PodSpec{Pod: s.Pod}, revision: m.revision})
 		}
 	}
+	m.swept = swept
 }
 
 // aim gives the pod's door a goal, making the door if there is none. mu is held.

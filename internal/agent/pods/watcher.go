@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -19,6 +20,8 @@ import (
 const (
 	callTimeout = 2 * time.Second
 	maxMessage  = 16 << 20 // as the kubelet's
+	// maxDescribing bounds the questions about single sandboxes that are under way.
+	maxDescribing = 16
 	// After a hint the runtime is asked again soon, then less and less often: a sandbox shows up in its list a little later than
 	// its network namespace on disk.
 	soon = 50 * time.Millisecond
@@ -159,24 +162,43 @@ func (w *Watcher) list(ctx context.Context) (map[string]Sandbox, error) {
 		return nil, fmt.Errorf("list sandboxes: %w", err)
 	}
 	known, _ := w.Sandboxes()
-	var undescribed error
 	next := make(map[string]Sandbox, len(answer.GetItems()))
+	var unknown []*runtimeapi.PodSandbox
 	for uid, item := range newest(answer.GetItems()) {
 		if s, ok := known[uid]; ok && s.ID == item.GetId() {
 			next[uid] = s
 			continue
 		}
-		s, err := w.describe(ctx, item)
-		if status.Code(err) == codes.NotFound {
-			continue // gone meanwhile
-		}
-		if err != nil {
-			undescribed = err
-			continue
-		}
-		next[uid] = s
+		unknown = append(unknown, item)
 	}
-	return next, undescribed
+	return next, w.describeAll(ctx, unknown, next)
+}
+
+// describeAll adds to next what the runtime says about items, several at a time and within one callTimeout for all, because a single
+// sandbox about which it does not answer must not hold up the news of the others.
+func (w *Watcher) describeAll(ctx context.Context, items []*runtimeapi.PodSandbox, next map[string]Sandbox) error {
+	asking, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	var mu sync.Mutex // guards next and undescribed
+	var undescribed error
+	var group errgroup.Group
+	group.SetLimit(maxDescribing)
+	for _, item := range items {
+		group.Go(func() error {
+			s, err := w.describe(asking, item)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil:
+				next[s.Pod.UID] = s
+			case status.Code(err) != codes.NotFound: // else it is gone meanwhile
+				undescribed = err
+			}
+			return nil
+		})
+	}
+	_ = group.Wait()
+	return undescribed
 }
 
 // newest picks the sandbox made last for every pod: while a pod's sandbox is replaced there may be two.
@@ -192,13 +214,11 @@ func newest(items []*runtimeapi.PodSandbox) map[string]*runtimeapi.PodSandbox {
 }
 
 func (w *Watcher) describe(ctx context.Context, item *runtimeapi.PodSandbox) (Sandbox, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
 	answer, err := w.runtime.PodSandboxStatus(ctx, &runtimeapi.PodSandboxStatusRequest{PodSandboxId: item.GetId(), Verbose: true})
 	if err != nil {
 		return Sandbox{}, fmt.Errorf("describe sandbox of %s/%s: %w", item.GetMetadata().GetNamespace(), item.GetMetadata().GetName(), err)
 	}
 	m := item.GetMetadata()
-	s := Sandbox{ID: item.GetId(), Pod: Ref{UID: m.GetUid(), Namespace: m.GetNamespace(), Name: m.GetName()}}
+	s := Sandbox{ID: item.GetId(), Created: item.GetCreatedAt(), Pod: Ref{UID: m.GetUid(), Namespace: m.GetNamespace(), Name: m.GetName()}}
 	return locate(s, answer, w.options.Folder), nil
 }

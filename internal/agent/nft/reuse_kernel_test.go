@@ -20,18 +20,28 @@ func callFrom(t *testing.T, n *netnstest.Net, to string, port int) (*net.TCPConn
 	d := net.Dialer{Timeout: 3 * time.Second, LocalAddr: &net.TCPAddr{Port: port}, Control: func(_, _ string, raw syscall.RawConn) error {
 		return raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) })
 	}}
-	var c net.Conn
-	if err := n.Do(func() (err error) { c, err = d.Dial("tcp", to); return err }); err != nil {
+	c, got, err := callWith(n, d, to)
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
+	return c, got
+}
+
+// callWith connects by d from inside n, and returns the connection and what it reads first.
+func callWith(n *netnstest.Net, d net.Dialer, to string) (*net.TCPConn, string, error) {
+	var c net.Conn
+	if err := n.Do(func() (err error) { c, err = d.Dial("tcp", to); return err }); err != nil {
+		return nil, "", err
+	}
 	_ = c.SetDeadline(time.Now().Add(3 * time.Second))
 	b := make([]byte, 64)
 	k, err := c.Read(b)
 	if err != nil {
-		t.Fatal(err)
+		_ = c.Close()
+		return nil, "", err
 	}
-	return c.(*net.TCPConn), string(b[:k])
+	return c.(*net.TCPConn), string(b[:k]), nil
 }
 
 // TestPortOfAFormerConnection has a pod use a port again for a call to the same destination after the kernel tracked a connection

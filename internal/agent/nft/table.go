@@ -3,6 +3,7 @@ package nft
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/google/nftables"
@@ -18,6 +19,8 @@ const (
 	leaseSet    = "lease"
 	ownerPrefix = "agent-"
 )
+
+var linkLocal6 = netip.MustParsePrefix("fe80::/10")
 
 // ErrSuperseded says that the table belongs to another agent now: nothing was changed, and only taking it over can change it.
 var ErrSuperseded = errors.New("another agent has taken over")
@@ -251,7 +254,9 @@ func (t *Table) rules(r Redirect) []rule {
 	if !r.FailClosed {
 		list = append(list, rule{comment: "the agent is gone", match: noLease(s.lease), then: goes})
 	}
-	if !t.options.IPv6 {
+	if t.options.IPv6 {
+		list = append(list, rule{comment: "cannot be dialled without knowing the interface", match: inBlock(Block{Prefix: linkLocal6}), then: goes})
+	} else {
 		list = append(list, rule{comment: "the agent has no IPv6 here", match: familyIs(unix.NFPROTO_IPV6), then: goes})
 	}
 	list = append(list, rule{comment: "the pod itself", match: isOwnAddress(), then: goes})

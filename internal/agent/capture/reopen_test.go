@@ -121,7 +121,7 @@ func serveBriefly(t *testing.T, n *netnstest.Net) {
 }
 
 // background calls all the time, on whichever side of a change that may be, and fails the test when a call is not answered.
-func background(t *testing.T, pod *netnstest.Net) (stop func()) {
+func background(t *testing.T, pod *netnstest.Net) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -136,9 +136,35 @@ func background(t *testing.T, pod *netnstest.Net) (stop func()) {
 			}
 		})
 	}
-	stop = func() { cancel(); wg.Wait() }
-	t.Cleanup(stop)
-	return stop
+	for _, to := range services[2:] {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				if err := slowCall(pod, to); err != nil {
+					t.Errorf("slow call to %s while doors open and close: %v", to, err)
+				}
+			}
+		})
+	}
+	t.Cleanup(func() { cancel(); wg.Wait() })
+}
+
+// slowCall says something over a connection that may have seen a change or two since it was made.
+func slowCall(pod *netnstest.Net, to string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	c, err := pod.Dial(ctx, netip.MustParseAddrPort(to), 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(3 * time.Second))
+	b := make([]byte, 64)
+	if _, err := c.Read(b); err != nil {
+		return err
+	}
+	pause := time.NewTimer(time.Duration(rand.IntN(250)) * time.Millisecond)
+	<-pause.C
+	return talk(c, "still here")
 }
 
 // TestRule34_DoorIsClosedAndOpenedAgain opens and closes a door as fast as it can. Once Settle says that it is open every call is

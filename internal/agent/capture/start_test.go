@@ -4,11 +4,14 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"fairlead.dev/fairlead/internal/agent/capture"
 	"fairlead.dev/fairlead/internal/agent/netns"
@@ -46,6 +49,9 @@ func (f *fakeMechanism) Original(conn *net.TCPConn) (netip.AddrPort, error) {
 type fakeRedirector struct {
 	renew  func() error
 	leased func() (bool, error)
+	busy   func() (int, error)
+
+	removed atomic.Int64 // counts Remove
 
 	mu      sync.Mutex
 	install error // what Install says
@@ -85,11 +91,21 @@ func (f *fakeRedirector) Leased() (bool, error) {
 	return f.leased()
 }
 
-func (f *fakeRedirector) Yield() error       { return nil }
-func (f *fakeRedirector) Pass() error        { return nil }
-func (f *fakeRedirector) Busy() (int, error) { return 0, nil }
-func (f *fakeRedirector) Remove() error      { return nil }
-func (f *fakeRedirector) Close() error       { return nil }
+func (f *fakeRedirector) Busy() (int, error) {
+	if f.busy == nil {
+		return 0, nil
+	}
+	return f.busy()
+}
+
+func (f *fakeRedirector) Remove() error {
+	f.removed.Add(1)
+	return nil
+}
+
+func (f *fakeRedirector) Yield() error { return nil }
+func (f *fakeRedirector) Pass() error  { return nil }
+func (f *fakeRedirector) Close() error { return nil }
 
 // TestDoorBeginsWithItsGoal looks into many pods that nobody wants captured, in which nothing may be opened on the way.
 func TestDoorBeginsWithItsGoal(t *testing.T) {
@@ -179,5 +195,31 @@ func TestSupersededAgentThatCannotLook(t *testing.T) {
 	}
 	if n := r.takeovers(); n > 0 {
 		t.Errorf("took the pod back %d times without knowing that the other agent is gone", n)
+	}
+}
+
+// TestWhatConnectionsNeedStaysWhileNobodyCanLook has the agent out of descriptors when a door closes: what was captured may have data
+// under way still.
+func TestWhatConnectionsNeedStaysWhileNobodyCanLook(t *testing.T) {
+	netnstest.Privileged(t)
+	host := netnstest.Host(t)
+	pod := netnstest.New(t, host)
+	at := newSandboxes()
+	at.run("a", "one", pod.Path)
+	var looks atomic.Int64
+	r := &fakeRedirector{}
+	r.busy = func() (int, error) {
+		if looks.Add(1) <= 2 {
+			return 0, os.NewSyscallError("socket", unix.EMFILE)
+		}
+		return 0, nil
+	}
+	m := &fakeMechanism{make: func(*netns.Namespace) capture.Redirector { return r }}
+	b := run(t, host, at, func(o *capture.Options) { o.Mechanism = m })
+	b.want(t, spec("a", everything))
+	b.want(t)
+	netnstest.Eventually(t, 3*time.Second, "the door is closed", func() bool { return len(b.State()) == 0 })
+	if n := looks.Load(); n != 3 || r.removed.Load() != 1 {
+		t.Errorf("looked %d times and removed %d times, want to look until there is an answer and then to remove", n, r.removed.Load())
 	}
 }

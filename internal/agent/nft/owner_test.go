@@ -182,3 +182,25 @@ func TestMostExceptionsFitARule(t *testing.T) {
 	table := open(t, netnstest.New(t, netnstest.Host(t)), options("holes"))
 	install(t, table, nft.Redirect{Blocks: []nft.Block{b}})
 }
+
+// TestTheMostThatMayBeSaid installs a Redirect at all its bounds.
+func TestTheMostThatMayBeSaid(t *testing.T) {
+	netnstest.Privileged(t)
+	var r nft.Redirect
+	for i := range nft.MaxAddrs {
+		a := netip.AddrFrom16([16]byte{0: 0xfd, 14: byte(i >> 8), 15: byte(i)})
+		r.Addrs = append(r.Addrs, netip.AddrPortFrom(a, 80))
+	}
+	for i := range nft.MaxBlocks {
+		b := nft.Block{Prefix: netip.MustParsePrefix("2001::/16"), Ports: []uint16{80, 443}}
+		for k := range nft.MaxExcepts {
+			b.Except = append(b.Except, netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0x20, 1: 1, 4: byte(i >> 8), 5: byte(i), 7: byte(k)}), 64))
+		}
+		r.Blocks = append(r.Blocks, b)
+	}
+	table := open(t, netnstest.New(t, netnstest.Host(t)), options("most"))
+	install(t, table, r)
+	if err := table.Pass(); err != nil {
+		t.Error(err)
+	}
+}

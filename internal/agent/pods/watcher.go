@@ -21,12 +21,18 @@ const (
 	callTimeout = 2 * time.Second
 	maxMessage  = 16 << 20 // as the kubelet's
 	// maxDescribing bounds the questions about single sandboxes that are under way.
-	maxDescribing = 16
+	maxDescribing = 64
 	// After a hint the runtime is asked again soon, then less and less often: a sandbox shows up in its list a little later than
 	// its network namespace on disk.
 	soon = 50 * time.Millisecond
 	late = time.Second
+	// shunned is how long the runtime is not asked again about a sandbox about which it was silent: each time costs a callTimeout, in
+	// which there are no news of others.
+	shunned = 5 * time.Second
 )
+
+// errSilent says that the runtime does not answer about a sandbox.
+var errSilent = errors.New("the container runtime is silent about a sandbox")
 
 // Options configure a Watcher.
 type Options struct {
@@ -47,6 +53,9 @@ type Watcher struct {
 	runtime runtimeapi.RuntimeServiceClient
 	hurry   chan struct{}
 	changed chan struct{}
+
+	// used only by Run
+	silent map[string]time.Time // until when sandboxes are shunned, by ID
 
 	mu        sync.Mutex
 	sandboxes map[string]Sandbox // by pod UID; replaced, never modified; nil until the runtime answered once
@@ -164,14 +173,22 @@ func (w *Watcher) list(ctx context.Context) (map[string]Sandbox, error) {
 	known, _ := w.Sandboxes()
 	next := make(map[string]Sandbox, len(answer.GetItems()))
 	var unknown []*runtimeapi.PodSandbox
+	silent, now := make(map[string]time.Time), time.Now()
 	for uid, item := range newest(answer.GetItems()) {
 		if s, ok := known[uid]; ok && s.ID == item.GetId() {
 			next[uid] = s
-			continue
+		} else if until := w.silent[item.GetId()]; now.Before(until) {
+			silent[item.GetId()] = until
+		} else {
+			unknown = append(unknown, item)
 		}
-		unknown = append(unknown, item)
 	}
-	return next, w.describeAll(ctx, unknown, next)
+	w.silent = silent
+	err = w.describeAll(ctx, unknown, next)
+	if err == nil && len(silent) > 0 {
+		err = errSilent
+	}
+	return next, err
 }
 
 // describeAll adds to next what the runtime says about items, several at a time and within one callTimeout for all, because a single
@@ -179,7 +196,7 @@ func (w *Watcher) list(ctx context.Context) (map[string]Sandbox, error) {
 func (w *Watcher) describeAll(ctx context.Context, items []*runtimeapi.PodSandbox, next map[string]Sandbox) error {
 	asking, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	var mu sync.Mutex // guards next and undescribed
+	var mu sync.Mutex // guards next, silent and undescribed
 	var undescribed error
 	var group errgroup.Group
 	group.SetLimit(maxDescribing)
@@ -188,10 +205,14 @@ func (w *Watcher) describeAll(ctx context.Context, items []*runtimeapi.PodSandbo
 			s, err := w.describe(asking, item)
 			mu.Lock()
 			defer mu.Unlock()
-			switch {
-			case err == nil:
+			switch status.Code(err) {
+			case codes.OK:
 				next[s.Pod.UID] = s
-			case status.Code(err) != codes.NotFound: // else it is gone meanwhile
+			case codes.NotFound: // gone meanwhile
+			case codes.DeadlineExceeded:
+				w.silent[item.GetId()] = time.Now().Add(shunned)
+				undescribed = err
+			default:
 				undescribed = err
 			}
 			return nil

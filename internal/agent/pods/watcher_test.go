@@ -279,6 +279,18 @@ func TestSilentSandboxesDoNotHoldUpTheOthers(t *testing.T) {
 	f.set("one", fakeSandbox{uid: "a", info: at("/run/netns/1")})
 	w.Hurry()
 	await(t, w, map[string]pods.Sandbox{"a": {Pod: ref("a"), ID: "one", NetNS: netns + "/1"}})
+	poll(t, "the silence is told", func() bool { return w.Err() != nil })
+	poll(t, "pods that come later are known soon", func() bool {
+		id := fmt.Sprint("later-", time.Now().UnixNano())
+		f.set(id, fakeSandbox{uid: id, info: at("/run/netns/2")})
+		start := time.Now()
+		w.Hurry()
+		poll(t, "a later pod is known", func() bool { now, _ := w.Sandboxes(); return now[id].ID == id })
+		return time.Since(start) < time.Second
+	})
+	if err := w.Err(); err == nil {
+		t.Error("the silence is forgotten")
+	}
 }
 
 func poll(t *testing.T, what string, condition func() bool) {

@@ -42,7 +42,14 @@ func (c *connections) count() int {
 	return len(c.open)
 }
 
-// abort closes all connections and waits for their handlers.
+// sever ends a connection that could not be carried to its end with a reset: a regular end would tell the pod that it has
+// received everything.
+func sever(conn *net.TCPConn) {
+	_ = conn.SetLinger(0) // fails only when it is closed already
+	_ = conn.Close()
+}
+
+// abort ends all connections and waits for their handlers.
 func (c *connections) abort() {
 	c.mu.Lock()
 	c.closed = true
@@ -52,7 +59,7 @@ func (c *connections) abort() {
 	}
 	c.mu.Unlock()
 	for _, conn := range all {
-		_ = conn.Close()
+		sever(conn)
 	}
 	c.wg.Wait()
 }

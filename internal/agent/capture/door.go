@@ -79,8 +79,8 @@ type report struct {
 	passive  bool
 }
 
-func newDoor(m *Manager, s pods.Sandbox) *door {
-	return &door{manager: m, sandbox: s, wake: make(chan struct{}, 1)}
+func newDoor(m *Manager, s pods.Sandbox, g goal) *door {
+	return &door{manager: m, sandbox: s, goal: g, wake: make(chan struct{}, 1)}
 }
 
 // aim changes the goal, unless the old one is more final. Aiming at the same again does nothing.
@@ -227,11 +227,6 @@ func (d *door) enter() error {
 	if err != nil {
 		return err
 	}
-	if err := ns.MigrateRequests(); err != nil {
-		// A container's /proc/sys is often read-only. The listeners' own order makes up for it.
-		d.manager.options.Log.Debug("connection requests do not migrate", "pod", d.sandbox.Pod.Name, "namespace", d.sandbox.Pod.Namespace,
-			"error", err)
-	}
 	d.ns.Store(ns)
 	return nil
 }
@@ -242,6 +237,11 @@ func (d *door) listen() error {
 		return nil
 	}
 	ns := d.ns.Load()
+	if err := ns.MigrateRequests(); err != nil {
+		// A container's /proc/sys is often read-only. The listeners' own order makes up for it.
+		d.manager.options.Log.Debug("connection requests do not migrate", "pod", d.sandbox.Pod.Name, "namespace", d.sandbox.Pod.Namespace,
+			"error", err)
+	}
 	port := d.manager.options.Port
 	if used, err := d.manager.options.Mechanism.PortInUse(ns); err != nil {
 		return err
@@ -288,8 +288,8 @@ func (d *door) install(r Redirect, revision uint64) (passive bool, err error) {
 	}
 	apply := d.redirector.Install
 	if d.superseded {
-		if leased, err := d.redirector.Leased(); err == nil && leased {
-			return true, nil
+		if leased, err := d.redirector.Leased(); leased || err != nil && !gone(err) {
+			return true, nil // not knowing is no reason to take anything from an agent that may be well
 		}
 		apply = d.redirector.TakeOver
 	}

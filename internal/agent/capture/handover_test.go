@@ -177,6 +177,21 @@ func TestRestartAfterAKill(t *testing.T) {
 	expect(t, unwanted, "10.99.0.1:80", "direct")
 }
 
+// TestWhatWasLeftIsFoundLate has the runtime describe a sandbox only after the agent has looked into the others.
+func TestWhatWasLeftIsFoundLate(t *testing.T) {
+	netnstest.Privileged(t)
+	host := netnstest.Host(t)
+	pod, world := netnstest.Pair(t, host)
+	serve(t, world)
+	leaveBehind(t, pod, capture.Redirect{All: true, FailClosed: true}, 15333)
+	at := newSandboxes()
+	b := run(t, host, at, nil)
+	b.want(t)
+	at.run("u", "one", pod.Path)
+	netnstest.Eventually(t, 3*time.Second, "what was left in the pod is gone", func() bool { return pod.Ruleset(t) == "" })
+	expect(t, pod, "10.99.0.1:80", "direct")
+}
+
 func TestTableFlushedByThePodIsWrittenAgain(t *testing.T) {
 	netnstest.Privileged(t)
 	host := netnstest.Host(t)
@@ -191,5 +206,8 @@ func TestTableFlushedByThePodIsWrittenAgain(t *testing.T) {
 	netnstest.Eventually(t, 3*time.Second, "the table is back", func() bool {
 		return strings.Contains(pod.Ruleset(t), fmt.Sprintf("redirect to :%d", capture.DefaultPort))
 	})
-	expect(t, pod, "10.99.0.1:80", "agent a 10.99.0.1:80")
+	netnstest.Eventually(t, time.Second, "calls are captured again", func() bool {
+		got, err := pod.Call(t, netip.MustParseAddrPort("10.99.0.1:80"))
+		return err == nil && got == "agent a 10.99.0.1:80"
+	})
 }

@@ -10,46 +10,73 @@ import (
 // maxKeepers bounds how many leases are renewed at the same time, each on an OS thread of its own if the kernel takes its time.
 const maxKeepers = 16
 
-// keepLeases renews the leases of all doors that hold one, three times per lease, until ctx ends. One goroutine does it for all,
-// because a wake-up per door would cost several times what a renewal does; more help it where renewing is slow, which it is on
-// kernels that cannot do it in place.
-func (m *Manager) keepLeases(ctx context.Context) {
-	interval := m.options.Lease / 3
+// keeper renews the leases of all doors that hold one, three times per lease. Mostly one goroutine does it for all, because a wake-up
+// per door would cost several times what a renewal does. More help it where renewing is slow, which it is on kernels that cannot do
+// it in place, and where the kernel holds one up: a pod that changes rules of its own all the time must not cost the others their
+// leases.
+type keeper struct {
+	manager *Manager
+	places  chan struct{} // taken by the goroutines that renew
+	wg      sync.WaitGroup
+	usual   int // how many renewed the last time
+}
+
+func newKeeper(m *Manager) *keeper {
+	return &keeper{manager: m, places: make(chan struct{}, maxKeepers), usual: 1}
+}
+
+// keep renews until ctx ends.
+func (k *keeper) keep(ctx context.Context) {
+	defer k.wg.Wait()
+	interval := k.manager.options.Lease / 3
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
-	keepers := 1
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		start := time.Now()
-		m.renewAll(keepers)
-		work := time.Since(start) * time.Duration(keepers)
-		keepers = min(1+int(work/(interval/10)), maxKeepers)
+		k.renewAll(ctx, interval/10)
 	}
 }
 
-func (m *Manager) renewAll(keepers int) {
-	m.mu.Lock()
-	doors := make([]*door, 0, len(m.doors))
-	for _, d := range m.doors {
-		doors = append(doors, d)
-	}
-	m.mu.Unlock()
+// renewAll goes through all doors once. It starts with somewhat fewer goroutines than the last time, has another help after every
+// patience, and is over when one finds no door left: those that the kernel holds up are not waited for.
+func (k *keeper) renewAll(ctx context.Context, patience time.Duration) {
+	doors := k.manager.list()
 	var next atomic.Int64
+	done := make(chan struct{}, maxKeepers)
+	help := time.NewTicker(patience)
+	defer help.Stop()
 	work := func() {
 		for i := next.Add(1) - 1; i < int64(len(doors)); i = next.Add(1) - 1 {
 			doors[i].lease.renew(doors[i].poke)
 		}
 	}
-	var wg sync.WaitGroup
-	for range keepers - 1 {
-		wg.Go(work)
+	count := 0
+	start := func() {
+		select {
+		case k.places <- struct{}{}:
+			count++
+			k.wg.Go(func() { work(); <-k.places; done <- struct{}{} })
+		default: // as many as may be are at it
+		}
 	}
-	work()
-	wg.Wait()
+	for range max(1, k.usual-1) {
+		start()
+	}
+	for {
+		select {
+		case <-done:
+			k.usual = count
+			return
+		case <-help.C:
+			start()
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // leaseOf is the lease that a door holds, if it does.
@@ -58,9 +85,11 @@ type leaseOf struct {
 	held Redirector // nil when no lease is to be renewed
 }
 
-// renew renews the lease if it is held; if that fails the lease is held no more and lost is called.
+// renew renews the lease if it is held and nobody else is at it; if that fails the lease is held no more and lost is called.
 func (l *leaseOf) renew(lost func()) {
-	l.mu.Lock()
+	if !l.mu.TryLock() {
+		return
+	}
 	defer l.mu.Unlock()
 	if l.held == nil {
 		return
@@ -71,14 +100,12 @@ func (l *leaseOf) renew(lost func()) {
 	}
 }
 
-// hold starts another lease and has it renewed from now on.
+// hold starts another lease, also where there is one, and has it renewed from now on.
 func (l *leaseOf) hold(r Redirector) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.held != nil {
-		return nil
-	}
 	if err := r.Renew(); err != nil {
+		l.held = nil
 		return err
 	}
 	l.held = r

@@ -35,8 +35,8 @@ func (d *door) leave(g goal) (finished bool, err error) {
 		return false, nil
 	}
 	if ours {
-		// A failure to look is no reason to stay for ever: the handlers are done.
-		if busy, err := d.redirector.Busy(); err == nil && busy > 0 {
+		// A failure to look is no reason to stay for ever, as the handlers are done, unless it is one that passes.
+		if busy, err := d.redirector.Busy(); busy > 0 || exhausted(err) {
 			return false, nil
 		}
 		if err := d.remove(); err != nil {

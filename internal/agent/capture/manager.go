@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -67,6 +68,7 @@ type Manager struct {
 	kicked  chan struct{}
 	slots   chan struct{}
 	load    load
+	started int64 // in Unix nanoseconds
 
 	// atomic
 	accepted, loops, panics atomic.Int64
@@ -76,13 +78,13 @@ type Manager struct {
 	wg sync.WaitGroup // doors
 
 	mu       sync.Mutex
-	desired  map[string]PodSpec // nil until the first Reconcile
-	revision uint64             // counts Reconciles
-	joined   uint64             // the revision that doors were last aimed at
-	doors    map[string]*door   // by pod UID; a pod's former sandbox is not among them
-	rest     map[*door]struct{} // doors of former sandboxes
-	swept    bool
-	progress chan struct{} // closed and replaced when a door has made a step
+	desired  map[string]PodSpec  // nil until the first Reconcile
+	revision uint64              // counts Reconciles
+	joined   uint64              // the revision that doors were last aimed at
+	doors    map[string]*door    // by pod UID; a pod's former sandbox is not among them
+	rest     map[*door]struct{}  // doors of former sandboxes
+	swept    map[string]struct{} // sandboxes, by ID, that were swept or need not be
+	progress chan struct{}       // closed and replaced when a door has made a step
 }
 
 // New checks the options and prepares a Manager.
@@ -102,7 +104,7 @@ func New(o Options) (*Manager, error) {
 	o.Grace = cmp.Or(o.Grace, DefaultGrace)
 	o.MaxConnections = cmp.Or(o.MaxConnections, affordable())
 	m := &Manager{options: o, agent: strings.ToLower(rand.Text()), kicked: make(chan struct{}, 1), slots: make(chan struct{}, slots),
-		doors: make(map[string]*door), rest: make(map[*door]struct{}), progress: make(chan struct{})}
+		started: time.Now().UnixNano(), doors: make(map[string]*door), rest: make(map[*door]struct{}), progress: make(chan struct{})}
 	m.load.limit, m.load.kick = o.MaxConnections, m.kick
 	return m, nil
 }
@@ -160,7 +162,7 @@ func (m *Manager) settled() (bool, <-chan struct{}) {
 // means that handlers did not return.
 func (m *Manager) Run(ctx context.Context) error {
 	var keeper sync.WaitGroup
-	keeper.Go(func() { m.keepLeases(ctx) })
+	keeper.Go(func() { newKeeper(m).keep(ctx) })
 	defer keeper.Wait()
 	relief := time.NewTicker(time.Second)
 	defer relief.Stop()
@@ -239,29 +241,39 @@ func (m *Manager) join() {
 	m.step()
 }
 
-// sweep looks once into every pod that is not wanted, for what an agent before this one may have left.
+// sweep looks once into every sandbox that is not wanted, for what an agent before this one may have left. Not all that there are need
+// be known the first time. mu is held.
 func (m *Manager) sweep(sandboxes map[string]pods.Sandbox) {
-	if m.swept {
-		return
-	}
-	m.swept = true
+	swept := make(map[string]struct{}, len(sandboxes))
 	for uid, s := range sandboxes {
+		swept[s.ID] = struct{}{}
+		if _, done := m.swept[s.ID]; done || s.Created > m.started {
+			continue
+		}
 		if _, wanted := m.desired[uid]; !wanted && !s.Host && s.Err == nil {
 			m.aim(uid, s, goal{mode: leaving, spec: PodSpec{Pod: s.Pod}, revision: m.revision})
 		}
 	}
+	m.swept = swept
 }
 
 // aim gives the pod's door a goal, making the door if there is none. mu is held.
 func (m *Manager) aim(uid string, s pods.Sandbox, g goal) {
-	d := m.doors[uid]
-	if d == nil {
-		d = newDoor(m, s)
-		m.doors[uid] = d
-		m.byUID.Store(uid, d)
-		m.wg.Go(d.run)
+	if d := m.doors[uid]; d != nil {
+		d.aim(g)
+		return
 	}
-	d.aim(g)
+	d := newDoor(m, s, g)
+	m.doors[uid] = d
+	m.byUID.Store(uid, d)
+	m.wg.Go(d.run)
+}
+
+// list is all doors at the moment.
+func (m *Manager) list() []*door {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Collect(maps.Values(m.doors))
 }
 
 // endDoor has d closed because its pod or sandbox is gone. mu is held.

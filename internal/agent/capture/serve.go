@@ -10,7 +10,7 @@ func (d *door) take(l *listeners, conn *net.TCPConn) {
 	m := d.manager
 	m.accepted.Add(1)
 	if !d.conns.begin(conn) {
-		_ = conn.Close()
+		sever(conn)
 		return
 	}
 	m.load.add()
@@ -19,8 +19,9 @@ func (d *door) take(l *listeners, conn *net.TCPConn) {
 			if p := recover(); p != nil {
 				m.panics.Add(1)
 				m.options.Log.Error("connection handler panicked", "panic", p, "stack", string(debug.Stack()))
+				sever(conn)
 			}
-			_ = conn.Close() // handlers close it themselves; a panic does not
+			_ = conn.Close() // handlers have done that themselves
 			m.load.remove()
 			d.conns.end(conn)
 		}()
@@ -32,6 +33,7 @@ func (d *door) serve(l *listeners, conn *net.TCPConn) {
 	m := d.manager
 	original, err := m.options.Mechanism.Original(conn)
 	if err != nil {
+		sever(conn)
 		return
 	}
 	if l.itself(original) {

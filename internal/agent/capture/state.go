@@ -76,12 +76,7 @@ type DoorState struct {
 
 // State lists the doors, sorted by pod.
 func (m *Manager) State() []DoorState {
-	m.mu.Lock()
-	doors := make([]*door, 0, len(m.doors))
-	for _, d := range m.doors {
-		doors = append(doors, d)
-	}
-	m.mu.Unlock()
+	doors := m.list()
 	states := make([]DoorState, len(doors))
 	for i, d := range doors {
 		states[i] = d.state()

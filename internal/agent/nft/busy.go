@@ -30,7 +30,7 @@ func (t *Table) Busy() (int, error) {
 	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
 		answers, err := c.Execute(netlink.Message{
 			Header: netlink.Header{Type: sockDiagByFamily, Flags: netlink.Request | netlink.Dump},
-			Data:   diagRequest(family),
+			Data:   diagRequest(family, t.options.Port),
 		})
 		if err != nil {
 			return 0, fmt.Errorf("read sockets: %w", err)
@@ -44,12 +44,14 @@ func (t *Table) Busy() (int, error) {
 	return total, nil
 }
 
-// diagRequest asks for the TCP sockets of a family in all states but those in which nothing can be under way any more.
-func diagRequest(family byte) []byte {
+// diagRequest asks for the TCP sockets of a family, with a port of their own unless it is 0, in all states but those in which nothing
+// can be under way any more.
+func diagRequest(family byte, port uint16) []byte {
 	const timeWait, closed, listen = 6, 7, 10
 	request := make([]byte, requestSize)
 	request[0], request[1] = family, unix.IPPROTO_TCP
 	states := uint32(1<<13-1) &^ (1<<timeWait | 1<<closed | 1<<listen)
 	binary.NativeEndian.PutUint32(request[4:], states)
+	binary.BigEndian.PutUint16(request[8:], port) // else the kernel would list all that the pod has, many times a second
 	return request
 }

@@ -11,18 +11,24 @@ import (
 	"fairlead.dev/fairlead/internal/agent/netns"
 )
 
-// Buffers of a netlink socket: a whole transaction is one message to the kernel, and its answers must fit too.
-const buffer = 4 << 20
+// Bounds of a netlink socket's buffers, of which only what is used takes memory: a whole transaction is one message to the kernel, and
+// the answers to all its parts, which repeat the rules, must fit too. When they do not the change has been made and seems to have failed.
+const (
+	writeBuffer = 8 << 20
+	readBuffer  = 64 << 20
+)
 
-// patience bounds the wait for an answer of the kernel, which gives it before the request returns.
-const patience = 5 * time.Second
+// patience bounds a request and the wait for its answers. The kernel gives them before the request returns, so there is no wait; but
+// on a starved node the request itself was seen to take more than five seconds, and to give up then would be to take a change that was
+// made for one that was not.
+const patience = time.Minute
 
 // connect opens a connection to the nftables of ns. It must be closed with CloseLasting.
 func connect(ns *netns.Namespace) (*nftables.Conn, error) {
 	var c *nftables.Conn
 	err := ns.Do(func() (err error) {
 		c, err = nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *netlink.Conn) error {
-			return errors.Join(c.SetReadBuffer(buffer), c.SetWriteBuffer(buffer), c.SetDeadline(time.Now().Add(patience)))
+			return errors.Join(c.SetReadBuffer(readBuffer), c.SetWriteBuffer(writeBuffer), c.SetDeadline(time.Now().Add(patience)))
 		}))
 		return err
 	})

@@ -111,22 +111,26 @@ func (l *lease) left() (time.Duration, error) {
 
 // Kernel is what was found out about the running kernel. The zero Kernel is ready.
 type Kernel struct {
-	once    sync.Once
+	mu      sync.Mutex // held while finding out, so that it is done once
+	known   bool
 	inPlace bool
 }
 
 // updatesInPlace says whether the kernel updates the time of an element that is there (6.12 and later), by trying it on l. An
 // older kernel takes the message and ignores it; then elements have to be removed and added, which makes it wait for a grace
-// period.
+// period. Where trying fails, because the table is gone, nothing has been found out and the next lease tells.
 func (k *Kernel) updatesInPlace(l *lease) bool {
-	k.once.Do(func() {
-		short := transaction(element(unix.NFT_MSG_DELSETELEM, nil), addElements(l.ttl, l.ttl/2))
-		if l.send(short) != nil || l.send(l.renewal) != nil {
-			return
-		}
-		left, err := l.left()
-		k.inPlace = err == nil && left > l.ttl*3/4
-	})
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.known {
+		return k.inPlace
+	}
+	short := transaction(element(unix.NFT_MSG_DELSETELEM, nil), addElements(l.ttl, l.ttl/2))
+	if l.send(short) != nil || l.send(l.renewal) != nil {
+		return false
+	}
+	left, err := l.left()
+	k.known, k.inPlace = err == nil, err == nil && left > l.ttl*3/4
 	return k.inPlace
 }
 

@@ -12,9 +12,7 @@ import (
 
 // oldKernel is one that cannot update the time of an element in place.
 func oldKernel() *Kernel {
-	k := new(Kernel)
-	k.once.Do(func() { k.inPlace = false })
-	return k
+	return &Kernel{known: true}
 }
 
 // TestRenewalOnAnOldKernelHasNoGap calls all the time while the lease is removed and added.
@@ -62,6 +60,30 @@ func TestRenewalOnAnOldKernelHasNoGap(t *testing.T) {
 	}
 }
 
+// TestFailureTellsNothingOfTheKernel has the first lease of an agent fail because the table is not there.
+func TestFailureTellsNothingOfTheKernel(t *testing.T) {
+	netnstest.Privileged(t)
+	n := netnstest.New(t, netnstest.Host(t))
+	k := new(Kernel)
+	table, err := k.Open(n.Namespace, Options{Owner: "a", Port: 1, Lease: 3 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = table.Close() }()
+	if err := table.Renew(); err == nil {
+		t.Fatal("renewed the lease of a table that is not there")
+	}
+	if k.known {
+		t.Fatal("a failure was taken for an old kernel, for good")
+	}
+	if err := table.Install(Redirect{All: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := table.Renew(); err != nil || !k.known {
+		t.Errorf("renewal: %v, the kernel is known: %t", err, k.known)
+	}
+}
+
 func TestKernelIsAskedOnce(t *testing.T) {
 	netnstest.Privileged(t)
 	k := new(Kernel)
@@ -95,5 +117,6 @@ func FuzzAnswers(f *testing.F) {
 		if left, _ := expiration(answer); left < 0 {
 			t.Errorf("%s left", left)
 		}
+		_, _ = parseTracked(answer)
 	})
 }

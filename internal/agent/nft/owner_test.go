@@ -107,6 +107,35 @@ func TestTakesOverATableOfAnotherShape(t *testing.T) {
 	}
 }
 
+func TestTableThatThePodHasTamperedWith(t *testing.T) {
+	netnstest.Privileged(t)
+	n := netnstest.New(t, netnstest.Host(t))
+	tamper := func() {
+		t.Helper()
+		out, err := exec.CommandContext(t.Context(), "nsenter", "--net="+n.Path, "nft",
+			"add chain inet fairlead mine; add rule inet fairlead mine tcp dport @agent-victim accept").CombinedOutput()
+		if err != nil {
+			t.Fatalf("nft: %v\n%s", err, out)
+		}
+	}
+	table := open(t, n, options("victim"))
+	install(t, table, nft.Redirect{Addrs: addrs("10.0.0.1:80")})
+	tamper()
+	if err := table.TakeOver(nft.Redirect{Addrs: addrs("10.0.0.2:80")}); err != nil {
+		t.Fatal(err)
+	}
+	if got := n.Ruleset(t); !strings.Contains(got, "10.0.0.2 . 80") || strings.Contains(got, "mine") {
+		t.Errorf("after taking over:\n%s", got)
+	}
+	tamper()
+	if err := table.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	if left := n.Ruleset(t); left != "" {
+		t.Errorf("left behind:\n%s", left)
+	}
+}
+
 func TestTableTakenAwayIsWrittenAgain(t *testing.T) {
 	netnstest.Privileged(t)
 	n := netnstest.New(t, netnstest.Host(t))
@@ -152,4 +181,26 @@ func TestMostExceptionsFitARule(t *testing.T) {
 	}
 	table := open(t, netnstest.New(t, netnstest.Host(t)), options("holes"))
 	install(t, table, nft.Redirect{Blocks: []nft.Block{b}})
+}
+
+// TestTheMostThatMayBeSaid installs a Redirect at all its bounds.
+func TestTheMostThatMayBeSaid(t *testing.T) {
+	netnstest.Privileged(t)
+	var r nft.Redirect
+	for i := range nft.MaxAddrs {
+		a := netip.AddrFrom16([16]byte{0: 0xfd, 14: byte(i >> 8), 15: byte(i)})
+		r.Addrs = append(r.Addrs, netip.AddrPortFrom(a, 80))
+	}
+	for i := range nft.MaxBlocks {
+		b := nft.Block{Prefix: netip.MustParsePrefix("2001::/16"), Ports: []uint16{80, 443}}
+		for k := range nft.MaxExcepts {
+			b.Except = append(b.Except, netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0x20, 1: 1, 4: byte(i >> 8), 5: byte(i), 7: byte(k)}), 64))
+		}
+		r.Blocks = append(r.Blocks, b)
+	}
+	table := open(t, netnstest.New(t, netnstest.Host(t)), options("most"))
+	install(t, table, r)
+	if err := table.Pass(); err != nil {
+		t.Error(err)
+	}
 }

@@ -3,6 +3,7 @@ package nft
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/google/nftables"
@@ -18,6 +19,8 @@ const (
 	leaseSet    = "lease"
 	ownerPrefix = "agent-"
 )
+
+var linkLocal6 = netip.MustParsePrefix("fe80::/10")
 
 // ErrSuperseded says that the table belongs to another agent now: nothing was changed, and only taking it over can change it.
 var ErrSuperseded = errors.New("another agent has taken over")
@@ -93,13 +96,23 @@ func (t *Table) Pass() error {
 // Remove deletes the table. Connections that were redirected and are still open break: see Pass and Busy. It fails with
 // ErrSuperseded, leaving the table, when it belongs to another agent.
 func (t *Table) Remove() error {
-	err := t.transact(func(c *nftables.Conn) error {
+	err := t.remove()
+	if errors.Is(err, unix.EBUSY) {
+		// The pod has put rules of its own into the table. Once it is written anew they are gone.
+		if err = t.takeOver(Redirect{}); err == nil {
+			err = t.remove()
+		}
+	}
+	t.applied = nil
+	return t.explain(err)
+}
+
+func (t *Table) remove() error {
+	return t.transact(func(c *nftables.Conn) error {
 		c.DelSet(t.ownerSet(t.options.Owner))
 		c.DelTable(t.table)
 		return nil
 	})
-	t.applied = nil
-	return t.explain(err)
 }
 
 // Renew keeps the kernel redirecting for another lease. It fails with ErrSuperseded or another error when the table is gone.
@@ -162,10 +175,14 @@ func (t *Table) takeOver(want Redirect) error {
 		}
 		return t.build(c, want)
 	})
-	if !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.EINVAL) {
+	if err == nil && !owned {
+		// The kernel tracks connections from here on. Where it cannot be asked what it knows from before, there is nothing to mend.
+		_ = forgetEnded(t.ns)
+	}
+	if !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EBUSY) {
 		return err
 	}
-	// What is there has our names and another shape: an agent of another version made it.
+	// What is there has our names and another shape: an agent of another version made it, or the pod has changed it.
 	return t.transact(func(c *nftables.Conn) error {
 		c.AddTable(t.table)
 		c.DelTable(t.table)
@@ -237,7 +254,9 @@ func (t *Table) rules(r Redirect) []rule {
 	if !r.FailClosed {
 		list = append(list, rule{comment: "the agent is gone", match: noLease(s.lease), then: goes})
 	}
-	if !t.options.IPv6 {
+	if t.options.IPv6 {
+		list = append(list, rule{comment: "cannot be dialled without knowing the interface", match: inBlock(Block{Prefix: linkLocal6}), then: goes})
+	} else {
 		list = append(list, rule{comment: "the agent has no IPv6 here", match: familyIs(unix.NFPROTO_IPV6), then: goes})
 	}
 	list = append(list, rule{comment: "the pod itself", match: isOwnAddress(), then: goes})

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -19,11 +20,19 @@ import (
 const (
 	callTimeout = 2 * time.Second
 	maxMessage  = 16 << 20 // as the kubelet's
+	// maxDescribing bounds the questions about single sandboxes that are under way.
+	maxDescribing = 64
 	// After a hint the runtime is asked again soon, then less and less often: a sandbox shows up in its list a little later than
 	// its network namespace on disk.
 	soon = 50 * time.Millisecond
 	late = time.Second
+	// shunned is how long the runtime is not asked again about a sandbox about which it was silent: each time costs a callTimeout, in
+	// which there are no news of others.
+	shunned = 5 * time.Second
 )
+
+// errSilent says that the runtime does not answer about a sandbox.
+var errSilent = errors.New("the container runtime is silent about a sandbox")
 
 // Options configure a Watcher.
 type Options struct {
@@ -44,6 +53,9 @@ type Watcher struct {
 	runtime runtimeapi.RuntimeServiceClient
 	hurry   chan struct{}
 	changed chan struct{}
+
+	// used only by Run
+	silent map[string]time.Time // until when sandboxes are shunned, by ID
 
 	mu        sync.Mutex
 	sandboxes map[string]Sandbox // by pod UID; replaced, never modified; nil until the runtime answered once
@@ -159,24 +171,55 @@ func (w *Watcher) list(ctx context.Context) (map[string]Sandbox, error) {
 		return nil, fmt.Errorf("list sandboxes: %w", err)
 	}
 	known, _ := w.Sandboxes()
-	var undescribed error
 	next := make(map[string]Sandbox, len(answer.GetItems()))
+	var unknown []*runtimeapi.PodSandbox
+	silent, now := make(map[string]time.Time), time.Now()
 	for uid, item := range newest(answer.GetItems()) {
 		if s, ok := known[uid]; ok && s.ID == item.GetId() {
 			next[uid] = s
-			continue
+		} else if until := w.silent[item.GetId()]; now.Before(until) {
+			silent[item.GetId()] = until
+		} else {
+			unknown = append(unknown, item)
 		}
-		s, err := w.describe(ctx, item)
-		if status.Code(err) == codes.NotFound {
-			continue // gone meanwhile
-		}
-		if err != nil {
-			undescribed = err
-			continue
-		}
-		next[uid] = s
 	}
-	return next, undescribed
+	w.silent = silent
+	err = w.describeAll(ctx, unknown, next)
+	if err == nil && len(silent) > 0 {
+		err = errSilent
+	}
+	return next, err
+}
+
+// describeAll adds to next what the runtime says about items, several at a time and within one callTimeout for all, because a single
+// sandbox about which it does not answer must not hold up the news of the others.
+func (w *Watcher) describeAll(ctx context.Context, items []*runtimeapi.PodSandbox, next map[string]Sandbox) error {
+	asking, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	var mu sync.Mutex // guards next, silent and undescribed
+	var undescribed error
+	var group errgroup.Group
+	group.SetLimit(maxDescribing)
+	for _, item := range items {
+		group.Go(func() error {
+			s, err := w.describe(asking, item)
+			mu.Lock()
+			defer mu.Unlock()
+			switch status.Code(err) {
+			case codes.OK:
+				next[s.Pod.UID] = s
+			case codes.NotFound: // gone meanwhile
+			case codes.DeadlineExceeded:
+				w.silent[item.GetId()] = time.Now().Add(shunned)
+				undescribed = err
+			default:
+				undescribed = err
+			}
+			return nil
+		})
+	}
+	_ = group.Wait()
+	return undescribed
 }
 
 // newest picks the sandbox made last for every pod: while a pod's sandbox is replaced there may be two.
@@ -192,13 +235,11 @@ func newest(items []*runtimeapi.PodSandbox) map[string]*runtimeapi.PodSandbox {
 }
 
 func (w *Watcher) describe(ctx context.Context, item *runtimeapi.PodSandbox) (Sandbox, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
 	answer, err := w.runtime.PodSandboxStatus(ctx, &runtimeapi.PodSandboxStatusRequest{PodSandboxId: item.GetId(), Verbose: true})
 	if err != nil {
 		return Sandbox{}, fmt.Errorf("describe sandbox of %s/%s: %w", item.GetMetadata().GetNamespace(), item.GetMetadata().GetName(), err)
 	}
 	m := item.GetMetadata()
-	s := Sandbox{ID: item.GetId(), Pod: Ref{UID: m.GetUid(), Namespace: m.GetNamespace(), Name: m.GetName()}}
+	s := Sandbox{ID: item.GetId(), Created: item.GetCreatedAt(), Pod: Ref{UID: m.GetUid(), Namespace: m.GetNamespace(), Name: m.GetName()}}
 	return locate(s, answer, w.options.Folder), nil
 }

@@ -45,6 +45,7 @@ type fakeSandbox struct {
 	notReady  bool
 	vanishes  bool // listed, but gone when asked about
 	stuck     bool // listed, but the runtime fails to describe it
+	silent    bool // listed, but the runtime does not answer when asked about it
 }
 
 func (f *fakeRuntime) set(id string, s fakeSandbox) {
@@ -87,10 +88,16 @@ func (f *fakeRuntime) ListPodSandbox(_ context.Context, r *runtimeapi.ListPodSan
 	return answer, nil
 }
 
-func (f *fakeRuntime) PodSandboxStatus(_ context.Context, r *runtimeapi.PodSandboxStatusRequest) (*runtimeapi.PodSandboxStatusResponse, error) {
+func (f *fakeRuntime) PodSandboxStatus(ctx context.Context, r *runtimeapi.PodSandboxStatusRequest) (*runtimeapi.PodSandboxStatusResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s, ok := f.sandboxes[r.GetPodSandboxId()]
+	if s.silent {
+		f.mu.Unlock()
+		<-ctx.Done()
+		f.mu.Lock()
+		return nil, status.FromContextError(ctx.Err()).Err()
+	}
 	if !ok || s.vanishes || !r.GetVerbose() {
 		return nil, status.Error(codes.NotFound, "no such sandbox")
 	}
@@ -196,9 +203,9 @@ func TestFollowsARecreatedSandbox(t *testing.T) {
 	f, w, netns := start(t)
 	f.set("first", fakeSandbox{uid: "a", created: 1, info: at("/run/netns/1")})
 	w.Hurry()
-	await(t, w, map[string]pods.Sandbox{"a": {Pod: ref("a"), ID: "first", NetNS: netns + "/1"}})
+	await(t, w, map[string]pods.Sandbox{"a": {Pod: ref("a"), ID: "first", Created: 1, NetNS: netns + "/1"}})
 	f.set("second", fakeSandbox{uid: "a", created: 2, info: at("/run/netns/2")})
-	await(t, w, map[string]pods.Sandbox{"a": {Pod: ref("a"), ID: "second", NetNS: netns + "/2"}})
+	await(t, w, map[string]pods.Sandbox{"a": {Pod: ref("a"), ID: "second", Created: 2, NetNS: netns + "/2"}})
 	f.remove("first")
 	f.remove("second")
 	await(t, w, map[string]pods.Sandbox{})
@@ -261,6 +268,29 @@ func TestOneStuckSandboxDoesNotHideTheOthers(t *testing.T) {
 	poll(t, "the failure is told", func() bool { return w.Err() != nil && strings.Contains(w.Err().Error(), "shop/pod-s") })
 	f.set("stuck", fakeSandbox{uid: "s", info: at("/run/netns/0")})
 	await(t, w, map[string]pods.Sandbox{"a": {Pod: ref("a"), ID: "one", NetNS: netns + "/1"}, "s": {Pod: ref("s"), ID: "stuck", NetNS: netns + "/0"}})
+}
+
+// TestSilentSandboxesDoNotHoldUpTheOthers has the runtime be silent about many sandboxes, as it is when their shims hang.
+func TestSilentSandboxesDoNotHoldUpTheOthers(t *testing.T) {
+	f, w, netns := start(t)
+	for i := range 5 {
+		f.set(fmt.Sprint("silent-", i), fakeSandbox{uid: fmt.Sprint("s", i), info: at("/run/netns/0"), silent: true})
+	}
+	f.set("one", fakeSandbox{uid: "a", info: at("/run/netns/1")})
+	w.Hurry()
+	await(t, w, map[string]pods.Sandbox{"a": {Pod: ref("a"), ID: "one", NetNS: netns + "/1"}})
+	poll(t, "the silence is told", func() bool { return w.Err() != nil })
+	poll(t, "pods that come later are known soon", func() bool {
+		id := fmt.Sprint("later-", time.Now().UnixNano())
+		f.set(id, fakeSandbox{uid: id, info: at("/run/netns/2")})
+		start := time.Now()
+		w.Hurry()
+		poll(t, "a later pod is known", func() bool { now, _ := w.Sandboxes(); return now[id].ID == id })
+		return time.Since(start) < time.Second
+	})
+	if err := w.Err(); err == nil {
+		t.Error("the silence is forgotten")
+	}
 }
 
 func poll(t *testing.T, what string, condition func() bool) {

@@ -1,0 +1,247 @@
+package capture_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"fairlead.dev/fairlead/internal/agent/capture"
+	"fairlead.dev/fairlead/internal/agent/netns/netnstest"
+)
+
+// hunt is how long the tests that open and close doors go on. A few seconds show that they work; minutes find what is rare.
+var hunt = flag.Duration("hunt", time.Second, "how long doors are opened and closed under calls")
+
+// brief answers a captured connection as echo does and then either waits for the peer to close or closes first.
+type brief struct{ echo }
+
+func (b brief) ServeCaptured(pod capture.PodRef, conn *net.TCPConn, original netip.AddrPort) {
+	if peer := conn.RemoteAddr().(*net.TCPAddr).Port; peer >= firstFixed && peer < firstFixed+fixedPorts && peer%2 == 0 {
+		defer func() { _ = conn.Close() }()
+		_, _ = fmt.Fprintf(conn, "%s %s %s", b.agent, pod.UID, original)
+		return
+	}
+	b.echo.ServeCaptured(pod, conn, original)
+}
+
+// The ports below the kernel's own range that clients are bound to, so that every one is used again and again. Of connections from the
+// even ones the server closes first, those from the odd ones the client resets, so that none stays in TIME_WAIT at the client.
+const (
+	firstFixed = 20000
+	fixedPorts = 16
+)
+
+// caller calls two services from a pod.
+type caller struct {
+	pod  *netnstest.Net
+	next int
+}
+
+var services = []string{"10.99.0.1:80", "[fd99::1]:80", "10.99.0.2:80", "[fd99::2]:80"}
+
+// call connects from the given port, or any if 0, and returns the whole answer.
+func (c *caller) call(to string, port int) (string, error) {
+	d := net.Dialer{Timeout: 3 * time.Second, Control: func(_, _ string, raw syscall.RawConn) error {
+		return raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) })
+	}}
+	if port != 0 {
+		d.LocalAddr = &net.TCPAddr{Port: port}
+	}
+	var conn net.Conn
+	if err := c.pod.Do(func() (err error) { conn, err = d.Dial("tcp", to); return err }); err != nil {
+		return "", err
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(3 * time.Second))
+	b := make([]byte, 64)
+	n, err := conn.Read(b)
+	if err != nil {
+		return "", err
+	}
+	if port != 0 && port%2 == 0 {
+		if _, err := conn.Read(b[n:]); !errors.Is(err, io.EOF) {
+			return "", fmt.Errorf("after %q: %w, want the end", b[:n], err)
+		}
+	} else if port != 0 {
+		_ = conn.(*net.TCPConn).SetLinger(0)
+	}
+	return string(b[:n]), nil
+}
+
+// round calls every service from a fixed port and from one that the kernel picks.
+func (c *caller) round(t *testing.T, state string, want func(to string) string) {
+	t.Helper()
+	for _, to := range services {
+		c.next++
+		for _, port := range []int{0, firstFixed + c.next%fixedPorts} {
+			if got, err := c.call(to, port); err != nil || got != want(to) {
+				t.Errorf("%s: call to %s from port %d: %q, %v, want %q; rules now:\n%s", state, to, port, got, err, want(to), c.pod.Ruleset(t))
+			}
+		}
+	}
+}
+
+// serveBriefly serves the world: connections from even fixed ports are closed by the server.
+func serveBriefly(t *testing.T, n *netnstest.Net) {
+	t.Helper()
+	for _, at := range []string{"0.0.0.0:80", "[::]:80"} {
+		l, err := n.Listen(netip.MustParseAddrPort(at))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for {
+				c, err := l.AcceptTCP()
+				if err != nil {
+					return
+				}
+				wg.Go(func() {
+					defer func() { _ = c.Close() }()
+					_, _ = io.WriteString(c, "direct")
+					if peer := c.RemoteAddr().(*net.TCPAddr).Port; peer < firstFixed || peer >= firstFixed+fixedPorts || peer%2 == 1 {
+						_, _ = io.Copy(c, c)
+					}
+				})
+			}
+		})
+		t.Cleanup(func() { _ = l.Close(); wg.Wait() })
+	}
+}
+
+// background calls all the time, on whichever side of a change that may be, and fails the test when a call is not answered.
+func background(t *testing.T, pod *netnstest.Net) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for _, to := range services[:2] {
+		wg.Go(func() {
+			c := &caller{pod: pod}
+			for ctx.Err() == nil {
+				got, err := c.call(to, 0)
+				if err != nil || got != "direct" && got != "agent a "+to {
+					t.Errorf("call to %s while doors open and close: %q, %v", to, got, err)
+				}
+			}
+		})
+	}
+	for _, to := range services[2:] {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				if err := slowCall(pod, to); err != nil {
+					t.Errorf("slow call to %s while doors open and close: %v", to, err)
+				}
+			}
+		})
+	}
+	t.Cleanup(func() { cancel(); wg.Wait() })
+}
+
+// slowCall says something over a connection that may have seen a change or two since it was made.
+func slowCall(pod *netnstest.Net, to string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	c, err := pod.Dial(ctx, netip.MustParseAddrPort(to), 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(3 * time.Second))
+	b := make([]byte, 64)
+	if _, err := c.Read(b); err != nil {
+		return err
+	}
+	pause := time.NewTimer(time.Duration(rand.IntN(250)) * time.Millisecond)
+	<-pause.C
+	return talk(c, "still here")
+}
+
+// TestRule34_DoorIsClosedAndOpenedAgain opens and closes a door as fast as it can. Once Settle says that it is open every call is
+// captured, once it says that it is closed every call goes direct, and no call is ever refused or reset.
+func TestRule34_DoorIsClosedAndOpenedAgain(t *testing.T) {
+	netnstest.Privileged(t)
+	addrs := capture.Redirect{}
+	for _, to := range services {
+		addrs.Addrs = append(addrs.Addrs, netip.MustParseAddrPort(to))
+	}
+	ports := capture.Redirect{Ports: []uint16{80}}
+	captured := func(to string) string { return "agent a " + to }
+	direct := func(string) string { return "direct" }
+	for name, tc := range map[string]struct {
+		first, second capture.Redirect
+		kept          bool // a connection stays open over the changes
+		busy          bool // calls go on during the changes
+		unsettled     bool // the door is opened again before it is known to be closed
+	}{
+		"alone":                         {first: everything, second: ports},
+		"with a connection open":        {first: everything, second: ports, kept: true},
+		"addresses":                     {first: addrs, second: ports},
+		"under calls":                   {first: ports, second: addrs, busy: true},
+		"under calls, connection open":  {first: addrs, second: ports, busy: true, kept: true},
+		"under calls, without settling": {first: addrs, second: ports, busy: true, unsettled: true},
+		"without settling":              {first: ports, second: everything, unsettled: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			host := netnstest.Host(t)
+			pod, world := netnstest.Pair(t, host)
+			serveBriefly(t, world)
+			at := newSandboxes()
+			at.run("a", "one", pod.Path)
+			b := run(t, host, at, func(o *capture.Options) {
+				o.Handler, o.Lease = brief{echo{"agent"}}, 10*time.Second // longer than a starved machine stalls
+			})
+			c := &caller{pod: pod}
+			if tc.busy {
+				background(t, pod)
+			}
+			rounds := 0
+			for end := time.Now().Add(*hunt); time.Now().Before(end) && !t.Failed(); rounds++ {
+				b.want(t, spec("a", tc.first))
+				c.round(t, "opened", captured)
+				var kept net.Conn
+				if tc.kept {
+					kept = open(t, pod, services[rounds%2], captured(services[rounds%2]))
+				}
+				if rounds%3 == 0 {
+					b.want(t, spec("a", tc.second))
+					c.round(t, "edited", captured)
+				}
+				if tc.unsettled {
+					b.Reconcile(map[string]capture.PodSpec{})
+					pause := time.NewTimer(time.Duration(rand.IntN(200)) * time.Millisecond)
+					<-pause.C
+				} else {
+					b.want(t)
+					c.round(t, "closed", direct)
+				}
+				if tc.kept {
+					if err := talk(kept, "still here"); err != nil {
+						t.Error(err)
+					}
+					b.want(t, spec("a", tc.second))
+					c.round(t, "opened with a connection", captured)
+					if err := talk(kept, "still here"); err != nil {
+						t.Error(err)
+					}
+					_ = kept.Close()
+				}
+			}
+			t.Logf("%d rounds", rounds)
+			if loops := b.Stats().Loops; loops != 0 {
+				t.Errorf("%d connections were taken for loops", loops)
+			}
+		})
+	}
+}

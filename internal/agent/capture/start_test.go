@@ -1,0 +1,225 @@
+package capture_test
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"fairlead.dev/fairlead/internal/agent/capture"
+	"fairlead.dev/fairlead/internal/agent/netns"
+	"fairlead.dev/fairlead/internal/agent/netns/netnstest"
+	"fairlead.dev/fairlead/internal/agent/nft"
+)
+
+// fakeMechanism redirects nothing; it counts and does what the test says.
+type fakeMechanism struct {
+	opened atomic.Int64
+	port   func() uint16
+	make   func(*netns.Namespace) capture.Redirector
+}
+
+func (f *fakeMechanism) PortInUse(*netns.Namespace) (uint16, error) {
+	if f.port == nil {
+		return 0, nil
+	}
+	return f.port(), nil
+}
+
+func (f *fakeMechanism) Open(ns *netns.Namespace, _ capture.MechanismOptions) (capture.Redirector, error) {
+	f.opened.Add(1)
+	if f.make == nil {
+		return &fakeRedirector{}, nil
+	}
+	return f.make(ns), nil
+}
+
+func (f *fakeMechanism) Original(conn *net.TCPConn) (netip.AddrPort, error) {
+	return nft.OriginalDestination(conn)
+}
+
+// fakeRedirector says yes to everything but what the test overrides.
+type fakeRedirector struct {
+	renew  func() error
+	leased func() (bool, error)
+	busy   func() (int, error)
+
+	removed atomic.Int64 // counts Remove
+
+	mu      sync.Mutex
+	install error // what Install says
+	taken   int   // counts TakeOver
+}
+
+func (f *fakeRedirector) Install(capture.Redirect) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.install
+}
+
+func (f *fakeRedirector) TakeOver(capture.Redirect) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.taken++
+	return nil
+}
+
+func (f *fakeRedirector) takeovers() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.taken
+}
+
+func (f *fakeRedirector) Renew() error {
+	if f.renew == nil {
+		return nil
+	}
+	return f.renew()
+}
+
+func (f *fakeRedirector) Leased() (bool, error) {
+	if f.leased == nil {
+		return false, nil
+	}
+	return f.leased()
+}
+
+func (f *fakeRedirector) Busy() (int, error) {
+	if f.busy == nil {
+		return 0, nil
+	}
+	return f.busy()
+}
+
+func (f *fakeRedirector) Remove() error {
+	f.removed.Add(1)
+	return nil
+}
+
+func (f *fakeRedirector) Yield() error { return nil }
+func (f *fakeRedirector) Pass() error  { return nil }
+func (f *fakeRedirector) Close() error { return nil }
+
+// TestDoorBeginsWithItsGoal looks into many pods that nobody wants captured, in which nothing may be opened on the way.
+func TestDoorBeginsWithItsGoal(t *testing.T) {
+	netnstest.Privileged(t)
+	host := netnstest.Host(t)
+	pod := netnstest.New(t, host)
+	for range 20 {
+		at := newSandboxes()
+		for i := range 500 {
+			at.now[strconv.Itoa(i)] = sandbox(strconv.Itoa(i), pod.Path)
+		}
+		m := &fakeMechanism{}
+		b := run(t, host, at, func(o *capture.Options) { o.Mechanism = m })
+		b.want(t)
+		netnstest.Eventually(t, 10*time.Second, "all have been looked into", func() bool { return len(b.State()) == 0 })
+		if err := b.stop(); err != nil {
+			t.Fatal(err)
+		}
+		if n := m.opened.Load(); n > 0 {
+			t.Fatalf("redirecting was prepared in %d pods that are not wanted", n)
+		}
+	}
+}
+
+// TestOnePodsSlowKernelDelaysNoOthersLease has the kernel take very long over the lease of one pod, as it does when the pod changes
+// rules of its own all the time, and wants the other pods' leases to be renewed meanwhile.
+func TestOnePodsSlowKernelDelaysNoOthersLease(t *testing.T) {
+	netnstest.Privileged(t)
+	host := netnstest.Host(t)
+	pods := map[netns.ID]bool{} // whether slow
+	at := newSandboxes()
+	var specs []capture.PodSpec
+	for i := range 6 {
+		uid := strconv.Itoa(i)
+		n := netnstest.New(t, host)
+		pods[n.ID()] = i < 3
+		at.run(uid, uid, n.Path)
+		specs = append(specs, spec(uid, everything))
+	}
+	var renewals, stuck atomic.Int64
+	release := make(chan struct{})
+	m := &fakeMechanism{make: func(ns *netns.Namespace) capture.Redirector {
+		first := true // held by the door itself
+		return &fakeRedirector{renew: func() error {
+			if pods[ns.ID()] && !first {
+				stuck.Add(1)
+				<-release
+			} else if !pods[ns.ID()] {
+				renewals.Add(1)
+			}
+			first = false
+			return nil
+		}}
+	}}
+	b := run(t, host, at, func(o *capture.Options) { o.Mechanism, o.Lease = m, 300*time.Millisecond })
+	t.Cleanup(func() { close(release) })
+	b.want(t, specs...)
+	netnstest.Eventually(t, 3*time.Second, "all slow pods hold up whoever renews their leases", func() bool { return stuck.Load() == 3 })
+	before := renewals.Load()
+	netnstest.Eventually(t, 3*time.Second, "the others' leases are renewed again and again", func() bool { return renewals.Load() >= before+15 })
+}
+
+// TestSupersededAgentThatCannotLook does not take a pod back when it merely fails to see whether the other agent is alive.
+func TestSupersededAgentThatCannotLook(t *testing.T) {
+	netnstest.Privileged(t)
+	host := netnstest.Host(t)
+	pod := netnstest.New(t, host)
+	at := newSandboxes()
+	at.run("a", "one", pod.Path)
+	looked := make(chan struct{}, 100)
+	r := &fakeRedirector{install: nft.ErrSuperseded, leased: func() (bool, error) {
+		select {
+		case looked <- struct{}{}:
+		default:
+		}
+		return false, errors.New("no descriptor to look with")
+	}}
+	m := &fakeMechanism{make: func(*netns.Namespace) capture.Redirector { return r }}
+	b := run(t, host, at, func(o *capture.Options) { o.Mechanism, o.Lease = m, 60*time.Millisecond })
+	b.want(t, spec("a", everything))
+	for range 3 {
+		select {
+		case <-looked:
+		case <-time.After(3 * time.Second):
+			t.Fatal("never looked whether the other agent is alive")
+		}
+	}
+	if n := r.takeovers(); n > 0 {
+		t.Errorf("took the pod back %d times without knowing that the other agent is gone", n)
+	}
+}
+
+// TestWhatConnectionsNeedStaysWhileNobodyCanLook has the agent out of descriptors when a door closes: what was captured may have data
+// under way still.
+func TestWhatConnectionsNeedStaysWhileNobodyCanLook(t *testing.T) {
+	netnstest.Privileged(t)
+	host := netnstest.Host(t)
+	pod := netnstest.New(t, host)
+	at := newSandboxes()
+	at.run("a", "one", pod.Path)
+	var looks atomic.Int64
+	r := &fakeRedirector{}
+	r.busy = func() (int, error) {
+		if looks.Add(1) <= 2 {
+			return 0, os.NewSyscallError("socket", unix.EMFILE)
+		}
+		return 0, nil
+	}
+	m := &fakeMechanism{make: func(*netns.Namespace) capture.Redirector { return r }}
+	b := run(t, host, at, func(o *capture.Options) { o.Mechanism = m })
+	b.want(t, spec("a", everything))
+	b.want(t)
+	netnstest.Eventually(t, 3*time.Second, "the door is closed", func() bool { return len(b.State()) == 0 })
+	if n := looks.Load(); n != 3 || r.removed.Load() != 1 {
+		t.Errorf("looked %d times and removed %d times, want to look until there is an answer and then to remove", n, r.removed.Load())
+	}
+}

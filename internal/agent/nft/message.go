@@ -20,16 +20,20 @@ func request(kind uint16, flags netlink.HeaderFlags, attributes []netlink.Attrib
 	}
 }
 
-// transaction frames messages so that the kernel does all or nothing, and returns their bytes.
-func transaction(messages ...netlink.Message) []byte {
+// batch frames messages so that the kernel does all or nothing.
+func batch(messages ...netlink.Message) []netlink.Message {
 	frame := func(kind uint16) netlink.Message {
 		return netlink.Message{Header: netlink.Header{Type: netlink.HeaderType(kind), Flags: netlink.Request},
 			Data: []byte{0, 0, 0, unix.NFNL_SUBSYS_NFTABLES}}
 	}
 	framed := append([]netlink.Message{frame(unix.NFNL_MSG_BATCH_BEGIN)}, messages...)
-	framed = append(framed, frame(unix.NFNL_MSG_BATCH_END))
+	return append(framed, frame(unix.NFNL_MSG_BATCH_END))
+}
+
+// transaction returns the bytes of a batch.
+func transaction(messages ...netlink.Message) []byte {
 	var all []byte
-	for _, m := range framed {
+	for _, m := range batch(messages...) {
 		m.Header.Length = uint32(unix.SizeofNlMsghdr + len(m.Data))
 		b, err := m.MarshalBinary()
 		if err != nil {

@@ -179,16 +179,19 @@ func (t *Table) takeOver(want Redirect) error {
 		// The kernel tracks connections from here on. Where it cannot be asked what it knows from before, there is nothing to mend.
 		_ = forgetEnded(t.ns)
 	}
-	if !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EBUSY) {
+	if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EBUSY) {
+		// What is there has our names and another shape: an agent of another version made it, or the pod has changed it.
+		err = t.transact(func(c *nftables.Conn) error {
+			c.AddTable(t.table)
+			c.DelTable(t.table)
+			c.AddTable(t.table)
+			return t.build(c, want)
+		})
+	}
+	if err != nil {
 		return err
 	}
-	// What is there has our names and another shape: an agent of another version made it, or the pod has changed it.
-	return t.transact(func(c *nftables.Conn) error {
-		c.AddTable(t.table)
-		c.DelTable(t.table)
-		c.AddTable(t.table)
-		return t.build(c, want)
-	})
+	return t.separate()
 }
 
 func (t *Table) build(c *nftables.Conn, want Redirect) error {
@@ -205,6 +208,8 @@ func (t *Table) build(c *nftables.Conn, want Redirect) error {
 		}
 	}
 	c.AddChain(t.chain())
+	c.AddChain(t.chainForZone())
+	c.FlushChain(t.chainForZone())
 	if err := s.fill(c, Redirect{}, want); err != nil {
 		return err
 	}

@@ -16,5 +16,4 @@ local_up "$name"
 step "installing fairlead"
 hack/deploy.sh
 step "the stories"
-# A story that fails is told once more and reported as flaky: docs/known-defects.md says which, and what is known of it.
-go test -count=1 -timeout 25m ./test/e2e -v -ginkgo.v -ginkgo.flake-attempts=2 ${FOCUS:+-ginkgo.focus="$FOCUS"}
+go test -count=1 -timeout 25m ./test/e2e -v -ginkgo.v ${FOCUS:+-ginkgo.focus="$FOCUS"}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"time"
 
@@ -158,5 +159,12 @@ func (k *kube) explain(story string) {
 		lines := int64(100)
 		logs, err := k.set.CoreV1().Pods(p.Namespace).GetLogs(p.Name, &corev1.PodLogOptions{TailLines: &lines}).DoRaw(ctx)
 		fmt.Fprintf(w, "--- %s on %s (%s) %v\n%s\n", p.Name, p.Spec.NodeName, p.Status.Phase, err, logs)
+		if p.Labels["app.kubernetes.io/name"] == agentName {
+			metrics, _ := k.set.CoreV1().Pods(p.Namespace).ProxyGet("http", p.Name, "9464", "metrics", nil).DoRaw(ctx)
+			fmt.Fprintf(w, "%s\n", proxied.FindAll(metrics, -1))
+		}
 	}
 }
+
+// proxied are the lines of an agent's metrics that say how many connections came and were passed through.
+var proxied = regexp.MustCompile(`(?m)^fairlead_proxy_.* [^0].*$`)

@@ -123,12 +123,13 @@ type summary struct {
 	Bad                                                   []badCall
 }
 
-// badCall is a call that was not OK, for a person to lay beside the logs.
+// badCall is a call that was not OK, for a person to lay beside the logs. Body says which address the upstream saw: Local if the call
+// went direct.
 type badCall struct {
-	Status               int
-	Reason, Error, Local string
-	At                   time.Time
-	Took                 time.Duration
+	Status                     int
+	Reason, Error, Local, Body string
+	At                         time.Time
+	Took                       time.Duration
 }
 
 // call makes calls from a pod.

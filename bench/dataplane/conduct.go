@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -92,7 +93,7 @@ func (c *conductor) playRound() error {
 	}
 	for _, m := range measures {
 		for _, cand := range c.all {
-			if err := redirect(cand.port); err != nil {
+			if err := redirect(cand.port, strings.HasPrefix(cand.name, "fairlead")); err != nil {
 				return err
 			}
 			if err := m(cand); err != nil {

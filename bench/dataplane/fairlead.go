@@ -25,7 +25,7 @@ import (
 const benchPod = "bench-pod"
 
 // serveFairlead is the agent's conveyor with everything on: sniffing, routing, timeouts, retries, budget, breaker, pool, metrics
-// and reports. Only capture is the benchmark's own, the same redirect as for every other candidate.
+// and reports. Only capture is the benchmark's own, the same redirect as for every other candidate, and the agent's zone.
 func serveFairlead(port, what string) error {
 	accessLog, err := telemetry.NewAccessLog(telemetry.AccessLogOptions{Writer: os.Stdout})
 	if err != nil {

@@ -68,8 +68,9 @@ func (w *world) start(name, core string, args ...string) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// redirect sends calls to the front port through the proxy on port; 0 lets them go directly.
-func redirect(port int) error {
+// redirect sends calls to the front port through the proxy on port; 0 lets them go directly. zoned adds what fairlead's agent adds: the
+// proxy's own connections are tracked in a zone of their own, which costs every packet a comparison.
+func redirect(port int, zoned bool) error {
 	rules := "table ip bench\ndelete table ip bench\n"
 	if port != 0 {
 		rules += fmt.Sprintf(`table ip bench {
@@ -80,6 +81,15 @@ func redirect(port int) error {
 	}
 }
 `, upstreamMark, upstreamIP, frontPort, port)
+	}
+	if zoned {
+		rules += fmt.Sprintf(`table ip bench {
+	chain zone {
+		type filter hook output priority raw; policy accept;
+		meta mark %d ct original zone set %d
+	}
+}
+`, upstreamMark, upstreamMark)
 	}
 	cmd := exec.Command("nft", "-f", "-")
 	cmd.Stdin = strings.NewReader(rules)

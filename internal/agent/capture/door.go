@@ -70,7 +70,7 @@ type door struct {
 
 // report is what a door says of itself.
 type report struct {
-	reached  uint64 // the revision of the last goal that was tried
+	reached  uint64 // the revision of the last goal that was tried; once more if it failed in a way that may pass
 	captured bool
 	err      error // what is wrong, if anything
 	port     uint16
@@ -158,6 +158,17 @@ func (d *door) step(g goal) (pause time.Duration, finished bool) {
 	return 0, true
 }
 
+// mayPass says that err is the first of its kind and will be tried again soon: it is not yet how things stand. Who waits for doors to
+// settle acknowledges policy, and whoever hears of that expects calls to be governed.
+func (d *door) mayPass(err error) bool {
+	return err != nil && d.retry == 0 && !errors.Is(err, ErrPermanent) && !overloaded(err)
+}
+
+func overloaded(err error) bool {
+	e, ok := errors.AsType[stepError](err)
+	return ok && e.reason == ReasonOverload
+}
+
 func (d *door) pause(err error) time.Duration {
 	if err == nil {
 		d.retry = 0
@@ -169,7 +180,7 @@ func (d *door) pause(err error) time.Duration {
 	if errors.Is(err, ErrPermanent) {
 		return permanentRetry
 	}
-	if e, ok := errors.AsType[stepError](err); ok && e.reason == ReasonOverload {
+	if overloaded(err) {
 		return d.manager.options.Lease / 3
 	}
 	d.retry = min(max(2*d.retry, firstRetry), lastRetry)
@@ -337,6 +348,9 @@ func (d *door) tell(g goal, err error) {
 	}
 	d.mu.Lock()
 	before := d.report
+	if d.mayPass(err) {
+		next.reached = before.reached
+	}
 	d.report = next
 	d.mu.Unlock()
 	if exhausted(err) {

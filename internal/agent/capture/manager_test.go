@@ -145,10 +145,10 @@ func (b *bench) want(t testing.TB, specs ...capture.PodSpec) {
 		desired[s.Pod.UID] = s
 	}
 	b.Reconcile(desired)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	if err := b.Settle(ctx); err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v: %+v", err, b.State())
 	}
 	if p := b.Problems(); len(p) > 0 {
 		t.Fatalf("problems: %+v", p)

@@ -1,7 +1,9 @@
 package capture_test
 
 import (
+	"context"
 	"errors"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -221,5 +223,38 @@ func TestWhatConnectionsNeedStaysWhileNobodyCanLook(t *testing.T) {
 	netnstest.Eventually(t, 3*time.Second, "the door is closed", func() bool { return len(b.State()) == 0 })
 	if n := looks.Load(); n != 3 || r.removed.Load() != 1 {
 		t.Errorf("looked %d times and removed %d times, want to look until there is an answer and then to remove", n, r.removed.Load())
+	}
+}
+
+// TestOneFailureIsNotTheLastWord has the kernel fail once while a door is opened. Policy is acknowledged when doors are settled, so a
+// failure that is mended a moment later must not count; one that stays must not hold up the others.
+func TestOneFailureIsNotTheLastWord(t *testing.T) {
+	netnstest.Privileged(t)
+	host := netnstest.Host(t)
+	for name, failures := range map[string]int64{"in one attempt": 2, "always": math.MaxInt64} {
+		t.Run(name, func(t *testing.T) {
+			pod := netnstest.New(t, host)
+			at := newSandboxes()
+			at.run("a", "one", pod.Path)
+			var renewals atomic.Int64
+			m := &fakeMechanism{make: func(*netns.Namespace) capture.Redirector {
+				return &fakeRedirector{renew: func() error {
+					if renewals.Add(1) <= failures {
+						return os.NewSyscallError("send", unix.EAGAIN)
+					}
+					return nil
+				}}
+			}}
+			b := run(t, host, at, func(o *capture.Options) { o.Mechanism = m })
+			b.Reconcile(map[string]capture.PodSpec{"a": spec("a", everything)})
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			if err := b.Settle(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := b.State()[0].Captured, failures == 2; got != want {
+				t.Errorf("settled with captured = %t, want %t", got, want)
+			}
+		})
 	}
 }

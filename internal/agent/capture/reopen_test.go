@@ -96,27 +96,12 @@ func (c *caller) round(t *testing.T, state string, want func(to string) string) 
 func serveBriefly(t *testing.T, n *netnstest.Net) {
 	t.Helper()
 	for _, at := range []string{"0.0.0.0:80", "[::]:80"} {
-		l, err := n.Listen(netip.MustParseAddrPort(at))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			for {
-				c, err := l.AcceptTCP()
-				if err != nil {
-					return
-				}
-				wg.Go(func() {
-					defer func() { _ = c.Close() }()
-					_, _ = io.WriteString(c, "direct")
-					if peer := c.RemoteAddr().(*net.TCPAddr).Port; peer < firstFixed || peer >= firstFixed+fixedPorts || peer%2 == 1 {
-						_, _ = io.Copy(c, c)
-					}
-				})
+		n.Handle(t, netip.MustParseAddrPort(at), func(c *net.TCPConn) {
+			_, _ = io.WriteString(c, "direct")
+			if peer := c.RemoteAddr().(*net.TCPAddr).Port; peer < firstFixed || peer >= firstFixed+fixedPorts || peer%2 == 1 {
+				_, _ = io.Copy(c, c)
 			}
 		})
-		t.Cleanup(func() { _ = l.Close(); wg.Wait() })
 	}
 }
 

@@ -21,35 +21,26 @@ import (
 // agent listens as an agent would and greets with the original destination, then echoes.
 func agent(t testing.TB, n *netnstest.Net) {
 	t.Helper()
-	for _, at := range []string{"127.0.0.1:14001", "[::1]:14001"} {
-		l, err := n.Listen(netip.MustParseAddrPort(at))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			for {
-				c, err := l.AcceptTCP()
-				if err != nil {
-					return
-				}
-				wg.Go(func() { greet(c) })
-			}
-		})
-		t.Cleanup(func() { _ = l.Close(); wg.Wait() })
+	for _, at := range listening {
+		n.Handle(t, netip.MustParseAddrPort(at), greet)
 	}
 }
 
+// listening are the addresses of an agent's listeners.
+var listening = []string{"127.0.0.1:14001", "[::1]:14001"}
+
 func greet(c *net.TCPConn) {
-	defer func() { _ = c.Close() }()
-	original, err := nft.OriginalDestination(c)
-	if err != nil {
-		_, _ = fmt.Fprintf(c, "captured with error %v", err)
-		return
-	}
-	if _, err := fmt.Fprintf(c, "captured %s", original); err == nil {
+	if _, err := io.WriteString(c, capturedAs(c)); err == nil {
 		_, _ = io.Copy(c, c)
 	}
+}
+
+func capturedAs(c *net.TCPConn) string {
+	original, err := nft.OriginalDestination(c)
+	if err != nil {
+		return "captured with error " + err.Error()
+	}
+	return "captured " + original.String()
 }
 
 func install(t testing.TB, table *nft.Table, r nft.Redirect) {

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
+	"syscall"
 	"time"
 
 	"github.com/google/nftables"
@@ -38,11 +40,15 @@ func (t *Table) separate() error {
 	if _, err = c.SendMessages(batch(zoneRule(t.options.Mark))); err == nil {
 		_, err = c.Receive()
 	}
-	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
+	if err != nil && !slices.ContainsFunc(zoneless, func(e syscall.Errno) bool { return errors.Is(err, e) }) {
 		return fmt.Errorf("separate the agent's connections: %w", err)
 	}
 	return nil
 }
+
+// zoneless is what kernels that do not know zones, or not that of one direction, were built to say: the key is not known, the
+// attribute is not expected, or the module is not there.
+var zoneless = []syscall.Errno{unix.EOPNOTSUPP, unix.EINVAL, unix.ENOENT}
 
 // zoneRule is "meta mark <mark> ct original zone set <the mark's low half>".
 func zoneRule(mark uint32) netlink.Message {

@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -23,27 +22,15 @@ import (
 const greetingSize = 48
 
 // greetAndEnd greets and then ends the connection as its peer asks: "c" by closing it, "r" by a reset, or when the peer does.
-func greetAndEnd(t *testing.T, l *net.TCPListener, greeting func(c *net.TCPConn) string) {
-	t.Helper()
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			c, err := l.AcceptTCP()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer func() { _ = c.Close() }()
-				_ = c.SetDeadline(time.Now().Add(5 * time.Second))
-				_, _ = fmt.Fprintf(c, "%-*s", greetingSize, greeting(c))
-				word := make([]byte, 1)
-				if _, err := io.ReadFull(c, word); err == nil && word[0] == 'r' {
-					_ = c.SetLinger(0)
-				}
-			})
+func greetAndEnd(greeting func(c *net.TCPConn) string) func(c *net.TCPConn) {
+	return func(c *net.TCPConn) {
+		_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+		_, _ = fmt.Fprintf(c, "%-*s", greetingSize, greeting(c))
+		word := make([]byte, 1)
+		if _, err := io.ReadFull(c, word); err == nil && word[0] == 'r' {
+			_ = c.SetLinger(0)
 		}
-	})
-	t.Cleanup(func() { _ = l.Close(); wg.Wait() })
+	}
 }
 
 // callOnce calls from a port and ends the call in one of four ways, drawn by chance.
@@ -84,27 +71,13 @@ func callOnce(pod *netnstest.Net, from, mark int, to string) (string, error) {
 func TestAgentAndPodDrawTheSamePorts(t *testing.T) {
 	netnstest.Privileged(t)
 	pod, out := netnstest.Pair(t, netnstest.Host(t))
-	for _, at := range []string{"127.0.0.1:14001", "[::1]:14001"} {
-		l, err := pod.Listen(netip.MustParseAddrPort(at))
-		if err != nil {
-			t.Fatal(err)
-		}
-		greetAndEnd(t, l, func(c *net.TCPConn) string {
-			original, err := nft.OriginalDestination(c)
-			if err != nil {
-				return err.Error()
-			}
-			return "captured " + original.String()
-		})
+	for _, at := range listening {
+		pod.Handle(t, netip.MustParseAddrPort(at), greetAndEnd(capturedAs))
 	}
 	const firstCaptured, firstFree, end = 80, 82, 84
 	for port := uint16(firstCaptured); port < end; port++ {
 		for _, a := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
-			l, err := out.Listen(netip.AddrPortFrom(a, port))
-			if err != nil {
-				t.Fatal(err)
-			}
-			greetAndEnd(t, l, func(*net.TCPConn) string { return "direct" })
+			out.Handle(t, netip.AddrPortFrom(a, port), greetAndEnd(func(*net.TCPConn) string { return "direct" }))
 		}
 	}
 	table := open(t, pod, options("ports"))

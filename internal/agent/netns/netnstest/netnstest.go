@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -162,25 +163,33 @@ func (n *Net) handle(t testing.TB) *netlink.Handle {
 // it got.
 func (n *Net) Serve(t testing.TB, at netip.AddrPort, greeting string) netip.AddrPort {
 	t.Helper()
+	return n.Handle(t, at, func(c *net.TCPConn) {
+		if _, err := c.Write([]byte(greeting)); err == nil {
+			_, _ = c.WriteTo(c) // echo
+		}
+	})
+}
+
+// Handle calls handle for every connection to address, each on a goroutine of its own, and closes the connection afterwards. It returns the
+// address with the port it got. The test ends when all handlers have.
+func (n *Net) Handle(t testing.TB, at netip.AddrPort, handle func(c *net.TCPConn)) netip.AddrPort {
+	t.Helper()
 	l, err := n.Listen(at)
 	check(t, err)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	var wg sync.WaitGroup
+	wg.Go(func() {
 		for {
 			c, err := l.AcceptTCP()
 			if err != nil {
 				return
 			}
-			go func() {
+			wg.Go(func() {
 				defer func() { _ = c.Close() }()
-				if _, err := c.Write([]byte(greeting)); err == nil {
-					_, _ = c.WriteTo(c) // echo
-				}
-			}()
+				handle(c)
+			})
 		}
-	}()
-	t.Cleanup(func() { _ = l.Close(); <-done })
+	})
+	t.Cleanup(func() { _ = l.Close(); wg.Wait() })
 	return l.Addr().(*net.TCPAddr).AddrPort()
 }
 

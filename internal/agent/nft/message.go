@@ -31,9 +31,11 @@ func batch(messages ...netlink.Message) []netlink.Message {
 }
 
 // transaction returns the bytes of a batch.
-func transaction(messages ...netlink.Message) []byte {
+func transaction(messages ...netlink.Message) []byte { return marshal(batch(messages...)) }
+
+func marshal(messages []netlink.Message) []byte {
 	var all []byte
-	for _, m := range batch(messages...) {
+	for _, m := range messages {
 		m.Header.Length = uint32(unix.SizeofNlMsghdr + len(m.Data))
 		b, err := m.MarshalBinary()
 		if err != nil {

@@ -2,7 +2,9 @@ package nft_test
 
 import (
 	"bytes"
+	"io"
 	"net"
+	"net/netip"
 	"os"
 	"syscall"
 	"testing"
@@ -95,4 +97,51 @@ func tracked(t *testing.T, n *netnstest.Net) int {
 		t.Fatal(err)
 	}
 	return count
+}
+
+// TestOpenConnectionBetweenTheEndsOfACapturedOne has a direct connection open between the same two ends as a captured one had before it, when
+// the kernel begins to track again, and the first packet it sees of it come from the server.
+func TestOpenConnectionBetweenTheEndsOfACapturedOne(t *testing.T) {
+	netnstest.Privileged(t)
+	const from = 20000
+	for to, at := range map[string]string{"10.99.0.1:80": "0.0.0.0:80", "[fd99::1]:80": "[::]:80"} {
+		pod, out := netnstest.Pair(t, netnstest.Host(t))
+		for _, at := range listening {
+			pod.Handle(t, netip.MustParseAddrPort(at), func(c *net.TCPConn) {
+				_, _ = io.WriteString(c, capturedAs(c)) // and closes first, so that the pod can use its port again at once
+			})
+		}
+		speak := make(chan struct{})
+		out.Handle(t, netip.MustParseAddrPort(at), func(c *net.TCPConn) {
+			_, _ = io.WriteString(c, "direct")
+			<-speak
+			_, _ = io.WriteString(c, "unasked")
+			_, _ = io.Copy(c, c)
+		})
+		table := open(t, pod, options("ends"))
+		install(t, table, nft.Redirect{Ports: []uint16{80}})
+		captured, got := callFrom(t, pod, to, from)
+		if got != "captured "+to {
+			t.Fatalf("before: %q", got)
+		}
+		_, _ = io.Copy(io.Discard, captured)
+		_ = captured.Close()
+		if err := table.Remove(); err != nil {
+			t.Fatal(err)
+		}
+		direct, got := callFrom(t, pod, to, from)
+		if got != "direct" {
+			t.Fatalf("without a table: %q", got)
+		}
+		install(t, table, nft.Redirect{Ports: []uint16{80}})
+		close(speak)
+		b := make([]byte, len("unasked"))
+		if _, err := io.ReadFull(direct, b); err != nil || string(b) != "unasked" {
+			t.Errorf("the open connection to %s: %q, %v", to, b, err)
+		}
+		if err := talk(direct, "and back"); err != nil {
+			t.Errorf("the open connection to %s: %v", to, err)
+		}
+		_ = direct.Close()
+	}
 }

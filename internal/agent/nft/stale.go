@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"slices"
 	"time"
 
 	"github.com/mdlayher/netlink"
@@ -17,9 +19,9 @@ import (
 const (
 	ctGet, ctDelete = 1, 2
 
-	ctaTupleOriginal, ctaStatus, ctaProtoInfo, ctaID = 1, 3, 4, 12
-	ctaTupleAddresses, ctaTuplePorts                 = 1, 2
-	ctaProtoInfoTCP                                  = 1
+	ctaTupleOriginal, ctaTupleReply, ctaStatus, ctaProtoInfo, ctaID = 1, 2, 3, 4, 12
+	ctaTupleAddresses, ctaTuplePorts                                = 1, 2
+	ctaProtoInfoTCP                                                 = 1
 
 	translated = 1<<4 | 1<<5 // IPS_NAT_MASK
 )
@@ -32,55 +34,85 @@ func (f flow) back() flow { return flow{from: f.to, to: f.from} }
 // tracked is one connection that the kernel's tracker knows.
 type tracked struct {
 	family     byte
-	flow       flow
+	flow       flow   // of what its opener sends
+	answers    flow   // of what comes back, before it is translated
 	tuple, id  []byte // as the kernel gave them, to name it by
 	tcp        bool
 	translated bool
 }
 
-// forgetEnded has the kernel forget the TCP connections that it believes to be open and that no socket in ns has any more. Where
-// nothing needs tracking the kernel does not track, and misses ends: of connections that were open when a table was removed. It
-// would go on believing in them for days, and never ask the rules about another connection between the same two ports. Connections that
-// somebody translates are left alone: they are those that were redirected, or another's.
-func forgetEnded(ns *netns.Namespace) error {
-	c, err := dial(ns, unix.NETLINK_NETFILTER)
-	if err != nil {
+// forgetFormer has the kernel forget TCP connections of the past before it begins to track those of the present. It is for a
+// namespace in which there is no table of ours, so that as a rule nothing is tracked there. Two kinds would do harm:
+//
+// Connections that were redirected to port. None is left, or the table would be there; but for two minutes the kernel holds their ends
+// for taken, and takes a connection that is open now between the same two for another: it gives that another port, which breaks it.
+//
+// Connections that nobody translates and that no socket in ns has any more. While nothing was tracked their end was missed. The kernel
+// would go on believing in them for days, and never ask the rules about another connection between the same two ports.
+func forgetFormer(ns *netns.Namespace, port uint16) error {
+	known, err := trackedIn(ns)
+	if err != nil || len(known) == 0 {
 		return err
-	}
-	defer func() { _ = c.Close() }()
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
-		return err
-	}
-	answers, err := c.Execute(ctRequest(ctGet, netlink.Dump, unix.AF_UNSPEC, nil))
-	if err != nil {
-		return fmt.Errorf("read tracked connections: %w", err)
-	}
-	if len(answers) == 0 {
-		return nil
 	}
 	alive, err := flows(ns)
 	if err != nil {
 		return err
 	}
-	return forget(c, answers, alive)
-}
-
-// forget deletes those of the answers that are not alive. One that is gone meanwhile is no failure.
-func forget(c *netlink.Conn, answers []netlink.Message, alive map[flow]struct{}) error {
-	for _, a := range answers {
-		t, err := parseTracked(a.Data)
-		if err != nil {
-			return fmt.Errorf("read tracked connections: %w", err)
-		}
+	var deletions []netlink.Message
+	for _, t := range known {
 		_, there := alive[t.flow]
 		_, backwards := alive[t.flow.back()]
-		if !t.tcp || t.translated || there || backwards {
-			continue
+		redirected := t.translated && t.answers.from.Addr().IsLoopback() && t.answers.from.Port() == port
+		if t.tcp && (redirected || !t.translated && !there && !backwards) {
+			deletions = append(deletions, ctRequest(ctDelete, 0, t.family, []netlink.Attribute{
+				{Type: unix.NLA_F_NESTED | ctaTupleOriginal, Data: t.tuple}, {Type: ctaID, Data: t.id}}))
 		}
-		_, err = c.Execute(ctRequest(ctDelete, netlink.Acknowledge, t.family, []netlink.Attribute{
-			{Type: unix.NLA_F_NESTED | ctaTupleOriginal, Data: t.tuple}, {Type: ctaID, Data: t.id}}))
-		if err != nil && !errors.Is(err, unix.ENOENT) {
-			return fmt.Errorf("forget a connection: %w", err)
+	}
+	return send(ns, deletions)
+}
+
+// trackedIn lists what the kernel's tracker knows in ns.
+func trackedIn(ns *netns.Namespace) ([]tracked, error) {
+	c, err := dial(ns, unix.NETLINK_NETFILTER)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = c.Close() }()
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		return nil, err
+	}
+	answers, err := c.Execute(ctRequest(ctGet, netlink.Dump, unix.AF_UNSPEC, nil))
+	if err != nil {
+		return nil, fmt.Errorf("read tracked connections: %w", err)
+	}
+	list := make([]tracked, len(answers))
+	for i, a := range answers {
+		if list[i], err = parseTracked(a.Data); err != nil {
+			return nil, fmt.Errorf("read tracked connections: %w", err)
+		}
+	}
+	return list, nil
+}
+
+// send has the kernel carry out messages that need no answer, many at a time: there may be tens of thousands. What one of them is about may
+// be gone meanwhile, so answers, which only failures have, are thrown away.
+func send(ns *netns.Namespace, messages []netlink.Message) error {
+	const together = 256
+	fd := -1
+	if err := ns.Do(func() (err error) {
+		fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
+		return os.NewSyscallError("socket", err)
+	}); err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	var answer [4096]byte
+	for part := range slices.Chunk(messages, together) {
+		if err := unix.Send(fd, marshal(part), 0); err != nil {
+			return os.NewSyscallError("send", err)
+		}
+		for err := error(nil); err == nil || errors.Is(err, unix.ENOBUFS); {
+			_, _, err = unix.Recvfrom(fd, answer[:], unix.MSG_DONTWAIT)
 		}
 	}
 	return nil
@@ -99,6 +131,8 @@ func parseTracked(answer []byte) (t tracked, err error) {
 		case ctaTupleOriginal:
 			t.tuple = d.Bytes()
 			d.Nested(func(tuple *netlink.AttributeDecoder) error { t.flow.read(tuple); return nil })
+		case ctaTupleReply:
+			d.Nested(func(tuple *netlink.AttributeDecoder) error { t.answers.read(tuple); return nil })
 		case ctaStatus:
 			t.translated = d.Uint32()&translated != 0
 		case ctaProtoInfo:

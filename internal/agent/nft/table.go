@@ -168,6 +168,10 @@ func (t *Table) takeOver(want Redirect) error {
 	if err != nil {
 		return err
 	}
+	if !owned {
+		// Where the kernel cannot be asked what it knows from before, there is nothing to mend.
+		_ = forgetFormer(t.ns, t.options.Port)
+	}
 	err = t.transact(func(c *nftables.Conn) error {
 		c.AddTable(t.table)
 		if owned {
@@ -175,10 +179,6 @@ func (t *Table) takeOver(want Redirect) error {
 		}
 		return t.build(c, want)
 	})
-	if err == nil && !owned {
-		// The kernel tracks connections from here on. Where it cannot be asked what it knows from before, there is nothing to mend.
-		_ = forgetEnded(t.ns)
-	}
 	if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EBUSY) {
 		// What is there has our names and another shape: an agent of another version made it, or the pod has changed it.
 		err = t.transact(func(c *nftables.Conn) error {

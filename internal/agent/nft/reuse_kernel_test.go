@@ -124,6 +124,12 @@ func TestOpenConnectionBetweenTheEndsOfACapturedOne(t *testing.T) {
 		if got != "captured "+to {
 			t.Fatalf("before: %q", got)
 		}
+		// One of the agent's own is known besides.
+		own, err := pod.Dial(t.Context(), netip.MustParseAddrPort(to), mark)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = own.Close()
 		_, _ = io.Copy(io.Discard, captured)
 		_ = captured.Close()
 		if err := table.Remove(); err != nil {

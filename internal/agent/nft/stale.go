@@ -158,6 +158,9 @@ func (f *flow) read(tuple *netlink.AttributeDecoder) {
 	var ports [2]uint16
 	for tuple.Next() {
 		kind := tuple.Type()
+		if kind != ctaTupleAddresses && kind != ctaTuplePorts {
+			continue // the zone, if it has one
+		}
 		tuple.Nested(func(part *netlink.AttributeDecoder) error {
 			for part.Next() {
 				switch n := int(part.Type()); {

@@ -208,8 +208,7 @@ func (t *Table) build(c *nftables.Conn, want Redirect) error {
 		}
 	}
 	c.AddChain(t.chain())
-	c.AddChain(t.chainForZone())
-	c.FlushChain(t.chainForZone())
+	c.AddChain(t.chainForZone()) // its rule, if there is one, must stay until separate replaces it
 	if err := s.fill(c, Redirect{}, want); err != nil {
 		return err
 	}

@@ -168,12 +168,15 @@ func (t *Table) takeOver(want Redirect) error {
 	if err != nil {
 		return err
 	}
+	// A new table redirects nothing before the agent's connections have their zone: there is no lease yet, and it is asked for first.
+	first := want
+	first.FailClosed = want.FailClosed && owned
 	err = t.transact(func(c *nftables.Conn) error {
 		c.AddTable(t.table)
 		if owned {
 			c.DelSet(t.ownerSet(owner.Name))
 		}
-		return t.build(c, want)
+		return t.build(c, first)
 	})
 	if err == nil && !owned {
 		// The kernel tracks connections from here on. Where it cannot be asked what it knows from before, there is nothing to mend.
@@ -185,13 +188,16 @@ func (t *Table) takeOver(want Redirect) error {
 			c.AddTable(t.table)
 			c.DelTable(t.table)
 			c.AddTable(t.table)
-			return t.build(c, want)
+			return t.build(c, first)
 		})
 	}
-	if err != nil {
+	if err == nil {
+		err = t.separate()
+	}
+	if err != nil || first.FailClosed == want.FailClosed {
 		return err
 	}
-	return t.separate()
+	return t.change(first, want)
 }
 
 func (t *Table) build(c *nftables.Conn, want Redirect) error {

@@ -130,7 +130,11 @@ func mustRefuse(t *testing.T, u *unstructured.Unstructured, message string) {
 		t.Errorf("want it refused as invalid, got: %v", err)
 		return
 	}
-	for _, cause := range causes(err) {
+	all := causes(err)
+	if len(all) == 0 {
+		t.Errorf("refused without a cause: %v", err)
+	}
+	for _, cause := range all {
 		if !strings.HasSuffix(cause.Message, message) {
 			t.Errorf("refused at %s with %q, want only: %s", cause.Field, cause.Message, message)
 		}

@@ -13,10 +13,14 @@ var _ = Describe("the API", func() {
 		err := street.tryEdit(ctx, "bad", spec)
 		Expect(err).To(MatchError(ContainSubstring(sentence)))
 	},
-		Entry("a try longer than the call", "to: [{any: {}}]\ntimeouts: {perTry: 5s, overall: 1s}", "perTry", NodeTimeout(20*time.Second)),
-		Entry("two kinds of destination", "to: [{host: a.example, cidr: {block: 10.0.0.0/8}}]", "exactly one of", NodeTimeout(20*time.Second)),
-		Entry("a breaker without a trigger", "to: [{any: {}}]\ncircuitBreaker: {open: {duration: 1s}}", "consecutiveFailures", NodeTimeout(20*time.Second)),
-		Entry("a wildcard inside a label", "to: [{host: \"a*.example\"}]", "left-most label", NodeTimeout(20*time.Second)),
+		Entry("a try longer than the call", "to: [{any: {}}]\ntimeouts: {perTry: 5s, overall: 1s}",
+			"perTry must not be longer than overall: shorten perTry or lengthen overall", NodeTimeout(20*time.Second)),
+		Entry("two kinds of destination", "to: [{host: a.example, cidr: {block: 10.0.0.0/8}}]",
+			"set exactly one of service, host, cidr and any in each entry of to", NodeTimeout(20*time.Second)),
+		Entry("a breaker without a trigger", "to: [{any: {}}]\ncircuitBreaker: {open: {duration: 1s}}",
+			"circuitBreaker needs a trigger: set consecutiveFailures, errorRate or slowCalls (or mode: Disabled)", NodeTimeout(20*time.Second)),
+		Entry("a wildcard inside a label", "to: [{host: \"a*.example\"}]",
+			"a wildcard stands for the whole left-most label: write *.example.com, or * for every host", NodeTimeout(20*time.Second)),
 	)
 
 	It("says what it does not enforce yet", func(ctx context.Context) {

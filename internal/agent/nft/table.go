@@ -172,12 +172,15 @@ func (t *Table) takeOver(want Redirect) error {
 		// Where the kernel cannot be asked what it knows from before, there is nothing to mend.
 		_ = forgetFormer(t.ns, t.options.Port)
 	}
+	// A new table redirects nothing before the agent's connections have their zone: there is no lease yet, and it is asked for first.
+	first := want
+	first.FailClosed = want.FailClosed && owned
 	err = t.transact(func(c *nftables.Conn) error {
 		c.AddTable(t.table)
 		if owned {
 			c.DelSet(t.ownerSet(owner.Name))
 		}
-		return t.build(c, want)
+		return t.build(c, first)
 	})
 	if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EBUSY) {
 		// What is there has our names and another shape: an agent of another version made it, or the pod has changed it.
@@ -185,13 +188,16 @@ func (t *Table) takeOver(want Redirect) error {
 			c.AddTable(t.table)
 			c.DelTable(t.table)
 			c.AddTable(t.table)
-			return t.build(c, want)
+			return t.build(c, first)
 		})
 	}
-	if err != nil {
+	if err == nil {
+		err = t.separate()
+	}
+	if err != nil || first.FailClosed == want.FailClosed {
 		return err
 	}
-	return t.separate()
+	return t.change(first, want)
 }
 
 func (t *Table) build(c *nftables.Conn, want Redirect) error {
@@ -208,8 +214,7 @@ func (t *Table) build(c *nftables.Conn, want Redirect) error {
 		}
 	}
 	c.AddChain(t.chain())
-	c.AddChain(t.chainForZone())
-	c.FlushChain(t.chainForZone())
+	c.AddChain(t.chainForZone()) // its rule, if there is one, must stay until separate replaces it
 	if err := s.fill(c, Redirect{}, want); err != nil {
 		return err
 	}

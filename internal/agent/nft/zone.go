@@ -26,8 +26,10 @@ func (t *Table) chainForZone() *nftables.Chain {
 		Priority: nftables.ChainPriorityRaw, Policy: &policy}
 }
 
-// separate adds the one rule of chainForZone. A kernel without zones (CONFIG_NF_CONNTRACK_ZONES) does without. It is a transaction
-// of its own because the library cannot say that only the original direction is meant; answers carry no mark to tell them by.
+// separate replaces whatever is in chainForZone by its one rule. A kernel without zones (CONFIG_NF_CONNTRACK_ZONES) does without. It is a
+// transaction of its own because the library cannot say that only the original direction is meant; answers carry no mark to tell them by.
+// There must be no moment without the rule while an agent has connections: a packet that is looked for in no zone is a connection's first to
+// the kernel, with a port that is taken, leaves from another port, and the server resets the connection.
 func (t *Table) separate() error {
 	c, err := dial(t.ns, unix.NETLINK_NETFILTER)
 	if err != nil {
@@ -37,7 +39,7 @@ func (t *Table) separate() error {
 	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
-	if _, err = c.SendMessages(batch(zoneRule(t.options.Mark))); err == nil {
+	if _, err = c.SendMessages(batch(noZoneRules(), zoneRule(t.options.Mark))); err == nil {
 		_, err = c.Receive()
 	}
 	if err != nil && !slices.ContainsFunc(zoneless, func(e syscall.Errno) bool { return errors.Is(err, e) }) {
@@ -49,6 +51,14 @@ func (t *Table) separate() error {
 // zoneless is what kernels that do not know zones, or not that of one direction, were built to say: the key is not known, the
 // attribute is not expected, or the module is not there.
 var zoneless = []syscall.Errno{unix.EOPNOTSUPP, unix.EINVAL, unix.ENOENT}
+
+// noZoneRules removes the rules of chainForZone, as many as there are.
+func noZoneRules() netlink.Message {
+	return request(unix.NFT_MSG_DELRULE, 0, []netlink.Attribute{
+		{Type: unix.NFTA_RULE_TABLE, Data: []byte(tableName + "\x00")},
+		{Type: unix.NFTA_RULE_CHAIN, Data: []byte(zoneChain + "\x00")},
+	})
+}
 
 // zoneRule is "meta mark <mark> ct original zone set <the mark's low half>".
 func zoneRule(mark uint32) netlink.Message {

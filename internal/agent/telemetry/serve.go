@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/pprof"
+	"net/netip"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -24,7 +25,9 @@ type HandlerOptions struct {
 	Profiling bool
 }
 
-// Handler returns the agent's own pages: /metrics, /healthz, /readyz, /debug/config and, where wished, /debug/pprof.
+// Handler returns the agent's own pages: /metrics, /healthz, /readyz, /debug/config and, where wished, /debug/pprof. Those under /debug are
+// for the agent's own pod, which is where port-forwarding comes from: every pod of the cluster reaches the port, and what is in force on
+// a node tells of all the namespaces that have pods there.
 func Handler(o HandlerOptions) (http.Handler, error) {
 	registry := prometheus.NewRegistry()
 	for _, c := range []prometheus.Collector{
@@ -39,14 +42,14 @@ func Handler(o HandlerOptions) (http.Handler, error) {
 	mux.Handle("GET /healthz", check(o.Live))
 	mux.Handle("GET /readyz", check(o.Ready))
 	if o.Config != nil {
-		mux.Handle("GET /debug/config", config(o.Config))
+		mux.Handle("GET /debug/config", within(config(o.Config)))
 	}
 	if o.Profiling {
-		mux.HandleFunc("/debug/pprof/", pprof.Index)
-		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+		mux.HandleFunc("/debug/pprof/", within(pprof.Index))
+		mux.HandleFunc("/debug/pprof/cmdline", within(pprof.Cmdline))
+		mux.HandleFunc("/debug/pprof/profile", within(pprof.Profile))
+		mux.HandleFunc("/debug/pprof/symbol", within(pprof.Symbol))
+		mux.HandleFunc("/debug/pprof/trace", within(pprof.Trace))
 	}
 	return mux, nil
 }
@@ -65,7 +68,18 @@ func check(ask func() error) http.HandlerFunc {
 	}
 }
 
-// config shows what is in force, to one reader at a time: it is as large as all the node's policies, and anybody may ask.
+// within lets only those ask who are in the agent's own pod.
+func within(page http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if from, err := netip.ParseAddrPort(r.RemoteAddr); err != nil || !from.Addr().Unmap().IsLoopback() {
+			http.Error(w, "only for the agent's own pod: use kubectl port-forward", http.StatusForbidden)
+			return
+		}
+		page(w, r)
+	}
+}
+
+// config shows what is in force, to one reader at a time: it is as large as all the node's policies.
 func config(read func() any) http.HandlerFunc {
 	turn := make(chan struct{}, 1)
 	return func(w http.ResponseWriter, _ *http.Request) {

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"encoding/json"
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -37,11 +38,43 @@ func TestPages(t *testing.T) {
 				t.Fatal(err)
 			}
 			w := httptest.NewRecorder()
-			h.ServeHTTP(w, httptest.NewRequest("GET", tc.path, nil))
+			h.ServeHTTP(w, fromWithin(tc.path))
 			if w.Code != tc.status || !strings.Contains(w.Body.String(), tc.body) {
 				t.Errorf("%s: %d %s", tc.path, w.Code, w.Body)
 			}
 		})
+	}
+}
+
+// fromWithin is a request as it comes through a port-forward: from the agent's own pod.
+func fromWithin(path string) *http.Request {
+	r := httptest.NewRequest("GET", path, nil)
+	r.RemoteAddr = "127.0.0.1:40000"
+	return r
+}
+
+// Whoever reaches the port may read metrics. What is in force on the node concerns only those who may enter the agent's pod.
+func TestDebugPagesAreForTheAgentsOwnPod(t *testing.T) {
+	h, err := Handler(HandlerOptions{Meter: testMeter(), Config: func() any { return "all" }, Profiling: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/debug/config", "/debug/pprof/", "/debug/pprof/cmdline", "/metrics", "/healthz"} {
+		for from, allowed := range map[string]bool{
+			"127.0.0.1:40000": true, "[::1]:40000": true, "[::ffff:127.0.0.1]:40000": true,
+			"10.244.1.7:40000": false, "[fd00::7]:40000": false, "": false,
+		} {
+			r, w := fromWithin(path), httptest.NewRecorder()
+			r.RemoteAddr = from
+			h.ServeHTTP(w, r)
+			want := 200
+			if !allowed && strings.HasPrefix(path, "/debug/") {
+				want = 403
+			}
+			if w.Code != want {
+				t.Errorf("%s asked from %q: %d, want %d", path, from, w.Code, want)
+			}
+		}
 	}
 }
 
@@ -55,7 +88,7 @@ func TestConfigShowsTheSnapshot(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest("GET", "/debug/config", nil))
+	h.ServeHTTP(w, fromWithin("/debug/config"))
 	var got policy.Snapshot
 	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
 		t.Fatalf("%v in %s", err, w.Body)
@@ -73,7 +106,7 @@ func TestConfigIsShownToOneReaderAtATime(t *testing.T) {
 	}
 	get := func() int {
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest("GET", "/debug/config", nil))
+		h.ServeHTTP(w, fromWithin("/debug/config"))
 		return w.Code
 	}
 	first := make(chan int)

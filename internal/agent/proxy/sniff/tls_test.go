@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
-	"strings"
 	"testing"
 )
 
@@ -33,68 +32,17 @@ func clientHello(t testing.TB, name string) []byte {
 	return hello
 }
 
-// fragment spreads the message of one record over records of at most size bytes.
-func fragment(record []byte, size int) (all []byte) {
-	for rest := record[recordHeader:]; len(rest) > 0; {
-		n := min(size, len(rest))
-		all = append(all, record[:3]...)
-		all = binary.BigEndian.AppendUint16(all, uint16(n))
-		all = append(all, rest[:n]...)
-		rest = rest[n:]
-	}
-	return all
-}
-
-func TestServerName(t *testing.T) {
-	hello := clientHello(t, "orders.shop.example")
-	if Detect(hello) != TLS {
-		t.Fatal("a ClientHello is not taken for TLS")
-	}
-	for name, in := range map[string][]byte{
-		"one record":       hello,
-		"more behind it":   append(hello[:len(hello):len(hello)], "\x14\x03\x03\x00\x01\x01"...),
-		"two records":      fragment(hello, 200),
-		"tiny records":     fragment(hello, 1),
-		"a split in front": fragment(hello, 3),
-	} {
-		t.Run(name, func(t *testing.T) {
-			if got, more := ServerName(in); more || string(got) != "orders.shop.example" {
-				t.Errorf("got %q, more %v", got, more)
+func TestAClientHelloIsTLS(t *testing.T) {
+	for _, name := range []string{"orders.shop.example", ""} {
+		hello := clientHello(t, name)
+		for n := 1; n <= len(hello); n++ {
+			want := TLS
+			if n <= recordHeader {
+				want = Undecided
 			}
-		})
-	}
-	for n := range len(hello) {
-		if got, more := ServerName(hello[:n]); !more || got != nil {
-			t.Fatalf("of %d bytes: %q, more %v", n, got, more)
+			if got := Detect(hello[:n]); got != want {
+				t.Fatalf("%d bytes of a ClientHello: %v, want %v", n, got, want)
+			}
 		}
 	}
-	if got, more := ServerName(clientHello(t, "")); more || got != nil {
-		t.Errorf("without a name: %q, more %v", got, more)
-	}
-}
-
-func TestServerNameRefusesWhatIsNoName(t *testing.T) {
-	hello := string(clientHello(t, "orders.shop.example"))
-	for _, bad := range []string{"orders\x00shop.example", "orders shop.example", "orders.shop.exampl\xc3"} {
-		if got, more := ServerName([]byte(strings.Replace(hello, "orders.shop.example", bad, 1))); more || got != nil {
-			t.Errorf("got %q, more %v", got, more)
-		}
-	}
-}
-
-// FuzzServerName checks that no input is read out of bounds or asked to grow beyond its bound, and that a name found is one.
-func FuzzServerName(f *testing.F) {
-	hello := clientHello(f, "orders.shop.example")
-	f.Add(hello)
-	f.Add(fragment(hello, 100))
-	f.Add([]byte("\x16\x03\x01\x00\x04\x01\x00\x00\x00"))
-	f.Fuzz(func(t *testing.T, in []byte) {
-		name, more := ServerName(in)
-		if more && (len(name) > 0 || len(in) > 8*maxHello) || len(name) > maxName {
-			t.Fatalf("%q, more %v of %d bytes", name, more, len(in))
-		}
-		if strings.ContainsAny(string(name), " \x00\r\n") {
-			t.Fatalf("%q", name)
-		}
-	})
 }

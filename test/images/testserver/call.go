@@ -7,11 +7,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -130,17 +132,16 @@ func call(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(os.Stdout).Encode(summarise(o.run(ctx)))
+	return json.NewEncoder(os.Stdout).Encode(summarise(o.run(ctx, o.client())))
 }
 
 // run makes the calls and returns every result.
-func (o *callOptions) run(ctx context.Context) []result {
+func (o *callOptions) run(ctx context.Context, c *http.Client) []result {
 	if o.duration > 0 {
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeout(ctx, o.duration)
 		defer stop()
 	}
-	c := o.client()
 	tickets := make(chan struct{}, o.concurrency)
 	var (
 		wg  sync.WaitGroup
@@ -227,20 +228,57 @@ func summarise(all []result) summary {
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// load prints one line a second until it is told to stop.
+// load prints one line a second until it is told to stop. One client lasts for all of it, as applications do it: its idle
+// connections are used again.
 func load(ctx context.Context, args []string) error {
 	o, err := parseCallOptions("load", args)
 	if err != nil {
 		return err
 	}
 	o.duration = time.Second
+	c := o.client()
 	for ctx.Err() == nil {
-		s := summarise(o.run(ctx))
-		if s.Calls == 0 {
+		all := o.run(ctx, c)
+		if len(all) == 0 {
 			continue
 		}
-		fmt.Printf("%s  calls %4d  succeeded %5.1f %%  statuses %v  local %v  p50 %.1f ms  max %.0f ms\n", time.Now().Format(time.TimeOnly),
-			s.Calls, 100*float64(s.OK)/float64(s.Calls), s.Statuses, s.Reasons, s.P50Millis, s.MaxMillis)
+		s := summarise(all)
+		fmt.Printf("%s  calls %4d  succeeded %5.1f %%  p50 %.1f ms  max %.0f ms  %s\n", time.Now().Format(time.TimeOnly),
+			s.Calls, 100*float64(s.OK)/float64(s.Calls), s.P50Millis, s.MaxMillis, answers(all))
 	}
 	return nil
+}
+
+// answers says how calls ended, each counted once: 200x124 503x52, answered by fairlead: circuit_open x139, errors x28.
+func answers(all []result) string {
+	statuses, local, none := map[string]int{}, map[string]int{}, 0
+	for _, r := range all {
+		switch {
+		case r.Error != "":
+			none++
+		case r.Reason != "":
+			local[r.Reason+" "]++
+		default:
+			statuses[strconv.Itoa(r.Status)]++
+		}
+	}
+	var parts []string
+	if len(statuses) > 0 {
+		parts = append(parts, tally(statuses))
+	}
+	if len(local) > 0 {
+		parts = append(parts, "answered by fairlead: "+tally(local))
+	}
+	if none > 0 {
+		parts = append(parts, fmt.Sprintf("errors x%d", none))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func tally(counts map[string]int) string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(counts)) {
+		out = append(out, fmt.Sprintf("%sx%d", k, counts[k]))
+	}
+	return strings.Join(out, " ")
 }

@@ -132,16 +132,18 @@ func call(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(os.Stdout).Encode(summarise(o.run(ctx, o.client())))
+	return json.NewEncoder(os.Stdout).Encode(summarise(o.run(ctx)))
 }
 
-// run makes the calls and returns every result.
-func (o *callOptions) run(ctx context.Context, c *http.Client) []result {
+// run makes the calls over connections of its own, closes these and returns every result.
+func (o *callOptions) run(ctx context.Context) []result {
 	if o.duration > 0 {
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeout(ctx, o.duration)
 		defer stop()
 	}
+	c := o.client()
+	defer c.CloseIdleConnections()
 	tickets := make(chan struct{}, o.concurrency)
 	var (
 		wg  sync.WaitGroup
@@ -228,17 +230,16 @@ func summarise(all []result) summary {
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// load prints one line a second until it is told to stop. One client lasts for all of it, as applications do it: its idle
-// connections are used again.
+// load prints one line a second until it is told to stop. Connections that are open when a policy arrives stay direct until
+// they close; each second has new ones, so that what the policy changes shows at once.
 func load(ctx context.Context, args []string) error {
 	o, err := parseCallOptions("load", args)
 	if err != nil {
 		return err
 	}
 	o.duration = time.Second
-	c := o.client()
 	for ctx.Err() == nil {
-		all := o.run(ctx, c)
+		all := o.run(ctx)
 		if len(all) == 0 {
 			continue
 		}

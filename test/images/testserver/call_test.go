@@ -4,32 +4,32 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// TestRunsShareTheirConnections makes runs as load does: each of them goes on with the connection of the run before.
-func TestRunsShareTheirConnections(t *testing.T) {
-	var opened atomic.Int32
+// TestRunsLeaveNoConnections makes runs as load does, whose idle connections would add up over hours.
+func TestRunsLeaveNoConnections(t *testing.T) {
+	const runs = 3
+	closed := make(chan struct{}, runs)
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
-		if s == http.StateNew {
-			opened.Add(1)
+		if s == http.StateClosed {
+			closed <- struct{}{}
 		}
 	}
 	srv.Start()
 	defer srv.Close()
 	o := &callOptions{url: srv.URL, method: http.MethodGet, n: 2, concurrency: 1, timeout: 10 * time.Second}
-	c := o.client()
-	defer c.CloseIdleConnections()
-	for range 3 {
-		if s := summarise(o.run(t.Context(), c)); s.OK != 2 {
+	for i := range runs {
+		if s := summarise(o.run(t.Context())); s.OK != 2 {
 			t.Fatalf("want two calls that succeed, got %+v", s)
 		}
-	}
-	if n := opened.Load(); n != 1 {
-		t.Errorf("three runs opened %d connections, want 1", n)
+		select {
+		case <-closed:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("run %d left its connection open", i+1)
+		}
 	}
 }
 

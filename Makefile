@@ -19,5 +19,5 @@ help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-26s %s\n", $$1, $$2}'
 
 .PHONY: build
-build: ## Build manager, agent and kubectl plug-ins into bin/.
+build: ## Build manager and agent into bin/.
 	go build -trimpath -o bin/ ./cmd/...

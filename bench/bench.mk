@@ -11,7 +11,7 @@ bench-dataplane: bench-deps ## Measure the data plane against haproxy, nginx and
 	@bin/bench-dataplane -full -rounds 5 -duration 3s $(BENCH_JSON) $(BENCH_FLAGS)
 
 .PHONY: bench-dataplane-quick
-bench-dataplane-quick: bench-deps ## The same in under a minute.
+bench-dataplane-quick: bench-deps ## Measure the data plane in about a minute, with fewer figures (root, two cores).
 	@go build -o bin/bench-dataplane ./bench/dataplane
 	@bin/bench-dataplane -rounds 3 -duration 800ms $(BENCH_JSON) $(BENCH_FLAGS)
 
@@ -23,5 +23,5 @@ bench-controlplane: ## Measure the manager on a real API server with 100 and 1,0
 	@$(BENCH_CONTROLPLANE) -nodes 100,1000 -steady 60s -full $(BENCH_JSON) $(BENCH_FLAGS)
 
 .PHONY: bench-controlplane-quick
-bench-controlplane-quick: ## The same with 200 simulated nodes, in about a minute.
+bench-controlplane-quick: ## Measure the manager with 200 simulated nodes, in about a minute.
 	@$(BENCH_CONTROLPLANE) -nodes 200 $(BENCH_JSON) $(BENCH_FLAGS)

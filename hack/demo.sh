@@ -29,6 +29,18 @@ upstream() {
   "$KUBECTL" -n shop exec deployment/inventory -- /testserver get "http://127.0.0.1:8080$1" >/dev/null
 }
 
+# show_status prints the policies once their status tells of the calls up to now.
+show_status() {
+  local now
+  now=$(date -u +%FT%TZ)
+  echo "(waiting for the status, which is written every 10 s)"
+  for _ in {1..60}; do
+    [[ $("$KUBECTL" -n shop get retrypolicy inventory -o jsonpath='{.status.traffic.asOf}') < $now ]] || break
+    sleep 0.5
+  done
+  "$KUBECTL" get retrypolicies -A
+}
+
 step "a real cluster of three nodes on this machine (named $name)"
 local_up "$name"
 step "fairlead: a manager, and an agent on every node"
@@ -40,23 +52,20 @@ step "a checkout that calls an inventory on another node; the inventory fails th
 upstream "/_mode"
 watch_calls 6
 before=$(success 4)
-step "before: $before. Now the policy: kubectl apply -f config/demo/policy.yaml"
+step "now a policy: kubectl apply -f config/demo/policy.yaml"
+cat config/demo/policy.yaml
 "$KUBECTL" apply -f config/demo/policy.yaml
 "$KUBECTL" -n shop wait --for=condition=Programmed --timeout=30s retrypolicy/inventory >/dev/null
 watch_calls 8
-after=$(success 5)
-step "after: $after"
+step "what has changed"
 echo "before: $before"
-echo "after:  $after"
-sleep 12
+echo "after:  $(success 5)"
 step "what the resource itself says: kubectl get retrypolicies -A"
-"$KUBECTL" get retrypolicies -A
+show_status
 step "the inventory goes down altogether: the circuit breaker opens and answers at once, the inventory is left in peace"
 upstream "/_mode?status=500"
-"$KUBECTL" -n shop patch retrypolicy inventory --type merge -p '{"spec":{"circuitBreaker":{"consecutiveFailures":5}}}' >/dev/null
 watch_calls 5
-sleep 10
-"$KUBECTL" get retrypolicies -A
+show_status
 step "the inventory is back: a probe finds out, and the breaker closes"
 upstream "/_mode"
 watch_calls 9
@@ -66,8 +75,10 @@ cat <<EOF
   alias kubectl=$KUBECTL
   kubectl get retrypolicies -A -o wide            # how outbound calls fare
   kubectl -n shop describe retrypolicy inventory  # conditions, nodes, traffic
-  kubectl -n shop logs -f deployment/checkout     # what the application sees
+  kubectl -n shop logs -f deployment/checkout     # what the application sees; leave it running beside these:
   kubectl -n shop edit retrypolicy inventory      # takes effect in well under a second
-  ls config/samples                               # more policies to try
+  kubectl -n shop delete retrypolicy inventory    # calls fail again, as if fairlead were not there
+  kubectl -n shop apply -f config/samples/safe-default.yaml  # for any namespace; the other samples need Services of theirs
+  kubectl -n shop exec deployment/inventory -- /testserver get 'http://127.0.0.1:8080/_mode?status=500'  # fail; /_mode: as before
   make demo-down                                  # take it all away
 EOF

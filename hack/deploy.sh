@@ -4,6 +4,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 kubectl=${KUBECTL:-kubectl}
+if ! answer=$($kubectl version --request-timeout=10s 2>&1); then
+  echo "KUBECONFIG names no reachable cluster (KUBECONFIG=${KUBECONFIG:-}): $(tail -n 1 <<<"$answer")" >&2
+  exit 1
+fi
 fresh=yes
 $kubectl -n fairlead-system get deployment fairlead-manager >/dev/null 2>&1 && fresh=no
 # The CRDs first: the API server must know the kinds before anything else names them.
@@ -26,4 +30,6 @@ wait_for() {
 }
 wait_for deployment/fairlead-manager
 wait_for daemonset/fairlead-agent
-echo "fairlead is installed: $($kubectl -n fairlead-system get pods --no-headers | wc -l) pods ready in fairlead-system"
+# Counted by their owners: the list of pods still has those that are on their way out.
+ready() { $kubectl -n fairlead-system get "$1" -o "jsonpath={.status.$2}"; }
+echo "fairlead is installed in fairlead-system: $(ready deployment/fairlead-manager readyReplicas) managers and $(ready daemonset/fairlead-agent numberReady) agents ready"

@@ -75,64 +75,102 @@ func TestMakeTargetsInTheDocsExist(t *testing.T) {
 	}
 }
 
-// TestRulesNameTheirTests holds docs/rules.md to the tests there are: each rule lists exactly the tests named after it, and a
-// rule without one says that it is not enforced yet.
+// TestReadmeShowsTheDemosPolicy: what the front page prints is what the demonstration made of this very policy.
+func TestReadmeShowsTheDemosPolicy(t *testing.T) {
+	_, block, _ := strings.Cut(read(t, "README.md"), "```yaml\n")
+	block, _, found := strings.Cut(block, "```\n")
+	if want := read(t, "config/demo/policy.yaml"); !found || block != want {
+		t.Errorf("README.md shows\n%s\nand config/demo/policy.yaml is\n%s", block, want)
+	}
+}
+
+const (
+	rulesPage = "docs/rules.md"
+	// testsHeading begins the generated end of the page.
+	testsHeading = "## Tests\n"
+)
+
+// TestRulesNameTheirTests holds docs/rules.md to the tests there are: its end lists, rule by rule, exactly the tests named after
+// it, and a rule without one says that it is not enforced yet.
 func TestRulesNameTheirTests(t *testing.T) {
-	found := map[int]map[string]bool{}
-	for _, f := range tracked(t, "*_test.go") {
-		for _, m := range ruleTest.FindAllStringSubmatch(read(t, f), -1) {
-			n, _ := strconv.Atoi(m[2])
-			if found[n] == nil {
-				found[n] = map[string]bool{}
-			}
-			found[n][fmt.Sprintf("`%s` (%s)", m[1], filepath.Dir(f))] = true
+	page := read(t, rulesPage)
+	rules, _, found := strings.Cut(page, testsHeading)
+	if !found {
+		t.Fatalf("%s has no heading %q", rulesPage, testsHeading)
+	}
+	enforced := enforcedRules(rules)
+	tests := ruleTests(t)
+	list := &strings.Builder{}
+	for _, n := range slices.Sorted(maps.Keys(enforced)) {
+		if len(tests[n]) == 0 && enforced[n] {
+			t.Errorf("rule %d has no test; write one, or say \"Not enforced yet\" under it", n)
+		}
+		if len(tests[n]) > 0 {
+			writeTests(list, n, tests[n])
 		}
 	}
-	const page = "docs/rules.md"
-	var out []string
-	current := 0
-	seen := map[int]bool{}
-	pending := false
-	flush := func() {
-		if current == 0 {
-			return
-		}
-		if tests := slices.Sorted(maps.Keys(found[current])); len(tests) > 0 {
-			out = append(out, "   - Tests: "+strings.Join(tests, ", "))
-		} else if !pending {
-			t.Errorf("rule %d has no test; write one, or say \"Not enforced yet\" under it", current)
-		}
-		current, pending = 0, false
-	}
-	for _, line := range strings.Split(read(t, page), "\n") {
-		if strings.HasPrefix(line, "   - Tests: ") {
-			continue
-		}
-		m := ruleLine.FindStringSubmatch(line)
-		if m != nil || strings.HasPrefix(line, "#") || line == "" {
-			flush()
-		}
-		if m != nil {
-			current, _ = strconv.Atoi(m[1])
-			seen[current] = true
-		}
-		pending = pending || strings.Contains(line, "Not enforced yet")
-		out = append(out, line)
-	}
-	flush()
-	for n := range found {
-		if !seen[n] {
-			t.Errorf("tests are named after rule %d, which %s does not have", n, page)
+	for n := range tests {
+		if _, ok := enforced[n]; !ok {
+			t.Errorf("tests are named after rule %d, which %s does not have", n, rulesPage)
 		}
 	}
-	want := strings.Join(out, "\n")
-	if want == read(t, page) {
+	want := rules + testsHeading + testsIntroduction + list.String()
+	if want == page {
 		return
 	}
 	if !*update {
-		t.Fatalf("%s does not list the tests there are: run go test ./hack -run Rules -update", page)
+		t.Fatalf("%s does not list the tests there are: run go test ./hack -run Rules -update", rulesPage)
 	}
-	if err := os.WriteFile(filepath.Join("..", page), []byte(want), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join("..", rulesPage), []byte(want), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+const testsIntroduction = "\nGenerated: the tests named after each rule, by the folder they are in.\n"
+
+// enforcedRules returns the numbers of the rules on the page, and whether they are enforced.
+func enforcedRules(page string) map[int]bool {
+	rules := map[int]bool{}
+	current := 0
+	for line := range strings.Lines(page) {
+		if m := ruleLine.FindStringSubmatch(line); m != nil {
+			current, _ = strconv.Atoi(m[1])
+			rules[current] = true
+		}
+		if strings.Contains(line, "Not enforced yet") && current != 0 {
+			rules[current] = false
+		}
+	}
+	return rules
+}
+
+// ruleTests returns the tests named after each rule, by folder.
+func ruleTests(t *testing.T) map[int]map[string][]string {
+	t.Helper()
+	tests := map[int]map[string][]string{}
+	for _, f := range tracked(t, "*_test.go") {
+		for _, m := range ruleTest.FindAllStringSubmatch(read(t, f), -1) {
+			n, _ := strconv.Atoi(m[2])
+			if tests[n] == nil {
+				tests[n] = map[string][]string{}
+			}
+			tests[n][filepath.Dir(f)] = append(tests[n][filepath.Dir(f)], m[1])
+		}
+	}
+	return tests
+}
+
+// writeTests writes one line per test, folded away until somebody asks for the rule's.
+func writeTests(w *strings.Builder, rule int, byFolder map[string][]string) {
+	count := 0
+	for _, names := range byFolder {
+		count += len(names)
+	}
+	fmt.Fprintf(w, "\n<details><summary>Rule %d: %d</summary>\n\n", rule, count)
+	for _, folder := range slices.Sorted(maps.Keys(byFolder)) {
+		for _, name := range slices.Sorted(slices.Values(byFolder[folder])) {
+			fmt.Fprintf(w, "- `%s` (%s)\n", name, folder)
+		}
+	}
+	fmt.Fprint(w, "\n</details>\n")
 }

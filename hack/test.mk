@@ -10,7 +10,7 @@ endif
 export REQUIRE_PRIVILEGED
 
 .PHONY: test
-test: verify lint test-unit test-cluster-tool test-fuzz e2e-local ## Run every test: lint, unit, API, namespaces, e2e.
+test: verify lint test-unit test-cluster-tool test-fuzz e2e-local ## Run every test: verify, lint, unit, API, namespaces, cluster tool, fuzz, e2e.
 	@echo "make test: everything passed"
 
 .PHONY: test-deps
@@ -48,7 +48,7 @@ verify-modules:
 	go mod tidy -diff
 
 .PHONY: verify-docs
-verify-docs: ## Links and make targets named in the docs exist.
+verify-docs: ## What the docs name exists: links, make targets, tests of rules, the demo's policy.
 	go test -count=1 ./hack/...
 
 # The suite works against any cluster on which fairlead is deployed: make e2e KUBECONFIG=...

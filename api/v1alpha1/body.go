@@ -86,7 +86,7 @@ const (
 // +kubebuilder:validation:XValidation:rule="has(self.timeouts) || has(self.retry) || has(self.circuitBreaker) || has(self.rateLimit) || has(self.concurrency) || has(self.fallback)",message="a rule must change something: set at least one of timeouts, retry, circuitBreaker, rateLimit, concurrency and fallback"
 // +kubebuilder:validation:XValidation:rule="!has(self.retry) || !has(self.retry.hedging) || !has(self.retry.hedging.delay) || !has(self.timeouts) || !has(self.timeouts.overall) || duration(self.timeouts.overall) == duration('0s') || duration(self.retry.hedging.delay) < duration(self.timeouts.overall)",message="retry.hedging.delay must be shorter than timeouts.overall, or no hedge can ever start"
 type Rule struct {
-	// name identifies the rule within its policy, in metrics and in logs.
+	// name identifies the rule within its policy and in the access log.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63

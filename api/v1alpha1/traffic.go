@@ -40,7 +40,8 @@ type TrafficStatus struct {
 	// +optional
 	NotRetried *NotRetried `json:"notRetried,omitempty"`
 
-	// timeouts is how many tries or calls hit a timeout.
+	// timeouts is how many calls ended in a timeout. Tries that timed out and
+	// were made good by a retry do not count.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Timeouts int64 `json:"timeouts,omitempty"`

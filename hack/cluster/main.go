@@ -81,6 +81,9 @@ func dispatch(ctx context.Context, c *cluster.Cluster, command string, args []st
 	case "status":
 		return c.Status(ctx, os.Stdout)
 	case "kubeconfig":
+		if err := c.Find(); err != nil {
+			return err
+		}
 		fmt.Println(c.Kubeconfig())
 		return nil
 	case "kubectl":

@@ -7,11 +7,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -133,7 +135,7 @@ func call(ctx context.Context, args []string) error {
 	return json.NewEncoder(os.Stdout).Encode(summarise(o.run(ctx)))
 }
 
-// run makes the calls and returns every result.
+// run makes the calls over connections of its own, closes these and returns every result.
 func (o *callOptions) run(ctx context.Context) []result {
 	if o.duration > 0 {
 		var stop context.CancelFunc
@@ -141,6 +143,7 @@ func (o *callOptions) run(ctx context.Context) []result {
 		defer stop()
 	}
 	c := o.client()
+	defer c.CloseIdleConnections()
 	tickets := make(chan struct{}, o.concurrency)
 	var (
 		wg  sync.WaitGroup
@@ -227,7 +230,8 @@ func summarise(all []result) summary {
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// load prints one line a second until it is told to stop.
+// load prints one line a second until it is told to stop. Connections that are open when a policy arrives stay direct until
+// they close; each second has new ones, so that what the policy changes shows at once.
 func load(ctx context.Context, args []string) error {
 	o, err := parseCallOptions("load", args)
 	if err != nil {
@@ -235,12 +239,47 @@ func load(ctx context.Context, args []string) error {
 	}
 	o.duration = time.Second
 	for ctx.Err() == nil {
-		s := summarise(o.run(ctx))
-		if s.Calls == 0 {
+		all := o.run(ctx)
+		if len(all) == 0 {
 			continue
 		}
-		fmt.Printf("%s  calls %4d  succeeded %5.1f %%  statuses %v  local %v  p50 %.1f ms  max %.0f ms\n", time.Now().Format(time.TimeOnly),
-			s.Calls, 100*float64(s.OK)/float64(s.Calls), s.Statuses, s.Reasons, s.P50Millis, s.MaxMillis)
+		s := summarise(all)
+		fmt.Printf("%s  calls %4d  succeeded %5.1f %%  p50 %.1f ms  max %.0f ms  %s\n", time.Now().Format(time.TimeOnly),
+			s.Calls, 100*float64(s.OK)/float64(s.Calls), s.P50Millis, s.MaxMillis, answers(all))
 	}
 	return nil
+}
+
+// answers says how calls ended, each counted once: 200x124 503x52, answered by fairlead: circuit_open x139, errors x28.
+func answers(all []result) string {
+	statuses, local, none := map[string]int{}, map[string]int{}, 0
+	for _, r := range all {
+		switch {
+		case r.Error != "":
+			none++
+		case r.Reason != "":
+			local[r.Reason+" "]++
+		default:
+			statuses[strconv.Itoa(r.Status)]++
+		}
+	}
+	var parts []string
+	if len(statuses) > 0 {
+		parts = append(parts, tally(statuses))
+	}
+	if len(local) > 0 {
+		parts = append(parts, "answered by fairlead: "+tally(local))
+	}
+	if none > 0 {
+		parts = append(parts, fmt.Sprintf("errors x%d", none))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func tally(counts map[string]int) string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(counts)) {
+		out = append(out, fmt.Sprintf("%sx%d", k, counts[k]))
+	}
+	return strings.Join(out, " ")
 }

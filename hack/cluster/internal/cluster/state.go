@@ -66,6 +66,12 @@ func New(name string) (*Cluster, error) {
 // Kubeconfig is the path of the administrator's kubeconfig.
 func (c *Cluster) Kubeconfig() string { return (&plan.Cluster{Dir: c.dir}).Kubeconfig() }
 
+// Find returns an error, ErrNotFound if that is it, unless there is such a cluster.
+func (c *Cluster) Find() error {
+	_, err := c.load()
+	return err
+}
+
 func (c *Cluster) path(name string) string { return filepath.Join(c.dir, name) }
 
 func (c *Cluster) plan(s *state) *plan.Cluster {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/pprof"
+	"reflect"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -76,7 +77,7 @@ func config(read func() any) http.HandlerFunc {
 			http.Error(w, "somebody else is reading", http.StatusServiceUnavailable)
 			return
 		}
-		body, err := json.MarshalIndent(read(), "", "  ")
+		body, err := json.MarshalIndent(readable(reflect.ValueOf(read())), "", "  ")
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return

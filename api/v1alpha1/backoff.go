@@ -5,10 +5,10 @@ package v1alpha1
 // multiplier to the power of n-1 (Exponential); capped by maxInterval, then
 // spread by jitter.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.initialInterval) || duration(self.initialInterval) > duration('0s')",fieldPath=".initialInterval",message="initialInterval must be longer than 0s"
-// +kubebuilder:validation:XValidation:rule="!has(self.maxInterval) || duration(self.maxInterval) > duration('0s')",fieldPath=".maxInterval",message="maxInterval must be longer than 0s"
-// +kubebuilder:validation:XValidation:rule="!has(self.initialInterval) || !has(self.maxInterval) || duration(self.initialInterval) <= duration(self.maxInterval)",fieldPath=".initialInterval",message="initialInterval must not be longer than maxInterval"
-// +kubebuilder:validation:XValidation:rule="!has(self.multiplier) || (double(self.multiplier) >= 1.0 && double(self.multiplier) <= 10.0)",fieldPath=".multiplier",message="multiplier must be from 1 to 10, such as 2 or 1.5 in quotes"
+// +kubebuilder:validation:XValidation:rule="!has(self.initialInterval) || !self.initialInterval.matches('^[0hms]+$')",fieldPath=".initialInterval",message="initialInterval must be longer than 0s"
+// +kubebuilder:validation:XValidation:rule="!has(self.maxInterval) || !self.maxInterval.matches('^[0hms]+$')",fieldPath=".maxInterval",message="maxInterval must be longer than 0s"
+// +kubebuilder:validation:XValidation:rule="!has(self.initialInterval) || !has(self.maxInterval) || [self.initialInterval, self.maxInterval].exists(d, !d.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')) || duration(self.initialInterval) <= duration(self.maxInterval)",fieldPath=".initialInterval",message="initialInterval must not be longer than maxInterval"
+// +kubebuilder:validation:XValidation:rule="!has(self.multiplier) || !self.multiplier.matches('^[0-9]{1,3}([.][0-9]{1,3})?$') || (double(self.multiplier) >= 1.0 && double(self.multiplier) <= 10.0)",fieldPath=".multiplier",message="multiplier must be from 1 to 10, such as 2 or 1.5 in quotes"
 // +kubebuilder:validation:XValidation:rule="!has(self.multiplier) || !has(self.strategy) || self.strategy == 'Exponential'",fieldPath=".multiplier",message="multiplier belongs to strategy Exponential: change strategy or remove multiplier"
 // +kubebuilder:validation:XValidation:rule="(has(self.jitter) && self.jitter in ['Proportional', 'Additive']) == has(self.jitterPercent)",fieldPath=".jitterPercent",message="jitterPercent is required with jitter Proportional or Additive, and has no meaning with any other"
 type Backoff struct {
@@ -26,7 +26,7 @@ type Backoff struct {
 	MaxInterval Duration `json:"maxInterval,omitempty"`
 
 	// multiplier is the growth from retry to retry with Exponential, from 1
-	// to 10. Defaults to "2".
+	// to 10, in quotes. Defaults to "2".
 	// +optional
 	Multiplier Factor `json:"multiplier,omitempty"`
 

@@ -3,8 +3,8 @@ package v1alpha1
 // PolicyBody is what a policy asks for the calls it governs. Each block merges
 // with the same block of other policies for the same call.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.rules) || !has(self.timeouts) || self.rules.all(r, !has(r.timeouts) || has(r.timeouts.perTry) == has(r.timeouts.overall) || (has(r.timeouts.perTry) ? (!has(self.timeouts.overall) || duration(self.timeouts.overall) == duration('0s') || duration(r.timeouts.perTry) <= duration(self.timeouts.overall)) : (!has(self.timeouts.perTry) || duration(r.timeouts.overall) == duration('0s') || duration(self.timeouts.perTry) <= duration(r.timeouts.overall))))",message="a rule is merged over timeouts, and there perTry must not be longer than overall: set both perTry and overall in the rule"
-// +kubebuilder:validation:XValidation:rule="!has(self.retry) || !has(self.retry.hedging) || !has(self.retry.hedging.delay) || !has(self.timeouts) || !has(self.timeouts.overall) || duration(self.timeouts.overall) == duration('0s') || duration(self.retry.hedging.delay) < duration(self.timeouts.overall)",message="retry.hedging.delay must be shorter than timeouts.overall, or no hedge can ever start"
+// +kubebuilder:validation:XValidation:rule="!has(self.rules) || !has(self.timeouts) || self.rules.all(r, !has(r.timeouts) || has(r.timeouts.perTry) == has(r.timeouts.overall) || (has(r.timeouts.perTry) ? (!has(self.timeouts.overall) || self.timeouts.overall.matches('^[0hms]+$') || [r.timeouts.perTry, self.timeouts.overall].exists(d, !d.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')) || duration(r.timeouts.perTry) <= duration(self.timeouts.overall)) : (!has(self.timeouts.perTry) || r.timeouts.overall.matches('^[0hms]+$') || [self.timeouts.perTry, r.timeouts.overall].exists(d, !d.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')) || duration(self.timeouts.perTry) <= duration(r.timeouts.overall))))",message="a rule is merged over timeouts, and there perTry must not be longer than overall: set both perTry and overall in the rule"
+// +kubebuilder:validation:XValidation:rule="!has(self.retry) || !has(self.retry.hedging) || !has(self.retry.hedging.delay) || !has(self.timeouts) || !has(self.timeouts.overall) || self.timeouts.overall.matches('^[0hms]+$') || [self.retry.hedging.delay, self.timeouts.overall].exists(d, !d.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')) || duration(self.retry.hedging.delay) < duration(self.timeouts.overall)",message="retry.hedging.delay must be shorter than timeouts.overall, or no hedge can ever start"
 type PolicyBody struct {
 	// rules single out calls by method and path. The first rule that matches
 	// a call is merged over the blocks beside rules. As a list, the rules of a
@@ -84,13 +84,13 @@ const (
 // Rule changes the policy for some calls.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.timeouts) || has(self.retry) || has(self.circuitBreaker) || has(self.rateLimit) || has(self.concurrency) || has(self.fallback)",message="a rule must change something: set at least one of timeouts, retry, circuitBreaker, rateLimit, concurrency and fallback"
-// +kubebuilder:validation:XValidation:rule="!has(self.retry) || !has(self.retry.hedging) || !has(self.retry.hedging.delay) || !has(self.timeouts) || !has(self.timeouts.overall) || duration(self.timeouts.overall) == duration('0s') || duration(self.retry.hedging.delay) < duration(self.timeouts.overall)",message="retry.hedging.delay must be shorter than timeouts.overall, or no hedge can ever start"
+// +kubebuilder:validation:XValidation:rule="!has(self.retry) || !has(self.retry.hedging) || !has(self.retry.hedging.delay) || !has(self.timeouts) || !has(self.timeouts.overall) || self.timeouts.overall.matches('^[0hms]+$') || [self.retry.hedging.delay, self.timeouts.overall].exists(d, !d.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')) || duration(self.retry.hedging.delay) < duration(self.timeouts.overall)",message="retry.hedging.delay must be shorter than timeouts.overall, or no hedge can ever start"
 type Rule struct {
 	// name identifies the rule within its policy and in the access log.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="write a rule's name in lower-case letters, digits and dashes, such as slow-reports"
 	Name string `json:"name"`
 
 	// match lists the calls that are meant; a call that fits any entry is.

@@ -81,7 +81,7 @@ type ErrorRateTrigger struct {
 type SlowCallsTrigger struct {
 	// threshold is the time to response headers above which a call is slow.
 	// +required
-	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="slowCalls.threshold must be longer than 0s"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[0hms]+$')",message="slowCalls.threshold must be longer than 0s"
 	Threshold Duration `json:"threshold"`
 
 	// percent is the share of slow calls that opens. Defaults to 80.
@@ -106,8 +106,11 @@ type SlowCallsTrigger struct {
 // BreakerFailures says what counts as a failure. What the agent itself rejects,
 // and calls whose client left, never count.
 type BreakerFailures struct {
-	// when lists the causes that count. Defaults to ConnectFailure, Reset,
-	// PerTryTimeout and ServerError; an empty list counts no cause.
+	// when lists the causes that count: ConnectFailure, RefusedStream,
+	// ResetBeforeRequest, Reset, PerTryTimeout, DNSFailure, GatewayError (502,
+	// 503, 504), ServerError (5xx but 501), RateLimited (429), Conflict (409),
+	// RetryAfter. Defaults to ConnectFailure, Reset, PerTryTimeout and
+	// ServerError; an empty list counts no cause.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16
@@ -130,8 +133,8 @@ type BreakerFailures struct {
 
 // BreakerOpen says how long calls are rejected.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.duration) || duration(self.duration) > duration('0s')",fieldPath=".duration",message="open.duration must be longer than 0s"
-// +kubebuilder:validation:XValidation:rule="!has(self.duration) || !has(self.maxDuration) || duration(self.duration) <= duration(self.maxDuration)",fieldPath=".maxDuration",message="open.maxDuration must not be shorter than open.duration"
+// +kubebuilder:validation:XValidation:rule="!has(self.duration) || !self.duration.matches('^[0hms]+$')",fieldPath=".duration",message="open.duration must be longer than 0s"
+// +kubebuilder:validation:XValidation:rule="!has(self.duration) || !has(self.maxDuration) || [self.duration, self.maxDuration].exists(d, !d.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')) || duration(self.duration) <= duration(self.maxDuration)",fieldPath=".maxDuration",message="open.maxDuration must not be shorter than open.duration"
 type BreakerOpen struct {
 	// duration is how long the breaker stays open the first time; each time a
 	// probe fails it doubles. Defaults to 10s.

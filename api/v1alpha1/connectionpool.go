@@ -4,7 +4,7 @@ package v1alpha1
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.maxConnections) || !has(self.maxConnectionsPerEndpoint) || self.maxConnectionsPerEndpoint <= self.maxConnections",fieldPath=".maxConnectionsPerEndpoint",message="maxConnectionsPerEndpoint must not be above maxConnections"
 // +kubebuilder:validation:XValidation:rule="!has(self.maxIdlePerEndpoint) || !has(self.maxConnectionsPerEndpoint) || self.maxIdlePerEndpoint <= self.maxConnectionsPerEndpoint",fieldPath=".maxIdlePerEndpoint",message="maxIdlePerEndpoint must not be above maxConnectionsPerEndpoint"
-// +kubebuilder:validation:XValidation:rule="!has(self.maxPending) || self.maxPending == 0 || !has(self.pendingTimeout) || duration(self.pendingTimeout) > duration('0s')",fieldPath=".pendingTimeout",message="pendingTimeout must be longer than 0s; to let no call wait, set maxPending: 0"
+// +kubebuilder:validation:XValidation:rule="!has(self.maxPending) || self.maxPending == 0 || !has(self.pendingTimeout) || !self.pendingTimeout.matches('^[0hms]+$')",fieldPath=".pendingTimeout",message="pendingTimeout must be longer than 0s; to let no call wait, set maxPending: 0"
 type ConnectionPool struct {
 	// maxConnections is how many connections may be open at once. Defaults to
 	// 1024.
@@ -32,7 +32,7 @@ type ConnectionPool struct {
 	// which is below common servers' own: a longer one risks sending a request
 	// just as the server hangs up.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="idleTimeout must be longer than 0s; to keep no connection, set maxIdlePerEndpoint: 0"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[0hms]+$')",message="idleTimeout must be longer than 0s; to keep no connection, set maxIdlePerEndpoint: 0"
 	IdleTimeout Duration `json:"idleTimeout,omitempty"`
 
 	// maxLifetime is how long a connection is used before it is closed at the
@@ -71,8 +71,8 @@ type ConnectionPool struct {
 
 // TCPKeepAlive sets the kernel's probes for dead connections.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.idle) || duration(self.idle) == duration('0s') || duration(self.idle) >= duration('1s')",fieldPath=".idle",message="tcpKeepAlive.idle must be at least 1s, or 0s to send no probes"
-// +kubebuilder:validation:XValidation:rule="!has(self.interval) || duration(self.interval) >= duration('1s')",fieldPath=".interval",message="tcpKeepAlive.interval must be at least 1s"
+// +kubebuilder:validation:XValidation:rule="!has(self.idle) || self.idle.matches('^[0hms]+$') || !self.idle.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$') || duration(self.idle) >= duration('1s')",fieldPath=".idle",message="tcpKeepAlive.idle must be at least 1s, or 0s to send no probes"
+// +kubebuilder:validation:XValidation:rule="!has(self.interval) || !self.interval.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$') || duration(self.interval) >= duration('1s')",fieldPath=".interval",message="tcpKeepAlive.interval must be at least 1s"
 type TCPKeepAlive struct {
 	// idle is how long a connection is silent before the first probe, in
 	// whole seconds. Defaults to 30s; 0s sends no probes.
@@ -93,7 +93,7 @@ type TCPKeepAlive struct {
 
 // HTTP2Pool tunes HTTP/2 connections.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.pingTimeout) || duration(self.pingTimeout) > duration('0s')",fieldPath=".pingTimeout",message="http2.pingTimeout must be longer than 0s"
+// +kubebuilder:validation:XValidation:rule="!has(self.pingTimeout) || !self.pingTimeout.matches('^[0hms]+$')",fieldPath=".pingTimeout",message="http2.pingTimeout must be longer than 0s"
 type HTTP2Pool struct {
 	// maxConcurrentStreams is how many calls share a connection, unless the
 	// server allows fewer. Defaults to 100.

@@ -56,14 +56,14 @@ type ServiceDestination struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="write the Service's name in lower case, and its namespace apart: {name: inventory, namespace: shop}"
 	Name string `json:"name"`
 
 	// namespace is the Service's namespace. Absent means the caller's own.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="write the name of a namespace, in lower case, such as shop"
 	Namespace string `json:"namespace,omitempty"`
 
 	// port is the Service's port, by number or by name. Absent means every
@@ -71,16 +71,15 @@ type ServiceDestination struct {
 	// +optional
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:MaxLength=15
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
-	// +kubebuilder:validation:XValidation:rule="type(self) == string || (int(self) >= 1 && int(self) <= 65535)",message="write a port number from 1 to 65535, or the name of one of the Service's ports"
-	// +kubebuilder:validation:XValidation:rule="type(self) == int || self.matches('[a-z]')",message="write a port number without quotes; a port's name has at least one letter"
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? (int(self) >= 1 && int(self) <= 65535) : self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="write a port number from 1 to 65535, or the name of one of the Service's ports"
+	// +kubebuilder:validation:XValidation:rule="type(self) == int || !self.matches('^[0-9][-0-9]*$')",message="write a port number without quotes; a port's name has at least one letter"
 	Port *intstr.IntOrString `json:"port,omitempty"`
 }
 
 // CIDRDestination is a range of addresses.
 //
-// +kubebuilder:validation:XValidation:rule="isCIDR(self.block)",fieldPath=".block",message="block must be a range of addresses such as 203.0.113.0/24 or 2001:db8::/32"
-// +kubebuilder:validation:XValidation:rule="!isCIDR(self.block) || cidr(self.block) == cidr(self.block).masked()",fieldPath=".block",message="block has bits set behind its prefix length: write 203.0.113.0/24 instead of 203.0.113.5/24"
+// +kubebuilder:validation:XValidation:rule="isCIDR(self.block)",fieldPath=".block",message="block must be a range of addresses such as 203.0.113.0/24 or 2001:db8::/32; a single address is 203.0.113.7/32"
+// +kubebuilder:validation:XValidation:rule="!isCIDR(self.block) || cidr(self.block) == cidr(self.block).masked()",fieldPath=".block",message="write the first address of the range in block (as 203.0.113.0/24, not 203.0.113.5/24)"
 // +kubebuilder:validation:XValidation:rule="!has(self.except) || self.except.all(e, isCIDR(e))",message="each entry of except must be a range of addresses such as 203.0.113.7/32"
 // +kubebuilder:validation:XValidation:rule="!has(self.except) || !isCIDR(self.block) || self.except.all(e, !isCIDR(e) || cidr(self.block).containsCIDR(cidr(e)))",message="each entry of except must lie inside block"
 type CIDRDestination struct {

@@ -8,7 +8,8 @@ type Fallback struct {
 	// +optional
 	Mode Switch `json:"mode,omitempty"`
 
-	// when lists when it applies. Absent means in all three cases.
+	// when lists when it applies: CircuitOpen, RetriesExhausted, RateLimited.
+	// Absent means in all three cases.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1

@@ -5,8 +5,8 @@ package v1alpha1
 // (429, rate_limited, with Retry-After), or wait.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.mode) && self.mode == 'Disabled') || has(self.requests)",message="rateLimit needs requests, such as requests: 100 (or mode: Disabled)"
-// +kubebuilder:validation:XValidation:rule="!has(self.per) || (duration(self.per) >= duration('10ms') && duration(self.per) <= duration('24h'))",fieldPath=".per",message="rateLimit.per must be from 10ms to 24h"
-// +kubebuilder:validation:XValidation:rule="(has(self.onLimit) && self.onLimit == 'Queue') == (has(self.maxWait) && duration(self.maxWait) > duration('0s'))",fieldPath=".maxWait",message="onLimit: Queue needs a maxWait longer than 0s, and maxWait needs onLimit: Queue"
+// +kubebuilder:validation:XValidation:rule="!has(self.per) || !self.per.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$') || (duration(self.per) >= duration('10ms') && duration(self.per) <= duration('24h'))",fieldPath=".per",message="rateLimit.per must be from 10ms to 24h"
+// +kubebuilder:validation:XValidation:rule="(has(self.onLimit) && self.onLimit == 'Queue') == (has(self.maxWait) && !self.maxWait.matches('^[0hms]+$'))",fieldPath=".maxWait",message="onLimit: Queue needs a maxWait longer than 0s, and maxWait needs onLimit: Queue"
 type RateLimit struct {
 	// mode Disabled removes what an earlier policy set.
 	// +optional
@@ -56,7 +56,7 @@ const (
 // Concurrency bounds how many calls run at once.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.mode) && self.mode == 'Disabled') || has(self.max) != has(self.adaptive)",message="concurrency needs exactly one of max and adaptive (or mode: Disabled)"
-// +kubebuilder:validation:XValidation:rule="(has(self.maxQueued) && self.maxQueued > 0) == (has(self.maxWait) && duration(self.maxWait) > duration('0s'))",fieldPath=".maxWait",message="maxQueued above 0 needs a maxWait longer than 0s, and maxWait needs maxQueued"
+// +kubebuilder:validation:XValidation:rule="(has(self.maxQueued) && self.maxQueued > 0) == (has(self.maxWait) && !self.maxWait.matches('^[0hms]+$'))",fieldPath=".maxWait",message="maxQueued above 0 needs a maxWait longer than 0s, and maxWait needs maxQueued"
 type Concurrency struct {
 	// mode Disabled removes what an earlier policy set.
 	// +optional

@@ -16,16 +16,21 @@ type Retry struct {
 	// +kubebuilder:validation:Maximum=10
 	MaxRetries *int32 `json:"maxRetries,omitempty"`
 
-	// when lists the causes of failure that are retried. Defaults to
-	// ConnectFailure, RefusedStream and ResetBeforeRequest: what is provably
-	// unprocessed. An empty list retries on no cause.
+	// when lists the causes of failure that are retried: ConnectFailure (no
+	// connection in time), RefusedStream (HTTP/2, not processed),
+	// ResetBeforeRequest (lost before any byte was sent), Reset (lost before
+	// the response headers), PerTryTimeout, DNSFailure, GatewayError (502, 503,
+	// 504), ServerError (5xx but 501), RateLimited (429), Conflict (409),
+	// RetryAfter (an error with that header field). Defaults to ConnectFailure,
+	// RefusedStream and ResetBeforeRequest: what is provably unprocessed. An
+	// empty list retries on no cause.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16
 	When []RetryCondition `json:"when,omitzero"`
 
 	// statusCodes lists response statuses that are retried, besides those
-	// that when means. Absent or empty means none.
+	// that when means, such as 503, 502-504 or 5xx. Absent or empty means none.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=32
@@ -136,7 +141,9 @@ type HeaderMatch struct {
 // +kubebuilder:validation:XValidation:rule="has(self.when) || has(self.statusCodes) || has(self.grpcStatuses)",message="an override must say which failures it is for: set when, statusCodes or grpcStatuses"
 // +kubebuilder:validation:XValidation:rule="has(self.maxRetries) || has(self.backoff)",message="an override must change something: set maxRetries or backoff"
 type RetryOverride struct {
-	// when lists the causes this entry is for.
+	// when lists the causes this entry is for: ConnectFailure, RefusedStream,
+	// ResetBeforeRequest, Reset, PerTryTimeout, DNSFailure, GatewayError,
+	// ServerError, RateLimited, Conflict, RetryAfter.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
@@ -249,17 +256,17 @@ type ReplayBody struct {
 	// Larger bodies stream and are not retried. Defaults to 64Ki; 0 keeps
 	// none; at most 16Mi.
 	// +optional
+	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:MaxLength=16
-	// +kubebuilder:validation:Pattern=`^[0-9]{1,10}(k|Ki|M|Mi|G|Gi)?$`
-	// +kubebuilder:validation:XValidation:rule="type(self) == int ? (int(self) >= 0 && int(self) <= 16777216) : quantity(string(self)).compareTo(quantity('16Mi')) <= 0",message="maxBytes must be from 0 to 16Mi, such as 64Ki"
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? (int(self) >= 0 && int(self) <= 16777216) : (self.matches('^[0-9]{1,10}(k|Ki|M|Mi)?$') && quantity(string(self)).compareTo(quantity('16Mi')) <= 0)",message="write a size from 0 to 16Mi, in bytes or with the unit k, Ki, M or Mi, such as 64Ki"
 	MaxBytes *resource.Quantity `json:"maxBytes,omitempty"`
 }
 
 // Hedging starts another try while the earlier ones still wait.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.maxHedges) && self.maxHedges == 0) || has(self.delay) != has(self.percentile)",message="hedging needs exactly one of delay and percentile (or maxHedges: 0 for none)"
-// +kubebuilder:validation:XValidation:rule="!has(self.delay) || duration(self.delay) > duration('0s')",fieldPath=".delay",message="hedging.delay must be longer than 0s"
+// +kubebuilder:validation:XValidation:rule="!has(self.delay) || !self.delay.matches('^[0hms]+$')",fieldPath=".delay",message="hedging.delay must be longer than 0s"
 type Hedging struct {
 	// delay is how long a try may wait before another is started beside it.
 	// +optional

@@ -3,7 +3,7 @@ package v1alpha1
 // Rollout brings a change of the policy to a share of the nodes, watches it, and
 // then brings it to all, or takes it back.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.observe) || (duration(self.observe) >= duration('10s') && duration(self.observe) <= duration('24h'))",fieldPath=".observe",message="rollout.observe must be from 10s to 24h"
+// +kubebuilder:validation:XValidation:rule="!has(self.observe) || !self.observe.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$') || (duration(self.observe) >= duration('10s') && duration(self.observe) <= duration('24h'))",fieldPath=".observe",message="rollout.observe must be from 10s to 24h"
 type Rollout struct {
 	// percent is the share of nodes that get the change first; at least one
 	// does.

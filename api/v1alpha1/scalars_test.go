@@ -1,8 +1,10 @@
 package v1alpha1
 
 import (
+	"encoding/json"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +64,19 @@ func TestWindowParse(t *testing.T) {
 	}
 }
 
+func TestStatusCodeReadsNumbers(t *testing.T) {
+	var got []StatusCode
+	if err := json.Unmarshal([]byte(`[503, "503", "5xx", "502-504"]`), &got); err != nil {
+		t.Fatal(err)
+	}
+	if want := []StatusCode{"503", "503", "5xx", "502-504"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if err := json.Unmarshal([]byte(`[{}]`), &got); err == nil {
+		t.Error("reads an object as a status code")
+	}
+}
+
 func TestFactorParse(t *testing.T) {
 	tests := map[string]struct {
 		in   Factor
@@ -96,7 +111,7 @@ func TestPatternsAgreeWithMarkers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, pattern := range map[string]*regexp.Regexp{"Duration": durationPattern, "Factor": factorPattern} {
-		marker := regexp.MustCompile("validation:Pattern=`(.*)`\ntype " + name + " ").FindStringSubmatch(string(source))
+		marker := regexp.MustCompile("XValidation:rule=\"self.matches\\('(.*)'\\)\",message=.*\ntype " + name + " ").FindStringSubmatch(string(source))
 		if marker == nil || marker[1] != pattern.String() {
 			t.Errorf("%s: the marker says %v, the code %v", name, marker, strings.TrimSpace(pattern.String()))
 		}

@@ -3,9 +3,9 @@ package v1alpha1
 // Timeouts bound the parts of a call. 0s means no bound, and so also removes
 // one that an earlier policy set.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.perTry) || !has(self.overall) || duration(self.overall) == duration('0s') || duration(self.perTry) <= duration(self.overall)",fieldPath=".perTry",message="perTry must not be longer than overall: shorten perTry or lengthen overall"
-// +kubebuilder:validation:XValidation:rule="!has(self.adaptive) || !has(self.adaptive.max) || !has(self.overall) || duration(self.overall) == duration('0s') || duration(self.adaptive.max) <= duration(self.overall)",fieldPath=".adaptive",message="adaptive.max must not be longer than overall: shorten adaptive.max or lengthen overall"
-// +kubebuilder:validation:XValidation:rule="!has(self.overall) || !has(self.maxDuration) || duration(self.maxDuration) == duration('0s') || duration(self.overall) <= duration(self.maxDuration)",fieldPath=".maxDuration",message="maxDuration covers the whole exchange and must not be shorter than overall: lengthen maxDuration or shorten overall"
+// +kubebuilder:validation:XValidation:rule="!has(self.perTry) || !has(self.overall) || self.overall.matches('^[0hms]+$') || [self.perTry, self.overall].exists(d, !d.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')) || duration(self.perTry) <= duration(self.overall)",fieldPath=".perTry",message="perTry must not be longer than overall: shorten perTry or lengthen overall"
+// +kubebuilder:validation:XValidation:rule="!has(self.adaptive) || !has(self.adaptive.max) || !has(self.overall) || self.overall.matches('^[0hms]+$') || [self.adaptive.max, self.overall].exists(d, !d.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')) || duration(self.adaptive.max) <= duration(self.overall)",fieldPath=".adaptive",message="adaptive.max must not be longer than overall: shorten adaptive.max or lengthen overall"
+// +kubebuilder:validation:XValidation:rule="!has(self.overall) || !has(self.maxDuration) || self.maxDuration.matches('^[0hms]+$') || [self.overall, self.maxDuration].exists(d, !d.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')) || duration(self.overall) <= duration(self.maxDuration)",fieldPath=".maxDuration",message="maxDuration covers the whole exchange and must not be shorter than overall: lengthen maxDuration or shorten overall"
 type Timeouts struct {
 	// connect bounds opening a connection. Defaults to 5s.
 	// +optional
@@ -64,9 +64,9 @@ type Timeouts struct {
 // 20 such tries it is max.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.mode) && self.mode == 'Disabled') || (has(self.min) && has(self.max))",message="adaptive needs min and max, such as min: 500ms and max: 5s (or mode: Disabled)"
-// +kubebuilder:validation:XValidation:rule="!has(self.min) || duration(self.min) > duration('0s')",fieldPath=".min",message="adaptive.min must be longer than 0s"
-// +kubebuilder:validation:XValidation:rule="!has(self.min) || !has(self.max) || duration(self.min) <= duration(self.max)",fieldPath=".min",message="adaptive.min must not be longer than adaptive.max"
-// +kubebuilder:validation:XValidation:rule="!has(self.deviations) || double(self.deviations) <= 10.0",fieldPath=".deviations",message="deviations must be at most 10"
+// +kubebuilder:validation:XValidation:rule="!has(self.min) || !self.min.matches('^[0hms]+$')",fieldPath=".min",message="adaptive.min must be longer than 0s"
+// +kubebuilder:validation:XValidation:rule="!has(self.min) || !has(self.max) || [self.min, self.max].exists(d, !d.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')) || duration(self.min) <= duration(self.max)",fieldPath=".min",message="adaptive.min must not be longer than adaptive.max"
+// +kubebuilder:validation:XValidation:rule="!has(self.deviations) || !self.deviations.matches('^[0-9]{1,3}([.][0-9]{1,3})?$') || double(self.deviations) <= 10.0",fieldPath=".deviations",message="deviations must be at most 10"
 type AdaptiveTimeout struct {
 	// mode Disabled removes what an earlier policy set.
 	// +optional
@@ -81,7 +81,7 @@ type AdaptiveTimeout struct {
 	Max Duration `json:"max,omitempty"`
 
 	// deviations is the number of standard deviations above the mean, from 0
-	// to 10. Defaults to "2".
+	// to 10, in quotes. Defaults to "2".
 	// +optional
 	Deviations Factor `json:"deviations,omitempty"`
 

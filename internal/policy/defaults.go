@@ -37,7 +37,7 @@ func DefaultBackoff() Backoff {
 func DefaultBreaker() Breaker {
 	return Breaker{
 		FailureOn:    Of(ConnectFailure, Reset, PerTryTimeout, ServerError),
-		FailureGRPC:  []uint8{14, 13}, // UNAVAILABLE, INTERNAL
+		FailureGRPC:  []GRPCStatus{14, 13}, // UNAVAILABLE, INTERNAL
 		OpenDuration: 10 * time.Second, OpenMaxDuration: 5 * time.Minute, OpenJitterPercent: 20,
 		Probes: 1, SuccessesToClose: 1,
 		Scope: ScopeDestination, MaxEjectedPercent: 50, Sharing: ShareNode,

@@ -61,6 +61,9 @@ func (s Conditions) Has(c Condition) bool { return s&(1<<c) != 0 }
 // Intersects reports whether the sets share a member.
 func (s Conditions) Intersects(o Conditions) bool { return s&o != 0 }
 
+// GRPCStatus is a gRPC status by its number.
+type GRPCStatus uint8
+
 // StatusRange is an inclusive range of HTTP status codes.
 type StatusRange struct{ From, To uint16 }
 
@@ -85,10 +88,10 @@ const (
 // Retry says when and how a call is tried again.
 type Retry struct {
 	MaxRetries      int
-	On              Conditions
+	On              Conditions `json:"When"` // as the API says it, where people read this
 	StatusCodes     []StatusRange
 	ResponseHeaders []HeaderMatch
-	GRPCStatuses    []uint8
+	GRPCStatuses    []GRPCStatus
 	Overrides       []RetryOverride
 	Backoff         Backoff
 	RetryAfter      RetryAfter
@@ -104,9 +107,9 @@ type Retry struct {
 // RetryOverride changes limits for the failures that it lists, which are retried as if Retry listed them. The first override
 // that matches a failure applies. MaxRetries bounds the call's retries for whatever cause; 0 never retries.
 type RetryOverride struct {
-	On           Conditions
+	On           Conditions `json:"When"`
 	StatusCodes  []StatusRange
-	GRPCStatuses []uint8
+	GRPCStatuses []GRPCStatus
 	MaxRetries   int
 	Backoff      Backoff
 }
@@ -182,9 +185,9 @@ type Breaker struct {
 	ConsecutiveFailures int        // 0: off
 	ErrorRate           *ErrorRate // nil: off
 	SlowCalls           *SlowCalls // nil: off
-	FailureOn           Conditions
+	FailureOn           Conditions `json:"FailureWhen"`
 	FailureStatus       []StatusRange
-	FailureGRPC         []uint8
+	FailureGRPC         []GRPCStatus
 	OpenDuration        time.Duration
 	OpenMaxDuration     time.Duration
 	OpenJitterPercent   int

@@ -193,6 +193,8 @@ func (d *decoder) u8(n uint32) uint8 {
 	return uint8(n)
 }
 
+func (d *decoder) grpcStatus(n uint32) policy.GRPCStatus { return policy.GRPCStatus(d.u8(n)) }
+
 func (d *decoder) policyID(m *pb.PolicyID) policy.ID {
 	return policy.ID{Kind: dec[policy.Kind](d, policyKinds, m.GetKind()), Namespace: m.GetNamespace(), Name: m.GetName()}
 }

@@ -45,7 +45,7 @@ func (d *decoder) retry(m *pb.Retry) policy.Retry {
 		ResponseHeaders: each(m.GetResponseHeaders(), func(h *pb.HeaderMatch) policy.HeaderMatch {
 			return policy.HeaderMatch{Name: h.GetName(), Value: h.GetValue()}
 		}),
-		GRPCStatuses: each(m.GetGrpcStatuses(), d.u8),
+		GRPCStatuses: each(m.GetGrpcStatuses(), d.grpcStatus),
 		Overrides:    each(m.GetOverrides(), d.override),
 		Backoff:      d.backoff(m.GetBackoff()),
 		RetryAfter:   policy.RetryAfter{Honor: m.GetRetryAfterHonor(), Max: d.duration(m.GetRetryAfterMax())},
@@ -68,7 +68,7 @@ func (d *decoder) statusRange(s *pb.StatusRange) policy.StatusRange {
 func (d *decoder) override(o *pb.RetryOverride) policy.RetryOverride {
 	d.limit("entries of an override", max(len(o.GetStatusCodes()), len(o.GetGrpcStatuses())), maxList)
 	return policy.RetryOverride{
-		On: d.conditions(o.GetOn()), StatusCodes: each(o.GetStatusCodes(), d.statusRange), GRPCStatuses: each(o.GetGrpcStatuses(), d.u8),
+		On: d.conditions(o.GetOn()), StatusCodes: each(o.GetStatusCodes(), d.statusRange), GRPCStatuses: each(o.GetGrpcStatuses(), d.grpcStatus),
 		MaxRetries: d.count(o.GetMaxRetries()), Backoff: d.backoff(o.GetBackoff()),
 	}
 }
@@ -90,7 +90,7 @@ func (d *decoder) breaker(m *pb.Breaker) *policy.Breaker {
 	d.limit("entries of a breaker's lists", max(len(m.GetFailureStatus()), len(m.GetFailureGrpc())), maxList)
 	b := &policy.Breaker{
 		ConsecutiveFailures: d.count(m.GetConsecutiveFailures()), FailureOn: d.conditions(m.GetFailureOn()),
-		FailureStatus: each(m.GetFailureStatus(), d.statusRange), FailureGRPC: each(m.GetFailureGrpc(), d.u8), OpenDuration: d.duration(m.GetOpenDuration()),
+		FailureStatus: each(m.GetFailureStatus(), d.statusRange), FailureGRPC: each(m.GetFailureGrpc(), d.grpcStatus), OpenDuration: d.duration(m.GetOpenDuration()),
 		OpenMaxDuration: d.duration(m.GetOpenMaxDuration()), OpenJitterPercent: d.count(m.GetOpenJitterPercent()),
 		Probes: d.count(m.GetProbes()), SuccessesToClose: d.count(m.GetSuccessesToClose()),
 		Scope: dec[policy.BreakerScope](d, breakerScopes, m.GetScope()), MaxEjectedPercent: d.count(m.GetMaxEjectedPercent()),

@@ -162,7 +162,7 @@ func (e *encoder) retry(r *policy.Retry) *pb.Retry {
 		ResponseHeaders: each(r.ResponseHeaders, func(h policy.HeaderMatch) *pb.HeaderMatch {
 			return &pb.HeaderMatch{Name: h.Name, Value: h.Value}
 		}),
-		GrpcStatuses:    each(r.GRPCStatuses, widen[uint8]),
+		GrpcStatuses:    each(r.GRPCStatuses, widen[policy.GRPCStatus]),
 		Overrides:       each(r.Overrides, e.override),
 		Backoff:         e.backoff(r.Backoff),
 		RetryAfterHonor: r.RetryAfter.Honor, RetryAfterMax: int64(r.RetryAfter.Max),
@@ -179,7 +179,7 @@ func statusRange(s policy.StatusRange) *pb.StatusRange {
 func (e *encoder) override(o policy.RetryOverride) *pb.RetryOverride {
 	e.limit("entries of an override", max(len(o.StatusCodes), len(o.GRPCStatuses)), maxList)
 	return &pb.RetryOverride{
-		On: e.conditions(o.On), StatusCodes: each(o.StatusCodes, statusRange), GrpcStatuses: each(o.GRPCStatuses, widen[uint8]),
+		On: e.conditions(o.On), StatusCodes: each(o.StatusCodes, statusRange), GrpcStatuses: each(o.GRPCStatuses, widen[policy.GRPCStatus]),
 		MaxRetries: e.i32(o.MaxRetries), Backoff: e.backoff(o.Backoff),
 	}
 }
@@ -201,7 +201,7 @@ func (e *encoder) breaker(b *policy.Breaker) *pb.Breaker {
 	e.limit("entries of a breaker's lists", max(len(b.FailureStatus), len(b.FailureGRPC)), maxList)
 	m := &pb.Breaker{
 		ConsecutiveFailures: e.i32(b.ConsecutiveFailures), FailureOn: e.conditions(b.FailureOn),
-		FailureStatus: each(b.FailureStatus, statusRange), FailureGrpc: each(b.FailureGRPC, widen[uint8]), OpenDuration: int64(b.OpenDuration), OpenMaxDuration: int64(b.OpenMaxDuration),
+		FailureStatus: each(b.FailureStatus, statusRange), FailureGrpc: each(b.FailureGRPC, widen[policy.GRPCStatus]), OpenDuration: int64(b.OpenDuration), OpenMaxDuration: int64(b.OpenMaxDuration),
 		OpenJitterPercent: e.i32(b.OpenJitterPercent), Probes: e.i32(b.Probes), SuccessesToClose: e.i32(b.SuccessesToClose),
 		Scope: enc(e, breakerScopes, b.Scope), MaxEjectedPercent: e.i32(b.MaxEjectedPercent), Sharing: enc(e, sharings, b.Sharing),
 	}

@@ -31,6 +31,7 @@ func enumSizes() map[reflect.Type]int {
 		reflect.TypeFor[policy.Sharing]():       len(sharings),
 		reflect.TypeFor[policy.LoadBalancing](): len(loadBalancings),
 		reflect.TypeFor[policy.AccessLog]():     len(accessLogs),
+		reflect.TypeFor[policy.GRPCStatus]():    1 << 8, // a number on the wire: every one travels
 	}
 }
 

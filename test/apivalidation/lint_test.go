@@ -48,15 +48,18 @@ func TestSchemaStringsAreBounded(t *testing.T) {
 			return ""
 		case s.MaxLength == nil:
 			return "string without maxLength or enum"
-		case s.MinLength == nil && s.Pattern == "" && !inAllOf(s) && strings.HasPrefix(n.path, ".spec"):
-			return "string without minLength or pattern"
+		case s.MinLength == nil && !hasForm(s) && strings.HasPrefix(n.path, ".spec"):
+			return "string without minLength, pattern or a rule on its form"
 		}
 		return ""
 	})
 }
 
-func inAllOf(s *apiextensionsv1.JSONSchemaProps) bool {
-	return slices.ContainsFunc(s.AllOf, func(a apiextensionsv1.JSONSchemaProps) bool { return a.Pattern != "" })
+// hasForm reports whether a pattern, or a rule with a sentence, says what a string looks like from end to end.
+func hasForm(s *apiextensionsv1.JSONSchemaProps) bool {
+	return s.Pattern != "" || slices.ContainsFunc(s.XValidations, func(v apiextensionsv1.ValidationRule) bool {
+		return strings.Contains(v.Rule, "self.matches('^")
+	})
 }
 
 func TestSchemaListsAreBounded(t *testing.T) {

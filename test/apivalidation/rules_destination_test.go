@@ -76,15 +76,28 @@ func destinationRules() []rule {
 		},
 		accept: []string{`to: [{host: xn--bcher-kva.example}]`, `to: [{host: localhost}]`, `to: [{host: 1.api.example}]`},
 	}, {
+		message: "write the Service's name in lower case, and its namespace apart: {name: inventory, namespace: shop}",
+		refuse: []string{
+			`to: [{service: {name: inventory.shop.svc}}]`,
+			`to: [{service: {name: shop/inventory}}]`,
+			`to: [{service: {name: Inventory}}]`,
+			`fallback: {destination: {service: {name: backup.shop}}}`,
+		},
+		accept: []string{`to: [{service: {name: inventory, namespace: shop}}]`, `to: [{service: {name: 2-inventory}}]`},
+	}, {
+		message: "write the name of a namespace, in lower case, such as shop",
+		refuse:  []string{`to: [{service: {name: inventory, namespace: shop.svc}}]`, `to: [{service: {name: inventory, namespace: Shop}}]`},
+		accept:  []string{`to: [{service: {name: inventory, namespace: shop-2}}]`},
+	}, {
 		message: "write a port number from 1 to 65535, or the name of one of the Service's ports",
-		refuse:  []string{`to: [{service: {name: a, port: 0}}]`, `to: [{service: {name: a, port: 65536}}]`},
+		refuse:  []string{`to: [{service: {name: a, port: 0}}]`, `to: [{service: {name: a, port: 65536}}]`, `to: [{service: {name: a, port: HTTP}}]`},
 		accept:  []string{`to: [{service: {name: a, port: 65535}}]`, `to: [{service: {name: a, port: http}}]`},
 	}, {
 		message: "write a port number without quotes; a port's name has at least one letter",
 		refuse:  []string{`to: [{service: {name: a, port: "80"}}]`},
 		accept:  []string{`to: [{service: {name: a, port: http2}}]`, `to: [{service: {name: a, port: 80}}]`},
 	}, {
-		message: "block must be a range of addresses such as 203.0.113.0/24 or 2001:db8::/32",
+		message: "block must be a range of addresses such as 203.0.113.0/24 or 2001:db8::/32; a single address is 203.0.113.7/32",
 		refuse: []string{
 			`to: [{cidr: {block: 203.0.113.7}}]`,
 			`to: [{cidr: {block: 203.0.113.0/33}}]`,
@@ -92,7 +105,7 @@ func destinationRules() []rule {
 		},
 		accept: []string{`to: [{cidr: {block: 0.0.0.0/0}}]`, `to: [{cidr: {block: "2001:db8::/32"}}]`},
 	}, {
-		message: "block has bits set behind its prefix length: write 203.0.113.0/24 instead of 203.0.113.5/24",
+		message: "write the first address of the range in block (as 203.0.113.0/24, not 203.0.113.5/24)",
 		refuse:  []string{`to: [{cidr: {block: 203.0.113.5/24}}]`, `to: [{cidr: {block: "2001:db8::1/32"}}]`},
 		accept:  []string{`to: [{cidr: {block: 203.0.113.5/32}}]`},
 	}, {

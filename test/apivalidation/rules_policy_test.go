@@ -89,6 +89,10 @@ func matchRules() []rule {
 			`rules: []`,
 		},
 	}, {
+		message: "write a rule's name in lower-case letters, digits and dashes, such as slow-reports",
+		refuse:  []string{`rules: [{name: Slow reports, match: [{methods: [GET]}], retry: {maxRetries: 0}}]`},
+		accept:  []string{`rules: [{name: slow-reports, match: [{methods: [GET]}], retry: {maxRetries: 0}}]`},
+	}, {
 		message: "a match must not be empty: set methods, path or grpc",
 		refuse:  []string{`rules: [{name: r, match: [{}], retry: {maxRetries: 0}}]`},
 		accept: []string{

@@ -26,12 +26,21 @@ func retryRules() []rule {
 			`retry: {statusCodes: ["302-404"]}`,
 			`retry: {statusCodes: ["50x"]}`,
 			`retry: {statusCodes: ["5XX"]}`,
+			`retry: {statusCodes: [200]}`,
+			`retry: {statusCodes: [600]}`,
+			`retry: {statusCodes: [""]}`,
 			`retry: {overrides: [{statusCodes: ["2xx"], maxRetries: 0}]}`,
 			`circuitBreaker: {consecutiveFailures: 5, failures: {statusCodes: ["200"]}}`,
 		},
 		accept: []string{
 			`retry: {statusCodes: ["4xx", "5xx", "503", "502-504", "400-599"]}`,
 			`retry: {statusCodes: []}`,
+			`retry: {statusCodes: [503]}`,
+			`retry: {statusCodes: ["503"]}`,
+			`retry: {statusCodes: ["5xx"]}`,
+			`retry: {statusCodes: [429, 502-504, 5xx]}`,
+			`retry: {overrides: [{statusCodes: [401, 403], maxRetries: 0}]}`,
+			`circuitBreaker: {consecutiveFailures: 5, failures: {statusCodes: [429]}}`,
 			`circuitBreaker: {consecutiveFailures: 5, failures: {statusCodes: ["429"]}}`,
 		},
 	}, {
@@ -81,12 +90,17 @@ func retryRules() []rule {
 			`circuitBreaker: {errorRate: {window: 10m}}`,
 		},
 	}, {
-		message: "maxBytes must be from 0 to 16Mi, such as 64Ki",
+		message: "write a size from 0 to 16Mi, in bytes or with the unit k, Ki, M or Mi, such as 64Ki",
 		refuse: []string{
 			`retry: {body: {maxBytes: 17Mi}}`,
 			`retry: {body: {maxBytes: 16777217}}`,
 			`retry: {body: {maxBytes: -1}}`,
 			`retry: {body: {maxBytes: 1Gi}}`,
+			`retry: {body: {maxBytes: 64KB}}`,
+			`retry: {body: {maxBytes: 64KiB}}`,
+			`retry: {body: {maxBytes: 1.5Mi}}`,
+			`retry: {body: {maxBytes: much}}`,
+			`retry: {body: {maxBytes: ""}}`,
 		},
 		accept: []string{
 			`retry: {body: {maxBytes: 64Ki}}`,
@@ -115,6 +129,15 @@ func backoffRules() []rule {
 			`retry: {overrides: [{when: [Reset], backoff: {initialInterval: 2s, maxInterval: 1s}}]}`,
 		},
 		accept: []string{`retry: {backoff: {initialInterval: 25ms, maxInterval: 250ms}}`, `retry: {backoff: {initialInterval: 1s, maxInterval: 1000ms}}`},
+	}, {
+		message: "write a decimal number in quotes, such as '2' or '1.5'",
+		refuse: []string{
+			`retry: {backoff: {multiplier: two}}`,
+			`retry: {backoff: {multiplier: "1,5"}}`,
+			`retry: {backoff: {multiplier: ""}}`,
+			`timeouts: {adaptive: {min: 1s, max: 5s, deviations: "-1"}}`,
+		},
+		accept: []string{`retry: {backoff: {multiplier: "2"}}`, `retry: {backoff: {multiplier: '1.125'}}`},
 	}, {
 		message: "multiplier must be from 1 to 10, such as 2 or 1.5 in quotes",
 		refuse:  []string{`retry: {backoff: {multiplier: "0.9"}}`, `retry: {backoff: {multiplier: "10.5"}}`},

@@ -2,6 +2,39 @@ package apivalidation
 
 func timeoutRules() []rule {
 	return []rule{{
+		message: "write a duration in whole numbers without spaces, such as 500ms, 2s or 1m30s",
+		// Each once alone and once in a rule that compares it, which must have nothing to add.
+		refuse: []string{
+			`timeouts: {perTry: 2 s}`,
+			`timeouts: {perTry: 1.5s}`,
+			`timeouts: {perTry: "2"}`,
+			`timeouts: {perTry: ""}`,
+			`timeouts: {perTry: -1s}`,
+			`timeouts: {perTry: 100us}`,
+			`timeouts: {perTry: soon}`,
+			`timeouts: {perTry: 2 s, overall: 1s, maxDuration: 10s}`,
+			`timeouts: {perTry: 1s, overall: 10 s, maxDuration: 1s, adaptive: {min: 1s, max: 2s}}`,
+			`timeouts: {overall: 10s, maxDuration: 5 s}`,
+			`timeouts: {adaptive: {min: 1 s, max: 2s}}`,
+			`timeouts: {overall: 1s, adaptive: {min: 1s, max: 2 s}}`,
+			`{timeouts: {overall: 1 s}, rules: [{name: r, match: [{methods: [GET]}], timeouts: {perTry: 2s}}]}`,
+			`{timeouts: {perTry: 2s}, rules: [{name: r, match: [{methods: [GET]}], timeouts: {overall: 1 s}}]}`,
+			`{timeouts: {overall: 1s}, retry: {hedging: {delay: 2 s}}}`,
+			`retry: {backoff: {initialInterval: 1.5s, maxInterval: 1s}}`,
+			`retry: {backoff: {initialInterval: 1s, maxInterval: soon}}`,
+			`retry: {budget: {window: 10 s}}`,
+			`retry: {retryAfter: {max: 1.5h}}`,
+			`circuitBreaker: {slowCalls: {threshold: 1 s}}`,
+			`circuitBreaker: {consecutiveFailures: 5, open: {duration: 1 s, maxDuration: 1s}}`,
+			`rateLimit: {requests: 100, per: 1 s}`,
+			`rateLimit: {requests: 100, onLimit: Queue, maxWait: 1 s}`,
+			`concurrency: {max: 50, maxQueued: 10, maxWait: soon}`,
+			`connectionPool: {idleTimeout: 1 s, pendingTimeout: 1 s, maxPending: 1}`,
+			`connectionPool: {tcpKeepAlive: {idle: 1 s, interval: 1 s}, http2: {pingTimeout: 1 s}}`,
+			`rollout: {percent: 10, observe: 1 m}`,
+		},
+		accept: []string{`timeouts: {perTry: 500ms}`, `timeouts: {perTry: 2s}`, `timeouts: {perTry: 1m30s}`, `timeouts: {perTry: 99999h99999h99999h99999h}`},
+	}, {
 		message: "perTry must not be longer than overall: shorten perTry or lengthen overall",
 		refuse:  []string{`timeouts: {perTry: 2s, overall: 1s}`, `timeouts: {perTry: 1m1s, overall: 1m}`},
 		accept: []string{

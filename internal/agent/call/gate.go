@@ -124,7 +124,7 @@ func hasStatus(ranges []policy.StatusRange, status int) bool {
 	return false
 }
 
-func hasGRPC(list []uint8, status int) bool {
+func hasGRPC(list []policy.GRPCStatus, status int) bool {
 	for _, s := range list {
 		if int(s) == status {
 			return true

@@ -233,10 +233,10 @@ func TestRule09_ConditionsOfResponses(t *testing.T) {
 		"Retry-After on a good response": {on(policy.RetryAfterPresent), Response{Status: 202, HasRetryAfter: true, GRPCStatus: -1}, Forward},
 		"a header that was asked for":    {on(policy.Conflict), Response{Status: 200, HeaderMatched: true, GRPCStatus: -1}, Wait},
 		"a gRPC status": {
-			func(s *policy.Settings) { s.Retry.GRPCStatuses = []uint8{14} }, Response{Status: 200, GRPCStatus: 14}, Wait,
+			func(s *policy.Settings) { s.Retry.GRPCStatuses = []policy.GRPCStatus{14} }, Response{Status: 200, GRPCStatus: 14}, Wait,
 		},
 		"another gRPC status": {
-			func(s *policy.Settings) { s.Retry.GRPCStatuses = []uint8{14} }, Response{Status: 200, GRPCStatus: 13}, Forward,
+			func(s *policy.Settings) { s.Retry.GRPCStatuses = []policy.GRPCStatus{14} }, Response{Status: 200, GRPCStatus: 13}, Forward,
 		},
 	}
 	for name, tc := range tests {
@@ -268,7 +268,7 @@ func TestOverrides(t *testing.T) {
 			{On: policy.Of(policy.PerTryTimeout), MaxRetries: 3, Backoff: slow},
 			{StatusCodes: []policy.StatusRange{{From: 500, To: 500}}, MaxRetries: 0, Backoff: slow},
 			{On: policy.Of(policy.RateLimited, policy.ServerError), MaxRetries: 1, Backoff: slow},
-			{GRPCStatuses: []uint8{8}, MaxRetries: 1, Backoff: slow},
+			{GRPCStatuses: []policy.GRPCStatus{8}, MaxRetries: 1, Backoff: slow},
 		}
 	}
 	t.Run("a cause has its own limit and backoff, also when only the override names it", func(t *testing.T) {

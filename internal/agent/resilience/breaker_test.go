@@ -239,7 +239,7 @@ func TestRule22_SurvivesEditsElsewhere(t *testing.T) {
 		"slow calls": func(b *policy.Breaker) { b.SlowCalls = &policy.SlowCalls{Threshold: 1, Percent: 1, Window: 1} },
 		"failures":   func(b *policy.Breaker) { b.FailureOn = policy.Of(policy.Reset) },
 		"statuses":   func(b *policy.Breaker) { b.FailureStatus = []policy.StatusRange{{From: 404, To: 404}} },
-		"grpc":       func(b *policy.Breaker) { b.FailureGRPC = []uint8{1} },
+		"grpc":       func(b *policy.Breaker) { b.FailureGRPC = []policy.GRPCStatus{1} },
 	}
 	for name, change := range changes {
 		b, cfg := testBreaker(func(b *policy.Breaker) { b.ConsecutiveFailures = 1 })

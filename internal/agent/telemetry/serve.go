@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
+	"reflect"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -90,7 +91,7 @@ func config(read func() any) http.HandlerFunc {
 			http.Error(w, "somebody else is reading", http.StatusServiceUnavailable)
 			return
 		}
-		body, err := json.MarshalIndent(read(), "", "  ")
+		body, err := json.MarshalIndent(readable(reflect.ValueOf(read())), "", "  ")
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return

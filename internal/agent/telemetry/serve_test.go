@@ -1,12 +1,16 @@
 package telemetry
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"os"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -78,23 +82,41 @@ func TestDebugPagesAreForTheAgentsOwnPod(t *testing.T) {
 	}
 }
 
-func TestConfigShowsTheSnapshot(t *testing.T) {
+// People read the page: it says what the API says, in its words and units.
+func TestConfigIsReadable(t *testing.T) {
+	settings := policy.Defaults()
+	settings.Timeouts.PerTry = 1500 * time.Millisecond
+	settings.Retry.StatusCodes = []policy.StatusRange{{From: 503, To: 503}, {From: 520, To: 599}}
+	settings.Retry.GRPCStatuses = []policy.GRPCStatus{14}
+	breaker := policy.DefaultBreaker()
+	breaker.ConsecutiveFailures = 5
+	settings.Breaker = &breaker
 	snapshot := &policy.Snapshot{
 		Workloads: map[string]*policy.Workload{"uid": {UID: "uid", Namespace: "shop", Name: "checkout", Profile: "p"}},
-		Profiles:  map[string]*policy.Profile{"p": {Name: "p", Bindings: []policy.Binding{{Key: "k", Base: policy.Defaults()}}}},
+		Profiles: map[string]*policy.Profile{"p": {Name: "p", Bindings: []policy.Binding{{
+			Key: "k", Policy: policy.ID{Namespace: "shop", Name: "inventory"},
+			To:   policy.Target{Kind: policy.TargetCIDR, Protocol: policy.ProtocolHTTP, Block: netip.MustParsePrefix("203.0.113.0/24"), Ports: []uint16{80}},
+			Base: settings,
+		}}}},
 	}
-	h, err := Handler(HandlerOptions{Meter: testMeter(), Config: func() any { return snapshot }})
+	h, err := Handler(HandlerOptions{Meter: testMeter(), Config: func() any {
+		return struct {
+			Node     string
+			At       time.Time
+			Snapshot any
+		}{"node1", time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), snapshot}
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, fromWithin("/debug/config"))
-	var got policy.Snapshot
-	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
-		t.Fatalf("%v in %s", err, w.Body)
+	want, err := os.ReadFile("testdata/config.json")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if got.Workloads["uid"].Name != "checkout" || got.Profiles["p"].Bindings[0].Base.Retry.MaxRetries != 2 {
-		t.Errorf("the page shows %s", w.Body)
+	if diff := cmp.Diff(string(want), w.Body.String()); diff != "" {
+		t.Errorf("the page (-want +got):\n%s", diff)
 	}
 }
 

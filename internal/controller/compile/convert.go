@@ -48,20 +48,20 @@ func conditionsOf(list []v1alpha1.RetryCondition) policy.Conditions {
 }
 
 // grpcNumber returns the number of a gRPC status.
-func grpcNumber(s v1alpha1.GRPCStatus) (uint8, bool) {
+func grpcNumber(s v1alpha1.GRPCStatus) (policy.GRPCStatus, bool) {
 	names := [...]v1alpha1.GRPCStatus{1: "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
 		"PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL",
 		"UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"}
 	for i, n := range names {
 		if i > 0 && n == s {
-			return uint8(i), true
+			return policy.GRPCStatus(i), true
 		}
 	}
 	return 0, false
 }
 
-func grpcOf(list []v1alpha1.GRPCStatus) []uint8 {
-	var out []uint8
+func grpcOf(list []v1alpha1.GRPCStatus) []policy.GRPCStatus {
+	var out []policy.GRPCStatus
 	for _, s := range list {
 		if n, ok := grpcNumber(s); ok {
 			out = append(out, n)

@@ -40,7 +40,7 @@ type TrafficStatus struct {
 	// +optional
 	NotRetried *NotRetried `json:"notRetried,omitempty"`
 
-	// timeouts is how many tries or calls hit a timeout.
+	// timeouts is how many calls ended because a timeout passed.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Timeouts int64 `json:"timeouts,omitempty"`

@@ -3,6 +3,8 @@ package distribute
 import (
 	"math"
 	"time"
+
+	"fairlead.dev/fairlead/internal/policy"
 )
 
 // away is how long after a node's last report the calls of its pods no longer count for a rate: its agent is gone, and with it the
@@ -82,56 +84,77 @@ type nodeShares struct {
 	keys map[trafficKey]struct{} // under which the node has a share
 }
 
-// countShares counts a report of a node in its shares. A destination without an entry had no calls.
+// countShares counts a report of a node in its shares. A destination that it does not speak of had no calls.
 func (t *traffic) countShares(o *observation) {
 	if o.age >= Window {
 		return
 	}
-	end := o.at.Add(-o.age)
 	n := t.nodes[o.agent.node]
 	if n == nil {
 		n = &nodeShares{keys: map[trafficKey]struct{}{}}
 		t.nodes[o.agent.node] = n
 	}
+	end := o.at.Add(-o.age)
 	told := map[trafficKey]struct{}{}
 	for i := range o.report.Traffic {
-		e := &o.report.Traffic[i]
-		key := trafficKey{e.Policy, e.Target}
-		s := t.sums[key.policy][key.target]
-		if _, ok := o.allowed[key]; !ok || s == nil {
+		entry := &o.report.Traffic[i]
+		key := trafficKey{entry.Policy, entry.Target}
+		if _, ok := o.allowed[key]; !ok {
 			continue
 		}
-		span := e.Covered
-		if span <= 0 || span > Window {
-			span = bucketSpan
+		if sh := t.shareFor(o.agent.node, n, key, entry); sh != nil {
+			sh.count(end, spanOf(entry), entry.Counts.Requests)
+			told[key] = struct{}{}
 		}
-		sh := s.shares[o.agent.node]
-		if sh == nil {
-			if e.Counts.Requests == 0 {
-				continue
-			}
-			sh = &share{}
-			if span > bucketSpan*9/10 { // else the calls have only begun
-				sh = n.all.since(s.madeAt)
-			}
-			s.shares[o.agent.node], n.keys[key] = sh, struct{}{}
-		}
-		sh.count(end, span, e.Counts.Requests)
-		told[key] = struct{}{}
 	}
 	n.all.count(end, bucketSpan, 0)
+	t.ageShares(o, n, told)
+}
+
+// spanOf returns the time that the counts of a report are about.
+func spanOf(entry *policy.Traffic) time.Duration {
+	if entry.Covered <= 0 || entry.Covered > Window {
+		return bucketSpan
+	}
+	return entry.Covered
+}
+
+// shareFor returns the share of a node in a sum. It is made with the first calls, which may have come after a time without any: that
+// counts, unless the report says that there was nothing to count them before.
+func (t *traffic) shareFor(node string, n *nodeShares, key trafficKey, entry *policy.Traffic) *share {
+	s := t.sums[key.policy][key.target]
+	if s == nil {
+		return nil
+	}
+	sh := s.shares[node]
+	if sh == nil && entry.Counts.Requests > 0 {
+		sh = &share{}
+		if spanOf(entry) > bucketSpan*9/10 {
+			sh = n.all.since(s.madeAt)
+		}
+		s.shares[node], n.keys[key] = sh, struct{}{}
+	}
+	return sh
+}
+
+// ageShares counts a report in the shares of the node that it did not speak of, and drops those without calls in the window and those
+// of destinations that the node no longer has.
+func (t *traffic) ageShares(o *observation, n *nodeShares, told map[trafficKey]struct{}) {
 	for key := range n.keys {
+		var sh *share
 		s := t.sums[key.policy][key.target]
-		if s == nil || s.shares[o.agent.node] == nil {
+		if s != nil {
+			sh = s.shares[o.agent.node]
+		}
+		if sh == nil {
 			delete(n.keys, key)
 			continue
 		}
-		sh := s.shares[o.agent.node]
 		if _, ok := told[key]; !ok {
-			sh.count(end, bucketSpan, 0)
+			sh.count(o.at.Add(-o.age), bucketSpan, 0)
 		}
-		_, governs := o.allowed[key]
-		if calls, _ := sh.totals(o.at); calls == 0 || !governs {
+		_, has := o.allowed[key]
+		if calls, _ := sh.totals(o.at); calls == 0 || !has {
 			delete(s.shares, o.agent.node)
 			delete(n.keys, key)
 		}

@@ -57,15 +57,18 @@ type CallBlocks struct {
 	CircuitBreaker *CircuitBreaker `json:"circuitBreaker,omitempty"`
 
 	// rateLimit bounds how many calls start per time. Absent means no limit.
+	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	RateLimit *RateLimit `json:"rateLimit,omitempty"`
 
 	// concurrency bounds how many calls run at once. Absent means no limit.
+	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	Concurrency *Concurrency `json:"concurrency,omitempty"`
 
 	// fallback answers calls that could not be served. Absent means the
 	// caller gets the failure.
+	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	Fallback *Fallback `json:"fallback,omitempty"`
 }
@@ -123,6 +126,7 @@ type CallMatch struct {
 	Path *PathMatch `json:"path,omitempty"`
 
 	// grpc fits gRPC calls.
+	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	GRPC *GRPCMatch `json:"grpc,omitempty"`
 }

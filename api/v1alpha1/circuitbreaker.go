@@ -41,17 +41,22 @@ type CircuitBreaker struct {
 	HalfOpen *BreakerHalfOpen `json:"halfOpen,omitempty"`
 
 	// scope says what is opened. Defaults to Destination.
+	// Endpoint is not enforced by this version: accepted and listed by
+	// PartiallyEnforced.
 	// +optional
 	Scope BreakerScope `json:"scope,omitempty"`
 
 	// maxEjectedPercent is the largest share of endpoints that may be open at
 	// once with scope Endpoint; one endpoint always stays. Defaults to 50.
+	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
 	MaxEjectedPercent *int32 `json:"maxEjectedPercent,omitempty"`
 
 	// sharing says whose calls feed and obey one breaker. Defaults to Node.
+	// Cluster is not enforced by this version: accepted and listed by
+	// PartiallyEnforced.
 	// +optional
 	Sharing SharingScope `json:"sharing,omitempty"`
 }
@@ -125,6 +130,7 @@ type BreakerFailures struct {
 
 	// grpcStatuses lists the gRPC statuses that count. Defaults to
 	// UNAVAILABLE and INTERNAL; an empty list counts none.
+	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16

@@ -46,7 +46,7 @@ const (
 	// ReasonInvalidSelector (False): a selector's labels are not well-formed.
 	ReasonInvalidSelector = "InvalidSelector"
 	// ReasonConflicted (False): an older policy of the same level has the same
-	// selector and destination. Also the reason of Stalled then.
+	// selector and destination.
 	ReasonConflicted = "Conflicted"
 	// ReasonServiceNotFound (False): a Service that is named does not exist.
 	ReasonServiceNotFound = "ServiceNotFound"
@@ -77,8 +77,8 @@ const (
 	// ReasonRefusedByNodes (False): some nodes' agents refused it;
 	// status.nodes.failures says why.
 	ReasonRefusedByNodes = "RefusedByNodes"
-	// ReasonNotAccepted (False): the policy is not accepted. Also the reason of
-	// Ready and of Stalled then.
+	// ReasonNotAccepted (False): the policy is not accepted. Ready and Stalled
+	// have the reason of Accepted then.
 	ReasonNotAccepted = "NotAccepted"
 )
 

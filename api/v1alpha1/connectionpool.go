@@ -65,6 +65,7 @@ type ConnectionPool struct {
 	TCPKeepAlive *TCPKeepAlive `json:"tcpKeepAlive,omitempty"`
 
 	// http2 tunes HTTP/2 connections.
+	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	HTTP2 *HTTP2Pool `json:"http2,omitempty"`
 }

@@ -42,6 +42,8 @@ type Destination struct {
 
 	// protocol is what is spoken to a service, a host, or any. Defaults to
 	// Auto. A cidr has its own.
+	// HTTP2 and GRPC are not enforced by this version: accepted and listed by
+	// PartiallyEnforced.
 	// +optional
 	Protocol Protocol `json:"protocol,omitempty"`
 
@@ -109,6 +111,8 @@ type CIDRDestination struct {
 	Ports []int32 `json:"ports,omitempty"`
 
 	// protocol is what is spoken there. Defaults to Auto.
+	// HTTP2 and GRPC are not enforced by this version: accepted and listed by
+	// PartiallyEnforced.
 	// +optional
 	Protocol Protocol `json:"protocol,omitempty"`
 }

@@ -7,10 +7,12 @@ type Observability struct {
 	AccessLog AccessLog `json:"accessLog,omitempty"`
 
 	// tracing says which calls are traced.
+	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	Tracing *Tracing `json:"tracing,omitempty"`
 
 	// requestHeaders adds header fields to requests. Absent adds none.
+	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	RequestHeaders *RequestHeaders `json:"requestHeaders,omitempty"`
 }

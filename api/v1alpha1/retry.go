@@ -45,6 +45,7 @@ type Retry struct {
 
 	// grpcStatuses lists gRPC statuses that are retried, in headers or in
 	// trailers. Absent or empty means none.
+	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16
@@ -88,6 +89,7 @@ type Retry struct {
 
 	// hedging starts a second try while the first still waits, and takes
 	// whichever answers first. Absent means off.
+	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	Hedging *Hedging `json:"hedging,omitempty"`
 }
@@ -158,6 +160,7 @@ type RetryOverride struct {
 	StatusCodes []StatusCode `json:"statusCodes,omitempty"`
 
 	// grpcStatuses lists the gRPC statuses this entry is for.
+	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1

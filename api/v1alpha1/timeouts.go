@@ -13,6 +13,7 @@ type Timeouts struct {
 
 	// tlsHandshake bounds the TLS handshake where the agent speaks TLS.
 	// Defaults to 5s.
+	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	TLSHandshake Duration `json:"tlsHandshake,omitempty"`
 
@@ -55,6 +56,7 @@ type Timeouts struct {
 
 	// adaptive sets perTry from recent latency, in place of its value. Absent
 	// means perTry stays as written.
+	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	Adaptive *AdaptiveTimeout `json:"adaptive,omitempty"`
 }

@@ -6,22 +6,27 @@ package v1alpha1
 // +kubebuilder:validation:XValidation:rule="(has(self.mode) && self.mode != 'Passthrough') || !(has(self.sni) || has(self.caBundleRef) || has(self.clientCertificateRef))",message="sni, caBundleRef and clientCertificateRef need mode Originate or Intercept: nothing is verified or presented in Passthrough"
 type DestinationTLS struct {
 	// mode says who speaks TLS. Defaults to Passthrough.
+	// Originate and Intercept are not enforced by this version: accepted and
+	// listed by PartiallyEnforced.
 	// +optional
 	Mode TLSMode `json:"mode,omitempty"`
 
 	// sni is the server name sent to and verified of the host. Absent means
 	// the host that was called.
+	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="!self.contains('*')",message="sni is one server name: write it without a wildcard, or leave it out to use the host that was called"
 	SNI Host `json:"sni,omitempty"`
 
 	// caBundleRef names the certificates that the host is verified with.
 	// Required with Originate and Intercept.
+	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	CABundleRef *CABundleReference `json:"caBundleRef,omitempty"`
 
 	// clientCertificateRef names a Secret of type kubernetes.io/tls that is
 	// presented to the host. Absent means none is.
+	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	ClientCertificateRef *SecretReference `json:"clientCertificateRef,omitempty"`
 }

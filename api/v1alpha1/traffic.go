@@ -71,7 +71,8 @@ type TrafficStatus struct {
 	// +optional
 	P99 Duration `json:"p99,omitempty"`
 
-	// rps is calls per second, such as 12.5, for kubectl get.
+	// rps is calls per second, such as 12.5, for kubectl get: of the nodes that
+	// report, over as much of the window as their reports cover.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=16

@@ -77,7 +77,6 @@ type file struct {
 	status  *v1alpha1.PolicyStatus
 
 	wroteAt, trafficAt time.Time
-	reportsSince       time.Time // about when the first report that came in begins
 	breakers           breakerWatch
 }
 
@@ -114,7 +113,7 @@ func (c *clerk) Reconcile(ctx context.Context, id policy.ID) (reconcile.Result, 
 	if v.mode != v1alpha1.ModeEnforce && !wasProgrammed(&v, base) {
 		word.behind = c.agents.Behind(v.toldWith)
 	}
-	word.covered, word.patience = f.covered(&word.figures), now.Sub(word.rollout.WaitingSince) < patience
+	word.patience = now.Sub(word.rollout.WaitingSince) < patience
 	next := statusOf(&v, &word, base, metav1.NewTime(now.UTC().Truncate(time.Second)))
 	f.breakers.look(c.recorder, obj, base, &word.figures)
 	wait, err := c.write(ctx, obj, f, base, next)
@@ -184,23 +183,6 @@ func (f *file) ahead(obj client.Object) bool {
 	}
 	order, err := resourceversion.CompareResourceVersion(obj.GetResourceVersion(), f.version)
 	return err == nil && order < 0
-}
-
-// covered returns how much of the window the figures cover: less than all of it until reports came in for that long, or tell of that
-// long ago.
-func (f *file) covered(figures *distribute.Figures) time.Duration {
-	asOf := figures.AsOf
-	if asOf.IsZero() {
-		return 0
-	}
-	if f.reportsSince.IsZero() {
-		f.reportsSince = asOf.Add(-lookInterval)
-	}
-	since := f.reportsSince
-	if !figures.Since.IsZero() && figures.Since.Before(since) {
-		since = figures.Since
-	}
-	return min(asOf.Sub(since), distribute.Window)
 }
 
 // writeClass says how urgent a write is.

@@ -232,19 +232,24 @@ func TestTrafficIsWrittenAtMostEveryTenSeconds(t *testing.T) {
 	}
 }
 
-func TestRateIsThatOfTheTimeReported(t *testing.T) {
-	for second, want := range map[int]string{5: "10.0", 25: "10.0", 60: "10.0"} {
-		b := newBureau(t, 1, onePolicy)
-		b.settle("shop/p0")
-		for at := 5; at <= second; at += 5 {
-			b.clock.SetTime(begin.Add(time.Duration(at) * time.Second))
-			b.traffic("shop/p0", uint64(10*at), 0)
-			b.files[policy.ParseID("shop/p0")].trafficAt = time.Time{} // as if the last write were long ago
-			b.look("shop/p0")
-		}
-		if got := b.server.objects["shop/p0"].Status.Traffic.RPS; got != want {
-			t.Errorf("after %d s: %s calls per second, want %s", second, got, want)
-		}
+// Figures of the first moment would stand for ten seconds, and be a guess.
+func TestFirstFiguresWaitUntilTheyCoverEnough(t *testing.T) {
+	b := newBureau(t, 1, onePolicy)
+	b.settle("shop/p0")
+	figures := func(covered time.Duration) distribute.Figures {
+		b.clock.SetTime(b.clock.Now().Add(lookInterval))
+		return distribute.Figures{AsOf: b.clock.Now(), Targets: []distribute.TargetFigures{
+			{Target: "any", Counts: policy.Counts{Requests: 70, Successes: 70}, PerSecond: 140, Covered: covered}}}
+	}
+	b.agents.figures[policy.ParseID("shop/p0")] = figures(500 * time.Millisecond)
+	b.look("shop/p0")
+	if got := b.server.objects["shop/p0"].Status.Traffic; got != nil {
+		t.Errorf("figures of half a second: %+v", got)
+	}
+	b.agents.figures[policy.ParseID("shop/p0")] = figures(5500 * time.Millisecond)
+	b.look("shop/p0")
+	if got := b.server.objects["shop/p0"].Status.Traffic; got == nil || got.RPS != "140" || got.Requests != 70 {
+		t.Errorf("figures a report later: %+v", got)
 	}
 }
 
@@ -334,12 +339,12 @@ func TestReadyDoesNotFlapWhenOneMoreNodeIsTold(t *testing.T) {
 func TestEventsAreToldOncePerTransition(t *testing.T) {
 	b := newBureau(t, 1, onePolicy)
 	b.settle("shop/p0")
-	if diff := cmp.Diff([]string{"Normal Programmed Acknowledged by 1 node, which is all."}, b.events()); diff != "" {
+	if diff := cmp.Diff([]string{"Normal Programmed The only node has it (generation 1)."}, b.events()); diff != "" {
 		t.Error(diff)
 	}
 	b.agents.rollout = distribute.Rollout{Desired: 1, Failed: 1, Failures: []distribute.Failure{{Node: "node-1", Message: "no"}}}
 	b.settle("shop/p0")
-	if got := b.events(); len(got) != 1 || !strings.HasPrefix(got[0], "Warning NodesFailing 1 of 1 nodes refused it: node-1") {
+	if got := b.events(); len(got) != 1 || !strings.HasPrefix(got[0], "Warning NodesFailing 1 of 1 node refused it: node-1") {
 		t.Errorf("events %q", got)
 	}
 	for _, open := range []int{0, 2, 3, 0, 0} {
@@ -352,6 +357,49 @@ func TestEventsAreToldOncePerTransition(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, b.events()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestWhatIsNotEnforcedIsToldOnce(t *testing.T) {
+	b := newBureau(t, 1, `{podSelector: {matchLabels: {app: %s}}, to: [{any: {}}], rateLimit: {requests: 1}, concurrency: {max: 3}}`)
+	for range 5 {
+		b.settle("shop/p0")
+	}
+	var got []string
+	for _, e := range b.events() {
+		if strings.Contains(e, "PartiallyEnforced") {
+			got = append(got, e)
+		}
+	}
+	if diff := cmp.Diff([]string{"Warning PartiallyEnforced Not enforced by this version: rateLimit, concurrency."}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// The messages of Ready and PartiallyEnforced name pods that could not be captured. What they say changes at the pace of counts, and in
+// one write.
+func TestMessagesAreWrittenAtThePaceOfCounts(t *testing.T) {
+	b := newBureau(t, 1, onePolicy)
+	b.settle("shop/p0")
+	id := policy.ParseID("shop/p0")
+	say := func(pod string, after time.Duration) {
+		b.agents.figures[id] = distribute.Figures{Problems: []policy.CaptureProblem{{Namespace: "shop", Pod: pod, Policies: []policy.ID{id}, Reason: "No"}}}
+		b.clock.SetTime(b.clock.Now().Add(after))
+		b.look("shop/p0")
+	}
+	say("a", lookInterval)
+	before, edges := len(b.server.writes), b.written[writeEdge]
+	for range 20 {
+		say("a", lookInterval)
+	}
+	if n := len(b.server.writes) - before; n != 0 {
+		t.Errorf("%d writes of what is said already", n)
+	}
+	for i := range 20 {
+		say(fmt.Sprintf("b%d", i), countInterval/4)
+	}
+	if n := len(b.server.writes) - before; n < 1 || n > 6 || b.written[writeEdge] != edges {
+		t.Errorf("%d writes in 10 s, %d of them at once", n, b.written[writeEdge]-edges)
 	}
 }
 

@@ -71,17 +71,25 @@ func programmedCondition(v *view, r *distribute.Rollout, s standing) metav1.Cond
 	case r.Desired == 0:
 		return yes(v1alpha1.ReasonNoMatchingPods, "No pod is selected, so no node needs it.")
 	case r.Failed > 0:
-		return no(v1alpha1.ReasonRefusedByNodes, "%d of %d nodes refused it: %s", r.Failed, r.Desired, describeFailures(r))
+		return no(v1alpha1.ReasonRefusedByNodes, "%d of %s refused it: %s", r.Failed, plural(r.Desired, "node"), describeFailures(r))
 	case r.Programmed == r.Desired:
-		return yes(v1alpha1.ReasonProgrammed, "Acknowledged by %s, which is all.", plural(r.Desired, "node"))
+		return yes(v1alpha1.ReasonProgrammed, "%s it (generation %d).", allHave(r.Desired), v.generation)
 	case s.patient:
-		return yes(v1alpha1.ReasonProgrammed, "Acknowledged by %d of %s; the others have yet to answer.", r.Programmed, plural(r.Desired, "node"))
+		return yes(v1alpha1.ReasonProgrammed, "%d of %s acknowledged it; the others have yet to answer.", r.Programmed, plural(r.Desired, "node"))
 	}
 	if gone := disconnected(r); len(gone) > 0 && len(gone) == len(r.Waiting) {
-		return no(v1alpha1.ReasonNodesDisconnected, "%d of %d nodes acknowledged it; no agent is connected on %s.", r.Programmed, r.Desired,
+		return no(v1alpha1.ReasonNodesDisconnected, "%d of %s acknowledged it; no agent is connected on %s.", r.Programmed, plural(r.Desired, "node"),
 			nameSome(gone, r.Pending))
 	}
-	return no(v1alpha1.ReasonWaitingForNodes, "%d of %d nodes acknowledged it.", r.Programmed, r.Desired)
+	return no(v1alpha1.ReasonWaitingForNodes, "%d of %s acknowledged it.", r.Programmed, plural(r.Desired, "node"))
+}
+
+// allHave begins a sentence about all of n nodes.
+func allHave(n int) string {
+	if n == 1 {
+		return "The only node has"
+	}
+	return fmt.Sprintf("All %d nodes have", n)
 }
 
 func describeFailures(r *distribute.Rollout) string {
@@ -112,12 +120,12 @@ func nameSome(names []string, all int) string {
 	return s
 }
 
-// readyCondition sums up the other two.
-func readyCondition(v *view, accepted, programmed metav1.Condition, nodes int) metav1.Condition {
+// readyCondition sums up the other two. Its message is what kubectl get shows: while it is True, it also tells what is not in force.
+func readyCondition(v *view, f *distribute.Figures, accepted, programmed metav1.Condition, nodes int) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonReady}
 	switch {
 	case accepted.Status != metav1.ConditionTrue:
-		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonNotAccepted, accepted.Message
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, accepted.Reason, accepted.Message
 	case programmed.Status != metav1.ConditionTrue:
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, programmed.Reason, programmed.Message
 	case v.mode == v1alpha1.ModeDisabled:
@@ -125,11 +133,41 @@ func readyCondition(v *view, accepted, programmed metav1.Condition, nodes int) m
 	case v.mode == v1alpha1.ModeDryRun:
 		c.Message = "The mode is DryRun: calls pass through unchanged."
 	case v.pods == 0:
-		c.Message = "In force, but no running pod is selected."
+		c.Message = "In force, but no running pod is selected" + reservations(v, f)
 	default:
-		c.Message = fmt.Sprintf("In force for %s on %s.", plural(v.pods, "pod"), plural(nodes, "node"))
+		c.Message = fmt.Sprintf("In force for %s on %s", plural(v.pods, "pod"), plural(nodes, "node")) + reservations(v, f)
 	}
 	return c
+}
+
+// reservations ends a sentence about a policy in force with what of it is not, and adds the warnings. It names a few fields;
+// PartiallyEnforced names them all.
+func reservations(v *view, f *distribute.Figures) string {
+	var missing []string
+	var others []compile.Gap
+	for _, g := range v.gaps {
+		if g.Reason == v1alpha1.ReasonNotYetSupported {
+			missing = append(missing, g.Field)
+		} else if len(others) < 3 {
+			others = append(others, g)
+		}
+	}
+	s := "."
+	if len(missing) > 0 {
+		s = fmt.Sprintf(", except %s, which this version does not enforce.", listSome(missing))
+	}
+	sentences := append([]string{s}, compile.DescribeGaps(others), hostNetworkSentence(v), describeProblems(f.Problems))
+	sentences = slices.DeleteFunc(append(sentences, v.notes...), func(s string) bool { return s == "" })
+	return strings.Join(sentences, " ")
+}
+
+// listSome names three of the names as a sentence does, and counts the rest.
+func listSome(names []string) string {
+	last := len(names) - 1
+	if last < 1 || last > 2 {
+		return nameSome(names, len(names))
+	}
+	return strings.Join(names[:last], ", ") + " and " + names[last]
 }
 
 func plural(n int, noun string) string {
@@ -142,10 +180,8 @@ func plural(n int, noun string) string {
 // progressCondition returns Reconciling or Stalled of kstatus, if the policy is not ready.
 func progressCondition(accepted, programmed metav1.Condition, r *distribute.Rollout) (metav1.Condition, bool) {
 	switch {
-	case accepted.Status != metav1.ConditionTrue && accepted.Reason == v1alpha1.ReasonConflicted:
-		return condition(v1alpha1.ConditionStalled, v1alpha1.ReasonConflicted, accepted.Message), true
 	case accepted.Status != metav1.ConditionTrue:
-		return condition(v1alpha1.ConditionStalled, v1alpha1.ReasonNotAccepted, accepted.Message), true
+		return condition(v1alpha1.ConditionStalled, accepted.Reason, accepted.Message), true
 	case programmed.Status == metav1.ConditionTrue:
 		return metav1.Condition{}, false
 	case r.Failed > 0 && r.Failed+r.Programmed == r.Desired:
@@ -181,7 +217,7 @@ func partlyCondition(v *view, f *distribute.Figures) (metav1.Condition, bool) {
 	}
 	if v.hostNetworkPods > 0 {
 		reasons = append(reasons, v1alpha1.ReasonHostNetwork)
-		sentences = append(sentences, fmt.Sprintf("Selects %s on the host's network in vain.", plural(v.hostNetworkPods, "pod")))
+		sentences = append(sentences, hostNetworkSentence(v))
 	}
 	if len(f.Problems) > 0 {
 		reasons = append(reasons, v1alpha1.ReasonNotCaptured)
@@ -197,8 +233,18 @@ func partlyCondition(v *view, f *distribute.Figures) (metav1.Condition, bool) {
 	return condition(v1alpha1.ConditionPartiallyEnforced, reason, strings.Join(sentences, " ")), true
 }
 
+func hostNetworkSentence(v *view) string {
+	if v.hostNetworkPods == 0 {
+		return ""
+	}
+	return fmt.Sprintf("Selects %s on the host's network in vain.", plural(v.hostNetworkPods, "pod"))
+}
+
 // describeProblems names pods whose calls go directly. Agents name a few each, so there may be more.
 func describeProblems(problems []policy.CaptureProblem) string {
+	if len(problems) == 0 {
+		return ""
+	}
 	var names []string
 	for _, p := range problems {
 		names = append(names, fmt.Sprintf("%s/%s (%s: %s)", p.Namespace, p.Pod, p.Reason, p.Message))

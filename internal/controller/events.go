@@ -19,6 +19,8 @@ const (
 	eventProgrammed = "Programmed"
 	// eventNodesFailing: nodes refused the policy.
 	eventNodesFailing = "NodesFailing"
+	// eventPartiallyEnforced: some of what the policy asks for is not enforced.
+	eventPartiallyEnforced = "PartiallyEnforced"
 	// eventBreakerOpened: a circuit breaker opened, the first of the policy.
 	eventBreakerOpened = "BreakerOpened"
 	// eventBreakerClosed: the last open circuit breaker of the policy closed.
@@ -45,6 +47,9 @@ func recordEdges(r events.EventRecorder, obj client.Object, base, next *v1alpha1
 	}
 	if c, ok := turned(base, next, v1alpha1.ConditionProgrammed, metav1.ConditionTrue); ok {
 		tell(corev1.EventTypeNormal, eventProgrammed, actionProgram, c.Message)
+	}
+	if c, ok := turned(base, next, v1alpha1.ConditionPartiallyEnforced, metav1.ConditionTrue); ok {
+		tell(corev1.EventTypeWarning, eventPartiallyEnforced, actionCompile, c.Message)
 	}
 	if failed(base) == 0 && failed(next) > 0 {
 		tell(corev1.EventTypeWarning, eventNodesFailing, actionProgram, meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionProgrammed).Message)

@@ -3,7 +3,6 @@ package controller
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,8 +24,6 @@ const (
 type reported struct {
 	rollout distribute.Rollout
 	figures distribute.Figures
-	// covered is how much of the figures' window has passed since the first report.
-	covered time.Duration
 	// patience says that nodes have been pending only for a moment.
 	patience bool
 	// behind counts nodes that may still act on a policy that was switched off.
@@ -56,7 +53,7 @@ func statusOf(v *view, agents *reported, base *v1alpha1.PolicyStatus, now metav1
 	}
 	s.Destinations = destinationStatuses(v, &agents.figures)
 	s.DestinationSummary = summarize(v)
-	s.Traffic = trafficOf(v, &agents.figures, agents.covered)
+	s.Traffic = trafficOf(v, &agents.figures)
 	if s.Traffic == nil && len(v.profiles) > 0 {
 		s.Traffic = base.Traffic // the figures grow old while reports are away
 	}
@@ -67,7 +64,7 @@ func statusOf(v *view, agents *reported, base *v1alpha1.PolicyStatus, now metav1
 		// A GitOps tool takes an object without conditions for ready. The first answer is that it is not, the second may be that it is.
 		programmed.Status, programmed.Reason, programmed.Message = metav1.ConditionFalse, v1alpha1.ReasonWaitingForNodes, "The policy has just been read."
 	}
-	conditions := []metav1.Condition{accepted, programmed, readyCondition(v, accepted, programmed, rollout.Desired)}
+	conditions := []metav1.Condition{accepted, programmed, readyCondition(v, &agents.figures, accepted, programmed, rollout.Desired)}
 	if c, ok := progressCondition(accepted, programmed, &rollout); ok {
 		conditions = append(conditions, c)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
@@ -44,7 +45,7 @@ func TestConditions(t *testing.T) {
 	}{
 		"all is well": {enforce, distribute.Rollout{Desired: 2, Programmed: 2}, []string{
 			"Accepted True Accepted: The policy is valid.",
-			"Programmed True Programmed: Acknowledged by 2 nodes, which is all.",
+			"Programmed True Programmed: All 2 nodes have it (generation 3).",
 			"Ready True Ready: In force for 5 pods on 2 nodes.",
 		}},
 		"nodes have yet to answer": {enforce, distribute.Rollout{Desired: 2, Programmed: 1, Pending: 1, Waiting: []distribute.Waiting{{Node: "b", Connected: true}}}, []string{
@@ -73,7 +74,7 @@ func TestConditions(t *testing.T) {
 		}},
 		"after a change of leader, nodes not heard of count as before": {enforce, distribute.Rollout{Desired: 2, Unknown: 2}, []string{
 			"Accepted True Accepted: The policy is valid.",
-			"Programmed True Programmed: Acknowledged by 2 nodes, which is all.",
+			"Programmed True Programmed: All 2 nodes have it (generation 3).",
 			"Ready True Ready: In force for 5 pods on 2 nodes.",
 		}},
 		"for a new generation they do not": {with(func(v *view) { v.generation = 4 }), distribute.Rollout{Desired: 2, Unknown: 2}, []string{
@@ -97,16 +98,17 @@ func TestConditions(t *testing.T) {
 		}), distribute.Rollout{Desired: 2, Programmed: 2}, []string{
 			"Accepted False ServiceNotFound: One. Two. The last good version stays in force.",
 			"Programmed False NotAccepted: This generation is not accepted, so no node has it.",
-			"Ready False NotAccepted: One. Two. The last good version stays in force.",
-			"Stalled True NotAccepted: One. Two. The last good version stays in force.",
+			"Ready False ServiceNotFound: One. Two. The last good version stays in force.",
+			"Stalled True ServiceNotFound: One. Two. The last good version stays in force.",
 		}},
 		"warnings and gaps": {with(func(v *view) {
 			v.notes, v.hostNetworkPods = []string{"Odd."}, 2
-			v.gaps = []compile.Gap{{Field: "rateLimit", Reason: v1alpha1.ReasonNotYetSupported, Target: -1}}
+			v.gaps = []compile.Gap{notYet("rateLimit")}
 		}), distribute.Rollout{Desired: 2, Programmed: 2}, []string{
 			"Accepted True AcceptedWithWarnings: Odd.",
-			"Programmed True Programmed: Acknowledged by 2 nodes, which is all.",
-			"Ready True Ready: In force for 5 pods on 2 nodes.",
+			"Programmed True Programmed: All 2 nodes have it (generation 3).",
+			"Ready True Ready: In force for 5 pods on 2 nodes, except rateLimit, which this version does not enforce. " +
+				"Selects 2 pods on the host's network in vain. Odd.",
 			"PartiallyEnforced True Several: Not enforced by this version: rateLimit. Selects 2 pods on the host's network in vain.",
 		}},
 	}
@@ -126,6 +128,54 @@ func TestConditions(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func notYet(field string) compile.Gap {
+	return compile.Gap{Field: field, Reason: v1alpha1.ReasonNotYetSupported, Target: -1}
+}
+
+// The message of Ready is the column MESSAGE: whoever reads nothing else must not take for in force what is not.
+func TestReadySaysWhatIsNotInForce(t *testing.T) {
+	encrypted := compile.Gap{Field: "to[0].host", Reason: v1alpha1.ReasonEncrypted}
+	tests := map[string]struct {
+		pods  int
+		gaps  []compile.Gap
+		notes []string
+		want  string
+	}{
+		"two fields": {1, []compile.Gap{notYet("rateLimit"), notYet("fallback")}, nil,
+			"In force for 1 pod on 1 node, except rateLimit and fallback, which this version does not enforce."},
+		"three fields": {1, []compile.Gap{notYet("a"), notYet("b"), notYet("c")}, nil,
+			"In force for 1 pod on 1 node, except a, b and c, which this version does not enforce."},
+		"many fields": {1, []compile.Gap{notYet("a"), notYet("b"), notYet("c"), notYet("d"), notYet("e")}, nil,
+			"In force for 1 pod on 1 node, except a, b, c and 2 more, which this version does not enforce."},
+		"no pods": {0, []compile.Gap{notYet("rateLimit")}, nil,
+			"In force, but no running pod is selected, except rateLimit, which this version does not enforce."},
+		"encrypted calls and a warning": {1, []compile.Gap{encrypted}, []string{"Odd."},
+			"In force for 1 pod on 1 node. Passed through untouched where the calls are encrypted: to[0].host. Odd."},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			v := view{generation: 3, mode: v1alpha1.ModeEnforce, pods: tc.pods, inForce: true, gaps: tc.gaps, notes: tc.notes}
+			s := statusOf(&v, &reported{rollout: distribute.Rollout{Desired: tc.pods, Programmed: tc.pods}}, before(), metav1.NewTime(begin))
+			if got := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionReady); got.Message != tc.want || got.Status != metav1.ConditionTrue {
+				t.Errorf("%s: %q, want %q", got.Status, got.Message, tc.want)
+			}
+		})
+	}
+}
+
+// Ready and Stalled have the reason of the condition that is missing, so that a tool need not look for it.
+func TestReadyAndStalledHaveTheReasonOfAccepted(t *testing.T) {
+	for _, reason := range []string{v1alpha1.ReasonServiceNotFound, v1alpha1.ReasonPortNotFound, v1alpha1.ReasonConflicted, v1alpha1.ReasonInvalid} {
+		v := view{generation: 3, mode: v1alpha1.ModeEnforce, problems: []compile.Problem{{Reason: reason, Message: "No."}}}
+		s := statusOf(&v, &reported{}, before(), metav1.NewTime(begin))
+		for kind, want := range map[string]metav1.ConditionStatus{v1alpha1.ConditionReady: metav1.ConditionFalse, v1alpha1.ConditionStalled: metav1.ConditionTrue} {
+			if c := meta.FindStatusCondition(s.Conditions, kind); c == nil || c.Status != want || c.Reason != reason {
+				t.Errorf("%s: %s is %+v", reason, kind, c)
+			}
+		}
 	}
 }
 
@@ -180,9 +230,9 @@ func TestTrafficFigures(t *testing.T) {
 	f := distribute.Figures{
 		AsOf:    begin.Add(123 * time.Millisecond),
 		Counts:  policy.Counts{Requests: 100000, Successes: 99999, Retries: 7, RetrySuccesses: 6, NotRetriedBudget: 1},
-		Latency: latency, BreakersOpen: 2,
+		Latency: latency, BreakersOpen: 2, PerSecond: 1666.7, Covered: distribute.Window,
 	}
-	got := trafficOf(&view{breaker: true}, &f, distribute.Window)
+	got := trafficOf(&view{breaker: true}, &f)
 	asOf, share := metav1.NewTime(begin), int32(99)
 	want := &v1alpha1.TrafficStatus{
 		Window: "1m", AsOf: &asOf, Requests: 100000, SuccessPercent: &share, Retries: 7, RetrySuccesses: 6,
@@ -194,10 +244,10 @@ func TestTrafficFigures(t *testing.T) {
 	if d, err := got.P99.Parse(); err != nil || d < 2*time.Second || d > 2500*time.Millisecond {
 		t.Errorf("p99 %s, %v", got.P99, err)
 	}
-	if trafficOf(&view{}, &distribute.Figures{}, 0) != nil {
+	if trafficOf(&view{}, &distribute.Figures{}) != nil {
 		t.Error("figures without a report")
 	}
-	idle := trafficOf(&view{}, &distribute.Figures{AsOf: begin}, distribute.Window)
+	idle := trafficOf(&view{}, &distribute.Figures{AsOf: begin})
 	if idle.RPS != "0" || idle.Success != "" || idle.SuccessPercent != nil || idle.P50 != "" || idle.Breaker != "" {
 		t.Errorf("idle: %+v", idle)
 	}
@@ -237,11 +287,11 @@ func TestFiguresCountACallForEveryPolicyMerged(t *testing.T) {
 // The API server refuses a status as a whole, so that figures beyond the schema's bounds would keep the conditions from being written.
 func TestFiguresThatCannotBeAreCutToWhatTheAPITakes(t *testing.T) {
 	const absurd = math.MaxUint64
-	f := distribute.Figures{AsOf: begin, BreakersOpen: math.MaxInt, Counts: policy.Counts{
+	f := distribute.Figures{AsOf: begin, BreakersOpen: math.MaxInt, PerSecond: math.MaxFloat64, Counts: policy.Counts{
 		Requests: absurd, Successes: 1 << 63, Retries: absurd, RetrySuccesses: absurd, NotRetriedMethod: absurd, NotRetriedBody: absurd, NotRetriedBudget: absurd,
 		NotRetriedDeadline: absurd, NotRetriedNotRetryable: absurd, NotRetriedExhausted: absurd, Timeouts: absurd, RateLimited: absurd, BreakerRejected: absurd,
 	}}
-	got := trafficOf(&view{breaker: true}, &f, 0)
+	got := trafficOf(&view{breaker: true}, &f)
 	for name, n := range map[string]int64{
 		"requests": got.Requests, "retries": got.Retries, "retrySuccesses": got.RetrySuccesses, "timeouts": got.Timeouts, "rateLimited": got.RateLimited,
 		"breakerRejected": got.BreakerRejected, "breakersOpen": got.BreakersOpen, "method": got.NotRetried.Method, "body": got.NotRetried.Body,

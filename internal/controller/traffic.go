@@ -31,9 +31,8 @@ func figuresOf(v *view, traffic func(policy.ID) distribute.Figures) distribute.F
 				sum.Latency.Add(&t.Latency)
 				sum.BreakersOpen += t.BreakersOpen
 				sum.Connections += t.Connections
-				if sum.Since.IsZero() || !t.Since.IsZero() && t.Since.Before(sum.Since) {
-					sum.Since = t.Since
-				}
+				sum.PerSecond += t.PerSecond
+				sum.Covered = max(sum.Covered, t.Covered)
 			}
 		}
 		if f.AsOf.After(sum.AsOf) {
@@ -55,9 +54,13 @@ func distinctPods(problems []policy.CaptureProblem) ([]policy.CaptureProblem, in
 	return problems, len(problems)
 }
 
-// trafficOf returns the figures as status shows them, or nil if no agent reported.
-func trafficOf(v *view, f *distribute.Figures, covered time.Duration) *v1alpha1.TrafficStatus {
-	if f.AsOf.IsZero() {
+// leastCovered is how much time reports must cover for their figures to be shown: a rate over the first moment would be a guess, and
+// would stand until the next write.
+const leastCovered = 4 * time.Second
+
+// trafficOf returns the figures as status shows them, or nil if no agent reported, or the first calls were reported only just now.
+func trafficOf(v *view, f *distribute.Figures) *v1alpha1.TrafficStatus {
+	if f.AsOf.IsZero() || f.Covered > 0 && f.Covered < leastCovered {
 		return nil
 	}
 	c := &f.Counts
@@ -75,7 +78,7 @@ func trafficOf(v *view, f *distribute.Figures, covered time.Duration) *v1alpha1.
 		BreakersOpen:    shown(uint64(f.BreakersOpen)),
 		P50:             milliseconds(f.Latency.Quantile(0.5)),
 		P99:             milliseconds(f.Latency.Quantile(0.99)),
-		RPS:             callsPerSecond(uint64(shown(c.Requests)), covered),
+		RPS:             callsPerSecond(f.PerSecond),
 	}
 	if c.Requests > 0 {
 		// Rounded down, so that 100 means all.
@@ -118,9 +121,8 @@ func milliseconds(d time.Duration) v1alpha1.Duration {
 }
 
 // callsPerSecond shows calls per second: with a decimal below 100.
-func callsPerSecond(requests uint64, over time.Duration) string {
-	perSecond := float64(requests) / max(over, time.Second).Seconds()
-	if perSecond >= 100 || requests == 0 {
+func callsPerSecond(perSecond float64) string {
+	if perSecond = min(perSecond, mostShown); perSecond >= 100 || perSecond == 0 {
 		return fmt.Sprintf("%.0f", perSecond)
 	}
 	return fmt.Sprintf("%.1f", perSecond)

@@ -37,6 +37,9 @@ type Traffic struct {
 	Connections int
 	// Latency counts whole calls by duration, in LatencyBuckets buckets.
 	Latency Latency
+	// Covered is the time that the counts are about: since the report before, or since the first call under the policy if that came
+	// later. Zero, from an agent that does not say, means the interval of reports.
+	Covered time.Duration
 }
 
 // Counts are the events of a period.

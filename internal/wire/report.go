@@ -38,6 +38,7 @@ func (e *encoder) traffic(t policy.Traffic) *pb.Traffic {
 	c := &t.Counts
 	m := &pb.Traffic{
 		Policy: e.policyID(t.Policy), Target: t.Target, BreakersOpen: e.gauge(t.BreakersOpen), Connections: e.gauge(t.Connections),
+		Covered: int64(t.Covered),
 		Counts: &pb.Counts{
 			Requests: c.Requests, Successes: c.Successes, Retries: c.Retries, RetrySuccesses: c.RetrySuccesses,
 			NotRetriedMethod: c.NotRetriedMethod, NotRetriedBody: c.NotRetriedBody, NotRetriedBudget: c.NotRetriedBudget,
@@ -92,6 +93,7 @@ func (d *decoder) traffic(m *pb.Traffic) policy.Traffic {
 	c := m.GetCounts()
 	t := policy.Traffic{
 		Policy: d.policyID(m.GetPolicy()), Target: m.GetTarget(), BreakersOpen: d.gauge(m.GetBreakersOpen()), Connections: d.gauge(m.GetConnections()),
+		Covered: d.duration(m.GetCovered()),
 		Counts: policy.Counts{
 			Requests: c.GetRequests(), Successes: c.GetSuccesses(), Retries: c.GetRetries(), RetrySuccesses: c.GetRetrySuccesses(),
 			NotRetriedMethod: c.GetNotRetriedMethod(), NotRetriedBody: c.GetNotRetriedBody(), NotRetriedBudget: c.GetNotRetriedBudget(),

@@ -97,7 +97,7 @@ var _ = Describe("a policy", func() {
 		eventually(ctx, older, map[string]string{v1alpha1.ConditionAccepted: "True/Accepted"})
 		newer := givenPolicy(ctx, ns, "b-newer", anywhere)
 		s := eventually(ctx, newer, map[string]string{
-			v1alpha1.ConditionAccepted: "False/Conflicted", v1alpha1.ConditionConflicted: "True/Conflicted", v1alpha1.ConditionReady: "False/NotAccepted",
+			v1alpha1.ConditionAccepted: "False/Conflicted", v1alpha1.ConditionConflicted: "True/Conflicted", v1alpha1.ConditionReady: "False/Conflicted",
 			v1alpha1.ConditionStalled: "True/Conflicted"})
 		Expect(meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionAccepted).Message).To(ContainSubstring(ns + "/a-older"))
 		Expect(kstatus(newer)).To(Equal(status.FailedStatus))
@@ -112,7 +112,7 @@ var _ = Describe("a policy", func() {
 		a := newAgent(ctx, nodeName(ns, 1))
 		givenPod(ctx, newPod(ns, "a", nodeName(ns, 1)))
 		p := givenPolicy(ctx, ns, "p", `{to: [{service: {name: inventory, port: http}}], timeouts: {perTry: 2s}}`)
-		s := eventually(ctx, p, map[string]string{v1alpha1.ConditionAccepted: "False/ServiceNotFound", v1alpha1.ConditionReady: "False/NotAccepted"})
+		s := eventually(ctx, p, map[string]string{v1alpha1.ConditionAccepted: "False/ServiceNotFound", v1alpha1.ConditionReady: "False/ServiceNotFound"})
 		Expect(meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionAccepted).Message).To(
 			Equal("to[0]: there is no Service inventory in namespace " + ns + "; create it, or correct the name."))
 		eventuallyEvents(ctx, ns, "PolicyRefused")

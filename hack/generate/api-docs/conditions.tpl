@@ -30,7 +30,7 @@ is not accepted, its last good configuration stays in force.
 | `Reconciling` | `Progressing` | True | Nodes are taking over a change. |
 | `Stalled` | the reason of `Accepted` or `Programmed` | True | Nothing will change until a person changes something; the message says what. |
 | `Conflicted` | `Conflicted` | True | As for `Accepted`. |
-| `PartiallyEnforced` | `NotYetSupported` | True | This version does not enforce some of the fields that are set. |
+| `PartiallyEnforced` | `NotYetSupported` | True | This version does not enforce some of the fields that are set; see [the list](operations.md#not-enforced-by-this-version). |
 | | `Encrypted` | True | Calls are encrypted by the pod, so what happens inside cannot be seen; `tls.mode` Originate or Intercept can change that. |
 | | `OpaqueProtocol` | True | The protocol has no requests to tell apart. |
 | | `HostNetwork` | True | Some selected pods are on the host's network. |

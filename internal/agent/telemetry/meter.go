@@ -63,9 +63,10 @@ type Meter struct {
 	// surveys is held from reading the gauges until they are counted: scrapes and reports overlap.
 	surveys sync.Mutex
 
-	mu        sync.Mutex
-	recorders map[recorderKey]*recorder // guarded by mu
-	opens     map[destinationKey]uint64 // guarded by mu; how often the breakers of each had opened at the last survey
+	mu         sync.Mutex
+	reportedAt time.Time                 // guarded by mu; when the last report was drawn up, or the Meter made
+	recorders  map[recorderKey]*recorder // guarded by mu
+	opens      map[destinationKey]uint64 // guarded by mu; how often the breakers of each had opened at the last survey
 }
 
 // destinationKey names one concrete destination of a policy's target.
@@ -81,7 +82,7 @@ var (
 
 // New returns a Meter that has counted nothing.
 func New(o Options) *Meter {
-	m := &Meter{logger: o.Logger, log: o.AccessLog, shards: 1, recorders: map[recorderKey]*recorder{}}
+	m := &Meter{logger: o.Logger, log: o.AccessLog, shards: 1, reportedAt: time.Now(), recorders: map[recorderKey]*recorder{}}
 	for m.shards < min(runtime.GOMAXPROCS(0), maxShards) {
 		m.shards *= 2
 	}

@@ -17,6 +17,9 @@ type recorder struct {
 	log    *AccessLog // nil: none
 	shards []shard
 
+	// began is when the first call began, in Unix nanoseconds, or 0. It is written once, so that reading it costs no core anything.
+	began atomic.Int64
+
 	// guarded by Meter.mu
 	reported counts // what the reports so far have told
 	opened   uint64 // how often breakers have opened
@@ -75,6 +78,9 @@ func (r *recorder) TryDone(t *store.Try) {
 // CallDone implements store.Recorder.
 func (r *recorder) CallDone(e *store.Exchange) {
 	o := &e.Outcome
+	if r.began.Load() == 0 {
+		r.began.CompareAndSwap(0, time.Now().Add(-o.Took).UnixNano())
+	}
 	s := r.shard()
 	s.calls[resultOf(o.Kind, o.Status)][o.Fate].Add(1)
 	if o.Fate != call.Abandoned { // how long it would have taken nobody knows

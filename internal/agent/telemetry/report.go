@@ -77,6 +77,8 @@ func (m *Meter) reportAt(now time.Time) *policy.Report {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	since := m.reportedAt
+	m.reportedAt = now
 	for k, rec := range m.recorders {
 		var c counts
 		rec.sum(&c)
@@ -86,6 +88,7 @@ func (m *Meter) reportAt(now time.Time) *policy.Report {
 		}
 		t.Counts, t.Latency = c.since(&rec.reported)
 		rec.reported = c
+		t.Covered = rec.covered(since, now)
 		// A call's duration may be counted an instant after the call itself, and so fall into the next report alone.
 		if t.Counts != (policy.Counts{}) || t.Latency != (policy.Latency{}) || t.BreakersOpen > 0 || t.Connections > 0 {
 			r.Traffic = append(r.Traffic, t)
@@ -96,6 +99,15 @@ func (m *Meter) reportAt(now time.Time) *policy.Report {
 		return cmp.Or(cmp.Compare(a.Policy.String(), b.Policy.String()), cmp.Compare(a.Target, b.Target))
 	})
 	return r
+}
+
+// covered returns how much of the time between two reports r has counted for: a policy that comes between them, or whose calls do, has
+// only part of it, and a rate over all of it would be too low.
+func (r *recorder) covered(since, now time.Time) time.Duration {
+	if began := time.Unix(0, r.began.Load()); began.After(since) {
+		since = began
+	}
+	return max(now.Sub(since), time.Millisecond) // zero would say nothing
 }
 
 // since returns what happened between before and c, in the words of a report. Calls whose client left before they were answered

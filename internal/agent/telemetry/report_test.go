@@ -4,9 +4,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/resilience"
@@ -64,7 +66,7 @@ func TestReportsAreDeltas(t *testing.T) {
 		{Policy: policy.ID{Kind: policy.KindClusterRetryPolicy, Name: "all"}, Target: "any", Counts: policy.Counts{Opaque: 1}},
 		{Policy: payments, Target: inventory, Counts: policy.Counts{Requests: 1, Successes: 1, Retries: 1, RetrySuccesses: 1}, Latency: latency},
 	}
-	if diff := cmp.Diff(want, m.reportAt(t0).Traffic); diff != "" {
+	if diff := cmp.Diff(want, m.reportAt(t0).Traffic, cmpopts.IgnoreFields(policy.Traffic{}, "Covered")); diff != "" {
 		t.Errorf("the first report (-want +got):\n%s", diff)
 	}
 	if got := m.reportAt(t0).Traffic; len(got) != 0 {
@@ -74,6 +76,36 @@ func TestReportsAreDeltas(t *testing.T) {
 	if got := m.reportAt(t0).Traffic; len(got) != 1 || got[0].Counts != (policy.Counts{Requests: 1, Successes: 1}) {
 		t.Errorf("the next report: %+v", got)
 	}
+}
+
+// A policy whose calls begin between two reports, and an agent that has just started, would else show too low a rate.
+func TestReportSaysHowMuchTimeItCovers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := testMeter()
+		covered := func() time.Duration { return m.Report().Traffic[0].Covered }
+		time.Sleep(time.Minute)
+		m.Report()
+		time.Sleep(2 * time.Second)
+		r := m.Recorder(payments, inventory)
+		time.Sleep(time.Second)
+		r.CallDone(ended(call.OK, call.NotNeeded, 200)) // it took 3 ms
+		time.Sleep(2 * time.Second)
+		r.CallDone(ended(call.OK, call.NotNeeded, 200))
+		if got, want := covered(), 2003*time.Millisecond; got != want {
+			t.Errorf("the first report covers %s, want %s", got, want)
+		}
+		time.Sleep(4 * time.Second)
+		r.CallDone(ended(call.OK, call.NotNeeded, 200))
+		time.Sleep(time.Second)
+		if got, want := covered(), 5*time.Second; got != want {
+			t.Errorf("the next covers %s, want %s", got, want)
+		}
+		fresh := testMeter()
+		fresh.Recorder(payments, inventory).CallDone(ended(call.OK, call.NotNeeded, 200))
+		if got := fresh.Report().Traffic[0].Covered; got != time.Millisecond {
+			t.Errorf("the first report of all covers %s", got)
+		}
+	})
 }
 
 func TestReportTellsOfDoors(t *testing.T) {

@@ -37,10 +37,11 @@ type Store struct {
 	workloads    map[string]*node // by pod UID
 	profiles     map[string]*profile
 	destinations map[string]*destination
-	connections  uint64              // counts sessions, for their order
-	revision     uint64              // counts publications
-	unpublished  map[string]struct{} // destinations whose latest version cannot be published
-	settled      bool                // StartGrace is over
+	connections  uint64                    // counts sessions, for their order
+	revision     uint64                    // counts publications
+	unpublished  map[string]struct{}       // destinations whose latest version cannot be published
+	settled      bool                      // StartGrace is over
+	forgotten    []map[trafficKey]struct{} // destinations of policies that the publication under way takes away
 }
 
 // node is what one agent should have, and the agents that serve it. Guarded by Store.mu.
@@ -109,6 +110,11 @@ func (s *Store) Publish(b *Batch) error {
 	for i := range b.changes {
 		s.apply(&b.changes[i])
 	}
+	// A policy may only have moved from one profile to another.
+	for _, keys := range s.forgotten {
+		s.traffic.forget(keys)
+	}
+	s.forgotten = nil
 	return b.err()
 }
 
@@ -178,7 +184,7 @@ func (s *Store) applyProfile(c *change) {
 		p.keys[k] = struct{}{}
 	}
 	s.traffic.know(p.keys)
-	s.traffic.forget(oldKeys)
+	s.forgotten = append(s.forgotten, oldKeys)
 	for _, n := range p.nodes {
 		n.touch(c.ref, s.revision)
 		for _, d := range p.uses {

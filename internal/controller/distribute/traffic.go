@@ -29,8 +29,10 @@ type Figures struct {
 	Targets []TargetFigures
 	// AsOf is when an agent last reported on the policy; zero if none did.
 	AsOf time.Time
-	// Since is about when the oldest of the events counted happened; zero if there were none.
-	Since time.Time
+	// PerSecond is the rate of calls on the nodes that report, over as much of the window as their reports cover.
+	PerSecond float64
+	// Covered is the most of the window that the reports of one node with calls cover. It is short at first: so are Counts.
+	Covered time.Duration
 	// Uncaptured counts pods of the policy that could not be captured, as far as agents named them; Problems are examples, at
 	// most policy.MaxProblems, sorted.
 	Uncaptured int
@@ -44,7 +46,8 @@ type TargetFigures struct {
 	Latency      policy.Latency
 	BreakersOpen int
 	Connections  int
-	Since        time.Time // as in Figures
+	PerSecond    float64       // as in Figures
+	Covered      time.Duration // as in Figures
 }
 
 // traffic sums reports per policy and destination. Only destinations of published profiles are known, and the gauges and problems of an
@@ -54,6 +57,7 @@ type traffic struct {
 	// guarded by mu
 	sums   map[policy.ID]map[string]*sum // by destination
 	agents map[agentID]*reporter
+	nodes  map[string]*nodeShares
 }
 
 // agentID names an agent process.
@@ -64,6 +68,8 @@ type sum struct {
 	known   int // profiles that have the destination
 	buckets [bucketsIn]*bucket
 	gauges  map[agentID]gauge
+	shares  map[string]*share // by node, of those with calls in the window
+	madeAt  time.Time
 	asOf    time.Time
 }
 
@@ -86,7 +92,7 @@ type reporter struct {
 }
 
 func newTraffic() *traffic {
-	return &traffic{sums: map[policy.ID]map[string]*sum{}, agents: map[agentID]*reporter{}}
+	return &traffic{sums: map[policy.ID]map[string]*sum{}, agents: map[agentID]*reporter{}, nodes: map[string]*nodeShares{}}
 }
 
 // know counts one more profile that has the keys.
@@ -100,7 +106,7 @@ func (t *traffic) know(keys map[trafficKey]struct{}) {
 			t.sums[k.policy] = targets
 		}
 		if targets[k.target] == nil {
-			targets[k.target] = &sum{gauges: map[agentID]gauge{}}
+			targets[k.target] = &sum{gauges: map[agentID]gauge{}, shares: map[string]*share{}, madeAt: time.Now()}
 		}
 		targets[k.target].known++
 	}
@@ -159,6 +165,7 @@ func (t *traffic) dropGauges(a agentID, r *reporter) {
 func (t *traffic) sweep(now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.sweepShares(now)
 	maps.DeleteFunc(t.agents, func(_ agentID, r *reporter) bool { return r.streams == 0 && now.Sub(r.goneAt) > 2*Window })
 }
 
@@ -199,6 +206,7 @@ func (t *traffic) add(o observation) {
 			r.gauges[key] = struct{}{}
 		}
 	}
+	t.countShares(&o)
 	r.problems = allowedProblems(o.report.Problems, o.allowed)
 }
 
@@ -259,6 +267,7 @@ func (t *traffic) figures(id policy.ID, now time.Time) Figures {
 	for _, name := range slices.Sorted(maps.Keys(targets)) {
 		s := targets[name]
 		one := s.figures(now)
+		one.PerSecond, one.Covered = s.rate(now, t.nodes)
 		one.Target = name
 		f.Targets = append(f.Targets, one)
 		f.Counts = f.Counts.Plus(one.Counts)
@@ -268,9 +277,8 @@ func (t *traffic) figures(id policy.ID, now time.Time) Figures {
 		if s.asOf.After(f.AsOf) {
 			f.AsOf = s.asOf
 		}
-		if f.Since.IsZero() || !one.Since.IsZero() && one.Since.Before(f.Since) {
-			f.Since = one.Since
-		}
+		f.PerSecond += one.PerSecond
+		f.Covered = max(f.Covered, one.Covered)
 	}
 	for _, r := range t.agents {
 		for _, p := range r.problems {
@@ -294,9 +302,6 @@ func (s *sum) figures(now time.Time) TargetFigures {
 		if b != nil && b.slot > newest-bucketsIn && b.slot <= newest {
 			f.Counts = f.Counts.Plus(b.counts)
 			f.Latency.Add(&b.latency)
-			if at := time.Unix(0, b.slot*int64(bucketSpan)); f.Since.IsZero() || at.Before(f.Since) {
-				f.Since = at
-			}
 		}
 	}
 	for _, g := range s.gauges {

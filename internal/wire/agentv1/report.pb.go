@@ -182,7 +182,10 @@ type Traffic struct {
 	Connections  uint32                 `protobuf:"varint,5,opt,name=connections,proto3" json:"connections,omitempty"`
 	// Calls by duration: entry i counts durations below 50 µs · 1.25^i and not below the entry before. Empty when nothing
 	// was counted; trailing zeros are left out.
-	Latency       []uint64 `protobuf:"varint,6,rep,packed,name=latency,proto3" json:"latency,omitempty"`
+	Latency []uint64 `protobuf:"varint,6,rep,packed,name=latency,proto3" json:"latency,omitempty"`
+	// The time that counts and latency are about, in nanoseconds: since the report before, or since the first call if that came
+	// later. Zero from agents that do not say.
+	Covered       int64 `protobuf:"varint,7,opt,name=covered,proto3" json:"covered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -257,6 +260,13 @@ func (x *Traffic) GetLatency() []uint64 {
 		return x.Latency
 	}
 	return nil
+}
+
+func (x *Traffic) GetCovered() int64 {
+	if x != nil {
+		return x.Covered
+	}
+	return 0
 }
 
 // Counts are events of the period.
@@ -433,14 +443,15 @@ const file_report_proto_rawDesc = "" +
 	"\x03pod\x18\x02 \x01(\tR\x03pod\x127\n" +
 	"\bpolicies\x18\x03 \x03(\v2\x1b.fairlead.agent.v1.PolicyIDR\bpolicies\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x05 \x01(\tR\amessage\"\xea\x01\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\"\x84\x02\n" +
 	"\aTraffic\x123\n" +
 	"\x06policy\x18\x01 \x01(\v2\x1b.fairlead.agent.v1.PolicyIDR\x06policy\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x121\n" +
 	"\x06counts\x18\x03 \x01(\v2\x19.fairlead.agent.v1.CountsR\x06counts\x12#\n" +
 	"\rbreakers_open\x18\x04 \x01(\rR\fbreakersOpen\x12 \n" +
 	"\vconnections\x18\x05 \x01(\rR\vconnections\x12\x18\n" +
-	"\alatency\x18\x06 \x03(\x04R\alatency\"\xd3\x04\n" +
+	"\alatency\x18\x06 \x03(\x04R\alatency\x12\x18\n" +
+	"\acovered\x18\a \x01(\x03R\acovered\"\xd3\x04\n" +
 	"\x06Counts\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\x04R\brequests\x12\x1c\n" +
 	"\tsuccesses\x18\x02 \x01(\x04R\tsuccesses\x12\x18\n" +

@@ -86,7 +86,7 @@ func testServices(t *testing.T, c *testCluster, pods map[string]string) {
 	for node, pod := range pods {
 		for _, family := range families {
 			network := map[string]string{"IPv4": "tcp4", "IPv6": "tcp6"}[family]
-			out := c.run(t, "kubectl", "exec", pod, "--", "/probe", "get", network, "http://third.default.svc.cluster.local/")
+			out := c.get(t, pod, network, "http://third.default.svc.cluster.local/")
 			if !strings.HasPrefix(out, "third ") {
 				t.Errorf("from %s over %s: %q", node, family, out)
 			}
@@ -94,6 +94,20 @@ func testServices(t *testing.T, c *testCluster, pods map[string]string) {
 			if ip := c.run(t, "kubectl", "get", "pod", pod, "-o", jsonpath); !strings.Contains(out, ip) {
 				t.Errorf("the server saw %q instead of the pod's own address %s", out, ip)
 			}
+		}
+	}
+}
+
+// get has a pod make a call. Each node's kube-proxy learns of a Service in its own time; until then connections are refused.
+func (c *testCluster) get(t *testing.T, pod, network, url string) string {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); ; {
+		out, err := c.try(t, "kubectl", "exec", pod, "--", "/probe", "get", network, url)
+		if err == nil {
+			return out
+		}
+		if !strings.Contains(err.Error()+out, "connection refused") || time.Now().After(end) {
+			t.Fatalf("%s from %s: %v\n%s", url, pod, err, out)
 		}
 	}
 }

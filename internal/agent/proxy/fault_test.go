@@ -53,7 +53,7 @@ func TestAPanicKeepsNothing(t *testing.T) {
 		}
 	}), anywhere(func(s *policy.Settings) {
 		s.Retry.MaxRetries = 0
-		s.Pool.MaxConnections, s.Pool.MaxPending = 1, 0
+		s.Pool.MaxConnections, s.Pool.MaxPending = 1, 1 // a client may have its answer a moment before the connection is free again
 		b := policy.DefaultBreaker()
 		b.ConsecutiveFailures, b.Probes, b.OpenDuration, b.OpenMaxDuration = 1, 1, time.Nanosecond, time.Nanosecond
 		s.Breaker = &b

@@ -63,7 +63,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	at.run("a", "one", pod.Path)
 	b := run(t, host, at, nil)
 	b.want(t, spec("a", everything))
-	var callers [8]int // more than one, because something else in the process may give a descriptor back meanwhile
+	var callers [100]int // more than one, because something else in the process may give a descriptor back meanwhile
 	for i := range callers {
 		callers[i] = socket(t, pod)
 	}

@@ -3,10 +3,11 @@ package nft
 import (
 	"encoding/binary"
 	"fmt"
-	"time"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"fairlead.dev/fairlead/internal/agent/netns"
 )
 
 const (
@@ -18,30 +19,37 @@ const (
 // Busy counts the TCP sockets in the namespace whose own port is the agent's and that still have something to carry, whoever holds them: also those
 // that were closed and have not delivered everything. While there are any, the table must stay, or what they carry is lost.
 func (t *Table) Busy() (int, error) {
-	c, err := dial(t.ns, unix.NETLINK_INET_DIAG)
+	total := 0
+	err := eachSocket(t.ns, t.options.Port, func(answer []byte) {
+		if binary.BigEndian.Uint16(answer[4:]) == t.options.Port {
+			total++
+		}
+	})
+	return total, err
+}
+
+// eachSocket calls f with the struct inet_diag_msg of every TCP socket in ns that diagRequest asks for.
+func eachSocket(ns *netns.Namespace, port uint16, f func(answer []byte)) error {
+	c, err := dial(ns, unix.NETLINK_INET_DIAG)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer func() { _ = c.Close() }()
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
-		return 0, err
-	}
-	total := 0
 	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
 		answers, err := c.Execute(netlink.Message{
 			Header: netlink.Header{Type: sockDiagByFamily, Flags: netlink.Request | netlink.Dump},
-			Data:   diagRequest(family, t.options.Port),
+			Data:   diagRequest(family, port),
 		})
 		if err != nil {
-			return 0, fmt.Errorf("read sockets: %w", err)
+			return fmt.Errorf("read sockets: %w", err)
 		}
 		for _, a := range answers {
-			if len(a.Data) >= answerSize && binary.BigEndian.Uint16(a.Data[4:]) == t.options.Port {
-				total++
+			if len(a.Data) >= answerSize {
+				f(a.Data)
 			}
 		}
 	}
-	return total, nil
+	return nil
 }
 
 // diagRequest asks for the TCP sockets of a family, with a port of their own unless it is 0, in all states but those in which nothing

@@ -3,10 +3,12 @@ package nft
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
 
 	"fairlead.dev/fairlead/internal/agent/netns"
 )
@@ -54,7 +56,7 @@ func (t *Table) transact(fill func(c *nftables.Conn) error) error {
 	return nil
 }
 
-// dial opens a bare netlink socket of a protocol inside ns.
+// dial opens a bare netlink socket of a protocol inside ns, to be used for no longer than patience.
 func dial(ns *netns.Namespace, protocol int) (*netlink.Conn, error) {
 	var c *netlink.Conn
 	err := ns.Do(func() (err error) {
@@ -64,5 +66,18 @@ func dial(ns *netns.Namespace, protocol int) (*netlink.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open netlink socket: %w", err)
 	}
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		_ = c.Close()
+		return nil, fmt.Errorf("open netlink socket: %w", err)
+	}
 	return c, nil
+}
+
+// openRaw opens a socket to netfilter inside ns for those who write ready-made bytes to it.
+func openRaw(ns *netns.Namespace) (fd int, err error) {
+	err = ns.Do(func() (err error) {
+		fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
+		return os.NewSyscallError("socket", err)
+	})
+	return fd, err
 }

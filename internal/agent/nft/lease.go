@@ -35,11 +35,8 @@ func (k *Kernel) openLease(ns *netns.Namespace, ttl time.Duration) (*lease, erro
 	l := &lease{ns: ns, ttl: ttl, inPlace: k.updatesInPlace}
 	add, remove := addElements(ttl, ttl), element(unix.NFT_MSG_DELSETELEM, nil)
 	l.renewal, l.rewrite, l.removal = transaction(add), transaction(remove, add), transaction(remove)
-	err := ns.Do(func() (err error) {
-		l.fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
-		return os.NewSyscallError("socket", err)
-	})
-	if err != nil {
+	var err error
+	if l.fd, err = openRaw(ns); err != nil {
 		return nil, fmt.Errorf("open lease: %w", err)
 	}
 	return l, nil
@@ -91,9 +88,6 @@ func (l *lease) left() (time.Duration, error) {
 		return 0, err
 	}
 	defer func() { _ = c.Close() }()
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
-		return 0, err
-	}
 	answers, err := c.Execute(request(unix.NFT_MSG_GETSETELEM, netlink.Dump, setAttrs(leaseSet, nil)))
 	if err != nil {
 		return 0, fmt.Errorf("read lease: %w", err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -26,9 +25,6 @@ func FindOwner(ns *netns.Namespace) (owner Owner, ok bool, err error) {
 		return Owner{}, false, err
 	}
 	defer func() { _ = c.Close() }()
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
-		return Owner{}, false, err
-	}
 	if owner.Name, err = ownerName(c); err == nil && owner.Name != "" {
 		owner.Port, err = ownerPort(c, owner.Name)
 	}

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"time"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -78,9 +77,6 @@ func trackedIn(ns *netns.Namespace) ([]tracked, error) {
 		return nil, err
 	}
 	defer func() { _ = c.Close() }()
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
-		return nil, err
-	}
 	answers, err := c.Execute(ctRequest(ctGet, netlink.Dump, unix.AF_UNSPEC, nil))
 	if err != nil {
 		return nil, fmt.Errorf("read tracked connections: %w", err)
@@ -98,11 +94,8 @@ func trackedIn(ns *netns.Namespace) ([]tracked, error) {
 // be gone meanwhile, so answers, which only failures have, are thrown away.
 func send(ns *netns.Namespace, messages []netlink.Message) error {
 	const together = 256
-	fd := -1
-	if err := ns.Do(func() (err error) {
-		fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
-		return os.NewSyscallError("socket", err)
-	}); err != nil {
+	fd, err := openRaw(ns)
+	if err != nil {
 		return err
 	}
 	defer func() { _ = unix.Close(fd) }()
@@ -178,30 +171,9 @@ func (f *flow) read(tuple *netlink.AttributeDecoder) {
 
 // flows are the connections of all TCP sockets in ns.
 func flows(ns *netns.Namespace) (map[flow]struct{}, error) {
-	c, err := dial(ns, unix.NETLINK_INET_DIAG)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = c.Close() }()
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
-		return nil, err
-	}
 	all := make(map[flow]struct{})
-	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
-		answers, err := c.Execute(netlink.Message{
-			Header: netlink.Header{Type: sockDiagByFamily, Flags: netlink.Request | netlink.Dump},
-			Data:   diagRequest(family, 0),
-		})
-		if err != nil {
-			return nil, fmt.Errorf("read sockets: %w", err)
-		}
-		for _, a := range answers {
-			if len(a.Data) >= answerSize {
-				all[diagFlow(a.Data)] = struct{}{}
-			}
-		}
-	}
-	return all, nil
+	err := eachSocket(ns, 0, func(answer []byte) { all[diagFlow(answer)] = struct{}{} })
+	return all, err
 }
 
 // diagFlow reads the two ends of a struct inet_diag_msg. An IPv6 socket may carry an IPv4 connection.

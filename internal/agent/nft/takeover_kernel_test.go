@@ -67,25 +67,7 @@ func TestCallsCapturedFromTheFirstMomentOn(t *testing.T) {
 	world(t, out, 80)
 	to := addrs("10.99.0.1:80")[0]
 	served := make(chan error, 1000)
-	l, err := pod.Listen(addrs("127.0.0.1:14001")[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			c, err := l.AcceptTCP()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer func() { _ = c.Close() }()
-				served <- callFor(t, pod, to, c)
-			})
-		}
-	})
-	defer wg.Wait()
-	defer func() { _ = l.Close() }()
+	pod.Handle(t, addrs("127.0.0.1:14001")[0], func(c *net.TCPConn) { served <- callFor(t, pod, to, c) })
 	for i := range 10 {
 		table := open(t, pod, options("closed"+strconv.Itoa(i)))
 		quiet := callAllTheTime(t, pod, to)

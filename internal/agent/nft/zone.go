@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"syscall"
-	"time"
 
 	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
@@ -36,9 +35,6 @@ func (t *Table) separate() error {
 		return err
 	}
 	defer func() { _ = c.Close() }()
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
-		return err
-	}
 	if _, err = c.SendMessages(batch(noZoneRules(), zoneRule(t.options.Mark))); err == nil {
 		_, err = c.Receive()
 	}

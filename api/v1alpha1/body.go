@@ -41,8 +41,8 @@ type PolicyBody struct {
 // CallBlocks are the blocks that can differ from call to call, and so may also
 // stand in a rule.
 type CallBlocks struct {
-	// timeouts bound the parts of a call. Absent means only connecting (5s),
-	// TLS handshakes (5s) and idleness (5m) are bounded.
+	// timeouts bound the parts of a call. Absent means only connecting (5s)
+	// and TLS handshakes (5s) are bounded.
 	// +optional
 	Timeouts *Timeouts `json:"timeouts,omitempty"`
 

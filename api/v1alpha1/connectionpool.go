@@ -6,15 +6,15 @@ package v1alpha1
 // +kubebuilder:validation:XValidation:rule="!has(self.maxIdlePerEndpoint) || !has(self.maxConnectionsPerEndpoint) || self.maxIdlePerEndpoint <= self.maxConnectionsPerEndpoint",fieldPath=".maxIdlePerEndpoint",message="maxIdlePerEndpoint must not be above maxConnectionsPerEndpoint"
 // +kubebuilder:validation:XValidation:rule="!has(self.maxPending) || self.maxPending == 0 || !has(self.pendingTimeout) || !self.pendingTimeout.matches('^[0hms]+$')",fieldPath=".pendingTimeout",message="pendingTimeout must be longer than 0s; to let no call wait, set maxPending: 0"
 type ConnectionPool struct {
-	// maxConnections is how many connections may be open at once. Defaults to
-	// 1024.
+	// maxConnections is how many connections may be open at once. Absent means
+	// no limit. Tunnels (WebSocket, CONNECT) do not count.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
 	MaxConnections *int32 `json:"maxConnections,omitempty"`
 
 	// maxConnectionsPerEndpoint is how many of them may go to one endpoint.
-	// Defaults to 256, and never counts above maxConnections.
+	// Absent means no limit of its own; it never counts above maxConnections.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
@@ -47,9 +47,10 @@ type ConnectionPool struct {
 	// +kubebuilder:validation:Maximum=1000000
 	MaxRequestsPerConnection *int32 `json:"maxRequestsPerConnection,omitempty"`
 
-	// maxPending is how many calls may wait for a connection; further ones
-	// are rejected (503, pool_overflow). Defaults to 1024. Set to 0 to let none
-	// wait.
+	// maxPending is how many calls may wait for a connection below a limit;
+	// further ones are rejected (503, pool_overflow). Defaults to 1024. Set to
+	// 0 to let none wait. Without maxConnections and maxConnectionsPerEndpoint
+	// no call waits.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=65535

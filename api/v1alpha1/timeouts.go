@@ -29,7 +29,8 @@ type Timeouts struct {
 	ResponseHeader Duration `json:"responseHeader,omitempty"`
 
 	// idle bounds how long no byte may flow in either direction on an open
-	// exchange or tunnel. Defaults to 5m.
+	// exchange or tunnel, in every phase. Absent means no bound: peers that are
+	// gone are found by TCP keep-alive.
 	// +optional
 	Idle Duration `json:"idle,omitempty"`
 

@@ -3,10 +3,11 @@ package policy
 import "time"
 
 // Defaults returns the values in force where no policy says otherwise. It is the one place that holds them; the API types
-// document the same numbers. Overall and per-try timeouts are unset on purpose: a default one is what breaks streams.
+// document the same numbers. Only connecting is bounded: a policy that asks for nothing but its destination must not cut or
+// refuse a call that works without it (semantics rule 0), so neither timeouts of calls nor limits of pools have a default.
 func Defaults() Settings {
 	return Settings{
-		Timeouts: Timeouts{Connect: 5 * time.Second, Idle: 5 * time.Minute, Read: 5 * time.Minute, Write: 5 * time.Minute},
+		Timeouts: Timeouts{Connect: 5 * time.Second},
 		Retry: Retry{
 			MaxRetries:             2,
 			On:                     Of(ConnectFailure, RefusedStream, ResetBeforeRequest),
@@ -19,8 +20,8 @@ func Defaults() Settings {
 			AvoidPreviousEndpoints: true,
 		},
 		Pool: Pool{
-			MaxConnections: 1024, MaxConnectionsPerEndpoint: 256, MaxIdlePerEndpoint: 64, IdleTimeout: time.Minute,
-			MaxPending: 1024, PendingTimeout: time.Second,
+			MaxIdlePerEndpoint: 64, IdleTimeout: time.Minute,
+			MaxPending: 1024, PendingTimeout: time.Second, // they count only below a limit
 			KeepAlive: KeepAlive{Idle: 30 * time.Second, Interval: 10 * time.Second, Probes: 3},
 		},
 		LoadBalancing: LeastRequest,

@@ -139,8 +139,18 @@ func setPool(p *policy.Pool, in *v1alpha1.ConnectionPool) {
 		setDuration(&p.KeepAlive.Interval, k.Interval)
 		setInt(&p.KeepAlive.Probes, k.Probes)
 	}
-	p.MaxConnectionsPerEndpoint = min(p.MaxConnectionsPerEndpoint, p.MaxConnections)
-	p.MaxIdlePerEndpoint = min(p.MaxIdlePerEndpoint, p.MaxConnectionsPerEndpoint)
+	p.MaxConnectionsPerEndpoint = atMost(p.MaxConnectionsPerEndpoint, p.MaxConnections)
+	if limit := p.MaxConnectionsPerEndpoint; limit > 0 {
+		p.MaxIdlePerEndpoint = min(p.MaxIdlePerEndpoint, limit)
+	}
+}
+
+// atMost returns a limit that is nowhere above another; zero means none for both.
+func atMost(limit, other int) int {
+	if limit == 0 || other > 0 && other < limit {
+		return other
+	}
+	return limit
 }
 
 // breakerOf returns nil when the breaker is absent, switched off, or has no trigger that agents know.

@@ -45,8 +45,10 @@ func (p Permit) Held() bool { return p.word != 0 }
 type Result struct {
 	// Failed: the try ended in one of the breaker's failure conditions.
 	Failed bool
-	// Took is the time from dispatch to the end of the try.
+	// Took is how long the upstream was waited for.
 	Took time.Duration
+	// GivenUp: the caller left before the try ended. It counts as slow if it was, and as neither a failure nor a success.
+	GivenUp bool
 }
 
 // Status is what a Breaker tells of itself.
@@ -181,13 +183,15 @@ func (b *Breaker) Status(now time.Time) Status {
 // record counts a result in the closed state and reports whether a trigger fires.
 func (b *Breaker) record(now time.Time, r Result) bool {
 	trip := false
-	if r.Failed {
+	switch {
+	case r.GivenUp:
+	case r.Failed:
 		b.consecutive++
 		trip = b.cfg.ConsecutiveFailures > 0 && b.consecutive >= b.cfg.ConsecutiveFailures
-	} else {
+	default:
 		b.consecutive = 0
 	}
-	if e := b.cfg.ErrorRate; e != nil {
+	if e := b.cfg.ErrorRate; e != nil && !r.GivenUp {
 		b.errors.add(now, r.Failed)
 		trip = b.errors.reached(e.Percent, e.MinimumRequests) || trip
 	}
@@ -204,6 +208,9 @@ func (b *Breaker) probed(now time.Time, r Result) {
 	slow := b.cfg.SlowCalls != nil && r.Took > b.cfg.SlowCalls.Threshold
 	if r.Failed || slow {
 		b.open(now)
+		return
+	}
+	if r.GivenUp {
 		return
 	}
 	if b.successes++; b.successes >= b.cfg.SuccessesToClose {

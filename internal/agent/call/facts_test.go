@@ -156,8 +156,7 @@ func TestRule10_ALostResponseIsNotTheAnswer(t *testing.T) {
 	r.begin(Request{})
 	again := r.nextTry(r.respond(0, 503))
 	r.call.KeptLost()
-	r.want(r.call.TryFailed(again, refused), Wait)
-	r.nextTry(r.call.Timer(again.Add(100 * ms)))
+	r.nextTry(r.call.TryFailed(again, refused))
 	r.want(r.call.LocalReject(again.Add(200*ms), Overflow), Reject)
 	r.ended(Overflow, Refused, 503, 3)
 }

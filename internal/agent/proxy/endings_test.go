@@ -137,9 +137,10 @@ func TestRule01_DeadlinesHoldWhileSending(t *testing.T) {
 		change func(*policy.Settings)
 		reason string
 	}{
-		"overall": {func(s *policy.Settings) { s.Timeouts.Overall = 150 * time.Millisecond }, "deadline"},
-		"perTry":  {func(s *policy.Settings) { s.Timeouts.PerTry = 150 * time.Millisecond }, "per_try_timeout"},
-		"write":   {func(s *policy.Settings) { s.Timeouts.Write = 150 * time.Millisecond }, "per_try_timeout"},
+		"overall":     {func(s *policy.Settings) { s.Timeouts.Overall = 150 * time.Millisecond }, "deadline"},
+		"maxDuration": {func(s *policy.Settings) { s.Timeouts.MaxDuration = 150 * time.Millisecond }, "deadline"},
+		"idle":        {func(s *policy.Settings) { s.Timeouts.Idle = 150 * time.Millisecond }, "per_try_timeout"},
+		"write":       {func(s *policy.Settings) { s.Timeouts.Write = 150 * time.Millisecond }, "per_try_timeout"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := build(t, deaf(t), anywhere(tc.change))

@@ -59,6 +59,8 @@ type Events interface {
 	Passed(why Passed)
 	// Malformed tells of a request that was refused with the status, for breaking the protocol.
 	Malformed(status int)
+	// Refused tells more of the same request. It must not keep its argument.
+	Refused(r *store.Refusal)
 	// Panicked tells that serving a connection failed by a mistake of ours; the connection was closed.
 	Panicked(pod string, what any, stack []byte)
 }
@@ -256,4 +258,5 @@ func (silence) Opened()                      {}
 func (silence) Closed()                      {}
 func (silence) Passed(Passed)                {}
 func (silence) Malformed(int)                {}
+func (silence) Refused(*store.Refusal)       {}
 func (silence) Panicked(string, any, []byte) {}

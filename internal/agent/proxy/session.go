@@ -282,6 +282,7 @@ func (s *session) refuse(err error) step {
 		return hangUp
 	}
 	s.srv.events.Malformed(status)
+	s.refused(status, err, nil)
 	r := http1.Reply{Status: status, Reason: "malformed_request", Say: http1.SayClose}
 	if _, err := r.WriteTo(&s.out); err != nil {
 		return hangUp

@@ -15,8 +15,8 @@ import (
 // ErrInterrupted is returned by reads of a Conn on which Interrupt was called.
 var ErrInterrupted = errors.New("socket: interrupted")
 
-// Conn is a TCP connection driven by one goroutine at a time. Only Interrupt, Nudge, Departed, Vanished and Broken may
-// be called by others. Its driver is the only one to close it, or uses it inside Hold: that is what makes the use of the bare descriptor safe.
+// Conn is a TCP connection driven by one goroutine at a time, or by one that reads and one that writes. Only Interrupt, Nudge,
+// StopWriting, Departed, Vanished and Broken may be called by others. Its driver is the only one to close it, or uses it inside Hold: that is what makes the use of the bare descriptor safe.
 type Conn struct {
 	tcp *net.TCPConn
 	raw syscall.RawConn
@@ -33,6 +33,7 @@ type Conn struct {
 	armed       time.Time // the read deadline the runtime knows; zero: none
 	interrupted atomic.Bool
 	nudged      atomic.Bool
+	unwritable  atomic.Bool
 }
 
 // New takes ownership of tcp.

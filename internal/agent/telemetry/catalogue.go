@@ -53,7 +53,7 @@ var catalogue = [familyCount]metric{
 	requestFates: {"fairlead_proxy_request_fates_total",
 		"Calls that have ended, by why they were retried or not.", prometheus.CounterValue, also("fate")},
 	tries: {"fairlead_proxy_tries_total",
-		"Tries that were dispatched to an upstream, by how they ended; attempt is first or retry.", prometheus.CounterValue, also("kind", "code", "attempt")},
+		"Tries that were dispatched to an upstream, by how they ended; attempt is first, retry, or repair of a dead kept-alive connection.", prometheus.CounterValue, also("kind", "code", "attempt")},
 	tryDuration: {"fairlead_proxy_try_duration_seconds",
 		"Time from dispatching a try, connecting included, to its response head or failure.", histogram, perPolicy},
 	truncated: {"fairlead_proxy_truncated_responses_total",

@@ -130,9 +130,9 @@ func (s *scrape) counts(k recorderKey, c *counts) {
 	for f, n := range byFate {
 		s.putSeen(requestFates, n, id, k.target, call.Fate(f).String())
 	}
-	for a, name := range [attempts]string{firstTry: "first", aRetry: "retry"} {
-		for r, n := range c.tries[a] {
-			s.putSeen(tries, n, id, k.target, result(r).kind().String(), result(r).code(), name)
+	for start := range c.tries {
+		for r, n := range c.tries[start] {
+			s.putSeen(tries, n, id, k.target, result(r).kind().String(), result(r).code(), call.Start(start).String())
 		}
 	}
 	s.put(truncated, float64(c.truncated), id, k.target)

@@ -62,7 +62,7 @@ func TestMetricsShowWhatWasCounted(t *testing.T) {
 		r.CallDone(ended(call.OK, call.NotNeeded, 200))
 	}
 	r.TryDone(&store.Try{Kind: call.OK, Status: 503})
-	r.TryDone(&store.Try{Kind: call.ConnectFailed, Retry: true})
+	r.TryDone(&store.Try{Kind: call.ConnectFailed, Start: call.Retry})
 	r.CallDone(ended(call.OK, call.Exhausted, 503))
 	r.CallDone(ended(call.BreakerOpen, call.Refused, 503))
 	r.CallDone(ended(call.ClientGone, call.Abandoned, 0))

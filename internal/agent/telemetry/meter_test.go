@@ -212,7 +212,7 @@ func exercise(r store.Recorder) {
 		for f := range call.FateCount {
 			for _, status := range statuses {
 				r.CallDone(&store.Exchange{Outcome: call.Outcome{Kind: k, Fate: f, Status: status}})
-				r.TryDone(&store.Try{Kind: k, Status: status, Retry: f%2 == 0})
+				r.TryDone(&store.Try{Kind: k, Status: status, Start: call.Start(f % 3)})
 			}
 		}
 	}

@@ -35,7 +35,9 @@ tar -C "$root" -xf "$image"
 goroot=$(go env GOROOT)
 mkdir -p "$root$goroot" "$root/root/fairlead" "$root/root/.cache/fairlead" "$root/root/.cache/go-build" "$root/root/go"
 git clone -q . "$root/root/fairlead"
+# The network is this machine's, so names and authorities are too.
 cp /etc/resolv.conf "$root/etc/resolv.conf"
+cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
 cp hack/fresh-inside.sh "$root/root/inside.sh"
 
 export root goroot cache

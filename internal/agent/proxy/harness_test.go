@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -181,6 +182,7 @@ func (o *observer) CallDone(e *store.Exchange) {
 	defer o.mu.Unlock()
 	c := *e
 	c.Method, c.Host, c.Path = nil, nil, nil
+	c.Tries = slices.Clone(e.Tries)
 	o.calls = append(o.calls, c)
 }
 

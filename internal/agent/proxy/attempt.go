@@ -264,12 +264,9 @@ func (t *attempt) lastMoved(now time.Time) time.Time {
 	if got := t.line.got; got != t.got {
 		t.got, t.heard = got, now
 	}
+	t.mu.Lock()
 	moved := t.moved
-	if t.streaming {
-		t.mu.Lock()
-		moved = t.moved
-		t.mu.Unlock()
-	}
+	t.mu.Unlock()
 	if moved.After(t.heard) {
 		return moved
 	}

@@ -1,11 +1,10 @@
 package proxy
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,22 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fairlead.dev/fairlead/internal/agent/call"
-	"fairlead.dev/fairlead/internal/agent/store"
-	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// brokenFirst dials a connection that its server has reset already, and plain ones after it.
-type brokenFirst struct {
-	*plainDialer
-	t      *testing.T
-	broken atomic.Bool
-}
-
-func (d *brokenFirst) Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn, error) {
-	if !d.broken.CompareAndSwap(false, true) {
-		return d.plainDialer.Dial(ctx, to)
-	}
+// brokenConn returns a connection that its server has reset already.
+func brokenConn() (*net.TCPConn, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -43,31 +31,27 @@ func (d *brokenFirst) Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn
 	if err != nil {
 		return nil, err
 	}
-	_ = s.(*net.TCPConn).SetLinger(0)
-	_ = s.Close()
+	err = s.(*net.TCPConn).SetLinger(0)
+	if err := errors.Join(err, s.Close()); err != nil {
+		return nil, err
+	}
 	raw, err := c.(*net.TCPConn).SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	poll(d.t, func() (closed bool) {
-		_ = raw.Control(func(fd uintptr) {
-			info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for closed := false; !closed; <-again.C {
+		cerr := raw.Control(func(fd uintptr) {
+			var info *unix.TCPInfo
+			info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
 			closed = err == nil && info.State == unix.BPF_TCP_CLOSE
 		})
-		return closed
-	})
-	return c.(*net.TCPConn), nil
-}
-
-// useDialer has the world's pod dial in another way.
-func (w *world) useDialer(d upstream.Dialer, bindings ...policy.Binding) {
-	w.t.Helper()
-	s, err := store.New(store.Options{Dialer: func(string) upstream.Dialer { return d }, Observer: w.seen})
-	if err != nil {
-		w.t.Fatal(err)
+		if err := errors.Join(err, cerr); err != nil {
+			return nil, err
+		}
 	}
-	w.store, w.server.store = s, s
-	w.install(bindings...)
+	return c.(*net.TCPConn), nil
 }
 
 // Only bytes that the kernel accepted mean that a request was sent, whatever else is waited for.
@@ -82,16 +66,15 @@ func TestRule07_AnUnsentPOSTIsRetriedWhateverIsTimed(t *testing.T) {
 			"streamed": func(c *client) { c.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nh") },
 		} {
 			t.Run(name+"/"+kind, func(t *testing.T) {
-				b := anywhere(func(s *policy.Settings) {
+				w := build(t, serve(t, echo), anywhere(func(s *policy.Settings) {
 					limit(s)
 					s.Retry.On = policy.Of(policy.ResetBeforeRequest)
-				})
-				w := build(t, serve(t, echo), b)
-				w.useDialer(&brokenFirst{plainDialer: w.dialer, t: t}, b)
+				}))
+				w.dialer.broken.Store(1)
 				c := w.dial()
 				send(c)
 				if kind == "streamed" {
-					w.waitFor(t, func() bool { return w.dialer.dials.Load() == 1 }) // the second dial, of the retry
+					w.waitFor(t, func() bool { return w.dialer.dials.Load() == 2 }) // of the retry
 					c.send("i\r\n0\r\n\r\n")
 				}
 				if res, body := c.response("POST"); res.StatusCode != 200 || body != "POST / hi" {

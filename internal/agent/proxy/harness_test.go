@@ -38,6 +38,7 @@ type plainDialer struct {
 	// refuseEvery so many-th dial fails; 0: none
 	refuseEvery atomic.Int64
 	panics      atomic.Bool
+	broken      atomic.Int64 // so many more dials make a connection that is reset already
 	slow        atomic.Int64 // nanoseconds that each dial takes
 }
 
@@ -58,6 +59,9 @@ func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn
 			return nil, ctx.Err()
 		case <-late.C:
 		}
+	}
+	if d.broken.Add(-1) >= 0 {
+		return brokenConn()
 	}
 	var nd net.Dialer
 	c, err := nd.DialContext(ctx, "tcp", to.String())
@@ -128,15 +132,17 @@ type recordedEvents struct {
 	*bell
 	passed    [PassedCount]atomic.Int64
 	malformed atomic.Int64
+	refused   atomic.Int64
 	panics    atomic.Int64
 	t         testing.TB
 
 	expectPanic atomic.Bool
 }
 
-func (e *recordedEvents) Closed()           { e.ring() }
-func (e *recordedEvents) Passed(why Passed) { e.passed[why].Add(1); e.ring() }
-func (e *recordedEvents) Malformed(int)     { e.malformed.Add(1); e.ring() }
+func (e *recordedEvents) Closed()                { e.ring() }
+func (e *recordedEvents) Passed(why Passed)      { e.passed[why].Add(1); e.ring() }
+func (e *recordedEvents) Malformed(int)          { e.malformed.Add(1); e.ring() }
+func (e *recordedEvents) Refused(*store.Refusal) { e.refused.Add(1); e.ring() }
 func (e *recordedEvents) Panicked(_ string, what any, stack []byte) {
 	defer e.ring()
 	e.panics.Add(1)

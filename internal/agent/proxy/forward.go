@@ -64,6 +64,9 @@ func (x *exchange) answered(t *attempt, keep bool) step {
 	if !t.complete && !x.upload.held && t.response.Status < 400 {
 		// RFC 9110 section 7.5 leaves it to the client to go on; it was told of a success, and what it sent is not all there.
 		x.report.Truncated, x.detail = true, store.DetailUploadCut
+		if errors.Is(t.err, os.ErrDeadlineExceeded) {
+			x.detail = store.DetailWrite
+		}
 	}
 	t.release(t.reusable())
 	switch {

@@ -135,7 +135,7 @@ func (x *exchange) dial(pool *upstream.Pool, start call.Start, until time.Time) 
 		why = store.DetailLocal
 	case passed(until, x.now):
 		kind, why = call.AttemptTimeout, detailOfLimit(x.call.Limit())
-	case kind == call.ConnectTimeout && why == store.NoDetail:
+	case kind == call.ConnectTimeout && why != store.DetailNoAnswer:
 		why = store.DetailConnect
 	}
 	x.try = store.Try{Kind: kind, Start: start, Peer: x.ticket.Peer(), Took: x.now.Sub(began), Detail: why}

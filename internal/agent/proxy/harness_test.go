@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
+	"fairlead.dev/fairlead/internal/agent/socket"
 	"fairlead.dev/fairlead/internal/agent/store"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
@@ -308,6 +309,16 @@ func (w *world) dial() *client {
 	w.t.Cleanup(func() { c.Close() })
 	_ = c.SetDeadline(time.Now().Add(patience))
 	return &client{t: w.t, TCPConn: c.(*net.TCPConn), r: bufio.NewReader(c)}
+}
+
+// bareClient is a client's connection as a session has it, with nobody to serve it.
+func (w *world) bareClient() *socket.Conn {
+	w.t.Helper()
+	conn, err := socket.New(w.dial().TCPConn)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return conn
 }
 
 type client struct {

@@ -3,10 +3,13 @@ package proxy
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,6 +41,38 @@ type plainDialer struct {
 	refuseEvery atomic.Int64
 	panics      atomic.Bool
 	slow        atomic.Int64 // nanoseconds that each dial takes
+	// asked counts the looks at clients' ends, of which nothing is known if blind.
+	asked atomic.Int64
+	blind atomic.Bool
+	// captured is where clients connect to.
+	captured net.Addr
+}
+
+// ClientOpen implements ClientFinder. Here clients do not see the original destination, since nothing redirects them.
+func (d *plainDialer) ClientOpen(client, _ netip.AddrPort) (open, known bool) {
+	defer d.ring()
+	d.asked.Add(1)
+	if d.blind.Load() {
+		return false, false
+	}
+	sockets, err := os.ReadFile("/proc/self/net/tcp")
+	if err != nil {
+		return false, false
+	}
+	ends := fmt.Sprintf("%s %s", procAddr(client), procAddr(netip.MustParseAddrPort(d.captured.String())))
+	for line := range strings.Lines(string(sockets)) {
+		// sl local_address rem_address st queues timer retransmits uid timeout inode
+		if f := strings.Fields(line); len(f) > 9 && f[1]+" "+f[2] == ends {
+			return f[9] != "0", true
+		}
+	}
+	return false, false
+}
+
+// procAddr is an IPv4 address as /proc/net/tcp has it.
+func procAddr(a netip.AddrPort) string {
+	b := a.Addr().As4()
+	return fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(b[:]), a.Port())
 }
 
 func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn, error) {
@@ -239,6 +274,7 @@ func buildWith(t testing.TB, o Options, original netip.AddrPort, bindings ...pol
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.dialer.captured = w.captured.Addr()
 	var wg sync.WaitGroup
 	ctx, cancel := context.WithCancel(context.Background())
 	wg.Go(func() { _ = w.store.Run(ctx) })

@@ -99,11 +99,7 @@ func (s *session) dialOriginal(ctx context.Context) (*net.TCPConn, error) {
 func (s *session) passThrough(why Passed) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	gone := s.client.Vanished
-	if len(s.rest) > 0 { // said its say, and may have ended its side with that
-		gone = s.client.Broken
-	}
-	watch := watchClient(gone, cancel)
+	watch := watchClient(s.left, cancel)
 	server, err := s.dialOriginal(ctx)
 	watch.stop()
 	if err != nil {

@@ -135,7 +135,7 @@ func (p *probe) listen() word {
 	}
 	const unasked = "HTTP/"
 	var b [len(unasked)]byte
-	if p.sock.Broken() {
+	if p.sock.Ending() == socket.Broken {
 		return refusal
 	}
 	n, state := p.sock.PeekInto(b[:])

@@ -34,6 +34,8 @@ type session struct {
 	state     atomic.Int32
 	idleSince atomic.Int64 // Unix nanoseconds
 
+	half half // has its own lock
+
 	// the goroutine's own
 	line line
 	out  sender

@@ -108,7 +108,7 @@ func (x *exchange) dial(pool *upstream.Pool, until time.Time) (*upstream.Conn, c
 		ctx, cancel = context.WithDeadline(ctx, until)
 		defer cancel()
 	}
-	watch := watchClient(x.s.client.Departed, cancel)
+	watch := watchClient(x.s.left, cancel)
 	x.avoid = append(x.avoid, x.ticket.Peer())
 	began := x.now
 	c, err := pool.Dial(ctx, &x.ticket)
@@ -243,9 +243,6 @@ func (x *exchange) gotHead() call.Action {
 	}
 	return a
 }
-
-// left reports whether the client has gone away, or the session is to end.
-func (s *session) left() bool { return s.client.Departed() || s.client.Interrupted() }
 
 // woke is why a sleep ended.
 type woke uint8

@@ -46,6 +46,7 @@ type plainDialer struct {
 	blind atomic.Bool
 	// captured is where clients connect to.
 	captured net.Addr
+	last     atomic.Pointer[net.TCPConn] // the connection made last
 }
 
 // ClientOpen implements ClientFinder. Here clients do not see the original destination, since nothing redirects them.
@@ -98,6 +99,7 @@ func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn
 	if err != nil {
 		return nil, err
 	}
+	d.last.Store(c.(*net.TCPConn))
 	return c.(*net.TCPConn), nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/socket"
 	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/policy"
 )
 
 // Defaults of Options.
@@ -83,6 +84,7 @@ type Server struct {
 	limit     int
 	podLimit  int
 	replay    *resilience.ReplayMemory
+	defaults  policy.Settings // for what no policy governs
 	exchanges sync.Pool
 	// how long a client's silence is suffered: before the server is connected to, when that has led nowhere, and within a head
 	sniffDelay, lateGrace, headTimeout time.Duration
@@ -112,6 +114,7 @@ func New(o Options) (*Server, error) {
 		replay:     resilience.NewReplayMemory(orDefault(o.ReplayMemory, int64(DefaultReplayMemory))),
 		sniffDelay: orDefault(o.sniffDelay, sniff.MaxDelay), lateGrace: orDefault(o.lateGrace, lateGrace),
 		headTimeout: orDefault(o.headTimeout, headTimeout),
+		defaults:    policy.Defaults(),
 		sessions:    map[*session]struct{}{}, perPod: map[string]int{}, done: make(chan struct{}),
 	}
 	s.exchanges.New = func() any { return newExchange(s) }

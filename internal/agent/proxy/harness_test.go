@@ -37,10 +37,8 @@ type plainDialer struct {
 	*bell
 	dials  atomic.Int64
 	refuse atomic.Int64 // so many more dials fail
-	// refuseEvery so many-th dial fails; 0: none
-	refuseEvery atomic.Int64
-	panics      atomic.Bool
-	slow        atomic.Int64 // nanoseconds that each dial takes
+	panics atomic.Bool
+	slow   atomic.Int64 // nanoseconds that each dial takes
 	// asked counts the looks at clients' ends, of which nothing is known if blind.
 	asked atomic.Int64
 	blind atomic.Bool
@@ -80,9 +78,9 @@ func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn
 	if d.panics.Load() {
 		panic("told to")
 	}
-	n, every := d.dials.Add(1), d.refuseEvery.Load()
+	d.dials.Add(1)
 	d.ring()
-	if d.refuse.Add(-1) >= 0 || every > 0 && n%every == 0 {
+	if d.refuse.Add(-1) >= 0 {
 		return nil, syscall.ECONNREFUSED
 	}
 	if slow := d.slow.Load(); slow > 0 {

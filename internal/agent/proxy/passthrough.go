@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/opaque"
 	"fairlead.dev/fairlead/internal/agent/proxy/sniff"
@@ -30,7 +29,7 @@ func (s *session) identify() bool {
 	case s.every((*store.Candidate).DeclaredHTTP):
 		return true
 	}
-	proto, err := sniff.Wait(&s.line, s.line.reader, time.Now().Add(s.srv.sniffDelay))
+	proto, err := sniff.Wait(&s.line, s.line.reader, s.srv.sniffDelay)
 	switch {
 	case errors.Is(err, io.EOF): // it may still be waiting for a server that speaks first
 		proto = sniff.Other

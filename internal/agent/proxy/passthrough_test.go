@@ -32,10 +32,11 @@ var kinds = map[string]struct {
 func TestRule26_ConnectingThroughIsBounded(t *testing.T) {
 	for name, kind := range kinds {
 		t.Run(name, func(t *testing.T) {
-			w := build(t, nowhere(t), kind.bindings(func(s *policy.Settings) { s.Timeouts.Connect = firstLook })...)
+			var o Options
 			if !kind.governed {
-				w.server.defaults.Timeouts.Connect = firstLook
+				o.connect = firstLook
 			}
+			w := buildWith(t, o, nowhere(t), kind.bindings(func(s *policy.Settings) { s.Timeouts.Connect = firstLook })...)
 			w.dialer.slow.Store(int64(time.Hour))
 			c := w.dial()
 			c.send("HELO there\r\n")

@@ -72,8 +72,8 @@ type Options struct {
 	MaxConnectionsPerPod int
 	ReplayMemory         int64
 
-	// for tests: how long silence is suffered, instead of the constants
-	sniffDelay, lateGrace, headTimeout time.Duration
+	// for tests: how long silence is suffered, and what no policy governs may take to connect, instead of the constants
+	sniffDelay, lateGrace, headTimeout, connect time.Duration
 }
 
 // Server serves captured connections.
@@ -117,6 +117,7 @@ func New(o Options) (*Server, error) {
 		defaults:    policy.Defaults(),
 		sessions:    map[*session]struct{}{}, perPod: map[string]int{}, done: make(chan struct{}),
 	}
+	s.defaults.Timeouts.Connect = orDefault(o.connect, s.defaults.Timeouts.Connect)
 	s.exchanges.New = func() any { return newExchange(s) }
 	return s, nil
 }

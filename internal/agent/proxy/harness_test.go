@@ -162,6 +162,7 @@ type recordedEvents struct {
 	*bell
 	passed    [PassedCount]atomic.Int64
 	malformed atomic.Int64
+	refused   atomic.Pointer[Refused] // the last
 	panics    atomic.Int64
 	t         testing.TB
 
@@ -170,7 +171,12 @@ type recordedEvents struct {
 
 func (e *recordedEvents) Closed()           { e.ring() }
 func (e *recordedEvents) Passed(why Passed) { e.passed[why].Add(1); e.ring() }
-func (e *recordedEvents) Malformed(int)     { e.malformed.Add(1); e.ring() }
+func (e *recordedEvents) Malformed(r Refused) {
+	e.malformed.Add(1)
+	e.refused.Store(&r)
+	e.ring()
+}
+
 func (e *recordedEvents) Panicked(_ string, what any, stack []byte) {
 	defer e.ring()
 	e.panics.Add(1)

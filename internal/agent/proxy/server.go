@@ -58,10 +58,19 @@ type Events interface {
 	Closed()
 	// Passed tells of a connection that is passed through.
 	Passed(why Passed)
-	// Malformed tells of a request that was refused with the status, for breaking the protocol.
-	Malformed(status int)
+	// Malformed tells of a request that was refused for breaking the protocol.
+	Malformed(r Refused)
 	// Panicked tells that serving a connection failed by a mistake of ours; the connection was closed.
 	Panicked(pod string, what any, stack []byte)
+}
+
+// Refused is a request that was refused for breaking the protocol.
+type Refused struct {
+	Pod      string // UID
+	Original netip.AddrPort
+	Status   int
+	// Reason is one of a closed set of sentences, which never quote the request.
+	Reason string
 }
 
 // Options configure a Server. Store is required; zero limits mean the defaults.
@@ -259,5 +268,5 @@ type silence struct{}
 func (silence) Opened()                      {}
 func (silence) Closed()                      {}
 func (silence) Passed(Passed)                {}
-func (silence) Malformed(int)                {}
+func (silence) Malformed(Refused)            {}
 func (silence) Panicked(string, any, []byte) {}

@@ -264,7 +264,7 @@ func (x *exchange) badUpload(err error) call.Action {
 	var broken *http1.Error
 	if errors.As(err, &broken) {
 		x.upload.err = err
-		x.srv.events.Malformed(broken.Status)
+		x.s.malformed(broken.Status, broken)
 		r := http1.Reply{Status: broken.Status, Reason: "malformed_request", Say: http1.SayClose, ToHead: x.request.Asked().Head}
 		_, _ = r.WriteTo(&x.s.out) // the connection ends anyway
 	}

@@ -164,9 +164,9 @@ const (
 var malformedCodes = [malformedCount]string{"400", "414", "431", "other"}
 
 // Malformed implements proxy.Events.
-func (m *Meter) Malformed(status int) {
+func (m *Meter) Malformed(r proxy.Refused) {
 	i := malformedOther
-	switch status {
+	switch r.Status {
 	case 400:
 		i = malformed400
 	case 414:

@@ -263,8 +263,8 @@ func TestRule27_ABodyThatIsVisiblyBadIsNotForwarded(t *testing.T) {
 			if n := w.dialer.dials.Load(); n != 0 {
 				t.Errorf("%d connections were made for it", n)
 			}
-			if w.events.malformed.Load() != 1 || w.events.refused.Load() != 1 {
-				t.Errorf("counted %d times, told %d times", w.events.malformed.Load(), w.events.refused.Load())
+			if n, r := w.events.malformed.Load(), w.events.refused.Load(); n != 1 || r.Status != 400 || r.Reason == "" {
+				t.Errorf("counted %d times, told %+v", n, r)
 			}
 		})
 	}

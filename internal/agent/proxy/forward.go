@@ -221,7 +221,7 @@ func (x *exchange) finishUpload(t *attempt, until time.Time) error {
 			return x.cut(store.DetailIdle)
 		case x.s.left():
 			return x.cut(store.DetailClientLeft)
-		case t.conn.Broken():
+		case t.conn.Ending() == socket.Broken:
 			t.stopStream()
 		case !ended && t.conn.Peek() == socket.Gone:
 			ended = true

@@ -3,10 +3,13 @@ package proxy
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -36,20 +39,52 @@ type plainDialer struct {
 	*bell
 	dials  atomic.Int64
 	refuse atomic.Int64 // so many more dials fail
-	// refuseEvery so many-th dial fails; 0: none
-	refuseEvery atomic.Int64
-	panics      atomic.Bool
-	broken      atomic.Int64 // so many more dials make a connection that is reset already
-	slow        atomic.Int64 // nanoseconds that each dial takes
+	panics atomic.Bool
+	// broken is how many more dials make a connection that is reset already.
+	broken atomic.Int64
+	slow   atomic.Int64 // nanoseconds that each dial takes
+	// asked counts the looks at clients' ends, of which nothing is known if blind.
+	asked atomic.Int64
+	blind atomic.Bool
+	// captured is where clients connect to.
+	captured net.Addr
+	last     atomic.Pointer[net.TCPConn] // the connection made last
+}
+
+// ClientOpen implements ClientFinder. Here clients do not see the original destination, since nothing redirects them.
+func (d *plainDialer) ClientOpen(client, _ netip.AddrPort) (open, known bool) {
+	defer d.ring()
+	d.asked.Add(1)
+	if d.blind.Load() {
+		return false, false
+	}
+	sockets, err := os.ReadFile("/proc/self/net/tcp")
+	if err != nil {
+		return false, false
+	}
+	ends := fmt.Sprintf("%s %s", procAddr(client), procAddr(netip.MustParseAddrPort(d.captured.String())))
+	for line := range strings.Lines(string(sockets)) {
+		// sl local_address rem_address st queues timer retransmits uid timeout inode
+		if f := strings.Fields(line); len(f) > 9 && f[1]+" "+f[2] == ends {
+			return f[9] != "0", true
+		}
+	}
+	return false, false
+}
+
+// procAddr is an IPv4 address as /proc/net/tcp has it.
+func procAddr(a netip.AddrPort) string {
+	b := a.Addr().As4()
+	return fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(b[:]), a.Port())
 }
 
 func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn, error) {
 	if d.panics.Load() {
 		panic("told to")
 	}
-	n, every := d.dials.Add(1), d.refuseEvery.Load()
+	d.dials.Add(1)
 	d.ring()
-	if d.refuse.Add(-1) >= 0 || every > 0 && n%every == 0 {
+	if d.refuse.Add(-1) >= 0 {
 		return nil, syscall.ECONNREFUSED
 	}
 	if slow := d.slow.Load(); slow > 0 {
@@ -69,6 +104,7 @@ func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn
 	if err != nil {
 		return nil, err
 	}
+	d.last.Store(c.(*net.TCPConn))
 	return c.(*net.TCPConn), nil
 }
 
@@ -133,17 +169,21 @@ type recordedEvents struct {
 	*bell
 	passed    [PassedCount]atomic.Int64
 	malformed atomic.Int64
-	refused   atomic.Int64
+	refused   atomic.Pointer[Refused] // the last
 	panics    atomic.Int64
 	t         testing.TB
 
 	expectPanic atomic.Bool
 }
 
-func (e *recordedEvents) Closed()                { e.ring() }
-func (e *recordedEvents) Passed(why Passed)      { e.passed[why].Add(1); e.ring() }
-func (e *recordedEvents) Malformed(int)          { e.malformed.Add(1); e.ring() }
-func (e *recordedEvents) Refused(*store.Refusal) { e.refused.Add(1); e.ring() }
+func (e *recordedEvents) Closed()           { e.ring() }
+func (e *recordedEvents) Passed(why Passed) { e.passed[why].Add(1); e.ring() }
+func (e *recordedEvents) Malformed(r Refused) {
+	e.malformed.Add(1)
+	e.refused.Store(&r)
+	e.ring()
+}
+
 func (e *recordedEvents) Panicked(_ string, what any, stack []byte) {
 	defer e.ring()
 	e.panics.Add(1)
@@ -248,6 +288,7 @@ func buildWith(t testing.TB, o Options, original netip.AddrPort, bindings ...pol
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.dialer.captured = w.captured.Addr()
 	var wg sync.WaitGroup
 	ctx, cancel := context.WithCancel(context.Background())
 	wg.Go(func() { _ = w.store.Run(ctx) })

@@ -14,9 +14,8 @@ import (
 	"fairlead.dev/fairlead/internal/agent/socket"
 )
 
-// lateGrace is how long a client that says nothing is waited for after its server turned out to be unreachable, or to have closed
-// without a word, before it is told. It may be about to send a request, which a policy governs whatever became of the probe; or
-// it waits for the server to speak, and should hear of the failure.
+// lateGrace is how long a client that says nothing is waited for after its server has answered a request that was not made (408, in
+// most cases): an HTTP client that has connected in advance, whose request a policy governs whatever became of the probe.
 const lateGrace = 2 * time.Second
 
 // word is what a server says to a client that says nothing.
@@ -27,8 +26,12 @@ const (
 	unheard word = iota
 	// greeting: it speaks first.
 	greeting
-	// refusal: it cannot be reached, or has closed. So has a server that says HTTP/1 unasked: 408 in most cases.
-	refusal
+	// unasked: it says HTTP/1.
+	unasked
+	// ended: it has closed or reset the connection.
+	ended
+	// unreachable: there is none.
+	unreachable
 )
 
 // probe is a connection to the server of a client that says nothing, made to hear who speaks first.
@@ -48,7 +51,8 @@ type probe struct {
 
 // identifyLate deals with a client that says nothing: the server may be the first to speak, or the client has made the
 // connection in advance, or is slow on a busy machine. The server is connected to, and whoever speaks first decides (semantics
-// rule 32). Nothing else that happens to that connection does, for a request can always be sent on another.
+// rule 32). A server that refuses or ends the connection does so to the client as well, and at once: it may have connected to see
+// whether there is one.
 func (s *session) identifyLate() bool {
 	p := s.probe()
 	defer p.end()
@@ -59,8 +63,12 @@ func (s *session) identifyLate() bool {
 		p.close()
 		return false
 	}
-	if p.word == refusal && errors.Is(err, os.ErrDeadlineExceeded) {
-		err = s.line.awaitClient(time.Now().Add(s.srv.lateGrace))
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		now := time.Now()
+		if p.word == unasked {
+			now = now.Add(s.srv.lateGrace)
+		}
+		err = s.line.awaitClient(now) // it may have spoken at the same moment
 	}
 	switch {
 	case err == nil && p.word != greeting:
@@ -68,7 +76,7 @@ func (s *session) identifyLate() bool {
 	case err == nil:
 		return s.judge(sniff.Detect(s.line.reader.Buffered()), p.server)
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, io.EOF):
-		if p.server == nil && p.word == refusal {
+		if p.word == unreachable {
 			s.unreachable(PassedOther)
 			return false
 		}
@@ -80,7 +88,7 @@ func (s *session) identifyLate() bool {
 
 // judgeWords waits for enough of the client's words to be judged.
 func (s *session) judgeWords(server *net.TCPConn) (http bool) {
-	proto, err := sniff.Wait(&s.line, s.line.reader, time.Now().Add(s.srv.sniffDelay))
+	proto, err := sniff.Wait(&s.line, s.line.reader, s.srv.sniffDelay)
 	if err != nil {
 		if server != nil {
 			_ = server.Close()
@@ -102,7 +110,7 @@ func (s *session) probe() *probe {
 		case p.dial(ctx, s):
 			p.word = p.listen()
 		case ctx.Err() == nil:
-			p.word = refusal
+			p.word = unreachable
 		}
 	}()
 	return p
@@ -133,14 +141,16 @@ func (p *probe) listen() word {
 	if p.sock.AwaitReadable() != nil {
 		return unheard
 	}
-	const unasked = "HTTP/"
-	var b [len(unasked)]byte
-	if p.sock.Broken() {
-		return refusal
+	const version = "HTTP/"
+	var b [len(version)]byte
+	if p.sock.Ending() == socket.Broken {
+		return ended
 	}
-	n, state := p.sock.PeekInto(b[:])
-	if state == socket.Gone || strings.HasPrefix(string(b[:n]), unasked) {
-		return refusal
+	switch n, state := p.sock.PeekInto(b[:]); {
+	case state == socket.Gone:
+		return ended
+	case strings.HasPrefix(string(b[:n]), version):
+		return unasked
 	}
 	return greeting
 }

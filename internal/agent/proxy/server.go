@@ -15,6 +15,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/socket"
 	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/policy"
 )
 
 // Defaults of Options.
@@ -57,12 +58,21 @@ type Events interface {
 	Closed()
 	// Passed tells of a connection that is passed through.
 	Passed(why Passed)
-	// Malformed tells of a request that was refused with the status, for breaking the protocol.
-	Malformed(status int)
-	// Refused tells more of the same request. It must not keep its argument.
-	Refused(r *store.Refusal)
+	// Malformed tells of a request that was refused for breaking the protocol. It must not keep the bytes.
+	Malformed(r Refused)
 	// Panicked tells that serving a connection failed by a mistake of ours; the connection was closed.
 	Panicked(pod string, what any, stack []byte)
+}
+
+// Refused is a request that was refused for breaking the protocol.
+type Refused struct {
+	Pod      string // UID
+	Original netip.AddrPort
+	Status   int
+	// Reason is one of a closed set of sentences, which never quote the request.
+	Reason string
+	// Method, Host and Path are the request's if its head could be read. They are valid while it is told of.
+	Method, Host, Path []byte
 }
 
 // Options configure a Server. Store is required; zero limits mean the defaults.
@@ -73,8 +83,8 @@ type Options struct {
 	MaxConnectionsPerPod int
 	ReplayMemory         int64
 
-	// for tests: how long silence is suffered, instead of the constants
-	sniffDelay, lateGrace, headTimeout time.Duration
+	// for tests: how long silence is suffered, and what no policy governs may take to connect, instead of the constants
+	sniffDelay, lateGrace, headTimeout, connect time.Duration
 }
 
 // Server serves captured connections.
@@ -85,6 +95,7 @@ type Server struct {
 	limit     int
 	podLimit  int
 	replay    *resilience.ReplayMemory
+	defaults  policy.Settings // for what no policy governs
 	exchanges sync.Pool
 	// how long a client's silence is suffered: before the server is connected to, when that has led nowhere, and within a head
 	sniffDelay, lateGrace, headTimeout time.Duration
@@ -114,8 +125,10 @@ func New(o Options) (*Server, error) {
 		replay:     resilience.NewReplayMemory(orDefault(o.ReplayMemory, int64(DefaultReplayMemory))),
 		sniffDelay: orDefault(o.sniffDelay, sniff.MaxDelay), lateGrace: orDefault(o.lateGrace, lateGrace),
 		headTimeout: orDefault(o.headTimeout, headTimeout),
+		defaults:    policy.Defaults(),
 		sessions:    map[*session]struct{}{}, perPod: map[string]int{}, done: make(chan struct{}),
 	}
+	s.defaults.Timeouts.Connect = orDefault(o.connect, s.defaults.Timeouts.Connect)
 	s.exchanges.New = func() any { return newExchange(s) }
 	return s, nil
 }
@@ -257,6 +270,5 @@ type silence struct{}
 func (silence) Opened()                      {}
 func (silence) Closed()                      {}
 func (silence) Passed(Passed)                {}
-func (silence) Malformed(int)                {}
-func (silence) Refused(*store.Refusal)       {}
+func (silence) Malformed(Refused)            {}
 func (silence) Panicked(string, any, []byte) {}

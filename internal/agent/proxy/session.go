@@ -3,7 +3,6 @@ package proxy
 import (
 	"bytes"
 	"errors"
-	"io"
 	"net/netip"
 	"os"
 	"runtime/debug"
@@ -34,6 +33,8 @@ type session struct {
 	state     atomic.Int32
 	idleSince atomic.Int64 // Unix nanoseconds
 
+	half half // has its own lock
+
 	// the goroutine's own
 	line line
 	out  sender
@@ -45,6 +46,8 @@ type session struct {
 	lane   *store.Lane
 	pinned bool
 	host   []byte // as sent, or nil if the lane does not depend on it
+	// governed: a policy has governed a request of this connection
+	governed bool
 
 	x    *exchange // of the request under way
 	next step
@@ -262,44 +265,6 @@ func (s *session) serveOne() step {
 	return serveNext
 }
 
-// refuse answers a request that cannot be understood (semantics rules 27 and 30).
-func (s *session) refuse(err error) step {
-	var broken *http1.Error
-	status := 0
-	switch {
-	case errors.As(err, &broken):
-		status = broken.Status
-		if s.onlyHosts() {
-			// Nobody can tell whom it is for: it may be none of our business.
-			s.rest = s.line.reader.Message()
-			return passOn
-		}
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		status = 408
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return hangUp
-	default:
-		return hangUp
-	}
-	s.srv.events.Malformed(status)
-	s.refused(status, err, nil)
-	r := http1.Reply{Status: status, Reason: "malformed_request", Say: http1.SayClose}
-	if _, err := r.WriteTo(&s.out); err != nil {
-		return hangUp
-	}
-	return hangUpGently
-}
-
-// onlyHosts reports whether all policies that may govern the connection depend on the request's host.
-func (s *session) onlyHosts() bool {
-	for i := range s.candidates {
-		if !s.candidates[i].NeedsHost() {
-			return false
-		}
-	}
-	return true
-}
-
 func (s *session) begin() {
 	if s.x == nil {
 		s.x = s.srv.exchanges.Get().(*exchange)
@@ -360,7 +325,7 @@ func (s *session) resolve(q *http1.Request) (*store.Lane, bool) {
 		if err != nil {
 			return nil, false
 		}
-		s.lane, s.pinned, s.host = lane, c.Pinned, nil
+		s.lane, s.pinned, s.host, s.governed = lane, c.Pinned, nil, true
 		if byHost {
 			s.host = append(make([]byte, 0, len(q.Host())), q.Host()...)
 		}

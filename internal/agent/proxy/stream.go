@@ -207,8 +207,7 @@ func (x *exchange) badUpload() call.Action {
 // refuse answers a request whose body breaks the protocol (semantics rules 26 and 27).
 func (x *exchange) refuse(broken *http1.Error) step {
 	s, q := x.s, &x.request
-	s.srv.events.Malformed(broken.Status)
-	s.refused(broken.Status, broken, q)
+	s.malformed(broken.Status, broken, q)
 	r := http1.Reply{Status: broken.Status, Reason: "malformed_request", Say: http1.SayClose, ToHead: q.Asked().Head}
 	if _, err := r.WriteTo(&s.out); err != nil {
 		return hangUp

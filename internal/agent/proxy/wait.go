@@ -148,9 +148,6 @@ func (x *exchange) gotHead() call.Action {
 	return a
 }
 
-// left reports whether the client has gone away, or the session is to end.
-func (s *session) left() bool { return s.client.Departed() || s.client.Interrupted() }
-
 // woke is why a sleep ended.
 type woke uint8
 

@@ -16,7 +16,8 @@ import (
 var ErrInterrupted = errors.New("socket: interrupted")
 
 // Conn is a TCP connection driven by one goroutine at a time, or by one that reads and one that writes. Only Interrupt, Nudge,
-// StopWriting, Departed, Vanished and Broken may be called by others. Its driver is the only one to close it, or uses it inside Hold: that is what makes the use of the bare descriptor safe.
+// StopWriting, Ending and Departed may be called by others. Its driver is the only one to close it, or uses it inside Hold: that is
+// what makes the use of the bare descriptor safe.
 type Conn struct {
 	tcp *net.TCPConn
 	raw syscall.RawConn
@@ -34,6 +35,9 @@ type Conn struct {
 	interrupted atomic.Bool
 	nudged      atomic.Bool
 	unwritable  atomic.Bool
+
+	silence Silence
+	looked  time.Time // at silence
 }
 
 // New takes ownership of tcp.
@@ -87,7 +91,9 @@ func (c *Conn) Nudge() {
 func (c *Conn) Interrupted() bool { return c.interrupted.Load() }
 
 // Read reads what is there into p, waiting no longer than until (zero: for ever). It returns os.ErrDeadlineExceeded when until
-// has passed and nothing is there, io.EOF at the end, and a syscall.Errno when the connection broke. now need not be exact.
+// has passed and nothing is there, io.EOF at the end, and a syscall.Errno when the connection broke: syscall.ETIMEDOUT also when
+// what was sent stays unacknowledged for too long (see Silence), which shows to reads and writes whose time is up now and then.
+// now need not be exact.
 func (c *Conn) Read(p []byte, now, until time.Time) (int, error) {
 	n, _, err := c.ReadAfter(nil, p, now, until)
 	return n, err
@@ -141,10 +147,26 @@ func (c *Conn) wait(step func(fd uintptr) bool, now, until time.Time) error {
 			return os.ErrDeadlineExceeded
 		}
 		if now = time.Now(); !until.IsZero() && !now.Before(until) {
-			return os.ErrDeadlineExceeded
+			return c.timeUp(now)
 		}
 		c.armed = time.Time{}
 	}
+}
+
+// timeUp is what a wait ends with whose time is up: os.ErrDeadlineExceeded, or syscall.ETIMEDOUT when the peer is not there any
+// more, as the kernel would say in the end.
+func (c *Conn) timeUp(now time.Time) error {
+	const often = time.Second // the first look tells how seldom will do
+	switch every := max(often, c.silence.Limit()/4); {
+	case c.looked.IsZero():
+		c.looked = now
+	case now.Sub(c.looked) >= every:
+		c.looked = now
+		if c.silence.Lasts(c.fd, now) {
+			return unix.ETIMEDOUT
+		}
+	}
+	return os.ErrDeadlineExceeded
 }
 
 // receive runs inside RawConn.Read, after the runtime has forgotten earlier readiness: whatever arrives from here on wakes the
@@ -161,7 +183,7 @@ func (c *Conn) receive(uintptr) bool {
 
 // AwaitReadable waits until there is something to read, or the peer has closed.
 func (c *Conn) AwaitReadable() error {
-	return c.wait(func(fd uintptr) bool { return poll(int(fd), unix.POLLIN) }, time.Time{}, time.Time{})
+	return c.wait(func(fd uintptr) bool { return poll(int(fd), unix.POLLIN) != 0 }, time.Time{}, time.Time{})
 }
 
 // ErrNothing is returned by TryRead when nothing has arrived.
@@ -235,6 +257,9 @@ func (c *Conn) WriteBy(p []byte, until time.Time) (int, error) {
 	if err != nil {
 		err = cause(err)
 	}
+	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+		err = c.timeUp(time.Now())
+	}
 	return n, err
 }
 
@@ -288,42 +313,47 @@ func (c *Conn) PeekInto(p []byte) (int, State) {
 	return n, Readable
 }
 
-// Departed reports whether the peer has closed its side or reset the connection, even while bytes it sent wait to be read, or
-// whether the connection was closed from outside its driver. It may be called from any goroutine.
-func (c *Conn) Departed() bool {
-	return c.isGone(func(fd int) bool { return poll(fd, unix.POLLRDHUP) })
+// Ending is how far a connection has come to its end.
+type Ending uint8
+
+const (
+	// Whole: the peer has not ended its side.
+	Whole Ending = iota
+	// HalfClosed: the peer has ended its side, and may be gone or only have nothing more to say (shutdown(2) with SHUT_WR): both look
+	// the same from here (RFC 9293 section 3.6).
+	HalfClosed
+	// Broken: the connection was reset or has ended on both sides, or it was closed from outside its driver.
+	Broken
+)
+
+// Ending looks without waiting, also past bytes that wait to be read. It may be called from any goroutine.
+func (c *Conn) Ending() Ending {
+	end := Broken
+	_ = c.raw.Control(func(fd uintptr) { end = ending(int(fd)) }) // fails when closed
+	return end
 }
 
-// Vanished is Departed, but not while bytes wait to be read: a peer that has ended its side behind them may well be waiting for
-// what comes of them. It may be called from any goroutine.
-func (c *Conn) Vanished() bool {
-	return c.isGone(func(fd int) bool { return poll(fd, 0) || ended(fd) })
+// Departed reports whether the peer has ended its side, gone or not. It may be called from any goroutine.
+func (c *Conn) Departed() bool { return c.Ending() != Whole }
+
+// ending leaves an error for those who read, unlike a read.
+func ending(fd int) Ending {
+	switch events := poll(fd, unix.POLLRDHUP); {
+	case events&^unix.POLLRDHUP != 0: // what counts unasked: an error, or the end of both sides
+		return Broken
+	case events != 0:
+		return HalfClosed
+	}
+	return Whole
 }
 
-// Broken reports whether the connection was reset, or closed from outside its driver. It may be called from any goroutine.
-func (c *Conn) Broken() bool {
-	return c.isGone(func(fd int) bool { return poll(fd, 0) })
-}
-
-func (c *Conn) isGone(look func(fd int) bool) bool {
-	gone := false
-	err := c.raw.Control(func(fd uintptr) { gone = look(int(fd)) })
-	return gone || err != nil
-}
-
-// poll reports whether one of the events has come, or what counts unasked: an error, or the end of both sides. Unlike a read it
-// leaves an error for those who read.
-func poll(fd int, events int16) bool {
+// poll returns which of the events have come, and those that are told unasked.
+func poll(fd int, events int16) int16 {
 	fds := [1]unix.PollFd{{Fd: int32(fd), Events: events}}
-	n, err := unix.Poll(fds[:], 0)
-	return err == nil && n > 0
-}
-
-// ended reports whether everything up to the peer's end was read.
-func ended(fd int) bool {
-	var b [1]byte
-	n, errno := recv(fd, b[:], unix.MSG_PEEK)
-	return errno == 0 && n == 0
+	if n, err := unix.Poll(fds[:], 0); err != nil || n == 0 {
+		return 0
+	}
+	return fds[0].Revents
 }
 
 // Hold runs f while nobody can take the connection's descriptor away: a Close from outside takes effect on reads at once, but

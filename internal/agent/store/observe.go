@@ -61,16 +61,6 @@ type Exchange struct {
 	Method, Host, Path []byte
 }
 
-// Refusal is a request that was refused because it breaks the protocol, before anything governed it or in its midst.
-type Refusal struct {
-	Pod      string // UID
-	Original netip.AddrPort
-	Status   int
-	Detail   Detail
-	// Method, Host and Path are the request's as far as they are known. They are valid during the call that tells of it.
-	Method, Host, Path []byte
-}
-
 // Silence is an Observer that hears nothing.
 type Silence struct{}
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy"
 	"fairlead.dev/fairlead/internal/agent/store"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -112,12 +113,12 @@ func (l *AccessLog) write(r *recorder, e *store.Exchange) {
 }
 
 // refuse queues a line for a request that was refused: no policy can say whether it wants one, for none may govern it.
-func (l *AccessLog) refuse(r *store.Refusal) {
+func (l *AccessLog) refuse(r *proxy.Refused) {
 	n := l.begin()
 	if n == nil {
 		return
 	}
-	n.pod, n.original, n.outcome.Status, n.detail = r.Pod, r.Original, r.Status, r.Detail
+	n.pod, n.original, n.outcome.Status, n.detail = r.Pod, r.Original, r.Status, store.Detail(r.Reason)
 	l.end(n, r.Method, r.Host, r.Path)
 }
 
@@ -273,11 +274,4 @@ func withoutQuery(path []byte) []byte {
 		return path[:i]
 	}
 	return path
-}
-
-// Refused implements proxy.Events.
-func (m *Meter) Refused(r *store.Refusal) {
-	if m.log != nil {
-		m.log.refuse(r)
-	}
 }

@@ -164,9 +164,9 @@ const (
 var malformedCodes = [malformedCount]string{"400", "414", "431", "other"}
 
 // Malformed implements proxy.Events.
-func (m *Meter) Malformed(status int) {
+func (m *Meter) Malformed(r proxy.Refused) {
 	i := malformedOther
-	switch status {
+	switch r.Status {
 	case 400:
 		i = malformed400
 	case 414:
@@ -175,6 +175,9 @@ func (m *Meter) Malformed(status int) {
 		i = malformed431
 	}
 	m.malformed[i].Add(1)
+	if m.log != nil {
+		m.log.refuse(&r)
+	}
 }
 
 // Panicked implements proxy.Events.

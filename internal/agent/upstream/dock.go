@@ -25,22 +25,14 @@ type Dock struct {
 // NewDock returns a dock without pools.
 func NewDock() *Dock { return &Dock{pools: map[string]map[Key]*Pool{}} }
 
-// Pool returns the pool of a key, and makes it first if there is none.
-func (d *Dock) Pool(k Key, o Options) (*Pool, error) {
+// Put adds the pool of a key that has none.
+func (d *Dock) Put(k Key, p *Pool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if p := d.pools[k.Pod][k]; p != nil {
-		return p, nil
-	}
-	p, err := New(o)
-	if err != nil {
-		return nil, err
-	}
 	if d.pools[k.Pod] == nil {
 		d.pools[k.Pod] = map[Key]*Pool{}
 	}
 	d.pools[k.Pod][k] = p
-	return p, nil
 }
 
 // Remove forgets a pool, which the caller closes, and returns it; nil if there is none.
@@ -48,15 +40,11 @@ func (d *Dock) Remove(k Key) *Pool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	p := d.pools[k.Pod][k]
-	d.delete(k)
-	return p
-}
-
-func (d *Dock) delete(k Key) {
 	delete(d.pools[k.Pod], k)
 	if len(d.pools[k.Pod]) == 0 {
 		delete(d.pools, k.Pod)
 	}
+	return p
 }
 
 // CloseIdle closes the idle connections of a pod's pools.
@@ -69,21 +57,6 @@ func (d *Dock) CloseIdle(pod string) {
 	d.mu.Unlock()
 	for _, p := range pools {
 		p.CloseIdle()
-	}
-}
-
-// Range calls f with every pool; those f does not want to keep are closed and forgotten.
-func (d *Dock) Range(f func(Key, *Pool) (keep bool)) {
-	for _, e := range d.all() {
-		if f(e.key, e.pool) {
-			continue
-		}
-		d.mu.Lock()
-		if d.pools[e.key.Pod][e.key] == e.pool {
-			d.delete(e.key)
-		}
-		d.mu.Unlock()
-		e.pool.Close()
 	}
 }
 
@@ -119,7 +92,9 @@ func (d *Dock) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			d.Range(func(Key, *Pool) bool { return false })
+			for _, e := range d.all() {
+				e.pool.Close()
+			}
 			return nil
 		case now := <-tick.C:
 			for _, e := range d.all() {

@@ -534,29 +534,37 @@ func TestDockKeepsPoolsApart(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- d.Run(ctx) }()
-	o := Options{Dialer: &plainDialer{}, Limits: policy.Defaults().Pool, Endpoints: []netip.AddrPort{s.addr}}
-	k1, k2 := Key{"p1", "b", "d"}, Key{"p2", "b", "d"}
-	p1, err := d.Pool(k1, o)
-	if err != nil {
-		t.Fatal(err)
+	var pools [3]*Pool
+	keys := [...]Key{{"p1", "b", "d"}, {"p2", "b", "d"}, {"p2", "b", "e"}}
+	for i, k := range keys {
+		pools[i], _ = newPool(t, nil, s.addr)
+		d.Put(k, pools[i])
+		take(t, pools[i], ticket()).Done(true, time.Now())
 	}
-	p2, _ := d.Pool(k2, o)
-	again, _ := d.Pool(k1, o)
-	if p1 == p2 || p1 != again {
-		t.Error("pools are mixed up")
+	idle := func() (n [3]int) {
+		for i, p := range pools {
+			n[i] = p.Stats().Idle
+		}
+		return n
 	}
-	take(t, p1, ticket()).Done(true, time.Now())
-	take(t, p2, ticket()).Done(true, time.Now())
-	d.Range(func(k Key, _ *Pool) bool { return k != k1 })
-	if p1.Stats().Idle != 0 || p2.Stats().Idle != 1 {
-		t.Error("the wrong pool was closed")
+	d.CloseIdle("p1")
+	if got := idle(); got != [3]int{0, 1, 1} {
+		t.Errorf("idle %v after the first pod ended", got)
+	}
+	if d.Remove(keys[1]) != pools[1] || d.Remove(keys[1]) != nil {
+		t.Error("the wrong pool was removed")
+	}
+	seen := map[Key]int{}
+	d.Each(func(k Key, s Stats) { seen[k] = s.Idle })
+	if len(seen) != 2 || seen[keys[2]] != 1 {
+		t.Errorf("pools %v", seen)
 	}
 	cancel()
 	if err := <-ran; err != nil {
 		t.Fatal(err)
 	}
-	if p2.Stats().Idle != 0 {
-		t.Error("the dock left connections open")
+	if got := idle(); got != [3]int{0, 1, 0} {
+		t.Errorf("idle %v in the end", got)
 	}
 }
 

@@ -37,7 +37,7 @@ func (p *Pool) tooMany(at *endpoint) bool {
 // gone go on; its idle connections are closed.
 func (p *Pool) SetEndpoints(addrs []netip.AddrPort) {
 	p.mu.Lock()
-	if slices.Equal(p.given, addrs) {
+	if same(p.given, addrs) {
 		p.mu.Unlock()
 		return
 	}
@@ -45,6 +45,11 @@ func (p *Pool) SetEndpoints(addrs []netip.AddrPort) {
 	victims = append(victims, p.grantWaiting()...)
 	p.mu.Unlock()
 	closeAll(victims)
+}
+
+// same reports whether two lists say the same, at once if they are one.
+func same(a, b []netip.AddrPort) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0] || slices.Equal(a, b))
 }
 
 func (p *Pool) setEndpoints(addrs []netip.AddrPort) (victims []*Conn) {

@@ -156,16 +156,19 @@ func TestABreakerThatNobodyAsksIsNotOpen(t *testing.T) {
 	install(t, s, snapshot(anywhere()))
 	trip(t, lane(t, s, "a", "192.0.2.1:1"))
 	now := time.Now()
-	for after, want := range map[time.Duration]Survey{
-		0:                {BreakersOpen: 1},
-		13 * time.Second: {BreakersOpen: 1, BreakersHalfOpen: 1}, // 10 s and up to 2 s of jitter
-		30 * time.Second: {},
-		24 * time.Hour:   {},
+	for _, tc := range []struct {
+		after          time.Duration
+		open, halfOpen int
+	}{
+		{0, 1, 0},
+		{13 * time.Second, 1, 1}, // 10 s and up to 2 s of jitter
+		{30 * time.Second, 0, 0},
+		{24 * time.Hour, 0, 0},
 	} {
 		var got Survey
-		s.Survey(now.Add(after), func(v Survey) { got = v })
-		if got.BreakersOpen != want.BreakersOpen || got.BreakersHalfOpen != want.BreakersHalfOpen {
-			t.Errorf("after %v: %d open, %d of them half-open", after, got.BreakersOpen, got.BreakersHalfOpen)
+		s.Survey(now.Add(tc.after), func(v Survey) { got = v })
+		if got.BreakersOpen != tc.open || got.BreakersHalfOpen != tc.halfOpen {
+			t.Errorf("after %v: %d open, %d of them half-open", tc.after, got.BreakersOpen, got.BreakersHalfOpen)
 		}
 	}
 }

@@ -41,6 +41,14 @@ func (s *Store) Install(next *policy.Snapshot) []Rejection {
 	s.installs++
 	profiles, rejected := s.compile(next)
 	old := s.current.Load()
+	v := s.compose(next, profiles, old)
+	s.profiles = profiles
+	s.replace(old, v)
+	return rejected
+}
+
+// compose makes a version of compiled profiles. Pods whose profile is the one they had keep their table.
+func (s *Store) compose(next *policy.Snapshot, profiles map[string]*profile, old *version) *version {
 	v := &version{tables: make(map[string]*Table, len(next.Workloads))}
 	for uid, w := range next.Workloads {
 		p := profiles[w.Profile]
@@ -53,9 +61,7 @@ func (s *Store) Install(next *policy.Snapshot) []Rejection {
 		}
 		v.tables[uid] = t
 	}
-	s.profiles = profiles
-	s.replace(old, v)
-	return rejected
+	return v
 }
 
 func (s *Store) compile(next *policy.Snapshot) (map[string]*profile, []Rejection) {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"fairlead.dev/fairlead/internal/agent/resilience"
+	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -48,25 +49,27 @@ func failuresToOpen(t *testing.T, l *Lane) (n int) {
 // A profile that could not be renewed still has the version before of a binding that others share. An install that changes nothing
 // resets nothing then, and the newest version governs.
 func TestRule22_TheNewestVersionGovernsASharedBreaker(t *testing.T) {
-	for range 20 { // whatever order maps are walked in
-		s := newStore(t)
-		before := divided(opensAfter(1), opensAfter(1))
-		install(t, s, before)
-		next := divided(opensAfter(3), opensAfter(3))
-		next.Profiles["q"] = before.Profiles["q"] // its new version was refused
-		next.Destinations = before.Destinations
-		install(t, s, next)
-		l := lane(t, s, "b", "10.96.0.7:80")
-		if n := failuresToOpen(t, l); n != 3 {
-			t.Fatalf("it opened after %d failures, want what the newest version says", n)
-		}
-		for i := range 10 { // the same again, and then with other endpoints, which is no news of the profiles
-			if i == 5 {
-				next.Destinations = map[string]*policy.Destination{"ns/shop": shop()}
-			}
+	for refused, pods := range map[string][2]string{"p": {"a", "b"}, "q": {"b", "a"}} {
+		for range 20 { // whatever order maps are walked in
+			s := newStore(t)
+			before := divided(opensAfter(1), opensAfter(1))
+			install(t, s, before)
+			next := divided(opensAfter(3), opensAfter(3))
+			next.Profiles[refused] = before.Profiles[refused]
+			next.Destinations = before.Destinations
 			install(t, s, next)
-			if stateOf(l) != resilience.Open || stateOf(lane(t, s, "a", "10.96.0.7:80")) != resilience.Open {
-				t.Fatalf("install %d closed it", i)
+			l := lane(t, s, pods[0], "10.96.0.7:80")
+			if n := failuresToOpen(t, l); n != 3 {
+				t.Fatalf("%s refused: it opened after %d failures, want what the newest version says", refused, n)
+			}
+			for i := range 10 { // the same again, and then with other endpoints, which is no news of the profiles
+				if i == 5 {
+					next.Destinations = map[string]*policy.Destination{"ns/shop": shop()}
+				}
+				install(t, s, next)
+				if stateOf(l) != resilience.Open || stateOf(lane(t, s, pods[1], "10.96.0.7:80")) != resilience.Open {
+					t.Fatalf("%s refused: install %d closed it", refused, i)
+				}
 			}
 		}
 	}
@@ -221,6 +224,42 @@ func TestRule33_PoolsFollowTheVersionWhateverIsResolvedMeanwhile(t *testing.T) {
 	install(t, s, &policy.Snapshot{})
 	if len(s.entries.pods)+len(s.states.all)+s.states.unused.Len()+s.entries.dynamic != 0 || len(pools(s)) != 0 {
 		t.Error("something is left")
+	}
+}
+
+// What is resolved for the version before, while the next one is about to take its place, goes by the next one too.
+func TestRule33_NothingFallsBetweenTwoVersions(t *testing.T) {
+	s := newStore(t)
+	install(t, s, snapshot(withBreaker(policy.ShareNode), binding("going", policy.Target{Kind: policy.TargetAny})))
+	other := shop()
+	other.Ports[0].Endpoints = other.Ports[0].Endpoints[:1]
+	next := snapshot(withBreaker(policy.ShareNode))
+	next.Destinations["ns/shop"] = other
+
+	s.installing.Lock()
+	profiles, _ := s.compile(next)
+	old := s.current.Load()
+	v := s.compose(next, profiles, old)
+	unused := s.prepare(old, v)
+	kept, gone := lane(t, s, "a", "10.96.0.7:80"), lane(t, s, "a", "192.0.2.1:1")
+	bindings := byKey(rank(v.tables))
+	unused = append(unused, s.publish(v, bindings)...)
+	s.free(unused, bindings)
+	s.installing.Unlock()
+
+	if !gone.Stale() || pools(s)["a"] != 1 {
+		t.Error("what the next version has no use for is left")
+	}
+	if again := lane(t, s, "a", "10.96.0.7:80"); again.Pool != kept.Pool {
+		t.Error("the pool was replaced")
+	}
+	tk := upstream.Ticket{Original: addr("10.96.0.7:80")}
+	tk.Init()
+	for range 50 {
+		if kept.Pool.Ask(&tk); tk.Peer() != addr("10.1.0.1:8080") {
+			t.Fatalf("a call went to %v, which is no endpoint any more", tk.Peer())
+		}
+		kept.Pool.Forget(&tk)
 	}
 }
 

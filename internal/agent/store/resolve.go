@@ -12,6 +12,7 @@ import (
 func (s *Store) resolve(t *Table, c *Candidate, destination string) (*Lane, error) {
 	k := stateKey{c.Key(), destination}
 	if l := s.found(t, c, k); l != nil {
+		t.remember(l, destination)
 		return l, nil
 	}
 	pool, err := upstream.New(s.poolOptions(t, c.Binding, destination)) // not under the lock: it may have many endpoints
@@ -21,6 +22,9 @@ func (s *Store) resolve(t *Table, c *Candidate, destination string) (*Lane, erro
 	l, forgotten := s.enter(t, c, k, pool)
 	for _, p := range forgotten {
 		p.Close()
+	}
+	if !l.Stale() {
+		t.remember(l, destination)
 	}
 	return l, nil
 }
@@ -33,7 +37,7 @@ func (s *Store) found(t *Table, c *Candidate, k stateKey) *Lane {
 	if e == nil || s.current.Load().tables[t.pod] != t {
 		return nil
 	}
-	return s.lane(t, c, e)
+	return newLane(t, c, e, s.bindings[k.binding])
 }
 
 // enter makes a lane and what it needs but its pool, and returns the pools of what had to be forgotten for it.
@@ -46,7 +50,7 @@ func (s *Store) enter(t *Table, c *Candidate, k stateKey, pool *upstream.Pool) (
 		return newLane(t, c, e, versions{c.Binding}), []*upstream.Pool{pool}
 	}
 	if e := s.entries.find(t.pod, k); e != nil { // made meanwhile
-		return s.lane(t, c, e), []*upstream.Pool{pool}
+		return newLane(t, c, e, s.bindings[k.binding]), []*upstream.Pool{pool}
 	}
 	e := &entry{pod: t.pod, key: k, state: s.states.get(k), pool: pool, binding: c.Binding}
 	s.entries.add(e, c.dynamic())
@@ -54,7 +58,7 @@ func (s *Store) enter(t *Table, c *Candidate, k stateKey, pool *upstream.Pool) (
 	if s.late != nil {
 		*s.late = append(*s.late, e)
 	}
-	return s.lane(t, c, e), s.makeRoom(t.pod)
+	return newLane(t, c, e, s.bindings[k.binding]), s.makeRoom(t.pod)
 }
 
 // makeRoom forgets dynamic destinations until there are as many as may be, and returns their pools. Those that no pod uses any more
@@ -95,13 +99,7 @@ func (s *Store) poolOptions(t *Table, b *Binding, destination string) upstream.O
 	}
 }
 
-// lane makes a lane of an entry and has the table remember it.
-func (s *Store) lane(t *Table, c *Candidate, e *entry) *Lane {
-	l := newLane(t, c, e, s.bindings[e.key.binding])
-	t.remember(l, e.key.destination)
-	return l
-}
-
+// newLane makes a lane of an entry. It expects the lock.
 func newLane(t *Table, c *Candidate, e *entry, of versions) *Lane {
 	b := c.Binding
 	l := &Lane{Binding: b, Pool: e.pool, entry: e, plans: make([]Plan, len(b.rules)+1)}

@@ -200,7 +200,7 @@ func (g Generator) final(x *Exchange, method string, minor int, last bool) {
 		x.add(g, g.head(status, version))
 	case bodiless:
 		x.add(g, g.head(status, version, g.pick("", "Content-Length: 5", "ETag: x")))
-	case n == 0 && version == 1 && minor == 1:
+	case n == 0 && version == 1:
 		_, wire, odd := g.chunks()
 		x.add(g, g.head(status, version, g.pick("Transfer-Encoding: chunked", "transfer-encoding:CHUNKED")))
 		at := len(x.Responses) - 1
@@ -224,6 +224,9 @@ func (g Generator) oddHead(head string) string {
 	var b strings.Builder
 	if g.chance(10) {
 		b.WriteString(g.lineEnd())
+	}
+	if status := lines[0][len("HTTP/1.1 "):]; g.chance(2) && (status[0] == '1' || strings.HasPrefix(status, "204")) {
+		lines = append(lines, g.pick("Content-Length: 7", "Transfer-Encoding: chunked"))
 	}
 	for i, line := range lines {
 		colon := strings.IndexByte(line, ':')

@@ -27,7 +27,7 @@ func (g Generator) mutateOnce(s string) string {
 	}
 	i := g.IntN(len(s) + 1)
 	j := min(i+g.IntN(1+g.IntN(30)), len(s))
-	switch g.IntN(9) {
+	switch g.IntN(10) {
 	case 0: // another byte
 		if i < len(s) {
 			return s[:i] + string([]byte{byte(g.IntN(256))}) + s[i+1:]
@@ -58,7 +58,13 @@ func (g Generator) mutateOnce(s string) string {
 			return s
 		}
 		return s[:i+at] + g.pick(" :", "\t:", "", "::", "\x00:", ";") + s[i+at+1:]
-	case 7:
+	case 7: // whitespace in front of a chunk extension
+		at := strings.Index(s[i:], ";")
+		if at < 0 {
+			return s
+		}
+		return s[:i+at] + g.pick(" ", "\t", "\r", "\x00") + s[i+at:]
+	case 8:
 		return s[:i]
 	}
 	return s[:i] + nasty[g.IntN(len(nasty))] + s[i:]

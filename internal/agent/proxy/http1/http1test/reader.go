@@ -55,7 +55,7 @@ var (
 	sizeLine    = regexp.MustCompile(`(?s)^([0-9A-Fa-f]+)(;.*)?$`)
 	control     = regexp.MustCompile(`[\x00-\x08\x0a-\x1f\x7f]`)
 	dangerous   = regexp.MustCompile(`[\x00\r\n]`)
-	authority   = regexp.MustCompile(`^([A-Za-z0-9._~!$&'()*+;=%-]*|\[[0-9A-Za-z:.%_~!$&'()*+;=-]+\])(:[0-9]{0,5})?$`)
+	authority   = regexp.MustCompile(`^([A-Za-z0-9._~!$&'()*+;=%-]*|\[[!#$%&'*+.^_` + "`" + `|~0-9A-Za-z:-]+\])(:[0-9]{0,5})?$`)
 	connectTo   = regexp.MustCompile(`^([^:]+|\[.+\]):0*[1-9][0-9]*$`)
 	absolute    = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://([^/?#]+)(.*)$`)
 )

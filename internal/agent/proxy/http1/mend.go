@@ -178,17 +178,19 @@ func mend(dst, head []byte) (out []byte, doubtful bool) {
 	return mendFraming(dst, status)
 }
 
-// appendStatus appends a status line with single spaces.
+// appendStatus appends a status line with single spaces around the code. What the reason begins with is its own.
 func appendStatus(dst, line []byte) []byte {
-	for range 2 {
-		word := bytes.IndexFunc(line, isSpaceRune)
-		if word < 0 {
-			break
-		}
-		dst = append(append(dst, line[:word]...), ' ')
-		line = bytes.TrimLeftFunc(line[word:], isSpaceRune)
+	word := bytes.IndexFunc(line, isSpaceRune)
+	if word < 0 {
+		return append(dst, line...)
 	}
-	return append(dst, line...)
+	dst = append(append(dst, line[:word]...), ' ')
+	line = bytes.TrimLeftFunc(line[word:], isSpaceRune)
+	if word = bytes.IndexFunc(line, isSpaceRune); word < 0 {
+		return append(dst, line...)
+	}
+	dst = append(append(dst, line[:word]...), ' ')
+	return append(dst, line[word+1:]...)
 }
 
 func isSpaceRune(c rune) bool { return c < 0x80 && isSpace(byte(c)) }

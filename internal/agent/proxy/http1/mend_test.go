@@ -35,7 +35,7 @@ func TestRule27_ResponsesAreMended(t *testing.T) {
 		"NUL in a value":             {in: ok + "A: b\x00c\r\nContent-Length: 0\r\n\r\n", want: ok + "A: b c\r\nContent-Length: 0\r\n\r\n"},
 		"other control characters":   {in: ok + "A: \x1b[0m\x7f\x01\r\nContent-Length: 0\r\n\r\n", want: ok + "A: \x1b[0m\x7f\x01\r\nContent-Length: 0\r\n\r\n"},
 		"NUL in the reason":          {in: "HTTP/1.1 200 O\x00K\r\nContent-Length: 0\r\n\r\n", want: "HTTP/1.1 200 O K\r\nContent-Length: 0\r\n\r\n"},
-		"spaces in the status line":  {in: "HTTP/1.1 \t 200   OK then\r\nContent-Length: 0\r\n\r\n", want: "HTTP/1.1 200 OK then\r\nContent-Length: 0\r\n\r\n"},
+		"spaces in the status line":  {in: "HTTP/1.1 \t 200\t OK  then\r\nContent-Length: 0\r\n\r\n", want: "HTTP/1.1 200  OK  then\r\nContent-Length: 0\r\n\r\n"},
 		"a higher minor version":     {in: "HTTP/1.2 200 OK\r\nContent-Length: 0\r\n\r\n", want: ok + "Content-Length: 0\r\n\r\n"},
 		"the highest minor version":  {in: "HTTP/1.9 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", want: ok + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
 		"empty lines in front":       {in: "\r\n\r\n" + ok + "Content-Length: 0\r\n\r\n", want: ok + "Content-Length: 0\r\n\r\n"},

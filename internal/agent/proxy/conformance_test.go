@@ -134,6 +134,42 @@ var exchanges = map[string]wire{
 		answer: "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n",
 		got:    "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
 	},
+	"trailers named by Connection": {
+		send: "PUT / HTTP/1.1\r\nHost: a\r\nConnection: X\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX: y\r\nT: v\r\n\r\n",
+		seen: "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nT: v\r\n\r\n",
+		answer: "HTTP/1.1 200 OK\r\nConnection: Trailer, U\r\nTrailer: U\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nU: w\r\n" +
+			"Content-Length: 3\r\nV: w\r\n\r\n",
+		got: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nV: w\r\n\r\n",
+	},
+	"an offer of h2c and another that is declined": {
+		send:   "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c, websocket\r\nHTTP2-Settings: AAA\r\nConnection: Upgrade, HTTP2-Settings\r\n\r\n",
+		seen:   "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+		answer: "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
+	},
+	"odd ways of saying something plain": {
+		send:   "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+		answer: "HTTP/1.1 200 OK\nA : b\r\n c\nTransfer-Encoding: chunked\r\n\n3 \nabc\r\n0 ;x\r\n\n",
+		got:    "HTTP/1.1 200 OK\r\nA: b c\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0;x\r\n\r\n",
+	},
+	"both a length and a coding": {
+		send:          "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+		answer:        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+		got:           "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+		upstreamFresh: true,
+	},
+	"204 with a length": {
+		send: "GET / HTTP/1.1\r\nHost: a\r\n\r\n", answer: "HTTP/1.1 204 None\r\nContent-Length: 5\r\n\r\n", got: "HTTP/1.1 204 None\r\n\r\n",
+	},
+	"chunks for HTTP/1.0": {
+		send:       "GET / HTTP/1.0\r\nX: y\r\n\r\n",
+		answer:     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+		got:        "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabcde",
+		clientEnds: true,
+	},
+	"the largest heads": {
+		send:   "GET /" + strings.Repeat("p", 65000) + " HTTP/1.1\r\nHost: a\r\nA: " + strings.Repeat("a", 260000) + "\r\n\r\n",
+		answer: "HTTP/1.1 200 OK\r\nB: " + strings.Repeat("b", 260000) + "\r\nContent-Length: 1\r\n\r\nx",
+	},
 	"large heads": {
 		send:   "GET / HTTP/1.1\r\nHost: a\r\nA: " + strings.Repeat("a", 60000) + "\r\n\r\n",
 		answer: "HTTP/1.1 200 OK\r\nB: " + strings.Repeat("b", 60000) + "\r\nContent-Length: 1\r\n\r\nx",

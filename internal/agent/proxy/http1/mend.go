@@ -18,9 +18,9 @@ import (
 
 // mendable says whether a refused response may be one that can be mended.
 func mendable(err error) bool {
-	switch err { //nolint:errorlint // constants of the package
-	case ErrBareLF, ErrFold, ErrFieldName, ErrFieldValue, ErrStatusLine, ErrContentLength, ErrLengthsDiffer, ErrLengthAndCoding, ErrCoding,
-		ErrCodingVersion:
+	switch err {
+	case ErrBareLF, ErrFold, ErrFieldName, ErrFieldValue, ErrStatusLine, ErrContentLength, ErrLengthsDiffer, ErrLengthAndCoding, //nolint:errorlint // constants of the package
+		ErrCoding, ErrCodingVersion:
 		return true
 	}
 	return false

@@ -293,8 +293,8 @@ func TestRule26_TheRefusalOfABodyCanBeRead(t *testing.T) {
 	}
 }
 
-// A refused HEAD has no content.
-func TestRule26_ARefusedHEADHasNoContent(t *testing.T) {
+// A HEAD that is answered locally has no content.
+func TestRule26_AFailedHEADHasNoContent(t *testing.T) {
 	w := build(t, nowhere(t), anywhere(nil))
 	c := w.dial()
 	c.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")

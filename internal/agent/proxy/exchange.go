@@ -29,6 +29,7 @@ type exchange struct {
 	lane     *store.Lane
 	plan     *store.Plan
 	extra    []byte // field lines added to the request
+	without  string // the field that they replace, in lower case; empty: none
 
 	// Two tries at most hold something at a time: the one under way and the one whose response may have to be forwarded later.
 	tries [2]attempt
@@ -65,7 +66,7 @@ func (x *exchange) reset() {
 	x.lane, x.plan = nil, nil
 	x.cur, x.kept = &x.tries[0], nil
 	x.avoid = x.avoid[:0]
-	x.extra = x.extra[:0]
+	x.extra, x.without = x.extra[:0], ""
 	x.past, x.detail, x.parting = x.past[:0], store.NoDetail, hangUp
 }
 
@@ -146,6 +147,9 @@ func (x *exchange) serve() step {
 	if limits.MaxDuration > 0 {
 		s.out.until = x.now.Add(limits.MaxDuration)
 	}
+	if x.request.NoForwards() {
+		return x.answerHere()
+	}
 	started := x.now
 	x.upload.begin(&s.line, &x.request, x.plan.Settings.Retry.BodyMaxBytes)
 	if broken := x.upload.broken(); broken != nil {
@@ -163,18 +167,19 @@ func (x *exchange) serve() step {
 	return next
 }
 
-// callRequest tells the call what it must know of the request, and adds a key to it if the policy says so.
+// callRequest tells the call what it must know of the request, and adds a key to it if the policy says so. A key counts if it is
+// forwarded and not empty; one is added to requests that lack it, but for those whose repetition nobody would notice (safe
+// methods) and for CONNECT, whose answer is no result that a server could keep.
 func (x *exchange) callRequest() call.Request {
 	q := &x.request
 	r := call.Request{Method: q.Class, HasBody: q.Framing != http1.NoBody}
 	retry := &x.plan.Settings.Retry
-	if q.Class != call.Unsafe || x.plan.KeyHeader == "" {
+	if q.Class == call.Safe || q.Class != call.Unsafe && !retry.GenerateKey || x.plan.KeyHeader == "" {
 		return r
 	}
-	key, found := q.Value(x.plan.KeyHeader)
-	r.Keyed = len(key) > 0
-	if !found && retry.GenerateKey {
-		x.extra = appendKey(x.extra, retry.KeyHeader)
+	_, r.Keyed = q.ForwardedValue(x.plan.KeyHeader)
+	if !r.Keyed && retry.GenerateKey && !q.Connect {
+		x.extra, x.without = appendKey(x.extra, retry.KeyHeader), x.plan.KeyHeader
 		r.Keyed = true
 	}
 	return r

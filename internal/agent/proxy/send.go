@@ -21,7 +21,7 @@ var (
 // sendRequest writes the head and the first of the body, for those that are sent at once.
 func (t *attempt) sendRequest() error {
 	x := t.x
-	_, t.err = x.request.WriteRequest(t, http1.Forward{Extra: x.extra}, x.upload.first)
+	_, t.err = x.request.WriteRequest(t, http1.Forward{Extra: x.extra, Without: x.without}, x.upload.first)
 	if t.err == nil {
 		t.complete = !x.upload.streamed
 		t.until = x.call.RequestWritten(x.now).Until

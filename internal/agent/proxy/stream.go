@@ -58,7 +58,7 @@ func (t *attempt) sendHead() bool {
 	if !u.streamed {
 		first = nil // the final piece, by itself
 	}
-	_, err := x.request.WriteRequest(t, http1.Forward{Extra: x.extra}, first)
+	_, err := x.request.WriteRequest(t, http1.Forward{Extra: x.extra, Without: x.without}, first)
 	t.mu.Lock()
 	sent := t.sent > 0
 	t.mu.Unlock()

@@ -86,6 +86,7 @@ func (t *attempt) release(keep bool) {
 	if l != nil {
 		l.before, l.nowait = nil, false
 		if keep && c != nil {
+			t.limitIdle(c)
 			l.reader.Finish()
 			keep = l.quiet()
 		}
@@ -95,6 +96,13 @@ func (t *attempt) release(keep bool) {
 	}
 	if c != nil {
 		c.Done(keep, t.x.now)
+	}
+}
+
+// limitIdle passes on how long the server says that it keeps an idle connection.
+func (t *attempt) limitIdle(c *upstream.Conn) {
+	if d, ok := t.response.KeepAliveTimeout(); ok {
+		c.LimitIdle(d)
 	}
 }
 
@@ -160,6 +168,9 @@ func (x *exchange) tried(kind call.Kind, status int, why store.Detail) {
 	}
 	x.try = store.Try{
 		Kind: kind, Status: status, Start: t.start, Reused: t.conn.Reused(), Peer: t.conn.Peer(), Took: x.now.Sub(t.began), Detail: why,
+	}
+	if kind != call.ClientGone { // of which nothing follows for the endpoint
+		t.conn.Report(kind != call.OK || status >= 500 || status == 429, x.now)
 	}
 	x.reportTry()
 }

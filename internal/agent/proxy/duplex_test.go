@@ -17,10 +17,13 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// serviceOf governs calls of one Service, whose only endpoint is where the pods think they go: an address of its own that a
-// balancer has chosen, not the client.
-func (w *world) serviceOf(change func(*policy.Settings)) {
+// serviceOf governs calls of one Service: endpoints that a balancer chooses, not the client. Without any it is the one that the
+// world's clients go to.
+func (w *world) serviceOf(change func(*policy.Settings), endpoints ...netip.AddrPort) {
 	w.t.Helper()
+	if len(endpoints) == 0 {
+		endpoints = []netip.AddrPort{w.original}
+	}
 	b := anywhere(change)
 	b.To = policy.Target{Kind: policy.TargetService, Service: "ns/up", Protocol: policy.ProtocolHTTP}
 	snapshot := &policy.Snapshot{
@@ -28,7 +31,7 @@ func (w *world) serviceOf(change func(*policy.Settings)) {
 		Profiles:  map[string]*policy.Profile{"p": {Name: "p", Bindings: []policy.Binding{b}}},
 		Destinations: map[string]*policy.Destination{"ns/up": {
 			Name: "ns/up", ClusterIPs: []netip.Addr{w.original.Addr()},
-			Ports: []policy.DestinationPort{{Port: w.original.Port(), Endpoints: []netip.AddrPort{w.original}}},
+			Ports: []policy.DestinationPort{{Port: w.original.Port(), Endpoints: endpoints}},
 		}},
 	}
 	if r := w.store.Install(snapshot); len(r) > 0 {

@@ -54,6 +54,7 @@ func (t *attempt) collect() {
 	t.conn = nil
 	keep := t.reusable() && t.line.quiet()
 	c.Attachment = nil // the line, whose reader holds the response, stays here
+	t.limitIdle(c)
 	c.Done(keep, t.x.now)
 }
 

@@ -102,6 +102,7 @@ type Server struct {
 
 	// atomic
 	draining atomic.Bool
+	clients  atomic.Uint64 // numbers the sessions
 
 	mu sync.Mutex
 	// guarded by mu
@@ -150,7 +151,7 @@ func (s *Server) ServeCaptured(podUID string, conn *net.TCPConn, original netip.
 	if err != nil {
 		return // closed already
 	}
-	ss := &session{srv: s, pod: podUID, client: client, original: netip.AddrPortFrom(original.Addr().Unmap(), original.Port())}
+	ss := &session{srv: s, id: s.clients.Add(1), pod: podUID, client: client, original: netip.AddrPortFrom(original.Addr().Unmap(), original.Port())}
 	ss.idleSince.Store(time.Now().UnixNano())
 	shed, ok := s.enter(ss)
 	if !ok {

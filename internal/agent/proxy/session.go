@@ -25,6 +25,7 @@ const (
 type session struct {
 	// immutable
 	srv      *Server
+	id       uint64 // of the server's sessions, not 0
 	pod      string // UID
 	client   *socket.Conn
 	original netip.AddrPort

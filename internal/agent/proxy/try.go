@@ -35,7 +35,7 @@ func (x *exchange) startTry(a call.Action) call.Action {
 func (x *exchange) place(a call.Action) (next call.Action, ok bool) {
 	t := &x.ticket
 	t.Original, t.Pinned, t.Fresh = x.s.original, x.s.pinned, a.Fresh
-	t.Careful = x.request.Class == call.Unsafe
+	t.Careful, t.Client = x.request.Class == call.Unsafe, x.s.id
 	t.Avoid = nil
 	if a.Avoid {
 		t.Avoid = x.avoid

@@ -51,6 +51,7 @@ type attempt struct {
 	moved    time.Time // when it last accepted one, if anybody wants to know
 	blocked  bool      // the upstream takes nothing at present
 	stopped  bool      // stream is to end
+	ended    bool      // stream has ended, or is about to
 	err      error     // of sending
 }
 
@@ -187,15 +188,20 @@ func (x *exchange) reportTry() {
 
 // startStream has the request sent beside the session's goroutine, which hears of the end by a nudge of the connection.
 func (t *attempt) startStream() {
-	t.streaming = true
+	t.streaming, t.ended = true, false
 	t.fault = fault{}
 	go t.run()
 }
 
 // stream is the goroutine of startStream.
 func (t *attempt) stream() {
-	defer func() { t.done <- struct{}{} }()
-	defer t.conn.Nudge()
+	defer func() {
+		t.mu.Lock()
+		t.ended = true
+		t.mu.Unlock()
+		t.conn.Nudge()
+		t.done <- struct{}{}
+	}()
 	defer t.fault.catch()
 	t.sendStream()
 }
@@ -215,15 +221,16 @@ func (t *attempt) joined() {
 
 // tryJoin joins if sending has ended, and reports whether it has.
 func (t *attempt) tryJoin() bool {
-	if t.streaming {
-		select {
-		case <-t.done:
-			t.joined()
-		default:
-			return false
-		}
+	if !t.streaming {
+		return true
 	}
-	return true
+	t.mu.Lock()
+	ended := t.ended
+	t.mu.Unlock()
+	if ended {
+		t.joinStream()
+	}
+	return ended
 }
 
 // stopStream ends the sending if it has not ended. The connection is good for nothing after that.

@@ -158,6 +158,7 @@ func TestRule02_EveryDeadlineHoldsInEveryPhase(t *testing.T) {
 		for _, field := range p.ends {
 			tested[field] = true
 			t.Run(name+"/"+field, func(t *testing.T) {
+				t.Parallel() // they wait
 				end := make(chan struct{})
 				w := build(t, serve(t, func(_ int, c *peer) { p.upstream(c, end) }), anywhere(func(s *policy.Settings) {
 					reflect.ValueOf(&s.Timeouts).Elem().FieldByName(field).SetInt(int64(limit))

@@ -49,6 +49,8 @@ type plainDialer struct {
 	// captured is where clients connect to.
 	captured net.Addr
 	last     atomic.Pointer[net.TCPConn] // the connection made last
+	// closed says of the world's own clients, by address, whether they have closed their connections.
+	closed sync.Map
 }
 
 // ClientOpen implements ClientFinder. Here clients do not see the original destination, since nothing redirects them.
@@ -58,7 +60,10 @@ func (d *plainDialer) ClientOpen(client, _ netip.AddrPort) (open, known bool) {
 	if d.blind.Load() {
 		return false, false
 	}
-	sockets, err := os.ReadFile("/proc/self/net/tcp")
+	if closed, known := d.closed.Load(client); known {
+		return !closed.(bool), true
+	}
+	sockets, err := os.ReadFile("/proc/self/net/tcp") // slow where there are many sockets
 	if err != nil {
 		return false, false
 	}
@@ -347,9 +352,12 @@ func (w *world) dial() *client {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.t.Cleanup(func() { c.Close() })
 	_ = c.SetDeadline(time.Now().Add(patience))
-	return &client{t: w.t, TCPConn: c.(*net.TCPConn), r: bufio.NewReader(c)}
+	end := c.LocalAddr().(*net.TCPAddr).AddrPort()
+	w.dialer.closed.Store(end, false)
+	own := &client{t: w.t, TCPConn: c.(*net.TCPConn), r: bufio.NewReader(c), closes: func() { w.dialer.closed.Store(end, true) }}
+	w.t.Cleanup(func() { own.Close() })
+	return own
 }
 
 // bareClient is a client's connection as a session has it, with nobody to serve it.
@@ -366,6 +374,14 @@ type client struct {
 	*net.TCPConn
 	t testing.TB
 	r *bufio.Reader
+
+	closes func()
+}
+
+// Close implements io.Closer.
+func (c *client) Close() error {
+	c.closes()
+	return c.TCPConn.Close()
 }
 
 func (c *client) send(s string) {

@@ -128,7 +128,6 @@ func (x *exchange) dial(pool *upstream.Pool, start call.Start, until time.Time) 
 	case watch.left.Load():
 		return nil, call.ClientGone
 	}
-	kind := upstream.FailureOf(err)
 	kind, why := upstream.FailureOf(err), detailOf(err)
 	switch {
 	case kind == call.Internal:

@@ -43,6 +43,17 @@ type Doors struct {
 	Captured, Uncaptured int
 	// Problems names some of the uncaptured.
 	Problems []policy.CaptureProblem
+	// Notices name captured pods about which there is something to know, as a proxy of their own (capture.ReasonForeignRedirect).
+	Notices []policy.CaptureProblem
+	// OlderConnections are those that no policy governs because they were made before their pod was captured, sorted by policy. Policies
+	// without any are left out.
+	OlderConnections []Older
+}
+
+// Older counts the open connections of captured pods to what a policy redirects that were made before they were redirected.
+type Older struct {
+	Policy policy.ID
+	Count  int
 }
 
 // Meter counts. It implements store.Observer, proxy.Events and prometheus.Collector, and draws the reports to the manager.

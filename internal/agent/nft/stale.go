@@ -172,7 +172,7 @@ func (f *flow) read(tuple *netlink.AttributeDecoder) {
 // flows are the connections of all TCP sockets in ns.
 func flows(ns *netns.Namespace) (map[flow]struct{}, error) {
 	all := make(map[flow]struct{})
-	err := eachSocket(ns, 0, func(answer []byte) { all[diagFlow(answer)] = struct{}{} })
+	err := eachSocket(ns, underWay, 0, func(answer []byte) { all[diagFlow(answer)] = struct{}{} })
 	return all, err
 }
 

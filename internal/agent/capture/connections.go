@@ -2,6 +2,7 @@ package capture
 
 import (
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -14,7 +15,7 @@ type connections struct {
 	wg sync.WaitGroup
 
 	mu     sync.Mutex
-	open   map[*net.TCPConn]struct{}
+	open   map[*net.TCPConn]netip.AddrPort // where each was on its way to, if that is known
 	closed bool
 }
 
@@ -26,11 +27,35 @@ func (c *connections) begin(conn *net.TCPConn) bool {
 		return false
 	}
 	if c.open == nil {
-		c.open = make(map[*net.TCPConn]struct{})
+		c.open = make(map[*net.TCPConn]netip.AddrPort)
 	}
-	c.open[conn] = struct{}{}
+	c.open[conn] = netip.AddrPort{}
 	c.wg.Add(1)
 	return true
+}
+
+// redirected remembers where conn was on its way to.
+func (c *connections) redirected(conn *net.TCPConn, original netip.AddrPort) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open[conn] = original
+}
+
+// mappings are up to so many redirected connections, any of them.
+func (c *connections) mappings(most int) []Mapping {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var list []Mapping
+	for conn, original := range c.open {
+		if len(list) == most {
+			break
+		}
+		if original.IsValid() {
+			peer := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
+			list = append(list, Mapping{From: netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port()), To: original})
+		}
+	}
+	return list
 }
 
 func (c *connections) end(conn *net.TCPConn) {

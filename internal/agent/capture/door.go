@@ -2,6 +2,7 @@ package capture
 
 import (
 	"errors"
+	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -54,6 +55,7 @@ type door struct {
 
 	ns        atomic.Pointer[netns.Namespace] // nil before and after
 	disturbed atomic.Bool                     // somebody has changed rules in the namespace
+	forgotten atomic.Bool                     // the kernel knows a redirected connection no more
 	foreign   atomic.Bool                     // another proxy takes connections in the pod
 	conns     connections
 	lease     leaseOf
@@ -244,9 +246,22 @@ func (d *door) capture(g goal) error {
 		return failed(ReasonRules, err)
 	}
 	if !d.superseded {
+		d.restore()
 		d.look(g)
 	}
 	return nil
+}
+
+// restore has the kernel know connections again that it was made to forget.
+func (d *door) restore() {
+	if !d.forgotten.Swap(false) {
+		return
+	}
+	n, err := d.redirector.Restore(d.conns.mappings(math.MaxInt))
+	if n > 0 || err != nil { // one that has just ended is forgotten too
+		d.manager.options.Log.Warn("the kernel had forgotten connections of a pod", "pod", d.sandbox.Pod.Name, "namespace", d.sandbox.Pod.Namespace,
+			"restored", n, "error", err)
+	}
 }
 
 // renew takes the lease, if the door does not hold it. Where there is nothing any more that it would be of, or where what there is has

@@ -86,7 +86,7 @@ type leaseOf struct {
 }
 
 // renew renews the lease if it is held and nobody else is at it. If that fails the lease is held no more. The door is woken then, and when
-// the rules under it may have been changed.
+// the rules under it may have been changed, or its connections may have been forgotten, for which one of them stands.
 func (l *leaseOf) renew(d *door) {
 	if !l.mu.TryLock() {
 		return
@@ -98,9 +98,17 @@ func (l *leaseOf) renew(d *door) {
 	if l.held.Renew() != nil {
 		l.held = nil
 		d.poke()
-	} else if l.held.Disturbed() {
+		return
+	}
+	if l.held.Disturbed() {
 		d.disturbed.Store(true)
 		d.poke()
+	}
+	for _, one := range d.conns.mappings(1) {
+		if !l.held.Remembers(one) {
+			d.forgotten.Store(true)
+			d.poke()
+		}
 	}
 }
 

@@ -41,6 +41,10 @@ type Redirector interface {
 	// Intact says whether what was installed is still as it was written. It fails with an error that is nft.ErrSuperseded when another
 	// agent has written it.
 	Intact() (bool, error)
+	// Remembers says whether the kernel still knows a redirected connection as one. It is called after Renew, by whoever renews. Restore has
+	// it know connections again, and says how many it had forgotten.
+	Remembers(m Mapping) bool
+	Restore(all []Mapping) (int, error)
 	// Foreign names what others have in the namespace that takes connections before they come to the agent.
 	Foreign() ([]string, error)
 	// Older lists the destinations of open connections that r redirects and that are not redirected, once per connection.

@@ -47,6 +47,7 @@ func (d *door) serve(l *listeners, conn *net.TCPConn) {
 			return
 		}
 	}
+	d.conns.redirected(conn, original)
 	m.options.Handler.ServeCaptured(d.sandbox.Pod, conn, original)
 }
 

@@ -104,6 +104,10 @@ func (f *fakeRedirector) Older(capture.Redirect) ([]netip.AddrPort, error) {
 	return f.older(), nil
 }
 
+func (f *fakeRedirector) Remembers(capture.Mapping) bool { return true }
+
+func (f *fakeRedirector) Restore([]capture.Mapping) (int, error) { return 0, nil }
+
 func (f *fakeRedirector) Own(*net.TCPConn, netip.AddrPort) (bool, error) { return false, nil }
 
 func (f *fakeRedirector) Renew() error {

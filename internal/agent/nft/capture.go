@@ -2,6 +2,7 @@ package nft
 
 import (
 	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 )
@@ -30,6 +31,8 @@ func (t *Table) rules(r Redirect) []rule {
 	list := []rule{
 		{comment: "only TCP", match: protocolIsNotTCP(), then: goes},
 		{comment: "connections of the agent", match: markIs(t.options.Mark), then: goes},
+		{comment: "an answer that is not known as one", match: t.fromListener(unix.NFPROTO_IPV4), then: verdict(expr.VerdictDrop)},
+		{comment: "an answer that is not known as one", match: t.fromListener(unix.NFPROTO_IPV6), then: verdict(expr.VerdictDrop)},
 		{comment: "connections that were there before", match: isNotRequest(), then: goes},
 	}
 	if !r.FailClosed {
@@ -66,4 +69,14 @@ func (t *Table) captures(r Redirect, s sets) []rule {
 		list = append(list, rule{comment: "hosts", match: portIn(s.ports), then: to})
 	}
 	return list
+}
+
+// fromListener matches what the agent sends on a connection that was redirected, if the kernel has forgotten that it was: see Restore.
+func (t *Table) fromListener(family byte) []expr.Any {
+	listener, from, size := []byte{127, 0, 0, 1}, uint32(source4), uint32(size4)
+	if family == unix.NFPROTO_IPV6 {
+		listener, from, size = append(make([]byte, size6-1), 1), source6, size6
+	}
+	return append(familyIs(family), network(reg1, from, size), compare(expr.CmpOpEq, reg1, listener), port(reg1, sourcePort),
+		compare(expr.CmpOpEq, reg1, binaryutil.BigEndian.PutUint16(t.options.Port)))
 }

@@ -15,7 +15,6 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/capture"
 	"fairlead.dev/fairlead/internal/agent/netns/netnstest"
-	"fairlead.dev/fairlead/internal/agent/pods"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -193,23 +192,6 @@ func TestConnectionsOlderThanTheirPolicyAreCounted(t *testing.T) {
 	if err := talk(captured, "still here"); err != nil {
 		t.Error(err)
 	}
-}
-
-// TestLeftoverOfASandboxFromTheFuture: the clock was set back after the sandbox was made, and an agent of before left it closed.
-func TestLeftoverOfASandboxFromTheFuture(t *testing.T) {
-	netnstest.Privileged(t)
-	host := netnstest.Host(t)
-	pod, world := netnstest.Pair(t, host)
-	serve(t, world)
-	leaveBehind(t, pod, capture.Redirect{All: true, FailClosed: true}, 15333)
-	at := newSandboxes()
-	at.set(func(now map[string]pods.Sandbox) {
-		now["u"] = pods.Sandbox{Pod: ref("u"), ID: "one", NetNS: pod.Path, Created: time.Now().Add(time.Hour).UnixNano()}
-	})
-	b := run(t, host, at, nil)
-	b.want(t)
-	netnstest.Eventually(t, 10*time.Second, "what was left in the pod is gone", func() bool { return pod.Ruleset(t) == "" })
-	expect(t, pod, "10.99.0.1:80", "direct")
 }
 
 // TestDialsOfAPodThatIsGoneSayWhoIsGone: it must not be taken for a failure of the other side.

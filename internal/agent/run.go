@@ -82,11 +82,11 @@ func (a *Agent) farewell(took time.Duration) {
 	a.opts.Log.Info("stopped; all connections had ended", "took", took)
 }
 
-// awaitPassing waits until no door redirects any more, or ctx ends.
+// awaitPassing waits until no door redirects any more that is not to be served to the end, or ctx ends.
 func (a *Agent) awaitPassing(ctx context.Context) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for a.capture.Stats().Captured > 0 {
+	for !a.capture.Stats().Passing {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

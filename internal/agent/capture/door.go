@@ -437,7 +437,7 @@ func (d *door) tell(g goal, err error) {
 	case err != nil && (before.err == nil || before.err.Error() != err.Error()):
 		d.emit(Troubled, err)
 	}
-	if next.reached != before.reached || next.captured != before.captured || (next.err == nil) != (before.err == nil) {
+	if next.reached != before.reached || next.captured != before.captured || next.passive != before.passive || (next.err == nil) != (before.err == nil) {
 		d.manager.stepped()
 	}
 }

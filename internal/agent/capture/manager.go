@@ -34,9 +34,6 @@ const (
 	descriptorsEach = 3
 )
 
-// forced bounds the wait for handlers whose connections have been closed.
-const forced = 5 * time.Second
-
 // slots bounds the changes that wait for the kernel at the same time, each on an OS thread of its own.
 const slots = 16
 
@@ -74,6 +71,7 @@ type Manager struct {
 	// atomic
 	accepted, loops, panics atomic.Int64
 	cut                     atomic.Int64 // connections that a forced stop ended
+	stopping                atomic.Bool  // doors have been asked to close for good
 
 	byUID sync.Map // of *door: the same as doors, to be read by every dial
 
@@ -160,12 +158,14 @@ func (m *Manager) settled() (bool, <-chan struct{}) {
 }
 
 // Run keeps the doors until ctx ends. Then it ends the redirecting, unless another agent has taken it over or a pod is to be
-// closed without an agent; waits for connections up to Options.Grace; and returns when all that it made is gone. An error
-// means that handlers did not return.
+// closed without an agent; waits for connections up to Options.Grace, serving pods of the latter kind meanwhile; and returns when all that
+// it made is gone. An error means that handlers did not return.
 func (m *Manager) Run(ctx context.Context) error {
+	keeping, stopKeeping := context.WithCancel(context.WithoutCancel(ctx)) // doors may stay open for a while after ctx ended
 	var keeper sync.WaitGroup
-	keeper.Go(func() { newKeeper(m).keep(ctx) })
+	keeper.Go(func() { newKeeper(m).keep(keeping) })
 	defer keeper.Wait()
+	defer stopKeeping()
 	relief := time.NewTicker(time.Second)
 	defer relief.Stop()
 	for {
@@ -324,38 +324,4 @@ func (m *Manager) namespace(uid string) *netns.Namespace {
 		return nil
 	}
 	return d.(*door).ns.Load()
-}
-
-// stop ends all doors, first kindly.
-func (m *Manager) stop() error {
-	done := make(chan struct{})
-	m.aimAll(stopping)
-	go func() { m.wg.Wait(); close(done) }()
-	grace := time.NewTimer(m.options.Grace)
-	defer grace.Stop()
-	select {
-	case <-done:
-		return nil
-	case <-grace.C:
-	}
-	m.aimAll(aborting)
-	last := time.NewTimer(forced)
-	defer last.Stop()
-	select {
-	case <-done:
-		return nil
-	case <-last.C:
-		return fmt.Errorf("capture: %d connections are still being served %s after they were closed", m.load.connections.Load(), forced)
-	}
-}
-
-func (m *Manager) aimAll(next mode) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for d := range maps.Keys(m.rest) {
-		d.aimMode(next)
-	}
-	for _, d := range m.doors {
-		d.aimMode(next)
-	}
 }

@@ -48,17 +48,21 @@ type Stats struct {
 	// Cut are connections that a forced stop ended, Older those that no policy governs because they are older than their pod's capture.
 	Cut, Older int64
 	Shedding   bool
+	// Passing is set while the manager stops, once no pod is captured but those that are served to the end.
+	Passing bool
 }
 
 // Stats counts. Captured are the pods whose doors stand open.
 func (m *Manager) Stats() Stats {
 	s := Stats{Connections: m.load.connections.Load(), Accepted: m.accepted.Load(), Loops: m.loops.Load(), Panics: m.panics.Load(),
 		Cut: m.cut.Load(), Shedding: m.load.overload() != nil}
+	s.Passing = m.stopping.Load()
 	for _, d := range m.list() {
 		captured, older := d.counts()
 		s.Older += older
 		if captured {
 			s.Captured++
+			s.Passing = s.Passing && d.indispensable()
 		}
 	}
 	return s

@@ -60,10 +60,7 @@ func TestRulesChangedByThePodAreWrittenAgain(t *testing.T) {
 }
 
 // streamer answers a captured connection with its greeting and then, whenever a word comes, sends it.
-type streamer struct {
-	echo
-	words <-chan string
-}
+type streamer struct{ words <-chan string }
 
 func (s streamer) ServeCaptured(_ capture.PodRef, conn *net.TCPConn, _ netip.AddrPort) {
 	defer func() { _ = conn.Close() }()

@@ -117,7 +117,7 @@ func (c *Client) session(ctx context.Context, address string) (bool, error) {
 	hello := wire.Hello{Node: c.opts.Node, Held: base.versions()}
 	if !hello.Fits() {
 		// What is not listed is sent again, so nothing is lost but time.
-		base, hello.Held = emptySet(), nil
+		base, hello.Held = base.emptied(), nil
 	}
 	stream, err := client.Subscribe(ctx, hello)
 	if err != nil {

@@ -764,8 +764,11 @@ func (x *ReportAck) GetSequence() uint64 {
 
 // SavedSet is the agent's copy on disk.
 type SavedSet struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Resources     []*Resource            `protobuf:"bytes,1,rep,name=resources,proto3" json:"resources,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Resources []*Resource            `protobuf:"bytes,1,rep,name=resources,proto3" json:"resources,omitempty"`
+	// With which of the agent's updates each resource was received, in the order of resources. A greater number is newer. Absent: not
+	// known, so all are equally old.
+	Generations   []uint64 `protobuf:"varint,2,rep,packed,name=generations,proto3" json:"generations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -803,6 +806,13 @@ func (*SavedSet) Descriptor() ([]byte, []int) {
 func (x *SavedSet) GetResources() []*Resource {
 	if x != nil {
 		return x.Resources
+	}
+	return nil
+}
+
+func (x *SavedSet) GetGenerations() []uint64 {
+	if x != nil {
+		return x.Generations
 	}
 	return nil
 }
@@ -849,9 +859,10 @@ const file_distribution_proto_rawDesc = "" +
 	"\x03age\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03age\x121\n" +
 	"\x06report\x18\x03 \x01(\v2\x19.fairlead.agent.v1.ReportR\x06report\"'\n" +
 	"\tReportAck\x12\x1a\n" +
-	"\bsequence\x18\x01 \x01(\x04R\bsequence\"E\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\"g\n" +
 	"\bSavedSet\x129\n" +
-	"\tresources\x18\x01 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\tresources*\x83\x01\n" +
+	"\tresources\x18\x01 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\tresources\x12 \n" +
+	"\vgenerations\x18\x02 \x03(\x04R\vgenerations*\x83\x01\n" +
 	"\fResourceKind\x12\x1d\n" +
 	"\x19RESOURCE_KIND_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16RESOURCE_KIND_WORKLOAD\x10\x01\x12\x19\n" +

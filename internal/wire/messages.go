@@ -81,11 +81,14 @@ func ReasonOf(err error) Reason {
 	return ReasonInternal
 }
 
-// Rejection says why a resource was not applied.
+// Rejection says why a resource was not applied, and what the agent holds instead.
 type Rejection struct {
 	Ref     Ref
 	Reason  Reason
 	Message string
+	// Held is the version that the agent holds now, zero for none. It counts only if Told: older agents do not say.
+	Held Version
+	Told bool
 }
 
 // Report is one report of an agent with its place in the agent's sequence.
@@ -148,7 +151,7 @@ func ackToProto(a Ack) *pb.SubscribeRequest {
 		if err != nil {
 			reason = pb.RejectionReason_REJECTION_REASON_INTERNAL
 		}
-		return &pb.Rejection{Ref: refToProto(r.Ref), Reason: reason, Message: Text(r.Message)}
+		return &pb.Rejection{Ref: refToProto(r.Ref), Reason: reason, Message: Text(r.Message), Held: heldToProto(r)}
 	})}
 	return &pb.SubscribeRequest{Message: &pb.SubscribeRequest_Ack{Ack: m}}
 }
@@ -167,7 +170,14 @@ func ackFromProto(m *pb.SubscribeRequest) (Ack, error) {
 		if err != nil {
 			return Ack{}, err
 		}
-		rejection := Rejection{Ref: ref, Message: Text(r.GetMessage())}
+		rejection := Rejection{Ref: ref, Message: Text(r.GetMessage()), Told: r.Held != nil}
+		switch len(r.GetHeld()) {
+		case 0:
+		case VersionSize:
+			rejection.Held = Version(r.GetHeld())
+		default:
+			return Ack{}, fmt.Errorf("%w: version of %d bytes", ErrMalformed, len(r.GetHeld()))
+		}
 		// A reason from a newer agent is still a rejection.
 		if fromWire(reasons, r.GetReason(), &rejection.Reason) != nil || rejection.Reason == 0 {
 			rejection.Reason = ReasonInternal
@@ -175,6 +185,17 @@ func ackFromProto(m *pb.SubscribeRequest) (Ack, error) {
 		out.Rejections = append(out.Rejections, rejection)
 	}
 	return out, nil
+}
+
+// heldToProto returns what the message says is held: absent if r does not tell, empty for nothing.
+func heldToProto(r Rejection) []byte {
+	switch {
+	case !r.Told:
+		return nil
+	case r.Held == Version{}:
+		return []byte{}
+	}
+	return r.Held[:]
 }
 
 func updateToProto(u Update) *pb.Update {

@@ -250,6 +250,7 @@ type applier struct {
 	inForce *policy.Snapshot
 	applied int
 	refuse  func(*policy.Profile) bool
+	broken  func() bool   // whether nothing at all can be applied
 	block   chan struct{} // if set, Apply waits for it
 	takes   time.Duration // how long Apply takes
 }
@@ -261,6 +262,9 @@ func (a *applier) Apply(next *policy.Snapshot) []subscribe.Rejection {
 	time.Sleep(a.takes)
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.broken != nil && a.broken() {
+		return []subscribe.Rejection{{Reason: wire.ReasonResources, Message: "out of files"}}
+	}
 	var out []subscribe.Rejection
 	for _, name := range slices.Sorted(maps.Keys(next.Profiles)) {
 		if a.refuse != nil && a.refuse(next.Profiles[name]) {
@@ -272,6 +276,13 @@ func (a *applier) Apply(next *policy.Snapshot) []subscribe.Rejection {
 		a.applied++
 	}
 	return out
+}
+
+// set changes what is refused.
+func (a *applier) set(change func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	change()
 }
 
 func (a *applier) snapshot() *policy.Snapshot {

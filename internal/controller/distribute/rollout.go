@@ -105,11 +105,21 @@ func (s *Store) Behind(revision uint64) int {
 	defer s.mu.Unlock()
 	behind := 0
 	for _, n := range s.nodes {
-		if c := n.latest(); c != nil && !c.caughtUp(revision) {
+		if c := n.latest(); c != nil && (!c.caughtUp(revision) || s.keeps(c)) {
 			behind++
 		}
 	}
 	return behind
+}
+
+// keeps reports whether the agent refused to let go of something.
+func (s *Store) keeps(c *session) bool {
+	for ref := range c.rejected {
+		if s.stuck(c, ref) {
+			return true
+		}
+	}
+	return false
 }
 
 // fate is what became of a set of profiles on one node. The worst of its members decides.

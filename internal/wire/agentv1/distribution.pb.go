@@ -543,7 +543,7 @@ func (x *Resource) GetPayload() []byte {
 type Ack struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Nonce uint64                 `protobuf:"varint,1,opt,name=nonce,proto3" json:"nonce,omitempty"`
-	// What the agent could not apply, and what it held before and had to give up.
+	// What the agent could not apply, removals included, and what it held before and had to give up.
 	Rejections    []*Rejection `protobuf:"bytes,2,rep,name=rejections,proto3" json:"rejections,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -599,7 +599,10 @@ type Rejection struct {
 	Ref    *ResourceRef           `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
 	Reason RejectionReason        `protobuf:"varint,2,opt,name=reason,proto3,enum=fairlead.agent.v1.RejectionReason" json:"reason,omitempty"`
 	// For people; bounded to 1024 bytes.
-	Message       string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	// The version that the agent holds now, empty for none. Absent, as agents before it was added leave it: not known. The manager
+	// then takes the resource for neither held nor gone: it sends any version that is wanted, and the removal if none is.
+	Held          []byte `protobuf:"bytes,4,opt,name=held,proto3,oneof" json:"held,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -653,6 +656,13 @@ func (x *Rejection) GetMessage() string {
 		return x.Message
 	}
 	return ""
+}
+
+func (x *Rejection) GetHeld() []byte {
+	if x != nil {
+		return x.Held
+	}
+	return nil
 }
 
 // ReportRequest is one report.
@@ -849,11 +859,13 @@ const file_distribution_proto_rawDesc = "" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12<\n" +
 	"\n" +
 	"rejections\x18\x02 \x03(\v2\x1c.fairlead.agent.v1.RejectionR\n" +
-	"rejections\"\x93\x01\n" +
+	"rejections\"\xb5\x01\n" +
 	"\tRejection\x120\n" +
 	"\x03ref\x18\x01 \x01(\v2\x1e.fairlead.agent.v1.ResourceRefR\x03ref\x12:\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\".fairlead.agent.v1.RejectionReasonR\x06reason\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"\x8b\x01\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\x12\x17\n" +
+	"\x04held\x18\x04 \x01(\fH\x00R\x04held\x88\x01\x01B\a\n" +
+	"\x05_held\"\x8b\x01\n" +
 	"\rReportRequest\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12+\n" +
 	"\x03age\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03age\x121\n" +
@@ -946,6 +958,7 @@ func file_distribution_proto_init() {
 		(*SubscribeRequest_Hello)(nil),
 		(*SubscribeRequest_Ack)(nil),
 	}
+	file_distribution_proto_msgTypes[7].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -96,8 +96,9 @@ var _ outbox = (*published)(nil)
 func (p *published) SetWorkload(node string, w *policy.Workload) {
 	p.Workloads[w.UID], p.Nodes[w.UID] = *w, node
 }
-func (p *published) RemoveWorkload(uid string)            { delete(p.Workloads, uid); delete(p.Nodes, uid) }
-func (p *published) SetProfile(f *policy.Profile)         { p.Profiles[f.Name] = f }
+func (p *published) RemoveWorkload(uid string)                    { delete(p.Workloads, uid); delete(p.Nodes, uid) }
+func (p *published) SetProfile(f *policy.Profile, _ ...policy.ID) { p.Profiles[f.Name] = f }
+
 func (p *published) RemoveProfile(name string)            { delete(p.Profiles, name) }
 func (p *published) SetDestination(d *policy.Destination) { p.Destinations[d.Name] = d }
 func (p *published) RemoveDestination(name string)        { delete(p.Destinations, name) }

@@ -219,13 +219,13 @@ func TestAChangeReachesTheAgentWithoutDelay(t *testing.T) {
 		start := time.Now()
 		leader.publish(t, func(b *distribute.Batch) {
 			b.SetWorkload("n0", &policy.Workload{UID: "u", Profile: "p"})
-			b.SetProfile(&policy.Profile{Name: "p"})
+			b.SetProfile(&policy.Profile{Name: "p"}, policy.ParseID("shop/p"))
 		})
 		synctest.Wait()
 		if took := time.Since(start); a.Snapshot().Profiles["p"] == nil || took != 0 {
 			t.Errorf("after %v: %v", took, a.Snapshot().Profiles)
 		}
-		if r := leader.store.Rollout("p"); r.Programmed != 1 {
+		if r := leader.rollout("p"); r.Programmed != 1 {
 			t.Errorf("rollout %+v", r)
 		}
 	})

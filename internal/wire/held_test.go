@@ -33,7 +33,7 @@ func TestAVersionGivenUpInASecondRefusalIsSentAgain(t *testing.T) {
 		leader.publish(t, shop(1))
 		settle()
 		wantEdits(t, a, map[string]int{"a": 1, "b": 1})
-		if r := leader.store.Rollout("a"); r.Programmed != 1 {
+		if r := leader.rollout("a"); r.Programmed != 1 {
 			t.Errorf("rollout %+v", r)
 		}
 	})
@@ -59,7 +59,7 @@ func TestOnlyWhatIsInForceIsCalledProgrammed(t *testing.T) {
 					t.Helper()
 					for _, name := range []string{"a", "b"} {
 						p := moody.snapshot().Profiles[name]
-						if r := leader.store.Rollout(name); r.Programmed > 0 && (p == nil || edit(p) != want) {
+						if r := leader.rollout(name); r.Programmed > 0 && (p == nil || edit(p) != want) {
 							t.Fatalf("step %d: edit %d of %s is called programmed; in force: %v", step, want, name, edits(moody.snapshot()))
 						}
 					}
@@ -86,7 +86,7 @@ func TestOnlyWhatIsInForceIsCalledProgrammed(t *testing.T) {
 				settle()
 				wantEdits(t, a, map[string]int{"a": want, "b": want})
 				for _, name := range []string{"a", "b"} {
-					if r := leader.store.Rollout(name); r.Programmed != 1 || r.Failed != 0 {
+					if r := leader.rollout(name); r.Programmed != 1 || r.Failed != 0 {
 						t.Errorf("rollout of %s: %+v", name, r)
 					}
 				}

@@ -171,6 +171,11 @@ func (m *manager) publish(t *testing.T, fill func(b *distribute.Batch)) {
 	}
 }
 
+// rollout returns how far the policy of a profile has come.
+func (m *manager) rollout(name string) distribute.Rollout {
+	return m.store.Rollout(policy.ParseID("shop/" + name))
+}
+
 // agent is one agent process.
 type agent struct {
 	*subscribe.Client

@@ -31,6 +31,7 @@ func (s *Store) acknowledge(c *session, a wire.Ack) error {
 		s.news.addAll(n.profiles)
 	}
 	c.answered = true
+	s.review(c.node)
 	return nil
 }
 
@@ -44,8 +45,8 @@ func (c *session) caughtUp(revision uint64) bool { return c.idle() || c.sure >= 
 // waited for.
 func (s *Store) advance(c *session, revision uint64) {
 	if !c.idle() {
-		for name := range c.node.profiles {
-			if drawn := s.profiles[name].drawn; drawn > c.sure && drawn <= revision {
+		for name, u := range c.node.profiles {
+			if drawn := u.profile.drawn; drawn > c.sure && drawn <= revision {
 				s.news.add(name)
 			}
 		}
@@ -114,8 +115,8 @@ func (s *Store) tell(n *node, ref wire.Ref) {
 	case wire.Profile:
 		s.news.add(ref.Name)
 	case wire.Destination:
-		for name := range n.profiles {
-			if _, uses := slices.BinarySearch(s.profiles[name].uses, ref.Name); uses {
+		for name, u := range n.profiles {
+			if _, uses := slices.BinarySearch(u.profile.uses, ref.Name); uses {
 				s.news.add(name)
 			}
 		}

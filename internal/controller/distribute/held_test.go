@@ -14,17 +14,18 @@ import (
 // modelAgent applies updates as it likes and says in its acknowledgements what came of them.
 type modelAgent struct {
 	rng   *rand.Rand
+	odds  int  // it refuses two resources of so many
 	tells bool // says what it holds instead of what it refuses; agents before that was added do not
 	holds map[wire.Ref]wire.Version
 }
 
-func newModelAgent(seed uint64, tells bool) *modelAgent {
-	return &modelAgent{rng: rand.New(rand.NewPCG(seed, 5)), tells: tells, holds: map[wire.Ref]wire.Version{}}
+func newModelAgent(seed uint64, odds int, tells bool) *modelAgent {
+	return &modelAgent{odds: odds, rng: rand.New(rand.NewPCG(seed, 5)), tells: tells, holds: map[wire.Ref]wire.Version{}}
 }
 
 func (m *modelAgent) apply(u wire.Update) wire.Ack {
 	a := wire.Ack{Nonce: u.Nonce}
-	if m.tells && m.rng.IntN(6) == 0 { // nothing can be applied
+	if m.tells && m.rng.IntN(1+m.odds) == 0 { // nothing can be applied
 		for _, r := range u.Set {
 			a.Rejections = append(a.Rejections, m.rejection(r.Ref))
 		}
@@ -40,7 +41,7 @@ func (m *modelAgent) apply(u wire.Update) wire.Ack {
 	}
 	for _, r := range u.Set {
 		asked[r.Ref] = true
-		switch m.rng.IntN(5) {
+		switch m.rng.IntN(m.odds) {
 		case 0: // keeps what it had
 			a.Rejections = append(a.Rejections, m.rejection(r.Ref))
 		case 1: // and cannot keep that either
@@ -51,7 +52,7 @@ func (m *modelAgent) apply(u wire.Update) wire.Ack {
 		}
 	}
 	for ref := range maps.Clone(m.holds) {
-		if !asked[ref] && ref.Kind == wire.Profile && m.rng.IntN(8) == 0 {
+		if !asked[ref] && ref.Kind == wire.Profile && m.rng.IntN(2*m.odds) == 0 {
 			delete(m.holds, ref)
 			a.Rejections = append(a.Rejections, m.rejection(ref))
 		}
@@ -78,7 +79,7 @@ func checkBelief(t *testing.T, s *Store, c *session, m *modelAgent) {
 		}
 	}
 	for name, p := range s.profiles {
-		r := s.Rollout(name)
+		r := s.Rollout(policyOf(name))
 		if r.Programmed > 0 && m.holds[wire.Ref{Kind: wire.Profile, Name: name}] != p.resource.Version {
 			t.Fatalf("%s is called programmed in a version that is not held", name)
 		}
@@ -108,7 +109,7 @@ func TestWhatIsTakenToBeHeldIsHeld(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			s := NewStore(StoreOptions{})
 			s.Gate().Open()
-			m := newModelAgent(seed, seed%2 == 0)
+			m := newModelAgent(seed, 5, seed%2 == 0)
 			var c *session
 			for range 120 {
 				switch m.rng.IntN(12) {

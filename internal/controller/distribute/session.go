@@ -105,6 +105,7 @@ func (s *Store) attach(nodeName, agent string, h wire.Hello) *session {
 	}
 	n.sessions = append(n.sessions, c)
 	s.news.addAll(n.profiles)
+	s.review(n)
 	return c
 }
 
@@ -132,6 +133,7 @@ func (s *Store) lose(c *session, now time.Time) {
 	n.sessions = slices.DeleteFunc(n.sessions, func(o *session) bool { return o == c })
 	if len(n.sessions) == 0 && c.answered {
 		n.last, n.lostAt = c, now
+		s.departures = append(s.departures, departure{n, now})
 	}
 }
 
@@ -145,6 +147,7 @@ func (s *Store) detach(c *session, now time.Time) {
 	}
 	s.lose(c, now)
 	s.news.addAll(n.profiles)
+	s.review(n)
 	s.tidyNode(n)
 }
 
@@ -174,7 +177,9 @@ func (s *Store) next(c *session) (wire.Update, bool) {
 	}
 	if len(u.Set) == 0 && len(u.Removed) == 0 {
 		s.advance(c, s.revision)
-		if clear(c.dirty); c.started {
+		clear(c.dirty)
+		s.review(c.node)
+		if c.started {
 			return wire.Update{}, false
 		}
 	}

@@ -78,8 +78,9 @@ func (x *index) flushProfile(b outbox, name string) {
 		ids = append(ids, r.id)
 		versions = append(versions, r.active.In(pr.namespace, x.facts.Service))
 	}
-	pr.drawn = compile.Draw(name, versions)
+	pr.drawn = compile.Draw(name, versions, x.facts.Service)
 	x.compiles++
+	x.seeRelative(pr)
 	x.use(pr, servicesOf(pr.drawn))
 	b.SetProfile(pr.drawn, ids...)
 	pr.statuses(&x.changes)

@@ -35,6 +35,7 @@ type written struct {
 type service struct {
 	port      uint16
 	endpoints int
+	picks     string // why the cluster picks the endpoints
 }
 
 func newWorld() *world {
@@ -48,7 +49,7 @@ func (w *world) Service(name string) (*compile.Service, bool) {
 	if !ok {
 		return nil, false
 	}
-	return &compile.Service{Ports: []compile.ServicePort{{Name: "http", Port: s.port}}}, true
+	return &compile.Service{Ports: []compile.ServicePort{{Name: "http", Port: s.port}}, ClusterPicks: s.picks}, true
 }
 
 func (w *world) Destination(name string) (*policy.Destination, bool) {

@@ -13,7 +13,7 @@ func edit(p *policy.Profile) int { return p.Bindings[0].Base.Retry.MaxRetries }
 
 // An agent that refuses one edit keeps the version before. If it refuses the next edit together with that version, it holds none, and the
 // manager must not take the first version for held when it is wanted again.
-func TestAVersionGivenUpInASecondRefusalIsSentAgain(t *testing.T) {
+func TestRule35_AVersionGivenUpInASecondRefusalIsSentAgain(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		leader := w.leader("a:1")
 		leader.publish(t, shop(1))
@@ -40,7 +40,7 @@ func TestAVersionGivenUpInASecondRefusalIsSentAgain(t *testing.T) {
 }
 
 // Whatever agents refuse and give up, the manager calls nothing programmed that is not in force, and once nothing is refused all is.
-func TestOnlyWhatIsInForceIsCalledProgrammed(t *testing.T) {
+func TestRule35_OnlyWhatIsInForceIsCalledProgrammed(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {

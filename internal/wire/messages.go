@@ -19,6 +19,8 @@ import (
 type Hello struct {
 	Node string
 	Held map[Ref]Version
+	// Patches says that the agent understands patches.
+	Patches bool
 }
 
 // Update is a change, or a part of one; the rules are in proto/distribution.proto.
@@ -28,6 +30,8 @@ type Update struct {
 	Removed          []Ref
 	More             bool
 	SnapshotComplete bool
+	// Deltas are ways to resources of Set from versions that the agent holds. They are for sending; a received resource has a Patch.
+	Deltas map[Ref]*Delta
 }
 
 // Ack ends an update.
@@ -115,7 +119,7 @@ func refFromProto(m *pb.ResourceRef) (Ref, error) {
 }
 
 func helloToProto(h Hello) *pb.SubscribeRequest {
-	m := &pb.Hello{Node: h.Node, Held: make([]*pb.Held, 0, len(h.Held))}
+	m := &pb.Hello{Node: h.Node, Patches: h.Patches, Held: make([]*pb.Held, 0, len(h.Held))}
 	for _, ref := range slices.SortedFunc(maps.Keys(h.Held), Ref.Compare) {
 		v := h.Held[ref]
 		m.Held = append(m.Held, &pb.Held{Ref: refToProto(ref), Version: v[:]})
@@ -131,7 +135,7 @@ func helloFromProto(m *pb.SubscribeRequest) (Hello, error) {
 	if len(h.GetHeld()) > MaxHeld {
 		return Hello{}, fmt.Errorf("%w: %d resources held, at most %d", ErrMalformed, len(h.GetHeld()), MaxHeld)
 	}
-	out := Hello{Node: h.GetNode(), Held: make(map[Ref]Version, len(h.GetHeld()))}
+	out := Hello{Node: h.GetNode(), Patches: h.GetPatches(), Held: make(map[Ref]Version, len(h.GetHeld()))}
 	for _, held := range h.GetHeld() {
 		ref, err := refFromProto(held.GetRef())
 		if err != nil {
@@ -200,7 +204,7 @@ func heldToProto(r Rejection) []byte {
 
 func updateToProto(u Update) *pb.Update {
 	return &pb.Update{
-		Nonce: u.Nonce, Set: each(u.Set, resourceToProto), Removed: each(u.Removed, refToProto),
+		Nonce: u.Nonce, Set: each(u.Set, u.resourceToProto), Removed: each(u.Removed, refToProto),
 		More: u.More, SnapshotComplete: u.SnapshotComplete,
 	}
 }
@@ -208,7 +212,7 @@ func updateToProto(u Update) *pb.Update {
 func updateFromProto(m *pb.Update) (Update, error) {
 	u := Update{Nonce: m.GetNonce(), More: m.GetMore(), SnapshotComplete: m.GetSnapshotComplete()}
 	for _, r := range m.GetSet() {
-		res, err := resourceFromProto(r)
+		res, err := updatedFromProto(r)
 		if err != nil {
 			return Update{}, err
 		}
@@ -222,6 +226,39 @@ func updateFromProto(m *pb.Update) (Update, error) {
 		u.Removed = append(u.Removed, ref)
 	}
 	return u, nil
+}
+
+// resourceToProto returns r whole, or as a patch of what the agent holds if that is much smaller.
+func (u *Update) resourceToProto(r *Resource) *pb.Resource {
+	d := u.Deltas[r.Ref]
+	if d == nil || d.Patch() == nil {
+		return resourceToProto(r)
+	}
+	p := d.Patch()
+	return &pb.Resource{Ref: refToProto(r.Ref), Version: r.Version[:], Patch: &pb.Patch{
+		Base: p.Base[:], Pieces: each(p.Pieces, func(s Piece) *pb.Piece { return &pb.Piece{Offset: s.Offset, Length: s.Length, Insert: s.Insert} }),
+	}}
+}
+
+// updatedFromProto returns a resource of an update, which may be a patch.
+func updatedFromProto(m *pb.Resource) (*Resource, error) {
+	p := m.GetPatch()
+	if p == nil {
+		return resourceFromProto(m)
+	}
+	ref, err := refFromProto(m.GetRef())
+	if err != nil {
+		return nil, err
+	}
+	if len(m.GetVersion()) != VersionSize || len(p.GetBase()) != VersionSize || len(p.GetPieces()) > maxPieces || len(m.GetPayload()) > 0 {
+		return nil, fmt.Errorf("%w: %s is no patch", ErrMalformed, ref)
+	}
+	return &Resource{Ref: ref, Version: Version(m.GetVersion()), Patch: &Patch{
+		Base: Version(p.GetBase()),
+		Pieces: each(p.GetPieces(), func(s *pb.Piece) Piece {
+			return Piece{Offset: s.GetOffset(), Length: s.GetLength(), Insert: s.GetInsert()}
+		}),
+	}}, nil
 }
 
 func resourceToProto(r *Resource) *pb.Resource {

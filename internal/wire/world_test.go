@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -190,6 +191,7 @@ type agentOptions struct {
 	reporter         subscribe.Reporter
 	noCopy           bool
 	onDial           func()
+	received         *atomic.Int64 // counts the bytes that arrive
 }
 
 func (w *world) agent(o agentOptions) *agent {
@@ -222,7 +224,11 @@ func (w *world) agent(o agentOptions) *agent {
 			if m == nil {
 				return nil, errors.New("connection refused")
 			}
-			return m.listener.DialContext(ctx)
+			conn, err := m.listener.DialContext(ctx)
+			if o.received != nil && err == nil {
+				conn = &counted{conn, o.received}
+			}
+			return conn, err
 		},
 	}
 	if o.noCopy {
@@ -300,4 +306,16 @@ func (a *applier) count() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.applied
+}
+
+// counted counts what is read.
+type counted struct {
+	net.Conn
+	bytes *atomic.Int64
+}
+
+func (c *counted) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.bytes.Add(int64(n))
+	return n, err
 }

@@ -51,7 +51,11 @@ func (s *set) with(u wire.Update) (*set, []wire.Rejection) {
 		next.remove(ref)
 	}
 	for _, r := range u.Set {
-		if err := next.put(r, next.generation); err != nil {
+		whole, err := r.Whole(s.resources[r.Ref])
+		if err == nil {
+			err = next.put(whole, next.generation)
+		}
+		if err != nil {
 			rejections = append(rejections, wire.Rejection{Ref: r.Ref, Reason: wire.ReasonOf(err), Message: err.Error()})
 		}
 	}

@@ -15,16 +15,20 @@ func (s *Store) acknowledge(c *session, a wire.Ack) error {
 		return fmt.Errorf("%w: unexpected nonce %d", errProtocol, a.Nonce)
 	}
 	s.accept(c)
+	whole := true
 	if len(a.Rejections) > 0 {
 		asked := c.asked()
 		for _, r := range a.Rejections {
 			s.reject(c, r, asked)
+			whole = whole && !c.unpatched(r)
 		}
 	}
 	if len(c.held) > maxHeld {
 		return fmt.Errorf("%w: %d resources held", errProtocol, len(c.held))
 	}
-	s.advance(c, c.sentUpTo)
+	if whole {
+		s.advance(c, c.sentUpTo)
+	}
 	c.sent, c.behindSince = nil, c.sentAt // what is dirty has become so since
 	if n := c.node; !c.answered && !c.ended {
 		n.last, n.heard = nil, true
@@ -33,6 +37,18 @@ func (s *Store) acknowledge(c *session, a wire.Ack) error {
 	c.answered = true
 	s.review(c.node)
 	return nil
+}
+
+// unpatched reports whether the agent could not make a resource whole that it was sent as a patch. It is sent again then, and from now on
+// everything is sent whole.
+func (c *session) unpatched(r wire.Rejection) bool {
+	if c.sent.Deltas[r.Ref] == nil || r.Reason != wire.ReasonMalformed {
+		return false
+	}
+	c.patches = false
+	delete(c.rejected, r.Ref)
+	c.touch(r.Ref)
+	return true
 }
 
 // idle reports whether the agent has acknowledged all there is.

@@ -42,6 +42,7 @@ type session struct {
 	// behindSince is about when the first change came that the agent has not acknowledged, and sentAt when sent was made.
 	behindSince, sentAt time.Time
 
+	patches  bool // it understands patches, and has made every one whole so far
 	started  bool // the first update was made
 	answered bool // and acknowledged
 	ended    bool // no longer told of changes
@@ -90,7 +91,7 @@ func (s *Store) attach(nodeName, agent string, h wire.Hello) *session {
 	s.connections++
 	c := &session{
 		node: n, agent: agent, order: s.connections,
-		dirty: map[wire.Ref]struct{}{}, held: h.Held, rejected: map[wire.Ref]refusal{},
+		dirty: map[wire.Ref]struct{}{}, held: h.Held, rejected: map[wire.Ref]refusal{}, patches: h.Patches,
 		wake: make(chan struct{}, 1), over: make(chan struct{}), behindSince: time.Now(),
 	}
 	for ref, version := range h.Held {
@@ -173,6 +174,7 @@ func (s *Store) next(c *session) (wire.Update, bool) {
 		case c.rejected[ref].version == want.Version:
 		default:
 			u.Set = append(u.Set, want)
+			s.addDelta(c, &u, want)
 		}
 	}
 	if len(u.Set) == 0 && len(u.Removed) == 0 {
@@ -187,6 +189,20 @@ func (s *Store) next(c *session) (wire.Update, bool) {
 	s.retryRemovals(c, &u)
 	c.started, c.nonce, c.sent, c.sentUpTo, c.sentAt = true, u.Nonce, &u, s.revision, time.Now()
 	return u, true
+}
+
+// addDelta adds the way to want from the version that the agent holds, if there is one.
+func (s *Store) addDelta(c *session, u *wire.Update, want *wire.Resource) {
+	version, held := c.held[want.Ref]
+	if !c.patches || !held || want.Ref.Kind != wire.Destination {
+		return
+	}
+	if d := s.destinations[want.Ref.Name].former.delta(version, want); d != nil {
+		if u.Deltas == nil {
+			u.Deltas = map[wire.Ref]*wire.Delta{}
+		}
+		u.Deltas[want.Ref] = d
+	}
 }
 
 // retryRemovals adds to u the removals that the agent refused: they are tried again with whatever comes next.

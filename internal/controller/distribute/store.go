@@ -95,6 +95,7 @@ type profile struct {
 // destination exists while it has a resource, a user or a reason to have no resource. Guarded by Store.mu.
 type destination struct {
 	resource *wire.Resource // nil: used but not published
+	former   former
 	nodes    map[string]*node
 	why      error // as for a profile
 }
@@ -252,6 +253,7 @@ func (s *Store) applyDestination(c *change) {
 	if d.resource != nil && c.resource != nil && d.resource.Version == c.resource.Version {
 		return
 	}
+	d.former.replace(d.resource, c.resource)
 	d.resource = c.resource
 	for _, n := range d.nodes {
 		s.touch(n, c.ref)

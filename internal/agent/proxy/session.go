@@ -14,11 +14,13 @@ import (
 	"fairlead.dev/fairlead/internal/agent/store"
 )
 
-// The states of a session, for Shutdown to tell who may be closed.
+// The states of a session, for Shutdown to tell who may be closed, and to count what is open.
 const (
 	busy int32 = iota
 	idle
 	closing
+	tunnelling // a call has turned the connection into a tunnel
+	passing    // passed through without being understood
 )
 
 // session is one captured connection. Between requests it holds no buffer and no exchange.
@@ -28,6 +30,7 @@ type session struct {
 	pod      string // UID
 	client   *socket.Conn
 	original netip.AddrPort
+	ended    <-chan struct{} // closed when the session is to end at once; left tells the same
 
 	// atomic
 	state     atomic.Int32
@@ -100,6 +103,7 @@ func (s *session) serve(shed bool) {
 		}
 	})
 	if s.tunnel != nil && err == nil {
+		s.state.CompareAndSwap(busy, tunnelling)
 		s.tunnel()
 	}
 }

@@ -169,6 +169,7 @@ type recordedEvents struct {
 	expectPanic atomic.Bool
 }
 
+func (e *recordedEvents) Opened()           { e.ring() }
 func (e *recordedEvents) Closed()           { e.ring() }
 func (e *recordedEvents) Passed(why Passed) { e.passed[why].Add(1); e.ring() }
 func (e *recordedEvents) Malformed(r Refused) {

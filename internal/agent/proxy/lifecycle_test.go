@@ -83,7 +83,7 @@ func TestEndingAPodEndsItsConnections(t *testing.T) {
 	w.waitFor(t, func() bool { return w.server.Connections() == 0 })
 	c := w.dial() // what still arrives is served
 	c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-	poll(t, func() bool { return w.server.Connections() == 1 })
+	w.waitFor(t, func() bool { return w.server.Connections() == 1 })
 }
 
 // A forced stop waits for the slowest session, not for one after the other.
@@ -104,17 +104,19 @@ func TestRule26_AForcedStopEndsAllAtOnce(t *testing.T) {
 // All sessions are told before one is waited for: here each ends only when all have been told.
 func TestSessionsAreToldBeforeOneIsWaitedFor(t *testing.T) {
 	const n = 12
-	var arrived atomic.Int64
+	arrived := make(chan struct{}, n)
 	w := build(t, serve(t, func(_ int, p *peer) {
 		if _, _, ok := p.request(); ok {
-			arrived.Add(1)
+			arrived <- struct{}{}
 			_, _ = p.r.ReadByte()
 		}
 	}), anywhere(nil))
 	for range n {
 		w.dial().send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 	}
-	poll(t, func() bool { return arrived.Load() == n })
+	for range n {
+		<-arrived
+	}
 	var inside, held, told sync.WaitGroup
 	inside.Add(n)
 	told.Add(n)

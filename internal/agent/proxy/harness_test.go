@@ -158,7 +158,6 @@ func poll(t testing.TB, done func() bool) {
 
 // events records what happens to connections.
 type recordedEvents struct {
-	silence
 	*bell
 	passed    [PassedCount]atomic.Int64
 	malformed atomic.Int64

@@ -34,7 +34,7 @@ func (s *session) refuse(err error) step {
 		return hangUp
 	}
 	s.malformed(status, err)
-	r := http1.Reply{Status: status, Reason: "malformed_request", Say: http1.SayClose}
+	r := http1.Reply{Status: status, Reason: "malformed_request", Say: http1.SayClose, ToHead: s.x.request.Asked().Head}
 	if _, err := r.WriteTo(&s.out); err != nil {
 		return hangUp
 	}

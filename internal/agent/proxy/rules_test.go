@@ -846,7 +846,7 @@ func TestRule29_ATruncatedResponseIsReset(t *testing.T) {
 }
 
 func TestRule32_AServerThatSpeaksFirstIsNotHeldUp(t *testing.T) {
-	w := buildWith(t, Options{lateGrace: time.Hour}, serve(t, func(_ int, p *peer) {
+	w := build(t, serve(t, func(_ int, p *peer) {
 		p.send("220 ready\r\n")
 		line, _ := p.r.ReadString('\n')
 		p.send("echo " + line)

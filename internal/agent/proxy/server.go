@@ -83,7 +83,7 @@ type Options struct {
 	ReplayMemory         int64
 
 	// for tests: how long silence is suffered, and what no policy governs may take to connect, instead of the constants
-	sniffDelay, lateGrace, headTimeout, connect time.Duration
+	sniffDelay, headTimeout, connect time.Duration
 }
 
 // Server serves captured connections.
@@ -96,8 +96,8 @@ type Server struct {
 	replay    *resilience.ReplayMemory
 	defaults  policy.Settings // for what no policy governs
 	exchanges sync.Pool
-	// how long a client's silence is suffered: before the server is connected to, when that has led nowhere, and within a head
-	sniffDelay, lateGrace, headTimeout time.Duration
+	// how long a client's silence is suffered: before the server is connected to, and within a head
+	sniffDelay, headTimeout time.Duration
 
 	// atomic
 	draining atomic.Bool
@@ -120,9 +120,9 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		store: o.Store, events: o.Events, limit: orDefault(o.MaxConnections, DefaultMaxConnections),
-		podLimit:   orDefault(o.MaxConnectionsPerPod, DefaultMaxConnectionsPerPod),
-		replay:     resilience.NewReplayMemory(orDefault(o.ReplayMemory, int64(DefaultReplayMemory))),
-		sniffDelay: orDefault(o.sniffDelay, sniff.MaxDelay), lateGrace: orDefault(o.lateGrace, lateGrace),
+		podLimit:    orDefault(o.MaxConnectionsPerPod, DefaultMaxConnectionsPerPod),
+		replay:      resilience.NewReplayMemory(orDefault(o.ReplayMemory, int64(DefaultReplayMemory))),
+		sniffDelay:  orDefault(o.sniffDelay, sniff.MaxDelay),
 		headTimeout: orDefault(o.headTimeout, headTimeout),
 		defaults:    policy.Defaults(),
 		sessions:    map[*session]struct{}{}, pods: map[string]*podSessions{}, done: make(chan struct{}),

@@ -41,6 +41,7 @@ func (t *attempt) take(c *upstream.Conn, now time.Time, stall time.Duration) {
 		c.Attachment = l
 	}
 	t.conn, t.line, t.began = c, l, now
+	t.x.s.dependOn(c.Conn)
 	t.until, t.stall = time.Time{}, stall
 	t.sent, t.err, t.all, t.ready = 0, nil, false, nil
 }

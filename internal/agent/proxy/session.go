@@ -57,6 +57,7 @@ type session struct {
 	// A client that ends its side together with a request wakes the session once only, for the request. served says that there
 	// was one since the last wait began, looking that this wait ends soon to try another read.
 	served, looking bool
+	server          dependence
 	rest            []byte // what was read of a connection that is not understood
 	// tunnel carries on, outside socket.Conn.Hold, what is no longer looked into.
 	tunnel func()
@@ -163,9 +164,13 @@ func (s *session) serveHTTP() {
 			if s.looking = s.served; s.looking {
 				until = now.Add(endLook)
 			}
+			until = s.nextLook(now, until)
 			s.served = false
 			err := s.client.Serve(ready, now, until)
 			if errors.Is(err, os.ErrDeadlineExceeded) {
+				if s.serverEnded() {
+					return
+				}
 				continue
 			}
 			if err != nil {
@@ -312,7 +317,7 @@ func (s *session) route(q *http1.Request) (lane *store.Lane, ok bool) {
 }
 
 func (s *session) resolve(q *http1.Request) (*store.Lane, bool) {
-	s.lane = nil
+	s.lane, s.server = nil, dependence{}
 	var space [256]byte
 	host := store.AppendHost(space[:0], q.Host())
 	byHost := false

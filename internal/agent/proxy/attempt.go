@@ -65,6 +65,7 @@ func (t *attempt) take(c *upstream.Conn, start call.Start) {
 	}
 	x := t.x
 	t.conn, t.line, t.start, t.began = c, l, start, x.now
+	x.s.dependOn(c.Conn)
 	t.until, t.stall, t.interims = time.Time{}, x.plan.Settings.Timeouts.Write, 0
 	t.heard, t.got, t.moved = x.now, l.got, x.now
 	t.sent, t.complete, t.final, t.blocked, t.stopped, t.err = 0, false, false, false, false, nil

@@ -267,7 +267,7 @@ func TestADrainingServerServesWhatStillArrives(t *testing.T) {
 func TestADrainGivesANewConnectionTimeForItsFirstRequest(t *testing.T) {
 	w := build(t, serve(t, echo), anywhere(nil))
 	c := w.dial()
-	poll(t, func() bool { return w.server.Connections() > 0 })
+	w.waitFor(t, func() bool { return w.server.Connections() > 0 })
 	w.server.closeIdle(time.Now().Add(-drainQuiet))
 	if res, _ := c.get("/"); res.StatusCode != 200 {
 		t.Errorf("status %d", res.StatusCode)

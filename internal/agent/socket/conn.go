@@ -37,7 +37,8 @@ type Conn struct {
 	unwritable  atomic.Bool
 
 	silence Silence
-	looked  time.Time // at silence
+	looked  time.Time     // at silence
+	peer    atomic.Uint32 // the Ending that a look found before the connection was closed
 }
 
 // New takes ownership of tcp.
@@ -307,7 +308,13 @@ func (c *Conn) PeekInto(p []byte) (int, State) {
 	switch {
 	case errno == unix.EAGAIN:
 		return 0, Quiet
-	case errno != 0 || n == 0:
+	case errno == unix.EBADF:
+		return 0, Gone
+	case errno != 0:
+		c.peer.Store(uint32(Broken))
+		return 0, Gone
+	case n == 0:
+		c.peer.Store(uint32(HalfClosed))
 		return 0, Gone
 	}
 	return n, Readable
@@ -335,6 +342,16 @@ func (c *Conn) Ending() Ending {
 
 // Departed reports whether the peer has ended its side, gone or not. It may be called from any goroutine.
 func (c *Conn) Departed() bool { return c.Ending() != Whole }
+
+// PeerEnding is Ending, but for what was done from this side: a connection that was closed here is as its peer had left it. It may
+// be called from any goroutine, also long after the connection was given away or closed.
+func (c *Conn) PeerEnding() Ending {
+	end := Ending(c.peer.Load())
+	if end == Whole {
+		_ = c.raw.Control(func(fd uintptr) { end = ending(int(fd)) }) // fails when closed
+	}
+	return end
+}
 
 // ending leaves an error for those who read, unlike a read.
 func ending(fd int) Ending {

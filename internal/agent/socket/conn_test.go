@@ -271,6 +271,31 @@ func TestAResetIsSeenAndLeft(t *testing.T) {
 	}
 }
 
+// What the peer did is told after the connection was closed here, if anybody had seen it, and nothing is told of our own closing.
+func TestPeerEnding(t *testing.T) {
+	c, _ := pair(t)
+	c.Close()
+	if got := c.PeerEnding(); got != Whole {
+		t.Errorf("closed here: %d", got)
+	}
+	for want, end := range map[Ending]func(peer *net.TCPConn){
+		HalfClosed: func(peer *net.TCPConn) { peer.Close() },
+		Broken:     func(peer *net.TCPConn) { _ = peer.SetLinger(0); peer.Close() },
+	} {
+		c, peer := pair(t)
+		if got := c.PeerEnding(); got != Whole {
+			t.Errorf("open: %d", got)
+		}
+		end(peer)
+		eventually(t, func() bool { return c.PeerEnding() == want })
+		eventually(t, func() bool { return c.Peek() == Gone })
+		c.Close()
+		if got := c.PeerEnding(); got != want {
+			t.Errorf("closed here behind it: %d, want %d", got, want)
+		}
+	}
+}
+
 type reader struct{ *Conn }
 
 func (r reader) Read(p []byte) (int, error) { return r.Conn.Read(p, time.Now(), time.Time{}) }

@@ -28,7 +28,7 @@ func (r *Reader) ReadResponse(p *Response, to Asked) error {
 		if err == nil {
 			err = p.finish(to)
 		}
-		if !mendable(err) {
+		if err == nil || !mendable(err) {
 			return err
 		}
 		r.beginMending(p)

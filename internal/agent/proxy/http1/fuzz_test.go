@@ -138,8 +138,8 @@ func FuzzResponses(f *testing.F) {
 			if again := forwardResponses(strings.NewReader(m.wire), Forward{}, to); len(again) == 0 || again[0] != m {
 				t.Fatalf("forwarded %q, again %+v", m.wire, again)
 			}
-			if retained(m.wire) {
-				continue
+			if p, err := readResponse(t, m.wire, to); err != nil || p.mended || retained(m.wire) {
+				continue // net/http is stricter about names and control characters
 			}
 			rest := bufio.NewReader(strings.NewReader(m.wire))
 			if _, _, err := netHTTPResponse(rest, method); tooLong(err) {

@@ -60,11 +60,11 @@ func (b *Body) mendTrailer(p []byte, content, n int) (mended, m int) {
 		for i := content; i < n; i++ {
 			p[i] = ' '
 		}
-		next, end, err := b.wireLine(p[n:], len(p), nil)
-		if end == 0 || err != nil {
+		lf := bytes.IndexByte(p[n:], '\n')
+		if lf < 0 {
 			return 0, 0
 		}
-		content, n = n+next, n+end
+		content, n = n+len(withoutCR(p[n:n+lf])), n+lf+1
 	}
 	mendLine(p[:content])
 	return content, n

@@ -450,6 +450,36 @@ func TestEndpointsThatGoAreLetFinish(t *testing.T) {
 	}
 }
 
+// checkBooks checks that a pool's sums are those of its parts.
+func checkBooks(t *testing.T, p *Pool) {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var open, idle, resting, ailing, down int
+	for addr, at := range p.byAddr {
+		open, idle = open+at.open, idle+len(at.idle)
+		if len(at.idle) > 0 {
+			resting++
+			if p.resting[at.place] != at {
+				t.Errorf("%v is not where it should be among those with idle connections", addr)
+			}
+		}
+		if at.health != nil {
+			ailing++
+			if at.health.downFor > 0 {
+				down++
+			}
+		}
+		if at.ailing.Load() != (at.health != nil) || at.open != at.active+len(at.idle) {
+			t.Errorf("%v: open %d, active %d, idle %d, ailing %v", addr, at.open, at.active, len(at.idle), at.ailing.Load())
+		}
+	}
+	if open != p.open || idle != p.idle || resting != len(p.resting) || ailing != p.ailing || down != p.down {
+		t.Errorf("open %d %d, idle %d %d, resting %d %d, ailing %d %d, down %d %d",
+			open, p.open, idle, p.idle, resting, len(p.resting), ailing, p.ailing, down, p.down)
+	}
+}
+
 func TestAClosedPoolKeepsNothing(t *testing.T) {
 	p, d := newPool(t, nil, listen(t).addr)
 	a := take(t, p, ticket())
@@ -476,6 +506,7 @@ func TestBoundsHoldUnderConcurrency(t *testing.T) {
 			tk := ticket()
 			for range 200 {
 				tk.Fresh, tk.Avoid = r.IntN(10) == 0, nil
+				tk.Careful, tk.Client = r.IntN(3) == 0, uint64(r.IntN(3))
 				if r.IntN(5) == 0 {
 					tk.Avoid = []netip.AddrPort{s1.addr}
 				}
@@ -483,8 +514,14 @@ func TestBoundsHoldUnderConcurrency(t *testing.T) {
 				case Overflow:
 					continue
 				case Queued:
-					if r.IntN(4) == 0 {
+					switch r.IntN(8) {
+					case 0:
 						p.Forget(tk)
+						continue
+					case 1:
+						if p.Withdraw(tk) {
+							p.Forget(tk)
+						}
 						continue
 					}
 					select {
@@ -496,7 +533,7 @@ func TestBoundsHoldUnderConcurrency(t *testing.T) {
 					}
 				case Granted:
 				}
-				c := p.Take(tk, time.Now())
+				c := p.Take(tk, time.Now().Add(time.Duration(r.IntN(2))*time.Second)) // idle for long, as far as it can tell
 				if c == nil {
 					var err error
 					if c, err = p.Dial(t.Context(), tk); err != nil {
@@ -508,15 +545,24 @@ func TestBoundsHoldUnderConcurrency(t *testing.T) {
 				most.Store(max(most.Load(), n))
 				served.Add(1)
 				active.Add(-1)
+				c.Report(r.IntN(3) == 0, time.Now())
+				switch r.IntN(20) {
+				case 0:
+					c.Detach()
+				case 1:
+					c.LimitIdle(time.Duration(r.IntN(3)) * time.Second)
+				}
 				c.Done(r.IntN(3) > 0, time.Now())
 			}
 		})
 	}
-	for range 50 {
-		p.SetEndpoints([]netip.AddrPort{s1.addr, s2.addr})
+	for i := range 50 {
+		p.SetEndpoints([]netip.AddrPort{s1.addr, s2.addr}[i%2:])
 		p.sweep(time.Now())
 	}
+	p.SetEndpoints([]netip.AddrPort{s1.addr, s2.addr})
 	wg.Wait()
+	checkBooks(t, p)
 	if most.Load() > 8 {
 		t.Errorf("%d connections in use at once, want at most 8", most.Load())
 	}

@@ -27,10 +27,10 @@ func TestFailuresAreToldByTheirErrno(t *testing.T) {
 	wants := map[call.Kind][]error{
 		call.ConnectFailed: {
 			syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE, syscall.EPROTO,
-			syscall.EHOSTUNREACH, syscall.EHOSTDOWN, syscall.ENETUNREACH, syscall.ENETDOWN, syscall.ENONET,
+			syscall.EHOSTUNREACH, syscall.EHOSTDOWN, syscall.ENETUNREACH, syscall.ENONET,
 		},
 		call.ConnectTimeout: {syscall.ETIMEDOUT, context.DeadlineExceeded, os.ErrDeadlineExceeded},
-		call.ClientGone:     {context.Canceled, ErrGone, endedError{}},
+		call.ClientGone:     {context.Canceled, endedError{}},
 		call.Internal:       {net.ErrClosed, errors.New("connection refused")},
 	}
 	counted := map[error]bool{}

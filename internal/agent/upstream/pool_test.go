@@ -450,33 +450,33 @@ func TestEndpointsThatGoAreLetFinish(t *testing.T) {
 	}
 }
 
-// checkBooks checks that a pool's sums are those of its parts.
-func checkBooks(t *testing.T, p *Pool) {
+// checkSums checks that a pool's sums are those of its parts.
+func checkSums(t *testing.T, p *Pool) {
 	t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var open, idle, resting, ailing, down int
+	var open, idle, withIdle, unhealthy, down int
 	for addr, at := range p.byAddr {
 		open, idle = open+at.open, idle+len(at.idle)
 		if len(at.idle) > 0 {
-			resting++
-			if p.resting[at.place] != at {
+			withIdle++
+			if p.withIdle[at.place] != at {
 				t.Errorf("%v is not where it should be among those with idle connections", addr)
 			}
 		}
 		if at.health != nil {
-			ailing++
+			unhealthy++
 			if at.health.downFor > 0 {
 				down++
 			}
 		}
-		if at.ailing.Load() != (at.health != nil) || at.open != at.active+len(at.idle) {
-			t.Errorf("%v: open %d, active %d, idle %d, ailing %v", addr, at.open, at.active, len(at.idle), at.ailing.Load())
+		if at.unhealthy.Load() != (at.health != nil) || at.open != at.active+len(at.idle) {
+			t.Errorf("%v: open %d, active %d, idle %d, unhealthy %v", addr, at.open, at.active, len(at.idle), at.unhealthy.Load())
 		}
 	}
-	if open != p.open || idle != p.idle || resting != len(p.resting) || ailing != p.ailing || down != p.down {
-		t.Errorf("open %d %d, idle %d %d, resting %d %d, ailing %d %d, down %d %d",
-			open, p.open, idle, p.idle, resting, len(p.resting), ailing, p.ailing, down, p.down)
+	if open != p.open || idle != p.idle || withIdle != len(p.withIdle) || unhealthy != p.unhealthy || down != p.down {
+		t.Errorf("open %d %d, idle %d %d, withIdle %d %d, unhealthy %d %d, down %d %d",
+			open, p.open, idle, p.idle, withIdle, len(p.withIdle), unhealthy, p.unhealthy, down, p.down)
 	}
 }
 
@@ -562,7 +562,7 @@ func TestBoundsHoldUnderConcurrency(t *testing.T) {
 	}
 	p.SetEndpoints([]netip.AddrPort{s1.addr, s2.addr})
 	wg.Wait()
-	checkBooks(t, p)
+	checkSums(t, p)
 	if most.Load() > 8 {
 		t.Errorf("%d connections in use at once, want at most 8", most.Load())
 	}

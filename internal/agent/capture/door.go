@@ -33,7 +33,7 @@ type goal struct {
 }
 
 // same says whether nothing has to be done for g that is not done for o.
-func (g *goal) same(o *goal) bool { return g.mode == o.mode && g.spec.captures(&o.spec) }
+func (g *goal) same(o *goal) bool { return g.mode == o.mode && g.spec.Redirect.Equal(o.spec.Redirect) }
 
 const (
 	firstRetry     = 100 * time.Millisecond

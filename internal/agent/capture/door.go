@@ -374,7 +374,7 @@ func (d *door) install(r Redirect, changed uint64) (passive bool, err error) {
 		return false, err
 	}
 	d.superseded, d.closed, d.installed = false, r.FailClosed, changed
-	d.looks.reopen() // what is redirected from now on may have connections from before
+	d.looks.redirects(r) // what is redirected from now on may have connections from before
 	return false, nil
 }
 

@@ -239,7 +239,9 @@ type Hello struct {
 	// The node the agent believes it runs on. A hello that differs from the token's node is refused.
 	Node string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	// What the agent holds. What it leaves out it forgets when the first update arrives.
-	Held          []*Held `protobuf:"bytes,2,rep,name=held,proto3" json:"held,omitempty"`
+	Held []*Held `protobuf:"bytes,2,rep,name=held,proto3" json:"held,omitempty"`
+	// The agent understands patches. Without it every resource is sent whole.
+	Patches       bool `protobuf:"varint,3,opt,name=patches,proto3" json:"patches,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -286,6 +288,13 @@ func (x *Hello) GetHeld() []*Held {
 		return x.Held
 	}
 	return nil
+}
+
+func (x *Hello) GetPatches() bool {
+	if x != nil {
+		return x.Patches
+	}
+	return false
 }
 
 // Held names one version of a resource.
@@ -483,7 +492,10 @@ type Resource struct {
 	// The first 16 bytes of the payload's SHA-256.
 	Version []byte `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	// An encoded Workload, Profile or Destination (policy.proto).
-	Payload       []byte `protobuf:"bytes,3,opt,name=payload,proto3" json:"payload,omitempty"`
+	Payload []byte `protobuf:"bytes,3,opt,name=payload,proto3" json:"payload,omitempty"`
+	// In place of the payload: how it is made from that of a version which the agent holds. What the agent cannot make so it rejects, and
+	// the manager then sends it whole. Only in updates, and only to agents that understand it.
+	Patch         *Patch `protobuf:"bytes,4,opt,name=patch,proto3" json:"patch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -539,11 +551,134 @@ func (x *Resource) GetPayload() []byte {
 	return nil
 }
 
+func (x *Resource) GetPatch() *Patch {
+	if x != nil {
+		return x.Patch
+	}
+	return nil
+}
+
+// Patch makes a payload from another one. A Service of many endpoints changes often, and little each time.
+type Patch struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The version that the pieces are cut from.
+	Base []byte `protobuf:"bytes,1,opt,name=base,proto3" json:"base,omitempty"`
+	// The payload is these, one after the other.
+	Pieces        []*Piece `protobuf:"bytes,2,rep,name=pieces,proto3" json:"pieces,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Patch) Reset() {
+	*x = Patch{}
+	mi := &file_distribution_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Patch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Patch) ProtoMessage() {}
+
+func (x *Patch) ProtoReflect() protoreflect.Message {
+	mi := &file_distribution_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Patch.ProtoReflect.Descriptor instead.
+func (*Patch) Descriptor() ([]byte, []int) {
+	return file_distribution_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Patch) GetBase() []byte {
+	if x != nil {
+		return x.Base
+	}
+	return nil
+}
+
+func (x *Patch) GetPieces() []*Piece {
+	if x != nil {
+		return x.Pieces
+	}
+	return nil
+}
+
+// Piece is some of the base, and then something new.
+type Piece struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Offset        uint32                 `protobuf:"varint,1,opt,name=offset,proto3" json:"offset,omitempty"`
+	Length        uint32                 `protobuf:"varint,2,opt,name=length,proto3" json:"length,omitempty"`
+	Insert        []byte                 `protobuf:"bytes,3,opt,name=insert,proto3" json:"insert,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Piece) Reset() {
+	*x = Piece{}
+	mi := &file_distribution_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Piece) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Piece) ProtoMessage() {}
+
+func (x *Piece) ProtoReflect() protoreflect.Message {
+	mi := &file_distribution_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Piece.ProtoReflect.Descriptor instead.
+func (*Piece) Descriptor() ([]byte, []int) {
+	return file_distribution_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Piece) GetOffset() uint32 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *Piece) GetLength() uint32 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
+func (x *Piece) GetInsert() []byte {
+	if x != nil {
+		return x.Insert
+	}
+	return nil
+}
+
 // Ack ends an update.
 type Ack struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Nonce uint64                 `protobuf:"varint,1,opt,name=nonce,proto3" json:"nonce,omitempty"`
-	// What the agent could not apply, and what it held before and had to give up.
+	// What the agent could not apply, removals included, and what it held before and had to give up.
 	Rejections    []*Rejection `protobuf:"bytes,2,rep,name=rejections,proto3" json:"rejections,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -551,7 +686,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_distribution_proto_msgTypes[6]
+	mi := &file_distribution_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -563,7 +698,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[6]
+	mi := &file_distribution_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -576,7 +711,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{6}
+	return file_distribution_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Ack) GetNonce() uint64 {
@@ -599,14 +734,17 @@ type Rejection struct {
 	Ref    *ResourceRef           `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
 	Reason RejectionReason        `protobuf:"varint,2,opt,name=reason,proto3,enum=fairlead.agent.v1.RejectionReason" json:"reason,omitempty"`
 	// For people; bounded to 1024 bytes.
-	Message       string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	// The version that the agent holds now, empty for none. Absent, as agents before it was added leave it: not known. The manager
+	// then takes the resource for neither held nor gone: it sends any version that is wanted, and the removal if none is.
+	Held          []byte `protobuf:"bytes,4,opt,name=held,proto3,oneof" json:"held,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Rejection) Reset() {
 	*x = Rejection{}
-	mi := &file_distribution_proto_msgTypes[7]
+	mi := &file_distribution_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -618,7 +756,7 @@ func (x *Rejection) String() string {
 func (*Rejection) ProtoMessage() {}
 
 func (x *Rejection) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[7]
+	mi := &file_distribution_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -631,7 +769,7 @@ func (x *Rejection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejection.ProtoReflect.Descriptor instead.
 func (*Rejection) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{7}
+	return file_distribution_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Rejection) GetRef() *ResourceRef {
@@ -655,6 +793,13 @@ func (x *Rejection) GetMessage() string {
 	return ""
 }
 
+func (x *Rejection) GetHeld() []byte {
+	if x != nil {
+		return x.Held
+	}
+	return nil
+}
+
 // ReportRequest is one report.
 type ReportRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -668,7 +813,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_distribution_proto_msgTypes[8]
+	mi := &file_distribution_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -680,7 +825,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[8]
+	mi := &file_distribution_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -693,7 +838,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{8}
+	return file_distribution_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ReportRequest) GetSequence() uint64 {
@@ -727,7 +872,7 @@ type ReportAck struct {
 
 func (x *ReportAck) Reset() {
 	*x = ReportAck{}
-	mi := &file_distribution_proto_msgTypes[9]
+	mi := &file_distribution_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -739,7 +884,7 @@ func (x *ReportAck) String() string {
 func (*ReportAck) ProtoMessage() {}
 
 func (x *ReportAck) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[9]
+	mi := &file_distribution_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -752,7 +897,7 @@ func (x *ReportAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportAck.ProtoReflect.Descriptor instead.
 func (*ReportAck) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{9}
+	return file_distribution_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ReportAck) GetSequence() uint64 {
@@ -764,15 +909,18 @@ func (x *ReportAck) GetSequence() uint64 {
 
 // SavedSet is the agent's copy on disk.
 type SavedSet struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Resources     []*Resource            `protobuf:"bytes,1,rep,name=resources,proto3" json:"resources,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Resources []*Resource            `protobuf:"bytes,1,rep,name=resources,proto3" json:"resources,omitempty"`
+	// With which of the agent's updates each resource was received, in the order of resources. A greater number is newer. Absent: not
+	// known, so all are equally old.
+	Generations   []uint64 `protobuf:"varint,2,rep,packed,name=generations,proto3" json:"generations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SavedSet) Reset() {
 	*x = SavedSet{}
-	mi := &file_distribution_proto_msgTypes[10]
+	mi := &file_distribution_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -784,7 +932,7 @@ func (x *SavedSet) String() string {
 func (*SavedSet) ProtoMessage() {}
 
 func (x *SavedSet) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[10]
+	mi := &file_distribution_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -797,12 +945,19 @@ func (x *SavedSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SavedSet.ProtoReflect.Descriptor instead.
 func (*SavedSet) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{10}
+	return file_distribution_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SavedSet) GetResources() []*Resource {
 	if x != nil {
 		return x.Resources
+	}
+	return nil
+}
+
+func (x *SavedSet) GetGenerations() []uint64 {
+	if x != nil {
+		return x.Generations
 	}
 	return nil
 }
@@ -815,10 +970,11 @@ const file_distribution_proto_rawDesc = "" +
 	"\x10SubscribeRequest\x120\n" +
 	"\x05hello\x18\x01 \x01(\v2\x18.fairlead.agent.v1.HelloH\x00R\x05hello\x12*\n" +
 	"\x03ack\x18\x02 \x01(\v2\x16.fairlead.agent.v1.AckH\x00R\x03ackB\t\n" +
-	"\amessage\"H\n" +
+	"\amessage\"b\n" +
 	"\x05Hello\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12+\n" +
-	"\x04held\x18\x02 \x03(\v2\x17.fairlead.agent.v1.HeldR\x04held\"R\n" +
+	"\x04held\x18\x02 \x03(\v2\x17.fairlead.agent.v1.HeldR\x04held\x12\x18\n" +
+	"\apatches\x18\x03 \x01(\bR\apatches\"R\n" +
 	"\x04Held\x120\n" +
 	"\x03ref\x18\x01 \x01(\v2\x1e.fairlead.agent.v1.ResourceRefR\x03ref\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\fR\aversion\"V\n" +
@@ -830,28 +986,39 @@ const file_distribution_proto_rawDesc = "" +
 	"\x03set\x18\x02 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\x03set\x128\n" +
 	"\aremoved\x18\x03 \x03(\v2\x1e.fairlead.agent.v1.ResourceRefR\aremoved\x12\x12\n" +
 	"\x04more\x18\x04 \x01(\bR\x04more\x12+\n" +
-	"\x11snapshot_complete\x18\x05 \x01(\bR\x10snapshotComplete\"p\n" +
+	"\x11snapshot_complete\x18\x05 \x01(\bR\x10snapshotComplete\"\xa0\x01\n" +
 	"\bResource\x120\n" +
 	"\x03ref\x18\x01 \x01(\v2\x1e.fairlead.agent.v1.ResourceRefR\x03ref\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\fR\aversion\x12\x18\n" +
-	"\apayload\x18\x03 \x01(\fR\apayload\"Y\n" +
+	"\apayload\x18\x03 \x01(\fR\apayload\x12.\n" +
+	"\x05patch\x18\x04 \x01(\v2\x18.fairlead.agent.v1.PatchR\x05patch\"M\n" +
+	"\x05Patch\x12\x12\n" +
+	"\x04base\x18\x01 \x01(\fR\x04base\x120\n" +
+	"\x06pieces\x18\x02 \x03(\v2\x18.fairlead.agent.v1.PieceR\x06pieces\"O\n" +
+	"\x05Piece\x12\x16\n" +
+	"\x06offset\x18\x01 \x01(\rR\x06offset\x12\x16\n" +
+	"\x06length\x18\x02 \x01(\rR\x06length\x12\x16\n" +
+	"\x06insert\x18\x03 \x01(\fR\x06insert\"Y\n" +
 	"\x03Ack\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12<\n" +
 	"\n" +
 	"rejections\x18\x02 \x03(\v2\x1c.fairlead.agent.v1.RejectionR\n" +
-	"rejections\"\x93\x01\n" +
+	"rejections\"\xb5\x01\n" +
 	"\tRejection\x120\n" +
 	"\x03ref\x18\x01 \x01(\v2\x1e.fairlead.agent.v1.ResourceRefR\x03ref\x12:\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\".fairlead.agent.v1.RejectionReasonR\x06reason\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"\x8b\x01\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\x12\x17\n" +
+	"\x04held\x18\x04 \x01(\fH\x00R\x04held\x88\x01\x01B\a\n" +
+	"\x05_held\"\x8b\x01\n" +
 	"\rReportRequest\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12+\n" +
 	"\x03age\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03age\x121\n" +
 	"\x06report\x18\x03 \x01(\v2\x19.fairlead.agent.v1.ReportR\x06report\"'\n" +
 	"\tReportAck\x12\x1a\n" +
-	"\bsequence\x18\x01 \x01(\x04R\bsequence\"E\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\"g\n" +
 	"\bSavedSet\x129\n" +
-	"\tresources\x18\x01 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\tresources*\x83\x01\n" +
+	"\tresources\x18\x01 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\tresources\x12 \n" +
+	"\vgenerations\x18\x02 \x03(\x04R\vgenerations*\x83\x01\n" +
 	"\fResourceKind\x12\x1d\n" +
 	"\x19RESOURCE_KIND_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16RESOURCE_KIND_WORKLOAD\x10\x01\x12\x19\n" +
@@ -881,7 +1048,7 @@ func file_distribution_proto_rawDescGZIP() []byte {
 }
 
 var file_distribution_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_distribution_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_distribution_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_distribution_proto_goTypes = []any{
 	(ResourceKind)(0),           // 0: fairlead.agent.v1.ResourceKind
 	(RejectionReason)(0),        // 1: fairlead.agent.v1.RejectionReason
@@ -891,38 +1058,42 @@ var file_distribution_proto_goTypes = []any{
 	(*ResourceRef)(nil),         // 5: fairlead.agent.v1.ResourceRef
 	(*Update)(nil),              // 6: fairlead.agent.v1.Update
 	(*Resource)(nil),            // 7: fairlead.agent.v1.Resource
-	(*Ack)(nil),                 // 8: fairlead.agent.v1.Ack
-	(*Rejection)(nil),           // 9: fairlead.agent.v1.Rejection
-	(*ReportRequest)(nil),       // 10: fairlead.agent.v1.ReportRequest
-	(*ReportAck)(nil),           // 11: fairlead.agent.v1.ReportAck
-	(*SavedSet)(nil),            // 12: fairlead.agent.v1.SavedSet
-	(*durationpb.Duration)(nil), // 13: google.protobuf.Duration
-	(*Report)(nil),              // 14: fairlead.agent.v1.Report
+	(*Patch)(nil),               // 8: fairlead.agent.v1.Patch
+	(*Piece)(nil),               // 9: fairlead.agent.v1.Piece
+	(*Ack)(nil),                 // 10: fairlead.agent.v1.Ack
+	(*Rejection)(nil),           // 11: fairlead.agent.v1.Rejection
+	(*ReportRequest)(nil),       // 12: fairlead.agent.v1.ReportRequest
+	(*ReportAck)(nil),           // 13: fairlead.agent.v1.ReportAck
+	(*SavedSet)(nil),            // 14: fairlead.agent.v1.SavedSet
+	(*durationpb.Duration)(nil), // 15: google.protobuf.Duration
+	(*Report)(nil),              // 16: fairlead.agent.v1.Report
 }
 var file_distribution_proto_depIdxs = []int32{
 	3,  // 0: fairlead.agent.v1.SubscribeRequest.hello:type_name -> fairlead.agent.v1.Hello
-	8,  // 1: fairlead.agent.v1.SubscribeRequest.ack:type_name -> fairlead.agent.v1.Ack
+	10, // 1: fairlead.agent.v1.SubscribeRequest.ack:type_name -> fairlead.agent.v1.Ack
 	4,  // 2: fairlead.agent.v1.Hello.held:type_name -> fairlead.agent.v1.Held
 	5,  // 3: fairlead.agent.v1.Held.ref:type_name -> fairlead.agent.v1.ResourceRef
 	0,  // 4: fairlead.agent.v1.ResourceRef.kind:type_name -> fairlead.agent.v1.ResourceKind
 	7,  // 5: fairlead.agent.v1.Update.set:type_name -> fairlead.agent.v1.Resource
 	5,  // 6: fairlead.agent.v1.Update.removed:type_name -> fairlead.agent.v1.ResourceRef
 	5,  // 7: fairlead.agent.v1.Resource.ref:type_name -> fairlead.agent.v1.ResourceRef
-	9,  // 8: fairlead.agent.v1.Ack.rejections:type_name -> fairlead.agent.v1.Rejection
-	5,  // 9: fairlead.agent.v1.Rejection.ref:type_name -> fairlead.agent.v1.ResourceRef
-	1,  // 10: fairlead.agent.v1.Rejection.reason:type_name -> fairlead.agent.v1.RejectionReason
-	13, // 11: fairlead.agent.v1.ReportRequest.age:type_name -> google.protobuf.Duration
-	14, // 12: fairlead.agent.v1.ReportRequest.report:type_name -> fairlead.agent.v1.Report
-	7,  // 13: fairlead.agent.v1.SavedSet.resources:type_name -> fairlead.agent.v1.Resource
-	2,  // 14: fairlead.agent.v1.Distribution.Subscribe:input_type -> fairlead.agent.v1.SubscribeRequest
-	10, // 15: fairlead.agent.v1.Distribution.Report:input_type -> fairlead.agent.v1.ReportRequest
-	6,  // 16: fairlead.agent.v1.Distribution.Subscribe:output_type -> fairlead.agent.v1.Update
-	11, // 17: fairlead.agent.v1.Distribution.Report:output_type -> fairlead.agent.v1.ReportAck
-	16, // [16:18] is the sub-list for method output_type
-	14, // [14:16] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	8,  // 8: fairlead.agent.v1.Resource.patch:type_name -> fairlead.agent.v1.Patch
+	9,  // 9: fairlead.agent.v1.Patch.pieces:type_name -> fairlead.agent.v1.Piece
+	11, // 10: fairlead.agent.v1.Ack.rejections:type_name -> fairlead.agent.v1.Rejection
+	5,  // 11: fairlead.agent.v1.Rejection.ref:type_name -> fairlead.agent.v1.ResourceRef
+	1,  // 12: fairlead.agent.v1.Rejection.reason:type_name -> fairlead.agent.v1.RejectionReason
+	15, // 13: fairlead.agent.v1.ReportRequest.age:type_name -> google.protobuf.Duration
+	16, // 14: fairlead.agent.v1.ReportRequest.report:type_name -> fairlead.agent.v1.Report
+	7,  // 15: fairlead.agent.v1.SavedSet.resources:type_name -> fairlead.agent.v1.Resource
+	2,  // 16: fairlead.agent.v1.Distribution.Subscribe:input_type -> fairlead.agent.v1.SubscribeRequest
+	12, // 17: fairlead.agent.v1.Distribution.Report:input_type -> fairlead.agent.v1.ReportRequest
+	6,  // 18: fairlead.agent.v1.Distribution.Subscribe:output_type -> fairlead.agent.v1.Update
+	13, // 19: fairlead.agent.v1.Distribution.Report:output_type -> fairlead.agent.v1.ReportAck
+	18, // [18:20] is the sub-list for method output_type
+	16, // [16:18] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_distribution_proto_init() }
@@ -935,13 +1106,14 @@ func file_distribution_proto_init() {
 		(*SubscribeRequest_Hello)(nil),
 		(*SubscribeRequest_Ack)(nil),
 	}
+	file_distribution_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_distribution_proto_rawDesc), len(file_distribution_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   11,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

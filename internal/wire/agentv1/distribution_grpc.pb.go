@@ -51,7 +51,8 @@ type DistributionClient interface {
 	//     before it has all parts, then applies them as one change.
 	//  4. The agent applies an update first and acknowledges it after, with an Ack that bears its nonce. What it could not
 	//     apply it lists as rejections; the previous version of such a resource stays in force, the rest of the update
-	//     is applied.
+	//     is applied. The acknowledgement says what is held now: everything as the update has it, but for the rejections,
+	//     and each of those names the version that the agent has instead.
 	//  5. The manager sends nothing between the last part of an update and its Ack. What changes meanwhile is merged into
 	//     the next update: only the latest version of a resource is ever sent.
 	//  6. A rejected version is not sent again on the same stream, and does not count as held: a later stream starts from
@@ -117,7 +118,8 @@ type DistributionServer interface {
 	//     before it has all parts, then applies them as one change.
 	//  4. The agent applies an update first and acknowledges it after, with an Ack that bears its nonce. What it could not
 	//     apply it lists as rejections; the previous version of such a resource stays in force, the rest of the update
-	//     is applied.
+	//     is applied. The acknowledgement says what is held now: everything as the update has it, but for the rejections,
+	//     and each of those names the version that the agent has instead.
 	//  5. The manager sends nothing between the last part of an update and its Ack. What changes meanwhile is merged into
 	//     the next update: only the latest version of a resource is ever sent.
 	//  6. A rejected version is not sent again on the same stream, and does not count as held: a later stream starts from

@@ -72,6 +72,20 @@ func TestRule22_TheNewestVersionGovernsASharedBreaker(t *testing.T) {
 	}
 }
 
+// A restarted agent installs everything at once, a version that it had refused to renew included.
+func TestRule22_TheNewestVersionGovernsAfterARestart(t *testing.T) {
+	for newer, older := range map[string]string{"p": "q", "q": "p"} {
+		s := newStore(t)
+		snap := divided(opensAfter(1), opensAfter(1))
+		snap.Profiles[newer].Bindings[0] = opensAfter(3)
+		snap.Profiles[newer].Generation, snap.Profiles[older].Generation = 8, 7
+		install(t, s, snap)
+		if n := failuresToOpen(t, lane(t, s, "a", "10.96.0.7:80")); n != 3 {
+			t.Errorf("%s newer: it opened after %d failures, want what the newest version says", newer, n)
+		}
+	}
+}
+
 // Versions that arrive together have an order too.
 func TestRule22_VersionsThatArriveTogetherDoNotTakeTurns(t *testing.T) {
 	for range 20 {

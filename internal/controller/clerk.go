@@ -48,7 +48,7 @@ const (
 
 // agents is what the clerk asks about agents.
 type agents interface {
-	Rollout(profiles ...string) distribute.Rollout
+	Rollout(id policy.ID) distribute.Rollout
 	Traffic(id policy.ID) distribute.Figures
 	Behind(revision uint64) int
 }
@@ -106,7 +106,7 @@ func (c *clerk) Reconcile(ctx context.Context, id policy.ID) (reconcile.Result, 
 	base = f.latest(obj, base)
 
 	now := c.clock.Now()
-	word := reported{rollout: c.agents.Rollout(v.profiles...), figures: figuresOf(&v, c.agents.Traffic)}
+	word := reported{rollout: c.agents.Rollout(id), figures: figuresOf(&v, c.agents.Traffic)}
 	if len(v.profiles) > 0 && word.rollout.Desired == 0 {
 		return reconcile.Result{RequeueAfter: changedInterval}, nil // other profiles have taken their place since; the desk tells next
 	}

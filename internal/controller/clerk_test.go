@@ -80,7 +80,7 @@ type fakeAgents struct {
 	behind  map[uint64]int // by publication
 }
 
-func (a *fakeAgents) Rollout(...string) distribute.Rollout    { return a.rollout }
+func (a *fakeAgents) Rollout(policy.ID) distribute.Rollout    { return a.rollout }
 func (a *fakeAgents) Traffic(id policy.ID) distribute.Figures { return a.figures[id] }
 func (a *fakeAgents) Behind(publication uint64) int           { return a.behind[publication] }
 

@@ -157,7 +157,7 @@ func reservations(v *view, f *distribute.Figures) string {
 		s = fmt.Sprintf(", except %s, which this version does not enforce.", listSome(missing))
 	}
 	sentences := append([]string{s}, compile.DescribeGaps(others), hostNetworkSentence(v), describeProblems(f.Problems))
-	sentences = slices.DeleteFunc(append(sentences, v.notes...), func(s string) bool { return s == "" })
+	sentences = slices.DeleteFunc(slices.Concat(sentences, v.remarks, v.notes), func(s string) bool { return s == "" })
 	return strings.Join(sentences, " ")
 }
 

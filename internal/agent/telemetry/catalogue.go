@@ -32,6 +32,9 @@ const (
 	accessLog
 	podsCaptured
 	podsUncaptured
+	older
+	loops
+	cut
 	familyCount
 )
 
@@ -88,4 +91,10 @@ var catalogue = [familyCount]metric{
 		"Pods whose outbound connections are captured.", prometheus.GaugeValue, nil},
 	podsUncaptured: {"fairlead_capture_failed_pods",
 		"Pods that should be captured and are not.", prometheus.GaugeValue, nil},
+	older: {"fairlead_capture_older_connections",
+		"Open connections of captured pods that no policy governs because they were made before their pod was captured.", prometheus.GaugeValue, nil},
+	loops: {"fairlead_capture_loops_total",
+		"Connections that were refused because they led back to the agent.", prometheus.CounterValue, nil},
+	cut: {"fairlead_capture_cut_connections_total",
+		"Connections that were cut because they lasted longer than the drain of an agent that stops.", prometheus.CounterValue, nil},
 }

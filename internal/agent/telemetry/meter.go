@@ -43,6 +43,21 @@ type Doors struct {
 	Captured, Uncaptured int
 	// Problems names some of the uncaptured.
 	Problems []policy.CaptureProblem
+	// Notices name captured pods about which there is something to know, as a proxy of their own (capture.ReasonForeignRedirect).
+	Notices []policy.CaptureProblem
+	// OlderConnections are those that no policy governs because they were made before their pod was captured, sorted by policy. Policies
+	// without any are left out.
+	OlderConnections []Older
+	// Older counts them all, also those that would come under several policies.
+	Older int
+	// Cut counts the connections that the agent's stop has cut, Loops those that came back to the agent and were refused, both in total.
+	Cut, Loops uint64
+}
+
+// Older counts the open connections of captured pods to what a policy redirects that were made before they were redirected.
+type Older struct {
+	Policy policy.ID
+	Count  int
 }
 
 // Meter counts. It implements store.Observer, proxy.Events and prometheus.Collector, and draws the reports to the manager.

@@ -163,7 +163,7 @@ func TestACallTellsOfItsTries(t *testing.T) {
 		case 0:
 			p.send(answer(503, ""))
 		case 1:
-			p.send("HTTP/1.1 200 OK\r\nBad Header: 1\r\n\r\n")
+			p.send("HTTP/1.1 200 OK\r\nNo colon\r\n\r\n")
 		case 2:
 			p.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
 		}

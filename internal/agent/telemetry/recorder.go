@@ -36,7 +36,7 @@ type recorderKey struct {
 type shard struct {
 	// atomic
 	calls     [resultCount][call.FateCount]atomic.Uint64
-	tries     [attempts][resultCount]atomic.Uint64
+	tries     [call.StartCount][resultCount]atomic.Uint64
 	callTook  [policy.LatencyBuckets]atomic.Uint64
 	tryTook   [policy.LatencyBuckets]atomic.Uint64
 	callNanos atomic.Int64
@@ -46,13 +46,6 @@ type shard struct {
 
 	_ [64]byte // the next shard's first counters are not in the cache line of this one's last
 }
-
-// The values of the label attempt.
-const (
-	firstTry = iota
-	aRetry
-	attempts
-)
 
 var _ store.Recorder = (*recorder)(nil)
 
@@ -65,12 +58,8 @@ func (r *recorder) shard() *shard {
 
 // TryDone implements store.Recorder.
 func (r *recorder) TryDone(t *store.Try) {
-	attempt := firstTry
-	if t.Retry {
-		attempt = aRetry
-	}
 	s := r.shard()
-	s.tries[attempt][resultOf(t.Kind, t.Status)].Add(1)
+	s.tries[min(t.Start, call.Repair)][resultOf(t.Kind, t.Status)].Add(1)
 	s.tryTook[bucket(t.Took)].Add(1)
 	s.tryNanos.Add(int64(t.Took))
 }
@@ -101,7 +90,7 @@ func (r *recorder) OpaqueOpened() { r.shard().opaque.Add(1) }
 // counts are the sums of a recorder's shards.
 type counts struct {
 	calls     [resultCount][call.FateCount]uint64
-	tries     [attempts][resultCount]uint64
+	tries     [call.StartCount][resultCount]uint64
 	callTook  policy.Latency
 	tryTook   policy.Latency
 	callNanos int64

@@ -58,7 +58,7 @@ func TestReportsAreDeltas(t *testing.T) {
 	other := m.Recorder(policy.ID{Kind: policy.KindClusterRetryPolicy, Name: "all"}, "any")
 	r.CallDone(ended(call.OK, call.Recovered, 200))
 	r.TryDone(&store.Try{Kind: call.OK, Status: 503})
-	r.TryDone(&store.Try{Kind: call.OK, Status: 200, Retry: true})
+	r.TryDone(&store.Try{Kind: call.OK, Status: 200, Start: call.Retry})
 	other.OpaqueOpened()
 	var latency policy.Latency
 	latency[policy.LatencyBucket(3*time.Millisecond)] = 1

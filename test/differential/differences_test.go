@@ -3,6 +3,7 @@ package differential
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // The differences that must remain. Each has a row in docs/differences.md.
@@ -208,3 +209,16 @@ var probeSucceeds = difference{id: connectedThenReset.id, settle: func(direct, g
 		governed.actors["program"] = direct.actors["program"]
 	}
 }}
+
+// expectationEnds: a final answer to a client that still waits for 100 Continue ends both connections.
+var expectationEnds = difference{id: "final-answers-end-expectations", adjust: func(o *observation) {
+	o.actors["client"] = append(o.actors["client"][:2], "then end")
+	server := o.actors["server 0"][:1]
+	if strings.Contains(server[0], "PUT /up ") {
+		server = append(server, `a part of the body "", then end`)
+	}
+	o.actors["server 0"] = server
+}}
+
+// seenLate: a client that leaves while its answer pauses is noticed within two seconds instead of at once.
+var seenLate = difference{id: "departures-from-pausing-answers", adjust: func(o *observation) { o.spans["everything"] += 2 * time.Second }}

@@ -170,7 +170,7 @@ func uploadScenarios() []scenario {
 				return
 			}
 			q.answer(200, "still here")
-		}),
+		}).but(expectationEnds),
 		one("expect-that-the-client-does-not-wait-for", func(p *peer) {
 			p.say(p.r.to("PUT", "/up", length(3), "Expect: 100-continue") + "abc")
 			p.response()
@@ -193,7 +193,7 @@ func uploadScenarios() []scenario {
 			}
 			q.body()
 			q.answer(200, "yes")
-		}),
+		}).but(expectationEnds),
 	}
 }
 

@@ -225,6 +225,13 @@ func (p *peer) over() {
 
 func (p *peer) finish() { _ = p.conn.CloseWrite() }
 
+// drain waits until the other side has gone and notes nothing: when that is depends on what else happens.
+func (p *peer) drain() {
+	_ = p.conn.SetReadDeadline(time.Now().Add(4 * time.Second))
+	_, _ = io.Copy(io.Discard, p.in)
+	p.ended = "over"
+}
+
 func (p *peer) close() { _ = p.conn.Close() }
 
 // reset closes with a reset.

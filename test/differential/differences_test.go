@@ -222,3 +222,15 @@ var expectationEnds = difference{id: "final-answers-end-expectations", adjust: f
 
 // seenLate: a client that leaves while its answer pauses is noticed within two seconds instead of at once.
 var seenLate = difference{id: "departures-from-pausing-answers", adjust: func(o *observation) { o.spans["everything"] += 2 * time.Second }}
+
+// trailerDropped: fields that Connection names are for the neighbour in trailers, too.
+var trailerDropped = difference{id: "hop-by-hop-fields", adjust: func(o *observation) {
+	o.actors["server 0"] = slices.DeleteFunc(o.actors["server 0"], func(l string) bool { return l == "trailer X-Mine: 1" })
+}}
+
+// h2cAmongOthers: of several offers the others are passed on.
+var h2cAmongOthers = difference{id: h2cOffer.id, adjust: func(o *observation) {
+	o.replace("server", func(l string) string {
+		return strings.Replace(l, "Upgrade: websocket, h2c | HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA", "Upgrade: websocket", 1)
+	})
+}}

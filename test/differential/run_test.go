@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/controller/compile"
 )
 
@@ -266,9 +265,9 @@ func (r *run) listenAt(i int, at netip.AddrPort) *net.TCPListener {
 	return tcp
 }
 
-// affinity says that the Service keeps a client at its endpoint (sessionAffinity: ClientIP).
-func (r *run) affinity() {
-	r.service.ClusterPicks = v1alpha1.ReasonServiceAffinity
+// clusterPicks says that the Service asks for a choice that only the cluster can make, and how.
+func (r *run) clusterPicks(why string) {
+	r.service.ClusterPicks = why
 	r.install()
 }
 

@@ -38,7 +38,7 @@ type Conn struct {
 
 	silence Silence
 	looked  time.Time     // at silence
-	peer    atomic.Uint32 // the Ending that a look found before the connection was closed
+	peer    atomic.Uint32 // the Ending when the connection was closed here
 }
 
 // New takes ownership of tcp.
@@ -69,7 +69,10 @@ func (c *Conn) Disarm() error {
 }
 
 // Close closes the connection.
-func (c *Conn) Close() error { return c.tcp.Close() }
+func (c *Conn) Close() error {
+	_ = c.raw.Control(func(fd uintptr) { c.peer.Store(uint32(ending(int(fd)))) }) // fails when closed already
+	return c.tcp.Close()
+}
 
 // ResetOnClose has the connection end with a reset instead of a regular end when it is closed.
 func (c *Conn) ResetOnClose() {
@@ -262,13 +265,7 @@ func (c *Conn) PeekInto(p []byte) (int, State) {
 	switch {
 	case errno == unix.EAGAIN:
 		return 0, Quiet
-	case errno == unix.EBADF:
-		return 0, Gone
-	case errno != 0:
-		c.peer.Store(uint32(Broken))
-		return 0, Gone
-	case n == 0:
-		c.peer.Store(uint32(HalfClosed))
+	case errno != 0 || n == 0:
 		return 0, Gone
 	}
 	return n, Readable
@@ -300,9 +297,9 @@ func (c *Conn) Departed() bool { return c.Ending() != Whole }
 // PeerEnding is Ending, but for what was done from this side: a connection that was closed here is as its peer had left it. It may
 // be called from any goroutine, also long after the connection was given away or closed.
 func (c *Conn) PeerEnding() Ending {
-	end := Ending(c.peer.Load())
-	if end == Whole {
-		_ = c.raw.Control(func(fd uintptr) { end = ending(int(fd)) }) // fails when closed
+	end := Whole
+	if c.raw.Control(func(fd uintptr) { end = ending(int(fd)) }) != nil { // closed, and before that noted
+		return Ending(c.peer.Load())
 	}
 	return end
 }

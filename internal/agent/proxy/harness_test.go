@@ -159,6 +159,7 @@ type observer struct {
 
 func (o *observer) Recorder(policy.ID, string) store.Recorder { return o }
 func (o *observer) OpaqueOpened()                             {}
+func (o *observer) OpaqueClosed(int64, int64)                 {}
 func (o *observer) TryDone(t *store.Try) {
 	if o.panics.Load() {
 		o.panicked.Store(t)

@@ -54,6 +54,8 @@ type Status struct {
 	State State
 	// Until is the end of the open time; zero unless State is Open.
 	Until time.Time
+	// Since is when State began; zero if that is Closed.
+	Since time.Time
 	// Opened counts how often the breaker has opened.
 	Opened uint64
 }
@@ -74,6 +76,7 @@ type Breaker struct {
 	errors      window
 	slow        window
 
+	openedAt  time.Time
 	openUntil time.Time
 	openFor   time.Duration // of the open period under way or last, before jitter
 	probing   int
@@ -169,11 +172,15 @@ func (b *Breaker) Status(now time.Time) Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := Status{State: stateOf(b.word.Load()), Opened: b.opened}
-	if s.State == Open {
-		s.Until = b.openUntil
+	switch s.State {
+	case Open:
+		s.Since, s.Until = b.openedAt, b.openUntil
 		if !now.Before(b.openUntil) {
-			s.State, s.Until = HalfOpen, time.Time{}
+			s = Status{State: HalfOpen, Since: b.openUntil, Opened: b.opened}
 		}
+	case HalfOpen:
+		s.Since = b.openUntil
+	case Closed:
 	}
 	return s
 }
@@ -224,7 +231,7 @@ func (b *Breaker) open(now time.Time) {
 		b.openFor *= 2
 	}
 	jitter := float64(b.openFor) * float64(b.cfg.OpenJitterPercent) / 100 * (2*b.random() - 1)
-	b.openUntil = now.Add(b.openFor + time.Duration(jitter))
+	b.openedAt, b.openUntil = now, now.Add(b.openFor + time.Duration(jitter))
 	b.opened++
 	b.enter(Open)
 }

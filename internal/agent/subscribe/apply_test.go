@@ -143,3 +143,11 @@ func TestAReportIsKeptUntilItIsAcknowledgedAndTheOldestGoFirst(t *testing.T) {
 		t.Errorf("left %v", left)
 	}
 }
+
+// The manager tells a restarted agent's reports from those before by it, whatever the node's clock says.
+func TestEveryProcessHasAnInstanceOfItsOwn(t *testing.T) {
+	now := time.Now()
+	if a, b := newOutbox(now), newOutbox(now.Add(-time.Hour)); a.instance == 0 || b.instance == 0 || a.instance == b.instance {
+		t.Errorf("instances %d and %d", a.instance, b.instance)
+	}
+}

@@ -43,6 +43,17 @@ type Doors struct {
 	Captured, Uncaptured int
 	// Problems names some of the uncaptured.
 	Problems []policy.CaptureProblem
+	// Notices name captured pods about which there is something to know, as a proxy of their own (capture.ReasonForeignRedirect).
+	Notices []policy.CaptureProblem
+	// OlderConnections are those that no policy governs because they were made before their pod was captured, sorted by policy. Policies
+	// without any are left out.
+	OlderConnections []Older
+}
+
+// Older counts the open connections of captured pods to what a policy redirects that were made before they were redirected.
+type Older struct {
+	Policy policy.ID
+	Count  int
 }
 
 // Meter counts. It implements store.Observer, proxy.Events and prometheus.Collector, and draws the reports to the manager.
@@ -51,6 +62,7 @@ type Meter struct {
 	logger *slog.Logger
 	log    *AccessLog
 	shards int
+	epoch  time.Time // what recorders count time from
 
 	// atomic
 	sources   atomic.Pointer[Sources]
@@ -82,7 +94,8 @@ var (
 
 // New returns a Meter that has counted nothing.
 func New(o Options) *Meter {
-	m := &Meter{logger: o.Logger, log: o.AccessLog, shards: 1, reportedAt: time.Now(), recorders: map[recorderKey]*recorder{}}
+	now := time.Now()
+	m := &Meter{logger: o.Logger, log: o.AccessLog, shards: 1, epoch: now, reportedAt: now, recorders: map[recorderKey]*recorder{}}
 	for m.shards < min(runtime.GOMAXPROCS(0), maxShards) {
 		m.shards *= 2
 	}
@@ -100,7 +113,7 @@ func (m *Meter) Recorder(id policy.ID, target string) store.Recorder {
 	defer m.mu.Unlock()
 	r := m.recorders[k]
 	if r == nil {
-		r = &recorder{key: k, log: m.log, shards: make([]shard, m.shards)}
+		r = &recorder{key: k, log: m.log, epoch: m.epoch, shards: make([]shard, m.shards)}
 		m.recorders[k] = r
 	}
 	r.orphaned = time.Time{}

@@ -19,7 +19,7 @@ func (v *Server) Report(stream wire.ReportServer) error {
 	}
 	store, agent := v.opts.Store, agentID{node: g.Node, agent: g.PodUID}
 	store.traffic.join(agent)
-	defer func() { store.traffic.leave(agent, time.Now()) }()
+	defer func() { store.announce(agent.node, store.traffic.leave(agent, time.Now())) }()
 	expiry := g.expiry()
 	defer expiry.Stop()
 	inbox := v.receiveReports(stream)
@@ -70,9 +70,32 @@ func (v *Server) receiveReports(stream wire.ReportServer) <-chan reportMail {
 
 // observe counts a report, as far as it speaks of policies that the agent's node has.
 func (s *Store) observe(a agentID, r wire.Report) {
-	s.traffic.add(observation{
-		agent: a, sequence: r.Sequence, at: time.Now(), age: r.Age, report: &r.Body, allowed: s.keysOf(a.node),
-	})
+	o := &observation{
+		agent: a, instance: r.Instance, sequence: r.Sequence, at: s.traffic.at(time.Now()), age: r.Age, report: &r.Body, allowed: s.keysOf(a.node),
+	}
+	s.announce(a.node, s.traffic.add(o))
+}
+
+// announce announces the profiles of a node that have one of the policies: a breaker has opened or closed there, or something else is
+// known of the node's pods. Figures are not announced: whoever shows them comes for them.
+func (s *Store) announce(nodeName string, changed policySet) {
+	if len(changed) == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.nodes[nodeName]
+	if n == nil {
+		return
+	}
+	for name := range n.profiles {
+		for k := range s.profiles[name].keys {
+			if _, ok := changed[k.policy]; ok {
+				s.news.add(name)
+				break
+			}
+		}
+	}
 }
 
 // keysOf returns the destinations of policies that the node has.

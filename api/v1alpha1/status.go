@@ -149,7 +149,9 @@ type DestinationStatus struct {
 	// +optional
 	Protocol Protocol `json:"protocol,omitempty"`
 
-	// endpoints is how many endpoints a service has. Absent for others.
+	// endpoints is how many endpoints a service has to which calls can go. At 0
+	// they go to the cluster, and fail as without the policy.
+	// Absent for other destinations than services.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Endpoints *int32 `json:"endpoints,omitempty"`
@@ -159,10 +161,16 @@ type DestinationStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	Ejected *int32 `json:"ejected,omitempty"`
 
-	// breaker is the worst state of the destination's breakers. Absent without
-	// a circuitBreaker.
+	// breaker is the worst state of the destination's breakers on all nodes. Absent
+	// without a circuitBreaker.
 	// +optional
 	Breaker BreakerState `json:"breaker,omitempty"`
+
+	// breakerSince is when that state began, to a second or two: since when the
+	// first of the breakers that are in it has been in it. Absent until the
+	// breaker has changed for the first time.
+	// +optional
+	BreakerSince *metav1.Time `json:"breakerSince,omitempty"`
 
 	// enforced says how much of the policy is enforced for this destination.
 	// +optional

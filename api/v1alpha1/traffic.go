@@ -3,33 +3,53 @@ package v1alpha1
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // TrafficStatus is what the governed calls did within the window, summed over
-// all nodes. It is written at most every 10s.
+// all nodes. It is written at most every 10s, and less often when thousands of
+// policies share the manager's writes; figures that do not change are not
+// written again. It is absent, and with it the columns of kubectl get that show
+// it are blank, while there are no figures: no pod is selected, or for a minute
+// no agent of theirs has reported. Counters that are absent are 0.
 type TrafficStatus struct {
 	// window is the time that the figures are about. It is 1m.
 	// +optional
 	Window Duration `json:"window,omitempty"`
 
-	// asOf is the end of that time. It grows old while the manager or the
-	// reports are away.
+	// asOf is when the figures were taken that were written last. It stays while
+	// they do not change, and grows old while the manager is away.
 	// +optional
 	AsOf *metav1.Time `json:"asOf,omitempty"`
 
-	// requests is how many calls ended.
+	// requests is how many calls ended, those included that were abandoned. 0 is
+	// written: there are figures, and nobody called.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
-	Requests int64 `json:"requests,omitempty"`
+	Requests int64 `json:"requests"`
 
 	// successPercent is the share of them that succeeded, rounded down: 100
-	// means all. Absent without calls.
+	// means all. Absent without calls. A call succeeds if it was answered to the
+	// end and its last try did not fail in a way that is retried or counts
+	// against the upstream; what the agent rejects, what its caller abandons and
+	// what is truncated does not.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
 	SuccessPercent *int32 `json:"successPercent,omitempty"`
 
-	// retries is how many retries started.
+	// abandoned is how many of the requests their callers gave up before they had
+	// an answer. They are no successes, and in neither p50 nor p99.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
-	Retries int64 `json:"retries,omitempty"`
+	Abandoned int64 `json:"abandoned,omitempty"`
+
+	// truncated is how many calls would have been successes, but for an answer
+	// that broke off while the caller was still there.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Truncated int64 `json:"truncated,omitempty"`
+
+	// retries is how many retries started. 0 is written.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Retries int64 `json:"retries"`
 
 	// retrySuccesses is how many calls succeeded thanks to a retry.
 	// +optional
@@ -56,41 +76,110 @@ type TrafficStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	BreakerRejected int64 `json:"breakerRejected,omitempty"`
 
-	// breakersOpen is how many breakers are open or half open at asOf.
+	// poolOverflow is how many calls found no place in the connection pool:
+	// connectionPool.maxPending or pendingTimeout was exceeded.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	PoolOverflow int64 `json:"poolOverflow,omitempty"`
+
+	// breakersOpen is how many breakers are open and reject calls, over all nodes.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	BreakersOpen int64 `json:"breakersOpen,omitempty"`
 
-	// p50 is the time to response headers that half of the calls did not
-	// exceed, retries included, rounded up to milliseconds.
+	// breakersHalfOpen is how many breakers let probes pass and reject other
+	// calls, over all nodes.
 	// +optional
-	P50 Duration `json:"p50,omitempty"`
+	// +kubebuilder:validation:Minimum=0
+	BreakersHalfOpen int64 `json:"breakersHalfOpen,omitempty"`
 
-	// p99 is the time to response headers that 99 % of the calls did not
-	// exceed, retries included, rounded up to milliseconds.
+	// opaque is about connections that are governed by the policy but passed
+	// through without being understood, such as TLS and TCP: they have no calls,
+	// so that none of the other figures speaks of them. Absent while there are
+	// none.
 	// +optional
-	P99 Duration `json:"p99,omitempty"`
+	Opaque *OpaqueTraffic `json:"opaque,omitempty"`
 
-	// rps is calls per second, such as 12.5, for kubectl get: of the nodes that
-	// report, over as much of the window as their reports cover.
+	// olderConnections is how many connections the policy would govern if they
+	// were not older than it: they were open before it selected their pod, and
+	// are passed by until they end. Restart the pods to have them governed.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	OlderConnections int64 `json:"olderConnections,omitempty"`
+
+	// p50 is about the time to response headers that half of the answered calls
+	// did not exceed, retries included: two digits and ms or s, such as 3.4ms,
+	// 120ms or 5.5s. It is read from buckets, and at most 12 % off before it is
+	// rounded. Times above 50s are not told apart and read >50s. Absent without
+	// answered calls.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=16
+	P50 string `json:"p50,omitempty"`
+
+	// p99 is as p50, for 99 % of the answered calls.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=16
+	P99 string `json:"p99,omitempty"`
+
+	// rps is requests per second, such as 12.5, for kubectl get: of the nodes that
+	// report, over as much of the window as their reports cover. It is 0 only if
+	// there were no calls.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=16
 	RPS string `json:"rps,omitempty"`
 
 	// success is the share of calls that succeeded, such as 99.93%, for
-	// kubectl get; it reads 100% only if all did.
+	// kubectl get; it reads 100% only if all did. It is that of successPercent.
+	// Absent without calls.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=16
 	Success string `json:"success,omitempty"`
 
-	// breaker is Closed, or Open with how many are, such as Open(1), for
-	// kubectl get. Absent without a circuitBreaker.
+	// breaker is the worst state of the policy's circuit breakers, for kubectl
+	// get: Closed, or HalfOpen or Open with how many are, such as Open(1); - for
+	// a policy without a circuitBreaker, unless one of a policy that it is merged
+	// with is open or half-open.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=24
 	Breaker string `json:"breaker,omitempty"`
+}
+
+// OpaqueTraffic is about connections that are passed through without being
+// understood.
+type OpaqueTraffic struct {
+	// opened is how many were opened within the window.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Opened int64 `json:"opened"`
+
+	// open is how many are open at asOf.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Open int64 `json:"open"`
+
+	// sentBytes is how many bytes those that ended within the window had carried
+	// to their servers, from their beginning.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	SentBytes int64 `json:"sentBytes,omitempty"`
+
+	// receivedBytes is how many bytes those that ended within the window had
+	// carried from their servers, from their beginning.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ReceivedBytes int64 `json:"receivedBytes,omitempty"`
+
+	// summary is open and opened in one line, for kubectl get -o wide, such as
+	// "3 open, 12 opened".
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=48
+	Summary string `json:"summary,omitempty"`
 }
 
 // NotRetried counts calls that failed without a further retry, by the first

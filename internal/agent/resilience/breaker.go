@@ -231,7 +231,7 @@ func (b *Breaker) open(now time.Time) {
 		b.openFor *= 2
 	}
 	jitter := float64(b.openFor) * float64(b.cfg.OpenJitterPercent) / 100 * (2*b.random() - 1)
-	b.openedAt, b.openUntil = now, now.Add(b.openFor + time.Duration(jitter))
+	b.openedAt, b.openUntil = now, now.Add(b.openFor+time.Duration(jitter))
 	b.opened++
 	b.enter(Open)
 }

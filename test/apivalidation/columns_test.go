@@ -125,6 +125,6 @@ func fullStatus() v1alpha1.PolicyStatus {
 			NotRetried: &v1alpha1.NotRetried{Method: 1, Body: 1, Budget: 1, Deadline: 1, NotRetryable: 1, Exhausted: 1},
 			Timeouts:   2, RateLimited: 3, BreakerRejected: 4, PoolOverflow: 5, BreakersOpen: 1, BreakersHalfOpen: 1, OlderConnections: 37,
 			Opaque: &v1alpha1.OpaqueTraffic{Opened: 12, Open: 3, SentBytes: 100, ReceivedBytes: 2000, Summary: "3 open, 12 opened"},
-			P50: "3ms", P99: "12ms", RPS: "12.5", Success: "99.93%", Breaker: "Open(1)"},
+			P50:    "3ms", P99: "12ms", RPS: "12.5", Success: "99.93%", Breaker: "Open(1)"},
 	}
 }

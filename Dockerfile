@@ -2,7 +2,7 @@
 # The images of the manager and the agent: docker build --target manager|agent .
 # With buildx, --platform linux/amd64,linux/arm64 compiles for both on the builder's own platform.
 
-FROM --platform=$BUILDPLATFORM golang:1.26 AS build
+FROM --platform=$BUILDPLATFORM golang:1.27 AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod go mod download

@@ -7,6 +7,7 @@ MAKEFLAGS += --no-builtin-rules
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fairlead
 export CGO_ENABLED ?= 0
 
+include hack/toolchain.mk
 include hack/cluster/cluster.mk
 include hack/generate/generate.mk
 include hack/tools.mk

@@ -2,6 +2,8 @@ module fairlead.dev/fairlead
 
 go 1.26.0
 
+toolchain go1.27.4
+
 require (
 	github.com/fluxcd/cli-utils v1.2.0
 	github.com/go-logr/logr v1.4.4

@@ -13,7 +13,6 @@ need conntrack conntrack
 need ip iproute2
 need ethtool ethtool
 need mount mount
-need protoc protobuf-compiler
 need gcc gcc
 need /usr/include/stdlib.h libc6-dev
 exec "$(dirname "$0")/install-packages.sh" "${packages[@]}"

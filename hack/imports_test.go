@@ -32,6 +32,7 @@ var rooms = map[string][]string{
 	"internal/agent/proxy/sniff":  {},
 	"internal/agent/proxy/opaque": {},
 	"internal/agent/netns":        {},
+	"internal/agent/cgroup":       {},
 	"internal/agent/nft":          {"internal/policy", "internal/agent/netns"},
 	"internal/agent/pods":         {"internal/policy", "internal/agent/netns"},
 	"internal/agent/capture":      {"internal/policy", "internal/agent/pods", "internal/agent/netns", "internal/agent/nft"},

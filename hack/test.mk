@@ -10,7 +10,7 @@ endif
 export REQUIRE_PRIVILEGED
 
 .PHONY: test
-test: verify lint test-unit test-cluster-tool test-fuzz e2e-local ## Run every test: verify, lint, unit, API, namespaces, cluster tool, fuzz, e2e.
+test: verify lint vulncheck test-unit test-cluster-tool test-fuzz e2e-local ## Run every test: verify, lint, vulnerabilities, unit, API, namespaces, cluster tool, fuzz, e2e.
 	@echo "make test: everything passed"
 
 .PHONY: test-deps
@@ -39,6 +39,14 @@ deflake: ## Repeat the tests of PKG with the race detector until one fails.
 lint: $(GOLANGCI) ## Static checks.
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt on the files above"; exit 1; }
 	$(GOLANGCI) run --allow-parallel-runners ./...
+
+.PHONY: vulncheck
+vulncheck: ## Fail when a known vulnerability can be reached from our code.
+	@hack/vulncheck.sh
+
+.PHONY: fresh
+fresh: ## Prove on a minimal Debian root that a new machine needs nothing but what README.md names (root on Debian).
+	@hack/fresh.sh
 
 .PHONY: verify
 verify: verify-modules verify-generate verify-docs ## Modules, generated code, manifests and docs are current.

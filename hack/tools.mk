@@ -1,6 +1,7 @@
 # Tools that are built once per version, outside the checkout.
 GOLANGCI_VERSION := v2.15.0
-GOLANGCI := $(CACHE)/tools/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
+# A linter reads the standard library of the toolchain that it is built with.
+GOLANGCI := $(CACHE)/tools/golangci-lint-$(GOLANGCI_VERSION)-$(GO_TOOLCHAIN)/golangci-lint
 
 $(GOLANGCI):
 	@echo "building golangci-lint $(GOLANGCI_VERSION) (once, some minutes)"

@@ -23,7 +23,8 @@ type PolicyBody struct {
 	// +optional
 	ConnectionPool *ConnectionPool `json:"connectionPool,omitempty"`
 
-	// loadBalancing picks among the endpoints of a service.
+	// loadBalancing picks among the endpoints of a service. Where the Service
+	// says itself how its endpoints are picked, the cluster does it.
 	// +optional
 	LoadBalancing *LoadBalancing `json:"loadBalancing,omitempty"`
 

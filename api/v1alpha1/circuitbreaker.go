@@ -162,7 +162,8 @@ type BreakerOpen struct {
 
 // BreakerHalfOpen says how recovery is found out.
 type BreakerHalfOpen struct {
-	// probes is how many calls may pass at once. Defaults to 1.
+	// probes is how many calls may pass at once. Defaults to 1. One that takes
+	// longer than open.duration and perTry keeps no other out.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100

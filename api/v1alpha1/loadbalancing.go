@@ -2,7 +2,11 @@ package v1alpha1
 
 // LoadBalancing picks among the endpoints of a service.
 type LoadBalancing struct {
-	// policy says how an endpoint is picked. Defaults to LeastRequest.
+	// policy says how an endpoint is picked. Defaults to LeastRequest. What the
+	// Service itself asks for comes first: with a sessionAffinity ClientIP, an
+	// internalTrafficPolicy Local, a trafficDistribution or a topology mode of
+	// its own the cluster picks, as with ClusterIP, whatever is written here;
+	// status.destinations.notEnforced says so.
 	// +optional
 	Policy LoadBalancingPolicy `json:"policy,omitempty"`
 }
@@ -12,12 +16,16 @@ type LoadBalancing struct {
 type LoadBalancingPolicy string
 
 const (
-	// LoadBalancingLeastRequest picks the less busy of two random endpoints.
+	// LoadBalancingLeastRequest picks the less busy of two random endpoints. A
+	// failed call and a 429 weigh as if the call went on for some seconds.
 	LoadBalancingLeastRequest LoadBalancingPolicy = "LeastRequest"
 	// LoadBalancingRoundRobin takes endpoints in turn.
 	LoadBalancingRoundRobin LoadBalancingPolicy = "RoundRobin"
 	// LoadBalancingRandom picks at random.
 	LoadBalancingRandom LoadBalancingPolicy = "Random"
-	// LoadBalancingClusterIP leaves the choice to the cluster.
+	// LoadBalancingClusterIP leaves the choice to the cluster. It chooses for
+	// each connection: as connections are kept for further calls, one endpoint
+	// serves many in a row. A retry takes a new connection, which may lead to
+	// the same endpoint.
 	LoadBalancingClusterIP LoadBalancingPolicy = "ClusterIP"
 )

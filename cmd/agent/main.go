@@ -3,18 +3,22 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"fairlead.dev/fairlead/internal/agent"
+	"fairlead.dev/fairlead/internal/agent/cgroup"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the agent at once: it may drain for long
 	err := run(ctx, os.Args[1:])
 	stop()
 	if err != nil {
@@ -38,17 +42,40 @@ func run(ctx context.Context, args []string) error {
 	fs.StringVar(&o.NetNSDir, "netns-dir", "/run/netns", "folder of the runtime's network namespaces")
 	fs.StringVar(&o.HTTPAddress, "http-address", ":9464", "address of /metrics, /healthz, /readyz and /debug")
 	fs.BoolVar(&o.Profiling, "pprof", false, "serve /debug/pprof")
-	fs.DurationVar(&o.Grace, "grace", 0, "how long a stop waits for calls to end (0: 20s)")
+	fs.DurationVar(&o.Drain, "drain", agent.DefaultDrain, "how long a stop waits for open connections before it cuts them; the pod's termination grace period must be longer")
 	fs.TextVar(&level, "log-level", &level, "DEBUG, INFO, WARN or ERROR")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
 	o.Log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: &level})).With("node", o.Node)
 	o.AccessLog = os.Stdout
+	memory, err := cgroup.Open(cgroup.DefaultRoot, cgroup.DefaultSelf)
+	switch {
+	case err == nil:
+		defer func() { _ = memory.Close() }()
+		limitHeap(memory, o.Log)
+		o.Memory = memory
+	case !errors.Is(err, cgroup.ErrNone):
+		return err
+	}
 	a, err := agent.New(o)
 	if err != nil {
 		return err
 	}
 	o.Log.Info("starting", "manager", o.Manager, "http", o.HTTPAddress)
 	return a.Run(ctx)
+}
+
+// heapPercent is the share of the memory that the agent may use which Go's heap gets, unless GOMEMLIMIT says otherwise: below where capture
+// begins to let new connections pass, because garbage is not load. The rest is for what the kernel holds for connections.
+const heapPercent = 75
+
+// limitHeap has the garbage collector keep the process below its limit.
+func limitHeap(memory *cgroup.Memory, log *slog.Logger) {
+	limit, limited := memory.Limit()
+	if _, set := os.LookupEnv("GOMEMLIMIT"); set || !limited {
+		return
+	}
+	debug.SetMemoryLimit(limit / 100 * heapPercent)
+	log.Info("memory is limited", "limit", limit, "heap", limit/100*heapPercent)
 }

@@ -17,8 +17,8 @@ fi
 tool crd-ref-docs --log-level=ERROR --source-path=api/v1alpha1 --max-depth=20 --renderer=markdown \
   --config=hack/generate/api-docs.yaml --templates-dir=hack/generate/api-docs --output-path="$out/docs/api.md"
 
-# protoc is Debian's protobuf-compiler; its plug-ins are built from the versions that go.tools.mod pins.
-plugins=$PWD/bin/protoc
-go build -modfile=go.tools.mod -o "$plugins/" google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc
-PATH="$plugins:$PATH" protoc -I internal/wire/proto --go_out="$out" --go_opt=module=fairlead.dev/fairlead \
-  --go-grpc_out="$out" --go-grpc_opt=module=fairlead.dev/fairlead internal/wire/proto/*.proto
+# The protocol's compiler and its plug-ins are Go programs of pinned versions; the well-known types come with them.
+go build -modfile=go.tools.mod -o bin/protoc/ google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc
+# buf wants a cache folder even where it fetches nothing.
+BUF_CACHE_DIR=${BUF_CACHE_DIR:-$PWD/bin/buf-cache} go tool -modfile=go.buf.mod buf generate internal/wire/proto \
+  --template hack/generate/buf.gen.yaml --output "$out"

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -23,7 +25,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
-// Options configure an Agent. All but Profiling and Grace are required.
+// Options configure an Agent. All but Profiling, Drain and Memory are required.
 type Options struct {
 	// Node is the name of the node; pods of other nodes are none of this agent's business.
 	Node string
@@ -39,14 +41,19 @@ type Options struct {
 	HTTPAddress string
 	// Profiling adds /debug/pprof to it.
 	Profiling bool
-	// Grace is how long a stop waits for calls to end; it must be shorter than the pod's. Default: 20 s.
-	Grace time.Duration
+	// Drain is how long a stop waits for connections to end before it cuts them; it must be shorter than the pod's termination grace period.
+	// Default: DefaultDrain.
+	Drain time.Duration
+	// Memory is what the agent may use; nil means that only running out of it counts.
+	Memory capture.Memory
 	// Log is for operators, AccessLog takes one JSON line per logged call.
 	Log       *slog.Logger
 	AccessLog io.Writer
 }
 
-const defaultGrace = 20 * time.Second
+// DefaultDrain is long because a connection that is cut is a failure of the agent's making: downloads, event streams, websockets and opaque
+// connections end when their peers want. New calls are not held up meanwhile: they go to the next agent, or directly.
+const DefaultDrain = 10 * time.Minute
 
 // Agent is one node's agent.
 type Agent struct {
@@ -67,9 +74,10 @@ func New(o Options) (*Agent, error) {
 	if o.Node == "" {
 		return nil, errors.New("agent: no node name; set --node-name")
 	}
-	if o.Grace == 0 {
-		o.Grace = defaultGrace
+	if o.Drain < 0 {
+		return nil, fmt.Errorf("agent: a drain of %s is not possible; set --drain", o.Drain)
 	}
+	o.Drain = cmp.Or(o.Drain, DefaultDrain)
 	a := &Agent{opts: o}
 	steps := []func() error{a.makeConveyor, a.makeDoors, a.makeLetterbox}
 	for _, step := range steps {
@@ -139,8 +147,14 @@ func (a *Agent) podName(uid string) string {
 
 // doors is capture's state for the meter.
 func (a *Agent) doors() telemetry.Doors {
-	problems := a.capture.Problems()
-	return telemetry.Doors{Captured: int(a.capture.Stats().Captured), Uncaptured: len(problems), Problems: problems}
+	problems, stats := a.capture.Problems(), a.capture.Stats()
+	d := telemetry.Doors{Captured: int(stats.Captured), Uncaptured: len(problems), Problems: problems, Notices: a.capture.Notices(),
+		Older: int(stats.Older), Cut: uint64(stats.Cut), Loops: uint64(stats.Loops)}
+	for id, n := range a.capture.Older() {
+		d.OlderConnections = append(d.OlderConnections, telemetry.Older{Policy: id, Count: n})
+	}
+	slices.SortFunc(d.OlderConnections, func(a, b telemetry.Older) int { return cmp.Compare(a.Policy.String(), b.Policy.String()) })
+	return d
 }
 
 // ready says what is missing before this agent enforces policy.

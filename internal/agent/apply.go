@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/capture"
@@ -61,7 +63,8 @@ func desired(s *policy.Snapshot) map[string]capture.PodSpec {
 		}
 		spec, known := redirects[p.Name]
 		if !known {
-			spec = capture.PodSpec{Redirect: redirect(store.RedirectFor(p, s.Destinations)), Policies: policies(p)}
+			spec = capture.PodSpec{Redirect: redirect(store.RedirectFor(p, s.Destinations)), Policies: policies(p),
+				Governing: governing(p, s.Destinations)}
 			redirects[p.Name] = spec
 		}
 		if empty(spec.Redirect) {
@@ -85,12 +88,43 @@ func empty(r capture.Redirect) bool {
 	return !r.All && len(r.Addrs) == 0 && len(r.Blocks) == 0 && len(r.Ports) == 0
 }
 
+// governing returns what names the policies that a connection to an address would come under. Whether a policy for a host would govern it
+// cannot be told by the address, so it counts, and so does what comes after it. What is needed to tell is made when it is asked for.
+func governing(p *policy.Profile, destinations map[string]*policy.Destination) func(to netip.AddrPort) []policy.ID {
+	redirects := sync.OnceValue(func() []capture.Redirect {
+		list := make([]capture.Redirect, len(p.Bindings))
+		for i := range p.Bindings {
+			alone := policy.Profile{Bindings: p.Bindings[i : i+1]}
+			// One that cannot be put in normal form cannot be installed either, and covers nothing.
+			list[i], _ = redirect(store.RedirectFor(&alone, destinations)).Normal()
+		}
+		return list
+	})
+	return func(to netip.AddrPort) []policy.ID {
+		var ids []policy.ID
+		for i, r := range redirects() {
+			if !r.Covers(to) {
+				continue
+			}
+			ids = append(ids, p.Bindings[i].Merged...)
+			if p.Bindings[i].To.Kind != policy.TargetHost {
+				break
+			}
+		}
+		return sortedIDs(ids)
+	}
+}
+
 // policies lists what is merged into a profile, sorted.
 func policies(p *policy.Profile) []policy.ID {
 	var ids []policy.ID
 	for i := range p.Bindings {
 		ids = append(ids, p.Bindings[i].Merged...)
 	}
+	return sortedIDs(ids)
+}
+
+func sortedIDs(ids []policy.ID) []policy.ID {
 	slices.SortFunc(ids, func(a, b policy.ID) int { return cmp.Compare(a.String(), b.String()) })
 	return slices.Compact(ids)
 }

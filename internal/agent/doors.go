@@ -21,7 +21,8 @@ func (a *Agent) makeDoors() error {
 		return err
 	}
 	a.capture, err = capture.New(capture.Options{
-		Host: a.host, Sandboxes: a.watcher, Handler: handler{a.proxy}, Log: a.opts.Log, Grace: a.opts.Grace, OnEvent: a.captureEvent,
+		Host: a.host, Sandboxes: a.watcher, Handler: handler{a.proxy}, Log: a.opts.Log, Grace: a.opts.Drain, Memory: a.opts.Memory,
+		OnEvent: a.captureEvent,
 	})
 	return err
 }

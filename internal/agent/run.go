@@ -9,7 +9,7 @@ import (
 )
 
 // Run works until ctx ends, then stops in order: no more policy; the doors close, so new connections go directly; calls under
-// way end, for at most Options.Grace; then everything else. It returns the first error that made it stop.
+// way end, for at most Options.Drain; then everything else. It returns the first error that made it stop.
 func (a *Agent) Run(ctx context.Context) error {
 	defer a.closeHost()
 	// Rooms that others lean on stop last.
@@ -47,12 +47,14 @@ func (a *Agent) work(ctx, base context.Context) error {
 		return a.client.Run(ctx)
 	})
 	<-ctx.Done()
-	a.opts.Log.Info("stopping", "connections", a.proxy.Connections())
+	a.opts.Log.Info("stopping", "connections", a.proxy.Connections(), "drain", a.opts.Drain)
+	start := time.Now()
 	err := letterbox.Wait()
 	closeDoors()
 	if derr := a.drain(&doors); err == nil {
 		err = derr
 	}
+	a.farewell(time.Since(start))
 	return err
 }
 
@@ -65,17 +67,26 @@ func (a *Agent) drain(doors *errgroup.Group) error {
 		a.awaitPassing(ctx)
 		a.proxy.Drain(ctx)
 	})
-	err := doors.Wait() // waits for the connections, for at most Options.Grace, and then cuts them
+	err := doors.Wait() // waits for the connections, for at most Options.Drain, and then cuts them
 	stop()
 	draining.Wait()
 	return err
 }
 
-// awaitPassing waits until no door redirects any more, or ctx ends.
+// farewell tells how the connections ended that were open when the agent was told to stop.
+func (a *Agent) farewell(took time.Duration) {
+	if cut := a.capture.Stats().Cut; cut > 0 {
+		a.opts.Log.Warn("stopped; connections were cut because they lasted longer than the drain", "cut", cut, "took", took)
+		return
+	}
+	a.opts.Log.Info("stopped; all connections had ended", "took", took)
+}
+
+// awaitPassing waits until no door redirects any more that is not to be served to the end, or ctx ends.
 func (a *Agent) awaitPassing(ctx context.Context) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for a.capture.Stats().Captured > 0 {
+	for !a.capture.Stats().Passing {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -49,7 +49,7 @@ const (
 
 // agents is what the clerk asks about agents.
 type agents interface {
-	Rollout(profiles ...string) distribute.Rollout
+	Rollout(id policy.ID) distribute.Rollout
 	Traffic(id policy.ID) distribute.Figures
 	Behind(revision uint64) int
 }
@@ -123,7 +123,7 @@ func (c *clerk) look(ctx context.Context, id policy.ID, turn bool) (looked, erro
 	base = f.latest(obj, base)
 
 	now := c.clock.Now()
-	word := reported{rollout: c.agents.Rollout(v.profiles...), figures: figuresOf(&v, c.agents.Traffic), waited: now.Sub(f.knownSince)}
+	word := reported{rollout: c.agents.Rollout(id), figures: figuresOf(&v, c.agents.Traffic), waited: now.Sub(f.knownSince)}
 	if len(v.profiles) > 0 && word.rollout.Desired == 0 {
 		return looked{again: changedInterval}, nil // other profiles have taken their place since; the desk tells next
 	}

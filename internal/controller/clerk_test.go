@@ -84,7 +84,7 @@ type fakeAgents struct {
 	asked   int            // how often a policy was looked at
 }
 
-func (a *fakeAgents) Rollout(...string) distribute.Rollout {
+func (a *fakeAgents) Rollout(policy.ID) distribute.Rollout {
 	a.asked++
 	return a.rollout
 }

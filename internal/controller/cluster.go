@@ -8,8 +8,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/controller/compile"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -39,7 +41,7 @@ func (c *cluster) Service(name string) (*compile.Service, bool) {
 	if !ok {
 		return nil, false
 	}
-	out := &compile.Service{External: svc.Spec.Type == corev1.ServiceTypeExternalName}
+	out := &compile.Service{External: svc.Spec.Type == corev1.ServiceTypeExternalName, ClusterPicks: clusterPicks(svc)}
 	for _, p := range svc.Spec.Ports {
 		if isTCP(p.Protocol) {
 			out.Ports = append(out.Ports, compile.ServicePort{Name: p.Name, Port: uint16(p.Port)})
@@ -77,6 +79,32 @@ func (c *cluster) service(name string) (*corev1.Service, bool) {
 	return svc, true
 }
 
+// topologyModes are the annotations that ask for topology aware routing; every value but Disabled means that the cluster may route so.
+var topologyModes = []string{corev1.AnnotationTopologyMode, corev1.DeprecatedAnnotationTopologyAwareHints}
+
+// clusterPicks returns why only the cluster can pick an endpoint as the Service asks, "" if it asks nothing. A Service without an address of
+// its own has nobody in the cluster who picks.
+func clusterPicks(svc *corev1.Service) string {
+	if len(clusterIPs(svc)) == 0 {
+		return ""
+	}
+	if svc.Spec.SessionAffinity == corev1.ServiceAffinityClientIP {
+		return v1alpha1.ReasonServiceAffinity
+	}
+	if p := svc.Spec.InternalTrafficPolicy; p != nil && *p == corev1.ServiceInternalTrafficPolicyLocal {
+		return v1alpha1.ReasonServiceTrafficPolicy
+	}
+	if d := svc.Spec.TrafficDistribution; d != nil && *d != "" {
+		return v1alpha1.ReasonServiceTrafficDistribution
+	}
+	for _, name := range topologyModes {
+		if mode := svc.Annotations[name]; mode != "" && !strings.EqualFold(mode, "disabled") {
+			return v1alpha1.ReasonServiceTrafficDistribution
+		}
+	}
+	return ""
+}
+
 func isTCP(p corev1.Protocol) bool { return p == "" || p == corev1.ProtocolTCP }
 
 func clusterIPs(svc *corev1.Service) []netip.Addr {
@@ -95,9 +123,10 @@ func hostnames(svc *corev1.Service, domain string) []string {
 	return []string{svc.Name, full, full + ".svc", full + ".svc." + domain}
 }
 
-// endpoints lists the ready addresses behind the port of that name, of both families, sorted.
+// endpoints lists the addresses behind the port of that name, of both families, sorted: those that are ready or, in a family that has none,
+// those that still serve while they end, as kube-proxy does.
 func endpoints(list []discoveryv1.EndpointSlice, port string) []netip.AddrPort {
-	var out []netip.AddrPort
+	var ready, ending []netip.AddrPort
 	for i := range list {
 		number, ok := portNumber(&list[i], port)
 		if !ok {
@@ -105,20 +134,37 @@ func endpoints(list []discoveryv1.EndpointSlice, port string) []netip.AddrPort {
 		}
 		for j := range list[i].Endpoints {
 			e := &list[i].Endpoints[j]
-			if ready := e.Conditions.Ready; ready != nil && !*ready {
-				continue
+			a, ok := addressOf(e)
+			switch {
+			case !ok:
+			case ptr.Deref(e.Conditions.Ready, true): // nil means that nobody knows better
+				ready = append(ready, netip.AddrPortFrom(a, number))
+			case ptr.Deref(e.Conditions.Terminating, false) && ptr.Deref(e.Conditions.Serving, false):
+				ending = append(ending, netip.AddrPortFrom(a, number))
 			}
-			// "addresses ... consumers should use only the first" (discovery/v1, EndpointSlice).
-			if len(e.Addresses) == 0 {
-				continue
-			}
-			if a, err := netip.ParseAddr(e.Addresses[0]); err == nil {
-				out = append(out, netip.AddrPortFrom(a, number))
+		}
+	}
+	out := ready
+	for _, is := range []func(netip.Addr) bool{netip.Addr.Is4, netip.Addr.Is6} {
+		if !slices.ContainsFunc(ready, func(a netip.AddrPort) bool { return is(a.Addr()) }) {
+			for _, a := range ending {
+				if is(a.Addr()) {
+					out = append(out, a)
+				}
 			}
 		}
 	}
 	slices.SortFunc(out, netip.AddrPort.Compare)
 	return slices.Compact(out)
+}
+
+// addressOf returns the address of an endpoint: "addresses ... consumers should use only the first" (discovery/v1, EndpointSlice).
+func addressOf(e *discoveryv1.Endpoint) (netip.Addr, bool) {
+	if len(e.Addresses) == 0 {
+		return netip.Addr{}, false
+	}
+	a, err := netip.ParseAddr(e.Addresses[0])
+	return a, err == nil
 }
 
 // portNumber returns the number that a Service's port of that name has in a slice.

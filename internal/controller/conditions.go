@@ -158,7 +158,7 @@ func reservations(v *view, f *distribute.Figures) string {
 	}
 	sentences := append([]string{s}, compile.DescribeGaps(others), hostNetworkSentence(v), describeProblems(f.Problems), noEndpointsSentence(v),
 		olderSentence(f.OlderConnections), describeNotices(f.Notices))
-	sentences = slices.DeleteFunc(append(sentences, v.notes...), func(s string) bool { return s == "" })
+	sentences = slices.DeleteFunc(slices.Concat(sentences, v.remarks, v.notes), func(s string) bool { return s == "" })
 	return strings.Join(sentences, " ")
 }
 

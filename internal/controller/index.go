@@ -119,6 +119,9 @@ type serviceRefs struct {
 	profiles int
 	// seen is how the policies were read last; nil if there was no such Service.
 	seen *compile.Service
+	// seenIn is the same of the Services of single namespaces, by "namespace/name", where the namespace is the caller's own. Services
+	// that are not there are missing.
+	seenIn map[string]*compile.Service
 }
 
 func newIndex(f facts, exempt string) *index {

@@ -15,12 +15,12 @@ import (
 // discard takes changes and keeps none.
 type discard struct{}
 
-func (discard) SetWorkload(string, *policy.Workload) {}
-func (discard) RemoveWorkload(string)                {}
-func (discard) SetProfile(*policy.Profile)           {}
-func (discard) RemoveProfile(string)                 {}
-func (discard) SetDestination(*policy.Destination)   {}
-func (discard) RemoveDestination(string)             {}
+func (discard) SetWorkload(string, *policy.Workload)     {}
+func (discard) RemoveWorkload(string)                    {}
+func (discard) SetProfile(*policy.Profile, ...policy.ID) {}
+func (discard) RemoveProfile(string)                     {}
+func (discard) SetDestination(*policy.Destination)       {}
+func (discard) RemoveDestination(string)                 {}
 
 // large is a cluster of 5,000 nodes with 150,000 pods under 2,000 policies in 400 namespaces.
 func large(b *testing.B) *index {

@@ -13,7 +13,7 @@ import (
 type outbox interface {
 	SetWorkload(node string, w *policy.Workload)
 	RemoveWorkload(uid string)
-	SetProfile(p *policy.Profile)
+	SetProfile(p *policy.Profile, others ...policy.ID)
 	RemoveProfile(name string)
 	SetDestination(d *policy.Destination)
 	RemoveDestination(name string)
@@ -73,13 +73,16 @@ func (x *index) flushProfile(b outbox, name string) {
 		return
 	}
 	versions := make([]*compile.Policy, 0, len(pr.members))
+	ids := make([]policy.ID, 0, len(pr.members))
 	for _, r := range pr.members {
+		ids = append(ids, r.id)
 		versions = append(versions, r.active.In(pr.namespace, x.facts.Service))
 	}
-	pr.drawn = compile.Draw(name, versions)
+	pr.drawn = compile.Draw(name, versions, x.facts.Service)
 	x.compiles++
+	x.seeRelative(pr)
 	x.use(pr, servicesOf(pr.drawn))
-	b.SetProfile(pr.drawn)
+	b.SetProfile(pr.drawn, ids...)
 	pr.statuses(&x.changes)
 }
 

@@ -60,7 +60,8 @@ func (x *index) serviceChanged(name string) {
 	}
 }
 
-// reread reads the policies that name a Service again if its ports changed, or its being there.
+// reread reads the policies that name a Service again if something changed of it that they depend on, its being there included. Their
+// profiles are drawn again too: a last good version is not read again.
 func (x *index) reread(name string, refs *serviceRefs) {
 	now, _ := x.facts.Service(name)
 	if sameService(refs.seen, now) {
@@ -70,11 +71,20 @@ func (x *index) reread(name string, refs *serviceRefs) {
 	for r := range refs.policies {
 		x.read(r)
 		x.changes.settle[r.id.Namespace] = struct{}{}
+		for pr := range r.profiles {
+			x.changes.profile(pr)
+		}
 	}
 }
 
-// redrawRelative marks the profiles of the Service's namespace that belong to policies naming the callers' own Service.
+// redrawRelative marks the profiles of the Service's namespace that belong to policies naming the callers' own Service, if something
+// changed of it that they depend on. Endpoints are none of that.
 func (x *index) redrawRelative(name string, refs *serviceRefs) {
+	now, _ := x.facts.Service(name)
+	if before := refs.seenIn[name]; before != nil && sameService(before, now) {
+		return
+	}
+	refs.see(name, now)
 	namespace, _, _ := strings.Cut(name, "/")
 	for r := range refs.policies {
 		for pr := range r.profiles {
@@ -85,9 +95,34 @@ func (x *index) redrawRelative(name string, refs *serviceRefs) {
 	}
 }
 
+// seeRelative takes note of the Services that a profile was drawn with, of those that its policies name as the callers' own.
+func (x *index) seeRelative(pr *profile) {
+	for _, r := range pr.members {
+		for _, name := range r.services {
+			if base, relative := strings.CutPrefix(name, "*/"); relative {
+				own := pr.namespace + "/" + base
+				svc, _ := x.facts.Service(own)
+				x.services[name].see(own, svc)
+			}
+		}
+	}
+}
+
+// see takes note of how the Service of a namespace was read last; nil if there is none.
+func (refs *serviceRefs) see(name string, svc *compile.Service) {
+	switch {
+	case svc == nil:
+		delete(refs.seenIn, name)
+	case refs.seenIn == nil:
+		refs.seenIn = map[string]*compile.Service{name: svc}
+	default:
+		refs.seenIn[name] = svc
+	}
+}
+
 func sameService(a, b *compile.Service) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.External == b.External && slices.Equal(a.Ports, b.Ports)
+	return a.External == b.External && a.ClusterPicks == b.ClusterPicks && slices.Equal(a.Ports, b.Ports)
 }

@@ -119,7 +119,7 @@ func randomChange(t *testing.T, rng *rand.Rand, w *world, x *index, generation i
 		x.setPod(p)
 	case 3:
 		name := pick("n0/s0", "n0/s1", "n1/s0")
-		w.services[name] = service{port: uint16(80), endpoints: rng.IntN(3)}
+		w.services[name] = service{port: uint16(80), endpoints: rng.IntN(3), picks: pick("", "", v1alpha1.ReasonServiceAffinity)}
 		x.serviceChanged(name)
 	default:
 		n := rng.IntN(3)

@@ -26,6 +26,8 @@ type view struct {
 	conflict *compile.Conflict
 	notes    []string
 	gaps     []compile.Gap
+	// remarks are sentences about what holds although nobody wrote it.
+	remarks []string
 	// inForce says that some version of the policy selects pods, and acting is the generation of the one that acts on calls, or 0.
 	inForce bool
 	acting  int64
@@ -77,6 +79,7 @@ func (x *index) view(id policy.ID) (view, bool) {
 		v.acting = r.active.Generation
 	}
 	v.destinations = x.destinationsOf(r)
+	x.viewServices(r, &v)
 	x.viewProfiles(r, &v)
 	return v, true
 }
@@ -98,6 +101,22 @@ func (x *index) destinationsOf(r *record) []destinationView {
 		out = append(out, v)
 	}
 	return out
+}
+
+// viewServices tells what the Services of the destinations ask for themselves.
+func (x *index) viewServices(r *record, v *view) {
+	for i := range v.destinations {
+		d := &v.destinations[i].Destination
+		if d.Service == "" {
+			continue
+		}
+		svc, _ := x.facts.Service(d.Service)
+		gaps, remark := compile.ServiceGaps(&r.source, d, svc)
+		v.gaps = slices.Concat(v.gaps, gaps) // those of the record are shared
+		if remark != "" && !slices.Contains(v.remarks, remark) {
+			v.remarks = append(v.remarks, remark)
+		}
+	}
 }
 
 // endpointsOf counts the endpoints behind the ports that are meant.

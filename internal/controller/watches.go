@@ -79,10 +79,20 @@ func trimService(obj any) (any, error) {
 	if !ok {
 		return obj, nil
 	}
-	return &corev1.Service{
+	out := &corev1.Service{
 		ObjectMeta: trimMeta(&s.ObjectMeta),
-		Spec:       corev1.ServiceSpec{Type: s.Spec.Type, ClusterIPs: s.Spec.ClusterIPs, Ports: s.Spec.Ports},
-	}, nil
+		Spec: corev1.ServiceSpec{
+			Type: s.Spec.Type, ClusterIPs: s.Spec.ClusterIPs, Ports: s.Spec.Ports, SessionAffinity: s.Spec.SessionAffinity,
+			InternalTrafficPolicy: s.Spec.InternalTrafficPolicy, TrafficDistribution: s.Spec.TrafficDistribution,
+		},
+	}
+	for _, name := range topologyModes {
+		if mode, set := s.Annotations[name]; set {
+			out.Annotations = map[string]string{name: mode}
+			break
+		}
+	}
+	return out, nil
 }
 
 func trimSlice(obj any) (any, error) {
@@ -93,9 +103,7 @@ func trimSlice(obj any) (any, error) {
 	out := &discoveryv1.EndpointSlice{ObjectMeta: trimMeta(&s.ObjectMeta), AddressType: s.AddressType, Ports: s.Ports}
 	for i := range s.Endpoints {
 		e := &s.Endpoints[i]
-		out.Endpoints = append(out.Endpoints, discoveryv1.Endpoint{
-			Addresses: e.Addresses, Conditions: discoveryv1.EndpointConditions{Ready: e.Conditions.Ready},
-		})
+		out.Endpoints = append(out.Endpoints, discoveryv1.Endpoint{Addresses: e.Addresses, Conditions: e.Conditions})
 	}
 	return out, nil
 }

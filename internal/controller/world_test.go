@@ -35,6 +35,7 @@ type written struct {
 type service struct {
 	port      uint16
 	endpoints int
+	picks     string // why the cluster picks the endpoints
 }
 
 func newWorld() *world {
@@ -48,7 +49,7 @@ func (w *world) Service(name string) (*compile.Service, bool) {
 	if !ok {
 		return nil, false
 	}
-	return &compile.Service{Ports: []compile.ServicePort{{Name: "http", Port: s.port}}}, true
+	return &compile.Service{Ports: []compile.ServicePort{{Name: "http", Port: s.port}}, ClusterPicks: s.picks}, true
 }
 
 func (w *world) Destination(name string) (*policy.Destination, bool) {
@@ -96,8 +97,9 @@ var _ outbox = (*published)(nil)
 func (p *published) SetWorkload(node string, w *policy.Workload) {
 	p.Workloads[w.UID], p.Nodes[w.UID] = *w, node
 }
-func (p *published) RemoveWorkload(uid string)            { delete(p.Workloads, uid); delete(p.Nodes, uid) }
-func (p *published) SetProfile(f *policy.Profile)         { p.Profiles[f.Name] = f }
+func (p *published) RemoveWorkload(uid string)                    { delete(p.Workloads, uid); delete(p.Nodes, uid) }
+func (p *published) SetProfile(f *policy.Profile, _ ...policy.ID) { p.Profiles[f.Name] = f }
+
 func (p *published) RemoveProfile(name string)            { delete(p.Profiles, name) }
 func (p *published) SetDestination(d *policy.Destination) { p.Destinations[d.Name] = d }
 func (p *published) RemoveDestination(name string)        { delete(p.Destinations, name) }

@@ -1,6 +1,9 @@
 package policy
 
-import "strings"
+import (
+	"cmp"
+	"strings"
+)
 
 // Kind says which resource kind a policy came from.
 type Kind uint8
@@ -25,6 +28,11 @@ func (id ID) String() string {
 		return id.Name
 	}
 	return id.Namespace + "/" + id.Name
+}
+
+// Compare orders IDs by kind, then namespace, then name.
+func (id ID) Compare(o ID) int {
+	return cmp.Or(cmp.Compare(id.Kind, o.Kind), cmp.Compare(id.Namespace, o.Namespace), cmp.Compare(id.Name, o.Name))
 }
 
 // ParseID reverses ID.String.

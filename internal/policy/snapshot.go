@@ -25,6 +25,10 @@ type Profile struct {
 	Bindings []Binding
 	// FailClosed keeps refusing new captured connections while the node's agent is gone (failurePolicy: Closed).
 	FailClosed bool
+	// Generation orders versions by when the agent received them: it grows with every update. An agent that refuses a profile keeps
+	// the version before, so two profiles can have a binding of one key in different versions; the one with the greater generation
+	// says what the newest is. It does not travel: the agent's subscription counts it, and its copy on disk keeps it. 0 is the oldest.
+	Generation uint64
 }
 
 // Binding ties one destination to the settings in force for it.

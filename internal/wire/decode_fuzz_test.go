@@ -135,22 +135,26 @@ func FuzzSaved(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	b, err := EncodeSaved([]*Resource{r})
+	b, err := EncodeSaved(Saved{Resources: []*Resource{r}, Generations: []uint64{7}})
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(b)
+	if b, err = EncodeSaved(Saved{Resources: []*Resource{r}}); err != nil { // as written before there were generations
+		f.Fatal(err)
+	}
+	f.Add(b)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		resources, err := DecodeSaved(b)
+		saved, err := DecodeSaved(b)
 		if err != nil {
 			return
 		}
-		out, err := EncodeSaved(resources)
+		out, err := EncodeSaved(saved)
 		if err != nil {
 			t.Fatal(err)
 		}
 		back, err := DecodeSaved(out)
-		if diff := cmp.Diff(resources, back); err != nil || diff != "" {
+		if diff := cmp.Diff(saved, back); err != nil || diff != "" {
 			t.Fatalf("error %v, set changed:\n%s", err, diff)
 		}
 	})

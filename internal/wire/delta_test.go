@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,6 +63,10 @@ func (c *cluster) edit(b *distribute.Batch) {
 		b.RemoveProfile(profile)
 	case 7:
 		d := &policy.Destination{Name: destination, Ports: []policy.DestinationPort{{Port: uint16(c.IntN(100))}}}
+		for i := range c.IntN(2) * c.IntN(300) { // large enough for patches
+			a := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 80+uint16(c.IntN(20)/19))
+			d.Ports[0].Endpoints = append(d.Ports[0].Endpoints, a)
+		}
 		c.destinations[destination] = d
 		b.SetDestination(d)
 	case 8:
@@ -98,7 +103,7 @@ func (c *cluster) wantInForce(t *testing.T, step int, agents map[string]*agent) 
 	t.Helper()
 	for _, node := range slices.Sorted(maps.Keys(agents)) {
 		want := c.concerns(node)
-		if diff := cmp.Diff(want, agents[node].Snapshot(), cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
+		if diff := cmp.Diff(want, agents[node].Snapshot(), cmpopts.EquateComparable(netip.Prefix{}, netip.AddrPort{}), cmpopts.IgnoreFields(policy.Profile{}, "Generation")); diff != "" {
 			t.Fatalf("step %d: node %s (-manager +agent):\n%s", step, node, diff)
 		}
 		if agents[node].applier.snapshot() != agents[node].Snapshot() {
@@ -219,14 +224,51 @@ func TestAChangeReachesTheAgentWithoutDelay(t *testing.T) {
 		start := time.Now()
 		leader.publish(t, func(b *distribute.Batch) {
 			b.SetWorkload("n0", &policy.Workload{UID: "u", Profile: "p"})
-			b.SetProfile(&policy.Profile{Name: "p"})
+			b.SetProfile(&policy.Profile{Name: "p"}, policy.ParseID("shop/p"))
 		})
 		synctest.Wait()
 		if took := time.Since(start); a.Snapshot().Profiles["p"] == nil || took != 0 {
 			t.Errorf("after %v: %v", took, a.Snapshot().Profiles)
 		}
-		if r := leader.store.Rollout("p"); r.Programmed != 1 {
+		if r := leader.rollout("p"); r.Programmed != 1 {
 			t.Errorf("rollout %+v", r)
+		}
+	})
+}
+
+// One endpoint of a thousand reaches every node that calls the Service as what it is, not as the whole list.
+func TestOneEndpointOfManyCostsOneEndpoint(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		leader := w.leader("a:1")
+		crowd := &policy.Destination{Name: "shop/api", Ports: []policy.DestinationPort{{Port: 80}}}
+		for i := range 1000 {
+			crowd.Ports[0].Endpoints = append(crowd.Ports[0].Endpoints, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 8080))
+		}
+		leader.publish(t, func(b *distribute.Batch) {
+			b.SetWorkload("n0", &policy.Workload{UID: "u", Profile: "p"})
+			b.SetProfile(&policy.Profile{Name: "p", Bindings: []policy.Binding{
+				{Key: "k", Base: policy.Defaults(), To: policy.Target{Kind: policy.TargetService, Service: "shop/api"}}}})
+			b.SetDestination(crowd)
+		})
+		var received atomic.Int64
+		a := w.agent(agentOptions{node: "n0", received: &received})
+		defer a.stop()
+		settle()
+		if n := received.Load(); n < 8000 {
+			t.Fatalf("%d bytes for everything: the test has nothing to show", n)
+		}
+		for i := range 3 {
+			next := *crowd
+			next.Ports = []policy.DestinationPort{{Port: 80, Endpoints: slices.Delete(slices.Clone(crowd.Ports[0].Endpoints), 300*i, 300*i+1)}}
+			before := received.Load()
+			leader.publish(t, func(b *distribute.Batch) { b.SetDestination(&next) })
+			synctest.Wait()
+			if got := a.Snapshot().Destinations["shop/api"]; len(got.Ports[0].Endpoints) != 999 || !slices.Equal(got.Ports[0].Endpoints, next.Ports[0].Endpoints) {
+				t.Errorf("change %d did not arrive: %d endpoints", i, len(got.Ports[0].Endpoints))
+			}
+			if n := received.Load() - before; n > 500 {
+				t.Errorf("change %d cost %d bytes", i, n)
+			}
 		}
 	})
 }

@@ -19,6 +19,8 @@ import (
 type Hello struct {
 	Node string
 	Held map[Ref]Version
+	// Patches says that the agent understands patches.
+	Patches bool
 }
 
 // Update is a change, or a part of one; the rules are in proto/distribution.proto.
@@ -28,6 +30,8 @@ type Update struct {
 	Removed          []Ref
 	More             bool
 	SnapshotComplete bool
+	// Deltas are ways to resources of Set from versions that the agent holds. They are for sending; a received resource has a Patch.
+	Deltas map[Ref]*Delta
 }
 
 // Ack ends an update.
@@ -81,11 +85,14 @@ func ReasonOf(err error) Reason {
 	return ReasonInternal
 }
 
-// Rejection says why a resource was not applied.
+// Rejection says why a resource was not applied, and what the agent holds instead.
 type Rejection struct {
 	Ref     Ref
 	Reason  Reason
 	Message string
+	// Held is the version that the agent holds now, zero for none. It counts only if Told: older agents do not say.
+	Held Version
+	Told bool
 }
 
 // Report is one report of an agent with its place in the agent's sequence.
@@ -113,7 +120,7 @@ func refFromProto(m *pb.ResourceRef) (Ref, error) {
 }
 
 func helloToProto(h Hello) *pb.SubscribeRequest {
-	m := &pb.Hello{Node: h.Node, Held: make([]*pb.Held, 0, len(h.Held))}
+	m := &pb.Hello{Node: h.Node, Patches: h.Patches, Held: make([]*pb.Held, 0, len(h.Held))}
 	for _, ref := range slices.SortedFunc(maps.Keys(h.Held), Ref.Compare) {
 		v := h.Held[ref]
 		m.Held = append(m.Held, &pb.Held{Ref: refToProto(ref), Version: v[:]})
@@ -129,7 +136,7 @@ func helloFromProto(m *pb.SubscribeRequest) (Hello, error) {
 	if len(h.GetHeld()) > MaxHeld {
 		return Hello{}, fmt.Errorf("%w: %d resources held, at most %d", ErrMalformed, len(h.GetHeld()), MaxHeld)
 	}
-	out := Hello{Node: h.GetNode(), Held: make(map[Ref]Version, len(h.GetHeld()))}
+	out := Hello{Node: h.GetNode(), Patches: h.GetPatches(), Held: make(map[Ref]Version, len(h.GetHeld()))}
 	for _, held := range h.GetHeld() {
 		ref, err := refFromProto(held.GetRef())
 		if err != nil {
@@ -149,7 +156,7 @@ func ackToProto(a Ack) *pb.SubscribeRequest {
 		if err != nil {
 			reason = pb.RejectionReason_REJECTION_REASON_INTERNAL
 		}
-		return &pb.Rejection{Ref: refToProto(r.Ref), Reason: reason, Message: Text(r.Message)}
+		return &pb.Rejection{Ref: refToProto(r.Ref), Reason: reason, Message: Text(r.Message), Held: heldToProto(r)}
 	})}
 	return &pb.SubscribeRequest{Message: &pb.SubscribeRequest_Ack{Ack: m}}
 }
@@ -168,7 +175,14 @@ func ackFromProto(m *pb.SubscribeRequest) (Ack, error) {
 		if err != nil {
 			return Ack{}, err
 		}
-		rejection := Rejection{Ref: ref, Message: Text(r.GetMessage())}
+		rejection := Rejection{Ref: ref, Message: Text(r.GetMessage()), Told: r.Held != nil}
+		switch len(r.GetHeld()) {
+		case 0:
+		case VersionSize:
+			rejection.Held = Version(r.GetHeld())
+		default:
+			return Ack{}, fmt.Errorf("%w: version of %d bytes", ErrMalformed, len(r.GetHeld()))
+		}
 		// A reason from a newer agent is still a rejection.
 		if fromWire(reasons, r.GetReason(), &rejection.Reason) != nil || rejection.Reason == 0 {
 			rejection.Reason = ReasonInternal
@@ -178,9 +192,20 @@ func ackFromProto(m *pb.SubscribeRequest) (Ack, error) {
 	return out, nil
 }
 
+// heldToProto returns what the message says is held: absent if r does not tell, empty for nothing.
+func heldToProto(r Rejection) []byte {
+	switch {
+	case !r.Told:
+		return nil
+	case r.Held == Version{}:
+		return []byte{}
+	}
+	return r.Held[:]
+}
+
 func updateToProto(u Update) *pb.Update {
 	return &pb.Update{
-		Nonce: u.Nonce, Set: each(u.Set, resourceToProto), Removed: each(u.Removed, refToProto),
+		Nonce: u.Nonce, Set: each(u.Set, u.resourceToProto), Removed: each(u.Removed, refToProto),
 		More: u.More, SnapshotComplete: u.SnapshotComplete,
 	}
 }
@@ -188,7 +213,7 @@ func updateToProto(u Update) *pb.Update {
 func updateFromProto(m *pb.Update) (Update, error) {
 	u := Update{Nonce: m.GetNonce(), More: m.GetMore(), SnapshotComplete: m.GetSnapshotComplete()}
 	for _, r := range m.GetSet() {
-		res, err := resourceFromProto(r)
+		res, err := updatedFromProto(r)
 		if err != nil {
 			return Update{}, err
 		}
@@ -202,6 +227,39 @@ func updateFromProto(m *pb.Update) (Update, error) {
 		u.Removed = append(u.Removed, ref)
 	}
 	return u, nil
+}
+
+// resourceToProto returns r whole, or as a patch of what the agent holds if that is much smaller.
+func (u *Update) resourceToProto(r *Resource) *pb.Resource {
+	d := u.Deltas[r.Ref]
+	if d == nil || d.Patch() == nil {
+		return resourceToProto(r)
+	}
+	p := d.Patch()
+	return &pb.Resource{Ref: refToProto(r.Ref), Version: r.Version[:], Patch: &pb.Patch{
+		Base: p.Base[:], Pieces: each(p.Pieces, func(s Piece) *pb.Piece { return &pb.Piece{Offset: s.Offset, Length: s.Length, Insert: s.Insert} }),
+	}}
+}
+
+// updatedFromProto returns a resource of an update, which may be a patch.
+func updatedFromProto(m *pb.Resource) (*Resource, error) {
+	p := m.GetPatch()
+	if p == nil {
+		return resourceFromProto(m)
+	}
+	ref, err := refFromProto(m.GetRef())
+	if err != nil {
+		return nil, err
+	}
+	if len(m.GetVersion()) != VersionSize || len(p.GetBase()) != VersionSize || len(p.GetPieces()) > maxPieces || len(m.GetPayload()) > 0 {
+		return nil, fmt.Errorf("%w: %s is no patch", ErrMalformed, ref)
+	}
+	return &Resource{Ref: ref, Version: Version(m.GetVersion()), Patch: &Patch{
+		Base: Version(p.GetBase()),
+		Pieces: each(p.GetPieces(), func(s *pb.Piece) Piece {
+			return Piece{Offset: s.GetOffset(), Length: s.GetLength(), Insert: s.GetInsert()}
+		}),
+	}}, nil
 }
 
 func resourceToProto(r *Resource) *pb.Resource {
@@ -232,27 +290,41 @@ func Text(s string) string {
 	return strings.ToValidUTF8(s, "")
 }
 
-// EncodeSaved encodes a set of resources for the agent's disk.
-func EncodeSaved(resources []*Resource) ([]byte, error) {
-	return proto.Marshal(&pb.SavedSet{Resources: each(resources, resourceToProto)})
+// Saved is a set of resources as an agent keeps it on disk.
+type Saved struct {
+	Resources []*Resource
+	// Generations are those of the resources, in the same order.
+	Generations []uint64
 }
 
-// DecodeSaved reverses EncodeSaved.
-func DecodeSaved(b []byte) ([]*Resource, error) {
+// EncodeSaved encodes a set of resources for the agent's disk.
+func EncodeSaved(s Saved) ([]byte, error) {
+	return proto.Marshal(&pb.SavedSet{Resources: each(s.Resources, resourceToProto), Generations: s.Generations})
+}
+
+// DecodeSaved reverses EncodeSaved. A set without generations gets zeros.
+func DecodeSaved(b []byte) (Saved, error) {
 	m := new(pb.SavedSet)
 	if err := proto.Unmarshal(b, m); err != nil {
-		return nil, fmt.Errorf("decode saved set: %w: %w", ErrMalformed, err)
+		return Saved{}, fmt.Errorf("decode saved set: %w: %w", ErrMalformed, err)
 	}
-	if len(m.GetResources()) > MaxHeld {
-		return nil, fmt.Errorf("decode saved set: %w: %d resources", ErrMalformed, len(m.GetResources()))
+	n := len(m.GetResources())
+	if n > MaxHeld {
+		return Saved{}, fmt.Errorf("decode saved set: %w: %d resources", ErrMalformed, n)
 	}
-	out := make([]*Resource, 0, len(m.GetResources()))
+	out := Saved{Resources: make([]*Resource, 0, n), Generations: m.GetGenerations()}
+	if len(out.Generations) == 0 {
+		out.Generations = make([]uint64, n)
+	}
+	if len(out.Generations) != n {
+		return Saved{}, fmt.Errorf("decode saved set: %w: %d generations of %d resources", ErrMalformed, len(out.Generations), n)
+	}
 	for _, r := range m.GetResources() {
 		res, err := resourceFromProto(r)
 		if err != nil {
-			return nil, fmt.Errorf("decode saved set: %w", err)
+			return Saved{}, fmt.Errorf("decode saved set: %w", err)
 		}
-		out = append(out, res)
+		out.Resources = append(out.Resources, res)
 	}
 	return out, nil
 }

@@ -120,6 +120,7 @@ func randomOf[T any](r random) *T {
 
 func (r random) profile() *policy.Profile {
 	p := randomOf[policy.Profile](r)
+	p.Generation = 0 // does not travel
 	for i := range p.Bindings {
 		if to := &p.Bindings[i].To; to.Kind != policy.TargetCIDR {
 			to.Block = netip.Prefix{}

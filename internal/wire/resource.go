@@ -98,6 +98,8 @@ type Resource struct {
 	Ref     Ref
 	Version Version
 	Payload []byte
+	// Patch is set instead of Payload on a received resource that came so; Whole makes it whole.
+	Patch *Patch
 }
 
 // NewResource returns the resource with the given payload, and its version.

@@ -11,11 +11,11 @@ const partRefs = 1024
 // at least one part.
 func (u Update) Split() []Update {
 	var parts []Update
-	part := Update{Nonce: u.Nonce, More: true}
+	part := Update{Nonce: u.Nonce, More: true, Deltas: u.Deltas}
 	size, count := 0, 0
 	flush := func() {
 		parts = append(parts, part)
-		part, size, count = Update{Nonce: u.Nonce, More: true}, 0, 0
+		part, size, count = Update{Nonce: u.Nonce, More: true, Deltas: u.Deltas}, 0, 0
 	}
 	for _, r := range u.Set {
 		if count > 0 && (size+len(r.Payload) > partBytes || count >= partRefs) {

@@ -142,7 +142,9 @@ func (s SubscribeClient) RecvWhole(maxBytes int) (Update, error) {
 			return Update{}, fmt.Errorf("%w: part of update %d within update %d", ErrMalformed, part.Nonce, whole.Nonce)
 		}
 		for _, r := range part.Set {
-			size += len(r.Payload)
+			if size += len(r.Payload); r.Patch != nil {
+				size += r.Patch.size()
+			}
 		}
 		whole.Nonce = part.Nonce
 		whole.Set = append(whole.Set, part.Set...)

@@ -19,7 +19,10 @@ import (
 )
 
 func profile(name string, edit int) *policy.Profile {
-	b := policy.Binding{Key: name, Policy: policy.ParseID("shop/" + name), Base: policy.Defaults(), To: policy.Target{Kind: policy.TargetAny}}
+	b := policy.Binding{
+		Key: name, Policy: policy.ParseID("shop/" + name), Merged: []policy.ID{policy.ParseID("shop/everyone"), policy.ParseID("shop/" + name)},
+		Base: policy.Defaults(), To: policy.Target{Kind: policy.TargetAny},
+	}
 	b.Base.Retry.MaxRetries = edit
 	return &policy.Profile{Name: name, Bindings: []policy.Binding{b}}
 }
@@ -66,10 +69,10 @@ func TestRule35_ARefusedProfileIsReportedAndTheRestApplied(t *testing.T) {
 		failed := distribute.Rollout{
 			Desired: 1, Failed: 1, Failures: []distribute.Failure{{Node: "n0", Profile: "a", Reason: wire.ReasonInvalid, Message: "will not"}},
 		}
-		if diff := cmp.Diff(failed, leader.store.Rollout("a")); diff != "" {
+		if diff := cmp.Diff(failed, leader.rollout("a")); diff != "" {
 			t.Errorf("rollout of a (-want +got):\n%s", diff)
 		}
-		if got := leader.store.Rollout("b"); got.Failed != 0 || got.Programmed != 1 {
+		if got := leader.rollout("b"); got.Failed != 0 || got.Programmed != 1 {
 			t.Errorf("rollout of b: %+v", got)
 		}
 		if s := a.State(); len(s.Refused) != 1 || s.Refused[0].Ref.Name != "a" {
@@ -81,14 +84,14 @@ func TestRule35_ARefusedProfileIsReportedAndTheRestApplied(t *testing.T) {
 		a = w.agent(agentOptions{node: "n0", applier: picky})
 		settle()
 		wantEdits(t, a, map[string]int{"a": 1, "b": 2})
-		if diff := cmp.Diff(failed, leader.store.Rollout("a")); diff != "" {
+		if diff := cmp.Diff(failed, leader.rollout("a")); diff != "" {
 			t.Errorf("rollout of a after the restart (-want +got):\n%s", diff)
 		}
 
 		leader.publish(t, shop(3))
 		settle()
 		wantEdits(t, a, map[string]int{"a": 3, "b": 3})
-		if got := leader.store.Rollout("a"); got.Programmed != 1 || got.Failed != 0 {
+		if got := leader.rollout("a"); got.Programmed != 1 || got.Failed != 0 {
 			t.Errorf("rollout of a after the correction: %+v", got)
 		}
 		if s := a.State(); len(s.Refused) != 0 {
@@ -105,12 +108,12 @@ func TestPolicyIsAppliedBeforeItIsAcknowledged(t *testing.T) {
 		a := w.agent(agentOptions{node: "n0", applier: slow})
 		defer a.stop()
 		time.Sleep(10 * time.Second)
-		if r := leader.store.Rollout("a"); r.Programmed != 0 {
+		if r := leader.rollout("a"); r.Programmed != 0 {
 			t.Errorf("acknowledged before it was applied: %+v", r)
 		}
 		close(slow.block)
 		synctest.Wait()
-		if r := leader.store.Rollout("a"); r.Programmed != 1 {
+		if r := leader.rollout("a"); r.Programmed != 1 {
 			t.Errorf("rollout %+v", r)
 		}
 	})
@@ -131,7 +134,7 @@ func TestAnAgentTooSlowToApplyIsCutOffAndCatchesUp(t *testing.T) {
 		close(slow.block)
 		settle()
 		wantEdits(t, a, map[string]int{"a": 2, "b": 2})
-		if r := leader.store.Rollout("a", "b"); r.Programmed != 1 {
+		if r := leader.rollout("everyone"); r.Programmed != 1 {
 			t.Errorf("rollout %+v", r)
 		}
 	})
@@ -345,8 +348,8 @@ func TestEveryCallIsCountedOnceAcrossBrokenStreams(t *testing.T) {
 		time.Sleep(12 * time.Second)
 		synctest.Wait()
 		f := leader.store.Traffic(policy.ParseID("shop/a"))
-		if f.Counts.Requests != c.total() || f.BreakersOpen != 1 {
-			t.Errorf("%d calls and %d breakers, want %d and 1", f.Counts.Requests, f.BreakersOpen, c.total())
+		if f.Counts.Requests != c.total() || f.Breakers.Open != 1 {
+			t.Errorf("%d calls and %d breakers, want %d and 1", f.Counts.Requests, f.Breakers.Open, c.total())
 		}
 	})
 }
@@ -369,8 +372,8 @@ func TestReportsOfAnOutageDoNotSwellTheWindow(t *testing.T) {
 		}
 		a.stop()
 		synctest.Wait()
-		if f := leader.store.Traffic(policy.ParseID("shop/a")); f.BreakersOpen != 0 {
-			t.Errorf("%d open breakers of an agent that is gone", f.BreakersOpen)
+		if f := leader.store.Traffic(policy.ParseID("shop/a")); f.Breakers.Open != 0 {
+			t.Errorf("%d open breakers of an agent that is gone", f.Breakers.Open)
 		}
 	})
 }
@@ -395,7 +398,7 @@ func TestAClientThatTakesAnAgentsPlaceLeavesNothingBehind(t *testing.T) {
 			time.Sleep(time.Duration(edit) * 7 * time.Millisecond)
 			leader.publish(t, shop(edit+1))
 			left := time.Now()
-			for leader.store.Rollout("a").Programmed == 0 {
+			for leader.rollout("a").Programmed == 0 {
 				time.Sleep(time.Millisecond)
 			}
 			if got := edits(a.applier.snapshot())["a"]; got != edit+1 {
@@ -408,7 +411,7 @@ func TestAClientThatTakesAnAgentsPlaceLeavesNothingBehind(t *testing.T) {
 			leader.publish(t, func(b *distribute.Batch) { b.RemoveWorkload("u0"); b.RemoveProfile("a") })
 			time.Sleep(time.Duration(edit) * 9 * time.Millisecond)
 			leader.publish(t, shop(edit+1))
-			for leader.store.Rollout("a").Programmed == 0 {
+			for leader.rollout("a").Programmed == 0 {
 				time.Sleep(time.Millisecond)
 			}
 			for range 1000 {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -171,6 +172,11 @@ func (m *manager) publish(t *testing.T, fill func(b *distribute.Batch)) {
 	}
 }
 
+// rollout returns how far the policy of a profile has come.
+func (m *manager) rollout(name string) distribute.Rollout {
+	return m.store.Rollout(policy.ParseID("shop/" + name))
+}
+
 // agent is one agent process.
 type agent struct {
 	*subscribe.Client
@@ -185,6 +191,7 @@ type agentOptions struct {
 	reporter         subscribe.Reporter
 	noCopy           bool
 	onDial           func()
+	received         *atomic.Int64 // counts the bytes that arrive
 }
 
 func (w *world) agent(o agentOptions) *agent {
@@ -217,7 +224,11 @@ func (w *world) agent(o agentOptions) *agent {
 			if m == nil {
 				return nil, errors.New("connection refused")
 			}
-			return m.listener.DialContext(ctx)
+			conn, err := m.listener.DialContext(ctx)
+			if o.received != nil && err == nil {
+				conn = &counted{conn, o.received}
+			}
+			return conn, err
 		},
 	}
 	if o.noCopy {
@@ -250,6 +261,7 @@ type applier struct {
 	inForce *policy.Snapshot
 	applied int
 	refuse  func(*policy.Profile) bool
+	broken  func() bool   // whether nothing at all can be applied
 	block   chan struct{} // if set, Apply waits for it
 	takes   time.Duration // how long Apply takes
 }
@@ -261,6 +273,9 @@ func (a *applier) Apply(next *policy.Snapshot) []subscribe.Rejection {
 	time.Sleep(a.takes)
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.broken != nil && a.broken() {
+		return []subscribe.Rejection{{Reason: wire.ReasonResources, Message: "out of files"}}
+	}
 	var out []subscribe.Rejection
 	for _, name := range slices.Sorted(maps.Keys(next.Profiles)) {
 		if a.refuse != nil && a.refuse(next.Profiles[name]) {
@@ -274,6 +289,13 @@ func (a *applier) Apply(next *policy.Snapshot) []subscribe.Rejection {
 	return out
 }
 
+// set changes what is refused.
+func (a *applier) set(change func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	change()
+}
+
 func (a *applier) snapshot() *policy.Snapshot {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -284,4 +306,16 @@ func (a *applier) count() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.applied
+}
+
+// counted counts what is read.
+type counted struct {
+	net.Conn
+	bytes *atomic.Int64
+}
+
+func (c *counted) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.bytes.Add(int64(n))
+	return n, err
 }

@@ -1,17 +1,22 @@
 package capture_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"fairlead.dev/fairlead/internal/agent/capture"
+	"fairlead.dev/fairlead/internal/agent/netns"
 	"fairlead.dev/fairlead/internal/agent/netns/netnstest"
 )
 
@@ -110,4 +115,56 @@ func cpu(b *testing.B) time.Duration {
 		b.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// stubborn does not return before it is released, however its connection ends.
+type stubborn struct{ release chan struct{} }
+
+func (s stubborn) ServeCaptured(_ capture.PodRef, conn *net.TCPConn, _ netip.AddrPort) {
+	_, _ = io.WriteString(conn, "hello")
+	<-s.release
+}
+
+// TestRule38_NamespaceIsFreedAtOnce: the agent holds no namespace of a pod that has ended, whoever is slow to let go of a connection.
+func TestRule38_NamespaceIsFreedAtOnce(t *testing.T) {
+	netnstest.Privileged(t)
+	host := netnstest.Host(t)
+	pod := netnstest.New(t, host)
+	netnstest.RouteAllToLoopback(t, pod)
+	held := func() (n int) {
+		t.Helper()
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			var st unix.Stat_t
+			if unix.Stat("/proc/self/fd/"+e.Name(), &st) == nil && pod.ID() == (netns.ID{Device: st.Dev, Inode: st.Ino}) {
+				n++
+			}
+		}
+		return n
+	}
+	before := held()
+	at := newSandboxes()
+	at.run("a", "one", pod.Path)
+	s := stubborn{release: make(chan struct{})}
+	b := run(t, host, at, func(o *capture.Options) { o.Handler = s })
+	b.want(t, spec("a", everything))
+	if now := held(); now <= before {
+		t.Fatalf("%d descriptors of the namespace before the pod was captured, %d while it is", before, now)
+	}
+	calls := []*net.TCPConn{open(t, pod, "192.0.2.1:80", "hello"), open(t, pod, "192.0.2.2:80", "hello")}
+	at.end("a")
+	for _, c := range calls { // reset together
+		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("a connection of the pod that has ended: %v, want it reset", err)
+		}
+	}
+	netnstest.Eventually(t, time.Second, "the namespace is freed", func() bool { return held() == before })
+	if n := b.Stats().Connections; n != 2 {
+		t.Errorf("%d connections are being served, want both: the test shows nothing", n)
+	}
+	close(s.release)
 }

@@ -26,7 +26,8 @@ func (d *PodDialer) Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn, 
 	switch {
 	case err == nil:
 		return conn, nil
-	case gone(err):
+	case gone(err), d.manager.namespace(d.uid) != ns:
+		// What a pod's network says while it is taken away is nothing about the other side.
 		return nil, ErrNotCaptured
 	case exhausted(err):
 		d.manager.load.exhaust()

@@ -16,8 +16,9 @@
 //
 // Pod end: listeners, connections, descriptors and goroutines go at once, and with them the namespace.
 //
-// Agent stop: as when the last policy is removed, for every pod, unless another agent has taken the pod over. Pods that fail closed
-// keep their rules, so their new connections are refused until an agent is back: to uninstall, remove the policies first.
+// Agent stop: as when the last policy is removed, for every pod, unless another agent has taken the pod over. Open connections may take
+// Options.Grace to end, then they are reset, all at once. Pods that fail closed are served as long as there are connections of others, and
+// keep their rules when the agent goes, so their new connections are refused until an agent is back: to uninstall, remove the policies first.
 //
 // Agent upgrade: the young agent listens on the same port (the table says which), from where the kernel sends it all new
 // connections, and takes the table over. The table names its owner, and every change is made in one transaction with the
@@ -29,6 +30,12 @@
 // or goes on refusing them for pods that fail closed. The next agent takes over what it finds, and cleans up in pods that no
 // policy selects any more.
 //
-// Overload: beyond Options.MaxConnections, or out of descriptors or memory, the agent gives up its leases, and new connections go
-// direct until it has recovered, except in pods that fail closed, whose connections wait.
+// Overload: beyond Options.MaxConnections, close to its limit of memory, or out of descriptors or memory, the agent gives up its leases, and
+// new connections go direct until it has recovered, except in pods that fail closed, whose connections wait.
+//
+// Tampering: whoever renews a lease notices that somebody else has changed rules in the pod; the door then compares its own and writes them anew if
+// need be. Connections that the kernel was made to forget are made known again. Neither is told as a problem for longer than it lasts, but for
+// some minutes as a notice.
+//
+// Another proxy in the pod: what that takes is its own, and what it sends is captured. The agent's own connections are out of its reach.
 package capture

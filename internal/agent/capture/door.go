@@ -2,6 +2,7 @@ package capture
 
 import (
 	"errors"
+	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -28,7 +29,11 @@ type goal struct {
 	mode     mode
 	spec     PodSpec
 	revision uint64
+	changed  uint64 // the revision in which it became what it is; set by aim
 }
+
+// same says whether nothing has to be done for g that is not done for o.
+func (g *goal) same(o *goal) bool { return g.mode == o.mode && g.spec.captures(&o.spec) }
 
 const (
 	firstRetry     = 100 * time.Millisecond
@@ -36,7 +41,7 @@ const (
 	permanentRetry = 30 * time.Second
 	// checkup is how often a door is looked after that needs nothing.
 	checkup = time.Minute
-	// drainPoll is how often a door that is closing looks whether connections have ended.
+	// drainPoll is how often a door whose last connection has ended looks whether all has been delivered.
 	drainPoll = 50 * time.Millisecond
 )
 
@@ -48,9 +53,12 @@ type door struct {
 	sandbox pods.Sandbox
 	wake    chan struct{}
 
-	ns    atomic.Pointer[netns.Namespace] // nil before and after
-	conns connections
-	lease leaseOf
+	ns        atomic.Pointer[netns.Namespace] // nil before and after
+	disturbed atomic.Bool                     // somebody has changed rules in the namespace
+	forgotten atomic.Bool                     // the kernel knows a redirected connection no more
+	foreign   atomic.Bool                     // another proxy takes connections in the pod
+	conns     connections
+	lease     leaseOf
 
 	mu     sync.Mutex
 	goal   goal
@@ -59,39 +67,54 @@ type door struct {
 	// used only by run
 	redirector Redirector
 	listeners  *listeners
+	looks      looks
 	superseded bool   // another agent redirects here
 	yielded    bool   // the lease was given up for overload
 	passed     bool   // redirecting has been ended
 	opened     bool   // it has captured at some time
 	closed     bool   // what was installed redirects without a lease
-	installed  uint64 // revision of the goal that was installed last, 0 if none is
+	installed  uint64 // when the goal that was installed last had changed, 0 if none is
 	retry      time.Duration
 }
 
-// report is what a door says of itself.
-type report struct {
-	reached  uint64 // the revision of the last goal that was tried; once more if it failed in a way that may pass
-	captured bool
-	err      error // what is wrong, if anything
-	port     uint16
-	ipv6     bool
-	id       netns.ID
-	passive  bool
-}
-
 func newDoor(m *Manager, s pods.Sandbox, g goal) *door {
-	return &door{manager: m, sandbox: s, goal: g, wake: make(chan struct{}, 1)}
+	g.changed = g.revision
+	d := &door{manager: m, sandbox: s, goal: g, wake: make(chan struct{}, 1)}
+	d.conns.idle = d.rest
+	return d
 }
 
-// aim changes the goal, unless the old one is more final. Aiming at the same again does nothing.
-func (d *door) aim(g goal) {
-	d.mu.Lock()
-	final := d.goal.mode >= stopping && g.mode < d.goal.mode
-	if !final {
-		d.goal = g
+// rest is told that no connection is served any more, for which a door waits that is being closed.
+func (d *door) rest() {
+	if d.aimed().mode != capturing {
+		d.poke()
 	}
-	d.mu.Unlock()
-	d.poke()
+}
+
+// aim changes the goal, unless the old one is more final. A door that has reached the same goal already is not woken.
+func (d *door) aim(g goal) {
+	if !d.retarget(g) {
+		d.poke()
+	}
+}
+
+// retarget changes the goal, and says whether that leaves nothing to do.
+func (d *door) retarget(g goal) (done bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.goal.mode >= stopping && g.mode < d.goal.mode {
+		return false
+	}
+	done = d.goal.same(&g) && d.report.reached >= d.goal.revision
+	g.changed = g.revision
+	if d.goal.same(&g) {
+		g.changed = d.goal.changed
+	}
+	if done {
+		d.report.reached = g.revision
+	}
+	d.goal = g
+	return done
 }
 
 func (d *door) aimMode(next mode) {
@@ -151,6 +174,9 @@ func (d *door) step(g goal) (pause time.Duration, finished bool) {
 		if err != nil {
 			return d.pause(err), false
 		}
+		if d.conns.count() > 0 {
+			return checkup, false // the last of them wakes the door
+		}
 		return drainPoll, finished
 	case aborting, ended:
 		d.shut(g)
@@ -173,7 +199,7 @@ func (d *door) pause(err error) time.Duration {
 	if err == nil {
 		d.retry = 0
 		if !d.superseded {
-			return checkup
+			return d.looks.pause(checkup)
 		}
 		return d.manager.options.Lease / 3
 	}
@@ -187,7 +213,7 @@ func (d *door) pause(err error) time.Duration {
 	return d.retry
 }
 
-// capture opens what is not open, installs what is not installed, and renews the lease.
+// capture opens what is not open, installs what is not installed or not intact any more, and takes the lease.
 func (d *door) capture(g goal) error {
 	r := g.spec.Redirect
 	d.passed = false
@@ -197,34 +223,68 @@ func (d *door) capture(g goal) error {
 	if err := d.listen(); err != nil {
 		return failed(ReasonListen, err)
 	}
-	if passive, err := d.install(r, g.revision); err != nil || passive {
+	if passive, err := d.install(r, g.changed); err != nil || passive {
 		return failed(ReasonRules, err)
 	}
-	if d.manager.load.shedding.Load() && !r.FailClosed {
-		return d.yield()
+	if why := d.manager.load.overload(); why != nil && !r.FailClosed {
+		return d.yield(why)
 	}
 	d.yielded = false
-	return failed(ReasonRules, d.renew(r))
+	if err := d.renew(g); err != nil {
+		return failed(ReasonRules, err)
+	}
+	if !d.superseded {
+		d.restore()
+		d.look(g)
+	}
+	return nil
 }
 
-// renew renews the lease. Where there is none any more, because somebody removed the table, it is written anew.
-func (d *door) renew(r Redirect) error {
-	err := d.lease.hold(d.redirector)
-	if err == nil {
-		return nil
+// restore has the kernel know connections again that it was made to forget.
+func (d *door) restore() {
+	if !d.forgotten.Swap(false) {
+		return
 	}
-	if errors.Is(err, nft.ErrSuperseded) {
+	n, err := d.redirector.Restore(d.conns.mappings(math.MaxInt))
+	if n > 0 || err != nil { // one that has just ended is forgotten too
+		d.manager.options.Log.Warn("the kernel had forgotten connections of a pod", "pod", d.sandbox.Pod.Name, "namespace", d.sandbox.Pod.Namespace,
+			"restored", n, "error", err)
+	}
+}
+
+// renew takes the lease, if the door does not hold it. Where there is nothing any more that it would be of, or where what there is has
+// been changed, that is written anew.
+func (d *door) renew(g goal) error {
+	err := d.lease.hold(d.redirector)
+	intact := err == nil
+	if intact && d.disturbed.Swap(false) {
+		d.looks.expire() // others may have come or gone
+		if intact, err = d.redirector.Intact(); err != nil && !errors.Is(err, nft.ErrSuperseded) {
+			return nil // who renews finds out again that something is to be looked at
+		}
+	}
+	switch {
+	case intact:
+		return nil
+	case errors.Is(err, nft.ErrSuperseded):
 		d.supersede()
 		return nil
+	case err == nil || gone(err):
+		d.looks.reopen()
+		d.looks.rewritten = time.Now()
+		d.tell(g, failed(ReasonRulesChanged, errRulesChanged))
 	}
-	if err := d.slot(func() error { return d.redirector.TakeOver(r) }); err != nil {
+	if err := d.slot(func() error { return d.redirector.TakeOver(g.spec.Redirect) }); err != nil {
 		return err
 	}
 	return d.lease.hold(d.redirector)
 }
 
+var errRulesChanged = errors.New("something in the pod has changed the agent's rules; they are being written again")
+
 func (d *door) supersede() {
 	d.lease.letGo()
+	d.looks.reopen()
 	d.superseded = true
 	d.emit(Superseded, nil)
 }
@@ -267,6 +327,7 @@ func (d *door) listen() error {
 		l.close()
 		return err
 	}
+	l.own = d.redirector.Own
 	d.listeners = l
 	l.serve(func(conn *net.TCPConn) { d.take(l, conn) }, d.acceptFault)
 	return nil
@@ -293,8 +354,8 @@ func (d *door) closeRedirector() {
 
 // install makes the kernel redirect. It is passive while another agent does so that came later: connections still reach this one
 // too, and when the other's lease runs out this one takes over again.
-func (d *door) install(r Redirect, revision uint64) (passive bool, err error) {
-	if !d.superseded && d.installed == revision {
+func (d *door) install(r Redirect, changed uint64) (passive bool, err error) {
+	if !d.superseded && d.installed == changed {
 		return false, nil
 	}
 	apply := d.redirector.Install
@@ -312,73 +373,27 @@ func (d *door) install(r Redirect, revision uint64) (passive bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	d.superseded, d.closed, d.installed = false, r.FailClosed, revision
+	d.superseded, d.closed, d.installed = false, r.FailClosed, changed
+	d.looks.reopen() // what is redirected from now on may have connections from before
 	return false, nil
 }
 
 // yield gives up the lease so that new connections go direct.
-func (d *door) yield() error {
+func (d *door) yield(why error) error {
 	if !d.yielded {
 		d.lease.letGo()
+		d.looks.reopen()
 		if err := d.redirector.Yield(); err != nil {
 			return failed(ReasonRules, err)
 		}
 		d.yielded = true
 	}
-	return stepError{reason: ReasonOverload, error: errOverload}
+	return stepError{reason: ReasonOverload, error: why}
 }
-
-var errOverload = errors.New("the node is overloaded; new connections go direct")
 
 // slot runs fn, which waits for the kernel, when not too many others do.
 func (d *door) slot(fn func() error) error {
 	d.manager.slots <- struct{}{}
 	defer func() { <-d.manager.slots }()
 	return fn()
-}
-
-// tell publishes how far the door is, and tells those who want to know when that is news.
-func (d *door) tell(g goal, err error) {
-	next := report{reached: g.revision, err: err, captured: g.mode == capturing && err == nil, passive: d.superseded}
-	if l := d.listeners; l != nil {
-		next.port, next.ipv6 = l.port, l.ipv6()
-	}
-	if ns := d.ns.Load(); ns != nil {
-		next.id = ns.ID()
-	}
-	d.mu.Lock()
-	before := d.report
-	if d.mayPass(err) {
-		next.reached = before.reached
-	}
-	d.report = next
-	d.mu.Unlock()
-	if exhausted(err) {
-		d.manager.load.exhaust()
-	}
-	switch {
-	case next.captured && !before.captured:
-		d.opened = true
-		d.emit(Captured, nil)
-	case err != nil && (before.err == nil || before.err.Error() != err.Error()):
-		d.emit(Troubled, err)
-	}
-	if next.reached != before.reached || next.captured != before.captured || (next.err == nil) != (before.err == nil) {
-		d.manager.stepped()
-	}
-}
-
-// farewell tells of the end of a door that was more than a look at what another agent may have left.
-func (d *door) farewell(g goal) {
-	switch {
-	case !d.opened:
-	case g.mode == ended:
-		d.emit(Ended, nil)
-	default:
-		d.emit(Released, nil)
-	}
-}
-
-func (d *door) emit(kind EventKind, err error) {
-	d.manager.options.OnEvent(Event{Kind: kind, Pod: d.sandbox.Pod, Err: err})
 }

@@ -11,8 +11,16 @@ import (
 	"fairlead.dev/fairlead/internal/agent/pods"
 )
 
-// ErrNotCaptured says that a pod has no network namespace to dial from: it has ended, or not been captured yet.
-var ErrNotCaptured = errors.New("pod is not captured")
+// ErrNotCaptured says that a pod has no network namespace to dial from: it has ended, or not been captured yet. It has a method Gone, by
+// which those who must not import this package tell it from failures of an upstream.
+var ErrNotCaptured error = notCaptured{}
+
+type notCaptured struct{}
+
+func (notCaptured) Error() string { return "pod is not captured" }
+
+// Gone says that it is the caller who is gone.
+func (notCaptured) Gone() bool { return true }
 
 // ErrPermanent marks failures that trying again does not mend: only another policy, another sandbox or another node does.
 var ErrPermanent = errors.New("permanent")
@@ -57,6 +65,11 @@ const (
 	ReasonRules = "RulesRefused"
 	// ReasonHostNetwork: the pod shares the node's network, which is never captured.
 	ReasonHostNetwork = "HostNetwork"
+	// ReasonRulesChanged: something in the pod has changed the agent's rules; they are being written again.
+	ReasonRulesChanged = "RulesChanged"
+	// ReasonForeignRedirect: another proxy in the pod takes connections before the agent does; only what that proxy sends is captured. The pod
+	// counts as captured all the same.
+	ReasonForeignRedirect = "ForeignRedirect"
 	// ReasonOverload: the node is short of descriptors or memory, or serves as many connections as it may; new ones go direct.
 	ReasonOverload = "Overload"
 )

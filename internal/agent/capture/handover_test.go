@@ -103,6 +103,41 @@ func TestUpgradeFailsNoCall(t *testing.T) {
 	}
 }
 
+// TestClosedPodIsHandedOverWhileTheOldAgentDrains: the old agent serves it until the young one does, however long others' connections last.
+func TestClosedPodIsHandedOverWhileTheOldAgentDrains(t *testing.T) {
+	netnstest.Privileged(t)
+	host := netnstest.Host(t)
+	pod, _ := netnstest.Pair(t, host)
+	closed, _ := netnstest.Pair(t, host)
+	at, later := newSandboxes(), newSandboxes()
+	for _, s := range []*fakeSandboxes{at, later} {
+		s.run("a", "one", pod.Path)
+		s.run("c", "two", closed.Path)
+	}
+	specs := []capture.PodSpec{spec("a", everything), spec("c", capture.Redirect{All: true, FailClosed: true})}
+	short := func(name string) func(*capture.Options) {
+		return func(o *capture.Options) { o.Handler, o.Lease, o.Grace = echo{name}, 900*time.Millisecond, time.Hour }
+	}
+	old := run(t, host, at, short("old"))
+	old.want(t, specs...)
+	kept := open(t, pod, "10.99.0.1:80", "old a 10.99.0.1:80")
+	stopped := make(chan error, 1)
+	go func() { stopped <- old.stop() }()
+	netnstest.Eventually(t, time.Second, "all that can be is let go", func() bool { return old.Stats().Passing })
+	expect(t, closed, "10.99.0.1:80", "old c 10.99.0.1:80")
+	young := run(t, host, later, short("young"))
+	young.want(t, specs...)
+	netnstest.Eventually(t, time.Second, "the old agent has let go of all", func() bool { return old.saw(capture.Superseded) > 0 && old.Stats().Captured == 0 })
+	expect(t, closed, "10.99.0.1:80", "young c 10.99.0.1:80")
+	if err := talk(kept, "still here"); err != nil {
+		t.Error(err)
+	}
+	_ = kept.Close()
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestOldAgentTakesBackWhatAYoungOneLetGo(t *testing.T) {
 	netnstest.Privileged(t)
 	host := netnstest.Host(t)

@@ -51,7 +51,7 @@ func (k *keeper) renewAll(ctx context.Context, patience time.Duration) {
 	defer help.Stop()
 	work := func() {
 		for i := next.Add(1) - 1; i < int64(len(doors)); i = next.Add(1) - 1 {
-			doors[i].lease.renew(doors[i].poke)
+			doors[i].lease.renew(doors[i])
 		}
 	}
 	count := 0
@@ -85,8 +85,9 @@ type leaseOf struct {
 	held Redirector // nil when no lease is to be renewed
 }
 
-// renew renews the lease if it is held and nobody else is at it; if that fails the lease is held no more and lost is called.
-func (l *leaseOf) renew(lost func()) {
+// renew renews the lease if it is held and nobody else is at it. If that fails the lease is held no more. The door is woken then, and when
+// the rules under it may have been changed, or its connections may have been forgotten, for which one of them stands.
+func (l *leaseOf) renew(d *door) {
 	if !l.mu.TryLock() {
 		return
 	}
@@ -96,14 +97,28 @@ func (l *leaseOf) renew(lost func()) {
 	}
 	if l.held.Renew() != nil {
 		l.held = nil
-		lost()
+		d.poke()
+		return
+	}
+	if l.held.Disturbed() {
+		d.disturbed.Store(true)
+		d.poke()
+	}
+	for _, one := range d.conns.mappings(1) {
+		if !l.held.Remembers(one) {
+			d.forgotten.Store(true)
+			d.poke()
+		}
 	}
 }
 
-// hold starts another lease, also where there is one, and has it renewed from now on.
+// hold starts a lease where none is held, and has it renewed from now on.
 func (l *leaseOf) hold(r Redirector) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.held == r {
+		return nil
+	}
 	if err := r.Renew(); err != nil {
 		l.held = nil
 		return err

@@ -87,15 +87,22 @@ func (d *door) remove() error {
 	return err
 }
 
-// shut closes the door at once. The rules of a pod that is gone go with its namespace.
+// shut closes the door at once. The rules of a pod that is gone go with its namespace, which nothing of the agent's must hold any longer than
+// the connections do.
 func (d *door) shut(g goal) {
 	if d.listeners != nil {
 		d.listeners.close()
 		d.listeners = nil
 	}
+	if g.mode == ended {
+		d.letGo()
+	}
 	ns := d.ns.Swap(nil) // no more dialling
-	d.conns.abort()
-	if d.redirector != nil && g.mode == aborting && !d.superseded && !d.closed {
+	cut := d.conns.abort()
+	if g.mode == aborting {
+		d.manager.cut.Add(int64(cut))
+	}
+	if d.redirector != nil && !d.superseded && !d.closed {
 		if err := d.remove(); err != nil {
 			d.emit(Troubled, err)
 		}

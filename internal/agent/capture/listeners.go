@@ -31,6 +31,7 @@ type listeners struct {
 	// immutable after listen
 	port uint16
 	all  []*net.TCPListener
+	own  func(conn *net.TCPConn, original netip.AddrPort) (bool, error) // whether a connection is the agent's own
 
 	wg sync.WaitGroup // the accept loops
 }

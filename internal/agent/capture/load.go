@@ -1,54 +1,118 @@
 package capture
 
 import (
+	"fmt"
 	"sync/atomic"
 	"time"
 )
 
-// breather is how long new connections go direct after the node ran out of something.
-const breather = 5 * time.Second
+const (
+	// breather is how long new connections go direct after the node ran out of something.
+	breather = 5 * time.Second
+	// glance is after how many more connections the load is looked at without waiting for the next second.
+	glance = 1024
+	// Percents of the memory that the agent may use. New connections go direct from shedAt on until there is less than resumeBelow, and the
+	// garbage collector, which works the harder the closer it gets to its own limit, is given less than both.
+	shedAt, resumeBelow = 85, 80
+)
 
-// load is how much the agent carries, and whether it may be given more.
+// Memory is what the agent may use and uses.
+type Memory interface {
+	// Usage returns both in bytes, and whether there is a limit at all.
+	Usage() (used, limit int64, limited bool)
+}
+
+// load is how much the agent carries, and whether it may be given more. Times are durations since its start: the clock may be set.
 type load struct {
 	// immutable
-	limit int64
-	kick  func() // has relieve called soon; never blocks
+	limit  int64
+	memory Memory               // may be nil
+	since  func() time.Duration // the time since the start
+	kick   func()               // has weigh called soon; never blocks
 
 	// atomic
 	connections atomic.Int64
-	rest        atomic.Int64 // Unix nanoseconds until which nothing more is taken
-	shedding    atomic.Bool
+	rest        atomic.Int64 // a time.Duration until which nothing more is taken
+	shedding    atomic.Pointer[error]
+
+	tight bool // of memory; used by weigh alone
+}
+
+// newLoad allows so many connections and the memory.
+func newLoad(limit int64, memory Memory, kick func()) *load {
+	start := time.Now()
+	return &load{limit: limit, memory: memory, kick: kick, since: func() time.Duration { return time.Since(start) }}
 }
 
 // add counts a connection, remove uncounts it.
 func (l *load) add() {
-	if l.connections.Add(1) == l.limit+1 {
+	if n := l.connections.Add(1); n == l.limit+1 || n%glance == 0 {
 		l.kick()
 	}
 }
 
 func (l *load) remove() {
-	if l.connections.Add(-1) == l.resumeAt() && l.shedding.Load() {
+	if l.connections.Add(-1) == l.resumeAt() && l.overload() != nil {
 		l.kick()
 	}
 }
 
 // exhaust says that a descriptor or memory was not to be had.
 func (l *load) exhaust() {
-	l.rest.Store(time.Now().Add(breather).UnixNano())
-	if !l.shedding.Load() {
+	l.rest.Store(int64(l.since() + breather))
+	if l.overload() == nil {
 		l.kick()
 	}
+}
+
+// overload says why no more connections are wanted; nil if they are.
+func (l *load) overload() error {
+	if why := l.shedding.Load(); why != nil {
+		return *why
+	}
+	return nil
 }
 
 // resumeAt is a tenth below the limit, so that shedding does not come and go with every connection.
 func (l *load) resumeAt() int64 { return l.limit - l.limit/10 }
 
-// weigh decides whether to shed now, and says whether that is news.
-func (l *load) weigh(now time.Time) (shedding, news bool) {
+// weigh decides whether to shed now, and says why if so and whether that is news.
+func (l *load) weigh() (why error, news bool) {
+	before := l.overload()
 	n := l.connections.Load()
-	before := l.shedding.Load()
-	shedding = n > l.limit || before && n > l.resumeAt() || now.UnixNano() < l.rest.Load()
-	l.shedding.Store(shedding)
-	return shedding, shedding != before
+	switch {
+	case n > l.limit || before != nil && n > l.resumeAt():
+		why = overloadError{fmt.Sprintf("the agent serves as many connections as it may (%d)", l.limit)}
+	case l.since() < time.Duration(l.rest.Load()):
+		why = errExhausted
+	}
+	if err := l.weighMemory(); why == nil {
+		why = err
+	}
+	if why == nil {
+		l.shedding.Store(nil)
+	} else {
+		l.shedding.Store(&why)
+	}
+	return why, (why == nil) != (before == nil)
 }
+
+func (l *load) weighMemory() error {
+	if l.memory == nil {
+		return nil
+	}
+	used, limit, limited := l.memory.Usage()
+	percent := used * 100 / max(limit, 1)
+	l.tight = limited && (percent >= shedAt || l.tight && percent >= resumeBelow)
+	if !l.tight {
+		return nil
+	}
+	return overloadError{fmt.Sprintf("the agent is close to its limit of memory (%d MiB)", limit>>20)}
+}
+
+// overloadError says what the node or the agent is short of. It does not change while that lasts.
+type overloadError struct{ what string }
+
+func (e overloadError) Error() string { return e.what + "; new connections go direct" }
+
+var errExhausted = error(overloadError{"the node is out of descriptors or memory"})

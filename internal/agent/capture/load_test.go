@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,6 +58,7 @@ func TestOverloadLetsNewConnectionsGoDirect(t *testing.T) {
 // TestOutOfDescriptors has accept fail for want of a descriptor.
 func TestOutOfDescriptors(t *testing.T) {
 	netnstest.Privileged(t)
+	t.Setenv("ALONE", "1") // panics in a test that runs beside others: the limit of descriptors is the whole process's
 	host := netnstest.Host(t)
 	pod, world := netnstest.Pair(t, host)
 	serve(t, world)
@@ -155,4 +158,45 @@ func highest(t *testing.T) int {
 		}
 	}
 	return most
+}
+
+// memory is what the agent uses, in percent of what it may.
+type memory struct{ percent atomic.Int64 }
+
+func (m *memory) Usage() (used, limit int64, limited bool) {
+	return m.percent.Load() << 20, 100 << 20, true
+}
+
+// TestShortMemoryLetsNewConnectionsGoDirect: an agent that is killed for its memory ends all connections of the node.
+func TestShortMemoryLetsNewConnectionsGoDirect(t *testing.T) {
+	netnstest.Privileged(t)
+	host := netnstest.Host(t)
+	pod, world := netnstest.Pair(t, host)
+	serve(t, world)
+	at := newSandboxes()
+	at.run("a", "one", pod.Path)
+	m := &memory{}
+	b := run(t, host, at, func(o *capture.Options) { o.Memory = m })
+	b.want(t, spec("a", everything))
+	kept := open(t, pod, "10.99.0.1:80", "agent a 10.99.0.1:80")
+	answered := func(want string) func() bool {
+		return func() bool {
+			got, err := pod.Call(t, netip.MustParseAddrPort("10.99.0.1:80"))
+			return err == nil && got == want
+		}
+	}
+	m.percent.Store(90)
+	netnstest.Eventually(t, 5*time.Second, "new calls go direct", answered("direct"))
+	netnstest.Eventually(t, time.Second, "it is told why", func() bool {
+		p := b.Problems()
+		return len(p) == 1 && p[0].Reason == capture.ReasonOverload && strings.Contains(p[0].Message, "memory (100 MiB)")
+	})
+	if err := talk(kept, "still here"); err != nil {
+		t.Error(err)
+	}
+	m.percent.Store(50)
+	netnstest.Eventually(t, 5*time.Second, "calls are captured again", answered("agent a 10.99.0.1:80"))
+	if s, r := b.saw(capture.Shedding), b.saw(capture.Resumed); s != 1 || r != 1 {
+		t.Errorf("shed %d times and resumed %d times, want once each", s, r)
+	}
 }

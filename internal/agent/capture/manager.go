@@ -34,9 +34,6 @@ const (
 	descriptorsEach = 3
 )
 
-// forced bounds the wait for handlers whose connections have been closed.
-const forced = 5 * time.Second
-
 // slots bounds the changes that wait for the kernel at the same time, each on an OS thread of its own.
 const slots = 16
 
@@ -55,6 +52,8 @@ type Options struct {
 	Lease time.Duration
 	// Grace is how long a stop waits for connections to end.
 	Grace time.Duration
+	// Memory is what the agent may use of it. By default, nil, only running out of it counts.
+	Memory Memory
 	// MaxConnections is how many connections are served at once before new ones go direct. By default it is what the process's
 	// limit of descriptors allows, at three each.
 	MaxConnections int64
@@ -67,11 +66,12 @@ type Manager struct {
 	agent   string // names this run
 	kicked  chan struct{}
 	slots   chan struct{}
-	load    load
-	started int64 // in Unix nanoseconds
+	load    *load
 
 	// atomic
 	accepted, loops, panics atomic.Int64
+	cut                     atomic.Int64 // connections that a forced stop ended
+	stopping                atomic.Bool  // doors have been asked to close for good
 
 	byUID sync.Map // of *door: the same as doors, to be read by every dial
 
@@ -104,8 +104,8 @@ func New(o Options) (*Manager, error) {
 	o.Grace = cmp.Or(o.Grace, DefaultGrace)
 	o.MaxConnections = cmp.Or(o.MaxConnections, affordable())
 	m := &Manager{options: o, agent: strings.ToLower(rand.Text()), kicked: make(chan struct{}, 1), slots: make(chan struct{}, slots),
-		started: time.Now().UnixNano(), doors: make(map[string]*door), rest: make(map[*door]struct{}), progress: make(chan struct{})}
-	m.load.limit, m.load.kick = o.MaxConnections, m.kick
+		doors: make(map[string]*door), rest: make(map[*door]struct{}), progress: make(chan struct{})}
+	m.load = newLoad(o.MaxConnections, o.Memory, m.kick)
 	return m, nil
 }
 
@@ -158,12 +158,14 @@ func (m *Manager) settled() (bool, <-chan struct{}) {
 }
 
 // Run keeps the doors until ctx ends. Then it ends the redirecting, unless another agent has taken it over or a pod is to be
-// closed without an agent; waits for connections up to Options.Grace; and returns when all that it made is gone. An error
-// means that handlers did not return.
+// closed without an agent; waits for connections up to Options.Grace, serving pods of the latter kind meanwhile; and returns when all that
+// it made is gone. An error means that handlers did not return.
 func (m *Manager) Run(ctx context.Context) error {
+	keeping, stopKeeping := context.WithCancel(context.WithoutCancel(ctx)) // doors may stay open for a while after ctx ended
 	var keeper sync.WaitGroup
-	keeper.Go(func() { newKeeper(m).keep(ctx) })
+	keeper.Go(func() { newKeeper(m).keep(keeping) })
 	defer keeper.Wait()
+	defer stopKeeping()
 	relief := time.NewTicker(time.Second)
 	defer relief.Stop()
 	for {
@@ -173,9 +175,8 @@ func (m *Manager) Run(ctx context.Context) error {
 		case <-m.kicked:
 		case <-m.options.Sandboxes.Changed():
 		case <-relief.C:
-			if !m.load.shedding.Load() {
-				continue
-			}
+			m.balance()
+			continue
 		}
 		m.balance()
 		m.join()
@@ -191,15 +192,15 @@ func (m *Manager) kick() {
 
 // balance starts or ends shedding.
 func (m *Manager) balance() {
-	shedding, news := m.load.weigh(time.Now())
+	why, news := m.load.weigh()
 	if !news {
 		return
 	}
 	kind := Resumed
-	if shedding {
+	if why != nil {
 		kind = Shedding
 	}
-	m.options.OnEvent(Event{Kind: kind})
+	m.options.OnEvent(Event{Kind: kind, Err: why})
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, d := range m.doors {
@@ -242,12 +243,12 @@ func (m *Manager) join() {
 }
 
 // sweep looks once into every sandbox that is not wanted, for what an agent before this one may have left. Not all that there are need
-// be known the first time. mu is held.
+// be known the first time, and which are older than this agent no clock tells for sure. mu is held.
 func (m *Manager) sweep(sandboxes map[string]pods.Sandbox) {
 	swept := make(map[string]struct{}, len(sandboxes))
 	for uid, s := range sandboxes {
 		swept[s.ID] = struct{}{}
-		if _, done := m.swept[s.ID]; done || s.Created > m.started {
+		if _, done := m.swept[s.ID]; done {
 			continue
 		}
 		if _, wanted := m.desired[uid]; !wanted && !s.Host && s.Err == nil {
@@ -323,38 +324,4 @@ func (m *Manager) namespace(uid string) *netns.Namespace {
 		return nil
 	}
 	return d.(*door).ns.Load()
-}
-
-// stop ends all doors, first kindly.
-func (m *Manager) stop() error {
-	done := make(chan struct{})
-	m.aimAll(stopping)
-	go func() { m.wg.Wait(); close(done) }()
-	grace := time.NewTimer(m.options.Grace)
-	defer grace.Stop()
-	select {
-	case <-done:
-		return nil
-	case <-grace.C:
-	}
-	m.aimAll(aborting)
-	last := time.NewTimer(forced)
-	defer last.Stop()
-	select {
-	case <-done:
-		return nil
-	case <-last.C:
-		return fmt.Errorf("capture: %d connections are still being served %s after they were closed", m.load.connections.Load(), forced)
-	}
-}
-
-func (m *Manager) aimAll(next mode) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for d := range maps.Keys(m.rest) {
-		d.aimMode(next)
-	}
-	for _, d := range m.doors {
-		d.aimMode(next)
-	}
 }

@@ -276,7 +276,7 @@ func open(t testing.TB, n *netnstest.Net, to, greeting string) *net.TCPConn {
 }
 
 func hear(c net.Conn, want string) error {
-	_ = c.SetDeadline(time.Now().Add(3 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 	b := make([]byte, len(want))
 	if _, err := io.ReadFull(c, b); err != nil || string(b) != want {
 		return fmt.Errorf("heard %q, %w, want %q", b, err, want)
@@ -285,7 +285,7 @@ func hear(c net.Conn, want string) error {
 }
 
 func talk(c net.Conn, word string) error {
-	_ = c.SetDeadline(time.Now().Add(3 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 	if _, err := io.WriteString(c, word); err != nil {
 		return err
 	}
@@ -348,6 +348,10 @@ func TestStopLeavesNothingButClosedPods(t *testing.T) {
 	if err := talk(c, "while stopping"); err != nil {
 		t.Error(err)
 	}
+	for range 3 { // as long as the agent is there for others
+		expect(t, closed, "10.99.0.1:80", "agent c 10.99.0.1:80")
+	}
+	netnstest.Eventually(t, time.Second, "all but the closed pod is let go", func() bool { s := b.Stats(); return s.Passing && s.Captured == 1 })
 	_ = c.Close()
 	if err := <-stopped; err != nil {
 		t.Error(err)
@@ -371,6 +375,9 @@ func TestRule26_ForcedStopResetsConnections(t *testing.T) {
 	c := open(t, pod, "10.99.0.1:80", "agent a 10.99.0.1:80")
 	if err := b.stop(); err != nil {
 		t.Error(err)
+	}
+	if cut := b.Stats().Cut; cut != 1 {
+		t.Errorf("%d connections cut, want one", cut)
 	}
 	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("after a forced stop the connection reads %v, want a reset: an end would look as if all had been received", err)
@@ -479,8 +486,13 @@ func TestClosedPodThatIsLeftWhenTheAgentStops(t *testing.T) {
 		got, err := pod.Call(t, netip.MustParseAddrPort("10.99.0.1:80"))
 		return err == nil && got == "direct"
 	})
-	time.AfterFunc(100*time.Millisecond, func() { _ = c.Close() })
-	if err := b.stop(); err != nil {
+	stopped := make(chan error, 1)
+	go func() { stopped <- b.stop() }()
+	if err := talk(c, "while it stops"); err != nil {
+		t.Error(err)
+	}
+	_ = c.Close()
+	if err := <-stopped; err != nil {
 		t.Error(err)
 	}
 	if left := pod.Ruleset(t); left != "" {

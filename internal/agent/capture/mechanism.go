@@ -35,6 +35,22 @@ type Redirector interface {
 	Install(r Redirect) error
 	// TakeOver is Install, whoever redirected before.
 	TakeOver(r Redirect) error
+	// Disturbed says, at little cost, whether the namespace's rules may have been changed by somebody else since Intact looked. It
+	// is called after Renew, by whoever renews.
+	Disturbed() bool
+	// Intact says whether what was installed is still as it was written. It fails with an error that is nft.ErrSuperseded when another
+	// agent has written it.
+	Intact() (bool, error)
+	// Remembers says whether the kernel still knows a redirected connection as one. It is called after Renew, by whoever renews. Restore has
+	// it know connections again, and says how many it had forgotten.
+	Remembers(m Mapping) bool
+	Restore(all []Mapping) (int, error)
+	// Foreign names what others have in the namespace that takes connections before they come to the agent.
+	Foreign() ([]string, error)
+	// Older lists the destinations of open connections that r redirects and that are not redirected, once per connection.
+	Older(r Redirect) ([]netip.AddrPort, error)
+	// Own says whether an accepted connection is one that the agent has made itself. Any goroutine may ask at any time.
+	Own(conn *net.TCPConn, original netip.AddrPort) (bool, error)
 	// Renew starts another lease; Yield ends the one there is; Leased says whether there is one, of whichever agent.
 	Renew() error
 	Yield() error

@@ -7,3 +7,6 @@ type Redirect = nft.Redirect
 
 // Block is an address block with holes, on some ports or all.
 type Block = nft.Block
+
+// Mapping is a redirected connection as its caller sees it.
+type Mapping = nft.Mapping

@@ -147,8 +147,12 @@ func slowCall(pod *netnstest.Net, to string) error {
 	if _, err := c.Read(b); err != nil {
 		return err
 	}
-	pause := time.NewTimer(time.Duration(rand.IntN(250)) * time.Millisecond)
-	<-pause.C
+	for range rand.IntN(30) { // which take a while
+		other := &caller{pod: pod}
+		if _, err := other.call(to, 0); err != nil {
+			return err
+		}
+	}
 	return talk(c, "still here")
 }
 
@@ -205,8 +209,11 @@ func TestRule34_DoorIsClosedAndOpenedAgain(t *testing.T) {
 				}
 				if tc.unsettled {
 					b.Reconcile(map[string]capture.PodSpec{})
-					pause := time.NewTimer(time.Duration(rand.IntN(200)) * time.Millisecond)
-					<-pause.C
+					for range rand.IntN(30) { // which take a while
+						if got, err := c.call(services[0], 0); err != nil {
+							t.Errorf("call while the door closes: %q, %v", got, err)
+						}
+					}
 				} else {
 					b.want(t)
 					c.round(t, "closed", direct)

@@ -40,6 +40,14 @@ func (d *door) serve(l *listeners, conn *net.TCPConn) {
 		m.loops.Add(1)
 		return
 	}
+	if d.foreign.Load() { // only where somebody might send a connection of the agent's back to it is it worth asking
+		if own, err := l.own(conn, original); err == nil && own {
+			m.loops.Add(1)
+			sever(conn)
+			return
+		}
+	}
+	d.conns.redirected(conn, original)
 	m.options.Handler.ServeCaptured(d.sandbox.Pod, conn, original)
 }
 

@@ -52,8 +52,11 @@ type fakeRedirector struct {
 	renew  func() error
 	leased func() (bool, error)
 	busy   func() (int, error)
+	older  func() []netip.AddrPort
 
-	removed atomic.Int64 // counts Remove
+	removed, installed, renewed, looked atomic.Int64 // count Remove, Install, Renew, and the looks into the kernel
+
+	damaged atomic.Bool // what Intact denies, and Disturbed tells of
 
 	mu      sync.Mutex
 	install error // what Install says
@@ -61,6 +64,7 @@ type fakeRedirector struct {
 }
 
 func (f *fakeRedirector) Install(capture.Redirect) error {
+	f.installed.Add(1)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.install
@@ -70,6 +74,7 @@ func (f *fakeRedirector) TakeOver(capture.Redirect) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.taken++
+	f.damaged.Store(false)
 	return nil
 }
 
@@ -79,7 +84,34 @@ func (f *fakeRedirector) takeovers() int {
 	return f.taken
 }
 
+func (f *fakeRedirector) Disturbed() bool { return f.damaged.Load() }
+
+func (f *fakeRedirector) Intact() (bool, error) {
+	f.looked.Add(1)
+	return !f.damaged.Load(), nil
+}
+
+func (f *fakeRedirector) Foreign() ([]string, error) {
+	f.looked.Add(1)
+	return nil, nil
+}
+
+func (f *fakeRedirector) Older(capture.Redirect) ([]netip.AddrPort, error) {
+	f.looked.Add(1)
+	if f.older == nil {
+		return nil, nil
+	}
+	return f.older(), nil
+}
+
+func (f *fakeRedirector) Remembers(capture.Mapping) bool { return true }
+
+func (f *fakeRedirector) Restore([]capture.Mapping) (int, error) { return 0, nil }
+
+func (f *fakeRedirector) Own(*net.TCPConn, netip.AddrPort) (bool, error) { return false, nil }
+
 func (f *fakeRedirector) Renew() error {
+	f.renewed.Add(1)
 	if f.renew == nil {
 		return nil
 	}
@@ -191,7 +223,7 @@ func TestSupersededAgentThatCannotLook(t *testing.T) {
 	for range 3 {
 		select {
 		case <-looked:
-		case <-time.After(3 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Fatal("never looked whether the other agent is alive")
 		}
 	}

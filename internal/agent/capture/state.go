@@ -45,16 +45,24 @@ type Event struct {
 type Stats struct {
 	Captured, Connections   int64
 	Accepted, Loops, Panics int64
-	Shedding                bool
+	// Cut are connections that a forced stop ended, Older those that no policy governs because they are older than their pod's capture.
+	Cut, Older int64
+	Shedding   bool
+	// Passing is set while the manager stops, once no pod is captured but those that are served to the end.
+	Passing bool
 }
 
 // Stats counts. Captured are the pods whose doors stand open.
 func (m *Manager) Stats() Stats {
 	s := Stats{Connections: m.load.connections.Load(), Accepted: m.accepted.Load(), Loops: m.loops.Load(), Panics: m.panics.Load(),
-		Shedding: m.load.shedding.Load()}
-	for _, d := range m.State() {
-		if d.Captured {
+		Cut: m.cut.Load(), Shedding: m.load.overload() != nil}
+	s.Passing = m.stopping.Load()
+	for _, d := range m.list() {
+		captured, older := d.counts()
+		s.Older += older
+		if captured {
 			s.Captured++
+			s.Passing = s.Passing && d.indispensable()
 		}
 	}
 	return s
@@ -70,8 +78,12 @@ type DoorState struct {
 	Captured    bool
 	Superseded  bool
 	Connections int
-	Problem     string `json:",omitempty"`
-	Redirect    Redirect
+	// Older are open connections to what is redirected that were made before.
+	Older int `json:",omitempty"`
+	// Foreign is what takes connections in the pod before the agent does.
+	Foreign  []string `json:",omitempty"`
+	Problem  string   `json:",omitempty"`
+	Redirect Redirect
 }
 
 // State lists the doors, sorted by pod.
@@ -92,7 +104,8 @@ func (d *door) state() DoorState {
 	r, g := d.report, d.goal
 	d.mu.Unlock()
 	s := DoorState{Pod: d.sandbox.Pod, Sandbox: d.sandbox.ID, NetNS: r.id.String(), Port: r.port, IPv6: r.ipv6, Captured: r.captured,
-		Superseded: r.passive, Connections: d.conns.count(), Redirect: g.spec.Redirect}
+		Superseded: r.passive, Connections: d.conns.count(), Older: r.seen.olderAll, Foreign: r.seen.foreign,
+		Redirect: g.spec.Redirect}
 	if r.err != nil {
 		s.Problem = r.err.Error()
 	}

@@ -95,16 +95,12 @@ func TestDialFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := tc.ctx()
 			defer cancel()
-			start := time.Now()
 			c, err := pod.Dial(ctx, netip.MustParseAddrPort(tc.to), mark)
 			if err == nil {
 				_ = c.Close()
 			}
 			if _, ok := errors.AsType[*net.OpError](err); !errors.Is(err, tc.want) || !ok {
 				t.Errorf("%v, want a net.OpError with %v", err, tc.want)
-			}
-			if took := time.Since(start); took > 2*time.Second {
-				t.Errorf("took %s", took)
 			}
 		})
 	}
@@ -160,7 +156,7 @@ func TestSecondListenerGetsTheConnections(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_ = l.SetDeadline(time.Now().Add(time.Second))
+			_ = l.SetDeadline(time.Now().Add(30 * time.Second))
 			a, err := l.AcceptTCP()
 			if err != nil {
 				t.Fatal(err)

@@ -53,6 +53,7 @@ func (t *Table) transact(fill func(c *nftables.Conn) error) error {
 	if err := c.Flush(); err != nil {
 		return fmt.Errorf("change nftables: %w", err)
 	}
+	t.lease.commits.Add(1)
 	return nil
 }
 

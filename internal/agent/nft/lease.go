@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mdlayher/netlink"
@@ -27,6 +28,10 @@ type lease struct {
 	renewal []byte // adds both elements, or updates them where the kernel can
 	rewrite []byte // removes and adds both
 	removal []byte
+	asking  []byte // for the generation of the namespace's rules
+
+	// atomic
+	commits atomic.Uint32 // transactions of this table's, each of which made another generation
 
 	answer [4096]byte
 }
@@ -35,6 +40,7 @@ func (k *Kernel) openLease(ns *netns.Namespace, ttl time.Duration) (*lease, erro
 	l := &lease{ns: ns, ttl: ttl, inPlace: k.updatesInPlace}
 	add, remove := addElements(ttl, ttl), element(unix.NFT_MSG_DELSETELEM, nil)
 	l.renewal, l.rewrite, l.removal = transaction(add), transaction(remove, add), transaction(remove)
+	l.asking = marshal([]netlink.Message{request(unix.NFT_MSG_GETGEN, 0, nil)})
 	var err error
 	if l.fd, err = openRaw(ns); err != nil {
 		return nil, fmt.Errorf("open lease: %w", err)
@@ -70,6 +76,9 @@ func (l *lease) send(messages []byte) error {
 	for {
 		n, _, err := unix.Recvfrom(l.fd, l.answer[:], unix.MSG_DONTWAIT)
 		if errors.Is(err, unix.EAGAIN) {
+			if failure == nil {
+				l.commits.Add(1)
+			}
 			return failure
 		}
 		if err != nil {
@@ -79,6 +88,18 @@ func (l *lease) send(messages []byte) error {
 			failure = fmt.Errorf("renew lease: %w", err)
 		}
 	}
+}
+
+// generation counts the changes of the namespace's rules, whoever made them.
+func (l *lease) generation() (uint32, error) {
+	if err := unix.Send(l.fd, l.asking, 0); err != nil {
+		return 0, os.NewSyscallError("send", err)
+	}
+	n, _, err := unix.Recvfrom(l.fd, l.answer[:], unix.MSG_DONTWAIT)
+	if err != nil {
+		return 0, os.NewSyscallError("recvfrom", err)
+	}
+	return generation(l.answer[min(n, unix.SizeofNlMsghdr):n])
 }
 
 // left is the time until the last element expires; 0 when there is none.

@@ -113,3 +113,20 @@ func eachElement(answer []byte, read func(d *netlink.AttributeDecoder)) error {
 		})
 	})
 }
+
+// eachKey calls read for the key of every element that an answer about a set's elements holds.
+func eachKey(answer []byte, read func(key []byte)) error {
+	return eachElement(answer, func(d *netlink.AttributeDecoder) {
+		if d.Type() != unix.NFTA_SET_ELEM_KEY {
+			return
+		}
+		d.Nested(func(key *netlink.AttributeDecoder) error {
+			for key.Next() {
+				if key.Type() == unix.NFTA_DATA_VALUE {
+					read(key.Bytes())
+				}
+			}
+			return nil
+		})
+	})
+}

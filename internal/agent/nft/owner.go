@@ -65,18 +65,10 @@ func ownerPort(c *netlink.Conn, name string) (port uint16, err error) {
 		return 0, err
 	}
 	for _, a := range answers {
-		if err := eachElement(a.Data, func(d *netlink.AttributeDecoder) {
-			if d.Type() != unix.NFTA_SET_ELEM_KEY {
-				return
+		if err := eachKey(a.Data, func(key []byte) {
+			if len(key) >= 2 {
+				port = binary.BigEndian.Uint16(key)
 			}
-			d.Nested(func(key *netlink.AttributeDecoder) error {
-				for key.Next() {
-					if b := key.Bytes(); key.Type() == unix.NFTA_DATA_VALUE && len(b) >= 2 {
-						port = binary.BigEndian.Uint16(b)
-					}
-				}
-				return nil
-			})
 		}); err != nil {
 			return 0, err
 		}

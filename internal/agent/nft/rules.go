@@ -19,6 +19,13 @@ const (
 	reg32of1 = unix.NFT_REG32_01
 )
 
+// Offsets and sizes of addresses in the network header, of ports in the transport header.
+const (
+	source4, destination4, size4   = 12, 16, 4
+	source6, destination6, size6   = 8, 24, 16
+	sourcePort, toPort, sizeOfPort = 0, 2, 2
+)
+
 // rule is one rule to be.
 type rule struct {
 	comment string // for a person reading the table
@@ -104,15 +111,22 @@ func isOwnAddress() []expr.Any {
 }
 
 func destination(family byte, register uint32) *expr.Payload {
-	p := &expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: 16, Len: 4}
 	if family == unix.NFPROTO_IPV6 {
-		p.Offset, p.Len = 24, 16
+		return network(register, destination6, size6)
 	}
-	return p
+	return network(register, destination4, size4)
+}
+
+func network(register, offset, size uint32) *expr.Payload {
+	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: size}
 }
 
 func destinationPort(register uint32) *expr.Payload {
-	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2}
+	return port(register, toPort)
+}
+
+func port(register, offset uint32) *expr.Payload {
+	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: sizeOfPort}
 }
 
 func in(register uint32, set *nftables.Set) *expr.Lookup {

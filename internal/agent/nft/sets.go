@@ -19,12 +19,15 @@ const (
 	addrs6ID
 	portsID
 	ownerID
+	bound4ID
+	bound6ID
 	firstAnonymous
 )
 
 // sets are the named sets of the table.
 type sets struct {
 	lease, addrs4, addrs6, ports *nftables.Set
+	bound4, bound6               *nftables.Set // filled by the kernel, see spare
 }
 
 func namedSets(table *nftables.Table, o Options) sets {
@@ -34,7 +37,9 @@ func namedSets(table *nftables.Table, o Options) sets {
 			KeyType: nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService)},
 		addrs6: &nftables.Set{Table: table, ID: addrs6ID, Name: "addrs6", Concatenation: true, KeyByteOrder: binaryutil.BigEndian,
 			KeyType: nftables.MustConcatSetType(nftables.TypeIP6Addr, nftables.TypeInetService)},
-		ports: portSet(table, portsID, "ports"),
+		ports:  portSet(table, portsID, "ports"),
+		bound4: endsSet(table, bound4ID, "bound4", nftables.TypeIPAddr),
+		bound6: endsSet(table, bound6ID, "bound6", nftables.TypeIP6Addr),
 	}
 }
 
@@ -43,7 +48,7 @@ func portSet(table *nftables.Table, id uint32, name string) *nftables.Set {
 }
 
 func (s sets) all() []*nftables.Set {
-	return []*nftables.Set{s.lease, s.addrs4, s.addrs6, s.ports}
+	return []*nftables.Set{s.lease, s.addrs4, s.addrs6, s.ports, s.bound4, s.bound6}
 }
 
 // fill makes the sets hold what want says, knowing that they hold what have says.

@@ -43,8 +43,9 @@ type tracked struct {
 // forgetFormer has the kernel forget TCP connections of the past before it begins to track those of the present. It is for a
 // namespace in which there is no table of ours, so that as a rule nothing is tracked there. Two kinds would do harm:
 //
-// Connections that were redirected to port. None is left, or the table would be there; but for two minutes the kernel holds their ends
-// for taken, and takes a connection that is open now between the same two for another: it gives that another port, which breaks it.
+// Connections that were redirected to port. None is left, or the table would be there, unless the pod has taken it away and they are served
+// still; but for two minutes the kernel holds their ends for taken, and takes a connection that is open now between the same two for another:
+// it gives that another port, which breaks it.
 //
 // Connections that nobody translates and that no socket in ns has any more. While nothing was tracked their end was missed. The kernel
 // would go on believing in them for days, and never ask the rules about another connection between the same two ports.
@@ -61,7 +62,8 @@ func forgetFormer(ns *netns.Namespace, port uint16) error {
 	for _, t := range known {
 		_, there := alive[t.flow]
 		_, backwards := alive[t.flow.back()]
-		redirected := t.translated && t.answers.from.Addr().IsLoopback() && t.answers.from.Port() == port
+		_, served := alive[t.answers]
+		redirected := t.translated && !served && t.answers.from.Addr().IsLoopback() && t.answers.from.Port() == port
 		if t.tcp && (redirected || !t.translated && !there && !backwards) {
 			deletions = append(deletions, ctRequest(ctDelete, 0, t.family, []netlink.Attribute{
 				{Type: unix.NLA_F_NESTED | ctaTupleOriginal, Data: t.tuple}, {Type: ctaID, Data: t.id}}))
@@ -172,7 +174,7 @@ func (f *flow) read(tuple *netlink.AttributeDecoder) {
 // flows are the connections of all TCP sockets in ns.
 func flows(ns *netns.Namespace) (map[flow]struct{}, error) {
 	all := make(map[flow]struct{})
-	err := eachSocket(ns, 0, func(answer []byte) { all[diagFlow(answer)] = struct{}{} })
+	err := eachSocket(ns, underWay, 0, func(answer []byte) { all[diagFlow(answer)] = struct{}{} })
 	return all, err
 }
 

@@ -3,11 +3,12 @@ package nft
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 
 	"fairlead.dev/fairlead/internal/agent/netns"
@@ -15,7 +16,6 @@ import (
 
 const (
 	tableName   = "fairlead"
-	chainName   = "output"
 	leaseSet    = "lease"
 	ownerPrefix = "agent-"
 )
@@ -48,9 +48,15 @@ type Table struct {
 	options Options
 	table   *nftables.Table
 	lease   *lease
+	seed    maphash.Seed
+
+	// atomic
+	base atomic.Uint32 // what the namespace's generation was ahead of our transactions when the rules were looked at the last time
 
 	// applied is what the table is known to hold in normal form; nil when unknown or when the table is not ours.
 	applied *Redirect
+	// written is a hash of its chains and rules as they were after the last change of ours.
+	written uint64
 }
 
 // Open prepares a table without touching what is there.
@@ -59,7 +65,8 @@ func (k *Kernel) Open(ns *netns.Namespace, o Options) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Table{ns: ns, options: o, table: &nftables.Table{Name: tableName, Family: nftables.TableFamilyINet}, lease: l}, nil
+	return &Table{ns: ns, options: o, table: &nftables.Table{Name: tableName, Family: nftables.TableFamilyINet}, lease: l,
+		seed: maphash.MakeSeed()}, nil
 }
 
 // Close lets go of the table, leaving it as it is.
@@ -85,6 +92,7 @@ func (t *Table) TakeOver(r Redirect) error {
 	if err != nil {
 		return err
 	}
+	t.applied = nil // whatever happens it is written anew
 	return t.keep(t.takeOver(normal), normal)
 }
 
@@ -125,6 +133,9 @@ func (t *Table) Yield() error { return t.explain(t.lease.drop()) }
 func (t *Table) Leased() (bool, error) { return t.lease.alive() }
 
 func (t *Table) keep(err error, now Redirect) error {
+	if err == nil && (t.applied == nil || !t.applied.sameRules(now)) {
+		err = t.remember()
+	}
 	if err != nil {
 		t.applied = nil
 		return t.explain(err)
@@ -179,6 +190,7 @@ func (t *Table) takeOver(want Redirect) error {
 		c.AddTable(t.table)
 		if owned {
 			c.DelSet(t.ownerSet(owner.Name))
+			t.dropFormer(c)
 		}
 		return t.build(c, first)
 	})
@@ -192,7 +204,7 @@ func (t *Table) takeOver(want Redirect) error {
 		})
 	}
 	if err == nil {
-		err = t.separate()
+		err = errors.Join(t.separate(), t.spare())
 	}
 	if err != nil || first.FailClosed == want.FailClosed {
 		return err
@@ -209,22 +221,18 @@ func (t *Table) build(c *nftables.Conn, want Redirect) error {
 		if err := c.AddSet(set, nil); err != nil {
 			return err
 		}
-		if set != s.lease {
+		if set != s.lease && !set.Dynamic {
 			c.FlushSet(set)
 		}
 	}
-	c.AddChain(t.chain())
-	c.AddChain(t.chainForZone()) // its rule, if there is one, must stay until separate replaces it
+	for _, chain := range t.chains() {
+		c.AddChain(chain)
+	}
 	if err := s.fill(c, Redirect{}, want); err != nil {
 		return err
 	}
+	writeOwn(c, t.chain(ownChain), t.options.Mark)
 	return t.write(c, t.rules(want))
-}
-
-func (t *Table) chain() *nftables.Chain {
-	policy := nftables.ChainPolicyAccept
-	return &nftables.Chain{Table: t.table, Name: chainName, Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookOutput,
-		Priority: nftables.ChainPriorityNATDest, Policy: &policy}
 }
 
 func (t *Table) ownerSet(name string) *nftables.Set {
@@ -233,64 +241,4 @@ func (t *Table) ownerSet(name string) *nftables.Set {
 
 func (t *Table) addOwner(c *nftables.Conn) error {
 	return c.AddSet(t.ownerSet(t.options.Owner), elements(portKeys([]uint16{t.options.Port})))
-}
-
-// write replaces the chain's rules.
-func (t *Table) write(c *nftables.Conn, rules []rule) error {
-	chain := t.chain()
-	c.FlushChain(chain)
-	for i, r := range rules {
-		exprs, err := r.render(c, t.table, firstAnonymous+uint32(i))
-		if err != nil {
-			return err
-		}
-		c.AddRule(&nftables.Rule{Table: t.table, Chain: chain, Exprs: exprs, UserData: r.userData()})
-	}
-	return nil
-}
-
-// rules are those of the chain that redirects what r says.
-func (t *Table) rules(r Redirect) []rule {
-	if !r.captures() {
-		return []rule{{comment: "nothing is captured; connections that were go on", match: tracks(), then: verdict(expr.VerdictReturn)}}
-	}
-	s := namedSets(t.table, t.options)
-	goes := verdict(expr.VerdictReturn)
-	list := []rule{
-		{comment: "only TCP", match: protocolIsNotTCP(), then: goes},
-		{comment: "connections of the agent", match: markIs(t.options.Mark), then: goes},
-		{comment: "connections that were there before", match: isNotRequest(), then: goes},
-	}
-	if !r.FailClosed {
-		list = append(list, rule{comment: "the agent is gone", match: noLease(s.lease), then: goes})
-	}
-	if t.options.IPv6 {
-		list = append(list, rule{comment: "cannot be dialled without knowing the interface", match: inBlock(Block{Prefix: linkLocal6}), then: goes})
-	} else {
-		list = append(list, rule{comment: "the agent has no IPv6 here", match: familyIs(unix.NFPROTO_IPV6), then: goes})
-	}
-	list = append(list, rule{comment: "the pod itself", match: isOwnAddress(), then: goes})
-	return append(list, t.captures(r, s)...)
-}
-
-func (t *Table) captures(r Redirect, s sets) []rule {
-	to := redirectTo(t.options.Port)
-	if r.All {
-		return []rule{{comment: "everything", then: to}}
-	}
-	var list []rule
-	v4, v6 := split(r.Addrs)
-	if len(v4) > 0 {
-		list = append(list, rule{comment: "services", match: addressIn(unix.NFPROTO_IPV4, s.addrs4), then: to})
-	}
-	if len(v6) > 0 {
-		list = append(list, rule{comment: "services", match: addressIn(unix.NFPROTO_IPV6, s.addrs6), then: to})
-	}
-	for _, b := range r.Blocks {
-		list = append(list, rule{comment: "block", match: inBlock(b), ports: b.Ports, then: to})
-	}
-	if len(r.Ports) > 0 {
-		list = append(list, rule{comment: "hosts", match: portIn(s.ports), then: to})
-	}
-	return list
 }

@@ -82,15 +82,15 @@ func TestGoldenRules(t *testing.T) {
 			if err := table.Renew(); err != nil {
 				t.Fatal(err)
 			}
-			golden(t, n)
+			golden(t, n, filepath.Base(t.Name()))
 		})
 	}
 }
 
-func golden(t *testing.T, n *netnstest.Net) {
+func golden(t *testing.T, n *netnstest.Net, name string) {
 	t.Helper()
 	got := regexp.MustCompile(`expires [0-9a-z]+`).ReplaceAllString(n.Ruleset(t), "expires …")
-	file := filepath.Join("testdata", filepath.Base(t.Name())+".nft")
+	file := filepath.Join("testdata", name+".nft")
 	if *update {
 		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 			t.Fatal(err)

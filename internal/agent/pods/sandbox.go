@@ -9,8 +9,6 @@ type Sandbox struct {
 	Pod Ref
 	// ID is the runtime's name for the sandbox.
 	ID string
-	// Created is when it was made, in Unix nanoseconds.
-	Created int64
 	// NetNS is the path of the network namespace as this process sees it; empty when Host or Err is set.
 	NetNS string
 	// Host is set for pods that share the node's own network namespace.

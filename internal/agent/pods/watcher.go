@@ -1,6 +1,7 @@
 package pods
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,6 +42,8 @@ type Options struct {
 	// Folder is where this process sees the runtime's network namespaces.
 	Folder string
 	Log    *slog.Logger
+
+	soon, late time.Duration // by default soon and late
 }
 
 // Watcher keeps a list of the sandboxes on this node by asking the runtime: soon after network namespaces come or go, when
@@ -67,6 +70,7 @@ func New(o Options) (*Watcher, error) {
 	if o.Socket == "" || o.Folder == "" || o.Log == nil {
 		return nil, errors.New("pods: socket, folder and log are required")
 	}
+	o.soon, o.late = cmp.Or(o.soon, soon), cmp.Or(o.late, late)
 	conn, err := grpc.NewClient("unix:"+o.Socket, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)))
 	if err != nil {
@@ -113,15 +117,15 @@ func (w *Watcher) Run(ctx context.Context) error {
 	}
 	wait := time.NewTimer(0)
 	defer wait.Stop()
-	pause := soon
+	pause := w.options.soon
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-w.hurry:
-			pause = soon
+			pause = w.options.soon
 		case <-wait.C:
-			pause = min(2*pause, late)
+			pause = min(2*pause, w.options.late)
 		}
 		w.refresh(ctx)
 		wait.Reset(pause)
@@ -222,12 +226,14 @@ func (w *Watcher) describeAll(ctx context.Context, items []*runtimeapi.PodSandbo
 	return undescribed
 }
 
-// newest picks the sandbox made last for every pod: while a pod's sandbox is replaced there may be two.
+// newest picks the sandbox made last for every pod: while a pod's sandbox is replaced there may be two. The runtime counts a pod's sandboxes;
+// its clock may have been set between two.
 func newest(items []*runtimeapi.PodSandbox) map[string]*runtimeapi.PodSandbox {
 	byUID := make(map[string]*runtimeapi.PodSandbox, len(items))
 	for _, item := range items {
 		uid := item.GetMetadata().GetUid()
-		if other := byUID[uid]; other == nil || other.GetCreatedAt() < item.GetCreatedAt() {
+		if other := byUID[uid]; other == nil || cmp.Or(cmp.Compare(other.GetMetadata().GetAttempt(), item.GetMetadata().GetAttempt()),
+			cmp.Compare(other.GetCreatedAt(), item.GetCreatedAt())) < 0 {
 			byUID[uid] = item
 		}
 	}
@@ -240,6 +246,6 @@ func (w *Watcher) describe(ctx context.Context, item *runtimeapi.PodSandbox) (Sa
 		return Sandbox{}, fmt.Errorf("describe sandbox of %s/%s: %w", item.GetMetadata().GetNamespace(), item.GetMetadata().GetName(), err)
 	}
 	m := item.GetMetadata()
-	s := Sandbox{ID: item.GetId(), Created: item.GetCreatedAt(), Pod: Ref{UID: m.GetUid(), Namespace: m.GetNamespace(), Name: m.GetName()}}
+	s := Sandbox{ID: item.GetId(), Pod: Ref{UID: m.GetUid(), Namespace: m.GetNamespace(), Name: m.GetName()}}
 	return locate(s, answer, w.options.Folder), nil
 }

@@ -41,6 +41,7 @@ type fakeRuntime struct {
 type fakeSandbox struct {
 	uid, info string
 	created   int64
+	attempt   uint32
 	host      bool
 	notReady  bool
 	vanishes  bool // listed, but gone when asked about
@@ -83,7 +84,7 @@ func (f *fakeRuntime) ListPodSandbox(_ context.Context, r *runtimeapi.ListPodSan
 			continue
 		}
 		answer.Items = append(answer.Items, &runtimeapi.PodSandbox{Id: id, CreatedAt: s.created, State: state,
-			Metadata: &runtimeapi.PodSandboxMetadata{Uid: s.uid, Name: "pod-" + s.uid, Namespace: "shop"}})
+			Metadata: &runtimeapi.PodSandboxMetadata{Uid: s.uid, Name: "pod-" + s.uid, Namespace: "shop", Attempt: s.attempt}})
 	}
 	return answer, nil
 }
@@ -123,6 +124,11 @@ func at(path string) string {
 // start runs a Watcher against a fake runtime.
 func start(t *testing.T) (*fakeRuntime, *pods.Watcher, string) {
 	t.Helper()
+	return startWith(t, func(o pods.Options) pods.Options { return o })
+}
+
+func startWith(t *testing.T, change func(pods.Options) pods.Options) (*fakeRuntime, *pods.Watcher, string) {
+	t.Helper()
 	folder, err := os.MkdirTemp("", "pods") // short enough for a socket's path
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +147,8 @@ func start(t *testing.T) (*fakeRuntime, *pods.Watcher, string) {
 	if err := os.Mkdir(netns, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	w, err := pods.New(pods.Options{Socket: filepath.Join(folder, "s"), Folder: netns, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	w, err := pods.New(change(pods.Options{Socket: filepath.Join(folder, "s"), Folder: netns,
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil))}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +165,7 @@ func start(t *testing.T) (*fakeRuntime, *pods.Watcher, string) {
 // await waits until the watcher knows exactly want.
 func await(t *testing.T, w *pods.Watcher, want map[string]pods.Sandbox) {
 	t.Helper()
-	timeout := time.NewTimer(5 * time.Second)
+	timeout := time.NewTimer(30 * time.Second)
 	defer timeout.Stop()
 	for {
 		got, known := w.Sandboxes()
@@ -169,7 +176,7 @@ func await(t *testing.T, w *pods.Watcher, want map[string]pods.Sandbox) {
 		select {
 		case <-w.Changed():
 		case <-timeout.C:
-			t.Fatalf("not known within 5 s: %s", diff)
+			t.Fatalf("not known within 30 s: %s", diff)
 		}
 	}
 }
@@ -199,13 +206,14 @@ func TestFindsSandboxes(t *testing.T) {
 	})
 }
 
+// TestFollowsARecreatedSandbox: also when the clock was set back between the two.
 func TestFollowsARecreatedSandbox(t *testing.T) {
 	f, w, netns := start(t)
-	f.set("first", fakeSandbox{uid: "a", created: 1, info: at("/run/netns/1")})
+	f.set("first", fakeSandbox{uid: "a", created: 2, info: at("/run/netns/1")})
 	w.Hurry()
-	await(t, w, map[string]pods.Sandbox{"a": {Pod: ref("a"), ID: "first", Created: 1, NetNS: netns + "/1"}})
-	f.set("second", fakeSandbox{uid: "a", created: 2, info: at("/run/netns/2")})
-	await(t, w, map[string]pods.Sandbox{"a": {Pod: ref("a"), ID: "second", Created: 2, NetNS: netns + "/2"}})
+	await(t, w, map[string]pods.Sandbox{"a": {Pod: ref("a"), ID: "first", NetNS: netns + "/1"}})
+	f.set("second", fakeSandbox{uid: "a", attempt: 1, created: 1, info: at("/run/netns/2")})
+	await(t, w, map[string]pods.Sandbox{"a": {Pod: ref("a"), ID: "second", NetNS: netns + "/2"}})
 	f.remove("first")
 	f.remove("second")
 	await(t, w, map[string]pods.Sandbox{})
@@ -227,22 +235,13 @@ func TestSpeaksToTheRuntimeOnceAboutASandbox(t *testing.T) {
 }
 
 func TestNamespaceOnDiskIsAHint(t *testing.T) {
-	f, w, netns := start(t)
+	f, w, netns := startWith(t, pods.Options.OnlyWhenHinted)
 	await(t, w, map[string]pods.Sandbox{})
-	// Let the watcher fall into its slow pace, then see that a new namespace wakes it much sooner than that pace would.
-	asked := func() int { f.mu.Lock(); defer f.mu.Unlock(); return f.described }
 	f.set("one", fakeSandbox{uid: "a", info: at("/run/netns/1")})
-	await(t, w, map[string]pods.Sandbox{"a": {Pod: ref("a"), ID: "one", NetNS: netns + "/1"}})
-	before := asked()
-	f.set("two", fakeSandbox{uid: "b", info: at("/run/netns/2")})
-	start := time.Now()
-	if err := os.WriteFile(filepath.Join(netns, "2"), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(netns, "1"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	await(t, w, map[string]pods.Sandbox{"a": {Pod: ref("a"), ID: "one", NetNS: netns + "/1"}, "b": {Pod: ref("b"), ID: "two", NetNS: netns + "/2"}})
-	if took := time.Since(start); took > 500*time.Millisecond || asked() == before {
-		t.Errorf("a hint took %s to be followed", took)
-	}
+	await(t, w, map[string]pods.Sandbox{"a": {Pod: ref("a"), ID: "one", NetNS: netns + "/1"}})
 }
 
 func TestKeepsWhatItKnowsWhileTheRuntimeIsAway(t *testing.T) {
@@ -295,7 +294,7 @@ func TestSilentSandboxesDoNotHoldUpTheOthers(t *testing.T) {
 
 func poll(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	timeout := time.NewTimer(5 * time.Second)
+	timeout := time.NewTimer(30 * time.Second)
 	defer timeout.Stop()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -303,7 +302,7 @@ func poll(t *testing.T, what string, condition func() bool) {
 		select {
 		case <-tick.C:
 		case <-timeout.C:
-			t.Fatalf("not within 5 s: %s", what)
+			t.Fatalf("not within 30 s: %s", what)
 		}
 	}
 }

@@ -83,7 +83,7 @@ func (t *attempt) reusable() bool {
 // sendRequest writes the head and the first of the body.
 func (t *attempt) sendRequest() error {
 	x := t.x
-	n, err := x.request.WriteRequest(t, http1.Forward{Extra: x.extra}, x.upload.first)
+	n, err := x.request.WriteRequest(t, http1.Forward{Extra: x.extra, Without: x.without}, x.upload.first)
 	t.sent += n
 	t.err = err
 	return err

@@ -134,6 +134,42 @@ var exchanges = map[string]wire{
 		answer: "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n",
 		got:    "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
 	},
+	"trailers named by Connection": {
+		send: "PUT / HTTP/1.1\r\nHost: a\r\nConnection: X\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX: y\r\nT: v\r\n\r\n",
+		seen: "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nT: v\r\n\r\n",
+		answer: "HTTP/1.1 200 OK\r\nConnection: Trailer, U\r\nTrailer: U\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nU: w\r\n" +
+			"Content-Length: 3\r\nV: w\r\n\r\n",
+		got: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nV: w\r\n\r\n",
+	},
+	"an offer of h2c and another that is declined": {
+		send:   "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c, websocket\r\nHTTP2-Settings: AAA\r\nConnection: Upgrade, HTTP2-Settings\r\n\r\n",
+		seen:   "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+		answer: "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
+	},
+	"odd ways of saying something plain": {
+		send:   "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+		answer: "HTTP/1.1 200 OK\nA : b\r\n c\nTransfer-Encoding: chunked\r\n\n3 \nabc\r\n0 ;x\r\n\n",
+		got:    "HTTP/1.1 200 OK\r\nA: b c\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0;x\r\n\r\n",
+	},
+	"both a length and a coding": {
+		send:          "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+		answer:        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+		got:           "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+		upstreamFresh: true,
+	},
+	"204 with a length": {
+		send: "GET / HTTP/1.1\r\nHost: a\r\n\r\n", answer: "HTTP/1.1 204 None\r\nContent-Length: 5\r\n\r\n", got: "HTTP/1.1 204 None\r\n\r\n",
+	},
+	"chunks for HTTP/1.0": {
+		send:       "GET / HTTP/1.0\r\nX: y\r\n\r\n",
+		answer:     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+		got:        "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabcde",
+		clientEnds: true,
+	},
+	"the largest heads": {
+		send:   "GET /" + strings.Repeat("p", 65000) + " HTTP/1.1\r\nHost: a\r\nA: " + strings.Repeat("a", 260000) + "\r\n\r\n",
+		answer: "HTTP/1.1 200 OK\r\nB: " + strings.Repeat("b", 260000) + "\r\nContent-Length: 1\r\n\r\nx",
+	},
 	"large heads": {
 		send:   "GET / HTTP/1.1\r\nHost: a\r\nA: " + strings.Repeat("a", 60000) + "\r\n\r\n",
 		answer: "HTTP/1.1 200 OK\r\nB: " + strings.Repeat("b", 60000) + "\r\nContent-Length: 1\r\n\r\nx",
@@ -334,14 +370,13 @@ func TestRule29_UnaskedResponsesAreNotServed(t *testing.T) {
 // A response that breaks the protocol is the upstream's failure; nothing of it reaches the client.
 func TestRule27_BadResponsesAreNotForwarded(t *testing.T) {
 	for name, bad := range map[string]string{
-		"both lengths":     "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 		"lengths differ":   "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
-		"folded":           "HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 0\r\n\r\n",
-		"bare LF":          "HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+		"other coding":     "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+		"no colon":         "HTTP/1.1 200 OK\nContent-Length 0\n\n",
 		"no status line":   "hello\r\n\r\n",
 		"unasked switch":   "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
 		"bad first chunk":  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
-		"head too large":   "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 70000) + "\r\n\r\n",
+		"head too large":   "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 263000) + "\r\n\r\n",
 		"another protocol": "220 mail.example ESMTP\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -499,8 +534,10 @@ func TestRule30_LimitsAreAnswered(t *testing.T) {
 		send   string
 		status int
 	}{
-		"request line": {"GET /" + strings.Repeat("a", 17<<10) + " HTTP/1.1\r\nHost: a\r\n\r\n", 414},
-		"header block": {"GET / HTTP/1.1\r\nHost: a\r\nA: " + strings.Repeat("a", 65<<10) + "\r\n\r\n", 431},
+		"request line": {"GET /" + strings.Repeat("a", 65<<10) + " HTTP/1.1\r\nHost: a\r\n\r\n", 414},
+		"header block": {"GET / HTTP/1.1\r\nHost: a\r\nA: " + strings.Repeat("a", 257<<10) + "\r\n\r\n", 431},
+		"empty target": {"GET  HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+		"empty port":   {"CONNECT a: HTTP/1.1\r\nHost: a\r\n\r\n", 400},
 		"version":      {"GET / HTTP/1.2\r\nHost: a\r\n\r\n", 505},
 	} {
 		t.Run(name, func(t *testing.T) {

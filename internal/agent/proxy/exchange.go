@@ -28,6 +28,7 @@ type exchange struct {
 	lane     *store.Lane
 	plan     *store.Plan
 	extra    []byte // field lines added to the request
+	without  string // the field that they replace, in lower case; empty: none
 
 	// Two tries at most hold something at a time: the one under way and the one whose response may have to be forwarded later.
 	tries [2]attempt
@@ -60,7 +61,7 @@ func (x *exchange) reset() {
 	x.lane, x.plan = nil, nil
 	x.cur, x.kept = &x.tries[0], nil
 	x.avoid = x.avoid[:0]
-	x.extra = x.extra[:0]
+	x.extra, x.without = x.extra[:0], ""
 }
 
 // abandon gives back whatever is held when serving ends before its time.
@@ -131,6 +132,9 @@ func (x *exchange) serve() step {
 		x.plan = lane.Plan(nil, nil)
 	}
 	s.out.stall = x.plan.Settings.Timeouts.Idle
+	if x.request.NoForwards() {
+		return x.answerHere()
+	}
 	started := x.now
 	x.upload.begin(s.line.reader, &x.request)
 	next := x.drive(x.call.Begin(x.now, x.plan.Plan, x.callRequest()))
@@ -143,17 +147,19 @@ func (x *exchange) serve() step {
 	return next
 }
 
-// callRequest tells the call what it must know of the request, and adds a key to it if the policy says so.
+// callRequest tells the call what it must know of the request, and adds a key to it if the policy says so. A key counts if it is
+// forwarded and not empty; one is added to requests that lack it, but for those whose repetition nobody would notice (safe
+// methods) and for CONNECT, whose answer is no result that a server could keep.
 func (x *exchange) callRequest() call.Request {
 	q := &x.request
 	r := call.Request{Method: q.Class, HasBody: q.Framing != http1.NoBody}
 	retry := &x.plan.Settings.Retry
-	if q.Class != call.Unsafe || x.plan.KeyHeader == "" {
+	if q.Class == call.Safe || q.Class != call.Unsafe && !retry.GenerateKey || x.plan.KeyHeader == "" {
 		return r
 	}
-	_, r.Keyed = q.Value(x.plan.KeyHeader)
-	if !r.Keyed && retry.GenerateKey {
-		x.extra = appendKey(x.extra, retry.KeyHeader)
+	_, r.Keyed = q.ForwardedValue(x.plan.KeyHeader)
+	if !r.Keyed && retry.GenerateKey && !q.Connect {
+		x.extra, x.without = appendKey(x.extra, retry.KeyHeader), x.plan.KeyHeader
 		r.Keyed = true
 	}
 	return r

@@ -122,21 +122,19 @@ func (s *session) unreachable(why Passed) {
 func (s *session) pass(why Passed, server *net.TCPConn) {
 	s.srv.events.Passed(why)
 	o := opaque.Options{ToServer: s.rest}
-	closed := func(sent, received int64) {} // tells who governs the connection of its end
+	var recorder store.Recorder = store.Silence{}
 	if g := s.governing(); g != nil {
-		closed = g.Recorder().OpaqueClosed
-		g.Recorder().OpaqueOpened()
+		recorder = g.Recorder()
 		if why == PassedDeclared {
 			o.Idle = g.Base().Timeouts.Idle
 		}
 	}
-	var first int64
+	var first int64 // bytes sent to the server here
 	if len(s.rest) > 0 && len(s.rest) <= smallRest {
 		// A new connection takes this much at once, so the buffer need not wait for the tunnel's end.
 		if _, err := server.Write(s.rest); err != nil {
 			_ = server.Close()
 			s.client.ResetOnClose()
-			closed(0, 0)
 			return
 		}
 		first = int64(len(s.rest))
@@ -144,7 +142,8 @@ func (s *session) pass(why Passed, server *net.TCPConn) {
 		s.line.reader.Close()
 	}
 	s.tunnel = func() {
+		recorder.OpaqueOpened()
 		end, _ := opaque.Run(s.client.TCP(), server, o) // an error means that one side is gone already
-		closed(first+end.ToServer, end.ToClient)
+		recorder.OpaqueClosed(first+end.ToServer, end.ToClient)
 	}
 }

@@ -282,7 +282,7 @@ func (s *session) refuse(err error) step {
 		return hangUp
 	}
 	s.srv.events.Malformed(status)
-	r := http1.Reply{Status: status, Reason: "malformed_request", Say: http1.SayClose}
+	r := http1.Reply{Status: status, Reason: "malformed_request", Say: http1.SayClose, ToHead: s.x.request.Asked().Head}
 	if _, err := r.WriteTo(&s.out); err != nil {
 		return hangUp
 	}

@@ -36,7 +36,10 @@ func (s State) String() string {
 }
 
 // Permit is the leave to make one try. The zero Permit is none. Every Permit goes back exactly once, to Done or to Cancel.
-type Permit struct{ word uint64 }
+type Permit struct {
+	word  uint64
+	probe uint64 // names the probe; 0: the breaker was closed
+}
 
 // Held reports whether p is a leave that has to go back.
 func (p Permit) Held() bool { return p.word != 0 }
@@ -52,17 +55,21 @@ type Result struct {
 // Status is what a Breaker tells of itself.
 type Status struct {
 	State State
+	// Since is when the state began; zero while closed.
+	Since time.Time
 	// Until is the end of the open time; zero unless State is Open.
 	Until time.Time
-	// Since is when State began; zero if that is Closed.
-	Since time.Time
+	// Engaged: calls are rejected, or probes are under way or were lately. A breaker whose open time is over and which nobody
+	// asks is not: the next call passes.
+	Engaged bool
 	// Opened counts how often the breaker has opened.
 	Opened uint64
 }
 
 // Breaker decides whether a destination may receive a try (semantics rules 22 and 23). It is exact under concurrency: while
-// half-open never more than the configured probes are under way. Tries that began before the last change of state have no
-// say any more. Closed, a call costs one atomic load to enter.
+// half-open never more than the configured probes are under way, but for those that take longer than a probe may: nobody knows
+// whether they ever end, so they keep no other out. What they find still counts as long as the state is the same. Tries that
+// began before the last change of state have no say any more. Closed, a call costs one atomic load to enter.
 type Breaker struct {
 	// atomic
 	word atomic.Uint64 // generation<<2 | State; the generation grows with every change of state and is never 0
@@ -76,12 +83,22 @@ type Breaker struct {
 	errors      window
 	slow        window
 
-	openedAt  time.Time
 	openUntil time.Time
 	openFor   time.Duration // of the open period under way or last, before jitter
-	probing   int
+	since     time.Time     // of the state, unless it is Closed
+	asked     time.Time     // when a probe began or ended last
+	probes    []probe       // under way and not overdue, oldest first
+	lastProbe uint64        // names them
 	successes int
 	opened    uint64
+
+	tryLimit time.Duration // see SetTryLimit
+}
+
+// probe is a try in the half-open state.
+type probe struct {
+	id    uint64
+	began time.Time
 }
 
 // NewBreaker returns a closed Breaker. It calls random, which returns values in [0, 1), under its own lock only.
@@ -104,8 +121,17 @@ func (b *Breaker) Reconfigure(cfg *policy.Breaker) {
 	b.enter(Closed)
 }
 
+// SetTryLimit says how long a try may take by policy (timeouts.perTry; 0: no limit). A probe may take as long as that, and at
+// least as long as the breaker stays open, before it no longer keeps others out.
+func (b *Breaker) SetTryLimit(d time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tryLimit = d
+}
+
 func (b *Breaker) configure(cfg *policy.Breaker) {
 	b.cfg = *cfg
+	b.probes = make([]probe, 0, b.places())
 	b.errors, b.slow = window{}, window{}
 	if e := cfg.ErrorRate; e != nil {
 		b.errors.span = e.Window
@@ -118,36 +144,79 @@ func (b *Breaker) configure(cfg *policy.Breaker) {
 // Allow asks for a try at now. When it says yes, the Permit must go back to Done or Cancel.
 func (b *Breaker) Allow(now time.Time) (Permit, bool) {
 	if w := b.word.Load(); stateOf(w) == Closed {
-		return Permit{w}, true
+		return Permit{word: w}, true
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.lapse(now)
 	switch stateOf(b.word.Load()) {
 	case Closed:
-		return Permit{b.word.Load()}, true
+		return Permit{word: b.word.Load()}, true
 	case Open:
 		if now.Before(b.openUntil) {
 			return Permit{}, false
 		}
 		b.enter(HalfOpen)
+		b.since = b.openUntil
 	case HalfOpen:
+		b.giveUpProbes(now)
 	}
-	if b.probing >= max(b.cfg.Probes, 1) {
+	if len(b.probes) >= b.places() {
 		return Permit{}, false
 	}
-	b.probing++
-	return Permit{b.word.Load()}, true
+	b.lastProbe++
+	b.probes = append(b.probes, probe{b.lastProbe, now})
+	b.asked = now
+	return Permit{b.word.Load(), b.lastProbe}, true
 }
+
+// places is how many probes may be under way at once.
+func (b *Breaker) places() int { return max(b.cfg.Probes, 1) }
+
+// giveUpProbes frees the places of probes that take longer than one may.
+func (b *Breaker) giveUpProbes(now time.Time) {
+	limit := max(b.cfg.OpenDuration, b.tryLimit)
+	overdue := 0
+	for overdue < len(b.probes) && now.Sub(b.probes[overdue].began) > limit {
+		overdue++
+	}
+	b.probes = slices.Delete(b.probes, 0, overdue)
+}
+
+// back takes a probe from those under way, unless it was overdue.
+func (b *Breaker) back(p Permit) {
+	b.probes = slices.DeleteFunc(b.probes, func(o probe) bool { return o.id == p.probe })
+}
+
+// lapse forgets an open period that ended long ago and was not followed by a call: what it was about is no longer known, and a
+// crowd that comes now is not to be rejected for it.
+func (b *Breaker) lapse(now time.Time) {
+	if stateOf(b.word.Load()) == Closed || now.Sub(b.quietSince()) <= 2*b.longestOpen() {
+		return
+	}
+	b.openFor = 0
+	b.enter(Closed)
+}
+
+// quietSince is when the breaker was last of use: when its open time ends, or a probe began or ended after that.
+func (b *Breaker) quietSince() time.Time {
+	if b.asked.After(b.openUntil) {
+		return b.asked
+	}
+	return b.openUntil
+}
+
+func (b *Breaker) longestOpen() time.Duration { return max(b.cfg.OpenMaxDuration, b.cfg.OpenDuration) }
 
 // Cancel gives a Permit back without a verdict on the upstream: the client left, or the try was never made.
 func (b *Breaker) Cancel(p Permit) {
-	if stateOf(p.word) != HalfOpen {
+	if p.probe == 0 {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.word.Load() == p.word {
-		b.probing--
+		b.back(p)
 	}
 }
 
@@ -158,7 +227,8 @@ func (b *Breaker) Done(now time.Time, p Permit, r Result) {
 	if b.word.Load() != p.word {
 		return
 	}
-	if stateOf(p.word) == HalfOpen {
+	if p.probe != 0 {
+		b.back(p)
 		b.probed(now, r)
 		return
 	}
@@ -171,16 +241,21 @@ func (b *Breaker) Done(now time.Time, p Permit, r Result) {
 func (b *Breaker) Status(now time.Time) Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.lapse(now)
 	s := Status{State: stateOf(b.word.Load()), Opened: b.opened}
 	switch s.State {
-	case Open:
-		s.Since, s.Until = b.openedAt, b.openUntil
-		if !now.Before(b.openUntil) {
-			s = Status{State: HalfOpen, Since: b.openUntil, Opened: b.opened}
-		}
-	case HalfOpen:
-		s.Since = b.openUntil
 	case Closed:
+	case Open:
+		s.Since, s.Until, s.Engaged = b.since, b.openUntil, true
+		if now.Before(b.openUntil) {
+			break
+		}
+		s.State, s.Since, s.Until = HalfOpen, b.openUntil, time.Time{}
+		s.Engaged = now.Sub(b.openUntil) < b.openFor
+	case HalfOpen:
+		b.giveUpProbes(now)
+		s.Since = b.since
+		s.Engaged = len(b.probes) > 0 || now.Sub(b.quietSince()) < b.openFor
 	}
 	return s
 }
@@ -207,7 +282,7 @@ func (b *Breaker) record(now time.Time, r Result) bool {
 
 // probed judges a probe in the half-open state: one failure opens again, for longer; enough successes close.
 func (b *Breaker) probed(now time.Time, r Result) {
-	b.probing--
+	b.asked = now
 	slow := b.cfg.SlowCalls != nil && r.Took > b.cfg.SlowCalls.Threshold
 	if r.Failed || slow {
 		b.open(now)
@@ -221,7 +296,7 @@ func (b *Breaker) probed(now time.Time, r Result) {
 
 // open starts an open period: the first lasts OpenDuration, one that follows a failed probe twice the one before.
 func (b *Breaker) open(now time.Time) {
-	limit := max(b.cfg.OpenMaxDuration, b.cfg.OpenDuration)
+	limit := b.longestOpen()
 	switch {
 	case b.openFor == 0:
 		b.openFor = b.cfg.OpenDuration
@@ -231,14 +306,15 @@ func (b *Breaker) open(now time.Time) {
 		b.openFor *= 2
 	}
 	jitter := float64(b.openFor) * float64(b.cfg.OpenJitterPercent) / 100 * (2*b.random() - 1)
-	b.openedAt, b.openUntil = now, now.Add(b.openFor+time.Duration(jitter))
+	b.openUntil = now.Add(b.openFor + time.Duration(jitter))
 	b.opened++
+	b.since = now
 	b.enter(Open)
 }
 
 // enter changes the state; results of tries permitted before are ignored from here on.
 func (b *Breaker) enter(s State) {
-	b.consecutive, b.probing, b.successes = 0, 0, 0
+	b.consecutive, b.successes, b.probes = 0, 0, b.probes[:0]
 	b.errors.reset()
 	b.slow.reset()
 	b.word.Store((b.word.Load()>>2+1)<<2 | uint64(s))

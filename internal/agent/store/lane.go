@@ -15,7 +15,7 @@ type Lane struct {
 	Pool *upstream.Pool
 
 	plans []Plan // the base's, then the rules'
-	state *state
+	entry *entry
 }
 
 // Plan governs a call.
@@ -37,6 +37,7 @@ func newPlan(s *settings, p call.Plan) Plan {
 
 // Plan returns what governs a request.
 func (l *Lane) Plan(method, path []byte) *Plan {
+	l.entry.use()
 	if len(l.rules) == 0 {
 		return &l.plans[0]
 	}
@@ -47,7 +48,7 @@ func (l *Lane) Plan(method, path []byte) *Plan {
 func (l *Lane) HasRules() bool { return len(l.rules) > 0 }
 
 // Stale reports that the lane's destination was forgotten to bound memory: it still works, but should be resolved again.
-func (l *Lane) Stale() bool { return l.state.forgotten.Load() }
+func (l *Lane) Stale() bool { return l.entry.forgotten.Load() }
 
 func hostDestination(host []byte, port uint16) string {
 	b := make([]byte, 0, len(host)+6)

@@ -14,6 +14,7 @@ import (
 // that use it.
 type profile struct {
 	source       *policy.Profile
+	born         uint64                // the Install that brought source; the greater, the newer
 	destinations []*policy.Destination // those its bindings name, in order; nil where unknown
 	bindings     []*Binding            // the enforced ones
 	byKey        map[string]*Binding
@@ -24,7 +25,7 @@ type Binding struct {
 	source   *policy.Binding
 	host     hostPattern
 	services map[netip.AddrPort]service
-	// endpoints of a Service's ports, by the name of the concrete destination
+	// endpoints of a Service's ports, of both families, by the name of the concrete destination
 	endpoints map[string][]netip.AddrPort
 	base      settings
 	rules     []settings
@@ -85,7 +86,8 @@ func (b *Binding) dynamic() bool {
 // errNothing is the reason to refuse a profile that says nothing understandable.
 var errNothing = errors.New("the profile has no name")
 
-func compileProfile(p *policy.Profile, all map[string]*policy.Destination, o Observer) (*profile, error) {
+// compileProfile compiles p. What old has of it already, which may be nil, is used again: what it governs need not be looked through.
+func compileProfile(p *policy.Profile, old *profile, all map[string]*policy.Destination, o Observer) (*profile, error) {
 	if p.Name == "" {
 		return nil, errNothing
 	}
@@ -97,15 +99,29 @@ func compileProfile(p *policy.Profile, all map[string]*policy.Destination, o Obs
 		if source.Mode != policy.ModeEnforce {
 			continue
 		}
-		b, err := compileBinding(source, destination)
-		if err != nil {
-			return nil, fmt.Errorf("binding %s: %w", source.Key, err)
+		b := old.unchanged(i, source, destination)
+		if b == nil {
+			var err error
+			if b, err = compileBinding(source, destination); err != nil {
+				return nil, fmt.Errorf("binding %s: %w", source.Key, err)
+			}
+			b.recorder = o.Recorder(source.Policy, source.To.String())
 		}
-		b.recorder = o.Recorder(source.Policy, source.To.String())
 		c.bindings = append(c.bindings, b)
 		c.byKey[source.Key] = b
 	}
 	return c, nil
+}
+
+// unchanged returns the binding that was compiled from exactly these sources, or nil.
+func (c *profile) unchanged(i int, source *policy.Binding, destination *policy.Destination) *Binding {
+	if c == nil || i >= len(c.destinations) || c.destinations[i] != destination {
+		return nil
+	}
+	if b := c.byKey[source.Key]; b != nil && b.source == source {
+		return b
+	}
+	return nil
 }
 
 // current reports whether the profile was compiled from exactly these sources.
@@ -170,10 +186,22 @@ func (b *Binding) indexService(d *policy.Destination) {
 				b.services[e] = service{destination: name, direct: true}
 			}
 		}
-		for _, ip := range d.ClusterIPs {
-			b.services[netip.AddrPortFrom(ip, port.Port)] = service{destination: name}
+		for _, a := range servedAddresses(d, port) {
+			b.services[a] = service{destination: name}
 		}
 	}
+}
+
+// servedAddresses returns the cluster addresses of a Service's port behind which there are endpoints. Where there are none the
+// cluster refuses connections by itself, and so it does where all endpoints are of the other family: an address of another family is
+// no substitute.
+func servedAddresses(d *policy.Destination, port *policy.DestinationPort) (served []netip.AddrPort) {
+	for _, ip := range d.ClusterIPs {
+		if slices.ContainsFunc(port.Endpoints, func(e netip.AddrPort) bool { return e.Addr().Is4() == ip.Is4() }) {
+			served = append(served, netip.AddrPortFrom(ip, port.Port))
+		}
+	}
+	return served
 }
 
 func portIn(ports []uint16, port uint16) bool { return len(ports) == 0 || slices.Contains(ports, port) }
@@ -221,14 +249,4 @@ func (b *Binding) at(i int) *settings {
 		return &b.base
 	}
 	return &b.rules[i-1]
-}
-
-// named returns the settings of a rule that keeps its own state, or the base's.
-func (b *Binding) named(rule string) *settings {
-	for i := range b.rules {
-		if b.rules[i].name == rule {
-			return &b.rules[i]
-		}
-	}
-	return &b.base
 }

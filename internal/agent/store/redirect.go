@@ -26,7 +26,7 @@ type Block struct {
 var defaultHostPorts = []uint16{80, 443}
 
 // RedirectFor computes what has to come to the agent so that the profile can be enforced. Bindings that are not enforced ask
-// for nothing.
+// for nothing, and neither do Services without endpoints: a connection to them must fail as it does without us.
 func RedirectFor(p *policy.Profile, destinations map[string]*policy.Destination) Redirect {
 	r := Redirect{FailClosed: p.FailClosed}
 	for i := range p.Bindings {
@@ -65,9 +65,7 @@ func (r *Redirect) addService(to *policy.Target, d *policy.Destination) {
 		if !portIn(to.Ports, port.Port) {
 			continue
 		}
-		for _, ip := range d.ClusterIPs {
-			r.Addrs = append(r.Addrs, netip.AddrPortFrom(ip, port.Port))
-		}
+		r.Addrs = append(r.Addrs, servedAddresses(d, port)...)
 		r.Addrs = append(r.Addrs, port.Endpoints...)
 	}
 }

@@ -2,27 +2,20 @@ package store
 
 import (
 	"container/list"
-	"sync/atomic"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// MaxDynamicDestinations bounds the destinations that come from traffic (host names, addresses in a block, anything) and not
-// from policy. Beyond it the one not asked for the longest is forgotten with its breakers, budgets and pools.
-const MaxDynamicDestinations = 4096
-
 // stateKey names what one binding keeps about one concrete destination.
 type stateKey struct{ binding, destination string }
 
-// state is kept about one binding at one concrete destination, for all pods of the node.
+// state is kept about one binding at one concrete destination, for all pods of the node. It is guarded by Store.mu.
 type state struct {
-	key       stateKey
-	forgotten atomic.Bool
-
-	// guarded by Store.mu
-	place    *list.Element // in the order of use; nil if not dynamic
+	key      stateKey
+	entries  int           // of pods that use it
+	place    *list.Element // among the dynamic ones that no pod uses any more
 	breakers map[breakerKey]*resilience.Breaker
 	budgets  map[string]*resilience.Budget // by rule
 }
@@ -31,62 +24,76 @@ type breakerKey struct{ rule, pod string } // pod is empty when the node's pods 
 
 // states holds them all. It is guarded by Store.mu.
 type states struct {
-	all   map[stateKey]*state
-	order list.List // of dynamic ones, the one used last in front
-	limit int
+	all map[string]map[stateKey]*state // by binding
+	// unused are dynamic ones that no pod uses any more; the pod that takes an ended one's place finds them again.
+	unused list.List
 }
 
-// get returns the state of a key, made if need be, and the one that had to be forgotten for it.
-func (s *states) get(k stateKey, dynamic bool) (got, victim *state) {
-	st := s.all[k]
+// get returns the state of a key, made if need be.
+func (s *states) get(k stateKey) *state {
+	st := s.all[k.binding][k]
 	if st == nil {
-		st = &state{key: k, breakers: map[breakerKey]*resilience.Breaker{}, budgets: map[string]*resilience.Budget{}}
-		s.all[k] = st
-		if dynamic {
-			st.place = s.order.PushFront(st)
+		st = newState(k)
+		if s.all[k.binding] == nil {
+			s.all[k.binding] = map[stateKey]*state{}
 		}
-	} else if st.place != nil {
-		s.order.MoveToFront(st.place)
+		s.all[k.binding][k] = st
 	}
-	if s.order.Len() > s.limit {
-		victim = s.order.Back().Value.(*state)
-		s.forget(victim)
+	if st.place != nil {
+		s.unused.Remove(st.place)
+		st.place = nil
 	}
-	return st, victim
+	return st
+}
+
+func newState(k stateKey) *state {
+	return &state{key: k, breakers: map[breakerKey]*resilience.Breaker{}, budgets: map[string]*resilience.Budget{}}
+}
+
+// left notes that a pod has no use for a dynamic state any more.
+func (s *states) left(st *state) {
+	if st.entries == 0 && st.place == nil && s.all[st.key.binding][st.key] == st {
+		st.place = s.unused.PushFront(st)
+	}
 }
 
 func (s *states) forget(st *state) {
-	st.forgotten.Store(true)
 	if st.place != nil {
-		s.order.Remove(st.place)
+		s.unused.Remove(st.place)
+		st.place = nil
 	}
-	delete(s.all, st.key)
+	delete(s.all[st.key.binding], st.key)
+	if len(s.all[st.key.binding]) == 0 {
+		delete(s.all, st.key.binding)
+	}
 }
 
-// breaker returns the breaker of a binding's settings, or nil when they have none.
-func (st *state) breaker(b *Binding, i int, pod string, random func() float64) *resilience.Breaker {
+// breaker returns the breaker of a binding's settings, or nil when they have none. versions are all bindings of the key that are
+// in force, b among them: see versions.
+func (st *state) breaker(versions versions, b *Binding, i int, pod string, random func() float64) *resilience.Breaker {
 	s := b.at(i)
-	cfg := s.values.Breaker
-	if cfg == nil {
+	if s.values.Breaker == nil {
 		return nil
 	}
 	k := breakerKey{}
 	if s.ownBreaker {
 		k.rule = s.name
 	}
+	cfg, limit := versions.breaker(k.rule)
 	if cfg.Sharing == policy.SharePod {
 		k.pod = pod
 	}
 	br := st.breakers[k]
 	if br == nil {
 		br = resilience.NewBreaker(cfg, random)
+		br.SetTryLimit(limit)
 		st.breakers[k] = br
 	}
 	return br
 }
 
 // budget returns the retry budget of a binding's settings.
-func (st *state) budget(b *Binding, i int) *resilience.Budget {
+func (st *state) budget(versions versions, b *Binding, i int) *resilience.Budget {
 	s := b.at(i)
 	rule := ""
 	if s.ownBudget {
@@ -94,30 +101,36 @@ func (st *state) budget(b *Binding, i int) *resilience.Budget {
 	}
 	bu := st.budgets[rule]
 	if bu == nil {
-		bu = resilience.NewBudget(s.values.Retry.Budget, time.Now())
+		bu = resilience.NewBudget(*versions.budget(rule), time.Now())
 		st.budgets[rule] = bu
 	}
 	return bu
 }
 
-// reconfigure puts a new version's blocks in force. Instruments of rules that are no more wait for collection with the rest.
-func (st *state) reconfigure(b *Binding) {
+// reconfigure puts new versions' blocks in force, and drops the instruments of rules that are no more.
+func (st *state) reconfigure(versions versions) {
 	for k, br := range st.breakers {
-		if cfg := b.named(k.rule).values.Breaker; cfg != nil {
-			br.Reconfigure(cfg)
-		} else {
+		cfg, limit := versions.breaker(k.rule)
+		if cfg == nil || (cfg.Sharing == policy.SharePod) != (k.pod != "") {
 			delete(st.breakers, k)
+			continue
 		}
+		br.Reconfigure(cfg)
+		br.SetTryLimit(limit)
 	}
 	for rule, bu := range st.budgets {
-		bu.Reconfigure(b.named(rule).values.Retry.Budget)
+		if cfg := versions.budget(rule); cfg != nil {
+			bu.Reconfigure(*cfg)
+		} else {
+			delete(st.budgets, rule)
+		}
 	}
 }
 
-// dropPods forgets breakers of pods that are no more.
-func (st *state) dropPods(alive func(pod string) bool) {
+// dropPod forgets the breakers of a pod that does not share them.
+func (st *state) dropPod(pod string) {
 	for k := range st.breakers {
-		if k.pod != "" && !alive(k.pod) {
+		if k.pod == pod {
 			delete(st.breakers, k)
 		}
 	}

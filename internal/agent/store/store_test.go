@@ -353,7 +353,7 @@ func TestDynamicDestinationsAreBounded(t *testing.T) {
 	for i := 2; i < 100; i++ {
 		lane(t, s, "a", fmt.Sprintf("192.0.2.1:%d", i))
 	}
-	if n := len(s.states.all); n != 8 {
+	if n := len(s.states.all["k"]); n != 8 {
 		t.Errorf("%d destinations are kept, want 8", n)
 	}
 	pools := 0

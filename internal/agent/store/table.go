@@ -68,6 +68,7 @@ func (t *Table) Lane(c *Candidate, host []byte, original netip.AddrPort) (*Lane,
 	lane := t.lanes[laneKey{c.Binding, destination}]
 	t.mu.Unlock()
 	if lane != nil && !lane.Stale() {
+		lane.entry.use()
 		return lane, nil
 	}
 	return t.store.resolve(t, c, destination)

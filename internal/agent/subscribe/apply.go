@@ -1,7 +1,9 @@
 package subscribe
 
 import (
-	"fmt"
+	"cmp"
+	"maps"
+	"slices"
 
 	"fairlead.dev/fairlead/internal/policy"
 	"fairlead.dev/fairlead/internal/wire"
@@ -35,15 +37,14 @@ type Applier interface {
 	Apply(next *policy.Snapshot) []Rejection
 }
 
-// apply puts next into force as far as it can be, in place of current. It returns the set that is in force then, and what was refused on
-// the way. It ends because a refused profile goes from its new version to the old one and from there to none.
-func apply(a Applier, current, next *set) (*set, []wire.Rejection) {
-	var refused []wire.Rejection
-	seen := map[wire.Ref]bool{}
+// apply puts next into force as far as it can be, in place of current. It returns the set that is in force then, and why profiles were
+// refused on the way. It ends because a refused profile goes from its new version to the old one and from there to none.
+func apply(a Applier, current, next *set) (*set, refusals) {
+	why := refusals{}
 	for {
 		rejections := a.Apply(next.snapshot)
 		if len(rejections) == 0 {
-			return next, refused
+			return next, why
 		}
 		progress := false
 		next = next.clone()
@@ -54,24 +55,76 @@ func apply(a Applier, current, next *set) (*set, []wire.Rejection) {
 			}
 			progress = true
 			next.revert(ref, current)
-			if !seen[ref] {
-				seen[ref] = true
-				refused = append(refused, wire.Rejection{Ref: ref, Reason: r.Reason, Message: r.Message})
-			}
+			why.add(wire.Rejection{Ref: ref, Reason: r.Reason, Message: r.Message})
 		}
-		if !progress {
-			return current, refuseAll(current, next, fmt.Sprintf("not applied: %s", rejections[0].Message))
+		if !progress { // the applier failed on something that is no profile's fault
+			why.all = "not applied: " + rejections[0].Message
+			return current, why
 		}
 	}
 }
 
-// refuseAll rejects whatever next has and current has not: the applier failed on something that is no profile's fault.
-func refuseAll(current, next *set, message string) []wire.Rejection {
+// refusals say why resources were refused.
+type refusals struct {
+	of  map[wire.Ref]wire.Rejection
+	all string // why nothing was applied at all
+}
+
+// add notes a refusal; the first one of a resource counts, since it is about the version that was to be applied.
+func (f *refusals) add(r wire.Rejection) {
+	if f.of == nil {
+		f.of = map[wire.Ref]wire.Rejection{}
+	}
+	if _, known := f.of[r.Ref]; !known {
+		f.of[r.Ref] = r
+	}
+}
+
+// replace notes refusals that come before those of the applier, which is not asked about what cannot be decoded.
+func (f *refusals) replace(list []wire.Rejection) {
+	for _, r := range list {
+		delete(f.of, r.Ref)
+		f.add(r)
+	}
+}
+
+// reason returns the rejection of ref without what is held.
+func (f *refusals) reason(ref wire.Ref) wire.Rejection {
+	if r, known := f.of[ref]; known {
+		return r
+	}
+	return wire.Rejection{Ref: ref, Reason: wire.ReasonInternal, Message: cmp.Or(f.all, "given up")}
+}
+
+// rejections compares what is in force with what an update of base asked for. It lists each difference, so that an acknowledgement
+// with this list says exactly what is held.
+func (f *refusals) rejections(base, inForce *set, u wire.Update) []wire.Rejection {
 	var out []wire.Rejection
-	for _, r := range next.list() {
-		if current.resources[r.Ref] != r {
-			out = append(out, wire.Rejection{Ref: r.Ref, Reason: wire.ReasonInternal, Message: message})
+	reject := func(ref wire.Ref) {
+		r := f.reason(ref)
+		r.Told = true
+		if now := inForce.resources[ref]; now != nil {
+			r.Held = now.Version
+		}
+		out = append(out, r)
+	}
+	asked := maps.Clone(base.resources)
+	for _, ref := range u.Removed {
+		delete(asked, ref)
+	}
+	for _, r := range u.Set {
+		asked[r.Ref] = r
+	}
+	for ref, r := range asked {
+		if now := inForce.resources[ref]; now == nil || now.Version != r.Version {
+			reject(ref)
 		}
 	}
+	for ref := range inForce.resources {
+		if asked[ref] == nil {
+			reject(ref)
+		}
+	}
+	slices.SortFunc(out, func(a, b wire.Rejection) int { return a.Ref.Compare(b.Ref) })
 	return out
 }

@@ -15,23 +15,24 @@ import (
 // fakeApplier refuses versions of profiles, told apart by their maxRetries.
 type fakeApplier struct {
 	refuses map[string][]int // profile: versions
-	broken  bool             // refuses everything, for no profile's fault
+	broken  bool             // refuses everything, for no profile's fault, once no profile is at fault
 	calls   int
 	inForce *policy.Snapshot
 }
 
 func (f *fakeApplier) Apply(next *policy.Snapshot) []Rejection {
 	f.calls++
-	if f.broken {
-		return []Rejection{{Profile: "", Reason: wire.ReasonResources, Message: "out of files"}}
-	}
 	var out []Rejection
 	for name, p := range next.Profiles {
 		if edit := p.Bindings[0].Base.Retry.MaxRetries; slices.Contains(f.refuses[name], edit) {
 			out = append(out, Rejection{Profile: name, Reason: wire.ReasonInvalid, Message: fmt.Sprint(name, edit)})
 		}
 	}
-	if len(out) == 0 {
+	switch {
+	case len(out) > 0:
+	case f.broken:
+		out = []Rejection{{Profile: "", Reason: wire.ReasonResources, Message: "out of files"}}
+	default:
 		f.inForce = next
 	}
 	return out
@@ -61,9 +62,10 @@ func TestRule35_ARefusedProfileKeepsItsPreviousVersion(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			current, _ := emptySet().with(wire.Update{Set: []*wire.Resource{profile(t, "a", 1), profile(t, "b", 1)}})
-			next, _ := current.with(wire.Update{Set: []*wire.Resource{profile(t, "a", 2), profile(t, "b", 2), profile(t, "new", 2)}})
+			u := wire.Update{Set: []*wire.Resource{profile(t, "a", 2), profile(t, "b", 2), profile(t, "new", 2)}}
+			next, _ := current.with(u)
 			f := &fakeApplier{refuses: tc.refuses}
-			got, refused := apply(f, current, next)
+			got, why := apply(f, current, next)
 			if diff := cmp.Diff(tc.want, edits(got.snapshot)); diff != "" {
 				t.Errorf("in force (-want +got):\n%s", diff)
 			}
@@ -71,10 +73,16 @@ func TestRule35_ARefusedProfileKeepsItsPreviousVersion(t *testing.T) {
 				t.Error("what is in force is not what the applier accepted")
 			}
 			var messages []string
-			for _, r := range refused {
+			for _, r := range why.rejections(current, got, u) {
 				messages = append(messages, r.Message)
+				var held wire.Version
+				if now := got.resources[r.Ref]; now != nil {
+					held = now.Version
+				}
+				if !r.Told || r.Held != held {
+					t.Errorf("%s is said to be held in version %s (%v), want %s", r.Ref, r.Held, r.Told, held)
+				}
 			}
-			slices.Sort(messages)
 			if diff := cmp.Diff(tc.refused, messages); diff != "" || f.calls != tc.calls {
 				t.Errorf("%d calls, want %d; refused (-want +got):\n%s", f.calls, tc.calls, diff)
 			}
@@ -92,10 +100,22 @@ func TestRule35_ARefusedProfileKeepsItsPreviousVersion(t *testing.T) {
 
 func TestAnApplierThatFailsAltogetherChangesNothing(t *testing.T) {
 	current := sample(t, 1)
-	next, _ := current.with(wire.Update{Set: []*wire.Resource{profile(t, "p", 2), profile(t, "q", 1)}})
-	got, refused := apply(&fakeApplier{broken: true}, current, next)
-	if got != current || len(refused) != 2 || refused[0].Reason != wire.ReasonInternal {
-		t.Errorf("in force %v, refused %v", edits(got.snapshot), refused)
+	gone := wire.Ref{Kind: wire.Destination, Name: "shop/cart"}
+	for name, refuses := range map[string]map[string][]int{"at once": nil, "after it refused a profile": {"p": {2}}} {
+		u := wire.Update{Set: []*wire.Resource{profile(t, "p", 2), profile(t, "q", 1)}, Removed: []wire.Ref{gone}}
+		next, _ := current.with(u)
+		got, why := apply(&fakeApplier{refuses: refuses, broken: true}, current, next)
+		if got != current {
+			t.Errorf("%s: in force %v", name, edits(got.snapshot))
+		}
+		held := map[string]bool{}
+		for _, r := range why.rejections(current, got, u) {
+			held[r.Ref.String()] = r.Held != wire.Version{}
+		}
+		want := map[string]bool{"profile/p": true, "profile/q": false, "destination/shop/cart": true}
+		if diff := cmp.Diff(want, held); diff != "" {
+			t.Errorf("%s: refused, and whether a version is held (-want +got):\n%s", name, diff)
+		}
 	}
 }
 

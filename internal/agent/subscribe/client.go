@@ -124,16 +124,18 @@ func (c *Client) start(ctx context.Context) {
 		c.opts.Logger.WarnContext(ctx, "copy on disk ignored, waiting for the manager", "file", c.opts.CopyFile, "reason", err)
 		return
 	}
-	inForce, refused := apply(c.opts.Applier, emptySet(), saved)
+	inForce, why := apply(c.opts.Applier, emptySet(), saved)
+	refused := why.rejections(saved, inForce, wire.Update{})
 	c.install(inForce, SourceDisk, wire.Update{}, refused)
 	c.opts.Logger.InfoContext(ctx, "started from the copy on disk", "workloads", len(inForce.snapshot.Workloads), "refused", len(refused))
 }
 
 // receive applies an update to base, and returns its acknowledgement.
 func (c *Client) receive(ctx context.Context, base *set, u wire.Update) wire.Ack {
-	next, refused := base.with(u)
-	inForce, more := apply(c.opts.Applier, c.current.Load(), next)
-	refused = append(refused, more...)
+	next, undecoded := base.with(u)
+	inForce, why := apply(c.opts.Applier, c.current.Load(), next)
+	why.replace(undecoded)
+	refused := why.rejections(base, inForce, u)
 	c.install(inForce, SourceManager, u, refused)
 	c.saver.save(inForce)
 	for _, r := range refused {

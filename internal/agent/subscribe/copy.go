@@ -53,22 +53,20 @@ func parseCopy(data []byte) (*set, error) {
 	if sum := sha256.Sum256(body); !bytes.Equal(header[8:], sum[:]) {
 		return nil, errors.New("read copy: checksum does not match")
 	}
-	resources, err := wire.DecodeSaved(body)
+	saved, err := wire.DecodeSaved(body)
 	if err != nil {
 		return nil, fmt.Errorf("read copy: %w", err)
 	}
-	s := emptySet()
-	for _, r := range resources {
-		if err := s.put(r); err != nil {
-			return nil, fmt.Errorf("read copy: %w", err)
-		}
+	s, err := restored(saved)
+	if err != nil {
+		return nil, fmt.Errorf("read copy: %w", err)
 	}
 	return s, nil
 }
 
 // saveCopy replaces the copy at path. After a crash at any moment there is either the old or the new copy.
 func saveCopy(path string, s *set) error {
-	body, err := wire.EncodeSaved(s.list())
+	body, err := wire.EncodeSaved(s.saved())
 	if err != nil {
 		return fmt.Errorf("write copy: %w", err)
 	}

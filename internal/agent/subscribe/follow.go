@@ -114,10 +114,10 @@ func (c *Client) session(ctx context.Context, address string) (bool, error) {
 	defer limit.Stop()
 	client := wire.NewClient(conn)
 	base := c.current.Load()
-	hello := wire.Hello{Node: c.opts.Node, Held: base.versions()}
+	hello := wire.Hello{Node: c.opts.Node, Held: base.versions(), Patches: true}
 	if !hello.Fits() {
 		// What is not listed is sent again, so nothing is lost but time.
-		base, hello.Held = emptySet(), nil
+		base, hello.Held = base.emptied(), nil
 	}
 	stream, err := client.Subscribe(ctx, hello)
 	if err != nil {

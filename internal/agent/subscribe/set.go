@@ -12,6 +12,8 @@ import (
 type set struct {
 	resources map[wire.Ref]*wire.Resource
 	snapshot  *policy.Snapshot
+	// generation is that of the last update, or of the newest profile in a set from disk.
+	generation uint64
 }
 
 func emptySet() *set {
@@ -29,32 +31,47 @@ func (s *set) clone() *set {
 		snapshot: &policy.Snapshot{
 			Workloads: maps.Clone(s.snapshot.Workloads), Profiles: maps.Clone(s.snapshot.Profiles), Destinations: maps.Clone(s.snapshot.Destinations),
 		},
+		generation: s.generation,
 	}
+}
+
+// emptied returns a set without resources that counts its updates on from s.
+func (s *set) emptied() *set {
+	out := emptySet()
+	out.generation = s.generation
+	return out
 }
 
 // with returns s changed by u, without the resources that cannot be decoded: they keep the version s has.
 func (s *set) with(u wire.Update) (*set, []wire.Rejection) {
 	next := s.clone()
+	next.generation++
 	var rejections []wire.Rejection
 	for _, ref := range u.Removed {
 		next.remove(ref)
 	}
 	for _, r := range u.Set {
-		if err := next.put(r); err != nil {
+		whole, err := r.Whole(s.resources[r.Ref])
+		if err == nil {
+			err = next.put(whole, next.generation)
+		}
+		if err != nil {
 			rejections = append(rejections, wire.Rejection{Ref: r.Ref, Reason: wire.ReasonOf(err), Message: err.Error()})
 		}
 	}
 	return next, rejections
 }
 
-// put adds r. It is for a set that is not published yet, as is remove.
-func (s *set) put(r *wire.Resource) error {
+// put adds r, received with the update of that generation. It is for a set that is not published yet, as is remove.
+func (s *set) put(r *wire.Resource, generation uint64) error {
 	var err error
 	switch name := r.Ref.Name; r.Ref.Kind {
 	case wire.Workload:
 		err = put(s.snapshot.Workloads, name, r.Workload)
 	case wire.Profile:
-		err = put(s.snapshot.Profiles, name, r.Profile)
+		if err = put(s.snapshot.Profiles, name, r.Profile); err == nil {
+			s.snapshot.Profiles[name].Generation = generation
+		}
 	case wire.Destination:
 		err = put(s.snapshot.Destinations, name, r.Destination)
 	}
@@ -106,4 +123,28 @@ func (s *set) versions() map[wire.Ref]wire.Version {
 // list returns the resources in order.
 func (s *set) list() []*wire.Resource {
 	return slices.SortedFunc(maps.Values(s.resources), func(a, b *wire.Resource) int { return a.Ref.Compare(b.Ref) })
+}
+
+// saved returns what is kept of s on disk.
+func (s *set) saved() wire.Saved {
+	out := wire.Saved{Resources: s.list()}
+	out.Generations = make([]uint64, len(out.Resources))
+	for i, r := range out.Resources {
+		if r.Ref.Kind == wire.Profile {
+			out.Generations[i] = s.snapshot.Profiles[r.Ref.Name].Generation
+		}
+	}
+	return out
+}
+
+// restored reverses saved.
+func restored(saved wire.Saved) (*set, error) {
+	s := emptySet()
+	for i, r := range saved.Resources {
+		if err := s.put(r, saved.Generations[i]); err != nil {
+			return nil, err
+		}
+		s.generation = max(s.generation, saved.Generations[i])
+	}
+	return s, nil
 }

@@ -35,7 +35,9 @@ const (
 	accessLog
 	podsCaptured
 	podsUncaptured
-	olderConnections
+	older
+	loops
+	cut
 	familyCount
 )
 
@@ -98,6 +100,10 @@ var catalogue = [familyCount]metric{
 		"Pods whose outbound connections are captured.", prometheus.GaugeValue, nil},
 	podsUncaptured: {"fairlead_capture_failed_pods",
 		"Pods that should be captured and are not.", prometheus.GaugeValue, nil},
-	olderConnections: {"fairlead_capture_older_connections",
-		"Open connections to what a policy governs that are older than their pod's capture, and not governed.", prometheus.GaugeValue, []string{"policy"}},
+	older: {"fairlead_capture_older_connections",
+		"Open connections of captured pods that no policy governs because they were made before their pod was captured.", prometheus.GaugeValue, nil},
+	loops: {"fairlead_capture_loops_total",
+		"Connections that were refused because they led back to the agent.", prometheus.CounterValue, nil},
+	cut: {"fairlead_capture_cut_connections_total",
+		"Connections that were cut because they lasted longer than the drain of an agent that stops.", prometheus.CounterValue, nil},
 }

@@ -104,9 +104,9 @@ func (s *scrape) process() {
 		d := sources.Doors()
 		s.put(podsCaptured, float64(d.Captured))
 		s.put(podsUncaptured, float64(d.Uncaptured))
-		for _, o := range d.OlderConnections {
-			s.put(olderConnections, float64(o.Count), o.Policy.String())
-		}
+		s.put(older, float64(d.Older))
+		s.put(loops, float64(d.Loops))
+		s.put(cut, float64(d.Cut))
 	}
 }
 

@@ -48,6 +48,10 @@ type Doors struct {
 	// OlderConnections are those that no policy governs because they were made before their pod was captured, sorted by policy. Policies
 	// without any are left out.
 	OlderConnections []Older
+	// Older counts them all, also those that would come under several policies.
+	Older int
+	// Cut counts the connections that the agent's stop has cut, Loops those that came back to the agent and were refused, both in total.
+	Cut, Loops uint64
 }
 
 // Older counts the open connections of captured pods to what a policy redirects that were made before they were redirected.

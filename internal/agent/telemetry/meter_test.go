@@ -133,7 +133,7 @@ func TestGaugesComeFromTheSurvey(t *testing.T) {
 		for _, destination := range []string{"warehouse/inventory:80", "warehouse/inventory:81"} {
 			f(store.Survey{
 				Policy: payments, Target: inventory, Destination: destination, BreakersOpen: 1,
-				Breakers: []resilience.Status{{State: resilience.Open, Opened: opened}}, Pool: upstream.Stats{Active: 3, Idle: 2, Waiting: 1},
+				Breakers: []resilience.Status{{State: resilience.Open, Engaged: true, Opened: opened}}, Pool: upstream.Stats{Active: 3, Idle: 2, Waiting: 1},
 			})
 		}
 	}})
@@ -195,7 +195,7 @@ func TestEveryFamilyIsCollected(t *testing.T) {
 	m := New(Options{Logger: slog.New(slog.DiscardHandler), AccessLog: l})
 	exercise(m.Recorder(payments, inventory))
 	m.Watch(Sources{
-		Replay: resilience.NewReplayMemory(1), Doors: func() Doors { return Doors{OlderConnections: []Older{{payments, 1}}} },
+		Replay: resilience.NewReplayMemory(1), Doors: func() Doors { return Doors{} },
 		Survey: func(_ time.Time, f func(store.Survey)) { f(store.Survey{Policy: payments, Target: inventory}) },
 	})
 	for _, f := range catalogue {

@@ -18,8 +18,16 @@ type Conn struct {
 	born time.Time
 	// guarded by pool.mu while idle, the caller's otherwise
 	idleSince time.Time
+	idleLimit time.Duration // set by LimitIdle; 0: none, negative: not to be kept at all
+	client    uint64        // Ticket.Client of its last user
 	uses      int
+	idle      bool
+	detached  bool
 }
+
+// hintMargin is how long before the time that a server has announced its connection is given up: the announcement may have been
+// under way for a while, and so may be the next request.
+const hintMargin = time.Second
 
 // Reused reports whether the connection has served an exchange before the present one.
 func (c *Conn) Reused() bool { return c.uses > 1 }
@@ -27,36 +35,37 @@ func (c *Conn) Reused() bool { return c.uses > 1 }
 // Peer is the address the connection was dialled to.
 func (c *Conn) Peer() netip.AddrPort { return c.at.addr }
 
-// endpoint is one address of a pool. It is guarded by the pool's lock.
-type endpoint struct {
-	addr netip.AddrPort
-	// idle connections, newest last
-	idle []*Conn
-	// open counts connections, those being dialled included; active those given out.
-	open, active int
-	// gone: no longer among the destination's endpoints; what is in flight goes on, nothing is kept.
-	gone bool
+// LimitIdle says that the server closes the connection when it has been idle for d (RFC 9112 section 9.3 leaves the time to
+// servers; many announce it in a Keep-Alive field). It is not kept idle for longer than a second less. It is called before Done.
+func (c *Conn) LimitIdle(d time.Duration) {
+	c.idleLimit = d - hintMargin
+	if c.idleLimit <= 0 {
+		c.idleLimit = -1
+	}
 }
 
-func (e *endpoint) pop() *Conn {
-	last := len(e.idle) - 1
-	if last < 0 {
-		return nil
-	}
-	c := e.idle[last]
-	e.idle[last] = nil
-	e.idle = e.idle[:last]
-	return c
+// overdue reports whether the server is about to close the idle connection by its own word.
+func (c *Conn) overdue(now time.Time) bool {
+	return c.idleLimit != 0 && now.Sub(c.idleSince) >= c.idleLimit
 }
 
-// popOldest takes the connection that has been idle the longest.
-func (e *endpoint) popOldest() *Conn {
-	if len(e.idle) == 0 {
-		return nil
+// Report tells how an exchange on the connection ended, for balancing: failed means that the endpoint did not do its work (a
+// reset, a response of 5xx or 429). It is called once per try, before Done. Good news of an endpoint in good health takes no lock.
+func (c *Conn) Report(failed bool, now time.Time) {
+	if !failed && !c.at.ailing.Load() {
+		return
 	}
-	c := e.idle[0]
-	copy(e.idle, e.idle[1:])
-	e.idle[len(e.idle)-1] = nil
-	e.idle = e.idle[:len(e.idle)-1]
-	return c
+	c.pool.mu.Lock()
+	c.pool.noteResult(c.at, failed, now)
+	c.pool.mu.Unlock()
+}
+
+// Detach takes the connection out of its pool for good: it counts against no limit any more, and closing it is the caller's
+// business. It is for connections that have turned into something else than a carrier of requests.
+func (c *Conn) Detach() {
+	if c.detached {
+		return
+	}
+	c.detached = true
+	c.pool.vacate(c.at)
 }

@@ -14,10 +14,22 @@ import (
 )
 
 // Dialer makes TCP connections from where a pod stands: in production inside its network namespace, marked so that they are
-// not captured again; in tests anywhere. Errors wrap the errno, or are those of the context.
+// not captured again; in tests anywhere. Errors wrap the errno, are those of the context, or say by a method Gone() bool that
+// the pod is no more.
 type Dialer interface {
 	Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn, error)
 }
+
+// ErrGone says that the pod is no more from which was to be dialled. Dialers need not use it: any error whose method
+// Gone() bool says so is taken for the same.
+var ErrGone error = goneError{}
+
+type goneError struct{}
+
+func (goneError) Error() string { return "upstream: the pod has ended" }
+
+// Gone says that the pod is no more.
+func (goneError) Gone() bool { return true }
 
 // connect dials and puts the policy's keep-alive probes in force.
 func connect(ctx context.Context, d Dialer, to netip.AddrPort, k policy.KeepAlive) (*socket.Conn, error) {
@@ -25,8 +37,7 @@ func connect(ctx context.Context, d Dialer, to netip.AddrPort, k policy.KeepAliv
 	if err != nil {
 		return nil, err
 	}
-	probes := net.KeepAliveConfig{Enable: k.Idle > 0, Idle: k.Idle, Interval: k.Interval, Count: k.Probes}
-	if err := tcp.SetKeepAliveConfig(probes); err != nil {
+	if err := socket.SetKeepAlive(tcp, k.Idle, k.Interval, k.Probes); err != nil {
 		_ = tcp.Close()
 		return nil, err
 	}
@@ -37,29 +48,28 @@ func connect(ctx context.Context, d Dialer, to netip.AddrPort, k policy.KeepAliv
 	return c, err
 }
 
-// FailureOf says what kind of failure a dial's error is. It looks at error values and errnos, never at text.
+// FailureOf says what kind of failure a dial's error is: ClientGone when nobody is there any more for whom to dial, ConnectTimeout
+// and ConnectFailed when the upstream or the way to it is to blame, and Internal for everything else: that is the agent's own
+// failure or the node's, of which the upstream, and other pods that call it, know nothing. It looks at error values and errnos,
+// never at text.
 func FailureOf(err error) call.Kind {
+	var pod interface{ Gone() bool }
+	var errno syscall.Errno
 	switch {
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):
-		return call.ConnectTimeout
-	case errors.Is(err, context.Canceled):
+	case errors.As(err, &pod) && pod.Gone(), errors.Is(err, context.Canceled):
 		return call.ClientGone
-	case isLocal(err):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return call.ConnectTimeout
+	case !errors.As(err, &errno):
 		return call.Internal
 	}
-	return call.ConnectFailed
-}
-
-// isLocal reports failures to make a socket at all: they are the agent's own, not the upstream's.
-func isLocal(err error) bool {
-	var errno syscall.Errno
-	if !errors.As(err, &errno) {
-		return false
-	}
 	switch errno {
-	case syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS, syscall.EPERM, syscall.EACCES:
-		return true
-	default:
-		return false
+	case syscall.ETIMEDOUT:
+		return call.ConnectTimeout
+	case syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE, syscall.EPROTO,
+		syscall.EHOSTUNREACH, syscall.EHOSTDOWN, syscall.ENETUNREACH, syscall.ENETDOWN, syscall.ENONET:
+		return call.ConnectFailed
+	default: // EADDRNOTAVAIL (no ports left), EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, EACCES and the like
+		return call.Internal
 	}
 }

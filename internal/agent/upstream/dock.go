@@ -16,58 +16,71 @@ type Key struct {
 	Destination string
 }
 
-// Dock holds all pools of an agent and keeps them tidy.
+// Dock holds all pools of an agent and keeps them tidy. What concerns one pod does not walk over the pools of others.
 type Dock struct {
 	mu    sync.Mutex
-	pools map[Key]*Pool
+	pools map[string]map[Key]*Pool // by pod
 }
 
 // NewDock returns a dock without pools.
-func NewDock() *Dock { return &Dock{pools: map[Key]*Pool{}} }
+func NewDock() *Dock { return &Dock{pools: map[string]map[Key]*Pool{}} }
 
-// Pool returns the pool of a key, and makes it first if there is none.
-func (d *Dock) Pool(k Key, o Options) (*Pool, error) {
+// Put adds the pool of a key that has none.
+func (d *Dock) Put(k Key, p *Pool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if p := d.pools[k]; p != nil {
-		return p, nil
+	if d.pools[k.Pod] == nil {
+		d.pools[k.Pod] = map[Key]*Pool{}
 	}
-	p, err := New(o)
-	if err != nil {
-		return nil, err
-	}
-	d.pools[k] = p
-	return p, nil
+	d.pools[k.Pod][k] = p
 }
 
-// Range calls f with every pool; those f does not want to keep are closed and forgotten.
-func (d *Dock) Range(f func(Key, *Pool) (keep bool)) {
-	for k, p := range d.all() {
-		if f(k, p) {
-			continue
-		}
-		d.mu.Lock()
-		if d.pools[k] == p {
-			delete(d.pools, k)
-		}
-		d.mu.Unlock()
-		p.Close()
+// Remove forgets a pool, which the caller closes, and returns it; nil if there is none.
+func (d *Dock) Remove(k Key) *Pool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p := d.pools[k.Pod][k]
+	delete(d.pools[k.Pod], k)
+	if len(d.pools[k.Pod]) == 0 {
+		delete(d.pools, k.Pod)
+	}
+	return p
+}
+
+// CloseIdle closes the idle connections of a pod's pools.
+func (d *Dock) CloseIdle(pod string) {
+	d.mu.Lock()
+	pools := make([]*Pool, 0, len(d.pools[pod]))
+	for _, p := range d.pools[pod] {
+		pools = append(pools, p)
+	}
+	d.mu.Unlock()
+	for _, p := range pools {
+		p.CloseIdle()
 	}
 }
 
 // Each calls f with every pool's gauges.
 func (d *Dock) Each(f func(Key, Stats)) {
-	for k, p := range d.all() {
-		f(k, p.Stats())
+	for _, e := range d.all() {
+		f(e.key, e.pool.Stats())
 	}
 }
 
-func (d *Dock) all() map[Key]*Pool {
+// entry is a pool with its key.
+type entry struct {
+	key  Key
+	pool *Pool
+}
+
+func (d *Dock) all() []entry {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	all := make(map[Key]*Pool, len(d.pools))
-	for k, p := range d.pools {
-		all[k] = p
+	var all []entry
+	for _, pools := range d.pools {
+		for k, p := range pools {
+			all = append(all, entry{k, p})
+		}
 	}
 	return all
 }
@@ -79,11 +92,13 @@ func (d *Dock) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			d.Range(func(Key, *Pool) bool { return false })
+			for _, e := range d.all() {
+				e.pool.Close()
+			}
 			return nil
 		case now := <-tick.C:
-			for _, p := range d.all() {
-				p.sweep(now)
+			for _, e := range d.all() {
+				e.pool.sweep(now)
 			}
 		}
 	}

@@ -8,13 +8,13 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/socket"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// freshFor is how long an idle connection is trusted without a look at it, which costs a system call, when what is sent could be
-// sent again anyway.
-const freshFor = 2 * time.Millisecond
+// provenFor is how long an idle connection counts as proven alive to any client: shorter than servers keep idle connections.
+const provenFor = 500 * time.Millisecond
 
 // Options configure a Pool.
 type Options struct {
@@ -36,13 +36,19 @@ type Pool struct {
 	// guarded by mu
 	limits    policy.Pool
 	balancing policy.LoadBalancing
-	endpoints []*endpoint // the destination's own, in the order given
+	given     []netip.AddrPort      // the destination's own endpoints as SetEndpoints had them
+	endpoints [families][]*endpoint // the same by family, in the order given
+	cursor    [families]int         // of round robin: the one used last
 	byAddr    map[netip.AddrPort]*endpoint
-	last      *endpoint // what byAddr found last
-	cursor    uint64    // of round robin
+	last      *endpoint   // what byAddr found last
+	strays    []*endpoint // those of byAddr that are not the destination's own
+	resting   []*endpoint // those with idle connections
+	ailing    int         // how many have a health
+	down      int         // how many of them could not be connected to
 	waiting   queue
 	open      int // connections, those being dialled included
 	idle      int
+	looked    int // where sweeps look next whether idle connections are still fit
 	closed    bool
 }
 
@@ -58,8 +64,10 @@ func New(o Options) (*Pool, error) {
 		dialer: o.Dialer, random: o.Random, limits: o.Limits, balancing: o.LoadBalancing,
 		byAddr: make(map[netip.AddrPort]*endpoint, len(o.Endpoints)),
 	}
-	p.cursor = p.random() // pods start their rounds at different endpoints
 	p.setEndpoints(o.Endpoints)
+	for f := range p.cursor { // pods start their rounds at different endpoints
+		p.cursor[f] = int(p.random() % uint64(max(len(p.endpoints[f]), 1)))
+	}
 	return p, nil
 }
 
@@ -69,13 +77,13 @@ type Answer uint8
 const (
 	// Granted: redeem the ticket with Take.
 	Granted Answer = iota
-	// Queued: wait for Ticket.Ready, then redeem the ticket, or give up with Forget.
+	// Queued: wait for Ticket.Ready, then redeem the ticket, or give up with Withdraw or Forget.
 	Queued
 	// Overflow: as many calls wait already as may.
 	Overflow
 )
 
-// Ask wishes for a connection.
+// Ask wishes for a connection. Without limits it is always granted.
 func (p *Pool) Ask(t *Ticket) Answer {
 	p.mu.Lock()
 	ok, victim := p.grant(t)
@@ -95,8 +103,24 @@ func (p *Pool) Ask(t *Ticket) Answer {
 	return Queued
 }
 
-// Forget gives up a ticket, queued or granted.
-func (p *Pool) Forget(t *Ticket) {
+// Withdraw gives up a queued ticket, unless it has been granted in the meantime: then it reports true, and the ticket still has
+// to be redeemed with Take and Dial, or given back with Forget.
+func (p *Pool) Withdraw(t *Ticket) (wasGranted bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if t.state == granted {
+		t.hush()
+		return true
+	}
+	if t.state == queued {
+		p.waiting.remove(t)
+	}
+	t.state = unused
+	return false
+}
+
+// Forget gives up a ticket, queued or granted. It reports whether it had been granted.
+func (p *Pool) Forget(t *Ticket) (wasGranted bool) {
 	p.mu.Lock()
 	state, conn := t.state, t.conn
 	t.state, t.conn = unused, nil
@@ -104,49 +128,88 @@ func (p *Pool) Forget(t *Ticket) {
 		p.waiting.remove(t)
 	}
 	p.mu.Unlock()
-	select { // a grant nobody listened to
-	case <-t.ready:
-	default:
-	}
+	t.hush()
 	switch {
 	case state != granted:
 	case conn != nil:
 		conn.uses--
-		p.Done(conn, true, conn.idleSince)
+		p.release(conn, true, conn.idleSince)
 	default:
 		p.vacate(t.at)
 	}
+	return state == granted
 }
 
-// Take redeems a granted ticket with an idle connection that is still alive. It returns nil when a new one has to be made with
+// Take redeems a granted ticket with an idle connection that is fit for it. It returns nil when a new one has to be made with
 // Dial, for which the ticket keeps its place.
+//
+// A connection is looked at before it is used, which costs a system call: one that the server has closed cannot serve, and
+// bytes that came unasked are nobody's answer. RFC 9112 section 9.2: a client that receives data on a connection without
+// outstanding requests "MUST NOT consider that data to be a valid response".
 func (p *Pool) Take(t *Ticket, now time.Time) *Conn {
 	for t.conn != nil {
 		c := t.conn
-		if !t.Careful && now.Sub(c.idleSince) < freshFor || c.Peek() == socket.Quiet {
+		switch {
+		case c.overdue(now) || c.Peek() != socket.Quiet:
+			p.discard(t)
+		case t.Careful && !c.proven(t.Client, now):
+			p.preferProven(t)
+		default:
 			t.state, t.conn = unused, nil
+			c.client = t.Client
 			return c
 		}
-		_ = c.Close()
-		p.mu.Lock()
-		p.nextIdle(t)
-		p.mu.Unlock()
 	}
 	return nil
 }
 
-// nextIdle replaces a ticket's dead connection by another idle one. Each holds a place of its own; the dead one's is freed, or
-// kept for a new connection when there is no other.
-func (p *Pool) nextIdle(t *Ticket) {
-	t.conn = t.at.pop()
-	if t.conn == nil {
-		return
+// discard closes a ticket's connection and replaces it by another idle one. Each holds a place of its own; the first one's is
+// freed, or kept for a new connection when there is no other.
+func (p *Pool) discard(t *Ticket) {
+	dead := t.conn
+	var victims []*Conn
+	p.mu.Lock()
+	if t.conn = p.pop(t.at); t.conn != nil {
+		t.conn.uses++
+		p.open--
+		t.at.open--
+		victims = p.grantWaiting()
 	}
-	t.conn.uses++
-	p.idle--
-	p.open--
-	t.at.open--
-	p.grantWaiting()
+	p.mu.Unlock()
+	_ = dead.Close()
+	closeAll(victims)
+}
+
+// preferProven puts a ticket's connection back and replaces it by one that the same client used last, or has a new one made. It
+// stays for requests that may be sent again, if there is room for one more.
+func (p *Pool) preferProven(t *Ticket) {
+	at, c := t.at, t.conn
+	var victims []*Conn
+	p.mu.Lock()
+	t.conn = p.pullOf(at, t.Client)
+	switch {
+	case p.closed, at.gone, len(at.idle) >= p.limits.MaxIdlePerEndpoint:
+		victims = append(victims, c)
+		if t.conn != nil {
+			p.open--
+			at.open--
+		}
+	case t.conn == nil && p.full(at):
+		victims = append(victims, c)
+	default:
+		c.uses--
+		p.push(c)
+		if t.conn == nil {
+			p.open++
+			at.open++
+		}
+	}
+	if t.conn != nil {
+		t.conn.uses++
+	}
+	victims = append(victims, p.grantWaiting()...)
+	p.mu.Unlock()
+	closeAll(victims)
 }
 
 // Dial redeems a granted ticket with a new connection. When it fails, the ticket is spent.
@@ -156,11 +219,27 @@ func (p *Pool) Dial(ctx context.Context, t *Ticket) (*Conn, error) {
 	keepAlive := p.limits.KeepAlive
 	p.mu.Unlock()
 	sock, err := connect(ctx, p.dialer, t.at.addr, keepAlive)
+	now := time.Now()
 	if err != nil {
-		p.vacate(t.at)
+		p.dialFailed(t.at, FailureOf(err), now)
 		return nil, err
 	}
-	return &Conn{Conn: sock, pool: p, at: t.at, born: time.Now(), uses: 1}, nil
+	if t.at.ailing.Load() {
+		p.mu.Lock()
+		p.noteConnected(t.at)
+		p.mu.Unlock()
+	}
+	return &Conn{Conn: sock, pool: p, at: t.at, born: now, uses: 1, client: t.Client}, nil
+}
+
+// dialFailed frees the place of a connection that could not be made, and remembers it of the endpoint if that is to blame.
+func (p *Pool) dialFailed(at *endpoint, kind call.Kind, now time.Time) {
+	if kind == call.ConnectFailed || kind == call.ConnectTimeout {
+		p.mu.Lock()
+		p.noteUnconnected(at, now)
+		p.mu.Unlock()
+	}
+	p.vacate(at)
 }
 
 // Done gives a connection back to its pool. keep says that it is fit for another exchange: the response was read to its end,
@@ -169,14 +248,22 @@ func (c *Conn) Done(keep bool, now time.Time) { c.pool.Done(c, keep, now) }
 
 // Done is Conn.Done.
 func (p *Pool) Done(c *Conn, keep bool, now time.Time) {
+	if c.detached {
+		_ = c.Close()
+		return
+	}
+	p.release(c, keep && c.idleLimit >= 0, now)
+}
+
+func (p *Pool) release(c *Conn, keep bool, idleSince time.Time) {
 	p.mu.Lock()
 	at := c.at
 	at.active--
-	keep = keep && !p.closed && !at.gone && !p.tooMany(at) && !p.wornOut(c, now) && (len(at.idle) < p.limits.MaxIdlePerEndpoint || p.waiting.head != nil)
+	keep = keep && !p.closed && !at.gone && !p.tooMany(at) && !p.wornOut(c, idleSince) &&
+		(len(at.idle) < p.limits.MaxIdlePerEndpoint || p.waiting.head != nil)
 	if keep {
-		c.idleSince = now
-		at.idle = append(at.idle, c)
-		p.idle++
+		c.idleSince = idleSince
+		p.push(c)
 	} else {
 		p.open--
 		at.open--
@@ -193,7 +280,7 @@ func (p *Pool) Done(c *Conn, keep bool, now time.Time) {
 	closeAll(victims)
 }
 
-// vacate frees the place of a connection that was never made.
+// vacate frees the place of a connection that was never made, or is none of the pool's any more.
 func (p *Pool) vacate(at *endpoint) {
 	p.mu.Lock()
 	at.active--
@@ -213,18 +300,9 @@ func (p *Pool) wornOut(c *Conn, now time.Time) bool {
 // trimIdle takes what is above MaxIdlePerEndpoint, after a connection was kept for a waiter that chose another endpoint.
 func (p *Pool) trimIdle(at *endpoint, victims []*Conn) []*Conn {
 	for len(at.idle) > max(p.limits.MaxIdlePerEndpoint, 0) {
-		victims = append(victims, p.evict(at))
+		victims = append(victims, p.evict(at, 0))
 	}
 	return victims
-}
-
-// evict takes an endpoint's oldest idle connection out of the pool; the caller closes it.
-func (p *Pool) evict(at *endpoint) *Conn {
-	c := at.popOldest()
-	p.idle--
-	p.open--
-	at.open--
-	return c
 }
 
 func closeAll(victims []*Conn) {

@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"context"
-	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -103,6 +102,17 @@ func (s *server) closeAll() {
 	}
 }
 
+// say sends something on every connection.
+func (s *server) say(t testing.TB, what string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.all {
+		if _, err := io.WriteString(c, what); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func newPool(t testing.TB, change func(*Options), endpoints ...netip.AddrPort) (*Pool, *plainDialer) {
 	t.Helper()
 	d := &plainDialer{}
@@ -192,22 +202,6 @@ func TestRule25_DeadIdleConnectionsAreNotReused(t *testing.T) {
 		t.Errorf("stats %+v", got)
 	}
 	c.Done(true, time.Now())
-}
-
-// A connection that closes right after its response is not given to a request that cannot be repeated.
-func TestRule25_CarefulTicketsLookEvenAtFreshConnections(t *testing.T) {
-	s := listen(t)
-	p, _ := newPool(t, nil, s.addr)
-	a := take(t, p, ticket())
-	eventually(t, func() bool { return s.open.Load() == 1 }) // accepted
-	s.closeAll()
-	eventually(t, a.Departed)
-	a.Done(true, time.Now())
-	tk := ticket()
-	tk.Careful = true
-	if c := take(t, p, tk); c == a {
-		t.Error("a dead connection was taken")
-	}
 }
 
 func TestRule25_IdleConnectionsAreClosedInTime(t *testing.T) {
@@ -309,27 +303,6 @@ func TestAFailedDialFreesItsPlace(t *testing.T) {
 		}
 		if _, err := p.Dial(t.Context(), tk); FailureOf(err) != call.ConnectFailed {
 			t.Fatalf("got %v", err)
-		}
-	}
-}
-
-func TestFailuresAreToldByTheirErrno(t *testing.T) {
-	for _, tc := range []struct {
-		err  error
-		want call.Kind
-	}{
-		{&net.OpError{Err: syscall.ECONNREFUSED}, call.ConnectFailed},
-		{&net.OpError{Err: syscall.EHOSTUNREACH}, call.ConnectFailed},
-		{&net.OpError{Err: syscall.ECONNRESET}, call.ConnectFailed},
-		{&net.OpError{Err: syscall.ETIMEDOUT}, call.ConnectTimeout},
-		{context.DeadlineExceeded, call.ConnectTimeout},
-		{&net.OpError{Err: context.DeadlineExceeded}, call.ConnectTimeout},
-		{context.Canceled, call.ClientGone},
-		{&net.OpError{Err: syscall.EMFILE}, call.Internal},
-		{errors.New("connection refused"), call.ConnectFailed},
-	} {
-		if got := FailureOf(tc.err); got != tc.want {
-			t.Errorf("%v: got %v, want %v", tc.err, got, tc.want)
 		}
 	}
 }
@@ -561,29 +534,37 @@ func TestDockKeepsPoolsApart(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- d.Run(ctx) }()
-	o := Options{Dialer: &plainDialer{}, Limits: policy.Defaults().Pool, Endpoints: []netip.AddrPort{s.addr}}
-	k1, k2 := Key{"p1", "b", "d"}, Key{"p2", "b", "d"}
-	p1, err := d.Pool(k1, o)
-	if err != nil {
-		t.Fatal(err)
+	var pools [3]*Pool
+	keys := [...]Key{{"p1", "b", "d"}, {"p2", "b", "d"}, {"p2", "b", "e"}}
+	for i, k := range keys {
+		pools[i], _ = newPool(t, nil, s.addr)
+		d.Put(k, pools[i])
+		take(t, pools[i], ticket()).Done(true, time.Now())
 	}
-	p2, _ := d.Pool(k2, o)
-	again, _ := d.Pool(k1, o)
-	if p1 == p2 || p1 != again {
-		t.Error("pools are mixed up")
+	idle := func() (n [3]int) {
+		for i, p := range pools {
+			n[i] = p.Stats().Idle
+		}
+		return n
 	}
-	take(t, p1, ticket()).Done(true, time.Now())
-	take(t, p2, ticket()).Done(true, time.Now())
-	d.Range(func(k Key, _ *Pool) bool { return k != k1 })
-	if p1.Stats().Idle != 0 || p2.Stats().Idle != 1 {
-		t.Error("the wrong pool was closed")
+	d.CloseIdle("p1")
+	if got := idle(); got != [3]int{0, 1, 1} {
+		t.Errorf("idle %v after the first pod ended", got)
+	}
+	if d.Remove(keys[1]) != pools[1] || d.Remove(keys[1]) != nil {
+		t.Error("the wrong pool was removed")
+	}
+	seen := map[Key]int{}
+	d.Each(func(k Key, s Stats) { seen[k] = s.Idle })
+	if len(seen) != 2 || seen[keys[2]] != 1 {
+		t.Errorf("pools %v", seen)
 	}
 	cancel()
 	if err := <-ran; err != nil {
 		t.Fatal(err)
 	}
-	if p2.Stats().Idle != 0 {
-		t.Error("the dock left connections open")
+	if got := idle(); got != [3]int{0, 1, 0} {
+		t.Errorf("idle %v in the end", got)
 	}
 }
 

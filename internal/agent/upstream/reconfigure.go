@@ -3,7 +3,6 @@ package upstream
 import (
 	"net/netip"
 	"slices"
-	"time"
 
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -12,11 +11,15 @@ import (
 // at once, others when their exchange ends.
 func (p *Pool) Reconfigure(limits policy.Pool, balancing policy.LoadBalancing) {
 	p.mu.Lock()
+	if p.limits == limits && p.balancing == balancing {
+		p.mu.Unlock()
+		return
+	}
 	p.limits, p.balancing = limits, balancing
 	var victims []*Conn
-	for _, at := range p.byAddr {
+	for _, at := range slices.Clone(p.resting) {
 		for len(at.idle) > 0 && p.tooMany(at) {
-			victims = append(victims, p.evict(at))
+			victims = append(victims, p.evict(at, 0))
 		}
 	}
 	victims = append(victims, p.grantWaiting()...)
@@ -30,41 +33,68 @@ func (p *Pool) tooMany(at *endpoint) bool {
 		p.limits.MaxConnectionsPerEndpoint > 0 && at.open > p.limits.MaxConnectionsPerEndpoint
 }
 
-// SetEndpoints replaces the destination's endpoints. Calls in flight to one that is gone go on; its idle connections are
-// closed.
+// SetEndpoints replaces the destination's endpoints, which the caller must not change any more. Calls in flight to one that is
+// gone go on; its idle connections are closed.
 func (p *Pool) SetEndpoints(addrs []netip.AddrPort) {
 	p.mu.Lock()
+	if same(p.given, addrs) {
+		p.mu.Unlock()
+		return
+	}
 	victims := p.setEndpoints(addrs)
 	victims = append(victims, p.grantWaiting()...)
 	p.mu.Unlock()
 	closeAll(victims)
 }
 
+// same reports whether two lists say the same, at once if they are one.
+func same(a, b []netip.AddrPort) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0] || slices.Equal(a, b))
+}
+
 func (p *Pool) setEndpoints(addrs []netip.AddrPort) (victims []*Conn) {
 	old := p.endpoints
-	for _, at := range old {
-		at.gone = true
+	for f := range old {
+		for _, at := range old[f] {
+			at.own, at.gone = false, true
+		}
 	}
-	p.endpoints = make([]*endpoint, 0, len(addrs))
+	p.given, p.endpoints = addrs, [families][]*endpoint{}
 	for _, addr := range addrs {
-		at := p.at(addr)
-		at.gone = false
-		p.endpoints = append(p.endpoints, at)
+		at := p.byAddr[addr]
+		if at == nil {
+			at = &endpoint{addr: addr}
+			p.byAddr[addr] = at
+		}
+		if at.own {
+			continue // named twice
+		}
+		at.own, at.gone = true, false
+		f := familyOf(addr.Addr())
+		p.endpoints[f] = append(p.endpoints[f], at)
 	}
-	for _, at := range old {
-		if !at.gone {
-			continue
+	for f := range old {
+		for _, at := range old[f] {
+			if at.gone {
+				victims = p.drop(at, victims)
+			}
 		}
-		for len(at.idle) > 0 {
-			victims = append(victims, p.evict(at))
-		}
-		p.forget(at)
 	}
 	return victims
 }
 
-// forget drops the entry of an endpoint. Connections in flight keep it alive; should its address come back meanwhile, they
+// drop takes leave of an endpoint that is gone. Connections in flight keep it alive; should its address come back meanwhile, they
 // count against the old entry and are closed when they end.
+func (p *Pool) drop(at *endpoint, victims []*Conn) []*Conn {
+	for len(at.idle) > 0 {
+		victims = append(victims, p.evict(at, 0))
+	}
+	p.heal(at)
+	p.forget(at)
+	return victims
+}
+
+// forget drops the entry of an endpoint.
 func (p *Pool) forget(at *endpoint) {
 	delete(p.byAddr, at.addr)
 	if p.last == at {
@@ -92,45 +122,9 @@ func (p *Pool) CloseIdle() {
 
 // evictAll takes every idle connection out of the pool.
 func (p *Pool) evictAll() (victims []*Conn) {
-	for _, at := range p.byAddr {
-		for len(at.idle) > 0 {
-			victims = append(victims, p.evict(at))
-		}
+	for len(p.resting) > 0 {
+		at := p.resting[len(p.resting)-1]
+		victims = append(victims, p.evict(at, len(at.idle)-1))
 	}
 	return victims
 }
-
-// sweep closes idle connections that are too old, too many or dead, and drops addresses nobody uses.
-func (p *Pool) sweep(now time.Time) {
-	var victims []*Conn
-	p.mu.Lock()
-	for _, at := range p.byAddr {
-		victims = p.sweepEndpoint(at, now, victims)
-	}
-	if len(victims) > 0 {
-		victims = append(victims, p.grantWaiting()...)
-	}
-	p.mu.Unlock()
-	closeAll(victims)
-}
-
-func (p *Pool) sweepEndpoint(at *endpoint, now time.Time, victims []*Conn) []*Conn {
-	for len(at.idle) > 0 && p.expired(at.idle[0], now) {
-		victims = append(victims, p.evict(at))
-	}
-	for len(at.idle) > p.limits.MaxIdlePerEndpoint {
-		victims = append(victims, p.evict(at))
-	}
-	if at.open == 0 && !p.owns(at) {
-		p.forget(at)
-	}
-	return victims
-}
-
-// expired reports whether an idle connection has waited, or lived, long enough.
-func (p *Pool) expired(c *Conn, now time.Time) bool {
-	return p.limits.IdleTimeout > 0 && now.Sub(c.idleSince) >= p.limits.IdleTimeout || p.wornOut(c, now)
-}
-
-// owns reports whether an endpoint is one of the destination's own, not one a client named.
-func (p *Pool) owns(at *endpoint) bool { return slices.Contains(p.endpoints, at) }

@@ -5,14 +5,17 @@ import "net/netip"
 // Ticket is one call's wish for a connection. Its owner reuses it from try to try and from call to call; the zero value needs
 // Init. While it is queued or granted it must not be copied or changed.
 type Ticket struct {
-	// Original is where the client wanted to go. It is used when Pinned, and when the pool knows no endpoint.
+	// Original is where the client wanted to go. It is used when Pinned, and when the pool knows no endpoint of its family; other
+	// endpoints are those of its family.
 	Original netip.AddrPort
 	// Pinned: only Original will do.
 	Pinned bool
 	// Fresh: a new connection is wanted, not one that was kept.
 	Fresh bool
-	// Careful: what is sent cannot be sent again, so that even a connection used just now is looked at first.
+	// Careful: what is sent cannot be sent again, so that a connection is wanted that has just proved alive, or a new one.
 	Careful bool
+	// Client names the client's connection: what it used last has proved alive to it. 0 names none.
+	Client uint64
 	// Avoid are endpoints to leave alone as long as there are others.
 	Avoid []netip.AddrPort
 
@@ -41,6 +44,14 @@ func (t *Ticket) Ready() <-chan struct{} { return t.ready }
 
 // Peer is the address that a granted ticket is for.
 func (t *Ticket) Peer() netip.AddrPort { return t.at.addr }
+
+// hush takes back the announcement of a grant.
+func (t *Ticket) hush() {
+	select {
+	case <-t.ready:
+	default:
+	}
+}
 
 // queue is the FIFO of waiting tickets.
 type queue struct {

@@ -104,13 +104,16 @@ func DescribeGaps(gaps []Gap) string {
 	words := []struct{ reason, sentence string }{
 		{v1alpha1.ReasonNotYetSupported, "Not enforced by this version: %s."},
 		{v1alpha1.ReasonEncrypted, "Passed through untouched where the calls are encrypted: %s."},
+		{v1alpha1.ReasonServiceAffinity, "Left to the cluster, as the Service's sessionAffinity asks: %s."},
+		{v1alpha1.ReasonServiceTrafficPolicy, "Left to the cluster, as the Service's internalTrafficPolicy asks: %s."},
+		{v1alpha1.ReasonServiceTrafficDistribution, "Left to the cluster, as the Service's trafficDistribution asks: %s."},
 		{v1alpha1.ReasonOpaqueProtocol, "Only timeouts.connect and timeouts.idle hold, since the protocol has no requests to tell apart: %s."},
 	}
 	var out []string
 	for _, w := range words {
 		var fields []string
 		for _, g := range gaps {
-			if g.Reason == w.reason {
+			if g.Reason == w.reason && !contained(fields, g.Field) {
 				fields = append(fields, g.Field)
 			}
 		}

@@ -6,9 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/api/resource"
-	"k8s.io/apimachinery/pkg/util/intstr"
-
 	"fairlead.dev/fairlead/api/v1alpha1"
 )
 
@@ -23,7 +20,7 @@ type Gap struct {
 }
 
 // enforced lists every field that agents act on, by its path below spec. Fields in rules and below defaults and overrides are
-// listed without that prefix. A test compares the table with the API's types, so that a new field must be entered in one list.
+// listed without that prefix. A test compares the tables with Fields, so that a new field must be entered in one of them.
 var enforced = strings.Fields(`
 	rules[].name rules[].match[].methods rules[].match[].path.type rules[].match[].path.value
 	timeouts.connect timeouts.perTry timeouts.responseHeader timeouts.idle timeouts.read timeouts.write timeouts.overall
@@ -205,7 +202,7 @@ func walk(at leaf, v reflect.Value, visit func(leaf)) {
 
 func walkValue(at leaf, v reflect.Value, visit func(leaf)) {
 	switch {
-	case isBlock(v.Type()) && isFields(v.Type().Elem()):
+	case isBlock(v.Type()) && !isValue(v.Type().Elem()):
 		walk(at, v.Elem(), visit)
 	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct:
 		for i := range v.Len() {
@@ -221,11 +218,6 @@ func walkValue(at leaf, v reflect.Value, visit func(leaf)) {
 		}
 		visit(at)
 	}
-}
-
-// isFields reports whether a struct type is a block of API fields rather than a value.
-func isFields(t reflect.Type) bool {
-	return t != reflect.TypeFor[resource.Quantity]() && t != reflect.TypeFor[intstr.IntOrString]()
 }
 
 // target adds the gaps of one entry of to.

@@ -1,73 +1,34 @@
 package compile
 
 import (
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
 )
 
-// typeLeaves lists the paths of all fields below t, as the table writes them.
-func typeLeaves(t reflect.Type, path string) []string {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	switch {
-	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct:
-		return typeLeaves(t.Elem(), path+"[]")
-	case t.Kind() != reflect.Struct || t.NumField() == 0 || t == reflect.TypeFor[resource.Quantity]() ||
-		t == reflect.TypeFor[intstr.IntOrString]() || t == reflect.TypeFor[metav1.LabelSelector]():
-		return []string{path}
-	}
-	var out []string
-	for i := range t.NumField() {
-		f := t.Field(i)
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		switch {
-		case f.Anonymous && strings.HasPrefix(path, "rules[]"): // blocks in a rule are those of the policy
-		case f.Anonymous:
-			out = append(out, typeLeaves(f.Type, path)...)
-		case path == "":
-			out = append(out, typeLeaves(f.Type, name)...)
-		default:
-			out = append(out, typeLeaves(f.Type, path+"."+name)...)
-		}
-	}
-	return out
-}
-
 func TestEveryFieldIsEitherEnforcedOrListed(t *testing.T) {
-	leaves := typeLeaves(reflect.TypeFor[v1alpha1.RetryPolicySpec](), "")
-	for _, l := range typeLeaves(reflect.TypeFor[v1alpha1.ClusterRetryPolicySpec](), "") {
-		l = strings.TrimPrefix(strings.TrimPrefix(l, "defaults."), "overrides.")
-		if strings.HasPrefix(l, "rules[].") && !slices.Contains(leaves, l) {
-			continue // seen without its prefix
-		}
-		leaves = append(leaves, l)
-	}
-	slices.Sort(leaves)
-	leaves = slices.Compact(leaves)
-
-	for _, l := range leaves {
+	var leaves []string
+	for _, f := range Fields() {
+		leaves = append(leaves, f.Path)
 		var lists []string
-		if slices.Contains(enforced, l) {
+		if slices.Contains(enforced, f.Path) {
 			lists = append(lists, "enforced")
 		}
-		if _, ok := enforcedValues[l]; ok {
+		if _, ok := enforcedValues[f.Path]; ok {
 			lists = append(lists, "enforcedValues")
 		}
-		if _, ok := gapOf(leaf{path: l}); ok {
+		if _, ok := gapOf(leaf{path: f.Path}); ok {
 			lists = append(lists, "notEnforced")
 		}
 		if len(lists) != 1 {
-			t.Errorf("field %s is in %v, want it in exactly one list of enforced.go", l, lists)
+			t.Errorf("field %s is in %v, want it in exactly one list of enforced.go", f.Path, lists)
+		}
+		if f.Enforced == slices.Contains(lists, "notEnforced") {
+			t.Errorf("field %s is called enforced: %v, and is in %v", f.Path, f.Enforced, lists)
 		}
 	}
 	known := func(entry string) bool {

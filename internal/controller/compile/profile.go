@@ -46,8 +46,8 @@ type entry struct {
 
 // Draw merges policies that select the same pods into their profile. Policies that do not act must have been left out. The
 // result does not depend on the order of the policies.
-func Draw(name string, policies []*Policy) *policy.Profile {
-	d := drawing{merges: map[string]*merge{}}
+func Draw(name string, policies []*Policy, services Lookup) *policy.Profile {
+	d := drawing{merges: map[string]*merge{}, services: services}
 	failClosed := false
 	places := map[string][]entry{}
 	for _, p := range policies {
@@ -91,6 +91,7 @@ type drawing struct {
 	entries  []entry // of all policies, least significant first
 	bindings []drawn
 	merges   map[string]*merge // by the IDs merged
+	services Lookup
 }
 
 // drawn is a binding and what it is sorted by.
@@ -173,7 +174,28 @@ func (d *drawing) bind(own, covering []entry, ports []uint16) {
 	b.Policy, b.Merged, b.Base, b.Rules = m.policy, m.ids, m.base, m.rules
 	b.Mode = policy.ModeEnforce
 	b.Key = bindingKey(m.name, b.most.place(), b.To.Ports)
+	if svc := d.service(&b.To); svc != nil && svc.ClusterPicks != "" {
+		b.leaveToCluster()
+	}
 	d.bindings = append(d.bindings, b)
+}
+
+// service returns the Service that a target names, or nil.
+func (d *drawing) service(to *policy.Target) *Service {
+	if to.Kind != policy.TargetService {
+		return nil
+	}
+	svc, _ := d.services(to.Service)
+	return svc
+}
+
+// leaveToCluster has calls go to the address that the pod called, so that the cluster picks the endpoint.
+func (b *drawn) leaveToCluster() {
+	b.Base.LoadBalancing = policy.ClusterIP
+	b.Rules = slices.Clone(b.Rules) // bindings of one merge share them
+	for i := range b.Rules {
+		b.Rules[i].Settings.LoadBalancing = policy.ClusterIP
+	}
 }
 
 func bindingKey(merged, place string, ports []uint16) string {

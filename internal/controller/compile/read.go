@@ -21,19 +21,6 @@ const callersNamespace = "*"
 // Lookup finds a Service by "namespace/name".
 type Lookup func(name string) (*Service, bool)
 
-// Service is what compiling needs to know of a Service.
-type Service struct {
-	Ports []ServicePort
-	// External says that it is a name for something elsewhere, without addresses of its own (type ExternalName).
-	External bool
-}
-
-// ServicePort is a port of a Service.
-type ServicePort struct {
-	Name string
-	Port uint16
-}
-
 // Problem says why a policy is not accepted.
 type Problem struct {
 	// Reason is one of the Reasons of the Accepted condition.

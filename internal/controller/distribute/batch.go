@@ -23,7 +23,8 @@ type change struct {
 	profile  string   // of a workload
 	uses     []string // destinations of a profile
 	keys     []trafficKey
-	why      error // the profile or destination cannot be published
+	policies []policy.ID // a profile is drawn from, sorted
+	why      error       // the profile or destination cannot be published
 }
 
 // trafficKey is under which traffic is summed.
@@ -42,23 +43,28 @@ func (b *Batch) SetWorkload(node string, w *policy.Workload) {
 func (b *Batch) RemoveWorkload(uid string) { b.remove(wire.Workload, uid) }
 
 // SetProfile adds or changes a profile. Nodes get it while one of their workloads uses it, and with it the destinations its
-// bindings name.
-func (b *Batch) SetProfile(p *policy.Profile) {
-	r, err := wire.EncodeProfile(p)
-	if err != nil {
-		b.refuse(wire.Ref{Kind: wire.Profile, Name: p.Name}, err)
-		return
-	}
-	c := change{resource: r}
+// bindings name. It counts for the rollout of the policies in its bindings, and of those in others: policies that it is drawn from and
+// that have no binding in it.
+func (b *Batch) SetProfile(p *policy.Profile, others ...policy.ID) {
+	c := change{ref: wire.Ref{Kind: wire.Profile, Name: p.Name}, policies: slices.Clone(others)}
 	for i := range p.Bindings {
 		binding := &p.Bindings[i]
 		if binding.To.Kind == policy.TargetService {
 			c.uses = append(c.uses, binding.To.Service)
 		}
 		c.keys = append(c.keys, trafficKey{binding.Policy, binding.To.String()})
+		c.policies = append(append(c.policies, binding.Policy), binding.Merged...)
 	}
 	slices.Sort(c.uses)
 	c.uses = slices.Compact(c.uses)
+	slices.SortFunc(c.policies, policy.ID.Compare)
+	c.policies = slices.Compact(c.policies)
+	var err error
+	if c.resource, err = wire.EncodeProfile(p); err != nil {
+		c.uses, c.keys = nil, nil
+		b.refuse(c, err)
+		return
+	}
 	b.set(c, nil)
 }
 
@@ -69,7 +75,7 @@ func (b *Batch) RemoveProfile(name string) { b.remove(wire.Profile, name) }
 func (b *Batch) SetDestination(d *policy.Destination) {
 	r, err := wire.EncodeDestination(d)
 	if err != nil {
-		b.refuse(wire.Ref{Kind: wire.Destination, Name: d.Name}, err)
+		b.refuse(change{ref: wire.Ref{Kind: wire.Destination, Name: d.Name}}, err)
 		return
 	}
 	b.set(change{resource: r}, nil)
@@ -82,9 +88,10 @@ func (b *Batch) RemoveDestination(name string) { b.remove(wire.Destination, name
 func (b *Batch) Len() int { return len(b.changes) }
 
 // refuse notes that a profile or destination cannot be published.
-func (b *Batch) refuse(ref wire.Ref, why error) {
+func (b *Batch) refuse(c change, why error) {
 	b.errs = append(b.errs, why)
-	b.changes = append(b.changes, change{ref: ref, why: why})
+	c.why = why
+	b.changes = append(b.changes, c)
 }
 
 func (b *Batch) set(c change, err error) {

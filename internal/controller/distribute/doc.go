@@ -11,13 +11,13 @@
 //	server.Run(ctx, listener)                // answers Unavailable while the gate is shut
 //
 //	var b distribute.Batch                   // a change, however large, reaches agents as one
-//	b.SetProfile(profile)
+//	b.SetProfile(profile, policies...)
 //	b.SetWorkload("node-1", workload)
 //	b.RemoveDestination("shop/old")
 //	err := store.Publish(&b)
 //
 //	store.Gate().Open()                      // on the leader, after its first complete compilation was published; Shut when it ends
-//	rollout := store.Rollout("profile-a", "profile-b")
+//	rollout := store.Rollout(policyID)
 //	figures := store.Traffic(policyID)
 //
 // It must not read the API server's policy objects, nor decide which policy applies to what.

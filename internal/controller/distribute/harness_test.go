@@ -249,17 +249,22 @@ func pod(uid, profileName string) *policy.Workload {
 	return &policy.Workload{UID: uid, Namespace: "shop", Name: "pod-" + uid, Profile: profileName}
 }
 
+func policyOf(name string) policy.ID { return policy.ParseID("shop/" + name) }
+
+// rollout returns how far the policy of a profile has come. That called everyone has a part in all of them.
+func (o *office) rollout(name string) Rollout { return o.store.Rollout(policyOf(name)) }
+
 // profileOf returns a profile that names services; edit tells versions apart.
 func profileOf(name string, edit int, services ...string) *policy.Profile {
 	p := &policy.Profile{Name: name}
 	for _, s := range services {
-		b := policy.Binding{Key: fmt.Sprint(name, s), Policy: policy.ParseID("shop/" + name), Base: policy.Defaults()}
+		b := policy.Binding{Key: fmt.Sprint(name, s), Policy: policyOf(name), Merged: []policy.ID{policyOf("everyone"), policyOf(name)}, Base: policy.Defaults()}
 		b.Base.Retry.MaxRetries = edit
 		b.To = policy.Target{Kind: policy.TargetService, Service: s}
 		p.Bindings = append(p.Bindings, b)
 	}
 	if len(services) == 0 {
-		b := policy.Binding{Key: name, Policy: policy.ParseID("shop/" + name), Base: policy.Defaults()}
+		b := policy.Binding{Key: name, Policy: policyOf(name), Merged: []policy.ID{policyOf("everyone"), policyOf(name)}, Base: policy.Defaults()}
 		b.Base.Retry.MaxRetries = edit
 		b.To = policy.Target{Kind: policy.TargetAny}
 		p.Bindings = []policy.Binding{b}

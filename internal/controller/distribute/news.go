@@ -19,9 +19,9 @@ type news struct {
 
 func newNews() *news { return &news{wake: make(chan struct{}, 1), names: map[string]struct{}{}} }
 
-func (n *news) add(name string) { n.addAll(map[string]int{name: 1}) }
+func (n *news) add(name string) { n.addAll(map[string]*use{name: nil}) }
 
-func (n *news) addAll(names map[string]int) {
+func (n *news) addAll(names map[string]*use) {
 	n.mu.Lock()
 	for name := range names {
 		n.names[name] = struct{}{}
@@ -73,20 +73,43 @@ func (s *Store) sweep(now time.Time) {
 	s.traffic.sweep(now)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.expire(now)
 	open := s.gate.openFor(now)
 	settled := open >= s.opts.StartGrace && !s.settled
 	s.settled = open >= s.opts.StartGrace
+	if !settled && open > 0 {
+		return
+	}
 	for _, n := range s.nodes {
-		lost := n.last != nil && now.Sub(n.lostAt) >= s.opts.Grace
-		if lost {
-			n.last = nil
-		}
-		if lost || settled && !n.heard {
+		if settled && !n.heard {
 			s.news.addAll(n.profiles)
 		}
 		if open == 0 {
 			n.heard = false
 		}
-		s.tidyNode(n)
+	}
+}
+
+// departure is that the last agent of a node left.
+type departure struct {
+	node *node
+	at   time.Time
+}
+
+// expire no longer believes agents that have stayed away for too long.
+func (s *Store) expire(now time.Time) {
+	for len(s.departures) > 0 {
+		d := s.departures[0]
+		if now.Sub(d.at) < s.opts.Grace {
+			return
+		}
+		s.departures[0] = departure{}
+		s.departures = s.departures[1:]
+		if n := d.node; n.last != nil && n.lostAt.Equal(d.at) { // else it has come back, and perhaps left again
+			n.last = nil
+			s.news.addAll(n.profiles)
+			s.review(n)
+			s.tidyNode(n)
+		}
 	}
 }

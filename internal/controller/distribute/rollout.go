@@ -2,21 +2,22 @@ package distribute
 
 import (
 	"cmp"
-	"maps"
 	"slices"
+	"strings"
 	"time"
 
+	"fairlead.dev/fairlead/internal/policy"
 	"fairlead.dev/fairlead/internal/wire"
 )
 
 // MaxExamples bounds the lists in a Rollout.
 const MaxExamples = 10
 
-// Rollout says how far a set of profiles has come.
+// Rollout says how far a policy has come.
 type Rollout struct {
-	// Desired counts the nodes that have a workload using one of the profiles. It is Programmed + Pending + Failed + Unknown.
+	// Desired counts the nodes that have a workload using a profile drawn from the policy. It is Programmed + Pending + Failed + Unknown.
 	Desired int
-	// Programmed counts nodes whose agent acknowledged every one of the profiles it should have, and all that was published up to the
+	// Programmed counts nodes whose agent acknowledged every one of these profiles that it should have, and all that was published up to the
 	// last time these were: the pods they govern and the destinations they name. What comes and goes after that, pods on a node that
 	// has the profile already and endpoints, does not make a node fall behind; being refused does.
 	Programmed int
@@ -48,47 +49,72 @@ type Waiting struct {
 	Connected bool
 }
 
-// Rollout returns how far the profiles have come. Unknown names count for nothing.
-func (s *Store) Rollout(profiles ...string) Rollout {
-	return s.rollout(time.Now(), profiles)
-}
+// Rollout returns how far a policy has come; nothing is desired of one that no profile is drawn from. What it costs grows with the nodes
+// that are not programmed, not with the others.
+func (s *Store) Rollout(id policy.ID) Rollout { return s.rollout(time.Now(), id) }
 
-func (s *Store) rollout(now time.Time, names []string) Rollout {
+func (s *Store) rollout(now time.Time, id policy.ID) Rollout {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	nodes := map[string]*node{}
-	for _, name := range names {
-		if p := s.profiles[name]; p != nil {
-			maps.Copy(nodes, p.nodes)
-		}
+	s.expire(now)
+	of := s.policies[id]
+	if of == nil {
+		return Rollout{}
 	}
-	r := Rollout{Desired: len(nodes)}
+	pending, failed := of.lists[fatePending], of.lists[fateFailed]
+	r := Rollout{Desired: len(of.nodes), Programmed: len(of.nodes) - len(pending) - len(failed), Failed: len(failed)}
+	for _, n := range firstNodes(failed, func(*node) bool { return true }) {
+		r.Failures = append(r.Failures, s.failure(n, of))
+	}
 	settling := s.gate.openFor(now) < s.opts.StartGrace
-	for _, name := range slices.Sorted(maps.Keys(nodes)) {
-		n := nodes[name]
-		c := n.witness(now, s.opts.Grace)
-		fate, why := s.judge(n, c, names)
-		switch {
-		case fate == fateProgrammed:
-			r.Programmed++
-		case fate == fateFailed:
-			r.Failed++
-			if len(r.Failures) < MaxExamples {
-				r.Failures = append(r.Failures, why)
-			}
-		case settling && !n.heard:
+	for _, n := range firstNodes(pending, func(n *node) bool {
+		if settling && !n.heard {
 			r.Unknown++
-		default:
-			r.Pending++
-			if since := n.waitingSince(c); r.WaitingSince.IsZero() || since.Before(r.WaitingSince) {
-				r.WaitingSince = since
-			}
-			if len(r.Waiting) < MaxExamples {
-				r.Waiting = append(r.Waiting, Waiting{Node: name, Connected: len(n.sessions) > 0})
-			}
+			return false
 		}
+		r.Pending++
+		if since := n.waitingSince(n.witness()); r.WaitingSince.IsZero() || since.Before(r.WaitingSince) {
+			r.WaitingSince = since
+		}
+		return true
+	}) {
+		r.Waiting = append(r.Waiting, Waiting{Node: n.name, Connected: len(n.sessions) > 0})
 	}
 	return r
+}
+
+// firstNodes returns the first of the nodes by name that count, at most MaxExamples.
+func firstNodes(list []*nodeRollout, counts func(*node) bool) []*node {
+	var out []*node
+	for _, r := range list {
+		if !counts(r.node) {
+			continue
+		}
+		if len(out) == MaxExamples {
+			if out[MaxExamples-1].name < r.node.name {
+				continue
+			}
+			out = out[:MaxExamples-1]
+		}
+		at, _ := slices.BinarySearchFunc(out, r.node.name, func(n *node, name string) int { return strings.Compare(n.name, name) })
+		out = slices.Insert(out, at, r.node)
+	}
+	return out
+}
+
+// failure returns why the first profile of the policy that failed on n did so.
+func (s *Store) failure(n *node, of *policyRollout) Failure {
+	var first *use
+	for _, u := range n.profiles {
+		if u.fate == fateFailed && slices.Contains(u.profile.policies, of) && (first == nil || u.name < first.name) {
+			first = u
+		}
+	}
+	if why := s.unpublishable(first.profile); why != nil {
+		return Failure{Node: n.name, Profile: first.name, Reason: wire.ReasonOf(why), Message: why.Error()}
+	}
+	no, _ := s.refusal(n.witness(), first.profile)
+	return Failure{Node: n.name, Profile: first.name, Reason: no.reason, Message: no.message}
 }
 
 // Revision returns the number of the last publication.
@@ -105,27 +131,28 @@ func (s *Store) Behind(revision uint64) int {
 	defer s.mu.Unlock()
 	behind := 0
 	for _, n := range s.nodes {
-		if c := n.latest(); c != nil && !c.caughtUp(revision) {
+		if c := n.latest(); c != nil && (!c.caughtUp(revision) || s.keeps(c)) {
 			behind++
 		}
 	}
 	return behind
 }
 
-// fate is what became of a set of profiles on one node. The worst of its members decides.
-type fate uint8
-
-const (
-	fateProgrammed fate = iota
-	fatePending
-	fateFailed
-)
+// keeps reports whether the agent refused to let go of something.
+func (s *Store) keeps(c *session) bool {
+	for ref := range c.rejected {
+		if s.stuck(c, ref) {
+			return true
+		}
+	}
+	return false
+}
 
 // witness returns the session that speaks for n: the latest. For a while, and until that has acknowledged something, it is the one
 // before if that ended. It may be nil.
-func (n *node) witness(now time.Time, grace time.Duration) *session {
+func (n *node) witness() *session {
 	latest := n.latest()
-	if (latest == nil || !latest.answered) && n.last != nil && now.Sub(n.lostAt) < grace {
+	if (latest == nil || !latest.answered) && n.last != nil {
 		return n.last
 	}
 	return latest
@@ -149,33 +176,6 @@ func (n *node) latest() *session {
 	return slices.MaxFunc(n.sessions, func(a, b *session) int { return cmp.Compare(a.order, b.order) })
 }
 
-func (s *Store) judge(n *node, c *session, names []string) (fate, Failure) {
-	if c == nil {
-		return fatePending, Failure{}
-	}
-	worst := fateProgrammed
-	for _, name := range names {
-		p := s.profiles[name]
-		if p == nil || n.profiles[name] == 0 {
-			continue
-		}
-		if why := s.unpublishable(p); why != nil {
-			return fateFailed, Failure{Node: n.name, Profile: name, Reason: wire.ReasonOf(why), Message: why.Error()}
-		}
-		if p.resource == nil {
-			worst = fatePending
-			continue
-		}
-		if no, refused := s.refusal(c, name); refused {
-			return fateFailed, Failure{Node: n.name, Profile: name, Reason: no.reason, Message: no.message}
-		}
-		if c.held[p.resource.Ref] != p.resource.Version || !c.caughtUp(p.drawn) {
-			worst = fatePending
-		}
-	}
-	return worst, Failure{}
-}
-
 // unpublishable returns why the latest version of p or of one of its destinations cannot be published, if that is so.
 func (s *Store) unpublishable(p *profile) error {
 	if p.why != nil {
@@ -193,12 +193,12 @@ func (s *Store) unpublishable(p *profile) error {
 }
 
 // refusal returns why c refused the profile, one of its destinations or one of its pods in their current version.
-func (s *Store) refusal(c *session, name string) (refusal, bool) {
+func (s *Store) refusal(c *session, p *profile) (refusal, bool) {
 	var first refusal
 	var at wire.Ref
 	for ref, no := range c.rejected {
 		want := s.wanted(c.node, ref)
-		if want == nil || want.Version != no.version || !s.concerns(c.node, ref, name) {
+		if want == nil || want.Version != no.version || !p.concerns(ref, c.node) {
 			continue
 		}
 		// The profile itself comes first, then the others in order: what a status says must not change from look to look.
@@ -210,15 +210,15 @@ func (s *Store) refusal(c *session, name string) (refusal, bool) {
 }
 
 // concerns reports whether ref is the profile, or one of the destinations that it names or of the pods that it governs on n.
-func (s *Store) concerns(n *node, ref wire.Ref, name string) bool {
+func (p *profile) concerns(ref wire.Ref, n *node) bool {
 	switch ref.Kind {
 	case wire.Profile:
-		return ref.Name == name
+		return ref.Name == p.name
 	case wire.Destination:
-		_, uses := slices.BinarySearch(s.profiles[name].uses, ref.Name)
+		_, uses := slices.BinarySearch(p.uses, ref.Name)
 		return uses
 	case wire.Workload:
-		return n.workloads[ref.Name].profile == name
+		return n.workloads[ref.Name].profile == p.name
 	}
 	return false
 }

@@ -32,28 +32,28 @@ func refuse(kind wire.Kind, name string) wire.Rejection {
 func TestARolloutCountsAcknowledgedVersions(t *testing.T) {
 	withOffice(t, func(t *testing.T, o *office) {
 		time.Sleep(o.store.opts.StartGrace)
-		wantRollout(t, o.store.Rollout("p1"), Rollout{})
+		wantRollout(t, o.rollout("p1"), Rollout{})
 		o.publish(shop)
-		wantRollout(t, o.store.Rollout("p1", "p2", "unused", "never"), Rollout{
+		wantRollout(t, o.rollout("everyone"), Rollout{
 			Desired: 2, Pending: 2, Waiting: []Waiting{{Node: "n1"}, {Node: "n2"}},
 		})
 		one := o.subscribed("n1", nil)
 		defer one.leave()
 		u := one.take()
-		wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}})
+		wantRollout(t, o.rollout("p1"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}})
 		one.acknowledge(u)
-		wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Programmed: 1})
-		wantRollout(t, o.store.Rollout("p1", "p2"), Rollout{Desired: 2, Programmed: 1, Pending: 1, Waiting: []Waiting{{Node: "n2"}}})
+		wantRollout(t, o.rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+		wantRollout(t, o.rollout("everyone"), Rollout{Desired: 2, Programmed: 1, Pending: 1, Waiting: []Waiting{{Node: "n2"}}})
 
 		o.publish(func(b *Batch) { b.SetProfile(profileOf("p1", 2)) })
-		wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}})
+		wantRollout(t, o.rollout("p1"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}})
 		one.receive(refuse(wire.Profile, "p1"))
-		wantRollout(t, o.store.Rollout("p1"), Rollout{
+		wantRollout(t, o.rollout("p1"), Rollout{
 			Desired: 1, Failed: 1, Failures: []Failure{{Node: "n1", Profile: "p1", Reason: wire.ReasonInvalid, Message: "bad p1"}},
 		})
 		o.publish(func(b *Batch) { b.SetProfile(profileOf("p1", 3)) })
 		one.receive()
-		wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+		wantRollout(t, o.rollout("p1"), Rollout{Desired: 1, Programmed: 1})
 	})
 }
 
@@ -72,7 +72,7 @@ func TestAProfileThatCannotBePublishedIsNotProgrammed(t *testing.T) {
 		}
 		failed := func() {
 			t.Helper()
-			if r := o.store.Rollout("p"); r.Failed != 1 || !strings.Contains(r.Failures[0].Message, "p: malformed") {
+			if r := o.rollout("p"); r.Failed != 1 || !strings.Contains(r.Failures[0].Message, "p: malformed") {
 				t.Errorf("rollout %+v, want one failure that names the profile", r)
 			}
 		}
@@ -81,11 +81,11 @@ func TestAProfileThatCannotBePublishedIsNotProgrammed(t *testing.T) {
 		failed()
 		o.publish(func(b *Batch) { b.SetProfile(profileOf("p", 1)) })
 		a.receive()
-		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Programmed: 1})
+		wantRollout(t, o.rollout("p"), Rollout{Desired: 1, Programmed: 1})
 		unpublishable()
 		failed()
 		o.publish(func(b *Batch) { b.SetProfile(profileOf("p", 1)) })
-		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Programmed: 1})
+		wantRollout(t, o.rollout("p"), Rollout{Desired: 1, Programmed: 1})
 	})
 }
 
@@ -95,12 +95,12 @@ func TestARefusedDestinationFailsTheProfilesThatNameIt(t *testing.T) {
 		a := o.subscribed("n1", nil)
 		defer a.leave()
 		a.receive(refuse(wire.Destination, "shop/cart"))
-		wantRollout(t, o.store.Rollout("p1"), Rollout{
+		wantRollout(t, o.rollout("p1"), Rollout{
 			Desired: 1, Failed: 1, Failures: []Failure{{Node: "n1", Profile: "p1", Reason: wire.ReasonInvalid, Message: "bad shop/cart"}},
 		})
 		o.publish(func(b *Batch) { b.SetDestination(service("shop/cart", 81)) })
 		a.receive()
-		wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+		wantRollout(t, o.rollout("p1"), Rollout{Desired: 1, Programmed: 1})
 	})
 }
 
@@ -112,7 +112,7 @@ func TestAnAgentMayTakeBackWhatItAcknowledged(t *testing.T) {
 		a.receive()
 		o.publish(func(b *Batch) { b.SetDestination(service("shop/cart", 81)) })
 		a.receive(refuse(wire.Profile, "p1"))
-		wantRollout(t, o.store.Rollout("p1"), Rollout{
+		wantRollout(t, o.rollout("p1"), Rollout{
 			Desired: 1, Failed: 1, Failures: []Failure{{Node: "n1", Profile: "p1", Reason: wire.ReasonInvalid, Message: "bad p1"}},
 		})
 	})
@@ -125,10 +125,10 @@ func TestADisconnectedAgentCountsForAWhile(t *testing.T) {
 		a.receive()
 		a.leave()
 		time.Sleep(o.store.opts.Grace - time.Second)
-		wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+		wantRollout(t, o.rollout("p1"), Rollout{Desired: 1, Programmed: 1})
 		o.notified.take()
 		time.Sleep(3 * time.Second)
-		wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1"}}})
+		wantRollout(t, o.rollout("p1"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1"}}})
 		if diff := cmp.Diff([][]string{{"p1"}}, o.notified.take()); diff != "" {
 			t.Errorf("notified (-want +got):\n%s", diff)
 		}
@@ -138,11 +138,11 @@ func TestADisconnectedAgentCountsForAWhile(t *testing.T) {
 func TestANodeNotHeardOfSinceTheStartIsUnknown(t *testing.T) {
 	withOffice(t, func(t *testing.T, o *office) {
 		o.publish(shop)
-		wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Unknown: 1})
+		wantRollout(t, o.rollout("p1"), Rollout{Desired: 1, Unknown: 1})
 		time.Sleep(time.Second)
 		o.notified.take()
 		time.Sleep(o.store.opts.StartGrace + time.Second)
-		wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1"}}})
+		wantRollout(t, o.rollout("p1"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1"}}})
 		if diff := cmp.Diff([][]string{{"p1", "p2"}}, o.notified.take()); diff != "" {
 			t.Errorf("notified (-want +got):\n%s", diff)
 		}
@@ -151,7 +151,7 @@ func TestANodeNotHeardOfSinceTheStartIsUnknown(t *testing.T) {
 		o.store.Gate().Shut()
 		time.Sleep(2 * time.Second)
 		o.store.Gate().Open()
-		wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Unknown: 1})
+		wantRollout(t, o.rollout("p1"), Rollout{Desired: 1, Unknown: 1})
 	})
 }
 
@@ -167,11 +167,11 @@ func TestTheLatestAgentSpeaksForItsNode(t *testing.T) {
 			t.Fatal(err)
 		}
 		u := young.take()
-		wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}})
+		wantRollout(t, o.rollout("p1"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}})
 		young.acknowledge(u)
-		wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+		wantRollout(t, o.rollout("p1"), Rollout{Desired: 1, Programmed: 1})
 		young.leave()
-		wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+		wantRollout(t, o.rollout("p1"), Rollout{Desired: 1, Programmed: 1})
 	})
 }
 
@@ -186,7 +186,7 @@ func TestExamplesAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	store.Gate().Open()
-	r := store.rollout(time.Now().Add(time.Hour), []string{"p"})
+	r := store.rollout(time.Now().Add(time.Hour), policyOf("p"))
 	if r.Desired != 3*MaxExamples || len(r.Waiting) != MaxExamples || r.Waiting[0].Node != "n00" {
 		t.Errorf("got %+v", r)
 	}
@@ -237,13 +237,13 @@ func TestAnEditThatOnlySelectsOtherPodsWaitsForTheAcknowledgement(t *testing.T) 
 		defer a.leave()
 		a.receive()
 		time.Sleep(time.Second)
-		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Programmed: 1})
+		wantRollout(t, o.rollout("p"), Rollout{Desired: 1, Programmed: 1})
 		o.publish(reselect("a", "b"))
 		time.Sleep(time.Second)
 		o.notified.take()
-		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}})
+		wantRollout(t, o.rollout("p"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}})
 		a.receive()
-		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Programmed: 1})
+		wantRollout(t, o.rollout("p"), Rollout{Desired: 1, Programmed: 1})
 		time.Sleep(time.Second)
 		if diff := cmp.Diff([][]string{{"p"}}, o.notified.take()); diff != "" {
 			t.Errorf("notified (-want +got):\n%s", diff)
@@ -255,11 +255,11 @@ func TestAnEditThatOnlySelectsOtherPodsWaitsForTheAcknowledgement(t *testing.T) 
 		u <- a.take()
 		o.publish(reselect("b", "d"))
 		o.publish(reselect("d", "b"))
-		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}})
+		wantRollout(t, o.rollout("p"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}})
 		time.Sleep(time.Second)
 		o.notified.take()
 		a.acknowledge(<-u)
-		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Programmed: 1})
+		wantRollout(t, o.rollout("p"), Rollout{Desired: 1, Programmed: 1})
 		time.Sleep(time.Second)
 		if diff := cmp.Diff([][]string{{"p"}}, o.notified.take()); diff != "" {
 			t.Errorf("notified (-want +got):\n%s", diff)
@@ -292,11 +292,11 @@ func TestWhatIsOnItsWayBackIsNotProgrammed(t *testing.T) {
 				u := a.take()
 				o.publish(tc.back)
 				pending := Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}}
-				wantRollout(t, o.store.Rollout("p"), pending)
+				wantRollout(t, o.rollout("p"), pending)
 				a.acknowledge(u)
-				wantRollout(t, o.store.Rollout("p"), pending)
+				wantRollout(t, o.rollout("p"), pending)
 				a.receive()
-				wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Programmed: 1})
+				wantRollout(t, o.rollout("p"), Rollout{Desired: 1, Programmed: 1})
 			})
 		})
 	}
@@ -315,9 +315,9 @@ func TestPodsAndEndpointsComeAndGoWithoutANodeFallingBehind(t *testing.T) {
 				b.SetWorkload("n1", pod(fmt.Sprint("new", i), "p1"))
 				b.SetDestination(service("shop/cart", uint16(100+i)))
 			})
-			wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+			wantRollout(t, o.rollout("p1"), Rollout{Desired: 1, Programmed: 1})
 			u := a.take()
-			wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+			wantRollout(t, o.rollout("p1"), Rollout{Desired: 1, Programmed: 1})
 			o.publish(func(b *Batch) { b.RemoveWorkload(fmt.Sprint("new", i)) })
 			a.acknowledge(u)
 			a.receive()
@@ -328,8 +328,8 @@ func TestPodsAndEndpointsComeAndGoWithoutANodeFallingBehind(t *testing.T) {
 		}
 		// A node's first pod is another matter: its agent does not have the policy yet.
 		o.publish(func(b *Batch) { b.SetWorkload("n1", pod("other", "p2")) })
-		wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Programmed: 1})
-		if r := o.store.Rollout("p2"); r.Desired != 2 || r.Programmed != 0 {
+		wantRollout(t, o.rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+		if r := o.rollout("p2"); r.Desired != 2 || r.Programmed != 0 {
 			t.Errorf("p2 has come far: %+v", r)
 		}
 	})
@@ -345,7 +345,7 @@ func TestARefusedWorkloadFailsItsProfile(t *testing.T) {
 		o.notified.take()
 		o.publish(func(b *Batch) { b.SetWorkload("n1", pod("new", "p1")) })
 		a.receive(refuse(wire.Workload, "new"))
-		wantRollout(t, o.store.Rollout("p1"), Rollout{
+		wantRollout(t, o.rollout("p1"), Rollout{
 			Desired: 1, Failed: 1, Failures: []Failure{{Node: "n1", Profile: "p1", Reason: wire.ReasonInvalid, Message: "bad new"}},
 		})
 		time.Sleep(time.Second)
@@ -353,7 +353,7 @@ func TestARefusedWorkloadFailsItsProfile(t *testing.T) {
 			t.Errorf("notified (-want +got):\n%s", diff)
 		}
 		o.publish(func(b *Batch) { b.RemoveWorkload("new") })
-		wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+		wantRollout(t, o.rollout("p1"), Rollout{Desired: 1, Programmed: 1})
 	})
 }
 
@@ -367,16 +367,16 @@ func TestAnAgentThatComesBackIsBelievedWhatItAcknowledgedBefore(t *testing.T) {
 			o.publish(func(b *Batch) { b.SetDestination(service("shop/cart", 81)) })
 			b := o.subscribed("n1", have)
 			u := b.take()
-			wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+			wantRollout(t, o.rollout("p1"), Rollout{Desired: 1, Programmed: 1})
 			o.publish(func(b *Batch) {
 				b.SetProfile(profileOf("p1", 1, "shop/cart", "shop/stock"))
 				b.SetWorkload("n1", pod(name, "p1"))
 			})
-			wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}})
+			wantRollout(t, o.rollout("p1"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}})
 			b.acknowledge(u)
-			wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}})
+			wantRollout(t, o.rollout("p1"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}})
 			b.receive()
-			wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+			wantRollout(t, o.rollout("p1"), Rollout{Desired: 1, Programmed: 1})
 			defer b.leave()
 		}
 	})
@@ -390,13 +390,13 @@ func TestAnAgentAwayHasNotAcknowledgedWhatIsPublishedMeanwhile(t *testing.T) {
 		a.leave()
 		o.publish(reselect("a", "b"))
 		time.Sleep(time.Second)
-		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1"}}})
+		wantRollout(t, o.rollout("p"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1"}}})
 		a = o.subscribed("n1", have)
 		defer a.leave()
 		u := a.take()
-		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}})
+		wantRollout(t, o.rollout("p"), Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: true}}})
 		a.acknowledge(u)
-		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Programmed: 1})
+		wantRollout(t, o.rollout("p"), Rollout{Desired: 1, Programmed: 1})
 	})
 }
 
@@ -415,18 +415,18 @@ func TestAnAgentWhosePlaceWasTakenIsNotTakenToHoldWhatFollows(t *testing.T) {
 		pending := func(connected bool) Rollout {
 			return Rollout{Desired: 1, Pending: 1, Waiting: []Waiting{{Node: "n1", Connected: connected}}}
 		}
-		wantRollout(t, o.store.Rollout("p"), pending(true))
+		wantRollout(t, o.rollout("p"), pending(true))
 		other.leave() // with the update unanswered
-		wantRollout(t, o.store.Rollout("p"), pending(false))
+		wantRollout(t, o.rollout("p"), pending(false))
 		if len(u.Removed) == 0 {
 			t.Fatalf("got %v, want removals", refsOf(u))
 		}
 		real = o.subscribed("n1", have)
 		defer real.leave()
 		real.receive()
-		wantRollout(t, o.store.Rollout("p"), Rollout{Desired: 1, Programmed: 1})
+		wantRollout(t, o.rollout("p"), Rollout{Desired: 1, Programmed: 1})
 		o.publish(reselect("a", "b"))
-		wantRollout(t, o.store.Rollout("p"), pending(true))
+		wantRollout(t, o.rollout("p"), pending(true))
 	})
 }
 
@@ -459,7 +459,7 @@ func TestARolloutSaysSinceWhenItWaits(t *testing.T) {
 	withOffice(t, func(t *testing.T, o *office) {
 		want := func(what string, since time.Time) {
 			t.Helper()
-			if got := o.store.Rollout("p").WaitingSince; !got.Equal(since) {
+			if got := o.rollout("p").WaitingSince; !got.Equal(since) {
 				t.Errorf("%s: since %s, want %s", what, got, since)
 			}
 		}
@@ -479,7 +479,7 @@ func TestARolloutSaysSinceWhenItWaits(t *testing.T) {
 		later()
 		want("the first update, and an edit", connected)
 		a.acknowledge(u)
-		if got := o.store.Rollout("p").WaitingSince; got.After(edited) || got.Before(connected) {
+		if got := o.rollout("p").WaitingSince; got.After(edited) || got.Before(connected) {
 			t.Errorf("the edit: since %s, want one from %s to %s", got, connected, edited)
 		}
 		a.receive()
@@ -523,10 +523,10 @@ func TestADestinationThatCannotBePublishedFailsTheProfilesThatNameIt(t *testing.
 		if err := o.store.Publish(&b); err == nil {
 			t.Fatal("no error")
 		}
-		if r := o.store.Rollout("p1"); r.Failed != 1 || !strings.Contains(r.Failures[0].Message, "shop/cart") {
+		if r := o.rollout("p1"); r.Failed != 1 || !strings.Contains(r.Failures[0].Message, "shop/cart") {
 			t.Errorf("rollout %+v, want one failure that names the destination", r)
 		}
-		if r := o.store.Rollout("p2"); r.Failed != 0 {
+		if r := o.rollout("p2"); r.Failed != 0 {
 			t.Errorf("rollout %+v of a profile that does not name it", r)
 		}
 		time.Sleep(time.Second)
@@ -535,7 +535,7 @@ func TestADestinationThatCannotBePublishedFailsTheProfilesThatNameIt(t *testing.
 		}
 		o.publish(func(b *Batch) { b.SetDestination(service("shop/cart", 80)) }) // as it was
 		time.Sleep(time.Second)
-		wantRollout(t, o.store.Rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+		wantRollout(t, o.rollout("p1"), Rollout{Desired: 1, Programmed: 1})
 		if diff := cmp.Diff([][]string{{"p1"}}, o.notified.take()); diff != "" {
 			t.Errorf("notified (-want +got):\n%s", diff)
 		}

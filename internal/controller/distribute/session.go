@@ -2,7 +2,6 @@ package distribute
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -16,6 +15,9 @@ const maxAgentsPerNode = 2
 // maxDirty bounds the pending changes of one agent. A change to a resource that is pending already costs nothing, so only an agent
 // that is far behind gets here; starting over is cheaper then.
 const maxDirty = wire.MaxHeld
+
+// maxHeld bounds what an agent can be believed to hold: what it said at first, and as much again that it was sent.
+const maxHeld = 2 * wire.MaxHeld
 
 // Reasons for which the store ends a session.
 var (
@@ -31,7 +33,7 @@ type session struct {
 	order uint64 // of connecting
 
 	dirty    map[wire.Ref]struct{}
-	held     map[wire.Ref]wire.Version // what the agent said it holds
+	held     map[wire.Ref]wire.Version // what the agent holds by its own words; unknownVersion where those leave it open
 	rejected map[wire.Ref]refusal
 	sent     *wire.Update // sent and not acknowledged
 	sentUpTo uint64       // the last publication that is in sent
@@ -40,6 +42,7 @@ type session struct {
 	// behindSince is about when the first change came that the agent has not acknowledged, and sentAt when sent was made.
 	behindSince, sentAt time.Time
 
+	patches  bool // it understands patches, and has made every one whole so far
 	started  bool // the first update was made
 	answered bool // and acknowledged
 	ended    bool // no longer told of changes
@@ -49,9 +52,14 @@ type session struct {
 	why  error         // read after over is closed
 }
 
-// refusal is a rejected version.
+// unknownVersion is held where an agent does not say what it has in place of a version that it refused: perhaps an older one, perhaps
+// none. No resource has this version, so whatever is wanted is sent, and if nothing is, the removal.
+var unknownVersion wire.Version
+
+// refusal is a rejected version, or a rejected removal.
 type refusal struct {
 	version wire.Version
+	removal bool
 	reason  wire.Reason
 	message string
 }
@@ -83,7 +91,7 @@ func (s *Store) attach(nodeName, agent string, h wire.Hello) *session {
 	s.connections++
 	c := &session{
 		node: n, agent: agent, order: s.connections,
-		dirty: map[wire.Ref]struct{}{}, held: h.Held, rejected: map[wire.Ref]refusal{},
+		dirty: map[wire.Ref]struct{}{}, held: h.Held, rejected: map[wire.Ref]refusal{}, patches: h.Patches,
 		wake: make(chan struct{}, 1), over: make(chan struct{}), behindSince: time.Now(),
 	}
 	for ref, version := range h.Held {
@@ -98,6 +106,7 @@ func (s *Store) attach(nodeName, agent string, h wire.Hello) *session {
 	}
 	n.sessions = append(n.sessions, c)
 	s.news.addAll(n.profiles)
+	s.review(n)
 	return c
 }
 
@@ -125,6 +134,7 @@ func (s *Store) lose(c *session, now time.Time) {
 	n.sessions = slices.DeleteFunc(n.sessions, func(o *session) bool { return o == c })
 	if len(n.sessions) == 0 && c.answered {
 		n.last, n.lostAt = c, now
+		s.departures = append(s.departures, departure{n, now})
 	}
 }
 
@@ -138,6 +148,7 @@ func (s *Store) detach(c *session, now time.Time) {
 	}
 	s.lose(c, now)
 	s.news.addAll(n.profiles)
+	s.review(n)
 	s.tidyNode(n)
 }
 
@@ -152,7 +163,7 @@ func (s *Store) next(c *session) (wire.Update, bool) {
 	for _, ref := range slices.SortedFunc(maps.Keys(c.dirty), wire.Ref.Compare) {
 		want := s.wanted(c.node, ref)
 		version, held := c.held[ref]
-		if want == nil {
+		if want == nil && !c.rejected[ref].removal {
 			delete(c.rejected, ref)
 		}
 		switch {
@@ -163,104 +174,50 @@ func (s *Store) next(c *session) (wire.Update, bool) {
 		case c.rejected[ref].version == want.Version:
 		default:
 			u.Set = append(u.Set, want)
+			s.addDelta(c, &u, want)
 		}
 	}
 	if len(u.Set) == 0 && len(u.Removed) == 0 {
 		s.advance(c, s.revision)
-		if clear(c.dirty); c.started {
+		clear(c.dirty)
+		s.review(c.node)
+		if c.started {
 			return wire.Update{}, false
 		}
 	}
 	clear(c.dirty)
+	s.retryRemovals(c, &u)
 	c.started, c.nonce, c.sent, c.sentUpTo, c.sentAt = true, u.Nonce, &u, s.revision, time.Now()
 	return u, true
 }
 
-// acknowledge records the answer to the update last sent.
-func (s *Store) acknowledge(c *session, a wire.Ack) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if c.sent == nil || a.Nonce != c.sent.Nonce {
-		return fmt.Errorf("%w: unexpected nonce %d", errProtocol, a.Nonce)
-	}
-	refused := make(map[wire.Ref]wire.Rejection, len(a.Rejections))
-	for _, r := range a.Rejections {
-		refused[r.Ref] = r
-	}
-	for _, r := range c.sent.Set {
-		_, before := c.rejected[r.Ref]
-		no, now := refused[r.Ref]
-		if now {
-			c.rejected[r.Ref] = refusal{version: r.Version, reason: no.Reason, message: no.Message}
-		} else {
-			c.held[r.Ref] = r.Version
-			delete(c.rejected, r.Ref)
-		}
-		// Endpoints come and go all the time; a destination is news only when it is refused or no longer is.
-		if r.Ref.Kind == wire.Profile || before || now {
-			s.tell(c.node, r.Ref)
-		}
-	}
-	for _, r := range a.Rejections {
-		s.takeBack(c, r)
-	}
-	for _, ref := range c.sent.Removed {
-		delete(c.rejected, ref)
-	}
-	s.advance(c, c.sentUpTo)
-	c.sent, c.behindSince = nil, c.sentAt // what is dirty has become so since
-	if n := c.node; !c.answered && !c.ended {
-		n.last, n.heard = nil, true
-		s.news.addAll(n.profiles)
-	}
-	c.answered = true
-	return nil
-}
-
-// idle reports whether the agent has acknowledged all there is.
-func (c *session) idle() bool { return !c.ended && len(c.dirty) == 0 && c.sent == nil }
-
-// caughtUp reports whether the agent has acknowledged all that it was given up to a publication.
-func (c *session) caughtUp(revision uint64) bool { return c.idle() || c.sure >= revision }
-
-// advance takes note that the agent has acknowledged everything up to a publication, and announces the profiles for which that was
-// waited for.
-func (s *Store) advance(c *session, revision uint64) {
-	if !c.idle() {
-		for name := range c.node.profiles {
-			if drawn := s.profiles[name].drawn; drawn > c.sure && drawn <= revision {
-				s.news.add(name)
-			}
-		}
-	}
-	c.sure = revision
-}
-
-// takeBack records that the agent gave up a resource it held and was not sent now.
-func (s *Store) takeBack(c *session, r wire.Rejection) {
-	version, ok := c.held[r.Ref]
-	if !ok || slices.ContainsFunc(c.sent.Set, func(sent *wire.Resource) bool { return sent.Ref == r.Ref }) {
+// addDelta adds the way to want from the version that the agent holds, if there is one.
+func (s *Store) addDelta(c *session, u *wire.Update, want *wire.Resource) {
+	version, held := c.held[want.Ref]
+	if !c.patches || !held || want.Ref.Kind != wire.Destination {
 		return
 	}
-	delete(c.held, r.Ref)
-	c.rejected[r.Ref] = refusal{version: version, reason: r.Reason, message: r.Message}
-	s.tell(c.node, r.Ref)
+	if d := s.destinations[want.Ref.Name].former.delta(version, want); d != nil {
+		if u.Deltas == nil {
+			u.Deltas = map[wire.Ref]*wire.Delta{}
+		}
+		u.Deltas[want.Ref] = d
+	}
 }
 
-// tell announces the profiles whose rollout ref's fate changes.
-func (s *Store) tell(n *node, ref wire.Ref) {
-	switch ref.Kind {
-	case wire.Profile:
-		s.news.add(ref.Name)
-	case wire.Destination:
-		for name := range n.profiles {
-			if _, uses := slices.BinarySearch(s.profiles[name].uses, ref.Name); uses {
-				s.news.add(name)
-			}
-		}
-	case wire.Workload:
-		if w, ok := n.workloads[ref.Name]; ok {
-			s.news.add(w.profile)
+// retryRemovals adds to u the removals that the agent refused: they are tried again with whatever comes next.
+func (s *Store) retryRemovals(c *session, u *wire.Update) {
+	for ref := range c.rejected {
+		if s.stuck(c, ref) {
+			u.Removed = append(u.Removed, ref)
+			delete(c.held, ref)
 		}
 	}
+	slices.SortFunc(u.Removed, wire.Ref.Compare)
+}
+
+// stuck reports whether the agent refused to let go of ref, which its node should not have.
+func (s *Store) stuck(c *session, ref wire.Ref) bool {
+	_, held := c.held[ref]
+	return c.rejected[ref].removal && held && s.wanted(c.node, ref) == nil
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev/fairlead/internal/policy"
 	"fairlead.dev/fairlead/internal/wire"
 )
 
@@ -37,24 +38,41 @@ type Store struct {
 	workloads    map[string]*node // by pod UID
 	profiles     map[string]*profile
 	destinations map[string]*destination
-	connections  uint64                    // counts sessions, for their order
-	revision     uint64                    // counts publications
-	unpublished  map[string]struct{}       // destinations whose latest version cannot be published
-	settled      bool                      // StartGrace is over
-	forgotten    []map[trafficKey]struct{} // destinations of policies that the publication under way takes away
+	policies     map[policy.ID]*policyRollout // that profiles are drawn from
+	connections  uint64                       // counts sessions, for their order
+	revision     uint64                       // counts publications
+	unpublished  map[string]struct{}          // destinations whose latest version cannot be published
+	settled      bool                         // StartGrace is over
+	departures   []departure                  // oldest first
+	pending      publication                  // the one under way
+}
+
+// publication is what a publication under way has yet to settle.
+type publication struct {
+	forgotten []map[trafficKey]struct{} // destinations of policies that it takes away
+	redrawn   []*profile                // set by it, changed or not
+	review    map[*node]struct{}        // nodes of which something else has changed that rollouts depend on
 }
 
 // node is what one agent should have, and the agents that serve it. Guarded by Store.mu.
 type node struct {
 	name         string
 	workloads    map[string]workload // by pod UID
-	profiles     map[string]int      // how many workloads use it
-	destinations map[string]int      // how many used profiles name it
-	sessions     []*session          // oldest first; more than one while an upgrade surges
-	last         *session            // the last one that ended, until another one has acknowledged something or lostAt + Grace
+	profiles     map[string]*use
+	destinations map[string]int // how many used profiles name it
+	sessions     []*session     // oldest first; more than one while an upgrade surges
+	last         *session       // the last one that ended, until another one has acknowledged something or lostAt + Grace
 	lostAt       time.Time
 	madeAt       time.Time
 	heard        bool // an agent has acknowledged something since the gate opened
+}
+
+// use is that some workloads of a node use a profile. Guarded by Store.mu.
+type use struct {
+	name      string
+	profile   *profile
+	workloads int
+	fate      fate // what became of the profile on the node; kept up to date by Store.review
 }
 
 type workload struct {
@@ -64,9 +82,11 @@ type workload struct {
 
 // profile exists while it has a resource, a user or a reason to have no resource. Guarded by Store.mu.
 type profile struct {
+	name     string
 	resource *wire.Resource // nil: used but not published
 	uses     []string       // destinations
 	keys     map[trafficKey]struct{}
+	policies []*policyRollout // it is drawn from
 	nodes    map[string]*node
 	why      error  // the latest version cannot be published; resource is an older one
 	drawn    uint64 // the last publication that set it, changed or not
@@ -75,6 +95,7 @@ type profile struct {
 // destination exists while it has a resource, a user or a reason to have no resource. Guarded by Store.mu.
 type destination struct {
 	resource *wire.Resource // nil: used but not published
+	former   former
 	nodes    map[string]*node
 	why      error // as for a profile
 }
@@ -94,7 +115,7 @@ func NewStore(opts StoreOptions) *Store {
 	return &Store{
 		opts: opts, traffic: newTraffic(), news: newNews(),
 		nodes: map[string]*node{}, workloads: map[string]*node{}, profiles: map[string]*profile{}, destinations: map[string]*destination{},
-		unpublished: map[string]struct{}{},
+		policies: map[policy.ID]*policyRollout{}, unpublished: map[string]struct{}{},
 	}
 }
 
@@ -107,15 +128,29 @@ func (s *Store) Publish(b *Batch) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.revision++
+	s.pending = publication{review: map[*node]struct{}{}}
 	for i := range b.changes {
 		s.apply(&b.changes[i])
 	}
+	s.settle()
+	return b.err()
+}
+
+// settle does what can be done only when all changes of a publication are known.
+func (s *Store) settle() {
 	// A policy may only have moved from one profile to another.
-	for _, keys := range s.forgotten {
+	for _, keys := range s.pending.forgotten {
 		s.traffic.forget(keys)
 	}
-	s.forgotten = nil
-	return b.err()
+	for _, p := range s.pending.redrawn {
+		for _, n := range p.nodes {
+			s.reviewUse(n, n.profiles[p.name])
+		}
+	}
+	for n := range s.pending.review {
+		s.review(n)
+	}
+	s.pending = publication{}
 }
 
 func (s *Store) apply(c *change) {
@@ -140,7 +175,7 @@ func (s *Store) applyWorkload(c *change) {
 		if before != nil {
 			delete(s.workloads, uid)
 			delete(before.workloads, uid)
-			before.touch(c.ref, s.revision)
+			s.touch(before, c.ref)
 			s.unuse(before, old.profile)
 			s.tidyNode(before)
 		}
@@ -153,14 +188,14 @@ func (s *Store) applyWorkload(c *change) {
 	// The new profile is used before the old one is let go, so that what both share is not taken away in between.
 	s.workloads[uid] = n
 	n.workloads[uid] = workload{resource: c.resource, profile: c.profile}
-	n.touch(c.ref, s.revision)
+	s.touch(n, c.ref)
 	s.use(n, c.profile)
 	if before == nil {
 		return
 	}
 	if before != n {
 		delete(before.workloads, uid)
-		before.touch(c.ref, s.revision)
+		s.touch(before, c.ref)
 	}
 	s.unuse(before, old.profile)
 	s.tidyNode(before)
@@ -170,6 +205,10 @@ func (s *Store) applyProfile(c *change) {
 	name := c.ref.Name
 	p := s.profile(name)
 	p.drawn = s.revision
+	s.pending.redrawn = append(s.pending.redrawn, p)
+	if c.policies != nil {
+		s.setPolicies(p, c.policies)
+	}
 	if p.why = c.why; c.why != nil {
 		s.news.add(name)
 		return
@@ -184,9 +223,9 @@ func (s *Store) applyProfile(c *change) {
 		p.keys[k] = struct{}{}
 	}
 	s.traffic.know(p.keys)
-	s.forgotten = append(s.forgotten, oldKeys)
+	s.pending.forgotten = append(s.pending.forgotten, oldKeys)
 	for _, n := range p.nodes {
-		n.touch(c.ref, s.revision)
+		s.touch(n, c.ref)
 		for _, d := range p.uses {
 			s.reach(n, d)
 		}
@@ -201,8 +240,9 @@ func (s *Store) applyProfile(c *change) {
 func (s *Store) applyDestination(c *change) {
 	d := s.destination(c.ref.Name)
 	if d.why != nil || c.why != nil {
-		for name := range d.nodes {
-			s.tell(s.nodes[name], c.ref)
+		for _, n := range d.nodes {
+			s.tell(n, c.ref)
+			s.pending.review[n] = struct{}{}
 		}
 	}
 	if d.why = c.why; c.why != nil {
@@ -213,21 +253,29 @@ func (s *Store) applyDestination(c *change) {
 	if d.resource != nil && c.resource != nil && d.resource.Version == c.resource.Version {
 		return
 	}
+	d.former.replace(d.resource, c.resource)
 	d.resource = c.resource
 	for _, n := range d.nodes {
-		n.touch(c.ref, s.revision)
+		s.touch(n, c.ref)
 	}
 	s.tidyDestination(c.ref.Name, d)
 }
 
 // use counts one more workload of n that uses the profile.
 func (s *Store) use(n *node, name string) {
-	if n.profiles[name]++; n.profiles[name] > 1 {
+	if u := n.profiles[name]; u != nil {
+		u.workloads++
 		return
 	}
 	p := s.profile(name)
+	u := &use{name: name, profile: p, workloads: 1, fate: fatePending}
+	n.profiles[name] = u
 	p.nodes[n.name] = n
-	n.touch(wire.Ref{Kind: wire.Profile, Name: name}, s.revision)
+	for _, r := range p.policies {
+		r.add(n, u.fate)
+	}
+	s.pending.review[n] = struct{}{}
+	s.touch(n, wire.Ref{Kind: wire.Profile, Name: name})
 	for _, d := range p.uses {
 		s.reach(n, d)
 	}
@@ -236,13 +284,17 @@ func (s *Store) use(n *node, name string) {
 
 // unuse reverses use.
 func (s *Store) unuse(n *node, name string) {
-	if n.profiles[name]--; n.profiles[name] > 0 {
+	u := n.profiles[name]
+	if u.workloads--; u.workloads > 0 {
 		return
 	}
 	delete(n.profiles, name)
-	p := s.profile(name)
+	p := u.profile
 	delete(p.nodes, n.name)
-	n.touch(wire.Ref{Kind: wire.Profile, Name: name}, s.revision)
+	for _, r := range p.policies {
+		r.remove(n, u.fate)
+	}
+	s.touch(n, wire.Ref{Kind: wire.Profile, Name: name})
 	for _, d := range p.uses {
 		s.unreach(n, d)
 	}
@@ -256,7 +308,7 @@ func (s *Store) reach(n *node, name string) {
 		return
 	}
 	s.destination(name).nodes[n.name] = n
-	n.touch(wire.Ref{Kind: wire.Destination, Name: name}, s.revision)
+	s.touch(n, wire.Ref{Kind: wire.Destination, Name: name})
 }
 
 // unreach reverses reach.
@@ -267,14 +319,14 @@ func (s *Store) unreach(n *node, name string) {
 	delete(n.destinations, name)
 	d := s.destination(name)
 	delete(d.nodes, n.name)
-	n.touch(wire.Ref{Kind: wire.Destination, Name: name}, s.revision)
+	s.touch(n, wire.Ref{Kind: wire.Destination, Name: name})
 	s.tidyDestination(name, d)
 }
 
 func (s *Store) node(name string) *node {
 	n := s.nodes[name]
 	if n == nil {
-		n = &node{name: name, madeAt: time.Now(), workloads: map[string]workload{}, profiles: map[string]int{}, destinations: map[string]int{}}
+		n = &node{name: name, madeAt: time.Now(), workloads: map[string]workload{}, profiles: map[string]*use{}, destinations: map[string]int{}}
 		s.nodes[name] = n
 	}
 	return n
@@ -283,7 +335,7 @@ func (s *Store) node(name string) *node {
 func (s *Store) profile(name string) *profile {
 	p := s.profiles[name]
 	if p == nil {
-		p = &profile{nodes: map[string]*node{}}
+		p = &profile{name: name, nodes: map[string]*node{}}
 		s.profiles[name] = p
 	}
 	return p
@@ -306,6 +358,7 @@ func (s *Store) tidyNode(n *node) {
 
 func (s *Store) tidyProfile(name string, p *profile) {
 	if p.resource == nil && p.why == nil && len(p.nodes) == 0 {
+		s.setPolicies(p, nil)
 		delete(s.profiles, name)
 	}
 }
@@ -316,13 +369,24 @@ func (s *Store) tidyDestination(name string, d *destination) {
 	}
 }
 
-// touch marks ref as changed for the node's agents by a publication.
-func (n *node) touch(ref wire.Ref, revision uint64) {
+// touch marks ref as changed for the node's agents by the publication under way.
+func (s *Store) touch(n *node, ref wire.Ref) {
 	for _, c := range n.sessions {
 		if c.idle() {
-			c.sure, c.behindSince = revision-1, time.Now()
+			c.sure, c.behindSince = s.revision-1, time.Now()
 		}
 		c.touch(ref)
+		s.reviewIfRefused(c, ref)
+	}
+	if n.last != nil {
+		s.reviewIfRefused(n.last, ref)
+	}
+}
+
+// reviewIfRefused has the node reviewed if c refused a version of ref: another one may be wanted now.
+func (s *Store) reviewIfRefused(c *session, ref wire.Ref) {
+	if _, refused := c.rejected[ref]; refused {
+		s.pending.review[c.node] = struct{}{}
 	}
 }
 
@@ -332,8 +396,8 @@ func (s *Store) wanted(n *node, ref wire.Ref) *wire.Resource {
 	case wire.Workload:
 		return n.workloads[ref.Name].resource
 	case wire.Profile:
-		if n.profiles[ref.Name] > 0 {
-			return s.profiles[ref.Name].resource
+		if u := n.profiles[ref.Name]; u != nil {
+			return u.profile.resource
 		}
 	case wire.Destination:
 		if n.destinations[ref.Name] > 0 {

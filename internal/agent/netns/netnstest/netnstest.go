@@ -196,14 +196,14 @@ func (n *Net) Handle(t testing.TB, at netip.AddrPort, handle func(c *net.TCPConn
 // Call connects as an application in the namespace would, and returns what it reads first.
 func (n *Net) Call(t testing.TB, to netip.AddrPort) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	c, err := n.Dial(ctx, to, 0)
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = c.Close() }()
-	_ = c.SetDeadline(time.Now().Add(3 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 	b := make([]byte, 64)
 	k, err := c.Read(b)
 	return string(b[:k]), err
@@ -229,9 +229,13 @@ func HostRuleset(t testing.TB) string {
 	return string(out)
 }
 
-// Eventually polls until condition holds, and fails the test after limit.
+// patience is how long a test waits at least for what should be there in a moment: other work may hold the machine up.
+const patience = 30 * time.Second
+
+// Eventually polls until condition holds, and fails the test after limit, or after patience if that is longer.
 func Eventually(t testing.TB, limit time.Duration, what string, condition func() bool) {
 	t.Helper()
+	limit = max(limit, patience)
 	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)

@@ -1,6 +1,9 @@
 package http1
 
-import "bytes"
+import (
+	"bytes"
+	"math"
+)
 
 type chunkState uint8
 
@@ -11,46 +14,39 @@ const (
 	chunkTrailer                   // in the trailer section
 )
 
-const (
-	// maxChunkLine bounds a size line with its extensions.
-	maxChunkLine = 1 << 10
-	// maxChunkDigits bounds the size itself: anything longer is an attempt at overflow.
-	maxChunkDigits = 15
-)
-
-// chunks walks through p and returns how much of it can be handed out: data as it comes, lines when they are complete and
-// found good (RFC 9112 section 7.1).
-func (b *Body) chunks(p []byte) (int, error) {
-	at := 0
-	for at < len(p) && b.framing == Chunked {
-		n, err := b.chunkStep(p[at:])
+// chunks walks through p: data is handed out as it comes, lines when they are complete and found good (RFC 9112 section 7.1).
+// What is left out or mended is made good by moving what follows it to the front.
+func (b *Body) chunks(p []byte) (used, out int, err error) {
+	for used < len(p) && b.framing == Chunked && !b.owes {
+		n, piece, err := b.element(p[used:])
 		if n == 0 || err != nil {
-			return at, err
+			return used, out, err
 		}
-		at += n
+		if out < used {
+			copy(p[out:], piece)
+		}
+		out += len(piece)
+		used += n
+		if b.owes && used-out >= len(crlf) {
+			out += copy(p[out:], crlf)
+			b.owes = false
+		}
 	}
-	return at, nil
+	return used, out, nil
 }
 
-// chunkStep consumes one element, or zero bytes if it is incomplete.
-func (b *Body) chunkStep(p []byte) (int, error) {
+// element consumes one element of n bytes, of which piece is handed out; n is zero if the element is incomplete.
+func (b *Body) element(p []byte) (n int, piece []byte, err error) {
 	switch b.chunked {
 	case chunkData:
-		n := min(int64(len(p)), b.left)
-		b.left -= n
+		n := int(min(int64(len(p)), b.left))
+		b.left -= int64(n)
 		if b.left == 0 {
 			b.chunked = chunkDataEnd
 		}
-		return int(n), nil
+		return n, p[:n], nil
 	case chunkDataEnd:
-		if p[0] != '\r' || len(p) > 1 && p[1] != '\n' {
-			return 0, ErrChunkEnd
-		}
-		if len(p) == 1 {
-			return 0, nil
-		}
-		b.chunked = chunkLine
-		return 2, nil
+		return b.dataEnd(p)
 	case chunkTrailer:
 		return b.trailerLine(p)
 	case chunkLine:
@@ -58,41 +54,98 @@ func (b *Body) chunkStep(p []byte) (int, error) {
 	return b.sizeLine(p)
 }
 
-func (b *Body) sizeLine(p []byte) (int, error) {
-	line, ok, err := wireLine(p, maxChunkLine, ErrChunkSize)
-	if !ok || err != nil {
-		return 0, err
+func (b *Body) dataEnd(p []byte) (n int, piece []byte, err error) {
+	switch {
+	case p[0] == '\n' && b.lenient():
+		n = 1
+	case p[0] != '\r' || len(p) > 1 && p[1] != '\n':
+		return 0, nil, ErrChunkEnd
+	case len(p) == 1:
+		return 0, nil, nil
+	default:
+		n = 2
 	}
-	size, ok := chunkSize(line)
-	if !ok {
-		return 0, ErrChunkSize
+	b.chunked = chunkLine
+	return n, b.line(p, 0, n), nil
+}
+
+// lenient says whether the body is read by the rules for responses, where what has a plain meaning is mended.
+func (b *Body) lenient() bool { return b.h.seen.response }
+
+// line returns what is handed out for a line whose content are the first bytes of p and that has n bytes with its end.
+func (b *Body) line(p []byte, content, n int) []byte {
+	switch {
+	case b.h.seen.unchunk:
+		return nil
+	case n == content+1:
+		b.owes = true
+		return p[:content]
 	}
+	return p[:n]
+}
+
+func (b *Body) sizeLine(p []byte) (n int, piece []byte, err error) {
+	content, n, err := b.wireLine(p, MaxChunkLine, ErrChunkLine)
+	if err != nil {
+		return 0, nil, err
+	}
+	line := p[:content]
+	size, digits, err := chunkSize(line, n > 0)
+	if err != nil || n == 0 {
+		return 0, nil, err
+	}
+	if digits < content && line[digits] != ';' {
+		// RFC 9112 section 7.1.1: "A recipient MUST parse for such bad whitespace and remove it before interpreting the chunk
+		// extension or forwarding the chunked message" – which servers disagree on, so that it is not for requests.
+		ext := bytes.TrimLeft(line[digits:], " \t")
+		if !b.lenient() || len(ext) > 0 && ext[0] != ';' {
+			return 0, nil, ErrChunkSize
+		}
+		content = digits + copy(line[digits:], ext)
+		end := copy(p[content:], p[len(line):n])
+		b.begin(size)
+		return n, b.line(p, content, content+end), nil
+	}
+	b.begin(size)
+	return n, b.line(p, content, n), nil
+}
+
+// begin begins a chunk.
+func (b *Body) begin(size int64) {
 	b.left, b.chunked = size, chunkData
 	if size == 0 {
 		b.chunked = chunkTrailer
 	}
-	return len(line) + 2, nil
 }
 
-// chunkSize parses 1*HEXDIG, followed by nothing or by extensions. The bad whitespace that the grammar allows before a
-// semicolon is refused: servers disagree on it.
-func chunkSize(line []byte) (int64, bool) {
-	var size int64
-	i := 0
-	for ; i < len(line); i++ {
-		digit := hexDigit(line[i])
+// chunkSize parses 1*HEXDIG and checks that what follows can be the rest of a size line: nothing, whitespace or extensions. Of a
+// line that is not complete it finds what cannot become good any more. The size is bounded, its zeros are not.
+func chunkSize(line []byte, complete bool) (size int64, digits int, err error) {
+	for ; digits < len(line); digits++ {
+		digit := hexDigit(line[digits])
 		if digit < 0 {
 			break
 		}
-		if i == maxChunkDigits {
-			return 0, false
+		if size > math.MaxInt64>>4 {
+			return 0, 0, ErrChunkSize
 		}
 		size = size<<4 | int64(digit)
 	}
-	if i == 0 {
-		return 0, false
+	rest := line[digits:]
+	switch {
+	case len(line) == 0 && !complete:
+		return 0, 0, nil
+	case digits == 0:
+		return 0, 0, ErrChunkSize
+	case len(rest) == 0:
+		return size, digits, nil
+	case !complete && rest[len(rest)-1] == '\r':
+		rest = rest[:len(rest)-1]
 	}
-	return size, i == len(line) || line[i] == ';' && cleanText(line[i:])
+	if len(rest) > 0 && rest[0] != ';' && rest[0] != ' ' && rest[0] != '\t' || !cleanText(rest) {
+		return 0, 0, ErrChunkSize
+	}
+	return size, digits, nil
 }
 
 func hexDigit(c byte) int {
@@ -107,40 +160,19 @@ func hexDigit(c byte) int {
 	return -1
 }
 
-// trailerLine takes in one line of the trailer section, of which the empty one ends the body.
-func (b *Body) trailerLine(p []byte) (int, error) {
-	line, ok, err := wireLine(p, MaxFields-b.trailer, ErrHeadTooLarge)
-	if !ok || err != nil {
-		return 0, err
-	}
-	if len(line) == 0 {
-		b.framing = NoBody
-		return 2, nil
-	}
-	name, _, err := splitField(line)
-	if err != nil {
-		return 0, err
-	}
-	// RFC 9110 section 6.5.1: fields for framing, routing and connection control are not allowed in trailers, where they
-	// could only deceive a recipient that merges them into the header.
-	if k := classify(name); k != other && k != fExpect {
-		return 0, ErrTrailer
-	}
-	b.trailer += len(line) + 2
-	return len(line) + 2, nil
-}
-
-// wireLine returns the line at the start of p without its CRLF; ok is false as long as it is incomplete. A line longer than
-// limit is the error tooLong.
-func wireLine(p []byte, limit int, tooLong error) (line []byte, ok bool, err error) {
+// wireLine finds the line at the start of p: n bytes with its end, zero as long as it is incomplete, of which content is all
+// there is in front of the end. A line longer than limit is the error tooLong.
+func (b *Body) wireLine(p []byte, limit int, tooLong error) (content, n int, err error) {
 	lf := bytes.IndexByte(p, '\n')
 	switch {
 	case lf < 0 && len(p) > limit+1, lf > limit+1:
-		return nil, false, tooLong
+		return 0, 0, tooLong
 	case lf < 0:
-		return nil, false, nil
-	case lf == 0 || p[lf-1] != '\r':
-		return nil, false, ErrBareLF
+		return len(p), 0, nil
+	case lf > 0 && p[lf-1] == '\r':
+		return lf - 1, lf + 1, nil
+	case b.lenient():
+		return lf, lf + 1, nil
 	}
-	return p[:lf-1], true, nil
+	return 0, 0, ErrBareLF
 }

@@ -20,6 +20,8 @@ const (
 	fExpect
 	fKeepAlive
 	fProxyConnection
+	fHTTP2Settings
+	fMaxForwards
 )
 
 // classify recognises a field name. Length and first letter rule out nearly everything before a comparison is made.
@@ -43,8 +45,13 @@ func classify(name []byte) known {
 		if name[0]|0x20 == 'k' {
 			lower, k = "keep-alive", fKeepAlive
 		}
+	case 12:
+		lower, k = "max-forwards", fMaxForwards
 	case 14:
 		lower, k = "content-length", fContentLength
+		if name[0]|0x20 == 'h' {
+			lower, k = "http2-settings", fHTTP2Settings
+		}
 	case 16:
 		lower, k = "proxy-connection", fProxyConnection
 	case 17:
@@ -58,7 +65,7 @@ func classify(name []byte) known {
 	return other
 }
 
-// splitField checks a field line (without CRLF) and returns its name and its trimmed value.
+// splitField checks a field line (without CRLF) and returns its name and its trimmed value, the latter also with ErrFieldValue.
 func splitField(line []byte) (name, value []byte, err error) {
 	i := 0
 	for i < len(line) && token[line[i]] {
@@ -73,25 +80,20 @@ func splitField(line []byte) (name, value []byte, err error) {
 		return nil, nil, ErrFieldName
 	}
 	if !cleanText(line[i+1:]) {
-		return nil, nil, ErrFieldValue
+		err = ErrFieldValue
 	}
-	return line[:i], trim(line[i+1:]), nil
+	return line[:i], trim(line[i+1:]), err
 }
 
 // field takes in one field line of the head; at is the line's offset from the head's start.
 func (h *Head) field(line []byte, at int) error {
 	name, value, err := splitField(line)
-	if err != nil {
+	if err != nil && !(err == ErrFieldValue && h.mended) { //nolint:errorlint // a constant of the package
 		return err
 	}
-	switch k := classify(name); k {
+	switch classify(name) {
 	case fHost:
-		if h.seen.host {
-			return ErrHostTwice
-		}
-		h.seen.host = true
-		from := at + len(line) - len(bytes.TrimLeft(line[len(name)+1:], " \t"))
-		h.host = span{uint32(from), uint32(from + len(value))}
+		return h.hostField(line, name, value, at)
 	case fContentLength:
 		return h.contentLength(value)
 	case fTransferEncoding:
@@ -104,19 +106,63 @@ func (h *Head) field(line []byte, at int) error {
 		h.seen.rewrite = true
 		return h.connection(line, value, at)
 	case fUpgrade:
-		h.seen.rewrite, h.seen.upgrade = true, true
-		h.seen.upgradeOther = h.seen.upgradeOther || !equalFold(value, "h2c")
+		h.upgradeField(value)
 	case fTE:
-		h.seen.rewrite = true
-		h.seen.teTrailers = !h.seen.te && equalFold(value, "trailers")
-		h.seen.te = true
-	case fKeepAlive, fProxyConnection:
+		h.teField(value)
+	case fKeepAlive:
+		h.seen.rewrite, h.seen.keepAliveField = true, true
+	case fProxyConnection, fHTTP2Settings:
 		h.seen.rewrite = true
 	case fExpect:
 		h.seen.expect100 = h.seen.expect100 || equalFold(value, "100-continue")
+	case fMaxForwards:
+		if h.seen.counts && isDigits(value) {
+			h.seen.rewrite = true
+			h.seen.noForwards = h.seen.noForwards || len(bytes.Trim(value, "0")) == 0
+		}
 	case fTrailer, other:
 	}
 	return nil
+}
+
+// hostField takes in a Host field. In a response it means nothing.
+func (h *Head) hostField(line, name, value []byte, at int) error {
+	if h.seen.response {
+		return nil
+	}
+	if h.seen.host {
+		return ErrHostTwice
+	}
+	h.seen.host = true
+	from := at + len(line) - len(bytes.TrimLeft(line[len(name)+1:], " \t"))
+	h.host = span{uint32(from), uint32(from + len(value))}
+	return nil
+}
+
+func (h *Head) upgradeField(value []byte) {
+	h.seen.rewrite, h.seen.upgrade = true, true
+	for len(value) > 0 {
+		var member []byte
+		member, value = cutMember(value)
+		switch {
+		case isH2C(member):
+			h.seen.upgradeLess, h.seen.h2c = true, true
+		case isProtocol(member):
+			h.seen.upgradeOther = true
+		case len(member) > 0:
+			h.seen.upgradeLess = true
+		}
+	}
+}
+
+// teField notes whether trailers are welcome. Transfer codings, which TE also lists, end here: they are between neighbours.
+func (h *Head) teField(value []byte) {
+	h.seen.rewrite = true
+	for len(value) > 0 {
+		var member []byte
+		member, value = cutMember(value)
+		h.seen.teTrailers = h.seen.teTrailers || equalFold(member, "trailers")
+	}
 }
 
 // contentLength accepts a repeated field with the same value, of which one is forwarded (RFC 9110 section 8.6), and nothing
@@ -145,7 +191,17 @@ func parseLength(value []byte) (n int64, ok bool) {
 	return n, len(value) > 0
 }
 
-// connection takes in one Connection field: the options it knows, and the fields that it names (RFC 9110 section 7.6.1).
+func isDigits(b []byte) bool {
+	for _, c := range b {
+		if !isDigit(c) {
+			return false
+		}
+	}
+	return len(b) > 0
+}
+
+// connection takes in one Connection field: the options it knows, and the fields that it names (RFC 9110 section 7.6.1). In a
+// response a member that is none is passed over, but such a connection is not used again.
 func (h *Head) connection(line, value []byte, at int) error {
 	base := at + len(line) - len(bytes.TrimLeft(line[len("connection:"):], " \t"))
 	for i := 0; i <= len(value); {
@@ -156,21 +212,24 @@ func (h *Head) connection(line, value []byte, at int) error {
 			end += i
 		}
 		option := trim(value[i:end])
-		if len(option) > 0 && !isToken(option) {
-			return ErrConnectionList
-		}
 		lead := len(value[i:end]) - len(bytes.TrimLeft(value[i:end], " \t"))
-		if err := h.option(option, base+i+lead); err != nil {
-			return err
+		switch {
+		case len(option) == 0:
+		case isToken(option):
+			h.option(option, base+i+lead)
+		case h.seen.response:
+			h.seen.close = true
+		default:
+			return ErrConnectionList
 		}
 		i = end + 1
 	}
 	return nil
 }
 
-func (h *Head) option(option []byte, at int) error {
+func (h *Head) option(option []byte, at int) {
 	switch {
-	case len(option) == 0, equalFold(option, "te"):
+	case equalFold(option, "te"):
 	case equalFold(option, "close"):
 		h.seen.close = true
 	case equalFold(option, "keep-alive"):
@@ -178,13 +237,8 @@ func (h *Head) option(option []byte, at int) error {
 	case equalFold(option, "upgrade"):
 		h.seen.upgradeOption = true
 	default:
-		if h.nNamed == maxNominations {
-			return ErrNominations
-		}
-		h.named[h.nNamed] = span{uint32(at), uint32(at + len(option))}
-		h.nNamed++
+		h.named.add(span{uint32(at), uint32(at + len(option))})
 	}
-	return nil
 }
 
 // body settles KeepAlive and the framing that the fields alone determine (RFC 9112 section 6.3).

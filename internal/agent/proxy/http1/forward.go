@@ -22,6 +22,8 @@ type Forward struct {
 	Say Say
 	// Extra holds complete field lines, each with its CRLF, that are added at the end.
 	Extra []byte
+	// Without, if not empty, is the name in lower case of a field that is not forwarded, because Extra replaces it.
+	Without string
 }
 
 // WriteRequest forwards the request's head followed by body, the bytes of the body that are at hand, in one write if possible.
@@ -69,7 +71,7 @@ func (w *wire) free() {
 // build returns the bytes read if they can be forwarded as they are, and copies otherwise.
 func (w *wire) build(h *Head, f Forward, body []byte) []byte {
 	w.free()
-	if !h.seen.rewrite && f.Say == SayNothing && len(f.Extra) == 0 {
+	if !h.seen.rewrite && f.Say == SayNothing && len(f.Extra) == 0 && f.Without == "" {
 		switch {
 		case len(body) == 0:
 			return h.Raw()
@@ -99,7 +101,7 @@ func follows(head, body []byte) bool {
 // maxOwnLines is what appendTo may add on its own account, a replaced host not counted.
 const maxOwnLines = len("Connection: keep-alive, Upgrade, TE\r\nHost: \r\n")
 
-// appendTo appends the head as it is forwarded: the lines as read and in their order, without the hop-by-hop ones, then our own
+// appendTo appends the head as it is forwarded: the lines as read and in their order, without those that end here, then our own
 // word on the connection and the extra lines.
 func (h *Head) appendTo(dst []byte, f Forward) []byte {
 	dst = append(dst, h.raw[:h.firstLine]...)
@@ -108,10 +110,10 @@ func (h *Head) appendTo(dst []byte, f Forward) []byte {
 		dst[len(dst)-h.firstLine+len("HTTP/1.")] = '1'
 	}
 	lines := h.fields()
-	if !h.seen.rewrite {
+	if !h.seen.rewrite && f.Without == "" {
 		dst = append(dst, lines...)
 	} else {
-		dst = h.appendKept(dst, lines)
+		dst = h.appendKept(dst, lines, f.Without)
 	}
 	dst = h.appendConnection(dst, f.Say)
 	if h.seen.replaceHost {
@@ -126,17 +128,20 @@ func (h *Head) appendTo(dst []byte, f Forward) []byte {
 const crlf = "\r\n"
 
 // appendKept appends the lines that are forwarded, copying runs of them at once.
-func (h *Head) appendKept(dst, lines []byte) []byte {
-	run, lengths := 0, 0
+func (h *Head) appendKept(dst, lines []byte, without string) []byte {
+	run := 0
+	var once lineKinds
 	for at := 0; at < len(lines); {
 		end := at + bytes.IndexByte(lines[at:], '\n') + 1
 		name := lines[at : at+bytes.IndexByte(lines[at:end], ':')]
 		k := classify(name)
-		if k == fContentLength {
-			lengths++
-		}
-		if h.drops(k, name) || lengths > 1 && k == fContentLength {
+		switch drop := h.drops(k, name) || once.again(k) || without != "" && equalFold(name, without); {
+		case drop:
 			dst = append(dst, lines[run:at]...)
+			run = end
+		case h.changes(k):
+			dst = append(dst, lines[run:at]...)
+			dst = h.appendChanged(dst, k, lines[at:end], len(name))
 			run = end
 		}
 		at = end
@@ -144,28 +149,105 @@ func (h *Head) appendKept(dst, lines []byte) []byte {
 	return append(dst, lines[run:]...)
 }
 
-// drops says whether a field ends here (RFC 9110 section 7.6.1). Fields that framing and routing rest on never do, even if
+// lineKinds remembers which of the fields that are forwarded only once have been.
+type lineKinds struct{ length, te bool }
+
+// again says whether the field is one of these and was there before.
+func (l *lineKinds) again(k known) bool {
+	var before bool
+	switch k {
+	case fContentLength:
+		before, l.length = l.length, true
+	case fTE:
+		before, l.te = l.te, true
+	default:
+	}
+	return before
+}
+
+// drops says whether a field ends here (RFC 9110 section 7.6.1). Fields that framing and routing rest on do not because
 // Connection names them: dropping them would change the message's end or its recipient.
 func (h *Head) drops(k known, name []byte) bool {
 	switch k {
-	case fConnection, fKeepAlive, fProxyConnection:
+	case fConnection, fKeepAlive, fProxyConnection, fHTTP2Settings:
 		return true
 	case fUpgrade:
 		return !h.seen.keepUpgrade
 	case fTE:
 		return !h.seen.teTrailers
+	case fContentLength:
+		return h.seen.dropFraming
+	case fTransferEncoding:
+		return h.seen.dropFraming || h.seen.unchunk
 	case fHost:
-		return h.seen.replaceHost
-	case fContentLength, fTransferEncoding, fTrailer:
-		return false
-	case fExpect, other:
-	}
-	for _, s := range h.named[:h.nNamed] {
-		if equalFoldBytes(name, h.slice(s)) {
+		if !h.seen.response {
+			return h.seen.replaceHost
+		}
+	case fTrailer:
+		if h.seen.unchunk {
 			return true
 		}
+	case fExpect, fMaxForwards, other:
 	}
-	return false
+	return !h.named.none() && h.named.has(h, name)
+}
+
+// changes says whether a line of this kind may be forwarded with another value than it was read with.
+func (h *Head) changes(k known) bool {
+	switch k {
+	case fUpgrade:
+		return h.seen.upgradeLess && !h.seen.response
+	case fMaxForwards:
+		return h.seen.counts
+	case fTE:
+		return true
+	default:
+		return false
+	}
+}
+
+// appendChanged appends a line, given with its CRLF, as it is forwarded.
+func (h *Head) appendChanged(dst []byte, k known, line []byte, name int) []byte {
+	value := trim(line[name+1 : len(line)-len(crlf)])
+	start := len(dst)
+	dst = append(dst, line[:name]...)
+	dst = append(dst, ": "...)
+	none := len(dst)
+	switch k {
+	case fUpgrade:
+		dst = appendWithoutH2C(dst, value)
+	case fMaxForwards:
+		dst = appendLess(dst, value)
+	case fTE:
+		if !equalFold(value, "trailers") {
+			dst = append(dst, "trailers"...)
+		}
+	default:
+	}
+	switch {
+	case len(dst) > none:
+		return append(dst, crlf...)
+	case k == fUpgrade:
+		return dst[:start]
+	}
+	return append(dst[:start], line...)
+}
+
+// appendWithoutH2C appends the members of an Upgrade field that are forwarded.
+func appendWithoutH2C(dst, list []byte) []byte {
+	none := len(dst)
+	for len(list) > 0 {
+		var member []byte
+		member, list = cutMember(list)
+		if isH2C(member) || !isProtocol(member) {
+			continue
+		}
+		if len(dst) > none {
+			dst = append(dst, ", "...)
+		}
+		dst = append(dst, member...)
+	}
+	return dst
 }
 
 // appendConnection states our own connection options: those that the forwarded Upgrade and TE need (RFC 9110 sections 7.8 and

@@ -168,7 +168,7 @@ func TestRule29_SwitchingProtocolsIsPassedOn(t *testing.T) {
 	if _, err := p.WriteResponse(&out, Forward{}, nil); err != nil {
 		t.Fatal(err)
 	}
-	want := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nContent-Length: 7\r\nConnection: Upgrade\r\n\r\n"
+	want := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 	if out.String() != want {
 		t.Errorf("got %q\nwant %q", out.String(), want)
 	}

@@ -66,6 +66,9 @@ func compare(t *testing.T, read *bufio.Reader, forwarded string) {
 		t.Fatalf("accepted what net/http refuses: %v\n%q", err, forwarded)
 	}
 	wantBody, err := io.ReadAll(want.Body)
+	if tooLong(err) {
+		t.Skip()
+	}
 	if err != nil {
 		t.Fatalf("net/http refuses the body: %v\n%q", err, forwarded)
 	}
@@ -101,7 +104,8 @@ func skipEmptyLines(r *bufio.Reader) {
 	}
 }
 
-// FuzzResponses checks of accepted responses what FuzzRequests checks of requests.
+// FuzzResponses checks that an accepted response, mended or not, is forwarded in a form that net/http accepts and that is
+// forwarded as it is by another proxy, however the bytes are split.
 func FuzzResponses(f *testing.F) {
 	for _, s := range []string{
 		responseHead + strings.Repeat("x", 1024),
@@ -124,7 +128,6 @@ func FuzzResponses(f *testing.F) {
 		if len(whole) != len(split) {
 			t.Fatalf("%d messages, split %d", len(whole), len(split))
 		}
-		read := bufio.NewReader(bytes.NewReader(in))
 		for i, m := range whole {
 			if s := split[i]; (m.err == nil) != (s.err == nil) || m.err == nil && m.wire != s.wire {
 				t.Fatalf("message %d: whole %+v, split %+v", i, m, s)
@@ -132,14 +135,17 @@ func FuzzResponses(f *testing.F) {
 			if m.err != nil {
 				return
 			}
-			want, wantBody, err := netHTTPResponse(read, method)
-			if err != nil {
-				t.Fatalf("accepted what net/http refuses: %v\n%q", err, m.wire)
+			if again := forwardResponses(strings.NewReader(m.wire), Forward{}, to); len(again) == 0 || again[0] != m {
+				t.Fatalf("forwarded %q, again %+v", m.wire, again)
+			}
+			if retained(m.wire) {
+				continue
 			}
 			rest := bufio.NewReader(strings.NewReader(m.wire))
-			got, gotBody, err := netHTTPResponse(rest, method)
-			if err != nil || got.StatusCode != want.StatusCode || !bytes.Equal(gotBody, wantBody) {
-				t.Fatalf("forwarded %q: %v, body %q, want %q", m.wire, err, gotBody, wantBody)
+			if _, _, err := netHTTPResponse(rest, method); tooLong(err) {
+				return
+			} else if err != nil {
+				t.Fatalf("net/http refuses what was forwarded: %v\n%q", err, m.wire)
 			}
 			if left, err := io.ReadAll(rest); err != nil || len(left) > 0 {
 				t.Fatalf("%q is left of what was forwarded", left)
@@ -155,6 +161,25 @@ func netHTTPResponse(r *bufio.Reader, method string) (*http.Response, []byte, er
 	}
 	body, err := io.ReadAll(p.Body)
 	return p, body, errors.Join(err, p.Body.Close())
+}
+
+// tooLong says whether net/http refuses a body for its size, which is no matter of meaning.
+func tooLong(err error) bool {
+	if err == nil {
+		return false
+	}
+	for _, text := range []string{"suspiciously long trailer", "too much overhead", "chunk length too large", "chunk line too long", "line too long"} {
+		if strings.Contains(err.Error(), text) {
+			return true
+		}
+	}
+	return false
+}
+
+// retained says whether a response holds control characters that RFC 9110 section 5.5 lets a recipient retain; net/http does
+// not.
+func retained(wire string) bool {
+	return strings.ContainsFunc(wire, func(c rune) bool { return c < ' ' && c != '\t' && c != '\r' && c != '\n' || c == 0x7f })
 }
 
 // FuzzChunked checks chunked bodies against net/http's reader: nothing is accepted that it refuses, and both find the same end.
@@ -190,8 +215,8 @@ func FuzzChunked(f *testing.F) {
 			t.Fatal(err)
 		}
 		if _, err := io.Copy(io.Discard, want.Body); err != nil {
-			if strings.Contains(err.Error(), "suspiciously long trailer") || strings.Contains(err.Error(), "too much overhead") {
-				return // a matter of size, not of meaning
+			if tooLong(err) {
+				return
 			}
 			t.Fatalf("net/http refuses: %v", err)
 		}

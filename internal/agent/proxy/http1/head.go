@@ -18,9 +18,6 @@ const (
 	Tunnel
 )
 
-// maxNominations bounds the fields that Connection may name beyond the ordinary ones.
-const maxNominations = 16
-
 // span is a part of Head.raw.
 type span struct{ from, to uint32 }
 
@@ -36,25 +33,33 @@ type Head struct {
 
 	raw []byte // the whole head, from start line to empty line; set when complete
 
-	lines     int // complete lines so far, the start line included
-	firstLine int // length of the start line and its CRLF
-	seen      facts
-	host      span
-	authority span                 // of a request's absolute target, or of CONNECT
-	named     [maxNominations]span // fields named by Connection
-	nNamed    int
+	lines      int // complete lines so far, the start line included
+	firstLine  int // length of the start line and its CRLF
+	emptyLines int // in front of the start line
+	seen       facts
+	host       span
+	authority  span        // of a request's absolute target, or of CONNECT
+	named      nominations // fields named by Connection
+	mended     bool        // the bytes are not those that arrived, see mend.go
 }
 
 // facts are collected while the fields are read.
 type facts struct {
+	response                        bool
 	host, length, coding            bool
 	close, keepAlive, upgradeOption bool
-	upgrade, upgradeOther           bool // an Upgrade field; one that offers more than h2c
-	te, teTrailers                  bool
+	upgrade, upgradeOther           bool // an Upgrade field; one with a member that is forwarded
+	upgradeLess, h2c                bool // one with a member that is not forwarded; that is h2c
+	teTrailers                      bool // TE says that trailers are welcome
+	keepAliveField                  bool
 	expect100                       bool
+	counts                          bool // the method is one to which Max-Forwards applies
+	noForwards                      bool // Max-Forwards has come to zero
 	replaceHost                     bool // the target's authority takes the place of Host
 	ownVersion                      bool // the version forwarded is ours, HTTP/1.1
 	keepUpgrade                     bool // Upgrade and its connection option are forwarded
+	dropFraming                     bool // Content-Length and Transfer-Encoding are not forwarded
+	unchunk                         bool // the chunked coding is removed on the way
 	rewrite                         bool // the head is not forwarded as the bytes read
 }
 
@@ -67,6 +72,24 @@ func (h *Head) Value(lower string) ([]byte, bool) {
 		line, next := cutLine(rest)
 		if len(line) > len(lower) && line[len(lower)] == ':' && equalFold(line[:len(lower)], lower) {
 			return trim(line[len(lower)+1:]), true
+		}
+		rest = next
+	}
+	return nil, false
+}
+
+// ForwardedValue returns the value of the first field with this name, which is given in lower case, that is forwarded and not
+// empty, and whether there is one. A field that ends here (RFC 9110 section 7.6.1) says nothing to the recipient.
+func (h *Head) ForwardedValue(lower string) ([]byte, bool) {
+	for rest := h.fields(); len(rest) > 0; {
+		line, next := cutLine(rest)
+		if len(line) > len(lower) && line[len(lower)] == ':' && equalFold(line[:len(lower)], lower) {
+			if h.drops(classify(line[:len(lower)]), line[:len(lower)]) {
+				return nil, false
+			}
+			if value := trim(line[len(lower)+1:]); len(value) > 0 {
+				return value, true
+			}
 		}
 		rest = next
 	}
@@ -92,7 +115,8 @@ func (h *Head) slice(s span) []byte { return h.raw[s.from:s.to] }
 // reset makes h ready for the next message without giving up memory.
 func (h *Head) reset() {
 	h.Framing, h.Length, h.Minor, h.KeepAlive = NoBody, 0, 0, false
-	h.raw, h.lines, h.firstLine, h.host, h.nNamed = nil, 0, 0, span{}, 0
-	h.authority = span{}
+	h.raw, h.lines, h.firstLine, h.emptyLines, h.mended = nil, 0, 0, 0, false
+	h.host, h.authority = span{}, span{}
 	h.seen = facts{}
+	h.named.reset()
 }

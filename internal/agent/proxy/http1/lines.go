@@ -84,6 +84,19 @@ func (r *Reader) takeLine(h *Head, s starter, line []byte) error {
 	return s.startLine(line)
 }
 
+// maxEmptyLines is how many empty lines are ignored in front of a message (RFC 9112 section 2.2 asks servers for at least one,
+// for the sake of clients that end a body with one line too many).
+const maxEmptyLines = 2
+
+// emptyLine passes over an empty line in front of the start line.
+func (h *Head) emptyLine(tooMany error) error {
+	h.emptyLines++
+	if h.emptyLines > maxEmptyLines {
+		return tooMany
+	}
+	return nil
+}
+
 // checkPartial bounds what is kept of an incomplete line.
 func (r *Reader) checkPartial(h *Head) error {
 	switch {

@@ -7,13 +7,20 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/opaque"
 )
 
-// Limits of a message head (semantics rule 30).
+// Limits of a message (semantics rule 30). They are above what common servers and clients take unless they are told otherwise
+// (Apache and Tomcat 8 KiB, Node 16 KiB, nginx 32 KiB, Envoy 60 KiB, curl 300 KiB for a response), so that it is their limits
+// that a user meets. Buffers grow with what arrives, not with the limit.
 const (
 	// MaxLine is the longest start line, CRLF not counted.
-	MaxLine = 16 << 10
+	MaxLine = 64 << 10
 	// MaxFields is the largest header block or trailer section.
-	MaxFields = 64 << 10
+	MaxFields = 256 << 10
+	// MaxChunkLine is the longest line before a chunk, its extensions included and CRLF not counted.
+	MaxChunkLine = 16 << 10
 )
+
+// maxLook bounds what More reads before a message is parsed.
+const maxLook = 64 << 10
 
 // minRoom is the smallest space worth reading into.
 const minRoom = 512
@@ -32,6 +39,7 @@ type Reader struct {
 	start, pos, end int
 	scan            int           // no line feed in [pos, scan)
 	head            *Head         // parsed or being parsed, its bytes pinned at start
+	mending         bool          // head is being read by the rules of mend.go
 	full            bool          // the last read filled all the space there was
 	mover           *opaque.Mover // made for the first body that is spliced
 }
@@ -86,7 +94,7 @@ func (r *Reader) Await() error {
 
 // More reads at least one byte more than is buffered, before a message is parsed. Up to 64 KiB can be looked at in this way.
 func (r *Reader) More() error {
-	if r.end-r.start >= MaxFields {
+	if r.end-r.start >= maxLook {
 		return ErrHeadTooLarge
 	}
 	return r.fill()
@@ -95,7 +103,7 @@ func (r *Reader) More() error {
 // Finish ends the current message, whose body has been consumed; its head is no longer valid. Without bytes of a next message
 // the buffer goes back to the pool.
 func (r *Reader) Finish() {
-	r.head = nil
+	r.head, r.mending = nil, false
 	r.start, r.scan = r.pos, r.pos
 	if r.pos == r.end {
 		r.release()
@@ -104,7 +112,7 @@ func (r *Reader) Finish() {
 
 // Close gives the buffer back. It does not close the connection.
 func (r *Reader) Close() {
-	r.head = nil
+	r.head, r.mending = nil, false
 	r.release()
 }
 

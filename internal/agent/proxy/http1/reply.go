@@ -47,13 +47,7 @@ func (p *Reply) appendTo(b []byte) []byte {
 		b = append(b, "\r\nRetry-After: "...)
 		b = strconv.AppendInt(b, int64(p.RetryAfter), 10)
 	}
-	switch p.Say {
-	case SayClose:
-		b = append(b, "\r\nConnection: close"...)
-	case SayKeepAlive:
-		b = append(b, "\r\nConnection: keep-alive"...)
-	case SayNothing:
-	}
+	b = append(b, p.Say.line()...)
 	b = append(b, "\r\n\r\n"...)
 	if p.ToHead {
 		return b
@@ -61,4 +55,16 @@ func (p *Reply) appendTo(b []byte) []byte {
 	b = append(b, "fairlead: "...)
 	b = append(b, p.Reason...)
 	return append(b, '\n')
+}
+
+// line returns the field of an answer of our own, with the CRLF in front of it.
+func (s Say) line() string {
+	switch s {
+	case SayClose:
+		return "\r\nConnection: close"
+	case SayKeepAlive:
+		return "\r\nConnection: keep-alive"
+	case SayNothing:
+	}
+	return ""
 }

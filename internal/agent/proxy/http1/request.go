@@ -2,12 +2,10 @@ package http1
 
 import (
 	"bytes"
+	"math"
 
 	"fairlead.dev/fairlead/internal/agent/call"
 )
-
-// maxEmptyLines is how many empty lines are ignored in front of a request (RFC 9112 section 2.2 asks for at least one).
-const maxEmptyLines = 2
 
 // Request is a request head.
 type Request struct {
@@ -16,15 +14,16 @@ type Request struct {
 	Class call.Method
 	// Expect100: the client waits for 100 (Continue) before it sends the body.
 	Expect100 bool
-	// Upgrade: the client offers to switch protocols, and the offer is forwarded. An offer of h2c alone is not: RFC 9110
-	// section 7.8 leaves accepting to the server, and the calls inside could not be told apart any more.
+	// Upgrade: the client offers to switch protocols, and the offer is forwarded. h2c is taken from the list: RFC 9110 section
+	// 7.8 leaves accepting to the server, and the calls inside could not be told apart any more. Of an offer of nothing else
+	// nothing is forwarded.
 	Upgrade bool
 	// Connect: the method is CONNECT.
 	Connect bool
 
-	method, target  span
-	emptyLines      int
-	isHead, options bool
+	method, target span
+	isHead         bool
+	options, trace bool
 }
 
 // ReadRequest reads the next request head into q, from what is buffered and then from the connection. It returns io.EOF if the
@@ -32,31 +31,43 @@ type Request struct {
 // same q to go on.
 func (r *Reader) ReadRequest(q *Request) error {
 	r.expect(q)
-	if err := r.readHead(&q.Head, q); err != nil {
-		return err
+	err := r.readHead(&q.Head, q)
+	if err == nil {
+		err = q.finish()
 	}
-	return q.finish()
+	if err != nil {
+		q.guessMethod(r.Message())
+	}
+	return err
 }
 
 // TryRequest is ReadRequest without reading from the connection: done is false if the head is not complete yet.
 func (r *Reader) TryRequest(q *Request) (done bool, err error) {
 	r.expect(q)
 	err = r.parseHead(&q.Head, q)
-	if err == nil {
-		return true, q.finish()
+	done = err == nil
+	if done {
+		err = q.finish()
 	}
 	if err == errMore { //nolint:errorlint // a private sentinel, never wrapped
 		return false, nil
 	}
-	return false, err
+	if err != nil {
+		q.guessMethod(r.Message())
+	}
+	return done, err
 }
 
 // expect begins with a request of which nothing was read yet.
 func (r *Reader) expect(q *Request) {
 	if r.head != &q.Head {
-		q.emptyLines = 0
+		q.isHead, q.Connect, q.options, q.trace = false, false, false, false
 	}
 }
+
+// guessMethod sees to it that the refusal of a request whose method can be told is one to that method: that of a HEAD has no
+// content (RFC 9110 section 9.3.2), however malformed the rest is.
+func (q *Request) guessMethod(message []byte) { q.isHead = bytes.HasPrefix(message, []byte("HEAD ")) }
 
 // Method returns the method as read.
 func (q *Request) Method() []byte { return q.slice(q.method) }
@@ -73,24 +84,21 @@ func (q *Request) Host() []byte {
 	return q.slice(q.host)
 }
 
-// Asked returns what one must know of the request to read its responses.
+// Asked returns what one must know of the request to read its responses. Of a request that was refused it says at least whether
+// it was a HEAD.
 func (q *Request) Asked() Asked {
-	return Asked{Head: q.isHead, Connect: q.Connect, Upgrade: q.Upgrade}
+	return Asked{Head: q.isHead, Connect: q.Connect, Upgrade: q.Upgrade, HTTP10: q.Minor == 0}
 }
 
 // startLine parses method SP request-target SP HTTP-version (RFC 9112 section 3), with single spaces and nothing else.
 func (q *Request) startLine(line []byte) error {
 	if len(line) == 0 {
-		q.emptyLines++
-		if q.emptyLines > maxEmptyLines {
-			return ErrRequestLine
-		}
-		return nil
+		return q.emptyLine(ErrRequestLine)
 	}
 	sp1 := bytes.IndexByte(line, ' ')
 	const version = len("HTTP/1.1")
 	sp2 := len(line) - version - 1
-	if sp1 < 0 || sp2 <= sp1+1 || line[sp2] != ' ' {
+	if sp1 < 0 || sp2 <= sp1 || line[sp2] != ' ' {
 		return requestLineError(line)
 	}
 	method, target := line[:sp1], line[sp1+1:sp2]
@@ -100,6 +108,9 @@ func (q *Request) startLine(line []byte) error {
 	var ok bool
 	if q.Minor, ok = minorVersion(line[sp2+1:]); !ok {
 		return requestLineError(line)
+	}
+	if len(target) == 0 {
+		return ErrTarget
 	}
 	q.method = span{0, uint32(sp1)}
 	q.target = span{uint32(sp1 + 1), uint32(sp2)}
@@ -112,7 +123,7 @@ func requestLineError(line []byte) error {
 	last := bytes.LastIndexByte(line, ' ')
 	v := line[last+1:]
 	if len(v) == len("HTTP/1.1") && bytes.HasPrefix(v, []byte("HTTP/")) && v[6] == '.' && isDigit(v[5]) && isDigit(v[7]) &&
-		bytes.Count(line, []byte(" ")) == 2 {
+		bytes.Count(line, []byte(" ")) == 2 && !bytes.Contains(line, []byte("  ")) {
 		return ErrVersion
 	}
 	return ErrRequestLine
@@ -128,12 +139,14 @@ func minorVersion(v []byte) (minor uint8, ok bool) {
 }
 
 func (q *Request) classify(method []byte) {
-	q.isHead, q.Connect, q.options = false, false, false
+	q.isHead, q.Connect, q.options, q.trace = false, false, false, false
 	switch string(method) {
-	case "GET", "TRACE":
+	case "GET":
 		q.Class = call.Safe
 	case "OPTIONS":
-		q.Class, q.options = call.Safe, true
+		q.Class, q.options, q.seen.counts = call.Safe, true, true
+	case "TRACE":
+		q.Class, q.trace, q.seen.counts = call.Safe, true, true
 	case "HEAD":
 		q.Class, q.isHead = call.Safe, true
 	case "PUT", "DELETE":
@@ -154,7 +167,7 @@ func (q *Request) checkTarget(target []byte) error {
 	}
 	switch {
 	case q.Connect:
-		if !validHost(target) || bytes.LastIndexByte(target, ':') <= 0 {
+		if !validHost(target) || !namesPort(target) {
 			return ErrTarget
 		}
 		q.authority = q.target
@@ -241,6 +254,17 @@ func validHost(host []byte) bool {
 	return len(rest) <= len(":65535")
 }
 
+// namesPort says whether a valid host names something and then a port. RFC 9110 section 9.3.6: a server "MUST reject a CONNECT
+// request that targets an empty or invalid port number".
+func namesPort(host []byte) bool {
+	colon := bytes.LastIndexByte(host, ':')
+	if colon <= 0 || host[colon-1] == ':' {
+		return false
+	}
+	port, ok := parseLength(host[colon+1:])
+	return ok && 0 < port && port <= math.MaxUint16
+}
+
 // hostByte is reg-name of RFC 3986: unreserved, percent-encoded and sub-delims, but for the comma, which is how a list of two
 // hosts looks.
 func hostByte(c byte) bool {
@@ -256,6 +280,7 @@ func hostByte(c byte) bool {
 // finish checks the complete head as a whole.
 func (q *Request) finish() error {
 	s := &q.seen
+	q.named.settle(&q.Head)
 	if err := q.body(); err != nil {
 		return err
 	}
@@ -272,7 +297,8 @@ func (q *Request) finish() error {
 		// RFC 9112 section 3.2.2: a proxy MUST ignore the received Host and replace it by the host of the target.
 		s.replaceHost, s.rewrite = true, true
 	}
-	q.Expect100 = s.expect100 && q.Minor == 1
+	// An expectation that ends here is not met by anybody else.
+	q.Expect100 = s.expect100 && q.Minor == 1 && !q.named.hasLower(&q.Head, "expect")
 	q.Upgrade = q.Minor == 1 && s.upgradeOption && s.upgrade && s.upgradeOther
 	s.keepUpgrade = q.Upgrade
 	return nil

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"flag"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// TestThePodOutlivesTheDrain: a kubelet that kills the agent while it drains cuts what it was to serve to the end.
+func TestThePodOutlivesTheDrain(t *testing.T) {
+	text, err := os.ReadFile("../../config/agent/daemonset.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var set appsv1.DaemonSet
+	if err := yaml.UnmarshalStrict(text, &set); err != nil {
+		t.Fatal(err)
+	}
+	pod := set.Spec.Template.Spec
+	fs := flag.NewFlagSet("agent", flag.ContinueOnError)
+	drain := fs.Duration("drain", 0, "")
+	for _, arg := range pod.Containers[0].Args {
+		if strings.HasPrefix(arg, "--drain=") {
+			if err := fs.Parse([]string{arg}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	// Connections that were cut are waited for a little, and the agent says how many there were.
+	const margin = 30 * time.Second
+	grace := time.Duration(*pod.TerminationGracePeriodSeconds) * time.Second
+	if *drain == 0 || grace < *drain+margin {
+		t.Errorf("the pod has %s to end, the agent drains for %s", grace, *drain)
+	}
+	for _, v := range pod.Containers[0].Env {
+		if v.Name == "GOMEMLIMIT" {
+			t.Error("GOMEMLIMIT is set: it would not follow the limit of memory")
+		}
+	}
+}

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# What hack/fresh.sh runs inside the new root.
+set -euo pipefail
+cd /root/fairlead
+step() { printf '\n\033[1m==> fresh machine: %s\033[0m\n' "$*"; }
+step "the set-up of make test and make demo"
+make test-deps
+make kube-binaries
+make kube-assets
+make build
+step "verify, lint, unit tests"
+make verify lint test-unit
+step "everything passed"

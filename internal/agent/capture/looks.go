@@ -1,0 +1,131 @@
+package capture
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+const (
+	// olderPause is how long passes between two counts of connections that are older than their policy, while there are any.
+	olderPause = 30 * time.Second
+	// rewrittenFor is how long it is told that a pod's rules had to be written again.
+	rewrittenFor = 5 * time.Minute
+)
+
+// looks is what a door looks for in a captured pod from time to time. It is used by the door's own goroutine.
+type looks struct {
+	seen      seen
+	counted   bool // older connections have been counted since the door was opened the last time
+	next      time.Time
+	rewritten time.Time // when the rules were found changed the last time
+}
+
+// seen is what was found. Its maps and lists are never changed.
+type seen struct {
+	foreign   []string
+	older     map[policy.ID]int
+	olderAll  int
+	rewritten bool
+}
+
+// expire has everything looked at again at once.
+func (l *looks) expire() { l.next = time.Time{} }
+
+// reopen has everything looked at again when the door is open again: for a while connections were not redirected.
+func (l *looks) reopen() { l.next, l.counted = time.Time{}, false }
+
+// pause is how long to wait for the next look, at most most.
+func (l *looks) pause(most time.Duration) time.Duration {
+	return max(min(most, time.Until(l.next)), time.Millisecond)
+}
+
+// look looks for what a captured pod has that its policies' authors should know of. Failures to look change nothing: there is a next time.
+//
+// Counting connections walks over all sockets of the node, so it is done when a door opens, and again only while there are any to count:
+// where there were none there will be none.
+func (d *door) look(g goal) {
+	l, now := &d.looks, time.Now()
+	l.seen.rewritten = !l.rewritten.IsZero() && now.Sub(l.rewritten) < rewrittenFor
+	if now.Before(l.next) {
+		return
+	}
+	l.next = now.Add(checkup)
+	if found, err := d.redirector.Foreign(); err == nil {
+		l.seen.foreign = found
+		d.foreign.Store(len(found) > 0)
+	}
+	if l.counted && l.seen.olderAll == 0 {
+		return
+	}
+	if older, err := d.redirector.Older(g.spec.Redirect); err == nil {
+		l.counted, l.seen.olderAll, l.seen.older = true, len(older), g.spec.attribute(older)
+	}
+	if l.seen.olderAll > 0 {
+		l.next = now.Add(olderPause)
+	}
+}
+
+// attribute counts connections by the policies that they would come under, by their destinations.
+func (s *PodSpec) attribute(older []netip.AddrPort) map[policy.ID]int {
+	counts := make(map[policy.ID]int)
+	for _, to := range older {
+		ids := s.Policies
+		if s.Governing != nil {
+			ids = s.Governing(to)
+		}
+		for _, id := range ids {
+			counts[id]++
+		}
+	}
+	return counts
+}
+
+func (d *door) counts() (captured bool, older int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.report.captured, int64(d.report.seen.olderAll)
+}
+
+// Older counts the open connections of captured pods that no policy governs because they are older than the capture, by the policies that
+// would govern them.
+func (m *Manager) Older() map[policy.ID]int {
+	all := make(map[policy.ID]int)
+	for _, d := range m.list() {
+		d.mu.Lock()
+		older := d.report.seen.older
+		d.mu.Unlock()
+		for id, n := range older {
+			all[id] += n
+		}
+	}
+	return all
+}
+
+// Notices lists what there is to know of captured pods, sorted.
+func (m *Manager) Notices() []policy.CaptureProblem {
+	var list []policy.CaptureProblem
+	for _, d := range m.list() {
+		d.mu.Lock()
+		r, spec := d.report, d.goal.spec
+		d.mu.Unlock()
+		notice := policy.CaptureProblem{Namespace: spec.Pod.Namespace, Pod: spec.Pod.Name, Policies: spec.Policies}
+		if r.captured && r.seen.rewritten {
+			notice.Reason, notice.Message = ReasonRulesChanged, "something in the pod has changed the agent's rules; they were written again"
+			list = append(list, notice)
+		}
+		if r.captured && len(r.seen.foreign) > 0 {
+			notice.Reason = ReasonForeignRedirect
+			notice.Message = "another proxy takes the pod's connections first (" + strings.Join(r.seen.foreign, ", ") + "); what it sends is captured"
+			list = append(list, notice)
+		}
+	}
+	slices.SortFunc(list, func(a, b policy.CaptureProblem) int {
+		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Pod, b.Pod), strings.Compare(a.Reason, b.Reason))
+	})
+	return list
+}

@@ -1,0 +1,113 @@
+package nft
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// A socket that is bound to an interface (SO_BINDTODEVICE) cannot reach the agent: its packets leave by that interface whatever their
+// destination, and the loopback's address is not there. Whether a socket is bound no expression tells, but where its redirected
+// request for a connection is about to leave shows it. That request is dropped and the connection remembered for a while by its ends; when
+// TCP asks again, a second later, it goes direct, ungoverned.
+const (
+	boundTimeout = 30 * time.Second // several attempts of TCP, which come after 1, 3, 7 and 15 s
+	maxBound     = 1 << 12          // connections remembered at a time; the others hang, as all would
+)
+
+// endsSet is a set of connections by their ends, which the kernel fills.
+func endsSet(table *nftables.Table, id uint32, name string, address nftables.SetDatatype) *nftables.Set {
+	port := nftables.TypeInetService
+	return &nftables.Set{Table: table, ID: id, Name: name, Concatenation: true, KeyByteOrder: binaryutil.BigEndian,
+		KeyType: nftables.MustConcatSetType(address, port, address, port), Dynamic: true, HasTimeout: true, Timeout: boundTimeout,
+		Size: maxBound}
+}
+
+// ends are the registers of a key of endsSet: source address and port, destination address and port.
+type ends struct{ source, sourcePort, destination, destinationPort uint32 }
+
+func endsOf(family byte) ends {
+	if family == unix.NFPROTO_IPV6 {
+		return ends{reg32of0, reg32of0 + 4, reg32of0 + 5, reg32of0 + 9}
+	}
+	return ends{reg32of0, reg32of0 + 1, reg32of0 + 2, reg32of0 + 3}
+}
+
+// endsIn matches packets of the connections in set.
+func endsIn(family byte, set *nftables.Set) []expr.Any {
+	r, from, size := endsOf(family), uint32(source4), uint32(size4)
+	if family == unix.NFPROTO_IPV6 {
+		from, size = source6, size6
+	}
+	return append(familyIs(family), network(r.source, from, size), port(r.sourcePort, sourcePort), destination(family, r.destination),
+		destinationPort(r.destinationPort), in(reg32of0, set))
+}
+
+// spare replaces the rules of boundChain. They are messages of their own making because the library says the direction of a tracked
+// connection in a way that the kernel complains about in its log. A kernel that does not know what they ask for does without.
+func (t *Table) spare() error {
+	err := t.exchangeRules(boundChain, t.boundRule(unix.NFPROTO_IPV4, 0), t.boundRule(unix.NFPROTO_IPV6, netlink.Acknowledge))
+	if err != nil && !unknown(err) {
+		return fmt.Errorf("spare sockets bound to an interface: %w", err)
+	}
+	return nil
+}
+
+// boundRule is, for IPv4, "meta oif != lo ip daddr 127.0.0.1 tcp dport <port> update @bound4 { ip saddr . tcp sport . ct original ip
+// daddr . ct original proto-dst } drop".
+func (t *Table) boundRule(family byte, flags netlink.HeaderFlags) netlink.Message {
+	r, set, from, to, size, key := endsOf(family), "bound4", uint32(source4), uint32(destination4), uint32(size4), uint32(ctDestination4)
+	listener := []byte{127, 0, 0, 1}
+	if family == unix.NFPROTO_IPV6 {
+		set, from, to, size, key = "bound6", source6, destination6, size6, ctDestination6
+		listener = append(make([]byte, size6-1), 1)
+	}
+	const loopback = 1 // the index of the loopback in every namespace
+	return ruleMessage(boundChain, flags,
+		expression("meta", number(unix.NFTA_META_KEY, unix.NFT_META_NFPROTO), number(unix.NFTA_META_DREG, reg1)),
+		comparison(unix.NFT_CMP_EQ, []byte{family}),
+		expression("meta", number(unix.NFTA_META_KEY, unix.NFT_META_OIF), number(unix.NFTA_META_DREG, reg1)),
+		comparison(unix.NFT_CMP_NEQ, binary.NativeEndian.AppendUint32(nil, loopback)),
+		payload(unix.NFT_PAYLOAD_NETWORK_HEADER, to, size, reg1), comparison(unix.NFT_CMP_EQ, listener),
+		expression("meta", number(unix.NFTA_META_KEY, unix.NFT_META_L4PROTO), number(unix.NFTA_META_DREG, reg1)),
+		comparison(unix.NFT_CMP_EQ, []byte{unix.IPPROTO_TCP}),
+		payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, toPort, sizeOfPort, reg1),
+		comparison(unix.NFT_CMP_EQ, binary.BigEndian.AppendUint16(nil, t.options.Port)),
+		payload(unix.NFT_PAYLOAD_NETWORK_HEADER, from, size, r.source),
+		payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, sourcePort, sizeOfPort, r.sourcePort),
+		original(key, r.destination), original(unix.NFT_CT_PROTO_DST, r.destinationPort),
+		expression("dynset", netlink.Attribute{Type: unix.NFTA_DYNSET_SET_NAME, Data: []byte(set + "\x00")},
+			number(unix.NFTA_DYNSET_OP, unix.NFT_DYNSET_OP_UPDATE), number(unix.NFTA_DYNSET_SREG_KEY, reg32of0)),
+		expression("immediate", number(unix.NFTA_IMMEDIATE_DREG, unix.NFT_REG_VERDICT), dropVerdict()),
+	)
+}
+
+// NFT_CT_DST_IP and NFT_CT_DST_IP6 of linux/netfilter/nf_tables.h.
+const ctDestination4, ctDestination6 = 20, 22
+
+func comparison(op uint32, data []byte) netlink.Attribute {
+	return expression("cmp", number(unix.NFTA_CMP_SREG, reg1), number(unix.NFTA_CMP_OP, op), value(unix.NFTA_CMP_DATA, data))
+}
+
+func payload(base, offset, size, register uint32) netlink.Attribute {
+	return expression("payload", number(unix.NFTA_PAYLOAD_DREG, register), number(unix.NFTA_PAYLOAD_BASE, base),
+		number(unix.NFTA_PAYLOAD_OFFSET, offset), number(unix.NFTA_PAYLOAD_LEN, size))
+}
+
+// original loads what the first packet of a connection carried before it was translated.
+func original(key, register uint32) netlink.Attribute {
+	return expression("ct", number(unix.NFTA_CT_KEY, key), number(unix.NFTA_CT_DREG, register),
+		netlink.Attribute{Type: unix.NFTA_CT_DIRECTION, Data: []byte{ctOriginal}})
+}
+
+func dropVerdict() netlink.Attribute {
+	const drop = 0 // NF_DROP
+	return netlink.Attribute{Type: unix.NLA_F_NESTED | unix.NFTA_IMMEDIATE_DATA, Data: attrs(netlink.Attribute{
+		Type: unix.NLA_F_NESTED | unix.NFTA_DATA_VERDICT, Data: attrs(number(unix.NFTA_VERDICT_CODE, drop))})}
+}

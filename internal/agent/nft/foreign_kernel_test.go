@@ -1,0 +1,200 @@
+package nft_test
+
+import (
+	"io"
+	"net"
+	"net/netip"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"fairlead.dev/fairlead/internal/agent/netns/netnstest"
+	"fairlead.dev/fairlead/internal/agent/nft"
+)
+
+// inside runs a command inside n.
+func inside(t testing.TB, n *netnstest.Net, command string) {
+	t.Helper()
+	args := append([]string{"--net=" + n.Path}, strings.Fields(command)...)
+	if out, err := exec.CommandContext(t.Context(), "nsenter", args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", command, err, out)
+	}
+}
+
+// script has nft carry out a script inside n.
+func script(t testing.TB, n *netnstest.Net, lines string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "nsenter", "--net="+n.Path, "nft", "-f", "-")
+	cmd.Stdin = strings.NewReader(lines)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("nft: %v\n%s", err, out)
+	}
+}
+
+const (
+	proxyPort = 15001
+	proxyMark = 1337 // stands for the user that a mesh's proxy runs as
+)
+
+// meshProxy forwards what is redirected to it, greeting with its own name first.
+func meshProxy(t testing.TB, n *netnstest.Net) {
+	t.Helper()
+	for _, at := range []string{"127.0.0.1", "::1"} {
+		n.Handle(t, netip.AddrPortFrom(netip.MustParseAddr(at), proxyPort), func(c *net.TCPConn) {
+			original, err := nft.OriginalDestination(c)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			out, err := n.Dial(t.Context(), original, proxyMark)
+			if err != nil {
+				return
+			}
+			defer func() { _ = out.Close() }()
+			_ = out.SetDeadline(time.Now().Add(3 * time.Second))
+			b := make([]byte, 64)
+			k, _ := out.Read(b)
+			_, _ = io.WriteString(c, "proxied, "+string(b[:k]))
+		})
+	}
+}
+
+// meshRules are what the init containers of meshes install: everything goes to the proxy, but what it sends itself.
+var meshRules = map[string]func(t *testing.T, n *netnstest.Net){
+	"iptables-nft":    func(t *testing.T, n *netnstest.Net) { meshIPTables(t, n, "iptables-nft", "ip6tables-nft") },
+	"iptables-legacy": func(t *testing.T, n *netnstest.Net) { meshIPTables(t, n, "iptables-legacy", "ip6tables-legacy") },
+	"nft": func(t *testing.T, n *netnstest.Net) {
+		script(t, n, `table inet mesh {
+			chain out { tcp dport 1-65535 redirect to :15001; }
+			chain output { type nat hook output priority -100; meta mark 1337 return; fib daddr type local return; jump out; }
+		}`)
+	},
+}
+
+func meshIPTables(t *testing.T, n *netnstest.Net, programs ...string) {
+	t.Helper()
+	for _, p := range programs {
+		if exec.CommandContext(t.Context(), "nsenter", "--net="+n.Path, p, "-t", "nat", "-L").Run() != nil {
+			t.Skipf("SKIPPED: %s does not work here", p)
+		}
+		for _, rule := range []string{
+			"-N MESH_OUTPUT", "-N MESH_REDIRECT",
+			"-A MESH_REDIRECT -p tcp -j REDIRECT --to-ports 15001",
+			"-A MESH_OUTPUT -m mark --mark 1337 -j RETURN",
+			"-A MESH_OUTPUT -o lo -j RETURN",
+			"-A MESH_OUTPUT -j MESH_REDIRECT",
+			"-A OUTPUT -p tcp -j MESH_OUTPUT",
+		} {
+			inside(t, n, p+" -t nat "+rule)
+		}
+	}
+}
+
+// TestRule36_AnotherProxyInThePod has a mesh's proxy take everything that leaves the pod, with its rules before ours and after: the pod's calls
+// go through the proxy and then through the agent, and what the agent sends goes out.
+func TestRule36_AnotherProxyInThePod(t *testing.T) {
+	netnstest.Privileged(t)
+	for name, redirect := range meshRules {
+		for _, first := range []string{"the mesh", "the agent"} {
+			t.Run(name+", first "+first, func(t *testing.T) {
+				pod, out := netnstest.Pair(t, netnstest.Host(t))
+				agent(t, pod)
+				meshProxy(t, pod)
+				world(t, out, 80)
+				if first == "the mesh" {
+					redirect(t, pod)
+				}
+				table := open(t, pod, options("mesh"))
+				install(t, table, nft.Redirect{Ports: []uint16{80}})
+				if first == "the agent" {
+					redirect(t, pod)
+				}
+				for _, to := range []string{"10.99.0.1:80", "[fd99::1]:80"} {
+					expect(t, pod, to, "proxied, captured "+to)
+					for range 3 {
+						if got := marked(t, pod, to); got != "direct" {
+							t.Errorf("the agent's own call to %s: %q, want it to go out", to, got)
+						}
+					}
+				}
+				found, err := table.Foreign()
+				if err != nil || len(found) == 0 {
+					t.Errorf("the mesh's redirect was not found: %v, %v", found, err)
+				}
+			})
+		}
+	}
+}
+
+// marked is what a connection with the agent's mark reads first.
+func marked(t *testing.T, n *netnstest.Net, to string) string {
+	t.Helper()
+	c, err := n.Dial(t.Context(), netip.MustParseAddrPort(to), mark)
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(3 * time.Second))
+	b := make([]byte, 64)
+	k, err := c.Read(b)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b[:k])
+}
+
+// TestWhatIsNoForeignRedirect: rules of others that take no call away are nothing to tell of.
+func TestWhatIsNoForeignRedirect(t *testing.T) {
+	netnstest.Privileged(t)
+	for name, rules := range map[string]string{
+		"nothing":     "",
+		"a filter":    `table ip f { chain output { type filter hook output priority 0; tcp dport 25 drop; }; }`,
+		"inbound":     `table ip n { chain pre { type nat hook prerouting priority dstnat; tcp dport 80 redirect to :8080; }; }`,
+		"masquerade":  `table ip n { chain post { type nat hook postrouting priority srcnat; masquerade; }; }`,
+		"not reached": `table ip n { chain idle { tcp dport 80 redirect to :8080; }; chain output { type nat hook output priority -100; tcp dport 80 accept; }; }`,
+		"DNS":         `table ip n { chain output { type nat hook output priority -100; udp dport 53 redirect to :15053; }; }`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := netnstest.New(t, netnstest.Host(t))
+			script(t, n, rules)
+			table := open(t, n, options("others"))
+			install(t, table, nft.Redirect{All: true})
+			if found, err := table.Foreign(); err != nil || len(found) > 0 {
+				t.Errorf("found %v, %v", found, err)
+			}
+		})
+	}
+}
+
+// TestSocketBoundToAnInterface calls from sockets whose packets must leave by one interface: they cannot reach the agent's listener,
+// so they go direct, at TCP's second attempt; nothing else does.
+func TestSocketBoundToAnInterface(t *testing.T) {
+	netnstest.Privileged(t)
+	pod, out := netnstest.Pair(t, netnstest.Host(t))
+	agent(t, pod)
+	world(t, out, 80)
+	install(t, open(t, pod, options("bound")), nft.Redirect{All: true, FailClosed: true})
+	for _, to := range []string{"10.99.0.1:80", "[fd99::1]:80"} {
+		d := net.Dialer{Timeout: 20 * time.Second, Control: func(_, _ string, raw syscall.RawConn) error {
+			var err error
+			if cerr := raw.Control(func(fd uintptr) { err = unix.BindToDevice(int(fd), "eth0") }); cerr != nil {
+				return cerr
+			}
+			return err
+		}}
+		c, got, err := callWith(pod, d, to)
+		if err != nil || got != "direct" {
+			t.Errorf("call to %s from a bound socket: %q, %v, want direct", to, got, err)
+			continue
+		}
+		if err := talk(c, "and on"); err != nil {
+			t.Errorf("call to %s from a bound socket: %v", to, err)
+		}
+		_ = c.Close()
+		expect(t, pod, to, "captured "+to)
+	}
+}

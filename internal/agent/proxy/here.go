@@ -1,0 +1,32 @@
+package proxy
+
+import (
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/http1"
+)
+
+// answerHere answers a request that must not be forwarded any more, as its final recipient (RFC 9110 section 7.6.2). It is no call:
+// nothing is sent, counted or limited.
+func (x *exchange) answerHere() step {
+	s := x.s
+	x.upload.begin(s.line.reader, &x.request)
+	keep := x.request.KeepAlive && !x.srv.draining.Load() && x.upload.finish()
+	say := http1.SayNothing
+	switch {
+	case !keep:
+		say = http1.SayClose
+	case x.request.Minor == 0:
+		say = http1.SayKeepAlive
+	}
+	err := x.request.AnswerHere(&s.out, say)
+	x.upload.release()
+	s.idleSince.Store(time.Now().UnixNano())
+	switch {
+	case err != nil:
+		return hangUp
+	case !keep:
+		return hangUpGently
+	}
+	return serveNext
+}

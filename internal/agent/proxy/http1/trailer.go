@@ -1,0 +1,82 @@
+package http1
+
+// trailerLine takes in one line of the trailer section, of which the empty one ends the body.
+func (b *Body) trailerLine(p []byte) (n int, piece []byte, err error) {
+	content, n, err := b.wireLine(p, MaxFields-b.trailer, ErrHeadTooLarge)
+	if n == 0 || err != nil {
+		return 0, nil, err
+	}
+	if content == 0 {
+		b.framing = NoBody
+		return n, b.line(p, 0, n), nil
+	}
+	if b.lenient() {
+		if content, n = b.mendTrailer(p, content, n); n == 0 {
+			return 0, nil, nil
+		}
+	}
+	name, _, err := splitField(p[:content])
+	if err != nil && !(err == ErrFieldValue && b.lenient()) { //nolint:errorlint // a constant of the package
+		return 0, nil, err
+	}
+	b.trailer += n
+	k := classify(name)
+	switch {
+	case forbiddenTrailer(k) && !b.lenient():
+		return 0, nil, ErrTrailer
+	case forbiddenTrailer(k), b.h.drops(k, name):
+		return n, nil, nil
+	}
+	return n, b.line(p, content, n), nil
+}
+
+// forbiddenTrailer says whether a field must not come in a trailer section. RFC 9110 section 6.5.1 does not allow fields for
+// framing, routing and the connection's control there, where they could only deceive a recipient that merges them into the
+// header.
+func forbiddenTrailer(k known) bool {
+	switch k {
+	case other, fExpect, fMaxForwards:
+		return false
+	default:
+		return true
+	}
+}
+
+// mendTrailer does to a line of a response's trailer section what mend does to the lines of its head. n is zero if more must be
+// read first.
+func (b *Body) mendTrailer(p []byte, content, n int) (mended, m int) {
+	for {
+		if n == len(p) {
+			return 0, 0 // the next line may continue this one; there is one, if only the empty one
+		}
+		if p[n] != ' ' && p[n] != '\t' {
+			break
+		}
+		for i := content; i < n; i++ {
+			p[i] = ' '
+		}
+		next, end, err := b.wireLine(p[n:], len(p), nil)
+		if end == 0 || err != nil {
+			return 0, 0
+		}
+		content, n = n+next, n+end
+	}
+	mendNameInPlace(p[:content])
+	spaceOut(p[:content])
+	return content, n
+}
+
+// mendNameInPlace exchanges whitespace in front of the colon and the colon, behind which it means nothing.
+func mendNameInPlace(line []byte) {
+	i := 0
+	for i < len(line) && token[line[i]] {
+		i++
+	}
+	j := i
+	for j < len(line) && (line[j] == ' ' || line[j] == '\t') {
+		j++
+	}
+	if i > 0 && i < j && j < len(line) && line[j] == ':' {
+		line[i], line[j] = ':', ' '
+	}
+}

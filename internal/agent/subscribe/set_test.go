@@ -1,0 +1,71 @@
+package subscribe
+
+import (
+	"path/filepath"
+	"testing"
+
+	"fairlead.dev/fairlead/internal/wire"
+)
+
+// An agent that refuses one of two profiles holds two versions of what they share. Which is newer must be known, also after a restart.
+func TestTheNewerOfTwoProfilesHasTheGreaterGeneration(t *testing.T) {
+	receive := func(s *set, refuses map[string][]int, names ...string) *set {
+		t.Helper()
+		edit := int(s.generation) + 1
+		var u wire.Update
+		for _, name := range names {
+			u.Set = append(u.Set, profile(t, name, edit))
+		}
+		next, undecoded := s.with(u)
+		if len(undecoded) > 0 {
+			t.Fatal(undecoded)
+		}
+		got, _ := apply(&fakeApplier{refuses: refuses}, s, next)
+		return got
+	}
+	newer := func(what string, s *set, a, b string) {
+		t.Helper()
+		p := s.snapshot.Profiles
+		if p[a].Generation <= p[b].Generation {
+			t.Errorf("%s: %s has generation %d, %s %d", what, a, p[a].Generation, b, p[b].Generation)
+		}
+	}
+	s := receive(emptySet(), nil, "a", "b")
+	if p := s.snapshot.Profiles; p["a"].Generation != p["b"].Generation {
+		t.Errorf("of one update: %d and %d", p["a"].Generation, p["b"].Generation)
+	}
+	s = receive(s, map[string][]int{"a": {2}}, "a", "b")
+	newer("a refused", s, "b", "a")
+	path := filepath.Join(t.TempDir(), "policy")
+	if err := saveCopy(path, s); err != nil {
+		t.Fatal(err)
+	}
+	s, err := loadCopy(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer("after a restart", s, "b", "a")
+	s = receive(s, nil, "a")
+	newer("received later", s, "a", "b")
+	// An agent that holds more than it can say is sent everything again.
+	again := receive(s.emptied(), nil, "b")
+	if got := again.snapshot.Profiles["b"].Generation; got <= s.snapshot.Profiles["a"].Generation {
+		t.Errorf("sent again: generation %d", got)
+	}
+}
+
+// Copies written before generations were kept are read all the same.
+func TestACopyWithoutGenerationsIsRead(t *testing.T) {
+	body, err := wire.EncodeSaved(wire.Saved{Resources: sample(t, 2).list()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	saved, err := wire.DecodeSaved(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := restored(saved)
+	if err != nil || s.snapshot.Profiles["p"].Generation != 0 || len(s.resources) != 4 {
+		t.Errorf("%d resources, profile %+v, error %v", len(s.resources), s.snapshot.Profiles["p"], err)
+	}
+}

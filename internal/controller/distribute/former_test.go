@@ -1,0 +1,140 @@
+package distribute
+
+import (
+	"net/netip"
+	"testing"
+
+	"fairlead.dev/fairlead/internal/policy"
+	"fairlead.dev/fairlead/internal/wire"
+)
+
+// crowd is a Service with n endpoints whose last one has that port.
+func crowd(n int, port uint16) *policy.Destination {
+	d := &policy.Destination{Name: "shop/cart", Ports: []policy.DestinationPort{{Port: 80}}}
+	for i := range n {
+		d.Ports[0].Endpoints = append(d.Ports[0].Endpoints, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 8080))
+	}
+	d.Ports[0].Endpoints[n-1] = netip.AddrPortFrom(d.Ports[0].Endpoints[n-1].Addr(), port)
+	return d
+}
+
+// patching is an agent that understands patches and knows what it holds.
+type patching struct {
+	*agent
+	holds map[wire.Ref]*wire.Resource
+}
+
+func (o *office) patching(node string, held map[wire.Ref]*wire.Resource) *patching {
+	o.t.Helper()
+	p := &patching{agent: o.agent("token-" + node), holds: held}
+	versions := map[wire.Ref]wire.Version{}
+	for ref, r := range held {
+		versions[ref] = r.Version
+	}
+	s, err := p.client.Subscribe(p.ctx, wire.Hello{Node: node, Held: versions, Patches: true})
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	p.stream = s
+	return p
+}
+
+// receive takes an update and returns how many of its resources were patches.
+func (p *patching) receive() int {
+	p.t.Helper()
+	u := p.take()
+	patches := 0
+	for _, r := range u.Set {
+		if r.Patch != nil {
+			patches++
+		}
+		whole, err := r.Whole(p.holds[r.Ref])
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		p.holds[r.Ref] = whole
+	}
+	p.acknowledge(u)
+	return patches
+}
+
+func (o *office) crowded(port uint16) {
+	o.t.Helper()
+	o.publish(func(b *Batch) { b.SetDestination(crowd(1000, port)) })
+}
+
+func TestALargeServiceIsSentOnceAndThenItsChanges(t *testing.T) {
+	withOffice(t, func(t *testing.T, o *office) {
+		o.publish(shop)
+		o.crowded(1)
+		a := o.patching("n1", map[wire.Ref]*wire.Resource{})
+		defer func() { a.leave() }()
+		if n := a.receive(); n != 0 {
+			t.Errorf("%d patches of nothing", n)
+		}
+		for port := uint16(2); port < 5; port++ {
+			o.crowded(port)
+			if n := a.receive(); n != 1 {
+				t.Errorf("change to port %d: %d patches", port, n)
+			}
+		}
+		// An agent that is a few versions behind still gets the difference; one that is further behind gets all.
+		for behind, want := range map[int]int{3: 1, 9: 0} {
+			a.leave()
+			for i := range behind {
+				o.crowded(uint16(100*behind + i))
+			}
+			a = o.patching("n1", a.holds)
+			if n := a.receive(); n != want {
+				t.Errorf("%d versions behind: %d patches, want %d", behind, n, want)
+			}
+		}
+		// Small things are sent whole.
+		o.publish(func(b *Batch) { b.SetDestination(service("shop/stock", 81)) })
+		if n := a.receive(); n != 0 {
+			t.Errorf("a small destination came as a patch")
+		}
+	})
+}
+
+func TestAnOlderAgentIsSentEverythingWhole(t *testing.T) {
+	withOffice(t, func(t *testing.T, o *office) {
+		o.publish(shop)
+		o.crowded(1)
+		a := o.subscribed("n1", nil)
+		defer a.leave()
+		a.receive()
+		o.crowded(2)
+		if u := a.receive(); len(u.Set) != 1 || u.Set[0].Patch != nil {
+			t.Errorf("got %v", refsOf(u))
+		}
+	})
+}
+
+func TestAPatchThatCannotBeAppliedIsFollowedByTheWhole(t *testing.T) {
+	withOffice(t, func(t *testing.T, o *office) {
+		o.publish(shop)
+		o.crowded(1)
+		a := o.patching("n1", map[wire.Ref]*wire.Resource{})
+		defer a.leave()
+		a.receive()
+		ref := wire.Ref{Kind: wire.Destination, Name: "shop/cart"}
+		o.crowded(2)
+		u := a.take()
+		if len(u.Set) != 1 || u.Set[0].Patch == nil {
+			t.Fatalf("got %v, want a patch", refsOf(u))
+		}
+		a.acknowledge(u, wire.Rejection{Ref: ref, Reason: wire.ReasonMalformed, Message: "does not fit", Told: true, Held: a.holds[ref].Version})
+		if r := o.rollout("p1"); r.Failed != 0 {
+			t.Errorf("rollout %+v", r)
+		}
+		if n := a.receive(); n != 0 {
+			t.Error("the patch was sent again")
+		}
+		o.crowded(3)
+		if n := a.receive(); n != 0 {
+			t.Error("another patch was sent")
+		}
+		wantRollout(t, o.rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+	})
+}

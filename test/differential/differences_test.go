@@ -1,0 +1,129 @@
+package differential
+
+import "strings"
+
+// The differences that must remain. Each has a row in docs/differences.md.
+
+// versionRaised: an answer of HTTP/1.0 is forwarded as one of HTTP/1.1.
+var versionRaised = difference{id: "answers-are-http-1.1", adjust: func(o *observation) {
+	o.replace("client", func(l string) string { return strings.Replace(l, "answer HTTP/1.0", "answer HTTP/1.1", 1) })
+}}
+
+// stays: where the cluster IP was called and a server ends a connection, the client's stays: the next request goes to whoever is left.
+var stays = difference{id: "client-connections-outlive-servers", kinds: []kind{service, serviceHTTP}, adjust: func(o *observation) {
+	o.replace("client", func(l string) string {
+		if l == "is ended" || l == "is reset" {
+			return "stays connected"
+		}
+		return l
+	})
+}}
+
+// cutIsReset: an answer that ends before its announced end reaches the client with a reset behind it.
+var cutIsReset = difference{id: "cut-answers-are-reset", adjust: func(o *observation) {
+	o.replace("client", func(l string) string { return strings.Replace(l, "then end", "then reset", 1) })
+}}
+
+// cutHead: a head that is never finished is answered with 502.
+var cutHead = answered("reset")
+
+// answered: where a connection would have broken before an answer, HTTP clients are told by an answer. GET is tried as often as
+// policies say.
+func answered(why string) difference {
+	return difference{id: "failures-are-answers", adjust: func(o *observation) {
+		for actor, lines := range o.actors {
+			if !strings.HasPrefix(actor, "client") || len(lines) == 0 {
+				continue
+			}
+			last := lines[len(lines)-1]
+			if last != "then end" && last != "then reset" && !strings.HasPrefix(last, "cannot connect") {
+				continue
+			}
+			lines = lines[:len(lines)-1]
+			if n := len(lines); n > 0 && strings.HasPrefix(lines[n-1], "hears ") {
+				lines = lines[:n-1]
+			}
+			o.actors[actor] = append(lines, refusal(why)...)
+		}
+	}}
+}
+
+// refusal is what clients see of an answer by fairlead.
+func refusal(why string) []string {
+	status, body := "502 Bad Gateway", "fairlead: "+why+"\n"
+	return []string{
+		"answer HTTP/1.1 " + status + " | fairlead-reason: " + why + " | Content-Type: text/plain; charset=utf-8 | " + length(len(body)),
+		"body " + show([]byte(body)),
+	}
+}
+
+// h2cOffer: an offer to go on in HTTP/2 without TLS is not passed on.
+var h2cOffer = difference{id: "h2c-offers-end-here", adjust: func(o *observation) {
+	o.replace("server", func(l string) string {
+		l = strings.Replace(l, " | Upgrade: h2c", "", 1)
+		return strings.Replace(l, " | HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA", "", 1)
+	})
+}}
+
+// unasked: what a server says unasked on an idle connection, such as 408, reaches nobody; only its end does.
+var unasked = difference{id: "unasked-answers-end-here", adjust: func(o *observation) {
+	o.replace("client", func(l string) string {
+		if l == `hears "H" when nothing should come` {
+			return "is ended"
+		}
+		return l
+	})
+}}
+
+// repeated: a request that may be repeated, on a connection that had been kept, is sent once more on a fresh one when the kept one ends
+// without an answer.
+var repeated = difference{id: "kept-connections-that-fail-are-replaced", adjust: func(o *observation) {
+	for actor, lines := range o.actors {
+		if n := len(lines); strings.HasPrefix(actor, "server") && n > 0 {
+			o.actors[actor] = append(lines, lines[n-1])
+		}
+	}
+}}
+
+// refused: a request that cannot be read in one way only is answered with 400 and never forwarded (RFC 9112).
+func refused(status int) difference {
+	return difference{id: "malformed-requests-are-refused", adjust: func(o *observation) {
+		const body = "fairlead: malformed_request\n"
+		for actor := range o.actors {
+			delete(o.actors, actor)
+		}
+		o.actors["client"] = []string{
+			"answer HTTP/1.1 " + statusLine[status] + " | fairlead-reason: malformed_request | Content-Type: text/plain; charset=utf-8 | " + length(len(body)),
+			"body " + show([]byte(body)),
+		}
+	}}
+}
+
+var statusLine = map[int]string{400: "400 Bad Request", 501: "501 Not Implemented"}
+
+// lengthsFolded: several Content-Length fields that agree are forwarded as one (RFC 9110 section 8.6).
+var lengthsFolded = difference{id: "equal-lengths-are-one", adjust: func(o *observation) {
+	o.replace("server", func(l string) string {
+		return strings.Replace(l, "Content-Length: 3 | Content-Length: 3", "Content-Length: 3", 1)
+	})
+}}
+
+// hopByHop: what speaks of the connection ends at the connection's end (RFC 9110 section 7.6.1).
+var hopByHop = difference{id: "hop-by-hop-fields", adjust: func(o *observation) {
+	o.replace("server", func(l string) string {
+		for _, field := range []string{`Connection: keep-alive, X-Mine\r\n`, `X-Mine: for the next\r\n`, `Keep-Alive: timeout=5\r\n`, `Proxy-Connection: keep-alive\r\n`} {
+			l = strings.Replace(l, field, "", 1)
+		}
+		return strings.Replace(l, " | X-Mine: for the next", "", 1)
+	})
+}}
+
+// upgradeDropped: an Upgrade that Connection does not name is none (RFC 9110 section 7.8).
+var upgradeDropped = difference{id: "hop-by-hop-fields", adjust: func(o *observation) {
+	o.replace("server", func(l string) string { return strings.Replace(l, " | Upgrade: websocket", "", 1) })
+}}
+
+// teDropped: transfer codings are between neighbours (RFC 9110 section 10.1.4).
+var teDropped = difference{id: "hop-by-hop-fields", adjust: func(o *observation) {
+	o.replace("server", func(l string) string { return strings.Replace(l, " | TE: gzip", "", 1) })
+}}

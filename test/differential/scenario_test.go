@@ -1,0 +1,171 @@
+package differential
+
+import (
+	"flag"
+	"iter"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"fairlead.dev/fairlead/internal/agent/netns/netnstest"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// scenario is one thing that clients, servers and networks do.
+type scenario struct {
+	name    string
+	kinds   []kind
+	setting setting
+	// play performs it: it sets up servers, lets clients act, and returns when they are done.
+	play func(r *run)
+	// uncaptured: nothing need come by the agent.
+	uncaptured bool
+	// differs lists what must differ in governed runs, and where.
+	differs []difference
+}
+
+// difference is something that must remain different. adjust turns what was seen directly into what must be seen governed.
+type difference struct {
+	id string
+	// kinds are those in which it shows; nil means all.
+	kinds  []kind
+	adjust func(o *observation)
+}
+
+// theme is a group of scenarios.
+type theme struct {
+	name      string
+	scenarios []scenario
+}
+
+// tries is how often a scenario is played before a difference counts: machines are busy.
+const tries = 3
+
+// worldCount is how many scenarios are played at once. Most of them wait most of the time.
+const worldCount = 24
+
+var emptySnapshot = &policy.Snapshot{Workloads: map[string]*policy.Workload{}, Profiles: map[string]*policy.Profile{}, Destinations: map[string]*policy.Destination{}}
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f != nil {
+		_ = f.Value.Set("32")
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// TestDifferential plays every scenario under every kind of destination that it names, direct and governed.
+func TestDifferential(t *testing.T) {
+	netnstest.Privileged(t)
+	if missing := missingPrograms(); len(missing) > 0 {
+		if os.Getenv("REQUIRE_PRIVILEGED") == "1" {
+			t.Fatalf("programs are missing: %s; make test-deps installs them", strings.Join(missing, ", "))
+		}
+		t.Skipf("NOT RUN: programs are missing: %s; make test-deps installs them", strings.Join(missing, ", "))
+	}
+	s := newStage(t)
+	for _, th := range themes() {
+		t.Run(th.name, func(t *testing.T) {
+			for i := range th.scenarios {
+				sc := &th.scenarios[i]
+				t.Run(sc.name, func(t *testing.T) {
+					for _, k := range sc.kinds {
+						t.Run(k.name, func(t *testing.T) {
+							t.Parallel()
+							s.test(t, sc, k)
+						})
+					}
+				})
+			}
+		})
+	}
+}
+
+// stage is what scenarios share: the worlds that are free.
+type stage struct {
+	worlds chan *world
+	flaky  atomic.Int64
+	played atomic.Int64
+}
+
+func newStage(t *testing.T) *stage {
+	s := &stage{worlds: make(chan *world, worldCount)}
+	h := netnstest.Host(t)
+	for range worldCount {
+		s.worlds <- newWorld(t, h)
+	}
+	t.Cleanup(func() {
+		t.Logf("played %d scenarios, %d of which had to be played again before both runs agreed", s.played.Load(), s.flaky.Load())
+	})
+	return s
+}
+
+func (s *stage) test(t *testing.T, sc *scenario, k kind) {
+	w := <-s.worlds
+	defer func() { s.worlds <- w }()
+	s.played.Add(1)
+	var diff string
+	for i := range tries {
+		direct, governed := w.perform(t, sc, k, false), w.perform(t, sc, k, true)
+		if diff = sc.compare(k, direct, governed); diff == "" {
+			if i > 0 {
+				s.flaky.Add(1)
+				t.Logf("FLAKY: direct and governed agreed only when played %d times", i+1)
+			}
+			return
+		}
+		if t.Failed() {
+			return
+		}
+	}
+	t.Errorf("a policy that only names its destination changes what is seen (-direct +governed):\n%s", diff)
+}
+
+// perform plays the scenario once.
+func (w *world) perform(t *testing.T, sc *scenario, k kind, governed bool) *observation {
+	t.Helper()
+	defer w.restore(t)
+	r := w.newRun(t, sc, k, governed)
+	var once sync.Once
+	end := func() { once.Do(r.end) }
+	defer end()
+	r.begin()
+	r.timed("everything", func() { sc.play(r) })
+	if governed && !sc.uncaptured && r.dialled() && r.agent.capture.Stats().Accepted == 0 {
+		t.Error("nothing came by the agent, so nothing is proved")
+	}
+	end()
+	return r.seen
+}
+
+// compare says what differs and must not, or what does not differ and should.
+func (sc *scenario) compare(k kind, direct, governed *observation) string {
+	want := direct.clone()
+	for _, d := range sc.differs {
+		if d.kinds != nil && !slices.ContainsFunc(d.kinds, func(o kind) bool { return o.name == k.name }) {
+			continue
+		}
+		before := want.clone()
+		d.adjust(want)
+		if cmp.Equal(before.lines(), want.lines()) && maps.Equal(before.spans, want.spans) {
+			return "the listed difference " + d.id + " does not show: what was seen directly is as it says\n" + strings.Join(direct.lines(), "\n")
+		}
+	}
+	var out strings.Builder
+	out.WriteString(cmp.Diff(want.lines(), governed.lines()))
+	for _, name := range slices.Sorted(maps.Keys(want.spans)) {
+		if d, g := want.spans[name], governed.spans[name]; !sameClass(d, g) {
+			out.WriteString("time of " + name + ": -" + d.String() + " +" + g.String() + "\n")
+		}
+	}
+	return out.String()
+}
+
+func mapsKeys[K comparable, V any](m map[K]V) iter.Seq[K] { return maps.Keys(m) }

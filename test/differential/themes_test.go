@@ -1,0 +1,19 @@
+package differential
+
+// themes are all scenarios there are.
+func themes() []theme {
+	return []theme{
+		{"raw", rawScenarios()},
+		{"server-first", serverFirstScenarios()},
+		{"methods", methodScenarios()},
+		{"answers", answerScenarios()},
+		{"slow", slowScenarios()},
+		{"kept", keptScenarios()},
+		{"uploads", uploadScenarios()},
+		{"streams", streamScenarios()},
+		{"tunnels", tunnelScenarios()},
+		{"odd-requests", oddRequestScenarios()},
+		{"odd-answers", oddAnswerScenarios()},
+		{"large", largeScenarios()},
+	}
+}

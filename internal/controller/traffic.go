@@ -45,18 +45,24 @@ func figuresOf(v *view, traffic func(policy.ID) distribute.Figures) distribute.F
 		sum.OlderConnections += f.OlderConnections
 	}
 	sum.Problems, sum.Uncaptured = distinctPods(sum.Problems)
-	sum.Notices, _ = distinctPods(sum.Notices)
+	sum.Notices = distinct(sum.Notices, func(a, b policy.CaptureProblem) int { return cmp.Or(byPod(a, b), cmp.Compare(a.Reason, b.Reason)) })
 	return sum
 }
 
 // distinctPods sorts problems by pod, leaves one for each, and counts them.
 func distinctPods(problems []policy.CaptureProblem) ([]policy.CaptureProblem, int) {
-	byPod := func(a, b policy.CaptureProblem) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Pod, b.Pod))
-	}
-	slices.SortStableFunc(problems, byPod)
-	problems = slices.CompactFunc(problems, func(a, b policy.CaptureProblem) bool { return byPod(a, b) == 0 })
+	problems = distinct(problems, byPod)
 	return problems, len(problems)
+}
+
+func byPod(a, b policy.CaptureProblem) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Pod, b.Pod))
+}
+
+// distinct sorts problems and leaves one of those that are equal.
+func distinct(problems []policy.CaptureProblem, order func(a, b policy.CaptureProblem) int) []policy.CaptureProblem {
+	slices.SortStableFunc(problems, order)
+	return slices.CompactFunc(problems, func(a, b policy.CaptureProblem) bool { return order(a, b) == 0 })
 }
 
 const (

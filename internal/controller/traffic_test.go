@@ -265,13 +265,16 @@ func TestReadySaysWhatThereIsToKnow(t *testing.T) {
 			"1 connection is older than the policy and not governed; restart its pod to have it governed."},
 		"a notice": {nil, distribute.Figures{Notices: []policy.CaptureProblem{notice}},
 			"To know of captured pods: shop/a (ForeignRedirect: a proxy of its own)."},
+		"two notices of one pod": {nil, distribute.Figures{Notices: []policy.CaptureProblem{notice, {Namespace: "shop", Pod: "a", Reason: "RulesChanged", Message: "b"}}},
+			"To know of captured pods: shop/a (ForeignRedirect: a proxy of its own), shop/a (RulesChanged: b)."},
 		"all is well": {[]destinationView{service("b:80", &some)}, distribute.Figures{}, ""},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			v := reporting(false)
 			v.destinations = tc.destinations
-			s := statusOf(v, &reported{rollout: distribute.Rollout{Desired: 1, Programmed: 1}, figures: tc.figures}, before(), metav1.NewTime(begin))
+			figures := figuresOf(v, func(policy.ID) distribute.Figures { return tc.figures })
+			s := statusOf(v, &reported{rollout: distribute.Rollout{Desired: 1, Programmed: 1}, figures: figures}, before(), metav1.NewTime(begin))
 			c := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionReady)
 			want := strings.TrimSpace(fmt.Sprintf("In force for 1 pod on 1 node. %s", tc.want))
 			if c.Status != metav1.ConditionTrue || c.Message != want {

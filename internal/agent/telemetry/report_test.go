@@ -111,7 +111,7 @@ func TestReportSaysHowMuchTimeItCovers(t *testing.T) {
 }
 
 // An outage in which callers give up before any limit of the policy must not look like a policy that nobody calls.
-func TestCallsThatAreGivenUpAreReportedAndAreNoSuccesses(t *testing.T) {
+func TestRule04_CallsThatAreGivenUpAreReportedAndAreNoSuccesses(t *testing.T) {
 	m := testMeter()
 	r := m.Recorder(payments, inventory)
 	for range 3 {

@@ -129,7 +129,7 @@ func appendOf(to, from []policy.CaptureProblem, id policy.ID) []policy.CapturePr
 
 func bounded(list []policy.CaptureProblem) []policy.CaptureProblem {
 	slices.SortFunc(list, func(a, b policy.CaptureProblem) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Pod, b.Pod))
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Reason, b.Reason))
 	})
 	return list[:min(len(list), policy.MaxProblems)]
 }

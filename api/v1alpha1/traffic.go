@@ -26,9 +26,9 @@ type TrafficStatus struct {
 
 	// successPercent is the share of them that succeeded, rounded down: 100
 	// means all. Absent without calls. A call succeeds if it was answered to the
-	// end and its last try did not fail in a way that is retried or counts
-	// against the upstream; what the agent rejects, what its caller abandons and
-	// what is truncated does not.
+	// end, and neither with 5xx, 429 or a failed gRPC status nor with what retry
+	// names; what the agent rejects, what its caller abandons and what is
+	// truncated does not.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100

@@ -123,12 +123,10 @@ func (c *clerk) look(ctx context.Context, id policy.ID, turn bool) (looked, erro
 	base = f.latest(obj, base)
 
 	now := c.clock.Now()
-	word := reported{rollout: c.agents.Rollout(id), figures: figuresOf(&v, c.agents.Traffic), waited: now.Sub(f.knownSince)}
+	word := c.ask(&v, base)
+	word.waited = now.Sub(f.knownSince)
 	if len(v.profiles) > 0 && word.rollout.Desired == 0 {
 		return looked{again: changedInterval}, nil // other profiles have taken their place since; the desk tells next
-	}
-	if v.mode != v1alpha1.ModeEnforce && !wasProgrammed(&v, base) {
-		word.behind = c.agents.Behind(v.toldWith)
 	}
 	left := patience - now.Sub(word.rollout.WaitingSince)
 	word.patience = left > 0
@@ -143,6 +141,15 @@ func (c *clerk) look(ctx context.Context, id policy.ID, turn bool) (looked, erro
 		l.again = left
 	}
 	return l, err
+}
+
+// ask asks what agents say of a policy.
+func (c *clerk) ask(v *view, base *v1alpha1.PolicyStatus) reported {
+	word := reported{rollout: c.agents.Rollout(v.id), figures: figuresOf(v, c.agents.Traffic)}
+	if v.mode != v1alpha1.ModeEnforce && !wasProgrammed(v, base) {
+		word.behind = c.agents.Behind(v.toldWith)
+	}
+	return word
 }
 
 func (c *clerk) forget(id policy.ID) {
@@ -245,31 +252,15 @@ type writing struct {
 	base, next *v1alpha1.PolicyStatus
 	turn       bool // it is the policy's turn
 	figures    bool // there are figures to look at later
+	held       bool // there are newer figures, which may not be written yet
 }
 
 // write writes the status if it is time for it. Else the policy waits for its turn.
 func (c *clerk) write(ctx context.Context, obj client.Object, w *writing) (looked, error) {
 	now, f := c.clock.Now(), w.file
-	fresh := w.next.Traffic
-	same := sameTraffic(w.base.Traffic, fresh)
-	// Figures that are no more must not stand for those that are.
-	if held := fresh != nil && now.Sub(f.trafficAt) < trafficInterval; same || held {
-		w.next.Traffic = w.base.Traffic
-	}
-	class := classify(w.base, w.next)
-	countsAt := f.wroteAt.Add(countInterval)
-	switch {
-	case class == writeNone && !same:
-		c.turns.want(w.id, turnFigures, f.trafficAt.Add(trafficInterval))
-		return looked{}, nil
-	case class == writeNone:
-		c.lookLater(w, now)
-		return looked{}, nil
-	case class == writeCounts && (!w.turn || countsAt.After(now)):
-		c.turns.want(w.id, turnCounts, countsAt)
-		return looked{}, nil
-	case class == writeTraffic && !w.turn:
-		c.turns.want(w.id, turnFigures, f.trafficAt.Add(trafficInterval))
+	class, due := w.class(now)
+	if !due {
+		c.wait(w, class, now)
 		return looked{}, nil
 	}
 	version, err := c.apply(ctx, obj, f, w.next)
@@ -293,6 +284,41 @@ func (c *clerk) write(ctx context.Context, obj client.Object, w *writing) (looke
 		return looked{wrote: true, again: time.Millisecond}, nil // the first answer was a provisional one
 	}
 	return looked{wrote: true}, nil
+}
+
+// class says what there is to write, and whether it may be written now. Figures that were written only just now are left as they are.
+func (w *writing) class(now time.Time) (class writeClass, due bool) {
+	fresh := w.next.Traffic
+	if sameTraffic(w.base.Traffic, fresh) {
+		w.next.Traffic = w.base.Traffic
+	} else if fresh != nil && now.Sub(w.file.trafficAt) < trafficInterval { // figures that are no more must not stand for those that are
+		w.next.Traffic, w.held = w.base.Traffic, true
+	}
+	switch class = classify(w.base, w.next); class {
+	case writeEdge:
+		return class, true
+	case writeCounts:
+		return class, w.turn && !w.countsAt().After(now)
+	case writeTraffic:
+		return class, w.turn
+	case writeNone:
+	}
+	return class, false
+}
+
+// countsAt is when counts may be written again.
+func (w *writing) countsAt() time.Time { return w.file.wroteAt.Add(countInterval) }
+
+// wait has a policy that is not written now wait for its turn.
+func (c *clerk) wait(w *writing, class writeClass, now time.Time) {
+	switch {
+	case class == writeCounts:
+		c.turns.want(w.id, turnCounts, w.countsAt())
+	case class == writeTraffic || w.held:
+		c.turns.want(w.id, turnFigures, w.file.trafficAt.Add(trafficInterval))
+	default:
+		c.lookLater(w, now)
+	}
 }
 
 // lookLater has the policy's figures looked at when there may be others. Where there are very many policies that is not as often as

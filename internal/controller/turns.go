@@ -65,6 +65,9 @@ func (t *turns) want(id policy.ID, kind turnKind, due time.Time) {
 		return
 	case w.place >= 0:
 		heap.Remove(&t.queues[w.kind], w.place)
+	default: // it has just been looked at for another reason, and does not need the turn that it was given
+		t.credit = min(t.credit+1, t.burst)
+		t.rouse()
 	}
 	w.kind, w.due = kind, due
 	heap.Push(&t.queues[kind], w)

@@ -37,7 +37,7 @@ func (b *bureau) busy(policies int) func(second int) {
 // All policies have new figures all the time, many more than can be written: each has its turn all the same, none before another that
 // has waited longer, and none is looked at in vain.
 func TestWritesAreSharedOutFairly(t *testing.T) {
-	const policies, rounds = 400, 4
+	const policies, rounds = 200, 4
 	b := crowd(t, policies)
 	const round = policies * time.Second / writesPerSecond
 	last, writes := map[string]time.Time{}, map[string]int{}
@@ -65,7 +65,7 @@ func TestWritesAreSharedOutFairly(t *testing.T) {
 
 // A condition is waited for: it is written at once, whoever waits for a turn.
 func TestConditionsAreWrittenBeforeAllTurns(t *testing.T) {
-	const policies = 200
+	const policies = 60
 	b := crowd(t, policies)
 	b.pass(10*time.Second, b.busy(policies))
 	b.agents.rollout = distribute.Rollout{Desired: 1, Failed: 1, Failures: []distribute.Failure{{Node: "node-1"}}}
@@ -80,7 +80,7 @@ func TestConditionsAreWrittenBeforeAllTurns(t *testing.T) {
 
 // What changes in the cluster does not wait behind the figures of all policies, and they do not wait for ever behind it.
 func TestCountsAndFiguresTakeTurns(t *testing.T) {
-	const policies = 400
+	const policies = 200
 	b := crowd(t, policies)
 	b.pass(30*time.Second, b.busy(policies))
 	b.agents.rollout = distribute.Rollout{Desired: 2, Programmed: 2}
@@ -113,7 +113,7 @@ func TestCountsAndFiguresTakeTurns(t *testing.T) {
 
 // Very many quiet policies are not looked at as often as agents report.
 func TestLooksAreBounded(t *testing.T) {
-	const policies, seconds = 800, 60
+	const policies, seconds = 600, 30
 	b := crowd(t, policies)
 	for i := range policies {
 		b.traffic(named(i), 1, 0)

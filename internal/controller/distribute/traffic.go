@@ -20,10 +20,9 @@ const (
 // alone: neither an agent's clock nor the manager's being set changes what is counted when. Zero is never.
 type moment time.Duration
 
-func (m moment) sub(o moment) time.Duration   { return time.Duration(m - o) }
-func (m moment) add(d time.Duration) moment   { return m + moment(d) }
-func (m moment) slot() int64                  { return int64(m) / int64(bucketSpan) }
-func (m moment) in(epoch time.Time) time.Time { return epoch.Add(time.Duration(m)) }
+func (m moment) sub(o moment) time.Duration { return time.Duration(m - o) }
+func (m moment) add(d time.Duration) moment { return m + moment(d) }
+func (m moment) slot() int64                { return int64(m) / int64(bucketSpan) }
 
 // traffic sums reports per policy and destination. Only destinations of published profiles are known, and the gauges and problems of an
 // agent go when it does, so memory is bounded by what is published and who is connected.

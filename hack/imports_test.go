@@ -30,7 +30,7 @@ var rooms = map[string][]string{
 		"internal/agent/store", "internal/agent/socket", "internal/agent/proxy/..."},
 	"internal/agent/proxy/http1":  {"internal/agent/call", "internal/agent/proxy/opaque"},
 	"internal/agent/proxy/sniff":  {},
-	"internal/agent/proxy/opaque": {},
+	"internal/agent/proxy/opaque": {"internal/agent/socket"},
 	"internal/agent/netns":        {},
 	"internal/agent/cgroup":       {},
 	"internal/agent/nft":          {"internal/policy", "internal/agent/netns"},

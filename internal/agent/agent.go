@@ -149,7 +149,7 @@ func (a *Agent) podName(uid string) string {
 func (a *Agent) doors() telemetry.Doors {
 	problems, stats := a.capture.Problems(), a.capture.Stats()
 	d := telemetry.Doors{Captured: int(stats.Captured), Uncaptured: len(problems), Problems: problems, Notices: a.capture.Notices(),
-		Older: int(stats.Older), Cut: uint64(stats.Cut), Loops: uint64(stats.Loops)}
+		Cut: uint64(stats.Cut), Loops: uint64(stats.Loops)}
 	for id, n := range a.capture.Older() {
 		d.OlderConnections = append(d.OlderConnections, telemetry.Older{Policy: id, Count: n})
 	}

@@ -27,6 +27,9 @@ type applier struct {
 	capture *capture.Manager
 	meter   *telemetry.Meter
 	log     *slog.Logger
+
+	// used only by Apply
+	redirects map[string]capture.Redirect // of the last snapshot's profiles, by name
 }
 
 var _ subscribe.Applier = (*applier)(nil)
@@ -42,7 +45,9 @@ func (a *applier) Apply(next *policy.Snapshot) []subscribe.Rejection {
 	}
 	start := time.Now()
 	a.meter.Installed(start, next)
-	a.capture.Reconcile(desired(next))
+	var specs map[string]capture.PodSpec
+	specs, a.redirects = desired(next, a.redirects)
+	a.capture.Reconcile(specs)
 	ctx, stop := context.WithTimeout(context.Background(), settleTimeout)
 	defer stop()
 	if err := a.capture.Settle(ctx); err != nil {
@@ -52,9 +57,11 @@ func (a *applier) Apply(next *policy.Snapshot) []subscribe.Rejection {
 	return nil
 }
 
-// desired says which pods are to be captured, and how.
-func desired(s *policy.Snapshot) map[string]capture.PodSpec {
-	all := make(map[string]capture.PodSpec, len(s.Workloads))
+// desired says which pods are to be captured, and how. A profile whose redirect is as it was keeps the very lists it had, given by former,
+// so that comparing each pod's with what it has costs nothing; the result has those for the next time.
+func desired(s *policy.Snapshot, former map[string]capture.Redirect) (all map[string]capture.PodSpec, now map[string]capture.Redirect) {
+	all = make(map[string]capture.PodSpec, len(s.Workloads))
+	now = make(map[string]capture.Redirect, len(s.Profiles))
 	redirects := make(map[string]capture.PodSpec, len(s.Profiles))
 	for uid, w := range s.Workloads {
 		p := s.Profiles[w.Profile]
@@ -65,7 +72,10 @@ func desired(s *policy.Snapshot) map[string]capture.PodSpec {
 		if !known {
 			spec = capture.PodSpec{Redirect: redirect(store.RedirectFor(p, s.Destinations)), Policies: policies(p),
 				Governing: governing(p, s.Destinations)}
-			redirects[p.Name] = spec
+			if before := former[p.Name]; before.Equal(spec.Redirect) {
+				spec.Redirect = before
+			}
+			redirects[p.Name], now[p.Name] = spec, spec.Redirect
 		}
 		if empty(spec.Redirect) {
 			continue
@@ -73,7 +83,7 @@ func desired(s *policy.Snapshot) map[string]capture.PodSpec {
 		spec.Pod = capture.PodRef{UID: uid, Namespace: w.Namespace, Name: w.Name}
 		all[uid] = spec
 	}
-	return all
+	return all, now
 }
 
 func redirect(r store.Redirect) capture.Redirect {

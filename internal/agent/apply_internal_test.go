@@ -35,3 +35,23 @@ func TestWhichPoliciesWouldGovern(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatIsUnchangedKeepsItsLists: and is told from what has changed.
+func TestWhatIsUnchangedKeepsItsLists(t *testing.T) {
+	snapshot := func(port uint16) *policy.Snapshot {
+		profile := func(name string, port uint16) *policy.Profile {
+			return &policy.Profile{Name: name, Bindings: []policy.Binding{
+				{Mode: policy.ModeEnforce, To: policy.Target{Kind: policy.TargetHost, Ports: []uint16{port}}}}}
+		}
+		return &policy.Snapshot{Profiles: map[string]*policy.Profile{"kept": profile("kept", 80), "edited": profile("edited", port)},
+			Workloads: map[string]*policy.Workload{"a": {Profile: "kept"}, "b": {Profile: "edited"}, "c": {Profile: "none"}}}
+	}
+	before, redirects := desired(snapshot(80), nil)
+	after, _ := desired(snapshot(81), redirects)
+	if len(after) != 2 || &after["a"].Redirect.Ports[0] != &before["a"].Redirect.Ports[0] {
+		t.Errorf("%+v after %+v, want the lists of what is unchanged to be the same", after, before)
+	}
+	if got := after["b"].Redirect.Ports; len(got) != 1 || got[0] != 81 {
+		t.Errorf("the edited profile redirects ports %v", got)
+	}
+}

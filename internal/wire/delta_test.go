@@ -260,6 +260,7 @@ func TestOneEndpointOfManyCostsOneEndpoint(t *testing.T) {
 		for i := range 3 {
 			next := *crowd
 			next.Ports = []policy.DestinationPort{{Port: 80, Endpoints: slices.Delete(slices.Clone(crowd.Ports[0].Endpoints), 300*i, 300*i+1)}}
+			time.Sleep(time.Second)
 			before := received.Load()
 			leader.publish(t, func(b *distribute.Batch) { b.SetDestination(&next) })
 			synctest.Wait()

@@ -41,7 +41,7 @@ func TestRule35_AVersionGivenUpInASecondRefusalIsSentAgain(t *testing.T) {
 
 // Whatever agents refuse and give up, the manager calls nothing programmed that is not in force, and once nothing is refused all is.
 func TestRule35_OnlyWhatIsInForceIsCalledProgrammed(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(10) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
 				rng := rand.New(rand.NewPCG(seed, 13))

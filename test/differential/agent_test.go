@@ -114,10 +114,10 @@ func (onePod) Hurry()                   {}
 // panics fails the test when serving a connection panics.
 type panics struct{ t testing.TB }
 
-func (panics) Opened()             {}
-func (panics) Closed()             {}
-func (panics) Passed(proxy.Passed) {}
-func (panics) Malformed(int)       {}
+func (panics) Opened()                 {}
+func (panics) Closed()                 {}
+func (panics) Passed(proxy.Passed)     {}
+func (panics) Malformed(proxy.Refused) {}
 func (p panics) Panicked(_ string, what any, stack []byte) {
 	p.t.Errorf("the proxy panicked: %v\n%s", what, stack)
 }

@@ -1,6 +1,9 @@
 package differential
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // The differences that must remain. Each has a row in docs/differences.md.
 
@@ -17,6 +20,7 @@ var stays = difference{id: "client-connections-outlive-servers", kinds: []kind{s
 		}
 		return l
 	})
+	delete(o.spans, "everything") // it takes a while to see that nothing happens
 }}
 
 // cutIsReset: an answer that ends before its announced end reaches the client with a reset behind it.
@@ -47,6 +51,9 @@ func answered(why string) difference {
 		}
 	}}
 }
+
+// unreadable: an answer that has no meaning is answered with 502, whatever a client would have made of it.
+var unreadable = difference{id: "failures-are-answers", adjust: func(o *observation) { o.actors["client"] = refusal("protocol") }}
 
 // refusal is what clients see of an answer by fairlead.
 func refusal(why string) []string {
@@ -126,4 +133,78 @@ var upgradeDropped = difference{id: "hop-by-hop-fields", adjust: func(o *observa
 // teDropped: transfer codings are between neighbours (RFC 9110 section 10.1.4).
 var teDropped = difference{id: "hop-by-hop-fields", adjust: func(o *observation) {
 	o.replace("server", func(l string) string { return strings.Replace(l, " | TE: gzip", "", 1) })
+}}
+
+// connectedThenReset: a redirected connection is accepted before the server is known to be there. When it is not, the client's is reset.
+var connectedThenReset = difference{id: "accepted-before-connected", adjust: func(o *observation) {
+	o.replace("client", func(l string) string {
+		if strings.HasPrefix(l, "cannot connect: ") {
+			return "then reset"
+		}
+		return l
+	})
+}}
+
+// connectedThenSilence: likewise where nothing answers, as long as the client waits.
+var connectedThenSilence = difference{id: "accepted-before-connected", adjust: func(o *observation) {
+	o.replace("client", func(l string) string { return strings.Replace(l, "cannot connect: silence", "then silence", 1) })
+}}
+
+// refusedCall: a call to a closed port is answered.
+func refusedCall(actor string) difference {
+	return difference{id: "failures-are-answers", adjust: func(o *observation) { o.actors[actor] = refusal("connect_failure") }}
+}
+
+// versionRaisedFor is versionRaised as programs show it.
+var versionRaisedFor = difference{id: versionRaised.id, adjust: func(o *observation) {
+	o.replace("program", func(l string) string { return strings.Replace(l, "prints HTTP/1.0 ", "prints HTTP/1.1 ", 1) })
+}}
+
+// fewerConnects: a client connects less often where a server's end is not passed on.
+var fewerConnects = difference{id: stays.id, kinds: []kind{service}, adjust: func(o *observation) {
+	n := 0
+	o.replace("program", func(l string) string {
+		if !strings.Contains(l, "connects 1") {
+			return l
+		}
+		if n++; n == 2 {
+			return strings.Replace(l, "connects 1", "connects 0", 1)
+		}
+		return l
+	})
+}}
+
+// cutForCurl is cutIsReset as curl says it.
+var cutForCurl = difference{id: cutIsReset.id, adjust: func(o *observation) {
+	o.replace("program", func(l string) string {
+		l = strings.Replace(l, "curl: (18) transfer closed with 96 bytes remaining to read", "curl: (56) Recv failure: Connection reset by peer", 1)
+		return strings.Replace(l, "exits with 18", "exits with 56", 1)
+	})
+}}
+
+// h2cOfCurl and h2cOfJava are h2cOffer as these clients make it.
+var (
+	h2cOfCurl = difference{id: h2cOffer.id, adjust: withoutH2C}
+	h2cOfJava = difference{id: h2cOffer.id, adjust: withoutH2C}
+)
+
+func withoutH2C(o *observation) {
+	o.replace("server", func(l string) string {
+		fields := strings.Split(l, " | ")
+		kept := fields[:0]
+		for _, f := range fields {
+			if f != "Upgrade: h2c" && !strings.HasPrefix(f, "HTTP2-Settings: ") {
+				kept = append(kept, f)
+			}
+		}
+		return strings.Join(kept, " | ")
+	})
+}
+
+// probeSucceeds is connectedThenReset as nc -z sees it.
+// Whether it sees the reset is up to who is faster.
+var probeSucceeds = difference{id: connectedThenReset.id, settle: func(direct, governed *observation) {
+	if slices.Equal(direct.actors["program"], []string{"exits with 1"}) && slices.Equal(governed.actors["program"], []string{"exits with 0"}) {
+		governed.actors["program"] = direct.actors["program"]
+	}
 }}

@@ -80,8 +80,8 @@ func oddAnswerScenarios() []scenario {
 		odd("length-beside-chunked", "HTTP/1.1 200 OK\r\nContent-Length: 99\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", line(" | Content-Length: 99", "")),
 		odd("folded-field", "HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\nContent-Length: 2\r\n\r\nok", line("X-A: b |  c", "X-A: b c")),
 		odd("chunk-size-in-c-of-a-server-in-error", "HTTP/1.1 200 OK\r\nContent-Length: 0002\r\n\r\nok"),
-		ending("no-head-at-all", "just text\r\n", cutHead),
-		ending("length-that-is-none", "HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\nok"),
+		ending("no-head-at-all", "just text\r\n", unreadable),
+		ending("length-that-is-none", "HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\nok", unreadable),
 		ending("http-1.0-without-length", "HTTP/1.0 200 OK\r\n\r\nok", versionRaised),
 		one("chunked-to-a-client-of-1.0", func(p *peer) {
 			p.say("GET / HTTP/1.0\r\nHost: " + p.r.authority() + "\r\n\r\n")

@@ -30,13 +30,13 @@ func streamScenarios() []scenario {
 			p.r.mark("one heard")
 			p.hear(len(event("2")))
 			p.r.mark("two heard")
-			p.rest()
+			p.hear(len(lastChunk))
 		}, func(q *request) {
 			q.p.say(streamHead + event("1"))
 			q.p.r.after("one heard")
 			q.p.say(event("2"))
 			q.p.r.after("two heard")
-			q.close()
+			q.p.say(lastChunk)
 		}),
 		one("head-before-the-first-event", func(p *peer) {
 			p.say(p.r.to("GET", "/events"))

@@ -29,6 +29,8 @@ type peer struct {
 	patience time.Duration
 	// keep is how long a server keeps an idle connection; 0 means as long as the run.
 	keep time.Duration
+	// silent: nothing is noted.
+	silent bool
 	// ended is how the other side ended, once it has.
 	ended string
 }
@@ -37,7 +39,11 @@ func newPeer(r *run, who string, c *net.TCPConn) *peer {
 	return &peer{r: r, who: who, conn: c, in: bufio.NewReaderSize(c, 64<<10), patience: patience}
 }
 
-func (p *peer) note(format string, args ...any) { p.r.seen.note(p.who, format, args...) }
+func (p *peer) note(format string, args ...any) {
+	if !p.silent {
+		p.r.seen.note(p.who, format, args...)
+	}
+}
 
 // fate names an error as far as every client can tell: "" for none.
 func fate(err error) string {

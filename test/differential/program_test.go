@@ -158,7 +158,7 @@ func (r *run) noteProgram(out, exit string) {
 	out = took.ReplaceAllString(out, "after a while")
 	for _, line := range strings.Split(strings.TrimRight(out, "\n"), "\n") {
 		name, _, _ := strings.Cut(line, ":")
-		if line = strings.TrimRight(line, "\r"); line == "" || isHop(name) {
+		if line = strings.TrimRight(line, "\r"); line == "" || isHop(name) || name == "Date" {
 			continue
 		}
 		if len(line) > 600 {
@@ -209,4 +209,19 @@ func (r *run) file(name, content string) string {
 	check(r, os.MkdirAll(filepath.Dir(path), 0o755))
 	check(r, os.WriteFile(path, []byte(content), 0o644))
 	return path
+}
+
+// listening reports whether something listens on a port of a namespace.
+func (r *run) listening(n *netnstest.Net, port int) bool {
+	out, err := exec.CommandContext(r.ctx, "nsenter", "--net="+n.Path, "ss", "-Hltn", fmt.Sprintf("sport = :%d", port)).Output()
+	return err == nil && len(out) > 0
+}
+
+// cutLast cuts s at the last colon.
+func cutLast(s string) (before, after string, found bool) {
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+1:], true
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -34,6 +35,7 @@ type run struct {
 
 	agent     *agent // nil in direct runs
 	endpoints []netip.AddrPort
+	sticky    bool
 	programs  sync.WaitGroup
 	killers   [2][]func() // of programs in the pod, and elsewhere
 	stopAll   context.CancelFunc
@@ -239,10 +241,18 @@ func (r *run) accept(i int, l *net.TCPListener, script func(p *peer)) {
 
 // listen listens at server i on both families.
 func (r *run) listen(i int, port uint16) *net.TCPListener {
+	return r.listenAt(i, netip.AddrPortFrom(netip.IPv6Unspecified(), port))
+}
+
+func (r *run) listenAt(i int, at netip.AddrPort) *net.TCPListener {
 	r.Helper()
+	network := "tcp"
+	if at.Addr().Is4() {
+		network = "tcp4"
+	}
 	var l net.Listener
 	err := r.world.servers[i].Do(func() (err error) {
-		l, err = (&net.ListenConfig{KeepAlive: -1}).Listen(context.Background(), "tcp", fmt.Sprintf("[::]:%d", port))
+		l, err = (&net.ListenConfig{KeepAlive: -1}).Listen(context.Background(), network, at.String())
 		return err
 	})
 	check(r, err)
@@ -251,6 +261,12 @@ func (r *run) listen(i int, port uint16) *net.TCPListener {
 	r.listeners = append(r.listeners, tcp)
 	r.mu.Unlock()
 	return tcp
+}
+
+// affinity says that the Service keeps a client at its endpoint (sessionAffinity: ClientIP).
+func (r *run) affinity() {
+	r.sticky = true
+	r.install()
 }
 
 // connections is how many connections server i has accepted.
@@ -269,10 +285,13 @@ func (r *run) dialAs(who string, to netip.AddrPort, within time.Duration) *peer 
 	defer cancel()
 	c, err := r.world.pod.Dial(ctx, to, 0)
 	if err != nil {
-		r.seen.note(who, "cannot connect: %s", fate(err))
+		if !strings.HasPrefix(who, "quiet") {
+			r.seen.note(who, "cannot connect: %s", fate(err))
+		}
 		return nil
 	}
 	p := newPeer(r, who, c)
+	p.silent = strings.HasPrefix(who, "quiet")
 	r.mu.Lock()
 	r.clients = append(r.clients, p)
 	r.mu.Unlock()

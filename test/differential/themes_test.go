@@ -15,5 +15,15 @@ func themes() []theme {
 		{"odd-requests", oddRequestScenarios()},
 		{"odd-answers", oddAnswerScenarios()},
 		{"large", largeScenarios()},
+		{"many", manyScenarios()},
+		{"leaving", leavingScenarios()},
+		{"network", networkScenarios()},
+		{"services", serviceScenarios()},
+		{"dual-stack", dualStackScenarios()},
+		{"pod", podScenarios()},
+		{"policy", policyScenarios()},
+		{"clients", clientScenarios()},
+		{"probes", probeScenarios()},
+		{"servers", serverScenarios()},
 	}
 }

@@ -81,3 +81,54 @@ func show(b []byte) string {
 	sum := sha256.Sum256(b)
 	return fmt.Sprintf("%d bytes %x beginning %q", len(b), sum[:6], b[:32])
 }
+
+// writeDiff writes how the lines differ, if they do: all of them, marked.
+func writeDiff(out *strings.Builder, direct, governed []string) {
+	if slices.Equal(direct, governed) {
+		return
+	}
+	common := longestCommon(direct, governed)
+	i, k := 0, 0
+	for _, line := range append(common, "") {
+		for ; i < len(direct) && (direct[i] != line || line == ""); i++ {
+			fmt.Fprintf(out, "- %s\n", direct[i])
+		}
+		for ; k < len(governed) && (governed[k] != line || line == ""); k++ {
+			fmt.Fprintf(out, "+ %s\n", governed[k])
+		}
+		if line != "" {
+			fmt.Fprintf(out, "  %s\n", line)
+			i, k = i+1, k+1
+		}
+	}
+}
+
+// longestCommon is the longest sequence of lines that both have.
+func longestCommon(a, b []string) []string {
+	best := make([][]int, len(a)+1)
+	for i := range best {
+		best[i] = make([]int, len(b)+1)
+	}
+	for i := len(a) - 1; i >= 0; i-- {
+		for k := len(b) - 1; k >= 0; k-- {
+			if a[i] == b[k] {
+				best[i][k] = best[i+1][k+1] + 1
+			} else {
+				best[i][k] = max(best[i+1][k], best[i][k+1])
+			}
+		}
+	}
+	var out []string
+	for i, k := 0, 0; i < len(a) && k < len(b); {
+		switch {
+		case a[i] == b[k]:
+			out = append(out, a[i])
+			i, k = i+1, k+1
+		case best[i+1][k] >= best[i][k+1]:
+			i++
+		default:
+			k++
+		}
+	}
+	return out
+}

@@ -73,7 +73,7 @@ func newWorld(t *testing.T, host *netns.Host) *world {
 	} {
 		check(t, w.node.Do(func() error { return os.WriteFile(path, []byte(value), 0o600) }))
 	}
-	w.shell(t, w.node, "ip route add unreachable "+unreachable.String())
+	w.shell(t, w.node, "ip route add unreachable "+unreachable.String()+"\nip route add default dev server0\nip -6 route add default dev server0")
 	w.restore(t)
 	return w
 }
@@ -183,7 +183,7 @@ func (w *world) translate(t testing.TB, to netip.AddrPort, endpoints []netip.Add
 	match := fmt.Sprintf("%s daddr %s tcp dport %d", family, to.Addr(), to.Port())
 	switch len(endpoints) {
 	case 0:
-		w.nft(t, w.node, fmt.Sprintf("add rule inet kube refuse %s reject", match))
+		w.nft(t, w.node, fmt.Sprintf("add rule inet kube refuse ct state new %s reject", match))
 	case 1:
 		w.nft(t, w.node, fmt.Sprintf("add rule inet kube translate %s dnat %s to %s", match, family, endpoints[0]))
 	default: // they share their port

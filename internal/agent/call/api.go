@@ -42,9 +42,50 @@ const (
 	Abort
 )
 
+// Start says what kind of try is started.
+type Start uint8
+
+// The kinds of starts.
+const (
+	// First: the call's first try.
+	First Start = iota
+	// Retry: a try after a failure that the policy retries.
+	Retry
+	// Repair: the try after one that met a dead kept-alive connection (semantics rule 8): the pool failed, not the upstream.
+	Repair
+	// StartCount is the number of kinds.
+	StartCount
+)
+
+var starts = [StartCount]string{First: "first", Retry: "retry", Repair: "repair"}
+
+// String returns the kind as metrics and logs show it.
+func (s Start) String() string { return starts[min(s, Repair)] }
+
+// Limit names the deadline that Action.Until stands for.
+type Limit uint8
+
+// The limits.
+const (
+	// NoLimit: there is no deadline.
+	NoLimit Limit = iota
+	// LimitOverall is timeouts.overall.
+	LimitOverall
+	// LimitClient is the client's own deadline.
+	LimitClient
+	// LimitMaxDuration is timeouts.maxDuration.
+	LimitMaxDuration
+	// LimitPerTry is timeouts.perTry.
+	LimitPerTry
+	// LimitResponseHeader is timeouts.responseHeader.
+	LimitResponseHeader
+)
+
 // Action is a Call's answer to an event.
 type Action struct {
 	Do Do
+	// Start says what kind of try StartTry starts.
+	Start Start
 	// Until is when the driver reports Timer if nothing else happened before; zero means never.
 	Until time.Time
 	// Cancel: before anything else, abandon the try under way: close its connection, or reset its stream.

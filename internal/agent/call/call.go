@@ -28,14 +28,17 @@ type Call struct {
 
 	started  time.Time
 	deadline time.Time // zero: none
-	clients  bool      // the deadline is the client's own, not the policy's
-	tryBegan time.Time
+	binding  Limit     // what the deadline is
 	until    time.Time // what the driver was told last
-	permit   resilience.Permit
-	drawn    time.Duration // last backoff drawn
-	last     Failure       // how the last try failed, if it failed without a response
-	status   int           // of the last real response; 0: none
-	kept     bool          // the driver keeps that response
+	limit    Limit     // what until stands for
+	// The clock of the try under way (semantics rule 2): it has run for spent, and since running; zero: it stands.
+	spent   time.Duration
+	running time.Time
+	permit  resilience.Permit
+	drawn   time.Duration // last backoff drawn
+	last    Failure       // how the last try failed, if it failed without a response
+	status  int           // of the last real response; 0: none
+	kept    bool          // the driver keeps that response
 
 	phase   phase
 	tries   int
@@ -43,7 +46,6 @@ type Call struct {
 
 	replays   bool // a request body is worth keeping
 	sent      bool // bytes of the request went out in any try
-	sentNow   bool // and in the try under way
 	lost      bool // the request body cannot be sent again
 	forwarded bool // an interim response other than 100 went to the client
 	repaired  bool // the free retry of semantics rule 8 was used
@@ -54,12 +56,10 @@ type Call struct {
 // Begin starts a call whose request head has just been read.
 func (c *Call) Begin(now time.Time, p Plan, r Request) Action {
 	*c = Call{plan: p, request: r, started: now, phase: queued}
-	limit := p.Settings.Timeouts.Overall
-	if r.Timeout > 0 && (limit == 0 || r.Timeout < limit) {
-		limit, c.clients = r.Timeout, true
-	}
-	c.deadline = after(now, limit)
-	c.deadline = earlier(c.deadline, after(now, p.Settings.Timeouts.MaxDuration))
+	c.bound(after(now, p.Settings.Timeouts.Overall), LimitOverall)
+	c.bound(after(now, r.Timeout), LimitClient)
+	c.bound(after(now, p.Settings.Timeouts.MaxDuration), LimitMaxDuration)
+	c.deadline, c.binding = c.until, c.limit
 	c.replays = r.HasBody && c.methodAllows()
 	if p.Budget != nil {
 		p.Budget.Call(now)
@@ -70,29 +70,52 @@ func (c *Call) Begin(now time.Time, p Plan, r Request) Action {
 	return c.startTry(Action{})
 }
 
-// Dispatched tells that the try has left the pool's queue; connecting belongs to the try (semantics rule 2).
+// Dispatched tells that the try has left the pool's queue. Its clock begins to run: connecting belongs to it (semantics rule 2).
 func (c *Call) Dispatched(now time.Time) Action {
 	if c.phase == queued {
-		c.phase, c.tryBegan = trying, now
-		c.until = earlier(c.deadline, after(now, c.plan.Settings.Timeouts.PerTry))
+		c.phase, c.running = trying, now
+		c.until, c.limit = c.deadline, c.binding
+		c.bound(after(now, c.plan.Settings.Timeouts.PerTry), LimitPerTry)
 	}
 	return Action{Do: Continue, Until: c.until}
 }
 
-// RequestWritten tells that the last byte of the request was handed to the kernel. A driver need not report it when
-// timeouts.responseHeader is not set.
-func (c *Call) RequestWritten(now time.Time) Action {
-	if c.phase == trying {
-		c.sent, c.sentNow = true, true
-		c.until = earlier(c.until, after(now, c.plan.Settings.Timeouts.ResponseHeader))
+// Sending tells that there is a connection and the request is being sent, or sent on: the try's clock stands until
+// RequestWritten, for what is waited for may be the client (semantics rule 2). A try for which it is never reported is one long wait.
+func (c *Call) Sending(now time.Time) Action {
+	if c.phase == trying && !c.running.IsZero() {
+		c.spent, c.running = c.took(now), time.Time{}
+		c.until, c.limit = c.deadline, c.binding
 	}
 	return Action{Do: Continue, Until: c.until}
 }
+
+// RequestWritten tells that the kernel has accepted the last byte of the request, or of the part that the client has sent so far
+// while it waits for 100 (Continue). The try's clock runs again.
+func (c *Call) RequestWritten(now time.Time) Action {
+	if c.phase == trying {
+		if c.running.IsZero() {
+			c.running = now
+		}
+		c.until, c.limit = c.deadline, c.binding
+		if limit := c.plan.Settings.Timeouts.PerTry; limit > 0 {
+			c.bound(c.running.Add(limit-c.spent), LimitPerTry)
+		}
+		c.bound(after(now, c.plan.Settings.Timeouts.ResponseHeader), LimitResponseHeader)
+	}
+	return Action{Do: Continue, Until: c.until}
+}
+
+// Limit tells which deadline Until stands for.
+func (c *Call) Limit() Limit { return c.limit }
+
+// Deadline is when the response's head must have been forwarded; zero means never.
+func (c *Call) Deadline() time.Time { return c.deadline }
 
 // Interim tells that a 1xx response other than 100 was forwarded to the client: nothing is retried after it (semantics
 // rule 11).
 func (c *Call) Interim() {
-	c.sent, c.sentNow, c.forwarded = true, true, true
+	c.sent, c.forwarded = true, true
 }
 
 // BodyOverflowed tells that the request body, or a part of it, cannot be sent again (semantics rule 18).
@@ -126,12 +149,12 @@ func (c *Call) ResponseHead(now time.Time, r Response) Action {
 }
 
 // TryFailed tells that the try ended without a response; its connection or stream is gone. A try in which Until passed is
-// reported as an AttemptTimeout, whichever limit it was.
+// reported as an AttemptTimeout, whichever limit it was. Whether the request was sent is what f says: a fact of this try.
 func (c *Call) TryFailed(now time.Time, f Failure) Action {
 	if c.phase != trying && c.phase != queued {
 		return Action{Do: Continue}
 	}
-	f.BytesWritten = f.BytesWritten || f.ResponseStarted || c.sentNow
+	f.BytesWritten = f.BytesWritten || f.ResponseStarted
 	c.sent = c.sent || f.BytesWritten
 	c.last = f
 	if f.Kind == AttemptTimeout && passed(c.deadline, now) {
@@ -175,13 +198,14 @@ func (c *Call) Timer(now time.Time) Action {
 	return Action{Do: Continue}
 }
 
-// ClientGone tells that the client closed or reset its side (semantics rule 4).
+// ClientGone tells that the client closed or reset its side (semantics rule 4). A try that has been slow by then was slow, whoever
+// did not wait for its end.
 func (c *Call) ClientGone(now time.Time) Action {
 	if c.phase == ended {
 		return Action{Do: Continue}
 	}
 	a := Action{Do: Abort, Cancel: c.phase != waiting}
-	c.giveBack()
+	c.giveUp(now)
 	c.finish(now, ClientGone, Abandoned)
 	return a
 }
@@ -197,6 +221,9 @@ func (c *Call) LocalReject(now time.Time, kind Kind) Action {
 	return c.end(now, Refused)
 }
 
+// KeptLost tells that the response kept cannot be forwarded any more: its place was needed for the next try.
+func (c *Call) KeptLost() { c.kept = false }
+
 // NeedsReplay reports whether the driver should keep the request body while it streams: whether a try that sent a part of
 // it could be repeated at all. That does not take retries to be switched on (semantics rule 8).
 func (c *Call) NeedsReplay() bool {
@@ -209,19 +236,26 @@ func (c *Call) Ended() bool { return c.phase == ended }
 // Outcome tells how the call ended. It is valid from the end of the call to the next Begin.
 func (c *Call) Outcome() Outcome { return c.outcome }
 
+// bound has the try or the call end at t, if that is not later than what holds already; a zero t bounds nothing.
+func (c *Call) bound(t time.Time, l Limit) {
+	if !t.IsZero() && (c.until.IsZero() || t.Before(c.until)) {
+		c.until, c.limit = t, l
+	}
+}
+
+// took is how long the try's clock has run.
+func (c *Call) took(now time.Time) time.Duration {
+	if c.running.IsZero() {
+		return c.spent
+	}
+	return c.spent + now.Sub(c.running)
+}
+
 func after(t time.Time, d time.Duration) time.Time {
 	if d <= 0 {
 		return time.Time{}
 	}
 	return t.Add(d)
-}
-
-// earlier returns the earlier of two times of which a zero one means never.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
 }
 
 // passed reports whether t, which a zero value puts off for ever, has come.

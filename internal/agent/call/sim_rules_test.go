@@ -37,8 +37,18 @@ func judgeContinue(s *simCall, a Action, g given) error {
 	if d := s.deadline; !d.IsZero() && (a.Until.IsZero() || a.Until.After(d)) {
 		return errors.New("rule 2: the try may last longer than the call")
 	}
-	if p := s.plan.Settings.Timeouts.PerTry; p > 0 && (a.Until.IsZero() || a.Until.After(s.dispatch.Add(p))) {
+	t := &s.plan.Settings.Timeouts
+	if s.waits.IsZero() { // the client is what is waited for
+		if !a.Until.Equal(s.deadline) {
+			return errors.New("rule 2: a request on its way is cut before the deadline")
+		}
+		return nil
+	}
+	if t.PerTry > 0 && (a.Until.IsZero() || a.Until.After(s.waits.Add(t.PerTry-s.waited))) {
 		return errors.New("rule 2: the try may last longer than perTry")
+	}
+	if h := t.ResponseHeader; h > 0 && !s.written.IsZero() && (a.Until.IsZero() || a.Until.After(s.written.Add(h))) {
+		return errors.New("rule 2: the response head is waited for longer than responseHeader")
 	}
 	return nil
 }
@@ -131,6 +141,9 @@ func (w *world) judgeStart(s *simCall, now time.Time, a Action, g given) error {
 		return errors.New("rule 8: after a dead connection another kept one may be taken")
 	}
 	repair := g.failure != nil && g.failure.stale() && s.stales == 0
+	if start := startOf(s, repair); a.Start != start {
+		return fmt.Errorf("rule 8: the start is called %v, want %v", a.Start, start)
+	}
 	if g.open && !repair {
 		return errors.New("rule 22: a try starts while the breaker is open")
 	}
@@ -138,6 +151,17 @@ func (w *world) judgeStart(s *simCall, now time.Time, a Action, g given) error {
 		return s.plan.judgeBudget(now)
 	}
 	return nil
+}
+
+// startOf is what kind of start the next try is. A dead connection is repaired once, whatever else the policy retries.
+func startOf(s *simCall, repair bool) Start {
+	switch {
+	case s.tries == 0:
+		return First
+	case repair:
+		return Repair
+	}
+	return Retry
 }
 
 // judgeBudget checks rule 13 before the retry that starts now is counted, but for what one slot of the window can hide.
@@ -214,7 +238,7 @@ func (w *world) judgeAfterwards(s *simCall, now time.Time) error {
 	before := s.call.Outcome()
 	a := []Action{
 		s.call.Timer(now.Add(time.Hour)), s.call.TryFailed(now, Failure{}), s.call.ResponseHead(now, Response{Status: 200}),
-		s.call.ClientGone(now), s.call.LocalReject(now, Overflow), s.call.Dispatched(now), s.call.RequestWritten(now),
+		s.call.ClientGone(now), s.call.LocalReject(now, Overflow), s.call.Dispatched(now), s.call.Sending(now), s.call.RequestWritten(now),
 	}
 	for _, a := range a {
 		if a != (Action{}) {

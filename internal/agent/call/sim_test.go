@@ -40,12 +40,16 @@ type simCall struct {
 	state    simState
 	began    time.Time
 	deadline time.Time
-	dispatch time.Time
 	until    time.Time
+	// The clock of the try under way (semantics rule 2): since when the upstream is what is waited for, zero while it is not, how
+	// long it was before, and when the request was complete, zero before.
+	waits   time.Time
+	waited  time.Duration
+	written time.Time
 
 	tries, stales int
 	arrived       bool // the request may have, in any try
-	sent          bool // in the try under way
+	sent          bool // the kernel accepted bytes of it, in the try under way
 	unkept        bool // the body was sent, or a part of it, and is not kept
 	buffers       bool
 	interim       bool
@@ -184,7 +188,7 @@ func (w *world) begin(s *simCall, now time.Time) error {
 func (w *world) queued(s *simCall, now time.Time) error {
 	switch n := w.random.IntN(100); {
 	case n < 80:
-		s.dispatch, s.state = now, simTrying
+		s.waits, s.waited, s.written, s.state = now, 0, time.Time{}, simTrying
 		return w.check(s, now, s.call.Dispatched(now), given{})
 	case n < 85:
 		kind := []Kind{Overflow, RateLimited, Internal}[w.random.IntN(3)]
@@ -202,9 +206,13 @@ func (w *world) queued(s *simCall, now time.Time) error {
 
 func (w *world) trying(s *simCall, now time.Time) error {
 	switch n := w.random.IntN(100); {
+	case n < 10:
+		s.pause(now)
+		return w.check(s, now, s.call.Sending(now), given{})
 	case n < 20:
 		s.sent = true
 		s.write()
+		s.resume(now)
 		return w.check(s, now, s.call.RequestWritten(now), given{})
 	case n < 25 && s.q.HasBody:
 		s.sent = true
@@ -237,6 +245,21 @@ func (w *world) waiting(s *simCall, now time.Time) error {
 	return w.timer(s, now)
 }
 
+// pause has the client be what is waited for, resume the upstream.
+func (s *simCall) pause(now time.Time) {
+	if !s.waits.IsZero() {
+		s.waited += now.Sub(s.waits)
+	}
+	s.waits, s.written = time.Time{}, time.Time{}
+}
+
+func (s *simCall) resume(now time.Time) {
+	if s.waits.IsZero() {
+		s.waits = now
+	}
+	s.written = now
+}
+
 // write has a part of the request body sent.
 func (s *simCall) write() {
 	if s.q.HasBody && !s.buffers {
@@ -259,7 +282,11 @@ func (w *world) respond(s *simCall, now time.Time) error {
 }
 
 func (w *world) failure(s *simCall) Failure {
-	f := Failure{Kind: []Kind{ConnectFailed, ConnectTimeout, Reset, Reset, Reset, RefusedStream, BadResponse, AttemptTimeout}[w.random.IntN(8)]}
+	kinds := []Kind{ConnectFailed, ConnectTimeout, Reset, Reset, Reset, RefusedStream, BadResponse, AttemptTimeout}
+	if s.sent {
+		kinds = kinds[2:]
+	}
+	f := Failure{Kind: kinds[w.random.IntN(len(kinds))]}
 	switch f.Kind {
 	case ConnectFailed, ConnectTimeout:
 		return f
@@ -268,7 +295,7 @@ func (w *world) failure(s *simCall) Failure {
 	case BadResponse:
 		f.BytesWritten, f.ResponseStarted = true, true
 	default:
-		f.BytesWritten = w.random.IntN(3) > 0
+		f.BytesWritten = s.sent || w.random.IntN(3) > 0 // what this try's connection accepted; of others nothing follows
 		f.ResponseStarted = f.BytesWritten && w.random.IntN(4) == 0
 		f.Reused = w.random.IntN(3) == 0
 	}

@@ -10,9 +10,9 @@ import (
 // startTry has the driver start a try that has been admitted.
 func (c *Call) startTry(a Action) Action {
 	c.tries++
-	c.phase, c.sentNow = queued, false
-	c.tryBegan = time.Time{}
-	c.until = c.deadline
+	c.phase = queued
+	c.spent, c.running = 0, time.Time{}
+	c.until, c.limit = c.deadline, c.binding
 	a.Do, a.Until = StartTry, c.until
 	return a
 }
@@ -22,7 +22,7 @@ func (c *Call) retry(now time.Time, delay time.Duration) Action {
 	if delay <= 0 {
 		return c.startRetry(now)
 	}
-	c.phase, c.until = waiting, now.Add(delay)
+	c.phase, c.until, c.limit = waiting, now.Add(delay), NoLimit
 	return c.carryOn()
 }
 
@@ -39,7 +39,7 @@ func (c *Call) startRetry(now time.Time) Action {
 		return c.end(now, ByBudget)
 	}
 	c.retries++
-	return c.startTry(Action{Avoid: c.plan.Settings.Retry.AvoidPreviousEndpoints, Fresh: c.repaired})
+	return c.startTry(Action{Start: Retry, Avoid: c.plan.Settings.Retry.AvoidPreviousEndpoints, Fresh: c.repaired})
 }
 
 // repairable reports whether the try that met a dead kept-alive connection may be repeated (semantics rule 8). It is the
@@ -55,15 +55,16 @@ func (c *Call) repair(now time.Time) Action {
 	if c.plan.Budget != nil {
 		c.plan.Budget.Count(now)
 	}
-	return c.startTry(Action{Fresh: true})
+	return c.startTry(Action{Start: Repair, Fresh: true})
 }
 
 // cut ends a try, and the call, because the overall deadline has passed. The breaker hears of it as of a try that timed out
-// if the upstream had all the time that the policy allows: then the try was the first and the deadline is not the client's own.
+// if the upstream had all the time that the policy allows: then the try was the first, it was the upstream that was waited for, and
+// the deadline is not the client's own.
 func (c *Call) cut(now time.Time) Action {
 	c.last.Kind = Deadline
 	b := c.plan.Settings.Breaker
-	if b != nil && b.FailureOn.Has(policy.PerTryTimeout) && c.tries == 1 && !c.clients {
+	if b != nil && b.FailureOn.Has(policy.PerTryTimeout) && c.tries == 1 && c.binding != LimitClient && !c.running.IsZero() {
 		c.settle(now, true)
 	}
 	c.giveBack()
@@ -89,12 +90,19 @@ func (c *Call) settle(now time.Time, failed bool) {
 	if !c.permit.Held() {
 		return
 	}
-	r := resilience.Result{Failed: failed}
-	if !c.tryBegan.IsZero() {
-		r.Took = now.Sub(c.tryBegan)
-	}
-	c.plan.Breaker.Done(now, c.permit, r)
+	c.plan.Breaker.Done(now, c.permit, resilience.Result{Failed: failed, Took: c.took(now)})
 	c.permit = resilience.Permit{}
+}
+
+// giveUp gives the permit back, if it is still held, because nobody waits for the try any more. The breaker hears of one that has
+// been slow already: callers that lose patience would hide it otherwise (semantics rule 4).
+func (c *Call) giveUp(now time.Time) {
+	b := c.plan.Settings.Breaker
+	if c.permit.Held() && b.SlowCalls != nil && c.took(now) > b.SlowCalls.Threshold {
+		c.plan.Breaker.Done(now, c.permit, resilience.Result{GivenUp: true, Took: c.took(now)})
+		c.permit = resilience.Permit{}
+	}
+	c.giveBack()
 }
 
 // giveBack gives the permit back without a verdict, if it is still held.

@@ -33,7 +33,7 @@ type goal struct {
 }
 
 // same says whether nothing has to be done for g that is not done for o.
-func (g *goal) same(o *goal) bool { return g.mode == o.mode && g.spec.captures(&o.spec) }
+func (g *goal) same(o *goal) bool { return g.mode == o.mode && g.spec.Redirect.Equal(o.spec.Redirect) }
 
 const (
 	firstRetry     = 100 * time.Millisecond
@@ -374,7 +374,7 @@ func (d *door) install(r Redirect, changed uint64) (passive bool, err error) {
 		return false, err
 	}
 	d.superseded, d.closed, d.installed = false, r.FailClosed, changed
-	d.looks.reopen() // what is redirected from now on may have connections from before
+	d.looks.redirects(r) // what is redirected from now on may have connections from before
 	return false, nil
 }
 

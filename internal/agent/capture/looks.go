@@ -13,6 +13,10 @@ import (
 const (
 	// olderPause is how long passes between two counts of connections that are older than their policy, while there are any.
 	olderPause = 30 * time.Second
+	// addressesPause is how long passes before they are counted again because Services have other addresses, which is no news as a rule.
+	addressesPause = 5 * time.Minute
+	// never is when they are counted again where there were none.
+	never = 100 * 365 * 24 * time.Hour
 	// rewrittenFor is how long it is told that a pod's rules had to be written again.
 	rewrittenFor = 5 * time.Minute
 )
@@ -20,8 +24,9 @@ const (
 // looks is what a door looks for in a captured pod from time to time. It is used by the door's own goroutine.
 type looks struct {
 	seen      seen
-	counted   bool // older connections have been counted since the door was opened the last time
-	next      time.Time
+	next      time.Time // when to look again
+	recount   time.Time // when to count older connections again although there were none
+	redirect  Redirect  // what is redirected
 	rewritten time.Time // when the rules were found changed the last time
 }
 
@@ -37,7 +42,19 @@ type seen struct {
 func (l *looks) expire() { l.next = time.Time{} }
 
 // reopen has everything looked at again when the door is open again: for a while connections were not redirected.
-func (l *looks) reopen() { l.next, l.counted = time.Time{}, false }
+func (l *looks) reopen() { l.next, l.recount = time.Time{}, time.Time{} }
+
+// redirects has connections counted again because other ones are redirected from now on.
+func (l *looks) redirects(r Redirect) {
+	before := l.redirect
+	l.redirect = r
+	r.Addrs, r.FailClosed = before.Addrs, before.FailClosed
+	if !before.Equal(r) {
+		l.reopen()
+	} else if soon := time.Now().Add(addressesPause); l.recount.After(soon) {
+		l.recount = soon
+	}
+}
 
 // pause is how long to wait for the next look, at most most.
 func (l *looks) pause(most time.Duration) time.Duration {
@@ -46,8 +63,8 @@ func (l *looks) pause(most time.Duration) time.Duration {
 
 // look looks for what a captured pod has that its policies' authors should know of. Failures to look change nothing: there is a next time.
 //
-// Counting connections walks over all sockets of the node, so it is done when a door opens, and again only while there are any to count:
-// where there were none there will be none.
+// Counting connections walks over all sockets of the node, so it is done when a door opens or redirects something else, and again only while
+// there are any to count: where there were none there will be none.
 func (d *door) look(g goal) {
 	l, now := &d.looks, time.Now()
 	l.seen.rewritten = !l.rewritten.IsZero() && now.Sub(l.rewritten) < rewrittenFor
@@ -59,11 +76,12 @@ func (d *door) look(g goal) {
 		l.seen.foreign = found
 		d.foreign.Store(len(found) > 0)
 	}
-	if l.counted && l.seen.olderAll == 0 {
+	if l.seen.olderAll == 0 && now.Before(l.recount) {
 		return
 	}
 	if older, err := d.redirector.Older(g.spec.Redirect); err == nil {
-		l.counted, l.seen.olderAll, l.seen.older = true, len(older), g.spec.attribute(older)
+		l.seen.olderAll, l.seen.older = len(older), g.spec.attribute(older)
+		l.recount = now.Add(never)
 	}
 	if l.seen.olderAll > 0 {
 		l.next = now.Add(olderPause)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"slices"
 
 	"fairlead.dev/fairlead/internal/agent/pods"
 	"fairlead.dev/fairlead/internal/policy"
@@ -22,22 +21,6 @@ type PodSpec struct {
 	// Governing names the policies that a connection to an address would come under. It may be nil, and is asked about connections that are
 	// not captured alone.
 	Governing func(to netip.AddrPort) []policy.ID
-}
-
-// captures reports whether a spec has the kernel redirect the same as another, said in the same words.
-func (s *PodSpec) captures(o *PodSpec) bool {
-	a, b := &s.Redirect, &o.Redirect
-	return a.All == b.All && a.FailClosed == b.FailClosed && same(a.Addrs, b.Addrs, func(x, y netip.AddrPort) bool { return x == y }) &&
-		same(a.Ports, b.Ports, func(x, y uint16) bool { return x == y }) && same(a.Blocks, b.Blocks, sameBlock)
-}
-
-func sameBlock(a, b Block) bool {
-	return a.Prefix == b.Prefix && slices.Equal(a.Except, b.Except) && slices.Equal(a.Ports, b.Ports)
-}
-
-// same compares lists; where they are one list, which those of pods under the same policies are, at once.
-func same[T any](a, b []T, equal func(x, y T) bool) bool {
-	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0] || slices.EqualFunc(a, b, equal))
 }
 
 // Handler serves captured connections.

@@ -62,3 +62,28 @@ func TestRule38_UnchangedPodsAreLeftAlone(t *testing.T) {
 		}
 	}
 }
+
+// TestOtherAddressesAreNoNews: endpoints come and go all the time, and to look over all sockets of the node each time would be dear.
+func TestOtherAddressesAreNoNews(t *testing.T) {
+	netnstest.Privileged(t)
+	host := netnstest.Host(t)
+	pod := netnstest.New(t, host)
+	at := newSandboxes()
+	at.run("a", "one", pod.Path)
+	r := &fakeRedirector{}
+	m := &fakeMechanism{make: func(*netns.Namespace) capture.Redirector { return r }}
+	b := run(t, host, at, func(o *capture.Options) { o.Mechanism, o.Lease = m, time.Hour })
+	to := func(i int) capture.Redirect {
+		return capture.Redirect{Addrs: []netip.AddrPort{netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 80)}}
+	}
+	for i := range 20 {
+		b.want(t, spec("a", to(i)))
+	}
+	if installed, looked := r.installed.Load(), r.looked.Load(); installed != 20 || looked != 2 {
+		t.Errorf("installed %d times and looked %d times, want 20 and once for each of two things", installed, looked)
+	}
+	b.want(t, spec("a", capture.Redirect{Addrs: to(0).Addrs, Ports: []uint16{443}}))
+	if looked := r.looked.Load(); looked != 4 {
+		t.Errorf("looked %d times after another policy, want 4", looked)
+	}
+}

@@ -74,10 +74,10 @@ func dial(ns *netns.Namespace, protocol int) (*netlink.Conn, error) {
 	return c, nil
 }
 
-// openRaw opens a socket to netfilter inside ns for those who write ready-made bytes to it.
-func openRaw(ns *netns.Namespace) (fd int, err error) {
+// openRaw opens a socket of a protocol inside ns for those who write ready-made bytes to it.
+func openRaw(ns *netns.Namespace, protocol int) (fd int, err error) {
 	err = ns.Do(func() (err error) {
-		fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
+		fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, protocol)
 		return os.NewSyscallError("socket", err)
 	})
 	return fd, err

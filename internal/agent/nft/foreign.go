@@ -2,6 +2,7 @@ package nft
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -66,35 +67,40 @@ func natOutputs(c *netlink.Conn) (map[tableKey][]string, error) {
 	}
 	found := make(map[tableKey][]string)
 	for _, a := range answers {
-		var table, chain, kind string
-		hook := uint32(unix.NF_INET_NUMHOOKS)
-		if err := fields(a.Data, func(d *netlink.AttributeDecoder) {
-			switch d.Type() {
-			case unix.NFTA_CHAIN_TABLE:
-				table = d.String()
-			case unix.NFTA_CHAIN_NAME:
-				chain = d.String()
-			case unix.NFTA_CHAIN_TYPE:
-				kind = d.String()
-			case unix.NFTA_CHAIN_HOOK:
-				d.Nested(func(h *netlink.AttributeDecoder) error {
-					for h.Next() {
-						if h.Type() == unix.NFTA_HOOK_HOOKNUM {
-							hook = h.Uint32()
-						}
-					}
-					return nil
-				})
-			}
-		}); err != nil {
+		table, chain, err := parseNATOutput(a.Data)
+		if err != nil {
 			return nil, err
 		}
-		k := tableKey{family: a.Data[0], name: table}
-		if kind == "nat" && hook == unix.NF_INET_LOCAL_OUT && k != (tableKey{unix.NFPROTO_INET, tableName}) {
-			found[k] = append(found[k], chain)
+		if chain != "" && table != (tableKey{unix.NFPROTO_INET, tableName}) {
+			found[table] = append(found[table], chain)
 		}
 	}
 	return found, nil
+}
+
+// parseNATOutput reads the name of a chain that the kernel asks where connections from the namespace go; of other chains it is "".
+func parseNATOutput(answer []byte) (table tableKey, chain string, err error) {
+	var name, kind string
+	hook := uint32(unix.NF_INET_NUMHOOKS)
+	err = fields(answer, func(d *netlink.AttributeDecoder) {
+		switch d.Type() {
+		case unix.NFTA_CHAIN_TABLE:
+			table.name = d.String()
+		case unix.NFTA_CHAIN_NAME:
+			name = d.String()
+		case unix.NFTA_CHAIN_TYPE:
+			kind = d.String()
+		case unix.NFTA_CHAIN_HOOK:
+			if number := attribute(d.Bytes(), unix.NFTA_HOOK_HOOKNUM); len(number) == 4 {
+				hook = binary.BigEndian.Uint32(number)
+			}
+		}
+	})
+	if err != nil || kind != "nat" || hook != unix.NF_INET_LOCAL_OUT {
+		return tableKey{}, "", err
+	}
+	table.family = answer[0]
+	return table, name, nil
 }
 
 // foreignRule is what a rule of somebody else's does.
@@ -113,21 +119,26 @@ func rulesOf(c *netlink.Conn, table tableKey) (map[string][]foreignRule, error) 
 	}
 	found := make(map[string][]foreignRule)
 	for _, a := range answers {
-		var chain string
-		var r foreignRule
-		if err := fields(a.Data, func(d *netlink.AttributeDecoder) {
-			switch d.Type() {
-			case unix.NFTA_RULE_CHAIN:
-				chain = d.String()
-			case unix.NFTA_RULE_EXPRESSIONS:
-				d.Nested(func(list *netlink.AttributeDecoder) error { r.read(list); return nil })
-			}
-		}); err != nil {
+		chain, r, err := parseForeignRule(a.Data)
+		if err != nil {
 			return nil, err
 		}
 		found[chain] = append(found[chain], r)
 	}
 	return found, nil
+}
+
+// parseForeignRule reads a rule and the name of its chain.
+func parseForeignRule(answer []byte) (chain string, r foreignRule, err error) {
+	err = fields(answer, func(d *netlink.AttributeDecoder) {
+		switch d.Type() {
+		case unix.NFTA_RULE_CHAIN:
+			chain = d.String()
+		case unix.NFTA_RULE_EXPRESSIONS:
+			d.Nested(func(list *netlink.AttributeDecoder) error { r.read(list); return nil })
+		}
+	})
+	return chain, r, err
 }
 
 // read reads a rule's expressions.

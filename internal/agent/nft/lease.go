@@ -42,7 +42,7 @@ func (k *Kernel) openLease(ns *netns.Namespace, ttl time.Duration) (*lease, erro
 	l.renewal, l.rewrite, l.removal = transaction(add), transaction(remove, add), transaction(remove)
 	l.asking = marshal([]netlink.Message{request(unix.NFT_MSG_GETGEN, 0, nil)})
 	var err error
-	if l.fd, err = openRaw(ns); err != nil {
+	if l.fd, err = openRaw(ns, unix.NETLINK_NETFILTER); err != nil {
 		return nil, fmt.Errorf("open lease: %w", err)
 	}
 	return l, nil

@@ -58,6 +58,9 @@ func TestRenewalOnAnOldKernelHasNoGap(t *testing.T) {
 	if renewals < 10 {
 		t.Errorf("only %d renewals", renewals)
 	}
+	if table.Disturbed() {
+		t.Error("renewals are taken for changes of somebody else's")
+	}
 }
 
 // TestFailureTellsNothingOfTheKernel has the first lease of an agent fail because the table is not there.
@@ -113,10 +116,23 @@ func TestKernelIsAskedOnce(t *testing.T) {
 func FuzzAnswers(f *testing.F) {
 	f.Add(element(0, nil).Data)
 	f.Add(addElements(time.Second, time.Second).Data)
+	f.Add(zoneRule(1).Data)
+	f.Add((&Table{options: Options{Port: 1}}).boundRule(2, 0).Data)
+	f.Add((&Table{options: Options{Port: 1}}).restoration(Mapping{netip.MustParseAddrPort("10.0.0.1:1"), netip.MustParseAddrPort("10.0.0.2:2")}).Data)
 	f.Fuzz(func(t *testing.T, answer []byte) {
 		if left, _ := expiration(answer); left < 0 {
 			t.Errorf("%s left", left)
 		}
 		_, _ = parseTracked(answer)
+		_, _ = generation(answer)
+		_, _ = describeChain(answer)
+		if table, chain, err := parseNATOutput(answer); err == nil && chain == "" && table != (tableKey{}) {
+			t.Errorf("a table %s without a chain", table)
+		}
+		_, _, _ = parseForeignRule(answer)
+		_ = eachKey(answer, func([]byte) {})
+		if len(answer) >= answerSize {
+			_ = markOf(answer)
+		}
 	})
 }

@@ -2,10 +2,9 @@ package nft
 
 import (
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 
 	"github.com/mdlayher/netlink"
@@ -78,28 +77,27 @@ func markOf(answer []byte) uint32 {
 
 // Own says whether a connection that the agent has accepted is one that the agent has made, which somebody in the pod has sent back.
 func (t *Table) Own(conn *net.TCPConn, original netip.AddrPort) (bool, error) {
-	peer := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
-	c, err := dial(t.ns, unix.NETLINK_INET_DIAG)
+	fd, err := openRaw(t.ns, unix.NETLINK_INET_DIAG)
 	if err != nil {
 		return false, err
 	}
-	defer func() { _ = c.Close() }()
-	answers, err := c.Execute(netlink.Message{
-		Header: netlink.Header{Type: sockDiagByFamily, Flags: netlink.Request},
-		Data:   diagExact(flow{from: netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port()), to: original}),
-	})
-	if errors.Is(err, unix.ENOENT) {
+	defer func() { _ = unix.Close(fd) }()
+	peer := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
+	question := netlink.Message{Header: netlink.Header{Type: sockDiagByFamily, Flags: netlink.Request},
+		Data: diagExact(flow{from: netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port()), to: original})}
+	if err := unix.Send(fd, marshal([]netlink.Message{question}), 0); err != nil {
+		return false, os.NewSyscallError("send", err)
+	}
+	var buffer [1024]byte
+	n, _, err := unix.Recvfrom(fd, buffer[:], unix.MSG_DONTWAIT) // the kernel has answered when send returns
+	if err != nil {
+		return false, os.NewSyscallError("recvfrom", err)
+	}
+	answer := buffer[:n]
+	if n < unix.SizeofNlMsghdr+answerSize || binary.NativeEndian.Uint16(answer[4:]) == unix.NLMSG_ERROR {
 		return false, nil // it has gone, or what it was on its way to is not known
 	}
-	if err != nil {
-		return false, fmt.Errorf("read socket: %w", err)
-	}
-	for _, a := range answers {
-		if len(a.Data) >= answerSize && markOf(a.Data) == t.options.Mark {
-			return true, nil
-		}
-	}
-	return false, nil
+	return markOf(answer[unix.SizeofNlMsghdr:]) == t.options.Mark, nil
 }
 
 // diagExact asks for one socket by its ends.

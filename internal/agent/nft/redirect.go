@@ -100,9 +100,18 @@ func (r Redirect) captures() bool {
 	return r.All || len(r.Addrs) > 0 || len(r.Blocks) > 0 || len(r.Ports) > 0
 }
 
-// Equal reports whether two Redirects in normal form say the same.
+// Equal reports whether two Redirects say the same in the same words; those in normal form do if they say the same.
 func (r Redirect) Equal(o Redirect) bool {
-	return slices.Equal(r.Addrs, o.Addrs) && r.sameRules(o) && slices.Equal(r.Ports, o.Ports)
+	return r.All == o.All && r.FailClosed == o.FailClosed && same(r.Addrs, o.Addrs) && same(r.Ports, o.Ports) && sameBlocks(r.Blocks, o.Blocks)
+}
+
+// same compares lists; where they are one list, which those of pods under the same policies are, at once.
+func same[T comparable](a, b []T) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0] || slices.Equal(a, b))
+}
+
+func sameBlocks(a, b []Block) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0] || slices.EqualFunc(a, b, func(x, y Block) bool { return x.compare(y) == 0 }))
 }
 
 // sameRules reports whether two normal forms differ at most in the elements of named sets.
@@ -110,7 +119,7 @@ func (r Redirect) sameRules(o Redirect) bool {
 	r4, r6 := split(r.Addrs)
 	o4, o6 := split(o.Addrs)
 	return r.All == o.All && r.FailClosed == o.FailClosed && (len(r4) > 0) == (len(o4) > 0) && (len(r6) > 0) == (len(o6) > 0) &&
-		(len(r.Ports) > 0) == (len(o.Ports) > 0) && slices.EqualFunc(r.Blocks, o.Blocks, func(a, b Block) bool { return a.compare(b) == 0 })
+		(len(r.Ports) > 0) == (len(o.Ports) > 0) && sameBlocks(r.Blocks, o.Blocks)
 }
 
 // split parts sorted addresses by family; IPv4 sorts first.

@@ -96,7 +96,7 @@ func trackedIn(ns *netns.Namespace) ([]tracked, error) {
 // be gone meanwhile, so answers, which only failures have, are thrown away.
 func send(ns *netns.Namespace, messages []netlink.Message) error {
 	const together = 256
-	fd, err := openRaw(ns)
+	fd, err := openRaw(ns, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return err
 	}

@@ -1,20 +1,24 @@
 package proxy
 
 import (
-	"errors"
-	"os"
+	"io"
+	"sync"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy/http1"
+	"fairlead.dev/fairlead/internal/agent/store"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
-// attempt is one try: a connection, what was sent on it and the response.
+// attempt is one try: a connection, what was sent on it and the response. What belongs to one try is kept here, never on the
+// exchange: another try may follow while its response is kept.
 type attempt struct {
 	// immutable
 	x    *exchange
-	send func() error // sendRequest, bound once
+	send func() error  // sendRequest, bound once
+	run  func()        // stream, bound once
+	done chan struct{} // receives when stream has ended
 
 	conn     *upstream.Conn // nil: none held
 	line     *line          // conn's, or what is left of it when the response was taken over completely
@@ -25,24 +29,47 @@ type attempt struct {
 	stash []byte // memory for ready
 	all   bool
 
-	began time.Time
-	until time.Time     // when sending must have ended; zero: no limit
-	stall time.Duration // the longest time the upstream may take nothing; zero: no limit
-	sent  int           // bytes of the request that the kernel accepted
-	err   error         // of sending
+	start    call.Start
+	began    time.Time
+	until    time.Time // the try's deadline as the call last said; zero: none
+	stall    time.Duration
+	interims int
+	// heard is when a byte last came from the upstream, as far as that was looked at: got of them had come then.
+	heard time.Time
+	got   int64
+
+	// streaming: stream sends the request beside the session's own goroutine, to which everything above belongs.
+	streaming bool
+	fault     fault // valid when stream has ended
+	final     bool  // what is written now is the rest of the request; stream's own while streaming
+
+	mu sync.Mutex
+	// guarded by mu while streaming, the session's own otherwise
+	sent     int       // bytes of the request that the kernel accepted
+	complete bool      // it accepted the last one
+	written  time.Time // and when
+	moved    time.Time // when it last accepted one, if anybody wants to know
+	blocked  bool      // the upstream takes nothing at present
+	stopped  bool      // stream is to end
+	ended    bool      // stream has ended, or is about to
+	err      error     // of sending
 }
 
 // take begins an attempt on a connection.
-func (t *attempt) take(c *upstream.Conn, now time.Time, stall time.Duration) {
+func (t *attempt) take(c *upstream.Conn, start call.Start) {
 	l, ok := c.Attachment.(*line)
 	if !ok {
 		l = &line{}
 		l.attach(c.Conn)
 		c.Attachment = l
 	}
-	t.conn, t.line, t.began = c, l, now
-	t.until, t.stall = time.Time{}, stall
-	t.sent, t.err, t.all, t.ready = 0, nil, false, nil
+	x := t.x
+	t.conn, t.line, t.start, t.began = c, l, start, x.now
+	x.s.dependOn(c.Conn)
+	t.until, t.stall, t.interims = time.Time{}, x.plan.Settings.Timeouts.Write, 0
+	t.heard, t.got, t.moved = x.now, l.got, x.now
+	t.sent, t.complete, t.final, t.blocked, t.stopped, t.err = 0, false, false, false, false, nil
+	t.all, t.ready = false, nil
 }
 
 // drop gives up the attempt; its connection is closed.
@@ -52,6 +79,7 @@ func (t *attempt) drop() {
 
 // release gives the connection back, fit for reuse or not, and the memory with it.
 func (t *attempt) release(keep bool) {
+	t.stopStream()
 	c, l := t.conn, t.line
 	t.conn, t.line, t.ready = nil, nil, nil
 	if cap(t.stash) > maxStash {
@@ -60,8 +88,9 @@ func (t *attempt) release(keep bool) {
 	if l != nil {
 		l.before, l.nowait = nil, false
 		if keep && c != nil {
+			t.limitIdle(c)
 			l.reader.Finish()
-			keep = len(l.reader.Buffered()) == 0
+			keep = l.quiet()
 		}
 		if !keep || c == nil {
 			l.reader.Close()
@@ -72,21 +101,20 @@ func (t *attempt) release(keep bool) {
 	}
 }
 
+// limitIdle passes on how long the server says that it keeps an idle connection.
+func (t *attempt) limitIdle(c *upstream.Conn) {
+	if d, ok := t.response.KeepAliveTimeout(); ok {
+		c.LimitIdle(d)
+	}
+}
+
 // maxStash is how much memory for kept responses an attempt holds on to.
 const maxStash = 16 << 10
 
-// reusable reports whether the connection can serve another exchange now that the response has been read to its end.
+// reusable reports whether the connection can serve another exchange now that the response has been read to its end. One on which
+// an announced body was not sent whole would take the next request for the rest of it.
 func (t *attempt) reusable() bool {
-	return t.response.KeepAlive && t.body.Done() && t.x.upload.sentAll && t.err == nil
-}
-
-// sendRequest writes the head and the first of the body.
-func (t *attempt) sendRequest() error {
-	x := t.x
-	n, err := x.request.WriteRequest(t, http1.Forward{Extra: x.extra, Without: x.without}, x.upload.first)
-	t.sent += n
-	t.err = err
-	return err
+	return t.response.KeepAlive && t.body.Done() && t.complete && t.err == nil
 }
 
 // failure describes how the attempt failed.
@@ -97,43 +125,198 @@ func (t *attempt) failure(kind call.Kind) call.Failure {
 }
 
 // failed ends the attempt and tells the call.
-func (x *exchange) failed(kind call.Kind) call.Action {
+func (x *exchange) failed(kind call.Kind, why store.Detail) call.Action {
 	t := x.cur
+	t.stopStream()
+	if x.upload.err != nil { // it has sent less than it announced, and the upstream gave up over that
+		return x.badUpload()
+	}
+	x.toldBody()
 	f := t.failure(kind)
 	x.now = time.Now()
-	x.tried(kind, 0)
+	x.tried(kind, 0, why)
 	t.drop()
 	return x.call.TryFailed(x.now, f)
 }
 
+// timedOut ends the attempt because a deadline of the call's has passed.
+func (x *exchange) timedOut() call.Action {
+	return x.failed(call.AttemptTimeout, detailOfLimit(x.call.Limit()))
+}
+
+// idled ends the attempt because nothing moves any more. Whoever was waited for is to blame: for the client's part of the request
+// nobody waits any longer.
+func (x *exchange) idled() call.Action {
+	if x.cur.awaitsClient() {
+		return x.clientGone(store.DetailIdle)
+	}
+	return x.failed(call.AttemptTimeout, store.DetailIdle)
+}
+
 // clientGone ends the call because nobody waits for it any more.
-func (x *exchange) clientGone() call.Action {
+func (x *exchange) clientGone(why store.Detail) call.Action {
+	x.cur.stopStream()
 	x.now = time.Now()
-	x.tried(call.ClientGone, 0)
+	x.tried(call.ClientGone, 0, why)
 	x.cur.drop()
 	return x.call.ClientGone(x.now)
 }
 
-// kindOf says what an error in reading a response means.
-func kindOf(err error) call.Kind {
-	var broken *http1.Error
-	switch {
-	case errors.As(err, &broken):
-		return call.BadResponse
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return call.AttemptTimeout
-	}
-	return call.Reset
-}
-
 // tried reports the attempt under way to the observer.
-func (x *exchange) tried(kind call.Kind, status int) {
+func (x *exchange) tried(kind call.Kind, status int, why store.Detail) {
 	t := x.cur
 	if t.conn == nil {
 		return
 	}
-	e := &x.try
-	e.Kind, e.Status, e.Retry = kind, status, len(x.avoid) > 1
-	e.Reused, e.Peer, e.Took = t.conn.Reused(), t.conn.Peer(), x.now.Sub(t.began)
-	x.lane.Recorder().TryDone(e)
+	x.try = store.Try{
+		Kind: kind, Status: status, Start: t.start, Reused: t.conn.Reused(), Peer: t.conn.Peer(), Took: x.now.Sub(t.began), Detail: why,
+	}
+	if kind != call.ClientGone { // of which nothing follows for the endpoint
+		t.conn.Report(kind != call.OK || status >= 500 || status == 429, x.now)
+	}
+	x.reportTry()
+}
+
+// reportTry tells the observer of x.try, and keeps it for the report of the call.
+func (x *exchange) reportTry() {
+	x.lane.Recorder().TryDone(&x.try)
+	x.detail = x.try.Detail
+	if len(x.past) == store.MaxTries {
+		x.past = x.past[:store.MaxTries-1]
+	}
+	x.past = append(x.past, x.try)
+}
+
+// startStream has the request sent beside the session's goroutine, which hears of the end by a nudge of the connection.
+func (t *attempt) startStream() {
+	t.streaming, t.ended = true, false
+	t.fault = fault{}
+	go t.run()
+}
+
+// stream is the goroutine of startStream.
+func (t *attempt) stream() {
+	defer func() {
+		t.mu.Lock()
+		t.ended = true
+		t.mu.Unlock()
+		t.conn.Nudge()
+		t.done <- struct{}{}
+	}()
+	defer t.fault.catch()
+	t.sendStream()
+}
+
+// joinStream takes over what was stream's, which has ended or is about to.
+func (t *attempt) joinStream() {
+	<-t.done
+	t.joined()
+}
+
+// joined is joinStream when the end has been received already.
+func (t *attempt) joined() {
+	t.streaming = false
+	_ = t.conn.Disarm() // fails only when the connection is closed already
+	t.fault.raise()
+}
+
+// tryJoin joins if sending has ended, and reports whether it has.
+func (t *attempt) tryJoin() bool {
+	if !t.streaming {
+		return true
+	}
+	t.mu.Lock()
+	ended := t.ended
+	t.mu.Unlock()
+	if ended {
+		t.joinStream()
+	}
+	return ended
+}
+
+// stopStream ends the sending if it has not ended. The connection is good for nothing after that.
+func (t *attempt) stopStream() {
+	if t.streaming {
+		t.haltStream()
+		t.joined()
+	}
+}
+
+// haltStream is stopStream without looking at how the goroutine ended.
+func (t *attempt) haltStream() {
+	t.mu.Lock()
+	t.stopped = true
+	t.mu.Unlock()
+	t.conn.StopWriting()
+	client := t.x.s.client
+	client.Nudge()
+	<-t.done
+	_ = client.Disarm() // forgets the nudge if nobody has heard it
+}
+
+// whole reports whether the whole request was sent. One of which the last byte was accepted has ended, or is about to.
+func (t *attempt) whole() bool {
+	if !t.streaming {
+		return t.complete
+	}
+	t.mu.Lock()
+	complete := t.complete
+	t.mu.Unlock()
+	if complete {
+		t.joinStream()
+	}
+	return complete
+}
+
+// awaitsClient reports whether the client is what the sending of the request waits for.
+func (t *attempt) awaitsClient() bool {
+	if !t.streaming {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.complete && !t.blocked && t.err == nil
+}
+
+// lastMoved is when a byte last went in either direction, as far as that is looked at.
+func (t *attempt) lastMoved(now time.Time) time.Time {
+	if got := t.line.got; got != t.got {
+		t.got, t.heard = got, now
+	}
+	t.mu.Lock()
+	moved := t.moved
+	t.mu.Unlock()
+	if moved.After(t.heard) {
+		return moved
+	}
+	return t.heard
+}
+
+var _ io.Writer = (*attempt)(nil)
+
+// Write implements io.Writer for the request's bytes.
+func (t *attempt) Write(p []byte) (int, error) {
+	n, err := t.tryWrite(p)
+	if err == nil && n < len(p) {
+		var rest int
+		rest, err = t.writeSlowly(p[n:])
+		n += rest
+	}
+	return n, err
+}
+
+// tryWrite writes what the kernel takes at once. That and the account of it are one step for others: who has an answer to the
+// whole request finds that the whole was sent.
+func (t *attempt) tryWrite(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n, err := t.conn.TryWrite(p)
+	t.sent += n
+	if n > 0 && t.x.plan.Settings.Timeouts.Idle > 0 {
+		t.moved = time.Now()
+	}
+	if t.final && n == len(p) {
+		t.complete, t.written = true, time.Now()
+	}
+	return n, err
 }

@@ -74,7 +74,8 @@ var exchanges = map[string]wire{
 	"the upstream closes": {
 		send:          "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
 		answer:        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx",
-		got:           "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
+		got:           "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx",
+		clientEnds:    true, // which has chosen the address
 		upstreamFresh: true,
 	},
 	"until close": {
@@ -104,7 +105,8 @@ var exchanges = map[string]wire{
 	"an HTTP/1.0 upstream": {
 		send:          "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
 		answer:        "HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx",
-		got:           "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
+		got:           "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx",
+		clientEnds:    true,
 		upstreamEnds:  true,
 		upstreamFresh: true,
 	},
@@ -154,7 +156,8 @@ var exchanges = map[string]wire{
 	"both a length and a coding": {
 		send:          "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
 		answer:        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
-		got:           "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+		got:           "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+		clientEnds:    true,
 		upstreamFresh: true,
 	},
 	"204 with a length": {

@@ -137,9 +137,10 @@ func TestRule01_DeadlinesHoldWhileSending(t *testing.T) {
 		change func(*policy.Settings)
 		reason string
 	}{
-		"overall": {func(s *policy.Settings) { s.Timeouts.Overall = 150 * time.Millisecond }, "deadline"},
-		"perTry":  {func(s *policy.Settings) { s.Timeouts.PerTry = 150 * time.Millisecond }, "per_try_timeout"},
-		"write":   {func(s *policy.Settings) { s.Timeouts.Write = 150 * time.Millisecond }, "per_try_timeout"},
+		"overall":     {func(s *policy.Settings) { s.Timeouts.Overall = 150 * time.Millisecond }, "deadline"},
+		"maxDuration": {func(s *policy.Settings) { s.Timeouts.MaxDuration = 150 * time.Millisecond }, "deadline"},
+		"idle":        {func(s *policy.Settings) { s.Timeouts.Idle = 150 * time.Millisecond }, "per_try_timeout"},
+		"write":       {func(s *policy.Settings) { s.Timeouts.Write = 150 * time.Millisecond }, "per_try_timeout"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := build(t, deaf(t), anywhere(tc.change))
@@ -266,7 +267,7 @@ func TestADrainingServerServesWhatStillArrives(t *testing.T) {
 func TestADrainGivesANewConnectionTimeForItsFirstRequest(t *testing.T) {
 	w := build(t, serve(t, echo), anywhere(nil))
 	c := w.dial()
-	poll(t, func() bool { return w.server.Connections() > 0 })
+	w.waitFor(t, func() bool { return w.server.Connections() > 0 })
 	w.server.closeIdle(time.Now().Add(-drainQuiet))
 	if res, _ := c.get("/"); res.StatusCode != 200 {
 		t.Errorf("status %d", res.StatusCode)

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net/http"
 	"net/netip"
 	"time"
 
@@ -38,9 +39,12 @@ type exchange struct {
 
 	relaying relaying
 	timer    *time.Timer
+	parting  step // what the session does when the call was given up
 
 	report store.Exchange
 	try    store.Try
+	past   []store.Try  // those of the call that have ended
+	detail store.Detail // how the last of them did, or the call
 }
 
 func newExchange(srv *Server) *exchange {
@@ -49,7 +53,8 @@ func newExchange(srv *Server) *exchange {
 	x.upload.srv = srv
 	for i := range x.tries {
 		x.tries[i].x = x
-		x.tries[i].send = x.tries[i].sendRequest
+		x.tries[i].send, x.tries[i].run = x.tries[i].sendRequest, x.tries[i].stream
+		x.tries[i].done = make(chan struct{}, 1)
 	}
 	x.relaying.moved = x.moveDeadlines
 	return x
@@ -62,6 +67,7 @@ func (x *exchange) reset() {
 	x.cur, x.kept = &x.tries[0], nil
 	x.avoid = x.avoid[:0]
 	x.extra, x.without = x.extra[:0], ""
+	x.past, x.detail, x.parting = x.past[:0], store.NoDetail, hangUp
 }
 
 // abandon gives back whatever is held when serving ends before its time.
@@ -70,6 +76,7 @@ func (x *exchange) abandon() {
 	for i := range x.tries {
 		x.tries[i].drop()
 	}
+	x.s.out.x = nil
 	x.s = nil
 }
 
@@ -86,8 +93,12 @@ func (x *exchange) salvage() {
 
 func (x *exchange) salvageTries() {
 	for i := range x.tries {
-		if c := x.tries[i].conn; c != nil {
-			x.tries[i].conn = nil
+		t := &x.tries[i]
+		if t.streaming {
+			t.haltStream()
+		}
+		if c := t.conn; c != nil {
+			t.conn = nil
 			c.Done(false, time.Now())
 		}
 	}
@@ -131,13 +142,22 @@ func (x *exchange) serve() step {
 	} else {
 		x.plan = lane.Plan(nil, nil)
 	}
-	s.out.stall = x.plan.Settings.Timeouts.Idle
+	limits := &x.plan.Settings.Timeouts
+	s.out.stall = limits.Idle
+	if limits.MaxDuration > 0 {
+		s.out.until = x.now.Add(limits.MaxDuration)
+	}
 	if x.request.NoForwards() {
 		return x.answerHere()
 	}
 	started := x.now
-	x.upload.begin(s.line.reader, &x.request)
+	x.upload.begin(&s.line, &x.request, x.plan.Settings.Retry.BodyMaxBytes)
+	if broken := x.upload.broken(); broken != nil {
+		return x.refuse(broken) // nothing of it is forwarded (semantics rule 27)
+	}
+	s.out.x = x
 	next := x.drive(x.call.Begin(x.now, x.plan.Plan, x.callRequest()))
+	s.out.x, s.out.headBy, s.out.until = nil, time.Time{}, time.Time{}
 	x.upload.release()
 	if next == serveNext && !x.upload.done() {
 		next = hangUp
@@ -187,7 +207,7 @@ func (x *exchange) drive(a call.Action) step {
 		case call.Abort, call.Continue:
 			x.cur.drop()
 			x.dropKept()
-			return hangUp
+			return x.parting
 		}
 	}
 }
@@ -206,8 +226,9 @@ func (x *exchange) done(started time.Time) {
 	e.Outcome = x.call.Outcome()
 	e.Took = x.now.Sub(started)
 	e.Method, e.Host, e.Path = x.request.Method(), x.request.Host(), x.request.Target()
+	e.Tries, e.Detail = x.past, x.detail
 	x.lane.Recorder().CallDone(e)
-	e.Method, e.Host, e.Path, e.Truncated = nil, nil, nil, false
+	e.Method, e.Host, e.Path, e.Tries, e.Truncated = nil, nil, nil, nil, false
 }
 
 // reject answers locally (semantics rule 26).
@@ -217,7 +238,10 @@ func (x *exchange) reject() step {
 	if kind == call.RateLimited {
 		r.RetryAfter = 1
 	}
-	keep := x.request.KeepAlive && !x.srv.draining.Load() && x.upload.finish()
+	// Where the client chose the address, a failure to reach it ends its connection as it would without a proxy, so that the client
+	// looks the name up again.
+	failed := r.Status == http.StatusBadGateway || r.Status == http.StatusGatewayTimeout
+	keep := x.request.KeepAlive && !x.srv.draining.Load() && !(x.s.pinned && failed) && x.upload.finish()
 	switch {
 	case !keep:
 		r.Say = http1.SayClose

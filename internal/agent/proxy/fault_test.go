@@ -10,6 +10,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/socket"
 	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -100,7 +101,7 @@ func TestAPanicOfTheProbeIsTheSessionsOwn(t *testing.T) {
 	}
 }
 
-func TestAPanicOfThePumpIsTheSessionsOwn(t *testing.T) {
+func TestAPanicOfTheStreamIsTheSessionsOwn(t *testing.T) {
 	w := build(t, nowhere(t), anywhere(nil))
 	conn, err := socket.New(w.dial().TCPConn)
 	if err != nil {
@@ -111,14 +112,15 @@ func TestAPanicOfThePumpIsTheSessionsOwn(t *testing.T) {
 	x.s = &session{srv: w.server, client: conn}
 	x.plan = &store.Plan{Plan: call.Plan{Settings: &settings}}
 	a := &x.tries[0]
-	a.line = &line{}
-	a.line.attach(conn)
-	a.line.reader.Body(&a.body, &a.response.Head) // none; upload.body is not prepared, which is the mistake
+	a.conn = &upstream.Conn{Conn: conn}
 	defer func() {
 		if f, ok := recover().(*fault); !ok || len(f.stack) == 0 {
 			t.Errorf("got %v", f)
 		}
 	}()
-	err = x.relayBothWays(a, time.Time{})
-	t.Errorf("no panic, %v", err)
+	a.sent = 1                                                                            // the head
+	x.upload.started, x.upload.kept, x.upload.chunks = true, 1, []*[replayChunk]byte{nil} // the mistake
+	a.startStream()
+	a.joinStream()
+	t.Errorf("no panic, %v", a.err)
 }

@@ -9,16 +9,11 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/http1"
 	"fairlead.dev/fairlead/internal/agent/proxy/opaque"
 	"fairlead.dev/fairlead/internal/agent/socket"
+	"fairlead.dev/fairlead/internal/agent/store"
 )
 
-const (
-	// streamLook is how often a response that pauses has somebody look whether its client is still there.
-	streamLook = 2 * time.Second
-	// lingerFor and lingerBytes bound what is read from a client after its last response, so that the response is not lost to
-	// the reset that unread bytes cause.
-	lingerFor   = time.Second
-	lingerBytes = 256 << 10
-)
+// streamLook is how often a response that pauses has somebody look whether its client is still there.
+const streamLook = 2 * time.Second
 
 // noChange forwards a head as it is.
 var noChange http1.Forward
@@ -27,27 +22,51 @@ var noChange http1.Forward
 func (x *exchange) forward(t *attempt, until time.Time) step {
 	p := &t.response
 	if p.Framing == http1.Tunnel {
-		return x.tunnel(t)
+		return x.tunnel(t, until)
 	}
 	var err error
 	if !t.all && t.ready == nil {
 		t.ready, err = t.body.Ready()
 	}
-	unfinished := !x.upload.done()
-	pump := unfinished && !x.upload.held && !t.body.Done() && x.upload.err == nil && t.err == nil
-	keep, say := p.Persistence(&x.request, x.srv.draining.Load() || unfinished && !pump)
+	// RFC 9112 section 9.6: "The server SHOULD send a close connection option in its final response on that connection".
+	keep, say := p.Persistence(&x.request, x.closing(t))
+	x.s.out.until, x.s.out.headBy = until, x.call.Deadline()
 	if _, werr := p.WriteResponse(&x.s.out, http1.Forward{Say: say}, t.ready); werr != nil {
-		return x.truncated(t)
+		return x.truncated(t, werr)
 	}
 	if err == nil && !t.body.Done() {
-		if pump {
-			err = x.relayBothWays(t, until)
-		} else {
-			err = x.relay(t, until)
-		}
+		err = x.relay(t, until)
+	}
+	if err == nil && t.streaming {
+		err = x.finishUpload(t, until)
 	}
 	if err != nil {
-		return x.truncated(t)
+		return x.truncated(t, err)
+	}
+	return x.answered(t, keep)
+}
+
+// closing reports whether the client's connection must end with this response.
+func (x *exchange) closing(t *attempt) bool {
+	switch {
+	case x.srv.draining.Load():
+		return true
+	case x.s.pinned && !t.response.KeepAlive: // the client chose the server, and may want to choose again as the server does
+		return true
+	case t.streaming: // an upstream that says close reads on for a while, but nothing behind this request
+		return !t.response.KeepAlive
+	}
+	return !x.upload.done()
+}
+
+// answered ends an exchange whose response was forwarded to its end. keep: the client may send another request.
+func (x *exchange) answered(t *attempt, keep bool) step {
+	if !t.complete && !x.upload.held && t.response.Status < 400 {
+		// RFC 9110 section 7.5 leaves it to the client to go on; it was told of a success, and what it sent is not all there.
+		x.report.Truncated, x.detail = true, store.DetailUploadCut
+		if errors.Is(t.err, os.ErrDeadlineExceeded) {
+			x.detail = store.DetailWrite
+		}
 	}
 	t.release(t.reusable())
 	switch {
@@ -63,16 +82,25 @@ func (x *exchange) forward(t *attempt, until time.Time) step {
 
 // truncated ends an exchange whose response cannot be forwarded to its end. The client is told by a reset, for what it got may
 // look complete.
-func (x *exchange) truncated(t *attempt) step {
+func (x *exchange) truncated(t *attempt, why error) step {
 	x.now = time.Now()
 	x.report.Truncated = true
+	if x.detail == store.NoDetail {
+		x.detail = detailOf(why)
+	}
 	t.drop()
 	x.s.client.ResetOnClose()
 	return hangUp
 }
 
-// errCut says that timeouts.maxDuration or timeouts.read has passed, or that the client has gone.
+// errCut says that a deadline has passed, or that the client has gone; x.detail says which.
 var errCut = errors.New("proxy: exchange cut")
+
+// cut notes why an exchange is cut.
+func (x *exchange) cut(why store.Detail) error {
+	x.detail = why
+	return errCut
+}
 
 // relaying is the state of forwarding the rest of a response's body.
 type relaying struct {
@@ -83,116 +111,135 @@ type relaying struct {
 	moved           func() // moveDeadlines, bound once
 }
 
-// relay forwards the rest of a response's body.
+// relay forwards the rest of a response's body. While the request goes on, both sides are watched.
 func (x *exchange) relay(t *attempt, until time.Time) error {
 	r := &x.relaying
 	r.t, r.until, r.patience, r.quiet = t, until, time.Time{}, time.Time{}
+	var to io.Writer = x.s.client.TCP()
+	if t.streaming {
+		to = &x.s.out // what it writes it can go on with after a while
+	} else {
+		// The session's own read deadline, under which it may be waiting further down the stack, stays as it is.
+		_ = x.s.client.TCP().SetWriteDeadline(until)
+		defer func() { _ = x.s.client.TCP().SetWriteDeadline(time.Time{}) }() // fails when closed
+	}
 	x.moveDeadlines()
-	// The session's own read deadline, under which it may be waiting further down the stack, stays as it is.
-	defer func() { _ = x.s.client.TCP().SetWriteDeadline(time.Time{}) }() // fails when closed
+	from, had := t.line.got-int64(len(t.line.reader.Buffered())), t.body.Bytes
+	defer func() {
+		// What was spliced has gone past the line: nobody knows what came behind it.
+		t.line.filled = t.line.filled || t.body.Bytes-had > t.line.got-from
+	}()
 	for {
-		done := t.body.CopyTo(x.s.client.TCP(), http1.Copying{Progress: r.moved})
+		done := t.body.CopyTo(to, http1.Copying{Progress: r.moved})
+		x.now = time.Now()
 		switch {
+		case errors.Is(done.Write, os.ErrDeadlineExceeded):
+			return x.cut(x.passedOf(until, store.DetailIdle))
 		case done.Write != nil:
-			return done.Write
+			return x.cut(store.DetailClientLeft)
 		case done.Read == nil:
-			x.now = time.Now()
 			return nil
 		case !errors.Is(done.Read, os.ErrDeadlineExceeded):
 			return done.Read
 		}
-		x.now = time.Now()
-		if passed(until, x.now) || passed(r.quiet, x.now) || x.s.left() {
-			return errCut
+		t.line.conn.Expired()
+		if err := x.paused(t); err != nil {
+			return err
 		}
 		x.armBody()
 	}
+}
+
+// passedOf names timeouts.maxDuration if that is what has passed, and otherwise what else can have.
+func (x *exchange) passedOf(until time.Time, otherwise store.Detail) store.Detail {
+	if passed(until, x.now) {
+		return store.DetailMaxDuration
+	}
+	return otherwise
+}
+
+// paused looks, when nothing has come from the upstream for a while, at everything that may end the exchange.
+func (x *exchange) paused(t *attempt) error {
+	r, limits := &x.relaying, &x.plan.Settings.Timeouts
+	t.tryJoin()
+	switch {
+	case passed(r.until, x.now):
+		return x.cut(store.DetailMaxDuration)
+	case passed(r.quiet, x.now) && limits.Read != limits.Idle:
+		return x.cut(store.DetailRead)
+	case limits.Idle > 0 && passed(t.lastMoved(x.now).Add(limits.Idle), x.now):
+		return x.cut(store.DetailIdle)
+	case x.s.left():
+		return x.cut(store.DetailClientLeft)
+	}
+	return nil
 }
 
 // moveDeadlines is called when a piece of the body has been forwarded.
 func (x *exchange) moveDeadlines() {
 	r, limits := &x.relaying, &x.plan.Settings.Timeouts
 	x.now = time.Now()
+	r.t.heard = x.now
 	if limits.Read > 0 {
 		r.quiet = x.now.Add(limits.Read)
 	}
-	if limits.Idle > 0 && r.patience.Sub(x.now) < limits.Idle/2 {
+	if limits.Idle > 0 && !r.t.streaming && r.patience.Sub(x.now) < limits.Idle/2 {
 		r.patience = x.now.Add(limits.Idle)
-		_ = x.s.client.TCP().SetWriteDeadline(r.patience) // fails when closed, and so will the write
+		_ = x.s.client.TCP().SetWriteDeadline(earlier(r.patience, r.until)) // fails when closed, and so will the write
 	}
 	x.armBody()
 }
 
 // armBody bounds the next wait for a piece of the body, by the timeouts and by the next look at the client.
 func (x *exchange) armBody() {
-	l := x.relaying.t.line
-	l.now, l.until = x.now, earlier(earlier(x.relaying.until, x.relaying.quiet), x.now.Add(streamLook))
+	r := &x.relaying
+	l, end := r.t.line, earlier(r.until, x.now.Add(streamLook))
+	if limits := &x.plan.Settings.Timeouts; limits.Read > 0 && limits.Read != limits.Idle {
+		end = earlier(end, r.quiet)
+	} else if limits.Idle > 0 {
+		end = earlier(end, r.t.lastMoved(x.now).Add(limits.Idle))
+	}
+	l.now, l.until = x.now, end
 	_ = l.conn.Arm(l.now, l.until) // for splicing, which reads past the line; an error shows in the read
 }
 
-// relayBothWays forwards a response that began before its request ended, while the request goes on.
-func (x *exchange) relayBothWays(t *attempt, until time.Time) error {
-	t.until = until
-	up := pumping{done: make(chan struct{})}
-	go func() {
-		defer close(up.done)
-		defer up.fault.catch()
-		up.complete = x.pump(t)
-	}()
-	defer x.stop(t, &up)
-	if err := x.relay(t, until); err != nil {
-		return err
-	}
-	wait := time.NewTimer(lingerFor)
-	defer wait.Stop()
-	select {
-	case <-up.done:
-	case <-wait.C:
+// finishUpload waits for the end of a request whose response has been forwarded, as long as both sides go on with it (semantics
+// rule 20). An upstream that ends its side reads on for a while (RFC 9112 section 9.6), and the client hears of its end.
+func (x *exchange) finishUpload(t *attempt, until time.Time) error {
+	ended := false
+	for look := firstLook; t.streaming; look = min(2*look, maxLook) {
+		x.now = time.Now()
+		end := earlier(earlier(until, x.idleEndOf(t)), x.now.Add(look))
+		if x.sleep(end, t.done) == woken {
+			t.joined()
+			return nil
+		}
+		switch {
+		case passed(until, x.now):
+			return x.cut(store.DetailMaxDuration)
+		case passed(x.idleEndOf(t), x.now):
+			return x.cut(store.DetailIdle)
+		case x.s.left():
+			return x.cut(store.DetailClientLeft)
+		case t.conn.Ending() == socket.Broken:
+			t.stopStream()
+		case !ended && t.conn.Peek() == socket.Gone:
+			ended = true
+			_ = x.s.client.TCP().CloseWrite() // fails only when the client has gone, which is noticed
+		}
 	}
 	return nil
 }
 
-// pumping is a request that goes on while its response is forwarded.
-type pumping struct {
-	done chan struct{}
-	// valid when done is closed
-	complete bool
-	fault    fault
-}
-
-// stop ends the sending of the request if it has not ended, and waits for that.
-func (x *exchange) stop(t *attempt, up *pumping) {
-	select {
-	case <-up.done:
-		x.upload.sentAll = up.complete
-	default:
-		x.s.client.Interrupt()
-		_ = t.conn.TCP().SetDeadline(time.Unix(1, 0)) // the connection is closed after this
-		<-up.done
-		t.err = errCut
-	}
-	up.fault.raise()
-}
-
-// pump sends the rest of a request's body and reports whether it was sent to its end.
-func (x *exchange) pump(t *attempt) (complete bool) {
-	u, l := &x.upload, &x.s.line
-	for {
-		l.now, l.until = time.Now(), time.Time{}
-		p, err := u.body.Next()
-		if err != nil {
-			return err == io.EOF //nolint:errorlint // Next returns io.EOF itself
-		}
-		if _, err := t.Write(p); err != nil {
-			return false
-		}
-	}
-}
-
 // tunnel forwards the head of a response that ends HTTP on the connection (101, or 2xx to CONNECT) and then passes bytes on.
-func (x *exchange) tunnel(t *attempt) step {
-	if _, err := t.response.WriteResponse(&x.s.out, noChange, nil); err != nil {
-		return x.truncated(t)
+func (x *exchange) tunnel(t *attempt, until time.Time) step {
+	x.s.out.until, x.s.out.headBy = until, x.call.Deadline()
+	_, err := t.response.WriteResponse(&x.s.out, noChange, nil)
+	if err == nil && t.streaming {
+		err = x.finishUpload(t, until)
+	}
+	if err != nil {
+		return x.truncated(t, err)
 	}
 	s, server, line := x.s, t.conn, t.line
 	t.conn, t.line = nil, nil
@@ -205,21 +252,4 @@ func (x *exchange) tunnel(t *attempt) step {
 		server.Done(false, time.Now())
 	}
 	return hangUp
-}
-
-// linger ends the response side and reads what the client is still sending, for a while.
-func (s *session) linger() {
-	if s.client.TCP().CloseWrite() != nil {
-		return
-	}
-	var waste [4 << 10]byte
-	now := time.Now()
-	end := now.Add(lingerFor)
-	for total := 0; total < lingerBytes; {
-		n, err := s.client.Read(waste[:], now, end)
-		if err != nil {
-			return
-		}
-		total += n
-	}
 }

@@ -3,10 +3,14 @@ package proxy
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
+	"fairlead.dev/fairlead/internal/agent/socket"
 	"fairlead.dev/fairlead/internal/agent/store"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
@@ -34,19 +39,57 @@ type plainDialer struct {
 	*bell
 	dials  atomic.Int64
 	refuse atomic.Int64 // so many more dials fail
-	// refuseEvery so many-th dial fails; 0: none
-	refuseEvery atomic.Int64
-	panics      atomic.Bool
-	slow        atomic.Int64 // nanoseconds that each dial takes
+	panics atomic.Bool
+	// broken is how many more dials make a connection that is reset already.
+	broken atomic.Int64
+	slow   atomic.Int64 // nanoseconds that each dial takes
+	// asked counts the looks at clients' ends, of which nothing is known if blind.
+	asked atomic.Int64
+	blind atomic.Bool
+	// captured is where clients connect to.
+	captured net.Addr
+	last     atomic.Pointer[net.TCPConn] // the connection made last
+	// closed says of the world's own clients, by address, whether they have closed their connections.
+	closed sync.Map
+}
+
+// ClientOpen implements ClientFinder. Here clients do not see the original destination, since nothing redirects them.
+func (d *plainDialer) ClientOpen(client, _ netip.AddrPort) (open, known bool) {
+	defer d.ring()
+	d.asked.Add(1)
+	if d.blind.Load() {
+		return false, false
+	}
+	if closed, known := d.closed.Load(client); known {
+		return !closed.(bool), true
+	}
+	sockets, err := os.ReadFile("/proc/self/net/tcp") // slow where there are many sockets
+	if err != nil {
+		return false, false
+	}
+	ends := fmt.Sprintf("%s %s", procAddr(client), procAddr(netip.MustParseAddrPort(d.captured.String())))
+	for line := range strings.Lines(string(sockets)) {
+		// sl local_address rem_address st queues timer retransmits uid timeout inode
+		if f := strings.Fields(line); len(f) > 9 && f[1]+" "+f[2] == ends {
+			return f[9] != "0", true
+		}
+	}
+	return false, false
+}
+
+// procAddr is an IPv4 address as /proc/net/tcp has it.
+func procAddr(a netip.AddrPort) string {
+	b := a.Addr().As4()
+	return fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(b[:]), a.Port())
 }
 
 func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn, error) {
 	if d.panics.Load() {
 		panic("told to")
 	}
-	n, every := d.dials.Add(1), d.refuseEvery.Load()
+	d.dials.Add(1)
 	d.ring()
-	if d.refuse.Add(-1) >= 0 || every > 0 && n%every == 0 {
+	if d.refuse.Add(-1) >= 0 {
 		return nil, syscall.ECONNREFUSED
 	}
 	if slow := d.slow.Load(); slow > 0 {
@@ -58,11 +101,15 @@ func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn
 		case <-late.C:
 		}
 	}
+	if d.broken.Add(-1) >= 0 {
+		return brokenConn()
+	}
 	var nd net.Dialer
 	c, err := nd.DialContext(ctx, "tcp", to.String())
 	if err != nil {
 		return nil, err
 	}
+	d.last.Store(c.(*net.TCPConn))
 	return c.(*net.TCPConn), nil
 }
 
@@ -123,19 +170,25 @@ func poll(t testing.TB, done func() bool) {
 
 // events records what happens to connections.
 type recordedEvents struct {
-	silence
 	*bell
 	passed    [PassedCount]atomic.Int64
 	malformed atomic.Int64
+	refused   atomic.Pointer[Refused] // the last
 	panics    atomic.Int64
 	t         testing.TB
 
 	expectPanic atomic.Bool
 }
 
+func (e *recordedEvents) Opened()           { e.ring() }
 func (e *recordedEvents) Closed()           { e.ring() }
 func (e *recordedEvents) Passed(why Passed) { e.passed[why].Add(1); e.ring() }
-func (e *recordedEvents) Malformed(int)     { e.malformed.Add(1); e.ring() }
+func (e *recordedEvents) Malformed(r Refused) {
+	e.malformed.Add(1)
+	e.refused.Store(&r)
+	e.ring()
+}
+
 func (e *recordedEvents) Panicked(_ string, what any, stack []byte) {
 	defer e.ring()
 	e.panics.Add(1)
@@ -189,6 +242,7 @@ func (o *observer) CallDone(e *store.Exchange) {
 	defer o.mu.Unlock()
 	c := *e
 	c.Method, c.Host, c.Path = nil, nil, nil
+	c.Tries = slices.Clone(e.Tries)
 	o.calls = append(o.calls, c)
 }
 
@@ -247,6 +301,7 @@ func buildWith(t testing.TB, o Options, original netip.AddrPort, bindings ...pol
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.dialer.captured = w.captured.Addr()
 	var wg sync.WaitGroup
 	ctx, cancel := context.WithCancel(context.Background())
 	wg.Go(func() { _ = w.store.Run(ctx) })
@@ -305,15 +360,36 @@ func (w *world) dial() *client {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.t.Cleanup(func() { c.Close() })
 	_ = c.SetDeadline(time.Now().Add(patience))
-	return &client{t: w.t, TCPConn: c.(*net.TCPConn), r: bufio.NewReader(c)}
+	end := c.LocalAddr().(*net.TCPAddr).AddrPort()
+	w.dialer.closed.Store(end, false)
+	own := &client{t: w.t, TCPConn: c.(*net.TCPConn), r: bufio.NewReader(c), closes: func() { w.dialer.closed.Store(end, true) }}
+	w.t.Cleanup(func() { own.Close() })
+	return own
+}
+
+// bareClient is a client's connection as a session has it, with nobody to serve it.
+func (w *world) bareClient() *socket.Conn {
+	w.t.Helper()
+	conn, err := socket.New(w.dial().TCPConn)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return conn
 }
 
 type client struct {
 	*net.TCPConn
 	t testing.TB
 	r *bufio.Reader
+
+	closes func()
+}
+
+// Close implements io.Closer.
+func (c *client) Close() error {
+	c.closes()
+	return c.TCPConn.Close()
 }
 
 func (c *client) send(s string) {

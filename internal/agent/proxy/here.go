@@ -10,7 +10,7 @@ import (
 // nothing is sent, counted or limited.
 func (x *exchange) answerHere() step {
 	s := x.s
-	x.upload.begin(s.line.reader, &x.request)
+	x.upload.begin(&s.line, &x.request, 0)
 	keep := x.request.KeepAlive && !x.srv.draining.Load() && x.upload.finish()
 	say := http1.SayNothing
 	switch {

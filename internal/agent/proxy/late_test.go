@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"strings"
 	"sync"
@@ -31,65 +32,56 @@ func (w *world) hushed() {
 	w.waitFor(w.t, func() bool { return w.dialer.dials.Load() > 0 })
 }
 
-// What becomes of the connection that is made to hear whether the server speaks first must not become of the client's call.
-func TestRule32_ALateRequestOutlivesTheProbe(t *testing.T) {
-	refuse := func(w *world) { w.dialer.refuse.Store(1) }
+// What becomes of the connection to the server of a silent client becomes of the client's, and at once: it may have connected to
+// see whether there is a server, or wait for the server's word.
+func TestRule26_ASilentClientHearsOfItsServersEnd(t *testing.T) {
+	ended := func(first func(*peer)) func(*testing.T) netip.AddrPort {
+		return func(t *testing.T) netip.AddrPort { return serve(t, func(_ int, p *peer) { first(p) }) }
+	}
 	for name, tc := range map[string]struct {
-		arrange func(*world)
-		first   func(*peer) // what the server does with its first connection
+		server func(*testing.T) netip.AddrPort
+		want   error
 	}{
-		"refused":         {arrange: refuse},
-		"closed":          {first: func(*peer) {}},
-		"reset":           {first: func(p *peer) { _ = p.SetLinger(0) }},
-		"unasked timeout": {first: func(p *peer) { p.send("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n") }},
+		"refused": {server: nowhere, want: syscall.ECONNRESET},
+		"reset":   {server: ended(func(p *peer) { _ = p.SetLinger(0) }), want: syscall.ECONNRESET},
+		"closed":  {server: ended(func(*peer) {}), want: io.EOF},
+		"a greeting like an answer": {want: nil, server: func(t *testing.T) netip.AddrPort {
+			return serve(t, func(_ int, p *peer) {
+				p.send("HTTP/1.1 408 Request Timeout\r\n\r\n")
+				_, _ = p.r.ReadByte()
+			})
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var failed atomic.Bool
-			w := build(t, serve(t, func(n int, p *peer) {
-				if n == 0 && tc.first != nil {
-					tc.first(p)
-					return
-				}
-				for {
-					if _, _, ok := p.request(); !ok {
-						return
-					}
-					if failed.CompareAndSwap(false, true) {
-						p.send(answer(503, "first"))
-					} else {
-						p.ok("healed")
-					}
-				}
-			}), undeclared(retryOn(policy.GatewayError, policy.ConnectFailure)))
-			if tc.arrange != nil {
-				tc.arrange(w)
-			}
+			w := build(t, tc.server(t), undeclared(nil))
 			c := w.dial()
-			w.hushed()
-			c.sayNothing(20 * time.Millisecond)
-			if _, body := c.get("/"); body != "healed" {
-				t.Fatalf("got %q", body)
+			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, tc.want) {
+				t.Fatalf("got %v, want %v", err, tc.want)
+			}
+			if n := w.events.passed[PassedOther].Load(); n != 1 {
+				t.Errorf("counted %d times", n)
+			}
+			if n := w.dialer.dials.Load(); n != 1 {
+				t.Errorf("the server was connected to %d times", n)
 			}
 		})
 	}
 }
 
-// A server that cannot be reached is told to a client that goes on saying nothing: it may be waiting for the server's word.
-func TestRule26_ASilentClientHearsOfAnUnreachableServer(t *testing.T) {
-	w := buildWith(t, Options{lateGrace: firstLook}, nowhere(t), undeclared(nil))
+// A request that begins slowly, or behind an empty line, is one all the same.
+func TestRule32_ASlowFirstLineIsHTTP(t *testing.T) {
+	w := build(t, serve(t, echo), undeclared(nil))
 	c := w.dial()
-	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
-		t.Fatalf("got %v, want a reset", err)
+	_ = c.SetNoDelay(true)
+	for _, piece := range append([]string{"\r\n"}, strings.Split("GET /slow HTTP/1.1\r\n", "")...) {
+		c.send(piece)
+		c.sayNothing(15 * time.Millisecond)
 	}
-	if n := w.events.passed[PassedOther].Load(); n != 1 {
-		t.Errorf("counted %d times", n)
+	c.send("Host: a\r\n\r\n")
+	if _, body := c.response("GET"); body != "GET /slow " {
+		t.Fatalf("got %q", body)
 	}
-}
-
-// The end of a server that closes without a word reaches a client that goes on saying nothing.
-func TestRule32_ASilentClientHearsOfTheServersEnd(t *testing.T) {
-	w := buildWith(t, Options{lateGrace: firstLook}, serve(t, func(int, *peer) {}), undeclared(nil))
-	w.dial().expectEnd()
+	w.seen.lastCall(t)
 }
 
 // A client that ends its side without a word may still be waiting for a server that speaks first.
@@ -166,18 +158,11 @@ func (c *client) sayNothing(d time.Duration) {
 	<-silence.C
 }
 
-// However the moments fall in which a client speaks, its silence is noticed and its server connected to, refused, closed or reset:
-// every request is governed and answered. The silence suffered is so short that every busy machine's stalls are in it.
+// However the moments fall in which a client speaks, its silence is noticed and its server connected to, every
+// request is governed and answered. The silence suffered is so short that every busy machine's stalls are in it.
 func TestRule32_StallsLoseNoRequest(t *testing.T) {
 	const clients, calls = 8, 150
 	up := serve(t, func(n int, p *peer) {
-		switch n % 5 {
-		case 0: // closed at once
-			return
-		case 1:
-			_ = p.SetLinger(0)
-			return
-		}
 		for {
 			if _, _, ok := p.request(); !ok {
 				return
@@ -188,12 +173,11 @@ func TestRule32_StallsLoseNoRequest(t *testing.T) {
 			}
 		}
 	})
-	w := buildWith(t, Options{sniffDelay: time.Nanosecond, lateGrace: patience}, up, undeclared(func(s *policy.Settings) {
+	w := buildWith(t, Options{sniffDelay: time.Nanosecond}, up, undeclared(func(s *policy.Settings) {
 		s.Retry.On = policy.Of(policy.ConnectFailure, policy.Reset)
 		s.Retry.MaxRetries = 20
 		s.Pool.MaxIdlePerEndpoint = 0 // every try on a connection of its own
 	}))
-	w.dialer.refuseEvery.Store(4)
 	var all sync.WaitGroup
 	for id := range clients {
 		all.Go(func() {
@@ -234,9 +218,7 @@ func stalledCall(t *testing.T, w *world, rng *rand.Rand) (ok bool) {
 		silence := time.NewTimer(time.Duration(rng.Int64N(int64(2 * time.Millisecond))))
 		<-silence.C
 	}
-	// The first line at once, for one that takes its time is not taken for a request; the rest of the head in pieces.
-	line := strings.Index(request1K, "\n") + 1
-	cut := line + rng.IntN(len(request1K)-line)
+	cut := rng.IntN(len(request1K))
 	for _, piece := range []string{request1K[:cut], request1K[cut:]} {
 		if _, err := io.WriteString(conn, piece); err != nil {
 			t.Error(err)

@@ -19,8 +19,10 @@ type line struct {
 	now, until time.Time
 	// nowait makes reads return socket.ErrNothing instead of waiting.
 	nowait bool
-	// filled says that the last read without waiting may have left bytes behind.
+	// filled says that the last read may have left bytes behind.
 	filled bool
+	// got counts the bytes read.
+	got int64
 }
 
 func (l *line) attach(c *socket.Conn) {
@@ -32,14 +34,26 @@ func (l *line) attach(c *socket.Conn) {
 func (l *line) Read(p []byte) (int, error) {
 	if l.nowait {
 		n, err := l.conn.TryRead(p)
-		l.filled = n == len(p)
+		l.took(n, p)
 		return n, err
 	}
 	n, called, err := l.conn.ReadAfter(l.before, p, l.now, l.until)
 	if called {
 		l.before = nil
 	}
+	l.took(n, p)
 	return n, err
+}
+
+func (l *line) took(n int, p []byte) {
+	l.filled = n == len(p)
+	l.got += int64(n)
+}
+
+// quiet reports whether nothing has come behind the message that was read last. What the last read did not take would still be
+// there, so the connection need not be looked at unless that read had no room for more.
+func (l *line) quiet() bool {
+	return len(l.reader.Buffered()) == 0 && (!l.filled || l.conn.Peek() == socket.Quiet)
 }
 
 // awaitClient waits for the first bytes until a time (zero: for ever), unless the wait is cut short by socket.Conn.Nudge.
@@ -56,13 +70,3 @@ func (l *line) SetReadDeadline(t time.Time) error {
 
 // TCP implements http1.TCP: large bodies may be spliced. Whoever splices has armed the connection's deadline.
 func (l *line) TCP() *net.TCPConn { return l.conn.TCP() }
-
-// sender is the write side of a connection for the codec.
-type sender struct {
-	conn *socket.Conn
-	// stall is the longest time the peer may take nothing; zero: no limit.
-	stall time.Duration
-}
-
-// Write implements io.Writer.
-func (s *sender) Write(p []byte) (int, error) { return s.conn.Write(p, s.stall) }

@@ -5,11 +5,12 @@ import (
 	"errors"
 	"io"
 	"net"
-	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/opaque"
 	"fairlead.dev/fairlead/internal/agent/proxy/sniff"
+	"fairlead.dev/fairlead/internal/agent/socket"
 	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/policy"
 )
 
 // smallRest is what surely fits the send buffer of a new connection (tcp_wmem's least is 4 KiB).
@@ -28,7 +29,7 @@ func (s *session) identify() bool {
 	case s.every((*store.Candidate).DeclaredHTTP):
 		return true
 	}
-	proto, err := sniff.Wait(&s.line, s.line.reader, time.Now().Add(s.srv.sniffDelay))
+	proto, err := sniff.Wait(&s.line, s.line.reader, s.srv.sniffDelay)
 	switch {
 	case errors.Is(err, io.EOF): // it may still be waiting for a server that speaks first
 		proto = sniff.Other
@@ -81,29 +82,46 @@ func (s *session) governing() *store.Candidate {
 	return nil
 }
 
-// dialOriginal connects to where the client wanted to go.
+// settings are those in force for the connection as a whole.
+func (s *session) settings() *policy.Settings {
+	if g := s.governing(); g != nil {
+		return g.Base()
+	}
+	return &s.srv.defaults
+}
+
+// dialOriginal connects to where the client wanted to go. The wait is bounded whoever governs the connection: the client takes it
+// for established already, so its own patience with connecting, after which it would try another address, does not count.
 func (s *session) dialOriginal(ctx context.Context) (*net.TCPConn, error) {
 	dialer := s.srv.store.Dialer(s.pod)
 	if dialer == nil {
 		return nil, net.ErrClosed // the pod has just gone
 	}
-	if g := s.governing(); g != nil && g.Base().Timeouts.Connect > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, g.Base().Timeouts.Connect)
-		defer cancel()
+	settings := s.settings()
+	limit := settings.Timeouts.Connect
+	if limit <= 0 {
+		limit = s.srv.defaults.Timeouts.Connect
 	}
-	return dialer.Dial(ctx, s.original)
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	server, err := dialer.Dial(ctx, s.original)
+	if err != nil {
+		return nil, err
+	}
+	k := settings.Pool.KeepAlive
+	if err := socket.SetKeepAlive(server, k.Idle, k.Interval, k.Probes); err != nil {
+		_ = server.Close()
+		return nil, err
+	}
+	return server, nil
 }
 
 // passThrough has the connection carried to its end without being looked into.
 func (s *session) passThrough(why Passed) {
+	s.state.Store(passing)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	gone := s.client.Vanished
-	if len(s.rest) > 0 { // said its say, and may have ended its side with that
-		gone = s.client.Broken
-	}
-	watch := watchClient(gone, cancel)
+	watch := watchClient(s.left, cancel)
 	server, err := s.dialOriginal(ctx)
 	watch.stop()
 	if err != nil {
@@ -120,14 +138,13 @@ func (s *session) unreachable(why Passed) {
 }
 
 func (s *session) pass(why Passed, server *net.TCPConn) {
+	s.state.Store(passing)
 	s.srv.events.Passed(why)
 	o := opaque.Options{ToServer: s.rest}
 	var recorder store.Recorder = store.Silence{}
 	if g := s.governing(); g != nil {
 		recorder = g.Recorder()
-		if why == PassedDeclared {
-			o.Idle = g.Base().Timeouts.Idle
-		}
+		o.Idle = g.Base().Timeouts.Idle
 	}
 	var first int64 // bytes sent to the server here
 	if len(s.rest) > 0 && len(s.rest) <= smallRest {

@@ -6,18 +6,12 @@ import (
 	"io"
 	"net"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/sniff"
 	"fairlead.dev/fairlead/internal/agent/socket"
 )
-
-// lateGrace is how long a client that says nothing is waited for after its server turned out to be unreachable, or to have closed
-// without a word, before it is told. It may be about to send a request, which a policy governs whatever became of the probe; or
-// it waits for the server to speak, and should hear of the failure.
-const lateGrace = 2 * time.Second
 
 // word is what a server says to a client that says nothing.
 type word uint8
@@ -27,8 +21,10 @@ const (
 	unheard word = iota
 	// greeting: it speaks first.
 	greeting
-	// refusal: it cannot be reached, or has closed. So has a server that says HTTP/1 unasked: 408 in most cases.
-	refusal
+	// ended: it has closed or reset the connection.
+	ended
+	// unreachable: there is none.
+	unreachable
 )
 
 // probe is a connection to the server of a client that says nothing, made to hear who speaks first.
@@ -48,7 +44,8 @@ type probe struct {
 
 // identifyLate deals with a client that says nothing: the server may be the first to speak, or the client has made the
 // connection in advance, or is slow on a busy machine. The server is connected to, and whoever speaks first decides (semantics
-// rule 32). Nothing else that happens to that connection does, for a request can always be sent on another.
+// rule 32). Whatever the server does reaches the client at once, also that it refuses or ends the connection: the client may have
+// connected to see just that.
 func (s *session) identifyLate() bool {
 	p := s.probe()
 	defer p.end()
@@ -59,8 +56,8 @@ func (s *session) identifyLate() bool {
 		p.close()
 		return false
 	}
-	if p.word == refusal && errors.Is(err, os.ErrDeadlineExceeded) {
-		err = s.line.awaitClient(time.Now().Add(s.srv.lateGrace))
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = s.line.awaitClient(time.Now()) // it may have spoken at the same moment
 	}
 	switch {
 	case err == nil && p.word != greeting:
@@ -68,7 +65,7 @@ func (s *session) identifyLate() bool {
 	case err == nil:
 		return s.judge(sniff.Detect(s.line.reader.Buffered()), p.server)
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, io.EOF):
-		if p.server == nil && p.word == refusal {
+		if p.word == unreachable {
 			s.unreachable(PassedOther)
 			return false
 		}
@@ -80,7 +77,7 @@ func (s *session) identifyLate() bool {
 
 // judgeWords waits for enough of the client's words to be judged.
 func (s *session) judgeWords(server *net.TCPConn) (http bool) {
-	proto, err := sniff.Wait(&s.line, s.line.reader, time.Now().Add(s.srv.sniffDelay))
+	proto, err := sniff.Wait(&s.line, s.line.reader, s.srv.sniffDelay)
 	if err != nil {
 		if server != nil {
 			_ = server.Close()
@@ -102,7 +99,7 @@ func (s *session) probe() *probe {
 		case p.dial(ctx, s):
 			p.word = p.listen()
 		case ctx.Err() == nil:
-			p.word = refusal
+			p.word = unreachable
 		}
 	}()
 	return p
@@ -133,14 +130,8 @@ func (p *probe) listen() word {
 	if p.sock.AwaitReadable() != nil {
 		return unheard
 	}
-	const unasked = "HTTP/"
-	var b [len(unasked)]byte
-	if p.sock.Broken() {
-		return refusal
-	}
-	n, state := p.sock.PeekInto(b[:])
-	if state == socket.Gone || strings.HasPrefix(string(b[:n]), unasked) {
-		return refusal
+	if p.sock.Ending() == socket.Broken || p.sock.Peek() == socket.Gone {
+		return ended
 	}
 	return greeting
 }

@@ -4,40 +4,171 @@ import (
 	"errors"
 	"os"
 	"time"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/http1"
+	"fairlead.dev/fairlead/internal/agent/socket"
 )
 
-// errClientLeft ends the sending of a request that nobody waits for any more.
-var errClientLeft = errors.New("proxy: the client has left")
+var (
+	// errClientLeft ends the sending of a request that nobody waits for any more.
+	errClientLeft = errors.New("proxy: the client has left")
+	// errAnswered ends the sending of a request that the upstream does not take any more but has answered, or closed.
+	errAnswered = errors.New("proxy: answered before the request was taken")
+	// errIdle ends the sending of a request with which nothing moves.
+	errIdle = errors.New("proxy: nothing moves")
+)
 
-// Write implements io.Writer for the request's bytes. An upstream that takes them slowly has until t.until for all of them, and
-// t.stall whenever it takes nothing; meanwhile somebody looks whether the client is still there (semantics rules 1, 2 and 4).
-func (t *attempt) Write(p []byte) (int, error) {
-	n, err := t.conn.TryWrite(p)
-	if err != nil || n == len(p) {
-		return n, err
+// sendRequest writes the head and the first of the body, for those that are sent at once.
+func (t *attempt) sendRequest() error {
+	x := t.x
+	_, t.err = x.request.WriteRequest(t, http1.Forward{Extra: x.extra, Without: x.without}, x.upload.first)
+	if t.err == nil {
+		t.complete = !x.upload.streamed
+		t.until = x.call.RequestWritten(x.now).Until
 	}
-	rest, err := t.writeSlowly(p[n:])
-	return n + rest, err
+	return t.err
 }
 
+// writeSlowly writes to an upstream that is slower than we are. It has t.stall for taking something. While nobody else does,
+// somebody looks whether the client is still there, at the try's time and at the upstream's own word (semantics rules 1, 2, 4, 20).
 func (t *attempt) writeSlowly(p []byte) (done int, err error) {
-	now := time.Now()
-	moved := now
-	for look := firstLook; ; look = min(2*look, maxLook) {
-		n, err := t.conn.WriteBy(p[done:], earlier(t.until, now.Add(look)))
+	var failed error
+	step := func(uintptr) bool {
+		var n int
+		n, failed = t.tryWrite(p[done:])
 		done += n
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return n > 0 || failed != nil
+	}
+	t.block(true)
+	defer t.block(false)
+	now := time.Now()
+	taken := now
+	for look := firstLook; done < len(p); look = min(2*look, maxLook) {
+		var until time.Time
+		if t.stall > 0 {
+			until = taken.Add(t.stall)
+		}
+		if !t.streaming {
+			until = earlier(earlier(until, t.until), now.Add(look))
+		}
+		before := done
+		err := t.conn.ServeWrites(step, until)
+		if failed != nil {
+			return done, failed
+		}
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			return done, err
 		}
 		now = time.Now()
-		if n > 0 {
-			moved = now
+		if done > before {
+			taken = now
 		}
-		switch {
-		case passed(t.until, now), t.stall > 0 && now.Sub(moved) >= t.stall:
-			return done, os.ErrDeadlineExceeded
-		case t.x.s.left():
-			return done, errClientLeft
+		if err = t.overdue(now, taken); err != nil && done < len(p) {
+			return done, err
 		}
 	}
+	if !t.streaming {
+		t.x.now = now
+	}
+	return done, nil
+}
+
+// overdue says why a request that the upstream has taken nothing of since a time is not sent on, if it is not.
+func (t *attempt) overdue(now, taken time.Time) error {
+	if t.stall > 0 && now.Sub(taken) >= t.stall {
+		return os.ErrDeadlineExceeded
+	}
+	if t.streaming {
+		return nil // the session's own goroutine looks at everything else
+	}
+	idle := t.x.plan.Settings.Timeouts.Idle
+	switch {
+	case t.x.s.left():
+		return errClientLeft
+	case t.conn.Peek() != socket.Quiet:
+		return errAnswered
+	case passed(t.until, now):
+		return os.ErrDeadlineExceeded
+	case idle > 0 && now.Sub(taken) >= idle:
+		return errIdle
+	}
+	return nil
+}
+
+// block notes that the upstream takes nothing, or does again.
+func (t *attempt) block(blocked bool) {
+	t.mu.Lock()
+	t.blocked = blocked
+	t.mu.Unlock()
+}
+
+// sender is the write side of a session's connection for the codec.
+type sender struct {
+	conn *socket.Conn
+	// x is the exchange whose answer is written, whose time counts; nil: none.
+	x *exchange
+	// until is when it must be over, headBy when the client must have taken the first byte; zero: never.
+	until, headBy time.Time
+	// stall is the longest time in which nothing may move; zero: no limit.
+	stall time.Duration
+}
+
+// Write implements io.Writer.
+func (s *sender) Write(p []byte) (int, error) {
+	n, err := s.conn.TryWrite(p)
+	if err == nil && n < len(p) {
+		var rest int
+		rest, err = s.writeSlowly(p[n:], n > 0)
+		n += rest
+	}
+	return n, err
+}
+
+// writeSlowly writes to a client that is slower than we are. begun: it has taken something of this.
+func (s *sender) writeSlowly(p []byte, begun bool) (done int, err error) {
+	var failed error
+	step := func(uintptr) bool {
+		var n int
+		n, failed = s.conn.TryWrite(p[done:])
+		done += n
+		return n > 0 || failed != nil
+	}
+	taken := time.Now()
+	for done < len(p) {
+		end := s.until
+		if !begun && done == 0 {
+			end = earlier(end, s.headBy)
+		}
+		var idle time.Time
+		if s.stall > 0 {
+			idle = s.lastMoved(taken).Add(s.stall)
+		}
+		before := done
+		err := s.conn.ServeWrites(step, earlier(end, idle))
+		if failed != nil {
+			return done, failed
+		}
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return done, err
+		}
+		now := time.Now()
+		if done > before {
+			taken = now
+			continue
+		}
+		if passed(end, now) || s.stall > 0 && now.Sub(s.lastMoved(taken)) >= s.stall {
+			return done, os.ErrDeadlineExceeded
+		}
+	}
+	return done, nil
+}
+
+// lastMoved is when something last moved: here, or in the request that goes on meanwhile.
+func (s *sender) lastMoved(taken time.Time) time.Time {
+	if s.x != nil && s.x.cur.streaming {
+		if moved := s.x.cur.lastMoved(taken); moved.After(taken) {
+			return moved
+		}
+	}
+	return taken
 }

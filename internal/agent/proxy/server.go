@@ -1,12 +1,9 @@
 package proxy
 
 import (
-	"context"
 	"errors"
-	"maps"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +12,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/socket"
 	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/policy"
 )
 
 // Defaults of Options.
@@ -25,6 +23,10 @@ const (
 	// headTimeout bounds how long a request head takes from its first byte (semantics rule 30).
 	headTimeout = 10 * time.Second
 )
+
+// ConnectionMemory is what an idle connection takes of the process at most, whatever it carries: what the kernel holds for its sockets,
+// and what calls take while they are under way, comes on top.
+const ConnectionMemory = 24 << 10
 
 // Passed says why a connection was passed through without being understood.
 type Passed uint8
@@ -57,10 +59,21 @@ type Events interface {
 	Closed()
 	// Passed tells of a connection that is passed through.
 	Passed(why Passed)
-	// Malformed tells of a request that was refused with the status, for breaking the protocol.
-	Malformed(status int)
+	// Malformed tells of a request that was refused for breaking the protocol. It must not keep the bytes.
+	Malformed(r Refused)
 	// Panicked tells that serving a connection failed by a mistake of ours; the connection was closed.
 	Panicked(pod string, what any, stack []byte)
+}
+
+// Refused is a request that was refused for breaking the protocol.
+type Refused struct {
+	Pod      string // UID
+	Original netip.AddrPort
+	Status   int
+	// Reason is one of a closed set of sentences, which never quote the request.
+	Reason string
+	// Method, Host and Path are the request's if its head could be read. They are valid while it is told of.
+	Method, Host, Path []byte
 }
 
 // Options configure a Server. Store is required; zero limits mean the defaults.
@@ -71,8 +84,8 @@ type Options struct {
 	MaxConnectionsPerPod int
 	ReplayMemory         int64
 
-	// for tests: how long silence is suffered, instead of the constants
-	sniffDelay, lateGrace, headTimeout time.Duration
+	// for tests: how long silence is suffered, and what no policy governs may take to connect, instead of the constants
+	sniffDelay, headTimeout, connect time.Duration
 }
 
 // Server serves captured connections.
@@ -83,17 +96,19 @@ type Server struct {
 	limit     int
 	podLimit  int
 	replay    *resilience.ReplayMemory
+	defaults  policy.Settings // for what no policy governs
 	exchanges sync.Pool
-	// how long a client's silence is suffered: before the server is connected to, when that has led nowhere, and within a head
-	sniffDelay, lateGrace, headTimeout time.Duration
+	// how long a client's silence is suffered: before the server is connected to, and within a head
+	sniffDelay, headTimeout time.Duration
 
 	// atomic
 	draining atomic.Bool
+	clients  atomic.Uint64 // numbers the sessions
 
 	mu sync.Mutex
 	// guarded by mu
 	sessions map[*session]struct{}
-	perPod   map[string]int
+	pods     map[string]*podSessions
 	closed   bool
 	done     chan struct{} // closed when closed and no session is left
 }
@@ -108,12 +123,14 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		store: o.Store, events: o.Events, limit: orDefault(o.MaxConnections, DefaultMaxConnections),
-		podLimit:   orDefault(o.MaxConnectionsPerPod, DefaultMaxConnectionsPerPod),
-		replay:     resilience.NewReplayMemory(orDefault(o.ReplayMemory, int64(DefaultReplayMemory))),
-		sniffDelay: orDefault(o.sniffDelay, sniff.MaxDelay), lateGrace: orDefault(o.lateGrace, lateGrace),
+		podLimit:    orDefault(o.MaxConnectionsPerPod, DefaultMaxConnectionsPerPod),
+		replay:      resilience.NewReplayMemory(orDefault(o.ReplayMemory, int64(DefaultReplayMemory))),
+		sniffDelay:  orDefault(o.sniffDelay, sniff.MaxDelay),
 		headTimeout: orDefault(o.headTimeout, headTimeout),
-		sessions:    map[*session]struct{}{}, perPod: map[string]int{}, done: make(chan struct{}),
+		defaults:    policy.Defaults(),
+		sessions:    map[*session]struct{}{}, pods: map[string]*podSessions{}, done: make(chan struct{}),
 	}
+	s.defaults.Timeouts.Connect = orDefault(o.connect, s.defaults.Timeouts.Connect)
 	s.exchanges.New = func() any { return newExchange(s) }
 	return s, nil
 }
@@ -135,7 +152,7 @@ func (s *Server) ServeCaptured(podUID string, conn *net.TCPConn, original netip.
 	if err != nil {
 		return // closed already
 	}
-	ss := &session{srv: s, pod: podUID, client: client, original: netip.AddrPortFrom(original.Addr().Unmap(), original.Port())}
+	ss := &session{srv: s, id: s.clients.Add(1), pod: podUID, client: client, original: netip.AddrPortFrom(original.Addr().Unmap(), original.Port())}
 	ss.idleSince.Store(time.Now().UnixNano())
 	shed, ok := s.enter(ss)
 	if !ok {
@@ -145,115 +162,10 @@ func (s *Server) ServeCaptured(podUID string, conn *net.TCPConn, original netip.
 	ss.serve(shed)
 }
 
-// enter registers a session. shed says that it is one too many to be looked into.
-func (s *Server) enter(ss *session) (shed, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return false, false
-	}
-	shed = len(s.sessions) >= s.limit || s.perPod[ss.pod] >= s.podLimit
-	s.sessions[ss] = struct{}{}
-	s.perPod[ss.pod]++
-	s.events.Opened()
-	return shed, true
-}
-
-func (s *Server) leave(ss *session) {
-	s.mu.Lock()
-	delete(s.sessions, ss)
-	if s.perPod[ss.pod]--; s.perPod[ss.pod] == 0 {
-		delete(s.perPod, ss.pod)
-	}
-	last := s.closed && len(s.sessions) == 0
-	s.mu.Unlock()
-	s.events.Closed()
-	if last {
-		close(s.done)
-	}
-}
-
-// Connections returns how many captured connections are open.
-func (s *Server) Connections() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.sessions)
-}
-
-const (
-	// drainStep is how often a drain looks for connections that have become idle.
-	drainStep = 50 * time.Millisecond
-	// drainQuiet is how long a connection must have been idle for a drain to close it early: a client in steady use learns of
-	// the end from its next response instead, and loses nothing.
-	drainQuiet = 2 * time.Second
-)
-
-// Drain has connections accept no further request after the one they serve, and closes idle ones, until ctx ends. Connections
-// that still arrive are served: a listener that stops accepting hands over what the kernel has accepted already.
-func (s *Server) Drain(ctx context.Context) {
-	s.draining.Store(true)
-	tick := time.NewTicker(drainStep)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-tick.C:
-			s.closeIdle(now.Add(-drainQuiet))
-		}
-	}
-}
-
-// Shutdown drains and turns away new connections. When ctx ends whatever is left is closed. It returns ctx's error in that case.
-func (s *Server) Shutdown(ctx context.Context) error {
-	draining, stop := context.WithCancel(ctx)
-	var drain sync.WaitGroup
-	defer drain.Wait()
-	defer stop()
-	drain.Go(func() { s.Drain(draining) })
-	s.mu.Lock()
-	if !s.closed {
-		s.closed = true
-		if len(s.sessions) == 0 {
-			close(s.done)
-		}
-	}
-	s.mu.Unlock()
-	select {
-	case <-s.done:
-		return nil
-	case <-ctx.Done():
-		s.abort()
-		<-s.done
-		return ctx.Err()
-	}
-}
-
-func (s *Server) closeIdle(before time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for ss := range s.sessions {
-		ss.closeIfIdle(before)
-	}
-}
-
-// abort ends all sessions. Closing waits for a session that holds its connection, so it must not be done under the lock.
-func (s *Server) abort() {
-	s.mu.Lock()
-	sessions := slices.Collect(maps.Keys(s.sessions))
-	s.mu.Unlock()
-	var closers sync.WaitGroup
-	for _, ss := range sessions {
-		ss.client.Interrupt()
-		closers.Go(func() { _ = ss.client.Close() })
-	}
-	closers.Wait()
-}
-
 type silence struct{}
 
 func (silence) Opened()                      {}
 func (silence) Closed()                      {}
 func (silence) Passed(Passed)                {}
-func (silence) Malformed(int)                {}
+func (silence) Malformed(Refused)            {}
 func (silence) Panicked(string, any, []byte) {}

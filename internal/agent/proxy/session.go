@@ -3,7 +3,6 @@ package proxy
 import (
 	"bytes"
 	"errors"
-	"io"
 	"net/netip"
 	"os"
 	"runtime/debug"
@@ -15,24 +14,30 @@ import (
 	"fairlead.dev/fairlead/internal/agent/store"
 )
 
-// The states of a session, for Shutdown to tell who may be closed.
+// The states of a session, for Shutdown to tell who may be closed, and to count what is open.
 const (
 	busy int32 = iota
 	idle
 	closing
+	tunnelling // a call has turned the connection into a tunnel
+	passing    // passed through without being understood
 )
 
 // session is one captured connection. Between requests it holds no buffer and no exchange.
 type session struct {
 	// immutable
 	srv      *Server
+	id       uint64 // of the server's sessions, not 0
 	pod      string // UID
 	client   *socket.Conn
 	original netip.AddrPort
+	ended    <-chan struct{} // closed when the session is to end at once; left tells the same
 
 	// atomic
 	state     atomic.Int32
 	idleSince atomic.Int64 // Unix nanoseconds
+
+	half half // has its own lock
 
 	// the goroutine's own
 	line line
@@ -45,12 +50,15 @@ type session struct {
 	lane   *store.Lane
 	pinned bool
 	host   []byte // as sent, or nil if the lane does not depend on it
+	// governed: a policy has governed a request of this connection
+	governed bool
 
 	x    *exchange // of the request under way
 	next step
 	// A client that ends its side together with a request wakes the session once only, for the request. served says that there
 	// was one since the last wait began, looking that this wait ends soon to try another read.
 	served, looking bool
+	server          dependence
 	rest            []byte // what was read of a connection that is not understood
 	// tunnel carries on, outside socket.Conn.Hold, what is no longer looked into.
 	tunnel func()
@@ -97,6 +105,7 @@ func (s *session) serve(shed bool) {
 		}
 	})
 	if s.tunnel != nil && err == nil {
+		s.state.CompareAndSwap(busy, tunnelling)
 		s.tunnel()
 	}
 }
@@ -156,9 +165,13 @@ func (s *session) serveHTTP() {
 			if s.looking = s.served; s.looking {
 				until = now.Add(endLook)
 			}
+			until = s.nextLook(now, until)
 			s.served = false
 			err := s.client.Serve(ready, now, until)
 			if errors.Is(err, os.ErrDeadlineExceeded) {
+				if s.serverEnded() {
+					return
+				}
 				continue
 			}
 			if err != nil {
@@ -262,43 +275,6 @@ func (s *session) serveOne() step {
 	return serveNext
 }
 
-// refuse answers a request that cannot be understood (semantics rules 27 and 30).
-func (s *session) refuse(err error) step {
-	var broken *http1.Error
-	status := 0
-	switch {
-	case errors.As(err, &broken):
-		status = broken.Status
-		if s.onlyHosts() {
-			// Nobody can tell whom it is for: it may be none of our business.
-			s.rest = s.line.reader.Message()
-			return passOn
-		}
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		status = 408
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return hangUp
-	default:
-		return hangUp
-	}
-	s.srv.events.Malformed(status)
-	r := http1.Reply{Status: status, Reason: "malformed_request", Say: http1.SayClose, ToHead: s.x.request.Asked().Head}
-	if _, err := r.WriteTo(&s.out); err != nil {
-		return hangUp
-	}
-	return hangUpGently
-}
-
-// onlyHosts reports whether all policies that may govern the connection depend on the request's host.
-func (s *session) onlyHosts() bool {
-	for i := range s.candidates {
-		if !s.candidates[i].NeedsHost() {
-			return false
-		}
-	}
-	return true
-}
-
 func (s *session) begin() {
 	if s.x == nil {
 		s.x = s.srv.exchanges.Get().(*exchange)
@@ -342,7 +318,7 @@ func (s *session) route(q *http1.Request) (lane *store.Lane, ok bool) {
 }
 
 func (s *session) resolve(q *http1.Request) (*store.Lane, bool) {
-	s.lane = nil
+	s.lane, s.server = nil, dependence{}
 	var space [256]byte
 	host := store.AppendHost(space[:0], q.Host())
 	byHost := false
@@ -359,7 +335,7 @@ func (s *session) resolve(q *http1.Request) (*store.Lane, bool) {
 		if err != nil {
 			return nil, false
 		}
-		s.lane, s.pinned, s.host = lane, c.Pinned, nil
+		s.lane, s.pinned, s.host, s.governed = lane, c.Pinned, nil, true
 		if byHost {
 			s.host = append(make([]byte, 0, len(q.Host())), q.Host()...)
 		}

@@ -2,46 +2,40 @@ package proxy
 
 import (
 	"context"
-	"errors"
-	"os"
 	"sync/atomic"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
-	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/store"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
-// How often a call that waits looks whether its client is still there (semantics rule 4). Calls that are answered sooner never
-// look.
-const (
-	firstLook = 50 * time.Millisecond
-	maxLook   = 500 * time.Millisecond
-)
-
-// startTry takes a connection, sends the request and waits for the response's head.
+// startTry takes a connection, sends the request and waits for the response's head. No try starts for a client that has gone
+// (semantics rule 4); the first one starts when the client has just spoken.
 func (x *exchange) startTry(a call.Action) call.Action {
-	a, ok := x.place(a)
-	if !ok {
-		return a
+	if a.Start != call.First && x.s.left() {
+		return x.call.ClientGone(x.now)
+	}
+	if next, ok := x.place(a); !ok {
+		return next
 	}
 	t := x.cur
-	if x.upload.sentAllAtOnce() {
+	t.until = x.call.Sending(x.now).Until
+	switch {
+	case x.upload.held:
+		return x.sendHeld()
+	case x.atOnce():
 		t.line.before = t.send
-		if x.plan.Settings.Timeouts.ResponseHeader > 0 {
-			a = x.call.RequestWritten(x.now)
-		}
-		return x.awaitHead(a)
+		return x.awaitHead()
 	}
-	return x.stream(a)
+	return x.sendBeside()
 }
 
 // place gets the try a connection. ok is false when there is none; the action says what follows.
 func (x *exchange) place(a call.Action) (next call.Action, ok bool) {
 	t := &x.ticket
 	t.Original, t.Pinned, t.Fresh = x.s.original, x.s.pinned, a.Fresh
-	t.Careful = x.request.Class == call.Unsafe
+	t.Careful, t.Client = x.request.Class == call.Unsafe, x.s.id
 	t.Avoid = nil
 	if a.Avoid {
 		t.Avoid = x.avoid
@@ -50,65 +44,79 @@ func (x *exchange) place(a call.Action) (next call.Action, ok bool) {
 	switch pool.Ask(t) {
 	case upstream.Granted:
 	case upstream.Overflow:
+		x.detail = store.DetailQueueFull
 		return x.call.LocalReject(x.now, call.Overflow), false
 	case upstream.Queued:
 		if next, ok := x.queue(a, pool); !ok {
 			return next, false
 		}
 	}
-	a = x.call.Dispatched(x.now)
+	dispatched := x.call.Dispatched(x.now)
 	c := pool.Take(t, x.now)
 	if c == nil {
 		var kind call.Kind
-		if c, kind = x.dial(pool, a.Until); c == nil {
-			return x.dialFailed(kind, a.Until), false
+		if c, kind = x.dial(pool, a.Start, dispatched.Until); c == nil {
+			return x.dialFailed(kind), false
 		}
 	} else {
 		x.avoid = append(x.avoid, c.Peer())
 	}
-	x.cur.take(c, x.now, x.plan.Settings.Timeouts.Write)
-	return a, true
+	x.cur.take(c, a.Start)
+	return call.Action{}, true
 }
 
 // queue waits for a place in the pool (semantics rule 25).
 func (x *exchange) queue(a call.Action, pool *upstream.Pool) (next call.Action, ok bool) {
-	limit := x.plan.Settings.Pool.PendingTimeout
-	giveUp := time.Time{}
-	if limit > 0 {
-		giveUp = x.now.Add(limit)
+	until := a.Until
+	if limit := x.plan.Settings.Pool.PendingTimeout; limit > 0 {
+		until = earlier(until, x.now.Add(limit))
 	}
-	until := earlier(a.Until, giveUp)
-	if k := x.kept; k != nil && k.conn != nil {
-		k.collect(earlier(until, x.now.Add(maxLook))) // its connection may be the one that is waited for
-		x.now = time.Now()
+	why := x.makeWay(until)
+	if why == timeUp {
+		why = x.sleep(until, x.ticket.Ready())
 	}
-	switch x.sleep(until, x.ticket.Ready()) {
-	case woken:
-		return a, true
-	case clientLeft:
+	if why == timeUp && x.granted() {
+		why = woken // in the last moment: the place is ours
+	}
+	switch {
+	case why == woken && !x.s.left():
+		return call.Action{}, true
+	case why != timeUp:
 		pool.Forget(&x.ticket)
 		return x.call.ClientGone(x.now), false
-	case timeUp:
 	}
 	pool.Forget(&x.ticket)
 	if passed(a.Until, x.now) {
+		x.detail = detailOfLimit(x.call.Limit())
 		return x.call.Timer(x.now), false
 	}
+	x.detail = store.DetailQueueTimeout
 	return x.call.LocalReject(x.now, call.Overflow), false
 }
 
+// granted reports whether the ticket that waits has been granted.
+func (x *exchange) granted() bool {
+	select {
+	case <-x.ticket.Ready():
+		return true
+	default:
+		return false
+	}
+}
+
 // dial makes a new connection. Without one, the kind says why.
-func (x *exchange) dial(pool *upstream.Pool, until time.Time) (*upstream.Conn, call.Kind) {
+func (x *exchange) dial(pool *upstream.Pool, start call.Start, until time.Time) (*upstream.Conn, call.Kind) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	end := until
 	if limit := x.plan.Settings.Timeouts.Connect; limit > 0 {
-		until = earlier(until, x.now.Add(limit))
+		end = earlier(end, x.now.Add(limit))
 	}
-	if !until.IsZero() {
-		ctx, cancel = context.WithDeadline(ctx, until)
+	if !end.IsZero() {
+		ctx, cancel = context.WithDeadline(ctx, end)
 		defer cancel()
 	}
-	watch := watchClient(x.s.client.Departed, cancel)
+	watch := watchClient(x.s.left, cancel)
 	x.avoid = append(x.avoid, x.ticket.Peer())
 	began := x.now
 	c, err := pool.Dial(ctx, &x.ticket)
@@ -120,22 +128,30 @@ func (x *exchange) dial(pool *upstream.Pool, until time.Time) (*upstream.Conn, c
 	case watch.left.Load():
 		return nil, call.ClientGone
 	}
-	kind := upstream.FailureOf(err)
-	x.try = store.Try{Kind: kind, Retry: len(x.avoid) > 1, Peer: x.ticket.Peer(), Took: x.now.Sub(began)}
-	x.lane.Recorder().TryDone(&x.try)
+	kind, why := upstream.FailureOf(err), detailOf(err)
+	switch {
+	case kind == call.Internal:
+		why = store.DetailLocal
+	case passed(until, x.now):
+		kind, why = call.AttemptTimeout, detailOfLimit(x.call.Limit())
+	case kind == call.ConnectTimeout && why != store.DetailNoAnswer:
+		why = store.DetailConnect
+	}
+	x.try = store.Try{Kind: kind, Start: start, Peer: x.ticket.Peer(), Took: x.now.Sub(began), Detail: why}
+	x.reportTry()
 	return nil, kind
 }
 
-func (x *exchange) dialFailed(kind call.Kind, until time.Time) call.Action {
-	switch {
-	case kind == call.ClientGone:
+func (x *exchange) dialFailed(kind call.Kind) call.Action {
+	switch kind {
+	case call.ClientGone:
+		x.detail = store.DetailClientLeft
 		return x.call.ClientGone(x.now)
-	case kind == call.Internal:
+	case call.Internal:
 		return x.call.LocalReject(x.now, call.Internal)
-	case passed(until, x.now):
-		kind = call.AttemptTimeout
+	default:
+		return x.call.TryFailed(x.now, call.Failure{Kind: kind})
 	}
-	return x.call.TryFailed(x.now, call.Failure{Kind: kind})
 }
 
 // clientWatch cancels a dial when the client has gone.
@@ -167,143 +183,3 @@ func (w *clientWatch) stop() {
 	w.stopped.Store(true)
 	w.timer.Stop()
 }
-
-// awaitHead reads the head of the final response, and has interim ones forwarded.
-func (x *exchange) awaitHead(a call.Action) call.Action {
-	t := x.cur
-	t.until = a.Until
-	look := firstLook
-	for {
-		t.line.now, t.line.until = x.now, earlier(a.Until, x.now.Add(look))
-		err := t.line.reader.ReadResponse(&t.response, x.request.Asked())
-		switch {
-		case err == nil && !t.response.Interim():
-			return x.gotHead()
-		case err == nil:
-			if next, done := x.interim(); done {
-				return next
-			}
-		case t.err != nil:
-			return x.sendFailed(a)
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			x.now = time.Now()
-			if passed(a.Until, x.now) {
-				return x.failed(call.AttemptTimeout)
-			}
-			if x.s.left() {
-				return x.clientGone()
-			}
-			look = min(2*look, maxLook)
-		default:
-			return x.failed(kindOf(err))
-		}
-	}
-}
-
-// interim forwards a 1xx response (semantics rules 11 and 21).
-func (x *exchange) interim() (next call.Action, done bool) {
-	t := x.cur
-	if x.request.Minor == 0 { // RFC 9110 section 15.2: "a server MUST NOT send a 1xx response to an HTTP/1.0 client"
-		t.line.reader.Finish()
-		return call.Action{}, false
-	}
-	if t.response.Status != 100 {
-		x.call.Interim()
-	}
-	_, err := t.response.WriteResponse(&x.s.out, noChange, nil)
-	t.line.reader.Finish()
-	if err != nil {
-		return x.clientGone(), true
-	}
-	return call.Action{}, false
-}
-
-// gotHead tells the call of a final response.
-func (x *exchange) gotHead() call.Action {
-	t := x.cur
-	x.now = time.Now()
-	p := &t.response
-	x.tried(call.OK, p.Status)
-	t.line.reader.Body(&t.body, &p.Head)
-	r := call.Response{Status: p.Status, GRPCStatus: -1, RequestUnfinished: x.upload.unfinished()}
-	if p.Status >= 400 {
-		if v, ok := p.Value("retry-after"); ok {
-			r.RetryAfter, r.HasRetryAfter = resilience.RetryAfter(v, x.now)
-		}
-	}
-	for i := range x.plan.ResponseHeaders {
-		h := &x.plan.ResponseHeaders[i]
-		if v, ok := p.Value(h.Name); ok && (h.Value == "" || string(v) == h.Value) {
-			r.HeaderMatched = true
-		}
-	}
-	a := x.call.ResponseHead(x.now, r)
-	if a.Keep {
-		x.keep()
-	}
-	return a
-}
-
-// left reports whether the client has gone away, or the session is to end.
-func (s *session) left() bool { return s.client.Departed() || s.client.Interrupted() }
-
-// woke is why a sleep ended.
-type woke uint8
-
-const (
-	timeUp woke = iota
-	woken
-	clientLeft
-)
-
-// sleep waits until a time (zero: for ever), until ready fires or until the client leaves.
-func (x *exchange) sleep(until time.Time, ready <-chan struct{}) woke {
-	look := firstLook
-	for {
-		wait := look
-		if !until.IsZero() {
-			wait = min(wait, until.Sub(x.now))
-		}
-		if x.timer == nil {
-			x.timer = time.NewTimer(wait)
-		} else {
-			x.timer.Reset(wait)
-		}
-		select {
-		case <-ready:
-			x.timer.Stop()
-			x.now = time.Now()
-			return woken
-		case <-x.timer.C:
-		}
-		x.now = time.Now()
-		if passed(until, x.now) {
-			return timeUp
-		}
-		if x.s.left() {
-			return clientLeft
-		}
-		look = min(2*look, maxLook)
-	}
-}
-
-// wait waits between tries, and meanwhile takes over what there is of the kept response.
-func (x *exchange) wait(a call.Action) call.Action {
-	if x.sleep(a.Until, nil) == clientLeft {
-		return x.call.ClientGone(x.now)
-	}
-	if k := x.kept; k != nil && k.conn != nil {
-		k.collect(time.Time{})
-	}
-	return x.call.Timer(x.now)
-}
-
-// earlier returns the earlier of two times of which a zero one means never.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
-}
-
-func passed(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }

@@ -48,8 +48,10 @@ func (p Permit) Held() bool { return p.word != 0 }
 type Result struct {
 	// Failed: the try ended in one of the breaker's failure conditions.
 	Failed bool
-	// Took is the time from dispatch to the end of the try.
+	// Took is how long the upstream was waited for.
 	Took time.Duration
+	// GivenUp: the caller left before the try ended. It counts as slow if it was, and as neither a failure nor a success.
+	GivenUp bool
 }
 
 // Status is what a Breaker tells of itself.
@@ -59,9 +61,6 @@ type Status struct {
 	Since time.Time
 	// Until is the end of the open time; zero unless State is Open.
 	Until time.Time
-	// Engaged: calls are rejected, or probes are under way or were lately. A breaker whose open time is over and which nobody
-	// asks is not: the next call passes.
-	Engaged bool
 	// Opened counts how often the breaker has opened.
 	Opened uint64
 }
@@ -85,7 +84,7 @@ type Breaker struct {
 
 	openUntil time.Time
 	openFor   time.Duration // of the open period under way or last, before jitter
-	since     time.Time     // of the state, unless it is Closed
+	since     time.Time     // when it opened last
 	asked     time.Time     // when a probe began or ended last
 	probes    []probe       // under way and not overdue, oldest first
 	lastProbe uint64        // names them
@@ -157,7 +156,6 @@ func (b *Breaker) Allow(now time.Time) (Permit, bool) {
 			return Permit{}, false
 		}
 		b.enter(HalfOpen)
-		b.since = b.openUntil
 	case HalfOpen:
 		b.giveUpProbes(now)
 	}
@@ -237,25 +235,22 @@ func (b *Breaker) Done(now time.Time, p Permit, r Result) {
 	}
 }
 
-// Status tells how b stands at now. An open time that is over shows as half-open: the next call will pass.
+// Status tells how b stands at now. An open time that is over shows as half-open: the next call will pass. When no probe is under
+// way, and none has been for as long as the breaker was open, it shows as closed: nobody asks, so nobody is rejected.
 func (b *Breaker) Status(now time.Time) Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.lapse(now)
+	b.giveUpProbes(now)
 	s := Status{State: stateOf(b.word.Load()), Opened: b.opened}
-	switch s.State {
-	case Closed:
-	case Open:
-		s.Since, s.Until, s.Engaged = b.since, b.openUntil, true
-		if now.Before(b.openUntil) {
-			break
-		}
-		s.State, s.Since, s.Until = HalfOpen, b.openUntil, time.Time{}
-		s.Engaged = now.Sub(b.openUntil) < b.openFor
-	case HalfOpen:
-		b.giveUpProbes(now)
-		s.Since = b.since
-		s.Engaged = len(b.probes) > 0 || now.Sub(b.quietSince()) < b.openFor
+	switch {
+	case s.State == Closed:
+	case s.State == Open && now.Before(b.openUntil):
+		s.Since, s.Until = b.since, b.openUntil
+	case len(b.probes) > 0 || now.Sub(b.quietSince()) < b.openFor:
+		s.State, s.Since = HalfOpen, b.openUntil
+	default:
+		s.State = Closed
 	}
 	return s
 }
@@ -263,13 +258,15 @@ func (b *Breaker) Status(now time.Time) Status {
 // record counts a result in the closed state and reports whether a trigger fires.
 func (b *Breaker) record(now time.Time, r Result) bool {
 	trip := false
-	if r.Failed {
+	switch {
+	case r.GivenUp:
+	case r.Failed:
 		b.consecutive++
 		trip = b.cfg.ConsecutiveFailures > 0 && b.consecutive >= b.cfg.ConsecutiveFailures
-	} else {
+	default:
 		b.consecutive = 0
 	}
-	if e := b.cfg.ErrorRate; e != nil {
+	if e := b.cfg.ErrorRate; e != nil && !r.GivenUp {
 		b.errors.add(now, r.Failed)
 		trip = b.errors.reached(e.Percent, e.MinimumRequests) || trip
 	}
@@ -286,6 +283,9 @@ func (b *Breaker) probed(now time.Time, r Result) {
 	slow := b.cfg.SlowCalls != nil && r.Took > b.cfg.SlowCalls.Threshold
 	if r.Failed || slow {
 		b.open(now)
+		return
+	}
+	if r.GivenUp {
 		return
 	}
 	if b.successes++; b.successes >= b.cfg.SuccessesToClose {

@@ -119,7 +119,7 @@ func TestRule22_ProbesAreExactWhileOthersHang(t *testing.T) {
 	for _, p := range hung[:len(hung)-probes] {
 		b.Cancel(p)
 	}
-	if got := b.Status(now.Add(-1)); got.State != HalfOpen || !got.Engaged {
+	if got := b.Status(now.Add(-1)); got.State != HalfOpen {
 		t.Errorf("status %+v", got)
 	}
 }
@@ -135,13 +135,23 @@ func TestStatusSaysSinceWhen(t *testing.T) {
 	half := t0.Add(11 * time.Second)
 	check(0, Status{})
 	do(b, t0.Add(time.Second), true)
-	check(5*time.Second, Status{State: Open, Since: t0.Add(time.Second), Until: half, Engaged: true, Opened: 1})
-	check(12*time.Second, Status{State: HalfOpen, Since: half, Engaged: true, Opened: 1})
+	check(5*time.Second, Status{State: Open, Since: t0.Add(time.Second), Until: half, Opened: 1})
+	check(12*time.Second, Status{State: HalfOpen, Since: half, Opened: 1})
 	do(b, t0.Add(15*time.Second), false)
-	check(20*time.Second, Status{State: HalfOpen, Since: half, Engaged: true, Opened: 1})
-	check(26*time.Second, Status{State: HalfOpen, Since: half, Opened: 1}) // nobody asks any more
-	do(b, t0.Add(30*time.Second), false)
+	check(20*time.Second, Status{State: HalfOpen, Since: half, Opened: 1})
+	check(26*time.Second, Status{Opened: 1}) // nobody asks any more, so nobody is rejected
+	p, _ := b.Allow(t0.Add(27 * time.Second))
+	if _, ok := b.Allow(t0.Add(28 * time.Second)); ok {
+		t.Error("a second probe passed")
+	}
+	check(28*time.Second, Status{State: HalfOpen, Since: half, Opened: 1})
+	b.Done(t0.Add(30*time.Second), p, Result{})
 	check(30*time.Second, Status{Opened: 1})
+	for range 2 { // closed indeed: both pass
+		if _, ok := b.Allow(t0.Add(40 * time.Second)); !ok {
+			t.Error("it is not closed")
+		}
+	}
 }
 
 // What opened a breaker that nobody has asked for long is no longer known; a crowd that comes then is not turned away for it.
@@ -150,9 +160,15 @@ func TestABreakerThatNobodyAsksForgets(t *testing.T) {
 	do(b, t0, true)
 	do(b, t0, true)
 	late := t0.Add(cfg.OpenDuration + 2*cfg.OpenMaxDuration)
-	if s := b.Status(late); s.State != HalfOpen || s.Engaged {
-		t.Errorf("status %+v", s)
+	if _, ok := b.Allow(late.Add(-1)); !ok { // still the one probe
+		t.Fatal("no probe")
 	}
+	if _, ok := b.Allow(late.Add(-1)); ok {
+		t.Error("the open time was forgotten too early")
+	}
+	b, _ = testBreaker(func(b *policy.Breaker) { b.ConsecutiveFailures = 2 })
+	do(b, t0, true)
+	do(b, t0, true)
 	late = late.Add(1)
 	for i := range 3 {
 		if _, ok := b.Allow(late); !ok {

@@ -15,8 +15,9 @@ import (
 // ErrInterrupted is returned by reads of a Conn on which Interrupt was called.
 var ErrInterrupted = errors.New("socket: interrupted")
 
-// Conn is a TCP connection driven by one goroutine at a time. Only Interrupt, Nudge, Departed, Vanished and Broken may
-// be called by others. Its driver is the only one to close it, or uses it inside Hold: that is what makes the use of the bare descriptor safe.
+// Conn is a TCP connection driven by one goroutine at a time, or by one that reads and one that writes. Only Interrupt, Nudge,
+// StopWriting, Ending and Departed may be called by others. Its driver is the only one to close it, or uses it inside Hold: that is
+// what makes the use of the bare descriptor safe.
 type Conn struct {
 	tcp *net.TCPConn
 	raw syscall.RawConn
@@ -33,6 +34,11 @@ type Conn struct {
 	armed       time.Time // the read deadline the runtime knows; zero: none
 	interrupted atomic.Bool
 	nudged      atomic.Bool
+	unwritable  atomic.Bool
+
+	silence Silence
+	looked  time.Time     // at silence
+	peer    atomic.Uint32 // the Ending that a look found before the connection was closed
 }
 
 // New takes ownership of tcp.
@@ -86,7 +92,9 @@ func (c *Conn) Nudge() {
 func (c *Conn) Interrupted() bool { return c.interrupted.Load() }
 
 // Read reads what is there into p, waiting no longer than until (zero: for ever). It returns os.ErrDeadlineExceeded when until
-// has passed and nothing is there, io.EOF at the end, and a syscall.Errno when the connection broke. now need not be exact.
+// has passed and nothing is there, io.EOF at the end, and a syscall.Errno when the connection broke: syscall.ETIMEDOUT also when
+// what was sent stays unacknowledged for too long (see Silence), which shows to reads and writes whose time is up now and then.
+// now need not be exact.
 func (c *Conn) Read(p []byte, now, until time.Time) (int, error) {
 	n, _, err := c.ReadAfter(nil, p, now, until)
 	return n, err
@@ -140,10 +148,26 @@ func (c *Conn) wait(step func(fd uintptr) bool, now, until time.Time) error {
 			return os.ErrDeadlineExceeded
 		}
 		if now = time.Now(); !until.IsZero() && !now.Before(until) {
-			return os.ErrDeadlineExceeded
+			return c.timeUp(now)
 		}
 		c.armed = time.Time{}
 	}
+}
+
+// timeUp is what a wait ends with whose time is up: os.ErrDeadlineExceeded, or syscall.ETIMEDOUT when the peer is not there any
+// more, as the kernel would say in the end.
+func (c *Conn) timeUp(now time.Time) error {
+	const often = time.Second // the first look tells how seldom will do
+	switch every := max(often, c.silence.Limit()/4); {
+	case c.looked.IsZero():
+		c.looked = now
+	case now.Sub(c.looked) >= every:
+		c.looked = now
+		if c.silence.Lasts(c.fd, now) {
+			return unix.ETIMEDOUT
+		}
+	}
+	return os.ErrDeadlineExceeded
 }
 
 // receive runs inside RawConn.Read, after the runtime has forgotten earlier readiness: whatever arrives from here on wakes the
@@ -160,7 +184,7 @@ func (c *Conn) receive(uintptr) bool {
 
 // AwaitReadable waits until there is something to read, or the peer has closed.
 func (c *Conn) AwaitReadable() error {
-	return c.wait(func(fd uintptr) bool { return poll(int(fd), unix.POLLIN) }, time.Time{}, time.Time{})
+	return c.wait(func(fd uintptr) bool { return poll(int(fd), unix.POLLIN) != 0 }, time.Time{}, time.Time{})
 }
 
 // ErrNothing is returned by TryRead when nothing has arrived.
@@ -234,6 +258,9 @@ func (c *Conn) WriteBy(p []byte, until time.Time) (int, error) {
 	if err != nil {
 		err = cause(err)
 	}
+	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+		err = c.timeUp(time.Now())
+	}
 	return n, err
 }
 
@@ -281,48 +308,69 @@ func (c *Conn) PeekInto(p []byte) (int, State) {
 	switch {
 	case errno == unix.EAGAIN:
 		return 0, Quiet
-	case errno != 0 || n == 0:
+	case errno == unix.EBADF:
+		return 0, Gone
+	case errno != 0:
+		c.peer.Store(uint32(Broken))
+		return 0, Gone
+	case n == 0:
+		c.peer.Store(uint32(HalfClosed))
 		return 0, Gone
 	}
 	return n, Readable
 }
 
-// Departed reports whether the peer has closed its side or reset the connection, even while bytes it sent wait to be read, or
-// whether the connection was closed from outside its driver. It may be called from any goroutine.
-func (c *Conn) Departed() bool {
-	return c.isGone(func(fd int) bool { return poll(fd, unix.POLLRDHUP) })
+// Ending is how far a connection has come to its end.
+type Ending uint8
+
+const (
+	// Whole: the peer has not ended its side.
+	Whole Ending = iota
+	// HalfClosed: the peer has ended its side, and may be gone or only have nothing more to say (shutdown(2) with SHUT_WR): both look
+	// the same from here (RFC 9293 section 3.6).
+	HalfClosed
+	// Broken: the connection was reset or has ended on both sides, or it was closed from outside its driver.
+	Broken
+)
+
+// Ending looks without waiting, also past bytes that wait to be read. It may be called from any goroutine.
+func (c *Conn) Ending() Ending {
+	end := Broken
+	_ = c.raw.Control(func(fd uintptr) { end = ending(int(fd)) }) // fails when closed
+	return end
 }
 
-// Vanished is Departed, but not while bytes wait to be read: a peer that has ended its side behind them may well be waiting for
-// what comes of them. It may be called from any goroutine.
-func (c *Conn) Vanished() bool {
-	return c.isGone(func(fd int) bool { return poll(fd, 0) || ended(fd) })
+// Departed reports whether the peer has ended its side, gone or not. It may be called from any goroutine.
+func (c *Conn) Departed() bool { return c.Ending() != Whole }
+
+// PeerEnding is Ending, but for what was done from this side: a connection that was closed here is as its peer had left it. It may
+// be called from any goroutine, also long after the connection was given away or closed.
+func (c *Conn) PeerEnding() Ending {
+	end := Ending(c.peer.Load())
+	if end == Whole {
+		_ = c.raw.Control(func(fd uintptr) { end = ending(int(fd)) }) // fails when closed
+	}
+	return end
 }
 
-// Broken reports whether the connection was reset, or closed from outside its driver. It may be called from any goroutine.
-func (c *Conn) Broken() bool {
-	return c.isGone(func(fd int) bool { return poll(fd, 0) })
+// ending leaves an error for those who read, unlike a read.
+func ending(fd int) Ending {
+	switch events := poll(fd, unix.POLLRDHUP); {
+	case events&^unix.POLLRDHUP != 0: // what counts unasked: an error, or the end of both sides
+		return Broken
+	case events != 0:
+		return HalfClosed
+	}
+	return Whole
 }
 
-func (c *Conn) isGone(look func(fd int) bool) bool {
-	gone := false
-	err := c.raw.Control(func(fd uintptr) { gone = look(int(fd)) })
-	return gone || err != nil
-}
-
-// poll reports whether one of the events has come, or what counts unasked: an error, or the end of both sides. Unlike a read it
-// leaves an error for those who read.
-func poll(fd int, events int16) bool {
+// poll returns which of the events have come, and those that are told unasked.
+func poll(fd int, events int16) int16 {
 	fds := [1]unix.PollFd{{Fd: int32(fd), Events: events}}
-	n, err := unix.Poll(fds[:], 0)
-	return err == nil && n > 0
-}
-
-// ended reports whether everything up to the peer's end was read.
-func ended(fd int) bool {
-	var b [1]byte
-	n, errno := recv(fd, b[:], unix.MSG_PEEK)
-	return errno == 0 && n == 0
+	if n, err := unix.Poll(fds[:], 0); err != nil || n == 0 {
+		return 0
+	}
+	return fds[0].Revents
 }
 
 // Hold runs f while nobody can take the connection's descriptor away: a Close from outside takes effect on reads at once, but

@@ -8,9 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
@@ -71,6 +68,20 @@ func TestRule22_TheNewestVersionGovernsASharedBreaker(t *testing.T) {
 					t.Fatalf("%s refused: install %d closed it", refused, i)
 				}
 			}
+		}
+	}
+}
+
+// A restarted agent installs everything at once, a version that it had refused to renew included.
+func TestRule22_TheNewestVersionGovernsAfterARestart(t *testing.T) {
+	for newer, older := range map[string]string{"p": "q", "q": "p"} {
+		s := newStore(t)
+		snap := divided(opensAfter(1), opensAfter(1))
+		snap.Profiles[newer].Bindings[0] = opensAfter(3)
+		snap.Profiles[newer].Generation, snap.Profiles[older].Generation = 8, 7
+		install(t, s, snap)
+		if n := failuresToOpen(t, lane(t, s, "a", "10.96.0.7:80")); n != 3 {
+			t.Errorf("%s newer: it opened after %d failures, want what the newest version says", newer, n)
 		}
 	}
 }
@@ -260,42 +271,6 @@ func TestRule33_NothingFallsBetweenTwoVersions(t *testing.T) {
 			t.Fatalf("a call went to %v, which is no endpoint any more", tk.Peer())
 		}
 		kept.Pool.Forget(&tk)
-	}
-}
-
-// Where the cluster refuses connections by itself, because a Service has no endpoint of the family that was called, it is left to.
-func TestServicesWithoutEndpointsAreNotRedirected(t *testing.T) {
-	v4, v6 := netip.MustParseAddr("10.96.0.7"), netip.MustParseAddr("fd00::7")
-	for name, tc := range map[string]struct {
-		endpoints []netip.AddrPort
-		want      []netip.AddrPort
-	}{
-		"none":      {nil, nil},
-		"IPv4 only": {[]netip.AddrPort{addr("10.1.0.1:8080")}, []netip.AddrPort{addr("10.96.0.7:80")}},
-		"IPv6 only": {[]netip.AddrPort{addr("[fd01::1]:8080")}, []netip.AddrPort{addr("[fd00::7]:80")}},
-		"both": {
-			[]netip.AddrPort{addr("10.1.0.1:8080"), addr("[fd01::1]:8080")}, []netip.AddrPort{addr("10.96.0.7:80"), addr("[fd00::7]:80")},
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			snap := snapshot(binding("s", policy.Target{Kind: policy.TargetService, Service: "ns/shop"}))
-			snap.Destinations["ns/shop"] = &policy.Destination{
-				Name: "ns/shop", ClusterIPs: []netip.Addr{v4, v6}, Ports: []policy.DestinationPort{{Port: 80, Endpoints: tc.endpoints}},
-			}
-			want := Redirect{Addrs: slices.Concat(tc.want, tc.endpoints)}
-			got := RedirectFor(snap.Profiles["p"], snap.Destinations)
-			if d := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.AddrPort{})); d != "" {
-				t.Error(d)
-			}
-			s := newStore(t)
-			install(t, s, snap)
-			for _, original := range []netip.AddrPort{addr("10.96.0.7:80"), addr("[fd00::7]:80")} {
-				covered := len(s.Table("a").Candidates(original)) > 0
-				if covered != slices.Contains(tc.want, original) {
-					t.Errorf("%v: governed: %v", original, covered)
-				}
-			}
-		})
 	}
 }
 

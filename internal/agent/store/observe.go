@@ -32,11 +32,15 @@ type Recorder interface {
 type Try struct {
 	Kind   call.Kind
 	Status int // 0 without a response
-	Retry  bool
+	Start  call.Start
 	Reused bool // on a connection that had served before
 	Peer   netip.AddrPort
 	Took   time.Duration // from dispatch to the response head or the failure
+	Detail Detail        // how it failed
 }
+
+// MaxTries is how many tries of one call are told with it; of more, the first ones and the last.
+const MaxTries = 12
 
 // Exchange is one call, body included.
 type Exchange struct {
@@ -48,8 +52,13 @@ type Exchange struct {
 	Outcome   call.Outcome
 	// Took is the time from the request head to the end of the response body.
 	Took time.Duration
-	// Truncated: the response could not be forwarded to its end.
+	// Truncated: the response could not be forwarded to its end, or the request could not though the response calls it a success.
 	Truncated bool
+	// Detail says how the call failed, or its last try, as far as that is known.
+	Detail Detail
+	// Tries are the call's tries that were dispatched, at most MaxTries; the last one is the one answered with, or of the last failure.
+	// They are valid during CallDone.
+	Tries []Try
 	// Method, Host and Path are the request's, for the access log alone; never labels. They are valid during CallDone.
 	Method, Host, Path []byte
 }

@@ -9,9 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
@@ -389,39 +386,6 @@ func TestALaneOfAReplacedTableDisturbsNobody(t *testing.T) {
 	trip(t, l)
 	if stateOf(lane(t, s, "a", "10.96.0.7:80")) != resilience.Closed {
 		t.Error("an old version opened the breaker of the new one")
-	}
-}
-
-func TestRedirectFor(t *testing.T) {
-	disabled := binding("off", policy.Target{Kind: policy.TargetAny})
-	disabled.Mode = policy.ModeDisabled
-	prefix := netip.MustParsePrefix("203.0.113.0/24")
-	for name, tc := range map[string]struct {
-		bindings []policy.Binding
-		want     Redirect
-	}{
-		"nothing enforced": {[]policy.Binding{disabled}, Redirect{FailClosed: true}},
-		"service port": {
-			[]policy.Binding{binding("s", policy.Target{Kind: policy.TargetService, Service: "ns/shop", Ports: []uint16{81}})},
-			Redirect{FailClosed: true, Addrs: []netip.AddrPort{addr("10.96.0.7:81"), addr("10.1.0.1:8081")}},
-		},
-		"unknown service": {[]policy.Binding{binding("s", policy.Target{Kind: policy.TargetService, Service: "ns/x"})}, Redirect{FailClosed: true}},
-		"host":            {[]policy.Binding{binding("h", policy.Target{Kind: policy.TargetHost, Host: "a"})}, Redirect{FailClosed: true, Ports: []uint16{80, 443}}},
-		"block and any port": {
-			[]policy.Binding{
-				binding("c", policy.Target{Kind: policy.TargetCIDR, Block: prefix, Ports: []uint16{5432}}),
-				binding("p", policy.Target{Kind: policy.TargetAny, Ports: []uint16{8080}}),
-			},
-			Redirect{FailClosed: true, Blocks: []Block{{Prefix: prefix, Ports: []uint16{5432}}}, Ports: []uint16{8080}},
-		},
-		"any": {[]policy.Binding{binding("a", policy.Target{Kind: policy.TargetAny})}, Redirect{FailClosed: true, All: true}},
-	} {
-		p := &policy.Profile{Name: "p", Bindings: tc.bindings, FailClosed: true}
-		got := RedirectFor(p, map[string]*policy.Destination{"ns/shop": shop()})
-		if d := cmp.Diff(tc.want, got, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
-			cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); d != "" {
-			t.Errorf("%s: %s", name, d)
-		}
 	}
 }
 

@@ -70,11 +70,12 @@ func (s *Store) surveyed() (out []Survey, at map[stateKey]int, breakers [][]*res
 
 func (v *Survey) add(status resilience.Status) {
 	v.Breakers = append(v.Breakers, status)
-	if !status.Engaged {
-		return
-	}
-	v.BreakersOpen++
-	if status.State == resilience.HalfOpen {
+	switch status.State {
+	case resilience.Closed:
+	case resilience.HalfOpen:
 		v.BreakersHalfOpen++
+		v.BreakersOpen++
+	case resilience.Open:
+		v.BreakersOpen++
 	}
 }

@@ -24,7 +24,7 @@ func rank(tables map[string]*Table) []*profile {
 		}
 	}
 	slices.SortFunc(ranked, func(a, b *profile) int {
-		return cmp.Or(cmp.Compare(b.born, a.born), cmp.Compare(a.source.Name, b.source.Name))
+		return cmp.Or(cmp.Compare(b.source.Generation, a.source.Generation), cmp.Compare(b.born, a.born), cmp.Compare(a.source.Name, b.source.Name))
 	})
 	return ranked
 }

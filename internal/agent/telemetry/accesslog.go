@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy"
 	"fairlead.dev/fairlead/internal/agent/store"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -59,8 +60,10 @@ type line struct {
 	pod, rule string
 	original  netip.AddrPort
 	truncated bool
+	detail    store.Detail
 	// memory of their own, used again
 	method, host, path []byte
+	tries              []store.Try
 }
 
 // What is logged of a request at most.
@@ -91,25 +94,50 @@ func wanted(e *store.Exchange) bool {
 	case policy.AccessLogAll:
 		return true
 	case policy.AccessLogErrors:
-		return e.Truncated || !good(e.Outcome.Fate) && e.Outcome.Fate != call.Abandoned
+		return e.Truncated || !good(e.Outcome.Fate)
 	case policy.AccessLogOff:
 	}
 	return false
 }
 
-// write queues a line.
+// write queues a line for a call.
 func (l *AccessLog) write(r *recorder, e *store.Exchange) {
+	n := l.begin()
+	if n == nil {
+		return
+	}
+	n.recorder, n.outcome, n.took = r, e.Outcome, e.Took
+	n.pod, n.rule, n.original, n.truncated, n.detail = e.Pod, e.Rule, e.Original, e.Truncated, e.Detail
+	n.tries = append(n.tries[:0], e.Tries...)
+	l.end(n, e.Method, e.Host, e.Path)
+}
+
+// refuse queues a line for a request that was refused: no policy can say whether it wants one, for none may govern it.
+func (l *AccessLog) refuse(r *proxy.Refused) {
+	n := l.begin()
+	if n == nil {
+		return
+	}
+	n.pod, n.original, n.outcome.Status, n.detail = r.Pod, r.Original, r.Status, store.Detail(r.Reason)
+	l.end(n, r.Method, r.Host, r.Path)
+}
+
+// begin returns an empty line, or nil when there must be no more.
+func (l *AccessLog) begin() *line {
 	now := time.Now()
 	if !l.admit(now) {
 		l.dropped.Add(1)
-		return
+		return nil
 	}
 	n := l.spare.Get().(*line)
-	n.at, n.recorder, n.outcome, n.took = now, r, e.Outcome, e.Took
-	n.pod, n.rule, n.original, n.truncated = e.Pod, e.Rule, e.Original, e.Truncated
-	n.method = appendCut(n.method[:0], e.Method, maxMethod)
-	n.host = appendCut(n.host[:0], e.Host, maxHost)
-	n.path = appendCut(n.path[:0], withoutQuery(e.Path), maxPath)
+	n.at = now
+	return n
+}
+
+func (l *AccessLog) end(n *line, method, host, path []byte) {
+	n.method = appendCut(n.method[:0], method, maxMethod)
+	n.host = appendCut(n.host[:0], host, maxHost)
+	n.path = appendCut(n.path[:0], withoutQuery(path), maxPath)
 	select {
 	case l.queue <- n:
 	default:
@@ -153,7 +181,6 @@ func (l *AccessLog) Run(ctx context.Context) error {
 
 // put writes one line. Query strings, header fields and bodies are never logged: they hold secrets.
 func (l *AccessLog) put(n *line) {
-	o := &n.outcome
 	pod := n.pod
 	if l.podName != nil {
 		if name := l.podName(n.pod); name != "" {
@@ -161,20 +188,16 @@ func (l *AccessLog) put(n *line) {
 		}
 	}
 	attrs := []slog.Attr{
-		slog.String("policy", n.recorder.key.policy.String()), slog.String("target", n.recorder.key.target),
 		slog.String("pod", pod), slog.String("method", string(n.method)), slog.String("host", string(n.host)),
-		slog.String("path", string(n.path)), slog.String("to", n.original.String()),
-		slog.Int("status", o.Status), slog.String("kind", o.Kind.String()), slog.String("fate", o.Fate.String()),
-		slog.Int("tries", o.Tries), slog.String("head", seconds(o.Took)), slog.String("dur", seconds(n.took)),
+		slog.String("path", string(n.path)), slog.String("to", n.original.String()), slog.Int("status", n.outcome.Status),
 	}
-	if o.Cause != o.Kind {
-		attrs = append(attrs, slog.String("cause", o.Cause.String()))
+	if n.recorder != nil {
+		attrs = n.appendCall(attrs)
+	} else {
+		attrs = append(attrs, slog.String("kind", "malformed_request"))
 	}
-	if n.rule != "" {
-		attrs = append(attrs, slog.String("rule", n.rule))
-	}
-	if n.truncated {
-		attrs = append(attrs, slog.Bool("truncated", true))
+	if n.detail != store.NoDetail {
+		attrs = append(attrs, slog.String("detail", string(n.detail)))
 	}
 	r := slog.NewRecord(n.at, slog.LevelInfo, "call", 0)
 	r.AddAttrs(attrs...)
@@ -183,8 +206,62 @@ func (l *AccessLog) put(n *line) {
 	} else {
 		l.written.Add(1)
 	}
-	*n = line{method: n.method, host: n.host, path: n.path}
+	*n = line{method: n.method, host: n.host, path: n.path, tries: n.tries[:0]}
 	l.spare.Put(n)
+}
+
+// appendCall appends what is known of a call that was governed.
+func (n *line) appendCall(to []slog.Attr) []slog.Attr {
+	o := &n.outcome
+	to = append(to,
+		slog.String("policy", n.recorder.key.policy.String()), slog.String("target", n.recorder.key.target),
+		slog.String("kind", kindName(o.Kind)), slog.String("fate", o.Fate.String()),
+		slog.Int("tries", o.Tries), slog.String("head", seconds(o.Took)), slog.String("dur", seconds(n.took)),
+	)
+	if o.Cause != o.Kind {
+		to = append(to, slog.String("cause", kindName(o.Cause)))
+	}
+	if n.rule != "" {
+		to = append(to, slog.String("rule", n.rule))
+	}
+	if n.truncated {
+		to = append(to, slog.Bool("truncated", true))
+	}
+	if last := len(n.tries) - 1; last >= 0 {
+		to = append(to, slog.String("peer", n.tries[last].Peer.String()), slog.Bool("reused", n.tries[last].Reused))
+	}
+	if len(n.tries) > 1 {
+		tried := make([]triedLine, len(n.tries))
+		for i := range n.tries {
+			tried[i] = tryLine(&n.tries[i])
+		}
+		to = append(to, slog.Any("tried", tried))
+	}
+	return to
+}
+
+// triedLine is one try as a line tells of it.
+type triedLine struct {
+	Peer   string       `json:"peer"`
+	Start  string       `json:"start"`
+	Result string       `json:"result"`
+	Detail store.Detail `json:"detail,omitempty"`
+}
+
+func tryLine(t *store.Try) triedLine {
+	result := kindName(t.Kind)
+	if t.Kind == call.OK {
+		result = strconv.Itoa(t.Status)
+	}
+	return triedLine{Peer: t.Peer.String(), Start: t.Start.String(), Result: result, Detail: t.Detail}
+}
+
+// kindName is how lines name a kind: an upstream's response is not called ok, for it may tell of an error.
+func kindName(k call.Kind) string {
+	if k == call.OK {
+		return "response"
+	}
+	return k.String()
 }
 
 // seconds shows a duration to the microsecond.

@@ -12,7 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy"
 	"fairlead.dev/fairlead/internal/agent/store"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -20,17 +23,24 @@ import (
 // lines logs the exchanges and returns what was written.
 func lines(t *testing.T, o AccessLogOptions, exchanges ...*store.Exchange) []map[string]any {
 	t.Helper()
+	return linesOf(t, o, func(m *Meter) {
+		r := m.Recorder(payments, inventory)
+		for _, e := range exchanges {
+			r.CallDone(e)
+		}
+	})
+}
+
+// linesOf returns what is written of what happens.
+func linesOf(t *testing.T, o AccessLogOptions, happens func(*Meter)) []map[string]any {
+	t.Helper()
 	var out bytes.Buffer
 	o.Writer = &out
 	l, err := NewAccessLog(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := New(Options{Logger: slog.New(slog.DiscardHandler), AccessLog: l})
-	r := m.Recorder(payments, inventory)
-	for _, e := range exchanges {
-		r.CallDone(e)
-	}
+	happens(New(Options{Logger: slog.New(slog.DiscardHandler), AccessLog: l}))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := l.Run(ctx); err != nil {
@@ -51,25 +61,52 @@ func TestAccessLogLine(t *testing.T) {
 	got := lines(t, AccessLogOptions{PodName: func(uid string) string { return map[string]string{"uid-1": "shop/checkout"}[uid] }}, &store.Exchange{
 		Pod: "uid-1", Original: netip.MustParseAddrPort("10.0.0.1:80"), Rule: "charge", AccessLog: policy.AccessLogAll,
 		Outcome: call.Outcome{Kind: call.OK, Cause: call.Reset, Fate: call.Exhausted, Status: 503, Tries: 3, Took: 1500 * time.Millisecond},
-		Took:    2 * time.Second, Truncated: true,
+		Took:    2 * time.Second, Truncated: true, Detail: store.DetailReset,
+		Tries: []store.Try{
+			{Kind: call.ConnectFailed, Peer: netip.MustParseAddrPort("10.0.1.1:80"), Detail: store.DetailRefused},
+			{Kind: call.OK, Status: 503, Start: call.Retry, Peer: netip.MustParseAddrPort("10.0.1.2:80")},
+			{Kind: call.Reset, Start: call.Retry, Reused: true, Peer: netip.MustParseAddrPort("10.0.1.3:80"), Detail: store.DetailReset},
+		},
 		Method: []byte("GET"), Host: []byte("inventory"), Path: []byte("/items?token=secret"),
 	})
 	want := map[string]any{
 		"level": "INFO", "msg": "call", "policy": "shop/payments", "target": inventory, "pod": "shop/checkout", "method": "GET",
-		"host": "inventory", "path": "/items", "to": "10.0.0.1:80", "status": 503.0, "kind": "ok", "cause": "reset", "fate": "exhausted",
+		"host": "inventory", "path": "/items", "to": "10.0.0.1:80", "status": 503.0, "kind": "response", "cause": "reset", "fate": "exhausted",
 		"tries": 3.0, "head": "1.500000", "dur": "2.000000", "rule": "charge", "truncated": true,
+		"peer": "10.0.1.3:80", "reused": true, "detail": "connection reset",
+		"tried": []any{
+			map[string]any{"peer": "10.0.1.1:80", "start": "first", "result": "connect_failure", "detail": "connection refused"},
+			map[string]any{"peer": "10.0.1.2:80", "start": "retry", "result": "503"},
+			map[string]any{"peer": "10.0.1.3:80", "start": "retry", "result": "reset", "detail": "connection reset"},
+		},
 	}
+	checkLine(t, got, want)
+}
+
+// checkLine checks the one line that was written, but for its time.
+func checkLine(t *testing.T, got []map[string]any, want map[string]any) {
+	t.Helper()
 	if len(got) != 1 {
 		t.Fatalf("%d lines", len(got))
 	}
-	for k, v := range want {
-		if got[0][k] != v {
-			t.Errorf("%s is %v, want %v", k, got[0][k], v)
-		}
+	delete(got[0], "time")
+	if diff := cmp.Diff(want, got[0]); diff != "" {
+		t.Error(diff)
 	}
-	if len(got[0]) != len(want)+1 { // and the time
-		t.Errorf("the line has other fields: %v", got[0])
-	}
+}
+
+// A request that was refused leaves a line though no policy may govern it.
+func TestAccessLogOfRefusedRequests(t *testing.T) {
+	got := linesOf(t, AccessLogOptions{}, func(m *Meter) {
+		m.Malformed(proxy.Refused{
+			Pod: "uid-1", Original: netip.MustParseAddrPort("10.0.0.1:80"), Status: 400, Reason: "malformed chunk size",
+			Method: []byte("PUT"), Host: []byte("a"), Path: []byte("/x?secret"),
+		})
+	})
+	checkLine(t, got, map[string]any{
+		"level": "INFO", "msg": "call", "pod": "uid-1", "method": "PUT", "host": "a", "path": "/x", "to": "10.0.0.1:80",
+		"status": 400.0, "kind": "malformed_request", "detail": "malformed chunk size",
+	})
 }
 
 func TestAccessLogSettings(t *testing.T) {
@@ -86,7 +123,7 @@ func TestAccessLogSettings(t *testing.T) {
 		want    int
 	}{
 		"All":    {policy.AccessLogAll, 4},
-		"Errors": {policy.AccessLogErrors, 2}, // the failed and the truncated one
+		"Errors": {policy.AccessLogErrors, 3}, // but for the good one
 		"Off":    {policy.AccessLogOff, 0},
 	}
 	for name, tc := range tests {

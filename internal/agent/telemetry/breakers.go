@@ -6,8 +6,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/resilience"
 )
 
-// breakerGauges are how the breakers of one policy's target stand. One whose open time is over and which nobody asks any more is among
-// none: the next call passes.
+// breakerGauges are how the breakers of one policy's target stand.
 type breakerGauges struct {
 	open, halfOpen int
 	// openAge and halfOpenAge are for how long the first of each has been so.
@@ -15,9 +14,6 @@ type breakerGauges struct {
 }
 
 func (g *breakerGauges) add(now time.Time, s resilience.Status) {
-	if !s.Engaged {
-		return
-	}
 	var age time.Duration
 	if !s.Since.IsZero() {
 		age = max(now.Sub(s.Since), 1) // zero would say that it is not known

@@ -27,6 +27,8 @@ const (
 	breakersOpened
 	captured
 	capturedTotal
+	loops
+	cut
 	passed
 	malformed
 	panics
@@ -35,9 +37,6 @@ const (
 	accessLog
 	podsCaptured
 	podsUncaptured
-	older
-	loops
-	cut
 	familyCount
 )
 
@@ -59,7 +58,7 @@ var catalogue = [familyCount]metric{
 	requestFates: {"fairlead_proxy_request_fates_total",
 		"Calls that have ended, by why they were retried or not.", prometheus.CounterValue, also("fate")},
 	tries: {"fairlead_proxy_tries_total",
-		"Tries that were dispatched to an upstream, by how they ended; attempt is first or retry.", prometheus.CounterValue, also("kind", "code", "attempt")},
+		"Tries that were dispatched to an upstream, by how they ended; attempt is first, retry, or repair of a dead kept-alive connection.", prometheus.CounterValue, also("kind", "code", "attempt")},
 	tryDuration: {"fairlead_proxy_try_duration_seconds",
 		"Time from dispatching a try, connecting included, to its response head or failure.", histogram, perPolicy},
 	truncated: {"fairlead_proxy_truncated_responses_total",
@@ -84,6 +83,10 @@ var catalogue = [familyCount]metric{
 		"Captured connections that are open.", prometheus.GaugeValue, nil},
 	capturedTotal: {"fairlead_proxy_connections_total",
 		"Connections that were captured.", prometheus.CounterValue, nil},
+	loops: {"fairlead_capture_loops_total",
+		"Connections that were refused because they led back to the agent.", prometheus.CounterValue, nil},
+	cut: {"fairlead_capture_cut_connections_total",
+		"Connections that were cut because they lasted longer than the drain of an agent that stops.", prometheus.CounterValue, nil},
 	passed: {"fairlead_proxy_passed_connections_total",
 		"Captured connections that were passed through untouched, by why.", prometheus.CounterValue, []string{"reason"}},
 	malformed: {"fairlead_proxy_malformed_requests_total",
@@ -100,10 +103,4 @@ var catalogue = [familyCount]metric{
 		"Pods whose outbound connections are captured.", prometheus.GaugeValue, nil},
 	podsUncaptured: {"fairlead_capture_failed_pods",
 		"Pods that should be captured and are not.", prometheus.GaugeValue, nil},
-	older: {"fairlead_capture_older_connections",
-		"Open connections of captured pods that no policy governs because they were made before their pod was captured.", prometheus.GaugeValue, nil},
-	loops: {"fairlead_capture_loops_total",
-		"Connections that were refused because they led back to the agent.", prometheus.CounterValue, nil},
-	cut: {"fairlead_capture_cut_connections_total",
-		"Connections that were cut because they lasted longer than the drain of an agent that stops.", prometheus.CounterValue, nil},
 }

@@ -102,11 +102,10 @@ func (s *scrape) process() {
 	}
 	if sources.Doors != nil {
 		d := sources.Doors()
-		s.put(podsCaptured, float64(d.Captured))
-		s.put(podsUncaptured, float64(d.Uncaptured))
-		s.put(older, float64(d.Older))
 		s.put(loops, float64(d.Loops))
 		s.put(cut, float64(d.Cut))
+		s.put(podsCaptured, float64(d.Captured))
+		s.put(podsUncaptured, float64(d.Uncaptured))
 	}
 }
 
@@ -134,9 +133,9 @@ func (s *scrape) counts(k recorderKey, c *counts) {
 	for f, n := range byFate {
 		s.putSeen(requestFates, n, id, k.target, call.Fate(f).String())
 	}
-	for a, name := range [attempts]string{firstTry: "first", aRetry: "retry"} {
-		for r, n := range c.tries[a] {
-			s.putSeen(tries, n, id, k.target, result(r).kind().String(), result(r).code(), name)
+	for start := range c.tries {
+		for r, n := range c.tries[start] {
+			s.putSeen(tries, n, id, k.target, result(r).kind().String(), result(r).code(), call.Start(start).String())
 		}
 	}
 	s.put(truncated, float64(c.truncated), id, k.target)

@@ -40,6 +40,9 @@ type Sources struct {
 
 // Doors is the state of capture.
 type Doors struct {
+	// Cut counts the connections that the agent's stop has cut, Loops those that came back to the agent and were refused, both in total.
+	Cut, Loops uint64
+
 	Captured, Uncaptured int
 	// Problems names some of the uncaptured.
 	Problems []policy.CaptureProblem
@@ -48,10 +51,6 @@ type Doors struct {
 	// OlderConnections are those that no policy governs because they were made before their pod was captured, sorted by policy. Policies
 	// without any are left out.
 	OlderConnections []Older
-	// Older counts them all, also those that would come under several policies.
-	Older int
-	// Cut counts the connections that the agent's stop has cut, Loops those that came back to the agent and were refused, both in total.
-	Cut, Loops uint64
 }
 
 // Older counts the open connections of captured pods to what a policy redirects that were made before they were redirected.
@@ -181,9 +180,9 @@ const (
 var malformedCodes = [malformedCount]string{"400", "414", "431", "other"}
 
 // Malformed implements proxy.Events.
-func (m *Meter) Malformed(status int) {
+func (m *Meter) Malformed(r proxy.Refused) {
 	i := malformedOther
-	switch status {
+	switch r.Status {
 	case 400:
 		i = malformed400
 	case 414:
@@ -192,6 +191,9 @@ func (m *Meter) Malformed(status int) {
 		i = malformed431
 	}
 	m.malformed[i].Add(1)
+	if m.log != nil {
+		m.log.refuse(&r)
+	}
 }
 
 // Panicked implements proxy.Events.

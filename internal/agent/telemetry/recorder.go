@@ -38,7 +38,7 @@ type recorderKey struct {
 type shard struct {
 	// atomic
 	calls     [resultCount][call.FateCount]atomic.Uint64
-	tries     [attempts][resultCount]atomic.Uint64
+	tries     [call.StartCount][resultCount]atomic.Uint64
 	callTook  [policy.LatencyBuckets]atomic.Uint64
 	tryTook   [policy.LatencyBuckets]atomic.Uint64
 	callNanos atomic.Int64
@@ -55,13 +55,6 @@ type shard struct {
 	_ [64]byte // the next shard's first counters are not in the cache line of this one's last
 }
 
-// The values of the label attempt.
-const (
-	firstTry = iota
-	aRetry
-	attempts
-)
-
 var _ store.Recorder = (*recorder)(nil)
 
 func (r *recorder) shard() *shard {
@@ -73,12 +66,8 @@ func (r *recorder) shard() *shard {
 
 // TryDone implements store.Recorder.
 func (r *recorder) TryDone(t *store.Try) {
-	attempt := firstTry
-	if t.Retry {
-		attempt = aRetry
-	}
 	s := r.shard()
-	s.tries[attempt][resultOf(t.Kind, t.Status)].Add(1)
+	s.tries[min(t.Start, call.Repair)][resultOf(t.Kind, t.Status)].Add(1)
 	s.tryTook[bucket(t.Took)].Add(1)
 	s.tryNanos.Add(int64(t.Took))
 }
@@ -90,7 +79,7 @@ func (r *recorder) CallDone(e *store.Exchange) {
 		r.began.CompareAndSwap(0, int64(max(time.Since(r.epoch)-o.Took, 1)))
 	}
 	s := r.shard()
-	if result := resultOf(o.Kind, o.Status); e.Truncated && good(o.Fate) && result < codeClasses {
+	if result := resultOf(o.Kind, o.Status); brokeOff(e) && good(o.Fate) && result < codeClasses {
 		s.cut[result][o.Fate].Add(1)
 	} else {
 		s.calls[result][o.Fate].Add(1)
@@ -107,6 +96,10 @@ func (r *recorder) CallDone(e *store.Exchange) {
 	}
 }
 
+// brokeOff reports whether a call did not come to its end though its client wanted it to. A client that leaves in the middle of an
+// answer, as of a stream of events, has what it came for.
+func brokeOff(e *store.Exchange) bool { return e.Truncated && e.Detail != store.DetailClientLeft }
+
 // OpaqueOpened implements store.Recorder.
 func (r *recorder) OpaqueOpened() { r.shard().opaque.Add(1) }
 
@@ -121,7 +114,7 @@ func (r *recorder) OpaqueClosed(sent, received int64) {
 // counts are the sums of a recorder's shards.
 type counts struct {
 	calls     [resultCount][call.FateCount]uint64 // cut ones too
-	tries     [attempts][resultCount]uint64
+	tries     [call.StartCount][resultCount]uint64
 	callTook  policy.Latency
 	tryTook   policy.Latency
 	callNanos int64

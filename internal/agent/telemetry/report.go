@@ -137,7 +137,7 @@ func (c *counts) since(before *counts) (policy.Counts, policy.Latency) {
 		for f := range call.FateCount {
 			count(&n, result(r), f, c.calls[r][f]-before.calls[r][f])
 		}
-		n.Retries += c.tries[aRetry][r] - before.tries[aRetry][r]
+		n.Retries += c.tries[call.Retry][r] - before.tries[call.Retry][r]
 	}
 	n.Truncated = c.cut - before.cut
 	n.Successes -= n.Truncated

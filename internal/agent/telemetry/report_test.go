@@ -59,7 +59,7 @@ func TestReportsAreDeltas(t *testing.T) {
 	other := m.Recorder(policy.ID{Kind: policy.KindClusterRetryPolicy, Name: "all"}, "any")
 	r.CallDone(ended(call.OK, call.Recovered, 200))
 	r.TryDone(&store.Try{Kind: call.OK, Status: 503})
-	r.TryDone(&store.Try{Kind: call.OK, Status: 200, Retry: true})
+	r.TryDone(&store.Try{Kind: call.OK, Status: 200, Start: call.Retry})
 	other.OpaqueOpened()
 	other.OpaqueClosed(0, 0)
 	var latency policy.Latency
@@ -133,7 +133,9 @@ func TestAnAnswerThatBreaksOffIsNoSuccess(t *testing.T) {
 	} {
 		r.CallDone(&store.Exchange{Outcome: o, Truncated: true})
 	}
-	want := policy.Counts{Requests: 4, Successes: 1, Truncated: 2, RetrySuccesses: 1, NotRetriedExhausted: 1}
+	// A client that closes a stream of events has what it came for.
+	r.CallDone(&store.Exchange{Outcome: call.Outcome{Status: 200}, Truncated: true, Detail: store.DetailClientLeft})
+	want := policy.Counts{Requests: 5, Successes: 2, Truncated: 2, RetrySuccesses: 1, NotRetriedExhausted: 1}
 	if got := m.reportAt(t0).Traffic; len(got) != 1 || got[0].Counts != want {
 		t.Errorf("reported %+v, want %+v", got, want)
 	}
@@ -165,7 +167,7 @@ func TestReportTellsOfConnectionsThatArePassedThrough(t *testing.T) {
 
 func TestReportTellsTheWorstStateOfBreakersAndItsAge(t *testing.T) {
 	at := func(state resilience.State, age time.Duration) resilience.Status {
-		return resilience.Status{State: state, Since: t0.Add(-age), Engaged: true}
+		return resilience.Status{State: state, Since: t0.Add(-age)}
 	}
 	closed := resilience.Status{}
 	tests := map[string]struct {
@@ -178,8 +180,7 @@ func TestReportTellsTheWorstStateOfBreakersAndItsAge(t *testing.T) {
 		"the first that opened":        {[]resilience.Status{at(resilience.Open, time.Second), at(resilience.Open, time.Minute)}, 2, 0, time.Minute},
 		"half-open alone":              {[]resilience.Status{at(resilience.HalfOpen, time.Hour), at(resilience.HalfOpen, time.Minute)}, 2, 2, time.Hour},
 		"just now":                     {[]resilience.Status{at(resilience.Open, 0)}, 1, 0, 1},
-		"since an unknown time":        {[]resilience.Status{{State: resilience.Open, Engaged: true}}, 1, 0, 0},
-		"nobody asks it any more":      {[]resilience.Status{{State: resilience.HalfOpen, Since: t0}}, 0, 0, 0},
+		"since an unknown time":        {[]resilience.Status{{State: resilience.Open}}, 1, 0, 0},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

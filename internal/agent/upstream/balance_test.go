@@ -141,8 +141,8 @@ func TestAnEndpointThatIsWellAgainGetsItsShare(t *testing.T) {
 				if share := float64(c.at[endpoints[0]]) / float64(c.well); share < 0.4 || share > 0.6 {
 					t.Errorf("it has %.0f %% of the calls", 100*share)
 				}
-				if p.ailing != 0 || p.down != 0 {
-					t.Errorf("%d are ailing, %d down", p.ailing, p.down)
+				if p.unhealthy != 0 || p.down != 0 {
+					t.Errorf("%d are unhealthy, %d down", p.unhealthy, p.down)
 				}
 			})
 		})

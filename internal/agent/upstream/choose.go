@@ -70,7 +70,7 @@ func (p *Pool) family(t *Ticket) int {
 // narrow sets what an endpoint must be like: one that can be connected to and was not tried by the call, if there is one; else one
 // that can be connected to; else one that was not tried.
 func (p *Pool) narrow(c *choice, avoid []netip.AddrPort) {
-	if p.ailing > 0 {
+	if p.unhealthy > 0 {
 		c.now = time.Now()
 	}
 	if p.down == 0 && len(avoid) < len(c.among) {
@@ -186,7 +186,7 @@ func (p *Pool) at(addr netip.AddrPort) *endpoint {
 	if at == nil {
 		at = &endpoint{addr: addr}
 		p.byAddr[addr] = at
-		p.strays = append(p.strays, at)
+		p.unlisted = append(p.unlisted, at)
 	}
 	p.last = at
 	return at

@@ -52,7 +52,7 @@ func (c *Conn) overdue(now time.Time) bool {
 // Report tells how an exchange on the connection ended, for balancing: failed means that the endpoint did not do its work (a
 // reset, a response of 5xx or 429). It is called once per try, before Done. Good news of an endpoint in good health takes no lock.
 func (c *Conn) Report(failed bool, now time.Time) {
-	if !failed && !c.at.ailing.Load() {
+	if !failed && !c.at.unhealthy.Load() {
 		return
 	}
 	c.pool.mu.Lock()

@@ -20,17 +20,6 @@ type Dialer interface {
 	Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn, error)
 }
 
-// ErrGone says that the pod is no more from which was to be dialled. Dialers need not use it: any error whose method
-// Gone() bool says so is taken for the same.
-var ErrGone error = goneError{}
-
-type goneError struct{}
-
-func (goneError) Error() string { return "upstream: the pod has ended" }
-
-// Gone says that the pod is no more.
-func (goneError) Gone() bool { return true }
-
 // connect dials and puts the policy's keep-alive probes in force.
 func connect(ctx context.Context, d Dialer, to netip.AddrPort, k policy.KeepAlive) (*socket.Conn, error) {
 	tcp, err := d.Dial(ctx, to)
@@ -67,9 +56,9 @@ func FailureOf(err error) call.Kind {
 	case syscall.ETIMEDOUT:
 		return call.ConnectTimeout
 	case syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE, syscall.EPROTO,
-		syscall.EHOSTUNREACH, syscall.EHOSTDOWN, syscall.ENETUNREACH, syscall.ENETDOWN, syscall.ENONET:
+		syscall.EHOSTUNREACH, syscall.EHOSTDOWN, syscall.ENETUNREACH, syscall.ENONET:
 		return call.ConnectFailed
-	default: // EADDRNOTAVAIL (no ports left), EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, EACCES and the like
+	default: // EADDRNOTAVAIL (no ports left), EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, EACCES, ENETDOWN and the like
 		return call.Internal
 	}
 }

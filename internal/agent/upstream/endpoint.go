@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// endpoint is one address of a pool. But for ailing it is guarded by the pool's lock.
+// endpoint is one address of a pool. But for unhealthy it is guarded by the pool's lock.
 type endpoint struct {
 	addr netip.AddrPort
 	// idle connections, newest last
 	idle []*Conn
-	// place is where it is in Pool.resting, which holds it while it has idle connections.
+	// place is where it is in Pool.withIdle, which holds it while it has idle connections.
 	place int
 	// open counts connections, those being dialled included; active those given out.
 	open, active int
@@ -21,8 +21,8 @@ type endpoint struct {
 	own, gone bool
 
 	health *health // nil: good
-	// ailing is whether there is a health, for those who only have good news.
-	ailing atomic.Bool
+	// unhealthy is whether there is a health, for those who only have good news.
+	unhealthy atomic.Bool
 }
 
 // push makes a connection idle. It keeps the order by age, which only a connection that was taken in vain disturbs.
@@ -36,8 +36,8 @@ func (p *Pool) push(c *Conn) {
 	c.idle = true
 	p.idle++
 	if len(at.idle) == 1 {
-		at.place = len(p.resting)
-		p.resting = append(p.resting, at)
+		at.place = len(p.withIdle)
+		p.withIdle = append(p.withIdle, at)
 	}
 }
 
@@ -50,11 +50,11 @@ func (p *Pool) pull(at *endpoint, i int) *Conn {
 	c.idle = false
 	p.idle--
 	if len(at.idle) == 0 {
-		last := len(p.resting) - 1
-		p.resting[at.place] = p.resting[last]
-		p.resting[at.place].place = at.place
-		p.resting[last] = nil
-		p.resting = p.resting[:last]
+		last := len(p.withIdle) - 1
+		p.withIdle[at.place] = p.withIdle[last]
+		p.withIdle[at.place].place = at.place
+		p.withIdle[last] = nil
+		p.withIdle = p.withIdle[:last]
 	}
 	return c
 }

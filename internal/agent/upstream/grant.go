@@ -72,8 +72,8 @@ func (p *Pool) available(at *endpoint) bool {
 // mostIdle returns the endpoint with the most idle connections. There is at least one: it is asked only when the pool is full
 // and somebody was found a place.
 func (p *Pool) mostIdle() *endpoint {
-	most := p.resting[0]
-	for _, at := range p.resting[1:] {
+	most := p.withIdle[0]
+	for _, at := range p.withIdle[1:] {
 		if len(at.idle) > len(most.idle) {
 			most = at
 		}

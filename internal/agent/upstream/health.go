@@ -54,25 +54,25 @@ func (e *endpoint) isDown(now time.Time) bool {
 	return e.health != nil && now.Before(e.health.downUntil)
 }
 
-// ail returns the health of an endpoint, made if need be. This and the functions below expect the lock.
-func (p *Pool) ail(at *endpoint) *health {
+// healthOf returns the health of an endpoint, made if need be. This and the functions below expect the lock.
+func (p *Pool) healthOf(at *endpoint) *health {
 	if at.health == nil {
 		at.health = &health{}
-		at.ailing.Store(true)
-		p.ailing++
+		at.unhealthy.Store(true)
+		p.unhealthy++
 	}
 	return at.health
 }
 
-// heal forgets what ailed an endpoint.
-func (p *Pool) heal(at *endpoint) {
+// clearHealth forgets what was known of an endpoint.
+func (p *Pool) clearHealth(at *endpoint) {
 	if at.health == nil {
 		return
 	}
 	p.noteConnected(at)
 	at.health = nil
-	at.ailing.Store(false)
-	p.ailing--
+	at.unhealthy.Store(false)
+	p.unhealthy--
 }
 
 // noteResult counts how an exchange ended.
@@ -88,11 +88,11 @@ func (p *Pool) noteResult(at *endpoint, failed bool, now time.Time) {
 		p.noteConnected(at)
 		h.share -= h.share / failureMemory
 		if h.share < negligible && h.weightAt(now) == 0 {
-			p.heal(at)
+			p.clearHealth(at)
 		}
 		return
 	}
-	h := p.ail(at)
+	h := p.healthOf(at)
 	h.share += (1 - h.share) / failureMemory
 	h.weight = h.weightAt(now) + h.share
 	h.since = now
@@ -103,7 +103,7 @@ func (p *Pool) noteUnconnected(at *endpoint, now time.Time) {
 	if at.gone || !at.own {
 		return
 	}
-	h := p.ail(at)
+	h := p.healthOf(at)
 	switch {
 	case h.downFor == 0:
 		h.downFor = leastDown

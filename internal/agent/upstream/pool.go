@@ -41,9 +41,9 @@ type Pool struct {
 	cursor    [families]int         // of round robin: the one used last
 	byAddr    map[netip.AddrPort]*endpoint
 	last      *endpoint   // what byAddr found last
-	strays    []*endpoint // those of byAddr that are not the destination's own
-	resting   []*endpoint // those with idle connections
-	ailing    int         // how many have a health
+	unlisted  []*endpoint // those of byAddr that are not the destination's own
+	withIdle  []*endpoint // those with idle connections
+	unhealthy int         // how many have a health
 	down      int         // how many of them could not be connected to
 	waiting   queue
 	open      int // connections, those being dialled included
@@ -109,7 +109,7 @@ func (p *Pool) Withdraw(t *Ticket) (wasGranted bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if t.state == granted {
-		t.hush()
+		t.drainReady()
 		return true
 	}
 	if t.state == queued {
@@ -128,7 +128,7 @@ func (p *Pool) Forget(t *Ticket) (wasGranted bool) {
 		p.waiting.remove(t)
 	}
 	p.mu.Unlock()
-	t.hush()
+	t.drainReady()
 	switch {
 	case state != granted:
 	case conn != nil:
@@ -224,7 +224,7 @@ func (p *Pool) Dial(ctx context.Context, t *Ticket) (*Conn, error) {
 		p.dialFailed(t.at, FailureOf(err), now)
 		return nil, err
 	}
-	if t.at.ailing.Load() {
+	if t.at.unhealthy.Load() {
 		p.mu.Lock()
 		p.noteConnected(t.at)
 		p.mu.Unlock()

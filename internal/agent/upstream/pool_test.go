@@ -1,8 +1,6 @@
 package upstream
 
 import (
-	"context"
-	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -13,147 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/policy"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-const patience = 10 * time.Second
-
-// plainDialer dials without a namespace, or fails as told.
-type plainDialer struct {
-	dials atomic.Int64
-	err   error
-}
-
-func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn, error) {
-	d.dials.Add(1)
-	if d.err != nil {
-		return nil, d.err
-	}
-	var nd net.Dialer
-	c, err := nd.DialContext(ctx, "tcp", to.String())
-	if err != nil {
-		return nil, err
-	}
-	return c.(*net.TCPConn), nil
-}
-
-// server accepts connections and counts those that are open.
-type server struct {
-	addr netip.AddrPort
-	mu   sync.Mutex
-	all  []net.Conn
-	// ended says that the test is over.
-	ended bool
-	open  atomic.Int64
-	most  atomic.Int64
-}
-
-func listen(t testing.TB) *server {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{addr: netip.MustParseAddrPort(l.Addr().String())}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			s.mu.Lock()
-			s.all = append(s.all, c)
-			ended := s.ended
-			s.mu.Unlock()
-			if ended { // accepted while the test ended: nobody else will close it
-				c.Close()
-				return
-			}
-			s.most.Store(max(s.most.Load(), s.open.Add(1)))
-			wg.Go(func() {
-				_, _ = io.Copy(io.Discard, c)
-				s.open.Add(-1)
-				c.Close()
-			})
-		}
-	})
-	t.Cleanup(func() {
-		s.mu.Lock()
-		s.ended = true
-		s.mu.Unlock()
-		l.Close()
-		s.closeAll()
-		wg.Wait()
-	})
-	return s
-}
-
-func (s *server) closeAll() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, c := range s.all {
-		c.Close()
-	}
-}
-
-// say sends something on every connection.
-func (s *server) say(t testing.TB, what string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, c := range s.all {
-		if _, err := io.WriteString(c, what); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
-func newPool(t testing.TB, change func(*Options), endpoints ...netip.AddrPort) (*Pool, *plainDialer) {
-	t.Helper()
-	d := &plainDialer{}
-	o := Options{Dialer: d, Limits: policy.Defaults().Pool, Endpoints: endpoints}
-	if change != nil {
-		change(&o)
-	}
-	p, err := New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.Close)
-	return p, d
-}
-
-func ticket() *Ticket {
-	t := &Ticket{}
-	t.Init()
-	return t
-}
-
-// take takes a connection that must be there.
-func take(t testing.TB, p *Pool, tk *Ticket) *Conn {
-	t.Helper()
-	if a := p.Ask(tk); a != Granted {
-		t.Fatalf("answer %d, want Granted", a)
-	}
-	return redeem(t, p, tk)
-}
-
-func redeem(t testing.TB, p *Pool, tk *Ticket) *Conn {
-	t.Helper()
-	if c := p.Take(tk, time.Now()); c != nil {
-		return c
-	}
-	c, err := p.Dial(t.Context(), tk)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
 
 func TestRule25_IdleConnectionsAreTakenNewestFirst(t *testing.T) {
 	p, d := newPool(t, nil, listen(t).addr)
@@ -169,18 +29,6 @@ func TestRule25_IdleConnectionsAreTakenNewestFirst(t *testing.T) {
 	}
 	if d.dials.Load() != 2 {
 		t.Errorf("%d dials", d.dials.Load())
-	}
-}
-
-// eventually polls for what tells of itself when asked only.
-func eventually(t *testing.T, ok func() bool) {
-	t.Helper()
-	again := time.NewTicker(time.Millisecond)
-	defer again.Stop()
-	for deadline := time.Now().Add(patience); !ok(); <-again.C {
-		if time.Now().After(deadline) {
-			t.Fatal("it did not come true")
-		}
 	}
 }
 
@@ -380,13 +228,6 @@ func TestBalancing(t *testing.T) {
 	}
 }
 
-func addresses(n int) (out []netip.AddrPort) {
-	for i := range n {
-		out = append(out, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, byte(i + 1)}), 9))
-	}
-	return out
-}
-
 func TestTriedEndpointsAreAvoided(t *testing.T) {
 	endpoints := addresses(3)
 	for _, balancing := range []policy.LoadBalancing{policy.LeastRequest, policy.RoundRobin, policy.RandomEndpoint} {
@@ -476,6 +317,7 @@ func TestBoundsHoldUnderConcurrency(t *testing.T) {
 			tk := ticket()
 			for range 200 {
 				tk.Fresh, tk.Avoid = r.IntN(10) == 0, nil
+				tk.Careful, tk.Client = r.IntN(3) == 0, uint64(r.IntN(3))
 				if r.IntN(5) == 0 {
 					tk.Avoid = []netip.AddrPort{s1.addr}
 				}
@@ -483,8 +325,14 @@ func TestBoundsHoldUnderConcurrency(t *testing.T) {
 				case Overflow:
 					continue
 				case Queued:
-					if r.IntN(4) == 0 {
+					switch r.IntN(8) {
+					case 0:
 						p.Forget(tk)
+						continue
+					case 1:
+						if p.Withdraw(tk) {
+							p.Forget(tk)
+						}
 						continue
 					}
 					select {
@@ -496,7 +344,7 @@ func TestBoundsHoldUnderConcurrency(t *testing.T) {
 					}
 				case Granted:
 				}
-				c := p.Take(tk, time.Now())
+				c := p.Take(tk, time.Now().Add(time.Duration(r.IntN(2))*time.Second)) // idle for long, as far as it can tell
 				if c == nil {
 					var err error
 					if c, err = p.Dial(t.Context(), tk); err != nil {
@@ -508,15 +356,24 @@ func TestBoundsHoldUnderConcurrency(t *testing.T) {
 				most.Store(max(most.Load(), n))
 				served.Add(1)
 				active.Add(-1)
+				c.Report(r.IntN(3) == 0, time.Now())
+				switch r.IntN(20) {
+				case 0:
+					c.Detach()
+				case 1:
+					c.LimitIdle(time.Duration(r.IntN(3)) * time.Second)
+				}
 				c.Done(r.IntN(3) > 0, time.Now())
 			}
 		})
 	}
-	for range 50 {
-		p.SetEndpoints([]netip.AddrPort{s1.addr, s2.addr})
+	for i := range 50 {
+		p.SetEndpoints([]netip.AddrPort{s1.addr, s2.addr}[i%2:])
 		p.sweep(time.Now())
 	}
+	p.SetEndpoints([]netip.AddrPort{s1.addr, s2.addr})
 	wg.Wait()
+	checkSums(t, p)
 	if most.Load() > 8 {
 		t.Errorf("%d connections in use at once, want at most 8", most.Load())
 	}
@@ -525,46 +382,6 @@ func TestBoundsHoldUnderConcurrency(t *testing.T) {
 	}
 	if served.Load() < 1000 {
 		t.Errorf("only %d were served", served.Load())
-	}
-}
-
-func TestDockKeepsPoolsApart(t *testing.T) {
-	s := listen(t)
-	d := NewDock()
-	ctx, cancel := context.WithCancel(context.Background())
-	ran := make(chan error, 1)
-	go func() { ran <- d.Run(ctx) }()
-	var pools [3]*Pool
-	keys := [...]Key{{"p1", "b", "d"}, {"p2", "b", "d"}, {"p2", "b", "e"}}
-	for i, k := range keys {
-		pools[i], _ = newPool(t, nil, s.addr)
-		d.Put(k, pools[i])
-		take(t, pools[i], ticket()).Done(true, time.Now())
-	}
-	idle := func() (n [3]int) {
-		for i, p := range pools {
-			n[i] = p.Stats().Idle
-		}
-		return n
-	}
-	d.CloseIdle("p1")
-	if got := idle(); got != [3]int{0, 1, 1} {
-		t.Errorf("idle %v after the first pod ended", got)
-	}
-	if d.Remove(keys[1]) != pools[1] || d.Remove(keys[1]) != nil {
-		t.Error("the wrong pool was removed")
-	}
-	seen := map[Key]int{}
-	d.Each(func(k Key, s Stats) { seen[k] = s.Idle })
-	if len(seen) != 2 || seen[keys[2]] != 1 {
-		t.Errorf("pools %v", seen)
-	}
-	cancel()
-	if err := <-ran; err != nil {
-		t.Fatal(err)
-	}
-	if got := idle(); got != [3]int{0, 1, 0} {
-		t.Errorf("idle %v in the end", got)
 	}
 }
 

@@ -17,7 +17,7 @@ func (p *Pool) Reconfigure(limits policy.Pool, balancing policy.LoadBalancing) {
 	}
 	p.limits, p.balancing = limits, balancing
 	var victims []*Conn
-	for _, at := range slices.Clone(p.resting) {
+	for _, at := range slices.Clone(p.withIdle) {
 		for len(at.idle) > 0 && p.tooMany(at) {
 			victims = append(victims, p.evict(at, 0))
 		}
@@ -89,7 +89,7 @@ func (p *Pool) drop(at *endpoint, victims []*Conn) []*Conn {
 	for len(at.idle) > 0 {
 		victims = append(victims, p.evict(at, 0))
 	}
-	p.heal(at)
+	p.clearHealth(at)
 	p.forget(at)
 	return victims
 }
@@ -122,8 +122,8 @@ func (p *Pool) CloseIdle() {
 
 // evictAll takes every idle connection out of the pool.
 func (p *Pool) evictAll() (victims []*Conn) {
-	for len(p.resting) > 0 {
-		at := p.resting[len(p.resting)-1]
+	for len(p.withIdle) > 0 {
+		at := p.withIdle[len(p.withIdle)-1]
 		victims = append(victims, p.evict(at, len(at.idle)-1))
 	}
 	return victims

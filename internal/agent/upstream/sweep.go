@@ -15,7 +15,7 @@ const looksPerSweep = 16
 func (p *Pool) sweep(now time.Time) {
 	p.mu.Lock()
 	victims := p.sweepIdle(now)
-	p.sweepStrays()
+	p.sweepUnlisted()
 	if len(victims) > 0 {
 		victims = append(victims, p.grantWaiting()...)
 	}
@@ -28,8 +28,8 @@ func (p *Pool) sweep(now time.Time) {
 
 // sweepIdle takes idle connections that are too old or too many out of the pool.
 func (p *Pool) sweepIdle(now time.Time) (victims []*Conn) {
-	for r := len(p.resting) - 1; r >= 0; r-- { // an endpoint that is taken out is replaced by one that was seen already
-		at := p.resting[r]
+	for r := len(p.withIdle) - 1; r >= 0; r-- { // an endpoint that is taken out is replaced by one that was seen already
+		at := p.withIdle[r]
 		for i := len(at.idle) - 1; i >= 0; i-- {
 			if p.expired(at.idle[i], now) {
 				victims = append(victims, p.evict(at, i))
@@ -40,10 +40,10 @@ func (p *Pool) sweepIdle(now time.Time) (victims []*Conn) {
 	return victims
 }
 
-// sweepStrays drops addresses that clients have named and use no more.
-func (p *Pool) sweepStrays() {
-	kept := p.strays[:0]
-	for _, at := range p.strays {
+// sweepUnlisted drops addresses that clients have named and use no more.
+func (p *Pool) sweepUnlisted() {
+	kept := p.unlisted[:0]
+	for _, at := range p.unlisted {
 		switch {
 		case at.own || at.gone: // has become an endpoint of the destination since, and may not be one any more
 		case at.open == 0:
@@ -52,8 +52,8 @@ func (p *Pool) sweepStrays() {
 			kept = append(kept, at)
 		}
 	}
-	clear(p.strays[len(kept):])
-	p.strays = kept
+	clear(p.unlisted[len(kept):])
+	p.unlisted = kept
 }
 
 // expired reports whether an idle connection has waited, or lived, long enough.
@@ -69,9 +69,9 @@ type look struct {
 
 // nextLooks notes the idle connections that it is the turn of, and returns how many.
 func (p *Pool) nextLooks(looks *[looksPerSweep]look) (n int) {
-	for range len(p.resting) {
+	for range len(p.withIdle) {
 		p.looked++
-		for _, c := range p.resting[p.looked%len(p.resting)].idle {
+		for _, c := range p.withIdle[p.looked%len(p.withIdle)].idle {
 			if n == len(looks) {
 				return n
 			}

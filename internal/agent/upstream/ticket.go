@@ -45,8 +45,8 @@ func (t *Ticket) Ready() <-chan struct{} { return t.ready }
 // Peer is the address that a granted ticket is for.
 func (t *Ticket) Peer() netip.AddrPort { return t.at.addr }
 
-// hush takes back the announcement of a grant.
-func (t *Ticket) hush() {
+// drainReady takes back the announcement of a grant.
+func (t *Ticket) drainReady() {
 	select {
 	case <-t.ready:
 	default:

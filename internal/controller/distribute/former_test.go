@@ -2,7 +2,12 @@ package distribute
 
 import (
 	"net/netip"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"fairlead.dev/fairlead/internal/policy"
 	"fairlead.dev/fairlead/internal/wire"
@@ -136,5 +141,68 @@ func TestAPatchThatCannotBeAppliedIsFollowedByTheWhole(t *testing.T) {
 			t.Error("another patch was sent")
 		}
 		wantRollout(t, o.rollout("p1"), Rollout{Desired: 1, Programmed: 1})
+	})
+}
+
+// Endpoints that come and go quickly are told of ten times a second; the first change, and all else, at once.
+func TestChangesOfEndpointsArePacedAndNothingElseIs(t *testing.T) {
+	withOffice(t, func(t *testing.T, o *office) {
+		o.publish(shop)
+		a := o.subscribed("n1", nil)
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		defer a.leave()
+		a.receive()
+		time.Sleep(time.Second)
+		updates := make(chan int, 1000) // the last port told of
+		wg.Go(func() {
+			for {
+				u, err := a.stream.RecvWhole(1 << 20)
+				if err != nil {
+					return
+				}
+				for _, r := range u.Set {
+					if d, err := r.Destination(); err == nil {
+						updates <- int(d.Ports[0].Port)
+					}
+				}
+				_ = a.stream.Ack(wire.Ack{Nonce: u.Nonce})
+			}
+		})
+		told := func(what string, want ...int) {
+			t.Helper()
+			synctest.Wait()
+			var got []int
+			for len(updates) > 0 {
+				got = append(got, <-updates)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s: ports told of (-want +got):\n%s", what, diff)
+			}
+		}
+		publish := func(port int) { o.publish(func(b *Batch) { b.SetDestination(service("shop/cart", uint16(port))) }) }
+		publish(1)
+		told("the first change", 1)
+		for port := 2; port < 10; port++ {
+			publish(port)
+			time.Sleep(10 * time.Millisecond)
+		}
+		told("changes within the pause")
+		time.Sleep(endpointPause)
+		told("after it", 9)
+		publish(10)
+		publish(11)
+		told("a change soon after")
+		o.publish(func(b *Batch) { b.SetWorkload("n1", pod("new", "p1")) })
+		told("a pod takes it along", 11)
+		for port := 100; port < 300; port++ {
+			publish(port)
+			time.Sleep(5 * time.Millisecond)
+		}
+		time.Sleep(endpointPause)
+		synctest.Wait()
+		if n := len(updates); n < 9 || n > 12 {
+			t.Errorf("%d updates for 200 changes in a second", n)
+		}
 	})
 }

@@ -42,6 +42,7 @@ type session struct {
 	// behindSince is about when the first change came that the agent has not acknowledged, and sentAt when sent was made.
 	behindSince, sentAt time.Time
 
+	hurry    bool // something else than a destination is dirty
 	patches  bool // it understands patches, and has made every one whole so far
 	started  bool // the first update was made
 	answered bool // and acknowledged
@@ -66,6 +67,7 @@ type refusal struct {
 
 func (c *session) touch(ref wire.Ref) {
 	c.dirty[ref] = struct{}{}
+	c.hurry = c.hurry || ref.Kind != wire.Destination
 	if c.started && len(c.dirty) > maxDirty {
 		c.end(errOverflow)
 	}
@@ -152,6 +154,27 @@ func (s *Store) detach(c *session, now time.Time) {
 	s.tidyNode(n)
 }
 
+// clean takes note that everything dirty is dealt with.
+func (c *session) clean() {
+	clear(c.dirty)
+	c.hurry = false
+}
+
+// endpointPause is the least time between two updates of an agent that are only about destinations. The first change after a pause is
+// sent at once. While a Service of many endpoints is rolled out, its changes then cost every node that calls it ten updates per second at
+// most, however fast they come.
+const endpointPause = 100 * time.Millisecond
+
+// pause returns how long to wait before the next update, or 0.
+func (s *Store) pause(c *session, now time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.hurry || !c.started || len(c.dirty) == 0 {
+		return 0
+	}
+	return max(0, endpointPause-now.Sub(c.sentAt))
+}
+
 // next returns the next update for c, or false when there is nothing to say.
 func (s *Store) next(c *session) (wire.Update, bool) {
 	s.mu.Lock()
@@ -179,13 +202,13 @@ func (s *Store) next(c *session) (wire.Update, bool) {
 	}
 	if len(u.Set) == 0 && len(u.Removed) == 0 {
 		s.advance(c, s.revision)
-		clear(c.dirty)
+		c.clean()
 		s.review(c.node)
 		if c.started {
 			return wire.Update{}, false
 		}
 	}
-	clear(c.dirty)
+	c.clean()
 	s.retryRemovals(c, &u)
 	c.started, c.nonce, c.sent, c.sentUpTo, c.sentAt = true, u.Nonce, &u, s.revision, time.Now()
 	return u, true

@@ -118,10 +118,14 @@ func (t *talk) run(ctx context.Context) error {
 	patience := time.NewTimer(t.server.opts.AckTimeout)
 	patience.Stop()
 	defer patience.Stop()
+	pause := time.NewTimer(0)
+	defer pause.Stop()
 	waiting := false
 	for {
 		if !waiting {
-			if u, any := store.next(t.session); any {
+			if wait := store.pause(t.session, time.Now()); wait > 0 {
+				pause.Reset(wait)
+			} else if u, any := store.next(t.session); any {
 				t.outbox <- u // has room: the update before was acknowledged, so the sender is done with it
 				waiting = true
 				patience.Reset(t.server.opts.AckTimeout)
@@ -129,6 +133,7 @@ func (t *talk) run(ctx context.Context) error {
 		}
 		select {
 		case <-t.session.wake:
+		case <-pause.C:
 		case m := <-t.inbox:
 			if m.err != nil {
 				return statusOf(m.err)

@@ -4,6 +4,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 )
 
 const (
@@ -53,11 +54,11 @@ func requestLoop(message string, f Forward) func(testing.TB) {
 	}
 }
 
-func responseLoop(message string) func(testing.TB) {
+func responseLoop(message string, to Asked) func(testing.TB) {
 	r := NewReader(&again{message: message})
 	p, b := new(Response), new(Body)
 	return func(t testing.TB) {
-		if err := r.ReadResponse(p, Asked{}); err != nil {
+		if err := r.ReadResponse(p, to); err != nil {
 			t.Fatal(err)
 		}
 		r.Body(b, &p.Head)
@@ -81,8 +82,14 @@ var loops = map[string]func(testing.TB){
 	"request with extra": requestLoop(typicalRequest, Forward{Extra: []byte("Idempotency-Key: 0123456789abcdef\r\n")}),
 	"chunked request": requestLoop("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n400\r\n"+strings.Repeat("x", 1024)+"\r\n0\r\n\r\n",
 		Forward{}),
-	"response":           responseLoop(responseHead + strings.Repeat("x", 1024)),
-	"response with hops": responseLoop(strings.Replace(responseHead, "Server:", "Connection: keep-alive\r\nServer:", 1) + strings.Repeat("x", 1024)),
+	"request with nominations": requestLoop("PUT / HTTP/1.1\r\nHost: a\r\nConnection: "+strings.Repeat("x,", 20)+"T\r\nX: y\r\nUpgrade: h2c, x\r\n"+
+		"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nT: v\r\nU: w\r\n\r\n", Forward{}),
+	"odd response": responseLoop("HTTP/1.1 200 OK\nA : b\n c\nContent-Length: 5\nTransfer-Encoding: chunked\n\n400 \n"+strings.Repeat("x", 1024)+"\n0\nT : u\n\n",
+		Asked{}),
+	"response to HTTP/1.0": responseLoop("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n400\r\n"+strings.Repeat("x", 1024)+"\r\n0\r\n\r\n",
+		Asked{HTTP10: true}),
+	"response":           responseLoop(responseHead+strings.Repeat("x", 1024), Asked{}),
+	"response with hops": responseLoop(strings.Replace(responseHead, "Server:", "Connection: keep-alive\r\nServer:", 1)+strings.Repeat("x", 1024), Asked{}),
 	"reply": func(t testing.TB) {
 		reply := Reply{Status: 503, Reason: "circuit_open", RetryAfter: 3}
 		if _, err := reply.WriteTo(io.Discard); err != nil {
@@ -120,9 +127,19 @@ func TestLookingUpDoesNotAllocate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p, err := readResponse(t, "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5, max=100\r\nContent-Length: 0\r\n\r\n", Asked{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	n := testing.AllocsPerRun(1000, func() {
 		if v, ok := q.Value("traceparent"); !ok || len(v) != 55 || len(q.Host()) == 0 {
 			t.Fatal("not found")
+		}
+		if v, ok := q.ForwardedValue("traceparent"); !ok || len(v) != 55 {
+			t.Fatal("not forwarded")
+		}
+		if d, ok := p.KeepAliveTimeout(); !ok || d != 5*time.Second {
+			t.Fatal("no time")
 		}
 	})
 	if n != 0 {

@@ -18,6 +18,7 @@ type Body struct {
 	left    int64 // of the content length, or of the current chunk
 	chunked chunkState
 	trailer int  // bytes of the trailer section so far
+	scanned int  // bytes of an incomplete line in which no line feed was found
 	owes    bool // the line handed out last was ended by a line feed alone, and its CRLF is handed out next
 }
 

@@ -85,14 +85,22 @@ func (b *Body) line(p []byte, content, n int) []byte {
 }
 
 func (b *Body) sizeLine(p []byte) (n int, piece []byte, err error) {
+	first := b.scanned == 0
 	content, n, err := b.wireLine(p, MaxChunkLine, ErrChunkLine)
 	if err != nil {
 		return 0, nil, err
 	}
 	line := p[:content]
-	size, digits, err := chunkSize(line, n > 0)
-	if err != nil || n == 0 {
-		return 0, nil, err
+	if n == 0 {
+		if first && !canBeSize(line) {
+			b.scanned = 0
+			return 0, nil, ErrChunkSize
+		}
+		return 0, nil, nil
+	}
+	size, digits, ok := chunkSize(line)
+	if !ok {
+		return 0, nil, ErrChunkSize
 	}
 	if digits < content && line[digits] != ';' {
 		// RFC 9112 section 7.1.1: "A recipient MUST parse for such bad whitespace and remove it before interpreting the chunk
@@ -118,34 +126,39 @@ func (b *Body) begin(size int64) {
 	}
 }
 
-// chunkSize parses 1*HEXDIG and checks that what follows can be the rest of a size line: nothing, whitespace or extensions. Of a
-// line that is not complete it finds what cannot become good any more. The size is bounded, its zeros are not.
-func chunkSize(line []byte, complete bool) (size int64, digits int, err error) {
+// chunkSize parses 1*HEXDIG and checks that what follows can be the rest of a size line: nothing, whitespace or extensions. The size
+// is bounded, its zeros are not.
+func chunkSize(line []byte) (size int64, digits int, ok bool) {
 	for ; digits < len(line); digits++ {
 		digit := hexDigit(line[digits])
 		if digit < 0 {
 			break
 		}
 		if size > math.MaxInt64>>4 {
-			return 0, 0, ErrChunkSize
+			return 0, 0, false
 		}
 		size = size<<4 | int64(digit)
 	}
 	rest := line[digits:]
-	switch {
-	case len(line) == 0 && !complete:
-		return 0, 0, nil
-	case digits == 0:
-		return 0, 0, ErrChunkSize
-	case len(rest) == 0:
-		return size, digits, nil
-	case !complete && rest[len(rest)-1] == '\r':
-		rest = rest[:len(rest)-1]
+	if digits == 0 || len(rest) > 0 && rest[0] != ';' && rest[0] != ' ' && rest[0] != '\t' {
+		return 0, 0, false
 	}
-	if len(rest) > 0 && rest[0] != ';' && rest[0] != ' ' && rest[0] != '\t' || !cleanText(rest) {
-		return 0, 0, ErrChunkSize
+	return size, digits, cleanText(rest)
+}
+
+// canBeSize says whether an incomplete line can become a good size line.
+func canBeSize(line []byte) bool {
+	if n := len(line); n > 0 && line[n-1] == '\r' {
+		line = line[:n-1]
+		if n == 1 {
+			return false
+		}
 	}
-	return size, digits, nil
+	if len(line) == 0 {
+		return true
+	}
+	_, _, ok := chunkSize(line)
+	return ok
 }
 
 func hexDigit(c byte) int {
@@ -163,11 +176,16 @@ func hexDigit(c byte) int {
 // wireLine finds the line at the start of p: n bytes with its end, zero as long as it is incomplete, of which content is all
 // there is in front of the end. A line longer than limit is the error tooLong.
 func (b *Body) wireLine(p []byte, limit int, tooLong error) (content, n int, err error) {
-	lf := bytes.IndexByte(p, '\n')
+	lf := bytes.IndexByte(p[b.scanned:], '\n')
+	if lf >= 0 {
+		lf += b.scanned
+	}
+	b.scanned = 0
 	switch {
 	case lf < 0 && len(p) > limit+1, lf > limit+1:
 		return 0, 0, tooLong
 	case lf < 0:
+		b.scanned = len(p)
 		return len(p), 0, nil
 	case lf > 0 && p[lf-1] == '\r':
 		return lf - 1, lf + 1, nil

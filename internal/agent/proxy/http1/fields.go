@@ -65,7 +65,7 @@ func classify(name []byte) known {
 	return other
 }
 
-// splitField checks a field line (without CRLF) and returns its name and its trimmed value, the latter also with ErrFieldValue.
+// splitField checks a field line (without CRLF) and returns its name and its trimmed value.
 func splitField(line []byte) (name, value []byte, err error) {
 	i := 0
 	for i < len(line) && token[line[i]] {
@@ -80,15 +80,18 @@ func splitField(line []byte) (name, value []byte, err error) {
 		return nil, nil, ErrFieldName
 	}
 	if !cleanText(line[i+1:]) {
-		err = ErrFieldValue
+		return nil, nil, ErrFieldValue
 	}
-	return line[:i], trim(line[i+1:]), err
+	return line[:i], trim(line[i+1:]), nil
 }
 
 // field takes in one field line of the head; at is the line's offset from the head's start.
 func (h *Head) field(line []byte, at int) error {
 	name, value, err := splitField(line)
-	if err != nil && !(err == ErrFieldValue && h.mended) { //nolint:errorlint // a constant of the package
+	if err != nil && h.mended {
+		name, value, err = splitLoose(line)
+	}
+	if err != nil {
 		return err
 	}
 	switch classify(name) {

@@ -107,7 +107,7 @@ func (h *Head) appendTo(dst []byte, f Forward) []byte {
 	dst = append(dst, h.raw[:h.firstLine]...)
 	if h.seen.ownVersion {
 		// A response is of our own version: HTTP/1.1.
-		dst[len(dst)-h.firstLine+len("HTTP/1.")] = '1'
+		copy(dst[len(dst)-h.firstLine:], "HTTP/1.1")
 	}
 	lines := h.fields()
 	if !h.seen.rewrite && f.Without == "" {

@@ -30,7 +30,7 @@ const (
 func TestRule27_ForwardingAgreesWithAStrictReader(t *testing.T) {
 	cases := 3500
 	if testing.Short() || raceEnabled {
-		cases = 700
+		cases = 400
 	}
 	for seed := range uint64(cases) {
 		for _, h := range []how{byTheBook, oddly, mutated} {

@@ -13,7 +13,8 @@ import (
 // replaced by spaces), other spaces than one in the status line (section 4), whitespace before a colon (section 5.1: "A proxy MUST
 // remove any such whitespace from a response message before forwarding the message downstream"), folded lines (section 5.2), a
 // Content-Length beside the chunked coding (section 6.3), the same Content-Length several times in one field (RFC 9110 section
-// 8.6), and the chunked coding listed more than once or in HTTP/1.0, as curl and others read it. Where the framing was in doubt
+// 8.6), and the chunked coding listed more than once or in HTTP/1.0, as curl and others read it. Fields with names that are none are
+// passed on, since curl, Python and others take them. Where the framing was in doubt
 // the connection is not used again (section 6.1).
 
 // mendable says whether a refused response may be one that can be mended.
@@ -100,7 +101,7 @@ func checkLooseStatus(line []byte) error {
 	switch {
 	case !bytes.HasPrefix(line, []byte("HTTP/")):
 		return ErrStatusLine
-	case !bytes.HasPrefix(line, []byte("HTTP/1.")):
+	case !bytes.HasPrefix(line, []byte("HTTP/1.")) && !bytes.HasPrefix(line, []byte("HTTP/2.0")):
 		return ErrVersion
 	case len(line) < len("HTTP/1.1 200") || !isSpace(line[len("HTTP/1.1")]):
 		return ErrStatusLine
@@ -112,11 +113,27 @@ func checkLooseField(line []byte) error {
 	if line[0] == ' ' || line[0] == '\t' {
 		return nil
 	}
+	_, _, err := splitLoose(line)
+	return err
+}
+
+// splitLoose is splitField for responses: names that are none, but hold no control characters, are passed on with their fields, and
+// control characters in values, but for those that are mended, are retained (RFC 9110 section 5.5).
+func splitLoose(line []byte) (name, value []byte, err error) {
 	colon := bytes.IndexByte(line, ':')
-	if colon < 0 || !isToken(bytes.TrimRight(line[:colon], " \t")) {
-		return ErrFieldName
+	switch {
+	case colon < 0:
+		return nil, nil, ErrFieldName
+	case colon > 0 && (line[0] == ' ' || line[0] == '\t'):
+		return nil, nil, ErrFold
 	}
-	return nil
+	name = bytes.TrimRight(line[:colon], " \t")
+	for _, c := range name {
+		if c < ' ' || c == 0x7f {
+			return nil, nil, ErrFieldName
+		}
+	}
+	return name, trim(line[colon+1:]), nil
 }
 
 // isSpace is what RFC 9112 section 4 lets a recipient take for a space in a status line, the line feed excepted.

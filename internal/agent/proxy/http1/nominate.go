@@ -30,8 +30,12 @@ func (n *nominations) reset() {
 // settle makes the nominations of the complete head ready to be looked up.
 func (n *nominations) settle(h *Head) {
 	if len(n.spans) > fewNominations {
-		slices.SortFunc(n.spans, func(a, b span) int { return compareFold(h.slice(a), h.slice(b)) })
+		n.sort(h)
 	}
+}
+
+func (n *nominations) sort(h *Head) {
+	slices.SortFunc(n.spans, func(a, b span) int { return compareFold(h.slice(a), h.slice(b)) })
 }
 
 // has says whether a field is named by the Connection of head h.

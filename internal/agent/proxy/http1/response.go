@@ -28,7 +28,7 @@ func (r *Reader) ReadResponse(p *Response, to Asked) error {
 		if err == nil {
 			err = p.finish(to)
 		}
-		if !mendable(err) {
+		if err == nil || !mendable(err) {
 			return err
 		}
 		r.beginMending(p)
@@ -45,7 +45,7 @@ func (p *Response) Interim() bool { return p.Status < 200 && p.Status != 101 }
 // startLine parses HTTP-version SP status-code [SP reason-phrase] (RFC 9112 section 4); the space that must precede an empty
 // reason is not insisted on, since it delimits nothing. A minor version above ours is read as ours: RFC 9110 section 2.5 has the
 // recipient process a message "as if it was in the highest minor version within that major version to which the recipient is
-// conformant". Empty lines in front, which an upstream may leave behind a body, are passed over like those in front of requests.
+// conformant". Some servers of HTTP/1.1 call it HTTP/2.0, and most clients do not mind. Empty lines in front, which an upstream may leave behind a body, are passed over like those in front of requests.
 func (p *Response) startLine(line []byte) error {
 	const code = len("HTTP/1.1 ")
 	if len(line) == 0 {
@@ -54,11 +54,15 @@ func (p *Response) startLine(line []byte) error {
 	if len(line) < code+3 || line[code-1] != ' ' || len(line) > code+3 && line[code+3] != ' ' {
 		return ErrStatusLine
 	}
-	if string(line[:7]) != "HTTP/1." || !isDigit(line[7]) {
+	switch {
+	case string(line[:7]) == "HTTP/1." && isDigit(line[7]):
+		p.Minor = min(line[7]-'0', 1)
+	case string(line[:8]) == "HTTP/2.0":
+		p.Minor = 1
+	default:
 		return ErrVersion
 	}
-	p.Minor = min(line[7]-'0', 1)
-	p.seen.response, p.seen.ownVersion = true, line[7] != '1'
+	p.seen.response, p.seen.ownVersion = true, string(line[:8]) != "HTTP/1.1"
 	p.Status = 0
 	for _, c := range line[code : code+3] {
 		if !isDigit(c) {

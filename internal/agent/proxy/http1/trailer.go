@@ -1,5 +1,7 @@
 package http1
 
+import "bytes"
+
 // trailerLine takes in one line of the trailer section, of which the empty one ends the body.
 func (b *Body) trailerLine(p []byte) (n int, piece []byte, err error) {
 	content, n, err := b.wireLine(p, MaxFields-b.trailer, ErrHeadTooLarge)
@@ -16,7 +18,10 @@ func (b *Body) trailerLine(p []byte) (n int, piece []byte, err error) {
 		}
 	}
 	name, _, err := splitField(p[:content])
-	if err != nil && !(err == ErrFieldValue && b.lenient()) { //nolint:errorlint // a constant of the package
+	if err != nil && b.lenient() {
+		name, _, err = splitLoose(p[:content])
+	}
+	if err != nil {
 		return 0, nil, err
 	}
 	b.trailer += n
@@ -55,28 +60,25 @@ func (b *Body) mendTrailer(p []byte, content, n int) (mended, m int) {
 		for i := content; i < n; i++ {
 			p[i] = ' '
 		}
-		next, end, err := b.wireLine(p[n:], len(p), nil)
-		if end == 0 || err != nil {
+		lf := bytes.IndexByte(p[n:], '\n')
+		if lf < 0 {
 			return 0, 0
 		}
-		content, n = n+next, n+end
+		content, n = n+len(withoutCR(p[n:n+lf])), n+lf+1
 	}
-	mendNameInPlace(p[:content])
-	spaceOut(p[:content])
+	mendLine(p[:content])
 	return content, n
 }
 
-// mendNameInPlace exchanges whitespace in front of the colon and the colon, behind which it means nothing.
-func mendNameInPlace(line []byte) {
-	i := 0
-	for i < len(line) && token[line[i]] {
-		i++
+// mendLine exchanges whitespace in front of the colon and the colon, behind which it means nothing, and replaces what is dangerous in
+// the value.
+func mendLine(line []byte) {
+	colon := bytes.IndexByte(line, ':')
+	if colon < 0 {
+		return
 	}
-	j := i
-	for j < len(line) && (line[j] == ' ' || line[j] == '\t') {
-		j++
+	if name := len(bytes.TrimRight(line[:colon], " \t")); name < colon {
+		line[name], line[colon] = ':', ' '
 	}
-	if i > 0 && i < j && j < len(line) && line[j] == ':' {
-		line[i], line[j] = ':', ' '
-	}
+	spaceOut(line[colon:])
 }

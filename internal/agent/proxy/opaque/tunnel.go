@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"fairlead.dev/fairlead/internal/agent/socket"
 )
 
 // End is how a tunnel ended.
@@ -42,7 +44,8 @@ type Result struct {
 
 // Run passes bytes both ways between client and server until both have finished, one breaks, or both idle. It owns the
 // connections and closes them; closing one of them from outside ends it. Each side's end of stream is passed on as such
-// (CloseWrite), a reset as a reset. Deadlines that are set on the connections are lifted.
+// (CloseWrite), a reset as a reset; a server that vanishes without a word counts as one when its connection's keep-alive says so
+// (socket.SetKeepAlive). Deadlines that are set on the connections are lifted.
 //
 // Run needs one goroutine besides the caller's, which has ended when it returns.
 func Run(client, server *net.TCPConn, o Options) (Result, error) {
@@ -54,12 +57,7 @@ func Run(client, server *net.TCPConn, o Options) (Result, error) {
 	if err := errors.Join(t.up.init(t, client, server), t.down.init(t, server, client)); err != nil {
 		return Result{End: Broken}, err
 	}
-	if o.Idle > 0 {
-		t.idle = o.Idle
-		t.watch.Lock()
-		t.timer = time.AfterFunc(o.Idle, t.checkIdle)
-		t.watch.Unlock()
-	}
+	t.beginWatch(o.Idle)
 	var other sync.WaitGroup
 	other.Go(func() { t.down.run(o.ToClient) })
 	t.up.run(o.ToServer)
@@ -78,6 +76,7 @@ type tunnel struct {
 	// guarded by watch
 	timer   *time.Timer
 	stopped bool
+	silence socket.Silence // of the server
 }
 
 // direction is one way of a tunnel.
@@ -137,29 +136,60 @@ func (t *tunnel) close() {
 	_ = t.server.Close()
 }
 
-// checkIdle asks the kernel when data last moved on either side and closes the tunnel or comes back when it could be due. The
-// data path thus pays nothing for the timeout, and a stream in one direction keeps the tunnel alive.
-func (t *tunnel) checkIdle() {
+// firstCheck is when a tunnel is first looked at, which tells how often its server's keep-alive asks for looking.
+const firstCheck = time.Second
+
+func (t *tunnel) beginWatch(idle time.Duration) {
+	t.watch.Lock()
+	defer t.watch.Unlock()
+	t.idle = idle
+	first := firstCheck
+	if idle > 0 {
+		first = min(first, idle)
+	}
+	t.timer = time.AfterFunc(first, t.check)
+}
+
+// check closes a tunnel that is idle or whose server has vanished, or comes back when that could be. It goes by what the kernel
+// knows: the data path pays nothing for it, and a stream in one direction keeps the tunnel alive.
+func (t *tunnel) check() {
 	t.watch.Lock()
 	defer t.watch.Unlock()
 	if t.stopped {
 		return
 	}
-	quiet := min(quietFor(&t.up.mover), quietFor(&t.down.mover))
-	if quiet >= t.idle {
-		t.abort(Idle)
+	if t.vanished() {
+		t.abort(Broken)
 		return
 	}
-	t.timer.Reset(t.idle - quiet)
+	again := t.silence.Limit() / 4
+	if t.idle > 0 {
+		left := t.idle - min(quietFor(&t.up.mover), quietFor(&t.down.mover))
+		if left <= 0 {
+			t.abort(Idle)
+			return
+		}
+		if again <= 0 || left < again {
+			again = left
+		}
+	}
+	if again > 0 {
+		t.timer.Reset(again)
+	}
+}
+
+// vanished reports whether the server has left what was sent to it unacknowledged for too long. The client is in a pod of this
+// very node.
+func (t *tunnel) vanished() (is bool) {
+	_ = t.down.mover.raw.Control(func(fd uintptr) { is = t.silence.Lasts(int(fd), time.Now()) }) // an error means closed
+	return is
 }
 
 func (t *tunnel) stopWatch() {
 	t.watch.Lock()
 	defer t.watch.Unlock()
 	t.stopped = true
-	if t.timer != nil {
-		t.timer.Stop()
-	}
+	t.timer.Stop()
 }
 
 // quietFor returns how long ago data was last received or sent on the mover's source, or a long time if that is unknown

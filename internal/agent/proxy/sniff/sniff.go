@@ -3,7 +3,10 @@
 // It must not consume or answer anything, and must not decide what becomes of the connection.
 package sniff
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // Protocol is what the first bytes look like.
 type Protocol uint8
@@ -25,11 +28,17 @@ const (
 )
 
 // Limit is the most that Detect looks at: after as many bytes it is never Undecided.
-const Limit = 4 << 10
+const Limit = lineLimit + 2*maxEmptyLines
+
+// lineLimit is as much of a first line as is waited for.
+const lineLimit = 4 << 10
 
 const (
-	preface   = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-	maxMethod = 24
+	preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+	// maxMethod is longer than any method in use; a word without an end is none.
+	maxMethod = 64
+	// maxEmptyLines is how many empty lines are ignored in front of a request, as the codec does.
+	maxEmptyLines = 2
 )
 
 // Detect judges a connection's first bytes. It says HTTP1 only of a line that ends like a request line, for other text
@@ -51,8 +60,9 @@ func Detect(b []byte) Protocol {
 }
 
 func detectHTTP1(b []byte) Protocol {
+	b = skipEmptyLines(b)
 	method := 0
-	for method < len(b) && method <= maxMethod && isMethodByte(b[method]) {
+	for method < len(b) && method <= maxMethod && isToken(b[method]) {
 		method++
 	}
 	switch {
@@ -63,12 +73,12 @@ func detectHTTP1(b []byte) Protocol {
 	case method == 0 || b[method] != ' ':
 		return Other
 	}
-	line := b[:min(len(b), Limit)]
+	line := b[:min(len(b), lineLimit)]
 	lf := bytes.IndexByte(line, '\n')
 	if lf >= 0 {
 		return detectVersion(line[:lf])
 	}
-	if len(b) < Limit {
+	if len(b) < lineLimit {
 		return Undecided
 	}
 	// A very long target. What follows the method tells it from text that happens to have no line end.
@@ -79,9 +89,34 @@ func detectHTTP1(b []byte) Protocol {
 	return Other
 }
 
-// isMethodByte accepts what registered methods are made of, and lower case, so that a misspelt method gets its answer.
-func isMethodByte(c byte) bool {
-	return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || c == '-' || c == '_'
+// skipEmptyLines takes off what old clients send in front of a request (RFC 9112 section 2.2).
+func skipEmptyLines(b []byte) []byte {
+	for range maxEmptyLines {
+		switch {
+		case bytes.HasPrefix(b, []byte("\r\n")):
+			b = b[2:]
+		case len(b) == 1 && b[0] == '\r':
+			return nil
+		}
+	}
+	return b
+}
+
+// isToken accepts what a method may be made of (RFC 9110 section 5.6.2), so that a misspelt method gets its answer.
+func isToken(c byte) bool {
+	return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
+}
+
+// likely reports whether undecided words begin as most requests do: with a well-known method, or a part of one.
+func likely(b []byte) bool {
+	b = skipEmptyLines(b)
+	word, _, whole := bytes.Cut(b, []byte(" "))
+	for _, m := range [...]string{"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"} {
+		if string(word) == m || !whole && len(word) > 0 && strings.HasPrefix(m, string(word)) {
+			return true
+		}
+	}
+	return false
 }
 
 // detectVersion looks at the end of the first line, without its line feed.

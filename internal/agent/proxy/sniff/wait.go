@@ -7,6 +7,18 @@ import (
 	"time"
 )
 
+// How long a client is waited for that has begun to speak. No server waits for its own turn to speak meanwhile, so that this delays
+// nothing but what can still become a request line; other words are known for what they are at once.
+const (
+	// maxPause is how long it may pause, counted from its last byte.
+	maxPause = 100 * time.Millisecond
+	// maxLikelyPause is the same once it has begun as most requests begin. Lines come in pieces with pauses when people type them,
+	// when small writes wait for acknowledgements (Nagle), and when a pod has used up its share of the processors.
+	maxLikelyPause = time.Second
+	// maxLine is how long the whole line may take.
+	maxLine = 5 * time.Second
+)
+
 // MaxDelay is how long a client's silence may hold up a protocol in which the server speaks first (semantics rule 32).
 const MaxDelay = 100 * time.Millisecond
 
@@ -23,25 +35,26 @@ type Deadline interface {
 	SetReadDeadline(t time.Time) error
 }
 
-// Wait reads from src until its protocol is known, until a time at most, and lifts the read deadline again. A client that says
-// nothing by then is Silent, one that says too little Other. An error is the connection's own; io.EOF means
-// that the client ended without a word.
-func Wait(conn Deadline, src Source, until time.Time) (Protocol, error) {
+// Wait reads from src until its protocol is known, and lifts the read deadline again. A client that says nothing for as long as
+// silence may last is Silent, one that pauses for too long in its first line Other. An error is the connection's own; io.EOF
+// means that the client ended without a word.
+func Wait(conn Deadline, src Source, silence time.Duration) (Protocol, error) {
 	if p := Detect(src.Buffered()); p != Undecided {
 		return p, nil
 	}
-	if err := conn.SetReadDeadline(until); err != nil {
-		return Undecided, err
-	}
-	p, err := wait(src)
+	p, err := wait(conn, src, silence)
 	if err != nil {
 		return Undecided, err
 	}
 	return p, conn.SetReadDeadline(time.Time{})
 }
 
-func wait(src Source) (Protocol, error) {
-	for {
+func wait(conn Deadline, src Source, silence time.Duration) (Protocol, error) {
+	begun := time.Now()
+	for now := begun; ; now = time.Now() {
+		if err := conn.SetReadDeadline(patience(src.Buffered(), begun, now, silence)); err != nil {
+			return Undecided, err
+		}
 		err := src.More()
 		b := src.Buffered()
 		switch {
@@ -57,4 +70,19 @@ func wait(src Source) (Protocol, error) {
 			return p, nil
 		}
 	}
+}
+
+// patience is when a client is waited for no longer that has said b until now.
+func patience(b []byte, begun, now time.Time, silence time.Duration) time.Time {
+	if len(b) == 0 {
+		return now.Add(silence)
+	}
+	until, last := now.Add(maxPause), begun.Add(max(silence, 0)+maxLine)
+	if likely(b) {
+		until = now.Add(maxLikelyPause)
+	}
+	if until.After(last) {
+		return last
+	}
+	return until
 }

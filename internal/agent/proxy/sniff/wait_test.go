@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -34,19 +35,30 @@ func (s *fakeSource) SetReadDeadline(t time.Time) error {
 }
 
 func TestRule32_SniffingWaitsNoLongerThanAllowed(t *testing.T) {
+	const ms = time.Millisecond
 	for name, tc := range map[string]struct {
-		says  []string // with 40 ms between
+		says  []string
+		pause time.Duration // between them
 		ends  bool
 		want  Protocol
 		took  time.Duration
 		fails error
 	}{
-		"at once":           {says: []string{"GET / HTTP/1.1\r\n"}, want: HTTP1},
-		"in two parts":      {says: []string{"GET / ", "HTTP/1.1\r\n"}, want: HTTP1, took: 40 * time.Millisecond},
-		"silent":            {want: Silent, took: MaxDelay},
-		"too slow":          {says: []string{"GET", " ", "/ ", "HTTP/1.1\r\n"}, want: Other, took: MaxDelay},
-		"ends in the midst": {says: []string{"GET"}, ends: true, want: Other},
-		"ends at once":      {ends: true, fails: io.EOF},
+		"at once":                      {says: []string{"GET / HTTP/1.1\r\n"}, want: HTTP1},
+		"silent":                       {want: Silent, took: MaxDelay},
+		"in two parts":                 {says: []string{"GET / ", "HTTP/1.1\r\n"}, pause: 40 * ms, want: HTTP1, took: 40 * ms},
+		"in pieces":                    {says: []string{"GET", " ", "/ ", "HTTP/1.1\r\n"}, pause: 40 * ms, want: HTTP1, took: 120 * ms},
+		"byte by byte":                 {says: strings.Split("GET / HTTP/1.1\r\n", ""), pause: 200 * ms, want: HTTP1, took: 15 * 200 * ms},
+		"an unusual method in pieces":  {says: []string{"REPORT", " ", "/ ", "HTTP/1.1\r\n"}, pause: 90 * ms, want: HTTP1, took: 270 * ms},
+		"an empty line first":          {says: []string{"\r\n", "GET / HTTP/1.1\r\n"}, pause: 90 * ms, want: HTTP1, took: 90 * ms},
+		"stops in a likely method":     {says: []string{"GE"}, want: Other, took: maxLikelyPause},
+		"stops behind a likely method": {says: []string{"GET /"}, want: Other, took: maxLikelyPause},
+		"stops in a word":              {says: []string{"ruok"}, want: Other, took: maxPause},
+		"stops behind an empty line":   {says: []string{"\r\n"}, want: Other, took: maxPause},
+		"never comes to an end":        {says: strings.Split("GET /"+strings.Repeat("a", 20), ""), pause: 900 * ms, want: Other, took: MaxDelay + maxLine},
+		"another protocol's line":      {says: []string{"HELO\r\n"}, want: Other},
+		"ends in the midst":            {says: []string{"GET"}, ends: true, want: Other},
+		"ends at once":                 {ends: true, fails: io.EOF},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -57,7 +69,7 @@ func TestRule32_SniffingWaitsNoLongerThanAllowed(t *testing.T) {
 				talking.Go(func() {
 					for i, s := range tc.says {
 						if i > 0 {
-							time.Sleep(40 * time.Millisecond) // of the bubble's clock
+							time.Sleep(tc.pause) // of the bubble's clock
 						}
 						_, _ = io.WriteString(client, s)
 					}
@@ -67,7 +79,7 @@ func TestRule32_SniffingWaitsNoLongerThanAllowed(t *testing.T) {
 				})
 				begin := time.Now()
 				src := &fakeSource{Conn: server}
-				got, err := Wait(src, src, begin.Add(MaxDelay))
+				got, err := Wait(src, src, MaxDelay)
 				if !errors.Is(err, tc.fails) || got != tc.want {
 					t.Errorf("got %d, %v", got, err)
 				}

@@ -52,6 +52,7 @@ var (
 	statusLine  = regexp.MustCompile(`(?s)^HTTP/1\.([01]) ([1-9][0-9][0-9])(?: (.*))?$`)
 	fieldLine   = regexp.MustCompile(`(?s)^(` + tchar + `+):[ \t]*(.*?)[ \t]*$`)
 	token       = regexp.MustCompile(`^` + tchar + `+$`)
+	looseField  = regexp.MustCompile(`(?s)^((?:[^\x00-\x20\x7f:](?:[^\x00-\x1f\x7f:]*[^\x00-\x20\x7f:])?)?):[ \t]*(.*?)[ \t]*$`)
 	sizeLine    = regexp.MustCompile(`(?s)^([0-9A-Fa-f]+)(;.*)?$`)
 	control     = regexp.MustCompile(`[\x00-\x08\x0a-\x1f\x7f]`)
 	dangerous   = regexp.MustCompile(`[\x00\r\n]`)
@@ -76,7 +77,7 @@ func ReadRequest(b string) (m Message, rest string, err error) {
 	}
 	m.Method, m.Target = parts[1], parts[2]
 	m.Minor, _ = strconv.Atoi(parts[3])
-	if m.Fields, b, err = readFields(b, control); err != nil {
+	if m.Fields, b, err = readFields(b, fieldLine, control); err != nil {
 		return m, b, err
 	}
 	if !m.goodTarget() || !m.goodHost() || !m.goodConnection() {
@@ -135,7 +136,7 @@ func ReadResponse(b string, to Request, ended bool) (m Message, rest string, err
 	m.Minor, _ = strconv.Atoi(parts[1])
 	m.Status, _ = strconv.Atoi(parts[2])
 	m.Reason = parts[3]
-	if m.Fields, b, err = readFields(b, dangerous); err != nil {
+	if m.Fields, b, err = readFields(b, looseField, dangerous); err != nil {
 		return m, b, err
 	}
 	length, err := m.framing()
@@ -176,15 +177,15 @@ func cutLine(b string) (line, rest string, err error) {
 	return line, rest, nil
 }
 
-// readFields reads field lines up to an empty line (RFC 9112 section 5).
-func readFields(b string, forbidden *regexp.Regexp) (fields []Field, rest string, err error) {
+// readFields reads field lines up to an empty line (RFC 9112 section 5). Those of responses may have names that a client would take.
+func readFields(b string, field, forbidden *regexp.Regexp) (fields []Field, rest string, err error) {
 	for {
 		var line string
 		line, b, err = cutLine(b)
 		if err != nil || line == "" {
 			return fields, b, err
 		}
-		parts := fieldLine.FindStringSubmatch(line)
+		parts := field.FindStringSubmatch(line)
 		if parts == nil || forbidden.MatchString(line) {
 			return nil, b, ErrRefused
 		}
@@ -262,11 +263,11 @@ var notInTrailers = []string{
 }
 
 func (m *Message) readTrailers(b string) (rest string, err error) {
-	forbidden := control
+	field, forbidden := fieldLine, control
 	if m.Status > 0 {
-		forbidden = dangerous
+		field, forbidden = looseField, dangerous
 	}
-	if m.Trailers, rest, err = readFields(b, forbidden); err != nil {
+	if m.Trailers, rest, err = readFields(b, field, forbidden); err != nil {
 		return rest, err
 	}
 	for _, f := range m.Trailers {

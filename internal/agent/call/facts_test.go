@@ -1,0 +1,162 @@
+package call
+
+import (
+	"testing"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/resilience"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// What was sent is a fact of one try: that the request was on its way says nothing of what a connection accepted.
+func TestRule07_OnlyAcceptedBytesMeanSent(t *testing.T) {
+	r := newRig(t, func(s *policy.Settings) { s.Timeouts.ResponseHeader = time.Second })
+	r.begin(Request{Method: Unsafe, HasBody: true})
+	r.call.Sending(t0)
+	r.call.RequestWritten(t0)
+	r.want(r.call.TryFailed(t0, Failure{Kind: Reset}), Wait)
+}
+
+// The time in which the client is what is waited for is not the upstream's.
+func TestRule02_TheClockStandsWhileTheClientIsWaitedFor(t *testing.T) {
+	breaker := func(s *policy.Settings) {
+		s.Timeouts.Overall, s.Timeouts.PerTry = 0, time.Second
+		b := policy.DefaultBreaker()
+		b.ConsecutiveFailures = 0
+		b.SlowCalls = &policy.SlowCalls{Threshold: time.Second, Percent: 100, MinimumRequests: 1, Window: time.Minute}
+		s.Breaker = &b
+	}
+	t.Run("an upload is not cut", func(t *testing.T) {
+		r := newRig(t, breaker)
+		r.want(r.call.Begin(t0, r.plan, Request{HasBody: true}), StartTry)
+		r.call.Dispatched(t0)
+		if a := r.call.Sending(at(400 * ms)); !a.Until.IsZero() {
+			t.Fatalf("it is cut at %v", a.Until)
+		}
+		r.want(r.call.Timer(at(time.Minute)), Continue)
+		if a := r.call.RequestWritten(at(time.Minute)); !a.Until.Equal(at(time.Minute + 600*ms)) {
+			t.Errorf("the response is waited for until %v, want what connecting has left of perTry", a.Until)
+		}
+		r.want(r.respond(time.Minute+500*ms, 200), Forward)
+		if s := r.plan.Breaker.Status(at(time.Minute)); s.State != resilience.Closed {
+			t.Errorf("the breaker is %v: a slow client counts as a slow upstream", s.State)
+		}
+	})
+	t.Run("the overall deadline is no failure of the upstream", func(t *testing.T) {
+		r := newRig(t, func(s *policy.Settings) {
+			breaker(s)
+			s.Timeouts.Overall, s.Breaker.ConsecutiveFailures = 2*time.Second, 1
+		})
+		r.begin(Request{HasBody: true})
+		r.call.Sending(t0)
+		r.want(r.call.TryFailed(at(2*time.Second), timedOut), Reject)
+		if s := r.plan.Breaker.Status(at(2 * time.Second)); s.State != resilience.Closed {
+			t.Errorf("the breaker is %v", s.State)
+		}
+	})
+	t.Run("waiting for 100 is waiting for the upstream", func(t *testing.T) {
+		r := newRig(t, breaker)
+		r.begin(Request{HasBody: true})
+		r.call.Sending(t0)
+		if a := r.call.RequestWritten(t0); !a.Until.Equal(at(time.Second)) {
+			t.Fatalf("until %v", a.Until)
+		}
+		if a := r.call.Sending(at(300 * ms)); !a.Until.IsZero() {
+			t.Fatalf("until %v", a.Until)
+		}
+		if a := r.call.RequestWritten(at(time.Minute)); !a.Until.Equal(at(time.Minute + 700*ms)) {
+			t.Errorf("until %v", a.Until)
+		}
+	})
+}
+
+func TestLimitNamesTheDeadline(t *testing.T) {
+	r := newRig(t, func(s *policy.Settings) {
+		s.Timeouts.PerTry, s.Timeouts.ResponseHeader, s.Timeouts.MaxDuration = 3*time.Second, 2*time.Second, 8*time.Second
+	})
+	is := func(want Limit) {
+		t.Helper()
+		if got := r.call.Limit(); got != want {
+			t.Errorf("limit %d, want %d", got, want)
+		}
+	}
+	r.want(r.call.Begin(t0, r.plan, Request{}), StartTry)
+	is(LimitMaxDuration)
+	r.call.Dispatched(t0)
+	is(LimitPerTry)
+	r.call.Sending(t0)
+	is(LimitMaxDuration)
+	r.call.RequestWritten(t0)
+	is(LimitResponseHeader)
+	r.want(r.call.Begin(t0, r.plan, Request{Timeout: time.Second}), StartTry)
+	is(LimitClient)
+}
+
+// Callers that lose patience must not hide that the upstream is slow.
+func TestRule04_ASlowTryIsSlowThoughItIsGivenUp(t *testing.T) {
+	slow := func(s *policy.Settings) {
+		b := policy.DefaultBreaker()
+		b.ConsecutiveFailures = 2
+		b.SlowCalls = &policy.SlowCalls{Threshold: time.Second, Percent: 100, MinimumRequests: 3, Window: time.Minute}
+		b.Probes = 1
+		s.Breaker = &b
+	}
+	giveUp := func(r *rig, from, after time.Duration) {
+		r.want(r.call.Begin(at(from), r.plan, Request{}), StartTry)
+		r.call.Dispatched(at(from))
+		r.want(r.call.ClientGone(at(from+after)), Abort)
+	}
+	t.Run("closed", func(t *testing.T) {
+		r := newRig(t, slow)
+		for range 3 {
+			giveUp(r, 0, 900*ms)
+		}
+		for range 2 {
+			giveUp(r, 0, 1100*ms)
+		}
+		if s := r.plan.Breaker.Status(at(2 * time.Second)); s.State != resilience.Closed {
+			t.Fatalf("%v: those that were quick say nothing", s.State)
+		}
+		giveUp(r, 0, 1100*ms)
+		if s := r.plan.Breaker.Status(at(2 * time.Second)); s.State != resilience.Open {
+			t.Errorf("%v after three slow tries", s.State)
+		}
+	})
+	t.Run("no success either", func(t *testing.T) {
+		r := newRig(t, slow)
+		fail := func() {
+			r.begin(Request{})
+			r.call.TryFailed(t0, sentLost)
+			r.call.ClientGone(t0)
+		}
+		fail()
+		giveUp(r, 0, 1100*ms)
+		fail()
+		if s := r.plan.Breaker.Status(at(2 * time.Second)); s.State != resilience.Open {
+			t.Errorf("%v: a try that was given up ended a row of failures", s.State)
+		}
+	})
+	t.Run("half-open", func(t *testing.T) {
+		r := newRig(t, slow)
+		for range 3 {
+			giveUp(r, 0, 1100*ms)
+		}
+		later := r.plan.Breaker.Status(at(2 * time.Second)).Until.Sub(t0)
+		giveUp(r, later, 100*ms)
+		giveUp(r, later, 1100*ms)
+		if s := r.plan.Breaker.Status(at(later + 2*time.Second)); s.State != resilience.Open || s.Opened != 2 {
+			t.Errorf("%+v after a slow probe", s)
+		}
+	})
+}
+
+// A response whose place was needed is not forwarded in the end.
+func TestRule10_ALostResponseIsNotTheAnswer(t *testing.T) {
+	r := newRig(t, nil)
+	r.begin(Request{})
+	again := r.nextTry(r.respond(0, 503))
+	r.call.KeptLost()
+	r.nextTry(r.call.TryFailed(again, refused))
+	r.want(r.call.LocalReject(again.Add(200*ms), Overflow), Reject)
+	r.ended(Overflow, Refused, 503, 3)
+}

@@ -1,0 +1,50 @@
+package proxy
+
+import (
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/socket"
+)
+
+// dependence is what ties an idle client connection to its server. Where the client chose the address (pinned), the end of the
+// server's connection ends the client's too, as it would without a proxy: the client looks the name up again (semantics rule 25).
+type dependence struct {
+	conn *socket.Conn // that served the client last; nil: none matters
+	wait time.Duration
+}
+
+// How long after a request, and then how often, an idle connection's server is looked at.
+const (
+	firstServerLook = endLook
+	maxServerLook   = 15 * time.Second
+)
+
+// dependOn notes the connection that serves the request under way.
+func (s *session) dependOn(c *socket.Conn) {
+	if s.pinned {
+		s.server = dependence{conn: c}
+	}
+}
+
+// nextLook returns when the wait for the next request ends for a look, at until at the latest; zero: never.
+func (s *session) nextLook(now, until time.Time) time.Time {
+	d := &s.server
+	if d.conn == nil {
+		return until
+	}
+	d.wait = min(max(firstServerLook, 2*d.wait), maxServerLook)
+	return earlier(until, now.Add(d.wait))
+}
+
+// serverEnded reports whether the session is to end because its server has ended or reset the connection, and the client has said
+// nothing meanwhile.
+func (s *session) serverEnded() bool {
+	if s.server.conn == nil || s.client.Peek() == socket.Readable {
+		return false
+	}
+	end := s.server.conn.PeerEnding()
+	if end == socket.Broken {
+		s.client.ResetOnClose()
+	}
+	return end != socket.Whole
+}

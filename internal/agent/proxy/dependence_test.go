@@ -1,0 +1,59 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"syscall"
+	"testing"
+)
+
+// An idle connection whose client chose the address ends when its server's does, and as that did.
+func TestRule25_AnIdlePinnedConnectionEndsWithItsServer(t *testing.T) {
+	for name, tc := range map[string]struct {
+		end  func(*peer)
+		want error
+	}{
+		"closed": {func(*peer) {}, io.EOF},
+		"reset":  {func(p *peer) { _ = p.SetLinger(0) }, syscall.ECONNRESET},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answered := make(chan struct{})
+			w := build(t, serve(t, func(_ int, p *peer) {
+				p.request()
+				p.ok("well")
+				<-answered
+				tc.end(p)
+			}), anywhere(nil))
+			c := w.dial()
+			c.get("/")
+			close(answered)
+			if _, err := c.r.ReadByte(); !errors.Is(err, tc.want) {
+				t.Errorf("got %v, want %v", err, tc.want)
+			}
+		})
+	}
+}
+
+// A connection that the agent itself has closed, because it was idle for long enough, is no server's end.
+func TestRule25_ThePoolsOwnClosingIsNoEnd(t *testing.T) {
+	w := build(t, serve(t, echo), anywhere(nil))
+	c := w.dial()
+	c.get("/")
+	w.waitFor(t, func() bool { return w.dialer.last.Load() != nil })
+	s := w.onlySession()
+	_ = s.server.conn.Close()
+	if s.server.conn.PeerEnding() != 0 {
+		t.Error("taken for the server's")
+	}
+}
+
+// onlySession returns the session there is, while it waits for a request.
+func (w *world) onlySession() (only *session) {
+	poll(w.t, func() bool { return w.idle() == 1 })
+	w.server.mu.Lock()
+	defer w.server.mu.Unlock()
+	for s := range w.server.sessions {
+		only = s
+	}
+	return only
+}

@@ -1,0 +1,153 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// busyWorld is a world with calls in every kind of wait, each with a client of its own: for the head, between tries, for the server
+// to be reached, for the client; and with what is open besides calls.
+func busyWorld(t *testing.T) (w *world, clients []*client) {
+	t.Helper()
+	tcp := anywhere(nil)
+	tcp.Key, tcp.To.Protocol = "tcp", policy.ProtocolTCP
+	var waited atomic.Int64 // for the head, and between tries
+	up := serve(t, func(_ int, p *peer) {
+		for {
+			q, _, ok := p.request()
+			if !ok {
+				_, _ = io.Copy(io.Discard, p)
+				return
+			}
+			if q.URL.Path != "/tunnel" {
+				waited.Add(1)
+			}
+			switch q.URL.Path {
+			case "/again":
+				p.send("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n")
+			case "/tunnel":
+				p.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
+			case "/":
+				p.ok("")
+			}
+		}
+	})
+	w = build(t, up, anywhere(func(s *policy.Settings) {
+		s.Retry.On = policy.Of(policy.GatewayError)
+		s.Retry.RetryAfter.Max = 2 * time.Hour
+	}))
+	for _, say := range []string{
+		"GET /hang HTTP/1.1\r\nHost: a\r\n\r\n",
+		"GET /again HTTP/1.1\r\nHost: a\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhi",
+		"GET / HTT",
+	} {
+		c := w.dial()
+		c.send(say)
+		clients = append(clients, c)
+	}
+	c := w.dial()
+	c.send("GET /tunnel HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
+	c.response("GET")
+	clients = append(clients, c)
+	poll(t, func() bool { return waited.Load() == 2 && w.server.Open() == Open{Busy: 4, Tunnels: 1} })
+	w.install(tcp)
+	c = w.dial()
+	c.send("HELO\r\n")
+	clients = append(clients, c)
+	poll(t, func() bool { return w.server.Open() == Open{Busy: 4, Tunnels: 1, Passed: 1} })
+	return w, clients
+}
+
+// A pod that ends frees everything at once, whatever its connections wait for, and no other pod's.
+func TestEndingAPodEndsItsConnections(t *testing.T) {
+	w, clients := busyWorld(t)
+	w.server.EndPod("another")
+	if n := w.server.Connections(); n != len(clients) {
+		t.Fatalf("%d connections are left of %d", n, len(clients))
+	}
+	w.server.EndPod(pod)
+	for i, c := range clients {
+		if _, err := io.ReadAll(c.r); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("client %d got %v, want a reset", i, err)
+		}
+	}
+	w.waitFor(t, func() bool { return w.server.Connections() == 0 })
+	c := w.dial() // what still arrives is served
+	c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	w.waitFor(t, func() bool { return w.server.Connections() == 1 })
+}
+
+// A forced stop waits for the slowest session, not for one after the other.
+func TestRule26_AForcedStopEndsAllAtOnce(t *testing.T) {
+	w, clients := busyWorld(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := w.server.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	for i, c := range clients {
+		if _, err := io.ReadAll(c.r); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("client %d got %v, want a reset", i, err)
+		}
+	}
+}
+
+// All sessions are told before one is waited for: here each ends only when all have been told.
+func TestSessionsAreToldBeforeOneIsWaitedFor(t *testing.T) {
+	const n = 12
+	arrived := make(chan struct{}, n)
+	w := build(t, serve(t, func(_ int, p *peer) {
+		if _, _, ok := p.request(); ok {
+			arrived <- struct{}{}
+			_, _ = p.r.ReadByte()
+		}
+	}), anywhere(nil))
+	for range n {
+		w.dial().send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	}
+	for range n {
+		<-arrived
+	}
+	var inside, held, told sync.WaitGroup
+	inside.Add(n)
+	told.Add(n)
+	w.server.mu.Lock()
+	for s := range w.server.sessions {
+		held.Go(func() {
+			_ = s.client.Hold(func() {
+				inside.Done()
+				<-s.ended
+				told.Done()
+				told.Wait()
+			})
+		})
+	}
+	w.server.mu.Unlock()
+	inside.Wait()
+	w.server.EndPod(pod)
+	held.Wait()
+}
+
+// A drain leaves alone what nobody can tell the end of.
+func TestADrainLeavesTunnelsAlone(t *testing.T) {
+	w, _ := busyWorld(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var drain sync.WaitGroup
+	drain.Go(func() { w.server.Drain(ctx) })
+	poll(t, w.server.draining.Load)
+	w.server.closeIdle(time.Now().Add(time.Hour))
+	cancel()
+	drain.Wait()
+	if got := w.server.Open(); got.Tunnels != 1 || got.Passed != 1 {
+		t.Errorf("open: %+v", got)
+	}
+}

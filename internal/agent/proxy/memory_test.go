@@ -1,0 +1,96 @@
+package proxy
+
+import (
+	"net"
+	"net/netip"
+	"runtime"
+	"testing"
+
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// What an idle connection takes bounds how many there may be on a node. ConnectionMemory is what capture reckons with.
+func TestIdleConnectionsAreSmall(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector's own memory would be measured")
+	}
+	tcp := anywhere(nil)
+	tcp.To.Protocol = policy.ProtocolTCP
+	for name, tc := range map[string]struct {
+		binding policy.Binding
+		say     string
+	}{
+		"http":   {anywhere(nil), "GET / HTTP/1.1\r\nHost: a\r\n\r\n"},
+		"opaque": {tcp, "HELO there, I have something to say\r\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			each := idleConnections(t, 500, tc.binding, tc.say)
+			t.Logf("%d bytes for each connection", each)
+			if each > ConnectionMemory {
+				t.Errorf("%d bytes for each connection, more than %d", each, ConnectionMemory)
+			}
+		})
+	}
+}
+
+// idleConnections opens so many connections that have carried a few bytes, and returns the memory of the process that each of them
+// takes, the ends of client and server included.
+func idleConnections(t *testing.T, count int, b policy.Binding, say string) (bytesEach uint64) {
+	var w *world
+	answered := func() {}
+	if b.To.Protocol == policy.ProtocolHTTP {
+		w = build(t, serve(t, rawUpstream(answer(200, ""))), b)
+	} else {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		answered = func() { answerOne(t, l) }
+		w = build(t, netip.MustParseAddrPort(l.Addr().String()), b)
+	}
+	w.seen.deaf.Store(true)
+	in := make([]byte, 512)
+	before := inUse()
+	for range count {
+		client, err := net.Dial("tcp", w.captured.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { client.Close() })
+		if _, err := client.Write([]byte(say)); err != nil {
+			t.Fatal(err)
+		}
+		answered()
+		if _, err := client.Read(in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after := inUse()
+	return (after - before) / uint64(count)
+}
+
+// answerOne answers on a connection of its own and keeps it.
+func answerOne(t *testing.T, l net.Listener) {
+	t.Helper()
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	if _, err := server.Read(make([]byte, 512)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := server.Write([]byte("well")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// inUse returns the memory of heap and stacks after a collection, which also shrinks stacks.
+func inUse() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapInuse + m.StackInuse
+}

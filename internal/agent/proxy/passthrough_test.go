@@ -1,0 +1,117 @@
+package proxy
+
+import (
+	"errors"
+	"net"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// kinds are the ways in which connections come to be passed through.
+var kinds = map[string]struct {
+	bindings func(func(*policy.Settings)) []policy.Binding
+	governed bool
+}{
+	"declared": {governed: true, bindings: func(change func(*policy.Settings)) []policy.Binding {
+		b := anywhere(change)
+		b.To.Protocol = policy.ProtocolTCP
+		return []policy.Binding{b}
+	}},
+	"found out": {governed: true, bindings: func(change func(*policy.Settings)) []policy.Binding {
+		return []policy.Binding{undeclared(change)}
+	}},
+	"ungoverned": {bindings: func(func(*policy.Settings)) []policy.Binding { return nil }},
+}
+
+// The client takes a connection for established that is not yet, so its own bound on connecting does not hold.
+func TestRule26_ConnectingThroughIsBounded(t *testing.T) {
+	for name, kind := range kinds {
+		t.Run(name, func(t *testing.T) {
+			var o Options
+			if !kind.governed {
+				o.connect = firstLook
+			}
+			w := buildWith(t, o, nowhere(t), kind.bindings(func(s *policy.Settings) { s.Timeouts.Connect = firstLook })...)
+			w.dialer.slow.Store(int64(time.Hour))
+			c := w.dial()
+			c.send("HELO there\r\n")
+			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+				t.Fatalf("got %v, want a reset", err)
+			}
+		})
+	}
+}
+
+// A server's host that vanishes is found out on connections that are passed through, too, by the policy's numbers.
+func TestRule00_PassedConnectionsAreKeptAlive(t *testing.T) {
+	k := policy.KeepAlive{Idle: 17 * time.Second, Interval: 3 * time.Second, Probes: 7}
+	for name, kind := range kinds {
+		t.Run(name, func(t *testing.T) {
+			w := build(t, serve(t, func(_ int, p *peer) {
+				_, _ = p.r.ReadBytes('\n')
+				p.send("hello")
+				_, _ = p.r.ReadBytes('\n')
+			}), kind.bindings(func(s *policy.Settings) { s.Pool.KeepAlive = k })...)
+			want := k
+			if !kind.governed {
+				want = policy.Defaults().Pool.KeepAlive
+			}
+			c := w.dial()
+			c.send("HELO there\r\n")
+			if _, err := c.Read(make([]byte, 5)); err != nil {
+				t.Fatal(err)
+			}
+			if got := keepAlive(t, w.dialer.last.Load()); got != want {
+				t.Errorf("got %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+// keepAlive reads what is in force on a connection.
+func keepAlive(t *testing.T, c *net.TCPConn) policy.KeepAlive {
+	t.Helper()
+	raw, err := c.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n [4]int
+	err = raw.Control(func(fd uintptr) {
+		n[0], _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE)
+		for i, option := range []int{unix.TCP_KEEPIDLE, unix.TCP_KEEPINTVL, unix.TCP_KEEPCNT} {
+			n[i+1], _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, option)
+		}
+	})
+	if err != nil || n[0] == 0 {
+		t.Fatalf("keep-alive is %d, %v", n[0], err)
+	}
+	return policy.KeepAlive{Idle: time.Duration(n[1]) * time.Second, Interval: time.Duration(n[2]) * time.Second, Probes: n[3]}
+}
+
+// timeouts.idle holds for every connection that the policy governs, once it is written.
+func TestRule00_IdleHoldsForPassedConnections(t *testing.T) {
+	for name, kind := range kinds {
+		if !kind.governed {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			ended := make(chan struct{})
+			w := build(t, serve(t, func(_ int, p *peer) {
+				_, _ = p.r.ReadBytes('\n')
+				_, _ = p.r.ReadByte()
+				close(ended)
+			}), kind.bindings(func(s *policy.Settings) { s.Timeouts.Idle = firstLook })...)
+			c := w.dial()
+			c.send("HELO there\r\n")
+			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+				t.Fatalf("got %v, want a reset", err)
+			}
+			<-ended
+		})
+	}
+}

@@ -1,0 +1,211 @@
+package proxy
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/upstream"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// RFC 9112 section 9.2: "A client that receives a response on a connection without an outstanding request MUST NOT associate that
+// response with a request". Bytes that came unasked are never an answer, wherever they lie.
+func TestRule25_UnaskedBytesAreNeverAnAnswer(t *testing.T) {
+	const unasked = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nunasked"
+	large := strings.Repeat("x", 100<<10)
+	for name, tc := range map[string]struct{ method, answer, late string }{
+		"in the same segment":     {"GET", answer(200, "asked") + unasked, ""},
+		"behind a large body":     {"GET", answer(200, large) + unasked, ""},
+		"behind a full buffer":    {"GET", answer(200, strings.Repeat("x", 4096-len(answer(200, strings.Repeat("x", 4000)))+4000)) + unasked, ""},
+		"as the content of a 204": {"GET", "HTTP/1.1 204 No Content\r\n\r\n" + unasked, ""},
+		"as the content of HEAD":  {"HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nunasked" + unasked, ""},
+		"in a later segment":      {"GET", answer(200, "asked"), unasked},
+		"behind a chunked body":   {"GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nasked\r\n0\r\n\r\n" + unasked, ""},
+		"an empty line":           {"GET", answer(200, "asked") + "\r\n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sent := make(chan struct{})
+			w := build(t, serve(t, func(n int, p *peer) {
+				if n > 0 {
+					echo(n, p)
+					return
+				}
+				if _, _, ok := p.request(); ok {
+					p.send(tc.answer)
+					if tc.late != "" {
+						w := time.NewTimer(time.Millisecond)
+						<-w.C // so that it comes when the answer has been read
+						p.send(tc.late)
+					}
+					p.delivered(t)
+					close(sent)
+					_, _, _ = p.request()
+				}
+			}), anywhere(nil))
+			c := w.dial()
+			c.send(tc.method + " /1 HTTP/1.1\r\nHost: a\r\n\r\n")
+			c.response(tc.method)
+			if tc.late != "" {
+				<-sent
+			}
+			for range 2 {
+				if res, body := w.dial().get("/2"); body != "GET /2 " {
+					t.Fatalf("another client got %d %q", res.StatusCode, body)
+				}
+			}
+			if _, body := c.get("/3"); body != "GET /3 " {
+				t.Fatalf("got %q", body)
+			}
+			if e := w.seen.lastCall(t); e.Outcome.Tries != 1 {
+				t.Errorf("outcome %+v: found out by a failed try", e.Outcome)
+			}
+		})
+	}
+}
+
+// Where the client chose the address, what ends its connection without a proxy ends it here, so that it looks the name up again.
+func TestRule25_APinnedConnectionEndsWithItsServer(t *testing.T) {
+	quiet := func(p *peer) { p.request(); _, _, _ = p.request() }
+	for name, tc := range map[string]struct {
+		upstream func(*peer) // nil: it cannot be reached
+		status   int
+	}{
+		"502":     {nil, 502},
+		"504":     {quiet, 504},
+		"a reset": {func(p *peer) { p.request(); _ = p.SetLinger(0) }, 502},
+		"the server's close": {func(p *peer) {
+			p.request()
+			p.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+		}, 200},
+		"a server of 1.0":     {func(p *peer) { p.request(); p.send("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n") }, 200},
+		"until close":         {func(p *peer) { p.request(); p.send("HTTP/1.1 200 OK\r\n\r\nx") }, 200},
+		"a server that stays": {func(p *peer) { p.request(); p.send(answer(200, "")); p.request() }, 0},
+	} {
+		for _, pinned := range []bool{true, false} {
+			t.Run(name+"/pinned "+map[bool]string{true: "yes", false: "no"}[pinned], func(t *testing.T) {
+				up := nowhere(t)
+				if tc.upstream != nil {
+					up = serve(t, func(_ int, p *peer) { tc.upstream(p) })
+				}
+				change := func(s *policy.Settings) { s.Timeouts.PerTry = 100 * time.Millisecond }
+				w := build(t, up, anywhere(change))
+				if !pinned {
+					w.serviceOf(change)
+				}
+				c := w.dial()
+				res, _ := c.get("/")
+				if tc.status != 0 && res.StatusCode != tc.status {
+					t.Fatalf("got %d", res.StatusCode)
+				}
+				ends := tc.status != 0 && (pinned || name == "until close")
+				if res.Close != ends {
+					t.Fatalf("close %v, want %v", res.Close, ends)
+				}
+				if ends {
+					c.expectEnd()
+				} else {
+					c.get("/again")
+				}
+			})
+		}
+	}
+}
+
+// A place that is granted in the last moment is taken.
+func TestRule25_TheGrantWins(t *testing.T) {
+	w := build(t, nowhere(t), anywhere(func(s *policy.Settings) {
+		s.Pool.MaxConnections, s.Pool.MaxPending, s.Pool.PendingTimeout = 1, 1, time.Nanosecond
+	}))
+	x := w.bareExchange()
+	for range 50 {
+		var holder upstream.Ticket
+		holder.Init()
+		holder.Original, x.ticket.Original = w.original, w.original
+		if x.lane.Pool.Ask(&holder) != upstream.Granted || x.lane.Pool.Ask(&x.ticket) != upstream.Queued {
+			t.Fatal("the pool is not as it should be")
+		}
+		x.now = time.Now()
+		x.call.Begin(x.now, x.plan.Plan, call.Request{})
+		x.lane.Pool.Forget(&holder) // and so the other is granted
+		if _, ok := x.queue(call.Action{Until: x.now.Add(-time.Second)}, x.lane.Pool); !ok {
+			t.Fatalf("refused: %+v", x.call.Outcome())
+		}
+		x.lane.Pool.Forget(&x.ticket)
+	}
+}
+
+// bareExchange returns an exchange as for a request of a client, which has not been read.
+func (w *world) bareExchange() *exchange {
+	w.t.Helper()
+	s := &session{srv: w.server, pod: pod, original: w.original, client: w.bareClient()}
+	s.refresh()
+	x := newExchange(w.server)
+	x.reset()
+	x.s = s
+	lane, err := s.table.Lane(&s.candidates[0], nil, s.original)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	x.lane, x.plan = lane, lane.Plan(nil, nil)
+	return x
+}
+
+// What the log can say of a call: where its tries went, on what connections, and why they failed.
+func TestACallTellsOfItsTries(t *testing.T) {
+	w := build(t, serve(t, func(n int, p *peer) {
+		if _, _, ok := p.request(); !ok {
+			return
+		}
+		switch n {
+		case 0:
+			p.send(answer(503, ""))
+		case 1:
+			p.send("HTTP/1.1 200 OK\r\nBad Header: 1\r\n\r\n")
+		case 2:
+			p.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+		}
+	}), anywhere(func(s *policy.Settings) {
+		s.Retry.On, s.Pool.MaxIdlePerEndpoint = policy.Of(policy.GatewayError, policy.ConnectFailure, policy.Reset), 0
+		s.Retry.MaxRetries = 5
+	}))
+	w.dialer.refuse.Store(1)
+	c := w.dial()
+	get(c)
+	w.waitFor(t, func() bool { w.seen.mu.Lock(); defer w.seen.mu.Unlock(); return len(w.seen.calls) > 0 })
+	e := w.seen.lastCall(t)
+	want := []store.Try{
+		{Kind: call.ConnectFailed, Detail: store.DetailRefused},
+		{Status: 503, Start: call.Retry},
+		{Kind: call.BadResponse, Start: call.Retry, Detail: "malformed field name"},
+		{Status: 200, Start: call.Retry},
+	}
+	if len(e.Tries) != len(want) {
+		t.Fatalf("tries %+v", e.Tries)
+	}
+	for i, try := range e.Tries {
+		if try.Peer != w.original || try.Reused {
+			t.Errorf("try %d went to %v, reused %v", i, try.Peer, try.Reused)
+		}
+		try.Took, try.Peer = 0, want[i].Peer
+		if try != want[i] {
+			t.Errorf("try %d: %+v, want %+v", i, try, want[i])
+		}
+	}
+	if !e.Truncated || e.Detail != store.DetailClosed {
+		t.Errorf("truncated %v, detail %q", e.Truncated, e.Detail)
+	}
+}
+
+// More tries than are told of are not all told of.
+func TestTheTriesToldOfAreBounded(t *testing.T) {
+	w := build(t, nowhere(t), anywhere(func(s *policy.Settings) {
+		s.Retry.On, s.Retry.MaxRetries = policy.Of(policy.ConnectFailure), 2*store.MaxTries
+	}))
+	w.dial().get("/")
+	if e := w.seen.lastCall(t); len(e.Tries) != store.MaxTries || e.Outcome.Tries != 2*store.MaxTries+1 {
+		t.Errorf("%d of %d", len(e.Tries), e.Outcome.Tries)
+	}
+}

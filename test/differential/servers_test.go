@@ -1,0 +1,116 @@
+package differential
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Servers as people run them.
+
+func serverScenarios() []scenario {
+	kinds := []kind{service, host, headless}
+	calls := func(r *run, more ...[]string) {
+		r.world.setHosts(r, fmt.Sprintf("%s %s\n", r.addr().Addr(), serverName))
+		for _, args := range append([][]string{
+			{"-i", "/file.txt"}, {"-I", "/file.txt"}, {"-i", "/missing"}, {"-o", "/dev/null", "-w", "%{http_code} %{size_download}\n", "/big"},
+			{"-w", "connects %{num_connects}\n", "/file.txt", "/file.txt"},
+		}, more...) {
+			all := []string{"curl", "-sS", "--max-time", "8"}
+			for _, a := range args {
+				if strings.HasPrefix(a, "/") && a != bigFile() && a != os.DevNull {
+					a = r.url(a)
+				}
+				all = append(all, a)
+			}
+			r.pod(all...)
+		}
+	}
+	return []scenario{
+		{name: "nginx", kinds: kinds, play: func(r *run) {
+			r.files()
+			r.server(0, "nginx", "-p", r.world.scratch, "-e", "stderr", "-c", r.file("nginx.conf", nginxConf))
+			calls(r, []string{"-i", "-r", "2-5", "/file.txt"}, []string{"--compressed", "/file.txt"}, []string{"-i", "-T", bigFile(), "/upload"},
+				[]string{"-s", "-o", "/dev/null", "-w", "%{http_code}\n", "-H", "Expect:", "-T", bigFile(), "/small"},
+				[]string{"-i", "-X", "BREW", "/file.txt"}, []string{"-i", "-H", "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT", "/file.txt"})
+		}},
+		{name: "haproxy", kinds: kinds, play: func(r *run) {
+			r.server(0, "haproxy", "-f", r.file("haproxy.cfg", haproxyConf))
+			calls(r)
+		}},
+		{name: "python-http-server", kinds: kinds, play: func(r *run) {
+			r.files()
+			r.server(0, "python3", "-u", "-m", "http.server", "-b", "::", "-d", r.world.scratch+"/www", fmt.Sprint(serverPort))
+			calls(r)
+		}, differs: []difference{versionRaisedFor, fewerConnects}},
+		{name: "node-http-server", kinds: kinds, play: func(r *run) {
+			r.server(0, "node", "-e", nodeServer, fmt.Sprint(serverPort))
+			calls(r, []string{"-i", "-T", bigFile(), "/upload"}, []string{"-i", "/events"})
+		}},
+		{name: "redis", kinds: []kind{service, headless, everything, neighbour, serviceTCP}, play: func(r *run) {
+			r.server(0, "redis-server", "--port", fmt.Sprint(serverPort), "--bind", "* -::*", "--protected-mode", "no", "--save", "", "--dir", r.world.scratch)
+			r.podWith("PING\nSET a 1\nINCR a\nGET a\nLRANGE b 0 -1\nNOSUCH\nEVAL \"return {1,2,{3,'x'}}\" 0\n", "redis-cli", "-h", r.ip(), "-p", r.portText())
+			r.podWith(strings.Repeat("SET k v\r\n", 2000)+"GET k\r\n", "redis-cli", "-h", r.ip(), "-p", r.portText(), "--pipe")
+		}},
+	}
+}
+
+// files are what the file servers serve.
+func (r *run) files() {
+	r.file("www/file.txt", "the content of a file\n")
+	r.file("www/big", noise(1<<20))
+	for _, name := range []string{"file.txt", "big"} {
+		check(r, os.Chtimes(filepath.Join(r.world.scratch, "www", name), time.Unix(1e9, 0), time.Unix(1e9, 0)))
+	}
+	for _, dir := range []string{"temp", "logs"} {
+		check(r, os.MkdirAll(filepath.Join(r.world.scratch, dir), 0o777))
+	}
+	// Programs that give up root must be able to read.
+	for dir := r.world.scratch; len(dir) > len(os.TempDir()); dir = filepath.Dir(dir) {
+		check(r, os.Chmod(dir, 0o755))
+	}
+}
+
+const nginxConf = `
+daemon off; pid nginx.pid; error_log stderr; worker_processes 1; user root;
+events {}
+http {
+  access_log off; root www; default_type text/plain; gzip on; gzip_min_length 1; gzip_types text/plain; etag off;
+  client_body_temp_path temp/body; proxy_temp_path temp/proxy; fastcgi_temp_path temp/f; uwsgi_temp_path temp/u; scgi_temp_path temp/s;
+  server {
+    listen [::]:8080 ipv6only=off; client_max_body_size 10m;
+    location /upload { return 201 "taken\n"; }
+    location /small { client_max_body_size 1k; proxy_pass http://127.0.0.1:1; }
+  }
+}
+`
+
+const haproxyConf = `
+defaults
+  mode http
+  timeout client 5s
+  timeout server 5s
+  timeout connect 1s
+frontend front
+  bind :::8080 v4v6
+  http-request return status 200 content-type text/plain string "from haproxy" if { path /file.txt }
+  http-request return status 200 content-type text/plain lf-string "%[rand]" if { path /rand }
+  http-request deny status 404
+`
+
+const nodeServer = `
+const http = require('http');
+http.createServer((q, r) => {
+  let n = 0;
+  q.on('data', d => n += d.length);
+  q.on('end', () => {
+    r.sendDate = false;
+    if (q.url === '/missing') { r.statusCode = 404; r.end('none\n'); }
+    else if (q.url === '/big') r.end('x'.repeat(1 << 20));
+    else if (q.url === '/events') { r.write('one\n'); setTimeout(() => r.end('two\n'), 300); }
+    else r.end(q.method + ' of ' + n + '\n');
+  });
+}).listen(Number(process.argv[1]), '::');
+`

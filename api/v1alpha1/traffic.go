@@ -41,7 +41,8 @@ type TrafficStatus struct {
 	Abandoned int64 `json:"abandoned,omitempty"`
 
 	// truncated is how many calls would have been successes, but for an answer
-	// that broke off while the caller was still there.
+	// that broke off while the caller was still there, or a request that was not
+	// passed on to its end although it was answered.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Truncated int64 `json:"truncated,omitempty"`

@@ -65,8 +65,8 @@ type Traffic struct {
 type Counts struct {
 	// Requests counts calls that ended, Successes those of them that ended well: answered, by a retry if need be, and to the end.
 	Requests, Successes uint64
-	// Abandoned counts calls whose client left before it had an answer, Truncated those whose answer broke off while the client was
-	// there. Neither is a success.
+	// Abandoned counts calls whose client left before it had an answer, Truncated those whose answer, or request, broke off while the
+	// client was there. Neither is a success.
 	Abandoned, Truncated                                            uint64
 	Retries, RetrySuccesses                                         uint64
 	NotRetriedMethod, NotRetriedBody, NotRetriedBudget              uint64

@@ -163,7 +163,7 @@ func TestACallTellsOfItsTries(t *testing.T) {
 		case 0:
 			p.send(answer(503, ""))
 		case 1:
-			p.send("HTTP/1.1 200 OK\r\nBad Header: 1\r\n\r\n")
+			p.send("HTTP/1.1 banana\r\n\r\n")
 		case 2:
 			p.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
 		}
@@ -179,7 +179,7 @@ func TestACallTellsOfItsTries(t *testing.T) {
 	want := []store.Try{
 		{Kind: call.ConnectFailed, Detail: store.DetailRefused},
 		{Status: 503, Start: call.Retry},
-		{Kind: call.BadResponse, Start: call.Retry, Detail: "malformed field name"},
+		{Kind: call.BadResponse, Start: call.Retry, Detail: "malformed status line"},
 		{Status: 200, Start: call.Retry},
 	}
 	if len(e.Tries) != len(want) {

@@ -394,7 +394,7 @@ type Counts struct {
 	Opaque uint64 `protobuf:"varint,15,opt,name=opaque,proto3" json:"opaque,omitempty"`
 	// Calls whose client left before it had an answer.
 	Abandoned uint64 `protobuf:"varint,16,opt,name=abandoned,proto3" json:"abandoned,omitempty"`
-	// Calls whose answer broke off while the client was there.
+	// Calls whose answer, or request, broke off while the client was there.
 	Truncated uint64 `protobuf:"varint,17,opt,name=truncated,proto3" json:"truncated,omitempty"`
 	// Bytes that passed-through connections that have ended carried to and from their servers.
 	OpaqueSent     uint64 `protobuf:"varint,18,opt,name=opaque_sent,json=opaqueSent,proto3" json:"opaque_sent,omitempty"`

@@ -234,7 +234,7 @@ func classify(base, next *v1alpha1.PolicyStatus) writeClass {
 		x.Conditions = append(x.Conditions, *a) // the API server keeps them in an order of its own
 	}
 	switch {
-	case !equal(&x, &y), (base.Traffic == nil) != (next.Traffic == nil):
+	case !equal(&x, &y), !sameBreaker(base.Traffic, next.Traffic):
 		return writeCounts
 	case !sameTraffic(base.Traffic, next.Traffic):
 		return writeTraffic
@@ -291,7 +291,7 @@ func (w *writing) class(now time.Time) (class writeClass, due bool) {
 	fresh := w.next.Traffic
 	if sameTraffic(w.base.Traffic, fresh) {
 		w.next.Traffic = w.base.Traffic
-	} else if fresh != nil && now.Sub(w.file.trafficAt) < trafficInterval { // figures that are no more must not stand for those that are
+	} else if now.Sub(w.file.trafficAt) < trafficInterval && sameBreaker(w.base.Traffic, fresh) {
 		w.next.Traffic, w.held = w.base.Traffic, true
 	}
 	switch class = classify(w.base, w.next); class {
@@ -308,6 +308,15 @@ func (w *writing) class(now time.Time) (class writeClass, due bool) {
 
 // countsAt is when counts may be written again.
 func (w *writing) countsAt() time.Time { return w.file.wroteAt.Add(countInterval) }
+
+// sameBreaker reports whether both are figures, or none, and show the same breakers. Figures of pods that are gone must not stand for others,
+// and ten seconds are long for who asks why calls fail.
+func sameBreaker(a, b *v1alpha1.TrafficStatus) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Breaker == b.Breaker
+}
 
 // wait has a policy that is not written now wait for its turn.
 func (c *clerk) wait(w *writing, class writeClass, now time.Time) {

@@ -262,6 +262,21 @@ func TestTrafficIsWrittenAtMostEveryTenSeconds(t *testing.T) {
 	}
 }
 
+// A breaker may be open for a few seconds only: the column must tell of it before it has closed again.
+func TestABreakerThatOpensIsShownAtThePaceOfCounts(t *testing.T) {
+	b := newBureau(t, 1, onePolicy)
+	b.settle("shop/p0")
+	b.pass(trafficInterval, func(int) { b.traffic("shop/p0", 1, 0) })
+	for i, want := range []string{"Open(1)", "Closed", "Open(2)"} {
+		b.traffic("shop/p0", uint64(2+i), []int{1, 0, 2}[i])
+		b.look("shop/p0") // it is announced
+		b.pass(countInterval, nil)
+		if got := b.server.objects["shop/p0"].Status.Traffic.Breaker; got != want {
+			t.Errorf("the column shows %s, want %s", got, want)
+		}
+	}
+}
+
 // Figures of the first moment would stand for ten seconds, and be a guess.
 func TestFirstFiguresWaitUntilTheyCoverEnough(t *testing.T) {
 	b := newBureau(t, 1, onePolicy)

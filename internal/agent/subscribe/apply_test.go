@@ -164,10 +164,15 @@ func TestAReportIsKeptUntilItIsAcknowledgedAndTheOldestGoFirst(t *testing.T) {
 	}
 }
 
-// The manager tells a restarted agent's reports from those before by it, whatever the node's clock says.
+// The manager tells a restarted agent's reports from those before by it, whatever the node's clock says. Managers that know no instances
+// go by sequences, which grow with the clock.
 func TestEveryProcessHasAnInstanceOfItsOwn(t *testing.T) {
 	now := time.Now()
-	if a, b := newOutbox(now), newOutbox(now.Add(-time.Hour)); a.instance == 0 || b.instance == 0 || a.instance == b.instance {
-		t.Errorf("instances %d and %d", a.instance, b.instance)
+	a, b, setBack := newOutbox(now), newOutbox(now.Add(time.Hour)), newOutbox(now.Add(-time.Hour))
+	if a.instance == 0 || b.instance == 0 || a.instance == b.instance || setBack.instance == a.instance {
+		t.Errorf("instances %d, %d and %d", a.instance, b.instance, setBack.instance)
+	}
+	if b.sequence <= a.sequence+maxReports {
+		t.Errorf("the sequence of a process starts at %d, an hour later at %d", a.sequence, b.sequence)
 	}
 }

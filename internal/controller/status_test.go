@@ -181,7 +181,7 @@ func TestReadyAndStalledHaveTheReasonOfAccepted(t *testing.T) {
 func TestPodsThatCouldNotBeCapturedAreTold(t *testing.T) {
 	id := policy.ParseID("shop/p")
 	problem := policy.CaptureProblem{Namespace: "shop", Pod: "a", Policies: []policy.ID{id}, Reason: "NoNamespace", Message: "gone"}
-	v := view{generation: 3, mode: v1alpha1.ModeEnforce, pods: 5, inForce: true, reports: map[reportKey]struct{}{{id, "any"}: {}}}
+	v := view{id: id, generation: 3, mode: v1alpha1.ModeEnforce, pods: 5, inForce: true, reports: map[reportKey]struct{}{{id, "any"}: {}}}
 	f := figuresOf(&v, func(policy.ID) distribute.Figures {
 		return distribute.Figures{Problems: []policy.CaptureProblem{problem, problem}}
 	})

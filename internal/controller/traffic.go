@@ -15,16 +15,21 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// figuresOf sums what agents reported of the calls that the policy has a part in: a call that several policies govern counts for each.
+// figuresOf sums what agents reported of the calls that the policy has a part in: a call that several policies govern counts for each. What
+// they say of pods they say of each policy.
 func figuresOf(v *view, traffic func(policy.ID) distribute.Figures) distribute.Figures {
-	var sum distribute.Figures
+	own := traffic(v.id)
+	sum := distribute.Figures{OlderConnections: own.OlderConnections}
 	seen := map[policy.ID]struct{}{}
 	for key := range v.reports {
 		if _, ok := seen[key.policy]; ok {
 			continue
 		}
 		seen[key.policy] = struct{}{}
-		f := traffic(key.policy)
+		f := own
+		if key.policy != v.id {
+			f = traffic(key.policy)
+		}
 		for _, t := range f.Targets {
 			if _, ok := v.reports[reportKey{key.policy, t.Target}]; ok {
 				sum.Targets = append(sum.Targets, t)
@@ -40,12 +45,9 @@ func figuresOf(v *view, traffic func(policy.ID) distribute.Figures) distribute.F
 		if !f.AsOf.IsZero() && (sum.AsOf.IsZero() || f.Age < sum.Age) {
 			sum.AsOf, sum.Age = f.AsOf, f.Age
 		}
-		sum.Problems = append(sum.Problems, f.Problems...)
-		sum.Notices = append(sum.Notices, f.Notices...)
-		sum.OlderConnections += f.OlderConnections
 	}
-	sum.Problems, sum.Uncaptured = distinctPods(sum.Problems)
-	sum.Notices = distinct(sum.Notices, func(a, b policy.CaptureProblem) int { return cmp.Or(byPod(a, b), cmp.Compare(a.Reason, b.Reason)) })
+	sum.Problems, sum.Uncaptured = distinctPods(own.Problems)
+	sum.Notices = distinct(own.Notices, func(a, b policy.CaptureProblem) int { return cmp.Or(byPod(a, b), cmp.Compare(a.Reason, b.Reason)) })
 	return sum
 }
 

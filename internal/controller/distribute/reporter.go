@@ -55,15 +55,8 @@ type standing struct {
 	older             []policy.OlderConnections
 }
 
-// standingOf returns what a report says of pods under policies that the agent may speak about.
-func standingOf(r *policy.Report, allowed map[trafficKey]struct{}) standing {
-	if len(r.Problems)+len(r.Notices)+len(r.Older) == 0 {
-		return standing{}
-	}
-	var mine policySet
-	for k := range allowed {
-		mine.add(k.policy)
-	}
+// standingOf returns what a report says of the pods of some policies.
+func standingOf(r *policy.Report, mine policySet) standing {
 	s := standing{problems: allowedProblems(r.Problems, mine), notices: allowedProblems(r.Notices, mine)}
 	for _, o := range r.Older {
 		if _, ok := mine[o.Policy]; ok && o.Connections > 0 {

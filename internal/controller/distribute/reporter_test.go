@@ -154,6 +154,34 @@ func TestOlderConnectionsAndNoticesAreTheAgentsLast(t *testing.T) {
 	}
 }
 
+// What is said of pods is said of all policies that their profile is drawn from, also of those that have no binding of their own.
+func TestPoliciesThatAreMergedAreHeardOn(t *testing.T) {
+	s := NewStore(StoreOptions{})
+	base := policy.ID{Kind: policy.KindClusterRetryPolicy, Name: "base"}
+	profile := profileOf("p", 1, "shop/cart")
+	profile.Bindings[0].Merged = []policy.ID{base, payments}
+	var b Batch
+	b.SetProfile(profile)
+	b.SetWorkload("n1", pod("a", "p"))
+	if err := s.Publish(&b); err != nil {
+		t.Fatal(err)
+	}
+	s.traffic.join(agentOf("n1"))
+	s.news.take()
+	r := report(1)
+	r.Body.Problems = []policy.CaptureProblem{{Namespace: "shop", Pod: "a", Policies: []policy.ID{base, payments}, Reason: "No"}}
+	r.Body.Older = []policy.OlderConnections{{Policy: base, Connections: 3}, {Policy: payments, Connections: 2}}
+	s.observe(agentOf("n1"), r)
+	for id, older := range map[policy.ID]int{base: 3, payments: 2} {
+		if f := s.Traffic(id); f.Uncaptured != 1 || f.OlderConnections != older {
+			t.Errorf("%s: %d pods not captured, %d older connections", id, f.Uncaptured, f.OlderConnections)
+		}
+	}
+	if got := s.news.take(); !slices.Contains(got, "p") {
+		t.Errorf("announced %v", got)
+	}
+}
+
 // Whoever shows figures comes for them at his own pace. What somebody waits for is announced when it changes, and only then.
 func TestChangesThatSomebodyWaitsForAreAnnounced(t *testing.T) {
 	s := ledger(t)

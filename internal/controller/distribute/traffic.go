@@ -118,8 +118,9 @@ type observation struct {
 	at                 moment
 	age                time.Duration
 	report             *policy.Report
-	// allowed says what the agent may speak about.
-	allowed map[trafficKey]struct{}
+	// allowed and policies are what the agent is heard on; policies are set if the report says something of pods.
+	allowed  map[trafficKey]struct{}
+	policies policySet
 }
 
 // end is when the time ended that the report is about.
@@ -153,7 +154,7 @@ func (t *traffic) add(o *observation) policySet {
 		}
 	}
 	t.countShares(o)
-	return t.setStanding(o.agent, r, standingOf(o.report, o.allowed), changed)
+	return t.setStanding(o.agent, r, standingOf(o.report, o.policies), changed)
 }
 
 // allowed returns the sum of a destination that the agent may speak about, or nil.

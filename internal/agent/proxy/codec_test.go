@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -100,9 +101,9 @@ func TestRule16_AKeyIsGeneratedForRequestsThatLackIt(t *testing.T) {
 	}
 }
 
-// A request whose Max-Forwards has come to zero is answered here, and the connection serves the next one.
+// A request whose Max-Forwards has come to zero is answered here, and the connection serves the next one, under limits of its own.
 func TestRule29_ARequestOutOfForwardsIsAnsweredHere(t *testing.T) {
-	w := build(t, serve(t, echo), anywhere(nil))
+	w := build(t, serve(t, echo), anywhere(func(s *policy.Settings) { s.Timeouts.MaxDuration = time.Minute }))
 	c := w.dial()
 	c.send("OPTIONS /x HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n")
 	if res, body := c.response("OPTIONS"); res.StatusCode != 200 || body != "" || res.Close {
@@ -116,6 +117,7 @@ func TestRule29_ARequestOutOfForwardsIsAnsweredHere(t *testing.T) {
 	if n := w.dialer.dials.Load(); n != 0 {
 		t.Errorf("%d upstream connections", n)
 	}
+	w.install(anywhere(nil))
 	if _, body := c.get("/y"); body != "GET /y " {
 		t.Errorf("got %q", body)
 	}

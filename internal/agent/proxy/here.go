@@ -21,6 +21,7 @@ func (x *exchange) answerHere() step {
 	}
 	err := x.request.AnswerHere(&s.out, say)
 	x.upload.release()
+	s.out.until = time.Time{}
 	s.idleSince.Store(time.Now().UnixNano())
 	switch {
 	case err != nil:

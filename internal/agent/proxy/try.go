@@ -75,7 +75,7 @@ func (x *exchange) queue(a call.Action, pool *upstream.Pool) (next call.Action, 
 	if why == timeUp {
 		why = x.sleep(until, x.ticket.Ready())
 	}
-	if why == timeUp && x.granted() {
+	if why == timeUp && pool.Withdraw(&x.ticket) {
 		why = woken // in the last moment: the place is ours
 	}
 	switch {
@@ -85,23 +85,12 @@ func (x *exchange) queue(a call.Action, pool *upstream.Pool) (next call.Action, 
 		pool.Forget(&x.ticket)
 		return x.call.ClientGone(x.now), false
 	}
-	pool.Forget(&x.ticket)
 	if passed(a.Until, x.now) {
 		x.detail = detailOfLimit(x.call.Limit())
 		return x.call.Timer(x.now), false
 	}
 	x.detail = store.DetailQueueTimeout
 	return x.call.LocalReject(x.now, call.Overflow), false
-}
-
-// granted reports whether the ticket that waits has been granted.
-func (x *exchange) granted() bool {
-	select {
-	case <-x.ticket.Ready():
-		return true
-	default:
-		return false
-	}
 }
 
 // dial makes a new connection. Without one, the kind says why.

@@ -80,7 +80,9 @@ type PolicyStatus struct {
 	// +optional
 	Effective *EffectiveStatus `json:"effective,omitempty"`
 
-	// traffic is what the governed calls did lately.
+	// traffic is what the governed calls did lately. Absent while there are no
+	// figures: no pod is selected, or no agent of theirs has reported for a
+	// minute. Counters that are absent are 0.
 	// +optional
 	Traffic *TrafficStatus `json:"traffic,omitempty"`
 }
@@ -149,9 +151,8 @@ type DestinationStatus struct {
 	// +optional
 	Protocol Protocol `json:"protocol,omitempty"`
 
-	// endpoints is how many endpoints a service has to which calls can go. At 0
-	// they go to the cluster, and fail as without the policy.
-	// Absent for other destinations than services.
+	// endpoints is how many endpoints a service has; at 0 calls fail as without
+	// the policy. Absent for others.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Endpoints *int32 `json:"endpoints,omitempty"`
@@ -166,9 +167,8 @@ type DestinationStatus struct {
 	// +optional
 	Breaker BreakerState `json:"breaker,omitempty"`
 
-	// breakerSince is when that state began, to a second or two: since when the
-	// first of the breakers that are in it has been in it. Absent until the
-	// breaker has changed for the first time.
+	// breakerSince is when the first of them got into that state. Absent until one
+	// has changed.
 	// +optional
 	BreakerSince *metav1.Time `json:"breakerSince,omitempty"`
 

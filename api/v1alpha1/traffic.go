@@ -2,52 +2,43 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// TrafficStatus is what the governed calls did within the window, summed over
-// all nodes. It is written at most every 10s, and less often when thousands of
-// policies share the manager's writes; figures that do not change are not
-// written again. It is absent, and with it the columns of kubectl get that show
-// it are blank, while there are no figures: no pod is selected, or for a minute
-// no agent of theirs has reported. Counters that are absent are 0.
+// TrafficStatus is what the governed calls did within the window, on all nodes.
 type TrafficStatus struct {
 	// window is the time that the figures are about. It is 1m.
 	// +optional
 	Window Duration `json:"window,omitempty"`
 
-	// asOf is when the figures were taken that were written last. It stays while
-	// they do not change, and grows old while the manager is away.
+	// asOf is when these figures were taken. It stays while they do not change.
 	// +optional
 	AsOf *metav1.Time `json:"asOf,omitempty"`
 
-	// requests is how many calls ended, those included that were abandoned. 0 is
-	// written: there are figures, and nobody called.
+	// requests is how many calls ended, abandoned ones too.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Requests int64 `json:"requests"`
 
 	// successPercent is the share of them that succeeded, rounded down: 100
-	// means all. Absent without calls. A call succeeds if it was answered to the
-	// end, and neither with 5xx, 429 or a failed gRPC status nor with what retry
-	// names; what the agent rejects, what its caller abandons and what is
-	// truncated does not.
+	// means all. Absent without calls. A call succeeds if it is answered to the
+	// end, and not with 5xx, 429, a failed gRPC status or what retry names; what
+	// is rejected, abandoned or truncated does not.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
 	SuccessPercent *int32 `json:"successPercent,omitempty"`
 
-	// abandoned is how many of the requests their callers gave up before they had
-	// an answer. They are no successes, and in neither p50 nor p99.
+	// abandoned is how many requests their callers gave up before the answer. They
+	// are in neither p50 nor p99.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Abandoned int64 `json:"abandoned,omitempty"`
 
-	// truncated is how many calls would have been successes, but for an answer
-	// that broke off while the caller was still there, or a request that was not
-	// passed on to its end although it was answered.
+	// truncated is how many calls did not succeed only because the answer, or the
+	// request, broke off while the caller was there.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Truncated int64 `json:"truncated,omitempty"`
 
-	// retries is how many retries started. 0 is written.
+	// retries is how many retries started.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Retries int64 `json:"retries"`
@@ -77,42 +68,36 @@ type TrafficStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	BreakerRejected int64 `json:"breakerRejected,omitempty"`
 
-	// poolOverflow is how many calls found no place in the connection pool:
-	// connectionPool.maxPending or pendingTimeout was exceeded.
+	// poolOverflow is how many calls exceeded the connectionPool's maxPending or
+	// pendingTimeout.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	PoolOverflow int64 `json:"poolOverflow,omitempty"`
 
-	// breakersOpen is how many breakers are open and reject calls, over all nodes.
+	// breakersOpen is how many breakers reject calls at asOf.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	BreakersOpen int64 `json:"breakersOpen,omitempty"`
 
-	// breakersHalfOpen is how many breakers let probes pass and reject other
-	// calls, over all nodes.
+	// breakersHalfOpen is how many breakers let only probes pass at asOf.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	BreakersHalfOpen int64 `json:"breakersHalfOpen,omitempty"`
 
-	// opaque is about connections that are governed by the policy but passed
-	// through without being understood, such as TLS and TCP: they have no calls,
-	// so that none of the other figures speaks of them. Absent while there are
-	// none.
+	// opaque is about connections that are passed through without being
+	// understood, such as TLS and TCP; no other figure speaks of them.
 	// +optional
 	Opaque *OpaqueTraffic `json:"opaque,omitempty"`
 
-	// olderConnections is how many connections the policy would govern if they
-	// were not older than it: they were open before it selected their pod, and
-	// are passed by until they end. Restart the pods to have them governed.
+	// olderConnections is how many connections are not governed because they are
+	// older than the policy. Restart the pods to have them governed.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	OlderConnections int64 `json:"olderConnections,omitempty"`
 
-	// p50 is about the time to response headers that half of the answered calls
-	// did not exceed, retries included: two digits and ms or s, such as 3.4ms,
-	// 120ms or 5.5s. It is read from buckets, and at most 12 % off before it is
-	// rounded. Times above 50s are not told apart and read >50s. Absent without
-	// answered calls.
+	// p50 is the time to response headers that half of the answered calls did not
+	// exceed, retries included: two digits, such as 3.4ms, 120ms or 5.5s, at most
+	// 12 % off before rounding, or >50s. Absent without answered calls.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=16
@@ -125,25 +110,21 @@ type TrafficStatus struct {
 	P99 string `json:"p99,omitempty"`
 
 	// rps is requests per second, such as 12.5, for kubectl get: of the nodes that
-	// report, over as much of the window as their reports cover. It is 0 only if
-	// there were no calls.
+	// report, over as much of the window as they cover. 0 only without calls.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=16
 	RPS string `json:"rps,omitempty"`
 
-	// success is the share of calls that succeeded, such as 99.93%, for
-	// kubectl get; it reads 100% only if all did. It is that of successPercent.
-	// Absent without calls.
+	// success is successPercent, such as 99.93%, for kubectl get; 100% only if all
+	// succeeded.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=16
 	Success string `json:"success,omitempty"`
 
-	// breaker is the worst state of the policy's circuit breakers, for kubectl
-	// get: Closed, or HalfOpen or Open with how many are, such as Open(1); - for
-	// a policy without a circuitBreaker, unless one of a policy that it is merged
-	// with is open or half-open.
+	// breaker is the worst state of the circuit breakers, for kubectl get: Closed,
+	// or HalfOpen or Open with how many are, such as Open(1); - without any.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=24
@@ -163,20 +144,17 @@ type OpaqueTraffic struct {
 	// +kubebuilder:validation:Minimum=0
 	Open int64 `json:"open"`
 
-	// sentBytes is how many bytes those that ended within the window had carried
-	// to their servers, from their beginning.
+	// sentBytes is how many bytes those that ended had sent to their servers.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	SentBytes int64 `json:"sentBytes,omitempty"`
 
-	// receivedBytes is how many bytes those that ended within the window had
-	// carried from their servers, from their beginning.
+	// receivedBytes is how many bytes those that ended had received from them.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	ReceivedBytes int64 `json:"receivedBytes,omitempty"`
 
-	// summary is open and opened in one line, for kubectl get -o wide, such as
-	// "3 open, 12 opened".
+	// summary is such as "3 open, 12 opened", for kubectl get -o wide.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=48

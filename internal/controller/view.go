@@ -39,7 +39,7 @@ type view struct {
 
 	profiles     []string
 	destinations []destinationView
-	breaker      bool
+	breaker      bool // the policy itself has a circuit breaker
 	overriddenBy []v1alpha1.PolicyReference
 	overrides    []v1alpha1.PolicyReference
 	// reports are where agents report the traffic of the calls that the policy has a part in.
@@ -183,7 +183,6 @@ func (x *index) derive(r *record, v *view) {
 			if at < 0 {
 				continue
 			}
-			v.breaker = v.breaker || b.Base.Breaker != nil
 			v.reports[reportKey{b.Policy, b.To.String()}] = struct{}{}
 			for _, id := range b.Merged[:at] {
 				below[id] = struct{}{}

@@ -13,6 +13,20 @@ need conntrack conntrack
 need ip iproute2
 need ethtool ethtool
 need mount mount
+# The clients and servers of test/differential.
+need curl curl
+need python3 python3
+need node nodejs
+need java default-jre-headless
+need javac default-jdk-headless
+need busybox busybox
+need nc netcat-openbsd
+need socat socat
+need nginx nginx-light
+need haproxy haproxy
+need redis-server redis-server
+need redis-cli redis-tools
+python3 -c 'import requests' >/dev/null 2>&1 || packages+=(python3-requests)
 need gcc gcc
 need /usr/include/stdlib.h libc6-dev
 exec "$(dirname "$0")/install-packages.sh" "${packages[@]}"

@@ -1,7 +1,7 @@
 # make test runs everything; each part can be run alone.
 PKG ?= ./...
 # Packages with tests that need a cluster of their own are not part of the unit tests.
-UNIT_PACKAGES = $(shell go list ./... | grep -v -e /test/e2e -e /bench)
+UNIT_PACKAGES = $(shell go list ./... | grep -v -e /test/e2e -e /test/differential -e /bench)
 TEST_CLUSTER ?= fairlead-test
 # What cannot run fails instead of being skipped. CI and make test as root set it; without root some tests cannot run at all.
 ifeq ($(shell id -u),0)
@@ -22,6 +22,10 @@ test-unit: test-deps ## Unit, property, envtest and namespace tests, with the ra
 	CGO_ENABLED=1 KUBEBUILDER_ASSETS="$$($(KUBE_ASSETS))" go test -race -count=1 -timeout 20m $(UNIT_PACKAGES)
 	@echo "once more without the race detector, which distorts what allocation and memory tests measure"
 	go test -count=1 -timeout 5m ./internal/agent/proxy/...
+
+.PHONY: test-differential
+test-differential: test-deps ## Calls direct beside governed by a policy that only names their destination. RUN=regex/regex picks some.
+	go test -count=1 -timeout 15m ./test/differential $(if $(RUN),-v -run 'TestDifferential/$(RUN)')
 
 .PHONY: test-fuzz
 test-fuzz: ## Run each fuzz target for FUZZTIME (default 3s) beyond its corpus.

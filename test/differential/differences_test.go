@@ -3,6 +3,7 @@ package differential
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // The differences that must remain. Each has a row in docs/differences.md.
@@ -207,4 +208,29 @@ var probeSucceeds = difference{id: connectedThenReset.id, settle: func(direct, g
 	if slices.Equal(direct.actors["program"], []string{"exits with 1"}) && slices.Equal(governed.actors["program"], []string{"exits with 0"}) {
 		governed.actors["program"] = direct.actors["program"]
 	}
+}}
+
+// expectationEnds: a final answer to a client that still waits for 100 Continue ends both connections.
+var expectationEnds = difference{id: "final-answers-end-expectations", adjust: func(o *observation) {
+	o.actors["client"] = append(o.actors["client"][:2], "then end")
+	server := o.actors["server 0"][:1]
+	if strings.Contains(server[0], "PUT /up ") {
+		server = append(server, `a part of the body "", then end`)
+	}
+	o.actors["server 0"] = server
+}}
+
+// seenLate: a client that leaves while its answer pauses is noticed within two seconds instead of at once.
+var seenLate = difference{id: "departures-from-pausing-answers", adjust: func(o *observation) { o.spans["everything"] += 2 * time.Second }}
+
+// trailerDropped: fields that Connection names are for the neighbour in trailers, too.
+var trailerDropped = difference{id: "hop-by-hop-fields", adjust: func(o *observation) {
+	o.actors["server 0"] = slices.DeleteFunc(o.actors["server 0"], func(l string) bool { return l == "trailer X-Mine: 1" })
+}}
+
+// h2cAmongOthers: of several offers the others are passed on.
+var h2cAmongOthers = difference{id: h2cOffer.id, adjust: func(o *observation) {
+	o.replace("server", func(l string) string {
+		return strings.Replace(l, "Upgrade: websocket, h2c | HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA", "Upgrade: websocket", 1)
+	})
 }}

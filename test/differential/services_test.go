@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
 )
 
 // What a Service promises, and addresses of both families.
@@ -34,9 +36,14 @@ func serviceScenarios() []scenario {
 		}},
 		{name: "affinity-by-client-address", kinds: append(both, serviceTCP), setting: sticky, play: func(r *run) {
 			named(r)
-			r.affinity()
+			r.clusterPicks(v1alpha1.ReasonServiceAffinity)
 			counts := calls(r, 40)
 			r.seen.note("clients", "%d server answers", len(counts))
+		}},
+		{name: "only-the-nodes-own-endpoints", kinds: append(both, serviceTCP), setting: setting{endpoints: []int{0, 1}, choice: onlyFirst}, play: func(r *run) {
+			named(r)
+			r.clusterPicks(v1alpha1.ReasonServiceTrafficPolicy)
+			r.seen.note("clients", "answers %v", calls(r, 20))
 		}},
 		{name: "one-endpoint-fails-fast", kinds: both, setting: two, play: func(r *run) {
 			r.quietWeb(0, func(q *request) { time.Sleep(5 * time.Millisecond); q.p.sayQuietly(ok("good")) })

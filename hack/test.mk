@@ -10,7 +10,7 @@ endif
 export REQUIRE_PRIVILEGED
 
 .PHONY: test
-test: verify lint vulncheck test-unit test-cluster-tool test-fuzz e2e-local ## Run every test: verify, lint, vulnerabilities, unit, API, namespaces, cluster tool, fuzz, e2e.
+test: verify lint vulncheck test-unit test-enforcement test-cluster-tool test-fuzz e2e-local ## Run every test: verify, lint, vulnerabilities, unit, API, namespaces, enforced fields, cluster tool, fuzz, e2e.
 	@echo "make test: everything passed"
 
 .PHONY: test-deps
@@ -22,6 +22,10 @@ test-unit: test-deps ## Unit, property, envtest and namespace tests, with the ra
 	CGO_ENABLED=1 KUBEBUILDER_ASSETS="$$($(KUBE_ASSETS))" go test -race -count=1 -timeout 20m $(UNIT_PACKAGES)
 	@echo "once more without the race detector, which distorts what allocation and memory tests measure"
 	go test -count=1 -timeout 5m ./internal/agent/proxy/...
+
+.PHONY: test-enforcement
+test-enforcement: ## Each enforced field is held by a test that fails without it.
+	go run ./hack/enforcement
 
 .PHONY: test-fuzz
 test-fuzz: ## Run each fuzz target for FUZZTIME (default 3s) beyond its corpus.

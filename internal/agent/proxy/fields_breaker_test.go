@@ -177,7 +177,7 @@ func TestRule22_HalfOpenIsAsWritten(t *testing.T) {
 	}
 	t.Run("probes", func(t *testing.T) {
 		w, g := half(t, 2, 1)
-		defer close(g.release)
+		defer g.open()
 		poll(t, func() bool {
 			get := w.dial()
 			get.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -189,7 +189,7 @@ func TestRule22_HalfOpenIsAsWritten(t *testing.T) {
 	})
 	t.Run("successes", func(t *testing.T) {
 		w, g := half(t, 1, 2)
-		defer close(g.release)
+		defer g.open()
 		poll(t, func() bool { return !w.rejected("/") }) // the first success
 		w.hold(g)
 		if !w.rejected("/") {
@@ -213,5 +213,24 @@ func TestRule22_ABreakerIsSharedAsWritten(t *testing.T) {
 				t.Errorf("the other pod was rejected: %v", got)
 			}
 		})
+	}
+}
+
+// A destination's breaker is that of all its endpoints.
+//
+//enforces:agent circuitBreaker.scope
+func TestRule22_ABreakerIsTheWholeDestinations(t *testing.T) {
+	var n [2]atomic.Int64
+	first, second := counted(t, &n[0], always(answer(500, ""))), counted(t, &n[1], always(answer(500, "")))
+	w := build(t, first)
+	w.shop(func(s *policy.Settings) {
+		guarded(func(b *policy.Breaker) { b.ConsecutiveFailures = 2 })(s)
+		s.LoadBalancing = policy.RoundRobin
+	}, first, second)
+	for range 4 {
+		w.rejected("/")
+	}
+	if n[0].Load() != 1 || n[1].Load() != 1 {
+		t.Errorf("the endpoints got %d and %d calls before the breaker opened, want one each", n[0].Load(), n[1].Load())
 	}
 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 type gate struct {
 	arrived chan struct{} // one for each held request
 	release chan struct{}
+	open    func() // closes release, once
 	conns   atomic.Int64
 	ended   chan struct{} // one for each connection
 }
@@ -35,7 +37,10 @@ func (g *gate) serve(_ int, p *peer) {
 }
 
 func newGate() *gate {
-	return &gate{arrived: make(chan struct{}, 100), release: make(chan struct{}), ended: make(chan struct{}, 100)}
+	release := make(chan struct{})
+	return &gate{
+		arrived: make(chan struct{}, 100), release: release, open: sync.OnceFunc(func() { close(release) }), ended: make(chan struct{}, 100),
+	}
 }
 
 // hold begins a call that is held upstream.
@@ -47,6 +52,7 @@ func (w *world) hold(g *gate) *client {
 	return c
 }
 
+// expect waits for what should happen at once.
 func (w *world) expect(what <-chan struct{}, otherwise string) {
 	w.t.Helper()
 	late := time.NewTimer(patience)
@@ -74,15 +80,13 @@ func TestRule25_ConnectionsAreLimited(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := newGate()
 			w := build(t, serve(t, g.serve), anywhere(func(s *policy.Settings) { s.Pool.PendingTimeout = time.Hour; set(&s.Pool) }))
+			defer g.open()
 			first := w.hold(g)
 			second := w.dial()
 			get(second)
-			answered := make(chan struct{})
-			go func() { defer close(answered); _, _ = second.r.Peek(1) }()
 			poll(t, func() bool { return w.waiting() == 1 })
-			close(g.release)
+			g.open()
 			first.response("GET")
-			<-answered
 			second.response("GET")
 			if n := g.conns.Load(); n != 1 {
 				t.Errorf("%d connections, want 1", n)
@@ -99,14 +103,14 @@ func TestRule25_TheQueueOfCallsIsBounded(t *testing.T) {
 	w := build(t, serve(t, g.serve), anywhere(func(s *policy.Settings) {
 		s.Pool.MaxConnections, s.Pool.MaxPending, s.Pool.PendingTimeout = 1, 1, time.Hour
 	}))
-	first, second, third := w.hold(g), w.dial(), w.dial()
-	defer close(g.release)
+	defer g.open()
+	w.hold(g)
+	second, third := w.dial(), w.dial()
 	get(second)
 	poll(t, func() bool { return w.waiting() == 1 })
 	if res, _ := third.get("/"); res.StatusCode != 503 || res.Header.Get("fairlead-reason") != "pool_overflow" {
 		t.Errorf("got %d %v", res.StatusCode, res.Header)
 	}
-	_ = first
 }
 
 // A call may wait longer than it would by default.
@@ -116,10 +120,11 @@ func TestRule25_AQueuedCallWaitsAsLongAsWritten(t *testing.T) {
 	t.Parallel() // it waits
 	g := newGate()
 	w := build(t, serve(t, g.serve), anywhere(func(s *policy.Settings) { s.Pool.MaxConnections, s.Pool.PendingTimeout = 1, time.Hour }))
+	defer g.open()
 	first, second := w.hold(g), w.dial()
 	get(second)
 	second.sayNothing(policy.Defaults().Pool.PendingTimeout + 600*time.Millisecond)
-	close(g.release)
+	g.open()
 	first.response("GET")
 	if res, _ := second.response("GET"); res.StatusCode != 200 {
 		t.Errorf("got %d %v", res.StatusCode, res.Header)
@@ -138,8 +143,9 @@ func TestRule25_IdleConnectionsAreClosed(t *testing.T) {
 			t.Parallel()
 			g := newGate()
 			w := build(t, serve(t, g.serve), anywhere(func(s *policy.Settings) { set(&s.Pool) }))
+			defer g.open()
 			first, second := w.hold(g), w.hold(g)
-			close(g.release)
+			g.open()
 			first.response("GET")
 			second.response("GET")
 			w.expect(g.ended, "no connection is closed")

@@ -64,19 +64,41 @@ func TestWhatIsNoHTTPIsRefusedWhereItIsDeclared(t *testing.T) {
 //
 //enforces:opaque to[].protocol
 func TestRequestsPassWhereTCPIsDeclared(t *testing.T) {
-	const sent = "GET / HTTP/1.1\r\nHost: a\r\nConnection: X\r\nX: 1\r\n\r\n"
-	got := make(chan string, 1)
 	b := anywhere(nil)
 	b.To.Protocol = policy.ProtocolTCP
+	passesAsItIs(t, b, "GET / HTTP/1.1\r\nHost: a\r\nConnection: X\r\nX: 1\r\n\r\n", PassedDeclared)
+}
+
+// TLS passes as it is, whatever else the policy says.
+//
+//enforces:agent to[].tls.mode
+func TestTLSPassesAsItIs(t *testing.T) {
+	passesAsItIs(t, undeclared(retryOn(policy.Reset)), "\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00 GET / HTTP/1.1\r\n\r\n", PassedTLS)
+}
+
+// passesAsItIs sends something under a policy, and checks that the server gets just that.
+func passesAsItIs(t *testing.T, b policy.Binding, sent string, why Passed) {
+	t.Helper()
+	got := make(chan string, 1)
 	w := build(t, serve(t, func(_ int, p *peer) {
-		all, _ := io.ReadAll(p.r)
+		all := make([]byte, len(sent))
+		_, _ = io.ReadFull(p.r, all)
 		got <- string(all)
 	}), b)
 	c := w.dial()
 	c.send(sent)
 	_ = c.CloseWrite()
-	if g := <-got; g != sent {
-		t.Errorf("the server got %q", g)
+	_, _ = io.Copy(io.Discard, c.r) // until the server has all, and has closed
+	select {
+	case g := <-got:
+		if g != sent {
+			t.Errorf("the server got %q", g)
+		}
+	default:
+		t.Error("the server got nothing")
+	}
+	if n := w.events.passed[why].Load(); n != 1 {
+		t.Errorf("%d connections are told as passed", n)
 	}
 }
 

@@ -234,3 +234,29 @@ var h2cAmongOthers = difference{id: h2cOffer.id, adjust: func(o *observation) {
 		return strings.Replace(l, "Upgrade: websocket, h2c | HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA", "Upgrade: websocket", 1)
 	})
 }}
+
+// otherAddressRefused and otherAddressSilent: a client whose connection to the first address of a name is accepted does not go on to the
+// next one, so it is told what became of the first.
+var (
+	otherAddressRefused = difference{id: "first-address-decides", adjust: func(o *observation) {
+		const body = "fairlead: connect_failure"
+		delete(o.actors, "server 0")
+		o.actors["program"] = []string{"prints HTTP/1.1 502 Bad Gateway", "prints fairlead-reason: connect_failure",
+			"prints Content-Type: text/plain; charset=utf-8", "prints " + length(len(body)+1), "prints " + body, "exits with 0"}
+	}}
+	otherAddressSilent = difference{id: otherAddressRefused.id, adjust: func(o *observation) {
+		delete(o.actors, "server 0")
+		o.actors["program"] = []string{"prints curl: (28) Operation timed out after after a while with 0 bytes received", "exits with 28"}
+		o.spans["everything"] += 3 * time.Second
+	}}
+)
+
+// brokenByFlush: when something in the pod removes the agent's rules, the kernel forgets the connections that were redirected.
+var brokenByFlush = difference{id: "flushes-in-the-pod", adjust: func(o *observation) {
+	client, server := o.actors["client"], o.actors["server 0"]
+	o.actors["client"] = append([]string{client[0], client[1], "then reset"}, client[4:]...)
+	o.actors["server 0"] = []string{server[0], server[2]}
+}}
+
+// stalledByFlush: when something in the pod has the kernel forget connections, those on which the server speaks next go on after a while.
+var stalledByFlush = difference{id: brokenByFlush.id, adjust: func(o *observation) { o.spans["everything"] += 1500 * time.Millisecond }}

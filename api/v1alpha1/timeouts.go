@@ -17,9 +17,10 @@ type Timeouts struct {
 	// +optional
 	TLSHandshake Duration `json:"tlsHandshake,omitempty"`
 
-	// perTry bounds one try, from its dispatch (waiting for a connection
-	// excluded, connecting included) to the response headers. It never cuts a
-	// body. Absent means no bound of its own.
+	// perTry bounds one try: connecting, and the wait from the last byte of the
+	// request to the response headers, together. Waiting for a place in the
+	// pool and sending the request do not count: it never cuts a body, up or
+	// down. Absent means no bound of its own.
 	// +optional
 	PerTry Duration `json:"perTry,omitempty"`
 

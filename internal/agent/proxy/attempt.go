@@ -105,6 +105,7 @@ func (t *attempt) release(keep bool) {
 func (t *attempt) limitIdle(c *upstream.Conn) {
 	if d, ok := t.response.KeepAliveTimeout(); ok {
 		c.LimitIdle(d)
+		t.x.s.server.endsAt(t.x.now.Add(d))
 	}
 }
 

@@ -208,10 +208,18 @@ type observer struct {
 	// panics makes TryDone fail as a mistake of ours would.
 	panics   atomic.Bool
 	panicked atomic.Pointer[store.Try]
+	// opaque is about connections that were passed through.
+	opaque struct{ opened, closed, sent, received atomic.Int64 }
 }
 
 func (o *observer) Recorder(policy.ID, string) store.Recorder { return o }
-func (o *observer) OpaqueOpened()                             {}
+func (o *observer) OpaqueOpened()                             { o.opaque.opened.Add(1); o.ring() }
+func (o *observer) OpaqueClosed(sent, received int64) {
+	o.opaque.sent.Add(sent)
+	o.opaque.received.Add(received)
+	o.opaque.closed.Add(1)
+	o.ring()
+}
 func (o *observer) TryDone(t *store.Try) {
 	if o.panics.Load() {
 		o.panicked.Store(t)

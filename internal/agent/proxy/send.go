@@ -81,6 +81,9 @@ func (t *attempt) overdue(now, taken time.Time) error {
 	if t.streaming {
 		return nil // the session's own goroutine looks at everything else
 	}
+	if err := t.conn.TimeUp(now); !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err // its host or the path is gone
+	}
 	idle := t.x.plan.Settings.Timeouts.Idle
 	switch {
 	case t.x.s.left():

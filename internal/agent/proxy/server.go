@@ -108,7 +108,7 @@ type Server struct {
 	mu sync.Mutex
 	// guarded by mu
 	sessions map[*session]struct{}
-	pods     map[string]*podSessions
+	perPod   map[string]int
 	closed   bool
 	done     chan struct{} // closed when closed and no session is left
 }
@@ -128,7 +128,7 @@ func New(o Options) (*Server, error) {
 		sniffDelay:  orDefault(o.sniffDelay, sniff.MaxDelay),
 		headTimeout: orDefault(o.headTimeout, headTimeout),
 		defaults:    policy.Defaults(),
-		sessions:    map[*session]struct{}{}, pods: map[string]*podSessions{}, done: make(chan struct{}),
+		sessions:    map[*session]struct{}{}, perPod: map[string]int{}, done: make(chan struct{}),
 	}
 	s.defaults.Timeouts.Connect = orDefault(o.connect, s.defaults.Timeouts.Connect)
 	s.exchanges.New = func() any { return newExchange(s) }

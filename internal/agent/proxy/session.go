@@ -31,7 +31,6 @@ type session struct {
 	pod      string // UID
 	client   *socket.Conn
 	original netip.AddrPort
-	ended    <-chan struct{} // closed when the session is to end at once; left tells the same
 
 	// atomic
 	state     atomic.Int32

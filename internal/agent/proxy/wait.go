@@ -175,10 +175,6 @@ func (x *exchange) sleep(until time.Time, ready <-chan struct{}) woke {
 			x.timer.Stop()
 			x.now = time.Now()
 			return woken
-		case <-x.s.ended:
-			x.timer.Stop()
-			x.now = time.Now()
-			return clientLeft
 		case <-x.timer.C:
 		}
 		x.now = time.Now()

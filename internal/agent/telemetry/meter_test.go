@@ -133,7 +133,7 @@ func TestGaugesComeFromTheSurvey(t *testing.T) {
 		for _, destination := range []string{"warehouse/inventory:80", "warehouse/inventory:81"} {
 			f(store.Survey{
 				Policy: payments, Target: inventory, Destination: destination, BreakersOpen: 1,
-				Breakers: []resilience.Status{{Opened: opened}}, Pool: upstream.Stats{Active: 3, Idle: 2, Waiting: 1},
+				Breakers: []resilience.Status{{State: resilience.Open, Opened: opened}}, Pool: upstream.Stats{Active: 3, Idle: 2, Waiting: 1},
 			})
 		}
 	}})

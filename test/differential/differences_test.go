@@ -260,3 +260,6 @@ var brokenByFlush = difference{id: "flushes-in-the-pod", adjust: func(o *observa
 
 // stalledByFlush: when something in the pod has the kernel forget connections, those on which the server speaks next go on after a while.
 var stalledByFlush = difference{id: brokenByFlush.id, adjust: func(o *observation) { o.spans["everything"] += 1500 * time.Millisecond }}
+
+// boundLate: a socket bound to an interface cannot be redirected to the loopback; its second attempt goes direct.
+var boundLate = difference{id: "bound-sockets-connect-late", adjust: func(o *observation) { o.spans["everything"] += time.Second }}

@@ -220,9 +220,6 @@ var expectationEnds = difference{id: "final-answers-end-expectations", adjust: f
 	o.actors["server 0"] = server
 }}
 
-// seenLate: a client that leaves while its answer pauses is noticed within two seconds instead of at once.
-var seenLate = difference{id: "departures-from-pausing-answers", adjust: func(o *observation) { o.spans["everything"] += 2 * time.Second }}
-
 // trailerDropped: fields that Connection names are for the neighbour in trailers, too.
 var trailerDropped = difference{id: "hop-by-hop-fields", adjust: func(o *observation) {
 	o.actors["server 0"] = slices.DeleteFunc(o.actors["server 0"], func(l string) bool { return l == "trailer X-Mine: 1" })
@@ -263,3 +260,14 @@ var stalledByFlush = difference{id: brokenByFlush.id, adjust: func(o *observatio
 
 // boundLate: a socket bound to an interface cannot be redirected to the loopback; its second attempt goes direct.
 var boundLate = difference{id: "bound-sockets-connect-late", adjust: func(o *observation) { o.spans["everything"] += time.Second }}
+
+// mayGoNoFurther and countedDown: Max-Forwards of OPTIONS and TRACE counts every recipient; who gets 0 answers.
+var (
+	mayGoNoFurther = difference{id: "max-forwards-counts", adjust: func(o *observation) {
+		delete(o.actors, "server 0")
+		o.actors["client"] = []string{"answer HTTP/1.1 200 OK | Content-Length: 0", `body ""`}
+	}}
+	countedDown = difference{id: mayGoNoFurther.id, adjust: func(o *observation) {
+		o.replace("server", func(l string) string { return strings.Replace(l, "Max-Forwards: 3", "Max-Forwards: 2", 1) })
+	}}
+)

@@ -10,7 +10,7 @@ endif
 export REQUIRE_PRIVILEGED
 
 .PHONY: test
-test: verify lint vulncheck test-unit test-cluster-tool test-fuzz e2e-local ## Run every test: verify, lint, vulnerabilities, unit, API, namespaces, cluster tool, fuzz, e2e.
+test: verify lint vulncheck test-unit test-enforcement test-differential test-cluster-tool test-fuzz e2e-local ## Run every test: verify, lint, vulnerabilities, unit, API, namespaces, enforced fields, direct beside governed, cluster tool, fuzz, e2e.
 	@echo "make test: everything passed"
 
 .PHONY: test-deps
@@ -23,9 +23,17 @@ test-unit: test-deps ## Unit, property, envtest and namespace tests, with the ra
 	@echo "once more without the race detector, which distorts what allocation and memory tests measure"
 	go test -count=1 -timeout 5m ./internal/agent/proxy/...
 
+.PHONY: test-peers
+test-peers: test-deps ## Install the clients and servers of other people's making that test-differential uses.
+	@hack/deps.sh peers
+
 .PHONY: test-differential
-test-differential: test-deps ## Calls direct beside governed by a policy that only names their destination. RUN=regex/regex picks some.
+test-differential: test-peers ## Calls direct beside governed by a policy that only names their destination. RUN=regex/regex picks some.
 	go test -count=1 -timeout 15m ./test/differential $(if $(RUN),-v -run 'TestDifferential/$(RUN)')
+
+.PHONY: test-enforcement
+test-enforcement: ## Each enforced field is held by a test that fails without it.
+	go run ./hack/enforcement
 
 .PHONY: test-fuzz
 test-fuzz: ## Run each fuzz target for FUZZTIME (default 3s) beyond its corpus.

@@ -59,6 +59,21 @@ func TestRule25_ThePoolsOwnClosingIsNoEnd(t *testing.T) {
 	}
 }
 
+// Where the agent chooses the server, the end of one is nobody's but the agent's business.
+func TestRule25_AConnectionToAServiceStays(t *testing.T) {
+	w := build(t, serve(t, func(_ int, p *peer) {
+		p.request()
+		p.ok("well")
+	}))
+	w.serviceOf(nil)
+	c := w.dial()
+	c.get("/")
+	if s := w.onlySession(); s.server.conn != nil {
+		t.Error("it depends on a server")
+	}
+	c.get("/")
+}
+
 // onlySession returns the session there is, while it waits for a request.
 func (w *world) onlySession() (only *session) {
 	poll(w.t, func() bool { return w.idle() == 1 })

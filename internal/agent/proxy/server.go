@@ -24,10 +24,6 @@ const (
 	headTimeout = 10 * time.Second
 )
 
-// ConnectionMemory is what an idle connection takes of the process at most, whatever it carries: what the kernel holds for its sockets,
-// and what calls take while they are under way, comes on top.
-const ConnectionMemory = 24 << 10
-
 // Passed says why a connection was passed through without being understood.
 type Passed uint8
 

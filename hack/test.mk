@@ -29,7 +29,7 @@ test-peers: test-deps ## Install the clients and servers of other people's makin
 
 .PHONY: test-differential
 test-differential: test-peers ## Calls direct beside governed by a policy that only names their destination. RUN=regex/regex picks some.
-	go test -count=1 -timeout 15m ./test/differential $(if $(RUN),-v -run 'TestDifferential/$(RUN)')
+	go test -count=1 -timeout 15m ./test/differential $(if $(RUN),-v -run 'TestRule00_NoHarm/$(RUN)')
 
 .PHONY: test-enforcement
 test-enforcement: ## Each enforced field is held by a test that fails without it.

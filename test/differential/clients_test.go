@@ -59,9 +59,12 @@ func (r *run) manyPaths() {
 
 func (r *run) url(path string) string { return "http://" + r.authority() + path }
 
+// programSlack is what the start of programs may take more or less.
+const programSlack = 3 * time.Second
+
 // with runs a program against the usual server.
 func with(name string, do func(r *run)) scenario {
-	return scenario{name: name, kinds: []kind{service, host, headless}, play: func(r *run) {
+	return scenario{name: name, kinds: []kind{service, host, headless}, slack: programSlack, play: func(r *run) {
 		r.manyPaths()
 		do(r)
 	}}
@@ -115,7 +118,7 @@ func (r *run) ip() string       { return r.addr().Addr().String() }
 func (r *run) portText() string { return fmt.Sprint(r.port()) }
 
 func probeScenarios() []scenario {
-	return []scenario{
+	return withSlack([]scenario{
 		{name: "nc-z-open", kinds: rawKinds, play: func(r *run) {
 			r.serve(0, func(p *peer) { p.rest() })
 			r.pod("nc", "-z", "-w", "3", r.ip(), r.portText())
@@ -138,7 +141,14 @@ func probeScenarios() []scenario {
 			r.serve(0, func(p *peer) { p.say("220 ready\n") })
 			r.pod("nc", r.ip(), r.portText())
 		}},
+	})
+}
+
+func withSlack(list []scenario) []scenario {
+	for i := range list {
+		list[i].slack = programSlack
 	}
+	return list
 }
 
 // scriptedScenarios are those of languages.

@@ -59,12 +59,9 @@ func (r *run) manyPaths() {
 
 func (r *run) url(path string) string { return "http://" + r.authority() + path }
 
-// programSlack is what the start of programs may take more or less.
-const programSlack = 3 * time.Second
-
 // with runs a program against the usual server.
 func with(name string, do func(r *run)) scenario {
-	return scenario{name: name, kinds: []kind{service, host, headless}, slack: programSlack, play: func(r *run) {
+	return scenario{name: name, kinds: []kind{service, host, headless}, slack: busySlack, play: func(r *run) {
 		r.manyPaths()
 		do(r)
 	}}
@@ -142,13 +139,6 @@ func probeScenarios() []scenario {
 			r.pod("nc", r.ip(), r.portText())
 		}},
 	})
-}
-
-func withSlack(list []scenario) []scenario {
-	for i := range list {
-		list[i].slack = programSlack
-	}
-	return list
 }
 
 // scriptedScenarios are those of languages.

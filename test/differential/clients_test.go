@@ -148,8 +148,8 @@ func scriptedScenarios() []scenario {
 		with("python-requests", func(r *run) { r.pod("python3", "-c", pythonRequests, r.url("")) }),
 		with("node-http", func(r *run) { r.pod("node", "-e", nodeHTTP, serverName, r.portText()) }),
 		with("node-fetch", func(r *run) { r.pod("node", "-e", nodeFetch, r.url("")) }),
-		with("java-http-client", func(r *run) { r.pod(append(javaCommand(r), "Client", r.url(""))...) }).under(service, host).but(h2cOfJava),
-		with("java-url-connection", func(r *run) { r.pod(append(javaCommand(r), "Old", r.url(""))...) }).under(service, host),
+		with("java-http-client", func(r *run) { r.pod(append(javaCommand(r), "Client", r.url(""))...) }).under(service, host).after(compileJava).but(h2cOfJava),
+		with("java-url-connection", func(r *run) { r.pod(append(javaCommand(r), "Old", r.url(""))...) }).under(service, host).after(compileJava),
 	}
 }
 
@@ -171,6 +171,17 @@ var javaClasses = sync.OnceValues(func() (string, error) {
 	}
 	return dir, nil
 })
+
+func compileJava() error {
+	_, err := javaClasses()
+	return err
+}
+
+// after has a scenario prepared.
+func (s scenario) after(prepare func() error) scenario {
+	s.prepare = prepare
+	return s
+}
 
 func javaCommand(r *run) []string {
 	r.Helper()

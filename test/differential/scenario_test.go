@@ -25,6 +25,8 @@ type scenario struct {
 	name    string
 	kinds   []kind
 	setting setting
+	// prepare, if set, does what need not be done, and timed, in each run.
+	prepare func() error
 	// play performs it: it sets up servers, lets clients act, and returns when they are done.
 	play func(r *run)
 	// uncaptured: nothing need come by the agent.
@@ -160,6 +162,9 @@ func (s *stage) test(t *testing.T, sc *scenario, k kind) {
 	if sc.heavy {
 		s.heavy.Lock()
 		defer s.heavy.Unlock()
+	}
+	if sc.prepare != nil {
+		check(t, sc.prepare())
 	}
 	w := <-s.worlds
 	defer func() { s.worlds <- w }()

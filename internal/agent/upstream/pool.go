@@ -214,11 +214,11 @@ func (p *Pool) preferProven(t *Ticket) {
 
 // Dial redeems a granted ticket with a new connection. When it fails, the ticket is spent.
 func (p *Pool) Dial(ctx context.Context, t *Ticket) (*Conn, error) {
-	t.state = unused
 	p.mu.Lock()
 	keepAlive := p.limits.KeepAlive
 	p.mu.Unlock()
 	sock, err := connect(ctx, p.dialer, t.at.addr, keepAlive)
+	t.state = unused // until then whoever gives up the ticket gives the place back
 	now := time.Now()
 	if err != nil {
 		p.dialFailed(t.at, FailureOf(err), now)

@@ -86,6 +86,11 @@ const (
 // Ask wishes for a connection. Without limits it is always granted.
 func (p *Pool) Ask(t *Ticket) Answer {
 	p.mu.Lock()
+	if p.waiting.head != nil {
+		// Time alone may have made a place: an endpoint that could not be reached is tried again after a while.
+		victims := p.grantWaiting()
+		defer closeAll(victims)
+	}
 	ok, victim := p.grant(t)
 	if ok {
 		p.mu.Unlock()

@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"os/exec"
+	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -197,4 +199,40 @@ func TestSocketBoundToAnInterface(t *testing.T) {
 		_ = c.Close()
 		expect(t, pod, to, "captured "+to)
 	}
+}
+
+// TestForeignRedirectsAreFoundWithoutRawSockets looks for rules of the old kind as the agent's manifest has it: entering namespaces and changing
+// their rules is all that it may.
+func TestForeignRedirectsAreFoundWithoutRawSockets(t *testing.T) {
+	netnstest.Privileged(t)
+	n := netnstest.New(t, netnstest.Host(t))
+	meshIPTables(t, n, "iptables-legacy", "ip6tables-legacy")
+	table := open(t, n, options("legacy"))
+	install(t, table, nft.Redirect{All: true})
+	var found []string
+	err := limited(t, func() (err error) { found, err = table.Foreign(); return err }, unix.CAP_NET_ADMIN, unix.CAP_SYS_ADMIN)
+	if want := []string{"ip6tables-legacy nat", "iptables-legacy nat"}; err != nil || !slices.Equal(found, want) {
+		t.Errorf("found %v, %v, want %v", found, err, want)
+	}
+}
+
+// limited calls f on a thread that has no other capabilities, and that is thrown away afterwards.
+func limited(t *testing.T, f func() error, capabilities ...uint) error {
+	t.Helper()
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		var data [2]unix.CapUserData
+		for _, c := range capabilities {
+			data[c/32].Effective |= 1 << (c % 32)
+			data[c/32].Permitted |= 1 << (c % 32)
+		}
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		if err := unix.Capset(&header, &data[0]); err != nil {
+			result <- err
+			return
+		}
+		result <- f()
+	}()
+	return <-result
 }

@@ -69,8 +69,8 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// TestDifferential plays every scenario under every kind of destination that it names, direct and governed.
-func TestDifferential(t *testing.T) {
+// TestRule00_NoHarm plays every scenario under every kind of destination that it names, direct and governed.
+func TestRule00_NoHarm(t *testing.T) {
 	netnstest.Privileged(t)
 	if missing := missingPrograms(); len(missing) > 0 {
 		if os.Getenv("REQUIRE_PRIVILEGED") == "1" {
@@ -114,7 +114,7 @@ func (s *stage) report(t *testing.T, word, details string) {
 	f, err := os.OpenFile(*results, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	check(t, err)
 	defer func() { _ = f.Close() }()
-	_, err = fmt.Fprintf(f, "%s %s\n%s", word, strings.TrimPrefix(t.Name(), "TestDifferential/"), details)
+	_, err = fmt.Fprintf(f, "%s %s\n%s", word, strings.TrimPrefix(t.Name(), "TestRule00_NoHarm/"), details)
 	check(t, err)
 }
 

@@ -27,10 +27,10 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// patience bounds what should happen at once.
-const patience = 10 * time.Second
+func TestMain(m *testing.M) {
+	checkDropped()
+	goleak.VerifyTestMain(m)
+}
 
 const pod = "pod-1"
 
@@ -270,6 +270,8 @@ type world struct {
 	// captured is where clients connect to, as if they had gone to original.
 	captured net.Listener
 	original netip.AddrPort
+	// services are what the policy names, by their names.
+	services map[string]*policy.Destination
 }
 
 // build starts a proxy whose captured connections were on their way to original.
@@ -329,7 +331,9 @@ func (w *world) install(bindings ...policy.Binding) {
 	w.t.Helper()
 	snapshot := &policy.Snapshot{
 		Workloads: map[string]*policy.Workload{pod: {UID: pod, Namespace: "ns", Name: "pod", Profile: "p"}},
-		Profiles:  map[string]*policy.Profile{"p": {Name: "p", Bindings: bindings}},
+		Profiles:  map[string]*policy.Profile{"p": {Name: "p", Bindings: governed(bindings...)}},
+
+		Destinations: w.services,
 	}
 	if r := w.store.Install(snapshot); len(r) > 0 {
 		w.t.Fatalf("rejected: %v", r)

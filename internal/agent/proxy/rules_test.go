@@ -59,6 +59,7 @@ func TestRule02_PerTryEndsAtTheHeadNotTheBody(t *testing.T) {
 	}
 }
 
+//enforces:http1 retry.when timeouts.perTry
 func TestRule02_ASlowTryIsRetriedElsewhere(t *testing.T) {
 	var tries atomic.Int64
 	w := build(t, serve(t, func(_ int, p *peer) {
@@ -391,6 +392,7 @@ func TestRule11_NothingIsRetriedAfterAnInterimResponse(t *testing.T) {
 	}
 }
 
+//enforces:http1 retry.idempotency.mode retry.idempotency.generateKey
 func TestRule16_AGeneratedKeyIsTheSameOnEveryTry(t *testing.T) {
 	var mu sync.Mutex
 	var keys []string
@@ -476,6 +478,7 @@ func TestRule18_BodiesAreReplayed(t *testing.T) {
 	}
 }
 
+//enforces:http1 retry.body.maxBytes
 func TestRule18_AnOverflowIsNotReplayed(t *testing.T) {
 	var n atomic.Int64
 	w := build(t, serve(t, func(_ int, p *peer) {

@@ -11,6 +11,7 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
+//enforces:agent mode failurePolicy
 func TestRedirectFor(t *testing.T) {
 	disabled := binding("off", policy.Target{Kind: policy.TargetAny})
 	disabled.Mode = policy.ModeDisabled

@@ -202,8 +202,8 @@ func (c *talker) answered(k *talk, after bool) bool {
 			switch {
 			case !ok && c.cut && k.badly, !ok && k.badly && i > 0:
 				return true
-			case !ok && after && !c.cut && c.text == "":
-				return false // the connection has ended with the answer before
+			case !ok && after && c.text == "":
+				return false // the connection has ended behind the answer before, as a kept one may at any time
 			case !ok:
 				c.t.Errorf("no whole answer to %q, but %q", k.request, clip(c.text))
 				return true

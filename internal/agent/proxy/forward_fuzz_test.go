@@ -16,9 +16,9 @@ import (
 // for. The codec has the same tests without sockets, pools and sessions.
 
 func TestRule27_TheProxyAgreesWithAStrictReader(t *testing.T) {
-	seeds := 250
+	seeds := 80
 	if testing.Short() || raceEnabled {
-		seeds = 60
+		seeds = 30
 	}
 	for seed := range uint64(seeds) {
 		for _, turns := range []bool{true, false} {

@@ -508,8 +508,13 @@ func (p *peer) delivered(t testing.TB) {
 	again := time.NewTicker(time.Millisecond)
 	defer again.Stop()
 	for left := 1; left > 0; <-again.C {
-		err := raw.Control(func(fd uintptr) { left, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
-		if err != nil {
+		reset := false
+		err := raw.Control(func(fd uintptr) {
+			left, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
+			info, infoErr := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+			reset = infoErr == nil && info.State == unix.BPF_TCP_CLOSE // what was queued then stays queued
+		})
+		if err != nil || reset {
 			return // closed, as at the end of a test
 		}
 	}

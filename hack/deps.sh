@@ -1,18 +1,38 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the local cluster and the tests use.
+# Installs the Debian packages that the local cluster and the tests use; "deps.sh peers" those that test/differential has as clients
+# and servers.
 set -euo pipefail
 packages=()
 need() { command -v "$1" >/dev/null 2>&1 || [ -e "$1" ] || packages+=("$2"); }
 PATH=$PATH:/usr/sbin:/sbin
-need containerd containerd
-need runc runc
-need /usr/lib/cni/bridge containernetworking-plugins
-need nft nftables
-need iptables iptables
-need conntrack conntrack
-need ip iproute2
-need ethtool ethtool
-need mount mount
-need gcc gcc
-need /usr/include/stdlib.h libc6-dev
+case "${1:-base}" in
+base)
+  need containerd containerd
+  need runc runc
+  need /usr/lib/cni/bridge containernetworking-plugins
+  need nft nftables
+  need iptables iptables
+  need conntrack conntrack
+  need ip iproute2
+  need ethtool ethtool
+  need mount mount
+  need gcc gcc
+  need /usr/include/stdlib.h libc6-dev
+  ;;
+peers)
+  need curl curl
+  need python3 python3
+  need node nodejs
+  need java default-jre-headless
+  need javac default-jdk-headless
+  need busybox busybox
+  need nc netcat-openbsd
+  need socat socat
+  need nginx nginx-light
+  need haproxy haproxy
+  need redis-server redis-server
+  need redis-cli redis-tools
+  python3 -c 'import requests' >/dev/null 2>&1 || packages+=(python3-requests)
+  ;;
+esac
 exec "$(dirname "$0")/install-packages.sh" "${packages[@]}"

@@ -4,7 +4,7 @@ set -euo pipefail
 cd /root/fairlead
 step() { printf '\n\033[1m==> fresh machine: %s\033[0m\n' "$*"; }
 step "the set-up of make test and make demo"
-make test-deps
+make test-deps test-peers
 make kube-binaries
 make kube-assets
 make build

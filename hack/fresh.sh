@@ -38,6 +38,7 @@ git clone -q . "$root/root/fairlead"
 # The network is this machine's, so names and authorities are too.
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
+echo 'Binary::apt-get::APT::Keep-Downloaded-Packages "true"; APT::Keep-Downloaded-Packages "true";' >"$root/etc/apt/apt.conf.d/90keep"
 cp hack/fresh-inside.sh "$root/root/inside.sh"
 
 export root goroot cache
@@ -54,7 +55,8 @@ unshare --mount --pid --fork --kill-child bash -euo pipefail -c '
   mount --make-shared "$root/run"
   mount --bind "$goroot" "$root$goroot"
   mount -o remount,bind,ro "$root$goroot"
-  mkdir -p "$cache" "$gocache" "$gomodcache" "$root/root/go/pkg/mod"
+  mkdir -p "$cache/fresh/archives" "$gocache" "$gomodcache" "$root/root/go/pkg/mod"
+  mount --bind "$cache/fresh/archives" "$root/var/cache/apt/archives" # what was downloaded, not what was installed
   mount --bind "$cache" "$root/root/.cache/fairlead"
   mount --bind "$gocache" "$root/root/.cache/go-build"
   mount --bind "$gomodcache" "$root/root/go/pkg/mod"

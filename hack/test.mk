@@ -1,7 +1,7 @@
 # make test runs everything; each part can be run alone.
 PKG ?= ./...
 # Packages with tests that need a cluster of their own are not part of the unit tests.
-UNIT_PACKAGES = $(shell go list ./... | grep -v -e /test/e2e -e /bench)
+UNIT_PACKAGES = $(shell go list ./... | grep -v -e /test/e2e -e /test/differential -e /bench)
 TEST_CLUSTER ?= fairlead-test
 # What cannot run fails instead of being skipped. CI and make test as root set it; without root some tests cannot run at all.
 ifeq ($(shell id -u),0)
@@ -10,7 +10,7 @@ endif
 export REQUIRE_PRIVILEGED
 
 .PHONY: test
-test: verify lint vulncheck test-unit test-enforcement test-cluster-tool test-fuzz e2e-local ## Run every test: verify, lint, vulnerabilities, unit, API, namespaces, enforced fields, cluster tool, fuzz, e2e.
+test: verify lint vulncheck test-unit test-enforcement test-differential test-cluster-tool test-fuzz e2e-local ## Run every test: verify, lint, vulnerabilities, unit, API, namespaces, enforced fields, direct beside governed, cluster tool, fuzz, e2e.
 	@echo "make test: everything passed"
 
 .PHONY: test-deps
@@ -22,6 +22,14 @@ test-unit: test-deps ## Unit, property, envtest and namespace tests, with the ra
 	CGO_ENABLED=1 KUBEBUILDER_ASSETS="$$($(KUBE_ASSETS))" go test -race -count=1 -timeout 20m $(UNIT_PACKAGES)
 	@echo "once more without the race detector, which distorts what allocation and memory tests measure"
 	go test -count=1 -timeout 5m ./internal/agent/proxy/...
+
+.PHONY: test-peers
+test-peers: test-deps ## Install the clients and servers of other people's making that test-differential uses.
+	@hack/deps.sh peers
+
+.PHONY: test-differential
+test-differential: test-peers ## Calls direct beside governed by a policy that only names their destination. RUN=regex/regex picks some.
+	go test -count=1 -timeout 15m ./test/differential $(if $(RUN),-v -run 'TestRule00_NoHarm/$(RUN)')
 
 .PHONY: test-enforcement
 test-enforcement: ## Each enforced field is held by a test that fails without it.

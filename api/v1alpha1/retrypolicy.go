@@ -21,6 +21,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Destinations",type=string,JSONPath=`.status.destinationSummary`,priority=1
+// +kubebuilder:printcolumn:name="Opaque",type=string,JSONPath=`.status.traffic.opaque.summary`,priority=1
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
 type RetryPolicy struct {
 	metav1.TypeMeta `json:",inline"`

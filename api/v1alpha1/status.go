@@ -80,7 +80,9 @@ type PolicyStatus struct {
 	// +optional
 	Effective *EffectiveStatus `json:"effective,omitempty"`
 
-	// traffic is what the governed calls did lately.
+	// traffic is what the governed calls did lately. Absent while there are no
+	// figures: no pod is selected, or no agent of theirs has reported for a
+	// minute. Counters that are absent are 0.
 	// +optional
 	Traffic *TrafficStatus `json:"traffic,omitempty"`
 }
@@ -149,7 +151,8 @@ type DestinationStatus struct {
 	// +optional
 	Protocol Protocol `json:"protocol,omitempty"`
 
-	// endpoints is how many endpoints a service has. Absent for others.
+	// endpoints is how many endpoints a service has; at 0 calls fail as without
+	// the policy. Absent for others.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Endpoints *int32 `json:"endpoints,omitempty"`
@@ -159,10 +162,15 @@ type DestinationStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	Ejected *int32 `json:"ejected,omitempty"`
 
-	// breaker is the worst state of the destination's breakers. Absent without
-	// a circuitBreaker.
+	// breaker is the worst state of the destination's breakers on all nodes. Absent
+	// without a circuitBreaker.
 	// +optional
 	Breaker BreakerState `json:"breaker,omitempty"`
+
+	// breakerSince is when the first of them got into that state. Absent until one
+	// has changed.
+	// +optional
+	BreakerSince *metav1.Time `json:"breakerSince,omitempty"`
 
 	// enforced says how much of the policy is enforced for this destination.
 	// +optional

@@ -17,9 +17,10 @@ type Timeouts struct {
 	// +optional
 	TLSHandshake Duration `json:"tlsHandshake,omitempty"`
 
-	// perTry bounds one try, from its dispatch (waiting for a connection
-	// excluded, connecting included) to the response headers. It never cuts a
-	// body. Absent means no bound of its own.
+	// perTry bounds one try: connecting, and the wait from the last byte of the
+	// request to the response headers, together. It never cuts a body, up or
+	// down, and waiting for the pool does not count. Absent means no bound of its
+	// own.
 	// +optional
 	PerTry Duration `json:"perTry,omitempty"`
 

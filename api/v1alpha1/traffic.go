@@ -2,34 +2,46 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// TrafficStatus is what the governed calls did within the window, summed over
-// all nodes. It is written at most every 10s.
+// TrafficStatus is what the governed calls did within the window, on all nodes.
 type TrafficStatus struct {
 	// window is the time that the figures are about. It is 1m.
 	// +optional
 	Window Duration `json:"window,omitempty"`
 
-	// asOf is the end of that time. It grows old while the manager or the
-	// reports are away.
+	// asOf is when these figures were taken. It stays while they do not change.
 	// +optional
 	AsOf *metav1.Time `json:"asOf,omitempty"`
 
-	// requests is how many calls ended.
+	// requests is how many calls ended, abandoned ones too.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
-	Requests int64 `json:"requests,omitempty"`
+	Requests int64 `json:"requests"`
 
 	// successPercent is the share of them that succeeded, rounded down: 100
-	// means all. Absent without calls.
+	// means all. Absent without calls. A call succeeds if it is answered to the
+	// end, and not with 5xx, 429, a failed gRPC status or what retry names; what
+	// is rejected, abandoned or truncated does not.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
 	SuccessPercent *int32 `json:"successPercent,omitempty"`
 
+	// abandoned is how many requests their callers gave up before the answer. They
+	// are in neither p50 nor p99.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Abandoned int64 `json:"abandoned,omitempty"`
+
+	// truncated is how many calls did not succeed only because the answer, or the
+	// request, broke off while the caller was there.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Truncated int64 `json:"truncated,omitempty"`
+
 	// retries is how many retries started.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
-	Retries int64 `json:"retries,omitempty"`
+	Retries int64 `json:"retries"`
 
 	// retrySuccesses is how many calls succeeded thanks to a retry.
 	// +optional
@@ -56,41 +68,97 @@ type TrafficStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	BreakerRejected int64 `json:"breakerRejected,omitempty"`
 
-	// breakersOpen is how many breakers are open or half open at asOf.
+	// poolOverflow is how many calls exceeded the connectionPool's maxPending or
+	// pendingTimeout.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	PoolOverflow int64 `json:"poolOverflow,omitempty"`
+
+	// breakersOpen is how many breakers reject calls at asOf.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	BreakersOpen int64 `json:"breakersOpen,omitempty"`
 
-	// p50 is the time to response headers that half of the calls did not
-	// exceed, retries included, rounded up to milliseconds.
+	// breakersHalfOpen is how many breakers let only probes pass at asOf.
 	// +optional
-	P50 Duration `json:"p50,omitempty"`
+	// +kubebuilder:validation:Minimum=0
+	BreakersHalfOpen int64 `json:"breakersHalfOpen,omitempty"`
 
-	// p99 is the time to response headers that 99 % of the calls did not
-	// exceed, retries included, rounded up to milliseconds.
+	// opaque is about connections that are passed through without being
+	// understood, such as TLS and TCP; no other figure speaks of them.
 	// +optional
-	P99 Duration `json:"p99,omitempty"`
+	Opaque *OpaqueTraffic `json:"opaque,omitempty"`
 
-	// rps is calls per second, such as 12.5, for kubectl get: of the nodes that
-	// report, over as much of the window as their reports cover.
+	// olderConnections is how many connections are not governed because they are
+	// older than the policy. Restart the pods to have them governed.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	OlderConnections int64 `json:"olderConnections,omitempty"`
+
+	// p50 is the time to response headers that half of the answered calls did not
+	// exceed, retries included: two digits, such as 3.4ms, 120ms or 5.5s, at most
+	// 12 % off before rounding, or >50s. Absent without answered calls.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=16
+	P50 string `json:"p50,omitempty"`
+
+	// p99 is as p50, for 99 % of the answered calls.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=16
+	P99 string `json:"p99,omitempty"`
+
+	// rps is requests per second, such as 12.5, for kubectl get: of the nodes that
+	// report, over as much of the window as they cover. 0 only without calls.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=16
 	RPS string `json:"rps,omitempty"`
 
-	// success is the share of calls that succeeded, such as 99.93%, for
-	// kubectl get; it reads 100% only if all did.
+	// success is successPercent, such as 99.93%, for kubectl get; 100% only if all
+	// succeeded.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=16
 	Success string `json:"success,omitempty"`
 
-	// breaker is Closed, or Open with how many are, such as Open(1), for
-	// kubectl get. Absent without a circuitBreaker.
+	// breaker is the worst state of the circuit breakers, for kubectl get: Closed,
+	// or HalfOpen or Open with how many are, such as Open(1); - without any.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=24
 	Breaker string `json:"breaker,omitempty"`
+}
+
+// OpaqueTraffic is about connections that are passed through without being
+// understood.
+type OpaqueTraffic struct {
+	// opened is how many were opened within the window.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Opened int64 `json:"opened"`
+
+	// open is how many are open at asOf.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Open int64 `json:"open"`
+
+	// sentBytes is how many bytes those that ended had sent to their servers.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	SentBytes int64 `json:"sentBytes,omitempty"`
+
+	// receivedBytes is how many bytes those that ended had received from them.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ReceivedBytes int64 `json:"receivedBytes,omitempty"`
+
+	// summary is such as "3 open, 12 opened", for kubectl get -o wide.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=48
+	Summary string `json:"summary,omitempty"`
 }
 
 // NotRetried counts calls that failed without a further retry, by the first

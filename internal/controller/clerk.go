@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -28,7 +27,7 @@ import (
 // fieldOwner is the name under which status is applied.
 const fieldOwner = "fairlead-manager"
 
-// How often status is written. What a person or a tool waits for is written at once; figures and counts are not.
+// How often status is written. What a person or a tool waits for is written at once; figures and counts wait for a turn.
 const (
 	// trafficInterval is the least time between two writes of a policy's traffic figures.
 	trafficInterval = 10 * time.Second
@@ -36,13 +35,15 @@ const (
 	countInterval = 2 * time.Second
 	// lookInterval is how often agents' reports are looked at; they come that often.
 	lookInterval = 5 * time.Second
+	// looksPerSecond bounds the looks at policies of which there turns out to be nothing to write.
+	looksPerSecond = 100
 	// letGoInterval is how often it is asked whether agents have let go of a policy; they do not say so by themselves.
 	letGoInterval = 200 * time.Millisecond
 	// changedInterval is when to look again at a policy that is not as the cache has it.
 	changedInterval = 100 * time.Millisecond
 	// patience is how long nodes may take to acknowledge what does not concern the policy's own generation.
 	patience = 10 * time.Second
-	// writesPerSecond and writeBurst bound the writes of all policies that nobody waits for.
+	// writesPerSecond and writeBurst bound the writes of all policies that nobody waits for: see turns.
 	writesPerSecond, writeBurst = 8, 16
 )
 
@@ -61,7 +62,7 @@ type clerk struct {
 	agents   agents
 	recorder events.EventRecorder
 	clock    clock.PassiveClock
-	budget   *rate.Limiter
+	turns    *turns
 	writes   func(class writeClass) // counts writes
 
 	mu sync.Mutex
@@ -76,64 +77,86 @@ type file struct {
 	version string
 	status  *v1alpha1.PolicyStatus
 
+	knownSince         time.Time // when this manager looked at the policy first
 	wroteAt, trafficAt time.Time
 	breakers           breakerWatch
 }
 
 var _ reconcile.TypedReconciler[policy.ID] = (*clerk)(nil)
 
-// Reconcile brings the status of one policy up to date.
+// Reconcile brings the status of one policy up to date: because something happened that somebody may wait for, or because it is its turn.
 func (c *clerk) Reconcile(ctx context.Context, id policy.ID) (reconcile.Result, error) {
+	turn := c.turns.take(id)
+	l, err := c.look(ctx, id, turn)
+	if turn && !l.wrote {
+		c.turns.refund()
+	}
+	return reconcile.Result{RequeueAfter: l.again}, err
+}
+
+// looked is the outcome of a look at a policy.
+type looked struct {
+	wrote bool
+	again time.Duration // when to look again, without a turn, if that is not zero
+}
+
+func (c *clerk) look(ctx context.Context, id policy.ID, turn bool) (looked, error) {
 	v, ok := c.index.view(id)
 	if !ok {
 		c.forget(id)
-		return reconcile.Result{}, nil
+		return looked{}, nil
 	}
 	if v.underWay {
-		return reconcile.Result{}, nil // agents acknowledged what was before; the desk tells when there is more
+		return looked{}, nil // agents acknowledged what was before; the desk tells when there is more
 	}
 	obj, base, err := c.read(ctx, id)
 	if apierrors.IsNotFound(err) {
-		return reconcile.Result{}, nil // deleted; the index hears of it next
+		return looked{}, nil // deleted; the index hears of it next
 	}
 	if err != nil {
-		return reconcile.Result{}, err
+		return looked{}, err
 	}
 	if obj.GetUID() != v.uid {
-		return reconcile.Result{RequeueAfter: changedInterval}, nil // deleted and made again; the index hears of it next
+		return looked{again: changedInterval}, nil // deleted and made again; the index hears of it next
 	}
 	f := c.file(id, v.uid)
 	base = f.latest(obj, base)
 
 	now := c.clock.Now()
-	word := reported{rollout: c.agents.Rollout(id), figures: figuresOf(&v, c.agents.Traffic)}
+	word := c.ask(&v, base)
+	word.waited = now.Sub(f.knownSince)
 	if len(v.profiles) > 0 && word.rollout.Desired == 0 {
-		return reconcile.Result{RequeueAfter: changedInterval}, nil // other profiles have taken their place since; the desk tells next
+		return looked{again: changedInterval}, nil // other profiles have taken their place since; the desk tells next
 	}
-	if v.mode != v1alpha1.ModeEnforce && !wasProgrammed(&v, base) {
-		word.behind = c.agents.Behind(v.toldWith)
-	}
-	word.patience = now.Sub(word.rollout.WaitingSince) < patience
+	left := patience - now.Sub(word.rollout.WaitingSince)
+	word.patience = left > 0
 	next := statusOf(&v, &word, base, metav1.NewTime(now.UTC().Truncate(time.Second)))
 	f.breakers.look(c.recorder, obj, base, &word.figures)
-	wait, err := c.write(ctx, obj, f, base, next)
-	if err != nil {
-		return reconcile.Result{}, err
-	}
+	l, err := c.write(ctx, obj, &writing{id: id, file: f, base: base, next: next, turn: turn, figures: len(v.reports) > 0})
 	switch {
-	case wait > 0:
+	case err != nil || l.again > 0:
 	case word.behind > 0:
-		wait = letGoInterval
-	case len(v.profiles) > 0:
-		wait = lookInterval
+		l.again = letGoInterval
+	case word.patience && word.rollout.Pending > 0:
+		l.again = left
 	}
-	return reconcile.Result{RequeueAfter: wait}, nil
+	return l, err
+}
+
+// ask asks what agents say of a policy.
+func (c *clerk) ask(v *view, base *v1alpha1.PolicyStatus) reported {
+	word := reported{rollout: c.agents.Rollout(v.id), figures: figuresOf(v, c.agents.Traffic)}
+	if v.mode != v1alpha1.ModeEnforce && !wasProgrammed(v, base) {
+		word.behind = c.agents.Behind(v.toldWith)
+	}
+	return word
 }
 
 func (c *clerk) forget(id policy.ID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.files, id)
+	c.turns.forget(id)
 }
 
 func (c *clerk) file(id policy.ID, uid types.UID) *file {
@@ -141,7 +164,7 @@ func (c *clerk) file(id policy.ID, uid types.UID) *file {
 	defer c.mu.Unlock()
 	f := c.files[id]
 	if f == nil || f.uid != uid {
-		f = &file{uid: uid}
+		f = &file{uid: uid, knownSince: c.clock.Now()}
 		c.files[id] = f
 	}
 	return f
@@ -211,7 +234,7 @@ func classify(base, next *v1alpha1.PolicyStatus) writeClass {
 		x.Conditions = append(x.Conditions, *a) // the API server keeps them in an order of its own
 	}
 	switch {
-	case !equal(&x, &y):
+	case !equal(&x, &y), !sameBreaker(base.Traffic, next.Traffic):
 		return writeCounts
 	case !sameTraffic(base.Traffic, next.Traffic):
 		return writeTraffic
@@ -222,49 +245,103 @@ func classify(base, next *v1alpha1.PolicyStatus) writeClass {
 // equal compares as the API server does: an empty list is an absent one.
 func equal(a, b any) bool { return equality.Semantic.DeepEqual(a, b) }
 
-// write writes next if it is time for it. Else it returns how long to wait.
-func (c *clerk) write(ctx context.Context, obj client.Object, f *file, base, next *v1alpha1.PolicyStatus) (time.Duration, error) {
-	now := c.clock.Now()
-	fresh := next.Traffic
-	if now.Sub(f.trafficAt) < trafficInterval || sameTraffic(base.Traffic, fresh) {
-		next.Traffic = base.Traffic
+// writing is a status that may be due for writing.
+type writing struct {
+	id         policy.ID
+	file       *file
+	base, next *v1alpha1.PolicyStatus
+	turn       bool // it is the policy's turn
+	figures    bool // there are figures to look at later
+	held       bool // there are newer figures, which may not be written yet
+}
+
+// write writes the status if it is time for it. Else the policy waits for its turn.
+func (c *clerk) write(ctx context.Context, obj client.Object, w *writing) (looked, error) {
+	now, f := c.clock.Now(), w.file
+	class, due := w.class(now)
+	if !due {
+		c.wait(w, class, now)
+		return looked{}, nil
 	}
-	class := classify(base, next)
-	switch class {
-	case writeNone:
-		if sameTraffic(next.Traffic, fresh) {
-			return 0, nil
-		}
-		return min(lookInterval, f.trafficAt.Add(trafficInterval).Sub(now)), nil
-	case writeCounts, writeTraffic:
-		if rest := f.wroteAt.Add(countInterval).Sub(now); rest > 0 {
-			return rest, nil
-		}
-		if !c.budget.AllowN(now, 1) {
-			return time.Second, nil
-		}
-	case writeEdge:
-	}
-	version, err := c.apply(ctx, obj, f, next)
+	version, err := c.apply(ctx, obj, f, w.next)
 	if apierrors.IsNotFound(err) {
-		return 0, nil
+		return looked{}, nil
 	}
 	if apierrors.IsConflict(err) {
-		return changedInterval, nil
+		return looked{again: changedInterval}, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("write status of %s: %w", client.ObjectKeyFromObject(obj), err)
+		return looked{}, fmt.Errorf("write status of %s: %w", client.ObjectKeyFromObject(obj), err)
 	}
 	c.writes(class)
-	f.version, f.status, f.wroteAt = version, next, now
-	if !sameTraffic(base.Traffic, next.Traffic) {
+	f.version, f.status, f.wroteAt = version, w.next, now
+	if !sameTraffic(w.base.Traffic, w.next.Traffic) {
 		f.trafficAt = now
 	}
-	recordEdges(c.recorder, obj, base, next)
-	if len(base.Conditions) == 0 {
-		return time.Millisecond, nil // the first answer was a provisional one
+	recordEdges(c.recorder, obj, w.base, w.next)
+	c.lookLater(w, now)
+	if len(w.base.Conditions) == 0 {
+		return looked{wrote: true, again: time.Millisecond}, nil // the first answer was a provisional one
 	}
-	return 0, nil
+	return looked{wrote: true}, nil
+}
+
+// class says what there is to write, and whether it may be written now. Figures that were written only just now are left as they are.
+func (w *writing) class(now time.Time) (class writeClass, due bool) {
+	fresh := w.next.Traffic
+	if sameTraffic(w.base.Traffic, fresh) {
+		w.next.Traffic = w.base.Traffic
+	} else if now.Sub(w.file.trafficAt) < trafficInterval && sameBreaker(w.base.Traffic, fresh) {
+		w.next.Traffic, w.held = w.base.Traffic, true
+	}
+	switch class = classify(w.base, w.next); class {
+	case writeEdge:
+		return class, true
+	case writeCounts:
+		return class, w.turn && !w.countsAt().After(now)
+	case writeTraffic:
+		return class, w.turn
+	case writeNone:
+	}
+	return class, false
+}
+
+// countsAt is when counts may be written again.
+func (w *writing) countsAt() time.Time { return w.file.wroteAt.Add(countInterval) }
+
+// sameBreaker reports whether both are figures, or none, and show the same breakers. Figures of pods that are gone must not stand for others,
+// and ten seconds are long for who asks why calls fail.
+func sameBreaker(a, b *v1alpha1.TrafficStatus) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Breaker == b.Breaker
+}
+
+// wait has a policy that is not written now wait for its turn.
+func (c *clerk) wait(w *writing, class writeClass, now time.Time) {
+	switch {
+	case class == writeCounts:
+		c.turns.want(w.id, turnCounts, w.countsAt())
+	case class == writeTraffic || w.held:
+		c.turns.want(w.id, turnFigures, w.file.trafficAt.Add(trafficInterval))
+	default:
+		c.lookLater(w, now)
+	}
+}
+
+// lookLater has the policy's figures looked at when there may be others. Where there are very many policies that is not as often as
+// agents report.
+func (c *clerk) lookLater(w *writing, now time.Time) {
+	if !w.figures {
+		return
+	}
+	pace := time.Duration(c.turns.size()) * time.Second / looksPerSecond
+	due := now.Add(max(lookInterval, pace))
+	if next := w.file.trafficAt.Add(trafficInterval); next.After(due) {
+		due = next
+	}
+	c.turns.want(w.id, turnFigures, due)
 }
 
 // apply applies the status on the server and returns the version it made.

@@ -156,7 +156,8 @@ func reservations(v *view, f *distribute.Figures) string {
 	if len(missing) > 0 {
 		s = fmt.Sprintf(", except %s, which this version does not enforce.", listSome(missing))
 	}
-	sentences := append([]string{s}, compile.DescribeGaps(others), hostNetworkSentence(v), describeProblems(f.Problems))
+	sentences := append([]string{s}, compile.DescribeGaps(others), hostNetworkSentence(v), describeProblems(f.Problems), noEndpointsSentence(v),
+		olderSentence(f.OlderConnections), describeNotices(f.Notices))
 	sentences = slices.DeleteFunc(slices.Concat(sentences, v.remarks, v.notes), func(s string) bool { return s == "" })
 	return strings.Join(sentences, " ")
 }
@@ -240,16 +241,56 @@ func hostNetworkSentence(v *view) string {
 	return fmt.Sprintf("Selects %s on the host's network in vain.", plural(v.hostNetworkPods, "pod"))
 }
 
+// noEndpointsSentence names Services behind which there is nothing. It is no condition of its own: endpoints come and go while pods
+// are replaced, and nothing that the policy asks for is missing.
+func noEndpointsSentence(v *view) string {
+	var names []string
+	for _, d := range v.destinations {
+		if d.endpoints != nil && *d.endpoints == 0 {
+			names = append(names, d.Label)
+		}
+	}
+	switch len(names) {
+	case 0:
+		return ""
+	case 1:
+		return names[0] + " has no endpoints; calls to it go to the cluster and fail as without the policy."
+	}
+	return listSome(names) + " have no endpoints; calls to them go to the cluster and fail as without the policy."
+}
+
+func olderSentence(connections int) string {
+	switch connections {
+	case 0:
+		return ""
+	case 1:
+		return "1 connection is older than the policy and not governed; restart its pod to have it governed."
+	}
+	return fmt.Sprintf("%d connections are older than the policy and not governed; restart the pods to have them governed.", connections)
+}
+
+// describeNotices says what there is to know of pods that are captured.
+func describeNotices(notices []policy.CaptureProblem) string {
+	if len(notices) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("To know of captured pods: %s.", nameProblems(notices))
+}
+
 // describeProblems names pods whose calls go directly. Agents name a few each, so there may be more.
 func describeProblems(problems []policy.CaptureProblem) string {
 	if len(problems) == 0 {
 		return ""
 	}
+	return fmt.Sprintf("Could not capture the calls of %s.", nameProblems(problems))
+}
+
+func nameProblems(problems []policy.CaptureProblem) string {
 	var names []string
 	for _, p := range problems {
 		names = append(names, fmt.Sprintf("%s/%s (%s: %s)", p.Namespace, p.Pod, p.Reason, p.Message))
 	}
-	return fmt.Sprintf("Could not capture the calls of %s.", nameSome(names, len(names)))
+	return nameSome(names, len(names))
 }
 
 func condition(kind, reason, message string) metav1.Condition {

@@ -75,20 +75,20 @@ func failed(s *v1alpha1.PolicyStatus) int32 {
 // breakerWatch notices breakers opening and closing between two looks.
 type breakerWatch struct {
 	looked bool
-	open   int
+	open   int // half-open ones too
 }
 
 // look tells what changed. At first the status says how it was.
 func (w *breakerWatch) look(r events.EventRecorder, obj client.Object, base *v1alpha1.PolicyStatus, f *distribute.Figures) {
 	if !w.looked && base.Traffic != nil {
-		w.open = int(base.Traffic.BreakersOpen)
+		w.open = int(base.Traffic.BreakersOpen + base.Traffic.BreakersHalfOpen)
 	}
 	w.looked = true
 	if f.AsOf.IsZero() {
 		return // agents have not come back yet
 	}
 	was := w.open
-	w.open = f.BreakersOpen
+	w.open = f.Breakers.Open + f.Breakers.HalfOpen
 	switch {
 	case was == 0 && w.open > 0:
 		r.Eventf(obj, nil, corev1.EventTypeWarning, eventBreakerOpened, actionObserve, "%s", "A circuit breaker opened for "+openTargets(f)+".")
@@ -100,7 +100,7 @@ func (w *breakerWatch) look(r events.EventRecorder, obj client.Object, base *v1a
 func openTargets(f *distribute.Figures) string {
 	var names []string
 	for _, t := range f.Targets {
-		if t.BreakersOpen > 0 {
+		if t.Breakers.Open+t.Breakers.HalfOpen > 0 {
 			names = append(names, t.Target)
 		}
 	}

@@ -103,7 +103,9 @@ type record struct {
 	active *compile.Policy
 	// lastGood is the last version that was in force.
 	lastGood *compile.Policy
-	services []string // names it refers to
+	services []string              // names it refers to
+	overlaps map[policy.ID]overlap // with the others that its calls are governed by
+	derived  *derived              // nil if not known
 
 	pods, hostNetworkPods int
 	namespaces            int

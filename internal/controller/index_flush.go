@@ -80,6 +80,7 @@ func (x *index) flushProfile(b outbox, name string) {
 	}
 	pr.drawn = compile.Draw(name, versions, x.facts.Service)
 	x.compiles++
+	pr.forgetDerived()
 	x.seeRelative(pr)
 	x.use(pr, servicesOf(pr.drawn))
 	b.SetProfile(pr.drawn, ids...)

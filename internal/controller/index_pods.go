@@ -207,6 +207,7 @@ func (x *index) setProfile(p *pod, to *profile) {
 func (x *index) join(pr *profile, node string) {
 	if pr.pods++; pr.pods == 1 {
 		x.changes.profile(pr)
+		pr.forgetDerived()
 		for _, r := range pr.members {
 			r.profiles[pr] = struct{}{}
 			x.changes.status(r)
@@ -224,6 +225,7 @@ func (x *index) leave(pr *profile, node string) {
 	}
 	if pr.pods--; pr.pods == 0 {
 		x.changes.profile(pr)
+		pr.forgetDerived()
 		for _, r := range pr.members {
 			delete(r.profiles, pr)
 		}

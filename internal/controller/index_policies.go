@@ -31,7 +31,7 @@ func (x *index) setPolicy(uid types.UID, src compile.Source) {
 			ns.policies = insert(ns.policies, r)
 		}
 	}
-	r.source = src
+	r.source, r.derived = src, nil
 	r.notes, r.gaps = compile.Notes(&src), compile.Gaps(&src)
 	x.refer(r, compile.Services(&r.source))
 	x.read(r)
@@ -119,10 +119,11 @@ func (x *index) activate(r *record, next *compile.Policy) {
 	if last == next {
 		return
 	}
-	r.active = next
+	r.active, r.derived = next, nil
 	x.changes.status(r)
 	for pr := range r.profiles {
 		x.changes.profile(pr)
+		pr.forgetDerived()
 	}
 	if sameSelection(last, next) {
 		return

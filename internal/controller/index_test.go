@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"reflect"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -79,6 +80,7 @@ func TestAnyHistoryEndsInTheSameState(t *testing.T) {
 				if rng.IntN(3) > 0 {
 					x.flush(out)
 				}
+				checkViews(t, x)
 			}
 			x.flush(out)
 			if diff := cmp.Diff(w.rebuilt(), out, cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{}, netip.Prefix{})); diff != "" {
@@ -88,6 +90,18 @@ func TestAnyHistoryEndsInTheSameState(t *testing.T) {
 				t.Errorf("dangling %v", d)
 			}
 		})
+	}
+}
+
+// checkViews compares what the index remembers of its policies with what it works out anew.
+func checkViews(t *testing.T, x *index) {
+	t.Helper()
+	for id, r := range x.policies {
+		kept, _ := x.view(id)
+		r.derived, r.overlaps = nil, nil
+		if anew, _ := x.view(id); !reflect.DeepEqual(anew, kept) {
+			t.Fatalf("%s: remembered %+v, want %+v", id, kept, anew)
+		}
 	}
 }
 

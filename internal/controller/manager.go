@@ -12,7 +12,6 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/time/rate"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -137,7 +136,7 @@ func (m *Manager) furnish() error {
 	}
 	return m.addClerk(&clerk{
 		client: m.manager.GetClient(), index: idx, agents: store, recorder: m.manager.GetEventRecorder(fieldOwner),
-		clock: clock.RealClock{}, budget: rate.NewLimiter(writesPerSecond, writeBurst), writes: writes, files: map[policy.ID]*file{},
+		clock: clock.RealClock{}, turns: newTurns(writesPerSecond, writeBurst), writes: writes, files: map[policy.ID]*file{},
 	}, mail)
 }
 
@@ -229,5 +228,5 @@ func (m *Manager) addClerk(c *clerk, mail *mailbox) error {
 	if err != nil {
 		return fmt.Errorf("set up the clerk: %w", err)
 	}
-	return ctl.Watch(mail)
+	return errors.Join(ctl.Watch(mail), m.manager.Add(&turnGiver{turns: c.turns, clock: c.clock, look: mail.add}))
 }

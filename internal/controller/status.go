@@ -3,6 +3,7 @@ package controller
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,6 +29,8 @@ type reported struct {
 	patience bool
 	// behind counts nodes that may still act on a policy that was switched off.
 	behind int
+	// waited is for how long this manager has been looking at the policy.
+	waited time.Duration
 }
 
 // statusOf returns the status that v and the agents' word make, given the status now. It is pure: the same arguments give the same
@@ -51,12 +54,9 @@ func statusOf(v *view, agents *reported, base *v1alpha1.PolicyStatus, now metav1
 	if v.hostNetworkPods > 0 {
 		s.HostNetworkPods = count(v.hostNetworkPods)
 	}
-	s.Destinations = destinationStatuses(v, &agents.figures)
+	s.Destinations = destinationStatuses(v, &agents.figures, base, now)
 	s.DestinationSummary = summarize(v)
-	s.Traffic = trafficOf(v, &agents.figures)
-	if s.Traffic == nil && len(v.profiles) > 0 {
-		s.Traffic = base.Traffic // the figures grow old while reports are away
-	}
+	s.Traffic = trafficOf(v, agents, base.Traffic)
 
 	accepted := acceptedCondition(v)
 	programmed := programmedCondition(v, &rollout, standing{accepted: accepted.Status == metav1.ConditionTrue, patient: lenient && agents.patience, behind: agents.behind})
@@ -110,24 +110,48 @@ func effectiveOf(v *view) *v1alpha1.EffectiveStatus {
 	}
 }
 
-func destinationStatuses(v *view, f *distribute.Figures) []v1alpha1.DestinationStatus {
-	open := map[string]bool{}
+func destinationStatuses(v *view, f *distribute.Figures, base *v1alpha1.PolicyStatus, now metav1.Time) []v1alpha1.DestinationStatus {
+	breakers := map[string]distribute.Breakers{}
 	for _, t := range f.Targets {
-		open[t.Target] = t.BreakersOpen > 0
+		breakers[t.Target] = breakers[t.Target].Plus(t.Breakers)
+	}
+	before := map[string]*v1alpha1.DestinationStatus{}
+	for i := range base.Destinations {
+		before[base.Destinations[i].To] = &base.Destinations[i]
 	}
 	var out []v1alpha1.DestinationStatus
 	for _, d := range v.destinations[:min(len(v.destinations), v1alpha1.MaxDestinationStatuses)] {
 		s := v1alpha1.DestinationStatus{To: bound(d.Label, maxLabel), Protocol: d.Protocol, Endpoints: d.endpoints}
-		if v.breaker {
-			s.Breaker = v1alpha1.BreakerStateClosed
-			if open[d.Target] {
-				s.Breaker = v1alpha1.BreakerStateOpen
-			}
-		}
+		b := breakers[d.Target]
+		s.Breaker = stateOf(v, &b)
+		s.BreakerSince = breakerSince(&s, before[s.To], b.For, now)
 		s.Enforced, s.NotEnforced = enforcement(v, d.Index)
 		out = append(out, s)
 	}
 	return out
+}
+
+// sameSince is how far two accounts of one change of a breaker may lie apart: agents tell its age, and whole seconds are shown.
+const sameSince = 3 * time.Second
+
+// breakerSince returns since when a breaker has been in its state, given what was known before and for how long agents say it has.
+func breakerSince(s, before *v1alpha1.DestinationStatus, age time.Duration, now metav1.Time) *metav1.Time {
+	var was *metav1.Time
+	if before != nil && before.Breaker == s.Breaker {
+		was = before.BreakerSince
+	}
+	since := metav1.NewTime(now.Add(-age).Truncate(time.Second))
+	switch {
+	case s.Breaker == "":
+		return nil
+	case s.Breaker == v1alpha1.BreakerStateClosed && before != nil && before.Breaker != "" && before.Breaker != s.Breaker:
+		return &now // agents do not say when a breaker closed
+	case s.Breaker == v1alpha1.BreakerStateClosed:
+		return was
+	case was != nil && was.Sub(since.Time).Abs() <= sameSince:
+		return was
+	}
+	return &since
 }
 
 // enforcement says how much is enforced for entry i of to.

@@ -2,7 +2,6 @@ package controller
 
 import (
 	"fmt"
-	"math"
 	"strings"
 	"testing"
 	"time"
@@ -182,7 +181,7 @@ func TestReadyAndStalledHaveTheReasonOfAccepted(t *testing.T) {
 func TestPodsThatCouldNotBeCapturedAreTold(t *testing.T) {
 	id := policy.ParseID("shop/p")
 	problem := policy.CaptureProblem{Namespace: "shop", Pod: "a", Policies: []policy.ID{id}, Reason: "NoNamespace", Message: "gone"}
-	v := view{generation: 3, mode: v1alpha1.ModeEnforce, pods: 5, inForce: true, reports: map[reportKey]struct{}{{id, "any"}: {}}}
+	v := view{id: id, generation: 3, mode: v1alpha1.ModeEnforce, pods: 5, inForce: true, reports: map[reportKey]struct{}{{id, "any"}: {}}}
 	f := figuresOf(&v, func(policy.ID) distribute.Figures {
 		return distribute.Figures{Problems: []policy.CaptureProblem{problem, problem}}
 	})
@@ -220,88 +219,5 @@ func TestStatusIsBounded(t *testing.T) {
 	}
 	if e := s.Effective; len(e.Overrides) != v1alpha1.MaxPolicyReferences || e.MoreOverrides != 40-v1alpha1.MaxPolicyReferences {
 		t.Errorf("%d overrides and %d more", len(e.Overrides), e.MoreOverrides)
-	}
-}
-
-func TestTrafficFigures(t *testing.T) {
-	var latency policy.Latency
-	latency[policy.LatencyBucket(3*time.Millisecond)] = 980
-	latency[policy.LatencyBucket(2*time.Second)] = 20
-	f := distribute.Figures{
-		AsOf:    begin.Add(123 * time.Millisecond),
-		Counts:  policy.Counts{Requests: 100000, Successes: 99999, Retries: 7, RetrySuccesses: 6, NotRetriedBudget: 1},
-		Latency: latency, BreakersOpen: 2, PerSecond: 1666.7, Covered: distribute.Window,
-	}
-	got := trafficOf(&view{breaker: true}, &f)
-	asOf, share := metav1.NewTime(begin), int32(99)
-	want := &v1alpha1.TrafficStatus{
-		Window: "1m", AsOf: &asOf, Requests: 100000, SuccessPercent: &share, Retries: 7, RetrySuccesses: 6,
-		NotRetried: &v1alpha1.NotRetried{Budget: 1}, BreakersOpen: 2, P50: "4ms", P99: got.P99, RPS: "1667", Success: "99.99%", Breaker: "Open(2)",
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
-	if d, err := got.P99.Parse(); err != nil || d < 2*time.Second || d > 2500*time.Millisecond {
-		t.Errorf("p99 %s, %v", got.P99, err)
-	}
-	if trafficOf(&view{}, &distribute.Figures{}) != nil {
-		t.Error("figures without a report")
-	}
-	idle := trafficOf(&view{}, &distribute.Figures{AsOf: begin})
-	if idle.RPS != "0" || idle.Success != "" || idle.SuccessPercent != nil || idle.P50 != "" || idle.Breaker != "" {
-		t.Errorf("idle: %+v", idle)
-	}
-	if got := percent(5, 5); got != "100%" {
-		t.Errorf("all: %s", got)
-	}
-}
-
-func TestFiguresGrowOldWhileReportsAreAway(t *testing.T) {
-	base := before()
-	base.Traffic = &v1alpha1.TrafficStatus{Requests: 7}
-	governing := view{generation: 3, mode: v1alpha1.ModeEnforce, inForce: true, profiles: []string{"p"}}
-	if s := statusOf(&governing, &reported{}, base, metav1.NewTime(begin)); s.Traffic != base.Traffic {
-		t.Errorf("got %+v", s.Traffic)
-	}
-	idle := view{generation: 3, mode: v1alpha1.ModeDisabled}
-	if s := statusOf(&idle, &reported{}, base, metav1.NewTime(begin)); s.Traffic != nil {
-		t.Errorf("a policy that governs nothing shows %+v", s.Traffic)
-	}
-}
-
-func TestFiguresCountACallForEveryPolicyMerged(t *testing.T) {
-	reports := map[policy.ID]distribute.Figures{
-		policy.ParseID("shop/p"): {AsOf: begin, Targets: []distribute.TargetFigures{
-			{Target: "any", Counts: policy.Counts{Requests: 1}}, {Target: "host a.example", Counts: policy.Counts{Requests: 2}, BreakersOpen: 1}}},
-		policy.ParseID("base"): {AsOf: begin.Add(time.Second), Targets: []distribute.TargetFigures{{Target: "any", Counts: policy.Counts{Requests: 4}}}},
-	}
-	v := view{reports: map[reportKey]struct{}{
-		{policy.ParseID("shop/p"), "host a.example"}: {}, {policy.ParseID("base"), "any"}: {},
-	}}
-	f := figuresOf(&v, func(id policy.ID) distribute.Figures { return reports[id] })
-	if f.Counts.Requests != 6 || f.BreakersOpen != 1 || len(f.Targets) != 2 || !f.AsOf.Equal(begin.Add(time.Second)) {
-		t.Errorf("got %+v", f)
-	}
-}
-
-// The API server refuses a status as a whole, so that figures beyond the schema's bounds would keep the conditions from being written.
-func TestFiguresThatCannotBeAreCutToWhatTheAPITakes(t *testing.T) {
-	const absurd = math.MaxUint64
-	f := distribute.Figures{AsOf: begin, BreakersOpen: math.MaxInt, PerSecond: math.MaxFloat64, Counts: policy.Counts{
-		Requests: absurd, Successes: 1 << 63, Retries: absurd, RetrySuccesses: absurd, NotRetriedMethod: absurd, NotRetriedBody: absurd, NotRetriedBudget: absurd,
-		NotRetriedDeadline: absurd, NotRetriedNotRetryable: absurd, NotRetriedExhausted: absurd, Timeouts: absurd, RateLimited: absurd, BreakerRejected: absurd,
-	}}
-	got := trafficOf(&view{breaker: true}, &f)
-	for name, n := range map[string]int64{
-		"requests": got.Requests, "retries": got.Retries, "retrySuccesses": got.RetrySuccesses, "timeouts": got.Timeouts, "rateLimited": got.RateLimited,
-		"breakerRejected": got.BreakerRejected, "breakersOpen": got.BreakersOpen, "method": got.NotRetried.Method, "body": got.NotRetried.Body,
-		"budget": got.NotRetried.Budget, "deadline": got.NotRetried.Deadline, "notRetryable": got.NotRetried.NotRetryable, "exhausted": got.NotRetried.Exhausted,
-	} {
-		if n <= 0 {
-			t.Errorf("%s is %d", name, n)
-		}
-	}
-	if len(got.RPS) > 16 || len(got.Success) > 16 || len(got.Breaker) > 24 || *got.SuccessPercent < 0 || *got.SuccessPercent > 100 {
-		t.Errorf("got %+v", got)
 	}
 }

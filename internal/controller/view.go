@@ -39,7 +39,7 @@ type view struct {
 
 	profiles     []string
 	destinations []destinationView
-	breaker      bool
+	breaker      bool // the policy itself has a circuit breaker
 	overriddenBy []v1alpha1.PolicyReference
 	overrides    []v1alpha1.PolicyReference
 	// reports are where agents report the traffic of the calls that the policy has a part in.
@@ -143,8 +143,34 @@ func countEndpoints(list []netip.AddrPort) int32 {
 	return int32(max(six, len(list)-six))
 }
 
+// derived is what of a view follows from the profiles the policy is part of. It is immutable, and kept until one of these is drawn again
+// or another policy of them changes: a policy for many namespaces is part of thousands of profiles, and is looked at often.
+type derived struct {
+	profiles                []string
+	overriddenBy, overrides []v1alpha1.PolicyReference
+	reports                 map[reportKey]struct{}
+	breaker                 bool
+}
+
+// forgetDerived forgets what follows for the policies of the profile.
+func (pr *profile) forgetDerived() {
+	for _, r := range pr.members {
+		r.derived = nil
+	}
+}
+
 // viewProfiles tells what follows from the profiles the policy is part of.
 func (x *index) viewProfiles(r *record, v *view) {
+	if r.derived == nil {
+		x.derive(r, v)
+		r.derived = &derived{v.profiles, v.overriddenBy, v.overrides, v.reports, v.breaker}
+		return
+	}
+	d := r.derived
+	v.profiles, v.overriddenBy, v.overrides, v.reports, v.breaker = d.profiles, d.overriddenBy, d.overrides, d.reports, d.breaker
+}
+
+func (x *index) derive(r *record, v *view) {
 	above, below := map[policy.ID]struct{}{}, map[policy.ID]struct{}{}
 	for pr := range r.profiles {
 		v.profiles = append(v.profiles, pr.name)
@@ -157,7 +183,6 @@ func (x *index) viewProfiles(r *record, v *view) {
 			if at < 0 {
 				continue
 			}
-			v.breaker = v.breaker || b.Base.Breaker != nil
 			v.reports[reportKey{b.Policy, b.To.String()}] = struct{}{}
 			for _, id := range b.Merged[:at] {
 				below[id] = struct{}{}
@@ -168,19 +193,38 @@ func (x *index) viewProfiles(r *record, v *view) {
 		}
 	}
 	slices.Sort(v.profiles)
-	v.overriddenBy = x.references(r, above)
-	v.overrides = x.references(r, below)
+	before := r.overlaps
+	r.overlaps = make(map[policy.ID]overlap, len(above)+len(below))
+	v.overriddenBy = x.references(r, above, before)
+	v.overrides = x.references(r, below, before)
+}
+
+// overlap is which blocks two versions of policies both set fields in. It is kept because a policy for many namespaces meets thousands of
+// others, and few of them change between two looks.
+type overlap struct {
+	own, other *compile.Policy
+	blocks     []string
+}
+
+// overlapOf returns which blocks r and o both set fields in, from what was known before if neither has changed.
+func (r *record) overlapOf(o *record, before map[policy.ID]overlap) []string {
+	known, ok := before[o.id]
+	if !ok || known.own != r.active || known.other != o.active {
+		known = overlap{own: r.active, other: o.active, blocks: compile.Overlap(r.active, o.active)}
+	}
+	r.overlaps[o.id] = known
+	return known.blocks
 }
 
 // references names the policies that set some of the fields that r sets.
-func (x *index) references(r *record, others map[policy.ID]struct{}) []v1alpha1.PolicyReference {
+func (x *index) references(r *record, others map[policy.ID]struct{}, before map[policy.ID]overlap) []v1alpha1.PolicyReference {
 	var out []v1alpha1.PolicyReference
 	for id := range maps.Keys(others) {
 		o := x.policies[id]
 		if o == nil || o.active == nil || r.active == nil {
 			continue
 		}
-		if blocks := compile.Overlap(r.active, o.active); len(blocks) > 0 {
+		if blocks := r.overlapOf(o, before); len(blocks) > 0 {
 			ref := v1alpha1.PolicyReference{Kind: v1alpha1.RetryPolicyKind, Namespace: id.Namespace, Name: id.Name, Blocks: blocks}
 			if id.Kind == policy.KindClusterRetryPolicy {
 				ref.Kind = v1alpha1.ClusterRetryPolicyKind

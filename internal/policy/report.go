@@ -13,6 +13,20 @@ type Report struct {
 	// Problems names pods that could not be captured; at most MaxProblems, Uncaptured counts all.
 	Problems   []CaptureProblem
 	Uncaptured int
+	// Notices name captured pods about which there is something to know; at most MaxProblems.
+	Notices []CaptureProblem
+	// Older says under which policies pods hold connections that no policy governs, because they are older than what would have
+	// captured them; at most MaxOlder, those with the most.
+	Older []OlderConnections
+}
+
+// MaxOlder bounds Report.Older.
+const MaxOlder = 1000
+
+// OlderConnections counts the open connections of pods to what one policy governs that were made before it governed them.
+type OlderConnections struct {
+	Policy      ID
+	Connections int
 }
 
 // MaxProblems bounds Report.Problems.
@@ -31,11 +45,16 @@ type Traffic struct {
 	// Target is the destination as Target.String shows it.
 	Target string
 	Counts Counts
-	// BreakersOpen counts breakers that are open or half-open now.
-	BreakersOpen int
+	// BreakersOpen counts breakers that are open or half-open now, BreakersHalfOpen those of them that are half-open.
+	BreakersOpen, BreakersHalfOpen int
+	// BreakerAge is for how long the worst state among them has lasted: since the first of the open ones opened, or, if none is
+	// open, since the first of the half-open ones began to probe. Zero: not known.
+	BreakerAge time.Duration
 	// Connections are the open upstream connections now.
 	Connections int
-	// Latency counts whole calls by duration, in LatencyBuckets buckets.
+	// OpaqueOpen are the connections that are passed through without being understood now.
+	OpaqueOpen int
+	// Latency counts calls by the time to their response head, in LatencyBuckets buckets. Abandoned calls are not among them.
 	Latency Latency
 	// Covered is the time that the counts are about: since the report before, or since the first call under the policy if that came
 	// later. Zero, from an agent that does not say, means the interval of reports.
@@ -44,26 +63,32 @@ type Traffic struct {
 
 // Counts are the events of a period.
 type Counts struct {
-	Requests, Successes                                             uint64
+	// Requests counts calls that ended, Successes those of them that ended well: answered, by a retry if need be, and to the end.
+	Requests, Successes uint64
+	// Abandoned counts calls whose client left before it had an answer, Truncated those whose answer, or request, broke off while the
+	// client was there. Neither is a success.
+	Abandoned, Truncated                                            uint64
 	Retries, RetrySuccesses                                         uint64
 	NotRetriedMethod, NotRetriedBody, NotRetriedBudget              uint64
 	NotRetriedDeadline, NotRetriedNotRetryable, NotRetriedExhausted uint64
 	Timeouts, RateLimited, BreakerRejected, PoolOverflow            uint64
-	// Opaque counts connections passed through without being understood (TLS, raw TCP).
-	Opaque uint64
+	// Opaque counts connections passed through without being understood (TLS, raw TCP), OpaqueSent and OpaqueReceived the bytes that
+	// those that have ended carried to and from their servers.
+	Opaque, OpaqueSent, OpaqueReceived uint64
 }
 
 // Plus returns the sums of c and o.
 func (c Counts) Plus(o Counts) Counts {
 	return Counts{
-		Requests: c.Requests + o.Requests, Successes: c.Successes + o.Successes,
+		Requests: c.Requests + o.Requests, Successes: c.Successes + o.Successes, Abandoned: c.Abandoned + o.Abandoned, Truncated: c.Truncated + o.Truncated,
 		Retries: c.Retries + o.Retries, RetrySuccesses: c.RetrySuccesses + o.RetrySuccesses,
 		NotRetriedMethod: c.NotRetriedMethod + o.NotRetriedMethod, NotRetriedBody: c.NotRetriedBody + o.NotRetriedBody,
 		NotRetriedBudget: c.NotRetriedBudget + o.NotRetriedBudget, NotRetriedDeadline: c.NotRetriedDeadline + o.NotRetriedDeadline,
 		NotRetriedNotRetryable: c.NotRetriedNotRetryable + o.NotRetriedNotRetryable,
 		NotRetriedExhausted:    c.NotRetriedExhausted + o.NotRetriedExhausted,
 		Timeouts:               c.Timeouts + o.Timeouts, RateLimited: c.RateLimited + o.RateLimited,
-		BreakerRejected: c.BreakerRejected + o.BreakerRejected, PoolOverflow: c.PoolOverflow + o.PoolOverflow, Opaque: c.Opaque + o.Opaque,
+		BreakerRejected: c.BreakerRejected + o.BreakerRejected, PoolOverflow: c.PoolOverflow + o.PoolOverflow,
+		Opaque: c.Opaque + o.Opaque, OpaqueSent: c.OpaqueSent + o.OpaqueSent, OpaqueReceived: c.OpaqueReceived + o.OpaqueReceived,
 	}
 }
 
@@ -71,7 +96,7 @@ func (c Counts) Plus(o Counts) Counts {
 const LatencyBuckets = 64
 
 // Latency is a histogram: bucket i counts durations below 50 µs · 1.25^i (and not below the bucket before); the last counts
-// the rest, from about 51 s on. A quantile read from it is at most 25 % too high.
+// the rest, from about 51 s on.
 type Latency [LatencyBuckets]uint64
 
 // LatencyBucket returns the bucket d falls into.
@@ -88,23 +113,24 @@ func LatencyBound(i int) time.Duration {
 	return time.Duration(float64(50*time.Microsecond) * math.Pow(1.25, float64(i)))
 }
 
-// Quantile returns the upper bound of the bucket in which the q-quantile (0 < q <= 1) lies, or 0 when nothing was counted.
-func (l *Latency) Quantile(q float64) time.Duration {
+// Quantile returns about how long the q-quantile (0 < q <= 1) took, or 0 when nothing was counted: the geometric middle of its bucket,
+// which is at most 12 % off. The last bucket has no upper bound: its lower one is returned then, and false.
+func (l *Latency) Quantile(q float64) (d time.Duration, bounded bool) {
 	var total uint64
 	for _, n := range l {
 		total += n
 	}
 	if total == 0 {
-		return 0
+		return 0, true
 	}
 	rank := uint64(math.Ceil(q * float64(total)))
 	var seen uint64
-	for i, n := range l {
+	for i, n := range l[:LatencyBuckets-1] {
 		if seen += n; seen >= rank {
-			return LatencyBound(i)
+			return time.Duration(float64(LatencyBound(i)) / math.Sqrt(1.25)), true
 		}
 	}
-	return LatencyBound(LatencyBuckets - 1)
+	return LatencyBound(LatencyBuckets - 2), false
 }
 
 // Add adds o to l.

@@ -73,7 +73,9 @@ func again[T any](t *testing.T, r *Resource, decode func(*Resource) (*T, error),
 func FuzzRequest(f *testing.F) {
 	for _, m := range []*pb.SubscribeRequest{
 		helloToProto(Hello{Node: "n", Held: map[Ref]Version{{Workload, "u"}: {1}, {Profile, "p"}: {2}}}),
-		ackToProto(Ack{Nonce: 3, Rejections: []Rejection{{Ref: Ref{Profile, "p"}, Reason: ReasonInvalid, Message: "no"}}}),
+		ackToProto(Ack{Nonce: 3, Rejections: []Rejection{
+			{Ref: Ref{Profile, "p"}, Reason: ReasonInvalid, Message: "no"}, {Ref: Ref{Profile, "q"}, Reason: ReasonInvalid, Told: true},
+			{Ref: Ref{Profile, "r"}, Reason: ReasonInvalid, Told: true, Held: Version{1}}}}),
 	} {
 		b, err := proto.Marshal(m)
 		if err != nil {

@@ -97,7 +97,8 @@ type Rejection struct {
 
 // Report is one report of an agent with its place in the agent's sequence.
 type Report struct {
-	Sequence uint64
+	// Instance tells apart the processes that were an agent one after the other; zero from agents that do not say.
+	Instance, Sequence uint64
 	// Age is how long before sending the report was drawn up.
 	Age  time.Duration
 	Body policy.Report
@@ -333,7 +334,7 @@ func reportRequestToProto(r Report) (*pb.ReportRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pb.ReportRequest{Sequence: r.Sequence, Age: durationpb.New(r.Age), Report: body}, nil
+	return &pb.ReportRequest{Instance: r.Instance, Sequence: r.Sequence, Age: durationpb.New(r.Age), Report: body}, nil
 }
 
 func reportRequestFromProto(m *pb.ReportRequest) (Report, error) {
@@ -341,7 +342,7 @@ func reportRequestFromProto(m *pb.ReportRequest) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	return Report{Sequence: m.GetSequence(), Age: max(m.GetAge().AsDuration(), 0), Body: *body}, nil
+	return Report{Instance: m.GetInstance(), Sequence: m.GetSequence(), Age: max(m.GetAge().AsDuration(), 0), Body: *body}, nil
 }
 
 // Fits says whether h can be sent.

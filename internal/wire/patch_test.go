@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"fairlead.dev/fairlead/internal/policy"
+	pb "fairlead.dev/fairlead/internal/wire/agentv1"
 )
 
 // listOf is a Service with an endpoint for each number.
@@ -155,6 +156,35 @@ func TestAPatchThatDoesNotFitIsRefused(t *testing.T) {
 	if _, err := updateFromProto(m); !errors.Is(err, ErrMalformed) {
 		t.Errorf("patch and payload: error %v", err)
 	}
+}
+
+// FuzzPatch applies anything as a patch, and makes patches between anything.
+func FuzzPatch(f *testing.F) {
+	base, next := listOf(f, upTo(100)...), listOf(f, upTo(100, 5)...)
+	b, err := proto.Marshal(updateToProto(Update{Set: []*Resource{next}, Deltas: map[Ref]*Delta{next.Ref: NewDelta(base, next)}}))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b, base.Payload, next.Payload)
+	f.Fuzz(func(t *testing.T, update, old, payload []byte) {
+		held, err := NewResource(base.Ref, old)
+		if err != nil {
+			return
+		}
+		m := new(pb.Update)
+		if proto.Unmarshal(update, m) == nil {
+			if u, err := updateFromProto(m); err == nil {
+				for _, r := range u.Set {
+					if whole, err := r.Whole(held); err == nil && len(whole.Payload) > MaxPayload {
+						t.Fatalf("%d bytes", len(whole.Payload))
+					}
+				}
+			}
+		}
+		if made, err := patchOf(held, &Resource{Payload: payload}).apply(old); err == nil && !bytes.Equal(made, payload) || err != nil && len(payload) <= MaxPayload {
+			t.Fatalf("made another payload: %v", err)
+		}
+	})
 }
 
 func BenchmarkPatch(b *testing.B) {

@@ -76,7 +76,7 @@ func TestDefaultsSurviveTheTrip(t *testing.T) {
 
 func TestEveryReportSurvivesTheTrip(t *testing.T) {
 	for seed := range uint64(500) {
-		want := Report{Sequence: seed, Body: *randomOf[policy.Report](newRandom(seed))}
+		want := Report{Instance: seed * 3, Sequence: seed, Body: *randomOf[policy.Report](newRandom(seed))}
 		m, err := reportRequestToProto(want)
 		if err != nil {
 			t.Fatal(err)

@@ -348,8 +348,8 @@ func TestEveryCallIsCountedOnceAcrossBrokenStreams(t *testing.T) {
 		time.Sleep(12 * time.Second)
 		synctest.Wait()
 		f := leader.store.Traffic(policy.ParseID("shop/a"))
-		if f.Counts.Requests != c.total() || f.BreakersOpen != 1 {
-			t.Errorf("%d calls and %d breakers, want %d and 1", f.Counts.Requests, f.BreakersOpen, c.total())
+		if f.Counts.Requests != c.total() || f.Breakers.Open != 1 {
+			t.Errorf("%d calls and %d breakers, want %d and 1", f.Counts.Requests, f.Breakers.Open, c.total())
 		}
 	})
 }
@@ -372,8 +372,8 @@ func TestReportsOfAnOutageDoNotSwellTheWindow(t *testing.T) {
 		}
 		a.stop()
 		synctest.Wait()
-		if f := leader.store.Traffic(policy.ParseID("shop/a")); f.BreakersOpen != 0 {
-			t.Errorf("%d open breakers of an agent that is gone", f.BreakersOpen)
+		if f := leader.store.Traffic(policy.ParseID("shop/a")); f.Breakers.Open != 0 {
+			t.Errorf("%d open breakers of an agent that is gone", f.Breakers.Open)
 		}
 	})
 }

@@ -55,7 +55,7 @@ func TestColumns(t *testing.T) {
 			want := []column{
 				{"Mode", 0, "Enforce"}, {"Pods", 0, int64(12)}, {"Nodes", 0, "3/3"}, {"RPS", 0, "12.5"}, {"Success", 0, "99.93%"},
 				{"Retries", 0, int64(41)}, {"P99", 0, "12ms"}, {"Breaker", 0, "Open(1)"}, {"Ready", 0, "True"},
-				{"Destinations", 1, "warehouse/inventory:80"}, {"Message", 1, "in force on 3 nodes"},
+				{"Destinations", 1, "warehouse/inventory:80"}, {"Opaque", 1, "3 open, 12 opened"}, {"Message", 1, "in force on 3 nodes"},
 			}
 			if diff := cmp.Diff(want, columns(t, resource, "columns")); diff != "" {
 				t.Errorf("columns (-want +got):\n%s", diff)
@@ -114,15 +114,17 @@ func fullStatus() v1alpha1.PolicyStatus {
 		Nodes: &v1alpha1.NodesStatus{Desired: 3, Programmed: 3, Summary: "3/3",
 			Failures: []v1alpha1.NodeFailure{{Node: "node1", Reason: "TooManyRules", Message: "out of memory"}}},
 		Destinations: []v1alpha1.DestinationStatus{{To: "warehouse/inventory:80", Protocol: v1alpha1.ProtocolHTTP, Endpoints: new(int32(2)), Ejected: new(int32(1)),
-			Breaker: v1alpha1.BreakerStateOpen, Enforced: v1alpha1.EnforcementPartial,
+			Breaker: v1alpha1.BreakerStateOpen, BreakerSince: &now, Enforced: v1alpha1.EnforcementPartial,
 			NotEnforced: []v1alpha1.NotEnforcedField{{Field: "retry.hedging", Reason: v1alpha1.ReasonNotYetSupported}}}},
 		DestinationSummary: "warehouse/inventory:80",
 		Effective: &v1alpha1.EffectiveStatus{
 			OverriddenBy: []v1alpha1.PolicyReference{{Kind: v1alpha1.ClusterRetryPolicyKind, Name: "floor", Blocks: []string{"timeouts"}}}, MoreOverriddenBy: 1,
 			Overrides: []v1alpha1.PolicyReference{{Kind: v1alpha1.RetryPolicyKind, Namespace: "shop", Name: "base"}}, MoreOverrides: 2,
 		},
-		Traffic: &v1alpha1.TrafficStatus{Window: "1m", AsOf: &now, Requests: 750, SuccessPercent: new(int32(99)), Retries: 41, RetrySuccesses: 40,
+		Traffic: &v1alpha1.TrafficStatus{Window: "1m", AsOf: &now, Requests: 750, SuccessPercent: new(int32(99)), Abandoned: 3, Truncated: 2, Retries: 41, RetrySuccesses: 40,
 			NotRetried: &v1alpha1.NotRetried{Method: 1, Body: 1, Budget: 1, Deadline: 1, NotRetryable: 1, Exhausted: 1},
-			Timeouts:   2, RateLimited: 3, BreakerRejected: 4, BreakersOpen: 1, P50: "3ms", P99: "12ms", RPS: "12.5", Success: "99.93%", Breaker: "Open(1)"},
+			Timeouts:   2, RateLimited: 3, BreakerRejected: 4, PoolOverflow: 5, BreakersOpen: 1, BreakersHalfOpen: 1, OlderConnections: 37,
+			Opaque: &v1alpha1.OpaqueTraffic{Opened: 12, Open: 3, SentBytes: 100, ReceivedBytes: 2000, Summary: "3 open, 12 opened"},
+			P50:    "3ms", P99: "12ms", RPS: "12.5", Success: "99.93%", Breaker: "Open(1)"},
 	}
 }

@@ -3,6 +3,7 @@ package differential
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // The differences that must remain. Each has a row in docs/differences.md.
@@ -208,3 +209,65 @@ var probeSucceeds = difference{id: connectedThenReset.id, settle: func(direct, g
 		governed.actors["program"] = direct.actors["program"]
 	}
 }}
+
+// expectationEnds: a final answer to a client that still waits for 100 Continue ends both connections.
+var expectationEnds = difference{id: "final-answers-end-expectations", adjust: func(o *observation) {
+	o.actors["client"] = append(o.actors["client"][:2], "then end")
+	server := o.actors["server 0"][:1]
+	if strings.Contains(server[0], "PUT /up ") {
+		server = append(server, `a part of the body "", then end`)
+	}
+	o.actors["server 0"] = server
+}}
+
+// trailerDropped: fields that Connection names are for the neighbour in trailers, too.
+var trailerDropped = difference{id: "hop-by-hop-fields", adjust: func(o *observation) {
+	o.actors["server 0"] = slices.DeleteFunc(o.actors["server 0"], func(l string) bool { return l == "trailer X-Mine: 1" })
+}}
+
+// h2cAmongOthers: of several offers the others are passed on.
+var h2cAmongOthers = difference{id: h2cOffer.id, adjust: func(o *observation) {
+	o.replace("server", func(l string) string {
+		return strings.Replace(l, "Upgrade: websocket, h2c | HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA", "Upgrade: websocket", 1)
+	})
+}}
+
+// otherAddressRefused and otherAddressSilent: a client whose connection to the first address of a name is accepted does not go on to the
+// next one, so it is told what became of the first.
+var (
+	otherAddressRefused = difference{id: "first-address-decides", adjust: func(o *observation) {
+		const body = "fairlead: connect_failure"
+		delete(o.actors, "server 0")
+		o.actors["program"] = []string{"prints HTTP/1.1 502 Bad Gateway", "prints fairlead-reason: connect_failure",
+			"prints Content-Type: text/plain; charset=utf-8", "prints " + length(len(body)+1), "prints " + body, "exits with 0"}
+	}}
+	otherAddressSilent = difference{id: otherAddressRefused.id, adjust: func(o *observation) {
+		delete(o.actors, "server 0")
+		o.actors["program"] = []string{"prints curl: (28) Operation timed out after after a while with 0 bytes received", "exits with 28"}
+		o.spans["everything"] += 3 * time.Second
+	}}
+)
+
+// brokenByFlush: when something in the pod removes the agent's rules, the kernel forgets the connections that were redirected.
+var brokenByFlush = difference{id: "flushes-in-the-pod", adjust: func(o *observation) {
+	client, server := o.actors["client"], o.actors["server 0"]
+	o.actors["client"] = append([]string{client[0], client[1], "then reset"}, client[4:]...)
+	o.actors["server 0"] = []string{server[0], server[2]}
+}}
+
+// stalledByFlush: when something in the pod has the kernel forget connections, those on which the server speaks next go on after a while.
+var stalledByFlush = difference{id: brokenByFlush.id, adjust: func(o *observation) { o.spans["everything"] += 1500 * time.Millisecond }}
+
+// boundLate: a socket bound to an interface cannot be redirected to the loopback; its second attempt goes direct.
+var boundLate = difference{id: "bound-sockets-connect-late", adjust: func(o *observation) { o.spans["everything"] += time.Second }}
+
+// mayGoNoFurther and countedDown: Max-Forwards of OPTIONS and TRACE counts every recipient; who gets 0 answers.
+var (
+	mayGoNoFurther = difference{id: "max-forwards-counts", adjust: func(o *observation) {
+		delete(o.actors, "server 0")
+		o.actors["client"] = []string{"answer HTTP/1.1 200 OK | Content-Length: 0", `body ""`}
+	}}
+	countedDown = difference{id: mayGoNoFurther.id, adjust: func(o *observation) {
+		o.replace("server", func(l string) string { return strings.Replace(l, "Max-Forwards: 3", "Max-Forwards: 2", 1) })
+	}}
+)

@@ -51,13 +51,13 @@ func keptScenarios() []scenario {
 				time.Sleep(time.Second)
 				q.close()
 			}).but(stays),
-		one("server-resets-an-idle-connection", func(p *peer) { p.ask("GET", "/"); p.gone(3 * time.Second) },
+		one("server-resets-an-idle-connection", func(p *peer) { p.ask("GET", "/"); p.over() },
 			func(q *request) {
 				q.answer(200, "yes")
 				time.Sleep(300 * time.Millisecond)
 				q.p.reset()
 				q.p.ended = "reset"
-			}),
+			}).but(stays),
 		one("server-says-408-to-an-idle-connection", func(p *peer) { p.ask("GET", "/"); p.over() },
 			func(q *request) {
 				q.answer(200, "yes")
@@ -111,7 +111,7 @@ func keptScenarios() []scenario {
 			p.r.client(func(p *peer) { p.ask("GET", "/second") })
 		}, func(q *request) {
 			q.p.say(ok(q.target) + "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nunasked")
-			q.p.rest()
+			q.p.drain()
 		}).under(service, host),
 		one("unasked-answer-behind-204", func(p *peer) {
 			p.ask("GET", "/first")
@@ -119,8 +119,7 @@ func keptScenarios() []scenario {
 			p.r.client(func(p *peer) { p.ask("GET", "/second") })
 		}, func(q *request) {
 			q.p.say("HTTP/1.1 204 No Content\r\n\r\n" + ok("unasked"))
-			q.p.gone(4 * time.Second)
-			q.p.ended = "over"
+			q.p.drain()
 		}).under(service, host),
 		one("body-behind-the-answer-to-head", func(p *peer) {
 			p.ask("HEAD", "/first")
@@ -129,8 +128,7 @@ func keptScenarios() []scenario {
 		}, func(q *request) {
 			q.p.say(ok(q.target + " and more"))
 			if q.method == "HEAD" {
-				q.p.gone(4 * time.Second)
-				q.p.ended = "over"
+				q.p.drain()
 			}
 		}).under(service, host),
 		one("unasked-answer-in-a-segment-of-its-own", func(p *peer) {
@@ -143,8 +141,7 @@ func keptScenarios() []scenario {
 			time.Sleep(50 * time.Millisecond)
 			_ = q.p.sayQuietly(ok("unasked"))
 			q.p.r.mark("unasked")
-			q.p.gone(4 * time.Second)
-			q.p.ended = "over"
+			q.p.drain()
 		}).under(service, host),
 		one("another-client-of-the-pod", func(p *peer) {
 			p.ask("GET", "/first")

@@ -120,11 +120,9 @@ func uploadScenarios() []scenario {
 			q.p.ended = "closed"
 		}).under(fewKinds...),
 		one("server-resets-in-the-middle", func(p *peer) {
-			p.say(p.r.to("POST", "/up", length(8<<20)))
-			for p.sayQuietly(noise(64 << 10)) {
-			}
-			p.note("cannot go on")
-		}, func(q *request) { q.p.in.Discard(10000); q.p.reset(); q.p.ended = "reset" }).under(service, host),
+			p.sayQuietly(p.r.to("POST", "/up", length(8<<20)) + noise(8<<20))
+			p.response()
+		}, func(q *request) { q.p.in.Discard(10000); q.p.reset(); q.p.ended = "reset" }).under(service, host).but(answered("reset")),
 		one("client-resets-in-the-middle", func(p *peer) {
 			p.say(p.r.to("POST", "/up", length(1000)) + "abc")
 			p.r.after("begun")
@@ -172,7 +170,7 @@ func uploadScenarios() []scenario {
 				return
 			}
 			q.answer(200, "still here")
-		}),
+		}).but(expectationEnds),
 		one("expect-that-the-client-does-not-wait-for", func(p *peer) {
 			p.say(p.r.to("PUT", "/up", length(3), "Expect: 100-continue") + "abc")
 			p.response()
@@ -195,7 +193,7 @@ func uploadScenarios() []scenario {
 			}
 			q.body()
 			q.answer(200, "yes")
-		}),
+		}).but(expectationEnds),
 	}
 }
 

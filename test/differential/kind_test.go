@@ -72,12 +72,13 @@ func toService(p v1alpha1.Protocol) func(*run) v1alpha1.Destination {
 }
 
 // snapshot is what the manager makes of a policy that says nothing but to whom it applies.
-func snapshot(t testing.TB, to v1alpha1.Destination, d *policy.Destination) *policy.Snapshot {
+func snapshot(t testing.TB, to v1alpha1.Destination, s compile.Service, d *policy.Destination) *policy.Snapshot {
 	t.Helper()
 	p := &v1alpha1.RetryPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "plain", CreationTimestamp: metav1.Time{Time: time.Unix(1, 0)}}}
 	p.Spec.To = []v1alpha1.Destination{to}
 	services := func(string) (*compile.Service, bool) {
-		return &compile.Service{Ports: []compile.ServicePort{{Port: servicePort}}}, true
+		s.Ports = []compile.ServicePort{{Port: servicePort}}
+		return &s, true
 	}
 	read, problems := compile.Read(compile.FromRetryPolicy(p), services)
 	if len(problems) > 0 {

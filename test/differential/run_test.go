@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"fairlead.dev/fairlead/internal/controller/compile"
 )
 
 // setting is what stands around a scenario. The zero value is a Service of one endpoint, with addresses of IPv4.
@@ -35,7 +37,7 @@ type run struct {
 
 	agent     *agent // nil in direct runs
 	endpoints []netip.AddrPort
-	sticky    bool
+	service   compile.Service // what the manager knows of it
 	programs  sync.WaitGroup
 	killers   [2][]func() // of programs in the pod, and elsewhere
 	stopAll   context.CancelFunc
@@ -95,7 +97,7 @@ func (r *run) install() {
 	}
 	endpoints := slices.Clone(r.endpoints)
 	slices.SortFunc(endpoints, netip.AddrPort.Compare)
-	r.agent.install(r, snapshot(r, r.kind.to(r), destination(clusterIPs, endpoints)))
+	r.agent.install(r, snapshot(r, r.kind.to(r), r.service, destination(clusterIPs, endpoints)))
 }
 
 // forgetPolicy removes the policy in governed runs.
@@ -263,17 +265,10 @@ func (r *run) listenAt(i int, at netip.AddrPort) *net.TCPListener {
 	return tcp
 }
 
-// affinity says that the Service keeps a client at its endpoint (sessionAffinity: ClientIP).
-func (r *run) affinity() {
-	r.sticky = true
+// clusterPicks says that the Service asks for a choice that only the cluster can make, and how.
+func (r *run) clusterPicks(why string) {
+	r.service.ClusterPicks = why
 	r.install()
-}
-
-// connections is how many connections server i has accepted.
-func (r *run) connections(i int) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.accepted[i]
 }
 
 // dial connects as a client in the pod does. When that fails, it notes how and returns nil.

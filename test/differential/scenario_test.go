@@ -2,6 +2,7 @@ package differential
 
 import (
 	"flag"
+	"fmt"
 	"iter"
 	"maps"
 	"os"
@@ -46,8 +47,11 @@ type theme struct {
 	scenarios []scenario
 }
 
-// tries is how often a scenario is played before a difference counts: machines are busy.
-const tries = 3
+var (
+	// tries is how often a scenario is played before a difference counts: machines are busy.
+	tries   = flag.Int("tries", 3, "how often a scenario is played before a difference counts")
+	results = flag.String("results", "", "a file to which results are appended as they come")
+)
 
 // worldCount is how many scenarios are played at once. Most of them wait most of the time.
 const worldCount = 24
@@ -65,8 +69,8 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// TestDifferential plays every scenario under every kind of destination that it names, direct and governed.
-func TestDifferential(t *testing.T) {
+// TestRule00_NoHarm plays every scenario under every kind of destination that it names, direct and governed.
+func TestRule00_NoHarm(t *testing.T) {
 	netnstest.Privileged(t)
 	if missing := missingPrograms(); len(missing) > 0 {
 		if os.Getenv("REQUIRE_PRIVILEGED") == "1" {
@@ -97,6 +101,21 @@ type stage struct {
 	worlds chan *world
 	flaky  atomic.Int64
 	played atomic.Int64
+	mu     sync.Mutex
+}
+
+// report writes a line, and what belongs to it, to -results: the test's own output comes only at the end.
+func (s *stage) report(t *testing.T, word, details string) {
+	if *results == "" {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, err := os.OpenFile(*results, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	check(t, err)
+	defer func() { _ = f.Close() }()
+	_, err = fmt.Fprintf(f, "%s %s\n%s", word, strings.TrimPrefix(t.Name(), "TestRule00_NoHarm/"), details)
+	check(t, err)
 }
 
 func newStage(t *testing.T) *stage {
@@ -116,12 +135,14 @@ func (s *stage) test(t *testing.T, sc *scenario, k kind) {
 	defer func() { s.worlds <- w }()
 	s.played.Add(1)
 	var diff string
-	for i := range tries {
+	for i := range *tries {
 		direct, governed := w.perform(t, sc, k, false), w.perform(t, sc, k, true)
 		if diff = sc.compare(k, direct, governed); diff == "" {
 			t.Logf("both saw:\n%s", strings.Join(governed.lines(), "\n"))
+			s.report(t, "ok", "")
 			if i > 0 {
 				s.flaky.Add(1)
+				s.report(t, "flaky", "")
 				t.Logf("FLAKY: direct and governed agreed only when played %d times", i+1)
 			}
 			return
@@ -130,6 +151,7 @@ func (s *stage) test(t *testing.T, sc *scenario, k kind) {
 			return
 		}
 	}
+	s.report(t, "differs", diff)
 	t.Errorf("%s: a policy that only names its destination changes what is seen (-direct +governed):\n%s", t.Name(), diff)
 }
 

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
 )
 
 // What a Service promises, and addresses of both families.
@@ -34,9 +36,14 @@ func serviceScenarios() []scenario {
 		}},
 		{name: "affinity-by-client-address", kinds: append(both, serviceTCP), setting: sticky, play: func(r *run) {
 			named(r)
-			r.affinity()
+			r.clusterPicks(v1alpha1.ReasonServiceAffinity)
 			counts := calls(r, 40)
 			r.seen.note("clients", "%d server answers", len(counts))
+		}},
+		{name: "only-the-nodes-own-endpoints", kinds: append(both, serviceTCP), setting: setting{endpoints: []int{0, 1}, choice: onlyFirst}, play: func(r *run) {
+			named(r)
+			r.clusterPicks(v1alpha1.ReasonServiceTrafficPolicy)
+			r.seen.note("clients", "answers %v", calls(r, 20))
 		}},
 		{name: "one-endpoint-fails-fast", kinds: both, setting: two, play: func(r *run) {
 			r.quietWeb(0, func(q *request) { time.Sleep(5 * time.Millisecond); q.p.sayQuietly(ok("good")) })
@@ -105,9 +112,10 @@ func serviceScenarios() []scenario {
 			})
 		}},
 		{name: "endpoint-leaves-under-an-opaque-connection", kinds: []kind{service, serviceTCP, headless}, play: func(r *run) {
-			r.serve(0, func(p *peer) { p.hear(len(hello)); p.say("%yes\n"); p.rest() })
+			r.serve(0, func(p *peer) { p.expect("%"); r.mark("connected"); p.hear(len(hello) - 1); p.say("%yes\n"); p.rest() })
 			r.client(func(p *peer) {
 				p.say("%")
+				r.after("connected")
 				r.setEndpoints(1)
 				p.quiet(time.Second)
 				p.say(hello[1:])
@@ -192,12 +200,12 @@ func dualStackScenarios() []scenario {
 		{name: "client-that-tries-the-other-family", kinds: []kind{headless, host, everything}, setting: six, play: func(r *run) {
 			r.web4(0)
 			r.curl("-sS", "-i", "http://"+r.authority()+"/")
-		}},
+		}, differs: []difference{otherAddressRefused}},
 		{name: "dead-ipv6-beside-good-ipv4", kinds: []kind{headless, host, everything}, setting: six, play: func(r *run) {
 			r.web4(0)
 			r.world.nft(r, r.world.node, "add rule inet cut forward ip6 daddr "+serverAddrs(0).v6.String()+" drop")
-			r.curl("-sS", "-i", "http://"+r.authority()+"/")
-		}},
+			r.curl("-sS", "-i", "--max-time", "3", "http://"+r.authority()+"/")
+		}, differs: []difference{otherAddressSilent}},
 	}
 	return list
 }

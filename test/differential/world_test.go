@@ -166,10 +166,14 @@ func (w *world) setHosts(t testing.TB, lines string) {
 	check(t, os.WriteFile(w.hosts, []byte("127.0.0.1 localhost\n::1 localhost\n"+lines), 0o644))
 }
 
-// inTurn and bySource are choices among two endpoints: one after the other, and always the same for a caller (sessionAffinity: ClientIP).
+// Choices among two endpoints.
 const (
-	inTurn   = "numgen inc mod 2"
+	// inTurn: one after the other.
+	inTurn = "numgen inc mod 2"
+	// bySource: always the same for a caller (sessionAffinity: ClientIP).
 	bySource = "jhash ip saddr mod 2"
+	// onlyFirst: as if the other were on another node (internalTrafficPolicy: Local).
+	onlyFirst = "numgen inc mod 1"
 )
 
 // translate has the node do what kube-proxy does for a Service: pick an endpoint by the choice for each new connection, or refuse if

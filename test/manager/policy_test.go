@@ -225,17 +225,36 @@ var _ = Describe("a policy", func() {
 	It("shows its traffic, and tells when a breaker opens and closes", func(ctx SpecContext) {
 		ns := newNamespace(ctx)
 		a := newAgent(ctx, nodeName(ns, 1))
-		givenPod(ctx, newPod(ns, "a", nodeName(ns, 1)))
+		pod := newPod(ns, "a", nodeName(ns, 1))
+		givenPod(ctx, pod)
 		p := givenPolicy(ctx, ns, "p", `{to: [{any: {}}], circuitBreaker: {consecutiveFailures: 5}}`)
 		eventually(ctx, p, map[string]string{v1alpha1.ConditionReady: "True/Ready"})
-		id := policy.ID{Namespace: ns, Name: "p"}
-		traffic := policy.Traffic{Policy: id, Target: "any", Counts: policy.Counts{Requests: 600, Successes: 599, Retries: 20}}
-		traffic.Latency[policy.LatencyBucket(20*time.Millisecond)] = 600
-		a.report(traffic)
-		a.open(&policy.Traffic{Policy: id, Target: "any", BreakersOpen: 1})
+		By("saying that there are figures, and nobody called")
 		Eventually(func(g Gomega) {
 			s := statusNow(ctx, p)
 			g.Expect(s.Traffic).NotTo(BeNil())
+			g.Expect(s.Traffic.RPS).To(Equal("0"))
+			g.Expect(s.Traffic.Breaker).To(Equal("Closed"))
+		}).Should(Succeed())
+		id := policy.ID{Namespace: ns, Name: "p"}
+		traffic := policy.Traffic{Policy: id, Target: "any", Counts: policy.Counts{Requests: 600, Successes: 599, Abandoned: 1, Retries: 20}}
+		traffic.Latency[policy.LatencyBucket(20*time.Millisecond)] = 600
+		a.report(traffic)
+		a.open(&policy.Traffic{Policy: id, Target: "any", BreakersOpen: 1, BreakersHalfOpen: 1, BreakerAge: time.Minute, OpaqueOpen: 3})
+		By("saying how its breaker stands, as soon as that is known")
+		Eventually(func(g Gomega) {
+			d := statusNow(ctx, p).Destinations
+			g.Expect(d).To(HaveLen(1))
+			g.Expect(d[0].Breaker).To(Equal(v1alpha1.BreakerStateHalfOpen))
+			g.Expect(d[0].BreakerSince.Time).To(BeTemporally("~", time.Now().Add(-time.Minute), 20*time.Second))
+		}).Should(Succeed())
+		By("showing figures")
+		Eventually(func(g Gomega) {
+			s := statusNow(ctx, p)
+			g.Expect(s.Traffic).NotTo(BeNil())
+			g.Expect(s.Traffic.Abandoned).To(BeEquivalentTo(1))
+			g.Expect(s.Traffic.Breaker).To(Equal("HalfOpen(1)"))
+			g.Expect(s.Traffic.Opaque.Open).To(BeEquivalentTo(3))
 			g.Expect(s.Traffic.Requests).To(BeEquivalentTo(600))
 			g.Expect(s.Traffic.Success).To(Equal("99.83%"))
 			g.Expect(s.Traffic.Retries).To(BeEquivalentTo(20))
@@ -244,7 +263,14 @@ var _ = Describe("a policy", func() {
 		eventuallyEvents(ctx, ns, "BreakerOpened")
 		a.open(nil)
 		eventuallyEvents(ctx, ns, "BreakerClosed")
-	}, SpecTimeout(time.Minute))
+		By("taking them away with the pods")
+		Expect(suite.admin.Delete(ctx, pod, client.GracePeriodSeconds(0))).To(Succeed())
+		Eventually(func(g Gomega) {
+			s := statusNow(ctx, p)
+			g.Expect(*s.MatchedPods).To(BeZero())
+			g.Expect(s.Traffic).To(BeNil())
+		}).Should(Succeed())
+	}, SpecTimeout(2*time.Minute))
 })
 
 var _ = Describe("the API server", func() {

@@ -11,13 +11,23 @@ import (
 type dependence struct {
 	conn *socket.Conn // that served the client last; nil: none matters
 	wait time.Duration
+	// until is when the server ends it, as it has announced; zero: it has not. The agent itself ends its own connection before.
+	until time.Time
 }
 
-// How long after a request, and then how often, an idle connection's server is looked at.
+// How long after a request, and then ever more seldom, an idle connection's server is looked at: what the look costs and how late
+// it is go with how long the connection has been idle.
 const (
-	firstServerLook = endLook
+	firstServerLook = 250 * time.Millisecond
 	maxServerLook   = 15 * time.Second
 )
+
+// endsAt notes what the server has announced.
+func (d *dependence) endsAt(until time.Time) {
+	if d.conn != nil {
+		d.until = until
+	}
+}
 
 // dependOn notes the connection that serves the request under way.
 func (s *session) dependOn(c *socket.Conn) {
@@ -33,18 +43,22 @@ func (s *session) nextLook(now, until time.Time) time.Time {
 		return until
 	}
 	d.wait = min(max(firstServerLook, 2*d.wait), maxServerLook)
-	return earlier(until, now.Add(d.wait))
+	return earlier(earlier(until, d.until), now.Add(d.wait))
 }
 
 // serverEnded reports whether the session is to end because its server has ended or reset the connection, and the client has said
 // nothing meanwhile.
 func (s *session) serverEnded() bool {
-	if s.server.conn == nil || s.client.Peek() == socket.Readable {
+	if s.server.conn == nil {
+		return false
+	}
+	if s.client.Peek() == socket.Readable {
+		s.server.until = time.Time{} // another request comes in time
 		return false
 	}
 	end := s.server.conn.PeerEnding()
 	if end == socket.Broken {
 		s.client.ResetOnClose()
 	}
-	return end != socket.Whole
+	return end != socket.Whole || passed(s.server.until, time.Now())
 }

@@ -34,6 +34,18 @@ func TestRule25_AnIdlePinnedConnectionEndsWithItsServer(t *testing.T) {
 	}
 }
 
+// The agent ends its own connection before the server would, and the client's when the server has said that it would.
+func TestRule25_AnIdlePinnedConnectionEndsAsAnnounced(t *testing.T) {
+	w := build(t, serve(t, func(_ int, p *peer) {
+		p.request()
+		p.send("HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1\r\nContent-Length: 0\r\n\r\n")
+		_, _ = p.r.ReadByte()
+	}), anywhere(nil))
+	c := w.dial()
+	c.get("/")
+	c.expectEnd()
+}
+
 // A connection that the agent itself has closed, because it was idle for long enough, is no server's end.
 func TestRule25_ThePoolsOwnClosingIsNoEnd(t *testing.T) {
 	w := build(t, serve(t, echo), anywhere(nil))
@@ -45,6 +57,21 @@ func TestRule25_ThePoolsOwnClosingIsNoEnd(t *testing.T) {
 	if s.server.conn.PeerEnding() != 0 {
 		t.Error("taken for the server's")
 	}
+}
+
+// Where the agent chooses the server, the end of one is nobody's but the agent's business.
+func TestRule25_AConnectionToAServiceStays(t *testing.T) {
+	w := build(t, serve(t, func(_ int, p *peer) {
+		p.request()
+		p.ok("well")
+	}))
+	w.serviceOf(nil)
+	c := w.dial()
+	c.get("/")
+	if s := w.onlySession(); s.server.conn != nil {
+		t.Error("it depends on a server")
+	}
+	c.get("/")
 }
 
 // onlySession returns the session there is, while it waits for a request.

@@ -210,7 +210,7 @@ func TestAReadWithoutTimeKeepsTheRequest(t *testing.T) {
 	var l line
 	l.attach(conn)
 	in := make([]byte, 4)
-	l.before = func() error { _, err := conn.Write([]byte("ping"), 0); return err }
+	l.before = func() error { _, err := conn.TryWrite([]byte("ping")); return err }
 	l.now = time.Now().Add(-time.Second)
 	l.until = l.now.Add(firstLook)
 	if _, err := l.Read(in); !errors.Is(err, os.ErrDeadlineExceeded) {

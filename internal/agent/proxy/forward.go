@@ -12,8 +12,11 @@ import (
 	"fairlead.dev/fairlead/internal/agent/store"
 )
 
-// streamLook is how often a response that pauses has somebody look whether its client is still there.
-const streamLook = 2 * time.Second
+// How soon a response that pauses has somebody look whether its client is still there, and how seldom in the end.
+const (
+	firstStreamLook = 100 * time.Millisecond
+	maxStreamLook   = 2 * time.Second
+)
 
 // noChange forwards a head as it is.
 var noChange http1.Forward
@@ -71,6 +74,9 @@ func (x *exchange) answered(t *attempt, keep bool) step {
 	t.release(t.reusable())
 	switch {
 	case !x.upload.done():
+		x.s.brokenOff = true
+		return hangUpGently
+	case x.s.ended.Load(): // in finishUpload: there is no way to answer another request
 		return hangUpGently
 	case !keep && (len(x.s.line.reader.Buffered()) > 0 || x.s.client.Peek() == socket.Readable):
 		return hangUpGently
@@ -108,7 +114,8 @@ type relaying struct {
 	until time.Time // of the whole exchange
 	// the client must have taken something until patience, the upstream must have sent something until quiet
 	patience, quiet time.Time
-	moved           func() // moveDeadlines, bound once
+	look            time.Duration // until the next look at the client
+	moved           func()        // moveDeadlines, bound once
 }
 
 // relay forwards the rest of a response's body. While the request goes on, both sides are watched.
@@ -146,6 +153,7 @@ func (x *exchange) relay(t *attempt, until time.Time) error {
 		if err := x.paused(t); err != nil {
 			return err
 		}
+		r.look = min(2*r.look, maxStreamLook)
 		x.armBody()
 	}
 }
@@ -179,7 +187,7 @@ func (x *exchange) paused(t *attempt) error {
 func (x *exchange) moveDeadlines() {
 	r, limits := &x.relaying, &x.plan.Settings.Timeouts
 	x.now = time.Now()
-	r.t.heard = x.now
+	r.t.heard, r.look = x.now, firstStreamLook
 	if limits.Read > 0 {
 		r.quiet = x.now.Add(limits.Read)
 	}
@@ -193,7 +201,7 @@ func (x *exchange) moveDeadlines() {
 // armBody bounds the next wait for a piece of the body, by the timeouts and by the next look at the client.
 func (x *exchange) armBody() {
 	r := &x.relaying
-	l, end := r.t.line, earlier(r.until, x.now.Add(streamLook))
+	l, end := r.t.line, earlier(r.until, x.now.Add(r.look))
 	if limits := &x.plan.Settings.Timeouts; limits.Read > 0 && limits.Read != limits.Idle {
 		end = earlier(end, r.quiet)
 	} else if limits.Idle > 0 {
@@ -225,7 +233,7 @@ func (x *exchange) finishUpload(t *attempt, until time.Time) error {
 			t.stopStream()
 		case !ended && t.conn.Peek() == socket.Gone:
 			ended = true
-			_ = x.s.client.TCP().CloseWrite() // fails only when the client has gone, which is noticed
+			_ = x.s.endSide() // fails only when the client has gone, which is noticed
 		}
 	}
 	return nil

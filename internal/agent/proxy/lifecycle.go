@@ -2,15 +2,11 @@ package proxy
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
-
-// podSessions are the sessions of one pod.
-type podSessions struct {
-	count int           // guarded by Server.mu
-	ended chan struct{} // closed when they are to end at once
-}
 
 // enter registers a session. shed says that it is one too many to be looked into.
 func (s *Server) enter(ss *session) (shed, ok bool) {
@@ -19,15 +15,9 @@ func (s *Server) enter(ss *session) (shed, ok bool) {
 	if s.closed {
 		return false, false
 	}
-	p := s.pods[ss.pod]
-	if p == nil {
-		p = &podSessions{ended: make(chan struct{})}
-		s.pods[ss.pod] = p
-	}
-	shed = len(s.sessions) >= s.limit || p.count >= s.podLimit
-	ss.ended = p.ended
+	shed = len(s.sessions) >= s.limit || s.perPod[ss.pod] >= s.podLimit
 	s.sessions[ss] = struct{}{}
-	p.count++
+	s.perPod[ss.pod]++
 	s.events.Opened()
 	return shed, true
 }
@@ -35,10 +25,8 @@ func (s *Server) enter(ss *session) (shed, ok bool) {
 func (s *Server) leave(ss *session) {
 	s.mu.Lock()
 	delete(s.sessions, ss)
-	if p := s.pods[ss.pod]; p != nil && p.ended == ss.ended {
-		if p.count--; p.count == 0 {
-			delete(s.pods, ss.pod)
-		}
+	if s.perPod[ss.pod]--; s.perPod[ss.pod] == 0 {
+		delete(s.perPod, ss.pod)
 	}
 	last := s.closed && len(s.sessions) == 0
 	s.mu.Unlock()
@@ -143,42 +131,20 @@ func (s *Server) closeIdle(before time.Time) {
 	}
 }
 
-// EndPod ends the connections of a pod that is gone, all at once, and returns when they are closed.
-func (s *Server) EndPod(uid string) { s.end(func(pod string) bool { return pod == uid }) }
-
-// abort ends all sessions.
-func (s *Server) abort() { s.end(func(string) bool { return true }) }
-
-// end ends the sessions of some pods. Every one is told before the first is waited for: to close a connection is to wait for a
-// session that holds it, which must not be done under the lock either.
-func (s *Server) end(chosen func(pod string) bool) {
-	ending := s.choose(chosen)
-	for _, ss := range ending {
+// abort ends all sessions. Every one is told before the first is waited for: to close a connection is to wait for a session that
+// holds it, which must not be done under the lock either.
+func (s *Server) abort() {
+	s.mu.Lock()
+	sessions := slices.Collect(maps.Keys(s.sessions))
+	s.mu.Unlock()
+	for _, ss := range sessions {
 		ss.interrupt()
 	}
 	var closers sync.WaitGroup
-	for _, ss := range ending {
+	for _, ss := range sessions {
 		closers.Go(func() { _ = ss.client.Close() })
 	}
 	closers.Wait()
-}
-
-// choose returns the sessions of some pods, and tells those that wait for nothing but time.
-func (s *Server) choose(chosen func(pod string) bool) (all []*session) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for ss := range s.sessions {
-		if chosen(ss.pod) {
-			all = append(all, ss)
-		}
-	}
-	for uid, p := range s.pods {
-		if chosen(uid) {
-			close(p.ended)
-			delete(s.pods, uid) // sessions that still arrive are others
-		}
-	}
-	return all
 }
 
 // interrupt has the session end as soon as it notices. A client that is not between two requests must not take what it has got for

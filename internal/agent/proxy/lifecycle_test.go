@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -67,25 +69,6 @@ func busyWorld(t *testing.T) (w *world, clients []*client) {
 	return w, clients
 }
 
-// A pod that ends frees everything at once, whatever its connections wait for, and no other pod's.
-func TestEndingAPodEndsItsConnections(t *testing.T) {
-	w, clients := busyWorld(t)
-	w.server.EndPod("another")
-	if n := w.server.Connections(); n != len(clients) {
-		t.Fatalf("%d connections are left of %d", n, len(clients))
-	}
-	w.server.EndPod(pod)
-	for i, c := range clients {
-		if _, err := io.ReadAll(c.r); !errors.Is(err, syscall.ECONNRESET) {
-			t.Errorf("client %d got %v, want a reset", i, err)
-		}
-	}
-	w.waitFor(t, func() bool { return w.server.Connections() == 0 })
-	c := w.dial() // what still arrives is served
-	c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-	w.waitFor(t, func() bool { return w.server.Connections() == 1 })
-}
-
 // A forced stop waits for the slowest session, not for one after the other.
 func TestRule26_AForcedStopEndsAllAtOnce(t *testing.T) {
 	w, clients := busyWorld(t)
@@ -117,23 +100,23 @@ func TestSessionsAreToldBeforeOneIsWaitedFor(t *testing.T) {
 	for range n {
 		<-arrived
 	}
-	var inside, held, told sync.WaitGroup
-	inside.Add(n)
-	told.Add(n)
+	var inside, held sync.WaitGroup
 	w.server.mu.Lock()
-	for s := range w.server.sessions {
+	all := slices.Collect(maps.Keys(w.server.sessions))
+	w.server.mu.Unlock()
+	for _, s := range all {
+		inside.Add(1)
 		held.Go(func() {
 			_ = s.client.Hold(func() {
 				inside.Done()
-				<-s.ended
-				told.Done()
-				told.Wait()
+				for _, other := range all {
+					poll(t, other.client.Interrupted)
+				}
 			})
 		})
 	}
-	w.server.mu.Unlock()
 	inside.Wait()
-	w.server.EndPod(pod)
+	w.server.abort()
 	held.Wait()
 }
 

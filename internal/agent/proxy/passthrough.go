@@ -141,10 +141,12 @@ func (s *session) pass(why Passed, server *net.TCPConn) {
 	s.state.Store(passing)
 	s.srv.events.Passed(why)
 	o := opaque.Options{ToServer: s.rest}
+	var recorder store.Recorder = store.Silence{}
 	if g := s.governing(); g != nil {
-		g.Recorder().OpaqueOpened()
+		recorder = g.Recorder()
 		o.Idle = g.Base().Timeouts.Idle
 	}
+	var first int64 // bytes sent to the server here
 	if len(s.rest) > 0 && len(s.rest) <= smallRest {
 		// A new connection takes this much at once, so the buffer need not wait for the tunnel's end.
 		if _, err := server.Write(s.rest); err != nil {
@@ -152,10 +154,13 @@ func (s *session) pass(why Passed, server *net.TCPConn) {
 			s.client.ResetOnClose()
 			return
 		}
+		first = int64(len(s.rest))
 		o.ToServer, s.rest = nil, nil
 		s.line.reader.Close()
 	}
 	s.tunnel = func() {
-		_, _ = opaque.Run(s.client.TCP(), server, o) // an error means that one side is gone already
+		recorder.OpaqueOpened()
+		end, _ := opaque.Run(s.client.TCP(), server, o) // an error means that one side is gone already
+		recorder.OpaqueClosed(first+end.ToServer, end.ToClient)
 	}
 }

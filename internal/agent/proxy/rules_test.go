@@ -178,7 +178,8 @@ func TestRule08_AStaleConnectionCostsNothing(t *testing.T) {
 		_ = p.CloseWrite()
 		p.delivered(t)
 		closed <- struct{}{}
-	}), anywhere(func(s *policy.Settings) { s.Retry.MaxRetries = 0 }))
+	}))
+	w.serviceOf(func(s *policy.Settings) { s.Retry.MaxRetries = 0 })
 	c := w.dial()
 	for i := range 20 {
 		if res, body := c.get("/"); res.StatusCode != 200 || body != "GET" {

@@ -24,10 +24,6 @@ const (
 	headTimeout = 10 * time.Second
 )
 
-// ConnectionMemory is what an idle connection takes of the process at most, whatever it carries: what the kernel holds for its sockets,
-// and what calls take while they are under way, comes on top.
-const ConnectionMemory = 24 << 10
-
 // Passed says why a connection was passed through without being understood.
 type Passed uint8
 
@@ -85,7 +81,7 @@ type Options struct {
 	ReplayMemory         int64
 
 	// for tests: how long silence is suffered, and what no policy governs may take to connect, instead of the constants
-	sniffDelay, headTimeout, connect time.Duration
+	sniffDelay, headTimeout, lingerFor, connect time.Duration
 }
 
 // Server serves captured connections.
@@ -98,8 +94,9 @@ type Server struct {
 	replay    *resilience.ReplayMemory
 	defaults  policy.Settings // for what no policy governs
 	exchanges sync.Pool
-	// how long a client's silence is suffered: before the server is connected to, and within a head
-	sniffDelay, headTimeout time.Duration
+	// how long a client's silence is suffered: before the server is connected to, within a head, and behind the last response
+	sniffDelay, headTimeout, lingerFor time.Duration
+	epoch                              time.Time // that times of sessions are counted from
 
 	// atomic
 	draining atomic.Bool
@@ -108,7 +105,7 @@ type Server struct {
 	mu sync.Mutex
 	// guarded by mu
 	sessions map[*session]struct{}
-	pods     map[string]*podSessions
+	perPod   map[string]int
 	closed   bool
 	done     chan struct{} // closed when closed and no session is left
 }
@@ -127,8 +124,10 @@ func New(o Options) (*Server, error) {
 		replay:      resilience.NewReplayMemory(orDefault(o.ReplayMemory, int64(DefaultReplayMemory))),
 		sniffDelay:  orDefault(o.sniffDelay, sniff.MaxDelay),
 		headTimeout: orDefault(o.headTimeout, headTimeout),
+		lingerFor:   orDefault(o.lingerFor, lingerFor),
+		epoch:       time.Now(),
 		defaults:    policy.Defaults(),
-		sessions:    map[*session]struct{}{}, pods: map[string]*podSessions{}, done: make(chan struct{}),
+		sessions:    map[*session]struct{}{}, perPod: map[string]int{}, done: make(chan struct{}),
 	}
 	s.defaults.Timeouts.Connect = orDefault(o.connect, s.defaults.Timeouts.Connect)
 	s.exchanges.New = func() any { return newExchange(s) }
@@ -153,7 +152,7 @@ func (s *Server) ServeCaptured(podUID string, conn *net.TCPConn, original netip.
 		return // closed already
 	}
 	ss := &session{srv: s, id: s.clients.Add(1), pod: podUID, client: client, original: netip.AddrPortFrom(original.Addr().Unmap(), original.Port())}
-	ss.idleSince.Store(time.Now().UnixNano())
+	ss.restedAt(time.Now())
 	shed, ok := s.enter(ss)
 	if !ok {
 		return

@@ -38,7 +38,7 @@ type Conn struct {
 
 	silence Silence
 	looked  time.Time     // at silence
-	peer    atomic.Uint32 // the Ending that a look found before the connection was closed
+	peer    atomic.Uint32 // the Ending when the connection was closed here
 }
 
 // New takes ownership of tcp.
@@ -69,7 +69,10 @@ func (c *Conn) Disarm() error {
 }
 
 // Close closes the connection.
-func (c *Conn) Close() error { return c.tcp.Close() }
+func (c *Conn) Close() error {
+	_ = c.raw.Control(func(fd uintptr) { c.peer.Store(uint32(ending(int(fd)))) }) // fails when closed already
+	return c.tcp.Close()
+}
 
 // ResetOnClose has the connection end with a reset instead of a regular end when it is closed.
 func (c *Conn) ResetOnClose() {
@@ -148,15 +151,15 @@ func (c *Conn) wait(step func(fd uintptr) bool, now, until time.Time) error {
 			return os.ErrDeadlineExceeded
 		}
 		if now = time.Now(); !until.IsZero() && !now.Before(until) {
-			return c.timeUp(now)
+			return c.TimeUp(now)
 		}
 		c.armed = time.Time{}
 	}
 }
 
-// timeUp is what a wait ends with whose time is up: os.ErrDeadlineExceeded, or syscall.ETIMEDOUT when the peer is not there any
+// TimeUp is what a wait ends with whose time is up: os.ErrDeadlineExceeded, or syscall.ETIMEDOUT when the peer is not there any
 // more, as the kernel would say in the end.
-func (c *Conn) timeUp(now time.Time) error {
+func (c *Conn) TimeUp(now time.Time) error {
 	const often = time.Second // the first look tells how seldom will do
 	switch every := max(often, c.silence.Limit()/4); {
 	case c.looked.IsZero():
@@ -228,17 +231,6 @@ func (c *Conn) arm(now, until time.Time) error {
 	return nil
 }
 
-// Write writes all of p, waiting no longer than stall whenever the peer takes nothing (zero: for ever). It returns how many
-// bytes the kernel accepted.
-func (c *Conn) Write(p []byte, stall time.Duration) (int, error) {
-	n, err := c.TryWrite(p)
-	if err != nil || n == len(p) {
-		return n, err
-	}
-	rest, err := c.writeSlowly(p[n:], stall)
-	return n + rest, err
-}
-
 // TryWrite writes what the kernel takes at once, which may be nothing.
 func (c *Conn) TryWrite(p []byte) (int, error) {
 	n, errno := send(c.fd, p)
@@ -246,41 +238,6 @@ func (c *Conn) TryWrite(p []byte) (int, error) {
 		return n, errno
 	}
 	return n, nil
-}
-
-// WriteBy writes p until a time and returns how many bytes the kernel accepted; if not all, os.ErrDeadlineExceeded.
-func (c *Conn) WriteBy(p []byte, until time.Time) (int, error) {
-	defer func() { _ = c.tcp.SetWriteDeadline(time.Time{}) }()
-	if err := c.tcp.SetWriteDeadline(until); err != nil {
-		return 0, cause(err)
-	}
-	n, err := c.tcp.Write(p)
-	if err != nil {
-		err = cause(err)
-	}
-	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
-		err = c.timeUp(time.Now())
-	}
-	return n, err
-}
-
-// writeSlowly writes to a peer that is slower than we are.
-func (c *Conn) writeSlowly(p []byte, stall time.Duration) (int, error) {
-	done := 0
-	defer func() { _ = c.tcp.SetWriteDeadline(time.Time{}) }()
-	for done < len(p) {
-		if stall > 0 {
-			if err := c.tcp.SetWriteDeadline(time.Now().Add(stall)); err != nil {
-				return done, cause(err)
-			}
-		}
-		n, err := c.tcp.Write(p[done:])
-		done += n
-		if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
-			return done, cause(err)
-		}
-	}
-	return done, nil
 }
 
 // State is what Peek finds without waiting.
@@ -308,13 +265,7 @@ func (c *Conn) PeekInto(p []byte) (int, State) {
 	switch {
 	case errno == unix.EAGAIN:
 		return 0, Quiet
-	case errno == unix.EBADF:
-		return 0, Gone
-	case errno != 0:
-		c.peer.Store(uint32(Broken))
-		return 0, Gone
-	case n == 0:
-		c.peer.Store(uint32(HalfClosed))
+	case errno != 0 || n == 0:
 		return 0, Gone
 	}
 	return n, Readable
@@ -346,9 +297,9 @@ func (c *Conn) Departed() bool { return c.Ending() != Whole }
 // PeerEnding is Ending, but for what was done from this side: a connection that was closed here is as its peer had left it. It may
 // be called from any goroutine, also long after the connection was given away or closed.
 func (c *Conn) PeerEnding() Ending {
-	end := Ending(c.peer.Load())
-	if end == Whole {
-		_ = c.raw.Control(func(fd uintptr) { end = ending(int(fd)) }) // fails when closed
+	end := Whole
+	if c.raw.Control(func(fd uintptr) { end = ending(int(fd)) }) != nil { // closed, and before that noted
+		return Ending(c.peer.Load())
 	}
 	return end
 }

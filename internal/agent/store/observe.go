@@ -24,6 +24,8 @@ type Recorder interface {
 	CallDone(e *Exchange)
 	// OpaqueOpened tells of a connection governed by the policy that is passed through without being understood.
 	OpaqueOpened()
+	// OpaqueClosed tells of its end, and how many bytes went to the server and came from it.
+	OpaqueClosed(sent, received int64)
 }
 
 // Try is one try.
@@ -75,3 +77,6 @@ func (Silence) CallDone(*Exchange) {}
 
 // OpaqueOpened implements Recorder.
 func (Silence) OpaqueOpened() {}
+
+// OpaqueClosed implements Recorder.
+func (Silence) OpaqueClosed(int64, int64) {}

@@ -163,3 +163,16 @@ func TestAReportIsKeptUntilItIsAcknowledgedAndTheOldestGoFirst(t *testing.T) {
 		t.Errorf("left %v", left)
 	}
 }
+
+// The manager tells a restarted agent's reports from those before by it, whatever the node's clock says. Managers that know no instances
+// go by sequences, which grow with the clock.
+func TestEveryProcessHasAnInstanceOfItsOwn(t *testing.T) {
+	now := time.Now()
+	a, b, setBack := newOutbox(now), newOutbox(now.Add(time.Hour)), newOutbox(now.Add(-time.Hour))
+	if a.instance == 0 || b.instance == 0 || a.instance == b.instance || setBack.instance == a.instance {
+		t.Errorf("instances %d, %d and %d", a.instance, b.instance, setBack.instance)
+	}
+	if b.sequence <= a.sequence+maxReports {
+		t.Errorf("the sequence of a process starts at %d, an hour later at %d", a.sequence, b.sequence)
+	}
+}

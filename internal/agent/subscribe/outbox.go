@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -29,6 +30,8 @@ const (
 type outbox struct {
 	wake chan struct{} // size 1: something to send
 
+	instance uint64 // immutable; of this process
+
 	mu sync.Mutex
 	// guarded by mu
 	sequence uint64
@@ -41,9 +44,10 @@ type drawn struct {
 	body     *policy.Report
 }
 
-// newOutbox starts the sequence at the clock: it must grow over restarts of the agent too.
+// newOutbox draws the instance that tells this process from those before and after it: the manager counts the sequences of each for
+// themselves. The sequence starts at the clock for the sake of managers that know no instances and expect it to grow over restarts.
 func newOutbox(now time.Time) *outbox {
-	return &outbox{wake: make(chan struct{}, 1), sequence: uint64(max(now.UnixMicro(), 0))}
+	return &outbox{wake: make(chan struct{}, 1), instance: max(rand.Uint64(), 1), sequence: uint64(max(now.UnixMicro(), 0))}
 }
 
 // collect asks for a report every interval, whether or not there is somebody to send it to: a report covers one interval only.
@@ -138,7 +142,7 @@ func (o *outbox) stream(ctx context.Context, client wire.Client, log *slog.Logge
 	var sent uint64
 	for {
 		for _, d := range o.after(sent) {
-			err := stream.Send(wire.Report{Sequence: d.sequence, Age: time.Since(d.at), Body: *d.body})
+			err := stream.Send(wire.Report{Instance: o.instance, Sequence: d.sequence, Age: time.Since(d.at), Body: *d.body})
 			switch {
 			case errors.Is(err, wire.ErrMalformed):
 				// It never will be sent, and must not keep the others back.

@@ -18,9 +18,12 @@ const (
 	tryDuration
 	truncated
 	opaque
+	opaqueOpen
+	opaqueBytes
 	connections
 	waiting
 	breakersOpen
+	breakersHalfOpen
 	breakersOpened
 	captured
 	capturedTotal
@@ -34,6 +37,7 @@ const (
 	accessLog
 	podsCaptured
 	podsUncaptured
+	olderConnections
 	familyCount
 )
 
@@ -62,12 +66,18 @@ var catalogue = [familyCount]metric{
 		"Responses whose body could not be forwarded to its end.", prometheus.CounterValue, perPolicy},
 	opaque: {"fairlead_proxy_opaque_connections_total",
 		"Connections governed by a policy that were passed through without being understood.", prometheus.CounterValue, perPolicy},
+	opaqueOpen: {"fairlead_proxy_opaque_open_connections",
+		"Those of them that are open.", prometheus.GaugeValue, perPolicy},
+	opaqueBytes: {"fairlead_proxy_opaque_bytes_total",
+		"Bytes that those of them that have ended carried, by direction: sent to their servers or received from them.", prometheus.CounterValue, also("direction")},
 	connections: {"fairlead_upstream_connections",
 		"Open connections to upstreams of all pods, by state: active or idle.", prometheus.GaugeValue, also("state")},
 	waiting: {"fairlead_upstream_waiting",
 		"Calls that wait for a connection.", prometheus.GaugeValue, perPolicy},
 	breakersOpen: {"fairlead_breaker_open",
 		"Circuit breakers that are open or half-open.", prometheus.GaugeValue, perPolicy},
+	breakersHalfOpen: {"fairlead_breaker_half_open",
+		"Those of them that are half-open: their time is over, and the next calls are probes.", prometheus.GaugeValue, perPolicy},
 	breakersOpened: {"fairlead_breaker_opened_total",
 		"Times that a circuit breaker has opened.", prometheus.CounterValue, perPolicy},
 	captured: {"fairlead_proxy_connections",
@@ -94,4 +104,6 @@ var catalogue = [familyCount]metric{
 		"Pods whose outbound connections are captured.", prometheus.GaugeValue, nil},
 	podsUncaptured: {"fairlead_capture_failed_pods",
 		"Pods that should be captured and are not.", prometheus.GaugeValue, nil},
+	olderConnections: {"fairlead_capture_older_connections",
+		"Open connections that the policy would govern if they were not older than it.", prometheus.GaugeValue, []string{"policy"}},
 }

@@ -106,6 +106,9 @@ func (s *scrape) process() {
 		s.put(cut, float64(d.Cut))
 		s.put(podsCaptured, float64(d.Captured))
 		s.put(podsUncaptured, float64(d.Uncaptured))
+		for _, o := range d.OlderConnections {
+			s.put(olderConnections, float64(o.Count), o.Policy.String())
+		}
 	}
 }
 
@@ -114,7 +117,8 @@ func (s *scrape) gauges(k recorderKey, g *gauges) {
 	s.put(connections, float64(g.active), id, k.target, "active")
 	s.put(connections, float64(g.idle), id, k.target, "idle")
 	s.put(waiting, float64(g.waiting), id, k.target)
-	s.put(breakersOpen, float64(g.breakersOpen), id, k.target)
+	s.put(breakersOpen, float64(g.breakers.open+g.breakers.halfOpen), id, k.target)
+	s.put(breakersHalfOpen, float64(g.breakers.halfOpen), id, k.target)
 	s.put(breakersOpened, float64(g.opened), id, k.target)
 }
 
@@ -139,6 +143,9 @@ func (s *scrape) counts(k recorderKey, c *counts) {
 	}
 	s.put(truncated, float64(c.truncated), id, k.target)
 	s.put(opaque, float64(c.opaque), id, k.target)
+	s.put(opaqueOpen, float64(c.opaqueOpen()), id, k.target)
+	s.put(opaqueBytes, float64(c.sent), id, k.target, "sent")
+	s.put(opaqueBytes, float64(c.received), id, k.target, "received")
 	n, buckets := exposed(&c.callTook)
 	s.to <- prometheus.MustNewConstHistogram(s.collector.descs[requestDuration], n, time.Duration(c.callNanos).Seconds(), buckets, id, k.target)
 	n, buckets = exposed(&c.tryTook)

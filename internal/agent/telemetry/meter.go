@@ -65,6 +65,7 @@ type Meter struct {
 	logger *slog.Logger
 	log    *AccessLog
 	shards int
+	epoch  time.Time // what recorders count time from
 
 	// atomic
 	sources   atomic.Pointer[Sources]
@@ -96,7 +97,8 @@ var (
 
 // New returns a Meter that has counted nothing.
 func New(o Options) *Meter {
-	m := &Meter{logger: o.Logger, log: o.AccessLog, shards: 1, reportedAt: time.Now(), recorders: map[recorderKey]*recorder{}}
+	now := time.Now()
+	m := &Meter{logger: o.Logger, log: o.AccessLog, shards: 1, epoch: now, reportedAt: now, recorders: map[recorderKey]*recorder{}}
 	for m.shards < min(runtime.GOMAXPROCS(0), maxShards) {
 		m.shards *= 2
 	}
@@ -114,7 +116,7 @@ func (m *Meter) Recorder(id policy.ID, target string) store.Recorder {
 	defer m.mu.Unlock()
 	r := m.recorders[k]
 	if r == nil {
-		r = &recorder{key: k, log: m.log, shards: make([]shard, m.shards)}
+		r = &recorder{key: k, log: m.log, epoch: m.epoch, shards: make([]shard, m.shards)}
 		m.recorders[k] = r
 	}
 	r.orphaned = time.Time{}

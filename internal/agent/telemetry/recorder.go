@@ -17,8 +17,10 @@ type recorder struct {
 	log    *AccessLog // nil: none
 	shards []shard
 
-	// began is when the first call began, in Unix nanoseconds, or 0. It is written once, so that reading it costs no core anything.
+	// began is when the first call began, in nanoseconds since epoch, or 0. It is written once, so that reading it costs no core
+	// anything.
 	began atomic.Int64
+	epoch time.Time // immutable; has the monotonic clock's reading: setting the clock must not change what a report covers
 
 	// guarded by Meter.mu
 	reported counts // what the reports so far have told
@@ -42,7 +44,13 @@ type shard struct {
 	callNanos atomic.Int64
 	tryNanos  atomic.Int64
 	truncated atomic.Uint64
+	// cut are those of the calls that would have been successes, but whose answer broke off. They are not in calls, so that no report
+	// sees the one without the other.
+	cut       [codeClasses][call.FateCount]atomic.Uint64
 	opaque    atomic.Uint64
+	opaqueEnd atomic.Uint64
+	sent      atomic.Uint64 // by connections passed through that have ended, to their servers
+	received  atomic.Uint64 // and from them
 
 	_ [64]byte // the next shard's first counters are not in the cache line of this one's last
 }
@@ -68,10 +76,14 @@ func (r *recorder) TryDone(t *store.Try) {
 func (r *recorder) CallDone(e *store.Exchange) {
 	o := &e.Outcome
 	if r.began.Load() == 0 {
-		r.began.CompareAndSwap(0, time.Now().Add(-o.Took).UnixNano())
+		r.began.CompareAndSwap(0, int64(max(time.Since(r.epoch)-o.Took, 1)))
 	}
 	s := r.shard()
-	s.calls[resultOf(o.Kind, o.Status)][o.Fate].Add(1)
+	if result := resultOf(o.Kind, o.Status); brokeOff(e) && good(o.Fate) && result < codeClasses {
+		s.cut[result][o.Fate].Add(1)
+	} else {
+		s.calls[result][o.Fate].Add(1)
+	}
 	if o.Fate != call.Abandoned { // how long it would have taken nobody knows
 		s.callTook[bucket(o.Took)].Add(1)
 		s.callNanos.Add(int64(o.Took))
@@ -84,19 +96,35 @@ func (r *recorder) CallDone(e *store.Exchange) {
 	}
 }
 
+// brokeOff reports whether a call did not come to its end though its client wanted it to. A client that leaves in the middle of an
+// answer, as of a stream of events, has what it came for.
+func brokeOff(e *store.Exchange) bool { return e.Truncated && e.Detail != store.DetailClientLeft }
+
 // OpaqueOpened implements store.Recorder.
 func (r *recorder) OpaqueOpened() { r.shard().opaque.Add(1) }
 
+// OpaqueClosed implements store.Recorder.
+func (r *recorder) OpaqueClosed(sent, received int64) {
+	s := r.shard()
+	s.opaqueEnd.Add(1)
+	s.sent.Add(uint64(max(sent, 0)))
+	s.received.Add(uint64(max(received, 0)))
+}
+
 // counts are the sums of a recorder's shards.
 type counts struct {
-	calls     [resultCount][call.FateCount]uint64
+	calls     [resultCount][call.FateCount]uint64 // cut ones too
 	tries     [call.StartCount][resultCount]uint64
 	callTook  policy.Latency
 	tryTook   policy.Latency
 	callNanos int64
 	tryNanos  int64
 	truncated uint64
+	cut       uint64
 	opaque    uint64
+	opaqueEnd uint64
+	sent      uint64
+	received  uint64
 }
 
 // sum adds up the shards into c.
@@ -107,6 +135,14 @@ func (r *recorder) sum(c *counts) {
 		for k := range s.calls {
 			addAll(c.calls[k][:], s.calls[k][:])
 		}
+		for k := range s.cut {
+			var cut [call.FateCount]uint64
+			addAll(cut[:], s.cut[k][:])
+			for f, n := range cut {
+				c.calls[k][f] += n
+				c.cut += n
+			}
+		}
 		for k := range s.tries {
 			addAll(c.tries[k][:], s.tries[k][:])
 		}
@@ -115,9 +151,16 @@ func (r *recorder) sum(c *counts) {
 		c.callNanos += s.callNanos.Load()
 		c.tryNanos += s.tryNanos.Load()
 		c.truncated += s.truncated.Load()
+		c.opaqueEnd += s.opaqueEnd.Load()
 		c.opaque += s.opaque.Load()
+		c.sent += s.sent.Load()
+		c.received += s.received.Load()
 	}
 }
+
+// opaqueOpen returns how many passed-through connections are open. The shards are not read at one moment, so that one may seem to have
+// ended before it was opened.
+func (c *counts) opaqueOpen() uint64 { return c.opaque - min(c.opaque, c.opaqueEnd) }
 
 func addAll(to []uint64, from []atomic.Uint64) {
 	for i := range from {
@@ -127,7 +170,7 @@ func addAll(to []uint64, from []atomic.Uint64) {
 
 // events is how much has happened at all: it moves when anything was counted.
 func (c *counts) events() uint64 {
-	n := c.opaque
+	n := c.opaque + c.opaqueEnd
 	for i := range c.tryTook {
 		n += c.tryTook[i]
 	}

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 
 // gauges are how things stand at one policy's target, over all its concrete destinations and all pods.
 type gauges struct {
-	breakersOpen          int
+	breakers              breakerGauges
 	active, idle, waiting int
 	opened                uint64 // by breakers, in total
 }
@@ -34,7 +35,9 @@ func (m *Meter) survey(now time.Time) map[recorderKey]*gauges {
 			g = &gauges{}
 			out[k] = g
 		}
-		g.breakersOpen += s.BreakersOpen
+		for _, b := range s.Breakers {
+			g.breakers.add(now, b)
+		}
 		g.active += s.Pool.Active
 		g.idle += s.Pool.Idle
 		g.waiting += s.Pool.Waiting
@@ -74,6 +77,8 @@ func (m *Meter) reportAt(now time.Time) *policy.Report {
 		d := doors()
 		r.Captured, r.Uncaptured = d.Captured, d.Uncaptured
 		r.Problems = d.Problems[:min(len(d.Problems), policy.MaxProblems)]
+		r.Notices = d.Notices[:min(len(d.Notices), policy.MaxProblems)]
+		r.Older = mostOlder(d.OlderConnections)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -84,13 +89,15 @@ func (m *Meter) reportAt(now time.Time) *policy.Report {
 		rec.sum(&c)
 		t := policy.Traffic{Policy: k.policy, Target: k.target}
 		if g := current[k]; g != nil {
-			t.BreakersOpen, t.Connections = g.breakersOpen, g.active+g.idle
+			t.BreakersOpen, t.BreakersHalfOpen, t.BreakerAge = g.breakers.open+g.breakers.halfOpen, g.breakers.halfOpen, g.breakers.age()
+			t.Connections = g.active + g.idle
 		}
+		t.OpaqueOpen = int(min(c.opaqueOpen(), math.MaxInt32))
 		t.Counts, t.Latency = c.since(&rec.reported)
 		rec.reported = c
 		t.Covered = rec.covered(since, now)
 		// A call's duration may be counted an instant after the call itself, and so fall into the next report alone.
-		if t.Counts != (policy.Counts{}) || t.Latency != (policy.Latency{}) || t.BreakersOpen > 0 || t.Connections > 0 {
+		if t.Counts != (policy.Counts{}) || t.Latency != (policy.Latency{}) || t.BreakersOpen > 0 || t.Connections > 0 || t.OpaqueOpen > 0 {
 			r.Traffic = append(r.Traffic, t)
 		}
 		m.forget(now, rec, c.events())
@@ -101,17 +108,29 @@ func (m *Meter) reportAt(now time.Time) *policy.Report {
 	return r
 }
 
+// mostOlder returns what a report has room for: the policies with the most.
+func mostOlder(all []Older) []policy.OlderConnections {
+	all = slices.Clone(all)
+	if len(all) > policy.MaxOlder {
+		slices.SortStableFunc(all, func(a, b Older) int { return cmp.Compare(b.Count, a.Count) })
+	}
+	var out []policy.OlderConnections
+	for _, o := range all[:min(len(all), policy.MaxOlder)] {
+		out = append(out, policy.OlderConnections{Policy: o.Policy, Connections: o.Count})
+	}
+	return out
+}
+
 // covered returns how much of the time between two reports r has counted for: a policy that comes between them, or whose calls do, has
 // only part of it, and a rate over all of it would be too low.
 func (r *recorder) covered(since, now time.Time) time.Duration {
-	if began := time.Unix(0, r.began.Load()); began.After(since) {
+	if began := r.epoch.Add(time.Duration(r.began.Load())); began.After(since) {
 		since = began
 	}
 	return max(now.Sub(since), time.Millisecond) // zero would say nothing
 }
 
-// since returns what happened between before and c, in the words of a report. Calls whose client left before they were answered
-// are in none of its counts: nobody can say how they would have ended.
+// since returns what happened between before and c, in the words of a report.
 func (c *counts) since(before *counts) (policy.Counts, policy.Latency) {
 	var n policy.Counts
 	for r := range resultCount {
@@ -120,7 +139,10 @@ func (c *counts) since(before *counts) (policy.Counts, policy.Latency) {
 		}
 		n.Retries += c.tries[call.Retry][r] - before.tries[call.Retry][r]
 	}
+	n.Truncated = c.cut - before.cut
+	n.Successes -= n.Truncated
 	n.Opaque = c.opaque - before.opaque
+	n.OpaqueSent, n.OpaqueReceived = c.sent-before.sent, c.received-before.received
 	var l policy.Latency
 	for i := range l {
 		l[i] = c.callTook[i] - before.callTook[i]
@@ -128,11 +150,9 @@ func (c *counts) since(before *counts) (policy.Counts, policy.Latency) {
 	return n, l
 }
 
-// count adds calls that ended in one way to n.
+// count adds calls that ended in one way to n. Those whose client left first are among the requests: an upstream that is so slow that
+// nobody waits for it must not look as if nobody called it.
 func count(n *policy.Counts, r result, f call.Fate, calls uint64) {
-	if f == call.Abandoned {
-		return
-	}
 	n.Requests += calls
 	if good(f) {
 		n.Successes += calls
@@ -161,7 +181,9 @@ func byFate(n *policy.Counts, f call.Fate) *uint64 {
 		return &n.NotRetriedBody
 	case call.Exhausted:
 		return &n.NotRetriedExhausted
-	case call.NotNeeded, call.Refused, call.Abandoned, call.FateCount:
+	case call.Abandoned:
+		return &n.Abandoned
+	case call.NotNeeded, call.Refused, call.FateCount:
 	}
 	return nil
 }

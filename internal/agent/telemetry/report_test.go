@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -35,7 +36,7 @@ func TestReportCountsEveryFate(t *testing.T) {
 		"breaker":           {call.BreakerOpen, call.Refused, 503, policy.Counts{Requests: 1, BreakerRejected: 1}},
 		"pool":              {call.Overflow, call.Refused, 503, policy.Counts{Requests: 1, PoolOverflow: 1}},
 		"rate":              {call.RateLimited, call.Refused, 429, policy.Counts{Requests: 1, RateLimited: 1}},
-		"client gone":       {call.ClientGone, call.Abandoned, 0, policy.Counts{}},
+		"client gone":       {call.ClientGone, call.Abandoned, 0, policy.Counts{Requests: 1, Abandoned: 1}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -60,6 +61,7 @@ func TestReportsAreDeltas(t *testing.T) {
 	r.TryDone(&store.Try{Kind: call.OK, Status: 503})
 	r.TryDone(&store.Try{Kind: call.OK, Status: 200, Start: call.Retry})
 	other.OpaqueOpened()
+	other.OpaqueClosed(0, 0)
 	var latency policy.Latency
 	latency[policy.LatencyBucket(3*time.Millisecond)] = 1
 	want := []policy.Traffic{
@@ -106,6 +108,107 @@ func TestReportSaysHowMuchTimeItCovers(t *testing.T) {
 			t.Errorf("the first report of all covers %s", got)
 		}
 	})
+}
+
+// An outage in which callers give up before any limit of the policy must not look like a policy that nobody calls.
+func TestRule04_CallsThatAreGivenUpAreReportedAndAreNoSuccesses(t *testing.T) {
+	m := testMeter()
+	r := m.Recorder(payments, inventory)
+	for range 3 {
+		r.CallDone(ended(call.ClientGone, call.Abandoned, 0))
+	}
+	got := m.reportAt(t0).Traffic
+	if len(got) != 1 || got[0].Counts != (policy.Counts{Requests: 3, Abandoned: 3}) || got[0].Latency != (policy.Latency{}) {
+		t.Errorf("reported %+v", got)
+	}
+}
+
+func TestAnAnswerThatBreaksOffIsNoSuccess(t *testing.T) {
+	m := testMeter()
+	r := m.Recorder(payments, inventory)
+	r.CallDone(ended(call.OK, call.NotNeeded, 200))
+	for _, o := range []call.Outcome{
+		{Status: 200}, {Fate: call.Recovered, Status: 200}, // these two would have been
+		{Fate: call.Exhausted, Status: 503},
+	} {
+		r.CallDone(&store.Exchange{Outcome: o, Truncated: true})
+	}
+	// A client that closes a stream of events has what it came for.
+	r.CallDone(&store.Exchange{Outcome: call.Outcome{Status: 200}, Truncated: true, Detail: store.DetailClientLeft})
+	want := policy.Counts{Requests: 5, Successes: 2, Truncated: 2, RetrySuccesses: 1, NotRetriedExhausted: 1}
+	if got := m.reportAt(t0).Traffic; len(got) != 1 || got[0].Counts != want {
+		t.Errorf("reported %+v, want %+v", got, want)
+	}
+}
+
+func TestReportTellsOfConnectionsThatArePassedThrough(t *testing.T) {
+	m := testMeter()
+	r := m.Recorder(payments, inventory)
+	r.OpaqueOpened()
+	r.OpaqueOpened()
+	r.OpaqueClosed(10, 2000)
+	m.reportAt(t0)
+	r.OpaqueOpened()
+	got := m.reportAt(t0).Traffic
+	if len(got) != 1 || got[0].OpaqueOpen != 2 || got[0].Counts != (policy.Counts{Opaque: 1}) {
+		t.Errorf("reported %+v", got)
+	}
+	r.OpaqueClosed(1, 2)
+	r.OpaqueClosed(10, 20)
+	got = m.reportAt(t0).Traffic
+	if len(got) != 1 || got[0].OpaqueOpen != 0 || got[0].Counts != (policy.Counts{OpaqueSent: 11, OpaqueReceived: 22}) {
+		t.Errorf("reported %+v", got)
+	}
+	r.OpaqueClosed(0, 0) // its opening is in a shard that was read earlier
+	if got := m.reportAt(t0).Traffic; len(got) != 0 {
+		t.Errorf("reported %+v", got)
+	}
+}
+
+func TestReportTellsTheWorstStateOfBreakersAndItsAge(t *testing.T) {
+	at := func(state resilience.State, age time.Duration) resilience.Status {
+		return resilience.Status{State: state, Since: t0.Add(-age)}
+	}
+	closed := resilience.Status{}
+	tests := map[string]struct {
+		breakers       []resilience.Status
+		open, halfOpen int
+		age            time.Duration
+	}{
+		"closed":                       {[]resilience.Status{closed, closed}, 0, 0, 0},
+		"open is worse than half-open": {[]resilience.Status{at(resilience.HalfOpen, time.Hour), at(resilience.Open, time.Second), closed}, 2, 1, time.Second},
+		"the first that opened":        {[]resilience.Status{at(resilience.Open, time.Second), at(resilience.Open, time.Minute)}, 2, 0, time.Minute},
+		"half-open alone":              {[]resilience.Status{at(resilience.HalfOpen, time.Hour), at(resilience.HalfOpen, time.Minute)}, 2, 2, time.Hour},
+		"just now":                     {[]resilience.Status{at(resilience.Open, 0)}, 1, 0, 1},
+		"since an unknown time":        {[]resilience.Status{{State: resilience.Open}}, 1, 0, 0},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			m := testMeter()
+			m.Recorder(payments, inventory).OpaqueOpened() // so that there is something to report
+			m.Watch(Sources{Survey: func(_ time.Time, f func(store.Survey)) {
+				f(store.Survey{Policy: payments, Target: inventory, Destination: "d", Breakers: tc.breakers})
+			}})
+			got := m.reportAt(t0).Traffic[0]
+			if got.BreakersOpen != tc.open || got.BreakersHalfOpen != tc.halfOpen || got.BreakerAge != tc.age {
+				t.Errorf("%d open or half-open, %d half-open, for %s", got.BreakersOpen, got.BreakersHalfOpen, got.BreakerAge)
+			}
+		})
+	}
+}
+
+func TestReportTellsOfOlderConnectionsAndNotices(t *testing.T) {
+	m := testMeter()
+	older := []Older{{policy.ID{Name: "few"}, 1}}
+	for i := range policy.MaxOlder {
+		older = append(older, Older{policy.ID{Namespace: "shop", Name: fmt.Sprint(i)}, 2})
+	}
+	notices := make([]policy.CaptureProblem, policy.MaxProblems+5)
+	m.Watch(Sources{Doors: func() Doors { return Doors{OlderConnections: older, Notices: notices} }})
+	r := m.Report()
+	if len(r.Older) != policy.MaxOlder || r.Older[0].Policy.Name != "0" || r.Older[0].Connections != 2 || len(r.Notices) != policy.MaxProblems {
+		t.Errorf("%d policies, the first %+v, %d notices", len(r.Older), r.Older[0], len(r.Notices))
+	}
 }
 
 func TestReportTellsOfDoors(t *testing.T) {

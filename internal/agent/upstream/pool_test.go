@@ -279,7 +279,7 @@ func TestEndpointsThatGoAreLetFinish(t *testing.T) {
 	if got := p.Stats(); got != (Stats{Active: 1}) {
 		t.Errorf("stats %+v", got)
 	}
-	if _, err := busy.Write([]byte("x"), 0); err != nil {
+	if _, err := busy.TryWrite([]byte("x")); err != nil {
 		t.Errorf("the call in flight was cut: %v", err)
 	}
 	busy.Done(true, time.Now())

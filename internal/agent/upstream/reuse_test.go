@@ -244,7 +244,7 @@ func TestRule25_TunnelsDoNotCountAgainstLimits(t *testing.T) {
 	}
 	p.Close()
 	for _, c := range tunnels {
-		if _, err := c.Write([]byte("x"), 0); err != nil {
+		if _, err := c.TryWrite([]byte("x")); err != nil {
 			t.Errorf("a tunnel was cut: %v", err)
 		}
 		c.Done(true, time.Now()) // closes it, and nothing else

@@ -14,7 +14,7 @@ const away = 3 * bucketSpan
 // share is one node's part of a sum, for its rate: how many calls were reported, and for how much of the window. An agent that restarts
 // leaves a gap in both and nothing else. It is small, since there may be one for each node and destination.
 type share struct {
-	upTo  time.Time // the end of what is covered
+	upTo  moment // the end of what is covered
 	slots [bucketsIn]slotShare
 }
 
@@ -27,17 +27,14 @@ type slotShare struct {
 
 // count adds a report drawn up at end about the time span before it. What reports of two agents of a node overlap in, while an upgrade
 // surges, is covered once.
-func (s *share) count(end time.Time, span time.Duration, calls uint64) {
-	from := end.Add(-span)
-	if s.upTo.After(from) {
-		from = s.upTo
-	}
-	at := s.at(uint32(slotOf(end)))
+func (s *share) count(end moment, span time.Duration, calls uint64) {
+	from := max(end.add(-span), s.upTo)
+	at := s.at(uint32(end.slot()))
 	if at == nil {
 		return
 	}
 	at.calls += uint32(min(calls, uint64(math.MaxUint32-at.calls)))
-	if covered := end.Sub(from); covered > 0 {
+	if covered := end.sub(from); covered > 0 {
 		at.covered += uint32(covered.Milliseconds())
 		s.upTo = end
 	}
@@ -56,10 +53,10 @@ func (s *share) at(slot uint32) *slotShare {
 }
 
 // since returns a share that covers what s does from a time on, with no calls.
-func (s *share) since(from time.Time) *share {
+func (s *share) since(from moment) *share {
 	out := &share{upTo: s.upTo}
 	for i, slot := range s.slots {
-		if int64(slot.slot) > slotOf(from) {
+		if int64(slot.slot) > from.slot() {
 			out.slots[i] = slotShare{slot: slot.slot, covered: slot.covered}
 		}
 	}
@@ -67,8 +64,8 @@ func (s *share) since(from time.Time) *share {
 }
 
 // totals returns the calls of the window and the time they were counted for.
-func (s *share) totals(now time.Time) (calls uint64, covered time.Duration) {
-	newest := slotOf(now)
+func (s *share) totals(now moment) (calls uint64, covered time.Duration) {
+	newest := now.slot()
 	for _, slot := range s.slots {
 		if at := int64(slot.slot); at > newest-bucketsIn && at <= newest {
 			calls += uint64(slot.calls)
@@ -94,7 +91,7 @@ func (t *traffic) countShares(o *observation) {
 		n = &nodeShares{keys: map[trafficKey]struct{}{}}
 		t.nodes[o.agent.node] = n
 	}
-	end := o.at.Add(-o.age)
+	end := o.end()
 	told := map[trafficKey]struct{}{}
 	for i := range o.report.Traffic {
 		entry := &o.report.Traffic[i]
@@ -151,7 +148,7 @@ func (t *traffic) ageShares(o *observation, n *nodeShares, told map[trafficKey]s
 			continue
 		}
 		if _, ok := told[key]; !ok {
-			sh.count(o.at.Add(-o.age), bucketSpan, 0)
+			sh.count(o.end(), bucketSpan, 0)
 		}
 		_, has := o.allowed[key]
 		if calls, _ := sh.totals(o.at); calls == 0 || !has {
@@ -162,9 +159,9 @@ func (t *traffic) ageShares(o *observation, n *nodeShares, told map[trafficKey]s
 }
 
 // sweepShares forgets nodes that have not reported for so long that nothing of theirs is in the window.
-func (t *traffic) sweepShares(now time.Time) {
+func (t *traffic) sweepShares(now moment) {
 	for name, n := range t.nodes {
-		if now.Sub(n.all.upTo) <= 2*Window {
+		if now.sub(n.all.upTo) <= 2*Window {
 			continue
 		}
 		for key := range n.keys {
@@ -177,11 +174,11 @@ func (t *traffic) sweepShares(now time.Time) {
 }
 
 // rate returns the calls per second of the nodes that report, and the most of the window that one of them covers.
-func (s *sum) rate(now time.Time, nodes map[string]*nodeShares) (perSecond float64, covered time.Duration) {
+func (s *sum) rate(now moment, nodes map[string]*nodeShares) (perSecond float64, covered time.Duration) {
 	for name, sh := range s.shares {
 		calls, over := sh.totals(now)
 		covered = max(covered, over)
-		if n := nodes[name]; n != nil && now.Sub(n.all.upTo) < away && over > 0 {
+		if n := nodes[name]; n != nil && now.sub(n.all.upTo) < away && over > 0 {
 			perSecond += float64(calls) / max(over, time.Second).Seconds()
 		}
 	}

@@ -2,11 +2,13 @@ package distribute
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"fairlead.dev/fairlead/internal/policy"
 	"fairlead.dev/fairlead/internal/wire"
 )
 
@@ -19,7 +21,7 @@ func (v *Server) Report(stream wire.ReportServer) error {
 	}
 	store, agent := v.opts.Store, agentID{node: g.Node, agent: g.PodUID}
 	store.traffic.join(agent)
-	defer func() { store.traffic.leave(agent, time.Now()) }()
+	defer func() { store.announce(agent.node, store.traffic.leave(agent, time.Now())) }()
 	expiry := g.expiry()
 	defer expiry.Stop()
 	inbox := v.receiveReports(stream)
@@ -70,22 +72,52 @@ func (v *Server) receiveReports(stream wire.ReportServer) <-chan reportMail {
 
 // observe counts a report, as far as it speaks of policies that the agent's node has.
 func (s *Store) observe(a agentID, r wire.Report) {
-	s.traffic.add(observation{
-		agent: a, sequence: r.Sequence, at: time.Now(), age: r.Age, report: &r.Body, allowed: s.keysOf(a.node),
-	})
+	o := &observation{agent: a, instance: r.Instance, sequence: r.Sequence, at: s.traffic.at(time.Now()), age: r.Age, report: &r.Body}
+	o.allowed, o.policies = s.heardOn(a.node, &r.Body)
+	s.announce(a.node, s.traffic.add(o))
 }
 
-// keysOf returns the destinations of policies that the node has.
-func (s *Store) keysOf(nodeName string) map[trafficKey]struct{} {
+// heardOn returns the destinations and the policies that an agent of a node is heard on: those that the node has. The policies are needed
+// for what a report says of pods alone.
+func (s *Store) heardOn(nodeName string, r *policy.Report) (keys map[trafficKey]struct{}, policies policySet) {
+	ofPods := len(r.Problems)+len(r.Notices)+len(r.Older) > 0
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := s.nodes[nodeName]
 	if n == nil {
-		return nil
+		return nil, nil
 	}
-	keys := map[trafficKey]struct{}{}
+	keys = map[trafficKey]struct{}{}
 	for name := range n.profiles {
-		maps.Copy(keys, s.profiles[name].keys)
+		p := s.profiles[name]
+		maps.Copy(keys, p.keys)
+		if ofPods {
+			for _, of := range p.policies {
+				policies.add(of.id)
+			}
+		}
 	}
-	return keys
+	return keys, policies
+}
+
+// announce announces the profiles of a node that are drawn from one of the policies: a breaker has opened or closed there, or something
+// else is known of the node's pods. Figures are not announced: whoever shows them comes for them.
+func (s *Store) announce(nodeName string, changed policySet) {
+	if len(changed) == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.nodes[nodeName]
+	if n == nil {
+		return
+	}
+	for name := range n.profiles {
+		if slices.ContainsFunc(s.profiles[name].policies, func(of *policyRollout) bool {
+			_, ok := changed[of.id]
+			return ok
+		}) {
+			s.news.add(name)
+		}
+	}
 }

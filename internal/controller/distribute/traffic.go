@@ -1,9 +1,7 @@
 package distribute
 
 import (
-	"cmp"
 	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -18,49 +16,29 @@ const (
 	bucketsIn  = int64(Window / bucketSpan)
 )
 
-// Figures are what all agents reported of one policy over the last Window.
-type Figures struct {
-	Counts  policy.Counts
-	Latency policy.Latency
-	// BreakersOpen and Connections are the sums of the agents' current gauges.
-	BreakersOpen int
-	Connections  int
-	// Targets splits the figures by destination, sorted by name.
-	Targets []TargetFigures
-	// AsOf is when an agent last reported on the policy; zero if none did.
-	AsOf time.Time
-	// PerSecond is the rate of calls on the nodes that report, over as much of the window as their reports cover.
-	PerSecond float64
-	// Covered is the most of the window that the reports of one node with calls cover. It is short at first: so are Counts.
-	Covered time.Duration
-	// Uncaptured counts pods of the policy that could not be captured, as far as agents named them; Problems are examples, at
-	// most policy.MaxProblems, sorted.
-	Uncaptured int
-	Problems   []policy.CaptureProblem
-}
+// moment is a point in time of this process: the time since traffic.epoch by the monotonic clock. Reports are placed and ordered by it
+// alone: neither an agent's clock nor the manager's being set changes what is counted when. Zero is never.
+type moment time.Duration
 
-// TargetFigures are the figures of one destination.
-type TargetFigures struct {
-	Target       string // as policy.Target.String shows it
-	Counts       policy.Counts
-	Latency      policy.Latency
-	BreakersOpen int
-	Connections  int
-	PerSecond    float64       // as in Figures
-	Covered      time.Duration // as in Figures
-}
+func (m moment) sub(o moment) time.Duration { return time.Duration(m - o) }
+func (m moment) add(d time.Duration) moment { return m + moment(d) }
+func (m moment) slot() int64                { return int64(m) / int64(bucketSpan) }
 
 // traffic sums reports per policy and destination. Only destinations of published profiles are known, and the gauges and problems of an
 // agent go when it does, so memory is bounded by what is published and who is connected.
 type traffic struct {
+	epoch time.Time // immutable; long before the first moment that is asked about
+
 	mu sync.Mutex
 	// guarded by mu
 	sums   map[policy.ID]map[string]*sum // by destination
 	agents map[agentID]*reporter
-	nodes  map[string]*nodeShares
+	// concerned has the agents that said something of the pods of a policy: problems, notices or older connections.
+	concerned map[policy.ID]map[agentID]struct{}
+	nodes     map[string]*nodeShares
 }
 
-// agentID names an agent process.
+// agentID names an agent's pod. Its process is told by the instance in its reports.
 type agentID struct{ node, agent string }
 
 // sum is one destination of one policy. Guarded by traffic.mu.
@@ -69,8 +47,8 @@ type sum struct {
 	buckets [bucketsIn]*bucket
 	gauges  map[agentID]gauge
 	shares  map[string]*share // by node, of those with calls in the window
-	madeAt  time.Time
-	asOf    time.Time
+	madeAt  moment
+	asOf    moment
 }
 
 // bucket holds the events of one slot of time. It is made when there is something to count.
@@ -80,23 +58,19 @@ type bucket struct {
 	latency policy.Latency
 }
 
-type gauge struct{ breakers, connections int }
-
-// reporter is what is remembered of an agent. Guarded by traffic.mu.
-type reporter struct {
-	streams  int
-	problems []policy.CaptureProblem
-	gauges   map[trafficKey]struct{} // under which it has gauges
-	sequence uint64                  // last counted
-	goneAt   time.Time               // when its last stream ended
-}
-
 func newTraffic() *traffic {
-	return &traffic{sums: map[policy.ID]map[string]*sum{}, agents: map[agentID]*reporter{}, nodes: map[string]*nodeShares{}}
+	return &traffic{
+		epoch: time.Now().Add(-10 * Window), sums: map[policy.ID]map[string]*sum{}, agents: map[agentID]*reporter{},
+		concerned: map[policy.ID]map[agentID]struct{}{}, nodes: map[string]*nodeShares{},
+	}
 }
+
+// at returns the moment of a time that was read from the clock.
+func (t *traffic) at(now time.Time) moment { return moment(now.Sub(t.epoch)) }
 
 // know counts one more profile that has the keys.
 func (t *traffic) know(keys map[trafficKey]struct{}) {
+	now := t.at(time.Now())
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for k := range keys {
@@ -106,7 +80,7 @@ func (t *traffic) know(keys map[trafficKey]struct{}) {
 			t.sums[k.policy] = targets
 		}
 		if targets[k.target] == nil {
-			targets[k.target] = &sum{gauges: map[agentID]gauge{}, shares: map[string]*share{}, madeAt: time.Now()}
+			targets[k.target] = &sum{gauges: map[agentID]gauge{}, shares: map[string]*share{}, madeAt: now}
 		}
 		targets[k.target].known++
 	}
@@ -128,116 +102,75 @@ func (t *traffic) forget(keys map[trafficKey]struct{}) {
 	}
 }
 
-// join notes that a report stream of the agent began.
-func (t *traffic) join(a agentID) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	r := t.agents[a]
-	if r == nil {
-		r = &reporter{gauges: map[trafficKey]struct{}{}}
-		t.agents[a] = r
-	}
-	r.streams++
-}
-
-// leave notes that a report stream of the agent ended, and with the last one drops what was true only while it lasted.
-func (t *traffic) leave(a agentID, now time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	r := t.agents[a]
-	if r.streams--; r.streams > 0 {
-		return
-	}
-	t.dropGauges(a, r)
-	r.problems, r.goneAt = nil, now
-}
-
-func (t *traffic) dropGauges(a agentID, r *reporter) {
-	for k := range r.gauges {
-		if s := t.sums[k.policy][k.target]; s != nil {
-			delete(s.gauges, a)
-		}
-	}
-	clear(r.gauges)
-}
-
 // sweep forgets agents that have been away for longer than they keep reports to send again.
 func (t *traffic) sweep(now time.Time) {
+	at := t.at(now)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.sweepShares(now)
-	maps.DeleteFunc(t.agents, func(_ agentID, r *reporter) bool { return r.streams == 0 && now.Sub(r.goneAt) > 2*Window })
+	t.sweepShares(at)
+	maps.DeleteFunc(t.agents, func(_ agentID, r *reporter) bool { return r.streams == 0 && at.sub(r.goneAt) > 2*Window })
 }
 
 // observation is a report as it arrived.
 type observation struct {
-	agent    agentID
-	sequence uint64
-	at       time.Time
-	age      time.Duration
-	report   *policy.Report
-	// allowed says what the agent may speak about.
-	allowed map[trafficKey]struct{}
+	agent              agentID
+	instance, sequence uint64
+	at                 moment
+	age                time.Duration
+	report             *policy.Report
+	// allowed and policies are what the agent is heard on; policies are set if the report says something of pods.
+	allowed  map[trafficKey]struct{}
+	policies policySet
 }
 
-// add counts o unless its sequence was counted before.
-func (t *traffic) add(o observation) {
+// end is when the time ended that the report is about.
+func (o *observation) end() moment { return o.at.add(-o.age) }
+
+// add counts o unless its sequence was counted before, and returns the policies of which it says something that somebody waits for.
+func (t *traffic) add(o *observation) policySet {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := t.agents[o.agent]
-	if r == nil || o.sequence <= r.sequence {
-		return
+	if r == nil || !r.first(o.instance, o.sequence) {
+		return nil
 	}
-	r.sequence = o.sequence
-	t.dropGauges(o.agent, r)
+	before := t.takeGauges(o.agent, r)
 	for i := range o.report.Traffic {
 		entry := &o.report.Traffic[i]
 		key := trafficKey{entry.Policy, entry.Target}
-		if _, ok := o.allowed[key]; !ok {
-			continue
-		}
-		s := t.sums[key.policy][key.target]
-		if s == nil {
-			continue
-		}
-		s.count(o.at, o.age, entry)
-		if entry.BreakersOpen > 0 || entry.Connections > 0 {
-			s.gauges[o.agent] = gauge{breakers: entry.BreakersOpen, connections: entry.Connections}
-			r.gauges[key] = struct{}{}
+		if s := t.allowed(o, key); s != nil {
+			s.count(o.end(), o.age, entry)
+			if g := gaugeOf(o, entry, before[key]); g != (gauge{}) {
+				s.gauges[o.agent] = g
+				r.gauges[key] = struct{}{}
+			}
 		}
 	}
-	t.countShares(&o)
-	r.problems = allowedProblems(o.report.Problems, o.allowed)
+	changed := t.changedGauges(o.agent, r, before)
+	// A destination that the report does not speak of had no calls.
+	for key := range o.allowed {
+		if s := t.sums[key.policy][key.target]; s != nil {
+			s.asOf = max(s.asOf, o.end())
+		}
+	}
+	t.countShares(o)
+	return t.setStanding(o.agent, r, standingOf(o.report, o.policies), changed)
 }
 
-func allowedProblems(problems []policy.CaptureProblem, allowed map[trafficKey]struct{}) []policy.CaptureProblem {
-	if len(problems) == 0 {
+// allowed returns the sum of a destination that the agent may speak about, or nil.
+func (t *traffic) allowed(o *observation, key trafficKey) *sum {
+	if _, ok := o.allowed[key]; !ok {
 		return nil
 	}
-	policies := map[policy.ID]struct{}{}
-	for k := range allowed {
-		policies[k.policy] = struct{}{}
-	}
-	var out []policy.CaptureProblem
-	for _, p := range problems {
-		p.Policies = slices.DeleteFunc(slices.Clone(p.Policies), func(id policy.ID) bool {
-			_, ok := policies[id]
-			return !ok
-		})
-		if len(p.Policies) > 0 {
-			out = append(out, p)
-		}
-	}
-	return out
+	return t.sums[key.policy][key.target]
 }
 
 // count adds entry to the slot of the time it happened in, unless that has left the window.
-func (s *sum) count(now time.Time, age time.Duration, entry *policy.Traffic) {
-	s.asOf = now
+func (s *sum) count(end moment, age time.Duration, entry *policy.Traffic) {
 	if age >= Window || entry.Counts == (policy.Counts{}) && entry.Latency == (policy.Latency{}) {
 		return
 	}
-	slot := slotOf(now.Add(-age))
+	slot := end.slot()
 	b := s.buckets[slot%bucketsIn]
 	switch {
 	case b == nil:
@@ -250,63 +183,4 @@ func (s *sum) count(now time.Time, age time.Duration, entry *policy.Traffic) {
 	}
 	b.counts = b.counts.Plus(entry.Counts)
 	b.latency.Add(&entry.Latency)
-}
-
-func slotOf(at time.Time) int64 { return at.UnixNano() / int64(bucketSpan) }
-
-// Traffic returns the figures of a policy.
-func (s *Store) Traffic(id policy.ID) Figures {
-	return s.traffic.figures(id, time.Now())
-}
-
-func (t *traffic) figures(id policy.ID, now time.Time) Figures {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var f Figures
-	targets := t.sums[id]
-	for _, name := range slices.Sorted(maps.Keys(targets)) {
-		s := targets[name]
-		one := s.figures(now)
-		one.PerSecond, one.Covered = s.rate(now, t.nodes)
-		one.Target = name
-		f.Targets = append(f.Targets, one)
-		f.Counts = f.Counts.Plus(one.Counts)
-		f.Latency.Add(&one.Latency)
-		f.BreakersOpen += one.BreakersOpen
-		f.Connections += one.Connections
-		if s.asOf.After(f.AsOf) {
-			f.AsOf = s.asOf
-		}
-		f.PerSecond += one.PerSecond
-		f.Covered = max(f.Covered, one.Covered)
-	}
-	for _, r := range t.agents {
-		for _, p := range r.problems {
-			if slices.Contains(p.Policies, id) {
-				f.Problems = append(f.Problems, p)
-			}
-		}
-	}
-	f.Uncaptured = len(f.Problems)
-	slices.SortFunc(f.Problems, func(a, b policy.CaptureProblem) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Pod, b.Pod))
-	})
-	f.Problems = f.Problems[:min(len(f.Problems), policy.MaxProblems)]
-	return f
-}
-
-func (s *sum) figures(now time.Time) TargetFigures {
-	var f TargetFigures
-	newest := slotOf(now)
-	for _, b := range s.buckets {
-		if b != nil && b.slot > newest-bucketsIn && b.slot <= newest {
-			f.Counts = f.Counts.Plus(b.counts)
-			f.Latency.Add(&b.latency)
-		}
-	}
-	for _, g := range s.gauges {
-		f.BreakersOpen += g.breakers
-		f.Connections += g.connections
-	}
-	return f
 }

@@ -805,8 +805,10 @@ type ReportRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Sequence uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// How long before sending the report was drawn up.
-	Age           *durationpb.Duration `protobuf:"bytes,2,opt,name=age,proto3" json:"age,omitempty"`
-	Report        *Report              `protobuf:"bytes,3,opt,name=report,proto3" json:"report,omitempty"`
+	Age    *durationpb.Duration `protobuf:"bytes,2,opt,name=age,proto3" json:"age,omitempty"`
+	Report *Report              `protobuf:"bytes,3,opt,name=report,proto3" json:"report,omitempty"`
+	// Drawn at random when the agent's process starts, never 0. Zero from agents that do not say: their sequences grow over restarts.
+	Instance      uint64 `protobuf:"fixed64,4,opt,name=instance,proto3" json:"instance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -860,6 +862,13 @@ func (x *ReportRequest) GetReport() *Report {
 		return x.Report
 	}
 	return nil
+}
+
+func (x *ReportRequest) GetInstance() uint64 {
+	if x != nil {
+		return x.Instance
+	}
+	return 0
 }
 
 // ReportAck says that every report up to and including sequence was counted.
@@ -1009,11 +1018,12 @@ const file_distribution_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\x0e2\".fairlead.agent.v1.RejectionReasonR\x06reason\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12\x17\n" +
 	"\x04held\x18\x04 \x01(\fH\x00R\x04held\x88\x01\x01B\a\n" +
-	"\x05_held\"\x8b\x01\n" +
+	"\x05_held\"\xa7\x01\n" +
 	"\rReportRequest\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12+\n" +
 	"\x03age\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03age\x121\n" +
-	"\x06report\x18\x03 \x01(\v2\x19.fairlead.agent.v1.ReportR\x06report\"'\n" +
+	"\x06report\x18\x03 \x01(\v2\x19.fairlead.agent.v1.ReportR\x06report\x12\x1a\n" +
+	"\binstance\x18\x04 \x01(\x06R\binstance\"'\n" +
 	"\tReportAck\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\"g\n" +
 	"\bSavedSet\x129\n" +

@@ -32,7 +32,11 @@ type Report struct {
 	// Examples of pods that should be captured and are not; at most 10.
 	Problems []*CaptureProblem `protobuf:"bytes,3,rep,name=problems,proto3" json:"problems,omitempty"`
 	// All pods that should be captured and are not.
-	Uncaptured    uint32 `protobuf:"varint,4,opt,name=uncaptured,proto3" json:"uncaptured,omitempty"`
+	Uncaptured uint32 `protobuf:"varint,4,opt,name=uncaptured,proto3" json:"uncaptured,omitempty"`
+	// Policies under which pods hold connections that are older than what would have captured them; at most 1000, those with the most.
+	Older []*OlderConnections `protobuf:"bytes,5,rep,name=older,proto3" json:"older,omitempty"`
+	// Examples of captured pods about which there is something to know; at most 10.
+	Notices       []*CaptureProblem `protobuf:"bytes,6,rep,name=notices,proto3" json:"notices,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -95,7 +99,75 @@ func (x *Report) GetUncaptured() uint32 {
 	return 0
 }
 
-// CaptureProblem is one pod that could not be captured.
+func (x *Report) GetOlder() []*OlderConnections {
+	if x != nil {
+		return x.Older
+	}
+	return nil
+}
+
+func (x *Report) GetNotices() []*CaptureProblem {
+	if x != nil {
+		return x.Notices
+	}
+	return nil
+}
+
+// OlderConnections counts the open connections of pods to what one policy governs that were made before it governed them. They are
+// not governed.
+type OlderConnections struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Policy        *PolicyID              `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
+	Connections   uint32                 `protobuf:"varint,2,opt,name=connections,proto3" json:"connections,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OlderConnections) Reset() {
+	*x = OlderConnections{}
+	mi := &file_report_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OlderConnections) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OlderConnections) ProtoMessage() {}
+
+func (x *OlderConnections) ProtoReflect() protoreflect.Message {
+	mi := &file_report_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OlderConnections.ProtoReflect.Descriptor instead.
+func (*OlderConnections) Descriptor() ([]byte, []int) {
+	return file_report_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *OlderConnections) GetPolicy() *PolicyID {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+func (x *OlderConnections) GetConnections() uint32 {
+	if x != nil {
+		return x.Connections
+	}
+	return 0
+}
+
+// CaptureProblem is one pod that could not be captured, or about whose capture there is something to know.
 type CaptureProblem struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
@@ -109,7 +181,7 @@ type CaptureProblem struct {
 
 func (x *CaptureProblem) Reset() {
 	*x = CaptureProblem{}
-	mi := &file_report_proto_msgTypes[1]
+	mi := &file_report_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -121,7 +193,7 @@ func (x *CaptureProblem) String() string {
 func (*CaptureProblem) ProtoMessage() {}
 
 func (x *CaptureProblem) ProtoReflect() protoreflect.Message {
-	mi := &file_report_proto_msgTypes[1]
+	mi := &file_report_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -134,7 +206,7 @@ func (x *CaptureProblem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureProblem.ProtoReflect.Descriptor instead.
 func (*CaptureProblem) Descriptor() ([]byte, []int) {
-	return file_report_proto_rawDescGZIP(), []int{1}
+	return file_report_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *CaptureProblem) GetNamespace() string {
@@ -174,25 +246,34 @@ func (x *CaptureProblem) GetMessage() string {
 
 // Traffic is what happened under one policy at one destination.
 type Traffic struct {
-	state        protoimpl.MessageState `protogen:"open.v1"`
-	Policy       *PolicyID              `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
-	Target       string                 `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
-	Counts       *Counts                `protobuf:"bytes,3,opt,name=counts,proto3" json:"counts,omitempty"`
-	BreakersOpen uint32                 `protobuf:"varint,4,opt,name=breakers_open,json=breakersOpen,proto3" json:"breakers_open,omitempty"`
-	Connections  uint32                 `protobuf:"varint,5,opt,name=connections,proto3" json:"connections,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Policy *PolicyID              `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
+	Target string                 `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
+	Counts *Counts                `protobuf:"bytes,3,opt,name=counts,proto3" json:"counts,omitempty"`
+	// Breakers that are open or half-open.
+	BreakersOpen uint32 `protobuf:"varint,4,opt,name=breakers_open,json=breakersOpen,proto3" json:"breakers_open,omitempty"`
+	Connections  uint32 `protobuf:"varint,5,opt,name=connections,proto3" json:"connections,omitempty"`
 	// Calls by duration: entry i counts durations below 50 µs · 1.25^i and not below the entry before. Empty when nothing
 	// was counted; trailing zeros are left out.
 	Latency []uint64 `protobuf:"varint,6,rep,packed,name=latency,proto3" json:"latency,omitempty"`
 	// The time that counts and latency are about, in nanoseconds: since the report before, or since the first call if that came
 	// later. Zero from agents that do not say.
-	Covered       int64 `protobuf:"varint,7,opt,name=covered,proto3" json:"covered,omitempty"`
+	Covered int64 `protobuf:"varint,7,opt,name=covered,proto3" json:"covered,omitempty"`
+	// Those of breakers_open that are half-open.
+	BreakersHalfOpen uint32 `protobuf:"varint,8,opt,name=breakers_half_open,json=breakersHalfOpen,proto3" json:"breakers_half_open,omitempty"`
+	// For how long the worst state of the breakers has lasted, in nanoseconds: since the first of the open ones opened, or, if none is
+	// open, since the first of the half-open ones began to probe. Zero: all are closed, or the agent does not say. It is no point in time,
+	// because clocks of nodes differ.
+	BreakerAge int64 `protobuf:"varint,9,opt,name=breaker_age,json=breakerAge,proto3" json:"breaker_age,omitempty"`
+	// Connections that are passed through without being understood.
+	OpaqueOpen    uint32 `protobuf:"varint,10,opt,name=opaque_open,json=opaqueOpen,proto3" json:"opaque_open,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Traffic) Reset() {
 	*x = Traffic{}
-	mi := &file_report_proto_msgTypes[2]
+	mi := &file_report_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -204,7 +285,7 @@ func (x *Traffic) String() string {
 func (*Traffic) ProtoMessage() {}
 
 func (x *Traffic) ProtoReflect() protoreflect.Message {
-	mi := &file_report_proto_msgTypes[2]
+	mi := &file_report_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -217,7 +298,7 @@ func (x *Traffic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Traffic.ProtoReflect.Descriptor instead.
 func (*Traffic) Descriptor() ([]byte, []int) {
-	return file_report_proto_rawDescGZIP(), []int{2}
+	return file_report_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Traffic) GetPolicy() *PolicyID {
@@ -269,31 +350,62 @@ func (x *Traffic) GetCovered() int64 {
 	return 0
 }
 
+func (x *Traffic) GetBreakersHalfOpen() uint32 {
+	if x != nil {
+		return x.BreakersHalfOpen
+	}
+	return 0
+}
+
+func (x *Traffic) GetBreakerAge() int64 {
+	if x != nil {
+		return x.BreakerAge
+	}
+	return 0
+}
+
+func (x *Traffic) GetOpaqueOpen() uint32 {
+	if x != nil {
+		return x.OpaqueOpen
+	}
+	return 0
+}
+
 // Counts are events of the period.
 type Counts struct {
-	state                  protoimpl.MessageState `protogen:"open.v1"`
-	Requests               uint64                 `protobuf:"varint,1,opt,name=requests,proto3" json:"requests,omitempty"`
-	Successes              uint64                 `protobuf:"varint,2,opt,name=successes,proto3" json:"successes,omitempty"`
-	Retries                uint64                 `protobuf:"varint,3,opt,name=retries,proto3" json:"retries,omitempty"`
-	RetrySuccesses         uint64                 `protobuf:"varint,4,opt,name=retry_successes,json=retrySuccesses,proto3" json:"retry_successes,omitempty"`
-	NotRetriedMethod       uint64                 `protobuf:"varint,5,opt,name=not_retried_method,json=notRetriedMethod,proto3" json:"not_retried_method,omitempty"`
-	NotRetriedBody         uint64                 `protobuf:"varint,6,opt,name=not_retried_body,json=notRetriedBody,proto3" json:"not_retried_body,omitempty"`
-	NotRetriedBudget       uint64                 `protobuf:"varint,7,opt,name=not_retried_budget,json=notRetriedBudget,proto3" json:"not_retried_budget,omitempty"`
-	NotRetriedDeadline     uint64                 `protobuf:"varint,8,opt,name=not_retried_deadline,json=notRetriedDeadline,proto3" json:"not_retried_deadline,omitempty"`
-	NotRetriedNotRetryable uint64                 `protobuf:"varint,9,opt,name=not_retried_not_retryable,json=notRetriedNotRetryable,proto3" json:"not_retried_not_retryable,omitempty"`
-	NotRetriedExhausted    uint64                 `protobuf:"varint,10,opt,name=not_retried_exhausted,json=notRetriedExhausted,proto3" json:"not_retried_exhausted,omitempty"`
-	Timeouts               uint64                 `protobuf:"varint,11,opt,name=timeouts,proto3" json:"timeouts,omitempty"`
-	RateLimited            uint64                 `protobuf:"varint,12,opt,name=rate_limited,json=rateLimited,proto3" json:"rate_limited,omitempty"`
-	BreakerRejected        uint64                 `protobuf:"varint,13,opt,name=breaker_rejected,json=breakerRejected,proto3" json:"breaker_rejected,omitempty"`
-	PoolOverflow           uint64                 `protobuf:"varint,14,opt,name=pool_overflow,json=poolOverflow,proto3" json:"pool_overflow,omitempty"`
-	Opaque                 uint64                 `protobuf:"varint,15,opt,name=opaque,proto3" json:"opaque,omitempty"`
-	unknownFields          protoimpl.UnknownFields
-	sizeCache              protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Calls that ended; abandoned ones too, which agents that do not count those leave out.
+	Requests uint64 `protobuf:"varint,1,opt,name=requests,proto3" json:"requests,omitempty"`
+	// Calls that were answered well, and to the end.
+	Successes              uint64 `protobuf:"varint,2,opt,name=successes,proto3" json:"successes,omitempty"`
+	Retries                uint64 `protobuf:"varint,3,opt,name=retries,proto3" json:"retries,omitempty"`
+	RetrySuccesses         uint64 `protobuf:"varint,4,opt,name=retry_successes,json=retrySuccesses,proto3" json:"retry_successes,omitempty"`
+	NotRetriedMethod       uint64 `protobuf:"varint,5,opt,name=not_retried_method,json=notRetriedMethod,proto3" json:"not_retried_method,omitempty"`
+	NotRetriedBody         uint64 `protobuf:"varint,6,opt,name=not_retried_body,json=notRetriedBody,proto3" json:"not_retried_body,omitempty"`
+	NotRetriedBudget       uint64 `protobuf:"varint,7,opt,name=not_retried_budget,json=notRetriedBudget,proto3" json:"not_retried_budget,omitempty"`
+	NotRetriedDeadline     uint64 `protobuf:"varint,8,opt,name=not_retried_deadline,json=notRetriedDeadline,proto3" json:"not_retried_deadline,omitempty"`
+	NotRetriedNotRetryable uint64 `protobuf:"varint,9,opt,name=not_retried_not_retryable,json=notRetriedNotRetryable,proto3" json:"not_retried_not_retryable,omitempty"`
+	NotRetriedExhausted    uint64 `protobuf:"varint,10,opt,name=not_retried_exhausted,json=notRetriedExhausted,proto3" json:"not_retried_exhausted,omitempty"`
+	Timeouts               uint64 `protobuf:"varint,11,opt,name=timeouts,proto3" json:"timeouts,omitempty"`
+	RateLimited            uint64 `protobuf:"varint,12,opt,name=rate_limited,json=rateLimited,proto3" json:"rate_limited,omitempty"`
+	BreakerRejected        uint64 `protobuf:"varint,13,opt,name=breaker_rejected,json=breakerRejected,proto3" json:"breaker_rejected,omitempty"`
+	PoolOverflow           uint64 `protobuf:"varint,14,opt,name=pool_overflow,json=poolOverflow,proto3" json:"pool_overflow,omitempty"`
+	// Connections passed through without being understood.
+	Opaque uint64 `protobuf:"varint,15,opt,name=opaque,proto3" json:"opaque,omitempty"`
+	// Calls whose client left before it had an answer.
+	Abandoned uint64 `protobuf:"varint,16,opt,name=abandoned,proto3" json:"abandoned,omitempty"`
+	// Calls whose answer, or request, broke off while the client was there.
+	Truncated uint64 `protobuf:"varint,17,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// Bytes that passed-through connections that have ended carried to and from their servers.
+	OpaqueSent     uint64 `protobuf:"varint,18,opt,name=opaque_sent,json=opaqueSent,proto3" json:"opaque_sent,omitempty"`
+	OpaqueReceived uint64 `protobuf:"varint,19,opt,name=opaque_received,json=opaqueReceived,proto3" json:"opaque_received,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Counts) Reset() {
 	*x = Counts{}
-	mi := &file_report_proto_msgTypes[3]
+	mi := &file_report_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -305,7 +417,7 @@ func (x *Counts) String() string {
 func (*Counts) ProtoMessage() {}
 
 func (x *Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_report_proto_msgTypes[3]
+	mi := &file_report_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -318,7 +430,7 @@ func (x *Counts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counts.ProtoReflect.Descriptor instead.
 func (*Counts) Descriptor() ([]byte, []int) {
-	return file_report_proto_rawDescGZIP(), []int{3}
+	return file_report_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Counts) GetRequests() uint64 {
@@ -426,24 +538,57 @@ func (x *Counts) GetOpaque() uint64 {
 	return 0
 }
 
+func (x *Counts) GetAbandoned() uint64 {
+	if x != nil {
+		return x.Abandoned
+	}
+	return 0
+}
+
+func (x *Counts) GetTruncated() uint64 {
+	if x != nil {
+		return x.Truncated
+	}
+	return 0
+}
+
+func (x *Counts) GetOpaqueSent() uint64 {
+	if x != nil {
+		return x.OpaqueSent
+	}
+	return 0
+}
+
+func (x *Counts) GetOpaqueReceived() uint64 {
+	if x != nil {
+		return x.OpaqueReceived
+	}
+	return 0
+}
+
 var File_report_proto protoreflect.FileDescriptor
 
 const file_report_proto_rawDesc = "" +
 	"\n" +
-	"\freport.proto\x12\x11fairlead.agent.v1\x1a\fpolicy.proto\"\xb9\x01\n" +
+	"\freport.proto\x12\x11fairlead.agent.v1\x1a\fpolicy.proto\"\xb1\x02\n" +
 	"\x06Report\x124\n" +
 	"\atraffic\x18\x01 \x03(\v2\x1a.fairlead.agent.v1.TrafficR\atraffic\x12\x1a\n" +
 	"\bcaptured\x18\x02 \x01(\rR\bcaptured\x12=\n" +
 	"\bproblems\x18\x03 \x03(\v2!.fairlead.agent.v1.CaptureProblemR\bproblems\x12\x1e\n" +
 	"\n" +
 	"uncaptured\x18\x04 \x01(\rR\n" +
-	"uncaptured\"\xab\x01\n" +
+	"uncaptured\x129\n" +
+	"\x05older\x18\x05 \x03(\v2#.fairlead.agent.v1.OlderConnectionsR\x05older\x12;\n" +
+	"\anotices\x18\x06 \x03(\v2!.fairlead.agent.v1.CaptureProblemR\anotices\"i\n" +
+	"\x10OlderConnections\x123\n" +
+	"\x06policy\x18\x01 \x01(\v2\x1b.fairlead.agent.v1.PolicyIDR\x06policy\x12 \n" +
+	"\vconnections\x18\x02 \x01(\rR\vconnections\"\xab\x01\n" +
 	"\x0eCaptureProblem\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x10\n" +
 	"\x03pod\x18\x02 \x01(\tR\x03pod\x127\n" +
 	"\bpolicies\x18\x03 \x03(\v2\x1b.fairlead.agent.v1.PolicyIDR\bpolicies\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x05 \x01(\tR\amessage\"\x84\x02\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\"\xf4\x02\n" +
 	"\aTraffic\x123\n" +
 	"\x06policy\x18\x01 \x01(\v2\x1b.fairlead.agent.v1.PolicyIDR\x06policy\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x121\n" +
@@ -451,7 +596,13 @@ const file_report_proto_rawDesc = "" +
 	"\rbreakers_open\x18\x04 \x01(\rR\fbreakersOpen\x12 \n" +
 	"\vconnections\x18\x05 \x01(\rR\vconnections\x12\x18\n" +
 	"\alatency\x18\x06 \x03(\x04R\alatency\x12\x18\n" +
-	"\acovered\x18\a \x01(\x03R\acovered\"\xd3\x04\n" +
+	"\acovered\x18\a \x01(\x03R\acovered\x12,\n" +
+	"\x12breakers_half_open\x18\b \x01(\rR\x10breakersHalfOpen\x12\x1f\n" +
+	"\vbreaker_age\x18\t \x01(\x03R\n" +
+	"breakerAge\x12\x1f\n" +
+	"\vopaque_open\x18\n" +
+	" \x01(\rR\n" +
+	"opaqueOpen\"\xd9\x05\n" +
 	"\x06Counts\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\x04R\brequests\x12\x1c\n" +
 	"\tsuccesses\x18\x02 \x01(\x04R\tsuccesses\x12\x18\n" +
@@ -468,7 +619,12 @@ const file_report_proto_rawDesc = "" +
 	"\frate_limited\x18\f \x01(\x04R\vrateLimited\x12)\n" +
 	"\x10breaker_rejected\x18\r \x01(\x04R\x0fbreakerRejected\x12#\n" +
 	"\rpool_overflow\x18\x0e \x01(\x04R\fpoolOverflow\x12\x16\n" +
-	"\x06opaque\x18\x0f \x01(\x04R\x06opaqueB-Z+fairlead.dev/fairlead/internal/wire/agentv1b\x06proto3"
+	"\x06opaque\x18\x0f \x01(\x04R\x06opaque\x12\x1c\n" +
+	"\tabandoned\x18\x10 \x01(\x04R\tabandoned\x12\x1c\n" +
+	"\ttruncated\x18\x11 \x01(\x04R\ttruncated\x12\x1f\n" +
+	"\vopaque_sent\x18\x12 \x01(\x04R\n" +
+	"opaqueSent\x12'\n" +
+	"\x0fopaque_received\x18\x13 \x01(\x04R\x0eopaqueReceivedB-Z+fairlead.dev/fairlead/internal/wire/agentv1b\x06proto3"
 
 var (
 	file_report_proto_rawDescOnce sync.Once
@@ -482,25 +638,29 @@ func file_report_proto_rawDescGZIP() []byte {
 	return file_report_proto_rawDescData
 }
 
-var file_report_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_report_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_report_proto_goTypes = []any{
-	(*Report)(nil),         // 0: fairlead.agent.v1.Report
-	(*CaptureProblem)(nil), // 1: fairlead.agent.v1.CaptureProblem
-	(*Traffic)(nil),        // 2: fairlead.agent.v1.Traffic
-	(*Counts)(nil),         // 3: fairlead.agent.v1.Counts
-	(*PolicyID)(nil),       // 4: fairlead.agent.v1.PolicyID
+	(*Report)(nil),           // 0: fairlead.agent.v1.Report
+	(*OlderConnections)(nil), // 1: fairlead.agent.v1.OlderConnections
+	(*CaptureProblem)(nil),   // 2: fairlead.agent.v1.CaptureProblem
+	(*Traffic)(nil),          // 3: fairlead.agent.v1.Traffic
+	(*Counts)(nil),           // 4: fairlead.agent.v1.Counts
+	(*PolicyID)(nil),         // 5: fairlead.agent.v1.PolicyID
 }
 var file_report_proto_depIdxs = []int32{
-	2, // 0: fairlead.agent.v1.Report.traffic:type_name -> fairlead.agent.v1.Traffic
-	1, // 1: fairlead.agent.v1.Report.problems:type_name -> fairlead.agent.v1.CaptureProblem
-	4, // 2: fairlead.agent.v1.CaptureProblem.policies:type_name -> fairlead.agent.v1.PolicyID
-	4, // 3: fairlead.agent.v1.Traffic.policy:type_name -> fairlead.agent.v1.PolicyID
-	3, // 4: fairlead.agent.v1.Traffic.counts:type_name -> fairlead.agent.v1.Counts
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	3, // 0: fairlead.agent.v1.Report.traffic:type_name -> fairlead.agent.v1.Traffic
+	2, // 1: fairlead.agent.v1.Report.problems:type_name -> fairlead.agent.v1.CaptureProblem
+	1, // 2: fairlead.agent.v1.Report.older:type_name -> fairlead.agent.v1.OlderConnections
+	2, // 3: fairlead.agent.v1.Report.notices:type_name -> fairlead.agent.v1.CaptureProblem
+	5, // 4: fairlead.agent.v1.OlderConnections.policy:type_name -> fairlead.agent.v1.PolicyID
+	5, // 5: fairlead.agent.v1.CaptureProblem.policies:type_name -> fairlead.agent.v1.PolicyID
+	5, // 6: fairlead.agent.v1.Traffic.policy:type_name -> fairlead.agent.v1.PolicyID
+	4, // 7: fairlead.agent.v1.Traffic.counts:type_name -> fairlead.agent.v1.Counts
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_report_proto_init() }
@@ -515,7 +675,7 @@ func file_report_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_report_proto_rawDesc), len(file_report_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

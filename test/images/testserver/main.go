@@ -10,12 +10,13 @@ import (
 	"syscall"
 )
 
-const usage = `usage: testserver serve|call|load|raw|get|kill [flags]
+const usage = `usage: testserver serve|call|load|raw|dial|get|kill [flags]
 
   serve  answer HTTP as the query string says (see serve.go), and echo raw TCP
   call   make calls and print one JSON summary
   load   make calls for ever and print one line a second: what the demo shows
   raw    send standard input to an address and print what comes back
+  dial   connect to an address, say nothing, and print what becomes of the connection
   get    print the body of one GET
   kill   send a signal to the processes of one container (needs hostPID)
 `
@@ -43,6 +44,8 @@ func run(ctx context.Context, args []string) error {
 		return load(ctx, args[1:])
 	case "raw":
 		return raw(args[1:], os.Stdin, os.Stdout)
+	case "dial":
+		return dial(args[1:], os.Stdout)
 	case "get":
 		return get(ctx, args[1:], os.Stdout)
 	case "kill":

@@ -44,6 +44,44 @@ func raw(args []string, in io.Reader, out io.Writer) error {
 	return err
 }
 
+// dial connects, says nothing, and prints what becomes of the connection: what a port probe sees.
+func dial(args []string, out io.Writer) error {
+	fs := flag.NewFlagSet("dial", flag.ContinueOnError)
+	addr := fs.String("addr", "", "host:port to connect to")
+	wait := fs.Duration("wait", time.Second, "how long to wait for something to happen")
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	c, err := net.DialTimeout("tcp", *addr, 5*time.Second)
+	if err != nil {
+		fmt.Fprintln(out, fateOf(err))
+		return nil
+	}
+	defer c.Close()
+	if err := c.SetReadDeadline(time.Now().Add(*wait)); err != nil {
+		return err
+	}
+	_, err = c.Read(make([]byte, 1))
+	fmt.Fprintln(out, "connected,", fateOf(err))
+	return nil
+}
+
+func fateOf(err error) string {
+	switch {
+	case err == nil:
+		return "greeted"
+	case errors.Is(err, io.EOF):
+		return "ended"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "refused"
+	case errors.Is(err, syscall.ECONNRESET):
+		return "reset"
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "silent"
+	}
+	return err.Error()
+}
+
 // kill signals every process of one container: a pod with hostPID plays the crash of another with it.
 func kill(args []string) error {
 	fs := flag.NewFlagSet("kill", flag.ContinueOnError)

@@ -22,7 +22,10 @@ import (
 //	delay=500ms      wait before answering
 //	reset=1          read the request, then reset the connection instead of answering
 //	retryAfter=2     send Retry-After
+//	events=3&gap=1s  send so many lines, each as it comes, with that pause before all but the first
 //	key=x            what the call is counted under (default: the path)
+//
+// A request to upgrade to a websocket is granted, and what comes behind it echoed.
 //
 // /_stats?key=x answers what was seen under a key, /_conns the connection counts, /_mode?status=503&delay=1s makes every later
 // call behave so (an empty query ends it), /_reset forgets everything.
@@ -106,7 +109,38 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		u.mu.Unlock()
 		u.conns.forget()
 	default:
+		if r.Header.Get("Upgrade") == "websocket" {
+			echoUpgraded(w)
+			return
+		}
 		u.answer(w, r)
+	}
+}
+
+// echoUpgraded switches protocols and sends back whatever comes.
+func echoUpgraded(w http.ResponseWriter) {
+	c, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"); err == nil {
+		_, _ = io.Copy(c, rw)
+	}
+}
+
+// events sends so many lines with a pause between them.
+func events(w http.ResponseWriter, r *http.Request, n int, gap time.Duration) {
+	for i := range n {
+		if i > 0 {
+			select {
+			case <-time.After(gap):
+			case <-r.Context().Done():
+				return
+			}
+		}
+		fmt.Fprintf(w, "event %d\n", i+1)
+		_ = http.NewResponseController(w).Flush()
 	}
 }
 
@@ -144,6 +178,11 @@ func (u *upstream) answer(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Server-Pod", u.host)
 	w.WriteHeader(statusOf(q, fails))
+	if n, err := strconv.Atoi(first(q, "events")); err == nil {
+		gap, _ := time.ParseDuration(first(q, "gap"))
+		events(w, r, n, gap)
+		return
+	}
 	fmt.Fprintf(w, "%s %d bytes from %s\n", r.Method, len(body), r.RemoteAddr)
 }
 

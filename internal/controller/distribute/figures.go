@@ -1,0 +1,156 @@
+package distribute
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// Figures are what all agents reported of one policy over the last Window.
+type Figures struct {
+	Counts  policy.Counts
+	Latency policy.Latency
+	// Breakers, Connections and OpaqueOpen are the sums of the agents' current gauges.
+	Breakers    Breakers
+	Connections int
+	OpaqueOpen  int
+	// Targets splits the figures by destination, sorted by name.
+	Targets []TargetFigures
+	// AsOf is when the last report was drawn up of an agent that has the policy, zero if there was none, and Age is how long ago that
+	// was, whatever happened to the clock. A report that does not speak of the policy says that nothing happened under it.
+	AsOf time.Time
+	Age  time.Duration
+	// PerSecond is the rate of calls on the nodes that report, over as much of the window as their reports cover.
+	PerSecond float64
+	// Covered is the most of the window that the reports of one node with calls cover. It is short at first: so are Counts.
+	Covered time.Duration
+	// Uncaptured counts pods of the policy that could not be captured, as far as agents named them; Problems are examples, at
+	// most policy.MaxProblems, sorted. Notices are of pods that are captured.
+	Uncaptured int
+	Problems   []policy.CaptureProblem
+	Notices    []policy.CaptureProblem
+	// OlderConnections counts the connections that would be governed if they were not older than the policy.
+	OlderConnections int
+}
+
+// TargetFigures are the figures of one destination.
+type TargetFigures struct {
+	Target      string // as policy.Target.String shows it
+	Counts      policy.Counts
+	Latency     policy.Latency
+	Breakers    Breakers
+	Connections int
+	OpaqueOpen  int
+	PerSecond   float64       // as in Figures
+	Covered     time.Duration // as in Figures
+}
+
+// Breakers counts circuit breakers that are not closed.
+type Breakers struct {
+	Open, HalfOpen int
+	// For is how long the worst state has lasted: since the first of the open ones opened, or, if none is open, since the first of the
+	// half-open ones began to probe.
+	For time.Duration
+}
+
+// Plus returns the sums of b and o.
+func (b Breakers) Plus(o Breakers) Breakers {
+	sum := Breakers{Open: b.Open + o.Open, HalfOpen: b.HalfOpen + o.HalfOpen}
+	for _, one := range []Breakers{b, o} {
+		if one.Open > 0 || sum.Open == 0 {
+			sum.For = max(sum.For, one.For)
+		}
+	}
+	return sum
+}
+
+// Traffic returns the figures of a policy.
+func (s *Store) Traffic(id policy.ID) Figures {
+	return s.traffic.figures(id, time.Now())
+}
+
+func (t *traffic) figures(id policy.ID, now time.Time) Figures {
+	at := t.at(now)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var f Figures
+	var asOf moment
+	targets := t.sums[id]
+	for _, name := range slices.Sorted(maps.Keys(targets)) {
+		s := targets[name]
+		one := s.figures(at)
+		one.PerSecond, one.Covered = s.rate(at, t.nodes)
+		one.Target = name
+		f.Targets = append(f.Targets, one)
+		f.Counts = f.Counts.Plus(one.Counts)
+		f.Latency.Add(&one.Latency)
+		f.Breakers = f.Breakers.Plus(one.Breakers)
+		f.Connections += one.Connections
+		f.OpaqueOpen += one.OpaqueOpen
+		f.PerSecond += one.PerSecond
+		f.Covered = max(f.Covered, one.Covered)
+		asOf = max(asOf, s.asOf)
+	}
+	if asOf > 0 {
+		f.Age = at.sub(asOf)
+		f.AsOf = now.Add(-f.Age)
+	}
+	t.addStandings(id, &f)
+	return f
+}
+
+// addStandings adds what agents say of the policy's pods.
+func (t *traffic) addStandings(id policy.ID, f *Figures) {
+	for a := range t.concerned[id] {
+		said := &t.agents[a].standing
+		f.Problems = appendOf(f.Problems, said.problems, id)
+		f.Notices = appendOf(f.Notices, said.notices, id)
+		for _, o := range said.older {
+			if o.Policy == id {
+				f.OlderConnections += o.Connections
+			}
+		}
+	}
+	f.Uncaptured = len(f.Problems)
+	f.Problems, f.Notices = bounded(f.Problems), bounded(f.Notices)
+}
+
+func appendOf(to, from []policy.CaptureProblem, id policy.ID) []policy.CaptureProblem {
+	for _, p := range from {
+		if slices.Contains(p.Policies, id) {
+			to = append(to, p)
+		}
+	}
+	return to
+}
+
+func bounded(list []policy.CaptureProblem) []policy.CaptureProblem {
+	slices.SortFunc(list, func(a, b policy.CaptureProblem) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Reason, b.Reason))
+	})
+	return list[:min(len(list), policy.MaxProblems)]
+}
+
+func (s *sum) figures(now moment) TargetFigures {
+	var f TargetFigures
+	newest := now.slot()
+	for _, b := range s.buckets {
+		if b != nil && b.slot > newest-bucketsIn && b.slot <= newest {
+			f.Counts = f.Counts.Plus(b.counts)
+			f.Latency.Add(&b.latency)
+		}
+	}
+	for _, g := range s.gauges {
+		b := Breakers{Open: g.open, HalfOpen: g.halfOpen}
+		if g.state() > 0 {
+			b.For = now.sub(g.since)
+		}
+		f.Breakers = f.Breakers.Plus(b)
+		f.Connections += g.connections
+		f.OpaqueOpen += g.opaque
+	}
+	return f
+}

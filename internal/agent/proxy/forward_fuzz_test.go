@@ -78,7 +78,10 @@ type talk struct {
 	early, leaves bool
 
 	once sync.Once // closes sent
-	came int       // how often it came to the upstream; guarded by the forwarding's mu
+
+	// guarded by the forwarding's mu
+	came  int  // how often it came to the upstream
+	begun bool // the answer
 }
 
 // unasked is what the upstream says without having been asked.

@@ -249,3 +249,22 @@ func TestRule08_AnInterimResponseShowsThatTheServerWasThere(t *testing.T) {
 		})
 	}
 }
+
+// A connection whose kept answer was followed by something unasked does not serve the retry.
+func TestRule25_WhatFollowsAKeptAnswerIsNoticed(t *testing.T) {
+	w := build(t, serve(t, func(n int, p *peer) {
+		if n > 0 {
+			echo(n, p)
+			return
+		}
+		p.request()
+		p.send(answer(503, "busy") + "HTTP/1.1 200 OK\r\nContent-Le")
+		if _, _, ok := p.request(); ok {
+			t.Error("the connection was used again")
+		}
+	}), anywhere(retryOn(policy.GatewayError)))
+	w.serviceOf(retryOn(policy.GatewayError))
+	if res, body := w.dial().get("/"); body != "GET / " {
+		t.Errorf("got %d %q", res.StatusCode, body)
+	}
+}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"io"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -266,5 +267,22 @@ func TestRule25_WhatFollowsAKeptAnswerIsNoticed(t *testing.T) {
 	w.serviceOf(retryOn(policy.GatewayError))
 	if res, body := w.dial().get("/"); body != "GET / " {
 		t.Errorf("got %d %q", res.StatusCode, body)
+	}
+}
+
+// A server that has said when it ends an idle connection is taken at its word: by then the client has heard of the end too.
+func TestRule25_APinnedConnectionEndsWhenItsServerSaidSo(t *testing.T) {
+	w := build(t, serve(t, func(_ int, p *peer) {
+		for {
+			if _, _, ok := p.request(); !ok {
+				return
+			}
+			p.send("HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1\r\nContent-Length: 0\r\n\r\n")
+		}
+	}), anywhere(nil))
+	c := w.dial()
+	c.get("/")
+	if b, err := c.r.ReadByte(); err != io.EOF {
+		t.Errorf("byte %q, %v, want the end", b, err)
 	}
 }

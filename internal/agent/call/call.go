@@ -109,6 +109,9 @@ func (c *Call) RequestWritten(now time.Time) Action {
 // Limit tells which deadline Until stands for.
 func (c *Call) Limit() Limit { return c.limit }
 
+// Binding tells what Deadline is.
+func (c *Call) Binding() Limit { return c.binding }
+
 // Deadline is when the response's head must have been forwarded; zero means never.
 func (c *Call) Deadline() time.Time { return c.deadline }
 

@@ -121,7 +121,7 @@ func (t *attempt) reusable() bool {
 // failure describes how the attempt failed.
 func (t *attempt) failure(kind call.Kind) call.Failure {
 	return call.Failure{
-		Kind: kind, BytesWritten: t.sent > 0, ResponseStarted: t.line.reader.Started(), Reused: t.conn.Reused(),
+		Kind: kind, BytesWritten: t.sent > 0, ResponseStarted: t.interims > 0 || t.line.reader.Started(), Reused: t.conn.Reused(),
 	}
 }
 

@@ -29,6 +29,9 @@ func (s *session) left() bool {
 	case socket.HalfClosed:
 		return s.half.gone(time.Now(), s.clientOpen)
 	case socket.Broken:
+		if s.ended.Load() { // with the client's end that makes two, which looks the same
+			return s.half.gone(time.Now(), s.clientOpen)
+		}
 	}
 	return true
 }

@@ -77,6 +77,19 @@ var phases = map[string]phase{
 		client: getAll,
 		ends:   []string{"PerTry", "ResponseHeader", "Overall", "MaxDuration"},
 	},
+	"interim responses that the client does not take": {
+		upstream: func(p *peer, end <-chan struct{}) {
+			p.request()
+			hint := "HTTP/1.1 103 Early Hints\r\nLink: </" + strings.Repeat("x", 128<<10) + ">\r\n\r\n"
+			for {
+				if _, err := io.WriteString(p, hint); err != nil {
+					return
+				}
+			}
+		},
+		client: get,
+		ends:   []string{"Idle", "Overall", "MaxDuration"},
+	},
 	"no more of the body comes": {
 		upstream: func(p *peer, end <-chan struct{}) {
 			p.request()

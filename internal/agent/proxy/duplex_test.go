@@ -398,3 +398,49 @@ func TestAForcedStopEndsUploads(t *testing.T) {
 		})
 	}
 }
+
+// What an upstream says while it takes nothing of a request that is sent in one piece is heard: a final response, behind which
+// the rest is not sent, and an interim one, behind which it is.
+func TestRule20_WhatAnUpstreamSaysThatTakesNothingIsHeard(t *testing.T) {
+	const late = "HTTP/1.1 102 Processing\r\n\r\n"
+	much := strings.Repeat("x", 28<<10)
+	for name, tc := range map[string]struct {
+		upstream func(p *peer, end <-chan struct{})
+		status   int
+	}{
+		"a final response": {func(p *peer, end <-chan struct{}) { p.send(answer(413, "no")); <-end }, 413},
+		"interim ones": {func(p *peer, end <-chan struct{}) {
+			p.send(late + late)
+			(&client{}).sayNothing(4 * firstLook) // so that somebody looks meanwhile
+			echo(0, p)
+		}, 200},
+		"a final response behind interim ones": {func(p *peer, end <-chan struct{}) { p.send(late + late + answer(413, "no")); <-end }, 413},
+		"interim ones in pieces": {func(p *peer, end <-chan struct{}) {
+			p.send(late[:5])
+			(&client{}).sayNothing(4 * firstLook)
+			p.send(late[5:])
+			echo(0, p)
+		}, 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // they wait
+			end := make(chan struct{})
+			w := build(t, serveNarrowly(t, func(_ int, p *peer) {
+				if c, err := p.r.ReadByte(); err == nil && c == 'G' && p.r.UnreadByte() == nil {
+					tc.upstream(p, end)
+				}
+			}), anywhere(nil))
+			t.Cleanup(func() { close(end) })
+			w.dialer.narrow.Store(true)
+			c := w.dial()
+			c.send("GET /much HTTP/1.1\r\nHost: a\r\nX: " + much + "\r\n\r\n")
+			res, got := c.response("GET")
+			for res.StatusCode == 102 {
+				res, got = c.response("GET")
+			}
+			if res.StatusCode != tc.status || tc.status == 200 && got != "GET /much " {
+				t.Errorf("got %d %q", res.StatusCode, got)
+			}
+		})
+	}
+}

@@ -162,7 +162,7 @@ func (x *exchange) serve() step {
 	if next == serveNext && !x.upload.done() {
 		next = hangUp
 	}
-	s.idleSince.Store(x.now.UnixNano())
+	s.restedAt(x.now)
 	x.done(started)
 	return next
 }
@@ -252,6 +252,7 @@ func (x *exchange) reject() step {
 		return hangUp
 	}
 	if !keep {
+		x.s.brokenOff = failed
 		return hangUpGently
 	}
 	return serveNext

@@ -69,6 +69,23 @@ func TestAPanicKeepsNothing(t *testing.T) {
 	}
 }
 
+// The place of a connection that is being made is given back too.
+func TestAPanicInADialKeepsNoPlace(t *testing.T) {
+	w := build(t, serve(t, echo), anywhere(func(s *policy.Settings) {
+		s.Pool.MaxConnections, s.Pool.MaxPending, s.Pool.PendingTimeout = 1, 1, patience/2
+	}))
+	w.events.expectPanic.Store(true)
+	w.dialer.panics.Store(true)
+	c := w.dial()
+	c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	_, _ = io.ReadAll(c.r)
+	w.dialer.panics.Store(false)
+	w.waitFor(t, func() bool { return w.server.Connections() == 0 })
+	if res, body := w.dial().get("/"); body != "GET / " {
+		t.Errorf("got %d %q, reason %q", res.StatusCode, body, res.Header.Get("fairlead-reason"))
+	}
+}
+
 // Nobody knows the state of an exchange in which a panic happened.
 func TestAnExchangeThatPanickedIsNotUsedAgain(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // a pool has a part per processor

@@ -74,6 +74,9 @@ func (x *exchange) answered(t *attempt, keep bool) step {
 	t.release(t.reusable())
 	switch {
 	case !x.upload.done():
+		x.s.brokenOff = true
+		return hangUpGently
+	case x.s.ended.Load(): // in finishUpload: there is no way to answer another request
 		return hangUpGently
 	case !keep && (len(x.s.line.reader.Buffered()) > 0 || x.s.client.Peek() == socket.Readable):
 		return hangUpGently
@@ -230,7 +233,7 @@ func (x *exchange) finishUpload(t *attempt, until time.Time) error {
 			t.stopStream()
 		case !ended && t.conn.Peek() == socket.Gone:
 			ended = true
-			_ = x.s.client.TCP().CloseWrite() // fails only when the client has gone, which is noticed
+			_ = x.s.endSide() // fails only when the client has gone, which is noticed
 		}
 	}
 	return nil

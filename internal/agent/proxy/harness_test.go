@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -43,6 +44,7 @@ type plainDialer struct {
 	// broken is how many more dials make a connection that is reset already.
 	broken atomic.Int64
 	slow   atomic.Int64 // nanoseconds that each dial takes
+	narrow atomic.Bool  // the kernel takes little of what is sent
 	// asked counts the looks at clients' ends, of which nothing is known if blind.
 	asked atomic.Int64
 	blind atomic.Bool
@@ -108,6 +110,9 @@ func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn
 	c, err := nd.DialContext(ctx, "tcp", to.String())
 	if err != nil {
 		return nil, err
+	}
+	if d.narrow.Load() {
+		_ = c.(*net.TCPConn).SetWriteBuffer(1)
 	}
 	d.last.Store(c.(*net.TCPConn))
 	return c.(*net.TCPConn), nil
@@ -434,7 +439,21 @@ func (c *client) expectEnd() {
 // serve starts an upstream that hands each connection to f, which closes it by returning.
 func serve(t testing.TB, f func(n int, c *peer)) netip.AddrPort {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return serveBy(t, &net.ListenConfig{}, f)
+}
+
+// serveNarrowly is serve by an upstream whose kernel takes little that f does not read.
+func serveNarrowly(t testing.TB, f func(n int, c *peer)) netip.AddrPort {
+	t.Helper()
+	return serveBy(t, &net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) (err error) {
+		cerr := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 1) })
+		return errors.Join(cerr, err)
+	}}, f)
+}
+
+func serveBy(t testing.TB, by *net.ListenConfig, f func(n int, c *peer)) netip.AddrPort {
+	t.Helper()
+	l, err := by.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -489,8 +508,13 @@ func (p *peer) delivered(t testing.TB) {
 	again := time.NewTicker(time.Millisecond)
 	defer again.Stop()
 	for left := 1; left > 0; <-again.C {
-		err := raw.Control(func(fd uintptr) { left, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
-		if err != nil {
+		reset := false
+		err := raw.Control(func(fd uintptr) {
+			left, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
+			info, infoErr := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+			reset = infoErr == nil && info.State == unix.BPF_TCP_CLOSE // what was queued then stays queued
+		})
+		if err != nil || reset {
 			return // closed, as at the end of a test
 		}
 	}

@@ -22,7 +22,7 @@ func (x *exchange) answerHere() step {
 	err := x.request.AnswerHere(&s.out, say)
 	x.upload.release()
 	s.out.until = time.Time{}
-	s.idleSince.Store(time.Now().UnixNano())
+	s.restedAt(time.Now())
 	switch {
 	case err != nil:
 		return hangUp

@@ -2,20 +2,35 @@ package proxy
 
 import "time"
 
-// lingerFor is how long a client whose last response was written may send nothing until its connection is closed for good.
-const lingerFor = 5 * time.Second
+const (
+	// lingerFor is how long a client whose last response was written may send nothing until its connection is closed for good; and
+	// how long it may go on sending where the upstream has ended the exchange: without a proxy it would be cut off at once.
+	lingerFor = 5 * time.Second
+	// lingerTimes is how many times that a client may go on sending in all. Some never come to an end, and would be read from for ever.
+	lingerTimes = 6
+)
 
 // linger ends the response side and reads what the client is still sending, without a bound on bytes: closing with bytes unread
 // would reset the connection, and the reset destroy the response before the client has read it (RFC 9112 section 9.6).
 func (s *session) linger() {
-	if s.client.TCP().CloseWrite() != nil {
+	if s.endSide() != nil {
 		return
 	}
+	limit := s.srv.lingerFor
+	end := time.Now().Add(limit)
+	if !s.brokenOff {
+		end = end.Add((lingerTimes - 1) * limit)
+	}
 	var waste [16 << 10]byte
-	for {
-		now := time.Now()
-		if _, err := s.client.Read(waste[:], now, now.Add(lingerFor)); err != nil {
+	for now := time.Now(); now.Before(end); now = time.Now() {
+		if _, err := s.client.Read(waste[:], now, earlier(end, now.Add(limit))); err != nil {
 			return
 		}
 	}
+}
+
+// endSide tells the client that nothing follows what was written, while it may go on sending.
+func (s *session) endSide() error {
+	s.ended.Store(true)
+	return s.client.TCP().CloseWrite()
 }

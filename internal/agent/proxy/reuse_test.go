@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -207,5 +208,44 @@ func TestTheTriesToldOfAreBounded(t *testing.T) {
 	w.dial().get("/")
 	if e := w.seen.lastCall(t); len(e.Tries) != store.MaxTries || e.Outcome.Tries != 2*store.MaxTries+1 {
 		t.Errorf("%d of %d", len(e.Tries), e.Outcome.Tries)
+	}
+}
+
+// A server that has said anything to a request was alive: what comes of it then is no matter of a connection that was kept too long,
+// and repeated only if the policy says so.
+func TestRule08_AnInterimResponseShowsThatTheServerWasThere(t *testing.T) {
+	for name, tc := range map[string]struct{ interim, version string }{
+		"100": {"HTTP/1.1 100 Continue\r\n\r\n", "1.1"}, "102 to a client of 1.0": {"HTTP/1.1 102 Processing\r\n\r\n", "1.0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var n atomic.Int64
+			w := build(t, serve(t, func(_ int, p *peer) {
+				p.request()
+				p.ok("")
+				for {
+					if _, _, ok := p.request(); !ok {
+						return
+					}
+					n.Add(1)
+					p.send(tc.interim)
+					p.delivered(t)
+					return
+				}
+			}), anywhere(nil))
+			w.serviceOf(nil)
+			c := w.dial()
+			c.get("/1")
+			c.send("GET /2 HTTP/" + tc.version + "\r\nHost: a\r\n\r\n")
+			res, _ := c.response("GET")
+			for res.StatusCode < 200 {
+				res, _ = c.response("GET")
+			}
+			if res.StatusCode != 502 || n.Load() != 1 {
+				t.Errorf("got %d after %d tries", res.StatusCode, n.Load())
+			}
+			if e := w.seen.lastCall(t); e.Outcome.Tries != 1 {
+				t.Errorf("outcome %+v", e.Outcome)
+			}
+		})
 	}
 }

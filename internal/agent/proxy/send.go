@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"time"
@@ -88,7 +89,7 @@ func (t *attempt) overdue(now, taken time.Time) error {
 	switch {
 	case t.x.s.left():
 		return errClientLeft
-	case t.conn.Peek() != socket.Quiet:
+	case t.answered():
 		return errAnswered
 	case passed(t.until, now):
 		return os.ErrDeadlineExceeded
@@ -96,6 +97,28 @@ func (t *attempt) overdue(now, taken time.Time) error {
 		return errIdle
 	}
 	return nil
+}
+
+// answered reports whether the upstream has said its last while it takes nothing. Interim responses are read when the request is
+// sent, which they do not end.
+func (t *attempt) answered() bool {
+	var space [4 << 10]byte
+	n, state := t.conn.PeekInto(space[:])
+	if state != socket.Readable {
+		return state == socket.Gone
+	}
+	const status = len("HTTP/1.1 1")
+	for b := space[:n]; len(b) >= status; {
+		end := bytes.Index(b, []byte("\r\n\r\n"))
+		switch {
+		case b[status-1] != '1':
+			return true
+		case end < 0:
+			return false
+		}
+		b = b[end+len("\r\n\r\n"):]
+	}
+	return false
 }
 
 // block notes that the upstream takes nothing, or does again.

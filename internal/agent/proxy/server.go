@@ -81,7 +81,7 @@ type Options struct {
 	ReplayMemory         int64
 
 	// for tests: how long silence is suffered, and what no policy governs may take to connect, instead of the constants
-	sniffDelay, headTimeout, connect time.Duration
+	sniffDelay, headTimeout, lingerFor, connect time.Duration
 }
 
 // Server serves captured connections.
@@ -94,8 +94,9 @@ type Server struct {
 	replay    *resilience.ReplayMemory
 	defaults  policy.Settings // for what no policy governs
 	exchanges sync.Pool
-	// how long a client's silence is suffered: before the server is connected to, and within a head
-	sniffDelay, headTimeout time.Duration
+	// how long a client's silence is suffered: before the server is connected to, within a head, and behind the last response
+	sniffDelay, headTimeout, lingerFor time.Duration
+	epoch                              time.Time // that times of sessions are counted from
 
 	// atomic
 	draining atomic.Bool
@@ -123,6 +124,8 @@ func New(o Options) (*Server, error) {
 		replay:      resilience.NewReplayMemory(orDefault(o.ReplayMemory, int64(DefaultReplayMemory))),
 		sniffDelay:  orDefault(o.sniffDelay, sniff.MaxDelay),
 		headTimeout: orDefault(o.headTimeout, headTimeout),
+		lingerFor:   orDefault(o.lingerFor, lingerFor),
+		epoch:       time.Now(),
 		defaults:    policy.Defaults(),
 		sessions:    map[*session]struct{}{}, perPod: map[string]int{}, done: make(chan struct{}),
 	}
@@ -149,7 +152,7 @@ func (s *Server) ServeCaptured(podUID string, conn *net.TCPConn, original netip.
 		return // closed already
 	}
 	ss := &session{srv: s, id: s.clients.Add(1), pod: podUID, client: client, original: netip.AddrPortFrom(original.Addr().Unmap(), original.Port())}
-	ss.idleSince.Store(time.Now().UnixNano())
+	ss.restedAt(time.Now())
 	shed, ok := s.enter(ss)
 	if !ok {
 		return

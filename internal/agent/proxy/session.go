@@ -34,7 +34,8 @@ type session struct {
 
 	// atomic
 	state     atomic.Int32
-	idleSince atomic.Int64 // Unix nanoseconds
+	idleSince atomic.Int64 // nanoseconds since the server's epoch
+	ended     atomic.Bool  // our side of the client's connection was ended, see endSide
 
 	half half // has its own lock
 
@@ -58,7 +59,9 @@ type session struct {
 	// was one since the last wait began, looking that this wait ends soon to try another read.
 	served, looking bool
 	server          dependence
-	rest            []byte // what was read of a connection that is not understood
+	// brokenOff: the upstream has ended the exchange that was the last while its request was on its way.
+	brokenOff bool
+	rest      []byte // what was read of a connection that is not understood
 	// tunnel carries on, outside socket.Conn.Hold, what is no longer looked into.
 	tunnel func()
 }
@@ -298,9 +301,12 @@ func (s *session) becomeBusy() bool {
 	return s.state.CompareAndSwap(idle, busy) || s.state.Load() == busy
 }
 
+// restedAt notes when the session had its last request. It goes by the clock that nobody sets.
+func (s *session) restedAt(now time.Time) { s.idleSince.Store(int64(now.Sub(s.srv.epoch))) }
+
 // closeIfIdle ends a session that has been waiting for a request for long enough.
 func (s *session) closeIfIdle(before time.Time) {
-	if s.idleSince.Load() < before.UnixNano() && s.state.CompareAndSwap(idle, closing) {
+	if s.idleSince.Load() < int64(before.Sub(s.srv.epoch)) && s.state.CompareAndSwap(idle, closing) {
 		s.client.Interrupt()
 	}
 }

@@ -227,12 +227,14 @@ func (x *exchange) sendFailed() call.Action {
 	}
 	t.line.nowait = true
 	err := t.line.reader.ReadResponse(&t.response, x.request.Asked())
-	for err == nil && t.response.Interim() {
+	for ; err == nil && t.response.Interim() && t.interims < maxInterim; t.interims++ {
 		t.line.reader.Finish()
 		err = t.line.reader.ReadResponse(&t.response, x.request.Asked())
 	}
 	t.line.nowait = false
 	switch {
+	case err == nil && t.response.Interim():
+		return x.failed(call.BadResponse, store.DetailInterim)
 	case err == nil:
 		return x.gotHead()
 	case late && passed(t.until, time.Now()):

@@ -109,13 +109,23 @@ func (x *exchange) interim() (next call.Action, done bool) {
 	if t.response.Status != 100 {
 		x.call.Interim()
 	}
-	_, err := t.response.WriteResponse(&x.s.out, noChange, nil)
+	out := &x.s.out
+	whole := out.until
+	out.until = x.call.Deadline() // the client may take it slowly, or not at all
+	_, err := t.response.WriteResponse(out, noChange, nil)
+	out.until = whole
 	t.line.reader.Finish()
-	if err != nil {
-		x.s.client.ResetOnClose() // it may have a part of it
-		return x.clientGone(store.DetailClientLeft), true
+	if err == nil {
+		return call.Action{}, false
 	}
-	return call.Action{}, false
+	x.s.client.ResetOnClose() // it may have a part of it
+	why := store.DetailClientLeft
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		if x.now, why = time.Now(), store.DetailIdle; passed(x.call.Deadline(), x.now) {
+			why = detailOfLimit(x.call.Binding())
+		}
+	}
+	return x.clientGone(why), true
 }
 
 // gotHead tells the call of a final response.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -392,4 +393,43 @@ func many(n int) (all []netip.AddrPort) {
 		all = append(all, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 80))
 	}
 	return all
+}
+
+// Who waits for a place is served when an endpoint that could not be reached is tried again, though nobody gives a place back; and
+// before those who come later.
+func TestRule25_WaitersAreServedWhenAnEndpointIsTriedAgain(t *testing.T) {
+	for name, happens := range map[string]func(*Pool){
+		"a sweep": func(p *Pool) { p.sweep(time.Now()) },
+		"a newcomer": func(p *Pool) {
+			if tk := ticket(); p.Ask(tk) != Queued {
+				t.Error("the newcomer was served first")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, d := newPool(t, func(o *Options) { o.Limits.MaxConnectionsPerEndpoint, o.Limits.MaxPending = 1, 2 }, addresses(2)...)
+				d.err = syscall.ECONNREFUSED
+				first, failing, waiting := ticket(), ticket(), ticket()
+				if p.Ask(first) != Granted || p.Ask(failing) != Granted {
+					t.Fatal("not granted")
+				}
+				if _, err := p.Dial(t.Context(), failing); err == nil {
+					t.Fatal("connected")
+				}
+				if p.Ask(waiting) != Queued {
+					t.Fatal("not queued")
+				}
+				time.Sleep(leastDown) // of the bubble's clock
+				happens(p)
+				select {
+				case <-waiting.Ready():
+				default:
+					t.Error("still waiting")
+				}
+				p.Forget(waiting)
+				p.Forget(first)
+			})
+		})
+	}
 }

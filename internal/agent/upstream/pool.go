@@ -86,6 +86,11 @@ const (
 // Ask wishes for a connection. Without limits it is always granted.
 func (p *Pool) Ask(t *Ticket) Answer {
 	p.mu.Lock()
+	if p.waiting.head != nil {
+		// Time alone may have made a place: an endpoint that could not be reached is tried again after a while.
+		victims := p.grantWaiting()
+		defer closeAll(victims)
+	}
 	ok, victim := p.grant(t)
 	if ok {
 		p.mu.Unlock()
@@ -214,11 +219,11 @@ func (p *Pool) preferProven(t *Ticket) {
 
 // Dial redeems a granted ticket with a new connection. When it fails, the ticket is spent.
 func (p *Pool) Dial(ctx context.Context, t *Ticket) (*Conn, error) {
-	t.state = unused
 	p.mu.Lock()
 	keepAlive := p.limits.KeepAlive
 	p.mu.Unlock()
 	sock, err := connect(ctx, p.dialer, t.at.addr, keepAlive)
+	t.state = unused // until then whoever gives up the ticket gives the place back
 	now := time.Now()
 	if err != nil {
 		p.dialFailed(t.at, FailureOf(err), now)

@@ -16,9 +16,7 @@ func (p *Pool) sweep(now time.Time) {
 	p.mu.Lock()
 	victims := p.sweepIdle(now)
 	p.sweepUnlisted()
-	if len(victims) > 0 {
-		victims = append(victims, p.grantWaiting()...)
-	}
+	victims = append(victims, p.grantWaiting()...)
 	var looks [looksPerSweep]look
 	n := p.nextLooks(&looks)
 	p.mu.Unlock()

@@ -2,6 +2,7 @@ package differential
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/capture"
 	"fairlead.dev/fairlead/internal/agent/pods"
 	"fairlead.dev/fairlead/internal/agent/proxy"
@@ -23,6 +25,24 @@ type agent struct {
 	store   *store.Store
 	proxy   *proxy.Server
 	stop    func()
+
+	// What the agent has to say of calls that did not go well: to explain what differs, never to be compared.
+	store.Silence
+	mu   sync.Mutex
+	told []string
+}
+
+// Recorder implements store.Observer.
+func (a *agent) Recorder(policy.ID, string) store.Recorder { return a }
+
+// CallDone implements store.Recorder.
+func (a *agent) CallDone(e *store.Exchange) {
+	if e.Outcome.Kind == call.OK && !e.Truncated {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.told = append(a.told, fmt.Sprintf("the agent says of %s %s: %s, %s, truncated %v, after %s", e.Method, e.Path, e.Outcome.Kind, e.Detail, e.Truncated, e.Took))
 }
 
 // stopGrace is how long a stop waits for connections that a scenario has left open.
@@ -32,7 +52,7 @@ func startAgent(t testing.TB, w *world) *agent {
 	t.Helper()
 	a := &agent{}
 	var err error
-	a.store, err = store.New(store.Options{Dialer: func(uid string) upstream.Dialer { return a.capture.Dialer(uid) }})
+	a.store, err = store.New(store.Options{Dialer: func(uid string) upstream.Dialer { return a.capture.Dialer(uid) }, Observer: a})
 	check(t, err)
 	a.proxy, err = proxy.New(proxy.Options{Store: a.store, Events: panics{t}})
 	check(t, err)

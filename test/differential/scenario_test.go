@@ -205,6 +205,9 @@ func (w *world) perform(t *testing.T, sc *scenario, k kind, governed bool) *obse
 		t.Error("nothing came by the agent, so nothing is proved")
 	}
 	end()
+	if governed {
+		r.seen.told = r.agent.told
+	}
 	return r.seen
 }
 
@@ -230,6 +233,11 @@ func (sc *scenario) compare(k kind, direct, governed *observation) string {
 	for _, name := range slices.Sorted(maps.Keys(want.spans)) {
 		if d, g := want.spans[name], governed.spans[name]; !sameClass(d, g, cmp.Or(sc.slack, time.Second)) {
 			out.WriteString("time of " + name + ": -" + d.String() + " +" + g.String() + "\n")
+		}
+	}
+	if out.Len() > 0 {
+		for _, line := range governed.told {
+			out.WriteString(line + "\n")
 		}
 	}
 	return out.String()

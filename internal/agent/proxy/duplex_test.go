@@ -460,3 +460,34 @@ func TestRule04_AnUploadThatEndsInTheMidstIsAnswered(t *testing.T) {
 		t.Errorf("got %d %q", res.StatusCode, body)
 	}
 }
+
+// A client that has sent all of its upload and has its answer may leave: what it sent goes on its way, as it would without a proxy.
+func TestRule20_AnUploadThatIsAllSentArrivesThoughItsClientHasLeft(t *testing.T) {
+	const size = 96 << 10
+	var w *world
+	got := make(chan int64, 1)
+	w = build(t, serve(t, func(_ int, p *peer) {
+		if !p.headOnly() {
+			return
+		}
+		// So that most of it waits on the client's side until this side reads.
+		_, _ = p.SetReadBuffer(4<<10), w.dialer.last.Load().SetWriteBuffer(4<<10)
+		p.ok("later")
+		w.looked()
+		n, _ := io.CopyN(io.Discard, p.r, size)
+		got <- n
+	}), anywhere(nil))
+	c := w.dial()
+	c.beginUpload(size)
+	c.response("PUT")
+	if _, err := io.CopyN(c, zeros{}, size); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
+	if n := <-got; n != size {
+		t.Errorf("%d of %d bytes arrived", n, size)
+	}
+	if e := w.seen.lastCall(t); e.Truncated {
+		t.Errorf("report %+v", e)
+	}
+}

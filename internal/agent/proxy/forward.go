@@ -18,6 +18,9 @@ const (
 	maxStreamLook   = 2 * time.Second
 )
 
+// leftGrace is how long nothing of an upload may be taken whose client has its answer and has left.
+const leftGrace = 2 * time.Second
+
 // noChange forwards a head as it is.
 var noChange http1.Forward
 
@@ -232,7 +235,7 @@ func (x *exchange) armBody() {
 // finishUpload waits for the end of a request whose response has been forwarded, as long as both sides go on with it (semantics
 // rule 20). An upstream that ends its side reads on for a while (RFC 9112 section 9.6), and the client hears of its end.
 func (x *exchange) finishUpload(t *attempt, until time.Time) error {
-	ended := false
+	ended, sent, stuck := false, -1, time.Time{}
 	for look := firstLook; t.streaming; look = min(2*look, maxLook) {
 		x.now = time.Now()
 		end := earlier(earlier(until, x.idleEndOf(t)), x.now.Add(look))
@@ -245,8 +248,15 @@ func (x *exchange) finishUpload(t *attempt, until time.Time) error {
 			return x.cut(store.DetailMaxDuration)
 		case passed(x.idleEndOf(t), x.now):
 			return x.cut(store.DetailIdle)
-		case x.s.left():
+		case x.s.client.Interrupted():
 			return x.cut(store.DetailClientLeft)
+		case x.s.left():
+			// What it sent before it left goes on its way, as it would without a proxy, as long as it is taken.
+			if now := t.accepted(); now != sent {
+				sent, stuck = now, x.now.Add(leftGrace)
+			} else if passed(stuck, x.now) {
+				return x.cut(store.DetailClientLeft)
+			}
 		case t.conn.Ending() == socket.Broken:
 			t.stopStream()
 		case !ended && t.conn.Peek() == socket.Gone:

@@ -127,6 +127,13 @@ func (t *attempt) nextPiece() ([]byte, bool) {
 	}
 }
 
+// accepted is how many bytes of the request the kernel has taken.
+func (t *attempt) accepted() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.sent
+}
+
 func (t *attempt) clientMoved() {
 	if t.x.plan.Settings.Timeouts.Idle > 0 {
 		t.mu.Lock()

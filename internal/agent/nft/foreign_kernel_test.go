@@ -1,9 +1,12 @@
 package nft_test
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
 	"runtime"
 	"slices"
@@ -199,6 +202,46 @@ func TestSocketBoundToAnInterface(t *testing.T) {
 		}
 		_ = c.Close()
 		expect(t, pod, to, "captured "+to)
+	}
+}
+
+// TestMoreSocketsBoundToAnInterfaceThanAreRemembered has the kernel remember as many connections as it may when another one begins: it goes
+// direct as soon as there is room.
+func TestMoreSocketsBoundToAnInterfaceThanAreRemembered(t *testing.T) {
+	netnstest.Privileged(t)
+	pod, out := netnstest.Pair(t, netnstest.Host(t))
+	agent(t, pod)
+	world(t, out, 80)
+	install(t, open(t, pod, options("bound")), nft.Redirect{All: true})
+	var others []string
+	for i := range 4096 {
+		others = append(others, fmt.Sprintf("192.0.2.1 . %d . 192.0.2.2 . 80", 20000+i))
+	}
+	script(t, pod, "add element inet fairlead bound4 { "+strings.Join(others, ", ")+" }")
+	fd := -1
+	err := pod.Do(func() (err error) {
+		fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := os.NewFile(uintptr(fd), "bound")
+	defer func() { _ = c.Close() }()
+	if err := unix.BindToDevice(fd, "eth0"); err != nil {
+		t.Fatal(err)
+	}
+	// The first request has passed the rules when this returns; TCP asks again after a second.
+	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: 80, Addr: [4]byte{10, 99, 0, 1}}); !errors.Is(err, unix.EINPROGRESS) {
+		t.Fatal(err)
+	}
+	script(t, pod, "flush set inet fairlead bound4")
+	got := make([]byte, len("direct"))
+	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 30_000); n != 1 {
+		t.Fatalf("call from a bound socket: no answer, %v", err)
+	}
+	if _, err := io.ReadFull(c, got); err != nil || string(got) != "direct" {
+		t.Errorf("call from a bound socket: %q, %v, want direct", got, err)
 	}
 }
 

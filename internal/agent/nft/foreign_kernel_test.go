@@ -282,7 +282,7 @@ func limited(t *testing.T, f func() error, capabilities ...uint) error {
 }
 
 // TestConnectionsOfAnotherProxysPodAreNotOlder: what another proxy in the pod has taken is no connection that could be governed; what the proxy
-// made of it is, and counts if it was made before.
+// made of it is, and counts if it was made before. What the agent has made counts never.
 func TestConnectionsOfAnotherProxysPodAreNotOlder(t *testing.T) {
 	netnstest.Privileged(t)
 	pod, out := netnstest.Pair(t, netnstest.Host(t))
@@ -300,6 +300,11 @@ func TestConnectionsOfAnotherProxysPodAreNotOlder(t *testing.T) {
 			}
 			defer func() { _ = c.Close() }()
 			install(t, table, r)
+			own, err := pod.Dial(t.Context(), netip.MustParseAddrPort(to), mark)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = own.Close() }()
 			if older, err := table.Older(r); err != nil || len(older) != 1 {
 				t.Errorf("older connections to %s: %v, %v, want that of the proxy before the policy", to, older, err)
 			}

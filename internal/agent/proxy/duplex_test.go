@@ -444,3 +444,19 @@ func TestRule20_WhatAnUpstreamSaysThatTakesNothingIsHeard(t *testing.T) {
 		})
 	}
 }
+
+// A client that ends its side in the midst of its body may want to know what the upstream makes of that, which has to hear of it.
+func TestRule04_AnUploadThatEndsInTheMidstIsAnswered(t *testing.T) {
+	w := build(t, serve(t, func(_ int, p *peer) {
+		if _, _, ok := p.request(); !ok {
+			p.send("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 4\r\n\r\nhalf")
+		}
+	}), anywhere(nil))
+	c := w.dial()
+	c.beginUpload(10)
+	c.send("some")
+	_ = c.CloseWrite()
+	if res, body := c.response("PUT"); res.StatusCode != 400 || body != "half" {
+		t.Errorf("got %d %q", res.StatusCode, body)
+	}
+}

@@ -70,12 +70,18 @@ type talk struct {
 	good  []http1test.Message
 	// badly: the request, or the answer, breaks the rules; either may be refused.
 	badly bool
-	wire  string   // what the upstream sends
-	plain []string // what that means; empty when it breaks the rules
-	ends  bool     // with its connection
-	sent  chan struct{}
+	wire  string        // what the upstream sends
+	plain []string      // what that means; empty when it breaks the rules
+	ends  bool          // with its connection
+	sent  chan struct{} // closed when it has
+	// early: the upstream answers before it has the whole request. The client waits for that to send the end of it, unless it leaves then.
+	early, leaves bool
 
-	came int // how often it came to the upstream; guarded by the forwarding's mu
+	once sync.Once // closes sent
+
+	// guarded by the forwarding's mu
+	came  int  // how often it came to the upstream
+	begun bool // the answer
 }
 
 // unasked is what the upstream says without having been asked.
@@ -111,6 +117,10 @@ func (f *forwarding) talk(g http1test.Generator, last bool) *talk {
 		}
 	}
 	f.read(k)
+	// Behind a final answer that comes instead of 100 (Continue) the proxy sends nothing of the content that was held back for it.
+	expects := len(k.asked.Values("expect")) > 0
+	k.early = f.turns && !k.badly && !expects && (k.asked.Body != "" || k.asked.Chunked) && g.IntN(3) == 0
+	k.leaves = k.early && !k.ends && k.asked.Minor == 1 && g.IntN(3) == 0 // else it would wait for the end of the answer
 	f.talks[k.id] = k
 	return k
 }

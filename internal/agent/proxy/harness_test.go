@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -556,4 +557,12 @@ func echo(_ int, p *peer) {
 		}
 		p.ok(q.Method + " " + q.RequestURI + " " + body)
 	}
+}
+
+// oneProcessor has the test run on one processor: pools of objects have a part for each.
+func oneProcessor(t *testing.T) {
+	t.Helper()
+	t.Setenv("ALONE", "1") // panics in a test that runs beside others: the number of processors is the whole process's
+	before := runtime.GOMAXPROCS(1)
+	t.Cleanup(func() { runtime.GOMAXPROCS(before) })
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"io"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -247,5 +248,41 @@ func TestRule08_AnInterimResponseShowsThatTheServerWasThere(t *testing.T) {
 				t.Errorf("outcome %+v", e.Outcome)
 			}
 		})
+	}
+}
+
+// A connection whose kept answer was followed by something unasked does not serve the retry.
+func TestRule25_WhatFollowsAKeptAnswerIsNoticed(t *testing.T) {
+	w := build(t, serve(t, func(n int, p *peer) {
+		if n > 0 {
+			echo(n, p)
+			return
+		}
+		p.request()
+		p.send(answer(503, "busy") + "HTTP/1.1 200 OK\r\nContent-Le")
+		if _, _, ok := p.request(); ok {
+			t.Error("the connection was used again")
+		}
+	}), anywhere(retryOn(policy.GatewayError)))
+	w.serviceOf(retryOn(policy.GatewayError))
+	if res, body := w.dial().get("/"); body != "GET / " {
+		t.Errorf("got %d %q", res.StatusCode, body)
+	}
+}
+
+// A server that has said when it ends an idle connection is taken at its word: by then the client has heard of the end too.
+func TestRule25_APinnedConnectionEndsWhenItsServerSaidSo(t *testing.T) {
+	w := build(t, serve(t, func(_ int, p *peer) {
+		for {
+			if _, _, ok := p.request(); !ok {
+				return
+			}
+			p.send("HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1\r\nContent-Length: 0\r\n\r\n")
+		}
+	}), anywhere(nil))
+	c := w.dial()
+	c.get("/")
+	if b, err := c.r.ReadByte(); err != io.EOF {
+		t.Errorf("byte %q, %v, want the end", b, err)
 	}
 }

@@ -234,16 +234,22 @@ func TestRule18_ABodyThatCameWithItsHeadIsBoundedToo(t *testing.T) {
 			p.send(answer(503, ""))
 		}
 	}), anywhere(func(s *policy.Settings) { s.Retry.On, s.Retry.BodyMaxBytes = policy.Of(policy.GatewayError), 3 }))
-	c := w.dial()
-	c.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nfour")
-	c.response("PUT")
-	if e := w.seen.lastCall(t); e.Outcome.Fate != call.ByBody || n.Load() != 1 {
-		t.Errorf("outcome %+v after %d tries", e.Outcome, n.Load())
-	}
-	c.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nthr")
-	c.response("PUT")
-	if n.Load() != 4 {
-		t.Errorf("%d tries in all, want 4", n.Load())
+	for _, tc := range []struct {
+		body  string
+		fate  call.Fate
+		tries int64
+	}{
+		{"Content-Length: 4\r\n\r\nfour", call.ByBody, 1},
+		{"Content-Length: 3\r\n\r\nthr", call.Exhausted, 3},
+		{"Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat("1\r\nx\r\n", 4) + "0\r\n\r\n", call.ByBody, 1},
+	} {
+		n.Store(0)
+		c := w.dial()
+		c.send("PUT / HTTP/1.1\r\nHost: a\r\n" + tc.body)
+		c.response("PUT")
+		if e := w.seen.lastCall(t); e.Outcome.Fate != tc.fate || n.Load() != tc.tries {
+			t.Errorf("%q: outcome %+v after %d tries", tc.body, e.Outcome, n.Load())
+		}
 	}
 }
 

@@ -117,9 +117,7 @@ func (f *forwarding) talk(g http1test.Generator, last bool) *talk {
 		}
 	}
 	f.read(k)
-	// Behind a final answer that comes instead of 100 (Continue) the proxy sends nothing of the content that was held back for it.
-	expects := len(k.asked.Values("expect")) > 0
-	k.early = f.turns && !k.badly && !expects && (k.asked.Body != "" || k.asked.Chunked) && g.IntN(3) == 0
+	k.early = f.turns && !k.badly && (k.asked.Body != "" || k.asked.Chunked) && g.IntN(3) == 0
 	k.leaves = k.early && !k.ends && k.asked.Minor == 1 && g.IntN(3) == 0 // else it would wait for the end of the answer
 	f.talks[k.id] = k
 	return k

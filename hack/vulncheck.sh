@@ -17,3 +17,4 @@ check() { # folder of the module
   echo "$1: $(tail -n 1 "$log")"
 }
 check .
+check hack/cluster

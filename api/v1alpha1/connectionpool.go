@@ -28,11 +28,10 @@ type ConnectionPool struct {
 	// +kubebuilder:validation:Maximum=65535
 	MaxIdlePerEndpoint *int32 `json:"maxIdlePerEndpoint,omitempty"`
 
-	// idleTimeout is how long an unused connection is kept. Defaults to 60s,
-	// which is below common servers' own: a longer one risks sending a request
-	// just as the server hangs up. Where a server announces its own (Keep-Alive:
-	// timeout), a connection is kept for a second less than that, if that is
-	// shorter.
+	// idleTimeout is how long an unused connection is kept, or a second less than
+	// its server announces (Keep-Alive: timeout), if that is shorter. Defaults to
+	// 60s, below common servers' own: a longer one risks sending a request just as
+	// the server hangs up.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^[0hms]+$')",message="idleTimeout must be longer than 0s; to keep no connection, set maxIdlePerEndpoint: 0"
 	IdleTimeout Duration `json:"idleTimeout,omitempty"`

@@ -2,11 +2,10 @@ package v1alpha1
 
 // LoadBalancing picks among the endpoints of a service.
 type LoadBalancing struct {
-	// policy says how an endpoint is picked. Defaults to LeastRequest. What the
-	// Service itself asks for comes first: with a sessionAffinity ClientIP, an
-	// internalTrafficPolicy Local, a trafficDistribution or a topology mode of
-	// its own the cluster picks, as with ClusterIP, whatever is written here;
-	// status.destinations.notEnforced says so.
+	// policy says how an endpoint is picked. Defaults to LeastRequest. For a
+	// Service with sessionAffinity ClientIP, internalTrafficPolicy Local, a
+	// trafficDistribution or a topology mode the cluster picks, as with ClusterIP,
+	// whatever is written here; status.destinations.notEnforced says so.
 	// +optional
 	Policy LoadBalancingPolicy `json:"policy,omitempty"`
 }

@@ -205,15 +205,13 @@ type Idempotency struct {
 	Mode IdempotencyMode `json:"mode,omitempty"`
 
 	// keyHeader is the header field that makes a request keyed, unless it is
-	// empty or named by the request's Connection field, and so ends here.
-	// Defaults to Idempotency-Key.
+	// empty or named by Connection. Defaults to Idempotency-Key.
 	// +optional
 	KeyHeader HeaderName `json:"keyHeader,omitempty"`
 
-	// generateKey adds that field to requests that lack it, the same on every
-	// try of a call and different between calls: to all but those with a safe
-	// method (GET, HEAD, OPTIONS, TRACE), which no server needs a key for, and
-	// CONNECT. Only for servers that honor such keys. Defaults to false.
+	// generateKey adds that field to requests that lack it, but those with a safe
+	// method and CONNECT: the same on every try of a call, different between
+	// calls. Only for servers that honor such keys. Defaults to false.
 	// +optional
 	GenerateKey *bool `json:"generateKey,omitempty"`
 }

@@ -18,9 +18,9 @@ type Timeouts struct {
 	TLSHandshake Duration `json:"tlsHandshake,omitempty"`
 
 	// perTry bounds one try: connecting, and the wait from the last byte of the
-	// request to the response headers, together. Waiting for a place in the
-	// pool and sending the request do not count: it never cuts a body, up or
-	// down. Absent means no bound of its own.
+	// request to the response headers, together. It never cuts a body, up or
+	// down, and waiting for the pool does not count. Absent means no bound of its
+	// own.
 	// +optional
 	PerTry Duration `json:"perTry,omitempty"`
 

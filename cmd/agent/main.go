@@ -47,6 +47,9 @@ func run(ctx context.Context, args []string) error {
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
+	if o.Drain <= 0 {
+		return fmt.Errorf("a drain of %s is not possible; --drain=1s is short", o.Drain) // 0 would be the default to what comes
+	}
 	o.Log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: &level})).With("node", o.Node)
 	o.AccessLog = os.Stdout
 	memory, err := cgroup.Open(cgroup.DefaultRoot, cgroup.DefaultSelf)
@@ -56,7 +59,7 @@ func run(ctx context.Context, args []string) error {
 		limitHeap(memory, o.Log)
 		o.Memory = memory
 	case !errors.Is(err, cgroup.ErrNone):
-		return err
+		o.Log.Warn("how much memory is used cannot be told; only running out of it counts", "reason", err)
 	}
 	a, err := agent.New(o)
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"log/slog"
 	"os"
@@ -75,5 +76,16 @@ func TestTheHeapFollowsTheLimitOfMemory(t *testing.T) {
 	limitHeap(memory, slog.New(slog.DiscardHandler))
 	if now := debug.SetMemoryLimit(-1); now != 750_000_000 {
 		t.Errorf("the heap is limited to %d bytes, want three quarters of the memory", now)
+	}
+}
+
+// TestADrainOfNothingIsRefused: whoever writes it wants a short one, and must not get the long default.
+func TestADrainOfNothingIsRefused(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	for _, drain := range []string{"0", "-1s"} {
+		if err := run(ctx, []string{"--node-name=n", "--drain=" + drain, "--cri-socket=/nowhere"}); err == nil || !strings.Contains(err.Error(), "drain") {
+			t.Errorf("--drain=%s: %v, want it refused", drain, err)
+		}
 	}
 }

@@ -311,3 +311,29 @@ func TestTheEndOfAPolicyIsAlwaysTold(t *testing.T) {
 		}
 	}
 }
+
+// A policy governs the pods that it selects, in the namespaces that it selects, and no others.
+//
+//enforces:agent podSelector namespaceSelector
+func TestPoliciesGovernWhatTheySelect(t *testing.T) {
+	x, out := newIndex(newWorld(), "fairlead-system"), newPublished()
+	for _, ns := range []string{"shop", "depot"} {
+		x.setNamespace(ns, labels.Set{"name": ns})
+		for _, app := range []string{"a", "b"} {
+			x.setPod(testPod(ns, app, "node-1", app))
+		}
+	}
+	x.setPolicy("p", retryPolicy(t, "shop", "p", 1, `{podSelector: {matchLabels: {app: a}}, to: [{any: {}}]}`))
+	x.setPolicy("c", clusterPolicy(t, "c", 1, `{namespaceSelector: {matchLabels: {name: depot}}, to: [{any: {}}], defaults: {retry: {maxRetries: 1}}}`))
+	x.flush(out)
+	got := map[string]string{}
+	for _, pod := range out.Workloads {
+		for _, b := range out.Profiles[pod.Profile].Bindings {
+			got[pod.Namespace+"/"+pod.Name] += b.Policy.String()
+		}
+	}
+	want := map[string]string{"shop/a": "shop/p", "depot/a": "c", "depot/b": "c"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}

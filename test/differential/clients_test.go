@@ -61,7 +61,7 @@ func (r *run) url(path string) string { return "http://" + r.authority() + path 
 
 // with runs a program against the usual server.
 func with(name string, do func(r *run)) scenario {
-	return scenario{name: name, kinds: []kind{service, host, headless}, play: func(r *run) {
+	return scenario{name: name, kinds: []kind{service, host, headless}, slack: busySlack, play: func(r *run) {
 		r.manyPaths()
 		do(r)
 	}}
@@ -115,7 +115,7 @@ func (r *run) ip() string       { return r.addr().Addr().String() }
 func (r *run) portText() string { return fmt.Sprint(r.port()) }
 
 func probeScenarios() []scenario {
-	return []scenario{
+	return withSlack([]scenario{
 		{name: "nc-z-open", kinds: rawKinds, play: func(r *run) {
 			r.serve(0, func(p *peer) { p.rest() })
 			r.pod("nc", "-z", "-w", "3", r.ip(), r.portText())
@@ -138,7 +138,7 @@ func probeScenarios() []scenario {
 			r.serve(0, func(p *peer) { p.say("220 ready\n") })
 			r.pod("nc", r.ip(), r.portText())
 		}},
-	}
+	})
 }
 
 // scriptedScenarios are those of languages.
@@ -148,8 +148,8 @@ func scriptedScenarios() []scenario {
 		with("python-requests", func(r *run) { r.pod("python3", "-c", pythonRequests, r.url("")) }),
 		with("node-http", func(r *run) { r.pod("node", "-e", nodeHTTP, serverName, r.portText()) }),
 		with("node-fetch", func(r *run) { r.pod("node", "-e", nodeFetch, r.url("")) }),
-		with("java-http-client", func(r *run) { r.pod(append(javaCommand(r), "Client", r.url(""))...) }).under(service, host).but(h2cOfJava),
-		with("java-url-connection", func(r *run) { r.pod(append(javaCommand(r), "Old", r.url(""))...) }).under(service, host),
+		with("java-http-client", func(r *run) { r.pod(append(javaCommand(r), "Client", r.url(""))...) }).under(service, host).after(compileJava).but(h2cOfJava),
+		with("java-url-connection", func(r *run) { r.pod(append(javaCommand(r), "Old", r.url(""))...) }).under(service, host).after(compileJava),
 	}
 }
 
@@ -171,6 +171,17 @@ var javaClasses = sync.OnceValues(func() (string, error) {
 	}
 	return dir, nil
 })
+
+func compileJava() error {
+	_, err := javaClasses()
+	return err
+}
+
+// after has a scenario prepared.
+func (s scenario) after(prepare func() error) scenario {
+	s.prepare = prepare
+	return s
+}
 
 func javaCommand(r *run) []string {
 	r.Helper()

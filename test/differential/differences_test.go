@@ -220,9 +220,6 @@ var expectationEnds = difference{id: "final-answers-end-expectations", adjust: f
 	o.actors["server 0"] = server
 }}
 
-// seenLate: a client that leaves while its answer pauses is noticed within two seconds instead of at once.
-var seenLate = difference{id: "departures-from-pausing-answers", adjust: func(o *observation) { o.spans["everything"] += 2 * time.Second }}
-
 // trailerDropped: fields that Connection names are for the neighbour in trailers, too.
 var trailerDropped = difference{id: "hop-by-hop-fields", adjust: func(o *observation) {
 	o.actors["server 0"] = slices.DeleteFunc(o.actors["server 0"], func(l string) bool { return l == "trailer X-Mine: 1" })
@@ -234,3 +231,43 @@ var h2cAmongOthers = difference{id: h2cOffer.id, adjust: func(o *observation) {
 		return strings.Replace(l, "Upgrade: websocket, h2c | HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA", "Upgrade: websocket", 1)
 	})
 }}
+
+// otherAddressRefused and otherAddressSilent: a client whose connection to the first address of a name is accepted does not go on to the
+// next one, so it is told what became of the first.
+var (
+	otherAddressRefused = difference{id: "first-address-decides", adjust: func(o *observation) {
+		const body = "fairlead: connect_failure"
+		delete(o.actors, "server 0")
+		o.actors["program"] = []string{"prints HTTP/1.1 502 Bad Gateway", "prints fairlead-reason: connect_failure",
+			"prints Content-Type: text/plain; charset=utf-8", "prints " + length(len(body)+1), "prints " + body, "exits with 0"}
+	}}
+	otherAddressSilent = difference{id: otherAddressRefused.id, adjust: func(o *observation) {
+		delete(o.actors, "server 0")
+		o.actors["program"] = []string{"prints curl: (28) Operation timed out after after a while with 0 bytes received", "exits with 28"}
+		o.spans["everything"] += 3 * time.Second
+	}}
+)
+
+// brokenByFlush: when something in the pod removes the agent's rules, the kernel forgets the connections that were redirected.
+var brokenByFlush = difference{id: "flushes-in-the-pod", adjust: func(o *observation) {
+	client, server := o.actors["client"], o.actors["server 0"]
+	o.actors["client"] = append([]string{client[0], client[1], "then reset"}, client[4:]...)
+	o.actors["server 0"] = []string{server[0], server[2]}
+}}
+
+// stalledByFlush: when something in the pod has the kernel forget connections, those on which the server speaks next go on after a while.
+var stalledByFlush = difference{id: brokenByFlush.id, adjust: func(o *observation) { o.spans["everything"] += 1500 * time.Millisecond }}
+
+// boundLate: a socket bound to an interface cannot be redirected to the loopback; its second attempt goes direct.
+var boundLate = difference{id: "bound-sockets-connect-late", adjust: func(o *observation) { o.spans["everything"] += time.Second }}
+
+// mayGoNoFurther and countedDown: Max-Forwards of OPTIONS and TRACE counts every recipient; who gets 0 answers.
+var (
+	mayGoNoFurther = difference{id: "max-forwards-counts", adjust: func(o *observation) {
+		delete(o.actors, "server 0")
+		o.actors["client"] = []string{"answer HTTP/1.1 200 OK | Content-Length: 0", `body ""`}
+	}}
+	countedDown = difference{id: mayGoNoFurther.id, adjust: func(o *observation) {
+		o.replace("server", func(l string) string { return strings.Replace(l, "Max-Forwards: 3", "Max-Forwards: 2", 1) })
+	}}
+)

@@ -61,8 +61,8 @@ func oddRequestScenarios() []scenario {
 		one("h2c-among-other-offers", func(p *peer) {
 			p.ask("GET", "/", "Connection: Upgrade, HTTP2-Settings", "Upgrade: websocket, h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA")
 		}, func(q *request) { q.answer(200, "plain") }).under(service, host).but(h2cAmongOthers),
-		one("options-that-may-go-no-further", asks("OPTIONS", "*", "Max-Forwards: 0"), answers(ok("yes"))).under(service, host),
-		one("trace-that-may-go-three-times", asks("TRACE", "/", "Max-Forwards: 3"), answers(ok("yes"))).under(service, host),
+		one("options-that-may-go-no-further", asks("OPTIONS", "*", "Max-Forwards: 0"), answers(ok("yes"))).under(service, host).but(mayGoNoFurther),
+		one("trace-that-may-go-three-times", asks("TRACE", "/", "Max-Forwards: 3"), answers(ok("yes"))).under(service, host).but(countedDown),
 		one("upgrade-without-naming-it", func(p *peer) { p.ask("GET", "/", "Upgrade: websocket") }, func(q *request) { q.answer(200, "yes") }).
 			under(service, host).but(upgradeDropped),
 		one("te-other-than-trailers", func(p *peer) { p.ask("GET", "/", "TE: gzip", "Connection: TE") }, func(q *request) { q.answer(200, "yes") }).

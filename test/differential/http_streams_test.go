@@ -67,7 +67,7 @@ func streamScenarios() []scenario {
 			q.p.gone(4 * time.Second)
 			q.p.r.mark("over")
 			q.p.ended = "over"
-		}).but(seenLate),
+		}),
 		one("client-resets-an-idle-stream", func(p *peer) {
 			p.say(p.r.to("GET", "/events"))
 			hearEvents(p, 1)
@@ -78,7 +78,7 @@ func streamScenarios() []scenario {
 			q.p.gone(4 * time.Second)
 			q.p.r.mark("over")
 			q.p.ended = "over"
-		}).but(seenLate),
+		}),
 		one("client-leaves-a-flood", func(p *peer) {
 			p.say(p.r.to("GET", "/flood"))
 			p.readHead()

@@ -14,7 +14,7 @@ const listPage = "../../docs/differences.md"
 var row = regexp.MustCompile("(?m)^\\| `([a-z0-9.-]+)` \\|")
 
 // TestEveryDifferenceIsListed holds docs/differences.md to the scenarios, both ways. That a difference shows where it is said to is what
-// TestDifferential checks.
+// TestRule00_NoHarm checks.
 func TestEveryDifferenceIsListed(t *testing.T) {
 	page, err := os.ReadFile(listPage)
 	check(t, err)

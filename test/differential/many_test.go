@@ -175,6 +175,7 @@ func leavingScenarios() []scenario {
 			p.r.client(func(p *peer) { p.ask("GET", "/2") })
 		}, func(q *request) {
 			if q.target == "/1" {
+				q.p.who += ", given up"
 				q.p.gone(4 * time.Second)
 				q.p.ended = "over"
 				return

@@ -144,12 +144,6 @@ func (p *peer) expect(s string) bool {
 	return true
 }
 
-// head reads a head of HTTP and notes it.
-func (p *peer) head() (string, bool) {
-	h, err := p.readHead()
-	return h, p.heard([]byte(h), err)
-}
-
 // readHead reads up to and including an empty line. Empty lines before a head are skipped, as all servers do.
 func (p *peer) readHead() (string, error) {
 	p.await()
@@ -211,12 +205,12 @@ func (p *peer) gone(within time.Duration) {
 func (p *peer) over() {
 	_ = p.conn.SetReadDeadline(time.Now().Add(1500 * time.Millisecond))
 	b, err := p.in.Peek(1)
-	switch f := fate(err); {
-	case f == "":
+	switch f := fate(err); f {
+	case "":
 		p.note("hears %q when nothing should come", b)
-	case f == "silence":
+	case "silence":
 		p.note("stays connected")
-	case f == "end":
+	case "end":
 		p.note("is ended")
 	default:
 		p.note("is %s", f)

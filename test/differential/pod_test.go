@@ -22,7 +22,7 @@ func podScenarios() []scenario {
 				p.ask("GET", "/2")
 			})
 			r.client(func(p *peer) { p.ask("GET", "/3") })
-		}},
+		}, differs: []difference{brokenByFlush}},
 		{name: "connection-tracking-flushed-under-a-download", kinds: []kind{service, headless, host, serviceTCP}, play: func(r *run) {
 			r.web(0, func(q *request) {
 				q.p.say("HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n" + noise(100))
@@ -37,11 +37,11 @@ func podScenarios() []scenario {
 				r.mark("flushed")
 				p.wait(3 * time.Second).hear(100)
 			})
-		}},
+		}, differs: []difference{stalledByFlush}},
 		{name: "socket-bound-to-an-interface", kinds: httpKinds, uncaptured: true, play: func(r *run) {
 			r.web(0, func(q *request) { q.answer(200, "yes") })
 			r.pod("curl", "-sS", "-i", "--max-time", "4", "--interface", "if!eth0", "-H", "Host: "+r.authority(), fmt.Sprintf("http://%s/", r.addr()))
-		}},
+		}, differs: []difference{boundLate}},
 		{name: "socket-bound-to-an-address", kinds: httpKinds, play: func(r *run) {
 			r.web(0, func(q *request) { q.p.note("is called by %s", peerOf(q)); q.answer(200, "yes") })
 			r.pod("curl", "-sS", "-i", "--max-time", "4", "--interface", "host!"+podAddrs.v4.String(), "-H", "Host: "+r.authority(), fmt.Sprintf("http://%s/", r.addr()))

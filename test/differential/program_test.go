@@ -91,6 +91,9 @@ func (r *run) start(n *netnstest.Net, args ...string) *program {
 	cmd := exec.CommandContext(ctx, "nsenter", append([]string{"--net=" + n.Path, "unshare", "-m", "sh", "-c", prepare, r.world.hosts}, args...)...)
 	cmd.Dir = r.world.scratch
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "NO_PROXY=*")
+	// Programs may have children, which must not outlive them.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
 	p := &program{cmd: cmd, out: &output{}, done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p.out, p.out
@@ -135,7 +138,7 @@ func (p *program) wait() string {
 
 // kill ends it.
 func (p *program) kill() {
-	_ = p.cmd.Process.Kill()
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 	<-p.done
 }
 

@@ -271,13 +271,6 @@ func (r *run) clusterPicks(why string) {
 	r.install()
 }
 
-// connections is how many connections server i has accepted.
-func (r *run) connections(i int) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.accepted[i]
-}
-
 // dial connects as a client in the pod does. When that fails, it notes how and returns nil.
 func (r *run) dial() *peer { return r.dialAs("client", r.addr(), patience) }
 

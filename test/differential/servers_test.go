@@ -28,7 +28,7 @@ func serverScenarios() []scenario {
 			r.pod(all...)
 		}
 	}
-	return []scenario{
+	return withSlack([]scenario{
 		{name: "nginx", kinds: kinds, play: func(r *run) {
 			r.files()
 			r.server(0, "nginx", "-p", r.world.scratch, "-e", "stderr", "-c", r.file("nginx.conf", nginxConf))
@@ -54,7 +54,7 @@ func serverScenarios() []scenario {
 			r.podWith("PING\nSET a 1\nINCR a\nGET a\nLRANGE b 0 -1\nNOSUCH\nEVAL \"return {1,2,{3,'x'}}\" 0\n", "redis-cli", "-h", r.ip(), "-p", r.portText())
 			r.podWith(strings.Repeat("SET k v\r\n", 2000)+"GET k\r\n", "redis-cli", "-h", r.ip(), "-p", r.portText(), "--pipe")
 		}},
-	}
+	})
 }
 
 // files are what the file servers serve.

@@ -67,10 +67,10 @@ func (o *observation) clone() *observation {
 }
 
 // sameClass reports whether two durations are of the same class: nobody would notice the difference. Machines are busy, so what
-// differs by less than a second is the same, and so is what differs by less than a third.
-func sameClass(a, b time.Duration) bool {
+// differs by less than the slack is the same, and so is what differs by less than a third.
+func sameClass(a, b, slack time.Duration) bool {
 	short, long := min(a, b), max(a, b)
-	return long-short < time.Second || long*2 < short*3
+	return long-short < slack || long*2 < short*3
 }
 
 // show makes bytes readable: short ones as they are, long ones by length and hash.

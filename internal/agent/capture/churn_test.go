@@ -168,3 +168,34 @@ func TestRule38_NamespaceIsFreedAtOnce(t *testing.T) {
 	}
 	close(s.release)
 }
+
+// TestRule38_APodThatEndsWhileTheAgentStopsHoldsUpNothing: a stop waits for connections as long as they last, which those of a pod that is gone
+// need not end.
+func TestRule38_APodThatEndsWhileTheAgentStopsHoldsUpNothing(t *testing.T) {
+	netnstest.Privileged(t)
+	host := netnstest.Host(t)
+	at := newSandboxes()
+	b := run(t, host, at, func(o *capture.Options) { o.Grace = time.Hour })
+	pods := map[string]*netnstest.Net{}
+	for _, uid := range []string{"a", "c"} {
+		pods[uid], _ = netnstest.Pair(t, host)
+		at.run(uid, uid, pods[uid].Path)
+	}
+	b.want(t, spec("a", everything), spec("c", capture.Redirect{All: true, FailClosed: true}))
+	for uid, pod := range pods {
+		_ = open(t, pod, "10.99.0.1:80", "agent "+uid+" 10.99.0.1:80")
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- b.stop() }()
+	netnstest.Eventually(t, time.Second, "the agent stops", func() bool { return b.Stats().Passing })
+	at.end("a")
+	at.end("c")
+	select {
+	case err := <-stopped:
+		if err != nil || b.saw(capture.Ended) != 2 || b.Stats().Cut > 0 {
+			t.Errorf("stopped: %v, %d pods ended, %d connections cut", err, b.saw(capture.Ended), b.Stats().Cut)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("still waiting for connections of pods that are gone")
+	}
+}

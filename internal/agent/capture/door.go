@@ -274,9 +274,11 @@ func (d *door) renew(g goal) error {
 		d.looks.rewritten = time.Now()
 		d.tell(g, failed(ReasonRulesChanged, errRulesChanged))
 	}
+	d.installed = 0 // nobody tells of the change once more if this fails
 	if err := d.slot(func() error { return d.redirector.TakeOver(g.spec.Redirect) }); err != nil {
 		return err
 	}
+	d.installed = g.changed
 	return d.lease.hold(d.redirector)
 }
 

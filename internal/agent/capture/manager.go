@@ -216,11 +216,7 @@ func (m *Manager) join() {
 	if m.desired == nil || !known {
 		return
 	}
-	for uid, d := range m.doors {
-		if s, runs := sandboxes[uid]; !runs || s.ID != d.sandbox.ID {
-			m.endDoor(d)
-		}
-	}
+	m.endGone(sandboxes)
 	missing := false
 	for uid, spec := range m.desired {
 		s, runs := sandboxes[uid]
@@ -275,6 +271,15 @@ func (m *Manager) list() []*door {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Collect(maps.Values(m.doors))
+}
+
+// endGone has the doors closed whose pod or sandbox is gone. mu is held.
+func (m *Manager) endGone(sandboxes map[string]pods.Sandbox) {
+	for uid, d := range m.doors {
+		if s, runs := sandboxes[uid]; !runs || s.ID != d.sandbox.ID {
+			m.endDoor(d)
+		}
+	}
 }
 
 // endDoor has d closed because its pod or sandbox is gone. mu is held.

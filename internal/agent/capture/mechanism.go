@@ -35,8 +35,8 @@ type Redirector interface {
 	Install(r Redirect) error
 	// TakeOver is Install, whoever redirected before.
 	TakeOver(r Redirect) error
-	// Disturbed says, at little cost, whether the namespace's rules may have been changed by somebody else since Intact looked. It
-	// is called after Renew, by whoever renews.
+	// Disturbed says, at little cost, whether the namespace's rules may have been changed by somebody else since Intact looked with
+	// success. It is called after Renew, by whoever renews.
 	Disturbed() bool
 	// Intact says whether what was installed is still as it was written. It fails with an error that is nft.ErrSuperseded when another
 	// agent has written it.

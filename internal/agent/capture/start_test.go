@@ -56,17 +56,22 @@ type fakeRedirector struct {
 
 	removed, installed, renewed, looked atomic.Int64 // count Remove, Install, Renew, and the looks into the kernel
 
-	damaged atomic.Bool // what Intact denies, and Disturbed tells of
+	damaged atomic.Bool // what Intact denies, and Disturbed tells of until then
+	known   atomic.Bool // that it is
 
 	mu      sync.Mutex
-	install error // what Install says
-	taken   int   // counts TakeOver
+	install error   // what Install says
+	fails   []error // what TakeOver says, one after the other
+	taken   int     // counts TakeOver
 }
 
 func (f *fakeRedirector) Install(capture.Redirect) error {
 	f.installed.Add(1)
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.install == nil {
+		f.damaged.Store(false)
+	}
 	return f.install
 }
 
@@ -74,6 +79,11 @@ func (f *fakeRedirector) TakeOver(capture.Redirect) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.taken++
+	if len(f.fails) > 0 {
+		err := f.fails[0]
+		f.fails = f.fails[1:]
+		return err
+	}
 	f.damaged.Store(false)
 	return nil
 }
@@ -84,10 +94,11 @@ func (f *fakeRedirector) takeovers() int {
 	return f.taken
 }
 
-func (f *fakeRedirector) Disturbed() bool { return f.damaged.Load() }
+func (f *fakeRedirector) Disturbed() bool { return f.damaged.Load() && !f.known.Load() }
 
 func (f *fakeRedirector) Intact() (bool, error) {
 	f.looked.Add(1)
+	f.known.Store(f.damaged.Load())
 	return !f.damaged.Load(), nil
 }
 
@@ -289,4 +300,22 @@ func TestOneFailureIsNotTheLastWord(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRulesThatCouldNotBeWrittenAgainAreWrittenLater has the kernel refuse once what is to replace rules that the pod has changed. It is not told
+// of the change a second time.
+func TestRulesThatCouldNotBeWrittenAgainAreWrittenLater(t *testing.T) {
+	netnstest.Privileged(t)
+	host := netnstest.Host(t)
+	pod := netnstest.New(t, host)
+	at := newSandboxes()
+	at.run("a", "one", pod.Path)
+	r := &fakeRedirector{fails: []error{os.NewSyscallError("sendmsg", unix.ENOBUFS)}}
+	m := &fakeMechanism{make: func(*netns.Namespace) capture.Redirector { return r }}
+	b := run(t, host, at, func(o *capture.Options) { o.Mechanism, o.Lease = m, 300*time.Millisecond })
+	b.want(t, spec("a", everything))
+	r.damaged.Store(true)
+	netnstest.Eventually(t, 3*time.Second, "the rules are written again", func() bool {
+		return !r.damaged.Load() && len(b.Problems()) == 0
+	})
 }

@@ -3,6 +3,7 @@ package capture
 import (
 	"fmt"
 	"maps"
+	"sync"
 	"time"
 )
 
@@ -19,6 +20,11 @@ const (
 func (m *Manager) stop() error {
 	done := make(chan struct{})
 	go func() { m.wg.Wait(); close(done) }()
+	var ends sync.WaitGroup
+	stopped := make(chan struct{})
+	ends.Go(func() { m.followEnds(stopped) })
+	defer ends.Wait()
+	defer close(stopped)
 	grace := time.NewTimer(m.options.Grace)
 	defer grace.Stop()
 	if m.release(grace.C) {
@@ -40,6 +46,22 @@ func (m *Manager) stop() error {
 		return nil
 	case <-last.C:
 		return fmt.Errorf("capture: %d connections are still being served %s after they were closed", m.load.connections.Load(), forced)
+	}
+}
+
+// followEnds closes the doors of pods that end while the manager stops, which takes long: nothing must hold their namespaces.
+func (m *Manager) followEnds(stopped <-chan struct{}) {
+	for {
+		if sandboxes, known := m.options.Sandboxes.Sandboxes(); known {
+			m.mu.Lock()
+			m.endGone(sandboxes)
+			m.mu.Unlock()
+		}
+		select {
+		case <-m.options.Sandboxes.Changed():
+		case <-stopped:
+			return
+		}
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Disturbed says whether somebody else has changed rules in the namespace, of whatever table, since Intact looked the last time or
-// this Table wrote its rules. It costs little. It may say so of a change of its own when that is made at the same time.
+// Disturbed says whether somebody else has changed rules in the namespace, of whatever table, since Intact found the table whole or
+// this Table wrote it. It costs little. It may say so of a change of its own when that is made at the same time.
 func (t *Table) Disturbed() bool {
 	commits := t.lease.commits.Load()
 	generation, err := t.lease.generation()
@@ -28,37 +28,44 @@ func (t *Table) Intact() (bool, error) {
 	} else if owner.Name != t.options.Owner {
 		return false, fmt.Errorf("%w: %s", ErrSuperseded, owner.Name)
 	}
-	before := t.written
-	if err := t.remember(); err != nil {
-		if errors.Is(err, unix.ENOENT) {
-			return false, nil
-		}
-		return false, err
+	rules, base, err := t.imprint()
+	whole := err == nil && rules == t.written
+	if whole {
+		whole, err = t.holds(*t.applied)
 	}
-	if t.written != before {
+	if errors.Is(err, unix.ENOENT) {
 		return false, nil
 	}
-	return t.holds(*t.applied)
+	if whole { // what could not be looked at, or is to be written again, is not settled
+		t.base.Store(base)
+	}
+	return whole, err
 }
 
 // remember takes an imprint of the table.
 func (t *Table) remember() error {
+	rules, base, err := t.imprint()
+	if err == nil {
+		t.written = rules
+		t.base.Store(base)
+	}
+	return err
+}
+
+// imprint reads a hash of the table's chains and rules, and what the namespace's generation was ahead of our transactions before.
+func (t *Table) imprint() (rules uint64, base uint32, err error) {
 	c, err := dial(t.ns, unix.NETLINK_NETFILTER)
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
 	defer func() { _ = c.Close() }()
-	base, err := t.ahead(c)
-	if err != nil {
-		return fmt.Errorf("read generation: %w", err)
+	if base, err = t.ahead(c); err != nil {
+		return 0, 0, fmt.Errorf("read generation: %w", err)
 	}
-	rules, err := readImprint(c)
-	if err != nil {
-		return fmt.Errorf("read rules: %w", err)
+	if rules, err = readImprint(c); err != nil {
+		return 0, 0, fmt.Errorf("read rules: %w", err)
 	}
-	t.written = rules
-	t.base.Store(base)
-	return nil
+	return rules, base, nil
 }
 
 func (t *Table) ahead(c *netlink.Conn) (uint32, error) {

@@ -37,6 +37,9 @@ func TestTamperingIsNoticed(t *testing.T) {
 			if intact, err := table.Intact(); err != nil || intact {
 				t.Errorf("intact: %t, %v, want it found damaged", intact, err)
 			}
+			if !table.Disturbed() {
+				t.Error("the change is forgotten before the table is written again")
+			}
 			if err := table.TakeOver(manyThings); err != nil {
 				t.Fatal(err)
 			}
@@ -45,6 +48,18 @@ func TestTamperingIsNoticed(t *testing.T) {
 			}
 			calm(t, table, "after it was written again")
 		})
+	}
+}
+
+// TestAMissingSetIsNoticed takes away a set that no rule asks.
+func TestAMissingSetIsNoticed(t *testing.T) {
+	netnstest.Privileged(t)
+	n := netnstest.New(t, netnstest.Host(t))
+	table := open(t, n, options("whole"))
+	install(t, table, nft.Redirect{Ports: []uint16{80}})
+	script(t, n, "delete set inet fairlead addrs4")
+	if intact, err := table.Intact(); err != nil || intact {
+		t.Errorf("intact: %t, %v, want it found damaged", intact, err)
 	}
 }
 

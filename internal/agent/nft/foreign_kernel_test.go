@@ -1,10 +1,15 @@
 package nft_test
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
+	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -40,7 +45,7 @@ const (
 	proxyMark = 1337 // stands for the user that a mesh's proxy runs as
 )
 
-// meshProxy forwards what is redirected to it, greeting with its own name first.
+// meshProxy forwards what is redirected to it, greeting with its own name first, and stays as long as its caller does.
 func meshProxy(t testing.TB, n *netnstest.Net) {
 	t.Helper()
 	for _, at := range []string{"127.0.0.1", "::1"} {
@@ -59,6 +64,7 @@ func meshProxy(t testing.TB, n *netnstest.Net) {
 			b := make([]byte, 64)
 			k, _ := out.Read(b)
 			_, _ = io.WriteString(c, "proxied, "+string(b[:k]))
+			_, _ = io.Copy(io.Discard, c) // until the caller has enough
 		})
 	}
 }
@@ -196,5 +202,115 @@ func TestSocketBoundToAnInterface(t *testing.T) {
 		}
 		_ = c.Close()
 		expect(t, pod, to, "captured "+to)
+	}
+}
+
+// TestMoreSocketsBoundToAnInterfaceThanAreRemembered has the kernel remember as many connections as it may when another one begins: it goes
+// direct as soon as there is room.
+func TestMoreSocketsBoundToAnInterfaceThanAreRemembered(t *testing.T) {
+	netnstest.Privileged(t)
+	pod, out := netnstest.Pair(t, netnstest.Host(t))
+	agent(t, pod)
+	world(t, out, 80)
+	install(t, open(t, pod, options("bound")), nft.Redirect{All: true})
+	var others []string
+	for i := range 4096 {
+		others = append(others, fmt.Sprintf("192.0.2.1 . %d . 192.0.2.2 . 80", 20000+i))
+	}
+	script(t, pod, "add element inet fairlead bound4 { "+strings.Join(others, ", ")+" }")
+	fd := -1
+	err := pod.Do(func() (err error) {
+		fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := os.NewFile(uintptr(fd), "bound")
+	defer func() { _ = c.Close() }()
+	if err := unix.BindToDevice(fd, "eth0"); err != nil {
+		t.Fatal(err)
+	}
+	// The first request has passed the rules when this returns; TCP asks again after a second.
+	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: 80, Addr: [4]byte{10, 99, 0, 1}}); !errors.Is(err, unix.EINPROGRESS) {
+		t.Fatal(err)
+	}
+	script(t, pod, "flush set inet fairlead bound4")
+	got := make([]byte, len("direct"))
+	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 30_000); n != 1 {
+		t.Fatalf("call from a bound socket: no answer, %v", err)
+	}
+	if _, err := io.ReadFull(c, got); err != nil || string(got) != "direct" {
+		t.Errorf("call from a bound socket: %q, %v, want direct", got, err)
+	}
+}
+
+// TestForeignRedirectsAreFoundWithoutRawSockets looks for rules of the old kind as the agent's manifest has it: entering namespaces and changing
+// their rules is all that it may.
+func TestForeignRedirectsAreFoundWithoutRawSockets(t *testing.T) {
+	netnstest.Privileged(t)
+	n := netnstest.New(t, netnstest.Host(t))
+	meshIPTables(t, n, "iptables-legacy", "ip6tables-legacy")
+	table := open(t, n, options("legacy"))
+	install(t, table, nft.Redirect{All: true})
+	var found []string
+	err := limited(t, func() (err error) { found, err = table.Foreign(); return err }, unix.CAP_NET_ADMIN, unix.CAP_SYS_ADMIN)
+	if want := []string{"ip6tables-legacy nat", "iptables-legacy nat"}; err != nil || !slices.Equal(found, want) {
+		t.Errorf("found %v, %v, want %v", found, err, want)
+	}
+}
+
+// limited calls f on a thread that has no other capabilities, and that is thrown away afterwards.
+func limited(t *testing.T, f func() error, capabilities ...uint) error {
+	t.Helper()
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		var data [2]unix.CapUserData
+		for _, c := range capabilities {
+			data[c/32].Effective |= 1 << (c % 32)
+			data[c/32].Permitted |= 1 << (c % 32)
+		}
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		if err := unix.Capset(&header, &data[0]); err != nil {
+			result <- err
+			return
+		}
+		result <- f()
+	}()
+	return <-result
+}
+
+// TestConnectionsOfAnotherProxysPodAreNotOlder: what another proxy in the pod has taken is no connection that could be governed; what the proxy
+// made of it is, and counts if it was made before. What the agent has made counts never.
+func TestConnectionsOfAnotherProxysPodAreNotOlder(t *testing.T) {
+	netnstest.Privileged(t)
+	pod, out := netnstest.Pair(t, netnstest.Host(t))
+	agent(t, pod)
+	meshProxy(t, pod)
+	world(t, out, 80)
+	meshRules["nft"](t, pod)
+	for _, to := range []string{"10.99.0.1:80", "[fd99::1]:80"} {
+		table := open(t, pod, options("older"))
+		r := nft.Redirect{Addrs: addrs(to)}
+		for _, want := range []string{"proxied, direct", "proxied, captured " + to} {
+			c, got, err := callWith(pod, net.Dialer{}, to)
+			if err != nil || got != want {
+				t.Fatalf("call to %s: %q, %v, want %q", to, got, err, want)
+			}
+			defer func() { _ = c.Close() }()
+			install(t, table, r)
+			own, err := pod.Dial(t.Context(), netip.MustParseAddrPort(to), mark)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = own.Close() }()
+			if older, err := table.Older(r); err != nil || len(older) != 1 {
+				t.Errorf("older connections to %s: %v, %v, want that of the proxy before the policy", to, older, err)
+			}
+		}
+		if err := table.Remove(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -26,9 +26,10 @@ var legacyKinds = []legacyKind{
 // maxLegacy bounds the entries that are read.
 const maxLegacy = 16 << 20
 
-// entries are those of the nat table of the namespace that the thread is in.
+// entries are those of the nat table of the namespace that the thread is in. Any socket of the family will do to ask; iptables asks by a raw one,
+// which would need CAP_NET_RAW.
 func (k legacyKind) entries() ([]byte, error) {
-	fd, err := unix.Socket(k.family, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
+	fd, err := unix.Socket(k.family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}

@@ -12,29 +12,30 @@ import (
 )
 
 // Older lists the destinations of the pod's open connections that r redirects and that are not redirected, once per connection: they were
-// made before, or while there was no lease. It walks over all sockets of the node.
+// made before, or while there was no lease. Those that end in the pod are none, whoever has accepted them: the agent, or another proxy,
+// whose own connections count. It walks over all sockets of the node.
 func (t *Table) Older(r Redirect) ([]netip.AddrPort, error) {
 	normal, err := r.Normal()
 	if err != nil || !normal.captures() {
 		return nil, err
 	}
 	var candidates []flow
-	ours := make(map[netip.AddrPort]bool) // where connections that the agent has accepted come from
-	served := make(map[uint16]bool)       // ports at which the pod is called rather than calls
+	accepted := make(map[netip.AddrPort]bool) // where connections come from that are redirected to somebody in the pod
+	served := make(map[uint16]bool)           // ports at which the pod is called rather than calls
 	err = eachSocket(t.ns, established|listening, 0, func(answer []byte) {
 		f := diagFlow(answer)
 		switch {
 		case answer[1] != 1: // TCP_ESTABLISHED
 			served[f.from.Port()] = true
-		case f.from.Port() == t.options.Port && f.from.Addr().IsLoopback():
-			ours[f.to] = true
+		case f.from.Addr().IsLoopback():
+			accepted[f.to] = true
 		case markOf(answer) != t.options.Mark && f.from.Addr() != f.to.Addr() && t.covers(normal, f.to):
 			candidates = append(candidates, f)
 		}
 	})
 	var older []netip.AddrPort
 	for _, f := range candidates {
-		if !ours[f.from] && !served[f.from.Port()] {
+		if !accepted[f.from] && !served[f.from.Port()] {
 			older = append(older, f.to)
 		}
 	}

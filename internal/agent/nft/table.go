@@ -51,7 +51,7 @@ type Table struct {
 	seed    maphash.Seed
 
 	// atomic
-	base atomic.Uint32 // what the namespace's generation was ahead of our transactions when the rules were looked at the last time
+	base atomic.Uint32 // what the namespace's generation was ahead of our transactions when the table was whole the last time
 
 	// applied is what the table is known to hold in normal form; nil when unknown or when the table is not ours.
 	applied *Redirect

@@ -74,7 +74,7 @@ var exchanges = map[string]wire{
 	"the upstream closes": {
 		send:          "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
 		answer:        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx",
-		got:           "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx",
+		got:           "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx",
 		clientEnds:    true, // which has chosen the address
 		upstreamFresh: true,
 	},

@@ -168,6 +168,9 @@ func (p *peer) sendChunks() {
 }
 
 // Every deadline holds in every phase and both directions, whoever is silent. The table has a phase for every field that there is.
+//
+//enforces:http1 timeouts.connect timeouts.perTry timeouts.responseHeader timeouts.idle timeouts.read timeouts.write
+//enforces:http1 timeouts.overall timeouts.maxDuration
 func TestRule02_EveryDeadlineHoldsInEveryPhase(t *testing.T) {
 	const limit = 120 * time.Millisecond
 	tested := map[string]bool{}

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"io"
-	"runtime"
 	"testing"
 )
 
@@ -51,7 +50,7 @@ func TestRule30_AnEmptyLineBehindABodyBeginsNoRequest(t *testing.T) {
 
 // Empty lines without end are no way to begin a request, and those of one connection are not held against another.
 func TestRule30_EmptyLinesAreCountedPerRequest(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // exchanges are pooled per processor
+	oneProcessor(t)
 	w := build(t, serve(t, echo), anywhere(nil))
 	for _, tc := range []struct {
 		lines  string

@@ -3,7 +3,6 @@ package proxy
 import (
 	"io"
 	"net"
-	"runtime"
 	"testing"
 	"time"
 
@@ -107,7 +106,7 @@ func TestAPanicInADialKeepsNoPlace(t *testing.T) {
 
 // Nobody knows the state of an exchange in which a panic happened.
 func TestAnExchangeThatPanickedIsNotUsedAgain(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // a pool has a part per processor
+	oneProcessor(t)
 	w := build(t, serve(t, echo), anywhere(nil))
 	w.panicking()
 	w.waitFor(t, func() bool { return w.server.Connections() == 0 })

@@ -37,7 +37,8 @@ func (x *exchange) forward(t *attempt, until time.Time) step {
 	if _, werr := p.WriteResponse(&x.s.out, http1.Forward{Say: say}, t.ready); werr != nil {
 		return x.truncated(t, werr)
 	}
-	if err == nil && !t.body.Done() {
+	for err == nil && !t.body.Done() {
+		x.sendHeldBody(t)
 		err = x.relay(t, until)
 	}
 	if err == nil && t.streaming {
@@ -118,7 +119,21 @@ type relaying struct {
 	moved           func()        // moveDeadlines, bound once
 }
 
-// relay forwards the rest of a response's body. While the request goes on, both sides are watched.
+// sendHeldBody sends the body of a client that goes on with it though a final response came instead of 100 (Continue). It is what
+// the head has announced (RFC 9110 section 10.1.1), and the upstream may end its response only when it has read it.
+func (x *exchange) sendHeldBody(t *attempt) {
+	if x.heldBodyCame(t) {
+		x.upload.held = false
+		t.startStream()
+	}
+}
+
+func (x *exchange) heldBodyCame(t *attempt) bool {
+	return x.upload.held && t.conn != nil && (len(x.s.line.reader.Buffered()) > 0 || x.s.client.Peek() == socket.Readable)
+}
+
+// relay forwards the rest of a response's body, until it ends or a body held back has come. While the request goes on, both sides
+// are watched.
 func (x *exchange) relay(t *attempt, until time.Time) error {
 	r := &x.relaying
 	r.t, r.until, r.patience, r.quiet = t, until, time.Time{}, time.Time{}
@@ -152,6 +167,9 @@ func (x *exchange) relay(t *attempt, until time.Time) error {
 		t.line.conn.Expired()
 		if err := x.paused(t); err != nil {
 			return err
+		}
+		if x.heldBodyCame(t) {
+			return nil
 		}
 		r.look = min(2*r.look, maxStreamLook)
 		x.armBody()

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -28,10 +29,10 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// patience bounds what should happen at once.
-const patience = 10 * time.Second
+func TestMain(m *testing.M) {
+	checkDropped()
+	goleak.VerifyTestMain(m)
+}
 
 const pod = "pod-1"
 
@@ -275,6 +276,8 @@ type world struct {
 	// captured is where clients connect to, as if they had gone to original.
 	captured net.Listener
 	original netip.AddrPort
+	// services are what the policy names, by their names.
+	services map[string]*policy.Destination
 }
 
 // build starts a proxy whose captured connections were on their way to original.
@@ -334,7 +337,9 @@ func (w *world) install(bindings ...policy.Binding) {
 	w.t.Helper()
 	snapshot := &policy.Snapshot{
 		Workloads: map[string]*policy.Workload{pod: {UID: pod, Namespace: "ns", Name: "pod", Profile: "p"}},
-		Profiles:  map[string]*policy.Profile{"p": {Name: "p", Bindings: bindings}},
+		Profiles:  map[string]*policy.Profile{"p": {Name: "p", Bindings: governed(bindings...)}},
+
+		Destinations: w.services,
 	}
 	if r := w.store.Install(snapshot); len(r) > 0 {
 		w.t.Fatalf("rejected: %v", r)
@@ -504,8 +509,13 @@ func (p *peer) delivered(t testing.TB) {
 	again := time.NewTicker(time.Millisecond)
 	defer again.Stop()
 	for left := 1; left > 0; <-again.C {
-		err := raw.Control(func(fd uintptr) { left, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
-		if err != nil {
+		reset := false
+		err := raw.Control(func(fd uintptr) {
+			left, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
+			info, infoErr := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+			reset = infoErr == nil && info.State == unix.BPF_TCP_CLOSE // what was queued then stays queued
+		})
+		if err != nil || reset {
 			return // closed, as at the end of a test
 		}
 	}
@@ -547,4 +557,12 @@ func echo(_ int, p *peer) {
 		}
 		p.ok(q.Method + " " + q.RequestURI + " " + body)
 	}
+}
+
+// oneProcessor has the test run on one processor: pools of objects have a part for each.
+func oneProcessor(t *testing.T) {
+	t.Helper()
+	t.Setenv("ALONE", "1") // panics in a test that runs beside others: the number of processors is the whole process's
+	before := runtime.GOMAXPROCS(1)
+	t.Cleanup(func() { runtime.GOMAXPROCS(before) })
 }

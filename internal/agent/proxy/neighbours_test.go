@@ -57,7 +57,7 @@ func buildNeighbours(t *testing.T, d *failingDialer, b policy.Binding) *neighbou
 	}
 	s.Install(&policy.Snapshot{
 		Workloads: map[string]*policy.Workload{pod: {UID: pod, Profile: "p"}, "other": {UID: "other", Profile: "p"}},
-		Profiles:  map[string]*policy.Profile{"p": {Name: "p", Bindings: []policy.Binding{b}}},
+		Profiles:  map[string]*policy.Profile{"p": {Name: "p", Bindings: governed(b)}},
 	})
 	n := &neighbours{t: t, up: serve(t, echo)}
 	if n.server, err = New(Options{Store: s, Events: &recordedEvents{bell: ring, t: t}}); err != nil {

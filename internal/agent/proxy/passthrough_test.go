@@ -48,6 +48,8 @@ func TestRule26_ConnectingThroughIsBounded(t *testing.T) {
 }
 
 // A server's host that vanishes is found out on connections that are passed through, too, by the policy's numbers.
+//
+//enforces:opaque connectionPool.tcpKeepAlive.idle connectionPool.tcpKeepAlive.interval connectionPool.tcpKeepAlive.probes
 func TestRule00_PassedConnectionsAreKeptAlive(t *testing.T) {
 	k := policy.KeepAlive{Idle: 17 * time.Second, Interval: 3 * time.Second, Probes: 7}
 	for name, kind := range kinds {
@@ -94,6 +96,8 @@ func keepAlive(t *testing.T, c *net.TCPConn) policy.KeepAlive {
 }
 
 // timeouts.idle holds for every connection that the policy governs, once it is written.
+//
+//enforces:opaque timeouts.idle
 func TestRule00_IdleHoldsForPassedConnections(t *testing.T) {
 	for name, kind := range kinds {
 		if !kind.governed {

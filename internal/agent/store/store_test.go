@@ -70,6 +70,8 @@ func keys(cs []Candidate) (out []string) {
 	return out
 }
 
+//enforces:agent mode to[].service.name to[].service.namespace to[].service.port to[].host to[].ports to[].any
+//enforces:agent to[].cidr.block to[].cidr.except to[].cidr.ports
 func TestCandidates(t *testing.T) {
 	host := policy.Target{Kind: policy.TargetHost, Host: "api.example", Ports: []uint16{80, 443}}
 	service := policy.Target{Kind: policy.TargetService, Service: "ns/shop", Ports: []uint16{80}}
@@ -114,6 +116,7 @@ func TestPinning(t *testing.T) {
 	}
 }
 
+//enforces:agent to[].host
 func TestHosts(t *testing.T) {
 	for _, tc := range []struct {
 		pattern, host string

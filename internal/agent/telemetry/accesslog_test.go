@@ -109,6 +109,7 @@ func TestAccessLogOfRefusedRequests(t *testing.T) {
 	})
 }
 
+//enforces:agent observability.accessLog
 func TestAccessLogSettings(t *testing.T) {
 	with := func(s policy.AccessLog, e *store.Exchange) *store.Exchange {
 		c := *e

@@ -37,6 +37,7 @@ const (
 	accessLog
 	podsCaptured
 	podsUncaptured
+	olderConnections
 	familyCount
 )
 
@@ -103,4 +104,6 @@ var catalogue = [familyCount]metric{
 		"Pods whose outbound connections are captured.", prometheus.GaugeValue, nil},
 	podsUncaptured: {"fairlead_capture_failed_pods",
 		"Pods that should be captured and are not.", prometheus.GaugeValue, nil},
+	olderConnections: {"fairlead_capture_older_connections",
+		"Open connections that the policy would govern if they were not older than it.", prometheus.GaugeValue, []string{"policy"}},
 }

@@ -106,6 +106,9 @@ func (s *scrape) process() {
 		s.put(cut, float64(d.Cut))
 		s.put(podsCaptured, float64(d.Captured))
 		s.put(podsUncaptured, float64(d.Uncaptured))
+		for _, o := range d.OlderConnections {
+			s.put(olderConnections, float64(o.Count), o.Policy.String())
+		}
 	}
 }
 

@@ -112,12 +112,14 @@ func TestMetricsOfConnections(t *testing.T) {
 	replay := resilience.NewReplayMemory(10)
 	replay.Reserve(4)
 	replay.Reserve(40)
-	m.Watch(Sources{Replay: replay, Doors: func() Doors { return Doors{Captured: 5, Uncaptured: 2} }})
+	m.Watch(Sources{Replay: replay, Doors: func() Doors {
+		return Doors{Captured: 5, Uncaptured: 2, OlderConnections: []Older{{payments, 3}}}
+	}})
 	for _, line := range []string{
 		`fairlead_proxy_connections 1`, `fairlead_proxy_connections_total 2`, `fairlead_proxy_passed_connections_total{reason="tls"} 1`,
 		`fairlead_proxy_malformed_requests_total{code="400"} 1`, `fairlead_proxy_malformed_requests_total{code="other"} 1`,
 		`fairlead_proxy_panics_total 1`, `fairlead_replay_bytes 4`, `fairlead_replay_capped_total 1`,
-		`fairlead_capture_pods 5`, `fairlead_capture_failed_pods 2`,
+		`fairlead_capture_pods 5`, `fairlead_capture_failed_pods 2`, `fairlead_capture_older_connections{policy="shop/payments"} 3`,
 	} {
 		if got := scrapeText(t, m, line); len(got) != 1 {
 			t.Errorf("no line %s", line)
@@ -195,7 +197,7 @@ func TestEveryFamilyIsCollected(t *testing.T) {
 	m := New(Options{Logger: slog.New(slog.DiscardHandler), AccessLog: l})
 	exercise(m.Recorder(payments, inventory))
 	m.Watch(Sources{
-		Replay: resilience.NewReplayMemory(1), Doors: func() Doors { return Doors{} },
+		Replay: resilience.NewReplayMemory(1), Doors: func() Doors { return Doors{OlderConnections: []Older{{payments, 1}}} },
 		Survey: func(_ time.Time, f func(store.Survey)) { f(store.Survey{Policy: payments, Target: inventory}) },
 	})
 	for _, f := range catalogue {

@@ -289,6 +289,7 @@ func TestTrafficIsReportedUnderTheCallersPolicy(t *testing.T) {
 	}
 }
 
+//enforces:agent failurePolicy
 func TestFailClosedIfAnyPolicyIs(t *testing.T) {
 	closed := v1alpha1.PolicyBody{FailurePolicy: v1alpha1.FailurePolicyClosed}
 	open := v1alpha1.PolicyBody{FailurePolicy: v1alpha1.FailurePolicyOpen}

@@ -50,6 +50,7 @@ func TestReadFindsWhatTheSchemaCannot(t *testing.T) {
 	}
 }
 
+//enforces:agent to[].service.namespace
 func TestServiceOfTheCallersOwnNamespace(t *testing.T) {
 	src := Source{ID: policy.ParseID("base"), To: to(service("", "inventory", "http"), anyOf()), Body: &v1alpha1.PolicyBody{}}
 	p, problems := Read(src, services)
@@ -119,12 +120,15 @@ func TestNotes(t *testing.T) {
 			give: `{retry: {when: [PerTryTimeout]}, rules: [{name: r, match: [{methods: [GET]}], retry: {maxRetries: 1}}]}`,
 			want: []string{"retry.when names PerTryTimeout, which never happens without timeouts.perTry or timeouts.responseHeader."},
 		},
+		"nobody waits for a connection without limits": {
+			give: `{timeouts: {overall: 1s}, retry: {maxRetries: 0}}`,
+		},
 		"a cause that nobody sees": {
 			give: `retry: {when: [ConnectFailure, DNSFailure]}`,
 			want: []string{"retry.when names DNSFailure, which is not seen here: pods resolve names themselves, before they call."},
 		},
 		"pool and breaker": {
-			give: `{timeouts: {overall: 1s, perTry: 500ms}, retry: {maxRetries: 0}, circuitBreaker: {slowCalls: {threshold: 1s}}}`,
+			give: `{timeouts: {overall: 1s, perTry: 500ms}, retry: {maxRetries: 0}, circuitBreaker: {slowCalls: {threshold: 1s}}, connectionPool: {maxConnections: 9}}`,
 			want: []string{
 				"connectionPool.pendingTimeout 1s is not shorter than timeouts.overall 1s: a call that waits for a connection has no time left.",
 				"circuitBreaker.slowCalls.threshold 1s is not shorter than timeouts.perTry 500ms: no try is ever slow.",
@@ -163,6 +167,28 @@ func TestDestinations(t *testing.T) {
 		labels = append(labels, d.Label)
 	}
 	if diff := cmp.Diff([]string{"warehouse/inventory:80", "a.example", "a.example:8443", "10.0.0.0/8", "any ports 80", "any"}, labels); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What a destination is declared to speak arrives, whichever of the two fields says so.
+//
+//enforces:agent to[].cidr.protocol
+func TestProtocolsOfDestinations(t *testing.T) {
+	declared := host("a.example", 8443)
+	declared.Protocol = v1alpha1.ProtocolHTTP
+	block := cidr("10.0.0.0/8")
+	block.CIDR.Protocol = v1alpha1.ProtocolHTTP
+	p := draw(t, given{id: "shop/a", level: LevelPods, to: to(declared, host("b.example"), block, cidr("10.0.0.0/9"))})
+	got := map[string]policy.Protocol{}
+	for _, b := range p.Bindings {
+		got[b.To.String()] = b.To.Protocol
+	}
+	want := map[string]policy.Protocol{
+		"host a.example": policy.ProtocolHTTP, "host b.example": policy.ProtocolAuto, "cidr 10.0.0.0/8": policy.ProtocolHTTP,
+		"cidr 10.0.0.0/9": policy.ProtocolAuto,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -27,6 +27,7 @@ func TestSettingsOfNothingAreTheDefaults(t *testing.T) {
 	}
 }
 
+//enforces:agent circuitBreaker.mode observability.accessLog
 func TestSettings(t *testing.T) {
 	tests := map[string]struct {
 		give []string

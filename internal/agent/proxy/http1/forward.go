@@ -109,13 +109,15 @@ func (h *Head) appendTo(dst []byte, f Forward) []byte {
 		// A response is of our own version: HTTP/1.1.
 		copy(dst[len(dst)-h.firstLine:], "HTTP/1.1")
 	}
-	lines := h.fields()
+	lines, said := h.fields(), false
 	if !h.seen.rewrite && f.Without == "" {
 		dst = append(dst, lines...)
 	} else {
-		dst = h.appendKept(dst, lines, f.Without)
+		dst, said = h.appendKept(dst, lines, f)
 	}
-	dst = h.appendConnection(dst, f.Say)
+	if !said {
+		dst = h.appendConnection(dst, f.Say)
+	}
 	if h.seen.replaceHost {
 		dst = append(dst, "Host: "...)
 		dst = append(dst, h.slice(h.authority)...)
@@ -127,18 +129,22 @@ func (h *Head) appendTo(dst []byte, f Forward) []byte {
 
 const crlf = "\r\n"
 
-// appendKept appends the lines that are forwarded, copying runs of them at once.
-func (h *Head) appendKept(dst, lines []byte, without string) []byte {
+// appendKept appends the lines that are forwarded, copying runs of them at once. Our own word on the connection takes the place of
+// the sender's, so that the order of fields stays; said tells whether there was such a place.
+func (h *Head) appendKept(dst, lines []byte, f Forward) (out []byte, said bool) {
 	run := 0
 	var once lineKinds
 	for at := 0; at < len(lines); {
 		end := at + bytes.IndexByte(lines[at:], '\n') + 1
 		name := lines[at : at+bytes.IndexByte(lines[at:end], ':')]
 		k := classify(name)
-		switch drop := h.drops(k, name) || once.again(k) || without != "" && equalFold(name, without); {
+		switch drop := h.drops(k, name) || once.again(k) || f.Without != "" && equalFold(name, f.Without); {
 		case drop:
 			dst = append(dst, lines[run:at]...)
 			run = end
+			if k == fConnection && !said {
+				dst, said = h.appendConnection(dst, f.Say), true
+			}
 		case h.changes(k):
 			dst = append(dst, lines[run:at]...)
 			dst = h.appendChanged(dst, k, lines[at:end], len(name))
@@ -146,7 +152,7 @@ func (h *Head) appendKept(dst, lines []byte, without string) []byte {
 		}
 		at = end
 	}
-	return append(dst, lines[run:]...)
+	return append(dst, lines[run:]...), said
 }
 
 // lineKinds remembers which of the fields that are forwarded only once have been.

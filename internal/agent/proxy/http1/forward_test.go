@@ -99,7 +99,7 @@ func TestRule28_HopByHopFieldsOfResponses(t *testing.T) {
 		},
 		"426 says what to upgrade to": {
 			in:   "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 0\r\n\r\n",
-			want: "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nContent-Length: 0\r\nConnection: Upgrade\r\n\r\n",
+			want: "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 0\r\n\r\n",
 		},
 		"an HTTP/1.0 response becomes ours": {
 			in:   "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi",
@@ -129,7 +129,7 @@ func TestRule29_UpgradeIsOfferedOn(t *testing.T) {
 	}{
 		"websocket": {
 			in:      "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n",
-			want:    "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+			want:    "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
 			upgrade: true,
 		},
 		"not named by Connection": {
@@ -168,7 +168,7 @@ func TestRule29_SwitchingProtocolsIsPassedOn(t *testing.T) {
 	if _, err := p.WriteResponse(&out, Forward{}, nil); err != nil {
 		t.Fatal(err)
 	}
-	want := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+	want := "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 	if out.String() != want {
 		t.Errorf("got %q\nwant %q", out.String(), want)
 	}

@@ -59,8 +59,15 @@ func Run(client, server *net.TCPConn, o Options) (Result, error) {
 	}
 	t.beginWatch(o.Idle)
 	var other sync.WaitGroup
-	other.Go(func() { t.down.run(o.ToClient) })
+	other.Go(func() {
+		t.down.run(o.ToClient)
+		t.downDone.Store(true)
+		if t.upDone.Load() {
+			_ = client.SetReadDeadline(time.Unix(1, 0)) // wakes awaitClose
+		}
+	})
 	t.up.run(o.ToServer)
+	t.awaitClose()
 	other.Wait()
 	t.stopWatch()
 	return Result{End: End(t.end.Load()), ToServer: t.up.bytes, ToClient: t.down.bytes}, nil
@@ -71,6 +78,8 @@ type tunnel struct {
 	up, down       direction
 	idle           time.Duration
 	end            atomic.Uint32
+	upDone         atomic.Bool
+	downDone       atomic.Bool
 
 	watch sync.Mutex
 	// guarded by watch
@@ -116,6 +125,18 @@ func (d *direction) run(prefix []byte) {
 			d.t.abort(Broken)
 		}
 		return
+	}
+}
+
+// awaitClose waits for the server to finish when the client has. Nobody reads from the client's connection any more, so this is what sees
+// that it is closed from outside, which must end the tunnel even if the server never says another word.
+func (t *tunnel) awaitClose() {
+	t.upDone.Store(true)
+	if t.downDone.Load() {
+		return
+	}
+	if err := t.up.mover.raw.Read(func(uintptr) bool { return false }); errors.Is(err, net.ErrClosed) {
+		t.abort(Broken)
 	}
 }
 

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"fairlead.dev/fairlead/internal/controller/compile"
+)
+
+// A driver is a part of the agent, or of the whole, that a field concerns.
+const (
+	// http1 carries HTTP/1.1 calls.
+	http1 = "http1"
+	// opaque carries connections that are passed through.
+	opaque = "opaque"
+	// agent is everything else: what a field decides is not about the course of a call.
+	agent = "agent"
+)
+
+// dropping are the drivers whose tests are run without each field.
+var dropping = []string{http1, opaque}
+
+// concerns says which drivers a field concerns: the first entry that is the field, or a block above it, holds.
+var concerns = []struct {
+	field   string
+	drivers []string
+}{
+	{"timeouts.connect", []string{http1, opaque}},
+	{"timeouts.idle", []string{http1, opaque}},
+	{"timeouts", []string{http1}},
+	{"retry", []string{http1}},
+	{"connectionPool.tcpKeepAlive", []string{http1, opaque}},
+	{"connectionPool", []string{http1}},
+	{"circuitBreaker.mode", []string{agent}},  // what is merged: agents know breakers only
+	{"circuitBreaker.scope", []string{agent}}, // acted on with the value that holds without it
+	{"circuitBreaker", []string{http1}},
+	{"loadBalancing", []string{http1}},
+	{"rules[]", []string{http1}},
+	{"to[].protocol", []string{http1, opaque}},
+	{"to[]", []string{agent}}, // which connections are governed
+	{"mode", []string{agent}},
+	{"podSelector", []string{agent}},
+	{"namespaceSelector", []string{agent}},
+	{"failurePolicy", []string{agent}},
+	{"observability", []string{agent}},
+}
+
+func driversOf(field string) []string {
+	for _, c := range concerns {
+		if field == c.field || strings.HasPrefix(field, c.field+".") || strings.HasPrefix(field, c.field+"[]") ||
+			strings.HasSuffix(c.field, "[]") && strings.HasPrefix(field, c.field) {
+			return c.drivers
+		}
+	}
+	return nil
+}
+
+// row is one field in one driver, and the tests that are declared for it.
+type row struct {
+	field, driver string
+	tests         []declared
+}
+
+// table has a row for every enforced field in every driver that it concerns. An error says what is missing or amiss.
+func table(fields []compile.Field, tests []declared) ([]row, error) {
+	var errs []error
+	known := map[string]bool{} // by field and driver
+	var rows []row
+	for _, f := range fields {
+		drivers := driversOf(f.Path)
+		if f.Enforced && len(drivers) == 0 {
+			errs = append(errs, fmt.Errorf("%s is enforced, and concerns no driver: enter it in hack/enforcement/table.go", f.Path))
+		}
+		if !f.Enforced {
+			continue
+		}
+		for _, d := range drivers {
+			r := row{field: f.Path, driver: d}
+			known[f.Path+" "+d] = true
+			for _, t := range tests {
+				if t.field == r.field && t.driver == d {
+					r.tests = append(r.tests, t)
+				}
+			}
+			if len(r.tests) == 0 {
+				errs = append(errs, fmt.Errorf("%s is enforced and no test is declared for it in the driver %s", f.Path, d))
+			}
+			rows = append(rows, r)
+		}
+	}
+	return rows, errors.Join(append(errs, check(known, tests)...)...)
+}
+
+// check finds what is amiss with the declarations themselves.
+func check(known map[string]bool, tests []declared) (errs []error) {
+	seen := map[string]string{}
+	for _, t := range tests {
+		if !known[t.field+" "+t.driver] {
+			errs = append(errs, fmt.Errorf("%s: %s is declared for %s, which is no enforced field of the driver %s", t.folder, t.name, t.field, t.driver))
+		}
+		// If it failed without the field nobody would know in which driver.
+		key := t.folder + " " + t.name + " " + t.field
+		if other, found := seen[key]; found {
+			errs = append(errs, fmt.Errorf("%s: %s is declared for %s twice (%s, %s)", t.folder, t.name, t.field, other, t.driver))
+		}
+		seen[key] = t.driver
+		if slices.Contains(dropping, t.driver) && t.folder != harness {
+			errs = append(errs, fmt.Errorf("%s: %s is declared for the driver %s, but only tests of %s can do without a field", t.folder, t.name, t.driver, harness))
+		}
+	}
+	return errs
+}
+
+const introduction = `# Which test holds which field
+
+Generated from the declarations of the tests (` + "`//enforces:driver field …`" + `) by ` + "`go test ./hack/enforcement -update`" + `. Every field that is
+[enforced](api.md) has at least one test in each driver that it concerns: ` + "`http1`" + ` carries HTTP/1.1 calls, ` + "`opaque`" + ` carries connections
+that are passed through, ` + "`agent`" + ` is everything that is not about the course of a call. ` + "`make test-enforcement`" + ` runs the tests of the
+first two without each field, and fails unless one of them does.
+
+| field | driver | tests |
+|---|---|---|
+`
+
+// page shows the table.
+func page(rows []row) string {
+	var b strings.Builder
+	b.WriteString(introduction)
+	for _, r := range rows {
+		var names []string
+		for _, t := range r.tests {
+			names = append(names, "`"+t.name+"`")
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", r.field, r.driver, strings.Join(names, ", "))
+	}
+	return b.String()
+}

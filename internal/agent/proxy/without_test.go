@@ -1,0 +1,342 @@
+package proxy
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// withoutVariable names the field of the API that all tests of a run do without: it is as if no policy wrote it. hack/enforcement sets it
+// to find out whether the tests that are declared for a field fail without it.
+const withoutVariable = "FAIRLEAD_WITHOUT_FIELD"
+
+// patience bounds what should happen at once. Without a field much does not happen at all, and the wait for it need not be as long.
+var patience = patienceOf(os.Getenv(withoutVariable))
+
+func patienceOf(without string) time.Duration {
+	if without != "" {
+		return 3 * time.Second
+	}
+	return 10 * time.Second
+}
+
+// cannotDrop ends a run that would prove nothing, apart from tests that fail.
+func cannotDrop(why string) {
+	fmt.Fprintln(os.Stderr, "cannot do without the field:", why)
+	os.Exit(3)
+}
+
+// checkDropped sees to it that the field is one that can be left out.
+func checkDropped() {
+	if path := os.Getenv(withoutVariable); path != "" && resets[path] == nil {
+		cannotDrop("without_test.go does not know " + path)
+	}
+}
+
+// governed returns bindings as they are installed: complete, or without the field that the run does without.
+func governed(bindings ...policy.Binding) []policy.Binding {
+	path := os.Getenv(withoutVariable)
+	if path == "" {
+		return bindings
+	}
+	out := make([]policy.Binding, len(bindings))
+	for i := range bindings {
+		out[i] = withoutField(bindings[i], path)
+	}
+	return out
+}
+
+// withoutField returns a copy of b in which the field is what it is when no policy writes it.
+func withoutField(b policy.Binding, path string) policy.Binding {
+	b = deepCopy(reflect.ValueOf(b)).Interface().(policy.Binding)
+	resets[path](&b)
+	for _, s := range allSettings(&b) {
+		if br := s.Breaker; br != nil && br.ConsecutiveFailures == 0 && br.ErrorRate == nil && br.SlowCalls == nil {
+			s.Breaker = nil // as the manager compiles a breaker without triggers
+		}
+	}
+	return b
+}
+
+func allSettings(b *policy.Binding) []*policy.Settings {
+	all := []*policy.Settings{&b.Base}
+	for i := range b.Rules {
+		all = append(all, &b.Rules[i].Settings)
+	}
+	return all
+}
+
+// resets says how each field is left out.
+var resets = map[string]func(*policy.Binding){
+	"timeouts.connect":        settings(func(s, d *policy.Settings) { s.Timeouts.Connect = d.Timeouts.Connect }),
+	"timeouts.perTry":         settings(func(s, d *policy.Settings) { s.Timeouts.PerTry = d.Timeouts.PerTry }),
+	"timeouts.responseHeader": settings(func(s, d *policy.Settings) { s.Timeouts.ResponseHeader = d.Timeouts.ResponseHeader }),
+	"timeouts.idle":           settings(func(s, d *policy.Settings) { s.Timeouts.Idle = d.Timeouts.Idle }),
+	"timeouts.read":           settings(func(s, _ *policy.Settings) { s.Timeouts.Read = s.Timeouts.Idle }),
+	"timeouts.write":          settings(func(s, _ *policy.Settings) { s.Timeouts.Write = s.Timeouts.Idle }),
+	"timeouts.overall":        settings(func(s, d *policy.Settings) { s.Timeouts.Overall = d.Timeouts.Overall }),
+	"timeouts.maxDuration":    settings(func(s, d *policy.Settings) { s.Timeouts.MaxDuration = d.Timeouts.MaxDuration }),
+
+	"retry.maxRetries":                 settings(func(s, d *policy.Settings) { s.Retry.MaxRetries = d.Retry.MaxRetries }),
+	"retry.when":                       settings(func(s, d *policy.Settings) { s.Retry.On = d.Retry.On }),
+	"retry.statusCodes":                settings(func(s, d *policy.Settings) { s.Retry.StatusCodes = d.Retry.StatusCodes }),
+	"retry.responseHeaders[].name":     settings(func(s, d *policy.Settings) { s.Retry.ResponseHeaders = d.Retry.ResponseHeaders }),
+	"retry.responseHeaders[].value":    settings(withoutHeaderValues),
+	"retry.overrides[].when":           overrides(func(o *policy.RetryOverride, _ *policy.Retry) { o.On = 0 }),
+	"retry.overrides[].statusCodes":    overrides(func(o *policy.RetryOverride, _ *policy.Retry) { o.StatusCodes = nil }),
+	"retry.overrides[].maxRetries":     overrides(func(o *policy.RetryOverride, r *policy.Retry) { o.MaxRetries = r.MaxRetries }),
+	"retry.retryAfter.honor":           settings(func(s, d *policy.Settings) { s.Retry.RetryAfter.Honor = d.Retry.RetryAfter.Honor }),
+	"retry.retryAfter.max":             settings(func(s, d *policy.Settings) { s.Retry.RetryAfter.Max = d.Retry.RetryAfter.Max }),
+	"retry.idempotency.mode":           settings(func(s, d *policy.Settings) { s.Retry.Idempotency = d.Retry.Idempotency }),
+	"retry.idempotency.keyHeader":      settings(func(s, d *policy.Settings) { s.Retry.KeyHeader = d.Retry.KeyHeader }),
+	"retry.idempotency.generateKey":    settings(func(s, d *policy.Settings) { s.Retry.GenerateKey = d.Retry.GenerateKey }),
+	"retry.budget.percent":             settings(func(s, d *policy.Settings) { s.Retry.Budget.Percent = d.Retry.Budget.Percent }),
+	"retry.budget.minRetriesPerSecond": settings(func(s, d *policy.Settings) { s.Retry.Budget.MinPerSecond = d.Retry.Budget.MinPerSecond }),
+	"retry.budget.window":              settings(func(s, d *policy.Settings) { s.Retry.Budget.Window = d.Retry.Budget.Window }),
+	"retry.body.maxBytes":              settings(func(s, d *policy.Settings) { s.Retry.BodyMaxBytes = d.Retry.BodyMaxBytes }),
+	"retry.avoidPreviousEndpoints":     settings(func(s, d *policy.Settings) { s.Retry.AvoidPreviousEndpoints = d.Retry.AvoidPreviousEndpoints }),
+
+	"retry.backoff.strategy":        backoff(func(b, d *policy.Backoff) { b.Strategy = d.Strategy }),
+	"retry.backoff.initialInterval": backoff(func(b, d *policy.Backoff) { b.Initial, b.Max = d.Initial, max(b.Max, d.Initial) }),
+	"retry.backoff.maxInterval":     backoff(func(b, _ *policy.Backoff) { b.Max = 10 * b.Initial }),
+	"retry.backoff.multiplier":      backoff(func(b, d *policy.Backoff) { b.Multiplier = d.Multiplier }),
+	"retry.backoff.jitter":          backoff(func(b, d *policy.Backoff) { b.Jitter = d.Jitter }),
+	"retry.backoff.jitterPercent":   backoff(func(b, d *policy.Backoff) { b.JitterPercent = d.JitterPercent }),
+
+	"retry.overrides[].backoff.strategy":        overrideBackoff(func(b, d *policy.Backoff) { b.Strategy = d.Strategy }),
+	"retry.overrides[].backoff.initialInterval": overrideBackoff(func(b, d *policy.Backoff) { b.Initial, b.Max = d.Initial, max(b.Max, d.Initial) }),
+	"retry.overrides[].backoff.maxInterval":     overrideBackoff(func(b, _ *policy.Backoff) { b.Max = 10 * b.Initial }),
+	"retry.overrides[].backoff.multiplier":      overrideBackoff(func(b, d *policy.Backoff) { b.Multiplier = d.Multiplier }),
+	"retry.overrides[].backoff.jitter":          overrideBackoff(func(b, d *policy.Backoff) { b.Jitter = d.Jitter }),
+	"retry.overrides[].backoff.jitterPercent":   overrideBackoff(func(b, d *policy.Backoff) { b.JitterPercent = d.JitterPercent }),
+
+	"connectionPool.maxConnections":            pool(func(p, d *policy.Pool) { p.MaxConnections = d.MaxConnections }),
+	"connectionPool.maxConnectionsPerEndpoint": pool(func(p, d *policy.Pool) { p.MaxConnectionsPerEndpoint = d.MaxConnectionsPerEndpoint }),
+	"connectionPool.maxIdlePerEndpoint":        pool(func(p, d *policy.Pool) { p.MaxIdlePerEndpoint = d.MaxIdlePerEndpoint }),
+	"connectionPool.idleTimeout":               pool(func(p, d *policy.Pool) { p.IdleTimeout = d.IdleTimeout }),
+	"connectionPool.maxLifetime":               pool(func(p, d *policy.Pool) { p.MaxLifetime = d.MaxLifetime }),
+	"connectionPool.maxRequestsPerConnection":  pool(func(p, d *policy.Pool) { p.MaxRequestsPerConnection = d.MaxRequestsPerConnection }),
+	"connectionPool.maxPending":                pool(func(p, d *policy.Pool) { p.MaxPending = d.MaxPending }),
+	"connectionPool.pendingTimeout":            pool(func(p, d *policy.Pool) { p.PendingTimeout = d.PendingTimeout }),
+	"connectionPool.tcpKeepAlive.idle":         pool(func(p, d *policy.Pool) { p.KeepAlive.Idle = d.KeepAlive.Idle }),
+	"connectionPool.tcpKeepAlive.interval":     pool(func(p, d *policy.Pool) { p.KeepAlive.Interval = d.KeepAlive.Interval }),
+	"connectionPool.tcpKeepAlive.probes":       pool(func(p, d *policy.Pool) { p.KeepAlive.Probes = d.KeepAlive.Probes }),
+
+	"circuitBreaker.consecutiveFailures":       breaker(func(b, _ *policy.Breaker) { b.ConsecutiveFailures = 0 }),
+	"circuitBreaker.errorRate.percent":         errorRate(func(e, d *policy.ErrorRate) { e.Percent = d.Percent }),
+	"circuitBreaker.errorRate.minimumRequests": errorRate(func(e, d *policy.ErrorRate) { e.MinimumRequests = d.MinimumRequests }),
+	"circuitBreaker.errorRate.window":          errorRate(func(e, d *policy.ErrorRate) { e.Window = d.Window }),
+	"circuitBreaker.slowCalls.threshold":       breaker(func(b, _ *policy.Breaker) { b.SlowCalls = nil }), // the trigger needs it
+	"circuitBreaker.slowCalls.percent":         slowCalls(func(c, d *policy.SlowCalls) { c.Percent = d.Percent }),
+	"circuitBreaker.slowCalls.minimumRequests": slowCalls(func(c, d *policy.SlowCalls) { c.MinimumRequests = d.MinimumRequests }),
+	"circuitBreaker.slowCalls.window":          slowCalls(func(c, d *policy.SlowCalls) { c.Window = d.Window }),
+	"circuitBreaker.failures.when":             breaker(func(b, d *policy.Breaker) { b.FailureOn = d.FailureOn }),
+	"circuitBreaker.failures.statusCodes":      breaker(func(b, d *policy.Breaker) { b.FailureStatus = d.FailureStatus }),
+	"circuitBreaker.open.duration": breaker(func(b, d *policy.Breaker) {
+		b.OpenDuration, b.OpenMaxDuration = d.OpenDuration, max(b.OpenMaxDuration, d.OpenDuration)
+	}),
+	"circuitBreaker.open.maxDuration":          breaker(func(b, d *policy.Breaker) { b.OpenMaxDuration = max(d.OpenMaxDuration, b.OpenDuration) }),
+	"circuitBreaker.open.jitterPercent":        breaker(func(b, d *policy.Breaker) { b.OpenJitterPercent = d.OpenJitterPercent }),
+	"circuitBreaker.halfOpen.probes":           breaker(func(b, d *policy.Breaker) { b.Probes = d.Probes }),
+	"circuitBreaker.halfOpen.successesToClose": breaker(func(b, d *policy.Breaker) { b.SuccessesToClose = d.SuccessesToClose }),
+	"circuitBreaker.sharing":                   breaker(func(b, d *policy.Breaker) { b.Sharing = d.Sharing }),
+
+	"loadBalancing.policy": settings(func(s, d *policy.Settings) { s.LoadBalancing = d.LoadBalancing }),
+
+	"rules[].name":               rules(func(r *policy.Rule) { r.Name = "" }),
+	"rules[].match[].methods":    matches(func(m *policy.RequestMatch) { m.Methods = nil }),
+	"rules[].match[].path.type":  matches(withoutPathType),
+	"rules[].match[].path.value": matches(func(m *policy.RequestMatch) { m.PathType, m.Path = policy.PathAny, "" }),
+
+	"to[].protocol": func(b *policy.Binding) { b.To.Protocol = policy.ProtocolAuto },
+}
+
+func withoutPathType(m *policy.RequestMatch) {
+	if m.PathType != policy.PathAny {
+		m.PathType = policy.PathPrefix
+	}
+}
+
+func settings(reset func(s, d *policy.Settings)) func(*policy.Binding) {
+	return func(b *policy.Binding) {
+		d := policy.Defaults()
+		for _, s := range allSettings(b) {
+			reset(s, &d)
+		}
+	}
+}
+
+func withoutHeaderValues(s, _ *policy.Settings) {
+	for i := range s.Retry.ResponseHeaders {
+		s.Retry.ResponseHeaders[i].Value = ""
+	}
+}
+
+func overrides(reset func(*policy.RetryOverride, *policy.Retry)) func(*policy.Binding) {
+	return settings(func(s, _ *policy.Settings) {
+		for i := range s.Retry.Overrides {
+			reset(&s.Retry.Overrides[i], &s.Retry)
+		}
+	})
+}
+
+func backoff(reset func(b, d *policy.Backoff)) func(*policy.Binding) {
+	return settings(func(s, d *policy.Settings) { reset(&s.Retry.Backoff, &d.Retry.Backoff) })
+}
+
+func overrideBackoff(reset func(b, d *policy.Backoff)) func(*policy.Binding) {
+	d := policy.DefaultBackoff()
+	return overrides(func(o *policy.RetryOverride, _ *policy.Retry) { reset(&o.Backoff, &d) })
+}
+
+func pool(reset func(p, d *policy.Pool)) func(*policy.Binding) {
+	return settings(func(s, d *policy.Settings) { reset(&s.Pool, &d.Pool) })
+}
+
+func breaker(reset func(b, d *policy.Breaker)) func(*policy.Binding) {
+	return settings(func(s, _ *policy.Settings) {
+		if d := policy.DefaultBreaker(); s.Breaker != nil {
+			reset(s.Breaker, &d)
+		}
+	})
+}
+
+func errorRate(reset func(e, d *policy.ErrorRate)) func(*policy.Binding) {
+	return breaker(func(b, _ *policy.Breaker) {
+		if d := policy.DefaultErrorRate(); b.ErrorRate != nil {
+			reset(b.ErrorRate, &d)
+		}
+	})
+}
+
+func slowCalls(reset func(c, d *policy.SlowCalls)) func(*policy.Binding) {
+	return breaker(func(b, _ *policy.Breaker) {
+		if d := policy.DefaultSlowCalls(); b.SlowCalls != nil {
+			reset(b.SlowCalls, &d)
+		}
+	})
+}
+
+func rules(reset func(*policy.Rule)) func(*policy.Binding) {
+	return func(b *policy.Binding) {
+		for i := range b.Rules {
+			reset(&b.Rules[i])
+		}
+	}
+}
+
+func matches(reset func(*policy.RequestMatch)) func(*policy.Binding) {
+	return rules(func(r *policy.Rule) {
+		for i := range r.Match {
+			reset(&r.Match[i])
+		}
+	})
+}
+
+// deepCopy copies what a value points to, too.
+func deepCopy(v reflect.Value) reflect.Value {
+	out := reflect.New(v.Type()).Elem()
+	out.Set(v)
+	switch {
+	case v.Kind() == reflect.Pointer && !v.IsNil():
+		out.Set(reflect.New(v.Type().Elem()))
+		out.Elem().Set(deepCopy(v.Elem()))
+	case v.Kind() == reflect.Slice && !v.IsNil():
+		out.Set(reflect.MakeSlice(v.Type(), v.Len(), v.Len()))
+		for i := range v.Len() {
+			out.Index(i).Set(deepCopy(v.Index(i)))
+		}
+	case v.Kind() == reflect.Struct && strings.HasPrefix(v.Type().PkgPath(), "fairlead.dev"):
+		for i := range v.NumField() {
+			out.Field(i).Set(deepCopy(v.Field(i)))
+		}
+	}
+	return out
+}
+
+// listed is the end of the path of what makes up one value.
+var listed = regexp.MustCompile(`\[0\]\.(From|To|Name|Value)$`)
+
+// What does without a field does without nothing else.
+func TestAFieldIsLeftOutAlone(t *testing.T) {
+	full := policy.Binding{To: policy.Target{Protocol: policy.ProtocolHTTP}, Base: policy.Defaults()}
+	fill(reflect.ValueOf(&full.Base).Elem())
+	// What stands in for a field that is not written must be another value.
+	full.Base.Timeouts.Idle, full.Base.Retry.MaxRetries, full.Base.Breaker.OpenDuration = 1, 1, 1
+	full.Rules = []policy.Rule{{Name: "r", Match: []policy.RequestMatch{{Methods: []string{"X"}, PathType: policy.PathExact, Path: "/"}}}}
+	several := map[string]int{"circuitBreaker.slowCalls.threshold": 4, "rules[].match[].path.value": 2}
+	for path := range resets {
+		changed := map[string]bool{}
+		after := leaves(reflect.ValueOf(withoutField(full, path)), "")
+		for name, value := range leaves(reflect.ValueOf(full), "") {
+			// The settings of a rule are those of the base, as far as this matters.
+			if after[name] != value && !strings.HasPrefix(name, ".Rules[0].Settings") {
+				changed[listed.ReplaceAllString(name, "")] = true
+			}
+		}
+		if want := max(several[path], 1); len(changed) != want {
+			t.Errorf("without %s, %d fields are other: %v, want %d", path, len(changed), changed, want)
+		}
+	}
+}
+
+// fill sets everything to what no default is.
+func fill(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem())
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0))
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i))
+		}
+	case reflect.Bool:
+		v.SetBool(!v.Bool())
+	case reflect.String:
+		v.SetString("other")
+	case reflect.Float64:
+		v.SetFloat(7)
+	case reflect.Uint8:
+		v.SetUint(2)
+	case reflect.Uint16:
+		v.SetUint(1 << 9)
+	default:
+		v.SetInt(int64(time.Hour))
+	}
+}
+
+// leaves are the values below v by their paths.
+func leaves(v reflect.Value, path string) map[string]string {
+	out := map[string]string{}
+	add := func(m map[string]string) {
+		for k, s := range m {
+			out[k] = s
+		}
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			add(leaves(v.Elem(), path))
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			add(leaves(v.Index(i), fmt.Sprintf("%s[%d]", path, i)))
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			add(leaves(v.Field(i), path+"."+v.Type().Field(i).Name))
+		}
+	default:
+		out[path] = fmt.Sprint(v)
+	}
+	return out
+}

@@ -265,3 +265,45 @@ func TestRule18_AnUnsentBodyIsNotLost(t *testing.T) {
 		t.Errorf("%d tries, want 3", n)
 	}
 }
+
+// Calls that their clients give up say nothing against an endpoint: it goes on getting its share.
+func TestRule04_ADepartedClientDoesNotWeighOnTheEndpoint(t *testing.T) {
+	hung := make(chan struct{})
+	end := make(chan struct{})
+	var served atomic.Int64
+	a := serve(t, func(_ int, p *peer) {
+		for {
+			q, _, ok := p.request()
+			if !ok {
+				return
+			}
+			if q.URL.Path == "/hang" {
+				hung <- struct{}{}
+				<-end
+				return
+			}
+			served.Add(1)
+			p.ok("")
+		}
+	})
+	b := serve(t, echo)
+	w := build(t, a, anywhere(nil))
+	t.Cleanup(func() { close(end) })
+	w.serviceOf(nil, a)
+	for range 6 {
+		c := w.dial()
+		c.send("GET /hang HTTP/1.1\r\nHost: a\r\n\r\n")
+		<-hung
+		_ = c.SetLinger(0)
+		_ = c.Close()
+		w.waitFor(t, func() bool { return w.server.Connections() == 0 })
+	}
+	w.serviceOf(nil, a, b)
+	c := w.dial()
+	for range 40 {
+		c.get("/")
+	}
+	if served.Load() == 0 {
+		t.Error("it gets no calls any more")
+	}
+}

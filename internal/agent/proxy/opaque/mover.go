@@ -101,14 +101,18 @@ func (m *Mover) spliceWaiting(dst *net.TCPConn, limit int64) (int64, Side, error
 	m.limited.R, m.limited.N = m.src, min(limit, int64(m.waiting), maxMove)
 	n, err := dst.ReadFrom(&m.limited)
 	if err != nil {
-		return n, m.blame(err), err
+		return n, m.blame(dst, err), err
 	}
 	return n, Source, nil
 }
 
-// blame finds the side that a splice failed at. A timeout is the destination's, for the source had bytes waiting; a reset is
-// the source's if that connection no longer exists.
-func (m *Mover) blame(err error) Side {
+// blame finds the side that a splice failed at. A timeout is the destination's if its time is up, and the source's otherwise: whoever
+// watches the source may have let its time pass while the destination took nothing. All that was taken from the source has been
+// written then. A reset is the source's if that connection no longer exists.
+func (m *Mover) blame(dst *net.TCPConn, err error) Side {
+	if errors.Is(err, os.ErrDeadlineExceeded) && !late(dst) {
+		return Source
+	}
 	if errors.Is(err, syscall.ECONNRESET) {
 		closed := false
 		if cerr := m.raw.Control(func(fd uintptr) {
@@ -119,6 +123,15 @@ func (m *Mover) blame(err error) Side {
 		}
 	}
 	return Destination
+}
+
+// late reports whether the time to write to the connection is up.
+func late(dst *net.TCPConn) bool {
+	raw, err := dst.SyscallConn()
+	if err == nil {
+		err = raw.Write(func(uintptr) bool { return true })
+	}
+	return err != nil
 }
 
 // tryRead tries to read; false means: wait for readability and call again.

@@ -234,7 +234,7 @@ func TestRule18_ABodyThatCameWithItsHeadIsBoundedToo(t *testing.T) {
 			p.send(answer(503, ""))
 		}
 	}), anywhere(func(s *policy.Settings) { s.Retry.On, s.Retry.BodyMaxBytes = policy.Of(policy.GatewayError), 3 }))
-	for _, tc := range []struct {
+	for i, tc := range []struct {
 		body  string
 		fate  call.Fate
 		tries int64
@@ -247,6 +247,7 @@ func TestRule18_ABodyThatCameWithItsHeadIsBoundedToo(t *testing.T) {
 		c := w.dial()
 		c.send("PUT / HTTP/1.1\r\nHost: a\r\n" + tc.body)
 		c.response("PUT")
+		w.waitFor(t, func() bool { w.seen.mu.Lock(); defer w.seen.mu.Unlock(); return len(w.seen.calls) == i+1 })
 		if e := w.seen.lastCall(t); e.Outcome.Fate != tc.fate || n.Load() != tc.tries {
 			t.Errorf("%q: outcome %+v after %d tries", tc.body, e.Outcome, n.Load())
 		}

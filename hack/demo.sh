@@ -78,7 +78,7 @@ cat <<EOF
   kubectl -n shop logs -f deployment/checkout     # what the application sees; leave it running beside these:
   kubectl -n shop edit retrypolicy inventory      # takes effect in well under a second
   kubectl -n shop delete retrypolicy inventory    # calls fail again, as if fairlead were not there
-  kubectl -n shop apply -f config/samples/safe-default.yaml  # for any namespace; the other samples need Services of theirs
+  kubectl -n shop apply -f config/samples/safe-default.yaml  # for any namespace; the other samples need pods or Services of theirs
   kubectl -n shop exec deployment/inventory -- /testserver get 'http://127.0.0.1:8080/_mode?status=500'  # fail; /_mode: as before
   make demo-down                                  # take it all away
 EOF

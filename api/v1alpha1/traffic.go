@@ -89,8 +89,8 @@ type TrafficStatus struct {
 	// +optional
 	Opaque *OpaqueTraffic `json:"opaque,omitempty"`
 
-	// olderConnections is how many connections are not governed because they are
-	// older than the policy. Restart the pods to have them governed.
+	// olderConnections is how many connections are not governed because they
+	// were opened before their pods were captured, as by a policy that is newer.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	OlderConnections int64 `json:"olderConnections,omitempty"`

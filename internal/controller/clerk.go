@@ -80,6 +80,7 @@ type file struct {
 	knownSince         time.Time // when this manager looked at the policy first
 	wroteAt, trafficAt time.Time
 	breakers           breakerWatch
+	notices            noticeWatch
 }
 
 var _ reconcile.TypedReconciler[policy.ID] = (*clerk)(nil)
@@ -132,6 +133,7 @@ func (c *clerk) look(ctx context.Context, id policy.ID, turn bool) (looked, erro
 	word.patience = left > 0
 	next := statusOf(&v, &word, base, metav1.NewTime(now.UTC().Truncate(time.Second)))
 	f.breakers.look(c.recorder, obj, base, &word.figures)
+	f.notices.look(c.recorder, obj, base, &word.figures)
 	l, err := c.write(ctx, obj, &writing{id: id, file: f, base: base, next: next, turn: turn, figures: len(v.reports) > 0})
 	switch {
 	case err != nil || l.again > 0:

@@ -264,9 +264,9 @@ func olderSentence(connections int) string {
 	case 0:
 		return ""
 	case 1:
-		return "1 connection is older than the policy and not governed; restart its pod to have it governed."
+		return "1 connection was opened before its pod was captured and is not governed; it is once it is opened again, as by a restart of the pod."
 	}
-	return fmt.Sprintf("%d connections are older than the policy and not governed; restart the pods to have them governed.", connections)
+	return fmt.Sprintf("%d connections were opened before their pods were captured and are not governed; they are once they are opened again, as by a restart of the pods.", connections)
 }
 
 // describeNotices says what there is to know of pods that are captured.

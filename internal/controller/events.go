@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"strings"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -9,6 +11,7 @@ import (
 
 	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/controller/distribute"
+	"fairlead.dev/fairlead/internal/policy"
 )
 
 // Reasons of the Events about policies. Each is told once per transition.
@@ -25,6 +28,8 @@ const (
 	eventBreakerOpened = "BreakerOpened"
 	// eventBreakerClosed: the last open circuit breaker of the policy closed.
 	eventBreakerClosed = "BreakerClosed"
+	// eventNotice: something in a captured pod concerns its capture, such as rules that were changed.
+	eventNotice = "CaptureNotice"
 )
 
 // Actions of the Events: what the manager was doing.
@@ -94,6 +99,37 @@ func (w *breakerWatch) look(r events.EventRecorder, obj client.Object, base *v1a
 		r.Eventf(obj, nil, corev1.EventTypeWarning, eventBreakerOpened, actionObserve, "%s", "A circuit breaker opened for "+openTargets(f)+".")
 	case was > 0 && w.open == 0:
 		r.Eventf(obj, nil, corev1.EventTypeNormal, eventBreakerClosed, actionObserve, "%s", "All circuit breakers are closed again.")
+	}
+}
+
+// noticeWatch notices what agents begin to say of captured pods: once for each reason, until no pod is named for it any more. Pods come
+// and go, and which of many are named changes.
+type noticeWatch struct {
+	looked  bool
+	before  string // what the status said when it was looked at first
+	reasons map[string]struct{}
+}
+
+// look tells what is new. At first the status says what was known.
+func (w *noticeWatch) look(r events.EventRecorder, obj client.Object, base *v1alpha1.PolicyStatus, f *distribute.Figures) {
+	if ready := meta.FindStatusCondition(base.Conditions, v1alpha1.ConditionReady); ready != nil && !w.looked {
+		w.before = ready.Message
+	}
+	w.looked = true
+	if f.AsOf.IsZero() {
+		return // agents have not come back yet
+	}
+	reasons := map[string]struct{}{}
+	var added []policy.CaptureProblem
+	for _, n := range f.Notices {
+		reasons[n.Reason] = struct{}{}
+		if _, ok := w.reasons[n.Reason]; !ok && !strings.Contains(w.before, "("+n.Reason+": ") {
+			added = append(added, n)
+		}
+	}
+	w.reasons, w.before = reasons, ""
+	if len(added) > 0 {
+		r.Eventf(obj, nil, corev1.EventTypeWarning, eventNotice, actionObserve, "%s", bound(describeNotices(added), maxNote))
 	}
 }
 

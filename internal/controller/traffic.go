@@ -32,14 +32,7 @@ func figuresOf(v *view, traffic func(policy.ID) distribute.Figures) distribute.F
 		}
 		for _, t := range f.Targets {
 			if _, ok := v.reports[reportKey{key.policy, t.Target}]; ok {
-				sum.Targets = append(sum.Targets, t)
-				sum.Counts = sum.Counts.Plus(t.Counts)
-				sum.Latency.Add(&t.Latency)
-				sum.Breakers = sum.Breakers.Plus(t.Breakers)
-				sum.Connections += t.Connections
-				sum.OpaqueOpen += t.OpaqueOpen
-				sum.PerSecond += t.PerSecond
-				sum.Covered = max(sum.Covered, t.Covered)
+				sum.Add(&t)
 			}
 		}
 		if !f.AsOf.IsZero() && (sum.AsOf.IsZero() || f.Age < sum.Age) {

@@ -4,7 +4,7 @@ import "time"
 
 // Defaults returns the values in force where no policy says otherwise. It is the one place that holds them; the API types
 // document the same numbers. Only connecting is bounded: a policy that asks for nothing but its destination must not cut or
-// refuse a call that works without it (semantics rule 0), so neither timeouts of calls nor limits of pools have a default.
+// refuse a call that works without it (rule 0), so neither timeouts of calls nor limits of pools have a default.
 func Defaults() Settings {
 	return Settings{
 		Timeouts: Timeouts{Connect: 5 * time.Second},

@@ -143,6 +143,7 @@ func TestAPatchThatDoesNotFitIsRefused(t *testing.T) {
 		"another held":       {good, next},
 		"another result":     {change(func(p *Patch) { p.Pieces = p.Pieces[1:] }), base},
 		"beyond the base":    {change(func(p *Patch) { p.Pieces[0].Length = 1 << 30 }), base},
+		"just beyond it":     {change(func(p *Patch) { p.Pieces[0].Offset = uint32(len(base.Payload)) - p.Pieces[0].Length + 1 }), base},
 		"far beyond it":      {change(func(p *Patch) { p.Pieces[0].Offset, p.Pieces[0].Length = 1<<32-1, 1<<32-1 }), base},
 		"larger than it may": {change(func(p *Patch) { p.Pieces = slices.Repeat(p.Pieces[:1], MaxPayload) }), base},
 	} {
@@ -150,6 +151,11 @@ func TestAPatchThatDoesNotFitIsRefused(t *testing.T) {
 		if _, err := r.Whole(tc.base); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: error %v", name, err)
 		}
+	}
+	// It must be refused before it is made.
+	large := &Patch{Pieces: slices.Repeat([]Piece{{Length: uint32(len(base.Payload))}}, MaxPayload/len(base.Payload)+1)}
+	if _, err := large.apply(base.Payload); !errors.Is(err, ErrMalformed) {
+		t.Errorf("a payload larger than may be was made: error %v", err)
 	}
 	m := updateToProto(Update{Set: []*Resource{next}, Deltas: map[Ref]*Delta{next.Ref: NewDelta(base, next)}})
 	m.Set[0].Payload = []byte("and a payload")

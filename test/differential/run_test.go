@@ -2,12 +2,14 @@ package differential
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -253,10 +255,17 @@ func (r *run) listenAt(i int, at netip.AddrPort) *net.TCPListener {
 		network = "tcp4"
 	}
 	var l net.Listener
-	err := r.world.servers[i].Do(func() (err error) {
-		l, err = (&net.ListenConfig{KeepAlive: -1}).Listen(context.Background(), network, at.String())
-		return err
-	})
+	var err error
+	for range 100 { // a server that has just ended may hold the port for a moment
+		err = r.world.servers[i].Do(func() (err error) {
+			l, err = (&net.ListenConfig{KeepAlive: -1}).Listen(context.Background(), network, at.String())
+			return err
+		})
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 	check(r, err)
 	tcp := l.(*net.TCPListener)
 	r.mu.Lock()

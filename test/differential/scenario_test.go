@@ -201,10 +201,10 @@ func (w *world) perform(t *testing.T, sc *scenario, k kind, governed bool) *obse
 	defer end()
 	r.begin()
 	r.timed("everything", func() { sc.play(r) })
+	end()
 	if governed && !sc.uncaptured && r.dialled() && r.agent.capture.Stats().Accepted == 0 {
 		t.Error("nothing came by the agent, so nothing is proved")
 	}
-	end()
 	if governed {
 		r.seen.told = r.agent.told
 	}

@@ -7,7 +7,7 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// Plan is what governs a call, resolved before it begins; a call sees exactly this from start to end (semantics rule 33).
+// Plan is what governs a call, resolved before it begins; a call sees exactly this from start to end (rule 33).
 type Plan struct {
 	// Settings must not change while a call uses them.
 	Settings *policy.Settings
@@ -27,14 +27,14 @@ const (
 	// come after the end of a call, which have no effect.
 	Continue Do = iota
 	// Wait: do nothing until Action.Until, then report Timer. The client's departure must be noticed meanwhile
-	// (semantics rule 4).
+	// (rule 4).
 	Wait
 	// StartTry: pick an endpoint (avoiding those of earlier tries when Action.Avoid), take a connection and send the request.
 	StartTry
 	// Forward: forward the response just reported. The call has ended but for its body, which Until may bound
 	// (timeouts.maxDuration): cut the exchange then, there is nothing to report.
 	Forward
-	// ForwardKept: forward the response kept earlier (Action.Keep): the last real one (semantics rule 10).
+	// ForwardKept: forward the response kept earlier (Action.Keep): the last real one (rule 10).
 	ForwardKept
 	// Reject: answer locally, as Call.Outcome says.
 	Reject
@@ -51,7 +51,7 @@ const (
 	First Start = iota
 	// Retry: a try after a failure that the policy retries.
 	Retry
-	// Repair: the try after one that met a dead kept-alive connection (semantics rule 8): the pool failed, not the upstream.
+	// Repair: the try after one that met a dead kept-alive connection (rule 8): the pool failed, not the upstream.
 	Repair
 	// StartCount is the number of kinds.
 	StartCount
@@ -94,7 +94,7 @@ type Action struct {
 	Keep bool
 	// Avoid: choose an endpoint that this call has not tried yet, if there is one.
 	Avoid bool
-	// Fresh: make a new connection, do not take a kept-alive one (semantics rule 8).
+	// Fresh: make a new connection, do not take a kept-alive one (rule 8).
 	Fresh bool
 }
 
@@ -130,7 +130,7 @@ type Response struct {
 	HeaderMatched bool
 	// GRPCStatus is the grpc-status in the head, or -1.
 	GRPCStatus int
-	// RequestUnfinished: the head arrived while the request body was still being sent (semantics rule 20). Not set while the
+	// RequestUnfinished: the head arrived while the request body was still being sent (rule 20). Not set while the
 	// client holds its body back for a 100 (Continue) that never came: there is nothing to send.
 	RequestUnfinished bool
 }

@@ -31,7 +31,7 @@ type Call struct {
 	binding  Limit     // what the deadline is
 	until    time.Time // what the driver was told last
 	limit    Limit     // what until stands for
-	// The clock of the try under way (semantics rule 2): it has run for spent, and since running; zero: it stands.
+	// The clock of the try under way (rule 2): it has run for spent, and since running; zero: it stands.
 	spent   time.Duration
 	running time.Time
 	permit  resilience.Permit
@@ -48,7 +48,7 @@ type Call struct {
 	sent      bool // bytes of the request went out in any try
 	lost      bool // the request body cannot be sent again
 	forwarded bool // an interim response other than 100 went to the client
-	repaired  bool // the free retry of semantics rule 8 was used
+	repaired  bool // the free retry of rule 8 was used
 
 	outcome Outcome
 }
@@ -70,7 +70,7 @@ func (c *Call) Begin(now time.Time, p Plan, r Request) Action {
 	return c.startTry(Action{})
 }
 
-// Dispatched tells that the try has left the pool's queue. Its clock begins to run: connecting belongs to it (semantics rule 2).
+// Dispatched tells that the try has left the pool's queue. Its clock begins to run: connecting belongs to it (rule 2).
 func (c *Call) Dispatched(now time.Time) Action {
 	if c.phase == queued {
 		c.phase, c.running = trying, now
@@ -81,7 +81,7 @@ func (c *Call) Dispatched(now time.Time) Action {
 }
 
 // Sending tells that there is a connection and the request is being sent, or sent on: the try's clock stands until
-// RequestWritten, for what is waited for may be the client (semantics rule 2). A try for which it is never reported is one long wait.
+// RequestWritten, for what is waited for may be the client (rule 2). A try for which it is never reported is one long wait.
 func (c *Call) Sending(now time.Time) Action {
 	if c.phase == trying && !c.running.IsZero() {
 		c.spent, c.running = c.took(now), time.Time{}
@@ -121,7 +121,7 @@ func (c *Call) Interim() {
 	c.sent, c.forwarded = true, true
 }
 
-// BodyOverflowed tells that the request body, or a part of it, cannot be sent again (semantics rule 18).
+// BodyOverflowed tells that the request body, or a part of it, cannot be sent again (rule 18).
 func (c *Call) BodyOverflowed() { c.lost = true }
 
 // ResponseHead tells of a final response head (101 is one).
@@ -201,7 +201,7 @@ func (c *Call) Timer(now time.Time) Action {
 	return Action{Do: Continue}
 }
 
-// ClientGone tells that the client closed or reset its side (semantics rule 4). A try that has been slow by then was slow, whoever
+// ClientGone tells that the client closed or reset its side (rule 4). A try that has been slow by then was slow, whoever
 // did not wait for its end.
 func (c *Call) ClientGone(now time.Time) Action {
 	if c.phase == ended {
@@ -214,7 +214,7 @@ func (c *Call) ClientGone(now time.Time) Action {
 }
 
 // LocalReject tells that the agent itself refused the try before it was dispatched: kind is Overflow, RateLimited or
-// Internal. It is never retried and never an upstream failure (semantics rule 12).
+// Internal. It is never retried and never an upstream failure (rule 12).
 func (c *Call) LocalReject(now time.Time, kind Kind) Action {
 	if c.phase == ended {
 		return Action{Do: Continue}
@@ -228,7 +228,7 @@ func (c *Call) LocalReject(now time.Time, kind Kind) Action {
 func (c *Call) KeptLost() { c.kept = false }
 
 // NeedsReplay reports whether the driver should keep the request body while it streams: whether a try that sent a part of
-// it could be repeated at all. That does not take retries to be switched on (semantics rule 8).
+// it could be repeated at all. That does not take retries to be switched on (rule 8).
 func (c *Call) NeedsReplay() bool {
 	return c.request.HasBody && !c.lost && c.replays
 }

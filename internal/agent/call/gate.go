@@ -133,7 +133,7 @@ func hasGRPC(list []policy.GRPCStatus, status int) bool {
 	return false
 }
 
-// gates asks, in the order of semantics rule 9, whether the try just ended may be followed by another, and after how long.
+// gates asks, in the order of rule 9, whether the try just ended may be followed by another, and after how long.
 // The first gate that says no is the call's fate. r is nil if there was no response.
 func (c *Call) gates(now time.Time, v *verdict, r *Response) (time.Duration, Fate, bool) {
 	unsent := r == nil && c.last.unsent()
@@ -179,7 +179,7 @@ func (c *Call) bodyGone() bool {
 	return c.request.HasBody && (c.lost || c.sent && !c.replays)
 }
 
-// delay draws the backoff and raises it to what the upstream asked for (semantics rule 14). It says no when that is more
+// delay draws the backoff and raises it to what the upstream asked for (rule 14). It says no when that is more
 // than the policy honours.
 func (c *Call) delay(v *verdict, r *Response) (time.Duration, bool) {
 	c.drawn = resilience.Delay(v.backoff, c.retries, c.drawn, c.plan.Random())

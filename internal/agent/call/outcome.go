@@ -37,7 +37,7 @@ const (
 	KindCount
 )
 
-// kinds holds what is known of each Kind: its name, and how a call that ends with it is answered (semantics rule 26).
+// kinds holds what is known of each Kind: its name, and how a call that ends with it is answered (rule 26).
 var kinds = [KindCount]struct {
 	name, reason string
 	status       int
@@ -66,7 +66,7 @@ func (k Kind) Reason() string { return kinds[min(k, Internal)].reason }
 // Status returns the HTTP status of an answer the agent makes up; 0 for OK and ClientGone.
 func (k Kind) Status() int { return kinds[min(k, Internal)].status }
 
-// Fate says why a call was retried or not: the answer to "why was this request (not) retried?" (semantics rule 9).
+// Fate says why a call was retried or not: the answer to "why was this request (not) retried?" (rule 9).
 type Fate uint8
 
 // The fates, in the order in which the gates are asked.
@@ -116,12 +116,12 @@ type Failure struct {
 	Reused bool
 }
 
-// unsent reports whether the try provably did not reach the upstream (semantics rule 7).
+// unsent reports whether the try provably did not reach the upstream (rule 7).
 func (f *Failure) unsent() bool {
 	return f.PeerUnprocessed || !f.BytesWritten
 }
 
-// stale reports whether a kept-alive connection turned out to be closed (semantics rule 8).
+// stale reports whether a kept-alive connection turned out to be closed (rule 8).
 func (f *Failure) stale() bool {
 	return f.Reused && f.Kind == Reset && !f.ResponseStarted
 }

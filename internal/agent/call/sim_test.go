@@ -41,7 +41,7 @@ type simCall struct {
 	began    time.Time
 	deadline time.Time
 	until    time.Time
-	// The clock of the try under way (semantics rule 2): since when the upstream is what is waited for, zero while it is not, how
+	// The clock of the try under way (rule 2): since when the upstream is what is waited for, zero while it is not, how
 	// long it was before, and when the request was complete, zero before.
 	waits   time.Time
 	waited  time.Duration

@@ -42,7 +42,7 @@ func (c *Call) startRetry(now time.Time) Action {
 	return c.startTry(Action{Start: Retry, Avoid: c.plan.Settings.Retry.AvoidPreviousEndpoints, Fresh: c.repaired})
 }
 
-// repairable reports whether the try that met a dead kept-alive connection may be repeated (semantics rule 8). It is the
+// repairable reports whether the try that met a dead kept-alive connection may be repeated (rule 8). It is the
 // pool that failed, not the upstream, so retry.when and maxRetries have no say, and one repair per call is enough: from then
 // on the call takes fresh connections.
 func (c *Call) repairable(now time.Time, f *Failure) bool {
@@ -95,7 +95,7 @@ func (c *Call) settle(now time.Time, failed bool) {
 }
 
 // giveUp gives the permit back, if it is still held, because nobody waits for the try any more. The breaker hears of one that has
-// been slow already: callers that lose patience would hide it otherwise (semantics rule 4).
+// been slow already: callers that lose patience would hide it otherwise (rule 4).
 func (c *Call) giveUp(now time.Time) {
 	b := c.plan.Settings.Breaker
 	if c.permit.Held() && b.SlowCalls != nil && c.took(now) > b.SlowCalls.Threshold {
@@ -113,7 +113,7 @@ func (c *Call) giveBack() {
 	}
 }
 
-// end answers the client with the last real response, or with a local one if there was none (semantics rules 3 and 10).
+// end answers the client with the last real response, or with a local one if there was none (rules 3 and 10).
 func (c *Call) end(now time.Time, fate Fate) Action {
 	if c.kept {
 		a := c.forward(now, fate)

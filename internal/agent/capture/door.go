@@ -282,8 +282,6 @@ func (d *door) renew(g goal) error {
 	return d.lease.hold(d.redirector)
 }
 
-var errRulesChanged = errors.New("something in the pod has changed the agent's rules; they are being written again")
-
 func (d *door) supersede() {
 	d.lease.letGo()
 	d.looks.reopen()

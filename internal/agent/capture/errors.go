@@ -74,6 +74,8 @@ const (
 	ReasonOverload = "Overload"
 )
 
+var errRulesChanged = errors.New("something in the pod has changed the agent's rules; they are being written again")
+
 // stepError is a failure with the reason that status shows.
 type stepError struct {
 	reason string

@@ -3,6 +3,7 @@ package nft
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/nftables"
@@ -18,7 +19,7 @@ import (
 // TCP asks again, a second later, it goes direct, ungoverned.
 const (
 	boundTimeout = 30 * time.Second // several attempts of TCP, which come after 1, 3, 7 and 15 s
-	maxBound     = 1 << 12          // connections remembered at a time; the others hang, as all would
+	maxBound     = 1 << 12          // connections remembered at a time; the others wait until some are forgotten
 )
 
 // endsSet is a set of connections by their ends, which the kernel fills.
@@ -50,26 +51,27 @@ func endsIn(family byte, set *nftables.Set) []expr.Any {
 }
 
 // spare replaces the rules of boundChain. They are messages of their own making because the library says the direction of a tracked
-// connection in a way that the kernel complains about in its log. A kernel that does not know what they ask for does without.
+// connection in a way that the kernel complains about in its log. A kernel that does not know what they ask for does without. What
+// cannot be remembered, because there is no room, is dropped all the same: the kernel would know a request that has left, and ask the rules
+// about none that follow.
 func (t *Table) spare() error {
-	err := t.exchangeRules(boundChain, t.boundRule(unix.NFPROTO_IPV4, 0), t.boundRule(unix.NFPROTO_IPV6, netlink.Acknowledge))
+	const v4, v6 = unix.NFPROTO_IPV4, unix.NFPROTO_IPV6
+	err := t.exchangeRules(boundChain, t.boundRule(v4, 0, remembering(v4)), t.boundRule(v6, 0, remembering(v6)),
+		t.boundRule(v4, 0, nil), t.boundRule(v6, netlink.Acknowledge, nil))
 	if err != nil && !unknown(err) {
 		return fmt.Errorf("spare sockets bound to an interface: %w", err)
 	}
 	return nil
 }
 
-// boundRule is, for IPv4, "meta oif != lo ip daddr 127.0.0.1 tcp dport <port> update @bound4 { ip saddr . tcp sport . ct original ip
-// daddr . ct original proto-dst } drop".
-func (t *Table) boundRule(family byte, flags netlink.HeaderFlags) netlink.Message {
-	r, set, from, to, size, key := endsOf(family), "bound4", uint32(source4), uint32(destination4), uint32(size4), uint32(ctDestination4)
-	listener := []byte{127, 0, 0, 1}
+// boundRule is, for IPv4, "meta oif != lo ip daddr 127.0.0.1 tcp dport <port>", something that is done then, and "drop".
+func (t *Table) boundRule(family byte, flags netlink.HeaderFlags, then []netlink.Attribute) netlink.Message {
+	to, size, listener := uint32(destination4), uint32(size4), []byte{127, 0, 0, 1}
 	if family == unix.NFPROTO_IPV6 {
-		set, from, to, size, key = "bound6", source6, destination6, size6, ctDestination6
-		listener = append(make([]byte, size6-1), 1)
+		to, size, listener = destination6, size6, append(make([]byte, size6-1), 1)
 	}
 	const loopback = 1 // the index of the loopback in every namespace
-	return ruleMessage(boundChain, flags,
+	match := []netlink.Attribute{
 		expression("meta", number(unix.NFTA_META_KEY, unix.NFT_META_NFPROTO), number(unix.NFTA_META_DREG, reg1)),
 		comparison(unix.NFT_CMP_EQ, []byte{family}),
 		expression("meta", number(unix.NFTA_META_KEY, unix.NFT_META_OIF), number(unix.NFTA_META_DREG, reg1)),
@@ -79,13 +81,25 @@ func (t *Table) boundRule(family byte, flags netlink.HeaderFlags) netlink.Messag
 		comparison(unix.NFT_CMP_EQ, []byte{unix.IPPROTO_TCP}),
 		payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, toPort, sizeOfPort, reg1),
 		comparison(unix.NFT_CMP_EQ, binary.BigEndian.AppendUint16(nil, t.options.Port)),
+	}
+	drop := expression("immediate", number(unix.NFTA_IMMEDIATE_DREG, unix.NFT_REG_VERDICT), dropVerdict())
+	return ruleMessage(boundChain, flags, slices.Concat(match, then, []netlink.Attribute{drop})...)
+}
+
+// remembering is, for IPv4, "update @bound4 { ip saddr . tcp sport . ct original ip daddr . ct original proto-dst }". Without room
+// nothing that follows it in its rule is done.
+func remembering(family byte) []netlink.Attribute {
+	r, set, from, size, key := endsOf(family), "bound4", uint32(source4), uint32(size4), uint32(ctDestination4)
+	if family == unix.NFPROTO_IPV6 {
+		set, from, size, key = "bound6", source6, size6, ctDestination6
+	}
+	return []netlink.Attribute{
 		payload(unix.NFT_PAYLOAD_NETWORK_HEADER, from, size, r.source),
 		payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, sourcePort, sizeOfPort, r.sourcePort),
 		original(key, r.destination), original(unix.NFT_CT_PROTO_DST, r.destinationPort),
 		expression("dynset", netlink.Attribute{Type: unix.NFTA_DYNSET_SET_NAME, Data: []byte(set + "\x00")},
 			number(unix.NFTA_DYNSET_OP, unix.NFT_DYNSET_OP_UPDATE), number(unix.NFTA_DYNSET_SREG_KEY, reg32of0)),
-		expression("immediate", number(unix.NFTA_IMMEDIATE_DREG, unix.NFT_REG_VERDICT), dropVerdict()),
-	)
+	}
 }
 
 // NFT_CT_DST_IP and NFT_CT_DST_IP6 of linux/netfilter/nf_tables.h.

@@ -1,9 +1,12 @@
 package nft_test
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
 	"runtime"
 	"slices"
@@ -202,6 +205,46 @@ func TestSocketBoundToAnInterface(t *testing.T) {
 	}
 }
 
+// TestMoreSocketsBoundToAnInterfaceThanAreRemembered has the kernel remember as many connections as it may when another one begins: it goes
+// direct as soon as there is room.
+func TestMoreSocketsBoundToAnInterfaceThanAreRemembered(t *testing.T) {
+	netnstest.Privileged(t)
+	pod, out := netnstest.Pair(t, netnstest.Host(t))
+	agent(t, pod)
+	world(t, out, 80)
+	install(t, open(t, pod, options("bound")), nft.Redirect{All: true})
+	var others []string
+	for i := range 4096 {
+		others = append(others, fmt.Sprintf("192.0.2.1 . %d . 192.0.2.2 . 80", 20000+i))
+	}
+	script(t, pod, "add element inet fairlead bound4 { "+strings.Join(others, ", ")+" }")
+	fd := -1
+	err := pod.Do(func() (err error) {
+		fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := os.NewFile(uintptr(fd), "bound")
+	defer func() { _ = c.Close() }()
+	if err := unix.BindToDevice(fd, "eth0"); err != nil {
+		t.Fatal(err)
+	}
+	// The first request has passed the rules when this returns; TCP asks again after a second.
+	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: 80, Addr: [4]byte{10, 99, 0, 1}}); !errors.Is(err, unix.EINPROGRESS) {
+		t.Fatal(err)
+	}
+	script(t, pod, "flush set inet fairlead bound4")
+	got := make([]byte, len("direct"))
+	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 30_000); n != 1 {
+		t.Fatalf("call from a bound socket: no answer, %v", err)
+	}
+	if _, err := io.ReadFull(c, got); err != nil || string(got) != "direct" {
+		t.Errorf("call from a bound socket: %q, %v, want direct", got, err)
+	}
+}
+
 // TestForeignRedirectsAreFoundWithoutRawSockets looks for rules of the old kind as the agent's manifest has it: entering namespaces and changing
 // their rules is all that it may.
 func TestForeignRedirectsAreFoundWithoutRawSockets(t *testing.T) {
@@ -239,7 +282,7 @@ func limited(t *testing.T, f func() error, capabilities ...uint) error {
 }
 
 // TestConnectionsOfAnotherProxysPodAreNotOlder: what another proxy in the pod has taken is no connection that could be governed; what the proxy
-// made of it is, and counts if it was made before.
+// made of it is, and counts if it was made before. What the agent has made counts never.
 func TestConnectionsOfAnotherProxysPodAreNotOlder(t *testing.T) {
 	netnstest.Privileged(t)
 	pod, out := netnstest.Pair(t, netnstest.Host(t))
@@ -257,6 +300,11 @@ func TestConnectionsOfAnotherProxysPodAreNotOlder(t *testing.T) {
 			}
 			defer func() { _ = c.Close() }()
 			install(t, table, r)
+			own, err := pod.Dial(t.Context(), netip.MustParseAddrPort(to), mark)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = own.Close() }()
 			if older, err := table.Older(r); err != nil || len(older) != 1 {
 				t.Errorf("older connections to %s: %v, %v, want that of the proxy before the policy", to, older, err)
 			}

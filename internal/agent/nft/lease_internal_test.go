@@ -117,7 +117,7 @@ func FuzzAnswers(f *testing.F) {
 	f.Add(element(0, nil).Data)
 	f.Add(addElements(time.Second, time.Second).Data)
 	f.Add(zoneRule(1).Data)
-	f.Add((&Table{options: Options{Port: 1}}).boundRule(2, 0).Data)
+	f.Add((&Table{options: Options{Port: 1}}).boundRule(2, 0, remembering(2)).Data)
 	f.Add((&Table{options: Options{Port: 1}}).restoration(Mapping{netip.MustParseAddrPort("10.0.0.1:1"), netip.MustParseAddrPort("10.0.0.2:2")}).Data)
 	f.Fuzz(func(t *testing.T, answer []byte) {
 		if left, _ := expiration(answer); left < 0 {

@@ -17,7 +17,7 @@ type ClientFinder interface {
 }
 
 // left reports whether the client has gone away, or the session is to end. A client that has only ended its side has not gone: it
-// waits for what comes of what it said (semantics rule 4). It may be called from any goroutine, and costs one system call until
+// waits for what comes of what it said (rule 4). It may be called from any goroutine, and costs one system call until
 // the client has ended its side.
 func (s *session) left() bool {
 	if s.client.Interrupted() {

@@ -1,8 +1,11 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"net"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -10,6 +13,7 @@ import (
 	"unicode"
 
 	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/socket"
 	"fairlead.dev/fairlead/internal/agent/store"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -331,5 +335,31 @@ func TestRule29_InterimResponsesAreBounded(t *testing.T) {
 	}
 	if e := w.seen.lastCall(t); e.Detail != store.DetailInterim || e.Outcome.Kind != call.BadResponse {
 		t.Errorf("%+v", e)
+	}
+}
+
+// The head of an answer has until the call's deadline to reach a client that has no room for any of it.
+func TestRule01_TheHeadOfAnAnswerHasNoMoreTimeThanTheCall(t *testing.T) {
+	end := make(chan struct{})
+	defer close(end)
+	up := serve(t, func(_ int, _ *peer) { <-end }) // takes nothing
+	tcp, err := net.DialTCP("tcp", nil, net.TCPAddrFromAddrPort(up))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tcp.Close()
+	conn, err := socket.New(tcp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := sender{conn: conn}
+	for n := 1; n > 0; {
+		if n, err = s.conn.TryWrite(make([]byte, 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.headBy = time.Now().Add(firstLook)
+	if n, err := s.Write([]byte("HTTP/1.1 200 OK\r\n")); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("wrote %d bytes, %v", n, err)
 	}
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // dependence is what ties an idle client connection to its server. Where the client chose the address (pinned), the end of the
-// server's connection ends the client's too, as it would without a proxy: the client looks the name up again (semantics rule 25).
+// server's connection ends the client's too, as it would without a proxy: the client looks the name up again (rule 25).
 type dependence struct {
 	conn *socket.Conn // that served the client last; nil: none matters
 	wait time.Duration

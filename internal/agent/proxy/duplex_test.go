@@ -491,3 +491,25 @@ func TestRule20_AnUploadThatIsAllSentArrivesThoughItsClientHasLeft(t *testing.T)
 		t.Errorf("report %+v", e)
 	}
 }
+
+// An upstream that breaks off behind its answer ends an upload whose client has nothing to say at the moment.
+func TestRule20_TheUpstreamsBreakBehindItsAnswerIsNoticed(t *testing.T) {
+	answered := make(chan struct{})
+	w := build(t, serve(t, func(_ int, p *peer) {
+		if p.headOnly() {
+			p.ok("later")
+			<-answered
+			_ = p.SetLinger(0)
+		}
+	}), anywhere(nil))
+	c := w.dial()
+	c.beginUpload(10)
+	if _, body := c.response("PUT"); body != "later" {
+		t.Fatalf("got %q", body)
+	}
+	close(answered)
+	c.expectEnd()
+	if e := w.seen.lastCall(t); !e.Truncated || e.Detail != store.DetailUploadCut {
+		t.Errorf("report %+v", e)
+	}
+}

@@ -153,7 +153,7 @@ func (x *exchange) serve() step {
 	started := x.now
 	x.upload.begin(&s.line, &x.request, x.plan.Settings.Retry.BodyMaxBytes)
 	if broken := x.upload.broken(); broken != nil {
-		return x.refuse(broken) // nothing of it is forwarded (semantics rule 27)
+		return x.refuse(broken) // nothing of it is forwarded (rule 27)
 	}
 	s.out.x = x
 	next := x.drive(x.call.Begin(x.now, x.plan.Plan, x.callRequest()))
@@ -231,7 +231,7 @@ func (x *exchange) done(started time.Time) {
 	e.Method, e.Host, e.Path, e.Tries, e.Truncated = nil, nil, nil, nil, false
 }
 
-// reject answers locally (semantics rule 26).
+// reject answers locally (rule 26).
 func (x *exchange) reject() step {
 	kind := x.call.Outcome().Kind
 	r := http1.Reply{Status: kind.Status(), Reason: kind.Reason(), ToHead: x.request.Asked().Head}

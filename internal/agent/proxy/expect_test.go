@@ -21,7 +21,7 @@ func TestRule21_ABodyThatComesBehindAFinalResponseIsSent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			const body = "the body that was announced"
 			got := make(chan string, 1)
-			w := build(t, serve(t, func(n int, p *peer) {
+			w := build(t, serve(t, func(_ int, p *peer) {
 				if !p.headOnly() {
 					return
 				}
@@ -33,7 +33,7 @@ func TestRule21_ABodyThatComesBehindAFinalResponseIsSent(t *testing.T) {
 					p.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegun\r\n")
 				}
 				read := make([]byte, len(body))
-				n, _ = io.ReadFull(p.r, read)
+				n, _ := io.ReadFull(p.r, read)
 				got <- string(read[:n])
 				p.send(last)
 			}), anywhere(nil))

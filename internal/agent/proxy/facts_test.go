@@ -234,16 +234,23 @@ func TestRule18_ABodyThatCameWithItsHeadIsBoundedToo(t *testing.T) {
 			p.send(answer(503, ""))
 		}
 	}), anywhere(func(s *policy.Settings) { s.Retry.On, s.Retry.BodyMaxBytes = policy.Of(policy.GatewayError), 3 }))
-	c := w.dial()
-	c.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nfour")
-	c.response("PUT")
-	if e := w.seen.lastCall(t); e.Outcome.Fate != call.ByBody || n.Load() != 1 {
-		t.Errorf("outcome %+v after %d tries", e.Outcome, n.Load())
-	}
-	c.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nthr")
-	c.response("PUT")
-	if n.Load() != 4 {
-		t.Errorf("%d tries in all, want 4", n.Load())
+	for i, tc := range []struct {
+		body  string
+		fate  call.Fate
+		tries int64
+	}{
+		{"Content-Length: 4\r\n\r\nfour", call.ByBody, 1},
+		{"Content-Length: 3\r\n\r\nthr", call.Exhausted, 3},
+		{"Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat("1\r\nx\r\n", 4) + "0\r\n\r\n", call.ByBody, 1},
+	} {
+		n.Store(0)
+		c := w.dial()
+		c.send("PUT / HTTP/1.1\r\nHost: a\r\n" + tc.body)
+		c.response("PUT")
+		w.waitFor(t, func() bool { w.seen.mu.Lock(); defer w.seen.mu.Unlock(); return len(w.seen.calls) == i+1 })
+		if e := w.seen.lastCall(t); e.Outcome.Fate != tc.fate || n.Load() != tc.tries {
+			t.Errorf("%q: outcome %+v after %d tries", tc.body, e.Outcome, n.Load())
+		}
 	}
 }
 
@@ -257,5 +264,47 @@ func TestRule18_AnUnsentBodyIsNotLost(t *testing.T) {
 	c.response("PUT")
 	if n := w.dialer.dials.Load(); n != 3 {
 		t.Errorf("%d tries, want 3", n)
+	}
+}
+
+// Calls that their clients give up say nothing against an endpoint: it goes on getting its share.
+func TestRule04_ADepartedClientDoesNotWeighOnTheEndpoint(t *testing.T) {
+	hung := make(chan struct{})
+	end := make(chan struct{})
+	var served atomic.Int64
+	a := serve(t, func(_ int, p *peer) {
+		for {
+			q, _, ok := p.request()
+			if !ok {
+				return
+			}
+			if q.URL.Path == "/hang" {
+				hung <- struct{}{}
+				<-end
+				return
+			}
+			served.Add(1)
+			p.ok("")
+		}
+	})
+	b := serve(t, echo)
+	w := build(t, a, anywhere(nil))
+	t.Cleanup(func() { close(end) })
+	w.serviceOf(nil, a)
+	for range 6 {
+		c := w.dial()
+		c.send("GET /hang HTTP/1.1\r\nHost: a\r\n\r\n")
+		<-hung
+		_ = c.SetLinger(0)
+		_ = c.Close()
+		w.waitFor(t, func() bool { return w.server.Connections() == 0 })
+	}
+	w.serviceOf(nil, a, b)
+	c := w.dial()
+	for range 40 {
+		c.get("/")
+	}
+	if served.Load() == 0 {
+		t.Error("it gets no calls any more")
 	}
 }

@@ -52,10 +52,10 @@ func TestAPanicKeepsNothing(t *testing.T) {
 			}
 		}
 	}), anywhere(func(s *policy.Settings) {
-		s.Retry.MaxRetries = 0
-		s.Pool.MaxConnections, s.Pool.MaxPending = 1, 1 // a client may have its answer a moment before the connection is free again
+		s.Retry.MaxRetries, s.Timeouts.PerTry = 0, time.Hour // for as long a probe that does not end would keep others out
+		s.Pool.MaxConnections, s.Pool.MaxPending = 1, 1      // a client may have its answer a moment before the connection is free again
 		b := policy.DefaultBreaker()
-		b.ConsecutiveFailures, b.Probes, b.OpenDuration, b.OpenMaxDuration = 1, 1, time.Nanosecond, time.Nanosecond
+		b.ConsecutiveFailures, b.Probes, b.OpenDuration, b.OpenMaxDuration = 1, 1, time.Nanosecond, time.Hour
 		s.Breaker = &b
 	}))
 	if res, _ := w.dial().get("/"); res.StatusCode != 503 { // opens the breaker, at once half-open
@@ -65,6 +65,25 @@ func TestAPanicKeepsNothing(t *testing.T) {
 	w.waitFor(t, func() bool { return w.events.panics.Load() == 1 && w.server.Connections() <= 1 })
 	if res, body := w.dial().get("/"); body != "fine" {
 		t.Fatalf("got %d %q, reason %q", res.StatusCode, body, res.Header.Get("fairlead-reason"))
+	}
+}
+
+// So is the account of a body that was kept for another try.
+func TestAPanicKeepsNoReplayMemory(t *testing.T) {
+	w := build(t, serve(t, echo), anywhere(retryOn(policy.GatewayError)))
+	w.events.expectPanic.Store(true)
+	w.seen.panics.Store(true)
+	c := w.dial()
+	c.beginUpload(30_000)
+	poll(t, func() bool {
+		c.send("x")
+		return w.server.ReplayMemory().Used() > 0
+	})
+	_, _ = io.CopyN(c, zeros{}, 30_000) // the rest, and more
+	_, _ = io.ReadAll(c.r)              // ends somehow
+	w.waitFor(t, func() bool { return w.server.Connections() == 0 })
+	if n := w.server.ReplayMemory().Used(); n != 0 || w.events.panics.Load() != 1 {
+		t.Errorf("%d bytes are still held after %d panics", n, w.events.panics.Load())
 	}
 }
 

@@ -279,7 +279,7 @@ func (x *exchange) tunnel(t *attempt, until time.Time) step {
 	}
 	s, server, line := x.s, t.conn, t.line
 	t.conn, t.line = nil, nil
-	server.Detach() // a tunnel counts against no limit of requests (semantics rule 25)
+	server.Detach() // a tunnel counts against no limit of requests (rule 25)
 	// Neither reader is used any more, so what they have read stays where it is.
 	o := opaque.Options{ToServer: s.line.reader.Buffered(), ToClient: line.reader.Buffered(), Idle: x.plan.Settings.Timeouts.Idle}
 	s.tunnel = func() {

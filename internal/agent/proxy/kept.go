@@ -16,7 +16,7 @@ const (
 	keptStep = 10 * time.Millisecond
 )
 
-// keep holds on to the response just reported, which may be the last real one (semantics rule 10), and makes the other attempt
+// keep holds on to the response just reported, which may be the last real one (rule 10), and makes the other attempt
 // the one under way.
 func (x *exchange) keep() {
 	x.dropKept()

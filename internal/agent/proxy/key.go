@@ -7,7 +7,7 @@ import (
 )
 
 // appendKey appends a header line with a key that no other call has: 122 random bits in the form of a version 4 UUID
-// (RFC 9562 section 5.4). It is made once per call, so every try carries the same (semantics rule 16).
+// (RFC 9562 section 5.4). It is made once per call, so every try carries the same (rule 16).
 func appendKey(dst []byte, header string) []byte {
 	var id [16]byte
 	binary.BigEndian.PutUint64(id[:8], rand.Uint64())

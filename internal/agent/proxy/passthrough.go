@@ -131,7 +131,7 @@ func (s *session) passThrough(why Passed) {
 	s.pass(why, server)
 }
 
-// unreachable tells the client that its server cannot be reached: L4 failures are resets (semantics rule 26).
+// unreachable tells the client that its server cannot be reached: L4 failures are resets (rule 26).
 func (s *session) unreachable(why Passed) {
 	s.srv.events.Passed(why)
 	s.client.ResetOnClose()

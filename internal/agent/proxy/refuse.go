@@ -12,7 +12,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/store"
 )
 
-// refuse deals with a request that cannot be understood, or does not come to its end (semantics rules 27 and 30). It is answered if
+// refuse deals with a request that cannot be understood, or does not come to its end (rules 27 and 30). It is answered if
 // a policy governs it, and passed on if it was never ours.
 func (s *session) refuse(err error) step {
 	var bad *http1.Error

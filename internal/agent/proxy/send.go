@@ -31,7 +31,7 @@ func (t *attempt) sendRequest() error {
 }
 
 // writeSlowly writes to an upstream that is slower than we are. It has t.stall for taking something. While nobody else does,
-// somebody looks whether the client is still there, at the try's time and at the upstream's own word (semantics rules 1, 2, 4, 20).
+// somebody looks whether the client is still there, at the try's time and at the upstream's own word (rules 1, 2, 4, 20).
 func (t *attempt) writeSlowly(p []byte) (done int, err error) {
 	var failed error
 	step := func(uintptr) bool {

@@ -20,7 +20,7 @@ const (
 	DefaultMaxConnections       = 100_000
 	DefaultMaxConnectionsPerPod = 50_000
 	DefaultReplayMemory         = 64 << 20
-	// headTimeout bounds how long a request head takes from its first byte (semantics rule 30).
+	// headTimeout bounds how long a request head takes from its first byte (rule 30).
 	headTimeout = 10 * time.Second
 )
 

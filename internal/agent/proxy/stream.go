@@ -17,7 +17,7 @@ import (
 const largeAtOnce = 32 << 10
 
 // atOnce reports whether the whole request is in memory and small, so that one write sends it. Any other is streamed beside the
-// wait for the response, so that both directions are watched while either blocks (semantics rule 20).
+// wait for the response, so that both directions are watched while either blocks (rule 20).
 func (x *exchange) atOnce() bool {
 	return !x.upload.streamed && len(x.request.Raw())+len(x.upload.first) <= largeAtOnce
 }
@@ -211,7 +211,7 @@ func (x *exchange) badUpload() call.Action {
 	return a
 }
 
-// refuse answers a request whose body breaks the protocol (semantics rules 26 and 27).
+// refuse answers a request whose body breaks the protocol (rules 26 and 27).
 func (x *exchange) refuse(broken *http1.Error) step {
 	s, q := x.s, &x.request
 	s.malformed(broken.Status, broken, q)

@@ -11,7 +11,7 @@ import (
 )
 
 // startTry takes a connection, sends the request and waits for the response's head. No try starts for a client that has gone
-// (semantics rule 4); the first one starts when the client has just spoken.
+// (rule 4); the first one starts when the client has just spoken.
 func (x *exchange) startTry(a call.Action) call.Action {
 	if a.Start != call.First && x.s.left() {
 		return x.call.ClientGone(x.now)
@@ -65,7 +65,7 @@ func (x *exchange) place(a call.Action) (next call.Action, ok bool) {
 	return call.Action{}, true
 }
 
-// queue waits for a place in the pool (semantics rule 25).
+// queue waits for a place in the pool (rule 25).
 func (x *exchange) queue(a call.Action, pool *upstream.Pool) (next call.Action, ok bool) {
 	until := a.Until
 	if limit := x.plan.Settings.Pool.PendingTimeout; limit > 0 {

@@ -102,7 +102,7 @@ func (u *upload) release() {
 	u.keeping, u.kept = false, 0
 }
 
-// keep appends to what is kept. It reports false when the bounds do not allow it (semantics rules 18 and 19); everything kept
+// keep appends to what is kept. It reports false when the bounds do not allow it (rules 18 and 19); everything kept
 // is dropped then.
 func (u *upload) keep(p []byte) bool {
 	if u.kept+int64(len(p)) > u.limit {

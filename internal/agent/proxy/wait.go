@@ -10,7 +10,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/store"
 )
 
-// How often a call that waits looks whether its client is still there (semantics rule 4). Calls that are answered sooner never
+// How often a call that waits looks whether its client is still there (rule 4). Calls that are answered sooner never
 // look.
 const (
 	firstLook = 50 * time.Millisecond
@@ -96,7 +96,7 @@ func (x *exchange) overdue() (next call.Action, done bool) {
 	return call.Action{}, false
 }
 
-// interim forwards a 1xx response (semantics rules 11 and 21).
+// interim forwards a 1xx response (rules 11 and 21).
 func (x *exchange) interim() (next call.Action, done bool) {
 	t := x.cur
 	if t.interims++; t.interims > maxInterim {

@@ -10,7 +10,7 @@ import (
 // maxDelay keeps sums of a delay and a time from overflowing; no policy allows waits that long.
 const maxDelay = time.Duration(math.MaxInt64 / 4)
 
-// Delay returns how long to wait before retry n (0 is the first), drawn with random, a value in [0, 1) (semantics rule 15).
+// Delay returns how long to wait before retry n (0 is the first), drawn with random, a value in [0, 1) (rule 15).
 // previous is the delay drawn before it in the same call, 0 if there was none; only decorrelated jitter looks at it.
 func Delay(b *policy.Backoff, n int, previous time.Duration, random float64) time.Duration {
 	if b.Jitter == policy.JitterDecorrelated {

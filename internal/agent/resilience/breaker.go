@@ -65,7 +65,7 @@ type Status struct {
 	Opened uint64
 }
 
-// Breaker decides whether a destination may receive a try (semantics rules 22 and 23). It is exact under concurrency: while
+// Breaker decides whether a destination may receive a try (rules 22 and 23). It is exact under concurrency: while
 // half-open never more than the configured probes are under way, but for those that take longer than a probe may: nobody knows
 // whether they ever end, so they keep no other out. What they find still counts as long as the state is the same. Tries that
 // began before the last change of state have no say any more. Closed, a call costs one atomic load to enter.

@@ -11,7 +11,7 @@ import (
 // budgetSlots is how finely a budget's window slides.
 const budgetSlots = 20
 
-// Budget bounds the retries started in a sliding window to a share of the calls started in it, with a floor (semantics rule
+// Budget bounds the retries started in a sliding window to a share of the calls started in it, with a floor (rule
 // 13). Counting a call is lock-free; starting a retry takes a short lock, so the bound is exact however many start at once.
 type Budget struct {
 	// immutable after NewBudget
@@ -85,7 +85,7 @@ func (b *Budget) Start(now time.Time) bool {
 	return true
 }
 
-// Count counts the start of a retry that needs no leave (semantics rule 8).
+// Count counts the start of a retry that needs no leave (rule 8).
 func (b *Budget) Count(now time.Time) {
 	tick := b.tick(b.cfg.Load(), now)
 	b.retries[tick%budgetSlots].add(tick)

@@ -179,3 +179,32 @@ func TestABreakerThatNobodyAsksForgets(t *testing.T) {
 		t.Errorf("status %+v", s)
 	}
 }
+
+// What was given up tells nothing of failures: it is none, and no sign that they are over.
+func TestRule04_WhatIsGivenUpLeavesTheCountOfFailuresAlone(t *testing.T) {
+	b, _ := testBreaker(func(b *policy.Breaker) {
+		b.ConsecutiveFailures = 2
+		b.ErrorRate = &policy.ErrorRate{Percent: 60, MinimumRequests: 100, Window: time.Minute}
+	})
+	do(b, t0, true)
+	p, _ := b.Allow(t0)
+	b.Done(t0, p, Result{GivenUp: true, Took: time.Hour})
+	if s := b.Status(t0); s.State != Closed {
+		t.Fatalf("status %+v: it counts as a failure", s)
+	}
+	do(b, t0, true)
+	if s := b.Status(t0); s.State != Open {
+		t.Errorf("status %+v: it counts as a success", s)
+	}
+}
+
+// A breaker that has forgotten does not remember for how long it was open either.
+func TestAForgottenOpenTimeDoesNotGrow(t *testing.T) {
+	b, cfg := testBreaker(func(b *policy.Breaker) { b.ConsecutiveFailures, b.OpenJitterPercent = 1, 0 })
+	do(b, t0, true)
+	late := t0.Add(cfg.OpenDuration + 2*cfg.OpenMaxDuration + 1)
+	do(b, late, true)
+	if s := b.Status(late); s.State != Open || s.Until != late.Add(cfg.OpenDuration) {
+		t.Errorf("status %+v", s)
+	}
+}

@@ -2,7 +2,7 @@ package resilience
 
 import "sync/atomic"
 
-// ReplayMemory accounts for the memory that replay buffers of all calls of an agent hold together (semantics rule 19). A
+// ReplayMemory accounts for the memory that replay buffers of all calls of an agent hold together (rule 19). A
 // call that gets no more streams on without replay.
 type ReplayMemory struct {
 	// immutable after NewReplayMemory

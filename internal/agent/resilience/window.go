@@ -3,7 +3,7 @@ package resilience
 import "time"
 
 // windowSlots is how finely a window slides: what leaves it at one instant is never more than 1/windowSlots of its span
-// (semantics rule 23 allows a tenth).
+// (rule 23 allows a tenth).
 const windowSlots = 20
 
 // window counts events and the bad ones among them over the last span. The caller guards it.

@@ -17,7 +17,7 @@ const (
 	ReasonInvalid Reason = "Invalid"
 )
 
-// Rejection names a profile that is not applied; the version before it stays in force (semantics rule 35).
+// Rejection names a profile that is not applied; the version before it stays in force (rule 35).
 type Rejection struct {
 	Profile string
 	Reason  Reason
@@ -29,7 +29,7 @@ type version struct {
 	tables map[string]*Table // by pod UID
 }
 
-// Install puts a snapshot in force. Calls in flight go on under the version they began with (semantics rule 33). What did not
+// Install puts a snapshot in force. Calls in flight go on under the version they began with (rule 33). What did not
 // change keeps its state, and is not touched.
 //
 // Pools are brought up to date first, so that no call of the new version finds one as it was; then the version is published; what

@@ -186,8 +186,10 @@ func (b *Binding) indexService(d *policy.Destination) {
 				b.services[e] = service{destination: name, direct: true}
 			}
 		}
-		for _, a := range servedAddresses(d, port) {
-			b.services[a] = service{destination: name}
+		// All of them: where a less specific binding has connections redirected to a Service without endpoints, the Service's
+		// own still governs them.
+		for _, ip := range d.ClusterIPs {
+			b.services[netip.AddrPortFrom(ip, port.Port)] = service{destination: name}
 		}
 	}
 }

@@ -72,9 +72,9 @@ func TestServicesWithoutEndpointsAreNotRedirected(t *testing.T) {
 			s := newStore(t)
 			install(t, s, snap)
 			for _, original := range []netip.AddrPort{addr("10.96.0.7:80"), addr("[fd00::7]:80")} {
-				covered := len(s.Table("a").Candidates(original)) > 0
-				if covered != slices.Contains(tc.want, original) {
-					t.Errorf("%v: governed: %v", original, covered)
+				// Should somebody else's redirect bring such a connection, it is the Service's own binding that governs it.
+				if len(s.Table("a").Candidates(original)) == 0 {
+					t.Errorf("%v is not governed", original)
 				}
 			}
 		})

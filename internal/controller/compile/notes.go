@@ -56,7 +56,8 @@ func blockNotes(prefix string, body *v1alpha1.PolicyBody) []string {
 	if body.Retry != nil && r.On.Has(policy.DNSFailure) {
 		note("retry.when names DNSFailure, which is not seen here: pods resolve names themselves, before they call.")
 	}
-	if t.Overall > 0 && s.Pool.MaxPending > 0 && s.Pool.PendingTimeout >= t.Overall {
+	limited := s.Pool.MaxConnections > 0 || s.Pool.MaxConnectionsPerEndpoint > 0
+	if limited && t.Overall > 0 && s.Pool.MaxPending > 0 && s.Pool.PendingTimeout >= t.Overall {
 		note("connectionPool.pendingTimeout %s is not shorter than timeouts.overall %s: a call that waits for a connection has no time left.",
 			s.Pool.PendingTimeout, t.Overall)
 	}

@@ -120,12 +120,15 @@ func TestNotes(t *testing.T) {
 			give: `{retry: {when: [PerTryTimeout]}, rules: [{name: r, match: [{methods: [GET]}], retry: {maxRetries: 1}}]}`,
 			want: []string{"retry.when names PerTryTimeout, which never happens without timeouts.perTry or timeouts.responseHeader."},
 		},
+		"nobody waits for a connection without limits": {
+			give: `{timeouts: {overall: 1s}, retry: {maxRetries: 0}}`,
+		},
 		"a cause that nobody sees": {
 			give: `retry: {when: [ConnectFailure, DNSFailure]}`,
 			want: []string{"retry.when names DNSFailure, which is not seen here: pods resolve names themselves, before they call."},
 		},
 		"pool and breaker": {
-			give: `{timeouts: {overall: 1s, perTry: 500ms}, retry: {maxRetries: 0}, circuitBreaker: {slowCalls: {threshold: 1s}}}`,
+			give: `{timeouts: {overall: 1s, perTry: 500ms}, retry: {maxRetries: 0}, circuitBreaker: {slowCalls: {threshold: 1s}}, connectionPool: {maxConnections: 9}}`,
 			want: []string{
 				"connectionPool.pendingTimeout 1s is not shorter than timeouts.overall 1s: a call that waits for a connection has no time left.",
 				"circuitBreaker.slowCalls.threshold 1s is not shorter than timeouts.perTry 500ms: no try is ever slow.",

@@ -48,6 +48,18 @@ type TargetFigures struct {
 	Covered     time.Duration // as in Figures
 }
 
+// Add adds a destination.
+func (f *Figures) Add(t *TargetFigures) {
+	f.Targets = append(f.Targets, *t)
+	f.Counts = f.Counts.Plus(t.Counts)
+	f.Latency.Add(&t.Latency)
+	f.Breakers = f.Breakers.Plus(t.Breakers)
+	f.Connections += t.Connections
+	f.OpaqueOpen += t.OpaqueOpen
+	f.PerSecond += t.PerSecond
+	f.Covered = max(f.Covered, t.Covered)
+}
+
 // Breakers counts circuit breakers that are not closed.
 type Breakers struct {
 	Open, HalfOpen int
@@ -84,14 +96,7 @@ func (t *traffic) figures(id policy.ID, now time.Time) Figures {
 		one := s.figures(at)
 		one.PerSecond, one.Covered = s.rate(at, t.nodes)
 		one.Target = name
-		f.Targets = append(f.Targets, one)
-		f.Counts = f.Counts.Plus(one.Counts)
-		f.Latency.Add(&one.Latency)
-		f.Breakers = f.Breakers.Plus(one.Breakers)
-		f.Connections += one.Connections
-		f.OpaqueOpen += one.OpaqueOpen
-		f.PerSecond += one.PerSecond
-		f.Covered = max(f.Covered, one.Covered)
+		f.Add(&one)
 		asOf = max(asOf, s.asOf)
 	}
 	if asOf > 0 {

@@ -37,7 +37,7 @@ func (b *Body) Done() bool { return b.framing == NoBody && !b.owes }
 // call to the Reader or the Body.
 //
 // An error says that what is at hand breaks the protocol; the bytes handed out with it are those in front of the mistake. Asked
-// before the head is forwarded, it is the way to refuse a request whose body is visibly bad with nothing sent (semantics rule
+// before the head is forwarded, it is the way to refuse a request whose body is visibly bad with nothing sent (rule
 // 27). The error comes again with the next call.
 func (b *Body) Ready() ([]byte, error) {
 	if b.owes {

@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// Responses are read more kindly than requests (semantics rule 27). A head that the strict parser refuses is read to its end,
+// Responses are read more kindly than requests (rule 27). A head that the strict parser refuses is read to its end,
 // mended as RFC 9112 says, and parsed again; what the strict parser refuses then is a bad response. The path of good responses
 // knows nothing of this.
 //

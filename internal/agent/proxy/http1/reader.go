@@ -7,7 +7,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/opaque"
 )
 
-// Limits of a message (semantics rule 30). They are above what common servers and clients take unless they are told otherwise
+// Limits of a message (rule 30). They are above what common servers and clients take unless they are told otherwise
 // (Apache and Tomcat 8 KiB, Node 16 KiB, nginx 32 KiB, Envoy 60 KiB, curl 300 KiB for a response), so that it is their limits
 // that a user meets. Buffers grow with what arrives, not with the limit.
 const (

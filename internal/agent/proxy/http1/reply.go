@@ -6,7 +6,7 @@ import (
 	"strconv"
 )
 
-// Reply is the agent's own answer (semantics rule 26).
+// Reply is the agent's own answer (rule 26).
 type Reply struct {
 	Status int
 	// Reason is the local reason: the value of fairlead-reason and the body's line. It is a token.

@@ -10,7 +10,7 @@ import (
 
 // TestSplicingSaysWhoseTimeIsUp: much is waiting, and the time to read it has passed while the destination took nothing.
 func TestSplicingSaysWhoseTimeIsUp(t *testing.T) {
-	const much = 3 * chunk // what a new connection holds for sure
+	const much = 8 * chunk
 	for name, tc := range map[string]struct {
 		source, destination time.Time
 		want                Side
@@ -30,9 +30,9 @@ func TestSplicingSaysWhoseTimeIsUp(t *testing.T) {
 			if _, err := from.Write(make([]byte, much)); err != nil {
 				t.Fatal(err)
 			}
-			for begun := time.Now(); m.waiting < much; time.Sleep(time.Millisecond) {
-				if err := m.raw.Control(m.avail); err != nil || time.Since(begun) > patience {
-					t.Fatalf("%d bytes have arrived, %v", m.waiting, err)
+			for m.waiting = 0; m.waiting < 2*chunk; { // a new connection takes no more than some of it unread
+				if err := m.raw.Control(m.avail); err != nil {
+					t.Fatal(err)
 				}
 			}
 			m.bulk = true

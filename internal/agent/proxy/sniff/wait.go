@@ -19,7 +19,7 @@ const (
 	maxLine = 5 * time.Second
 )
 
-// MaxDelay is how long a client's silence may hold up a protocol in which the server speaks first (semantics rule 32).
+// MaxDelay is how long a client's silence may hold up a protocol in which the server speaks first (rule 32).
 const MaxDelay = 100 * time.Millisecond
 
 // Source is a connection whose bytes can be looked at before they are consumed.

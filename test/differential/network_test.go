@@ -66,8 +66,7 @@ func networkScenarios() []scenario {
 			r.web(0, func(q *request) {
 				q.p.say("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
 				r.mark("half sent")
-				q.p.gone(5 * time.Second)
-				q.p.ended = "over"
+				q.p.drain()
 			})
 			r.client(func(p *peer) {
 				p.say(r.to("GET", "/"))

@@ -203,7 +203,7 @@ func (p *peer) gone(within time.Duration) {
 // finish ends its own side.
 // over waits a while for the other side to end an idle connection, and notes what becomes of it.
 func (p *peer) over() {
-	_ = p.conn.SetReadDeadline(time.Now().Add(1500 * time.Millisecond))
+	_ = p.conn.SetReadDeadline(time.Now().Add(2500 * time.Millisecond))
 	b, err := p.in.Peek(1)
 	switch f := fate(err); f {
 	case "":

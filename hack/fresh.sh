@@ -29,6 +29,9 @@ if [ ! -e "$image" ]; then
   mv "$image.new.tar" "$image"
 fi
 
+exec 9>"$cache/fresh/lock"
+flock 9 # the packages that were downloaded are shared, and apt has them to itself
+
 root=$(mktemp -d "${TMPDIR:-/tmp}/fairlead-fresh.XXXXXX")
 trap 'rm -rf --one-file-system "$root"' EXIT
 tar -C "$root" -xf "$image"

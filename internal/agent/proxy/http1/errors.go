@@ -6,45 +6,41 @@ import "net/http"
 // response with an Error is a bad response whatever the Status. Errors are constants of the package: compare them with ==.
 type Error struct {
 	Status int
-	reason string
 	text   string
 }
 
-// Error is the sentence for people; it never quotes the message.
+// Error is the sentence for people; it never quotes the message, so that the sentences are a closed list, which logs show.
 func (e *Error) Error() string { return e.text }
 
-// Reason is the short name of the error for logs and metrics, one of a closed list.
-func (e *Error) Reason() string { return e.reason }
-
-func bad(reason, text string) *Error { return &Error{http.StatusBadRequest, reason, text} }
+func bad(text string) *Error { return &Error{http.StatusBadRequest, text} }
 
 // What is refused, and why.
 var (
-	ErrRequestLine     = bad("request_line", "malformed request line")
-	ErrMethod          = bad("method", "malformed method")
-	ErrTarget          = bad("target", "malformed request target")
-	ErrStatusLine      = bad("status_line", "malformed status line")
-	ErrBareLF          = bad("bare_lf", "line ended by a bare line feed")
-	ErrFold            = bad("folded_line", "folded header line")
-	ErrFieldName       = bad("field_name", "malformed field name")
-	ErrFieldValue      = bad("field_value", "forbidden character in a field value")
-	ErrHostMissing     = bad("host_missing", "no host")
-	ErrHostTwice       = bad("host_twice", "more than one host")
-	ErrHost            = bad("host", "malformed host")
-	ErrContentLength   = bad("content_length", "malformed content length")
-	ErrLengthsDiffer   = bad("lengths_differ", "content lengths differ")
-	ErrLengthAndCoding = bad("length_and_coding", "both content length and transfer encoding")
-	ErrCoding          = bad("transfer_coding", "transfer encoding other than chunked")
-	ErrCodingVersion   = bad("coding_in_http10", "transfer encoding in HTTP/1.0")
-	ErrConnectBody     = bad("connect_body", "CONNECT with a body")
-	ErrConnectionList  = bad("connection_list", "malformed connection field")
-	ErrChunkSize       = bad("chunk_size", "malformed chunk size")
-	ErrChunkLine       = bad("chunk_line_too_long", "chunk extensions too long")
-	ErrChunkEnd        = bad("chunk_end", "chunk not ended by CRLF")
-	ErrTrailer         = bad("trailer_field", "forbidden trailer field")
-	ErrSwitch          = bad("switched_unasked", "protocol switched without having been asked")
+	ErrRequestLine     = bad("malformed request line")
+	ErrMethod          = bad("malformed method")
+	ErrTarget          = bad("malformed request target")
+	ErrStatusLine      = bad("malformed status line")
+	ErrBareLF          = bad("line ended by a bare line feed")
+	ErrFold            = bad("folded header line")
+	ErrFieldName       = bad("malformed field name")
+	ErrFieldValue      = bad("forbidden character in a field value")
+	ErrHostMissing     = bad("no host")
+	ErrHostTwice       = bad("more than one host")
+	ErrHost            = bad("malformed host")
+	ErrContentLength   = bad("malformed content length")
+	ErrLengthsDiffer   = bad("content lengths differ")
+	ErrLengthAndCoding = bad("both content length and transfer encoding")
+	ErrCoding          = bad("transfer encoding other than chunked")
+	ErrCodingVersion   = bad("transfer encoding in HTTP/1.0")
+	ErrConnectBody     = bad("CONNECT with a body")
+	ErrConnectionList  = bad("malformed connection field")
+	ErrChunkSize       = bad("malformed chunk size")
+	ErrChunkLine       = bad("chunk extensions too long")
+	ErrChunkEnd        = bad("chunk not ended by CRLF")
+	ErrTrailer         = bad("forbidden trailer field")
+	ErrSwitch          = bad("protocol switched without having been asked")
 
-	ErrVersion      = &Error{http.StatusHTTPVersionNotSupported, "http_version", "HTTP version other than 1.0 and 1.1"}
-	ErrLineTooLong  = &Error{http.StatusRequestURITooLong, "line_too_long", "request line too long"}
-	ErrHeadTooLarge = &Error{http.StatusRequestHeaderFieldsTooLarge, "head_too_large", "header block too large"}
+	ErrVersion      = &Error{http.StatusHTTPVersionNotSupported, "HTTP version other than 1.0 and 1.1"}
+	ErrLineTooLong  = &Error{http.StatusRequestURITooLong, "request line too long"}
+	ErrHeadTooLarge = &Error{http.StatusRequestHeaderFieldsTooLarge, "header block too large"}
 )

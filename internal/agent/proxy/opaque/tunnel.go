@@ -43,7 +43,7 @@ type Result struct {
 }
 
 // Run passes bytes both ways between client and server until both have finished, one breaks, or both idle. It owns the
-// connections and closes them; closing one of them from outside ends it. Each side's end of stream is passed on as such
+// connections and closes them; closing one of them from outside, or a deadline in the past on the client's, ends it. Each side's end of stream is passed on as such
 // (CloseWrite), a reset as a reset; a server that vanishes without a word counts as one when its connection's keep-alive says so
 // (socket.SetKeepAlive). Deadlines that are set on the connections are lifted.
 //
@@ -129,13 +129,14 @@ func (d *direction) run(prefix []byte) {
 }
 
 // awaitClose waits for the server to finish when the client has. Nobody reads from the client's connection any more, so this is what sees
-// that it is closed from outside, which must end the tunnel even if the server never says another word.
+// that it is closed or interrupted from outside, which must end the tunnel even if the server never says another word.
 func (t *tunnel) awaitClose() {
 	t.upDone.Store(true)
 	if t.downDone.Load() {
 		return
 	}
-	if err := t.up.mover.raw.Read(func(uintptr) bool { return false }); errors.Is(err, net.ErrClosed) {
+	_ = t.up.mover.raw.Read(func(uintptr) bool { return false }) // ends with an error only
+	if !t.downDone.Load() {
 		t.abort(Broken)
 	}
 }

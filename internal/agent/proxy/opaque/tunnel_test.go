@@ -264,26 +264,36 @@ func TestTunnelEndsWhenClosedFromOutside(t *testing.T) {
 	}
 }
 
-// TestTunnelWithAnEndedClientEndsWhenClosedFromOutside: nothing comes from either side any more, as when the server has vanished.
-func TestTunnelWithAnEndedClientEndsWhenClosedFromOutside(t *testing.T) {
-	client, inner := pair(t)
-	outer, server := pair(t)
-	done := make(chan Result)
-	go func() {
-		res, _ := Run(inner, outer, Options{})
-		done <- res
-	}()
-	_ = client.CloseWrite()
-	if n, err := server.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-		t.Fatalf("the server reads %d, %v, want the client's end", n, err)
-	}
-	_ = inner.Close()
-	select {
-	case res := <-done:
-		if res.End != Broken {
-			t.Errorf("ended as %d, want broken", res.End)
-		}
-	case <-time.After(patience):
-		t.Fatal("the tunnel hangs")
+// TestTunnelWithAnEndedClientEndsWhenStoppedFromOutside: nothing comes from either side any more, as when the server has vanished.
+// Who ends many tunnels interrupts them all before the first is closed.
+func TestTunnelWithAnEndedClientEndsWhenStoppedFromOutside(t *testing.T) {
+	for name, stop := range map[string]func(*net.TCPConn) error{
+		"closed":      (*net.TCPConn).Close,
+		"interrupted": func(c *net.TCPConn) error { return c.SetDeadline(time.Unix(1, 0)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			client, inner := pair(t)
+			outer, server := pair(t)
+			done := make(chan Result)
+			go func() {
+				res, _ := Run(inner, outer, Options{})
+				done <- res
+			}()
+			_ = client.CloseWrite()
+			if n, err := server.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+				t.Fatalf("the server reads %d, %v, want the client's end", n, err)
+			}
+			if err := stop(inner); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case res := <-done:
+				if res.End != Broken {
+					t.Errorf("ended as %d, want broken", res.End)
+				}
+			case <-time.After(patience):
+				t.Fatal("the tunnel hangs")
+			}
+		})
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fairlead.dev/fairlead/internal/agent/proxy"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/telemetry"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
@@ -32,7 +32,7 @@ func serveFairlead(port, what string) error {
 		return err
 	}
 	meter := telemetry.New(telemetry.Options{Logger: slog.Default(), AccessLog: accessLog})
-	st, err := store.New(store.Options{Dialer: func(string) upstream.Dialer { return markedDialer{} }, Observer: meter})
+	st, err := routes.New(routes.Options{Dialer: func(string) upstream.Dialer { return markedDialer{} }, Observer: meter})
 	if err != nil {
 		return err
 	}

@@ -16,10 +16,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"fairlead.dev/fairlead/internal/agent/capture"
-	"fairlead.dev/fairlead/internal/agent/netns"
-	"fairlead.dev/fairlead/internal/agent/pods"
+	"fairlead.dev/fairlead/internal/agent/capture/netns"
+	"fairlead.dev/fairlead/internal/agent/capture/pods"
 	"fairlead.dev/fairlead/internal/agent/proxy"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/subscribe"
 	"fairlead.dev/fairlead/internal/agent/telemetry"
 	"fairlead.dev/fairlead/internal/agent/upstream"
@@ -60,7 +60,7 @@ type Agent struct {
 	opts      Options
 	host      *netns.Host
 	watcher   *pods.Watcher
-	store     *store.Store
+	store     *routes.Store
 	proxy     *proxy.Server
 	capture   *capture.Manager
 	client    *subscribe.Client
@@ -103,7 +103,7 @@ func (a *Agent) makeConveyor() error {
 		return err
 	}
 	a.meter = telemetry.New(telemetry.Options{Logger: a.opts.Log, AccessLog: a.accessLog})
-	a.store, err = store.New(store.Options{
+	a.store, err = routes.New(routes.Options{
 		Dialer:   func(uid string) upstream.Dialer { return a.capture.Dialer(uid) },
 		Observer: a.meter,
 	})

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/capture"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/subscribe"
 	"fairlead.dev/fairlead/internal/agent/telemetry"
 	"fairlead.dev/fairlead/internal/policy"
@@ -23,7 +23,7 @@ const settleTimeout = 2 * time.Second
 // applier puts snapshots into force: first the policies, then the doors that bring calls to them. The other way round calls would
 // arrive before there is policy for them.
 type applier struct {
-	store   *store.Store
+	store   *routes.Store
 	capture *capture.Manager
 	meter   *telemetry.Meter
 	log     *slog.Logger
@@ -70,7 +70,7 @@ func desired(s *policy.Snapshot, former map[string]capture.Redirect) (all map[st
 		}
 		spec, known := redirects[p.Name]
 		if !known {
-			spec = capture.PodSpec{Redirect: redirect(store.RedirectFor(p, s.Destinations)), Policies: policies(p),
+			spec = capture.PodSpec{Redirect: redirect(routes.RedirectFor(p, s.Destinations)), Policies: policies(p),
 				Governing: governing(p, s.Destinations)}
 			if before := former[p.Name]; before.Equal(spec.Redirect) {
 				spec.Redirect = before
@@ -86,7 +86,7 @@ func desired(s *policy.Snapshot, former map[string]capture.Redirect) (all map[st
 	return all, now
 }
 
-func redirect(r store.Redirect) capture.Redirect {
+func redirect(r routes.Redirect) capture.Redirect {
 	out := capture.Redirect{Addrs: r.Addrs, Ports: r.Ports, All: r.All, FailClosed: r.FailClosed}
 	for _, b := range r.Blocks {
 		out.Blocks = append(out.Blocks, capture.Block(b))
@@ -106,7 +106,7 @@ func governing(p *policy.Profile, destinations map[string]*policy.Destination) f
 		for i := range p.Bindings {
 			alone := policy.Profile{Bindings: p.Bindings[i : i+1]}
 			// One that cannot be put in normal form cannot be installed either, and covers nothing.
-			list[i], _ = redirect(store.RedirectFor(&alone, destinations)).Normal()
+			list[i], _ = redirect(routes.RedirectFor(&alone, destinations)).Normal()
 		}
 		return list
 	})

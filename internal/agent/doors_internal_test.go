@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"fairlead.dev/fairlead/internal/agent/netns/netnstest"
+	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
 )
 
 // TestADrainIsAsLongAsItIsSaidToBe: what is cut before its time is a failure of the agent's making.

@@ -12,9 +12,9 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/capture"
-	"fairlead.dev/fairlead/internal/agent/pods"
+	"fairlead.dev/fairlead/internal/agent/capture/pods"
 	"fairlead.dev/fairlead/internal/agent/proxy"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -22,21 +22,21 @@ import (
 // agent is what captures and carries a pod's calls on a node, without the watch of the container runtime and without the manager.
 type agent struct {
 	capture *capture.Manager
-	store   *store.Store
+	store   *routes.Store
 	proxy   *proxy.Server
 	stop    func()
 
 	// What the agent has to say of calls that did not go well: to explain what differs, never to be compared.
-	store.Silence
+	routes.Silence
 	mu   sync.Mutex
 	told []string
 }
 
 // Recorder implements store.Observer.
-func (a *agent) Recorder(policy.ID, string) store.Recorder { return a }
+func (a *agent) Recorder(policy.ID, string) routes.Recorder { return a }
 
 // CallDone implements store.Recorder.
-func (a *agent) CallDone(e *store.Exchange) {
+func (a *agent) CallDone(e *routes.Exchange) {
 	if e.Outcome.Kind == call.OK && !e.Truncated {
 		return
 	}
@@ -52,7 +52,7 @@ func startAgent(t testing.TB, w *world) *agent {
 	t.Helper()
 	a := &agent{}
 	var err error
-	a.store, err = store.New(store.Options{Dialer: func(uid string) upstream.Dialer { return a.capture.Dialer(uid) }, Observer: a})
+	a.store, err = routes.New(routes.Options{Dialer: func(uid string) upstream.Dialer { return a.capture.Dialer(uid) }, Observer: a})
 	check(t, err)
 	a.proxy, err = proxy.New(proxy.Options{Store: a.store, Events: panics{t}})
 	check(t, err)
@@ -90,7 +90,7 @@ func (a *agent) install(t testing.TB, s *policy.Snapshot) {
 	}
 	wanted := map[string]capture.PodSpec{}
 	for uid, w := range s.Workloads {
-		r := store.RedirectFor(s.Profiles[w.Profile], s.Destinations)
+		r := routes.RedirectFor(s.Profiles[w.Profile], s.Destinations)
 		spec := capture.PodSpec{Pod: pods.Ref{UID: uid, Namespace: w.Namespace, Name: w.Name}, Redirect: redirect(r)}
 		if r.All || len(r.Addrs)+len(r.Blocks)+len(r.Ports) > 0 {
 			wanted[uid] = spec
@@ -107,7 +107,7 @@ func (a *agent) install(t testing.TB, s *policy.Snapshot) {
 	}
 }
 
-func redirect(r store.Redirect) capture.Redirect {
+func redirect(r routes.Redirect) capture.Redirect {
 	out := capture.Redirect{Addrs: r.Addrs, Ports: r.Ports, All: r.All, FailClosed: r.FailClosed}
 	for _, b := range r.Blocks {
 		out.Blocks = append(out.Blocks, capture.Block(b))

@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"time"
 
-	"fairlead.dev/fairlead/internal/agent/netns/netnstest"
+	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
 )
 
 // needed are the programs that play clients and servers; hack/deps.sh installs them.

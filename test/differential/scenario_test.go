@@ -16,7 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"fairlead.dev/fairlead/internal/agent/netns/netnstest"
+	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
 	"fairlead.dev/fairlead/internal/policy"
 )
 

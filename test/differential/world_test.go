@@ -14,8 +14,8 @@ import (
 	vnetns "github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
-	"fairlead.dev/fairlead/internal/agent/netns"
-	"fairlead.dev/fairlead/internal/agent/netns/netnstest"
+	"fairlead.dev/fairlead/internal/agent/capture/netns"
+	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
 )
 
 // Addresses of a world. The node stands between the pod and the servers, as a cluster's node does, and translates the addresses of

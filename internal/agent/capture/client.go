@@ -3,7 +3,7 @@ package capture
 import (
 	"net/netip"
 
-	"fairlead.dev/fairlead/internal/agent/nft"
+	"fairlead.dev/fairlead/internal/agent/capture/nft"
 )
 
 // ClientOpen reports whether a process of the pod still holds its end of a captured connection, given the addresses as the pod's

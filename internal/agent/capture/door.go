@@ -8,9 +8,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"fairlead.dev/fairlead/internal/agent/netns"
-	"fairlead.dev/fairlead/internal/agent/nft"
-	"fairlead.dev/fairlead/internal/agent/pods"
+	"fairlead.dev/fairlead/internal/agent/capture/netns"
+	"fairlead.dev/fairlead/internal/agent/capture/nft"
+	"fairlead.dev/fairlead/internal/agent/capture/pods"
 )
 
 // mode is what a door is asked to do, in order of finality: nothing is taken back from stopping on.

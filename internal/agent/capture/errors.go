@@ -6,9 +6,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"fairlead.dev/fairlead/internal/agent/netns"
-	"fairlead.dev/fairlead/internal/agent/nft"
-	"fairlead.dev/fairlead/internal/agent/pods"
+	"fairlead.dev/fairlead/internal/agent/capture/netns"
+	"fairlead.dev/fairlead/internal/agent/capture/nft"
+	"fairlead.dev/fairlead/internal/agent/capture/pods"
 )
 
 // ErrNotCaptured says that a pod has no network namespace to dial from: it has ended, or not been captured yet. It has a method Gone, by

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/capture"
-	"fairlead.dev/fairlead/internal/agent/netns/netnstest"
-	"fairlead.dev/fairlead/internal/agent/nft"
+	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
+	"fairlead.dev/fairlead/internal/agent/capture/nft"
 )
 
 // calls keeps calling, and counts answers by the agent that gave them. A call that fails or that nobody captured fails the test.

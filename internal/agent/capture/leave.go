@@ -3,7 +3,7 @@ package capture
 import (
 	"errors"
 
-	"fairlead.dev/fairlead/internal/agent/nft"
+	"fairlead.dev/fairlead/internal/agent/capture/nft"
 )
 
 // leave closes the door kindly, a step at a time: new connections go direct, those that were captured go on to their end, and

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fairlead.dev/fairlead/internal/agent/capture"
-	"fairlead.dev/fairlead/internal/agent/netns/netnstest"
+	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
 )
 
 func TestOverloadLetsNewConnectionsGoDirect(t *testing.T) {

@@ -17,8 +17,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"fairlead.dev/fairlead/internal/agent/netns"
-	"fairlead.dev/fairlead/internal/agent/pods"
+	"fairlead.dev/fairlead/internal/agent/capture/netns"
+	"fairlead.dev/fairlead/internal/agent/capture/pods"
 )
 
 // Defaults of Options.

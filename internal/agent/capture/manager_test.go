@@ -17,9 +17,9 @@ import (
 	"go.uber.org/goleak"
 
 	"fairlead.dev/fairlead/internal/agent/capture"
-	"fairlead.dev/fairlead/internal/agent/netns"
-	"fairlead.dev/fairlead/internal/agent/netns/netnstest"
-	"fairlead.dev/fairlead/internal/agent/pods"
+	"fairlead.dev/fairlead/internal/agent/capture/netns"
+	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
+	"fairlead.dev/fairlead/internal/agent/capture/pods"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -5,8 +5,8 @@ import (
 	"net/netip"
 	"time"
 
-	"fairlead.dev/fairlead/internal/agent/netns"
-	"fairlead.dev/fairlead/internal/agent/nft"
+	"fairlead.dev/fairlead/internal/agent/capture/netns"
+	"fairlead.dev/fairlead/internal/agent/capture/nft"
 )
 
 // Mechanism makes the kernel redirect. There is one per agent.

@@ -1,6 +1,6 @@
 package capture
 
-import "fairlead.dev/fairlead/internal/agent/nft"
+import "fairlead.dev/fairlead/internal/agent/capture/nft"
 
 // Redirect says which of a pod's new TCP connections come to the agent.
 type Redirect = nft.Redirect

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fairlead.dev/fairlead/internal/agent/capture"
-	"fairlead.dev/fairlead/internal/agent/netns/netnstest"
+	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
 )
 
 // hunt is how long the tests that open and close doors go on. A few seconds show that they work; minutes find what is rare.

@@ -1,6 +1,6 @@
 package capture
 
-import "fairlead.dev/fairlead/internal/agent/netns"
+import "fairlead.dev/fairlead/internal/agent/capture/netns"
 
 // report is what a door says of itself.
 type report struct {

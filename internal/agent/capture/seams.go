@@ -5,7 +5,7 @@ import (
 	"net"
 	"net/netip"
 
-	"fairlead.dev/fairlead/internal/agent/pods"
+	"fairlead.dev/fairlead/internal/agent/capture/pods"
 	"fairlead.dev/fairlead/internal/policy"
 )
 

@@ -16,9 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fairlead.dev/fairlead/internal/agent/capture"
-	"fairlead.dev/fairlead/internal/agent/netns"
-	"fairlead.dev/fairlead/internal/agent/netns/netnstest"
-	"fairlead.dev/fairlead/internal/agent/nft"
+	"fairlead.dev/fairlead/internal/agent/capture/netns"
+	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
+	"fairlead.dev/fairlead/internal/agent/capture/nft"
 )
 
 // fakeMechanism redirects nothing; it counts and does what the test says.

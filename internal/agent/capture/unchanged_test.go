@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/capture"
-	"fairlead.dev/fairlead/internal/agent/netns"
-	"fairlead.dev/fairlead/internal/agent/netns/netnstest"
+	"fairlead.dev/fairlead/internal/agent/capture/netns"
+	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
 	"fairlead.dev/fairlead/internal/policy"
 )
 

@@ -7,7 +7,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy/http1"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
@@ -126,7 +126,7 @@ func (t *attempt) failure(kind call.Kind) call.Failure {
 }
 
 // failed ends the attempt and tells the call.
-func (x *exchange) failed(kind call.Kind, why store.Detail) call.Action {
+func (x *exchange) failed(kind call.Kind, why routes.Detail) call.Action {
 	t := x.cur
 	t.stopStream()
 	if x.upload.err != nil { // it has sent less than it announced, and the upstream gave up over that
@@ -149,13 +149,13 @@ func (x *exchange) timedOut() call.Action {
 // nobody waits any longer.
 func (x *exchange) idled() call.Action {
 	if x.cur.awaitsClient() {
-		return x.clientGone(store.DetailIdle)
+		return x.clientGone(routes.DetailIdle)
 	}
-	return x.failed(call.AttemptTimeout, store.DetailIdle)
+	return x.failed(call.AttemptTimeout, routes.DetailIdle)
 }
 
 // clientGone ends the call because nobody waits for it any more.
-func (x *exchange) clientGone(why store.Detail) call.Action {
+func (x *exchange) clientGone(why routes.Detail) call.Action {
 	x.cur.stopStream()
 	x.now = time.Now()
 	x.tried(call.ClientGone, 0, why)
@@ -164,12 +164,12 @@ func (x *exchange) clientGone(why store.Detail) call.Action {
 }
 
 // tried reports the attempt under way to the observer.
-func (x *exchange) tried(kind call.Kind, status int, why store.Detail) {
+func (x *exchange) tried(kind call.Kind, status int, why routes.Detail) {
 	t := x.cur
 	if t.conn == nil {
 		return
 	}
-	x.try = store.Try{
+	x.try = routes.Try{
 		Kind: kind, Status: status, Start: t.start, Reused: t.conn.Reused(), Peer: t.conn.Peer(), Took: x.now.Sub(t.began), Detail: why,
 	}
 	if kind != call.ClientGone { // of which nothing follows for the endpoint
@@ -182,8 +182,8 @@ func (x *exchange) tried(kind call.Kind, status int, why store.Detail) {
 func (x *exchange) reportTry() {
 	x.lane.Recorder().TryDone(&x.try)
 	x.detail = x.try.Detail
-	if len(x.past) == store.MaxTries {
-		x.past = x.past[:store.MaxTries-1]
+	if len(x.past) == routes.MaxTries {
+		x.past = x.past[:routes.MaxTries-1]
 	}
 	x.past = append(x.past, x.try)
 }

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"fairlead.dev/fairlead/internal/agent/socket"
+	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
 // ClientFinder is what a pod's dialer may also be: one that looks at the client's end of a captured connection.
@@ -24,11 +24,11 @@ func (s *session) left() bool {
 		return true
 	}
 	switch s.client.Ending() {
-	case socket.Whole:
+	case transport.Whole:
 		return false
-	case socket.HalfClosed:
+	case transport.HalfClosed:
 		return s.half.gone(time.Now(), s.clientOpen)
-	case socket.Broken:
+	case transport.Broken:
 		if s.ended.Load() { // with the client's end that makes two, which looks the same
 			return s.half.gone(time.Now(), s.clientOpen)
 		}

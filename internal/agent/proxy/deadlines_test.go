@@ -13,8 +13,8 @@ import (
 	"unicode"
 
 	"fairlead.dev/fairlead/internal/agent/call"
-	"fairlead.dev/fairlead/internal/agent/socket"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/transport"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -211,10 +211,10 @@ func TestRule02_EveryDeadlineHoldsInEveryPhase(t *testing.T) {
 }
 
 // detailName is how the API calls a field.
-func detailName(field string) store.Detail {
+func detailName(field string) routes.Detail {
 	r := []rune(field)
 	r[0] = unicode.ToLower(r[0])
-	return store.Detail("timeouts." + string(r))
+	return routes.Detail("timeouts." + string(r))
 }
 
 // Who is to blame for an exchange in which nothing moves is who was waited for.
@@ -333,7 +333,7 @@ func TestRule29_InterimResponsesAreBounded(t *testing.T) {
 	if last := got[len(got)-1]; last != 502 || len(got) != maxInterim+1 {
 		t.Errorf("%d responses, the last %d", len(got), last)
 	}
-	if e := w.seen.lastCall(t); e.Detail != store.DetailInterim || e.Outcome.Kind != call.BadResponse {
+	if e := w.seen.lastCall(t); e.Detail != routes.DetailInterim || e.Outcome.Kind != call.BadResponse {
 		t.Errorf("%+v", e)
 	}
 }
@@ -348,7 +348,7 @@ func TestRule01_TheHeadOfAnAnswerHasNoMoreTimeThanTheCall(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tcp.Close()
-	conn, err := socket.New(tcp)
+	conn, err := transport.New(tcp)
 	if err != nil {
 		t.Fatal(err)
 	}

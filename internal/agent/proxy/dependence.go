@@ -3,13 +3,13 @@ package proxy
 import (
 	"time"
 
-	"fairlead.dev/fairlead/internal/agent/socket"
+	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
 // dependence is what ties an idle client connection to its server. Where the client chose the address (pinned), the end of the
 // server's connection ends the client's too, as it would without a proxy: the client looks the name up again (rule 25).
 type dependence struct {
-	conn *socket.Conn // that served the client last; nil: none matters
+	conn *transport.Conn // that served the client last; nil: none matters
 	wait time.Duration
 	// until is when the server ends it, as it has announced; zero: it has not. The agent itself ends its own connection before.
 	until time.Time
@@ -30,7 +30,7 @@ func (d *dependence) endsAt(until time.Time) {
 }
 
 // dependOn notes the connection that serves the request under way.
-func (s *session) dependOn(c *socket.Conn) {
+func (s *session) dependOn(c *transport.Conn) {
 	if s.pinned {
 		s.server = dependence{conn: c}
 	}
@@ -52,13 +52,13 @@ func (s *session) serverEnded() bool {
 	if s.server.conn == nil {
 		return false
 	}
-	if s.client.Peek() == socket.Readable {
+	if s.client.Peek() == transport.Readable {
 		s.server.until = time.Time{} // another request comes in time
 		return false
 	}
 	end := s.server.conn.PeerEnding()
-	if end == socket.Broken {
+	if end == transport.Broken {
 		s.client.ResetOnClose()
 	}
-	return end != socket.Whole || passed(s.server.until, time.Now())
+	return end != transport.Whole || passed(s.server.until, time.Now())
 }

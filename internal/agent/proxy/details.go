@@ -8,57 +8,57 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy/http1"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/routes"
 )
 
 // kindOf says what an error in reading a response means.
-func kindOf(err error) (call.Kind, store.Detail) {
+func kindOf(err error) (call.Kind, routes.Detail) {
 	var broken *http1.Error
 	if errors.As(err, &broken) {
-		return call.BadResponse, store.Detail(broken.Error())
+		return call.BadResponse, routes.Detail(broken.Error())
 	}
 	return call.Reset, detailOf(err)
 }
 
 // detailOf names an error of a connection.
-func detailOf(err error) store.Detail {
+func detailOf(err error) routes.Detail {
 	var errno syscall.Errno
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return store.DetailClosed
+		return routes.DetailClosed
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return store.NoDetail // whoever set the deadline knows which
+		return routes.NoDetail // whoever set the deadline knows which
 	case !errors.As(err, &errno):
-		return store.DetailBroken
+		return routes.DetailBroken
 	}
 	switch errno {
 	case syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED:
-		return store.DetailReset
+		return routes.DetailReset
 	case syscall.ECONNREFUSED:
-		return store.DetailRefused
+		return routes.DetailRefused
 	case syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.ENETDOWN, syscall.EHOSTDOWN:
-		return store.DetailUnreachable
+		return routes.DetailUnreachable
 	case syscall.ETIMEDOUT: // TCP_USER_TIMEOUT or keep-alive probes
-		return store.DetailNoAnswer
+		return routes.DetailNoAnswer
 	default:
-		return store.DetailBroken
+		return routes.DetailBroken
 	}
 }
 
 // detailOfLimit names a deadline of a call.
-func detailOfLimit(l call.Limit) store.Detail {
+func detailOfLimit(l call.Limit) routes.Detail {
 	switch l {
 	case call.LimitOverall:
-		return store.DetailOverall
+		return routes.DetailOverall
 	case call.LimitClient:
-		return store.DetailClientDeadline
+		return routes.DetailClientDeadline
 	case call.LimitMaxDuration:
-		return store.DetailMaxDuration
+		return routes.DetailMaxDuration
 	case call.LimitPerTry:
-		return store.DetailPerTry
+		return routes.DetailPerTry
 	case call.LimitResponseHeader:
-		return store.DetailResponseHeader
+		return routes.DetailResponseHeader
 	case call.NoLimit:
 	}
-	return store.NoDetail
+	return routes.NoDetail
 }

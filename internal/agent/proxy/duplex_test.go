@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -142,7 +142,7 @@ func TestRule20_AnAnswerIsSeenWhileTheUploadIsBlocked(t *testing.T) {
 	}
 	_ = c.SetLinger(0)
 	_ = c.Close()
-	if e := w.seen.lastCall(t); !e.Truncated || e.Detail == store.NoDetail {
+	if e := w.seen.lastCall(t); !e.Truncated || e.Detail == routes.NoDetail {
 		t.Errorf("a success that the upload does not belong to: %+v", e)
 	}
 }
@@ -163,7 +163,7 @@ func TestRule20_AnUploadCutIsNotASuccess(t *testing.T) {
 		t.Fatalf("got %d %q", res.StatusCode, body)
 	}
 	c.expectEnd()
-	if e := w.seen.lastCall(t); !e.Truncated || e.Detail != store.DetailUploadCut {
+	if e := w.seen.lastCall(t); !e.Truncated || e.Detail != routes.DetailUploadCut {
 		t.Errorf("report %+v", e)
 	}
 }
@@ -245,7 +245,7 @@ func TestRule02_TheAnswerToAnUploadIsTimed(t *testing.T) {
 			if res, _ := c.response("PUT"); res.StatusCode != 504 || res.Header.Get("fairlead-reason") != "per_try_timeout" {
 				t.Fatalf("got %d %v", res.StatusCode, res.Header)
 			}
-			if e := w.seen.lastCall(t); e.Detail != store.Detail("timeouts."+name) {
+			if e := w.seen.lastCall(t); e.Detail != routes.Detail("timeouts."+name) {
 				t.Errorf("detail %q", e.Detail)
 			}
 		})
@@ -509,7 +509,7 @@ func TestRule20_TheUpstreamsBreakBehindItsAnswerIsNoticed(t *testing.T) {
 	}
 	close(answered)
 	c.expectEnd()
-	if e := w.seen.lastCall(t); !e.Truncated || e.Detail != store.DetailUploadCut {
+	if e := w.seen.lastCall(t); !e.Truncated || e.Detail != routes.DetailUploadCut {
 		t.Errorf("report %+v", e)
 	}
 }

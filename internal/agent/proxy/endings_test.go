@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fairlead.dev/fairlead/internal/agent/call"
-	"fairlead.dev/fairlead/internal/agent/socket"
+	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -203,7 +203,7 @@ func TestAReadWithoutTimeKeepsTheRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer accepted.Close()
-	conn, err := socket.New(dialled.(*net.TCPConn))
+	conn, err := transport.New(dialled.(*net.TCPConn))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy/http1"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
@@ -26,8 +26,8 @@ type exchange struct {
 	upload   upload
 	call     call.Call
 	ticket   upstream.Ticket
-	lane     *store.Lane
-	plan     *store.Plan
+	lane     *routes.Lane
+	plan     *routes.Plan
 	extra    []byte // field lines added to the request
 	without  string // the field that they replace, in lower case; empty: none
 
@@ -41,10 +41,10 @@ type exchange struct {
 	timer    *time.Timer
 	parting  step // what the session does when the call was given up
 
-	report store.Exchange
-	try    store.Try
-	past   []store.Try  // those of the call that have ended
-	detail store.Detail // how the last of them did, or the call
+	report routes.Exchange
+	try    routes.Try
+	past   []routes.Try  // those of the call that have ended
+	detail routes.Detail // how the last of them did, or the call
 }
 
 func newExchange(srv *Server) *exchange {
@@ -67,7 +67,7 @@ func (x *exchange) reset() {
 	x.cur, x.kept = &x.tries[0], nil
 	x.avoid = x.avoid[:0]
 	x.extra, x.without = x.extra[:0], ""
-	x.past, x.detail, x.parting = x.past[:0], store.NoDetail, hangUp
+	x.past, x.detail, x.parting = x.past[:0], routes.NoDetail, hangUp
 }
 
 // abandon gives back whatever is held when serving ends before its time.
@@ -138,7 +138,7 @@ func (x *exchange) serve() step {
 	x.now = time.Now()
 	x.lane = lane
 	if lane.HasRules() {
-		x.plan = lane.Plan(x.request.Method(), store.PathOf(x.request.Target()))
+		x.plan = lane.Plan(x.request.Method(), routes.PathOf(x.request.Target()))
 	} else {
 		x.plan = lane.Plan(nil, nil)
 	}

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
-	"fairlead.dev/fairlead/internal/agent/socket"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/transport"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -138,14 +138,14 @@ func TestAPanicOfTheProbeIsTheSessionsOwn(t *testing.T) {
 
 func TestAPanicOfTheStreamIsTheSessionsOwn(t *testing.T) {
 	w := build(t, nowhere(t), anywhere(nil))
-	conn, err := socket.New(w.dial().TCPConn)
+	conn, err := transport.New(w.dial().TCPConn)
 	if err != nil {
 		t.Fatal(err)
 	}
 	settings := policy.Defaults()
 	x := newExchange(w.server)
 	x.s = &session{srv: w.server, client: conn}
-	x.plan = &store.Plan{Plan: call.Plan{Settings: &settings}}
+	x.plan = &routes.Plan{Plan: call.Plan{Settings: &settings}}
 	a := &x.tries[0]
 	a.conn = &upstream.Conn{Conn: conn}
 	defer func() {

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -65,7 +65,7 @@ func (w *world) expect(what <-chan struct{}, otherwise string) {
 }
 
 func (w *world) waiting() (waiting int) {
-	w.store.Survey(time.Now(), func(s store.Survey) { waiting += s.Pool.Waiting })
+	w.store.Survey(time.Now(), func(s routes.Survey) { waiting += s.Pool.Waiting })
 	return waiting
 }
 

@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/http1"
-	"fairlead.dev/fairlead/internal/agent/proxy/opaque"
-	"fairlead.dev/fairlead/internal/agent/socket"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/proxy/tunnel"
+	"fairlead.dev/fairlead/internal/agent/transport"
+	"fairlead.dev/fairlead/internal/agent/routes"
 )
 
 // How soon a response that pauses has somebody look whether its client is still there, and how seldom in the end.
@@ -70,9 +70,9 @@ func (x *exchange) closing(t *attempt) bool {
 func (x *exchange) answered(t *attempt, keep bool) step {
 	if !t.complete && !x.upload.held && t.response.Status < 400 {
 		// RFC 9110 section 7.5 leaves it to the client to go on; it was told of a success, and what it sent is not all there.
-		x.report.Truncated, x.detail = true, store.DetailUploadCut
+		x.report.Truncated, x.detail = true, routes.DetailUploadCut
 		if errors.Is(t.err, os.ErrDeadlineExceeded) {
-			x.detail = store.DetailWrite
+			x.detail = routes.DetailWrite
 		}
 	}
 	t.release(t.reusable())
@@ -82,7 +82,7 @@ func (x *exchange) answered(t *attempt, keep bool) step {
 		return hangUpGently
 	case x.s.ended.Load(): // in finishUpload: there is no way to answer another request
 		return hangUpGently
-	case !keep && (len(x.s.line.reader.Buffered()) > 0 || x.s.client.Peek() == socket.Readable):
+	case !keep && (len(x.s.line.reader.Buffered()) > 0 || x.s.client.Peek() == transport.Readable):
 		return hangUpGently
 	case !keep:
 		return hangUp
@@ -95,7 +95,7 @@ func (x *exchange) answered(t *attempt, keep bool) step {
 func (x *exchange) truncated(t *attempt, why error) step {
 	x.now = time.Now()
 	x.report.Truncated = true
-	if x.detail == store.NoDetail {
+	if x.detail == routes.NoDetail {
 		x.detail = detailOf(why)
 	}
 	t.drop()
@@ -107,7 +107,7 @@ func (x *exchange) truncated(t *attempt, why error) step {
 var errCut = errors.New("proxy: exchange cut")
 
 // cut notes why an exchange is cut.
-func (x *exchange) cut(why store.Detail) error {
+func (x *exchange) cut(why routes.Detail) error {
 	x.detail = why
 	return errCut
 }
@@ -132,7 +132,7 @@ func (x *exchange) sendHeldBody(t *attempt) {
 }
 
 func (x *exchange) heldBodyCame(t *attempt) bool {
-	return x.upload.held && t.conn != nil && (len(x.s.line.reader.Buffered()) > 0 || x.s.client.Peek() == socket.Readable)
+	return x.upload.held && t.conn != nil && (len(x.s.line.reader.Buffered()) > 0 || x.s.client.Peek() == transport.Readable)
 }
 
 // relay forwards the rest of a response's body, until it ends or a body held back has come. While the request goes on, both sides
@@ -159,9 +159,9 @@ func (x *exchange) relay(t *attempt, until time.Time) error {
 		x.now = time.Now()
 		switch {
 		case errors.Is(done.Write, os.ErrDeadlineExceeded):
-			return x.cut(x.passedOf(until, store.DetailIdle))
+			return x.cut(x.passedOf(until, routes.DetailIdle))
 		case done.Write != nil:
-			return x.cut(store.DetailClientLeft)
+			return x.cut(routes.DetailClientLeft)
 		case done.Read == nil:
 			return nil
 		case !errors.Is(done.Read, os.ErrDeadlineExceeded):
@@ -180,9 +180,9 @@ func (x *exchange) relay(t *attempt, until time.Time) error {
 }
 
 // passedOf names timeouts.maxDuration if that is what has passed, and otherwise what else can have.
-func (x *exchange) passedOf(until time.Time, otherwise store.Detail) store.Detail {
+func (x *exchange) passedOf(until time.Time, otherwise routes.Detail) routes.Detail {
 	if passed(until, x.now) {
-		return store.DetailMaxDuration
+		return routes.DetailMaxDuration
 	}
 	return otherwise
 }
@@ -193,13 +193,13 @@ func (x *exchange) paused(t *attempt) error {
 	t.tryJoin()
 	switch {
 	case passed(r.until, x.now):
-		return x.cut(store.DetailMaxDuration)
+		return x.cut(routes.DetailMaxDuration)
 	case passed(r.quiet, x.now) && limits.Read != limits.Idle:
-		return x.cut(store.DetailRead)
+		return x.cut(routes.DetailRead)
 	case limits.Idle > 0 && passed(t.lastMoved(x.now).Add(limits.Idle), x.now):
-		return x.cut(store.DetailIdle)
+		return x.cut(routes.DetailIdle)
 	case x.s.left():
-		return x.cut(store.DetailClientLeft)
+		return x.cut(routes.DetailClientLeft)
 	}
 	return nil
 }
@@ -245,21 +245,21 @@ func (x *exchange) finishUpload(t *attempt, until time.Time) error {
 		}
 		switch {
 		case passed(until, x.now):
-			return x.cut(store.DetailMaxDuration)
+			return x.cut(routes.DetailMaxDuration)
 		case passed(x.idleEndOf(t), x.now):
-			return x.cut(store.DetailIdle)
+			return x.cut(routes.DetailIdle)
 		case x.s.client.Interrupted():
-			return x.cut(store.DetailClientLeft)
+			return x.cut(routes.DetailClientLeft)
 		case x.s.left():
 			// What it sent before it left goes on its way, as it would without a proxy, as long as it is taken.
 			if now := t.accepted(); now != sent {
 				sent, stuck = now, x.now.Add(leftGrace)
 			} else if passed(stuck, x.now) {
-				return x.cut(store.DetailClientLeft)
+				return x.cut(routes.DetailClientLeft)
 			}
-		case t.conn.Ending() == socket.Broken:
+		case t.conn.Ending() == transport.Broken:
 			t.stopStream()
-		case !ended && t.conn.Peek() == socket.Gone:
+		case !ended && t.conn.Peek() == transport.Gone:
 			ended = true
 			_ = x.s.endSide() // fails only when the client has gone, which is noticed
 		}
@@ -281,9 +281,9 @@ func (x *exchange) tunnel(t *attempt, until time.Time) step {
 	t.conn, t.line = nil, nil
 	server.Detach() // a tunnel counts against no limit of requests (rule 25)
 	// Neither reader is used any more, so what they have read stays where it is.
-	o := opaque.Options{ToServer: s.line.reader.Buffered(), ToClient: line.reader.Buffered(), Idle: x.plan.Settings.Timeouts.Idle}
+	o := tunnel.Options{ToServer: s.line.reader.Buffered(), ToClient: line.reader.Buffered(), Idle: x.plan.Settings.Timeouts.Idle}
 	s.tunnel = func() {
-		_, _ = opaque.Run(s.client.TCP(), server.TCP(), o) // an error means that one side is gone already
+		_, _ = tunnel.Run(s.client.TCP(), server.TCP(), o) // an error means that one side is gone already
 		line.reader.Close()
 		server.Done(false, time.Now())
 	}

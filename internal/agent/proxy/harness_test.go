@@ -23,8 +23,8 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
-	"fairlead.dev/fairlead/internal/agent/socket"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/transport"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -208,17 +208,17 @@ func (e *recordedEvents) Panicked(_ string, what any, stack []byte) {
 type observer struct {
 	*bell
 	mu    sync.Mutex
-	tries []store.Try
-	calls []store.Exchange
+	tries []routes.Try
+	calls []routes.Exchange
 	deaf  atomic.Bool // keep nothing
 	// panics makes TryDone fail as a mistake of ours would.
 	panics   atomic.Bool
-	panicked atomic.Pointer[store.Try]
+	panicked atomic.Pointer[routes.Try]
 	// opaque is about connections that were passed through.
 	opaque struct{ opened, closed, sent, received atomic.Int64 }
 }
 
-func (o *observer) Recorder(policy.ID, string) store.Recorder { return o }
+func (o *observer) Recorder(policy.ID, string) routes.Recorder { return o }
 func (o *observer) OpaqueOpened()                             { o.opaque.opened.Add(1); o.ring() }
 func (o *observer) OpaqueClosed(sent, received int64) {
 	o.opaque.sent.Add(sent)
@@ -226,7 +226,7 @@ func (o *observer) OpaqueClosed(sent, received int64) {
 	o.opaque.closed.Add(1)
 	o.ring()
 }
-func (o *observer) TryDone(t *store.Try) {
+func (o *observer) TryDone(t *routes.Try) {
 	if o.panics.Load() {
 		o.panicked.Store(t)
 		panic("told to")
@@ -239,7 +239,7 @@ func (o *observer) TryDone(t *store.Try) {
 	defer o.mu.Unlock()
 	o.tries = append(o.tries, *t)
 }
-func (o *observer) CallDone(e *store.Exchange) {
+func (o *observer) CallDone(e *routes.Exchange) {
 	if o.deaf.Load() {
 		return
 	}
@@ -252,7 +252,7 @@ func (o *observer) CallDone(e *store.Exchange) {
 	o.calls = append(o.calls, c)
 }
 
-func (o *observer) lastCall(t testing.TB) store.Exchange {
+func (o *observer) lastCall(t testing.TB) routes.Exchange {
 	t.Helper()
 	o.waitFor(t, func() bool {
 		o.mu.Lock()
@@ -268,7 +268,7 @@ func (o *observer) lastCall(t testing.TB) store.Exchange {
 type world struct {
 	*bell
 	t      testing.TB
-	store  *store.Store
+	store  *routes.Store
 	server *Server
 	events *recordedEvents
 	seen   *observer
@@ -295,7 +295,7 @@ func buildWith(t testing.TB, o Options, original netip.AddrPort, bindings ...pol
 		events: &recordedEvents{bell: b, t: t}, seen: &observer{bell: b}, dialer: &plainDialer{bell: b},
 	}
 	var err error
-	w.store, err = store.New(store.Options{Dialer: func(string) upstream.Dialer { return w.dialer }, Observer: w.seen})
+	w.store, err = routes.New(routes.Options{Dialer: func(string) upstream.Dialer { return w.dialer }, Observer: w.seen})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -379,9 +379,9 @@ func (w *world) dial() *client {
 }
 
 // bareClient is a client's connection as a session has it, with nobody to serve it.
-func (w *world) bareClient() *socket.Conn {
+func (w *world) bareClient() *transport.Conn {
 	w.t.Helper()
-	conn, err := socket.New(w.dial().TCPConn)
+	conn, err := transport.New(w.dial().TCPConn)
 	if err != nil {
 		w.t.Fatal(err)
 	}

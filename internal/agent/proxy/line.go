@@ -5,12 +5,12 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/http1"
-	"fairlead.dev/fairlead/internal/agent/socket"
+	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
 // line is a connection as the codec reads it: how long a read may wait is set beside it, and a write can be put in front of it.
 type line struct {
-	conn   *socket.Conn
+	conn   *transport.Conn
 	reader *http1.Reader
 
 	// before is called by the next read that finds time to wait, in front of the wait; see socket.Conn.ReadAfter.
@@ -25,7 +25,7 @@ type line struct {
 	got int64
 }
 
-func (l *line) attach(c *socket.Conn) {
+func (l *line) attach(c *transport.Conn) {
 	l.conn = c
 	l.reader = http1.NewReader(l)
 }
@@ -53,7 +53,7 @@ func (l *line) took(n int, p []byte) {
 // quiet reports whether nothing has come behind the message that was read last. What the last read did not take would still be
 // there, so the connection need not be looked at unless that read had no room for more.
 func (l *line) quiet() bool {
-	return len(l.reader.Buffered()) == 0 && (!l.filled || l.conn.Peek() == socket.Quiet)
+	return len(l.reader.Buffered()) == 0 && (!l.filled || l.conn.Peek() == transport.Quiet)
 }
 
 // awaitClient waits for the first bytes until a time (zero: for ever), unless the wait is cut short by socket.Conn.Nudge.

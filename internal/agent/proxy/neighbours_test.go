@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -46,7 +46,7 @@ func buildNeighbours(t *testing.T, d *failingDialer, b policy.Binding) *neighbou
 	t.Helper()
 	ring := &bell{}
 	good := &plainDialer{bell: ring}
-	s, err := store.New(store.Options{Dialer: func(uid string) upstream.Dialer {
+	s, err := routes.New(routes.Options{Dialer: func(uid string) upstream.Dialer {
 		if uid == pod {
 			return good
 		}

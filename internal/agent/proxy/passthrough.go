@@ -6,10 +6,10 @@ import (
 	"io"
 	"net"
 
-	"fairlead.dev/fairlead/internal/agent/proxy/opaque"
-	"fairlead.dev/fairlead/internal/agent/proxy/sniff"
-	"fairlead.dev/fairlead/internal/agent/socket"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/proxy/tunnel"
+	"fairlead.dev/fairlead/internal/agent/proxy/detect"
+	"fairlead.dev/fairlead/internal/agent/transport"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -23,25 +23,25 @@ func (s *session) identify() bool {
 	case len(s.candidates) == 0:
 		s.passThrough(PassedUnmatched)
 		return false
-	case s.every((*store.Candidate).Opaque):
+	case s.every((*routes.Candidate).Opaque):
 		s.passThrough(PassedDeclared)
 		return false
-	case s.every((*store.Candidate).DeclaredHTTP):
+	case s.every((*routes.Candidate).DeclaredHTTP):
 		return true
 	}
-	proto, err := sniff.Wait(&s.line, s.line.reader, s.srv.sniffDelay)
+	proto, err := detect.Wait(&s.line, s.line.reader, s.srv.sniffDelay)
 	switch {
 	case errors.Is(err, io.EOF): // it may still be waiting for a server that speaks first
-		proto = sniff.Other
+		proto = detect.Other
 	case err != nil:
 		return false
-	case proto == sniff.Silent:
+	case proto == detect.Silent:
 		return s.identifyLate()
 	}
 	return s.judge(proto, nil)
 }
 
-func (s *session) every(is func(*store.Candidate) bool) bool {
+func (s *session) every(is func(*routes.Candidate) bool) bool {
 	for i := range s.candidates {
 		if !is(&s.candidates[i]) {
 			return false
@@ -51,19 +51,19 @@ func (s *session) every(is func(*store.Candidate) bool) bool {
 }
 
 // judge acts on what the first bytes showed.
-func (s *session) judge(proto sniff.Protocol, server *net.TCPConn) (http bool) {
+func (s *session) judge(proto detect.Protocol, server *net.TCPConn) (http bool) {
 	why := PassedOther
 	switch proto {
-	case sniff.HTTP1:
+	case detect.HTTP1:
 		if server != nil {
 			_ = server.Close()
 		}
 		return true
-	case sniff.HTTP2:
+	case detect.HTTP2:
 		why = PassedHTTP2
-	case sniff.TLS:
+	case detect.TLS:
 		why = PassedTLS
-	case sniff.Undecided, sniff.Other, sniff.Silent:
+	case detect.Undecided, detect.Other, detect.Silent:
 	}
 	s.rest = s.line.reader.Buffered()
 	if server == nil {
@@ -75,7 +75,7 @@ func (s *session) judge(proto sniff.Protocol, server *net.TCPConn) (http bool) {
 }
 
 // governing returns the binding that governs the connection as a whole, if one does.
-func (s *session) governing() *store.Candidate {
+func (s *session) governing() *routes.Candidate {
 	if len(s.candidates) > 0 && !s.candidates[0].NeedsHost() {
 		return &s.candidates[0]
 	}
@@ -109,7 +109,7 @@ func (s *session) dialOriginal(ctx context.Context) (*net.TCPConn, error) {
 		return nil, err
 	}
 	k := settings.Pool.KeepAlive
-	if err := socket.SetKeepAlive(server, k.Idle, k.Interval, k.Probes); err != nil {
+	if err := transport.SetKeepAlive(server, k.Idle, k.Interval, k.Probes); err != nil {
 		_ = server.Close()
 		return nil, err
 	}
@@ -140,8 +140,8 @@ func (s *session) unreachable(why Passed) {
 func (s *session) pass(why Passed, server *net.TCPConn) {
 	s.state.Store(passing)
 	s.srv.events.Passed(why)
-	o := opaque.Options{ToServer: s.rest}
-	var recorder store.Recorder = store.Silence{}
+	o := tunnel.Options{ToServer: s.rest}
+	var recorder routes.Recorder = routes.Silence{}
 	if g := s.governing(); g != nil {
 		recorder = g.Recorder()
 		o.Idle = g.Base().Timeouts.Idle
@@ -160,7 +160,7 @@ func (s *session) pass(why Passed, server *net.TCPConn) {
 	}
 	s.tunnel = func() {
 		recorder.OpaqueOpened()
-		end, _ := opaque.Run(s.client.TCP(), server, o) // an error means that one side is gone already
+		end, _ := tunnel.Run(s.client.TCP(), server, o) // an error means that one side is gone already
 		recorder.OpaqueClosed(first+end.ToServer, end.ToClient)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"fairlead.dev/fairlead/internal/agent/proxy/sniff"
-	"fairlead.dev/fairlead/internal/agent/socket"
+	"fairlead.dev/fairlead/internal/agent/proxy/detect"
+	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
 // word is what a server says to a client that says nothing.
@@ -33,7 +33,7 @@ type probe struct {
 	done   chan struct{}
 
 	mu    sync.Mutex
-	sock  *socket.Conn // guarded by mu
+	sock  *transport.Conn // guarded by mu
 	ended bool         // guarded by mu
 
 	// the goroutine's own until done is closed
@@ -63,13 +63,13 @@ func (s *session) identifyLate() bool {
 	case err == nil && p.word != greeting:
 		return s.judgeWords(p.server)
 	case err == nil:
-		return s.judge(sniff.Detect(s.line.reader.Buffered()), p.server)
+		return s.judge(detect.Detect(s.line.reader.Buffered()), p.server)
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, io.EOF):
 		if p.word == unreachable {
 			s.unreachable(PassedOther)
 			return false
 		}
-		return s.judge(sniff.Silent, p.server)
+		return s.judge(detect.Silent, p.server)
 	}
 	p.close()
 	return false
@@ -77,7 +77,7 @@ func (s *session) identifyLate() bool {
 
 // judgeWords waits for enough of the client's words to be judged.
 func (s *session) judgeWords(server *net.TCPConn) (http bool) {
-	proto, err := sniff.Wait(&s.line, s.line.reader, s.srv.sniffDelay)
+	proto, err := detect.Wait(&s.line, s.line.reader, s.srv.sniffDelay)
 	if err != nil {
 		if server != nil {
 			_ = server.Close()
@@ -111,7 +111,7 @@ func (p *probe) dial(ctx context.Context, s *session) bool {
 	if err != nil {
 		return false
 	}
-	sock, err := socket.New(server)
+	sock, err := transport.New(server)
 	if err != nil {
 		_ = server.Close()
 		return false
@@ -130,7 +130,7 @@ func (p *probe) listen() word {
 	if p.sock.AwaitReadable() != nil {
 		return unheard
 	}
-	if p.sock.Ending() == socket.Broken || p.sock.Peek() == socket.Gone {
+	if p.sock.Ending() == transport.Broken || p.sock.Peek() == transport.Gone {
 		return ended
 	}
 	return greeting

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/http1"
-	"fairlead.dev/fairlead/internal/agent/proxy/sniff"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/proxy/detect"
+	"fairlead.dev/fairlead/internal/agent/routes"
 )
 
 // refuse deals with a request that cannot be understood, or does not come to its end (rules 27 and 30). It is answered if
@@ -65,7 +65,7 @@ func (s *session) ours(ended bool) bool {
 	if len(s.rest) == 0 {
 		return false
 	}
-	http := sniff.Detect(s.rest) == sniff.HTTP1
+	http := detect.Detect(s.rest) == detect.HTTP1
 	if http && !ended {
 		s.restOfHead()
 	}
@@ -91,7 +91,7 @@ func (s *session) governsAll() bool {
 
 // governs reports whether a policy governs requests for a host.
 func (s *session) governs(host []byte) bool {
-	name := store.AppendHost(nil, host)
+	name := routes.AppendHost(nil, host)
 	for i := range s.candidates {
 		if c := &s.candidates[i]; c.Governs(name) {
 			return !c.Opaque()

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -178,8 +178,8 @@ func TestACallTellsOfItsTries(t *testing.T) {
 	get(c)
 	w.waitFor(t, func() bool { w.seen.mu.Lock(); defer w.seen.mu.Unlock(); return len(w.seen.calls) > 0 })
 	e := w.seen.lastCall(t)
-	want := []store.Try{
-		{Kind: call.ConnectFailed, Detail: store.DetailRefused},
+	want := []routes.Try{
+		{Kind: call.ConnectFailed, Detail: routes.DetailRefused},
 		{Status: 503, Start: call.Retry},
 		{Kind: call.BadResponse, Start: call.Retry, Detail: "malformed status line"},
 		{Status: 200, Start: call.Retry},
@@ -196,7 +196,7 @@ func TestACallTellsOfItsTries(t *testing.T) {
 			t.Errorf("try %d: %+v, want %+v", i, try, want[i])
 		}
 	}
-	if !e.Truncated || e.Detail != store.DetailClosed {
+	if !e.Truncated || e.Detail != routes.DetailClosed {
 		t.Errorf("truncated %v, detail %q", e.Truncated, e.Detail)
 	}
 }
@@ -204,10 +204,10 @@ func TestACallTellsOfItsTries(t *testing.T) {
 // More tries than are told of are not all told of.
 func TestTheTriesToldOfAreBounded(t *testing.T) {
 	w := build(t, nowhere(t), anywhere(func(s *policy.Settings) {
-		s.Retry.On, s.Retry.MaxRetries = policy.Of(policy.ConnectFailure), 2*store.MaxTries
+		s.Retry.On, s.Retry.MaxRetries = policy.Of(policy.ConnectFailure), 2*routes.MaxTries
 	}))
 	w.dial().get("/")
-	if e := w.seen.lastCall(t); len(e.Tries) != store.MaxTries || e.Outcome.Tries != 2*store.MaxTries+1 {
+	if e := w.seen.lastCall(t); len(e.Tries) != routes.MaxTries || e.Outcome.Tries != 2*routes.MaxTries+1 {
 		t.Errorf("%d of %d", len(e.Tries), e.Outcome.Tries)
 	}
 }

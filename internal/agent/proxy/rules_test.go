@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -350,7 +350,7 @@ func TestRule25_AWaiterThatLeavesGivesItsPlaceBack(t *testing.T) {
 	second := w.dial()
 	second.send("GET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
 	waiting := func() (waiting int) {
-		w.store.Survey(time.Now(), func(s store.Survey) { waiting += s.Pool.Waiting })
+		w.store.Survey(time.Now(), func(s routes.Survey) { waiting += s.Pool.Waiting })
 		return waiting
 	}
 	poll(t, func() bool { return waiting() == 1 })

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/http1"
-	"fairlead.dev/fairlead/internal/agent/socket"
+	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
 var (
@@ -104,8 +104,8 @@ func (t *attempt) overdue(now, taken time.Time) error {
 func (t *attempt) answered() bool {
 	var space [4 << 10]byte
 	n, state := t.conn.PeekInto(space[:])
-	if state != socket.Readable {
-		return state == socket.Gone
+	if state != transport.Readable {
+		return state == transport.Gone
 	}
 	const status = len("HTTP/1.1 1")
 	for b := space[:n]; len(b) >= status; {
@@ -130,7 +130,7 @@ func (t *attempt) block(blocked bool) {
 
 // sender is the write side of a session's connection for the codec.
 type sender struct {
-	conn *socket.Conn
+	conn *transport.Conn
 	// x is the exchange whose answer is written, whose time counts; nil: none.
 	x *exchange
 	// until is when it must be over, headBy when the client must have taken the first byte; zero: never.

@@ -8,10 +8,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"fairlead.dev/fairlead/internal/agent/proxy/sniff"
+	"fairlead.dev/fairlead/internal/agent/proxy/detect"
 	"fairlead.dev/fairlead/internal/agent/resilience"
-	"fairlead.dev/fairlead/internal/agent/socket"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/transport"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -74,7 +74,7 @@ type Refused struct {
 
 // Options configure a Server. Store is required; zero limits mean the defaults.
 type Options struct {
-	Store                *store.Store
+	Store                *routes.Store
 	Events               Events
 	MaxConnections       int
 	MaxConnectionsPerPod int
@@ -87,7 +87,7 @@ type Options struct {
 // Server serves captured connections.
 type Server struct {
 	// immutable after New
-	store     *store.Store
+	store     *routes.Store
 	events    Events
 	limit     int
 	podLimit  int
@@ -122,7 +122,7 @@ func New(o Options) (*Server, error) {
 		store: o.Store, events: o.Events, limit: orDefault(o.MaxConnections, DefaultMaxConnections),
 		podLimit:    orDefault(o.MaxConnectionsPerPod, DefaultMaxConnectionsPerPod),
 		replay:      resilience.NewReplayMemory(orDefault(o.ReplayMemory, int64(DefaultReplayMemory))),
-		sniffDelay:  orDefault(o.sniffDelay, sniff.MaxDelay),
+		sniffDelay:  orDefault(o.sniffDelay, detect.MaxDelay),
 		headTimeout: orDefault(o.headTimeout, headTimeout),
 		lingerFor:   orDefault(o.lingerFor, lingerFor),
 		epoch:       time.Now(),
@@ -147,7 +147,7 @@ func (s *Server) ReplayMemory() *resilience.ReplayMemory { return s.replay }
 // ServeCaptured serves one connection of a pod that was on its way to original. It owns conn and blocks until it is done with it.
 func (s *Server) ServeCaptured(podUID string, conn *net.TCPConn, original netip.AddrPort) {
 	defer func() { _ = conn.Close() }()
-	client, err := socket.New(conn)
+	client, err := transport.New(conn)
 	if err != nil {
 		return // closed already
 	}

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/http1"
-	"fairlead.dev/fairlead/internal/agent/socket"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/transport"
+	"fairlead.dev/fairlead/internal/agent/routes"
 )
 
 // The states of a session, for Shutdown to tell who may be closed, and to count what is open.
@@ -29,7 +29,7 @@ type session struct {
 	srv      *Server
 	id       uint64 // of the server's sessions, not 0
 	pod      string // UID
-	client   *socket.Conn
+	client   *transport.Conn
 	original netip.AddrPort
 
 	// atomic
@@ -43,11 +43,11 @@ type session struct {
 	line line
 	out  sender
 
-	table      *store.Table
+	table      *routes.Table
 	version    uint64
-	candidates []store.Candidate
+	candidates []routes.Candidate
 	// the lane used last, and what it was chosen by
-	lane   *store.Lane
+	lane   *routes.Lane
 	pinned bool
 	host   []byte // as sent, or nil if the lane does not depend on it
 	// governed: a policy has governed a request of this connection
@@ -202,7 +202,7 @@ func (s *session) onReadable(uintptr) bool {
 	s.line.nowait = true
 	err := s.line.reader.Await()
 	s.line.nowait = false
-	if errors.Is(err, socket.ErrNothing) {
+	if errors.Is(err, transport.ErrNothing) {
 		s.end()
 		return false
 	}
@@ -312,7 +312,7 @@ func (s *session) closeIfIdle(before time.Time) {
 }
 
 // route finds the lane of a request; ok is false when no policy governs it.
-func (s *session) route(q *http1.Request) (lane *store.Lane, ok bool) {
+func (s *session) route(q *http1.Request) (lane *routes.Lane, ok bool) {
 	if s.srv.store.Version() != s.version {
 		s.refresh()
 	}
@@ -322,10 +322,10 @@ func (s *session) route(q *http1.Request) (lane *store.Lane, ok bool) {
 	return s.resolve(q)
 }
 
-func (s *session) resolve(q *http1.Request) (*store.Lane, bool) {
+func (s *session) resolve(q *http1.Request) (*routes.Lane, bool) {
 	s.lane, s.server = nil, dependence{}
 	var space [256]byte
-	host := store.AppendHost(space[:0], q.Host())
+	host := routes.AppendHost(space[:0], q.Host())
 	byHost := false
 	for i := range s.candidates {
 		c := &s.candidates[i]

@@ -8,8 +8,8 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy/http1"
-	"fairlead.dev/fairlead/internal/agent/socket"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/transport"
+	"fairlead.dev/fairlead/internal/agent/routes"
 )
 
 // largeAtOnce is the largest request that the session's own goroutine sends: the kernel takes it without blocking, unless it is
@@ -204,9 +204,9 @@ func (x *exchange) sentSoFar() (next call.Action, done bool) {
 func (x *exchange) badUpload() call.Action {
 	broken := x.upload.broken()
 	if broken == nil {
-		return x.clientGone(store.DetailClientLeft)
+		return x.clientGone(routes.DetailClientLeft)
 	}
-	a := x.clientGone(store.Detail(broken.Error()))
+	a := x.clientGone(routes.Detail(broken.Error()))
 	x.parting = x.refuse(broken)
 	return a
 }
@@ -228,7 +228,7 @@ func (x *exchange) sendFailed() call.Action {
 	late := errors.Is(t.err, os.ErrDeadlineExceeded)
 	switch {
 	case errors.Is(t.err, errClientLeft):
-		return x.clientGone(store.DetailClientLeft)
+		return x.clientGone(routes.DetailClientLeft)
 	case t.sent == 0 && !late && !errors.Is(t.err, errIdle):
 		return x.failed(call.Reset, detailOf(t.err))
 	}
@@ -241,16 +241,16 @@ func (x *exchange) sendFailed() call.Action {
 	t.line.nowait = false
 	switch {
 	case err == nil && t.response.Interim():
-		return x.failed(call.BadResponse, store.DetailInterim)
+		return x.failed(call.BadResponse, routes.DetailInterim)
 	case err == nil:
 		return x.gotHead()
 	case late && passed(t.until, time.Now()):
 		return x.timedOut()
 	case late:
-		return x.failed(call.AttemptTimeout, store.DetailWrite)
+		return x.failed(call.AttemptTimeout, routes.DetailWrite)
 	case errors.Is(t.err, errIdle):
-		return x.failed(call.AttemptTimeout, store.DetailIdle)
-	case errors.Is(err, socket.ErrNothing), errors.Is(err, io.EOF):
+		return x.failed(call.AttemptTimeout, routes.DetailIdle)
+	case errors.Is(err, transport.ErrNothing), errors.Is(err, io.EOF):
 		return x.failed(call.Reset, detailOf(t.err))
 	}
 	return x.failed(kindOf(err))
@@ -280,12 +280,12 @@ func (x *exchange) awaitContinue() (next call.Action, done bool) {
 		}
 		x.now = time.Now()
 		if err != nil {
-			if len(x.s.line.reader.Buffered()) > 0 || x.s.client.Peek() == socket.Readable {
+			if len(x.s.line.reader.Buffered()) > 0 || x.s.client.Peek() == transport.Readable {
 				u.held = false
 				return call.Action{}, false
 			}
 			if x.s.left() {
-				return x.clientGone(store.DetailClientLeft), true
+				return x.clientGone(routes.DetailClientLeft), true
 			}
 			look = min(2*look, maxLook)
 		}

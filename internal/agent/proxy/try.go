@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
@@ -44,7 +44,7 @@ func (x *exchange) place(a call.Action) (next call.Action, ok bool) {
 	switch pool.Ask(t) {
 	case upstream.Granted:
 	case upstream.Overflow:
-		x.detail = store.DetailQueueFull
+		x.detail = routes.DetailQueueFull
 		return x.call.LocalReject(x.now, call.Overflow), false
 	case upstream.Queued:
 		if next, ok := x.queue(a, pool); !ok {
@@ -89,7 +89,7 @@ func (x *exchange) queue(a call.Action, pool *upstream.Pool) (next call.Action, 
 		x.detail = detailOfLimit(x.call.Limit())
 		return x.call.Timer(x.now), false
 	}
-	x.detail = store.DetailQueueTimeout
+	x.detail = routes.DetailQueueTimeout
 	return x.call.LocalReject(x.now, call.Overflow), false
 }
 
@@ -120,13 +120,13 @@ func (x *exchange) dial(pool *upstream.Pool, start call.Start, until time.Time) 
 	kind, why := upstream.FailureOf(err), detailOf(err)
 	switch {
 	case kind == call.Internal:
-		why = store.DetailLocal
+		why = routes.DetailLocal
 	case passed(until, x.now):
 		kind, why = call.AttemptTimeout, detailOfLimit(x.call.Limit())
-	case kind == call.ConnectTimeout && why != store.DetailNoAnswer:
-		why = store.DetailConnect
+	case kind == call.ConnectTimeout && why != routes.DetailNoAnswer:
+		why = routes.DetailConnect
 	}
-	x.try = store.Try{Kind: kind, Start: start, Peer: x.ticket.Peer(), Took: x.now.Sub(began), Detail: why}
+	x.try = routes.Try{Kind: kind, Start: start, Peer: x.ticket.Peer(), Took: x.now.Sub(began), Detail: why}
 	x.reportTry()
 	return nil, kind
 }
@@ -134,7 +134,7 @@ func (x *exchange) dial(pool *upstream.Pool, start call.Start, until time.Time) 
 func (x *exchange) dialFailed(kind call.Kind) call.Action {
 	switch kind {
 	case call.ClientGone:
-		x.detail = store.DetailClientLeft
+		x.detail = routes.DetailClientLeft
 		return x.call.ClientGone(x.now)
 	case call.Internal:
 		return x.call.LocalReject(x.now, call.Internal)

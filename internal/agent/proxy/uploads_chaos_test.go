@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -49,7 +49,7 @@ func TestNothingIsLeftOfUploadsThatEndAnyhow(t *testing.T) {
 	w.waitFor(t, func() bool { return w.server.Connections() == 0 })
 	poll(t, func() bool {
 		var sum upstream.Stats
-		w.store.Survey(time.Now(), func(s store.Survey) { sum.Active += s.Pool.Active; sum.Waiting += s.Pool.Waiting })
+		w.store.Survey(time.Now(), func(s routes.Survey) { sum.Active += s.Pool.Active; sum.Waiting += s.Pool.Waiting })
 		return sum == upstream.Stats{}
 	})
 	if n := w.server.ReplayMemory().Used(); n != 0 {

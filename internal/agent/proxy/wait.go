@@ -7,7 +7,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/resilience"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/routes"
 )
 
 // How often a call that waits looks whether its client is still there (rule 4). Calls that are answered sooner never
@@ -44,7 +44,7 @@ func (x *exchange) awaitHead() call.Action {
 			return x.failed(kindOf(err))
 		default:
 			if x.s.left() {
-				return x.clientGone(store.DetailClientLeft)
+				return x.clientGone(routes.DetailClientLeft)
 			}
 			look = min(2*look, maxLook)
 		}
@@ -100,7 +100,7 @@ func (x *exchange) overdue() (next call.Action, done bool) {
 func (x *exchange) interim() (next call.Action, done bool) {
 	t := x.cur
 	if t.interims++; t.interims > maxInterim {
-		return x.failed(call.BadResponse, store.DetailInterim), true
+		return x.failed(call.BadResponse, routes.DetailInterim), true
 	}
 	if x.request.Minor == 0 { // RFC 9110 section 15.2: "a server MUST NOT send a 1xx response to an HTTP/1.0 client"
 		t.line.reader.Finish()
@@ -119,9 +119,9 @@ func (x *exchange) interim() (next call.Action, done bool) {
 		return call.Action{}, false
 	}
 	x.s.client.ResetOnClose() // it may have a part of it
-	why := store.DetailClientLeft
+	why := routes.DetailClientLeft
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		if x.now, why = time.Now(), store.DetailIdle; passed(x.call.Deadline(), x.now) {
+		if x.now, why = time.Now(), routes.DetailIdle; passed(x.call.Deadline(), x.now) {
 			why = detailOfLimit(x.call.Binding())
 		}
 	}
@@ -137,7 +137,7 @@ func (x *exchange) gotHead() call.Action {
 		x.toldBody()
 	}
 	p := &t.response
-	x.tried(call.OK, p.Status, store.NoDetail)
+	x.tried(call.OK, p.Status, routes.NoDetail)
 	t.line.reader.Body(&t.body, &p.Head)
 	r := call.Response{Status: p.Status, GRPCStatus: -1, RequestUnfinished: !whole && !x.upload.held}
 	if p.Status >= 400 {
@@ -201,7 +201,7 @@ func (x *exchange) sleep(until time.Time, ready <-chan struct{}) woke {
 // wait waits between tries, and meanwhile takes over what there is of the kept response.
 func (x *exchange) wait(a call.Action) call.Action {
 	if x.sleep(a.Until, nil) == clientLeft || x.s.left() {
-		x.detail = store.DetailClientLeft
+		x.detail = routes.DetailClientLeft
 		return x.call.ClientGone(x.now)
 	}
 	if k := x.kept; k != nil && k.conn != nil {

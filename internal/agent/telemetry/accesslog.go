@@ -14,7 +14,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -60,10 +60,10 @@ type line struct {
 	pod, rule string
 	original  netip.AddrPort
 	truncated bool
-	detail    store.Detail
+	detail    routes.Detail
 	// memory of their own, used again
 	method, host, path []byte
-	tries              []store.Try
+	tries              []routes.Try
 }
 
 // What is logged of a request at most.
@@ -89,7 +89,7 @@ func NewAccessLog(o AccessLogOptions) (*AccessLog, error) {
 }
 
 // wanted reports whether the policy wants the call logged.
-func wanted(e *store.Exchange) bool {
+func wanted(e *routes.Exchange) bool {
 	switch e.AccessLog {
 	case policy.AccessLogAll:
 		return true
@@ -101,7 +101,7 @@ func wanted(e *store.Exchange) bool {
 }
 
 // write queues a line for a call.
-func (l *AccessLog) write(r *recorder, e *store.Exchange) {
+func (l *AccessLog) write(r *recorder, e *routes.Exchange) {
 	n := l.begin()
 	if n == nil {
 		return
@@ -118,7 +118,7 @@ func (l *AccessLog) refuse(r *proxy.Refused) {
 	if n == nil {
 		return
 	}
-	n.pod, n.original, n.outcome.Status, n.detail = r.Pod, r.Original, r.Status, store.Detail(r.Reason)
+	n.pod, n.original, n.outcome.Status, n.detail = r.Pod, r.Original, r.Status, routes.Detail(r.Reason)
 	l.end(n, r.Method, r.Host, r.Path)
 }
 
@@ -196,7 +196,7 @@ func (l *AccessLog) put(n *line) {
 	} else {
 		attrs = append(attrs, slog.String("kind", "malformed_request"))
 	}
-	if n.detail != store.NoDetail {
+	if n.detail != routes.NoDetail {
 		attrs = append(attrs, slog.String("detail", string(n.detail)))
 	}
 	r := slog.NewRecord(n.at, slog.LevelInfo, "call", 0)
@@ -245,10 +245,10 @@ type triedLine struct {
 	Peer   string       `json:"peer"`
 	Start  string       `json:"start"`
 	Result string       `json:"result"`
-	Detail store.Detail `json:"detail,omitempty"`
+	Detail routes.Detail `json:"detail,omitempty"`
 }
 
-func tryLine(t *store.Try) triedLine {
+func tryLine(t *routes.Try) triedLine {
 	result := kindName(t.Kind)
 	if t.Kind == call.OK {
 		result = strconv.Itoa(t.Status)

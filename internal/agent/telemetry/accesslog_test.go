@@ -16,12 +16,12 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
 // lines logs the exchanges and returns what was written.
-func lines(t *testing.T, o AccessLogOptions, exchanges ...*store.Exchange) []map[string]any {
+func lines(t *testing.T, o AccessLogOptions, exchanges ...*routes.Exchange) []map[string]any {
 	t.Helper()
 	return linesOf(t, o, func(m *Meter) {
 		r := m.Recorder(payments, inventory)
@@ -58,14 +58,14 @@ func linesOf(t *testing.T, o AccessLogOptions, happens func(*Meter)) []map[strin
 }
 
 func TestAccessLogLine(t *testing.T) {
-	got := lines(t, AccessLogOptions{PodName: func(uid string) string { return map[string]string{"uid-1": "shop/checkout"}[uid] }}, &store.Exchange{
+	got := lines(t, AccessLogOptions{PodName: func(uid string) string { return map[string]string{"uid-1": "shop/checkout"}[uid] }}, &routes.Exchange{
 		Pod: "uid-1", Original: netip.MustParseAddrPort("10.0.0.1:80"), Rule: "charge", AccessLog: policy.AccessLogAll,
 		Outcome: call.Outcome{Kind: call.OK, Cause: call.Reset, Fate: call.Exhausted, Status: 503, Tries: 3, Took: 1500 * time.Millisecond},
-		Took:    2 * time.Second, Truncated: true, Detail: store.DetailReset,
-		Tries: []store.Try{
-			{Kind: call.ConnectFailed, Peer: netip.MustParseAddrPort("10.0.1.1:80"), Detail: store.DetailRefused},
+		Took:    2 * time.Second, Truncated: true, Detail: routes.DetailReset,
+		Tries: []routes.Try{
+			{Kind: call.ConnectFailed, Peer: netip.MustParseAddrPort("10.0.1.1:80"), Detail: routes.DetailRefused},
 			{Kind: call.OK, Status: 503, Start: call.Retry, Peer: netip.MustParseAddrPort("10.0.1.2:80")},
-			{Kind: call.Reset, Start: call.Retry, Reused: true, Peer: netip.MustParseAddrPort("10.0.1.3:80"), Detail: store.DetailReset},
+			{Kind: call.Reset, Start: call.Retry, Reused: true, Peer: netip.MustParseAddrPort("10.0.1.3:80"), Detail: routes.DetailReset},
 		},
 		Method: []byte("GET"), Host: []byte("inventory"), Path: []byte("/items?token=secret"),
 	})
@@ -111,7 +111,7 @@ func TestAccessLogOfRefusedRequests(t *testing.T) {
 
 //enforces:agent observability.accessLog
 func TestAccessLogSettings(t *testing.T) {
-	with := func(s policy.AccessLog, e *store.Exchange) *store.Exchange {
+	with := func(s policy.AccessLog, e *routes.Exchange) *routes.Exchange {
 		c := *e
 		c.AccessLog = s
 		return &c

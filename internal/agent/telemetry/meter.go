@@ -9,7 +9,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/proxy"
 	"fairlead.dev/fairlead/internal/agent/resilience"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -31,7 +31,7 @@ type Options struct {
 // Sources are where a Meter reads what it does not count itself. Nil fields are left out.
 type Sources struct {
 	// Survey is store.Store.Survey.
-	Survey func(now time.Time, f func(store.Survey))
+	Survey func(now time.Time, f func(routes.Survey))
 	// Doors tells which pods are captured.
 	Doors func() Doors
 	// Replay is the account of replay buffers.
@@ -91,7 +91,7 @@ type destinationKey struct {
 }
 
 var (
-	_ store.Observer = (*Meter)(nil)
+	_ routes.Observer = (*Meter)(nil)
 	_ proxy.Events   = (*Meter)(nil)
 )
 
@@ -110,7 +110,7 @@ func New(o Options) *Meter {
 func (m *Meter) Watch(s Sources) { m.sources.Store(&s) }
 
 // Recorder implements store.Observer.
-func (m *Meter) Recorder(id policy.ID, target string) store.Recorder {
+func (m *Meter) Recorder(id policy.ID, target string) routes.Recorder {
 	k := recorderKey{id, target}
 	m.mu.Lock()
 	defer m.mu.Unlock()

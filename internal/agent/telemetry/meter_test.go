@@ -15,7 +15,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy"
 	"fairlead.dev/fairlead/internal/agent/resilience"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -29,8 +29,8 @@ const inventory = "service warehouse/inventory"
 
 func testMeter() *Meter { return New(Options{Logger: slog.New(slog.DiscardHandler)}) }
 
-func ended(k call.Kind, f call.Fate, status int) *store.Exchange {
-	return &store.Exchange{Outcome: call.Outcome{Kind: k, Fate: f, Status: status, Took: 3 * time.Millisecond}}
+func ended(k call.Kind, f call.Fate, status int) *routes.Exchange {
+	return &routes.Exchange{Outcome: call.Outcome{Kind: k, Fate: f, Status: status, Took: 3 * time.Millisecond}}
 }
 
 // scrapeText returns the lines of /metrics that begin with prefix.
@@ -58,15 +58,15 @@ func TestMetricsShowWhatWasCounted(t *testing.T) {
 	m := testMeter()
 	r := m.Recorder(payments, inventory)
 	for range 3 {
-		r.TryDone(&store.Try{Kind: call.OK, Status: 200, Took: time.Millisecond})
+		r.TryDone(&routes.Try{Kind: call.OK, Status: 200, Took: time.Millisecond})
 		r.CallDone(ended(call.OK, call.NotNeeded, 200))
 	}
-	r.TryDone(&store.Try{Kind: call.OK, Status: 503})
-	r.TryDone(&store.Try{Kind: call.ConnectFailed, Start: call.Retry})
+	r.TryDone(&routes.Try{Kind: call.OK, Status: 503})
+	r.TryDone(&routes.Try{Kind: call.ConnectFailed, Start: call.Retry})
 	r.CallDone(ended(call.OK, call.Exhausted, 503))
 	r.CallDone(ended(call.BreakerOpen, call.Refused, 503))
 	r.CallDone(ended(call.ClientGone, call.Abandoned, 0))
-	r.CallDone(&store.Exchange{Outcome: call.Outcome{Status: 200}, Truncated: true})
+	r.CallDone(&routes.Exchange{Outcome: call.Outcome{Status: 200}, Truncated: true})
 	r.OpaqueOpened()
 	const id = `policy="shop/payments",target="service warehouse/inventory"`
 	want := []string{
@@ -131,9 +131,9 @@ func TestGaugesComeFromTheSurvey(t *testing.T) {
 	m := testMeter()
 	m.Recorder(payments, inventory)
 	opened := uint64(2)
-	m.Watch(Sources{Survey: func(_ time.Time, f func(store.Survey)) {
+	m.Watch(Sources{Survey: func(_ time.Time, f func(routes.Survey)) {
 		for _, destination := range []string{"warehouse/inventory:80", "warehouse/inventory:81"} {
-			f(store.Survey{
+			f(routes.Survey{
 				Policy: payments, Target: inventory, Destination: destination, BreakersOpen: 1,
 				Breakers: []resilience.Status{{State: resilience.Open, Opened: opened}}, Pool: upstream.Stats{Active: 3, Idle: 2, Waiting: 1},
 			})
@@ -198,7 +198,7 @@ func TestEveryFamilyIsCollected(t *testing.T) {
 	exercise(m.Recorder(payments, inventory))
 	m.Watch(Sources{
 		Replay: resilience.NewReplayMemory(1), Doors: func() Doors { return Doors{OlderConnections: []Older{{payments, 1}}} },
-		Survey: func(_ time.Time, f func(store.Survey)) { f(store.Survey{Policy: payments, Target: inventory}) },
+		Survey: func(_ time.Time, f func(routes.Survey)) { f(routes.Survey{Policy: payments, Target: inventory}) },
 	})
 	for _, f := range catalogue {
 		if len(scrapeText(t, m, f.name)) == 0 {
@@ -208,13 +208,13 @@ func TestEveryFamilyIsCollected(t *testing.T) {
 }
 
 // exercise lets everything happen that can happen.
-func exercise(r store.Recorder) {
+func exercise(r routes.Recorder) {
 	statuses := []int{0, 100, 200, 301, 404, 503, 999}
 	for k := range call.KindCount {
 		for f := range call.FateCount {
 			for _, status := range statuses {
-				r.CallDone(&store.Exchange{Outcome: call.Outcome{Kind: k, Fate: f, Status: status}})
-				r.TryDone(&store.Try{Kind: k, Status: status, Start: call.Start(f % 3)})
+				r.CallDone(&routes.Exchange{Outcome: call.Outcome{Kind: k, Fate: f, Status: status}})
+				r.TryDone(&routes.Try{Kind: k, Status: status, Start: call.Start(f % 3)})
 			}
 		}
 	}
@@ -226,7 +226,7 @@ const maxSeries = 140
 func TestSeriesArePerPolicyNotPerTraffic(t *testing.T) {
 	m := testMeter()
 	exercise(m.Recorder(payments, inventory))
-	m.Watch(Sources{Survey: func(_ time.Time, f func(store.Survey)) { f(store.Survey{Policy: payments, Target: inventory}) }})
+	m.Watch(Sources{Survey: func(_ time.Time, f func(routes.Survey)) { f(routes.Survey{Policy: payments, Target: inventory}) }})
 	n := 0
 	for _, line := range scrapeText(t, m, "fairlead_") {
 		if strings.Contains(line, `policy="shop/payments"`) {

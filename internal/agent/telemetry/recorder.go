@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -55,7 +55,7 @@ type shard struct {
 	_ [64]byte // the next shard's first counters are not in the cache line of this one's last
 }
 
-var _ store.Recorder = (*recorder)(nil)
+var _ routes.Recorder = (*recorder)(nil)
 
 func (r *recorder) shard() *shard {
 	if len(r.shards) == 1 {
@@ -65,7 +65,7 @@ func (r *recorder) shard() *shard {
 }
 
 // TryDone implements store.Recorder.
-func (r *recorder) TryDone(t *store.Try) {
+func (r *recorder) TryDone(t *routes.Try) {
 	s := r.shard()
 	s.tries[min(t.Start, call.Repair)][resultOf(t.Kind, t.Status)].Add(1)
 	s.tryTook[bucket(t.Took)].Add(1)
@@ -73,7 +73,7 @@ func (r *recorder) TryDone(t *store.Try) {
 }
 
 // CallDone implements store.Recorder.
-func (r *recorder) CallDone(e *store.Exchange) {
+func (r *recorder) CallDone(e *routes.Exchange) {
 	o := &e.Outcome
 	if r.began.Load() == 0 {
 		r.began.CompareAndSwap(0, int64(max(time.Since(r.epoch)-o.Took, 1)))
@@ -98,7 +98,7 @@ func (r *recorder) CallDone(e *store.Exchange) {
 
 // brokeOff reports whether a call did not come to its end though its client wanted it to. A client that leaves in the middle of an
 // answer, as of a stream of events, has what it came for.
-func brokeOff(e *store.Exchange) bool { return e.Truncated && e.Detail != store.DetailClientLeft }
+func brokeOff(e *routes.Exchange) bool { return e.Truncated && e.Detail != routes.DetailClientLeft }
 
 // OpaqueOpened implements store.Recorder.
 func (r *recorder) OpaqueOpened() { r.shard().opaque.Add(1) }

@@ -5,12 +5,12 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/routes"
 )
 
 func BenchmarkCall(b *testing.B) {
 	r := testMeter().Recorder(payments, inventory)
-	try := &store.Try{Kind: call.OK, Status: 200, Took: 700 * time.Microsecond}
+	try := &routes.Try{Kind: call.OK, Status: 200, Took: 700 * time.Microsecond}
 	e := ended(call.OK, call.NotNeeded, 200)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -22,7 +22,7 @@ func BenchmarkCall(b *testing.B) {
 func BenchmarkCallParallel(b *testing.B) {
 	r := testMeter().Recorder(payments, inventory)
 	b.RunParallel(func(pb *testing.PB) {
-		try := &store.Try{Kind: call.OK, Status: 200, Took: 700 * time.Microsecond}
+		try := &routes.Try{Kind: call.OK, Status: 200, Took: 700 * time.Microsecond}
 		e := ended(call.OK, call.NotNeeded, 200)
 		for pb.Next() {
 			r.TryDone(try)
@@ -33,7 +33,7 @@ func BenchmarkCallParallel(b *testing.B) {
 
 func TestCountingDoesNotAllocate(t *testing.T) {
 	r := testMeter().Recorder(payments, inventory)
-	try := &store.Try{Kind: call.OK, Status: 200, Took: time.Millisecond}
+	try := &routes.Try{Kind: call.OK, Status: 200, Took: time.Millisecond}
 	e := ended(call.OK, call.NotNeeded, 200)
 	if n := testing.AllocsPerRun(1000, func() { r.TryDone(try); r.CallDone(e); r.OpaqueOpened() }); n != 0 {
 		t.Errorf("%v allocations per call", n)

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -28,7 +28,7 @@ func (m *Meter) survey(now time.Time) map[recorderKey]*gauges {
 	m.surveys.Lock()
 	defer m.surveys.Unlock()
 	opens := map[destinationKey]uint64{}
-	read(now, func(s store.Survey) {
+	read(now, func(s routes.Survey) {
 		k := recorderKey{s.Policy, s.Target}
 		g := out[k]
 		if g == nil {

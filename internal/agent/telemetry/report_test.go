@@ -13,7 +13,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/resilience"
-	"fairlead.dev/fairlead/internal/agent/store"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -58,8 +58,8 @@ func TestReportsAreDeltas(t *testing.T) {
 	r := m.Recorder(payments, inventory)
 	other := m.Recorder(policy.ID{Kind: policy.KindClusterRetryPolicy, Name: "all"}, "any")
 	r.CallDone(ended(call.OK, call.Recovered, 200))
-	r.TryDone(&store.Try{Kind: call.OK, Status: 503})
-	r.TryDone(&store.Try{Kind: call.OK, Status: 200, Start: call.Retry})
+	r.TryDone(&routes.Try{Kind: call.OK, Status: 503})
+	r.TryDone(&routes.Try{Kind: call.OK, Status: 200, Start: call.Retry})
 	other.OpaqueOpened()
 	other.OpaqueClosed(0, 0)
 	var latency policy.Latency
@@ -131,10 +131,10 @@ func TestAnAnswerThatBreaksOffIsNoSuccess(t *testing.T) {
 		{Status: 200}, {Fate: call.Recovered, Status: 200}, // these two would have been
 		{Fate: call.Exhausted, Status: 503},
 	} {
-		r.CallDone(&store.Exchange{Outcome: o, Truncated: true})
+		r.CallDone(&routes.Exchange{Outcome: o, Truncated: true})
 	}
 	// A client that closes a stream of events has what it came for.
-	r.CallDone(&store.Exchange{Outcome: call.Outcome{Status: 200}, Truncated: true, Detail: store.DetailClientLeft})
+	r.CallDone(&routes.Exchange{Outcome: call.Outcome{Status: 200}, Truncated: true, Detail: routes.DetailClientLeft})
 	want := policy.Counts{Requests: 5, Successes: 2, Truncated: 2, RetrySuccesses: 1, NotRetriedExhausted: 1}
 	if got := m.reportAt(t0).Traffic; len(got) != 1 || got[0].Counts != want {
 		t.Errorf("reported %+v, want %+v", got, want)
@@ -186,8 +186,8 @@ func TestReportTellsTheWorstStateOfBreakersAndItsAge(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := testMeter()
 			m.Recorder(payments, inventory).OpaqueOpened() // so that there is something to report
-			m.Watch(Sources{Survey: func(_ time.Time, f func(store.Survey)) {
-				f(store.Survey{Policy: payments, Target: inventory, Destination: "d", Breakers: tc.breakers})
+			m.Watch(Sources{Survey: func(_ time.Time, f func(routes.Survey)) {
+				f(routes.Survey{Policy: payments, Target: inventory, Destination: "d", Breakers: tc.breakers})
 			}})
 			got := m.reportAt(t0).Traffic[0]
 			if got.BreakersOpen != tc.open || got.BreakersHalfOpen != tc.halfOpen || got.BreakerAge != tc.age {
@@ -284,10 +284,10 @@ func TestABreakerThatOpensIsCountedOnceByReadersThatOverlap(t *testing.T) {
 	opened.Store(5)
 	reading, goOn := make(chan struct{}), make(chan struct{})
 	var first sync.Once
-	m.Watch(Sources{Survey: func(_ time.Time, f func(store.Survey)) {
+	m.Watch(Sources{Survey: func(_ time.Time, f func(routes.Survey)) {
 		n := opened.Load()
 		first.Do(func() { close(reading); <-goOn })
-		f(store.Survey{Policy: k.policy, Target: k.target, Destination: "d", Breakers: []resilience.Status{{Opened: n}}})
+		f(routes.Survey{Policy: k.policy, Target: k.target, Destination: "d", Breakers: []resilience.Status{{Opened: n}}})
 	}})
 	var readers sync.WaitGroup
 	readers.Go(func() { m.survey(time.Now()) })

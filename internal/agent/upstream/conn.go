@@ -4,12 +4,12 @@ import (
 	"net/netip"
 	"time"
 
-	"fairlead.dev/fairlead/internal/agent/socket"
+	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
 // Conn is a pooled connection. Between Pool.Ask or Pool.Dial and Pool.Done it belongs to the caller, otherwise to the pool.
 type Conn struct {
-	*socket.Conn
+	*transport.Conn
 	// Attachment is whatever its user wants to find again with the connection.
 	Attachment any
 

@@ -9,7 +9,7 @@ import (
 	"syscall"
 
 	"fairlead.dev/fairlead/internal/agent/call"
-	"fairlead.dev/fairlead/internal/agent/socket"
+	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -21,16 +21,16 @@ type Dialer interface {
 }
 
 // connect dials and puts the policy's keep-alive probes in force.
-func connect(ctx context.Context, d Dialer, to netip.AddrPort, k policy.KeepAlive) (*socket.Conn, error) {
+func connect(ctx context.Context, d Dialer, to netip.AddrPort, k policy.KeepAlive) (*transport.Conn, error) {
 	tcp, err := d.Dial(ctx, to)
 	if err != nil {
 		return nil, err
 	}
-	if err := socket.SetKeepAlive(tcp, k.Idle, k.Interval, k.Probes); err != nil {
+	if err := transport.SetKeepAlive(tcp, k.Idle, k.Interval, k.Probes); err != nil {
 		_ = tcp.Close()
 		return nil, err
 	}
-	c, err := socket.New(tcp)
+	c, err := transport.New(tcp)
 	if err != nil {
 		_ = tcp.Close()
 	}

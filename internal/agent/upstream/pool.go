@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
-	"fairlead.dev/fairlead/internal/agent/socket"
+	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -155,7 +155,7 @@ func (p *Pool) Take(t *Ticket, now time.Time) *Conn {
 	for t.conn != nil {
 		c := t.conn
 		switch {
-		case c.overdue(now) || c.Peek() != socket.Quiet:
+		case c.overdue(now) || c.Peek() != transport.Quiet:
 			p.discard(t)
 		case t.Careful && !c.proven(t.Client, now):
 			p.preferProven(t)

@@ -3,7 +3,7 @@ package upstream
 import (
 	"time"
 
-	"fairlead.dev/fairlead/internal/agent/socket"
+	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
 // looksPerSweep bounds how many idle connections of a pool a sweep looks at, a system call each: what it finds is found again
@@ -85,9 +85,9 @@ func (p *Pool) nextLooks(looks *[looksPerSweep]look) (n int) {
 func (p *Pool) closeUnfit(looks []look) {
 	var victims []*Conn
 	for _, l := range looks {
-		state := socket.Gone
+		state := transport.Gone
 		_ = l.conn.Hold(func() { state = l.conn.Peek() }) // fails when closed
-		if state == socket.Quiet {
+		if state == transport.Quiet {
 			continue
 		}
 		p.mu.Lock()

@@ -4,7 +4,7 @@ import (
 	"io"
 	"net"
 
-	"fairlead.dev/fairlead/internal/agent/proxy/opaque"
+	"fairlead.dev/fairlead/internal/agent/proxy/tunnel"
 )
 
 const (
@@ -78,7 +78,7 @@ func (b *Body) spliceable() bool {
 		return false
 	}
 	if b.r.mover == nil {
-		mover, err := opaque.NewMover(b.r.tcp)
+		mover, err := tunnel.NewMover(b.r.tcp)
 		if err != nil {
 			return false
 		}
@@ -105,7 +105,7 @@ func (b *Body) splice(to *net.TCPConn, progress func(), done *Copied) {
 		}
 		switch {
 		case err == nil:
-		case side == opaque.Destination:
+		case side == tunnel.Destination:
 			done.Write = err
 			return
 		default:

@@ -4,7 +4,7 @@ import (
 	"io"
 	"net"
 
-	"fairlead.dev/fairlead/internal/agent/proxy/opaque"
+	"fairlead.dev/fairlead/internal/agent/proxy/tunnel"
 )
 
 // Limits of a message (rule 30). They are above what common servers and clients take unless they are told otherwise
@@ -41,7 +41,7 @@ type Reader struct {
 	head            *Head         // parsed or being parsed, its bytes pinned at start
 	mending         bool          // head is being read by the rules of mend.go
 	full            bool          // the last read filled all the space there was
-	mover           *opaque.Mover // made for the first body that is spliced
+	mover           *tunnel.Mover // made for the first body that is spliced
 }
 
 // TCP is a connection on top of a *net.TCPConn. Large bodies between two of them can be spliced.

@@ -1,0 +1,227 @@
+package tunnel
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"fairlead.dev/fairlead/internal/agent/transport"
+)
+
+// End is how a tunnel ended.
+type End uint8
+
+// The ends.
+const (
+	// Finished: both sides have finished sending.
+	Finished End = iota
+	// Broken: one side was reset or failed, and the other was reset in turn.
+	Broken
+	// Idle: nothing was sent either way for Options.Idle; both sides were reset.
+	Idle
+)
+
+// Options of a tunnel.
+type Options struct {
+	// ToServer and ToClient were read already and are written first. They must stay unchanged until Run returns.
+	ToServer, ToClient []byte
+	// Idle ends a tunnel in which no data arrived from and was sent to either side for so long. Zero means never.
+	Idle time.Duration
+}
+
+// Result is what a tunnel did.
+type Result struct {
+	End End
+	// ToServer and ToClient count the bytes accepted by each side, prefixes included.
+	ToServer, ToClient int64
+}
+
+// Run passes bytes both ways between client and server until both have finished, one breaks, or both idle. It owns the
+// connections and closes them; closing one of them from outside, or a deadline in the past on the client's, ends it. Each side's end of stream is passed on as such
+// (CloseWrite), a reset as a reset; a server that vanishes without a word counts as one when its connection's keep-alive says so
+// (socket.SetKeepAlive). Deadlines that are set on the connections are lifted.
+//
+// Run needs one goroutine besides the caller's, which has ended when it returns.
+func Run(client, server *net.TCPConn, o Options) (Result, error) {
+	t := &tunnel{client: client, server: server}
+	defer t.close()
+	if err := errors.Join(client.SetDeadline(time.Time{}), server.SetDeadline(time.Time{})); err != nil {
+		return Result{End: Broken}, err
+	}
+	if err := errors.Join(t.up.init(t, client, server), t.down.init(t, server, client)); err != nil {
+		return Result{End: Broken}, err
+	}
+	t.beginWatch(o.Idle)
+	var other sync.WaitGroup
+	other.Go(func() {
+		t.down.run(o.ToClient)
+		t.downDone.Store(true)
+		if t.upDone.Load() {
+			_ = client.SetReadDeadline(time.Unix(1, 0)) // wakes awaitClose
+		}
+	})
+	t.up.run(o.ToServer)
+	t.awaitClose()
+	other.Wait()
+	t.stopWatch()
+	return Result{End: End(t.end.Load()), ToServer: t.up.bytes, ToClient: t.down.bytes}, nil
+}
+
+type tunnel struct {
+	client, server *net.TCPConn
+	up, down       direction
+	idle           time.Duration
+	end            atomic.Uint32
+	upDone         atomic.Bool
+	downDone       atomic.Bool
+
+	watch sync.Mutex
+	// guarded by watch
+	timer   *time.Timer
+	stopped bool
+	silence transport.Silence // of the server
+}
+
+// direction is one way of a tunnel.
+type direction struct {
+	mover Mover
+	t     *tunnel
+	dst   *net.TCPConn
+	bytes int64
+}
+
+func (d *direction) init(t *tunnel, src, dst *net.TCPConn) error {
+	d.t, d.dst = t, dst
+	return d.mover.init(src)
+}
+
+// run passes bytes on until the source ends or either side fails.
+func (d *direction) run(prefix []byte) {
+	if len(prefix) > 0 {
+		n, err := d.dst.Write(prefix)
+		d.bytes += int64(n)
+		if err != nil {
+			d.t.abort(Broken)
+			return
+		}
+	}
+	for {
+		n, _, err := d.mover.Move(d.dst, maxMove)
+		d.bytes += n
+		switch {
+		case err == nil:
+			continue
+		case err != io.EOF: //nolint:errorlint // Move returns io.EOF itself
+			d.t.abort(Broken)
+			return
+		}
+		if err := d.dst.CloseWrite(); err != nil && !errors.Is(err, syscall.ENOTCONN) {
+			d.t.abort(Broken)
+		}
+		return
+	}
+}
+
+// awaitClose waits for the server to finish when the client has. Nobody reads from the client's connection any more, so this is what sees
+// that it is closed or interrupted from outside, which must end the tunnel even if the server never says another word.
+func (t *tunnel) awaitClose() {
+	t.upDone.Store(true)
+	if t.downDone.Load() {
+		return
+	}
+	_ = t.up.mover.raw.Read(func(uintptr) bool { return false }) // ends with an error only
+	if !t.downDone.Load() {
+		t.abort(Broken)
+	}
+}
+
+// abort resets both sides; the first reason stands.
+func (t *tunnel) abort(end End) {
+	if !t.end.CompareAndSwap(uint32(Finished), uint32(end)) {
+		return
+	}
+	// Closing with a linger time of zero sends a reset: the peer must not take what it has for everything.
+	for _, c := range [...]*net.TCPConn{t.client, t.server} {
+		_ = c.SetLinger(0) // fails only if the connection is gone already
+		_ = c.Close()
+	}
+}
+
+func (t *tunnel) close() {
+	_ = t.client.Close()
+	_ = t.server.Close()
+}
+
+// firstCheck is when a tunnel is first looked at, which tells how often its server's keep-alive asks for looking.
+const firstCheck = time.Second
+
+func (t *tunnel) beginWatch(idle time.Duration) {
+	t.watch.Lock()
+	defer t.watch.Unlock()
+	t.idle = idle
+	first := firstCheck
+	if idle > 0 {
+		first = min(first, idle)
+	}
+	t.timer = time.AfterFunc(first, t.check)
+}
+
+// check closes a tunnel that is idle or whose server has vanished, or comes back when that could be. It goes by what the kernel
+// knows: the data path pays nothing for it, and a stream in one direction keeps the tunnel alive.
+func (t *tunnel) check() {
+	t.watch.Lock()
+	defer t.watch.Unlock()
+	if t.stopped {
+		return
+	}
+	if t.vanished() {
+		t.abort(Broken)
+		return
+	}
+	again := t.silence.Limit() / 4
+	if t.idle > 0 {
+		left := t.idle - min(quietFor(&t.up.mover), quietFor(&t.down.mover))
+		if left <= 0 {
+			t.abort(Idle)
+			return
+		}
+		if again <= 0 || left < again {
+			again = left
+		}
+	}
+	if again > 0 {
+		t.timer.Reset(again)
+	}
+}
+
+// vanished reports whether the server has left what was sent to it unacknowledged for too long. The client is in a pod of this
+// very node.
+func (t *tunnel) vanished() (is bool) {
+	_ = t.down.mover.raw.Control(func(fd uintptr) { is = t.silence.Lasts(int(fd), time.Now()) }) // an error means closed
+	return is
+}
+
+func (t *tunnel) stopWatch() {
+	t.watch.Lock()
+	defer t.watch.Unlock()
+	t.stopped = true
+	t.timer.Stop()
+}
+
+// quietFor returns how long ago data was last received or sent on the mover's source, or a long time if that is unknown
+// because the connection is gone.
+func quietFor(m *Mover) time.Duration {
+	quiet := time.Duration(1<<63 - 1)
+	_ = m.raw.Control(func(fd uintptr) { // an error means closed, and then the tunnel ends anyway
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			quiet = time.Duration(min(info.Last_data_recv, info.Last_data_sent)) * time.Millisecond
+		}
+	})
+	return quiet
+}

@@ -1,0 +1,52 @@
+package tunnel
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
+	"fairlead.dev/fairlead/internal/agent/transport"
+)
+
+// A server whose host vanishes while it owes an acknowledgement is told to the client as a reset, when its keep-alive would have
+// given it up; the kernel alone takes a quarter of an hour.
+func TestAVanishedServerEndsTheTunnel(t *testing.T) {
+	netnstest.Privileged(t)
+	pod, world := netnstest.Pair(t, netnstest.Host(t))
+	done := make(chan struct{})
+	to := world.Handle(t, netip.AddrPortFrom(netnstest.World4, 0), func(*net.TCPConn) { <-done })
+	t.Cleanup(func() { close(done) })
+	outer, err := pod.Dial(t.Context(), to, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := transport.SetKeepAlive(outer, time.Second, time.Second, 1); err != nil {
+		t.Fatal(err)
+	}
+	err = world.Do(func() error {
+		link, err := netlink.LinkByName("eth0")
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetDown(link)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, inner := pair(t)
+	if _, err := client.Write([]byte("anybody there?")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Run(inner, outer, Options{}); err != nil || got.End != Broken {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if _, err := client.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the client got %v, want a reset", err)
+	}
+}

@@ -1,0 +1,48 @@
+package routes
+
+// Detail says more of how a try or a call ended than its kind: a word of a closed list, which are the constants below and the
+// sentences of the errors of package http1. It never quotes a message.
+type Detail string
+
+// The details.
+const (
+	// NoDetail: the kind says it all.
+	NoDetail Detail = ""
+
+	// The field of timeouts that passed.
+	DetailConnect        Detail = "timeouts.connect"
+	DetailPerTry         Detail = "timeouts.perTry"
+	DetailResponseHeader Detail = "timeouts.responseHeader"
+	DetailOverall        Detail = "timeouts.overall"
+	DetailMaxDuration    Detail = "timeouts.maxDuration"
+	DetailIdle           Detail = "timeouts.idle"
+	DetailRead           Detail = "timeouts.read"
+	DetailWrite          Detail = "timeouts.write"
+	// DetailClientDeadline: the client's own deadline passed.
+	DetailClientDeadline Detail = "client deadline"
+
+	// What became of a connection.
+	DetailClosed      Detail = "closed"
+	DetailReset       Detail = "connection reset"
+	DetailRefused     Detail = "connection refused"
+	DetailUnreachable Detail = "unreachable"
+	// DetailNoAnswer: the kernel gave the connection up, because nothing it sent was acknowledged.
+	DetailNoAnswer Detail = "no answer"
+	// DetailBroken: the connection failed in another way.
+	DetailBroken Detail = "connection failed"
+
+	// What the client did.
+	DetailClientLeft Detail = "client left"
+	// DetailUploadCut: the request could not be passed on to its end, though it was answered.
+	DetailUploadCut Detail = "request not passed on whole"
+
+	// DetailInterim: the upstream sent more interim responses than a call can be about.
+	DetailInterim Detail = "too many interim responses"
+
+	// Why the pool had no place.
+	DetailQueueFull    Detail = "queue full"
+	DetailQueueTimeout Detail = "connectionPool.pendingTimeout"
+
+	// DetailLocal: the agent lacked something of its own, such as a port or a descriptor.
+	DetailLocal Detail = "agent"
+)

@@ -1,0 +1,58 @@
+package routes
+
+import (
+	"strconv"
+	"strings"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/upstream"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// Lane is everything that calls of one pod under one binding to one concrete destination need, resolved.
+type Lane struct {
+	*Binding
+	Pool *upstream.Pool
+
+	plans []Plan // the base's, then the rules'
+	entry *entry
+}
+
+// Plan governs a call.
+type Plan struct {
+	call.Plan
+	Rule string
+	// KeyHeader is the name of the idempotency key's field, and ResponseHeaders those that ask for a retry, in lower case.
+	KeyHeader       string
+	ResponseHeaders []policy.HeaderMatch
+}
+
+func newPlan(s *settings, p call.Plan) Plan {
+	out := Plan{Plan: p, Rule: s.name, KeyHeader: strings.ToLower(s.values.Retry.KeyHeader)}
+	for _, h := range s.values.Retry.ResponseHeaders {
+		out.ResponseHeaders = append(out.ResponseHeaders, policy.HeaderMatch{Name: strings.ToLower(h.Name), Value: h.Value})
+	}
+	return out
+}
+
+// Plan returns what governs a request.
+func (l *Lane) Plan(method, path []byte) *Plan {
+	l.entry.use()
+	if len(l.rules) == 0 {
+		return &l.plans[0]
+	}
+	return &l.plans[l.settingsFor(method, path)]
+}
+
+// HasRules reports whether Plan looks at the request.
+func (l *Lane) HasRules() bool { return len(l.rules) > 0 }
+
+// Stale reports that the lane's destination was forgotten to bound memory: it still works, but should be resolved again.
+func (l *Lane) Stale() bool { return l.entry.forgotten.Load() }
+
+func hostDestination(host []byte, port uint16) string {
+	b := make([]byte, 0, len(host)+6)
+	b = append(b, host...)
+	b = append(b, ':')
+	return string(strconv.AppendUint(b, uint64(port), 10))
+}

@@ -1,0 +1,124 @@
+package routes
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// hostPattern matches host names: an exact one, those with a suffix below which they have at least one label, or any.
+type hostPattern struct {
+	exact  string
+	suffix string // with its leading dot
+}
+
+func compileHost(host string) hostPattern {
+	if host == "*" {
+		return hostPattern{}
+	}
+	if suffix, ok := strings.CutPrefix(host, "*"); ok {
+		return hostPattern{suffix: suffix}
+	}
+	return hostPattern{exact: host}
+}
+
+// matches takes a lower-case name without port and final dot.
+func (p *hostPattern) matches(name []byte) bool {
+	switch {
+	case p.exact != "":
+		return string(name) == p.exact
+	case p.suffix != "":
+		labels := len(name) - len(p.suffix)
+		return labels > 0 && string(name[labels:]) == p.suffix
+	}
+	return true
+}
+
+// AppendHost appends the name in a Host field value to dst: lower-case, without port, brackets and final dot.
+func AppendHost(dst, host []byte) []byte {
+	if len(host) > 0 && host[0] == '[' {
+		host = host[1:]
+		if end := bytes.IndexByte(host, ']'); end >= 0 {
+			host = host[:end]
+		}
+	} else if colon := bytes.LastIndexByte(host, ':'); colon >= 0 {
+		host = host[:colon]
+	}
+	host = bytes.TrimSuffix(host, []byte("."))
+	for _, c := range host {
+		if 'A' <= c && c <= 'Z' {
+			c |= 0x20
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
+// requestMatch is a policy.RequestMatch ready for use.
+type requestMatch struct {
+	methods []string
+	kind    policy.PathMatch
+	path    string
+	expr    *regexp.Regexp
+}
+
+func compileMatch(m *policy.RequestMatch) (requestMatch, error) {
+	c := requestMatch{methods: m.Methods, kind: m.PathType, path: m.Path}
+	switch m.PathType {
+	case policy.PathAny, policy.PathExact:
+	case policy.PathPrefix:
+		// "/v1/" and "/v1" mean the same: whole path elements.
+		c.path = strings.TrimRight(m.Path, "/")
+	case policy.PathRegularExpression:
+		expr, err := regexp.Compile("^(?:" + m.Path + ")$")
+		if err != nil {
+			return c, fmt.Errorf("path %q: %w", m.Path, err)
+		}
+		c.expr = expr
+	default:
+		return c, fmt.Errorf("path match %d is not known", m.PathType)
+	}
+	return c, nil
+}
+
+func (m *requestMatch) matches(method, path []byte) bool {
+	if len(m.methods) > 0 && !slices.ContainsFunc(m.methods, func(s string) bool { return s == string(method) }) {
+		return false
+	}
+	switch m.kind {
+	case policy.PathAny:
+		return true
+	case policy.PathExact:
+		return string(path) == m.path
+	case policy.PathPrefix:
+		return len(path) >= len(m.path) && string(path[:len(m.path)]) == m.path &&
+			(len(path) == len(m.path) || path[len(m.path)] == '/')
+	case policy.PathRegularExpression:
+		return m.expr.Match(path)
+	}
+	return false
+}
+
+// PathOf returns the path of a request target: without query, and without scheme and authority of an absolute form.
+func PathOf(target []byte) []byte {
+	if len(target) > 0 && target[0] != '/' {
+		if i := bytes.Index(target, []byte("://")); i >= 0 {
+			target = target[i+3:]
+			slash := bytes.IndexAny(target, "/?#")
+			if slash < 0 || target[slash] != '/' {
+				return root
+			}
+			target = target[slash:]
+		}
+	}
+	if i := bytes.IndexAny(target, "?#"); i >= 0 {
+		return target[:i]
+	}
+	return target
+}
+
+var root = []byte("/")

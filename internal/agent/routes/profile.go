@@ -1,0 +1,254 @@
+package routes
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// profile is a policy.Profile compiled together with the destinations that it names. It is immutable and shared by the pods
+// that use it.
+type profile struct {
+	source       *policy.Profile
+	born         uint64                // the Install that brought source; the greater, the newer
+	destinations []*policy.Destination // those its bindings name, in order; nil where unknown
+	bindings     []*Binding            // the enforced ones
+	byKey        map[string]*Binding
+}
+
+// Binding is one destination of a profile with the settings in force for it.
+type Binding struct {
+	source   *policy.Binding
+	host     hostPattern
+	services map[netip.AddrPort]service
+	// endpoints of a Service's ports, of both families, by the name of the concrete destination
+	endpoints map[string][]netip.AddrPort
+	base      settings
+	rules     []settings
+	recorder  Recorder
+}
+
+// service is what an address means to a binding that names a Service.
+type service struct {
+	destination string // "namespace/name:port"
+	direct      bool   // an endpoint's own address, not the cluster IP
+}
+
+// settings are a binding's base, or one of its rules.
+type settings struct {
+	name   string // of the rule; empty for the base
+	match  []requestMatch
+	values *policy.Settings
+	// ownBudget and ownBreaker: the rule keeps its own state.
+	ownBudget, ownBreaker bool
+}
+
+// ID is the policy under which the binding's traffic is reported.
+func (b *Binding) ID() policy.ID { return b.source.Policy }
+
+// Target is the destination as the policy names it.
+func (b *Binding) Target() *policy.Target { return &b.source.To }
+
+// Key is policy.Binding.Key.
+func (b *Binding) Key() string { return b.source.Key }
+
+// Base are the settings of calls that no rule matches, and of connections that are not understood.
+func (b *Binding) Base() *policy.Settings { return b.base.values }
+
+// Recorder is the observer's handle for the binding.
+func (b *Binding) Recorder() Recorder { return b.recorder }
+
+// Opaque reports whether the destination is declared to speak something that is passed through.
+func (b *Binding) Opaque() bool {
+	switch b.source.To.Protocol {
+	case policy.ProtocolAuto, policy.ProtocolHTTP:
+		return false
+	case policy.ProtocolHTTP2, policy.ProtocolGRPC, policy.ProtocolTLS, policy.ProtocolTCP:
+	}
+	return true
+}
+
+// DeclaredHTTP reports whether the destination is declared to speak HTTP/1, so that nobody need find out.
+func (b *Binding) DeclaredHTTP() bool { return b.source.To.Protocol == policy.ProtocolHTTP }
+
+// NeedsHost reports whether only a request can tell whether the binding governs it.
+func (b *Binding) NeedsHost() bool { return b.source.To.Kind == policy.TargetHost }
+
+// dynamic reports whether the concrete destinations of the binding come from traffic and so must be bounded.
+func (b *Binding) dynamic() bool {
+	return b.source.To.Kind != policy.TargetService
+}
+
+// errNothing is the reason to refuse a profile that says nothing understandable.
+var errNothing = errors.New("the profile has no name")
+
+// compileProfile compiles p. What old has of it already, which may be nil, is used again: what it governs need not be looked through.
+func compileProfile(p *policy.Profile, old *profile, all map[string]*policy.Destination, o Observer) (*profile, error) {
+	if p.Name == "" {
+		return nil, errNothing
+	}
+	c := &profile{source: p, byKey: make(map[string]*Binding, len(p.Bindings))}
+	for i := range p.Bindings {
+		source := &p.Bindings[i]
+		destination := all[source.To.Service]
+		c.destinations = append(c.destinations, destination)
+		if source.Mode != policy.ModeEnforce {
+			continue
+		}
+		b := old.unchanged(i, source, destination)
+		if b == nil {
+			var err error
+			if b, err = compileBinding(source, destination); err != nil {
+				return nil, fmt.Errorf("binding %s: %w", source.Key, err)
+			}
+			b.recorder = o.Recorder(source.Policy, source.To.String())
+		}
+		c.bindings = append(c.bindings, b)
+		c.byKey[source.Key] = b
+	}
+	return c, nil
+}
+
+// unchanged returns the binding that was compiled from exactly these sources, or nil.
+func (c *profile) unchanged(i int, source *policy.Binding, destination *policy.Destination) *Binding {
+	if c == nil || i >= len(c.destinations) || c.destinations[i] != destination {
+		return nil
+	}
+	if b := c.byKey[source.Key]; b != nil && b.source == source {
+		return b
+	}
+	return nil
+}
+
+// current reports whether the profile was compiled from exactly these sources.
+func (c *profile) current(p *policy.Profile, all map[string]*policy.Destination) bool {
+	if c.source != p || len(c.destinations) != len(p.Bindings) {
+		return false
+	}
+	for i := range p.Bindings {
+		if c.destinations[i] != all[p.Bindings[i].To.Service] {
+			return false
+		}
+	}
+	return true
+}
+
+func compileBinding(source *policy.Binding, destination *policy.Destination) (*Binding, error) {
+	b := &Binding{source: source, base: settings{values: &source.Base}}
+	switch source.To.Kind {
+	case policy.TargetService:
+		b.indexService(destination)
+	case policy.TargetHost:
+		b.host = compileHost(source.To.Host)
+	case policy.TargetCIDR:
+		if !source.To.Block.IsValid() {
+			return nil, errors.New("the address block is not valid")
+		}
+	case policy.TargetAny:
+	default:
+		return nil, fmt.Errorf("target kind %d is not known", source.To.Kind)
+	}
+	for i := range source.Rules {
+		r := &source.Rules[i]
+		s := settings{name: r.Name, values: &r.Settings, ownBudget: r.OwnBudget, ownBreaker: r.OwnBreaker}
+		for j := range r.Match {
+			m, err := compileMatch(&r.Match[j])
+			if err != nil {
+				return nil, fmt.Errorf("rule %s: %w", r.Name, err)
+			}
+			s.match = append(s.match, m)
+		}
+		b.rules = append(b.rules, s)
+	}
+	return b, nil
+}
+
+// indexService maps every address of the Service that the binding covers.
+func (b *Binding) indexService(d *policy.Destination) {
+	b.services = map[netip.AddrPort]service{}
+	b.endpoints = map[string][]netip.AddrPort{}
+	if d == nil {
+		return
+	}
+	for i := range d.Ports {
+		port := &d.Ports[i]
+		if !portIn(b.source.To.Ports, port.Port) {
+			continue
+		}
+		name := d.Name + ":" + strconv.Itoa(int(port.Port))
+		b.endpoints[name] = port.Endpoints
+		for _, e := range port.Endpoints {
+			if _, taken := b.services[e]; !taken {
+				b.services[e] = service{destination: name, direct: true}
+			}
+		}
+		// All of them: where a less specific binding has connections redirected to a Service without endpoints, the Service's
+		// own still governs them.
+		for _, ip := range d.ClusterIPs {
+			b.services[netip.AddrPortFrom(ip, port.Port)] = service{destination: name}
+		}
+	}
+}
+
+// servedAddresses returns the cluster addresses of a Service's port behind which there are endpoints. Where there are none the
+// cluster refuses connections by itself, and so it does where all endpoints are of the other family: an address of another family is
+// no substitute.
+func servedAddresses(d *policy.Destination, port *policy.DestinationPort) (served []netip.AddrPort) {
+	for _, ip := range d.ClusterIPs {
+		if slices.ContainsFunc(port.Endpoints, func(e netip.AddrPort) bool { return e.Addr().Is4() == ip.Is4() }) {
+			served = append(served, netip.AddrPortFrom(ip, port.Port))
+		}
+	}
+	return served
+}
+
+func portIn(ports []uint16, port uint16) bool { return len(ports) == 0 || slices.Contains(ports, port) }
+
+// covers reports whether connections to an address can be governed by the binding, and names the concrete destination when it
+// is known without a request.
+func (b *Binding) covers(original netip.AddrPort) (c Candidate, ok bool) {
+	to := &b.source.To
+	c.Binding = b
+	if to.Kind == policy.TargetService {
+		s, found := b.services[original]
+		c.destination, c.Pinned = s.destination, s.direct
+		return c, found
+	}
+	c.Pinned = true
+	if !portIn(to.Ports, original.Port()) {
+		return c, false
+	}
+	switch to.Kind {
+	case policy.TargetCIDR:
+		return c, blockContains(to, original.Addr())
+	case policy.TargetHost, policy.TargetAny, policy.TargetService:
+	}
+	return c, true
+}
+
+func blockContains(to *policy.Target, addr netip.Addr) bool {
+	return to.Block.Contains(addr) && !slices.ContainsFunc(to.Except, func(e netip.Prefix) bool { return e.Contains(addr) })
+}
+
+// settingsFor returns the settings of a request and their place: 0 for the base, i+1 for rule i.
+func (b *Binding) settingsFor(method, path []byte) int {
+	for i := range b.rules {
+		for j := range b.rules[i].match {
+			if b.rules[i].match[j].matches(method, path) {
+				return i + 1
+			}
+		}
+	}
+	return 0
+}
+
+func (b *Binding) at(i int) *settings {
+	if i == 0 {
+		return &b.base
+	}
+	return &b.rules[i-1]
+}

@@ -1,0 +1,137 @@
+package routes
+
+import (
+	"container/list"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/resilience"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// stateKey names what one binding keeps about one concrete destination.
+type stateKey struct{ binding, destination string }
+
+// state is kept about one binding at one concrete destination, for all pods of the node. It is guarded by Store.mu.
+type state struct {
+	key      stateKey
+	entries  int           // of pods that use it
+	place    *list.Element // among the dynamic ones that no pod uses any more
+	breakers map[breakerKey]*resilience.Breaker
+	budgets  map[string]*resilience.Budget // by rule
+}
+
+type breakerKey struct{ rule, pod string } // pod is empty when the node's pods share
+
+// states holds them all. It is guarded by Store.mu.
+type states struct {
+	all map[string]map[stateKey]*state // by binding
+	// unused are dynamic ones that no pod uses any more; the pod that takes an ended one's place finds them again.
+	unused list.List
+}
+
+// get returns the state of a key, made if need be.
+func (s *states) get(k stateKey) *state {
+	st := s.all[k.binding][k]
+	if st == nil {
+		st = newState(k)
+		if s.all[k.binding] == nil {
+			s.all[k.binding] = map[stateKey]*state{}
+		}
+		s.all[k.binding][k] = st
+	}
+	if st.place != nil {
+		s.unused.Remove(st.place)
+		st.place = nil
+	}
+	return st
+}
+
+func newState(k stateKey) *state {
+	return &state{key: k, breakers: map[breakerKey]*resilience.Breaker{}, budgets: map[string]*resilience.Budget{}}
+}
+
+// left notes that a pod has no use for a dynamic state any more.
+func (s *states) left(st *state) {
+	if st.entries == 0 && st.place == nil && s.all[st.key.binding][st.key] == st {
+		st.place = s.unused.PushFront(st)
+	}
+}
+
+func (s *states) forget(st *state) {
+	if st.place != nil {
+		s.unused.Remove(st.place)
+		st.place = nil
+	}
+	delete(s.all[st.key.binding], st.key)
+	if len(s.all[st.key.binding]) == 0 {
+		delete(s.all, st.key.binding)
+	}
+}
+
+// breaker returns the breaker of a binding's settings, or nil when they have none. versions are all bindings of the key that are
+// in force, b among them: see versions.
+func (st *state) breaker(versions versions, b *Binding, i int, pod string, random func() float64) *resilience.Breaker {
+	s := b.at(i)
+	if s.values.Breaker == nil {
+		return nil
+	}
+	k := breakerKey{}
+	if s.ownBreaker {
+		k.rule = s.name
+	}
+	cfg, limit := versions.breaker(k.rule)
+	if cfg.Sharing == policy.SharePod {
+		k.pod = pod
+	}
+	br := st.breakers[k]
+	if br == nil {
+		br = resilience.NewBreaker(cfg, random)
+		br.SetTryLimit(limit)
+		st.breakers[k] = br
+	}
+	return br
+}
+
+// budget returns the retry budget of a binding's settings.
+func (st *state) budget(versions versions, b *Binding, i int) *resilience.Budget {
+	s := b.at(i)
+	rule := ""
+	if s.ownBudget {
+		rule = s.name
+	}
+	bu := st.budgets[rule]
+	if bu == nil {
+		bu = resilience.NewBudget(*versions.budget(rule), time.Now())
+		st.budgets[rule] = bu
+	}
+	return bu
+}
+
+// reconfigure puts new versions' blocks in force, and drops the instruments of rules that are no more.
+func (st *state) reconfigure(versions versions) {
+	for k, br := range st.breakers {
+		cfg, limit := versions.breaker(k.rule)
+		if cfg == nil || (cfg.Sharing == policy.SharePod) != (k.pod != "") {
+			delete(st.breakers, k)
+			continue
+		}
+		br.Reconfigure(cfg)
+		br.SetTryLimit(limit)
+	}
+	for rule, bu := range st.budgets {
+		if cfg := versions.budget(rule); cfg != nil {
+			bu.Reconfigure(*cfg)
+		} else {
+			delete(st.budgets, rule)
+		}
+	}
+}
+
+// dropPod forgets the breakers of a pod that does not share them.
+func (st *state) dropPod(pod string) {
+	for k := range st.breakers {
+		if k.pod == pod {
+			delete(st.breakers, k)
+		}
+	}
+}

@@ -1,0 +1,81 @@
+package routes
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"fairlead.dev/fairlead/internal/agent/upstream"
+)
+
+// Options configure a Store.
+type Options struct {
+	// Dialer returns what makes connections for a pod. It is asked when a pod's first call to a destination arrives.
+	Dialer func(podUID string) upstream.Dialer
+	// Observer hears what calls did; nil means nobody.
+	Observer Observer
+	// MaxDynamic replaces MaxDynamicDestinations; 0 means the constant.
+	MaxDynamic int
+}
+
+// Store holds the policies in force.
+type Store struct {
+	// immutable after New
+	dialer     func(podUID string) upstream.Dialer
+	observer   Observer
+	dock       *upstream.Dock
+	maxDynamic int
+
+	// atomic
+	version atomic.Uint64
+	current atomic.Pointer[version]
+
+	installing sync.Mutex // serialises Install; taken before mu
+	// guarded by installing
+	profiles map[string]*profile
+	ranked   []*profile // those that pods use, the newest first
+	installs uint64
+
+	mu sync.Mutex // held for moments only: calls wait for it
+	// guarded by mu
+	bindings map[string]versions // of ranked, by key; written under both locks
+	states   states
+	entries  entries
+	late     *[]*entry // made since an Install under way began; nil: there is none
+}
+
+// New returns a store without policies.
+func New(o Options) (*Store, error) {
+	if o.Dialer == nil {
+		return nil, errors.New("store: no dialer")
+	}
+	if o.Observer == nil {
+		o.Observer = Silence{}
+	}
+	if o.MaxDynamic == 0 {
+		o.MaxDynamic = MaxDynamicDestinations
+	}
+	s := &Store{
+		dialer: o.Dialer, observer: o.Observer, dock: upstream.NewDock(), maxDynamic: o.MaxDynamic,
+		states: states{all: map[string]map[stateKey]*state{}}, entries: entries{pods: map[string]*podEntries{}},
+	}
+	s.current.Store(&version{})
+	return s, nil
+}
+
+// Dialer returns what makes connections for a pod.
+func (s *Store) Dialer(podUID string) upstream.Dialer { return s.dialer(podUID) }
+
+// Run keeps the pools tidy until ctx ends, then closes them.
+func (s *Store) Run(ctx context.Context) error { return s.dock.Run(ctx) }
+
+// Version changes with every Install; as long as it does not, Table returns the same.
+func (s *Store) Version() uint64 { return s.version.Load() }
+
+// Table returns the policy of a pod, or nil when nothing governs it.
+func (s *Store) Table(podUID string) *Table { return s.current.Load().tables[podUID] }
+
+// PodEnded closes the idle connections of a pod whose sandbox is gone: they would keep its network namespace alive. It does not
+// wait for anything that concerns other pods.
+func (s *Store) PodEnded(uid string) { s.dock.CloseIdle(uid) }

@@ -1,0 +1,83 @@
+package routes
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// versions are the bindings of one key that are in force on the node, the newest first. There is more than one when profiles share
+// a binding and one of them could not be renewed: then the newest one's blocks govern what they share, and an older one's only
+// where the newest has no such block.
+type versions []*Binding
+
+// rank sorts the profiles that pods use, the newest first. The order depends on nothing but the profiles.
+func rank(tables map[string]*Table) []*profile {
+	seen := map[*profile]bool{}
+	var ranked []*profile
+	for _, t := range tables {
+		if !seen[t.profile] {
+			seen[t.profile] = true
+			ranked = append(ranked, t.profile)
+		}
+	}
+	slices.SortFunc(ranked, func(a, b *profile) int {
+		return cmp.Or(cmp.Compare(b.source.Generation, a.source.Generation), cmp.Compare(b.born, a.born), cmp.Compare(a.source.Name, b.source.Name))
+	})
+	return ranked
+}
+
+// byKey collects the bindings of ranked profiles.
+func byKey(ranked []*profile) map[string]versions {
+	all := map[string]versions{}
+	for _, p := range ranked {
+		for _, b := range p.bindings {
+			all[b.Key()] = append(all[b.Key()], b)
+		}
+	}
+	return all
+}
+
+// breaker returns what a breaker kept for a rule goes by, or nil if there is none any more, and how long a try may take that it
+// judges. An empty rule is the base and all rules without a breaker of their own.
+func (v versions) breaker(rule string) (*policy.Breaker, time.Duration) {
+	for _, b := range v {
+		if rule == "" && b.base.values.Breaker != nil {
+			return b.base.values.Breaker, b.tryLimit()
+		}
+		for i := range b.rules {
+			if r := &b.rules[i]; rule != "" && r.name == rule && r.ownBreaker && r.values.Breaker != nil {
+				return r.values.Breaker, r.values.Timeouts.PerTry
+			}
+		}
+	}
+	return nil, 0
+}
+
+// tryLimit returns the longest perTry of those that share the base's breaker.
+func (b *Binding) tryLimit() time.Duration {
+	limit := b.base.values.Timeouts.PerTry
+	for i := range b.rules {
+		if r := &b.rules[i]; !r.ownBreaker {
+			limit = max(limit, r.values.Timeouts.PerTry)
+		}
+	}
+	return limit
+}
+
+// budget returns what a budget kept for a rule goes by, or nil if there is none any more.
+func (v versions) budget(rule string) *policy.Budget {
+	for _, b := range v {
+		if rule == "" {
+			return &b.base.values.Retry.Budget
+		}
+		for i := range b.rules {
+			if r := &b.rules[i]; r.name == rule && r.ownBudget {
+				return &r.values.Retry.Budget
+			}
+		}
+	}
+	return nil
+}

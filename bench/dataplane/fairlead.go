@@ -45,7 +45,7 @@ func serveFairlead(port, what string) error {
 	if err != nil {
 		return err
 	}
-	meter.Watch(telemetry.Sources{Survey: st.Survey, Replay: srv.ReplayMemory()})
+	meter.Watch(telemetry.Sources{Survey: st.Stats, Replay: srv.ReplayMemory()})
 	go func() { _ = st.Run(context.Background()) }()
 	go func() { _ = accessLog.Run(context.Background()) }()
 	go drawReports(meter)

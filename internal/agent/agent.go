@@ -60,7 +60,7 @@ type Agent struct {
 	opts      Options
 	host      *netns.Host
 	watcher   *pods.Watcher
-	store     *routes.Store
+	store     *routes.Table
 	proxy     *proxy.Server
 	capture   *capture.Manager
 	client    *subscribe.Client
@@ -114,7 +114,7 @@ func (a *Agent) makeConveyor() error {
 	if err != nil {
 		return err
 	}
-	a.meter.Watch(telemetry.Sources{Survey: a.store.Survey, Doors: a.doors, Replay: a.proxy.ReplayMemory()})
+	a.meter.Watch(telemetry.Sources{Survey: a.store.Stats, Doors: a.doors, Replay: a.proxy.ReplayMemory()})
 	a.pages, err = telemetry.Handler(telemetry.HandlerOptions{
 		Meter: a.meter, Ready: a.ready, Config: a.config, Profiling: a.opts.Profiling,
 	})

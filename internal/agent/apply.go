@@ -23,7 +23,7 @@ const settleTimeout = 2 * time.Second
 // applier puts snapshots into force: first the policies, then the doors that bring calls to them. The other way round calls would
 // arrive before there is policy for them.
 type applier struct {
-	store   *routes.Store
+	store   *routes.Table
 	capture *capture.Manager
 	meter   *telemetry.Meter
 	log     *slog.Logger

@@ -144,7 +144,7 @@ func readyCondition(v *view, f *distribute.Figures, accepted, programmed metav1.
 // PartiallyEnforced names them all.
 func reservations(v *view, f *distribute.Figures) string {
 	var missing []string
-	var others []compile.Gap
+	var others []compile.UnenforcedField
 	for _, g := range v.gaps {
 		if g.Reason == v1alpha1.ReasonNotYetSupported {
 			missing = append(missing, g.Field)
@@ -156,7 +156,7 @@ func reservations(v *view, f *distribute.Figures) string {
 	if len(missing) > 0 {
 		s = fmt.Sprintf(", except %s, which this version does not enforce.", listSome(missing))
 	}
-	sentences := append([]string{s}, compile.DescribeGaps(others), hostNetworkSentence(v), describeProblems(f.Problems), noEndpointsSentence(v),
+	sentences := append([]string{s}, compile.DescribeUnenforced(others), hostNetworkSentence(v), describeProblems(f.Problems), noEndpointsSentence(v),
 		olderSentence(f.OlderConnections), describeNotices(f.Notices))
 	sentences = slices.DeleteFunc(slices.Concat(sentences, v.remarks, v.notes), func(s string) bool { return s == "" })
 	return strings.Join(sentences, " ")
@@ -214,7 +214,7 @@ func partlyCondition(v *view, f *distribute.Figures) (metav1.Condition, bool) {
 		}
 	}
 	if len(v.gaps) > 0 {
-		sentences = append(sentences, compile.DescribeGaps(v.gaps))
+		sentences = append(sentences, compile.DescribeUnenforced(v.gaps))
 	}
 	if v.hostNetworkPods > 0 {
 		reasons = append(reasons, v1alpha1.ReasonHostNetwork)

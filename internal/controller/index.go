@@ -94,7 +94,7 @@ type record struct {
 	uid    types.UID
 	source compile.Source
 	notes  []string
-	gaps   []compile.Gap
+	gaps   []compile.UnenforcedField
 	// current is the policy as written, nil while it has problems.
 	current  *compile.Policy
 	problems []compile.Problem

@@ -78,7 +78,7 @@ func (x *index) flushProfile(b outbox, name string) {
 		ids = append(ids, r.id)
 		versions = append(versions, r.active.In(pr.namespace, x.facts.Service))
 	}
-	pr.drawn = compile.Draw(name, versions, x.facts.Service)
+	pr.drawn = compile.Compile(name, versions, x.facts.Service)
 	x.compiles++
 	pr.forgetDerived()
 	x.seeRelative(pr)

@@ -32,7 +32,7 @@ func (x *index) setPolicy(uid types.UID, src compile.Source) {
 		}
 	}
 	r.source, r.derived = src, nil
-	r.notes, r.gaps = compile.Notes(&src), compile.Gaps(&src)
+	r.notes, r.gaps = compile.Warnings(&src), compile.UnenforcedFields(&src)
 	x.refer(r, compile.Services(&r.source))
 	x.read(r)
 	x.changes.settle[r.id.Namespace] = struct{}{}
@@ -89,7 +89,7 @@ func (x *index) settle(namespace string) {
 		r.lastGood = nil
 		x.activate(r, r.standBy())
 	}
-	for i, v := range compile.Settle(candidates) {
+	for i, v := range compile.ResolveConflicts(candidates) {
 		r := contenders[i]
 		x.setConflict(r, v.Conflict)
 		r.lastGood = v.InForce

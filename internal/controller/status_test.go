@@ -102,7 +102,7 @@ func TestConditions(t *testing.T) {
 		}},
 		"warnings and gaps": {with(func(v *view) {
 			v.notes, v.hostNetworkPods = []string{"Odd."}, 2
-			v.gaps = []compile.Gap{notYet("rateLimit")}
+			v.gaps = []compile.UnenforcedField{notYet("rateLimit")}
 		}), distribute.Rollout{Desired: 2, Programmed: 2}, []string{
 			"Accepted True AcceptedWithWarnings: Odd.",
 			"Programmed True Programmed: All 2 nodes have it (generation 3).",
@@ -130,28 +130,28 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-func notYet(field string) compile.Gap {
-	return compile.Gap{Field: field, Reason: v1alpha1.ReasonNotYetSupported, Target: -1}
+func notYet(field string) compile.UnenforcedField {
+	return compile.UnenforcedField{Field: field, Reason: v1alpha1.ReasonNotYetSupported, Target: -1}
 }
 
 // The message of Ready is the column MESSAGE: whoever reads nothing else must not take for in force what is not.
 func TestReadySaysWhatIsNotInForce(t *testing.T) {
-	encrypted := compile.Gap{Field: "to[0].host", Reason: v1alpha1.ReasonEncrypted}
+	encrypted := compile.UnenforcedField{Field: "to[0].host", Reason: v1alpha1.ReasonEncrypted}
 	tests := map[string]struct {
 		pods  int
-		gaps  []compile.Gap
+		gaps  []compile.UnenforcedField
 		notes []string
 		want  string
 	}{
-		"two fields": {1, []compile.Gap{notYet("rateLimit"), notYet("fallback")}, nil,
+		"two fields": {1, []compile.UnenforcedField{notYet("rateLimit"), notYet("fallback")}, nil,
 			"In force for 1 pod on 1 node, except rateLimit and fallback, which this version does not enforce."},
-		"three fields": {1, []compile.Gap{notYet("a"), notYet("b"), notYet("c")}, nil,
+		"three fields": {1, []compile.UnenforcedField{notYet("a"), notYet("b"), notYet("c")}, nil,
 			"In force for 1 pod on 1 node, except a, b and c, which this version does not enforce."},
-		"many fields": {1, []compile.Gap{notYet("a"), notYet("b"), notYet("c"), notYet("d"), notYet("e")}, nil,
+		"many fields": {1, []compile.UnenforcedField{notYet("a"), notYet("b"), notYet("c"), notYet("d"), notYet("e")}, nil,
 			"In force for 1 pod on 1 node, except a, b, c and 2 more, which this version does not enforce."},
-		"no pods": {0, []compile.Gap{notYet("rateLimit")}, nil,
+		"no pods": {0, []compile.UnenforcedField{notYet("rateLimit")}, nil,
 			"In force, but no running pod is selected, except rateLimit, which this version does not enforce."},
-		"encrypted calls and a warning": {1, []compile.Gap{encrypted}, []string{"Odd."},
+		"encrypted calls and a warning": {1, []compile.UnenforcedField{encrypted}, []string{"Odd."},
 			"In force for 1 pod on 1 node. Passed through untouched where the calls are encrypted: to[0].host. Odd."},
 	}
 	for name, tc := range tests {
@@ -198,7 +198,7 @@ func TestStatusIsBounded(t *testing.T) {
 	r := distribute.Rollout{Desired: 5000, Failed: 5000}
 	for i := range 40 {
 		v.destinations = append(v.destinations, destinationView{Destination: compile.Destination{Label: long}})
-		v.gaps = append(v.gaps, compile.Gap{Field: fmt.Sprintf("%d%s", i, long), Target: -1})
+		v.gaps = append(v.gaps, compile.UnenforcedField{Field: fmt.Sprintf("%d%s", i, long), Target: -1})
 		v.overrides = append(v.overrides, v1alpha1.PolicyReference{Name: fmt.Sprint(i)})
 		r.Failures = append(r.Failures, distribute.Failure{Node: fmt.Sprint(i), Message: long})
 	}

@@ -25,7 +25,7 @@ type view struct {
 	problems []compile.Problem
 	conflict *compile.Conflict
 	notes    []string
-	gaps     []compile.Gap
+	gaps     []compile.UnenforcedField
 	// remarks are sentences about what holds although nobody wrote it.
 	remarks []string
 	// inForce says that some version of the policy selects pods, and acting is the generation of the one that acts on calls, or 0.
@@ -111,7 +111,7 @@ func (x *index) viewServices(r *record, v *view) {
 			continue
 		}
 		svc, _ := x.facts.Service(d.Service)
-		gaps, remark := compile.ServiceGaps(&r.source, d, svc)
+		gaps, remark := compile.UnenforcedForService(&r.source, d, svc)
 		v.gaps = slices.Concat(v.gaps, gaps) // those of the record are shared
 		if remark != "" && !slices.Contains(v.remarks, remark) {
 			v.remarks = append(v.remarks, remark)

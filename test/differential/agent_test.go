@@ -22,7 +22,7 @@ import (
 // agent is what captures and carries a pod's calls on a node, without the watch of the container runtime and without the manager.
 type agent struct {
 	capture *capture.Manager
-	store   *routes.Store
+	store   *routes.Table
 	proxy   *proxy.Server
 	stop    func()
 

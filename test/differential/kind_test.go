@@ -84,7 +84,7 @@ func snapshot(t testing.TB, to v1alpha1.Destination, s compile.Service, d *polic
 	if len(problems) > 0 {
 		t.Fatalf("the policy has problems: %+v", problems)
 	}
-	profile := compile.Draw("plain", []*compile.Policy{read}, services)
+	profile := compile.Compile("plain", []*compile.Policy{read}, services)
 	return &policy.Snapshot{
 		Workloads:    map[string]*policy.Workload{podUID: {UID: podUID, Namespace: namespace, Name: "client", Profile: profile.Name}},
 		Profiles:     map[string]*policy.Profile{profile.Name: profile},

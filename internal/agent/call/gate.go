@@ -135,7 +135,7 @@ func hasGRPC(list []policy.GRPCStatus, status int) bool {
 
 // gates asks, in the order of rule 9, whether the try just ended may be followed by another, and after how long.
 // The first gate that says no is the call's fate. r is nil if there was no response.
-func (c *Call) gates(now time.Time, v *verdict, r *Response) (time.Duration, Fate, bool) {
+func (c *Call) gates(now time.Time, v *verdict, r *Response) (time.Duration, RetryDecision, bool) {
 	unsent := r == nil && c.last.unsent()
 	if !unsent && !c.methodAllows() {
 		return 0, ByMethod, false

@@ -66,13 +66,13 @@ func (k Kind) Reason() string { return kinds[min(k, Internal)].reason }
 // Status returns the HTTP status of an answer the agent makes up; 0 for OK and ClientGone.
 func (k Kind) Status() int { return kinds[min(k, Internal)].status }
 
-// Fate says why a call was retried or not: the answer to "why was this request (not) retried?" (rule 9).
-type Fate uint8
+// RetryDecision says why a call was retried or not: the answer to "why was this request (not) retried?" (rule 9).
+type RetryDecision uint8
 
 // The fates, in the order in which the gates are asked.
 const (
 	// NotNeeded: the first try was good enough.
-	NotNeeded Fate = iota
+	NotNeeded RetryDecision = iota
 	// Recovered: a retry succeeded.
 	Recovered
 	// ByMethod: the idempotency gate said no.
@@ -91,17 +91,17 @@ const (
 	Refused
 	// Abandoned: the client went away.
 	Abandoned
-	// FateCount is the number of fates.
-	FateCount
+	// RetryDecisionCount is the number of fates.
+	RetryDecisionCount
 )
 
-var fates = [FateCount]string{
+var decisionNames = [RetryDecisionCount]string{
 	NotNeeded: "not_needed", Recovered: "recovered", ByMethod: "method", NotRetryable: "not_retryable", ByBudget: "budget",
 	ByDeadline: "deadline", ByBody: "body", Exhausted: "exhausted", Refused: "refused", Abandoned: "abandoned",
 }
 
 // String returns the fate as metrics and logs show it.
-func (f Fate) String() string { return fates[min(f, Abandoned)] }
+func (f RetryDecision) String() string { return decisionNames[min(f, Abandoned)] }
 
 // Failure is how a try failed, with the facts that safety rests on. Nothing is guessed from error strings.
 type Failure struct {
@@ -132,7 +132,7 @@ type Outcome struct {
 	Kind Kind
 	// Cause is how the last try ended; it differs from Kind when the agent or the deadline had the last word.
 	Cause Kind
-	Fate  Fate
+	Decision  RetryDecision
 	// Status is what the client is answered: the upstream's status, or Kind.Status(); 0 when the client is gone.
 	Status int
 	// Tries counts the tries started.

@@ -299,7 +299,7 @@ func TestNamesAreDistinct(t *testing.T) {
 		seen[kind.String()] = true
 	}
 	seen = map[string]bool{}
-	for fate := range FateCount {
+	for fate := range RetryDecisionCount {
 		if fate.String() == "" || seen[fate.String()] {
 			t.Errorf("fate %d is called %q", fate, fate)
 		}

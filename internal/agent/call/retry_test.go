@@ -130,7 +130,7 @@ func TestRule08_StaleConnectionIsRepairedAtOnce(t *testing.T) {
 // Each gate says no in one case; in all cases every later gate would say no too.
 func TestRule09_TheFirstGateThatSaysNoIsTheFate(t *testing.T) {
 	order := []struct {
-		fate Fate
+		fate RetryDecision
 		shut func(s *policy.Settings, q *Request)
 	}{
 		{Exhausted, func(s *policy.Settings, _ *Request) {
@@ -182,7 +182,7 @@ func TestRule09_Fates(t *testing.T) {
 		q      Request
 		status int
 		do     Do
-		fate   Fate
+		fate   RetryDecision
 	}{
 		"good":                                    {nil, Request{}, 200, Forward, NotNeeded},
 		"the caller's own fault is an answer":     {nil, Request{}, 404, Forward, NotNeeded},
@@ -351,7 +351,7 @@ func TestRule11_NothingIsRetriedAfterAForwardedInterim(t *testing.T) {
 			if a := after(r); a.Do != Forward && a.Do != Reject {
 				t.Errorf("%+v after an interim response", a)
 			}
-			if f := r.call.Outcome().Fate; f != NotRetryable {
+			if f := r.call.Outcome().Decision; f != NotRetryable {
 				t.Errorf("fate %v", f)
 			}
 		})

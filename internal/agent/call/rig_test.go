@@ -72,15 +72,15 @@ func (r *rig) respond(d time.Duration, status int) Action {
 }
 
 // ended checks the outcome.
-func (r *rig) ended(kind Kind, fate Fate, status, tries int) {
+func (r *rig) ended(kind Kind, fate RetryDecision, status, tries int) {
 	r.t.Helper()
 	o := r.call.Outcome()
 	if !r.call.Ended() {
 		r.t.Fatal("the call goes on")
 	}
-	if o.Kind != kind || o.Fate != fate || o.Status != status || o.Tries != tries {
+	if o.Kind != kind || o.Decision != fate || o.Status != status || o.Tries != tries {
 		r.t.Errorf("outcome %v, fate %v, status %d after %d tries; want %v, %v, %d, %d",
-			o.Kind, o.Fate, o.Status, o.Tries, kind, fate, status, tries)
+			o.Kind, o.Decision, o.Status, o.Tries, kind, fate, status, tries)
 	}
 }
 

@@ -194,7 +194,7 @@ func (w *world) judgeEnd(s *simCall, now time.Time, a Action, g given) error {
 	if o.Tries != s.tries || o.Took != now.Sub(s.began) {
 		return errors.New("the outcome miscounts tries or time")
 	}
-	if (a.Do == Abort) != g.client || g.client != (o.Kind == ClientGone) || g.client != (o.Fate == Abandoned) {
+	if (a.Do == Abort) != g.client || g.client != (o.Kind == ClientGone) || g.client != (o.Decision == Abandoned) {
 		return errors.New("rule 4: a call ends Abandoned exactly when its client is gone")
 	}
 	switch a.Do {
@@ -220,8 +220,8 @@ func (w *world) judgeEnd(s *simCall, now time.Time, a Action, g given) error {
 }
 
 func judgeForward(s *simCall, g given, o Outcome) error {
-	good := o.Fate == NotNeeded || o.Fate == Recovered
-	if good && (o.Fate == Recovered) != (s.tries > 1) {
+	good := o.Decision == NotNeeded || o.Decision == Recovered
+	if good && (o.Decision == Recovered) != (s.tries > 1) {
 		return errors.New("rule 9: recovered means that there was a retry")
 	}
 	if good && g.response.Status >= 500 {

@@ -13,7 +13,7 @@ func TestSimulator(t *testing.T) {
 	if testing.Short() {
 		worlds = 4
 	}
-	var ended [KindCount][FateCount]int
+	var ended [KindCount][RetryDecisionCount]int
 	for seed := range uint64(worlds) {
 		w := newWorld(seed, simPlans(seed, 6), 50)
 		for range steps {
@@ -31,7 +31,7 @@ func TestSimulator(t *testing.T) {
 			}
 		}
 	}
-	for f := range FateCount {
+	for f := range RetryDecisionCount {
 		n := 0
 		for k := range ended {
 			n += ended[k][f]

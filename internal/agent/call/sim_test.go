@@ -20,7 +20,7 @@ type world struct {
 	slots  []simCall
 	alone  bool // the instruments are fed by this world only, so that they can be checked too
 
-	ended [KindCount][FateCount]int
+	ended [KindCount][RetryDecisionCount]int
 	steps int
 }
 
@@ -363,7 +363,7 @@ func (w *world) follow(s *simCall, now time.Time, a Action, g given) {
 		s.state = simWaiting
 	case Forward, ForwardKept, Reject, Abort:
 		o := s.call.Outcome()
-		w.ended[o.Kind][o.Fate]++
+		w.ended[o.Kind][o.Decision]++
 		s.state = simIdle
 	case Continue:
 	}

@@ -209,7 +209,7 @@ func TestRule14_RetryAfterRaisesTheDelay(t *testing.T) {
 		retryAfter time.Duration
 		do         Do
 		delay      time.Duration
-		fate       Fate
+		fate       RetryDecision
 	}{
 		"longer than the backoff":  {nil, time.Second, Wait, time.Second, 0},
 		"shorter than the backoff": {nil, 50 * ms, Wait, 100 * ms, 0},

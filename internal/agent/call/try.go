@@ -114,7 +114,7 @@ func (c *Call) giveBack() {
 }
 
 // end answers the client with the last real response, or with a local one if there was none (rules 3 and 10).
-func (c *Call) end(now time.Time, fate Fate) Action {
+func (c *Call) end(now time.Time, fate RetryDecision) Action {
 	if c.kept {
 		a := c.forward(now, fate)
 		a.Do = ForwardKept
@@ -129,14 +129,14 @@ func (c *Call) end(now time.Time, fate Fate) Action {
 }
 
 // forward ends the call with a real response.
-func (c *Call) forward(now time.Time, fate Fate) Action {
+func (c *Call) forward(now time.Time, fate RetryDecision) Action {
 	c.finish(now, OK, fate)
 	return Action{Do: Forward, Until: after(c.started, c.plan.Settings.Timeouts.MaxDuration)}
 }
 
-func (c *Call) finish(now time.Time, kind Kind, fate Fate) {
+func (c *Call) finish(now time.Time, kind Kind, fate RetryDecision) {
 	c.phase, c.until = ended, time.Time{}
-	c.outcome = Outcome{Kind: kind, Cause: c.last.Kind, Fate: fate, Status: kind.Status(), Tries: c.tries, Took: now.Sub(c.started)}
+	c.outcome = Outcome{Kind: kind, Cause: c.last.Kind, Decision: fate, Status: kind.Status(), Tries: c.tries, Took: now.Sub(c.started)}
 	if kind == OK {
 		c.outcome.Status = c.status
 	}
@@ -146,7 +146,7 @@ func (c *Call) finish(now time.Time, kind Kind, fate Fate) {
 }
 
 // success is the fate of a call whose response is good enough.
-func (c *Call) success() Fate {
+func (c *Call) success() RetryDecision {
 	if c.tries > 1 {
 		return Recovered
 	}

@@ -97,7 +97,7 @@ func (t *attempt) release(keep bool) {
 		}
 	}
 	if c != nil {
-		c.Done(keep, t.x.now)
+		c.Release(keep, t.x.now)
 	}
 }
 
@@ -169,7 +169,7 @@ func (x *exchange) tried(kind call.Kind, status int, why routes.Detail) {
 	if t.conn == nil {
 		return
 	}
-	x.try = routes.Try{
+	x.try = routes.Attempt{
 		Kind: kind, Status: status, Start: t.start, Reused: t.conn.Reused(), Peer: t.conn.Peer(), Took: x.now.Sub(t.began), Detail: why,
 	}
 	if kind != call.ClientGone { // of which nothing follows for the endpoint
@@ -180,7 +180,7 @@ func (x *exchange) tried(kind call.Kind, status int, why routes.Detail) {
 
 // reportTry tells the observer of x.try, and keeps it for the report of the call.
 func (x *exchange) reportTry() {
-	x.lane.Recorder().TryDone(&x.try)
+	x.lane.Recorder().AttemptDone(&x.try)
 	x.detail = x.try.Detail
 	if len(x.past) == routes.MaxTries {
 		x.past = x.past[:routes.MaxTries-1]
@@ -201,7 +201,7 @@ func (t *attempt) stream() {
 		t.mu.Lock()
 		t.ended = true
 		t.mu.Unlock()
-		t.conn.Nudge()
+		t.conn.Wake()
 		t.done <- struct{}{}
 	}()
 	defer t.fault.catch()
@@ -217,7 +217,7 @@ func (t *attempt) joinStream() {
 // joined is joinStream when the end has been received already.
 func (t *attempt) joined() {
 	t.streaming = false
-	_ = t.conn.Disarm() // fails only when the connection is closed already
+	_ = t.conn.ClearDeadlines() // fails only when the connection is closed already
 	t.fault.raise()
 }
 
@@ -250,9 +250,9 @@ func (t *attempt) haltStream() {
 	t.mu.Unlock()
 	t.conn.StopWriting()
 	client := t.x.s.client
-	client.Nudge()
+	client.Wake()
 	<-t.done
-	_ = client.Disarm() // forgets the nudge if nobody has heard it
+	_ = client.ClearDeadlines() // forgets the nudge if nobody has heard it
 }
 
 // whole reports whether the whole request was sent. One of which the last byte was accepted has ended, or is about to.

@@ -25,8 +25,8 @@ type exchange struct {
 	request  http1.Request
 	upload   upload
 	call     call.Call
-	ticket   upstream.Ticket
-	lane     *routes.Lane
+	ticket   upstream.Request
+	lane     *routes.Route
 	plan     *routes.Plan
 	extra    []byte // field lines added to the request
 	without  string // the field that they replace, in lower case; empty: none
@@ -42,8 +42,8 @@ type exchange struct {
 	parting  step // what the session does when the call was given up
 
 	report routes.Exchange
-	try    routes.Try
-	past   []routes.Try  // those of the call that have ended
+	try    routes.Attempt
+	past   []routes.Attempt  // those of the call that have ended
 	detail routes.Detail // how the last of them did, or the call
 }
 
@@ -99,14 +99,14 @@ func (x *exchange) salvageTries() {
 		}
 		if c := t.conn; c != nil {
 			t.conn = nil
-			c.Done(false, time.Now())
+			c.Release(false, time.Now())
 		}
 	}
 }
 
 func (x *exchange) salvagePlace() {
 	if x.lane != nil {
-		x.lane.Pool.Forget(&x.ticket)
+		x.lane.Pool.Cancel(&x.ticket)
 	}
 }
 

@@ -80,7 +80,7 @@ func TestRule07_AnUnsentPOSTIsRetriedWhateverIsTimed(t *testing.T) {
 				if res, body := c.response("POST"); res.StatusCode != 200 || body != "POST / hi" {
 					t.Fatalf("got %d %q", res.StatusCode, body)
 				}
-				if e := w.seen.lastCall(t); e.Outcome.Fate != call.Recovered || len(e.Tries) != 2 {
+				if e := w.seen.lastCall(t); e.Outcome.Decision != call.Recovered || len(e.Tries) != 2 {
 					t.Errorf("outcome %+v, tries %+v", e.Outcome, e.Tries)
 				}
 			})
@@ -158,7 +158,7 @@ func TestRule04_NoTryStartsForADepartedClient(t *testing.T) {
 			_ = c.SetLinger(0)
 			_ = c.Close()
 			close(left)
-			if e := w.seen.lastCall(t); e.Outcome.Kind != call.ClientGone || e.Outcome.Fate != call.Abandoned {
+			if e := w.seen.lastCall(t); e.Outcome.Kind != call.ClientGone || e.Outcome.Decision != call.Abandoned {
 				t.Errorf("outcome %+v", e.Outcome)
 			}
 			if got := requests.Load(); got != 1 {
@@ -236,7 +236,7 @@ func TestRule18_ABodyThatCameWithItsHeadIsBoundedToo(t *testing.T) {
 	}), anywhere(func(s *policy.Settings) { s.Retry.On, s.Retry.BodyMaxBytes = policy.Of(policy.GatewayError), 3 }))
 	for i, tc := range []struct {
 		body  string
-		fate  call.Fate
+		fate  call.RetryDecision
 		tries int64
 	}{
 		{"Content-Length: 4\r\n\r\nfour", call.ByBody, 1},
@@ -248,7 +248,7 @@ func TestRule18_ABodyThatCameWithItsHeadIsBoundedToo(t *testing.T) {
 		c.send("PUT / HTTP/1.1\r\nHost: a\r\n" + tc.body)
 		c.response("PUT")
 		w.waitFor(t, func() bool { w.seen.mu.Lock(); defer w.seen.mu.Unlock(); return len(w.seen.calls) == i+1 })
-		if e := w.seen.lastCall(t); e.Outcome.Fate != tc.fate || n.Load() != tc.tries {
+		if e := w.seen.lastCall(t); e.Outcome.Decision != tc.fate || n.Load() != tc.tries {
 			t.Errorf("%q: outcome %+v after %d tries", tc.body, e.Outcome, n.Load())
 		}
 	}

@@ -65,7 +65,7 @@ func (w *world) expect(what <-chan struct{}, otherwise string) {
 }
 
 func (w *world) waiting() (waiting int) {
-	w.store.Survey(time.Now(), func(s routes.Survey) { waiting += s.Pool.Waiting })
+	w.store.Stats(time.Now(), func(s routes.Stats) { waiting += s.Pool.Waiting })
 	return waiting
 }
 

@@ -285,7 +285,7 @@ func (x *exchange) tunnel(t *attempt, until time.Time) step {
 	s.tunnel = func() {
 		_, _ = tunnel.Run(s.client.TCP(), server.TCP(), o) // an error means that one side is gone already
 		line.reader.Close()
-		server.Done(false, time.Now())
+		server.Release(false, time.Now())
 	}
 	return hangUp
 }

@@ -208,12 +208,12 @@ func (e *recordedEvents) Panicked(_ string, what any, stack []byte) {
 type observer struct {
 	*bell
 	mu    sync.Mutex
-	tries []routes.Try
+	tries []routes.Attempt
 	calls []routes.Exchange
 	deaf  atomic.Bool // keep nothing
 	// panics makes TryDone fail as a mistake of ours would.
 	panics   atomic.Bool
-	panicked atomic.Pointer[routes.Try]
+	panicked atomic.Pointer[routes.Attempt]
 	// opaque is about connections that were passed through.
 	opaque struct{ opened, closed, sent, received atomic.Int64 }
 }
@@ -226,7 +226,7 @@ func (o *observer) OpaqueClosed(sent, received int64) {
 	o.opaque.closed.Add(1)
 	o.ring()
 }
-func (o *observer) TryDone(t *routes.Try) {
+func (o *observer) AttemptDone(t *routes.Attempt) {
 	if o.panics.Load() {
 		o.panicked.Store(t)
 		panic("told to")
@@ -268,7 +268,7 @@ func (o *observer) lastCall(t testing.TB) routes.Exchange {
 type world struct {
 	*bell
 	t      testing.TB
-	store  *routes.Store
+	store  *routes.Table
 	server *Server
 	events *recordedEvents
 	seen   *observer

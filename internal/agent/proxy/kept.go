@@ -55,7 +55,7 @@ func (t *attempt) collect() {
 	keep := t.reusable() && t.line.quiet()
 	c.Attachment = nil // the line, whose reader holds the response, stays here
 	t.limitIdle(c)
-	c.Done(keep, t.x.now)
+	c.Release(keep, t.x.now)
 }
 
 // tooLarge reports whether the rest of a kept response will not be taken over.

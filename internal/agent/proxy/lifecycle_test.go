@@ -107,7 +107,7 @@ func TestSessionsAreToldBeforeOneIsWaitedFor(t *testing.T) {
 	for _, s := range all {
 		inside.Add(1)
 		held.Go(func() {
-			_ = s.client.Hold(func() {
+			_ = s.client.Pin(func() {
 				inside.Done()
 				for _, other := range all {
 					poll(t, other.client.Interrupted)

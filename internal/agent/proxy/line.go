@@ -37,7 +37,7 @@ func (l *line) Read(p []byte) (int, error) {
 		l.took(n, p)
 		return n, err
 	}
-	n, called, err := l.conn.ReadAfter(l.before, p, l.now, l.until)
+	n, called, err := l.conn.WriteThenRead(l.before, p, l.now, l.until)
 	if called {
 		l.before = nil
 	}

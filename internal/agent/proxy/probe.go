@@ -52,7 +52,7 @@ func (s *session) identifyLate() bool {
 	err := s.line.awaitClient(time.Time{})
 	p.end()
 	p.fault.raise()
-	if s.client.Disarm() != nil || s.client.Interrupted() {
+	if s.client.ClearDeadlines() != nil || s.client.Interrupted() {
 		p.close()
 		return false
 	}
@@ -93,7 +93,7 @@ func (s *session) probe() *probe {
 	p := &probe{cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
-		defer s.client.Nudge() // whatever has happened; who has been told to end is not listened to any more
+		defer s.client.Wake() // whatever has happened; who has been told to end is not listened to any more
 		defer p.fault.catch()
 		switch {
 		case p.dial(ctx, s):

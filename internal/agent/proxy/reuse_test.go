@@ -123,19 +123,19 @@ func TestRule25_TheGrantWins(t *testing.T) {
 	}))
 	x := w.bareExchange()
 	for range 50 {
-		var holder upstream.Ticket
+		var holder upstream.Request
 		holder.Init()
 		holder.Original, x.ticket.Original = w.original, w.original
-		if x.lane.Pool.Ask(&holder) != upstream.Granted || x.lane.Pool.Ask(&x.ticket) != upstream.Queued {
+		if x.lane.Pool.Acquire(&holder) != upstream.Granted || x.lane.Pool.Acquire(&x.ticket) != upstream.Queued {
 			t.Fatal("the pool is not as it should be")
 		}
 		x.now = time.Now()
 		x.call.Begin(x.now, x.plan.Plan, call.Request{})
-		x.lane.Pool.Forget(&holder) // and so the other is granted
+		x.lane.Pool.Cancel(&holder) // and so the other is granted
 		if _, ok := x.queue(call.Action{Until: x.now.Add(-time.Second)}, x.lane.Pool); !ok {
 			t.Fatalf("refused: %+v", x.call.Outcome())
 		}
-		x.lane.Pool.Forget(&x.ticket)
+		x.lane.Pool.Cancel(&x.ticket)
 	}
 }
 
@@ -147,7 +147,7 @@ func (w *world) bareExchange() *exchange {
 	x := newExchange(w.server)
 	x.reset()
 	x.s = s
-	lane, err := s.table.Lane(&s.candidates[0], nil, s.original)
+	lane, err := s.table.Route(&s.candidates[0], nil, s.original)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func TestACallTellsOfItsTries(t *testing.T) {
 	get(c)
 	w.waitFor(t, func() bool { w.seen.mu.Lock(); defer w.seen.mu.Unlock(); return len(w.seen.calls) > 0 })
 	e := w.seen.lastCall(t)
-	want := []routes.Try{
+	want := []routes.Attempt{
 		{Kind: call.ConnectFailed, Detail: routes.DetailRefused},
 		{Status: 503, Start: call.Retry},
 		{Kind: call.BadResponse, Start: call.Retry, Detail: "malformed status line"},

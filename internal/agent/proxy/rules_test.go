@@ -79,7 +79,7 @@ func TestRule02_ASlowTryIsRetriedElsewhere(t *testing.T) {
 	if _, body := w.dial().get("/"); body != "second" {
 		t.Fatalf("got %q", body)
 	}
-	if e := w.seen.lastCall(t); e.Outcome.Fate != call.Recovered || e.Outcome.Tries != 2 {
+	if e := w.seen.lastCall(t); e.Outcome.Decision != call.Recovered || e.Outcome.Tries != 2 {
 		t.Errorf("outcome %+v", e.Outcome)
 	}
 }
@@ -102,7 +102,7 @@ func TestRule03_NoWaitThatPassesTheDeadline(t *testing.T) {
 	if res.StatusCode != 503 || body != "busy" || res.Header.Get("fairlead-reason") != "" {
 		t.Fatalf("got %d %q", res.StatusCode, body)
 	}
-	if e := w.seen.lastCall(t); e.Outcome.Fate != call.ByDeadline || e.Outcome.Tries != 1 {
+	if e := w.seen.lastCall(t); e.Outcome.Decision != call.ByDeadline || e.Outcome.Tries != 1 {
 		t.Errorf("outcome %+v", e.Outcome)
 	}
 }
@@ -127,7 +127,7 @@ func TestRule04_ADepartedClientIsNoticedWhileWaiting(t *testing.T) {
 	case <-time.After(patience):
 		t.Fatal("the try was not cancelled")
 	}
-	if e := w.seen.lastCall(t); e.Outcome.Kind != call.ClientGone || e.Outcome.Fate != call.Abandoned {
+	if e := w.seen.lastCall(t); e.Outcome.Kind != call.ClientGone || e.Outcome.Decision != call.Abandoned {
 		t.Errorf("outcome %+v", e.Outcome)
 	}
 }
@@ -143,7 +143,7 @@ func TestRule07_AnUnsentPOSTIsRetried(t *testing.T) {
 	if n := w.dialer.dials.Load(); n != 3 {
 		t.Errorf("%d tries, want 3", n)
 	}
-	if e := w.seen.lastCall(t); e.Outcome.Fate != call.Exhausted {
+	if e := w.seen.lastCall(t); e.Outcome.Decision != call.Exhausted {
 		t.Errorf("outcome %+v", e.Outcome)
 	}
 }
@@ -164,7 +164,7 @@ func TestRule07_ASentPOSTIsNot(t *testing.T) {
 	if n := requests.Load(); n != 1 {
 		t.Errorf("%d requests arrived, want 1", n)
 	}
-	if e := w.seen.lastCall(t); e.Outcome.Fate != call.ByMethod {
+	if e := w.seen.lastCall(t); e.Outcome.Decision != call.ByMethod {
 		t.Errorf("outcome %+v", e.Outcome)
 	}
 }
@@ -230,7 +230,7 @@ func TestRule10_TheLastRealResponseIsForwarded(t *testing.T) {
 			if res, body := c.get("/"); res.StatusCode != 503 || body != tc.want || res.Header.Get("fairlead-reason") != "" {
 				t.Fatalf("got %d %q %v", res.StatusCode, body, res.Header)
 			}
-			if e := w.seen.lastCall(t); e.Outcome.Fate != call.Exhausted || e.Outcome.Tries < 3 {
+			if e := w.seen.lastCall(t); e.Outcome.Decision != call.Exhausted || e.Outcome.Tries < 3 {
 				t.Errorf("outcome %+v", e.Outcome)
 			}
 		})
@@ -350,7 +350,7 @@ func TestRule25_AWaiterThatLeavesGivesItsPlaceBack(t *testing.T) {
 	second := w.dial()
 	second.send("GET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
 	waiting := func() (waiting int) {
-		w.store.Survey(time.Now(), func(s routes.Survey) { waiting += s.Pool.Waiting })
+		w.store.Stats(time.Now(), func(s routes.Stats) { waiting += s.Pool.Waiting })
 		return waiting
 	}
 	poll(t, func() bool { return waiting() == 1 })
@@ -500,7 +500,7 @@ func TestRule18_AnOverflowIsNotReplayed(t *testing.T) {
 	if res, body := c.response("PUT"); res.StatusCode != 503 || body != "20000" {
 		t.Fatalf("got %d %q", res.StatusCode, body)
 	}
-	if e := w.seen.lastCall(t); e.Outcome.Fate != call.ByBody || n.Load() != 1 {
+	if e := w.seen.lastCall(t); e.Outcome.Decision != call.ByBody || n.Load() != 1 {
 		t.Errorf("outcome %+v after %d tries", e.Outcome, n.Load())
 	}
 }
@@ -524,7 +524,7 @@ func TestRule19_ReplayMemoryIsCapped(t *testing.T) {
 	if res, _ := c.response("PUT"); res.StatusCode != 503 {
 		t.Fatalf("got %d", res.StatusCode)
 	}
-	if e := w.seen.lastCall(t); e.Outcome.Fate != call.ByBody {
+	if e := w.seen.lastCall(t); e.Outcome.Decision != call.ByBody {
 		t.Errorf("outcome %+v", e.Outcome)
 	}
 	if w.server.ReplayMemory().Capped() == 0 {

@@ -74,7 +74,7 @@ type Refused struct {
 
 // Options configure a Server. Store is required; zero limits mean the defaults.
 type Options struct {
-	Store                *routes.Store
+	Store                *routes.Table
 	Events               Events
 	MaxConnections       int
 	MaxConnectionsPerPod int
@@ -87,7 +87,7 @@ type Options struct {
 // Server serves captured connections.
 type Server struct {
 	// immutable after New
-	store     *routes.Store
+	store     *routes.Table
 	events    Events
 	limit     int
 	podLimit  int

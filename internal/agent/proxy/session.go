@@ -43,11 +43,11 @@ type session struct {
 	line line
 	out  sender
 
-	table      *routes.Table
+	table      *routes.PodRoutes
 	version    uint64
 	candidates []routes.Candidate
 	// the lane used last, and what it was chosen by
-	lane   *routes.Lane
+	lane   *routes.Route
 	pinned bool
 	host   []byte // as sent, or nil if the lane does not depend on it
 	// governed: a policy has governed a request of this connection
@@ -98,7 +98,7 @@ func (s *session) serve(shed bool) {
 	s.line.attach(s.client)
 	s.out.conn = s.client
 	s.refresh()
-	err := s.client.Hold(func() {
+	err := s.client.Pin(func() {
 		switch {
 		case shed:
 			s.passThrough(PassedShed)
@@ -140,7 +140,7 @@ func (s *session) failed(what any) {
 // refresh looks up the policies of the pod, which may have changed since the last request.
 func (s *session) refresh() {
 	s.version = s.srv.store.Version()
-	table := s.srv.store.Table(s.pod)
+	table := s.srv.store.PodRoutes(s.pod)
 	if table == s.table && table != nil {
 		return
 	}
@@ -312,7 +312,7 @@ func (s *session) closeIfIdle(before time.Time) {
 }
 
 // route finds the lane of a request; ok is false when no policy governs it.
-func (s *session) route(q *http1.Request) (lane *routes.Lane, ok bool) {
+func (s *session) route(q *http1.Request) (lane *routes.Route, ok bool) {
 	if s.srv.store.Version() != s.version {
 		s.refresh()
 	}
@@ -322,7 +322,7 @@ func (s *session) route(q *http1.Request) (lane *routes.Lane, ok bool) {
 	return s.resolve(q)
 }
 
-func (s *session) resolve(q *http1.Request) (*routes.Lane, bool) {
+func (s *session) resolve(q *http1.Request) (*routes.Route, bool) {
 	s.lane, s.server = nil, dependence{}
 	var space [256]byte
 	host := routes.AppendHost(space[:0], q.Host())
@@ -336,7 +336,7 @@ func (s *session) resolve(q *http1.Request) (*routes.Lane, bool) {
 		if c.Opaque() {
 			return nil, false // declared not to be HTTP/1: left alone
 		}
-		lane, err := s.table.Lane(c, host, s.original)
+		lane, err := s.table.Route(c, host, s.original)
 		if err != nil {
 			return nil, false
 		}

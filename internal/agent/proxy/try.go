@@ -41,7 +41,7 @@ func (x *exchange) place(a call.Action) (next call.Action, ok bool) {
 		t.Avoid = x.avoid
 	}
 	pool := x.lane.Pool
-	switch pool.Ask(t) {
+	switch pool.Acquire(t) {
 	case upstream.Granted:
 	case upstream.Overflow:
 		x.detail = routes.DetailQueueFull
@@ -52,7 +52,7 @@ func (x *exchange) place(a call.Action) (next call.Action, ok bool) {
 		}
 	}
 	dispatched := x.call.Dispatched(x.now)
-	c := pool.Take(t, x.now)
+	c := pool.Redeem(t, x.now)
 	if c == nil {
 		var kind call.Kind
 		if c, kind = x.dial(pool, a.Start, dispatched.Until); c == nil {
@@ -75,14 +75,14 @@ func (x *exchange) queue(a call.Action, pool *upstream.Pool) (next call.Action, 
 	if why == timeUp {
 		why = x.sleep(until, x.ticket.Ready())
 	}
-	if why == timeUp && pool.Withdraw(&x.ticket) {
+	if why == timeUp && pool.CancelQueued(&x.ticket) {
 		why = woken // in the last moment: the place is ours
 	}
 	switch {
 	case why == woken && !x.s.left():
 		return call.Action{}, true
 	case why != timeUp:
-		pool.Forget(&x.ticket)
+		pool.Cancel(&x.ticket)
 		return x.call.ClientGone(x.now), false
 	}
 	if passed(a.Until, x.now) {
@@ -126,7 +126,7 @@ func (x *exchange) dial(pool *upstream.Pool, start call.Start, until time.Time) 
 	case kind == call.ConnectTimeout && why != routes.DetailNoAnswer:
 		why = routes.DetailConnect
 	}
-	x.try = routes.Try{Kind: kind, Start: start, Peer: x.ticket.Peer(), Took: x.now.Sub(began), Detail: why}
+	x.try = routes.Attempt{Kind: kind, Start: start, Peer: x.ticket.Peer(), Took: x.now.Sub(began), Detail: why}
 	x.reportTry()
 	return nil, kind
 }

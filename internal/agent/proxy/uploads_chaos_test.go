@@ -49,7 +49,7 @@ func TestNothingIsLeftOfUploadsThatEndAnyhow(t *testing.T) {
 	w.waitFor(t, func() bool { return w.server.Connections() == 0 })
 	poll(t, func() bool {
 		var sum upstream.Stats
-		w.store.Survey(time.Now(), func(s routes.Survey) { sum.Active += s.Pool.Active; sum.Waiting += s.Pool.Waiting })
+		w.store.Stats(time.Now(), func(s routes.Stats) { sum.Active += s.Pool.Active; sum.Waiting += s.Pool.Waiting })
 		return sum == upstream.Stats{}
 	})
 	if n := w.server.ReplayMemory().Used(); n != 0 {

@@ -19,7 +19,7 @@ func anywhere() policy.Binding {
 	return b
 }
 
-func pools(s *Store) (n map[string]int) {
+func pools(s *Table) (n map[string]int) {
 	n = map[string]int{}
 	s.dock.Each(func(k upstream.Key, _ upstream.Stats) { n[k.Pod]++ })
 	return n
@@ -28,9 +28,9 @@ func pools(s *Store) (n map[string]int) {
 // However many addresses go by, what is in use between any two of them stays, in whichever way it is used.
 func TestADestinationInUseIsNotForgotten(t *testing.T) {
 	const hot = "192.0.2.1:1"
-	for name, use := range map[string]func(*Store, *Lane){
-		"resolved":         func(s *Store, l *Lane) { lane(t, s, "a", hot) },
-		"kept by a client": func(_ *Store, l *Lane) { l.Plan(nil, nil) },
+	for name, use := range map[string]func(*Table, *Route){
+		"resolved":         func(s *Table, l *Route) { lane(t, s, "a", hot) },
+		"kept by a client": func(_ *Table, l *Route) { l.Plan(nil, nil) },
 	} {
 		for _, scanner := range []string{"a", "b"} {
 			t.Run(name+", scanned by "+scanner, func(t *testing.T) {
@@ -60,7 +60,7 @@ func TestADestinationInUseIsNotForgotten(t *testing.T) {
 func TestAScanCostsTheScannerOnly(t *testing.T) {
 	s := newStore(t)
 	install(t, s, snapshot(anywhere()))
-	var others []*Lane
+	var others []*Route
 	for i := range 3 {
 		others = append(others, lane(t, s, "a", fmt.Sprintf("192.0.2.1:%d", i+1)))
 	}
@@ -165,8 +165,8 @@ func TestABreakerThatNobodyAsksIsNotOpen(t *testing.T) {
 		{30 * time.Second, 0, 0},
 		{24 * time.Hour, 0, 0},
 	} {
-		var got Survey
-		s.Survey(now.Add(tc.after), func(v Survey) { got = v })
+		var got Stats
+		s.Stats(now.Add(tc.after), func(v Stats) { got = v })
 		if got.BreakersOpen != tc.open || got.BreakersHalfOpen != tc.halfOpen {
 			t.Errorf("after %v: %d open, %d of them half-open", tc.after, got.BreakersOpen, got.BreakersHalfOpen)
 		}
@@ -177,11 +177,11 @@ func BenchmarkResolveInAScan(b *testing.B) {
 	s := newStore(b)
 	s.maxDynamic = MaxDynamicDestinations
 	install(b, s, snapshot(anywhere()))
-	table := s.Table("a")
+	table := s.PodRoutes("a")
 	c := table.Candidates(addr("192.0.2.1:1"))
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		if _, err := table.Lane(&c[0], nil, addr(fmt.Sprintf("192.0.%d.%d:%d", i>>8&255, i&255, 1+i>>16))); err != nil {
+		if _, err := table.Route(&c[0], nil, addr(fmt.Sprintf("192.0.%d.%d:%d", i>>8&255, i&255, 1+i>>16))); err != nil {
 			b.Fatal(err)
 		}
 	}

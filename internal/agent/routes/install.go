@@ -26,7 +26,7 @@ type Rejection struct {
 
 // version is one complete set of policies.
 type version struct {
-	tables map[string]*Table // by pod UID
+	tables map[string]*PodRoutes // by pod UID
 }
 
 // Install puts a snapshot in force. Calls in flight go on under the version they began with (rule 33). What did not
@@ -35,7 +35,7 @@ type version struct {
 // Pools are brought up to date first, so that no call of the new version finds one as it was; then the version is published; what
 // no pod can use any more goes last. Calls that need something resolved meanwhile wait for moments only, whatever the number of
 // pods.
-func (s *Store) Install(next *policy.Snapshot) []Rejection {
+func (s *Table) Install(next *policy.Snapshot) []Rejection {
 	s.installing.Lock()
 	defer s.installing.Unlock()
 	s.installs++
@@ -48,8 +48,8 @@ func (s *Store) Install(next *policy.Snapshot) []Rejection {
 }
 
 // compose makes a version of compiled profiles. Pods whose profile is the one they had keep their table.
-func (s *Store) compose(next *policy.Snapshot, profiles map[string]*profile, old *version) *version {
-	v := &version{tables: make(map[string]*Table, len(next.Workloads))}
+func (s *Table) compose(next *policy.Snapshot, profiles map[string]*profile, old *version) *version {
+	v := &version{tables: make(map[string]*PodRoutes, len(next.Workloads))}
 	for uid, w := range next.Workloads {
 		p := profiles[w.Profile]
 		if p == nil {
@@ -57,14 +57,14 @@ func (s *Store) compose(next *policy.Snapshot, profiles map[string]*profile, old
 		}
 		t := old.tables[uid]
 		if t == nil || t.profile != p {
-			t = &Table{pod: uid, profile: p, store: s}
+			t = &PodRoutes{pod: uid, profile: p, store: s}
 		}
 		v.tables[uid] = t
 	}
 	return v
 }
 
-func (s *Store) compile(next *policy.Snapshot) (map[string]*profile, []Rejection) {
+func (s *Table) compile(next *policy.Snapshot) (map[string]*profile, []Rejection) {
 	profiles := make(map[string]*profile, len(next.Profiles))
 	var rejected []Rejection
 	for name, source := range next.Profiles {
@@ -92,7 +92,7 @@ func (s *Store) compile(next *policy.Snapshot) (map[string]*profile, []Rejection
 }
 
 // replace puts v in the place of old.
-func (s *Store) replace(old, v *version) {
+func (s *Table) replace(old, v *version) {
 	before, after := s.bindings, s.bindings
 	if ranked := rank(v.tables); !slices.Equal(ranked, s.ranked) {
 		s.ranked, after = ranked, byKey(ranked)
@@ -108,7 +108,7 @@ func (s *Store) replace(old, v *version) {
 }
 
 // prepare brings the pools of pods whose table is replaced up to date, and returns what they cannot use any more.
-func (s *Store) prepare(old, v *version) (unused []*entry) {
+func (s *Table) prepare(old, v *version) (unused []*entry) {
 	s.mu.Lock()
 	s.late = &[]*entry{}
 	s.mu.Unlock()
@@ -125,7 +125,7 @@ func (s *Store) prepare(old, v *version) (unused []*entry) {
 	return unused
 }
 
-func (s *Store) entriesOf(pod string) []*entry {
+func (s *Table) entriesOf(pod string) []*entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.entries.pods[pod]
@@ -164,7 +164,7 @@ func (v *version) configure(e *entry) bool {
 }
 
 // publish puts the version in force, and sees to what was made for the one before since prepare looked.
-func (s *Store) publish(v *version, bindings map[string]versions) (unused []*entry) {
+func (s *Table) publish(v *version, bindings map[string]versions) (unused []*entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range *s.late {
@@ -178,7 +178,7 @@ func (s *Store) publish(v *version, bindings map[string]versions) (unused []*ent
 	return unused
 }
 
-func (s *Store) reconfigureStates(key string, of versions) {
+func (s *Table) reconfigureStates(key string, of versions) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, st := range s.states.all[key] {
@@ -187,7 +187,7 @@ func (s *Store) reconfigureStates(key string, of versions) {
 }
 
 // free drops what no pod can use any more.
-func (s *Store) free(unused []*entry, bindings map[string]versions) {
+func (s *Table) free(unused []*entry, bindings map[string]versions) {
 	pools := make([]*upstream.Pool, 0, len(unused))
 	s.mu.Lock()
 	for _, e := range unused {

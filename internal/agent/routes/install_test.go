@@ -32,7 +32,7 @@ func opensAfter(failures int) policy.Binding {
 }
 
 // failuresToOpen counts how many failures it takes.
-func failuresToOpen(t *testing.T, l *Lane) (n int) {
+func failuresToOpen(t *testing.T, l *Route) (n int) {
 	t.Helper()
 	for stateOf(l) != resilience.Open {
 		if n++; n > 10 {
@@ -203,18 +203,18 @@ func TestRule33_PoolsFollowTheVersionWhateverIsResolvedMeanwhile(t *testing.T) {
 					default:
 					}
 					for _, original := range []string{"10.96.0.7:80", fmt.Sprintf("192.0.2.%d:%d", g, 1+i%20)} {
-						table := s.Table(pod)
+						table := s.PodRoutes(pod)
 						if table == nil {
 							continue
 						}
 						c := table.Candidates(addr(original))
-						l, err := table.Lane(&c[0], nil, addr(original))
+						l, err := table.Route(&c[0], nil, addr(original))
 						if err != nil || l.Plan(nil, nil) == nil {
 							t.Error(err)
 							return
 						}
 					}
-					s.Survey(time.Now(), func(Survey) {})
+					s.Stats(time.Now(), func(Stats) {})
 				}
 			})
 		}
@@ -225,7 +225,7 @@ func TestRule33_PoolsFollowTheVersionWhateverIsResolvedMeanwhile(t *testing.T) {
 	close(done)
 	wg.Wait()
 	for pod, entries := range s.entries.pods {
-		table := s.Table(pod)
+		table := s.PodRoutes(pod)
 		for k, e := range entries.all {
 			if table == nil || e.binding != table.profile.byKey[k.binding] || e.forgotten.Load() {
 				t.Errorf("pod %s, %v: left behind", pod, k)
@@ -264,13 +264,13 @@ func TestRule33_NothingFallsBetweenTwoVersions(t *testing.T) {
 	if again := lane(t, s, "a", "10.96.0.7:80"); again.Pool != kept.Pool {
 		t.Error("the pool was replaced")
 	}
-	tk := upstream.Ticket{Original: addr("10.96.0.7:80")}
+	tk := upstream.Request{Original: addr("10.96.0.7:80")}
 	tk.Init()
 	for range 50 {
-		if kept.Pool.Ask(&tk); tk.Peer() != addr("10.1.0.1:8080") {
+		if kept.Pool.Acquire(&tk); tk.Peer() != addr("10.1.0.1:8080") {
 			t.Fatalf("a call went to %v, which is no endpoint any more", tk.Peer())
 		}
-		kept.Pool.Forget(&tk)
+		kept.Pool.Cancel(&tk)
 	}
 }
 

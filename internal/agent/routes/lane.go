@@ -9,8 +9,8 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// Lane is everything that calls of one pod under one binding to one concrete destination need, resolved.
-type Lane struct {
+// Route is everything that calls of one pod under one binding to one concrete destination need, resolved.
+type Route struct {
 	*Binding
 	Pool *upstream.Pool
 
@@ -36,7 +36,7 @@ func newPlan(s *settings, p call.Plan) Plan {
 }
 
 // Plan returns what governs a request.
-func (l *Lane) Plan(method, path []byte) *Plan {
+func (l *Route) Plan(method, path []byte) *Plan {
 	l.entry.use()
 	if len(l.rules) == 0 {
 		return &l.plans[0]
@@ -45,10 +45,10 @@ func (l *Lane) Plan(method, path []byte) *Plan {
 }
 
 // HasRules reports whether Plan looks at the request.
-func (l *Lane) HasRules() bool { return len(l.rules) > 0 }
+func (l *Route) HasRules() bool { return len(l.rules) > 0 }
 
 // Stale reports that the lane's destination was forgotten to bound memory: it still works, but should be resolved again.
-func (l *Lane) Stale() bool { return l.entry.forgotten.Load() }
+func (l *Route) Stale() bool { return l.entry.forgotten.Load() }
 
 func hostDestination(host []byte, port uint16) string {
 	b := make([]byte, 0, len(host)+6)

@@ -18,8 +18,8 @@ type Observer interface {
 // Recorder counts what happened under one policy at one target. Its methods are called on the path of calls: they must not
 // block, allocate or keep their arguments.
 type Recorder interface {
-	// TryDone tells of one try that was dispatched.
-	TryDone(t *Try)
+	// AttemptDone tells of one try that was dispatched.
+	AttemptDone(t *Attempt)
 	// CallDone tells of one call, after its response was forwarded or given up.
 	CallDone(e *Exchange)
 	// OpaqueOpened tells of a connection governed by the policy that is passed through without being understood.
@@ -28,8 +28,8 @@ type Recorder interface {
 	OpaqueClosed(sent, received int64)
 }
 
-// Try is one try.
-type Try struct {
+// Attempt is one try.
+type Attempt struct {
 	Kind   call.Kind
 	Status int // 0 without a response
 	Start  call.Start
@@ -58,7 +58,7 @@ type Exchange struct {
 	Detail Detail
 	// Tries are the call's tries that were dispatched, at most MaxTries; the last one is the one answered with, or of the last failure.
 	// They are valid during CallDone.
-	Tries []Try
+	Tries []Attempt
 	// Method, Host and Path are the request's, for the access log alone; never labels. They are valid during CallDone.
 	Method, Host, Path []byte
 }
@@ -69,8 +69,8 @@ type Silence struct{}
 // Recorder implements Observer.
 func (Silence) Recorder(policy.ID, string) Recorder { return Silence{} }
 
-// TryDone implements Recorder.
-func (Silence) TryDone(*Try) {}
+// AttemptDone implements Recorder.
+func (Silence) AttemptDone(*Attempt) {}
 
 // CallDone implements Recorder.
 func (Silence) CallDone(*Exchange) {}

@@ -73,7 +73,7 @@ func TestServicesWithoutEndpointsAreNotRedirected(t *testing.T) {
 			install(t, s, snap)
 			for _, original := range []netip.AddrPort{addr("10.96.0.7:80"), addr("[fd00::7]:80")} {
 				// Should somebody else's redirect bring such a connection, it is the Service's own binding that governs it.
-				if len(s.Table("a").Candidates(original)) == 0 {
+				if len(s.PodRoutes("a").Candidates(original)) == 0 {
 					t.Errorf("%v is not governed", original)
 				}
 			}

@@ -9,7 +9,7 @@ import (
 
 // resolve makes a lane. A table that has been replaced in the meantime gets one whose state nobody else sees: its call keeps the
 // version it began with, and the versions after it are not disturbed.
-func (s *Store) resolve(t *Table, c *Candidate, destination string) (*Lane, error) {
+func (s *Table) resolve(t *PodRoutes, c *Candidate, destination string) (*Route, error) {
 	k := stateKey{c.Key(), destination}
 	if l := s.found(t, c, k); l != nil {
 		t.remember(l, destination)
@@ -30,7 +30,7 @@ func (s *Store) resolve(t *Table, c *Candidate, destination string) (*Lane, erro
 }
 
 // found makes a lane of what is there already, if the table is in force.
-func (s *Store) found(t *Table, c *Candidate, k stateKey) *Lane {
+func (s *Table) found(t *PodRoutes, c *Candidate, k stateKey) *Route {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.entries.find(t.pod, k)
@@ -41,7 +41,7 @@ func (s *Store) found(t *Table, c *Candidate, k stateKey) *Lane {
 }
 
 // enter makes a lane and what it needs but its pool, and returns the pools of what had to be forgotten for it.
-func (s *Store) enter(t *Table, c *Candidate, k stateKey, pool *upstream.Pool) (l *Lane, forgotten []*upstream.Pool) {
+func (s *Table) enter(t *PodRoutes, c *Candidate, k stateKey, pool *upstream.Pool) (l *Route, forgotten []*upstream.Pool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.current.Load().tables[t.pod] != t {
@@ -63,7 +63,7 @@ func (s *Store) enter(t *Table, c *Candidate, k stateKey, pool *upstream.Pool) (
 
 // makeRoom forgets dynamic destinations until there are as many as may be, and returns their pools. Those that no pod uses any more
 // go first.
-func (s *Store) makeRoom(asking string) (forgotten []*upstream.Pool) {
+func (s *Table) makeRoom(asking string) (forgotten []*upstream.Pool) {
 	for s.entries.dynamic+s.states.unused.Len() > s.maxDynamic {
 		if last := s.states.unused.Back(); last != nil {
 			s.states.forget(last.Value.(*state))
@@ -82,17 +82,17 @@ func (s *Store) makeRoom(asking string) (forgotten []*upstream.Pool) {
 }
 
 // drop forgets an entry and returns its pool, which the caller closes. The state stays, but for what was the pod's own.
-func (s *Store) drop(e *entry) *upstream.Pool {
+func (s *Table) drop(e *entry) *upstream.Pool {
 	s.entries.remove(e)
 	e.state.dropPod(e.pod)
 	return s.dock.Remove(s.poolKey(e))
 }
 
-func (s *Store) poolKey(e *entry) upstream.Key {
+func (s *Table) poolKey(e *entry) upstream.Key {
 	return upstream.Key{Pod: e.pod, Binding: e.key.binding, Destination: e.key.destination}
 }
 
-func (s *Store) poolOptions(t *Table, b *Binding, destination string) upstream.Options {
+func (s *Table) poolOptions(t *PodRoutes, b *Binding, destination string) upstream.Options {
 	base := b.base.values
 	return upstream.Options{
 		Dialer: s.dialer(t.pod), Limits: base.Pool, LoadBalancing: base.LoadBalancing, Endpoints: b.endpoints[destination],
@@ -100,9 +100,9 @@ func (s *Store) poolOptions(t *Table, b *Binding, destination string) upstream.O
 }
 
 // newLane makes a lane of an entry. It expects the lock.
-func newLane(t *Table, c *Candidate, e *entry, of versions) *Lane {
+func newLane(t *PodRoutes, c *Candidate, e *entry, of versions) *Route {
 	b := c.Binding
-	l := &Lane{Binding: b, Pool: e.pool, entry: e, plans: make([]Plan, len(b.rules)+1)}
+	l := &Route{Binding: b, Pool: e.pool, entry: e, plans: make([]Plan, len(b.rules)+1)}
 	for i := range l.plans {
 		l.plans[i] = newPlan(b.at(i), call.Plan{
 			Settings: b.at(i).values,

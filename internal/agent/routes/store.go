@@ -19,12 +19,12 @@ type Options struct {
 	MaxDynamic int
 }
 
-// Store holds the policies in force.
-type Store struct {
+// Table holds the policies in force.
+type Table struct {
 	// immutable after New
 	dialer     func(podUID string) upstream.Dialer
 	observer   Observer
-	dock       *upstream.Dock
+	dock       *upstream.Pools
 	maxDynamic int
 
 	// atomic
@@ -46,7 +46,7 @@ type Store struct {
 }
 
 // New returns a store without policies.
-func New(o Options) (*Store, error) {
+func New(o Options) (*Table, error) {
 	if o.Dialer == nil {
 		return nil, errors.New("store: no dialer")
 	}
@@ -56,8 +56,8 @@ func New(o Options) (*Store, error) {
 	if o.MaxDynamic == 0 {
 		o.MaxDynamic = MaxDynamicDestinations
 	}
-	s := &Store{
-		dialer: o.Dialer, observer: o.Observer, dock: upstream.NewDock(), maxDynamic: o.MaxDynamic,
+	s := &Table{
+		dialer: o.Dialer, observer: o.Observer, dock: upstream.NewPools(), maxDynamic: o.MaxDynamic,
 		states: states{all: map[string]map[stateKey]*state{}}, entries: entries{pods: map[string]*podEntries{}},
 	}
 	s.current.Store(&version{})
@@ -65,17 +65,17 @@ func New(o Options) (*Store, error) {
 }
 
 // Dialer returns what makes connections for a pod.
-func (s *Store) Dialer(podUID string) upstream.Dialer { return s.dialer(podUID) }
+func (s *Table) Dialer(podUID string) upstream.Dialer { return s.dialer(podUID) }
 
 // Run keeps the pools tidy until ctx ends, then closes them.
-func (s *Store) Run(ctx context.Context) error { return s.dock.Run(ctx) }
+func (s *Table) Run(ctx context.Context) error { return s.dock.Run(ctx) }
 
 // Version changes with every Install; as long as it does not, Table returns the same.
-func (s *Store) Version() uint64 { return s.version.Load() }
+func (s *Table) Version() uint64 { return s.version.Load() }
 
-// Table returns the policy of a pod, or nil when nothing governs it.
-func (s *Store) Table(podUID string) *Table { return s.current.Load().tables[podUID] }
+// PodRoutes returns the policy of a pod, or nil when nothing governs it.
+func (s *Table) PodRoutes(podUID string) *PodRoutes { return s.current.Load().tables[podUID] }
 
 // PodEnded closes the idle connections of a pod whose sandbox is gone: they would keep its network namespace alive. It does not
 // wait for anything that concerns other pods.
-func (s *Store) PodEnded(uid string) { s.dock.CloseIdle(uid) }
+func (s *Table) PodEnded(uid string) { s.dock.CloseIdle(uid) }

@@ -20,7 +20,7 @@ func (noDialer) Dial(context.Context, netip.AddrPort) (*net.TCPConn, error) {
 	return nil, net.ErrClosed
 }
 
-func newStore(t testing.TB) *Store {
+func newStore(t testing.TB) *Table {
 	t.Helper()
 	s, err := New(Options{Dialer: func(string) upstream.Dialer { return noDialer{} }, MaxDynamic: 8})
 	if err != nil {
@@ -56,7 +56,7 @@ func snapshot(bindings ...policy.Binding) *policy.Snapshot {
 	}
 }
 
-func install(t testing.TB, s *Store, snap *policy.Snapshot) {
+func install(t testing.TB, s *Table, snap *policy.Snapshot) {
 	t.Helper()
 	if r := s.Install(snap); len(r) > 0 {
 		t.Fatalf("rejected: %v", r)
@@ -85,7 +85,7 @@ func TestCandidates(t *testing.T) {
 	s := newStore(t)
 	install(t, s, snapshot(disabled, dry, binding("host", host), binding("service", service), binding("block", block),
 		binding("any", policy.Target{Kind: policy.TargetAny})))
-	table := s.Table("a")
+	table := s.PodRoutes("a")
 	for original, want := range map[string][]string{
 		"10.96.0.7:80":     {"host", "service"},
 		"10.1.0.1:8080":    {"service"},
@@ -100,7 +100,7 @@ func TestCandidates(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", original, got, want)
 		}
 	}
-	if s.Table("none") != nil || s.Table("unknown") != nil {
+	if s.PodRoutes("none") != nil || s.PodRoutes("unknown") != nil {
 		t.Error("a pod without a profile has a table")
 	}
 }
@@ -110,7 +110,7 @@ func TestPinning(t *testing.T) {
 	install(t, s, snapshot(binding("service", policy.Target{Kind: policy.TargetService, Service: "ns/shop"}),
 		binding("any", policy.Target{Kind: policy.TargetAny})))
 	for original, want := range map[string]bool{"10.96.0.7:80": false, "10.1.0.2:8080": true, "203.0.113.1:80": true} {
-		if c := s.Table("a").Candidates(addr(original)); c[0].Pinned != want {
+		if c := s.PodRoutes("a").Candidates(addr(original)); c[0].Pinned != want {
 			t.Errorf("%s: pinned %v", original, c[0].Pinned)
 		}
 	}
@@ -154,8 +154,8 @@ func TestRules(t *testing.T) {
 	}
 	s := newStore(t)
 	install(t, s, snapshot(b))
-	c := s.Table("a").Candidates(addr("192.0.2.1:80"))
-	lane, err := s.Table("a").Lane(&c[0], nil, addr("192.0.2.1:80"))
+	c := s.PodRoutes("a").Candidates(addr("192.0.2.1:80"))
+	lane, err := s.PodRoutes("a").Route(&c[0], nil, addr("192.0.2.1:80"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,24 +185,24 @@ func TestRule35_ABadProfileLeavesThePreviousInForce(t *testing.T) {
 	s := newStore(t)
 	good := binding("k", policy.Target{Kind: policy.TargetAny})
 	install(t, s, snapshot(good))
-	before := s.Table("a")
+	before := s.PodRoutes("a")
 	bad := good
 	bad.Rules = []policy.Rule{{Name: "r", Match: []policy.RequestMatch{{PathType: policy.PathRegularExpression, Path: "("}}}}
 	rejected := s.Install(snapshot(bad))
 	if len(rejected) != 1 || rejected[0].Profile != "p" || rejected[0].Reason != ReasonInvalid || rejected[0].Message == "" {
 		t.Fatalf("got %+v", rejected)
 	}
-	if s.Table("a") != before {
+	if s.PodRoutes("a") != before {
 		t.Error("the previous version is not in force")
 	}
 }
 
 // lane resolves what governs calls to an address.
-func lane(t testing.TB, s *Store, pod, original string) *Lane {
+func lane(t testing.TB, s *Table, pod, original string) *Route {
 	t.Helper()
-	table := s.Table(pod)
+	table := s.PodRoutes(pod)
 	c := table.Candidates(addr(original))
-	l, err := table.Lane(&c[0], []byte("host.example"), addr(original))
+	l, err := table.Route(&c[0], []byte("host.example"), addr(original))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,9 +217,9 @@ func withBreaker(sharing policy.Sharing) policy.Binding {
 	return b
 }
 
-func stateOf(l *Lane) resilience.State { return l.Plan(nil, nil).Breaker.Status(time.Now()).State }
+func stateOf(l *Route) resilience.State { return l.Plan(nil, nil).Breaker.Status(time.Now()).State }
 
-func trip(t testing.TB, l *Lane) {
+func trip(t testing.TB, l *Route) {
 	t.Helper()
 	b := l.Plan(nil, nil).Breaker
 	p, ok := b.Allow(time.Now())
@@ -302,9 +302,9 @@ func TestUnchangedProfilesKeepTheirTables(t *testing.T) {
 	s := newStore(t)
 	snap := snapshot(binding("k", policy.Target{Kind: policy.TargetService, Service: "ns/shop"}))
 	install(t, s, snap)
-	before, version := s.Table("a"), s.Version()
+	before, version := s.PodRoutes("a"), s.Version()
 	install(t, s, snap)
-	if s.Table("a") != before {
+	if s.PodRoutes("a") != before {
 		t.Error("an unchanged table was replaced")
 	}
 	if s.Version() == version {
@@ -313,7 +313,7 @@ func TestUnchangedProfilesKeepTheirTables(t *testing.T) {
 	next := *snap
 	next.Destinations = map[string]*policy.Destination{"ns/shop": shop()}
 	install(t, s, &next)
-	if s.Table("a") == before {
+	if s.PodRoutes("a") == before {
 		t.Error("a change of endpoints went unnoticed")
 	}
 }
@@ -367,7 +367,7 @@ func TestDynamicDestinationsAreBounded(t *testing.T) {
 	if again := lane(t, s, "a", "192.0.2.1:1"); again == first || again.Stale() {
 		t.Error("it does not come back")
 	}
-	if n := len(s.Table("a").lanes); n > 2*64+8 {
+	if n := len(s.PodRoutes("a").lanes); n > 2*64+8 {
 		t.Errorf("%d lanes are remembered", n)
 	}
 }
@@ -376,13 +376,13 @@ func TestALaneOfAReplacedTableDisturbsNobody(t *testing.T) {
 	s := newStore(t)
 	b := withBreaker(policy.ShareNode)
 	install(t, s, snapshot(b))
-	old := s.Table("a")
+	old := s.PodRoutes("a")
 	changed := *b.Base.Breaker
 	changed.ConsecutiveFailures = 5
 	b.Base.Breaker = &changed
 	install(t, s, snapshot(b))
 	c := old.Candidates(addr("10.96.0.7:80"))
-	l, err := old.Lane(&c[0], nil, addr("10.96.0.7:80"))
+	l, err := old.Route(&c[0], nil, addr("10.96.0.7:80"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -396,8 +396,8 @@ func TestSurvey(t *testing.T) {
 	s := newStore(t)
 	install(t, s, snapshot(withBreaker(policy.ShareNode)))
 	trip(t, lane(t, s, "a", "10.96.0.7:80"))
-	var got []Survey
-	s.Survey(time.Now(), func(v Survey) { got = append(got, v) })
+	var got []Stats
+	s.Stats(time.Now(), func(v Stats) { got = append(got, v) })
 	if len(got) != 1 || got[0].BreakersOpen != 1 || got[0].Target != "service ns/shop" || got[0].Destination != "ns/shop:80" {
 		t.Errorf("got %+v", got)
 	}

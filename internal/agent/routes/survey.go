@@ -8,8 +8,8 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// Survey is how things stand at one destination, for metrics and reports.
-type Survey struct {
+// Stats is how things stand at one destination, for metrics and reports.
+type Stats struct {
 	Policy      policy.ID
 	Target      string
 	Destination string
@@ -20,14 +20,14 @@ type Survey struct {
 	Pool                           upstream.Stats // of all pods together
 }
 
-// Survey calls f for every destination that has state.
-func (s *Store) Survey(now time.Time, f func(Survey)) {
+// Stats calls f for every destination that has state.
+func (s *Table) Stats(now time.Time, f func(Stats)) {
 	for _, v := range s.survey(now) {
 		f(v)
 	}
 }
 
-func (s *Store) survey(now time.Time) []Survey {
+func (s *Table) survey(now time.Time) []Stats {
 	out, at, breakers := s.surveyed()
 	for i := range out {
 		for _, br := range breakers[i] {
@@ -44,7 +44,7 @@ func (s *Store) survey(now time.Time) []Survey {
 }
 
 // surveyed lists what there is, without looking into it: calls wait for the lock.
-func (s *Store) surveyed() (out []Survey, at map[stateKey]int, breakers [][]*resilience.Breaker) {
+func (s *Table) surveyed() (out []Stats, at map[stateKey]int, breakers [][]*resilience.Breaker) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at = map[stateKey]int{}
@@ -61,14 +61,14 @@ func (s *Store) surveyed() (out []Survey, at map[stateKey]int, breakers [][]*res
 				brs = append(brs, br)
 			}
 			at[k] = len(out)
-			out = append(out, Survey{Policy: b.ID(), Target: target, Destination: k.destination})
+			out = append(out, Stats{Policy: b.ID(), Target: target, Destination: k.destination})
 			breakers = append(breakers, brs)
 		}
 	}
 	return out, at, breakers
 }
 
-func (v *Survey) add(status resilience.Status) {
+func (v *Stats) add(status resilience.Status) {
 	v.Breakers = append(v.Breakers, status)
 	switch status.State {
 	case resilience.Closed:

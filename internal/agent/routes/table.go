@@ -5,15 +5,15 @@ import (
 	"sync"
 )
 
-// Table is the policy of one pod in one version. It is immutable but for the memory of lanes already resolved.
-type Table struct {
+// PodRoutes is the policy of one pod in one version. It is immutable but for the memory of lanes already resolved.
+type PodRoutes struct {
 	pod     string // UID
 	profile *profile
-	store   *Store
+	store   *Table
 
 	mu sync.Mutex
 	// guarded by mu
-	lanes   map[laneKey]*Lane
+	lanes   map[laneKey]*Route
 	sweepAt int // size of lanes at which stale ones are looked for
 }
 
@@ -33,7 +33,7 @@ type Candidate struct {
 
 // Candidates returns the bindings that can govern a connection to original, in order of precedence. Those behind one that
 // governs whatever is left are not among them.
-func (t *Table) Candidates(original netip.AddrPort) []Candidate {
+func (t *PodRoutes) Candidates(original netip.AddrPort) []Candidate {
 	var out []Candidate
 	for _, b := range t.profile.bindings {
 		c, ok := b.covers(original)
@@ -53,9 +53,9 @@ func (c *Candidate) Governs(host []byte) bool {
 	return !c.NeedsHost() || c.host.matches(host)
 }
 
-// Lane resolves what a request that the candidate governs needs. It is meant to be kept for further requests of the connection
+// Route resolves what a request that the candidate governs needs. It is meant to be kept for further requests of the connection
 // to the same host, as long as Lane.Stale says no.
-func (t *Table) Lane(c *Candidate, host []byte, original netip.AddrPort) (*Lane, error) {
+func (t *PodRoutes) Route(c *Candidate, host []byte, original netip.AddrPort) (*Route, error) {
 	destination := c.destination
 	switch {
 	case destination != "":
@@ -74,11 +74,11 @@ func (t *Table) Lane(c *Candidate, host []byte, original netip.AddrPort) (*Lane,
 	return t.store.resolve(t, c, destination)
 }
 
-func (t *Table) remember(l *Lane, destination string) {
+func (t *PodRoutes) remember(l *Route, destination string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.lanes == nil {
-		t.lanes, t.sweepAt = map[laneKey]*Lane{}, 64
+		t.lanes, t.sweepAt = map[laneKey]*Route{}, 64
 	}
 	if len(t.lanes) >= t.sweepAt {
 		for k, old := range t.lanes {

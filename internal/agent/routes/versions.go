@@ -14,7 +14,7 @@ import (
 type versions []*Binding
 
 // rank sorts the profiles that pods use, the newest first. The order depends on nothing but the profiles.
-func rank(tables map[string]*Table) []*profile {
+func rank(tables map[string]*PodRoutes) []*profile {
 	seen := map[*profile]bool{}
 	var ranked []*profile
 	for _, t := range tables {

@@ -63,7 +63,7 @@ type line struct {
 	detail    routes.Detail
 	// memory of their own, used again
 	method, host, path []byte
-	tries              []routes.Try
+	tries              []routes.Attempt
 }
 
 // What is logged of a request at most.
@@ -94,7 +94,7 @@ func wanted(e *routes.Exchange) bool {
 	case policy.AccessLogAll:
 		return true
 	case policy.AccessLogErrors:
-		return e.Truncated || !good(e.Outcome.Fate)
+		return e.Truncated || !good(e.Outcome.Decision)
 	case policy.AccessLogOff:
 	}
 	return false
@@ -215,7 +215,7 @@ func (n *line) appendCall(to []slog.Attr) []slog.Attr {
 	o := &n.outcome
 	to = append(to,
 		slog.String("policy", n.recorder.key.policy.String()), slog.String("target", n.recorder.key.target),
-		slog.String("kind", kindName(o.Kind)), slog.String("fate", o.Fate.String()),
+		slog.String("kind", kindName(o.Kind)), slog.String("fate", o.Decision.String()),
 		slog.Int("tries", o.Tries), slog.String("head", seconds(o.Took)), slog.String("dur", seconds(n.took)),
 	)
 	if o.Cause != o.Kind {
@@ -248,7 +248,7 @@ type triedLine struct {
 	Detail routes.Detail `json:"detail,omitempty"`
 }
 
-func tryLine(t *routes.Try) triedLine {
+func tryLine(t *routes.Attempt) triedLine {
 	result := kindName(t.Kind)
 	if t.Kind == call.OK {
 		result = strconv.Itoa(t.Status)

@@ -124,7 +124,7 @@ func (s *scrape) gauges(k recorderKey, g *gauges) {
 
 func (s *scrape) counts(k recorderKey, c *counts) {
 	id := k.policy.String()
-	var byFate [call.FateCount]uint64
+	var byFate [call.RetryDecisionCount]uint64
 	for r := range c.calls {
 		var n uint64
 		for f, calls := range c.calls[r] {
@@ -134,7 +134,7 @@ func (s *scrape) counts(k recorderKey, c *counts) {
 		s.putSeen(requests, n, id, k.target, result(r).kind().String(), result(r).code())
 	}
 	for f, n := range byFate {
-		s.putSeen(requestFates, n, id, k.target, call.Fate(f).String())
+		s.putSeen(requestFates, n, id, k.target, call.RetryDecision(f).String())
 	}
 	for start := range c.tries {
 		for r, n := range c.tries[start] {

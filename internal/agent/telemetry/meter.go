@@ -31,7 +31,7 @@ type Options struct {
 // Sources are where a Meter reads what it does not count itself. Nil fields are left out.
 type Sources struct {
 	// Survey is store.Store.Survey.
-	Survey func(now time.Time, f func(routes.Survey))
+	Survey func(now time.Time, f func(routes.Stats))
 	// Doors tells which pods are captured.
 	Doors func() Doors
 	// Replay is the account of replay buffers.

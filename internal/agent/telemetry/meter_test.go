@@ -29,8 +29,8 @@ const inventory = "service warehouse/inventory"
 
 func testMeter() *Meter { return New(Options{Logger: slog.New(slog.DiscardHandler)}) }
 
-func ended(k call.Kind, f call.Fate, status int) *routes.Exchange {
-	return &routes.Exchange{Outcome: call.Outcome{Kind: k, Fate: f, Status: status, Took: 3 * time.Millisecond}}
+func ended(k call.Kind, f call.RetryDecision, status int) *routes.Exchange {
+	return &routes.Exchange{Outcome: call.Outcome{Kind: k, Decision: f, Status: status, Took: 3 * time.Millisecond}}
 }
 
 // scrapeText returns the lines of /metrics that begin with prefix.
@@ -58,11 +58,11 @@ func TestMetricsShowWhatWasCounted(t *testing.T) {
 	m := testMeter()
 	r := m.Recorder(payments, inventory)
 	for range 3 {
-		r.TryDone(&routes.Try{Kind: call.OK, Status: 200, Took: time.Millisecond})
+		r.AttemptDone(&routes.Attempt{Kind: call.OK, Status: 200, Took: time.Millisecond})
 		r.CallDone(ended(call.OK, call.NotNeeded, 200))
 	}
-	r.TryDone(&routes.Try{Kind: call.OK, Status: 503})
-	r.TryDone(&routes.Try{Kind: call.ConnectFailed, Start: call.Retry})
+	r.AttemptDone(&routes.Attempt{Kind: call.OK, Status: 503})
+	r.AttemptDone(&routes.Attempt{Kind: call.ConnectFailed, Start: call.Retry})
 	r.CallDone(ended(call.OK, call.Exhausted, 503))
 	r.CallDone(ended(call.BreakerOpen, call.Refused, 503))
 	r.CallDone(ended(call.ClientGone, call.Abandoned, 0))
@@ -131,9 +131,9 @@ func TestGaugesComeFromTheSurvey(t *testing.T) {
 	m := testMeter()
 	m.Recorder(payments, inventory)
 	opened := uint64(2)
-	m.Watch(Sources{Survey: func(_ time.Time, f func(routes.Survey)) {
+	m.Watch(Sources{Survey: func(_ time.Time, f func(routes.Stats)) {
 		for _, destination := range []string{"warehouse/inventory:80", "warehouse/inventory:81"} {
-			f(routes.Survey{
+			f(routes.Stats{
 				Policy: payments, Target: inventory, Destination: destination, BreakersOpen: 1,
 				Breakers: []resilience.Status{{State: resilience.Open, Opened: opened}}, Pool: upstream.Stats{Active: 3, Idle: 2, Waiting: 1},
 			})
@@ -198,7 +198,7 @@ func TestEveryFamilyIsCollected(t *testing.T) {
 	exercise(m.Recorder(payments, inventory))
 	m.Watch(Sources{
 		Replay: resilience.NewReplayMemory(1), Doors: func() Doors { return Doors{OlderConnections: []Older{{payments, 1}}} },
-		Survey: func(_ time.Time, f func(routes.Survey)) { f(routes.Survey{Policy: payments, Target: inventory}) },
+		Survey: func(_ time.Time, f func(routes.Stats)) { f(routes.Stats{Policy: payments, Target: inventory}) },
 	})
 	for _, f := range catalogue {
 		if len(scrapeText(t, m, f.name)) == 0 {
@@ -211,10 +211,10 @@ func TestEveryFamilyIsCollected(t *testing.T) {
 func exercise(r routes.Recorder) {
 	statuses := []int{0, 100, 200, 301, 404, 503, 999}
 	for k := range call.KindCount {
-		for f := range call.FateCount {
+		for f := range call.RetryDecisionCount {
 			for _, status := range statuses {
-				r.CallDone(&routes.Exchange{Outcome: call.Outcome{Kind: k, Fate: f, Status: status}})
-				r.TryDone(&routes.Try{Kind: k, Status: status, Start: call.Start(f % 3)})
+				r.CallDone(&routes.Exchange{Outcome: call.Outcome{Kind: k, Decision: f, Status: status}})
+				r.AttemptDone(&routes.Attempt{Kind: k, Status: status, Start: call.Start(f % 3)})
 			}
 		}
 	}
@@ -226,7 +226,7 @@ const maxSeries = 140
 func TestSeriesArePerPolicyNotPerTraffic(t *testing.T) {
 	m := testMeter()
 	exercise(m.Recorder(payments, inventory))
-	m.Watch(Sources{Survey: func(_ time.Time, f func(routes.Survey)) { f(routes.Survey{Policy: payments, Target: inventory}) }})
+	m.Watch(Sources{Survey: func(_ time.Time, f func(routes.Stats)) { f(routes.Stats{Policy: payments, Target: inventory}) }})
 	n := 0
 	for _, line := range scrapeText(t, m, "fairlead_") {
 		if strings.Contains(line, `policy="shop/payments"`) {

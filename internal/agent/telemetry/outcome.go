@@ -35,4 +35,4 @@ func (r result) code() string {
 }
 
 // good reports whether a call with this fate counts as a success: its last try was good enough.
-func good(f call.Fate) bool { return f == call.NotNeeded || f == call.Recovered }
+func good(f call.RetryDecision) bool { return f == call.NotNeeded || f == call.Recovered }

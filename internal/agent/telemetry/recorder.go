@@ -37,7 +37,7 @@ type recorderKey struct {
 // shard holds one set of counters. Cores that pick different shards do not disturb each other.
 type shard struct {
 	// atomic
-	calls     [resultCount][call.FateCount]atomic.Uint64
+	calls     [resultCount][call.RetryDecisionCount]atomic.Uint64
 	tries     [call.StartCount][resultCount]atomic.Uint64
 	callTook  [policy.LatencyBuckets]atomic.Uint64
 	tryTook   [policy.LatencyBuckets]atomic.Uint64
@@ -46,7 +46,7 @@ type shard struct {
 	truncated atomic.Uint64
 	// cut are those of the calls that would have been successes, but whose answer broke off. They are not in calls, so that no report
 	// sees the one without the other.
-	cut       [codeClasses][call.FateCount]atomic.Uint64
+	cut       [codeClasses][call.RetryDecisionCount]atomic.Uint64
 	opaque    atomic.Uint64
 	opaqueEnd atomic.Uint64
 	sent      atomic.Uint64 // by connections passed through that have ended, to their servers
@@ -64,8 +64,8 @@ func (r *recorder) shard() *shard {
 	return &r.shards[rand.Uint32()&uint32(len(r.shards)-1)]
 }
 
-// TryDone implements store.Recorder.
-func (r *recorder) TryDone(t *routes.Try) {
+// AttemptDone implements store.Recorder.
+func (r *recorder) AttemptDone(t *routes.Attempt) {
 	s := r.shard()
 	s.tries[min(t.Start, call.Repair)][resultOf(t.Kind, t.Status)].Add(1)
 	s.tryTook[bucket(t.Took)].Add(1)
@@ -79,12 +79,12 @@ func (r *recorder) CallDone(e *routes.Exchange) {
 		r.began.CompareAndSwap(0, int64(max(time.Since(r.epoch)-o.Took, 1)))
 	}
 	s := r.shard()
-	if result := resultOf(o.Kind, o.Status); brokeOff(e) && good(o.Fate) && result < codeClasses {
-		s.cut[result][o.Fate].Add(1)
+	if result := resultOf(o.Kind, o.Status); brokeOff(e) && good(o.Decision) && result < codeClasses {
+		s.cut[result][o.Decision].Add(1)
 	} else {
-		s.calls[result][o.Fate].Add(1)
+		s.calls[result][o.Decision].Add(1)
 	}
-	if o.Fate != call.Abandoned { // how long it would have taken nobody knows
+	if o.Decision != call.Abandoned { // how long it would have taken nobody knows
 		s.callTook[bucket(o.Took)].Add(1)
 		s.callNanos.Add(int64(o.Took))
 	}
@@ -113,7 +113,7 @@ func (r *recorder) OpaqueClosed(sent, received int64) {
 
 // counts are the sums of a recorder's shards.
 type counts struct {
-	calls     [resultCount][call.FateCount]uint64 // cut ones too
+	calls     [resultCount][call.RetryDecisionCount]uint64 // cut ones too
 	tries     [call.StartCount][resultCount]uint64
 	callTook  policy.Latency
 	tryTook   policy.Latency
@@ -136,7 +136,7 @@ func (r *recorder) sum(c *counts) {
 			addAll(c.calls[k][:], s.calls[k][:])
 		}
 		for k := range s.cut {
-			var cut [call.FateCount]uint64
+			var cut [call.RetryDecisionCount]uint64
 			addAll(cut[:], s.cut[k][:])
 			for f, n := range cut {
 				c.calls[k][f] += n

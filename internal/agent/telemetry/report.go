@@ -28,7 +28,7 @@ func (m *Meter) survey(now time.Time) map[recorderKey]*gauges {
 	m.surveys.Lock()
 	defer m.surveys.Unlock()
 	opens := map[destinationKey]uint64{}
-	read(now, func(s routes.Survey) {
+	read(now, func(s routes.Stats) {
 		k := recorderKey{s.Policy, s.Target}
 		g := out[k]
 		if g == nil {
@@ -134,7 +134,7 @@ func (r *recorder) covered(since, now time.Time) time.Duration {
 func (c *counts) since(before *counts) (policy.Counts, policy.Latency) {
 	var n policy.Counts
 	for r := range resultCount {
-		for f := range call.FateCount {
+		for f := range call.RetryDecisionCount {
 			count(&n, result(r), f, c.calls[r][f]-before.calls[r][f])
 		}
 		n.Retries += c.tries[call.Retry][r] - before.tries[call.Retry][r]
@@ -152,7 +152,7 @@ func (c *counts) since(before *counts) (policy.Counts, policy.Latency) {
 
 // count adds calls that ended in one way to n. Those whose client left first are among the requests: an upstream that is so slow that
 // nobody waits for it must not look as if nobody called it.
-func count(n *policy.Counts, r result, f call.Fate, calls uint64) {
+func count(n *policy.Counts, r result, f call.RetryDecision, calls uint64) {
 	n.Requests += calls
 	if good(f) {
 		n.Successes += calls
@@ -165,7 +165,7 @@ func count(n *policy.Counts, r result, f call.Fate, calls uint64) {
 	}
 }
 
-func byFate(n *policy.Counts, f call.Fate) *uint64 {
+func byFate(n *policy.Counts, f call.RetryDecision) *uint64 {
 	switch f {
 	case call.Recovered:
 		return &n.RetrySuccesses
@@ -183,7 +183,7 @@ func byFate(n *policy.Counts, f call.Fate) *uint64 {
 		return &n.NotRetriedExhausted
 	case call.Abandoned:
 		return &n.Abandoned
-	case call.NotNeeded, call.Refused, call.FateCount:
+	case call.NotNeeded, call.Refused, call.RetryDecisionCount:
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ import (
 func TestReportCountsEveryFate(t *testing.T) {
 	tests := map[string]struct {
 		kind   call.Kind
-		fate   call.Fate
+		fate   call.RetryDecision
 		status int
 		want   policy.Counts
 	}{
@@ -58,8 +58,8 @@ func TestReportsAreDeltas(t *testing.T) {
 	r := m.Recorder(payments, inventory)
 	other := m.Recorder(policy.ID{Kind: policy.KindClusterRetryPolicy, Name: "all"}, "any")
 	r.CallDone(ended(call.OK, call.Recovered, 200))
-	r.TryDone(&routes.Try{Kind: call.OK, Status: 503})
-	r.TryDone(&routes.Try{Kind: call.OK, Status: 200, Start: call.Retry})
+	r.AttemptDone(&routes.Attempt{Kind: call.OK, Status: 503})
+	r.AttemptDone(&routes.Attempt{Kind: call.OK, Status: 200, Start: call.Retry})
 	other.OpaqueOpened()
 	other.OpaqueClosed(0, 0)
 	var latency policy.Latency
@@ -128,8 +128,8 @@ func TestAnAnswerThatBreaksOffIsNoSuccess(t *testing.T) {
 	r := m.Recorder(payments, inventory)
 	r.CallDone(ended(call.OK, call.NotNeeded, 200))
 	for _, o := range []call.Outcome{
-		{Status: 200}, {Fate: call.Recovered, Status: 200}, // these two would have been
-		{Fate: call.Exhausted, Status: 503},
+		{Status: 200}, {Decision: call.Recovered, Status: 200}, // these two would have been
+		{Decision: call.Exhausted, Status: 503},
 	} {
 		r.CallDone(&routes.Exchange{Outcome: o, Truncated: true})
 	}
@@ -186,8 +186,8 @@ func TestReportTellsTheWorstStateOfBreakersAndItsAge(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := testMeter()
 			m.Recorder(payments, inventory).OpaqueOpened() // so that there is something to report
-			m.Watch(Sources{Survey: func(_ time.Time, f func(routes.Survey)) {
-				f(routes.Survey{Policy: payments, Target: inventory, Destination: "d", Breakers: tc.breakers})
+			m.Watch(Sources{Survey: func(_ time.Time, f func(routes.Stats)) {
+				f(routes.Stats{Policy: payments, Target: inventory, Destination: "d", Breakers: tc.breakers})
 			}})
 			got := m.reportAt(t0).Traffic[0]
 			if got.BreakersOpen != tc.open || got.BreakersHalfOpen != tc.halfOpen || got.BreakerAge != tc.age {
@@ -284,10 +284,10 @@ func TestABreakerThatOpensIsCountedOnceByReadersThatOverlap(t *testing.T) {
 	opened.Store(5)
 	reading, goOn := make(chan struct{}), make(chan struct{})
 	var first sync.Once
-	m.Watch(Sources{Survey: func(_ time.Time, f func(routes.Survey)) {
+	m.Watch(Sources{Survey: func(_ time.Time, f func(routes.Stats)) {
 		n := opened.Load()
 		first.Do(func() { close(reading); <-goOn })
-		f(routes.Survey{Policy: k.policy, Target: k.target, Destination: "d", Breakers: []resilience.Status{{Opened: n}}})
+		f(routes.Stats{Policy: k.policy, Target: k.target, Destination: "d", Breakers: []resilience.Status{{Opened: n}}})
 	}})
 	var readers sync.WaitGroup
 	readers.Go(func() { m.survey(time.Now()) })

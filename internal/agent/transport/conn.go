@@ -61,8 +61,8 @@ func (c *Conn) Arm(now, until time.Time) error { return c.arm(now, until) }
 // TCP returns the connection itself, for what this package does not do. Disarm must be called when others have set deadlines.
 func (c *Conn) TCP() *net.TCPConn { return c.tcp }
 
-// Disarm lifts all deadlines, and forgets a nudge that came too late.
-func (c *Conn) Disarm() error {
+// ClearDeadlines lifts all deadlines, and forgets a nudge that came too late.
+func (c *Conn) ClearDeadlines() error {
 	c.nudged.Store(false)
 	c.armed = time.Time{}
 	return c.tcp.SetDeadline(time.Time{})
@@ -85,8 +85,8 @@ func (c *Conn) Interrupt() {
 	_ = c.tcp.SetReadDeadline(time.Unix(1, 0)) // fails only when the connection is closed already
 }
 
-// Nudge makes the read under way, or else the next one, end as if its time were up. It may be called from any goroutine.
-func (c *Conn) Nudge() {
+// Wake makes the read under way, or else the next one, end as if its time were up. It may be called from any goroutine.
+func (c *Conn) Wake() {
 	c.nudged.Store(true)
 	_ = c.tcp.SetReadDeadline(time.Unix(1, 0)) // fails only when the connection is closed already
 }
@@ -99,15 +99,15 @@ func (c *Conn) Interrupted() bool { return c.interrupted.Load() }
 // what was sent stays unacknowledged for too long (see Silence), which shows to reads and writes whose time is up now and then.
 // now need not be exact.
 func (c *Conn) Read(p []byte, now, until time.Time) (int, error) {
-	n, _, err := c.ReadAfter(nil, p, now, until)
+	n, _, err := c.WriteThenRead(nil, p, now, until)
 	return n, err
 }
 
-// ReadAfter calls before, which writes to the connection, and then waits for the answer and reads it as Read does. Bytes that
+// WriteThenRead calls before, which writes to the connection, and then waits for the answer and reads it as Read does. Bytes that
 // arrived earlier may be overlooked until more arrive, so there must be none: the peer speaks when spoken to. An error of before
 // is returned as it is, and nothing is read. before must not read. called is false when the time was up, or the connection
 // unusable, before its turn came.
-func (c *Conn) ReadAfter(before func() error, p []byte, now, until time.Time) (n int, called bool, err error) {
+func (c *Conn) WriteThenRead(before func() error, p []byte, now, until time.Time) (n int, called bool, err error) {
 	c.before, c.in = before, p
 	err = c.wait(c.step, now, until)
 	called = c.before == nil
@@ -324,10 +324,10 @@ func poll(fd int, events int16) int16 {
 	return fds[0].Revents
 }
 
-// Hold runs f while nobody can take the connection's descriptor away: a Close from outside takes effect on reads at once, but
+// Pin runs f while nobody can take the connection's descriptor away: a Close from outside takes effect on reads at once, but
 // the descriptor stays until f returns, and so does the caller of Close. f itself must not close. A connection that others may
 // close must be used inside Hold only.
-func (c *Conn) Hold(f func()) error { return c.raw.Control(func(uintptr) { f() }) }
+func (c *Conn) Pin(f func()) error { return c.raw.Control(func(uintptr) { f() }) }
 
 // cause takes the wrapping off an error of package net.
 func cause(err error) error {

@@ -57,7 +57,7 @@ func TestReadAfterWritesAndWaits(t *testing.T) {
 	ask := func() error { _, err := c.TryWrite([]byte("ping")); return err }
 	for range 50 {
 		now := time.Now()
-		n, _, err := c.ReadAfter(ask, in, now, now.Add(patience))
+		n, _, err := c.WriteThenRead(ask, in, now, now.Add(patience))
 		if err != nil || string(in[:n]) != "PING" {
 			t.Fatalf("got %q, %v", in[:n], err)
 		}
@@ -67,7 +67,7 @@ func TestReadAfterWritesAndWaits(t *testing.T) {
 func TestReadAfterReturnsTheWritersError(t *testing.T) {
 	c, _ := pair(t)
 	want := errors.New("no")
-	if _, _, err := c.ReadAfter(func() error { return want }, make([]byte, 1), time.Now(), time.Time{}); !errors.Is(err, want) {
+	if _, _, err := c.WriteThenRead(func() error { return want }, make([]byte, 1), time.Now(), time.Time{}); !errors.Is(err, want) {
 		t.Fatalf("got %v", err)
 	}
 }
@@ -92,7 +92,7 @@ func TestReadsEndInTime(t *testing.T) {
 // readInTheEnd reads what the peer sends when the read has been waiting with the deadline it has: one that ends early ends before.
 func readInTheEnd(c *Conn, peer io.Writer, until time.Time) (int, error) {
 	in := make([]byte, 1)
-	n, _, err := c.ReadAfter(func() error {
+	n, _, err := c.WriteThenRead(func() error {
 		// The runtime tells a deadline that has passed as soon as the wait begins, and before readiness.
 		_, err := peer.Write([]byte("x"))
 		return err
@@ -142,7 +142,7 @@ func reading(c *Conn, disturb func()) error {
 		<-begun
 		disturb()
 	}()
-	_, _, err := c.ReadAfter(func() error { close(begun); return nil }, make([]byte, 1), time.Now(), time.Time{})
+	_, _, err := c.WriteThenRead(func() error { close(begun); return nil }, make([]byte, 1), time.Now(), time.Time{})
 	<-done
 	return err
 }
@@ -150,11 +150,11 @@ func reading(c *Conn, disturb func()) error {
 func TestInterruptAndNudge(t *testing.T) {
 	c, peer := pair(t)
 	for range 100 {
-		if err := reading(c, c.Nudge); !errors.Is(err, os.ErrDeadlineExceeded) {
+		if err := reading(c, c.Wake); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatalf("nudged: %v", err)
 		}
 	}
-	c.Nudge()
+	c.Wake()
 	if _, err := c.Read(make([]byte, 1), time.Now(), time.Time{}); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("nudged before: %v", err)
 	}
@@ -173,8 +173,8 @@ func TestInterruptAndNudge(t *testing.T) {
 // A nudge that nobody needed any more is forgotten with the deadlines.
 func TestDisarmForgetsANudge(t *testing.T) {
 	c, peer := pair(t)
-	c.Nudge()
-	if err := c.Disarm(); err != nil {
+	c.Wake()
+	if err := c.ClearDeadlines(); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := readInTheEnd(c, peer, time.Now().Add(patience)); n != 1 || err != nil {
@@ -192,7 +192,7 @@ func TestALateReadTakesWhatIsThere(t *testing.T) {
 	if n, err := c.Read(in, late, late.Add(time.Millisecond)); n != 1 || err != nil {
 		t.Fatalf("got %d, %v", n, err)
 	}
-	c.Nudge()
+	c.Wake()
 	_, _ = peer.Write([]byte("y"))
 	eventually(t, func() bool { return c.Peek() == Readable })
 	if n, err := c.Read(in, time.Now(), time.Time{}); n != 1 || err != nil {
@@ -202,7 +202,7 @@ func TestALateReadTakesWhatIsThere(t *testing.T) {
 	ask := func() error { asked = true; return nil }
 	_, _ = peer.Write([]byte("z"))
 	eventually(t, func() bool { return c.Peek() == Readable })
-	if _, called, err := c.ReadAfter(ask, in, late, late.Add(time.Millisecond)); called || asked || !errors.Is(err, os.ErrDeadlineExceeded) {
+	if _, called, err := c.WriteThenRead(ask, in, late, late.Add(time.Millisecond)); called || asked || !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("called %v %v, %v", called, asked, err)
 	}
 }
@@ -245,7 +245,7 @@ func TestExpiredDeadlinesAreSetAnew(t *testing.T) {
 	if err := c.Arm(now, now.Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	c.Nudge()
+	c.Wake()
 	if _, err := c.TCP().Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("got %v", err)
 	}
@@ -381,7 +381,7 @@ func TestHoldKeepsTheDescriptor(t *testing.T) {
 		c.Close()
 		close(closed)
 	}()
-	err := c.Hold(func() {
+	err := c.Pin(func() {
 		close(inside)
 		if _, err := c.Read(make([]byte, 1), time.Now(), time.Time{}); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("got %v", err)
@@ -396,7 +396,7 @@ func TestHoldKeepsTheDescriptor(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-closed
-	if err := c.Hold(func() {}); err == nil {
+	if err := c.Pin(func() {}); err == nil {
 		t.Error("a closed connection can be held")
 	}
 }
@@ -445,7 +445,7 @@ func TestAnExchangeAllocatesNothing(t *testing.T) {
 	ask := func() error { _, err := c.TryWrite(out); return err }
 	n := testing.AllocsPerRun(1000, func() {
 		now := time.Now()
-		if _, _, err := c.ReadAfter(ask, in, now, now.Add(patience)); err != nil {
+		if _, _, err := c.WriteThenRead(ask, in, now, now.Add(patience)); err != nil {
 			t.Fatal(err)
 		}
 	})

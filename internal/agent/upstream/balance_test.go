@@ -57,8 +57,8 @@ func (c *crowd) run(lasts time.Duration) {
 	wg.Wait()
 }
 
-func (c *crowd) call(tk *Ticket) (failed bool) {
-	c.pool.Ask(tk)
+func (c *crowd) call(tk *Request) (failed bool) {
+	c.pool.Acquire(tk)
 	at := tk.at
 	c.mu.Lock()
 	c.at[at.addr]++
@@ -207,7 +207,7 @@ func TestWithoutAnyOtherAnUnreachableEndpointIsUsed(t *testing.T) {
 		seen := map[netip.AddrPort]bool{}
 		for range 100 {
 			tk := ticket()
-			if a := p.Ask(tk); a != Granted {
+			if a := p.Acquire(tk); a != Granted {
 				t.Fatalf("balancing %v: answer %d", balancing, a)
 			}
 			seen[tk.Peer()] = true
@@ -234,10 +234,10 @@ func TestARetryPrefersWhatCanBeReached(t *testing.T) {
 		} {
 			tk := ticket()
 			tk.Avoid = tc.avoid
-			if p.Ask(tk); !slices.Contains(tc.want, tk.Peer()) {
+			if p.Acquire(tk); !slices.Contains(tc.want, tk.Peer()) {
 				t.Fatalf("avoiding %v it chose %v", tc.avoid, tk.Peer())
 			}
-			p.Forget(tk)
+			p.Cancel(tk)
 		}
 	}
 }
@@ -263,13 +263,13 @@ func TestAFullPoolBalancesToo(t *testing.T) {
 			}
 			now := time.Now()
 			for _, c := range conns {
-				c.Done(true, now)
+				c.Release(true, now)
 			}
 			got := map[netip.AddrPort]int{}
 			held := make([]*Conn, 0, n*each)
 			for range calls {
 				if len(held) == n*each*3/4 { // so that some endpoints have none to spare
-					held[0].Done(true, now)
+					held[0].Release(true, now)
 					held = slices.Delete(held, 0, 1)
 				}
 				c := take(t, p, ticket())
@@ -277,7 +277,7 @@ func TestAFullPoolBalancesToo(t *testing.T) {
 				held = append(held, c)
 			}
 			for _, c := range held {
-				c.Done(true, now)
+				c.Release(true, now)
 			}
 			if d.dials.Load() != n*each {
 				t.Errorf("%d dials, want none beyond the first %d", d.dials.Load(), n*each)
@@ -318,15 +318,15 @@ func TestEndpointsAreOfTheFamilyThatWasCalled(t *testing.T) {
 				tk := ticket()
 				tk.Original = tc.called
 				tk.Avoid = tc.want[:len(tc.want)-1] // what was tried of the family does not lead to the other one
-				if a := p.Ask(tk); a != Granted {
+				if a := p.Acquire(tk); a != Granted {
 					t.Fatalf("%s: answer %d", name, a)
 				}
 				seen[tk.Peer()]++
-				p.Forget(tk)
+				p.Cancel(tk)
 				tk.Avoid = nil
-				p.Ask(tk)
+				p.Acquire(tk)
 				seen[tk.Peer()]++
-				p.Forget(tk)
+				p.Cancel(tk)
 			}
 			for _, w := range tc.want {
 				delete(seen, w)
@@ -350,7 +350,7 @@ func TestClusterIPLeavesTheChoiceToTheCluster(t *testing.T) {
 		if c.Peer() != cluster.addr {
 			t.Fatalf("it went to %v", c.Peer())
 		}
-		c.Done(true, time.Now())
+		c.Release(true, time.Now())
 	}
 	if d.dials.Load() != 1 {
 		t.Errorf("%d dials for three calls in a row", d.dials.Load())
@@ -360,7 +360,7 @@ func TestClusterIPLeavesTheChoiceToTheCluster(t *testing.T) {
 	if c.Reused() || c.Peer() != cluster.addr {
 		t.Error("a retry was led to the endpoint of the try before")
 	}
-	c.Done(true, time.Now())
+	c.Release(true, time.Now())
 }
 
 func BenchmarkSweep(b *testing.B) {
@@ -401,7 +401,7 @@ func TestRule25_WaitersAreServedWhenAnEndpointIsTriedAgain(t *testing.T) {
 	for name, happens := range map[string]func(*Pool){
 		"a sweep": func(p *Pool) { p.sweep(time.Now()) },
 		"a newcomer": func(p *Pool) {
-			if tk := ticket(); p.Ask(tk) != Queued {
+			if tk := ticket(); p.Acquire(tk) != Queued {
 				t.Error("the newcomer was served first")
 			}
 		},
@@ -411,13 +411,13 @@ func TestRule25_WaitersAreServedWhenAnEndpointIsTriedAgain(t *testing.T) {
 				p, d := newPool(t, func(o *Options) { o.Limits.MaxConnectionsPerEndpoint, o.Limits.MaxPending = 1, 2 }, addresses(2)...)
 				d.err = syscall.ECONNREFUSED
 				first, failing, waiting := ticket(), ticket(), ticket()
-				if p.Ask(first) != Granted || p.Ask(failing) != Granted {
+				if p.Acquire(first) != Granted || p.Acquire(failing) != Granted {
 					t.Fatal("not granted")
 				}
 				if _, err := p.Dial(t.Context(), failing); err == nil {
 					t.Fatal("connected")
 				}
-				if p.Ask(waiting) != Queued {
+				if p.Acquire(waiting) != Queued {
 					t.Fatal("not queued")
 				}
 				time.Sleep(leastDown) // of the bubble's clock
@@ -427,8 +427,8 @@ func TestRule25_WaitersAreServedWhenAnEndpointIsTriedAgain(t *testing.T) {
 				default:
 					t.Error("still waiting")
 				}
-				p.Forget(waiting)
-				p.Forget(first)
+				p.Cancel(waiting)
+				p.Cancel(first)
 			})
 		})
 	}

@@ -38,7 +38,7 @@ type choice struct {
 
 // choose picks the endpoint for a ticket, or nil when the one that must be used, or every one that may be, is at its limit.
 // fresh says that a new connection to it is wanted. All functions of this file expect the lock.
-func (p *Pool) choose(t *Ticket) (at *endpoint, fresh bool) {
+func (p *Pool) choose(t *Request) (at *endpoint, fresh bool) {
 	c := choice{among: p.endpoints[p.family(t)]}
 	if t.Pinned || len(c.among) == 0 || p.balancing == policy.ClusterIP {
 		// Behind a cluster IP a new connection is the only way to another endpoint, and may lead to the same one.
@@ -58,7 +58,7 @@ func (p *Pool) choose(t *Ticket) (at *endpoint, fresh bool) {
 
 // family returns the family that a client called: an endpoint of the other one is no substitute, for the client has chosen, and
 // knows what to do when nobody answers there.
-func (p *Pool) family(t *Ticket) int {
+func (p *Pool) family(t *Request) int {
 	if !t.Original.IsValid() && len(p.endpoints[0]) == 0 {
 		return 1
 	} else if !t.Original.IsValid() {

@@ -59,7 +59,7 @@ func TestFailuresAreToldByTheirErrno(t *testing.T) {
 func TestRule25_ConnectionsAreKeptAlive(t *testing.T) {
 	option := func(t *testing.T, c *Conn, level, name int) (v int) {
 		t.Helper()
-		if err := c.Hold(func() {
+		if err := c.Pin(func() {
 			raw, err := c.TCP().SyscallConn()
 			if err != nil {
 				t.Error(err)
@@ -84,7 +84,7 @@ func TestRule25_ConnectionsAreKeptAlive(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p, _ := newPool(t, func(o *Options) { o.Limits.KeepAlive = tc.keepAlive }, listen(t).addr)
 			c := take(t, p, ticket())
-			defer c.Done(false, time.Now())
+			defer c.Release(false, time.Now())
 			if on := option(t, c, unix.SOL_SOCKET, unix.SO_KEEPALIVE); on != tc.on {
 				t.Fatalf("keep-alive is %d, want %d", on, tc.on)
 			}
@@ -118,7 +118,7 @@ func TestOwnFailuresAreNotHeldAgainstAnEndpoint(t *testing.T) {
 			p, d := newPool(t, nil, netip.MustParseAddrPort("127.0.0.1:1"))
 			d.err = tc.err
 			tk := ticket()
-			p.Ask(tk)
+			p.Acquire(tk)
 			if _, err := p.Dial(t.Context(), tk); !errors.Is(err, tc.err) {
 				t.Fatalf("got %v", err)
 			}

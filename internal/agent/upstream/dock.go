@@ -16,17 +16,17 @@ type Key struct {
 	Destination string
 }
 
-// Dock holds all pools of an agent and keeps them tidy. What concerns one pod does not walk over the pools of others.
-type Dock struct {
+// Pools holds all pools of an agent and keeps them tidy. What concerns one pod does not walk over the pools of others.
+type Pools struct {
 	mu    sync.Mutex
 	pools map[string]map[Key]*Pool // by pod
 }
 
-// NewDock returns a dock without pools.
-func NewDock() *Dock { return &Dock{pools: map[string]map[Key]*Pool{}} }
+// NewPools returns a dock without pools.
+func NewPools() *Pools { return &Pools{pools: map[string]map[Key]*Pool{}} }
 
 // Put adds the pool of a key that has none.
-func (d *Dock) Put(k Key, p *Pool) {
+func (d *Pools) Put(k Key, p *Pool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.pools[k.Pod] == nil {
@@ -36,7 +36,7 @@ func (d *Dock) Put(k Key, p *Pool) {
 }
 
 // Remove forgets a pool, which the caller closes, and returns it; nil if there is none.
-func (d *Dock) Remove(k Key) *Pool {
+func (d *Pools) Remove(k Key) *Pool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	p := d.pools[k.Pod][k]
@@ -48,7 +48,7 @@ func (d *Dock) Remove(k Key) *Pool {
 }
 
 // CloseIdle closes the idle connections of a pod's pools.
-func (d *Dock) CloseIdle(pod string) {
+func (d *Pools) CloseIdle(pod string) {
 	d.mu.Lock()
 	pools := make([]*Pool, 0, len(d.pools[pod]))
 	for _, p := range d.pools[pod] {
@@ -61,7 +61,7 @@ func (d *Dock) CloseIdle(pod string) {
 }
 
 // Each calls f with every pool's gauges.
-func (d *Dock) Each(f func(Key, Stats)) {
+func (d *Pools) Each(f func(Key, Stats)) {
 	for _, e := range d.all() {
 		f(e.key, e.pool.Stats())
 	}
@@ -73,7 +73,7 @@ type entry struct {
 	pool *Pool
 }
 
-func (d *Dock) all() []entry {
+func (d *Pools) all() []entry {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var all []entry
@@ -86,7 +86,7 @@ func (d *Dock) all() []entry {
 }
 
 // Run sweeps the pools until ctx ends, then closes them.
-func (d *Dock) Run(ctx context.Context) error {
+func (d *Pools) Run(ctx context.Context) error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {

@@ -8,7 +8,7 @@ import (
 
 func TestDockKeepsPoolsApart(t *testing.T) {
 	s := listen(t)
-	d := NewDock()
+	d := NewPools()
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- d.Run(ctx) }()
@@ -17,7 +17,7 @@ func TestDockKeepsPoolsApart(t *testing.T) {
 	for i, k := range keys {
 		pools[i], _ = newPool(t, nil, s.addr)
 		d.Put(k, pools[i])
-		take(t, pools[i], ticket()).Done(true, time.Now())
+		take(t, pools[i], ticket()).Release(true, time.Now())
 	}
 	idle := func() (n [3]int) {
 		for i, p := range pools {

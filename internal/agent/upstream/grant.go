@@ -2,7 +2,7 @@ package upstream
 
 // grant gives the ticket an idle connection or the place for a new one, if there is one. All functions of this file expect the
 // lock. The victim is an idle connection that had to make room; the caller closes it after unlocking.
-func (p *Pool) grant(t *Ticket) (ok bool, victim *Conn) {
+func (p *Pool) grant(t *Request) (ok bool, victim *Conn) {
 	at, fresh := p.choose(t)
 	if at == nil {
 		return false, nil

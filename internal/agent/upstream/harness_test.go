@@ -124,24 +124,24 @@ func newPool(t testing.TB, change func(*Options), endpoints ...netip.AddrPort) (
 	return p, d
 }
 
-func ticket() *Ticket {
-	t := &Ticket{}
+func ticket() *Request {
+	t := &Request{}
 	t.Init()
 	return t
 }
 
 // take takes a connection that must be there.
-func take(t testing.TB, p *Pool, tk *Ticket) *Conn {
+func take(t testing.TB, p *Pool, tk *Request) *Conn {
 	t.Helper()
-	if a := p.Ask(tk); a != Granted {
+	if a := p.Acquire(tk); a != Granted {
 		t.Fatalf("answer %d, want Granted", a)
 	}
 	return redeem(t, p, tk)
 }
 
-func redeem(t testing.TB, p *Pool, tk *Ticket) *Conn {
+func redeem(t testing.TB, p *Pool, tk *Request) *Conn {
 	t.Helper()
-	if c := p.Take(tk, time.Now()); c != nil {
+	if c := p.Redeem(tk, time.Now()); c != nil {
 		return c
 	}
 	c, err := p.Dial(t.Context(), tk)

@@ -10,9 +10,9 @@ import (
 func TestConnectsThatFailTogetherCountOnce(t *testing.T) {
 	p, d := newPool(t, nil, addresses(1)...)
 	d.err = syscall.ECONNREFUSED
-	tickets := []*Ticket{ticket(), ticket(), ticket()}
+	tickets := []*Request{ticket(), ticket(), ticket()}
 	for _, tk := range tickets {
-		if p.Ask(tk) != Granted {
+		if p.Acquire(tk) != Granted {
 			t.Fatal("not granted")
 		}
 	}
@@ -32,18 +32,18 @@ func TestRule25_AConnectionTakenInVainHasServedNobody(t *testing.T) {
 	first := ticket()
 	first.Client = 1
 	c := take(t, p, first)
-	c.Done(true, time.Now().Add(-2*provenFor))
+	c.Release(true, time.Now().Add(-2*provenFor))
 	careful := ticket()
 	careful.Client, careful.Careful = 2, true
-	if p.Ask(careful) != Granted || p.Take(careful, time.Now()) != nil {
+	if p.Acquire(careful) != Granted || p.Redeem(careful, time.Now()) != nil {
 		t.Fatal("the careful call takes it")
 	}
-	p.Forget(careful)
+	p.Cancel(careful)
 	again := take(t, p, ticket())
 	if again != c || again.uses != 2 {
 		t.Errorf("another: %v, uses %d", again != c, again.uses)
 	}
-	again.Done(false, time.Now())
+	again.Release(false, time.Now())
 }
 
 // A connection that was kept for somebody who waits, but cannot use it, is one too many if none may be kept.
@@ -52,19 +52,19 @@ func TestRule25_WhatAWaiterCannotUseIsNotKept(t *testing.T) {
 	p, _ := newPool(t, func(o *Options) {
 		o.Limits.MaxIdlePerEndpoint, o.Limits.MaxConnectionsPerEndpoint, o.Limits.MaxPending = 0, 1, 1
 	})
-	pinned := func(s *server) *Ticket {
+	pinned := func(s *server) *Request {
 		tk := ticket()
 		tk.Original, tk.Pinned = s.addr, true
 		return tk
 	}
 	c, held, waiting := take(t, p, pinned(a)), take(t, p, pinned(b)), pinned(b)
-	if p.Ask(waiting) != Queued {
+	if p.Acquire(waiting) != Queued {
 		t.Fatal("not queued")
 	}
-	c.Done(true, time.Now())
+	c.Release(true, time.Now())
 	if got := p.Stats(); got.Idle != 0 || got.Waiting != 1 {
 		t.Errorf("stats %+v", got)
 	}
-	held.Done(false, time.Now())
-	p.Forget(waiting)
+	held.Release(false, time.Now())
+	p.Cancel(waiting)
 }

@@ -83,8 +83,8 @@ const (
 	Overflow
 )
 
-// Ask wishes for a connection. Without limits it is always granted.
-func (p *Pool) Ask(t *Ticket) Answer {
+// Acquire wishes for a connection. Without limits it is always granted.
+func (p *Pool) Acquire(t *Request) Answer {
 	p.mu.Lock()
 	if p.waiting.head != nil {
 		// Time alone may have made a place: an endpoint that could not be reached is tried again after a while.
@@ -108,9 +108,9 @@ func (p *Pool) Ask(t *Ticket) Answer {
 	return Queued
 }
 
-// Withdraw gives up a queued ticket, unless it has been granted in the meantime: then it reports true, and the ticket still has
+// CancelQueued gives up a queued ticket, unless it has been granted in the meantime: then it reports true, and the ticket still has
 // to be redeemed with Take and Dial, or given back with Forget.
-func (p *Pool) Withdraw(t *Ticket) (wasGranted bool) {
+func (p *Pool) CancelQueued(t *Request) (wasGranted bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if t.state == granted {
@@ -124,8 +124,8 @@ func (p *Pool) Withdraw(t *Ticket) (wasGranted bool) {
 	return false
 }
 
-// Forget gives up a ticket, queued or granted. It reports whether it had been granted.
-func (p *Pool) Forget(t *Ticket) (wasGranted bool) {
+// Cancel gives up a ticket, queued or granted. It reports whether it had been granted.
+func (p *Pool) Cancel(t *Request) (wasGranted bool) {
 	p.mu.Lock()
 	state, conn := t.state, t.conn
 	t.state, t.conn = unused, nil
@@ -138,20 +138,20 @@ func (p *Pool) Forget(t *Ticket) (wasGranted bool) {
 	case state != granted:
 	case conn != nil:
 		conn.uses--
-		p.release(conn, true, conn.idleSince)
+		p.put(conn, true, conn.idleSince)
 	default:
 		p.vacate(t.at)
 	}
 	return state == granted
 }
 
-// Take redeems a granted ticket with an idle connection that is fit for it. It returns nil when a new one has to be made with
+// Redeem redeems a granted ticket with an idle connection that is fit for it. It returns nil when a new one has to be made with
 // Dial, for which the ticket keeps its place.
 //
 // A connection is looked at before it is used, which costs a system call: one that the server has closed cannot serve, and
 // bytes that came unasked are nobody's answer. RFC 9112 section 9.2: a client that receives data on a connection without
 // outstanding requests "MUST NOT consider that data to be a valid response".
-func (p *Pool) Take(t *Ticket, now time.Time) *Conn {
+func (p *Pool) Redeem(t *Request, now time.Time) *Conn {
 	for t.conn != nil {
 		c := t.conn
 		switch {
@@ -170,7 +170,7 @@ func (p *Pool) Take(t *Ticket, now time.Time) *Conn {
 
 // discard closes a ticket's connection and replaces it by another idle one. Each holds a place of its own; the first one's is
 // freed, or kept for a new connection when there is no other.
-func (p *Pool) discard(t *Ticket) {
+func (p *Pool) discard(t *Request) {
 	dead := t.conn
 	var victims []*Conn
 	p.mu.Lock()
@@ -187,7 +187,7 @@ func (p *Pool) discard(t *Ticket) {
 
 // preferProven puts a ticket's connection back and replaces it by one that the same client used last, or has a new one made. It
 // stays for requests that may be sent again, if there is room for one more.
-func (p *Pool) preferProven(t *Ticket) {
+func (p *Pool) preferProven(t *Request) {
 	at, c := t.at, t.conn
 	var victims []*Conn
 	p.mu.Lock()
@@ -218,7 +218,7 @@ func (p *Pool) preferProven(t *Ticket) {
 }
 
 // Dial redeems a granted ticket with a new connection. When it fails, the ticket is spent.
-func (p *Pool) Dial(ctx context.Context, t *Ticket) (*Conn, error) {
+func (p *Pool) Dial(ctx context.Context, t *Request) (*Conn, error) {
 	p.mu.Lock()
 	keepAlive := p.limits.KeepAlive
 	p.mu.Unlock()
@@ -247,20 +247,20 @@ func (p *Pool) dialFailed(at *endpoint, kind call.Kind, now time.Time) {
 	p.vacate(at)
 }
 
-// Done gives a connection back to its pool. keep says that it is fit for another exchange: the response was read to its end,
+// Release gives a connection back to its pool. keep says that it is fit for another exchange: the response was read to its end,
 // nothing is left over, both sides agreed to go on.
-func (c *Conn) Done(keep bool, now time.Time) { c.pool.Done(c, keep, now) }
+func (c *Conn) Release(keep bool, now time.Time) { c.pool.Release(c, keep, now) }
 
-// Done is Conn.Done.
-func (p *Pool) Done(c *Conn, keep bool, now time.Time) {
+// Release is Conn.Done.
+func (p *Pool) Release(c *Conn, keep bool, now time.Time) {
 	if c.detached {
 		_ = c.Close()
 		return
 	}
-	p.release(c, keep && c.idleLimit >= 0, now)
+	p.put(c, keep && c.idleLimit >= 0, now)
 }
 
-func (p *Pool) release(c *Conn, keep bool, idleSince time.Time) {
+func (p *Pool) put(c *Conn, keep bool, idleSince time.Time) {
 	p.mu.Lock()
 	at := c.at
 	at.active--

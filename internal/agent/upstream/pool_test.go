@@ -19,8 +19,8 @@ func TestRule25_IdleConnectionsAreTakenNewestFirst(t *testing.T) {
 	p, d := newPool(t, nil, listen(t).addr)
 	a, b := take(t, p, ticket()), take(t, p, ticket())
 	now := time.Now()
-	a.Done(true, now)
-	b.Done(true, now)
+	a.Release(true, now)
+	b.Release(true, now)
 	if c := take(t, p, ticket()); c != b || !c.Reused() {
 		t.Error("the newest was not taken")
 	}
@@ -37,8 +37,8 @@ func TestRule25_DeadIdleConnectionsAreNotReused(t *testing.T) {
 	p, _ := newPool(t, nil, s.addr)
 	a, b := take(t, p, ticket()), take(t, p, ticket())
 	old := time.Now().Add(-time.Second)
-	a.Done(true, old)
-	b.Done(true, old)
+	a.Release(true, old)
+	b.Release(true, old)
 	eventually(t, func() bool { return s.open.Load() == 2 }) // accepted
 	s.closeAll()
 	eventually(t, func() bool { return s.open.Load() == 0 && a.Departed() && b.Departed() })
@@ -49,7 +49,7 @@ func TestRule25_DeadIdleConnectionsAreNotReused(t *testing.T) {
 	if got := p.Stats(); got != (Stats{Active: 1}) {
 		t.Errorf("stats %+v", got)
 	}
-	c.Done(true, time.Now())
+	c.Release(true, time.Now())
 }
 
 func TestRule25_IdleConnectionsAreClosedInTime(t *testing.T) {
@@ -57,8 +57,8 @@ func TestRule25_IdleConnectionsAreClosedInTime(t *testing.T) {
 	p, _ := newPool(t, func(o *Options) { o.Limits.IdleTimeout = time.Minute }, s.addr)
 	now := time.Now()
 	a, b := take(t, p, ticket()), take(t, p, ticket())
-	a.Done(true, now)
-	b.Done(true, now.Add(30*time.Second))
+	a.Release(true, now)
+	b.Release(true, now.Add(30*time.Second))
 	p.sweep(now.Add(61 * time.Second))
 	if got := p.Stats(); got != (Stats{Idle: 1}) {
 		t.Errorf("stats %+v", got)
@@ -72,14 +72,14 @@ func TestRule25_IdleConnectionsAreClosedInTime(t *testing.T) {
 func TestRule25_WaitersAreServedInOrder(t *testing.T) {
 	p, _ := newPool(t, func(o *Options) { o.Limits.MaxConnections = 1 }, listen(t).addr)
 	c := take(t, p, ticket())
-	waiting := []*Ticket{ticket(), ticket(), ticket()}
+	waiting := []*Request{ticket(), ticket(), ticket()}
 	for _, w := range waiting {
-		if a := p.Ask(w); a != Queued {
+		if a := p.Acquire(w); a != Queued {
 			t.Fatalf("answer %d, want Queued", a)
 		}
 	}
 	for i, w := range waiting {
-		c.Done(true, time.Now())
+		c.Release(true, time.Now())
 		<-w.Ready()
 		for _, later := range waiting[i+1:] {
 			if len(later.Ready()) > 0 {
@@ -96,18 +96,18 @@ func TestRule25_TheQueueIsBounded(t *testing.T) {
 	p, _ := newPool(t, func(o *Options) { o.Limits.MaxConnections, o.Limits.MaxPending = 1, 1 }, listen(t).addr)
 	c := take(t, p, ticket())
 	first, second := ticket(), ticket()
-	if a := p.Ask(first); a != Queued {
+	if a := p.Acquire(first); a != Queued {
 		t.Fatalf("answer %d", a)
 	}
-	if a := p.Ask(second); a != Overflow {
+	if a := p.Acquire(second); a != Overflow {
 		t.Fatalf("answer %d, want Overflow", a)
 	}
-	p.Forget(first)
-	if a := p.Ask(second); a != Queued {
+	p.Cancel(first)
+	if a := p.Acquire(second); a != Queued {
 		t.Fatalf("answer %d, want the place back", a)
 	}
-	p.Forget(second)
-	c.Done(false, time.Now())
+	p.Cancel(second)
+	c.Release(false, time.Now())
 	if got := p.Stats(); got != (Stats{}) {
 		t.Errorf("stats %+v", got)
 	}
@@ -118,17 +118,17 @@ func TestRule25_AForgottenGrantIsPassedOn(t *testing.T) {
 	p, _ := newPool(t, func(o *Options) { o.Limits.MaxConnections = 1 }, listen(t).addr)
 	c := take(t, p, ticket())
 	first, second := ticket(), ticket()
-	p.Ask(first)
-	p.Ask(second)
-	c.Done(false, time.Now()) // first may dial
-	p.Forget(first)
+	p.Acquire(first)
+	p.Acquire(second)
+	c.Release(false, time.Now()) // first may dial
+	p.Cancel(first)
 	<-second.Ready()
 	c = redeem(t, p, second)
 	third, fourth := ticket(), ticket()
-	p.Ask(third)
-	p.Ask(fourth)
-	c.Done(true, time.Now()) // third has the connection
-	p.Forget(third)
+	p.Acquire(third)
+	p.Acquire(fourth)
+	c.Release(true, time.Now()) // third has the connection
+	p.Cancel(third)
 	<-fourth.Ready()
 	if redeem(t, p, fourth) != c {
 		t.Error("the connection was lost")
@@ -143,10 +143,10 @@ func TestAFailedDialFreesItsPlace(t *testing.T) {
 	d.err = &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
 	for range 3 {
 		tk := ticket()
-		if a := p.Ask(tk); a != Granted {
+		if a := p.Acquire(tk); a != Granted {
 			t.Fatalf("answer %d", a)
 		}
-		if c := p.Take(tk, time.Now()); c != nil {
+		if c := p.Redeem(tk, time.Now()); c != nil {
 			t.Fatal("a connection out of nowhere")
 		}
 		if _, err := p.Dial(t.Context(), tk); FailureOf(err) != call.ConnectFailed {
@@ -161,12 +161,12 @@ func TestConnectionsWearOut(t *testing.T) {
 	}, listen(t).addr)
 	now := time.Now()
 	for range 4 {
-		take(t, p, ticket()).Done(true, now)
+		take(t, p, ticket()).Release(true, now)
 	}
 	if d.dials.Load() != 2 {
 		t.Errorf("%d dials for 4 calls of 2 each", d.dials.Load())
 	}
-	take(t, p, ticket()).Done(true, now.Add(2*time.Hour))
+	take(t, p, ticket()).Release(true, now.Add(2*time.Hour))
 	if got := p.Stats(); got.Idle != 0 {
 		t.Error("a connection outlived its time")
 	}
@@ -175,7 +175,7 @@ func TestConnectionsWearOut(t *testing.T) {
 func TestFreshTicketsGetNewConnections(t *testing.T) {
 	p, d := newPool(t, func(o *Options) { o.Limits.MaxConnections, o.Limits.MaxConnectionsPerEndpoint = 2, 1 }, listen(t).addr)
 	a := take(t, p, ticket())
-	a.Done(true, time.Now())
+	a.Release(true, time.Now())
 	tk := ticket()
 	tk.Fresh = true
 	b := take(t, p, tk)
@@ -185,7 +185,7 @@ func TestFreshTicketsGetNewConnections(t *testing.T) {
 	if got := p.Stats(); got != (Stats{Active: 1}) {
 		t.Errorf("stats %+v: the kept connection should have made room", got)
 	}
-	b.Done(true, time.Now())
+	b.Release(true, time.Now())
 }
 
 func TestBalancing(t *testing.T) {
@@ -218,7 +218,7 @@ func TestBalancing(t *testing.T) {
 			n := make([]int, 4)
 			for range 200 {
 				tk := ticket()
-				if a := p.Ask(tk); a != Granted {
+				if a := p.Acquire(tk); a != Granted {
 					t.Fatal(a)
 				}
 				n[slices.Index(endpoints, tk.Peer())]++
@@ -235,15 +235,15 @@ func TestTriedEndpointsAreAvoided(t *testing.T) {
 		for range 50 {
 			tk := ticket()
 			tk.Avoid = []netip.AddrPort{endpoints[2], endpoints[0]}
-			if p.Ask(tk); tk.Peer() != endpoints[1] {
+			if p.Acquire(tk); tk.Peer() != endpoints[1] {
 				t.Fatalf("balancing %d chose %v", balancing, tk.Peer())
 			}
-			p.Forget(tk)
+			p.Cancel(tk)
 			tk.Avoid = endpoints
-			if a := p.Ask(tk); a != Granted {
+			if a := p.Acquire(tk); a != Granted {
 				t.Fatal("all were tried, so any will do")
 			}
-			p.Forget(tk)
+			p.Cancel(tk)
 		}
 	}
 }
@@ -254,16 +254,16 @@ func TestPinnedTicketsAndUnknownEndpoints(t *testing.T) {
 	p, _ := newPool(t, nil, endpoints...)
 	tk := ticket()
 	tk.Original, tk.Pinned = elsewhere, true
-	if p.Ask(tk); tk.Peer() != elsewhere {
+	if p.Acquire(tk); tk.Peer() != elsewhere {
 		t.Errorf("pinned: got %v", tk.Peer())
 	}
-	p.Forget(tk)
+	p.Cancel(tk)
 	p.SetEndpoints(nil)
 	tk.Pinned = false
-	if p.Ask(tk); tk.Peer() != elsewhere {
+	if p.Acquire(tk); tk.Peer() != elsewhere {
 		t.Errorf("no endpoints: got %v", tk.Peer())
 	}
-	p.Forget(tk)
+	p.Cancel(tk)
 	p.sweep(time.Now())
 	if len(p.byAddr) != 0 {
 		t.Errorf("%d addresses are remembered", len(p.byAddr))
@@ -274,7 +274,7 @@ func TestEndpointsThatGoAreLetFinish(t *testing.T) {
 	s1, s2 := listen(t), listen(t)
 	p, _ := newPool(t, nil, s1.addr)
 	idle, busy := take(t, p, ticket()), take(t, p, ticket())
-	idle.Done(true, time.Now())
+	idle.Release(true, time.Now())
 	p.SetEndpoints([]netip.AddrPort{s2.addr})
 	if got := p.Stats(); got != (Stats{Active: 1}) {
 		t.Errorf("stats %+v", got)
@@ -282,7 +282,7 @@ func TestEndpointsThatGoAreLetFinish(t *testing.T) {
 	if _, err := busy.TryWrite([]byte("x")); err != nil {
 		t.Errorf("the call in flight was cut: %v", err)
 	}
-	busy.Done(true, time.Now())
+	busy.Release(true, time.Now())
 	if got := p.Stats(); got != (Stats{}) {
 		t.Errorf("stats %+v: a connection to an endpoint that is gone was kept", got)
 	}
@@ -295,8 +295,8 @@ func TestAClosedPoolKeepsNothing(t *testing.T) {
 	p, d := newPool(t, nil, listen(t).addr)
 	a := take(t, p, ticket())
 	p.Close()
-	a.Done(true, time.Now())
-	take(t, p, ticket()).Done(true, time.Now())
+	a.Release(true, time.Now())
+	take(t, p, ticket()).Release(true, time.Now())
 	if got := p.Stats(); got != (Stats{}) || d.dials.Load() != 2 {
 		t.Errorf("stats %+v, %d dials", got, d.dials.Load())
 	}
@@ -321,17 +321,17 @@ func TestBoundsHoldUnderConcurrency(t *testing.T) {
 				if r.IntN(5) == 0 {
 					tk.Avoid = []netip.AddrPort{s1.addr}
 				}
-				switch p.Ask(tk) {
+				switch p.Acquire(tk) {
 				case Overflow:
 					continue
 				case Queued:
 					switch r.IntN(8) {
 					case 0:
-						p.Forget(tk)
+						p.Cancel(tk)
 						continue
 					case 1:
-						if p.Withdraw(tk) {
-							p.Forget(tk)
+						if p.CancelQueued(tk) {
+							p.Cancel(tk)
 						}
 						continue
 					}
@@ -339,12 +339,12 @@ func TestBoundsHoldUnderConcurrency(t *testing.T) {
 					case <-tk.Ready():
 					case <-time.After(patience):
 						t.Error("a waiter was forgotten")
-						p.Forget(tk)
+						p.Cancel(tk)
 						return
 					}
 				case Granted:
 				}
-				c := p.Take(tk, time.Now().Add(time.Duration(r.IntN(2))*time.Second)) // idle for long, as far as it can tell
+				c := p.Redeem(tk, time.Now().Add(time.Duration(r.IntN(2))*time.Second)) // idle for long, as far as it can tell
 				if c == nil {
 					var err error
 					if c, err = p.Dial(t.Context(), tk); err != nil {
@@ -363,7 +363,7 @@ func TestBoundsHoldUnderConcurrency(t *testing.T) {
 				case 1:
 					c.LimitIdle(time.Duration(r.IntN(3)) * time.Second)
 				}
-				c.Done(r.IntN(3) > 0, time.Now())
+				c.Release(r.IntN(3) > 0, time.Now())
 			}
 		})
 	}
@@ -388,11 +388,11 @@ func TestBoundsHoldUnderConcurrency(t *testing.T) {
 func BenchmarkAskAndDone(b *testing.B) {
 	p, _ := newPool(b, nil, listen(b).addr)
 	tk := ticket()
-	take(b, p, tk).Done(true, time.Now())
+	take(b, p, tk).Release(true, time.Now())
 	now := time.Now()
 	b.ReportAllocs()
 	for b.Loop() {
-		p.Ask(tk)
-		p.Take(tk, now).Done(true, now)
+		p.Acquire(tk)
+		p.Redeem(tk, now).Release(true, now)
 	}
 }

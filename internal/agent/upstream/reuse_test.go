@@ -22,13 +22,13 @@ func TestRule25_AConnectionIsLookedAtHoweverFreshItIs(t *testing.T) {
 			tc(s)
 			eventually(t, func() bool { return a.Peek() != 0 })
 			now := time.Now()
-			a.Done(true, now)
+			a.Release(true, now)
 			tk := ticket()
-			p.Ask(tk)
-			if c := p.Take(tk, now); c != nil {
+			p.Acquire(tk)
+			if c := p.Redeem(tk, now); c != nil {
 				t.Error("it was taken for the next request")
 			}
-			p.Forget(tk)
+			p.Cancel(tk)
 			eventually(t, func() bool { return s.open.Load() == 0 })
 			if got := p.Stats(); got != (Stats{}) {
 				t.Errorf("stats %+v", got)
@@ -46,17 +46,17 @@ func TestADiscardedConnectionFreesItsPlace(t *testing.T) {
 	s.closeAll()
 	eventually(t, func() bool { return a.Departed() && b.Departed() })
 	now := time.Now()
-	a.Done(true, now)
-	b.Done(true, now)
+	a.Release(true, now)
+	b.Release(true, now)
 	first, second, third := ticket(), ticket(), ticket()
-	p.Ask(first)
-	p.Ask(second)
-	if p.Ask(third) != Queued {
+	p.Acquire(first)
+	p.Acquire(second)
+	if p.Acquire(third) != Queued {
 		t.Fatal("three places of two")
 	}
 	c := redeem(t, p, first)
 	d := redeem(t, p, second)
-	c.Done(true, now)
+	c.Release(true, now)
 	<-third.Ready()
 	e := redeem(t, p, third)
 	if e != c || d.Reused() || c.Reused() == false {
@@ -65,8 +65,8 @@ func TestADiscardedConnectionFreesItsPlace(t *testing.T) {
 	if got := p.Stats(); got != (Stats{Active: 2}) {
 		t.Errorf("stats %+v", got)
 	}
-	d.Done(false, now)
-	e.Done(false, now)
+	d.Release(false, now)
+	e.Release(false, now)
 }
 
 func TestRule25_CarefulTicketsTakeWhatHasProvedAlive(t *testing.T) {
@@ -89,12 +89,12 @@ func TestRule25_CarefulTicketsTakeWhatHasProvedAlive(t *testing.T) {
 			tk := ticket()
 			tk.Client = tc.user
 			kept := take(t, p, tk)
-			kept.Done(true, now)
+			kept.Release(true, now)
 			now = now.Add(tc.idle)
 			careful := ticket()
 			careful.Client, careful.Careful = tc.client, true
-			p.Ask(careful)
-			c := p.Take(careful, now)
+			p.Acquire(careful)
+			c := p.Redeem(careful, now)
 			if (c != nil) != tc.reused {
 				t.Fatalf("reused: %v, want %v", c != nil, tc.reused)
 			}
@@ -107,13 +107,13 @@ func TestRule25_CarefulTicketsTakeWhatHasProvedAlive(t *testing.T) {
 					t.Errorf("stats %+v: the other stays for those who may take it", got)
 				}
 				easy := ticket()
-				p.Ask(easy)
-				if p.Take(easy, now) != kept || d.dials.Load() != 2 {
+				p.Acquire(easy)
+				if p.Redeem(easy, now) != kept || d.dials.Load() != 2 {
 					t.Error("a request that may be sent again did not get the kept connection")
 				}
-				kept.Done(false, now)
+				kept.Release(false, now)
 			}
-			c.Done(false, now)
+			c.Release(false, now)
 			if got := p.Stats(); got != (Stats{}) {
 				t.Errorf("stats %+v", got)
 			}
@@ -132,16 +132,16 @@ func TestRule25_ACarefulTicketFindsItsClientsConnection(t *testing.T) {
 		conns = append(conns, take(t, p, tk))
 	}
 	for i, c := range conns {
-		c.Done(true, now.Add(time.Duration(i)*time.Millisecond))
+		c.Release(true, now.Add(time.Duration(i)*time.Millisecond))
 	}
 	tk := ticket()
 	tk.Client, tk.Careful = 2, true
-	p.Ask(tk)
-	c := p.Take(tk, now.Add(10*time.Second))
+	p.Acquire(tk)
+	c := p.Redeem(tk, now.Add(10*time.Second))
 	if c != conns[1] || d.dials.Load() != 4 {
 		t.Fatal("another connection was taken")
 	}
-	c.Done(true, now.Add(10*time.Second))
+	c.Release(true, now.Add(10*time.Second))
 	at := c.at
 	if !slices.IsSortedFunc(at.idle, func(a, b *Conn) int { return a.idleSince.Compare(b.idleSince) }) || len(at.idle) != 4 {
 		t.Error("the order by age is lost")
@@ -159,12 +159,12 @@ func TestRule25_LimitsHoldForCarefulTickets(t *testing.T) {
 			s := listen(t)
 			p, _ := newPool(t, func(o *Options) { limit(&o.Limits) }, s.addr)
 			now := time.Now()
-			take(t, p, ticket()).Done(true, now)
+			take(t, p, ticket()).Release(true, now)
 			now = now.Add(time.Second)
 			tk := ticket()
 			tk.Careful = true
-			p.Ask(tk)
-			if p.Take(tk, now) != nil {
+			p.Acquire(tk)
+			if p.Redeem(tk, now) != nil {
 				t.Fatal("an unproven connection was taken")
 			}
 			c, err := p.Dial(t.Context(), tk)
@@ -177,7 +177,7 @@ func TestRule25_LimitsHoldForCarefulTickets(t *testing.T) {
 					t.Errorf("stats %+v", got)
 				}
 			}
-			c.Done(true, now)
+			c.Release(true, now)
 			if got := p.Stats(); got != (Stats{Idle: 1}) {
 				t.Errorf("stats %+v", got)
 			}
@@ -192,7 +192,7 @@ func TestRule25_AServersOwnLimitHolds(t *testing.T) {
 	use := func(hint time.Duration) *Conn {
 		c := take(t, p, ticket())
 		c.LimitIdle(hint)
-		c.Done(true, now)
+		c.Release(true, now)
 		return c
 	}
 	c := use(5 * time.Second)
@@ -204,11 +204,11 @@ func TestRule25_AServersOwnLimitHolds(t *testing.T) {
 		t.Error("it was closed too early")
 	}
 	tk := ticket()
-	p.Ask(tk)
-	if p.Take(tk, now.Add(4*time.Second)) != nil {
+	p.Acquire(tk)
+	if p.Redeem(tk, now.Add(4*time.Second)) != nil {
 		t.Error("it was used within a second of the server's own end")
 	}
-	p.Forget(tk)
+	p.Cancel(tk)
 	use(5 * time.Second)
 	p.sweep(now.Add(4 * time.Second))
 	if got := p.Stats(); got != (Stats{}) {
@@ -230,13 +230,13 @@ func TestRule25_TunnelsDoNotCountAgainstLimits(t *testing.T) {
 	for range 3 {
 		c := take(t, p, ticket())
 		waiting := ticket()
-		if p.Ask(waiting) != Queued {
+		if p.Acquire(waiting) != Queued {
 			t.Fatal("the limit does not hold before")
 		}
 		c.Detach()
 		c.Detach()
 		<-waiting.Ready()
-		p.Forget(waiting)
+		p.Cancel(waiting)
 		tunnels = append(tunnels, c)
 	}
 	if got := p.Stats(); got != (Stats{}) {
@@ -247,7 +247,7 @@ func TestRule25_TunnelsDoNotCountAgainstLimits(t *testing.T) {
 		if _, err := c.TryWrite([]byte("x")); err != nil {
 			t.Errorf("a tunnel was cut: %v", err)
 		}
-		c.Done(true, time.Now()) // closes it, and nothing else
+		c.Release(true, time.Now()) // closes it, and nothing else
 	}
 	eventually(t, func() bool { return s.open.Load() == 0 })
 	if got := p.Stats(); got != (Stats{}) {
@@ -261,7 +261,7 @@ func TestRule25_NothingWaitsWithoutLimits(t *testing.T) {
 		for i := range 2000 {
 			tk := ticket()
 			tk.Original, tk.Fresh = addresses(4)[3], i%2 == 0
-			if a := p.Ask(tk); a != Granted {
+			if a := p.Acquire(tk); a != Granted {
 				t.Fatalf("call %d of balancing %v: answer %d", i, balancing, a)
 			}
 		}
@@ -273,16 +273,16 @@ func TestRule25_AGrantWinsOverAnImpatientCaller(t *testing.T) {
 	p, _ := newPool(t, func(o *Options) { o.Limits.MaxConnections = 1 }, listen(t).addr)
 	c := take(t, p, ticket())
 	tk := ticket()
-	p.Ask(tk)
-	if p.Withdraw(tk) {
+	p.Acquire(tk)
+	if p.CancelQueued(tk) {
 		t.Error("nothing was granted yet")
 	}
 	if got := p.Stats(); got.Waiting != 0 {
 		t.Errorf("stats %+v", got)
 	}
-	p.Ask(tk)
-	c.Done(true, time.Now())
-	if !p.Withdraw(tk) {
+	p.Acquire(tk)
+	c.Release(true, time.Now())
+	if !p.CancelQueued(tk) {
 		t.Fatal("the grant was lost")
 	}
 	if len(tk.Ready()) > 0 {
@@ -291,12 +291,12 @@ func TestRule25_AGrantWinsOverAnImpatientCaller(t *testing.T) {
 	if redeem(t, p, tk) != c {
 		t.Error("another connection")
 	}
-	p.Ask(tk)
-	c.Done(true, time.Now())
-	if !p.Forget(tk) {
+	p.Acquire(tk)
+	c.Release(true, time.Now())
+	if !p.Cancel(tk) {
 		t.Error("a grant was given back without a word")
 	}
-	if p.Forget(tk) || p.Withdraw(tk) {
+	if p.Cancel(tk) || p.CancelQueued(tk) {
 		t.Error("granted twice")
 	}
 }
@@ -318,7 +318,7 @@ func TestRule25_SweepsCloseWhatIsUnfit(t *testing.T) {
 	}
 	now := time.Now()
 	for _, c := range conns {
-		c.Done(true, now)
+		c.Release(true, now)
 	}
 	p.sweep(now)
 	if got := p.Stats().Idle; got < n-looksPerSweep {

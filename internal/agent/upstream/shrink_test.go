@@ -21,7 +21,7 @@ func TestRule25_ALoweredLimitHoldsForTheConnectionsThereAre(t *testing.T) {
 			}
 			// Three become idle, then the limit falls below what is open, then the others end.
 			for _, c := range held[:3] {
-				c.Done(true, time.Now())
+				c.Release(true, time.Now())
 			}
 			limits := policy.Defaults().Pool
 			tc.lower(&limits)
@@ -32,7 +32,7 @@ func TestRule25_ALoweredLimitHoldsForTheConnectionsThereAre(t *testing.T) {
 			limits.MaxConnections = 1
 			p.Reconfigure(limits, policy.LeastRequest)
 			for _, c := range held[3:] {
-				c.Done(true, time.Now())
+				c.Release(true, time.Now())
 			}
 			if got := p.Stats(); got.Idle != 1 || got.Active != 0 {
 				t.Errorf("after the limit fell to 1 and both ended: %+v", got)
@@ -45,12 +45,12 @@ func TestCloseIdleLeavesThePoolWorking(t *testing.T) {
 	s := listen(t)
 	p, d := newPool(t, nil, s.addr)
 	a, b := take(t, p, ticket()), take(t, p, ticket())
-	a.Done(true, time.Now())
+	a.Release(true, time.Now())
 	p.CloseIdle()
 	if got := p.Stats(); got != (Stats{Active: 1}) {
 		t.Errorf("stats %+v, want the one in use", got)
 	}
-	b.Done(true, time.Now())
+	b.Release(true, time.Now())
 	if c := take(t, p, ticket()); c != b || d.dials.Load() != 2 {
 		t.Error("the pool does not keep connections any more")
 	}

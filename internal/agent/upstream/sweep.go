@@ -86,7 +86,7 @@ func (p *Pool) closeUnfit(looks []look) {
 	var victims []*Conn
 	for _, l := range looks {
 		state := transport.Gone
-		_ = l.conn.Hold(func() { state = l.conn.Peek() }) // fails when closed
+		_ = l.conn.Pin(func() { state = l.conn.Peek() }) // fails when closed
 		if state == transport.Quiet {
 			continue
 		}

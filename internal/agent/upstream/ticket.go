@@ -2,9 +2,9 @@ package upstream
 
 import "net/netip"
 
-// Ticket is one call's wish for a connection. Its owner reuses it from try to try and from call to call; the zero value needs
+// Request is one call's wish for a connection. Its owner reuses it from try to try and from call to call; the zero value needs
 // Init. While it is queued or granted it must not be copied or changed.
-type Ticket struct {
+type Request struct {
 	// Original is where the client wanted to go. It is used when Pinned, and when the pool knows no endpoint of its family; other
 	// endpoints are those of its family.
 	Original netip.AddrPort
@@ -22,31 +22,31 @@ type Ticket struct {
 	ready chan struct{}
 
 	// guarded by the pool's lock
-	state      ticketState
+	state      requestState
 	conn       *Conn
 	at         *endpoint
-	next, prev *Ticket
+	next, prev *Request
 }
 
-type ticketState uint8
+type requestState uint8
 
 const (
-	unused ticketState = iota
+	unused requestState = iota
 	queued
 	granted
 )
 
 // Init prepares a ticket for its first use.
-func (t *Ticket) Init() { t.ready = make(chan struct{}, 1) }
+func (t *Request) Init() { t.ready = make(chan struct{}, 1) }
 
 // Ready receives one value when a queued ticket has been granted.
-func (t *Ticket) Ready() <-chan struct{} { return t.ready }
+func (t *Request) Ready() <-chan struct{} { return t.ready }
 
 // Peer is the address that a granted ticket is for.
-func (t *Ticket) Peer() netip.AddrPort { return t.at.addr }
+func (t *Request) Peer() netip.AddrPort { return t.at.addr }
 
 // drainReady takes back the announcement of a grant.
-func (t *Ticket) drainReady() {
+func (t *Request) drainReady() {
 	select {
 	case <-t.ready:
 	default:
@@ -55,11 +55,11 @@ func (t *Ticket) drainReady() {
 
 // queue is the FIFO of waiting tickets.
 type queue struct {
-	head, tail *Ticket
+	head, tail *Request
 	len        int
 }
 
-func (q *queue) push(t *Ticket) {
+func (q *queue) push(t *Request) {
 	t.prev, t.next = q.tail, nil
 	if q.tail != nil {
 		q.tail.next = t
@@ -70,7 +70,7 @@ func (q *queue) push(t *Ticket) {
 	q.len++
 }
 
-func (q *queue) remove(t *Ticket) {
+func (q *queue) remove(t *Request) {
 	if t.prev != nil {
 		t.prev.next = t.next
 	} else {

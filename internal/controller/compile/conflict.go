@@ -37,9 +37,9 @@ func (c *Conflict) Problem() Problem {
 		"The older policy %s has the same selector and the destination %s: remove the destination from one of them, or select other pods.", c.With, c.Target)}
 }
 
-// Settle decides which candidates are in force: of two policies of one level with the same selector and destination, the older.
+// ResolveConflicts decides which candidates are in force: of two policies of one level with the same selector and destination, the older.
 // Candidates are all those of a namespace, or all ClusterRetryPolicies. Verdicts come in the order of the candidates.
-func Settle(candidates []Candidate) []Verdict {
+func ResolveConflicts(candidates []Candidate) []Verdict {
 	order := make([]int, len(candidates))
 	for i := range order {
 		order[i] = i

@@ -99,8 +99,8 @@ func overlapBlocks(a, b reflect.Value) []string {
 	return out
 }
 
-// DescribeGaps returns one sentence per reason about the fields that are not enforced.
-func DescribeGaps(gaps []Gap) string {
+// DescribeUnenforced returns one sentence per reason about the fields that are not enforced.
+func DescribeUnenforced(gaps []UnenforcedField) string {
 	words := []struct{ reason, sentence string }{
 		{v1alpha1.ReasonNotYetSupported, "Not enforced by this version: %s."},
 		{v1alpha1.ReasonEncrypted, "Passed through untouched where the calls are encrypted: %s."},

@@ -9,8 +9,8 @@ import (
 	"fairlead.dev/fairlead/api/v1alpha1"
 )
 
-// Gap is a field that is set and not enforced.
-type Gap struct {
+// UnenforcedField is a field that is set and not enforced.
+type UnenforcedField struct {
 	// Field is its path below spec, such as retry.hedging.
 	Field string
 	// Reason is one of the Reasons of the PartiallyEnforced condition.
@@ -85,8 +85,8 @@ var notEnforced = []string{
 	"rollout",
 }
 
-// Gaps lists the fields of src that are set and not enforced, in the order of the API's fields, each once.
-func Gaps(src *Source) []Gap {
+// UnenforcedFields lists the fields of src that are set and not enforced, in the order of the API's fields, each once.
+func UnenforcedFields(src *Source) []UnenforcedField {
 	g := gaps{seen: map[string]bool{}}
 	g.value("mode", string(src.Mode))
 	for i := range src.To {
@@ -96,17 +96,17 @@ func Gaps(src *Source) []Gap {
 		g.body(src)
 	}
 	if src.Rollout != nil {
-		g.add(Gap{"rollout", v1alpha1.ReasonNotYetSupported, -1})
+		g.add(UnenforcedField{"rollout", v1alpha1.ReasonNotYetSupported, -1})
 	}
 	return g.list
 }
 
 type gaps struct {
-	list []Gap
+	list []UnenforcedField
 	seen map[string]bool
 }
 
-func (g *gaps) add(gap Gap) {
+func (g *gaps) add(gap UnenforcedField) {
 	if !g.seen[gap.Field] {
 		g.seen[gap.Field] = true
 		g.list = append(g.list, gap)
@@ -115,7 +115,7 @@ func (g *gaps) add(gap Gap) {
 
 func (g *gaps) value(field, value string) {
 	if value != "" && !enforcedValue(field, value) {
-		g.add(Gap{field, v1alpha1.ReasonNotYetSupported, -1})
+		g.add(UnenforcedField{field, v1alpha1.ReasonNotYetSupported, -1})
 	}
 }
 
@@ -136,7 +136,7 @@ func enforcedValue(field, value string) bool {
 func (g *gaps) body(src *Source) {
 	visit := func(l leaf) {
 		if entry, ok := gapOf(l); ok {
-			g.add(Gap{src.field(shown(l.shown, entry)), v1alpha1.ReasonNotYetSupported, -1})
+			g.add(UnenforcedField{src.field(shown(l.shown, entry)), v1alpha1.ReasonNotYetSupported, -1})
 		}
 	}
 	walk(leaf{}, reflect.ValueOf(src.Body).Elem(), visit)
@@ -229,18 +229,18 @@ func (g *gaps) target(i int, d *v1alpha1.Destination) {
 	}
 	switch {
 	case protocol == v1alpha1.ProtocolTLS:
-		g.add(Gap{field, v1alpha1.ReasonEncrypted, i})
+		g.add(UnenforcedField{field, v1alpha1.ReasonEncrypted, i})
 	case protocol == v1alpha1.ProtocolTCP:
-		g.add(Gap{field, v1alpha1.ReasonOpaqueProtocol, i})
+		g.add(UnenforcedField{field, v1alpha1.ReasonOpaqueProtocol, i})
 	case protocol == v1alpha1.ProtocolHTTP2 || protocol == v1alpha1.ProtocolGRPC:
-		g.add(Gap{field, v1alpha1.ReasonNotYetSupported, i})
+		g.add(UnenforcedField{field, v1alpha1.ReasonNotYetSupported, i})
 	case protocol != v1alpha1.ProtocolHTTP && d.Host != "" && (len(d.Ports) == 0 || slices.Contains(d.Ports, https)):
-		g.add(Gap{at + "host", v1alpha1.ReasonEncrypted, i})
+		g.add(UnenforcedField{at + "host", v1alpha1.ReasonEncrypted, i})
 	case protocol != v1alpha1.ProtocolHTTP && namesHTTPS(d):
-		g.add(Gap{at + portsField(d), v1alpha1.ReasonEncrypted, i})
+		g.add(UnenforcedField{at + portsField(d), v1alpha1.ReasonEncrypted, i})
 	}
 	if t := d.TLS; t != nil && t.Mode != "" && t.Mode != v1alpha1.TLSPassthrough {
-		g.add(Gap{at + "tls.mode", v1alpha1.ReasonNotYetSupported, i})
+		g.add(UnenforcedField{at + "tls.mode", v1alpha1.ReasonNotYetSupported, i})
 	}
 }
 

@@ -52,20 +52,20 @@ func TestGaps(t *testing.T) {
 	hedging := &v1alpha1.Retry{Hedging: &v1alpha1.Hedging{Delay: "200ms", MaxHedges: new(int32)}, MaxRetries: i32(1)}
 	tests := map[string]struct {
 		give Source
-		want []Gap
+		want []UnenforcedField
 	}{
 		"nothing set, nothing missing": {
 			give: Source{To: []v1alpha1.Destination{{Service: &v1alpha1.ServiceDestination{Name: "a"}}}, Body: &v1alpha1.PolicyBody{}},
 		},
 		"a block is listed once, whatever is set in it": {
 			give: Source{Level: LevelPods, Body: &v1alpha1.PolicyBody{CallBlocks: v1alpha1.CallBlocks{Retry: hedging}}},
-			want: []Gap{{"retry.hedging", v1alpha1.ReasonNotYetSupported, -1}},
+			want: []UnenforcedField{{"retry.hedging", v1alpha1.ReasonNotYetSupported, -1}},
 		},
 		"in a rule and in a cluster policy, as users write it": {
 			give: Source{Level: LevelOverrides, Body: &v1alpha1.PolicyBody{Rules: []v1alpha1.Rule{{Name: "charge",
 				Match:      []v1alpha1.CallMatch{{Methods: []string{"POST"}}, {GRPC: &v1alpha1.GRPCMatch{Service: "s"}}},
 				CallBlocks: v1alpha1.CallBlocks{Retry: hedging}}}}},
-			want: []Gap{
+			want: []UnenforcedField{
 				{"overrides.rules[charge].match[1].grpc", v1alpha1.ReasonNotYetSupported, -1},
 				{"overrides.rules[charge].retry.hedging", v1alpha1.ReasonNotYetSupported, -1},
 			},
@@ -73,7 +73,7 @@ func TestGaps(t *testing.T) {
 		"values that are not acted on": {
 			give: Source{Mode: v1alpha1.ModeDryRun, Level: LevelPods, Body: &v1alpha1.PolicyBody{CallBlocks: v1alpha1.CallBlocks{
 				CircuitBreaker: &v1alpha1.CircuitBreaker{ConsecutiveFailures: i32(5), Scope: v1alpha1.BreakerScopeEndpoint, Sharing: v1alpha1.SharingPod}}}},
-			want: []Gap{
+			want: []UnenforcedField{
 				{"mode", v1alpha1.ReasonNotYetSupported, -1},
 				{"circuitBreaker.scope", v1alpha1.ReasonNotYetSupported, -1},
 			},
@@ -81,7 +81,7 @@ func TestGaps(t *testing.T) {
 		"an element of a list": {
 			give: Source{Body: &v1alpha1.PolicyBody{CallBlocks: v1alpha1.CallBlocks{Retry: &v1alpha1.Retry{
 				Overrides: []v1alpha1.RetryOverride{{When: []v1alpha1.RetryCondition{"Reset"}}, {GRPCStatuses: []v1alpha1.GRPCStatus{"INTERNAL"}}}}}}},
-			want: []Gap{{"defaults.retry.overrides[1].grpcStatuses", v1alpha1.ReasonNotYetSupported, -1}},
+			want: []UnenforcedField{{"defaults.retry.overrides[1].grpcStatuses", v1alpha1.ReasonNotYetSupported, -1}},
 		},
 		"destinations that are passed through": {
 			give: Source{To: []v1alpha1.Destination{
@@ -94,7 +94,7 @@ func TestGaps(t *testing.T) {
 				{CIDR: &v1alpha1.CIDRDestination{Block: "10.0.0.0/8", Ports: []int32{443}}},
 				service("", "inventory", 443), service("", "inventory", "https"), service("", "inventory", 80),
 			}},
-			want: []Gap{
+			want: []UnenforcedField{
 				{"to[0].host", v1alpha1.ReasonEncrypted, 0},
 				{"to[2].tls.mode", v1alpha1.ReasonNotYetSupported, 2},
 				{"to[3].cidr.protocol", v1alpha1.ReasonOpaqueProtocol, 3},
@@ -108,7 +108,7 @@ func TestGaps(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(tc.want, Gaps(&tc.give)); diff != "" {
+			if diff := cmp.Diff(tc.want, UnenforcedFields(&tc.give)); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -116,7 +116,7 @@ func TestGaps(t *testing.T) {
 }
 
 func TestDescribeGapsGroupsByReason(t *testing.T) {
-	got := DescribeGaps([]Gap{
+	got := DescribeUnenforced([]UnenforcedField{
 		{"retry.hedging", v1alpha1.ReasonNotYetSupported, -1}, {"to[0].host", v1alpha1.ReasonEncrypted, 0},
 		{"rateLimit", v1alpha1.ReasonNotYetSupported, -1},
 	})

@@ -9,8 +9,8 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// Notes returns sentences about combinations in src that are legal and unlikely to be meant. They judge the policy on its own.
-func Notes(src *Source) []string {
+// Warnings returns sentences about combinations in src that are legal and unlikely to be meant. They judge the policy on its own.
+func Warnings(src *Source) []string {
 	if src.Body == nil {
 		return nil
 	}

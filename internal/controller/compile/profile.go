@@ -44,9 +44,9 @@ type entry struct {
 	target *target
 }
 
-// Draw merges policies that select the same pods into their profile. Policies that do not act must have been left out. The
+// Compile merges policies that select the same pods into their profile. Policies that do not act must have been left out. The
 // result does not depend on the order of the policies.
-func Draw(name string, policies []*Policy, services Lookup) *policy.Profile {
+func Compile(name string, policies []*Policy, services Lookup) *policy.Profile {
 	d := drawing{merges: map[string]*merge{}, services: services}
 	failClosed := false
 	places := map[string][]entry{}

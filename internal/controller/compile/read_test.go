@@ -61,10 +61,10 @@ func TestServiceOfTheCallersOwnNamespace(t *testing.T) {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]string{"service shop/inventory [80] <- base: 2 0s", "any [] <- base: 2 0s"},
-		summary(Draw("p", []*Policy{p.In("shop", services)}, services))); diff != "" {
+		summary(Compile("p", []*Policy{p.In("shop", services)}, services))); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]string{"any [] <- base: 2 0s"}, summary(Draw("p", []*Policy{p.In("elsewhere", services)}, services))); diff != "" {
+	if diff := cmp.Diff([]string{"any [] <- base: 2 0s"}, summary(Compile("p", []*Policy{p.In("elsewhere", services)}, services))); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -76,7 +76,7 @@ func TestSettleLetsTheOlderWin(t *testing.T) {
 	moreSpecific := given{id: "shop/s", level: LevelPods, created: 3, to: to(host("a.example"), anyOf(80))}.read(t)
 	lastGood := given{id: "shop/a", level: LevelPods, created: 2, to: to(host("b.example"))}.read(t)
 
-	verdicts := Settle([]Candidate{
+	verdicts := ResolveConflicts([]Candidate{
 		{ID: newer.ID, Current: newer, LastGood: lastGood},
 		{ID: otherLevel.ID, Current: otherLevel},
 		{ID: older.ID, Current: older},
@@ -96,7 +96,7 @@ func TestSettleLetsTheOlderWin(t *testing.T) {
 
 func TestSettleKeepsTheLastGoodVersion(t *testing.T) {
 	good := given{id: "shop/a", level: LevelPods, created: 1, to: to(anyOf())}.read(t)
-	v := Settle([]Candidate{{ID: good.ID, LastGood: good}})[0]
+	v := ResolveConflicts([]Candidate{{ID: good.ID, LastGood: good}})[0]
 	if v.InForce != good || v.Conflict != nil {
 		t.Errorf("got %+v", v)
 	}
@@ -137,7 +137,7 @@ func TestNotes(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(tc.want, Notes(&Source{Body: body(t, tc.give)})); diff != "" {
+			if diff := cmp.Diff(tc.want, Warnings(&Source{Body: body(t, tc.give)})); diff != "" {
 				t.Error(diff)
 			}
 		})

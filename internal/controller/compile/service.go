@@ -34,9 +34,9 @@ func asks(reason string) string {
 	return "trafficDistribution"
 }
 
-// ServiceGaps lists the fields of src that do not hold for an entry of to, because the cluster picks the endpoints of its Service. If
+// UnenforcedForService lists the fields of src that do not hold for an entry of to, because the cluster picks the endpoints of its Service. If
 // that is so and src writes nothing about the choice, there is no gap but a sentence to say so.
-func ServiceGaps(src *Source, d *Destination, svc *Service) ([]Gap, string) {
+func UnenforcedForService(src *Source, d *Destination, svc *Service) ([]UnenforcedField, string) {
 	if svc == nil || svc.ClusterPicks == "" {
 		return nil, ""
 	}
@@ -56,9 +56,9 @@ func ServiceGaps(src *Source, d *Destination, svc *Service) ([]Gap, string) {
 			avoids(fmt.Sprintf("rules[%s].", src.Body.Rules[i].Name), src.Body.Rules[i].Retry)
 		}
 	}
-	var gaps []Gap
+	var gaps []UnenforcedField
 	for _, f := range fields {
-		gaps = append(gaps, Gap{src.field(f), svc.ClusterPicks, d.Index})
+		gaps = append(gaps, UnenforcedField{src.field(f), svc.ClusterPicks, d.Index})
 	}
 	if len(gaps) > 0 || lb != "" {
 		return gaps, ""

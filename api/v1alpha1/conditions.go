@@ -107,12 +107,6 @@ const (
 	// ReasonServiceAffinity: the Service has a sessionAffinity, so the cluster
 	// picks its endpoints.
 	ReasonServiceAffinity = "ServiceAffinity"
-	// ReasonServiceTrafficPolicy: the Service has an internalTrafficPolicy, so
-	// the cluster picks its endpoints.
-	ReasonServiceTrafficPolicy = "ServiceTrafficPolicy"
-	// ReasonServiceTrafficDistribution: the Service has a trafficDistribution
-	// or a topology mode, so the cluster picks its endpoints.
-	ReasonServiceTrafficDistribution = "ServiceTrafficDistribution"
 	// ReasonHostNetwork: some selected pods are on the host's network.
 	ReasonHostNetwork = "HostNetwork"
 	// ReasonNotCaptured: the calls of some selected pods could not be captured;

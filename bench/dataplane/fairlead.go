@@ -100,7 +100,7 @@ func benchPolicy(match bool) *policy.Snapshot {
 		Profiles:  map[string]*policy.Profile{"bench": profile},
 		Destinations: map[string]*policy.Destination{"bench/upstream": {
 			Name: "bench/upstream", ClusterIPs: []netip.Addr{ip},
-			Ports: []policy.DestinationPort{{Port: frontPort, Endpoints: []netip.AddrPort{netip.AddrPortFrom(ip, backPort)}}},
+			Ports: []policy.DestinationPort{{Port: frontPort, Endpoints: policy.Ready(netip.AddrPortFrom(ip, backPort))}},
 		}},
 	}
 }

@@ -105,6 +105,7 @@ func (a *Agent) makeConveyor() error {
 	a.meter = telemetry.New(telemetry.Options{Logger: a.opts.Log, AccessLog: a.accessLog})
 	a.store, err = routes.New(routes.Options{
 		Dialer:   func(uid string) upstream.Dialer { return a.capture.Dialer(uid) },
+		Node:     a.opts.Node,
 		Observer: a.meter,
 	})
 	if err != nil {
@@ -131,7 +132,7 @@ func (a *Agent) makeLetterbox() error {
 		Node: a.opts.Node, Target: a.opts.Manager, TokenFile: a.opts.TokenFile, BundleFile: a.opts.CAFile,
 		// Named after the node: nodes that share a disk must not share their configuration.
 		CopyFile: filepath.Join(a.opts.StateDir, a.opts.Node+".snapshot"),
-		Applier:  &applier{store: a.store, meter: a.meter, log: a.opts.Log, capture: a.capture},
+		Applier:  &applier{node: a.opts.Node, store: a.store, meter: a.meter, log: a.opts.Log, capture: a.capture},
 		Reporter: a.meter, Logger: a.opts.Log,
 	})
 	return err

@@ -23,6 +23,7 @@ const settleTimeout = 2 * time.Second
 // applier puts snapshots into force: first the policies, then the doors that bring calls to them. The other way round calls would
 // arrive before there is policy for them.
 type applier struct {
+	node    string
 	store   *routes.Table
 	capture *capture.Manager
 	meter   *telemetry.Meter
@@ -46,7 +47,7 @@ func (a *applier) Apply(next *policy.Snapshot) []subscribe.Rejection {
 	start := time.Now()
 	a.meter.Installed(start, next)
 	var specs map[string]capture.PodSpec
-	specs, a.redirects = desired(next, a.redirects)
+	specs, a.redirects = desired(next, a.node, a.redirects)
 	a.capture.Reconcile(specs)
 	ctx, stop := context.WithTimeout(context.Background(), settleTimeout)
 	defer stop()
@@ -59,7 +60,8 @@ func (a *applier) Apply(next *policy.Snapshot) []subscribe.Rejection {
 
 // desired says which pods are to be captured, and how. A profile whose redirect is as it was keeps the very lists it had, given by former,
 // so that comparing each pod's with what it has costs nothing; the result has those for the next time.
-func desired(s *policy.Snapshot, former map[string]capture.Redirect) (all map[string]capture.PodSpec, now map[string]capture.Redirect) {
+func desired(s *policy.Snapshot, node string, former map[string]capture.Redirect) (all map[string]capture.PodSpec, now map[string]capture.Redirect) {
+	at := policy.Location{Node: node, Zone: s.Zone()}
 	all = make(map[string]capture.PodSpec, len(s.Workloads))
 	now = make(map[string]capture.Redirect, len(s.Profiles))
 	redirects := make(map[string]capture.PodSpec, len(s.Profiles))
@@ -70,8 +72,8 @@ func desired(s *policy.Snapshot, former map[string]capture.Redirect) (all map[st
 		}
 		spec, known := redirects[p.Name]
 		if !known {
-			spec = capture.PodSpec{Redirect: redirect(routes.RedirectFor(p, s.Destinations)), Policies: policies(p),
-				Governing: governing(p, s.Destinations)}
+			spec = capture.PodSpec{Redirect: redirect(routes.RedirectFor(p, s.Destinations, at)), Policies: policies(p),
+				Governing: governing(p, s.Destinations, at)}
 			if before := former[p.Name]; before.Equal(spec.Redirect) {
 				spec.Redirect = before
 			}
@@ -100,13 +102,13 @@ func empty(r capture.Redirect) bool {
 
 // governing returns what names the policies that a connection to an address would come under. Whether a policy for a host would govern it
 // cannot be told by the address, so it counts, and so does what comes after it. What is needed to tell is made when it is asked for.
-func governing(p *policy.Profile, destinations map[string]*policy.Destination) func(to netip.AddrPort) []policy.ID {
+func governing(p *policy.Profile, destinations map[string]*policy.Destination, at policy.Location) func(to netip.AddrPort) []policy.ID {
 	redirects := sync.OnceValue(func() []capture.Redirect {
 		list := make([]capture.Redirect, len(p.Bindings))
 		for i := range p.Bindings {
 			alone := policy.Profile{Bindings: p.Bindings[i : i+1]}
 			// One that cannot be put in normal form cannot be installed either, and covers nothing.
-			list[i], _ = redirect(routes.RedirectFor(&alone, destinations)).Normal()
+			list[i], _ = redirect(routes.RedirectFor(&alone, destinations, at)).Normal()
 		}
 		return list
 	})

@@ -20,8 +20,8 @@ func TestWhichPoliciesWouldGovern(t *testing.T) {
 	}}
 	govern := governing(p, map[string]*policy.Destination{"shop/cart": {
 		ClusterIPs: []netip.Addr{netip.MustParseAddr("10.0.0.1")},
-		Ports:      []policy.DestinationPort{{Port: 80, Endpoints: []netip.AddrPort{netip.MustParseAddrPort("10.0.0.2:8080")}}},
-	}})
+		Ports:      []policy.DestinationPort{{Port: 80, Endpoints: policy.Ready(netip.MustParseAddrPort("10.0.0.2:8080"))}},
+	}}, policy.Location{})
 	for to, want := range map[string][]policy.ID{
 		"10.0.0.1:80":    {id("all"), id("host"), id("service")},
 		"10.0.0.2:8080":  {id("all"), id("service")},
@@ -46,8 +46,8 @@ func TestWhatIsUnchangedKeepsItsLists(t *testing.T) {
 		return &policy.Snapshot{Profiles: map[string]*policy.Profile{"kept": profile("kept", 80), "edited": profile("edited", port)},
 			Workloads: map[string]*policy.Workload{"a": {Profile: "kept"}, "b": {Profile: "edited"}, "c": {Profile: "none"}}}
 	}
-	before, redirects := desired(snapshot(80), nil)
-	after, _ := desired(snapshot(81), redirects)
+	before, redirects := desired(snapshot(80), "node", nil)
+	after, _ := desired(snapshot(81), "node", redirects)
 	if len(after) != 2 || &after["a"].Redirect.Ports[0] != &before["a"].Redirect.Ports[0] {
 		t.Errorf("%+v after %+v, want the lists of what is unchanged to be the same", after, before)
 	}

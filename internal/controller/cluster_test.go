@@ -52,9 +52,9 @@ func TestDestinationOfAService(t *testing.T) {
 		ClusterIPs: []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1")},
 		Hostnames:  []string{"api", "api.shop", "api.shop.svc", "api.shop.svc.cluster.local"},
 		Ports: []policy.DestinationPort{
-			{Port: 80, Name: "http", Endpoints: []netip.AddrPort{
+			{Port: 80, Name: "http", Endpoints: policy.Ready(
 				netip.MustParseAddrPort("10.1.0.1:8080"), netip.MustParseAddrPort("10.1.0.1:8081"),
-				netip.MustParseAddrPort("10.1.0.2:8080"), netip.MustParseAddrPort("10.1.0.2:8081"), netip.MustParseAddrPort("[fd01::1]:8080")}},
+				netip.MustParseAddrPort("10.1.0.2:8080"), netip.MustParseAddrPort("10.1.0.2:8081"), netip.MustParseAddrPort("[fd01::1]:8080"))},
 			{Port: 81, Name: "idle"},
 		},
 	}

@@ -28,6 +28,7 @@ const (
 	serviceFact // a Service, or EndpointSlices of it
 	policyFact
 	clusterPolicyFact
+	nodeFact
 )
 
 // fact names an object that may have changed.
@@ -169,6 +170,8 @@ func (d *desk) readFact(ctx context.Context, f fact) error {
 			func() { d.index.deletePod(f.namespace, f.name) })
 	case serviceFact:
 		d.index.serviceChanged(f.namespace + "/" + f.name)
+	case nodeFact:
+		d.index.nodeChanged(f.name)
 	case policyFact:
 		p := &v1alpha1.RetryPolicy{}
 		return found(d.reader.Get(ctx, key, p),

@@ -18,6 +18,8 @@ type facts interface {
 	Service(name string) (*compile.Service, bool)
 	// Destination returns a Service as agents see it.
 	Destination(name string) (*policy.Destination, bool)
+	// Zone returns the zone of a node; empty if it has none.
+	Zone(node string) string
 }
 
 // Pod is what the index needs to know of a pod.
@@ -46,6 +48,7 @@ type index struct {
 	cluster    []*record               // of ClusterRetryPolicies, by name
 	services   map[string]*serviceRefs // those that policies or profiles name
 	profiles   map[string]*profile     // by name
+	zones      map[string]string       // of nodes, as their workloads were published last
 	changes    changes
 	handedOut  map[policy.ID]struct{} // policies whose part of the last flush may not be published yet
 	compiles   int                    // profiles drawn, for tests and metrics
@@ -134,6 +137,7 @@ func newIndex(f facts, exempt string) *index {
 		policies:   map[policy.ID]*record{},
 		services:   map[string]*serviceRefs{},
 		profiles:   map[string]*profile{},
+		zones:      map[string]string{},
 	}
 	x.changes.reset()
 	return x

@@ -38,7 +38,10 @@ func (x *index) flush(b outbox) []policy.ID {
 			b.RemoveWorkload(string(uid))
 			continue
 		}
-		b.SetWorkload(p.Node, &policy.Workload{UID: string(uid), Namespace: p.Namespace, Name: p.Name, Profile: p.profile.name})
+		x.zones[p.Node] = x.facts.Zone(p.Node)
+		b.SetWorkload(p.Node, &policy.Workload{
+			UID: string(uid), Namespace: p.Namespace, Name: p.Name, Profile: p.profile.name, Zone: x.zones[p.Node],
+		})
 	}
 	x.handedOut = x.changes.statuses
 	x.changes.reset()

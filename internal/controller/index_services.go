@@ -124,5 +124,5 @@ func sameService(a, b *compile.Service) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.External == b.External && a.ClusterPicks == b.ClusterPicks && slices.Equal(a.Ports, b.Ports)
+	return a.External == b.External && a.Affinity == b.Affinity && slices.Equal(a.Ports, b.Ports)
 }

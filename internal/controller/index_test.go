@@ -110,7 +110,7 @@ func checkViews(t *testing.T, x *index) {
 func randomChange(t *testing.T, rng *rand.Rand, w *world, x *index, generation int64) {
 	ns := fmt.Sprintf("n%d", rng.IntN(2))
 	pick := func(options ...string) string { return options[rng.IntN(len(options))] }
-	switch rng.IntN(6) {
+	switch rng.IntN(7) {
 	case 0:
 		l := labels.Set{"team": pick("x", "y")}
 		w.namespaces[ns] = l
@@ -133,8 +133,12 @@ func randomChange(t *testing.T, rng *rand.Rand, w *world, x *index, generation i
 		x.setPod(p)
 	case 3:
 		name := pick("n0/s0", "n0/s1", "n1/s0")
-		w.services[name] = service{port: uint16(80), endpoints: rng.IntN(3), picks: pick("", "", v1alpha1.ReasonServiceAffinity)}
+		w.services[name] = service{port: uint16(80), endpoints: rng.IntN(3), affinity: rng.IntN(3) == 0}
 		x.serviceChanged(name)
+	case 4:
+		node := fmt.Sprintf("node-%d", rng.IntN(3))
+		w.zones[node] = pick("", "a", "b")
+		x.nodeChanged(node)
 	default:
 		n := rng.IntN(3)
 		id := policy.ID{Kind: policy.KindRetryPolicy, Namespace: ns, Name: fmt.Sprintf("p%d", n)}

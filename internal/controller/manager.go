@@ -43,7 +43,7 @@ const (
 //
 // +kubebuilder:rbac:groups=policy.fairlead.dev,resources=retrypolicies;clusterretrypolicies,verbs=get;list;watch
 // +kubebuilder:rbac:groups=policy.fairlead.dev,resources=retrypolicies/status;clusterretrypolicies/status,verbs=patch
-// +kubebuilder:rbac:groups="",resources=pods;namespaces;services,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods;namespaces;services;nodes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create

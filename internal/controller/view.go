@@ -3,7 +3,6 @@ package controller
 import (
 	"cmp"
 	"maps"
-	"net/netip"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -133,10 +132,10 @@ func (x *index) endpointsOf(d *compile.Destination) *int32 {
 }
 
 // countEndpoints counts the endpoints behind addresses: those of a dual-stack Service have one of each family.
-func countEndpoints(list []netip.AddrPort) int32 {
+func countEndpoints(list []policy.Endpoint) int32 {
 	six := 0
 	for _, a := range list {
-		if a.Addr().Is6() {
+		if a.Addr.Addr().Is6() {
 			six++
 		}
 	}

@@ -32,6 +32,7 @@ func cacheOptions() cache.Options {
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:                trimmed(trimPod),
 			&corev1.Namespace{}:          trimmed(trimNamespace),
+			&corev1.Node{}:               trimmed(trimNode),
 			&corev1.Service{}:            trimmed(trimService),
 			&discoveryv1.EndpointSlice{}: trimmed(trimSlice),
 		},
@@ -41,7 +42,7 @@ func cacheOptions() cache.Options {
 // warm has the cache filled on every replica, so that one that comes to lead serves agents at once.
 func warm(ctx context.Context, c cache.Cache) error {
 	for _, obj := range []client.Object{
-		&corev1.Namespace{}, &corev1.Pod{}, &corev1.Service{}, &discoveryv1.EndpointSlice{}, &v1alpha1.RetryPolicy{}, &v1alpha1.ClusterRetryPolicy{},
+		&corev1.Namespace{}, &corev1.Node{}, &corev1.Pod{}, &corev1.Service{}, &discoveryv1.EndpointSlice{}, &v1alpha1.RetryPolicy{}, &v1alpha1.ClusterRetryPolicy{},
 	} {
 		if _, err := c.GetInformer(ctx, obj, cache.BlockUntilSynced(false)); err != nil {
 			return fmt.Errorf("watch %T: %w", obj, err)
@@ -74,25 +75,31 @@ func trimNamespace(obj any) (any, error) {
 	return &corev1.Namespace{ObjectMeta: trimMeta(&ns.ObjectMeta)}, nil
 }
 
+// trimNode keeps what says where a node is.
+func trimNode(obj any) (any, error) {
+	n, ok := obj.(*corev1.Node)
+	if !ok {
+		return obj, nil
+	}
+	out := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.Name, UID: n.UID, ResourceVersion: n.ResourceVersion}}
+	if zone, set := n.Labels[corev1.LabelTopologyZone]; set {
+		out.Labels = map[string]string{corev1.LabelTopologyZone: zone}
+	}
+	return out, nil
+}
+
 func trimService(obj any) (any, error) {
 	s, ok := obj.(*corev1.Service)
 	if !ok {
 		return obj, nil
 	}
-	out := &corev1.Service{
+	return &corev1.Service{
 		ObjectMeta: trimMeta(&s.ObjectMeta),
 		Spec: corev1.ServiceSpec{
-			Type: s.Spec.Type, ClusterIPs: s.Spec.ClusterIPs, Ports: s.Spec.Ports, SessionAffinity: s.Spec.SessionAffinity,
-			InternalTrafficPolicy: s.Spec.InternalTrafficPolicy, TrafficDistribution: s.Spec.TrafficDistribution,
+			Type: s.Spec.Type, ClusterIPs: s.Spec.ClusterIPs, Ports: s.Spec.Ports, InternalTrafficPolicy: s.Spec.InternalTrafficPolicy,
+			SessionAffinity: s.Spec.SessionAffinity, SessionAffinityConfig: s.Spec.SessionAffinityConfig,
 		},
-	}
-	for _, name := range topologyModes {
-		if mode, set := s.Annotations[name]; set {
-			out.Annotations = map[string]string{name: mode}
-			break
-		}
-	}
-	return out, nil
+	}, nil
 }
 
 func trimSlice(obj any) (any, error) {
@@ -103,7 +110,7 @@ func trimSlice(obj any) (any, error) {
 	out := &discoveryv1.EndpointSlice{ObjectMeta: trimMeta(&s.ObjectMeta), AddressType: s.AddressType, Ports: s.Ports}
 	for i := range s.Endpoints {
 		e := &s.Endpoints[i]
-		out.Endpoints = append(out.Endpoints, discoveryv1.Endpoint{Addresses: e.Addresses, Conditions: e.Conditions})
+		out.Endpoints = append(out.Endpoints, discoveryv1.Endpoint{Addresses: e.Addresses, Conditions: e.Conditions, NodeName: e.NodeName, Hints: e.Hints})
 	}
 	return out, nil
 }
@@ -126,6 +133,7 @@ func watch[T client.Object](c controller.TypedController[fact], mgr manager.Mana
 func watchAll(c controller.TypedController[fact], mgr manager.Manager) error {
 	for _, err := range []error{
 		watch(c, mgr, &corev1.Namespace{}, namespaceFact, changed(func(a, b *corev1.Namespace) bool { return !maps.Equal(a.Labels, b.Labels) })),
+		watch(c, mgr, &corev1.Node{}, nodeFact, changed(func(a, b *corev1.Node) bool { return !maps.Equal(a.Labels, b.Labels) })), // of the zone alone
 		watch(c, mgr, &corev1.Pod{}, podFact, changed(podChanged)),
 		watch(c, mgr, &corev1.Service{}, serviceFact),
 		watch(c, mgr, &discoveryv1.EndpointSlice{}, serviceFact),

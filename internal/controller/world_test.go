@@ -25,6 +25,7 @@ type world struct {
 	pods       map[string]Pod // by "namespace/name"
 	policies   map[policy.ID]written
 	services   map[string]service
+	zones      map[string]string // of nodes
 }
 
 type written struct {
@@ -35,11 +36,11 @@ type written struct {
 type service struct {
 	port      uint16
 	endpoints int
-	picks     string // why the cluster picks the endpoints
+	affinity  bool
 }
 
 func newWorld() *world {
-	return &world{namespaces: map[string]labels.Set{}, pods: map[string]Pod{}, policies: map[policy.ID]written{}, services: map[string]service{}}
+	return &world{namespaces: map[string]labels.Set{}, pods: map[string]Pod{}, policies: map[policy.ID]written{}, services: map[string]service{}, zones: map[string]string{}}
 }
 
 var _ facts = (*world)(nil)
@@ -49,8 +50,10 @@ func (w *world) Service(name string) (*compile.Service, bool) {
 	if !ok {
 		return nil, false
 	}
-	return &compile.Service{Ports: []compile.ServicePort{{Name: "http", Port: s.port}}, ClusterPicks: s.picks}, true
+	return &compile.Service{Ports: []compile.ServicePort{{Name: "http", Port: s.port}}, Affinity: s.affinity}, true
 }
+
+func (w *world) Zone(node string) string { return w.zones[node] }
 
 func (w *world) Destination(name string) (*policy.Destination, bool) {
 	s, ok := w.services[name]
@@ -59,7 +62,7 @@ func (w *world) Destination(name string) (*policy.Destination, bool) {
 	}
 	d := &policy.Destination{Name: name, Ports: []policy.DestinationPort{{Port: s.port, Name: "http"}}}
 	for i := range s.endpoints {
-		d.Ports[0].Endpoints = append(d.Ports[0].Endpoints, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 8080))
+		d.Ports[0].Endpoints = append(d.Ports[0].Endpoints, policy.Endpoint{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 8080)})
 	}
 	return d, true
 }

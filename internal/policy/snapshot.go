@@ -9,12 +9,22 @@ type Snapshot struct {
 	Destinations map[string]*Destination // by Destination.Name
 }
 
+// Zone returns the zone of the agent's node, which its workloads have in common.
+func (s *Snapshot) Zone() string {
+	for _, w := range s.Workloads {
+		return w.Zone
+	}
+	return ""
+}
+
 // Workload is one pod of the agent's node whose calls a profile governs. Host-network pods never become workloads.
 type Workload struct {
 	UID       string
 	Namespace string
 	Name      string
 	Profile   string // name of its Profile
+	// Zone is that of the pod's node (topology.kubernetes.io/zone); empty if the node has none.
+	Zone string
 }
 
 // Profile is the effective policy of all pods that the same policies select: what Workloads share.
@@ -89,22 +99,6 @@ type Target struct {
 	// Ports limits the target; empty means every port. For TargetService these are Service ports (already resolved from
 	// names); for the other kinds they are destination ports.
 	Ports []uint16
-}
-
-// Destination is a Kubernetes Service as agents see it.
-type Destination struct {
-	Name       string // "namespace/name"
-	ClusterIPs []netip.Addr
-	Ports      []DestinationPort
-	// Hostnames are the lower-case names under which pods call the Service.
-	Hostnames []string
-}
-
-// DestinationPort is one port of a Service and the ready endpoints behind it, sorted.
-type DestinationPort struct {
-	Port      uint16
-	Name      string
-	Endpoints []netip.AddrPort
 }
 
 // Rule replaces a binding's Base for the calls it matches.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -23,7 +24,7 @@ func (r *Resource) Workload() (*policy.Workload, error) {
 	if err := r.named(m.GetUid()); err != nil {
 		return nil, err
 	}
-	return &policy.Workload{UID: m.GetUid(), Namespace: m.GetNamespace(), Name: m.GetName(), Profile: m.GetProfile()}, nil
+	return &policy.Workload{UID: m.GetUid(), Namespace: m.GetNamespace(), Name: m.GetName(), Profile: m.GetProfile(), Zone: m.GetZone()}, nil
 }
 
 // Profile decodes a profile. Fields this build does not know make it ErrUnsupported: half a policy is never enforced.
@@ -68,7 +69,7 @@ func (r *Resource) Destination() (*policy.Destination, error) {
 	}
 	out := &policy.Destination{
 		Name: m.GetName(), ClusterIPs: each(m.GetClusterIps(), d.addr), Ports: each(m.GetPorts(), d.destinationPort),
-		Hostnames: each(m.GetHostnames(), func(s string) string { return s }),
+		Hostnames: each(m.GetHostnames(), func(s string) string { return s }), Affinity: d.duration(m.GetAffinity()), LocalOnly: m.GetLocalOnly(),
 	}
 	if d.err != nil {
 		return nil, fmt.Errorf("decode %s: %w", r.Ref, d.err)
@@ -254,11 +255,24 @@ func (d *decoder) match(m *pb.RequestMatch) policy.RequestMatch {
 }
 
 func (d *decoder) destinationPort(m *pb.DestinationPort) policy.DestinationPort {
-	d.limit("endpoints", len(m.GetEndpoints()), maxEndpoints)
+	d.limit("endpoints", len(m.GetEndpoints())+len(m.GetDescribed()), maxEndpoints)
 	if d.err != nil {
 		return policy.DestinationPort{}
 	}
-	return policy.DestinationPort{Port: d.u16(m.GetPort()), Name: m.GetName(), Endpoints: each(m.GetEndpoints(), d.addrPort)}
+	out := policy.DestinationPort{Port: d.u16(m.GetPort()), Name: m.GetName(), Endpoints: policy.Ready(each(m.GetEndpoints(), d.addrPort)...)}
+	out.Endpoints = append(out.Endpoints, each(m.GetDescribed(), d.endpoint)...)
+	slices.SortStableFunc(out.Endpoints, func(a, b policy.Endpoint) int { return a.Addr.Compare(b.Addr) })
+	return out
+}
+
+func (d *decoder) endpoint(m *pb.Endpoint) policy.Endpoint {
+	d.limit("hints of an endpoint", max(len(m.GetForNodes()), len(m.GetForZones())), maxList)
+	if d.err != nil {
+		return policy.Endpoint{}
+	}
+	return policy.Endpoint{
+		Addr: d.addrPort(m.GetAddress()), Terminating: m.GetTerminating(), Node: m.GetNode(), ForNodes: m.GetForNodes(), ForZones: m.GetForZones(),
+	}
 }
 
 func (d *decoder) addr(b []byte) netip.Addr {

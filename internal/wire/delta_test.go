@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"reflect"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -65,7 +66,7 @@ func (c *cluster) edit(b *distribute.Batch) {
 		d := &policy.Destination{Name: destination, Ports: []policy.DestinationPort{{Port: uint16(c.IntN(100))}}}
 		for i := range c.IntN(2) * c.IntN(300) { // large enough for patches
 			a := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 80+uint16(c.IntN(20)/19))
-			d.Ports[0].Endpoints = append(d.Ports[0].Endpoints, a)
+			d.Ports[0].Endpoints = append(d.Ports[0].Endpoints, policy.Endpoint{Addr: a})
 		}
 		c.destinations[destination] = d
 		b.SetDestination(d)
@@ -242,7 +243,7 @@ func TestOneEndpointOfManyCostsOneEndpoint(t *testing.T) {
 		leader := w.leader("a:1")
 		crowd := &policy.Destination{Name: "shop/api", Ports: []policy.DestinationPort{{Port: 80}}}
 		for i := range 1000 {
-			crowd.Ports[0].Endpoints = append(crowd.Ports[0].Endpoints, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 8080))
+			crowd.Ports[0].Endpoints = append(crowd.Ports[0].Endpoints, policy.Endpoint{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 8080)})
 		}
 		leader.publish(t, func(b *distribute.Batch) {
 			b.SetWorkload("n0", &policy.Workload{UID: "u", Profile: "p"})
@@ -264,7 +265,7 @@ func TestOneEndpointOfManyCostsOneEndpoint(t *testing.T) {
 			before := received.Load()
 			leader.publish(t, func(b *distribute.Batch) { b.SetDestination(&next) })
 			synctest.Wait()
-			if got := a.Snapshot().Destinations["shop/api"]; len(got.Ports[0].Endpoints) != 999 || !slices.Equal(got.Ports[0].Endpoints, next.Ports[0].Endpoints) {
+			if got := a.Snapshot().Destinations["shop/api"]; len(got.Ports[0].Endpoints) != 999 || !reflect.DeepEqual(got.Ports[0].Endpoints, next.Ports[0].Endpoints) {
 				t.Errorf("change %d did not arrive: %d endpoints", i, len(got.Ports[0].Endpoints))
 			}
 			if n := received.Load() - before; n > 500 {

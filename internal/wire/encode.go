@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -74,7 +75,7 @@ func each[A, B any](in []A, f func(A) B) []B {
 func widen[T ~uint8 | ~uint16](v T) uint32 { return uint32(v) }
 
 func workloadToProto(w *policy.Workload) *pb.Workload {
-	return &pb.Workload{Uid: w.UID, Namespace: w.Namespace, Name: w.Name, Profile: w.Profile}
+	return &pb.Workload{Uid: w.UID, Namespace: w.Namespace, Name: w.Name, Profile: w.Profile, Zone: w.Zone}
 }
 
 func profileToProto(p *policy.Profile) (*pb.Profile, error) {
@@ -226,13 +227,30 @@ func destinationToProto(d *policy.Destination) (*pb.Destination, error) {
 		ClusterIps: each(d.ClusterIPs, e.addr),
 		Ports:      each(d.Ports, e.port),
 		Hostnames:  each(d.Hostnames, func(s string) string { return s }),
+		Affinity:   int64(d.Affinity),
+		LocalOnly:  d.LocalOnly,
 	}
 	return m, e.err
 }
 
 func (e *encoder) port(p policy.DestinationPort) *pb.DestinationPort {
 	e.limit("endpoints", len(p.Endpoints), maxEndpoints)
-	return &pb.DestinationPort{Port: uint32(p.Port), Name: p.Name, Endpoints: each(p.Endpoints, e.addrPort)}
+	m := &pb.DestinationPort{Port: uint32(p.Port), Name: p.Name}
+	for i := range p.Endpoints {
+		if at := &p.Endpoints[i]; at.Plain() {
+			m.Endpoints = append(m.Endpoints, e.addrPort(at.Addr))
+		} else {
+			m.Described = append(m.Described, e.endpoint(at))
+		}
+	}
+	return m
+}
+
+func (e *encoder) endpoint(at *policy.Endpoint) *pb.Endpoint {
+	e.limit("hints of an endpoint", max(len(at.ForNodes), len(at.ForZones)), maxList)
+	return &pb.Endpoint{
+		Address: e.addrPort(at.Addr), Terminating: at.Terminating, Node: at.Node, ForNodes: slices.Clone(at.ForNodes), ForZones: slices.Clone(at.ForZones),
+	}
 }
 
 func (e *encoder) addr(a netip.Addr) []byte {

@@ -22,8 +22,8 @@ func listOf(t testing.TB, numbers ...int) *Resource {
 	slices.Sort(numbers)
 	for _, n := range numbers {
 		a := netip.AddrFrom4([4]byte{10, 1, byte(n >> 8), byte(n)})
-		d.Ports[0].Endpoints = append(d.Ports[0].Endpoints, netip.AddrPortFrom(a, 8080))
-		d.Ports[1].Endpoints = append(d.Ports[1].Endpoints, netip.AddrPortFrom(a, 9090))
+		d.Ports[0].Endpoints = append(d.Ports[0].Endpoints, policy.Endpoint{Addr: netip.AddrPortFrom(a, 8080)})
+		d.Ports[1].Endpoints = append(d.Ports[1].Endpoints, policy.Endpoint{Addr: netip.AddrPortFrom(a, 9090)})
 	}
 	r, err := EncodeDestination(d)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"reflect"
+	"slices"
 	"time"
 
 	"fairlead.dev/fairlead/internal/policy"
@@ -46,6 +47,10 @@ func (r random) fill(v reflect.Value) {
 	case *netip.Prefix:
 		a := r.addr()
 		*p = netip.PrefixFrom(a, r.IntN(a.BitLen()+1))
+		return
+	case *[]policy.Endpoint:
+		r.fillKind(v)
+		slices.SortFunc(*p, func(a, b policy.Endpoint) int { return a.Addr.Compare(b.Addr) }) // as they always are
 		return
 	case *policy.Conditions:
 		*p = policy.Conditions(r.IntN(1 << len(conditions)))

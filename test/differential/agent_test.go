@@ -52,7 +52,7 @@ func startAgent(t testing.TB, w *world) *agent {
 	t.Helper()
 	a := &agent{}
 	var err error
-	a.store, err = routes.New(routes.Options{Dialer: func(uid string) upstream.Dialer { return a.capture.Dialer(uid) }, Observer: a})
+	a.store, err = routes.New(routes.Options{Node: nodeName, Dialer: func(uid string) upstream.Dialer { return a.capture.Dialer(uid) }, Observer: a})
 	check(t, err)
 	a.proxy, err = proxy.New(proxy.Options{Store: a.store, Events: panics{t}})
 	check(t, err)
@@ -90,7 +90,7 @@ func (a *agent) install(t testing.TB, s *policy.Snapshot) {
 	}
 	wanted := map[string]capture.PodSpec{}
 	for uid, w := range s.Workloads {
-		r := routes.RedirectFor(s.Profiles[w.Profile], s.Destinations)
+		r := routes.RedirectFor(s.Profiles[w.Profile], s.Destinations, policy.Location{Node: nodeName, Zone: s.Zone()})
 		spec := capture.PodSpec{Pod: pods.Ref{UID: uid, Namespace: w.Namespace, Name: w.Name}, Redirect: redirect(r)}
 		if r.All || len(r.Addrs)+len(r.Blocks)+len(r.Ports) > 0 {
 			wanted[uid] = spec

@@ -63,6 +63,8 @@ const (
 	podUID      = "pod"
 	namespace   = "shop"
 	serviceName = "server"
+	nodeName    = "node"
+	zoneName    = "zone"
 )
 
 func toService(p v1alpha1.Protocol) func(*run) v1alpha1.Destination {
@@ -72,13 +74,12 @@ func toService(p v1alpha1.Protocol) func(*run) v1alpha1.Destination {
 }
 
 // snapshot is what the manager makes of a policy that says nothing but to whom it applies.
-func snapshot(t testing.TB, to v1alpha1.Destination, s compile.Service, d *policy.Destination) *policy.Snapshot {
+func snapshot(t testing.TB, to v1alpha1.Destination, d *policy.Destination) *policy.Snapshot {
 	t.Helper()
 	p := &v1alpha1.RetryPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "plain", CreationTimestamp: metav1.Time{Time: time.Unix(1, 0)}}}
 	p.Spec.To = []v1alpha1.Destination{to}
 	services := func(string) (*compile.Service, bool) {
-		s.Ports = []compile.ServicePort{{Port: servicePort}}
-		return &s, true
+		return &compile.Service{Ports: []compile.ServicePort{{Port: servicePort}}, Affinity: d.Affinity > 0}, true
 	}
 	read, problems := compile.Read(compile.FromRetryPolicy(p), services)
 	if len(problems) > 0 {
@@ -86,7 +87,7 @@ func snapshot(t testing.TB, to v1alpha1.Destination, s compile.Service, d *polic
 	}
 	profile := compile.Compile("plain", []*compile.Policy{read}, services)
 	return &policy.Snapshot{
-		Workloads:    map[string]*policy.Workload{podUID: {UID: podUID, Namespace: namespace, Name: "client", Profile: profile.Name}},
+		Workloads:    map[string]*policy.Workload{podUID: {UID: podUID, Namespace: namespace, Name: "client", Profile: profile.Name, Zone: zoneName}},
 		Profiles:     map[string]*policy.Profile{profile.Name: profile},
 		Destinations: map[string]*policy.Destination{d.Name: d},
 	}
@@ -96,6 +97,6 @@ func snapshot(t testing.TB, to v1alpha1.Destination, s compile.Service, d *polic
 func destination(clusterIPs []netip.Addr, endpoints []netip.AddrPort) *policy.Destination {
 	return &policy.Destination{
 		Name: namespace + "/" + serviceName, ClusterIPs: clusterIPs, Hostnames: []string{serviceName + "." + namespace + ".svc"},
-		Ports: []policy.DestinationPort{{Port: servicePort, Endpoints: endpoints}},
+		Ports: []policy.DestinationPort{{Port: servicePort, Endpoints: policy.Ready(endpoints...)}},
 	}
 }

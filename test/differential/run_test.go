@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"fairlead.dev/fairlead/internal/controller/compile"
+	"fairlead.dev/fairlead/internal/policy"
 )
 
 // setting is what stands around a scenario. The zero value is a Service of one endpoint, with addresses of IPv4.
@@ -24,8 +24,9 @@ type setting struct {
 	empty bool
 	// v6: called by IPv6.
 	v6 bool
-	// choice is how the node picks an endpoint.
+	// choice is how the node picks an endpoint, and asks what in the Service says so; nil if it says nothing.
 	choice string
+	asks   func(r *run, d *policy.Destination)
 }
 
 // run is one performance of a scenario.
@@ -39,7 +40,6 @@ type run struct {
 
 	agent     *agent // nil in direct runs
 	endpoints []netip.AddrPort
-	service   compile.Service // what the manager knows of it
 	programs  sync.WaitGroup
 	killers   [2][]func() // of programs in the pod, and elsewhere
 	stopAll   context.CancelFunc
@@ -99,7 +99,11 @@ func (r *run) install() {
 	}
 	endpoints := slices.Clone(r.endpoints)
 	slices.SortFunc(endpoints, netip.AddrPort.Compare)
-	r.agent.install(r, snapshot(r, r.kind.to(r), r.service, destination(clusterIPs, endpoints)))
+	d := destination(clusterIPs, endpoints)
+	if r.setting.asks != nil && clusterIPs != nil {
+		r.setting.asks(r, d)
+	}
+	r.agent.install(r, snapshot(r, r.kind.to(r), d))
 }
 
 // forgetPolicy removes the policy in governed runs.
@@ -272,12 +276,6 @@ func (r *run) listenAt(i int, at netip.AddrPort) *net.TCPListener {
 	r.listeners = append(r.listeners, tcp)
 	r.mu.Unlock()
 	return tcp
-}
-
-// clusterPicks says that the Service asks for a choice that only the cluster can make, and how.
-func (r *run) clusterPicks(why string) {
-	r.service.ClusterPicks = why
-	r.install()
 }
 
 // dial connects as a client in the pod does. When that fails, it notes how and returns nil.

@@ -6,14 +6,17 @@ import (
 	"sync"
 	"time"
 
-	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/policy"
 )
 
 // What a Service promises, and addresses of both families.
 
 func serviceScenarios() []scenario {
 	two := setting{endpoints: []int{0, 1}}
-	sticky := setting{endpoints: []int{0, 1}, choice: bySource}
+	sticky := setting{endpoints: []int{0, 1}, choice: bySource, asks: affinity}
+	local := setting{endpoints: []int{0, 1}, choice: onlyFirst, asks: firstIsLocal}
+	zonal := setting{endpoints: []int{0, 1}, choice: onlyFirst, asks: firstIsInZone}
+	nowhere := setting{endpoints: []int{0, 1}, choice: dropped, asks: noneIsLocal}
 	both := []kind{service, serviceHTTP}
 	named := func(r *run) {
 		for i := range 2 {
@@ -36,14 +39,22 @@ func serviceScenarios() []scenario {
 		}},
 		{name: "affinity-by-client-address", kinds: append(both, serviceTCP), setting: sticky, play: func(r *run) {
 			named(r)
-			r.clusterPicks(v1alpha1.ReasonServiceAffinity)
 			counts := calls(r, 40)
 			r.seen.note("clients", "%d server answers", len(counts))
 		}},
-		{name: "only-the-nodes-own-endpoints", kinds: append(both, serviceTCP), setting: setting{endpoints: []int{0, 1}, choice: onlyFirst}, play: func(r *run) {
+		{name: "only-the-nodes-own-endpoints", kinds: append(both, serviceTCP), setting: local, play: func(r *run) {
 			named(r)
-			r.clusterPicks(v1alpha1.ReasonServiceTrafficPolicy)
 			r.seen.note("clients", "answers %v", calls(r, 20))
+		}},
+		{name: "only-the-zones-endpoints", kinds: append(both, serviceTCP), setting: zonal, play: func(r *run) {
+			named(r)
+			r.seen.note("clients", "answers %v", calls(r, 20))
+		}},
+		{name: "no-endpoint-on-the-node", kinds: append(both, serviceTCP), setting: nowhere, uncaptured: true, play: func(r *run) {
+			named(r)
+			if p := r.dialAs("client", r.addr(), time.Second); p != nil {
+				p.rest()
+			}
 		}},
 		{name: "one-endpoint-fails-fast", kinds: both, setting: two, play: func(r *run) {
 			r.quietWeb(0, func(q *request) { time.Sleep(5 * time.Millisecond); q.p.sayQuietly(ok("good")) })
@@ -151,6 +162,38 @@ func serviceScenarios() []scenario {
 				p.rest()
 			}
 		}},
+	}
+}
+
+// What Services ask.
+
+func affinity(_ *run, d *policy.Destination) { d.Affinity = time.Hour }
+
+func firstIsLocal(r *run, d *policy.Destination) {
+	noneIsLocal(r, d)
+	atFirst(r, d, func(e *policy.Endpoint) { e.Node = nodeName })
+}
+
+func noneIsLocal(_ *run, d *policy.Destination) {
+	d.LocalOnly = true
+	for i := range d.Ports[0].Endpoints {
+		d.Ports[0].Endpoints[i].Node = "another node"
+	}
+}
+
+func firstIsInZone(r *run, d *policy.Destination) {
+	for i := range d.Ports[0].Endpoints {
+		d.Ports[0].Endpoints[i].ForZones = []string{"another zone"}
+	}
+	atFirst(r, d, func(e *policy.Endpoint) { e.ForZones = append(e.ForZones, zoneName) })
+}
+
+// atFirst describes the endpoint of server 0.
+func atFirst(r *run, d *policy.Destination, describe func(*policy.Endpoint)) {
+	for i := range d.Ports[0].Endpoints {
+		if e := &d.Ports[0].Endpoints[i]; e.Addr == r.at(0) {
+			describe(e)
+		}
 	}
 }
 

@@ -174,6 +174,8 @@ const (
 	bySource = "jhash ip saddr mod 2"
 	// onlyFirst: as if the other were on another node (internalTrafficPolicy: Local).
 	onlyFirst = "numgen inc mod 1"
+	// dropped: none, because all are on other nodes (internalTrafficPolicy: Local).
+	dropped = "drop"
 )
 
 // translate has the node do what kube-proxy does for a Service: pick an endpoint by the choice for each new connection, or refuse if
@@ -185,10 +187,12 @@ func (w *world) translate(t testing.TB, to netip.AddrPort, endpoints []netip.Add
 		family = "ip6"
 	}
 	match := fmt.Sprintf("%s daddr %s tcp dport %d", family, to.Addr(), to.Port())
-	switch len(endpoints) {
-	case 0:
+	switch {
+	case len(endpoints) == 0:
 		w.nft(t, w.node, fmt.Sprintf("add rule inet kube refuse ct state new %s reject", match))
-	case 1:
+	case choice == dropped:
+		w.nft(t, w.node, fmt.Sprintf("add rule inet kube refuse ct state new %s drop", match))
+	case len(endpoints) == 1:
 		w.nft(t, w.node, fmt.Sprintf("add rule inet kube translate %s dnat %s to %s", match, family, endpoints[0]))
 	default: // they share their port
 		places := make([]string, len(endpoints))

@@ -31,7 +31,7 @@ func (w *world) serviceOf(change func(*policy.Settings), endpoints ...netip.Addr
 		Profiles:  map[string]*policy.Profile{"p": {Name: "p", Bindings: []policy.Binding{b}}},
 		Destinations: map[string]*policy.Destination{"ns/up": {
 			Name: "ns/up", ClusterIPs: []netip.Addr{w.original.Addr()},
-			Ports: []policy.DestinationPort{{Port: w.original.Port(), Endpoints: endpoints}},
+			Ports: []policy.DestinationPort{{Port: w.original.Port(), Endpoints: policy.Ready(endpoints...)}},
 		}},
 	}
 	if r := w.store.Install(snapshot); len(r) > 0 {

@@ -194,7 +194,7 @@ func (w *world) shop(change func(*policy.Settings), endpoints ...netip.AddrPort)
 	w.t.Helper()
 	w.services = map[string]*policy.Destination{"ns/shop": {
 		Name: "ns/shop", ClusterIPs: []netip.Addr{w.original.Addr()},
-		Ports: []policy.DestinationPort{{Port: w.original.Port(), Endpoints: endpoints}},
+		Ports: []policy.DestinationPort{{Port: w.original.Port(), Endpoints: policy.Ready(endpoints...)}},
 	}}
 	b := anywhere(change)
 	b.To.Kind, b.To.Service = policy.TargetService, "ns/shop"

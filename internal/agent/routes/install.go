@@ -35,7 +35,8 @@ type version struct {
 // Pools are brought up to date first, so that no call of the new version finds one as it was; then the version is published; what
 // no pod can use any more goes last. Calls that need something resolved meanwhile wait for moments only, whatever the number of
 // pods.
-func (s *Table) Install(next *policy.Snapshot) []Rejection {
+func (s *Table) Install(from *policy.Snapshot) []Rejection {
+	next := &installation{from, policy.Location{Node: s.node, Zone: from.Zone()}}
 	s.installing.Lock()
 	defer s.installing.Unlock()
 	s.installs++
@@ -47,8 +48,14 @@ func (s *Table) Install(next *policy.Snapshot) []Rejection {
 	return rejected
 }
 
+// installation is a snapshot that is being installed, and where its pods are.
+type installation struct {
+	*policy.Snapshot
+	at policy.Location
+}
+
 // compose makes a version of compiled profiles. Pods whose profile is the one they had keep their table.
-func (s *Table) compose(next *policy.Snapshot, profiles map[string]*profile, old *version) *version {
+func (s *Table) compose(next *installation, profiles map[string]*profile, old *version) *version {
 	v := &version{tables: make(map[string]*PodRoutes, len(next.Workloads))}
 	for uid, w := range next.Workloads {
 		p := profiles[w.Profile]
@@ -64,16 +71,16 @@ func (s *Table) compose(next *policy.Snapshot, profiles map[string]*profile, old
 	return v
 }
 
-func (s *Table) compile(next *policy.Snapshot) (map[string]*profile, []Rejection) {
+func (s *Table) compile(next *installation) (map[string]*profile, []Rejection) {
 	profiles := make(map[string]*profile, len(next.Profiles))
 	var rejected []Rejection
 	for name, source := range next.Profiles {
 		old := s.profiles[name]
-		if old != nil && old.current(source, next.Destinations) {
+		if old != nil && old.current(source, next) {
 			profiles[name] = old
 			continue
 		}
-		p, err := compileProfile(source, old, next.Destinations, s.observer)
+		p, err := s.compileProfile(source, old, next)
 		switch {
 		case err != nil:
 			rejected = append(rejected, Rejection{Profile: name, Reason: ReasonInvalid, Message: err.Error()})

@@ -244,7 +244,7 @@ func TestRule33_NothingFallsBetweenTwoVersions(t *testing.T) {
 	install(t, s, snapshot(withBreaker(policy.ShareNode), binding("going", policy.Target{Kind: policy.TargetAny})))
 	other := shop()
 	other.Ports[0].Endpoints = other.Ports[0].Endpoints[:1]
-	next := snapshot(withBreaker(policy.ShareNode))
+	next := &installation{Snapshot: snapshot(withBreaker(policy.ShareNode))}
 	next.Destinations["ns/shop"] = other
 
 	s.installing.Lock()
@@ -286,7 +286,7 @@ func BenchmarkInstall(b *testing.B) {
 		for e := range endpoints {
 			all = append(all, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i), byte(e)}), 8080))
 		}
-		d.Ports = []policy.DestinationPort{{Port: 80, Endpoints: all}}
+		d.Ports = []policy.DestinationPort{{Port: 80, Endpoints: policy.Ready(all...)}}
 		return d
 	}
 	p := &policy.Profile{Name: "p"}

@@ -14,6 +14,7 @@ import (
 // that use it.
 type profile struct {
 	source       *policy.Profile
+	at           policy.Location       // where it was compiled for
 	born         uint64                // the Install that brought source; the greater, the newer
 	destinations []*policy.Destination // those its bindings name, in order; nil where unknown
 	bindings     []*Binding            // the enforced ones
@@ -25,7 +26,7 @@ type Binding struct {
 	source   *policy.Binding
 	host     hostPattern
 	services map[netip.AddrPort]service
-	// endpoints of a Service's ports, of both families, by the name of the concrete destination
+	// endpoints of a Service's ports that this node uses, of both families, by the name of the concrete destination
 	endpoints map[string][]netip.AddrPort
 	base      settings
 	rules     []settings
@@ -87,25 +88,25 @@ func (b *Binding) dynamic() bool {
 var errNothing = errors.New("the profile has no name")
 
 // compileProfile compiles p. What old has of it already, which may be nil, is used again: what it governs need not be looked through.
-func compileProfile(p *policy.Profile, old *profile, all map[string]*policy.Destination, o Observer) (*profile, error) {
+func (s *Table) compileProfile(p *policy.Profile, old *profile, next *installation) (*profile, error) {
 	if p.Name == "" {
 		return nil, errNothing
 	}
-	c := &profile{source: p, byKey: make(map[string]*Binding, len(p.Bindings))}
+	c := &profile{source: p, at: next.at, byKey: make(map[string]*Binding, len(p.Bindings))}
 	for i := range p.Bindings {
 		source := &p.Bindings[i]
-		destination := all[source.To.Service]
+		destination := next.Destinations[source.To.Service]
 		c.destinations = append(c.destinations, destination)
 		if source.Mode != policy.ModeEnforce {
 			continue
 		}
-		b := old.unchanged(i, source, destination)
+		b := old.unchanged(i, source, destination, next.at)
 		if b == nil {
 			var err error
-			if b, err = compileBinding(source, destination); err != nil {
+			if b, err = compileBinding(source, destination, next.at); err != nil {
 				return nil, fmt.Errorf("binding %s: %w", source.Key, err)
 			}
-			b.recorder = o.Recorder(source.Policy, source.To.String())
+			b.recorder = s.observer.Recorder(source.Policy, source.To.String())
 		}
 		c.bindings = append(c.bindings, b)
 		c.byKey[source.Key] = b
@@ -114,8 +115,8 @@ func compileProfile(p *policy.Profile, old *profile, all map[string]*policy.Dest
 }
 
 // unchanged returns the binding that was compiled from exactly these sources, or nil.
-func (c *profile) unchanged(i int, source *policy.Binding, destination *policy.Destination) *Binding {
-	if c == nil || i >= len(c.destinations) || c.destinations[i] != destination {
+func (c *profile) unchanged(i int, source *policy.Binding, destination *policy.Destination, at policy.Location) *Binding {
+	if c == nil || c.at != at || i >= len(c.destinations) || c.destinations[i] != destination {
 		return nil
 	}
 	if b := c.byKey[source.Key]; b != nil && b.source == source {
@@ -125,23 +126,23 @@ func (c *profile) unchanged(i int, source *policy.Binding, destination *policy.D
 }
 
 // current reports whether the profile was compiled from exactly these sources.
-func (c *profile) current(p *policy.Profile, all map[string]*policy.Destination) bool {
-	if c.source != p || len(c.destinations) != len(p.Bindings) {
+func (c *profile) current(p *policy.Profile, next *installation) bool {
+	if c.source != p || c.at != next.at || len(c.destinations) != len(p.Bindings) {
 		return false
 	}
 	for i := range p.Bindings {
-		if c.destinations[i] != all[p.Bindings[i].To.Service] {
+		if c.destinations[i] != next.Destinations[p.Bindings[i].To.Service] {
 			return false
 		}
 	}
 	return true
 }
 
-func compileBinding(source *policy.Binding, destination *policy.Destination) (*Binding, error) {
+func compileBinding(source *policy.Binding, destination *policy.Destination, at policy.Location) (*Binding, error) {
 	b := &Binding{source: source, base: settings{values: &source.Base}}
 	switch source.To.Kind {
 	case policy.TargetService:
-		b.indexService(destination)
+		b.indexService(destination, at)
 	case policy.TargetHost:
 		b.host = compileHost(source.To.Host)
 	case policy.TargetCIDR:
@@ -168,7 +169,7 @@ func compileBinding(source *policy.Binding, destination *policy.Destination) (*B
 }
 
 // indexService maps every address of the Service that the binding covers.
-func (b *Binding) indexService(d *policy.Destination) {
+func (b *Binding) indexService(d *policy.Destination, at policy.Location) {
 	b.services = map[netip.AddrPort]service{}
 	b.endpoints = map[string][]netip.AddrPort{}
 	if d == nil {
@@ -180,8 +181,9 @@ func (b *Binding) indexService(d *policy.Destination) {
 			continue
 		}
 		name := d.Name + ":" + strconv.Itoa(int(port.Port))
-		b.endpoints[name] = port.Endpoints
-		for _, e := range port.Endpoints {
+		b.endpoints[name] = d.Usable(port, at)
+		for j := range port.Endpoints { // of all nodes: clients may call any of them by its own address
+			e := port.Endpoints[j].Addr
 			if _, taken := b.services[e]; !taken {
 				b.services[e] = service{destination: name, direct: true}
 			}
@@ -194,12 +196,12 @@ func (b *Binding) indexService(d *policy.Destination) {
 	}
 }
 
-// servedAddresses returns the cluster addresses of a Service's port behind which there are endpoints. Where there are none the
-// cluster refuses connections by itself, and so it does where all endpoints are of the other family: an address of another family is
-// no substitute.
-func servedAddresses(d *policy.Destination, port *policy.DestinationPort) (served []netip.AddrPort) {
+// servedAddresses returns the cluster addresses of a Service's port behind which there are endpoints for this node. Where there are none
+// the cluster refuses or drops connections by itself, and so it does where all endpoints are of the other family: an address of another
+// family is no substitute.
+func servedAddresses(d *policy.Destination, port *policy.DestinationPort, at policy.Location) (served []netip.AddrPort) {
 	for _, ip := range d.ClusterIPs {
-		if slices.ContainsFunc(port.Endpoints, func(e netip.AddrPort) bool { return e.Addr().Is4() == ip.Is4() }) {
+		if d.Serves(port, at, ip) {
 			served = append(served, netip.AddrPortFrom(ip, port.Port))
 		}
 	}

@@ -27,21 +27,21 @@ var defaultHostPorts = []uint16{80, 443}
 
 // RedirectFor computes what has to come to the agent so that the profile can be enforced. Bindings that are not enforced ask
 // for nothing, and neither do Services without endpoints: a connection to them must fail as it does without us.
-func RedirectFor(p *policy.Profile, destinations map[string]*policy.Destination) Redirect {
+func RedirectFor(p *policy.Profile, destinations map[string]*policy.Destination, at policy.Location) Redirect {
 	r := Redirect{FailClosed: p.FailClosed}
 	for i := range p.Bindings {
 		if b := &p.Bindings[i]; b.Mode == policy.ModeEnforce {
-			r.add(&b.To, destinations)
+			r.add(&b.To, destinations, at)
 		}
 	}
 	return r
 }
 
-func (r *Redirect) add(to *policy.Target, destinations map[string]*policy.Destination) {
+func (r *Redirect) add(to *policy.Target, destinations map[string]*policy.Destination, at policy.Location) {
 	switch to.Kind {
 	case policy.TargetService:
 		if d := destinations[to.Service]; d != nil {
-			r.addService(to, d)
+			r.addService(to, d, at)
 		}
 	case policy.TargetHost:
 		ports := to.Ports
@@ -59,13 +59,15 @@ func (r *Redirect) add(to *policy.Target, destinations map[string]*policy.Destin
 	}
 }
 
-func (r *Redirect) addService(to *policy.Target, d *policy.Destination) {
+func (r *Redirect) addService(to *policy.Target, d *policy.Destination, at policy.Location) {
 	for i := range d.Ports {
 		port := &d.Ports[i]
 		if !portIn(to.Ports, port.Port) {
 			continue
 		}
-		r.Addrs = append(r.Addrs, servedAddresses(d, port)...)
-		r.Addrs = append(r.Addrs, port.Endpoints...)
+		r.Addrs = append(r.Addrs, servedAddresses(d, port, at)...)
+		for j := range port.Endpoints {
+			r.Addrs = append(r.Addrs, port.Endpoints[j].Addr)
+		}
 	}
 }

@@ -37,7 +37,7 @@ func TestRedirectFor(t *testing.T) {
 		"any": {[]policy.Binding{binding("a", policy.Target{Kind: policy.TargetAny})}, Redirect{FailClosed: true, All: true}},
 	} {
 		p := &policy.Profile{Name: "p", Bindings: tc.bindings, FailClosed: true}
-		got := RedirectFor(p, map[string]*policy.Destination{"ns/shop": shop()})
+		got := RedirectFor(p, map[string]*policy.Destination{"ns/shop": shop()}, policy.Location{})
 		if d := cmp.Diff(tc.want, got, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
 			cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); d != "" {
 			t.Errorf("%s: %s", name, d)
@@ -62,10 +62,10 @@ func TestServicesWithoutEndpointsAreNotRedirected(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			snap := snapshot(binding("s", policy.Target{Kind: policy.TargetService, Service: "ns/shop"}))
 			snap.Destinations["ns/shop"] = &policy.Destination{
-				Name: "ns/shop", ClusterIPs: []netip.Addr{v4, v6}, Ports: []policy.DestinationPort{{Port: 80, Endpoints: tc.endpoints}},
+				Name: "ns/shop", ClusterIPs: []netip.Addr{v4, v6}, Ports: []policy.DestinationPort{{Port: 80, Endpoints: policy.Ready(tc.endpoints...)}},
 			}
 			want := Redirect{Addrs: slices.Concat(tc.want, tc.endpoints)}
-			got := RedirectFor(snap.Profiles["p"], snap.Destinations)
+			got := RedirectFor(snap.Profiles["p"], snap.Destinations, policy.Location{})
 			if d := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.AddrPort{})); d != "" {
 				t.Error(d)
 			}

@@ -13,6 +13,8 @@ import (
 type Options struct {
 	// Dialer returns what makes connections for a pod. It is asked when a pod's first call to a destination arrives.
 	Dialer func(podUID string) upstream.Dialer
+	// Node is the name of this node.
+	Node string
 	// Observer hears what calls did; nil means nobody.
 	Observer Observer
 	// MaxDynamic replaces MaxDynamicDestinations; 0 means the constant.
@@ -23,6 +25,7 @@ type Options struct {
 type Table struct {
 	// immutable after New
 	dialer     func(podUID string) upstream.Dialer
+	node       string
 	observer   Observer
 	dock       *upstream.Pools
 	maxDynamic int
@@ -57,7 +60,7 @@ func New(o Options) (*Table, error) {
 		o.MaxDynamic = MaxDynamicDestinations
 	}
 	s := &Table{
-		dialer: o.Dialer, observer: o.Observer, dock: upstream.NewPools(), maxDynamic: o.MaxDynamic,
+		dialer: o.Dialer, node: o.Node, observer: o.Observer, dock: upstream.NewPools(), maxDynamic: o.MaxDynamic,
 		states: states{all: map[string]map[stateKey]*state{}}, entries: entries{pods: map[string]*podEntries{}},
 	}
 	s.current.Store(&version{})

@@ -36,8 +36,8 @@ func shop() *policy.Destination {
 	return &policy.Destination{
 		Name: "ns/shop", ClusterIPs: []netip.Addr{netip.MustParseAddr("10.96.0.7")},
 		Ports: []policy.DestinationPort{
-			{Port: 80, Name: "http", Endpoints: []netip.AddrPort{addr("10.1.0.1:8080"), addr("10.1.0.2:8080")}},
-			{Port: 81, Name: "admin", Endpoints: []netip.AddrPort{addr("10.1.0.1:8081")}},
+			{Port: 80, Name: "http", Endpoints: policy.Ready(addr("10.1.0.1:8080"), addr("10.1.0.2:8080"))},
+			{Port: 81, Name: "admin", Endpoints: policy.Ready(addr("10.1.0.1:8081"))},
 		},
 	}
 }

@@ -105,8 +105,6 @@ func DescribeUnenforced(gaps []UnenforcedField) string {
 		{v1alpha1.ReasonNotYetSupported, "Not enforced by this version: %s."},
 		{v1alpha1.ReasonEncrypted, "Passed through untouched where the calls are encrypted: %s."},
 		{v1alpha1.ReasonServiceAffinity, "Left to the cluster, as the Service's sessionAffinity asks: %s."},
-		{v1alpha1.ReasonServiceTrafficPolicy, "Left to the cluster, as the Service's internalTrafficPolicy asks: %s."},
-		{v1alpha1.ReasonServiceTrafficDistribution, "Left to the cluster, as the Service's trafficDistribution asks: %s."},
 		{v1alpha1.ReasonOpaqueProtocol, "Only timeouts.connect, timeouts.idle and connectionPool.tcpKeepAlive hold, since the protocol has no requests to tell apart: %s."},
 	}
 	var out []string

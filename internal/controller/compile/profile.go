@@ -174,7 +174,7 @@ func (d *drawing) bind(own, covering []entry, ports []uint16) {
 	b.Policy, b.Merged, b.Base, b.Rules = m.policy, m.ids, m.base, m.rules
 	b.Mode = policy.ModeEnforce
 	b.Key = bindingKey(m.name, b.most.place(), b.To.Ports)
-	if svc := d.service(&b.To); svc != nil && svc.ClusterPicks != "" {
+	if svc := d.service(&b.To); svc != nil && svc.Affinity {
 		b.leaveToCluster()
 	}
 	d.bindings = append(d.bindings, b)

@@ -11,10 +11,8 @@ type Service struct {
 	Ports []ServicePort
 	// External says that it is a name for something elsewhere, without addresses of its own (type ExternalName).
 	External bool
-	// ClusterPicks is why only the cluster can pick an endpoint as the Service asks: ReasonServiceAffinity, ReasonServiceTrafficPolicy or
-	// ReasonServiceTrafficDistribution; "" if it asks for nothing. Agents leave the choice to the cluster then: governing a Service must
-	// not lose what the Service says.
-	ClusterPicks string
+	// Affinity says that a pod keeps its endpoint (sessionAffinity: ClientIP). Agents leave the choice to the cluster then.
+	Affinity bool
 }
 
 // ServicePort is a port of a Service.
@@ -23,21 +21,10 @@ type ServicePort struct {
 	Port uint16
 }
 
-// asks returns the field by which a Service asks that the cluster picks.
-func asks(reason string) string {
-	switch reason {
-	case v1alpha1.ReasonServiceAffinity:
-		return "sessionAffinity"
-	case v1alpha1.ReasonServiceTrafficPolicy:
-		return "internalTrafficPolicy"
-	}
-	return "trafficDistribution"
-}
-
 // UnenforcedForService lists the fields of src that do not hold for an entry of to, because the cluster picks the endpoints of its Service. If
 // that is so and src writes nothing about the choice, there is no gap but a sentence to say so.
 func UnenforcedForService(src *Source, d *Destination, svc *Service) ([]UnenforcedField, string) {
-	if svc == nil || svc.ClusterPicks == "" {
+	if svc == nil || !svc.Affinity {
 		return nil, ""
 	}
 	var fields []string
@@ -58,12 +45,12 @@ func UnenforcedForService(src *Source, d *Destination, svc *Service) ([]Unenforc
 	}
 	var gaps []UnenforcedField
 	for _, f := range fields {
-		gaps = append(gaps, UnenforcedField{src.field(f), svc.ClusterPicks, d.Index})
+		gaps = append(gaps, UnenforcedField{src.field(f), v1alpha1.ReasonServiceAffinity, d.Index})
 	}
 	if len(gaps) > 0 || lb != "" {
 		return gaps, ""
 	}
-	return nil, fmt.Sprintf("The cluster picks the endpoints of %s, as its %s asks.", d.Service, asks(svc.ClusterPicks))
+	return nil, fmt.Sprintf("The cluster picks the endpoints of %s, as its sessionAffinity asks.", d.Service)
 }
 
 func loadBalancingWritten(src *Source) v1alpha1.LoadBalancingPolicy {

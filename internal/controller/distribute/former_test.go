@@ -17,9 +17,9 @@ import (
 func crowd(n int, port uint16) *policy.Destination {
 	d := &policy.Destination{Name: "shop/cart", Ports: []policy.DestinationPort{{Port: 80}}}
 	for i := range n {
-		d.Ports[0].Endpoints = append(d.Ports[0].Endpoints, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 8080))
+		d.Ports[0].Endpoints = append(d.Ports[0].Endpoints, policy.Endpoint{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 8080)})
 	}
-	d.Ports[0].Endpoints[n-1] = netip.AddrPortFrom(d.Ports[0].Endpoints[n-1].Addr(), port)
+	d.Ports[0].Endpoints[n-1].Addr = netip.AddrPortFrom(d.Ports[0].Endpoints[n-1].Addr.Addr(), port)
 	return d
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"fairlead.dev/fairlead/internal/policy"
 	"fairlead.dev/fairlead/internal/wire"
 )
 
@@ -515,9 +516,9 @@ func TestADestinationThatCannotBePublishedFailsTheProfilesThatNameIt(t *testing.
 		var b Batch
 		b.SetDestination(service("shop/cart\xff", 80)) // nobody names it
 		tooMany := service("shop/cart", 80)
-		tooMany.Ports[0].Endpoints = make([]netip.AddrPort, 1<<17)
+		tooMany.Ports[0].Endpoints = make([]policy.Endpoint, 1<<17)
 		for i := range tooMany.Ports[0].Endpoints {
-			tooMany.Ports[0].Endpoints[i] = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 80)
+			tooMany.Ports[0].Endpoints[i].Addr = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 80)
 		}
 		b.SetDestination(tooMany)
 		if err := o.store.Publish(&b); err == nil {

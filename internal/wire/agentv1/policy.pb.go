@@ -755,6 +755,7 @@ type Workload struct {
 	Namespace     string                 `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	Profile       string                 `protobuf:"bytes,4,opt,name=profile,proto3" json:"profile,omitempty"`
+	Zone          string                 `protobuf:"bytes,5,opt,name=zone,proto3" json:"zone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -813,6 +814,13 @@ func (x *Workload) GetName() string {
 func (x *Workload) GetProfile() string {
 	if x != nil {
 		return x.Profile
+	}
+	return ""
+}
+
+func (x *Workload) GetZone() string {
+	if x != nil {
+		return x.Zone
 	}
 	return ""
 }
@@ -2389,9 +2397,12 @@ type Destination struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// 4 or 16 bytes each.
-	ClusterIps    [][]byte           `protobuf:"bytes,2,rep,name=cluster_ips,json=clusterIps,proto3" json:"cluster_ips,omitempty"`
-	Ports         []*DestinationPort `protobuf:"bytes,3,rep,name=ports,proto3" json:"ports,omitempty"`
-	Hostnames     []string           `protobuf:"bytes,4,rep,name=hostnames,proto3" json:"hostnames,omitempty"`
+	ClusterIps [][]byte           `protobuf:"bytes,2,rep,name=cluster_ips,json=clusterIps,proto3" json:"cluster_ips,omitempty"`
+	Ports      []*DestinationPort `protobuf:"bytes,3,rep,name=ports,proto3" json:"ports,omitempty"`
+	Hostnames  []string           `protobuf:"bytes,4,rep,name=hostnames,proto3" json:"hostnames,omitempty"`
+	// 0: off.
+	Affinity      int64 `protobuf:"varint,5,opt,name=affinity,proto3" json:"affinity,omitempty"`
+	LocalOnly     bool  `protobuf:"varint,6,opt,name=local_only,json=localOnly,proto3" json:"local_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2454,12 +2465,28 @@ func (x *Destination) GetHostnames() []string {
 	return nil
 }
 
+func (x *Destination) GetAffinity() int64 {
+	if x != nil {
+		return x.Affinity
+	}
+	return 0
+}
+
+func (x *Destination) GetLocalOnly() bool {
+	if x != nil {
+		return x.LocalOnly
+	}
+	return false
+}
+
 type DestinationPort struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Port  uint32                 `protobuf:"varint,1,opt,name=port,proto3" json:"port,omitempty"`
 	Name  string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// Address (4 or 16 bytes) followed by the port in two bytes, little endian.
-	Endpoints     [][]byte `protobuf:"bytes,3,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
+	// The endpoints about which nothing but the address is known: 4 or 16 bytes, followed by the port in two bytes, little endian.
+	Endpoints [][]byte `protobuf:"bytes,3,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
+	// The others.
+	Described     []*Endpoint `protobuf:"bytes,4,rep,name=described,proto3" json:"described,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2515,16 +2542,101 @@ func (x *DestinationPort) GetEndpoints() [][]byte {
 	return nil
 }
 
+func (x *DestinationPort) GetDescribed() []*Endpoint {
+	if x != nil {
+		return x.Described
+	}
+	return nil
+}
+
+type Endpoint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in DestinationPort.endpoints.
+	Address       []byte   `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Terminating   bool     `protobuf:"varint,2,opt,name=terminating,proto3" json:"terminating,omitempty"`
+	Node          string   `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
+	ForNodes      []string `protobuf:"bytes,4,rep,name=for_nodes,json=forNodes,proto3" json:"for_nodes,omitempty"`
+	ForZones      []string `protobuf:"bytes,5,rep,name=for_zones,json=forZones,proto3" json:"for_zones,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Endpoint) Reset() {
+	*x = Endpoint{}
+	mi := &file_policy_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Endpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Endpoint) ProtoMessage() {}
+
+func (x *Endpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_policy_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
+func (*Endpoint) Descriptor() ([]byte, []int) {
+	return file_policy_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Endpoint) GetAddress() []byte {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
+func (x *Endpoint) GetTerminating() bool {
+	if x != nil {
+		return x.Terminating
+	}
+	return false
+}
+
+func (x *Endpoint) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *Endpoint) GetForNodes() []string {
+	if x != nil {
+		return x.ForNodes
+	}
+	return nil
+}
+
+func (x *Endpoint) GetForZones() []string {
+	if x != nil {
+		return x.ForZones
+	}
+	return nil
+}
+
 var File_policy_proto protoreflect.FileDescriptor
 
 const file_policy_proto_rawDesc = "" +
 	"\n" +
-	"\fpolicy.proto\x12\x11fairlead.agent.v1\"h\n" +
+	"\fpolicy.proto\x12\x11fairlead.agent.v1\"|\n" +
 	"\bWorkload\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x18\n" +
-	"\aprofile\x18\x04 \x01(\tR\aprofile\"v\n" +
+	"\aprofile\x18\x04 \x01(\tR\aprofile\x12\x12\n" +
+	"\x04zone\x18\x05 \x01(\tR\x04zone\"v\n" +
 	"\aProfile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x126\n" +
 	"\bbindings\x18\x02 \x03(\v2\x1a.fairlead.agent.v1.BindingR\bbindings\x12\x1f\n" +
@@ -2668,17 +2780,27 @@ const file_policy_proto_rawDesc = "" +
 	"\tthreshold\x18\x01 \x01(\x03R\tthreshold\x12\x18\n" +
 	"\apercent\x18\x02 \x01(\x05R\apercent\x12)\n" +
 	"\x10minimum_requests\x18\x03 \x01(\x05R\x0fminimumRequests\x12\x16\n" +
-	"\x06window\x18\x04 \x01(\x03R\x06window\"\x9a\x01\n" +
+	"\x06window\x18\x04 \x01(\x03R\x06window\"\xd5\x01\n" +
 	"\vDestination\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
 	"\vcluster_ips\x18\x02 \x03(\fR\n" +
 	"clusterIps\x128\n" +
 	"\x05ports\x18\x03 \x03(\v2\".fairlead.agent.v1.DestinationPortR\x05ports\x12\x1c\n" +
-	"\thostnames\x18\x04 \x03(\tR\thostnames\"W\n" +
+	"\thostnames\x18\x04 \x03(\tR\thostnames\x12\x1a\n" +
+	"\baffinity\x18\x05 \x01(\x03R\baffinity\x12\x1d\n" +
+	"\n" +
+	"local_only\x18\x06 \x01(\bR\tlocalOnly\"\x92\x01\n" +
 	"\x0fDestinationPort\x12\x12\n" +
 	"\x04port\x18\x01 \x01(\rR\x04port\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1c\n" +
-	"\tendpoints\x18\x03 \x03(\fR\tendpoints*m\n" +
+	"\tendpoints\x18\x03 \x03(\fR\tendpoints\x129\n" +
+	"\tdescribed\x18\x04 \x03(\v2\x1b.fairlead.agent.v1.EndpointR\tdescribed\"\x94\x01\n" +
+	"\bEndpoint\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\fR\aaddress\x12 \n" +
+	"\vterminating\x18\x02 \x01(\bR\vterminating\x12\x12\n" +
+	"\x04node\x18\x03 \x01(\tR\x04node\x12\x1b\n" +
+	"\tfor_nodes\x18\x04 \x03(\tR\bforNodes\x12\x1b\n" +
+	"\tfor_zones\x18\x05 \x03(\tR\bforZones*m\n" +
 	"\n" +
 	"PolicyKind\x12\x1b\n" +
 	"\x17POLICY_KIND_UNSPECIFIED\x10\x00\x12\x1c\n" +
@@ -2777,7 +2899,7 @@ func file_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 13)
-var file_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_policy_proto_goTypes = []any{
 	(PolicyKind)(0),         // 0: fairlead.agent.v1.PolicyKind
 	(Mode)(0),               // 1: fairlead.agent.v1.Mode
@@ -2814,6 +2936,7 @@ var file_policy_proto_goTypes = []any{
 	(*SlowCalls)(nil),       // 32: fairlead.agent.v1.SlowCalls
 	(*Destination)(nil),     // 33: fairlead.agent.v1.Destination
 	(*DestinationPort)(nil), // 34: fairlead.agent.v1.DestinationPort
+	(*Endpoint)(nil),        // 35: fairlead.agent.v1.Endpoint
 }
 var file_policy_proto_depIdxs = []int32{
 	16, // 0: fairlead.agent.v1.Profile.bindings:type_name -> fairlead.agent.v1.Binding
@@ -2856,11 +2979,12 @@ var file_policy_proto_depIdxs = []int32{
 	10, // 37: fairlead.agent.v1.Breaker.sharing:type_name -> fairlead.agent.v1.Sharing
 	24, // 38: fairlead.agent.v1.Breaker.failure_status:type_name -> fairlead.agent.v1.StatusRange
 	34, // 39: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
-	40, // [40:40] is the sub-list for method output_type
-	40, // [40:40] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	35, // 40: fairlead.agent.v1.DestinationPort.described:type_name -> fairlead.agent.v1.Endpoint
+	41, // [41:41] is the sub-list for method output_type
+	41, // [41:41] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_policy_proto_init() }
@@ -2874,7 +2998,7 @@ func file_policy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_policy_proto_rawDesc), len(file_policy_proto_rawDesc)),
 			NumEnums:      13,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

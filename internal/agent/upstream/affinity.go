@@ -1,0 +1,70 @@
+package upstream
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Affinity is the endpoint that a pod keeps of one Service port, in each address family: the Service's sessionAffinity. The pools of all
+// bindings to that port share it. Times are given by callers and compared by their monotonic reading.
+//
+// An endpoint is kept until no call has gone there for the timeout, or until it is none of the Service's any more. The first one is the one
+// with the highest rank, which depends on nothing but pod, Service and address: an agent that starts again picks the same.
+type Affinity struct {
+	seed uint64 // immutable
+
+	mu   sync.Mutex
+	kept [families]keptEndpoint // guarded by mu
+}
+
+type keptEndpoint struct {
+	addr netip.AddrPort
+	last time.Time // when a call went there last
+}
+
+// NewAffinity returns the affinity of a pod to a Service port, to which no call has gone yet.
+func NewAffinity(podUID, destination string) *Affinity {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(podUID))
+	_, _ = h.Write([]byte{0})
+	_, _ = h.Write([]byte(destination))
+	return &Affinity{seed: h.Sum64()}
+}
+
+// endpoint returns the endpoint that is kept, or the zero value.
+func (a *Affinity) endpoint(family int, now time.Time, timeout time.Duration) netip.AddrPort {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if k := &a.kept[family]; !k.last.IsZero() && now.Sub(k.last) < timeout {
+		return k.addr
+	}
+	return netip.AddrPort{}
+}
+
+// keep notes that a call goes to an endpoint, or that one that is kept is still wanted.
+func (a *Affinity) keep(family int, addr netip.AddrPort, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.kept[family] = keptEndpoint{addr, now}
+}
+
+// rank orders endpoints. It spreads pods evenly, and an endpoint that comes or goes changes the order of no others.
+func (a *Affinity) rank(addr netip.AddrPort) uint64 {
+	b := addr.Addr().As16()
+	x := a.seed
+	for _, word := range [...]uint64{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:]), uint64(addr.Port())} {
+		x = mix(x ^ word)
+	}
+	return x
+}
+
+// mix is the finalizer of SplitMix64: every bit of the result depends on every bit of x.
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
-	"fairlead.dev/fairlead/internal/agent/proxy"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -113,7 +113,7 @@ func (l *AccessLog) write(r *recorder, e *routes.Exchange) {
 }
 
 // refuse queues a line for a request that was refused: no policy can say whether it wants one, for none may govern it.
-func (l *AccessLog) refuse(r *proxy.Refused) {
+func (l *AccessLog) refuse(r *drive.Refused) {
 	n := l.begin()
 	if n == nil {
 		return
@@ -242,9 +242,9 @@ func (n *line) appendCall(to []slog.Attr) []slog.Attr {
 
 // triedLine is one try as a line tells of it.
 type triedLine struct {
-	Peer   string       `json:"peer"`
-	Start  string       `json:"start"`
-	Result string       `json:"result"`
+	Peer   string        `json:"peer"`
+	Start  string        `json:"start"`
+	Result string        `json:"result"`
 	Detail routes.Detail `json:"detail,omitempty"`
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
@@ -92,7 +93,7 @@ type destinationKey struct {
 
 var (
 	_ routes.Observer = (*Meter)(nil)
-	_ proxy.Events   = (*Meter)(nil)
+	_ proxy.Events    = (*Meter)(nil)
 )
 
 // New returns a Meter that has counted nothing.
@@ -180,7 +181,7 @@ const (
 var malformedCodes = [malformedCount]string{"400", "414", "431", "other"}
 
 // Malformed implements proxy.Events.
-func (m *Meter) Malformed(r proxy.Refused) {
+func (m *Meter) Malformed(r drive.Refused) {
 	i := malformedOther
 	switch r.Status {
 	case 400:

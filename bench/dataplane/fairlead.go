@@ -51,7 +51,7 @@ func serveFairlead(port, what string) error {
 	if err != nil {
 		return err
 	}
-	meter.Watch(telemetry.Sources{Survey: st.Stats, Replay: srv.ReplayMemory()})
+	meter.Watch(telemetry.Sources{Stats: st.Stats, Replay: srv.ReplayMemory()})
 	go func() { _ = st.Run(context.Background()) }()
 	go func() { _ = accessLog.Run(context.Background()) }()
 	go takeReports(meter)

@@ -63,7 +63,7 @@ type line struct {
 	detail    routes.Detail
 	// memory of their own, used again
 	method, host, path []byte
-	attempts              []routes.Attempt
+	attempts           []routes.Attempt
 }
 
 // What is logged of a request at most.
@@ -242,9 +242,9 @@ func (n *line) appendCall(to []slog.Attr) []slog.Attr {
 
 // attemptLine is what a line says of one attempt.
 type attemptLine struct {
-	Peer   string       `json:"peer"`
-	Start  string       `json:"start"`
-	Result string       `json:"result"`
+	Peer   string        `json:"peer"`
+	Start  string        `json:"start"`
+	Result string        `json:"result"`
 	Detail routes.Detail `json:"detail,omitempty"`
 }
 

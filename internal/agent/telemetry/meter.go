@@ -92,7 +92,7 @@ type destinationKey struct {
 
 var (
 	_ routes.Observer = (*Meter)(nil)
-	_ proxy.Events   = (*Meter)(nil)
+	_ proxy.Events    = (*Meter)(nil)
 )
 
 // New returns a Meter that has counted nothing.

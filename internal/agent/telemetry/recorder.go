@@ -38,7 +38,7 @@ type recorderKey struct {
 type shard struct {
 	// atomic
 	calls     [resultCount][call.RetryDecisionCount]atomic.Uint64
-	attempts     [call.StartCount][resultCount]atomic.Uint64
+	attempts  [call.StartCount][resultCount]atomic.Uint64
 	callTook  [policy.LatencyBuckets]atomic.Uint64
 	tryTook   [policy.LatencyBuckets]atomic.Uint64
 	callNanos atomic.Int64
@@ -114,7 +114,7 @@ func (r *recorder) OpaqueClosed(sent, received int64) {
 // counts are the sums of a recorder's shards.
 type counts struct {
 	calls     [resultCount][call.RetryDecisionCount]uint64 // cut ones too
-	attempts     [call.StartCount][resultCount]uint64
+	attempts  [call.StartCount][resultCount]uint64
 	callTook  policy.Latency
 	tryTook   policy.Latency
 	callNanos int64

@@ -30,7 +30,7 @@ func TestReportCountsEveryRetryDecision(t *testing.T) {
 		"not retryable":     {call.OK, call.NotRetryable, 500, policy.Counts{Requests: 1, NotRetriedNotRetryable: 1}},
 		"no budget":         {call.OK, call.ByBudget, 503, policy.Counts{Requests: 1, NotRetriedBudget: 1}},
 		"deadline":          {call.Deadline, call.ByDeadline, 504, policy.Counts{Requests: 1, NotRetriedDeadline: 1, Timeouts: 1}},
-		"attempt timed out":     {call.AttemptTimeout, call.Exhausted, 504, policy.Counts{Requests: 1, NotRetriedExhausted: 1, Timeouts: 1}},
+		"attempt timed out": {call.AttemptTimeout, call.Exhausted, 504, policy.Counts{Requests: 1, NotRetriedExhausted: 1, Timeouts: 1}},
 		"connect timed out": {call.ConnectTimeout, call.Exhausted, 502, policy.Counts{Requests: 1, NotRetriedExhausted: 1, Timeouts: 1}},
 		"body":              {call.OK, call.ByBody, 503, policy.Counts{Requests: 1, NotRetriedBody: 1}},
 		"breaker":           {call.BreakerOpen, call.Refused, 503, policy.Counts{Requests: 1, BreakerRejected: 1}},

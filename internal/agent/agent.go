@@ -18,6 +18,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/capture"
 	"fairlead.dev/fairlead/internal/agent/capture/netns"
 	"fairlead.dev/fairlead/internal/agent/capture/pods"
+	"fairlead.dev/fairlead/internal/agent/capture/socketlb"
 	"fairlead.dev/fairlead/internal/agent/proxy"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/subscribe"
@@ -63,6 +64,7 @@ type Agent struct {
 	store     *routes.Table
 	proxy     *proxy.Server
 	capture   *capture.Manager
+	detector  *socketlb.Detector
 	client    *subscribe.Client
 	accessLog *telemetry.AccessLog
 	meter     *telemetry.Meter
@@ -128,11 +130,12 @@ func (a *Agent) makeConveyor() error {
 // makeLetterbox makes what brings policy in.
 func (a *Agent) makeLetterbox() error {
 	var err error
+	a.detector = a.newDetector()
 	a.client, err = subscribe.New(subscribe.Options{
 		Node: a.opts.Node, Target: a.opts.Manager, TokenFile: a.opts.TokenFile, BundleFile: a.opts.CAFile,
 		// Named after the node: nodes that share a disk must not share their configuration.
 		CopyFile: filepath.Join(a.opts.StateDir, a.opts.Node+".snapshot"),
-		Applier:  &applier{node: a.opts.Node, store: a.store, meter: a.meter, log: a.opts.Log, capture: a.capture},
+		Applier:  &applier{node: a.opts.Node, store: a.store, meter: a.meter, log: a.opts.Log, capture: a.capture, detector: a.detector},
 		Reporter: a.meter, Logger: a.opts.Log,
 	})
 	return err
@@ -172,11 +175,13 @@ func (a *Agent) ready() error {
 // config is what /debug/config shows.
 func (a *Agent) config() any {
 	return struct {
-		Node     string
-		State    subscribe.State
-		Doors    []capture.DoorState
-		Snapshot any
-	}{a.opts.Node, a.client.State(), a.capture.State(), a.client.Snapshot()}
+		Node  string
+		State subscribe.State
+		Doors []capture.DoorState
+		// Translated says in which families the addresses of Services are translated before connections are captured.
+		Translated socketlb.Translated
+		Snapshot   any
+	}{a.opts.Node, a.client.State(), a.capture.State(), a.detector.Now(), a.client.Snapshot()}
 }
 
 // servePages serves metrics, health and debugging until ctx ends.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/capture"
+	"fairlead.dev/fairlead/internal/agent/capture/socketlb"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/subscribe"
 	"fairlead.dev/fairlead/internal/agent/telemetry"
@@ -28,6 +29,8 @@ type applier struct {
 	capture *capture.Manager
 	meter   *telemetry.Meter
 	log     *slog.Logger
+	// detector is told which Services there are.
+	detector *socketlb.Detector
 
 	// used only by Apply
 	redirects map[string]capture.Redirect // of the last snapshot's profiles, by name
@@ -37,6 +40,7 @@ var _ subscribe.Applier = (*applier)(nil)
 
 // Apply implements subscribe.Applier.
 func (a *applier) Apply(next *policy.Snapshot) []subscribe.Rejection {
+	a.detector.SetServices(probed(next, policy.Location{Node: a.node, Zone: next.Zone()}))
 	var refused []subscribe.Rejection
 	for _, r := range a.store.Install(next) {
 		refused = append(refused, subscribe.Rejection{Profile: r.Profile, Reason: subscribe.ReasonInvalid, Message: r.Message})

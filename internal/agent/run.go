@@ -19,6 +19,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	foundation.Go(func() error { return a.store.Run(base) })
 	foundation.Go(func() error { return a.accessLog.Run(base) })
 	foundation.Go(func() error { return a.watcher.Run(base) })
+	foundation.Go(func() error { return a.detector.Run(base) })
 	foundation.Go(func() error { return a.servePages(base) })
 
 	err := a.work(ctx, base)

@@ -26,6 +26,9 @@ type Binding struct {
 	source   *policy.Binding
 	host     hostPattern
 	services map[netip.AddrPort]service
+	// clusterIPs and hostnames are those of a Service.
+	clusterIPs []netip.Addr
+	hostnames  []string
 	// endpoints of a Service's ports that this node uses, of both families, by the name of the concrete destination
 	endpoints map[string][]netip.AddrPort
 	base      settings
@@ -175,6 +178,7 @@ func (b *Binding) indexService(d *policy.Destination, at policy.Location) {
 	if d == nil {
 		return
 	}
+	b.clusterIPs, b.hostnames = d.ClusterIPs, d.Hostnames
 	for i := range d.Ports {
 		port := &d.Ports[i]
 		if !portIn(b.source.To.Ports, port.Port) {

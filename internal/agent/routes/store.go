@@ -31,8 +31,9 @@ type Table struct {
 	maxDynamic int
 
 	// atomic
-	version atomic.Uint64
-	current atomic.Pointer[version]
+	version    atomic.Uint64
+	translated atomic.Uint32
+	current    atomic.Pointer[version]
 
 	installing sync.Mutex // serialises Install; taken before mu
 	// guarded by installing

@@ -27,8 +27,10 @@ type Candidate struct {
 	*Binding
 	// destination is the concrete destination; empty when it depends on the request or the address.
 	destination string
-	// Pinned: calls go to the address that the client chose.
+	// Pinned: calls go to the address that the connection is for, because the client chose it.
 	Pinned bool
+	// unlessNamed: requests that name the Service are not pinned, because the node may have chosen the address.
+	unlessNamed bool
 }
 
 // Candidates returns the bindings that can govern a connection to original, in order of precedence. Those behind one that
@@ -40,6 +42,7 @@ func (t *PodRoutes) Candidates(original netip.AddrPort) []Candidate {
 		if !ok {
 			continue
 		}
+		c.unlessNamed = c.Pinned && b.hasAddress(original.Addr()) && t.store.translates(original.Addr())
 		out = append(out, c)
 		if !b.NeedsHost() {
 			break

@@ -78,7 +78,7 @@ func (s *Selector) resolve(named []byte) (*routes.Route, bool) {
 	byHost := false
 	for i := range s.candidates {
 		c := &s.candidates[i]
-		byHost = byHost || c.NeedsHost()
+		byHost = byHost || c.DependsOnHost()
 		if !c.Governs(host) {
 			continue
 		}
@@ -89,7 +89,7 @@ func (s *Selector) resolve(named []byte) (*routes.Route, bool) {
 		if err != nil {
 			return nil, false
 		}
-		s.route, s.pinned, s.host, s.governed = r, c.Pinned, nil, true
+		s.route, s.pinned, s.host, s.governed = r, c.PinnedFor(host), nil, true
 		if byHost {
 			s.host = append(make([]byte, 0, len(named)), named...)
 		}
@@ -101,7 +101,7 @@ func (s *Selector) resolve(named []byte) (*routes.Route, bool) {
 // Selected is the route that Select found last; nil: none.
 func (s *Selector) Selected() *routes.Route { return s.route }
 
-// Pinned reports whether calls of that route go to the address that the client chose.
+// Pinned reports whether calls of that route go to the address that the connection is for.
 func (s *Selector) Pinned() bool { return s.pinned }
 
 // PlanFor returns what governs a request on a route.

@@ -13,6 +13,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/capture"
 	"fairlead.dev/fairlead/internal/agent/capture/pods"
+	"fairlead.dev/fairlead/internal/agent/capture/socketlb"
 	"fairlead.dev/fairlead/internal/agent/proxy"
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/routes"
@@ -81,6 +82,16 @@ func (a *agent) run(t testing.TB) {
 		endStores()
 		pools.Wait()
 	})
+}
+
+// detect has the agent treat calls by whether the pod's node translates the Service's address.
+func (a *agent) detect(t testing.TB, w *world, service netip.AddrPort) {
+	t.Helper()
+	check(t, w.pod.Do(func() error {
+		translated, err := socketlb.Probe(service)
+		a.store.SetTranslated(translated, translated)
+		return err
+	}))
 }
 
 // install puts policy in force and waits until the kernel has it too.

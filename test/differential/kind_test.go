@@ -27,6 +27,8 @@ var (
 	// serviceHTTP and serviceTCP: the same with the protocol declared.
 	serviceHTTP = kind{name: "service-http", to: toService(v1alpha1.ProtocolHTTP)}
 	serviceTCP  = kind{name: "service-tcp", to: toService(v1alpha1.ProtocolTCP)}
+	// translated: by its cluster IP, which becomes the server's address when a socket connects to it, as with Cilium.
+	translated = kind{name: "translated", to: toService("")}
 	// headless: a Service by the address of its pod, as the names of headless Services resolve.
 	headless = kind{name: "headless", direct: true, to: toService("")}
 	// host: by its name in the Host field.

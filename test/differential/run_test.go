@@ -1,6 +1,7 @@
 package differential
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,8 @@ type setting struct {
 	endpoints []int
 	// empty: the Service has no endpoints.
 	empty bool
+	// host is what the client names in the Host field; empty is the server's usual name and port.
+	host string
 	// v6: called by IPv6.
 	v6 bool
 	// choice is how the node picks an endpoint, and asks what in the Service says so; nil if it says nothing.
@@ -104,6 +107,7 @@ func (r *run) install() {
 		r.setting.asks(r, d)
 	}
 	r.agent.install(r, snapshot(r, r.kind.to(r), d))
+	r.agent.detect(r, r.world, r.clusterIP())
 }
 
 // forgetPolicy removes the policy in governed runs.
@@ -159,10 +163,14 @@ func (r *run) at(i int) netip.AddrPort {
 }
 
 func (r *run) clusterIP() netip.AddrPort {
-	if r.setting.v6 {
-		return netip.AddrPortFrom(serviceAddrs.v6, servicePort)
+	a := serviceAddrs
+	if r.kind.name == translated.name {
+		a = translatedAddrs
 	}
-	return netip.AddrPortFrom(serviceAddrs.v4, servicePort)
+	if r.setting.v6 {
+		return netip.AddrPortFrom(a.v6, servicePort)
+	}
+	return netip.AddrPortFrom(a.v4, servicePort)
 }
 
 // addr is where the client calls.
@@ -176,7 +184,9 @@ func (r *run) addr() netip.AddrPort {
 func (r *run) port() uint16 { return r.addr().Port() }
 
 // authority is what the client writes into the Host field.
-func (r *run) authority() string { return fmt.Sprintf("%s:%d", serverName, r.port()) }
+func (r *run) authority() string {
+	return cmp.Or(r.setting.host, fmt.Sprintf("%s:%d", serverName, r.port()))
+}
 
 // mark and after order what different actors do.
 func (r *run) mark(name string) {

@@ -17,7 +17,7 @@ func serviceScenarios() []scenario {
 	local := setting{endpoints: []int{0, 1}, choice: onlyFirst, asks: firstIsLocal}
 	zonal := setting{endpoints: []int{0, 1}, choice: onlyFirst, asks: firstIsInZone}
 	nowhere := setting{endpoints: []int{0, 1}, choice: dropped, asks: noneIsLocal}
-	both := []kind{service, serviceHTTP}
+	both := []kind{service, serviceHTTP, translated}
 	named := func(r *run) {
 		for i := range 2 {
 			r.quietWeb(i, func(q *request) { q.p.sayQuietly(ok(fmt.Sprintf("server %d", i))) })

@@ -24,6 +24,8 @@ var (
 	podAddrs     = addresses{netip.MustParseAddr("10.98.0.2"), netip.MustParseAddr("fd98::2")}
 	podGateways  = addresses{netip.MustParseAddr("10.98.0.1"), netip.MustParseAddr("fd98::1")}
 	serviceAddrs = addresses{netip.MustParseAddr("10.96.0.10"), netip.MustParseAddr("fd96::10")}
+	// translatedAddrs are those of the Service as kind translated has it: they become server 0's when a socket connects to them.
+	translatedAddrs = addresses{netip.MustParseAddr("10.92.0.10"), netip.MustParseAddr("fd92::10")}
 	// blackhole is routed to the node, which drops what goes there; unreachable is refused by the node's routes.
 	blackhole   = netip.MustParseAddr("10.95.0.1")
 	unreachable = netip.MustParseAddr("10.94.0.1")

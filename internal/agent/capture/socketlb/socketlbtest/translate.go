@@ -4,10 +4,12 @@ package socketlbtest
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,11 +22,37 @@ import (
 
 // Translate has what this process, and programs that it starts from now on, connect to translated until the test ends: from the address of a
 // Service to that of an endpoint of the same family. The process moves to a cgroup of its own, so only one test of a process may do so at a
-// time.
+// time. The test is skipped, loudly, where the kernel does not let programs be attached; with REQUIRE_PRIVILEGED=1 it fails instead.
 func Translate(t testing.TB, services map[netip.AddrPort]netip.AddrPort) {
 	t.Helper()
 	netnstest.Privileged(t)
-	group := enterCgroup(t)
+	detach, err := Attach(services)
+	if err != nil && os.Getenv("REQUIRE_PRIVILEGED") == "1" {
+		t.Fatalf("addresses cannot be translated, and REQUIRE_PRIVILEGED=1: %v", err)
+	} else if err != nil {
+		t.Skipf("SKIPPED: addresses cannot be translated: %v", err)
+	}
+	t.Cleanup(detach)
+}
+
+// Attach is Translate outside of a test.
+func Attach(services map[netip.AddrPort]netip.AddrPort) (detach func(), err error) {
+	var undo []func()
+	detach = func() {
+		for _, f := range slices.Backward(undo) {
+			f()
+		}
+	}
+	defer func() {
+		if err != nil {
+			detach()
+		}
+	}()
+	group, leave, err := enterCgroup()
+	if err != nil {
+		return nil, err
+	}
+	undo = append(undo, leave)
 	back := map[netip.AddrPort]netip.AddrPort{}
 	for service, endpoint := range services {
 		back[endpoint] = service
@@ -33,16 +61,27 @@ func Translate(t testing.TB, services map[netip.AddrPort]netip.AddrPort) {
 		ebpf.AttachCGroupInet4Connect: services, ebpf.AttachCGroupInet6Connect: services,
 		ebpf.AttachCgroupInet4GetPeername: back, ebpf.AttachCgroupInet6GetPeername: back,
 	} {
-		four := attach == ebpf.AttachCGroupInet4Connect || attach == ebpf.AttachCgroupInet4GetPeername
-		p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-			Type: ebpf.CGroupSockAddr, AttachType: attach, Instructions: program(table, four), License: "GPL",
-		})
-		check(t, err)
-		t.Cleanup(func() { _ = p.Close() })
-		l, err := link.AttachCgroup(link.CgroupOptions{Path: group, Attach: attach, Program: p})
-		check(t, err)
-		t.Cleanup(func() { _ = l.Close() })
+		remove, err := attachProgram(group, attach, table)
+		if err != nil {
+			return nil, err
+		}
+		undo = append(undo, remove)
 	}
+	return detach, nil
+}
+
+func attachProgram(group string, attach ebpf.AttachType, table map[netip.AddrPort]netip.AddrPort) (remove func(), err error) {
+	four := attach == ebpf.AttachCGroupInet4Connect || attach == ebpf.AttachCgroupInet4GetPeername
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.CGroupSockAddr, AttachType: attach, Instructions: program(table, four), License: "GPL"})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = p.Close() }() // the link holds it
+	l, err := link.AttachCgroup(link.CgroupOptions{Path: group, Attach: attach, Program: p})
+	if err != nil {
+		return nil, err
+	}
+	return func() { _ = l.Close() }, nil
 }
 
 // Where struct bpf_sock_addr has what a socket connects to: addresses and port are in network byte order.
@@ -101,46 +140,49 @@ func words(a netip.AddrPort) []word {
 	return append(out, word{userPort, int32(port)})
 }
 
-// enterCgroup moves the process to a new cgroup below its own, and back when the test ends.
-func enterCgroup(t testing.TB) string {
-	t.Helper()
-	own := ownCgroup(t)
-	path, err := os.MkdirTemp(own, "fairlead-test-")
-	check(t, err)
+// enterCgroup moves the process to a new cgroup below its own; leave moves it back.
+func enterCgroup() (path string, leave func(), err error) {
+	own, err := ownCgroup()
+	if err != nil {
+		return "", nil, err
+	}
+	if path, err = os.MkdirTemp(own, "fairlead-test-"); err != nil {
+		return "", nil, err
+	}
 	move := func(to string) error {
 		return os.WriteFile(filepath.Join(to, "cgroup.procs"), fmt.Append(nil, os.Getpid()), 0)
 	}
-	t.Cleanup(func() {
-		check(t, move(own))
+	leave = func() {
+		_ = move(own)
 		_ = os.Remove(path) // fails while programs that the test has started are still there
-	})
-	check(t, move(path))
-	return path
+	}
+	if err := move(path); err != nil {
+		leave()
+		return "", nil, err
+	}
+	return path, leave, nil
 }
 
 // ownCgroup returns the folder of the process's cgroup (version 2).
-func ownCgroup(t testing.TB) string {
-	t.Helper()
+func ownCgroup() (string, error) {
 	mounts, err := os.ReadFile("/proc/self/mounts")
-	check(t, err)
+	if err != nil {
+		return "", err
+	}
 	groups, err := os.ReadFile("/proc/self/cgroup")
-	check(t, err)
+	if err != nil {
+		return "", err
+	}
 	for line := range strings.Lines(string(mounts)) {
-		if f := strings.Fields(line); len(f) > 2 && f[2] == "cgroup2" {
-			for group := range strings.Lines(string(groups)) {
-				if own, found := strings.CutPrefix(strings.TrimSpace(group), "0::"); found {
-					return filepath.Join(f[1], own)
-				}
+		f := strings.Fields(line)
+		if len(f) < 3 || f[2] != "cgroup2" {
+			continue
+		}
+		for group := range strings.Lines(string(groups)) {
+			if own, found := strings.CutPrefix(strings.TrimSpace(group), "0::"); found {
+				return filepath.Join(f[1], own), nil
 			}
 		}
 	}
-	t.Fatal("there is no cgroup of version 2 to attach programs to")
-	return ""
-}
-
-func check(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+	return "", errors.New("there is no cgroup of version 2")
 }

@@ -22,7 +22,7 @@ func (x *index) setPolicy(uid types.UID, src compile.Source) {
 	}
 	if r == nil {
 		// A manager that comes to lead has not seen the versions before.
-		r = &record{id: src.ID, uid: uid, profiles: map[*profile]struct{}{}, lastGood: compile.Recall(src, x.facts.Service)}
+		r = &record{id: src.ID, uid: uid, profiles: map[*profile]struct{}{}, lastGood: compile.RestoreLastGood(src, x.facts.Service)}
 		x.policies[src.ID] = r
 		if r.isCluster() {
 			x.cluster = insert(x.cluster, r)

@@ -53,7 +53,7 @@ func ResolveConflicts(candidates []Candidate) []Verdict {
 	verdicts := make([]Verdict, len(candidates))
 	t := taken{}
 	for _, i := range order {
-		v := t.settle(&candidates[i])
+		v := t.decide(&candidates[i])
 		if v.InForce != nil {
 			t.add(v.InForce)
 		}
@@ -62,14 +62,14 @@ func ResolveConflicts(candidates []Candidate) []Verdict {
 	return verdicts
 }
 
-// taken holds the destinations of the policies in force, by level, selectors and place.
-type taken map[string][]entry
+// taken holds the destinations of the policies in force, by level, selectors and target key.
+type taken map[string][]policyTarget
 
 func (t taken) add(p *Policy) {
 	group := p.group()
 	for i := range p.targets {
-		key := group + p.targets[i].place()
-		t[key] = append(t[key], entry{p, &p.targets[i]})
+		key := group + p.targets[i].key()
+		t[key] = append(t[key], policyTarget{p, &p.targets[i]})
 	}
 }
 
@@ -84,7 +84,7 @@ func (c *Candidate) newest() *Source {
 	return &Source{ID: c.ID}
 }
 
-func (t taken) settle(c *Candidate) Verdict {
+func (t taken) decide(c *Candidate) Verdict {
 	var v Verdict
 	if c.Current != nil {
 		if v.Conflict = t.conflict(c.Current); v.Conflict == nil {
@@ -101,9 +101,9 @@ func (t taken) settle(c *Candidate) Verdict {
 func (t taken) conflict(p *Policy) *Conflict {
 	group := p.group()
 	for i := range p.targets {
-		for _, e := range t[group+p.targets[i].place()] {
-			if p.targets[i].same(e.target) {
-				return &Conflict{With: e.policy.ID, Target: p.targets[i].Label()}
+		for _, o := range t[group+p.targets[i].key()] {
+			if p.targets[i].same(o.target) {
+				return &Conflict{With: o.policy.ID, Target: p.targets[i].Label()}
 			}
 		}
 	}
@@ -119,7 +119,7 @@ func (p *Policy) group() string {
 	return s
 }
 
-// same reports whether neither of two targets of one place is more specific than the other and some call is to both.
+// same reports whether neither of two targets with one key is more specific than the other and some call is to both.
 func (t *target) same(o *target) bool {
 	return t.written == o.written && t.portName == o.portName && t.sharesPort(o)
 }

@@ -9,7 +9,7 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// The maps below are the API's words in the blueprint's. A word the API server let through and a map lacks counts as unset.
+// The functions below translate values of the API into those of package policy. A value that is not known counts as unset.
 
 func conditionOf(c v1alpha1.RetryCondition) policy.Conditions {
 	switch c {

@@ -11,9 +11,9 @@ import (
 
 // Destination describes one entry of a policy's to.
 type Destination struct {
-	// Index is the entry's place in to; entries that the last good version had to do without are missing.
+	// Index is its index in to; entries that the last good version had to do without are missing.
 	Index int
-	// Label is the entry in one word, such as warehouse/inventory:80.
+	// Label is the entry for messages, such as warehouse/inventory:80.
 	Label string
 	// Target is the entry as reports name it.
 	Target string
@@ -100,23 +100,23 @@ func overlapBlocks(a, b reflect.Value) []string {
 }
 
 // DescribeUnenforced returns one sentence per reason about the fields that are not enforced.
-func DescribeUnenforced(gaps []UnenforcedField) string {
-	words := []struct{ reason, sentence string }{
+func DescribeUnenforced(fields []UnenforcedField) string {
+	sentences := []struct{ reason, sentence string }{
 		{v1alpha1.ReasonNotYetSupported, "Not enforced by this version: %s."},
 		{v1alpha1.ReasonEncrypted, "Passed through untouched where the calls are encrypted: %s."},
 		{v1alpha1.ReasonServiceAffinity, "Left to the cluster, as the Service's sessionAffinity asks: %s."},
 		{v1alpha1.ReasonOpaqueProtocol, "Only timeouts.connect, timeouts.idle and connectionPool.tcpKeepAlive hold, since the protocol has no requests to tell apart: %s."},
 	}
 	var out []string
-	for _, w := range words {
-		var fields []string
-		for _, g := range gaps {
-			if g.Reason == w.reason && !contained(fields, g.Field) {
-				fields = append(fields, g.Field)
+	for _, s := range sentences {
+		var paths []string
+		for _, f := range fields {
+			if f.Reason == s.reason && !contained(paths, f.Field) {
+				paths = append(paths, f.Field)
 			}
 		}
-		if len(fields) > 0 {
-			out = append(out, fmt.Sprintf(w.sentence, strings.Join(fields, ", ")))
+		if len(paths) > 0 {
+			out = append(out, fmt.Sprintf(s.sentence, strings.Join(paths, ", ")))
 		}
 	}
 	return strings.Join(out, " ")

@@ -15,7 +15,7 @@ type UnenforcedField struct {
 	Field string
 	// Reason is one of the Reasons of the PartiallyEnforced condition.
 	Reason string
-	// Target is the entry of to that the gap belongs to, or -1 for all.
+	// Target is the entry of to that the field belongs to, or -1 for all.
 	Target int
 }
 
@@ -87,35 +87,36 @@ var notEnforced = []string{
 
 // UnenforcedFields lists the fields of src that are set and not enforced, in the order of the API's fields, each once.
 func UnenforcedFields(src *Source) []UnenforcedField {
-	g := gaps{seen: map[string]bool{}}
-	g.value("mode", string(src.Mode))
+	u := unenforced{seen: map[string]bool{}}
+	u.value("mode", string(src.Mode))
 	for i := range src.To {
-		g.target(i, &src.To[i])
+		u.target(i, &src.To[i])
 	}
 	if src.Body != nil {
-		g.body(src)
+		u.body(src)
 	}
 	if src.Rollout != nil {
-		g.add(UnenforcedField{"rollout", v1alpha1.ReasonNotYetSupported, -1})
+		u.add(UnenforcedField{"rollout", v1alpha1.ReasonNotYetSupported, -1})
 	}
-	return g.list
+	return u.list
 }
 
-type gaps struct {
+// unenforced collects fields.
+type unenforced struct {
 	list []UnenforcedField
 	seen map[string]bool
 }
 
-func (g *gaps) add(gap UnenforcedField) {
-	if !g.seen[gap.Field] {
-		g.seen[gap.Field] = true
-		g.list = append(g.list, gap)
+func (u *unenforced) add(f UnenforcedField) {
+	if !u.seen[f.Field] {
+		u.seen[f.Field] = true
+		u.list = append(u.list, f)
 	}
 }
 
-func (g *gaps) value(field, value string) {
+func (u *unenforced) value(field, value string) {
 	if value != "" && !enforcedValue(field, value) {
-		g.add(UnenforcedField{field, v1alpha1.ReasonNotYetSupported, -1})
+		u.add(UnenforcedField{field, v1alpha1.ReasonNotYetSupported, -1})
 	}
 }
 
@@ -132,18 +133,18 @@ func enforcedValue(field, value string) bool {
 	return false
 }
 
-// body adds the gaps in the blocks and in the rules.
-func (g *gaps) body(src *Source) {
+// body adds the fields in the blocks and in the rules.
+func (u *unenforced) body(src *Source) {
 	visit := func(l leaf) {
-		if entry, ok := gapOf(l); ok {
-			g.add(UnenforcedField{src.field(shown(l.shown, entry)), v1alpha1.ReasonNotYetSupported, -1})
+		if entry, ok := unenforcedEntry(l); ok {
+			u.add(UnenforcedField{src.field(shown(l.shown, entry)), v1alpha1.ReasonNotYetSupported, -1})
 		}
 	}
 	walk(leaf{}, reflect.ValueOf(src.Body).Elem(), visit)
 }
 
-// gapOf returns the entry of the table that says a leaf which is set is not enforced.
-func gapOf(l leaf) (string, bool) {
+// unenforcedEntry returns the entry of the table that says a leaf which is set is not enforced.
+func unenforcedEntry(l leaf) (string, bool) {
 	if l.value != "" && !enforcedValue(l.path, l.value) {
 		return l.path, true
 	}
@@ -165,7 +166,7 @@ func shown(path, entry string) string {
 	return strings.Join(parts[:min(n, len(parts))], ".")
 }
 
-// leaf is a field that is set: its path in the table, its path as users see it, and its value if it is a word.
+// leaf is a field that is set: its path in the table, its path as users see it, and its value if it is a string.
 type leaf struct {
 	path, shown, value string
 }
@@ -220,8 +221,8 @@ func walkValue(at leaf, v reflect.Value, visit func(leaf)) {
 	}
 }
 
-// target adds the gaps of one entry of to.
-func (g *gaps) target(i int, d *v1alpha1.Destination) {
+// target adds the fields of one entry of to.
+func (u *unenforced) target(i int, d *v1alpha1.Destination) {
 	at := fmt.Sprintf("to[%d].", i)
 	protocol, field := d.Protocol, at+"protocol"
 	if d.CIDR != nil {
@@ -229,18 +230,18 @@ func (g *gaps) target(i int, d *v1alpha1.Destination) {
 	}
 	switch {
 	case protocol == v1alpha1.ProtocolTLS:
-		g.add(UnenforcedField{field, v1alpha1.ReasonEncrypted, i})
+		u.add(UnenforcedField{field, v1alpha1.ReasonEncrypted, i})
 	case protocol == v1alpha1.ProtocolTCP:
-		g.add(UnenforcedField{field, v1alpha1.ReasonOpaqueProtocol, i})
+		u.add(UnenforcedField{field, v1alpha1.ReasonOpaqueProtocol, i})
 	case protocol == v1alpha1.ProtocolHTTP2 || protocol == v1alpha1.ProtocolGRPC:
-		g.add(UnenforcedField{field, v1alpha1.ReasonNotYetSupported, i})
+		u.add(UnenforcedField{field, v1alpha1.ReasonNotYetSupported, i})
 	case protocol != v1alpha1.ProtocolHTTP && d.Host != "" && (len(d.Ports) == 0 || slices.Contains(d.Ports, https)):
-		g.add(UnenforcedField{at + "host", v1alpha1.ReasonEncrypted, i})
+		u.add(UnenforcedField{at + "host", v1alpha1.ReasonEncrypted, i})
 	case protocol != v1alpha1.ProtocolHTTP && namesHTTPS(d):
-		g.add(UnenforcedField{at + portsField(d), v1alpha1.ReasonEncrypted, i})
+		u.add(UnenforcedField{at + portsField(d), v1alpha1.ReasonEncrypted, i})
 	}
 	if t := d.TLS; t != nil && t.Mode != "" && t.Mode != v1alpha1.TLSPassthrough {
-		g.add(UnenforcedField{at + "tls.mode", v1alpha1.ReasonNotYetSupported, i})
+		u.add(UnenforcedField{at + "tls.mode", v1alpha1.ReasonNotYetSupported, i})
 	}
 }
 

@@ -21,7 +21,7 @@ func TestEveryFieldIsEitherEnforcedOrListed(t *testing.T) {
 		if _, ok := enforcedValues[f.Path]; ok {
 			lists = append(lists, "enforcedValues")
 		}
-		if _, ok := gapOf(leaf{path: f.Path}); ok {
+		if _, ok := unenforcedEntry(leaf{path: f.Path}); ok {
 			lists = append(lists, "notEnforced")
 		}
 		if len(lists) != 1 {
@@ -48,7 +48,7 @@ func TestEveryFieldIsEitherEnforcedOrListed(t *testing.T) {
 	}
 }
 
-func TestGaps(t *testing.T) {
+func TestUnenforcedFields(t *testing.T) {
 	hedging := &v1alpha1.Retry{Hedging: &v1alpha1.Hedging{Delay: "200ms", MaxHedges: new(int32)}, MaxRetries: i32(1)}
 	tests := map[string]struct {
 		give Source
@@ -115,7 +115,7 @@ func TestGaps(t *testing.T) {
 	}
 }
 
-func TestDescribeGapsGroupsByReason(t *testing.T) {
+func TestDescribeUnenforcedGroupsByReason(t *testing.T) {
 	got := DescribeUnenforced([]UnenforcedField{
 		{"retry.hedging", v1alpha1.ReasonNotYetSupported, -1}, {"to[0].host", v1alpha1.ReasonEncrypted, 0},
 		{"rateLimit", v1alpha1.ReasonNotYetSupported, -1},

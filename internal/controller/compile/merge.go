@@ -1,86 +1,129 @@
 package compile
 
 import (
-	"reflect"
-
-	"k8s.io/apimachinery/pkg/api/resource"
+	"strings"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/policy"
 )
 
-// merged returns the bodies merged in order, later over earlier, as RFC 7386 merge patches: fields that are set replace,
-// lists replace as a whole, blocks merge field by field, absent fields inherit. The arguments stay as they are.
-func merged(bodies ...*v1alpha1.PolicyBody) *v1alpha1.PolicyBody {
-	out := &v1alpha1.PolicyBody{}
-	for _, b := range bodies {
-		if b != nil {
-			patch(reflect.ValueOf(out).Elem(), reflect.ValueOf(b).Elem())
+// merge is the outcome of merging some policies in order. Bindings share it.
+type merge struct {
+	name   string
+	policy policy.ID
+	ids    []policy.ID
+	base   policy.Settings
+	rules  []policy.Rule
+}
+
+// merge merges the policies of the targets that cover the port. Targets come least significant first; a policy with several counts
+// where its most significant one is.
+func (c *compiler) merge(covering []policyTarget, port uint16) *merge {
+	var order []*Policy
+	for i := len(covering) - 1; i >= 0; i-- {
+		t := covering[i]
+		if t.target.coversPort(port) && !contains(order, t.policy) {
+			order = append([]*Policy{t.policy}, order...)
+		}
+	}
+	names := make([]string, len(order))
+	for i, p := range order {
+		names[i] = p.ID.String()
+	}
+	key := strings.Join(names, "+")
+	if m, ok := c.merges[key]; ok {
+		return m
+	}
+	m := mergePolicies(key, order)
+	c.merges[key] = m
+	return m
+}
+
+func contains(list []*Policy, p *Policy) bool {
+	for _, q := range list {
+		if q == p {
+			return true
+		}
+	}
+	return false
+}
+
+func mergePolicies(name string, order []*Policy) *merge {
+	m := &merge{name: name}
+	bodies := make([]*v1alpha1.PolicyBody, len(order))
+	for i, p := range order {
+		bodies[i] = p.Body
+		m.ids = append(m.ids, p.ID)
+		// Traffic is reported under the caller's own policy, also where a cluster's override wins: its owner looks there.
+		if m.policy.Name == "" || p.ID.Kind == policy.KindRetryPolicy || m.policy.Kind == policy.KindClusterRetryPolicy {
+			m.policy = p.ID
+		}
+	}
+	m.base = settingsOf(merged(bodies...))
+	m.rules = rulesOf(bodies)
+	return m
+}
+
+// rulesOf returns the rules in force after merging bodies in order, each complete. They are those of the last body that has any, and
+// a part of it: what later bodies set replaces what its rules set, or a namespace could undo a cluster's override with a rule. A
+// rule none of whose matches can be expressed is left out.
+func rulesOf(bodies []*v1alpha1.PolicyBody) []policy.Rule {
+	last := len(bodies) - 1
+	for last >= 0 && (bodies[last] == nil || bodies[last].Rules == nil) {
+		last--
+	}
+	if last < 0 {
+		return nil
+	}
+	base, later := merged(bodies[:last+1]...), bodies[last+1:]
+	var out []policy.Rule
+	for i := range base.Rules {
+		r := &base.Rules[i]
+		matches := matchesOf(r.Match)
+		if len(matches) == 0 {
+			continue
+		}
+		patched := *base
+		patched.CallBlocks = patchedBlocks(base.CallBlocks, r.CallBlocks)
+		out = append(out, policy.Rule{
+			Name:       r.Name,
+			Match:      matches,
+			Settings:   settingsOf(merged(append([]*v1alpha1.PolicyBody{&patched}, later...)...)),
+			OwnBudget:  r.Retry != nil && r.Retry.Budget != nil,
+			OwnBreaker: r.CircuitBreaker != nil,
+		})
+	}
+	return out
+}
+
+func matchesOf(in []v1alpha1.CallMatch) []policy.RequestMatch {
+	var out []policy.RequestMatch
+	for i := range in {
+		if m, ok := matchOf(&in[i]); ok {
+			out = append(out, m)
 		}
 	}
 	return out
 }
 
-// patchedBlocks returns base with the blocks of a rule merged over it.
-func patchedBlocks(base, rule v1alpha1.CallBlocks) v1alpha1.CallBlocks {
-	patch(reflect.ValueOf(&base).Elem(), reflect.ValueOf(&rule).Elem())
-	return base
-}
-
-// patch merges struct src over struct dst. What dst points to is replaced, never written to, because merges share it.
-func patch(dst, src reflect.Value) {
-	for i := range src.NumField() {
-		d, s := dst.Field(i), src.Field(i)
-		switch {
-		case s.Kind() == reflect.Struct:
-			patch(d, s)
-		case s.IsZero(): // absent: inherit. An empty list is not zero and replaces.
-		case isBlock(s.Type()):
-			d.Set(patchBlock(d, s))
-		default:
-			d.Set(s)
+// matchOf translates a match. A gRPC call is a POST to /service/method; one method of every service cannot be said as a path.
+func matchOf(in *v1alpha1.CallMatch) (policy.RequestMatch, bool) {
+	if g := in.GRPC; g != nil {
+		if g.Service == "" {
+			return policy.RequestMatch{}, false
+		}
+		m := policy.RequestMatch{Methods: []string{"POST"}, PathType: policy.PathPrefix, Path: "/" + g.Service}
+		if g.Method != "" {
+			m.PathType, m.Path = policy.PathExact, m.Path+"/"+g.Method
+		}
+		return m, true
+	}
+	m := policy.RequestMatch{Methods: in.Methods}
+	if in.Path != nil {
+		m.Path, m.PathType = in.Path.Value, policy.PathPrefix
+		if in.Path.Type == v1alpha1.PathExact {
+			m.PathType = policy.PathExact
 		}
 	}
-}
-
-// patchBlock returns block src merged over block dst, either of which may be nil. A block that is switched off forgets what
-// earlier policies set, and one that is written again afterwards starts anew.
-func patchBlock(dst, src reflect.Value) reflect.Value {
-	if dst.IsNil() || switchOf(src) == v1alpha1.SwitchDisabled || switchOf(dst) == v1alpha1.SwitchDisabled {
-		return src
-	}
-	out := reflect.New(dst.Type().Elem())
-	out.Elem().Set(dst.Elem())
-	patch(out.Elem(), src.Elem())
-	return out
-}
-
-// switchOf returns the block's mode, or "" if it has none.
-func switchOf(block reflect.Value) v1alpha1.Switch {
-	if f := block.Elem().FieldByName("Mode"); f.IsValid() && f.Type() == reflect.TypeFor[v1alpha1.Switch]() {
-		return v1alpha1.Switch(f.String())
-	}
-	return ""
-}
-
-// isBlock reports whether t points to a struct of fields, rather than to a value.
-func isBlock(t reflect.Type) bool {
-	return t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Struct && t.Elem() != reflect.TypeFor[resource.Quantity]()
-}
-
-// overlapField reports whether both values set something in common, so that the one merged later replaces something of the other.
-func overlapField(a, b reflect.Value) bool {
-	switch {
-	case a.Kind() == reflect.Struct:
-		for i := range a.NumField() {
-			if overlapField(a.Field(i), b.Field(i)) {
-				return true
-			}
-		}
-		return false
-	case a.IsZero() || b.IsZero():
-		return false
-	case !isBlock(a.Type()), switchOf(a) == v1alpha1.SwitchDisabled, switchOf(b) == v1alpha1.SwitchDisabled:
-		return true
-	}
-	return overlapField(a.Elem(), b.Elem())
+	return m, true
 }

@@ -27,10 +27,10 @@ func ProfileName(namespace string, ids []policy.ID) string {
 	if namespace != "" {
 		name += "@" + namespace
 	}
-	return short(name)
+	return boundName(name)
 }
 
-func short(name string) string {
+func boundName(name string) string {
 	if len(name) <= maxName {
 		return name
 	}
@@ -38,8 +38,8 @@ func short(name string) string {
 	return name[:maxName-34] + "~" + hex.EncodeToString(sum[:16])
 }
 
-// entry is a target and the policy it belongs to.
-type entry struct {
+// policyTarget is a target and the policy it belongs to.
+type policyTarget struct {
 	policy *Policy
 	target *target
 }
@@ -47,33 +47,33 @@ type entry struct {
 // Compile merges policies that select the same pods into their profile. Policies that do not act must have been left out. The
 // result does not depend on the order of the policies.
 func Compile(name string, policies []*Policy, services Lookup) *policy.Profile {
-	d := drawing{merges: map[string]*merge{}, services: services}
+	c := compiler{merges: map[string]*merge{}, services: services}
 	failClosed := false
-	places := map[string][]entry{}
+	byKey := map[string][]policyTarget{}
 	for _, p := range policies {
 		failClosed = failClosed || (p.Body != nil && p.Body.FailurePolicy == v1alpha1.FailurePolicyClosed)
 		for i := range p.targets {
-			e := entry{p, &p.targets[i]}
-			d.entries = append(d.entries, e)
-			places[e.target.place()] = append(places[e.target.place()], e)
+			t := policyTarget{p, &p.targets[i]}
+			c.targets = append(c.targets, t)
+			byKey[t.target.key()] = append(byKey[t.target.key()], t)
 		}
 	}
-	slices.SortFunc(d.entries, compareEntries)
-	for _, own := range places {
-		slices.SortFunc(own, compareEntries)
-		d.drawPlace(own)
+	slices.SortFunc(c.targets, comparePolicyTargets)
+	for _, own := range byKey {
+		slices.SortFunc(own, comparePolicyTargets)
+		c.compileKey(own)
 	}
-	slices.SortFunc(d.bindings, compareBindings)
-	out := &policy.Profile{Name: name, FailClosed: failClosed, Bindings: make([]policy.Binding, len(d.bindings))}
-	for i := range d.bindings {
-		out.Bindings[i] = d.bindings[i].Binding
+	slices.SortFunc(c.bindings, compareBindings)
+	out := &policy.Profile{Name: name, FailClosed: failClosed, Bindings: make([]policy.Binding, len(c.bindings))}
+	for i := range c.bindings {
+		out.Bindings[i] = c.bindings[i].Binding
 	}
 	return out
 }
 
-// compareEntries orders the least significant entry first: by level, then by how specific its destination is, then the newer, then
-// by name.
-func compareEntries(a, b entry) int {
+// comparePolicyTargets orders the least significant target first: by level, then by how specific it is, then the newer policy's, then by
+// name.
+func comparePolicyTargets(a, b policyTarget) int {
 	if c := cmp.Or(cmp.Compare(a.policy.Level, b.policy.Level), compareSpecificity(a.target, b.target)); c != 0 {
 		return c
 	}
@@ -86,27 +86,27 @@ func compareEntries(a, b entry) int {
 	return cmp.Compare(a.target.index, b.target.index)
 }
 
-// drawing is the state of one Draw.
-type drawing struct {
-	entries  []entry // of all policies, least significant first
-	bindings []drawn
+// compiler is the state of one Compile.
+type compiler struct {
+	targets  []policyTarget // of all policies, least significant first
+	bindings []compiledBinding
 	merges   map[string]*merge // by the IDs merged
 	services Lookup
 }
 
-// drawn is a binding and what it is sorted by.
-type drawn struct {
+// compiledBinding is a binding and what it is sorted by.
+type compiledBinding struct {
 	policy.Binding
-	most *target // the most specific target it stands for
-	rest bool    // it stands for the ports that no other binding of its place has
+	mostSpecific *target // the most specific of its targets
+	remainder    bool    // it is for the ports that no other binding with its target key has
 }
 
-// drawPlace adds the bindings of one place: one for each set of ports for which the same entries count.
-func (d *drawing) drawPlace(own []entry) {
-	var covering []entry
-	for _, e := range d.entries {
-		if e.target.coversPlace(own[0].target) {
-			covering = append(covering, e)
+// compileKey adds the bindings of the targets that have one key: one for each set of ports to which the same targets apply.
+func (c *compiler) compileKey(own []policyTarget) {
+	var covering []policyTarget
+	for _, t := range c.targets {
+		if t.target.covers(own[0].target) {
+			covering = append(covering, t)
 		}
 	}
 	groups := map[string][]uint16{}
@@ -117,30 +117,30 @@ func (d *drawing) drawPlace(own []entry) {
 		}
 	}
 	for _, ports := range groups {
-		d.bind(own, covering, ports)
+		c.addBinding(own, covering, ports)
 	}
 }
 
-// portsOf returns the ports that matter for a place, with 0 for all the others if a target means every port.
-func portsOf(own, covering []entry) []uint16 {
-	every := slices.ContainsFunc(own, func(e entry) bool { return len(e.target.Ports) == 0 })
+// portsOf returns the ports that the targets of a key name, with 0 for all others if one of them means every port.
+func portsOf(own, covering []policyTarget) []uint16 {
+	every := slices.ContainsFunc(own, func(t policyTarget) bool { return len(t.target.Ports) == 0 })
 	from := own
 	var out []uint16
 	if every {
 		from, out = covering, []uint16{0}
 	}
-	for _, e := range from {
-		out = append(out, e.target.Ports...)
+	for _, t := range from {
+		out = append(out, t.target.Ports...)
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
 }
 
-// signature names the entries that cover the port.
-func signature(entries []entry, port uint16) string {
+// signature identifies those of the targets that cover the port.
+func signature(targets []policyTarget, port uint16) string {
 	var b strings.Builder
-	for i, e := range entries {
-		if e.target.coversPort(port) {
+	for i, t := range targets {
+		if t.target.coversPort(port) {
 			b.WriteString(strconv.Itoa(i))
 			b.WriteByte(' ')
 		}
@@ -148,49 +148,47 @@ func signature(entries []entry, port uint16) string {
 	return b.String()
 }
 
-// bind adds the binding of a place for ports that the same entries cover.
-func (d *drawing) bind(own, covering []entry, ports []uint16) {
-	rest := ports[0] == 0
-	var b drawn
-	b.rest = rest
-	for _, e := range own { // the most significant comes last and decides
-		if !e.target.coversPort(ports[0]) {
+// addBinding adds the binding of a target key for ports that the same targets cover.
+func (c *compiler) addBinding(own, covering []policyTarget, ports []uint16) {
+	b := compiledBinding{remainder: ports[0] == 0}
+	for _, t := range own { // the most significant comes last and decides
+		if !t.target.coversPort(ports[0]) {
 			continue
 		}
 		protocol := b.To.Protocol
-		b.To = e.target.Target
+		b.To = t.target.Target
 		if b.To.Protocol == policy.ProtocolAuto {
 			b.To.Protocol = protocol
 		}
-		if b.most == nil || compareSpecificity(b.most, e.target) < 0 {
-			b.most = e.target
+		if b.mostSpecific == nil || compareSpecificity(b.mostSpecific, t.target) < 0 {
+			b.mostSpecific = t.target
 		}
 	}
 	b.To.Ports = ports
-	if rest {
+	if b.remainder {
 		b.To.Ports = nil
 	}
-	m := d.merge(covering, ports[0])
+	m := c.merge(covering, ports[0])
 	b.Policy, b.Merged, b.Base, b.Rules = m.policy, m.ids, m.base, m.rules
 	b.Mode = policy.ModeEnforce
-	b.Key = bindingKey(m.name, b.most.place(), b.To.Ports)
-	if svc := d.service(&b.To); svc != nil && svc.Affinity {
+	b.Key = bindingKey(m.name, b.mostSpecific.key(), b.To.Ports)
+	if svc := c.service(&b.To); svc != nil && svc.Affinity {
 		b.leaveToCluster()
 	}
-	d.bindings = append(d.bindings, b)
+	c.bindings = append(c.bindings, b)
 }
 
 // service returns the Service that a target names, or nil.
-func (d *drawing) service(to *policy.Target) *Service {
+func (c *compiler) service(to *policy.Target) *Service {
 	if to.Kind != policy.TargetService {
 		return nil
 	}
-	svc, _ := d.services(to.Service)
+	svc, _ := c.services(to.Service)
 	return svc
 }
 
 // leaveToCluster has calls go to the address that the pod called, so that the cluster picks the endpoint.
-func (b *drawn) leaveToCluster() {
+func (b *compiledBinding) leaveToCluster() {
 	b.Base.LoadBalancing = policy.ClusterIP
 	b.Rules = slices.Clone(b.Rules) // bindings of one merge share them
 	for i := range b.Rules {
@@ -198,28 +196,28 @@ func (b *drawn) leaveToCluster() {
 	}
 }
 
-func bindingKey(merged, place string, ports []uint16) string {
+func bindingKey(merged, targetKey string, ports []uint16) string {
 	var b strings.Builder
 	b.WriteString(merged)
 	b.WriteString(" ")
-	b.WriteString(place)
+	b.WriteString(targetKey)
 	for i, p := range ports {
 		b.WriteByte(":,"[min(i, 1)])
 		b.WriteString(strconv.Itoa(int(p)))
 	}
-	return short(b.String())
+	return boundName(b.String())
 }
 
-// compareBindings orders the most specific binding first, and the one for the remaining ports of a place last among its own.
-func compareBindings(a, b drawn) int {
-	if a.most.place() == b.most.place() {
-		if a.rest != b.rest {
-			if a.rest {
+// compareBindings orders the most specific binding first, and of those with one target key the one for the remaining ports last.
+func compareBindings(a, b compiledBinding) int {
+	if a.mostSpecific.key() == b.mostSpecific.key() {
+		if a.remainder != b.remainder {
+			if a.remainder {
 				return 1
 			}
 			return -1
 		}
 		return slices.Compare(a.To.Ports, b.To.Ports)
 	}
-	return cmp.Or(compareSpecificity(b.most, a.most), cmp.Compare(a.To.Kind, b.To.Kind), cmp.Compare(a.most.place(), b.most.place()))
+	return cmp.Or(compareSpecificity(b.mostSpecific, a.mostSpecific), cmp.Compare(a.To.Kind, b.To.Kind), cmp.Compare(a.mostSpecific.key(), b.mostSpecific.key()))
 }

@@ -51,7 +51,7 @@ func (g given) read(t testing.TB) *Policy {
 	return p
 }
 
-func draw(t testing.TB, all ...given) *policy.Profile {
+func compileAll(t testing.TB, all ...given) *policy.Profile {
 	t.Helper()
 	var policies []*Policy
 	for _, g := range all {
@@ -108,7 +108,7 @@ func summary(p *policy.Profile) []string {
 	return out
 }
 
-func TestDrawMergesAndOrders(t *testing.T) {
+func TestCompileMergesAndOrders(t *testing.T) {
 	tests := map[string]struct {
 		give []given
 		want []string
@@ -214,14 +214,14 @@ func TestDrawMergesAndOrders(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(tc.want, summary(draw(t, tc.give...))); diff != "" {
+			if diff := cmp.Diff(tc.want, summary(compileAll(t, tc.give...))); diff != "" {
 				t.Error(diff)
 			}
 		})
 	}
 }
 
-func TestDrawIsDeterministic(t *testing.T) {
+func TestCompileIsDeterministic(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	pool := to(anyOf(), anyOf(80, 8080), host("*"), host("*.example"), host("a.example", 80), host("a.example"), cidr("10.0.0.0/8"),
 		cidr("10.1.0.0/16", "10.1.2.0/24"), service("warehouse", "inventory", nil), service("warehouse", "inventory", 80), service("", "inventory", "http"))
@@ -252,10 +252,10 @@ func TestDrawIsDeterministic(t *testing.T) {
 func TestKeysAndNamesSurviveEdits(t *testing.T) {
 	a := given{id: "shop/a", level: LevelNamespace, to: to(host("a.example"), anyOf()), body: retries(1)}
 	b := given{id: "shop/b", level: LevelPods, to: to(host("a.example")), body: retries(2)}
-	before := draw(t, a, b)
+	before := compileAll(t, a, b)
 	b.body = perTry("1s")
 	a.to = to(anyOf(), host("a.example"), host("new.example"))
-	after := draw(t, a, b)
+	after := compileAll(t, a, b)
 	keys := map[string]bool{}
 	for _, binding := range after.Bindings {
 		keys[binding.Key] = true
@@ -278,7 +278,7 @@ func TestKeysAndNamesSurviveEdits(t *testing.T) {
 }
 
 func TestTrafficIsReportedUnderTheCallersPolicy(t *testing.T) {
-	p := draw(t,
+	p := compileAll(t,
 		given{id: "over", level: LevelOverrides, to: to(anyOf()), body: retries(4)},
 		given{id: "shop/pods", level: LevelPods, to: to(host("a.example")), body: retries(3)})
 	if got := p.Bindings[0].Policy.String(); got != "shop/pods" {
@@ -293,10 +293,10 @@ func TestTrafficIsReportedUnderTheCallersPolicy(t *testing.T) {
 func TestFailClosedIfAnyPolicyIs(t *testing.T) {
 	closed := v1alpha1.PolicyBody{FailurePolicy: v1alpha1.FailurePolicyClosed}
 	open := v1alpha1.PolicyBody{FailurePolicy: v1alpha1.FailurePolicyOpen}
-	if p := draw(t, given{id: "s/a", level: LevelPods, to: to(host("a")), body: open}, given{id: "s/b", to: to(host("b")), body: closed}); !p.FailClosed {
+	if p := compileAll(t, given{id: "s/a", level: LevelPods, to: to(host("a")), body: open}, given{id: "s/b", to: to(host("b")), body: closed}); !p.FailClosed {
 		t.Error("one policy is Closed, the profile is not")
 	}
-	if p := draw(t, given{id: "s/a", to: to(host("a")), body: open}); p.FailClosed {
+	if p := compileAll(t, given{id: "s/a", to: to(host("a")), body: open}); p.FailClosed {
 		t.Error("the profile is Closed without any policy being so")
 	}
 }

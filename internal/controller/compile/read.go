@@ -57,9 +57,9 @@ func Read(src Source, services Lookup) (*Policy, []Problem) {
 	return p, nil
 }
 
-// Recall returns the last good version of a policy as far as it can be told without having seen it: when this generation was in force
-// and only what it names has gone since, it is this generation without that. Else it is nil.
-func Recall(src Source, services Lookup) *Policy {
+// RestoreLastGood returns the last good version of a policy as far as it is known to a manager that has not seen it: if this generation was
+// in force and only what it names has gone since, it is this generation without that. Otherwise it is nil.
+func RestoreLastGood(src Source, services Lookup) *Policy {
 	if src.InForce == 0 || src.InForce != src.Generation {
 		return nil
 	}

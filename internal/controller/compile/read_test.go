@@ -69,7 +69,7 @@ func TestServiceOfTheCallersOwnNamespace(t *testing.T) {
 	}
 }
 
-func TestSettleLetsTheOlderWin(t *testing.T) {
+func TestResolveConflictsLetsTheOlderWin(t *testing.T) {
 	older := given{id: "shop/z", level: LevelPods, created: 1, to: to(host("a.example", 80), anyOf())}.read(t)
 	newer := given{id: "shop/a", level: LevelPods, created: 2, to: to(host("b.example"), host("a.example", 80, 81))}.read(t)
 	otherLevel := given{id: "shop/n", level: LevelNamespace, created: 3, to: to(anyOf())}.read(t)
@@ -94,7 +94,7 @@ func TestSettleLetsTheOlderWin(t *testing.T) {
 	}
 }
 
-func TestSettleKeepsTheLastGoodVersion(t *testing.T) {
+func TestResolveConflictsKeepsTheLastGoodVersion(t *testing.T) {
 	good := given{id: "shop/a", level: LevelPods, created: 1, to: to(anyOf())}.read(t)
 	v := ResolveConflicts([]Candidate{{ID: good.ID, LastGood: good}})[0]
 	if v.InForce != good || v.Conflict != nil {
@@ -102,13 +102,13 @@ func TestSettleKeepsTheLastGoodVersion(t *testing.T) {
 	}
 }
 
-func TestNotes(t *testing.T) {
+func TestWarnings(t *testing.T) {
 	tests := map[string]struct {
 		give string
 		want []string
 	}{
 		"nothing to say": {give: `timeouts: {perTry: 1s, overall: 10s}`},
-		"tries that do not fit": {
+		"attempts that do not fit": {
 			give: `{timeouts: {perTry: 4s, overall: 10s}, retry: {maxRetries: 2, backoff: {initialInterval: 100ms}}}`,
 			want: []string{"3 tries of timeouts.perTry 4s with their backoff can take 12.3s, longer than timeouts.overall 10s: later retries will not start."},
 		},
@@ -179,7 +179,7 @@ func TestProtocolsOfDestinations(t *testing.T) {
 	declared.Protocol = v1alpha1.ProtocolHTTP
 	block := cidr("10.0.0.0/8")
 	block.CIDR.Protocol = v1alpha1.ProtocolHTTP
-	p := draw(t, given{id: "shop/a", level: LevelPods, to: to(declared, host("b.example"), block, cidr("10.0.0.0/9"))})
+	p := compileAll(t, given{id: "shop/a", level: LevelPods, to: to(declared, host("b.example"), block, cidr("10.0.0.0/9"))})
 	got := map[string]policy.Protocol{}
 	for _, b := range p.Bindings {
 		got[b.To.String()] = b.To.Protocol

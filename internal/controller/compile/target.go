@@ -14,7 +14,7 @@ import (
 // target is one entry of a policy's to, resolved.
 type target struct {
 	policy.Target
-	// index is the entry's place in to.
+	// index is its index in to.
 	index int
 	// written says that the user wrote the ports, which makes the entry more specific than one that means the default ports.
 	written bool
@@ -76,8 +76,8 @@ func compareSpecificity(a, b *target) int {
 	return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.length(), b.length()))
 }
 
-// place identifies what the target names, apart from its ports.
-func (t *target) place() string {
+// key is the target key: it identifies what the target names, apart from its ports.
+func (t *target) key() string {
 	s := t.String()
 	for _, e := range t.Except {
 		s += " except " + e.String()
@@ -85,9 +85,9 @@ func (t *target) place() string {
 	return s
 }
 
-// coversPlace reports whether every call to o's place is, ports aside, also a call to t's. Places are compared by how they are
-// named: a name and an address never cover each other, since one call can be both.
-func (t *target) coversPlace(o *target) bool {
+// covers reports whether, ports aside, every call to o is also a call to t. Targets are compared by how they are named: a name and an
+// address never cover each other, since one call can be both.
+func (t *target) covers(o *target) bool {
 	switch t.Kind {
 	case policy.TargetAny:
 		return true
@@ -126,7 +126,7 @@ func containsPrefix(outer, inner netip.Prefix) bool {
 	return outer.Bits() <= inner.Bits() && outer.Contains(inner.Addr())
 }
 
-// coversPort reports whether t covers the port; port 0 stands for all ports that no target of the place names.
+// coversPort reports whether t covers the port; port 0 stands for all ports that no target of the key names.
 func (t *target) coversPort(port uint16) bool {
 	return len(t.Ports) == 0 || slices.Contains(t.Ports, port)
 }

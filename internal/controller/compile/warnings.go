@@ -1,0 +1,86 @@
+package compile
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// Warnings returns sentences about combinations in src that are legal and unlikely to be meant. Each is about the policy by itself.
+func Warnings(src *Source) []string {
+	if src.Body == nil {
+		return nil
+	}
+	warnings := blockWarnings("", src.Body)
+	for i := range src.Body.Rules {
+		r := &src.Body.Rules[i]
+		patched := *src.Body
+		patched.CallBlocks = patchedBlocks(src.Body.CallBlocks, r.CallBlocks)
+		for _, w := range blockWarnings("Rule "+r.Name+": ", &patched) {
+			if !contained(warnings, strings.TrimPrefix(w, "Rule "+r.Name+": ")) {
+				warnings = append(warnings, w)
+			}
+		}
+	}
+	return warnings
+}
+
+func contained(list []string, s string) bool {
+	for _, l := range list {
+		if l == s {
+			return true
+		}
+	}
+	return false
+}
+
+// blockWarnings returns those about one set of blocks.
+func blockWarnings(prefix string, body *v1alpha1.PolicyBody) []string {
+	s := settingsOf(body)
+	var warnings []string
+	warn := func(format string, args ...any) { warnings = append(warnings, prefix+fmt.Sprintf(format, args...)) }
+	t, r := &s.Timeouts, &s.Retry
+	if need := attemptsNeed(&s); t.Overall > 0 && t.PerTry > 0 && need > t.Overall {
+		warn("%d tries of timeouts.perTry %s with their backoff can take %s, longer than timeouts.overall %s: later retries will not start.",
+			r.MaxRetries+1, t.PerTry, need, t.Overall)
+	}
+	if r.MaxRetries > 0 && r.Budget.Percent == 0 && r.Budget.MinPerSecond == 0 {
+		warn("retry.budget allows no retries at all, so retry.maxRetries %d never counts.", r.MaxRetries)
+	}
+	if body.Retry != nil && r.On.Has(policy.PerTryTimeout) && t.PerTry == 0 && t.ResponseHeader == 0 {
+		warn("retry.when names PerTryTimeout, which never happens without timeouts.perTry or timeouts.responseHeader.")
+	}
+	if body.Retry != nil && r.On.Has(policy.DNSFailure) {
+		warn("retry.when names DNSFailure, which is not seen here: pods resolve names themselves, before they call.")
+	}
+	limited := s.Pool.MaxConnections > 0 || s.Pool.MaxConnectionsPerEndpoint > 0
+	if limited && t.Overall > 0 && s.Pool.MaxPending > 0 && s.Pool.PendingTimeout >= t.Overall {
+		warn("connectionPool.pendingTimeout %s is not shorter than timeouts.overall %s: a call that waits for a connection has no time left.",
+			s.Pool.PendingTimeout, t.Overall)
+	}
+	if b := s.Breaker; b != nil && b.SlowCalls != nil && t.PerTry > 0 && b.SlowCalls.Threshold >= t.PerTry {
+		warn("circuitBreaker.slowCalls.threshold %s is not shorter than timeouts.perTry %s: no try is ever slow.", b.SlowCalls.Threshold, t.PerTry)
+	}
+	return warnings
+}
+
+// attemptsNeed returns how long all attempts and the longest backoffs between them can take.
+func attemptsNeed(s *policy.Settings) time.Duration {
+	need := s.Timeouts.PerTry
+	b := &s.Retry.Backoff
+	wait := float64(b.Initial)
+	for n := 1; n <= s.Retry.MaxRetries; n++ {
+		need += min(time.Duration(wait), b.Max) + s.Timeouts.PerTry
+		switch b.Strategy {
+		case policy.Exponential:
+			wait *= b.Multiplier
+		case policy.Linear:
+			wait += float64(b.Initial)
+		case policy.Fixed:
+		}
+	}
+	return need
+}

@@ -16,7 +16,8 @@ var ErrInterrupted = errors.New("transport: interrupted")
 // past is a deadline that is over.
 var past = time.Unix(1, 0)
 
-// Interrupt makes the read under way and all later ones return ErrInterrupted. It may be called from any goroutine.
+// Interrupt makes the read under way and all later ones return ErrInterrupted. It may be called from any goroutine. Those who have the
+// Socket only can interrupt an unbounded read by a deadline in the past.
 func (c *Conn) Interrupt() {
 	c.interrupted.Store(true)
 	_ = c.socket.SetReadDeadline(past) // fails only when the connection is closed already
@@ -92,7 +93,10 @@ func (c *Conn) wait(step func(fd uintptr) bool, now, until time.Time) error {
 			c.armed = past
 			return os.ErrDeadlineExceeded
 		}
-		if now = time.Now(); !until.IsZero() && !now.Before(until) {
+		if until.IsZero() { // nobody here has set the deadline
+			return ErrInterrupted
+		}
+		if now = time.Now(); !now.Before(until) {
 			return c.TimeoutError(now)
 		}
 		c.armed = time.Time{}

@@ -59,7 +59,7 @@ func TestDialFromInside(t *testing.T) {
 	for to, from := range map[string]netip.Addr{
 		"10.99.0.1:80": netnstest.Pod4, "[fd99::1]:80": netnstest.Pod6, "[::ffff:10.99.0.1]:80": netnstest.Pod4,
 	} {
-		c, err := pod.Dial(t.Context(), netip.MustParseAddrPort(to), mark)
+		c, err := pod.Namespace.Dial(t.Context(), netip.MustParseAddrPort(to), mark)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,7 +111,7 @@ func TestDialFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := tc.ctx()
 			defer cancel()
-			c, err := pod.Dial(ctx, netip.MustParseAddrPort(tc.to), mark)
+			c, err := pod.Namespace.Dial(ctx, netip.MustParseAddrPort(tc.to), mark)
 			if err == nil {
 				_ = c.Close()
 			}
@@ -152,7 +152,7 @@ func TestDialAfterClose(t *testing.T) {
 	netnstest.Privileged(t)
 	n := netnstest.New(t, netnstest.Host(t))
 	_ = n.Close()
-	if _, err := n.Dial(t.Context(), netip.MustParseAddrPort("127.0.0.1:80"), mark); !errors.Is(err, os.ErrClosed) {
+	if _, err := n.Namespace.Dial(t.Context(), netip.MustParseAddrPort("127.0.0.1:80"), mark); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("%v, want os.ErrClosed", err)
 	}
 }
@@ -226,8 +226,8 @@ func BenchmarkDial(b *testing.B) {
 	}
 	ctx, cancel := context.WithTimeout(b.Context(), time.Hour)
 	defer cancel()
-	b.Run("inside", run(func() (*os.File, error) { return pod.Dial(b.Context(), to, mark) }))
-	b.Run("inside with deadline", run(func() (*os.File, error) { return pod.Dial(ctx, to, mark) }))
+	b.Run("inside", run(func() (*os.File, error) { return pod.Namespace.Dial(b.Context(), to, mark) }))
+	b.Run("inside with deadline", run(func() (*os.File, error) { return pod.Namespace.Dial(ctx, to, mark) }))
 	b.Run("Do alone", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

@@ -80,13 +80,17 @@ func (f fakeStatus) Apply(_ context.Context, obj runtime.ApplyConfiguration, _ .
 // fakeAgents report what the test sets.
 type fakeAgents struct {
 	rollout distribute.Rollout
+	of      map[policy.ID]distribute.Rollout // instead of rollout
 	figures map[policy.ID]distribute.Figures
 	behind  map[uint64]int // by publication
 	asked   int            // how often Rollout was called
 }
 
-func (a *fakeAgents) Rollout(policy.ID) distribute.Rollout {
+func (a *fakeAgents) Rollout(id policy.ID) distribute.Rollout {
 	a.asked++
+	if r, ok := a.of[id]; ok {
+		return r
+	}
 	return a.rollout
 }
 

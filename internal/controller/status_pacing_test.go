@@ -17,6 +17,7 @@ func named(i int) string { return fmt.Sprintf("shop/p%d", i) }
 func newProgrammed(t *testing.T, policies int) *statusHarness {
 	h := newStatusHarness(t, policies, onePolicy)
 	for i := range policies {
+		h.clock.SetTime(h.clock.Now().Add(2 * time.Second / conditionsPerSecond)) // two writes each
 		h.runUntilWritten(named(i))
 	}
 	return h
@@ -176,27 +177,27 @@ func TestAckGraceEndsByItself(t *testing.T) {
 // Where the conditions of all policies change again and again, the writes are bounded, none waits longer than the others, and a policy
 // whose conditions change all the time takes nothing from those that change once.
 func TestAStormOfConditionsIsSharedOutFairly(t *testing.T) {
-	const policies, seconds = 1500, 40
+	const policies, seconds = 1500, 30
 	h := newProgrammed(t, policies)
 	h.advance(time.Minute, nil) // the budget is full again
-	failing := func(failed int) {
-		h.agents.rollout = distribute.Rollout{Desired: 1, Programmed: 1 - failed, Failed: failed, Failures: []distribute.Failure{{Node: "node-1"}}[:failed]}
-	}
 	writes := map[string]int{}
 	h.server.wrote = func(name string) { writes[name]++ }
 	before := h.written[status.ChangeCondition]
+	h.agents.of = map[policy.ID]distribute.Rollout{}
+	fail := func(i, failed int) {
+		h.agents.of[policy.ParseID(named(i))] = distribute.Rollout{
+			Desired: 1, Programmed: 1 - failed, Failed: failed, Failures: []distribute.Failure{{Node: "node-1"}}[:failed]}
+		h.run(named(i))
+	}
 	h.advance(seconds*time.Second, func(second int) {
-		failing(second % 2)
 		for i := range policies / 10 {
-			h.run(named(i)) // their conditions change all the time
+			fail(i, second%2) // the conditions of these change all the time
 		}
-		if second == 1 {
-			for i := policies / 10; i < policies; i++ {
-				h.run(named(i)) // and those of the others once
-			}
+		for i := policies / 10; i < policies && second == 1; i++ {
+			fail(i, 1) // and those of the others once
 		}
 	})
-	if n := h.written[status.ChangeCondition] - before; n > conditionBurst+seconds*conditionsPerSecond {
+	if n := h.written[status.ChangeCondition] - before; n > conditionBurst+figureBurst+seconds*(conditionsPerSecond+figuresPerSecond) {
 		t.Errorf("%d writes of conditions in %d s", n, seconds)
 	}
 	for i := range policies {

@@ -1,18 +1,11 @@
 package index_test
 
 import (
-	"fmt"
-	"math/rand/v2"
-	"net/netip"
-	"reflect"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/types"
 
-	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/controller/index"
 	"fairlead.dev/fairlead/internal/controller/index/indextest"
 	"fairlead.dev/fairlead/internal/policy"
@@ -64,103 +57,6 @@ func TestWorkIsProportionalToWhatAChangeAffects(t *testing.T) {
 		if d := out.Dangling(w); d != nil {
 			t.Errorf("%s: dangling %v", tc.name, d)
 		}
-	}
-}
-
-// TestAnyHistoryEndsInTheSameState does random changes one by one and compares with an index that is told the outcome at once.
-func TestAnyHistoryEndsInTheSameState(t *testing.T) {
-	for seed := range uint64(200) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			rng := rand.New(rand.NewPCG(seed, 1))
-			w := indextest.NewWorld()
-			for _, name := range []string{"n0/s0", "n0/s1", "n1/s0"} {
-				w.Services[name] = indextest.Service{Port: 80}
-			}
-			x, out := index.New(w, indextest.Exempt), indextest.NewPublished()
-			for step := range 100 {
-				randomChange(t, rng, w, x, int64(step+1))
-				if rng.IntN(3) > 0 {
-					indextest.Publish(x, out)
-				}
-				checkViews(t, x)
-			}
-			indextest.Publish(x, out)
-			if diff := cmp.Diff(w.Expected(), out, cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{}, netip.Prefix{})); diff != "" {
-				t.Error(diff)
-			}
-			if d := out.Dangling(w); d != nil {
-				t.Errorf("dangling %v", d)
-			}
-		})
-	}
-}
-
-// checkViews compares what the index remembers of its policies with what it works out anew.
-func checkViews(t *testing.T, x *index.Index) {
-	t.Helper()
-	for _, id := range x.PolicyIDs() {
-		kept, _ := x.View(id)
-		x.ForgetDerived(id, true)
-		if anew, _ := x.View(id); !reflect.DeepEqual(anew, kept) {
-			t.Fatalf("%s: remembered %+v, want %+v", id, kept, anew)
-		}
-	}
-}
-
-// randomChange changes the world and tells x. Its policies never conflict and their Services never go, since what happens then depends on
-// history by design: the last good version stays.
-func randomChange(t *testing.T, rng *rand.Rand, w *indextest.World, x *index.Index, generation int64) {
-	ns := fmt.Sprintf("n%d", rng.IntN(2))
-	pick := func(options ...string) string { return options[rng.IntN(len(options))] }
-	switch rng.IntN(6) {
-	case 0:
-		l := labels.Set{"team": pick("x", "y")}
-		w.Namespaces[ns] = l
-		x.SetNamespace(ns, l)
-		if rng.IntN(8) == 0 {
-			delete(w.Namespaces, ns)
-			x.DeleteNamespace(ns)
-		}
-	case 1, 2:
-		name := fmt.Sprintf("pod-%d", rng.IntN(6))
-		if rng.IntN(3) == 0 {
-			delete(w.Pods, ns+"/"+name)
-			x.DeletePod(ns, name)
-			return
-		}
-		p := indextest.RunningPod(ns, name, fmt.Sprintf("node-%d", rng.IntN(3)), pick("a", "b"))
-		p.UID = types.UID(fmt.Sprintf("%s-%s-%d", ns, name, rng.IntN(2)))
-		p.HostNetwork = rng.IntN(6) == 0
-		w.Pods[ns+"/"+name] = p
-		x.SetPod(p)
-	case 3:
-		name := pick("n0/s0", "n0/s1", "n1/s0")
-		w.Services[name] = indextest.Service{Port: uint16(80), Endpoints: rng.IntN(3), ClusterPicks: pick("", "", v1alpha1.ReasonServiceAffinity)}
-		x.ServiceChanged(name)
-	default:
-		n := rng.IntN(3)
-		id := policy.ID{Kind: policy.KindRetryPolicy, Namespace: ns, Name: fmt.Sprintf("p%d", n)}
-		target := fmt.Sprintf("{host: h%d.example}, {service: {name: s0, port: 80}}", n)
-		if n > 0 {
-			target = fmt.Sprintf(`{host: h%d.example}`, n)
-		}
-		spec := fmt.Sprintf(`{mode: %s, podSelector: {matchLabels: {app: %s}}, to: [%s], retry: {maxRetries: %d}}`,
-			pick("Enforce", "Enforce", "Disabled", "DryRun"), pick("a", "b"), target, rng.IntN(5))
-		src := indextest.RetryPolicy(t, ns, id.Name, generation, spec)
-		if rng.IntN(3) == 0 {
-			id = policy.ID{Kind: policy.KindClusterRetryPolicy, Name: fmt.Sprintf("c%d", n)}
-			spec = fmt.Sprintf(`{namespaceSelector: {matchLabels: {team: %s}}, to: [{cidr: {block: 10.%d.0.0/16}}, {service: {name: s%d}}], %s: {retry: {maxRetries: %d}}}`,
-				pick("x", "y"), n, n, pick("defaults", "overrides"), rng.IntN(5))
-			src = indextest.ClusterPolicy(t, id.Name, generation, spec)
-		}
-		if rng.IntN(4) == 0 {
-			delete(w.Policies, id)
-			x.DeletePolicy(id)
-			return
-		}
-		uid := types.UID(fmt.Sprintf("%s-%d", id, rng.IntN(2)))
-		w.Policies[id] = indextest.Policy{UID: uid, Source: src}
-		x.SetPolicy(uid, src)
 	}
 }
 

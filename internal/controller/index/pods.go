@@ -75,7 +75,8 @@ func (x *Index) SetPod(p Pod) {
 		old = nil
 	}
 	if old == nil {
-		x.startPod(ns, &pod{Pod: p})
+		x.resolvePending() // what governs the pod must be known to tell whether it has to wait
+		x.startPod(x.namespace(p.Namespace), &pod{Pod: p})
 		return
 	}
 	changed := !maps.Equal(old.Labels, p.Labels)

@@ -63,7 +63,7 @@ func TestAServiceThatAsksForTheClustersChoiceGetsIt(t *testing.T) {
 			w.Services["shop/api"] = indextest.Service{Port: 80, ClusterPicks: v1alpha1.ReasonServiceAffinity, Endpoints: 3}
 			want("more endpoints", policy.ClusterIP)
 			if x.Compilations() != before {
-				t.Errorf("profiles were drawn again for a change of endpoints")
+				t.Errorf("profiles were compiled again for a change of endpoints")
 			}
 			w.Services["shop/api"] = indextest.Service{Port: 80}
 			want("nothing any more", policy.RandomEndpoint)
@@ -89,7 +89,32 @@ func TestAVersionThatStaysInForceFollowsItsService(t *testing.T) {
 	}
 }
 
-// A binding of another Service that is drawn from the same policies keeps its own balancing.
+// So does one whose policy names other Services by now.
+func TestAVersionThatStaysInForceFollowsAServiceThatIsNotNamedAnyMore(t *testing.T) {
+	w := indextest.NewWorld()
+	w.Services["shop/api"] = indextest.Service{Port: 80}
+	x, out := index.New(w, indextest.Exempt), indextest.NewPublished()
+	x.SetPolicy("p", indextest.RetryPolicy(t, "shop", "p", 1, `{to: [{service: {name: api}}]}`))
+	x.SetPod(indextest.RunningPod("shop", "a", "node-1", "a"))
+	indextest.Publish(x, out)
+	x.SetPolicy("p", indextest.RetryPolicy(t, "shop", "p", 2, `{to: [{service: {name: nowhere}}]}`))
+	indextest.Publish(x, out)
+	w.Services["shop/api"] = indextest.Service{Port: 80, ClusterPicks: v1alpha1.ReasonServiceTrafficPolicy}
+	x.ServiceChanged("shop/api")
+	indextest.Publish(x, out)
+	if got := balancing(out); got["shop/p"][0] != policy.ClusterIP {
+		t.Errorf("balancing %v", got)
+	}
+	x.DeletePolicy(policy.ParseID("shop/p"))
+	x.DeletePod("shop", "a")
+	indextest.Publish(x, out)
+	x.Published(1)
+	if n := x.Remembered(); n != 0 {
+		t.Errorf("%d things are left", n)
+	}
+}
+
+// A binding of another Service that is compiled from the same policies keeps its own balancing.
 func TestOnlyTheServiceThatAsksIsLeftToTheCluster(t *testing.T) {
 	w := indextest.NewWorld()
 	w.Services["shop/api"] = indextest.Service{Port: 80, ClusterPicks: v1alpha1.ReasonServiceAffinity}

@@ -3,6 +3,7 @@ package indextest
 
 import (
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,8 +22,9 @@ import (
 // Exempt is the namespace whose pods are never governed.
 const Exempt = "fairlead-system"
 
-// World is a cluster of plain maps.
+// World is a cluster of plain maps. Where goroutines share it, the mutex guards it; what the index looks up takes it too.
 type World struct {
+	sync.Mutex
 	Namespaces map[string]labels.Set
 	Pods       map[string]index.Pod // by "namespace/name"
 	Policies   map[policy.ID]Policy
@@ -51,6 +53,8 @@ var _ index.ClusterLookup = (*World)(nil)
 
 // Service implements index.ClusterLookup.
 func (w *World) Service(name string) (*compile.Service, bool) {
+	w.Lock()
+	defer w.Unlock()
 	s, ok := w.Services[name]
 	if !ok {
 		return nil, false
@@ -60,6 +64,8 @@ func (w *World) Service(name string) (*compile.Service, bool) {
 
 // Destination implements index.ClusterLookup.
 func (w *World) Destination(name string) (*policy.Destination, bool) {
+	w.Lock()
+	defer w.Unlock()
 	s, ok := w.Services[name]
 	if !ok {
 		return nil, false

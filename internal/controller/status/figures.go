@@ -29,7 +29,7 @@ func Sum(v *index.View, traffic func(policy.ID) distribute.Figures) distribute.F
 			f = traffic(key.Policy)
 		}
 		for _, t := range f.Targets {
-			if _, ok := v.Reports[index.ReportKey{key.Policy, t.Target}]; ok {
+			if _, ok := v.Reports[index.ReportKey{Policy: key.Policy, Target: t.Target}]; ok {
 				sum.Add(&t)
 			}
 		}

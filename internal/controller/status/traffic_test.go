@@ -22,7 +22,7 @@ import (
 func reporting(breaker bool) *index.View {
 	return &index.View{
 		ID: policy.ParseID("shop/p"), Generation: 3, Mode: v1alpha1.ModeEnforce, InForce: true, Pods: 1, Profiles: []string{"p"}, HasBreaker: breaker,
-		Reports: map[index.ReportKey]struct{}{{policy.ParseID("shop/p"), "any"}: {}},
+		Reports: map[index.ReportKey]struct{}{{Policy: policy.ParseID("shop/p"), Target: "any"}: {}},
 	}
 }
 
@@ -165,7 +165,7 @@ func TestFiguresCountACallForEveryPolicyMerged(t *testing.T) {
 			{Target: "any", Counts: policy.Counts{Requests: 4}, OpaqueOpen: 4, Breakers: distribute.Breakers{HalfOpen: 1, For: time.Hour}}}},
 	}
 	v := index.View{ID: policy.ParseID("shop/p"), Reports: map[index.ReportKey]struct{}{
-		{policy.ParseID("shop/p"), "host a.example"}: {}, {policy.ParseID("base"), "any"}: {},
+		{Policy: policy.ParseID("shop/p"), Target: "host a.example"}: {}, {Policy: policy.ParseID("base"), Target: "any"}: {},
 	}}
 	f := Sum(&v, func(id policy.ID) distribute.Figures { return reports[id] })
 	if f.Counts.Requests != 6 || len(f.Targets) != 2 || !f.AsOf.Equal(begin.Add(time.Second)) || f.Age != 0 || f.OpaqueOpen != 6 || f.OlderConnections != 30 {

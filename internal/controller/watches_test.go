@@ -10,6 +10,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"fairlead.dev/fairlead/internal/controller/compile"
 	"fairlead.dev/fairlead/internal/policy"
@@ -43,5 +44,24 @@ func TestTheCacheKeepsWhatAServiceSays(t *testing.T) {
 		if e := want.Ports[0].Endpoints[0]; e.Plain() || e.Addr == (policy.Endpoint{}).Addr {
 			t.Errorf("the endpoint says nothing: %+v", e)
 		}
+	}
+}
+
+func TestTheCacheKeepsTheZoneOfANode(t *testing.T) {
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1", Labels: map[string]string{corev1.LabelTopologyZone: "east", "pool": "big"}}}
+	node.Status.Images = []corev1.ContainerImage{{Names: []string{"an image"}}}
+	kept, err := trimNode(node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := kept.(*corev1.Node); len(n.Labels) != 1 || len(n.Status.Images) != 0 {
+		t.Errorf("more is kept than the zone: %+v", n)
+	}
+	c := &clusterLookup{reader: fake.NewClientBuilder().WithObjects(kept.(*corev1.Node)).Build()}
+	if zone := c.Zone("node-1"); zone != "east" {
+		t.Errorf("zone %q", zone)
+	}
+	if zone := c.Zone("node-2"); zone != "" {
+		t.Errorf("zone %q of a node that is not there", zone)
 	}
 }

@@ -1,0 +1,39 @@
+package index_test
+
+import (
+	"testing"
+
+	"fairlead.dev/fairlead/internal/controller/index"
+	"fairlead.dev/fairlead/internal/controller/index/indextest"
+)
+
+// A node gets its zone when the cloud's controller finds it, which may be after its first pods have come.
+func TestWorkloadsFollowTheZoneOfTheirNode(t *testing.T) {
+	w := indextest.NewWorld()
+	x, out := index.New(w, indextest.Exempt), indextest.NewPublished()
+	x.SetPolicy("p", indextest.RetryPolicy(t, "shop", "p", 1, `{to: [{host: a.example}]}`))
+	x.SetPod(indextest.RunningPod("shop", "a", "node-1", "a"))
+	x.SetPod(indextest.RunningPod("shop", "b", "node-2", "a"))
+	want := func(when, one, two string) {
+		t.Helper()
+		indextest.Publish(x, out)
+		for _, p := range out.Workloads {
+			if zone := map[string]string{"a": one, "b": two}[p.Name]; p.Zone != zone {
+				t.Errorf("%s: pod %s is in zone %q, want %q", when, p.Name, p.Zone, zone)
+			}
+		}
+		clear(out.Workloads)
+	}
+	want("at first", "", "")
+	w.Zones["node-1"] = "east"
+	x.NodeChanged("node-1")
+	want("after the node has its zone", "east", "none, it is not published")
+	x.NodeChanged("node-1")
+	x.NodeChanged("node-3")
+	if indextest.Publish(x, out); len(out.Workloads) > 0 {
+		t.Error("workloads are published again though no zone has changed")
+	}
+	delete(w.Zones, "node-1")
+	x.NodeChanged("node-1")
+	want("after the node has gone", "", "none, it is not published")
+}

@@ -57,7 +57,7 @@ func TestFailuresAreToldByTheirErrno(t *testing.T) {
 
 // Every connection to an upstream has somebody find out when the other host is gone.
 func TestRule25_ConnectionsAreKeptAlive(t *testing.T) {
-	option := func(t *testing.T, c *Conn, level, name int) (v int) {
+	option := func(t *testing.T, c Lease, level, name int) (v int) {
 		t.Helper()
 		if err := c.Pin(func() {
 			raw, err := c.TCP().SyscallConn()
@@ -82,9 +82,9 @@ func TestRule25_ConnectionsAreKeptAlive(t *testing.T) {
 		"off": {policy.KeepAlive{}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, _ := newPool(t, func(o *Options) { o.Limits.KeepAlive = tc.keepAlive }, listen(t).addr)
-			c := take(t, p, ticket())
-			defer c.Release(false, time.Now())
+			p, _ := newPool(t, func(o *setup) { o.Limits.KeepAlive = tc.keepAlive }, listen(t).addr)
+			c := take(t, p, request())
+			defer c.Release(time.Now(), false)
 			if on := option(t, c, unix.SOL_SOCKET, unix.SO_KEEPALIVE); on != tc.on {
 				t.Fatalf("keep-alive is %d, want %d", on, tc.on)
 			}
@@ -117,13 +117,13 @@ func TestOwnFailuresAreNotHeldAgainstAnEndpoint(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p, d := newPool(t, nil, netip.MustParseAddrPort("127.0.0.1:1"))
 			d.err = tc.err
-			tk := ticket()
-			p.Acquire(tk)
-			if _, err := p.Dial(t.Context(), tk); !errors.Is(err, tc.err) {
+			r := request()
+			r.ask(p)
+			if _, err := p.Dial(t.Context(), &r.Request); !errors.Is(err, tc.err) {
 				t.Fatalf("got %v", err)
 			}
-			if p.down != tc.down {
-				t.Errorf("%d endpoints are down, want %d", p.down, tc.down)
+			if len(p.down) != tc.down {
+				t.Errorf("%d endpoints are down, want %d", len(p.down), tc.down)
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package routes
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"fairlead.dev/fairlead/internal/agent/upstream"
@@ -32,9 +33,9 @@ type version struct {
 // Install puts a snapshot in force. Calls in flight go on under the version they began with (rule 33). What did not
 // change keeps its state, and is not touched.
 //
-// Pools are brought up to date first, so that no call of the new version finds one as it was; then the version is published; what
-// no pod can use any more goes last. Calls that need something resolved meanwhile wait for moments only, whatever the number of
-// pods.
+// Clusters and pools are brought up to date first, so that no call of the new version finds one as it was; then the version is
+// published; what no pod can use any more goes last. What a change of a destination's hosts costs does not grow with the pods, and no
+// pool is touched by it. Calls that need something resolved meanwhile wait for moments only, whatever the number of pods.
 func (s *Table) Install(next *policy.Snapshot) []Rejection {
 	s.installing.Lock()
 	defer s.installing.Unlock()
@@ -47,7 +48,7 @@ func (s *Table) Install(next *policy.Snapshot) []Rejection {
 	return rejected
 }
 
-// compose makes a version of compiled profiles. Pods whose profile is the one they had keep their table.
+// compose makes a version of compiled profiles. Pods whose profile is the one they had keep their routes.
 func (s *Table) compose(next *policy.Snapshot, profiles map[string]*profile, old *version) *version {
 	v := &version{tables: make(map[string]*PodRoutes, len(next.Workloads))}
 	for uid, w := range next.Workloads {
@@ -57,7 +58,7 @@ func (s *Table) compose(next *policy.Snapshot, profiles map[string]*profile, old
 		}
 		t := old.tables[uid]
 		if t == nil || t.profile != p {
-			t = &PodRoutes{pod: uid, profile: p, store: s}
+			t = &PodRoutes{pod: uid, profile: p, table: s}
 		}
 		v.tables[uid] = t
 	}
@@ -97,21 +98,43 @@ func (s *Table) replace(old, v *version) {
 	if ranked := rank(v.tables); !slices.Equal(ranked, s.ranked) {
 		s.ranked, after = ranked, byKey(ranked)
 	}
-	unused := s.prepare(old, v)
-	unused = append(unused, s.publish(v, after)...)
+	var changed []string // keys
 	for key, of := range after {
 		if !slices.Equal(before[key], of) {
-			s.reconfigureStates(key, of)
+			changed = append(changed, key)
 		}
+	}
+	s.startLate()
+	for _, key := range changed {
+		s.updateClusters(key, after[key])
+	}
+	unused := s.prepare(old, v)
+	unused = append(unused, s.publish(v, after)...)
+	for _, key := range changed {
+		s.reconfigureStates(key, after[key])
 	}
 	s.free(unused, after)
 }
 
-// prepare brings the pools of pods whose table is replaced up to date, and returns what they cannot use any more.
-func (s *Table) prepare(old, v *version) (unused []*entry) {
+// startLate has entries noted that are made until publish.
+func (s *Table) startLate() {
 	s.mu.Lock()
 	s.late = &[]*entry{}
 	s.mu.Unlock()
+}
+
+// updateClusters brings the hosts of a key's destinations up to date, for all pods at once.
+func (s *Table) updateClusters(key string, of versions) {
+	s.mu.Lock()
+	all := slices.Collect(maps.Values(s.states.all[key]))
+	s.mu.Unlock()
+	for _, st := range all {
+		st.cluster.Update(of.hosts(st.key.destination))
+	}
+}
+
+// prepare puts the limits of pods whose routes are replaced in force, and returns what they cannot use any more.
+func (s *Table) prepare(old, v *version) (unused []*entry) {
 	for uid, t := range old.tables {
 		if v.tables[uid] == t {
 			continue
@@ -139,7 +162,7 @@ func (s *Table) entriesOf(pod string) []*entry {
 	return all
 }
 
-// configure brings a pool up to date. It reports false when nothing of the version can use it.
+// configure puts the limits of a pool in force. It reports false when nothing of the version can use it.
 func (v *version) configure(e *entry) bool {
 	t := v.tables[e.pod]
 	if t == nil {
@@ -152,12 +175,8 @@ func (v *version) configure(e *entry) bool {
 	if e.binding == b {
 		return true
 	}
-	was, is := e.binding.base.values, b.base.values
-	if was.Pool != is.Pool || was.LoadBalancing != is.LoadBalancing {
-		e.pool.Reconfigure(is.Pool, is.LoadBalancing)
-	}
-	if !b.dynamic() {
-		e.pool.SetEndpoints(b.endpoints[e.key.destination])
+	if is := b.base.values.Pool; e.binding.base.values.Pool != is {
+		e.pool.Reconfigure(is)
 	}
 	e.binding = b
 	return true
@@ -170,7 +189,9 @@ func (s *Table) publish(v *version, bindings map[string]versions) (unused []*ent
 	for _, e := range *s.late {
 		if !v.configure(e) {
 			unused = append(unused, e)
+			continue
 		}
+		e.state.cluster.Update(bindings[e.key.binding].hosts(e.key.destination))
 	}
 	s.late, s.bindings = nil, bindings
 	s.current.Store(v)

@@ -39,8 +39,8 @@ type Attempt struct {
 	Detail Detail        // how it failed
 }
 
-// MaxTries is how many tries of one call are told with it; of more, the first ones and the last.
-const MaxTries = 12
+// MaxAttempts is how many tries of one call are told with it; of more, the first ones and the last.
+const MaxAttempts = 12
 
 // Exchange is one call, body included.
 type Exchange struct {
@@ -56,27 +56,27 @@ type Exchange struct {
 	Truncated bool
 	// Detail says how the call failed, or its last try, as far as that is known.
 	Detail Detail
-	// Tries are the call's tries that were dispatched, at most MaxTries; the last one is the one answered with, or of the last failure.
+	// Attempts are the call's tries that were dispatched, at most MaxTries; the last one is the one answered with, or of the last failure.
 	// They are valid during CallDone.
-	Tries []Attempt
+	Attempts []Attempt
 	// Method, Host and Path are the request's, for the access log alone; never labels. They are valid during CallDone.
 	Method, Host, Path []byte
 }
 
-// Silence is an Observer that hears nothing.
-type Silence struct{}
+// Discard is an Observer that hears nothing.
+type Discard struct{}
 
 // Recorder implements Observer.
-func (Silence) Recorder(policy.ID, string) Recorder { return Silence{} }
+func (Discard) Recorder(policy.ID, string) Recorder { return Discard{} }
 
 // AttemptDone implements Recorder.
-func (Silence) AttemptDone(*Attempt) {}
+func (Discard) AttemptDone(*Attempt) {}
 
 // CallDone implements Recorder.
-func (Silence) CallDone(*Exchange) {}
+func (Discard) CallDone(*Exchange) {}
 
 // OpaqueOpened implements Recorder.
-func (Silence) OpaqueOpened() {}
+func (Discard) OpaqueOpened() {}
 
 // OpaqueClosed implements Recorder.
-func (Silence) OpaqueClosed(int64, int64) {}
+func (Discard) OpaqueClosed(int64, int64) {}

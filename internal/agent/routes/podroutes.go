@@ -5,19 +5,19 @@ import (
 	"sync"
 )
 
-// PodRoutes is the policy of one pod in one version. It is immutable but for the memory of lanes already resolved.
+// PodRoutes is the policy of one pod in one version. It is immutable but for the routes already resolved, which it remembers.
 type PodRoutes struct {
 	pod     string // UID
 	profile *profile
-	store   *Table
+	table   *Table
 
 	mu sync.Mutex
 	// guarded by mu
-	lanes   map[laneKey]*Route
-	sweepAt int // size of lanes at which stale ones are looked for
+	routes  map[routeKey]*Route
+	sweepAt int // size of routes at which stale ones are looked for
 }
 
-type laneKey struct {
+type routeKey struct {
 	binding     *Binding
 	destination string
 }
@@ -54,7 +54,7 @@ func (c *Candidate) Governs(host []byte) bool {
 }
 
 // Route resolves what a request that the candidate governs needs. It is meant to be kept for further requests of the connection
-// to the same host, as long as Lane.Stale says no.
+// to the same host, as long as Route.Stale says no.
 func (t *PodRoutes) Route(c *Candidate, host []byte, original netip.AddrPort) (*Route, error) {
 	destination := c.destination
 	switch {
@@ -65,28 +65,28 @@ func (t *PodRoutes) Route(c *Candidate, host []byte, original netip.AddrPort) (*
 		destination = original.String()
 	}
 	t.mu.Lock()
-	lane := t.lanes[laneKey{c.Binding, destination}]
+	route := t.routes[routeKey{c.Binding, destination}]
 	t.mu.Unlock()
-	if lane != nil && !lane.Stale() {
-		lane.entry.use()
-		return lane, nil
+	if route != nil && !route.Stale() {
+		route.entry.use()
+		return route, nil
 	}
-	return t.store.resolve(t, c, destination)
+	return t.table.resolve(t, c, destination)
 }
 
-func (t *PodRoutes) remember(l *Route, destination string) {
+func (t *PodRoutes) remember(r *Route, destination string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.lanes == nil {
-		t.lanes, t.sweepAt = map[laneKey]*Route{}, 64
+	if t.routes == nil {
+		t.routes, t.sweepAt = map[routeKey]*Route{}, 64
 	}
-	if len(t.lanes) >= t.sweepAt {
-		for k, old := range t.lanes {
+	if len(t.routes) >= t.sweepAt {
+		for k, old := range t.routes {
 			if old.Stale() {
-				delete(t.lanes, k)
+				delete(t.routes, k)
 			}
 		}
-		t.sweepAt = 2*len(t.lanes) + 64
+		t.sweepAt = 2*len(t.routes) + 64
 	}
-	t.lanes[laneKey{l.Binding, destination}] = l
+	t.routes[routeKey{r.Binding, destination}] = r
 }

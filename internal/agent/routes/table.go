@@ -9,11 +9,11 @@ import (
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
-// Options configure a Store.
+// Options configure a Table.
 type Options struct {
 	// Dialer returns what makes connections for a pod. It is asked when a pod's first call to a destination arrives.
 	Dialer func(podUID string) upstream.Dialer
-	// Observer hears what calls did; nil means nobody.
+	// Observer is told what calls did; nil means nobody.
 	Observer Observer
 	// MaxDynamic replaces MaxDynamicDestinations; 0 means the constant.
 	MaxDynamic int
@@ -24,7 +24,7 @@ type Table struct {
 	// immutable after New
 	dialer     func(podUID string) upstream.Dialer
 	observer   Observer
-	dock       *upstream.Pools
+	pools      *upstream.Pools
 	maxDynamic int
 
 	// atomic
@@ -45,19 +45,19 @@ type Table struct {
 	late     *[]*entry // made since an Install under way began; nil: there is none
 }
 
-// New returns a store without policies.
+// New returns a table without policies.
 func New(o Options) (*Table, error) {
 	if o.Dialer == nil {
-		return nil, errors.New("store: no dialer")
+		return nil, errors.New("routes: no dialer")
 	}
 	if o.Observer == nil {
-		o.Observer = Silence{}
+		o.Observer = Discard{}
 	}
 	if o.MaxDynamic == 0 {
 		o.MaxDynamic = MaxDynamicDestinations
 	}
 	s := &Table{
-		dialer: o.Dialer, observer: o.Observer, dock: upstream.NewPools(), maxDynamic: o.MaxDynamic,
+		dialer: o.Dialer, observer: o.Observer, pools: upstream.NewPools(), maxDynamic: o.MaxDynamic,
 		states: states{all: map[string]map[stateKey]*state{}}, entries: entries{pods: map[string]*podEntries{}},
 	}
 	s.current.Store(&version{})
@@ -68,7 +68,7 @@ func New(o Options) (*Table, error) {
 func (s *Table) Dialer(podUID string) upstream.Dialer { return s.dialer(podUID) }
 
 // Run keeps the pools tidy until ctx ends, then closes them.
-func (s *Table) Run(ctx context.Context) error { return s.dock.Run(ctx) }
+func (s *Table) Run(ctx context.Context) error { return s.pools.Run(ctx) }
 
 // Version changes with every Install; as long as it does not, Table returns the same.
 func (s *Table) Version() uint64 { return s.version.Load() }
@@ -78,4 +78,4 @@ func (s *Table) PodRoutes(podUID string) *PodRoutes { return s.current.Load().ta
 
 // PodEnded closes the idle connections of a pod whose sandbox is gone: they would keep its network namespace alive. It does not
 // wait for anything that concerns other pods.
-func (s *Table) PodEnded(uid string) { s.dock.CloseIdle(uid) }
+func (s *Table) PodEnded(uid string) { s.pools.CloseIdle(uid) }

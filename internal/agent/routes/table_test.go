@@ -20,7 +20,7 @@ func (noDialer) Dial(context.Context, netip.AddrPort) (*net.TCPConn, error) {
 	return nil, net.ErrClosed
 }
 
-func newStore(t testing.TB) *Table {
+func newTable(t testing.TB) *Table {
 	t.Helper()
 	s, err := New(Options{Dialer: func(string) upstream.Dialer { return noDialer{} }, MaxDynamic: 8})
 	if err != nil {
@@ -82,7 +82,7 @@ func TestCandidates(t *testing.T) {
 	disabled.Mode = policy.ModeDisabled
 	dry := binding("dry", policy.Target{Kind: policy.TargetAny})
 	dry.Mode = policy.ModeDryRun
-	s := newStore(t)
+	s := newTable(t)
 	install(t, s, snapshot(disabled, dry, binding("host", host), binding("service", service), binding("block", block),
 		binding("any", policy.Target{Kind: policy.TargetAny})))
 	table := s.PodRoutes("a")
@@ -106,7 +106,7 @@ func TestCandidates(t *testing.T) {
 }
 
 func TestPinning(t *testing.T) {
-	s := newStore(t)
+	s := newTable(t)
 	install(t, s, snapshot(binding("service", policy.Target{Kind: policy.TargetService, Service: "ns/shop"}),
 		binding("any", policy.Target{Kind: policy.TargetAny})))
 	for original, want := range map[string]bool{"10.96.0.7:80": false, "10.1.0.2:8080": true, "203.0.113.1:80": true} {
@@ -152,10 +152,10 @@ func TestRules(t *testing.T) {
 		rule("expr", policy.RequestMatch{PathType: policy.PathRegularExpression, Path: "/x[0-9]+"}),
 		rule("method", policy.RequestMatch{Methods: []string{"PUT", "DELETE"}}),
 	}
-	s := newStore(t)
+	s := newTable(t)
 	install(t, s, snapshot(b))
 	c := s.PodRoutes("a").Candidates(addr("192.0.2.1:80"))
-	lane, err := s.PodRoutes("a").Route(&c[0], nil, addr("192.0.2.1:80"))
+	route, err := s.PodRoutes("a").Route(&c[0], nil, addr("192.0.2.1:80"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,14 +175,14 @@ func TestRules(t *testing.T) {
 		{"GET", "http://host", ""},
 		{"OPTIONS", "*", ""},
 	} {
-		if got := lane.Plan([]byte(tc.method), PathOf([]byte(tc.target))).Rule; got != tc.want {
+		if got := route.Plan([]byte(tc.method), PathOf([]byte(tc.target))).Rule; got != tc.want {
 			t.Errorf("%s %s: rule %q, want %q", tc.method, tc.target, got, tc.want)
 		}
 	}
 }
 
 func TestRule35_ABadProfileLeavesThePreviousInForce(t *testing.T) {
-	s := newStore(t)
+	s := newTable(t)
 	good := binding("k", policy.Target{Kind: policy.TargetAny})
 	install(t, s, snapshot(good))
 	before := s.PodRoutes("a")
@@ -197,8 +197,8 @@ func TestRule35_ABadProfileLeavesThePreviousInForce(t *testing.T) {
 	}
 }
 
-// lane resolves what governs calls to an address.
-func lane(t testing.TB, s *Table, pod, original string) *Route {
+// routeTo resolves what governs calls to an address.
+func routeTo(t testing.TB, s *Table, pod, original string) *Route {
 	t.Helper()
 	table := s.PodRoutes(pod)
 	c := table.Candidates(addr(original))
@@ -230,17 +230,17 @@ func trip(t testing.TB, l *Route) {
 }
 
 func TestRule22_BreakersSurviveEditsThatDoNotTouchThem(t *testing.T) {
-	s := newStore(t)
+	s := newTable(t)
 	b := withBreaker(policy.ShareNode)
 	install(t, s, snapshot(b))
-	trip(t, lane(t, s, "a", "10.96.0.7:80"))
-	pool := lane(t, s, "a", "10.96.0.7:80").Pool
+	trip(t, routeTo(t, s, "a", "10.96.0.7:80"))
+	pool := routeTo(t, s, "a", "10.96.0.7:80").Pool
 
 	b.Base.Timeouts.PerTry = time.Second
 	other := *b.Base.Breaker
 	b.Base.Breaker = &other
 	install(t, s, snapshot(b))
-	l := lane(t, s, "a", "10.96.0.7:80")
+	l := routeTo(t, s, "a", "10.96.0.7:80")
 	if stateOf(l) != resilience.Open {
 		t.Error("the breaker forgot that it was open")
 	}
@@ -250,7 +250,7 @@ func TestRule22_BreakersSurviveEditsThatDoNotTouchThem(t *testing.T) {
 	if l.Plan(nil, nil).Settings.Timeouts.PerTry != time.Second {
 		t.Error("the edit is not in force")
 	}
-	if stateOf(lane(t, s, "a", "10.96.0.7:81")) != resilience.Closed {
+	if stateOf(routeTo(t, s, "a", "10.96.0.7:81")) != resilience.Closed {
 		t.Error("another port's breaker opened")
 	}
 
@@ -258,20 +258,20 @@ func TestRule22_BreakersSurviveEditsThatDoNotTouchThem(t *testing.T) {
 	changed.ConsecutiveFailures = 7
 	b.Base.Breaker = &changed
 	install(t, s, snapshot(b))
-	if stateOf(lane(t, s, "a", "10.96.0.7:80")) != resilience.Closed {
+	if stateOf(routeTo(t, s, "a", "10.96.0.7:80")) != resilience.Closed {
 		t.Error("an edited breaker starts closed")
 	}
 }
 
 func TestBreakersAreSharedAsThePolicySays(t *testing.T) {
 	for sharing, want := range map[policy.Sharing]resilience.State{policy.ShareNode: resilience.Open, policy.SharePod: resilience.Closed} {
-		s := newStore(t)
+		s := newTable(t)
 		install(t, s, snapshot(withBreaker(sharing)))
-		trip(t, lane(t, s, "a", "10.96.0.7:80"))
-		if got := stateOf(lane(t, s, "b", "10.96.0.7:80")); got != want {
+		trip(t, routeTo(t, s, "a", "10.96.0.7:80"))
+		if got := stateOf(routeTo(t, s, "b", "10.96.0.7:80")); got != want {
 			t.Errorf("sharing %d: the other pod's breaker is %v, want %v", sharing, got, want)
 		}
-		if lane(t, s, "a", "10.96.0.7:80").Pool == lane(t, s, "b", "10.96.0.7:80").Pool {
+		if routeTo(t, s, "a", "10.96.0.7:80").Pool == routeTo(t, s, "b", "10.96.0.7:80").Pool {
 			t.Error("pods share a pool")
 		}
 	}
@@ -286,9 +286,9 @@ func TestRulesKeepTheirOwnState(t *testing.T) {
 		{Name: "own", Match: []policy.RequestMatch{{Methods: []string{"POST"}}}, Settings: own, OwnBreaker: true, OwnBudget: true},
 		{Name: "shared", Match: []policy.RequestMatch{{Methods: []string{"PUT"}}}, Settings: b.Base},
 	}
-	s := newStore(t)
+	s := newTable(t)
 	install(t, s, snapshot(b))
-	l := lane(t, s, "a", "10.96.0.7:80")
+	l := routeTo(t, s, "a", "10.96.0.7:80")
 	base, post, put := l.Plan([]byte("GET"), nil), l.Plan([]byte("POST"), nil), l.Plan([]byte("PUT"), nil)
 	if base.Breaker == post.Breaker || base.Budget == post.Budget {
 		t.Error("a rule with its own blocks shares state")
@@ -299,7 +299,7 @@ func TestRulesKeepTheirOwnState(t *testing.T) {
 }
 
 func TestUnchangedProfilesKeepTheirTables(t *testing.T) {
-	s := newStore(t)
+	s := newTable(t)
 	snap := snapshot(binding("k", policy.Target{Kind: policy.TargetService, Service: "ns/shop"}))
 	install(t, s, snap)
 	before, version := s.PodRoutes("a"), s.Version()
@@ -319,15 +319,15 @@ func TestUnchangedProfilesKeepTheirTables(t *testing.T) {
 }
 
 func TestRule34_NothingIsLeftOfWhatIsRemoved(t *testing.T) {
-	s := newStore(t)
+	s := newTable(t)
 	install(t, s, snapshot(withBreaker(policy.ShareNode)))
-	old := lane(t, s, "a", "10.96.0.7:80")
-	lane(t, s, "b", "10.96.0.7:80")
+	old := routeTo(t, s, "a", "10.96.0.7:80")
+	routeTo(t, s, "b", "10.96.0.7:80")
 	next := snapshot(withBreaker(policy.ShareNode))
 	delete(next.Workloads, "a")
 	install(t, s, next)
 	pools := 0
-	s.dock.Each(func(k upstream.Key, _ upstream.Stats) {
+	s.pools.Each(func(k upstream.Key, _ upstream.Stats) {
 		if pools++; k.Pod == "a" {
 			t.Error("the removed pod's pool is left")
 		}
@@ -336,7 +336,7 @@ func TestRule34_NothingIsLeftOfWhatIsRemoved(t *testing.T) {
 		t.Errorf("%d pools", pools)
 	}
 	install(t, s, &policy.Snapshot{})
-	s.dock.Each(func(upstream.Key, upstream.Stats) { t.Error("a pool is left") })
+	s.pools.Each(func(upstream.Key, upstream.Stats) { t.Error("a pool is left") })
 	if len(s.states.all) != 0 {
 		t.Error("state is left")
 	}
@@ -346,34 +346,34 @@ func TestRule34_NothingIsLeftOfWhatIsRemoved(t *testing.T) {
 }
 
 func TestDynamicDestinationsAreBounded(t *testing.T) {
-	s := newStore(t)
+	s := newTable(t)
 	b := binding("k", policy.Target{Kind: policy.TargetAny})
 	install(t, s, snapshot(b))
-	first := lane(t, s, "a", "192.0.2.1:1")
+	first := routeTo(t, s, "a", "192.0.2.1:1")
 	for i := 2; i < 100; i++ {
-		lane(t, s, "a", fmt.Sprintf("192.0.2.1:%d", i))
+		routeTo(t, s, "a", fmt.Sprintf("192.0.2.1:%d", i))
 	}
 	if n := len(s.states.all["k"]); n != 8 {
 		t.Errorf("%d destinations are kept, want 8", n)
 	}
 	pools := 0
-	s.dock.Each(func(upstream.Key, upstream.Stats) { pools++ })
+	s.pools.Each(func(upstream.Key, upstream.Stats) { pools++ })
 	if pools != 8 {
 		t.Errorf("%d pools are kept, want 8", pools)
 	}
 	if !first.Stale() {
 		t.Error("the first was not forgotten")
 	}
-	if again := lane(t, s, "a", "192.0.2.1:1"); again == first || again.Stale() {
+	if again := routeTo(t, s, "a", "192.0.2.1:1"); again == first || again.Stale() {
 		t.Error("it does not come back")
 	}
-	if n := len(s.PodRoutes("a").lanes); n > 2*64+8 {
-		t.Errorf("%d lanes are remembered", n)
+	if n := len(s.PodRoutes("a").routes); n > 2*64+8 {
+		t.Errorf("%d routes are remembered", n)
 	}
 }
 
-func TestALaneOfAReplacedTableDisturbsNobody(t *testing.T) {
-	s := newStore(t)
+func TestARouteOfAReplacedVersionDisturbsNobody(t *testing.T) {
+	s := newTable(t)
 	b := withBreaker(policy.ShareNode)
 	install(t, s, snapshot(b))
 	old := s.PodRoutes("a")
@@ -387,15 +387,15 @@ func TestALaneOfAReplacedTableDisturbsNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	trip(t, l)
-	if stateOf(lane(t, s, "a", "10.96.0.7:80")) != resilience.Closed {
+	if stateOf(routeTo(t, s, "a", "10.96.0.7:80")) != resilience.Closed {
 		t.Error("an old version opened the breaker of the new one")
 	}
 }
 
-func TestSurvey(t *testing.T) {
-	s := newStore(t)
+func TestStats(t *testing.T) {
+	s := newTable(t)
 	install(t, s, snapshot(withBreaker(policy.ShareNode)))
-	trip(t, lane(t, s, "a", "10.96.0.7:80"))
+	trip(t, routeTo(t, s, "a", "10.96.0.7:80"))
 	var got []Stats
 	s.Stats(time.Now(), func(v Stats) { got = append(got, v) })
 	if len(got) != 1 || got[0].BreakersOpen != 1 || got[0].Target != "service ns/shop" || got[0].Destination != "ns/shop:80" {

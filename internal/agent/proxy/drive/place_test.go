@@ -49,7 +49,7 @@ func (noDialer) Dial(context.Context, netip.AddrPort) (*net.TCPConn, error) {
 // placing returns an exchange for a call of a connected client, of which nothing is read or written.
 func placing(t *testing.T, pool policy.Pool) *Exchange {
 	t.Helper()
-	table, err := routes.New(routes.Options{Dialer: func(string) upstream.Dialer { return noDialer{} }, Observer: routes.Silence{}})
+	table, err := routes.New(routes.Options{Dialer: func(string) upstream.Dialer { return noDialer{} }, Observer: routes.Discard{}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,8 +26,8 @@ func (x *Exchange) Attempted(t *Attempt, kind call.Kind, status int, why routes.
 func (x *Exchange) reportLast() {
 	x.Route.Recorder().AttemptDone(&x.last)
 	x.Detail = x.last.Detail
-	if len(x.past) == routes.MaxTries {
-		x.past = x.past[:routes.MaxTries-1]
+	if len(x.past) == routes.MaxAttempts {
+		x.past = x.past[:routes.MaxAttempts-1]
 	}
 	x.past = append(x.past, x.last)
 }
@@ -39,7 +39,7 @@ func (x *Exchange) Report(v route.View, started time.Time) {
 	e.Outcome = x.Call.Outcome()
 	e.Took = x.Now.Sub(started)
 	e.Method, e.Host, e.Path = v.Method(), v.Host(), v.Target()
-	e.Tries, e.Detail, e.Truncated = x.past, x.Detail, x.Truncated
+	e.Attempts, e.Detail, e.Truncated = x.past, x.Detail, x.Truncated
 	x.Route.Recorder().CallDone(e)
-	e.Method, e.Host, e.Path, e.Tries, x.Truncated = nil, nil, nil, nil, false
+	e.Method, e.Host, e.Path, e.Attempts, x.Truncated = nil, nil, nil, nil, false
 }

@@ -29,7 +29,7 @@ type entry struct {
 }
 
 // newEntry makes an entry of a pod, not to be found yet.
-func newEntry(pod string, n *newcomer, st *state) (*entry, error) {
+func newEntry(pod string, n *entryInputs, st *state) (*entry, error) {
 	pool, err := upstream.NewPool(upstream.Options{Cluster: st.cluster, Dialer: n.dialer, Limits: n.candidate.base.values.Pool})
 	if err != nil {
 		return nil, err

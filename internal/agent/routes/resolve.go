@@ -16,7 +16,7 @@ func (s *Table) resolve(t *PodRoutes, c *Candidate, destination string) (*Route,
 		t.remember(r, destination)
 		return r, nil
 	}
-	n := &newcomer{candidate: c, dialer: s.dialer(t.pod)}
+	n := &entryInputs{candidate: c, dialer: s.dialer(t.pod)}
 	if !known {
 		n.state = newState(k, of) // not under the lock: it may have many hosts
 	}
@@ -51,15 +51,15 @@ func (s *Table) find(t *PodRoutes, c *Candidate, k stateKey) (r *Route, of versi
 // inForce reports whether t is of the present version. It expects the lock.
 func (s *Table) inForce(t *PodRoutes) bool { return s.current.Load().tables[t.pod] == t }
 
-// newcomer is what a new entry is made of.
-type newcomer struct {
+// entryInputs is what a new entry is made of.
+type entryInputs struct {
 	candidate *Candidate
 	dialer    upstream.Dialer
 	state     *state // nil: the node had one already
 }
 
 // enter makes a route and what it needs, and returns the pools of what had to be forgotten for it.
-func (s *Table) enter(t *PodRoutes, k stateKey, n *newcomer) (*Route, []*upstream.Pool, error) {
+func (s *Table) enter(t *PodRoutes, k stateKey, n *entryInputs) (*Route, []*upstream.Pool, error) {
 	c := n.candidate
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,74 +1,14 @@
 package routes
 
 import (
-	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"testing"
-	"time"
 
-	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
-
-type noDialer struct{}
-
-func (noDialer) Dial(context.Context, netip.AddrPort) (*net.TCPConn, error) {
-	return nil, net.ErrClosed
-}
-
-func newTable(t testing.TB) *Table {
-	t.Helper()
-	s, err := New(Options{Dialer: func(string) upstream.Dialer { return noDialer{} }, MaxDynamic: 8})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-func addr(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
-
-// shop is a Service with a cluster IP, two ports and two endpoints.
-func shop() *policy.Destination {
-	return &policy.Destination{
-		Name: "ns/shop", ClusterIPs: []netip.Addr{netip.MustParseAddr("10.96.0.7")},
-		Ports: []policy.DestinationPort{
-			{Port: 80, Name: "http", Endpoints: []netip.AddrPort{addr("10.1.0.1:8080"), addr("10.1.0.2:8080")}},
-			{Port: 81, Name: "admin", Endpoints: []netip.AddrPort{addr("10.1.0.1:8081")}},
-		},
-	}
-}
-
-func binding(key string, to policy.Target) policy.Binding {
-	return policy.Binding{Key: key, Policy: policy.ID{Namespace: "ns", Name: key}, To: to, Base: policy.Defaults()}
-}
-
-func snapshot(bindings ...policy.Binding) *policy.Snapshot {
-	return &policy.Snapshot{
-		Workloads: map[string]*policy.Workload{
-			"a": {UID: "a", Profile: "p"}, "b": {UID: "b", Profile: "p"}, "none": {UID: "none", Profile: "missing"},
-		},
-		Profiles:     map[string]*policy.Profile{"p": {Name: "p", Bindings: bindings}},
-		Destinations: map[string]*policy.Destination{"ns/shop": shop()},
-	}
-}
-
-func install(t testing.TB, s *Table, snap *policy.Snapshot) {
-	t.Helper()
-	if r := s.Install(snap); len(r) > 0 {
-		t.Fatalf("rejected: %v", r)
-	}
-}
-
-func keys(cs []Candidate) (out []string) {
-	for i := range cs {
-		out = append(out, cs[i].Key())
-	}
-	return out
-}
 
 //enforces:agent mode to[].service.name to[].service.namespace to[].service.port to[].host to[].ports to[].any
 //enforces:agent to[].cidr.block to[].cidr.except to[].cidr.ports
@@ -116,71 +56,6 @@ func TestPinning(t *testing.T) {
 	}
 }
 
-//enforces:agent to[].host
-func TestHosts(t *testing.T) {
-	for _, tc := range []struct {
-		pattern, host string
-		want          bool
-	}{
-		{"api.example", "api.example", true},
-		{"api.example", "API.Example:8080", true},
-		{"api.example", "api.example.", true},
-		{"api.example", "xapi.example", false},
-		{"*.example", "api.example", true},
-		{"*.example", "a.b.example", true},
-		{"*.example", ".example", false},
-		{"*.example", "example", false},
-		{"*", "anything", true},
-		{"*", "", true},
-		{"::1", "[::1]:80", true},
-	} {
-		p := compileHost(tc.pattern)
-		if got := p.matches(AppendHost(nil, []byte(tc.host))); got != tc.want {
-			t.Errorf("%s matches %s: %v", tc.pattern, tc.host, got)
-		}
-	}
-}
-
-func TestRules(t *testing.T) {
-	b := binding("k", policy.Target{Kind: policy.TargetAny})
-	rule := func(name string, m ...policy.RequestMatch) policy.Rule {
-		return policy.Rule{Name: name, Match: m, Settings: b.Base}
-	}
-	b.Rules = []policy.Rule{
-		rule("exact", policy.RequestMatch{Methods: []string{"POST"}, PathType: policy.PathExact, Path: "/v1/charge"}),
-		rule("prefix", policy.RequestMatch{PathType: policy.PathPrefix, Path: "/v1"}, policy.RequestMatch{PathType: policy.PathPrefix, Path: "/w/"}),
-		rule("expr", policy.RequestMatch{PathType: policy.PathRegularExpression, Path: "/x[0-9]+"}),
-		rule("method", policy.RequestMatch{Methods: []string{"PUT", "DELETE"}}),
-	}
-	s := newTable(t)
-	install(t, s, snapshot(b))
-	c := s.PodRoutes("a").Candidates(addr("192.0.2.1:80"))
-	route, err := s.PodRoutes("a").Route(&c[0], nil, addr("192.0.2.1:80"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, tc := range []struct{ method, target, want string }{
-		{"POST", "/v1/charge?x=/y", "exact"},
-		{"GET", "/v1/charge", "prefix"},
-		{"GET", "/v1", "prefix"},
-		{"GET", "/v1?q", "prefix"},
-		{"GET", "/v1x", ""},
-		{"GET", "/w", "prefix"},
-		{"GET", "/w/x", "prefix"},
-		{"GET", "/x12", "expr"},
-		{"GET", "/x12/", ""},
-		{"GET", "/a/x12", ""},
-		{"PUT", "/", "method"},
-		{"GET", "http://host/v1/a", "prefix"},
-		{"GET", "http://host", ""},
-		{"OPTIONS", "*", ""},
-	} {
-		if got := route.Plan([]byte(tc.method), PathOf([]byte(tc.target))).Rule; got != tc.want {
-			t.Errorf("%s %s: rule %q, want %q", tc.method, tc.target, got, tc.want)
-		}
-	}
-}
-
 func TestRule35_ABadProfileLeavesThePreviousInForce(t *testing.T) {
 	s := newTable(t)
 	good := binding("k", policy.Target{Kind: policy.TargetAny})
@@ -194,107 +69,6 @@ func TestRule35_ABadProfileLeavesThePreviousInForce(t *testing.T) {
 	}
 	if s.PodRoutes("a") != before {
 		t.Error("the previous version is not in force")
-	}
-}
-
-// routeTo resolves what governs calls to an address.
-func routeTo(t testing.TB, s *Table, pod, original string) *Route {
-	t.Helper()
-	table := s.PodRoutes(pod)
-	c := table.Candidates(addr(original))
-	l, err := table.Route(&c[0], []byte("host.example"), addr(original))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
-
-func withBreaker(sharing policy.Sharing) policy.Binding {
-	b := binding("k", policy.Target{Kind: policy.TargetService, Service: "ns/shop"})
-	br := policy.DefaultBreaker()
-	br.ConsecutiveFailures, br.Sharing = 1, sharing
-	b.Base.Breaker = &br
-	return b
-}
-
-func stateOf(l *Route) resilience.State { return l.Plan(nil, nil).Breaker.Status(time.Now()).State }
-
-func trip(t testing.TB, l *Route) {
-	t.Helper()
-	b := l.Plan(nil, nil).Breaker
-	p, ok := b.Allow(time.Now())
-	if !ok {
-		t.Fatal("not allowed")
-	}
-	b.Done(time.Now(), p, resilience.Result{Failed: true})
-}
-
-func TestRule22_BreakersSurviveEditsThatDoNotTouchThem(t *testing.T) {
-	s := newTable(t)
-	b := withBreaker(policy.ShareNode)
-	install(t, s, snapshot(b))
-	trip(t, routeTo(t, s, "a", "10.96.0.7:80"))
-	pool := routeTo(t, s, "a", "10.96.0.7:80").Pool
-
-	b.Base.Timeouts.PerTry = time.Second
-	other := *b.Base.Breaker
-	b.Base.Breaker = &other
-	install(t, s, snapshot(b))
-	l := routeTo(t, s, "a", "10.96.0.7:80")
-	if stateOf(l) != resilience.Open {
-		t.Error("the breaker forgot that it was open")
-	}
-	if l.Pool != pool {
-		t.Error("the pool was thrown away")
-	}
-	if l.Plan(nil, nil).Settings.Timeouts.PerTry != time.Second {
-		t.Error("the edit is not in force")
-	}
-	if stateOf(routeTo(t, s, "a", "10.96.0.7:81")) != resilience.Closed {
-		t.Error("another port's breaker opened")
-	}
-
-	changed := *b.Base.Breaker
-	changed.ConsecutiveFailures = 7
-	b.Base.Breaker = &changed
-	install(t, s, snapshot(b))
-	if stateOf(routeTo(t, s, "a", "10.96.0.7:80")) != resilience.Closed {
-		t.Error("an edited breaker starts closed")
-	}
-}
-
-func TestBreakersAreSharedAsThePolicySays(t *testing.T) {
-	for sharing, want := range map[policy.Sharing]resilience.State{policy.ShareNode: resilience.Open, policy.SharePod: resilience.Closed} {
-		s := newTable(t)
-		install(t, s, snapshot(withBreaker(sharing)))
-		trip(t, routeTo(t, s, "a", "10.96.0.7:80"))
-		if got := stateOf(routeTo(t, s, "b", "10.96.0.7:80")); got != want {
-			t.Errorf("sharing %d: the other pod's breaker is %v, want %v", sharing, got, want)
-		}
-		if routeTo(t, s, "a", "10.96.0.7:80").Pool == routeTo(t, s, "b", "10.96.0.7:80").Pool {
-			t.Error("pods share a pool")
-		}
-	}
-}
-
-func TestRulesKeepTheirOwnState(t *testing.T) {
-	b := withBreaker(policy.ShareNode)
-	own := b.Base
-	br := *b.Base.Breaker
-	own.Breaker = &br
-	b.Rules = []policy.Rule{
-		{Name: "own", Match: []policy.RequestMatch{{Methods: []string{"POST"}}}, Settings: own, OwnBreaker: true, OwnBudget: true},
-		{Name: "shared", Match: []policy.RequestMatch{{Methods: []string{"PUT"}}}, Settings: b.Base},
-	}
-	s := newTable(t)
-	install(t, s, snapshot(b))
-	l := routeTo(t, s, "a", "10.96.0.7:80")
-	base, post, put := l.Plan([]byte("GET"), nil), l.Plan([]byte("POST"), nil), l.Plan([]byte("PUT"), nil)
-	if base.Breaker == post.Breaker || base.Budget == post.Budget {
-		t.Error("a rule with its own blocks shares state")
-	}
-	if base.Breaker != put.Breaker || base.Budget != put.Budget {
-		t.Error("a rule without its own blocks does not share state")
 	}
 }
 
@@ -315,33 +89,6 @@ func TestUnchangedProfilesKeepTheirTables(t *testing.T) {
 	install(t, s, &next)
 	if s.PodRoutes("a") == before {
 		t.Error("a change of endpoints went unnoticed")
-	}
-}
-
-func TestRule34_NothingIsLeftOfWhatIsRemoved(t *testing.T) {
-	s := newTable(t)
-	install(t, s, snapshot(withBreaker(policy.ShareNode)))
-	old := routeTo(t, s, "a", "10.96.0.7:80")
-	routeTo(t, s, "b", "10.96.0.7:80")
-	next := snapshot(withBreaker(policy.ShareNode))
-	delete(next.Workloads, "a")
-	install(t, s, next)
-	pools := 0
-	s.pools.Each(func(k upstream.Key, _ upstream.Stats) {
-		if pools++; k.Pod == "a" {
-			t.Error("the removed pod's pool is left")
-		}
-	})
-	if pools != 1 {
-		t.Errorf("%d pools", pools)
-	}
-	install(t, s, &policy.Snapshot{})
-	s.pools.Each(func(upstream.Key, upstream.Stats) { t.Error("a pool is left") })
-	if len(s.states.all) != 0 {
-		t.Error("state is left")
-	}
-	if old.Plan(nil, nil).Settings == nil || !old.Stale() {
-		t.Error("a call under way lost its plan")
 	}
 }
 
@@ -369,36 +116,5 @@ func TestDynamicDestinationsAreBounded(t *testing.T) {
 	}
 	if n := len(s.PodRoutes("a").routes); n > 2*64+8 {
 		t.Errorf("%d routes are remembered", n)
-	}
-}
-
-func TestARouteOfAReplacedVersionDisturbsNobody(t *testing.T) {
-	s := newTable(t)
-	b := withBreaker(policy.ShareNode)
-	install(t, s, snapshot(b))
-	old := s.PodRoutes("a")
-	changed := *b.Base.Breaker
-	changed.ConsecutiveFailures = 5
-	b.Base.Breaker = &changed
-	install(t, s, snapshot(b))
-	c := old.Candidates(addr("10.96.0.7:80"))
-	l, err := old.Route(&c[0], nil, addr("10.96.0.7:80"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	trip(t, l)
-	if stateOf(routeTo(t, s, "a", "10.96.0.7:80")) != resilience.Closed {
-		t.Error("an old version opened the breaker of the new one")
-	}
-}
-
-func TestStats(t *testing.T) {
-	s := newTable(t)
-	install(t, s, snapshot(withBreaker(policy.ShareNode)))
-	trip(t, routeTo(t, s, "a", "10.96.0.7:80"))
-	var got []Stats
-	s.Stats(time.Now(), func(v Stats) { got = append(got, v) })
-	if len(got) != 1 || got[0].BreakersOpen != 1 || got[0].Target != "service ns/shop" || got[0].Destination != "ns/shop:80" {
-		t.Errorf("got %+v", got)
 	}
 }

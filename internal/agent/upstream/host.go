@@ -14,9 +14,12 @@ type Host struct {
 	id   int // small, and of no other host of its cluster at the same time
 
 	// atomic
-	departed    atomic.Bool // not among its cluster's hosts any more; calls under way go on, nothing is kept
+	departed atomic.Bool // not among its cluster's hosts any more; calls under way go on, nothing is kept
+	failing  atomic.Bool // there are failures
+
+	_           [64]byte // what all calls of the node write is not on the cache line of what they read
 	outstanding atomic.Int32
-	failing     atomic.Bool // there are failures
+	_           [64]byte
 
 	mu sync.Mutex
 	// guarded by mu

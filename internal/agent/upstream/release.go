@@ -12,7 +12,11 @@ func (p *Pool) release(now time.Time, c *Conn, keep bool) {
 func (p *Pool) unused(now time.Time, c *Conn) {
 	p.mu.Lock()
 	c.uses--
-	p.put(now, c, true, c.idleSince)
+	idleSince := c.idleSince
+	if c.capacity > 1 { // others may have used it meanwhile
+		idleSince = now
+	}
+	p.put(now, c, true, idleSince)
 }
 
 // put ends an exchange on a connection, which goes on, is kept idle or closed. It expects the lock, and unlocks.

@@ -36,7 +36,7 @@ func TestRule25_DeadIdleConnectionsAreNotReused(t *testing.T) {
 	b.Release(old, true)
 	eventually(t, func() bool { return s.open.Load() == 2 }) // accepted
 	s.closeAll()
-	eventually(t, func() bool { return s.open.Load() == 0 && a.Departed() && b.Departed() })
+	eventually(t, func() bool { return s.open.Load() == 0 && departed(a) && departed(b) })
 	c := take(t, p, request())
 	if c.Conn == a.Conn || c.Conn == b.Conn || c.Reused() {
 		t.Error("a dead connection was taken")

@@ -31,26 +31,24 @@ func (p *Pool) Acquire(now time.Time, r *Request) (Answer, Lease) {
 // enter has a request granted (Ready), parked, or refused.
 func (p *Pool) enter(now time.Time, r *Request) Answer {
 	p.mu.Lock()
-	victims := p.sync()
+	closing := p.sync()
 	if p.waiting.head != nil {
 		// Time alone may have made a place: a host that could not be reached is tried again after a while.
-		victims = p.grantParked(now, victims)
+		closing = p.grantParked(now, closing)
 	}
 	answer := Ready
-	switch ok, victim := p.grant(now, r); {
-	case ok && victim != nil:
-		victims = append(victims, victim)
+	switch ok, evicted := p.grant(now, r); {
+	case ok && evicted != nil:
+		closing = append(closing, evicted)
 	case ok:
 	case p.waiting.len >= p.limits.MaxPending:
 		answer = Overflow
 	default:
-		victims = p.park(now, r, victims)
+		closing = p.park(now, r, closing)
 		answer = Parked
 	}
 	p.mu.Unlock()
-	if victims != nil {
-		closeAll(victims)
-	}
+	closeAll(closing)
 	return answer
 }
 
@@ -91,35 +89,35 @@ func (r *Request) lease() Lease {
 // freed, or kept for a new connection when there is no other.
 func (p *Pool) discard(now time.Time, r *Request) {
 	dead := r.conn
-	var victims []*Conn
+	var closing []*Conn
 	p.mu.Lock()
 	if r.conn = p.pop(r.to); r.conn != nil {
 		p.leaseIdle(r)
 		p.open--
 		r.to.open--
-		victims = p.grantParked(now, nil)
+		closing = p.grantParked(now, nil)
 	}
 	p.mu.Unlock()
 	_ = dead.Close()
-	closeAll(victims)
+	closeAll(closing)
 }
 
 // preferProven puts a request's connection back and replaces it by one that the same client used last, or has a new one made. It
 // stays for requests that may be sent again, if there is room for one more.
 func (p *Pool) preferProven(now time.Time, r *Request) {
 	hc, c := r.to, r.conn
-	var victims []*Conn
+	var closing []*Conn
 	p.mu.Lock()
 	r.conn = p.pullOf(hc, r.Client)
 	switch {
 	case p.closed, hc.host.departed.Load(), len(hc.idle) >= p.limits.MaxIdlePerEndpoint:
-		victims = append(victims, c)
+		closing = append(closing, c)
 		if r.conn != nil {
 			p.open--
 			hc.open--
 		}
 	case r.conn == nil && p.full(hc):
-		victims = append(victims, c)
+		closing = append(closing, c)
 	default:
 		c.uses--
 		c.inUse--
@@ -132,9 +130,9 @@ func (p *Pool) preferProven(now time.Time, r *Request) {
 	if r.conn != nil {
 		p.leaseIdle(r)
 	}
-	victims = p.grantParked(now, victims)
+	closing = p.grantParked(now, closing)
 	p.mu.Unlock()
-	closeAll(victims)
+	closeAll(closing)
 }
 
 // CancelParked gives up a parked request, unless it has been granted in the meantime: then it reports true, and the request still has
@@ -164,7 +162,7 @@ func (p *Pool) Cancel(now time.Time, r *Request) (wasGranted bool) {
 	switch {
 	case state != granted:
 	case c != nil:
-		p.unused(now, c)
+		p.putBack(now, c)
 	default:
 		p.vacate(now, r.to)
 	}

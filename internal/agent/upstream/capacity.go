@@ -15,24 +15,24 @@ func (c *Conn) SetCapacity(n int) {
 	p.mu.Lock()
 	c.capacity = max(n, 1)
 	p.share(c)
-	victims := p.grantParked(now, nil)
+	closing := p.grantParked(now, nil)
 	p.mu.Unlock()
-	closeAll(victims)
+	closeAll(closing)
 }
 
 // Drain has the connection take no more exchanges. It is closed when those under way have ended.
 func (c *Conn) Drain() {
 	p, now := c.pool, time.Now()
-	var victims []*Conn
+	var closing []*Conn
 	p.mu.Lock()
 	c.draining = true
 	p.share(c)
 	if c.idle {
-		victims = p.evictIf(c.to, func(other *Conn) bool { return other == c }, nil)
-		victims = p.grantParked(now, victims)
+		closing = p.evictIf(c.to, func(other *Conn) bool { return other == c }, nil)
+		closing = p.grantParked(now, closing)
 	}
 	p.mu.Unlock()
-	closeAll(victims)
+	closeAll(closing)
 }
 
 // share sees to it that a connection is among the shared ones of its host if it is in use and can take more. This and the functions below

@@ -14,48 +14,48 @@ func (p *Pool) evict(hc *hostConns) *Conn {
 }
 
 // evictOldest takes the n oldest ones.
-func (p *Pool) evictOldest(hc *hostConns, n int, victims []*Conn) []*Conn {
+func (p *Pool) evictOldest(hc *hostConns, n int, closing []*Conn) []*Conn {
 	if n <= 0 {
-		return victims
+		return closing
 	}
-	victims = append(victims, hc.idle[:n]...)
+	closing = append(closing, hc.idle[:n]...)
 	hc.idle = slices.Delete(hc.idle, 0, n)
-	p.evicted(hc, victims[len(victims)-n:])
-	return victims
+	p.evicted(hc, closing[len(closing)-n:])
+	return closing
 }
 
 // evictIf takes those that are unfit.
-func (p *Pool) evictIf(hc *hostConns, unfit func(*Conn) bool, victims []*Conn) []*Conn {
-	before := len(victims)
+func (p *Pool) evictIf(hc *hostConns, unfit func(*Conn) bool, closing []*Conn) []*Conn {
+	before := len(closing)
 	kept := hc.idle[:0]
 	for _, c := range hc.idle {
 		if unfit(c) {
-			victims = append(victims, c)
+			closing = append(closing, c)
 		} else {
 			kept = append(kept, c)
 		}
 	}
-	if len(victims) == before {
-		return victims
+	if len(closing) == before {
+		return closing
 	}
 	clear(hc.idle[len(kept):])
 	hc.idle = kept
-	p.evicted(hc, victims[before:])
-	return victims
+	p.evicted(hc, closing[before:])
+	return closing
 }
 
 // evictAll takes every one of every host.
-func (p *Pool) evictAll(victims []*Conn) []*Conn {
+func (p *Pool) evictAll(closing []*Conn) []*Conn {
 	for len(p.withIdle) > 0 {
 		hc := p.withIdle[len(p.withIdle)-1]
-		victims = p.evictOldest(hc, len(hc.idle), victims)
+		closing = p.evictOldest(hc, len(hc.idle), closing)
 	}
-	return victims
+	return closing
 }
 
 // trimIdle takes those above MaxIdlePerEndpoint.
-func (p *Pool) trimIdle(hc *hostConns, victims []*Conn) []*Conn {
-	return p.evictOldest(hc, len(hc.idle)-max(p.limits.MaxIdlePerEndpoint, 0), victims)
+func (p *Pool) trimIdle(hc *hostConns, closing []*Conn) []*Conn {
+	return p.evictOldest(hc, len(hc.idle)-max(p.limits.MaxIdlePerEndpoint, 0), closing)
 }
 
 // evicted accounts for connections that were taken.
@@ -69,8 +69,8 @@ func (p *Pool) evicted(hc *hostConns, taken []*Conn) {
 	p.idleTaken(hc)
 }
 
-func closeAll(victims []*Conn) {
-	for _, c := range victims {
+func closeAll(closing []*Conn) {
+	for _, c := range closing {
 		_ = c.Close()
 	}
 }

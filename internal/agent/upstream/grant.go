@@ -3,8 +3,8 @@ package upstream
 import "time"
 
 // grant gives the request a connection or the place for a new one, if there is one. All functions of this file expect the
-// lock. The victim is an idle connection that had to make room; the caller closes it after unlocking.
-func (p *Pool) grant(now time.Time, r *Request) (ok bool, victim *Conn) {
+// lock. evicted is an idle connection that had to make room, or nil; the caller closes it after unlocking.
+func (p *Pool) grant(now time.Time, r *Request) (ok bool, evicted *Conn) {
 	hc, fresh := p.choose(now, r)
 	if hc == nil {
 		return false, nil
@@ -17,13 +17,12 @@ func (p *Pool) grant(now time.Time, r *Request) (ok bool, victim *Conn) {
 		r.conn = p.pop(hc)
 		p.leaseIdle(r)
 	default:
-		victim = p.makeRoom(hc)
+		evicted = p.makeRoom(hc)
 		p.open++
 		hc.open++
 	}
-	hc.active++
 	hc.host.outstanding.Add(1)
-	return true, victim
+	return true, evicted
 }
 
 // makeRoom takes an idle connection out of the pool if a new one to the host would be one too many.

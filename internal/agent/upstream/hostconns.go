@@ -20,7 +20,6 @@ type hostConns struct {
 	shared []*Conn // with exchanges, and room for more
 	index  int     // in Pool.withIdle, which holds it while it has idle connections
 	open   int     // connections, those being dialled included
-	active int     // exchanges, those for which a connection is dialled included
 	outage outage
 }
 
@@ -61,7 +60,7 @@ func (p *Pool) addUnlisted(addr netip.AddrPort) *hostConns {
 // sync takes note of the cluster's present hosts and returns the idle connections to those that are gone. Connections in use keep their
 // hostConns: should the address come back meanwhile, they count against the old host and are closed when they end. What sync costs
 // grows with the hosts that have idle connections, not with the hosts there are.
-func (p *Pool) sync() (victims []*Conn) {
+func (p *Pool) sync() (closing []*Conn) {
 	set := p.cluster.hosts.Load()
 	if set == p.set {
 		return nil
@@ -75,12 +74,12 @@ func (p *Pool) sync() (victims []*Conn) {
 	}
 	for i := len(p.withIdle) - 1; i >= 0; i-- { // one that is taken out is replaced by one that was seen already
 		if hc := p.withIdle[i]; hc.host.departed.Load() {
-			victims = p.evictOldest(hc, len(hc.idle), victims)
+			closing = p.evictOldest(hc, len(hc.idle), closing)
 		}
 	}
 	p.down = slices.DeleteFunc(p.down, func(hc *hostConns) bool { return hc.host.departed.Load() })
 	p.forgetDeparted()
-	return victims
+	return closing
 }
 
 // forgetDeparted drops the hosts that are gone when they are more than those that are left.

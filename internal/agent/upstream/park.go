@@ -3,13 +3,13 @@ package upstream
 import "time"
 
 // park has a request wait. All functions of this file but retryParked expect the lock.
-func (p *Pool) park(now time.Time, r *Request, victims []*Conn) []*Conn {
+func (p *Pool) park(now time.Time, r *Request, closing []*Conn) []*Conn {
 	r.state = parked
 	p.waiting.push(r)
 	if p.waiting.len == 1 && p.cluster.setWaiting(p, true) != p.set {
-		victims = p.grantParked(now, victims)
+		closing = p.grantParked(now, closing)
 	}
-	return victims
+	return closing
 }
 
 func (p *Pool) unpark(r *Request) {
@@ -21,30 +21,30 @@ func (p *Pool) unpark(r *Request) {
 
 // grantParked serves those that are parked, first come first served. A request that needs a host at its limit does not hold up
 // those behind it that do not.
-func (p *Pool) grantParked(now time.Time, victims []*Conn) []*Conn {
+func (p *Pool) grantParked(now time.Time, closing []*Conn) []*Conn {
 	if p.waiting.head == nil {
-		return victims
+		return closing
 	}
-	victims = append(victims, p.sync()...)
+	closing = append(closing, p.sync()...)
 	for r := p.waiting.head; r != nil && p.hasRoom(); {
 		next := r.next
-		if ok, victim := p.grant(now, r); ok {
+		if ok, evicted := p.grant(now, r); ok {
 			p.unpark(r)
 			r.Wake()
-			if victim != nil {
-				victims = append(victims, victim)
+			if evicted != nil {
+				closing = append(closing, evicted)
 			}
 		}
 		r = next
 	}
-	return victims
+	return closing
 }
 
 // retryParked serves those that are parked after the cluster has changed.
 func (p *Pool) retryParked() {
 	now := time.Now()
 	p.mu.Lock()
-	victims := p.grantParked(now, nil)
+	closing := p.grantParked(now, nil)
 	p.mu.Unlock()
-	closeAll(victims)
+	closeAll(closing)
 }

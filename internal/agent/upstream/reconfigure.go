@@ -17,13 +17,13 @@ func (p *Pool) Reconfigure(limits policy.Pool) {
 		return
 	}
 	p.limits = limits
-	victims := p.sync()
+	closing := p.sync()
 	for _, hc := range slices.Clone(p.withIdle) {
-		victims = p.evictOldest(hc, min(len(hc.idle), p.surplus(hc)), victims)
+		closing = p.evictOldest(hc, min(len(hc.idle), p.surplus(hc)), closing)
 	}
-	victims = p.grantParked(now, victims)
+	closing = p.grantParked(now, closing)
 	p.mu.Unlock()
-	closeAll(victims)
+	closeAll(closing)
 }
 
 // surplus is how many connections to a host would have to go for the limits to hold, as after they were lowered.
@@ -54,9 +54,9 @@ func (p *Pool) Close() {
 	for _, hc := range p.unlisted {
 		p.stopSharing(hc)
 	}
-	victims := p.grantParked(now, p.evictAll(nil))
+	closing := p.grantParked(now, p.evictAll(nil))
 	p.mu.Unlock()
-	closeAll(victims)
+	closeAll(closing)
 }
 
 // stopSharing has no more exchanges begin on connections that carry some already.
@@ -69,7 +69,7 @@ func (p *Pool) stopSharing(hc *hostConns) {
 // CloseIdle closes the idle connections; the pool goes on.
 func (p *Pool) CloseIdle() {
 	p.mu.Lock()
-	victims := p.evictAll(nil)
+	closing := p.evictAll(nil)
 	p.mu.Unlock()
-	closeAll(victims)
+	closeAll(closing)
 }

@@ -14,24 +14,24 @@ const looksPerSweep = 16
 // What it costs grows with the connections that are idle, not with the hosts.
 func (p *Pool) sweep(now time.Time) {
 	p.mu.Lock()
-	victims := p.sweepIdle(now, p.sync())
+	closing := p.sweepIdle(now, p.sync())
 	p.sweepUnlisted()
-	victims = p.grantParked(now, victims)
+	closing = p.grantParked(now, closing)
 	var looks [looksPerSweep]look
 	n := p.nextLooks(&looks)
 	p.mu.Unlock()
-	closeAll(victims)
+	closeAll(closing)
 	p.closeUnfit(now, looks[:n])
 }
 
 // sweepIdle takes idle connections that are too old or too many out of the pool.
-func (p *Pool) sweepIdle(now time.Time, victims []*Conn) []*Conn {
+func (p *Pool) sweepIdle(now time.Time, closing []*Conn) []*Conn {
 	expired := func(c *Conn) bool { return p.expired(now, c) }
 	for i := len(p.withIdle) - 1; i >= 0; i-- { // one that is taken out is replaced by one that was seen already
 		hc := p.withIdle[i]
-		victims = p.trimIdle(hc, p.evictIf(hc, expired, victims))
+		closing = p.trimIdle(hc, p.evictIf(hc, expired, closing))
 	}
-	return victims
+	return closing
 }
 
 // sweepUnlisted drops addresses that clients have named and use no more.
@@ -90,14 +90,14 @@ func (p *Pool) closeUnfit(now time.Time, looks []look) {
 	if len(unfit) == 0 {
 		return
 	}
-	var victims []*Conn
+	var closing []*Conn
 	p.mu.Lock()
 	for _, l := range unfit {
 		if c := l.conn; c.idle && c.uses == l.uses {
-			victims = p.evictIf(c.to, func(other *Conn) bool { return other == c }, victims)
+			closing = p.evictIf(c.to, func(other *Conn) bool { return other == c }, closing)
 		}
 	}
-	victims = p.grantParked(now, victims)
+	closing = p.grantParked(now, closing)
 	p.mu.Unlock()
-	closeAll(victims)
+	closeAll(closing)
 }

@@ -65,7 +65,7 @@ func (c *connection) pass(why Passed, server *transport.Conn) {
 	c.client.Activity.Set(drive.Passing)
 	c.srv.events.Passed(why)
 	o := tunnel.Options{ToServer: c.prefix}
-	var recorder routes.Recorder = routes.Silence{}
+	var recorder routes.Recorder = routes.Discard{}
 	if g := c.routes.Governing(); g != nil {
 		recorder = g.Recorder()
 		o.Idle = g.Base().Timeouts.Idle

@@ -21,72 +21,6 @@ type profile struct {
 	byKey        map[string]*Binding
 }
 
-// Binding is one destination of a profile with the settings in force for it.
-type Binding struct {
-	source   *policy.Binding
-	host     hostPattern
-	services map[netip.AddrPort]service
-	// clusterIPs and hostnames are those of a Service.
-	clusterIPs []netip.Addr
-	hostnames  []string
-	// endpoints of a Service's ports that this node uses, of both families, by the name of the concrete destination
-	endpoints map[string][]netip.AddrPort
-	base      settings
-	rules     []settings
-	recorder  Recorder
-}
-
-// service is what an address means to a binding that names a Service.
-type service struct {
-	destination string // "namespace/name:port"
-	direct      bool   // an endpoint's own address, not the cluster IP
-}
-
-// settings are a binding's base, or one of its rules.
-type settings struct {
-	name   string // of the rule; empty for the base
-	match  []requestMatch
-	values *policy.Settings
-	// ownBudget and ownBreaker: the rule keeps its own state.
-	ownBudget, ownBreaker bool
-}
-
-// ID is the policy under which the binding's traffic is reported.
-func (b *Binding) ID() policy.ID { return b.source.Policy }
-
-// Target is the destination as the policy names it.
-func (b *Binding) Target() *policy.Target { return &b.source.To }
-
-// Key is policy.Binding.Key.
-func (b *Binding) Key() string { return b.source.Key }
-
-// Base are the settings of calls that no rule matches, and of connections that are not understood.
-func (b *Binding) Base() *policy.Settings { return b.base.values }
-
-// Recorder is the observer's handle for the binding.
-func (b *Binding) Recorder() Recorder { return b.recorder }
-
-// Opaque reports whether the destination is declared to speak something that is passed through.
-func (b *Binding) Opaque() bool {
-	switch b.source.To.Protocol {
-	case policy.ProtocolAuto, policy.ProtocolHTTP:
-		return false
-	case policy.ProtocolHTTP2, policy.ProtocolGRPC, policy.ProtocolTLS, policy.ProtocolTCP:
-	}
-	return true
-}
-
-// DeclaredHTTP reports whether the destination is declared to speak HTTP/1, so that nobody need find out.
-func (b *Binding) DeclaredHTTP() bool { return b.source.To.Protocol == policy.ProtocolHTTP }
-
-// NeedsHost reports whether only a request can tell whether the binding governs it.
-func (b *Binding) NeedsHost() bool { return b.source.To.Kind == policy.TargetHost }
-
-// dynamic reports whether the concrete destinations of the binding come from traffic and so must be bounded.
-func (b *Binding) dynamic() bool {
-	return b.source.To.Kind != policy.TargetService
-}
-
 // errNothing is the reason to refuse a profile that says nothing understandable.
 var errNothing = errors.New("the profile has no name")
 
@@ -106,7 +40,7 @@ func (s *Table) compileProfile(p *policy.Profile, old *profile, next *installati
 		b := old.unchanged(i, source, destination, next.at)
 		if b == nil {
 			var err error
-			if b, err = compileBinding(source, destination, next.at); err != nil {
+			if b, err = next.compileBinding(source, destination); err != nil {
 				return nil, fmt.Errorf("binding %s: %w", source.Key, err)
 			}
 			b.recorder = s.observer.Recorder(source.Policy, source.To.String())
@@ -141,11 +75,11 @@ func (c *profile) current(p *policy.Profile, next *installation) bool {
 	return true
 }
 
-func compileBinding(source *policy.Binding, destination *policy.Destination, at policy.Location) (*Binding, error) {
+func (n *installation) compileBinding(source *policy.Binding, destination *policy.Destination) (*Binding, error) {
 	b := &Binding{source: source, base: settings{values: &source.Base}}
 	switch source.To.Kind {
 	case policy.TargetService:
-		b.indexService(destination, at)
+		b.indexService(destination, n)
 	case policy.TargetHost:
 		b.host = compileHost(source.To.Host)
 	case policy.TargetCIDR:
@@ -172,7 +106,7 @@ func compileBinding(source *policy.Binding, destination *policy.Destination, at 
 }
 
 // indexService maps every address of the Service that the binding covers.
-func (b *Binding) indexService(d *policy.Destination, at policy.Location) {
+func (b *Binding) indexService(d *policy.Destination, n *installation) {
 	b.services = map[netip.AddrPort]service{}
 	b.endpoints = map[string][]netip.AddrPort{}
 	if d == nil {
@@ -185,7 +119,7 @@ func (b *Binding) indexService(d *policy.Destination, at policy.Location) {
 			continue
 		}
 		name := d.Name + ":" + strconv.Itoa(int(port.Port))
-		b.endpoints[name] = d.Usable(port, at)
+		b.endpoints[name] = n.usable(d, port)
 		for j := range port.Endpoints { // of all nodes: clients may call any of them by its own address
 			e := port.Endpoints[j].Addr
 			if _, taken := b.services[e]; !taken {
@@ -213,48 +147,3 @@ func servedAddresses(d *policy.Destination, port *policy.DestinationPort, at pol
 }
 
 func portIn(ports []uint16, port uint16) bool { return len(ports) == 0 || slices.Contains(ports, port) }
-
-// covers reports whether connections to an address can be governed by the binding, and names the concrete destination when it
-// is known without a request.
-func (b *Binding) covers(original netip.AddrPort) (c Candidate, ok bool) {
-	to := &b.source.To
-	c.Binding = b
-	if to.Kind == policy.TargetService {
-		s, found := b.services[original]
-		c.destination, c.Pinned = s.destination, s.direct
-		return c, found
-	}
-	c.Pinned = true
-	if !portIn(to.Ports, original.Port()) {
-		return c, false
-	}
-	switch to.Kind {
-	case policy.TargetCIDR:
-		return c, blockContains(to, original.Addr())
-	case policy.TargetHost, policy.TargetAny, policy.TargetService:
-	}
-	return c, true
-}
-
-func blockContains(to *policy.Target, addr netip.Addr) bool {
-	return to.Block.Contains(addr) && !slices.ContainsFunc(to.Except, func(e netip.Prefix) bool { return e.Contains(addr) })
-}
-
-// settingsFor returns the settings of a request and their place: 0 for the base, i+1 for rule i.
-func (b *Binding) settingsFor(method, path []byte) int {
-	for i := range b.rules {
-		for j := range b.rules[i].match {
-			if b.rules[i].match[j].matches(method, path) {
-				return i + 1
-			}
-		}
-	}
-	return 0
-}
-
-func (b *Binding) at(i int) *settings {
-	if i == 0 {
-		return &b.base
-	}
-	return &b.rules[i-1]
-}

@@ -40,7 +40,7 @@ func TestCallsToEndpointsOfAService(t *testing.T) {
 		"the cluster IP itself":        {named(four), true, false, "10.96.0.7:80", "shop.example", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newStore(t)
+			s := newTable(t)
 			snap := snapshot(binding("shop", policy.Target{Kind: policy.TargetService, Service: "ns/shop"}))
 			snap.Destinations["ns/shop"] = tc.d
 			install(t, s, snap)
@@ -61,7 +61,7 @@ func TestCallsToEndpointsOfAService(t *testing.T) {
 
 // Addresses in blocks and of hosts are the client's choice wherever it runs.
 func TestTranslationConcernsServicesAlone(t *testing.T) {
-	s := newStore(t)
+	s := newTable(t)
 	install(t, s, snapshot(binding("block", policy.Target{Kind: policy.TargetCIDR, Block: netip.MustParsePrefix("10.1.0.0/16")})))
 	s.SetTranslated(true, true)
 	if c := s.PodRoutes("a").Candidates(addr("10.1.0.1:8080")); len(c) != 1 || !c[0].PinnedFor([]byte("shop")) || c[0].DependsOnHost() {

@@ -28,6 +28,7 @@ type Exchange struct {
 	Truncated bool
 
 	slot    upstream.Request // for a place in the pool
+	granted chan struct{}    // receives when slot was parked and has been granted
 	careful bool             // the request must not be sent twice
 	avoid   []netip.AddrPort // endpoints that attempts have gone to
 	timer   *time.Timer
@@ -39,7 +40,7 @@ type Exchange struct {
 
 // Attempt is what belongs to one attempt whatever its protocol.
 type Attempt struct {
-	Conn  *upstream.Conn // nil: none held
+	Conn  upstream.Lease // zero: none held
 	Start call.Start
 	Began time.Time
 }
@@ -48,7 +49,7 @@ type Attempt struct {
 // what it says.
 type Protocol interface {
 	// Attempt makes an attempt on a connection, which it owns from now on, up to the head of a response or a failure.
-	Attempt(c *upstream.Conn, start call.Start) call.Action
+	Attempt(c upstream.Lease, start call.Start) call.Action
 	// DropAttempt gives up the attempt under way, if there is one.
 	DropAttempt()
 
@@ -77,7 +78,10 @@ type Held interface {
 }
 
 // Init prepares x for its first call.
-func (x *Exchange) Init() { x.slot.Init() }
+func (x *Exchange) Init() {
+	x.granted = make(chan struct{}, 1)
+	x.slot.Wake = func() { x.granted <- struct{}{} } // which there is room for: it is called once for a slot that was parked
+}
 
 // Reset makes x ready for another call.
 func (x *Exchange) Reset() {
@@ -140,11 +144,11 @@ func (x *Exchange) attempt(p Protocol, a call.Action) call.Action {
 	if a.Start != call.First && x.Client.Left() {
 		return x.Call.ClientGone(x.Now)
 	}
-	c, next := x.place(p, a)
-	if c == nil {
+	l, next := x.place(p, a)
+	if l.Conn == nil {
 		return next
 	}
-	return p.Attempt(c, a.Start)
+	return p.Attempt(l, a.Start)
 }
 
 // wait waits between attempts, and meanwhile takes over what there is of the held response.
@@ -164,7 +168,7 @@ func (x *Exchange) wait(p Protocol, a call.Action) call.Action {
 func (x *Exchange) Salvage() {
 	Try(func() {
 		if x.Route != nil {
-			x.Route.Pool.Cancel(&x.slot)
+			x.cancelSlot()
 		}
 	})
 	Try(func() { x.Call.ClientGone(time.Now()) })

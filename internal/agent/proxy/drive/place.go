@@ -16,8 +16,8 @@ const (
 	heldStep = 10 * time.Millisecond
 )
 
-// place gets an attempt its connection. Without one, the action says what follows.
-func (x *Exchange) place(p Protocol, a call.Action) (*upstream.Conn, call.Action) {
+// place gets an attempt its connection. Without one (the lease is zero), the action says what follows.
+func (x *Exchange) place(p Protocol, a call.Action) (upstream.Lease, call.Action) {
 	t := &x.slot
 	t.Original, t.Pinned, t.Fresh = x.Client.Original, x.Pinned, a.Fresh
 	t.Careful, t.Client = x.careful, x.Client.ID
@@ -26,26 +26,28 @@ func (x *Exchange) place(p Protocol, a call.Action) (*upstream.Conn, call.Action
 		t.Avoid = x.avoid
 	}
 	pool := x.Route.Pool
-	switch pool.Acquire(t) {
-	case upstream.Granted:
+	answer, l := pool.Acquire(x.Now, t)
+	switch answer {
+	case upstream.Ready, upstream.Dial:
 	case upstream.Overflow:
 		x.Detail = routes.DetailQueueFull
-		return nil, x.Call.LocalReject(x.Now, call.Overflow)
-	case upstream.Queued:
+		return upstream.Lease{}, x.Call.LocalReject(x.Now, call.Overflow)
+	case upstream.Parked:
 		if next, ok := x.queue(p, a); !ok {
-			return nil, next
+			return upstream.Lease{}, next
 		}
+		answer, l = pool.Redeem(x.Now, t)
 	}
 	dispatched := x.Call.Dispatched(x.Now)
-	if c := pool.Redeem(t, x.Now); c != nil {
-		x.avoid = append(x.avoid, c.Peer())
-		return c, call.Action{}
+	if answer == upstream.Ready {
+		x.avoid = append(x.avoid, l.Peer())
+		return l, call.Action{}
 	}
-	c, kind := x.dial(a.Start, dispatched.Until)
-	if c == nil {
-		return nil, x.dialFailed(kind)
+	l, kind := x.dial(a.Start, dispatched.Until)
+	if kind != call.OK {
+		return upstream.Lease{}, x.dialFailed(kind)
 	}
-	return c, call.Action{}
+	return l, call.Action{}
 }
 
 // queue waits for a place in the pool (rule 25).
@@ -56,16 +58,17 @@ func (x *Exchange) queue(p Held, a call.Action) (next call.Action, ok bool) {
 	}
 	why := x.makeWay(p, until)
 	if why == TimeUp {
-		why = x.Sleep(until, x.slot.Ready())
+		why = x.Sleep(until, x.granted)
 	}
-	if why == TimeUp && pool.CancelQueued(&x.slot) {
+	if why == TimeUp && pool.CancelParked(&x.slot) {
 		why = Woken // in the last moment: the place is ours
+		<-x.granted
 	}
 	switch {
 	case why == Woken && !x.Client.Left():
 		return call.Action{}, true
 	case why != TimeUp:
-		pool.Cancel(&x.slot)
+		x.cancelSlot()
 		return x.Call.ClientGone(x.Now), false
 	}
 	if Passed(a.Until, x.Now) {
@@ -74,6 +77,15 @@ func (x *Exchange) queue(p Held, a call.Action) (next call.Action, ok bool) {
 	}
 	x.Detail = routes.DetailQueueTimeout
 	return x.Call.LocalReject(x.Now, call.Overflow), false
+}
+
+// cancelSlot gives up the request for a place, whether it has been granted or not.
+func (x *Exchange) cancelSlot() {
+	x.Route.Pool.Cancel(x.Now, &x.slot)
+	select {
+	case <-x.granted:
+	default:
+	}
 }
 
 // makeWay sees to it that a held response does not occupy the place that the retry waits for: it is taken over if that is soon
@@ -88,7 +100,7 @@ func (x *Exchange) makeWay(p Held, until time.Time) Woke {
 			p.DropHeld()
 			x.Call.KeptLost()
 		default:
-			if why := x.Sleep(Earlier(until, x.Now.Add(heldStep)), x.slot.Ready()); why != TimeUp {
+			if why := x.Sleep(Earlier(until, x.Now.Add(heldStep)), x.granted); why != TimeUp {
 				return why
 			}
 		}
@@ -97,7 +109,7 @@ func (x *Exchange) makeWay(p Held, until time.Time) Woke {
 }
 
 // dial makes a new connection. Without one, the kind says why.
-func (x *Exchange) dial(start call.Start, until time.Time) (*upstream.Conn, call.Kind) {
+func (x *Exchange) dial(start call.Start, until time.Time) (upstream.Lease, call.Kind) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	end := until
@@ -109,16 +121,16 @@ func (x *Exchange) dial(start call.Start, until time.Time) (*upstream.Conn, call
 		defer cancel()
 	}
 	watch := WatchClient(x.Client.Left, cancel)
-	x.avoid = append(x.avoid, x.slot.Peer())
+	x.avoid = append(x.avoid, x.slot.Host().Addr())
 	began := x.Now
-	c, err := x.Route.Pool.Dial(ctx, &x.slot)
+	l, err := x.Route.Pool.Dial(ctx, &x.slot)
 	watch.Stop()
 	x.Now = time.Now()
 	switch {
 	case err == nil:
-		return c, call.OK
+		return l, call.OK
 	case watch.Left():
-		return nil, call.ClientGone
+		return upstream.Lease{}, call.ClientGone
 	}
 	kind, why := upstream.FailureOf(err), DetailOf(err)
 	switch {
@@ -129,9 +141,9 @@ func (x *Exchange) dial(start call.Start, until time.Time) (*upstream.Conn, call
 	case kind == call.ConnectTimeout && why != routes.DetailNoAnswer:
 		why = routes.DetailConnect
 	}
-	x.last = routes.Attempt{Kind: kind, Start: start, Peer: x.slot.Peer(), Took: x.Now.Sub(began), Detail: why}
+	x.last = routes.Attempt{Kind: kind, Start: start, Peer: x.slot.Host().Addr(), Took: x.Now.Sub(began), Detail: why}
 	x.reportLast()
-	return nil, kind
+	return upstream.Lease{}, kind
 }
 
 func (x *Exchange) dialFailed(kind call.Kind) call.Action {

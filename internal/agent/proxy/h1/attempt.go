@@ -57,16 +57,16 @@ type attempt struct {
 }
 
 // take begins an attempt on a connection.
-func (t *attempt) take(c *upstream.Conn, start call.Start) {
+func (t *attempt) take(c upstream.Lease, start call.Start) {
 	l, ok := c.Attachment.(*line)
 	if !ok {
 		l = &line{}
-		l.attach(c.Conn)
+		l.attach(c.Conn.Conn)
 		c.Attachment = l
 	}
 	x := t.x
 	t.Conn, t.line, t.Start, t.Began = c, l, start, x.Now
-	x.s.dependOn(c.Conn)
+	x.s.dependOn(c.Conn.Conn)
 	t.until, t.stall, t.interims = time.Time{}, x.Plan.Settings.Timeouts.Write, 0
 	t.heard, t.got, t.moved = x.Now, l.got, x.Now
 	t.sent, t.complete, t.final, t.blocked, t.stopped, t.err = 0, false, false, false, false, nil
@@ -82,28 +82,28 @@ func (t *attempt) drop() {
 func (t *attempt) release(keep bool) {
 	t.stopStream()
 	c, l := t.Conn, t.line
-	t.Conn, t.line, t.ready = nil, nil, nil
+	t.Conn, t.line, t.ready = upstream.Lease{}, nil, nil
 	if cap(t.spill) > maxSpill {
 		t.spill = nil
 	}
 	if l != nil {
 		l.before, l.nowait = nil, false
-		if keep && c != nil {
+		if keep && c.Conn != nil {
 			t.limitIdle(c)
 			l.reader.Finish()
 			keep = l.quiet()
 		}
-		if !keep || c == nil {
+		if !keep || c.Conn == nil {
 			l.reader.Close()
 		}
 	}
-	if c != nil {
-		c.Release(keep, t.x.Now)
+	if c.Conn != nil {
+		c.Release(t.x.Now, keep)
 	}
 }
 
 // limitIdle passes on how long the server says that it keeps an idle connection.
-func (t *attempt) limitIdle(c *upstream.Conn) {
+func (t *attempt) limitIdle(c upstream.Lease) {
 	if d, ok := t.response.KeepAliveTimeout(); ok {
 		c.LimitIdle(d)
 		t.x.s.server.endsAt(t.x.Now.Add(d))

@@ -87,9 +87,9 @@ func (x *exchange) salvageAttempts() {
 		if t.streaming {
 			t.haltStream()
 		}
-		if c := t.Conn; c != nil {
-			t.Conn = nil
-			c.Release(false, time.Now())
+		if c := t.Conn; c.Conn != nil {
+			t.Conn = upstream.Lease{}
+			c.Release(time.Now(), false)
 		}
 	}
 }
@@ -158,7 +158,7 @@ func (x *exchange) callRequest() call.Request {
 }
 
 // Attempt implements drive.Protocol.
-func (x *exchange) Attempt(c *upstream.Conn, start call.Start) call.Action {
+func (x *exchange) Attempt(c upstream.Lease, start call.Start) call.Action {
 	t := x.cur
 	t.take(c, start)
 	t.until = x.Call.Sending(x.Now).Until

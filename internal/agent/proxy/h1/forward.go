@@ -11,6 +11,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/tunnel"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport"
+	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
 // How soon a response that pauses has somebody look whether its client is still there, and how seldom in the end.
@@ -133,7 +134,7 @@ func (x *exchange) sendHeldBody(t *attempt) {
 }
 
 func (x *exchange) heldBodyCame(t *attempt) bool {
-	return x.upload.held && t.Conn != nil && (len(x.s.line.reader.Buffered()) > 0 || x.s.client.Conn.Peek() == transport.Readable)
+	return x.upload.held && t.Conn.Conn != nil && (len(x.s.line.reader.Buffered()) > 0 || x.s.client.Conn.Peek() == transport.Readable)
 }
 
 // relay forwards the rest of a response's body, until it ends or a body held back has come. While the request goes on, both sides
@@ -278,14 +279,14 @@ func (x *exchange) tunnel(t *attempt, until time.Time) step {
 		return x.truncated(t, err)
 	}
 	s, server, line := x.s, t.Conn, t.line
-	t.Conn, t.line = nil, nil
-	server.Detach() // a tunnel counts against no limit of requests (rule 25)
+	t.Conn, t.line = upstream.Lease{}, nil
+	server.Detach(x.Now) // a tunnel counts against no limit of requests (rule 25)
 	// Neither reader is used any more, so what they have read stays where it is.
 	o := tunnel.Options{ToServer: s.line.reader.Buffered(), ToClient: line.reader.Buffered(), Idle: x.Plan.Settings.Timeouts.Idle}
 	s.tunnel = func() {
-		_, _ = tunnel.Run(s.client.Conn, server.Conn, o) // an error means that one side is gone already
+		_, _ = tunnel.Run(s.client.Conn, server.Conn.Conn, o) // an error means that one side is gone already
 		line.reader.Close()
-		server.Release(false, time.Now())
+		server.Release(time.Now(), false)
 	}
 	return hangUp
 }

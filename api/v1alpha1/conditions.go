@@ -104,8 +104,8 @@ const (
 	ReasonEncrypted = "Encrypted"
 	// ReasonOpaqueProtocol: the protocol has no requests to tell apart.
 	ReasonOpaqueProtocol = "OpaqueProtocol"
-	// ReasonServiceAffinity: the Service has a sessionAffinity, so the cluster
-	// picks its endpoints.
+	// ReasonServiceAffinity: the Service has a sessionAffinity, so each pod
+	// keeps its endpoint.
 	ReasonServiceAffinity = "ServiceAffinity"
 	// ReasonHostNetwork: some selected pods are on the host's network.
 	ReasonHostNetwork = "HostNetwork"

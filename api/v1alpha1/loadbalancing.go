@@ -2,10 +2,11 @@ package v1alpha1
 
 // LoadBalancing picks among the endpoints of a service.
 type LoadBalancing struct {
-	// policy says how an endpoint is picked. Defaults to LeastRequest. For a
-	// Service with sessionAffinity ClientIP, internalTrafficPolicy Local, a
-	// trafficDistribution or a topology mode the cluster picks, as with ClusterIP,
-	// whatever is written here; status.destinations.notEnforced says so.
+	// policy says how an endpoint is picked, among those that the Service's
+	// internalTrafficPolicy and trafficDistribution leave to the pod's node.
+	// Defaults to LeastRequest. A pod keeps its endpoint of a Service with
+	// sessionAffinity ClientIP, whatever is written here but ClusterIP;
+	// status.destinations.notEnforced says so.
 	// +optional
 	Policy LoadBalancingPolicy `json:"policy,omitempty"`
 }

@@ -81,13 +81,13 @@ func snapshot(t testing.TB, to v1alpha1.Destination, d *policy.Destination) *pol
 	p := &v1alpha1.RetryPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "plain", CreationTimestamp: metav1.Time{Time: time.Unix(1, 0)}}}
 	p.Spec.To = []v1alpha1.Destination{to}
 	services := func(string) (*compile.Service, bool) {
-		return &compile.Service{Ports: []compile.ServicePort{{Port: servicePort}}, Affinity: d.Affinity > 0}, true
+		return &compile.Service{Ports: []compile.ServicePort{{Port: servicePort}}}, true
 	}
 	read, problems := compile.Read(compile.FromRetryPolicy(p), services)
 	if len(problems) > 0 {
 		t.Fatalf("the policy has problems: %+v", problems)
 	}
-	profile := compile.Compile("plain", []*compile.Policy{read}, services)
+	profile := compile.Compile("plain", []*compile.Policy{read})
 	return &policy.Snapshot{
 		Workloads:    map[string]*policy.Workload{podUID: {UID: podUID, Namespace: namespace, Name: "client", Profile: profile.Name, Zone: zoneName}},
 		Profiles:     map[string]*policy.Profile{profile.Name: profile},

@@ -3,7 +3,9 @@ package routes
 import (
 	"net/netip"
 	"slices"
+	"time"
 
+	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -17,9 +19,11 @@ type Binding struct {
 	hostnames  []string
 	// endpoints of a Service's ports that this node uses, of both families, by the name of the concrete destination
 	endpoints map[string][]netip.AddrPort
-	base      settings
-	rules     []settings
-	recorder  Recorder
+	// affinity is policy.Destination.Affinity
+	affinity time.Duration
+	base     settings
+	rules    []settings
+	recorder Recorder
 }
 
 // service is what an address means to a binding that names a Service.
@@ -48,6 +52,11 @@ func (b *Binding) Key() string { return b.source.Key }
 
 // Base are the settings of calls that no rule matches, and of connections that are not understood.
 func (b *Binding) Base() *policy.Settings { return b.base.values }
+
+// balancing is how endpoints are chosen.
+func (b *Binding) balancing() upstream.Balancing {
+	return upstream.Balancing{Policy: b.base.values.LoadBalancing, Affinity: b.affinity}
+}
 
 // Recorder is the observer's handle for the binding.
 func (b *Binding) Recorder() Recorder { return b.recorder }

@@ -30,7 +30,9 @@ type entry struct {
 
 // newEntry makes an entry of a pod, not to be found yet.
 func newEntry(pod string, n *entryInputs, st *state) (*entry, error) {
-	pool, err := upstream.NewPool(upstream.Options{Cluster: st.cluster, Dialer: n.dialer, Limits: n.candidate.base.values.Pool})
+	pool, err := upstream.NewPool(upstream.Options{
+		Cluster: st.cluster, Dialer: n.dialer, Limits: n.candidate.base.values.Pool, Affinity: n.affinity,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -112,7 +112,7 @@ func (b *Binding) indexService(d *policy.Destination, n *installation) {
 	if d == nil {
 		return
 	}
-	b.clusterIPs, b.hostnames = d.ClusterIPs, d.Hostnames
+	b.clusterIPs, b.hostnames, b.affinity = d.ClusterIPs, d.Hostnames, d.Affinity
 	for i := range d.Ports {
 		port := &d.Ports[i]
 		if !portIn(b.source.To.Ports, port.Port) {

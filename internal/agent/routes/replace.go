@@ -110,6 +110,7 @@ func (s *Table) publish(v *version, bindings map[string]versions) (unused []*ent
 	}
 	s.late, s.bindings = nil, bindings
 	s.current.Store(v)
+	s.affinities.retain(v)
 	s.version.Add(1)
 	return unused
 }

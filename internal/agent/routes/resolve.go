@@ -56,6 +56,7 @@ type entryInputs struct {
 	candidate *Candidate
 	dialer    upstream.Dialer
 	state     *state // nil: the node had one already
+	affinity  *upstream.Affinity
 }
 
 // enter makes a route and what it needs, and returns the pools of what had to be forgotten for it.
@@ -64,6 +65,7 @@ func (s *Table) enter(t *PodRoutes, k stateKey, n *entryInputs) (*Route, []*upst
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.inForce(t) {
+		n.affinity = s.affinities.find(t.pod, k.destination) // without an entry for a pod that may have gone
 		of := versions{c.Binding}
 		e, err := newEntry(t.pod, n, newState(k, of))
 		if err != nil {
@@ -75,6 +77,9 @@ func (s *Table) enter(t *PodRoutes, k stateKey, n *entryInputs) (*Route, []*upst
 	of := s.bindings[k.binding]
 	if e := s.entries.find(t.pod, k); e != nil { // made meanwhile
 		return newRoute(t, c, e, of), nil, nil
+	}
+	if !c.dynamic() {
+		n.affinity = s.affinities.get(t.pod, k.destination)
 	}
 	e, err := newEntry(t.pod, n, s.stateFor(k, n.state, of))
 	if err != nil {

@@ -46,7 +46,9 @@ type Table struct {
 	bindings map[string]versions // of ranked, by key; written under both locks
 	states   states
 	entries  entries
-	late     *[]*entry // made since an Install under way began; nil: there is none
+	// affinities are those of pods in force to Services' ports; pods' pools under all bindings share them
+	affinities affinities
+	late       *[]*entry // made since an Install under way began; nil: there is none
 }
 
 // New returns a table without policies.
@@ -62,7 +64,7 @@ func New(o Options) (*Table, error) {
 	}
 	s := &Table{
 		dialer: o.Dialer, node: o.Node, observer: o.Observer, pools: upstream.NewPools(), maxDynamic: o.MaxDynamic,
-		states: states{all: map[string]map[stateKey]*state{}}, entries: entries{pods: map[string]*podEntries{}},
+		states: states{all: map[string]map[stateKey]*state{}}, entries: entries{pods: map[string]*podEntries{}}, affinities: affinities{},
 	}
 	s.current.Store(&version{})
 	return s, nil

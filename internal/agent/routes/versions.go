@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -69,13 +70,13 @@ func (b *Binding) tryLimit() time.Duration {
 }
 
 // hosts returns how hosts are chosen at a destination, and which they are: as the newest version says that knows the destination.
-func (v versions) hosts(destination string) (policy.LoadBalancing, []netip.AddrPort) {
+func (v versions) hosts(destination string) (upstream.Balancing, []netip.AddrPort) {
 	for _, b := range v {
 		if endpoints, known := b.endpoints[destination]; known {
-			return b.base.values.LoadBalancing, endpoints
+			return b.balancing(), endpoints
 		}
 	}
-	return v[0].base.values.LoadBalancing, nil
+	return v[0].balancing(), nil
 }
 
 // budget returns what a budget kept for a rule goes by, or nil if there is none any more.

@@ -3,6 +3,7 @@ package upstream
 import (
 	"encoding/binary"
 	"hash/fnv"
+	"math"
 	"net/netip"
 	"sync"
 	"time"
@@ -67,4 +68,45 @@ func mix(x uint64) uint64 {
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
 	return x ^ x>>31
+}
+
+// keptHost has a pod keep its host. A call that may not go there, because it has been there already or because the host cannot be connected
+// to, goes to another one without changing that; a host that departs is replaced.
+type keptHost struct{ timeout time.Duration }
+
+func (k keptHost) pick(c *candidates) *hostConns {
+	a := c.pool.affinity
+	kept := c.pool.set.byAddr[a.endpoint(c.family, c.now, k.timeout)]
+	if kept == nil {
+		hc := k.highest(c)
+		if hc != nil {
+			a.keep(c.family, hc.host.addr, c.now)
+		}
+		return hc
+	}
+	a.keep(c.family, kept.addr, c.now)
+	if c.allows(kept, c.pool.conns(kept)) {
+		return c.admit(kept) // or nil: a host at its limit is waited for
+	}
+	return k.highest(c)
+}
+
+// highest admits the host with the highest rank that can be.
+func (keptHost) highest(c *candidates) *hostConns {
+	for below := uint64(math.MaxUint64); ; {
+		var best *Host
+		var rank uint64
+		for _, h := range c.hosts {
+			if r := c.pool.affinity.rank(h.addr); r < below && (best == nil || r > rank) {
+				best, rank = h, r
+			}
+		}
+		if best == nil {
+			return nil
+		}
+		if hc := c.admit(best); hc != nil {
+			return hc
+		}
+		below = rank
+	}
 }

@@ -11,6 +11,7 @@ import (
 type candidates struct {
 	pool   *Pool
 	hosts  []*Host
+	family int
 	cursor *int // of round robin: the index of the one used last
 	now    time.Time
 	// avoid lists those that will not do.

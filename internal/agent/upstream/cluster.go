@@ -4,8 +4,6 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-
-	"fairlead.dev/fairlead/internal/policy"
 )
 
 // Cluster is one destination of one binding, for all pods of the node.
@@ -20,7 +18,7 @@ type Cluster struct {
 }
 
 // NewCluster returns a cluster of endpoints, which the caller must not change any more.
-func NewCluster(balancing policy.LoadBalancing, endpoints []netip.AddrPort) *Cluster {
+func NewCluster(balancing Balancing, endpoints []netip.AddrPort) *Cluster {
 	c := &Cluster{waiting: map[*Pool]struct{}{}}
 	c.hosts.Store((&HostSet{}).balancedAs(balancing))
 	c.Update(balancing, endpoints)
@@ -30,7 +28,7 @@ func NewCluster(balancing policy.LoadBalancing, endpoints []netip.AddrPort) *Clu
 // Update replaces the endpoints, which the caller must not change any more, and the way of choosing among them. Acquire goes by them as
 // soon as Update returns. Calls under way to an endpoint that is gone go on; pools close their idle connections to it when they are used
 // next, or within a second. Pools themselves are not touched, except where requests are parked: they may be served now.
-func (c *Cluster) Update(balancing policy.LoadBalancing, endpoints []netip.AddrPort) {
+func (c *Cluster) Update(balancing Balancing, endpoints []netip.AddrPort) {
 	c.mu.Lock()
 	old := c.hosts.Load()
 	switch same := sameEndpoints(old.endpoints, endpoints); {

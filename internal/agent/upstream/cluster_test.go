@@ -50,7 +50,7 @@ func TestAnUpdateChangesTheWayOfChoosing(t *testing.T) {
 	}
 	r.cancel(p)
 	before := p.set.byAddr
-	p.cluster.Update(policy.RoundRobin, addresses(2))
+	p.cluster.Update(Balancing{Policy: policy.RoundRobin}, addresses(2))
 	seen := map[*Host]int{}
 	for range 10 {
 		r.ask(p)
@@ -160,7 +160,7 @@ func TestHostsOfBothFamiliesAndNamedTwice(t *testing.T) {
 	for i := range 2 {
 		v6 = append(v6, netip.MustParseAddrPort(fmt.Sprintf("[2001:db8::%d]:80", i+1)))
 	}
-	c := NewCluster(policy.LeastRequest, slices.Concat(v4, v6, v4))
+	c := NewCluster(Balancing{}, slices.Concat(v4, v6, v4))
 	set := c.hosts.Load()
 	if len(set.byFamily[0]) != 2 || len(set.byFamily[1]) != 2 || len(set.byAddr) != 4 {
 		t.Errorf("hosts %v", set.byAddr)

@@ -120,6 +120,7 @@ func (s *server) say(t testing.TB, what string) {
 type setup struct {
 	Options
 	LoadBalancing policy.LoadBalancing
+	KeepFor       time.Duration // Balancing.Affinity
 }
 
 func newPool(t testing.TB, change func(*setup), endpoints ...netip.AddrPort) (*Pool, *plainDialer) {
@@ -129,7 +130,7 @@ func newPool(t testing.TB, change func(*setup), endpoints ...netip.AddrPort) (*P
 	if change != nil {
 		change(&s)
 	}
-	s.Cluster = NewCluster(s.LoadBalancing, endpoints)
+	s.Cluster = NewCluster(Balancing{Policy: s.LoadBalancing, Affinity: s.KeepFor}, endpoints)
 	return poolOf(t, s.Options), d
 }
 

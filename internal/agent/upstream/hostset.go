@@ -3,6 +3,7 @@ package upstream
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -18,9 +19,16 @@ func familyOf(a netip.Addr) int {
 	return 1
 }
 
+// Balancing says how a host is chosen.
+type Balancing struct {
+	Policy policy.LoadBalancing
+	// Affinity is for how long a pod keeps its host after its last call, whatever the policy; 0 is off.
+	Affinity time.Duration
+}
+
 // HostSet is one version of a cluster: its hosts, and how to choose among them. It is immutable.
 type HostSet struct {
-	balancing policy.LoadBalancing
+	balancing Balancing
 	picker    picker           // nil: calls go to the address that the client called
 	endpoints []netip.AddrPort // as Cluster.Update had them
 	byFamily  [families][]*Host
@@ -33,7 +41,7 @@ func sameEndpoints(a, b []netip.AddrPort) bool {
 }
 
 // balancedAs returns the same hosts with another way of choosing among them.
-func (s *HostSet) balancedAs(balancing policy.LoadBalancing) *HostSet {
+func (s *HostSet) balancedAs(balancing Balancing) *HostSet {
 	next := *s
 	next.balancing, next.picker = balancing, pickerOf(balancing)
 	return &next

@@ -8,9 +8,12 @@ type picker interface {
 	pick(c *candidates) *hostConns
 }
 
-// pickerOf returns the picker of a policy; nil where the choice is left to the cluster behind the address that the client called.
-func pickerOf(b policy.LoadBalancing) picker {
-	switch b {
+// pickerOf returns what chooses as b says; nil where the choice is left to the cluster behind the address that the client called.
+func pickerOf(b Balancing) picker {
+	if b.Affinity > 0 && b.Policy != policy.ClusterIP {
+		return keptHost{b.Affinity}
+	}
+	switch b.Policy {
 	case policy.RoundRobin:
 		return roundRobin{}
 	case policy.RandomEndpoint:
@@ -27,6 +30,7 @@ var (
 	_ picker = roundRobin{}
 	_ picker = randomHost{}
 	_ picker = leastRequest{}
+	_ picker = keptHost{}
 )
 
 // roundRobin takes one after the other.

@@ -14,6 +14,8 @@ type Options struct {
 	Cluster *Cluster
 	Dialer  Dialer
 	Limits  policy.Pool
+	// Affinity is the pod's to the destination. It is needed where the cluster may come to have one.
+	Affinity *Affinity
 	// Random returns uniform random numbers; nil means math/rand/v2.
 	Random func() uint64
 }
@@ -24,6 +26,8 @@ type Pool struct {
 	cluster *Cluster
 	dialer  Dialer
 	random  func() uint64
+	// affinity is not the pool's alone; it has its own lock, which is taken last
+	affinity *Affinity
 
 	mu sync.Mutex
 	// guarded by mu
@@ -54,7 +58,7 @@ func NewPool(o Options) (*Pool, error) {
 		o.Random = rand.Uint64
 	}
 	p := &Pool{
-		cluster: o.Cluster, dialer: o.Dialer, random: o.Random, limits: o.Limits,
+		cluster: o.Cluster, dialer: o.Dialer, random: o.Random, affinity: o.Affinity, limits: o.Limits,
 		set: o.Cluster.hosts.Load(), unlisted: map[netip.AddrPort]*hostConns{},
 	}
 	for f := range p.cursor { // pods start their rounds at different hosts

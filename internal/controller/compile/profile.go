@@ -46,8 +46,8 @@ type policyTarget struct {
 
 // Compile merges policies that select the same pods into their profile. Policies that do not act must have been left out. The
 // result does not depend on the order of the policies.
-func Compile(name string, policies []*Policy, services Lookup) *policy.Profile {
-	c := compiler{merges: map[string]*merge{}, services: services}
+func Compile(name string, policies []*Policy) *policy.Profile {
+	c := compiler{merges: map[string]*merge{}}
 	failClosed := false
 	byKey := map[string][]policyTarget{}
 	for _, p := range policies {
@@ -91,7 +91,6 @@ type compiler struct {
 	targets  []policyTarget // of all policies, least significant first
 	bindings []compiledBinding
 	merges   map[string]*merge // by the IDs merged
-	services Lookup
 }
 
 // compiledBinding is a binding and what it is sorted by.
@@ -172,28 +171,7 @@ func (c *compiler) addBinding(own, covering []policyTarget, ports []uint16) {
 	b.Policy, b.Merged, b.Base, b.Rules = m.policy, m.ids, m.base, m.rules
 	b.Mode = policy.ModeEnforce
 	b.Key = bindingKey(m.name, b.mostSpecific.key(), b.To.Ports)
-	if svc := c.service(&b.To); svc != nil && svc.Affinity {
-		b.leaveToCluster()
-	}
 	c.bindings = append(c.bindings, b)
-}
-
-// service returns the Service that a target names, or nil.
-func (c *compiler) service(to *policy.Target) *Service {
-	if to.Kind != policy.TargetService {
-		return nil
-	}
-	svc, _ := c.services(to.Service)
-	return svc
-}
-
-// leaveToCluster has calls go to the address that the pod called, so that the cluster picks the endpoint.
-func (b *compiledBinding) leaveToCluster() {
-	b.Base.LoadBalancing = policy.ClusterIP
-	b.Rules = slices.Clone(b.Rules) // bindings of one merge share them
-	for i := range b.Rules {
-		b.Rules[i].Settings.LoadBalancing = policy.ClusterIP
-	}
 }
 
 func bindingKey(merged, targetKey string, ports []uint16) string {

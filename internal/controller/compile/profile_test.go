@@ -57,7 +57,7 @@ func compileAll(t testing.TB, all ...given) *policy.Profile {
 	for _, g := range all {
 		policies = append(policies, g.read(t))
 	}
-	return Compile("p", policies, services)
+	return Compile("p", policies)
 }
 
 func host(name string, ports ...int32) v1alpha1.Destination {
@@ -234,7 +234,7 @@ func TestCompileIsDeterministic(t *testing.T) {
 			}
 			all = append(all, g.read(t))
 		}
-		want := Compile("p", all, services)
+		want := Compile("p", all)
 		keys := map[string]bool{}
 		for _, b := range want.Bindings {
 			if keys[b.Key] {
@@ -243,7 +243,7 @@ func TestCompileIsDeterministic(t *testing.T) {
 			keys[b.Key] = true
 		}
 		rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-		if diff := cmp.Diff(want, Compile("p", all, services), cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
+		if diff := cmp.Diff(want, Compile("p", all), cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 			t.Fatal(diff)
 		}
 	}

@@ -61,10 +61,10 @@ func TestServiceOfTheCallersOwnNamespace(t *testing.T) {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]string{"service shop/inventory [80] <- base: 2 0s", "any [] <- base: 2 0s"},
-		summary(Compile("p", []*Policy{p.In("shop", services)}, services))); diff != "" {
+		summary(Compile("p", []*Policy{p.In("shop", services)}))); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]string{"any [] <- base: 2 0s"}, summary(Compile("p", []*Policy{p.In("elsewhere", services)}, services))); diff != "" {
+	if diff := cmp.Diff([]string{"any [] <- base: 2 0s"}, summary(Compile("p", []*Policy{p.In("elsewhere", services)}))); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -30,7 +30,7 @@ func (j *Job) Compile() {
 	for i, p := range j.policies {
 		local[i] = p.In(j.profile.namespace, lookup)
 	}
-	j.result = compile.Compile(j.profile.name, local, lookup)
+	j.result = compile.Compile(j.profile.name, local)
 }
 
 // Take returns the profiles that wait to be compiled, sorted by name. They go on waiting until Publish gets them compiled.

@@ -148,10 +148,10 @@ func TestPodsAreNotGivenWhatAFormerPolicySaid(t *testing.T) {
 func TestAServiceThatChangesWhileAProfileIsCompiledIsFollowed(t *testing.T) {
 	for name, set := range map[string]func(x *index.Index){
 		"named": func(x *index.Index) {
-			x.SetPolicy("p", indextest.RetryPolicy(t, "shop", "p", 1, `{to: [{service: {name: api}}], loadBalancing: {policy: Random}}`))
+			x.SetPolicy("p", indextest.RetryPolicy(t, "shop", "p", 1, `{to: [{service: {name: api, port: http}}]}`))
 		},
 		"the callers' own": func(x *index.Index) {
-			x.SetPolicy("c", indextest.ClusterPolicy(t, "c", 1, `{to: [{service: {name: api}}], defaults: {loadBalancing: {policy: Random}}}`))
+			x.SetPolicy("c", indextest.ClusterPolicy(t, "c", 1, `{to: [{service: {name: api, port: http}}], defaults: {}}`))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -162,13 +162,13 @@ func TestAServiceThatChangesWhileAProfileIsCompiledIsFollowed(t *testing.T) {
 			set(x)
 			x.SetPod(indextest.RunningPod("shop", "a", "node-1", "a"))
 			jobs := compileAll(x.Take())
-			w.Services["shop/api"] = indextest.Service{Port: 80, Affinity: true}
+			w.Services["shop/api"] = indextest.Service{Port: 81}
 			changes, _ := x.Publish(jobs)
 			changes.SendTo(out)
 			x.ServiceChanged("shop/api")
 			indextest.Publish(x, out)
-			for name, got := range balancing(out) {
-				if diff := cmp.Diff([]policy.LoadBalancing{policy.ClusterIP}, got); diff != "" {
+			for name, got := range portsOf(out) {
+				if diff := cmp.Diff([]uint16{81}, got); diff != "" {
 					t.Errorf("%s: %s", name, diff)
 				}
 			}

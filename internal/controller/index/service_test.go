@@ -10,129 +10,94 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-func balancing(out *indextest.Published) map[string][]policy.LoadBalancing {
-	got := map[string][]policy.LoadBalancing{}
+// portsOf lists the ports of every profile's bindings.
+func portsOf(out *indextest.Published) map[string][]uint16 {
+	got := map[string][]uint16{}
 	for name, p := range out.Profiles {
 		for i := range p.Bindings {
-			got[name] = append(got[name], p.Bindings[i].Base.LoadBalancing)
-			for j := range p.Bindings[i].Rules {
-				got[name] = append(got[name], p.Bindings[i].Rules[j].Settings.LoadBalancing)
-			}
+			got[name] = append(got[name], p.Bindings[i].To.Ports...)
 		}
 	}
 	return got
 }
 
-// A Service that begins or ceases to ask for something changes what agents do at once, whoever names it and however.
-func TestAServiceThatAsksForTheClustersChoiceGetsIt(t *testing.T) {
-	const rule = `rules: [{name: r, match: [{methods: [GET]}], retry: {maxRetries: 1}}]`
-	for name, tell := range map[string]func(x *index.Index){
-		"by name": func(x *index.Index) {
-			x.SetPolicy("p", indextest.RetryPolicy(t, "shop", "p", 1, `{to: [{service: {name: api, port: http}}], `+rule+`, loadBalancing: {policy: Random}}`))
-		},
-		"as the callers' own": func(x *index.Index) {
-			x.SetPolicy("c", indextest.ClusterPolicy(t, "c", 1, `{to: [{service: {name: api, port: http}}], defaults: {`+rule+`, loadBalancing: {policy: Random}}}`))
-		},
+// A Service whose port changes its number is followed at once, whoever names it and however.
+func TestAServiceIsFollowed(t *testing.T) {
+	for name, tc := range map[string]struct {
+		profile string
+		set     func(x *index.Index)
+	}{
+		"by name": {"shop/p", func(x *index.Index) {
+			x.SetPolicy("p", indextest.RetryPolicy(t, "shop", "p", 1, `{to: [{service: {name: api, port: http}}]}`))
+		}},
+		"as the callers' own": {"c@shop", func(x *index.Index) {
+			x.SetPolicy("c", indextest.ClusterPolicy(t, "c", 1, `{to: [{service: {name: api, port: http}}], defaults: {retry: {maxRetries: 1}}}`))
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := indextest.NewWorld()
 			w.Services["shop/api"] = indextest.Service{Port: 80}
 			x, out := index.New(w, indextest.Exempt), indextest.NewPublished()
 			x.SetNamespace("shop", nil)
-			tell(x)
+			tc.set(x)
 			x.SetPod(indextest.RunningPod("shop", "a", "node-1", "a"))
 			indextest.Publish(x, out)
-			want := func(what string, lb policy.LoadBalancing) {
+			want := func(what string, port uint16) {
 				t.Helper()
 				x.ServiceChanged("shop/api")
 				indextest.Publish(x, out)
-				for name, got := range balancing(out) {
-					if diff := cmp.Diff([]policy.LoadBalancing{lb, lb}, got); diff != "" {
-						t.Errorf("%s: %s: binding and rule (-want +got):\n%s", what, name, diff)
-					}
-				}
-				if len(out.Profiles) != 1 {
-					t.Errorf("%s: %d profiles", what, len(out.Profiles))
+				if diff := cmp.Diff(map[string][]uint16{tc.profile: {port}}, portsOf(out)); diff != "" {
+					t.Errorf("%s: ports (-want +got):\n%s", what, diff)
 				}
 			}
-			want("nothing asked", policy.RandomEndpoint)
-			w.Services["shop/api"] = indextest.Service{Port: 80, Affinity: true}
-			want("affinity", policy.ClusterIP)
+			want("at first", 80)
+			w.Services["shop/api"] = indextest.Service{Port: 81}
+			want("another number", 81)
 			before := x.Compilations()
-			w.Services["shop/api"] = indextest.Service{Port: 80, Affinity: true, Endpoints: 3}
-			want("more endpoints", policy.ClusterIP)
+			w.Services["shop/api"] = indextest.Service{Port: 81, Affinity: true, Endpoints: 3}
+			want("other endpoints, and how they are chosen", 81)
 			if x.Compilations() != before {
-				t.Errorf("profiles were compiled again for a change of endpoints")
+				t.Errorf("profiles were compiled again for a change that concerns the destination alone")
 			}
-			w.Services["shop/api"] = indextest.Service{Port: 80}
-			want("nothing any more", policy.RandomEndpoint)
+			if d := out.Destinations["shop/api"]; len(d.Ports[0].Endpoints) != 3 {
+				t.Errorf("destination %+v", d)
+			}
 		})
 	}
 }
 
-// A last good version, which is not read again, follows its Service too.
-func TestAVersionThatStaysInForceFollowsItsService(t *testing.T) {
-	w := indextest.NewWorld()
-	w.Services["shop/api"] = indextest.Service{Port: 80}
-	x, out := index.New(w, indextest.Exempt), indextest.NewPublished()
-	x.SetPolicy("p", indextest.RetryPolicy(t, "shop", "p", 1, `{to: [{service: {name: api}}]}`))
-	x.SetPod(indextest.RunningPod("shop", "a", "node-1", "a"))
-	indextest.Publish(x, out)
-	x.SetPolicy("p", indextest.RetryPolicy(t, "shop", "p", 2, `{to: [{service: {name: api}}, {service: {name: nowhere}}]}`))
-	indextest.Publish(x, out)
-	w.Services["shop/api"] = indextest.Service{Port: 80, Affinity: true}
-	x.ServiceChanged("shop/api")
-	indextest.Publish(x, out)
-	if got := balancing(out); got["shop/p"][0] != policy.ClusterIP {
-		t.Errorf("balancing %v", got)
-	}
-}
-
-// So does one whose policy names other Services by now.
-func TestAVersionThatStaysInForceFollowsAServiceThatIsNotNamedAnyMore(t *testing.T) {
-	w := indextest.NewWorld()
-	w.Services["shop/api"] = indextest.Service{Port: 80}
-	x, out := index.New(w, indextest.Exempt), indextest.NewPublished()
-	x.SetPolicy("p", indextest.RetryPolicy(t, "shop", "p", 1, `{to: [{service: {name: api}}]}`))
-	x.SetPod(indextest.RunningPod("shop", "a", "node-1", "a"))
-	indextest.Publish(x, out)
-	x.SetPolicy("p", indextest.RetryPolicy(t, "shop", "p", 2, `{to: [{service: {name: nowhere}}]}`))
-	indextest.Publish(x, out)
-	w.Services["shop/api"] = indextest.Service{Port: 80, Affinity: true}
-	x.ServiceChanged("shop/api")
-	indextest.Publish(x, out)
-	if got := balancing(out); got["shop/p"][0] != policy.ClusterIP {
-		t.Errorf("balancing %v", got)
-	}
-	x.DeletePolicy(policy.ParseID("shop/p"))
-	x.DeletePod("shop", "a")
-	indextest.Publish(x, out)
-	x.Published(1)
-	if n := x.Remembered(); n != 0 {
-		t.Errorf("%d things are left", n)
-	}
-}
-
-// A binding of another Service that is compiled from the same policies keeps its own balancing.
-func TestOnlyTheServiceThatAsksIsLeftToTheCluster(t *testing.T) {
-	w := indextest.NewWorld()
-	w.Services["shop/api"] = indextest.Service{Port: 80, Affinity: true}
-	w.Services["shop/web"] = indextest.Service{Port: 80}
-	x, out := index.New(w, indextest.Exempt), indextest.NewPublished()
-	x.SetPolicy("p", indextest.RetryPolicy(t, "shop", "p", 1, `{to: [{service: {name: api}}, {service: {name: web}}, {host: a.example}],
-		rules: [{name: r, match: [{methods: [GET]}], retry: {maxRetries: 1}}], loadBalancing: {policy: RoundRobin}}`))
-	x.SetPod(indextest.RunningPod("shop", "a", "node-1", "a"))
-	indextest.Publish(x, out)
-	got := map[string][]policy.LoadBalancing{}
-	for _, b := range out.Profiles["shop/p"].Bindings {
-		got[b.To.String()] = []policy.LoadBalancing{b.Base.LoadBalancing, b.Rules[0].Settings.LoadBalancing}
-	}
-	want := map[string][]policy.LoadBalancing{
-		"service shop/api": {policy.ClusterIP, policy.ClusterIP},
-		"service shop/web": {policy.RoundRobin, policy.RoundRobin},
-		"host a.example":   {policy.RoundRobin, policy.RoundRobin},
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
+// A last good version of a policy that names the callers' own Services follows them too, though it is not read again: also one whose policy
+// names other Services by now.
+func TestAVersionThatStaysInForceFollowsItsServices(t *testing.T) {
+	const nowhere = `{service: {name: nowhere, namespace: shop}}`
+	for name, to := range map[string]string{
+		"named still":   `{service: {name: api, port: http}}, ` + nowhere,
+		"not named now": nowhere,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := indextest.NewWorld()
+			w.Services["shop/api"] = indextest.Service{Port: 80}
+			x, out := index.New(w, indextest.Exempt), indextest.NewPublished()
+			x.SetNamespace("shop", nil)
+			x.SetPolicy("c", indextest.ClusterPolicy(t, "c", 1, `{to: [{service: {name: api, port: http}}], defaults: {}}`))
+			x.SetPod(indextest.RunningPod("shop", "a", "node-1", "a"))
+			indextest.Publish(x, out)
+			x.SetPolicy("c", indextest.ClusterPolicy(t, "c", 2, `{to: [`+to+`], defaults: {}}`))
+			indextest.Publish(x, out)
+			w.Services["shop/api"] = indextest.Service{Port: 81}
+			x.ServiceChanged("shop/api")
+			indextest.Publish(x, out)
+			if diff := cmp.Diff(map[string][]uint16{"c@shop": {81}}, portsOf(out)); diff != "" {
+				t.Errorf("ports (-want +got):\n%s", diff)
+			}
+			x.DeletePolicy(policy.ParseID("c"))
+			x.DeletePod("shop", "a")
+			x.DeleteNamespace("shop")
+			indextest.Publish(x, out)
+			x.Published(1)
+			if n := x.Remembered(); n != 0 {
+				t.Errorf("%d things are left", n)
+			}
+		})
 	}
 }

@@ -82,8 +82,7 @@ func (x *Index) ServiceChanged(name string) {
 	}
 }
 
-// readAgain reads the policies that name a Service again if something changed of it that they depend on, its being there included. Their
-// profiles are compiled again too: a last good version is not read again.
+// readAgain reads the policies that name a Service again if something changed of it that they depend on, its being there included.
 func (x *Index) readAgain(name string, refs *serviceRefs) {
 	now, _ := x.lookup.Service(name)
 	if sameService(refs.seen, now) {
@@ -93,9 +92,6 @@ func (x *Index) readAgain(name string, refs *serviceRefs) {
 	for r := range refs.policies {
 		x.read(r)
 		x.changes.conflicts[r.id.Namespace] = struct{}{}
-		for pr := range r.profiles {
-			x.recompile(pr, nil)
-		}
 	}
 }
 
@@ -154,5 +150,5 @@ func sameService(a, b *compile.Service) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.External == b.External && a.Affinity == b.Affinity && slices.Equal(a.Ports, b.Ports)
+	return a.External == b.External && slices.Equal(a.Ports, b.Ports)
 }

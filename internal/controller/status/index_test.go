@@ -13,21 +13,20 @@ import (
 	"fairlead.dev/fairlead/internal/controller/index/indextest"
 )
 
-func TestStatusSaysThatTheClusterPicks(t *testing.T) {
+func TestStatusSaysThatPodsKeepTheirEndpoints(t *testing.T) {
 	for name, tc := range map[string]struct {
 		balancing string
 		enforced  v1alpha1.Enforcement
 		fields    []v1alpha1.NotEnforcedField
 		ready     string
 	}{
-		"nothing written": {``, v1alpha1.EnforcementFull, nil, "The cluster picks the endpoints of shop/api, as its sessionAffinity asks."},
+		"nothing written": {``, v1alpha1.EnforcementFull, nil, "Each pod keeps its endpoint of shop/api, as its sessionAffinity asks."},
 		"written": {`, loadBalancing: {policy: RoundRobin}`, v1alpha1.EnforcementPartial,
 			[]v1alpha1.NotEnforcedField{{Field: "loadBalancing.policy", Reason: v1alpha1.ReasonServiceAffinity}},
-			"Left to the cluster, as the Service's sessionAffinity asks: loadBalancing.policy."},
+			"Without effect, since each pod keeps its endpoint, as the Service's sessionAffinity asks: loadBalancing.policy."},
 		"written as it is": {`, loadBalancing: {policy: ClusterIP}`, v1alpha1.EnforcementFull, nil, "In force for 1 pod on 1 node."},
-		"another endpoint for each retry": {`, retry: {avoidPreviousEndpoints: true}`, v1alpha1.EnforcementPartial,
-			[]v1alpha1.NotEnforcedField{{Field: "retry.avoidPreviousEndpoints", Reason: v1alpha1.ReasonServiceAffinity}},
-			"Left to the cluster, as the Service's sessionAffinity asks: retry.avoidPreviousEndpoints."},
+		"another endpoint for each retry": {`, retry: {avoidPreviousEndpoints: true}`, v1alpha1.EnforcementFull, nil,
+			"Each pod keeps its endpoint of shop/api, as its sessionAffinity asks."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := indextest.NewWorld()

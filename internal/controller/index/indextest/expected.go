@@ -58,7 +58,7 @@ func (w *World) govern(out *Published, p *index.Pod, members []*compile.Policy) 
 	for i, c := range members {
 		local[i] = c.In(namespace, w.Service)
 	}
-	profile := compile.Compile(compile.ProfileName(namespace, ids), local, w.Service)
+	profile := compile.Compile(compile.ProfileName(namespace, ids), local)
 	out.SetProfile(profile)
 	out.SetWorkload(p.Node, &policy.Workload{UID: string(p.UID), Namespace: p.Namespace, Name: p.Name, Profile: profile.Name, Zone: w.Zones[p.Node]})
 	for i := range profile.Bindings {

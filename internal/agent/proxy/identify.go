@@ -60,10 +60,10 @@ func (c *connection) decide(proto detect.Protocol, server *net.TCPConn) (http bo
 	return false
 }
 
-// identifyLate deals with a client that says nothing: the server may be the first to speak, or the client has made the
-// connection in advance, or is slow on a busy machine. The server is connected to, and whoever speaks first decides (semantics
-// rule 32). Whatever the server does reaches the client at once, also that it refuses or ends the connection: the client may have
-// connected to see just that.
+// identifyLate deals with a client that has sent nothing: the server may be the first to speak, or the client has made the
+// connection in advance, or is slow on a busy machine. The server is connected to, and the side that speaks first decides (rule 32).
+// What the server does reaches the client at once, a refusal or the end of the connection included, since a client may have connected
+// to see just that.
 func (c *connection) identifyLate() bool {
 	dial := func(ctx context.Context) (*net.TCPConn, error) { return c.dialOriginal(ctx) }
 	p := detect.StartProbe(dial, c.client.Conn.Wake)

@@ -22,8 +22,8 @@ func (c *connection) settings() *policy.Settings {
 	return &c.srv.defaults
 }
 
-// dialOriginal connects to where the client wanted to go. The wait is bounded whoever governs the connection: the client takes it
-// for established already, so its own patience with connecting, after which it would try another address, does not count.
+// dialOriginal connects to where the client wanted to go. The wait is bounded whoever governs the connection: to the client
+// the connection is established already, so its own connect timeout, after which it would try another address, no longer runs.
 func (c *connection) dialOriginal(ctx context.Context) (*net.TCPConn, error) {
 	dialer := c.srv.store.Dialer(c.client.Pod)
 	if dialer == nil {
@@ -48,7 +48,7 @@ func (c *connection) dialOriginal(ctx context.Context) (*net.TCPConn, error) {
 	return server, nil
 }
 
-// passThrough has the connection carried to its end without being looked into.
+// passThrough carries the connection to its end without parsing it.
 func (c *connection) passThrough(why Passed) {
 	c.client.Activity.Set(drive.Passing)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -63,7 +63,7 @@ func (c *connection) passThrough(why Passed) {
 	c.pass(why, server)
 }
 
-// unreachable tells the client that its server cannot be reached: L4 failures are resets (rule 26).
+// unreachable resets the connection of a client whose server cannot be reached (rule 26).
 func (c *connection) unreachable(why Passed) {
 	c.srv.events.Passed(why)
 	c.client.Conn.ResetOnClose()

@@ -48,16 +48,16 @@ var passedNames = [PassedCount]string{"declared", "unmatched", "tls", "http2", "
 // String returns the reason as metrics show it.
 func (p Passed) String() string { return passedNames[min(p, PassedCount-1)] }
 
-// Events are what happens to connections. Its methods must not block.
+// Events receives what happens to connections. Its methods must not block.
 type Events interface {
 	// Opened and Closed count captured connections.
 	Opened()
 	Closed()
-	// Passed tells of a connection that is passed through.
+	// Passed counts a connection that is passed through.
 	Passed(why Passed)
-	// Malformed tells of a request that was refused for breaking the protocol. It must not keep the bytes.
+	// Malformed reports a request that was refused for breaking the protocol. It must not keep the bytes.
 	Malformed(r drive.Refused)
-	// Panicked tells that serving a connection failed by a mistake of ours; the connection was closed.
+	// Panicked reports a panic while serving a connection, which was closed.
 	Panicked(pod string, what any, stack []byte)
 }
 
@@ -69,7 +69,7 @@ type Options struct {
 	MaxConnectionsPerPod int
 	ReplayMemory         int64
 
-	// for tests: how long silence is suffered, and what no policy governs may take to connect, instead of the constants
+	// for tests, instead of the constants
 	sniffDelay, headTimeout, lingerFor, connect time.Duration
 }
 
@@ -128,7 +128,7 @@ func orDefault[T ~int | ~int64](v, otherwise T) T {
 	return v
 }
 
-// ReplayMemory is the account of request bodies kept for retries.
+// ReplayMemory accounts for request bodies stored for retries.
 func (s *Server) ReplayMemory() *resilience.ReplayMemory { return s.replay }
 
 // ServeCaptured serves one connection of a pod that was on its way to original. It owns conn and blocks until it is done with it.

@@ -44,8 +44,8 @@ type Attempt struct {
 	Began time.Time
 }
 
-// Protocol is how a driver does what Run asks for. The methods that return an action tell the call what has happened and return
-// what it says.
+// Protocol is what Run needs of a protocol's driver. The methods that return an action report to the call what has happened and
+// return what the call decided.
 type Protocol interface {
 	// Attempt makes an attempt on a connection, which it owns from now on, up to the head of a response or a failure.
 	Attempt(c *upstream.Conn, start call.Start) call.Action
@@ -87,8 +87,8 @@ func (x *Exchange) Reset() {
 }
 
 // Key says what the policy wants of an idempotency key (rule 16): keyed, that the request counts as one that has one; generate, that
-// one is to be added. A key counts if it is forwarded and not empty; one is added to requests that lack it, but for those whose
-// repetition nobody would notice (safe methods) and for CONNECT, whose answer is no result that a server could keep.
+// one is to be added. A key counts if it is forwarded and not empty; one is added to requests that lack it, except to those
+// with safe methods, and to CONNECT, which has no result that a server could store under a key.
 func (x *Exchange) Key(v route.View, class call.Method, connect bool) (keyed, generate bool) {
 	retry := &x.Plan.Settings.Retry
 	if class == call.Safe || class != call.Unsafe && !retry.GenerateKey || x.Plan.KeyHeader == "" {

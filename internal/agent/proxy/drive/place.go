@@ -10,8 +10,7 @@ import (
 )
 
 const (
-	// heldWait is how long a retry waits for the rest of a held response that occupies the place it needs, and heldStep how often it
-	// looks whether that has come.
+	// heldWait is how long a retry waits for the rest of a held response whose connection it needs, and heldStep how often it checks.
 	heldWait = 100 * time.Millisecond
 	heldStep = 10 * time.Millisecond
 )
@@ -54,7 +53,7 @@ func (x *Exchange) queue(p Held, a call.Action) (next call.Action, ok bool) {
 	if limit := x.Plan.Settings.Pool.PendingTimeout; limit > 0 {
 		until = Earlier(until, x.Now.Add(limit))
 	}
-	why := x.makeWay(p, until)
+	why := x.freeHeldConn(p, until)
 	if why == TimeUp {
 		why = x.Sleep(until, x.slot.Ready())
 	}
@@ -76,9 +75,10 @@ func (x *Exchange) queue(p Held, a call.Action) (next call.Action, ok bool) {
 	return x.Call.LocalReject(x.Now, call.Overflow), false
 }
 
-// makeWay sees to it that a held response does not occupy the place that the retry waits for: it is taken over if that is soon
-// done, and given up otherwise. It returns TimeUp when that is settled, with the time not necessarily up.
-func (x *Exchange) makeWay(p Held, until time.Time) Woke {
+// freeHeldConn ensures that a held response does not occupy the connection that the retry waits for: the response is read to its end
+// if that takes no longer than heldWait, and given up otherwise. It returns TimeUp when no held response occupies a connection any
+// more, before until or at it.
+func (x *Exchange) freeHeldConn(p Held, until time.Time) Woke {
 	patience := x.Now.Add(heldWait)
 	for p.HeldConn() {
 		p.CollectHeld()

@@ -14,7 +14,7 @@ import (
 const (
 	// chunk is what is copied through memory; when that much is waiting, the kernel moves what follows (splice).
 	chunk = 16 << 10
-	// maxMove bounds one splice, so that the caller hears of progress.
+	// maxMove bounds one splice, so that the caller can note progress.
 	maxMove = 1 << 20
 )
 
@@ -37,7 +37,7 @@ type Mover struct {
 	try     func(fd uintptr) bool
 	avail   func(fd uintptr)
 	limited io.LimitedReader
-	bulk    bool // much was waiting when last looked
+	bulk    bool // much was waiting at the last read
 
 	// arguments and results of the callbacks
 	max     int64

@@ -44,8 +44,8 @@ type Result struct {
 
 // Run passes bytes both ways between client and server until both have finished, one breaks, or both idle. It owns the
 // connections and closes them; closing one of them from outside, or a deadline in the past on the client's, ends it. Each side's end of stream is passed on as such
-// (CloseWrite), a reset as a reset; a server that vanishes without a word counts as one when its connection's keep-alive says so
-// (socket.SetKeepAlive). Deadlines that are set on the connections are lifted.
+// (CloseWrite), a reset as a reset; a server that vanishes without one is treated so when its connection's keep-alive fails
+// (transport.SetKeepAlive). Deadlines that are set on the connections are lifted.
 //
 // Run needs one goroutine besides the caller's, which has ended when it returns.
 func Run(client, server *net.TCPConn, o Options) (Result, error) {
@@ -129,7 +129,7 @@ func (d *direction) run(prefix []byte) {
 }
 
 // awaitClose waits for the server to finish when the client has. Nobody reads from the client's connection any more, so this is what sees
-// that it is closed or interrupted from outside, which must end the tunnel even if the server never says another word.
+// that it is closed or interrupted from outside, which must end the tunnel even if the server never sends another byte.
 func (t *tunnel) awaitClose() {
 	t.upDone.Store(true)
 	if t.downDone.Load() {
@@ -158,7 +158,7 @@ func (t *tunnel) close() {
 	_ = t.server.Close()
 }
 
-// firstCheck is when a tunnel is first looked at, which tells how often its server's keep-alive asks for looking.
+// firstCheck is when a tunnel is first checked. How often it is checked later depends on its server's keep-alive.
 const firstCheck = time.Second
 
 func (t *tunnel) beginWatch(idle time.Duration) {

@@ -32,7 +32,7 @@ func (c *connection) serve(shed bool) {
 	err := c.client.Conn.Pin(func() {
 		switch {
 		case shed:
-			c.passThrough(PassedShed)
+			c.passThrough(PassedShed, nil)
 		case c.identify():
 			c.serveHTTP1()
 		}
@@ -46,7 +46,7 @@ func (c *connection) serve(shed bool) {
 func (c *connection) serveHTTP1() {
 	if c.session.Serve() {
 		c.prefix = c.session.Prefix()
-		c.passThrough(PassedUnmatched)
+		c.passThrough(PassedUnmatched, nil)
 		return
 	}
 	c.tunnel = c.session.Tunnel()

@@ -3,16 +3,37 @@ package proxy
 import (
 	"context"
 	"net"
+	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/tunnel"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport"
+	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
 // smallPrefix is what surely fits the send buffer of a new connection (tcp_wmem's least is 4 KiB).
 const smallPrefix = 4 << 10
+
+// server is the connection to the server of a client that is passed through, or may be.
+type server struct {
+	tcp   *net.TCPConn
+	took  time.Duration  // to connect
+	conn  *upstream.Conn // of the pool, where it holds a place; nil: it is of none
+	until time.Time      // when the policy ends it; zero: never
+}
+
+// close gives the connection up.
+func (s *server) close() {
+	switch {
+	case s == nil:
+	case s.conn != nil:
+		s.conn.Release(false, time.Now())
+	default:
+		_ = s.tcp.Close()
+	}
+}
 
 // settings are those in force for the connection as a whole.
 func (c *connection) settings() *policy.Settings {
@@ -22,7 +43,7 @@ func (c *connection) settings() *policy.Settings {
 	return &c.srv.defaults
 }
 
-// dialOriginal connects to where the client wanted to go. The wait is bounded whoever governs the connection: to the client
+// dialOriginal connects to where the client wanted to go, once. The wait is bounded whoever governs the connection: to the client
 // the connection is established already, so its own connect timeout, after which it would try another address, no longer runs.
 func (c *connection) dialOriginal(ctx context.Context) (*net.TCPConn, error) {
 	dialer := c.srv.store.Dialer(c.client.Pod)
@@ -36,43 +57,84 @@ func (c *connection) dialOriginal(ctx context.Context) (*net.TCPConn, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	server, err := dialer.Dial(ctx, c.client.Original)
+	tcp, err := dialer.Dial(ctx, c.client.Original)
 	if err != nil {
 		return nil, err
 	}
 	k := settings.Pool.KeepAlive
-	if err := transport.SetKeepAlive(server, k.Idle, k.Interval, k.Probes); err != nil {
-		_ = server.Close()
+	if err := transport.SetKeepAlive(tcp, k.Idle, k.Interval, k.Probes); err != nil {
+		_ = tcp.Close()
 		return nil, err
 	}
-	return server, nil
+	return tcp, nil
 }
 
-// passThrough carries the connection to its end without parsing it.
-func (c *connection) passThrough(why Passed) {
+// passThrough carries the connection to its end without parsing it. s is the connection to the server if there is one already.
+func (c *connection) passThrough(why Passed, s *server) {
 	c.client.Activity.Set(drive.Passing)
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	watch := drive.WatchClient(c.client.Left, cancel)
-	server, err := c.dialOriginal(ctx)
-	watch.Stop()
-	if err != nil {
+	if s == nil && why == PassedShed {
+		s = c.connectDirectly()
+	} else {
+		s = c.connect(s)
+	}
+	if s == nil {
 		c.unreachable(why)
 		return
 	}
-	c.pass(why, server)
+	c.srv.events.Passed(why)
+	c.pass(s)
 }
 
-// unreachable resets the connection of a client whose server cannot be reached (rule 26).
+// unreachable resets the connection of a client whose server cannot be connected to (rule 26).
 func (c *connection) unreachable(why Passed) {
 	c.srv.events.Passed(why)
 	c.client.Conn.ResetOnClose()
 }
 
-func (c *connection) pass(why Passed, server *net.TCPConn) {
-	c.client.Activity.Set(drive.Passing)
-	c.srv.events.Passed(why)
-	o := tunnel.Options{ToServer: c.prefix}
+// connect connects to the server by the rules of the policy that governs the connection as a whole, if one does. s is the connection
+// to the original destination if there is one already, which is the call's first attempt then. It returns nil when there is no
+// connection to be had.
+func (c *connection) connect(s *server) *server {
+	r, pinned, ok := c.routes.Whole()
+	switch {
+	case ok:
+	case s == nil:
+		return c.connectDirectly()
+	default:
+		return s
+	}
+	request := tunnel.Request{Client: &c.client, Route: r, Pinned: pinned}
+	if s != nil {
+		request.First = &drive.FirstAttempt{Took: s.took}
+	}
+	made, ok := c.srv.connector.Connect(request)
+	switch {
+	case !ok:
+		s.close()
+		return nil
+	case made.Conn != nil:
+		s = &server{tcp: made.Conn.TCP(), conn: made.Conn}
+	}
+	s.until = made.Until
+	return s
+}
+
+// connectDirectly connects to the original destination of a connection that no policy governs.
+func (c *connection) connectDirectly() *server {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	watch := drive.WatchClient(c.client.Left, cancel)
+	tcp, err := c.dialOriginal(ctx)
+	watch.Stop()
+	if err != nil {
+		return nil
+	}
+	return &server{tcp: tcp}
+}
+
+// pass has the connection carried on between client and server.
+func (c *connection) pass(s *server) {
+	o := tunnel.Options{ToServer: c.prefix, Until: s.until}
 	var recorder routes.Recorder = routes.Silence{}
 	if g := c.routes.Governing(); g != nil {
 		recorder = g.Recorder()
@@ -81,8 +143,8 @@ func (c *connection) pass(why Passed, server *net.TCPConn) {
 	var first int64 // bytes sent to the server here
 	if len(c.prefix) > 0 && len(c.prefix) <= smallPrefix {
 		// A new connection takes this much at once, so the buffer need not wait for the tunnel's end.
-		if _, err := server.Write(c.prefix); err != nil {
-			_ = server.Close()
+		if _, err := s.tcp.Write(c.prefix); err != nil {
+			s.close()
 			c.client.Conn.ResetOnClose()
 			return
 		}
@@ -92,7 +154,8 @@ func (c *connection) pass(why Passed, server *net.TCPConn) {
 	}
 	c.tunnel = func() {
 		recorder.OpaqueOpened()
-		end, _ := tunnel.Run(c.client.Conn.TCP(), server, o) // an error means that one side is gone already
+		end, _ := tunnel.Run(c.client.Conn.TCP(), s.tcp, o) // an error means that one side is gone already
 		recorder.OpaqueClosed(first+end.ToServer, end.ToClient)
+		s.close()
 	}
 }

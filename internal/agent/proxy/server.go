@@ -11,6 +11,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/detect"
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/h1"
+	"fairlead.dev/fairlead/internal/agent/proxy/tunnel"
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport"
@@ -83,6 +84,8 @@ type Server struct {
 	replay   *resilience.ReplayMemory
 	defaults policy.Settings // for what no policy governs
 	h1       *h1.Driver
+	// connector connects what is passed through under a policy.
+	connector tunnel.Connector
 	// sniffDelay is how long a client's silence is suffered before its server is connected to.
 	sniffDelay time.Duration
 

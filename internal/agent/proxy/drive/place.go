@@ -18,7 +18,7 @@ const (
 // place gets an attempt its connection. Without one, the action says what follows.
 func (x *Exchange) place(p Protocol, a call.Action) (*upstream.Conn, call.Action) {
 	t := &x.slot
-	t.Original, t.Pinned, t.Fresh = x.Client.Original, x.Pinned, a.Fresh
+	t.Original, t.Pinned, t.Fresh = x.Client.Original, x.Pinned, a.Fresh || x.Fresh
 	t.Careful, t.Client = x.careful, x.Client.ID
 	t.Avoid = nil
 	if a.Avoid {
@@ -35,6 +35,7 @@ func (x *Exchange) place(p Protocol, a call.Action) (*upstream.Conn, call.Action
 			return nil, next
 		}
 	}
+	x.DispatchedAt = x.Now
 	dispatched := x.Call.Dispatched(x.Now)
 	if c := pool.Redeem(t, x.Now); c != nil {
 		x.avoid = append(x.avoid, c.Peer())
@@ -120,18 +121,25 @@ func (x *Exchange) dial(start call.Start, until time.Time) (*upstream.Conn, call
 	case watch.Left():
 		return nil, call.ClientGone
 	}
-	kind, why := upstream.FailureOf(err), DetailOf(err)
-	switch {
-	case kind == call.Internal:
-		why = routes.DetailLocal
-	case Passed(until, x.Now):
+	kind, why := failureOf(err)
+	if kind != call.Internal && Passed(until, x.Now) {
 		kind, why = call.AttemptTimeout, DetailOfLimit(x.Call.Limit())
-	case kind == call.ConnectTimeout && why != routes.DetailNoAnswer:
-		why = routes.DetailConnect
 	}
 	x.last = routes.Attempt{Kind: kind, Start: start, Peer: x.slot.Peer(), Took: x.Now.Sub(began), Detail: why}
 	x.reportLast()
 	return nil, kind
+}
+
+// failureOf says what a dial's error means.
+func failureOf(err error) (call.Kind, routes.Detail) {
+	kind, why := upstream.FailureOf(err), DetailOf(err)
+	switch {
+	case kind == call.Internal:
+		why = routes.DetailLocal
+	case kind == call.ConnectTimeout && why != routes.DetailNoAnswer:
+		why = routes.DetailConnect
+	}
+	return kind, why
 }
 
 func (x *Exchange) dialFailed(kind call.Kind) call.Action {

@@ -282,7 +282,7 @@ func (x *exchange) tunnel(t *attempt, until time.Time) step {
 	t.Conn, t.in = nil, nil
 	server.Detach() // a tunnel counts against no limit of requests (rule 25)
 	// Neither reader is used any more, so what they have read stays where it is.
-	o := tunnel.Options{ToServer: s.in.reader.Buffered(), ToClient: line.reader.Buffered(), Idle: x.Plan.Settings.Timeouts.Idle}
+	o := tunnel.Options{ToServer: s.in.reader.Buffered(), ToClient: line.reader.Buffered(), Idle: x.Plan.Settings.Timeouts.Idle, Until: until}
 	s.tunnel = func() {
 		_, _ = tunnel.Run(s.client.Conn.TCP(), server.TCP(), o) // an error means that one side is gone already
 		line.reader.Close()

@@ -25,6 +25,8 @@ const (
 	Broken
 	// Idle: nothing was sent either way for Options.Idle; both sides were reset.
 	Idle
+	// Expired: Options.Until has come; both sides were reset.
+	Expired
 )
 
 // Options of a tunnel.
@@ -33,6 +35,8 @@ type Options struct {
 	ToServer, ToClient []byte
 	// Idle ends a tunnel in which no data arrived from and was sent to either side for so long. Zero means never.
 	Idle time.Duration
+	// Until ends a tunnel whatever moves in it. Zero means never.
+	Until time.Time
 }
 
 // Result is what a tunnel did.
@@ -42,7 +46,7 @@ type Result struct {
 	ToServer, ToClient int64
 }
 
-// Run passes bytes both ways between client and server until both have finished, one breaks, or both idle. It owns the
+// Run passes bytes both ways between client and server until both have finished, one breaks, both idle, or Until has come. It owns the
 // connections and closes them; closing one of them from outside, or a deadline in the past on the client's, ends it. Each side's end of stream is passed on as such
 // (CloseWrite), a reset as a reset; a server that vanishes without one is treated so when its connection's keep-alive fails
 // (transport.SetKeepAlive). Deadlines that are set on the connections are lifted.
@@ -57,7 +61,7 @@ func Run(client, server *net.TCPConn, o Options) (Result, error) {
 	if err := errors.Join(t.up.init(t, client, server), t.down.init(t, server, client)); err != nil {
 		return Result{End: Broken}, err
 	}
-	t.beginWatch(o.Idle)
+	t.beginWatch(o.Idle, o.Until)
 	var other sync.WaitGroup
 	other.Go(func() {
 		t.down.run(o.ToClient)
@@ -77,6 +81,7 @@ type tunnel struct {
 	client, server *net.TCPConn
 	up, down       direction
 	idle           time.Duration
+	until          time.Time
 	end            atomic.Uint32
 	upDone         atomic.Bool
 	downDone       atomic.Bool
@@ -161,18 +166,21 @@ func (t *tunnel) close() {
 // firstCheck is when a tunnel is first checked. How often it is checked later depends on its server's keep-alive.
 const firstCheck = time.Second
 
-func (t *tunnel) beginWatch(idle time.Duration) {
+func (t *tunnel) beginWatch(idle time.Duration, until time.Time) {
 	t.watch.Lock()
 	defer t.watch.Unlock()
-	t.idle = idle
+	t.idle, t.until = idle, until
 	first := firstCheck
 	if idle > 0 {
 		first = min(first, idle)
 	}
+	if !until.IsZero() {
+		first = min(first, time.Until(until))
+	}
 	t.timer = time.AfterFunc(first, t.check)
 }
 
-// check closes a tunnel that is idle or whose server has vanished, or comes back when that could be. It goes by what the kernel
+// check closes a tunnel that is idle or has expired, or whose server has vanished, or comes back when that could be. It goes by what the kernel
 // knows: the data path pays nothing for it, and a stream in one direction keeps the tunnel alive.
 func (t *tunnel) check() {
 	t.watch.Lock()
@@ -191,13 +199,27 @@ func (t *tunnel) check() {
 			t.abort(Idle)
 			return
 		}
-		if again <= 0 || left < again {
-			again = left
+		again = sooner(again, left)
+	}
+	if !t.until.IsZero() {
+		left := time.Until(t.until)
+		if left <= 0 {
+			t.abort(Expired)
+			return
 		}
+		again = sooner(again, left)
 	}
 	if again > 0 {
 		t.timer.Reset(again)
 	}
+}
+
+// sooner returns the shorter of two waits of which one that is not positive means for ever; b is positive.
+func sooner(a, b time.Duration) time.Duration {
+	if a <= 0 {
+		return b
+	}
+	return min(a, b)
 }
 
 // vanished reports whether the server has left what was sent to it unacknowledged for too long. The client is in a pod of this

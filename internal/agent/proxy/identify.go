@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"os"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/detect"
 	"fairlead.dev/fairlead/internal/agent/proxy/route"
+	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
 // identify finds out whether the connection may carry HTTP/1. If not, it passes the connection through to its end and reports
@@ -64,12 +64,12 @@ func (c *connection) decide(proto detect.Protocol, s *server) (http bool) {
 // The connection is made outside the pool, and not retried: it may still become one of HTTP, which must not take the place of a call.
 func (c *connection) identifyLate() bool {
 	s, began := &server{}, time.Now()
-	who := c.listen(func(ctx context.Context) (*net.TCPConn, error) {
-		tcp, err := c.dialOriginal(ctx)
-		s.tcp, s.took = tcp, time.Since(began)
-		return tcp, err
+	who := c.listen(func(ctx context.Context) (*transport.Conn, error) {
+		conn, err := c.dialOriginal(ctx)
+		s.conn, s.took = conn, time.Since(began)
+		return conn, err
 	})
-	if s.tcp == nil {
+	if s.conn == nil {
 		s = nil
 	}
 	switch who {
@@ -102,13 +102,13 @@ const (
 )
 
 // listen connects to the server and waits for the first byte of either side.
-func (c *connection) listen(dial func(context.Context) (*net.TCPConn, error)) speaker {
+func (c *connection) listen(dial func(context.Context) (*transport.Conn, error)) speaker {
 	p := detect.StartProbe(dial, c.client.Conn.Wake)
 	defer p.End()
 	err := c.awaitClient(time.Time{})
 	p.End()
 	heard, _ := p.Result()
-	if c.client.Conn.ClearDeadlines() != nil || c.client.Conn.Interrupted() {
+	if c.client.Conn.ClearDeadlines() != nil {
 		return nobody
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {

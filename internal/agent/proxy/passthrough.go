@@ -18,20 +18,20 @@ const smallPrefix = 4 << 10
 
 // server is the connection to the server of a client that is passed through, or may be.
 type server struct {
-	tcp   *net.TCPConn
+	conn  *transport.Conn
 	took  time.Duration  // to connect
-	conn  *upstream.Conn // of the pool, where it holds a place; nil: it is of none
-	until time.Time      // when the policy ends it; zero: never
+	place *upstream.Conn // conn in the pool, of which it holds a place; nil: it does not
+	until time.Time      // when the policy ends the connection; zero: never
 }
 
 // close gives the connection up.
 func (s *server) close() {
 	switch {
 	case s == nil:
-	case s.conn != nil:
-		s.conn.Release(false, time.Now())
+	case s.place != nil:
+		s.place.Release(false, time.Now())
 	default:
-		_ = s.tcp.Close()
+		_ = s.conn.Close()
 	}
 }
 
@@ -45,7 +45,7 @@ func (c *connection) settings() *policy.Settings {
 
 // dialOriginal connects to where the client wanted to go, once. The wait is bounded whoever governs the connection: to the client
 // the connection is established already, so its own connect timeout, after which it would try another address, no longer runs.
-func (c *connection) dialOriginal(ctx context.Context) (*net.TCPConn, error) {
+func (c *connection) dialOriginal(ctx context.Context) (*transport.Conn, error) {
 	dialer := c.srv.store.Dialer(c.client.Pod)
 	if dialer == nil {
 		return nil, net.ErrClosed // the pod has just gone
@@ -57,16 +57,8 @@ func (c *connection) dialOriginal(ctx context.Context) (*net.TCPConn, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	tcp, err := dialer.Dial(ctx, c.client.Original)
-	if err != nil {
-		return nil, err
-	}
-	k := settings.Pool.KeepAlive
-	if err := transport.SetKeepAlive(tcp, k.Idle, k.Interval, k.Probes); err != nil {
-		_ = tcp.Close()
-		return nil, err
-	}
-	return tcp, nil
+	k := transport.Connector{Dialer: dialer, KeepAlive: transport.KeepAlive(settings.Pool.KeepAlive)}
+	return k.Connect(ctx, c.client.Original)
 }
 
 // passThrough carries the connection to its end without parsing it. s is the connection to the server if there is one already.
@@ -113,7 +105,7 @@ func (c *connection) connect(s *server) *server {
 		s.close()
 		return nil
 	case made.Conn != nil:
-		s = &server{tcp: made.Conn.TCP(), conn: made.Conn}
+		s = &server{conn: made.Conn.Conn, place: made.Conn}
 	}
 	s.until = made.Until
 	return s
@@ -124,12 +116,12 @@ func (c *connection) connectDirectly() *server {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	watch := drive.WatchClient(c.client.Left, cancel)
-	tcp, err := c.dialOriginal(ctx)
+	conn, err := c.dialOriginal(ctx)
 	watch.Stop()
 	if err != nil {
 		return nil
 	}
-	return &server{tcp: tcp}
+	return &server{conn: conn}
 }
 
 // pass has the connection carried on between client and server.
@@ -143,7 +135,7 @@ func (c *connection) pass(s *server) {
 	var first int64 // bytes sent to the server here
 	if len(c.prefix) > 0 && len(c.prefix) <= smallPrefix {
 		// A new connection takes this much at once, so the buffer need not wait for the tunnel's end.
-		if _, err := s.tcp.Write(c.prefix); err != nil {
+		if _, err := s.conn.Write(c.prefix); err != nil {
 			s.close()
 			c.client.Conn.ResetOnClose()
 			return
@@ -154,7 +146,7 @@ func (c *connection) pass(s *server) {
 	}
 	c.tunnel = func() {
 		recorder.OpaqueOpened()
-		end, _ := tunnel.Run(c.client.Conn.TCP(), s.tcp, o) // an error means that one side is gone already
+		end, _ := tunnel.Run(c.client.Conn, s.conn, o) // an error means that one side is gone already
 		recorder.OpaqueClosed(first+end.ToServer, end.ToClient)
 		s.close()
 	}

@@ -1,7 +1,6 @@
 package h1
 
 import (
-	"net"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/http1"
@@ -17,7 +16,7 @@ type connReader struct {
 	before func() error
 	// now is recent, until is when reads give up; zero: never.
 	now, until time.Time
-	// noWait makes reads return transport.ErrNothing instead of waiting.
+	// noWait makes reads return transport.ErrWouldBlock instead of waiting.
 	noWait bool
 	// filled says that the last read may have left bytes behind.
 	filled bool
@@ -62,5 +61,5 @@ func (l *connReader) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-// TCP implements http1.TCP: large bodies may be spliced. Whoever splices has armed the connection's deadline.
-func (l *connReader) TCP() *net.TCPConn { return l.conn.TCP() }
+// Transport implements http1.Transported: large bodies may be spliced. Whoever splices has armed the connection's deadline.
+func (l *connReader) Transport() *transport.Conn { return l.conn }

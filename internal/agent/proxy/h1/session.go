@@ -133,7 +133,7 @@ func (s *Session) onReadable(uintptr) bool {
 	s.in.noWait = true
 	err := s.in.reader.Await()
 	s.in.noWait = false
-	if errors.Is(err, transport.ErrNothing) {
+	if errors.Is(err, transport.ErrWouldBlock) {
 		s.end()
 		return false
 	}

@@ -9,6 +9,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/proxy/detect"
 	"fairlead.dev/fairlead/internal/agent/proxy/route"
+	"fairlead.dev/fairlead/internal/agent/proxy/tunnel"
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
@@ -39,11 +40,11 @@ func (c *connection) identify() bool {
 }
 
 // decide acts on what the first bytes showed. s is the connection to the server if there is one already.
-func (c *connection) decide(proto detect.Protocol, s *server) (http bool) {
+func (c *connection) decide(proto detect.Protocol, s *tunnel.Server) (http bool) {
 	why := PassedOther
 	switch proto {
 	case detect.HTTP1:
-		s.close()
+		s.Close()
 		return true
 	case detect.HTTP2:
 		why = PassedHTTP2
@@ -63,13 +64,13 @@ func (c *connection) decide(proto detect.Protocol, s *server) (http bool) {
 //
 // The connection is made outside the pool, and not retried: it may still become one of HTTP, which must not take the place of a call.
 func (c *connection) identifyLate() bool {
-	s, began := &server{}, time.Now()
+	s, began := &tunnel.Server{}, time.Now()
 	who := c.listen(func(ctx context.Context) (*transport.Conn, error) {
 		conn, err := c.dialOriginal(ctx)
-		s.conn, s.took = conn, time.Since(began)
+		s.Conn, s.Took = conn, time.Since(began)
 		return conn, err
 	})
-	if s.conn == nil {
+	if s.Conn == nil {
 		s = nil
 	}
 	switch who {
@@ -83,7 +84,7 @@ func (c *connection) identifyLate() bool {
 		c.unreachable(PassedOther)
 	case nobody:
 	}
-	s.close()
+	s.Close()
 	return false
 }
 
@@ -107,7 +108,7 @@ func (c *connection) listen(dial func(context.Context) (*transport.Conn, error))
 	defer p.End()
 	err := c.awaitClient(time.Time{})
 	p.End()
-	heard, _ := p.Result()
+	heard := p.Result()
 	if c.client.Conn.ClearDeadlines() != nil {
 		return nobody
 	}
@@ -137,10 +138,10 @@ func (c *connection) awaitClient(until time.Time) error {
 }
 
 // decideLate waits for enough of the client's bytes to decide.
-func (c *connection) decideLate(s *server) (http bool) {
+func (c *connection) decideLate(s *tunnel.Server) (http bool) {
 	proto, err := detect.Wait(&c.session, &c.session, c.srv.sniffDelay)
 	if err != nil {
-		s.close()
+		s.Close()
 		return false
 	}
 	return c.decide(proto, s)

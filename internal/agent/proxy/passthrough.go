@@ -3,37 +3,16 @@ package proxy
 import (
 	"context"
 	"net"
-	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/tunnel"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport"
-	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
 // smallPrefix is what surely fits the send buffer of a new connection (tcp_wmem's least is 4 KiB).
 const smallPrefix = 4 << 10
-
-// server is the connection to the server of a client that is passed through, or may be.
-type server struct {
-	conn  *transport.Conn
-	took  time.Duration  // to connect
-	place *upstream.Conn // conn in the pool, of which it holds a place; nil: it does not
-	until time.Time      // when the policy ends the connection; zero: never
-}
-
-// close gives the connection up.
-func (s *server) close() {
-	switch {
-	case s == nil:
-	case s.place != nil:
-		s.place.Release(false, time.Now())
-	default:
-		_ = s.conn.Close()
-	}
-}
 
 // settings are those in force for the connection as a whole.
 func (c *connection) settings() *policy.Settings {
@@ -62,7 +41,7 @@ func (c *connection) dialOriginal(ctx context.Context) (*transport.Conn, error) 
 }
 
 // passThrough carries the connection to its end without parsing it. s is the connection to the server if there is one already.
-func (c *connection) passThrough(why Passed, s *server) {
+func (c *connection) passThrough(why Passed, s *tunnel.Server) {
 	c.client.Activity.Set(drive.Passing)
 	if s == nil && why == PassedShed {
 		s = c.connectDirectly()
@@ -86,7 +65,7 @@ func (c *connection) unreachable(why Passed) {
 // connect connects to the server by the rules of the policy that governs the connection as a whole, if one does. s is the connection
 // to the original destination if there is one already, which is the call's first attempt then. It returns nil when there is no
 // connection to be had.
-func (c *connection) connect(s *server) *server {
+func (c *connection) connect(s *tunnel.Server) *tunnel.Server {
 	r, pinned, ok := c.routes.Whole()
 	switch {
 	case ok:
@@ -95,24 +74,11 @@ func (c *connection) connect(s *server) *server {
 	default:
 		return s
 	}
-	request := tunnel.Request{Client: &c.client, Route: r, Pinned: pinned}
-	if s != nil {
-		request.First = &drive.FirstAttempt{Took: s.took}
-	}
-	made, ok := c.srv.connector.Connect(request)
-	switch {
-	case !ok:
-		s.close()
-		return nil
-	case made.Conn != nil:
-		s = &server{conn: made.Conn.Conn, place: made.Conn}
-	}
-	s.until = made.Until
-	return s
+	return c.srv.connector.Connect(tunnel.Request{Client: &c.client, Route: r, Pinned: pinned, First: s})
 }
 
 // connectDirectly connects to the original destination of a connection that no policy governs.
-func (c *connection) connectDirectly() *server {
+func (c *connection) connectDirectly() *tunnel.Server {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	watch := drive.WatchClient(c.client.Left, cancel)
@@ -121,12 +87,12 @@ func (c *connection) connectDirectly() *server {
 	if err != nil {
 		return nil
 	}
-	return &server{conn: conn}
+	return &tunnel.Server{Conn: conn}
 }
 
 // pass has the connection carried on between client and server.
-func (c *connection) pass(s *server) {
-	o := tunnel.Options{ToServer: c.prefix, Until: s.until}
+func (c *connection) pass(s *tunnel.Server) {
+	o := tunnel.Options{ToServer: c.prefix, Until: s.Until}
 	var recorder routes.Recorder = routes.Silence{}
 	if g := c.routes.Governing(); g != nil {
 		recorder = g.Recorder()
@@ -135,8 +101,8 @@ func (c *connection) pass(s *server) {
 	var first int64 // bytes sent to the server here
 	if len(c.prefix) > 0 && len(c.prefix) <= smallPrefix {
 		// A new connection takes this much at once, so the buffer need not wait for the tunnel's end.
-		if _, err := s.conn.Write(c.prefix); err != nil {
-			s.close()
+		if _, err := s.Conn.Write(c.prefix); err != nil {
+			s.Close()
 			c.client.Conn.ResetOnClose()
 			return
 		}
@@ -146,8 +112,8 @@ func (c *connection) pass(s *server) {
 	}
 	c.tunnel = func() {
 		recorder.OpaqueOpened()
-		end, _ := tunnel.Run(c.client.Conn, s.conn, o) // an error means that one side is gone already
+		end, _ := tunnel.Run(c.client.Conn, s.Conn, o) // an error means that one side is gone already
 		recorder.OpaqueClosed(first+end.ToServer, end.ToClient)
-		s.close()
+		s.Close()
 	}
 }

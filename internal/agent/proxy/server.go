@@ -117,6 +117,7 @@ func New(o Options) (*Server, error) {
 		connections: map[*connection]struct{}{}, perPod: map[string]int{}, done: make(chan struct{}),
 	}
 	s.defaults.Timeouts.Connect = orDefault(o.connect, s.defaults.Timeouts.Connect)
+	s.connector.ConnectTimeout = s.defaults.Timeouts.Connect
 	s.h1 = h1.New(h1.Options{
 		Replay: s.replay, Malformed: s.events.Malformed, Draining: s.draining.Load, HeadTimeout: o.headTimeout, LingerFor: o.lingerFor,
 	})

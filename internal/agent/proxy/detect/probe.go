@@ -92,9 +92,9 @@ func (p *Probe) End() {
 	<-p.done
 }
 
-// Result returns what the server did, and the connection to it: nil if it was not reached. It may be called after End. It panics if
-// the probe's goroutine has.
-func (p *Probe) Result() (heard Heard, server *transport.Conn) {
+// Result returns what the server did. It may be called after End, and panics if the probe's goroutine has. A Wake may be left on the
+// connection, see transport.Conn.ClearDeadlines.
+func (p *Probe) Result() Heard {
 	p.panicked.Raise()
-	return p.heard, p.server
+	return p.heard
 }

@@ -102,7 +102,11 @@ func (x *Exchange) dial(start call.Start, until time.Time) (*upstream.Conn, call
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	end := until
-	if limit := x.Plan.Settings.Timeouts.Connect; limit > 0 {
+	limit := x.Plan.Settings.Timeouts.Connect
+	if limit <= 0 {
+		limit = x.ConnectTimeout
+	}
+	if limit > 0 {
 		end = Earlier(end, x.Now.Add(limit))
 	}
 	if !end.IsZero() {

@@ -7,12 +7,16 @@ import (
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
 // Connector connects what is passed through under a policy: the connection is one call, which has its answer when the server is
-// connected to. The zero value is ready for use.
+// connected to.
 type Connector struct {
+	// ConnectTimeout bounds connecting where the policy does not: to the client the connection is established already.
+	ConnectTimeout time.Duration
+
 	exchanges sync.Pool
 }
 
@@ -22,25 +26,40 @@ type Request struct {
 	Route  *routes.Route
 	// Pinned: it goes to the address that the client chose.
 	Pinned bool
-	// First is the first attempt if it was made before the call began; nil: it was not.
-	First *drive.FirstAttempt
+	// First is a connection to that address that was made outside the pool, to find out who speaks first. It is the call's first
+	// attempt; nil: there is none.
+	First *Server
 }
 
-// Connected is what a connection needs once its server is connected to.
-type Connected struct {
-	// Conn is the connection to the server, which is the caller's to release; nil: it is the one of Request.First.
-	Conn *upstream.Conn
+// Server is a connection to a server.
+type Server struct {
+	Conn *transport.Conn
+	Took time.Duration // to connect
 	// Until is when the policy ends the connection; zero: never.
 	Until time.Time
+
+	place *upstream.Conn // Conn in the pool, of which it holds a place; nil: it does not
 }
 
-// Connect makes the connection as the policy says, or reports false: then the client is to be reset. Nothing is kept of the request.
-func (c *Connector) Connect(r Request) (made Connected, ok bool) {
+// Close closes the connection, and gives its place back. s may be nil.
+func (s *Server) Close() {
+	switch {
+	case s == nil:
+	case s.place != nil:
+		s.place.Release(false, time.Now())
+	default:
+		_ = s.Conn.Close()
+	}
+}
+
+// Connect makes the connection as the policy says. It returns nil when there is none to be had: then the client is to be reset.
+// It takes ownership of r.First.
+func (c *Connector) Connect(r Request) *Server {
 	x, _ := c.exchanges.Get().(*exchange)
 	if x == nil {
 		x = &exchange{}
 		x.Init()
-		x.Fresh = true
+		x.Fresh, x.ConnectTimeout = true, c.ConnectTimeout
 	}
 	defer x.salvage()
 	x.begin(&r)
@@ -48,50 +67,53 @@ func (c *Connector) Connect(r Request) (made Connected, ok bool) {
 	// No byte of the client's goes out before there is a connection, so that an attempt that failed has sent nothing.
 	x.Run(x, call.Request{Method: call.Unsafe})
 	x.Report(noRequest{}, started)
-	made, ok = Connected{Conn: x.conn, Until: x.until}, x.connected
+	made := x.server
 	x.end()
 	c.exchanges.Put(x)
-	return made, ok
+	return made
 }
 
 // exchange is the call of one connection. It implements drive.Protocol.
 type exchange struct {
 	drive.Exchange
 
-	conn      *upstream.Conn
-	connected bool
-	until     time.Time
-	running   bool
+	server  *Server // nil: not connected
+	first   *Server // see Request.First
+	running bool
 }
 
 var _ drive.Protocol = (*exchange)(nil)
 
 func (x *exchange) begin(r *Request) {
 	x.Reset()
-	x.Client, x.Route, x.Pinned, x.First = r.Client, r.Route, r.Pinned, r.First
+	x.Client, x.Route, x.Pinned, x.first = r.Client, r.Route, r.Pinned, r.First
+	if r.First != nil {
+		x.First = &drive.FirstAttempt{Took: r.First.Took}
+	}
 	x.Plan = r.Route.BasePlan()
-	x.Now = time.Now()
-	x.connected, x.until, x.running = false, time.Time{}, true
+	x.Now, x.running = time.Now(), true
 }
 
 // end makes x hold nothing of its request.
 func (x *exchange) end() {
 	x.Reset()
-	x.Client, x.First, x.conn, x.running = nil, nil, nil, false
+	x.Client, x.First, x.server, x.first, x.running = nil, nil, nil, nil, false
 }
 
 // salvage gives back what others wait for, after a panic; it does nothing after end.
 func (x *exchange) salvage() {
 	if x.running {
-		drive.Try(x.DropAttempt)
+		drive.Try(x.Abort)
 		x.Salvage()
 	}
 }
 
 // Attempt implements drive.Protocol: a connection is all that is attempted.
 func (x *exchange) Attempt(c *upstream.Conn, start call.Start) call.Action {
-	x.conn = c
-	if c != nil {
+	if c == nil {
+		x.server = x.first
+	} else {
+		x.server = &Server{Conn: c.Conn, place: c}
 		x.Attempted(&drive.Attempt{Conn: c, Start: start, Began: x.DispatchedAt}, call.OK, 0, routes.NoDetail)
 	}
 	return x.Call.ResponseHead(x.Now, call.Response{GRPCStatus: -1})
@@ -99,20 +121,21 @@ func (x *exchange) Attempt(c *upstream.Conn, start call.Start) call.Action {
 
 // DropAttempt implements drive.Protocol.
 func (x *exchange) DropAttempt() {
-	if c := x.conn; c != nil {
-		x.conn = nil
-		c.Release(false, x.Now)
-	}
+	x.server.Close()
+	x.server = nil
 }
 
 // ForwardResponse implements drive.Protocol.
-func (x *exchange) ForwardResponse(until time.Time) { x.connected, x.until = true, until }
+func (x *exchange) ForwardResponse(until time.Time) { x.server.Until = until }
 
 // Reject implements drive.Protocol.
-func (x *exchange) Reject() {}
+func (x *exchange) Reject() { x.Abort() }
 
 // Abort implements drive.Protocol.
-func (x *exchange) Abort() {}
+func (x *exchange) Abort() {
+	x.DropAttempt()
+	x.first.Close()
+}
 
 // ForwardHeld implements drive.Held: there are no responses.
 func (x *exchange) ForwardHeld(time.Time) {}

@@ -60,7 +60,7 @@ type Agent struct {
 	opts      Options
 	host      *netns.Host
 	watcher   *pods.Watcher
-	store     *routes.Table
+	routes     *routes.Table
 	proxy     *proxy.Server
 	capture   *capture.Manager
 	client    *subscribe.Client
@@ -79,7 +79,7 @@ func New(o Options) (*Agent, error) {
 	}
 	o.Drain = cmp.Or(o.Drain, DefaultDrain)
 	a := &Agent{opts: o}
-	steps := []func() error{a.makeConveyor, a.makeDoors, a.makeLetterbox}
+	steps := []func() error{a.newDataPlane, a.newCapture, a.newConfigClient}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			a.closeHost()
@@ -95,26 +95,26 @@ func (a *Agent) closeHost() {
 	}
 }
 
-// makeConveyor makes what carries calls: meter, store and proxy.
-func (a *Agent) makeConveyor() error {
+// newDataPlane makes what carries calls: meter, store and proxy.
+func (a *Agent) newDataPlane() error {
 	var err error
 	a.accessLog, err = telemetry.NewAccessLog(telemetry.AccessLogOptions{Writer: a.opts.AccessLog, PodName: a.podName})
 	if err != nil {
 		return err
 	}
 	a.meter = telemetry.New(telemetry.Options{Logger: a.opts.Log, AccessLog: a.accessLog})
-	a.store, err = routes.New(routes.Options{
+	a.routes, err = routes.New(routes.Options{
 		Dialer:   func(uid string) upstream.Dialer { return a.capture.Dialer(uid) },
 		Observer: a.meter,
 	})
 	if err != nil {
 		return err
 	}
-	a.proxy, err = proxy.New(proxy.Options{Store: a.store, Events: a.meter})
+	a.proxy, err = proxy.New(proxy.Options{Store: a.routes, Events: a.meter})
 	if err != nil {
 		return err
 	}
-	a.meter.Watch(telemetry.Sources{Survey: a.store.Stats, Doors: a.doors, Replay: a.proxy.ReplayMemory()})
+	a.meter.Watch(telemetry.Sources{Survey: a.routes.Stats, Capture: a.captureState, Replay: a.proxy.ReplayMemory()})
 	a.pages, err = telemetry.Handler(telemetry.HandlerOptions{
 		Meter: a.meter, Ready: a.ready, Config: a.config, Profiling: a.opts.Profiling,
 	})
@@ -124,14 +124,14 @@ func (a *Agent) makeConveyor() error {
 	return nil
 }
 
-// makeLetterbox makes what brings policy in.
-func (a *Agent) makeLetterbox() error {
+// newConfigClient makes what brings policy in.
+func (a *Agent) newConfigClient() error {
 	var err error
 	a.client, err = subscribe.New(subscribe.Options{
 		Node: a.opts.Node, Target: a.opts.Manager, TokenFile: a.opts.TokenFile, BundleFile: a.opts.CAFile,
 		// Named after the node: nodes that share a disk must not share their configuration.
 		CopyFile: filepath.Join(a.opts.StateDir, a.opts.Node+".snapshot"),
-		Applier:  &applier{store: a.store, meter: a.meter, log: a.opts.Log, capture: a.capture},
+		Applier:  &applier{routes: a.routes, meter: a.meter, log: a.opts.Log, capture: a.capture},
 		Reporter: a.meter, Logger: a.opts.Log,
 	})
 	return err
@@ -145,10 +145,10 @@ func (a *Agent) podName(uid string) string {
 	return uid
 }
 
-// doors is capture's state for the meter.
-func (a *Agent) doors() telemetry.Doors {
+// captureState is capture's state for the meter.
+func (a *Agent) captureState() telemetry.CaptureState {
 	problems, stats := a.capture.Problems(), a.capture.Stats()
-	d := telemetry.Doors{Captured: int(stats.Captured), Uncaptured: len(problems), Problems: problems, Notices: a.capture.Notices(),
+	d := telemetry.CaptureState{Captured: int(stats.Captured), Uncaptured: len(problems), Problems: problems, Notices: a.capture.Notices(),
 		Cut: uint64(stats.Cut), Loops: uint64(stats.Loops)}
 	for id, n := range a.capture.Older() {
 		d.OlderConnections = append(d.OlderConnections, telemetry.Older{Policy: id, Count: n})
@@ -173,7 +173,7 @@ func (a *Agent) config() any {
 	return struct {
 		Node     string
 		State    subscribe.State
-		Doors    []capture.DoorState
+		Doors    []capture.PodState
 		Snapshot any
 	}{a.opts.Node, a.client.State(), a.capture.State(), a.client.Snapshot()}
 }

@@ -23,7 +23,7 @@ const settleTimeout = 2 * time.Second
 // applier puts snapshots into force: first the policies, then the doors that bring calls to them. The other way round calls would
 // arrive before there is policy for them.
 type applier struct {
-	store   *routes.Table
+	routes   *routes.Table
 	capture *capture.Manager
 	meter   *telemetry.Meter
 	log     *slog.Logger
@@ -37,7 +37,7 @@ var _ subscribe.Applier = (*applier)(nil)
 // Apply implements subscribe.Applier.
 func (a *applier) Apply(next *policy.Snapshot) []subscribe.Rejection {
 	var refused []subscribe.Rejection
-	for _, r := range a.store.Install(next) {
+	for _, r := range a.routes.Install(next) {
 		refused = append(refused, subscribe.Rejection{Profile: r.Profile, Reason: subscribe.ReasonInvalid, Message: r.Message})
 	}
 	if len(refused) > 0 {

@@ -16,7 +16,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	base, stopBase := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBase()
 	foundation, base := errgroup.WithContext(base)
-	foundation.Go(func() error { return a.store.Run(base) })
+	foundation.Go(func() error { return a.routes.Run(base) })
 	foundation.Go(func() error { return a.accessLog.Run(base) })
 	foundation.Go(func() error { return a.watcher.Run(base) })
 	foundation.Go(func() error { return a.servePages(base) })
@@ -55,7 +55,7 @@ func (a *Agent) work(ctx, base context.Context) error {
 	if derr := a.drain(&doors); err == nil {
 		err = derr
 	}
-	a.farewell(time.Since(start))
+	a.logStopped(time.Since(start))
 	return err
 }
 
@@ -65,7 +65,7 @@ func (a *Agent) drain(doors *errgroup.Group) error {
 	ctx, stop := context.WithCancel(context.Background())
 	var draining sync.WaitGroup
 	draining.Go(func() {
-		a.awaitPassing(ctx)
+		a.awaitRedirectStopped(ctx)
 		a.proxy.Drain(ctx)
 	})
 	err := doors.Wait() // waits for the connections, for at most Options.Drain, and then cuts them
@@ -74,8 +74,8 @@ func (a *Agent) drain(doors *errgroup.Group) error {
 	return err
 }
 
-// farewell tells how the connections ended that were open when the agent was told to stop.
-func (a *Agent) farewell(took time.Duration) {
+// logStopped tells how the connections ended that were open when the agent was told to stop.
+func (a *Agent) logStopped(took time.Duration) {
 	if cut := a.capture.Stats().Cut; cut > 0 {
 		a.opts.Log.Warn("stopped; connections were cut because they lasted longer than the drain", "cut", cut, "took", took)
 		return
@@ -83,11 +83,11 @@ func (a *Agent) farewell(took time.Duration) {
 	a.opts.Log.Info("stopped; all connections had ended", "took", took)
 }
 
-// awaitPassing waits until no door redirects any more that is not to be served to the end, or ctx ends.
-func (a *Agent) awaitPassing(ctx context.Context) {
+// awaitRedirectStopped waits until no door redirects any more that is not to be served to the end, or ctx ends.
+func (a *Agent) awaitRedirectStopped(ctx context.Context) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for !a.capture.Stats().Passing {
+	for !a.capture.Stats().RedirectStopped {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -187,7 +187,7 @@ func TestRule38_APodThatEndsWhileTheAgentStopsHoldsUpNothing(t *testing.T) {
 	}
 	stopped := make(chan error, 1)
 	go func() { stopped <- b.stop() }()
-	netnstest.Eventually(t, time.Second, "the agent stops", func() bool { return b.Stats().Passing })
+	netnstest.Eventually(t, time.Second, "the agent stops", func() bool { return b.Stats().RedirectStopped })
 	at.end("a")
 	at.end("c")
 	select {

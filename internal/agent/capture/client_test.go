@@ -10,13 +10,13 @@ import (
 	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
 )
 
-// keeper keeps the connections that it is given until it is told to end.
-type keeper struct {
+// leaseRenewer keeps the connections that it is given until it is told to end.
+type leaseRenewer struct {
 	given chan [2]netip.AddrPort // client and original
 	end   chan struct{}
 }
 
-func (k keeper) ServeCaptured(_ capture.PodRef, conn *net.TCPConn, original netip.AddrPort) {
+func (k leaseRenewer) ServeCaptured(_ capture.PodRef, conn *net.TCPConn, original netip.AddrPort) {
 	defer func() { _ = conn.Close() }()
 	k.given <- [2]netip.AddrPort{conn.RemoteAddr().(*net.TCPAddr).AddrPort(), original}
 	<-k.end
@@ -28,7 +28,7 @@ func TestRule04_AClientThatEndsItsSideIsStillThere(t *testing.T) {
 	host := netnstest.Host(t)
 	pod, world := netnstest.Pair(t, host)
 	serve(t, world)
-	at, handler := newSandboxes(), keeper{make(chan [2]netip.AddrPort), make(chan struct{})}
+	at, handler := newSandboxes(), leaseRenewer{make(chan [2]netip.AddrPort), make(chan struct{})}
 	b := run(t, host, at, func(o *capture.Options) { o.Handler = handler })
 	defer close(handler.end)
 	b.want(t, spec("a", everything))

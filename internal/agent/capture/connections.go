@@ -75,15 +75,15 @@ func (c *connections) count() int {
 	return len(c.open)
 }
 
-// sever ends a connection that could not be carried to its end with a reset: a regular end would tell the pod that it has
+// resetAndClose ends a connection that could not be carried to its end with a reset: a regular end would tell the pod that it has
 // received everything.
-func sever(conn *net.TCPConn) {
-	resets(conn)
+func resetAndClose(conn *net.TCPConn) {
+	resetOnClose(conn)
 	_ = conn.Close()
 }
 
-// resets has a connection end with a reset, whoever closes it.
-func resets(conn *net.TCPConn) {
+// resetOnClose has a connection end with a reset, whoever closes it.
+func resetOnClose(conn *net.TCPConn) {
 	_ = conn.SetLinger(0) // fails only when it is closed already
 }
 
@@ -98,11 +98,11 @@ func (c *connections) abort() int {
 	}
 	c.mu.Unlock()
 	for _, conn := range all {
-		resets(conn) // a handler that is interrupted may be the first to close
+		resetOnClose(conn) // a handler that is interrupted may be the first to close
 		_ = conn.SetDeadline(past)
 	}
 	for _, conn := range all {
-		c.wg.Go(func() { sever(conn) })
+		c.wg.Go(func() { resetAndClose(conn) })
 	}
 	c.wg.Wait()
 	return len(all)

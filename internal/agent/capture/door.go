@@ -39,122 +39,122 @@ const (
 	firstRetry     = 100 * time.Millisecond
 	lastRetry      = 5 * time.Second
 	permanentRetry = 30 * time.Second
-	// checkup is how often a door is looked after that needs nothing.
-	checkup = time.Minute
+	// inspectInterval is how often a door is looked after that needs nothing.
+	inspectInterval = time.Minute
 	// drainPoll is how often a door whose last connection has ended looks whether all has been delivered.
 	drainPoll = 50 * time.Millisecond
 )
 
-// door is the agent's presence in one sandbox: listeners, redirect, lease, connections. One goroutine, run, does everything to
+// podCapture is the agent's presence in one sandbox: listeners, redirect, lease, connections. One goroutine, run, does everything to
 // it; the others say what they want and look at what it reports.
-type door struct {
+type podCapture struct {
 	// immutable after newDoor
 	manager *Manager
 	sandbox pods.Sandbox
-	wake    chan struct{}
+	woken   chan struct{}
 
 	ns        atomic.Pointer[netns.Namespace] // nil before and after
 	disturbed atomic.Bool                     // somebody has changed rules in the namespace
 	forgotten atomic.Bool                     // the kernel knows a redirected connection no more
 	foreign   atomic.Bool                     // another proxy takes connections in the pod
 	conns     connections
-	lease     leaseOf
+	lease     heldLease
 
 	mu     sync.Mutex
 	goal   goal
-	report report
+	status podStatus
 
 	// used only by run
-	redirector Redirector
-	listeners  *listeners
-	looks      looks
-	superseded bool   // another agent redirects here
-	yielded    bool   // the lease was given up for overload
-	passed     bool   // redirecting has been ended
-	opened     bool   // it has captured at some time
-	closed     bool   // what was installed redirects without a lease
-	installed  uint64 // when the goal that was installed last had changed, 0 if none is
-	retry      time.Duration
+	redirector      Redirector
+	listeners       *listeners
+	inspection      inspection
+	superseded      bool   // another agent redirects here
+	yielded         bool   // the lease was given up for overload
+	redirectStopped bool   // redirecting has been ended
+	everCaptured    bool   // it has captured at some time
+	failClosed      bool   // what was installed redirects without a lease
+	installed       uint64 // when the goal that was installed last had changed, 0 if none is
+	retry           time.Duration
 }
 
-func newDoor(m *Manager, s pods.Sandbox, g goal) *door {
+func newPodCapture(m *Manager, s pods.Sandbox, g goal) *podCapture {
 	g.changed = g.revision
-	d := &door{manager: m, sandbox: s, goal: g, wake: make(chan struct{}, 1)}
-	d.conns.idle = d.rest
+	d := &podCapture{manager: m, sandbox: s, goal: g, woken: make(chan struct{}, 1)}
+	d.conns.idle = d.connectionsIdle
 	return d
 }
 
-// rest is told that no connection is served any more, for which a door waits that is being closed.
-func (d *door) rest() {
-	if d.aimed().mode != capturing {
-		d.poke()
+// connectionsIdle is told that no connection is served any more, for which a door waits that is being closed.
+func (d *podCapture) connectionsIdle() {
+	if d.currentGoal().mode != capturing {
+		d.wake()
 	}
 }
 
-// aim changes the goal, unless the old one is more final. A door that has reached the same goal already is not woken.
-func (d *door) aim(g goal) {
-	if !d.retarget(g) {
-		d.poke()
+// setGoal changes the goal, unless the old one is more final. A door that has reached the same goal already is not woken.
+func (d *podCapture) setGoal(g goal) {
+	if !d.replaceGoal(g) {
+		d.wake()
 	}
 }
 
-// retarget changes the goal, and says whether that leaves nothing to do.
-func (d *door) retarget(g goal) (done bool) {
+// replaceGoal changes the goal, and says whether that leaves nothing to do.
+func (d *podCapture) replaceGoal(g goal) (done bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.goal.mode >= stopping && g.mode < d.goal.mode {
 		return false
 	}
-	done = d.goal.same(&g) && d.report.reached >= d.goal.revision
+	done = d.goal.same(&g) && d.status.reached >= d.goal.revision
 	g.changed = g.revision
 	if d.goal.same(&g) {
 		g.changed = d.goal.changed
 	}
 	if done {
-		d.report.reached = g.revision
+		d.status.reached = g.revision
 	}
 	d.goal = g
 	return done
 }
 
-func (d *door) aimMode(next mode) {
-	g := d.aimed()
+func (d *podCapture) setMode(next mode) {
+	g := d.currentGoal()
 	g.mode = next
-	d.aim(g)
+	d.setGoal(g)
 }
 
-func (d *door) aimed() goal {
+func (d *podCapture) currentGoal() goal {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.goal
 }
 
-func (d *door) poke() {
+func (d *podCapture) wake() {
 	select {
-	case d.wake <- struct{}{}:
+	case d.woken <- struct{}{}:
 	default:
 	}
 }
 
-func (d *door) settled() bool {
+func (d *podCapture) settled() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.report.reached >= d.goal.revision
+	return d.status.reached >= d.goal.revision
 }
 
 // run works towards the goal until there is nothing left of the door.
-func (d *door) run() {
+func (d *podCapture) run() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
-		case <-d.wake:
+		case <-d.woken:
 		case <-timer.C:
 		}
-		g := d.aimed()
+		g := d.currentGoal()
 		pause, finished := d.step(g)
-		if finished && d.manager.retire(d, g) {
-			d.farewell(g)
+		if finished && d.manager.finish(d, g) {
+			d.emitTerminal(g)
 			return
 		}
 		timer.Reset(pause)
@@ -162,31 +162,31 @@ func (d *door) run() {
 }
 
 // step does what can be done now, and says when to go on if nobody asks before.
-func (d *door) step(g goal) (pause time.Duration, finished bool) {
+func (d *podCapture) step(g goal) (pause time.Duration, finished bool) {
 	switch g.mode {
 	case capturing:
 		err := d.capture(g)
-		d.tell(g, err)
+		d.publishState(g, err)
 		return d.pause(err), false
 	case leaving, stopping:
-		finished, err := d.leave(g)
-		d.tell(g, err)
+		finished, err := d.retire(g)
+		d.publishState(g, err)
 		if err != nil {
 			return d.pause(err), false
 		}
 		if d.conns.count() > 0 {
-			return checkup, false // the last of them wakes the door
+			return inspectInterval, false // the last of them wakes the door
 		}
 		return drainPoll, finished
 	case aborting, ended:
-		d.shut(g)
+		d.closeNow(g)
 	}
 	return 0, true
 }
 
-// mayPass says that err is the first of its kind and will be tried again soon: it is not yet how things stand. Who waits for doors to
+// transient says that err is the first of its kind and will be tried again soon: it is not yet how things stand. Who waits for doors to
 // settle acknowledges policy, and whoever hears of that expects calls to be governed.
-func (d *door) mayPass(err error) bool {
+func (d *podCapture) transient(err error) bool {
 	return err != nil && d.retry == 0 && !errors.Is(err, ErrPermanent) && !overloaded(err)
 }
 
@@ -195,11 +195,11 @@ func overloaded(err error) bool {
 	return ok && e.reason == ReasonOverload
 }
 
-func (d *door) pause(err error) time.Duration {
+func (d *podCapture) pause(err error) time.Duration {
 	if err == nil {
 		d.retry = 0
 		if !d.superseded {
-			return d.looks.pause(checkup)
+			return d.inspection.pause(inspectInterval)
 		}
 		return d.manager.options.Lease / 3
 	}
@@ -214,9 +214,9 @@ func (d *door) pause(err error) time.Duration {
 }
 
 // capture opens what is not open, installs what is not installed or not intact any more, and takes the lease.
-func (d *door) capture(g goal) error {
+func (d *podCapture) capture(g goal) error {
 	r := g.spec.Redirect
-	d.passed = false
+	d.redirectStopped = false
 	if err := d.enter(); err != nil {
 		return failed(ReasonNamespace, err)
 	}
@@ -227,7 +227,7 @@ func (d *door) capture(g goal) error {
 		return failed(ReasonRules, err)
 	}
 	if why := d.manager.load.overload(); why != nil && !r.FailClosed {
-		return d.yield(why)
+		return d.yieldLease(why)
 	}
 	d.yielded = false
 	if err := d.renew(g); err != nil {
@@ -235,13 +235,13 @@ func (d *door) capture(g goal) error {
 	}
 	if !d.superseded {
 		d.restore()
-		d.look(g)
+		d.inspect(g)
 	}
 	return nil
 }
 
 // restore has the kernel know connections again that it was made to forget.
-func (d *door) restore() {
+func (d *podCapture) restore() {
 	if !d.forgotten.Swap(false) {
 		return
 	}
@@ -254,11 +254,11 @@ func (d *door) restore() {
 
 // renew takes the lease, if the door does not hold it. Where there is nothing any more that it would be of, or where what there is has
 // been changed, that is written anew.
-func (d *door) renew(g goal) error {
+func (d *podCapture) renew(g goal) error {
 	err := d.lease.hold(d.redirector)
 	intact := err == nil
 	if intact && d.disturbed.Swap(false) {
-		d.looks.expire() // others may have come or gone
+		d.inspection.inspectSoon() // others may have come or gone
 		if intact, err = d.redirector.Intact(); err != nil && !errors.Is(err, nft.ErrSuperseded) {
 			return nil // who renews finds out again that something is to be looked at
 		}
@@ -270,27 +270,27 @@ func (d *door) renew(g goal) error {
 		d.supersede()
 		return nil
 	case err == nil || gone(err):
-		d.looks.reopen()
-		d.looks.rewritten = time.Now()
-		d.tell(g, failed(ReasonRulesChanged, errRulesChanged))
+		d.inspection.inspectAll()
+		d.inspection.rewritten = time.Now()
+		d.publishState(g, failed(ReasonRulesChanged, errRulesChanged))
 	}
 	d.installed = 0 // nobody tells of the change once more if this fails
-	if err := d.slot(func() error { return d.redirector.TakeOver(g.spec.Redirect) }); err != nil {
+	if err := d.inKernelSlot(func() error { return d.redirector.TakeOver(g.spec.Redirect) }); err != nil {
 		return err
 	}
 	d.installed = g.changed
 	return d.lease.hold(d.redirector)
 }
 
-func (d *door) supersede() {
-	d.lease.letGo()
-	d.looks.reopen()
+func (d *podCapture) supersede() {
+	d.lease.release()
+	d.inspection.inspectAll()
 	d.superseded = true
 	d.emit(Superseded, nil)
 }
 
 // enter opens the sandbox's network namespace.
-func (d *door) enter() error {
+func (d *podCapture) enter() error {
 	if d.ns.Load() != nil {
 		return nil
 	}
@@ -303,7 +303,7 @@ func (d *door) enter() error {
 }
 
 // listen opens the listeners, on the port that connections are redirected to already if they are.
-func (d *door) listen() error {
+func (d *podCapture) listen() error {
 	if d.listeners != nil {
 		return nil
 	}
@@ -329,11 +329,11 @@ func (d *door) listen() error {
 	}
 	l.own = d.redirector.Own
 	d.listeners = l
-	l.serve(func(conn *net.TCPConn) { d.take(l, conn) }, d.acceptFault)
+	l.serve(func(conn *net.TCPConn) { d.accept(l, conn) }, d.acceptFailed)
 	return nil
 }
 
-func (d *door) openRedirector(port uint16, ipv6 bool) error {
+func (d *podCapture) openRedirector(port uint16, ipv6 bool) error {
 	d.closeRedirector()
 	o := d.manager.options
 	r, err := o.Mechanism.Open(d.ns.Load(), MechanismOptions{Agent: d.manager.agent, Port: port, IPv6: ipv6, Mark: o.Mark, Lease: o.Lease})
@@ -344,8 +344,8 @@ func (d *door) openRedirector(port uint16, ipv6 bool) error {
 	return nil
 }
 
-func (d *door) closeRedirector() {
-	d.lease.letGo()
+func (d *podCapture) closeRedirector() {
+	d.lease.release()
 	if d.redirector != nil {
 		_ = d.redirector.Close()
 		d.redirector = nil
@@ -354,7 +354,7 @@ func (d *door) closeRedirector() {
 
 // install makes the kernel redirect. It is passive while another agent does so that came later: connections still reach this one
 // too, and when the other's lease runs out this one takes over again.
-func (d *door) install(r Redirect, changed uint64) (passive bool, err error) {
+func (d *podCapture) install(r Redirect, changed uint64) (passive bool, err error) {
 	if !d.superseded && d.installed == changed {
 		return false, nil
 	}
@@ -365,7 +365,7 @@ func (d *door) install(r Redirect, changed uint64) (passive bool, err error) {
 		}
 		apply = d.redirector.TakeOver
 	}
-	err = d.slot(func() error { return apply(r) })
+	err = d.inKernelSlot(func() error { return apply(r) })
 	if errors.Is(err, nft.ErrSuperseded) {
 		d.supersede()
 		return true, nil
@@ -373,16 +373,16 @@ func (d *door) install(r Redirect, changed uint64) (passive bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	d.superseded, d.closed, d.installed = false, r.FailClosed, changed
-	d.looks.redirects(r) // what is redirected from now on may have connections from before
+	d.superseded, d.failClosed, d.installed = false, r.FailClosed, changed
+	d.inspection.redirectChanged(r) // what is redirected from now on may have connections from before
 	return false, nil
 }
 
-// yield gives up the lease so that new connections go direct.
-func (d *door) yield(why error) error {
+// yieldLease gives up the lease so that new connections go direct.
+func (d *podCapture) yieldLease(why error) error {
 	if !d.yielded {
-		d.lease.letGo()
-		d.looks.reopen()
+		d.lease.release()
+		d.inspection.inspectAll()
 		if err := d.redirector.Yield(); err != nil {
 			return failed(ReasonRules, err)
 		}
@@ -391,9 +391,9 @@ func (d *door) yield(why error) error {
 	return stepError{reason: ReasonOverload, error: why}
 }
 
-// slot runs fn, which waits for the kernel, when not too many others do.
-func (d *door) slot(fn func() error) error {
-	d.manager.slots <- struct{}{}
-	defer func() { <-d.manager.slots }()
+// inKernelSlot runs fn, which waits for the kernel, when not too many others do.
+func (d *podCapture) inKernelSlot(fn func() error) error {
+	d.manager.kernelSlots <- struct{}{}
+	defer func() { <-d.manager.kernelSlots }()
 	return fn()
 }

@@ -123,7 +123,7 @@ func TestClosedPodIsHandedOverWhileTheOldAgentDrains(t *testing.T) {
 	kept := open(t, pod, "10.99.0.1:80", "old a 10.99.0.1:80")
 	stopped := make(chan error, 1)
 	go func() { stopped <- old.stop() }()
-	netnstest.Eventually(t, time.Second, "all that can be is let go", func() bool { return old.Stats().Passing })
+	netnstest.Eventually(t, time.Second, "all that can be is let go", func() bool { return old.Stats().RedirectStopped })
 	expect(t, closed, "10.99.0.1:80", "old c 10.99.0.1:80")
 	young := run(t, host, later, short("young"))
 	young.want(t, specs...)

@@ -7,26 +7,26 @@ import (
 	"time"
 )
 
-// maxKeepers bounds how many leases are renewed at the same time, each on an OS thread of its own if the kernel takes its time.
-const maxKeepers = 16
+// maxRenewWorkers bounds how many leases are renewed at the same time, each on an OS thread of its own if the kernel takes its time.
+const maxRenewWorkers = 16
 
-// keeper renews the leases of all doors that hold one, three times per lease. Mostly one goroutine does it for all, because a wake-up
+// leaseRenewer renews the leases of all doors that hold one, three times per lease. Mostly one goroutine does it for all, because a wake-up
 // per door would cost several times what a renewal does. More help it where renewing is slow, which it is on kernels that cannot do
 // it in place, and where the kernel holds one up: a pod that changes rules of its own all the time must not cost the others their
 // leases.
-type keeper struct {
-	manager *Manager
-	places  chan struct{} // taken by the goroutines that renew
-	wg      sync.WaitGroup
-	usual   int // how many renewed the last time
+type leaseRenewer struct {
+	manager   *Manager
+	workers   chan struct{} // taken by the goroutines that renew
+	wg        sync.WaitGroup
+	lastCount int // how many renewed the last time
 }
 
-func newKeeper(m *Manager) *keeper {
-	return &keeper{manager: m, places: make(chan struct{}, maxKeepers), usual: 1}
+func newLeaseRenewer(m *Manager) *leaseRenewer {
+	return &leaseRenewer{manager: m, workers: make(chan struct{}, maxRenewWorkers), lastCount: 1}
 }
 
-// keep renews until ctx ends.
-func (k *keeper) keep(ctx context.Context) {
+// run renews until ctx ends.
+func (k *leaseRenewer) run(ctx context.Context) {
 	defer k.wg.Wait()
 	interval := k.manager.options.Lease / 3
 	tick := time.NewTicker(interval)
@@ -43,10 +43,10 @@ func (k *keeper) keep(ctx context.Context) {
 
 // renewAll goes through all doors once. It starts with somewhat fewer goroutines than the last time, has another help after every
 // patience, and is over when one finds no door left: those that the kernel holds up are not waited for.
-func (k *keeper) renewAll(ctx context.Context, patience time.Duration) {
-	doors := k.manager.list()
+func (k *leaseRenewer) renewAll(ctx context.Context, patience time.Duration) {
+	doors := k.manager.podCaptures()
 	var next atomic.Int64
-	done := make(chan struct{}, maxKeepers)
+	done := make(chan struct{}, maxRenewWorkers)
 	help := time.NewTicker(patience)
 	defer help.Stop()
 	work := func() {
@@ -57,19 +57,19 @@ func (k *keeper) renewAll(ctx context.Context, patience time.Duration) {
 	count := 0
 	start := func() {
 		select {
-		case k.places <- struct{}{}:
+		case k.workers <- struct{}{}:
 			count++
-			k.wg.Go(func() { work(); <-k.places; done <- struct{}{} })
+			k.wg.Go(func() { work(); <-k.workers; done <- struct{}{} })
 		default: // as many as may be are at it
 		}
 	}
-	for range max(1, k.usual-1) {
+	for range max(1, k.lastCount-1) {
 		start()
 	}
 	for {
 		select {
 		case <-done:
-			k.usual = count
+			k.lastCount = count
 			return
 		case <-help.C:
 			start()
@@ -79,15 +79,15 @@ func (k *keeper) renewAll(ctx context.Context, patience time.Duration) {
 	}
 }
 
-// leaseOf is the lease that a door holds, if it does.
-type leaseOf struct {
+// heldLease is the lease that a door holds, if it does.
+type heldLease struct {
 	mu   sync.Mutex // held while the kernel renews, so that letting go is final
 	held Redirector // nil when no lease is to be renewed
 }
 
 // renew renews the lease if it is held and nobody else is at it. If that fails the lease is held no more. The door is woken then, and when
 // the rules under it may have been changed, or its connections may have been forgotten, for which one of them stands.
-func (l *leaseOf) renew(d *door) {
+func (l *heldLease) renew(d *podCapture) {
 	if !l.mu.TryLock() {
 		return
 	}
@@ -97,23 +97,23 @@ func (l *leaseOf) renew(d *door) {
 	}
 	if l.held.Renew() != nil {
 		l.held = nil
-		d.poke()
+		d.wake()
 		return
 	}
 	if l.held.Disturbed() {
 		d.disturbed.Store(true)
-		d.poke()
+		d.wake()
 	}
 	for _, one := range d.conns.mappings(1) {
 		if !l.held.Remembers(one) {
 			d.forgotten.Store(true)
-			d.poke()
+			d.wake()
 		}
 	}
 }
 
 // hold starts a lease where none is held, and has it renewed from now on.
-func (l *leaseOf) hold(r Redirector) error {
+func (l *heldLease) hold(r Redirector) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.held == r {
@@ -127,8 +127,8 @@ func (l *leaseOf) hold(r Redirector) error {
 	return nil
 }
 
-// letGo has the lease renewed no more.
-func (l *leaseOf) letGo() {
+// release has the lease renewed no more.
+func (l *heldLease) release() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.held = nil

@@ -6,26 +6,26 @@ import (
 	"fairlead.dev/fairlead/internal/agent/capture/nft"
 )
 
-// leave closes the door kindly, a step at a time: new connections go direct, those that were captured go on to their end, and
+// retire closes the door kindly, a step at a time: new connections go direct, those that were captured go on to their end, and
 // then nothing is left. It says whether that has been reached.
-func (d *door) leave(g goal) (finished bool, err error) {
-	found, err := d.find()
+func (d *podCapture) retire(g goal) (finished bool, err error) {
+	found, err := d.findLeftovers()
 	if err = classify(err); err != nil && !gone(err) && !errors.Is(err, ErrPermanent) {
 		return false, failed(ReasonNamespace, err)
 	}
 	if !found {
-		d.letGo()
+		d.release()
 		return true, nil
 	}
-	d.lease.letGo()
-	ours := !d.superseded && !(g.mode == stopping && d.closed)
-	if !d.passed {
+	d.lease.release()
+	ours := !d.superseded && !(g.mode == stopping && d.failClosed)
+	if !d.redirectStopped {
 		if ours {
-			if ours, err = d.pass(); err != nil {
+			if ours, err = d.stopRedirect(); err != nil {
 				return false, failed(ReasonRules, err)
 			}
 		}
-		d.passed = true
+		d.redirectStopped = true
 		if d.listeners != nil {
 			d.listeners.drain()
 			d.listeners = nil
@@ -43,13 +43,13 @@ func (d *door) leave(g goal) (finished bool, err error) {
 			return false, failed(ReasonRules, err)
 		}
 	}
-	d.letGo()
+	d.release()
 	return true, nil
 }
 
-// find says whether there is anything to leave: what this agent opened, or what another left in the sandbox.
+// findLeftovers says whether there is anything to leave: what this agent opened, or what another left in the sandbox.
 // What cannot be opened for good, as the agent's own pod, was never captured.
-func (d *door) find() (bool, error) {
+func (d *podCapture) findLeftovers() (bool, error) {
 	if d.redirector != nil {
 		return true, nil
 	}
@@ -66,53 +66,53 @@ func (d *door) find() (bool, error) {
 	return true, nil
 }
 
-// pass ends redirecting, or finds that another agent does it now.
-func (d *door) pass() (ours bool, err error) {
+// stopRedirect ends redirecting, or finds that another agent does it now.
+func (d *podCapture) stopRedirect() (ours bool, err error) {
 	d.installed = 0
-	err = d.slot(d.redirector.Pass)
+	err = d.inKernelSlot(d.redirector.StopRedirect)
 	if errors.Is(err, nft.ErrSuperseded) {
 		d.supersede()
 		return false, nil
 	}
-	d.closed = d.closed && err != nil
+	d.failClosed = d.failClosed && err != nil
 	return err == nil, err
 }
 
 // remove takes the rules away, unless another agent has taken them over or they are gone.
-func (d *door) remove() error {
-	err := d.slot(d.redirector.Remove)
+func (d *podCapture) remove() error {
+	err := d.inKernelSlot(d.redirector.Remove)
 	if errors.Is(err, nft.ErrSuperseded) || gone(err) {
 		return nil
 	}
 	return err
 }
 
-// shut closes the door at once. The rules of a pod that is gone go with its namespace, which nothing of the agent's must hold any longer than
+// closeNow closes the door at once. The rules of a pod that is gone go with its namespace, which nothing of the agent's must hold any longer than
 // the connections do.
-func (d *door) shut(g goal) {
+func (d *podCapture) closeNow(g goal) {
 	if d.listeners != nil {
 		d.listeners.close()
 		d.listeners = nil
 	}
 	if g.mode == ended {
-		d.letGo()
+		d.release()
 	}
 	ns := d.ns.Swap(nil) // no more dialling
 	cut := d.conns.abort()
 	if g.mode == aborting {
 		d.manager.cut.Add(int64(cut))
 	}
-	if d.redirector != nil && !d.superseded && !d.closed {
+	if d.redirector != nil && !d.superseded && !d.failClosed {
 		if err := d.remove(); err != nil {
 			d.emit(Troubled, err)
 		}
 	}
 	d.ns.Store(ns)
-	d.letGo()
+	d.release()
 }
 
-// letGo frees what the door holds.
-func (d *door) letGo() {
+// release frees what the door holds.
+func (d *podCapture) release() {
 	d.closeRedirector()
 	if ns := d.ns.Swap(nil); ns != nil {
 		_ = ns.Close()

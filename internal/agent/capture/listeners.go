@@ -15,8 +15,8 @@ import (
 const (
 	// portsToTry bounds the search for a port that the pod does not use itself.
 	portsToTry = 16
-	// lull is how long nothing may have come before a listener's queue counts as empty.
-	lull = 50 * time.Millisecond
+	// quietPeriod is how long nothing may have come before a listener's queue counts as empty.
+	quietPeriod = 50 * time.Millisecond
 	// maxDrain bounds the wait for a lull.
 	maxDrain = 2 * time.Second
 )
@@ -71,8 +71,8 @@ func listenAt(ns *netns.Namespace, port uint16) (*listeners, error) {
 
 func (l *listeners) ipv6() bool { return len(l.all) > 1 }
 
-// itself says whether a connection was made to a listener on purpose rather than redirected to it.
-func (l *listeners) itself(original netip.AddrPort) bool {
+// isListener says whether a connection was made to a listener on purpose rather than redirected to it.
+func (l *listeners) isListener(original netip.AddrPort) bool {
 	return original.Port() == l.port && original.Addr().Unmap().IsLoopback()
 }
 
@@ -92,13 +92,13 @@ func accept(listener *net.TCPListener, take func(*net.TCPConn), fault func(error
 		case errors.Is(err, net.ErrClosed):
 			return
 		case isTimeout(err):
-			if !waiting(listener) {
+			if !queued(listener) {
 				return
 			}
-			_ = listener.SetDeadline(time.Now().Add(lull))
+			_ = listener.SetDeadline(time.Now().Add(quietPeriod))
 		default:
 			fault(err)
-			rest := time.NewTimer(lull)
+			rest := time.NewTimer(quietPeriod)
 			<-rest.C
 		}
 	}
@@ -109,8 +109,8 @@ func isTimeout(err error) bool {
 	return ok && t.Timeout()
 }
 
-// waiting says whether a connection is in the listener's queue.
-func waiting(listener *net.TCPListener) bool {
+// queued says whether a connection is in the listener's queue.
+func queued(listener *net.TCPListener) bool {
 	raw, err := listener.SyscallConn()
 	if err != nil {
 		return false
@@ -126,7 +126,7 @@ func waiting(listener *net.TCPListener) bool {
 // drain accepts what is in the queues, to which nothing is being added any more, and closes. It blocks for a lull.
 func (l *listeners) drain() {
 	for _, listener := range l.all {
-		_ = listener.SetDeadline(time.Now().Add(lull))
+		_ = listener.SetDeadline(time.Now().Add(quietPeriod))
 	}
 	enough := time.AfterFunc(maxDrain, func() {
 		for _, listener := range l.all {

@@ -7,10 +7,10 @@ import (
 )
 
 const (
-	// breather is how long new connections go direct after the node ran out of something.
-	breather = 5 * time.Second
-	// glance is after how many more connections the load is looked at without waiting for the next second.
-	glance = 1024
+	// exhaustionPause is how long new connections go direct after the node ran out of something.
+	exhaustionPause = 5 * time.Second
+	// evaluateEvery is after how many more connections the load is looked at without waiting for the next second.
+	evaluateEvery = 1024
 	// Percents of the memory that the agent may use. New connections go direct from shedAt on until there is less than resumeBelow, and the
 	// garbage collector, which works the harder the closer it gets to its own limit, is given less than both.
 	shedAt, resumeBelow = 85, 80
@@ -25,43 +25,43 @@ type Memory interface {
 // load is how much the agent carries, and whether it may be given more. Times are durations since its start: the clock may be set.
 type load struct {
 	// immutable
-	limit  int64
-	memory Memory               // may be nil
-	since  func() time.Duration // the time since the start
-	kick   func()               // has weigh called soon; never blocks
+	limit      int64
+	memory     Memory               // may be nil
+	sinceStart func() time.Duration // the time since the start
+	wake       func()               // has weigh called soon; never blocks
 
 	// atomic
-	connections atomic.Int64
-	rest        atomic.Int64 // a time.Duration until which nothing more is taken
-	shedding    atomic.Pointer[error]
+	connections    atomic.Int64
+	exhaustedUntil atomic.Int64 // a time.Duration until which nothing more is taken
+	shedding       atomic.Pointer[error]
 
-	tight bool // of memory; used by weigh alone
+	memoryShort bool // of memory; used by weigh alone
 }
 
 // newLoad allows so many connections and the memory.
 func newLoad(limit int64, memory Memory, kick func()) *load {
 	start := time.Now()
-	return &load{limit: limit, memory: memory, kick: kick, since: func() time.Duration { return time.Since(start) }}
+	return &load{limit: limit, memory: memory, wake: kick, sinceStart: func() time.Duration { return time.Since(start) }}
 }
 
 // add counts a connection, remove uncounts it.
 func (l *load) add() {
-	if n := l.connections.Add(1); n == l.limit+1 || n%glance == 0 {
-		l.kick()
+	if n := l.connections.Add(1); n == l.limit+1 || n%evaluateEvery == 0 {
+		l.wake()
 	}
 }
 
 func (l *load) remove() {
 	if l.connections.Add(-1) == l.resumeAt() && l.overload() != nil {
-		l.kick()
+		l.wake()
 	}
 }
 
 // exhaust says that a descriptor or memory was not to be had.
 func (l *load) exhaust() {
-	l.rest.Store(int64(l.since() + breather))
+	l.exhaustedUntil.Store(int64(l.sinceStart() + exhaustionPause))
 	if l.overload() == nil {
-		l.kick()
+		l.wake()
 	}
 }
 
@@ -76,17 +76,17 @@ func (l *load) overload() error {
 // resumeAt is a tenth below the limit, so that shedding does not come and go with every connection.
 func (l *load) resumeAt() int64 { return l.limit - l.limit/10 }
 
-// weigh decides whether to shed now, and says why if so and whether that is news.
-func (l *load) weigh() (why error, news bool) {
+// evaluate decides whether to shed now, and says why if so and whether that is news.
+func (l *load) evaluate() (why error, news bool) {
 	before := l.overload()
 	n := l.connections.Load()
 	switch {
 	case n > l.limit || before != nil && n > l.resumeAt():
 		why = overloadError{fmt.Sprintf("the agent serves as many connections as it may (%d)", l.limit)}
-	case l.since() < time.Duration(l.rest.Load()):
+	case l.sinceStart() < time.Duration(l.exhaustedUntil.Load()):
 		why = errExhausted
 	}
-	if err := l.weighMemory(); why == nil {
+	if err := l.evaluateMemory(); why == nil {
 		why = err
 	}
 	if why == nil {
@@ -97,14 +97,14 @@ func (l *load) weigh() (why error, news bool) {
 	return why, (why == nil) != (before == nil)
 }
 
-func (l *load) weighMemory() error {
+func (l *load) evaluateMemory() error {
 	if l.memory == nil {
 		return nil
 	}
 	used, limit, limited := l.memory.Usage()
 	percent := used * 100 / max(limit, 1)
-	l.tight = limited && (percent >= shedAt || l.tight && percent >= resumeBelow)
-	if !l.tight {
+	l.memoryShort = limited && (percent >= shedAt || l.memoryShort && percent >= resumeBelow)
+	if !l.memoryShort {
 		return nil
 	}
 	return overloadError{fmt.Sprintf("the agent is close to its limit of memory (%d MiB)", limit>>20)}

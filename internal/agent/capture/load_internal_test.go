@@ -18,17 +18,17 @@ func TestRunningOutIsOverByTimeThatPassed(t *testing.T) {
 	kicks := 0
 	l := newLoad(100, nil, func() { kicks++ })
 	var passed time.Duration
-	l.since = func() time.Duration { return passed }
-	if why, news := l.weigh(); why != nil || news {
+	l.sinceStart = func() time.Duration { return passed }
+	if why, news := l.evaluate(); why != nil || news {
 		t.Errorf("at first: %v, news %t", why, news)
 	}
 	l.exhaust()
 	for _, step := range []struct {
 		at         time.Duration
 		shed, news bool
-	}{{0, true, true}, {breather - 1, true, false}, {breather, false, true}, {time.Hour, false, false}} {
+	}{{0, true, true}, {exhaustionPause - 1, true, false}, {exhaustionPause, false, true}, {time.Hour, false, false}} {
 		passed = step.at
-		if why, news := l.weigh(); (why != nil) != step.shed || news != step.news {
+		if why, news := l.evaluate(); (why != nil) != step.shed || news != step.news {
 			t.Errorf("after %s: %v, news %t", step.at, why, news)
 		}
 	}
@@ -46,12 +46,12 @@ func TestMemoryCountsBesideConnections(t *testing.T) {
 		tight bool
 	}{{100, false}, {424, false}, {425, true}, {410, true}, {400, true}, {399, false}, {424, false}, {499, true}} {
 		m.used = step.used * mib
-		if why, _ := l.weigh(); (why != nil) != step.tight {
+		if why, _ := l.evaluate(); (why != nil) != step.tight {
 			t.Errorf("%d of 500 MiB: %v", step.used, why)
 		}
 	}
 	m.limited = false
-	if why, _ := l.weigh(); why != nil {
+	if why, _ := l.evaluate(); why != nil {
 		t.Errorf("without a limit: %v", why)
 	}
 }
@@ -60,10 +60,10 @@ func TestMemoryCountsBesideConnections(t *testing.T) {
 func TestManyConnectionsAreLookedAtWithoutWaiting(t *testing.T) {
 	kicks := 0
 	l := newLoad(1<<40, &fakeMemory{}, func() { kicks++ })
-	for range 10 * glance {
+	for range 10 * evaluateEvery {
 		l.add()
 	}
 	if kicks != 10 {
-		t.Errorf("kicked %d times over %d connections", kicks, 10*glance)
+		t.Errorf("kicked %d times over %d connections", kicks, 10*evaluateEvery)
 	}
 }

@@ -34,8 +34,8 @@ const (
 	descriptorsEach = 3
 )
 
-// slots bounds the changes that wait for the kernel at the same time, each on an OS thread of its own.
-const slots = 16
+// maxKernelSlots bounds the changes that wait for the kernel at the same time, each on an OS thread of its own.
+const maxKernelSlots = 16
 
 // Options configure a Manager. Host, Sandboxes, Handler and Log are required; zero values of the others are replaced by defaults.
 type Options struct {
@@ -62,11 +62,11 @@ type Options struct {
 // Manager keeps the doors of all captured pods. Make it with New, start it with Run, tell it what is wanted with Reconcile.
 type Manager struct {
 	// immutable after New
-	options Options
-	agent   string // names this run
-	kicked  chan struct{}
-	slots   chan struct{}
-	load    *load
+	options     Options
+	agent       string // names this run
+	woken       chan struct{}
+	kernelSlots chan struct{}
+	load        *load
 
 	// atomic
 	accepted, loops, panics atomic.Int64
@@ -77,14 +77,14 @@ type Manager struct {
 
 	wg sync.WaitGroup // doors
 
-	mu       sync.Mutex
-	desired  map[string]PodSpec  // nil until the first Reconcile
-	revision uint64              // counts Reconciles
-	joined   uint64              // the revision that doors were last aimed at
-	doors    map[string]*door    // by pod UID; a pod's former sandbox is not among them
-	rest     map[*door]struct{}  // doors of former sandboxes
-	swept    map[string]struct{} // sandboxes, by ID, that were swept or need not be
-	progress chan struct{}       // closed and replaced when a door has made a step
+	mu         sync.Mutex
+	desired    map[string]PodSpec       // nil until the first Reconcile
+	revision   uint64                   // counts Reconciles
+	reconciled uint64                   // the revision that doors were last aimed at
+	captures   map[string]*podCapture   // by pod UID; a pod's former sandbox is not among them
+	former     map[*podCapture]struct{} // doors of former sandboxes
+	swept      map[string]struct{}      // sandboxes, by ID, that were swept or need not be
+	progress   chan struct{}            // closed and replaced when a door has made a step
 }
 
 // New checks the options and prepares a Manager.
@@ -102,15 +102,15 @@ func New(o Options) (*Manager, error) {
 	o.Mark = cmp.Or(o.Mark, DefaultMark)
 	o.Lease = cmp.Or(o.Lease, DefaultLease)
 	o.Grace = cmp.Or(o.Grace, DefaultGrace)
-	o.MaxConnections = cmp.Or(o.MaxConnections, affordable())
-	m := &Manager{options: o, agent: strings.ToLower(rand.Text()), kicked: make(chan struct{}, 1), slots: make(chan struct{}, slots),
-		doors: make(map[string]*door), rest: make(map[*door]struct{}), progress: make(chan struct{})}
-	m.load = newLoad(o.MaxConnections, o.Memory, m.kick)
+	o.MaxConnections = cmp.Or(o.MaxConnections, affordableConnections())
+	m := &Manager{options: o, agent: strings.ToLower(rand.Text()), woken: make(chan struct{}, 1), kernelSlots: make(chan struct{}, maxKernelSlots),
+		captures: make(map[string]*podCapture), former: make(map[*podCapture]struct{}), progress: make(chan struct{})}
+	m.load = newLoad(o.MaxConnections, o.Memory, m.wake)
 	return m, nil
 }
 
-// affordable is how many connections the limit of descriptors allows.
-func affordable() int64 {
+// affordableConnections is how many connections the limit of descriptors allows.
+func affordableConnections() int64 {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return math.MaxInt64 // then running out of descriptors is what tells
@@ -125,7 +125,7 @@ func (m *Manager) Reconcile(desired map[string]PodSpec) {
 	m.desired = desired
 	m.revision++
 	m.mu.Unlock()
-	m.kick()
+	m.wake()
 }
 
 // Settle waits until what the last Reconcile said is in force in every pod that runs, or is known to have failed there.
@@ -146,10 +146,10 @@ func (m *Manager) Settle(ctx context.Context) error {
 func (m *Manager) settled() (bool, <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.joined < m.revision {
+	if m.reconciled < m.revision {
 		return false, m.progress
 	}
-	for _, d := range m.doors {
+	for _, d := range m.captures {
 		if !d.settled() {
 			return false, m.progress
 		}
@@ -163,7 +163,7 @@ func (m *Manager) settled() (bool, <-chan struct{}) {
 func (m *Manager) Run(ctx context.Context) error {
 	keeping, stopKeeping := context.WithCancel(context.WithoutCancel(ctx)) // doors may stay open for a while after ctx ended
 	var keeper sync.WaitGroup
-	keeper.Go(func() { newKeeper(m).keep(keeping) })
+	keeper.Go(func() { newLeaseRenewer(m).run(keeping) })
 	defer keeper.Wait()
 	defer stopKeeping()
 	relief := time.NewTicker(time.Second)
@@ -172,27 +172,27 @@ func (m *Manager) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return m.stop()
-		case <-m.kicked:
+		case <-m.woken:
 		case <-m.options.Sandboxes.Changed():
 		case <-relief.C:
-			m.balance()
+			m.applyLoad()
 			continue
 		}
-		m.balance()
-		m.join()
+		m.applyLoad()
+		m.reconcile()
 	}
 }
 
-func (m *Manager) kick() {
+func (m *Manager) wake() {
 	select {
-	case m.kicked <- struct{}{}:
+	case m.woken <- struct{}{}:
 	default:
 	}
 }
 
-// balance starts or ends shedding.
-func (m *Manager) balance() {
-	why, news := m.load.weigh()
+// applyLoad starts or ends shedding.
+func (m *Manager) applyLoad() {
+	why, news := m.load.evaluate()
 	if !news {
 		return
 	}
@@ -203,39 +203,39 @@ func (m *Manager) balance() {
 	m.options.OnEvent(Event{Kind: kind, Err: why})
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, d := range m.doors {
-		d.poke()
+	for _, d := range m.captures {
+		d.wake()
 	}
 }
 
-// join brings together which pods are wanted and where pods are.
-func (m *Manager) join() {
+// reconcile brings together which pods are wanted and where pods are.
+func (m *Manager) reconcile() {
 	sandboxes, known := m.options.Sandboxes.Sandboxes()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.desired == nil || !known {
 		return
 	}
-	m.endGone(sandboxes)
+	m.endMissing(sandboxes)
 	missing := false
 	for uid, spec := range m.desired {
 		s, runs := sandboxes[uid]
 		missing = missing || !runs
 		if runs && !s.Host && s.Err == nil {
-			m.aim(uid, s, goal{mode: capturing, spec: spec, revision: m.revision})
+			m.setGoal(uid, s, goal{mode: capturing, spec: spec, revision: m.revision})
 		}
 	}
-	for uid, d := range m.doors {
+	for uid, d := range m.captures {
 		if _, wanted := m.desired[uid]; !wanted {
-			d.aim(goal{mode: leaving, spec: PodSpec{Pod: d.sandbox.Pod}, revision: m.revision})
+			d.setGoal(goal{mode: leaving, spec: PodSpec{Pod: d.sandbox.Pod}, revision: m.revision})
 		}
 	}
 	m.sweep(sandboxes)
-	if missing && m.joined < m.revision {
+	if missing && m.reconciled < m.revision {
 		m.options.Sandboxes.Hurry()
 	}
-	m.joined = m.revision
-	m.step()
+	m.reconciled = m.revision
+	m.notifyProgressLocked()
 }
 
 // sweep looks once into every sandbox that is not wanted, for what an agent before this one may have left. Not all that there are need
@@ -248,78 +248,78 @@ func (m *Manager) sweep(sandboxes map[string]pods.Sandbox) {
 			continue
 		}
 		if _, wanted := m.desired[uid]; !wanted && !s.Host && s.Err == nil {
-			m.aim(uid, s, goal{mode: leaving, spec: PodSpec{Pod: s.Pod}, revision: m.revision})
+			m.setGoal(uid, s, goal{mode: leaving, spec: PodSpec{Pod: s.Pod}, revision: m.revision})
 		}
 	}
 	m.swept = swept
 }
 
-// aim gives the pod's door a goal, making the door if there is none. mu is held.
-func (m *Manager) aim(uid string, s pods.Sandbox, g goal) {
-	if d := m.doors[uid]; d != nil {
-		d.aim(g)
+// setGoal gives the pod's door a goal, making the door if there is none. mu is held.
+func (m *Manager) setGoal(uid string, s pods.Sandbox, g goal) {
+	if d := m.captures[uid]; d != nil {
+		d.setGoal(g)
 		return
 	}
-	d := newDoor(m, s, g)
-	m.doors[uid] = d
+	d := newPodCapture(m, s, g)
+	m.captures[uid] = d
 	m.byUID.Store(uid, d)
 	m.wg.Go(d.run)
 }
 
-// list is all doors at the moment.
-func (m *Manager) list() []*door {
+// podCaptures is all doors at the moment.
+func (m *Manager) podCaptures() []*podCapture {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return slices.Collect(maps.Values(m.doors))
+	return slices.Collect(maps.Values(m.captures))
 }
 
-// endGone has the doors closed whose pod or sandbox is gone. mu is held.
-func (m *Manager) endGone(sandboxes map[string]pods.Sandbox) {
-	for uid, d := range m.doors {
+// endMissing has the doors closed whose pod or sandbox is gone. mu is held.
+func (m *Manager) endMissing(sandboxes map[string]pods.Sandbox) {
+	for uid, d := range m.captures {
 		if s, runs := sandboxes[uid]; !runs || s.ID != d.sandbox.ID {
-			m.endDoor(d)
+			m.endPod(d)
 		}
 	}
 }
 
-// endDoor has d closed because its pod or sandbox is gone. mu is held.
-func (m *Manager) endDoor(d *door) {
+// endPod has d closed because its pod or sandbox is gone. mu is held.
+func (m *Manager) endPod(d *podCapture) {
 	m.forget(d)
-	m.rest[d] = struct{}{}
-	d.aim(goal{mode: ended, spec: PodSpec{Pod: d.sandbox.Pod}, revision: m.revision})
+	m.former[d] = struct{}{}
+	d.setGoal(goal{mode: ended, spec: PodSpec{Pod: d.sandbox.Pod}, revision: m.revision})
 }
 
 // forget has the pod known by d's door no more, if it is. mu is held.
-func (m *Manager) forget(d *door) {
-	if uid := d.sandbox.Pod.UID; m.doors[uid] == d {
-		delete(m.doors, uid)
+func (m *Manager) forget(d *podCapture) {
+	if uid := d.sandbox.Pod.UID; m.captures[uid] == d {
+		delete(m.captures, uid)
 		m.byUID.Delete(uid)
 	}
 }
 
-// retire forgets a door that has done what g asked of it, unless it has been asked for something else meanwhile.
-func (m *Manager) retire(d *door, g goal) bool {
+// finish forgets a door that has done what g asked of it, unless it has been asked for something else meanwhile.
+func (m *Manager) finish(d *podCapture, g goal) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if d.aimed().mode != g.mode {
+	if d.currentGoal().mode != g.mode {
 		return false
 	}
 	m.forget(d)
-	delete(m.rest, d)
-	m.step()
+	delete(m.former, d)
+	m.notifyProgressLocked()
 	return true
 }
 
-// step wakes those who wait for progress. mu is held.
-func (m *Manager) step() {
+// notifyProgressLocked wakes those who wait for progress. mu is held.
+func (m *Manager) notifyProgressLocked() {
 	close(m.progress)
 	m.progress = make(chan struct{})
 }
 
-func (m *Manager) stepped() {
+func (m *Manager) notifyProgress() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.step()
+	m.notifyProgressLocked()
 }
 
 // namespace is where the pod's calls leave from, or nil.
@@ -328,5 +328,5 @@ func (m *Manager) namespace(uid string) *netns.Namespace {
 	if !ok {
 		return nil
 	}
-	return d.(*door).ns.Load()
+	return d.(*podCapture).ns.Load()
 }

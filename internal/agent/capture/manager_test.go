@@ -351,7 +351,7 @@ func TestStopLeavesNothingButClosedPods(t *testing.T) {
 	for range 3 { // as long as the agent is there for others
 		expect(t, closed, "10.99.0.1:80", "agent c 10.99.0.1:80")
 	}
-	netnstest.Eventually(t, time.Second, "all but the closed pod is let go", func() bool { s := b.Stats(); return s.Passing && s.Captured == 1 })
+	netnstest.Eventually(t, time.Second, "all but the closed pod is let go", func() bool { s := b.Stats(); return s.RedirectStopped && s.Captured == 1 })
 	_ = c.Close()
 	if err := <-stopped; err != nil {
 		t.Error(err)

@@ -55,8 +55,8 @@ type Redirector interface {
 	Renew() error
 	Yield() error
 	Leased() (bool, error)
-	// Pass ends redirecting without harm to connections that were redirected.
-	Pass() error
+	// StopRedirect ends redirecting without harm to connections that were redirected.
+	StopRedirect() error
 	// Busy counts sockets that need what Pass left in place; Remove takes that away.
 	Busy() (int, error)
 	Remove() error

@@ -5,12 +5,12 @@ import (
 	"runtime/debug"
 )
 
-// take hands an accepted connection to the handler, on a goroutine of its own.
-func (d *door) take(l *listeners, conn *net.TCPConn) {
+// accept hands an accepted connection to the handler, on a goroutine of its own.
+func (d *podCapture) accept(l *listeners, conn *net.TCPConn) {
 	m := d.manager
 	m.accepted.Add(1)
 	if !d.conns.begin(conn) {
-		sever(conn)
+		resetAndClose(conn)
 		return
 	}
 	m.load.add()
@@ -19,7 +19,7 @@ func (d *door) take(l *listeners, conn *net.TCPConn) {
 			if p := recover(); p != nil {
 				m.panics.Add(1)
 				m.options.Log.Error("connection handler panicked", "panic", p, "stack", string(debug.Stack()))
-				sever(conn)
+				resetAndClose(conn)
 			}
 			_ = conn.Close() // handlers have done that themselves
 			m.load.remove()
@@ -29,21 +29,21 @@ func (d *door) take(l *listeners, conn *net.TCPConn) {
 	}()
 }
 
-func (d *door) serve(l *listeners, conn *net.TCPConn) {
+func (d *podCapture) serve(l *listeners, conn *net.TCPConn) {
 	m := d.manager
 	original, err := m.options.Mechanism.Original(conn)
 	if err != nil {
-		sever(conn)
+		resetAndClose(conn)
 		return
 	}
-	if l.itself(original) {
+	if l.isListener(original) {
 		m.loops.Add(1)
 		return
 	}
 	if d.foreign.Load() { // only where somebody might send a connection of the agent's back to it is it worth asking
 		if own, err := l.own(conn, original); err == nil && own {
 			m.loops.Add(1)
-			sever(conn)
+			resetAndClose(conn)
 			return
 		}
 	}
@@ -51,8 +51,8 @@ func (d *door) serve(l *listeners, conn *net.TCPConn) {
 	m.options.Handler.ServeCaptured(d.sandbox.Pod, conn, original)
 }
 
-// acceptFault is told why a connection could not be accepted; it stays in the queue.
-func (d *door) acceptFault(err error) {
+// acceptFailed is told why a connection could not be accepted; it stays in the queue.
+func (d *podCapture) acceptFailed(err error) {
 	if exhausted(err) {
 		d.manager.load.exhaust()
 	}

@@ -148,9 +148,9 @@ func (f *fakeRedirector) Remove() error {
 	return nil
 }
 
-func (f *fakeRedirector) Yield() error { return nil }
-func (f *fakeRedirector) Pass() error  { return nil }
-func (f *fakeRedirector) Close() error { return nil }
+func (f *fakeRedirector) Yield() error        { return nil }
+func (f *fakeRedirector) StopRedirect() error { return nil }
+func (f *fakeRedirector) Close() error        { return nil }
 
 // TestDoorBeginsWithItsGoal looks into many pods that nobody wants captured, in which nothing may be opened on the way.
 func TestDoorBeginsWithItsGoal(t *testing.T) {

@@ -48,28 +48,28 @@ type Stats struct {
 	// Cut are connections that a forced stop ended, Older those that no policy governs because they are older than their pod's capture.
 	Cut, Older int64
 	Shedding   bool
-	// Passing is set while the manager stops, once no pod is captured but those that are served to the end.
-	Passing bool
+	// RedirectStopped is set while the manager stops, once no pod is captured but those that are served to the end.
+	RedirectStopped bool
 }
 
 // Stats counts. Captured are the pods whose doors stand open.
 func (m *Manager) Stats() Stats {
 	s := Stats{Connections: m.load.connections.Load(), Accepted: m.accepted.Load(), Loops: m.loops.Load(), Panics: m.panics.Load(),
 		Cut: m.cut.Load(), Shedding: m.load.overload() != nil}
-	s.Passing = m.stopping.Load()
-	for _, d := range m.list() {
+	s.RedirectStopped = m.stopping.Load()
+	for _, d := range m.podCaptures() {
 		captured, older := d.counts()
 		s.Older += older
 		if captured {
 			s.Captured++
-			s.Passing = s.Passing && d.indispensable()
+			s.RedirectStopped = s.RedirectStopped && d.mustServe()
 		}
 	}
 	return s
 }
 
-// DoorState is one pod's capture as /debug shows it.
-type DoorState struct {
+// PodState is one pod's capture as /debug shows it.
+type PodState struct {
 	Pod         PodRef
 	Sandbox     string
 	NetNS       string
@@ -87,24 +87,24 @@ type DoorState struct {
 }
 
 // State lists the doors, sorted by pod.
-func (m *Manager) State() []DoorState {
-	doors := m.list()
-	states := make([]DoorState, len(doors))
+func (m *Manager) State() []PodState {
+	doors := m.podCaptures()
+	states := make([]PodState, len(doors))
 	for i, d := range doors {
 		states[i] = d.state()
 	}
-	slices.SortFunc(states, func(a, b DoorState) int {
+	slices.SortFunc(states, func(a, b PodState) int {
 		return cmp.Or(strings.Compare(a.Pod.Namespace, b.Pod.Namespace), strings.Compare(a.Pod.Name, b.Pod.Name), strings.Compare(a.Pod.UID, b.Pod.UID))
 	})
 	return states
 }
 
-func (d *door) state() DoorState {
+func (d *podCapture) state() PodState {
 	d.mu.Lock()
-	r, g := d.report, d.goal
+	r, g := d.status, d.goal
 	d.mu.Unlock()
-	s := DoorState{Pod: d.sandbox.Pod, Sandbox: d.sandbox.ID, NetNS: r.id.String(), Port: r.port, IPv6: r.ipv6, Captured: r.captured,
-		Superseded: r.passive, Connections: d.conns.count(), Older: r.seen.olderAll, Foreign: r.seen.foreign,
+	s := PodState{Pod: d.sandbox.Pod, Sandbox: d.sandbox.ID, NetNS: r.id.String(), Port: r.port, IPv6: r.ipv6, Captured: r.captured,
+		Superseded: r.superseded, Connections: d.conns.count(), Older: r.findings.olderAll, Foreign: r.findings.foreign,
 		Redirect: g.spec.Redirect}
 	if r.err != nil {
 		s.Problem = r.err.Error()
@@ -124,13 +124,13 @@ func (m *Manager) Problems() []policy.CaptureProblem {
 			continue
 		}
 		var err error
-		switch d := m.doors[uid]; {
+		switch d := m.captures[uid]; {
 		case s.Host:
 			err = failed(ReasonHostNetwork, errHostNetwork)
 		case s.Err != nil:
 			err = failed(ReasonNamespace, s.Err)
 		case d != nil:
-			err = d.trouble()
+			err = d.problem()
 		}
 		if err == nil {
 			continue
@@ -149,8 +149,8 @@ func (m *Manager) Problems() []policy.CaptureProblem {
 
 var errHostNetwork = errors.New("the pod uses the node's network, which is never captured")
 
-func (d *door) trouble() error {
+func (d *podCapture) problem() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.report.err
+	return d.status.err
 }

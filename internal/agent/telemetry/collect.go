@@ -100,8 +100,8 @@ func (s *scrape) process() {
 		s.put(replayBytes, float64(r.Used()))
 		s.put(replayCapped, float64(r.Capped()))
 	}
-	if sources.Doors != nil {
-		d := sources.Doors()
+	if sources.Capture != nil {
+		d := sources.Capture()
 		s.put(loops, float64(d.Loops))
 		s.put(cut, float64(d.Cut))
 		s.put(podsCaptured, float64(d.Captured))

@@ -32,14 +32,14 @@ type Options struct {
 type Sources struct {
 	// Survey is store.Store.Survey.
 	Survey func(now time.Time, f func(routes.Stats))
-	// Doors tells which pods are captured.
-	Doors func() Doors
+	// Capture tells which pods are captured.
+	Capture func() CaptureState
 	// Replay is the account of replay buffers.
 	Replay *resilience.ReplayMemory
 }
 
-// Doors is the state of capture.
-type Doors struct {
+// CaptureState is the state of capture.
+type CaptureState struct {
 	// Cut counts the connections that the agent's stop has cut, Loops those that came back to the agent and were refused, both in total.
 	Cut, Loops uint64
 

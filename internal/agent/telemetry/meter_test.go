@@ -112,8 +112,8 @@ func TestMetricsOfConnections(t *testing.T) {
 	replay := resilience.NewReplayMemory(10)
 	replay.Reserve(4)
 	replay.Reserve(40)
-	m.Watch(Sources{Replay: replay, Doors: func() Doors {
-		return Doors{Captured: 5, Uncaptured: 2, OlderConnections: []Older{{payments, 3}}}
+	m.Watch(Sources{Replay: replay, Capture: func() CaptureState {
+		return CaptureState{Captured: 5, Uncaptured: 2, OlderConnections: []Older{{payments, 3}}}
 	}})
 	for _, line := range []string{
 		`fairlead_proxy_connections 1`, `fairlead_proxy_connections_total 2`, `fairlead_proxy_passed_connections_total{reason="tls"} 1`,
@@ -197,7 +197,7 @@ func TestEveryFamilyIsCollected(t *testing.T) {
 	m := New(Options{Logger: slog.New(slog.DiscardHandler), AccessLog: l})
 	exercise(m.Recorder(payments, inventory))
 	m.Watch(Sources{
-		Replay: resilience.NewReplayMemory(1), Doors: func() Doors { return Doors{OlderConnections: []Older{{payments, 1}}} },
+		Replay: resilience.NewReplayMemory(1), Capture: func() CaptureState { return CaptureState{OlderConnections: []Older{{payments, 1}}} },
 		Survey: func(_ time.Time, f func(routes.Stats)) { f(routes.Stats{Policy: payments, Target: inventory}) },
 	})
 	for _, f := range catalogue {

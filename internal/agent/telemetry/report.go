@@ -73,7 +73,7 @@ func (m *Meter) Report() *policy.Report { return m.reportAt(time.Now()) }
 func (m *Meter) reportAt(now time.Time) *policy.Report {
 	current := m.survey(now)
 	r := &policy.Report{}
-	if doors := m.sources.Load().Doors; doors != nil {
+	if doors := m.sources.Load().Capture; doors != nil {
 		d := doors()
 		r.Captured, r.Uncaptured = d.Captured, d.Uncaptured
 		r.Problems = d.Problems[:min(len(d.Problems), policy.MaxProblems)]

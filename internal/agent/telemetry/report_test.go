@@ -204,7 +204,7 @@ func TestReportTellsOfOlderConnectionsAndNotices(t *testing.T) {
 		older = append(older, Older{policy.ID{Namespace: "shop", Name: fmt.Sprint(i)}, 2})
 	}
 	notices := make([]policy.CaptureProblem, policy.MaxProblems+5)
-	m.Watch(Sources{Doors: func() Doors { return Doors{OlderConnections: older, Notices: notices} }})
+	m.Watch(Sources{Capture: func() CaptureState { return CaptureState{OlderConnections: older, Notices: notices} }})
 	r := m.Report()
 	if len(r.Older) != policy.MaxOlder || r.Older[0].Policy.Name != "0" || r.Older[0].Connections != 2 || len(r.Notices) != policy.MaxProblems {
 		t.Errorf("%d policies, the first %+v, %d notices", len(r.Older), r.Older[0], len(r.Notices))
@@ -214,7 +214,7 @@ func TestReportTellsOfOlderConnectionsAndNotices(t *testing.T) {
 func TestReportTellsOfDoors(t *testing.T) {
 	m := testMeter()
 	problems := make([]policy.CaptureProblem, policy.MaxProblems+5)
-	m.Watch(Sources{Doors: func() Doors { return Doors{Captured: 7, Uncaptured: 15, Problems: problems} }})
+	m.Watch(Sources{Capture: func() CaptureState { return CaptureState{Captured: 7, Uncaptured: 15, Problems: problems} }})
 	r := m.Report()
 	if r.Captured != 7 || r.Uncaptured != 15 || len(r.Problems) != policy.MaxProblems {
 		t.Errorf("%d captured, %d not, %d problems", r.Captured, r.Uncaptured, len(r.Problems))

@@ -200,7 +200,7 @@ func TestTheMostThatMayBeSaid(t *testing.T) {
 	}
 	table := open(t, netnstest.New(t, netnstest.Host(t)), options("most"))
 	install(t, table, r)
-	if err := table.Pass(); err != nil {
+	if err := table.StopRedirect(); err != nil {
 		t.Error(err)
 	}
 }

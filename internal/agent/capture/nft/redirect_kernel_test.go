@@ -215,7 +215,7 @@ func TestRule34_OpenConnectionsOutliveEveryChange(t *testing.T) {
 		check("while capturing")
 		install(t, table, nft.Redirect{Ports: []uint16{9}})
 		check("after another redirect")
-		if err := table.Pass(); err != nil {
+		if err := table.StopRedirect(); err != nil {
 			t.Fatal(err)
 		}
 		check("after the end of redirecting")

@@ -96,8 +96,8 @@ func (t *Table) TakeOver(r Redirect) error {
 	return t.keep(t.takeOver(normal), normal)
 }
 
-// Pass ends the redirecting of new connections. Those that were redirected go on, because the kernel goes on tracking.
-func (t *Table) Pass() error {
+// StopRedirect ends the redirecting of new connections. Those that were redirected go on, because the kernel goes on tracking.
+func (t *Table) StopRedirect() error {
 	return t.Install(Redirect{})
 }
 

@@ -10,8 +10,8 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy"
 )
 
-// makeDoors makes what brings connections in.
-func (a *Agent) makeDoors() error {
+// newCapture makes what brings connections in.
+func (a *Agent) newCapture() error {
 	var err error
 	if a.host, err = netns.OpenHost(); err != nil {
 		return err
@@ -40,7 +40,7 @@ func (h handler) ServeCaptured(pod capture.PodRef, conn *net.TCPConn, original n
 // captureEvent logs the edges of capture, and has a pod's connections closed when its sandbox is gone.
 func (a *Agent) captureEvent(e capture.Event) {
 	if e.Kind == capture.Ended {
-		a.store.PodEnded(e.Pod.UID)
+		a.routes.PodEnded(e.Pod.UID)
 	}
 	attrs := []any{"pod", e.Pod.Namespace + "/" + e.Pod.Name, "event", e.Kind.String()}
 	switch e.Kind {

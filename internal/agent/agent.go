@@ -60,7 +60,7 @@ type Agent struct {
 	opts      Options
 	host      *netns.Host
 	watcher   *pods.Watcher
-	routes     *routes.Table
+	routes    *routes.Table
 	proxy     *proxy.Server
 	capture   *capture.Manager
 	client    *subscribe.Client

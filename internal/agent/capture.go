@@ -6,6 +6,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/capture"
 	"fairlead.dev/fairlead/internal/agent/capture/netns"
+	"fairlead.dev/fairlead/internal/agent/capture/nft"
 	"fairlead.dev/fairlead/internal/agent/capture/pods"
 	"fairlead.dev/fairlead/internal/agent/proxy"
 )
@@ -22,7 +23,7 @@ func (a *Agent) newCapture() error {
 	}
 	a.capture, err = capture.New(capture.Options{
 		Host: a.host, Sandboxes: a.watcher, Handler: handler{a.proxy}, Log: a.opts.Log, Grace: a.opts.Drain, Memory: a.opts.Memory,
-		OnEvent: a.captureEvent,
+		Mechanism: nft.New, OnEvent: a.captureEvent,
 	})
 	return err
 }
@@ -45,7 +46,7 @@ func (a *Agent) captureEvent(e capture.Event) {
 	attrs := []any{"pod", e.Pod.Namespace + "/" + e.Pod.Name, "event", e.Kind.String()}
 	switch e.Kind {
 	case capture.Troubled, capture.Shedding:
-		a.opts.Log.Warn("capture", append(attrs, "reason", e.Err)...)
+		a.opts.Log.Warn("capture", append(attrs, "err", e.Err)...)
 	case capture.Captured, capture.Released, capture.Ended, capture.Superseded, capture.Resumed:
 		a.opts.Log.Info("capture", attrs...)
 	}

@@ -5,11 +5,13 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"fairlead.dev/fairlead/internal/agent/capture/mechanism"
 )
 
-// connections are the captured connections of one door that are being served.
+// connections are the captured connections of one pod that are being served.
 type connections struct {
-	// immutable once the door runs
+	// immutable once the first has begun
 	idle func() // called, without a lock, whenever the last connection has ended
 
 	wg sync.WaitGroup
@@ -41,21 +43,34 @@ func (c *connections) redirected(conn *net.TCPConn, original netip.AddrPort) {
 	c.open[conn] = original
 }
 
-// mappings are up to so many redirected connections, any of them.
-func (c *connections) mappings(most int) []Mapping {
+// some returns up to so many redirected connections, any of them.
+func (c *connections) some(most int) []mechanism.Connection {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var list []Mapping
+	var list []mechanism.Connection
 	for conn, original := range c.open {
 		if len(list) == most {
 			break
 		}
 		if original.IsValid() {
-			peer := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
-			list = append(list, Mapping{From: netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port()), To: original})
+			list = append(list, mechanism.Connection{From: peer(conn), To: original})
 		}
 	}
 	return list
+}
+
+// sample is one redirected connection, any of them; the zero value if there is none.
+func (c *connections) sample() mechanism.Connection {
+	if some := c.some(1); len(some) > 0 {
+		return some[0]
+	}
+	return mechanism.Connection{}
+}
+
+// peer is the other end of an accepted connection.
+func peer(conn *net.TCPConn) netip.AddrPort {
+	a := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
 func (c *connections) end(conn *net.TCPConn) {

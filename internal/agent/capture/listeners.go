@@ -17,7 +17,7 @@ const (
 	portsToTry = 16
 	// quietPeriod is how long nothing may have come before a listener's queue counts as empty.
 	quietPeriod = 50 * time.Millisecond
-	// maxDrain bounds the wait for a lull.
+	// maxDrain bounds the wait for a quiet period.
 	maxDrain = 2 * time.Second
 )
 
@@ -29,9 +29,9 @@ var (
 // listeners accept a pod's redirected connections on one port, of IPv4 and, where the pod has it, of IPv6.
 type listeners struct {
 	// immutable after listen
-	port uint16
-	all  []*net.TCPListener
-	own  func(conn *net.TCPConn, original netip.AddrPort) (bool, error) // whether a connection is the agent's own
+	port     uint16
+	all      []*net.TCPListener
+	attached *attached // set before serve
 
 	wg sync.WaitGroup // the accept loops
 }
@@ -76,19 +76,19 @@ func (l *listeners) isListener(original netip.AddrPort) bool {
 	return original.Port() == l.port && original.Addr().Unmap().IsLoopback()
 }
 
-// serve accepts until drain or close, calling take with every connection and fault with every failure, after which it rests.
-func (l *listeners) serve(take func(*net.TCPConn), fault func(error)) {
+// serve accepts until drain or close. It calls accepted with every connection and failed with every failure, after which it pauses.
+func (l *listeners) serve(accepted func(*net.TCPConn), failed func(error)) {
 	for _, listener := range l.all {
-		l.wg.Go(func() { accept(listener, take, fault) })
+		l.wg.Go(func() { acceptAll(listener, accepted, failed) })
 	}
 }
 
-func accept(listener *net.TCPListener, take func(*net.TCPConn), fault func(error)) {
+func acceptAll(listener *net.TCPListener, accepted func(*net.TCPConn), failed func(error)) {
 	for {
 		conn, err := listener.AcceptTCP()
 		switch {
 		case err == nil:
-			take(conn)
+			accepted(conn)
 		case errors.Is(err, net.ErrClosed):
 			return
 		case isTimeout(err):
@@ -97,9 +97,9 @@ func accept(listener *net.TCPListener, take func(*net.TCPConn), fault func(error
 			}
 			_ = listener.SetDeadline(time.Now().Add(quietPeriod))
 		default:
-			fault(err)
-			rest := time.NewTimer(quietPeriod)
-			<-rest.C
+			failed(err)
+			pause := time.NewTimer(quietPeriod)
+			<-pause.C
 		}
 	}
 }
@@ -123,17 +123,17 @@ func queued(listener *net.TCPListener) bool {
 	return found
 }
 
-// drain accepts what is in the queues, to which nothing is being added any more, and closes. It blocks for a lull.
+// drain accepts what is in the queues, to which nothing is being added any more, and closes. It blocks for a quiet period.
 func (l *listeners) drain() {
 	for _, listener := range l.all {
 		_ = listener.SetDeadline(time.Now().Add(quietPeriod))
 	}
-	enough := time.AfterFunc(maxDrain, func() {
+	limit := time.AfterFunc(maxDrain, func() {
 		for _, listener := range l.all {
 			_ = listener.Close()
 		}
 	})
-	defer enough.Stop()
+	defer limit.Stop()
 	l.wg.Wait()
 	l.close()
 }

@@ -14,9 +14,8 @@ const (
 	closedPodsWait = 20 * time.Second
 )
 
-// stop ends all doors. It begins with those of pods that can do without, and waits for their connections to end. A pod that is to be closed without
-// an agent, and that no other agent has taken over, is served until then: its connections would be refused for as long as anybody's
-// last.
+// stop ends all captures. It begins with those of pods that can do without, and waits for their connections to end. A pod that fails closed,
+// and that no other agent has taken over, is served until then: its connections would be refused for as long as anybody's last.
 func (m *Manager) stop() error {
 	done := make(chan struct{})
 	go func() { m.wg.Wait(); close(done) }()
@@ -49,7 +48,7 @@ func (m *Manager) stop() error {
 	}
 }
 
-// followEnds closes the doors of pods that end while the manager stops, which takes long: nothing must hold their namespaces.
+// followEnds ends the captures of pods that end while the manager stops, which takes long: nothing must hold their namespaces.
 func (m *Manager) followEnds(stopped <-chan struct{}) {
 	for {
 		if sandboxes, known := m.options.Sandboxes.Sandboxes(); known {
@@ -65,7 +64,7 @@ func (m *Manager) followEnds(stopped <-chan struct{}) {
 	}
 }
 
-// retireAll closes all doors but the indispensable, and says whether that was done before time was up.
+// retireAll retires all pods that need not be served, and says whether that was done before time was up.
 func (m *Manager) retireAll(up <-chan time.Time) bool {
 	for {
 		pending, progress := m.retireMore()
@@ -81,43 +80,36 @@ func (m *Manager) retireAll(up <-chan time.Time) bool {
 	}
 }
 
-// retireMore asks all doors to close that are not indispensable, and says how many are at it, and when there is something new.
+// retireMore has all pods retire that need not be served, and says how many are at it, and what is closed when one has made a step.
 func (m *Manager) retireMore() (pending int, progress <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for d := range m.allCaptures() {
-		if d.mustServe() {
+	for p := range m.allCaptures() {
+		if p.mustServe() {
 			continue
 		}
 		pending++
-		if d.currentGoal().mode < stopping {
-			d.setMode(stopping)
+		if p.currentGoal().mode < stopping {
+			p.setMode(stopping)
 		}
 	}
 	return pending, m.progress
 }
 
-// mustServe says that a door is open without which its pod's calls are refused.
-func (d *podCapture) mustServe() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.goal.mode == capturing && d.goal.spec.Redirect.FailClosed && d.status.captured && !d.status.superseded
-}
-
-// setAllModes gives all doors another mode.
+// setAllModes gives all captures another mode.
 func (m *Manager) setAllModes(next mode) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for d := range m.allCaptures() {
-		d.setMode(next)
+	for p := range m.allCaptures() {
+		p.setMode(next)
 	}
 }
 
-// allCaptures are the doors there are, those of former sandboxes too. mu is held.
+// allCaptures are the captures there are, those of former sandboxes too. mu is held.
 func (m *Manager) allCaptures() map[*podCapture]struct{} {
 	all := maps.Clone(m.former)
-	for _, d := range m.captures {
-		all[d] = struct{}{}
+	for _, p := range m.captures {
+		all[p] = struct{}{}
 	}
 	return all
 }

@@ -13,12 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fairlead.dev/fairlead/internal/agent/capture/netns"
+	"fairlead.dev/fairlead/internal/agent/capture/nsnetlink"
 )
 
 // Foreign names the tables of others in the namespace, "family table", that send TCP connections which leave the pod elsewhere, as a
 // mesh's sidecar does. What they take never comes to the agent; what the proxy behind them sends does.
 func (t *Table) Foreign() ([]string, error) {
-	c, err := dial(t.ns, unix.NETLINK_NETFILTER)
+	c, err := nsnetlink.Dial(t.ns, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +83,7 @@ func natOutputs(c *netlink.Conn) (map[tableKey][]string, error) {
 func parseNATOutput(answer []byte) (table tableKey, chain string, err error) {
 	var name, kind string
 	hook := uint32(unix.NF_INET_NUMHOOKS)
-	err = fields(answer, func(d *netlink.AttributeDecoder) {
+	err = nsnetlink.Fields(answer, func(d *netlink.AttributeDecoder) {
 		switch d.Type() {
 		case unix.NFTA_CHAIN_TABLE:
 			table.name = d.String()
@@ -91,7 +92,7 @@ func parseNATOutput(answer []byte) (table tableKey, chain string, err error) {
 		case unix.NFTA_CHAIN_TYPE:
 			kind = d.String()
 		case unix.NFTA_CHAIN_HOOK:
-			if number := attribute(d.Bytes(), unix.NFTA_HOOK_HOOKNUM); len(number) == 4 {
+			if number := nsnetlink.Attribute(d.Bytes(), unix.NFTA_HOOK_HOOKNUM); len(number) == 4 {
 				hook = binary.BigEndian.Uint32(number)
 			}
 		}
@@ -111,7 +112,7 @@ type foreignRule struct {
 
 // rulesOf are the rules of a table by chain.
 func rulesOf(c *netlink.Conn, table tableKey) (map[string][]foreignRule, error) {
-	all := request(unix.NFT_MSG_GETRULE, netlink.Dump, []netlink.Attribute{{Type: unix.NFTA_RULE_TABLE, Data: []byte(table.name + "\x00")}})
+	all := request(unix.NFT_MSG_GETRULE, netlink.Dump, []netlink.Attribute{nsnetlink.Text(unix.NFTA_RULE_TABLE, table.name)})
 	all.Data[0] = table.family
 	answers, err := c.Execute(all)
 	if err != nil {
@@ -130,7 +131,7 @@ func rulesOf(c *netlink.Conn, table tableKey) (map[string][]foreignRule, error) 
 
 // parseForeignRule reads a rule and the name of its chain.
 func parseForeignRule(answer []byte) (chain string, r foreignRule, err error) {
-	err = fields(answer, func(d *netlink.AttributeDecoder) {
+	err = nsnetlink.Fields(answer, func(d *netlink.AttributeDecoder) {
 		switch d.Type() {
 		case unix.NFTA_RULE_CHAIN:
 			chain = d.String()
@@ -164,9 +165,9 @@ func (r *foreignRule) read(list *netlink.AttributeDecoder) {
 		case "redir", "tproxy":
 			r.sends = true
 		case "nat":
-			r.sends = r.sends || bytes.Equal(attribute(data, unix.NFTA_NAT_TYPE), []byte{0, 0, 0, unix.NFT_NAT_DNAT})
+			r.sends = r.sends || bytes.Equal(nsnetlink.Attribute(data, unix.NFTA_NAT_TYPE), []byte{0, 0, 0, unix.NFT_NAT_DNAT})
 		case "target": // of iptables
-			target := strings.TrimRight(string(attribute(data, unix.NFTA_TARGET_NAME)), "\x00")
+			target := strings.TrimRight(string(nsnetlink.Attribute(data, unix.NFTA_TARGET_NAME)), "\x00")
 			r.sends = r.sends || slices.Contains(elsewhere, target)
 		case "immediate":
 			if to := verdictChain(data); to != "" {
@@ -180,28 +181,14 @@ func (r *foreignRule) read(list *netlink.AttributeDecoder) {
 // elsewhere are the targets of iptables that send a connection elsewhere.
 var elsewhere = []string{"REDIRECT", "DNAT", "NETMAP"}
 
-// attribute is the bytes of one attribute in data, or nil.
-func attribute(data []byte, kind uint16) (found []byte) {
-	d, err := netlink.NewAttributeDecoder(data)
-	if err != nil {
-		return nil
-	}
-	for d.Next() {
-		if d.Type() == kind {
-			found = d.Bytes()
-		}
-	}
-	return found
-}
-
 func nestedValue(data []byte, kind uint16) []byte {
-	return attribute(attribute(data, kind), unix.NFTA_DATA_VALUE)
+	return nsnetlink.Attribute(nsnetlink.Attribute(data, kind), unix.NFTA_DATA_VALUE)
 }
 
 // verdictChain is where an immediate expression jumps or goes to, or "".
 func verdictChain(data []byte) string {
-	verdict := attribute(attribute(data, unix.NFTA_IMMEDIATE_DATA), unix.NFTA_DATA_VERDICT)
-	return strings.TrimRight(string(attribute(verdict, unix.NFTA_VERDICT_CHAIN)), "\x00")
+	verdict := nsnetlink.Attribute(nsnetlink.Attribute(data, unix.NFTA_IMMEDIATE_DATA), unix.NFTA_DATA_VERDICT)
+	return strings.TrimRight(string(nsnetlink.Attribute(verdict, unix.NFTA_VERDICT_CHAIN)), "\x00")
 }
 
 // reaches says whether a rule that sends connections elsewhere can be reached from one of the chains.

@@ -17,8 +17,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"fairlead.dev/fairlead/internal/agent/capture/conntrack"
+	"fairlead.dev/fairlead/internal/agent/capture/intent"
 	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
-	"fairlead.dev/fairlead/internal/agent/capture/nft"
 )
 
 // inside runs a command inside n.
@@ -50,7 +51,7 @@ func meshProxy(t testing.TB, n *netnstest.Net) {
 	t.Helper()
 	for _, at := range []string{"127.0.0.1", "::1"} {
 		n.Handle(t, netip.AddrPortFrom(netip.MustParseAddr(at), proxyPort), func(c *net.TCPConn) {
-			original, err := nft.OriginalDestination(c)
+			original, err := conntrack.OriginalDestination(c)
 			if err != nil {
 				t.Error(err)
 				return
@@ -115,7 +116,7 @@ func TestRule36_AnotherProxyInThePod(t *testing.T) {
 					redirect(t, pod)
 				}
 				table := open(t, pod, options("mesh"))
-				install(t, table, nft.Redirect{Ports: []uint16{80}})
+				install(t, table, intent.Redirect{Ports: []uint16{80}})
 				if first == "the agent" {
 					redirect(t, pod)
 				}
@@ -168,7 +169,7 @@ func TestWhatIsNoForeignRedirect(t *testing.T) {
 			n := netnstest.New(t, netnstest.Host(t))
 			script(t, n, rules)
 			table := open(t, n, options("others"))
-			install(t, table, nft.Redirect{All: true})
+			install(t, table, intent.Redirect{All: true})
 			if found, err := table.Foreign(); err != nil || len(found) > 0 {
 				t.Errorf("found %v, %v", found, err)
 			}
@@ -183,7 +184,7 @@ func TestSocketBoundToAnInterface(t *testing.T) {
 	pod, out := netnstest.Pair(t, netnstest.Host(t))
 	agent(t, pod)
 	world(t, out, 80)
-	install(t, open(t, pod, options("bound")), nft.Redirect{All: true, FailClosed: true})
+	install(t, open(t, pod, options("bound")), intent.Redirect{All: true, FailClosed: true})
 	for _, to := range []string{"10.99.0.1:80", "[fd99::1]:80"} {
 		d := net.Dialer{Timeout: 20 * time.Second, Control: func(_, _ string, raw syscall.RawConn) error {
 			var err error
@@ -212,7 +213,7 @@ func TestMoreSocketsBoundToAnInterfaceThanAreRemembered(t *testing.T) {
 	pod, out := netnstest.Pair(t, netnstest.Host(t))
 	agent(t, pod)
 	world(t, out, 80)
-	install(t, open(t, pod, options("bound")), nft.Redirect{All: true})
+	install(t, open(t, pod, options("bound")), intent.Redirect{All: true})
 	var others []string
 	for i := range 4096 {
 		others = append(others, fmt.Sprintf("192.0.2.1 . %d . 192.0.2.2 . 80", 20000+i))
@@ -252,7 +253,7 @@ func TestForeignRedirectsAreFoundWithoutRawSockets(t *testing.T) {
 	n := netnstest.New(t, netnstest.Host(t))
 	meshIPTables(t, n, "iptables-legacy", "ip6tables-legacy")
 	table := open(t, n, options("legacy"))
-	install(t, table, nft.Redirect{All: true})
+	install(t, table, intent.Redirect{All: true})
 	var found []string
 	err := limited(t, func() (err error) { found, err = table.Foreign(); return err }, unix.CAP_NET_ADMIN, unix.CAP_SYS_ADMIN)
 	if want := []string{"ip6tables-legacy nat", "iptables-legacy nat"}; err != nil || !slices.Equal(found, want) {
@@ -279,38 +280,4 @@ func limited(t *testing.T, f func() error, capabilities ...uint) error {
 		result <- f()
 	}()
 	return <-result
-}
-
-// TestConnectionsOfAnotherProxysPodAreNotOlder: what another proxy in the pod has taken is no connection that could be governed; what the proxy
-// made of it is, and counts if it was made before. What the agent has made counts never.
-func TestConnectionsOfAnotherProxysPodAreNotOlder(t *testing.T) {
-	netnstest.Privileged(t)
-	pod, out := netnstest.Pair(t, netnstest.Host(t))
-	agent(t, pod)
-	meshProxy(t, pod)
-	world(t, out, 80)
-	meshRules["nft"](t, pod)
-	for _, to := range []string{"10.99.0.1:80", "[fd99::1]:80"} {
-		table := open(t, pod, options("older"))
-		r := nft.Redirect{Addrs: addrs(to)}
-		for _, want := range []string{"proxied, direct", "proxied, captured " + to} {
-			c, got, err := callWith(pod, net.Dialer{}, to)
-			if err != nil || got != want {
-				t.Fatalf("call to %s: %q, %v, want %q", to, got, err, want)
-			}
-			defer func() { _ = c.Close() }()
-			install(t, table, r)
-			own, err := pod.Dial(t.Context(), netip.MustParseAddrPort(to), mark)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = own.Close() }()
-			if older, err := table.Older(r); err != nil || len(older) != 1 {
-				t.Errorf("older connections to %s: %v, %v, want that of the proxy before the policy", to, older, err)
-			}
-		}
-		if err := table.Remove(); err != nil {
-			t.Fatal(err)
-		}
-	}
 }

@@ -7,8 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/capture/intent"
+	"fairlead.dev/fairlead/internal/agent/capture/mechanism"
 	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
-	"fairlead.dev/fairlead/internal/agent/capture/nft"
 )
 
 // TestForgottenConnectionsAreRestored has the kernel forget all connections while one that was redirected is open, and the agent speak before it
@@ -26,21 +27,21 @@ func TestForgottenConnectionsAreRestored(t *testing.T) {
 			_, _ = io.Copy(c, c)
 		})
 		table := open(t, pod, options("forget"))
-		install(t, table, nft.Redirect{All: true})
+		install(t, table, intent.Redirect{All: true})
 		c := connectTo(t, pod, to, "captured "+to)
-		m := nft.Mapping{From: c.LocalAddr().(*net.TCPAddr).AddrPort(), To: netip.MustParseAddrPort(to)}
-		if !table.Remembers(m) {
+		m := mechanism.Connection{From: c.LocalAddr().(*net.TCPAddr).AddrPort(), To: netip.MustParseAddrPort(to)}
+		if table.forgotten(t, m) {
 			t.Error("an open connection is not known")
 		}
 		inside(t, pod, "conntrack -F")
-		if table.Remembers(m) {
+		if !table.forgotten(t, m) {
 			t.Error("a forgotten connection is known")
 		}
 		close(speak)
-		if n, err := table.Restore([]nft.Mapping{m, m}); err != nil || n != 1 {
+		if n, err := table.Restore([]mechanism.Connection{m, m}); err != nil || n != 1 {
 			t.Errorf("restored %d, %v, want one", n, err)
 		}
-		if !table.Remembers(m) {
+		if table.forgotten(t, m) {
 			t.Error("a restored connection is not known")
 		}
 		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
@@ -65,10 +66,10 @@ func TestTableTakenAwayUnderOpenConnections(t *testing.T) {
 		agent(t, pod)
 		world(t, out, 80)
 		table := open(t, pod, options("under"))
-		install(t, table, nft.Redirect{All: true})
+		install(t, table, intent.Redirect{All: true})
 		c := connectTo(t, pod, to, "captured "+to)
 		script(t, pod, "delete table inet fairlead")
-		if err := table.TakeOver(nft.Redirect{All: true}); err != nil {
+		if err := table.TakeOver(intent.Redirect{All: true}); err != nil {
 			t.Fatal(err)
 		}
 		if err := talk(c, "still here"); err != nil {

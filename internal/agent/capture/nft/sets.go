@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
+
+	"fairlead.dev/fairlead/internal/agent/capture/intent"
 )
 
 // chunk bounds the elements of one netlink message, whose attributes hold 64 KiB at most.
@@ -27,12 +29,13 @@ const (
 // sets are the named sets of the table.
 type sets struct {
 	lease, addrs4, addrs6, ports *nftables.Set
-	bound4, bound6               *nftables.Set // filled by the kernel, see spare
+	bound4, bound6               *nftables.Set // filled by the kernel, see writeBoundRules
 }
 
-func namedSets(table *nftables.Table, o Options) sets {
+func (t *Table) sets() sets {
+	table := t.table
 	return sets{
-		lease: &nftables.Set{Table: table, ID: leaseID, Name: leaseSet, KeyType: nftables.TypeNFProto, HasTimeout: true, Timeout: o.Lease},
+		lease: &nftables.Set{Table: table, ID: leaseID, Name: leaseSet, KeyType: nftables.TypeNFProto, HasTimeout: true, Timeout: t.settings.Lease},
 		addrs4: &nftables.Set{Table: table, ID: addrs4ID, Name: "addrs4", Concatenation: true, KeyByteOrder: binaryutil.BigEndian,
 			KeyType: nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService)},
 		addrs6: &nftables.Set{Table: table, ID: addrs6ID, Name: "addrs6", Concatenation: true, KeyByteOrder: binaryutil.BigEndian,
@@ -52,9 +55,9 @@ func (s sets) all() []*nftables.Set {
 }
 
 // fill makes the sets hold what want says, knowing that they hold what have says.
-func (s sets) fill(c *nftables.Conn, have, want Redirect) error {
-	have4, have6 := split(have.Addrs)
-	want4, want6 := split(want.Addrs)
+func (s sets) fill(c *nftables.Conn, have, want intent.Redirect) error {
+	have4, have6 := byFamily(have.Addrs)
+	want4, want6 := byFamily(want.Addrs)
 	if err := exchange(c, s.addrs4, addressKeys(have4), addressKeys(want4)); err != nil {
 		return err
 	}
@@ -114,4 +117,21 @@ func portKeys(ports []uint16) []string {
 		keys[i] = string([]byte{byte(p >> 8), byte(p)})
 	}
 	return keys
+}
+
+// sameRules reports whether two normal forms differ at most in the elements of named sets.
+func sameRules(a, b intent.Redirect) bool {
+	a4, a6 := byFamily(a.Addrs)
+	b4, b6 := byFamily(b.Addrs)
+	return a.All == b.All && a.FailClosed == b.FailClosed && (len(a4) > 0) == (len(b4) > 0) && (len(a6) > 0) == (len(b6) > 0) &&
+		(len(a.Ports) > 0) == (len(b.Ports) > 0) && intent.SameBlocks(a.Blocks, b.Blocks)
+}
+
+// byFamily parts sorted addresses by family; IPv4 sorts first.
+func byFamily(addrs []netip.AddrPort) (v4, v6 []netip.AddrPort) {
+	i := slices.IndexFunc(addrs, func(a netip.AddrPort) bool { return a.Addr().Is6() })
+	if i < 0 {
+		return addrs, nil
+	}
+	return addrs[:i], addrs[i:]
 }

@@ -177,6 +177,37 @@ func TestWhatIsNoForeignRedirect(t *testing.T) {
 	}
 }
 
+// TestForeignRedirectsByMaps: where a rule sends a connection may be written in a map.
+func TestForeignRedirectsByMaps(t *testing.T) {
+	netnstest.Privileged(t)
+	for name, tc := range map[string]struct {
+		rules string
+		found int
+	}{
+		"verdict map": {`table ip m { chain proxy { tcp dport 1-65535 redirect to :15001; };
+			chain output { type nat hook output priority -100; tcp dport vmap { 80 : jump proxy, 81 : accept }; }; }`, 1},
+		"goto, by name": {`table ip m { chain proxy { tcp dport 1-65535 redirect to :15001; }; map ports { type inet_service : verdict; elements = { 80 : goto proxy }; };
+			chain output { type nat hook output priority -100; tcp dport vmap @ports; }; }`, 1},
+		"by intervals": {`table inet m { chain proxy { tcp dport 1-65535 redirect to :15001; };
+			chain output { type nat hook output priority -100; tcp dport vmap { 1-79 : accept, 80-90 : jump proxy }; }; }`, 1},
+		"by another map": {`table ip m { chain proxy { tcp dport 1-65535 redirect to :15001; }; chain more { ip daddr vmap { 10.0.0.1 : jump proxy }; };
+			chain output { type nat hook output priority -100; tcp dport vmap { 80 : jump more }; }; }`, 1},
+		"address from a map": {`table ip m { chain output { type nat hook output priority -100; dnat to tcp dport map { 80 : 10.9.9.9 }; }; }`, 1},
+		"to nothing": {`table ip m { chain harmless { accept; };
+			chain output { type nat hook output priority -100; tcp dport vmap { 80 : jump harmless, 81 : drop }; }; }`, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := netnstest.New(t, netnstest.Host(t))
+			script(t, n, tc.rules)
+			table := open(t, n, options("maps"))
+			install(t, table, intent.Redirect{All: true})
+			if found, err := table.Foreign(); err != nil || len(found) != tc.found {
+				t.Errorf("found %v, %v, want %d", found, err, tc.found)
+			}
+		})
+	}
+}
+
 // TestSocketBoundToAnInterface calls from sockets whose packets must leave by one interface: they cannot reach the agent's listener,
 // so they go direct, at TCP's second attempt; nothing else does.
 func TestSocketBoundToAnInterface(t *testing.T) {

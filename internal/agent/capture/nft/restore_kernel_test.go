@@ -1,9 +1,13 @@
 package nft_test
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
+	"os"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,6 +78,73 @@ func TestTableTakenAwayUnderOpenConnections(t *testing.T) {
 		}
 		if err := talk(c, "still here"); err != nil {
 			t.Errorf("connection to %s: %v", to, err)
+		}
+	}
+}
+
+// TestRestoredConnectionsAreKnownAsLongAsOthers: one on which nothing is sent must not be forgotten again minutes later.
+func TestRestoredConnectionsAreKnownAsLongAsOthers(t *testing.T) {
+	netnstest.Privileged(t)
+	for _, to := range []string{"10.99.0.1:80", "[fd99::1]:80"} {
+		pod, _ := netnstest.Pair(t, netnstest.Host(t))
+		agent(t, pod)
+		table := open(t, pod, options("idle"))
+		install(t, table, intent.Redirect{All: true})
+		c := connectTo(t, pod, to, "captured "+to)
+		m := mechanism.Connection{From: c.LocalAddr().(*net.TCPAddr).AddrPort(), To: netip.MustParseAddrPort(to)}
+		before := lifetime(t, pod, c)
+		inside(t, pod, "conntrack -F")
+		if n, err := table.Restore([]mechanism.Connection{m}); err != nil || n != 1 {
+			t.Fatalf("restored %d, %v, want one", n, err)
+		}
+		if after := lifetime(t, pod, c); after < before-time.Minute {
+			t.Errorf("known for %s, and for %s after it was restored", before, after)
+		}
+	}
+}
+
+// lifetime is for how long the kernel knows a connection of the pod's on which nothing is sent.
+func lifetime(t *testing.T, pod *netnstest.Net, c *net.TCPConn) (left time.Duration) {
+	t.Helper()
+	port := fmt.Sprintf("sport=%d ", c.LocalAddr().(*net.TCPAddr).Port)
+	if err := pod.Do(func() error {
+		b, err := os.ReadFile("/proc/thread-self/net/nf_conntrack")
+		for line := range strings.Lines(string(b)) {
+			if f := strings.Fields(line); strings.Contains(line, port) && len(f) > 4 {
+				seconds, _ := strconv.Atoi(f[4])
+				left = time.Duration(seconds) * time.Second
+			}
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return left
+}
+
+// TestConnectionsThatEndWhileTheyAreRestoredAreForgotten: nothing would tell the kernel of an end that it has missed, and another connection
+// between the same two ports would be taken for the one that has ended.
+func TestConnectionsThatEndWhileTheyAreRestoredAreForgotten(t *testing.T) {
+	netnstest.Privileged(t)
+	pod, _ := netnstest.Pair(t, netnstest.Host(t))
+	agent(t, pod)
+	table := open(t, pod, options("ended"))
+	install(t, table, intent.Redirect{All: true})
+	var all []mechanism.Connection
+	for _, to := range []string{"10.99.0.1:80", "[fd99::1]:80"} {
+		c := connectTo(t, pod, to, "captured "+to)
+		all = append(all, mechanism.Connection{From: c.LocalAddr().(*net.TCPAddr).AddrPort(), To: netip.MustParseAddrPort(to)})
+		_ = c.SetLinger(0)
+		_ = c.Close()
+	}
+	netnstest.Eventually(t, 10*time.Second, "they have ended", func() bool { n, err := table.Busy(); return err == nil && n == 0 })
+	inside(t, pod, "conntrack -F")
+	if _, err := table.Restore(all); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range all {
+		if !table.forgotten(t, m) {
+			t.Errorf("%v is known although it has ended", m)
 		}
 	}
 }

@@ -66,7 +66,7 @@ func (t *Table) writeOver(owner Owner, owned bool, want intent.Redirect) error {
 		}
 		return t.build(c, want, others)
 	})
-	if !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EBUSY) {
+	if !otherShape(err) {
 		return err
 	}
 	// What is there has our names and another shape: an agent of another version made it, or the pod has changed it.
@@ -76,6 +76,11 @@ func (t *Table) writeOver(owner Owner, owned bool, want intent.Redirect) error {
 		c.AddTable(t.table)
 		return t.build(c, want, objects{})
 	})
+}
+
+// otherShape says that a change failed in a way that things of our names and of another shape explain.
+func otherShape(err error) bool {
+	return errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EOPNOTSUPP)
 }
 
 // build writes the table's chains and sets, and removes what others have left in it.

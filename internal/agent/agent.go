@@ -114,7 +114,7 @@ func (a *Agent) newDataPlane() error {
 	if err != nil {
 		return err
 	}
-	a.meter.Watch(telemetry.Sources{Survey: a.routes.Stats, Capture: a.captureState, Replay: a.proxy.ReplayMemory()})
+	a.meter.Watch(telemetry.Sources{Stats: a.routes.Stats, Captures: a.captureState, Replay: a.proxy.ReplayMemory()})
 	a.pages, err = telemetry.Handler(telemetry.HandlerOptions{
 		Meter: a.meter, Ready: a.ready, Config: a.config, Profiling: a.opts.Profiling,
 	})

@@ -15,6 +15,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/capture/nft"
 	"fairlead.dev/fairlead/internal/agent/capture/pods"
 	"fairlead.dev/fairlead/internal/agent/proxy"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
@@ -131,7 +132,7 @@ type panics struct{ t testing.TB }
 func (panics) Opened()                 {}
 func (panics) Closed()                 {}
 func (panics) Passed(proxy.Passed)     {}
-func (panics) Malformed(proxy.Refused) {}
+func (panics) Malformed(drive.Refused) {}
 func (p panics) Panicked(_ string, what any, stack []byte) {
 	p.t.Errorf("the proxy panicked: %v\n%s", what, stack)
 }

@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string) error {
 		limitHeap(memory, o.Log)
 		o.Memory = memory
 	case !errors.Is(err, cgroup.ErrNone):
-		o.Log.Warn("how much memory is used cannot be told; only running out of it counts", "reason", err)
+		o.Log.Warn("how much memory is used cannot be told; only running out of it counts", "err", err)
 	}
 	a, err := agent.New(o)
 	if err != nil {

@@ -36,7 +36,7 @@ func TestWhichPoliciesWouldGovern(t *testing.T) {
 	}
 }
 
-// TestWhatIsUnchangedKeepsItsLists: and is told from what has changed.
+// TestWhatIsUnchangedKeepsItsLists: and is distinguished from what has changed.
 func TestWhatIsUnchangedKeepsItsLists(t *testing.T) {
 	snapshot := func(port uint16) *policy.Snapshot {
 		profile := func(name string, port uint16) *policy.Profile {

@@ -11,7 +11,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy"
 )
 
-// newCapture makes what brings connections in.
+// newCapture makes what brings connections to the agent.
 func (a *Agent) newCapture() error {
 	var err error
 	if a.host, err = netns.OpenHost(); err != nil {
@@ -28,7 +28,7 @@ func (a *Agent) newCapture() error {
 	return err
 }
 
-// handler hands captured connections to the conveyor, which knows pods by their UID alone.
+// handler hands captured connections to the proxy, which knows pods by their UID alone.
 type handler struct{ proxy *proxy.Server }
 
 var _ capture.Handler = handler{}

@@ -27,7 +27,7 @@ func (m *Manager) attach(path string) (*attached, error) {
 	return &attached{ns: ns, Attachment: a}, nil
 }
 
-// close lets go of both.
+// close closes both; what is installed stays.
 func (a *attached) close() {
 	_ = a.Attachment.Close()
 	_ = a.ns.Close()

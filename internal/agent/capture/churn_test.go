@@ -126,7 +126,7 @@ func (s stubborn) ServeCaptured(_ capture.PodRef, conn *net.TCPConn, _ netip.Add
 	<-s.release
 }
 
-// TestRule38_NamespaceIsFreedAtOnce: the agent holds no namespace of a pod that has ended, whoever is slow to let go of a connection.
+// TestRule38_NamespaceIsFreedAtOnce: the agent holds no namespace of a pod that has ended, however slow a handler is.
 func TestRule38_NamespaceIsFreedAtOnce(t *testing.T) {
 	netnstest.Privileged(t)
 	host := netnstest.Host(t)

@@ -90,7 +90,7 @@ func (c *connections) count() int {
 	return len(c.open)
 }
 
-// resetAndClose ends a connection that could not be carried to its end with a reset: a regular end would tell the pod that it has
+// resetAndClose ends a connection that could not be carried to its end with a reset: a regular end would say to the pod that it has
 // received everything.
 func resetAndClose(conn *net.TCPConn) {
 	resetOnClose(conn)

@@ -39,7 +39,7 @@ func (d *PodDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.Sock
 }
 
 // ClientOpen reports whether a process of the pod still holds its end of a captured connection, given where the connection came from and
-// its original destination. known is false when that cannot be told: the pod has gone, the kernel does not know the connection (its source
+// its original destination. known is false when that cannot be said: the pod has gone, the kernel does not know the connection (its source
 // port may have been translated, where two connections to different servers came from one port), or cannot be asked.
 func (d *PodDialer) ClientOpen(client, original netip.AddrPort) (open, known bool) {
 	a := d.manager.attached(d.uid)

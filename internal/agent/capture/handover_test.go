@@ -84,8 +84,8 @@ func testUpgradeFailsNoCall(t *testing.T, k kernel) {
 		}
 		netnstest.Eventually(t, 5*time.Second, "the old agent answers", answered(round-1))
 		before := owner(t, pod)
-		young := run(t, host, later, using(k, named(fmt.Sprint("agent ", round))))
-		young.want(t, spec("a", everything))
+		newer := run(t, host, later, using(k, named(fmt.Sprint("agent ", round))))
+		newer.want(t, spec("a", everything))
 		if now := owner(t, pod); now.Name == before.Name || now.Port != before.Port {
 			t.Fatalf("owner %+v after %+v, want another on the same port", now, before)
 		}
@@ -98,12 +98,12 @@ func testUpgradeFailsNoCall(t *testing.T, k kernel) {
 		if err := old.stop(); err != nil {
 			t.Fatal(err)
 		}
-		netnstest.Eventually(t, 5*time.Second, "the young agent answers", answered(round))
-		old, at, later = young, later, at
+		netnstest.Eventually(t, 5*time.Second, "the newer agent answers", answered(round))
+		old, at, later = newer, later, at
 	}
 }
 
-// TestClosedPodIsHandedOverWhileTheOldAgentDrains: the old agent serves it until the young one does, however long others' connections last.
+// TestClosedPodIsHandedOverWhileTheOldAgentDrains: the old agent serves it until the newer one does, however long others' connections last.
 func TestClosedPodIsHandedOverWhileTheOldAgentDrains(t *testing.T) {
 	onEach(t, testClosedPodIsHandedOverWhileTheOldAgentDrains)
 }
@@ -128,10 +128,10 @@ func testClosedPodIsHandedOverWhileTheOldAgentDrains(t *testing.T, k kernel) {
 	go func() { stopped <- old.stop() }()
 	netnstest.Eventually(t, time.Second, "all that can be has retired", func() bool { return old.Stats().RedirectStopped })
 	expect(t, closed, "10.99.0.1:80", "old c 10.99.0.1:80")
-	young := run(t, host, later, using(k, short("young")))
-	young.want(t, specs...)
+	newer := run(t, host, later, using(k, short("newer")))
+	newer.want(t, specs...)
 	netnstest.Eventually(t, time.Second, "the old agent captures no more", func() bool { return old.saw(capture.Superseded) > 0 && old.Stats().Captured == 0 })
-	expect(t, closed, "10.99.0.1:80", "young c 10.99.0.1:80")
+	expect(t, closed, "10.99.0.1:80", "newer c 10.99.0.1:80")
 	if err := talk(kept, "still here"); err != nil {
 		t.Error(err)
 	}
@@ -141,11 +141,11 @@ func testClosedPodIsHandedOverWhileTheOldAgentDrains(t *testing.T, k kernel) {
 	}
 }
 
-func TestOldAgentTakesBackWhatAYoungOneLetGo(t *testing.T) {
-	onEach(t, testOldAgentTakesBackWhatAYoungOneLetGo)
+func TestOldAgentTakesBackWhatANewerOneLeft(t *testing.T) {
+	onEach(t, testOldAgentTakesBackWhatANewerOneLeft)
 }
 
-func testOldAgentTakesBackWhatAYoungOneLetGo(t *testing.T, k kernel) {
+func testOldAgentTakesBackWhatANewerOneLeft(t *testing.T, k kernel) {
 	host := netnstest.Host(t)
 	pod, _ := pair(t, host, k)
 	at := newSandboxes()
@@ -153,14 +153,14 @@ func testOldAgentTakesBackWhatAYoungOneLetGo(t *testing.T, k kernel) {
 	short := func(o *capture.Options) { o.Handler, o.Lease = echo{"old"}, 300*time.Millisecond }
 	old := run(t, host, at, using(k, short))
 	old.want(t, spec("a", everything))
-	// A young agent that takes over and then dies at once.
-	leaveBehind(t, pod, "young", mechanism.Intent{Redirect: intent.Redirect{Ports: []uint16{80}}, Port: old.State()[0].Port, IPv6: true})
+	// A newer agent that takes over and then dies at once.
+	leaveBehind(t, pod, "newer", mechanism.Intent{Redirect: intent.Redirect{Ports: []uint16{80}}, Port: old.State()[0].Port, IPv6: true})
 	old.want(t, spec("a", intent.Redirect{Ports: []uint16{80, 81}})) // finds out that it was superseded
-	if old.saw(capture.Superseded) == 0 || owner(t, pod).Name != "young" {
+	if old.saw(capture.Superseded) == 0 || owner(t, pod).Name != "newer" {
 		t.Fatalf("%d times superseded, owner %q", old.saw(capture.Superseded), owner(t, pod).Name)
 	}
 	expect(t, pod, "10.99.0.1:80", "old a 10.99.0.1:80") // its listener is still there
-	netnstest.Eventually(t, 3*time.Second, "the old agent is the owner again", func() bool { return owner(t, pod).Name != "young" })
+	netnstest.Eventually(t, 3*time.Second, "the old agent is the owner again", func() bool { return owner(t, pod).Name != "newer" })
 	netnstest.Eventually(t, time.Second, "its own rules are in force", func() bool {
 		got, err := pod.call(t, "10.99.0.1:81")
 		return err == nil && got == "old a 10.99.0.1:81"
@@ -207,7 +207,7 @@ func testRestartAfterAKill(t *testing.T, k kernel) {
 	unwanted, otherWorld := pair(t, host, k)
 	serve(t, world)
 	serve(t, otherWorld)
-	leaveBehind(t, wanted, "killed", mechanism.Intent{Redirect: intent.Redirect{Ports: []uint16{80}}, Port: 15333, IPv6: true})
+	leaveBehind(t, wanted, "killed", redirecting(intent.Redirect{Ports: []uint16{80}}))
 	leaveBehind(t, unwanted, "killed", redirecting(intent.Redirect{All: true, FailClosed: true}))
 	at := newSandboxes()
 	at.run("w", "one", wanted.Path)

@@ -189,10 +189,10 @@ func hear(c net.Conn, want string) error {
 	return nil
 }
 
-func talk(c net.Conn, word string) error {
+func talk(c net.Conn, message string) error {
 	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
-	if _, err := io.WriteString(c, word); err != nil {
+	if _, err := io.WriteString(c, message); err != nil {
 		return err
 	}
-	return hear(c, word)
+	return hear(c, message)
 }

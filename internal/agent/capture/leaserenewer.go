@@ -82,7 +82,7 @@ func (r *leaseRenewer) start(round *renewRound) int {
 type renewRound struct {
 	pods []*podCapture
 	next atomic.Int64
-	done chan struct{} // of as much room as there may be workers
+	done chan struct{} // with capacity for all workers
 }
 
 func (r *renewRound) work() {

@@ -40,7 +40,7 @@ func testOverloadLetsNewConnectionsGoDirect(t *testing.T, k kernel) {
 		return err == nil && got == "direct"
 	})
 	expect(t, closed, "10.99.0.1:80", "agent c 10.99.0.1:80") // never past the agent
-	netnstest.Eventually(t, time.Second, "the overload of one pod is told", func() bool {
+	netnstest.Eventually(t, time.Second, "the overload of one pod is reported", func() bool {
 		p := b.Problems()
 		return len(p) == 1 && p[0].Reason == capture.ReasonOverload && p[0].Pod == "pod-a"
 	})
@@ -194,7 +194,7 @@ func testShortMemoryLetsNewConnectionsGoDirect(t *testing.T, k kernel) {
 	}
 	m.percent.Store(90)
 	netnstest.Eventually(t, 5*time.Second, "new calls go direct", answered("direct"))
-	netnstest.Eventually(t, time.Second, "it is told why", func() bool {
+	netnstest.Eventually(t, time.Second, "the reason is reported", func() bool {
 		p := b.Problems()
 		return len(p) == 1 && p[0].Reason == capture.ReasonOverload && strings.Contains(p[0].Message, "memory (100 MiB)")
 	})

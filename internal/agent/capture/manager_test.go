@@ -174,7 +174,7 @@ func testStopLeavesNothingButClosedPods(t *testing.T, k kernel) {
 	for range 3 { // as long as the agent is there for others
 		expect(t, closed, "10.99.0.1:80", "agent c 10.99.0.1:80")
 	}
-	netnstest.Eventually(t, time.Second, "all but the closed pod is let go", func() bool { s := b.Stats(); return s.RedirectStopped && s.Captured == 1 })
+	netnstest.Eventually(t, time.Second, "all but the closed pod has retired", func() bool { s := b.Stats(); return s.RedirectStopped && s.Captured == 1 })
 	_ = c.Close()
 	if err := <-stopped; err != nil {
 		t.Error(err)
@@ -246,7 +246,7 @@ func TestNamespaceThatComesLate(t *testing.T) {
 	at.run("a", "one", path)
 	b := run(t, host, at, nil)
 	b.Reconcile(map[string]capture.PodSpec{"a": spec("a", everything)})
-	netnstest.Eventually(t, time.Second, "the problem is told", func() bool {
+	netnstest.Eventually(t, time.Second, "the problem is reported", func() bool {
 		p := b.Problems()
 		return len(p) == 1 && p[0].Reason == capture.ReasonNamespace
 	})

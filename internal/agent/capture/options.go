@@ -79,7 +79,7 @@ func (o Options) withDefaults() (Options, error) {
 func affordableConnections() int64 {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return math.MaxInt64 // then running out of descriptors is what tells
+		return math.MaxInt64 // then running out of descriptors is what counts
 	}
 	return max(1, int64(min(limit.Cur, math.MaxInt32))/descriptorsEach)
 }

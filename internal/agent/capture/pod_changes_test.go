@@ -60,14 +60,14 @@ func TestRulesChangedByThePodAreWrittenAgain(t *testing.T) {
 	}
 }
 
-// streamer answers a captured connection with its greeting and then, whenever a word comes, sends it.
-type streamer struct{ words <-chan string }
+// streamer answers a captured connection with its greeting and then, whenever there is a message, sends it.
+type streamer struct{ messages <-chan string }
 
 func (s streamer) ServeCaptured(_ capture.PodRef, conn *net.TCPConn, _ netip.AddrPort) {
 	defer func() { _ = conn.Close() }()
 	_, _ = io.WriteString(conn, "hello")
-	for word := range s.words {
-		if _, err := io.WriteString(conn, word); err != nil {
+	for message := range s.messages {
+		if _, err := io.WriteString(conn, message); err != nil {
 			return
 		}
 	}
@@ -80,21 +80,21 @@ func TestDownloadsOutliveAForgetfulKernel(t *testing.T) {
 	pod, _ := pair(t, host, nftKernel{})
 	at := newSandboxes()
 	at.run("a", "one", pod.Path)
-	words := make(chan string, 10)
-	b := run(t, host, at, func(o *capture.Options) { o.Lease, o.Handler = 900*time.Millisecond, streamer{words: words} })
-	defer close(words)
+	messages := make(chan string, 10)
+	b := run(t, host, at, func(o *capture.Options) { o.Lease, o.Handler = 900*time.Millisecond, streamer{messages: messages} })
+	defer close(messages)
 	b.want(t, spec("a", everything))
 	c := open(t, pod, "10.99.0.1:80", "hello")
-	for _, word := range []string{"one", "two", "three"} {
+	for _, message := range []string{"one", "two", "three"} {
 		out, err := exec.CommandContext(t.Context(), "nsenter", "--net="+pod.Path, "conntrack", "-F").CombinedOutput()
 		if err != nil {
 			t.Fatalf("conntrack: %v\n%s", err, out)
 		}
-		words <- word
+		messages <- message
 		_ = c.SetDeadline(time.Now().Add(30 * time.Second))
-		got := make([]byte, len(word))
-		if _, err := io.ReadFull(c, got); err != nil || string(got) != word {
-			t.Fatalf("heard %q, %v, want %q", got, err, word)
+		got := make([]byte, len(message))
+		if _, err := io.ReadFull(c, got); err != nil || string(got) != message {
+			t.Fatalf("heard %q, %v, want %q", got, err, message)
 		}
 	}
 }

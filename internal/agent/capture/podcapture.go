@@ -148,7 +148,7 @@ func (p *podCapture) inKernelSlot(fn func() error) error {
 	return fn()
 }
 
-// release lets go of the sandbox.
+// release closes what is open of the sandbox.
 func (p *podCapture) release() {
 	p.lease.release()
 	p.reachable.Store(nil)

@@ -24,7 +24,7 @@ import (
 // is known still. If it is not, all are made known again, and go on.
 //
 // What the caller sends meanwhile goes to where the connection was on its way to, as for one that is older than its policy, from which
-// it cannot be told. The server there knows nothing of it and resets it.
+// it cannot be distinguished. The server there knows nothing of it and resets it.
 
 // Known says whether the kernel knows how to translate a redirected connection. r is a socket of netfilter's protocol.
 func Known(r *nsnetlink.Raw, c mechanism.Connection) (bool, error) {
@@ -70,7 +70,7 @@ func create(ns *netns.Namespace, port uint16, timeout uint32, all []mechanism.Co
 	return nil
 }
 
-// forgetEnded has the kernel forget what has just been restored and has ended meanwhile: nothing would tell the tracker of an end that
+// forgetEnded has the kernel forget what has just been restored and has ended meanwhile: nothing would inform the tracker of an end that
 // it has missed, and it would believe in the connection for days.
 func forgetEnded(ns *netns.Namespace, port uint16, restored []mechanism.Connection) error {
 	if len(restored) == 0 {
@@ -97,7 +97,7 @@ func listener(c mechanism.Connection, port uint16) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)
 }
 
-// defaultTimeout is for how many seconds the kernel knows an established connection on which nothing is sent, unless it is told otherwise.
+// defaultTimeout is for how many seconds the kernel knows an established connection on which nothing is sent, unless it is configured otherwise.
 const defaultTimeout = 5 * 24 * 60 * 60
 
 // establishedTimeout is that of the namespace: a restored connection is known for as long as one that was never forgotten.
@@ -117,7 +117,7 @@ func establishedTimeout(ns *netns.Namespace) uint32 {
 	return seconds
 }
 
-// What the tracker is told of a connection's state: established, and IP_CT_TCP_FLAG_BE_LIBERAL, as what was sent meanwhile is not known.
+// What is given to the tracker as a connection's state: established, and IP_CT_TCP_FLAG_BE_LIBERAL, as what was sent meanwhile is not known.
 const established, liberal = 3, 0x08
 
 // restoration has the kernel know a connection as if it had redirected it just now and seen it established.

@@ -21,7 +21,7 @@ type Claim struct {
 type Claims []Claim
 
 // Governing names the policies that a connection to an address would come under, sorted. Whether a policy for a host would govern it
-// cannot be told by the address, so it counts, and so does what comes after it.
+// cannot be known from the address, so it counts, and so does what comes after it.
 func (c Claims) Governing(to netip.AddrPort) []policy.ID {
 	var ids []policy.ID
 	for i := range c {

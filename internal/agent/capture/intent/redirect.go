@@ -46,7 +46,7 @@ const (
 var ErrInvalid = errors.New("invalid redirect")
 
 // Normal returns r in the one form it has: sorted, without repetition and without what it says twice. Two Redirects that
-// capture the same by the same words have equal normal forms.
+// capture the same and write it in the same way have equal normal forms.
 func (r Redirect) Normal() (Redirect, error) {
 	n := Redirect{All: r.All, FailClosed: r.FailClosed}
 	if n.All {
@@ -101,7 +101,7 @@ func (r Redirect) Empty() bool {
 	return !r.All && len(r.Addrs) == 0 && len(r.Blocks) == 0 && len(r.Ports) == 0
 }
 
-// Equal reports whether two Redirects say the same in the same words; those in normal form do if they say the same.
+// Equal reports whether two Redirects are the same as they are written; those in normal form do if they say the same.
 func (r Redirect) Equal(o Redirect) bool {
 	return r.All == o.All && r.FailClosed == o.FailClosed && same(r.Addrs, o.Addrs) && same(r.Ports, o.Ports) && SameBlocks(r.Blocks, o.Blocks)
 }

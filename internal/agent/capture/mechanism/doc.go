@@ -2,7 +2,7 @@
 //
 // Capture says, by an Intent per pod, what is to be redirected to which listener, and a mechanism does it. A mechanism must not open
 // listeners, serve connections, know pods or policies, or touch the host's network namespace. What is the same for all mechanisms
-// (listeners, counting connections older than their policy, telling whether a client is still there) is capture's.
+// (listeners, counting connections older than their policy, knowing whether a client is still there) is capture's.
 //
 // # A second mechanism
 //

@@ -75,7 +75,7 @@ type Attachment interface {
 	// Busy counts what still needs what StopRedirect left in place, and Remove takes that away.
 	Busy() (int, error)
 	Remove() error
-	// Close lets go, changing nothing.
+	// Close frees what the attachment holds, changing nothing in the namespace.
 	Close() error
 
 	// Renew starts a lease, or another one, and says what was noticed. sample is a redirected connection, if there is one.

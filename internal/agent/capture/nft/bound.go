@@ -16,7 +16,7 @@ import (
 )
 
 // A socket that is bound to an interface (SO_BINDTODEVICE) cannot reach the agent: its packets leave by that interface whatever their
-// destination, and the loopback's address is not there. Whether a socket is bound no expression tells, but where its redirected
+// destination, and the loopback's address is not there. Whether a socket is bound no expression can say, but where its redirected
 // request for a connection is about to leave shows it. That request is dropped and the connection remembered for a while by its ends; when
 // TCP asks again, a second later, it goes direct, ungoverned.
 const (
@@ -54,7 +54,7 @@ func endsIn(family byte, set *nftables.Set) []expr.Any {
 
 // writeBoundRules replaces the rules of boundChain. They are messages of their own making because the library says the direction of a tracked
 // connection in a way that the kernel complains about in its log. A kernel that does not know what they ask for does without. What
-// cannot be remembered, because there is no room, is dropped all the same: the kernel would know a request that has left, and ask the rules
+// cannot be remembered, because the set is full, is dropped all the same: the kernel would know a request that has left, and ask the rules
 // about none that follow.
 func (t *Table) writeBoundRules() error {
 	const v4, v6 = unix.NFPROTO_IPV4, unix.NFPROTO_IPV6
@@ -88,8 +88,8 @@ func (t *Table) boundRule(family byte, flags netlink.HeaderFlags, then []netlink
 	return ruleMessage(boundChain, flags, slices.Concat(match, then, []netlink.Attribute{drop})...)
 }
 
-// remembering is, for IPv4, "update @bound4 { ip saddr . tcp sport . ct original ip daddr . ct original proto-dst }". Without room
-// nothing that follows it in its rule is done.
+// remembering is, for IPv4, "update @bound4 { ip saddr . tcp sport . ct original ip daddr . ct original proto-dst }". Where the set is
+// full nothing that follows it in its rule is done.
 func remembering(family byte) []netlink.Attribute {
 	r, set, from, size, key := endsOf(family), "bound4", uint32(source4), uint32(size4), uint32(ctDestination4)
 	if family == unix.NFPROTO_IPV6 {

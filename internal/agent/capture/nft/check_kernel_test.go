@@ -115,18 +115,18 @@ func TestRulesOfOthersAreNotOurs(t *testing.T) {
 	calm(t, table, "after a change of another table")
 }
 
-// TestTableOfAnotherAgentIsNotMended tells an agent that took over from a pod that tampers.
-func TestTableOfAnotherAgentIsNotMended(t *testing.T) {
+// TestTableOfAnotherAgentIsNotRewritten distinguishes an agent that took over from a pod that tampers.
+func TestTableOfAnotherAgentIsNotRewritten(t *testing.T) {
 	netnstest.Privileged(t)
 	n := netnstest.New(t, netnstest.Host(t))
-	old, young := open(t, n, options("old")), open(t, n, options("young"))
+	old, newer := open(t, n, options("old")), open(t, n, options("newer"))
 	install(t, old, manyThings)
-	install(t, young, manyThings)
+	install(t, newer, manyThings)
 	if _, err := old.Intact(); !errors.Is(err, mechanism.ErrSuperseded) {
 		t.Errorf("the old agent looks: %v, want superseded", err)
 	}
-	if intact, err := young.Intact(); err != nil || !intact {
-		t.Errorf("the young agent looks: %t, %v", intact, err)
+	if intact, err := newer.Intact(); err != nil || !intact {
+		t.Errorf("the newer agent looks: %t, %v", intact, err)
 	}
 }
 

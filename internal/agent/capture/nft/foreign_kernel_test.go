@@ -154,7 +154,7 @@ func marked(t *testing.T, n *netnstest.Net, to string) string {
 	return string(b[:k])
 }
 
-// TestWhatIsNoForeignRedirect: rules of others that take no call away are nothing to tell of.
+// TestWhatIsNoForeignRedirect: rules of others that take no call away are nothing to report.
 func TestWhatIsNoForeignRedirect(t *testing.T) {
 	netnstest.Privileged(t)
 	for name, rules := range map[string]string{
@@ -238,7 +238,7 @@ func TestSocketBoundToAnInterface(t *testing.T) {
 }
 
 // TestMoreSocketsBoundToAnInterfaceThanAreRemembered has the kernel remember as many connections as it may when another one begins: it goes
-// direct as soon as there is room.
+// direct as soon as the set has space.
 func TestMoreSocketsBoundToAnInterfaceThanAreRemembered(t *testing.T) {
 	netnstest.Privileged(t)
 	pod, out := netnstest.Pair(t, netnstest.Host(t))

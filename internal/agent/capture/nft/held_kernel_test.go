@@ -16,7 +16,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/capture/sockdiag"
 )
 
-// A client of a redirected connection that has ended its side is told from one that has gone, although both look the same to the
+// A client of a redirected connection that has ended its side is distinguished from one that has gone, although both look the same to the
 // agent that accepted it.
 func TestRule04_AHalfClosedSocketIsHeld(t *testing.T) {
 	netnstest.Privileged(t)
@@ -74,7 +74,7 @@ func TestRule04_AHalfClosedSocketIsHeld(t *testing.T) {
 }
 
 // Two connections to different servers may come from one port. Redirected to one listener they would be the same, so the kernel
-// gives the second another source port, which its owner does not know: nothing can be told of that one, and nothing is.
+// gives the second another source port, which its owner does not know: nothing can be said of that one, and nothing is.
 func TestNothingIsSaidOfATranslatedSocket(t *testing.T) {
 	netnstest.Privileged(t)
 	pod, _ := netnstest.Pair(t, netnstest.Host(t))

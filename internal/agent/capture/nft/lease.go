@@ -140,7 +140,7 @@ type kernel struct {
 
 // updatesInPlace says whether the kernel updates the time of an element that is there (6.12 and later), by trying it on l. An
 // older kernel takes the message and ignores it; then elements have to be removed and added, which makes it wait for a grace
-// period. Where trying fails, because the table is gone, nothing has been found out and the next lease tells.
+// period. Where trying fails, because the table is gone, nothing has been found out, and the next lease is tried.
 func (k *kernel) updatesInPlace(l *lease) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 )
 
 // legacyRedirects looks into iptables of the old kind, which nftables does not know of. Their tables are asked for only where they are
-// there, because asking makes them. A redirect of what comes in counts too: that is not worth telling apart, as those who have the one have
+// there, because asking makes them. A redirect of what comes in counts too: that is not worth distinguishing, as those who have the one have
 // the other.
 func legacyRedirects(ns *netns.Namespace) ([]string, error) {
 	var found []string

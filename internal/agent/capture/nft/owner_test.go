@@ -48,13 +48,13 @@ func TestNewAgentTakesOver(t *testing.T) {
 	if _, ok, err := nft.FindOwner(n.Namespace); ok || err != nil {
 		t.Fatalf("owner of nothing: %v, %v", ok, err)
 	}
-	old, young := open(t, n, options("old")), open(t, n, options("young"))
+	old, newer := open(t, n, options("old")), open(t, n, options("newer"))
 	install(t, old, intent.Redirect{Addrs: addrs("10.0.0.1:80")})
 	owner, ok, err := nft.FindOwner(n.Namespace)
 	if want := (nft.Owner{Name: "old", Port: port}); err != nil || !ok || owner != want {
 		t.Fatalf("owner %v, %v, %v, want %v", owner, ok, err, want)
 	}
-	install(t, young, intent.Redirect{Addrs: addrs("10.0.0.2:80")})
+	install(t, newer, intent.Redirect{Addrs: addrs("10.0.0.2:80")})
 	taken := n.Ruleset(t)
 	for what, err := range map[string]error{
 		"install": old.Install(intent.Redirect{Addrs: addrs("10.0.0.3:80")}),
@@ -70,7 +70,7 @@ func TestNewAgentTakesOver(t *testing.T) {
 	if err := old.TakeOver(intent.Redirect{}); err != nil { // deliberately
 		t.Error(err)
 	}
-	if err := young.Remove(); !errors.Is(err, mechanism.ErrSuperseded) {
+	if err := newer.Remove(); !errors.Is(err, mechanism.ErrSuperseded) {
 		t.Errorf("remove by the one that lost it: %v, want superseded", err)
 	}
 	if err := old.Remove(); err != nil {

@@ -164,17 +164,17 @@ func TestRule36_DirectConnectionHasListenerAsOriginal(t *testing.T) {
 	}
 }
 
-// talk sends a word over an open connection and wants it back.
-func talk(c net.Conn, word string) error {
+// talk sends a message over an open connection and wants it back.
+func talk(c net.Conn, message string) error {
 	_ = c.SetDeadline(time.Now().Add(3 * time.Second))
-	if _, err := io.WriteString(c, word); err != nil {
+	if _, err := io.WriteString(c, message); err != nil {
 		return err
 	}
-	b := make([]byte, len(word))
+	b := make([]byte, len(message))
 	if _, err := io.ReadFull(c, b); err != nil {
 		return err
 	}
-	if string(b) != word {
+	if string(b) != message {
 		return fmt.Errorf("got %q back", b)
 	}
 	return nil
@@ -356,7 +356,7 @@ func TestChangesAreAtomic(t *testing.T) {
 	}
 }
 
-// TestLinkLocalDestinationsGoDirect: such an address means something only together with an interface, which the kernel does not tell, so
+// TestLinkLocalDestinationsGoDirect: such an address means something only together with an interface, which the kernel does not say, so
 // nobody could dial it on the pod's behalf.
 func TestLinkLocalDestinationsGoDirect(t *testing.T) {
 	netnstest.Privileged(t)

@@ -16,7 +16,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
 )
 
-// TestForgottenConnectionsAreRestored has the kernel forget all connections while one that was redirected is open, and the agent speak before it
+// TestForgottenConnectionsAreRestored has the kernel forget all connections while one that was redirected is open, and the agent send before it
 // is known again: nothing is lost.
 func TestForgottenConnectionsAreRestored(t *testing.T) {
 	netnstest.Privileged(t)
@@ -122,7 +122,7 @@ func lifetime(t *testing.T, pod *netnstest.Net, c *net.TCPConn) (left time.Durat
 	return left
 }
 
-// TestConnectionsThatEndWhileTheyAreRestoredAreForgotten: nothing would tell the kernel of an end that it has missed, and another connection
+// TestConnectionsThatEndWhileTheyAreRestoredAreForgotten: nothing would inform the kernel of an end that it has missed, and another connection
 // between the same two ports would be taken for the one that has ended.
 func TestConnectionsThatEndWhileTheyAreRestoredAreForgotten(t *testing.T) {
 	netnstest.Privileged(t)

@@ -13,7 +13,7 @@ import (
 // chunk bounds the elements of one netlink message, whose attributes hold 64 KiB at most.
 const chunk = 512
 
-// The ids by which the messages of one transaction speak of sets. The library would draw them from a variable that all its
+// The ids by which the messages of one transaction refer to sets. The library would draw them from a variable that all its
 // connections share without a lock.
 const (
 	leaseID = iota + 1

@@ -125,7 +125,7 @@ func (t *Table) Renew(sample mechanism.Connection) (mechanism.Health, error) {
 	h := mechanism.Health{Disturbed: t.disturbed()}
 	if sample.From.IsValid() {
 		known, err := conntrack.Known(t.lease.socket, sample)
-		h.Forgotten = err == nil && !known // not being able to tell is no reason to say so
+		h.Forgotten = err == nil && !known // not knowing is no reason to say so
 	}
 	return h, nil
 }
@@ -154,7 +154,7 @@ func (t *Table) record(err error, now intent.Redirect) error {
 	return nil
 }
 
-// explain tells being superseded from other failures.
+// explain distinguishes being superseded from other failures.
 func (t *Table) explain(err error) error {
 	if err == nil || !errors.Is(err, unix.ENOENT) {
 		return err

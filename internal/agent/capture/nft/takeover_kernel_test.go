@@ -115,7 +115,7 @@ func callAllTheTime(t *testing.T, pod *netnstest.Net, to netip.AddrPort) (quiet 
 	return func() { close(over); callers.Wait() }
 }
 
-// callFor makes a connection of the agent's, talks on it for a while and tells client the greeting.
+// callFor makes a connection of the agent's, sends and receives on it for a while and passes the greeting on to client.
 func callFor(t *testing.T, pod *netnstest.Net, to netip.AddrPort, client net.Conn) error {
 	c, err := pod.Dial(t.Context(), to, mark)
 	if err != nil {

@@ -37,7 +37,7 @@ func (t *Table) takeOver(want intent.Redirect) error {
 		return err
 	}
 	if !owned {
-		// Where the kernel cannot be asked what it knows from before, there is nothing to mend.
+		// Where the kernel cannot be asked what it knows from before, nothing is forgotten.
 		_ = conntrack.ForgetStale(t.ns, t.to.Port)
 	}
 	// A new table redirects nothing before the agent's connections have their zone: there is no lease yet, and it is asked for first.

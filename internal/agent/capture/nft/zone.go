@@ -17,7 +17,7 @@ import (
 // port of the pod's would come back to the agent. So what the agent's mark is on is tracked in a zone of its own.
 
 // writeZoneRule replaces whatever is in zoneChain by its one rule. A kernel without zones (CONFIG_NF_CONNTRACK_ZONES) does without. It is a
-// transaction of its own because the library cannot say that only the original direction is meant; answers carry no mark to tell them by.
+// transaction of its own because the library cannot say that only the original direction is meant; answers carry no mark to know them by.
 // There must be no moment without the rule while an agent has connections: a packet that is looked for in no zone is a connection's first to
 // the kernel, with a port that is taken, leaves from another port, and the server resets the connection.
 func (t *Table) writeZoneRule() error {

@@ -38,7 +38,7 @@ type Socket struct {
 	// Held says that a process holds the socket. One that was closed lingers on for a while, held by nobody, while the other side has
 	// not closed; shut down for writing only, it is held.
 	Held bool
-	// Mark is what the socket puts on its packets, as far as the kernel tells: to those who may set it.
+	// Mark is what the socket puts on its packets, as far as the kernel says: it does to those who may set one.
 	Mark uint32
 }
 

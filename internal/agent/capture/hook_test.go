@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -57,10 +58,14 @@ func (k *hookKernel) listener(pod netns.ID, to netip.AddrPort) (netip.AddrPort, 
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	e := k.pods[pod]
-	if e == nil || !e.to.Redirect.Covers(to) || !e.to.Redirect.FailClosed && !k.alive(e) || to.Addr().Is6() && !e.to.IPv6 {
+	if e == nil || to.Addr().Is6() && !e.to.IPv6 {
 		return to, false
 	}
-	return e.at(to), true
+	r, alive := &e.to.Redirect, k.alive(e)
+	if r.Covers(to) && (alive || r.FailClosed) || slices.Contains(r.Unserved, to) && !alive {
+		return e.at(to), true
+	}
+	return to, false
 }
 
 func (e *hookEntry) at(to netip.AddrPort) netip.AddrPort {

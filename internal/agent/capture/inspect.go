@@ -45,7 +45,7 @@ func (i *inspection) inspectAll() { i.next, i.recount = time.Time{}, time.Time{}
 func (i *inspection) redirectChanged(r intent.Redirect) {
 	before := i.redirect
 	i.redirect = r
-	r.Addrs, r.FailClosed = before.Addrs, before.FailClosed
+	r.Addrs, r.Unserved, r.FailClosed = before.Addrs, before.Unserved, before.FailClosed
 	if !before.Equal(r) {
 		i.inspectAll()
 	} else if soon := time.Now().Add(recountAddresses); i.recount.After(soon) {

@@ -338,6 +338,30 @@ func testClosedPodThatIsLeftWhenTheAgentStops(t *testing.T, k kernel) {
 	}
 }
 
+// TestRule39_ServicesWithoutEndpointsOfAClosedPod are left to the cluster, until the agent is gone.
+func TestRule39_ServicesWithoutEndpointsOfAClosedPod(t *testing.T) {
+	onEach(t, testRule39_ServicesWithoutEndpointsOfAClosedPod)
+}
+
+func testRule39_ServicesWithoutEndpointsOfAClosedPod(t *testing.T, k kernel) {
+	host := netnstest.Host(t)
+	pod, world := pair(t, host, k)
+	serve(t, world)
+	at := newSandboxes()
+	at.run("a", "one", pod.Path)
+	b := run(t, host, at, using(k, func(o *capture.Options) { o.Lease = 300 * time.Millisecond }))
+	to := "10.99.0.1:80"
+	b.want(t, spec("a", intent.Redirect{FailClosed: true, Unserved: []netip.AddrPort{netip.MustParseAddrPort(to)}}))
+	expect(t, pod, to, "direct") // in a cluster, nobody is there
+	if err := b.stop(); err != nil {
+		t.Error(err)
+	}
+	netnstest.Eventually(t, 10*time.Second, "calls are refused without an agent", func() bool {
+		_, err := pod.call(t, to)
+		return errors.Is(err, syscall.ECONNREFUSED)
+	})
+}
+
 func TestNewChecksItsOptions(t *testing.T) {
 	if _, err := capture.New(capture.Options{}); err == nil {
 		t.Error("made a manager from nothing")

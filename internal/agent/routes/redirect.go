@@ -1,6 +1,9 @@
 package routes
 
 import (
+	"net/netip"
+	"slices"
+
 	"fairlead.dev/fairlead/internal/agent/capture/intent"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -9,7 +12,8 @@ import (
 var defaultHostPorts = []uint16{80, 443}
 
 // RedirectFor computes what has to come to the agent, as narrow as addresses and ports can say, so that the profile can be enforced. Bindings that are not enforced ask
-// for nothing, and neither do Services without endpoints: a connection to them must fail as it does without us.
+// for nothing, and neither do Services without endpoints: a connection to them must fail as it does without us, which the kernel refuses
+// in pods that fail closed once the agent is gone.
 func RedirectFor(p *policy.Profile, destinations map[string]*policy.Destination) intent.Redirect {
 	r := intent.Redirect{FailClosed: p.FailClosed}
 	for i := range p.Bindings {
@@ -48,7 +52,16 @@ func redirectService(r *intent.Redirect, to *policy.Target, d *policy.Destinatio
 		if !portIn(to.Ports, port.Port) {
 			continue
 		}
-		r.Addrs = append(r.Addrs, servedAddresses(d, port)...)
+		served := servedAddresses(d, port)
+		r.Addrs = append(r.Addrs, served...)
 		r.Addrs = append(r.Addrs, port.Endpoints...)
+		if !r.FailClosed {
+			continue
+		}
+		for _, ip := range d.ClusterIPs {
+			if a := netip.AddrPortFrom(ip, port.Port); !slices.Contains(served, a) {
+				r.Unserved = append(r.Unserved, a)
+			}
+		}
 	}
 }

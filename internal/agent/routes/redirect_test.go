@@ -70,6 +70,18 @@ func TestServicesWithoutEndpointsAreNotRedirected(t *testing.T) {
 			if d := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.AddrPort{})); d != "" {
 				t.Error(d)
 			}
+			closed := *snap.Profiles["p"]
+			closed.FailClosed = true
+			var unserved []netip.AddrPort
+			for _, ip := range []netip.Addr{v4, v6} {
+				if a := netip.AddrPortFrom(ip, 80); !slices.Contains(tc.want, a) {
+					unserved = append(unserved, a)
+				}
+			}
+			want.FailClosed, want.Unserved = true, unserved
+			if d := cmp.Diff(want, RedirectFor(&closed, snap.Destinations), cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.AddrPort{})); d != "" {
+				t.Errorf("failing closed: %s", d)
+			}
 			s := newStore(t)
 			install(t, s, snap)
 			for _, original := range []netip.AddrPort{addr("10.96.0.7:80"), addr("[fd00::7]:80")} {

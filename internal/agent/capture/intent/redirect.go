@@ -24,6 +24,10 @@ type Redirect struct {
 	All bool
 	// FailClosed keeps the kernel redirecting when the agent is gone, so new connections are refused instead of going direct.
 	FailClosed bool
+	// Unserved are exact destinations behind which there is nobody: cluster IPs of Services without endpoints. While the agent is there
+	// they are left alone, so that connections to them are refused by whoever refuses them without it. Once it is gone they are
+	// redirected as Addrs are, as somebody may be behind them by then. They mean nothing without FailClosed.
+	Unserved []netip.AddrPort
 }
 
 // Block is an address block with holes, on some ports or all.
@@ -52,15 +56,18 @@ func (r Redirect) Normal() (Redirect, error) {
 	if n.All {
 		return n, nil
 	}
-	if len(r.Addrs) > MaxAddrs || len(r.Blocks) > MaxBlocks {
-		return n, fmt.Errorf("%w: %d addresses and %d blocks, at most %d and %d are possible", ErrInvalid, len(r.Addrs), len(r.Blocks),
-			MaxAddrs, MaxBlocks)
+	if len(r.Addrs)+len(r.Unserved) > MaxAddrs || len(r.Blocks) > MaxBlocks {
+		return n, fmt.Errorf("%w: %d addresses and %d blocks, at most %d and %d are possible", ErrInvalid, len(r.Addrs)+len(r.Unserved),
+			len(r.Blocks), MaxAddrs, MaxBlocks)
 	}
-	for _, a := range r.Addrs {
-		if !a.IsValid() || a.Port() == 0 {
-			return n, fmt.Errorf("%w: address %s", ErrInvalid, a)
+	var err error
+	if n.Addrs, err = normalAddrs(r.Addrs); err != nil {
+		return n, err
+	}
+	if r.FailClosed {
+		if n.Unserved, err = normalAddrs(r.Unserved); err != nil {
+			return n, err
 		}
-		n.Addrs = append(n.Addrs, netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port()))
 	}
 	for _, b := range r.Blocks {
 		normal, err := b.normal()
@@ -69,11 +76,21 @@ func (r Redirect) Normal() (Redirect, error) {
 		}
 		n.Blocks = append(n.Blocks, normal)
 	}
-	n.Addrs = sorted(n.Addrs, netip.AddrPort.Compare)
 	n.Ports = sorted(r.Ports, cmp.Compare[uint16])
 	slices.SortFunc(n.Blocks, Block.compare)
 	n.Blocks = slices.CompactFunc(n.Blocks, func(a, b Block) bool { return a.compare(b) == 0 })
 	return n, nil
+}
+
+func normalAddrs(addrs []netip.AddrPort) ([]netip.AddrPort, error) {
+	var normal []netip.AddrPort
+	for _, a := range addrs {
+		if !a.IsValid() || a.Port() == 0 {
+			return nil, fmt.Errorf("%w: address %s", ErrInvalid, a)
+		}
+		normal = append(normal, netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port()))
+	}
+	return sorted(normal, netip.AddrPort.Compare), nil
 }
 
 func (b Block) normal() (Block, error) {
@@ -96,14 +113,15 @@ func (b Block) compare(o Block) int {
 	return cmp.Or(b.Prefix.Compare(o.Prefix), slices.CompareFunc(b.Except, o.Except, netip.Prefix.Compare), slices.Compare(b.Ports, o.Ports))
 }
 
-// Empty reports whether r captures nothing.
+// Empty reports whether r captures nothing, with the agent or without.
 func (r Redirect) Empty() bool {
-	return !r.All && len(r.Addrs) == 0 && len(r.Blocks) == 0 && len(r.Ports) == 0
+	return !r.All && len(r.Addrs) == 0 && len(r.Blocks) == 0 && len(r.Ports) == 0 && (len(r.Unserved) == 0 || !r.FailClosed)
 }
 
 // Equal reports whether two Redirects are the same as they are written; those in normal form do if they say the same.
 func (r Redirect) Equal(o Redirect) bool {
-	return r.All == o.All && r.FailClosed == o.FailClosed && same(r.Addrs, o.Addrs) && same(r.Ports, o.Ports) && SameBlocks(r.Blocks, o.Blocks)
+	return r.All == o.All && r.FailClosed == o.FailClosed && same(r.Addrs, o.Addrs) && same(r.Ports, o.Ports) && same(r.Unserved, o.Unserved) &&
+		SameBlocks(r.Blocks, o.Blocks)
 }
 
 // same compares lists; where they are one list, which those of pods under the same policies are, at once.

@@ -36,6 +36,9 @@ func random(r *rand.Rand) intent.Redirect {
 	for range r.IntN(4) {
 		out.Ports = append(out.Ports, port())
 	}
+	for range r.IntN(3) {
+		out.Unserved = append(out.Unserved, netip.AddrPortFrom(address(), port()))
+	}
 	out.FailClosed = r.IntN(2) == 0
 	return out
 }
@@ -58,6 +61,7 @@ func TestNormalFormIsOne(t *testing.T) {
 		other.Addrs = append(append([]netip.AddrPort{}, given.Addrs...), given.Addrs...)
 		other.Blocks = append(append([]intent.Block{}, given.Blocks...), given.Blocks...)
 		other.Ports = append(append([]uint16{}, given.Ports...), given.Ports...)
+		other.Unserved = append(append([]netip.AddrPort{}, given.Unserved...), given.Unserved...)
 		r.Shuffle(len(other.Addrs), func(i, j int) { other.Addrs[i], other.Addrs[j] = other.Addrs[j], other.Addrs[i] })
 		r.Shuffle(len(other.Blocks), func(i, j int) { other.Blocks[i], other.Blocks[j] = other.Blocks[j], other.Blocks[i] })
 		r.Shuffle(len(other.Ports), func(i, j int) { other.Ports[i], other.Ports[j] = other.Ports[j], other.Ports[i] })
@@ -77,6 +81,7 @@ func TestRefusesNonsense(t *testing.T) {
 	for name, r := range map[string]intent.Redirect{
 		"no port":        {Addrs: []netip.AddrPort{netip.AddrPortFrom(netip.MustParseAddr("10.0.0.1"), 0)}},
 		"no address":     {Addrs: []netip.AddrPort{{}}},
+		"unserved":       {Unserved: []netip.AddrPort{{}}, FailClosed: true},
 		"no block":       {Blocks: []intent.Block{{}}},
 		"mixed families": {Blocks: []intent.Block{{Prefix: netip.MustParsePrefix("10.0.0.0/8"), Except: []netip.Prefix{netip.MustParsePrefix("fd00::/8")}}}},
 		"too many holes": {Blocks: []intent.Block{{Prefix: netip.MustParsePrefix("10.0.0.0/8"), Except: make([]netip.Prefix, intent.MaxExcepts+1)}}},

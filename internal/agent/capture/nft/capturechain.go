@@ -51,6 +51,9 @@ func (t *Table) rules(r intent.Redirect) []rule {
 	return append(list, t.captures(r, s)...)
 }
 
+// unservedComment is on the rules for services without endpoints, which redirect without a lease alone.
+const unservedComment = "services without endpoints, and no agent"
+
 func (t *Table) captures(r intent.Redirect, s sets) []rule {
 	to := redirectTo(t.to.Port)
 	if r.All {
@@ -69,6 +72,13 @@ func (t *Table) captures(r intent.Redirect, s sets) []rule {
 	}
 	if len(r.Ports) > 0 {
 		list = append(list, rule{comment: "hosts", match: portIn(s.ports), then: to})
+	}
+	unserved4, unserved6 := byFamily(r.Unserved)
+	if len(unserved4) > 0 {
+		list = append(list, rule{comment: unservedComment, match: append(addressIn(unix.NFPROTO_IPV4, s.unserved4), noLease(s.lease)...), then: to})
+	}
+	if len(unserved6) > 0 {
+		list = append(list, rule{comment: unservedComment, match: append(addressIn(unix.NFPROTO_IPV6, s.unserved6), noLease(s.lease)...), then: to})
 	}
 	return list
 }

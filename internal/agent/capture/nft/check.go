@@ -158,7 +158,9 @@ func (t *Table) setsHold(r intent.Redirect) (bool, error) {
 	}
 	defer func() { _ = c.Close() }()
 	v4, v6 := byFamily(r.Addrs)
-	for name, keys := range map[string][]string{"addrs4": addressKeys(v4), "addrs6": addressKeys(v6), "ports": portKeys(r.Ports)} {
+	unserved4, unserved6 := byFamily(r.Unserved)
+	for name, keys := range map[string][]string{"addrs4": addressKeys(v4), "addrs6": addressKeys(v6), "ports": portKeys(r.Ports),
+		"unserved4": addressKeys(unserved4), "unserved6": addressKeys(unserved6)} {
 		want := contents{seed: t.seed}
 		for _, key := range keys {
 			want.add([]byte(key))

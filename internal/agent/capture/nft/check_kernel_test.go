@@ -11,7 +11,8 @@ import (
 )
 
 var manyThings = intent.Redirect{Addrs: addrs("10.0.0.1:80", "[fd00::1]:80"), Ports: []uint16{80, 443},
-	Blocks: []intent.Block{{Prefix: netip.MustParsePrefix("10.1.0.0/16"), Ports: []uint16{1, 2}}}}
+	Blocks:   []intent.Block{{Prefix: netip.MustParsePrefix("10.1.0.0/16"), Ports: []uint16{1, 2}}},
+	Unserved: addrs("10.0.0.3:80"), FailClosed: true}
 
 // TestTamperingIsNoticed has the pod change the table in every way that nft has.
 func TestTamperingIsNoticed(t *testing.T) {
@@ -19,6 +20,7 @@ func TestTamperingIsNoticed(t *testing.T) {
 	for _, change := range []string{
 		"flush chain inet fairlead capture", "flush chain inet fairlead own", "flush chain inet fairlead zone", "flush chain inet fairlead bound",
 		"flush set inet fairlead addrs4", "flush set inet fairlead addrs6", "flush set inet fairlead ports",
+		"flush set inet fairlead unserved4", "add element inet fairlead unserved6 { fd00::9 . 80 }",
 		"delete element inet fairlead ports { 80 }", "add element inet fairlead addrs4 { 10.0.0.9 . 80 }",
 		"flush table inet fairlead", "flush ruleset", "delete table inet fairlead",
 		"add table inet fairlead { flags dormant; }",

@@ -113,6 +113,7 @@ func TestGoldenRules(t *testing.T) {
 		"hosts":    {redirect: intent.Redirect{Ports: []uint16{443, 80, 80}}},
 		"all":      {redirect: intent.Redirect{All: true, Ports: []uint16{80}}},
 		"closed":   {redirect: intent.Redirect{Ports: []uint16{80}, FailClosed: true}},
+		"unserved": {redirect: intent.Redirect{Addrs: addrs("10.96.0.10:80"), Unserved: addrs("10.96.0.11:80", "[fd00::11]:80"), FailClosed: true}},
 		"no IPv6":  {redirect: intent.Redirect{Ports: []uint16{80}}, noIPv6: true},
 		"blocks": {redirect: intent.Redirect{Blocks: []intent.Block{
 			{Prefix: netip.MustParsePrefix("203.0.113.9/24"), Except: prefixes("203.0.113.7/32", "203.0.113.64/26"), Ports: []uint16{5432}},

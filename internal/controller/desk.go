@@ -40,7 +40,7 @@ type fact struct {
 type publisher interface {
 	Publish(b *distribute.Batch) error
 	Revision() uint64
-	Gate() *distribute.Gate
+	Serving() *distribute.ServingSwitch
 }
 
 // desk reads objects from the cache, tells the index, and publishes what follows. It works on one fact at a time.
@@ -68,7 +68,7 @@ func (d *desk) NeedLeaderElection() bool { return true }
 // Start lets agents stay until ctx ends.
 func (d *desk) Start(ctx context.Context) error {
 	<-ctx.Done()
-	d.agents.Gate().Shut()
+	d.agents.Serving().Stop()
 	return nil
 }
 
@@ -82,7 +82,7 @@ func (d *desk) open(ctx context.Context) error {
 	d.loaded = true
 	d.publish(ctx)
 	if ctx.Err() == nil {
-		d.agents.Gate().Open()
+		d.agents.Serving().Start()
 		d.logger.InfoContext(ctx, "serving agents", "dur", time.Since(began))
 	}
 	return nil

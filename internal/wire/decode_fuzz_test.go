@@ -74,8 +74,8 @@ func FuzzRequest(f *testing.F) {
 	for _, m := range []*pb.SubscribeRequest{
 		helloToProto(Hello{Node: "n", Held: map[Ref]Version{{Workload, "u"}: {1}, {Profile, "p"}: {2}}}),
 		ackToProto(Ack{Nonce: 3, Rejections: []Rejection{
-			{Ref: Ref{Profile, "p"}, Reason: ReasonInvalid, Message: "no"}, {Ref: Ref{Profile, "q"}, Reason: ReasonInvalid, Told: true},
-			{Ref: Ref{Profile, "r"}, Reason: ReasonInvalid, Told: true, Held: Version{1}}}}),
+			{Ref: Ref{Profile, "p"}, Reason: ReasonInvalid, Message: "no"}, {Ref: Ref{Profile, "q"}, Reason: ReasonInvalid, HeldKnown: true},
+			{Ref: Ref{Profile, "r"}, Reason: ReasonInvalid, HeldKnown: true, Held: Version{1}}}}),
 	} {
 		b, err := proto.Marshal(m)
 		if err != nil {

@@ -92,7 +92,7 @@ type Rejection struct {
 	Message string
 	// Held is the version that the agent holds now, zero for none. It counts only if Told: older agents do not say.
 	Held Version
-	Told bool
+	HeldKnown bool
 }
 
 // Report is one report of an agent with its place in the agent's sequence.
@@ -175,7 +175,7 @@ func ackFromProto(m *pb.SubscribeRequest) (Ack, error) {
 		if err != nil {
 			return Ack{}, err
 		}
-		rejection := Rejection{Ref: ref, Message: Text(r.GetMessage()), Told: r.Held != nil}
+		rejection := Rejection{Ref: ref, Message: Text(r.GetMessage()), HeldKnown: r.Held != nil}
 		switch len(r.GetHeld()) {
 		case 0:
 		case VersionSize:
@@ -195,7 +195,7 @@ func ackFromProto(m *pb.SubscribeRequest) (Ack, error) {
 // heldToProto returns what the message says is held: absent if r does not tell, empty for nothing.
 func heldToProto(r Rejection) []byte {
 	switch {
-	case !r.Told:
+	case !r.HeldKnown:
 		return nil
 	case r.Held == Version{}:
 		return []byte{}

@@ -41,8 +41,8 @@ type Options struct {
 // Client keeps an agent supplied with policy.
 type Client struct {
 	opts   Options // immutable after New
-	outbox *outbox
-	saver  *saver
+	reports *reportQueue
+	copies  *copyWriter
 
 	current atomic.Pointer[set]
 
@@ -78,7 +78,7 @@ func New(opts Options) (*Client, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", address)
 		}
 	}
-	c := &Client{opts: opts, outbox: newOutbox(time.Now()), saver: newSaver(opts.CopyFile, opts.Logger), refused: map[wire.Ref]wire.Rejection{}}
+	c := &Client{opts: opts, reports: newReportQueue(time.Now()), copies: newCopyWriter(opts.CopyFile, opts.Logger), refused: map[wire.Ref]wire.Rejection{}}
 	c.current.Store(emptySet())
 	return c, nil
 }
@@ -103,9 +103,9 @@ func (c *Client) Run(ctx context.Context) error {
 	defer wg.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	wg.Go(func() { c.saver.run(ctx) })
+	wg.Go(func() { c.copies.run(ctx) })
 	if c.opts.Reporter != nil {
-		wg.Go(func() { c.outbox.collect(ctx, c.opts.Reporter, c.opts.ReportInterval) })
+		wg.Go(func() { c.reports.collect(ctx, c.opts.Reporter, c.opts.ReportInterval) })
 	}
 	c.follow(ctx)
 	return nil
@@ -137,7 +137,7 @@ func (c *Client) receive(ctx context.Context, base *set, u wire.Update) wire.Ack
 	why.replace(undecoded)
 	refused := why.rejections(base, inForce, u)
 	c.install(inForce, SourceManager, u, refused)
-	c.saver.save(inForce)
+	c.copies.save(inForce)
 	for _, r := range refused {
 		c.opts.Logger.WarnContext(ctx, "resource refused", "resource", r.Ref, "reason", r.Reason, "message", r.Message)
 	}

@@ -134,7 +134,7 @@ func TestManyUpdatesCostFewWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "policy")
 		var log strings.Builder
-		s := newSaver(path, slog.New(slog.NewTextHandler(&log, nil)))
+		s := newCopyWriter(path, slog.New(slog.NewTextHandler(&log, nil)))
 		done := make(chan struct{})
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() { s.run(ctx); close(done) }()

@@ -18,13 +18,13 @@ const (
 	authenticationTimeout = 10 * time.Second
 )
 
-// guest is who is on a stream, and until when.
-type guest struct {
+// peer is who is on a stream, and until when.
+type peer struct {
 	Identity
-	shut <-chan struct{} // closed when the gate shuts
+	stopped <-chan struct{} // closed when the gate shuts
 }
 
-type guestKey struct{}
+type peerKey struct{}
 
 // admittedStream carries the guest to the handler.
 type admittedStream struct {
@@ -36,7 +36,7 @@ func (s admittedStream) Context() context.Context { return s.ctx }
 
 // admit asks, before a byte of the stream's content is read: does this replica lead, and is the peer an agent?
 func (v *Server) admit(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
-	shut, open := v.opts.Store.gate.pass()
+	shut, open := v.opts.Store.serving.current()
 	if !open {
 		return status.Error(codes.Unavailable, "this replica does not lead")
 	}
@@ -44,7 +44,7 @@ func (v *Server) admit(srv any, stream grpc.ServerStream, _ *grpc.StreamServerIn
 	if err != nil {
 		return err
 	}
-	ctx := context.WithValue(stream.Context(), guestKey{}, guest{Identity: id, shut: shut})
+	ctx := context.WithValue(stream.Context(), peerKey{}, peer{Identity: id, stopped: shut})
 	return handle(srv, admittedStream{ServerStream: stream, ctx: ctx})
 }
 
@@ -85,7 +85,7 @@ func bearer(ctx context.Context) (string, bool) {
 }
 
 // expiry returns a timer that fires when the token expires; it never does if that is unknown.
-func (g guest) expiry() *time.Timer {
+func (g peer) expiry() *time.Timer {
 	if g.Expiry.IsZero() {
 		t := time.NewTimer(time.Hour)
 		t.Stop()

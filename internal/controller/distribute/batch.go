@@ -24,7 +24,7 @@ type change struct {
 	uses     []string // destinations of a profile
 	keys     []trafficKey
 	policies []policy.ID // a profile is drawn from, sorted
-	why      error       // the profile or destination cannot be published
+	err      error       // the profile or destination cannot be published
 }
 
 // trafficKey is under which traffic is summed.
@@ -90,7 +90,7 @@ func (b *Batch) Len() int { return len(b.changes) }
 // refuse notes that a profile or destination cannot be published.
 func (b *Batch) refuse(c change, why error) {
 	b.errs = append(b.errs, why)
-	c.why = why
+	c.err = why
 	b.changes = append(b.changes, c)
 }
 

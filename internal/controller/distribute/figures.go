@@ -103,14 +103,14 @@ func (t *traffic) figures(id policy.ID, now time.Time) Figures {
 		f.Age = at.sub(asOf)
 		f.AsOf = now.Add(-f.Age)
 	}
-	t.addStandings(id, &f)
+	t.addFindings(id, &f)
 	return f
 }
 
-// addStandings adds what agents say of the policy's pods.
-func (t *traffic) addStandings(id policy.ID, f *Figures) {
+// addFindings adds what agents say of the policy's pods.
+func (t *traffic) addFindings(id policy.ID, f *Figures) {
 	for a := range t.concerned[id] {
-		said := &t.agents[a].standing
+		said := &t.agents[a].findings
 		f.Problems = appendOf(f.Problems, said.problems, id)
 		f.Notices = appendOf(f.Notices, said.notices, id)
 		for _, o := range said.older {

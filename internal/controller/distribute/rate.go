@@ -7,19 +7,19 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// away is how long after a node's last report the calls of its pods no longer count for a rate: its agent is gone, and with it the
+// silentAfter is how long after a node's last report the calls of its pods no longer count for a rate: its agent is gone, and with it the
 // policy's part in them.
-const away = 3 * bucketSpan
+const silentAfter = 3 * bucketSpan
 
-// share is one node's part of a sum, for its rate: how many calls were reported, and for how much of the window. An agent that restarts
+// callRate is one node's part of a sum, for its rate: how many calls were reported, and for how much of the window. An agent that restarts
 // leaves a gap in both and nothing else. It is small, since there may be one for each node and destination.
-type share struct {
+type callRate struct {
 	upTo  moment // the end of what is covered
-	slots [bucketsIn]slotShare
+	slots [bucketsIn]rateSlot
 }
 
-// slotShare is what was reported in one slot of time.
-type slotShare struct {
+// rateSlot is what was reported in one slot of time.
+type rateSlot struct {
 	slot    uint32 // time in bucketSpans
 	calls   uint32
 	covered uint32 // milliseconds
@@ -27,7 +27,7 @@ type slotShare struct {
 
 // count adds a report drawn up at end about the time span before it. What reports of two agents of a node overlap in, while an upgrade
 // surges, is covered once.
-func (s *share) count(end moment, span time.Duration, calls uint64) {
+func (s *callRate) count(end moment, span time.Duration, calls uint64) {
 	from := max(end.add(-span), s.upTo)
 	at := s.at(uint32(end.slot()))
 	if at == nil {
@@ -41,11 +41,11 @@ func (s *share) count(end moment, span time.Duration, calls uint64) {
 }
 
 // at returns the place of a slot, or nil if a newer one has taken it.
-func (s *share) at(slot uint32) *slotShare {
+func (s *callRate) at(slot uint32) *rateSlot {
 	at := &s.slots[int64(slot)%bucketsIn]
 	switch {
 	case at.slot < slot:
-		*at = slotShare{slot: slot}
+		*at = rateSlot{slot: slot}
 	case at.slot > slot:
 		return nil
 	}
@@ -53,18 +53,18 @@ func (s *share) at(slot uint32) *slotShare {
 }
 
 // since returns a share that covers what s does from a time on, with no calls.
-func (s *share) since(from moment) *share {
-	out := &share{upTo: s.upTo}
+func (s *callRate) since(from moment) *callRate {
+	out := &callRate{upTo: s.upTo}
 	for i, slot := range s.slots {
 		if int64(slot.slot) > from.slot() {
-			out.slots[i] = slotShare{slot: slot.slot, covered: slot.covered}
+			out.slots[i] = rateSlot{slot: slot.slot, covered: slot.covered}
 		}
 	}
 	return out
 }
 
 // totals returns the calls of the window and the time they were counted for.
-func (s *share) totals(now moment) (calls uint64, covered time.Duration) {
+func (s *callRate) totals(now moment) (calls uint64, covered time.Duration) {
 	newest := now.slot()
 	for _, slot := range s.slots {
 		if at := int64(slot.slot); at > newest-bucketsIn && at <= newest {
@@ -75,20 +75,20 @@ func (s *share) totals(now moment) (calls uint64, covered time.Duration) {
 	return calls, covered
 }
 
-// nodeShares is what is remembered of a node for rates. Guarded by traffic.mu.
-type nodeShares struct {
-	all  share                   // covers what any report of the node does
+// nodeRates is what is remembered of a node for rates. Guarded by traffic.mu.
+type nodeRates struct {
+	all  callRate                   // covers what any report of the node does
 	keys map[trafficKey]struct{} // under which the node has a share
 }
 
-// countShares counts a report of a node in its shares. A destination that it does not speak of had no calls.
-func (t *traffic) countShares(o *observation) {
+// countRates counts a report of a node in its shares. A destination that it does not speak of had no calls.
+func (t *traffic) countRates(o *observation) {
 	if o.age >= Window {
 		return
 	}
 	n := t.nodes[o.agent.node]
 	if n == nil {
-		n = &nodeShares{keys: map[trafficKey]struct{}{}}
+		n = &nodeRates{keys: map[trafficKey]struct{}{}}
 		t.nodes[o.agent.node] = n
 	}
 	end := o.end()
@@ -99,13 +99,13 @@ func (t *traffic) countShares(o *observation) {
 		if _, ok := o.allowed[key]; !ok {
 			continue
 		}
-		if sh := t.shareFor(o.agent.node, n, key, entry); sh != nil {
+		if sh := t.rateFor(o.agent.node, n, key, entry); sh != nil {
 			sh.count(end, spanOf(entry), entry.Counts.Requests)
 			told[key] = struct{}{}
 		}
 	}
 	n.all.count(end, bucketSpan, 0)
-	t.ageShares(o, n, told)
+	t.ageRates(o, n, told)
 }
 
 // spanOf returns the time that the counts of a report are about.
@@ -116,32 +116,32 @@ func spanOf(entry *policy.Traffic) time.Duration {
 	return entry.Covered
 }
 
-// shareFor returns the share of a node in a sum. It is made with the first calls, which may have come after a time without any: that
+// rateFor returns the share of a node in a sum. It is made with the first calls, which may have come after a time without any: that
 // counts, unless the report says that there was nothing to count them before.
-func (t *traffic) shareFor(node string, n *nodeShares, key trafficKey, entry *policy.Traffic) *share {
+func (t *traffic) rateFor(node string, n *nodeRates, key trafficKey, entry *policy.Traffic) *callRate {
 	s := t.sums[key.policy][key.target]
 	if s == nil {
 		return nil
 	}
-	sh := s.shares[node]
+	sh := s.rates[node]
 	if sh == nil && entry.Counts.Requests > 0 {
-		sh = &share{}
+		sh = &callRate{}
 		if spanOf(entry) > bucketSpan*9/10 {
 			sh = n.all.since(s.madeAt)
 		}
-		s.shares[node], n.keys[key] = sh, struct{}{}
+		s.rates[node], n.keys[key] = sh, struct{}{}
 	}
 	return sh
 }
 
-// ageShares counts a report in the shares of the node that it did not speak of, and drops those without calls in the window and those
+// ageRates counts a report in the shares of the node that it did not speak of, and drops those without calls in the window and those
 // of destinations that the node no longer has.
-func (t *traffic) ageShares(o *observation, n *nodeShares, told map[trafficKey]struct{}) {
+func (t *traffic) ageRates(o *observation, n *nodeRates, told map[trafficKey]struct{}) {
 	for key := range n.keys {
-		var sh *share
+		var sh *callRate
 		s := t.sums[key.policy][key.target]
 		if s != nil {
-			sh = s.shares[o.agent.node]
+			sh = s.rates[o.agent.node]
 		}
 		if sh == nil {
 			delete(n.keys, key)
@@ -152,21 +152,21 @@ func (t *traffic) ageShares(o *observation, n *nodeShares, told map[trafficKey]s
 		}
 		_, has := o.allowed[key]
 		if calls, _ := sh.totals(o.at); calls == 0 || !has {
-			delete(s.shares, o.agent.node)
+			delete(s.rates, o.agent.node)
 			delete(n.keys, key)
 		}
 	}
 }
 
-// sweepShares forgets nodes that have not reported for so long that nothing of theirs is in the window.
-func (t *traffic) sweepShares(now moment) {
+// sweepRates forgets nodes that have not reported for so long that nothing of theirs is in the window.
+func (t *traffic) sweepRates(now moment) {
 	for name, n := range t.nodes {
 		if now.sub(n.all.upTo) <= 2*Window {
 			continue
 		}
 		for key := range n.keys {
 			if s := t.sums[key.policy][key.target]; s != nil {
-				delete(s.shares, name)
+				delete(s.rates, name)
 			}
 		}
 		delete(t.nodes, name)
@@ -174,11 +174,11 @@ func (t *traffic) sweepShares(now moment) {
 }
 
 // rate returns the calls per second of the nodes that report, and the most of the window that one of them covers.
-func (s *sum) rate(now moment, nodes map[string]*nodeShares) (perSecond float64, covered time.Duration) {
-	for name, sh := range s.shares {
+func (s *sum) rate(now moment, nodes map[string]*nodeRates) (perSecond float64, covered time.Duration) {
+	for name, sh := range s.rates {
 		calls, over := sh.totals(now)
 		covered = max(covered, over)
-		if n := nodes[name]; n != nil && now.sub(n.all.upTo) < away && over > 0 {
+		if n := nodes[name]; n != nil && now.sub(n.all.upTo) < silentAfter && over > 0 {
 			perSecond += float64(calls) / max(over, time.Second).Seconds()
 		}
 	}

@@ -15,13 +15,13 @@ import (
 // Report serves one report stream.
 func (v *Server) Report(stream wire.ReportServer) error {
 	ctx := stream.Context()
-	g, ok := ctx.Value(guestKey{}).(guest)
+	g, ok := ctx.Value(peerKey{}).(peer)
 	if !ok {
 		return status.Error(codes.Unauthenticated, "not admitted")
 	}
 	store, agent := v.opts.Store, agentID{node: g.Node, agent: g.PodUID}
-	store.traffic.join(agent)
-	defer func() { store.announce(agent.node, store.traffic.leave(agent, time.Now())) }()
+	store.traffic.streamStarted(agent)
+	defer func() { store.markPoliciesChanged(agent.node, store.traffic.streamEnded(agent, time.Now())) }()
 	expiry := g.expiry()
 	defer expiry.Stop()
 	inbox := v.receiveReports(stream)
@@ -36,7 +36,7 @@ func (v *Server) Report(stream wire.ReportServer) error {
 			if err := stream.Ack(m.report.Sequence); err != nil {
 				return err
 			}
-		case <-g.shut:
+		case <-g.stopped:
 			return status.Error(codes.Unavailable, "this replica no longer leads")
 		case <-expiry.C:
 			return status.Error(codes.Unauthenticated, "the token has expired")
@@ -46,19 +46,19 @@ func (v *Server) Report(stream wire.ReportServer) error {
 	}
 }
 
-type reportMail struct {
+type reportMessage struct {
 	report wire.Report
 	err    error
 }
 
-func (v *Server) receiveReports(stream wire.ReportServer) <-chan reportMail {
-	inbox := make(chan reportMail)
+func (v *Server) receiveReports(stream wire.ReportServer) <-chan reportMessage {
+	inbox := make(chan reportMessage)
 	ctx := stream.Context()
 	v.wg.Go(func() {
 		for {
 			r, err := stream.Recv()
 			select {
-			case inbox <- reportMail{r, err}:
+			case inbox <- reportMessage{r, err}:
 			case <-ctx.Done():
 				return
 			}
@@ -73,13 +73,13 @@ func (v *Server) receiveReports(stream wire.ReportServer) <-chan reportMail {
 // observe counts a report, as far as it speaks of policies that the agent's node has.
 func (s *Store) observe(a agentID, r wire.Report) {
 	o := &observation{agent: a, instance: r.Instance, sequence: r.Sequence, at: s.traffic.at(time.Now()), age: r.Age, report: &r.Body}
-	o.allowed, o.policies = s.heardOn(a.node, &r.Body)
-	s.announce(a.node, s.traffic.add(o))
+	o.allowed, o.policies = s.reportable(a.node, &r.Body)
+	s.markPoliciesChanged(a.node, s.traffic.add(o))
 }
 
-// heardOn returns the destinations and the policies that an agent of a node is heard on: those that the node has. The policies are needed
+// reportable returns the destinations and the policies that an agent of a node is heard on: those that the node has. The policies are needed
 // for what a report says of pods alone.
-func (s *Store) heardOn(nodeName string, r *policy.Report) (keys map[trafficKey]struct{}, policies policySet) {
+func (s *Store) reportable(nodeName string, r *policy.Report) (keys map[trafficKey]struct{}, policies policySet) {
 	ofPods := len(r.Problems)+len(r.Notices)+len(r.Older) > 0
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,9 +100,9 @@ func (s *Store) heardOn(nodeName string, r *policy.Report) (keys map[trafficKey]
 	return keys, policies
 }
 
-// announce announces the profiles of a node that are drawn from one of the policies: a breaker has opened or closed there, or something
+// markPoliciesChanged announces the profiles of a node that are drawn from one of the policies: a breaker has opened or closed there, or something
 // else is known of the node's pods. Figures are not announced: whoever shows them comes for them.
-func (s *Store) announce(nodeName string, changed policySet) {
+func (s *Store) markPoliciesChanged(nodeName string, changed policySet) {
 	if len(changed) == 0 {
 		return
 	}
@@ -117,7 +117,7 @@ func (s *Store) announce(nodeName string, changed policySet) {
 			_, ok := changed[of.id]
 			return ok
 		}) {
-			s.news.add(name)
+			s.changed.add(name)
 		}
 	}
 }

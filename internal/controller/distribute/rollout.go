@@ -61,19 +61,19 @@ func (s *Store) rollout(now time.Time, id policy.ID) Rollout {
 	if of == nil {
 		return Rollout{}
 	}
-	pending, failed := of.lists[fatePending], of.lists[fateFailed]
+	pending, failed := of.lists[statePending], of.lists[stateFailed]
 	r := Rollout{Desired: len(of.nodes), Programmed: len(of.nodes) - len(pending) - len(failed), Failed: len(failed)}
 	for _, n := range firstNodes(failed, func(*node) bool { return true }) {
 		r.Failures = append(r.Failures, s.failure(n, of))
 	}
-	settling := s.gate.openFor(now) < s.opts.StartGrace
+	settling := s.serving.servingFor(now) < s.opts.StartGrace
 	for _, n := range firstNodes(pending, func(n *node) bool {
-		if settling && !n.heard {
+		if settling && !n.answered {
 			r.Unknown++
 			return false
 		}
 		r.Pending++
-		if since := n.waitingSince(n.witness()); r.WaitingSince.IsZero() || since.Before(r.WaitingSince) {
+		if since := n.waitingSince(n.effectiveSession()); r.WaitingSince.IsZero() || since.Before(r.WaitingSince) {
 			r.WaitingSince = since
 		}
 		return true
@@ -104,16 +104,16 @@ func firstNodes(list []*nodeRollout, counts func(*node) bool) []*node {
 
 // failure returns why the first profile of the policy that failed on n did so.
 func (s *Store) failure(n *node, of *policyRollout) Failure {
-	var first *use
+	var first *profileUse
 	for _, u := range n.profiles {
-		if u.fate == fateFailed && slices.Contains(u.profile.policies, of) && (first == nil || u.name < first.name) {
+		if u.state == stateFailed && slices.Contains(u.profile.policies, of) && (first == nil || u.name < first.name) {
 			first = u
 		}
 	}
 	if why := s.unpublishable(first.profile); why != nil {
 		return Failure{Node: n.name, Profile: first.name, Reason: wire.ReasonOf(why), Message: why.Error()}
 	}
-	no, _ := s.refusal(n.witness(), first.profile)
+	no, _ := s.refusal(n.effectiveSession(), first.profile)
 	return Failure{Node: n.name, Profile: first.name, Reason: no.reason, Message: no.message}
 }
 
@@ -131,29 +131,29 @@ func (s *Store) Behind(revision uint64) int {
 	defer s.mu.Unlock()
 	behind := 0
 	for _, n := range s.nodes {
-		if c := n.latest(); c != nil && (!c.caughtUp(revision) || s.keeps(c)) {
+		if c := n.latest(); c != nil && (!c.hasAcked(revision) || s.hasRefusedRemoval(c)) {
 			behind++
 		}
 	}
 	return behind
 }
 
-// keeps reports whether the agent refused to let go of something.
-func (s *Store) keeps(c *session) bool {
+// hasRefusedRemoval reports whether the agent refused to let go of something.
+func (s *Store) hasRefusedRemoval(c *session) bool {
 	for ref := range c.rejected {
-		if s.stuck(c, ref) {
+		if s.removalRefused(c, ref) {
 			return true
 		}
 	}
 	return false
 }
 
-// witness returns the session that speaks for n: the latest. For a while, and until that has acknowledged something, it is the one
+// effectiveSession returns the session that speaks for n: the latest. For a while, and until that has acknowledged something, it is the one
 // before if that ended. It may be nil.
-func (n *node) witness() *session {
+func (n *node) effectiveSession() *session {
 	latest := n.latest()
-	if (latest == nil || !latest.answered) && n.last != nil {
-		return n.last
+	if (latest == nil || !latest.answered) && n.former != nil {
+		return n.former
 	}
 	return latest
 }
@@ -178,15 +178,15 @@ func (n *node) latest() *session {
 
 // unpublishable returns why the latest version of p or of one of its destinations cannot be published, if that is so.
 func (s *Store) unpublishable(p *profile) error {
-	if p.why != nil {
-		return p.why
+	if p.err != nil {
+		return p.err
 	}
 	if len(s.unpublished) == 0 {
 		return nil
 	}
 	for _, name := range p.uses {
-		if d := s.destinations[name]; d != nil && d.why != nil {
-			return d.why
+		if d := s.destinations[name]; d != nil && d.err != nil {
+			return d.err
 		}
 	}
 	return nil

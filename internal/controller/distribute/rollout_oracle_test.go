@@ -30,23 +30,23 @@ func rolloutAsLookedUp(s *Store, now time.Time, id policy.ID) Rollout {
 	}
 	slices.Sort(names)
 	r := Rollout{Desired: len(nodes)}
-	settling := s.gate.openFor(now) < s.opts.StartGrace
+	settling := s.serving.servingFor(now) < s.opts.StartGrace
 	for _, name := range slices.Sorted(maps.Keys(nodes)) {
 		n := nodes[name]
 		c := n.latest()
-		if (c == nil || !c.answered) && n.last != nil && now.Sub(n.lostAt) < s.opts.Grace {
-			c = n.last
+		if (c == nil || !c.answered) && n.former != nil && now.Sub(n.lostAt) < s.opts.Grace {
+			c = n.former
 		}
-		fate, why := judgeAsLookedUp(s, n, c, names)
+		fate, why := stateAsLookedUp(s, n, c, names)
 		switch {
-		case fate == fateProgrammed:
+		case fate == stateProgrammed:
 			r.Programmed++
-		case fate == fateFailed:
+		case fate == stateFailed:
 			r.Failed++
 			if len(r.Failures) < MaxExamples {
 				r.Failures = append(r.Failures, why)
 			}
-		case settling && !n.heard:
+		case settling && !n.answered:
 			r.Unknown++
 		default:
 			r.Pending++
@@ -61,35 +61,35 @@ func rolloutAsLookedUp(s *Store, now time.Time, id policy.ID) Rollout {
 	return r
 }
 
-func judgeAsLookedUp(s *Store, n *node, c *session, names []string) (fate, Failure) {
+func stateAsLookedUp(s *Store, n *node, c *session, names []string) (rolloutState, Failure) {
 	if c == nil {
-		return fatePending, Failure{}
+		return statePending, Failure{}
 	}
-	worst := fateProgrammed
+	worst := stateProgrammed
 	for _, name := range names {
 		p := s.profiles[name]
 		if n.profiles[name] == nil {
 			continue
 		}
 		if why := s.unpublishable(p); why != nil {
-			return fateFailed, Failure{Node: n.name, Profile: name, Reason: wire.ReasonOf(why), Message: why.Error()}
+			return stateFailed, Failure{Node: n.name, Profile: name, Reason: wire.ReasonOf(why), Message: why.Error()}
 		}
 		if p.resource == nil {
-			worst = fatePending
+			worst = statePending
 			continue
 		}
 		if no, refused := s.refusal(c, p); refused {
-			return fateFailed, Failure{Node: n.name, Profile: name, Reason: no.reason, Message: no.message}
+			return stateFailed, Failure{Node: n.name, Profile: name, Reason: no.reason, Message: no.message}
 		}
-		if c.held[p.resource.Ref] != p.resource.Version || !c.caughtUp(p.drawn) {
-			worst = fatePending
+		if c.held[p.resource.Ref] != p.resource.Version || !c.hasAcked(p.publishedIn) {
+			worst = statePending
 		}
 	}
 	return worst, Failure{}
 }
 
-// fleet is a random history of a few nodes, each with up to two agents.
-type fleet struct {
+// simulation is a random history of a few nodes, each with up to two agents.
+type simulation struct {
 	*rand.Rand
 	t        *testing.T
 	store    *Store
@@ -98,10 +98,10 @@ type fleet struct {
 	agents   map[string]*modelAgent
 }
 
-func (f *fleet) pick(prefix string, n int) string { return fmt.Sprint(prefix, f.IntN(n)) }
+func (f *simulation) pick(prefix string, n int) string { return fmt.Sprint(prefix, f.IntN(n)) }
 
 // edit adds a random change to b.
-func (f *fleet) edit(b *Batch) {
+func (f *simulation) edit(b *Batch) {
 	name, uid, service := f.pick("p", 5), f.pick("pod", 20), f.pick("shop/s", 3)
 	switch f.IntN(10) {
 	case 0, 1:
@@ -126,7 +126,7 @@ func (f *fleet) edit(b *Batch) {
 	}
 }
 
-func (f *fleet) step() {
+func (f *simulation) step() {
 	agent := f.pick("n", 4) + "/" + f.pick("agent", 2)
 	node, _, _ := strings.Cut(agent, "/")
 	c := f.sessions[agent]
@@ -147,23 +147,23 @@ func (f *fleet) step() {
 	case 3:
 		f.store.sweep(time.Now())
 		if f.IntN(20) == 0 {
-			f.store.Gate().Shut()
+			f.store.Serving().Stop()
 			f.store.sweep(time.Now())
-			f.store.Gate().Open()
+			f.store.Serving().Start()
 		}
 	default:
-		f.talk(agent, node, c)
+		f.exchange(agent, node, c)
 	}
 }
 
-// talk brings an agent's subscription one step further: it connects, is sent an update, or acknowledges that.
-func (f *fleet) talk(agent, node string, c *session) {
+// exchange brings an agent's subscription one step further: it connects, is sent an update, or acknowledges that.
+func (f *simulation) exchange(agent, node string, c *session) {
 	m := f.agents[agent]
 	if m == nil {
 		m = newModelAgent(f.Uint64(), 30, f.IntN(3) > 0)
 		f.agents[agent] = m
 	}
-	if c == nil || c.why != nil {
+	if c == nil || c.err != nil {
 		if c != nil {
 			f.store.detach(c, time.Now())
 		}
@@ -184,7 +184,7 @@ func (f *fleet) talk(agent, node string, c *session) {
 	}
 }
 
-func (f *fleet) check(step int) {
+func (f *simulation) check(step int) {
 	f.t.Helper()
 	names := []string{"p0", "p1", "p2", "p3", "p4", "everyone", "team0", "team1", "nobody"}
 	for _, name := range names {
@@ -201,11 +201,11 @@ func TestARolloutIsWhatALookAtEverythingGives(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := &fleet{
+				f := &simulation{
 					Rand: rand.New(rand.NewPCG(seed, 20)), t: t, store: NewStore(StoreOptions{}),
 					sessions: map[string]*session{}, updates: map[string]wire.Update{}, agents: map[string]*modelAgent{},
 				}
-				f.store.Gate().Open()
+				f.store.Serving().Start()
 				for step := range 1000 {
 					f.step()
 					f.check(step)

@@ -6,14 +6,14 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// fate is what became of a profile, or of all profiles of a policy, on one node. The worst of the profiles decides.
-type fate uint8
+// rolloutState is what became of a profile, or of all profiles of a policy, on one node. The worst of the profiles decides.
+type rolloutState uint8
 
 const (
-	fateProgrammed fate = iota
-	fatePending
-	fateFailed
-	fates
+	stateProgrammed rolloutState = iota
+	statePending
+	stateFailed
+	rolloutStates
 )
 
 // policyRollout is how far a policy has come. It is kept up to date whenever a profile of it meets another fate on a node, so that asking
@@ -22,27 +22,27 @@ type policyRollout struct {
 	id       policy.ID
 	profiles int // drawn from the policy
 	nodes    map[*node]*nodeRollout
-	lists    [fates][]*nodeRollout // nodes that are pending, and that failed, in no order; those programmed are only counted
+	lists    [rolloutStates][]*nodeRollout // nodes that are pending, and that failed, in no order; those programmed are only counted
 }
 
 // nodeRollout is how far a policy has come on a node that has some of its profiles.
 type nodeRollout struct {
 	node  *node
-	count [fates]int // profiles by fate
-	place int        // in the list of its fate
+	count [rolloutStates]int // profiles by fate
+	index int        // in the list of its fate
 }
 
-func (r *nodeRollout) fate() fate {
-	for f := fateFailed; f > fateProgrammed; f-- {
+func (r *nodeRollout) state() rolloutState {
+	for f := stateFailed; f > stateProgrammed; f-- {
 		if r.count[f] > 0 {
 			return f
 		}
 	}
-	return fateProgrammed
+	return stateProgrammed
 }
 
 // add counts one more profile of the policy on n.
-func (r *policyRollout) add(n *node, f fate) {
+func (r *policyRollout) add(n *node, f rolloutState) {
 	at := r.nodes[n]
 	if at == nil {
 		at = &nodeRollout{node: n}
@@ -55,31 +55,31 @@ func (r *policyRollout) add(n *node, f fate) {
 }
 
 // remove reverses add.
-func (r *policyRollout) remove(n *node, f fate) {
+func (r *policyRollout) remove(n *node, f rolloutState) {
 	at := r.nodes[n]
 	r.change(at, func() { at.count[f]-- })
-	if at.count == [fates]int{} {
+	if at.count == [rolloutStates]int{} {
 		delete(r.nodes, n) // programmed by now, so in no list
 	}
 }
 
 // move counts a profile of the policy on n under another fate.
-func (r *policyRollout) move(n *node, from, to fate) {
+func (r *policyRollout) move(n *node, from, to rolloutState) {
 	at := r.nodes[n]
 	r.change(at, func() { at.count[from]--; at.count[to]++ })
 }
 
 // change changes the counts of a node and puts it into the list of its new fate.
 func (r *policyRollout) change(at *nodeRollout, counts func()) {
-	before := at.fate()
+	before := at.state()
 	counts()
-	if at.fate() == before {
+	if at.state() == before {
 		return
 	}
-	if before != fateProgrammed {
+	if before != stateProgrammed {
 		list := r.lists[before]
 		last := list[len(list)-1]
-		list[at.place], last.place = last, at.place
+		list[at.index], last.index = last, at.index
 		list[len(list)-1] = nil
 		r.lists[before] = list[:len(list)-1]
 	}
@@ -87,8 +87,8 @@ func (r *policyRollout) change(at *nodeRollout, counts func()) {
 }
 
 func (r *policyRollout) list(at *nodeRollout) {
-	if f := at.fate(); f != fateProgrammed {
-		at.place = len(r.lists[f])
+	if f := at.state(); f != stateProgrammed {
+		at.index = len(r.lists[f])
 		r.lists[f] = append(r.lists[f], at)
 	}
 }
@@ -109,7 +109,7 @@ func (s *Store) setPolicies(p *profile, ids []policy.ID) {
 		}
 		r.profiles++
 		for _, n := range p.nodes {
-			r.add(n, n.profiles[p.name].fate)
+			r.add(n, n.profiles[p.name].state)
 		}
 	}
 	for _, r := range old {
@@ -117,7 +117,7 @@ func (s *Store) setPolicies(p *profile, ids []policy.ID) {
 			continue
 		}
 		for _, n := range p.nodes {
-			r.remove(n, n.profiles[p.name].fate)
+			r.remove(n, n.profiles[p.name].state)
 		}
 		if r.profiles--; r.profiles == 0 {
 			delete(s.policies, r.id)
@@ -125,43 +125,43 @@ func (s *Store) setPolicies(p *profile, ids []policy.ID) {
 	}
 }
 
-// review looks again at what became of the profiles of n.
-func (s *Store) review(n *node) {
+// updateNode looks again at what became of the profiles of n.
+func (s *Store) updateNode(n *node) {
 	for _, u := range n.profiles {
-		s.reviewUse(n, u)
+		s.updateUse(n, u)
 	}
 }
 
-// reviewUse looks again at what became of a profile on n. It must be called after whatever judge depends on has changed: which session
+// updateUse looks again at what became of a profile on n. It must be called after whatever judge depends on has changed: which session
 // speaks for the node and what that holds, refused and acknowledged; what the profile, its destinations and its pods should be, and
 // whether that can be published.
-func (s *Store) reviewUse(n *node, u *use) {
-	f := s.judge(n, u)
-	if f == u.fate {
+func (s *Store) updateUse(n *node, u *profileUse) {
+	f := s.stateOf(n, u)
+	if f == u.state {
 		return
 	}
 	for _, r := range u.profile.policies {
-		r.move(n, u.fate, f)
+		r.move(n, u.state, f)
 	}
-	u.fate = f
+	u.state = f
 }
 
-// judge returns what became of a profile on n.
-func (s *Store) judge(n *node, u *use) fate {
-	p, c := u.profile, n.witness()
+// stateOf returns what became of a profile on n.
+func (s *Store) stateOf(n *node, u *profileUse) rolloutState {
+	p, c := u.profile, n.effectiveSession()
 	switch {
 	case c == nil:
-		return fatePending
+		return statePending
 	case s.unpublishable(p) != nil:
-		return fateFailed
+		return stateFailed
 	case p.resource == nil:
-		return fatePending
+		return statePending
 	}
 	if _, refused := s.refusal(c, p); refused {
-		return fateFailed
+		return stateFailed
 	}
-	if c.held[p.resource.Ref] != p.resource.Version || !c.caughtUp(p.drawn) {
-		return fatePending
+	if c.held[p.resource.Ref] != p.resource.Version || !c.hasAcked(p.publishedIn) {
+		return statePending
 	}
-	return fateProgrammed
+	return stateProgrammed
 }

@@ -30,7 +30,7 @@ const (
 	pingInterval  = 20 * time.Second
 	pingTimeout   = 10 * time.Second
 	minClientPing = 10 * time.Second
-	farewell      = 2 * time.Second // for streams to end when the server stops
+	stopGrace      = 2 * time.Second // for streams to end when the server stops
 )
 
 // ServerOptions configure a Server.
@@ -92,8 +92,8 @@ func (v *Server) Run(ctx context.Context, l net.Listener) error {
 		return fmt.Errorf("serve agents: %w", err)
 	case <-ctx.Done():
 	}
-	v.opts.Store.Gate().Shut()
-	force := time.AfterFunc(farewell, g.Stop)
+	v.opts.Store.Serving().Stop()
+	force := time.AfterFunc(stopGrace, g.Stop)
 	g.GracefulStop()
 	force.Stop()
 	return nil

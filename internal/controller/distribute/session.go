@@ -37,20 +37,20 @@ type session struct {
 	rejected map[wire.Ref]refusal
 	sent     *wire.Update // sent and not acknowledged
 	sentUpTo uint64       // the last publication that is in sent
-	sure     uint64       // the last publication up to which the agent acknowledged everything; of no account while idle
+	ackedUpTo     uint64       // the last publication up to which the agent acknowledged everything; of no account while idle
 	nonce    uint64
 	// behindSince is about when the first change came that the agent has not acknowledged, and sentAt when sent was made.
 	behindSince, sentAt time.Time
 
-	hurry    bool // something else than a destination is dirty
+	urgent    bool // something else than a destination is dirty
 	patches  bool // it understands patches, and has made every one whole so far
 	started  bool // the first update was made
 	answered bool // and acknowledged
 	ended    bool // no longer told of changes
 
 	wake chan struct{} // size 1: dirty grew
-	over chan struct{} // closed when the store ends the session
-	why  error         // read after over is closed
+	done chan struct{} // closed when the store ends the session
+	err  error         // read after over is closed
 }
 
 // unknownVersion is held where an agent does not say what it has in place of a version that it refused: perhaps an older one, perhaps
@@ -65,9 +65,9 @@ type refusal struct {
 	message string
 }
 
-func (c *session) touch(ref wire.Ref) {
+func (c *session) markDirty(ref wire.Ref) {
 	c.dirty[ref] = struct{}{}
-	c.hurry = c.hurry || ref.Kind != wire.Destination
+	c.urgent = c.urgent || ref.Kind != wire.Destination
 	if c.started && len(c.dirty) > maxDirty {
 		c.end(errOverflow)
 	}
@@ -78,9 +78,9 @@ func (c *session) touch(ref wire.Ref) {
 }
 
 func (c *session) end(why error) {
-	if c.why == nil {
-		c.why = why
-		close(c.over)
+	if c.err == nil {
+		c.err = why
+		close(c.done)
 	}
 }
 
@@ -94,21 +94,21 @@ func (s *Store) attach(nodeName, agent string, h wire.Hello) *session {
 	c := &session{
 		node: n, agent: agent, order: s.connections,
 		dirty: map[wire.Ref]struct{}{}, held: h.Held, rejected: map[wire.Ref]refusal{}, patches: h.Patches,
-		wake: make(chan struct{}, 1), over: make(chan struct{}), behindSince: time.Now(),
+		wake: make(chan struct{}, 1), done: make(chan struct{}), behindSince: time.Now(),
 	}
 	for ref, version := range h.Held {
 		if want := s.wanted(n, ref); want == nil || want.Version != version {
-			c.touch(ref)
+			c.markDirty(ref)
 		}
 	}
 	for _, ref := range n.refs() {
 		if _, held := h.Held[ref]; !held {
-			c.touch(ref)
+			c.markDirty(ref)
 		}
 	}
 	n.sessions = append(n.sessions, c)
-	s.news.addAll(n.profiles)
-	s.review(n)
+	s.changed.addAll(n.profiles)
+	s.updateNode(n)
 	return c
 }
 
@@ -117,26 +117,26 @@ func (s *Store) replace(n *node, agent string, now time.Time) {
 	for i := len(n.sessions) - 1; i >= 0; i-- {
 		if c := n.sessions[i]; c.agent == agent {
 			c.end(errReplaced)
-			s.lose(c, now)
+			s.endSession(c, now)
 		}
 	}
 	for len(n.sessions) >= maxAgentsPerNode {
 		n.sessions[0].end(errReplaced)
-		s.lose(n.sessions[0], now)
+		s.endSession(n.sessions[0], now)
 	}
 }
 
-// lose takes note that c is told nothing from now on.
-func (s *Store) lose(c *session, now time.Time) {
+// endSession takes note that c is told nothing from now on.
+func (s *Store) endSession(c *session, now time.Time) {
 	n := c.node
 	if c.idle() {
-		c.sure = s.revision
+		c.ackedUpTo = s.revision
 	}
 	c.ended = true
 	n.sessions = slices.DeleteFunc(n.sessions, func(o *session) bool { return o == c })
 	if len(n.sessions) == 0 && c.answered {
-		n.last, n.lostAt = c, now
-		s.departures = append(s.departures, departure{n, now})
+		n.former, n.lostAt = c, now
+		s.disconnections = append(s.disconnections, disconnection{n, now})
 	}
 }
 
@@ -148,16 +148,16 @@ func (s *Store) detach(c *session, now time.Time) {
 	if c.ended {
 		return // replaced
 	}
-	s.lose(c, now)
-	s.news.addAll(n.profiles)
-	s.review(n)
+	s.endSession(c, now)
+	s.changed.addAll(n.profiles)
+	s.updateNode(n)
 	s.tidyNode(n)
 }
 
-// clean takes note that everything dirty is dealt with.
-func (c *session) clean() {
+// clearDirty takes note that everything dirty is dealt with.
+func (c *session) clearDirty() {
 	clear(c.dirty)
-	c.hurry = false
+	c.urgent = false
 }
 
 // endpointPause is the least time between two updates of an agent that are only about destinations. The first change after a pause is
@@ -169,7 +169,7 @@ const endpointPause = 100 * time.Millisecond
 func (s *Store) pause(c *session, now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.hurry || !c.started || len(c.dirty) == 0 {
+	if c.urgent || !c.started || len(c.dirty) == 0 {
 		return 0
 	}
 	return max(0, endpointPause-now.Sub(c.sentAt))
@@ -202,13 +202,13 @@ func (s *Store) next(c *session) (wire.Update, bool) {
 	}
 	if len(u.Set) == 0 && len(u.Removed) == 0 {
 		s.advance(c, s.revision)
-		c.clean()
-		s.review(c.node)
+		c.clearDirty()
+		s.updateNode(c.node)
 		if c.started {
 			return wire.Update{}, false
 		}
 	}
-	c.clean()
+	c.clearDirty()
 	s.retryRemovals(c, &u)
 	c.started, c.nonce, c.sent, c.sentUpTo, c.sentAt = true, u.Nonce, &u, s.revision, time.Now()
 	return u, true
@@ -220,7 +220,7 @@ func (s *Store) addDelta(c *session, u *wire.Update, want *wire.Resource) {
 	if !c.patches || !held || want.Ref.Kind != wire.Destination {
 		return
 	}
-	if d := s.destinations[want.Ref.Name].former.delta(version, want); d != nil {
+	if d := s.destinations[want.Ref.Name].history.delta(version, want); d != nil {
 		if u.Deltas == nil {
 			u.Deltas = map[wire.Ref]*wire.Delta{}
 		}
@@ -231,7 +231,7 @@ func (s *Store) addDelta(c *session, u *wire.Update, want *wire.Resource) {
 // retryRemovals adds to u the removals that the agent refused: they are tried again with whatever comes next.
 func (s *Store) retryRemovals(c *session, u *wire.Update) {
 	for ref := range c.rejected {
-		if s.stuck(c, ref) {
+		if s.removalRefused(c, ref) {
 			u.Removed = append(u.Removed, ref)
 			delete(c.held, ref)
 		}
@@ -239,8 +239,8 @@ func (s *Store) retryRemovals(c *session, u *wire.Update) {
 	slices.SortFunc(u.Removed, wire.Ref.Compare)
 }
 
-// stuck reports whether the agent refused to let go of ref, which its node should not have.
-func (s *Store) stuck(c *session, ref wire.Ref) bool {
+// removalRefused reports whether the agent refused to let go of ref, which its node should not have.
+func (s *Store) removalRefused(c *session, ref wire.Ref) bool {
 	_, held := c.held[ref]
 	return c.rejected[ref].removal && held && s.wanted(c.node, ref) == nil
 }

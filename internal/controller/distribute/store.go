@@ -28,9 +28,9 @@ type StoreOptions struct {
 // The work of a change is proportional to the nodes and resources it concerns.
 type Store struct {
 	opts    StoreOptions // immutable after NewStore
-	gate    Gate
+	serving    ServingSwitch
 	traffic *traffic
-	news    *news
+	changed    *changedProfiles
 
 	mu sync.Mutex
 	// guarded by mu
@@ -42,16 +42,16 @@ type Store struct {
 	connections  uint64                       // counts sessions, for their order
 	revision     uint64                       // counts publications
 	unpublished  map[string]struct{}          // destinations whose latest version cannot be published
-	settled      bool                         // StartGrace is over
-	departures   []departure                  // oldest first
+	graceOver      bool                         // StartGrace is over
+	disconnections   []disconnection                  // oldest first
 	pending      publication                  // the one under way
 }
 
 // publication is what a publication under way has yet to settle.
 type publication struct {
-	forgotten []map[trafficKey]struct{} // destinations of policies that it takes away
-	redrawn   []*profile                // set by it, changed or not
-	review    map[*node]struct{}        // nodes of which something else has changed that rollouts depend on
+	droppedKeys []map[trafficKey]struct{} // destinations of policies that it takes away
+	profiles   []*profile                // set by it, changed or not
+	update    map[*node]struct{}        // nodes of which something else has changed that rollouts depend on
 }
 
 // profile exists while it has a resource, a user or a reason to have no resource. Guarded by Store.mu.
@@ -62,16 +62,16 @@ type profile struct {
 	keys     map[trafficKey]struct{}
 	policies []*policyRollout // it is drawn from
 	nodes    map[string]*node
-	why      error  // the latest version cannot be published; resource is an older one
-	drawn    uint64 // the last publication that set it, changed or not
+	err      error  // the latest version cannot be published; resource is an older one
+	publishedIn    uint64 // the last publication that set it, changed or not
 }
 
 // destination exists while it has a resource, a user or a reason to have no resource. Guarded by Store.mu.
 type destination struct {
 	resource *wire.Resource // nil: used but not published
-	former   former
+	history   history
 	nodes    map[string]*node
-	why      error // as for a profile
+	err      error // as for a profile
 }
 
 // NewStore returns an empty store with its gate shut.
@@ -87,14 +87,14 @@ func NewStore(opts StoreOptions) *Store {
 		}
 	}
 	return &Store{
-		opts: opts, traffic: newTraffic(), news: newNews(),
+		opts: opts, traffic: newTraffic(), changed: newChangedProfiles(),
 		nodes: map[string]*node{}, workloads: map[string]*node{}, profiles: map[string]*profile{}, destinations: map[string]*destination{},
 		policies: map[policy.ID]*policyRollout{}, unpublished: map[string]struct{}{},
 	}
 }
 
-// Gate returns the gate that lets agents in.
-func (s *Store) Gate() *Gate { return &s.gate }
+// Serving returns the gate that lets agents in.
+func (s *Store) Serving() *ServingSwitch { return &s.serving }
 
 // Publish makes the changes of b visible to agents, all at once. The error names resources that could not be encoded; they
 // keep their previous version, which for profiles counts as a failure of their nodes, and everything else in b is published.
@@ -102,27 +102,27 @@ func (s *Store) Publish(b *Batch) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.revision++
-	s.pending = publication{review: map[*node]struct{}{}}
+	s.pending = publication{update: map[*node]struct{}{}}
 	for i := range b.changes {
 		s.apply(&b.changes[i])
 	}
-	s.settle()
+	s.finishPublication()
 	return b.err()
 }
 
-// settle does what can be done only when all changes of a publication are known.
-func (s *Store) settle() {
+// finishPublication does what can be done only when all changes of a publication are known.
+func (s *Store) finishPublication() {
 	// A policy may only have moved from one profile to another.
-	for _, keys := range s.pending.forgotten {
-		s.traffic.forget(keys)
+	for _, keys := range s.pending.droppedKeys {
+		s.traffic.removeKeys(keys)
 	}
-	for _, p := range s.pending.redrawn {
+	for _, p := range s.pending.profiles {
 		for _, n := range p.nodes {
-			s.reviewUse(n, n.profiles[p.name])
+			s.updateUse(n, n.profiles[p.name])
 		}
 	}
-	for n := range s.pending.review {
-		s.review(n)
+	for n := range s.pending.update {
+		s.updateNode(n)
 	}
 	s.pending = publication{}
 }
@@ -149,8 +149,8 @@ func (s *Store) applyWorkload(c *change) {
 		if before != nil {
 			delete(s.workloads, uid)
 			delete(before.workloads, uid)
-			s.touch(before, c.ref)
-			s.unuse(before, old.profile)
+			s.markDirty(before, c.ref)
+			s.releaseProfile(before, old.profile)
 			s.tidyNode(before)
 		}
 		return
@@ -162,33 +162,33 @@ func (s *Store) applyWorkload(c *change) {
 	// The new profile is used before the old one is let go, so that what both share is not taken away in between.
 	s.workloads[uid] = n
 	n.workloads[uid] = workload{resource: c.resource, profile: c.profile}
-	s.touch(n, c.ref)
-	s.use(n, c.profile)
+	s.markDirty(n, c.ref)
+	s.useProfile(n, c.profile)
 	if before == nil {
 		return
 	}
 	if before != n {
 		delete(before.workloads, uid)
-		s.touch(before, c.ref)
+		s.markDirty(before, c.ref)
 	}
-	s.unuse(before, old.profile)
+	s.releaseProfile(before, old.profile)
 	s.tidyNode(before)
 }
 
 func (s *Store) applyProfile(c *change) {
 	name := c.ref.Name
 	p := s.profile(name)
-	p.drawn = s.revision
-	s.pending.redrawn = append(s.pending.redrawn, p)
+	p.publishedIn = s.revision
+	s.pending.profiles = append(s.pending.profiles, p)
 	if c.policies != nil {
 		s.setPolicies(p, c.policies)
 	}
-	if p.why = c.why; c.why != nil {
-		s.news.add(name)
+	if p.err = c.err; c.err != nil {
+		s.changed.add(name)
 		return
 	}
 	if p.resource != nil && c.resource != nil && p.resource.Version == c.resource.Version {
-		s.news.add(name) // it may not have been publishable in between
+		s.changed.add(name) // it may not have been publishable in between
 		return
 	}
 	oldUses, oldKeys := p.uses, p.keys
@@ -196,30 +196,30 @@ func (s *Store) applyProfile(c *change) {
 	for _, k := range c.keys {
 		p.keys[k] = struct{}{}
 	}
-	s.traffic.know(p.keys)
-	s.pending.forgotten = append(s.pending.forgotten, oldKeys)
+	s.traffic.addKeys(p.keys)
+	s.pending.droppedKeys = append(s.pending.droppedKeys, oldKeys)
 	for _, n := range p.nodes {
-		s.touch(n, c.ref)
+		s.markDirty(n, c.ref)
 		for _, d := range p.uses {
-			s.reach(n, d)
+			s.useDestination(n, d)
 		}
 		for _, d := range oldUses {
-			s.unreach(n, d)
+			s.releaseDestination(n, d)
 		}
 	}
-	s.news.add(name)
+	s.changed.add(name)
 	s.tidyProfile(name, p)
 }
 
 func (s *Store) applyDestination(c *change) {
 	d := s.destination(c.ref.Name)
-	if d.why != nil || c.why != nil {
+	if d.err != nil || c.err != nil {
 		for _, n := range d.nodes {
-			s.tell(n, c.ref)
-			s.pending.review[n] = struct{}{}
+			s.markChanged(n, c.ref)
+			s.pending.update[n] = struct{}{}
 		}
 	}
-	if d.why = c.why; c.why != nil {
+	if d.err = c.err; c.err != nil {
 		s.unpublished[c.ref.Name] = struct{}{}
 		return
 	}
@@ -227,10 +227,10 @@ func (s *Store) applyDestination(c *change) {
 	if d.resource != nil && c.resource != nil && d.resource.Version == c.resource.Version {
 		return
 	}
-	d.former.replace(d.resource, c.resource)
+	d.history.replace(d.resource, c.resource)
 	d.resource = c.resource
 	for _, n := range d.nodes {
-		s.touch(n, c.ref)
+		s.markDirty(n, c.ref)
 	}
 	s.tidyDestination(c.ref.Name, d)
 }
@@ -254,14 +254,14 @@ func (s *Store) destination(name string) *destination {
 }
 
 func (s *Store) tidyProfile(name string, p *profile) {
-	if p.resource == nil && p.why == nil && len(p.nodes) == 0 {
+	if p.resource == nil && p.err == nil && len(p.nodes) == 0 {
 		s.setPolicies(p, nil)
 		delete(s.profiles, name)
 	}
 }
 
 func (s *Store) tidyDestination(name string, d *destination) {
-	if d.resource == nil && d.why == nil && len(d.nodes) == 0 {
+	if d.resource == nil && d.err == nil && len(d.nodes) == 0 {
 		delete(s.destinations, name)
 	}
 }

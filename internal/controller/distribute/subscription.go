@@ -11,8 +11,8 @@ import (
 	"fairlead.dev/fairlead/internal/wire"
 )
 
-// mail is what arrived on a subscription.
-type mail struct {
+// message is what arrived on a subscription.
+type message struct {
 	hello wire.Hello
 	ack   wire.Ack
 	err   error
@@ -21,7 +21,7 @@ type mail struct {
 // Subscribe serves one subscription; the rules are in distribution.proto.
 func (v *Server) Subscribe(stream wire.SubscribeServer) error {
 	ctx := stream.Context()
-	g, ok := ctx.Value(guestKey{}).(guest)
+	g, ok := ctx.Value(peerKey{}).(peer)
 	if !ok {
 		return status.Error(codes.Unauthenticated, "not admitted")
 	}
@@ -33,8 +33,8 @@ func (v *Server) Subscribe(stream wire.SubscribeServer) error {
 	store, log := v.opts.Store, v.opts.Logger.With("node", g.Node, "agent", g.PodUID)
 	c := store.attach(g.Node, g.PodUID, hello)
 	log.InfoContext(ctx, "agent subscribed", "held", len(hello.Held))
-	t := talk{server: v, session: c, guest: g, inbox: inbox, outbox: make(chan wire.Update, 1), broken: make(chan error, 1)}
-	v.wg.Go(func() { t.broken <- send(ctx, stream, t.outbox) })
+	t := subscription{server: v, session: c, peer: g, received: inbox, updates: make(chan wire.Update, 1), sendEnded: make(chan error, 1)}
+	v.wg.Go(func() { t.sendEnded <- send(ctx, stream, t.updates) })
 	err = t.run(ctx)
 	store.detach(c, time.Now())
 	log.InfoContext(ctx, "agent left", "reason", err)
@@ -42,10 +42,10 @@ func (v *Server) Subscribe(stream wire.SubscribeServer) error {
 }
 
 // receive reads the stream until it ends, which the handler's return brings about.
-func (v *Server) receive(stream wire.SubscribeServer) <-chan mail {
-	inbox := make(chan mail)
+func (v *Server) receive(stream wire.SubscribeServer) <-chan message {
+	inbox := make(chan message)
 	ctx := stream.Context()
-	deliver := func(m mail) bool {
+	deliver := func(m message) bool {
 		select {
 		case inbox <- m:
 			return m.err == nil
@@ -55,9 +55,9 @@ func (v *Server) receive(stream wire.SubscribeServer) <-chan mail {
 	}
 	v.wg.Go(func() {
 		hello, err := stream.RecvHello()
-		for going := deliver(mail{hello: hello, err: err}); going; {
+		for going := deliver(message{hello: hello, err: err}); going; {
 			ack, err := stream.RecvAck()
-			going = deliver(mail{ack: ack, err: err})
+			going = deliver(message{ack: ack, err: err})
 		}
 	})
 	return inbox
@@ -79,7 +79,7 @@ func send(ctx context.Context, stream wire.SubscribeServer, outbox <-chan wire.U
 	}
 }
 
-func (v *Server) hello(ctx context.Context, g guest, inbox <-chan mail) (wire.Hello, error) {
+func (v *Server) hello(ctx context.Context, g peer, inbox <-chan message) (wire.Hello, error) {
 	limit := time.NewTimer(v.opts.HelloTimeout)
 	defer limit.Stop()
 	select {
@@ -94,26 +94,26 @@ func (v *Server) hello(ctx context.Context, g guest, inbox <-chan mail) (wire.He
 		return m.hello, nil
 	case <-limit.C:
 		return wire.Hello{}, status.Error(codes.DeadlineExceeded, "no hello in time")
-	case <-g.shut:
+	case <-g.stopped:
 		return wire.Hello{}, status.Error(codes.Unavailable, "this replica no longer leads")
 	case <-ctx.Done():
 		return wire.Hello{}, status.FromContextError(ctx.Err()).Err()
 	}
 }
 
-// talk is the conversation after the hello.
-type talk struct {
+// subscription is the conversation after the hello.
+type subscription struct {
 	server  *Server
 	session *session
-	guest   guest
-	inbox   <-chan mail
-	outbox  chan wire.Update
-	broken  chan error // the sender's end
+	peer   peer
+	received   <-chan message
+	updates  chan wire.Update
+	sendEnded  chan error // the sender's end
 }
 
-func (t *talk) run(ctx context.Context) error {
+func (t *subscription) run(ctx context.Context) error {
 	store := t.server.opts.Store
-	expiry := t.guest.expiry()
+	expiry := t.peer.expiry()
 	defer expiry.Stop()
 	patience := time.NewTimer(t.server.opts.AckTimeout)
 	patience.Stop()
@@ -126,7 +126,7 @@ func (t *talk) run(ctx context.Context) error {
 			if wait := store.pause(t.session, time.Now()); wait > 0 {
 				pause.Reset(wait)
 			} else if u, any := store.next(t.session); any {
-				t.outbox <- u // has room: the update before was acknowledged, so the sender is done with it
+				t.updates <- u // has room: the update before was acknowledged, so the sender is done with it
 				waiting = true
 				patience.Reset(t.server.opts.AckTimeout)
 			}
@@ -134,7 +134,7 @@ func (t *talk) run(ctx context.Context) error {
 		select {
 		case <-t.session.wake:
 		case <-pause.C:
-		case m := <-t.inbox:
+		case m := <-t.received:
 			if m.err != nil {
 				return statusOf(m.err)
 			}
@@ -143,13 +143,13 @@ func (t *talk) run(ctx context.Context) error {
 			}
 			waiting = false
 			patience.Stop()
-		case err := <-t.broken:
+		case err := <-t.sendEnded:
 			return statusOf(err)
 		case <-patience.C:
 			return status.Error(codes.DeadlineExceeded, "no acknowledgement in time")
-		case <-t.session.over:
-			return statusOf(t.session.why)
-		case <-t.guest.shut:
+		case <-t.session.done:
+			return statusOf(t.session.err)
+		case <-t.peer.stopped:
 			return status.Error(codes.Unavailable, "this replica no longer leads")
 		case <-expiry.C:
 			return status.Error(codes.Unauthenticated, "the token has expired")

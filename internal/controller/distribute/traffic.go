@@ -32,10 +32,10 @@ type traffic struct {
 	mu sync.Mutex
 	// guarded by mu
 	sums   map[policy.ID]map[string]*sum // by destination
-	agents map[agentID]*reporter
+	agents map[agentID]*agentReports
 	// concerned has the agents that said something of the pods of a policy: problems, notices or older connections.
 	concerned map[policy.ID]map[agentID]struct{}
-	nodes     map[string]*nodeShares
+	nodes     map[string]*nodeRates
 }
 
 // agentID names an agent's pod. Its process is told by the instance in its reports.
@@ -43,10 +43,10 @@ type agentID struct{ node, agent string }
 
 // sum is one destination of one policy. Guarded by traffic.mu.
 type sum struct {
-	known   int // profiles that have the destination
+	profiles   int // profiles that have the destination
 	buckets [bucketsIn]*bucket
 	gauges  map[agentID]gauge
-	shares  map[string]*share // by node, of those with calls in the window
+	rates  map[string]*callRate // by node, of those with calls in the window
 	madeAt  moment
 	asOf    moment
 }
@@ -60,16 +60,16 @@ type bucket struct {
 
 func newTraffic() *traffic {
 	return &traffic{
-		epoch: time.Now().Add(-10 * Window), sums: map[policy.ID]map[string]*sum{}, agents: map[agentID]*reporter{},
-		concerned: map[policy.ID]map[agentID]struct{}{}, nodes: map[string]*nodeShares{},
+		epoch: time.Now().Add(-10 * Window), sums: map[policy.ID]map[string]*sum{}, agents: map[agentID]*agentReports{},
+		concerned: map[policy.ID]map[agentID]struct{}{}, nodes: map[string]*nodeRates{},
 	}
 }
 
 // at returns the moment of a time that was read from the clock.
 func (t *traffic) at(now time.Time) moment { return moment(now.Sub(t.epoch)) }
 
-// know counts one more profile that has the keys.
-func (t *traffic) know(keys map[trafficKey]struct{}) {
+// addKeys counts one more profile that has the keys.
+func (t *traffic) addKeys(keys map[trafficKey]struct{}) {
 	now := t.at(time.Now())
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -80,20 +80,20 @@ func (t *traffic) know(keys map[trafficKey]struct{}) {
 			t.sums[k.policy] = targets
 		}
 		if targets[k.target] == nil {
-			targets[k.target] = &sum{gauges: map[agentID]gauge{}, shares: map[string]*share{}, madeAt: now}
+			targets[k.target] = &sum{gauges: map[agentID]gauge{}, rates: map[string]*callRate{}, madeAt: now}
 		}
-		targets[k.target].known++
+		targets[k.target].profiles++
 	}
 }
 
-// forget reverses know.
-func (t *traffic) forget(keys map[trafficKey]struct{}) {
+// removeKeys reverses know.
+func (t *traffic) removeKeys(keys map[trafficKey]struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for k := range keys {
 		targets := t.sums[k.policy]
 		s := targets[k.target]
-		if s.known--; s.known > 0 {
+		if s.profiles--; s.profiles > 0 {
 			continue
 		}
 		if delete(targets, k.target); len(targets) == 0 {
@@ -107,8 +107,8 @@ func (t *traffic) sweep(now time.Time) {
 	at := t.at(now)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.sweepShares(at)
-	maps.DeleteFunc(t.agents, func(_ agentID, r *reporter) bool { return r.streams == 0 && at.sub(r.goneAt) > 2*Window })
+	t.sweepRates(at)
+	maps.DeleteFunc(t.agents, func(_ agentID, r *agentReports) bool { return r.streams == 0 && at.sub(r.goneAt) > 2*Window })
 }
 
 // observation is a report as it arrived.
@@ -153,8 +153,8 @@ func (t *traffic) add(o *observation) policySet {
 			s.asOf = max(s.asOf, o.end())
 		}
 	}
-	t.countShares(o)
-	return t.setStanding(o.agent, r, standingOf(o.report, o.policies), changed)
+	t.countRates(o)
+	return t.setFindings(o.agent, r, podFindingsOf(o.report, o.policies), changed)
 }
 
 // allowed returns the sum of a destination that the agent may speak about, or nil.

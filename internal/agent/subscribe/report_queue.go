@@ -26,8 +26,8 @@ const (
 	redeliverAfter = 5 * time.Second
 )
 
-// outbox keeps reports until the manager has acknowledged them.
-type outbox struct {
+// reportQueue keeps reports until the manager has acknowledged them.
+type reportQueue struct {
 	wake chan struct{} // size 1: something to send
 
 	instance uint64 // immutable; of this process
@@ -35,23 +35,23 @@ type outbox struct {
 	mu sync.Mutex
 	// guarded by mu
 	sequence uint64
-	waiting  []drawn // oldest first, at most maxReports
+	waiting  []queuedReport // oldest first, at most maxReports
 }
 
-type drawn struct {
+type queuedReport struct {
 	sequence uint64
 	at       time.Time
 	body     *policy.Report
 }
 
-// newOutbox draws the instance that tells this process from those before and after it: the manager counts the sequences of each for
+// newReportQueue draws the instance that tells this process from those before and after it: the manager counts the sequences of each for
 // themselves. The sequence starts at the clock for the sake of managers that know no instances and expect it to grow over restarts.
-func newOutbox(now time.Time) *outbox {
-	return &outbox{wake: make(chan struct{}, 1), instance: max(rand.Uint64(), 1), sequence: uint64(max(now.UnixMicro(), 0))}
+func newReportQueue(now time.Time) *reportQueue {
+	return &reportQueue{wake: make(chan struct{}, 1), instance: max(rand.Uint64(), 1), sequence: uint64(max(now.UnixMicro(), 0))}
 }
 
 // collect asks for a report every interval, whether or not there is somebody to send it to: a report covers one interval only.
-func (o *outbox) collect(ctx context.Context, r Reporter, interval time.Duration) {
+func (o *reportQueue) collect(ctx context.Context, r Reporter, interval time.Duration) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
@@ -67,10 +67,10 @@ func (o *outbox) collect(ctx context.Context, r Reporter, interval time.Duration
 }
 
 // add queues a report. The oldest makes room when there are too many: it would be too old to count.
-func (o *outbox) add(now time.Time, body *policy.Report) {
+func (o *reportQueue) add(now time.Time, body *policy.Report) {
 	o.mu.Lock()
 	o.sequence++
-	o.waiting = append(o.waiting, drawn{sequence: o.sequence, at: now, body: body})
+	o.waiting = append(o.waiting, queuedReport{sequence: o.sequence, at: now, body: body})
 	if len(o.waiting) > maxReports {
 		o.waiting = slices.Delete(o.waiting, 0, 1)
 	}
@@ -82,33 +82,33 @@ func (o *outbox) add(now time.Time, body *policy.Report) {
 }
 
 // after returns the reports with a sequence greater than the given one.
-func (o *outbox) after(sequence uint64) []drawn {
+func (o *reportQueue) after(sequence uint64) []queuedReport {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for i, d := range o.waiting {
 		if d.sequence > sequence {
-			return append([]drawn(nil), o.waiting[i:]...)
+			return append([]queuedReport(nil), o.waiting[i:]...)
 		}
 	}
 	return nil
 }
 
 // acknowledged drops the reports up to sequence.
-func (o *outbox) acknowledged(sequence uint64) {
+func (o *reportQueue) acknowledged(sequence uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.waiting = slices.DeleteFunc(o.waiting, func(d drawn) bool { return d.sequence <= sequence })
+	o.waiting = slices.DeleteFunc(o.waiting, func(d queuedReport) bool { return d.sequence <= sequence })
 }
 
 // drop removes one report.
-func (o *outbox) drop(sequence uint64) {
+func (o *reportQueue) drop(sequence uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.waiting = slices.DeleteFunc(o.waiting, func(d drawn) bool { return d.sequence == sequence })
+	o.waiting = slices.DeleteFunc(o.waiting, func(d queuedReport) bool { return d.sequence == sequence })
 }
 
 // deliver sends reports until ctx ends.
-func (o *outbox) deliver(ctx context.Context, client wire.Client, log *slog.Logger) {
+func (o *reportQueue) deliver(ctx context.Context, client wire.Client, log *slog.Logger) {
 	for ctx.Err() == nil {
 		err := o.stream(ctx, client, log)
 		if ctx.Err() != nil {
@@ -120,7 +120,7 @@ func (o *outbox) deliver(ctx context.Context, client wire.Client, log *slog.Logg
 }
 
 // stream sends what is not acknowledged, then what comes, until the stream breaks.
-func (o *outbox) stream(ctx context.Context, client wire.Client, log *slog.Logger) error {
+func (o *reportQueue) stream(ctx context.Context, client wire.Client, log *slog.Logger) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -19,10 +19,10 @@ func (s *policySet) add(ids ...policy.ID) {
 	}
 }
 
-// reporter is what is remembered of an agent. Guarded by traffic.mu.
-type reporter struct {
+// agentReports is what is remembered of an agent. Guarded by traffic.mu.
+type agentReports struct {
 	streams   int
-	standing  standing
+	findings  podFindings
 	gauges    map[trafficKey]struct{} // under which it has gauges
 	processes [2]process              // the latest first
 	goneAt    moment                  // when its last stream ended
@@ -34,7 +34,7 @@ type process struct {
 }
 
 // first reports whether a report was not counted before, and takes note of it.
-func (r *reporter) first(instance, sequence uint64) bool {
+func (r *agentReports) first(instance, sequence uint64) bool {
 	for i := range r.processes {
 		p := &r.processes[i]
 		if p.sequence == 0 || p.instance != instance {
@@ -49,15 +49,15 @@ func (r *reporter) first(instance, sequence uint64) bool {
 	return sequence > 0
 }
 
-// standing is what an agent said of pods, and what holds until it says something else or goes.
-type standing struct {
+// podFindings is what an agent said of pods, and what holds until it says something else or goes.
+type podFindings struct {
 	problems, notices []policy.CaptureProblem
 	older             []policy.OlderConnections
 }
 
-// standingOf returns what a report says of the pods of some policies.
-func standingOf(r *policy.Report, mine policySet) standing {
-	s := standing{problems: allowedProblems(r.Problems, mine), notices: allowedProblems(r.Notices, mine)}
+// podFindingsOf returns what a report says of the pods of some policies.
+func podFindingsOf(r *policy.Report, mine policySet) podFindings {
+	s := podFindings{problems: allowedProblems(r.Problems, mine), notices: allowedProblems(r.Notices, mine)}
 	for _, o := range r.Older {
 		if _, ok := mine[o.Policy]; ok && o.Connections > 0 {
 			s.older = append(s.older, o)
@@ -81,7 +81,7 @@ func allowedProblems(problems []policy.CaptureProblem, mine policySet) []policy.
 }
 
 // policies returns what s is about.
-func (s *standing) policies() policySet {
+func (s *podFindings) policies() policySet {
 	var out policySet
 	for _, list := range [][]policy.CaptureProblem{s.problems, s.notices} {
 		for _, p := range list {
@@ -94,8 +94,8 @@ func (s *standing) policies() policySet {
 	return out
 }
 
-// sameWords reports whether o says the same but for numbers.
-func (s *standing) sameWords(o *standing) bool {
+// sameText reports whether o says the same but for numbers.
+func (s *podFindings) sameText(o *podFindings) bool {
 	same := func(a, b policy.CaptureProblem) bool {
 		return a.Namespace == b.Namespace && a.Pod == b.Pod && a.Reason == b.Reason && a.Message == b.Message && slices.Equal(a.Policies, b.Policies)
 	}
@@ -103,17 +103,17 @@ func (s *standing) sameWords(o *standing) bool {
 		slices.EqualFunc(s.older, o.older, func(a, b policy.OlderConnections) bool { return a.Policy == b.Policy })
 }
 
-// setStanding replaces what is known of an agent's pods. It returns changed with the policies of which something else is said now.
-func (t *traffic) setStanding(a agentID, r *reporter, next standing, changed policySet) policySet {
-	was, is := r.standing.policies(), next.policies()
-	if !r.standing.sameWords(&next) {
+// setFindings replaces what is known of an agent's pods. It returns changed with the policies of which something else is said now.
+func (t *traffic) setFindings(a agentID, r *agentReports, next podFindings, changed policySet) policySet {
+	was, is := r.findings.policies(), next.policies()
+	if !r.findings.sameText(&next) {
 		for _, ids := range []policySet{was, is} {
 			for id := range ids {
 				changed.add(id)
 			}
 		}
 	}
-	r.standing = next
+	r.findings = next
 	for id := range was {
 		if _, still := is[id]; still {
 			continue
@@ -131,21 +131,21 @@ func (t *traffic) setStanding(a agentID, r *reporter, next standing, changed pol
 	return changed
 }
 
-// join notes that a report stream of the agent began.
-func (t *traffic) join(a agentID) {
+// streamStarted notes that a report stream of the agent began.
+func (t *traffic) streamStarted(a agentID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := t.agents[a]
 	if r == nil {
-		r = &reporter{gauges: map[trafficKey]struct{}{}}
+		r = &agentReports{gauges: map[trafficKey]struct{}{}}
 		t.agents[a] = r
 	}
 	r.streams++
 }
 
-// leave notes that a report stream of the agent ended, and with the last one drops what was true only while it lasted. It returns the
+// streamEnded notes that a report stream of the agent ended, and with the last one drops what was true only while it lasted. It returns the
 // policies of which something else is known now.
-func (t *traffic) leave(a agentID, now time.Time) policySet {
+func (t *traffic) streamEnded(a agentID, now time.Time) policySet {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := t.agents[a]
@@ -154,7 +154,7 @@ func (t *traffic) leave(a agentID, now time.Time) policySet {
 	}
 	r.goneAt = t.at(now)
 	changed := t.changedGauges(a, r, t.takeGauges(a, r))
-	return t.setStanding(a, r, standing{}, changed)
+	return t.setFindings(a, r, podFindings{}, changed)
 }
 
 // sameSince is how far two reports of one change of a breaker's state may lie apart: they travel for a while.
@@ -199,7 +199,7 @@ func (g *gauge) state() int {
 }
 
 // takeGauges removes an agent's gauges and returns them.
-func (t *traffic) takeGauges(a agentID, r *reporter) map[trafficKey]gauge {
+func (t *traffic) takeGauges(a agentID, r *agentReports) map[trafficKey]gauge {
 	if len(r.gauges) == 0 {
 		return nil
 	}
@@ -215,7 +215,7 @@ func (t *traffic) takeGauges(a agentID, r *reporter) map[trafficKey]gauge {
 }
 
 // changedGauges returns the policies with a destination at which the state of an agent's breakers is not as it was before.
-func (t *traffic) changedGauges(a agentID, r *reporter, before map[trafficKey]gauge) policySet {
+func (t *traffic) changedGauges(a agentID, r *agentReports, before map[trafficKey]gauge) policySet {
 	var changed policySet
 	look := func(k trafficKey) {
 		var is gauge

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// news collects the names of profiles whose rollout changed until somebody takes them.
-type news struct {
+// changedProfiles collects the names of profiles whose rollout changed until somebody takes them.
+type changedProfiles struct {
 	wake chan struct{} // size 1
 
 	mu sync.Mutex
@@ -17,11 +17,11 @@ type news struct {
 	names map[string]struct{}
 }
 
-func newNews() *news { return &news{wake: make(chan struct{}, 1), names: map[string]struct{}{}} }
+func newChangedProfiles() *changedProfiles { return &changedProfiles{wake: make(chan struct{}, 1), names: map[string]struct{}{}} }
 
-func (n *news) add(name string) { n.addAll(map[string]*use{name: nil}) }
+func (n *changedProfiles) add(name string) { n.addAll(map[string]*profileUse{name: nil}) }
 
-func (n *news) addAll(names map[string]*use) {
+func (n *changedProfiles) addAll(names map[string]*profileUse) {
 	n.mu.Lock()
 	for name := range names {
 		n.names[name] = struct{}{}
@@ -33,7 +33,7 @@ func (n *news) addAll(names map[string]*use) {
 	}
 }
 
-func (n *news) take() []string {
+func (n *changedProfiles) take() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	out := slices.Sorted(maps.Keys(n.names))
@@ -54,9 +54,9 @@ func (s *Store) run(ctx context.Context) {
 		case <-sweep.C:
 			s.sweep(time.Now())
 			continue
-		case <-s.news.wake:
+		case <-s.changed.wake:
 		}
-		if names := s.news.take(); len(names) > 0 {
+		if names := s.changed.take(); len(names) > 0 {
 			s.opts.Notify(names)
 		}
 		pause.Reset(s.opts.NotifyInterval)
@@ -74,41 +74,41 @@ func (s *Store) sweep(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expire(now)
-	open := s.gate.openFor(now)
-	settled := open >= s.opts.StartGrace && !s.settled
-	s.settled = open >= s.opts.StartGrace
+	open := s.serving.servingFor(now)
+	settled := open >= s.opts.StartGrace && !s.graceOver
+	s.graceOver = open >= s.opts.StartGrace
 	if !settled && open > 0 {
 		return
 	}
 	for _, n := range s.nodes {
-		if settled && !n.heard {
-			s.news.addAll(n.profiles)
+		if settled && !n.answered {
+			s.changed.addAll(n.profiles)
 		}
 		if open == 0 {
-			n.heard = false
+			n.answered = false
 		}
 	}
 }
 
-// departure is that the last agent of a node left.
-type departure struct {
+// disconnection is that the last agent of a node left.
+type disconnection struct {
 	node *node
 	at   time.Time
 }
 
 // expire no longer believes agents that have stayed away for too long.
 func (s *Store) expire(now time.Time) {
-	for len(s.departures) > 0 {
-		d := s.departures[0]
+	for len(s.disconnections) > 0 {
+		d := s.disconnections[0]
 		if now.Sub(d.at) < s.opts.Grace {
 			return
 		}
-		s.departures[0] = departure{}
-		s.departures = s.departures[1:]
-		if n := d.node; n.last != nil && n.lostAt.Equal(d.at) { // else it has come back, and perhaps left again
-			n.last = nil
-			s.news.addAll(n.profiles)
-			s.review(n)
+		s.disconnections[0] = disconnection{}
+		s.disconnections = s.disconnections[1:]
+		if n := d.node; n.former != nil && n.lostAt.Equal(d.at) { // else it has come back, and perhaps left again
+			n.former = nil
+			s.changed.addAll(n.profiles)
+			s.updateNode(n)
 			s.tidyNode(n)
 		}
 	}

@@ -9,21 +9,21 @@ import (
 const (
 	// minPatched is the smallest payload that is worth patching.
 	minPatched = 512
-	// maxFormer and maxFormerBytes bound the former versions that are kept of a destination: agents that answer slowly hold one of the
+	// maxHistory and maxFormerBytes bound the former versions that are kept of a destination: agents that answer slowly hold one of the
 	// last few.
-	maxFormer      = 4
-	maxFormerBytes = 1 << 20
+	maxHistory      = 4
+	maxHistoryBytes = 1 << 20
 )
 
-// former is the versions that a destination had, latest last, and the ways from them to the present one. An endpoint that comes or goes
+// history is the versions that a destination had, latest last, and the ways from them to the present one. An endpoint that comes or goes
 // changes little of a long list, and every node that calls the Service gets the change. Guarded by Store.mu.
-type former struct {
+type history struct {
 	versions []*wire.Resource
 	deltas   map[wire.Version]*wire.Delta // by former version
 }
 
 // replace takes note that next, which may be nil, takes the place of last.
-func (f *former) replace(last, next *wire.Resource) {
+func (f *history) replace(last, next *wire.Resource) {
 	f.deltas = nil
 	if next == nil || len(next.Payload) < minPatched {
 		f.versions = nil
@@ -34,7 +34,7 @@ func (f *former) replace(last, next *wire.Resource) {
 	}
 	size := 0
 	for i, r := range slices.Backward(f.versions) {
-		if size += len(r.Payload); size > maxFormerBytes || len(f.versions)-i > maxFormer {
+		if size += len(r.Payload); size > maxHistoryBytes || len(f.versions)-i > maxHistory {
 			f.versions = slices.Delete(f.versions, 0, i+1)
 			return
 		}
@@ -42,7 +42,7 @@ func (f *former) replace(last, next *wire.Resource) {
 }
 
 // delta returns the way from a former version to the present one, or nil.
-func (f *former) delta(from wire.Version, to *wire.Resource) *wire.Delta {
+func (f *history) delta(from wire.Version, to *wire.Resource) *wire.Delta {
 	if d := f.deltas[from]; d != nil {
 		return d
 	}

@@ -1,4 +1,4 @@
-// Package hack_test checks what no compiler checks about the house.
+// Package hack_test checks what no compiler checks about the tree: imports, docs, words.
 package hack_test
 
 import (
@@ -12,8 +12,8 @@ import (
 
 const module = "fairlead.dev/fairlead/"
 
-// rooms says what each room may import of ours, as docs/architecture.md does. A trailing /... stands for a room and the rooms in it.
-var rooms = map[string][]string{
+// packages says which of our packages each may import, as docs/architecture.md does. A trailing /... stands for a package and those below it.
+var packages = map[string][]string{
 	"api/v1alpha1":                      {},
 	"internal/policy":                   {},
 	"internal/wire":                     {"internal/policy", "internal/wire/..."},
@@ -44,7 +44,7 @@ var rooms = map[string][]string{
 	"cmd/agent":      {"internal/agent/...", "internal/policy"},
 }
 
-// pure rooms must not import these packages of the standard library or of others.
+// pure packages must not import these.
 var pure = map[string][]string{
 	"internal/policy":             {"net", "net/http", "os", "log/slog"},
 	"internal/controller/compile": {"net/http", "os", "log/slog", "sigs.k8s.io/controller-runtime"},
@@ -84,40 +84,38 @@ func list(t *testing.T) []goPackage {
 	return all
 }
 
-func TestRoomsKeepToTheirImports(t *testing.T) {
+func TestPackagesKeepToTheirImports(t *testing.T) {
 	checked := 0
 	for _, p := range list(t) {
-		room := strings.TrimPrefix(p.ImportPath, module)
-		allowed, ok := rooms[room]
+		name := strings.TrimPrefix(p.ImportPath, module)
+		allowed, ok := packages[name]
 		if !ok {
-			if strings.HasPrefix(room, "internal/agent") || strings.HasPrefix(room, "internal/controller") {
-				if !insideRoomOf(room) {
-					t.Errorf("%s is a room without a row in the table: add it here and in docs/architecture.md", room)
-				}
+			if (strings.HasPrefix(name, "internal/agent") || strings.HasPrefix(name, "internal/controller")) && !testHelper(name) {
+				t.Errorf("%s has no row in the table: add it here and in docs/architecture.md", name)
 			}
 			continue
 		}
 		checked++
 		for _, imp := range p.Imports {
 			if ours, found := strings.CutPrefix(imp, module); found && !permitted(ours, allowed) {
-				t.Errorf("%s imports %s; docs/architecture.md, \"The house\", says what a room may import", room, ours)
+				t.Errorf("%s imports %s; docs/architecture.md, \"Packages\", says what a package may import", name, ours)
 			}
 		}
-		for _, banned := range pure[room] {
+		for _, banned := range pure[name] {
 			for _, imp := range p.Imports {
 				if imp == banned {
-					t.Errorf("%s imports %s, but it is a pure room (docs/architecture.md, \"The house\")", room, imp)
+					t.Errorf("%s imports %s, but it is pure (docs/architecture.md, \"Packages\")", name, imp)
 				}
 			}
 		}
 	}
 	if checked < 15 {
-		t.Fatalf("only %d rooms were found: the table no longer matches the tree", checked)
+		t.Fatalf("only %d packages were found: the table no longer matches the tree", checked)
 	}
 }
 
-// insideRoomOf accepts test helpers that live below a room.
-func insideRoomOf(room string) bool { return strings.HasSuffix(room, "test") }
+// testHelper reports whether a package helps the tests of the one above it.
+func testHelper(name string) bool { return strings.HasSuffix(name, "test") }
 
 func permitted(imp string, allowed []string) bool {
 	for _, a := range allowed {

@@ -71,7 +71,7 @@ func TestAccessLogLine(t *testing.T) {
 	})
 	want := map[string]any{
 		"level": "INFO", "msg": "call", "policy": "shop/payments", "target": inventory, "pod": "shop/checkout", "method": "GET",
-		"host": "inventory", "path": "/items", "to": "10.0.0.1:80", "status": 503.0, "kind": "response", "cause": "reset", "fate": "exhausted",
+		"host": "inventory", "path": "/items", "to": "10.0.0.1:80", "status": 503.0, "kind": "response", "cause": "reset", "retry_decision": "exhausted",
 		"tries": 3.0, "head": "1.500000", "dur": "2.000000", "rule": "charge", "truncated": true,
 		"peer": "10.0.1.3:80", "reused": true, "detail": "connection reset",
 		"tried": []any{

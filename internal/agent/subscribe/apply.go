@@ -9,7 +9,7 @@ import (
 	"fairlead.dev/fairlead/internal/wire"
 )
 
-// Reason is the machine's word for a rejection.
+// Reason classifies a rejection.
 type Reason = wire.Reason
 
 // The reasons an Applier may give.

@@ -140,7 +140,7 @@ func TestWhatCannotBeDecodedKeepsItsPreviousVersion(t *testing.T) {
 func TestAReportIsKeptUntilItIsAcknowledgedAndTheOldestGoFirst(t *testing.T) {
 	o := newReportQueue(time.Now())
 	for i := range maxReports + 3 {
-		o.add(time.Now(), &policy.Report{Captured: i})
+		o.add(queuedReport{at: time.Now(), body: &policy.Report{Captured: i}})
 	}
 	var captured []int
 	first := o.after(0)
@@ -153,7 +153,7 @@ func TestAReportIsKeptUntilItIsAcknowledgedAndTheOldestGoFirst(t *testing.T) {
 	if rest := o.after(first[4].sequence); len(rest) != maxReports-5 || rest[0].body.Captured != 8 {
 		t.Errorf("after the fifth: %d, first %d", len(rest), rest[0].body.Captured)
 	}
-	o.acknowledged(first[1].sequence)
+	o.acknowledged(wire.ReportAck{Sequence: first[1].sequence})
 	o.drop(first[3].sequence)
 	var left []int
 	for _, d := range o.after(0) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,8 @@ import (
 type Options struct {
 	// Node is the node the agent runs on.
 	Node string
+	// Version is the agent's, for the manager's log. Default: that of the build.
+	Version string
 	// Target is the manager's "host:port"; every address of host is tried.
 	Target string
 	// ServerName is the DNS name the manager's certificate must have. Default: the host of Target.
@@ -27,7 +30,8 @@ type Options struct {
 	// CopyFile is where the last good set is kept; empty keeps none.
 	CopyFile string
 	Applier  Applier
-	// Reporter is asked for a report every ReportInterval (default 5 s). Without one there are no reports.
+	// Reporter is asked for a report every ReportInterval (default 5 s) until the manager asks for another interval. Without one there are
+	// no reports.
 	Reporter       Reporter
 	ReportInterval time.Duration
 	Logger         *slog.Logger // default: discard
@@ -38,9 +42,9 @@ type Options struct {
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 }
 
-// Client keeps an agent supplied with policy.
+// Client receives policy for an agent and sends its reports.
 type Client struct {
-	opts   Options // immutable after New
+	opts    Options // immutable after New
 	reports *reportQueue
 	copies  *copyWriter
 
@@ -67,6 +71,9 @@ func New(opts Options) (*Client, error) {
 	if opts.ReportInterval == 0 {
 		opts.ReportInterval = 5 * time.Second
 	}
+	if opts.Version == "" {
+		opts.Version = buildVersion()
+	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -81,6 +88,15 @@ func New(opts Options) (*Client, error) {
 	c := &Client{opts: opts, reports: newReportQueue(time.Now()), copies: newCopyWriter(opts.CopyFile, opts.Logger), refused: map[wire.Ref]wire.Rejection{}}
 	c.current.Store(emptySet())
 	return c, nil
+}
+
+// buildVersion returns the version of the program's module, or the revision that it was built from.
+func buildVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	return info.Main.Version
 }
 
 func lookup(host, port string) func(context.Context) ([]string, error) {
@@ -121,7 +137,7 @@ func (c *Client) start(ctx context.Context) {
 	case errors.Is(err, errNoCopy):
 		return
 	case err != nil:
-		c.opts.Logger.WarnContext(ctx, "copy on disk ignored, waiting for the manager", "file", c.opts.CopyFile, "reason", err)
+		c.opts.Logger.WarnContext(ctx, "copy on disk ignored, waiting for the manager", "file", c.opts.CopyFile, "err", err)
 		return
 	}
 	inForce, why := apply(c.opts.Applier, emptySet(), saved)

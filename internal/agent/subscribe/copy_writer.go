@@ -60,6 +60,6 @@ func (s *copyWriter) write(ctx context.Context) {
 		return
 	}
 	if err := saveCopy(s.path, latest); err != nil {
-		s.log.ErrorContext(ctx, "cannot keep a copy of the policy on disk", "file", s.path, "reason", err)
+		s.log.ErrorContext(ctx, "cannot keep a copy of the policy on disk", "file", s.path, "err", err)
 	}
 }

@@ -51,13 +51,13 @@ func (c *Client) follow(ctx context.Context) {
 		c.disconnected(err)
 		if served {
 			backoff, complained = firstBackoff, time.Time{}
-			c.opts.Logger.InfoContext(ctx, "manager lost, policy stays in force", "reason", err)
+			c.opts.Logger.InfoContext(ctx, "manager lost, policy stays in force", "err", err)
 			pause(ctx, rand.N(returnDelay))
 			continue
 		}
 		if now := time.Now(); now.Sub(complained) >= warnInterval {
 			complained = now
-			c.opts.Logger.WarnContext(ctx, "no manager serves this agent, policy stays in force", "reason", err)
+			c.opts.Logger.WarnContext(ctx, "no manager serves this agent, policy stays in force", "err", err)
 		}
 		pause(ctx, backoff/2+rand.N(backoff/2))
 		backoff = min(2*backoff, maxBackoff)
@@ -114,7 +114,7 @@ func (c *Client) session(ctx context.Context, address string) (bool, error) {
 	defer limit.Stop()
 	client := wire.NewClient(conn)
 	base := c.current.Load()
-	hello := wire.Hello{Node: c.opts.Node, Held: base.versions(), Patches: true}
+	hello := wire.Hello{Node: c.opts.Node, Held: base.versions(), Features: wire.AllFeatures(), Version: c.opts.Version}
 	if !hello.Fits() {
 		// What is not listed is sent again, so nothing is lost but time.
 		base, hello.Held = base.emptied(), nil
@@ -150,7 +150,7 @@ type updateReader struct {
 	stream   wire.SubscribeClient
 	base     *set // what the next update changes
 	complete bool
-	heldBack     []wire.Ref
+	heldBack []wire.Ref
 }
 
 func (i *updateReader) next() (wire.Update, error) {

@@ -14,13 +14,13 @@ import (
 	"fairlead.dev/fairlead/internal/wire"
 )
 
-// Reporter draws up reports. Each covers the time since the one before.
+// Reporter makes reports. Each covers the time since the one before.
 type Reporter interface {
 	Report() *policy.Report
 }
 
 const (
-	// maxReports bounds the reports kept for sending: at the default interval the manager's window, which is all it would count.
+	// maxReports bounds the reports kept for sending: at the shortest interval they cover the manager's window, which is all it would count.
 	maxReports = 12
 	// redeliverAfter is the pause before a new report stream when one breaks while the subscription holds.
 	redeliverAfter = 5 * time.Second
@@ -28,7 +28,8 @@ const (
 
 // reportQueue keeps reports until the manager has acknowledged them.
 type reportQueue struct {
-	wake chan struct{} // size 1: something to send
+	wake     chan struct{}      // size 1: something to send
+	interval chan time.Duration // size 1: the interval that the manager asked for last
 
 	instance uint64 // immutable; of this process
 
@@ -41,36 +42,47 @@ type reportQueue struct {
 type queuedReport struct {
 	sequence uint64
 	at       time.Time
+	covered  time.Duration // since the report before
 	body     *policy.Report
 }
 
-// newReportQueue draws the instance that tells this process from those before and after it: the manager counts the sequences of each for
-// themselves. The sequence starts at the clock for the sake of managers that know no instances and expect it to grow over restarts.
+// newReportQueue chooses the instance that distinguishes this process from those before and after it: the manager counts the sequences of each
+// separately. The sequence starts at the clock for the sake of managers that know no instances and expect it to grow over restarts.
 func newReportQueue(now time.Time) *reportQueue {
-	return &reportQueue{wake: make(chan struct{}, 1), instance: max(rand.Uint64(), 1), sequence: uint64(max(now.UnixMicro(), 0))}
+	return &reportQueue{
+		wake: make(chan struct{}, 1), interval: make(chan time.Duration, 1), instance: max(rand.Uint64(), 1), sequence: uint64(max(now.UnixMicro(), 0)),
+	}
 }
 
-// collect asks for a report every interval, whether or not there is somebody to send it to: a report covers one interval only.
+// collect asks for a report every interval, whether or not there is a manager to send it to: a report covers one interval only.
 func (o *reportQueue) collect(ctx context.Context, r Reporter, interval time.Duration) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
+	last := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case next := <-o.interval:
+			if next != interval {
+				interval = next
+				ticker.Reset(interval)
+			}
 		case now := <-ticker.C:
 			if body := r.Report(); body != nil {
-				o.add(now, body)
+				o.add(queuedReport{at: now, covered: now.Sub(last), body: body})
 			}
+			last = now
 		}
 	}
 }
 
-// add queues a report. The oldest makes room when there are too many: it would be too old to count.
-func (o *reportQueue) add(now time.Time, body *policy.Report) {
+// add queues a report. The oldest is dropped when there are too many: it would be too old to count.
+func (o *reportQueue) add(r queuedReport) {
 	o.mu.Lock()
 	o.sequence++
-	o.waiting = append(o.waiting, queuedReport{sequence: o.sequence, at: now, body: body})
+	r.sequence = o.sequence
+	o.waiting = append(o.waiting, r)
 	if len(o.waiting) > maxReports {
 		o.waiting = slices.Delete(o.waiting, 0, 1)
 	}
@@ -93,11 +105,19 @@ func (o *reportQueue) after(sequence uint64) []queuedReport {
 	return nil
 }
 
-// acknowledged drops the reports up to sequence.
-func (o *reportQueue) acknowledged(sequence uint64) {
+// acknowledged drops the reports up to the acknowledged sequence, and passes on the interval that the manager asks for. It is for one goroutine.
+func (o *reportQueue) acknowledged(a wire.ReportAck) {
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.waiting = slices.DeleteFunc(o.waiting, func(d queuedReport) bool { return d.sequence <= sequence })
+	o.waiting = slices.DeleteFunc(o.waiting, func(d queuedReport) bool { return d.sequence <= a.Sequence })
+	o.mu.Unlock()
+	if a.Interval == 0 {
+		return
+	}
+	select {
+	case <-o.interval:
+	default:
+	}
+	o.interval <- a.Interval
 }
 
 // drop removes one report.
@@ -114,7 +134,7 @@ func (o *reportQueue) deliver(ctx context.Context, client wire.Client, log *slog
 		if ctx.Err() != nil {
 			return
 		}
-		log.InfoContext(ctx, "report stream ended", "reason", err)
+		log.InfoContext(ctx, "report stream ended", "err", err)
 		pause(ctx, redeliverAfter)
 	}
 }
@@ -131,30 +151,25 @@ func (o *reportQueue) stream(ctx context.Context, client wire.Client, log *slog.
 	}
 	wg.Go(func() {
 		for {
-			sequence, err := stream.RecvAck()
+			ack, err := stream.RecvAck()
 			if err != nil {
 				cancel(err)
 				return
 			}
-			o.acknowledged(sequence)
+			o.acknowledged(ack)
 		}
 	})
-	var sent uint64
-	for {
-		for _, d := range o.after(sent) {
-			err := stream.Send(wire.Report{Instance: o.instance, Sequence: d.sequence, Age: time.Since(d.at), Body: *d.body})
-			switch {
-			case errors.Is(err, wire.ErrMalformed):
-				// It never will be sent, and must not keep the others back.
-				log.ErrorContext(ctx, "report dropped", "reason", err)
-				o.drop(d.sequence)
-			case errors.Is(err, io.EOF):
-				<-ctx.Done() // the receiver learns why
+	for sent := uint64(0); ; {
+		for _, r := range o.after(sent) {
+			err := o.send(ctx, stream, r, log)
+			if errors.Is(err, io.EOF) {
+				<-ctx.Done() // the receiver gets the cause
 				return context.Cause(ctx)
-			case err != nil:
+			}
+			if err != nil {
 				return err
 			}
-			sent = d.sequence
+			sent = r.sequence
 		}
 		select {
 		case <-ctx.Done():
@@ -162,4 +177,17 @@ func (o *reportQueue) stream(ctx context.Context, client wire.Client, log *slog.
 		case <-o.wake:
 		}
 	}
+}
+
+// send sends a report. One that cannot be encoded is dropped: it never could be, and must not hold up the others.
+func (o *reportQueue) send(ctx context.Context, stream wire.ReportClient, r queuedReport, log *slog.Logger) error {
+	err := stream.Send(wire.Report{
+		Instance: o.instance, Sequence: r.sequence, Age: time.Since(r.at), Covered: r.covered, Body: *r.body,
+	})
+	if errors.Is(err, wire.ErrMalformed) {
+		log.ErrorContext(ctx, "report dropped", "err", err)
+		o.drop(r.sequence)
+		return nil
+	}
+	return err
 }

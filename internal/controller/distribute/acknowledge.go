@@ -15,18 +15,18 @@ func (s *Store) acknowledge(c *session, a wire.Ack) error {
 		return fmt.Errorf("%w: unexpected nonce %d", errProtocol, a.Nonce)
 	}
 	s.accept(c)
-	whole := true
+	complete := true
 	if len(a.Rejections) > 0 {
 		asked := c.requested()
 		for _, r := range a.Rejections {
 			s.reject(c, r, asked)
-			whole = whole && !c.patchFailed(r)
+			complete = complete && !c.patchFailed(r)
 		}
 	}
 	if len(c.held) > maxHeld {
 		return fmt.Errorf("%w: %d resources held", errProtocol, len(c.held))
 	}
-	if whole {
+	if complete {
 		s.advance(c, c.sentUpTo)
 	}
 	c.sent, c.behindSince = nil, c.sentAt // what is dirty has become so since
@@ -39,8 +39,7 @@ func (s *Store) acknowledge(c *session, a wire.Ack) error {
 	return nil
 }
 
-// patchFailed reports whether the agent could not make a resource whole that it was sent as a patch. It is sent again then, and from now on
-// everything is sent whole.
+// patchFailed reports whether the agent could not apply a patch. The resource is sent again then, and from now on everything is sent in full.
 func (c *session) patchFailed(r wire.Rejection) bool {
 	if c.sent.Deltas[r.Ref] == nil || r.Reason != wire.ReasonMalformed {
 		return false
@@ -57,12 +56,11 @@ func (c *session) idle() bool { return !c.ended && len(c.dirty) == 0 && c.sent =
 // hasAcked reports whether the agent has acknowledged all that it was given up to a publication.
 func (c *session) hasAcked(revision uint64) bool { return c.idle() || c.ackedUpTo >= revision }
 
-// advance takes note that the agent has acknowledged everything up to a publication, and announces the profiles for which that was
-// waited for.
+// advance records that the agent has acknowledged everything up to a publication, and marks the profiles that waited for that as changed.
 func (s *Store) advance(c *session, revision uint64) {
 	if !c.idle() {
 		for name, u := range c.node.profiles {
-			if drawn := u.profile.publishedIn; drawn > c.ackedUpTo && drawn <= revision {
+			if in := u.profile.publishedIn; in > c.ackedUpTo && in <= revision {
 				s.changed.add(name)
 			}
 		}
@@ -70,13 +68,13 @@ func (s *Store) advance(c *session, revision uint64) {
 	c.ackedUpTo = revision
 }
 
-// accept takes note that the agent did all of the update last sent.
+// accept records that the agent applied the update last sent.
 func (s *Store) accept(c *session) {
 	for _, r := range c.sent.Set {
 		_, refused := c.rejected[r.Ref]
 		c.held[r.Ref] = r.Version
 		delete(c.rejected, r.Ref)
-		// Endpoints come and go all the time; a destination is news only when it is refused or no longer is.
+		// Endpoints come and go all the time; a destination changes a rollout only when it is refused or no longer is.
 		if r.Ref.Kind == wire.Profile || refused {
 			s.markChanged(c.node, r.Ref)
 		}
@@ -86,7 +84,7 @@ func (s *Store) accept(c *session) {
 	}
 }
 
-// request is what an update wants done with a resource.
+// request is what an update asks for a resource.
 type request uint8
 
 const (
@@ -106,10 +104,10 @@ func (c *session) requested() map[wire.Ref]request {
 	return out
 }
 
-// reject takes note that the agent does not have a resource as it should, and of what it has instead. A resource that was not sent now it
-// held before and gave up; of one that it did not hold by its own words it only says that it does.
+// reject records that the agent does not hold a resource as it should, and what it holds instead. A resource that is not in the update it
+// held before and gave up, or, if it was not known to hold it, holds all the same.
 func (s *Store) reject(c *session, r wire.Rejection, asked map[wire.Ref]request) {
-	version, believed := c.held[r.Ref]
+	version, known := c.held[r.Ref]
 	what, sent := asked[r.Ref]
 	switch {
 	case r.HeldKnown && r.Held == wire.Version{}, !r.HeldKnown && !sent:
@@ -119,13 +117,13 @@ func (s *Store) reject(c *session, r wire.Rejection, asked map[wire.Ref]request)
 	default:
 		c.held[r.Ref] = unknownVersion
 	}
-	if sent || believed {
+	if sent || known {
 		c.rejected[r.Ref] = refusal{version: version, removal: what == requestedRemoval, reason: r.Reason, message: r.Message}
 		s.markChanged(c.node, r.Ref)
 	}
 }
 
-// markChanged announces the profiles whose rollout ref's fate changes.
+// markChanged marks the profiles whose rollout ref is part of as changed.
 func (s *Store) markChanged(n *node, ref wire.Ref) {
 	switch ref.Kind {
 	case wire.Profile:

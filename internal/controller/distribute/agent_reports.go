@@ -1,7 +1,6 @@
 package distribute
 
 import (
-	"slices"
 	"time"
 
 	"fairlead.dev/fairlead/internal/policy"
@@ -19,13 +18,13 @@ func (s *policySet) add(ids ...policy.ID) {
 	}
 }
 
-// agentReports is what is remembered of an agent. Guarded by traffic.mu.
+// agentReports is what is remembered of an agent. Guarded by nodeTraffic.mu.
 type agentReports struct {
-	streams   int
-	findings  podFindings
-	gauges    map[trafficKey]struct{} // under which it has gauges
-	processes [2]process              // the latest first
-	goneAt    moment                  // when its last stream ended
+	streams     int
+	hasFindings bool
+	gauges      map[trafficKey]*sum // in which it has a gauge
+	processes   [2]process          // the latest first
+	goneAt      moment              // when its last stream ended
 }
 
 // process is one run of an agent. What one sends may arrive when the next has begun to report, so that two are remembered.
@@ -33,7 +32,7 @@ type process struct {
 	instance, sequence uint64 // sequence: last counted
 }
 
-// first reports whether a report was not counted before, and takes note of it.
+// first reports whether a report was not counted before, and records it.
 func (r *agentReports) first(instance, sequence uint64) bool {
 	for i := range r.processes {
 		p := &r.processes[i]
@@ -49,118 +48,48 @@ func (r *agentReports) first(instance, sequence uint64) bool {
 	return sequence > 0
 }
 
-// podFindings is what an agent said of pods, and what holds until it says something else or goes.
-type podFindings struct {
-	problems, notices []policy.CaptureProblem
-	older             []policy.OlderConnections
-}
-
-// podFindingsOf returns what a report says of the pods of some policies.
-func podFindingsOf(r *policy.Report, mine policySet) podFindings {
-	s := podFindings{problems: allowedProblems(r.Problems, mine), notices: allowedProblems(r.Notices, mine)}
-	for _, o := range r.Older {
-		if _, ok := mine[o.Policy]; ok && o.Connections > 0 {
-			s.older = append(s.older, o)
-		}
-	}
-	return s
-}
-
-func allowedProblems(problems []policy.CaptureProblem, mine policySet) []policy.CaptureProblem {
-	var out []policy.CaptureProblem
-	for _, p := range problems {
-		p.Policies = slices.DeleteFunc(slices.Clone(p.Policies), func(id policy.ID) bool {
-			_, ok := mine[id]
-			return !ok
-		})
-		if len(p.Policies) > 0 {
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
-// policies returns what s is about.
-func (s *podFindings) policies() policySet {
-	var out policySet
-	for _, list := range [][]policy.CaptureProblem{s.problems, s.notices} {
-		for _, p := range list {
-			out.add(p.Policies...)
-		}
-	}
-	for _, o := range s.older {
-		out.add(o.Policy)
-	}
-	return out
-}
-
-// sameText reports whether o says the same but for numbers.
-func (s *podFindings) sameText(o *podFindings) bool {
-	same := func(a, b policy.CaptureProblem) bool {
-		return a.Namespace == b.Namespace && a.Pod == b.Pod && a.Reason == b.Reason && a.Message == b.Message && slices.Equal(a.Policies, b.Policies)
-	}
-	return slices.EqualFunc(s.problems, o.problems, same) && slices.EqualFunc(s.notices, o.notices, same) &&
-		slices.EqualFunc(s.older, o.older, func(a, b policy.OlderConnections) bool { return a.Policy == b.Policy })
-}
-
-// setFindings replaces what is known of an agent's pods. It returns changed with the policies of which something else is said now.
-func (t *traffic) setFindings(a agentID, r *agentReports, next podFindings, changed policySet) policySet {
-	was, is := r.findings.policies(), next.policies()
-	if !r.findings.sameText(&next) {
-		for _, ids := range []policySet{was, is} {
-			for id := range ids {
-				changed.add(id)
-			}
-		}
-	}
-	r.findings = next
-	for id := range was {
-		if _, still := is[id]; still {
-			continue
-		}
-		if delete(t.concerned[id], a); len(t.concerned[id]) == 0 {
-			delete(t.concerned, id)
-		}
-	}
-	for id := range is {
-		if t.concerned[id] == nil {
-			t.concerned[id] = map[agentID]struct{}{}
-		}
-		t.concerned[id][a] = struct{}{}
-	}
-	return changed
-}
-
-// streamStarted notes that a report stream of the agent began.
+// streamStarted records that a report stream of the agent began.
 func (t *traffic) streamStarted(a agentID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r := t.agents[a]
+	n := t.nodes[a.node]
+	if n == nil {
+		n = &nodeTraffic{agents: map[string]*agentReports{}, rates: map[trafficKey]*sum{}, counted: map[*sum]struct{}{}}
+		t.nodes[a.node] = n
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	r := n.agents[a.agent]
 	if r == nil {
-		r = &agentReports{gauges: map[trafficKey]struct{}{}}
-		t.agents[a] = r
+		r = &agentReports{gauges: map[trafficKey]*sum{}}
+		n.agents[a.agent] = r
 	}
 	r.streams++
 }
 
-// streamEnded notes that a report stream of the agent ended, and with the last one drops what was true only while it lasted. It returns the
-// policies of which something else is known now.
+// streamEnded records that a report stream of the agent ended, and with the last one drops what held only while it lasted. It returns the
+// policies whose status should be updated soon.
 func (t *traffic) streamEnded(a agentID, now time.Time) policySet {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	r := t.agents[a]
+	n := t.node(a.node)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	r := n.agents[a.agent]
 	if r.streams--; r.streams > 0 {
 		return nil
 	}
 	r.goneAt = t.at(now)
-	changed := t.changedGauges(a, r, t.takeGauges(a, r))
-	return t.setFindings(a, r, podFindings{}, changed)
+	changed := r.dropGauges(a, nil, nil)
+	if r.hasFindings {
+		r.hasFindings = false
+		changed = t.findings.set(a, podFindings{}, changed)
+	}
+	return changed
 }
 
 // sameSince is how far two reports of one change of a breaker's state may lie apart: they travel for a while.
 const sameSince = 2 * time.Second
 
-// gauge is what holds at one destination at present, as one agent says.
+// gauge is what holds at one destination at present, by one agent's last report.
 type gauge struct {
 	open, halfOpen int
 	since          moment // of the worst state of the breakers; of no account while all are closed
@@ -168,7 +97,7 @@ type gauge struct {
 	opaque         int
 }
 
-// gaugeOf returns what a report says of a destination, given what the one before said.
+// gaugeOf returns the gauge in an entry of a report, given that of the report before.
 func gaugeOf(o *observation, entry *policy.Traffic, before gauge) gauge {
 	g := gauge{connections: max(entry.Connections, 0), opaque: max(entry.OpaqueOpen, 0)}
 	g.halfOpen = max(min(entry.BreakersHalfOpen, entry.BreakersOpen), 0)
@@ -179,7 +108,7 @@ func gaugeOf(o *observation, entry *policy.Traffic, before gauge) gauge {
 	if entry.BreakerAge > 0 {
 		g.since = o.end().add(-entry.BreakerAge)
 	} else {
-		g.since = o.end() // the agent does not say: since it said so first
+		g.since = o.end() // not in the report: since the first report of it
 	}
 	if same := g.state() == before.state(); same && (entry.BreakerAge <= 0 || g.since.sub(before.since).Abs() < sameSince) {
 		g.since = before.since
@@ -198,39 +127,31 @@ func (g *gauge) state() int {
 	return 0
 }
 
-// takeGauges removes an agent's gauges and returns them.
-func (t *traffic) takeGauges(a agentID, r *agentReports) map[trafficKey]gauge {
-	if len(r.gauges) == 0 {
-		return nil
+// setGauge replaces the agent's gauge at a destination. The caller holds the policy's lock.
+func (r *agentReports) setGauge(a agentID, key trafficKey, s *sum, g gauge) {
+	if g == (gauge{}) {
+		delete(s.gauges, a)
+		delete(r.gauges, key)
+		return
 	}
-	out := make(map[trafficKey]gauge, len(r.gauges))
-	for k := range r.gauges {
-		if s := t.sums[k.policy][k.target]; s != nil {
-			out[k] = s.gauges[a]
-			delete(s.gauges, a)
-		}
-	}
-	clear(r.gauges)
-	return out
+	s.gauges[a] = g
+	r.gauges[key] = s
 }
 
-// changedGauges returns the policies with a destination at which the state of an agent's breakers is not as it was before.
-func (t *traffic) changedGauges(a agentID, r *agentReports, before map[trafficKey]gauge) policySet {
-	var changed policySet
-	look := func(k trafficKey) {
-		var is gauge
-		if s := t.sums[k.policy][k.target]; s != nil {
-			is = s.gauges[a]
+// dropGauges removes the agent's gauges except those at some destinations, and adds to changed the policies whose breakers were not closed.
+func (r *agentReports) dropGauges(a agentID, except map[*sum]struct{}, changed policySet) policySet {
+	for key, s := range r.gauges {
+		if _, stays := except[s]; stays {
+			continue
 		}
-		if was := before[k]; was.state() != is.state() {
-			changed.add(k.policy)
+		s.of.mu.Lock()
+		was := s.gauges[a]
+		delete(s.gauges, a)
+		s.of.mu.Unlock()
+		delete(r.gauges, key)
+		if was.state() != 0 {
+			changed.add(key.policy)
 		}
-	}
-	for k := range before {
-		look(k)
-	}
-	for k := range r.gauges {
-		look(k)
 	}
 	return changed
 }

@@ -149,7 +149,7 @@ func TestOlderConnectionsAndNoticesAreTheAgentsLast(t *testing.T) {
 	if f := s.Traffic(payments); f.OlderConnections != 0 || len(f.Notices) != 0 {
 		t.Errorf("they stay: %+v", f)
 	}
-	if n := len(s.traffic.concerned); n != 0 {
+	if n := len(s.traffic.findings.concerned) + len(s.traffic.findings.byAgent); n != 0 {
 		t.Errorf("%d policies are still concerned", n)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// changedProfiles collects the names of profiles whose rollout changed until somebody takes them.
+// changedProfiles collects the names of profiles whose rollout changed until they are taken.
 type changedProfiles struct {
 	wake chan struct{} // size 1
 
@@ -17,7 +17,9 @@ type changedProfiles struct {
 	names map[string]struct{}
 }
 
-func newChangedProfiles() *changedProfiles { return &changedProfiles{wake: make(chan struct{}, 1), names: map[string]struct{}{}} }
+func newChangedProfiles() *changedProfiles {
+	return &changedProfiles{wake: make(chan struct{}, 1), names: map[string]struct{}{}}
+}
 
 func (n *changedProfiles) add(name string) { n.addAll(map[string]*profileUse{name: nil}) }
 
@@ -41,7 +43,7 @@ func (n *changedProfiles) take() []string {
 	return out
 }
 
-// run tells StoreOptions.Notify the news until ctx ends.
+// run passes the changed profiles to StoreOptions.Notify until ctx ends.
 func (s *Store) run(ctx context.Context) {
 	sweep := time.NewTicker(time.Second)
 	defer sweep.Stop()
@@ -68,23 +70,23 @@ func (s *Store) run(ctx context.Context) {
 	}
 }
 
-// sweep announces what changes by mere passing of time: agents that stay away, and the end of the start's leniency.
+// sweep marks what changes with time alone: agents that stay away, and the end of StartGrace.
 func (s *Store) sweep(now time.Time) {
 	s.traffic.sweep(now)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expire(now)
-	open := s.serving.servingFor(now)
-	settled := open >= s.opts.StartGrace && !s.graceOver
-	s.graceOver = open >= s.opts.StartGrace
-	if !settled && open > 0 {
+	serving := s.serving.servingFor(now)
+	graceEnds := serving >= s.opts.StartGrace && !s.graceOver
+	s.graceOver = serving >= s.opts.StartGrace
+	if !graceEnds && serving > 0 {
 		return
 	}
 	for _, n := range s.nodes {
-		if settled && !n.answered {
+		if graceEnds && !n.answered {
 			s.changed.addAll(n.profiles)
 		}
-		if open == 0 {
+		if serving == 0 {
 			n.answered = false
 		}
 	}
@@ -96,7 +98,7 @@ type disconnection struct {
 	at   time.Time
 }
 
-// expire no longer believes agents that have stayed away for too long.
+// expire discards what agents acknowledged that have stayed away for longer than Grace.
 func (s *Store) expire(now time.Time) {
 	for len(s.disconnections) > 0 {
 		d := s.disconnections[0]

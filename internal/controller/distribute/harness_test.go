@@ -137,7 +137,9 @@ func (o *testManager) connect(config *tls.Config) *grpc.ClientConn {
 	return conn
 }
 
-func (o *testManager) trusting() *tls.Config { return &tls.Config{RootCAs: o.roots, ServerName: serverName} }
+func (o *testManager) trusting() *tls.Config {
+	return &tls.Config{RootCAs: o.roots, ServerName: serverName}
+}
 
 // agent is a hand-driven agent.
 type agent struct {

@@ -36,7 +36,7 @@ func (o *testManager) patching(node string, held map[wire.Ref]*wire.Resource) *p
 	for ref, r := range held {
 		versions[ref] = r.Version
 	}
-	s, err := p.client.Subscribe(p.ctx, wire.Hello{Node: node, Held: versions, Patches: true})
+	s, err := p.client.Subscribe(p.ctx, wire.Hello{Node: node, Held: versions, Features: wire.AllFeatures()})
 	if err != nil {
 		o.t.Fatal(err)
 	}

@@ -6,17 +6,18 @@ import (
 	"fairlead.dev/fairlead/internal/wire"
 )
 
-// node is what one agent should have, and the agents that serve it. Guarded by Store.mu.
+// node is a node of the cluster: what its agents should have, and their sessions. Guarded by Store.mu.
 type node struct {
 	name         string
 	workloads    map[string]workload // by pod UID
 	profiles     map[string]*profileUse
+	reportable   *reportable    // what its agents may report on; nil until it is asked for after a change
 	destinations map[string]int // how many used profiles name it
 	sessions     []*session     // oldest first; more than one while an upgrade surges
-	former         *session       // the last one that ended, until another one has acknowledged something or lostAt + Grace
+	former       *session       // the last one that ended, until another one has acknowledged something or lostAt + Grace
 	lostAt       time.Time
 	madeAt       time.Time
-	answered        bool // an agent has acknowledged something since the gate opened
+	answered     bool // an agent has acknowledged something since serving started
 }
 
 // profileUse is that some workloads of a node use a profile. Guarded by Store.mu.
@@ -24,7 +25,8 @@ type profileUse struct {
 	name      string
 	profile   *profile
 	workloads int
-	state      rolloutState // what became of the profile on the node; kept up to date by Store.review
+	state     rolloutState  // of the profile on the node; kept up to date by Store.updateUse, as is leftOut
+	leftOut   wire.Features // that the profile and its destinations need, and the node's agent lacks
 }
 
 type workload struct {
@@ -39,6 +41,8 @@ func (s *Store) useProfile(n *node, name string) {
 		return
 	}
 	p := s.profile(name)
+	n.reportable = nil
+	s.addReportLoad(len(p.keys))
 	u := &profileUse{name: name, profile: p, workloads: 1, state: statePending}
 	n.profiles[name] = u
 	p.nodes[n.name] = n
@@ -61,9 +65,14 @@ func (s *Store) releaseProfile(n *node, name string) {
 	}
 	delete(n.profiles, name)
 	p := u.profile
+	n.reportable = nil
+	s.addReportLoad(-len(p.keys))
 	delete(p.nodes, n.name)
 	for _, r := range p.policies {
 		r.remove(n, u.state)
+		if u.leftOut != 0 {
+			r.updateLeftOut(n)
+		}
 	}
 	s.markDirty(n, wire.Ref{Kind: wire.Profile, Name: name})
 	for _, d := range p.uses {
@@ -97,6 +106,7 @@ func (s *Store) releaseDestination(n *node, name string) {
 func (s *Store) node(name string) *node {
 	n := s.nodes[name]
 	if n == nil {
+		s.addReportLoad(loadPerNode)
 		n = &node{name: name, madeAt: time.Now(), workloads: map[string]workload{}, profiles: map[string]*profileUse{}, destinations: map[string]int{}}
 		s.nodes[name] = n
 	}
@@ -106,10 +116,11 @@ func (s *Store) node(name string) *node {
 func (s *Store) tidyNode(n *node) {
 	if len(n.workloads) == 0 && len(n.sessions) == 0 && n.former == nil {
 		delete(s.nodes, n.name)
+		s.addReportLoad(-loadPerNode)
 	}
 }
 
-// markDirty marks ref as changed for the node's agents by the publication under way.
+// markDirty marks ref as changed for the node's agents by the publication in progress.
 func (s *Store) markDirty(n *node, ref wire.Ref) {
 	for _, c := range n.sessions {
 		if c.idle() {
@@ -123,15 +134,23 @@ func (s *Store) markDirty(n *node, ref wire.Ref) {
 	}
 }
 
-// updateLaterIfRefused has the node reviewed if c refused a version of ref: another one may be wanted now.
+// updateLaterIfRefused has the node's states updated if c refused a version of ref: another one may be wanted now.
 func (s *Store) updateLaterIfRefused(c *session, ref wire.Ref) {
 	if _, refused := c.rejected[ref]; refused {
 		s.pending.update[c.node] = struct{}{}
 	}
 }
 
-// wanted returns the resource n should have under ref, or nil.
-func (s *Store) wanted(n *node, ref wire.Ref) *wire.Resource {
+// wanted returns what the agent of c should have under ref, in the form that it understands, or nil.
+func (s *Store) wanted(c *session, ref wire.Ref) *wire.Resource {
+	if r := s.published(c.node, ref); r != nil {
+		return r.For(c.features)
+	}
+	return nil
+}
+
+// published returns what n should have under ref, in full, or nil.
+func (s *Store) published(n *node, ref wire.Ref) *wire.Resource {
 	switch ref.Kind {
 	case wire.Workload:
 		return n.workloads[ref.Name].resource

@@ -129,8 +129,8 @@ func TestARateFallsWithTheCalls(t *testing.T) {
 		if got := s.Traffic(payments).PerSecond; got != 0 {
 			t.Errorf("%.1f calls per second after a minute without", got)
 		}
-		if n := len(s.traffic.sums[payments]["service shop/cart"].rates); n != 0 {
-			t.Errorf("%d shares of nodes without calls", n)
+		if n := len(s.traffic.policies[payments].targets["service shop/cart"].rates); n != 0 {
+			t.Errorf("%d rates of nodes without calls", n)
 		}
 		n1.once(12, bucketSpan) // 60 calls in the first minute with any
 		about(t, s, 1)
@@ -152,9 +152,17 @@ func TestANodeThatIsGoneHasNoPartInTheRate(t *testing.T) {
 		}
 		n1.times(1, 0)
 		about(t, s, 100)
-		time.Sleep(silentAfter)
+		time.Sleep(silentAfter * bucketSpan)
 		if got := s.Traffic(payments).PerSecond; got != 0 {
 			t.Errorf("%.1f calls per second of nodes that do not report", got)
+		}
+		time.Sleep(3 * Window)
+		s.sweep(time.Now())
+		for _, node := range []string{"n1", "n2", "n3"} {
+			s.traffic.streamEnded(agentOf(node), time.Now())
+			if n := len(s.traffic.node(node).rates); n != 0 {
+				t.Errorf("%d rates of %s are remembered", n, node)
+			}
 		}
 		time.Sleep(3 * Window)
 		s.sweep(time.Now())

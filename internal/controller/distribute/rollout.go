@@ -13,9 +13,9 @@ import (
 // MaxExamples bounds the lists in a Rollout.
 const MaxExamples = 10
 
-// Rollout says how far a policy has come.
+// Rollout is how far the distribution of a policy has come.
 type Rollout struct {
-	// Desired counts the nodes that have a workload using a profile drawn from the policy. It is Programmed + Pending + Failed + Unknown.
+	// Desired counts the nodes that have a workload with a profile in which the policy has a part. It is Programmed + Pending + Failed + Unknown.
 	Desired int
 	// Programmed counts nodes whose agent acknowledged every one of these profiles that it should have, and all that was published up to the
 	// last time these were: the pods they govern and the destinations they name. What comes and goes after that, pods on a node that
@@ -25,14 +25,24 @@ type Rollout struct {
 	Pending int
 	// Failed counts nodes whose agent refused something.
 	Failed int
-	// Unknown counts nodes of which nothing was heard since the gate opened a short while ago: after a change of leader it takes
-	// agents a moment to come back. A status should not be made worse on their account.
+	// Unknown counts nodes whose agent has acknowledged nothing since serving started a short while ago: after a change of leader it takes
+	// agents a moment to reconnect. A status should not be made worse on their account.
 	Unknown int
 	// WaitingSince is about since when the node waits that is pending the longest; zero without one.
 	WaitingSince time.Time
 	// Failures and Waiting are examples, sorted by node, at most MaxExamples.
 	Failures []Failure
 	Waiting  []Waiting
+	// LeftOut lists the features that the policy's profiles or their destinations need and that some agents lack, in order. What belongs to
+	// them is not sent to those agents, and not enforced on their nodes, whatever else is said of these.
+	LeftOut []LeftOut
+}
+
+// LeftOut is that agents lack a feature.
+type LeftOut struct {
+	Feature wire.Feature
+	Nodes   int
+	Example string // the first of the nodes by name
 }
 
 // Failure is one node's refusal.
@@ -49,8 +59,8 @@ type Waiting struct {
 	Connected bool
 }
 
-// Rollout returns how far a policy has come; nothing is desired of one that no profile is drawn from. What it costs grows with the nodes
-// that are not programmed, not with the others.
+// Rollout returns how far a policy has come; one without a part in any profile has no desired nodes. What it costs grows with the nodes that
+// are not programmed or whose agent lacks features, not with the others.
 func (s *Store) Rollout(id policy.ID) Rollout { return s.rollout(time.Now(), id) }
 
 func (s *Store) rollout(now time.Time, id policy.ID) Rollout {
@@ -66,9 +76,10 @@ func (s *Store) rollout(now time.Time, id policy.ID) Rollout {
 	for _, n := range firstNodes(failed, func(*node) bool { return true }) {
 		r.Failures = append(r.Failures, s.failure(n, of))
 	}
-	settling := s.serving.servingFor(now) < s.opts.StartGrace
+	r.LeftOut = of.leftOutByFeature()
+	starting := s.serving.servingFor(now) < s.opts.StartGrace
 	for _, n := range firstNodes(pending, func(n *node) bool {
-		if settling && !n.answered {
+		if starting && !n.answered {
 			r.Unknown++
 			return false
 		}
@@ -125,7 +136,7 @@ func (s *Store) Revision() uint64 {
 }
 
 // Behind counts the connected nodes whose agent has not acknowledged everything up to a publication. It is how to know that agents
-// have let go of what was taken from them, of which no profile is left to ask about.
+// have removed what was taken from them, when no profile is left to ask about.
 func (s *Store) Behind(revision uint64) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,7 +149,7 @@ func (s *Store) Behind(revision uint64) int {
 	return behind
 }
 
-// hasRefusedRemoval reports whether the agent refused to let go of something.
+// hasRefusedRemoval reports whether the agent refused to remove something.
 func (s *Store) hasRefusedRemoval(c *session) bool {
 	for ref := range c.rejected {
 		if s.removalRefused(c, ref) {
@@ -148,8 +159,8 @@ func (s *Store) hasRefusedRemoval(c *session) bool {
 	return false
 }
 
-// effectiveSession returns the session that speaks for n: the latest. For a while, and until that has acknowledged something, it is the one
-// before if that ended. It may be nil.
+// effectiveSession returns the session that decides the state of n: the latest. For a while, and until that has acknowledged something, it is
+// the one before if that ended. It may be nil.
 func (n *node) effectiveSession() *session {
 	latest := n.latest()
 	if (latest == nil || !latest.answered) && n.former != nil {
@@ -158,7 +169,7 @@ func (n *node) effectiveSession() *session {
 	return latest
 }
 
-// waitingSince returns about since when n, for which c speaks, has not acknowledged all it should.
+// waitingSince returns about since when n, whose effective session is c, has not acknowledged all it should.
 func (n *node) waitingSince(c *session) time.Time {
 	if c != nil && !c.ended {
 		return c.behindSince
@@ -197,11 +208,11 @@ func (s *Store) refusal(c *session, p *profile) (refusal, bool) {
 	var first refusal
 	var at wire.Ref
 	for ref, no := range c.rejected {
-		want := s.wanted(c.node, ref)
+		want := s.wanted(c, ref)
 		if want == nil || want.Version != no.version || !p.concerns(ref, c.node) {
 			continue
 		}
-		// The profile itself comes first, then the others in order: what a status says must not change from look to look.
+		// The profile itself comes first, then the others in order: a status must not change without a cause.
 		if at.Kind == 0 || ref.Kind == wire.Profile || at.Kind != wire.Profile && ref.Compare(at) < 0 {
 			first, at = no, ref
 		}

@@ -1,6 +1,7 @@
 package distribute
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -10,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"fairlead.dev/fairlead/internal/policy"
 	"fairlead.dev/fairlead/internal/wire"
@@ -30,23 +31,21 @@ func rolloutAsLookedUp(s *Store, now time.Time, id policy.ID) Rollout {
 	}
 	slices.Sort(names)
 	r := Rollout{Desired: len(nodes)}
-	settling := s.serving.servingFor(now) < s.opts.StartGrace
+	starting := s.serving.servingFor(now) < s.opts.StartGrace
+	r.LeftOut = leftOutAsLookedUp(s, now, nodes, names)
 	for _, name := range slices.Sorted(maps.Keys(nodes)) {
 		n := nodes[name]
-		c := n.latest()
-		if (c == nil || !c.answered) && n.former != nil && now.Sub(n.lostAt) < s.opts.Grace {
-			c = n.former
-		}
-		fate, why := stateAsLookedUp(s, n, c, names)
+		c := effectiveAsLookedUp(s, n, now)
+		state, why := stateAsLookedUp(s, n, c, names)
 		switch {
-		case fate == stateProgrammed:
+		case state == stateProgrammed:
 			r.Programmed++
-		case fate == stateFailed:
+		case state == stateFailed:
 			r.Failed++
 			if len(r.Failures) < MaxExamples {
 				r.Failures = append(r.Failures, why)
 			}
-		case settling && !n.answered:
+		case starting && !n.answered:
 			r.Unknown++
 		default:
 			r.Pending++
@@ -59,6 +58,48 @@ func rolloutAsLookedUp(s *Store, now time.Time, id policy.ID) Rollout {
 		}
 	}
 	return r
+}
+
+func effectiveAsLookedUp(s *Store, n *node, now time.Time) *session {
+	c := n.latest()
+	if (c == nil || !c.answered) && n.former != nil && now.Sub(n.lostAt) < s.opts.Grace {
+		c = n.former
+	}
+	return c
+}
+
+func leftOutAsLookedUp(s *Store, now time.Time, nodes map[string]*node, names []string) []LeftOut {
+	var out []LeftOut
+	for f := range wire.Features(^uint64(0)).All() {
+		l := LeftOut{Feature: f}
+		for _, name := range slices.Sorted(maps.Keys(nodes)) {
+			if c := effectiveAsLookedUp(s, nodes[name], now); c != nil && lacks(s, c, names, f) {
+				l.Example = cmp.Or(l.Example, name)
+				l.Nodes++
+			}
+		}
+		if l.Nodes > 0 {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+func lacks(s *Store, c *session, names []string, f wire.Feature) bool {
+	for _, name := range names {
+		p := s.profiles[name]
+		if c.node.profiles[name] == nil || p.resource == nil || c.features.Has(f) {
+			continue
+		}
+		needs := p.resource.Needs()
+		for _, d := range p.uses {
+			needs |= needsOf(s.destinations[d].resource)
+		}
+		if needs.Has(f) {
+			return true
+		}
+	}
+	return false
 }
 
 func stateAsLookedUp(s *Store, n *node, c *session, names []string) (rolloutState, Failure) {
@@ -81,7 +122,7 @@ func stateAsLookedUp(s *Store, n *node, c *session, names []string) (rolloutStat
 		if no, refused := s.refusal(c, p); refused {
 			return stateFailed, Failure{Node: n.name, Profile: name, Reason: no.reason, Message: no.message}
 		}
-		if c.held[p.resource.Ref] != p.resource.Version || !c.hasAcked(p.publishedIn) {
+		if c.held[p.resource.Ref] != p.resource.For(c.features).Version || !c.hasAcked(p.publishedIn) {
 			worst = statePending
 		}
 	}
@@ -93,9 +134,15 @@ type simulation struct {
 	*rand.Rand
 	t        *testing.T
 	store    *Store
+	encoder  *wire.Encoder
 	sessions map[string]*session // by agent
 	updates  map[string]wire.Update
 	agents   map[string]*modelAgent
+}
+
+// features returns random ones of those that are made up.
+func (f *simulation) features() wire.Features {
+	return wire.Features(f.Uint64()) & wire.FeaturesOf(knowsRetries, knowsHostnames)
 }
 
 func (f *simulation) pick(prefix string, n int) string { return fmt.Sprint(prefix, f.IntN(n)) }
@@ -115,7 +162,11 @@ func (f *simulation) edit(b *Batch) {
 	case 7:
 		b.RemoveWorkload(uid)
 	case 8:
-		b.SetDestination(&policy.Destination{Name: service, Ports: []policy.DestinationPort{{Port: uint16(80 + f.IntN(3))}}})
+		d := &policy.Destination{Name: service, Ports: []policy.DestinationPort{{Port: uint16(80 + f.IntN(3))}}}
+		if f.IntN(2) == 0 {
+			d.Hostnames = []string{"s"}
+		}
+		b.SetDestination(d)
 	case 9:
 		if f.IntN(2) == 0 {
 			b.RemoveDestination(service)
@@ -132,7 +183,7 @@ func (f *simulation) step() {
 	c := f.sessions[agent]
 	switch f.IntN(10) {
 	case 0:
-		var b Batch
+		b := Batch{encoder: f.encoder}
 		for range 1 + f.IntN(6) {
 			f.edit(&b)
 		}
@@ -167,7 +218,7 @@ func (f *simulation) exchange(agent, node string, c *session) {
 		if c != nil {
 			f.store.detach(c, time.Now())
 		}
-		f.sessions[agent] = f.store.attach(node, agent, wire.Hello{Held: maps.Clone(m.holds)})
+		f.sessions[agent] = f.store.attach(node, agent, wire.Hello{Held: maps.Clone(m.holds), Features: f.features()})
 		delete(f.updates, agent)
 		return
 	}
@@ -190,7 +241,7 @@ func (f *simulation) check(step int) {
 	for _, name := range names {
 		id, now := policyOf(name), time.Now()
 		want, got := rolloutAsLookedUp(f.store, now, id), f.store.rollout(now, id)
-		if diff := cmp.Diff(want, got); diff != "" {
+		if diff := gocmp.Diff(want, got); diff != "" {
 			f.t.Fatalf("step %d: rollout of %s (-looked up +kept):\n%s", step, name, diff)
 		}
 	}
@@ -202,7 +253,7 @@ func TestARolloutIsWhatALookAtEverythingGives(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := &simulation{
-					Rand: rand.New(rand.NewPCG(seed, 20)), t: t, store: NewStore(StoreOptions{}),
+					Rand: rand.New(rand.NewPCG(seed, 20)), t: t, store: NewStore(StoreOptions{}), encoder: withMadeUpFeatures(),
 					sessions: map[string]*session{}, updates: map[string]wire.Update{}, agents: map[string]*modelAgent{},
 				}
 				f.store.Serving().Start()

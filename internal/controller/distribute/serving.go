@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// ServingSwitch says whether this replica serves agents. It is shut at first. Opening it before the first complete compilation was
+// ServingSwitch says whether this replica serves agents. At first it does not. Starting before the first complete compilation was
 // published would make agents drop policies that are merely not compiled yet.
 type ServingSwitch struct {
 	mu sync.Mutex
 	// guarded by mu
-	stopped   chan struct{} // closed when the gate shuts; nil while it is shut
+	stopped   chan struct{} // closed by Stop; nil while not serving
 	startedAt time.Time
 }
 
-// Start lets agents in.
+// Start has the server answer agents.
 func (g *ServingSwitch) Start() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -23,7 +23,7 @@ func (g *ServingSwitch) Start() {
 	}
 }
 
-// Stop keeps agents out and ends the streams of those inside; they try the other replicas.
+// Stop has the server refuse agents, and ends the streams there are; their agents try the other replicas.
 func (g *ServingSwitch) Stop() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -33,14 +33,14 @@ func (g *ServingSwitch) Stop() {
 	}
 }
 
-// current returns a channel that is closed when the gate shuts, or false when it is shut.
+// current returns a channel that Stop closes, or false while not serving.
 func (g *ServingSwitch) current() (<-chan struct{}, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.stopped, g.stopped != nil
 }
 
-// servingFor returns how long the gate has been open; 0 when it is shut.
+// servingFor returns how long ago Start was called; 0 while not serving.
 func (g *ServingSwitch) servingFor(now time.Time) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fairlead.dev/fairlead/internal/policy"
@@ -12,69 +13,70 @@ import (
 
 // StoreOptions configure a Store. Zero values choose the defaults.
 type StoreOptions struct {
-	// Notify is told the names of profiles whose rollout changed, sorted, from a goroutine of Server.Run. While it runs further
+	// Notify is called with the names of profiles whose rollout changed, sorted, from a goroutine of Server.Run. While it runs further
 	// names are collected.
 	Notify func(profiles []string)
-	// NotifyInterval is the least time between two calls of Notify. Default 100 ms; the
-	// first news after a pause is told at once.
+	// NotifyInterval is the least time between two calls of Notify. Default 100 ms; the first change after a pause is passed on at once.
 	NotifyInterval time.Duration
 	// Grace is how long what a disconnected agent acknowledged still counts: agents reconnect all the time. Default 15 s.
 	Grace time.Duration
-	// StartGrace is how long after the gate opened a node not heard of is Unknown instead of Pending. Default 30 s.
+	// StartGrace is how long after serving started a node whose agent has acknowledged nothing is Unknown instead of Pending. Default 30 s.
 	StartGrace time.Duration
 }
 
 // Store holds the resources in encoded form, who should have them, and who has them. Its methods may be called from any goroutine.
 // The work of a change is proportional to the nodes and resources it concerns.
 type Store struct {
-	opts    StoreOptions // immutable after NewStore
-	serving    ServingSwitch
-	traffic *traffic
-	changed    *changedProfiles
+	opts     StoreOptions // immutable after NewStore
+	serving  ServingSwitch
+	traffic  *traffic
+	interval atomic.Int64 // of reports, a duration
+	changed  *changedProfiles
 
 	mu sync.Mutex
 	// guarded by mu
-	nodes        map[string]*node
-	workloads    map[string]*node // by pod UID
-	profiles     map[string]*profile
-	destinations map[string]*destination
-	policies     map[policy.ID]*policyRollout // that profiles are drawn from
-	connections  uint64                       // counts sessions, for their order
-	revision     uint64                       // counts publications
-	unpublished  map[string]struct{}          // destinations whose latest version cannot be published
+	nodes          map[string]*node
+	workloads      map[string]*node // by pod UID
+	profiles       map[string]*profile
+	destinations   map[string]*destination
+	policies       map[policy.ID]*policyRollout // that have a part in profiles
+	connections    uint64                       // counts sessions, for their order
+	revision       uint64                       // counts publications
+	unpublished    map[string]struct{}          // destinations whose latest version cannot be published
+	reportLoad     int                          // entries that the reports of all agents have at most
 	graceOver      bool                         // StartGrace is over
-	disconnections   []disconnection                  // oldest first
-	pending      publication                  // the one under way
+	disconnections []disconnection              // oldest first
+	pending        publication                  // the one in progress
 }
 
-// publication is what a publication under way has yet to settle.
+// publication is what remains to be done when all changes of the publication in progress have been applied.
 type publication struct {
-	droppedKeys []map[trafficKey]struct{} // destinations of policies that it takes away
-	profiles   []*profile                // set by it, changed or not
-	update    map[*node]struct{}        // nodes of which something else has changed that rollouts depend on
+	droppedKeys []map[trafficKey]*sum // destinations of policies that it takes away
+	profiles    []*profile            // set by it, changed or not
+	update      map[*node]struct{}    // nodes of which something else has changed that rollouts depend on
 }
 
 // profile exists while it has a resource, a user or a reason to have no resource. Guarded by Store.mu.
 type profile struct {
-	name     string
-	resource *wire.Resource // nil: used but not published
-	uses     []string       // destinations
-	keys     map[trafficKey]struct{}
-	policies []*policyRollout // it is drawn from
-	nodes    map[string]*node
-	err      error  // the latest version cannot be published; resource is an older one
-	publishedIn    uint64 // the last publication that set it, changed or not
+	name        string
+	resource    *wire.Resource      // nil: used but not published
+	uses        []string            // destinations
+	keys        map[trafficKey]*sum // under which its traffic is reported
+	policies    []*policyRollout    // that have a part in it
+	nodes       map[string]*node
+	err         error  // the latest version cannot be published; resource is an older one
+	publishedIn uint64 // the last publication that set it, changed or not
 }
 
 // destination exists while it has a resource, a user or a reason to have no resource. Guarded by Store.mu.
 type destination struct {
 	resource *wire.Resource // nil: used but not published
-	history   history
+	history  history
 	nodes    map[string]*node
 	err      error // as for a profile
 }
 
-// NewStore returns an empty store with its gate shut.
+// NewStore returns an empty store that is not serving.
 func NewStore(opts StoreOptions) *Store {
 	if opts.Notify == nil {
 		opts.Notify = func([]string) {}
@@ -86,14 +88,16 @@ func NewStore(opts StoreOptions) *Store {
 			*d = def
 		}
 	}
-	return &Store{
+	s := &Store{
 		opts: opts, traffic: newTraffic(), changed: newChangedProfiles(),
 		nodes: map[string]*node{}, workloads: map[string]*node{}, profiles: map[string]*profile{}, destinations: map[string]*destination{},
 		policies: map[policy.ID]*policyRollout{}, unpublished: map[string]struct{}{},
 	}
+	s.addReportLoad(0)
+	return s
 }
 
-// Serving returns the gate that lets agents in.
+// Serving returns the switch that says whether agents are served.
 func (s *Store) Serving() *ServingSwitch { return &s.serving }
 
 // Publish makes the changes of b visible to agents, all at once. The error names resources that could not be encoded; they
@@ -118,6 +122,7 @@ func (s *Store) finishPublication() {
 	}
 	for _, p := range s.pending.profiles {
 		for _, n := range p.nodes {
+			n.reportable = nil
 			s.updateUse(n, n.profiles[p.name])
 		}
 	}
@@ -159,7 +164,7 @@ func (s *Store) applyWorkload(c *change) {
 	if before == n && old.resource.Version == c.resource.Version {
 		return
 	}
-	// The new profile is used before the old one is let go, so that what both share is not taken away in between.
+	// The new profile is used before the old one is released, so that what both have is not removed in between.
 	s.workloads[uid] = n
 	n.workloads[uid] = workload{resource: c.resource, profile: c.profile}
 	s.markDirty(n, c.ref)
@@ -192,11 +197,8 @@ func (s *Store) applyProfile(c *change) {
 		return
 	}
 	oldUses, oldKeys := p.uses, p.keys
-	p.resource, p.uses, p.keys = c.resource, c.uses, make(map[trafficKey]struct{}, len(c.keys))
-	for _, k := range c.keys {
-		p.keys[k] = struct{}{}
-	}
-	s.traffic.addKeys(p.keys)
+	p.resource, p.uses, p.keys = c.resource, c.uses, s.traffic.addKeys(c.keys)
+	s.addReportLoad(len(p.nodes) * (len(p.keys) - len(oldKeys)))
 	s.pending.droppedKeys = append(s.pending.droppedKeys, oldKeys)
 	for _, n := range p.nodes {
 		s.markDirty(n, c.ref)
@@ -227,12 +229,23 @@ func (s *Store) applyDestination(c *change) {
 	if d.resource != nil && c.resource != nil && d.resource.Version == c.resource.Version {
 		return
 	}
+	needsChanged := needsOf(d.resource) != needsOf(c.resource)
 	d.history.replace(d.resource, c.resource)
 	d.resource = c.resource
 	for _, n := range d.nodes {
 		s.markDirty(n, c.ref)
+		if needsChanged {
+			s.pending.update[n] = struct{}{}
+		}
 	}
 	s.tidyDestination(c.ref.Name, d)
+}
+
+func needsOf(r *wire.Resource) wire.Features {
+	if r == nil {
+		return 0
+	}
+	return r.Needs()
 }
 
 func (s *Store) profile(name string) *profile {

@@ -396,7 +396,7 @@ func TestAnEmptyStoreHoldsNothing(t *testing.T) {
 	if err := store.Publish(&b); err != nil {
 		t.Fatal(err)
 	}
-	if size := store.Size(); size != (Size{}) || len(store.traffic.sums) != 0 {
-		t.Errorf("left over: %+v and %d sums", size, len(store.traffic.sums))
+	if size := store.Size(); size != (Size{}) || len(store.traffic.policies) != 0 {
+		t.Errorf("left over: %+v and %d sums", size, len(store.traffic.policies))
 	}
 }

@@ -46,7 +46,7 @@ type TokenReviewOptions struct {
 
 // TokenReviewer authenticates agents by asking the API server.
 type TokenReviewer struct {
-	opts TokenReviewOptions // immutable after NewTokenReviewer
+	opts     TokenReviewOptions // immutable after NewTokenReviewer
 	inFlight chan struct{}      // one token per question under way
 
 	mu sync.Mutex

@@ -148,8 +148,8 @@ func TestGaugesAreTheAgentsLastAndLeaveWithIt(t *testing.T) {
 		}
 		time.Sleep(3 * Window)
 		s.sweep(time.Now())
-		if n := len(s.traffic.agents); n != 2 {
-			t.Errorf("%d agents remembered, want the 2 that are there", n)
+		if n := len(s.traffic.nodes); n != 2 {
+			t.Errorf("%d nodes with agents remembered, want the 2 that are there", n)
 		}
 	})
 }
@@ -166,8 +166,8 @@ func TestAnAgentIsHeardOnlyOnItsNodesPolicies(t *testing.T) {
 	if f := s.Traffic(payments); f.Counts.Requests != 0 {
 		t.Errorf("got %+v", f)
 	}
-	if len(s.traffic.sums) != 2 {
-		t.Errorf("%d policies are summed, want 2", len(s.traffic.sums))
+	if len(s.traffic.policies) != 2 {
+		t.Errorf("%d policies are summed, want 2", len(s.traffic.policies))
 	}
 }
 
@@ -236,8 +236,8 @@ func TestReportsTravelAndAreAcknowledged(t *testing.T) {
 			if err := stream.Send(report(sequence, open)); err != nil {
 				t.Fatal(err)
 			}
-			if got, err := stream.RecvAck(); err != nil || got != sequence {
-				t.Fatalf("acknowledged %d, %v; want %d", got, err, sequence)
+			if got, err := stream.RecvAck(); err != nil || got != (wire.ReportAck{Sequence: sequence, Interval: bucketSpan}) {
+				t.Fatalf("acknowledged %+v, %v; want %d", got, err, sequence)
 			}
 		}
 		if f := o.store.Traffic(payments); f.Counts.Requests != 4 || f.Breakers.Open != 1 {

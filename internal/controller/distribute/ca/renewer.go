@@ -77,7 +77,7 @@ func (k *Renewer) Run(ctx context.Context) error {
 		}
 		wait := checkInterval
 		if err := k.Refresh(ctx, time.Now()); err != nil {
-			k.opts.Logger.ErrorContext(ctx, "cannot refresh the certificate authority", "reason", err)
+			k.opts.Logger.ErrorContext(ctx, "cannot refresh the certificate authority", "err", err)
 			wait = retryInterval
 		}
 		timer.Reset(wait)
@@ -133,7 +133,7 @@ func (k *Renewer) authorities(ctx context.Context, now time.Time) (Authorities, 
 		as, err := Parse(data)
 		if err != nil {
 			// A Secret that cannot be read is replaced rather than left to stop every agent from connecting.
-			k.opts.Logger.ErrorContext(ctx, "stored authorities are unreadable and replaced", "reason", err)
+			k.opts.Logger.ErrorContext(ctx, "stored authorities are unreadable and replaced", "err", err)
 			as = nil
 		}
 		renewed, changed, err := as.Renew(now)

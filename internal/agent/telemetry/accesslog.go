@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
-	"fairlead.dev/fairlead/internal/agent/proxy"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -113,7 +113,7 @@ func (l *AccessLog) write(r *recorder, e *routes.Exchange) {
 }
 
 // refuse queues a line for a request that was refused. No policy decides whether it is logged, since none may govern it.
-func (l *AccessLog) refuse(r *proxy.Refused) {
+func (l *AccessLog) refuse(r *drive.Refused) {
 	n := l.begin()
 	if n == nil {
 		return

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
@@ -180,7 +181,7 @@ const (
 var malformedCodes = [malformedCount]string{"400", "414", "431", "other"}
 
 // Malformed implements proxy.Events.
-func (m *Meter) Malformed(r proxy.Refused) {
+func (m *Meter) Malformed(r drive.Refused) {
 	i := malformedOther
 	switch r.Status {
 	case 400:

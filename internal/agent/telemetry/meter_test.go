@@ -14,6 +14,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/upstream"
@@ -106,8 +107,8 @@ func TestMetricsOfConnections(t *testing.T) {
 	m.Opened()
 	m.Closed()
 	m.Passed(proxy.PassedTLS)
-	m.Malformed(proxy.Refused{Status: 400})
-	m.Malformed(proxy.Refused{Status: 501})
+	m.Malformed(drive.Refused{Status: 400})
+	m.Malformed(drive.Refused{Status: 501})
 	m.Panicked("uid", "boom", nil)
 	replay := resilience.NewReplayMemory(10)
 	replay.Reserve(4)

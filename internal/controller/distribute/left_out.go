@@ -22,10 +22,11 @@ func (s *Store) leftOutOn(n *node, p *profile) wire.Features {
 }
 
 // setLeftOut records what is left out of a profile on n.
-func (u *profileUse) setLeftOut(n *node, features wire.Features) {
+func (s *Store) setLeftOut(n *node, u *profileUse, features wire.Features) {
 	if features == u.leftOut {
 		return
 	}
+	s.changed.add(u.name)
 	u.leftOut = features
 	for _, r := range u.profile.policies {
 		r.updateLeftOut(n)

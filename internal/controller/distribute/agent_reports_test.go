@@ -19,7 +19,7 @@ func run(instance, sequence uint64, entries ...policy.Traffic) wire.Report {
 
 // An agent starts its sequence at its clock. When that is set back and the agent restarts, its reports must not be taken for old ones.
 func TestReportsOfARestartedAgentCountWhateverItsClockSays(t *testing.T) {
-	s := ledger(t)
+	s := trafficStore(t)
 	n1 := agentOf("n1")
 	hour := uint64(time.Hour / time.Microsecond)
 	s.observe(n1, run(7, 2*hour, calls("cart", 1)))
@@ -37,7 +37,7 @@ func TestReportsOfARestartedAgentCountWhateverItsClockSays(t *testing.T) {
 
 // Agents that know no instances have sequences that grow over restarts.
 func TestReportsWithoutAnInstanceAreCountedOnce(t *testing.T) {
-	s := ledger(t)
+	s := trafficStore(t)
 	for _, sequence := range []uint64{5, 6, 5, 100, 6, 100, 101} {
 		s.observe(agentOf("n1"), report(sequence, calls("cart", 1)))
 	}
@@ -46,9 +46,9 @@ func TestReportsWithoutAnInstanceAreCountedOnce(t *testing.T) {
 	}
 }
 
-func TestAReportThatDoesNotSpeakOfAPolicySaysThatNobodyCalled(t *testing.T) {
+func TestAReportWithoutAnEntryForAPolicyMeansThatNobodyCalled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := ledger(t)
+		s := trafficStore(t)
 		if f := s.Traffic(payments); !f.AsOf.IsZero() {
 			t.Fatalf("figures as of %s before any report", f.AsOf)
 		}
@@ -72,9 +72,9 @@ func breakers(open, halfOpen int, age time.Duration) policy.Traffic {
 	return c
 }
 
-func TestTheWorstStateOfBreakersIsTold(t *testing.T) {
+func TestTheWorstStateOfBreakersIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := ledger(t)
+		s := trafficStore(t)
 		want := func(open, halfOpen int, age time.Duration) {
 			t.Helper()
 			if got := s.Traffic(payments).Breakers; got != (Breakers{open, halfOpen, age}) {
@@ -108,7 +108,7 @@ func TestTheWorstStateOfBreakersIsTold(t *testing.T) {
 }
 
 func TestConnectionsPassedThroughAreSummed(t *testing.T) {
-	s := ledger(t)
+	s := trafficStore(t)
 	through := func(open int, n uint64) policy.Traffic {
 		c := calls("cart", 0)
 		c.OpaqueOpen, c.Counts = open, policy.Counts{Opaque: n, OpaqueSent: 10 * n, OpaqueReceived: 100 * n}
@@ -123,7 +123,7 @@ func TestConnectionsPassedThroughAreSummed(t *testing.T) {
 }
 
 func TestOlderConnectionsAndNoticesAreTheAgentsLast(t *testing.T) {
-	s := ledger(t)
+	s := trafficStore(t)
 	elsewhere := policy.ParseID("shop/elsewhere")
 	of := func(sequence uint64, connections int) wire.Report {
 		r := report(sequence)
@@ -142,20 +142,20 @@ func TestOlderConnectionsAndNoticesAreTheAgentsLast(t *testing.T) {
 		t.Errorf("%d older connections, notices %+v, problems %+v", f.OlderConnections, f.Notices, f.Problems)
 	}
 	if f := s.Traffic(elsewhere); f.OlderConnections != 0 || len(f.Notices) != 0 {
-		t.Errorf("an agent is heard on a policy that its node does not have: %+v", f)
+		t.Errorf("an agent's report counts for a policy that its node does not have: %+v", f)
 	}
 	s.observe(agentOf("n1"), report(3))
-	s.traffic.leave(agentOf("n2"), time.Now())
+	s.traffic.streamEnded(agentOf("n2"), time.Now())
 	if f := s.Traffic(payments); f.OlderConnections != 0 || len(f.Notices) != 0 {
 		t.Errorf("they stay: %+v", f)
 	}
-	if n := len(s.traffic.concerned); n != 0 {
+	if n := len(s.traffic.findings.concerned) + len(s.traffic.findings.byAgent); n != 0 {
 		t.Errorf("%d policies are still concerned", n)
 	}
 }
 
-// What is said of pods is said of all policies that their profile is drawn from, also of those that have no binding of their own.
-func TestPoliciesThatAreMergedAreHeardOn(t *testing.T) {
+// Findings about pods count for all policies that have a part in their profile, also for those without a binding of their own.
+func TestReportsCountForMergedPoliciesToo(t *testing.T) {
 	s := NewStore(StoreOptions{})
 	base := policy.ID{Kind: policy.KindClusterRetryPolicy, Name: "base"}
 	profile := profileOf("p", 1, "shop/cart")
@@ -166,8 +166,8 @@ func TestPoliciesThatAreMergedAreHeardOn(t *testing.T) {
 	if err := s.Publish(&b); err != nil {
 		t.Fatal(err)
 	}
-	s.traffic.join(agentOf("n1"))
-	s.news.take()
+	s.traffic.streamStarted(agentOf("n1"))
+	s.changed.take()
 	r := report(1)
 	r.Body.Problems = []policy.CaptureProblem{{Namespace: "shop", Pod: "a", Policies: []policy.ID{base, payments}, Reason: "No"}}
 	r.Body.Older = []policy.OlderConnections{{Policy: base, Connections: 3}, {Policy: payments, Connections: 2}}
@@ -177,22 +177,22 @@ func TestPoliciesThatAreMergedAreHeardOn(t *testing.T) {
 			t.Errorf("%s: %d pods not captured, %d older connections", id, f.Uncaptured, f.OlderConnections)
 		}
 	}
-	if got := s.news.take(); !slices.Contains(got, "p") {
+	if got := s.changed.take(); !slices.Contains(got, "p") {
 		t.Errorf("announced %v", got)
 	}
 }
 
 // Whoever shows figures comes for them at his own pace. What somebody waits for is announced when it changes, and only then.
-func TestChangesThatSomebodyWaitsForAreAnnounced(t *testing.T) {
-	s := ledger(t)
-	s.news.take()
+func TestChangesOfBreakersAndPodsMarkPoliciesChanged(t *testing.T) {
+	s := trafficStore(t)
+	s.changed.take()
 	sequence := uint64(0)
-	said := func(what string, want bool, r wire.Report) {
+	wantMarked := func(what string, want bool, r wire.Report) {
 		t.Helper()
 		sequence++
 		r.Sequence = sequence
 		s.observe(agentOf("n1"), r)
-		if got := slices.Contains(s.news.take(), "p"); got != want {
+		if got := slices.Contains(s.changed.take(), "p"); got != want {
 			t.Errorf("%s: announced %t, want %t", what, got, want)
 		}
 	}
@@ -207,24 +207,24 @@ func TestChangesThatSomebodyWaitsForAreAnnounced(t *testing.T) {
 	older := func(n int) wire.Report {
 		return with(func(r *policy.Report) { r.Older = []policy.OlderConnections{{Policy: payments, Connections: n}} })
 	}
-	said("nothing", false, report(0))
-	said("calls", false, report(0, calls("cart", 1)))
-	said("a breaker opens", true, report(0, breakers(1, 0, 1)))
-	said("it stays open, and another opens", false, report(0, breakers(2, 0, 1)))
-	said("they are half-open", true, report(0, breakers(0, 2, 1)))
-	said("they close", true, report(0, calls("cart", 1)))
-	said("a pod cannot be captured", true, problems)
-	said("it still cannot", false, problems)
-	said("it is, with a notice", true, notices)
-	said("older connections", true, older(37))
-	said("fewer of them", false, older(36))
-	said("none", true, report(0))
-	said("a problem of another policy's pods", false, with(func(r *policy.Report) {
+	wantMarked("nothing", false, report(0))
+	wantMarked("calls", false, report(0, calls("cart", 1)))
+	wantMarked("a breaker opens", true, report(0, breakers(1, 0, 1)))
+	wantMarked("it stays open, and another opens", false, report(0, breakers(2, 0, 1)))
+	wantMarked("they are half-open", true, report(0, breakers(0, 2, 1)))
+	wantMarked("they close", true, report(0, calls("cart", 1)))
+	wantMarked("a pod cannot be captured", true, problems)
+	wantMarked("it still cannot", false, problems)
+	wantMarked("it is, with a notice", true, notices)
+	wantMarked("older connections", true, older(37))
+	wantMarked("fewer of them", false, older(36))
+	wantMarked("none", true, report(0))
+	wantMarked("a problem of another policy's pods", false, with(func(r *policy.Report) {
 		r.Problems = []policy.CaptureProblem{{Pod: "x", Policies: []policy.ID{policy.ParseID("shop/elsewhere")}}}
 	}))
-	said("a breaker opens again", true, report(0, breakers(1, 0, 1)))
-	s.announce("n1", s.traffic.leave(agentOf("n1"), time.Now()))
-	if got := s.news.take(); !slices.Contains(got, "p") {
+	wantMarked("a breaker opens again", true, report(0, breakers(1, 0, 1)))
+	s.markPoliciesChanged("n1", s.traffic.streamEnded(agentOf("n1"), time.Now()))
+	if got := s.changed.take(); !slices.Contains(got, "p") {
 		t.Errorf("the agent leaves with an open breaker: announced %v", got)
 	}
 }
@@ -239,7 +239,7 @@ func BenchmarkFiguresOfAPolicyBesideManyAgents(b *testing.B) {
 		b.Fatal(err)
 	}
 	for i := range 5000 {
-		s.traffic.join(agentID{node: "n1", agent: string(rune('a' + i))})
+		s.traffic.streamStarted(agentID{node: "n1", agent: string(rune('a' + i))})
 	}
 	for b.Loop() {
 		s.Traffic(payments)

@@ -35,7 +35,7 @@ func (s script) Subscribe(stream wire.SubscribeServer) error {
 
 func (script) Report(s wire.ReportServer) error { return nil }
 
-func (w *world) scripted(address string, say func(wire.Hello, wire.SubscribeServer) error) chan wire.Hello {
+func (w *testbed) scripted(address string, say func(wire.Hello, wire.SubscribeServer) error) chan wire.Hello {
 	w.t.Helper()
 	certificate, err := w.ca.Issue(time.Now(), []string{service})
 	if err != nil {
@@ -67,7 +67,7 @@ func resource(t *testing.T, w *policy.Workload) *wire.Resource {
 }
 
 func TestNothingIsRemovedBeforeTheSnapshotIsComplete(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	withTestbed(t, func(t *testing.T, w *testbed) {
 		one, two, three := &policy.Workload{UID: "1"}, &policy.Workload{UID: "2"}, &policy.Workload{UID: "3"}
 		gate := make(chan struct{})
 		w.scripted("a:1", func(_ wire.Hello, s wire.SubscribeServer) error {
@@ -113,7 +113,7 @@ func TestAnAgentLeavesAManagerThatBreaksTheRulesAndKeepsItsPolicy(t *testing.T) 
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(t *testing.T, w *world) {
+			withTestbed(t, func(t *testing.T, w *testbed) {
 				hellos := w.scripted("a:1", func(_ wire.Hello, s wire.SubscribeServer) error {
 					if err := s.Send(wire.Update{Nonce: 1, Set: []*wire.Resource{resource(t, good)}, SnapshotComplete: true}); err != nil {
 						return err

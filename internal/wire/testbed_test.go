@@ -24,16 +24,16 @@ import (
 	"fairlead.dev/fairlead/internal/wire"
 )
 
-// The tests of this package join both ends of the mail: the manager's distribute and the agent's subscribe, over TLS in memory
+// The tests of this package join both ends of the protocol: the manager's distribute and the agent's subscribe, over TLS in memory
 // and in synthetic time. They live here because the two ends must not know each other.
 
 const service = "fairlead-manager.fairlead-system.svc"
 
-// world is a cluster's worth of managers and agents.
-type world struct {
+// testbed is a cluster's worth of managers and agents.
+type testbed struct {
 	t       *testing.T
 	dir     string
-	tokens  *tokens
+	tokens  *fakeAuthenticator
 	ca      ca.Authorities
 	resolve func() ([]string, error)
 
@@ -43,20 +43,20 @@ type world struct {
 }
 
 // at returns the replica at an address, or nil.
-func (w *world) at(address string) *manager {
+func (w *testbed) at(address string) *manager {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.managers[address]
 }
 
-func (w *world) addresses() ([]string, error) {
+func (w *testbed) addresses() ([]string, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Sorted(maps.Keys(w.managers)), nil
 }
 
-// forget takes a replica's address out of DNS, and stops it.
-func (w *world) forget(address string) {
+// removeReplica takes a replica's address out of DNS, and stops it.
+func (w *testbed) removeReplica(address string) {
 	w.mu.Lock()
 	m := w.managers[address]
 	delete(w.managers, address)
@@ -64,12 +64,12 @@ func (w *world) forget(address string) {
 	m.stop()
 }
 
-type tokens struct {
+type fakeAuthenticator struct {
 	mu    sync.Mutex
 	known map[string]distribute.Identity
 }
 
-func (k *tokens) Authenticate(_ context.Context, token string) (distribute.Identity, error) {
+func (k *fakeAuthenticator) Authenticate(_ context.Context, token string) (distribute.Identity, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	id, ok := k.known[token]
@@ -79,13 +79,13 @@ func (k *tokens) Authenticate(_ context.Context, token string) (distribute.Ident
 	return id, nil
 }
 
-func (k *tokens) set(token string, id distribute.Identity) {
+func (k *fakeAuthenticator) set(token string, id distribute.Identity) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.known[token] = id
 }
 
-func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
+func withTestbed(t *testing.T, test func(t *testing.T, w *testbed)) {
 	t.Helper()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -93,9 +93,9 @@ func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &world{
+		w := &testbed{
 			t: t, dir: dir, managers: map[string]*manager{}, ca: authorities,
-			tokens: &tokens{known: map[string]distribute.Identity{}},
+			tokens: &fakeAuthenticator{known: map[string]distribute.Identity{}},
 		}
 		w.write("bundle", w.ca.Bundle())
 		w.resolve = w.addresses
@@ -104,9 +104,9 @@ func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 	})
 }
 
-func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
+func (w *testbed) path(name string) string { return filepath.Join(w.dir, name) }
 
-func (w *world) write(name string, data []byte) {
+func (w *testbed) write(name string, data []byte) {
 	w.t.Helper()
 	if err := os.WriteFile(w.path(name), data, 0o600); err != nil {
 		w.t.Fatal(err)
@@ -121,7 +121,7 @@ type manager struct {
 	stop     func()
 }
 
-func (w *world) manager(address string) *manager {
+func (w *testbed) manager(address string) *manager {
 	w.t.Helper()
 	m := &manager{address: address, store: distribute.NewStore(distribute.StoreOptions{}), listener: bufconn.Listen(1 << 20)}
 	authorities := w.ca
@@ -149,17 +149,17 @@ func (w *world) manager(address string) *manager {
 	return m
 }
 
-// leader is a replica with an open gate.
-func (w *world) leader(address string) *manager {
+// leader is a replica that serves agents.
+func (w *testbed) leader(address string) *manager {
 	m := w.manager(address)
-	m.store.Gate().Open()
+	m.store.Serving().Start()
 	return m
 }
 
-func (w *world) stopManagers() {
+func (w *testbed) stopManagers() {
 	addresses, _ := w.addresses()
 	for _, address := range addresses {
-		w.forget(address)
+		w.removeReplica(address)
 	}
 }
 
@@ -194,7 +194,7 @@ type agentOptions struct {
 	received         *atomic.Int64 // counts the bytes that arrive
 }
 
-func (w *world) agent(o agentOptions) *agent {
+func (w *testbed) agent(o agentOptions) *agent {
 	w.t.Helper()
 	if o.token == "" {
 		o.token = "token-" + o.node
@@ -226,7 +226,7 @@ func (w *world) agent(o agentOptions) *agent {
 			}
 			conn, err := m.listener.DialContext(ctx)
 			if o.received != nil && err == nil {
-				conn = &counted{conn, o.received}
+				conn = &countingConn{conn, o.received}
 			}
 			return conn, err
 		},
@@ -249,7 +249,7 @@ func (w *world) agent(o agentOptions) *agent {
 	})}
 }
 
-// settle lets everything that can happen now happen, reconnections and their delays included.
+// settle waits until nothing is left to happen, reconnections and their delays included.
 func settle() {
 	time.Sleep(30 * time.Second)
 	synctest.Wait()
@@ -308,13 +308,13 @@ func (a *applier) count() int {
 	return a.applied
 }
 
-// counted counts what is read.
-type counted struct {
+// countingConn counts what is read.
+type countingConn struct {
 	net.Conn
 	bytes *atomic.Int64
 }
 
-func (c *counted) Read(b []byte) (int, error) {
+func (c *countingConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	c.bytes.Add(int64(n))
 	return n, err

@@ -31,9 +31,9 @@ var (
 	guardrails = policy.ID{Kind: policy.KindClusterRetryPolicy, Name: "guardrails"}
 )
 
-// world is what the cluster holds: on every node a pod of each of the edited policies' kinds, and 28 pods of apps. Each app has a
+// topology is what the cluster holds: on every node a pod of each of the edited policies' kinds, and 28 pods of apps. Each app has a
 // Service, and a policy for the calls that its pods make to the next app. There are two apps for five nodes.
-type world struct {
+type topology struct {
 	nodes    []*corev1.Node
 	pods     []*corev1.Pod
 	apps     []*app
@@ -45,8 +45,8 @@ type app struct {
 	addresses  []string // of its pods
 }
 
-func newWorld(n int) *world {
-	w := &world{}
+func newTopology(n int) *topology {
+	w := &topology{}
 	for i := range max(teams, n*2/5) {
 		w.apps = append(w.apps, &app{name: fmt.Sprintf("app-%04d", i), team: fmt.Sprintf("team-%02d", i%teams)})
 	}
@@ -60,7 +60,7 @@ func newWorld(n int) *world {
 	return w
 }
 
-func (w *world) addNode(i int) {
+func (w *topology) addNode(i int) {
 	node := fmt.Sprintf("node-%04d", i)
 	w.nodes = append(w.nodes, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node}})
 	for j := range podsPerNode {

@@ -13,8 +13,8 @@ import (
 	"fairlead.dev/fairlead/internal/wire"
 )
 
-// crowd is a Service with n endpoints whose last one has that port.
-func crowd(n int, port uint16) *policy.Destination {
+// largeService is a Service with n endpoints whose last one has that port.
+func largeService(n int, port uint16) *policy.Destination {
 	d := &policy.Destination{Name: "shop/cart", Ports: []policy.DestinationPort{{Port: 80}}}
 	for i := range n {
 		d.Ports[0].Endpoints = append(d.Ports[0].Endpoints, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 8080))
@@ -23,20 +23,20 @@ func crowd(n int, port uint16) *policy.Destination {
 	return d
 }
 
-// patching is an agent that understands patches and knows what it holds.
-type patching struct {
+// patchingAgent is an agent that understands patches and knows what it holds.
+type patchingAgent struct {
 	*agent
 	holds map[wire.Ref]*wire.Resource
 }
 
-func (o *office) patching(node string, held map[wire.Ref]*wire.Resource) *patching {
+func (o *testManager) withPatches(node string, held map[wire.Ref]*wire.Resource) *patchingAgent {
 	o.t.Helper()
-	p := &patching{agent: o.agent("token-" + node), holds: held}
+	p := &patchingAgent{agent: o.agent("token-" + node), holds: held}
 	versions := map[wire.Ref]wire.Version{}
 	for ref, r := range held {
 		versions[ref] = r.Version
 	}
-	s, err := p.client.Subscribe(p.ctx, wire.Hello{Node: node, Held: versions, Patches: true})
+	s, err := p.client.Subscribe(p.ctx, wire.Hello{Node: node, Held: versions, Features: wire.AllFeatures()})
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func (o *office) patching(node string, held map[wire.Ref]*wire.Resource) *patchi
 }
 
 // receive takes an update and returns how many of its resources were patches.
-func (p *patching) receive() int {
+func (p *patchingAgent) receive() int {
 	p.t.Helper()
 	u := p.take()
 	patches := 0
@@ -63,22 +63,22 @@ func (p *patching) receive() int {
 	return patches
 }
 
-func (o *office) crowded(port uint16) {
+func (o *testManager) publishLarge(port uint16) {
 	o.t.Helper()
-	o.publish(func(b *Batch) { b.SetDestination(crowd(1000, port)) })
+	o.publish(func(b *Batch) { b.SetDestination(largeService(1000, port)) })
 }
 
 func TestALargeServiceIsSentOnceAndThenItsChanges(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
-		o.crowded(1)
-		a := o.patching("n1", map[wire.Ref]*wire.Resource{})
+		o.publishLarge(1)
+		a := o.withPatches("n1", map[wire.Ref]*wire.Resource{})
 		defer func() { a.leave() }()
 		if n := a.receive(); n != 0 {
 			t.Errorf("%d patches of nothing", n)
 		}
 		for port := uint16(2); port < 5; port++ {
-			o.crowded(port)
+			o.publishLarge(port)
 			if n := a.receive(); n != 1 {
 				t.Errorf("change to port %d: %d patches", port, n)
 			}
@@ -87,9 +87,9 @@ func TestALargeServiceIsSentOnceAndThenItsChanges(t *testing.T) {
 		for behind, want := range map[int]int{3: 1, 9: 0} {
 			a.leave()
 			for i := range behind {
-				o.crowded(uint16(100*behind + i))
+				o.publishLarge(uint16(100*behind + i))
 			}
-			a = o.patching("n1", a.holds)
+			a = o.withPatches("n1", a.holds)
 			if n := a.receive(); n != want {
 				t.Errorf("%d versions behind: %d patches, want %d", behind, n, want)
 			}
@@ -103,13 +103,13 @@ func TestALargeServiceIsSentOnceAndThenItsChanges(t *testing.T) {
 }
 
 func TestAnOlderAgentIsSentEverythingWhole(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
-		o.crowded(1)
+		o.publishLarge(1)
 		a := o.subscribed("n1", nil)
 		defer a.leave()
 		a.receive()
-		o.crowded(2)
+		o.publishLarge(2)
 		if u := a.receive(); len(u.Set) != 1 || u.Set[0].Patch != nil {
 			t.Errorf("got %v", refsOf(u))
 		}
@@ -117,26 +117,26 @@ func TestAnOlderAgentIsSentEverythingWhole(t *testing.T) {
 }
 
 func TestAPatchThatCannotBeAppliedIsFollowedByTheWhole(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
-		o.crowded(1)
-		a := o.patching("n1", map[wire.Ref]*wire.Resource{})
+		o.publishLarge(1)
+		a := o.withPatches("n1", map[wire.Ref]*wire.Resource{})
 		defer a.leave()
 		a.receive()
 		ref := wire.Ref{Kind: wire.Destination, Name: "shop/cart"}
-		o.crowded(2)
+		o.publishLarge(2)
 		u := a.take()
 		if len(u.Set) != 1 || u.Set[0].Patch == nil {
 			t.Fatalf("got %v, want a patch", refsOf(u))
 		}
-		a.acknowledge(u, wire.Rejection{Ref: ref, Reason: wire.ReasonMalformed, Message: "does not fit", Told: true, Held: a.holds[ref].Version})
+		a.acknowledge(u, wire.Rejection{Ref: ref, Reason: wire.ReasonMalformed, Message: "does not fit", HeldKnown: true, Held: a.holds[ref].Version})
 		if r := o.rollout("p1"); r.Failed != 0 {
 			t.Errorf("rollout %+v", r)
 		}
 		if n := a.receive(); n != 0 {
 			t.Error("the patch was sent again")
 		}
-		o.crowded(3)
+		o.publishLarge(3)
 		if n := a.receive(); n != 0 {
 			t.Error("another patch was sent")
 		}
@@ -144,9 +144,9 @@ func TestAPatchThatCannotBeAppliedIsFollowedByTheWhole(t *testing.T) {
 	})
 }
 
-// Endpoints that come and go quickly are told of ten times a second; the first change, and all else, at once.
+// Endpoints that come and go quickly are sent ten times a second; the first change, and all else, at once.
 func TestChangesOfEndpointsArePacedAndNothingElseIs(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		a := o.subscribed("n1", nil)
 		var wg sync.WaitGroup
@@ -154,7 +154,7 @@ func TestChangesOfEndpointsArePacedAndNothingElseIs(t *testing.T) {
 		defer a.leave()
 		a.receive()
 		time.Sleep(time.Second)
-		updates := make(chan int, 1000) // the last port told of
+		updates := make(chan int, 1000) // the last port sent
 		wg.Go(func() {
 			for {
 				u, err := a.stream.RecvWhole(1 << 20)
@@ -169,7 +169,7 @@ func TestChangesOfEndpointsArePacedAndNothingElseIs(t *testing.T) {
 				_ = a.stream.Ack(wire.Ack{Nonce: u.Nonce})
 			}
 		})
-		told := func(what string, want ...int) {
+		wantSent := func(what string, want ...int) {
 			t.Helper()
 			synctest.Wait()
 			var got []int
@@ -177,24 +177,24 @@ func TestChangesOfEndpointsArePacedAndNothingElseIs(t *testing.T) {
 				got = append(got, <-updates)
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("%s: ports told of (-want +got):\n%s", what, diff)
+				t.Errorf("%s: ports sent (-want +got):\n%s", what, diff)
 			}
 		}
 		publish := func(port int) { o.publish(func(b *Batch) { b.SetDestination(service("shop/cart", uint16(port))) }) }
 		publish(1)
-		told("the first change", 1)
+		wantSent("the first change", 1)
 		for port := 2; port < 10; port++ {
 			publish(port)
 			time.Sleep(10 * time.Millisecond)
 		}
-		told("changes within the pause")
+		wantSent("changes within the pause")
 		time.Sleep(endpointPause)
-		told("after it", 9)
+		wantSent("after it", 9)
 		publish(10)
 		publish(11)
-		told("a change soon after")
+		wantSent("a change soon after")
 		o.publish(func(b *Batch) { b.SetWorkload("n1", pod("new", "p1")) })
-		told("a pod takes it along", 11)
+		wantSent("a pod takes it along", 11)
 		for port := 100; port < 300; port++ {
 			publish(port)
 			time.Sleep(5 * time.Millisecond)

@@ -19,8 +19,8 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// fleet is the agents of all nodes.
-type fleet struct {
+// simulatedAgents is the agents of all nodes.
+type simulatedAgents struct {
 	// immutable after newFleet
 	nodes  []*corev1.Node
 	dir    string // of tokens
@@ -31,33 +31,33 @@ type fleet struct {
 
 	// atomic
 	applies, received, reports atomic.Int64 // snapshots applied, resources that came with them, reports drawn up
-	watcher                    atomic.Pointer[func(sight)]
+	watcher                    atomic.Pointer[func(observation)]
 }
 
-// sight is something that an agent put into force: a profile, a workload, or for neither a snapshot as such.
-type sight struct {
+// observation is something that an agent put into force: a profile, a workload, or for neither a snapshot as such.
+type observation struct {
 	agent    *agent
 	at       time.Time
 	profile  *policy.Profile
 	workload *policy.Workload
 }
 
-// newFleet prepares an agent for every node: its pod, and a token bound to that.
-func newFleet(ctx context.Context, s *stage) (*fleet, error) {
-	f := &fleet{dir: filepath.Join(s.cluster.dir, "tokens"), nodes: s.world.nodes, cancel: func() {}}
+// newSimulatedAgents prepares an agent for every node: its pod, and a token bound to that.
+func newSimulatedAgents(ctx context.Context, s *scenario) (*simulatedAgents, error) {
+	f := &simulatedAgents{dir: filepath.Join(s.cluster.dir, "tokens"), nodes: s.topology.nodes, cancel: func() {}}
 	if err := os.Mkdir(f.dir, 0o700); err != nil {
 		return nil, err
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
 	for _, n := range f.nodes {
-		f.agents = append(f.agents, &agent{fleet: f, snapshot: &policy.Snapshot{}})
-		g.Go(func() error { return f.enrol(ctx, s.cluster, n.Name) })
+		f.agents = append(f.agents, &agent{all: f, snapshot: &policy.Snapshot{}})
+		g.Go(func() error { return f.register(ctx, s.cluster, n.Name) })
 	}
 	return f, g.Wait()
 }
 
-func (f *fleet) enrol(ctx context.Context, c *cluster, node string) error {
+func (f *simulatedAgents) register(ctx context.Context, c *cluster, node string) error {
 	pod := newPod(systemNamespace, "fairlead-agent-"+node, "fairlead-agent", node, "")
 	pod.Spec.ServiceAccountName, pod.Spec.HostNetwork = agentAccount, true
 	made, err := c.core.CoreV1().Pods(systemNamespace).Create(ctx, pod, metav1.CreateOptions{})
@@ -74,10 +74,10 @@ func (f *fleet) enrol(ctx context.Context, c *cluster, node string) error {
 	return os.WriteFile(f.token(node), []byte(token), 0o600)
 }
 
-func (f *fleet) token(node string) string { return filepath.Join(f.dir, node) }
+func (f *simulatedAgents) token(node string) string { return filepath.Join(f.dir, node) }
 
 // launch starts all agents.
-func (f *fleet) launch(ctx context.Context, m *manager) error {
+func (f *simulatedAgents) launch(ctx context.Context, m *manager) error {
 	bundle, err := m.bundle(ctx)
 	if err != nil {
 		return err
@@ -105,19 +105,19 @@ func (f *fleet) launch(ctx context.Context, m *manager) error {
 	return nil
 }
 
-func (f *fleet) stop() {
+func (f *simulatedAgents) stop() {
 	f.cancel()
 	f.wg.Wait()
 }
 
-func (f *fleet) see(s sight) {
+func (f *simulatedAgents) notify(s observation) {
 	if w := f.watcher.Load(); w != nil {
 		(*w)(s)
 	}
 }
 
-// gathering waits for an event on a number of agents.
-type gathering struct {
+// expectation waits for an event on a number of agents.
+type expectation struct {
 	want int
 	done chan struct{}
 
@@ -127,9 +127,9 @@ type gathering struct {
 }
 
 // expect waits for want agents to have a sight for which is holds.
-func (f *fleet) expect(want int, is func(sight) bool) *gathering {
-	g := &gathering{want: want, done: make(chan struct{}), times: map[*agent]time.Time{}}
-	watch := func(s sight) {
+func (f *simulatedAgents) expect(want int, is func(observation) bool) *expectation {
+	g := &expectation{want: want, done: make(chan struct{}), times: map[*agent]time.Time{}}
+	watch := func(s observation) {
 		if is(s) {
 			g.add(s)
 		}
@@ -139,12 +139,12 @@ func (f *fleet) expect(want int, is func(sight) bool) *gathering {
 }
 
 // expectArrivals waits for every agent to have what the manager has for it.
-func (f *fleet) expectArrivals() *gathering {
-	return f.expect(len(f.agents), func(s sight) bool { return s.profile == nil && s.workload == nil })
+func (f *simulatedAgents) expectArrivals() *expectation {
+	return f.expect(len(f.agents), func(s observation) bool { return s.profile == nil && s.workload == nil })
 }
 
 // add notes the first time of each agent.
-func (g *gathering) add(s sight) {
+func (g *expectation) add(s observation) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if _, ok := g.times[s.agent]; ok {
@@ -156,7 +156,7 @@ func (g *gathering) add(s sight) {
 }
 
 // wait returns when each agent saw it.
-func (g *gathering) wait(ctx context.Context, limit time.Duration) ([]time.Time, error) {
+func (g *expectation) wait(ctx context.Context, limit time.Duration) ([]time.Time, error) {
 	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
 	select {

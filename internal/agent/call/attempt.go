@@ -97,7 +97,7 @@ func (c *Call) forwardedInterim(now time.Time, id AttemptID) Action {
 	}
 	c.bytesAccepted(id)
 	c.interim = true
-	others := c.dismissBut(now, id)
+	others := c.dismissLive(now, SetOf(id))
 	a := c.carryOn()
 	a.Cancel = others
 	return a
@@ -180,21 +180,19 @@ func (c *Call) giveUp(now time.Time, t *attempt) {
 
 // dismiss gives up whatever the driver holds, and returns it.
 func (c *Call) dismiss(now time.Time) AttemptSet {
-	all := c.live | c.held
-	for id := range c.live.All() {
-		c.giveUp(now, &c.attempts[id])
-	}
-	c.live, c.held, c.hedgeAt = 0, 0, never
+	all := c.dismissLive(now, 0) | c.held
+	c.held = 0
 	return all
 }
 
-// dismissBut is dismiss but for one attempt.
-func (c *Call) dismissBut(now time.Time, id AttemptID) AttemptSet {
-	one := SetOf(id)
-	live, held := c.live&one, c.held&one
-	c.live, c.held = c.live&^one, c.held&^one
-	others := c.dismiss(now)
-	c.live, c.held = live, held
+// dismissLive gives up the attempts under way but for some, and returns them.
+func (c *Call) dismissLive(now time.Time, except AttemptSet) AttemptSet {
+	others := c.live &^ except
+	for id := range others.All() {
+		c.giveUp(now, &c.attempts[id])
+	}
+	c.live &= except
+	c.hedgeAt = never
 	return others
 }
 

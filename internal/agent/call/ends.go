@@ -133,15 +133,18 @@ func (c *Call) localReject(now time.Time, id AttemptID, kind Kind) Action {
 // end answers the client with the last real response, or with a local one if there was none (rules 3 and 10), unless the fallback
 // steps in.
 func (c *Call) end(now time.Time, d RetryDecision) Action {
-	if a, ok := c.fallBack(now, d); ok {
+	a, ok := c.fallBack(now, d)
+	if ok {
 		return a
 	}
+	dropped := a.Cancel
 	if c.held != 0 {
-		a := c.forward(now, AttemptID(bits.TrailingZeros8(uint8(c.held))), d)
+		a = c.forward(now, AttemptID(bits.TrailingZeros8(uint8(c.held))), d)
 		a.Do = ForwardKept
+		a.Cancel |= dropped
 		return a
 	}
-	a := Action{Do: Reject, Cancel: c.dismiss(now)}
+	a = Action{Do: Reject, Cancel: c.dismiss(now) | dropped}
 	c.finish(now, c.localKind(d), d)
 	return a
 }
@@ -176,19 +179,20 @@ func (c *Call) fallBack(now time.Time, d RetryDecision) (a Action, ok bool) {
 	if d == ByMethod || d == ByBody || c.bodyGone() || c.passed(c.deadline, now) {
 		return Action{}, false
 	}
+	others := c.dismissLive(now, 0)
 	c.plan, c.route = f.Plan, 1
 	p, ok := c.admitted(now)
 	if !ok {
 		c.plan, c.route = c.own, 0
-		return Action{}, false
+		return Action{Cancel: others}, false
 	}
-	return c.start(p, Action{Start: Fallen}), true
+	return c.start(p, Action{Start: Fallen, Cancel: others}), true
 }
 
 // forward ends the call with a real response.
 func (c *Call) forward(now time.Time, id AttemptID, d RetryDecision) Action {
 	a := Action{Do: Forward, Attempt: id, Until: c.timeOf(after(0, c.own.Settings.Timeouts.MaxDuration))}
-	a.Cancel = c.dismissBut(now, id)
+	a.Cancel = c.dismissLive(now, SetOf(id)) | c.held&^SetOf(id)
 	c.live, c.held, c.answering = 0, 0, id
 	c.record(now, OK, d)
 	c.phase = forwarding

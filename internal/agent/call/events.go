@@ -69,7 +69,7 @@ func (c *Call) RequestWritten(now time.Time, id AttemptID) Action {
 // BodyOverflowed tells that the request body, or a part of it, cannot be sent again (rule 18).
 func (c *Call) BodyOverflowed() {
 	c.lost = true
-	if c.shadowed && c.replays { // else nobody tried to keep it, as would have been done for the shadow
+	if c.shadowed && (c.replays || !c.shadow.replays) { // else it would have been kept, were the shadow obeyed
 		c.shadow.lost = true
 	}
 }

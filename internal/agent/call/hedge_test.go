@@ -133,3 +133,24 @@ func TestRule04_ADismissedHedgeWasSlow(t *testing.T) {
 		t.Errorf("%v: the attempt that lost has been slow", s.State)
 	}
 }
+
+// The pool failed, not the upstream, and there is another attempt that may succeed.
+func TestRule08_ADeadConnectionBesideAHedgeIsNotRepaired(t *testing.T) {
+	r := hedging(t, func(s *policy.Settings) { breaking(s); s.Breaker.Probes = 2 })
+	for range 2 {
+		p, _ := r.plan.Breaker.Allow(t0)
+		r.plan.Breaker.Done(t0, p, resilience.Result{Failed: true})
+	}
+	half := at(time.Minute)
+	r.want(r.start(half, Request{}), StartAttempt)
+	r.placed(half)
+	r.want(r.call.Timer(half.Add(200*ms)), StartAttempt)
+	r.id = 0
+	r.want(r.fails(half.Add(300*ms), stale), Continue)
+	if s := r.plan.Breaker.Status(half.Add(300 * ms)); s.State != resilience.HalfOpen {
+		t.Errorf("the breaker is %v: it counts against the upstream", s.State)
+	}
+	if _, ok := r.plan.Breaker.Allow(half.Add(300 * ms)); !ok {
+		t.Error("the permit did not come back")
+	}
+}

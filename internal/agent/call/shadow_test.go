@@ -62,6 +62,19 @@ func TestShadowTellsWhatWouldHaveBeenDone(t *testing.T) {
 			t.Errorf("%+v", d)
 		}
 	})
+	t.Run("not another draw of the backoff", func(t *testing.T) {
+		jitter := func(s *policy.Settings) { s.Retry.Backoff.Jitter = policy.JitterFull }
+		r := newRig(t, jitter)
+		other := newRig(t, jitter)
+		other.plan.Random = func() float64 { return 0.1 }
+		r.plan.Shadow = &other.plan
+		r.begin(Request{})
+		r.nextAttempt(r.respond(0, 503))
+		r.want(r.respond(time.Second, 200), Forward)
+		if d, ok := r.call.Divergence(); ok {
+			t.Errorf("%+v", d)
+		}
+	})
 	t.Run("nothing else", func(t *testing.T) {
 		r := shadowing(t, nil)
 		r.begin(Request{})

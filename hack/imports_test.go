@@ -1,4 +1,4 @@
-// Package hack_test checks what no compiler checks about the house.
+// Package hack_test checks what no compiler checks about the tree: imports, docs, words.
 package hack_test
 
 import (
@@ -12,31 +12,41 @@ import (
 
 const module = "fairlead.dev/fairlead/"
 
-// rooms says what each room may import of ours, as docs/architecture.md does. A trailing /... stands for a room and the rooms in it.
-var rooms = map[string][]string{
-	"api/v1alpha1":                      {},
-	"internal/policy":                   {},
-	"internal/wire":                     {"internal/policy", "internal/wire/..."},
-	"internal/controller/compile":       {"api/v1alpha1", "internal/policy"},
+// packages says which of our packages each may import, as docs/architecture.md does. A trailing /... stands for a package and those below it.
+var packages = map[string][]string{
+	"api/v1alpha1":                {},
+	"internal/policy":             {},
+	"internal/wire":               {"internal/policy", "internal/wire/..."},
+	"internal/controller/compile": {"api/v1alpha1", "internal/policy"},
+	"internal/controller/index":   {"api/v1alpha1", "internal/policy", "internal/controller/compile"},
+	"internal/controller/status": {"api/v1alpha1", "internal/policy", "internal/controller/compile", "internal/controller/distribute",
+		"internal/controller/index"},
 	"internal/controller/distribute":    {"internal/policy", "internal/wire/...", "internal/controller/distribute/..."},
 	"internal/controller/distribute/ca": {},
 	"internal/controller":               {"api/v1alpha1", "internal/policy", "internal/controller/..."},
 	"internal/agent/resilience":         {"internal/policy"},
 	"internal/agent/call":               {"internal/policy", "internal/agent/resilience"},
-	"internal/agent/transport":             {},
+	"internal/agent/transport":          {},
 	"internal/agent/upstream":           {"internal/agent/transport", "internal/policy", "internal/agent/resilience", "internal/agent/call"},
-	"internal/agent/routes":              {"internal/policy", "internal/agent/resilience", "internal/agent/call", "internal/agent/upstream"},
-	"internal/agent/proxy": {"internal/policy", "internal/agent/resilience", "internal/agent/call", "internal/agent/upstream",
-		"internal/agent/routes", "internal/agent/transport", "internal/agent/proxy/..."},
-	"internal/agent/proxy/http1":  {"internal/agent/call", "internal/agent/proxy/tunnel"},
-	"internal/agent/proxy/detect":  {},
-	"internal/agent/proxy/tunnel": {"internal/agent/transport"},
-	"internal/agent/capture/netns":        {},
-	"internal/agent/cgroup":       {},
-	"internal/agent/capture/nft":          {"internal/policy", "internal/agent/capture/netns"},
-	"internal/agent/capture/pods":         {"internal/policy", "internal/agent/capture/netns"},
-	"internal/agent/capture":      {"internal/policy", "internal/agent/capture/pods", "internal/agent/capture/netns", "internal/agent/capture/nft"},
-	"internal/agent/subscribe":    {"internal/policy", "internal/wire/..."},
+	"internal/agent/routes":             {"internal/policy", "internal/agent/resilience", "internal/agent/call", "internal/agent/upstream"},
+	"internal/agent/proxy": {"internal/policy", "internal/agent/resilience", "internal/agent/routes", "internal/agent/transport",
+		"internal/agent/proxy/..."},
+	"internal/agent/proxy/detect": {"internal/agent/transport", "internal/agent/proxy/panics"},
+	"internal/agent/proxy/drive": {"internal/agent/resilience", "internal/agent/call", "internal/agent/upstream", "internal/agent/routes",
+		"internal/agent/transport", "internal/agent/proxy/route"},
+	"internal/agent/proxy/h1": {"internal/agent/resilience", "internal/agent/call", "internal/agent/upstream", "internal/agent/routes",
+		"internal/agent/transport", "internal/agent/proxy/..."},
+	"internal/agent/proxy/http1":   {"internal/agent/call", "internal/agent/transport"},
+	"internal/agent/proxy/panics":  {},
+	"internal/agent/proxy/route":   {"internal/policy", "internal/agent/routes"},
+	"internal/agent/proxy/tunnel":  {"internal/agent/transport"},
+	"internal/agent/capture/netns": {},
+	"internal/agent/cgroup":        {},
+	"internal/agent/capture/nft":   {"internal/policy", "internal/agent/capture/netns"},
+	"internal/agent/capture/pods":  {"internal/policy", "internal/agent/capture/netns"},
+	"internal/agent/capture": {"internal/policy", "internal/agent/capture/pods", "internal/agent/capture/netns", "internal/agent/capture/nft",
+		"internal/agent/transport"},
+	"internal/agent/subscribe": {"internal/policy", "internal/wire/..."},
 	"internal/agent/telemetry": {"internal/policy", "internal/agent/call", "internal/agent/resilience", "internal/agent/proxy/...",
 		"internal/agent/routes", "internal/agent/upstream"},
 	"internal/agent": {"internal/policy", "internal/agent/..."},
@@ -44,12 +54,16 @@ var rooms = map[string][]string{
 	"cmd/agent":      {"internal/agent/...", "internal/policy"},
 }
 
-// pure rooms must not import these packages of the standard library or of others.
+// pure packages must not import these.
 var pure = map[string][]string{
 	"internal/policy":             {"net", "net/http", "os", "log/slog"},
 	"internal/controller/compile": {"net/http", "os", "log/slog", "sigs.k8s.io/controller-runtime"},
-	"internal/agent/resilience":   {"net", "net/http", "os", "log/slog", "github.com/prometheus/client_golang/prometheus"},
-	"internal/agent/call":         {"net", "net/http", "os", "log/slog", "sync", "github.com/prometheus/client_golang/prometheus"},
+	"internal/controller/index": {"context", "net", "net/http", "os", "time", "log/slog", "sigs.k8s.io/controller-runtime/pkg/client",
+		"k8s.io/utils/clock"},
+	"internal/controller/status": {"context", "net", "net/http", "os", "sync", "log/slog", "sigs.k8s.io/controller-runtime/pkg/client",
+		"k8s.io/utils/clock"},
+	"internal/agent/resilience": {"net", "net/http", "os", "log/slog", "github.com/prometheus/client_golang/prometheus"},
+	"internal/agent/call":       {"net", "net/http", "os", "log/slog", "sync", "github.com/prometheus/client_golang/prometheus"},
 }
 
 type goPackage struct {
@@ -84,40 +98,38 @@ func list(t *testing.T) []goPackage {
 	return all
 }
 
-func TestRoomsKeepToTheirImports(t *testing.T) {
+func TestPackagesKeepToTheirImports(t *testing.T) {
 	checked := 0
 	for _, p := range list(t) {
-		room := strings.TrimPrefix(p.ImportPath, module)
-		allowed, ok := rooms[room]
+		name := strings.TrimPrefix(p.ImportPath, module)
+		allowed, ok := packages[name]
 		if !ok {
-			if strings.HasPrefix(room, "internal/agent") || strings.HasPrefix(room, "internal/controller") {
-				if !insideRoomOf(room) {
-					t.Errorf("%s is a room without a row in the table: add it here and in docs/architecture.md", room)
-				}
+			if (strings.HasPrefix(name, "internal/agent") || strings.HasPrefix(name, "internal/controller")) && !testHelper(name) {
+				t.Errorf("%s has no row in the table: add it here and in docs/architecture.md", name)
 			}
 			continue
 		}
 		checked++
 		for _, imp := range p.Imports {
 			if ours, found := strings.CutPrefix(imp, module); found && !permitted(ours, allowed) {
-				t.Errorf("%s imports %s; docs/architecture.md, \"The house\", says what a room may import", room, ours)
+				t.Errorf("%s imports %s; docs/architecture.md, \"Packages\", says what a package may import", name, ours)
 			}
 		}
-		for _, banned := range pure[room] {
+		for _, banned := range pure[name] {
 			for _, imp := range p.Imports {
 				if imp == banned {
-					t.Errorf("%s imports %s, but it is a pure room (docs/architecture.md, \"The house\")", room, imp)
+					t.Errorf("%s imports %s, but it is pure (docs/architecture.md, \"Packages\")", name, imp)
 				}
 			}
 		}
 	}
 	if checked < 15 {
-		t.Fatalf("only %d rooms were found: the table no longer matches the tree", checked)
+		t.Fatalf("only %d packages were found: the table no longer matches the tree", checked)
 	}
 }
 
-// insideRoomOf accepts test helpers that live below a room.
-func insideRoomOf(room string) bool { return strings.HasSuffix(room, "test") }
+// testHelper reports whether a package helps the tests of the one above it.
+func testHelper(name string) bool { return strings.HasSuffix(name, "test") }
 
 func permitted(imp string, allowed []string) bool {
 	for _, a := range allowed {

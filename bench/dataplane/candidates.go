@@ -19,6 +19,8 @@ type candidate struct {
 	name string
 	port int // where its proxy listens; 0: none
 	pids []int
+	// several: it may use several cores, and takes part in what is measured there only.
+	several bool
 	// memory answers the process's allocation count; nil where there is none to read.
 	mallocs func() (uint64, error)
 }
@@ -37,55 +39,88 @@ func (c *candidate) usage() (u usage, err error) {
 	return u, err
 }
 
+// plan is how a candidate is started.
+type plan struct {
+	name string
+	port int
+	args []string
+	// threads is how many cores it may use, of those for proxies that use several; 0: the one for the proxy under test.
+	threads int
+}
+
+// plans lists the candidates, and writes the configuration of those that read one.
+func plans(w *world, self string) ([]plan, error) {
+	all := []plan{
+		{"direct", 0, nil, 0},
+		{"fairlead", 15001, []string{self, "part-fairlead", "15001", "match"}, 0},
+		{"fairlead-nomatch", 15002, []string{self, "part-fairlead", "15002", "nomatch"}, 0},
+		{"haproxy", 15003, []string{"haproxy", "-db", "-f", "haproxy.cfg"}, 0},
+		{"nginx", 15004, []string{"nginx", "-p", w.dir, "-c", filepath.Join(w.dir, "nginx.conf")}, 0},
+		{"nethttp", 15005, []string{self, "part-nethttp", "15005"}, 0},
+	}
+	configs := map[string]string{"haproxy.cfg": proxyConfig(haproxyConfig, 15003, 1), "nginx.conf": proxyConfig(nginxConfig, 15004, 1)}
+	for i, threads := range []int{1, len(w.cores.several)} {
+		port := 15010 + 2*i
+		config := fmt.Sprintf("haproxy-%d.cfg", threads)
+		configs[config] = proxyConfig(haproxyConfig, port+1, threads)
+		all = append(all,
+			plan{fmt.Sprintf("fairlead/%d", threads), port, []string{self, "part-fairlead", fmt.Sprint(port), "match"}, threads},
+			plan{fmt.Sprintf("haproxy/%d", threads), port + 1, []string{"haproxy", "-db", "-f", config}, threads})
+	}
+	for name, text := range configs {
+		if err := os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
 // candidates starts every proxy that o asks for and waits until it answers.
 func candidates(w *world, o options) ([]*candidate, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	haproxy := filepath.Join(w.dir, "haproxy.cfg")
-	nginx := filepath.Join(w.dir, "nginx.conf")
-	if err := os.WriteFile(haproxy, []byte(proxyConfig(haproxyConfig, 15003)), 0o600); err != nil {
+	list, err := plans(w, self)
+	if err != nil {
 		return nil, err
-	}
-	if err := os.WriteFile(nginx, []byte(proxyConfig(nginxConfig, 15004)), 0o600); err != nil {
-		return nil, err
-	}
-	plans := []struct {
-		name string
-		port int
-		args []string
-	}{
-		{"direct", 0, nil},
-		{"fairlead", 15001, []string{self, "part-fairlead", "15001", "match"}},
-		{"fairlead-nomatch", 15002, []string{self, "part-fairlead", "15002", "nomatch"}},
-		{"haproxy", 15003, []string{"haproxy", "-db", "-f", haproxy}},
-		{"nginx", 15004, []string{"nginx", "-p", w.dir, "-c", nginx}},
-		{"nethttp", 15005, []string{self, "part-nethttp", "15005"}},
 	}
 	var all []*candidate
-	for _, p := range plans {
+	for _, p := range list {
 		if o.only != "" && !strings.Contains(","+o.only+",", ","+p.name+",") {
 			continue
 		}
-		c := &candidate{name: p.name, port: p.port}
-		if p.port != 0 {
-			cmd, err := w.start(p.name, proxyCore, p.args...)
-			if err != nil {
-				return nil, fmt.Errorf("start %s: %w", p.name, err)
-			}
-			if err := waitListening(p.port); err != nil {
-				log, _ := os.ReadFile(filepath.Join(w.dir, p.name+".log"))
-				return nil, fmt.Errorf("%s did not start: %w\n%s", p.name, err, log)
-			}
-			c.pids = process.Family(cmd.Process.Pid)
-		}
-		if p.name == "fairlead" || p.name == "nethttp" {
-			c.mallocs = func() (uint64, error) { return readCount(p.port+1000, "/mallocs") }
+		c, err := p.start(w)
+		if err != nil {
+			return nil, err
 		}
 		all = append(all, c)
 	}
 	return all, nil
+}
+
+func (p *plan) start(w *world) (*candidate, error) {
+	c := &candidate{name: p.name, port: p.port, several: p.threads > 0}
+	if p.port == 0 {
+		return c, nil
+	}
+	cores := w.cores.proxy
+	if c.several {
+		cores = w.cores.several
+	}
+	cmd, err := w.start(strings.ReplaceAll(p.name, "/", "-"), cores, append([]string{"env", fmt.Sprintf("GOMAXPROCS=%d", max(p.threads, 1))}, p.args...)...)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", p.name, err)
+	}
+	if err := waitListening(p.port); err != nil {
+		log, _ := os.ReadFile(filepath.Join(w.dir, strings.ReplaceAll(p.name, "/", "-")+".log"))
+		return nil, fmt.Errorf("%s did not start: %w\n%s", p.name, err, log)
+	}
+	c.pids = process.Family(cmd.Process.Pid)
+	if strings.HasPrefix(p.name, "fairlead") || p.name == "nethttp" {
+		c.mallocs = func() (uint64, error) { return readCount(p.port+1000, "/mallocs") }
+	}
+	return c, nil
 }
 
 func waitListening(port int) error {

@@ -15,6 +15,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/telemetry"
+	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 
@@ -22,9 +23,15 @@ import (
 	"os"
 )
 
-const benchPod = "bench-pod"
+// podOf names the pod that a connection comes from.
+func podOf(c *net.TCPConn) string {
+	if ip := c.RemoteAddr().(*net.TCPAddr).IP.To4(); ip != nil && ip[2] == 1 {
+		return fmt.Sprint("bench-pod-", ip[3])
+	}
+	return "bench-pod"
+}
 
-// serveFairlead is the agent's conveyor with everything on: sniffing, routing, timeouts, retries, budget, breaker, pool, metrics
+// serveFairlead is the agent's data plane with everything on: sniffing, routing, timeouts, retries, budget, breaker, pool, metrics
 // and reports. Only capture is the benchmark's own, the same redirect as for every other candidate, and the agent's zone.
 func serveFairlead(port, what string) error {
 	accessLog, err := telemetry.NewAccessLog(telemetry.AccessLogOptions{Writer: os.Stdout})
@@ -45,10 +52,10 @@ func serveFairlead(port, what string) error {
 	if err != nil {
 		return err
 	}
-	meter.Watch(telemetry.Sources{Survey: st.Stats, Replay: srv.ReplayMemory()})
+	meter.Watch(telemetry.Sources{Stats: st.Stats, Replay: srv.ReplayMemory()})
 	go func() { _ = st.Run(context.Background()) }()
 	go func() { _ = accessLog.Run(context.Background()) }()
-	go drawReports(meter)
+	go takeReports(meter)
 	serveMallocs(port)
 	l, err := net.Listen("tcp", "127.0.0.1:"+port)
 	if err != nil {
@@ -65,12 +72,12 @@ func serveFairlead(port, what string) error {
 			c.Close() // the conductor's own look whether the port is open
 			continue
 		}
-		go srv.ServeCaptured(benchPod, tcp, original)
+		go srv.ServeCaptured(podOf(tcp), tcp, original)
 	}
 }
 
-// drawReports draws reports as often as an agent does.
-func drawReports(m *telemetry.Meter) {
+// takeReports takes reports as often as an agent does.
+func takeReports(m *telemetry.Meter) {
 	for range time.Tick(5 * time.Second) {
 		m.Report()
 	}
@@ -95,8 +102,16 @@ func benchPolicy(match bool) *policy.Snapshot {
 		Key: "bench", Policy: policy.ID{Namespace: "bench", Name: "bench"}, To: to, Base: s,
 	}}}
 	ip := netip.MustParseAddr(upstreamIP)
+	workloads := map[string]*policy.Workload{}
+	for i := range 1 + benchPods {
+		uid := "bench-pod"
+		if i > 0 {
+			uid = fmt.Sprint("bench-pod-", i)
+		}
+		workloads[uid] = &policy.Workload{UID: uid, Namespace: "bench", Name: uid, Profile: "bench"}
+	}
 	return &policy.Snapshot{
-		Workloads: map[string]*policy.Workload{benchPod: {UID: benchPod, Namespace: "bench", Name: "bench", Profile: "bench"}},
+		Workloads: workloads,
 		Profiles:  map[string]*policy.Profile{"bench": profile},
 		Destinations: map[string]*policy.Destination{"bench/upstream": {
 			Name: "bench/upstream", ClusterIPs: []netip.Addr{ip},
@@ -109,7 +124,7 @@ func benchPolicy(match bool) *policy.Snapshot {
 type markedDialer struct{}
 
 // Dial implements upstream.Dialer.
-func (markedDialer) Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn, error) {
+func (markedDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.Socket, error) {
 	d := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
 		var serr error
 		err := c.Control(func(fd uintptr) { serr = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK, upstreamMark) })

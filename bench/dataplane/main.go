@@ -2,28 +2,16 @@
 // run: see docs/benchmarks.md for how to read it. It needs root, haproxy, nginx, nft and two cores.
 //
 // The program plays every part: started plainly it makes a network namespace and runs itself in it as the conductor, which
-// starts the upstream and the proxies as processes of their own. Load and upstream share core 0, the proxy under test has
-// core 1, and every candidate is reached through the same nftables redirect.
+// starts the upstream and the proxies as processes of their own. Load and upstream share a core, the proxy under test has
+// another, and every candidate is reached through the same nftables redirect.
 package main
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"syscall"
-	"time"
 )
-
-// options are what the conductor measures.
-type options struct {
-	rounds   int
-	duration time.Duration
-	json     bool
-	full     bool
-	only     string
-	profile  string
-}
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
@@ -43,17 +31,8 @@ func run(args []string) error {
 			return serveFairlead(args[1], args[2])
 		}
 	}
-	o := options{}
-	fs := flag.NewFlagSet("dataplane", flag.ExitOnError)
-	fs.IntVar(&o.rounds, "rounds", 5, "rounds; candidates take turns in each")
-	fs.DurationVar(&o.duration, "duration", 3*time.Second, "length of one measurement")
-	fs.BoolVar(&o.json, "json", false, "print JSON lines only")
-	fs.BoolVar(&o.full, "full", false, "every measure instead of the keep-alive ones")
-	fs.StringVar(&o.only, "only", "", "comma-separated candidates")
-	fs.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of the fairlead candidate to this file")
-	inside := fs.Bool("inside", false, "already in the namespace (the program sets this itself)")
-	_ = fs.Parse(args)
-	if !*inside {
+	o, inside := parseOptions(args)
+	if !inside {
 		return enter(args)
 	}
 	return conduct(o)

@@ -48,7 +48,7 @@ func serveUpstream(addrs []string) error {
 
 var calls atomic.Uint64
 
-// answerAll serves one connection: bodiless requests, never pipelined.
+// answerAll serves one connection: requests without a body, or with one whose length is announced, never pipelined.
 func answerAll(c net.Conn) {
 	defer c.Close()
 	buf := make([]byte, 4096)
@@ -59,7 +59,7 @@ func answerAll(c net.Conn) {
 			return
 		}
 		n += m
-		if !bytes.HasSuffix(buf[:n], []byte("\r\n\r\n")) {
+		if !whole(buf[:n]) {
 			continue
 		}
 		out := answerKB
@@ -76,6 +76,19 @@ func answerAll(c net.Conn) {
 		}
 		n = 0
 	}
+}
+
+// whole reports whether a request has arrived to its end.
+func whole(b []byte) bool {
+	if b[0] != 'P' {
+		return bytes.HasSuffix(b, []byte("\r\n\r\n"))
+	}
+	end := bytes.Index(b, []byte("\r\n\r\n"))
+	if end < 0 {
+		return false
+	}
+	length, err := contentLength(b[:end])
+	return err != nil || len(b) >= end+4+length
 }
 
 // serveNetHTTP is the class of proxies built on the standard library, with a tuned transport.
@@ -119,7 +132,7 @@ func (p *bufferPool) Put(b []byte) {
 
 const haproxyConfig = `
 global
-  nbthread 1
+  nbthread THREADS
   maxconn 10200
   no strict-limits
 defaults
@@ -164,8 +177,8 @@ http {
 }
 `
 
-func proxyConfig(template string, port int) string {
-	return strings.NewReplacer("PORT", fmt.Sprint(port), "UPSTREAM", upstreamAddrs[1]).Replace(template)
+func proxyConfig(template string, port, threads int) string {
+	return strings.NewReplacer("PORT", fmt.Sprint(port), "UPSTREAM", upstreamAddrs[1], "THREADS", fmt.Sprint(threads)).Replace(template)
 }
 
 // drain reads exactly n bytes.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,26 +15,30 @@ const (
 	frontPort    = 8080 // what the load generator calls; redirected to the proxy under test
 	backPort     = 8081 // the same server, for proxies that cannot mark their connections
 	upstreamMark = 0x66
-	loadCore     = "0"
-	proxyCore    = "1"
+	// benchPods is how many pods call where several do.
+	benchPods = 4
 )
 
 var upstreamAddrs = []string{fmt.Sprintf("%s:%d", upstreamIP, frontPort), fmt.Sprintf("%s:%d", upstreamIP, backPort)}
 
+// podAddr is the address that a pod's calls come from.
+func podAddr(i int) net.IP { return net.IPv4(10, 99, 1, byte(1+i)) }
+
 // world is the namespace the measurements happen in and the processes in it.
 type world struct {
 	dir   string
+	cores layout
 	procs []*exec.Cmd
 }
 
-func newWorld() (*world, error) {
+func newWorld(cores layout) (*world, error) {
 	dir, err := os.MkdirTemp("", "fairlead-bench-")
 	if err != nil {
 		return nil, err
 	}
-	w := &world{dir: dir}
+	w := &world{dir: dir, cores: cores}
 	for _, c := range []string{
-		"ip link set lo up", "ip addr add " + upstreamIP + "/32 dev lo",
+		"ip link set lo up", "ip addr add " + upstreamIP + "/32 dev lo", "ip addr add 10.99.1.0/24 dev lo",
 		"sysctl -qw net.ipv4.ip_local_port_range='1024 65000'", "sysctl -qw net.ipv4.tcp_tw_reuse=1",
 	} {
 		if out, err := exec.Command("bash", "-c", c).CombinedOutput(); err != nil {
@@ -51,14 +56,15 @@ func (w *world) close() {
 	os.RemoveAll(w.dir)
 }
 
-// start runs a command pinned to a core. Its output goes to a log in the world's folder.
-func (w *world) start(name, core string, args ...string) (*exec.Cmd, error) {
+// start runs a command pinned to cores. Its output goes to a log in the world's folder.
+func (w *world) start(name string, cores []int, args ...string) (*exec.Cmd, error) {
 	log, err := os.Create(filepath.Join(w.dir, name+".log"))
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	cmd := exec.Command("taskset", append([]string{"-c", core}, args...)...)
+	list := strings.Trim(strings.ReplaceAll(fmt.Sprint(cores), " ", ","), "[]")
+	cmd := exec.Command("taskset", append([]string{"-c", list}, args...)...)
 	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, w.dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {

@@ -5,10 +5,14 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
 )
+
+// tick is the unit of times in /proc (USER_HZ).
+const tick = 10 * time.Millisecond
 
 // CPU returns the processor time that processes have used.
 func CPU(pids ...int) (time.Duration, error) {
@@ -24,7 +28,7 @@ func CPU(pids ...int) (time.Duration, error) {
 		if err1 != nil || err2 != nil {
 			return 0, fmt.Errorf("cannot read /proc/%d/stat", pid)
 		}
-		total += time.Duration(user+system) * 10 * time.Millisecond
+		total += time.Duration(user+system) * tick
 	}
 	return total, nil
 }
@@ -59,4 +63,33 @@ func Family(pid int) []int {
 		}
 	}
 	return all
+}
+
+// Machine is what all processes of the machine have used since it started.
+type Machine struct {
+	// Busy is the time that cores ran processes, not interrupts; Stolen is what the hypervisor gave to others.
+	Busy, Stolen time.Duration
+	Cores        int
+}
+
+// ReadMachine reads the first line of /proc/stat.
+func ReadMachine() (Machine, error) {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return Machine{}, err
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	f := strings.Fields(line)
+	if len(f) < 9 {
+		return Machine{}, fmt.Errorf("cannot read /proc/stat: %q", line)
+	}
+	m := Machine{Cores: runtime.NumCPU()}
+	for i, into := range map[int]*time.Duration{1: &m.Busy, 2: &m.Busy, 3: &m.Busy, 8: &m.Stolen} { // user, nice, system; steal
+		ticks, err := strconv.ParseInt(f[i], 10, 64)
+		if err != nil {
+			return Machine{}, fmt.Errorf("cannot read /proc/stat: %w", err)
+		}
+		*into += time.Duration(ticks) * tick
+	}
+	return m, nil
 }

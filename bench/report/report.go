@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -18,13 +19,16 @@ type Measurement struct {
 	Value     float64 `json:"value"`
 	Unit      string  `json:"unit"`
 	Round     int     `json:"round"`
+	// Disturbed: others used the machine meanwhile. The table counts such figures only where there are no others, and marks them.
+	Disturbed bool `json:"disturbed,omitempty"`
 }
 
 // Options configure a Report.
 type Options struct {
 	// JSON prints each figure as a line as soon as it is known, and nothing else.
 	JSON bool
-	// Baseline is the candidate that the table compares the others with, of the same run; empty for none.
+	// Baseline is the candidate that the table compares the others with, of the same run; empty for none. Candidates of a variant, such as
+	// "name/2", are compared with that variant of the baseline.
 	Baseline string
 }
 
@@ -32,15 +36,29 @@ type Options struct {
 type Report struct {
 	opts     Options
 	out, err io.Writer
-	all      map[row][]float64
+	all      map[row]*figures
 	rows     []row
 }
 
 type row struct{ bench, metric, unit, candidate string }
 
+// figures are a row's values, of quiet rounds and of disturbed ones.
+type figures struct{ quiet, disturbed []float64 }
+
+// values are those that count, and the mark of disturbed ones.
+func (f *figures) values() ([]float64, string) {
+	switch {
+	case f == nil:
+		return nil, ""
+	case len(f.quiet) > 0:
+		return f.quiet, ""
+	}
+	return f.disturbed, " !"
+}
+
 // New returns a report on standard output. Progress goes to standard error, unless JSON is asked for.
 func New(opts Options) *Report {
-	return &Report{opts: opts, out: os.Stdout, err: os.Stderr, all: map[row][]float64{}}
+	return &Report{opts: opts, out: os.Stdout, err: os.Stderr, all: map[row]*figures{}}
 }
 
 // Add reports a figure.
@@ -50,14 +68,23 @@ func (r *Report) Add(m Measurement) {
 		return
 	}
 	k := row{m.Bench, m.Metric, m.Unit, m.Candidate}
-	if _, ok := r.all[k]; !ok {
-		r.rows = append(r.rows, k)
+	f := r.all[k]
+	if f == nil {
+		f = &figures{}
+		r.all[k], r.rows = f, append(r.rows, k)
 	}
-	r.all[k] = append(r.all[k], m.Value)
-	fmt.Fprintf(r.err, "round %d  %-20s %-18s %-28s %10.2f %s\n", m.Round, m.Bench, m.Candidate, m.Metric, m.Value, m.Unit)
+	mark := ""
+	if m.Disturbed {
+		mark = " (disturbed)"
+		f.disturbed = append(f.disturbed, m.Value)
+	} else {
+		f.quiet = append(f.quiet, m.Value)
+	}
+	fmt.Fprintf(r.err, "round %d  %-20s %-18s %-28s %10.2f %s%s\n", m.Round, m.Bench, m.Candidate, m.Metric, m.Value, m.Unit, mark)
 }
 
-// Finish prints the table: the median over the rounds, the spread, and the ratio to the baseline.
+// Finish prints the table: the median over the quiet rounds, the spread, and the ratio to the baseline. An exclamation mark says that
+// there was no quiet round.
 func (r *Report) Finish() error {
 	if r.opts.JSON {
 		return nil
@@ -79,26 +106,31 @@ func (r *Report) Finish() error {
 }
 
 func (r *Report) group(w io.Writer, g [2]string) {
-	var base float64
-	for k, v := range r.all {
-		if k.bench == g[0] && k.metric == g[1] && k.candidate == r.opts.Baseline {
-			base = median(v)
-		}
-	}
 	for _, k := range r.rows {
 		if k.bench != g[0] || k.metric != g[1] {
 			continue
 		}
-		v := r.all[k]
-		fmt.Fprintf(w, "%s %s\t%s\t%.2f\t%.2f\t%.2f\t%s", k.bench, k.metric, k.candidate, median(v), slices.Min(v), slices.Max(v), k.unit)
+		v, mark := r.all[k].values()
+		fmt.Fprintf(w, "%s %s\t%s\t%.2f\t%.2f\t%.2f\t%s%s", k.bench, k.metric, k.candidate, median(v), slices.Min(v), slices.Max(v), k.unit, mark)
+		base, _ := r.all[r.baseline(k)].values()
 		switch {
-		case base > 0:
-			fmt.Fprintf(w, "\t%.2f", median(v)/base)
+		case len(base) > 0 && median(base) > 0:
+			fmt.Fprintf(w, "\t%.2f", median(v)/median(base))
 		case r.opts.Baseline != "":
 			fmt.Fprint(w, "\t-")
 		}
 		fmt.Fprintln(w)
 	}
+}
+
+// baseline is the row that another is compared with.
+func (r *Report) baseline(k row) row {
+	_, variant, found := strings.Cut(k.candidate, "/")
+	k.candidate = r.opts.Baseline
+	if found {
+		k.candidate += "/" + variant
+	}
+	return k
 }
 
 func median(v []float64) float64 {

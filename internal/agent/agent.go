@@ -114,7 +114,7 @@ func (a *Agent) makeConveyor() error {
 	if err != nil {
 		return err
 	}
-	a.meter.Watch(telemetry.Sources{Survey: a.store.Stats, Doors: a.doors, Replay: a.proxy.ReplayMemory()})
+	a.meter.Watch(telemetry.Sources{Stats: a.store.Stats, Captures: a.captureState, Replay: a.proxy.ReplayMemory()})
 	a.pages, err = telemetry.Handler(telemetry.HandlerOptions{
 		Meter: a.meter, Ready: a.ready, Config: a.config, Profiling: a.opts.Profiling,
 	})
@@ -145,10 +145,10 @@ func (a *Agent) podName(uid string) string {
 	return uid
 }
 
-// doors is capture's state for the meter.
-func (a *Agent) doors() telemetry.Doors {
+// captureState is capture's state for the meter.
+func (a *Agent) captureState() telemetry.CaptureState {
 	problems, stats := a.capture.Problems(), a.capture.Stats()
-	d := telemetry.Doors{Captured: int(stats.Captured), Uncaptured: len(problems), Problems: problems, Notices: a.capture.Notices(),
+	d := telemetry.CaptureState{Captured: int(stats.Captured), Uncaptured: len(problems), Problems: problems, Notices: a.capture.Notices(),
 		Cut: uint64(stats.Cut), Loops: uint64(stats.Loops)}
 	for id, n := range a.capture.Older() {
 		d.OlderConnections = append(d.OlderConnections, telemetry.Older{Policy: id, Count: n})

@@ -2,8 +2,8 @@ package agent
 
 import (
 	"fairlead.dev/fairlead/internal/agent/capture"
-	"fairlead.dev/fairlead/internal/agent/proxy"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 )
 
 // The dialer that capture gives to the store also tells the proxy whether a client that has ended its side is still there.
-var _ proxy.ClientFinder = (*capture.PodDialer)(nil)
+var _ drive.ClientFinder = (*capture.PodDialer)(nil)

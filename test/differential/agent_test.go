@@ -14,6 +14,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/capture"
 	"fairlead.dev/fairlead/internal/agent/capture/pods"
 	"fairlead.dev/fairlead/internal/agent/proxy"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
@@ -137,7 +138,7 @@ type panics struct{ t testing.TB }
 func (panics) Opened()                 {}
 func (panics) Closed()                 {}
 func (panics) Passed(proxy.Passed)     {}
-func (panics) Malformed(proxy.Refused) {}
+func (panics) Malformed(drive.Refused) {}
 func (p panics) Panicked(_ string, what any, stack []byte) {
 	p.t.Errorf("the proxy panicked: %v\n%s", what, stack)
 }

@@ -1,11 +1,8 @@
 package proxy
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"net"
-	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -13,7 +10,7 @@ import (
 	"unicode"
 
 	"fairlead.dev/fairlead/internal/agent/call"
-	"fairlead.dev/fairlead/internal/agent/transport"
+	"fairlead.dev/fairlead/internal/agent/proxy/h1"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -317,7 +314,7 @@ func TestRule29_InterimResponsesAreBounded(t *testing.T) {
 		if _, _, ok := p.request(); !ok {
 			return
 		}
-		for range 3 * maxInterim {
+		for range 3 * h1.MaxInterim {
 			if _, err := io.WriteString(p, "HTTP/1.1 102 Processing\r\n\r\n"); err != nil {
 				return
 			}
@@ -330,36 +327,10 @@ func TestRule29_InterimResponsesAreBounded(t *testing.T) {
 		res, _ := c.response("GET")
 		got = append(got, res.StatusCode)
 	}
-	if last := got[len(got)-1]; last != 502 || len(got) != maxInterim+1 {
+	if last := got[len(got)-1]; last != 502 || len(got) != h1.MaxInterim+1 {
 		t.Errorf("%d responses, the last %d", len(got), last)
 	}
 	if e := w.seen.lastCall(t); e.Detail != routes.DetailInterim || e.Outcome.Kind != call.BadResponse {
 		t.Errorf("%+v", e)
-	}
-}
-
-// The head of an answer has until the call's deadline to reach a client that has no room for any of it.
-func TestRule01_TheHeadOfAnAnswerHasNoMoreTimeThanTheCall(t *testing.T) {
-	end := make(chan struct{})
-	defer close(end)
-	up := serve(t, func(_ int, _ *peer) { <-end }) // takes nothing
-	tcp, err := net.DialTCP("tcp", nil, net.TCPAddrFromAddrPort(up))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tcp.Close()
-	conn, err := transport.New(tcp)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := sender{conn: conn}
-	for n := 1; n > 0; {
-		if n, err = s.conn.TryWrite(make([]byte, 1<<20)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s.headBy = time.Now().Add(firstLook)
-	if n, err := s.Write([]byte("HTTP/1.1 200 OK\r\n")); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("wrote %d bytes, %v", n, err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -411,13 +412,13 @@ func TestRule20_WhatAnUpstreamSaysThatTakesNothingIsHeard(t *testing.T) {
 		"a final response": {func(p *peer, end <-chan struct{}) { p.send(answer(413, "no")); <-end }, 413},
 		"interim ones": {func(p *peer, end <-chan struct{}) {
 			p.send(late + late)
-			(&client{}).sayNothing(4 * firstLook) // so that somebody looks meanwhile
+			(&client{}).sayNothing(4 * drive.FirstLook) // so that somebody looks meanwhile
 			echo(0, p)
 		}, 200},
 		"a final response behind interim ones": {func(p *peer, end <-chan struct{}) { p.send(late + late + answer(413, "no")); <-end }, 413},
 		"interim ones in pieces": {func(p *peer, end <-chan struct{}) {
 			p.send(late[:5])
-			(&client{}).sayNothing(4 * firstLook)
+			(&client{}).sayNothing(4 * drive.FirstLook)
 			p.send(late[5:])
 			echo(0, p)
 		}, 200},

@@ -3,6 +3,8 @@ package proxy
 import (
 	"io"
 	"testing"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 )
 
 // RFC 9112 section 2.2: "a server that is expecting to receive and parse a request-line SHOULD ignore at least one empty line
@@ -31,10 +33,10 @@ func TestRule30_AnEmptyLineBehindABodyBeginsNoRequest(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := buildWith(t, Options{headTimeout: firstLook}, serve(t, echo), anywhere(nil))
+			w := buildWith(t, Options{headTimeout: drive.FirstLook}, serve(t, echo), anywhere(nil))
 			c := w.dial()
 			send(c)
-			c.sayNothing(4 * firstLook)
+			c.sayNothing(4 * drive.FirstLook)
 			poll(t, func() bool { return w.idle() == 1 })
 			if _, body := c.get("/next"); body != "GET /next " {
 				t.Fatalf("got %q", body)
@@ -68,7 +70,7 @@ func TestRule30_EmptyLinesAreCountedPerRequest(t *testing.T) {
 
 // A request that has begun must come to its end in time.
 func TestRule30_ASlowHeadIsRefused(t *testing.T) {
-	w := buildWith(t, Options{headTimeout: firstLook}, serve(t, echo), anywhere(nil))
+	w := buildWith(t, Options{headTimeout: drive.FirstLook}, serve(t, echo), anywhere(nil))
 	c := w.dial()
 	c.send("\r\nGET / HT")
 	if res, _ := c.response("GET"); res.StatusCode != 408 || !res.Close {
@@ -76,12 +78,12 @@ func TestRule30_ASlowHeadIsRefused(t *testing.T) {
 	}
 }
 
-// idle counts the sessions that wait for a request.
+// idle counts the connections that wait for a request.
 func (w *world) idle() (n int) {
 	w.server.mu.Lock()
 	defer w.server.mu.Unlock()
-	for s := range w.server.sessions {
-		if s.state.Load() == idle {
+	for c := range w.server.connections {
+		if c.client.Activity.State() == drive.Idle {
 			n++
 		}
 	}

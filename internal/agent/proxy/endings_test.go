@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fairlead.dev/fairlead/internal/agent/call"
-	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -182,45 +179,6 @@ func TestRule29_AResponseUntilCloseSurvivesAPipelinedRequest(t *testing.T) {
 	close(next)
 	if _, got := c.response("GET"); got != body {
 		t.Errorf("got %d of %d bytes", len(got), len(body))
-	}
-}
-
-// The time of a look can be up before a read begins, as on a busy machine: the request that goes out with the read must not be
-// forgotten.
-func TestAReadWithoutTimeKeepsTheRequest(t *testing.T) {
-	near, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer near.Close()
-	dialled, err := net.Dial("tcp", near.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dialled.Close()
-	accepted, err := near.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer accepted.Close()
-	conn, err := transport.New(dialled.(*net.TCPConn))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var l line
-	l.attach(conn)
-	in := make([]byte, 4)
-	l.before = func() error { _, err := conn.TryWrite([]byte("ping")); return err }
-	l.now = time.Now().Add(-time.Second)
-	l.until = l.now.Add(firstLook)
-	if _, err := l.Read(in); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatalf("got %v", err)
-	}
-	go func() { _, _ = io.CopyN(accepted, accepted, 4) }()
-	l.now = time.Now()
-	l.until = l.now.Add(patience)
-	if n, err := l.Read(in); err != nil || string(in[:n]) != "ping" {
-		t.Fatalf("got %q, %v", in[:n], err)
 	}
 }
 

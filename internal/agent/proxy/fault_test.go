@@ -6,10 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"fairlead.dev/fairlead/internal/agent/call"
-	"fairlead.dev/fairlead/internal/agent/transport"
-	"fairlead.dev/fairlead/internal/agent/routes"
-	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -104,20 +100,6 @@ func TestAPanicInADialKeepsNoPlace(t *testing.T) {
 	}
 }
 
-// Nobody knows the state of an exchange in which a panic happened.
-func TestAnExchangeThatPanickedIsNotUsedAgain(t *testing.T) {
-	oneProcessor(t)
-	w := build(t, serve(t, echo), anywhere(nil))
-	w.panicking()
-	w.waitFor(t, func() bool { return w.server.Connections() == 0 })
-	bad := w.seen.panicked.Load()
-	for range 10 {
-		if x := w.server.exchanges.Get().(*exchange); &x.try == bad {
-			t.Fatal("it is back in the pool")
-		}
-	}
-}
-
 func TestAPanicOfTheProbeIsTheSessionsOwn(t *testing.T) {
 	w := buildWith(t, Options{sniffDelay: time.Nanosecond}, serve(t, echo), undeclared(nil))
 	w.events.expectPanic.Store(true)
@@ -134,28 +116,4 @@ func TestAPanicOfTheProbeIsTheSessionsOwn(t *testing.T) {
 	if w.events.panics.Load() != 1 {
 		t.Errorf("%d panics were counted", w.events.panics.Load())
 	}
-}
-
-func TestAPanicOfTheStreamIsTheSessionsOwn(t *testing.T) {
-	w := build(t, nowhere(t), anywhere(nil))
-	conn, err := transport.New(w.dial().TCPConn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	settings := policy.Defaults()
-	x := newExchange(w.server)
-	x.s = &session{srv: w.server, client: conn}
-	x.plan = &routes.Plan{Plan: call.Plan{Settings: &settings}}
-	a := &x.tries[0]
-	a.conn = &upstream.Conn{Conn: conn}
-	defer func() {
-		if f, ok := recover().(*fault); !ok || len(f.stack) == 0 {
-			t.Errorf("got %v", f)
-		}
-	}()
-	a.sent = 1                                                                            // the head
-	x.upload.started, x.upload.kept, x.upload.chunks = true, 1, []*[replayChunk]byte{nil} // the mistake
-	a.startStream()
-	a.joinStream()
-	t.Errorf("no panic, %v", a.err)
 }

@@ -4,9 +4,9 @@ import (
 	"io"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -32,7 +32,7 @@ func TestRule04_AHalfClosedClientGetsItsAnswers(t *testing.T) {
 		"a body":                   {say: "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", answers: []string{"POST / hi"}},
 		"a chunked body":           {say: "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", answers: []string{"POST / hi"}},
 		"while waiting to retry":   {say: get, answers: []string{"GET / "}, bad: 2},
-		"while being connected to": {say: get, answers: []string{"GET / "}, slow: 3 * firstLook},
+		"while being connected to": {say: get, answers: []string{"GET / "}, slow: 3 * drive.FirstLook},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var w *world
@@ -52,7 +52,7 @@ func TestRule04_AHalfClosedClientGetsItsAnswers(t *testing.T) {
 				}
 			}), anywhere(func(s *policy.Settings) {
 				s.Retry.On = policy.Of(policy.GatewayError)
-				s.Retry.Backoff.Initial, s.Retry.Backoff.Max, s.Retry.Backoff.Jitter = 4*firstLook, 4*firstLook, policy.JitterNone
+				s.Retry.Backoff.Initial, s.Retry.Backoff.Max, s.Retry.Backoff.Jitter = 4*drive.FirstLook, 4*drive.FirstLook, policy.JitterNone
 			}))
 			w.dialer.blind.Store(tc.blind)
 			w.dialer.slow.Store(int64(tc.slow))
@@ -86,27 +86,4 @@ func TestRule04_AHalfClosedClientThatGoesIsNoticed(t *testing.T) {
 	w.looked()
 	c.Close()
 	<-gone
-}
-
-// Looking costs more than asking a socket, so it is done ever more seldom, and no more once the client has gone.
-func TestAHalfClosedClientIsSeldomLookedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var h half
-		asked, open := 0, true
-		ask := func() (bool, bool) { asked++; return open, true }
-		for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(10 * time.Millisecond) {
-			if h.gone(time.Now(), ask) {
-				t.Fatal("gone")
-			}
-		}
-		if asked < 30 || asked > 36 {
-			t.Errorf("asked %d times in a minute", asked)
-		}
-		open = false
-		time.Sleep(maxAsk)
-		before := asked
-		if !h.gone(time.Now(), ask) || !h.gone(time.Now().Add(time.Hour), ask) || asked != before+1 {
-			t.Errorf("asked %d times more, left %v", asked-before, h.left)
-		}
-	})
 }

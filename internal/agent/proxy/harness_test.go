@@ -23,8 +23,9 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
-	"fairlead.dev/fairlead/internal/agent/transport"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -56,7 +57,7 @@ type plainDialer struct {
 	closed sync.Map
 }
 
-// ClientOpen implements ClientFinder. Here clients do not see the original destination, since nothing redirects them.
+// ClientOpen implements drive.ClientFinder. Here clients do not see the original destination, since nothing redirects them.
 func (d *plainDialer) ClientOpen(client, _ netip.AddrPort) (open, known bool) {
 	defer d.ring()
 	d.asked.Add(1)
@@ -86,7 +87,7 @@ func procAddr(a netip.AddrPort) string {
 	return fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(b[:]), a.Port())
 }
 
-func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn, error) {
+func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.Socket, error) {
 	if d.panics.Load() {
 		panic("told to")
 	}
@@ -179,7 +180,7 @@ type recordedEvents struct {
 	*bell
 	passed    [PassedCount]atomic.Int64
 	malformed atomic.Int64
-	refused   atomic.Pointer[Refused] // the last
+	refused   atomic.Pointer[drive.Refused] // the last
 	panics    atomic.Int64
 	t         testing.TB
 
@@ -189,7 +190,7 @@ type recordedEvents struct {
 func (e *recordedEvents) Opened()           { e.ring() }
 func (e *recordedEvents) Closed()           { e.ring() }
 func (e *recordedEvents) Passed(why Passed) { e.passed[why].Add(1); e.ring() }
-func (e *recordedEvents) Malformed(r Refused) {
+func (e *recordedEvents) Malformed(r drive.Refused) {
 	e.malformed.Add(1)
 	e.refused.Store(&r)
 	e.ring()
@@ -219,7 +220,7 @@ type observer struct {
 }
 
 func (o *observer) Recorder(policy.ID, string) routes.Recorder { return o }
-func (o *observer) OpaqueOpened()                             { o.opaque.opened.Add(1); o.ring() }
+func (o *observer) OpaqueOpened()                              { o.opaque.opened.Add(1); o.ring() }
 func (o *observer) OpaqueClosed(sent, received int64) {
 	o.opaque.sent.Add(sent)
 	o.opaque.received.Add(received)

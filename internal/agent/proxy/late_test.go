@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -113,7 +114,7 @@ func TestRule04_AHalfClosedTunnelIsNotDeparted(t *testing.T) {
 		all, _ := io.ReadAll(p)
 		p.send("got " + string(all))
 	}), undeclared(nil))
-	w.dialer.slow.Store(int64(3 * firstLook))
+	w.dialer.slow.Store(int64(3 * drive.FirstLook))
 	c := w.dial()
 	c.send("HELO there\r\n")
 	_ = c.CloseWrite()
@@ -138,7 +139,7 @@ func TestRule04_APipeliningClientIsNotDeparted(t *testing.T) {
 		}
 	}), anywhere(func(s *policy.Settings) {
 		s.Retry.On = policy.Of(policy.GatewayError)
-		s.Retry.Backoff.Initial, s.Retry.Backoff.Max, s.Retry.Backoff.Jitter = 4*firstLook, 4*firstLook, policy.JitterNone
+		s.Retry.Backoff.Initial, s.Retry.Backoff.Max, s.Retry.Backoff.Jitter = 4*drive.FirstLook, 4*drive.FirstLook, policy.JitterNone
 	}))
 	c := w.dial()
 	c.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n")

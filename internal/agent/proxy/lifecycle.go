@@ -6,29 +6,31 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 )
 
-// enter registers a session. shed says that it is one too many to be looked into.
-func (s *Server) enter(ss *session) (shed, ok bool) {
+// enter registers a connection. shed says that it is one too many to be looked into.
+func (s *Server) enter(c *connection) (shed, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return false, false
 	}
-	shed = len(s.sessions) >= s.limit || s.perPod[ss.pod] >= s.podLimit
-	s.sessions[ss] = struct{}{}
-	s.perPod[ss.pod]++
+	shed = len(s.connections) >= s.limit || s.perPod[c.client.Pod] >= s.podLimit
+	s.connections[c] = struct{}{}
+	s.perPod[c.client.Pod]++
 	s.events.Opened()
 	return shed, true
 }
 
-func (s *Server) leave(ss *session) {
+func (s *Server) leave(c *connection) {
 	s.mu.Lock()
-	delete(s.sessions, ss)
-	if s.perPod[ss.pod]--; s.perPod[ss.pod] == 0 {
-		delete(s.perPod, ss.pod)
+	delete(s.connections, c)
+	if s.perPod[c.client.Pod]--; s.perPod[c.client.Pod] == 0 {
+		delete(s.perPod, c.client.Pod)
 	}
-	last := s.closed && len(s.sessions) == 0
+	last := s.closed && len(s.connections) == 0
 	s.mu.Unlock()
 	s.events.Closed()
 	if last {
@@ -40,7 +42,7 @@ func (s *Server) leave(ss *session) {
 func (s *Server) Connections() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.sessions)
+	return len(s.connections)
 }
 
 // Open counts captured connections by what they carry.
@@ -58,13 +60,13 @@ func (s *Server) Open() Open {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var o Open
-	for ss := range s.sessions {
-		switch ss.state.Load() {
-		case idle, closing:
+	for c := range s.connections {
+		switch c.client.Activity.State() {
+		case drive.Idle, drive.Closing:
 			o.Idle++
-		case tunnelling:
+		case drive.Tunnelling:
 			o.Tunnels++
-		case passing:
+		case drive.Passing:
 			o.Passed++
 		default:
 			o.Busy++
@@ -108,7 +110,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	if !s.closed {
 		s.closed = true
-		if len(s.sessions) == 0 {
+		if len(s.connections) == 0 {
 			close(s.done)
 		}
 	}
@@ -126,32 +128,23 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) closeIdle(before time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for ss := range s.sessions {
-		ss.closeIfIdle(before)
+	for c := range s.connections {
+		c.client.CloseIfIdle(before)
 	}
 }
 
-// abort ends all sessions. Every one is told before the first is waited for: to close a connection is to wait for a session that
+// abort ends all connections. Every one is told before the first is waited for: to close a connection is to wait for whoever
 // holds it, which must not be done under the lock either.
 func (s *Server) abort() {
 	s.mu.Lock()
-	sessions := slices.Collect(maps.Keys(s.sessions))
+	connections := slices.Collect(maps.Keys(s.connections))
 	s.mu.Unlock()
-	for _, ss := range sessions {
-		ss.interrupt()
+	for _, c := range connections {
+		c.client.Interrupt()
 	}
 	var closers sync.WaitGroup
-	for _, ss := range sessions {
-		closers.Go(func() { _ = ss.client.Close() })
+	for _, c := range connections {
+		closers.Go(func() { _ = c.client.Conn.Close() })
 	}
 	closers.Wait()
-}
-
-// interrupt has the session end as soon as it notices. A client that is not between two requests must not take what it has got for
-// everything.
-func (s *session) interrupt() {
-	if state := s.state.Load(); state != idle && state != closing {
-		s.client.ResetOnClose()
-	}
-	s.client.Interrupt()
 }

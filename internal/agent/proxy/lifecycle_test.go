@@ -102,15 +102,15 @@ func TestSessionsAreToldBeforeOneIsWaitedFor(t *testing.T) {
 	}
 	var inside, held sync.WaitGroup
 	w.server.mu.Lock()
-	all := slices.Collect(maps.Keys(w.server.sessions))
+	all := slices.Collect(maps.Keys(w.server.connections))
 	w.server.mu.Unlock()
 	for _, s := range all {
 		inside.Add(1)
 		held.Go(func() {
-			_ = s.client.Pin(func() {
+			_ = s.client.Conn.Pin(func() {
 				inside.Done()
 				for _, other := range all {
-					poll(t, other.client.Interrupted)
+					poll(t, other.client.Conn.Interrupted)
 				}
 			})
 		})

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -25,7 +26,7 @@ func TestRule26_LingeringEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // they wait
-			w := buildWith(t, Options{lingerFor: firstLook}, serve(t, func(_ int, p *peer) {
+			w := buildWith(t, Options{lingerFor: drive.FirstLook}, serve(t, func(_ int, p *peer) {
 				if p.headOnly() {
 					up(p)
 				}
@@ -102,7 +103,7 @@ func TestRule04_AClientThatEndsItsSideBehindTheUpstreamsEndIsThere(t *testing.T)
 			case <-sent:
 				if waiting { // so that somebody looks at the client meanwhile
 					waiting = false
-					again := time.NewTimer(2 * maxLook)
+					again := time.NewTimer(2 * drive.MaxLook)
 					<-again.C
 				}
 			default:

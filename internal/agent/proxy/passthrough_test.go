@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -34,9 +35,9 @@ func TestRule26_ConnectingThroughIsBounded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var o Options
 			if !kind.governed {
-				o.connect = firstLook
+				o.connect = drive.FirstLook
 			}
-			w := buildWith(t, o, nowhere(t), kind.bindings(func(s *policy.Settings) { s.Timeouts.Connect = firstLook })...)
+			w := buildWith(t, o, nowhere(t), kind.bindings(func(s *policy.Settings) { s.Timeouts.Connect = drive.FirstLook })...)
 			w.dialer.slow.Store(int64(time.Hour))
 			c := w.dial()
 			c.send("HELO there\r\n")
@@ -109,7 +110,7 @@ func TestRule00_IdleHoldsForPassedConnections(t *testing.T) {
 				_, _ = p.r.ReadBytes('\n')
 				_, _ = p.r.ReadByte()
 				close(ended)
-			}), kind.bindings(func(s *policy.Settings) { s.Timeouts.Idle = firstLook })...)
+			}), kind.bindings(func(s *policy.Settings) { s.Timeouts.Idle = drive.FirstLook })...)
 			c := w.dial()
 			c.send("HELO there\r\n")
 			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -138,7 +139,7 @@ func TestRule00_UnfinishedHeadsOfOthersPass(t *testing.T) {
 	for name, ends := range map[string]bool{"slow": false, "ended": true} {
 		t.Run(name, func(t *testing.T) {
 			const sent = "GET / HTTP/1.1\r\nHost: foreign.example\r\nX: "
-			w := buildWith(t, Options{headTimeout: firstLook}, serve(t, func(_ int, p *peer) {
+			w := buildWith(t, Options{headTimeout: drive.FirstLook}, serve(t, func(_ int, p *peer) {
 				in := make([]byte, len(sent))
 				if _, err := io.ReadFull(p.r, in); err != nil || string(in) != sent {
 					t.Errorf("got %q, %v", in, err)

@@ -9,7 +9,6 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/routes"
-	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -114,45 +113,6 @@ func TestRule25_APinnedConnectionEndsWithItsServer(t *testing.T) {
 			})
 		}
 	}
-}
-
-// A place that is granted in the last moment is taken.
-func TestRule25_TheGrantWins(t *testing.T) {
-	w := build(t, nowhere(t), anywhere(func(s *policy.Settings) {
-		s.Pool.MaxConnections, s.Pool.MaxPending, s.Pool.PendingTimeout = 1, 1, time.Nanosecond
-	}))
-	x := w.bareExchange()
-	for range 50 {
-		var holder upstream.Request
-		holder.Init()
-		holder.Original, x.ticket.Original = w.original, w.original
-		if x.lane.Pool.Acquire(&holder) != upstream.Granted || x.lane.Pool.Acquire(&x.ticket) != upstream.Queued {
-			t.Fatal("the pool is not as it should be")
-		}
-		x.now = time.Now()
-		x.call.Begin(x.now, x.plan.Plan, call.Request{})
-		x.lane.Pool.Cancel(&holder) // and so the other is granted
-		if _, ok := x.queue(call.Action{Until: x.now.Add(-time.Second)}, x.lane.Pool); !ok {
-			t.Fatalf("refused: %+v", x.call.Outcome())
-		}
-		x.lane.Pool.Cancel(&x.ticket)
-	}
-}
-
-// bareExchange returns an exchange as for a request of a client, which has not been read.
-func (w *world) bareExchange() *exchange {
-	w.t.Helper()
-	s := &session{srv: w.server, pod: pod, original: w.original, client: w.bareClient()}
-	s.refresh()
-	x := newExchange(w.server)
-	x.reset()
-	x.s = s
-	lane, err := s.table.Route(&s.candidates[0], nil, s.original)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	x.lane, x.plan = lane, lane.Plan(nil, nil)
-	return x
 }
 
 // What the log can say of a call: where its tries went, on what connections, and why they failed.

@@ -2,16 +2,17 @@ package proxy
 
 import (
 	"errors"
-	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/detect"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
+	"fairlead.dev/fairlead/internal/agent/proxy/h1"
 	"fairlead.dev/fairlead/internal/agent/resilience"
-	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -20,8 +21,6 @@ const (
 	DefaultMaxConnections       = 100_000
 	DefaultMaxConnectionsPerPod = 50_000
 	DefaultReplayMemory         = 64 << 20
-	// headTimeout bounds how long a request head takes from its first byte (rule 30).
-	headTimeout = 10 * time.Second
 )
 
 // Passed says why a connection was passed through without being understood.
@@ -56,20 +55,9 @@ type Events interface {
 	// Passed tells of a connection that is passed through.
 	Passed(why Passed)
 	// Malformed tells of a request that was refused for breaking the protocol. It must not keep the bytes.
-	Malformed(r Refused)
+	Malformed(r drive.Refused)
 	// Panicked tells that serving a connection failed by a mistake of ours; the connection was closed.
 	Panicked(pod string, what any, stack []byte)
-}
-
-// Refused is a request that was refused for breaking the protocol.
-type Refused struct {
-	Pod      string // UID
-	Original netip.AddrPort
-	Status   int
-	// Reason is one of a closed set of sentences, which never quote the request.
-	Reason string
-	// Method, Host and Path are the request's if its head could be read. They are valid while it is told of.
-	Method, Host, Path []byte
 }
 
 // Options configure a Server. Store is required; zero limits mean the defaults.
@@ -87,27 +75,26 @@ type Options struct {
 // Server serves captured connections.
 type Server struct {
 	// immutable after New
-	store     *routes.Table
-	events    Events
-	limit     int
-	podLimit  int
-	replay    *resilience.ReplayMemory
-	defaults  policy.Settings // for what no policy governs
-	exchanges sync.Pool
-	// how long a client's silence is suffered: before the server is connected to, within a head, and behind the last response
-	sniffDelay, headTimeout, lingerFor time.Duration
-	epoch                              time.Time // that times of sessions are counted from
+	store    *routes.Table
+	events   Events
+	limit    int
+	podLimit int
+	replay   *resilience.ReplayMemory
+	defaults policy.Settings // for what no policy governs
+	h1       *h1.Driver
+	// sniffDelay is how long a client's silence is suffered before its server is connected to.
+	sniffDelay time.Duration
 
 	// atomic
 	draining atomic.Bool
-	clients  atomic.Uint64 // numbers the sessions
+	clients  atomic.Uint64 // numbers the connections
 
 	mu sync.Mutex
 	// guarded by mu
-	sessions map[*session]struct{}
-	perPod   map[string]int
-	closed   bool
-	done     chan struct{} // closed when closed and no session is left
+	connections map[*connection]struct{}
+	perPod      map[string]int
+	closed      bool
+	done        chan struct{} // closed when closed and no connection is left
 }
 
 // New returns a Server.
@@ -123,14 +110,13 @@ func New(o Options) (*Server, error) {
 		podLimit:    orDefault(o.MaxConnectionsPerPod, DefaultMaxConnectionsPerPod),
 		replay:      resilience.NewReplayMemory(orDefault(o.ReplayMemory, int64(DefaultReplayMemory))),
 		sniffDelay:  orDefault(o.sniffDelay, detect.MaxDelay),
-		headTimeout: orDefault(o.headTimeout, headTimeout),
-		lingerFor:   orDefault(o.lingerFor, lingerFor),
-		epoch:       time.Now(),
 		defaults:    policy.Defaults(),
-		sessions:    map[*session]struct{}{}, perPod: map[string]int{}, done: make(chan struct{}),
+		connections: map[*connection]struct{}{}, perPod: map[string]int{}, done: make(chan struct{}),
 	}
 	s.defaults.Timeouts.Connect = orDefault(o.connect, s.defaults.Timeouts.Connect)
-	s.exchanges.New = func() any { return newExchange(s) }
+	s.h1 = h1.New(h1.Options{
+		Replay: s.replay, Malformed: s.events.Malformed, Draining: s.draining.Load, HeadTimeout: o.headTimeout, LingerFor: o.lingerFor,
+	})
 	return s, nil
 }
 
@@ -145,20 +131,23 @@ func orDefault[T ~int | ~int64](v, otherwise T) T {
 func (s *Server) ReplayMemory() *resilience.ReplayMemory { return s.replay }
 
 // ServeCaptured serves one connection of a pod that was on its way to original. It owns conn and blocks until it is done with it.
-func (s *Server) ServeCaptured(podUID string, conn *net.TCPConn, original netip.AddrPort) {
+func (s *Server) ServeCaptured(podUID string, conn transport.Socket, original netip.AddrPort) {
 	defer func() { _ = conn.Close() }()
 	client, err := transport.New(conn)
 	if err != nil {
 		return // closed already
 	}
-	ss := &session{srv: s, id: s.clients.Add(1), pod: podUID, client: client, original: netip.AddrPortFrom(original.Addr().Unmap(), original.Port())}
-	ss.restedAt(time.Now())
-	shed, ok := s.enter(ss)
+	c := &connection{srv: s, client: drive.Client{
+		ID: s.clients.Add(1), Pod: podUID, Conn: client, Table: s.store,
+		Original: netip.AddrPortFrom(original.Addr().Unmap(), original.Port()),
+	}}
+	c.client.Activity.RestedAt(time.Now())
+	shed, ok := s.enter(c)
 	if !ok {
 		return
 	}
-	defer s.leave(ss)
-	ss.serve(shed)
+	defer s.leave(c)
+	c.serve(shed)
 }
 
 type silence struct{}
@@ -166,5 +155,5 @@ type silence struct{}
 func (silence) Opened()                      {}
 func (silence) Closed()                      {}
 func (silence) Passed(Passed)                {}
-func (silence) Malformed(Refused)            {}
+func (silence) Malformed(drive.Refused)      {}
 func (silence) Panicked(string, any, []byte) {}

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
-	"fairlead.dev/fairlead/internal/agent/proxy"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -63,7 +63,7 @@ type line struct {
 	detail    routes.Detail
 	// memory of their own, used again
 	method, host, path []byte
-	tries              []routes.Attempt
+	attempts           []routes.Attempt
 }
 
 // What is logged of a request at most.
@@ -88,7 +88,7 @@ func NewAccessLog(o AccessLogOptions) (*AccessLog, error) {
 	return l, nil
 }
 
-// wanted reports whether the policy wants the call logged.
+// wanted reports whether the policy asks for a line about the call.
 func wanted(e *routes.Exchange) bool {
 	switch e.AccessLog {
 	case policy.AccessLogAll:
@@ -108,12 +108,12 @@ func (l *AccessLog) write(r *recorder, e *routes.Exchange) {
 	}
 	n.recorder, n.outcome, n.took = r, e.Outcome, e.Took
 	n.pod, n.rule, n.original, n.truncated, n.detail = e.Pod, e.Rule, e.Original, e.Truncated, e.Detail
-	n.tries = append(n.tries[:0], e.Tries...)
+	n.attempts = append(n.attempts[:0], e.Tries...)
 	l.end(n, e.Method, e.Host, e.Path)
 }
 
-// refuse queues a line for a request that was refused: no policy can say whether it wants one, for none may govern it.
-func (l *AccessLog) refuse(r *proxy.Refused) {
+// refuse queues a line for a request that was refused. No policy decides whether it is logged, since none may govern it.
+func (l *AccessLog) refuse(r *drive.Refused) {
 	n := l.begin()
 	if n == nil {
 		return
@@ -122,7 +122,7 @@ func (l *AccessLog) refuse(r *proxy.Refused) {
 	l.end(n, r.Method, r.Host, r.Path)
 }
 
-// begin returns an empty line, or nil when there must be no more.
+// begin returns an empty line, or nil when the queue or the rate allows no more.
 func (l *AccessLog) begin() *line {
 	now := time.Now()
 	if !l.admit(now) {
@@ -146,7 +146,7 @@ func (l *AccessLog) end(n *line, method, host, path []byte) {
 	}
 }
 
-// admit takes one of this second's lines, if there is one left.
+// admit reports whether one more line may be written in this second, and counts it.
 func (l *AccessLog) admit(now time.Time) bool {
 	second := uint64(now.Unix()) & (1<<32 - 1)
 	for {
@@ -206,7 +206,7 @@ func (l *AccessLog) put(n *line) {
 	} else {
 		l.written.Add(1)
 	}
-	*n = line{method: n.method, host: n.host, path: n.path, tries: n.tries[:0]}
+	*n = line{method: n.method, host: n.host, path: n.path, attempts: n.attempts[:0]}
 	l.spare.Put(n)
 }
 
@@ -215,7 +215,7 @@ func (n *line) appendCall(to []slog.Attr) []slog.Attr {
 	o := &n.outcome
 	to = append(to,
 		slog.String("policy", n.recorder.key.policy.String()), slog.String("target", n.recorder.key.target),
-		slog.String("kind", kindName(o.Kind)), slog.String("fate", o.Decision.String()),
+		slog.String("kind", kindName(o.Kind)), slog.String("retry_decision", o.Decision.String()),
 		slog.Int("tries", o.Tries), slog.String("head", seconds(o.Took)), slog.String("dur", seconds(n.took)),
 	)
 	if o.Cause != o.Kind {
@@ -227,36 +227,36 @@ func (n *line) appendCall(to []slog.Attr) []slog.Attr {
 	if n.truncated {
 		to = append(to, slog.Bool("truncated", true))
 	}
-	if last := len(n.tries) - 1; last >= 0 {
-		to = append(to, slog.String("peer", n.tries[last].Peer.String()), slog.Bool("reused", n.tries[last].Reused))
+	if last := len(n.attempts) - 1; last >= 0 {
+		to = append(to, slog.String("peer", n.attempts[last].Peer.String()), slog.Bool("reused", n.attempts[last].Reused))
 	}
-	if len(n.tries) > 1 {
-		tried := make([]triedLine, len(n.tries))
-		for i := range n.tries {
-			tried[i] = tryLine(&n.tries[i])
+	if len(n.attempts) > 1 {
+		tried := make([]attemptLine, len(n.attempts))
+		for i := range n.attempts {
+			tried[i] = lineOf(&n.attempts[i])
 		}
 		to = append(to, slog.Any("tried", tried))
 	}
 	return to
 }
 
-// triedLine is one try as a line tells of it.
-type triedLine struct {
-	Peer   string       `json:"peer"`
-	Start  string       `json:"start"`
-	Result string       `json:"result"`
+// attemptLine is what a line says of one attempt.
+type attemptLine struct {
+	Peer   string        `json:"peer"`
+	Start  string        `json:"start"`
+	Result string        `json:"result"`
 	Detail routes.Detail `json:"detail,omitempty"`
 }
 
-func tryLine(t *routes.Attempt) triedLine {
+func lineOf(t *routes.Attempt) attemptLine {
 	result := kindName(t.Kind)
 	if t.Kind == call.OK {
 		result = strconv.Itoa(t.Status)
 	}
-	return triedLine{Peer: t.Peer.String(), Start: t.Start.String(), Result: result, Detail: t.Detail}
+	return attemptLine{Peer: t.Peer.String(), Start: t.Start.String(), Result: result, Detail: t.Detail}
 }
 
-// kindName is how lines name a kind: an upstream's response is not called ok, for it may tell of an error.
+// kindName is how lines name a kind: an upstream's response is not called ok, since it may report an error.
 func kindName(k call.Kind) string {
 	if k == call.OK {
 		return "response"

@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"fairlead.dev/fairlead/internal/agent/call"
-	"fairlead.dev/fairlead/internal/agent/proxy"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -71,7 +71,7 @@ func TestAccessLogLine(t *testing.T) {
 	})
 	want := map[string]any{
 		"level": "INFO", "msg": "call", "policy": "shop/payments", "target": inventory, "pod": "shop/checkout", "method": "GET",
-		"host": "inventory", "path": "/items", "to": "10.0.0.1:80", "status": 503.0, "kind": "response", "cause": "reset", "fate": "exhausted",
+		"host": "inventory", "path": "/items", "to": "10.0.0.1:80", "status": 503.0, "kind": "response", "cause": "reset", "retry_decision": "exhausted",
 		"tries": 3.0, "head": "1.500000", "dur": "2.000000", "rule": "charge", "truncated": true,
 		"peer": "10.0.1.3:80", "reused": true, "detail": "connection reset",
 		"tried": []any{
@@ -98,7 +98,7 @@ func checkLine(t *testing.T, got []map[string]any, want map[string]any) {
 // A request that was refused leaves a line though no policy may govern it.
 func TestAccessLogOfRefusedRequests(t *testing.T) {
 	got := linesOf(t, AccessLogOptions{}, func(m *Meter) {
-		m.Malformed(proxy.Refused{
+		m.Malformed(drive.Refused{
 			Pod: "uid-1", Original: netip.MustParseAddrPort("10.0.0.1:80"), Status: 400, Reason: "malformed chunk size",
 			Method: []byte("PUT"), Host: []byte("a"), Path: []byte("/x?secret"),
 		})

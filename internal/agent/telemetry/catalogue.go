@@ -13,8 +13,8 @@ type metric struct {
 const (
 	requests = iota
 	requestDuration
-	requestFates
-	tries
+	retryDecisions
+	attempts
 	tryDuration
 	truncated
 	opaque
@@ -55,13 +55,13 @@ var catalogue = [familyCount]metric{
 		"Calls that have ended, by how: kind ok is an upstream's response, its class in code; other kinds were answered by the agent.",
 		prometheus.CounterValue, also("kind", "code")},
 	requestDuration: {"fairlead_proxy_request_duration_seconds",
-		"Time from the head of a request to the head of its answer, over all tries and waits, for calls whose client waited for it.", histogram, perPolicy},
-	requestFates: {"fairlead_proxy_request_fates_total",
-		"Calls that have ended, by why they were retried or not.", prometheus.CounterValue, also("fate")},
-	tries: {"fairlead_proxy_tries_total",
-		"Tries that were dispatched to an upstream, by how they ended; attempt is first, retry, or repair of a dead kept-alive connection.", prometheus.CounterValue, also("kind", "code", "attempt")},
+		"Time from the head of a request to the head of its answer, over all attempts and waits, for calls whose client waited for it.", histogram, perPolicy},
+	retryDecisions: {"fairlead_proxy_retry_decisions_total",
+		"Calls that have ended, by why they were retried or not.", prometheus.CounterValue, also("retry_decision")},
+	attempts: {"fairlead_proxy_tries_total",
+		"Attempts that were dispatched to an upstream, by how they ended; attempt is first, retry, or repair of a dead kept-alive connection.", prometheus.CounterValue, also("kind", "code", "attempt")},
 	tryDuration: {"fairlead_proxy_try_duration_seconds",
-		"Time from dispatching a try, connecting included, to its response head or failure.", histogram, perPolicy},
+		"Time from dispatching an attempt, connecting included, to its response head or failure.", histogram, perPolicy},
 	truncated: {"fairlead_proxy_truncated_responses_total",
 		"Responses whose body could not be forwarded to its end.", prometheus.CounterValue, perPolicy},
 	opaque: {"fairlead_proxy_opaque_connections_total",

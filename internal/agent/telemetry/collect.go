@@ -39,7 +39,7 @@ func (c *Collector) Collect(to chan<- prometheus.Metric) {
 	out := scrape{collector: c, to: to}
 	out.process()
 	m := c.meter
-	for k, g := range m.survey(time.Now()) {
+	for k, g := range m.readGauges(time.Now()) {
 		out.gauges(k, g)
 	}
 	for _, r := range m.all() {
@@ -100,8 +100,8 @@ func (s *scrape) process() {
 		s.put(replayBytes, float64(r.Used()))
 		s.put(replayCapped, float64(r.Capped()))
 	}
-	if sources.Doors != nil {
-		d := sources.Doors()
+	if sources.Captures != nil {
+		d := sources.Captures()
 		s.put(loops, float64(d.Loops))
 		s.put(cut, float64(d.Cut))
 		s.put(podsCaptured, float64(d.Captured))
@@ -134,11 +134,11 @@ func (s *scrape) counts(k recorderKey, c *counts) {
 		s.putSeen(requests, n, id, k.target, result(r).kind().String(), result(r).code())
 	}
 	for f, n := range byFate {
-		s.putSeen(requestFates, n, id, k.target, call.RetryDecision(f).String())
+		s.putSeen(retryDecisions, n, id, k.target, call.RetryDecision(f).String())
 	}
-	for start := range c.tries {
-		for r, n := range c.tries[start] {
-			s.putSeen(tries, n, id, k.target, result(r).kind().String(), result(r).code(), call.Start(start).String())
+	for start := range c.attempts {
+		for r, n := range c.attempts[start] {
+			s.putSeen(attempts, n, id, k.target, result(r).kind().String(), result(r).code(), call.Start(start).String())
 		}
 	}
 	s.put(truncated, float64(c.truncated), id, k.target)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
@@ -22,7 +23,7 @@ const (
 
 // Options configure a Meter.
 type Options struct {
-	// Logger is for mistakes of ours; required.
+	// Logger receives the Meter's own errors; required.
 	Logger *slog.Logger
 	// AccessLog takes the lines that policies ask for; nil means none.
 	AccessLog *AccessLog
@@ -30,23 +31,23 @@ type Options struct {
 
 // Sources are where a Meter reads what it does not count itself. Nil fields are left out.
 type Sources struct {
-	// Survey is store.Store.Survey.
-	Survey func(now time.Time, f func(routes.Stats))
-	// Doors tells which pods are captured.
-	Doors func() Doors
-	// Replay is the account of replay buffers.
+	// Stats is routes.Table.Stats.
+	Stats func(now time.Time, f func(routes.Stats))
+	// Captures returns which pods are captured.
+	Captures func() CaptureState
+	// Replay is the memory of replay buffers.
 	Replay *resilience.ReplayMemory
 }
 
-// Doors is the state of capture.
-type Doors struct {
+// CaptureState is the state of capture.
+type CaptureState struct {
 	// Cut counts the connections that the agent's stop has cut, Loops those that came back to the agent and were refused, both in total.
 	Cut, Loops uint64
 
 	Captured, Uncaptured int
 	// Problems names some of the uncaptured.
 	Problems []policy.CaptureProblem
-	// Notices name captured pods about which there is something to know, as a proxy of their own (capture.ReasonForeignRedirect).
+	// Notices name captured pods with something users should know, such as a proxy of their own (capture.ReasonForeignRedirect).
 	Notices []policy.CaptureProblem
 	// OlderConnections are those that no policy governs because they were made before their pod was captured, sorted by policy. Policies
 	// without any are left out.
@@ -59,7 +60,7 @@ type Older struct {
 	Count  int
 }
 
-// Meter counts. It implements store.Observer, proxy.Events and prometheus.Collector, and draws the reports to the manager.
+// Meter counts. It implements routes.Observer, proxy.Events and prometheus.Collector, and makes the reports to the manager.
 type Meter struct {
 	// immutable after New
 	logger *slog.Logger
@@ -75,13 +76,13 @@ type Meter struct {
 	malformed [malformedCount]atomic.Uint64
 	panics    atomic.Uint64
 
-	// surveys is held from reading the gauges until they are counted: scrapes and reports overlap.
-	surveys sync.Mutex
+	// reading is held from reading the gauges until they are counted: scrapes and reports overlap.
+	reading sync.Mutex
 
 	mu         sync.Mutex
-	reportedAt time.Time                 // guarded by mu; when the last report was drawn up, or the Meter made
+	reportedAt time.Time                 // guarded by mu; when the last report was made, or the Meter
 	recorders  map[recorderKey]*recorder // guarded by mu
-	opens      map[destinationKey]uint64 // guarded by mu; how often the breakers of each had opened at the last survey
+	opens      map[destinationKey]uint64 // guarded by mu; how often the breakers of each had opened when the gauges were last read
 }
 
 // destinationKey names one concrete destination of a policy's target.
@@ -92,7 +93,7 @@ type destinationKey struct {
 
 var (
 	_ routes.Observer = (*Meter)(nil)
-	_ proxy.Events   = (*Meter)(nil)
+	_ proxy.Events    = (*Meter)(nil)
 )
 
 // New returns a Meter that has counted nothing.
@@ -106,10 +107,10 @@ func New(o Options) *Meter {
 	return m
 }
 
-// Watch tells where to read gauges. They are made after the Meter, which they may need.
+// Watch sets the sources of gauges, which are made after the Meter because they may need it.
 func (m *Meter) Watch(s Sources) { m.sources.Store(&s) }
 
-// Recorder implements store.Observer.
+// Recorder implements routes.Observer.
 func (m *Meter) Recorder(id policy.ID, target string) routes.Recorder {
 	k := recorderKey{id, target}
 	m.mu.Lock()
@@ -123,7 +124,7 @@ func (m *Meter) Recorder(id policy.ID, target string) routes.Recorder {
 	return r
 }
 
-// Installed tells which policies are in force now. The counters of others are forgotten once nothing happens under them any
+// Installed says which policies are in force now. The counters of others are forgotten once nothing happens under them any
 // more, and their metrics with them.
 func (m *Meter) Installed(now time.Time, s *policy.Snapshot) {
 	live := map[recorderKey]bool{}
@@ -180,7 +181,7 @@ const (
 var malformedCodes = [malformedCount]string{"400", "414", "431", "other"}
 
 // Malformed implements proxy.Events.
-func (m *Meter) Malformed(r proxy.Refused) {
+func (m *Meter) Malformed(r drive.Refused) {
 	i := malformedOther
 	switch r.Status {
 	case 400:

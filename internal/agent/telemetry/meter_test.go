@@ -14,6 +14,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/upstream"
@@ -87,7 +88,7 @@ func TestMetricsShowWhatWasCounted(t *testing.T) {
 		t.Error(diff)
 	}
 	for _, line := range []string{
-		`fairlead_proxy_request_fates_total{fate="exhausted",` + id + `} 1`,
+		`fairlead_proxy_retry_decisions_total{policy="shop/payments",retry_decision="exhausted",target="service warehouse/inventory"} 1`,
 		`fairlead_proxy_truncated_responses_total{` + id + `} 1`,
 		`fairlead_proxy_opaque_connections_total{` + id + `} 1`,
 		`fairlead_proxy_request_duration_seconds_count{` + id + `} 6`, // not the one whose client left
@@ -106,14 +107,14 @@ func TestMetricsOfConnections(t *testing.T) {
 	m.Opened()
 	m.Closed()
 	m.Passed(proxy.PassedTLS)
-	m.Malformed(proxy.Refused{Status: 400})
-	m.Malformed(proxy.Refused{Status: 501})
+	m.Malformed(drive.Refused{Status: 400})
+	m.Malformed(drive.Refused{Status: 501})
 	m.Panicked("uid", "boom", nil)
 	replay := resilience.NewReplayMemory(10)
 	replay.Reserve(4)
 	replay.Reserve(40)
-	m.Watch(Sources{Replay: replay, Doors: func() Doors {
-		return Doors{Captured: 5, Uncaptured: 2, OlderConnections: []Older{{payments, 3}}}
+	m.Watch(Sources{Replay: replay, Captures: func() CaptureState {
+		return CaptureState{Captured: 5, Uncaptured: 2, OlderConnections: []Older{{payments, 3}}}
 	}})
 	for _, line := range []string{
 		`fairlead_proxy_connections 1`, `fairlead_proxy_connections_total 2`, `fairlead_proxy_passed_connections_total{reason="tls"} 1`,
@@ -127,11 +128,11 @@ func TestMetricsOfConnections(t *testing.T) {
 	}
 }
 
-func TestGaugesComeFromTheSurvey(t *testing.T) {
+func TestGaugesComeFromTheRoutesStats(t *testing.T) {
 	m := testMeter()
 	m.Recorder(payments, inventory)
 	opened := uint64(2)
-	m.Watch(Sources{Survey: func(_ time.Time, f func(routes.Stats)) {
+	m.Watch(Sources{Stats: func(_ time.Time, f func(routes.Stats)) {
 		for _, destination := range []string{"warehouse/inventory:80", "warehouse/inventory:81"} {
 			f(routes.Stats{
 				Policy: payments, Target: inventory, Destination: destination, BreakersOpen: 1,
@@ -197,8 +198,8 @@ func TestEveryFamilyIsCollected(t *testing.T) {
 	m := New(Options{Logger: slog.New(slog.DiscardHandler), AccessLog: l})
 	exercise(m.Recorder(payments, inventory))
 	m.Watch(Sources{
-		Replay: resilience.NewReplayMemory(1), Doors: func() Doors { return Doors{OlderConnections: []Older{{payments, 1}}} },
-		Survey: func(_ time.Time, f func(routes.Stats)) { f(routes.Stats{Policy: payments, Target: inventory}) },
+		Replay: resilience.NewReplayMemory(1), Captures: func() CaptureState { return CaptureState{OlderConnections: []Older{{payments, 1}}} },
+		Stats: func(_ time.Time, f func(routes.Stats)) { f(routes.Stats{Policy: payments, Target: inventory}) },
 	})
 	for _, f := range catalogue {
 		if len(scrapeText(t, m, f.name)) == 0 {
@@ -226,7 +227,7 @@ const maxSeries = 140
 func TestSeriesArePerPolicyNotPerTraffic(t *testing.T) {
 	m := testMeter()
 	exercise(m.Recorder(payments, inventory))
-	m.Watch(Sources{Survey: func(_ time.Time, f func(routes.Stats)) { f(routes.Stats{Policy: payments, Target: inventory}) }})
+	m.Watch(Sources{Stats: func(_ time.Time, f func(routes.Stats)) { f(routes.Stats{Policy: payments, Target: inventory}) }})
 	n := 0
 	for _, line := range scrapeText(t, m, "fairlead_") {
 		if strings.Contains(line, `policy="shop/payments"`) {

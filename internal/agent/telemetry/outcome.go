@@ -2,7 +2,7 @@ package telemetry
 
 import "fairlead.dev/fairlead/internal/agent/call"
 
-// result is how a call or a try ended, as one number: a response of one of five classes, or a kind without one.
+// result is how a call or an attempt ended, as one number: a response of one of five classes, or a kind without one.
 type result uint8
 
 const (
@@ -18,7 +18,7 @@ func resultOf(k call.Kind, status int) result {
 	return result(min(max(status/100, 1), codeClasses) - 1)
 }
 
-// kind is the label that tells how it ended.
+// kind is the label for how it ended.
 func (r result) kind() call.Kind {
 	if r < codeClasses {
 		return call.OK
@@ -26,7 +26,7 @@ func (r result) kind() call.Kind {
 	return call.Kind(r - codeClasses + 1)
 }
 
-// code is the label that tells the class of the status; empty when there was no response.
+// code is the label for the class of the status; empty when there was no response.
 func (r result) code() string {
 	if r < codeClasses {
 		return [codeClasses]string{"1xx", "2xx", "3xx", "4xx", "5xx"}[r]
@@ -34,5 +34,5 @@ func (r result) code() string {
 	return ""
 }
 
-// good reports whether a call with this fate counts as a success: its last try was good enough.
+// good reports whether a call with this retry decision counts as a success: its last attempt was good enough.
 func good(f call.RetryDecision) bool { return f == call.NotNeeded || f == call.Recovered }

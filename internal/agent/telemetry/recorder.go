@@ -23,7 +23,7 @@ type recorder struct {
 	epoch time.Time // immutable; has the monotonic clock's reading: setting the clock must not change what a report covers
 
 	// guarded by Meter.mu
-	reported counts // what the reports so far have told
+	reported counts // what the reports so far have said
 	opened   uint64 // how often breakers have opened
 	orphaned time.Time
 	lastSeen uint64
@@ -38,7 +38,7 @@ type recorderKey struct {
 type shard struct {
 	// atomic
 	calls     [resultCount][call.RetryDecisionCount]atomic.Uint64
-	tries     [call.StartCount][resultCount]atomic.Uint64
+	attempts  [call.StartCount][resultCount]atomic.Uint64
 	callTook  [policy.LatencyBuckets]atomic.Uint64
 	tryTook   [policy.LatencyBuckets]atomic.Uint64
 	callNanos atomic.Int64
@@ -64,15 +64,15 @@ func (r *recorder) shard() *shard {
 	return &r.shards[rand.Uint32()&uint32(len(r.shards)-1)]
 }
 
-// AttemptDone implements store.Recorder.
+// AttemptDone implements routes.Recorder.
 func (r *recorder) AttemptDone(t *routes.Attempt) {
 	s := r.shard()
-	s.tries[min(t.Start, call.Repair)][resultOf(t.Kind, t.Status)].Add(1)
+	s.attempts[min(t.Start, call.Repair)][resultOf(t.Kind, t.Status)].Add(1)
 	s.tryTook[bucket(t.Took)].Add(1)
 	s.tryNanos.Add(int64(t.Took))
 }
 
-// CallDone implements store.Recorder.
+// CallDone implements routes.Recorder.
 func (r *recorder) CallDone(e *routes.Exchange) {
 	o := &e.Outcome
 	if r.began.Load() == 0 {
@@ -84,7 +84,7 @@ func (r *recorder) CallDone(e *routes.Exchange) {
 	} else {
 		s.calls[result][o.Decision].Add(1)
 	}
-	if o.Decision != call.Abandoned { // how long it would have taken nobody knows
+	if o.Decision != call.Abandoned { // how long it would have taken is unknown
 		s.callTook[bucket(o.Took)].Add(1)
 		s.callNanos.Add(int64(o.Took))
 	}
@@ -96,14 +96,14 @@ func (r *recorder) CallDone(e *routes.Exchange) {
 	}
 }
 
-// brokeOff reports whether a call did not come to its end though its client wanted it to. A client that leaves in the middle of an
-// answer, as of a stream of events, has what it came for.
+// brokeOff reports whether a response broke off although its client was still there. A client that leaves in the middle of a response,
+// for instance of an event stream, has received what it wanted.
 func brokeOff(e *routes.Exchange) bool { return e.Truncated && e.Detail != routes.DetailClientLeft }
 
-// OpaqueOpened implements store.Recorder.
+// OpaqueOpened implements routes.Recorder.
 func (r *recorder) OpaqueOpened() { r.shard().opaque.Add(1) }
 
-// OpaqueClosed implements store.Recorder.
+// OpaqueClosed implements routes.Recorder.
 func (r *recorder) OpaqueClosed(sent, received int64) {
 	s := r.shard()
 	s.opaqueEnd.Add(1)
@@ -114,7 +114,7 @@ func (r *recorder) OpaqueClosed(sent, received int64) {
 // counts are the sums of a recorder's shards.
 type counts struct {
 	calls     [resultCount][call.RetryDecisionCount]uint64 // cut ones too
-	tries     [call.StartCount][resultCount]uint64
+	attempts  [call.StartCount][resultCount]uint64
 	callTook  policy.Latency
 	tryTook   policy.Latency
 	callNanos int64
@@ -143,8 +143,8 @@ func (r *recorder) sum(c *counts) {
 				c.cut += n
 			}
 		}
-		for k := range s.tries {
-			addAll(c.tries[k][:], s.tries[k][:])
+		for k := range s.attempts {
+			addAll(c.attempts[k][:], s.attempts[k][:])
 		}
 		addAll(c.callTook[:], s.callTook[:])
 		addAll(c.tryTook[:], s.tryTook[:])

@@ -10,11 +10,11 @@ import (
 
 func BenchmarkCall(b *testing.B) {
 	r := testMeter().Recorder(payments, inventory)
-	try := &routes.Attempt{Kind: call.OK, Status: 200, Took: 700 * time.Microsecond}
+	attempt := &routes.Attempt{Kind: call.OK, Status: 200, Took: 700 * time.Microsecond}
 	e := ended(call.OK, call.NotNeeded, 200)
 	b.ReportAllocs()
 	for b.Loop() {
-		r.AttemptDone(try)
+		r.AttemptDone(attempt)
 		r.CallDone(e)
 	}
 }
@@ -22,10 +22,10 @@ func BenchmarkCall(b *testing.B) {
 func BenchmarkCallParallel(b *testing.B) {
 	r := testMeter().Recorder(payments, inventory)
 	b.RunParallel(func(pb *testing.PB) {
-		try := &routes.Attempt{Kind: call.OK, Status: 200, Took: 700 * time.Microsecond}
+		attempt := &routes.Attempt{Kind: call.OK, Status: 200, Took: 700 * time.Microsecond}
 		e := ended(call.OK, call.NotNeeded, 200)
 		for pb.Next() {
-			r.AttemptDone(try)
+			r.AttemptDone(attempt)
 			r.CallDone(e)
 		}
 	})
@@ -33,9 +33,9 @@ func BenchmarkCallParallel(b *testing.B) {
 
 func TestCountingDoesNotAllocate(t *testing.T) {
 	r := testMeter().Recorder(payments, inventory)
-	try := &routes.Attempt{Kind: call.OK, Status: 200, Took: time.Millisecond}
+	attempt := &routes.Attempt{Kind: call.OK, Status: 200, Took: time.Millisecond}
 	e := ended(call.OK, call.NotNeeded, 200)
-	if n := testing.AllocsPerRun(1000, func() { r.AttemptDone(try); r.CallDone(e); r.OpaqueOpened() }); n != 0 {
+	if n := testing.AllocsPerRun(1000, func() { r.AttemptDone(attempt); r.CallDone(e); r.OpaqueOpened() }); n != 0 {
 		t.Errorf("%v allocations per call", n)
 	}
 }

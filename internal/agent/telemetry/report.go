@@ -11,22 +11,22 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// gauges are how things stand at one policy's target, over all its concrete destinations and all pods.
+// gauges are the present values for one policy's target, summed over its concrete destinations and all pods.
 type gauges struct {
 	breakers              breakerGauges
 	active, idle, waiting int
 	opened                uint64 // by breakers, in total
 }
 
-// survey reads the gauges.
-func (m *Meter) survey(now time.Time) map[recorderKey]*gauges {
+// readGauges reads the gauges.
+func (m *Meter) readGauges(now time.Time) map[recorderKey]*gauges {
 	out := map[recorderKey]*gauges{}
-	read := m.sources.Load().Survey
+	read := m.sources.Load().Stats
 	if read == nil {
 		return out
 	}
-	m.surveys.Lock()
-	defer m.surveys.Unlock()
+	m.reading.Lock()
+	defer m.reading.Unlock()
 	opens := map[destinationKey]uint64{}
 	read(now, func(s routes.Stats) {
 		k := recorderKey{s.Policy, s.Target}
@@ -49,8 +49,8 @@ func (m *Meter) survey(now time.Time) map[recorderKey]*gauges {
 	return out
 }
 
-// countOpens adds how often breakers opened since the last survey. Breakers come and go with pods and policies: a number that
-// has fallen tells nothing.
+// countOpens adds how often breakers opened since the gauges were last read. Breakers come and go with pods and policies: a number that
+// has fallen is not counted.
 func (m *Meter) countOpens(opens map[destinationKey]uint64, out map[recorderKey]*gauges) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -67,14 +67,14 @@ func (m *Meter) countOpens(opens map[destinationKey]uint64, out map[recorderKey]
 	}
 }
 
-// Report draws up what happened since the last one. It returns nothing that is zero, in a fixed order.
+// Report returns what happened since the last one. It returns nothing that is zero, in a fixed order.
 func (m *Meter) Report() *policy.Report { return m.reportAt(time.Now()) }
 
 func (m *Meter) reportAt(now time.Time) *policy.Report {
-	current := m.survey(now)
+	current := m.readGauges(now)
 	r := &policy.Report{}
-	if doors := m.sources.Load().Doors; doors != nil {
-		d := doors()
+	if captures := m.sources.Load().Captures; captures != nil {
+		d := captures()
 		r.Captured, r.Uncaptured = d.Captured, d.Uncaptured
 		r.Problems = d.Problems[:min(len(d.Problems), policy.MaxProblems)]
 		r.Notices = d.Notices[:min(len(d.Notices), policy.MaxProblems)]
@@ -130,14 +130,14 @@ func (r *recorder) covered(since, now time.Time) time.Duration {
 	return max(now.Sub(since), time.Millisecond) // zero would say nothing
 }
 
-// since returns what happened between before and c, in the words of a report.
+// since returns the difference between before and c in the form of a report.
 func (c *counts) since(before *counts) (policy.Counts, policy.Latency) {
 	var n policy.Counts
 	for r := range resultCount {
 		for f := range call.RetryDecisionCount {
 			count(&n, result(r), f, c.calls[r][f]-before.calls[r][f])
 		}
-		n.Retries += c.tries[call.Retry][r] - before.tries[call.Retry][r]
+		n.Retries += c.attempts[call.Retry][r] - before.attempts[call.Retry][r]
 	}
 	n.Truncated = c.cut - before.cut
 	n.Successes -= n.Truncated
@@ -150,14 +150,14 @@ func (c *counts) since(before *counts) (policy.Counts, policy.Latency) {
 	return n, l
 }
 
-// count adds calls that ended in one way to n. Those whose client left first are among the requests: an upstream that is so slow that
-// nobody waits for it must not look as if nobody called it.
+// count adds calls that ended in one way to n. Those whose client left first are among the requests: an upstream so slow that
+// every client gives up must not look unused.
 func count(n *policy.Counts, r result, f call.RetryDecision, calls uint64) {
 	n.Requests += calls
 	if good(f) {
 		n.Successes += calls
 	}
-	if to := byFate(n, f); to != nil {
+	if to := byDecision(n, f); to != nil {
 		*to += calls
 	}
 	if to := byKind(n, r.kind()); to != nil {
@@ -165,7 +165,7 @@ func count(n *policy.Counts, r result, f call.RetryDecision, calls uint64) {
 	}
 }
 
-func byFate(n *policy.Counts, f call.RetryDecision) *uint64 {
+func byDecision(n *policy.Counts, f call.RetryDecision) *uint64 {
 	switch f {
 	case call.Recovered:
 		return &n.RetrySuccesses

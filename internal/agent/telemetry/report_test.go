@@ -17,7 +17,7 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-func TestReportCountsEveryFate(t *testing.T) {
+func TestReportCountsEveryRetryDecision(t *testing.T) {
 	tests := map[string]struct {
 		kind   call.Kind
 		fate   call.RetryDecision
@@ -30,7 +30,7 @@ func TestReportCountsEveryFate(t *testing.T) {
 		"not retryable":     {call.OK, call.NotRetryable, 500, policy.Counts{Requests: 1, NotRetriedNotRetryable: 1}},
 		"no budget":         {call.OK, call.ByBudget, 503, policy.Counts{Requests: 1, NotRetriedBudget: 1}},
 		"deadline":          {call.Deadline, call.ByDeadline, 504, policy.Counts{Requests: 1, NotRetriedDeadline: 1, Timeouts: 1}},
-		"try timed out":     {call.AttemptTimeout, call.Exhausted, 504, policy.Counts{Requests: 1, NotRetriedExhausted: 1, Timeouts: 1}},
+		"attempt timed out": {call.AttemptTimeout, call.Exhausted, 504, policy.Counts{Requests: 1, NotRetriedExhausted: 1, Timeouts: 1}},
 		"connect timed out": {call.ConnectTimeout, call.Exhausted, 502, policy.Counts{Requests: 1, NotRetriedExhausted: 1, Timeouts: 1}},
 		"body":              {call.OK, call.ByBody, 503, policy.Counts{Requests: 1, NotRetriedBody: 1}},
 		"breaker":           {call.BreakerOpen, call.Refused, 503, policy.Counts{Requests: 1, BreakerRejected: 1}},
@@ -186,7 +186,7 @@ func TestReportTellsTheWorstStateOfBreakersAndItsAge(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := testMeter()
 			m.Recorder(payments, inventory).OpaqueOpened() // so that there is something to report
-			m.Watch(Sources{Survey: func(_ time.Time, f func(routes.Stats)) {
+			m.Watch(Sources{Stats: func(_ time.Time, f func(routes.Stats)) {
 				f(routes.Stats{Policy: payments, Target: inventory, Destination: "d", Breakers: tc.breakers})
 			}})
 			got := m.reportAt(t0).Traffic[0]
@@ -204,24 +204,24 @@ func TestReportTellsOfOlderConnectionsAndNotices(t *testing.T) {
 		older = append(older, Older{policy.ID{Namespace: "shop", Name: fmt.Sprint(i)}, 2})
 	}
 	notices := make([]policy.CaptureProblem, policy.MaxProblems+5)
-	m.Watch(Sources{Doors: func() Doors { return Doors{OlderConnections: older, Notices: notices} }})
+	m.Watch(Sources{Captures: func() CaptureState { return CaptureState{OlderConnections: older, Notices: notices} }})
 	r := m.Report()
 	if len(r.Older) != policy.MaxOlder || r.Older[0].Policy.Name != "0" || r.Older[0].Connections != 2 || len(r.Notices) != policy.MaxProblems {
 		t.Errorf("%d policies, the first %+v, %d notices", len(r.Older), r.Older[0], len(r.Notices))
 	}
 }
 
-func TestReportTellsOfDoors(t *testing.T) {
+func TestReportSaysWhatIsCaptured(t *testing.T) {
 	m := testMeter()
 	problems := make([]policy.CaptureProblem, policy.MaxProblems+5)
-	m.Watch(Sources{Doors: func() Doors { return Doors{Captured: 7, Uncaptured: 15, Problems: problems} }})
+	m.Watch(Sources{Captures: func() CaptureState { return CaptureState{Captured: 7, Uncaptured: 15, Problems: problems} }})
 	r := m.Report()
 	if r.Captured != 7 || r.Uncaptured != 15 || len(r.Problems) != policy.MaxProblems {
 		t.Errorf("%d captured, %d not, %d problems", r.Captured, r.Uncaptured, len(r.Problems))
 	}
 }
 
-// Nothing is lost or told twice between counting and reporting, however they interleave.
+// Nothing is lost or counted twice between counting and reporting, however they interleave.
 func TestReportsAddUp(t *testing.T) {
 	const workers, calls = 4, 5000
 	m := testMeter()
@@ -284,24 +284,24 @@ func TestABreakerThatOpensIsCountedOnceByReadersThatOverlap(t *testing.T) {
 	opened.Store(5)
 	reading, goOn := make(chan struct{}), make(chan struct{})
 	var first sync.Once
-	m.Watch(Sources{Survey: func(_ time.Time, f func(routes.Stats)) {
+	m.Watch(Sources{Stats: func(_ time.Time, f func(routes.Stats)) {
 		n := opened.Load()
 		first.Do(func() { close(reading); <-goOn })
 		f(routes.Stats{Policy: k.policy, Target: k.target, Destination: "d", Breakers: []resilience.Status{{Opened: n}}})
 	}})
 	var readers sync.WaitGroup
-	readers.Go(func() { m.survey(time.Now()) })
+	readers.Go(func() { m.readGauges(time.Now()) })
 	<-reading
 	opened.Store(6)
 	overtakes := make(chan struct{})
-	readers.Go(func() { m.survey(time.Now()); close(overtakes) })
+	readers.Go(func() { m.readGauges(time.Now()); close(overtakes) })
 	select {
 	case <-overtakes:
 	case <-time.After(20 * time.Millisecond): // it waits for its turn
 	}
 	close(goOn)
 	readers.Wait()
-	if got := m.survey(time.Now())[k].opened; got != 6 {
+	if got := m.readGauges(time.Now())[k].opened; got != 6 {
 		t.Errorf("%d counted, want 6", got)
 	}
 }

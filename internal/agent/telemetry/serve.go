@@ -28,7 +28,7 @@ type HandlerOptions struct {
 
 // Handler returns the agent's own pages: /metrics, /healthz, /readyz, /debug/config and, where wished, /debug/pprof. Those under /debug are
 // for the agent's own pod, which is where port-forwarding comes from: every pod of the cluster reaches the port, and what is in force on
-// a node tells of all the namespaces that have pods there.
+// a node would show all the namespaces that have pods there.
 func Handler(o HandlerOptions) (http.Handler, error) {
 	registry := prometheus.NewRegistry()
 	for _, c := range []prometheus.Collector{

@@ -135,7 +135,7 @@ func TestLookingUpDoesNotAllocate(t *testing.T) {
 		if v, ok := q.Value("traceparent"); !ok || len(v) != 55 || len(q.Host()) == 0 {
 			t.Fatal("not found")
 		}
-		if v, ok := q.ForwardedValue("traceparent"); !ok || len(v) != 55 {
+		if v, ok := q.Header("traceparent"); !ok || len(v) != 55 {
 			t.Fatal("not forwarded")
 		}
 		if d, ok := p.KeepAliveTimeout(); !ok || d != 5*time.Second {

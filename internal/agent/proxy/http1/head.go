@@ -78,9 +78,9 @@ func (h *Head) Value(lower string) ([]byte, bool) {
 	return nil, false
 }
 
-// ForwardedValue returns the value of the first field with this name, which is given in lower case, that is forwarded and not
+// Header returns the value of the first field with this name, which is given in lower case, that is forwarded and not
 // empty, and whether there is one. A field that ends here (RFC 9110 section 7.6.1) says nothing to the recipient.
-func (h *Head) ForwardedValue(lower string) ([]byte, bool) {
+func (h *Head) Header(lower string) ([]byte, bool) {
 	for rest := h.fields(); len(rest) > 0; {
 		line, next := cutLine(rest)
 		if len(line) > len(lower) && line[len(lower)] == ':' && equalFold(line[:len(lower)], lower) {

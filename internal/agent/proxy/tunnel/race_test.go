@@ -1,5 +1,5 @@
 //go:build race
 
-package opaque
+package tunnel
 
 const raceEnabled = true

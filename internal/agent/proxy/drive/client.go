@@ -1,0 +1,90 @@
+package drive
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/transport"
+)
+
+// ClientFinder is what a pod's dialer may also be: one that looks at the client's end of a captured connection.
+type ClientFinder interface {
+	// ClientOpen reports whether a process still holds the client's socket, given its own address and the one it went to. known is
+	// false when that cannot be told. It must not block.
+	ClientOpen(client, original netip.AddrPort) (open, known bool)
+}
+
+// Client is the client's side of a captured connection.
+type Client struct {
+	// immutable
+	ID       uint64 // of the server's connections, not 0
+	Pod      string // UID
+	Original netip.AddrPort
+	Conn     *transport.Conn
+	Table    *routes.Table
+
+	Activity Activity
+
+	ended atomic.Bool // our side of the connection was ended, see EndSide
+	half  half        // has its own lock
+}
+
+// Left reports whether the client has gone away, or its connection is to end. A client that has only ended its side has not gone:
+// it waits for what comes of what it said (rule 4). It may be called from any goroutine, and costs one system call until the client
+// has ended its side.
+func (c *Client) Left() bool {
+	if c.Conn.Interrupted() {
+		return true
+	}
+	switch c.Conn.Ending() {
+	case transport.Open:
+		return false
+	case transport.HalfClosed:
+		return c.half.gone(time.Now(), c.open)
+	case transport.Broken:
+		if c.ended.Load() { // with the client's end that makes two, which looks the same
+			return c.half.gone(time.Now(), c.open)
+		}
+	}
+	return true
+}
+
+// open asks the pod's side of the connection.
+func (c *Client) open() (open, known bool) {
+	finder, ok := c.Table.Dialer(c.Pod).(ClientFinder)
+	if !ok {
+		return false, false
+	}
+	from := c.Conn.RemoteAddr()
+	if !from.IsValid() {
+		return false, false
+	}
+	return finder.ClientOpen(from, c.Original)
+}
+
+// EndSide tells the client that nothing follows what was written, while it may go on sending.
+func (c *Client) EndSide() error {
+	c.ended.Store(true)
+	return c.Conn.CloseWrite()
+}
+
+// SideEnded reports whether EndSide was called.
+func (c *Client) SideEnded() bool { return c.ended.Load() }
+
+// Interrupt has whoever serves the connection end as soon as it notices. A client that is not between two requests must not take
+// what it has got for everything.
+func (c *Client) Interrupt() {
+	if !c.Activity.betweenRequests() {
+		c.Conn.ResetOnClose()
+	}
+	c.Conn.Interrupt()
+}
+
+// CloseIfIdle interrupts a connection that has been waiting for a request since before a time.
+func (c *Client) CloseIfIdle(before time.Time) {
+	if c.Activity.closeIfIdle(before) {
+		c.Conn.Interrupt()
+	}
+}

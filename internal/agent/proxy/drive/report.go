@@ -1,0 +1,45 @@
+package drive
+
+import (
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy/route"
+	"fairlead.dev/fairlead/internal/agent/routes"
+)
+
+// Attempted reports to the recorder how an attempt ended, and to the pool what that says of the endpoint.
+func (x *Exchange) Attempted(t *Attempt, kind call.Kind, status int, why routes.Detail) {
+	if t.Conn == nil {
+		return
+	}
+	x.last = routes.Attempt{
+		Kind: kind, Status: status, Start: t.Start, Reused: t.Conn.Reused(), Peer: t.Conn.Peer(), Took: x.Now.Sub(t.Began), Detail: why,
+	}
+	if kind != call.ClientGone { // of which nothing follows for the endpoint
+		t.Conn.Report(kind != call.OK || status >= 500 || status == 429, x.Now)
+	}
+	x.reportLast()
+}
+
+// reportLast tells the recorder of x.last, and keeps it for the report of the call.
+func (x *Exchange) reportLast() {
+	x.Route.Recorder().AttemptDone(&x.last)
+	x.Detail = x.last.Detail
+	if len(x.past) == routes.MaxTries {
+		x.past = x.past[:routes.MaxTries-1]
+	}
+	x.past = append(x.past, x.last)
+}
+
+// Report tells the recorder of the call, which has ended.
+func (x *Exchange) Report(v route.View, started time.Time) {
+	e := &x.report
+	e.Pod, e.Original, e.Rule, e.AccessLog = x.Client.Pod, x.Client.Original, x.Plan.Rule, x.Plan.Settings.AccessLog
+	e.Outcome = x.Call.Outcome()
+	e.Took = x.Now.Sub(started)
+	e.Method, e.Host, e.Path = v.Method(), v.Host(), v.Target()
+	e.Tries, e.Detail, e.Truncated = x.past, x.Detail, x.Truncated
+	x.Route.Recorder().CallDone(e)
+	e.Method, e.Host, e.Path, e.Tries, x.Truncated = nil, nil, nil, nil, false
+}

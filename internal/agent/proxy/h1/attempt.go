@@ -1,0 +1,299 @@
+package h1
+
+import (
+	"io"
+	"sync"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
+	"fairlead.dev/fairlead/internal/agent/proxy/http1"
+	"fairlead.dev/fairlead/internal/agent/proxy/panics"
+	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/upstream"
+)
+
+// attempt is one try: a connection, what was sent on it and the response. What belongs to one try is kept here, never on the
+// exchange: another try may follow while its response is kept.
+type attempt struct {
+	drive.Attempt
+
+	// immutable
+	x    *exchange
+	send func() error  // sendRequest, bound once
+	run  func()        // stream, bound once
+	done chan struct{} // receives when stream has ended
+
+	line     *line // conn's, or what is left of it when the response was taken over completely
+	response http1.Response
+	body     http1.Body
+	// ready is the part of the body that was taken over before the response is forwarded; all says that it is the whole.
+	ready []byte
+	spill []byte // memory for ready
+	all   bool
+
+	until    time.Time // the try's deadline as the call last said; zero: none
+	stall    time.Duration
+	interims int
+	// heard is when a byte last came from the upstream, as far as that was looked at: got of them had come then.
+	heard time.Time
+	got   int64
+
+	// streaming: stream sends the request beside the session's own goroutine, to which everything above belongs.
+	streaming bool
+	panicked  panics.Carrier // valid when stream has ended
+	final     bool           // what is written now is the rest of the request; stream's own while streaming
+
+	mu sync.Mutex
+	// guarded by mu while streaming, the session's own otherwise
+	sent     int       // bytes of the request that the kernel accepted
+	complete bool      // it accepted the last one
+	written  time.Time // and when
+	moved    time.Time // when it last accepted one, if anybody wants to know
+	blocked  bool      // the upstream takes nothing at present
+	stopped  bool      // stream is to end
+	ended    bool      // stream has ended, or is about to
+	err      error     // of sending
+}
+
+// take begins an attempt on a connection.
+func (t *attempt) take(c *upstream.Conn, start call.Start) {
+	l, ok := c.Attachment.(*line)
+	if !ok {
+		l = &line{}
+		l.attach(c.Conn)
+		c.Attachment = l
+	}
+	x := t.x
+	t.Conn, t.line, t.Start, t.Began = c, l, start, x.Now
+	x.s.dependOn(c.Conn)
+	t.until, t.stall, t.interims = time.Time{}, x.Plan.Settings.Timeouts.Write, 0
+	t.heard, t.got, t.moved = x.Now, l.got, x.Now
+	t.sent, t.complete, t.final, t.blocked, t.stopped, t.err = 0, false, false, false, false, nil
+	t.all, t.ready = false, nil
+}
+
+// drop gives up the attempt; its connection is closed.
+func (t *attempt) drop() {
+	t.release(false)
+}
+
+// release gives the connection back, fit for reuse or not, and the memory with it.
+func (t *attempt) release(keep bool) {
+	t.stopStream()
+	c, l := t.Conn, t.line
+	t.Conn, t.line, t.ready = nil, nil, nil
+	if cap(t.spill) > maxSpill {
+		t.spill = nil
+	}
+	if l != nil {
+		l.before, l.nowait = nil, false
+		if keep && c != nil {
+			t.limitIdle(c)
+			l.reader.Finish()
+			keep = l.quiet()
+		}
+		if !keep || c == nil {
+			l.reader.Close()
+		}
+	}
+	if c != nil {
+		c.Release(keep, t.x.Now)
+	}
+}
+
+// limitIdle passes on how long the server says that it keeps an idle connection.
+func (t *attempt) limitIdle(c *upstream.Conn) {
+	if d, ok := t.response.KeepAliveTimeout(); ok {
+		c.LimitIdle(d)
+		t.x.s.server.endsAt(t.x.Now.Add(d))
+	}
+}
+
+// maxSpill is how much memory for kept responses an attempt holds on to.
+const maxSpill = 16 << 10
+
+// reusable reports whether the connection can serve another exchange now that the response has been read to its end. One on which
+// an announced body was not sent whole would take the next request for the rest of it.
+func (t *attempt) reusable() bool {
+	return t.response.KeepAlive && t.body.Done() && t.complete && t.err == nil
+}
+
+// failure describes how the attempt failed.
+func (t *attempt) failure(kind call.Kind) call.Failure {
+	return call.Failure{
+		Kind: kind, BytesWritten: t.sent > 0, ResponseStarted: t.interims > 0 || t.line.reader.Started(), Reused: t.Conn.Reused(),
+	}
+}
+
+// failed ends the attempt and tells the call.
+func (x *exchange) failed(kind call.Kind, why routes.Detail) call.Action {
+	t := x.cur
+	t.stopStream()
+	if x.upload.err != nil { // it has sent less than it announced, and the upstream gave up over that
+		return x.badUpload()
+	}
+	x.toldBody()
+	f := t.failure(kind)
+	x.Now = time.Now()
+	x.Attempted(&x.cur.Attempt, kind, 0, why)
+	t.drop()
+	return x.Call.TryFailed(x.Now, f)
+}
+
+// timedOut ends the attempt because a deadline of the call's has passed.
+func (x *exchange) timedOut() call.Action {
+	return x.failed(call.AttemptTimeout, drive.DetailOfLimit(x.Call.Limit()))
+}
+
+// idled ends the attempt because nothing moves any more. Whoever was waited for is to blame: for the client's part of the request
+// nobody waits any longer.
+func (x *exchange) idled() call.Action {
+	if x.cur.awaitsClient() {
+		return x.clientGone(routes.DetailIdle)
+	}
+	return x.failed(call.AttemptTimeout, routes.DetailIdle)
+}
+
+// clientGone ends the call because nobody waits for it any more.
+func (x *exchange) clientGone(why routes.Detail) call.Action {
+	x.cur.stopStream()
+	x.Now = time.Now()
+	x.Attempted(&x.cur.Attempt, call.ClientGone, 0, why)
+	x.cur.drop()
+	return x.Call.ClientGone(x.Now)
+}
+
+// startStream has the request sent beside the session's goroutine, which hears of the end by a nudge of the connection.
+func (t *attempt) startStream() {
+	t.streaming, t.ended = true, false
+	t.panicked = panics.Carrier{}
+	go t.run()
+}
+
+// stream is the goroutine of startStream.
+func (t *attempt) stream() {
+	defer func() {
+		t.mu.Lock()
+		t.ended = true
+		t.mu.Unlock()
+		t.Conn.Wake()
+		t.done <- struct{}{}
+	}()
+	defer t.panicked.Catch()
+	t.sendStream()
+}
+
+// joinStream takes over what was stream's, which has ended or is about to.
+func (t *attempt) joinStream() {
+	<-t.done
+	t.joined()
+}
+
+// joined is joinStream when the end has been received already.
+func (t *attempt) joined() {
+	t.streaming = false
+	_ = t.Conn.ClearDeadlines() // fails only when the connection is closed already
+	t.panicked.Raise()
+}
+
+// tryJoin joins if sending has ended, and reports whether it has.
+func (t *attempt) tryJoin() bool {
+	if !t.streaming {
+		return true
+	}
+	t.mu.Lock()
+	ended := t.ended
+	t.mu.Unlock()
+	if ended {
+		t.joinStream()
+	}
+	return ended
+}
+
+// stopStream ends the sending if it has not ended. The connection is good for nothing after that.
+func (t *attempt) stopStream() {
+	if t.streaming {
+		t.haltStream()
+		t.joined()
+	}
+}
+
+// haltStream is stopStream without looking at how the goroutine ended.
+func (t *attempt) haltStream() {
+	t.mu.Lock()
+	t.stopped = true
+	t.mu.Unlock()
+	t.Conn.StopWriting()
+	client := t.x.s.client.Conn
+	client.Wake()
+	<-t.done
+	_ = client.ClearDeadlines() // forgets the nudge if nobody has heard it
+}
+
+// whole reports whether the whole request was sent. One of which the last byte was accepted has ended, or is about to.
+func (t *attempt) whole() bool {
+	if !t.streaming {
+		return t.complete
+	}
+	t.mu.Lock()
+	complete := t.complete
+	t.mu.Unlock()
+	if complete {
+		t.joinStream()
+	}
+	return complete
+}
+
+// awaitsClient reports whether the client is what the sending of the request waits for.
+func (t *attempt) awaitsClient() bool {
+	if !t.streaming {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.complete && !t.blocked && t.err == nil
+}
+
+// lastMoved is when a byte last went in either direction, as far as that is looked at.
+func (t *attempt) lastMoved(now time.Time) time.Time {
+	if got := t.line.got; got != t.got {
+		t.got, t.heard = got, now
+	}
+	t.mu.Lock()
+	moved := t.moved
+	t.mu.Unlock()
+	if moved.After(t.heard) {
+		return moved
+	}
+	return t.heard
+}
+
+var _ io.Writer = (*attempt)(nil)
+
+// Write implements io.Writer for the request's bytes.
+func (t *attempt) Write(p []byte) (int, error) {
+	n, err := t.tryWrite(p)
+	if err == nil && n < len(p) {
+		var rest int
+		rest, err = t.writeSlowly(p[n:])
+		n += rest
+	}
+	return n, err
+}
+
+// tryWrite writes what the kernel takes at once. That and the account of it are one step for others: who has an answer to the
+// whole request finds that the whole was sent.
+func (t *attempt) tryWrite(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n, err := t.Conn.TryWrite(p)
+	t.sent += n
+	if n > 0 && t.x.Plan.Settings.Timeouts.Idle > 0 {
+		t.moved = time.Now()
+	}
+	if t.final && n == len(p) {
+		t.complete, t.written = true, time.Now()
+	}
+	return n, err
+}

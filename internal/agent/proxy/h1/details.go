@@ -1,0 +1,19 @@
+package h1
+
+import (
+	"errors"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
+	"fairlead.dev/fairlead/internal/agent/proxy/http1"
+	"fairlead.dev/fairlead/internal/agent/routes"
+)
+
+// kindOf says what an error in reading a response means.
+func kindOf(err error) (call.Kind, routes.Detail) {
+	var broken *http1.Error
+	if errors.As(err, &broken) {
+		return call.BadResponse, routes.Detail(broken.Error())
+	}
+	return call.Reset, drive.DetailOf(err)
+}

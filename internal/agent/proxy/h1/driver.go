@@ -1,0 +1,48 @@
+package h1
+
+import (
+	"sync"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
+	"fairlead.dev/fairlead/internal/agent/resilience"
+)
+
+// HeadTimeout bounds by default how long a request head takes from its first byte (rule 30).
+const HeadTimeout = 10 * time.Second
+
+// Options configure a Driver. All but the times are required.
+type Options struct {
+	Replay *resilience.ReplayMemory
+	// Malformed is told of requests that are refused for breaking the protocol. It must not block or keep the bytes.
+	Malformed func(drive.Refused)
+	// Draining reports whether connections are to end with the response under way.
+	Draining func() bool
+	// HeadTimeout and LingerFor are how long a client's silence is suffered within a head, and behind the last response. Zero means
+	// the default.
+	HeadTimeout, LingerFor time.Duration
+}
+
+// Driver is what all sessions share.
+type Driver struct {
+	// immutable after New
+	replay                 *resilience.ReplayMemory
+	malformed              func(drive.Refused)
+	draining               func() bool
+	headTimeout, lingerFor time.Duration
+
+	exchanges sync.Pool
+}
+
+// New returns a Driver.
+func New(o Options) *Driver {
+	d := &Driver{replay: o.Replay, malformed: o.Malformed, draining: o.Draining, headTimeout: o.HeadTimeout, lingerFor: o.LingerFor}
+	if d.headTimeout == 0 {
+		d.headTimeout = HeadTimeout
+	}
+	if d.lingerFor == 0 {
+		d.lingerFor = LingerFor
+	}
+	d.exchanges.New = func() any { return newExchange(d) }
+	return d
+}

@@ -1,0 +1,211 @@
+package h1
+
+import (
+	"net/http"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
+	"fairlead.dev/fairlead/internal/agent/proxy/http1"
+	"fairlead.dev/fairlead/internal/agent/proxy/route"
+	"fairlead.dev/fairlead/internal/agent/upstream"
+)
+
+// exchange is one call on its way: what a session needs only while it serves a request. Exchanges are pooled, so that idle
+// connections cost little. It implements drive.Protocol.
+type exchange struct {
+	drive.Exchange
+
+	// immutable
+	driver *Driver
+
+	s      *Session // whose it is now
+	parsed bool     // request is complete
+	// parseErr is why it cannot be
+	parseErr error
+	request  http1.Request
+	upload   upload
+	extra    []byte // field lines added to the request
+	without  string // the field that they replace, in lower case; empty: none
+
+	// Two attempts at most hold something at a time: the one under way and the one whose response may have to be forwarded later.
+	attempts [2]attempt
+	cur      *attempt
+	held     *attempt // nil: none
+
+	relaying relaying
+	next     step // what the session does when the call has ended
+	parting  step // what it does when the call was given up
+}
+
+var _ drive.Protocol = (*exchange)(nil)
+
+func newExchange(d *Driver) *exchange {
+	x := &exchange{driver: d}
+	x.Init()
+	x.upload.replay.Init(d.replay)
+	for i := range x.attempts {
+		t := &x.attempts[i]
+		t.x = x
+		t.send, t.run = t.sendRequest, t.stream
+		t.done = make(chan struct{}, 1)
+	}
+	x.relaying.moved = x.moveDeadlines
+	return x
+}
+
+// reset makes x ready for another request.
+func (x *exchange) reset() {
+	x.Reset()
+	x.parsed, x.parseErr = false, nil
+	x.cur, x.held = &x.attempts[0], nil
+	x.extra, x.without = x.extra[:0], ""
+	x.parting = hangUp
+}
+
+// abandon gives back whatever is held when serving ends before its time.
+func (x *exchange) abandon() {
+	x.upload.replay.Release()
+	for i := range x.attempts {
+		x.attempts[i].drop()
+	}
+	x.s.out.x = nil
+	x.s, x.Client = nil, nil
+}
+
+// salvage gives back what others wait for, after a panic: places in the pool, the breaker's permit, replay memory. x is not used
+// again.
+func (x *exchange) salvage() {
+	drive.Try(x.salvageAttempts)
+	x.Salvage()
+	drive.Try(x.upload.replay.Forfeit)
+}
+
+func (x *exchange) salvageAttempts() {
+	for i := range x.attempts {
+		t := &x.attempts[i]
+		if t.streaming {
+			t.haltStream()
+		}
+		if c := t.Conn; c != nil {
+			t.Conn = nil
+			c.Release(false, time.Now())
+		}
+	}
+}
+
+// selfContained reports whether the request can be served without reading from the client again.
+func (x *exchange) selfContained() bool {
+	q := &x.request
+	switch q.Framing {
+	case http1.NoBody:
+	case http1.ContentLength:
+		if q.Length > int64(len(x.s.line.reader.Buffered())) {
+			return false
+		}
+	case http1.Chunked, http1.UntilClose, http1.Tunnel:
+		return false
+	}
+	return !q.Upgrade && !q.Connect && !q.Expect100
+}
+
+// serve serves the request and says what its session does next.
+func (x *exchange) serve() step {
+	s := x.s
+	r, ok := s.route(&x.request)
+	if !ok {
+		s.prefix = s.line.reader.Message()
+		return passOn
+	}
+	x.Now = time.Now()
+	x.Client, x.Route, x.Pinned = s.client, r, s.routes.Pinned()
+	x.Plan = route.PlanFor(r, &x.request)
+	limits := &x.Plan.Settings.Timeouts
+	s.out.stall = limits.Idle
+	if limits.MaxDuration > 0 {
+		s.out.until = x.Now.Add(limits.MaxDuration)
+	}
+	if x.request.NoForwards() {
+		return x.answerHere()
+	}
+	started := x.Now
+	x.upload.begin(&s.line, &x.request, x.Plan.Settings.Retry.BodyMaxBytes)
+	if broken := x.upload.broken(); broken != nil {
+		return x.refuse(broken) // nothing of it is forwarded (rule 27)
+	}
+	s.out.x = x
+	x.Run(x, x.callRequest())
+	next := x.next
+	s.out.x, s.out.headBy, s.out.until = nil, time.Time{}, time.Time{}
+	x.upload.replay.Release()
+	if next == serveNext && !x.upload.done() {
+		next = hangUp
+	}
+	s.client.Activity.RestedAt(x.Now)
+	x.Report(&x.request, started)
+	return next
+}
+
+// callRequest tells the call what it must know of the request, and adds a key to it if the policy says so.
+func (x *exchange) callRequest() call.Request {
+	q := &x.request
+	keyed, generate := x.Key(q, q.Class, q.Connect)
+	if generate {
+		x.extra = append(append(x.extra, x.Plan.Settings.Retry.KeyHeader...), ": "...)
+		x.extra, x.without = append(drive.AppendKey(x.extra), "\r\n"...), x.Plan.KeyHeader
+	}
+	return call.Request{Method: q.Class, HasBody: q.Framing != http1.NoBody, Keyed: keyed}
+}
+
+// Attempt implements drive.Protocol.
+func (x *exchange) Attempt(c *upstream.Conn, start call.Start) call.Action {
+	t := x.cur
+	t.take(c, start)
+	t.until = x.Call.Sending(x.Now).Until
+	switch {
+	case x.upload.held:
+		return x.sendHeld()
+	case x.atOnce():
+		t.line.before = t.send
+		return x.awaitHead()
+	}
+	return x.sendBeside()
+}
+
+// DropAttempt implements drive.Protocol.
+func (x *exchange) DropAttempt() { x.cur.drop() }
+
+// ForwardResponse implements drive.Protocol.
+func (x *exchange) ForwardResponse(until time.Time) { x.next = x.forward(x.cur, until) }
+
+// Abort implements drive.Protocol.
+func (x *exchange) Abort() { x.next = x.parting }
+
+// Reject implements drive.Protocol (rule 26).
+func (x *exchange) Reject() { x.next = x.reject() }
+
+func (x *exchange) reject() step {
+	kind := x.Call.Outcome().Kind
+	r := http1.Reply{Status: kind.Status(), Reason: kind.Reason(), ToHead: x.request.Asked().Head}
+	if kind == call.RateLimited {
+		r.RetryAfter = 1
+	}
+	// Where the client chose the address, a failure to reach it ends its connection as it would without a proxy, so that the client
+	// looks the name up again.
+	failed := r.Status == http.StatusBadGateway || r.Status == http.StatusGatewayTimeout
+	keep := x.request.KeepAlive && !x.driver.draining() && !(x.Pinned && failed) && x.upload.finish()
+	switch {
+	case !keep:
+		r.Say = http1.SayClose
+	case x.request.Minor == 0:
+		r.Say = http1.SayKeepAlive
+	}
+	if _, err := r.WriteTo(&x.s.out); err != nil {
+		return hangUp
+	}
+	if !keep {
+		x.s.brokenOff = failed
+		return hangUpGently
+	}
+	return serveNext
+}

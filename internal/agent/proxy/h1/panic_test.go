@@ -1,0 +1,38 @@
+package h1
+
+import (
+	"strings"
+	"testing"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy/http1"
+	"fairlead.dev/fairlead/internal/agent/proxy/panics"
+	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/upstream"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+import ()
+
+func TestAPanicOfTheStreamIsTheSessionsOwn(t *testing.T) {
+	conn, _ := pair(t)
+	settings := policy.Defaults()
+	x := newExchange(New(Options{}))
+	x.Plan = &routes.Plan{Plan: call.Plan{Settings: &settings}}
+	a := &x.attempts[0]
+	a.Conn = &upstream.Conn{Conn: conn}
+	defer func() {
+		if what, stack := panics.Cause(recover()); what == nil || len(stack) == 0 {
+			t.Errorf("got %v", what)
+		}
+	}()
+	r := http1.NewReader(strings.NewReader("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n"))
+	if err := r.ReadRequest(&x.request); err != nil {
+		t.Fatal(err)
+	}
+	r.Body(&x.upload.body, &x.request.Head)
+	a.sent, x.s = 1, nil // the mistake: a body to read, and nobody to read it from
+	a.startStream()
+	a.joinStream()
+	t.Errorf("no panic, %v", a.err)
+}

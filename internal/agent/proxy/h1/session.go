@@ -1,0 +1,234 @@
+package h1
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
+	"fairlead.dev/fairlead/internal/agent/proxy/http1"
+	"fairlead.dev/fairlead/internal/agent/proxy/route"
+	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/transport"
+)
+
+// Session serves the HTTP/1 requests of one captured connection. Between requests it holds no buffer and no exchange. The zero value
+// needs Init.
+type Session struct {
+	// immutable
+	driver *Driver
+	client *drive.Client
+
+	routes *route.Selector
+	line   line
+	out    sender
+
+	x    *exchange // of the request under way
+	next step
+	// A client that ends its side together with a request wakes the session once only, for the request. served says that there
+	// was one since the last wait began, looking that this wait ends soon to try another read.
+	served, looking bool
+	server          dependence
+	// brokenOff: the upstream has ended the exchange that was the last while its request was on its way.
+	brokenOff bool
+	prefix    []byte // what was read and is not served here
+	// tunnel carries on, outside transport.Conn.Pin, what is HTTP no longer.
+	tunnel func()
+}
+
+// Init prepares a session for a client's connection.
+func (s *Session) Init(d *Driver, client *drive.Client, routes *route.Selector) {
+	s.driver, s.client, s.routes = d, client, routes
+	s.line.attach(client.Conn)
+	s.out.conn = client.Conn
+}
+
+// endLook is how soon after a request a session looks whether the client has ended its side with it.
+const endLook = time.Second
+
+// step is what a session does when it is woken.
+type step uint8
+
+const (
+	// serveNext: wait for the next request.
+	serveNext step = iota
+	// serveSlowly: x holds a request, or a part of one, that needs more from the client.
+	serveSlowly
+	// passOn: pass the rest of the connection through.
+	passOn
+	// hangUpGently: end the connection, but let the client finish what it is sending, so that it reads its last response.
+	hangUpGently
+	// hangUp: end the connection.
+	hangUp
+)
+
+// Close frees what the session holds, a broken-off request included.
+func (s *Session) Close() {
+	if x := s.x; x != nil {
+		s.x = nil
+		x.abandon()
+		s.driver.exchanges.Put(x)
+	}
+	s.line.reader.Close()
+}
+
+// Salvage gives back what others wait for, after a panic. Nobody knows in what state that has left the exchange and the buffers, so
+// they are not used again.
+func (s *Session) Salvage() {
+	if x := s.x; x != nil {
+		s.x = nil
+		x.salvage()
+	}
+}
+
+// Serve serves requests until the connection ends or turns into something else: pass says that it is to be passed on as it is from
+// what Prefix returns. The usual request is served inside the wait for it (transport.Conn.Serve), so that the next wait needs no attempt at
+// reading.
+func (s *Session) Serve() (pass bool) {
+	ready := s.onReadable
+	s.next = serveNext
+	if len(s.line.reader.Buffered()) > 0 {
+		s.begin()
+		s.next = serveSlowly
+	}
+	for {
+		switch s.next {
+		case serveNext:
+			s.client.Activity.Set(drive.Idle)
+			now, until := time.Now(), time.Time{}
+			if s.looking = s.served; s.looking {
+				until = now.Add(endLook)
+			}
+			until = s.nextLook(now, until)
+			s.served = false
+			err := s.client.Conn.Serve(ready, now, until)
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				if s.serverEnded() {
+					return false
+				}
+				continue
+			}
+			if err != nil {
+				return false
+			}
+		case serveSlowly:
+			s.next = s.serveOne()
+		case passOn:
+			s.end()
+			return true
+		case hangUpGently:
+			s.linger()
+			return false
+		case hangUp:
+			return false
+		}
+	}
+}
+
+// onReadable serves the requests that have arrived completely and reports true when the session has something else to do than
+// to wait for the next one.
+func (s *Session) onReadable(uintptr) bool {
+	s.begin()
+	x := s.x
+	s.line.nowait = true
+	err := s.line.reader.Await()
+	s.line.nowait = false
+	if errors.Is(err, transport.ErrWouldBlock) {
+		s.end()
+		return false
+	}
+	if !s.client.Activity.BecomeBusy() {
+		s.next = hangUp
+		return true
+	}
+	if err != nil {
+		s.next = hangUp
+		return true
+	}
+	for {
+		done, err := s.line.reader.TryRequest(&x.request)
+		if !done && err == nil && !s.line.reader.Begun() {
+			return s.rested()
+		}
+		if !done || err != nil || !x.selfContained() {
+			x.parsed, x.parseErr = done, err
+			s.next = serveSlowly
+			return true
+		}
+		if s.next = x.serve(); s.next != serveNext {
+			return true
+		}
+		if len(s.line.reader.Buffered()) == 0 {
+			return s.rested()
+		}
+		s.line.reader.Finish()
+		x.reset()
+	}
+}
+
+// rested ends what a session was woken for when it has nothing else to do than to wait. It is what onReadable returns then.
+func (s *Session) rested() bool {
+	s.served = true
+	s.line.reader.Finish()
+	s.end()
+	s.client.Activity.Set(drive.Idle)
+	return !s.looking || s.line.filled
+}
+
+// serveOne serves the request that x holds a part of, reading the rest of it from the client.
+func (s *Session) serveOne() step {
+	x := s.x
+	if !x.parsed && x.parseErr == nil {
+		x.parsed, x.parseErr = s.line.reader.TryRequest(&x.request)
+	}
+	if !x.parsed && x.parseErr == nil {
+		if !s.line.reader.Begun() { // but for an empty line behind the request before, as old clients send it
+			s.line.reader.Finish()
+			s.end()
+			return serveNext
+		}
+		s.line.now = time.Now()
+		s.line.until = s.line.now.Add(s.driver.headTimeout)
+		x.parseErr = s.line.reader.ReadRequest(&x.request)
+		x.parsed = x.parseErr == nil
+	}
+	if x.parseErr != nil {
+		return s.refuse(x.parseErr)
+	}
+	next := x.serve()
+	if next != serveNext {
+		return next
+	}
+	s.line.reader.Finish()
+	if len(s.line.reader.Buffered()) > 0 {
+		x.reset()
+		return serveSlowly
+	}
+	s.end()
+	return serveNext
+}
+
+func (s *Session) begin() {
+	if s.x == nil {
+		s.x = s.driver.exchanges.Get().(*exchange)
+		s.x.s = s
+	}
+	s.x.reset()
+}
+
+func (s *Session) end() {
+	x := s.x
+	s.x = nil
+	x.s, x.Client = nil, nil
+	s.driver.exchanges.Put(x)
+}
+
+// route finds the route of a request; ok is false when no policy governs it.
+func (s *Session) route(q *http1.Request) (r *routes.Route, ok bool) {
+	before := s.routes.Selected()
+	r, ok = s.routes.Select(q)
+	if r != before {
+		s.server = dependence{}
+	}
+	return r, ok
+}

@@ -1,0 +1,23 @@
+package h1
+
+import "time"
+
+// Whoever finds out what a connection carries does so by a session's eyes, so that what it reads is there for the session.
+
+// Buffered returns what was read and not consumed.
+func (s *Session) Buffered() []byte { return s.line.reader.Buffered() }
+
+// More reads at least one byte more.
+func (s *Session) More() error { return s.line.reader.More() }
+
+// SetReadDeadline sets when More fails with os.ErrDeadlineExceeded; zero: never.
+func (s *Session) SetReadDeadline(t time.Time) error { return s.line.SetReadDeadline(t) }
+
+// FreeBuffer drops what is buffered.
+func (s *Session) FreeBuffer() { s.line.reader.Close() }
+
+// Prefix returns what was read of a connection that is to be passed on after Serve.
+func (s *Session) Prefix() []byte { return s.prefix }
+
+// Tunnel returns what carries the connection on after Serve, outside transport.Conn.Pin; nil: nothing.
+func (s *Session) Tunnel() func() { return s.tunnel }

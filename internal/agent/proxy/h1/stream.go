@@ -1,0 +1,286 @@
+package h1
+
+import (
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
+	"fairlead.dev/fairlead/internal/agent/proxy/http1"
+	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/transport"
+)
+
+// largeAtOnce is the largest request that the session's own goroutine sends: the kernel takes it without blocking, unless it is
+// short of memory.
+const largeAtOnce = 32 << 10
+
+// atOnce reports whether the whole request is in memory and small, so that one write sends it. Any other is streamed beside the
+// wait for the response, so that both directions are watched while either blocks (rule 20).
+func (x *exchange) atOnce() bool {
+	return !x.upload.streamed && len(x.request.Raw())+len(x.upload.first) <= largeAtOnce
+}
+
+// sendStream sends the request, what is kept of its body from an earlier try, and the rest as the client sends it.
+func (t *attempt) sendStream() {
+	u := &t.x.upload
+	again := u.started
+	if t.sent == 0 && !t.sendHead() {
+		return
+	}
+	if again && !t.sendKept() {
+		return
+	}
+	u.started = u.started || !u.held
+	for !u.body.Done() {
+		p, ok := t.nextPiece()
+		if !ok {
+			return
+		}
+		u.replay.Keep(p)
+		t.final = u.body.Done()
+		if !t.sendPiece(p) {
+			return
+		}
+	}
+	t.mu.Lock()
+	if !t.complete {
+		t.complete, t.written = true, time.Now()
+	}
+	t.mu.Unlock()
+}
+
+// sendHead sends the head and the part of the body that came with it, which is kept if it will be gone from memory.
+func (t *attempt) sendHead() bool {
+	x, u := t.x, &t.x.upload
+	first := u.first
+	if !u.streamed {
+		first = nil // the final piece, by itself
+	}
+	_, err := x.request.WriteRequest(t, http1.Forward{Extra: x.extra, Without: x.without}, first)
+	t.mu.Lock()
+	sent := t.sent > 0
+	t.mu.Unlock()
+	switch {
+	case sent && u.streamed && !u.started:
+		u.started = true
+		u.replay.Keep(u.first)
+		u.first = nil
+	case err == nil && !u.streamed:
+		t.final = true
+		_, err = t.Write(u.first)
+	}
+	return t.sending(err)
+}
+
+// sendKept sends what is kept of the body from an earlier try; what is read of it from here on is kept behind that.
+func (t *attempt) sendKept() bool {
+	u := &t.x.upload
+	for i, n := 0, u.replay.Pieces(); i < n; i++ {
+		t.final = i == n-1 && u.body.Done()
+		if !t.sendPiece(u.replay.Piece(i)) {
+			return false
+		}
+	}
+	return true
+}
+
+func (t *attempt) sendPiece(p []byte) bool {
+	_, err := t.Write(p)
+	return t.sending(err)
+}
+
+// sending notes an error of sending, and reports whether there is none.
+func (t *attempt) sending(err error) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.err = err
+	return err == nil && !t.stopped
+}
+
+// nextPiece reads the next piece of the body from the client. A client that breaks off in its midst, or breaks the protocol, has
+// said its last: the upstream hears that no more comes.
+func (t *attempt) nextPiece() ([]byte, bool) {
+	u, l := &t.x.upload, &t.x.s.line
+	for {
+		l.now, l.until = time.Now(), time.Time{}
+		p, err := u.body.Next()
+		switch {
+		case err == nil:
+			t.clientMoved()
+			return p, true
+		case err == io.EOF: //nolint:errorlint // Next returns io.EOF itself
+			return nil, true
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			if !t.sending(nil) {
+				return nil, false
+			}
+		default:
+			u.err = err
+			_ = t.Conn.CloseWrite() // fails only when the connection is broken, which shows in the read
+			return nil, false
+		}
+	}
+}
+
+// accepted is how many bytes of the request the kernel has taken.
+func (t *attempt) accepted() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.sent
+}
+
+func (t *attempt) clientMoved() {
+	if t.x.Plan.Settings.Timeouts.Idle > 0 {
+		t.mu.Lock()
+		t.moved = time.Now()
+		t.mu.Unlock()
+	}
+}
+
+// toldBody tells the call whether the body can be sent again.
+func (x *exchange) toldBody() {
+	u := &x.upload
+	if u.replay.Lost() || x.cur.sent > 0 && !u.held && u.oversized(&x.request) {
+		x.Call.BodyOverflowed()
+	}
+}
+
+// sendBeside sends the request beside the wait for its response.
+func (x *exchange) sendBeside() call.Action {
+	u := &x.upload
+	u.replay.Start(!u.started && x.Call.NeedsReplay() && !u.oversized(&x.request))
+	x.cur.startStream()
+	return x.awaitHead()
+}
+
+// sendHeld sends the head of a request whose client waits for 100 (Continue), and the body when that has come.
+func (x *exchange) sendHeld() call.Action {
+	t := x.cur
+	if t.sendRequest() != nil {
+		return x.sendFailed()
+	}
+	if next, done := x.awaitContinue(); done {
+		return next
+	}
+	x.Now = time.Now()
+	t.until = x.Call.Sending(x.Now).Until
+	return x.sendBeside()
+}
+
+// sentSoFar sees to what has become of a request that is sent beside the wait. done says that the try ended that way.
+func (x *exchange) sentSoFar() (next call.Action, done bool) {
+	t, u := x.cur, &x.upload
+	if !t.streaming || !t.tryJoin() {
+		return call.Action{}, false
+	}
+	switch {
+	case t.complete:
+		t.until = x.Call.RequestWritten(t.written).Until
+		return call.Action{}, false
+	case t.err != nil:
+		return x.sendFailed(), true
+	case u.err != nil && !errors.Is(u.err, io.ErrUnexpectedEOF):
+		return x.badUpload(), true
+	}
+	// The client has ended its side in the midst of the body. It may be waiting for what the upstream makes of that.
+	t.until = x.Call.RequestWritten(x.Now).Until
+	return call.Action{}, false
+}
+
+// badUpload ends a call whose client broke off or broke the protocol; neither is the upstream's failure.
+func (x *exchange) badUpload() call.Action {
+	broken := x.upload.broken()
+	if broken == nil {
+		return x.clientGone(routes.DetailClientLeft)
+	}
+	a := x.clientGone(routes.Detail(broken.Error()))
+	x.parting = x.refuse(broken)
+	return a
+}
+
+// refuse answers a request whose body breaks the protocol (rules 26 and 27).
+func (x *exchange) refuse(broken *http1.Error) step {
+	s, q := x.s, &x.request
+	s.malformed(broken.Status, broken, q)
+	r := http1.Reply{Status: broken.Status, Reason: "malformed_request", Say: http1.SayClose, ToHead: q.Asked().Head}
+	if _, err := r.WriteTo(&s.out); err != nil {
+		return hangUp
+	}
+	return hangUpGently
+}
+
+// sendFailed looks whether the upstream said why it stopped reading before the failure is taken for one.
+func (x *exchange) sendFailed() call.Action {
+	t := x.cur
+	late := errors.Is(t.err, os.ErrDeadlineExceeded)
+	switch {
+	case errors.Is(t.err, errClientLeft):
+		return x.clientGone(routes.DetailClientLeft)
+	case t.sent == 0 && !late && !errors.Is(t.err, errIdle):
+		return x.failed(call.Reset, drive.DetailOf(t.err))
+	}
+	t.line.nowait = true
+	err := t.line.reader.ReadResponse(&t.response, x.request.Asked())
+	for ; err == nil && t.response.Interim() && t.interims < MaxInterim; t.interims++ {
+		t.line.reader.Finish()
+		err = t.line.reader.ReadResponse(&t.response, x.request.Asked())
+	}
+	t.line.nowait = false
+	switch {
+	case err == nil && t.response.Interim():
+		return x.failed(call.BadResponse, routes.DetailInterim)
+	case err == nil:
+		return x.gotHead()
+	case late && drive.Passed(t.until, time.Now()):
+		return x.timedOut()
+	case late:
+		return x.failed(call.AttemptTimeout, routes.DetailWrite)
+	case errors.Is(t.err, errIdle):
+		return x.failed(call.AttemptTimeout, routes.DetailIdle)
+	case errors.Is(err, transport.ErrWouldBlock), errors.Is(err, io.EOF):
+		return x.failed(call.Reset, drive.DetailOf(t.err))
+	}
+	return x.failed(kindOf(err))
+}
+
+// awaitContinue waits for 100 (Continue), for a final response, or for the client to lose patience and send the body.
+func (x *exchange) awaitContinue() (next call.Action, done bool) {
+	t, u := x.cur, &x.upload
+	look := x.firstWait()
+	for {
+		t.line.now, t.line.until = x.Now, x.nextLook(look)
+		err := t.line.reader.ReadResponse(&t.response, x.request.Asked())
+		switch {
+		case err == nil && !t.response.Interim():
+			return x.gotHead(), true
+		case err == nil:
+			goOn := t.response.Status == 100
+			if next, done := x.interim(); done {
+				return next, true
+			}
+			if goOn {
+				u.held = false
+				return call.Action{}, false
+			}
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			return x.failed(kindOf(err)), true
+		}
+		x.Now = time.Now()
+		if err != nil {
+			if len(x.s.line.reader.Buffered()) > 0 || x.s.client.Conn.Peek() == transport.Readable {
+				u.held = false
+				return call.Action{}, false
+			}
+			if x.s.client.Left() {
+				return x.clientGone(routes.DetailClientLeft), true
+			}
+			look = min(2*look, drive.MaxLook)
+		}
+		if next, done := x.overdue(); done {
+			return next, true
+		}
+	}
+}

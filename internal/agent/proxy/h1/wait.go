@@ -1,0 +1,153 @@
+package h1
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
+	"fairlead.dev/fairlead/internal/agent/resilience"
+	"fairlead.dev/fairlead/internal/agent/routes"
+)
+
+// MaxInterim is how many interim responses a try may have. Those that tell of progress come every few seconds at most.
+const MaxInterim = 1000
+
+// awaitHead reads the head of the final response, and has interim ones forwarded. Whatever arrives, every deadline is looked at.
+func (x *exchange) awaitHead() call.Action {
+	t := x.cur
+	look := x.firstWait()
+	for {
+		t.line.now, t.line.until = x.Now, x.nextLook(look)
+		err := t.line.reader.ReadResponse(&t.response, x.request.Asked())
+		if err == nil && !t.response.Interim() {
+			return x.gotHead()
+		}
+		x.Now = time.Now()
+		switch {
+		case err == nil:
+			if next, done := x.interim(); done {
+				return next
+			}
+		case errors.Is(err, errAnswered): // it is not taken to its end, but what is said to it may be worth hearing
+			t.until = x.Call.RequestWritten(x.Now).Until
+		case !t.streaming && t.err != nil && !errors.Is(t.err, errAnswered):
+			return x.sendFailed()
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			return x.failed(kindOf(err))
+		default:
+			if x.s.client.Left() {
+				return x.clientGone(routes.DetailClientLeft)
+			}
+			look = min(2*look, drive.MaxLook)
+		}
+		if next, done := x.overdue(); done {
+			return next
+		}
+	}
+}
+
+// firstWait is how long the first wait lasts until somebody looks around.
+func (x *exchange) firstWait() time.Duration {
+	look := drive.FirstLook
+	limits := &x.Plan.Settings.Timeouts
+	for _, limit := range [...]time.Duration{limits.PerTry, limits.ResponseHeader, limits.Idle} {
+		if limit > 0 {
+			look = min(look, limit)
+		}
+	}
+	return look
+}
+
+// nextLook is when the next wait ends.
+func (x *exchange) nextLook(look time.Duration) time.Time {
+	return drive.Earlier(drive.Earlier(x.cur.until, x.idleEnd()), x.Now.Add(look))
+}
+
+// idleEnd is when the try under way will have been idle for too long (timeouts.idle); zero: never.
+func (x *exchange) idleEnd() time.Time { return x.idleEndOf(x.cur) }
+
+func (x *exchange) idleEndOf(t *attempt) time.Time {
+	limit := x.Plan.Settings.Timeouts.Idle
+	if limit <= 0 {
+		return time.Time{}
+	}
+	return t.lastMoved(x.Now).Add(limit)
+}
+
+// overdue ends a try that takes too long, or whose request cannot be sent to its end.
+func (x *exchange) overdue() (next call.Action, done bool) {
+	if next, done := x.sentSoFar(); done {
+		return next, true
+	}
+	switch {
+	case drive.Passed(x.cur.until, x.Now):
+		return x.timedOut(), true
+	case drive.Passed(x.idleEnd(), x.Now):
+		return x.idled(), true
+	}
+	return call.Action{}, false
+}
+
+// interim forwards a 1xx response (rules 11 and 21).
+func (x *exchange) interim() (next call.Action, done bool) {
+	t := x.cur
+	if t.interims++; t.interims > MaxInterim {
+		return x.failed(call.BadResponse, routes.DetailInterim), true
+	}
+	if x.request.Minor == 0 { // RFC 9110 section 15.2: "a server MUST NOT send a 1xx response to an HTTP/1.0 client"
+		t.line.reader.Finish()
+		return call.Action{}, false
+	}
+	if t.response.Status != 100 {
+		x.Call.Interim()
+	}
+	out := &x.s.out
+	whole := out.until
+	out.until = x.Call.Deadline() // the client may take it slowly, or not at all
+	_, err := t.response.WriteResponse(out, noChange, nil)
+	out.until = whole
+	t.line.reader.Finish()
+	if err == nil {
+		return call.Action{}, false
+	}
+	x.s.client.Conn.ResetOnClose() // it may have a part of it
+	why := routes.DetailClientLeft
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		if x.Now, why = time.Now(), routes.DetailIdle; drive.Passed(x.Call.Deadline(), x.Now) {
+			why = drive.DetailOfLimit(x.Call.Binding())
+		}
+	}
+	return x.clientGone(why), true
+}
+
+// gotHead tells the call of a final response.
+func (x *exchange) gotHead() call.Action {
+	t := x.cur
+	x.Now = time.Now()
+	whole := t.whole()
+	if !t.streaming {
+		x.toldBody()
+	}
+	p := &t.response
+	x.Attempted(&x.cur.Attempt, call.OK, p.Status, routes.NoDetail)
+	t.line.reader.Body(&t.body, &p.Head)
+	r := call.Response{Status: p.Status, GRPCStatus: -1, RequestUnfinished: !whole && !x.upload.held}
+	if p.Status >= 400 {
+		if v, ok := p.Value("retry-after"); ok {
+			r.RetryAfter, r.HasRetryAfter = resilience.RetryAfter(v, x.Now)
+		}
+	}
+	for i := range x.Plan.ResponseHeaders {
+		h := &x.Plan.ResponseHeaders[i]
+		if v, ok := p.Value(h.Name); ok && (h.Value == "" || string(v) == h.Value) {
+			r.HeaderMatched = true
+		}
+	}
+	a := x.Call.ResponseHead(x.Now, r)
+	if a.Keep {
+		x.hold()
+	}
+	return a
+}

@@ -1,0 +1,33 @@
+// Package panics carries a panic from a helping goroutine to the one that it helps, which knows what to give up for it.
+package panics
+
+import "runtime/debug"
+
+// Carrier takes a panic over. The zero value holds none.
+type Carrier struct {
+	what  any
+	stack []byte
+}
+
+// Catch is deferred by the helping goroutine.
+func (c *Carrier) Catch() {
+	if what := recover(); what != nil {
+		c.what, c.stack = what, debug.Stack()
+	}
+}
+
+// Raise panics in turn, with c as the value, if there was a panic.
+func (c *Carrier) Raise() {
+	if c.what != nil {
+		panic(c)
+	}
+}
+
+// Cause returns what was recovered and the stack that it happened on, for a panic that may have been carried. It must be called by
+// the function that recovered.
+func Cause(recovered any) (what any, stack []byte) {
+	if c, ok := recovered.(*Carrier); ok {
+		return c.what, c.stack
+	}
+	return recovered, debug.Stack()
+}

@@ -1,0 +1,189 @@
+// Package route finds the policy that governs a connection or a request on it: by the address that the client went to, and by the
+// host that the request names. It looks at requests through View, so that no protocol matters.
+//
+// The package must not read from connections or keep state beyond one.
+package route
+
+import (
+	"bytes"
+	"net/netip"
+
+	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// View is a request as far as routing looks at it, whatever its protocol.
+type View interface {
+	Method() []byte
+	// Host is the host that the request is for, with its port if it was given; empty if there is none.
+	Host() []byte
+	// Target is the request's target, in any of the forms of RFC 9110 section 7.1.
+	Target() []byte
+	// Header returns the value of the first field with a name, given in lower case, that is forwarded and not empty.
+	Header(lower string) (value []byte, ok bool)
+}
+
+// Selector selects routes for one captured connection. What it has found it keeps as long as nothing changes that it depends on.
+type Selector struct {
+	// immutable after Init
+	table    *routes.Table
+	pod      string // UID
+	original netip.AddrPort
+
+	routes     *routes.PodRoutes
+	version    uint64
+	candidates []routes.Candidate
+	// the route used last, and what it was chosen by
+	route  *routes.Route
+	pinned bool
+	host   []byte // as sent, or nil if the route does not depend on it
+	// governed: a policy has governed a request of this connection
+	governed bool
+}
+
+// Init prepares s for a connection of a pod to original, and looks up the pod's policies.
+func (s *Selector) Init(table *routes.Table, pod string, original netip.AddrPort) {
+	s.table, s.pod, s.original = table, pod, original
+	s.refresh()
+}
+
+// refresh looks up the policies of the pod, which may have changed since the last request.
+func (s *Selector) refresh() {
+	s.version = s.table.Version()
+	of := s.table.PodRoutes(s.pod)
+	if of == s.routes && of != nil {
+		return
+	}
+	s.routes, s.route, s.candidates = of, nil, nil
+	if of != nil {
+		s.candidates = of.Candidates(s.original)
+	}
+}
+
+// Select finds the route of a request; ok is false when no policy governs it.
+func (s *Selector) Select(v View) (r *routes.Route, ok bool) {
+	if s.table.Version() != s.version {
+		s.refresh()
+	}
+	if s.route != nil && (s.host == nil || bytes.Equal(s.host, v.Host())) && !s.route.Stale() {
+		return s.route, true
+	}
+	return s.resolve(v.Host())
+}
+
+func (s *Selector) resolve(named []byte) (*routes.Route, bool) {
+	s.route = nil
+	var space [256]byte
+	host := routes.AppendHost(space[:0], named)
+	byHost := false
+	for i := range s.candidates {
+		c := &s.candidates[i]
+		byHost = byHost || c.NeedsHost()
+		if !c.Governs(host) {
+			continue
+		}
+		if c.Opaque() {
+			return nil, false // declared not to be HTTP/1: left alone
+		}
+		r, err := s.routes.Route(c, host, s.original)
+		if err != nil {
+			return nil, false
+		}
+		s.route, s.pinned, s.host, s.governed = r, c.Pinned, nil, true
+		if byHost {
+			s.host = append(make([]byte, 0, len(named)), named...)
+		}
+		return r, true
+	}
+	return nil, false
+}
+
+// Selected is the route that Select found last; nil: none.
+func (s *Selector) Selected() *routes.Route { return s.route }
+
+// Pinned reports whether calls of that route go to the address that the client chose.
+func (s *Selector) Pinned() bool { return s.pinned }
+
+// PlanFor returns what governs a request on a route.
+func PlanFor(r *routes.Route, v View) *routes.Plan {
+	if r.HasRules() {
+		return r.Plan(v.Method(), routes.PathOf(v.Target()))
+	}
+	return r.Plan(nil, nil)
+}
+
+// Declared says what the policies that may govern a connection declare of it.
+type Declared uint8
+
+// What can be declared.
+const (
+	// Nothing: the protocol must be found out, since the policies leave it open or differ.
+	Nothing Declared = iota
+	// Ungoverned: no policy can govern it.
+	Ungoverned
+	// Opaque: it is not HTTP/1.
+	Opaque
+	// HTTP: it is HTTP/1.
+	HTTP
+)
+
+// Declared returns what is declared of the connection.
+func (s *Selector) Declared() Declared {
+	switch {
+	case len(s.candidates) == 0:
+		return Ungoverned
+	case s.every((*routes.Candidate).Opaque):
+		return Opaque
+	case s.every((*routes.Candidate).DeclaredHTTP):
+		return HTTP
+	}
+	return Nothing
+}
+
+func (s *Selector) every(is func(*routes.Candidate) bool) bool {
+	for i := range s.candidates {
+		if !is(&s.candidates[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// Governing returns the binding that governs the connection as a whole, if one does.
+func (s *Selector) Governing() *routes.Candidate {
+	if len(s.candidates) > 0 && !s.candidates[0].NeedsHost() {
+		return &s.candidates[0]
+	}
+	return nil
+}
+
+// Settings are those in force for the connection as a whole; nil: none.
+func (s *Selector) Settings() *policy.Settings {
+	if g := s.Governing(); g != nil {
+		return g.Base()
+	}
+	return nil
+}
+
+// Governed reports whether requests of this connection are governed whatever host they name, or one was.
+func (s *Selector) Governed() bool { return s.governed || s.governsAll() }
+
+func (s *Selector) governsAll() bool {
+	for i := range s.candidates {
+		if c := &s.candidates[i]; !c.NeedsHost() {
+			return !c.Opaque()
+		}
+	}
+	return false
+}
+
+// Governs reports whether a policy governs requests for a host.
+func (s *Selector) Governs(host []byte) bool {
+	name := routes.AppendHost(nil, host)
+	for i := range s.candidates {
+		if c := &s.candidates[i]; c.Governs(name) {
+			return !c.Opaque()
+		}
+	}
+	return false
+}

@@ -216,7 +216,7 @@ func (n *line) appendCall(to []slog.Attr) []slog.Attr {
 	to = append(to,
 		slog.String("policy", n.recorder.key.policy.String()), slog.String("target", n.recorder.key.target),
 		slog.String("kind", kindName(o.Kind)), slog.String("retry_decision", o.Decision.String()),
-		slog.Int("tries", o.Tries), slog.String("head", seconds(o.Took)), slog.String("dur", seconds(n.took)),
+		slog.Int("tries", o.Attempts), slog.String("head", seconds(o.Took)), slog.String("dur", seconds(n.took)),
 	)
 	if o.Cause != o.Kind {
 		to = append(to, slog.String("cause", kindName(o.Cause)))

@@ -60,7 +60,7 @@ func linesOf(t *testing.T, o AccessLogOptions, happens func(*Meter)) []map[strin
 func TestAccessLogLine(t *testing.T) {
 	got := lines(t, AccessLogOptions{PodName: func(uid string) string { return map[string]string{"uid-1": "shop/checkout"}[uid] }}, &routes.Exchange{
 		Pod: "uid-1", Original: netip.MustParseAddrPort("10.0.0.1:80"), Rule: "charge", AccessLog: policy.AccessLogAll,
-		Outcome: call.Outcome{Kind: call.OK, Cause: call.Reset, Decision: call.Exhausted, Status: 503, Tries: 3, Took: 1500 * time.Millisecond},
+		Outcome: call.Outcome{Kind: call.OK, Cause: call.Reset, Decision: call.Exhausted, Status: 503, Attempts: 3, Took: 1500 * time.Millisecond},
 		Took:    2 * time.Second, Truncated: true, Detail: routes.DetailReset,
 		Tries: []routes.Attempt{
 			{Kind: call.ConnectFailed, Peer: netip.MustParseAddrPort("10.0.1.1:80"), Detail: routes.DetailRefused},

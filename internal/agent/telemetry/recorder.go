@@ -67,7 +67,7 @@ func (r *recorder) shard() *shard {
 // AttemptDone implements routes.Recorder.
 func (r *recorder) AttemptDone(t *routes.Attempt) {
 	s := r.shard()
-	s.attempts[min(t.Start, call.Repair)][resultOf(t.Kind, t.Status)].Add(1)
+	s.attempts[min(t.Start, call.StartCount-1)][resultOf(t.Kind, t.Status)].Add(1)
 	s.tryTook[bucket(t.Took)].Add(1)
 	s.tryNanos.Add(int64(t.Took))
 }

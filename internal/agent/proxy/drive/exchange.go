@@ -1,7 +1,6 @@
 package drive
 
 import (
-	"net/netip"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
@@ -29,8 +28,9 @@ type Exchange struct {
 
 	slot    upstream.Request // for a place in the pool
 	careful bool             // the request must not be sent twice
-	avoid   []netip.AddrPort // endpoints that attempts have gone to
+	answer  call.AttemptID   // the attempt whose response is forwarded
 	timer   *time.Timer
+	woken   chan struct{} // receives when a gate has woken the call
 
 	report routes.Exchange
 	last   routes.Attempt
@@ -39,6 +39,7 @@ type Exchange struct {
 
 // Attempt is what belongs to one attempt whatever its protocol.
 type Attempt struct {
+	ID    call.AttemptID
 	Conn  *upstream.Conn // nil: none held
 	Start call.Start
 	Began time.Time
@@ -47,14 +48,15 @@ type Attempt struct {
 // Protocol is how a driver does what Run asks for. The methods that return an action tell the call what has happened and return
 // what it says.
 type Protocol interface {
-	// Attempt makes an attempt on a connection, which it owns from now on, up to the head of a response or a failure.
-	Attempt(c *upstream.Conn, start call.Start) call.Action
-	// DropAttempt gives up the attempt under way, if there is one.
-	DropAttempt()
+	// Attempt makes the attempt that an action starts on a connection, which it owns from now on, up to the head of a response or a
+	// failure.
+	Attempt(c *upstream.Conn, a call.Action) call.Action
+	// Cancel gives up whatever is held of an attempt.
+	Cancel(id call.AttemptID)
 
-	// ForwardResponse forwards the response of the attempt under way, until a time that bounds the whole call (zero: none).
-	ForwardResponse(until time.Time)
-	// Reject answers the request locally.
+	// Forward forwards the response of an attempt, until a time that bounds the whole call (zero: none).
+	Forward(id call.AttemptID, until time.Time)
+	// Reject answers the request locally, as the call's outcome says.
 	Reject()
 	// Abort ends the call without an answer.
 	Abort()
@@ -64,8 +66,6 @@ type Protocol interface {
 
 // Held is a response that is held while another attempt is made, since it may be the last real one (rule 10).
 type Held interface {
-	// ForwardHeld forwards it as ForwardResponse does.
-	ForwardHeld(until time.Time)
 	// DropHeld gives it up, if there is one.
 	DropHeld()
 	// HeldConn reports whether there is one that still occupies its connection.
@@ -77,12 +77,20 @@ type Held interface {
 }
 
 // Init prepares x for its first call.
-func (x *Exchange) Init() { x.slot.Init() }
+func (x *Exchange) Init() {
+	x.slot.Init()
+	x.woken = make(chan struct{}, 1)
+	x.Call.OnWake = func() {
+		select {
+		case x.woken <- struct{}{}:
+		default:
+		}
+	}
+}
 
 // Reset makes x ready for another call.
 func (x *Exchange) Reset() {
 	x.Route, x.Plan = nil, nil
-	x.avoid = x.avoid[:0]
 	x.past, x.Detail = x.past[:0], routes.NoDetail
 }
 
@@ -104,34 +112,36 @@ func (x *Exchange) Key(v route.View, class call.Method, connect bool) (keyed, ge
 // Run begins the call and does what it says until it has ended and its answer is forwarded.
 func (x *Exchange) Run(p Protocol, r call.Request) {
 	x.careful = r.Method == call.Unsafe
-	a := x.Call.Begin(x.Now, x.Plan.Plan, r)
+	a := x.Call.Begin(x.Now, &x.Plan.Plan, r)
 	for {
-		if a.Cancel {
-			p.DropAttempt()
+		for id := range a.Cancel.All() {
+			p.Cancel(id)
 		}
 		switch a.Do {
-		case call.StartTry:
+		case call.StartAttempt:
 			a = x.attempt(p, a)
 		case call.Wait:
 			a = x.wait(p, a)
-		case call.Forward:
-			p.DropHeld()
-			p.ForwardResponse(a.Until)
+		case call.Park:
+			a = x.park(a)
+		case call.Forward, call.ForwardKept:
+			x.forward(p, a)
 			return
-		case call.ForwardKept:
-			p.ForwardHeld(a.Until)
-			return
-		case call.Reject:
-			p.DropHeld()
+		case call.Reject, call.Respond:
 			p.Reject()
 			return
 		case call.Abort, call.Continue:
-			p.DropAttempt()
-			p.DropHeld()
 			p.Abort()
 			return
 		}
 	}
+}
+
+// forward forwards the response that answers the call.
+func (x *Exchange) forward(p Protocol, a call.Action) {
+	x.answer = a.Attempt
+	p.Forward(a.Attempt, a.Until)
+	x.Call.Finished(x.Now, a.Attempt, call.End{Truncated: x.Truncated, ClientGone: x.Detail == routes.DetailClientLeft, GRPCStatus: -1})
 }
 
 // attempt gets a connection and has the attempt made. None starts for a client that has gone (rule 4); the first one starts when
@@ -144,14 +154,13 @@ func (x *Exchange) attempt(p Protocol, a call.Action) call.Action {
 	if c == nil {
 		return next
 	}
-	return p.Attempt(c, a.Start)
+	return p.Attempt(c, a)
 }
 
-// wait waits between attempts, and meanwhile takes over what there is of the held response.
+// wait waits at a gate or between attempts, and meanwhile takes over what there is of the held response.
 func (x *Exchange) wait(p Protocol, a call.Action) call.Action {
 	if x.Sleep(a.Until, nil) == ClientLeft || x.Client.Left() {
-		x.Detail = routes.DetailClientLeft
-		return x.Call.ClientGone(x.Now)
+		return x.clientLeft()
 	}
 	if p.HeldConn() {
 		p.CollectHeld()
@@ -159,15 +168,36 @@ func (x *Exchange) wait(p Protocol, a call.Action) call.Action {
 	return x.Call.Timer(x.Now)
 }
 
-// Salvage gives back what others wait for, after a panic: the place in the pool and the breaker's permit. Whatever goes wrong here
-// went wrong before.
+// park waits at a gate until that wakes the call.
+func (x *Exchange) park(a call.Action) call.Action {
+	why := x.Sleep(a.Until, x.woken)
+	switch {
+	case why == ClientLeft || x.Client.Left():
+		return x.clientLeft()
+	case why == Woken:
+		return x.Call.Woken(x.Now)
+	}
+	return x.Call.Timer(x.Now)
+}
+
+func (x *Exchange) clientLeft() call.Action {
+	x.Detail = routes.DetailClientLeft
+	return x.Call.ClientGone(x.Now)
+}
+
+// Salvage gives back what others wait for, after a panic: the place in the pool, and what the call holds of breakers and gates.
+// Whatever goes wrong here went wrong before.
 func (x *Exchange) Salvage() {
 	Try(func() {
 		if x.Route != nil {
 			x.Route.Pool.Cancel(&x.slot)
 		}
 	})
-	Try(func() { x.Call.ClientGone(time.Now()) })
+	Try(func() {
+		now := time.Now()
+		x.Call.ClientGone(now)
+		x.Call.Finished(now, x.answer, call.End{Truncated: true, ClientGone: true, GRPCStatus: -1})
+	})
 }
 
 // Try calls f and ignores that it panics.

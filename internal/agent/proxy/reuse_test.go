@@ -156,8 +156,8 @@ func TestACallTellsOfItsTries(t *testing.T) {
 			t.Errorf("try %d: %+v, want %+v", i, try, want[i])
 		}
 	}
-	if !e.Truncated || e.Detail != routes.DetailClosed {
-		t.Errorf("truncated %v, detail %q", e.Truncated, e.Detail)
+	if !e.Outcome.Truncated || e.Detail != routes.DetailClosed {
+		t.Errorf("truncated %v, detail %q", e.Outcome.Truncated, e.Detail)
 	}
 }
 

@@ -836,7 +836,7 @@ func TestRule29_ATruncatedResponseIsReset(t *testing.T) {
 	if !errors.Is(err, syscall.ECONNRESET) {
 		t.Fatalf("got %q, %v, want a reset", b, err)
 	}
-	if e := w.seen.lastCall(t); !e.Truncated {
+	if e := w.seen.lastCall(t); !e.Outcome.Truncated {
 		t.Errorf("report %+v", e)
 	}
 }

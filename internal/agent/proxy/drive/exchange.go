@@ -23,7 +23,7 @@ type Exchange struct {
 	Call call.Call
 	// Detail says how the last attempt ended, or the call.
 	Detail routes.Detail
-	// Truncated: what was forwarded is not all there, see routes.Exchange.
+	// Truncated: what was forwarded is not all there, see call.End.
 	Truncated bool
 
 	slot    upstream.Request // for a place in the pool
@@ -91,7 +91,7 @@ func (x *Exchange) Init() {
 // Reset makes x ready for another call.
 func (x *Exchange) Reset() {
 	x.Route, x.Plan = nil, nil
-	x.past, x.Detail = x.past[:0], routes.NoDetail
+	x.past, x.Detail, x.Truncated = x.past[:0], routes.NoDetail, false
 }
 
 // Key says what the policy wants of an idempotency key (rule 16): keyed, that the request counts as one that has one; generate, that

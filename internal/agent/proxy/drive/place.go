@@ -22,7 +22,7 @@ func (x *Exchange) place(p Protocol, a call.Action) (upstream.Lease, call.Action
 	t.Careful, t.Client = x.careful, x.Client.ID
 	t.Avoid = nil
 	if a.Avoid {
-		t.Avoid = x.avoid
+		t.Avoid = x.Call.Endpoints()
 	}
 	pool := x.Route.Pool
 	answer, l := pool.Acquire(x.Now, t)
@@ -30,22 +30,21 @@ func (x *Exchange) place(p Protocol, a call.Action) (upstream.Lease, call.Action
 	case upstream.Ready, upstream.Dial:
 	case upstream.Overflow:
 		x.Detail = routes.DetailQueueFull
-		return upstream.Lease{}, x.Call.LocalReject(x.Now, call.Overflow)
+		return upstream.Lease{}, x.Call.LocalReject(x.Now, a.Attempt, call.Overflow)
 	case upstream.Parked:
 		if next, ok := x.queue(p, a); !ok {
 			return upstream.Lease{}, next
 		}
 		answer, l = pool.Redeem(x.Now, t)
 	}
-	x.DispatchedAt = x.Now
-	dispatched := x.Call.Dispatched(x.Now)
+	x.PlacedAt = x.Now
+	placed := x.Call.Placed(x.Now, a.Attempt, t.Host().Addr())
 	if answer == upstream.Ready {
-		x.avoid = append(x.avoid, l.Peer())
 		return l, call.Action{}
 	}
-	l, kind := x.dial(a.Start, dispatched.Until)
+	l, kind := x.dial(a, placed.Until)
 	if kind != call.OK {
-		return upstream.Lease{}, x.dialFailed(kind)
+		return upstream.Lease{}, x.dialFailed(a.Attempt, kind)
 	}
 	return l, call.Action{}
 }
@@ -72,11 +71,11 @@ func (x *Exchange) queue(p Held, a call.Action) (next call.Action, ok bool) {
 		return x.Call.ClientGone(x.Now), false
 	}
 	if Passed(a.Until, x.Now) {
-		x.Detail = DetailOfLimit(x.Call.Limit())
+		x.Detail = DetailOfLimit(x.Call.Limit(a.Attempt))
 		return x.Call.Timer(x.Now), false
 	}
 	x.Detail = routes.DetailQueueTimeout
-	return x.Call.LocalReject(x.Now, call.Overflow), false
+	return x.Call.LocalReject(x.Now, a.Attempt, call.Overflow), false
 }
 
 // cancelSlot gives up the request for a place, whether it has been granted or not.
@@ -110,7 +109,7 @@ func (x *Exchange) freeHeldConn(p Held, until time.Time) Woke {
 }
 
 // dial makes a new connection. Without one, the kind says why.
-func (x *Exchange) dial(start call.Start, until time.Time) (upstream.Lease, call.Kind) {
+func (x *Exchange) dial(a call.Action, until time.Time) (upstream.Lease, call.Kind) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	end := until
@@ -126,7 +125,6 @@ func (x *Exchange) dial(start call.Start, until time.Time) (upstream.Lease, call
 		defer cancel()
 	}
 	watch := WatchClient(x.Client.Left, cancel)
-	x.avoid = append(x.avoid, x.slot.Host().Addr())
 	began := x.Now
 	l, err := x.Route.Pool.Dial(ctx, &x.slot)
 	watch.Stop()
@@ -139,9 +137,9 @@ func (x *Exchange) dial(start call.Start, until time.Time) (upstream.Lease, call
 	}
 	kind, why := failureOf(err)
 	if kind != call.Internal && Passed(until, x.Now) {
-		kind, why = call.AttemptTimeout, DetailOfLimit(x.Call.Limit())
+		kind, why = call.AttemptTimeout, DetailOfLimit(x.Call.Limit(a.Attempt))
 	}
-	x.last = routes.Attempt{Kind: kind, Start: start, Peer: x.slot.Host().Addr(), Took: x.Now.Sub(began), Detail: why}
+	x.last = routes.Attempt{Kind: kind, Start: a.Start, Peer: x.slot.Host().Addr(), Took: x.Now.Sub(began), Detail: why}
 	x.reportLast()
 	return upstream.Lease{}, kind
 }
@@ -158,14 +156,13 @@ func failureOf(err error) (call.Kind, routes.Detail) {
 	return kind, why
 }
 
-func (x *Exchange) dialFailed(kind call.Kind) call.Action {
+func (x *Exchange) dialFailed(id call.AttemptID, kind call.Kind) call.Action {
 	switch kind {
 	case call.ClientGone:
-		x.Detail = routes.DetailClientLeft
-		return x.Call.ClientGone(x.Now)
+		return x.clientLeft()
 	case call.Internal:
-		return x.Call.LocalReject(x.Now, call.Internal)
+		return x.Call.LocalReject(x.Now, id, call.Internal)
 	default:
-		return x.Call.TryFailed(x.Now, call.Failure{Kind: kind})
+		return x.Call.AttemptFailed(x.Now, id, call.Failure{Kind: kind})
 	}
 }

@@ -48,7 +48,7 @@ func newCompiler(x *index.Index, agents publisher, statuses func([]policy.ID), l
 // NeedLeaderElection has only the replica that leads serve agents.
 func (c *compiler) NeedLeaderElection() bool { return true }
 
-// changed has the compiler look at the index. Nothing may call it before the index holds the whole cluster.
+// changed wakes the compiler. Nothing may call it before the index holds the whole cluster.
 func (c *compiler) changed() {
 	select {
 	case c.wake <- struct{}{}:

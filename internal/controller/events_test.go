@@ -14,7 +14,7 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// What concerns the capture of a pod is told once for each reason, until no pod is named for it any more: which of many pods are named
+// What concerns the capture of a pod is recorded once for each reason, until no pod is named for it any more: which of many pods are named
 // changes.
 func TestNoticesAreRecordedOnceForEachReason(t *testing.T) {
 	h := newStatusHarness(t, 1, onePolicy)

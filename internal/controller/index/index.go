@@ -61,7 +61,7 @@ type changes struct {
 	workloads    map[types.UID]*pod     // pods whose profile is not the published one, those that are gone included
 	starting     map[types.UID]*pod     // those of them that have just started
 	destinations map[string]struct{}    // to look up again
-	statuses     map[policy.ID]struct{} // of policies to look at
+	statuses     map[policy.ID]struct{} // of policies: what may have changed
 }
 
 // namespace holds what lives in a namespace, and which cluster policies select it.
@@ -79,7 +79,7 @@ type pod struct {
 	Pod
 	selected  []*policyEntry // policies that select it, by ID
 	profile   *profile       // nil without a policy that acts
-	published *profile       // what agents were told of last
+	published *profile       // what was published of it last
 }
 
 // profile is a set of policies and the pods they govern.
@@ -89,7 +89,7 @@ type profile struct {
 	members   []*policyEntry
 	pods      int
 	nodes     map[string]int // pods by node
-	// publishedPods counts the pods that have it by what agents were told.
+	// publishedPods counts the pods that have it by what was published.
 	publishedPods int
 	// version counts changes of what the profile is compiled from.
 	version uint64

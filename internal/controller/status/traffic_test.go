@@ -117,7 +117,7 @@ func TestDurationsAreShownWithTwoDigits(t *testing.T) {
 	}
 }
 
-// The API's word: at most 12 % off, and two digits of that.
+// The API promises: at most 12 % off, and two digits of that.
 func TestQuantilesAreAsExactAsTheySay(t *testing.T) {
 	for d := 55 * time.Microsecond; d < 50*time.Second; d += d / 17 {
 		var l policy.Latency

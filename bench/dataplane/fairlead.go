@@ -15,6 +15,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/telemetry"
+	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 
@@ -123,7 +124,7 @@ func benchPolicy(match bool) *policy.Snapshot {
 type markedDialer struct{}
 
 // Dial implements upstream.Dialer.
-func (markedDialer) Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn, error) {
+func (markedDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.Socket, error) {
 	d := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
 		var serr error
 		err := c.Control(func(fd uintptr) { serr = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK, upstreamMark) })

@@ -2,8 +2,9 @@ package capture
 
 import (
 	"context"
-	"net"
 	"net/netip"
+
+	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
 // PodDialer dials from inside one pod, through whichever sandbox the pod has at the moment. It may be made before the pod is
@@ -17,7 +18,7 @@ type PodDialer struct {
 func (m *Manager) Dialer(uid string) *PodDialer { return &PodDialer{manager: m, uid: uid} }
 
 // Dial connects from inside the pod, as Dialer says.
-func (d *PodDialer) Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn, error) {
+func (d *PodDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.Socket, error) {
 	ns := d.manager.namespace(d.uid)
 	if ns == nil {
 		return nil, ErrNotCaptured

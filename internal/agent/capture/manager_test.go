@@ -189,7 +189,7 @@ func TestCapturesAPodFromFirstPolicyToLast(t *testing.T) {
 	expect(t, pod, "10.99.0.1:80", "agent a 10.99.0.1:80")
 	expect(t, pod, "[fd99::1]:80", "agent a [fd99::1]:80")
 
-	c, err := b.Dialer("a").Dial(t.Context(), netip.MustParseAddrPort("10.99.0.1:80"))
+	c, err := dialFor(t, b, "10.99.0.1:80")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -116,7 +116,7 @@ func TestRule36_ProxyInThePodIsToldOf(t *testing.T) {
 		t.Errorf("notices %+v", n)
 	}
 	expect(t, pod, "10.99.0.1:80", "agent a 10.99.0.1:80")
-	conn, err := b.Dialer("a").Dial(t.Context(), netip.MustParseAddrPort("10.99.0.1:80"))
+	conn, err := dialFor(t, b, "10.99.0.1:80")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestRule36_ProxyInThePodIsToldOf(t *testing.T) {
 
 	// Whoever comes before all others can do it still.
 	script(t, pod, `table ip first { chain output { type nat hook output priority -199; meta mark 0xfa1e tcp dport 80 redirect to :14001; }; }`)
-	conn, err = b.Dialer("a").Dial(t.Context(), netip.MustParseAddrPort("10.99.0.1:80"))
+	conn, err = dialFor(t, b, "10.99.0.1:80")
 	if err == nil { // it may be reset before the dial is over
 		defer func() { _ = conn.Close() }()
 		_ = conn.SetDeadline(time.Now().Add(3 * time.Second))

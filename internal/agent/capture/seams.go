@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"fairlead.dev/fairlead/internal/agent/capture/pods"
+	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -35,9 +36,8 @@ type Handler interface {
 type Dialer interface {
 	// Dial connects to a literal address. The context's deadline bounds the wait, its cancellation ends it. Errors are
 	// ErrNotCaptured or *net.OpError as from the net package, so errors.Is finds syscall.ECONNREFUSED or
-	// context.DeadlineExceeded. The connection has the net package's defaults: TCP_NODELAY, and keep-alive probes that
-	// SetKeepAliveConfig changes.
-	Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn, error)
+	// context.DeadlineExceeded. Small writes on the connection are not delayed (TCP_NODELAY), and there are no keep-alive probes.
+	Dial(ctx context.Context, to netip.AddrPort) (transport.Socket, error)
 }
 
 // Sandboxes is where the pods of the node are. *pods.Watcher is one.

@@ -87,7 +87,7 @@ func procAddr(a netip.AddrPort) string {
 	return fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(b[:]), a.Port())
 }
 
-func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn, error) {
+func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.Socket, error) {
 	if d.panics.Load() {
 		panic("told to")
 	}

@@ -1,15 +1,14 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"io"
-	"net"
 	"os"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/detect"
 	"fairlead.dev/fairlead/internal/agent/proxy/route"
+	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
 // identify finds out whether the connection may carry HTTP/1. If not, it passes the connection through to its end and reports
@@ -39,7 +38,7 @@ func (c *connection) identify() bool {
 }
 
 // decide acts on what the first bytes showed. server is the connection to the server if there is one already.
-func (c *connection) decide(proto detect.Protocol, server *net.TCPConn) (http bool) {
+func (c *connection) decide(proto detect.Protocol, server *transport.Conn) (http bool) {
 	why := PassedOther
 	switch proto {
 	case detect.HTTP1:
@@ -65,13 +64,12 @@ func (c *connection) decide(proto detect.Protocol, server *net.TCPConn) (http bo
 // rule 32). Whatever the server does reaches the client at once, also that it refuses or ends the connection: the client may have
 // connected to see just that.
 func (c *connection) identifyLate() bool {
-	dial := func(ctx context.Context) (*net.TCPConn, error) { return c.dialOriginal(ctx) }
-	p := detect.StartProbe(dial, c.client.Conn.Wake)
+	p := detect.StartProbe(c.dialOriginal, c.client.Conn.Wake)
 	defer p.End()
 	err := c.awaitClient(time.Time{})
 	p.End()
 	heard, server := p.Result()
-	if c.client.Conn.ClearDeadlines() != nil || c.client.Conn.Interrupted() {
+	if c.client.Conn.ClearDeadlines() != nil {
 		closeServer(server)
 		return false
 	}
@@ -103,7 +101,7 @@ func (c *connection) awaitClient(until time.Time) error {
 }
 
 // decideLate waits for enough of the client's bytes to decide.
-func (c *connection) decideLate(server *net.TCPConn) (http bool) {
+func (c *connection) decideLate(server *transport.Conn) (http bool) {
 	proto, err := detect.Wait(&c.session, &c.session, c.srv.sniffDelay)
 	if err != nil {
 		closeServer(server)
@@ -112,7 +110,7 @@ func (c *connection) decideLate(server *net.TCPConn) (http bool) {
 	return c.decide(proto, server)
 }
 
-func closeServer(server *net.TCPConn) {
+func closeServer(server *transport.Conn) {
 	if server != nil {
 		_ = server.Close()
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -24,7 +25,7 @@ type failingDialer struct {
 	dials atomic.Int64
 }
 
-func (d *failingDialer) Dial(context.Context, netip.AddrPort) (*net.TCPConn, error) {
+func (d *failingDialer) Dial(context.Context, netip.AddrPort) (transport.Socket, error) {
 	d.dials.Add(1)
 	return nil, d.err
 }

@@ -24,7 +24,7 @@ func (c *connection) settings() *policy.Settings {
 
 // dialOriginal connects to where the client wanted to go. The wait is bounded whoever governs the connection: the client takes it
 // for established already, so its own patience with connecting, after which it would try another address, does not count.
-func (c *connection) dialOriginal(ctx context.Context) (*net.TCPConn, error) {
+func (c *connection) dialOriginal(ctx context.Context) (*transport.Conn, error) {
 	dialer := c.srv.store.Dialer(c.client.Pod)
 	if dialer == nil {
 		return nil, net.ErrClosed // the pod has just gone
@@ -36,16 +36,8 @@ func (c *connection) dialOriginal(ctx context.Context) (*net.TCPConn, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	server, err := dialer.Dial(ctx, c.client.Original)
-	if err != nil {
-		return nil, err
-	}
-	k := settings.Pool.KeepAlive
-	if err := transport.SetKeepAlive(server, k.Idle, k.Interval, k.Probes); err != nil {
-		_ = server.Close()
-		return nil, err
-	}
-	return server, nil
+	k := transport.Connector{Dialer: dialer, KeepAlive: transport.KeepAlive(settings.Pool.KeepAlive)}
+	return k.Connect(ctx, c.client.Original)
 }
 
 // passThrough has the connection carried to its end without being looked into.
@@ -69,7 +61,7 @@ func (c *connection) unreachable(why Passed) {
 	c.client.Conn.ResetOnClose()
 }
 
-func (c *connection) pass(why Passed, server *net.TCPConn) {
+func (c *connection) pass(why Passed, server *transport.Conn) {
 	c.client.Activity.Set(drive.Passing)
 	c.srv.events.Passed(why)
 	o := tunnel.Options{ToServer: c.prefix}
@@ -92,7 +84,7 @@ func (c *connection) pass(why Passed, server *net.TCPConn) {
 	}
 	c.tunnel = func() {
 		recorder.OpaqueOpened()
-		end, _ := tunnel.Run(c.client.Conn.TCP(), server, o) // an error means that one side is gone already
+		end, _ := tunnel.Run(c.client.Conn, server, o) // an error means that one side is gone already
 		recorder.OpaqueClosed(first+end.ToServer, end.ToClient)
 	}
 }

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -132,7 +131,7 @@ func orDefault[T ~int | ~int64](v, otherwise T) T {
 func (s *Server) ReplayMemory() *resilience.ReplayMemory { return s.replay }
 
 // ServeCaptured serves one connection of a pod that was on its way to original. It owns conn and blocks until it is done with it.
-func (s *Server) ServeCaptured(podUID string, conn *net.TCPConn, original netip.AddrPort) {
+func (s *Server) ServeCaptured(podUID string, conn transport.Socket, original netip.AddrPort) {
 	defer func() { _ = conn.Close() }()
 	client, err := transport.New(conn)
 	if err != nil {

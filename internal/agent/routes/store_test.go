@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/resilience"
+	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
 type noDialer struct{}
 
-func (noDialer) Dial(context.Context, netip.AddrPort) (*net.TCPConn, error) {
+func (noDialer) Dial(context.Context, netip.AddrPort) (transport.Socket, error) {
 	return nil, net.ErrClosed
 }
 

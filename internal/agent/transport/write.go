@@ -1,13 +1,68 @@
 package transport
 
-import "time"
+import (
+	"io"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+var _ io.Writer = (*Conn)(nil)
+
+// TryWrite writes what the peer's side takes at once, which may be nothing. The bytes that it does not report as written must be what
+// the next TryWrite begins with: a security layer may have sealed them already, and sent a part of that.
+func (c *Conn) TryWrite(p []byte) (int, error) {
+	if c.layer != nil {
+		return c.layer.TryWrite(p)
+	}
+	return tryWrite(c.fd, p)
+}
+
+func tryWrite(fd int, p []byte) (int, error) {
+	n, errno := send(fd, p)
+	if errno != 0 && errno != unix.EAGAIN {
+		return n, errno
+	}
+	return n, nil
+}
+
+// Write implements io.Writer. It waits until the peer's side has taken all of p, or until the time of SetWriteDeadline.
+func (c *Conn) Write(p []byte) (int, error) {
+	n, err := c.TryWrite(p)
+	if err != nil || n == len(p) {
+		return n, err
+	}
+	return c.writeRest(p, n)
+}
+
+func (c *Conn) writeRest(p []byte, n int) (int, error) {
+	var failed error
+	err := c.raw.Write(func(uintptr) bool {
+		var more int
+		more, failed = c.TryWrite(p[n:])
+		n += more
+		return failed != nil || n == len(p)
+	})
+	if err != nil {
+		return n, cause(err)
+	}
+	return n, failed
+}
+
+// SetWriteDeadline bounds Write and a Mover's writes; zero: not at all. ServeWrites lifts it.
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	if err := c.socket.SetWriteDeadline(t); err != nil {
+		return cause(err)
+	}
+	return nil
+}
 
 // ServeWrites calls step until it returns true, each time that the connection may have become ready to take bytes. step writes with
 // TryWrite. It returns os.ErrDeadlineExceeded when until (zero: never) has passed before, and ErrInterrupted after StopWriting. It
 // may be used by one goroutine while another one reads.
 func (c *Conn) ServeWrites(step func(fd uintptr) (done bool), until time.Time) error {
-	if err := c.tcp.SetWriteDeadline(until); err != nil {
-		return cause(err)
+	if err := c.SetWriteDeadline(until); err != nil {
+		return err
 	}
 	if c.unwritable.Load() { // StopWriting came in between and its deadline was overwritten
 		return ErrInterrupted
@@ -19,7 +74,7 @@ func (c *Conn) ServeWrites(step func(fd uintptr) (done bool), until time.Time) e
 	case c.unwritable.Load():
 		return ErrInterrupted
 	case !until.IsZero():
-		_ = c.tcp.SetWriteDeadline(time.Time{}) // fails only when the connection is closed already
+		_ = c.socket.SetWriteDeadline(time.Time{}) // fails only when the connection is closed already
 	}
 	if err != nil {
 		return cause(err)
@@ -31,12 +86,5 @@ func (c *Conn) ServeWrites(step func(fd uintptr) (done bool), until time.Time) e
 // goroutine; nothing can be written with ServeWrites after it.
 func (c *Conn) StopWriting() {
 	c.unwritable.Store(true)
-	_ = c.tcp.SetWriteDeadline(time.Unix(1, 0)) // fails only when the connection is closed already
-}
-
-// Expired must be called when a read past this package, by way of TCP, was ended by a deadline: it may have been that of a nudge,
-// which the next Arm would not know of.
-func (c *Conn) Expired() {
-	c.nudged.Store(false)
-	c.armed = time.Unix(1, 0)
+	_ = c.socket.SetWriteDeadline(past) // fails only when the connection is closed already
 }

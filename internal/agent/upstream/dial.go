@@ -3,7 +3,6 @@ package upstream
 import (
 	"context"
 	"errors"
-	"net"
 	"net/netip"
 	"os"
 	"syscall"
@@ -13,42 +12,30 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// Dialer makes TCP connections from where a pod stands: in production inside its network namespace, marked so that they are
-// not captured again; in tests anywhere. Errors wrap the errno, are those of the context, or say by a method Gone() bool that
-// the pod is no more.
-type Dialer interface {
-	Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn, error)
-}
+// Dialer makes TCP connections from where a pod stands.
+type Dialer = transport.Dialer
 
-// connect dials and puts the policy's keep-alive probes in force.
+// connect makes a connection with the policy's keep-alive probes in force.
 func connect(ctx context.Context, d Dialer, to netip.AddrPort, k policy.KeepAlive) (*transport.Conn, error) {
-	tcp, err := d.Dial(ctx, to)
-	if err != nil {
-		return nil, err
-	}
-	if err := transport.SetKeepAlive(tcp, k.Idle, k.Interval, k.Probes); err != nil {
-		_ = tcp.Close()
-		return nil, err
-	}
-	c, err := transport.New(tcp)
-	if err != nil {
-		_ = tcp.Close()
-	}
-	return c, err
+	c := transport.Connector{Dialer: d, KeepAlive: transport.KeepAlive(k)}
+	return c.Connect(ctx, to)
 }
 
 // FailureOf says what kind of failure a dial's error is: ClientGone when nobody is there any more for whom to dial, ConnectTimeout
 // and ConnectFailed when the upstream or the way to it is to blame, and Internal for everything else: that is the agent's own
-// failure or the node's, of which the upstream, and other pods that call it, know nothing. It looks at error values and errnos,
-// never at text.
+// failure or the node's, of which the upstream, and other pods that call it, know nothing. Whatever else goes wrong in a handshake was
+// wrong with the upstream. It looks at error values and errnos, never at text.
 func FailureOf(err error) call.Kind {
 	var pod interface{ Gone() bool }
 	var errno syscall.Errno
+	var handshake *transport.HandshakeError
 	switch {
 	case errors.As(err, &pod) && pod.Gone(), errors.Is(err, context.Canceled):
 		return call.ClientGone
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return call.ConnectTimeout
+	case errors.As(err, &handshake):
+		return call.ConnectFailed
 	case !errors.As(err, &errno):
 		return call.Internal
 	}

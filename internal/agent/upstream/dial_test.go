@@ -57,19 +57,15 @@ func TestFailuresAreToldByTheirErrno(t *testing.T) {
 
 // Every connection to an upstream has somebody find out when the other host is gone.
 func TestRule25_ConnectionsAreKeptAlive(t *testing.T) {
-	option := func(t *testing.T, c *Conn, level, name int) (v int) {
+	option := func(t *testing.T, d *plainDialer, level, name int) (v int) {
 		t.Helper()
-		if err := c.Pin(func() {
-			raw, err := c.TCP().SyscallConn()
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			_ = raw.Control(func(fd uintptr) { v, err = unix.GetsockoptInt(int(fd), level, name) })
-			if err != nil {
-				t.Error(err)
-			}
-		}); err != nil {
+		raw, err := d.last.Load().SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var inner error
+		err = raw.Control(func(fd uintptr) { v, inner = unix.GetsockoptInt(int(fd), level, name) })
+		if err := errors.Join(err, inner); err != nil {
 			t.Fatal(err)
 		}
 		return v
@@ -82,18 +78,18 @@ func TestRule25_ConnectionsAreKeptAlive(t *testing.T) {
 		"off": {policy.KeepAlive{}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, _ := newPool(t, func(o *Options) { o.Limits.KeepAlive = tc.keepAlive }, listen(t).addr)
+			p, d := newPool(t, func(o *Options) { o.Limits.KeepAlive = tc.keepAlive }, listen(t).addr)
 			c := take(t, p, ticket())
 			defer c.Release(false, time.Now())
-			if on := option(t, c, unix.SOL_SOCKET, unix.SO_KEEPALIVE); on != tc.on {
+			if on := option(t, d, unix.SOL_SOCKET, unix.SO_KEEPALIVE); on != tc.on {
 				t.Fatalf("keep-alive is %d, want %d", on, tc.on)
 			}
 			if tc.on == 0 {
 				return
 			}
 			got := [3]int{
-				option(t, c, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE), option(t, c, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL),
-				option(t, c, unix.IPPROTO_TCP, unix.TCP_KEEPCNT),
+				option(t, d, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE), option(t, d, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL),
+				option(t, d, unix.IPPROTO_TCP, unix.TCP_KEEPCNT),
 			}
 			if got != [3]int{7, 3, 5} {
 				t.Errorf("idle, interval, probes: %v", got)

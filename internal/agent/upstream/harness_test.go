@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -23,9 +24,10 @@ const patience = 10 * time.Second
 type plainDialer struct {
 	dials atomic.Int64
 	err   error
+	last  atomic.Pointer[net.TCPConn] // the connection made last
 }
 
-func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn, error) {
+func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.Socket, error) {
 	d.dials.Add(1)
 	if d.err != nil {
 		return nil, d.err
@@ -35,8 +37,12 @@ func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (*net.TCPConn
 	if err != nil {
 		return nil, err
 	}
+	d.last.Store(c.(*net.TCPConn))
 	return c.(*net.TCPConn), nil
 }
+
+// departed reports whether the server has ended its side.
+func departed(c *Conn) bool { return c.Ending() != transport.Open }
 
 // server accepts connections and counts those that are open.
 type server struct {

@@ -41,7 +41,7 @@ func TestRule25_DeadIdleConnectionsAreNotReused(t *testing.T) {
 	b.Release(true, old)
 	eventually(t, func() bool { return s.open.Load() == 2 }) // accepted
 	s.closeAll()
-	eventually(t, func() bool { return s.open.Load() == 0 && a.Departed() && b.Departed() })
+	eventually(t, func() bool { return s.open.Load() == 0 && departed(a) && departed(b) })
 	c := take(t, p, ticket())
 	if c == a || c == b || c.Reused() {
 		t.Error("a dead connection was taken")

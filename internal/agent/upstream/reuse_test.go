@@ -44,7 +44,7 @@ func TestADiscardedConnectionFreesItsPlace(t *testing.T) {
 	a, b := take(t, p, ticket()), take(t, p, ticket())
 	eventually(t, func() bool { return s.open.Load() == 2 })
 	s.closeAll()
-	eventually(t, func() bool { return a.Departed() && b.Departed() })
+	eventually(t, func() bool { return departed(a) && departed(b) })
 	now := time.Now()
 	a.Release(true, now)
 	b.Release(true, now)
@@ -314,7 +314,7 @@ func TestRule25_SweepsCloseWhatIsUnfit(t *testing.T) {
 	eventually(t, func() bool { return int(s.open.Load()) == len(mine) })
 	s.closeAll()
 	for _, c := range mine {
-		eventually(t, c.Departed)
+		eventually(t, func() bool { return departed(c) })
 	}
 	now := time.Now()
 	for _, c := range conns {

@@ -6,28 +6,28 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // Dial connects from inside the namespace to a literal address, with mark on every packet of the connection. The socket is
-// made inside, the wait for the peer is spent outside. The context's deadline bounds the wait and its cancellation ends it.
+// made inside, the wait for the peer is spent outside. The context's deadline bounds the wait and its cancellation ends it. Small writes
+// are not delayed (TCP_NODELAY).
 //
-// A raw socket turned into a *net.TCPConn costs less than net.Dialer with a Control function (measured: 46 against 56 µs on
-// loopback, of which 3 µs are the two changes of namespace), and it cannot make a second socket on the wrong side, which
-// net.Dialer does when it tries again.
-func (n *Namespace) Dial(ctx context.Context, to netip.AddrPort, mark uint32) (*net.TCPConn, error) {
+// The result is a file rather than a net.Conn because net.FileConn works on a copy of the descriptor and asks for addresses that nobody
+// needs: some ten system calls more. net.Dialer with a Control function costs more too, and can make a second socket on the wrong side
+// when it tries again.
+func (n *Namespace) Dial(ctx context.Context, to netip.AddrPort, mark uint32) (*os.File, error) {
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
-	conn, err := n.dial(ctx, to, mark)
+	file, err := n.dial(ctx, to, mark)
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: net.TCPAddrFromAddrPort(to), Err: err}
 	}
-	return conn, nil
+	return file, nil
 }
 
-func (n *Namespace) dial(ctx context.Context, to netip.AddrPort, mark uint32) (*net.TCPConn, error) {
+func (n *Namespace) dial(ctx context.Context, to netip.AddrPort, mark uint32) (*os.File, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -35,28 +35,36 @@ func (n *Namespace) dial(ctx context.Context, to netip.AddrPort, mark uint32) (*
 	if err != nil {
 		return nil, err
 	}
-	err = unix.Connect(fd, sockaddr(to))
-	file := os.NewFile(uintptr(fd), "tcp")
-	defer func() { _ = file.Close() }() // net.FileConn works on a copy
-	if errors.Is(err, unix.EINPROGRESS) {
-		err = awaitConnect(ctx, file)
-	} else if err != nil {
+	peer := sockaddr(to)
+	err = unix.Connect(fd, peer)
+	file := os.NewFile(uintptr(fd), "tcp") // registered with the poller, since the descriptor is non-blocking
+	switch {
+	case errors.Is(err, unix.EINPROGRESS):
+		err = awaitConnect(ctx, file, peer)
+	case err != nil:
 		err = os.NewSyscallError("connect", err)
 	}
+	if err == nil {
+		err = finish(fd, peer)
+	}
 	if err != nil {
+		_ = file.Close()
 		return nil, err
 	}
-	conn, err := net.FileConn(file)
+	return file, nil
+}
+
+// finish prepares a connected socket for use.
+func finish(fd int, peer unix.Sockaddr) error {
+	own, err := unix.Getsockname(fd)
 	if err != nil {
-		return nil, unwrapOp(err)
+		return os.NewSyscallError("getsockname", err)
 	}
-	tcp := conn.(*net.TCPConn)
-	if tcp.LocalAddr().(*net.TCPAddr).AddrPort() == to {
+	if same(own, peer) {
 		// The kernel picked the destination itself as source: TCP's simultaneous open with nobody else there.
-		_ = tcp.Close()
-		return nil, os.NewSyscallError("connect", unix.ECONNREFUSED)
+		return os.NewSyscallError("connect", unix.ECONNREFUSED)
 	}
-	return tcp, nil
+	return os.NewSyscallError("setsockopt TCP_NODELAY", unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1))
 }
 
 func (n *Namespace) markedSocket(family int, mark uint32) (int, error) {
@@ -76,61 +84,39 @@ func (n *Namespace) markedSocket(family int, mark uint32) (int, error) {
 }
 
 // awaitConnect waits for a connect under way to come to an end.
-func awaitConnect(ctx context.Context, file *os.File) error {
-	if deadline, ok := ctx.Deadline(); ok {
-		if err := file.SetWriteDeadline(deadline); err != nil {
-			return err
-		}
-	}
-	if ctx.Done() != nil {
-		stop := context.AfterFunc(ctx, func() { _ = file.SetWriteDeadline(time.Unix(1, 0)) })
-		defer stop()
-	}
+func awaitConnect(ctx context.Context, file *os.File, peer unix.Sockaddr) error {
 	raw, err := file.SyscallConn()
 	if err != nil {
 		return err
 	}
 	var outcome error
-	if err := raw.Write(func(fd uintptr) (done bool) {
-		done, outcome = connected(int(fd))
+	var unwatch func() bool // nil: there was no need to wait
+	err = raw.Write(func(fd uintptr) (done bool) {
+		done, outcome = connected(int(fd), peer)
+		if !done && unwatch == nil {
+			unwatch = context.AfterFunc(ctx, func() { _ = file.SetWriteDeadline(time.Unix(1, 0)) })
+		}
 		return done
-	}); err != nil {
-		return waitError(ctx, err)
+	})
+	if unwatch != nil && !unwatch() { // the file has a deadline in the past, or is about to
+		return ctx.Err()
+	}
+	if err != nil {
+		return err
 	}
 	return outcome
 }
 
-// connected says whether a connect has come to an end, and how.
-func connected(fd int) (done bool, err error) {
-	code, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
-	if err != nil {
-		return true, os.NewSyscallError("getsockopt", err)
+// connected says whether a connect has come to an end, and how. connect(2) itself says so when it is called once more.
+func connected(fd int, peer unix.Sockaddr) (done bool, err error) {
+	switch err := unix.Connect(fd, peer); {
+	case err == nil, errors.Is(err, unix.EISCONN):
+		return true, nil
+	case errors.Is(err, unix.EALREADY), errors.Is(err, unix.EINPROGRESS), errors.Is(err, unix.EINTR):
+		return false, nil
+	default:
+		return true, os.NewSyscallError("connect", err)
 	}
-	if code != 0 {
-		return true, os.NewSyscallError("connect", syscall.Errno(code))
-	}
-	// The poller may wake us for nothing, so ask whether there is a peer.
-	if _, err := unix.Getpeername(fd); err != nil {
-		return false, nil // not yet, which is no failure
-	}
-	return true, nil
-}
-
-func waitError(ctx context.Context, err error) error {
-	if cause := ctx.Err(); cause != nil {
-		return cause
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return context.DeadlineExceeded // the poller may see the deadline before the context's own timer does
-	}
-	return err
-}
-
-func unwrapOp(err error) error {
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		return op.Err
-	}
-	return err
 }
 
 func family(a netip.Addr) int {
@@ -145,4 +131,16 @@ func sockaddr(to netip.AddrPort) unix.Sockaddr {
 		return &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}
 	}
 	return &unix.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()}
+}
+
+func same(a, b unix.Sockaddr) bool {
+	switch a := a.(type) {
+	case *unix.SockaddrInet4:
+		b, ok := b.(*unix.SockaddrInet4)
+		return ok && a.Port == b.Port && a.Addr == b.Addr
+	case *unix.SockaddrInet6:
+		b, ok := b.(*unix.SockaddrInet6)
+		return ok && a.Port == b.Port && a.Addr == b.Addr
+	}
+	return false
 }

@@ -2,7 +2,6 @@ package detect
 
 import (
 	"context"
-	"net"
 	"sync"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/panics"
@@ -29,18 +28,17 @@ type Probe struct {
 	cancel context.CancelFunc // of the dial
 	done   chan struct{}
 
-	mu    sync.Mutex
-	conn  *transport.Conn // guarded by mu
-	ended bool            // guarded by mu
+	mu     sync.Mutex
+	server *transport.Conn // guarded by mu until done is closed; nil: not reached
+	ended  bool            // guarded by mu
 
 	// the goroutine's own until done is closed
-	server   *net.TCPConn // nil: not reached
 	heard    Heard
 	panicked panics.Carrier
 }
 
 // StartProbe connects to the server and listens, in a goroutine that calls wake when whatever was to happen has happened.
-func StartProbe(dial func(context.Context) (*net.TCPConn, error), wake func()) *Probe {
+func StartProbe(dial func(context.Context) (*transport.Conn, error), wake func()) *Probe {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &Probe{cancel: cancel, done: make(chan struct{})}
 	go func() {
@@ -58,31 +56,25 @@ func StartProbe(dial func(context.Context) (*net.TCPConn, error), wake func()) *
 }
 
 // dial reports whether there is something to listen to.
-func (p *Probe) dial(ctx context.Context, dial func(context.Context) (*net.TCPConn, error)) bool {
+func (p *Probe) dial(ctx context.Context, dial func(context.Context) (*transport.Conn, error)) bool {
 	server, err := dial(ctx)
 	if err != nil {
 		return false
 	}
-	conn, err := transport.New(server)
-	if err != nil {
-		_ = server.Close()
-		return false
-	}
-	p.server = server
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended {
-		conn.Interrupt()
+		server.Wake()
 	}
-	p.conn = conn
+	p.server = server
 	return true
 }
 
 func (p *Probe) listen() Heard {
-	if p.conn.AwaitReadable() != nil {
+	if p.server.AwaitReadable() != nil {
 		return Nothing
 	}
-	if p.conn.Ending() == transport.Broken || p.conn.Peek() == transport.Gone {
+	if p.server.Ending() == transport.Broken || p.server.Peek() == transport.Gone {
 		return Ended
 	}
 	return Greeting
@@ -93,16 +85,16 @@ func (p *Probe) End() {
 	p.cancel()
 	p.mu.Lock()
 	p.ended = true
-	if p.conn != nil {
-		p.conn.Interrupt()
+	if p.server != nil {
+		p.server.Wake()
 	}
 	p.mu.Unlock()
 	<-p.done
 }
 
 // Result returns what was heard, and the connection to the server: nil if it was not reached. It may be called after End, and panics
-// if the probe has.
-func (p *Probe) Result() (heard Heard, server *net.TCPConn) {
+// if the probe has. A Wake may be left on the connection, see transport.Conn.ClearDeadlines.
+func (p *Probe) Result() (heard Heard, server *transport.Conn) {
 	p.panicked.Raise()
 	return p.heard, p.server
 }

@@ -1,7 +1,6 @@
 package drive
 
 import (
-	"net"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -40,7 +39,7 @@ func (c *Client) Left() bool {
 		return true
 	}
 	switch c.Conn.Ending() {
-	case transport.Whole:
+	case transport.Open:
 		return false
 	case transport.HalfClosed:
 		return c.half.gone(time.Now(), c.open)
@@ -58,17 +57,17 @@ func (c *Client) open() (open, known bool) {
 	if !ok {
 		return false, false
 	}
-	from, ok := c.Conn.TCP().RemoteAddr().(*net.TCPAddr)
-	if !ok {
+	from := c.Conn.RemoteAddr()
+	if !from.IsValid() {
 		return false, false
 	}
-	return finder.ClientOpen(from.AddrPort(), c.Original)
+	return finder.ClientOpen(from, c.Original)
 }
 
 // EndSide tells the client that nothing follows what was written, while it may go on sending.
 func (c *Client) EndSide() error {
 	c.ended.Store(true)
-	return c.Conn.TCP().CloseWrite()
+	return c.Conn.CloseWrite()
 }
 
 // SideEnded reports whether EndSide was called.

@@ -42,7 +42,7 @@ func (nothingHeld) HeldConn() bool { return false }
 // noDialer dials nothing.
 type noDialer struct{}
 
-func (noDialer) Dial(context.Context, netip.AddrPort) (*net.TCPConn, error) {
+func (noDialer) Dial(context.Context, netip.AddrPort) (transport.Socket, error) {
 	return nil, net.ErrClosed
 }
 

@@ -61,5 +61,5 @@ func (s *Session) serverEnded() bool {
 	if end == transport.Broken {
 		s.client.Conn.ResetOnClose()
 	}
-	return end != transport.Whole || drive.Passed(s.server.until, time.Now())
+	return end != transport.Open || drive.Passed(s.server.until, time.Now())
 }

@@ -141,13 +141,13 @@ func (x *exchange) heldBodyCame(t *attempt) bool {
 func (x *exchange) relay(t *attempt, until time.Time) error {
 	r := &x.relaying
 	r.t, r.until, r.patience, r.quiet = t, until, time.Time{}, time.Time{}
-	var to io.Writer = x.s.client.Conn.TCP()
+	var to io.Writer = x.s.client.Conn
 	if t.streaming {
 		to = &x.s.out // what it writes it can go on with after a while
 	} else {
 		// The session's own read deadline, under which it may be waiting further down the stack, stays as it is.
-		_ = x.s.client.Conn.TCP().SetWriteDeadline(until)
-		defer func() { _ = x.s.client.Conn.TCP().SetWriteDeadline(time.Time{}) }() // fails when closed
+		_ = x.s.client.Conn.SetWriteDeadline(until)
+		defer func() { _ = x.s.client.Conn.SetWriteDeadline(time.Time{}) }() // fails when closed
 	}
 	x.moveDeadlines()
 	from, had := t.line.got-int64(len(t.line.reader.Buffered())), t.body.Bytes
@@ -168,7 +168,6 @@ func (x *exchange) relay(t *attempt, until time.Time) error {
 		case !errors.Is(done.Read, os.ErrDeadlineExceeded):
 			return done.Read
 		}
-		t.line.conn.Expired()
 		if err := x.paused(t); err != nil {
 			return err
 		}
@@ -215,7 +214,7 @@ func (x *exchange) moveDeadlines() {
 	}
 	if limits.Idle > 0 && !r.t.streaming && r.patience.Sub(x.Now) < limits.Idle/2 {
 		r.patience = x.Now.Add(limits.Idle)
-		_ = x.s.client.Conn.TCP().SetWriteDeadline(drive.Earlier(r.patience, r.until)) // fails when closed, and so will the write
+		_ = x.s.client.Conn.SetWriteDeadline(drive.Earlier(r.patience, r.until)) // fails when closed, and so will the write
 	}
 	x.armBody()
 }
@@ -284,7 +283,7 @@ func (x *exchange) tunnel(t *attempt, until time.Time) step {
 	// Neither reader is used any more, so what they have read stays where it is.
 	o := tunnel.Options{ToServer: s.line.reader.Buffered(), ToClient: line.reader.Buffered(), Idle: x.Plan.Settings.Timeouts.Idle}
 	s.tunnel = func() {
-		_, _ = tunnel.Run(s.client.Conn.TCP(), server.TCP(), o) // an error means that one side is gone already
+		_, _ = tunnel.Run(s.client.Conn, server.Conn, o) // an error means that one side is gone already
 		line.reader.Close()
 		server.Release(false, time.Now())
 	}

@@ -1,7 +1,6 @@
 package h1
 
 import (
-	"net"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/http1"
@@ -13,11 +12,11 @@ type line struct {
 	conn   *transport.Conn
 	reader *http1.Reader
 
-	// before is called by the next read that finds time to wait, in front of the wait; see socket.Conn.ReadAfter.
+	// before is called by the next read that finds time to wait, in front of the wait; see transport.Conn.WriteThenRead.
 	before func() error
 	// now is recent, until is when reads give up; zero: never.
 	now, until time.Time
-	// nowait makes reads return socket.ErrNothing instead of waiting.
+	// nowait makes reads return transport.ErrWouldBlock instead of waiting.
 	nowait bool
 	// filled says that the last read may have left bytes behind.
 	filled bool
@@ -56,7 +55,7 @@ func (l *line) quiet() bool {
 	return len(l.reader.Buffered()) == 0 && (!l.filled || l.conn.Peek() == transport.Quiet)
 }
 
-// awaitClient waits for the first bytes until a time (zero: for ever), unless the wait is cut short by socket.Conn.Nudge.
+// awaitClient waits for the first bytes until a time (zero: for ever), unless the wait is cut short by transport.Conn.Wake.
 func (l *line) awaitClient(until time.Time) error {
 	l.now, l.until = time.Now(), until
 	return l.reader.More()
@@ -68,5 +67,5 @@ func (l *line) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-// TCP implements http1.TCP: large bodies may be spliced. Whoever splices has armed the connection's deadline.
-func (l *line) TCP() *net.TCPConn { return l.conn.TCP() }
+// Transport implements http1.Transported: large bodies may be spliced. Whoever splices has armed the connection's deadline.
+func (l *line) Transport() *transport.Conn { return l.conn }

@@ -83,7 +83,7 @@ func (t *attempt) overdue(now, taken time.Time) error {
 	if t.streaming {
 		return nil // the session's own goroutine looks at everything else
 	}
-	if err := t.Conn.TimeUp(now); !errors.Is(err, os.ErrDeadlineExceeded) {
+	if err := t.Conn.TimeoutError(now); !errors.Is(err, os.ErrDeadlineExceeded) {
 		return err // its host or the path is gone
 	}
 	idle := t.x.Plan.Settings.Timeouts.Idle

@@ -133,7 +133,7 @@ func (s *Session) onReadable(uintptr) bool {
 	s.line.nowait = true
 	err := s.line.reader.Await()
 	s.line.nowait = false
-	if errors.Is(err, transport.ErrNothing) {
+	if errors.Is(err, transport.ErrWouldBlock) {
 		s.end()
 		return false
 	}

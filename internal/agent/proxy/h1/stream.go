@@ -119,7 +119,7 @@ func (t *attempt) nextPiece() ([]byte, bool) {
 			}
 		default:
 			u.err = err
-			_ = t.Conn.TCP().CloseWrite() // fails only when the connection is broken, which shows in the read
+			_ = t.Conn.CloseWrite() // fails only when the connection is broken, which shows in the read
 			return nil, false
 		}
 	}
@@ -240,7 +240,7 @@ func (x *exchange) sendFailed() call.Action {
 		return x.failed(call.AttemptTimeout, routes.DetailWrite)
 	case errors.Is(t.err, errIdle):
 		return x.failed(call.AttemptTimeout, routes.DetailIdle)
-	case errors.Is(err, transport.ErrNothing), errors.Is(err, io.EOF):
+	case errors.Is(err, transport.ErrWouldBlock), errors.Is(err, io.EOF):
 		return x.failed(call.Reset, drive.DetailOf(t.err))
 	}
 	return x.failed(kindOf(err))

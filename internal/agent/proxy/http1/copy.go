@@ -2,9 +2,8 @@ package http1
 
 import (
 	"io"
-	"net"
 
-	"fairlead.dev/fairlead/internal/agent/proxy/tunnel"
+	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
 const (
@@ -39,12 +38,12 @@ type Copied struct {
 	Write error
 }
 
-// CopyTo copies the rest of the body to w. Between two TCP connections large remainders without a Tap are moved by the kernel
+// CopyTo copies the rest of the body to w. Between two plain connections large remainders without a Tap are moved by the kernel
 // (splice). After a timeout in reading it can be called again to go on: nothing is lost then.
 func (b *Body) CopyTo(w io.Writer, c Copying) (done Copied) {
 	for {
 		if c.Tap == nil && b.spliceable() {
-			if to := tcpOf(w); to != nil {
+			if to := connOf(w); to != nil && to.Plain() {
 				b.splice(to, c.Progress, &done)
 				return done
 			}
@@ -73,22 +72,19 @@ func (b *Body) CopyTo(w io.Writer, c Copying) (done Copied) {
 
 // spliceable says whether the kernel can move what is left, and whether that pays: much is known to come, or comes fast.
 func (b *Body) spliceable() bool {
-	if b.r.tcp == nil || b.r.pos < b.r.end ||
+	if b.r.conn == nil || !b.r.conn.Plain() || b.r.pos < b.r.end ||
 		!(b.framing == UntilClose && b.r.full || b.framing == ContentLength && b.left >= spliceFrom) {
 		return false
 	}
 	if b.r.mover == nil {
-		mover, err := tunnel.NewMover(b.r.tcp)
-		if err != nil {
-			return false
-		}
-		b.r.mover = mover
+		b.r.mover = new(transport.Mover)
+		b.r.mover.Init(b.r.conn)
 	}
 	return true
 }
 
 // splice lets the kernel move the rest of the body. Nothing is lost by a timeout of the source, so that the caller can go on.
-func (b *Body) splice(to *net.TCPConn, progress func(), done *Copied) {
+func (b *Body) splice(to *transport.Conn, progress func(), done *Copied) {
 	for b.framing != NoBody {
 		limit := int64(splicePiece)
 		if b.framing == ContentLength {
@@ -105,7 +101,7 @@ func (b *Body) splice(to *net.TCPConn, progress func(), done *Copied) {
 		}
 		switch {
 		case err == nil:
-		case side == tunnel.Destination:
+		case side == transport.Destination:
 			done.Write = err
 			return
 		default:

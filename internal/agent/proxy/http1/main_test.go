@@ -11,6 +11,8 @@ import (
 	"testing/iotest"
 
 	"go.uber.org/goleak"
+
+	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -137,24 +139,36 @@ func readResponse(t testing.TB, s string, to Asked) (*Response, error) {
 	return p, r.ReadResponse(p, to)
 }
 
+// transported is a socket that can be spliced from and to.
+type transported struct {
+	*net.TCPConn
+	conn *transport.Conn
+}
+
+func (t transported) Transport() *transport.Conn { return t.conn }
+
 // tcpPair returns the two ends of a connection on loopback.
-func tcpPair(t testing.TB) (dialled, accepted *net.TCPConn) {
+func tcpPair(t testing.TB) (dialled, accepted transported) {
 	t.Helper()
 	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	dialled, err = net.DialTCP("tcp", nil, l.Addr().(*net.TCPAddr))
+	d, err := net.DialTCP("tcp", nil, l.Addr().(*net.TCPAddr))
 	if err != nil {
 		t.Fatal(err)
 	}
-	accepted, err = l.AcceptTCP()
+	a, err := l.AcceptTCP()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []*net.TCPConn{dialled, accepted} {
+	dialled.TCPConn, accepted.TCPConn = d, a
+	for _, c := range []*transported{&dialled, &accepted} {
 		t.Cleanup(func() { _ = c.Close() })
+		if c.conn, err = transport.New(c.TCPConn); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return dialled, accepted
 }

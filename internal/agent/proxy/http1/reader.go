@@ -2,9 +2,8 @@ package http1
 
 import (
 	"io"
-	"net"
 
-	"fairlead.dev/fairlead/internal/agent/proxy/tunnel"
+	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
 // Limits of a message (rule 30). They are above what common servers and clients take unless they are told otherwise
@@ -31,33 +30,33 @@ const minRoom = 512
 // until Finish. After an error of the protocol the Reader is good for Close only; after a timeout one can go on.
 type Reader struct {
 	// immutable after NewReader
-	src io.Reader
-	tcp *net.TCPConn // below src, if there is one
+	src  io.Reader
+	conn *transport.Conn // below src, if there is one
 
 	// The current message starts at start; pos is the first byte not yet consumed, end the end of what was read.
 	buf             *buffer
 	start, pos, end int
-	scan            int           // no line feed in [pos, scan)
-	head            *Head         // parsed or being parsed, its bytes pinned at start
-	mending         bool          // head is being read by the rules of mend.go
-	full            bool          // the last read filled all the space there was
-	mover           *tunnel.Mover // made for the first body that is spliced
+	scan            int              // no line feed in [pos, scan)
+	head            *Head            // parsed or being parsed, its bytes pinned at start
+	mending         bool             // head is being read by the rules of mend.go
+	full            bool             // the last read filled all the space there was
+	mover           *transport.Mover // made for the first body that is spliced
 }
 
-// TCP is a connection on top of a *net.TCPConn. Large bodies between two of them can be spliced.
-type TCP interface {
-	TCP() *net.TCPConn
+// Transported is something on top of a *transport.Conn. Large bodies between two of them, or one and a bare one, can be spliced.
+type Transported interface {
+	Transport() *transport.Conn
 }
 
-// NewReader returns a Reader of src. If src is a *net.TCPConn or a TCP, large bodies can be spliced.
-func NewReader(src io.Reader) *Reader { return &Reader{src: src, tcp: tcpOf(src)} }
+// NewReader returns a Reader of src. If src is Transported, large bodies can be spliced.
+func NewReader(src io.Reader) *Reader { return &Reader{src: src, conn: connOf(src)} }
 
-func tcpOf(conn any) *net.TCPConn {
-	switch c := conn.(type) {
-	case *net.TCPConn:
+func connOf(rw any) *transport.Conn {
+	switch c := rw.(type) {
+	case *transport.Conn:
 		return c
-	case TCP:
-		return c.TCP()
+	case Transported:
+		return c.Transport()
 	}
 	return nil
 }

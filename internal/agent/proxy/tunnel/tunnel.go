@@ -3,13 +3,10 @@ package tunnel
 import (
 	"errors"
 	"io"
-	"net"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
@@ -43,27 +40,27 @@ type Result struct {
 }
 
 // Run passes bytes both ways between client and server until both have finished, one breaks, or both idle. It owns the
-// connections and closes them; closing one of them from outside, or a deadline in the past on the client's, ends it. Each side's end of stream is passed on as such
-// (CloseWrite), a reset as a reset; a server that vanishes without a word counts as one when its connection's keep-alive says so
-// (socket.SetKeepAlive). Deadlines that are set on the connections are lifted.
+// connections and closes them; closing one of them from outside, or interrupting the client's, ends it. Each side's end of stream is
+// passed on as such (CloseWrite), a reset as a reset; a server that vanishes counts as one when its connection's keep-alive says so
+// (transport.KeepAlive). Deadlines that are set on the connections are lifted.
 //
 // Run needs one goroutine besides the caller's, which has ended when it returns.
-func Run(client, server *net.TCPConn, o Options) (Result, error) {
+func Run(client, server *transport.Conn, o Options) (Result, error) {
 	t := &tunnel{client: client, server: server}
 	defer t.close()
-	if err := errors.Join(client.SetDeadline(time.Time{}), server.SetDeadline(time.Time{})); err != nil {
+	if err := errors.Join(client.ClearDeadlines(), server.ClearDeadlines()); err != nil {
+		t.abort(Broken)
 		return Result{End: Broken}, err
 	}
-	if err := errors.Join(t.up.init(t, client, server), t.down.init(t, server, client)); err != nil {
-		return Result{End: Broken}, err
-	}
+	t.up.init(t, client, server)
+	t.down.init(t, server, client)
 	t.beginWatch(o.Idle)
 	var other sync.WaitGroup
 	other.Go(func() {
 		t.down.run(o.ToClient)
 		t.downDone.Store(true)
 		if t.upDone.Load() {
-			_ = client.SetReadDeadline(time.Unix(1, 0)) // wakes awaitClose
+			client.Wake() // out of awaitClose
 		}
 	})
 	t.up.run(o.ToServer)
@@ -74,7 +71,7 @@ func Run(client, server *net.TCPConn, o Options) (Result, error) {
 }
 
 type tunnel struct {
-	client, server *net.TCPConn
+	client, server *transport.Conn
 	up, down       direction
 	idle           time.Duration
 	end            atomic.Uint32
@@ -85,20 +82,19 @@ type tunnel struct {
 	// guarded by watch
 	timer   *time.Timer
 	stopped bool
-	silence transport.Silence // of the server
 }
 
 // direction is one way of a tunnel.
 type direction struct {
-	mover Mover
+	mover transport.Mover
 	t     *tunnel
-	dst   *net.TCPConn
+	dst   *transport.Conn
 	bytes int64
 }
 
-func (d *direction) init(t *tunnel, src, dst *net.TCPConn) error {
+func (d *direction) init(t *tunnel, src, dst *transport.Conn) {
 	d.t, d.dst = t, dst
-	return d.mover.init(src)
+	d.mover.Init(src)
 }
 
 // run passes bytes on until the source ends or either side fails.
@@ -112,7 +108,7 @@ func (d *direction) run(prefix []byte) {
 		}
 	}
 	for {
-		n, _, err := d.mover.Move(d.dst, maxMove)
+		n, _, err := d.mover.Move(d.dst, transport.MaxMove)
 		d.bytes += n
 		switch {
 		case err == nil:
@@ -135,7 +131,7 @@ func (t *tunnel) awaitClose() {
 	if t.downDone.Load() {
 		return
 	}
-	_ = t.up.mover.raw.Read(func(uintptr) bool { return false }) // ends with an error only
+	_ = t.client.Serve(func(uintptr) bool { return false }, time.Time{}, time.Time{}) // ends with an error only
 	if !t.downDone.Load() {
 		t.abort(Broken)
 	}
@@ -147,8 +143,8 @@ func (t *tunnel) abort(end End) {
 		return
 	}
 	// Closing with a linger time of zero sends a reset: the peer must not take what it has for everything.
-	for _, c := range [...]*net.TCPConn{t.client, t.server} {
-		_ = c.SetLinger(0) // fails only if the connection is gone already
+	for _, c := range [...]*transport.Conn{t.client, t.server} {
+		c.ResetOnClose()
 		_ = c.Close()
 	}
 }
@@ -180,13 +176,14 @@ func (t *tunnel) check() {
 	if t.stopped {
 		return
 	}
-	if t.vanished() {
+	vanished, within := t.server.PeerVanished(time.Now()) // the client is in a pod of this very node
+	if vanished {
 		t.abort(Broken)
 		return
 	}
-	again := t.silence.Limit() / 4
+	again := within / 4
 	if t.idle > 0 {
-		left := t.idle - min(quietFor(&t.up.mover), quietFor(&t.down.mover))
+		left := t.idle - min(quietFor(t.client), quietFor(t.server))
 		if left <= 0 {
 			t.abort(Idle)
 			return
@@ -200,13 +197,6 @@ func (t *tunnel) check() {
 	}
 }
 
-// vanished reports whether the server has left what was sent to it unacknowledged for too long. The client is in a pod of this
-// very node.
-func (t *tunnel) vanished() (is bool) {
-	_ = t.down.mover.raw.Control(func(fd uintptr) { is = t.silence.Lasts(int(fd), time.Now()) }) // an error means closed
-	return is
-}
-
 func (t *tunnel) stopWatch() {
 	t.watch.Lock()
 	defer t.watch.Unlock()
@@ -214,14 +204,10 @@ func (t *tunnel) stopWatch() {
 	t.timer.Stop()
 }
 
-// quietFor returns how long ago data was last received or sent on the mover's source, or a long time if that is unknown
-// because the connection is gone.
-func quietFor(m *Mover) time.Duration {
-	quiet := time.Duration(1<<63 - 1)
-	_ = m.raw.Control(func(fd uintptr) { // an error means closed, and then the tunnel ends anyway
-		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
-			quiet = time.Duration(min(info.Last_data_recv, info.Last_data_sent)) * time.Millisecond
-		}
-	})
-	return quiet
+// quietFor returns how long ago data was last received or sent on a connection, or a long time if that is gone: the tunnel ends then.
+func quietFor(c *transport.Conn) time.Duration {
+	if ago, ok := c.LastData(); ok {
+		return ago
+	}
+	return 1<<63 - 1
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -43,6 +45,15 @@ func pair(t testing.TB) (dialled, accepted *net.TCPConn) {
 	return dialled, accepted
 }
 
+// on returns a Conn on a socket.
+func on(s transport.Socket) *transport.Conn {
+	c, err := transport.New(s)
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
 // running is a tunnel under test with the two peers that it connects.
 type running struct {
 	client, server *net.TCPConn
@@ -58,7 +69,8 @@ func start(t testing.TB, o Options) running {
 		res Result
 		err error
 	)
-	wg.Go(func() { res, err = Run(inner, outer, o) })
+	a, b := on(inner), on(outer)
+	wg.Go(func() { res, err = Run(a, b, o) })
 	r := running{client, server, func() Result {
 		wg.Wait()
 		if err != nil {
@@ -249,8 +261,9 @@ func TestTunnelEndsWhenClosedFromOutside(t *testing.T) {
 	client, inner := pair(t)
 	outer, _ := pair(t)
 	done := make(chan Result)
+	a, b := on(inner), on(outer)
 	go func() {
-		res, _ := Run(inner, outer, Options{Idle: time.Hour})
+		res, _ := Run(a, b, Options{Idle: time.Hour})
 		done <- res
 	}()
 	if _, err := client.Write([]byte("x")); err != nil {
@@ -275,8 +288,9 @@ func TestTunnelWithAnEndedClientEndsWhenStoppedFromOutside(t *testing.T) {
 			client, inner := pair(t)
 			outer, server := pair(t)
 			done := make(chan Result)
+			a, b := on(inner), on(outer)
 			go func() {
-				res, _ := Run(inner, outer, Options{})
+				res, _ := Run(a, b, Options{})
 				done <- res
 			}()
 			_ = client.CloseWrite()

@@ -26,7 +26,8 @@ func TestAVanishedServerEndsTheTunnel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := transport.SetKeepAlive(outer, time.Second, time.Second, 1); err != nil {
+	server := on(outer)
+	if err := server.SetKeepAlive(transport.KeepAlive{Idle: time.Second, Interval: time.Second, Probes: 1}); err != nil {
 		t.Fatal(err)
 	}
 	err = world.Do(func() error {
@@ -43,7 +44,7 @@ func TestAVanishedServerEndsTheTunnel(t *testing.T) {
 	if _, err := client.Write([]byte("anybody there?")); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := Run(inner, outer, Options{}); err != nil || got.End != Broken {
+	if got, err := Run(on(inner), server, Options{}); err != nil || got.End != Broken {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	if _, err := client.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {

@@ -159,6 +159,20 @@ func (n *Net) handle(t testing.TB) *netlink.Handle {
 	return h
 }
 
+// Dial is Namespace.Dial for tests that want what package net offers besides.
+func (n *Net) Dial(ctx context.Context, to netip.AddrPort, mark uint32) (*net.TCPConn, error) {
+	file, err := n.Namespace.Dial(ctx, to, mark)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	c, err := net.FileConn(file)
+	if err != nil {
+		return nil, err
+	}
+	return c.(*net.TCPConn), nil
+}
+
 // Serve answers every connection to address with greeting and closes it when the peer does. It returns the address with the port
 // it got.
 func (n *Net) Serve(t testing.TB, at netip.AddrPort, greeting string) netip.AddrPort {

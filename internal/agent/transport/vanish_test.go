@@ -15,7 +15,11 @@ import (
 	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
 )
 
-func look(s *Silence, c *Conn) bool { return s.Lasts(c.fd, time.Now()) }
+// vanished looks at the connection once.
+func vanished(c *Conn) bool {
+	gone, _ := c.PeerVanished(time.Now())
+	return gone
+}
 
 // full writes until the kernel takes nothing more.
 func full(t *testing.T, c *Conn) {
@@ -32,24 +36,23 @@ func full(t *testing.T, c *Conn) {
 }
 
 // A server that takes nothing for a long time has done nothing wrong: it answers every probe.
-func TestRule00_APeerThatTakesNothingIsNotSilent(t *testing.T) {
+func TestRule00_APeerThatTakesNothingHasNotVanished(t *testing.T) {
 	c, _ := pair(t)
-	if err := SetKeepAlive(c.TCP(), time.Second, time.Second, 1); err != nil {
+	if err := c.SetKeepAlive(KeepAlive{time.Second, time.Second, 1}); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := unix.GetsockoptInt(c.fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT); err != nil || n != 0 {
 		t.Fatalf("the kernel would break it after %d ms, %v", n, err)
 	}
 	full(t, c)
-	var s Silence
 	eventually(t, func() bool { return info(t, c).Backoff >= 2 }) // the window was probed again and again
 	for range 3 {
-		if look(&s, c) {
-			t.Fatal("silent")
+		if vanished(c) {
+			t.Fatal("vanished")
 		}
 	}
-	if s.Limit() != 2*time.Second {
-		t.Errorf("limit %v", s.Limit())
+	if _, within := c.PeerVanished(time.Now()); within != 2*time.Second {
+		t.Errorf("within %v", within)
 	}
 }
 
@@ -62,14 +65,13 @@ func info(t *testing.T, c *Conn) *unix.TCPInfo {
 	return i
 }
 
-func TestNothingIsSilentWithoutKeepAlive(t *testing.T) {
+func TestNothingVanishesWithoutKeepAlive(t *testing.T) {
 	c, _ := pair(t)
-	if err := SetKeepAlive(c.TCP(), 0, time.Second, 1); err != nil {
+	if err := c.SetKeepAlive(KeepAlive{0, time.Second, 1}); err != nil {
 		t.Fatal(err)
 	}
-	var s Silence
-	if look(&s, c) || s.Limit() >= 0 {
-		t.Errorf("limit %v", s.Limit())
+	if gone, within := c.PeerVanished(time.Now()); gone || within >= 0 {
+		t.Errorf("vanished %v, within %v", gone, within)
 	}
 }
 
@@ -80,16 +82,16 @@ func unplugged(t *testing.T) *Conn {
 	done := make(chan struct{})
 	to := world.Handle(t, netip.AddrPortFrom(netnstest.World4, 0), func(*net.TCPConn) { <-done })
 	t.Cleanup(func() { close(done) })
-	tcp, err := pod.Dial(t.Context(), to, 0)
+	file, err := pod.Dial(t.Context(), to, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { tcp.Close() })
-	if err := SetKeepAlive(tcp, time.Second, time.Second, 1); err != nil {
+	t.Cleanup(func() { file.Close() })
+	c, err := New(file)
+	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := New(tcp)
-	if err != nil {
+	if err := c.SetKeepAlive(KeepAlive{time.Second, time.Second, 1}); err != nil {
 		t.Fatal(err)
 	}
 	err = world.Do(func() error {
@@ -106,17 +108,16 @@ func unplugged(t *testing.T) *Conn {
 }
 
 // What is sent to a host that has vanished is not waited for until the kernel gives up, which takes a quarter of an hour.
-func TestAVanishedPeerIsSilent(t *testing.T) {
+func TestAVanishedPeerIsFound(t *testing.T) {
 	c := unplugged(t)
 	if _, err := c.TryWrite([]byte("anybody there?")); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, func() bool { return info(t, c).Retransmits > 0 })
-	var s Silence
-	if look(&s, c) {
-		t.Error("silent from the first look")
+	if vanished(c) {
+		t.Error("vanished from the first look")
 	}
-	eventually(t, func() bool { return look(&s, c) })
+	eventually(t, func() bool { return vanished(c) })
 }
 
 // Reads whose time is up now and then end as the kernel would end them.
@@ -145,7 +146,7 @@ func TestWritesToAVanishedPeerEnd(t *testing.T) {
 		_, err := writeAll(c, []byte("x"), time.Now().Add(100*time.Millisecond))
 		now := time.Now()
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			err = c.TimeUp(now)
+			err = c.TimeoutError(now)
 		}
 		if errors.Is(err, syscall.ETIMEDOUT) {
 			return

@@ -1,0 +1,23 @@
+package capture_test
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"testing"
+)
+
+// dialFor dials as the agent does for pod "a", and returns the connection with what package net offers besides.
+func dialFor(t testing.TB, b *bench, to string) (*net.TCPConn, error) {
+	t.Helper()
+	s, err := b.Dialer("a").Dial(t.Context(), netip.MustParseAddrPort(to))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = s.Close() }()
+	c, err := net.FileConn(s.(*os.File))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.(*net.TCPConn), nil
+}

@@ -1,0 +1,73 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// Dialer makes TCP connections from where a pod stands: in production inside its network namespace, marked so that they are
+// not captured again; in tests anywhere. Errors wrap the errno, are those of the context, or say by a method Gone() bool that
+// the pod is no more.
+type Dialer interface {
+	Dial(ctx context.Context, to netip.AddrPort) (Socket, error)
+}
+
+// Connector makes connections that are ready for use.
+type Connector struct {
+	Dialer    Dialer
+	KeepAlive KeepAlive
+	// Handshake, if not nil, agrees with the peer on a security layer and puts it on the connection (Conn.Secure), or returns why not. It
+	// ends when the context does.
+	Handshake func(ctx context.Context, c *Conn) error
+}
+
+// HandshakeError is the error of Connect when the peer was reached and the handshake with it failed. Any other error is the dial's.
+type HandshakeError struct{ Err error }
+
+// Error implements error.
+func (e *HandshakeError) Error() string { return fmt.Sprintf("handshake: %v", e.Err) }
+
+// Unwrap returns the cause.
+func (e *HandshakeError) Unwrap() error { return e.Err }
+
+// Connect dials, and then does the handshake if there is to be one. The context's deadline bounds both and its cancellation ends
+// either.
+func (k *Connector) Connect(ctx context.Context, to netip.AddrPort) (*Conn, error) {
+	s, err := k.Dialer.Dial(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	c, err := New(s)
+	if err == nil {
+		err = c.SetKeepAlive(k.KeepAlive)
+	}
+	if err != nil {
+		_ = s.Close()
+		return nil, err
+	}
+	if k.Handshake == nil {
+		return c, nil
+	}
+	if err := k.handshake(ctx, c); err != nil {
+		_ = c.Close()
+		return nil, &HandshakeError{err}
+	}
+	return c, nil
+}
+
+func (k *Connector) handshake(ctx context.Context, c *Conn) error {
+	stop := context.AfterFunc(ctx, func() {
+		c.Interrupt()
+		_ = c.SetWriteDeadline(past) // fails only when the connection is closed already
+	})
+	err := k.Handshake(ctx, c)
+	if !stop() { // it has interrupted c, or is about to
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return c.SetWriteDeadline(time.Time{})
+}

@@ -1,0 +1,88 @@
+package transport
+
+import "crypto/x509"
+
+// Layer is a protocol between the socket and those who use a Conn, such as TLS after its handshake. It reads and writes the socket
+// by way of Raw and never waits: where it needs the socket to become ready it says ErrWouldBlock, and is asked again when the socket
+// has. One goroutine at a time uses its reading side (Fill, Buffered, Discard), one its writing side (TryWrite, CloseWrite).
+type Layer interface {
+	// Fill opens what has arrived if Buffered is empty. It returns nil when Buffered is not empty then, ErrWouldBlock when nothing
+	// more can be opened, io.EOF when the peer has said that nothing follows, and io.ErrUnexpectedEOF when the socket has ended
+	// without that.
+	Fill() error
+	// Buffered is what was opened and not yet read, valid until the next Fill. Discard takes n bytes off its front.
+	Buffered() []byte
+	Discard(n int)
+	// TryWrite seals p and sends that. It counts the bytes of p that have left completely sealed; of the others some may have been
+	// sealed already, so that the next TryWrite must begin with them.
+	TryWrite(p []byte) (int, error)
+	// CloseWrite tells the peer that nothing follows. What the socket does not take at once of that is lost, and the end looks to the
+	// peer like a broken one.
+	CloseWrite() error
+	// Info is what the handshake has settled.
+	Info() Info
+}
+
+// Info is what a handshake has settled. It is zero for a connection without a Layer.
+type Info struct {
+	// ALPN is the application protocol that both sides have agreed on; empty: none.
+	ALPN string
+	// ServerName is the name that the client asked for (SNI); empty: none.
+	ServerName string
+	// Peer is the peer's certificate if it was verified, or nil.
+	Peer *x509.Certificate
+}
+
+// Info is what the handshake has settled, if there was one.
+func (c *Conn) Info() Info {
+	if c.layer == nil {
+		return Info{}
+	}
+	return c.layer.Info()
+}
+
+// Secure has everything that is read and written from now on go through l.
+func (c *Conn) Secure(l Layer) { c.layer = l }
+
+// Raw is the socket below a Layer.
+type Raw struct{ conn *Conn }
+
+// Raw returns the socket below the layer that c has or is going to have.
+func (c *Conn) Raw() Raw { return Raw{c} }
+
+// TryRead is Conn.TryRead on the socket.
+func (r Raw) TryRead(p []byte) (int, error) { return tryRead(r.conn.fd, p) }
+
+// TryWrite is Conn.TryWrite on the socket.
+func (r Raw) TryWrite(p []byte) (int, error) { return tryWrite(r.conn.fd, p) }
+
+// CloseWrite is Conn.CloseWrite on the socket.
+func (r Raw) CloseWrite() error { return shutdown(r.conn.raw) }
+
+// readLayer is TryRead with a layer. It opens on until p is full or nothing is left, because those who read take a short read for the
+// end of what there was.
+func (c *Conn) readLayer(p []byte) (n int, err error) {
+	for n < len(p) {
+		if err = c.layer.Fill(); err != nil {
+			break
+		}
+		took := copy(p[n:], c.layer.Buffered())
+		c.layer.Discard(took)
+		n += took
+	}
+	if n > 0 {
+		return n, nil // an error comes again
+	}
+	return 0, err
+}
+
+func (c *Conn) peekLayer(p []byte) (int, State) {
+	switch err := c.layer.Fill(); err { //nolint:errorlint // Fill returns ErrWouldBlock bare, as TryRead does
+	case nil:
+		return copy(p, c.layer.Buffered()), Readable
+	case ErrWouldBlock:
+		return 0, Quiet
+	default:
+		return 0, Gone
+	}
+}

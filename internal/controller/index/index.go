@@ -129,6 +129,25 @@ type policyEntry struct {
 	publishedRevision   uint64 // the publication that did
 }
 
+// shrink replaces what is empty: a map that held a whole cluster once takes long to go through ever after.
+func (c *changes) shrink() {
+	if len(c.profiles) == 0 {
+		c.profiles, c.urgent = map[string]*profile{}, map[string]*profile{}
+	}
+	if len(c.unused) == 0 {
+		c.unused = map[string]*profile{}
+	}
+	if len(c.workloads) == 0 {
+		c.workloads, c.starting = map[types.UID]*pod{}, map[types.UID]*pod{}
+	}
+	if len(c.destinations) == 0 {
+		c.destinations = map[string]struct{}{}
+	}
+	if len(c.statuses) == 0 {
+		c.statuses = map[policy.ID]struct{}{}
+	}
+}
+
 // New returns an index of an empty cluster.
 func New(lookup ClusterLookup, exempt string) *Index {
 	return &Index{

@@ -27,14 +27,15 @@ func (x *Index) Publish(jobs []*Job) (*Changes, []policy.ID) {
 	for _, p := range x.changes.workloads {
 		x.publishWorkload(p, &out)
 	}
-	clear(x.changes.starting)
 	for _, pr := range x.changes.unused {
 		x.removeProfile(pr, &out)
 	}
 	for name := range x.changes.destinations {
 		x.publishDestination(name, &out)
 	}
-	return &out, x.takeStatuses()
+	statuses := x.takeStatuses()
+	x.changes.shrink()
+	return &out, statuses
 }
 
 // PublishUrgent returns the changes that pods that have just started wait for, given the compiled jobs of TakeUrgent. All else waits for

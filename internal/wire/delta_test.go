@@ -147,7 +147,7 @@ func TestAgentsEndUpWithWhatTheManagerPublished(t *testing.T) {
 						agents[node].stop()
 						agents[node] = w.agent(agentOptions{node: node, noCopy: true})
 					case 2: // another replica takes over
-						leader.store.Gate().Shut()
+						leader.store.Serving().Stop()
 						term++
 						leader = w.replace(leader, fmt.Sprint("a:", term), c)
 					case 3: // edits on the heels of the last
@@ -175,7 +175,7 @@ func (w *world) replace(old *manager, address string, c *cluster) *manager {
 			b.SetDestination(d)
 		}
 	})
-	m.store.Gate().Open()
+	m.store.Serving().Start()
 	w.forget(old.address)
 	return m
 }

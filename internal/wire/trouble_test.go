@@ -199,9 +199,9 @@ func TestAnAgentFindsTheReplicaThatLeads(t *testing.T) {
 		synctest.Wait() // no time passes: those that do not lead say so at once
 		wantEdits(t, a, map[string]int{"a": 2, "b": 2})
 
-		w.at("leader:1").store.Gate().Shut()
+		w.at("leader:1").store.Serving().Stop()
 		w.at("follower:3").publish(t, shop(3))
-		w.at("follower:3").store.Gate().Open()
+		w.at("follower:3").store.Serving().Start()
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		wantEdits(t, a, map[string]int{"a": 3, "b": 3})
@@ -287,7 +287,7 @@ func TestTheBundleIsReadAgainForEveryConnection(t *testing.T) {
 		if err := os.Remove(w.path("bundle")); err != nil {
 			t.Fatal(err)
 		}
-		w.at("b:1").store.Gate().Shut()
+		w.at("b:1").store.Serving().Stop()
 		settle()
 		if s := a.State(); !strings.Contains(s.LastError, "bundle") {
 			t.Errorf("state %+v", s)
@@ -341,9 +341,9 @@ func TestEveryCallIsCountedOnceAcrossBrokenStreams(t *testing.T) {
 		defer a.stop()
 		for range 5 {
 			time.Sleep(7 * time.Second)
-			leader.store.Gate().Shut()
+			leader.store.Serving().Stop()
 			time.Sleep(time.Second)
-			leader.store.Gate().Open()
+			leader.store.Serving().Start()
 		}
 		time.Sleep(12 * time.Second)
 		synctest.Wait()
@@ -361,9 +361,9 @@ func TestReportsOfAnOutageDoNotSwellTheWindow(t *testing.T) {
 		a := w.agent(agentOptions{node: "n0", reporter: new(counter)})
 		defer a.stop()
 		time.Sleep(time.Minute)
-		leader.store.Gate().Shut()
+		leader.store.Serving().Stop()
 		time.Sleep(time.Hour)
-		leader.store.Gate().Open()
+		leader.store.Serving().Start()
 		time.Sleep(20 * time.Second)
 		synctest.Wait()
 		got := leader.store.Traffic(policy.ParseID("shop/a")).Counts.Requests

@@ -152,7 +152,7 @@ func (w *world) manager(address string) *manager {
 // leader is a replica with an open gate.
 func (w *world) leader(address string) *manager {
 	m := w.manager(address)
-	m.store.Gate().Open()
+	m.store.Serving().Start()
 	return m
 }
 

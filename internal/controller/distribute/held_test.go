@@ -61,11 +61,11 @@ func (m *modelAgent) apply(u wire.Update) wire.Ack {
 }
 
 func (m *modelAgent) rejection(ref wire.Ref) wire.Rejection {
-	return wire.Rejection{Ref: ref, Reason: wire.ReasonInvalid, Message: "will not", Told: m.tells, Held: m.holds[ref]}
+	return wire.Rejection{Ref: ref, Reason: wire.ReasonInvalid, Message: "will not", HeldKnown: m.tells, Held: m.holds[ref]}
 }
 
-// checkBelief compares what the store takes for held with what the agent holds. What an older agent leaves open may be left open.
-func checkBelief(t *testing.T, s *Store, c *session, m *modelAgent) {
+// checkHeld compares what the store takes for held with what the agent holds. What an older agent leaves open may be left open.
+func checkHeld(t *testing.T, s *Store, c *session, m *modelAgent) {
 	t.Helper()
 	for ref, version := range c.held {
 		holds, does := m.holds[ref]
@@ -108,7 +108,7 @@ func TestWhatIsTakenToBeHeldIsHeld(t *testing.T) {
 	for seed := range uint64(300) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			s := NewStore(StoreOptions{})
-			s.Gate().Open()
+			s.Serving().Start()
 			m := newModelAgent(seed, 5, seed%2 == 0)
 			var c *session
 			for range 120 {
@@ -144,7 +144,7 @@ func TestWhatIsTakenToBeHeldIsHeld(t *testing.T) {
 				if err := s.acknowledge(c, m.apply(u)); err != nil {
 					t.Fatal(err)
 				}
-				checkBelief(t, s, c, m)
+				checkHeld(t, s, c, m)
 			}
 		})
 	}
@@ -152,14 +152,14 @@ func TestWhatIsTakenToBeHeldIsHeld(t *testing.T) {
 
 // An agent that cannot let go of something is behind, and is told again with the next update.
 func TestARefusedRemovalIsTriedAgain(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		a := o.subscribed("n1", nil)
 		defer a.leave()
 		have := held(a.receive())
 		o.publish(func(b *Batch) { b.RemoveWorkload("b") })
 		gone := wire.Ref{Kind: wire.Workload, Name: "b"}
-		wantRefs(t, a.receive(wire.Rejection{Ref: gone, Reason: wire.ReasonInternal, Told: true, Held: have[gone]}), "-workload/b")
+		wantRefs(t, a.receive(wire.Rejection{Ref: gone, Reason: wire.ReasonInternal, HeldKnown: true, Held: have[gone]}), "-workload/b")
 		if n := o.store.Behind(o.store.Revision()); n != 1 {
 			t.Errorf("%d agents behind, want the one that holds on", n)
 		}

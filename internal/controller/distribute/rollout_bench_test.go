@@ -13,7 +13,7 @@ import (
 func fleetOf(b *testing.B, nodes, profiles int) (*Store, []*session) {
 	b.Helper()
 	s := NewStore(StoreOptions{})
-	s.Gate().Open()
+	s.Serving().Start()
 	var batch Batch
 	names := make([]string, profiles)
 	for p := range profiles {

@@ -30,7 +30,7 @@ func refuse(kind wire.Kind, name string) wire.Rejection {
 }
 
 func TestARolloutCountsAcknowledgedVersions(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		time.Sleep(o.store.opts.StartGrace)
 		wantRollout(t, o.rollout("p1"), Rollout{})
 		o.publish(shop)
@@ -58,7 +58,7 @@ func TestARolloutCountsAcknowledgedVersions(t *testing.T) {
 }
 
 func TestAProfileThatCannotBePublishedIsNotProgrammed(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		a := o.subscribed("n1", nil)
 		defer a.leave()
 		a.acknowledge(a.take())
@@ -90,7 +90,7 @@ func TestAProfileThatCannotBePublishedIsNotProgrammed(t *testing.T) {
 }
 
 func TestARefusedDestinationFailsTheProfilesThatNameIt(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		a := o.subscribed("n1", nil)
 		defer a.leave()
@@ -105,7 +105,7 @@ func TestARefusedDestinationFailsTheProfilesThatNameIt(t *testing.T) {
 }
 
 func TestAnAgentMayTakeBackWhatItAcknowledged(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		a := o.subscribed("n1", nil)
 		defer a.leave()
@@ -119,7 +119,7 @@ func TestAnAgentMayTakeBackWhatItAcknowledged(t *testing.T) {
 }
 
 func TestADisconnectedAgentCountsForAWhile(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		a := o.subscribed("n1", nil)
 		a.receive()
@@ -136,7 +136,7 @@ func TestADisconnectedAgentCountsForAWhile(t *testing.T) {
 }
 
 func TestANodeNotHeardOfSinceTheStartIsUnknown(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		wantRollout(t, o.rollout("p1"), Rollout{Desired: 1, Unknown: 1})
 		time.Sleep(time.Second)
@@ -148,15 +148,15 @@ func TestANodeNotHeardOfSinceTheStartIsUnknown(t *testing.T) {
 		}
 
 		// The next term of leadership starts over.
-		o.store.Gate().Shut()
+		o.store.Serving().Stop()
 		time.Sleep(2 * time.Second)
-		o.store.Gate().Open()
+		o.store.Serving().Start()
 		wantRollout(t, o.rollout("p1"), Rollout{Desired: 1, Unknown: 1})
 	})
 }
 
 func TestTheLatestAgentSpeaksForItsNode(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		old := o.subscribed("n1", nil)
 		defer old.leave()
@@ -185,7 +185,7 @@ func TestExamplesAreBounded(t *testing.T) {
 	if err := store.Publish(&b); err != nil {
 		t.Fatal(err)
 	}
-	store.Gate().Open()
+	store.Serving().Start()
 	r := store.rollout(time.Now().Add(time.Hour), policyOf("p"))
 	if r.Desired != 3*MaxExamples || len(r.Waiting) != MaxExamples || r.Waiting[0].Node != "n00" {
 		t.Errorf("got %+v", r)
@@ -196,7 +196,7 @@ func TestExamplesAreBounded(t *testing.T) {
 }
 
 func TestNewsIsToldInBatches(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		time.Sleep(time.Second)
 		o.notified.take()
@@ -231,7 +231,7 @@ func reselect(from, to string) func(b *Batch) {
 }
 
 func TestAnEditThatOnlySelectsOtherPodsWaitsForTheAcknowledgement(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(func(b *Batch) { b.SetProfile(profileOf("p", 1)); b.SetWorkload("n1", pod("a", "p")) })
 		a := o.subscribed("n1", nil)
 		defer a.leave()
@@ -283,7 +283,7 @@ func TestWhatIsOnItsWayBackIsNotProgrammed(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			withOffice(t, func(t *testing.T, o *office) {
+			withManager(t, func(t *testing.T, o *testManager) {
 				o.publish(func(b *Batch) { b.SetProfile(profileOf("p", 1)); b.SetWorkload("n1", pod("a", "p")) })
 				a := o.subscribed("n1", nil)
 				defer a.leave()
@@ -303,7 +303,7 @@ func TestWhatIsOnItsWayBackIsNotProgrammed(t *testing.T) {
 }
 
 func TestPodsAndEndpointsComeAndGoWithoutANodeFallingBehind(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		a := o.subscribed("n1", nil)
 		defer a.leave()
@@ -336,7 +336,7 @@ func TestPodsAndEndpointsComeAndGoWithoutANodeFallingBehind(t *testing.T) {
 }
 
 func TestARefusedWorkloadFailsItsProfile(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		a := o.subscribed("n1", nil)
 		defer a.leave()
@@ -358,7 +358,7 @@ func TestARefusedWorkloadFailsItsProfile(t *testing.T) {
 }
 
 func TestAnAgentThatComesBackIsBelievedWhatItAcknowledgedBefore(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		a := o.subscribed("n1", nil)
 		have := held(a.receive())
@@ -383,7 +383,7 @@ func TestAnAgentThatComesBackIsBelievedWhatItAcknowledgedBefore(t *testing.T) {
 }
 
 func TestAnAgentAwayHasNotAcknowledgedWhatIsPublishedMeanwhile(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(func(b *Batch) { b.SetProfile(profileOf("p", 1)); b.SetWorkload("n1", pod("a", "p")) })
 		a := o.subscribed("n1", nil)
 		have := held(a.receive())
@@ -402,7 +402,7 @@ func TestAnAgentAwayHasNotAcknowledgedWhatIsPublishedMeanwhile(t *testing.T) {
 
 // A client with the agent's own token takes the agent's place, acknowledges in its name and leaves.
 func TestAnAgentWhosePlaceWasTakenIsNotTakenToHoldWhatFollows(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(func(b *Batch) { b.SetProfile(profileOf("p", 1)); b.SetWorkload("n1", pod("a", "p")) })
 		real := o.subscribed("n1", nil)
 		have := held(real.receive())
@@ -431,7 +431,7 @@ func TestAnAgentWhosePlaceWasTakenIsNotTakenToHoldWhatFollows(t *testing.T) {
 }
 
 func TestAgentsThatHaveYetToLetGoAreBehind(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		one, two := o.subscribed("n1", nil), o.subscribed("n2", nil)
 		defer one.leave()
@@ -456,7 +456,7 @@ func TestAgentsThatHaveYetToLetGoAreBehind(t *testing.T) {
 }
 
 func TestARolloutSaysSinceWhenItWaits(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		want := func(what string, since time.Time) {
 			t.Helper()
 			if got := o.rollout("p").WaitingSince; !got.Equal(since) {
@@ -505,7 +505,7 @@ func TestARolloutSaysSinceWhenItWaits(t *testing.T) {
 }
 
 func TestADestinationThatCannotBePublishedFailsTheProfilesThatNameIt(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		a := o.subscribed("n1", nil)
 		defer a.leave()

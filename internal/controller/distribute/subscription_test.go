@@ -51,7 +51,7 @@ func shop(b *Batch) {
 }
 
 func TestAnAgentGetsWhatItsNodeNeedsAndNothingElse(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		one, two := o.subscribed("n1", nil), o.subscribed("n2", nil)
 		defer one.leave()
@@ -66,7 +66,7 @@ func TestAnAgentGetsWhatItsNodeNeedsAndNothingElse(t *testing.T) {
 }
 
 func TestOnlyTheNodesConcernedHearOfAChange(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		one, two := o.subscribed("n1", nil), o.subscribed("n2", nil)
 		defer one.leave()
@@ -85,7 +85,7 @@ func TestOnlyTheNodesConcernedHearOfAChange(t *testing.T) {
 }
 
 func TestABatchArrivesAsOneChange(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		a := o.subscribed("n1", nil)
 		defer a.leave()
@@ -102,7 +102,7 @@ func TestABatchArrivesAsOneChange(t *testing.T) {
 }
 
 func TestAPodThatMovesLeavesItsOldNode(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		one, two := o.subscribed("n1", nil), o.subscribed("n2", nil)
 		defer one.leave()
@@ -116,7 +116,7 @@ func TestAPodThatMovesLeavesItsOldNode(t *testing.T) {
 }
 
 func TestNothingIsSentWhileAnUpdateIsNotAcknowledgedAndChangesMerge(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		a := o.subscribed("n1", nil)
 		defer a.leave()
@@ -145,7 +145,7 @@ func TestNothingIsSentWhileAnUpdateIsNotAcknowledgedAndChangesMerge(t *testing.T
 }
 
 func TestWhatWasRemovedIsSentAgainWhenItComesBack(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		a := o.subscribed("n1", nil)
 		defer a.leave()
@@ -168,7 +168,7 @@ func held(updates ...wire.Update) map[wire.Ref]wire.Version {
 }
 
 func TestAnAgentThatHoldsEverythingGetsAnEmptyUpdate(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		a := o.subscribed("n1", nil)
 		have := held(a.receive())
@@ -184,7 +184,7 @@ func TestAnAgentThatHoldsEverythingGetsAnEmptyUpdate(t *testing.T) {
 }
 
 func TestAReturningAgentGetsTheDifference(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		a := o.subscribed("n1", nil)
 		have := held(a.receive())
@@ -201,7 +201,7 @@ func TestAReturningAgentGetsTheDifference(t *testing.T) {
 }
 
 func TestRule35_ARejectedVersionIsNotSentAgainUntilItChanges(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		a := o.subscribed("n1", nil)
 		first := a.receive(wire.Rejection{Ref: wire.Ref{Kind: wire.Profile, Name: "p1"}, Reason: wire.ReasonInvalid, Message: "bad"})
@@ -229,7 +229,7 @@ func TestRule35_ARejectedVersionIsNotSentAgainUntilItChanges(t *testing.T) {
 }
 
 func TestALargeStateArrivesInPartsAsOneUpdate(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(func(b *Batch) {
 			var names []string
 			for i := range 3000 {
@@ -255,7 +255,7 @@ func TestALargeStateArrivesInPartsAsOneUpdate(t *testing.T) {
 }
 
 func TestASlowAgentIsCutOffAndStartsOver(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		a := o.subscribed("n1", nil)
 		a.take()
@@ -275,7 +275,7 @@ func TestASlowAgentIsCutOffAndStartsOver(t *testing.T) {
 }
 
 func TestAnAgentThatDoesNotReadIsCutOff(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(func(b *Batch) {
 			b.SetProfile(&policy.Profile{Name: "p", Bindings: []policy.Binding{{Key: strings.Repeat("x", 1<<20)}}})
 			b.SetWorkload("n1", pod("a", "p"))
@@ -294,7 +294,7 @@ func TestAnAgentThatDoesNotReadIsCutOff(t *testing.T) {
 }
 
 func TestAnAgentWithTooManyPendingChangesStartsOver(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		a := o.subscribed("n1", nil)
 		defer a.leave()
 		a.take()
@@ -314,7 +314,7 @@ func TestAnAckOutOfOrderEndsTheStream(t *testing.T) {
 		"twice":       func(a *agent) { u := a.take(); a.acknowledge(u); a.acknowledge(u) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			withOffice(t, func(t *testing.T, o *office) {
+			withManager(t, func(t *testing.T, o *testManager) {
 				o.publish(shop)
 				a := o.subscribed("n1", nil)
 				defer a.leave()
@@ -327,7 +327,7 @@ func TestAnAckOutOfOrderEndsTheStream(t *testing.T) {
 }
 
 func TestANewStreamOfAnAgentReplacesTheOld(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		old := o.subscribed("n1", nil)
 		defer old.leave()
@@ -343,7 +343,7 @@ func TestANewStreamOfAnAgentReplacesTheOld(t *testing.T) {
 }
 
 func TestTwoAgentsOfANodeMayOverlapInAnUpgradeAndNoMore(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		var agents []*agent
 		for _, token := range []string{"first", "second", "third"} {
@@ -396,7 +396,7 @@ func TestAnEmptyStoreHoldsNothing(t *testing.T) {
 	if err := store.Publish(&b); err != nil {
 		t.Fatal(err)
 	}
-	if size := store.Size(); size != (Size{}) || len(store.traffic.sums) != 0 {
-		t.Errorf("left over: %+v and %d sums", size, len(store.traffic.sums))
+	if size := store.Size(); size != (Size{}) || len(store.traffic.policies) != 0 {
+		t.Errorf("left over: %+v and %d sums", size, len(store.traffic.policies))
 	}
 }

@@ -145,19 +145,19 @@ func TestAVerdictIsRememberedForAMinuteAndNotBeyondTheToken(t *testing.T) {
 func TestRememberedVerdictsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := reviewer(t, &fakeReviews{answer: goodAnswer})
-		for i := range maxReviews + 100 {
+		for i := range maxCachedReviews + 100 {
 			if _, err := r.Authenticate(t.Context(), jwt(time.Now().Add(time.Hour+time.Duration(i)*time.Second))); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if n := len(r.verdicts); n != maxReviews {
+		if n := len(r.cached); n != maxCachedReviews {
 			t.Errorf("%d verdicts remembered", n)
 		}
 		time.Sleep(2 * time.Minute)
 		if _, err := r.Authenticate(t.Context(), jwt(time.Now().Add(time.Minute))); err != nil {
 			t.Fatal(err)
 		}
-		if n := len(r.verdicts); n != 1 {
+		if n := len(r.cached); n != 1 {
 			t.Errorf("%d verdicts remembered after they lapsed, want 1", n)
 		}
 	})

@@ -58,9 +58,9 @@ func (m *memory) published() []byte {
 	return m.bundle
 }
 
-func keeper(t *testing.T, v Vault) *Keeper {
+func keeper(t *testing.T, v Storage) *Renewer {
 	t.Helper()
-	k, err := New(Options{Vault: v, DNSNames: []string{name}})
+	k, err := New(Options{Storage: v, DNSNames: []string{name}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func keeper(t *testing.T, v Vault) *Keeper {
 }
 
 // trusts says whether somebody who read the bundle accepts what k serves.
-func trusts(bundle []byte, k *Keeper, now time.Time) error {
+func trusts(bundle []byte, k *Renewer, now time.Time) error {
 	c, err := k.Certificate(nil)
 	if err != nil {
 		return err
@@ -87,7 +87,7 @@ func trusts(bundle []byte, k *Keeper, now time.Time) error {
 // ever meets a certificate it does not trust.
 func TestWhoReadTheBundleAnHourAgoTrustsWhatIsServedNow(t *testing.T) {
 	v := new(memory)
-	replicas := []*Keeper{keeper(t, v), keeper(t, v)}
+	replicas := []*Renewer{keeper(t, v), keeper(t, v)}
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	var readBefore, readLater []byte
 	authorities := map[string]bool{}
@@ -180,7 +180,7 @@ func TestReplicasThatStartTogetherAgree(t *testing.T) {
 	if err := one.Refresh(t.Context(), now); err != nil {
 		t.Fatal(err)
 	}
-	for i, k := range []*Keeper{one, two} {
+	for i, k := range []*Renewer{one, two} {
 		if err := trusts(v.bundle, k, now); err != nil {
 			t.Errorf("replica %d: %v", i, err)
 		}

@@ -26,7 +26,7 @@ type Cluster struct {
 	ConfigMap string // "fairlead-ca" by convention
 }
 
-var _ Vault = (*Cluster)(nil)
+var _ Storage = (*Cluster)(nil)
 
 // Load implements Vault.
 func (c *Cluster) Load(ctx context.Context) ([]byte, string, error) {

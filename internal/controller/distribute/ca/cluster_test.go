@@ -17,7 +17,7 @@ func TestTheClusterKeepsAuthoritiesAndPublishesTheBundle(t *testing.T) {
 	vault := &Cluster{Client: api, Namespace: "fairlead-system", Secret: "fairlead-ca", ConfigMap: "fairlead-ca"}
 	one, two := keeper(t, vault), keeper(t, vault)
 	now := time.Now()
-	for _, k := range []*Keeper{one, two, one} {
+	for _, k := range []*Renewer{one, two, one} {
 		if err := k.Refresh(t.Context(), now); err != nil {
 			t.Fatal(err)
 		}
@@ -26,7 +26,7 @@ func TestTheClusterKeepsAuthoritiesAndPublishesTheBundle(t *testing.T) {
 	if err := api.Get(t.Context(), client.ObjectKey{Namespace: "fairlead-system", Name: "fairlead-ca"}, cm); err != nil {
 		t.Fatal(err)
 	}
-	for i, k := range []*Keeper{one, two} {
+	for i, k := range []*Renewer{one, two} {
 		if err := trusts([]byte(cm.Data[BundleKey]), k, now); err != nil {
 			t.Errorf("replica %d: %v", i, err)
 		}

@@ -19,7 +19,7 @@ func run(instance, sequence uint64, entries ...policy.Traffic) wire.Report {
 
 // An agent starts its sequence at its clock. When that is set back and the agent restarts, its reports must not be taken for old ones.
 func TestReportsOfARestartedAgentCountWhateverItsClockSays(t *testing.T) {
-	s := ledger(t)
+	s := trafficStore(t)
 	n1 := agentOf("n1")
 	hour := uint64(time.Hour / time.Microsecond)
 	s.observe(n1, run(7, 2*hour, calls("cart", 1)))
@@ -37,7 +37,7 @@ func TestReportsOfARestartedAgentCountWhateverItsClockSays(t *testing.T) {
 
 // Agents that know no instances have sequences that grow over restarts.
 func TestReportsWithoutAnInstanceAreCountedOnce(t *testing.T) {
-	s := ledger(t)
+	s := trafficStore(t)
 	for _, sequence := range []uint64{5, 6, 5, 100, 6, 100, 101} {
 		s.observe(agentOf("n1"), report(sequence, calls("cart", 1)))
 	}
@@ -48,7 +48,7 @@ func TestReportsWithoutAnInstanceAreCountedOnce(t *testing.T) {
 
 func TestAReportThatDoesNotSpeakOfAPolicySaysThatNobodyCalled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := ledger(t)
+		s := trafficStore(t)
 		if f := s.Traffic(payments); !f.AsOf.IsZero() {
 			t.Fatalf("figures as of %s before any report", f.AsOf)
 		}
@@ -74,7 +74,7 @@ func breakers(open, halfOpen int, age time.Duration) policy.Traffic {
 
 func TestTheWorstStateOfBreakersIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := ledger(t)
+		s := trafficStore(t)
 		want := func(open, halfOpen int, age time.Duration) {
 			t.Helper()
 			if got := s.Traffic(payments).Breakers; got != (Breakers{open, halfOpen, age}) {
@@ -108,7 +108,7 @@ func TestTheWorstStateOfBreakersIsTold(t *testing.T) {
 }
 
 func TestConnectionsPassedThroughAreSummed(t *testing.T) {
-	s := ledger(t)
+	s := trafficStore(t)
 	through := func(open int, n uint64) policy.Traffic {
 		c := calls("cart", 0)
 		c.OpaqueOpen, c.Counts = open, policy.Counts{Opaque: n, OpaqueSent: 10 * n, OpaqueReceived: 100 * n}
@@ -123,7 +123,7 @@ func TestConnectionsPassedThroughAreSummed(t *testing.T) {
 }
 
 func TestOlderConnectionsAndNoticesAreTheAgentsLast(t *testing.T) {
-	s := ledger(t)
+	s := trafficStore(t)
 	elsewhere := policy.ParseID("shop/elsewhere")
 	of := func(sequence uint64, connections int) wire.Report {
 		r := report(sequence)
@@ -145,11 +145,11 @@ func TestOlderConnectionsAndNoticesAreTheAgentsLast(t *testing.T) {
 		t.Errorf("an agent is heard on a policy that its node does not have: %+v", f)
 	}
 	s.observe(agentOf("n1"), report(3))
-	s.traffic.leave(agentOf("n2"), time.Now())
+	s.traffic.streamEnded(agentOf("n2"), time.Now())
 	if f := s.Traffic(payments); f.OlderConnections != 0 || len(f.Notices) != 0 {
 		t.Errorf("they stay: %+v", f)
 	}
-	if n := len(s.traffic.concerned); n != 0 {
+	if n := len(s.traffic.findings.concerned) + len(s.traffic.findings.byAgent); n != 0 {
 		t.Errorf("%d policies are still concerned", n)
 	}
 }
@@ -166,8 +166,8 @@ func TestPoliciesThatAreMergedAreHeardOn(t *testing.T) {
 	if err := s.Publish(&b); err != nil {
 		t.Fatal(err)
 	}
-	s.traffic.join(agentOf("n1"))
-	s.news.take()
+	s.traffic.streamStarted(agentOf("n1"))
+	s.changed.take()
 	r := report(1)
 	r.Body.Problems = []policy.CaptureProblem{{Namespace: "shop", Pod: "a", Policies: []policy.ID{base, payments}, Reason: "No"}}
 	r.Body.Older = []policy.OlderConnections{{Policy: base, Connections: 3}, {Policy: payments, Connections: 2}}
@@ -177,22 +177,22 @@ func TestPoliciesThatAreMergedAreHeardOn(t *testing.T) {
 			t.Errorf("%s: %d pods not captured, %d older connections", id, f.Uncaptured, f.OlderConnections)
 		}
 	}
-	if got := s.news.take(); !slices.Contains(got, "p") {
+	if got := s.changed.take(); !slices.Contains(got, "p") {
 		t.Errorf("announced %v", got)
 	}
 }
 
 // Whoever shows figures comes for them at his own pace. What somebody waits for is announced when it changes, and only then.
 func TestChangesThatSomebodyWaitsForAreAnnounced(t *testing.T) {
-	s := ledger(t)
-	s.news.take()
+	s := trafficStore(t)
+	s.changed.take()
 	sequence := uint64(0)
 	said := func(what string, want bool, r wire.Report) {
 		t.Helper()
 		sequence++
 		r.Sequence = sequence
 		s.observe(agentOf("n1"), r)
-		if got := slices.Contains(s.news.take(), "p"); got != want {
+		if got := slices.Contains(s.changed.take(), "p"); got != want {
 			t.Errorf("%s: announced %t, want %t", what, got, want)
 		}
 	}
@@ -223,8 +223,8 @@ func TestChangesThatSomebodyWaitsForAreAnnounced(t *testing.T) {
 		r.Problems = []policy.CaptureProblem{{Pod: "x", Policies: []policy.ID{policy.ParseID("shop/elsewhere")}}}
 	}))
 	said("a breaker opens again", true, report(0, breakers(1, 0, 1)))
-	s.announce("n1", s.traffic.leave(agentOf("n1"), time.Now()))
-	if got := s.news.take(); !slices.Contains(got, "p") {
+	s.markPoliciesChanged("n1", s.traffic.streamEnded(agentOf("n1"), time.Now()))
+	if got := s.changed.take(); !slices.Contains(got, "p") {
 		t.Errorf("the agent leaves with an open breaker: announced %v", got)
 	}
 }
@@ -239,7 +239,7 @@ func BenchmarkFiguresOfAPolicyBesideManyAgents(b *testing.B) {
 		b.Fatal(err)
 	}
 	for i := range 5000 {
-		s.traffic.join(agentID{node: "n1", agent: string(rune('a' + i))})
+		s.traffic.streamStarted(agentID{node: "n1", agent: string(rune('a' + i))})
 	}
 	for b.Loop() {
 		s.Traffic(payments)

@@ -13,8 +13,8 @@ import (
 // ErrConflict says that another replica changed the authorities since they were loaded.
 var ErrConflict = errors.New("changed by another replica")
 
-// Vault keeps the authorities where all replicas find them.
-type Vault interface {
+// Storage keeps the authorities where all replicas find them.
+type Storage interface {
 	// Load returns what is stored, empty if nothing is, and a token for Save.
 	Load(ctx context.Context) (data []byte, revision string, err error)
 	// Save replaces what Load returned with that revision, or returns ErrConflict.
@@ -32,32 +32,32 @@ const (
 
 // Options configure a Keeper.
 type Options struct {
-	Vault Vault
+	Storage Storage
 	// DNSNames are what agents call the manager.
 	DNSNames []string
 	Logger   *slog.Logger // default: discard
 }
 
-// Keeper keeps the authorities and a serving certificate current.
-type Keeper struct {
+// Renewer keeps the authorities and a serving certificate current.
+type Renewer struct {
 	opts    Options     // immutable after New
 	known   Authorities // used by Refresh alone
 	serving atomic.Pointer[tls.Certificate]
 }
 
 // New returns a keeper that Run starts.
-func New(opts Options) (*Keeper, error) {
-	if opts.Vault == nil || len(opts.DNSNames) == 0 {
+func New(opts Options) (*Renewer, error) {
+	if opts.Storage == nil || len(opts.DNSNames) == 0 {
 		return nil, errors.New("ca: a keeper needs a vault and DNS names")
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Keeper{opts: opts}, nil
+	return &Renewer{opts: opts}, nil
 }
 
 // Certificate returns the serving certificate in force; it fits tls.Config.GetCertificate.
-func (k *Keeper) Certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+func (k *Renewer) Certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c := k.serving.Load()
 	if c == nil {
 		return nil, errors.New("no serving certificate yet")
@@ -66,7 +66,7 @@ func (k *Keeper) Certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 }
 
 // Run keeps everything current until ctx ends. It belongs on every replica.
-func (k *Keeper) Run(ctx context.Context) error {
+func (k *Renewer) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -77,7 +77,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		}
 		wait := checkInterval
 		if err := k.Refresh(ctx, time.Now()); err != nil {
-			k.opts.Logger.ErrorContext(ctx, "cannot refresh the certificate authority", "reason", err)
+			k.opts.Logger.ErrorContext(ctx, "cannot refresh the certificate authority", "err", err)
 			wait = retryInterval
 		}
 		timer.Reset(wait)
@@ -86,21 +86,21 @@ func (k *Keeper) Run(ctx context.Context) error {
 
 // Refresh does what is due at now. It is for one goroutine. When the vault cannot be reached the serving certificate is
 // still renewed, from the authorities seen last.
-func (k *Keeper) Refresh(ctx context.Context, now time.Time) error {
+func (k *Renewer) Refresh(ctx context.Context, now time.Time) error {
 	as, err := k.authorities(ctx, now)
 	if err != nil {
-		return errors.Join(err, k.serve(ctx, k.known, now))
+		return errors.Join(err, k.renewServing(ctx, k.known, now))
 	}
 	// Published before it is served: agents must be able to know an authority before they meet it.
-	if err := k.opts.Vault.Publish(ctx, as.Bundle()); err != nil {
-		return errors.Join(fmt.Errorf("publish bundle: %w", err), k.serve(ctx, k.known, now))
+	if err := k.opts.Storage.Publish(ctx, as.Bundle()); err != nil {
+		return errors.Join(fmt.Errorf("publish bundle: %w", err), k.renewServing(ctx, k.known, now))
 	}
 	k.known = as
-	return k.serve(ctx, as, now)
+	return k.renewServing(ctx, as, now)
 }
 
-// serve issues a serving certificate if the one in force is no longer good.
-func (k *Keeper) serve(ctx context.Context, as Authorities, now time.Time) error {
+// renewServing issues a serving certificate if the one in force is no longer good.
+func (k *Renewer) renewServing(ctx context.Context, as Authorities, now time.Time) error {
 	if c := k.serving.Load(); len(as) == 0 || c != nil && as.stillGood(c, now) {
 		return nil
 	}
@@ -124,16 +124,16 @@ func (as Authorities) stillGood(c *tls.Certificate, now time.Time) bool {
 
 // authorities loads the authorities and renews them if it is time. Replicas may try at once; one wins and the others load what
 // it saved.
-func (k *Keeper) authorities(ctx context.Context, now time.Time) (Authorities, error) {
+func (k *Renewer) authorities(ctx context.Context, now time.Time) (Authorities, error) {
 	for range 3 {
-		data, revision, err := k.opts.Vault.Load(ctx)
+		data, revision, err := k.opts.Storage.Load(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("load authorities: %w", err)
 		}
 		as, err := Parse(data)
 		if err != nil {
 			// A Secret that cannot be read is replaced rather than left to stop every agent from connecting.
-			k.opts.Logger.ErrorContext(ctx, "stored authorities are unreadable and replaced", "reason", err)
+			k.opts.Logger.ErrorContext(ctx, "stored authorities are unreadable and replaced", "err", err)
 			as = nil
 		}
 		renewed, changed, err := as.Renew(now)
@@ -143,7 +143,7 @@ func (k *Keeper) authorities(ctx context.Context, now time.Time) (Authorities, e
 		if data, err = renewed.Marshal(); err != nil {
 			return nil, err
 		}
-		switch err := k.opts.Vault.Save(ctx, data, revision); {
+		switch err := k.opts.Storage.Save(ctx, data, revision); {
 		case err == nil:
 			return renewed, nil
 		case !errors.Is(err, ErrConflict):

@@ -10,20 +10,20 @@ import (
 // saveInterval is the least time between two writes: many updates in a row cost one.
 const saveInterval = time.Second
 
-// saver writes the latest set to disk.
-type saver struct {
+// copyWriter writes the latest set to disk.
+type copyWriter struct {
 	path   string
 	log    *slog.Logger
 	latest atomic.Pointer[set]
 	wake   chan struct{} // size 1
 }
 
-func newSaver(path string, log *slog.Logger) *saver {
-	return &saver{path: path, log: log, wake: make(chan struct{}, 1)}
+func newCopyWriter(path string, log *slog.Logger) *copyWriter {
+	return &copyWriter{path: path, log: log, wake: make(chan struct{}, 1)}
 }
 
 // save has s written soon.
-func (s *saver) save(latest *set) {
+func (s *copyWriter) save(latest *set) {
 	if s.path == "" {
 		return
 	}
@@ -35,7 +35,7 @@ func (s *saver) save(latest *set) {
 }
 
 // run writes until ctx ends, and then what is left.
-func (s *saver) run(ctx context.Context) {
+func (s *copyWriter) run(ctx context.Context) {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	for {
@@ -54,12 +54,12 @@ func (s *saver) run(ctx context.Context) {
 	}
 }
 
-func (s *saver) write(ctx context.Context) {
+func (s *copyWriter) write(ctx context.Context) {
 	latest := s.latest.Swap(nil)
 	if latest == nil {
 		return
 	}
 	if err := saveCopy(s.path, latest); err != nil {
-		s.log.ErrorContext(ctx, "cannot keep a copy of the policy on disk", "file", s.path, "reason", err)
+		s.log.ErrorContext(ctx, "cannot keep a copy of the policy on disk", "file", s.path, "err", err)
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"fairlead.dev/fairlead/internal/wire"
 )
 
-// crowd is a Service with n endpoints whose last one has that port.
-func crowd(n int, port uint16) *policy.Destination {
+// largeService is a Service with n endpoints whose last one has that port.
+func largeService(n int, port uint16) *policy.Destination {
 	d := &policy.Destination{Name: "shop/cart", Ports: []policy.DestinationPort{{Port: 80}}}
 	for i := range n {
 		d.Ports[0].Endpoints = append(d.Ports[0].Endpoints, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 8080))
@@ -29,14 +29,14 @@ type patching struct {
 	holds map[wire.Ref]*wire.Resource
 }
 
-func (o *office) patching(node string, held map[wire.Ref]*wire.Resource) *patching {
+func (o *testManager) patching(node string, held map[wire.Ref]*wire.Resource) *patching {
 	o.t.Helper()
 	p := &patching{agent: o.agent("token-" + node), holds: held}
 	versions := map[wire.Ref]wire.Version{}
 	for ref, r := range held {
 		versions[ref] = r.Version
 	}
-	s, err := p.client.Subscribe(p.ctx, wire.Hello{Node: node, Held: versions, Patches: true})
+	s, err := p.client.Subscribe(p.ctx, wire.Hello{Node: node, Held: versions, Features: wire.AllFeatures()})
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -63,22 +63,22 @@ func (p *patching) receive() int {
 	return patches
 }
 
-func (o *office) crowded(port uint16) {
+func (o *testManager) publishLarge(port uint16) {
 	o.t.Helper()
-	o.publish(func(b *Batch) { b.SetDestination(crowd(1000, port)) })
+	o.publish(func(b *Batch) { b.SetDestination(largeService(1000, port)) })
 }
 
 func TestALargeServiceIsSentOnceAndThenItsChanges(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
-		o.crowded(1)
+		o.publishLarge(1)
 		a := o.patching("n1", map[wire.Ref]*wire.Resource{})
 		defer func() { a.leave() }()
 		if n := a.receive(); n != 0 {
 			t.Errorf("%d patches of nothing", n)
 		}
 		for port := uint16(2); port < 5; port++ {
-			o.crowded(port)
+			o.publishLarge(port)
 			if n := a.receive(); n != 1 {
 				t.Errorf("change to port %d: %d patches", port, n)
 			}
@@ -87,7 +87,7 @@ func TestALargeServiceIsSentOnceAndThenItsChanges(t *testing.T) {
 		for behind, want := range map[int]int{3: 1, 9: 0} {
 			a.leave()
 			for i := range behind {
-				o.crowded(uint16(100*behind + i))
+				o.publishLarge(uint16(100*behind + i))
 			}
 			a = o.patching("n1", a.holds)
 			if n := a.receive(); n != want {
@@ -103,13 +103,13 @@ func TestALargeServiceIsSentOnceAndThenItsChanges(t *testing.T) {
 }
 
 func TestAnOlderAgentIsSentEverythingWhole(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
-		o.crowded(1)
+		o.publishLarge(1)
 		a := o.subscribed("n1", nil)
 		defer a.leave()
 		a.receive()
-		o.crowded(2)
+		o.publishLarge(2)
 		if u := a.receive(); len(u.Set) != 1 || u.Set[0].Patch != nil {
 			t.Errorf("got %v", refsOf(u))
 		}
@@ -117,26 +117,26 @@ func TestAnOlderAgentIsSentEverythingWhole(t *testing.T) {
 }
 
 func TestAPatchThatCannotBeAppliedIsFollowedByTheWhole(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
-		o.crowded(1)
+		o.publishLarge(1)
 		a := o.patching("n1", map[wire.Ref]*wire.Resource{})
 		defer a.leave()
 		a.receive()
 		ref := wire.Ref{Kind: wire.Destination, Name: "shop/cart"}
-		o.crowded(2)
+		o.publishLarge(2)
 		u := a.take()
 		if len(u.Set) != 1 || u.Set[0].Patch == nil {
 			t.Fatalf("got %v, want a patch", refsOf(u))
 		}
-		a.acknowledge(u, wire.Rejection{Ref: ref, Reason: wire.ReasonMalformed, Message: "does not fit", Told: true, Held: a.holds[ref].Version})
+		a.acknowledge(u, wire.Rejection{Ref: ref, Reason: wire.ReasonMalformed, Message: "does not fit", HeldKnown: true, Held: a.holds[ref].Version})
 		if r := o.rollout("p1"); r.Failed != 0 {
 			t.Errorf("rollout %+v", r)
 		}
 		if n := a.receive(); n != 0 {
 			t.Error("the patch was sent again")
 		}
-		o.crowded(3)
+		o.publishLarge(3)
 		if n := a.receive(); n != 0 {
 			t.Error("another patch was sent")
 		}
@@ -146,7 +146,7 @@ func TestAPatchThatCannotBeAppliedIsFollowedByTheWhole(t *testing.T) {
 
 // Endpoints that come and go quickly are told of ten times a second; the first change, and all else, at once.
 func TestChangesOfEndpointsArePacedAndNothingElseIs(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		a := o.subscribed("n1", nil)
 		var wg sync.WaitGroup

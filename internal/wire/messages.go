@@ -15,7 +15,7 @@ type Update struct {
 	Removed          []Ref
 	More             bool
 	SnapshotComplete bool
-	// Deltas are ways to resources of Set from versions that the agent holds. They are for sending; a received resource has a Patch.
+	// Deltas lead to resources of Set from versions that the agent holds. They are for sending; a received resource has a Patch.
 	Deltas map[Ref]*Delta
 }
 

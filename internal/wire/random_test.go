@@ -11,7 +11,7 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// random fills blueprints with random valid content. It walks types by reflection, so a field added to the blueprint is
+// random fills compiled policy with random valid content. It walks types by reflection, so a field added to package policy is
 // filled, and missed by the round trip until it is translated.
 type random struct{ *rand.Rand }
 

@@ -90,7 +90,7 @@ const (
 	maxTraffic = 4096
 )
 
-// Errors of decoding, which tell why a resource is refused.
+// Errors of decoding, which say why a resource is refused.
 var (
 	// ErrMalformed marks input that is damaged or breaks a bound.
 	ErrMalformed = errors.New("malformed")

@@ -162,7 +162,7 @@ var errTooLarge = errors.New("too large")
 // Ack acknowledges an update.
 func (s SubscribeClient) Ack(a Ack) error { return s.send(ackToProto(a)) }
 
-// send sends m. When the stream has ended, Send hides why and Recv tells.
+// send sends m. When the stream has ended, Send hides why and Recv returns it.
 func (s SubscribeClient) send(m *pb.SubscribeRequest) error {
 	err := s.stream.Send(m)
 	for errors.Is(err, io.EOF) {

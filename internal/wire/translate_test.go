@@ -218,7 +218,7 @@ func TestEnumSizesCoverEveryEnum(t *testing.T) {
 			walk(ty.Elem())
 		case reflect.Uint8:
 			if _, ok := sizes[ty]; ty.PkgPath() != "" && strings.HasSuffix(ty.PkgPath(), "/policy") && !ok {
-				t.Errorf("the random blueprints do not vary %s", ty)
+				t.Errorf("the random policies do not vary %s", ty)
 			}
 		}
 	}

@@ -3,16 +3,26 @@ package distribute
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"fairlead.dev/fairlead/internal/wire"
 )
 
 // acknowledge records the answer to the update last sent.
 func (s *Store) acknowledge(c *session, a wire.Ack) error {
+	since, err := s.recordAck(c, a)
+	if err == nil {
+		s.opts.Acknowledged(time.Since(since))
+	}
+	return err
+}
+
+// recordAck records an acknowledgement, and returns since when the agent had not acknowledged something that was in the update.
+func (s *Store) recordAck(c *session, a wire.Ack) (time.Time, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.sent == nil || a.Nonce != c.sent.Nonce {
-		return fmt.Errorf("%w: unexpected nonce %d", errProtocol, a.Nonce)
+		return time.Time{}, fmt.Errorf("%w: unexpected nonce %d", errProtocol, a.Nonce)
 	}
 	s.accept(c)
 	complete := true
@@ -24,11 +34,12 @@ func (s *Store) acknowledge(c *session, a wire.Ack) error {
 		}
 	}
 	if len(c.held) > maxHeld {
-		return fmt.Errorf("%w: %d resources held", errProtocol, len(c.held))
+		return time.Time{}, fmt.Errorf("%w: %d resources held", errProtocol, len(c.held))
 	}
 	if complete {
 		s.advance(c, c.sentUpTo)
 	}
+	since := c.behindSince
 	c.sent, c.behindSince = nil, c.sentAt // what is dirty has become so since
 	if n := c.node; !c.answered && !c.ended {
 		n.former, n.answered = nil, true
@@ -36,7 +47,7 @@ func (s *Store) acknowledge(c *session, a wire.Ack) error {
 	}
 	c.answered = true
 	s.updateNode(c.node)
-	return nil
+	return since, nil
 }
 
 // patchFailed reports whether the agent could not apply a patch. The resource is sent again then, and from now on everything is sent in full.

@@ -129,7 +129,7 @@ func TestAStreamEndsWithItsToken(t *testing.T) {
 
 const subscribeMethod = "/fairlead.agent.v1.Distribution/Subscribe"
 
-func TestAPeerThatSaysNothingIsCutOff(t *testing.T) {
+func TestAPeerThatSendsNoHelloIsCutOff(t *testing.T) {
 	withManager(t, func(t *testing.T, o *testManager) {
 		conn := o.connect(o.trusting())
 		defer conn.Close()
@@ -169,7 +169,7 @@ func TestOnlyTLS13AndATrustedCertificateWillDo(t *testing.T) {
 	}
 }
 
-func TestStrangersCannotHoldManyStreams(t *testing.T) {
+func TestUnauthenticatedPeersCannotHoldManyStreams(t *testing.T) {
 	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		conn := o.connect(o.trusting())

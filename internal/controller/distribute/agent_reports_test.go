@@ -46,7 +46,7 @@ func TestReportsWithoutAnInstanceAreCountedOnce(t *testing.T) {
 	}
 }
 
-func TestAReportThatDoesNotSpeakOfAPolicySaysThatNobodyCalled(t *testing.T) {
+func TestAReportWithoutAnEntryForAPolicyMeansThatNobodyCalled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := trafficStore(t)
 		if f := s.Traffic(payments); !f.AsOf.IsZero() {
@@ -72,7 +72,7 @@ func breakers(open, halfOpen int, age time.Duration) policy.Traffic {
 	return c
 }
 
-func TestTheWorstStateOfBreakersIsTold(t *testing.T) {
+func TestTheWorstStateOfBreakersIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := trafficStore(t)
 		want := func(open, halfOpen int, age time.Duration) {
@@ -143,7 +143,7 @@ func TestOlderConnectionsAndNoticesAreTheAgentsLast(t *testing.T) {
 		t.Errorf("%d older connections, notices %+v, problems %+v", f.OlderConnections, f.Notices, f.Problems)
 	}
 	if f := s.Traffic(elsewhere); f.OlderConnections != 0 || len(f.Notices) != 0 {
-		t.Errorf("an agent is heard on a policy that its node does not have: %+v", f)
+		t.Errorf("an agent's report counts for a policy that its node does not have: %+v", f)
 	}
 	s.observe(agentOf("n1"), report(3))
 	s.traffic.streamEnded(agentOf("n2"), time.Now())
@@ -155,8 +155,8 @@ func TestOlderConnectionsAndNoticesAreTheAgentsLast(t *testing.T) {
 	}
 }
 
-// What is said of pods is said of all policies that their profile is drawn from, also of those that have no binding of their own.
-func TestPoliciesThatAreMergedAreHeardOn(t *testing.T) {
+// Findings about pods count for all policies that have a part in their profile, also for those without a binding of their own.
+func TestReportsCountForMergedPoliciesToo(t *testing.T) {
 	s := NewStore(StoreOptions{})
 	base := policy.ID{Kind: policy.KindClusterRetryPolicy, Name: "base"}
 	profile := profileOf("p", 1, "shop/cart")
@@ -184,11 +184,11 @@ func TestPoliciesThatAreMergedAreHeardOn(t *testing.T) {
 }
 
 // Whoever shows figures comes for them at his own pace. What somebody waits for is announced when it changes, and only then.
-func TestChangesThatSomebodyWaitsForAreAnnounced(t *testing.T) {
+func TestChangesOfBreakersAndPodsMarkPoliciesChanged(t *testing.T) {
 	s := trafficStore(t)
 	s.changed.take()
 	sequence := uint64(0)
-	said := func(what string, want bool, r wire.Report) {
+	wantMarked := func(what string, want bool, r wire.Report) {
 		t.Helper()
 		sequence++
 		r.Sequence = sequence
@@ -208,22 +208,22 @@ func TestChangesThatSomebodyWaitsForAreAnnounced(t *testing.T) {
 	older := func(n int) wire.Report {
 		return with(func(r *policy.Report) { r.Older = []policy.OlderConnections{{Policy: payments, Connections: n}} })
 	}
-	said("nothing", false, report(0))
-	said("calls", false, report(0, calls("cart", 1)))
-	said("a breaker opens", true, report(0, breakers(1, 0, 1)))
-	said("it stays open, and another opens", false, report(0, breakers(2, 0, 1)))
-	said("they are half-open", true, report(0, breakers(0, 2, 1)))
-	said("they close", true, report(0, calls("cart", 1)))
-	said("a pod cannot be captured", true, problems)
-	said("it still cannot", false, problems)
-	said("it is, with a notice", true, notices)
-	said("older connections", true, older(37))
-	said("fewer of them", false, older(36))
-	said("none", true, report(0))
-	said("a problem of another policy's pods", false, with(func(r *policy.Report) {
+	wantMarked("nothing", false, report(0))
+	wantMarked("calls", false, report(0, calls("cart", 1)))
+	wantMarked("a breaker opens", true, report(0, breakers(1, 0, 1)))
+	wantMarked("it stays open, and another opens", false, report(0, breakers(2, 0, 1)))
+	wantMarked("they are half-open", true, report(0, breakers(0, 2, 1)))
+	wantMarked("they close", true, report(0, calls("cart", 1)))
+	wantMarked("a pod cannot be captured", true, problems)
+	wantMarked("it still cannot", false, problems)
+	wantMarked("it is, with a notice", true, notices)
+	wantMarked("older connections", true, older(37))
+	wantMarked("fewer of them", false, older(36))
+	wantMarked("none", true, report(0))
+	wantMarked("a problem of another policy's pods", false, with(func(r *policy.Report) {
 		r.Problems = []policy.CaptureProblem{{Pod: "x", Policies: []policy.ID{policy.ParseID("shop/elsewhere")}}}
 	}))
-	said("a breaker opens again", true, report(0, breakers(1, 0, 1)))
+	wantMarked("a breaker opens again", true, report(0, breakers(1, 0, 1)))
 	s.markPoliciesChanged("n1", s.traffic.streamEnded(agentOf("n1"), time.Now()))
 	if got := s.changed.take(); !slices.Contains(got, "p") {
 		t.Errorf("the agent leaves with an open breaker: announced %v", got)

@@ -45,7 +45,7 @@ func (f *fakeAuthenticator) Authenticate(_ context.Context, token string) (Ident
 	return id, nil
 }
 
-// testManager is a manager's hatch under test, with time of its own.
+// testManager is a server with its store under test, in synthetic time.
 type testManager struct {
 	t        *testing.T
 	store    *Store
@@ -56,7 +56,7 @@ type testManager struct {
 	notified *names
 }
 
-// names collects what Notify was told.
+// names collects what Notify was called with.
 type names struct {
 	mu  sync.Mutex
 	all [][]string
@@ -245,7 +245,7 @@ func refsOf(u wire.Update) []string {
 	return out
 }
 
-// Small blueprints.
+// Small policies.
 
 func pod(uid, profileName string) *policy.Workload {
 	return &policy.Workload{UID: uid, Namespace: "shop", Name: "pod-" + uid, Profile: profileName}
@@ -256,7 +256,7 @@ func policyOf(name string) policy.ID { return policy.ParseID("shop/" + name) }
 // rollout returns how far the policy of a profile has come. That called everyone has a part in all of them.
 func (o *testManager) rollout(name string) Rollout { return o.store.Rollout(policyOf(name)) }
 
-// profileOf returns a profile that names services; edit tells versions apart.
+// profileOf returns a profile that names services; edit distinguishes versions.
 func profileOf(name string, edit int, services ...string) *policy.Profile {
 	p := &policy.Profile{Name: name}
 	for _, s := range services {

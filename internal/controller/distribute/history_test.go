@@ -23,15 +23,15 @@ func largeService(n int, port uint16) *policy.Destination {
 	return d
 }
 
-// patching is an agent that understands patches and knows what it holds.
-type patching struct {
+// patchingAgent is an agent that understands patches and knows what it holds.
+type patchingAgent struct {
 	*agent
 	holds map[wire.Ref]*wire.Resource
 }
 
-func (o *testManager) patching(node string, held map[wire.Ref]*wire.Resource) *patching {
+func (o *testManager) withPatches(node string, held map[wire.Ref]*wire.Resource) *patchingAgent {
 	o.t.Helper()
-	p := &patching{agent: o.agent("token-" + node), holds: held}
+	p := &patchingAgent{agent: o.agent("token-" + node), holds: held}
 	versions := map[wire.Ref]wire.Version{}
 	for ref, r := range held {
 		versions[ref] = r.Version
@@ -45,7 +45,7 @@ func (o *testManager) patching(node string, held map[wire.Ref]*wire.Resource) *p
 }
 
 // receive takes an update and returns how many of its resources were patches.
-func (p *patching) receive() int {
+func (p *patchingAgent) receive() int {
 	p.t.Helper()
 	u := p.take()
 	patches := 0
@@ -72,7 +72,7 @@ func TestALargeServiceIsSentOnceAndThenItsChanges(t *testing.T) {
 	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		o.publishLarge(1)
-		a := o.patching("n1", map[wire.Ref]*wire.Resource{})
+		a := o.withPatches("n1", map[wire.Ref]*wire.Resource{})
 		defer func() { a.leave() }()
 		if n := a.receive(); n != 0 {
 			t.Errorf("%d patches of nothing", n)
@@ -89,7 +89,7 @@ func TestALargeServiceIsSentOnceAndThenItsChanges(t *testing.T) {
 			for i := range behind {
 				o.publishLarge(uint16(100*behind + i))
 			}
-			a = o.patching("n1", a.holds)
+			a = o.withPatches("n1", a.holds)
 			if n := a.receive(); n != want {
 				t.Errorf("%d versions behind: %d patches, want %d", behind, n, want)
 			}
@@ -120,7 +120,7 @@ func TestAPatchThatCannotBeAppliedIsFollowedByTheWhole(t *testing.T) {
 	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		o.publishLarge(1)
-		a := o.patching("n1", map[wire.Ref]*wire.Resource{})
+		a := o.withPatches("n1", map[wire.Ref]*wire.Resource{})
 		defer a.leave()
 		a.receive()
 		ref := wire.Ref{Kind: wire.Destination, Name: "shop/cart"}
@@ -144,7 +144,7 @@ func TestAPatchThatCannotBeAppliedIsFollowedByTheWhole(t *testing.T) {
 	})
 }
 
-// Endpoints that come and go quickly are told of ten times a second; the first change, and all else, at once.
+// Endpoints that come and go quickly are sent ten times a second; the first change, and all else, at once.
 func TestChangesOfEndpointsArePacedAndNothingElseIs(t *testing.T) {
 	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
@@ -154,7 +154,7 @@ func TestChangesOfEndpointsArePacedAndNothingElseIs(t *testing.T) {
 		defer a.leave()
 		a.receive()
 		time.Sleep(time.Second)
-		updates := make(chan int, 1000) // the last port told of
+		updates := make(chan int, 1000) // the last port sent
 		wg.Go(func() {
 			for {
 				u, err := a.stream.RecvWhole(1 << 20)
@@ -169,7 +169,7 @@ func TestChangesOfEndpointsArePacedAndNothingElseIs(t *testing.T) {
 				_ = a.stream.Ack(wire.Ack{Nonce: u.Nonce})
 			}
 		})
-		told := func(what string, want ...int) {
+		wantSent := func(what string, want ...int) {
 			t.Helper()
 			synctest.Wait()
 			var got []int
@@ -177,24 +177,24 @@ func TestChangesOfEndpointsArePacedAndNothingElseIs(t *testing.T) {
 				got = append(got, <-updates)
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("%s: ports told of (-want +got):\n%s", what, diff)
+				t.Errorf("%s: ports sent (-want +got):\n%s", what, diff)
 			}
 		}
 		publish := func(port int) { o.publish(func(b *Batch) { b.SetDestination(service("shop/cart", uint16(port))) }) }
 		publish(1)
-		told("the first change", 1)
+		wantSent("the first change", 1)
 		for port := 2; port < 10; port++ {
 			publish(port)
 			time.Sleep(10 * time.Millisecond)
 		}
-		told("changes within the pause")
+		wantSent("changes within the pause")
 		time.Sleep(endpointPause)
-		told("after it", 9)
+		wantSent("after it", 9)
 		publish(10)
 		publish(11)
-		told("a change soon after")
+		wantSent("a change soon after")
 		o.publish(func(b *Batch) { b.SetWorkload("n1", pod("new", "p1")) })
-		told("a pod takes it along", 11)
+		wantSent("a pod takes it along", 11)
 		for port := 100; port < 300; port++ {
 			publish(port)
 			time.Sleep(5 * time.Millisecond)

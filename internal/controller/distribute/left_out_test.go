@@ -142,7 +142,7 @@ func TestPatchesAreOfTheFormThatAnAgentUnderstands(t *testing.T) {
 		}
 		o.publish(shop)
 		large(1)
-		a := o.patching("n1", map[wire.Ref]*wire.Resource{})
+		a := o.withPatches("n1", map[wire.Ref]*wire.Resource{})
 		defer a.leave()
 		a.receive()
 		large(2)

@@ -17,8 +17,8 @@ import (
 	"fairlead.dev/fairlead/internal/wire"
 )
 
-// rolloutAsLookedUp computes a Rollout in the plainest way: it looks at every node and every profile of a policy, and remembers nothing.
-func rolloutAsLookedUp(s *Store, now time.Time, id policy.ID) Rollout {
+// recomputedRollout computes a Rollout in the simplest way, from every node and every profile of a policy.
+func recomputedRollout(s *Store, now time.Time, id policy.ID) Rollout {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	nodes := map[string]*node{}
@@ -32,11 +32,11 @@ func rolloutAsLookedUp(s *Store, now time.Time, id policy.ID) Rollout {
 	slices.Sort(names)
 	r := Rollout{Desired: len(nodes)}
 	starting := s.serving.servingFor(now) < s.opts.StartGrace
-	r.LeftOut = leftOutAsLookedUp(s, now, nodes, names)
+	r.LeftOut = recomputedLeftOut(s, now, nodes, names)
 	for _, name := range slices.Sorted(maps.Keys(nodes)) {
 		n := nodes[name]
-		c := effectiveAsLookedUp(s, n, now)
-		state, why := stateAsLookedUp(s, n, c, names)
+		c := recomputedSession(s, n, now)
+		state, why := recomputedState(s, n, c, names)
 		switch {
 		case state == stateProgrammed:
 			r.Programmed++
@@ -60,7 +60,7 @@ func rolloutAsLookedUp(s *Store, now time.Time, id policy.ID) Rollout {
 	return r
 }
 
-func effectiveAsLookedUp(s *Store, n *node, now time.Time) *session {
+func recomputedSession(s *Store, n *node, now time.Time) *session {
 	c := n.latest()
 	if (c == nil || !c.answered) && n.former != nil && now.Sub(n.lostAt) < s.opts.Grace {
 		c = n.former
@@ -68,12 +68,12 @@ func effectiveAsLookedUp(s *Store, n *node, now time.Time) *session {
 	return c
 }
 
-func leftOutAsLookedUp(s *Store, now time.Time, nodes map[string]*node, names []string) []LeftOut {
+func recomputedLeftOut(s *Store, now time.Time, nodes map[string]*node, names []string) []LeftOut {
 	var out []LeftOut
-	for f := range wire.Features(^uint64(0)).All() {
+	for f := range wire.FeaturesOf(knowsRetries, knowsHostnames).All() {
 		l := LeftOut{Feature: f}
 		for _, name := range slices.Sorted(maps.Keys(nodes)) {
-			if c := effectiveAsLookedUp(s, nodes[name], now); c != nil && lacks(s, c, names, f) {
+			if c := recomputedSession(s, nodes[name], now); c != nil && lacks(s, c, names, f) {
 				l.Example = cmp.Or(l.Example, name)
 				l.Nodes++
 			}
@@ -102,7 +102,7 @@ func lacks(s *Store, c *session, names []string, f wire.Feature) bool {
 	return false
 }
 
-func stateAsLookedUp(s *Store, n *node, c *session, names []string) (rolloutState, Failure) {
+func recomputedState(s *Store, n *node, c *session, names []string) (rolloutState, Failure) {
 	if c == nil {
 		return statePending, Failure{}
 	}
@@ -240,7 +240,7 @@ func (f *simulation) check(step int) {
 	names := []string{"p0", "p1", "p2", "p3", "p4", "everyone", "team0", "team1", "nobody"}
 	for _, name := range names {
 		id, now := policyOf(name), time.Now()
-		want, got := rolloutAsLookedUp(f.store, now, id), f.store.rollout(now, id)
+		want, got := recomputedRollout(f.store, now, id), f.store.rollout(now, id)
 		if diff := gocmp.Diff(want, got); diff != "" {
 			f.t.Fatalf("step %d: rollout of %s (-looked up +kept):\n%s", step, name, diff)
 		}
@@ -248,7 +248,7 @@ func (f *simulation) check(step int) {
 }
 
 // A rollout is kept up to date by what changes; it must always be what a look at everything gives.
-func TestARolloutIsWhatALookAtEverythingGives(t *testing.T) {
+func TestARolloutIsWhatRecomputingItGives(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

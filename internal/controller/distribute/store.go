@@ -18,6 +18,8 @@ type StoreOptions struct {
 	Notify func(profiles []string)
 	// NotifyInterval is the least time between two calls of Notify. Default 100 ms; the first change after a pause is passed on at once.
 	NotifyInterval time.Duration
+	// Acknowledged is called when an agent has acknowledged an update, with the time since the first publication that the update is about.
+	Acknowledged func(time.Duration)
 	// Grace is how long what a disconnected agent acknowledged still counts: agents reconnect all the time. Default 15 s.
 	Grace time.Duration
 	// StartGrace is how long after serving started a node whose agent has acknowledged nothing is Unknown instead of Pending. Default 30 s.
@@ -80,6 +82,9 @@ type destination struct {
 func NewStore(opts StoreOptions) *Store {
 	if opts.Notify == nil {
 		opts.Notify = func([]string) {}
+	}
+	if opts.Acknowledged == nil {
+		opts.Acknowledged = func(time.Duration) {}
 	}
 	for d, def := range map[*time.Duration]time.Duration{
 		&opts.NotifyInterval: 100 * time.Millisecond, &opts.Grace: 15 * time.Second, &opts.StartGrace: 30 * time.Second,

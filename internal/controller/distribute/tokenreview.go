@@ -23,12 +23,12 @@ const (
 )
 
 const (
-	// reviewTTL is how long a verdict in favour is believed without asking again; it bounds how long a deleted agent's token still
+	// reviewTTL is how long a successful review counts without asking again; it bounds how long a deleted agent's token still
 	// opens streams.
 	reviewTTL = time.Minute
-	// maxCachedReviews bounds the remembered verdicts.
+	// maxCachedReviews bounds the cached reviews.
 	maxCachedReviews = 4096
-	// maxInFlightReviews bounds the questions asked at a time, so that strangers cannot make us flood the API server.
+	// maxInFlightReviews bounds the reviews in progress, so that unauthenticated peers cannot cause a flood of them.
 	maxInFlightReviews = 16
 )
 
@@ -47,7 +47,7 @@ type TokenReviewOptions struct {
 // TokenReviewer authenticates agents by asking the API server.
 type TokenReviewer struct {
 	opts     TokenReviewOptions // immutable after NewTokenReviewer
-	inFlight chan struct{}      // one token per question under way
+	inFlight chan struct{}      // one entry per review in progress
 
 	mu sync.Mutex
 	// guarded by mu

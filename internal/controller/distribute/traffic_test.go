@@ -154,7 +154,7 @@ func TestGaugesAreTheAgentsLastAndLeaveWithIt(t *testing.T) {
 	})
 }
 
-func TestAnAgentIsHeardOnlyOnItsNodesPolicies(t *testing.T) {
+func TestReportsCountOnlyForPoliciesOfTheAgentsNode(t *testing.T) {
 	s := trafficStore(t)
 	s.observe(agentOf("n3"), report(1, calls("cart", 100)))
 	if f := s.Traffic(payments); f.Counts.Requests != 0 || !f.AsOf.IsZero() {

@@ -23,14 +23,14 @@ type Storage interface {
 	Publish(ctx context.Context, bundle []byte) error
 }
 
-// Intervals of a Keeper's work.
+// Intervals of a Renewer's work.
 const (
 	// checkInterval is how often the authorities are looked at again. It must be far shorter than Overlap.
 	checkInterval = 5 * time.Minute
 	retryInterval = 5 * time.Second
 )
 
-// Options configure a Keeper.
+// Options configure a Renewer.
 type Options struct {
 	Storage Storage
 	// DNSNames are what agents call the manager.
@@ -45,10 +45,10 @@ type Renewer struct {
 	serving atomic.Pointer[tls.Certificate]
 }
 
-// New returns a keeper that Run starts.
+// New returns a renewer that Run starts.
 func New(opts Options) (*Renewer, error) {
 	if opts.Storage == nil || len(opts.DNSNames) == 0 {
-		return nil, errors.New("ca: a keeper needs a vault and DNS names")
+		return nil, errors.New("ca: a renewer needs a storage and DNS names")
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
@@ -84,7 +84,7 @@ func (k *Renewer) Run(ctx context.Context) error {
 	}
 }
 
-// Refresh does what is due at now. It is for one goroutine. When the vault cannot be reached the serving certificate is
+// Refresh does what is due at now. It is for one goroutine. When the storage cannot be reached the serving certificate is
 // still renewed, from the authorities seen last.
 func (k *Renewer) Refresh(ctx context.Context, now time.Time) error {
 	as, err := k.authorities(ctx, now)

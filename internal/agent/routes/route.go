@@ -44,6 +44,12 @@ func (r *Route) Plan(method, path []byte) *Plan {
 	return &r.plans[r.settingsFor(method, path)]
 }
 
+// BasePlan returns what governs a connection whose requests are not understood.
+func (l *Route) BasePlan() *Plan {
+	l.entry.use()
+	return &l.plans[0]
+}
+
 // HasRules reports whether Plan looks at the request.
 func (r *Route) HasRules() bool { return len(r.rules) > 0 }
 

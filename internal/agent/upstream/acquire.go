@@ -82,7 +82,7 @@ func (r *Request) lease() Lease {
 	if !r.unchecked {
 		c.client = r.Client
 	}
-	return Lease{Conn: c, nth: r.nth}
+	return Lease{Conn: c, nth: r.nth, pinned: r.Pinned}
 }
 
 // discard closes a request's connection and replaces it by another idle one. Each holds a place of its own; the first one's is

@@ -15,7 +15,7 @@ var balancings = []policy.LoadBalancing{policy.LeastRequest, policy.RoundRobin, 
 func seeded(o *setup) { o.Random = rand.New(rand.NewPCG(1, 2)).Uint64 }
 
 // ending ends a call at once if it fails.
-type ending func(p *Pool, hc *hostConns) (failed bool)
+type ending func(p *Pool, r *asking) (failed bool)
 
 // crowd makes calls for a while of simulated time. Each takes 50 ms, unless ends ends it.
 type crowd struct {
@@ -63,7 +63,7 @@ func (c *crowd) call(r *asking) (failed bool) {
 	c.mu.Lock()
 	c.at[hc.host.addr]++
 	c.mu.Unlock()
-	if c.ends != nil && c.ends(c.pool, hc) {
+	if c.ends != nil && c.ends(c.pool, r) {
 		return true
 	}
 	time.Sleep(50 * time.Millisecond)
@@ -80,12 +80,12 @@ func leaseOf(p *Pool, hc *hostConns) Lease { return Lease{Conn: &Conn{pool: p, t
 
 // failsAt has an endpoint answer every call with an error at once.
 func failsAt(bad netip.AddrPort) ending {
-	return func(p *Pool, hc *hostConns) bool {
-		if hc.host.addr != bad {
+	return func(p *Pool, r *asking) bool {
+		if r.peer() != bad {
 			return false
 		}
-		leaseOf(p, hc).Report(time.Now(), true)
-		p.vacate(time.Now(), hc)
+		leaseOf(p, r.to).Report(time.Now(), true)
+		p.vacate(time.Now(), r.to)
 		return true
 	}
 }
@@ -95,12 +95,12 @@ func refusesAt(bad netip.AddrPort) ending { return unconnectable(bad, 0, syscall
 
 // unconnectable has connects to an endpoint fail after a while.
 func unconnectable(bad netip.AddrPort, after time.Duration, err error) ending {
-	return func(p *Pool, hc *hostConns) bool {
-		if hc.host.addr != bad {
+	return func(p *Pool, r *asking) bool {
+		if r.peer() != bad {
 			return false
 		}
 		time.Sleep(after)
-		p.dialFailed(time.Now(), hc, err)
+		p.dialFailed(time.Now(), &r.Request, err)
 		return true
 	}
 }

@@ -25,7 +25,7 @@ func (p *Pool) Dial(ctx context.Context, r *Request) (Lease, error) {
 	r.state = unused // until then whoever gives up the request gives the place back
 	now := time.Now()
 	if err != nil {
-		p.dialFailed(now, r.to, err)
+		p.dialFailed(now, r, err)
 		return Lease{}, err
 	}
 	if r.to.unreachable.Load() {
@@ -34,18 +34,19 @@ func (p *Pool) Dial(ctx context.Context, r *Request) (Lease, error) {
 		p.mu.Unlock()
 	}
 	c := &Conn{Conn: sock, pool: p, to: r.to, born: now, uses: 1, client: r.Client, capacity: 1, inUse: 1}
-	return Lease{Conn: c, nth: 1}, nil
+	return Lease{Conn: c, nth: 1, pinned: r.Pinned}, nil
 }
 
 // dialFailed frees the place of a connection that could not be made, and notes it of the host if that is to blame: that the pool cannot
-// connect to it and, for all pods, that it has refused.
-func (p *Pool) dialFailed(now time.Time, hc *hostConns, err error) {
+// connect to it and, for all pods, that it has refused a call that was sent there to balance the load.
+func (p *Pool) dialFailed(now time.Time, r *Request, err error) {
+	hc := r.to
 	if kind := FailureOf(err); kind == call.ConnectFailed || kind == call.ConnectTimeout {
 		p.mu.Lock()
 		p.noteUnconnected(hc, now)
 		p.mu.Unlock()
 	}
-	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) {
+	if !r.Pinned && (errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET)) {
 		hc.host.reportRefused(now)
 	}
 	p.vacate(now, hc)

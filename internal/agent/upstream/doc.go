@@ -5,8 +5,8 @@
 // connections of one pod to a Cluster, for they are made inside the pod's network namespace; limits are those of a pool.
 //
 // What is known of an endpoint's health is divided so that no pod costs another one its calls:
-//   - shared by the node, on the Host: the calls under way, and failures (resets, responses of 5xx and 429, refused connects). They
-//     weigh when hosts are compared and never leave one out;
+//   - shared by the node, on the Host: the calls under way, and failures (resets, responses of 5xx and 429, refused connects) of calls
+//     that were balanced. They weigh when hosts are compared and never leave one out;
 //   - of each pool: that its pod cannot connect to a host, which may be the doing of a NetworkPolicy that concerns that pod alone.
 //     Such a host is left out by that pool, as long as there are others.
 //

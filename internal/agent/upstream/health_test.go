@@ -66,13 +66,13 @@ func TestRareFailuresHardlyWeigh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		endpoints := addresses(2)
 		p, _ := newPool(t, seeded, endpoints...)
-		r := rand.New(rand.NewPCG(3, 4))
+		random := rand.New(rand.NewPCG(3, 4))
 		var mu sync.Mutex
-		c := crowd{pool: p, callers: 10, ends: func(p *Pool, hc *hostConns) bool {
+		c := crowd{pool: p, callers: 10, ends: func(p *Pool, r *asking) bool {
 			mu.Lock()
-			rare := r.IntN(100) == 0
+			rare := random.IntN(100) == 0
 			mu.Unlock()
-			return rare && failsAt(endpoints[0])(p, hc)
+			return rare && failsAt(endpoints[0])(p, r)
 		}}
 		c.run(60 * time.Second)
 		if share := float64(c.at[endpoints[0]]) / float64(c.well+c.badly); share < 0.3 {
@@ -123,7 +123,7 @@ func TestWithoutAnyOtherAnUnreachableEndpointIsUsed(t *testing.T) {
 				t.Fatalf("balancing %v: answer %d", balancing, a)
 			}
 			seen[r.peer()] = true
-			p.dialFailed(time.Now(), r.to, syscall.EHOSTUNREACH)
+			p.dialFailed(time.Now(), &r.Request, syscall.EHOSTUNREACH)
 		}
 		if len(seen) != 2 {
 			t.Errorf("balancing %v: only %v was tried", balancing, seen)

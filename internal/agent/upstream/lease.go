@@ -5,7 +5,8 @@ import "time"
 // Lease is the right to one exchange on a connection. The zero value is none. It ends with Release.
 type Lease struct {
 	*Conn
-	nth int // among the exchanges of the connection, from 1 on
+	nth    int // among the exchanges of the connection, from 1 on
+	pinned bool
 }
 
 // Reused reports whether the connection has served an exchange before this one.
@@ -13,9 +14,14 @@ func (l Lease) Reused() bool { return l.nth > 1 }
 
 // Report tells how the exchange ended, for balancing: failed means that the host did not do its work (a reset, a response of 5xx or
 // 429). It is called once, before Release. A success at a host in good health takes no lock.
+//
+// Pinned calls do not count: they go on to a host however it answers, so that one pod's could keep those of all others away from it.
+// Calls that are balanced leave a host alone that fails for them.
 func (l Lease) Report(now time.Time, failed bool) {
 	hc := l.to
-	hc.host.report(now, failed)
+	if !l.pinned {
+		hc.host.report(now, failed)
+	}
 	if !failed && hc.unreachable.Load() {
 		l.pool.mu.Lock()
 		l.pool.noteConnected(hc)

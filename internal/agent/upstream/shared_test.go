@@ -55,9 +55,9 @@ func TestFailuresWeighForAllPods(t *testing.T) {
 	a, b := twoPods(t, policy.LeastRequest)
 	bad := addresses(2)[0]
 	now := time.Now()
-	r := request()
-	r.Original, r.Pinned = bad, true
 	for range 20 {
+		r := request()
+		r.Avoid = addresses(2)[1:]
 		r.ask(a)
 		leaseOf(a, r.to).Report(now, true)
 		r.cancel(a)
@@ -84,6 +84,29 @@ func TestFailuresWeighForAllPods(t *testing.T) {
 	}
 	if len(a.down)+len(b.down) != 0 {
 		t.Error("a host is left out for failures")
+	}
+}
+
+// A pod that goes on to call one host, which fails it, keeps nobody away from that host.
+func TestFailuresOfPinnedCallsDoNotWeigh(t *testing.T) {
+	a, d := newPool(t, func(o *setup) { seeded(o) }, listen(t).addr, addresses(1)[0])
+	r := request()
+	r.Original, r.Pinned = a.set.byFamily[0][0].addr, true
+	for range 20 {
+		l := take(t, a, r)
+		l.Report(time.Now(), true)
+		l.Release(time.Now(), true)
+	}
+	d.err = syscall.ECONNREFUSED
+	r.Original = addresses(1)[0]
+	r.ask(a)
+	if _, err := a.Dial(t.Context(), &r.Request); err == nil {
+		t.Error("connected")
+	}
+	for _, h := range a.set.byFamily[0] {
+		if h.failing.Load() {
+			t.Errorf("%v has failures", h.addr)
+		}
 	}
 }
 

@@ -71,7 +71,6 @@ func (u *users) use(t *testing.T, random *rand.Rand, r *asking) bool {
 		r.Avoid = []netip.AddrPort{u.avoid}
 	}
 	later := time.Now().Add(time.Duration(random.IntN(2)) * time.Second) // idle for long, as far as it can tell
-	l := Lease{}
 	a := r.askAt(p, later)
 	if a == Parked {
 		switch random.IntN(8) {
@@ -97,15 +96,15 @@ func (u *users) use(t *testing.T, random *rand.Rand, r *asking) bool {
 	case Overflow:
 		return true
 	case Ready:
-		l = r.lease
+		u.end(random, r.lease)
 	default:
-		var err error
-		if l, err = p.Dial(t.Context(), &r.Request); err != nil {
+		l, err := p.Dial(t.Context(), &r.Request)
+		if err != nil {
 			t.Error(err)
 			return false
 		}
+		u.end(random, l)
 	}
-	u.end(random, l)
 	return true
 }
 

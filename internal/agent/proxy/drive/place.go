@@ -10,8 +10,7 @@ import (
 )
 
 const (
-	// heldWait is how long a retry waits for the rest of a held response that occupies the place it needs, and heldStep how often it
-	// looks whether that has come.
+	// heldWait is how long a retry waits for the rest of a held response whose connection it needs, and heldStep how often it checks.
 	heldWait = 100 * time.Millisecond
 	heldStep = 10 * time.Millisecond
 )
@@ -19,11 +18,11 @@ const (
 // place gets an attempt its connection. Without one (the lease is zero), the action says what follows.
 func (x *Exchange) place(p Protocol, a call.Action) (upstream.Lease, call.Action) {
 	t := &x.slot
-	t.Original, t.Pinned, t.Fresh = x.Client.Original, x.Pinned, a.Fresh
+	t.Original, t.Pinned, t.Fresh = x.Client.Original, x.Pinned, a.Fresh || x.Fresh
 	t.Careful, t.Client = x.careful, x.Client.ID
 	t.Avoid = nil
 	if a.Avoid {
-		t.Avoid = x.avoid
+		t.Avoid = x.Call.Endpoints()
 	}
 	pool := x.Route.Pool
 	answer, l := pool.Acquire(x.Now, t)
@@ -31,21 +30,21 @@ func (x *Exchange) place(p Protocol, a call.Action) (upstream.Lease, call.Action
 	case upstream.Ready, upstream.Dial:
 	case upstream.Overflow:
 		x.Detail = routes.DetailQueueFull
-		return upstream.Lease{}, x.Call.LocalReject(x.Now, call.Overflow)
+		return upstream.Lease{}, x.Call.LocalReject(x.Now, a.Attempt, call.Overflow)
 	case upstream.Parked:
 		if next, ok := x.queue(p, a); !ok {
 			return upstream.Lease{}, next
 		}
 		answer, l = pool.Redeem(x.Now, t)
 	}
-	dispatched := x.Call.Dispatched(x.Now)
+	x.PlacedAt = x.Now
+	placed := x.Call.Placed(x.Now, a.Attempt, t.Host().Addr())
 	if answer == upstream.Ready {
-		x.avoid = append(x.avoid, l.Peer())
 		return l, call.Action{}
 	}
-	l, kind := x.dial(a.Start, dispatched.Until)
+	l, kind := x.dial(a, placed.Until)
 	if kind != call.OK {
-		return upstream.Lease{}, x.dialFailed(kind)
+		return upstream.Lease{}, x.dialFailed(a.Attempt, kind)
 	}
 	return l, call.Action{}
 }
@@ -56,7 +55,7 @@ func (x *Exchange) queue(p Held, a call.Action) (next call.Action, ok bool) {
 	if limit := x.Plan.Settings.Pool.PendingTimeout; limit > 0 {
 		until = Earlier(until, x.Now.Add(limit))
 	}
-	why := x.makeWay(p, until)
+	why := x.freeHeldConn(p, until)
 	if why == TimeUp {
 		why = x.Sleep(until, x.granted)
 	}
@@ -72,11 +71,11 @@ func (x *Exchange) queue(p Held, a call.Action) (next call.Action, ok bool) {
 		return x.Call.ClientGone(x.Now), false
 	}
 	if Passed(a.Until, x.Now) {
-		x.Detail = DetailOfLimit(x.Call.Limit())
+		x.Detail = DetailOfLimit(x.Call.Limit(a.Attempt))
 		return x.Call.Timer(x.Now), false
 	}
 	x.Detail = routes.DetailQueueTimeout
-	return x.Call.LocalReject(x.Now, call.Overflow), false
+	return x.Call.LocalReject(x.Now, a.Attempt, call.Overflow), false
 }
 
 // cancelSlot gives up the request for a place, whether it has been granted or not.
@@ -88,9 +87,10 @@ func (x *Exchange) cancelSlot() {
 	}
 }
 
-// makeWay sees to it that a held response does not occupy the place that the retry waits for: it is taken over if that is soon
-// done, and given up otherwise. It returns TimeUp when that is settled, with the time not necessarily up.
-func (x *Exchange) makeWay(p Held, until time.Time) Woke {
+// freeHeldConn ensures that a held response does not occupy the connection that the retry waits for: the response is read to its end
+// if that takes no longer than heldWait, and given up otherwise. It returns TimeUp when no held response occupies a connection any
+// more, before until or at it.
+func (x *Exchange) freeHeldConn(p Held, until time.Time) Woke {
 	patience := x.Now.Add(heldWait)
 	for p.HeldConn() {
 		p.CollectHeld()
@@ -109,11 +109,15 @@ func (x *Exchange) makeWay(p Held, until time.Time) Woke {
 }
 
 // dial makes a new connection. Without one, the kind says why.
-func (x *Exchange) dial(start call.Start, until time.Time) (upstream.Lease, call.Kind) {
+func (x *Exchange) dial(a call.Action, until time.Time) (upstream.Lease, call.Kind) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	end := until
-	if limit := x.Plan.Settings.Timeouts.Connect; limit > 0 {
+	limit := x.Plan.Settings.Timeouts.Connect
+	if limit <= 0 {
+		limit = x.ConnectTimeout
+	}
+	if limit > 0 {
 		end = Earlier(end, x.Now.Add(limit))
 	}
 	if !end.IsZero() {
@@ -121,7 +125,6 @@ func (x *Exchange) dial(start call.Start, until time.Time) (upstream.Lease, call
 		defer cancel()
 	}
 	watch := WatchClient(x.Client.Left, cancel)
-	x.avoid = append(x.avoid, x.slot.Host().Addr())
 	began := x.Now
 	l, err := x.Route.Pool.Dial(ctx, &x.slot)
 	watch.Stop()
@@ -132,28 +135,34 @@ func (x *Exchange) dial(start call.Start, until time.Time) (upstream.Lease, call
 	case watch.Left():
 		return upstream.Lease{}, call.ClientGone
 	}
-	kind, why := upstream.FailureOf(err), DetailOf(err)
-	switch {
-	case kind == call.Internal:
-		why = routes.DetailLocal
-	case Passed(until, x.Now):
-		kind, why = call.AttemptTimeout, DetailOfLimit(x.Call.Limit())
-	case kind == call.ConnectTimeout && why != routes.DetailNoAnswer:
-		why = routes.DetailConnect
+	kind, why := failureOf(err)
+	if kind != call.Internal && Passed(until, x.Now) {
+		kind, why = call.AttemptTimeout, DetailOfLimit(x.Call.Limit(a.Attempt))
 	}
-	x.last = routes.Attempt{Kind: kind, Start: start, Peer: x.slot.Host().Addr(), Took: x.Now.Sub(began), Detail: why}
+	x.last = routes.Attempt{Kind: kind, Start: a.Start, Peer: x.slot.Host().Addr(), Took: x.Now.Sub(began), Detail: why}
 	x.reportLast()
 	return upstream.Lease{}, kind
 }
 
-func (x *Exchange) dialFailed(kind call.Kind) call.Action {
+// failureOf says what a dial's error means.
+func failureOf(err error) (call.Kind, routes.Detail) {
+	kind, why := upstream.FailureOf(err), DetailOf(err)
+	switch {
+	case kind == call.Internal:
+		why = routes.DetailLocal
+	case kind == call.ConnectTimeout && why != routes.DetailNoAnswer:
+		why = routes.DetailConnect
+	}
+	return kind, why
+}
+
+func (x *Exchange) dialFailed(id call.AttemptID, kind call.Kind) call.Action {
 	switch kind {
 	case call.ClientGone:
-		x.Detail = routes.DetailClientLeft
-		return x.Call.ClientGone(x.Now)
+		return x.clientLeft()
 	case call.Internal:
-		return x.Call.LocalReject(x.Now, call.Internal)
+		return x.Call.LocalReject(x.Now, id, call.Internal)
 	default:
-		return x.Call.TryFailed(x.Now, call.Failure{Kind: kind})
+		return x.Call.AttemptFailed(x.Now, id, call.Failure{Kind: kind})
 	}
 }

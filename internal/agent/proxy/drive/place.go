@@ -10,8 +10,7 @@ import (
 )
 
 const (
-	// heldWait is how long a retry waits for the rest of a held response that occupies the place it needs, and heldStep how often it
-	// looks whether that has come.
+	// heldWait is how long a retry waits for the rest of a held response whose connection it needs, and heldStep how often it checks.
 	heldWait = 100 * time.Millisecond
 	heldStep = 10 * time.Millisecond
 )
@@ -19,31 +18,32 @@ const (
 // place gets an attempt its connection. Without one, the action says what follows.
 func (x *Exchange) place(p Protocol, a call.Action) (*upstream.Conn, call.Action) {
 	t := &x.slot
-	t.Original, t.Pinned, t.Fresh = x.Client.Original, x.Pinned, a.Fresh
+	t.Original, t.Pinned, t.Fresh = x.Client.Original, x.Pinned, a.Fresh || x.Fresh
 	t.Careful, t.Client = x.careful, x.Client.ID
 	t.Avoid = nil
 	if a.Avoid {
-		t.Avoid = x.avoid
+		t.Avoid = x.Call.Endpoints()
 	}
 	pool := x.Route.Pool
 	switch pool.Acquire(t) {
 	case upstream.Granted:
 	case upstream.Overflow:
 		x.Detail = routes.DetailQueueFull
-		return nil, x.Call.LocalReject(x.Now, call.Overflow)
+		return nil, x.Call.LocalReject(x.Now, a.Attempt, call.Overflow)
 	case upstream.Queued:
 		if next, ok := x.queue(p, a); !ok {
 			return nil, next
 		}
 	}
-	dispatched := x.Call.Dispatched(x.Now)
+	x.PlacedAt = x.Now
 	if c := pool.Redeem(t, x.Now); c != nil {
-		x.avoid = append(x.avoid, c.Peer())
+		x.Call.Placed(x.Now, a.Attempt, c.Peer())
 		return c, call.Action{}
 	}
-	c, kind := x.dial(a.Start, dispatched.Until)
+	placed := x.Call.Placed(x.Now, a.Attempt, t.Peer())
+	c, kind := x.dial(a, placed.Until)
 	if c == nil {
-		return nil, x.dialFailed(kind)
+		return nil, x.dialFailed(a.Attempt, kind)
 	}
 	return c, call.Action{}
 }
@@ -54,7 +54,7 @@ func (x *Exchange) queue(p Held, a call.Action) (next call.Action, ok bool) {
 	if limit := x.Plan.Settings.Pool.PendingTimeout; limit > 0 {
 		until = Earlier(until, x.Now.Add(limit))
 	}
-	why := x.makeWay(p, until)
+	why := x.freeHeldConn(p, until)
 	if why == TimeUp {
 		why = x.Sleep(until, x.slot.Ready())
 	}
@@ -69,16 +69,17 @@ func (x *Exchange) queue(p Held, a call.Action) (next call.Action, ok bool) {
 		return x.Call.ClientGone(x.Now), false
 	}
 	if Passed(a.Until, x.Now) {
-		x.Detail = DetailOfLimit(x.Call.Limit())
+		x.Detail = DetailOfLimit(x.Call.Limit(a.Attempt))
 		return x.Call.Timer(x.Now), false
 	}
 	x.Detail = routes.DetailQueueTimeout
-	return x.Call.LocalReject(x.Now, call.Overflow), false
+	return x.Call.LocalReject(x.Now, a.Attempt, call.Overflow), false
 }
 
-// makeWay sees to it that a held response does not occupy the place that the retry waits for: it is taken over if that is soon
-// done, and given up otherwise. It returns TimeUp when that is settled, with the time not necessarily up.
-func (x *Exchange) makeWay(p Held, until time.Time) Woke {
+// freeHeldConn ensures that a held response does not occupy the connection that the retry waits for: the response is read to its end
+// if that takes no longer than heldWait, and given up otherwise. It returns TimeUp when no held response occupies a connection any
+// more, before until or at it.
+func (x *Exchange) freeHeldConn(p Held, until time.Time) Woke {
 	patience := x.Now.Add(heldWait)
 	for p.HeldConn() {
 		p.CollectHeld()
@@ -97,11 +98,15 @@ func (x *Exchange) makeWay(p Held, until time.Time) Woke {
 }
 
 // dial makes a new connection. Without one, the kind says why.
-func (x *Exchange) dial(start call.Start, until time.Time) (*upstream.Conn, call.Kind) {
+func (x *Exchange) dial(a call.Action, until time.Time) (*upstream.Conn, call.Kind) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	end := until
-	if limit := x.Plan.Settings.Timeouts.Connect; limit > 0 {
+	limit := x.Plan.Settings.Timeouts.Connect
+	if limit <= 0 {
+		limit = x.ConnectTimeout
+	}
+	if limit > 0 {
 		end = Earlier(end, x.Now.Add(limit))
 	}
 	if !end.IsZero() {
@@ -109,7 +114,6 @@ func (x *Exchange) dial(start call.Start, until time.Time) (*upstream.Conn, call
 		defer cancel()
 	}
 	watch := WatchClient(x.Client.Left, cancel)
-	x.avoid = append(x.avoid, x.slot.Peer())
 	began := x.Now
 	c, err := x.Route.Pool.Dial(ctx, &x.slot)
 	watch.Stop()
@@ -120,28 +124,34 @@ func (x *Exchange) dial(start call.Start, until time.Time) (*upstream.Conn, call
 	case watch.Left():
 		return nil, call.ClientGone
 	}
-	kind, why := upstream.FailureOf(err), DetailOf(err)
-	switch {
-	case kind == call.Internal:
-		why = routes.DetailLocal
-	case Passed(until, x.Now):
-		kind, why = call.AttemptTimeout, DetailOfLimit(x.Call.Limit())
-	case kind == call.ConnectTimeout && why != routes.DetailNoAnswer:
-		why = routes.DetailConnect
+	kind, why := failureOf(err)
+	if kind != call.Internal && Passed(until, x.Now) {
+		kind, why = call.AttemptTimeout, DetailOfLimit(x.Call.Limit(a.Attempt))
 	}
-	x.last = routes.Attempt{Kind: kind, Start: start, Peer: x.slot.Peer(), Took: x.Now.Sub(began), Detail: why}
+	x.last = routes.Attempt{Kind: kind, Start: a.Start, Peer: x.slot.Peer(), Took: x.Now.Sub(began), Detail: why}
 	x.reportLast()
 	return nil, kind
 }
 
-func (x *Exchange) dialFailed(kind call.Kind) call.Action {
+// failureOf says what a dial's error means.
+func failureOf(err error) (call.Kind, routes.Detail) {
+	kind, why := upstream.FailureOf(err), DetailOf(err)
+	switch {
+	case kind == call.Internal:
+		why = routes.DetailLocal
+	case kind == call.ConnectTimeout && why != routes.DetailNoAnswer:
+		why = routes.DetailConnect
+	}
+	return kind, why
+}
+
+func (x *Exchange) dialFailed(id call.AttemptID, kind call.Kind) call.Action {
 	switch kind {
 	case call.ClientGone:
-		x.Detail = routes.DetailClientLeft
-		return x.Call.ClientGone(x.Now)
+		return x.clientLeft()
 	case call.Internal:
-		return x.Call.LocalReject(x.Now, call.Internal)
+		return x.Call.LocalReject(x.Now, id, call.Internal)
 	default:
-		return x.Call.TryFailed(x.Now, call.Failure{Kind: kind})
+		return x.Call.AttemptFailed(x.Now, id, call.Failure{Kind: kind})
 	}
 }

@@ -22,7 +22,7 @@ func (x *Exchange) Attempted(t *Attempt, kind call.Kind, status int, why routes.
 	x.reportLast()
 }
 
-// reportLast tells the recorder of x.last, and keeps it for the report of the call.
+// reportLast passes x.last to the recorder, and keeps it for the report of the call.
 func (x *Exchange) reportLast() {
 	x.Route.Recorder().AttemptDone(&x.last)
 	x.Detail = x.last.Detail
@@ -32,14 +32,14 @@ func (x *Exchange) reportLast() {
 	x.past = append(x.past, x.last)
 }
 
-// Report tells the recorder of the call, which has ended.
+// Report passes the call, which has ended, to the recorder.
 func (x *Exchange) Report(v route.View, started time.Time) {
 	e := &x.report
 	e.Pod, e.Original, e.Rule, e.AccessLog = x.Client.Pod, x.Client.Original, x.Plan.Rule, x.Plan.Settings.AccessLog
 	e.Outcome = x.Call.Outcome()
 	e.Took = x.Now.Sub(started)
 	e.Method, e.Host, e.Path = v.Method(), v.Host(), v.Target()
-	e.Tries, e.Detail, e.Truncated = x.past, x.Detail, x.Truncated
+	e.Tries, e.Detail = x.past, x.Detail
 	x.Route.Recorder().CallDone(e)
-	e.Method, e.Host, e.Path, e.Tries, x.Truncated = nil, nil, nil, nil, false
+	e.Method, e.Host, e.Path, e.Tries = nil, nil, nil, nil
 }

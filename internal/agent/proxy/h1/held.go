@@ -2,7 +2,6 @@ package h1
 
 import (
 	"io"
-	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/http1"
 )
@@ -27,9 +26,6 @@ func (x *exchange) hold() {
 	t.collect()
 }
 
-// ForwardHeld implements drive.Held.
-func (x *exchange) ForwardHeld(until time.Time) { x.next = x.forward(x.held, until) }
-
 // DropHeld implements drive.Held.
 func (x *exchange) DropHeld() {
 	if x.held != nil {
@@ -49,7 +45,7 @@ func (x *exchange) HeldTooLarge() bool { return x.held.tooLarge() }
 
 // collect takes over what has arrived of a held response. When that is all, the connection goes back to the pool at once.
 func (t *attempt) collect() {
-	t.line.nowait = true
+	t.in.noWait = true
 	for !t.body.Done() && len(t.spill) < maxHeld {
 		p, err := t.body.Next()
 		if err != nil && err != io.EOF { //nolint:errorlint // Next returns io.EOF itself
@@ -58,7 +54,7 @@ func (t *attempt) collect() {
 		t.spill = append(t.spill, p...)
 		t.ready = t.spill
 	}
-	t.line.nowait = false
+	t.in.noWait = false
 	if !t.body.Done() {
 		t.ready = t.spill
 		return
@@ -66,13 +62,13 @@ func (t *attempt) collect() {
 	t.all = true
 	c := t.Conn
 	t.Conn = nil
-	keep := t.reusable() && t.line.quiet()
+	keep := t.reusable() && t.in.clean()
 	c.Attachment = nil // the line, whose reader holds the response, stays here
 	t.limitIdle(c)
 	c.Release(keep, t.x.Now)
 }
 
-// tooLarge reports whether the rest of a held response will not be taken over.
+// tooLarge reports whether a held response is larger than what is taken over.
 func (t *attempt) tooLarge() bool {
 	return len(t.spill) >= maxHeld || t.response.Framing == http1.ContentLength && t.response.Length > maxHeld
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"fairlead.dev/fairlead/internal/agent/capture"
+	"fairlead.dev/fairlead/internal/agent/capture/socketlb"
 	"fairlead.dev/fairlead/internal/agent/subscribe"
 )
 
@@ -31,8 +32,10 @@ func (a *Agent) config() any {
 		Node     string
 		State    subscribe.State
 		Captures []capture.PodState
-		Snapshot any
-	}{a.opts.Node, a.client.State(), a.capture.State(), a.client.Snapshot()}
+		// Translated says in which families the addresses of Services are translated before connections are captured.
+		Translated socketlb.Translated
+		Snapshot   any
+	}{a.opts.Node, a.client.State(), a.capture.State(), a.detector.Now(), a.client.Snapshot()}
 }
 
 // servePages serves metrics, health and debugging until ctx ends.

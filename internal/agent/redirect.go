@@ -11,7 +11,8 @@ import (
 
 // desired says which pods are to be captured, and how. A profile whose redirect is as it was keeps the very lists it had, given by former,
 // so that comparing each pod's with what it has costs nothing; the result has those for the next time.
-func desired(s *policy.Snapshot, former map[string]intent.Redirect) (all map[string]capture.PodSpec, now map[string]intent.Redirect) {
+func desired(s *policy.Snapshot, node string, former map[string]intent.Redirect) (all map[string]capture.PodSpec, now map[string]intent.Redirect) {
+	at := policy.Location{Node: node, Zone: s.Zone()}
 	all = make(map[string]capture.PodSpec, len(s.Workloads))
 	now = make(map[string]intent.Redirect, len(s.Profiles))
 	specs := make(map[string]capture.PodSpec, len(s.Profiles))
@@ -22,7 +23,7 @@ func desired(s *policy.Snapshot, former map[string]intent.Redirect) (all map[str
 		}
 		spec, known := specs[p.Name]
 		if !known {
-			spec = capture.PodSpec{Redirect: routes.RedirectFor(p, s.Destinations), Policies: policies(p), Claims: claims(p, s.Destinations)}
+			spec = capture.PodSpec{Redirect: routes.RedirectFor(p, s.Destinations, at), Policies: policies(p), Claims: claims(p, s.Destinations, at)}
 			if before := former[p.Name]; before.Equal(spec.Redirect) {
 				spec.Redirect = before
 			}
@@ -38,13 +39,13 @@ func desired(s *policy.Snapshot, former map[string]intent.Redirect) (all map[str
 }
 
 // claims returns what says which policies a connection to an address would come under. It is made when it is asked for.
-func claims(p *policy.Profile, destinations map[string]*policy.Destination) func() intent.Claims {
+func claims(p *policy.Profile, destinations map[string]*policy.Destination, at policy.Location) func() intent.Claims {
 	return sync.OnceValue(func() intent.Claims {
 		all := make(intent.Claims, len(p.Bindings))
 		for i := range p.Bindings {
 			alone := policy.Profile{Bindings: p.Bindings[i : i+1]}
 			// One that cannot be put in normal form cannot be installed either, and covers nothing.
-			redirect, _ := routes.RedirectFor(&alone, destinations).Normal()
+			redirect, _ := routes.RedirectFor(&alone, destinations, at).Normal()
 			all[i] = intent.Claim{Redirect: redirect, Policies: p.Bindings[i].Merged, ByHost: p.Bindings[i].To.Kind == policy.TargetHost}
 		}
 		return all

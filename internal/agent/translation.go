@@ -11,7 +11,7 @@ import (
 func (a *Agent) newDetector() *socketlb.Detector {
 	return socketlb.NewDetector(socketlb.DetectorOptions{
 		Probe:   socketlb.Probe, // in the agent's own namespace, which is a pod's
-		Changed: func(now socketlb.Translated) { a.store.SetTranslated(now.V4, now.V6) },
+		Changed: func(now socketlb.Translated) { a.routes.SetTranslated(now.V4, now.V6) },
 		Log:     a.opts.Log,
 	})
 }

@@ -210,7 +210,7 @@ func (e *translator) port(p policy.DestinationPort) *pb.DestinationPort {
 	return m
 }
 
-func (e *encoder) endpoint(at *policy.Endpoint) *pb.Endpoint {
+func (e *translator) endpoint(at *policy.Endpoint) *pb.Endpoint {
 	e.limit("hints of an endpoint", max(len(at.ForNodes), len(at.ForZones)), maxList)
 	return &pb.Endpoint{
 		Address: e.addrPort(at.Addr), Terminating: at.Terminating, Node: at.Node, ForNodes: slices.Clone(at.ForNodes), ForZones: slices.Clone(at.ForZones),

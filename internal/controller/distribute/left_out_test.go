@@ -150,7 +150,7 @@ func TestPatchesAreOfTheFormThatAnAgentUnderstands(t *testing.T) {
 			t.Errorf("%d patches, want 1", n)
 		}
 		d, err := a.holds[wire.Ref{Kind: wire.Destination, Name: "shop/cart"}].Destination()
-		if err != nil || d.Hostnames != nil || d.Ports[0].Endpoints[999].Port() != 2 {
+		if err != nil || d.Hostnames != nil || d.Ports[0].Endpoints[999].Addr.Port() != 2 {
 			t.Errorf("got %d hostnames, %v; want none", len(d.Hostnames), err)
 		}
 	})

@@ -64,9 +64,10 @@ func (c *connection) decide(proto detect.Protocol, s *tunnel.Server) (http bool)
 //
 // The connection is made outside the pool, and not retried: it may still become one of HTTP, which must not take the place of a call.
 func (c *connection) identifyLate() bool {
-	s, began := &tunnel.Server{}, time.Now()
+	began := time.Now()
+	s := &tunnel.Server{Peer: c.routes.Address(began)}
 	who := c.listen(func(ctx context.Context) (*transport.Conn, error) {
-		conn, err := c.dialOriginal(ctx)
+		conn, err := c.dial(ctx, s.Peer)
 		s.Conn, s.Took = conn, time.Since(began)
 		return conn, err
 	})

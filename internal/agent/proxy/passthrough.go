@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"net"
+	"net/netip"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/tunnel"
@@ -22,9 +23,9 @@ func (c *connection) settings() *policy.Settings {
 	return &c.srv.defaults
 }
 
-// dialOriginal connects to where the client wanted to go, once. The wait is bounded whoever governs the connection: to the client
+// dial connects to an address outside of the pool, once. The wait is bounded whoever governs the connection: to the client
 // the connection is established already, so its own connect timeout, after which it would try another address, no longer runs.
-func (c *connection) dialOriginal(ctx context.Context) (*transport.Conn, error) {
+func (c *connection) dial(ctx context.Context, to netip.AddrPort) (*transport.Conn, error) {
 	dialer := c.srv.store.Dialer(c.client.Pod)
 	if dialer == nil {
 		return nil, net.ErrClosed // the pod has just gone
@@ -37,7 +38,7 @@ func (c *connection) dialOriginal(ctx context.Context) (*transport.Conn, error) 
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	k := transport.Connector{Dialer: dialer, KeepAlive: transport.KeepAlive(settings.Pool.KeepAlive)}
-	return k.Connect(ctx, c.client.Original)
+	return k.Connect(ctx, to)
 }
 
 // passThrough carries the connection to its end without parsing it. s is the connection to the server if there is one already.
@@ -63,7 +64,7 @@ func (c *connection) unreachable(why Passed) {
 }
 
 // connect connects to the server by the rules of the policy that governs the connection as a whole, if one does. s is the connection
-// to the original destination if there is one already, which is the call's first attempt then. It returns nil when there is no
+// to where the client wanted to go if there is one already, which is the call's first attempt then. It returns nil when there is no
 // connection to be had.
 func (c *connection) connect(s *tunnel.Server) *tunnel.Server {
 	r, pinned, ok := c.routes.Whole()
@@ -82,12 +83,12 @@ func (c *connection) connectDirectly() *tunnel.Server {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	watch := drive.WatchClient(c.client.Left, cancel)
-	conn, err := c.dialOriginal(ctx)
+	conn, err := c.dial(ctx, c.client.Original)
 	watch.Stop()
 	if err != nil {
 		return nil
 	}
-	return &tunnel.Server{Conn: conn}
+	return &tunnel.Server{Conn: conn, Peer: c.client.Original}
 }
 
 // pass has the connection carried on between client and server.

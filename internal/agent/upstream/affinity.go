@@ -70,6 +70,16 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
+// highest returns the host with the highest rank below a bound, or nil.
+func (a *Affinity) highest(hosts []*Host, below uint64) (best *Host, rank uint64) {
+	for _, h := range hosts {
+		if r := a.rank(h.addr); r < below && (best == nil || r > rank) {
+			best, rank = h, r
+		}
+	}
+	return best, rank
+}
+
 // keptHost has a pod keep its host. A call that may not go there, because it has been there already or because the host cannot be connected
 // to, goes to another one without changing that; a host that departs is replaced.
 type keptHost struct{ timeout time.Duration }
@@ -78,7 +88,7 @@ func (k keptHost) pick(c *candidates) *hostConns {
 	a := c.pool.affinity
 	kept := c.pool.set.byAddr[a.endpoint(c.family, c.now, k.timeout)]
 	if kept == nil {
-		hc := k.highest(c)
+		hc := k.pickByRank(c)
 		if hc != nil {
 			a.keep(c.family, hc.host.addr, c.now)
 		}
@@ -88,25 +98,35 @@ func (k keptHost) pick(c *candidates) *hostConns {
 	if c.allows(kept, c.pool.conns(kept)) {
 		return c.admit(kept) // or nil: a host at its limit is waited for
 	}
-	return k.highest(c)
+	return k.pickByRank(c)
 }
 
-// highest admits the host with the highest rank that can be.
-func (keptHost) highest(c *candidates) *hostConns {
+// pickByRank admits the host with the highest rank that can be.
+func (keptHost) pickByRank(c *candidates) *hostConns {
 	for below := uint64(math.MaxUint64); ; {
-		var best *Host
-		var rank uint64
-		for _, h := range c.hosts {
-			if r := c.pool.affinity.rank(h.addr); r < below && (best == nil || r > rank) {
-				best, rank = h, r
-			}
-		}
-		if best == nil {
+		h, rank := c.pool.affinity.highest(c.hosts, below)
+		if h == nil {
 			return nil
 		}
-		if hc := c.admit(best); hc != nil {
+		if hc := c.admit(h); hc != nil {
 			return hc
 		}
 		below = rank
 	}
+}
+
+// KeepHost returns where a connection to an address of the Service has to go that is made outside of the pool, and keeps that host; ok is
+// false where pods do not keep hosts.
+func (p *Pool) KeepHost(now time.Time, original netip.AddrPort) (to netip.AddrPort, ok bool) {
+	set, f := p.cluster.hosts.Load(), familyOf(original.Addr())
+	picker, ok := set.picker.(keptHost)
+	if !ok || len(set.byFamily[f]) == 0 {
+		return to, false
+	}
+	h := set.byAddr[p.affinity.endpoint(f, now, picker.timeout)]
+	if h == nil {
+		h, _ = p.affinity.highest(set.byFamily[f], math.MaxUint64)
+	}
+	p.affinity.keep(f, h.addr, now)
+	return h.addr, true
 }

@@ -92,6 +92,29 @@ func TestAPodKeepsItsHost(t *testing.T) {
 	k.want("after the timeout", k.call(), k.pool.affinity.top(newcomers))
 }
 
+// A connection that is made before it is known what it carries goes where the calls go.
+func TestConnectionsOutsideOfThePoolGoToTheHostThatIsKept(t *testing.T) {
+	k := newKeeper(t, addresses(5)...)
+	original := netip.MustParseAddrPort("10.96.0.1:80")
+	first, ok := k.pool.KeepHost(k.now, original)
+	if !ok {
+		t.Fatal("no host is kept")
+	}
+	setHosts(k.pool, addresses(50)...)
+	k.want("a call", k.call(), first)
+	k.pass(keepFor - time.Second)
+	_, _ = k.pool.KeepHost(k.now, original)
+	k.pass(keepFor - time.Second)
+	k.want("a call after a connection", k.call(), first)
+	if at, ok := k.pool.KeepHost(k.now, netip.MustParseAddrPort("[fd96::1]:80")); ok {
+		t.Errorf("a connection by IPv6, which the Service does not have, goes to %v", at)
+	}
+	p, _ := newPool(t, nil, addresses(5)...)
+	if at, ok := p.KeepHost(k.now, original); ok {
+		t.Errorf("a connection to a Service without affinity goes to %v", at)
+	}
+}
+
 // Calls under other bindings, whose pools are others, keep the same host; another pod has one of its own.
 func TestPoolsShareAnAffinity(t *testing.T) {
 	all := addresses(8)

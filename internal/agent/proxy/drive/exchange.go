@@ -1,6 +1,7 @@
 package drive
 
 import (
+	"net/netip"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
@@ -54,8 +55,9 @@ type Attempt struct {
 	Began time.Time
 }
 
-// FirstAttempt is a connection to the original destination, made outside the pool to find out who speaks first.
+// FirstAttempt is a connection made outside the pool to find out who speaks first.
 type FirstAttempt struct {
+	Peer netip.AddrPort
 	Took time.Duration // to connect
 }
 
@@ -177,8 +179,8 @@ func (x *Exchange) attempt(p Protocol, a call.Action) call.Action {
 
 // firstMade takes the connection made before the call began for the call's first attempt.
 func (x *Exchange) firstMade(p Protocol, a call.Action) call.Action {
-	x.Call.Placed(x.Now, a.Attempt, x.Client.Original)
-	x.last = routes.Attempt{Kind: call.OK, Peer: x.Client.Original, Took: x.First.Took}
+	x.Call.Placed(x.Now, a.Attempt, x.First.Peer)
+	x.last = routes.Attempt{Kind: call.OK, Peer: x.First.Peer, Took: x.First.Took}
 	x.reportLast()
 	return p.Attempt(upstream.Lease{}, a)
 }

@@ -7,6 +7,7 @@ package route
 import (
 	"bytes"
 	"net/netip"
+	"time"
 
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
@@ -166,6 +167,17 @@ func (s *Selector) Whole() (r *routes.Route, pinned, ok bool) {
 	}
 	r, err := s.routes.Route(g, nil, s.original)
 	return r, g.Pinned, err == nil
+}
+
+// Address returns where the connection goes if it is connected before it is known what it carries: where the client went to, unless that is
+// a Service of which the pod keeps an endpoint.
+func (s *Selector) Address(now time.Time) netip.AddrPort {
+	if r, pinned, ok := s.Whole(); ok && !pinned {
+		if kept, ok := r.Pool.KeepHost(now, s.original); ok {
+			return kept
+		}
+	}
+	return s.original
 }
 
 // Settings are those in force for the connection as a whole; nil: none.

@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 
@@ -34,7 +35,8 @@ type Request struct {
 // Server is a connection to a server.
 type Server struct {
 	Conn *transport.Conn
-	Took time.Duration // to connect
+	Peer netip.AddrPort // that Conn was connected to, if that was outside the pool
+	Took time.Duration  // to connect
 	// Until is when the policy ends the connection; zero: never.
 	Until time.Time
 
@@ -88,7 +90,7 @@ func (x *exchange) begin(r *Request) {
 	x.Reset()
 	x.Client, x.Route, x.Pinned, x.first = r.Client, r.Route, r.Pinned, r.First
 	if r.First != nil {
-		x.First = &drive.FirstAttempt{Took: r.First.Took}
+		x.First = &drive.FirstAttempt{Peer: r.First.Peer, Took: r.First.Took}
 	}
 	x.Plan = r.Route.BasePlan()
 	x.Now, x.running = time.Now(), true

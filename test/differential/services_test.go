@@ -42,6 +42,30 @@ func serviceScenarios() []scenario {
 			counts := calls(r, 40)
 			r.seen.note("clients", "%d server answers", len(counts))
 		}},
+		// In either case, and whether a request was spoken or something else, it is the same endpoint.
+		{name: "affinity-whoever-speaks-first", kinds: []kind{service}, setting: sticky, play: func(r *run) {
+			for i := range 2 {
+				r.serve(i, func(p *peer) {
+					p.silent = true
+					p.sayQuietly(fmt.Sprintf("%%server %d\n", i))
+					p.rest()
+				})
+			}
+			counts := map[string]int{}
+			for i := range 12 {
+				p := r.dialAs(fmt.Sprintf("quiet client %d", i), r.addr(), patience)
+				if p == nil {
+					continue
+				}
+				if i%2 == 0 {
+					p.sayQuietly("%hello\n")
+				}
+				line, _ := p.in.ReadString('\n')
+				counts[line]++
+				p.close()
+			}
+			r.seen.note("clients", "%d server answers", len(counts))
+		}},
 		{name: "only-the-nodes-own-endpoints", kinds: append(both, serviceTCP), setting: local, play: func(r *run) {
 			named(r)
 			r.seen.note("clients", "answers %v", calls(r, 20))

@@ -10,7 +10,7 @@ import (
 
 var _ = Describe("the API", func() {
 	DescribeTable("refuses bad manifests with a sentence that helps", func(ctx context.Context, spec, sentence string) {
-		err := street.tryEdit(ctx, "bad", spec)
+		err := env.tryEdit(ctx, "bad", spec)
 		Expect(err).To(MatchError(ContainSubstring(sentence)))
 	},
 		Entry("a try longer than the call", "to: [{any: {}}]\ntimeouts: {perTry: 5s, overall: 1s}",
@@ -24,38 +24,38 @@ var _ = Describe("the API", func() {
 	)
 
 	It("says what it does not enforce yet", func(ctx context.Context) {
-		street.policy(ctx, "partial", healing+"rateLimit: {requests: 5, per: 1s}\n")
-		status, _, message, _ := condition(street.get(ctx, "partial"), "PartiallyEnforced")
+		env.policy(ctx, "partial", healing+"rateLimit: {requests: 5, per: 1s}\n")
+		status, _, message, _ := condition(env.get(ctx, "partial"), "PartiallyEnforced")
 		Expect(status).To(Equal("True"))
 		Expect(message).To(ContainSubstring("rateLimit"))
 	}, NodeTimeout(time.Minute))
 
 	It("says which Service is missing, and heals when it appears", func(ctx context.Context) {
-		street.edit(ctx, "early", `
+		env.edit(ctx, "early", `
 podSelector: {matchLabels: {app: caller}}
 to: [{service: {name: late, port: 80}}]
 `)
-		DeferCleanup(func(ctx context.Context) { street.drop(ctx, "early") }, NodeTimeout(20*time.Second))
+		DeferCleanup(func(ctx context.Context) { env.drop(ctx, "early") }, NodeTimeout(20*time.Second))
 		Eventually(func(g Gomega) {
-			status, _, message, _ := condition(street.get(ctx, "early"), "Accepted")
+			status, _, message, _ := condition(env.get(ctx, "early"), "Accepted")
 			g.Expect(status).To(Equal("False"))
 			g.Expect(message).To(ContainSubstring("late"))
 		}).WithContext(ctx).Should(Succeed())
-		street.applyAll(ctx, `
+		env.applyAll(ctx, `
 apiVersion: v1
 kind: Service
 metadata: {name: late, namespace: NS}
 spec: {selector: {app: upstream}, ports: [{port: 80, targetPort: 8080}]}
 `)
-		street.programmed(ctx, "early")
+		env.programmed(ctx, "early")
 	}, NodeTimeout(time.Minute))
 
 	It("names the older policy when two collide", func(ctx context.Context) {
-		street.policy(ctx, "older", healing)
-		street.edit(ctx, "younger", healing)
-		DeferCleanup(func(ctx context.Context) { street.drop(ctx, "younger") }, NodeTimeout(20*time.Second))
+		env.policy(ctx, "older", healing)
+		env.edit(ctx, "younger", healing)
+		DeferCleanup(func(ctx context.Context) { env.drop(ctx, "younger") }, NodeTimeout(20*time.Second))
 		Eventually(func(g Gomega) {
-			status, reason, message, _ := condition(street.get(ctx, "younger"), "Accepted")
+			status, reason, message, _ := condition(env.get(ctx, "younger"), "Accepted")
 			g.Expect(status).To(Equal("False"))
 			g.Expect(reason).To(Equal("Conflicted"))
 			g.Expect(message).To(ContainSubstring("older"))

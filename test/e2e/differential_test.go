@@ -14,10 +14,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// The part of test/differential that needs a cluster: Services, kube-proxy, pods that come and go. Each story makes the same calls without
+// The part of test/differential that needs a cluster: Services, kube-proxy, pods that come and go. Each spec makes the same calls without
 // a policy and under one that only names their destination (rule 0).
 
-// twins are two servers behind a Service of each kind that the stories need, one that listens on IPv4 only, and a Service without anybody.
+// twins are two servers behind a Service of each kind that the specs need, one that listens on IPv4 only, and a Service without anybody.
 const twins = `
 apiVersion: apps/v1
 kind: Deployment
@@ -89,75 +89,75 @@ spec: {ipFamilyPolicy: PreferDualStack, selector: {app: four}, ports: [{port: 80
 
 var _ = Describe("no harm", Ordered, func() {
 	BeforeAll(func(ctx context.Context) {
-		street.applyAll(ctx, twins)
+		env.applyAll(ctx, twins)
 		for app, n := range map[string]int{"twin": 2, "mover": 1, "four": 1} {
-			street.awaitReady(ctx, app, n)
+			env.awaitReady(ctx, app, n)
 		}
-		for _, url := range []string{street.urlOf("twin", "/"), street.urlOf("sticky", "/"), "http://" + street.name("mover") + ":8080/"} {
-			Eventually(func() int { return street.call(ctx, street.caller(), url, "-fresh", "-n", "3").OK }).WithContext(ctx).Should(Equal(3), url)
+		for _, url := range []string{env.urlOf("twin", "/"), env.urlOf("sticky", "/"), "http://" + env.name("mover") + ":8080/"} {
+			Eventually(func() int { return env.call(ctx, env.caller(), url, "-fresh", "-n", "3").OK }).WithContext(ctx).Should(Equal(3), url)
 		}
 	}, NodeTimeout(3*time.Minute))
 
 	It("refuses what a Service without endpoints refuses", func(ctx context.Context) {
-		Expect(street.both(ctx, "nobody", func() string { return street.dial(ctx, street.name("nobody")+":80") })).To(Equal("refused"))
+		Expect(env.both(ctx, "nobody", func() string { return env.dial(ctx, env.name("nobody")+":80") })).To(Equal("refused"))
 	}, NodeTimeout(time.Minute))
 
 	It("answers a client that has ended its side", func(ctx context.Context) {
 		request := "GET /half?delay=1s HTTP/1.1\r\nHost: twin\r\nConnection: close\r\n\r\n"
-		Expect(street.both(ctx, "twin", func() string {
-			status, _, _ := strings.Cut(street.raw(ctx, street.caller(), street.name("twin")+":80", strings.NewReader(request)), "\r\n")
+		Expect(env.both(ctx, "twin", func() string {
+			status, _, _ := strings.Cut(env.raw(ctx, env.caller(), env.name("twin")+":80", strings.NewReader(request)), "\r\n")
 			return status
 		})).To(Equal("HTTP/1.1 200 OK"))
 	}, NodeTimeout(time.Minute))
 
 	It("keeps a caller at its endpoint where the Service says so", func(ctx context.Context) {
-		Expect(street.both(ctx, "sticky", func() string {
-			got := street.call(ctx, street.caller(), street.urlOf("sticky", "/sticky"), "-fresh", "-n", "40")
+		Expect(env.both(ctx, "sticky", func() string {
+			got := env.call(ctx, env.caller(), env.urlOf("sticky", "/sticky"), "-fresh", "-n", "40")
 			return fmt.Sprintf("%d calls well, by %d server", got.OK, len(got.Pods))
 		})).To(Equal("40 calls well, by 1 server"))
 	}, NodeTimeout(time.Minute))
 
 	It("carries 300 slow calls at once", func(ctx context.Context) {
-		Expect(street.both(ctx, "twin", func() string {
-			got := street.call(ctx, street.caller(), street.urlOf("twin", "/slow?delay=3s"), "-n", "300", "-c", "300", "-timeout", "30s")
+		Expect(env.both(ctx, "twin", func() string {
+			got := env.call(ctx, env.caller(), env.urlOf("twin", "/slow?delay=3s"), "-n", "300", "-c", "300", "-timeout", "30s")
 			return fmt.Sprintf("%d calls well", got.OK)
 		})).To(Equal("300 calls well"))
 	}, NodeTimeout(2*time.Minute))
 
 	It("lets a stream of events be idle", func(ctx context.Context) {
-		Expect(street.both(ctx, "twin", func() string {
-			return street.call(ctx, street.caller(), street.urlOf("twin", "/events?events=3&gap=6s"), "-n", "1", "-timeout", "60s").LastBody
+		Expect(env.both(ctx, "twin", func() string {
+			return env.call(ctx, env.caller(), env.urlOf("twin", "/events?events=3&gap=6s"), "-n", "1", "-timeout", "60s").LastBody
 		})).To(Equal("event 1\nevent 2\nevent 3\n"))
 	}, NodeTimeout(2*time.Minute))
 
 	It("carries a websocket and both its ends", func(ctx context.Context) {
 		request := "GET /ws HTTP/1.1\r\nHost: twin\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n" + "frames"
-		Expect(street.both(ctx, "twin", func() string {
-			return street.raw(ctx, street.caller(), street.name("twin")+":80", strings.NewReader(request))
+		Expect(env.both(ctx, "twin", func() string {
+			return env.raw(ctx, env.caller(), env.name("twin")+":80", strings.NewReader(request))
 		})).To(Equal("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nframes"))
 	}, NodeTimeout(time.Minute))
 
 	It("loses no more calls than the cluster does when a server is deleted", func(ctx context.Context) {
 		lost := func() int {
-			wait := street.load(ctx, street.caller(), street.urlOf("twin", "/deleted"), 12*time.Second, "-fresh", "-c", "2", "-timeout", "2s")
+			wait := env.load(ctx, env.caller(), env.urlOf("twin", "/deleted"), 12*time.Second, "-fresh", "-c", "2", "-timeout", "2s")
 			time.Sleep(2 * time.Second)
-			street.deleteOne(ctx, "twin")
+			env.deleteOne(ctx, "twin")
 			sum := wait()
-			street.awaitReady(ctx, "twin", 2)
+			env.awaitReady(ctx, "twin", 2)
 			return sum.Calls - sum.OK
 		}
 		direct := lost()
-		street.policy(ctx, "deleted-twin", naming("twin"))
+		env.policy(ctx, "deleted-twin", naming("twin"))
 		// One call more may meet the server while it goes.
 		Expect(lost()).To(BeNumerically("<=", direct+2))
 	}, NodeTimeout(3*time.Minute))
 
 	It("follows a headless Service's pod to its new address", func(ctx context.Context) {
-		street.both(ctx, "mover", func() string {
-			wait := street.load(ctx, street.caller(), "http://"+street.name("mover")+":8080/moved", 50*time.Second, "-c", "1", "-timeout", "2s")
+		env.both(ctx, "mover", func() string {
+			wait := env.load(ctx, env.caller(), "http://"+env.name("mover")+":8080/moved", 50*time.Second, "-c", "1", "-timeout", "2s")
 			time.Sleep(2 * time.Second)
-			street.deleteOne(ctx, "mover")
-			street.awaitReady(ctx, "mover", 1)
+			env.deleteOne(ctx, "mover")
+			env.awaitReady(ctx, "mover", 1)
 			sum := wait()
 			Expect(sum.OK).To(BeNumerically(">", 0))
 			Expect(sum.LastBadMillis).To(BeNumerically("<", 45000), "calls are well again once the name has moved: %+v", sum)
@@ -166,20 +166,20 @@ var _ = Describe("no harm", Ordered, func() {
 	}, NodeTimeout(4*time.Minute))
 
 	It("calls the family that the client called", func(ctx context.Context) {
-		if len(street.upstream.Status.PodIPs) < 2 {
+		if len(env.upstream.Status.PodIPs) < 2 {
 			Expect(os.Getenv("REQUIRE_PRIVILEGED")).NotTo(Equal("1"), "this cluster has no IPv6, and nothing may be skipped")
 			Skip("NOT RUN: this cluster's pods have no IPv6 addresses")
 		}
 		var svc corev1.Service
-		Expect(cluster.Get(ctx, client.ObjectKey{Namespace: street.namespace, Name: "four"}, &svc)).To(Succeed())
+		Expect(cluster.Get(ctx, client.ObjectKey{Namespace: env.namespace, Name: "four"}, &svc)).To(Succeed())
 		v4 := ""
 		for _, ip := range svc.Spec.ClusterIPs {
 			if !strings.Contains(ip, ":") {
 				v4 = ip
 			}
 		}
-		Expect(street.both(ctx, "four", func() string {
-			got := street.call(ctx, street.caller(), "http://"+v4+"/four", "-fresh", "-n", "30")
+		Expect(env.both(ctx, "four", func() string {
+			got := env.call(ctx, env.caller(), "http://"+v4+"/four", "-fresh", "-n", "30")
 			return fmt.Sprintf("%d calls well", got.OK)
 		})).To(Equal("30 calls well"))
 	}, NodeTimeout(time.Minute))
@@ -191,7 +191,7 @@ func naming(service string) string {
 }
 
 // both does the same without a policy and under one that names the Service, expects it to come to the same, and returns what.
-func (s *scenery) both(ctx context.Context, service string, observe func() string) string {
+func (s *environment) both(ctx context.Context, service string, observe func() string) string {
 	GinkgoHelper()
 	direct := observe()
 	name := "names-" + service
@@ -202,26 +202,28 @@ func (s *scenery) both(ctx context.Context, service string, observe func() strin
 	return direct
 }
 
-func (s *scenery) name(service string) string { return fmt.Sprintf("%s.%s.svc", service, s.namespace) }
+func (s *environment) name(service string) string {
+	return fmt.Sprintf("%s.%s.svc", service, s.namespace)
+}
 
-func (s *scenery) urlOf(service, path string) string { return "http://" + s.name(service) + path }
+func (s *environment) urlOf(service, path string) string { return "http://" + s.name(service) + path }
 
 // dial connects from a caller, says nothing, and returns what becomes of the connection.
-func (s *scenery) dial(ctx context.Context, addr string) string {
+func (s *environment) dial(ctx context.Context, addr string) string {
 	GinkgoHelper()
 	out, err := s.k.exec(ctx, s.caller(), nil, testserver, "dial", "-addr", addr)
 	Expect(err).NotTo(HaveOccurred())
 	return strings.TrimSpace(out)
 }
 
-func (s *scenery) awaitReady(ctx context.Context, app string, n int) {
+func (s *environment) awaitReady(ctx context.Context, app string, n int) {
 	GinkgoHelper()
 	Eventually(func() int { return len(readyPods(s.k.pods(ctx, s.namespace, client.MatchingLabels{"app": app}))) }).
 		WithContext(ctx).WithTimeout(time.Minute).Should(Equal(n), "ready pods of "+app)
 }
 
 // deleteOne deletes a pod without a grace.
-func (s *scenery) deleteOne(ctx context.Context, app string) {
+func (s *environment) deleteOne(ctx context.Context, app string) {
 	GinkgoHelper()
 	p := readyPods(s.k.pods(ctx, s.namespace, client.MatchingLabels{"app": app}))[0]
 	Expect(s.k.Delete(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name}}, client.GracePeriodSeconds(0))).To(Succeed())

@@ -25,10 +25,10 @@ import (
 
 var _ = Describe("trust", func() {
 	It("gives a node's agent nothing of another node, and nothing to a token that is not an agent's", func(ctx context.Context) {
-		street.policy(ctx, "trust", healing)
+		env.policy(ctx, "trust", healing)
 		managers := cluster.forwardToManagers(ctx)
-		mine := street.caller()
-		other := street.upstream.Spec.NodeName
+		mine := env.caller()
+		other := env.upstream.Spec.NodeName
 		agent := cluster.agentOn(ctx, mine.Spec.NodeName)
 		good := cluster.token(ctx, agentName, agent, "fairlead-manager")
 
@@ -36,7 +36,7 @@ var _ = Describe("trust", func() {
 		own := cluster.subscribe(ctx, managers, mine.Spec.NodeName, good)
 		Eventually(func() bool { return own.State().Connected }).WithContext(ctx).Should(BeTrue(), "%v", own.State().LastError)
 		Eventually(func() map[string]*policy.Workload { return own.Snapshot().Workloads }).WithContext(ctx).Should(HaveKey(string(mine.UID)))
-		for _, c := range street.callers {
+		for _, c := range env.callers {
 			if c.Spec.NodeName != mine.Spec.NodeName {
 				Expect(own.Snapshot().Workloads).NotTo(HaveKey(string(c.UID)), "a pod of "+c.Spec.NodeName)
 			}
@@ -74,7 +74,7 @@ type acceptsAll struct{}
 
 func (acceptsAll) Apply(*policy.Snapshot) []subscribe.Rejection { return nil }
 
-// subscribe runs the agents' own client for the duration of the story.
+// subscribe runs the agents' own client for the duration of the spec.
 func (k *kube) subscribe(ctx context.Context, managers []string, node, token string) *subscribe.Client {
 	GinkgoHelper()
 	dir := GinkgoT().TempDir()

@@ -136,12 +136,12 @@ func (k *kube) waitForFairlead(ctx context.Context) {
 	}).WithContext(ctx).WithTimeout(time.Minute).Should(BeNumerically(">=", 1), "ready managers")
 }
 
-// explain writes what an on-call engineer would look at to the report of a failed story.
-func (k *kube) explain(story string) {
+// explain writes what an on-call engineer would look at to the report of a failed spec.
+func (k *kube) explain(spec string) {
 	ctx, stop := context.WithTimeout(context.Background(), 20*time.Second)
 	defer stop()
 	w := GinkgoWriter
-	fmt.Fprintf(w, "\n--- the cluster after %q\n", story)
+	fmt.Fprintf(w, "\n--- the cluster after %q\n", spec)
 	policies := &unstructured.UnstructuredList{}
 	policies.SetAPIVersion("policy.fairlead.dev/v1alpha1")
 	policies.SetKind("RetryPolicyList")

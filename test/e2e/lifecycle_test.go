@@ -16,11 +16,11 @@ import (
 
 var _ = Describe("change and failure", Ordered, func() {
 	It("fails no call when a policy is edited under load", func(ctx context.Context) {
-		street.policy(ctx, "edited", healing)
-		wait := street.load(ctx, street.caller(), street.url("/edited?failPercent=20"), 8*time.Second, "-c", "8")
+		env.policy(ctx, "edited", healing)
+		wait := env.load(ctx, env.caller(), env.url("/edited?failPercent=20"), 8*time.Second, "-c", "8")
 		for i := range 20 {
-			street.edit(ctx, "edited", healing+fmt.Sprintf("connectionPool: {maxIdlePerEndpoint: %d}\ntimeouts: {idle: %ds}\n", 8+i, 60+i))
-			street.programmed(ctx, "edited")
+			env.edit(ctx, "edited", healing+fmt.Sprintf("connectionPool: {maxIdlePerEndpoint: %d}\ntimeouts: {idle: %ds}\n", 8+i, 60+i))
+			env.programmed(ctx, "edited")
 		}
 		sum := wait()
 		Expect(sum.Calls).To(BeNumerically(">", 500))
@@ -28,23 +28,23 @@ var _ = Describe("change and failure", Ordered, func() {
 	}, NodeTimeout(time.Minute))
 
 	It("restores direct traffic when the policy is deleted, without failing a call", func(ctx context.Context) {
-		street.policy(ctx, "deleted", healing)
-		Expect(street.call(ctx, street.caller(), street.url("/deleted?failPercent=30"), "-n", "100").OK).To(Equal(100))
-		wait := street.load(ctx, street.caller(), street.url("/deleted-load"), 4*time.Second, "-c", "4", "-fresh", "-gap", "5ms")
-		street.drop(ctx, "deleted")
+		env.policy(ctx, "deleted", healing)
+		Expect(env.call(ctx, env.caller(), env.url("/deleted?failPercent=30"), "-n", "100").OK).To(Equal(100))
+		wait := env.load(ctx, env.caller(), env.url("/deleted-load"), 4*time.Second, "-c", "4", "-fresh", "-gap", "5ms")
+		env.drop(ctx, "deleted")
 		Eventually(func() int {
-			return street.call(ctx, street.caller(), street.url("/direct?failPercent=50"), "-n", "20", "-fresh").OK
+			return env.call(ctx, env.caller(), env.url("/direct?failPercent=50"), "-n", "20", "-fresh").OK
 		}).WithContext(ctx).Should(Equal(10), "calls are not retried any more")
 		sum := wait()
 		Expect(sum.OK).To(Equal(sum.Calls), "%+v", sum)
 	}, NodeTimeout(time.Minute))
 
 	It("lets calls flow within 4 s after an agent's SIGKILL, and captures again", func(ctx context.Context) {
-		street.policy(ctx, "killed", healing)
-		from := street.caller()
+		env.policy(ctx, "killed", healing)
+		from := env.caller()
 		agent := cluster.agentOn(ctx, from.Spec.NodeName)
-		assassin := street.assassin(ctx, from.Spec.NodeName)
-		wait := street.load(ctx, from, street.url("/killed"), 12*time.Second, "-c", "4", "-fresh", "-gap", "10ms", "-timeout", "3s")
+		assassin := env.assassin(ctx, from.Spec.NodeName)
+		wait := env.load(ctx, from, env.url("/killed"), 12*time.Second, "-c", "4", "-fresh", "-gap", "10ms", "-timeout", "3s")
 		container := agent.Status.ContainerStatuses[0].ContainerID
 		_, err := cluster.exec(ctx, assassin, nil, testserver, "kill", "-container", container[strings.LastIndex(container, "/")+1:])
 		Expect(err).NotTo(HaveOccurred())
@@ -54,19 +54,19 @@ var _ = Describe("change and failure", Ordered, func() {
 		Expect(sum.LastBadMillis).To(BeNumerically("<=", 6000), "%+v", sum)
 
 		Eventually(func() int {
-			return street.call(ctx, from, street.url("/recaptured?failPercent=50"), "-n", "20", "-fresh").OK
+			return env.call(ctx, from, env.url("/recaptured?failPercent=50"), "-n", "20", "-fresh").OK
 		}).WithContext(ctx).WithTimeout(time.Minute).Should(Equal(20), "the restarted agent captures again")
 	}, NodeTimeout(3*time.Minute))
 
 	It("goes on enforcing without the manager, also through an agent's restart", func(ctx context.Context) {
-		street.policy(ctx, "orphan", healing)
-		from := street.caller()
+		env.policy(ctx, "orphan", healing)
+		from := env.caller()
 		cluster.scaleManager(ctx, 0)
 		DeferCleanup(func(ctx context.Context) {
 			cluster.scaleManager(ctx, 1)
 			cluster.waitForFairlead(ctx)
 		}, NodeTimeout(2*time.Minute))
-		Expect(street.call(ctx, from, street.url("/orphan?failPercent=30"), "-n", "100").OK).To(Equal(100), "without a manager")
+		Expect(env.call(ctx, from, env.url("/orphan?failPercent=30"), "-n", "100").OK).To(Equal(100), "without a manager")
 
 		old := cluster.agentOn(ctx, from.Spec.NodeName)
 		Expect(cluster.Delete(ctx, old)).To(Succeed())
@@ -79,21 +79,21 @@ var _ = Describe("change and failure", Ordered, func() {
 			return false
 		}).WithContext(ctx).WithTimeout(time.Minute).Should(BeTrue(), "the agent is back, from its disk copy")
 		Eventually(func() int {
-			return street.call(ctx, from, street.url("/orphan2?failPercent=30"), "-n", "100", "-fresh").OK
+			return env.call(ctx, from, env.url("/orphan2?failPercent=30"), "-n", "100", "-fresh").OK
 		}).WithContext(ctx).Should(Equal(100), "after a restart without a manager")
 	}, NodeTimeout(4*time.Minute))
 
 	It("fails no call when an agent is restarted gracefully", func(ctx context.Context) {
 		// Nothing is repeated, so nothing that the agents break is healed: POST, and no retries.
-		street.policy(ctx, "graceful", `
+		env.policy(ctx, "graceful", `
 podSelector: {matchLabels: {app: caller}}
 to: [{service: {name: upstream, port: 80}}]
 retry: {maxRetries: 0}
 `)
-		from := street.caller()
+		from := env.caller()
 		old := cluster.agentOn(ctx, from.Spec.NodeName)
-		fresh := street.load(ctx, from, street.url("/graceful"), 10*time.Second, "-c", "4", "-method", "POST", "-body", "pay", "-fresh", "-gap", "5ms")
-		kept := street.load(ctx, from, street.url("/graceful-kept?delay=1ms"), 10*time.Second, "-c", "4", "-method", "POST", "-body", "pay")
+		fresh := env.load(ctx, from, env.url("/graceful"), 10*time.Second, "-c", "4", "-method", "POST", "-body", "pay", "-fresh", "-gap", "5ms")
+		kept := env.load(ctx, from, env.url("/graceful-kept?delay=1ms"), 10*time.Second, "-c", "4", "-method", "POST", "-body", "pay")
 		Expect(cluster.Delete(ctx, old)).To(Succeed())
 		for _, wait := range []func() summary{fresh, kept} {
 			sum := wait()
@@ -117,7 +117,7 @@ func (k *kube) scaleManager(ctx context.Context, replicas int32) {
 }
 
 // assassin is a pod that can signal the other pods' processes of its node.
-func (s *scenery) assassin(ctx context.Context, node string) *corev1.Pod {
+func (s *environment) assassin(ctx context.Context, node string) *corev1.Pod {
 	GinkgoHelper()
 	p := &corev1.Pod{}
 	p.Namespace, p.Name = s.namespace, "assassin"
@@ -132,7 +132,7 @@ func (s *scenery) assassin(ctx context.Context, node string) *corev1.Pod {
 	return p
 }
 
-func (s *scenery) fresh(ctx context.Context, p *corev1.Pod) *corev1.Pod {
+func (s *environment) fresh(ctx context.Context, p *corev1.Pod) *corev1.Pod {
 	GinkgoHelper()
 	got := &corev1.Pod{}
 	Expect(s.k.Get(ctx, client.ObjectKeyFromObject(p), got)).To(Succeed())

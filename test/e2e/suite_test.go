@@ -11,10 +11,10 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// cluster and street are set up once: the stories run one after another and share them.
+// cluster and env are set up once: the specs run one after another and share them.
 var (
 	cluster *kube
-	street  *scenery
+	env     *environment
 )
 
 func TestE2E(t *testing.T) {
@@ -36,13 +36,13 @@ var _ = BeforeSuite(func(ctx context.Context) {
 	Expect(err).NotTo(HaveOccurred())
 	By("waiting for the manager and for an agent on every node")
 	cluster.waitForFairlead(ctx)
-	By("raising the scenery: an upstream, a pair of upstreams, and a caller on every node")
-	street = raise(ctx, cluster, fmt.Sprintf("fairlead-e2e-%d", time.Now().Unix()))
+	By("making the environment: an upstream, a pair of upstreams, and a caller on every node")
+	env = newEnvironment(ctx, cluster, fmt.Sprintf("fairlead-e2e-%d", time.Now().Unix()))
 }, NodeTimeout(4*time.Minute))
 
 var _ = AfterSuite(func(ctx context.Context) {
-	if street != nil {
-		street.clear(ctx)
+	if env != nil {
+		env.clear(ctx)
 	}
 }, NodeTimeout(time.Minute))
 

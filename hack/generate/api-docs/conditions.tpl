@@ -33,9 +33,7 @@ is not accepted, its last good configuration stays in force.
 | `PartiallyEnforced` | `NotYetSupported` | True | This version does not enforce some of the fields that are set; see [the list](operations.md#not-enforced-by-this-version). |
 | | `Encrypted` | True | Calls are encrypted by the pod, so what happens inside cannot be seen; `tls.mode` Originate or Intercept can change that. |
 | | `OpaqueProtocol` | True | The protocol has no requests to tell apart. |
-| | `ServiceAffinity` | True | The Service has a `sessionAffinity`, so the cluster picks its endpoints; see [who picks](operations.md#who-picks-the-endpoint-of-a-service). |
-| | `ServiceTrafficPolicy` | True | The Service has an `internalTrafficPolicy`, so the cluster picks. |
-| | `ServiceTrafficDistribution` | True | The Service has a `trafficDistribution` or a topology mode, so the cluster picks. |
+| | `ServiceAffinity` | True | The Service has a `sessionAffinity`, so each pod keeps its endpoint; see [which endpoint](operations.md#which-endpoint-of-a-service-a-call-goes-to). |
 | | `HostNetwork` | True | Some selected pods are on the host's network. |
 | | `NotCaptured` | True | The calls of some selected pods could not be captured; they go directly. |
 | | `Several` | True | Several of these; the message and `status.destinations` list them by field. |

@@ -37,6 +37,29 @@ func Translate(t testing.TB, services map[netip.AddrPort]netip.AddrPort) {
 
 // Attach is Translate outside of a test.
 func Attach(services map[netip.AddrPort]netip.AddrPort) (detach func(), err error) {
+	group, leave, err := enterCgroup()
+	if err != nil {
+		return nil, err
+	}
+	remove, err := attachTo(group, services)
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	return func() { remove(); leave() }, nil
+}
+
+// AttachEverywhere is Attach for all processes of the machine.
+func AttachEverywhere(services map[netip.AddrPort]netip.AddrPort) (detach func(), err error) {
+	root, _, err := cgroups()
+	if err != nil {
+		return nil, err
+	}
+	return attachTo(root, services)
+}
+
+// attachTo has the processes in a cgroup, and in those below it, connect as services says.
+func attachTo(group string, services map[netip.AddrPort]netip.AddrPort) (detach func(), err error) {
 	var undo []func()
 	detach = func() {
 		for _, f := range slices.Backward(undo) {
@@ -48,11 +71,6 @@ func Attach(services map[netip.AddrPort]netip.AddrPort) (detach func(), err erro
 			detach()
 		}
 	}()
-	group, leave, err := enterCgroup()
-	if err != nil {
-		return nil, err
-	}
-	undo = append(undo, leave)
 	back := map[netip.AddrPort]netip.AddrPort{}
 	for service, endpoint := range services {
 		back[endpoint] = service
@@ -142,7 +160,7 @@ func words(a netip.AddrPort) []word {
 
 // enterCgroup moves the process to a new cgroup below its own; leave moves it back.
 func enterCgroup() (path string, leave func(), err error) {
-	own, err := ownCgroup()
+	_, own, err := cgroups()
 	if err != nil {
 		return "", nil, err
 	}
@@ -163,15 +181,15 @@ func enterCgroup() (path string, leave func(), err error) {
 	return path, leave, nil
 }
 
-// ownCgroup returns the folder of the process's cgroup (version 2).
-func ownCgroup() (string, error) {
+// cgroups returns the folders of the root of cgroups of version 2 and of the process's own.
+func cgroups() (root, own string, err error) {
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	groups, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	for line := range strings.Lines(string(mounts)) {
 		f := strings.Fields(line)
@@ -179,10 +197,10 @@ func ownCgroup() (string, error) {
 			continue
 		}
 		for group := range strings.Lines(string(groups)) {
-			if own, found := strings.CutPrefix(strings.TrimSpace(group), "0::"); found {
-				return filepath.Join(f[1], own), nil
+			if path, found := strings.CutPrefix(strings.TrimSpace(group), "0::"); found {
+				return f[1], filepath.Join(f[1], path), nil
 			}
 		}
 	}
-	return "", errors.New("there is no cgroup of version 2")
+	return "", "", errors.New("there is no cgroup of version 2")
 }

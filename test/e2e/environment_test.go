@@ -17,15 +17,15 @@ import (
 
 const testserver = "/testserver"
 
-// scenery is the namespace the stories play in: one upstream, a pair of upstreams, and a caller on every node.
-type scenery struct {
+// environment is the namespace of the specs: one upstream, a pair of upstreams, and a caller on every node.
+type environment struct {
 	k         *kube
 	namespace string
 	upstream  *corev1.Pod
 	callers   []corev1.Pod
 }
 
-const sceneryManifests = `
+const environmentManifests = `
 apiVersion: v1
 kind: Namespace
 metadata: {name: NS}
@@ -64,10 +64,10 @@ spec:
          readinessProbe: {tcpSocket: {port: 7070}, periodSeconds: 1}}
 `
 
-func raise(ctx context.Context, k *kube, namespace string) *scenery {
+func newEnvironment(ctx context.Context, k *kube, namespace string) *environment {
 	GinkgoHelper()
-	s := &scenery{k: k, namespace: namespace}
-	s.applyAll(ctx, sceneryManifests)
+	s := &environment{k: k, namespace: namespace}
+	s.applyAll(ctx, environmentManifests)
 	nodes := len(k.nodes(ctx))
 	Eventually(func() int { return len(readyPods(k.pods(ctx, namespace, client.MatchingLabels{"app": "caller"}))) }).
 		WithContext(ctx).WithTimeout(2*time.Minute).Should(Equal(nodes), "a ready caller on every node")
@@ -84,7 +84,7 @@ func raise(ctx context.Context, k *kube, namespace string) *scenery {
 }
 
 // applyAll applies a stream of manifests in which NS stands for the namespace.
-func (s *scenery) applyAll(ctx context.Context, manifests string) {
+func (s *environment) applyAll(ctx context.Context, manifests string) {
 	GinkgoHelper()
 	for _, doc := range strings.Split(strings.ReplaceAll(manifests, "NS", s.namespace), "\n---\n") {
 		u := object(doc)
@@ -92,14 +92,14 @@ func (s *scenery) applyAll(ctx context.Context, manifests string) {
 	}
 }
 
-func (s *scenery) clear(ctx context.Context) {
+func (s *environment) clear(ctx context.Context) {
 	ns := &corev1.Namespace{}
 	ns.Name = s.namespace
 	_ = s.k.Delete(ctx, ns)
 }
 
 // caller returns a caller that does not share its node with the upstream, when there is one: calls cross nodes.
-func (s *scenery) caller() *corev1.Pod {
+func (s *environment) caller() *corev1.Pod {
 	for i := range s.callers {
 		if s.callers[i].Spec.NodeName != s.upstream.Spec.NodeName {
 			return &s.callers[i]
@@ -109,7 +109,7 @@ func (s *scenery) caller() *corev1.Pod {
 }
 
 // url is a path at the upstream Service.
-func (s *scenery) url(path string) string {
+func (s *environment) url(path string) string {
 	return fmt.Sprintf("http://upstream.%s.svc%s", s.namespace, path)
 }
 
@@ -133,7 +133,7 @@ type badCall struct {
 }
 
 // call makes calls from a pod.
-func (s *scenery) call(ctx context.Context, from *corev1.Pod, url string, flags ...string) summary {
+func (s *environment) call(ctx context.Context, from *corev1.Pod, url string, flags ...string) summary {
 	GinkgoHelper()
 	out, err := s.k.exec(ctx, from, nil, append([]string{testserver, "call", "-url", url}, flags...)...)
 	Expect(err).NotTo(HaveOccurred())
@@ -143,7 +143,7 @@ func (s *scenery) call(ctx context.Context, from *corev1.Pod, url string, flags 
 }
 
 // load makes calls in the background until the returned function is called, or for at most the duration.
-func (s *scenery) load(ctx context.Context, from *corev1.Pod, url string, duration time.Duration, flags ...string) func() summary {
+func (s *environment) load(ctx context.Context, from *corev1.Pod, url string, duration time.Duration, flags ...string) func() summary {
 	done := make(chan summary, 1)
 	go func() {
 		defer GinkgoRecover()
@@ -159,7 +159,7 @@ func (s *scenery) load(ctx context.Context, from *corev1.Pod, url string, durati
 }
 
 // raw sends bytes to an address and returns what comes back.
-func (s *scenery) raw(ctx context.Context, from *corev1.Pod, addr string, in io.Reader) string {
+func (s *environment) raw(ctx context.Context, from *corev1.Pod, addr string, in io.Reader) string {
 	GinkgoHelper()
 	out, err := s.k.exec(ctx, from, in, testserver, "raw", "-addr", addr)
 	Expect(err).NotTo(HaveOccurred())
@@ -174,35 +174,35 @@ type seen struct {
 }
 
 // control asks the upstream from inside its own pod: that way no policy has a hand in it.
-func (s *scenery) control(ctx context.Context, path string) string {
+func (s *environment) control(ctx context.Context, path string) string {
 	GinkgoHelper()
 	out, err := s.k.exec(ctx, s.upstream, nil, testserver, "get", "http://127.0.0.1:8080"+path)
 	Expect(err).NotTo(HaveOccurred())
 	return out
 }
 
-func (s *scenery) seen(ctx context.Context, key string) seen {
+func (s *environment) seen(ctx context.Context, key string) seen {
 	GinkgoHelper()
 	var got seen
 	Expect(json.Unmarshal([]byte(s.control(ctx, "/_stats?key="+key)), &got)).To(Succeed())
 	return got
 }
 
-// policy applies a RetryPolicy for the duration of the story and waits until every node has acknowledged it. The manifest
+// policy applies a RetryPolicy for the duration of the spec and waits until every node has acknowledged it. The manifest
 // holds the spec only.
-func (s *scenery) policy(ctx context.Context, name, spec string) {
+func (s *environment) policy(ctx context.Context, name, spec string) {
 	GinkgoHelper()
 	s.edit(ctx, name, spec)
 	DeferCleanup(func(ctx context.Context) { s.drop(ctx, name) }, NodeTimeout(30*time.Second))
 	s.programmed(ctx, name)
 }
 
-func (s *scenery) edit(ctx context.Context, name, spec string) {
+func (s *environment) edit(ctx context.Context, name, spec string) {
 	GinkgoHelper()
 	Expect(s.tryEdit(ctx, name, spec)).To(Succeed())
 }
 
-func (s *scenery) tryEdit(ctx context.Context, name, spec string) error {
+func (s *environment) tryEdit(ctx context.Context, name, spec string) error {
 	u := object("spec:\n" + indent(strings.ReplaceAll(spec, "NS", s.namespace)))
 	u.SetAPIVersion("policy.fairlead.dev/v1alpha1")
 	u.SetKind("RetryPolicy")
@@ -215,13 +215,13 @@ func indent(spec string) string {
 	return "  " + strings.ReplaceAll(strings.TrimSpace(spec), "\n", "\n  ")
 }
 
-func (s *scenery) drop(ctx context.Context, name string) {
+func (s *environment) drop(ctx context.Context, name string) {
 	GinkgoHelper()
 	u := s.emptyPolicy(name)
 	Expect(client.IgnoreNotFound(s.k.Delete(ctx, u))).To(Succeed())
 }
 
-func (s *scenery) emptyPolicy(name string) *unstructured.Unstructured {
+func (s *environment) emptyPolicy(name string) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{}
 	u.SetAPIVersion("policy.fairlead.dev/v1alpha1")
 	u.SetKind("RetryPolicy")
@@ -231,7 +231,7 @@ func (s *scenery) emptyPolicy(name string) *unstructured.Unstructured {
 }
 
 // get returns the policy as the API server has it.
-func (s *scenery) get(ctx context.Context, name string) *unstructured.Unstructured {
+func (s *environment) get(ctx context.Context, name string) *unstructured.Unstructured {
 	GinkgoHelper()
 	u := s.emptyPolicy(name)
 	Expect(s.k.Get(ctx, client.ObjectKeyFromObject(u), u)).To(Succeed())
@@ -254,7 +254,7 @@ func condition(u *unstructured.Unstructured, kind string) (status, reason, messa
 	return
 }
 
-func (s *scenery) programmed(ctx context.Context, name string) {
+func (s *environment) programmed(ctx context.Context, name string) {
 	GinkgoHelper()
 	Eventually(func() string {
 		u := s.get(ctx, name)

@@ -14,10 +14,13 @@ const module = "fairlead.dev/fairlead/"
 
 // packages says which of our packages each may import, as docs/architecture.md does. A trailing /... stands for a package and those below it.
 var packages = map[string][]string{
-	"api/v1alpha1":                      {},
-	"internal/policy":                   {},
-	"internal/wire":                     {"internal/policy", "internal/wire/..."},
-	"internal/controller/compile":       {"api/v1alpha1", "internal/policy"},
+	"api/v1alpha1":                {},
+	"internal/policy":             {},
+	"internal/wire":               {"internal/policy", "internal/wire/..."},
+	"internal/controller/compile": {"api/v1alpha1", "internal/policy"},
+	"internal/controller/index":   {"api/v1alpha1", "internal/policy", "internal/controller/compile"},
+	"internal/controller/status": {"api/v1alpha1", "internal/policy", "internal/controller/compile", "internal/controller/distribute",
+		"internal/controller/index"},
 	"internal/controller/distribute":    {"internal/policy", "internal/wire/...", "internal/controller/distribute/..."},
 	"internal/controller/distribute/ca": {},
 	"internal/controller":               {"api/v1alpha1", "internal/policy", "internal/controller/..."},
@@ -55,8 +58,12 @@ var packages = map[string][]string{
 var pure = map[string][]string{
 	"internal/policy":             {"net", "net/http", "os", "log/slog"},
 	"internal/controller/compile": {"net/http", "os", "log/slog", "sigs.k8s.io/controller-runtime"},
-	"internal/agent/resilience":   {"net", "net/http", "os", "log/slog", "github.com/prometheus/client_golang/prometheus"},
-	"internal/agent/call":         {"net", "net/http", "os", "log/slog", "sync", "github.com/prometheus/client_golang/prometheus"},
+	"internal/controller/index": {"context", "net", "net/http", "os", "time", "log/slog", "sigs.k8s.io/controller-runtime/pkg/client",
+		"k8s.io/utils/clock"},
+	"internal/controller/status": {"context", "net", "net/http", "os", "sync", "log/slog", "sigs.k8s.io/controller-runtime/pkg/client",
+		"k8s.io/utils/clock"},
+	"internal/agent/resilience": {"net", "net/http", "os", "log/slog", "github.com/prometheus/client_golang/prometheus"},
+	"internal/agent/call":       {"net", "net/http", "os", "log/slog", "sync", "github.com/prometheus/client_golang/prometheus"},
 }
 
 type goPackage struct {

@@ -28,7 +28,7 @@ type churn struct {
 	// guarded by mu
 	made    map[string]time.Time // by name, when its creation was asked for
 	reached map[string]time.Time // when it came into force on its node
-	deepest float64              // the desk's queue
+	deepest float64              // the object queue
 }
 
 // podChurn has pods come and go, and measures how long a new one takes to reach its agent, and what the manager needs for it.
@@ -113,7 +113,7 @@ func (c *churn) remove(ctx context.Context, i int) error {
 }
 
 func (c *churn) look(ctx context.Context) error {
-	depth, err := c.manager.metric(ctx, "workqueue_depth", `name="desk"`)
+	depth, err := c.manager.metric(ctx, "workqueue_depth", `name="objects"`)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.deepest = max(c.deepest, depth)

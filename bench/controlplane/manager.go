@@ -151,7 +151,7 @@ func (m *manager) bundle(ctx context.Context) ([]byte, error) {
 	return []byte(data), err
 }
 
-// metric returns the sum of the manager's series of that name that have the label, such as `name="desk"`; "" stands for any.
+// metric returns the sum of the manager's series of that name that have the label, such as `name="objects"`; "" stands for any.
 func (m *manager) metric(ctx context.Context, name, label string) (float64, error) {
 	body, err := get(ctx, "http://"+m.metrics+"/metrics")
 	if err != nil {

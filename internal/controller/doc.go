@@ -1,7 +1,7 @@
-// Package controller is the manager's office: it reads policies and cluster facts from the API server, has them compiled and
-// distributed, and answers on the policies' status. It is the only writer to the API server and must not know how agents work.
+// Package controller is the manager's part that talks to the API server: it reads policies and what they govern, has them compiled and
+// distributed, and writes the policies' status. It is the only writer to the API server and must not know how agents work.
 //
-// Facts go one way. A watch names an object, the desk reads it from the cache and tells the index, the index works out what that
-// changes, and the changes are published to agents as one batch. The clerk writes status, told by the index and by the agents'
-// acknowledgements which policies to look at.
+// Changes go one way. A watch enqueues an object's key; the objectReconciler reads the object from the cache and sets it in the index, which
+// works out what that changes; the compiler compiles the profiles concerned and publishes all changes to agents as one batch. The
+// statusReconciler writes status; the compiler and the agents' acknowledgements enqueue the policies that it has to look at.
 package controller

@@ -11,10 +11,11 @@ import (
 
 	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/controller/distribute"
+	"fairlead.dev/fairlead/internal/controller/status"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// Reasons of the Events about policies. Each is told once per transition.
+// Reasons of the Events about policies. Each is recorded once per transition.
 const (
 	// eventRefused: the policy is not accepted.
 	eventRefused = "PolicyRefused"
@@ -42,32 +43,32 @@ const (
 // maxNote is the bound of an Event's note.
 const maxNote = 1024
 
-// recordEdges tells the transitions between two statuses.
-func recordEdges(r events.EventRecorder, obj client.Object, base, next *v1alpha1.PolicyStatus) {
-	tell := func(kind, reason, action, message string) {
-		r.Eventf(obj, nil, kind, reason, action, "%s", bound(message, maxNote))
+// recordTransitions records the transitions between two statuses.
+func recordTransitions(r events.EventRecorder, obj client.Object, base, next *v1alpha1.PolicyStatus) {
+	event := func(kind, reason, action, message string) {
+		r.Eventf(obj, nil, kind, reason, action, "%s", status.Bound(message, maxNote))
 	}
-	if c, ok := turned(base, next, v1alpha1.ConditionAccepted, metav1.ConditionFalse); ok {
-		tell(corev1.EventTypeWarning, eventRefused, actionCompile, c.Message)
+	if c, ok := transitioned(base, next, v1alpha1.ConditionAccepted, metav1.ConditionFalse); ok {
+		event(corev1.EventTypeWarning, eventRefused, actionCompile, c.Message)
 	}
-	if c, ok := turned(base, next, v1alpha1.ConditionProgrammed, metav1.ConditionTrue); ok {
-		tell(corev1.EventTypeNormal, eventProgrammed, actionProgram, c.Message)
+	if c, ok := transitioned(base, next, v1alpha1.ConditionProgrammed, metav1.ConditionTrue); ok {
+		event(corev1.EventTypeNormal, eventProgrammed, actionProgram, c.Message)
 	}
-	if c, ok := turned(base, next, v1alpha1.ConditionPartiallyEnforced, metav1.ConditionTrue); ok {
-		tell(corev1.EventTypeWarning, eventPartiallyEnforced, actionCompile, c.Message)
+	if c, ok := transitioned(base, next, v1alpha1.ConditionPartiallyEnforced, metav1.ConditionTrue); ok {
+		event(corev1.EventTypeWarning, eventPartiallyEnforced, actionCompile, c.Message)
 	}
 	if failed(base) == 0 && failed(next) > 0 {
-		tell(corev1.EventTypeWarning, eventNodesFailing, actionProgram, meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionProgrammed).Message)
+		event(corev1.EventTypeWarning, eventNodesFailing, actionProgram, meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionProgrammed).Message)
 	}
 }
 
-// turned returns the condition if it has become status, or is so for another reason than before.
-func turned(base, next *v1alpha1.PolicyStatus, kind string, status metav1.ConditionStatus) (*metav1.Condition, bool) {
+// transitioned returns the condition if it has come to be as wanted, or is so for another reason than before.
+func transitioned(base, next *v1alpha1.PolicyStatus, kind string, want metav1.ConditionStatus) (*metav1.Condition, bool) {
 	was, is := meta.FindStatusCondition(base.Conditions, kind), meta.FindStatusCondition(next.Conditions, kind)
-	if is == nil || is.Status != status {
+	if is == nil || is.Status != want {
 		return nil, false
 	}
-	return is, was == nil || was.Status != status || status == metav1.ConditionFalse && was.Reason != is.Reason
+	return is, was == nil || was.Status != want || want == metav1.ConditionFalse && was.Reason != is.Reason
 }
 
 func failed(s *v1alpha1.PolicyStatus) int32 {
@@ -77,18 +78,18 @@ func failed(s *v1alpha1.PolicyStatus) int32 {
 	return s.Nodes.Failed
 }
 
-// breakerWatch notices breakers opening and closing between two looks.
+// breakerWatch notices breakers that open and close between two observations.
 type breakerWatch struct {
-	looked bool
+	seeded bool
 	open   int // half-open ones too
 }
 
-// look tells what changed. At first the status says how it was.
-func (w *breakerWatch) look(r events.EventRecorder, obj client.Object, base *v1alpha1.PolicyStatus, f *distribute.Figures) {
-	if !w.looked && base.Traffic != nil {
+// observe records what changed. At first the status says how it was.
+func (w *breakerWatch) observe(r events.EventRecorder, obj client.Object, base *v1alpha1.PolicyStatus, f *distribute.Figures) {
+	if !w.seeded && base.Traffic != nil {
 		w.open = int(base.Traffic.BreakersOpen + base.Traffic.BreakersHalfOpen)
 	}
-	w.looked = true
+	w.seeded = true
 	if f.AsOf.IsZero() {
 		return // agents have not come back yet
 	}
@@ -102,20 +103,20 @@ func (w *breakerWatch) look(r events.EventRecorder, obj client.Object, base *v1a
 	}
 }
 
-// noticeWatch notices what agents begin to say of captured pods: once for each reason, until no pod is named for it any more. Pods come
+// noticeWatch notices what agents begin to report of captured pods: once for each reason, until no pod is named for it any more. Pods come
 // and go, and which of many are named changes.
 type noticeWatch struct {
-	looked  bool
-	before  string // what the status said when it was looked at first
+	seeded  bool
+	before  string // what the status said at the first observation
 	reasons map[string]struct{}
 }
 
-// look tells what is new. At first the status says what was known.
-func (w *noticeWatch) look(r events.EventRecorder, obj client.Object, base *v1alpha1.PolicyStatus, f *distribute.Figures) {
-	if ready := meta.FindStatusCondition(base.Conditions, v1alpha1.ConditionReady); ready != nil && !w.looked {
+// observe records what is new. At first the status says what was known.
+func (w *noticeWatch) observe(r events.EventRecorder, obj client.Object, base *v1alpha1.PolicyStatus, f *distribute.Figures) {
+	if ready := meta.FindStatusCondition(base.Conditions, v1alpha1.ConditionReady); ready != nil && !w.seeded {
 		w.before = ready.Message
 	}
-	w.looked = true
+	w.seeded = true
 	if f.AsOf.IsZero() {
 		return // agents have not come back yet
 	}
@@ -129,7 +130,7 @@ func (w *noticeWatch) look(r events.EventRecorder, obj client.Object, base *v1al
 	}
 	w.reasons, w.before = reasons, ""
 	if len(added) > 0 {
-		r.Eventf(obj, nil, corev1.EventTypeWarning, eventNotice, actionObserve, "%s", bound(describeNotices(added), maxNote))
+		r.Eventf(obj, nil, corev1.EventTypeWarning, eventNotice, actionObserve, "%s", status.Bound(status.DescribeNotices(added), maxNote))
 	}
 }
 
@@ -140,5 +141,5 @@ func openTargets(f *distribute.Figures) string {
 			names = append(names, t.Target)
 		}
 	}
-	return nameSome(names, len(names))
+	return status.NameSome(names, len(names))
 }

@@ -10,24 +10,25 @@ import (
 
 	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/controller/distribute"
+	"fairlead.dev/fairlead/internal/controller/status"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
 // What concerns the capture of a pod is told once for each reason, until no pod is named for it any more: which of many pods are named
 // changes.
-func TestNoticesAreToldOnceForEachReason(t *testing.T) {
-	b := newBureau(t, 1, onePolicy)
-	b.settle("shop/p0")
-	b.events()
+func TestNoticesAreRecordedOnceForEachReason(t *testing.T) {
+	h := newStatusHarness(t, 1, onePolicy)
+	h.runUntilWritten("shop/p0")
+	h.events()
 	id := policy.ParseID("shop/p0")
 	say := func(reasons ...string) []string {
-		f := distribute.Figures{AsOf: b.clock.Now()}
+		f := distribute.Figures{AsOf: h.clock.Now()}
 		for i, reason := range reasons {
 			f.Notices = append(f.Notices, policy.CaptureProblem{Namespace: "shop", Pod: fmt.Sprintf("pod-%d", i), Reason: reason, Message: "why"})
 		}
-		b.agents.figures[id] = f
-		b.look("shop/p0")
-		return b.events()
+		h.agents.figures[id] = f
+		h.run("shop/p0")
+		return h.events()
 	}
 	const changed = "Warning CaptureNotice To know of captured pods: shop/pod-0 (RulesChanged: why)."
 	for i, step := range []struct{ say, want []string }{
@@ -44,17 +45,70 @@ func TestNoticesAreToldOnceForEachReason(t *testing.T) {
 	}
 }
 
-func TestNoticesFromBeforeARestartAreNotToldAgain(t *testing.T) {
-	b := newBureau(t, 1, onePolicy)
+func TestNoticesFromBeforeARestartAreNotRecordedAgain(t *testing.T) {
+	h := newStatusHarness(t, 1, onePolicy)
 	notices := []policy.CaptureProblem{{Namespace: "shop", Pod: "a", Reason: "RulesChanged", Message: "why"}}
-	b.server.cached["shop/p0"].Status.Conditions = []metav1.Condition{
-		{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Message: "In force. " + describeNotices(notices)},
+	h.server.cached["shop/p0"].Status.Conditions = []metav1.Condition{
+		{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Message: "In force. " + status.DescribeNotices(notices)},
 	}
-	b.look("shop/p0") // agents have not come back yet
-	b.agents.figures[policy.ParseID("shop/p0")] = distribute.Figures{AsOf: b.clock.Now(), Notices: notices}
-	b.look("shop/p0")
-	for _, e := range b.events() {
+	h.run("shop/p0") // agents have not come back yet
+	h.agents.figures[policy.ParseID("shop/p0")] = distribute.Figures{AsOf: h.clock.Now(), Notices: notices}
+	h.run("shop/p0")
+	for _, e := range h.events() {
 		if strings.Contains(e, "CaptureNotice") {
+			t.Errorf("event %q", e)
+		}
+	}
+}
+
+func TestEventsAreRecordedOncePerTransition(t *testing.T) {
+	h := newStatusHarness(t, 1, onePolicy)
+	h.runUntilWritten("shop/p0")
+	if diff := cmp.Diff([]string{"Normal Programmed The only node has it (generation 1)."}, h.events()); diff != "" {
+		t.Error(diff)
+	}
+	h.agents.rollout = distribute.Rollout{Desired: 1, Failed: 1, Failures: []distribute.Failure{{Node: "node-1", Message: "no"}}}
+	h.runUntilWritten("shop/p0")
+	if got := h.events(); len(got) != 1 || !strings.HasPrefix(got[0], "Warning NodesFailing 1 of 1 node refused it: node-1") {
+		t.Errorf("events %q", got)
+	}
+	for _, open := range []int{0, 2, 3, 0, 0} {
+		h.traffic("shop/p0", 1, open)
+		h.run("shop/p0")
+	}
+	want := []string{
+		"Warning BreakerOpened A circuit breaker opened for any.",
+		"Normal BreakerClosed All circuit breakers are closed again.",
+	}
+	if diff := cmp.Diff(want, h.events()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWhatIsNotEnforcedIsRecordedOnce(t *testing.T) {
+	h := newStatusHarness(t, 1, `{podSelector: {matchLabels: {app: %s}}, to: [{any: {}}], rateLimit: {requests: 1}, concurrency: {max: 3}}`)
+	for range 5 {
+		h.runUntilWritten("shop/p0")
+	}
+	var got []string
+	for _, e := range h.events() {
+		if strings.Contains(e, "PartiallyEnforced") {
+			got = append(got, e)
+		}
+	}
+	if diff := cmp.Diff([]string{"Warning PartiallyEnforced Not enforced by this version: rateLimit, concurrency."}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestBreakerThatWasOpenBeforeARestartIsNotRecordedAgain(t *testing.T) {
+	h := newStatusHarness(t, 1, onePolicy)
+	h.server.cached["shop/p0"].Status.Traffic = &v1alpha1.TrafficStatus{BreakersOpen: 1}
+	h.run("shop/p0") // agents have not come back yet
+	h.traffic("shop/p0", 1, 1)
+	h.run("shop/p0")
+	for _, e := range h.events() {
+		if strings.Contains(e, "Breaker") {
 			t.Errorf("event %q", e)
 		}
 	}

@@ -2,31 +2,25 @@ package controller
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/controller/distribute"
-	"fairlead.dev/fairlead/internal/controller/distribute/ca"
+	"fairlead.dev/fairlead/internal/controller/index"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -58,7 +52,7 @@ type Options struct {
 	Config *rest.Config
 	// Namespace is the manager's own.
 	Namespace string
-	// LeaderElect has replicas agree who writes status and serves agents.
+	// LeaderElect has replicas agree on one that writes status and serves agents.
 	LeaderElect bool
 	// Agents accepts agents' connections; the manager closes it.
 	Agents net.Listener
@@ -73,7 +67,7 @@ type Options struct {
 	Metrics prometheus.Registerer
 }
 
-// Manager is the office with all it needs. New makes it, Run runs it.
+// Manager is the controller with all it needs. New makes it, Run runs it.
 type Manager struct {
 	opts    Options
 	manager manager.Manager
@@ -108,7 +102,7 @@ func New(opts Options) (*Manager, error) {
 		return nil, fmt.Errorf("set up the manager: %w", err)
 	}
 	m := &Manager{opts: opts, manager: mgr}
-	if err := m.furnish(); err != nil {
+	if err := m.setup(); err != nil {
 		return nil, err
 	}
 	return m, nil
@@ -117,116 +111,31 @@ func New(opts Options) (*Manager, error) {
 // Run works until ctx ends or the lead is lost.
 func (m *Manager) Run(ctx context.Context) error { return m.manager.Start(ctx) }
 
-// furnish puts the rooms into the house.
-func (m *Manager) furnish() error {
-	mail := &mailbox{}
-	idx := newIndex(&cluster{reader: m.manager.GetClient(), domain: m.opts.ClusterDomain}, m.opts.Namespace)
+// setup makes the parts and has the manager run them.
+func (m *Manager) setup() error {
+	queue := &statusQueue{}
+	idx := index.New(&clusterLookup{reader: m.manager.GetClient(), domain: m.opts.ClusterDomain}, m.opts.Namespace)
 	store := distribute.NewStore(distribute.StoreOptions{
-		Notify: func(profiles []string) { mail.add(idx.policiesOf(profiles)) },
+		Notify: func(profiles []string) { queue.add(idx.PoliciesOf(profiles)) },
 	})
-	writes, err := instrument(m.opts.Metrics, idx, store)
+	wrote, err := registerMetrics(m.opts.Metrics, idx, store)
 	if err != nil {
 		return err
 	}
 	if err := m.addServer(store); err != nil {
 		return err
 	}
-	if err := m.addDesk(idx, store, mail); err != nil {
+	compiler := newCompiler(idx, store, queue.add, m.opts.Logger)
+	if err := m.manager.Add(compiler); err != nil {
 		return err
 	}
-	return m.addClerk(&clerk{
-		client: m.manager.GetClient(), index: idx, agents: store, recorder: m.manager.GetEventRecorder(fieldOwner),
-		clock: clock.RealClock{}, turns: newTurns(writesPerSecond, writeBurst), writes: writes, files: map[policy.ID]*file{},
-	}, mail)
-}
-
-// addServer adds what runs on every replica: the certificate authority and the agents' server. The store's gate decides who answers.
-func (m *Manager) addServer(store *distribute.Store) error {
-	direct, err := client.New(m.opts.Config, client.Options{Scheme: m.manager.GetScheme(), HTTPClient: m.manager.GetHTTPClient()})
-	if err != nil {
-		return fmt.Errorf("set up a client: %w", err)
-	}
-	host := serviceName + "." + m.opts.Namespace
-	keeper, err := ca.New(ca.Options{
-		Vault:    &ca.Cluster{Client: direct, Namespace: m.opts.Namespace, Secret: authorityName, ConfigMap: authorityName},
-		DNSNames: []string{serviceName, host, host + ".svc", host + ".svc." + m.opts.ClusterDomain},
-		Logger:   m.opts.Logger,
-	})
-	if err != nil {
+	objects := &objectReconciler{reader: m.manager.GetClient(), index: idx, changed: compiler.changed}
+	if err := objects.SetupWithManager(m.manager); err != nil {
 		return err
 	}
-	reviewer, err := distribute.NewTokenReviewer(distribute.TokenReviewOptions{
-		Client: direct, Audience: tokenAudience, Namespace: m.opts.Namespace, ServiceAccount: agentAccount,
-	})
-	if err != nil {
-		return err
+	statuses := &statusReconciler{
+		client: m.manager.GetClient(), index: idx, agents: store, recorder: m.manager.GetEventRecorder(fieldOwner), clock: clock.RealClock{},
+		schedule: defaultWriteSchedule(), wrote: wrote, records: map[policy.ID]*statusRecord{},
 	}
-	srv, err := distribute.NewServer(distribute.ServerOptions{
-		Store: store, Authenticator: reviewer, Certificate: keeper.Certificate, Logger: m.opts.Logger,
-	})
-	if err != nil {
-		return err
-	}
-	serve := func(ctx context.Context) error { return srv.Run(ctx, m.opts.Agents) }
-	return errors.Join(
-		m.manager.Add(everywhere{keeper.Run}),
-		m.manager.Add(everywhere{serve}),
-		m.manager.AddHealthzCheck("ping", healthz.Ping),
-		m.manager.AddReadyzCheck("certificate", certificateCheck(keeper.Certificate)),
-	)
-}
-
-// certificateCheck holds readiness until agents can be greeted. It says nothing about leadership.
-func certificateCheck(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) healthz.Checker {
-	return func(*http.Request) error {
-		_, err := certificate(nil)
-		return err
-	}
-}
-
-// everywhere runs on every replica.
-type everywhere struct {
-	run func(context.Context) error
-}
-
-func (e everywhere) Start(ctx context.Context) error { return e.run(ctx) }
-
-// NeedLeaderElection implements manager.LeaderElectionRunnable.
-func (everywhere) NeedLeaderElection() bool { return false }
-
-func (m *Manager) addDesk(idx *index, store *distribute.Store, mail *mailbox) error {
-	err := m.manager.GetFieldIndexer().IndexField(context.Background(), &discoveryv1.EndpointSlice{}, serviceIndex, indexSlice)
-	if err != nil {
-		return fmt.Errorf("index endpoint slices: %w", err)
-	}
-	if err := warm(context.Background(), m.manager.GetCache()); err != nil {
-		return err
-	}
-	d := &desk{
-		reader: m.manager.GetClient(), index: idx, agents: store, statuses: mail.add, logger: m.opts.Logger,
-	}
-	c, err := controller.NewTyped("desk", m.manager, controller.TypedOptions[fact]{
-		Reconciler:              d,
-		MaxConcurrentReconciles: 1,
-		SkipNameValidation:      ptr.To(true), // several managers may live in one test process
-	})
-	if err != nil {
-		return fmt.Errorf("set up the desk: %w", err)
-	}
-	if err := watchAll(c, m.manager); err != nil {
-		return fmt.Errorf("watch the cluster: %w", err)
-	}
-	return m.manager.Add(d)
-}
-
-func (m *Manager) addClerk(c *clerk, mail *mailbox) error {
-	ctl, err := controller.NewTyped("clerk", m.manager, controller.TypedOptions[policy.ID]{
-		Reconciler:              c,
-		MaxConcurrentReconciles: 4,
-		SkipNameValidation:      ptr.To(true),
-	})
-	if err != nil {
-		return fmt.Errorf("set up the clerk: %w", err)
-	}
-	return errors.Join(ctl.Watch(mail), m.manager.Add(&turnGiver{turns: c.turns, clock: c.clock, look: mail.add}))
+	return statuses.SetupWithManager(m.manager, queue)
 }

@@ -109,28 +109,28 @@ func trimSlice(obj any) (any, error) {
 }
 
 // watch has c told of objects like obj.
-func watch[T client.Object](c controller.TypedController[fact], mgr manager.Manager, obj T, kind factKind, predicates ...predicate.TypedPredicate[T]) error {
-	mapped := handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, o T) []fact {
-		f := fact{kind: kind, namespace: o.GetNamespace(), name: o.GetName()}
+func watch[T client.Object](c controller.TypedController[objectKey], mgr manager.Manager, obj T, kind objectKind, predicates ...predicate.TypedPredicate[T]) error {
+	mapped := handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, o T) []objectKey {
+		f := objectKey{kind: kind, namespace: o.GetNamespace(), name: o.GetName()}
 		if s, ok := any(o).(*discoveryv1.EndpointSlice); ok {
 			if f.name = s.Labels[discoveryv1.LabelServiceName]; f.name == "" {
 				return nil
 			}
 		}
-		return []fact{f}
+		return []objectKey{f}
 	})
 	return c.Watch(source.TypedKind(mgr.GetCache(), obj, mapped, predicates...))
 }
 
 // watchAll has c told of everything that matters.
-func watchAll(c controller.TypedController[fact], mgr manager.Manager) error {
+func watchAll(c controller.TypedController[objectKey], mgr manager.Manager) error {
 	for _, err := range []error{
-		watch(c, mgr, &corev1.Namespace{}, namespaceFact, changed(func(a, b *corev1.Namespace) bool { return !maps.Equal(a.Labels, b.Labels) })),
-		watch(c, mgr, &corev1.Pod{}, podFact, changed(podChanged)),
-		watch(c, mgr, &corev1.Service{}, serviceFact),
-		watch(c, mgr, &discoveryv1.EndpointSlice{}, serviceFact),
-		watch(c, mgr, &v1alpha1.RetryPolicy{}, policyFact, predicate.TypedGenerationChangedPredicate[*v1alpha1.RetryPolicy]{}),
-		watch(c, mgr, &v1alpha1.ClusterRetryPolicy{}, clusterPolicyFact, predicate.TypedGenerationChangedPredicate[*v1alpha1.ClusterRetryPolicy]{}),
+		watch(c, mgr, &corev1.Namespace{}, kindNamespace, changed(func(a, b *corev1.Namespace) bool { return !maps.Equal(a.Labels, b.Labels) })),
+		watch(c, mgr, &corev1.Pod{}, kindPod, changed(podChanged)),
+		watch(c, mgr, &corev1.Service{}, kindService),
+		watch(c, mgr, &discoveryv1.EndpointSlice{}, kindService),
+		watch(c, mgr, &v1alpha1.RetryPolicy{}, kindPolicy, predicate.TypedGenerationChangedPredicate[*v1alpha1.RetryPolicy]{}),
+		watch(c, mgr, &v1alpha1.ClusterRetryPolicy{}, kindClusterPolicy, predicate.TypedGenerationChangedPredicate[*v1alpha1.ClusterRetryPolicy]{}),
 	} {
 		if err != nil {
 			return err

@@ -68,8 +68,8 @@ func (a *agent) report(t policy.Traffic) {
 	a.reports = append(a.reports, &policy.Report{Traffic: []policy.Traffic{t}})
 }
 
-// open has the agent report these gauges from now on, or that all is quiet.
-func (a *agent) open(gauges *policy.Traffic) {
+// setGauges has the agent report these gauges from now on, or that all is quiet.
+func (a *agent) setGauges(gauges *policy.Traffic) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.gauges = gauges
@@ -94,7 +94,7 @@ func (a *agent) binding() *policy.Binding {
 }
 
 // newAgent runs an agent on a node, with a token as the kubelet would give it, until the spec ends.
-func newAgent(ctx SpecContext, node string, managers ...*office) *agent {
+func newAgent(ctx SpecContext, node string, managers ...*replica) *agent {
 	GinkgoHelper()
 	a := &agent{}
 	dir := GinkgoT().TempDir()
@@ -106,7 +106,7 @@ func newAgent(ctx SpecContext, node string, managers ...*office) *agent {
 		g.Expect(os.WriteFile(bundle, []byte(cm.Data["ca.crt"]), 0o600)).To(Succeed())
 	}).Should(Succeed())
 	if len(managers) == 0 {
-		managers = []*office{suite.running}
+		managers = []*replica{suite.running}
 	}
 	var err error
 	a.client, err = subscribe.New(subscribe.Options{

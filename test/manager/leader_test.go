@@ -13,16 +13,16 @@ import (
 
 var _ = Describe("two replicas", Serial, func() {
 	It("agree that one serves agents, and the other takes over", func(ctx SpecContext) {
-		suite.running.close()
-		DeferCleanup(func(ctx SpecContext) { suite.running = open(ctx, false) })
-		first := open(ctx, true)
+		suite.running.stop()
+		DeferCleanup(func(ctx SpecContext) { suite.running = startReplica(ctx, false) })
+		first := startReplica(ctx, true)
 		Eventually(func(g Gomega) {
 			lease := &coordinationv1.Lease{}
 			g.Expect(suite.admin.Get(ctx, client.ObjectKey{Namespace: system, Name: "fairlead-manager"}, lease)).To(Succeed())
 			g.Expect(lease.Spec.HolderIdentity).To(HaveValue(Not(BeEmpty())))
 		}).Should(Succeed())
-		second := open(ctx, true)
-		DeferCleanup(func() { second.close() })
+		second := startReplica(ctx, true)
+		DeferCleanup(func() { second.stop() })
 
 		ns := newNamespace(ctx)
 		// The one that does not lead is asked first.
@@ -32,7 +32,7 @@ var _ = Describe("two replicas", Serial, func() {
 		eventually(ctx, p, map[string]string{v1alpha1.ConditionReady: "True/Ready"})
 		Expect(a.client.State().Manager).To(Equal(first.address))
 
-		first.close()
+		first.stop()
 		Eventually(func() string { return a.client.State().Manager }).Should(Equal(second.address))
 		Expect(a.workloads()).To(Equal([]string{"a"}))
 		edit(ctx, p, func(p *v1alpha1.RetryPolicy) { p.Spec.Retry.MaxRetries = ptr(int32(5)) })

@@ -240,7 +240,7 @@ var _ = Describe("a policy", func() {
 		traffic := policy.Traffic{Policy: id, Target: "any", Counts: policy.Counts{Requests: 600, Successes: 599, Abandoned: 1, Retries: 20}}
 		traffic.Latency[policy.LatencyBucket(20*time.Millisecond)] = 600
 		a.report(traffic)
-		a.open(&policy.Traffic{Policy: id, Target: "any", BreakersOpen: 1, BreakersHalfOpen: 1, BreakerAge: time.Minute, OpaqueOpen: 3})
+		a.setGauges(&policy.Traffic{Policy: id, Target: "any", BreakersOpen: 1, BreakersHalfOpen: 1, BreakerAge: time.Minute, OpaqueOpen: 3})
 		By("saying how its breaker stands, as soon as that is known")
 		Eventually(func(g Gomega) {
 			d := statusNow(ctx, p).Destinations
@@ -261,7 +261,7 @@ var _ = Describe("a policy", func() {
 			g.Expect(s.Traffic.P99).NotTo(BeEmpty())
 		}).Should(Succeed())
 		eventuallyEvents(ctx, ns, "BreakerOpened")
-		a.open(nil)
+		a.setGauges(nil)
 		eventuallyEvents(ctx, ns, "BreakerClosed")
 		By("taking them away with the pods")
 		Expect(suite.admin.Delete(ctx, pod, client.GracePeriodSeconds(0))).To(Succeed())

@@ -43,7 +43,7 @@ var suite struct {
 	env     *envtest.Environment
 	admin   client.WithWatch
 	manager *rest.Config // the manager's own credential
-	running *office
+	running *replica
 }
 
 func TestManager(t *testing.T) {
@@ -76,12 +76,12 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	user, err := suite.env.AddUser(envtest.User{Name: managerAccount, Groups: []string{"system:serviceaccounts", "system:authenticated"}}, nil)
 	Expect(err).NotTo(HaveOccurred())
 	suite.manager = user.Config()
-	suite.running = open(ctx, false)
+	suite.running = startReplica(ctx, false)
 })
 
 var _ = AfterSuite(func() {
 	if suite.running != nil {
-		suite.running.close()
+		suite.running.stop()
 	}
 	if suite.env != nil {
 		Expect(suite.env.Stop()).To(Succeed())
@@ -104,15 +104,15 @@ func create(ctx context.Context, file string) {
 	}
 }
 
-// office is a manager that runs.
-type office struct {
+// replica is a manager that runs.
+type replica struct {
 	address string
 	cancel  context.CancelFunc
 	done    chan error
 }
 
-// open starts a manager with the rights of its role.
-func open(ctx context.Context, leaderElect bool) *office {
+// startReplica starts a manager with the rights of its role.
+func startReplica(ctx context.Context, leaderElect bool) *replica {
 	GinkgoHelper()
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	Expect(err).NotTo(HaveOccurred())
@@ -122,15 +122,15 @@ func open(ctx context.Context, leaderElect bool) *office {
 	})
 	Expect(err).NotTo(HaveOccurred())
 	running, cancel := context.WithCancel(context.Background())
-	o := &office{address: listener.Addr().String(), cancel: cancel, done: make(chan error, 1)}
-	go func() { o.done <- m.Run(running) }()
-	return o
+	r := &replica{address: listener.Addr().String(), cancel: cancel, done: make(chan error, 1)}
+	go func() { r.done <- m.Run(running) }()
+	return r
 }
 
-func (o *office) close() {
+func (r *replica) stop() {
 	GinkgoHelper()
-	o.cancel()
-	Eventually(o.done).WithTimeout(30 * time.Second).Should(Receive(Succeed()))
+	r.cancel()
+	Eventually(r.done).WithTimeout(30 * time.Second).Should(Receive(Succeed()))
 }
 
 // newNamespace makes a namespace for one spec.

@@ -1,0 +1,138 @@
+package controller
+
+import (
+	"context"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"fairlead.dev/fairlead/internal/controller/distribute"
+	"fairlead.dev/fairlead/internal/controller/index"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// jobsPerWorker is how many jobs of a large change a worker compiles before pods that have just started get their turn.
+const jobsPerWorker = 16
+
+// publisher takes changes to the agents.
+type publisher interface {
+	Publish(b *distribute.Batch) error
+	Revision() uint64
+	Gate() *distribute.Gate
+}
+
+// compiler compiles and publishes what the index says has changed. It compiles on all cores and outside the index's lock, and what pods
+// that have just started need before all else.
+type compiler struct {
+	// immutable
+	index    *index.Index
+	agents   publisher
+	statuses func([]policy.ID) // enqueues policies whose status may have changed
+	logger   *slog.Logger
+	wake     chan struct{} // size 1: the index was changed
+}
+
+var (
+	_ manager.Runnable               = (*compiler)(nil)
+	_ manager.LeaderElectionRunnable = (*compiler)(nil)
+)
+
+func newCompiler(x *index.Index, agents publisher, statuses func([]policy.ID), logger *slog.Logger) *compiler {
+	return &compiler{index: x, agents: agents, statuses: statuses, logger: logger, wake: make(chan struct{}, 1)}
+}
+
+// NeedLeaderElection has only the replica that leads serve agents.
+func (c *compiler) NeedLeaderElection() bool { return true }
+
+// changed has the compiler look at the index. Nothing may call it before the index holds the whole cluster.
+func (c *compiler) changed() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Start works until ctx ends. Agents are let in once the whole cluster has been published, and sent away at the end. Were they let in
+// earlier, they would drop policies that are merely not compiled yet.
+func (c *compiler) Start(ctx context.Context) error {
+	defer c.agents.Gate().Shut()
+	for first := true; ; first = false {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-c.wake:
+		}
+		began := time.Now()
+		c.publishAll(ctx)
+		if first {
+			c.agents.Gate().Open()
+			c.logger.InfoContext(ctx, "serving agents", "dur", time.Since(began))
+		}
+	}
+}
+
+// publishAll compiles and publishes all that has changed as one batch. A large change does not hold up pods that start meanwhile: what these
+// need is published between its parts.
+func (c *compiler) publishAll(ctx context.Context) {
+	c.publishUrgent(ctx)
+	jobs := c.index.Take()
+	workers := runtime.GOMAXPROCS(0)
+	for rest := jobs; len(rest) > 0; {
+		part := rest[:min(len(rest), workers*jobsPerWorker)]
+		if rest = rest[len(part):]; len(part) < len(jobs) {
+			c.publishUrgent(ctx)
+		}
+		compileAll(part, workers)
+	}
+	changes, statuses := c.index.Publish(jobs)
+	c.publish(ctx, changes)
+	c.index.Published(c.agents.Revision())
+	c.statuses(statuses)
+}
+
+// publishUrgent compiles and publishes what pods that have just started need.
+func (c *compiler) publishUrgent(ctx context.Context) {
+	jobs := c.index.TakeUrgent()
+	compileAll(jobs, runtime.GOMAXPROCS(0))
+	c.publish(ctx, c.index.PublishUrgent(jobs))
+}
+
+func (c *compiler) publish(ctx context.Context, changes *index.Changes) {
+	var b distribute.Batch
+	changes.SendTo(&b)
+	if b.Len() == 0 {
+		return
+	}
+	if err := c.agents.Publish(&b); err != nil {
+		// The resources named keep their previous version; trying again would give the same.
+		c.logger.ErrorContext(ctx, "cannot publish a change whole", "err", err)
+	}
+}
+
+// compileAll compiles jobs with so many workers.
+func compileAll(jobs []*index.Job, workers int) {
+	if len(jobs) == 1 || workers == 1 {
+		for _, j := range jobs {
+			j.Compile()
+		}
+		return
+	}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(workers, len(jobs)) {
+		wg.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(jobs) {
+					return
+				}
+				jobs[i].Compile()
+			}
+		})
+	}
+	wg.Wait()
+}

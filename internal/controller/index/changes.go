@@ -1,0 +1,55 @@
+package index
+
+import "fairlead.dev/fairlead/internal/policy"
+
+// Changes are changes for agents, to be published as one. Each resource is named once.
+type Changes struct {
+	profiles            []compiledProfile
+	removedProfiles     []string
+	workloads           []placedWorkload
+	removedWorkloads    []string
+	destinations        []*policy.Destination
+	removedDestinations []string
+}
+
+type compiledProfile struct {
+	*policy.Profile
+	policies []policy.ID // it is compiled from
+}
+
+type placedWorkload struct {
+	policy.Workload
+	node string
+}
+
+// ChangeSink takes changes for agents.
+type ChangeSink interface {
+	SetWorkload(node string, w *policy.Workload)
+	RemoveWorkload(uid string)
+	SetProfile(p *policy.Profile, others ...policy.ID)
+	RemoveProfile(name string)
+	SetDestination(d *policy.Destination)
+	RemoveDestination(name string)
+}
+
+// SendTo adds the changes to a sink.
+func (c *Changes) SendTo(sink ChangeSink) {
+	for _, p := range c.profiles {
+		sink.SetProfile(p.Profile, p.policies...)
+	}
+	for _, d := range c.destinations {
+		sink.SetDestination(d)
+	}
+	for i := range c.workloads {
+		sink.SetWorkload(c.workloads[i].node, &c.workloads[i].Workload)
+	}
+	for _, uid := range c.removedWorkloads {
+		sink.RemoveWorkload(uid)
+	}
+	for _, name := range c.removedProfiles {
+		sink.RemoveProfile(name)
+	}
+	for _, name := range c.removedDestinations {
+		sink.RemoveDestination(name)
+	}
+}

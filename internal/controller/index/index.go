@@ -1,0 +1,202 @@
+package index
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	"fairlead.dev/fairlead/internal/controller/compile"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// ClusterLookup is what the index looks up rather than remembers. Its methods are called with the index locked and must not block.
+type ClusterLookup interface {
+	// Service returns the ports of a Service by "namespace/name".
+	Service(name string) (*compile.Service, bool)
+	// Destination returns a Service as agents see it.
+	Destination(name string) (*policy.Destination, bool)
+}
+
+// Pod is what the index needs to know of a pod.
+type Pod struct {
+	UID             types.UID
+	Namespace, Name string
+	Node            string
+	Labels          labels.Set // shared with the cache, never written to
+	HostNetwork     bool
+	// Running is false for pods that are not on a node yet, and for those that have ended: neither makes calls.
+	Running bool
+}
+
+// Index knows which policies govern which pods. The work of a change is proportional to what it affects. Its methods may be called from
+// any goroutine, but Take, Publish and Published belong together: one goroutine calls them.
+type Index struct {
+	// immutable
+	lookup ClusterLookup
+	// exempt is the manager's own namespace. Its pods are never governed: an agent that depended on itself could not recover.
+	exempt string
+
+	mu sync.Mutex
+	// guarded by mu
+	namespaces map[string]*namespace
+	policies   map[policy.ID]*policyEntry
+	cluster    []*policyEntry          // of ClusterRetryPolicies, by name
+	services   map[string]*serviceRefs // those that policies or profiles name
+	profiles   map[string]*profile     // by name
+	changes    changes
+	// inPublication has the policies of the last Publish until Published, with the generation that it completes.
+	inPublication map[policy.ID]publication
+	compilations  int // profiles compiled and not dropped, for tests and metrics
+}
+
+// changes are consequences that were not published yet.
+type changes struct {
+	conflicts    map[string]struct{}    // namespaces whose policies may conflict, "" for the cluster's
+	profiles     map[string]*profile    // to compile
+	urgent       map[string]*profile    // those of them to compile before others
+	unused       map[string]*profile    // without pods: to remove
+	workloads    map[types.UID]*pod     // pods whose profile is not the published one, those that are gone included
+	starting     map[types.UID]*pod     // those of them that have just started
+	destinations map[string]struct{}    // to look up again
+	statuses     map[policy.ID]struct{} // of policies to look at
+}
+
+// namespace holds what lives in a namespace, and which cluster policies select it.
+type namespace struct {
+	name     string
+	exists   bool
+	labels   labels.Set
+	pods     map[string]*pod // by name
+	policies []*policyEntry  // by name
+	cluster  []*policyEntry  // that select it, by name
+}
+
+// pod is a Pod and what governs it.
+type pod struct {
+	Pod
+	selected  []*policyEntry // policies that select it, by ID
+	profile   *profile       // nil without a policy that acts
+	published *profile       // what agents were told of last
+}
+
+// profile is a set of policies and the pods they govern.
+type profile struct {
+	name      string
+	namespace string // "" unless the profile differs between namespaces
+	members   []*policyEntry
+	pods      int
+	nodes     map[string]int // pods by node
+	// publishedPods counts the pods that have it by what agents were told.
+	publishedPods int
+	// version counts changes of what the profile is compiled from.
+	version uint64
+	// causes are the policies whose own change is complete only once this profile is compiled.
+	causes   map[*policyEntry]struct{}
+	compiled *policy.Profile // the last version; nil if there was none
+	// usable says that pods may be given the last version, though a newer one may be under way.
+	usable   bool
+	services []string // Services that compiled names
+}
+
+// policyEntry is a policy resource and what became of it.
+type policyEntry struct {
+	id         policy.ID
+	uid        types.UID
+	source     compile.Source
+	warnings   []string
+	unenforced []compile.UnenforcedField
+	// current is the policy as written, nil while it has problems.
+	current  *compile.Policy
+	problems []compile.Problem
+	conflict *compile.Conflict
+	// active is the version that selects pods: the current one, or the last good one; nil for none. It acts if its mode says so.
+	active *compile.Policy
+	// lastGood is the last version that was in force.
+	lastGood *compile.Policy
+	services []string              // names that the current or the active version refers to
+	overlaps map[policy.ID]overlap // with the others that its calls are governed by
+	derived  *derived              // nil if not known
+
+	pods, hostNetworkPods int
+	namespaces            int
+	profiles              map[*profile]struct{}
+
+	uncompiled          int    // profiles of which it is a cause
+	publishedGeneration int64  // the last generation of which all that follows was published
+	publishedRevision   uint64 // the publication that did
+}
+
+// New returns an index of an empty cluster.
+func New(lookup ClusterLookup, exempt string) *Index {
+	return &Index{
+		lookup:     lookup,
+		exempt:     exempt,
+		namespaces: map[string]*namespace{},
+		policies:   map[policy.ID]*policyEntry{},
+		services:   map[string]*serviceRefs{},
+		profiles:   map[string]*profile{},
+		changes: changes{
+			conflicts: map[string]struct{}{}, profiles: map[string]*profile{}, urgent: map[string]*profile{}, unused: map[string]*profile{},
+			workloads: map[types.UID]*pod{}, starting: map[types.UID]*pod{}, destinations: map[string]struct{}{}, statuses: map[policy.ID]struct{}{},
+		},
+	}
+}
+
+// Compilations returns how many profiles were compiled.
+func (x *Index) Compilations() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.compilations
+}
+
+// acts reports whether the policy takes part in profiles.
+func (r *policyEntry) acts() bool { return r.active != nil && r.active.Enforced() }
+
+func compareEntries(a, b *policyEntry) int { return strings.Compare(a.id.String(), b.id.String()) }
+
+// insert adds r to a list sorted by ID.
+func insert(list []*policyEntry, r *policyEntry) []*policyEntry {
+	i, found := slices.BinarySearchFunc(list, r, compareEntries)
+	if found {
+		return list
+	}
+	return slices.Insert(list, i, r)
+}
+
+func remove(list []*policyEntry, r *policyEntry) []*policyEntry {
+	return slices.DeleteFunc(list, func(o *policyEntry) bool { return o == r })
+}
+
+func (x *Index) namespace(name string) *namespace {
+	ns := x.namespaces[name]
+	if ns == nil {
+		ns = &namespace{name: name, pods: map[string]*pod{}}
+		x.namespaces[name] = ns
+	}
+	return ns
+}
+
+// removeIfEmpty forgets a namespace of which nothing is left.
+func (x *Index) removeIfEmpty(ns *namespace) {
+	if !ns.exists && len(ns.pods) == 0 && len(ns.policies) == 0 {
+		for _, r := range ns.cluster {
+			r.namespaces--
+			x.changes.status(r)
+		}
+		delete(x.namespaces, ns.name)
+	}
+}
+
+// status marks a policy whose status may have changed.
+func (c *changes) status(r *policyEntry) { c.statuses[r.id] = struct{}{} }
+
+// workload marks a pod whose profile has changed, or that is gone.
+func (c *changes) workload(p *pod) {
+	if before := c.workloads[p.UID]; before != nil && before != p {
+		p.published, before.published = before.published, nil // it was made anew under the same UID
+	}
+	c.workloads[p.UID] = p
+}

@@ -1,0 +1,69 @@
+package indextest
+
+import (
+	"slices"
+	"strings"
+
+	"fairlead.dev/fairlead/internal/controller/compile"
+	"fairlead.dev/fairlead/internal/controller/index"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// Expected returns what agents should have of the world, worked out from scratch, one pod after the other and without an index. It knows no
+// history: policies must not conflict, and name no Service that is gone.
+func (w *World) Expected() *Published {
+	out := NewPublished()
+	for _, p := range w.Pods {
+		if members := w.governing(&p); len(members) > 0 {
+			w.govern(out, &p, members)
+		}
+	}
+	return out
+}
+
+// governing returns the policies that act on a pod's calls, by ID.
+func (w *World) governing(p *index.Pod) []*compile.Policy {
+	if p.HostNetwork || !p.Running || p.Namespace == Exempt {
+		return nil
+	}
+	var out []*compile.Policy
+	for _, src := range w.Policies {
+		c, problems := compile.Read(src.Source, w.Service)
+		if len(problems) > 0 || !c.Enforced() || !c.Pods.Matches(p.Labels) {
+			continue
+		}
+		if c.Namespaces == nil && src.ID.Namespace != p.Namespace {
+			continue
+		}
+		if l, exists := w.Namespaces[p.Namespace]; c.Namespaces != nil && (!exists || !c.Namespaces.Matches(l)) {
+			continue
+		}
+		out = append(out, c)
+	}
+	slices.SortFunc(out, func(a, b *compile.Policy) int { return strings.Compare(a.ID.String(), b.ID.String()) })
+	return out
+}
+
+// govern publishes a pod, its profile and the destinations of that.
+func (w *World) govern(out *Published, p *index.Pod, members []*compile.Policy) {
+	namespace := ""
+	var ids []policy.ID
+	for _, c := range members {
+		ids = append(ids, c.ID)
+		if c.Relative() {
+			namespace = p.Namespace
+		}
+	}
+	local := make([]*compile.Policy, len(members))
+	for i, c := range members {
+		local[i] = c.In(namespace, w.Service)
+	}
+	profile := compile.Compile(compile.ProfileName(namespace, ids), local, w.Service)
+	out.SetProfile(profile)
+	out.SetWorkload(p.Node, &policy.Workload{UID: string(p.UID), Namespace: p.Namespace, Name: p.Name, Profile: profile.Name})
+	for i := range profile.Bindings {
+		if d, ok := w.Destination(profile.Bindings[i].To.Service); ok {
+			out.SetDestination(d)
+		}
+	}
+}

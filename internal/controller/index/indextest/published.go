@@ -1,0 +1,98 @@
+package indextest
+
+import (
+	"slices"
+
+	"fairlead.dev/fairlead/internal/controller/index"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// Publish compiles and publishes all that is pending, and returns the policies whose status may have changed.
+func Publish(x *index.Index, sink index.ChangeSink) []policy.ID {
+	jobs := x.Take()
+	for _, j := range jobs {
+		j.Compile()
+	}
+	changes, statuses := x.Publish(jobs)
+	changes.SendTo(sink)
+	return statuses
+}
+
+// Published is what agents would have.
+type Published struct {
+	Workloads    map[string]policy.Workload
+	Nodes        map[string]string // of workloads
+	Profiles     map[string]*policy.Profile
+	Destinations map[string]*policy.Destination
+}
+
+// NewPublished returns what agents have at first: nothing.
+func NewPublished() *Published {
+	return &Published{map[string]policy.Workload{}, map[string]string{}, map[string]*policy.Profile{}, map[string]*policy.Destination{}}
+}
+
+var _ index.ChangeSink = (*Published)(nil)
+
+// SetWorkload implements index.ChangeSink.
+func (p *Published) SetWorkload(node string, w *policy.Workload) {
+	p.Workloads[w.UID], p.Nodes[w.UID] = *w, node
+}
+
+// RemoveWorkload implements index.ChangeSink.
+func (p *Published) RemoveWorkload(uid string) { delete(p.Workloads, uid); delete(p.Nodes, uid) }
+
+// SetProfile implements index.ChangeSink.
+func (p *Published) SetProfile(f *policy.Profile, _ ...policy.ID) { p.Profiles[f.Name] = f }
+
+// RemoveProfile implements index.ChangeSink.
+func (p *Published) RemoveProfile(name string) { delete(p.Profiles, name) }
+
+// SetDestination implements index.ChangeSink.
+func (p *Published) SetDestination(d *policy.Destination) { p.Destinations[d.Name] = d }
+
+// RemoveDestination implements index.ChangeSink.
+func (p *Published) RemoveDestination(name string) { delete(p.Destinations, name) }
+
+// Dangling lists names that something published refers to and that are not published.
+func (p *Published) Dangling(w *World) []string {
+	var out []string
+	for _, wl := range p.Workloads {
+		if p.Profiles[wl.Profile] == nil {
+			out = append(out, "profile "+wl.Profile)
+		}
+	}
+	for _, f := range p.Profiles {
+		for _, b := range f.Bindings {
+			if s := b.To.Service; s != "" && p.Destinations[s] == nil {
+				if _, there := w.Services[s]; there {
+					out = append(out, "destination "+s)
+				}
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Discard takes changes and keeps none.
+type Discard struct{}
+
+var _ index.ChangeSink = Discard{}
+
+// SetWorkload implements index.ChangeSink.
+func (Discard) SetWorkload(string, *policy.Workload) {}
+
+// RemoveWorkload implements index.ChangeSink.
+func (Discard) RemoveWorkload(string) {}
+
+// SetProfile implements index.ChangeSink.
+func (Discard) SetProfile(*policy.Profile, ...policy.ID) {}
+
+// RemoveProfile implements index.ChangeSink.
+func (Discard) RemoveProfile(string) {}
+
+// SetDestination implements index.ChangeSink.
+func (Discard) SetDestination(*policy.Destination) {}
+
+// RemoveDestination implements index.ChangeSink.
+func (Discard) RemoveDestination(string) {}

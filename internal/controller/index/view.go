@@ -1,0 +1,254 @@
+package index
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/controller/compile"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// View is what the index knows of a policy that its status shows. It shares nothing that changes.
+type View struct {
+	ID         policy.ID
+	UID        types.UID
+	Generation int64
+	Mode       v1alpha1.Mode
+	// Unpublished says that a change of the policy has not been published yet.
+	Unpublished bool
+
+	Problems   []compile.Problem
+	Conflict   *compile.Conflict
+	Warnings   []string
+	Unenforced []compile.UnenforcedField
+	// Remarks are sentences about what holds although nobody wrote it.
+	Remarks []string
+	// InForce says that some version of the policy selects pods, and acting is the generation of the one that acts on calls, or 0.
+	InForce          bool
+	ActingGeneration int64
+
+	// PublishedRevision is the publication with which agents were told of this generation.
+	PublishedRevision uint64
+
+	Pods, HostNetworkPods, Namespaces int
+
+	Profiles     []string
+	Destinations []Destination
+	HasBreaker   bool // the policy itself has a circuit breaker
+	OverriddenBy []v1alpha1.PolicyReference
+	Overrides    []v1alpha1.PolicyReference
+	// Reports are where agents report the traffic of the calls that the policy has a part in.
+	Reports map[ReportKey]struct{}
+}
+
+// Destination is an entry of to.
+type Destination struct {
+	compile.Destination
+	Endpoints *int32
+}
+
+// ReportKey is under which agents report traffic.
+type ReportKey struct {
+	Policy policy.ID
+	Target string
+}
+
+// View returns what is known of a policy, or false if there is none.
+func (x *Index) View(id policy.ID) (View, bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	r := x.policies[id]
+	if r == nil {
+		return View{}, false
+	}
+	v := View{
+		ID: id, UID: r.uid, Generation: r.source.Generation, Mode: r.source.Mode, Unpublished: x.isUnpublished(id),
+		Problems: r.problems, Conflict: r.conflict, Warnings: r.warnings, Unenforced: r.unenforced,
+		InForce: r.active != nil, Pods: r.pods, HostNetworkPods: r.hostNetworkPods, Namespaces: r.namespaces,
+		PublishedRevision: r.publishedRevision, HasBreaker: r.source.HasBreaker(), Reports: map[ReportKey]struct{}{},
+	}
+	if v.Mode == "" {
+		v.Mode = v1alpha1.ModeEnforce
+	}
+	if r.acts() {
+		v.ActingGeneration = r.active.Generation
+	}
+	v.Destinations = x.destinationsOf(r)
+	x.addServices(r, &v)
+	x.addProfiles(r, &v)
+	return v, true
+}
+
+func (x *Index) destinationsOf(r *policyEntry) []Destination {
+	version := r.current
+	if version == nil {
+		version = r.active
+	}
+	if version == nil {
+		return nil
+	}
+	var out []Destination
+	for _, d := range version.Destinations() {
+		v := Destination{Destination: d}
+		if d.Service != "" {
+			v.Endpoints = x.endpointsOf(&d)
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// addServices tells what the Services of the destinations ask for themselves.
+func (x *Index) addServices(r *policyEntry, v *View) {
+	for i := range v.Destinations {
+		d := &v.Destinations[i].Destination
+		if d.Service == "" {
+			continue
+		}
+		svc, _ := x.lookup.Service(d.Service)
+		unenforced, remark := compile.UnenforcedForService(&r.source, d, svc)
+		v.Unenforced = slices.Concat(v.Unenforced, unenforced) // those of the entry are shared
+		if remark != "" && !slices.Contains(v.Remarks, remark) {
+			v.Remarks = append(v.Remarks, remark)
+		}
+	}
+}
+
+// endpointsOf counts the endpoints behind the ports that are meant.
+func (x *Index) endpointsOf(d *compile.Destination) *int32 {
+	n := int32(0)
+	if to, ok := x.lookup.Destination(d.Service); ok {
+		for _, p := range to.Ports {
+			if len(d.Ports) == 0 || slices.Contains(d.Ports, p.Port) {
+				n = max(n, countEndpoints(p.Endpoints))
+			}
+		}
+	}
+	return &n
+}
+
+// countEndpoints counts the endpoints behind addresses: those of a dual-stack Service have one of each family.
+func countEndpoints(list []netip.AddrPort) int32 {
+	six := 0
+	for _, a := range list {
+		if a.Addr().Is6() {
+			six++
+		}
+	}
+	return int32(max(six, len(list)-six))
+}
+
+// derived is what of a view follows from the profiles the policy is part of. It is immutable, and kept until one of these is compiled again
+// or another policy of them changes: a policy for many namespaces is part of thousands of profiles, and is looked at often.
+type derived struct {
+	profiles                []string
+	overriddenBy, overrides []v1alpha1.PolicyReference
+	reports                 map[ReportKey]struct{}
+	breaker                 bool
+}
+
+// forgetDerived forgets what follows for the policies of the profile.
+func (pr *profile) forgetDerived() {
+	for _, r := range pr.members {
+		r.derived = nil
+	}
+}
+
+// addProfiles tells what follows from the profiles the policy is part of.
+func (x *Index) addProfiles(r *policyEntry, v *View) {
+	if r.derived == nil {
+		x.derive(r, v)
+		r.derived = &derived{v.Profiles, v.OverriddenBy, v.Overrides, v.Reports, v.HasBreaker}
+		return
+	}
+	d := r.derived
+	v.Profiles, v.OverriddenBy, v.Overrides, v.Reports, v.HasBreaker = d.profiles, d.overriddenBy, d.overrides, d.reports, d.breaker
+}
+
+func (x *Index) derive(r *policyEntry, v *View) {
+	above, below := map[policy.ID]struct{}{}, map[policy.ID]struct{}{}
+	for pr := range r.profiles {
+		v.Profiles = append(v.Profiles, pr.name)
+		if !pr.usable {
+			continue
+		}
+		for i := range pr.compiled.Bindings {
+			b := &pr.compiled.Bindings[i]
+			at := slices.Index(b.Merged, r.id)
+			if at < 0 {
+				continue
+			}
+			v.Reports[ReportKey{b.Policy, b.To.String()}] = struct{}{}
+			for _, id := range b.Merged[:at] {
+				below[id] = struct{}{}
+			}
+			for _, id := range b.Merged[at+1:] {
+				above[id] = struct{}{}
+			}
+		}
+	}
+	slices.Sort(v.Profiles)
+	before := r.overlaps
+	r.overlaps = make(map[policy.ID]overlap, len(above)+len(below))
+	v.OverriddenBy = x.references(r, above, before)
+	v.Overrides = x.references(r, below, before)
+}
+
+// overlap is which blocks two versions of policies both set fields in. It is kept because a policy for many namespaces meets thousands of
+// others, and few of them change between two looks.
+type overlap struct {
+	own, other *compile.Policy
+	blocks     []string
+}
+
+// overlapOf returns which blocks r and o both set fields in, from what was known before if neither has changed.
+func (r *policyEntry) overlapOf(o *policyEntry, before map[policy.ID]overlap) []string {
+	known, ok := before[o.id]
+	if !ok || known.own != r.active || known.other != o.active {
+		known = overlap{own: r.active, other: o.active, blocks: compile.Overlap(r.active, o.active)}
+	}
+	r.overlaps[o.id] = known
+	return known.blocks
+}
+
+// references names the policies that set some of the fields that r sets.
+func (x *Index) references(r *policyEntry, others map[policy.ID]struct{}, before map[policy.ID]overlap) []v1alpha1.PolicyReference {
+	var out []v1alpha1.PolicyReference
+	for id := range maps.Keys(others) {
+		o := x.policies[id]
+		if o == nil || o.active == nil || r.active == nil {
+			continue
+		}
+		if blocks := r.overlapOf(o, before); len(blocks) > 0 {
+			ref := v1alpha1.PolicyReference{Kind: v1alpha1.RetryPolicyKind, Namespace: id.Namespace, Name: id.Name, Blocks: blocks}
+			if id.Kind == policy.KindClusterRetryPolicy {
+				ref.Kind = v1alpha1.ClusterRetryPolicyKind
+			}
+			out = append(out, ref)
+		}
+	}
+	slices.SortFunc(out, func(a, b v1alpha1.PolicyReference) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	return out
+}
+
+// PoliciesOf returns the policies of profiles.
+func (x *Index) PoliciesOf(profiles []string) []policy.ID {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	ids := map[policy.ID]struct{}{}
+	for _, name := range profiles {
+		if pr := x.profiles[name]; pr != nil {
+			for _, r := range pr.members {
+				ids[r.id] = struct{}{}
+			}
+		}
+	}
+	return slices.Collect(maps.Keys(ids))
+}

@@ -1,0 +1,76 @@
+package controller
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+func slice(name, service string, kind discoveryv1.AddressType, port int32, endpoints ...discoveryv1.Endpoint) *discoveryv1.EndpointSlice {
+	portName := "http"
+	return &discoveryv1.EndpointSlice{
+		ObjectMeta:  metav1.ObjectMeta{Namespace: "shop", Name: name, Labels: map[string]string{discoveryv1.LabelServiceName: service}},
+		AddressType: kind, Endpoints: endpoints, Ports: []discoveryv1.EndpointPort{{Name: &portName, Port: &port}},
+	}
+}
+
+func endpoint(address string, ready *bool) discoveryv1.Endpoint {
+	return discoveryv1.Endpoint{Addresses: []string{address}, Conditions: discoveryv1.EndpointConditions{Ready: ready}}
+}
+
+func TestDestinationOfAService(t *testing.T) {
+	yes, no := true, false
+	svc := &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "api"},
+		Spec: corev1.ServiceSpec{
+			ClusterIPs: []string{"10.0.0.1", "fd00::1"},
+			Ports: []corev1.ServicePort{
+				{Name: "http", Port: 80}, {Name: "dns", Port: 53, Protocol: corev1.ProtocolUDP}, {Name: "idle", Port: 81, Protocol: corev1.ProtocolTCP}},
+		},
+	}
+	headless := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "headless"}, Spec: corev1.ServiceSpec{ClusterIPs: []string{"None"}}}
+	elsewhere := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "elsewhere"}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName}}
+	reader := fake.NewClientBuilder().WithObjects(svc, headless, elsewhere,
+		slice("a", "api", discoveryv1.AddressTypeIPv4, 8080, endpoint("10.1.0.2", &yes), endpoint("10.1.0.1", nil), endpoint("10.1.0.9", &no)),
+		slice("b", "api", discoveryv1.AddressTypeIPv4, 8081, endpoint("10.1.0.1", &yes), endpoint("10.1.0.2", nil)),
+		slice("c", "api", discoveryv1.AddressTypeIPv6, 8080, endpoint("fd01::1", &yes)),
+		slice("d", "other", discoveryv1.AddressTypeIPv4, 8080, endpoint("10.1.0.3", &yes)),
+	).WithIndex(&discoveryv1.EndpointSlice{}, serviceIndex, indexSlice).Build()
+	c := &clusterLookup{reader: reader, domain: "cluster.local"}
+
+	got, ok := c.Destination("shop/api")
+	want := &policy.Destination{
+		Name:       "shop/api",
+		ClusterIPs: []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1")},
+		Hostnames:  []string{"api", "api.shop", "api.shop.svc", "api.shop.svc.cluster.local"},
+		Ports: []policy.DestinationPort{
+			{Port: 80, Name: "http", Endpoints: []netip.AddrPort{
+				netip.MustParseAddrPort("10.1.0.1:8080"), netip.MustParseAddrPort("10.1.0.1:8081"),
+				netip.MustParseAddrPort("10.1.0.2:8080"), netip.MustParseAddrPort("10.1.0.2:8081"), netip.MustParseAddrPort("[fd01::1]:8080")}},
+			{Port: 81, Name: "idle"},
+		},
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{})); !ok || diff != "" {
+		t.Error(diff)
+	}
+	if d, ok := c.Destination("shop/headless"); !ok || len(d.ClusterIPs) != 0 {
+		t.Errorf("headless: %+v", d)
+	}
+	if _, ok := c.Destination("shop/gone"); ok {
+		t.Error("a Service that is not there was found")
+	}
+	if s, ok := c.Service("shop/api"); !ok || len(s.Ports) != 2 || s.External {
+		t.Errorf("ports that speak TCP: %+v", s)
+	}
+	if s, ok := c.Service("shop/elsewhere"); !ok || !s.External {
+		t.Errorf("ExternalName: %+v", s)
+	}
+}

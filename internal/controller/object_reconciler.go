@@ -1,0 +1,141 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/controller/compile"
+	"fairlead.dev/fairlead/internal/controller/index"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// objectKind is a kind of object that the objectReconciler reads.
+type objectKind uint8
+
+const (
+	kindNamespace objectKind = iota
+	kindPod
+	kindService // a Service, or EndpointSlices of it
+	kindPolicy
+	kindClusterPolicy
+)
+
+// objectKey names an object that may have changed.
+type objectKey struct {
+	kind            objectKind
+	namespace, name string
+}
+
+// objectReconciler reads objects from the cache and sets them in the index. It works on one object at a time.
+type objectReconciler struct {
+	// immutable
+	reader  client.Reader
+	index   *index.Index
+	changed func() // called when the index was changed, once everything has been read
+
+	// used by Reconcile alone
+	loaded bool // everything has been read once
+}
+
+var _ reconcile.TypedReconciler[objectKey] = (*objectReconciler)(nil)
+
+// SetupWithManager has mgr run the reconciler on all that is watched, on the replica that leads.
+func (r *objectReconciler) SetupWithManager(mgr manager.Manager) error {
+	err := mgr.GetFieldIndexer().IndexField(context.Background(), &discoveryv1.EndpointSlice{}, serviceIndex, indexSlice)
+	if err != nil {
+		return fmt.Errorf("index endpoint slices: %w", err)
+	}
+	if err := warm(context.Background(), mgr.GetCache()); err != nil {
+		return err
+	}
+	c, err := controller.NewTyped("objects", mgr, controller.TypedOptions[objectKey]{
+		Reconciler:              r,
+		MaxConcurrentReconciles: 1,
+		SkipNameValidation:      ptr.To(true), // several managers may live in one test process
+	})
+	if err != nil {
+		return fmt.Errorf("set up the object reconciler: %w", err)
+	}
+	if err := watchAll(c, mgr); err != nil {
+		return fmt.Errorf("watch the cluster: %w", err)
+	}
+	return nil
+}
+
+// Reconcile reads one object. The first time, which comes because there is always a namespace, it reads everything: the controller hears
+// of all changes by then, so that nothing that goes away meanwhile is kept.
+func (r *objectReconciler) Reconcile(ctx context.Context, key objectKey) (reconcile.Result, error) {
+	read := func() error { return r.read(ctx, key) }
+	if !r.loaded {
+		read = func() error { return r.load(ctx) }
+	}
+	if err := read(); err != nil {
+		return reconcile.Result{}, err
+	}
+	r.loaded = true
+	r.changed()
+	return reconcile.Result{}, nil
+}
+
+func (r *objectReconciler) read(ctx context.Context, o objectKey) error {
+	key := client.ObjectKey{Namespace: o.namespace, Name: o.name}
+	switch o.kind {
+	case kindNamespace:
+		ns := &corev1.Namespace{}
+		return setOrDelete(r.reader.Get(ctx, key, ns),
+			func() { r.index.SetNamespace(ns.Name, ns.Labels) },
+			func() { r.index.DeleteNamespace(o.name) })
+	case kindPod:
+		p := &corev1.Pod{}
+		return setOrDelete(r.reader.Get(ctx, key, p),
+			func() { r.index.SetPod(podOf(p)) },
+			func() { r.index.DeletePod(o.namespace, o.name) })
+	case kindService:
+		r.index.ServiceChanged(o.namespace + "/" + o.name)
+	case kindPolicy:
+		p := &v1alpha1.RetryPolicy{}
+		return setOrDelete(r.reader.Get(ctx, key, p),
+			func() { r.index.SetPolicy(p.UID, compile.FromRetryPolicy(p)) },
+			func() {
+				r.index.DeletePolicy(policy.ID{Kind: policy.KindRetryPolicy, Namespace: o.namespace, Name: o.name})
+			})
+	case kindClusterPolicy:
+		p := &v1alpha1.ClusterRetryPolicy{}
+		return setOrDelete(r.reader.Get(ctx, key, p),
+			func() { r.index.SetPolicy(p.UID, compile.FromClusterRetryPolicy(p)) },
+			func() { r.index.DeletePolicy(policy.ID{Kind: policy.KindClusterRetryPolicy, Name: o.name}) })
+	}
+	return nil
+}
+
+// setOrDelete calls one of the functions by what a Get returned.
+func setOrDelete(err error, set, del func()) error {
+	switch {
+	case err == nil:
+		set()
+	case apierrors.IsNotFound(err):
+		del()
+	default:
+		return err
+	}
+	return nil
+}
+
+func podOf(p *corev1.Pod) index.Pod {
+	ended := p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
+	return index.Pod{
+		UID: p.UID, Namespace: p.Namespace, Name: p.Name, Node: p.Spec.NodeName, Labels: labels.Set(p.Labels),
+		HostNetwork: p.Spec.HostNetwork, Running: p.Spec.NodeName != "" && !ended,
+	}
+}

@@ -1,0 +1,113 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/controller/distribute"
+	"fairlead.dev/fairlead/internal/controller/index"
+	"fairlead.dev/fairlead/internal/controller/index/indextest"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// fakeCache lists one namespace, one policy and its pods.
+type fakeCache struct {
+	client.Reader
+	pods []corev1.Pod
+	err  error
+}
+
+func (c *fakeCache) List(_ context.Context, list client.ObjectList, _ ...client.ListOption) error {
+	switch l := list.(type) {
+	case *corev1.NamespaceList:
+		l.Items = make([]corev1.Namespace, 1)
+		l.Items[0].Name = "shop"
+	case *corev1.PodList:
+		l.Items = c.pods
+	case *v1alpha1.RetryPolicyList:
+		l.Items = make([]v1alpha1.RetryPolicy, 1)
+		p := &l.Items[0]
+		p.Namespace, p.Name, p.UID, p.Generation = "shop", "p", "p", 1
+		p.Spec.To = []v1alpha1.Destination{{Any: &v1alpha1.AnyDestination{}}}
+	}
+	return c.err
+}
+
+// readAndCompile is an objectReconciler and its compiler.
+type readAndCompile struct {
+	*objectReconciler
+	*compiler
+	store *distribute.Store
+}
+
+func newReadAndCompile(c *fakeCache) readAndCompile {
+	store := distribute.NewStore(distribute.StoreOptions{})
+	x := index.New(indextest.NewWorld(), indextest.Exempt)
+	compiler := newCompiler(x, store, func([]policy.ID) {}, slog.New(slog.DiscardHandler))
+	return readAndCompile{&objectReconciler{reader: c, index: x, changed: compiler.changed}, compiler, store}
+}
+
+func runningPod(name string) corev1.Pod {
+	p := corev1.Pod{}
+	p.Namespace, p.Name, p.UID, p.Spec.NodeName = "shop", name, "uid", "node-1"
+	return p
+}
+
+// A controller that starts hears of what is there and of what goes away from then on. What went away before it started must not have been
+// read already, or it would be kept for ever.
+func TestNothingIsReadBeforeChangesAreHeardOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &fakeCache{pods: []corev1.Pod{runningPod("gone")}}
+		r := newReadAndCompile(c)
+		stop := r.run(t)
+		defer stop()
+		c.pods = nil
+		if _, err := r.Reconcile(t.Context(), objectKey{kind: kindNamespace, name: "shop"}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if n := r.store.Size().Workloads; n != 0 {
+			t.Errorf("%d pods that are no more are governed", n)
+		}
+	})
+}
+
+func TestNothingIsPublishedUntilEverythingWasRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &fakeCache{pods: []corev1.Pod{runningPod("a")}, err: errors.New("not now")}
+		r := newReadAndCompile(c)
+		stop := r.run(t)
+		defer stop()
+		for want := range 2 {
+			if _, err := r.Reconcile(t.Context(), objectKey{kind: kindNamespace, name: "shop"}); !errors.Is(err, c.err) {
+				t.Fatalf("error %v, want %v", err, c.err)
+			}
+			synctest.Wait()
+			if n := r.store.Size().Workloads; n != want {
+				t.Errorf("%d pods governed, want %d", n, want)
+			}
+			c.err = nil
+		}
+	})
+}
+
+// run starts the compiler and returns what stops it.
+func (r readAndCompile) run(t *testing.T) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- r.Start(ctx) }()
+	synctest.Wait()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,87 @@
+package status
+
+import (
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/controller/distribute"
+	"fairlead.dev/fairlead/internal/controller/index"
+)
+
+// destinationStatuses returns the status of each entry of to.
+func destinationStatuses(v *index.View, f *distribute.Figures, base *v1alpha1.PolicyStatus, now metav1.Time) []v1alpha1.DestinationStatus {
+	breakers := map[string]distribute.Breakers{}
+	for _, t := range f.Targets {
+		breakers[t.Target] = breakers[t.Target].Plus(t.Breakers)
+	}
+	before := map[string]*v1alpha1.DestinationStatus{}
+	for i := range base.Destinations {
+		before[base.Destinations[i].To] = &base.Destinations[i]
+	}
+	var out []v1alpha1.DestinationStatus
+	for _, d := range v.Destinations[:min(len(v.Destinations), v1alpha1.MaxDestinationStatuses)] {
+		s := v1alpha1.DestinationStatus{To: Bound(d.Label, maxLabel), Protocol: d.Protocol, Endpoints: d.Endpoints}
+		b := breakers[d.Target]
+		s.Breaker = stateOf(v, &b)
+		s.BreakerSince = breakerSince(&s, before[s.To], b.For, now)
+		s.Enforced, s.NotEnforced = enforcement(v, d.Index)
+		out = append(out, s)
+	}
+	return out
+}
+
+// sameSince is how far two reports of one change of a breaker may lie apart: agents report its age, and whole seconds are shown.
+const sameSince = 3 * time.Second
+
+// breakerSince returns since when a breaker has been in its state, given what was known before and for how long agents say it has.
+func breakerSince(s, before *v1alpha1.DestinationStatus, age time.Duration, now metav1.Time) *metav1.Time {
+	var was *metav1.Time
+	if before != nil && before.Breaker == s.Breaker {
+		was = before.BreakerSince
+	}
+	since := metav1.NewTime(now.Add(-age).Truncate(time.Second))
+	switch {
+	case s.Breaker == "":
+		return nil
+	case s.Breaker == v1alpha1.BreakerStateClosed && before != nil && before.Breaker != "" && before.Breaker != s.Breaker:
+		return &now // agents do not say when a breaker closed
+	case s.Breaker == v1alpha1.BreakerStateClosed:
+		return was
+	case was != nil && was.Sub(since.Time).Abs() <= sameSince:
+		return was
+	}
+	return &since
+}
+
+// enforcement says how much is enforced for entry i of to.
+func enforcement(v *index.View, i int) (v1alpha1.Enforcement, []v1alpha1.NotEnforcedField) {
+	var fields []v1alpha1.NotEnforcedField
+	none := v.Mode != v1alpha1.ModeEnforce || !v.InForce
+	for _, g := range v.Unenforced {
+		if g.Target >= 0 && g.Target != i {
+			continue
+		}
+		none = none || g.Target == i && strings.HasSuffix(g.Field, "protocol") && g.Reason != v1alpha1.ReasonOpaqueProtocol
+		if len(fields) < v1alpha1.MaxNotEnforced {
+			fields = append(fields, v1alpha1.NotEnforcedField{Field: Bound(g.Field, maxField), Reason: g.Reason})
+		}
+	}
+	switch {
+	case none:
+		return v1alpha1.EnforcementNone, fields
+	case len(fields) > 0:
+		return v1alpha1.EnforcementPartial, fields
+	}
+	return v1alpha1.EnforcementFull, nil
+}
+
+func summarize(v *index.View) string {
+	var names []string
+	for _, d := range v.Destinations {
+		names = append(names, d.Label)
+	}
+	return Bound(NameSome(names, len(names)), maxSummary)
+}

@@ -1,0 +1,116 @@
+package status
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/controller/compile"
+	"fairlead.dev/fairlead/internal/controller/distribute"
+	"fairlead.dev/fairlead/internal/controller/index"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// readyCondition sums up the other two. Its message is what kubectl get shows: while it is True, it also tells what is not in force.
+func readyCondition(v *index.View, f *distribute.Figures, accepted, programmed metav1.Condition, nodes int) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonReady}
+	switch {
+	case accepted.Status != metav1.ConditionTrue:
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, accepted.Reason, accepted.Message
+	case programmed.Status != metav1.ConditionTrue:
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, programmed.Reason, programmed.Message
+	case v.Mode == v1alpha1.ModeDisabled:
+		c.Reason, c.Message = v1alpha1.ReasonDisabled, "The mode is Disabled: no call is governed."
+	case v.Mode == v1alpha1.ModeDryRun:
+		c.Message = "The mode is DryRun: calls pass through unchanged."
+	case v.Pods == 0:
+		c.Message = "In force, but no running pod is selected" + reservations(v, f)
+	default:
+		c.Message = fmt.Sprintf("In force for %s on %s", plural(v.Pods, "pod"), plural(nodes, "node")) + reservations(v, f)
+	}
+	return c
+}
+
+// reservations ends a sentence about a policy in force with what of it is not, and adds the warnings. It names a few fields;
+// PartiallyEnforced names them all.
+func reservations(v *index.View, f *distribute.Figures) string {
+	var missing []string
+	var others []compile.UnenforcedField
+	for _, g := range v.Unenforced {
+		if g.Reason == v1alpha1.ReasonNotYetSupported {
+			missing = append(missing, g.Field)
+		} else if len(others) < 3 {
+			others = append(others, g)
+		}
+	}
+	s := "."
+	if len(missing) > 0 {
+		s = fmt.Sprintf(", except %s, which this version does not enforce.", listSome(missing))
+	}
+	sentences := append([]string{s}, compile.DescribeUnenforced(others), hostNetworkSentence(v), describeProblems(f.Problems), noEndpointsSentence(v),
+		olderSentence(f.OlderConnections), DescribeNotices(f.Notices))
+	sentences = slices.DeleteFunc(slices.Concat(sentences, v.Remarks, v.Warnings), func(s string) bool { return s == "" })
+	return strings.Join(sentences, " ")
+}
+
+func hostNetworkSentence(v *index.View) string {
+	if v.HostNetworkPods == 0 {
+		return ""
+	}
+	return fmt.Sprintf("Selects %s on the host's network in vain.", plural(v.HostNetworkPods, "pod"))
+}
+
+// noEndpointsSentence names Services behind which there is nothing. It is no condition of its own: endpoints come and go while pods
+// are replaced, and nothing that the policy asks for is missing.
+func noEndpointsSentence(v *index.View) string {
+	var names []string
+	for _, d := range v.Destinations {
+		if d.Endpoints != nil && *d.Endpoints == 0 {
+			names = append(names, d.Label)
+		}
+	}
+	switch len(names) {
+	case 0:
+		return ""
+	case 1:
+		return names[0] + " has no endpoints; calls to it go to the cluster and fail as without the policy."
+	}
+	return listSome(names) + " have no endpoints; calls to them go to the cluster and fail as without the policy."
+}
+
+func olderSentence(connections int) string {
+	switch connections {
+	case 0:
+		return ""
+	case 1:
+		return "1 connection was opened before its pod was captured and is not governed; it is once it is opened again, as by a restart of the pod."
+	}
+	return fmt.Sprintf("%d connections were opened before their pods were captured and are not governed; they are once they are opened again, as by a restart of the pods.", connections)
+}
+
+// DescribeNotices says what there is to know of pods that are captured.
+func DescribeNotices(notices []policy.CaptureProblem) string {
+	if len(notices) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("To know of captured pods: %s.", nameProblems(notices))
+}
+
+// describeProblems names pods whose calls go directly. Agents name a few each, so there may be more.
+func describeProblems(problems []policy.CaptureProblem) string {
+	if len(problems) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("Could not capture the calls of %s.", nameProblems(problems))
+}
+
+func nameProblems(problems []policy.CaptureProblem) string {
+	var names []string
+	for _, p := range problems {
+		names = append(names, fmt.Sprintf("%s/%s (%s: %s)", p.Namespace, p.Pod, p.Reason, p.Message))
+	}
+	return NameSome(names, len(names))
+}

@@ -3,8 +3,6 @@ package transport
 import (
 	"io"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 var _ io.Writer = (*Conn)(nil)
@@ -15,15 +13,7 @@ func (c *Conn) TryWrite(p []byte) (int, error) {
 	if c.layer != nil {
 		return c.layer.TryWrite(p)
 	}
-	return tryWrite(c.fd, p)
-}
-
-func tryWrite(fd int, p []byte) (int, error) {
-	n, errno := send(fd, p)
-	if errno != 0 && errno != unix.EAGAIN {
-		return n, errno
-	}
-	return n, nil
+	return send(c.fd, p)
 }
 
 // Write implements io.Writer. It waits until the peer's side has taken all of p, or until the time of SetWriteDeadline.

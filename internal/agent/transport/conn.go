@@ -43,6 +43,8 @@ type Conn struct {
 	woken       atomic.Bool
 	unwritable  atomic.Bool
 
+	polled bool // a Poller knows the descriptor; its own
+
 	acks    ackWatch
 	checked time.Time     // when acks was last asked
 	closed  atomic.Uint32 // the peer's Ending when the connection was closed here

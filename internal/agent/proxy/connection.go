@@ -18,7 +18,7 @@ type connection struct {
 	tunnel func()
 }
 
-// serve carries the connection to its end. Its descriptor is pinned except in a tunnel.
+// serve carries the connection to its end. Its descriptor is pinned except in a tunnel and while an HTTP session waits.
 func (c *connection) serve(shed bool) {
 	defer func() {
 		if what := recover(); what != nil {
@@ -29,27 +29,35 @@ func (c *connection) serve(shed bool) {
 	}()
 	c.routes.Init(c.srv.store, c.client.Pod, c.client.Original)
 	c.session.Init(c.srv.h1, &c.client, &c.routes)
-	err := c.client.Conn.Pin(func() {
-		switch {
-		case shed:
-			c.passThrough(PassedShed, nil)
-		case c.identify():
-			c.serveHTTP1()
-		}
-	})
-	if c.tunnel != nil && err == nil {
+	http := false
+	if c.client.Conn.Pin(func() { http = c.begin(shed) }) != nil {
+		return // closed from outside
+	}
+	if http {
+		c.serveHTTP1()
+	}
+	if c.tunnel != nil {
 		c.client.Activity.BecomeTunnel()
 		c.tunnel()
 	}
 }
 
+// begin finds out what the connection carries, and prepares it to be passed through if that is not HTTP/1.
+func (c *connection) begin(shed bool) (http bool) {
+	if shed {
+		c.passThrough(PassedShed, nil)
+		return false
+	}
+	return c.identify()
+}
+
 func (c *connection) serveHTTP1() {
-	if c.session.Serve() {
-		c.prefix = c.session.Prefix()
-		c.passThrough(PassedUnmatched, nil)
+	if !c.session.Serve() {
+		c.tunnel = c.session.Tunnel()
 		return
 	}
-	c.tunnel = c.session.Tunnel()
+	c.prefix = c.session.Prefix()
+	_ = c.client.Conn.Pin(func() { c.passThrough(PassedUnmatched, nil) }) // fails when closed from outside
 }
 
 // panicked reports a panic and closes the connection.

@@ -83,6 +83,7 @@ type Server struct {
 	replay   *resilience.ReplayMemory
 	defaults policy.Settings // for what no policy governs
 	h1       *h1.Driver
+	poller   *transport.Poller // for tunnels
 	// connector connects what is passed through under a policy.
 	connector tunnel.Connector
 	// sniffDelay is how long a client's silence is suffered before its server is connected to.
@@ -116,10 +117,14 @@ func New(o Options) (*Server, error) {
 		defaults:    policy.Defaults(),
 		connections: map[*connection]struct{}{}, perPod: map[string]int{}, done: make(chan struct{}),
 	}
+	var err error
+	if s.poller, err = transport.NewPoller(); err != nil {
+		return nil, err
+	}
 	s.defaults.Timeouts.Connect = orDefault(o.connect, s.defaults.Timeouts.Connect)
 	s.connector.ConnectTimeout = s.defaults.Timeouts.Connect
 	s.h1 = h1.New(h1.Options{
-		Replay: s.replay, Malformed: s.events.Malformed, Draining: s.draining.Load, HeadTimeout: o.headTimeout, LingerFor: o.lingerFor,
+		Replay: s.replay, Poller: s.poller, Malformed: s.events.Malformed, Draining: s.draining.Load, HeadTimeout: o.headTimeout, LingerFor: o.lingerFor,
 	})
 	return s, nil
 }
@@ -141,17 +146,21 @@ func (s *Server) ServeCaptured(podUID string, conn transport.Socket, original ne
 	if err != nil {
 		return // closed already
 	}
-	c := &connection{srv: s, client: drive.Client{
-		ID: s.clients.Add(1), Pod: podUID, Conn: client, Table: s.store,
-		Original: netip.AddrPortFrom(original.Addr().Unmap(), original.Port()),
-	}}
-	c.client.Activity.RestedAt(time.Now())
+	c := s.newConnection(podUID, client, original)
 	shed, ok := s.enter(c)
 	if !ok {
 		return
 	}
 	defer s.leave(c)
 	c.serve(shed)
+}
+
+func (s *Server) newConnection(podUID string, client *transport.Conn, original netip.AddrPort) *connection {
+	c := &connection{srv: s}
+	c.client.ID, c.client.Pod, c.client.Conn, c.client.Table = s.clients.Add(1), podUID, client, s.store
+	c.client.Original = netip.AddrPortFrom(original.Addr().Unmap(), original.Port())
+	c.client.Activity.RestedAt(time.Now())
+	return c
 }
 
 type silence struct{}

@@ -25,16 +25,18 @@ const (
 )
 
 // Mover moves bytes from one connection to others. While it waits it holds neither memory nor a pipe, which io.Copy would; few bytes
-// are copied, many are moved by the kernel if both connections are plain. It is used by one goroutine.
+// are copied, many are moved by the kernel if both connections are plain. It is used by one goroutine. Others may close the connections.
 type Mover struct {
 	// immutable after Init
 	src                *Conn
 	copyStep, bulkStep func(fd uintptr) bool
+	writeStep          func(fd uintptr)
 
 	bulk bool // much was waiting when last looked
 
 	// arguments and results of the callbacks
 	max  int64
+	dst  *Conn
 	buf  *[chunk]byte
 	pipe *pipe
 	n    int
@@ -43,7 +45,7 @@ type Mover struct {
 
 // Init makes m take from src.
 func (m *Mover) Init(src *Conn) {
-	m.src, m.copyStep, m.bulkStep = src, m.read, m.fillPipe
+	m.src, m.copyStep, m.bulkStep, m.writeStep = src, m.read, m.fillPipe, m.write
 }
 
 // Move waits until there is something to read or the time of src.Arm has come, moves at least one and at most limit bytes to dst, by
@@ -62,15 +64,22 @@ func (m *Mover) Move(dst *Conn, limit int64) (int64, Side, error) {
 	if m.err != nil {
 		return 0, Source, m.err
 	}
-	n, err := dst.Write(m.buf[:m.n])
-	chunks.Put(m.buf)
-	m.buf = nil
 	m.bulk = m.n == chunk && m.src.Plain() && dst.Plain()
-	if err != nil {
-		return int64(n), Destination, err
+	m.dst = dst
+	err := dst.raw.Control(m.writeStep)
+	chunks.Put(m.buf)
+	m.buf, m.dst = nil, nil
+	switch {
+	case err != nil:
+		return 0, Destination, cause(err)
+	case m.err != nil:
+		return int64(m.n), Destination, m.err
 	}
-	return int64(n), Source, nil
+	return int64(m.n), Source, nil
 }
+
+// write runs inside RawConn.Control, which keeps the descriptor of the destination.
+func (m *Mover) write(uintptr) { m.n, m.err = m.dst.Write(m.buf[:m.n]) }
 
 // read tries to read; false means: wait for readability and call again.
 func (m *Mover) read(uintptr) bool {

@@ -128,7 +128,7 @@ func (c *Conn) TimeoutError(now time.Time) error {
 		c.checked = now
 	case now.Sub(c.checked) >= every:
 		c.checked = now
-		if c.acks.overdue(c.fd, now) {
+		if vanished, _ := c.PeerVanished(now); vanished {
 			return unix.ETIMEDOUT
 		}
 	}

@@ -16,7 +16,8 @@ func (c *Conn) TryWrite(p []byte) (int, error) {
 	return send(c.fd, p)
 }
 
-// Write implements io.Writer. It waits until the peer's side has taken all of p, or until the time of SetWriteDeadline.
+// Write implements io.Writer. It waits until the peer's side has taken all of p, or until the time of SetWriteDeadline. Where others may
+// close the connection it is for use inside Pin.
 func (c *Conn) Write(p []byte) (int, error) {
 	n, err := c.TryWrite(p)
 	if err != nil || n == len(p) {

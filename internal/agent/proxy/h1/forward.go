@@ -281,7 +281,8 @@ func (x *exchange) tunnel(t *attempt, until time.Time) step {
 	t.Conn, t.in = nil, nil
 	server.Detach() // a tunnel counts against no limit of requests (rule 25)
 	// Neither reader is used any more, so what they have read stays where it is.
-	o := tunnel.Options{ToServer: s.in.reader.Buffered(), ToClient: line.reader.Buffered(), Idle: x.Plan.Settings.Timeouts.Idle, Until: until}
+	o := tunnel.Options{ToServer: s.in.reader.Buffered(), ToClient: line.reader.Buffered(), Idle: x.Plan.Settings.Timeouts.Idle, Until: until,
+		Poller: s.driver.poller}
 	s.tunnel = func() {
 		_, _ = tunnel.Run(s.client.Conn, server.Conn, o) // an error means that one side is gone already
 		line.reader.Close()

@@ -34,6 +34,8 @@ type Options struct {
 	Idle time.Duration
 	// Until ends a tunnel whatever moves in it. Zero means never.
 	Until time.Time
+	// Poller waits for the server while that sends nothing; nil: a goroutine does.
+	Poller *transport.Poller
 }
 
 // Result is what a tunnel did.
@@ -48,40 +50,45 @@ type Result struct {
 // passed on as such (CloseWrite), a reset as a reset; a server that vanishes counts as one when its connection's keep-alive says so
 // (transport.KeepAlive). Deadlines that are set on the connections are lifted.
 //
-// Run needs one goroutine besides the caller's, which has ended when it returns.
+// Run needs one goroutine besides the caller's, which has ended when it returns. With a Poller there is one only while the server sends
+// something.
 func Run(client, server *transport.Conn, o Options) (Result, error) {
-	t := &tunnel{client: client, server: server}
+	return newTunnel(client, server, o.Poller).run(&o)
+}
+
+func newTunnel(client, server *transport.Conn, p *transport.Poller) *tunnel {
+	t := &tunnel{client: client, server: server, poller: p, finished: make(chan struct{})}
+	t.up.init(t, client, server)
+	t.down.init(t, server, client)
+	return t
+}
+
+func (t *tunnel) run(o *Options) (Result, error) {
 	defer t.close()
-	if err := errors.Join(client.ClearDeadlines(), server.ClearDeadlines()); err != nil {
+	if err := errors.Join(t.client.ClearDeadlines(), t.server.ClearDeadlines()); err != nil {
 		t.abort(Broken)
 		return Result{End: Broken}, err
 	}
-	t.up.init(t, client, server)
-	t.down.init(t, server, client)
 	t.beginWatch(o.Idle, o.Until)
-	var other sync.WaitGroup
-	other.Go(func() {
-		t.down.run(o.ToClient)
-		t.downDone.Store(true)
-		if t.upDone.Load() {
-			client.Wake() // out of awaitClose
-		}
-	})
+	go t.runDown(o.ToClient)
 	t.up.run(o.ToServer)
 	t.awaitClose()
-	other.Wait()
+	<-t.finished
 	t.stopWatch()
 	return Result{End: End(t.end.Load()), ToServer: t.up.bytes, ToClient: t.down.bytes}, nil
 }
 
 type tunnel struct {
 	client, server *transport.Conn
+	poller         *transport.Poller // may be nil
 	up, down       direction
 	idle           time.Duration
 	until          time.Time
 	end            atomic.Uint32
 	upDone         atomic.Bool
 	downDone       atomic.Bool
+	parked         atomic.Bool   // poller waits for the server
+	finished       chan struct{} // closed when down is
 
 	watch sync.Mutex
 	// guarded by watch
@@ -104,29 +111,40 @@ func (d *direction) init(t *tunnel, src, dst *transport.Conn) {
 
 // run passes bytes on until the source ends or either side fails.
 func (d *direction) run(prefix []byte) {
-	if len(prefix) > 0 {
-		n, err := d.dst.Write(prefix)
+	err := d.write(prefix)
+	for err == nil {
+		_, err = d.move()
+	}
+	d.end(err)
+}
+
+func (d *direction) move() (transport.Side, error) {
+	n, side, err := d.mover.Move(d.dst, transport.MaxMove)
+	d.bytes += n
+	return side, err
+}
+
+// end passes on how the source has ended: err is io.EOF, or what has failed.
+func (d *direction) end(err error) {
+	if err == io.EOF { //nolint:errorlint // Move returns io.EOF itself
+		err = d.dst.CloseWrite()
+	}
+	if err != nil && !errors.Is(err, syscall.ENOTCONN) {
+		d.t.abort(Broken)
+	}
+}
+
+func (d *direction) write(prefix []byte) error {
+	if len(prefix) == 0 {
+		return nil
+	}
+	var inner error
+	err := d.dst.Pin(func() {
+		var n int
+		n, inner = d.dst.Write(prefix)
 		d.bytes += int64(n)
-		if err != nil {
-			d.t.abort(Broken)
-			return
-		}
-	}
-	for {
-		n, _, err := d.mover.Move(d.dst, transport.MaxMove)
-		d.bytes += n
-		switch {
-		case err == nil:
-			continue
-		case err != io.EOF: //nolint:errorlint // Move returns io.EOF itself
-			d.t.abort(Broken)
-			return
-		}
-		if err := d.dst.CloseWrite(); err != nil && !errors.Is(err, syscall.ENOTCONN) {
-			d.t.abort(Broken)
-		}
-		return
-	}
+	})
+	return errors.Join(err, inner)
 }
 
 // awaitClose waits for the server to finish when the client has. Nobody reads from the client's connection any more, so this is what sees
@@ -151,6 +169,10 @@ func (t *tunnel) abort(end End) {
 	for _, c := range [...]*transport.Conn{t.client, t.server} {
 		c.ResetOnClose()
 		_ = c.Close()
+	}
+	if t.parked.Swap(false) { // nobody will find out that the server's connection is closed
+		t.poller.Forget(t.server)
+		t.downEnded()
 	}
 }
 

@@ -136,22 +136,29 @@ func (s *Server) ReplayMemory() *resilience.ReplayMemory { return s.replay }
 
 // ServeCaptured serves one connection of a pod that was on its way to original. It owns conn and blocks until it is done with it.
 func (s *Server) ServeCaptured(podUID string, conn transport.Socket, original netip.AddrPort) {
-	defer func() { _ = conn.Close() }()
+	if c, shed := s.accept(podUID, conn, original); c != nil {
+		c.run(shed)
+	}
+}
+
+// accept registers a connection, or closes it. shed says that it exceeds a limit and is to be passed through.
+func (s *Server) accept(podUID string, conn transport.Socket, original netip.AddrPort) (c *connection, shed bool) {
 	client, err := transport.New(conn)
 	if err != nil {
-		return // closed already
+		_ = conn.Close()
+		return nil, false // closed already
 	}
-	c := &connection{srv: s, client: drive.Client{
+	c = &connection{srv: s, client: drive.Client{
 		ID: s.clients.Add(1), Pod: podUID, Conn: client, Table: s.store,
 		Original: netip.AddrPortFrom(original.Addr().Unmap(), original.Port()),
 	}}
 	c.client.Activity.RestedAt(time.Now())
 	shed, ok := s.enter(c)
 	if !ok {
-		return
+		_ = client.Close()
+		return nil, false
 	}
-	defer s.leave(c)
-	c.serve(shed)
+	return c, shed
 }
 
 type silence struct{}

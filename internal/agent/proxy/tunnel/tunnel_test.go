@@ -70,7 +70,7 @@ func start(t testing.TB, o Options) running {
 		err error
 	)
 	a, b := on(inner), on(outer)
-	wg.Go(func() { res, err = Run(a, b, o) })
+	wg.Go(func() { res, err = New(a, b, o).Run() })
 	r := running{client, server, func() Result {
 		wg.Wait()
 		if err != nil {
@@ -263,7 +263,7 @@ func TestTunnelEndsWhenClosedFromOutside(t *testing.T) {
 	done := make(chan Result)
 	a, b := on(inner), on(outer)
 	go func() {
-		res, _ := Run(a, b, Options{Idle: time.Hour})
+		res, _ := New(a, b, Options{Idle: time.Hour}).Run()
 		done <- res
 	}()
 	if _, err := client.Write([]byte("x")); err != nil {
@@ -290,7 +290,7 @@ func TestTunnelWithAnEndedClientEndsWhenStoppedFromOutside(t *testing.T) {
 			done := make(chan Result)
 			a, b := on(inner), on(outer)
 			go func() {
-				res, _ := Run(a, b, Options{})
+				res, _ := New(a, b, Options{}).Run()
 				done <- res
 			}()
 			_ = client.CloseWrite()

@@ -22,7 +22,7 @@ const jobsPerWorker = 16
 type publisher interface {
 	Publish(b *distribute.Batch) error
 	Revision() uint64
-	Gate() *distribute.Gate
+	Serving() *distribute.ServingSwitch
 }
 
 // compiler compiles and publishes what the index says has changed. It compiles on all cores and outside the index's lock, and what pods
@@ -59,7 +59,7 @@ func (c *compiler) changed() {
 // Start works until ctx ends. Agents are let in once the whole cluster has been published, and sent away at the end. Were they let in
 // earlier, they would drop policies that are merely not compiled yet.
 func (c *compiler) Start(ctx context.Context) error {
-	defer c.agents.Gate().Shut()
+	defer c.agents.Serving().Stop()
 	for first := true; ; first = false {
 		select {
 		case <-ctx.Done():
@@ -69,7 +69,7 @@ func (c *compiler) Start(ctx context.Context) error {
 		began := time.Now()
 		c.publishAll(ctx)
 		if first {
-			c.agents.Gate().Open()
+			c.agents.Serving().Start()
 			c.logger.InfoContext(ctx, "serving agents", "dur", time.Since(began))
 		}
 	}

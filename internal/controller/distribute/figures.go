@@ -19,8 +19,8 @@ type Figures struct {
 	OpaqueOpen  int
 	// Targets splits the figures by destination, sorted by name.
 	Targets []TargetFigures
-	// AsOf is when the last report was drawn up of an agent that has the policy, zero if there was none, and Age is how long ago that
-	// was, whatever happened to the clock. A report that does not speak of the policy says that nothing happened under it.
+	// AsOf is when the last report of an agent that has the policy was made, zero if there was none, and Age is how long ago that was,
+	// whatever happened to the clock. A report without an entry for the policy means that nothing happened under it.
 	AsOf time.Time
 	Age  time.Duration
 	// PerSecond is the rate of calls on the nodes that report, over as much of the window as their reports cover.
@@ -86,41 +86,32 @@ func (s *Store) Traffic(id policy.ID) Figures {
 
 func (t *traffic) figures(id policy.ID, now time.Time) Figures {
 	at := t.at(now)
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	var f Figures
-	var asOf moment
-	targets := t.sums[id]
-	for _, name := range slices.Sorted(maps.Keys(targets)) {
-		s := targets[name]
-		one := s.figures(at)
-		one.PerSecond, one.Covered = s.rate(at, t.nodes)
-		one.Target = name
-		f.Add(&one)
-		asOf = max(asOf, s.asOf)
+	if p := t.policy(id); p != nil {
+		asOf := p.addTo(&f, at)
+		if asOf > 0 {
+			f.Age = at.sub(asOf)
+			f.AsOf = now.Add(-f.Age)
+		}
 	}
-	if asOf > 0 {
-		f.Age = at.sub(asOf)
-		f.AsOf = now.Add(-f.Age)
-	}
-	t.addStandings(id, &f)
+	t.findings.addTo(&f, id)
 	return f
 }
 
-// addStandings adds what agents say of the policy's pods.
-func (t *traffic) addStandings(id policy.ID, f *Figures) {
-	for a := range t.concerned[id] {
-		said := &t.agents[a].standing
-		f.Problems = appendOf(f.Problems, said.problems, id)
-		f.Notices = appendOf(f.Notices, said.notices, id)
-		for _, o := range said.older {
-			if o.Policy == id {
-				f.OlderConnections += o.Connections
-			}
-		}
+// addTo adds the policy's destinations to f, and returns up to when there are reports of any.
+func (p *policyTraffic) addTo(f *Figures, at moment) moment {
+	var asOf moment
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(p.targets)) {
+		s := p.targets[name]
+		one := s.figures(at)
+		one.PerSecond, one.Covered = s.rate(at)
+		one.Target = name
+		f.Add(&one)
+		asOf = max(asOf, moment(s.asOf.Load()))
 	}
-	f.Uncaptured = len(f.Problems)
-	f.Problems, f.Notices = bounded(f.Problems), bounded(f.Notices)
+	return asOf
 }
 
 func appendOf(to, from []policy.CaptureProblem, id policy.ID) []policy.CaptureProblem {

@@ -9,37 +9,44 @@ import (
 
 // connection is one captured connection on its way through detection and routing to the driver of its protocol.
 type connection struct {
-	srv     *Server // immutable
-	client  drive.Client
-	routes  route.Selector
-	session h1.Session
-	prefix  []byte // what was read of a connection that is not understood
+	srv    *Server // immutable
+	client drive.Client
+	// parsing is what is needed as long as the connection is parsed; nil: it has become a tunnel.
+	*parsing
 	// tunnel carries on, outside transport.Conn.Pin, what is no longer parsed; nil: nothing.
 	tunnel func()
 }
 
-// serve carries the connection to its end. Its descriptor is pinned except in a tunnel and while an HTTP session waits.
-func (c *connection) serve(shed bool) {
-	defer func() {
-		if what := recover(); what != nil {
-			c.panicked(what)
-			return
-		}
-		c.session.Close()
-	}()
-	c.routes.Init(c.srv.store, c.client.Pod, c.client.Original)
-	c.session.Init(c.srv.h1, &c.client, &c.routes)
-	http := false
-	if c.client.Conn.Pin(func() { http = c.begin(shed) }) != nil {
-		return // closed from outside
-	}
-	if http {
-		c.serveHTTP1()
-	}
+// parsing is what a connection needs to be parsed. A tunnel keeps nothing of it.
+type parsing struct {
+	routes  route.Selector
+	session h1.Session
+	prefix  []byte // what was read of a connection that is not understood
+}
+
+// run carries the connection to its end. What is on the stack while a connection is idle is most of what it costs, so the functions
+// that are there do little else.
+func (c *connection) run(shed bool) {
+	defer c.end()
+	c.serve(shed)
 	if c.tunnel != nil {
 		c.client.Activity.BecomeTunnel()
 		c.tunnel()
 	}
+}
+
+// serve carries on the connection as long as it is parsed. Its descriptor is pinned meanwhile, except where an HTTP session waits.
+func (c *connection) serve(shed bool) {
+	c.parsing = &parsing{}
+	c.routes.Init(c.srv.store, c.client.Pod, c.client.Original)
+	c.session.Init(c.srv.h1, &c.client, &c.routes)
+	http := false
+	_ = c.client.Conn.Pin(func() { http = c.begin(shed) }) // fails when the connection is closed already
+	if http {
+		c.serveHTTP1()
+	}
+	c.session.Close()
+	c.parsing = nil
 }
 
 // begin finds out what the connection carries, and prepares it to be passed through if that is not HTTP/1.
@@ -60,10 +67,16 @@ func (c *connection) serveHTTP1() {
 	_ = c.client.Conn.Pin(func() { c.passThrough(PassedUnmatched, nil) }) // fails when closed from outside
 }
 
-// panicked reports a panic and closes the connection.
-func (c *connection) panicked(recovered any) {
-	what, stack := panics.Cause(recovered)
-	c.srv.events.Panicked(c.client.Pod, what, stack)
-	c.client.Conn.ResetOnClose()
-	c.session.Salvage()
+// end frees what the connection holds. It is deferred, and deals with a panic.
+func (c *connection) end() {
+	if recovered := recover(); recovered != nil {
+		what, stack := panics.Cause(recovered)
+		c.srv.events.Panicked(c.client.Pod, what, stack)
+		c.client.Conn.ResetOnClose()
+		if c.parsing != nil {
+			c.session.Salvage()
+		}
+	}
+	c.srv.leave(c)
+	_ = c.client.Conn.Close()
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"net"
 
@@ -107,12 +108,14 @@ func (c *connection) pass(s *tunnel.Server) {
 			return
 		}
 		first = int64(len(c.prefix))
-		o.ToServer, c.prefix = nil, nil
-		c.session.FreeBuffer()
+		o.ToServer = nil
+	} else {
+		o.ToServer = bytes.Clone(c.prefix)
 	}
+	carried := tunnel.New(c.client.Conn, s.Conn, o)
 	c.tunnel = func() {
 		recorder.OpaqueOpened()
-		end, _ := tunnel.Run(c.client.Conn, s.Conn, o) // an error means that one side is gone already
+		end, _ := carried.Run() // an error means that one side is gone already
 		recorder.OpaqueClosed(first+end.ToServer, end.ToClient)
 		s.Close()
 	}

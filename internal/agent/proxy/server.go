@@ -141,26 +141,29 @@ func (s *Server) ReplayMemory() *resilience.ReplayMemory { return s.replay }
 
 // ServeCaptured serves one connection of a pod that was on its way to original. It owns conn and blocks until it is done with it.
 func (s *Server) ServeCaptured(podUID string, conn transport.Socket, original netip.AddrPort) {
-	defer func() { _ = conn.Close() }()
-	client, err := transport.New(conn)
-	if err != nil {
-		return // closed already
+	if c, shed := s.accept(podUID, conn, original); c != nil {
+		c.run(shed)
 	}
-	c := s.newConnection(podUID, client, original)
-	shed, ok := s.enter(c)
-	if !ok {
-		return
-	}
-	defer s.leave(c)
-	c.serve(shed)
 }
 
-func (s *Server) newConnection(podUID string, client *transport.Conn, original netip.AddrPort) *connection {
-	c := &connection{srv: s}
-	c.client.ID, c.client.Pod, c.client.Conn, c.client.Table = s.clients.Add(1), podUID, client, s.store
-	c.client.Original = netip.AddrPortFrom(original.Addr().Unmap(), original.Port())
+// accept registers a connection, or closes it. shed says that it exceeds a limit and is to be passed through.
+func (s *Server) accept(podUID string, conn transport.Socket, original netip.AddrPort) (c *connection, shed bool) {
+	client, err := transport.New(conn)
+	if err != nil {
+		_ = conn.Close()
+		return nil, false // closed already
+	}
+	c = &connection{srv: s, client: drive.Client{
+		ID: s.clients.Add(1), Pod: podUID, Conn: client, Table: s.store,
+		Original: netip.AddrPortFrom(original.Addr().Unmap(), original.Port()),
+	}}
 	c.client.Activity.RestedAt(time.Now())
-	return c
+	shed, ok := s.enter(c)
+	if !ok {
+		_ = client.Close()
+		return nil, false
+	}
+	return c, shed
 }
 
 type silence struct{}

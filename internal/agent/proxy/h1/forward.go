@@ -1,6 +1,7 @@
 package h1
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -277,15 +278,18 @@ func (x *exchange) tunnel(t *attempt, until time.Time) step {
 	if err != nil {
 		return x.truncated(t, err)
 	}
-	s, server, line := x.s, t.Conn, t.in
-	t.Conn, t.in = nil, nil
+	server, idle := t.Conn, x.Plan.Settings.Timeouts.Idle
 	server.Detach() // a tunnel counts against no limit of requests (rule 25)
-	// Neither reader is used any more, so what they have read stays where it is.
-	o := tunnel.Options{ToServer: s.in.reader.Buffered(), ToClient: line.reader.Buffered(), Idle: x.Plan.Settings.Timeouts.Idle, Until: until,
-		Poller: s.driver.poller}
-	s.tunnel = func() {
-		_, _ = tunnel.Run(s.client.Conn, server.Conn, o) // an error means that one side is gone already
-		line.reader.Close()
+	// What has been read behind the heads, if anything, outlives the readers.
+	o := tunnel.Options{
+		ToServer: bytes.Clone(x.s.in.reader.Buffered()), ToClient: bytes.Clone(t.in.reader.Buffered()), Idle: idle, Until: until,
+		Poller: x.s.driver.poller,
+	}
+	t.in.reader.Close() // the session closes its own
+	t.Conn, t.in, server.Attachment = nil, nil, nil
+	carried := tunnel.New(x.s.client.Conn, server.Conn, o)
+	x.s.tunnel = func() {
+		_, _ = carried.Run() // an error means that one side is gone already
 		server.Release(false, time.Now())
 	}
 	return closeNow

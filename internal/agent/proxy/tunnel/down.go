@@ -12,8 +12,8 @@ import (
 const quiet = 100 * time.Millisecond
 
 // runDown passes on what the server sends, until that ends or it is quiet.
-func (t *tunnel) runDown(prefix []byte) {
-	err := t.down.write(prefix)
+func (t *Tunnel) runDown() {
+	err := t.down.writePrefix()
 	if err == nil {
 		err = t.armDown()
 	}
@@ -36,7 +36,7 @@ func (t *tunnel) runDown(prefix []byte) {
 }
 
 // armDown bounds the waits for the server, if it can be parked. This is done once per quiet, not once per message.
-func (t *tunnel) armDown() error {
+func (t *Tunnel) armDown() error {
 	if t.poller == nil {
 		return nil
 	}
@@ -45,7 +45,7 @@ func (t *tunnel) armDown() error {
 }
 
 // park has the poller wait for the server. Whoever takes the mark back, resume or abort, goes on.
-func (t *tunnel) park() {
+func (t *Tunnel) park() {
 	t.parked.Store(true)
 	if err := t.poller.Wait(t.server, t.resume); err != nil && t.parked.Swap(false) {
 		t.down.end(err)
@@ -53,14 +53,14 @@ func (t *tunnel) park() {
 	}
 }
 
-func (t *tunnel) resume() {
+func (t *Tunnel) resume() {
 	if t.parked.Swap(false) {
-		go t.runDown(nil) // waited for by Run
+		go t.runDown() // waited for by Run
 	}
 }
 
 // downEnded says that nothing follows from the server.
-func (t *tunnel) downEnded() {
+func (t *Tunnel) downEnded() {
 	t.downDone.Store(true)
 	if t.upDone.Load() {
 		t.client.Wake() // out of awaitClose

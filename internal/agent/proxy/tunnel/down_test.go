@@ -8,14 +8,15 @@ import (
 )
 
 // parked returns a tunnel whose server is waited for by the poller, with the peers and its end.
-func parked(t *testing.T, o Options) (tun *tunnel, client, server *net.TCPConn, done <-chan Result) {
+func parked(t *testing.T, o Options) (tun *Tunnel, client, server *net.TCPConn, done <-chan Result) {
 	t.Helper()
 	client, inner := pair(t)
 	outer, server := pair(t)
-	tun = newTunnel(on(inner), on(outer), poller(t))
+	o.Poller = poller(t)
+	tun = New(on(inner), on(outer), o)
 	ended := make(chan Result, 1)
 	go func() {
-		res, _ := tun.run(&o)
+		res, _ := tun.Run()
 		ended <- res
 	}()
 	t.Cleanup(func() {
@@ -33,7 +34,7 @@ func parked(t *testing.T, o Options) (tun *tunnel, client, server *net.TCPConn, 
 	return tun, client, server, ended
 }
 
-func awaitParked(t *testing.T, tun *tunnel) {
+func awaitParked(t *testing.T, tun *Tunnel) {
 	t.Helper()
 	again := time.NewTicker(time.Millisecond)
 	defer again.Stop()
@@ -91,17 +92,17 @@ func TestAQuietServerIsHeard(t *testing.T) {
 // However a tunnel ends whose server is quiet, it ends.
 func TestATunnelWithAQuietServerEnds(t *testing.T) {
 	for name, tc := range map[string]struct {
-		end  func(tun *tunnel, client, server *net.TCPConn)
+		end  func(tun *Tunnel, client, server *net.TCPConn)
 		want End
 	}{
-		"client resets": {func(_ *tunnel, client, _ *net.TCPConn) { _ = client.SetLinger(0); client.Close() }, Broken},
-		"server resets": {func(_ *tunnel, _, server *net.TCPConn) { _ = server.SetLinger(0); server.Close() }, Broken},
-		"both end":      {func(_ *tunnel, client, server *net.TCPConn) { client.Close(); server.Close() }, Finished},
-		"interrupted":   {func(tun *tunnel, _, _ *net.TCPConn) { tun.client.Interrupt() }, Broken},
-		"closed":        {func(tun *tunnel, _, _ *net.TCPConn) { tun.client.Close() }, Broken},
-		"server closed": {func(tun *tunnel, client, _ *net.TCPConn) { tun.server.Close(); _, _ = client.Write([]byte("x")) }, Broken},
-		"idle":          {func(tun *tunnel, _, _ *net.TCPConn) { tun.abort(Idle) }, Idle},
-		"client ended, then interrupted": {func(tun *tunnel, client, server *net.TCPConn) {
+		"client resets": {func(_ *Tunnel, client, _ *net.TCPConn) { _ = client.SetLinger(0); client.Close() }, Broken},
+		"server resets": {func(_ *Tunnel, _, server *net.TCPConn) { _ = server.SetLinger(0); server.Close() }, Broken},
+		"both end":      {func(_ *Tunnel, client, server *net.TCPConn) { client.Close(); server.Close() }, Finished},
+		"interrupted":   {func(tun *Tunnel, _, _ *net.TCPConn) { tun.client.Interrupt() }, Broken},
+		"closed":        {func(tun *Tunnel, _, _ *net.TCPConn) { tun.client.Close() }, Broken},
+		"server closed": {func(tun *Tunnel, client, _ *net.TCPConn) { tun.server.Close(); _, _ = client.Write([]byte("x")) }, Broken},
+		"idle":          {func(tun *Tunnel, _, _ *net.TCPConn) { tun.abort(Idle) }, Idle},
+		"client ended, then interrupted": {func(tun *Tunnel, client, server *net.TCPConn) {
 			_ = client.CloseWrite()
 			_, _ = server.Read(make([]byte, 1))
 			tun.client.Interrupt()

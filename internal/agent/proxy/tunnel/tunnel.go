@@ -45,40 +45,8 @@ type Result struct {
 	ToServer, ToClient int64
 }
 
-// Run passes bytes both ways between client and server until both have finished, one breaks, both idle, or Until has come. It owns the
-// connections and closes them; closing one of them from outside, or interrupting the client's, ends it. Each side's end of stream is
-// passed on as such (CloseWrite), a reset as a reset; a server that vanishes counts as one when its connection's keep-alive says so
-// (transport.KeepAlive). Deadlines that are set on the connections are lifted.
-//
-// Run needs one goroutine besides the caller's, which has ended when it returns. With a Poller there is one only while the server sends
-// something.
-func Run(client, server *transport.Conn, o Options) (Result, error) {
-	return newTunnel(client, server, o.Poller).run(&o)
-}
-
-func newTunnel(client, server *transport.Conn, p *transport.Poller) *tunnel {
-	t := &tunnel{client: client, server: server, poller: p, finished: make(chan struct{})}
-	t.up.init(t, client, server)
-	t.down.init(t, server, client)
-	return t
-}
-
-func (t *tunnel) run(o *Options) (Result, error) {
-	defer t.close()
-	if err := errors.Join(t.client.ClearDeadlines(), t.server.ClearDeadlines()); err != nil {
-		t.abort(Broken)
-		return Result{End: Broken}, err
-	}
-	t.beginWatch(o.Idle, o.Until)
-	go t.runDown(o.ToClient)
-	t.up.run(o.ToServer)
-	t.awaitClose()
-	<-t.finished
-	t.stopWatch()
-	return Result{End: End(t.end.Load()), ToServer: t.up.bytes, ToClient: t.down.bytes}, nil
-}
-
-type tunnel struct {
+// Tunnel passes bytes both ways between a client and a server.
+type Tunnel struct {
 	client, server *transport.Conn
 	poller         *transport.Poller // may be nil
 	up, down       direction
@@ -96,22 +64,53 @@ type tunnel struct {
 	stopped bool
 }
 
-// direction is one way of a tunnel.
-type direction struct {
-	mover transport.Mover
-	t     *tunnel
-	dst   *transport.Conn
-	bytes int64
+// New returns a tunnel, which owns the connections from now on.
+func New(client, server *transport.Conn, o Options) *Tunnel {
+	t := &Tunnel{client: client, server: server, poller: o.Poller, idle: o.Idle, until: o.Until, finished: make(chan struct{})}
+	t.up.init(t, client, server, o.ToServer)
+	t.down.init(t, server, client, o.ToClient)
+	return t
 }
 
-func (d *direction) init(t *tunnel, src, dst *transport.Conn) {
-	d.t, d.dst = t, dst
+// Run passes bytes on until both sides have finished, one breaks, both idle, or Until has come, and closes the connections. Closing
+// one of them from outside, or interrupting the client's, ends it. Each side's end of stream is passed on as such (CloseWrite), a reset
+// as a reset; a server that vanishes counts as one when its connection's keep-alive says so (transport.KeepAlive). Deadlines that are
+// set on the connections are lifted.
+//
+// Run needs one goroutine besides the caller's, which has ended when it returns; with a Poller, only while the server sends something.
+// Most of what a tunnel costs while it is idle are stacks, so what is on them while they wait is kept small.
+func (t *Tunnel) Run() (Result, error) {
+	defer t.close()
+	if err := errors.Join(t.client.ClearDeadlines(), t.server.ClearDeadlines()); err != nil {
+		t.abort(Broken)
+		return Result{End: Broken}, err
+	}
+	t.beginWatch()
+	go t.runDown()
+	t.up.run()
+	t.awaitClose()
+	<-t.finished
+	t.stopWatch()
+	return Result{End: End(t.end.Load()), ToServer: t.up.bytes, ToClient: t.down.bytes}, nil
+}
+
+// direction is one way of a tunnel.
+type direction struct {
+	mover  transport.Mover
+	t      *Tunnel
+	dst    *transport.Conn
+	prefix []byte // is written first
+	bytes  int64
+}
+
+func (d *direction) init(t *Tunnel, src, dst *transport.Conn, prefix []byte) {
+	d.t, d.dst, d.prefix = t, dst, prefix
 	d.mover.Init(src)
 }
 
 // run passes bytes on until the source ends or either side fails.
-func (d *direction) run(prefix []byte) {
-	err := d.write(prefix)
+func (d *direction) run() {
+	err := d.writePrefix()
 	for err == nil {
 		_, err = d.move()
 	}
@@ -134,22 +133,23 @@ func (d *direction) end(err error) {
 	}
 }
 
-func (d *direction) write(prefix []byte) error {
-	if len(prefix) == 0 {
+func (d *direction) writePrefix() error {
+	if len(d.prefix) == 0 {
 		return nil
 	}
 	var inner error
 	err := d.dst.Pin(func() {
 		var n int
-		n, inner = d.dst.Write(prefix)
+		n, inner = d.dst.Write(d.prefix)
 		d.bytes += int64(n)
 	})
+	d.prefix = nil
 	return errors.Join(err, inner)
 }
 
 // awaitClose waits for the server to finish when the client has. Nobody reads from the client's connection any more, so this is what sees
 // that it is closed or interrupted from outside, which must end the tunnel even if the server never sends another byte.
-func (t *tunnel) awaitClose() {
+func (t *Tunnel) awaitClose() {
 	t.upDone.Store(true)
 	if t.downDone.Load() {
 		return
@@ -161,7 +161,7 @@ func (t *tunnel) awaitClose() {
 }
 
 // abort resets both sides; the first reason stands.
-func (t *tunnel) abort(end End) {
+func (t *Tunnel) abort(end End) {
 	if !t.end.CompareAndSwap(uint32(Finished), uint32(end)) {
 		return
 	}
@@ -176,7 +176,7 @@ func (t *tunnel) abort(end End) {
 	}
 }
 
-func (t *tunnel) close() {
+func (t *Tunnel) close() {
 	_ = t.client.Close()
 	_ = t.server.Close()
 }
@@ -184,23 +184,22 @@ func (t *tunnel) close() {
 // firstCheck is when a tunnel is first checked. How often it is checked later depends on its server's keep-alive.
 const firstCheck = time.Second
 
-func (t *tunnel) beginWatch(idle time.Duration, until time.Time) {
+func (t *Tunnel) beginWatch() {
 	t.watch.Lock()
 	defer t.watch.Unlock()
-	t.idle, t.until = idle, until
 	first := firstCheck
-	if idle > 0 {
-		first = min(first, idle)
+	if t.idle > 0 {
+		first = min(first, t.idle)
 	}
-	if !until.IsZero() {
-		first = min(first, time.Until(until))
+	if !t.until.IsZero() {
+		first = min(first, time.Until(t.until))
 	}
 	t.timer = time.AfterFunc(first, t.check)
 }
 
 // check closes a tunnel that is idle or has expired, or whose server has vanished, or comes back when that could be. It goes by what the kernel
 // knows: the data path pays nothing for it, and a stream in one direction keeps the tunnel alive.
-func (t *tunnel) check() {
+func (t *Tunnel) check() {
 	t.watch.Lock()
 	defer t.watch.Unlock()
 	if t.stopped {
@@ -241,7 +240,7 @@ func sooner(a, b time.Duration) time.Duration {
 	return min(a, b)
 }
 
-func (t *tunnel) stopWatch() {
+func (t *Tunnel) stopWatch() {
 	t.watch.Lock()
 	defer t.watch.Unlock()
 	t.stopped = true

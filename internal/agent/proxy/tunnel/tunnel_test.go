@@ -80,7 +80,7 @@ func start(t testing.TB, o Options) running {
 	)
 	a, b := on(inner), on(outer)
 	o.Poller = poller(t)
-	wg.Go(func() { res, err = Run(a, b, o) })
+	wg.Go(func() { res, err = New(a, b, o).Run() })
 	r := running{client, server, func() Result {
 		wg.Wait()
 		if err != nil {
@@ -273,7 +273,7 @@ func TestTunnelEndsWhenClosedFromOutside(t *testing.T) {
 	done := make(chan Result)
 	a, b, p := on(inner), on(outer), poller(t)
 	go func() {
-		res, _ := Run(a, b, Options{Idle: time.Hour, Poller: p})
+		res, _ := New(a, b, Options{Idle: time.Hour, Poller: p}).Run()
 		done <- res
 	}()
 	if _, err := client.Write([]byte("x")); err != nil {
@@ -300,7 +300,7 @@ func TestTunnelWithAnEndedClientEndsWhenStoppedFromOutside(t *testing.T) {
 			done := make(chan Result)
 			a, b, p := on(inner), on(outer), poller(t)
 			go func() {
-				res, _ := Run(a, b, Options{Poller: p})
+				res, _ := New(a, b, Options{Poller: p}).Run()
 				done <- res
 			}()
 			_ = client.CloseWrite()

@@ -80,18 +80,26 @@ func New(client, server *transport.Conn, o Options) *Tunnel {
 // Run needs one goroutine besides the caller's, which has ended when it returns; with a Poller, only while the server sends something.
 // Most of what a tunnel costs while it is idle are stacks, so what is on them while they wait is kept small.
 func (t *Tunnel) Run() (Result, error) {
-	defer t.close()
+	err := t.begin()
+	if err == nil {
+		t.up.run()
+		t.awaitClose()
+		<-t.finished
+		t.stopWatch()
+	}
+	t.close()
+	return Result{End: End(t.end.Load()), ToServer: t.up.bytes, ToClient: t.down.bytes}, err
+}
+
+// begin does what has left the stack when Run waits.
+func (t *Tunnel) begin() error {
 	if err := errors.Join(t.client.ClearDeadlines(), t.server.ClearDeadlines()); err != nil {
 		t.abort(Broken)
-		return Result{End: Broken}, err
+		return err
 	}
 	t.beginWatch()
-	go t.runDown()
-	t.up.run()
-	t.awaitClose()
-	<-t.finished
-	t.stopWatch()
-	return Result{End: End(t.end.Load()), ToServer: t.up.bytes, ToClient: t.down.bytes}, nil
+	go t.runDown() // waited for by Run
+	return nil
 }
 
 // direction is one way of a tunnel.

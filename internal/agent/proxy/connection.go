@@ -43,7 +43,11 @@ func (c *connection) serve(shed bool) {
 	http := false
 	_ = c.client.Conn.Pin(func() { http = c.begin(shed) }) // fails when the connection is closed already
 	if http {
-		c.serveHTTP1()
+		if c.session.Serve() {
+			c.passOn()
+		} else {
+			c.tunnel = c.session.Tunnel()
+		}
 	}
 	c.session.Close()
 	c.parsing = nil
@@ -58,13 +62,10 @@ func (c *connection) begin(shed bool) (http bool) {
 	return c.identify()
 }
 
-func (c *connection) serveHTTP1() {
-	if !c.session.Serve() {
-		c.tunnel = c.session.Tunnel()
-		return
-	}
+// passOn prepares the connection to be passed through from the first request that no policy governs.
+func (c *connection) passOn() {
 	c.prefix = c.session.Prefix()
-	_ = c.client.Conn.Pin(func() { c.passThrough(PassedUnmatched, nil) }) // fails when closed from outside
+	_ = c.client.Conn.Pin(func() { c.passThrough(PassedUnmatched, nil) }) // fails when the connection is closed already
 }
 
 // end frees what the connection holds. It is deferred, and deals with a panic.

@@ -38,7 +38,7 @@ type Conn struct {
 	// step is receive, bound once so that reads do not allocate.
 	step func(fd uintptr) bool
 
-	armed       time.Time // the read deadline the runtime knows; zero: none
+	armed       instant // the read deadline the runtime knows; zero: none
 	interrupted atomic.Bool
 	woken       atomic.Bool
 	unwritable  atomic.Bool
@@ -46,7 +46,7 @@ type Conn struct {
 	polled bool // a Poller knows the descriptor; its own
 
 	acks    ackWatch
-	checked time.Time     // when acks was last asked
+	checked instant       // when acks was last asked
 	closed  atomic.Uint32 // the peer's Ending when the connection was closed here
 }
 

@@ -65,5 +65,5 @@ func (t *Tunnel) downEnded() {
 	if t.upDone.Load() {
 		t.client.Wake() // out of awaitClose
 	}
-	close(t.finished)
+	t.other.Done()
 }

@@ -14,18 +14,15 @@ func parked(t *testing.T, o Options) (tun *Tunnel, client, server *net.TCPConn, 
 	outer, server := pair(t)
 	o.Poller = poller(t)
 	tun = New(on(inner), on(outer), o)
-	ended := make(chan Result, 1)
+	ended, over := make(chan Result, 1), make(chan struct{})
 	go func() {
+		defer close(over)
 		res, _ := tun.Run()
 		ended <- res
 	}()
 	t.Cleanup(func() {
 		_, _ = client.Close(), server.Close()
-		select {
-		case res := <-ended: // nobody has looked
-			t.Logf("ended: %+v", res)
-		case <-tun.finished:
-		}
+		<-over
 	})
 	for _, c := range []*net.TCPConn{client, server} {
 		_ = c.SetDeadline(time.Now().Add(patience))

@@ -55,8 +55,8 @@ type Tunnel struct {
 	end            atomic.Uint32
 	upDone         atomic.Bool
 	downDone       atomic.Bool
-	parked         atomic.Bool   // poller waits for the server
-	finished       chan struct{} // closed when down is
+	parked         atomic.Bool    // poller waits for the server
+	other          sync.WaitGroup // of down
 
 	watch sync.Mutex
 	// guarded by watch
@@ -66,7 +66,7 @@ type Tunnel struct {
 
 // New returns a tunnel, which owns the connections from now on.
 func New(client, server *transport.Conn, o Options) *Tunnel {
-	t := &Tunnel{client: client, server: server, poller: o.Poller, idle: o.Idle, until: o.Until, finished: make(chan struct{})}
+	t := &Tunnel{client: client, server: server, poller: o.Poller, idle: o.Idle, until: o.Until}
 	t.up.init(t, client, server, o.ToServer)
 	t.down.init(t, server, client, o.ToClient)
 	return t
@@ -84,7 +84,7 @@ func (t *Tunnel) Run() (Result, error) {
 	if err == nil {
 		t.up.run()
 		t.awaitClose()
-		<-t.finished
+		t.other.Wait()
 		t.stopWatch()
 	}
 	t.close()
@@ -98,6 +98,7 @@ func (t *Tunnel) begin() error {
 		return err
 	}
 	t.beginWatch()
+	t.other.Add(1)
 	go t.runDown() // waited for by Run
 	return nil
 }

@@ -109,14 +109,14 @@ func (x *exchange) salvage() {
 }
 
 // Attempt implements drive.Protocol: a connection is all that is attempted.
-func (x *exchange) Attempt(c *upstream.Conn, a call.Action) call.Action {
+func (x *exchange) Attempt(c *upstream.Conn, id call.AttemptID, start call.Start) call.Action {
 	if c == nil {
 		x.server = x.first
 	} else {
 		x.server = &Server{Conn: c.Conn, place: c}
-		x.Attempted(&drive.Attempt{Conn: c, ID: a.Attempt, Start: a.Start, Began: x.PlacedAt}, call.OK, 0, routes.NoDetail)
+		x.Attempted(&drive.Attempt{Conn: c, ID: id, Start: start, Began: x.PlacedAt}, call.OK, 0, routes.NoDetail)
 	}
-	return x.Call.ResponseHead(x.Now, a.Attempt, call.Response{GRPCStatus: -1})
+	return x.Call.ResponseHead(x.Now, id, call.Response{GRPCStatus: -1})
 }
 
 // Cancel implements drive.Protocol.

@@ -221,9 +221,9 @@ type Idempotency struct {
 type IdempotencyMode string
 
 const (
-	// IdempotencySafeMethods allows GET, HEAD, OPTIONS and TRACE.
+	// IdempotencySafeMethods allows the methods registered as safe (IANA): GET, HEAD, OPTIONS, TRACE, PROPFIND, QUERY, REPORT and SEARCH.
 	IdempotencySafeMethods IdempotencyMode = "SafeMethods"
-	// IdempotencyIdempotentMethods also allows PUT and DELETE.
+	// IdempotencyIdempotentMethods also allows those registered as idempotent: PUT, DELETE and most methods of WebDAV.
 	IdempotencyIdempotentMethods IdempotencyMode = "IdempotentMethods"
 	// IdempotencyIdempotentOrKeyed also allows requests carrying keyHeader.
 	IdempotencyIdempotentOrKeyed IdempotencyMode = "IdempotentOrKeyed"

@@ -27,16 +27,28 @@ var concerns = []struct {
 	field   string
 	drivers []string
 }{
-	{"timeouts.connect", []string{http1, opaque}},
-	{"timeouts.idle", []string{http1, opaque}},
-	{"timeouts", []string{http1}},
-	{"retry", []string{http1}},
-	{"connectionPool.tcpKeepAlive", []string{http1, opaque}},
-	{"connectionPool", []string{http1}},
+	{"timeouts.responseHeader", []string{http1}},
+	{"timeouts.read", []string{http1}},
+	{"timeouts.write", []string{http1}},
+	{"timeouts", []string{http1, opaque}},
+	{"retry.statusCodes", []string{http1}},
+	{"retry.responseHeaders", []string{http1}},
+	{"retry.overrides[].statusCodes", []string{http1}},
+	{"retry.retryAfter", []string{http1}},
+	{"retry.idempotency", []string{http1}},
+	{"retry.body", []string{http1}},
+	{"retry", []string{http1, opaque}},
+	{"connectionPool.maxIdlePerEndpoint", []string{http1}},
+	{"connectionPool.idleTimeout", []string{http1}},
+	{"connectionPool.maxLifetime", []string{http1}},
+	{"connectionPool.maxRequestsPerConnection", []string{http1}},
+	{"connectionPool", []string{http1, opaque}},
 	{"circuitBreaker.mode", []string{agent}},  // what is merged: agents know breakers only
 	{"circuitBreaker.scope", []string{agent}}, // acted on with the value that holds without it
-	{"circuitBreaker", []string{http1}},
-	{"loadBalancing", []string{http1}},
+	{"circuitBreaker.failures.statusCodes", []string{http1}},
+	{"circuitBreaker.open.jitterPercent", []string{http1}}, // the breaker draws it itself, whatever is asked of it
+	{"circuitBreaker", []string{http1, opaque}},
+	{"loadBalancing", []string{http1, opaque}},
 	{"rules[]", []string{http1}},
 	{"to[].protocol", []string{http1, opaque}},
 	{"to[]", []string{agent}}, // which connections are governed

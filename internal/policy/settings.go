@@ -75,9 +75,9 @@ type Idempotency uint8
 
 // The idempotency gates, strictest first.
 const (
-	// SafeMethods: GET, HEAD, OPTIONS, TRACE (RFC 9110 section 9.2.1).
+	// SafeMethods: those registered as safe (RFC 9110 section 9.2.1).
 	SafeMethods Idempotency = iota
-	// IdempotentMethods: safe methods, PUT and DELETE (RFC 9110 section 9.2.2).
+	// IdempotentMethods: safe methods, and those registered as idempotent (RFC 9110 section 9.2.2).
 	IdempotentMethods
 	// IdempotentOrKeyed: idempotent methods, and any method that carries the key header.
 	IdempotentOrKeyed

@@ -14,12 +14,11 @@ type connection struct {
 	routes  route.Selector
 	session h1.Session
 	prefix  []byte // what was read of a connection that is not understood
-	// tunnel carries on, outside transport.Conn.Pin, what is no longer looked into.
+	// tunnel carries on, outside transport.Conn.Pin, what is no longer parsed; nil: nothing.
 	tunnel func()
 }
 
-// serve carries the connection to its end. While it is looked into nobody may take its descriptor away; what passes through
-// after that is on its own.
+// serve carries the connection to its end. Its descriptor is pinned except in a tunnel.
 func (c *connection) serve(shed bool) {
 	defer func() {
 		if what := recover(); what != nil {
@@ -33,7 +32,7 @@ func (c *connection) serve(shed bool) {
 	err := c.client.Conn.Pin(func() {
 		switch {
 		case shed:
-			c.passThrough(PassedShed)
+			c.passThrough(PassedShed, nil)
 		case c.identify():
 			c.serveHTTP1()
 		}
@@ -47,13 +46,13 @@ func (c *connection) serve(shed bool) {
 func (c *connection) serveHTTP1() {
 	if c.session.Serve() {
 		c.prefix = c.session.Prefix()
-		c.passThrough(PassedUnmatched)
+		c.passThrough(PassedUnmatched, nil)
 		return
 	}
 	c.tunnel = c.session.Tunnel()
 }
 
-// panicked deals with a panic, a mistake of ours.
+// panicked reports a panic and closes the connection.
 func (c *connection) panicked(recovered any) {
 	what, stack := panics.Cause(recovered)
 	c.srv.events.Panicked(c.client.Pod, what, stack)

@@ -1,10 +1,8 @@
-// Package proxy is the conveyor: it carries captured connections from the pod to where they were going, and drives calls on
-// the way.
+// Package proxy serves captured connections: it has their protocol detected (detect) and their policy found (route), and hands them to
+// the driver of the protocol (h1) or carries them on as they are (tunnel).
 //
-// One goroutine owns a connection from end to end. Whatever may be HTTP/1 is looked at; its calls are driven through
-// agent/call, exchange by exchange; everything else passes through untouched. In steady state a call costs two reads, two
-// writes, no allocation, no timer change and no hand-over to another goroutine.
+// One goroutine owns a connection from end to end. Server accepts, counts, drains and closes connections.
 //
-// The package must not know where connections come from, decide policy, or keep state beyond a connection: that is capture's,
-// call's and store's.
+// The package must not know where connections come from (capture), decide on retries (call), or keep state beyond a connection
+// (routes).
 package proxy

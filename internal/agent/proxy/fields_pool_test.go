@@ -192,12 +192,17 @@ func TestRule25_ConnectionsAreKeptAliveAsWritten(t *testing.T) {
 // shop is a Service with these endpoints, and a binding for it.
 func (w *world) shop(change func(*policy.Settings), endpoints ...netip.AddrPort) {
 	w.t.Helper()
+	w.shopOf(policy.ProtocolHTTP, change, endpoints...)
+}
+
+func (w *world) shopOf(protocol policy.Protocol, change func(*policy.Settings), endpoints ...netip.AddrPort) {
+	w.t.Helper()
 	w.services = map[string]*policy.Destination{"ns/shop": {
 		Name: "ns/shop", ClusterIPs: []netip.Addr{w.original.Addr()},
 		Ports: []policy.DestinationPort{{Port: w.original.Port(), Endpoints: endpoints}},
 	}}
 	b := anywhere(change)
-	b.To.Kind, b.To.Service = policy.TargetService, "ns/shop"
+	b.To.Kind, b.To.Service, b.To.Protocol = policy.TargetService, "ns/shop", protocol
 	w.install(b)
 }
 

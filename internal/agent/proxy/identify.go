@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -8,6 +9,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/proxy/detect"
 	"fairlead.dev/fairlead/internal/agent/proxy/route"
+	"fairlead.dev/fairlead/internal/agent/proxy/tunnel"
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
@@ -16,10 +18,10 @@ import (
 func (c *connection) identify() bool {
 	switch c.routes.Declared() {
 	case route.Ungoverned:
-		c.passThrough(PassedUnmatched)
+		c.passThrough(PassedUnmatched, nil)
 		return false
 	case route.Opaque:
-		c.passThrough(PassedDeclared)
+		c.passThrough(PassedDeclared, nil)
 		return false
 	case route.HTTP:
 		return true
@@ -37,12 +39,12 @@ func (c *connection) identify() bool {
 	return c.decide(proto, nil)
 }
 
-// decide acts on what the first bytes showed. server is the connection to the server if there is one already.
-func (c *connection) decide(proto detect.Protocol, server *transport.Conn) (http bool) {
+// decide acts on what the first bytes showed. s is the connection to the server if there is one already.
+func (c *connection) decide(proto detect.Protocol, s *tunnel.Server) (http bool) {
 	why := PassedOther
 	switch proto {
 	case detect.HTTP1:
-		closeServer(server)
+		s.Close()
 		return true
 	case detect.HTTP2:
 		why = PassedHTTP2
@@ -51,45 +53,80 @@ func (c *connection) decide(proto detect.Protocol, server *transport.Conn) (http
 	case detect.Undecided, detect.Other, detect.Silent:
 	}
 	c.prefix = c.session.Buffered()
-	if server == nil {
-		c.passThrough(why)
-	} else {
-		c.pass(why, server)
-	}
+	c.passThrough(why, s)
 	return false
 }
 
-// identifyLate deals with a client that says nothing: the server may be the first to speak, or the client has made the
-// connection in advance, or is slow on a busy machine. The server is connected to, and whoever speaks first decides (semantics
-// rule 32). Whatever the server does reaches the client at once, also that it refuses or ends the connection: the client may have
-// connected to see just that.
+// identifyLate deals with a client that has sent nothing: the server may be the first to speak, or the client has made the
+// connection in advance, or is slow on a busy machine. The server is connected to, and the side that speaks first decides (rule 32).
+// What the server does reaches the client at once, a refusal or the end of the connection included, since a client may have connected
+// to see just that.
+//
+// The connection is made outside the pool, and not retried: it may still become one of HTTP, which must not take the place of a call.
 func (c *connection) identifyLate() bool {
-	p := detect.StartProbe(c.dialOriginal, c.client.Conn.Wake)
+	s, began := &tunnel.Server{}, time.Now()
+	who := c.listen(func(ctx context.Context) (*transport.Conn, error) {
+		conn, err := c.dialOriginal(ctx)
+		s.Conn, s.Took = conn, time.Since(began)
+		return conn, err
+	})
+	if s.Conn == nil {
+		s = nil
+	}
+	switch who {
+	case theClient:
+		return c.decideLate(s)
+	case both:
+		return c.decide(detect.Detect(c.session.Buffered()), s)
+	case theServer:
+		return c.decide(detect.Silent, s)
+	case noServer:
+		c.unreachable(PassedOther)
+	case nobody:
+	}
+	s.Close()
+	return false
+}
+
+// speaker says who was the first to send something.
+type speaker uint8
+
+const (
+	// nobody: the client's connection has ended.
+	nobody speaker = iota
+	theClient
+	// theServer has sent something or ended, or the client has ended its side.
+	theServer
+	both
+	// noServer: it could not be connected to.
+	noServer
+)
+
+// listen connects to the server and waits for the first byte of either side.
+func (c *connection) listen(dial func(context.Context) (*transport.Conn, error)) speaker {
+	p := detect.StartProbe(dial, c.client.Conn.Wake)
 	defer p.End()
 	err := c.awaitClient(time.Time{})
 	p.End()
-	heard, server := p.Result()
+	heard := p.Result()
 	if c.client.Conn.ClearDeadlines() != nil {
-		closeServer(server)
-		return false
+		return nobody
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = c.awaitClient(time.Now()) // it may have spoken at the same moment
 	}
+	silent := errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, io.EOF)
 	switch {
-	case err == nil && heard != detect.Greeting:
-		return c.decideLate(server)
+	case err == nil && heard == detect.Greeting:
+		return both
 	case err == nil:
-		return c.decide(detect.Detect(c.session.Buffered()), server)
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, io.EOF):
-		if heard == detect.Unreachable {
-			c.unreachable(PassedOther)
-			return false
-		}
-		return c.decide(detect.Silent, server)
+		return theClient
+	case silent && heard == detect.Unreachable:
+		return noServer
+	case silent:
+		return theServer
 	}
-	closeServer(server)
-	return false
+	return nobody
 }
 
 // awaitClient waits for the first bytes until a time (zero: for ever), unless the wait is cut short by transport.Conn.Wake.
@@ -101,17 +138,11 @@ func (c *connection) awaitClient(until time.Time) error {
 }
 
 // decideLate waits for enough of the client's bytes to decide.
-func (c *connection) decideLate(server *transport.Conn) (http bool) {
+func (c *connection) decideLate(s *tunnel.Server) (http bool) {
 	proto, err := detect.Wait(&c.session, &c.session, c.srv.sniffDelay)
 	if err != nil {
-		closeServer(server)
+		s.Close()
 		return false
 	}
-	return c.decide(proto, server)
-}
-
-func closeServer(server *transport.Conn) {
-	if server != nil {
-		_ = server.Close()
-	}
+	return c.decide(proto, s)
 }

@@ -10,7 +10,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 )
 
-// enter registers a connection. shed says that it is one too many to be looked into.
+// enter registers a connection. shed says that it exceeds a limit and is to be passed through.
 func (s *Server) enter(c *connection) (shed, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,7 +55,7 @@ type Open struct {
 	Passed int
 }
 
-// Open counts what is open. It looks at every connection, so it is for pages and logs.
+// Open counts what is open. It visits every connection, so it is for debug pages and logs.
 func (s *Server) Open() Open {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,7 +76,7 @@ func (s *Server) Open() Open {
 }
 
 const (
-	// drainStep is how often a drain looks for connections that have become idle.
+	// drainStep is how often a drain closes connections that have become idle.
 	drainStep = 50 * time.Millisecond
 	// drainQuiet is how long a connection must have been idle for a drain to close it early: a client in steady use learns of
 	// the end from its next response instead, and loses nothing.
@@ -84,7 +84,7 @@ const (
 )
 
 // Drain has connections accept no further request after the one they serve, and closes idle ones, until ctx ends. Tunnels and what
-// is passed through go on to their own end: nobody can tell when they may be cut. Connections that still arrive are served: a
+// is passed through go on to their own end, since it is unknown when they may be cut. Connections that still arrive are served: a
 // listener that stops accepting hands over what the kernel has accepted already.
 func (s *Server) Drain(ctx context.Context) {
 	s.draining.Store(true)
@@ -133,8 +133,8 @@ func (s *Server) closeIdle(before time.Time) {
 	}
 }
 
-// abort ends all connections. Every one is told before the first is waited for: to close a connection is to wait for whoever
-// holds it, which must not be done under the lock either.
+// abort ends all connections. All are interrupted before the first is closed: Close waits for the goroutine that has the connection
+// pinned, which must not happen under the lock either.
 func (s *Server) abort() {
 	s.mu.Lock()
 	connections := slices.Collect(maps.Keys(s.connections))

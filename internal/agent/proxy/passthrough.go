@@ -22,8 +22,8 @@ func (c *connection) settings() *policy.Settings {
 	return &c.srv.defaults
 }
 
-// dialOriginal connects to where the client wanted to go. The wait is bounded whoever governs the connection: the client takes it
-// for established already, so its own patience with connecting, after which it would try another address, does not count.
+// dialOriginal connects to where the client wanted to go, once. The wait is bounded whoever governs the connection: to the client
+// the connection is established already, so its own connect timeout, after which it would try another address, no longer runs.
 func (c *connection) dialOriginal(ctx context.Context) (*transport.Conn, error) {
 	dialer := c.srv.store.Dialer(c.client.Pod)
 	if dialer == nil {
@@ -40,31 +40,59 @@ func (c *connection) dialOriginal(ctx context.Context) (*transport.Conn, error) 
 	return k.Connect(ctx, c.client.Original)
 }
 
-// passThrough has the connection carried to its end without being looked into.
-func (c *connection) passThrough(why Passed) {
+// passThrough carries the connection to its end without parsing it. s is the connection to the server if there is one already.
+func (c *connection) passThrough(why Passed, s *tunnel.Server) {
 	c.client.Activity.Set(drive.Passing)
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	watch := drive.WatchClient(c.client.Left, cancel)
-	server, err := c.dialOriginal(ctx)
-	watch.Stop()
-	if err != nil {
+	if s == nil && why == PassedShed {
+		s = c.connectDirectly()
+	} else {
+		s = c.connect(s)
+	}
+	if s == nil {
 		c.unreachable(why)
 		return
 	}
-	c.pass(why, server)
+	c.srv.events.Passed(why)
+	c.pass(s)
 }
 
-// unreachable tells the client that its server cannot be reached: L4 failures are resets (rule 26).
+// unreachable resets the connection of a client whose server cannot be connected to (rule 26).
 func (c *connection) unreachable(why Passed) {
 	c.srv.events.Passed(why)
 	c.client.Conn.ResetOnClose()
 }
 
-func (c *connection) pass(why Passed, server *transport.Conn) {
-	c.client.Activity.Set(drive.Passing)
-	c.srv.events.Passed(why)
-	o := tunnel.Options{ToServer: c.prefix}
+// connect connects to the server by the rules of the policy that governs the connection as a whole, if one does. s is the connection
+// to the original destination if there is one already, which is the call's first attempt then. It returns nil when there is no
+// connection to be had.
+func (c *connection) connect(s *tunnel.Server) *tunnel.Server {
+	r, pinned, ok := c.routes.Whole()
+	switch {
+	case ok:
+	case s == nil:
+		return c.connectDirectly()
+	default:
+		return s
+	}
+	return c.srv.connector.Connect(tunnel.Request{Client: &c.client, Route: r, Pinned: pinned, First: s})
+}
+
+// connectDirectly connects to the original destination of a connection that no policy governs.
+func (c *connection) connectDirectly() *tunnel.Server {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	watch := drive.WatchClient(c.client.Left, cancel)
+	conn, err := c.dialOriginal(ctx)
+	watch.Stop()
+	if err != nil {
+		return nil
+	}
+	return &tunnel.Server{Conn: conn}
+}
+
+// pass has the connection carried on between client and server.
+func (c *connection) pass(s *tunnel.Server) {
+	o := tunnel.Options{ToServer: c.prefix, Until: s.Until}
 	var recorder routes.Recorder = routes.Silence{}
 	if g := c.routes.Governing(); g != nil {
 		recorder = g.Recorder()
@@ -73,8 +101,8 @@ func (c *connection) pass(why Passed, server *transport.Conn) {
 	var first int64 // bytes sent to the server here
 	if len(c.prefix) > 0 && len(c.prefix) <= smallPrefix {
 		// A new connection takes this much at once, so the buffer need not wait for the tunnel's end.
-		if _, err := server.Write(c.prefix); err != nil {
-			_ = server.Close()
+		if _, err := s.Conn.Write(c.prefix); err != nil {
+			s.Close()
 			c.client.Conn.ResetOnClose()
 			return
 		}
@@ -84,7 +112,8 @@ func (c *connection) pass(why Passed, server *transport.Conn) {
 	}
 	c.tunnel = func() {
 		recorder.OpaqueOpened()
-		end, _ := tunnel.Run(c.client.Conn, server, o) // an error means that one side is gone already
+		end, _ := tunnel.Run(c.client.Conn, s.Conn, o) // an error means that one side is gone already
 		recorder.OpaqueClosed(first+end.ToServer, end.ToClient)
+		s.Close()
 	}
 }

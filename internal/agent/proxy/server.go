@@ -10,6 +10,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/detect"
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/h1"
+	"fairlead.dev/fairlead/internal/agent/proxy/tunnel"
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport"
@@ -47,16 +48,16 @@ var passedNames = [PassedCount]string{"declared", "unmatched", "tls", "http2", "
 // String returns the reason as metrics show it.
 func (p Passed) String() string { return passedNames[min(p, PassedCount-1)] }
 
-// Events are what happens to connections. Its methods must not block.
+// Events receives what happens to connections. Its methods must not block.
 type Events interface {
 	// Opened and Closed count captured connections.
 	Opened()
 	Closed()
-	// Passed tells of a connection that is passed through.
+	// Passed counts a connection that is passed through.
 	Passed(why Passed)
-	// Malformed tells of a request that was refused for breaking the protocol. It must not keep the bytes.
+	// Malformed reports a request that was refused for breaking the protocol. It must not keep the bytes.
 	Malformed(r drive.Refused)
-	// Panicked tells that serving a connection failed by a mistake of ours; the connection was closed.
+	// Panicked reports a panic while serving a connection, which was closed.
 	Panicked(pod string, what any, stack []byte)
 }
 
@@ -68,7 +69,7 @@ type Options struct {
 	MaxConnectionsPerPod int
 	ReplayMemory         int64
 
-	// for tests: how long silence is suffered, and what no policy governs may take to connect, instead of the constants
+	// for tests, instead of the constants
 	sniffDelay, headTimeout, lingerFor, connect time.Duration
 }
 
@@ -82,6 +83,8 @@ type Server struct {
 	replay   *resilience.ReplayMemory
 	defaults policy.Settings // for what no policy governs
 	h1       *h1.Driver
+	// connector connects what is passed through under a policy.
+	connector tunnel.Connector
 	// sniffDelay is how long a client's silence is suffered before its server is connected to.
 	sniffDelay time.Duration
 
@@ -114,6 +117,7 @@ func New(o Options) (*Server, error) {
 		connections: map[*connection]struct{}{}, perPod: map[string]int{}, done: make(chan struct{}),
 	}
 	s.defaults.Timeouts.Connect = orDefault(o.connect, s.defaults.Timeouts.Connect)
+	s.connector.ConnectTimeout = s.defaults.Timeouts.Connect
 	s.h1 = h1.New(h1.Options{
 		Replay: s.replay, Malformed: s.events.Malformed, Draining: s.draining.Load, HeadTimeout: o.headTimeout, LingerFor: o.lingerFor,
 	})
@@ -127,7 +131,7 @@ func orDefault[T ~int | ~int64](v, otherwise T) T {
 	return v
 }
 
-// ReplayMemory is the account of request bodies kept for retries.
+// ReplayMemory accounts for request bodies stored for retries.
 func (s *Server) ReplayMemory() *resilience.ReplayMemory { return s.replay }
 
 // ServeCaptured serves one connection of a pod that was on its way to original. It owns conn and blocks until it is done with it.

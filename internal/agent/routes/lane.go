@@ -44,6 +44,12 @@ func (l *Route) Plan(method, path []byte) *Plan {
 	return &l.plans[l.settingsFor(method, path)]
 }
 
+// BasePlan returns what governs a connection whose requests are not understood.
+func (l *Route) BasePlan() *Plan {
+	l.entry.use()
+	return &l.plans[0]
+}
+
 // HasRules reports whether Plan looks at the request.
 func (l *Route) HasRules() bool { return len(l.rules) > 0 }
 

@@ -2,20 +2,24 @@ package telemetry
 
 import "fairlead.dev/fairlead/internal/agent/call"
 
-// result is how a call or an attempt ended, as one number: a response of one of five classes, or a kind without one.
+// result is how a call or an attempt ended, as one number: a response of one of five classes, a connection without responses, or a
+// kind of failure.
 type result uint8
 
 const (
-	codeClasses = 5 // 1xx to 5xx
+	codeClasses = 6 // 1xx to 5xx, and what has no status
 	resultCount = codeClasses + int(call.KindCount) - 1
 )
 
-// resultOf returns the result of a kind and, for call.OK, a status.
+// resultOf returns the result of a kind and, for call.OK, a status; 0: there is none.
 func resultOf(k call.Kind, status int) result {
 	if k != call.OK {
 		return result(codeClasses - 1 + int(min(k, call.Internal)))
 	}
-	return result(min(max(status/100, 1), codeClasses) - 1)
+	if status == 0 {
+		return codeClasses - 1
+	}
+	return result(min(max(status/100, 1), codeClasses-1) - 1)
 }
 
 // kind is the label for how it ended.
@@ -29,7 +33,7 @@ func (r result) kind() call.Kind {
 // code is the label for the class of the status; empty when there was no response.
 func (r result) code() string {
 	if r < codeClasses {
-		return [codeClasses]string{"1xx", "2xx", "3xx", "4xx", "5xx"}[r]
+		return [codeClasses]string{"1xx", "2xx", "3xx", "4xx", "5xx", ""}[r]
 	}
 	return ""
 }

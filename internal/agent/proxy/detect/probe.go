@@ -8,22 +8,22 @@ import (
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
-// Heard is what a server says to a client that says nothing.
+// Heard is what a server does while its client sends nothing.
 type Heard uint8
 
 // What can be heard.
 const (
-	// Nothing, as long as it was listened to.
+	// Nothing happened until End.
 	Nothing Heard = iota
-	// Greeting: it speaks first.
+	// Greeting: it has sent something.
 	Greeting
 	// Ended: it has closed or reset the connection.
 	Ended
-	// Unreachable: there is none.
+	// Unreachable: it could not be connected to.
 	Unreachable
 )
 
-// Probe is a connection to the server of a client that says nothing, made to hear who speaks first.
+// Probe is a connection to the server of a client that has sent nothing, made to find out which of the two speaks first.
 type Probe struct {
 	cancel context.CancelFunc // of the dial
 	done   chan struct{}
@@ -37,7 +37,7 @@ type Probe struct {
 	panicked panics.Carrier
 }
 
-// StartProbe connects to the server and listens, in a goroutine that calls wake when whatever was to happen has happened.
+// StartProbe connects to the server and waits for its first byte or its end, in a goroutine that calls wake before it ends.
 func StartProbe(dial func(context.Context) (*transport.Conn, error), wake func()) *Probe {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &Probe{cancel: cancel, done: make(chan struct{})}
@@ -55,7 +55,7 @@ func StartProbe(dial func(context.Context) (*transport.Conn, error), wake func()
 	return p
 }
 
-// dial reports whether there is something to listen to.
+// dial reports whether the server was reached.
 func (p *Probe) dial(ctx context.Context, dial func(context.Context) (*transport.Conn, error)) bool {
 	server, err := dial(ctx)
 	if err != nil {
@@ -80,7 +80,7 @@ func (p *Probe) listen() Heard {
 	return Greeting
 }
 
-// End has the probe listen no longer and waits until it has ended. It may be called more than once.
+// End stops the probe and waits until its goroutine has ended. It may be called more than once.
 func (p *Probe) End() {
 	p.cancel()
 	p.mu.Lock()
@@ -92,9 +92,9 @@ func (p *Probe) End() {
 	<-p.done
 }
 
-// Result returns what was heard, and the connection to the server: nil if it was not reached. It may be called after End, and panics
-// if the probe has. A Wake may be left on the connection, see transport.Conn.ClearDeadlines.
-func (p *Probe) Result() (heard Heard, server *transport.Conn) {
+// Result returns what the server did. It may be called after End, and panics if the probe's goroutine has. A Wake may be left on the
+// connection, see transport.Conn.ClearDeadlines.
+func (p *Probe) Result() Heard {
 	p.panicked.Raise()
-	return p.heard, p.server
+	return p.heard
 }

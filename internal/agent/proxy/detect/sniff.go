@@ -1,4 +1,4 @@
-// Package detect tells from a connection's first bytes which protocol its client speaks.
+// Package detect determines from a connection's first bytes which protocol its client speaks.
 //
 // It must not consume or answer anything, and must not decide what becomes of the connection.
 package detect
@@ -23,11 +23,11 @@ const (
 	TLS
 	// Other: anything else that a client says first.
 	Other
-	// Silent: the client said nothing within the time it was given; probably it waits for the server to speak.
+	// Silent: the client sent nothing within the time given; probably it waits for the server to speak first.
 	Silent
 )
 
-// Limit is the most that Detect looks at: after as many bytes it is never Undecided.
+// Limit is how many bytes Detect needs at most: given as many it never returns Undecided.
 const Limit = lineLimit + 2*maxEmptyLines
 
 // lineLimit is as much of a first line as is waited for.
@@ -35,7 +35,7 @@ const lineLimit = 4 << 10
 
 const (
 	preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-	// maxMethod is longer than any method in use; a word without an end is none.
+	// maxMethod is longer than any method in use; a longer word is no method.
 	maxMethod = 64
 	// maxEmptyLines is how many empty lines are ignored in front of a request, as the codec does.
 	maxEmptyLines = 2
@@ -107,7 +107,7 @@ func isToken(c byte) bool {
 	return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
 }
 
-// likely reports whether undecided words begin as most requests do: with a well-known method, or a part of one.
+// likely reports whether undecided bytes begin as most requests do: with a well-known method, or a part of one.
 func likely(b []byte) bool {
 	b = skipEmptyLines(b)
 	word, _, whole := bytes.Cut(b, []byte(" "))

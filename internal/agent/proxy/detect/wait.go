@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// How long a client is waited for that has begun to speak. No server waits for its own turn to speak meanwhile, so that this delays
-// nothing but what can still become a request line; other words are known for what they are at once.
+// How long to wait for a client that has sent a part of its first line. Its server does not speak first, so only what can still become
+// a request line is delayed; other bytes are recognised at once.
 const (
 	// maxPause is how long it may pause, counted from its last byte.
 	maxPause = 100 * time.Millisecond
@@ -19,7 +19,7 @@ const (
 	maxLine = 5 * time.Second
 )
 
-// MaxDelay is how long a client's silence may hold up a protocol in which the server speaks first (rule 32).
+// MaxDelay is how long the wait for a client's first byte may delay a protocol in which the server speaks first (rule 32).
 const MaxDelay = 100 * time.Millisecond
 
 // Source is a connection whose bytes can be looked at before they are consumed.
@@ -37,7 +37,7 @@ type Deadline interface {
 
 // Wait reads from src until its protocol is known, and lifts the read deadline again. A client that says nothing for as long as
 // silence may last is Silent, one that pauses for too long in its first line Other. An error is the connection's own; io.EOF
-// means that the client ended without a word.
+// means that the client ended without sending a byte.
 func Wait(conn Deadline, src Source, silence time.Duration) (Protocol, error) {
 	if p := Detect(src.Buffered()); p != Undecided {
 		return p, nil
@@ -60,7 +60,7 @@ func wait(conn Deadline, src Source, silence time.Duration) (Protocol, error) {
 		switch {
 		case err == nil:
 		case len(b) > 0 && (errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, io.EOF)):
-			return Other, nil // what it said is passed on, and so will be its end
+			return Other, nil // what it sent is passed on, and so will be its end
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return Silent, nil
 		default:
@@ -72,7 +72,7 @@ func wait(conn Deadline, src Source, silence time.Duration) (Protocol, error) {
 	}
 }
 
-// patience is when a client is waited for no longer that has said b until now.
+// patience returns until when to wait for a client that has sent b until now.
 func patience(b []byte, begun, now time.Time, silence time.Duration) time.Time {
 	if len(b) == 0 {
 		return now.Add(silence)

@@ -25,7 +25,7 @@ const (
 // epoch is what times of activities are counted from, so that they go by the clock that nobody sets.
 var epoch = time.Now()
 
-// Activity is what a connection is doing, for whoever drains to tell which may be closed, and to count what is open. Its methods
+// Activity is what a connection is doing, so that a drain can close idle connections and metrics can count open ones. Its methods
 // may be called from any goroutine.
 type Activity struct {
 	state atomic.Int32

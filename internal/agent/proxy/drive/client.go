@@ -9,10 +9,10 @@ import (
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
-// ClientFinder is what a pod's dialer may also be: one that looks at the client's end of a captured connection.
+// ClientFinder is what a pod's dialer may also be: one that can query the client's end of a captured connection.
 type ClientFinder interface {
 	// ClientOpen reports whether a process still holds the client's socket, given its own address and the one it went to. known is
-	// false when that cannot be told. It must not block.
+	// false when that cannot be determined. It must not block.
 	ClientOpen(client, original netip.AddrPort) (open, known bool)
 }
 
@@ -31,9 +31,9 @@ type Client struct {
 	half  half        // has its own lock
 }
 
-// Left reports whether the client has gone away, or its connection is to end. A client that has only ended its side has not gone:
-// it waits for what comes of what it said (rule 4). It may be called from any goroutine, and costs one system call until the client
-// has ended its side.
+// Left reports whether the client has gone away, or its connection is to end. A client that has only ended its side (half-close) has
+// not gone: it waits for its response (rule 4). Left may be called from any goroutine. It costs one system call until the client has
+// ended its side.
 func (c *Client) Left() bool {
 	if c.Conn.Interrupted() {
 		return true
@@ -44,7 +44,7 @@ func (c *Client) Left() bool {
 	case transport.HalfClosed:
 		return c.half.gone(time.Now(), c.open)
 	case transport.Broken:
-		if c.ended.Load() { // with the client's end that makes two, which looks the same
+		if c.ended.Load() { // both sides have ended, which the kernel shows like a reset
 			return c.half.gone(time.Now(), c.open)
 		}
 	}
@@ -64,7 +64,7 @@ func (c *Client) open() (open, known bool) {
 	return finder.ClientOpen(from, c.Original)
 }
 
-// EndSide tells the client that nothing follows what was written, while it may go on sending.
+// EndSide sends FIN to the client, which may go on sending.
 func (c *Client) EndSide() error {
 	c.ended.Store(true)
 	return c.Conn.CloseWrite()
@@ -73,8 +73,8 @@ func (c *Client) EndSide() error {
 // SideEnded reports whether EndSide was called.
 func (c *Client) SideEnded() bool { return c.ended.Load() }
 
-// Interrupt has whoever serves the connection end as soon as it notices. A client that is not between two requests must not take
-// what it has got for everything.
+// Interrupt has the goroutine that serves the connection end. A client that is not between two requests gets a reset, because what it
+// has received is not complete.
 func (c *Client) Interrupt() {
 	if !c.Activity.betweenRequests() {
 		c.Conn.ResetOnClose()

@@ -19,11 +19,19 @@ type Exchange struct {
 	Route  *routes.Route
 	Pinned bool // the call goes to the address that the client chose
 	Plan   *routes.Plan
+	// Fresh: every attempt needs a connection of its own.
+	Fresh bool
+	// ConnectTimeout bounds connecting where the policy does not; zero: nothing does.
+	ConnectTimeout time.Duration
+	// First is the first attempt if it was made before the call began; nil: it was not.
+	First *FirstAttempt
 
 	Now  time.Time // one reading of the clock serves a step of the call
 	Call call.Call
 	// Detail says how the last attempt ended, or the call.
 	Detail routes.Detail
+	// DispatchedAt is when the attempt under way had its place in the pool.
+	DispatchedAt time.Time
 	// Truncated: what was forwarded is not all there, see routes.Exchange.
 	Truncated bool
 
@@ -44,10 +52,16 @@ type Attempt struct {
 	Began time.Time
 }
 
-// Protocol is how a driver does what Run asks for. The methods that return an action tell the call what has happened and return
-// what it says.
+// FirstAttempt is a connection to the original destination, made outside the pool to find out who speaks first.
+type FirstAttempt struct {
+	Took time.Duration // to connect
+}
+
+// Protocol is what Run needs of a protocol's driver. The methods that return an action report to the call what has happened and
+// return what the call decided.
 type Protocol interface {
-	// Attempt makes an attempt on a connection, which it owns from now on, up to the head of a response or a failure.
+	// Attempt makes an attempt on a connection, which it owns from now on, up to the head of a response or a failure. c is nil if the
+	// attempt is on the connection of Exchange.First.
 	Attempt(c *upstream.Conn, start call.Start) call.Action
 	// DropAttempt gives up the attempt under way, if there is one.
 	DropAttempt()
@@ -87,8 +101,8 @@ func (x *Exchange) Reset() {
 }
 
 // Key says what the policy wants of an idempotency key (rule 16): keyed, that the request counts as one that has one; generate, that
-// one is to be added. A key counts if it is forwarded and not empty; one is added to requests that lack it, but for those whose
-// repetition nobody would notice (safe methods) and for CONNECT, whose answer is no result that a server could keep.
+// one is to be added. A key counts if it is forwarded and not empty; one is added to requests that lack it, except to those
+// with safe methods, and to CONNECT, which has no result that a server could store under a key.
 func (x *Exchange) Key(v route.View, class call.Method, connect bool) (keyed, generate bool) {
 	retry := &x.Plan.Settings.Retry
 	if class == call.Safe || class != call.Unsafe && !retry.GenerateKey || x.Plan.KeyHeader == "" {
@@ -140,11 +154,22 @@ func (x *Exchange) attempt(p Protocol, a call.Action) call.Action {
 	if a.Start != call.First && x.Client.Left() {
 		return x.Call.ClientGone(x.Now)
 	}
+	if a.Start == call.First && x.First != nil {
+		return x.firstMade(p)
+	}
 	c, next := x.place(p, a)
 	if c == nil {
 		return next
 	}
 	return p.Attempt(c, a.Start)
+}
+
+// firstMade takes the connection made before the call began for the call's first attempt.
+func (x *Exchange) firstMade(p Protocol) call.Action {
+	x.Call.Dispatched(x.Now)
+	x.last = routes.Attempt{Kind: call.OK, Peer: x.Client.Original, Took: x.First.Took}
+	x.reportLast()
+	return p.Attempt(nil, call.First)
 }
 
 // wait waits between attempts, and meanwhile takes over what there is of the held response.

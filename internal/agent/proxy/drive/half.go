@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// How often a client that has ended its side is looked for: soon again at first, since most that do so are about to close.
+// How often a client that has ended its side is checked: soon at first, since most that do so are about to close.
 const (
 	firstAsk = 100 * time.Millisecond
 	maxAsk   = 2 * time.Second
@@ -33,7 +33,7 @@ func (h *half) gone(now time.Time, ask func() (open, known bool)) bool {
 	return h.left
 }
 
-// look says what is known, and whether it is time to ask.
+// look returns what is known, and whether it is time to ask.
 func (h *half) look(now time.Time) (left, due bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -10,8 +10,7 @@ import (
 )
 
 const (
-	// heldWait is how long a retry waits for the rest of a held response that occupies the place it needs, and heldStep how often it
-	// looks whether that has come.
+	// heldWait is how long a retry waits for the rest of a held response whose connection it needs, and heldStep how often it checks.
 	heldWait = 100 * time.Millisecond
 	heldStep = 10 * time.Millisecond
 )
@@ -19,7 +18,7 @@ const (
 // place gets an attempt its connection. Without one, the action says what follows.
 func (x *Exchange) place(p Protocol, a call.Action) (*upstream.Conn, call.Action) {
 	t := &x.slot
-	t.Original, t.Pinned, t.Fresh = x.Client.Original, x.Pinned, a.Fresh
+	t.Original, t.Pinned, t.Fresh = x.Client.Original, x.Pinned, a.Fresh || x.Fresh
 	t.Careful, t.Client = x.careful, x.Client.ID
 	t.Avoid = nil
 	if a.Avoid {
@@ -36,6 +35,7 @@ func (x *Exchange) place(p Protocol, a call.Action) (*upstream.Conn, call.Action
 			return nil, next
 		}
 	}
+	x.DispatchedAt = x.Now
 	dispatched := x.Call.Dispatched(x.Now)
 	if c := pool.Redeem(t, x.Now); c != nil {
 		x.avoid = append(x.avoid, c.Peer())
@@ -54,7 +54,7 @@ func (x *Exchange) queue(p Held, a call.Action) (next call.Action, ok bool) {
 	if limit := x.Plan.Settings.Pool.PendingTimeout; limit > 0 {
 		until = Earlier(until, x.Now.Add(limit))
 	}
-	why := x.makeWay(p, until)
+	why := x.freeHeldConn(p, until)
 	if why == TimeUp {
 		why = x.Sleep(until, x.slot.Ready())
 	}
@@ -76,9 +76,10 @@ func (x *Exchange) queue(p Held, a call.Action) (next call.Action, ok bool) {
 	return x.Call.LocalReject(x.Now, call.Overflow), false
 }
 
-// makeWay sees to it that a held response does not occupy the place that the retry waits for: it is taken over if that is soon
-// done, and given up otherwise. It returns TimeUp when that is settled, with the time not necessarily up.
-func (x *Exchange) makeWay(p Held, until time.Time) Woke {
+// freeHeldConn ensures that a held response does not occupy the connection that the retry waits for: the response is read to its end
+// if that takes no longer than heldWait, and given up otherwise. It returns TimeUp when no held response occupies a connection any
+// more, before until or at it.
+func (x *Exchange) freeHeldConn(p Held, until time.Time) Woke {
 	patience := x.Now.Add(heldWait)
 	for p.HeldConn() {
 		p.CollectHeld()
@@ -101,7 +102,11 @@ func (x *Exchange) dial(start call.Start, until time.Time) (*upstream.Conn, call
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	end := until
-	if limit := x.Plan.Settings.Timeouts.Connect; limit > 0 {
+	limit := x.Plan.Settings.Timeouts.Connect
+	if limit <= 0 {
+		limit = x.ConnectTimeout
+	}
+	if limit > 0 {
 		end = Earlier(end, x.Now.Add(limit))
 	}
 	if !end.IsZero() {
@@ -120,18 +125,25 @@ func (x *Exchange) dial(start call.Start, until time.Time) (*upstream.Conn, call
 	case watch.Left():
 		return nil, call.ClientGone
 	}
-	kind, why := upstream.FailureOf(err), DetailOf(err)
-	switch {
-	case kind == call.Internal:
-		why = routes.DetailLocal
-	case Passed(until, x.Now):
+	kind, why := failureOf(err)
+	if kind != call.Internal && Passed(until, x.Now) {
 		kind, why = call.AttemptTimeout, DetailOfLimit(x.Call.Limit())
-	case kind == call.ConnectTimeout && why != routes.DetailNoAnswer:
-		why = routes.DetailConnect
 	}
 	x.last = routes.Attempt{Kind: kind, Start: start, Peer: x.slot.Peer(), Took: x.Now.Sub(began), Detail: why}
 	x.reportLast()
 	return nil, kind
+}
+
+// failureOf says what a dial's error means.
+func failureOf(err error) (call.Kind, routes.Detail) {
+	kind, why := upstream.FailureOf(err), DetailOf(err)
+	switch {
+	case kind == call.Internal:
+		why = routes.DetailLocal
+	case kind == call.ConnectTimeout && why != routes.DetailNoAnswer:
+		why = routes.DetailConnect
+	}
+	return kind, why
 }
 
 func (x *Exchange) dialFailed(kind call.Kind) call.Action {

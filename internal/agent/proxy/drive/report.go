@@ -22,7 +22,7 @@ func (x *Exchange) Attempted(t *Attempt, kind call.Kind, status int, why routes.
 	x.reportLast()
 }
 
-// reportLast tells the recorder of x.last, and keeps it for the report of the call.
+// reportLast passes x.last to the recorder, and keeps it for the report of the call.
 func (x *Exchange) reportLast() {
 	x.Route.Recorder().AttemptDone(&x.last)
 	x.Detail = x.last.Detail
@@ -32,7 +32,7 @@ func (x *Exchange) reportLast() {
 	x.past = append(x.past, x.last)
 }
 
-// Report tells the recorder of the call, which has ended.
+// Report passes the call, which has ended, to the recorder.
 func (x *Exchange) Report(v route.View, started time.Time) {
 	e := &x.report
 	e.Pod, e.Original, e.Rule, e.AccessLog = x.Client.Pod, x.Client.Original, x.Plan.Rule, x.Plan.Settings.AccessLog

@@ -2,7 +2,7 @@ package drive
 
 import "time"
 
-// How often a call that waits looks whether its client is still there (rule 4). Calls that are answered sooner never look.
+// How often a call that waits checks whether its client is still there (rule 4). Calls that are answered sooner never check.
 const (
 	FirstLook = 50 * time.Millisecond
 	MaxLook   = 500 * time.Millisecond

@@ -12,7 +12,7 @@ type Watch struct {
 	timer         *time.Timer
 }
 
-// WatchClient looks from time to time whether the client has gone, and cancels when it has, until Stop.
+// WatchClient checks periodically whether the client has gone, and cancels when it has, until Stop.
 func WatchClient(gone func() bool, cancel context.CancelFunc) *Watch {
 	w := &Watch{}
 	ready := make(chan struct{})

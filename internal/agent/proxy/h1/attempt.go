@@ -13,8 +13,8 @@ import (
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
-// attempt is one try: a connection, what was sent on it and the response. What belongs to one try is kept here, never on the
-// exchange: another try may follow while its response is kept.
+// attempt is one attempt: a connection, what was sent on it and the response. What belongs to one attempt is stored here, never on the
+// exchange, since another attempt may follow while its response is held.
 type attempt struct {
 	drive.Attempt
 
@@ -24,7 +24,7 @@ type attempt struct {
 	run  func()        // stream, bound once
 	done chan struct{} // receives when stream has ended
 
-	line     *line // conn's, or what is left of it when the response was taken over completely
+	in       *connReader // conn's, or what is left of it when the response was taken over completely
 	response http1.Response
 	body     http1.Body
 	// ready is the part of the body that was taken over before the response is forwarded; all says that it is the whole.
@@ -32,12 +32,12 @@ type attempt struct {
 	spill []byte // memory for ready
 	all   bool
 
-	until    time.Time // the try's deadline as the call last said; zero: none
+	until    time.Time // the attempt's deadline as the call last returned it; zero: none
 	stall    time.Duration
 	interims int
-	// heard is when a byte last came from the upstream, as far as that was looked at: got of them had come then.
-	heard time.Time
-	got   int64
+	// receivedAt is when a byte last came from the upstream, as far as lastProgress knows: receivedBefore bytes had come then.
+	receivedAt     time.Time
+	receivedBefore int64
 
 	// streaming: stream sends the request beside the session's own goroutine, to which everything above belongs.
 	streaming bool
@@ -46,29 +46,29 @@ type attempt struct {
 
 	mu sync.Mutex
 	// guarded by mu while streaming, the session's own otherwise
-	sent     int       // bytes of the request that the kernel accepted
-	complete bool      // it accepted the last one
-	written  time.Time // and when
-	moved    time.Time // when it last accepted one, if anybody wants to know
-	blocked  bool      // the upstream takes nothing at present
-	stopped  bool      // stream is to end
-	ended    bool      // stream has ended, or is about to
-	err      error     // of sending
+	sent       int       // bytes of the request that the kernel accepted
+	complete   bool      // it accepted the last one
+	written    time.Time // and when
+	progressAt time.Time // when it last accepted one or the client sent one, if timeouts.idle is set
+	blocked    bool      // the upstream takes nothing at present
+	stopped    bool      // stream is to end
+	ended      bool      // stream has ended, or is about to
+	err        error     // of sending
 }
 
 // take begins an attempt on a connection.
 func (t *attempt) take(c *upstream.Conn, start call.Start) {
-	l, ok := c.Attachment.(*line)
+	l, ok := c.Attachment.(*connReader)
 	if !ok {
-		l = &line{}
+		l = &connReader{}
 		l.attach(c.Conn)
 		c.Attachment = l
 	}
 	x := t.x
-	t.Conn, t.line, t.Start, t.Began = c, l, start, x.Now
-	x.s.dependOn(c.Conn)
+	t.Conn, t.in, t.Start, t.Began = c, l, start, x.Now
+	x.s.pinTo(c.Conn)
 	t.until, t.stall, t.interims = time.Time{}, x.Plan.Settings.Timeouts.Write, 0
-	t.heard, t.got, t.moved = x.Now, l.got, x.Now
+	t.receivedAt, t.receivedBefore, t.progressAt = x.Now, l.received, x.Now
 	t.sent, t.complete, t.final, t.blocked, t.stopped, t.err = 0, false, false, false, false, nil
 	t.all, t.ready = false, nil
 }
@@ -81,17 +81,17 @@ func (t *attempt) drop() {
 // release gives the connection back, fit for reuse or not, and the memory with it.
 func (t *attempt) release(keep bool) {
 	t.stopStream()
-	c, l := t.Conn, t.line
-	t.Conn, t.line, t.ready = nil, nil, nil
+	c, l := t.Conn, t.in
+	t.Conn, t.in, t.ready = nil, nil, nil
 	if cap(t.spill) > maxSpill {
 		t.spill = nil
 	}
 	if l != nil {
-		l.before, l.nowait = nil, false
+		l.before, l.noWait = nil, false
 		if keep && c != nil {
 			t.limitIdle(c)
 			l.reader.Finish()
-			keep = l.quiet()
+			keep = l.clean()
 		}
 		if !keep || c == nil {
 			l.reader.Close()
@@ -102,7 +102,7 @@ func (t *attempt) release(keep bool) {
 	}
 }
 
-// limitIdle passes on how long the server says that it keeps an idle connection.
+// limitIdle applies the server's Keep-Alive: timeout to the connection.
 func (t *attempt) limitIdle(c *upstream.Conn) {
 	if d, ok := t.response.KeepAliveTimeout(); ok {
 		c.LimitIdle(d)
@@ -110,7 +110,7 @@ func (t *attempt) limitIdle(c *upstream.Conn) {
 	}
 }
 
-// maxSpill is how much memory for kept responses an attempt holds on to.
+// maxSpill is the largest spill that an attempt keeps for reuse.
 const maxSpill = 16 << 10
 
 // reusable reports whether the connection can serve another exchange now that the response has been read to its end. One on which
@@ -122,18 +122,18 @@ func (t *attempt) reusable() bool {
 // failure describes how the attempt failed.
 func (t *attempt) failure(kind call.Kind) call.Failure {
 	return call.Failure{
-		Kind: kind, BytesWritten: t.sent > 0, ResponseStarted: t.interims > 0 || t.line.reader.Started(), Reused: t.Conn.Reused(),
+		Kind: kind, BytesWritten: t.sent > 0, ResponseStarted: t.interims > 0 || t.in.reader.Started(), Reused: t.Conn.Reused(),
 	}
 }
 
-// failed ends the attempt and tells the call.
+// failed ends the attempt and reports that to the call.
 func (x *exchange) failed(kind call.Kind, why routes.Detail) call.Action {
 	t := x.cur
 	t.stopStream()
 	if x.upload.err != nil { // it has sent less than it announced, and the upstream gave up over that
-		return x.badUpload()
+		return x.uploadFailed()
 	}
-	x.toldBody()
+	x.reportBody()
 	f := t.failure(kind)
 	x.Now = time.Now()
 	x.Attempted(&x.cur.Attempt, kind, 0, why)
@@ -141,21 +141,20 @@ func (x *exchange) failed(kind call.Kind, why routes.Detail) call.Action {
 	return x.Call.TryFailed(x.Now, f)
 }
 
-// timedOut ends the attempt because a deadline of the call's has passed.
-func (x *exchange) timedOut() call.Action {
+// attemptTimeout ends the attempt because a deadline of the call's has passed.
+func (x *exchange) attemptTimeout() call.Action {
 	return x.failed(call.AttemptTimeout, drive.DetailOfLimit(x.Call.Limit()))
 }
 
-// idled ends the attempt because nothing moves any more. Whoever was waited for is to blame: for the client's part of the request
-// nobody waits any longer.
-func (x *exchange) idled() call.Action {
+// idleTimeout ends the attempt because no byte moves any more. If the rest of the request was waited for, the client is at fault.
+func (x *exchange) idleTimeout() call.Action {
 	if x.cur.awaitsClient() {
 		return x.clientGone(routes.DetailIdle)
 	}
 	return x.failed(call.AttemptTimeout, routes.DetailIdle)
 }
 
-// clientGone ends the call because nobody waits for it any more.
+// clientGone ends the call because its client has gone.
 func (x *exchange) clientGone(why routes.Detail) call.Action {
 	x.cur.stopStream()
 	x.Now = time.Now()
@@ -164,7 +163,7 @@ func (x *exchange) clientGone(why routes.Detail) call.Action {
 	return x.Call.ClientGone(x.Now)
 }
 
-// startStream has the request sent beside the session's goroutine, which hears of the end by a nudge of the connection.
+// startStream sends the request in a goroutine of its own, which wakes the session's (transport.Conn.Wake) when it ends.
 func (t *attempt) startStream() {
 	t.streaming, t.ended = true, false
 	t.panicked = panics.Carrier{}
@@ -228,7 +227,7 @@ func (t *attempt) haltStream() {
 	client := t.x.s.client.Conn
 	client.Wake()
 	<-t.done
-	_ = client.ClearDeadlines() // forgets the nudge if nobody has heard it
+	_ = client.ClearDeadlines() // drops the wake-up if nothing has waited for it
 }
 
 // whole reports whether the whole request was sent. One of which the last byte was accepted has ended, or is about to.
@@ -255,18 +254,18 @@ func (t *attempt) awaitsClient() bool {
 	return !t.complete && !t.blocked && t.err == nil
 }
 
-// lastMoved is when a byte last went in either direction, as far as that is looked at.
-func (t *attempt) lastMoved(now time.Time) time.Time {
-	if got := t.line.got; got != t.got {
-		t.got, t.heard = got, now
+// lastProgress is when a byte last went in either direction.
+func (t *attempt) lastProgress(now time.Time) time.Time {
+	if got := t.in.received; got != t.receivedBefore {
+		t.receivedBefore, t.receivedAt = got, now
 	}
 	t.mu.Lock()
-	moved := t.moved
+	moved := t.progressAt
 	t.mu.Unlock()
-	if moved.After(t.heard) {
+	if moved.After(t.receivedAt) {
 		return moved
 	}
-	return t.heard
+	return t.receivedAt
 }
 
 var _ io.Writer = (*attempt)(nil)
@@ -290,7 +289,7 @@ func (t *attempt) tryWrite(p []byte) (int, error) {
 	n, err := t.Conn.TryWrite(p)
 	t.sent += n
 	if n > 0 && t.x.Plan.Settings.Timeouts.Idle > 0 {
-		t.moved = time.Now()
+		t.progressAt = time.Now()
 	}
 	if t.final && n == len(p) {
 		t.complete, t.written = true, time.Now()

@@ -14,12 +14,11 @@ const HeadTimeout = 10 * time.Second
 // Options configure a Driver. All but the times are required.
 type Options struct {
 	Replay *resilience.ReplayMemory
-	// Malformed is told of requests that are refused for breaking the protocol. It must not block or keep the bytes.
+	// Malformed is called for requests that are refused for breaking the protocol. It must not block or keep the bytes.
 	Malformed func(drive.Refused)
 	// Draining reports whether connections are to end with the response under way.
 	Draining func() bool
-	// HeadTimeout and LingerFor are how long a client's silence is suffered within a head, and behind the last response. Zero means
-	// the default.
+	// HeadTimeout bounds a request head, LingerFor how long a client may send nothing behind its last response. Zero means the default.
 	HeadTimeout, LingerFor time.Duration
 }
 

@@ -35,7 +35,7 @@ type exchange struct {
 
 	relaying relaying
 	next     step // what the session does when the call has ended
-	parting  step // what it does when the call was given up
+	onAbort  step // what it does when the call was given up
 }
 
 var _ drive.Protocol = (*exchange)(nil)
@@ -50,7 +50,7 @@ func newExchange(d *Driver) *exchange {
 		t.send, t.run = t.sendRequest, t.stream
 		t.done = make(chan struct{}, 1)
 	}
-	x.relaying.moved = x.moveDeadlines
+	x.relaying.progressed = x.moveDeadlines
 	return x
 }
 
@@ -60,7 +60,7 @@ func (x *exchange) reset() {
 	x.parsed, x.parseErr = false, nil
 	x.cur, x.held = &x.attempts[0], nil
 	x.extra, x.without = x.extra[:0], ""
-	x.parting = hangUp
+	x.onAbort = closeNow
 }
 
 // abandon gives back whatever is held when serving ends before its time.
@@ -100,7 +100,7 @@ func (x *exchange) selfContained() bool {
 	switch q.Framing {
 	case http1.NoBody:
 	case http1.ContentLength:
-		if q.Length > int64(len(x.s.line.reader.Buffered())) {
+		if q.Length > int64(len(x.s.in.reader.Buffered())) {
 			return false
 		}
 	case http1.Chunked, http1.UntilClose, http1.Tunnel:
@@ -114,8 +114,8 @@ func (x *exchange) serve() step {
 	s := x.s
 	r, ok := s.route(&x.request)
 	if !ok {
-		s.prefix = s.line.reader.Message()
-		return passOn
+		s.prefix = s.in.reader.Message()
+		return passThrough
 	}
 	x.Now = time.Now()
 	x.Client, x.Route, x.Pinned = s.client, r, s.routes.Pinned()
@@ -126,10 +126,10 @@ func (x *exchange) serve() step {
 		s.out.until = x.Now.Add(limits.MaxDuration)
 	}
 	if x.request.NoForwards() {
-		return x.answerHere()
+		return x.answerMaxForwards()
 	}
 	started := x.Now
-	x.upload.begin(&s.line, &x.request, x.Plan.Settings.Retry.BodyMaxBytes)
+	x.upload.begin(&s.in, &x.request, x.Plan.Settings.Retry.BodyMaxBytes)
 	if broken := x.upload.broken(); broken != nil {
 		return x.refuse(broken) // nothing of it is forwarded (rule 27)
 	}
@@ -138,15 +138,15 @@ func (x *exchange) serve() step {
 	next := x.next
 	s.out.x, s.out.headBy, s.out.until = nil, time.Time{}, time.Time{}
 	x.upload.replay.Release()
-	if next == serveNext && !x.upload.done() {
-		next = hangUp
+	if next == nextRequest && !x.upload.done() {
+		next = closeNow
 	}
 	s.client.Activity.RestedAt(x.Now)
 	x.Report(&x.request, started)
 	return next
 }
 
-// callRequest tells the call what it must know of the request, and adds a key to it if the policy says so.
+// callRequest describes the request for the call, and adds an idempotency key to it if the policy says so.
 func (x *exchange) callRequest() call.Request {
 	q := &x.request
 	keyed, generate := x.Key(q, q.Class, q.Connect)
@@ -163,10 +163,10 @@ func (x *exchange) Attempt(c *upstream.Conn, start call.Start) call.Action {
 	t.take(c, start)
 	t.until = x.Call.Sending(x.Now).Until
 	switch {
-	case x.upload.held:
-		return x.sendHeld()
+	case x.upload.awaits100:
+		return x.sendExpecting()
 	case x.atOnce():
-		t.line.before = t.send
+		t.in.before = t.send
 		return x.awaitHead()
 	}
 	return x.sendBeside()
@@ -179,14 +179,14 @@ func (x *exchange) DropAttempt() { x.cur.drop() }
 func (x *exchange) ForwardResponse(until time.Time) { x.next = x.forward(x.cur, until) }
 
 // Abort implements drive.Protocol.
-func (x *exchange) Abort() { x.next = x.parting }
+func (x *exchange) Abort() { x.next = x.onAbort }
 
 // Reject implements drive.Protocol (rule 26).
 func (x *exchange) Reject() { x.next = x.reject() }
 
 func (x *exchange) reject() step {
 	kind := x.Call.Outcome().Kind
-	r := http1.Reply{Status: kind.Status(), Reason: kind.Reason(), ToHead: x.request.Asked().Head}
+	r := http1.Reply{Status: kind.Status(), Reason: kind.Reason(), ToHead: x.request.Info().Head}
 	if kind == call.RateLimited {
 		r.RetryAfter = 1
 	}
@@ -196,16 +196,16 @@ func (x *exchange) reject() step {
 	keep := x.request.KeepAlive && !x.driver.draining() && !(x.Pinned && failed) && x.upload.finish()
 	switch {
 	case !keep:
-		r.Say = http1.SayClose
+		r.ConnOption = http1.ConnClose
 	case x.request.Minor == 0:
-		r.Say = http1.SayKeepAlive
+		r.ConnOption = http1.ConnKeepAlive
 	}
 	if _, err := r.WriteTo(&x.s.out); err != nil {
-		return hangUp
+		return closeNow
 	}
 	if !keep {
-		x.s.brokenOff = failed
-		return hangUpGently
+		x.s.upstreamEnded = failed
+		return closeInStages
 	}
-	return serveNext
+	return nextRequest
 }

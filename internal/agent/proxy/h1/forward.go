@@ -13,13 +13,13 @@ import (
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
-// How soon a response that pauses has somebody look whether its client is still there, and how seldom in the end.
+// How often the client is checked while a response pauses: soon at first, then at growing intervals.
 const (
 	firstStreamLook = 100 * time.Millisecond
 	maxStreamLook   = 2 * time.Second
 )
 
-// leftGrace is how long nothing of an upload may be taken whose client has its answer and has left.
+// leftGrace is how long the upstream may take nothing of an upload whose client has its answer and has left.
 const leftGrace = 2 * time.Second
 
 // noChange forwards a head as it is.
@@ -38,11 +38,11 @@ func (x *exchange) forward(t *attempt, until time.Time) step {
 	// RFC 9112 section 9.6: "The server SHOULD send a close connection option in its final response on that connection".
 	keep, say := p.Persistence(&x.request, x.closing(t))
 	x.s.out.until, x.s.out.headBy = until, x.Call.Deadline()
-	if _, werr := p.WriteResponse(&x.s.out, http1.Forward{Say: say}, t.ready); werr != nil {
+	if _, werr := p.WriteResponse(&x.s.out, http1.Forward{ConnOption: say}, t.ready); werr != nil {
 		return x.truncated(t, werr)
 	}
 	for err == nil && !t.body.Done() {
-		x.sendHeldBody(t)
+		x.sendExpectedBody(t)
 		err = x.relay(t, until)
 	}
 	if err == nil && t.streaming {
@@ -69,8 +69,8 @@ func (x *exchange) closing(t *attempt) bool {
 
 // answered ends an exchange whose response was forwarded to its end. keep: the client may send another request.
 func (x *exchange) answered(t *attempt, keep bool) step {
-	if !t.complete && !x.upload.held && t.response.Status < 400 {
-		// RFC 9110 section 7.5 leaves it to the client to go on; it was told of a success, and what it sent is not all there.
+	if !t.complete && !x.upload.awaits100 && t.response.Status < 400 {
+		// RFC 9110 section 7.5 leaves it to the client to go on; it got a success although its request was not sent whole.
 		x.Truncated, x.Detail = true, routes.DetailUploadCut
 		if errors.Is(t.err, os.ErrDeadlineExceeded) {
 			x.Detail = routes.DetailWrite
@@ -79,20 +79,20 @@ func (x *exchange) answered(t *attempt, keep bool) step {
 	t.release(t.reusable())
 	switch {
 	case !x.upload.done():
-		x.s.brokenOff = true
-		return hangUpGently
+		x.s.upstreamEnded = true
+		return closeInStages
 	case x.s.client.SideEnded(): // in finishUpload: there is no way to answer another request
-		return hangUpGently
-	case !keep && (len(x.s.line.reader.Buffered()) > 0 || x.s.client.Conn.Peek() == transport.Readable):
-		return hangUpGently
+		return closeInStages
+	case !keep && (len(x.s.in.reader.Buffered()) > 0 || x.s.client.Conn.Peek() == transport.Readable):
+		return closeInStages
 	case !keep:
-		return hangUp
+		return closeNow
 	}
-	return serveNext
+	return nextRequest
 }
 
-// truncated ends an exchange whose response cannot be forwarded to its end. The client is told by a reset, for what it got may
-// look complete.
+// truncated ends an exchange whose response cannot be forwarded to its end. The client gets a reset, because what it has
+// received may look complete.
 func (x *exchange) truncated(t *attempt, why error) step {
 	x.Now = time.Now()
 	x.Truncated = true
@@ -101,7 +101,7 @@ func (x *exchange) truncated(t *attempt, why error) step {
 	}
 	t.drop()
 	x.s.client.Conn.ResetOnClose()
-	return hangUp
+	return closeNow
 }
 
 // errCut says that a deadline has passed, or that the client has gone; x.Detail says which.
@@ -117,30 +117,30 @@ func (x *exchange) cut(why routes.Detail) error {
 type relaying struct {
 	t     *attempt
 	until time.Time // of the whole exchange
-	// the client must have taken something until patience, the upstream must have sent something until quiet
-	patience, quiet time.Time
-	look            time.Duration // until the next look at the client
-	moved           func()        // moveDeadlines, bound once
+	// the client must have taken something until clientBy, the upstream must have sent something until upstreamBy
+	clientBy, upstreamBy time.Time
+	look                 time.Duration // until the client is checked again
+	progressed           func()        // moveDeadlines, bound once
 }
 
-// sendHeldBody sends the body of a client that goes on with it though a final response came instead of 100 (Continue). It is what
+// sendExpectedBody sends the body of a client that goes on with it though a final response came instead of 100 (Continue). It is what
 // the head has announced (RFC 9110 section 10.1.1), and the upstream may end its response only when it has read it.
-func (x *exchange) sendHeldBody(t *attempt) {
-	if x.heldBodyCame(t) {
-		x.upload.held = false
+func (x *exchange) sendExpectedBody(t *attempt) {
+	if x.expectedBodyCame(t) {
+		x.upload.awaits100 = false
 		t.startStream()
 	}
 }
 
-func (x *exchange) heldBodyCame(t *attempt) bool {
-	return x.upload.held && t.Conn != nil && (len(x.s.line.reader.Buffered()) > 0 || x.s.client.Conn.Peek() == transport.Readable)
+func (x *exchange) expectedBodyCame(t *attempt) bool {
+	return x.upload.awaits100 && t.Conn != nil && (len(x.s.in.reader.Buffered()) > 0 || x.s.client.Conn.Peek() == transport.Readable)
 }
 
-// relay forwards the rest of a response's body, until it ends or a body held back has come. While the request goes on, both sides
+// relay forwards the rest of a response's body, until it ends or the body of an expecting client has come. While the request goes on, both sides
 // are watched.
 func (x *exchange) relay(t *attempt, until time.Time) error {
 	r := &x.relaying
-	r.t, r.until, r.patience, r.quiet = t, until, time.Time{}, time.Time{}
+	r.t, r.until, r.clientBy, r.upstreamBy = t, until, time.Time{}, time.Time{}
 	var to io.Writer = x.s.client.Conn
 	if t.streaming {
 		to = &x.s.out // what it writes it can go on with after a while
@@ -150,13 +150,13 @@ func (x *exchange) relay(t *attempt, until time.Time) error {
 		defer func() { _ = x.s.client.Conn.SetWriteDeadline(time.Time{}) }() // fails when closed
 	}
 	x.moveDeadlines()
-	from, had := t.line.got-int64(len(t.line.reader.Buffered())), t.body.Bytes
+	from, had := t.in.received-int64(len(t.in.reader.Buffered())), t.body.Bytes
 	defer func() {
 		// What was spliced has gone past the line: nobody knows what came behind it.
-		t.line.filled = t.line.filled || t.body.Bytes-had > t.line.got-from
+		t.in.filled = t.in.filled || t.body.Bytes-had > t.in.received-from
 	}()
 	for {
-		done := t.body.CopyTo(to, http1.Copying{Progress: r.moved})
+		done := t.body.CopyTo(to, http1.Copying{Progress: r.progressed})
 		x.Now = time.Now()
 		switch {
 		case errors.Is(done.Write, os.ErrDeadlineExceeded):
@@ -171,7 +171,7 @@ func (x *exchange) relay(t *attempt, until time.Time) error {
 		if err := x.paused(t); err != nil {
 			return err
 		}
-		if x.heldBodyCame(t) {
+		if x.expectedBodyCame(t) {
 			return nil
 		}
 		r.look = min(2*r.look, maxStreamLook)
@@ -187,16 +187,16 @@ func (x *exchange) passedOf(until time.Time, otherwise routes.Detail) routes.Det
 	return otherwise
 }
 
-// paused looks, when nothing has come from the upstream for a while, at everything that may end the exchange.
+// paused checks, when nothing has come from the upstream for a while, everything that may end the exchange.
 func (x *exchange) paused(t *attempt) error {
 	r, limits := &x.relaying, &x.Plan.Settings.Timeouts
 	t.tryJoin()
 	switch {
 	case drive.Passed(r.until, x.Now):
 		return x.cut(routes.DetailMaxDuration)
-	case drive.Passed(r.quiet, x.Now) && limits.Read != limits.Idle:
+	case drive.Passed(r.upstreamBy, x.Now) && limits.Read != limits.Idle:
 		return x.cut(routes.DetailRead)
-	case limits.Idle > 0 && drive.Passed(t.lastMoved(x.Now).Add(limits.Idle), x.Now):
+	case limits.Idle > 0 && drive.Passed(t.lastProgress(x.Now).Add(limits.Idle), x.Now):
 		return x.cut(routes.DetailIdle)
 	case x.s.client.Left():
 		return x.cut(routes.DetailClientLeft)
@@ -208,32 +208,32 @@ func (x *exchange) paused(t *attempt) error {
 func (x *exchange) moveDeadlines() {
 	r, limits := &x.relaying, &x.Plan.Settings.Timeouts
 	x.Now = time.Now()
-	r.t.heard, r.look = x.Now, firstStreamLook
+	r.t.receivedAt, r.look = x.Now, firstStreamLook
 	if limits.Read > 0 {
-		r.quiet = x.Now.Add(limits.Read)
+		r.upstreamBy = x.Now.Add(limits.Read)
 	}
-	if limits.Idle > 0 && !r.t.streaming && r.patience.Sub(x.Now) < limits.Idle/2 {
-		r.patience = x.Now.Add(limits.Idle)
-		_ = x.s.client.Conn.SetWriteDeadline(drive.Earlier(r.patience, r.until)) // fails when closed, and so will the write
+	if limits.Idle > 0 && !r.t.streaming && r.clientBy.Sub(x.Now) < limits.Idle/2 {
+		r.clientBy = x.Now.Add(limits.Idle)
+		_ = x.s.client.Conn.SetWriteDeadline(drive.Earlier(r.clientBy, r.until)) // fails when closed, and so will the write
 	}
 	x.armBody()
 }
 
-// armBody bounds the next wait for a piece of the body, by the timeouts and by the next look at the client.
+// armBody bounds the next wait for a piece of the body, by the timeouts and by the next check of the client.
 func (x *exchange) armBody() {
 	r := &x.relaying
-	l, end := r.t.line, drive.Earlier(r.until, x.Now.Add(r.look))
+	l, end := r.t.in, drive.Earlier(r.until, x.Now.Add(r.look))
 	if limits := &x.Plan.Settings.Timeouts; limits.Read > 0 && limits.Read != limits.Idle {
-		end = drive.Earlier(end, r.quiet)
+		end = drive.Earlier(end, r.upstreamBy)
 	} else if limits.Idle > 0 {
-		end = drive.Earlier(end, r.t.lastMoved(x.Now).Add(limits.Idle))
+		end = drive.Earlier(end, r.t.lastProgress(x.Now).Add(limits.Idle))
 	}
 	l.now, l.until = x.Now, end
 	_ = l.conn.Arm(l.now, l.until) // for splicing, which reads past the line; an error shows in the read
 }
 
 // finishUpload waits for the end of a request whose response has been forwarded, as long as both sides go on with it (semantics
-// rule 20). An upstream that ends its side reads on for a while (RFC 9112 section 9.6), and the client hears of its end.
+// rule 20). An upstream that ends its side reads on for a while (RFC 9112 section 9.6), and the client gets its FIN.
 func (x *exchange) finishUpload(t *attempt, until time.Time) error {
 	ended, sent, stuck := false, -1, time.Time{}
 	for look := drive.FirstLook; t.streaming; look = min(2*look, drive.MaxLook) {
@@ -277,15 +277,15 @@ func (x *exchange) tunnel(t *attempt, until time.Time) step {
 	if err != nil {
 		return x.truncated(t, err)
 	}
-	s, server, line := x.s, t.Conn, t.line
-	t.Conn, t.line = nil, nil
+	s, server, line := x.s, t.Conn, t.in
+	t.Conn, t.in = nil, nil
 	server.Detach() // a tunnel counts against no limit of requests (rule 25)
 	// Neither reader is used any more, so what they have read stays where it is.
-	o := tunnel.Options{ToServer: s.line.reader.Buffered(), ToClient: line.reader.Buffered(), Idle: x.Plan.Settings.Timeouts.Idle}
+	o := tunnel.Options{ToServer: s.in.reader.Buffered(), ToClient: line.reader.Buffered(), Idle: x.Plan.Settings.Timeouts.Idle, Until: until}
 	s.tunnel = func() {
 		_, _ = tunnel.Run(s.client.Conn, server.Conn, o) // an error means that one side is gone already
 		line.reader.Close()
 		server.Release(false, time.Now())
 	}
-	return hangUp
+	return closeNow
 }

@@ -49,7 +49,7 @@ func (x *exchange) HeldTooLarge() bool { return x.held.tooLarge() }
 
 // collect takes over what has arrived of a held response. When that is all, the connection goes back to the pool at once.
 func (t *attempt) collect() {
-	t.line.nowait = true
+	t.in.noWait = true
 	for !t.body.Done() && len(t.spill) < maxHeld {
 		p, err := t.body.Next()
 		if err != nil && err != io.EOF { //nolint:errorlint // Next returns io.EOF itself
@@ -58,7 +58,7 @@ func (t *attempt) collect() {
 		t.spill = append(t.spill, p...)
 		t.ready = t.spill
 	}
-	t.line.nowait = false
+	t.in.noWait = false
 	if !t.body.Done() {
 		t.ready = t.spill
 		return
@@ -66,13 +66,13 @@ func (t *attempt) collect() {
 	t.all = true
 	c := t.Conn
 	t.Conn = nil
-	keep := t.reusable() && t.line.quiet()
+	keep := t.reusable() && t.in.clean()
 	c.Attachment = nil // the line, whose reader holds the response, stays here
 	t.limitIdle(c)
 	c.Release(keep, t.x.Now)
 }
 
-// tooLarge reports whether the rest of a held response will not be taken over.
+// tooLarge reports whether a held response is larger than what is taken over.
 func (t *attempt) tooLarge() bool {
 	return len(t.spill) >= maxHeld || t.response.Framing == http1.ContentLength && t.response.Length > maxHeld
 }

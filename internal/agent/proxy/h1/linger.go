@@ -22,7 +22,7 @@ func (s *Session) linger() {
 	}
 	limit := s.driver.lingerFor
 	end := time.Now().Add(limit)
-	if !s.brokenOff {
+	if !s.upstreamEnded {
 		end = end.Add((lingerTimes - 1) * limit)
 	}
 	var waste [16 << 10]byte

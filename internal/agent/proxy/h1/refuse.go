@@ -25,20 +25,20 @@ func (s *Session) refuse(err error) step {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		ended = true
 	default:
-		return hangUp
+		return closeNow
 	}
 	if !s.ours(ended) {
-		return passOn
+		return passThrough
 	}
 	if status == 0 {
-		return hangUp
+		return closeNow
 	}
 	s.malformed(status, err, nil)
-	r := http1.Reply{Status: status, Reason: "malformed_request", Say: http1.SayClose, ToHead: s.x.request.Asked().Head}
+	r := http1.Reply{Status: status, Reason: "malformed_request", ConnOption: http1.ConnClose, ToHead: s.x.request.Info().Head}
 	if _, err := r.WriteTo(&s.out); err != nil {
-		return hangUp
+		return closeNow
 	}
-	return hangUpGently
+	return closeInStages
 }
 
 // malformed reports a request that is refused with a status. q is its head if that could be read.
@@ -55,13 +55,13 @@ func (s *Session) malformed(status int, why error, q *http1.Request) {
 }
 
 // ours reports whether a request that cannot be understood is governed: one on this connection was, or a policy governs whatever
-// goes this way, or it names a host that one governs. Otherwise it leaves what was read in rest. ended says that no more of
+// goes this way, or it names a host that one governs. Otherwise it leaves what was read in prefix. ended says that no more of
 // the head is to be had.
 func (s *Session) ours(ended bool) bool {
 	if s.routes.Governed() {
 		return true
 	}
-	s.prefix = bytes.Clone(s.line.reader.Message())
+	s.prefix = bytes.Clone(s.in.reader.Message())
 	if len(s.prefix) == 0 {
 		return false
 	}

@@ -12,11 +12,11 @@ import (
 )
 
 var (
-	// errClientLeft ends the sending of a request that nobody waits for any more.
+	// errClientLeft ends the sending of a request whose client has gone.
 	errClientLeft = errors.New("proxy: the client has left")
 	// errAnswered ends the sending of a request that the upstream does not take any more but has answered, or closed.
 	errAnswered = errors.New("proxy: answered before the request was taken")
-	// errIdle ends the sending of a request with which nothing moves.
+	// errIdle ends the sending of a request after timeouts.idle.
 	errIdle = errors.New("proxy: nothing moves")
 )
 
@@ -31,8 +31,8 @@ func (t *attempt) sendRequest() error {
 	return t.err
 }
 
-// writeSlowly writes to an upstream that is slower than we are. It has t.stall for taking something. While nobody else does,
-// somebody looks whether the client is still there, at the try's time and at the upstream's own word (rules 1, 2, 4, 20).
+// writeSlowly writes to an upstream that is slower than we are. The upstream must take something within t.stall. Unless the request is streamed beside the session's
+// goroutine, which checks them then, the client, the attempt's deadline and an early response are checked here (rules 1, 2, 4, 20).
 func (t *attempt) writeSlowly(p []byte) (done int, err error) {
 	var failed error
 	step := func(uintptr) bool {
@@ -81,7 +81,7 @@ func (t *attempt) overdue(now, taken time.Time) error {
 		return os.ErrDeadlineExceeded
 	}
 	if t.streaming {
-		return nil // the session's own goroutine looks at everything else
+		return nil // the session's own goroutine checks everything else
 	}
 	if err := t.Conn.TimeoutError(now); !errors.Is(err, os.ErrDeadlineExceeded) {
 		return err // its host or the path is gone
@@ -100,7 +100,7 @@ func (t *attempt) overdue(now, taken time.Time) error {
 	return nil
 }
 
-// answered reports whether the upstream has said its last while it takes nothing. Interim responses are read when the request is
+// answered reports whether the upstream has sent a final response, or ended, while it takes nothing. Interim responses are read when the request is
 // sent, which they do not end.
 func (t *attempt) answered() bool {
 	var space [4 << 10]byte

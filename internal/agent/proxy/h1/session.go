@@ -20,18 +20,18 @@ type Session struct {
 	client *drive.Client
 
 	routes *route.Selector
-	line   line
-	out    sender
+	in     connReader
+	out    clientWriter
 
 	x    *exchange // of the request under way
 	next step
 	// A client that ends its side together with a request wakes the session once only, for the request. served says that there
-	// was one since the last wait began, looking that this wait ends soon to try another read.
+	// was one since the last wait began, looking that this wait ends soon in another read.
 	served, looking bool
-	server          dependence
+	server          pinnedServer
 	// brokenOff: the upstream has ended the exchange that was the last while its request was on its way.
-	brokenOff bool
-	prefix    []byte // what was read and is not served here
+	upstreamEnded bool
+	prefix        []byte // what was read and is not served here
 	// tunnel carries on, outside transport.Conn.Pin, what is HTTP no longer.
 	tunnel func()
 }
@@ -39,27 +39,27 @@ type Session struct {
 // Init prepares a session for a client's connection.
 func (s *Session) Init(d *Driver, client *drive.Client, routes *route.Selector) {
 	s.driver, s.client, s.routes = d, client, routes
-	s.line.attach(client.Conn)
+	s.in.attach(client.Conn)
 	s.out.conn = client.Conn
 }
 
-// endLook is how soon after a request a session looks whether the client has ended its side with it.
+// endLook is how soon after a request a session checks whether the client has ended its side with it.
 const endLook = time.Second
 
 // step is what a session does when it is woken.
 type step uint8
 
 const (
-	// serveNext: wait for the next request.
-	serveNext step = iota
-	// serveSlowly: x holds a request, or a part of one, that needs more from the client.
-	serveSlowly
-	// passOn: pass the rest of the connection through.
-	passOn
-	// hangUpGently: end the connection, but let the client finish what it is sending, so that it reads its last response.
-	hangUpGently
-	// hangUp: end the connection.
-	hangUp
+	// nextRequest: wait for the next request.
+	nextRequest step = iota
+	// readMore: x holds a request, or a part of one, that needs more from the client.
+	readMore
+	// passThrough: pass the rest of the connection through.
+	passThrough
+	// closeInStages: end the connection, but let the client finish what it is sending, so that it reads its last response.
+	closeInStages
+	// closeNow: end the connection.
+	closeNow
 )
 
 // Close frees what the session holds, a broken-off request included.
@@ -69,11 +69,11 @@ func (s *Session) Close() {
 		x.abandon()
 		s.driver.exchanges.Put(x)
 	}
-	s.line.reader.Close()
+	s.in.reader.Close()
 }
 
-// Salvage gives back what others wait for, after a panic. Nobody knows in what state that has left the exchange and the buffers, so
-// they are not used again.
+// Salvage gives back what others wait for, after a panic. The exchange and the buffers may be in any state, so they are not used
+// again.
 func (s *Session) Salvage() {
 	if x := s.x; x != nil {
 		s.x = nil
@@ -86,20 +86,20 @@ func (s *Session) Salvage() {
 // reading.
 func (s *Session) Serve() (pass bool) {
 	ready := s.onReadable
-	s.next = serveNext
-	if len(s.line.reader.Buffered()) > 0 {
+	s.next = nextRequest
+	if len(s.in.reader.Buffered()) > 0 {
 		s.begin()
-		s.next = serveSlowly
+		s.next = readMore
 	}
 	for {
 		switch s.next {
-		case serveNext:
+		case nextRequest:
 			s.client.Activity.Set(drive.Idle)
 			now, until := time.Now(), time.Time{}
 			if s.looking = s.served; s.looking {
 				until = now.Add(endLook)
 			}
-			until = s.nextLook(now, until)
+			until = s.nextServerLook(now, until)
 			s.served = false
 			err := s.client.Conn.Serve(ready, now, until)
 			if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -111,57 +111,57 @@ func (s *Session) Serve() (pass bool) {
 			if err != nil {
 				return false
 			}
-		case serveSlowly:
+		case readMore:
 			s.next = s.serveOne()
-		case passOn:
+		case passThrough:
 			s.end()
 			return true
-		case hangUpGently:
+		case closeInStages:
 			s.linger()
 			return false
-		case hangUp:
+		case closeNow:
 			return false
 		}
 	}
 }
 
 // onReadable serves the requests that have arrived completely and reports true when the session has something else to do than
-// to wait for the next one.
+// wait for the next one.
 func (s *Session) onReadable(uintptr) bool {
 	s.begin()
 	x := s.x
-	s.line.nowait = true
-	err := s.line.reader.Await()
-	s.line.nowait = false
+	s.in.noWait = true
+	err := s.in.reader.Await()
+	s.in.noWait = false
 	if errors.Is(err, transport.ErrWouldBlock) {
 		s.end()
 		return false
 	}
 	if !s.client.Activity.BecomeBusy() {
-		s.next = hangUp
+		s.next = closeNow
 		return true
 	}
 	if err != nil {
-		s.next = hangUp
+		s.next = closeNow
 		return true
 	}
 	for {
-		done, err := s.line.reader.TryRequest(&x.request)
-		if !done && err == nil && !s.line.reader.Begun() {
+		done, err := s.in.reader.TryRequest(&x.request)
+		if !done && err == nil && !s.in.reader.Begun() {
 			return s.rested()
 		}
 		if !done || err != nil || !x.selfContained() {
 			x.parsed, x.parseErr = done, err
-			s.next = serveSlowly
+			s.next = readMore
 			return true
 		}
-		if s.next = x.serve(); s.next != serveNext {
+		if s.next = x.serve(); s.next != nextRequest {
 			return true
 		}
-		if len(s.line.reader.Buffered()) == 0 {
+		if len(s.in.reader.Buffered()) == 0 {
 			return s.rested()
 		}
-		s.line.reader.Finish()
+		s.in.reader.Finish()
 		x.reset()
 	}
 }
@@ -169,43 +169,43 @@ func (s *Session) onReadable(uintptr) bool {
 // rested ends what a session was woken for when it has nothing else to do than to wait. It is what onReadable returns then.
 func (s *Session) rested() bool {
 	s.served = true
-	s.line.reader.Finish()
+	s.in.reader.Finish()
 	s.end()
 	s.client.Activity.Set(drive.Idle)
-	return !s.looking || s.line.filled
+	return !s.looking || s.in.filled
 }
 
 // serveOne serves the request that x holds a part of, reading the rest of it from the client.
 func (s *Session) serveOne() step {
 	x := s.x
 	if !x.parsed && x.parseErr == nil {
-		x.parsed, x.parseErr = s.line.reader.TryRequest(&x.request)
+		x.parsed, x.parseErr = s.in.reader.TryRequest(&x.request)
 	}
 	if !x.parsed && x.parseErr == nil {
-		if !s.line.reader.Begun() { // but for an empty line behind the request before, as old clients send it
-			s.line.reader.Finish()
+		if !s.in.reader.Begun() { // but for an empty line behind the request before, as old clients send it
+			s.in.reader.Finish()
 			s.end()
-			return serveNext
+			return nextRequest
 		}
-		s.line.now = time.Now()
-		s.line.until = s.line.now.Add(s.driver.headTimeout)
-		x.parseErr = s.line.reader.ReadRequest(&x.request)
+		s.in.now = time.Now()
+		s.in.until = s.in.now.Add(s.driver.headTimeout)
+		x.parseErr = s.in.reader.ReadRequest(&x.request)
 		x.parsed = x.parseErr == nil
 	}
 	if x.parseErr != nil {
 		return s.refuse(x.parseErr)
 	}
 	next := x.serve()
-	if next != serveNext {
+	if next != nextRequest {
 		return next
 	}
-	s.line.reader.Finish()
-	if len(s.line.reader.Buffered()) > 0 {
+	s.in.reader.Finish()
+	if len(s.in.reader.Buffered()) > 0 {
 		x.reset()
-		return serveSlowly
+		return readMore
 	}
 	s.end()
-	return serveNext
+	return nextRequest
 }
 
 func (s *Session) begin() {
@@ -228,7 +228,7 @@ func (s *Session) route(q *http1.Request) (r *routes.Route, ok bool) {
 	before := s.routes.Selected()
 	r, ok = s.routes.Select(q)
 	if r != before {
-		s.server = dependence{}
+		s.server = pinnedServer{}
 	}
 	return r, ok
 }

@@ -5,16 +5,16 @@ import "time"
 // Whoever finds out what a connection carries does so by a session's eyes, so that what it reads is there for the session.
 
 // Buffered returns what was read and not consumed.
-func (s *Session) Buffered() []byte { return s.line.reader.Buffered() }
+func (s *Session) Buffered() []byte { return s.in.reader.Buffered() }
 
 // More reads at least one byte more.
-func (s *Session) More() error { return s.line.reader.More() }
+func (s *Session) More() error { return s.in.reader.More() }
 
 // SetReadDeadline sets when More fails with os.ErrDeadlineExceeded; zero: never.
-func (s *Session) SetReadDeadline(t time.Time) error { return s.line.SetReadDeadline(t) }
+func (s *Session) SetReadDeadline(t time.Time) error { return s.in.SetReadDeadline(t) }
 
 // FreeBuffer drops what is buffered.
-func (s *Session) FreeBuffer() { s.line.reader.Close() }
+func (s *Session) FreeBuffer() { s.in.reader.Close() }
 
 // Prefix returns what was read of a connection that is to be passed on after Serve.
 func (s *Session) Prefix() []byte { return s.prefix }

@@ -23,7 +23,7 @@ func (x *exchange) atOnce() bool {
 	return !x.upload.streamed && len(x.request.Raw())+len(x.upload.first) <= largeAtOnce
 }
 
-// sendStream sends the request, what is kept of its body from an earlier try, and the rest as the client sends it.
+// sendStream sends the request, what is stored of its body from an earlier attempt, and the rest as the client sends it.
 func (t *attempt) sendStream() {
 	u := &t.x.upload
 	again := u.started
@@ -33,7 +33,7 @@ func (t *attempt) sendStream() {
 	if again && !t.sendKept() {
 		return
 	}
-	u.started = u.started || !u.held
+	u.started = u.started || !u.awaits100
 	for !u.body.Done() {
 		p, ok := t.nextPiece()
 		if !ok {
@@ -52,7 +52,7 @@ func (t *attempt) sendStream() {
 	t.mu.Unlock()
 }
 
-// sendHead sends the head and the part of the body that came with it, which is kept if it will be gone from memory.
+// sendHead sends the head and the part of the body that came with it, which is stored for replay if the reader will drop it.
 func (t *attempt) sendHead() bool {
 	x, u := t.x, &t.x.upload
 	first := u.first
@@ -75,7 +75,7 @@ func (t *attempt) sendHead() bool {
 	return t.sending(err)
 }
 
-// sendKept sends what is kept of the body from an earlier try; what is read of it from here on is kept behind that.
+// sendKept sends what is stored of the body from an earlier attempt; what is read from here on is stored behind that.
 func (t *attempt) sendKept() bool {
 	u := &t.x.upload
 	for i, n := 0, u.replay.Pieces(); i < n; i++ {
@@ -101,15 +101,15 @@ func (t *attempt) sending(err error) bool {
 }
 
 // nextPiece reads the next piece of the body from the client. A client that breaks off in its midst, or breaks the protocol, has
-// said its last: the upstream hears that no more comes.
+// ended its request: the upstream gets a FIN.
 func (t *attempt) nextPiece() ([]byte, bool) {
-	u, l := &t.x.upload, &t.x.s.line
+	u, l := &t.x.upload, &t.x.s.in
 	for {
 		l.now, l.until = time.Now(), time.Time{}
 		p, err := u.body.Next()
 		switch {
 		case err == nil:
-			t.clientMoved()
+			t.clientProgressed()
 			return p, true
 		case err == io.EOF: //nolint:errorlint // Next returns io.EOF itself
 			return nil, true
@@ -132,18 +132,18 @@ func (t *attempt) accepted() int {
 	return t.sent
 }
 
-func (t *attempt) clientMoved() {
+func (t *attempt) clientProgressed() {
 	if t.x.Plan.Settings.Timeouts.Idle > 0 {
 		t.mu.Lock()
-		t.moved = time.Now()
+		t.progressAt = time.Now()
 		t.mu.Unlock()
 	}
 }
 
-// toldBody tells the call whether the body can be sent again.
-func (x *exchange) toldBody() {
+// reportBody reports to the call whether the body can be sent again.
+func (x *exchange) reportBody() {
 	u := &x.upload
-	if u.replay.Lost() || x.cur.sent > 0 && !u.held && u.oversized(&x.request) {
+	if u.replay.Lost() || x.cur.sent > 0 && !u.awaits100 && u.oversized(&x.request) {
 		x.Call.BodyOverflowed()
 	}
 }
@@ -156,8 +156,8 @@ func (x *exchange) sendBeside() call.Action {
 	return x.awaitHead()
 }
 
-// sendHeld sends the head of a request whose client waits for 100 (Continue), and the body when that has come.
-func (x *exchange) sendHeld() call.Action {
+// sendExpecting sends the head of a request whose client waits for 100 (Continue), and the body when that has come.
+func (x *exchange) sendExpecting() call.Action {
 	t := x.cur
 	if t.sendRequest() != nil {
 		return x.sendFailed()
@@ -170,7 +170,7 @@ func (x *exchange) sendHeld() call.Action {
 	return x.sendBeside()
 }
 
-// sentSoFar sees to what has become of a request that is sent beside the wait. done says that the try ended that way.
+// sentSoFar handles the end of the goroutine that sends the request. done says that this ended the attempt.
 func (x *exchange) sentSoFar() (next call.Action, done bool) {
 	t, u := x.cur, &x.upload
 	if !t.streaming || !t.tryJoin() {
@@ -183,21 +183,21 @@ func (x *exchange) sentSoFar() (next call.Action, done bool) {
 	case t.err != nil:
 		return x.sendFailed(), true
 	case u.err != nil && !errors.Is(u.err, io.ErrUnexpectedEOF):
-		return x.badUpload(), true
+		return x.uploadFailed(), true
 	}
 	// The client has ended its side in the midst of the body. It may be waiting for what the upstream makes of that.
 	t.until = x.Call.RequestWritten(x.Now).Until
 	return call.Action{}, false
 }
 
-// badUpload ends a call whose client broke off or broke the protocol; neither is the upstream's failure.
-func (x *exchange) badUpload() call.Action {
+// uploadFailed ends a call whose client broke off or broke the protocol; neither is the upstream's failure.
+func (x *exchange) uploadFailed() call.Action {
 	broken := x.upload.broken()
 	if broken == nil {
 		return x.clientGone(routes.DetailClientLeft)
 	}
 	a := x.clientGone(routes.Detail(broken.Error()))
-	x.parting = x.refuse(broken)
+	x.onAbort = x.refuse(broken)
 	return a
 }
 
@@ -205,14 +205,14 @@ func (x *exchange) badUpload() call.Action {
 func (x *exchange) refuse(broken *http1.Error) step {
 	s, q := x.s, &x.request
 	s.malformed(broken.Status, broken, q)
-	r := http1.Reply{Status: broken.Status, Reason: "malformed_request", Say: http1.SayClose, ToHead: q.Asked().Head}
+	r := http1.Reply{Status: broken.Status, Reason: "malformed_request", ConnOption: http1.ConnClose, ToHead: q.Info().Head}
 	if _, err := r.WriteTo(&s.out); err != nil {
-		return hangUp
+		return closeNow
 	}
-	return hangUpGently
+	return closeInStages
 }
 
-// sendFailed looks whether the upstream said why it stopped reading before the failure is taken for one.
+// sendFailed reads a response that explains why the upstream stopped reading, before the failure is taken for one.
 func (x *exchange) sendFailed() call.Action {
 	t := x.cur
 	late := errors.Is(t.err, os.ErrDeadlineExceeded)
@@ -222,20 +222,20 @@ func (x *exchange) sendFailed() call.Action {
 	case t.sent == 0 && !late && !errors.Is(t.err, errIdle):
 		return x.failed(call.Reset, drive.DetailOf(t.err))
 	}
-	t.line.nowait = true
-	err := t.line.reader.ReadResponse(&t.response, x.request.Asked())
+	t.in.noWait = true
+	err := t.in.reader.ReadResponse(&t.response, x.request.Info())
 	for ; err == nil && t.response.Interim() && t.interims < MaxInterim; t.interims++ {
-		t.line.reader.Finish()
-		err = t.line.reader.ReadResponse(&t.response, x.request.Asked())
+		t.in.reader.Finish()
+		err = t.in.reader.ReadResponse(&t.response, x.request.Info())
 	}
-	t.line.nowait = false
+	t.in.noWait = false
 	switch {
 	case err == nil && t.response.Interim():
 		return x.failed(call.BadResponse, routes.DetailInterim)
 	case err == nil:
-		return x.gotHead()
+		return x.responseHead()
 	case late && drive.Passed(t.until, time.Now()):
-		return x.timedOut()
+		return x.attemptTimeout()
 	case late:
 		return x.failed(call.AttemptTimeout, routes.DetailWrite)
 	case errors.Is(t.err, errIdle):
@@ -246,23 +246,23 @@ func (x *exchange) sendFailed() call.Action {
 	return x.failed(kindOf(err))
 }
 
-// awaitContinue waits for 100 (Continue), for a final response, or for the client to lose patience and send the body.
+// awaitContinue waits for 100 (Continue), for a final response, or for the client to send the body unasked.
 func (x *exchange) awaitContinue() (next call.Action, done bool) {
 	t, u := x.cur, &x.upload
 	look := x.firstWait()
 	for {
-		t.line.now, t.line.until = x.Now, x.nextLook(look)
-		err := t.line.reader.ReadResponse(&t.response, x.request.Asked())
+		t.in.now, t.in.until = x.Now, x.nextLook(look)
+		err := t.in.reader.ReadResponse(&t.response, x.request.Info())
 		switch {
 		case err == nil && !t.response.Interim():
-			return x.gotHead(), true
+			return x.responseHead(), true
 		case err == nil:
 			goOn := t.response.Status == 100
 			if next, done := x.interim(); done {
 				return next, true
 			}
 			if goOn {
-				u.held = false
+				u.awaits100 = false
 				return call.Action{}, false
 			}
 		case !errors.Is(err, os.ErrDeadlineExceeded):
@@ -270,8 +270,8 @@ func (x *exchange) awaitContinue() (next call.Action, done bool) {
 		}
 		x.Now = time.Now()
 		if err != nil {
-			if len(x.s.line.reader.Buffered()) > 0 || x.s.client.Conn.Peek() == transport.Readable {
-				u.held = false
+			if len(x.s.in.reader.Buffered()) > 0 || x.s.client.Conn.Peek() == transport.Readable {
+				u.awaits100 = false
 				return call.Action{}, false
 			}
 			if x.s.client.Left() {

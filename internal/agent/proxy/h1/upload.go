@@ -7,15 +7,15 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/http1"
 )
 
-// upload is a request's body on the client's side, and what is kept of it for another try. While an attempt streams it belongs to
+// upload is a request's body on the client's side, and what is stored of it for another attempt. While an attempt streams it belongs to
 // the attempt's goroutine.
 type upload struct {
 	body http1.Body
 	// first goes out together with the head. It is the whole body when that came with the head.
 	first []byte
 	err   error // of the client's side
-	// held: the client waits for 100 (Continue).
-	held bool
+	// awaits100: the client waits for 100 (Continue).
+	awaits100 bool
 
 	replay   drive.Replay
 	streamed bool // the body does not fit first
@@ -24,22 +24,22 @@ type upload struct {
 
 // begin prepares for the body of a request. What has arrived of it is taken into account without waiting for more: many clients
 // send head and body one after the other.
-func (u *upload) begin(l *line, q *http1.Request, limit int64) {
+func (u *upload) begin(l *connReader, q *http1.Request, limit int64) {
 	l.reader.Body(&u.body, &q.Head)
-	u.first, u.err, u.held = nil, nil, false
+	u.first, u.err, u.awaits100 = nil, nil, false
 	u.streamed, u.started = false, false
 	u.replay.Begin(limit)
 	if u.body.Done() {
 		return
 	}
 	if q.Expect100 {
-		u.held, u.streamed = true, true
+		u.awaits100, u.streamed = true, true
 		return
 	}
 	if q.Framing != http1.ContentLength || q.Length > int64(len(l.reader.Buffered())) {
-		l.nowait = true
+		l.noWait = true
 		_ = l.reader.More() // an error comes again
-		l.nowait = false
+		l.noWait = false
 	}
 	u.first, u.err = u.body.Ready()
 	u.streamed = !u.body.Done()
@@ -65,7 +65,7 @@ func (u *upload) done() bool { return u.body.Done() }
 
 // finish reads what is left of the body if that can be done without waiting, and reports whether nothing is left.
 func (u *upload) finish() bool {
-	if !u.body.Done() && !u.held {
+	if !u.body.Done() && !u.awaits100 {
 		_, u.err = u.body.Ready()
 	}
 	return u.body.Done()

@@ -11,18 +11,18 @@ import (
 	"fairlead.dev/fairlead/internal/agent/routes"
 )
 
-// MaxInterim is how many interim responses a try may have. Those that tell of progress come every few seconds at most.
+// MaxInterim is how many interim responses an attempt may have. Servers that report progress send one every few seconds at most.
 const MaxInterim = 1000
 
-// awaitHead reads the head of the final response, and has interim ones forwarded. Whatever arrives, every deadline is looked at.
+// awaitHead reads the head of the final response, and has interim ones forwarded. Whatever arrives, every deadline is checked.
 func (x *exchange) awaitHead() call.Action {
 	t := x.cur
 	look := x.firstWait()
 	for {
-		t.line.now, t.line.until = x.Now, x.nextLook(look)
-		err := t.line.reader.ReadResponse(&t.response, x.request.Asked())
+		t.in.now, t.in.until = x.Now, x.nextLook(look)
+		err := t.in.reader.ReadResponse(&t.response, x.request.Info())
 		if err == nil && !t.response.Interim() {
-			return x.gotHead()
+			return x.responseHead()
 		}
 		x.Now = time.Now()
 		switch {
@@ -30,7 +30,7 @@ func (x *exchange) awaitHead() call.Action {
 			if next, done := x.interim(); done {
 				return next
 			}
-		case errors.Is(err, errAnswered): // it is not taken to its end, but what is said to it may be worth hearing
+		case errors.Is(err, errAnswered): // the request is not sent to its end, but its response is read
 			t.until = x.Call.RequestWritten(x.Now).Until
 		case !t.streaming && t.err != nil && !errors.Is(t.err, errAnswered):
 			return x.sendFailed()
@@ -48,7 +48,7 @@ func (x *exchange) awaitHead() call.Action {
 	}
 }
 
-// firstWait is how long the first wait lasts until somebody looks around.
+// firstWait is how long the first wait lasts before the client and the deadlines are checked.
 func (x *exchange) firstWait() time.Duration {
 	look := drive.FirstLook
 	limits := &x.Plan.Settings.Timeouts
@@ -65,7 +65,7 @@ func (x *exchange) nextLook(look time.Duration) time.Time {
 	return drive.Earlier(drive.Earlier(x.cur.until, x.idleEnd()), x.Now.Add(look))
 }
 
-// idleEnd is when the try under way will have been idle for too long (timeouts.idle); zero: never.
+// idleEnd is when the attempt under way will have been idle for too long (timeouts.idle); zero: never.
 func (x *exchange) idleEnd() time.Time { return x.idleEndOf(x.cur) }
 
 func (x *exchange) idleEndOf(t *attempt) time.Time {
@@ -73,19 +73,19 @@ func (x *exchange) idleEndOf(t *attempt) time.Time {
 	if limit <= 0 {
 		return time.Time{}
 	}
-	return t.lastMoved(x.Now).Add(limit)
+	return t.lastProgress(x.Now).Add(limit)
 }
 
-// overdue ends a try that takes too long, or whose request cannot be sent to its end.
+// overdue ends an attempt that takes too long, or whose request cannot be sent to its end.
 func (x *exchange) overdue() (next call.Action, done bool) {
 	if next, done := x.sentSoFar(); done {
 		return next, true
 	}
 	switch {
 	case drive.Passed(x.cur.until, x.Now):
-		return x.timedOut(), true
+		return x.attemptTimeout(), true
 	case drive.Passed(x.idleEnd(), x.Now):
-		return x.idled(), true
+		return x.idleTimeout(), true
 	}
 	return call.Action{}, false
 }
@@ -97,7 +97,7 @@ func (x *exchange) interim() (next call.Action, done bool) {
 		return x.failed(call.BadResponse, routes.DetailInterim), true
 	}
 	if x.request.Minor == 0 { // RFC 9110 section 15.2: "a server MUST NOT send a 1xx response to an HTTP/1.0 client"
-		t.line.reader.Finish()
+		t.in.reader.Finish()
 		return call.Action{}, false
 	}
 	if t.response.Status != 100 {
@@ -108,7 +108,7 @@ func (x *exchange) interim() (next call.Action, done bool) {
 	out.until = x.Call.Deadline() // the client may take it slowly, or not at all
 	_, err := t.response.WriteResponse(out, noChange, nil)
 	out.until = whole
-	t.line.reader.Finish()
+	t.in.reader.Finish()
 	if err == nil {
 		return call.Action{}, false
 	}
@@ -122,18 +122,18 @@ func (x *exchange) interim() (next call.Action, done bool) {
 	return x.clientGone(why), true
 }
 
-// gotHead tells the call of a final response.
-func (x *exchange) gotHead() call.Action {
+// responseHead reports a final response to the call.
+func (x *exchange) responseHead() call.Action {
 	t := x.cur
 	x.Now = time.Now()
 	whole := t.whole()
 	if !t.streaming {
-		x.toldBody()
+		x.reportBody()
 	}
 	p := &t.response
 	x.Attempted(&x.cur.Attempt, call.OK, p.Status, routes.NoDetail)
-	t.line.reader.Body(&t.body, &p.Head)
-	r := call.Response{Status: p.Status, GRPCStatus: -1, RequestUnfinished: !whole && !x.upload.held}
+	t.in.reader.Body(&t.body, &p.Head)
+	r := call.Response{Status: p.Status, GRPCStatus: -1, RequestUnfinished: !whole && !x.upload.awaits100}
 	if p.Status >= 400 {
 		if v, ok := p.Value("retry-after"); ok {
 			r.RetryAfter, r.HasRetryAfter = resilience.RetryAfter(v, x.Now)

@@ -54,7 +54,7 @@ func requestLoop(message string, f Forward) func(testing.TB) {
 	}
 }
 
-func responseLoop(message string, to Asked) func(testing.TB) {
+func responseLoop(message string, to RequestInfo) func(testing.TB) {
 	r := NewReader(&again{message: message})
 	p, b := new(Response), new(Body)
 	return func(t testing.TB) {
@@ -85,11 +85,11 @@ var loops = map[string]func(testing.TB){
 	"request with nominations": requestLoop("PUT / HTTP/1.1\r\nHost: a\r\nConnection: "+strings.Repeat("x,", 20)+"T\r\nX: y\r\nUpgrade: h2c, x\r\n"+
 		"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nT: v\r\nU: w\r\n\r\n", Forward{}),
 	"odd response": responseLoop("HTTP/1.1 200 OK\nA : b\n c\nContent-Length: 5\nTransfer-Encoding: chunked\n\n400 \n"+strings.Repeat("x", 1024)+"\n0\nT : u\n\n",
-		Asked{}),
+		RequestInfo{}),
 	"response to HTTP/1.0": responseLoop("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n400\r\n"+strings.Repeat("x", 1024)+"\r\n0\r\n\r\n",
-		Asked{HTTP10: true}),
-	"response":           responseLoop(responseHead+strings.Repeat("x", 1024), Asked{}),
-	"response with hops": responseLoop(strings.Replace(responseHead, "Server:", "Connection: keep-alive\r\nServer:", 1)+strings.Repeat("x", 1024), Asked{}),
+		RequestInfo{HTTP10: true}),
+	"response":           responseLoop(responseHead+strings.Repeat("x", 1024), RequestInfo{}),
+	"response with hops": responseLoop(strings.Replace(responseHead, "Server:", "Connection: keep-alive\r\nServer:", 1)+strings.Repeat("x", 1024), RequestInfo{}),
 	"reply": func(t testing.TB) {
 		reply := Reply{Status: 503, Reason: "circuit_open", RetryAfter: 3}
 		if _, err := reply.WriteTo(io.Discard); err != nil {
@@ -127,7 +127,7 @@ func TestLookingUpDoesNotAllocate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := readResponse(t, "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5, max=100\r\nContent-Length: 0\r\n\r\n", Asked{})
+	p, err := readResponse(t, "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5, max=100\r\nContent-Length: 0\r\n\r\n", RequestInfo{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,9 +63,9 @@ func TestRule29_AnySplitOfRequests(t *testing.T) {
 }
 
 func TestRule29_AnySplitOfResponses(t *testing.T) {
-	get, head := Asked{}, Asked{Head: true}
+	get, head := RequestInfo{}, RequestInfo{Head: true}
 	type exchange struct {
-		to   Asked
+		to   RequestInfo
 		want []string
 	}
 	exchanges := []exchange{
@@ -85,7 +85,7 @@ func TestRule29_AnySplitOfResponses(t *testing.T) {
 	for _, seed := range []uint64{1, 2, 3, 4} {
 		rng := newRand(seed)
 		var (
-			to   []Asked
+			to   []RequestInfo
 			want []message
 			all  string
 		)

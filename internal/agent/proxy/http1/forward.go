@@ -5,21 +5,21 @@ import (
 	"io"
 )
 
-// Say is what a forwarded head says about the connection that it is written to.
-type Say uint8
+// ConnOption is what a forwarded head says about the connection that it is written to.
+type ConnOption uint8
 
 const (
 	// SayNothing: the version's default holds.
-	SayNothing Say = iota
-	// SayClose adds the connection option close.
-	SayClose
-	// SayKeepAlive adds the connection option keep-alive, for HTTP/1.0 peers.
-	SayKeepAlive
+	NoConnOption ConnOption = iota
+	// ConnClose adds the connection option close.
+	ConnClose
+	// ConnKeepAlive adds the connection option keep-alive, for HTTP/1.0 peers.
+	ConnKeepAlive
 )
 
 // Forward says how a head is changed on its way.
 type Forward struct {
-	Say Say
+	ConnOption ConnOption
 	// Extra holds complete field lines, each with its CRLF, that are added at the end.
 	Extra []byte
 	// Without, if not empty, is the name in lower case of a field that is not forwarded, because Extra replaces it.
@@ -71,7 +71,7 @@ func (w *wire) free() {
 // build returns the bytes read if they can be forwarded as they are, and copies otherwise.
 func (w *wire) build(h *Head, f Forward, body []byte) []byte {
 	w.free()
-	if !h.seen.rewrite && f.Say == SayNothing && len(f.Extra) == 0 && f.Without == "" {
+	if !h.seen.rewrite && f.ConnOption == NoConnOption && len(f.Extra) == 0 && f.Without == "" {
 		switch {
 		case len(body) == 0:
 			return h.Raw()
@@ -116,7 +116,7 @@ func (h *Head) appendTo(dst []byte, f Forward) []byte {
 		dst, said = h.appendKept(dst, lines, f)
 	}
 	if !said {
-		dst = h.appendConnection(dst, f.Say)
+		dst = h.appendConnection(dst, f.ConnOption)
 	}
 	if h.seen.replaceHost {
 		dst = append(dst, "Host: "...)
@@ -143,7 +143,7 @@ func (h *Head) appendKept(dst, lines []byte, f Forward) (out []byte, said bool) 
 			dst = append(dst, lines[run:at]...)
 			run = end
 			if k == fConnection && !said {
-				dst, said = h.appendConnection(dst, f.Say), true
+				dst, said = h.appendConnection(dst, f.ConnOption), true
 			}
 		case h.changes(k):
 			dst = append(dst, lines[run:at]...)
@@ -258,16 +258,16 @@ func appendWithoutH2C(dst, list []byte) []byte {
 
 // appendConnection states our own connection options: those that the forwarded Upgrade and TE need (RFC 9110 sections 7.8 and
 // 10.1.4), and what f says.
-func (h *Head) appendConnection(dst []byte, say Say) []byte {
+func (h *Head) appendConnection(dst []byte, say ConnOption) []byte {
 	start := len(dst)
 	dst = append(dst, "Connection: "...)
 	none := len(dst)
 	switch say {
-	case SayClose:
+	case ConnClose:
 		dst = append(dst, "close, "...)
-	case SayKeepAlive:
+	case ConnKeepAlive:
 		dst = append(dst, "keep-alive, "...)
-	case SayNothing:
+	case NoConnOption:
 	}
 	if h.seen.keepUpgrade {
 		dst = append(dst, "Upgrade, "...)

@@ -170,7 +170,7 @@ func serveAll(t *testing.T, requests []string, wire string, rng *rand.Rand) (d d
 		}
 		var p Response
 		for {
-			if d.err = r.ReadResponse(&p, q.Asked()); d.err != nil {
+			if d.err = r.ReadResponse(&p, q.Info()); d.err != nil {
 				return d
 			}
 			if !p.Interim() {
@@ -185,7 +185,7 @@ func serveAll(t *testing.T, requests []string, wire string, rng *rand.Rand) (d d
 		var b Body
 		r.Body(&b, &p.Head)
 		d.err = forwardBody(&b, func(first []byte) error {
-			_, err := p.WriteResponse(&client, Forward{Say: say}, first)
+			_, err := p.WriteResponse(&client, Forward{ConnOption: say}, first)
 			return err
 		}, &client)
 		if d.err != nil {

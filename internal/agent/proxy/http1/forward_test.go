@@ -58,7 +58,7 @@ func TestRule28_HopByHopFieldsAreRemoved(t *testing.T) {
 		"our own word on the connection": {
 			in:   "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n",
 			want: "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-			f:    Forward{Say: SayClose},
+			f:    Forward{ConnOption: ConnClose},
 		},
 		"an HTTP/1.0 request stays one": {
 			in:   "GET / HTTP/1.0\r\nConnection: keep-alive\r\nA: b\r\n\r\n",
@@ -104,7 +104,7 @@ func TestRule28_HopByHopFieldsOfResponses(t *testing.T) {
 		"an HTTP/1.0 response becomes ours": {
 			in:   "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi",
 			want: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi",
-			f:    Forward{Say: SayClose},
+			f:    Forward{ConnOption: ConnClose},
 		},
 		"no reason and no space": {
 			in:   "HTTP/1.1 204\r\nA: b\r\n\r\n",
@@ -113,7 +113,7 @@ func TestRule28_HopByHopFieldsOfResponses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for how, src := range splits(tc.in) {
-				got := forwardResponses(src, tc.f, Asked{})
+				got := forwardResponses(src, tc.f, RequestInfo{})
 				if diff := cmp.Diff([]message{{wire: tc.want}}, got, cmp.AllowUnexported(message{})); diff != "" {
 					t.Errorf("%s: (-want +got)\n%s", how, diff)
 				}
@@ -147,7 +147,7 @@ func TestRule29_UpgradeIsOfferedOn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			q, err := readRequest(t, tc.in)
-			if err != nil || q.Upgrade != tc.upgrade || q.Asked().Upgrade != tc.upgrade {
+			if err != nil || q.Upgrade != tc.upgrade || q.Info().Upgrade != tc.upgrade {
 				t.Fatalf("error %v, upgrade %v", err, q.Upgrade)
 			}
 			var out bytes.Buffer
@@ -161,7 +161,7 @@ func TestRule29_UpgradeIsOfferedOn(t *testing.T) {
 func TestRule29_SwitchingProtocolsIsPassedOn(t *testing.T) {
 	r := NewReader(strings.NewReader("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 7\r\n\r\n\x81\x02hi"))
 	var p Response
-	if err := r.ReadResponse(&p, Asked{Upgrade: true}); err != nil || p.Framing != Tunnel || p.Interim() {
+	if err := r.ReadResponse(&p, RequestInfo{Upgrade: true}); err != nil || p.Framing != Tunnel || p.Interim() {
 		t.Fatalf("%v, framing %v", err, p.Framing)
 	}
 	var out bytes.Buffer
@@ -191,28 +191,28 @@ func TestRule29_Persistence(t *testing.T) {
 		request, response string
 		closing           bool
 		keep              bool
-		say               Say
+		say               ConnOption
 		upstream          bool // the upstream connection can be used again
 	}{
-		"HTTP/1.1":                     {http11, sized, false, true, SayNothing, true},
-		"client closes":                {http11Close, sized, false, false, SayClose, true},
-		"upstream closes":              {http11, goodbye, false, true, SayNothing, false},
-		"until close":                  {http11, unsized, false, false, SayClose, false},
-		"we close":                     {http11, sized, true, false, SayClose, true},
-		"HTTP/1.0":                     {http10, sized, false, false, SayClose, true},
-		"HTTP/1.0 kept alive":          {http10Keep, sized, false, true, SayKeepAlive, true},
-		"HTTP/1.0 until close":         {http10Keep, unsized, false, false, SayClose, false},
-		"HTTP/1.0, chunked":            {http10Keep, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", false, false, SayClose, true},
-		"interim":                      {http11Close, "HTTP/1.1 103 Early Hints\r\n\r\n", false, true, SayNothing, true},
-		"upstream speaks HTTP/1.0":     {http11, "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n", false, true, SayNothing, false},
-		"upstream HTTP/1.0 keep-alive": {http11, "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\n", false, true, SayNothing, true},
+		"HTTP/1.1":                     {http11, sized, false, true, NoConnOption, true},
+		"client closes":                {http11Close, sized, false, false, ConnClose, true},
+		"upstream closes":              {http11, goodbye, false, true, NoConnOption, false},
+		"until close":                  {http11, unsized, false, false, ConnClose, false},
+		"we close":                     {http11, sized, true, false, ConnClose, true},
+		"HTTP/1.0":                     {http10, sized, false, false, ConnClose, true},
+		"HTTP/1.0 kept alive":          {http10Keep, sized, false, true, ConnKeepAlive, true},
+		"HTTP/1.0 until close":         {http10Keep, unsized, false, false, ConnClose, false},
+		"HTTP/1.0, chunked":            {http10Keep, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", false, false, ConnClose, true},
+		"interim":                      {http11Close, "HTTP/1.1 103 Early Hints\r\n\r\n", false, true, NoConnOption, true},
+		"upstream speaks HTTP/1.0":     {http11, "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n", false, true, NoConnOption, false},
+		"upstream HTTP/1.0 keep-alive": {http11, "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\n", false, true, NoConnOption, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			q, err := readRequest(t, tc.request)
 			if err != nil {
 				t.Fatal(err)
 			}
-			p, err := readResponse(t, tc.response, q.Asked())
+			p, err := readResponse(t, tc.response, q.Info())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -119,7 +119,7 @@ func FuzzResponses(f *testing.F) {
 		f.Add([]byte(s), true)
 	}
 	f.Fuzz(func(t *testing.T, in []byte, head bool) {
-		to, method := Asked{Head: head}, http.MethodGet
+		to, method := RequestInfo{Head: head}, http.MethodGet
 		if head {
 			method = http.MethodHead
 		}

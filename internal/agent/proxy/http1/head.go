@@ -36,15 +36,15 @@ type Head struct {
 	lines      int // complete lines so far, the start line included
 	firstLine  int // length of the start line and its CRLF
 	emptyLines int // in front of the start line
-	seen       facts
+	seen       seenFields
 	host       span
 	authority  span        // of a request's absolute target, or of CONNECT
 	named      nominations // fields named by Connection
 	mended     bool        // the bytes are not those that arrived, see mend.go
 }
 
-// facts are collected while the fields are read.
-type facts struct {
+// seenFields are collected while the fields are read.
+type seenFields struct {
 	response                        bool
 	host, length, coding            bool
 	close, keepAlive, upgradeOption bool
@@ -117,6 +117,6 @@ func (h *Head) reset() {
 	h.Framing, h.Length, h.Minor, h.KeepAlive = NoBody, 0, 0, false
 	h.raw, h.lines, h.firstLine, h.emptyLines, h.mended = nil, 0, 0, 0, false
 	h.host, h.authority = span{}, span{}
-	h.seen = facts{}
+	h.seen = seenFields{}
 	h.named.reset()
 }

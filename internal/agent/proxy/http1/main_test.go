@@ -95,7 +95,7 @@ func forwardBody(b *Body, writeHead func(first []byte) error, out io.Writer) err
 }
 
 // forwardResponses reads responses to the requests asked for, interim ones included, and forwards each.
-func forwardResponses(src io.Reader, f Forward, to ...Asked) (all []message) {
+func forwardResponses(src io.Reader, f Forward, to ...RequestInfo) (all []message) {
 	r := NewReader(src)
 	defer r.Close()
 	for len(to) > 0 {
@@ -132,7 +132,7 @@ func readRequest(t testing.TB, s string) (*Request, error) {
 	return q, r.ReadRequest(q)
 }
 
-func readResponse(t testing.TB, s string, to Asked) (*Response, error) {
+func readResponse(t testing.TB, s string, to RequestInfo) (*Response, error) {
 	t.Helper()
 	r := NewReader(strings.NewReader(s))
 	p := new(Response)

@@ -32,14 +32,14 @@ func appendLess(dst, value []byte) []byte {
 
 // AnswerHere writes the answer of a final recipient to a request for which NoForwards holds, in one write: an empty 200 to
 // OPTIONS, to TRACE the request as it arrived (RFC 9110 section 9.3.8), but for the fields that may be secret.
-func (q *Request) AnswerHere(w io.Writer, say Say) error {
+func (q *Request) AnswerHere(w io.Writer, say ConnOption) error {
 	var out wire
 	defer out.free()
 	_, err := w.Write(out.answerHere(q, say))
 	return err
 }
 
-func (w *wire) answerHere(q *Request, say Say) []byte {
+func (w *wire) answerHere(q *Request, say ConnOption) []byte {
 	w.free()
 	w.buf = getBuffer(len(q.raw) + smallBuffer/4)
 	b := append(w.buf.data[:0], "HTTP/1.1 200 OK\r\n"...)

@@ -37,7 +37,7 @@ func (r *Reader) beginMending(p *Response) {
 }
 
 // readMended reads a head to its end, however its lines end, and parses it when it is mended.
-func (r *Reader) readMended(p *Response, to Asked) error {
+func (r *Reader) readMended(p *Response, to RequestInfo) error {
 	for {
 		complete, err := r.looseLines(p)
 		switch {
@@ -140,7 +140,7 @@ func splitLoose(line []byte) (name, value []byte, err error) {
 func isSpace(c byte) bool { return c == ' ' || '\t' <= c && c <= '\r' && c != '\n' }
 
 // parseMended replaces the complete head by the mended one and parses that.
-func (r *Reader) parseMended(p *Response, to Asked) error {
+func (r *Reader) parseMended(p *Response, to RequestInfo) error {
 	head, rest := r.buf.data[r.start:r.pos], r.buf.data[r.pos:r.end]
 	need := len(head) + p.lines + 1 + len(rest) + minRoom
 	if need > headBuffer {

@@ -75,16 +75,16 @@ func TestRule27_ResponsesAreMended(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for how, src := range splits(tc.in) {
-				got := forwardResponses(src, Forward{}, Asked{})
+				got := forwardResponses(src, Forward{}, RequestInfo{})
 				if diff := cmp.Diff([]message{{wire: tc.want}}, got, cmp.AllowUnexported(message{})); diff != "" {
 					t.Errorf("%s: (-want +got)\n%s", how, diff)
 				}
 			}
-			p, err := readResponse(t, tc.in, Asked{})
+			p, err := readResponse(t, tc.in, RequestInfo{})
 			if err != nil || p.KeepAlive == tc.close {
 				t.Errorf("kept alive: %v, %v", p.KeepAlive, err)
 			}
-			if again := forwardResponses(strings.NewReader(tc.want), Forward{}, Asked{}); len(again) != 1 || again[0] != (message{wire: tc.want}) {
+			if again := forwardResponses(strings.NewReader(tc.want), Forward{}, RequestInfo{}); len(again) != 1 || again[0] != (message{wire: tc.want}) {
 				t.Errorf("what was forwarded is forwarded as %+v", again)
 			}
 		})
@@ -102,7 +102,7 @@ func TestRule27_MendingGoesOnAfterATimeout(t *testing.T) {
 		var b Body
 		for pauses := 0; ; pauses++ {
 			src.left = 1
-			err := r.ReadResponse(&p, Asked{})
+			err := r.ReadResponse(&p, RequestInfo{})
 			if err == nil {
 				break
 			}
@@ -134,32 +134,32 @@ func TestRule27_MendingGoesOnAfterATimeout(t *testing.T) {
 func TestRule29_ClientsOfHTTP10GetNoChunks(t *testing.T) {
 	for name, tc := range map[string]struct {
 		in, want string
-		to       Asked
+		to       RequestInfo
 	}{
 		"chunked": {
 			in:   "HTTP/1.1 200 OK\r\nTrailer: T\r\nTransfer-Encoding: chunked\r\nA: b\r\n\r\n3;x\r\nabc\r\n0005\r\nhello\r\n0\r\nT: v\r\n\r\n",
 			want: "HTTP/1.1 200 OK\r\nA: b\r\n\r\nabchello",
-			to:   Asked{HTTP10: true},
+			to:   RequestInfo{HTTP10: true},
 		},
 		"empty": {
 			in:   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 			want: "HTTP/1.1 200 OK\r\n\r\n",
-			to:   Asked{HTTP10: true},
+			to:   RequestInfo{HTTP10: true},
 		},
 		"odd": {
 			in:   "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nContent-Length: 3\n\n3 \nabc\n0\n\n",
 			want: "HTTP/1.1 200 OK\r\n\r\nabc",
-			to:   Asked{HTTP10: true},
+			to:   RequestInfo{HTTP10: true},
 		},
 		"HEAD": {
 			in:   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
 			want: "HTTP/1.1 200 OK\r\n\r\n",
-			to:   Asked{HTTP10: true, Head: true},
+			to:   RequestInfo{HTTP10: true, Head: true},
 		},
 		"not chunked": {
 			in:   "HTTP/1.1 200 OK\r\nTrailer: T\r\nContent-Length: 2\r\n\r\nhi",
 			want: "HTTP/1.1 200 OK\r\nTrailer: T\r\nContent-Length: 2\r\n\r\nhi",
-			to:   Asked{HTTP10: true},
+			to:   RequestInfo{HTTP10: true},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -172,7 +172,7 @@ func TestRule29_ClientsOfHTTP10GetNoChunks(t *testing.T) {
 		})
 	}
 	q, err := readRequest(t, "GET / HTTP/1.0\r\n\r\n")
-	if err != nil || !q.Asked().HTTP10 {
+	if err != nil || !q.Info().HTTP10 {
 		t.Errorf("%v: the version is not asked for", err)
 	}
 }
@@ -180,7 +180,7 @@ func TestRule29_ClientsOfHTTP10GetNoChunks(t *testing.T) {
 // A chunked body that is cut off is noticed although nothing on the wire tells a client of HTTP/1.0.
 func TestRule18_TruncationIsNoticedInMendedResponses(t *testing.T) {
 	whole := "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n3 \nabc\n0\nT: v\n w\n\n"
-	for _, to := range []Asked{{}, {HTTP10: true}} {
+	for _, to := range []RequestInfo{{}, {HTTP10: true}} {
 		for cut := 1; cut < len(whole); cut++ {
 			got := forwardResponses(iotest.HalfReader(strings.NewReader(whole[:cut])), Forward{}, to)
 			if len(got) != 1 || !errors.Is(got[0].err, io.ErrUnexpectedEOF) {
@@ -208,7 +208,7 @@ func TestKeepAliveTimeouts(t *testing.T) {
 		"Keep-Alive: timeout=60\r\nA: b\r\nKeep-Alive: timeout=9\r\n": {9, true},
 		"X-Keep-Alive: timeout=5\r\n":                                 {},
 	} {
-		p, err := readResponse(t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"+fields+"\r\n", Asked{})
+		p, err := readResponse(t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"+fields+"\r\n", RequestInfo{})
 		if err != nil {
 			t.Fatal(err)
 		}

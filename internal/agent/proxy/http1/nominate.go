@@ -27,8 +27,8 @@ func (n *nominations) reset() {
 	n.spans = n.spans[:0]
 }
 
-// settle makes the nominations of the complete head ready to be looked up.
-func (n *nominations) settle(h *Head) {
+// prepare makes the nominations of the complete head ready to be looked up.
+func (n *nominations) prepare(h *Head) {
 	if len(n.spans) > fewNominations {
 		n.sort(h)
 	}

@@ -215,7 +215,7 @@ func TestRule27_RefusedResponses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for how, src := range splits(tc.in) {
-				got := forwardResponses(src, Forward{}, Asked{})
+				got := forwardResponses(src, Forward{}, RequestInfo{})
 				if len(got) != 1 || !is(got[0].err, tc.want) {
 					t.Errorf("%s: got %+v, want the error %q", how, got, tc.want)
 				}

@@ -13,8 +13,8 @@ type Reply struct {
 	Reason string
 	// RetryAfter in seconds is sent when positive.
 	RetryAfter int
-	// Say tells the client what becomes of the connection.
-	Say Say
+	// ConnOption tells the client what becomes of the connection.
+	ConnOption ConnOption
 	// ToHead: the request was HEAD, so the body stays away.
 	ToHead bool
 }
@@ -47,7 +47,7 @@ func (p *Reply) appendTo(b []byte) []byte {
 		b = append(b, "\r\nRetry-After: "...)
 		b = strconv.AppendInt(b, int64(p.RetryAfter), 10)
 	}
-	b = append(b, p.Say.line()...)
+	b = append(b, p.ConnOption.line()...)
 	b = append(b, "\r\n\r\n"...)
 	if p.ToHead {
 		return b
@@ -58,13 +58,13 @@ func (p *Reply) appendTo(b []byte) []byte {
 }
 
 // line returns the field of an answer of our own, with the CRLF in front of it.
-func (s Say) line() string {
+func (s ConnOption) line() string {
 	switch s {
-	case SayClose:
+	case ConnClose:
 		return "\r\nConnection: close"
-	case SayKeepAlive:
+	case ConnKeepAlive:
 		return "\r\nConnection: keep-alive"
-	case SayNothing:
+	case NoConnOption:
 	}
 	return ""
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy/method"
 )
 
 // Request is a request head.
@@ -84,10 +85,10 @@ func (q *Request) Host() []byte {
 	return q.slice(q.host)
 }
 
-// Asked returns what one must know of the request to read its responses. Of a request that was refused it says at least whether
+// Info returns what one must know of the request to read its responses. Of a request that was refused it says at least whether
 // it was a HEAD.
-func (q *Request) Asked() Asked {
-	return Asked{Head: q.isHead, Connect: q.Connect, Upgrade: q.Upgrade, HTTP10: q.Minor == 0}
+func (q *Request) Info() RequestInfo {
+	return RequestInfo{Head: q.isHead, Connect: q.Connect, Upgrade: q.Upgrade, HTTP10: q.Minor == 0}
 }
 
 // startLine parses method SP request-target SP HTTP-version (RFC 9112 section 3), with single spaces and nothing else.
@@ -101,8 +102,8 @@ func (q *Request) startLine(line []byte) error {
 	if sp1 < 0 || sp2 <= sp1 || line[sp2] != ' ' {
 		return requestLineError(line)
 	}
-	method, target := line[:sp1], line[sp1+1:sp2]
-	if !isToken(method) {
+	name, target := line[:sp1], line[sp1+1:sp2]
+	if !isToken(name) {
 		return ErrMethod
 	}
 	var ok bool
@@ -114,7 +115,7 @@ func (q *Request) startLine(line []byte) error {
 	}
 	q.method = span{0, uint32(sp1)}
 	q.target = span{uint32(sp1 + 1), uint32(sp2)}
-	q.classify(method)
+	q.classify(name)
 	return q.checkTarget(target)
 }
 
@@ -138,23 +139,18 @@ func minorVersion(v []byte) (minor uint8, ok bool) {
 	return v[7] - '0', v[7] == '0' || v[7] == '1'
 }
 
-func (q *Request) classify(method []byte) {
+func (q *Request) classify(name []byte) {
+	q.Class = method.ClassOf(name)
 	q.isHead, q.Connect, q.options, q.trace = false, false, false, false
-	switch string(method) {
-	case "GET":
-		q.Class = call.Safe
+	switch string(name) {
 	case "OPTIONS":
-		q.Class, q.options, q.seen.counts = call.Safe, true, true
+		q.options, q.seen.counts = true, true
 	case "TRACE":
-		q.Class, q.trace, q.seen.counts = call.Safe, true, true
+		q.trace, q.seen.counts = true, true
 	case "HEAD":
-		q.Class, q.isHead = call.Safe, true
-	case "PUT", "DELETE":
-		q.Class = call.Idempotent
+		q.isHead = true
 	case "CONNECT":
-		q.Class, q.Connect = call.Unsafe, true
-	default:
-		q.Class = call.Unsafe
+		q.Connect = true
 	}
 }
 
@@ -280,7 +276,7 @@ func hostByte(c byte) bool {
 // finish checks the complete head as a whole.
 func (q *Request) finish() error {
 	s := &q.seen
-	q.named.settle(&q.Head)
+	q.named.prepare(&q.Head)
 	if err := q.body(); err != nil {
 		return err
 	}

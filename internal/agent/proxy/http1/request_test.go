@@ -153,9 +153,9 @@ func TestRule26_Replies(t *testing.T) {
 	}{
 		"plain": {Reply{Status: 503, Reason: "circuit_open"},
 			"HTTP/1.1 503 Service Unavailable\r\nfairlead-reason: circuit_open\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 23\r\n\r\nfairlead: circuit_open\n"},
-		"retry later": {Reply{Status: 429, Reason: "rate_limited", RetryAfter: 2, Say: SayKeepAlive},
+		"retry later": {Reply{Status: 429, Reason: "rate_limited", RetryAfter: 2, ConnOption: ConnKeepAlive},
 			"HTTP/1.1 429 Too Many Requests\r\nfairlead-reason: rate_limited\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 23\r\nRetry-After: 2\r\nConnection: keep-alive\r\n\r\nfairlead: rate_limited\n"},
-		"to HEAD": {Reply{Status: 504, Reason: "deadline", Say: SayClose, ToHead: true},
+		"to HEAD": {Reply{Status: 504, Reason: "deadline", ConnOption: ConnClose, ToHead: true},
 			"HTTP/1.1 504 Gateway Timeout\r\nfairlead-reason: deadline\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 19\r\nConnection: close\r\n\r\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -163,7 +163,7 @@ func TestRule26_Replies(t *testing.T) {
 			if _, err := tc.in.WriteTo(&out); err != nil || out.String() != tc.want {
 				t.Errorf("got %q, %v\nwant %q", out.String(), err, tc.want)
 			}
-			p, err := readResponse(t, out.String(), Asked{Head: tc.in.ToHead})
+			p, err := readResponse(t, out.String(), RequestInfo{Head: tc.in.ToHead})
 			if err != nil || p.Status != tc.in.Status {
 				t.Errorf("our own reader: %v", err)
 			}

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Asked is what one must know of a request to delimit its response (RFC 9112 section 6.3).
-type Asked struct {
+// RequestInfo is what one must know of a request to delimit its response (RFC 9112 section 6.3).
+type RequestInfo struct {
 	Head, Connect, Upgrade bool
 	// HTTP10: the response must suit a client of HTTP/1.0.
 	HTTP10 bool
@@ -22,7 +22,7 @@ type Response struct {
 // ReadResponse reads the next response head into p. Interim responses (1xx) are returned like others: Finish and read again.
 // It returns io.EOF if the connection ended before the first byte, an *Error if the response broke the protocol. After a
 // timeout it can be called again with the same p to go on.
-func (r *Reader) ReadResponse(p *Response, to Asked) error {
+func (r *Reader) ReadResponse(p *Response, to RequestInfo) error {
 	if !r.mending || r.head != &p.Head {
 		err := r.readHead(&p.Head, p)
 		if err == nil {
@@ -77,12 +77,12 @@ func (p *Response) startLine(line []byte) error {
 }
 
 // finish applies RFC 9112 section 6.3 in its order.
-func (p *Response) finish(to Asked) error {
+func (p *Response) finish(to RequestInfo) error {
 	if err := p.body(); err != nil {
 		return err
 	}
 	s := &p.seen
-	p.named.settle(&p.Head)
+	p.named.prepare(&p.Head)
 	switch {
 	case p.Status == 101:
 		// RFC 9110 section 7.8: "a server MUST NOT switch to a protocol that was not indicated by the client". h2c never was.
@@ -117,19 +117,19 @@ func (p *Response) tunnel() {
 
 // Persistence decides whether the client's connection can serve another request after this response has been forwarded, and
 // what the response must say about it. closing is the proxy's own wish to close.
-func (p *Response) Persistence(q *Request, closing bool) (keep bool, say Say) {
+func (p *Response) Persistence(q *Request, closing bool) (keep bool, say ConnOption) {
 	switch {
 	case p.Interim() || p.Framing == Tunnel:
-		return true, SayNothing
+		return true, NoConnOption
 	case closing, !q.KeepAlive, p.Framing == UntilClose:
-		return false, SayClose
+		return false, ConnClose
 	case q.Minor == 0 && p.Framing == Chunked:
 		// The coding is removed on the way, so that the body ends with the connection.
-		return false, SayClose
+		return false, ConnClose
 	case q.Minor == 0:
-		return true, SayKeepAlive
+		return true, ConnKeepAlive
 	}
-	return true, SayNothing
+	return true, NoConnOption
 }
 
 // maxKeepAlive bounds what KeepAliveTimeout returns.

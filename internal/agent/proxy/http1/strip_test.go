@@ -38,7 +38,7 @@ func TestRule28_TrailersThatEndHere(t *testing.T) {
 				}
 			}
 			for how, src := range splits(ok + in) {
-				if diff := cmp.Diff([]message{{wire: ok + tc.want}}, forwardResponses(src, Forward{}, Asked{}), cmp.AllowUnexported(message{})); diff != "" {
+				if diff := cmp.Diff([]message{{wire: ok + tc.want}}, forwardResponses(src, Forward{}, RequestInfo{}), cmp.AllowUnexported(message{})); diff != "" {
 					t.Errorf("response, %s: (-want +got)\n%s", how, diff)
 				}
 			}
@@ -227,11 +227,11 @@ func TestRule29_AnswersOfAFinalRecipient(t *testing.T) {
 	trace := "TRACE /a?b HTTP/1.1\r\nHost: a\r\nX:  y\r\n"
 	for name, tc := range map[string]struct {
 		in, want string
-		say      Say
+		say      ConnOption
 	}{
-		"OPTIONS": {"OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", SayNothing},
+		"OPTIONS": {"OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", NoConnOption},
 		"TRACE": {trace + "Authorization: Basic x\r\ncookie: y\r\nProxy-Authorization: z\r\nX-API-Key: k\r\nMax-Forwards: 0\r\n\r\n",
-			"HTTP/1.1 200 OK\r\nContent-Type: message/http\r\nContent-Length: 56\r\nConnection: close\r\n\r\n" + trace + "Max-Forwards: 0\r\n\r\n", SayClose},
+			"HTTP/1.1 200 OK\r\nContent-Type: message/http\r\nContent-Length: 56\r\nConnection: close\r\n\r\n" + trace + "Max-Forwards: 0\r\n\r\n", ConnClose},
 	} {
 		q, err := readRequest(t, tc.in)
 		if err != nil {
@@ -241,7 +241,7 @@ func TestRule29_AnswersOfAFinalRecipient(t *testing.T) {
 		if err := q.AnswerHere(&out, tc.say); err != nil || out.String() != tc.want {
 			t.Errorf("%s: got %q, %v\nwant %q", name, out.String(), err, tc.want)
 		}
-		got := forwardResponses(&out, Forward{}, q.Asked())
+		got := forwardResponses(&out, Forward{}, q.Info())
 		if len(got) != 1 || got[0].err != nil {
 			t.Errorf("%s: our own reader: %+v", name, got)
 		}
@@ -252,12 +252,12 @@ func TestRule29_AnswersOfAFinalRecipient(t *testing.T) {
 func TestRule26_RefusedHEADsAreKnown(t *testing.T) {
 	r := NewReader(strings.NewReader("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n" + "G@T / HTTP/1.1\r\n"))
 	var q Request
-	if err := r.ReadRequest(&q); err != nil || !q.Asked().Head {
-		t.Fatalf("%v, %+v", err, q.Asked())
+	if err := r.ReadRequest(&q); err != nil || !q.Info().Head {
+		t.Fatalf("%v, %+v", err, q.Info())
 	}
 	r.Finish()
-	if err := r.ReadRequest(&q); err != ErrMethod || q.Asked().Head {
-		t.Errorf("the next request: %v, %+v", err, q.Asked())
+	if err := r.ReadRequest(&q); err != ErrMethod || q.Info().Head {
+		t.Errorf("the next request: %v, %+v", err, q.Info())
 	}
 	for in, want := range map[string]bool{
 		"HEAD  HTTP/1.1\r\n":                                  true,
@@ -271,15 +271,15 @@ func TestRule26_RefusedHEADsAreKnown(t *testing.T) {
 		"HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n": true,
 	} {
 		q := new(Request)
-		if err := NewReader(strings.NewReader(in)).ReadRequest(q); err == nil || err == io.EOF || q.Asked().Head != want {
-			t.Errorf("%.40q: %v, HEAD %v", in, err, q.Asked().Head)
+		if err := NewReader(strings.NewReader(in)).ReadRequest(q); err == nil || err == io.EOF || q.Info().Head != want {
+			t.Errorf("%.40q: %v, HEAD %v", in, err, q.Info().Head)
 		}
 		src := NewReader(strings.NewReader(in))
 		q = new(Request)
 		for src.More() == nil { //nolint:revive // everything there is
 		}
-		if done, err := src.TryRequest(q); done && err == nil || err != nil && q.Asked().Head != want {
-			t.Errorf("%.40q: tried, %v, HEAD %v", in, err, q.Asked().Head)
+		if done, err := src.TryRequest(q); done && err == nil || err != nil && q.Info().Head != want {
+			t.Errorf("%.40q: tried, %v, HEAD %v", in, err, q.Info().Head)
 		}
 	}
 }

@@ -43,7 +43,7 @@ func TestLargeBodiesAreSplicedUnharmed(t *testing.T) {
 				b     Body
 				moves int
 			)
-			if err := r.ReadResponse(&p, Asked{}); err != nil {
+			if err := r.ReadResponse(&p, RequestInfo{}); err != nil {
 				t.Fatal(err)
 			}
 			r.Body(&b, &p.Head)
@@ -85,7 +85,7 @@ func TestCopiesGoOnAfterATimeout(t *testing.T) {
 			r := NewReader(in)
 			var p Response
 			var b Body
-			if err := r.ReadResponse(&p, Asked{}); err != nil {
+			if err := r.ReadResponse(&p, RequestInfo{}); err != nil {
 				t.Fatal(err)
 			}
 			r.Body(&b, &p.Head)

@@ -157,6 +157,17 @@ func (s *Selector) Governing() *routes.Candidate {
 	return nil
 }
 
+// Whole returns the route of a connection that is governed as a whole; ok is false when it is not. pinned says that it goes to the
+// address that the client chose.
+func (s *Selector) Whole() (r *routes.Route, pinned, ok bool) {
+	g := s.Governing()
+	if g == nil {
+		return nil, false, false
+	}
+	r, err := s.routes.Route(g, nil, s.original)
+	return r, g.Pinned, err == nil
+}
+
 // Settings are those in force for the connection as a whole; nil: none.
 func (s *Selector) Settings() *policy.Settings {
 	if g := s.Governing(); g != nil {

@@ -22,6 +22,8 @@ const (
 	Broken
 	// Idle: nothing was sent either way for Options.Idle; both sides were reset.
 	Idle
+	// Expired: Options.Until has come; both sides were reset.
+	Expired
 )
 
 // Options of a tunnel.
@@ -30,6 +32,8 @@ type Options struct {
 	ToServer, ToClient []byte
 	// Idle ends a tunnel in which no data arrived from and was sent to either side for so long. Zero means never.
 	Idle time.Duration
+	// Until ends a tunnel whatever moves in it. Zero means never.
+	Until time.Time
 }
 
 // Result is what a tunnel did.
@@ -39,7 +43,7 @@ type Result struct {
 	ToServer, ToClient int64
 }
 
-// Run passes bytes both ways between client and server until both have finished, one breaks, or both idle. It owns the
+// Run passes bytes both ways between client and server until both have finished, one breaks, both idle, or Until has come. It owns the
 // connections and closes them; closing one of them from outside, or interrupting the client's, ends it. Each side's end of stream is
 // passed on as such (CloseWrite), a reset as a reset; a server that vanishes counts as one when its connection's keep-alive says so
 // (transport.KeepAlive). Deadlines that are set on the connections are lifted.
@@ -54,7 +58,7 @@ func Run(client, server *transport.Conn, o Options) (Result, error) {
 	}
 	t.up.init(t, client, server)
 	t.down.init(t, server, client)
-	t.beginWatch(o.Idle)
+	t.beginWatch(o.Idle, o.Until)
 	var other sync.WaitGroup
 	other.Go(func() {
 		t.down.run(o.ToClient)
@@ -74,6 +78,7 @@ type tunnel struct {
 	client, server *transport.Conn
 	up, down       direction
 	idle           time.Duration
+	until          time.Time
 	end            atomic.Uint32
 	upDone         atomic.Bool
 	downDone       atomic.Bool
@@ -125,7 +130,7 @@ func (d *direction) run(prefix []byte) {
 }
 
 // awaitClose waits for the server to finish when the client has. Nobody reads from the client's connection any more, so this is what sees
-// that it is closed or interrupted from outside, which must end the tunnel even if the server never says another word.
+// that it is closed or interrupted from outside, which must end the tunnel even if the server never sends another byte.
 func (t *tunnel) awaitClose() {
 	t.upDone.Store(true)
 	if t.downDone.Load() {
@@ -154,21 +159,24 @@ func (t *tunnel) close() {
 	_ = t.server.Close()
 }
 
-// firstCheck is when a tunnel is first looked at, which tells how often its server's keep-alive asks for looking.
+// firstCheck is when a tunnel is first checked. How often it is checked later depends on its server's keep-alive.
 const firstCheck = time.Second
 
-func (t *tunnel) beginWatch(idle time.Duration) {
+func (t *tunnel) beginWatch(idle time.Duration, until time.Time) {
 	t.watch.Lock()
 	defer t.watch.Unlock()
-	t.idle = idle
+	t.idle, t.until = idle, until
 	first := firstCheck
 	if idle > 0 {
 		first = min(first, idle)
 	}
+	if !until.IsZero() {
+		first = min(first, time.Until(until))
+	}
 	t.timer = time.AfterFunc(first, t.check)
 }
 
-// check closes a tunnel that is idle or whose server has vanished, or comes back when that could be. It goes by what the kernel
+// check closes a tunnel that is idle or has expired, or whose server has vanished, or comes back when that could be. It goes by what the kernel
 // knows: the data path pays nothing for it, and a stream in one direction keeps the tunnel alive.
 func (t *tunnel) check() {
 	t.watch.Lock()
@@ -188,13 +196,27 @@ func (t *tunnel) check() {
 			t.abort(Idle)
 			return
 		}
-		if again <= 0 || left < again {
-			again = left
+		again = sooner(again, left)
+	}
+	if !t.until.IsZero() {
+		left := time.Until(t.until)
+		if left <= 0 {
+			t.abort(Expired)
+			return
 		}
+		again = sooner(again, left)
 	}
 	if again > 0 {
 		t.timer.Reset(again)
 	}
+}
+
+// sooner returns the shorter of two waits of which one that is not positive means for ever; b is positive.
+func sooner(a, b time.Duration) time.Duration {
+	if a <= 0 {
+		return b
+	}
+	return min(a, b)
 }
 
 func (t *tunnel) stopWatch() {

@@ -7,38 +7,38 @@ import (
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
-// dependence is what ties an idle client connection to its server. Where the client chose the address (pinned), the end of the
+// pinnedServer is what ties an idle client connection to its server. Where the client chose the address (pinned), the end of the
 // server's connection ends the client's too, as it would without a proxy: the client looks the name up again (rule 25).
-type dependence struct {
+type pinnedServer struct {
 	conn *transport.Conn // that served the client last; nil: none matters
 	wait time.Duration
 	// until is when the server ends it, as it has announced; zero: it has not. The agent itself ends its own connection before.
 	until time.Time
 }
 
-// How long after a request, and then ever more seldom, an idle connection's server is looked at: what the look costs and how late
-// it is go with how long the connection has been idle.
+// When an idle connection's server is checked: first soon after a request, then at growing intervals, so that the cost and the delay
+// are in proportion to how long the connection has been idle.
 const (
 	firstServerLook = 250 * time.Millisecond
 	maxServerLook   = 15 * time.Second
 )
 
 // endsAt notes what the server has announced.
-func (d *dependence) endsAt(until time.Time) {
+func (d *pinnedServer) endsAt(until time.Time) {
 	if d.conn != nil {
 		d.until = until
 	}
 }
 
-// dependOn notes the connection that serves the request under way.
-func (s *Session) dependOn(c *transport.Conn) {
+// pinTo notes the connection that serves the request under way.
+func (s *Session) pinTo(c *transport.Conn) {
 	if s.routes.Pinned() {
-		s.server = dependence{conn: c}
+		s.server = pinnedServer{conn: c}
 	}
 }
 
-// nextLook returns when the wait for the next request ends for a look, at until at the latest; zero: never.
-func (s *Session) nextLook(now, until time.Time) time.Time {
+// nextServerLook returns when the wait for the next request ends to check the server, at until at the latest; zero: never.
+func (s *Session) nextServerLook(now, until time.Time) time.Time {
 	d := &s.server
 	if d.conn == nil {
 		return until
@@ -47,7 +47,7 @@ func (s *Session) nextLook(now, until time.Time) time.Time {
 	return drive.Earlier(drive.Earlier(until, d.until), now.Add(d.wait))
 }
 
-// serverEnded reports whether the session is to end because its server has ended or reset the connection, and the client has said
+// serverEnded reports whether the session is to end because its server has ended or reset the connection, and the client has sent
 // nothing meanwhile.
 func (s *Session) serverEnded() bool {
 	if s.server.conn == nil {

@@ -9,19 +9,19 @@ import (
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
-// sender is the write side of a session's connection for the codec.
-type sender struct {
+// clientWriter is the write side of a session's connection for the codec.
+type clientWriter struct {
 	conn *transport.Conn
 	// x is the exchange whose answer is written, whose time counts; nil: none.
 	x *exchange
 	// until is when it must be over, headBy when the client must have taken the first byte; zero: never.
 	until, headBy time.Time
-	// stall is the longest time in which nothing may move; zero: no limit.
+	// stall is how long no byte may move; zero: no limit.
 	stall time.Duration
 }
 
 // Write implements io.Writer.
-func (s *sender) Write(p []byte) (int, error) {
+func (s *clientWriter) Write(p []byte) (int, error) {
 	n, err := s.conn.TryWrite(p)
 	if err == nil && n < len(p) {
 		var rest int
@@ -32,7 +32,7 @@ func (s *sender) Write(p []byte) (int, error) {
 }
 
 // writeSlowly writes to a client that is slower than we are. begun: it has taken something of this.
-func (s *sender) writeSlowly(p []byte, begun bool) (done int, err error) {
+func (s *clientWriter) writeSlowly(p []byte, begun bool) (done int, err error) {
 	var failed error
 	step := func(uintptr) bool {
 		var n int
@@ -48,7 +48,7 @@ func (s *sender) writeSlowly(p []byte, begun bool) (done int, err error) {
 		}
 		var idle time.Time
 		if s.stall > 0 {
-			idle = s.lastMoved(taken).Add(s.stall)
+			idle = s.lastProgress(taken).Add(s.stall)
 		}
 		before := done
 		err := s.conn.ServeWrites(step, drive.Earlier(end, idle))
@@ -63,17 +63,17 @@ func (s *sender) writeSlowly(p []byte, begun bool) (done int, err error) {
 			taken = now
 			continue
 		}
-		if drive.Passed(end, now) || s.stall > 0 && now.Sub(s.lastMoved(taken)) >= s.stall {
+		if drive.Passed(end, now) || s.stall > 0 && now.Sub(s.lastProgress(taken)) >= s.stall {
 			return done, os.ErrDeadlineExceeded
 		}
 	}
 	return done, nil
 }
 
-// lastMoved is when something last moved: here, or in the request that goes on meanwhile.
-func (s *sender) lastMoved(taken time.Time) time.Time {
+// lastProgress is when bytes last moved: here, or in the request that goes on meanwhile.
+func (s *clientWriter) lastProgress(taken time.Time) time.Time {
 	if s.x != nil && s.x.cur.streaming {
-		if moved := s.x.cur.lastMoved(taken); moved.After(taken) {
+		if moved := s.x.cur.lastProgress(taken); moved.After(taken) {
 			return moved
 		}
 	}

@@ -14,7 +14,7 @@ import (
 // forgotten.
 func TestAReadWithoutTimeKeepsTheRequest(t *testing.T) {
 	conn, accepted := pair(t)
-	var l line
+	var l connReader
 	l.attach(conn)
 	in := make([]byte, 4)
 	l.before = func() error { _, err := conn.TryWrite([]byte("ping")); return err }

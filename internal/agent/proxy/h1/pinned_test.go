@@ -12,7 +12,7 @@ import ()
 func TestRule25_ThePoolsOwnClosingIsNoEnd(t *testing.T) {
 	client, _ := pair(t)
 	server, _ := pair(t)
-	s := &Session{client: &drive.Client{Conn: client}, server: dependence{conn: server}}
+	s := &Session{client: &drive.Client{Conn: client}, server: pinnedServer{conn: server}}
 	_ = server.Close()
 	if s.serverEnded() {
 		t.Error("taken for the server's")
@@ -23,7 +23,7 @@ func TestRule25_ThePoolsOwnClosingIsNoEnd(t *testing.T) {
 func TestRule25_TheServersClosingIsAnEnd(t *testing.T) {
 	client, _ := pair(t)
 	server, far := pair(t)
-	s := &Session{client: &drive.Client{Conn: client}, server: dependence{conn: server}}
+	s := &Session{client: &drive.Client{Conn: client}, server: pinnedServer{conn: server}}
 	_ = far.Close()
 	if err := server.AwaitReadable(); err != nil {
 		t.Fatal(err)

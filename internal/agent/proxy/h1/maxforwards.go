@@ -6,18 +6,18 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/http1"
 )
 
-// answerHere answers a request that must not be forwarded any more, as its final recipient (RFC 9110 section 7.6.2). It is no call:
+// answerMaxForwards answers a request that must not be forwarded any more, as its final recipient (RFC 9110 section 7.6.2). It is no call:
 // nothing is sent, counted or limited.
-func (x *exchange) answerHere() step {
+func (x *exchange) answerMaxForwards() step {
 	s := x.s
-	x.upload.begin(&s.line, &x.request, 0)
+	x.upload.begin(&s.in, &x.request, 0)
 	keep := x.request.KeepAlive && !x.driver.draining() && x.upload.finish()
-	say := http1.SayNothing
+	say := http1.NoConnOption
 	switch {
 	case !keep:
-		say = http1.SayClose
+		say = http1.ConnClose
 	case x.request.Minor == 0:
-		say = http1.SayKeepAlive
+		say = http1.ConnKeepAlive
 	}
 	err := x.request.AnswerHere(&s.out, say)
 	x.upload.replay.Release()
@@ -25,9 +25,9 @@ func (x *exchange) answerHere() step {
 	s.client.Activity.RestedAt(time.Now())
 	switch {
 	case err != nil:
-		return hangUp
+		return closeNow
 	case !keep:
-		return hangUpGently
+		return closeInStages
 	}
-	return serveNext
+	return nextRequest
 }

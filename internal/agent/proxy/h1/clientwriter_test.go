@@ -12,7 +12,7 @@ import (
 // The head of an answer has until the call's deadline to reach a client that has no room for any of it.
 func TestRule01_TheHeadOfAnAnswerHasNoMoreTimeThanTheCall(t *testing.T) {
 	conn, _ := pair(t)
-	s := sender{conn: conn}
+	s := clientWriter{conn: conn}
 	for n := 1; n > 0; {
 		var err error
 		if n, err = s.conn.TryWrite(make([]byte, 1<<20)); err != nil {

@@ -1,0 +1,168 @@
+package tunnel
+
+import (
+	"sync"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
+	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/transport"
+	"fairlead.dev/fairlead/internal/agent/upstream"
+)
+
+// Connector connects what is passed through under a policy: the connection is one call, which has its answer when the server is
+// connected to.
+type Connector struct {
+	// ConnectTimeout bounds connecting where the policy does not: to the client the connection is established already.
+	ConnectTimeout time.Duration
+
+	exchanges sync.Pool
+}
+
+// Request is one connection that is to be made.
+type Request struct {
+	Client *drive.Client
+	Route  *routes.Route
+	// Pinned: it goes to the address that the client chose.
+	Pinned bool
+	// First is a connection to that address that was made outside the pool, to find out who speaks first. It is the call's first
+	// attempt; nil: there is none.
+	First *Server
+}
+
+// Server is a connection to a server.
+type Server struct {
+	Conn *transport.Conn
+	Took time.Duration // to connect
+	// Until is when the policy ends the connection; zero: never.
+	Until time.Time
+
+	place *upstream.Conn // Conn in the pool, of which it holds a place; nil: it does not
+}
+
+// Close closes the connection, and gives its place back. s may be nil.
+func (s *Server) Close() {
+	switch {
+	case s == nil:
+	case s.place != nil:
+		s.place.Release(false, time.Now())
+	default:
+		_ = s.Conn.Close()
+	}
+}
+
+// Connect makes the connection as the policy says. It returns nil when there is none to be had: then the client is to be reset.
+// It takes ownership of r.First.
+func (c *Connector) Connect(r Request) *Server {
+	x, _ := c.exchanges.Get().(*exchange)
+	if x == nil {
+		x = &exchange{}
+		x.Init()
+		x.Fresh, x.ConnectTimeout = true, c.ConnectTimeout
+	}
+	defer x.salvage()
+	x.begin(&r)
+	started := x.Now
+	// No byte of the client's goes out before there is a connection, so that an attempt that failed has sent nothing.
+	x.Run(x, call.Request{Method: call.Unsafe})
+	x.Report(noRequest{}, started)
+	made := x.server
+	x.end()
+	c.exchanges.Put(x)
+	return made
+}
+
+// exchange is the call of one connection. It implements drive.Protocol.
+type exchange struct {
+	drive.Exchange
+
+	server  *Server // nil: not connected
+	first   *Server // see Request.First
+	running bool
+}
+
+var _ drive.Protocol = (*exchange)(nil)
+
+func (x *exchange) begin(r *Request) {
+	x.Reset()
+	x.Client, x.Route, x.Pinned, x.first = r.Client, r.Route, r.Pinned, r.First
+	if r.First != nil {
+		x.First = &drive.FirstAttempt{Took: r.First.Took}
+	}
+	x.Plan = r.Route.BasePlan()
+	x.Now, x.running = time.Now(), true
+}
+
+// end makes x hold nothing of its request.
+func (x *exchange) end() {
+	x.Reset()
+	x.Client, x.First, x.server, x.first, x.running = nil, nil, nil, nil, false
+}
+
+// salvage gives back what others wait for, after a panic; it does nothing after end.
+func (x *exchange) salvage() {
+	if x.running {
+		drive.Try(x.Abort)
+		x.Salvage()
+	}
+}
+
+// Attempt implements drive.Protocol: a connection is all that is attempted.
+func (x *exchange) Attempt(c *upstream.Conn, start call.Start) call.Action {
+	if c == nil {
+		x.server = x.first
+	} else {
+		x.server = &Server{Conn: c.Conn, place: c}
+		x.Attempted(&drive.Attempt{Conn: c, Start: start, Began: x.DispatchedAt}, call.OK, 0, routes.NoDetail)
+	}
+	return x.Call.ResponseHead(x.Now, call.Response{GRPCStatus: -1})
+}
+
+// DropAttempt implements drive.Protocol.
+func (x *exchange) DropAttempt() {
+	x.server.Close()
+	x.server = nil
+}
+
+// ForwardResponse implements drive.Protocol.
+func (x *exchange) ForwardResponse(until time.Time) { x.server.Until = until }
+
+// Reject implements drive.Protocol.
+func (x *exchange) Reject() { x.Abort() }
+
+// Abort implements drive.Protocol.
+func (x *exchange) Abort() {
+	x.DropAttempt()
+	x.first.Close()
+}
+
+// ForwardHeld implements drive.Held: there are no responses.
+func (x *exchange) ForwardHeld(time.Time) {}
+
+// DropHeld implements drive.Held.
+func (x *exchange) DropHeld() {}
+
+// HeldConn implements drive.Held.
+func (x *exchange) HeldConn() bool { return false }
+
+// CollectHeld implements drive.Held.
+func (x *exchange) CollectHeld() {}
+
+// HeldTooLarge implements drive.Held.
+func (x *exchange) HeldTooLarge() bool { return false }
+
+// noRequest is the route.View of a connection without requests.
+type noRequest struct{}
+
+// Method implements route.View.
+func (noRequest) Method() []byte { return nil }
+
+// Host implements route.View.
+func (noRequest) Host() []byte { return nil }
+
+// Target implements route.View.
+func (noRequest) Target() []byte { return nil }
+
+// Header implements route.View.
+func (noRequest) Header(string) (value []byte, ok bool) { return nil, false }

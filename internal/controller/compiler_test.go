@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -63,11 +64,11 @@ func TestPodsThatStartArePublishedBeforeABacklog(t *testing.T) {
 // failingStore panics at its first publication.
 type failingStore struct {
 	*distribute.Store
-	publications int
+	publications atomic.Int64
 }
 
 func (s *failingStore) Publish(b *distribute.Batch) error {
-	if s.publications++; s.publications == 1 {
+	if s.publications.Add(1) == 1 {
 		panic("a bug")
 	}
 	return s.Store.Publish(b)
@@ -80,20 +81,20 @@ func TestTheCompilerGoesOnAfterAPanic(t *testing.T) {
 		x.SetPolicy("p", indextest.RetryPolicy(t, "shop", "p", 1, `{to: [{any: {}}]}`))
 		x.SetPod(indextest.RunningPod("shop", "a", "node-1", "a"))
 		store := &failingStore{Store: distribute.NewStore(distribute.StoreOptions{})}
-		rounds := 0
-		c := newCompiler(x, store, func([]policy.ID) { rounds++ }, slog.New(slog.DiscardHandler))
+		var rounds atomic.Int64
+		c := newCompiler(x, store, func([]policy.ID) { rounds.Add(1) }, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- c.Start(ctx) }()
 		c.changed()
 		synctest.Wait()
-		if store.publications != 1 || rounds != 0 {
-			t.Errorf("%d publications, %d rounds", store.publications, rounds)
+		if store.publications.Load() != 1 || rounds.Load() != 0 {
+			t.Errorf("%d publications, %d rounds", store.publications.Load(), rounds.Load())
 		}
 		time.Sleep(retryInterval)
 		synctest.Wait()
-		if rounds != 1 {
-			t.Errorf("%d rounds after the panic", rounds)
+		if rounds.Load() != 1 {
+			t.Errorf("%d rounds after the panic", rounds.Load())
 		}
 		cancel()
 		if err := <-done; err != nil {

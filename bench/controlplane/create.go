@@ -12,7 +12,7 @@ import (
 // parallel is how many requests are under way at a time when the cluster is filled.
 const parallel = 32
 
-// create puts the world into the cluster.
+// create puts the topology into the cluster.
 func (w *topology) create(ctx context.Context, c *cluster) error {
 	if err := w.createNamespaces(ctx, c); err != nil {
 		return err

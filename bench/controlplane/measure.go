@@ -159,7 +159,7 @@ func (s *scenario) restart(ctx context.Context) error {
 	return s.resync(ctx, "restart", s.manager.stop)
 }
 
-// crash does the same without a farewell: the next manager must wait for the lease of the last one to run out.
+// crash does the same by SIGKILL: the next manager must wait for the lease of the last one to run out.
 func (s *scenario) crash(ctx context.Context) error { return s.resync(ctx, "crash", s.manager.kill) }
 
 func (s *scenario) resync(ctx context.Context, bench string, end func() error) error {

@@ -30,7 +30,7 @@ type simulatedAgents struct {
 	wg     sync.WaitGroup
 
 	// atomic
-	applies, received, reports atomic.Int64 // snapshots applied, resources that came with them, reports drawn up
+	applies, received, reports atomic.Int64 // snapshots applied, resources that came with them, reports made
 	watcher                    atomic.Pointer[func(observation)]
 }
 

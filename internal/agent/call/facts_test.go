@@ -8,7 +8,7 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// What was sent is a fact of one try: that the request was on its way says nothing of what a connection accepted.
+// What was sent is a fact of one attempt: that the request was on its way says nothing of what a connection accepted.
 func TestRule07_OnlyAcceptedBytesMeanSent(t *testing.T) {
 	r := newRig(t, func(s *policy.Settings) { s.Timeouts.ResponseHeader = time.Second })
 	r.begin(Request{Method: Unsafe, HasBody: true})
@@ -119,7 +119,7 @@ func TestRule04_ASlowTryIsSlowThoughItIsGivenUp(t *testing.T) {
 		}
 		giveUp(r, 0, 1100*ms)
 		if s := r.plan.Breaker.Status(at(2 * time.Second)); s.State != resilience.Open {
-			t.Errorf("%v after three slow tries", s.State)
+			t.Errorf("%v after three slow attempts", s.State)
 		}
 	})
 	t.Run("no success either", func(t *testing.T) {
@@ -133,7 +133,7 @@ func TestRule04_ASlowTryIsSlowThoughItIsGivenUp(t *testing.T) {
 		giveUp(r, 0, 1100*ms)
 		fail()
 		if s := r.plan.Breaker.Status(at(2 * time.Second)); s.State != resilience.Open {
-			t.Errorf("%v: a try that was given up ended a row of failures", s.State)
+			t.Errorf("%v: an attempt that was given up ended a row of failures", s.State)
 		}
 	})
 	t.Run("half-open", func(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 
 func TestFallbackAnswersLocally(t *testing.T) {
 	for name, tc := range map[string]struct {
-		try    func(*rig) Action
-		cancel AttemptSet
+		attempt func(*rig) Action
+		cancel  AttemptSet
 	}{
 		"a response nobody retries": {func(r *rig) Action { return r.respond(0, 501) }, SetOf(0)},
 		"a failure":                 {func(r *rig) Action { return r.fails(t0, sentLost) }, 0},
@@ -24,7 +24,7 @@ func TestFallbackAnswersLocally(t *testing.T) {
 			r := newRig(t, on(policy.ServerError))
 			r.plan.Fallback = &Fallback{Status: 299}
 			r.begin(Request{})
-			if a := r.want(tc.try(r), Respond); a.Cancel != tc.cancel || a.Keep {
+			if a := r.want(tc.attempt(r), Respond); a.Cancel != tc.cancel || a.Keep {
 				t.Errorf("%+v", a)
 			}
 			if o := r.call.Outcome(); o.Status != 299 {

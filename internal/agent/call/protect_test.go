@@ -33,7 +33,7 @@ func TestRule18_BodyThatCannotBeReplayed(t *testing.T) {
 		r.want(r.respond(0, 200), Forward)
 		r.ended(OK, Recovered, 200, 2)
 	})
-	t.Run("not kept, and not needed when the try was unsent", func(t *testing.T) {
+	t.Run("not kept, and not needed when the attempt was unsent", func(t *testing.T) {
 		r := newRig(t, nil)
 		r.begin(Request{Method: Unsafe, HasBody: true})
 		if r.call.NeedsReplay() {
@@ -41,13 +41,13 @@ func TestRule18_BodyThatCannotBeReplayed(t *testing.T) {
 		}
 		r.want(r.fails(t0, refused), Wait)
 	})
-	t.Run("not kept, sent, and then an unsent try", func(t *testing.T) {
+	t.Run("not kept, sent, and then an unsent attempt", func(t *testing.T) {
 		r := newRig(t, nil)
 		r.begin(Request{Method: Unsafe, HasBody: true})
 		r.want(r.fails(t0, fault{Failure{Kind: RefusedStream, PeerUnprocessed: true}, true}), Reject)
 		r.ended(RefusedStream, ByBody, 502, 1)
 	})
-	t.Run("sent in an earlier try", func(t *testing.T) {
+	t.Run("sent in an earlier attempt", func(t *testing.T) {
 		r := newRig(t, nil)
 		r.begin(put)
 		again := r.nextAttempt(r.respond(0, 503))
@@ -148,8 +148,8 @@ func TestRule22_WithoutAWaitTheResponseIsForwarded(t *testing.T) {
 
 func TestRule22_WhatCountsAsFailure(t *testing.T) {
 	tests := map[string]struct {
-		try    func(*rig) Action
-		counts bool
+		attempt func(*rig) Action
+		counts  bool
 	}{
 		"503":                    {func(r *rig) Action { return r.respond(0, 503) }, true},
 		"501":                    {func(r *rig) Action { return r.respond(0, 501) }, false},
@@ -157,7 +157,7 @@ func TestRule22_WhatCountsAsFailure(t *testing.T) {
 		"refused":                {func(r *rig) Action { return r.fails(t0, refused) }, true},
 		"reset":                  {func(r *rig) Action { return r.fails(t0, sentLost) }, true},
 		"nonsense":               {func(r *rig) Action { return r.fails(t0, fault{Failure{Kind: BadResponse}, true}) }, true},
-		"try timeout":            {func(r *rig) Action { return r.fails(t0, timedOut) }, true},
+		"attempt timeout":        {func(r *rig) Action { return r.fails(t0, timedOut) }, true},
 		"gRPC UNAVAILABLE":       {func(r *rig) Action { return r.head(t0, Response{Status: 200, GRPCStatus: 14}) }, true},
 		"gRPC NOT_FOUND":         {func(r *rig) Action { return r.head(t0, Response{Status: 200, GRPCStatus: 5}) }, false},
 		"the policy's deadline":  {func(r *rig) Action { return r.call.Timer(at(10 * time.Second)) }, true},
@@ -167,7 +167,7 @@ func TestRule22_WhatCountsAsFailure(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, func(s *policy.Settings) { breaking(s); s.Breaker.ConsecutiveFailures = 1 })
 			r.begin(Request{})
-			tc.try(r)
+			tc.attempt(r)
 			if opened := r.plan.Breaker.Status(t0).Opened == 1; opened != tc.counts {
 				t.Errorf("counts: %v, want %v", opened, tc.counts)
 			}
@@ -179,7 +179,7 @@ func TestRule22_WhatCountsAsFailure(t *testing.T) {
 		r.nextAttempt(r.respond(9*time.Second, 429))
 		r.want(r.call.Timer(at(10*time.Second)), ForwardKept)
 		if r.plan.Breaker.Status(at(10*time.Second)).State != resilience.Closed {
-			t.Error("a try that had no time opened the breaker")
+			t.Error("an attempt that had no time opened the breaker")
 		}
 	})
 	t.Run("the client's own deadline", func(t *testing.T) {
@@ -223,12 +223,12 @@ func TestRule22_StatusCodesThatCount(t *testing.T) {
 func TestRule22_PermitsComeBack(t *testing.T) {
 	half := at(time.Minute)
 	ends := map[string]func(c *Call){
-		"client gone in the queue": func(c *Call) { c.ClientGone(half) },
-		"client gone in the try":   func(c *Call) { c.Placed(half, 0, endpoint); c.ClientGone(half) },
-		"pool overflow":            func(c *Call) { c.LocalReject(half, 0, Overflow) },
-		"deadline in the queue":    func(c *Call) { c.Timer(half.Add(time.Hour)) },
-		"client's own deadline":    func(c *Call) { c.Placed(half, 0, endpoint); c.Timer(half.Add(time.Hour)) },
-		"stale, then client gone":  func(c *Call) { c.AttemptFailed(half, 0, stale.Failure); c.ClientGone(half) },
+		"client gone in the queue":   func(c *Call) { c.ClientGone(half) },
+		"client gone in the attempt": func(c *Call) { c.Placed(half, 0, endpoint); c.ClientGone(half) },
+		"pool overflow":              func(c *Call) { c.LocalReject(half, 0, Overflow) },
+		"deadline in the queue":      func(c *Call) { c.Timer(half.Add(time.Hour)) },
+		"client's own deadline":      func(c *Call) { c.Placed(half, 0, endpoint); c.Timer(half.Add(time.Hour)) },
+		"stale, then client gone":    func(c *Call) { c.AttemptFailed(half, 0, stale.Failure); c.ClientGone(half) },
 	}
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {
@@ -299,10 +299,10 @@ func TestNamesAreDistinct(t *testing.T) {
 		seen[kind.String()] = true
 	}
 	seen = map[string]bool{}
-	for fate := range RetryDecisionCount {
-		if fate.String() == "" || seen[fate.String()] {
-			t.Errorf("fate %d is called %q", fate, fate)
+	for decision := range RetryDecisionCount {
+		if decision.String() == "" || seen[decision.String()] {
+			t.Errorf("decision %d is called %q", decision, decision)
 		}
-		seen[fate.String()] = true
+		seen[decision.String()] = true
 	}
 }

@@ -49,7 +49,7 @@ func TestRule08_StaleConnectionIsRepairedAtOnce(t *testing.T) {
 		r := newRig(t, none)
 		r.begin(Request{Method: Idempotent})
 		if a := r.want(r.fails(at(ms), stale), StartAttempt); !a.Fresh {
-			t.Error("the try may meet another dead connection")
+			t.Error("the attempt may meet another dead connection")
 		}
 		r.want(r.respond(2*ms, 200), Forward)
 		r.ended(OK, Recovered, 200, 2)
@@ -69,7 +69,7 @@ func TestRule08_StaleConnectionIsRepairedAtOnce(t *testing.T) {
 		for range 2 {
 			a := r.want(r.respond(0, 503), Wait)
 			if a = r.want(r.call.Timer(a.Until), StartAttempt); !a.Fresh {
-				t.Error("a later try may meet another dead connection")
+				t.Error("a later attempt may meet another dead connection")
 			}
 		}
 		r.want(r.respond(0, 503), Forward)
@@ -130,10 +130,10 @@ func TestRule08_StaleConnectionIsRepairedAtOnce(t *testing.T) {
 }
 
 // Each gate says no in one case; in all cases every later gate would say no too.
-func TestRule09_TheFirstGateThatSaysNoIsTheFate(t *testing.T) {
+func TestRule09_TheFirstNoIsTheDecision(t *testing.T) {
 	order := []struct {
-		fate RetryDecision
-		shut func(s *policy.Settings, q *Request)
+		decision RetryDecision
+		shut     func(s *policy.Settings, q *Request)
 	}{
 		{Exhausted, func(s *policy.Settings, _ *Request) {
 			s.Retry.MaxRetries = 1
@@ -155,7 +155,7 @@ func TestRule09_TheFirstGateThatSaysNoIsTheFate(t *testing.T) {
 		}},
 	}
 	for shut := range order {
-		want := order[shut].fate
+		want := order[shut].decision
 		t.Run(want.String(), func(t *testing.T) {
 			q := Request{Method: Idempotent}
 			r := newRig(t, func(s *policy.Settings) {
@@ -178,13 +178,13 @@ func TestRule09_TheFirstGateThatSaysNoIsTheFate(t *testing.T) {
 	}
 }
 
-func TestRule09_Fates(t *testing.T) {
+func TestRule09_Decisions(t *testing.T) {
 	tests := map[string]struct {
-		change func(*policy.Settings)
-		q      Request
-		status int
-		do     Do
-		fate   RetryDecision
+		change   func(*policy.Settings)
+		q        Request
+		status   int
+		do       Do
+		decision RetryDecision
 	}{
 		"good":                                    {nil, Request{}, 200, Forward, NotNeeded},
 		"the caller's own fault is an answer":     {nil, Request{}, 404, Forward, NotNeeded},
@@ -211,7 +211,7 @@ func TestRule09_Fates(t *testing.T) {
 			r.begin(tc.q)
 			r.want(r.respond(ms, tc.status), tc.do)
 			if tc.do == Forward {
-				r.ended(OK, tc.fate, tc.status, 1)
+				r.ended(OK, tc.decision, tc.status, 1)
 			}
 		})
 	}
@@ -304,117 +304,4 @@ func TestOverrides(t *testing.T) {
 		r.begin(Request{})
 		r.nextAttempt(r.head(t0, Response{Status: 200, GRPCStatus: 8}))
 	})
-}
-
-func TestRule10_TheLastRealResponseIsTheAnswer(t *testing.T) {
-	t.Run("the last of several", func(t *testing.T) {
-		r := newRig(t, nil)
-		r.begin(Request{})
-		a := r.respond(0, 500)
-		if !a.Keep {
-			t.Error("the first response is not kept")
-		}
-		r.nextAttempt(a)
-		a = r.respond(200*ms, 502)
-		if !a.Keep {
-			t.Error("the second response is not kept")
-		}
-		again := r.nextAttempt(a)
-		r.want(r.fails(again, refused), ForwardKept)
-		r.ended(OK, Exhausted, 502, 3)
-	})
-	t.Run("the one just received", func(t *testing.T) {
-		r := newRig(t, func(s *policy.Settings) { s.Retry.MaxRetries = 1 })
-		r.begin(Request{})
-		again := r.nextAttempt(r.respond(0, 500))
-		if a := r.want(r.head(again, Response{Status: 503, GRPCStatus: -1}), Forward); a.Keep {
-			t.Error("a response that is forwarded is to be kept")
-		}
-		r.ended(OK, Exhausted, 503, 2)
-	})
-	t.Run("none", func(t *testing.T) {
-		r := newRig(t, func(s *policy.Settings) { s.Retry.MaxRetries = 0 })
-		r.begin(Request{})
-		r.want(r.fails(t0, refused), Reject)
-		r.ended(ConnectFailed, NotRetryable, 502, 1)
-	})
-}
-
-func TestRule11_NothingIsRetriedAfterAForwardedInterim(t *testing.T) {
-	for name, after := range map[string]func(*rig) Action{
-		"a response": func(r *rig) Action { return r.respond(0, 503) },
-		"a reset":    func(r *rig) Action { return r.fails(t0, sentLost) },
-		"a reset said to be one of a reused connection": func(r *rig) Action { return r.fails(t0, stale) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := newRig(t, nil)
-			r.begin(Request{})
-			r.call.Interim(t0, r.id)
-			if a := after(r); a.Do != Forward && a.Do != Reject {
-				t.Errorf("%+v after an interim response", a)
-			}
-			if f := r.call.Outcome().Decision; f != NotRetryable {
-				t.Errorf("fate %v", f)
-			}
-		})
-	}
-	t.Run("nor after the end", func(t *testing.T) {
-		r := newRig(t, nil)
-		r.begin(Request{})
-		r.want(r.respond(0, 200), Forward)
-		before := r.call.Outcome()
-		for name, a := range map[string]Action{
-			"response": r.respond(0, 503), "failure": r.fails(t0, refused), "timer": r.call.Timer(at(time.Hour)),
-			"client": r.call.ClientGone(t0), "reject": r.rejects(t0, Overflow), "dispatch": r.placed(t0),
-			"written": r.written(t0),
-		} {
-			if a != (Action{}) {
-				t.Errorf("%s after the end: %+v", name, a)
-			}
-		}
-		if r.call.Outcome() != before {
-			t.Errorf("the outcome changed to %+v", r.call.Outcome())
-		}
-	})
-}
-
-func TestRule12_OwnRejectionsAreNotRetriedNorUpstreamFailures(t *testing.T) {
-	everything := func(s *policy.Settings) {
-		s.Retry.On = ^policy.Conditions(0)
-		b := policy.DefaultBreaker()
-		b.ConsecutiveFailures, b.FailureOn = 1, ^policy.Conditions(0)
-		s.Breaker = &b
-	}
-	for _, kind := range []Kind{Overflow, RateLimited, Internal} {
-		t.Run(kind.String(), func(t *testing.T) {
-			r := newRig(t, everything)
-			r.want(r.start(t0, Request{}), StartAttempt)
-			r.want(r.rejects(t0, kind), Reject)
-			r.ended(kind, Refused, kind.Status(), 1)
-			if s := r.plan.Breaker.Status(t0); s.State != resilience.Closed {
-				t.Errorf("the breaker is %v", s.State)
-			}
-		})
-	}
-	t.Run("the queue overflows at a retry", func(t *testing.T) {
-		r := newRig(t, nil)
-		r.begin(Request{})
-		a := r.want(r.respond(0, 503), Wait)
-		r.want(r.call.Timer(a.Until), StartAttempt)
-		r.want(r.rejects(a.Until, Overflow), ForwardKept)
-		r.ended(OK, Refused, 503, 2)
-	})
-}
-
-func TestRule33_ACallKeepsThePolicyItBeganWith(t *testing.T) {
-	r := newRig(t, nil)
-	r.begin(Request{})
-	next := policy.Defaults()
-	next.Retry.MaxRetries = 0
-	old := r.plan
-	r.plan = planFor(&next) // what a new call gets: another plan, in another place
-	r.call.plan, r.call.own = &old, &old
-	r.nextAttempt(r.respond(0, 503))
-	r.want(r.respond(0, 200), Forward)
-	r.ended(OK, Recovered, 200, 2)
 }

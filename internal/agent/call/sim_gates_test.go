@@ -14,7 +14,7 @@ import (
 type simGate interface {
 	Gate
 	// state returns what went wrong, and how many waiters are at the gate or behind it.
-	state() (error, int)
+	state() (int, error)
 }
 
 func simGates(random *rand.Rand) []Gate {
@@ -77,10 +77,10 @@ func (g *simRate) Leave(_ time.Time, w *resilience.Waiter, _ resilience.Result) 
 	delete(g.inside, w)
 }
 
-func (g *simRate) state() (error, int) {
+func (g *simRate) state() (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.err, len(g.reserved) + len(g.inside)
+	return len(g.reserved) + len(g.inside), g.err
 }
 
 // simPlaces is a limit of concurrency: calls are parked and woken in turn.
@@ -157,11 +157,11 @@ func (g *simPlaces) wake() {
 	}
 }
 
-func (g *simPlaces) state() (error, int) {
+func (g *simPlaces) state() (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.inside) > g.places {
-		return errors.New("more calls than places"), 0
+		return 0, errors.New("more calls than places")
 	}
-	return g.err, len(g.inside) + len(g.queue)
+	return len(g.inside) + len(g.queue), g.err
 }

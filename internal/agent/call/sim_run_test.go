@@ -132,7 +132,7 @@ func checkPlans(t *testing.T, plans []*simPlan, now time.Time) {
 // checkPlan proves it of one: gates are empty, and a breaker that has opened and is after its time admits exactly its probes.
 func checkPlan(p *Plan, now time.Time) error {
 	for _, g := range p.Gates {
-		if err, left := g.(simGate).state(); err != nil || left > 0 {
+		if left, err := g.(simGate).state(); err != nil || left > 0 {
 			return fmt.Errorf("%d calls are left at a gate (%w)", left, err)
 		}
 	}

@@ -20,16 +20,16 @@ func TestRule01_DeadlineCoversQueueTriesAndBackoff(t *testing.T) {
 		}
 		r.ended(Deadline, ByDeadline, 504, 1)
 	})
-	t.Run("in a try without a limit of its own", func(t *testing.T) {
+	t.Run("in an attempt without a limit of its own", func(t *testing.T) {
 		r := newRig(t, nil)
 		r.begin(Request{})
 		a := r.want(r.call.Timer(at(10*time.Second)), Reject)
 		if a.Cancel != SetOf(0) {
-			t.Error("the try goes on")
+			t.Error("the attempt goes on")
 		}
 		r.ended(Deadline, ByDeadline, 504, 1)
 	})
-	t.Run("the driver says that the try timed out", func(t *testing.T) {
+	t.Run("the driver says that the attempt timed out", func(t *testing.T) {
 		r := newRig(t, nil)
 		r.begin(Request{})
 		r.want(r.fails(at(10*time.Second), timedOut), Reject)
@@ -68,14 +68,14 @@ func TestRule02_TryTimer(t *testing.T) {
 		r := newRig(t, limits)
 		r.want(r.start(t0, Request{}), StartAttempt)
 		if a := r.placed(at(5 * time.Second)); !a.Until.Equal(at(8 * time.Second)) {
-			t.Errorf("the try lasts until %v", a.Until)
+			t.Errorf("the attempt lasts until %v", a.Until)
 		}
 	})
 	t.Run("never longer than the deadline", func(t *testing.T) {
 		r := newRig(t, limits)
 		r.want(r.start(t0, Request{}), StartAttempt)
 		if a := r.placed(at(8 * time.Second)); !a.Until.Equal(at(10 * time.Second)) {
-			t.Errorf("the try lasts until %v", a.Until)
+			t.Errorf("the attempt lasts until %v", a.Until)
 		}
 	})
 	t.Run("the response header timer starts at the last byte of the request", func(t *testing.T) {
@@ -86,7 +86,7 @@ func TestRule02_TryTimer(t *testing.T) {
 		}
 		r.want(r.call.Timer(at(1500*ms)), Wait)
 	})
-	t.Run("and does not prolong the try", func(t *testing.T) {
+	t.Run("and does not prolong the attempt", func(t *testing.T) {
 		r := newRig(t, limits)
 		r.begin(Request{})
 		if a := r.written(at(2500 * ms)); !a.Until.Equal(at(3 * time.Second)) {
@@ -97,21 +97,21 @@ func TestRule02_TryTimer(t *testing.T) {
 		r := newRig(t, limits)
 		r.begin(Request{})
 		if a := r.want(r.call.Timer(at(time.Second)), Continue); !a.Until.Equal(at(3 * time.Second)) {
-			t.Errorf("the try lasts until %v", a.Until)
+			t.Errorf("the attempt lasts until %v", a.Until)
 		}
 	})
-	t.Run("a try that times out is cancelled and retried", func(t *testing.T) {
+	t.Run("an attempt that times out is cancelled and retried", func(t *testing.T) {
 		r := newRig(t, limits)
 		r.begin(Request{})
 		a := r.want(r.call.Timer(at(3*time.Second)), Wait)
 		if a.Cancel != SetOf(0) {
-			t.Error("the try goes on")
+			t.Error("the attempt goes on")
 		}
 		r.nextAttempt(a)
 		r.want(r.respond(4*time.Second, 200), Forward)
 		r.ended(OK, Recovered, 200, 2)
 	})
-	t.Run("the last try's timeout is the reason", func(t *testing.T) {
+	t.Run("the last attempt's timeout is the reason", func(t *testing.T) {
 		r := newRig(t, func(s *policy.Settings) { limits(s); s.Retry.MaxRetries = 1 })
 		r.begin(Request{})
 		again := r.nextAttempt(r.call.Timer(at(3 * time.Second)))
@@ -127,7 +127,7 @@ func TestRule03_WaitThatDoesNotFitIsNotWaited(t *testing.T) {
 		r.want(r.respond(9900*ms, 503), Forward)
 		r.ended(OK, ByDeadline, 503, 1)
 	})
-	t.Run("with the response of an earlier try", func(t *testing.T) {
+	t.Run("with the response of an earlier attempt", func(t *testing.T) {
 		r := newRig(t, nil)
 		r.begin(Request{})
 		a := r.want(r.respond(9700*ms, 503), Wait)
@@ -147,7 +147,7 @@ func TestRule03_WaitThatDoesNotFitIsNotWaited(t *testing.T) {
 		r.want(r.fails(at(9950*ms), refused), Reject)
 		r.ended(Deadline, ByDeadline, 504, 1)
 		if o := r.call.Outcome(); o.Cause != ConnectFailed {
-			t.Errorf("cause %v, want that of the try", o.Cause)
+			t.Errorf("cause %v, want that of the attempt", o.Cause)
 		}
 	})
 	t.Run("Retry-After", func(t *testing.T) {
@@ -210,7 +210,7 @@ func TestRule14_RetryAfterRaisesTheDelay(t *testing.T) {
 		retryAfter time.Duration
 		do         Do
 		delay      time.Duration
-		fate       RetryDecision
+		decision   RetryDecision
 	}{
 		"longer than the backoff":  {nil, time.Second, Wait, time.Second, 0},
 		"shorter than the backoff": {nil, 50 * ms, Wait, 100 * ms, 0},
@@ -233,7 +233,7 @@ func TestRule14_RetryAfterRaisesTheDelay(t *testing.T) {
 				t.Errorf("waits %v, want %v", a.Until.Sub(t0), tc.delay)
 			}
 			if tc.do == Forward {
-				r.ended(OK, tc.fate, 503, 1)
+				r.ended(OK, tc.decision, 503, 1)
 			}
 		})
 	}

@@ -35,8 +35,9 @@ type Exchange struct {
 	Truncated bool
 
 	action  call.Action      // what the call said last
-	conn    *upstream.Conn   // for the attempt that it starts
+	lease   upstream.Lease   // for the attempt that it starts
 	slot    upstream.Request // for a place in the pool
+	granted chan struct{}    // receives when slot was parked and has been granted
 	careful bool             // the request must not be sent twice
 	answer  call.AttemptID   // the attempt whose response is forwarded
 	timer   *time.Timer
@@ -50,7 +51,7 @@ type Exchange struct {
 // Attempt is what belongs to one attempt whatever its protocol.
 type Attempt struct {
 	ID    call.AttemptID
-	Conn  *upstream.Conn // nil: none held
+	Conn  upstream.Lease // zero: none held
 	Start call.Start
 	Began time.Time
 }
@@ -64,8 +65,8 @@ type FirstAttempt struct {
 // return what the call decided.
 type Protocol interface {
 	// Attempt makes the attempt that an action starts on a connection, which it owns from now on, up to the head of a response or a
-	// failure. c is nil if the attempt is on the connection of Exchange.First.
-	Attempt(c *upstream.Conn, id call.AttemptID, start call.Start) call.Action
+	// failure. l is zero if the attempt is on the connection of Exchange.First.
+	Attempt(l upstream.Lease, id call.AttemptID, start call.Start) call.Action
 	// Cancel gives up whatever is held of an attempt.
 	Cancel(id call.AttemptID)
 
@@ -93,7 +94,8 @@ type Held interface {
 
 // Init prepares x for its first call.
 func (x *Exchange) Init() {
-	x.slot.Init()
+	x.granted = make(chan struct{}, 1)
+	x.slot.Wake = func() { x.granted <- struct{}{} } // which there is room for: it is called once for a slot that was parked
 	x.woken = make(chan struct{}, 1)
 	x.Call.OnWake = func() {
 		select {
@@ -130,12 +132,12 @@ func (x *Exchange) Run(p Protocol, r call.Request) {
 	x.careful = r.Method == call.Unsafe
 	x.action = x.Call.Begin(x.Now, &x.Plan.Plan, r)
 	for !x.step(p) {
-		x.action = p.Attempt(x.conn, x.action.Attempt, x.action.Start)
+		x.action = p.Attempt(x.lease, x.action.Attempt, x.action.Start)
 	}
-	x.conn = nil
+	x.lease = upstream.Lease{}
 }
 
-// step does what the call says until an attempt can be made on x.conn, or reports that the call has ended.
+// step does what the call says until an attempt can be made on x.lease, or reports that the call has ended.
 func (x *Exchange) step(p Protocol) (ended bool) {
 	for {
 		a := x.action
@@ -145,7 +147,7 @@ func (x *Exchange) step(p Protocol) (ended bool) {
 		switch a.Do {
 		case call.StartAttempt:
 			var ok bool
-			if x.conn, x.action, ok = x.start(p, a); ok {
+			if x.lease, x.action, ok = x.start(p, a); ok {
 				x.action = a
 				return false
 			}
@@ -175,16 +177,16 @@ func (x *Exchange) forward(p Protocol, a call.Action) {
 
 // start gets a connection for an attempt; if ok is false there is none, and next says what follows. No attempt starts for a client
 // that has gone (rule 4); the first one starts when the client has just spoken.
-func (x *Exchange) start(p Protocol, a call.Action) (c *upstream.Conn, next call.Action, ok bool) {
+func (x *Exchange) start(p Protocol, a call.Action) (l upstream.Lease, next call.Action, ok bool) {
 	if a.Start != call.First && x.Client.Left() {
-		return nil, x.Call.ClientGone(x.Now), false
+		return l, x.Call.ClientGone(x.Now), false
 	}
 	if a.Start == call.First && x.First != nil {
 		x.firstMade(a.Attempt)
-		return nil, call.Action{}, true
+		return l, call.Action{}, true
 	}
-	c, next = x.place(p, a)
-	return c, next, c != nil
+	l, next = x.place(p, a)
+	return l, next, l.Conn != nil
 }
 
 // firstMade takes the connection made before the call began for the call's first attempt.
@@ -227,7 +229,7 @@ func (x *Exchange) clientLeft() call.Action {
 func (x *Exchange) Salvage() {
 	Try(func() {
 		if x.Route != nil {
-			x.Route.Pool.Cancel(&x.slot)
+			x.cancelSlot()
 		}
 	})
 	Try(func() {

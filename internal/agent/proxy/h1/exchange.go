@@ -88,9 +88,9 @@ func (x *exchange) salvageAttempts() {
 		if t.streaming {
 			t.haltStream()
 		}
-		if c := t.Conn; c != nil {
-			t.Conn = nil
-			c.Release(false, time.Now())
+		if c := t.Conn; c.Conn != nil {
+			t.Conn = upstream.Lease{}
+			c.Release(time.Now(), false)
 		}
 	}
 }
@@ -159,7 +159,7 @@ func (x *exchange) callRequest() call.Request {
 }
 
 // Attempt implements drive.Protocol.
-func (x *exchange) Attempt(c *upstream.Conn, id call.AttemptID, start call.Start) call.Action {
+func (x *exchange) Attempt(c upstream.Lease, id call.AttemptID, start call.Start) call.Action {
 	x.cur.take(c, id, start)
 	switch {
 	case x.upload.awaits100:

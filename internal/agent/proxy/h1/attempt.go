@@ -57,17 +57,18 @@ type attempt struct {
 }
 
 // take begins an attempt on a connection.
-func (t *attempt) take(c *upstream.Conn, a call.Action) {
+func (t *attempt) take(c upstream.Lease, id call.AttemptID, start call.Start) {
 	l, ok := c.Attachment.(*connReader)
 	if !ok {
 		l = &connReader{}
-		l.attach(c.Conn)
+		l.attach(c.Conn.Conn)
 		c.Attachment = l
 	}
 	x := t.x
-	t.ID, t.Conn, t.in, t.Start, t.Began = a.Attempt, c, l, a.Start, x.Now
-	x.s.pinTo(c.Conn)
-	t.until, t.stall, t.interims = time.Time{}, x.Plan.Settings.Timeouts.Write, 0
+	t.ID, t.Conn, t.in, t.Start, t.Began = id, c, l, start, x.Now
+	x.s.pinTo(c.Conn.Conn)
+	t.until = x.Call.Sending(x.Now, t.ID).Until
+	t.stall, t.interims = x.Plan.Settings.Timeouts.Write, 0
 	t.receivedAt, t.receivedBefore, t.progressAt = x.Now, l.received, x.Now
 	t.sent, t.complete, t.final, t.blocked, t.stopped, t.err = 0, false, false, false, false, nil
 	t.all, t.ready = false, nil
@@ -82,28 +83,28 @@ func (t *attempt) drop() {
 func (t *attempt) release(keep bool) {
 	t.stopStream()
 	c, l := t.Conn, t.in
-	t.Conn, t.in, t.ready = nil, nil, nil
+	t.Conn, t.in, t.ready = upstream.Lease{}, nil, nil
 	if cap(t.spill) > maxSpill {
 		t.spill = nil
 	}
 	if l != nil {
 		l.before, l.noWait = nil, false
-		if keep && c != nil {
+		if keep && c.Conn != nil {
 			t.limitIdle(c)
 			l.reader.Finish()
 			keep = l.clean()
 		}
-		if !keep || c == nil {
+		if !keep || c.Conn == nil {
 			l.reader.Close()
 		}
 	}
-	if c != nil {
-		c.Release(keep, t.x.Now)
+	if c.Conn != nil {
+		c.Release(t.x.Now, keep)
 	}
 }
 
 // limitIdle applies the server's Keep-Alive: timeout to the connection.
-func (t *attempt) limitIdle(c *upstream.Conn) {
+func (t *attempt) limitIdle(c upstream.Lease) {
 	if d, ok := t.response.KeepAliveTimeout(); ok {
 		c.LimitIdle(d)
 		t.x.s.server.endsAt(t.x.Now.Add(d))
@@ -286,14 +287,21 @@ func (t *attempt) Write(p []byte) (int, error) {
 // whole request finds that the whole was sent.
 func (t *attempt) tryWrite(p []byte) (int, error) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	n, err := t.Conn.TryWrite(p)
+	t.wrote(n, len(p))
+	t.mu.Unlock()
+	return n, err
+}
+
+// wrote accounts for a write of which n bytes were accepted. It expects the lock.
+//
+//go:noinline
+func (t *attempt) wrote(n, of int) {
 	t.sent += n
 	if n > 0 && t.x.Plan.Settings.Timeouts.Idle > 0 {
 		t.progressAt = time.Now()
 	}
-	if t.final && n == len(p) {
+	if t.final && n == of {
 		t.complete, t.written = true, time.Now()
 	}
-	return n, err
 }

@@ -12,6 +12,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/tunnel"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport"
+	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
 // How often the client is checked while a response pauses: soon at first, then at growing intervals.
@@ -134,7 +135,7 @@ func (x *exchange) sendExpectedBody(t *attempt) {
 }
 
 func (x *exchange) expectedBodyCame(t *attempt) bool {
-	return x.upload.awaits100 && t.Conn != nil && (len(x.s.in.reader.Buffered()) > 0 || x.s.client.Conn.Peek() == transport.Readable)
+	return x.upload.awaits100 && t.Conn.Conn != nil && (len(x.s.in.reader.Buffered()) > 0 || x.s.client.Conn.Peek() == transport.Readable)
 }
 
 // relay forwards the rest of a response's body, until it ends or the body of an expecting client has come. While the request goes on, both sides
@@ -279,18 +280,18 @@ func (x *exchange) tunnel(t *attempt, until time.Time) step {
 		return x.truncated(t, err)
 	}
 	server, idle := t.Conn, x.Plan.Settings.Timeouts.Idle
-	server.Detach() // a tunnel counts against no limit of requests (rule 25)
+	server.Detach(x.Now) // a tunnel counts against no limit of requests (rule 25)
 	// What has been read behind the heads, if anything, outlives the readers.
 	o := tunnel.Options{
 		ToServer: bytes.Clone(x.s.in.reader.Buffered()), ToClient: bytes.Clone(t.in.reader.Buffered()), Idle: idle, Until: until,
 		Poller: x.s.driver.poller,
 	}
 	t.in.reader.Close() // the session closes its own
-	t.Conn, t.in, server.Attachment = nil, nil, nil
-	carried := tunnel.New(x.s.client.Conn, server.Conn, o)
+	t.Conn, t.in, server.Attachment = upstream.Lease{}, nil, nil
+	carried := tunnel.New(x.s.client.Conn, server.Conn.Conn, o)
 	x.s.tunnel = func() {
 		_, _ = carried.Run() // an error means that one side is gone already
-		server.Release(false, time.Now())
+		server.Release(time.Now(), false)
 	}
 	return closeNow
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // quiet is how long a server sends nothing until its goroutine leaves the waiting to the poller, twice as long at most.
-const quiet = 100 * time.Millisecond
+const quiet = 20 * time.Millisecond
 
 // runDown passes on what the server sends, until that ends or it is quiet.
 func (t *Tunnel) runDown() {

@@ -48,7 +48,7 @@ func newCompiler(x *index.Index, agents publisher, statuses func([]policy.ID), l
 // NeedLeaderElection has only the replica that leads serve agents.
 func (c *compiler) NeedLeaderElection() bool { return true }
 
-// changed has the compiler look at the index. Nothing may call it before the index holds the whole cluster.
+// changed wakes the compiler. Nothing may call it before the index holds the whole cluster.
 func (c *compiler) changed() {
 	select {
 	case c.wake <- struct{}{}:
@@ -102,35 +102,46 @@ func (c *compiler) publishUrgent(ctx context.Context) {
 }
 
 func (c *compiler) publish(ctx context.Context, changes *index.Changes) {
-	var b distribute.Batch
-	changes.SendTo(&b)
+	b := encode(changes, runtime.GOMAXPROCS(0))
 	if b.Len() == 0 {
 		return
 	}
-	if err := c.agents.Publish(&b); err != nil {
+	if err := c.agents.Publish(b); err != nil {
 		// The resources named keep their previous version; trying again would give the same.
 		c.logger.ErrorContext(ctx, "cannot publish a change whole", "err", err)
 	}
 }
 
+// encode encodes changes with so many workers.
+func encode(changes *index.Changes, workers int) *distribute.Batch {
+	parts := changes.Split(workers)
+	batches := make([]distribute.Batch, len(parts))
+	forEach(len(parts), workers, func(i int) { parts[i].SendTo(&batches[i]) })
+	for i := 1; i < len(batches); i++ {
+		batches[0].Append(&batches[i])
+	}
+	return &batches[0]
+}
+
 // compileAll compiles jobs with so many workers.
 func compileAll(jobs []*index.Job, workers int) {
-	if len(jobs) == 1 || workers == 1 {
-		for _, j := range jobs {
-			j.Compile()
+	forEach(len(jobs), workers, func(i int) { jobs[i].Compile() })
+}
+
+// forEach calls do for 0 to n-1, with so many workers, and returns when all is done.
+func forEach(n, workers int, do func(i int)) {
+	if n == 1 || workers == 1 {
+		for i := range n {
+			do(i)
 		}
 		return
 	}
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range min(workers, len(jobs)) {
+	for range min(workers, n) {
 		wg.Go(func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(jobs) {
-					return
-				}
-				jobs[i].Compile()
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				do(i)
 			}
 		})
 	}

@@ -39,12 +39,12 @@ func (a *agent) Recorder(policy.ID, string) routes.Recorder { return a }
 
 // CallDone implements store.Recorder.
 func (a *agent) CallDone(e *routes.Exchange) {
-	if e.Outcome.Kind == call.OK && !e.Truncated {
+	if e.Outcome.Kind == call.OK && !e.Outcome.Truncated {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.told = append(a.told, fmt.Sprintf("the agent says of %s %s: %s, %s, truncated %v, after %s", e.Method, e.Path, e.Outcome.Kind, e.Detail, e.Truncated, e.Took))
+	a.told = append(a.told, fmt.Sprintf("the agent says of %s %s: %s, %s, truncated %v, after %s", e.Method, e.Path, e.Outcome.Kind, e.Detail, e.Outcome.Truncated, e.Took))
 }
 
 // stopGrace is how long a stop waits for connections that a scenario has left open.

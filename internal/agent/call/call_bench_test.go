@@ -2,6 +2,7 @@ package call
 
 import (
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,21 +24,24 @@ func fullSettings() *policy.Settings {
 	return &s
 }
 
-func fullPlan(s *policy.Settings, now time.Time) Plan {
+func fullPlan(s *policy.Settings, now time.Time) *Plan {
 	random := rand.New(rand.NewPCG(1, 2)).Float64
-	return Plan{
+	return &Plan{
 		Settings: s,
-		Breaker:  resilience.NewBreaker(s.Breaker, random),
+		Breaker:  resilience.NewBreaker(s.Breaker, now, random),
 		Budget:   resilience.NewBudget(s.Retry.Budget, now),
 		Random:   random,
 	}
 }
 
-func happy(c *Call, now time.Time, p Plan) Action {
+func happy(c *Call, now time.Time, p *Plan) Action {
 	c.Begin(now, p, Request{Method: Safe})
-	c.Dispatched(now)
-	c.RequestWritten(now)
-	return c.ResponseHead(now.Add(time.Millisecond), Response{Status: 200, GRPCStatus: -1})
+	c.Placed(now, 0, endpoint)
+	c.BytesAccepted(0)
+	c.RequestWritten(now, 0)
+	a := c.ResponseHead(now.Add(time.Millisecond), 0, plain(200))
+	c.Finished(now.Add(time.Millisecond), 0, End{GRPCStatus: -1})
+	return a
 }
 
 func BenchmarkHappyPath(b *testing.B) {
@@ -51,6 +55,22 @@ func BenchmarkHappyPath(b *testing.B) {
 			b.Fatal("not forwarded")
 		}
 	}
+}
+
+// Each worker has a Call of its own, as connections have, and the instruments are shared.
+func BenchmarkHappyPathParallel(b *testing.B) {
+	p := fullPlan(fullSettings(), time.Now())
+	var worker atomic.Uint32
+	b.RunParallel(func(pb *testing.PB) {
+		now := time.Now()
+		c := Call{shard: uint8(worker.Add(1))}
+		for pb.Next() {
+			now = now.Add(time.Microsecond)
+			if happy(&c, now, p).Do != Forward {
+				b.Fatal("not forwarded")
+			}
+		}
+	})
 }
 
 func BenchmarkRetry(b *testing.B) {
@@ -67,28 +87,36 @@ func BenchmarkRetry(b *testing.B) {
 	}
 }
 
-func retried(c *Call, now time.Time, p Plan) Action {
+func retried(c *Call, now time.Time, p *Plan) Action {
 	c.Begin(now, p, Request{Method: Safe})
-	c.Dispatched(now)
-	c.RequestWritten(now)
-	a := c.ResponseHead(now, Response{Status: 503, GRPCStatus: -1})
+	c.Placed(now, 0, endpoint)
+	c.BytesAccepted(0)
+	c.RequestWritten(now, 0)
+	a := c.ResponseHead(now, 0, plain(503))
 	if a.Do != Wait {
 		return a
 	}
-	c.Timer(a.Until)
-	c.Dispatched(a.Until)
-	return c.ResponseHead(a.Until, Response{Status: 200, GRPCStatus: -1})
+	a = c.Timer(a.Until)
+	c.Placed(now, a.Attempt, endpoint)
+	a = c.ResponseHead(now, a.Attempt, plain(200))
+	c.Finished(now, a.Attempt, End{GRPCStatus: -1})
+	return a
 }
 
 func TestCallsDoNotAllocate(t *testing.T) {
 	now := time.Now()
 	p := fullPlan(fullSettings(), now)
-	q := p
-	q.Breaker, q.Budget = nil, nil
+	bare := *p
+	bare.Breaker, bare.Budget = nil, nil
+	shadowed, gated := bare, bare
+	shadowed.Shadow = fullPlan(fullSettings(), now)
+	gated.Gates = []Gate{openGate{}, openGate{}}
 	var c Call
 	paths := map[string]func() Action{
 		"happy path":    func() Action { return happy(&c, now, p) },
-		"after a retry": func() Action { return retried(&c, now, q) },
+		"after a retry": func() Action { return retried(&c, now, &bare) },
+		"with a shadow": func() Action { return happy(&c, now, &shadowed) },
+		"through gates": func() Action { return happy(&c, now, &gated) },
 	}
 	for name, run := range paths {
 		t.Run(name, func(t *testing.T) {
@@ -101,3 +129,9 @@ func TestCallsDoNotAllocate(t *testing.T) {
 		})
 	}
 }
+
+type openGate struct{}
+
+func (openGate) Enter(time.Time, *resilience.Waiter) resilience.Entry { return resilience.Entry{} }
+
+func (openGate) Leave(time.Time, *resilience.Waiter, resilience.Result) {}

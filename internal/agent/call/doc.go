@@ -1,4 +1,4 @@
-// Package call is the foreman: one call's life, from request head to final response, as a state machine.
+// Package call decides one call's life, from the request head to the end of the response, as a state machine without I/O.
 //
 // A Call is told what happened, each time with the time it happened at, and answers with what to do next. It must not hold a
 // socket, timer, goroutine, lock or clock, must not log or count, and must not assume that a goroutine belongs to a call:

@@ -8,13 +8,13 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// What was sent is a fact of one try: that the request was on its way says nothing of what a connection accepted.
+// What was sent is a fact of one attempt: that the request was on its way says nothing of what a connection accepted.
 func TestRule07_OnlyAcceptedBytesMeanSent(t *testing.T) {
 	r := newRig(t, func(s *policy.Settings) { s.Timeouts.ResponseHeader = time.Second })
 	r.begin(Request{Method: Unsafe, HasBody: true})
-	r.call.Sending(t0)
-	r.call.RequestWritten(t0)
-	r.want(r.call.TryFailed(t0, Failure{Kind: Reset}), Wait)
+	r.sending(t0)
+	r.written(t0)
+	r.want(r.fails(t0, fault{Failure{Kind: Reset}, false}), Wait)
 }
 
 // The time in which the client is what is waited for is not the upstream's.
@@ -28,13 +28,13 @@ func TestRule02_TheClockStandsWhileTheClientIsWaitedFor(t *testing.T) {
 	}
 	t.Run("an upload is not cut", func(t *testing.T) {
 		r := newRig(t, breaker)
-		r.want(r.call.Begin(t0, r.plan, Request{HasBody: true}), StartTry)
-		r.call.Dispatched(t0)
-		if a := r.call.Sending(at(400 * ms)); !a.Until.IsZero() {
+		r.want(r.start(t0, Request{HasBody: true}), StartAttempt)
+		r.placed(t0)
+		if a := r.sending(at(400 * ms)); !a.Until.IsZero() {
 			t.Fatalf("it is cut at %v", a.Until)
 		}
 		r.want(r.call.Timer(at(time.Minute)), Continue)
-		if a := r.call.RequestWritten(at(time.Minute)); !a.Until.Equal(at(time.Minute + 600*ms)) {
+		if a := r.written(at(time.Minute)); !a.Until.Equal(at(time.Minute + 600*ms)) {
 			t.Errorf("the response is waited for until %v, want what connecting has left of perTry", a.Until)
 		}
 		r.want(r.respond(time.Minute+500*ms, 200), Forward)
@@ -48,8 +48,8 @@ func TestRule02_TheClockStandsWhileTheClientIsWaitedFor(t *testing.T) {
 			s.Timeouts.Overall, s.Breaker.ConsecutiveFailures = 2*time.Second, 1
 		})
 		r.begin(Request{HasBody: true})
-		r.call.Sending(t0)
-		r.want(r.call.TryFailed(at(2*time.Second), timedOut), Reject)
+		r.sending(t0)
+		r.want(r.fails(at(2*time.Second), timedOut), Reject)
 		if s := r.plan.Breaker.Status(at(2 * time.Second)); s.State != resilience.Closed {
 			t.Errorf("the breaker is %v", s.State)
 		}
@@ -57,14 +57,14 @@ func TestRule02_TheClockStandsWhileTheClientIsWaitedFor(t *testing.T) {
 	t.Run("waiting for 100 is waiting for the upstream", func(t *testing.T) {
 		r := newRig(t, breaker)
 		r.begin(Request{HasBody: true})
-		r.call.Sending(t0)
-		if a := r.call.RequestWritten(t0); !a.Until.Equal(at(time.Second)) {
+		r.sending(t0)
+		if a := r.written(t0); !a.Until.Equal(at(time.Second)) {
 			t.Fatalf("until %v", a.Until)
 		}
-		if a := r.call.Sending(at(300 * ms)); !a.Until.IsZero() {
+		if a := r.sending(at(300 * ms)); !a.Until.IsZero() {
 			t.Fatalf("until %v", a.Until)
 		}
-		if a := r.call.RequestWritten(at(time.Minute)); !a.Until.Equal(at(time.Minute + 700*ms)) {
+		if a := r.written(at(time.Minute)); !a.Until.Equal(at(time.Minute + 700*ms)) {
 			t.Errorf("until %v", a.Until)
 		}
 	})
@@ -76,19 +76,19 @@ func TestLimitNamesTheDeadline(t *testing.T) {
 	})
 	is := func(want Limit) {
 		t.Helper()
-		if got := r.call.Limit(); got != want {
+		if got := r.call.Limit(r.id); got != want {
 			t.Errorf("limit %d, want %d", got, want)
 		}
 	}
-	r.want(r.call.Begin(t0, r.plan, Request{}), StartTry)
+	r.want(r.start(t0, Request{}), StartAttempt)
 	is(LimitMaxDuration)
-	r.call.Dispatched(t0)
+	r.placed(t0)
 	is(LimitPerTry)
-	r.call.Sending(t0)
+	r.sending(t0)
 	is(LimitMaxDuration)
-	r.call.RequestWritten(t0)
+	r.written(t0)
 	is(LimitResponseHeader)
-	r.want(r.call.Begin(t0, r.plan, Request{Timeout: time.Second}), StartTry)
+	r.want(r.start(t0, Request{Timeout: time.Second}), StartAttempt)
 	is(LimitClient)
 }
 
@@ -102,8 +102,8 @@ func TestRule04_ASlowTryIsSlowThoughItIsGivenUp(t *testing.T) {
 		s.Breaker = &b
 	}
 	giveUp := func(r *rig, from, after time.Duration) {
-		r.want(r.call.Begin(at(from), r.plan, Request{}), StartTry)
-		r.call.Dispatched(at(from))
+		r.want(r.start(at(from), Request{}), StartAttempt)
+		r.placed(at(from))
 		r.want(r.call.ClientGone(at(from+after)), Abort)
 	}
 	t.Run("closed", func(t *testing.T) {
@@ -119,21 +119,21 @@ func TestRule04_ASlowTryIsSlowThoughItIsGivenUp(t *testing.T) {
 		}
 		giveUp(r, 0, 1100*ms)
 		if s := r.plan.Breaker.Status(at(2 * time.Second)); s.State != resilience.Open {
-			t.Errorf("%v after three slow tries", s.State)
+			t.Errorf("%v after three slow attempts", s.State)
 		}
 	})
 	t.Run("no success either", func(t *testing.T) {
 		r := newRig(t, slow)
 		fail := func() {
 			r.begin(Request{})
-			r.call.TryFailed(t0, sentLost)
+			r.fails(t0, sentLost)
 			r.call.ClientGone(t0)
 		}
 		fail()
 		giveUp(r, 0, 1100*ms)
 		fail()
 		if s := r.plan.Breaker.Status(at(2 * time.Second)); s.State != resilience.Open {
-			t.Errorf("%v: a try that was given up ended a row of failures", s.State)
+			t.Errorf("%v: an attempt that was given up ended a row of failures", s.State)
 		}
 	})
 	t.Run("half-open", func(t *testing.T) {
@@ -154,9 +154,9 @@ func TestRule04_ASlowTryIsSlowThoughItIsGivenUp(t *testing.T) {
 func TestRule10_ALostResponseIsNotTheAnswer(t *testing.T) {
 	r := newRig(t, nil)
 	r.begin(Request{})
-	again := r.nextTry(r.respond(0, 503))
+	again := r.nextAttempt(r.respond(0, 503))
 	r.call.KeptLost()
-	r.nextTry(r.call.TryFailed(again, refused))
-	r.want(r.call.LocalReject(again.Add(200*ms), Overflow), Reject)
+	r.nextAttempt(r.fails(again, refused))
+	r.want(r.rejects(again.Add(200*ms), Overflow), Reject)
 	r.ended(Overflow, Refused, 503, 3)
 }

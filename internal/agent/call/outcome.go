@@ -2,7 +2,7 @@ package call
 
 import "time"
 
-// Kind is how a try or a call ended. It is a closed enum: also the metric label and the reason in the access log.
+// Kind is how an attempt or a call ended. It is a closed enum: also the metric label and the reason in the access log.
 type Kind uint8
 
 // The outcome kinds.
@@ -69,19 +69,19 @@ func (k Kind) Status() int { return kinds[min(k, Internal)].status }
 // RetryDecision says why a call was retried or not: the answer to "why was this request (not) retried?" (rule 9).
 type RetryDecision uint8
 
-// The fates, in the order in which the gates are asked.
+// The decisions, in the order in which the questions are asked.
 const (
-	// NotNeeded: the first try was good enough.
+	// NotNeeded: the first attempt was good enough.
 	NotNeeded RetryDecision = iota
 	// Recovered: a retry succeeded.
 	Recovered
-	// ByMethod: the idempotency gate said no.
+	// ByMethod: the policy does not let this method be repeated.
 	ByMethod
 	// NotRetryable: the failure is not among retry.when, statusCodes or responseHeaders, or retries are switched off.
 	NotRetryable
 	// ByBudget: the retry budget was used up.
 	ByBudget
-	// ByDeadline: the wait or the next try would not fit the overall deadline, or Retry-After was larger than allowed.
+	// ByDeadline: the wait or the next attempt would not fit the overall deadline, or Retry-After was larger than allowed.
 	ByDeadline
 	// ByBody: the request body could not be replayed.
 	ByBody
@@ -91,7 +91,7 @@ const (
 	Refused
 	// Abandoned: the client went away.
 	Abandoned
-	// RetryDecisionCount is the number of fates.
+	// RetryDecisionCount is the number of decisions.
 	RetryDecisionCount
 )
 
@@ -100,45 +100,24 @@ var decisionNames = [RetryDecisionCount]string{
 	ByDeadline: "deadline", ByBody: "body", Exhausted: "exhausted", Refused: "refused", Abandoned: "abandoned",
 }
 
-// String returns the fate as metrics and logs show it.
-func (f RetryDecision) String() string { return decisionNames[min(f, Abandoned)] }
-
-// Failure is how a try failed, with the facts that safety rests on. Nothing is guessed from error strings.
-type Failure struct {
-	Kind Kind
-	// BytesWritten: the kernel accepted at least one byte of this try's request on its connection.
-	BytesWritten bool
-	// ResponseStarted: at least one byte of a response arrived.
-	ResponseStarted bool
-	// PeerUnprocessed: the peer said that it did not process the request (REFUSED_STREAM, above GOAWAY's last id).
-	PeerUnprocessed bool
-	// Reused: the try went out on a connection that had served an earlier exchange.
-	Reused bool
-}
-
-// unsent reports whether the try provably did not reach the upstream (rule 7).
-func (f *Failure) unsent() bool {
-	return f.PeerUnprocessed || !f.BytesWritten
-}
-
-// stale reports whether a kept-alive connection turned out to be closed (rule 8).
-func (f *Failure) stale() bool {
-	return f.Reused && f.Kind == Reset && !f.ResponseStarted
-}
+// String returns the decision as metrics and logs show it.
+func (d RetryDecision) String() string { return decisionNames[min(d, Abandoned)] }
 
 // Outcome is how a call ended.
 type Outcome struct {
 	// Kind is how the call ended for the client: OK when it got an upstream's response, be it a kept one.
 	Kind Kind
-	// Cause is how the last try ended; it differs from Kind when the agent or the deadline had the last word.
-	Cause Kind
-	Decision  RetryDecision
+	// Cause is how the last attempt ended; it differs from Kind when the agent or the deadline had the last word.
+	Cause    Kind
+	Decision RetryDecision
 	// Status is what the client is answered: the upstream's status, or Kind.Status(); 0 when the client is gone.
 	Status int
-	// Tries counts the tries started.
-	Tries int
-	// Took is the time from Begin to the end.
+	// Attempts counts the attempts started.
+	Attempts int
+	// Took is the time from Begin to the end, but for the response's body.
 	Took time.Duration
+	// Truncated is End.Truncated; false before Finished.
+	Truncated bool
 }
 
 // Local reports whether the agent answers by itself; the fairlead-reason header is Kind.Reason() then.

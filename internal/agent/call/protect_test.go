@@ -26,33 +26,33 @@ func TestRule18_BodyThatCannotBeReplayed(t *testing.T) {
 	t.Run("kept", func(t *testing.T) {
 		r := newRig(t, nil)
 		r.begin(put)
-		r.nextTry(r.respond(0, 503))
+		r.nextAttempt(r.respond(0, 503))
 		if !r.call.NeedsReplay() {
 			t.Error("the body is not kept for another retry")
 		}
 		r.want(r.respond(0, 200), Forward)
 		r.ended(OK, Recovered, 200, 2)
 	})
-	t.Run("not kept, and not needed when the try was unsent", func(t *testing.T) {
+	t.Run("not kept, and not needed when the attempt was unsent", func(t *testing.T) {
 		r := newRig(t, nil)
 		r.begin(Request{Method: Unsafe, HasBody: true})
 		if r.call.NeedsReplay() {
 			t.Error("the body of a POST that is never repeated is kept")
 		}
-		r.want(r.call.TryFailed(t0, refused), Wait)
+		r.want(r.fails(t0, refused), Wait)
 	})
-	t.Run("not kept, sent, and then an unsent try", func(t *testing.T) {
+	t.Run("not kept, sent, and then an unsent attempt", func(t *testing.T) {
 		r := newRig(t, nil)
 		r.begin(Request{Method: Unsafe, HasBody: true})
-		r.want(r.call.TryFailed(t0, Failure{Kind: RefusedStream, BytesWritten: true, PeerUnprocessed: true}), Reject)
+		r.want(r.fails(t0, fault{Failure{Kind: RefusedStream, PeerUnprocessed: true}, true}), Reject)
 		r.ended(RefusedStream, ByBody, 502, 1)
 	})
-	t.Run("sent in an earlier try", func(t *testing.T) {
+	t.Run("sent in an earlier attempt", func(t *testing.T) {
 		r := newRig(t, nil)
 		r.begin(put)
-		again := r.nextTry(r.respond(0, 503))
+		again := r.nextAttempt(r.respond(0, 503))
 		r.call.BodyOverflowed()
-		r.want(r.call.TryFailed(again, refused), ForwardKept)
+		r.want(r.fails(again, refused), ForwardKept)
 		r.ended(OK, ByBody, 503, 2)
 	})
 }
@@ -85,14 +85,14 @@ func TestNeedsReplay(t *testing.T) {
 func TestRule20_EarlyResponseEndsRetrying(t *testing.T) {
 	r := newRig(t, nil)
 	r.begin(Request{Method: Idempotent, HasBody: true})
-	r.want(r.call.ResponseHead(t0, Response{Status: 503, GRPCStatus: -1, RequestUnfinished: true}), Forward)
+	r.want(r.head(t0, Response{Status: 503, GRPCStatus: -1, RequestUnfinished: true}), Forward)
 	r.ended(OK, ByBody, 503, 1)
 }
 
 func TestRule21_RetryBeforeContinueNeedsNoBuffer(t *testing.T) {
 	r := newRig(t, gateAny)
 	r.begin(Request{Method: Unsafe, HasBody: true}) // Expect: 100-continue; the client holds its body back
-	r.nextTry(r.respond(0, 503))
+	r.nextAttempt(r.respond(0, 503))
 	r.want(r.respond(0, 200), Forward)
 	r.ended(OK, Recovered, 200, 2)
 }
@@ -109,29 +109,29 @@ func breaking(s *policy.Settings) {
 func TestRule22_OpenBreakerRejects(t *testing.T) {
 	r := newRig(t, breaking)
 	r.begin(Request{})
-	again := r.nextTry(r.respond(0, 503))
+	again := r.nextAttempt(r.respond(0, 503))
 	// The second failure opens; the retry after it is refused, and the last real response is the answer.
-	a := r.want(r.call.ResponseHead(again, Response{Status: 500, GRPCStatus: -1}), Wait)
+	a := r.want(r.head(again, Response{Status: 500, GRPCStatus: -1}), Wait)
 	r.want(r.call.Timer(a.Until), ForwardKept)
 	r.ended(OK, Refused, 500, 2)
 
-	r.want(r.call.Begin(at(time.Second), r.plan, Request{}), Reject)
+	r.want(r.start(at(time.Second), Request{}), Reject)
 	r.ended(BreakerOpen, Refused, 503, 0)
 
 	// One probe at a time.
 	half := at(time.Minute)
 	var probe, other Call
-	r.want(probe.Begin(half, r.plan, Request{}), StartTry)
-	r.want(other.Begin(half, r.plan, Request{}), Reject)
-	r.want(probe.ResponseHead(half, Response{Status: 200, GRPCStatus: -1}), Forward)
-	r.want(other.Begin(half, r.plan, Request{}), StartTry)
+	r.want(probe.Begin(half, &r.plan, Request{}), StartAttempt)
+	r.want(other.Begin(half, &r.plan, Request{}), Reject)
+	r.want(probe.ResponseHead(half, 0, Response{Status: 200, GRPCStatus: -1}), Forward)
+	r.want(other.Begin(half, &r.plan, Request{}), StartAttempt)
 }
 
 func TestRule22_RetryIntoAnOpenBreakerWithoutAResponse(t *testing.T) {
 	r := newRig(t, breaking)
 	r.begin(Request{})
-	r.nextTry(r.call.TryFailed(t0, refused))
-	a := r.want(r.call.TryFailed(at(200*ms), refused), Wait)
+	r.nextAttempt(r.fails(t0, refused))
+	a := r.want(r.fails(at(200*ms), refused), Wait)
 	r.want(r.call.Timer(a.Until), Reject)
 	r.ended(BreakerOpen, Refused, 503, 2)
 }
@@ -139,7 +139,7 @@ func TestRule22_RetryIntoAnOpenBreakerWithoutAResponse(t *testing.T) {
 func TestRule22_WithoutAWaitTheResponseIsForwarded(t *testing.T) {
 	r := newRig(t, func(s *policy.Settings) { breaking(s); s.Retry.Backoff.Initial = 0 })
 	r.begin(Request{})
-	r.want(r.respond(0, 503), StartTry)
+	r.want(r.respond(0, 503), StartAttempt)
 	if a := r.want(r.respond(0, 502), Forward); a.Keep {
 		t.Error("a response that is forwarded is to be kept")
 	}
@@ -148,26 +148,26 @@ func TestRule22_WithoutAWaitTheResponseIsForwarded(t *testing.T) {
 
 func TestRule22_WhatCountsAsFailure(t *testing.T) {
 	tests := map[string]struct {
-		try    func(*rig) Action
-		counts bool
+		attempt func(*rig) Action
+		counts  bool
 	}{
 		"503":                    {func(r *rig) Action { return r.respond(0, 503) }, true},
 		"501":                    {func(r *rig) Action { return r.respond(0, 501) }, false},
 		"429":                    {func(r *rig) Action { return r.respond(0, 429) }, false},
-		"refused":                {func(r *rig) Action { return r.call.TryFailed(t0, refused) }, true},
-		"reset":                  {func(r *rig) Action { return r.call.TryFailed(t0, sentLost) }, true},
-		"nonsense":               {func(r *rig) Action { return r.call.TryFailed(t0, Failure{Kind: BadResponse, BytesWritten: true}) }, true},
-		"try timeout":            {func(r *rig) Action { return r.call.TryFailed(t0, timedOut) }, true},
-		"gRPC UNAVAILABLE":       {func(r *rig) Action { return r.call.ResponseHead(t0, Response{Status: 200, GRPCStatus: 14}) }, true},
-		"gRPC NOT_FOUND":         {func(r *rig) Action { return r.call.ResponseHead(t0, Response{Status: 200, GRPCStatus: 5}) }, false},
+		"refused":                {func(r *rig) Action { return r.fails(t0, refused) }, true},
+		"reset":                  {func(r *rig) Action { return r.fails(t0, sentLost) }, true},
+		"nonsense":               {func(r *rig) Action { return r.fails(t0, fault{Failure{Kind: BadResponse}, true}) }, true},
+		"attempt timeout":        {func(r *rig) Action { return r.fails(t0, timedOut) }, true},
+		"gRPC UNAVAILABLE":       {func(r *rig) Action { return r.head(t0, Response{Status: 200, GRPCStatus: 14}) }, true},
+		"gRPC NOT_FOUND":         {func(r *rig) Action { return r.head(t0, Response{Status: 200, GRPCStatus: 5}) }, false},
 		"the policy's deadline":  {func(r *rig) Action { return r.call.Timer(at(10 * time.Second)) }, true},
-		"a dead kept connection": {func(r *rig) Action { return r.call.TryFailed(t0, stale) }, false},
+		"a dead kept connection": {func(r *rig) Action { return r.fails(t0, stale) }, false},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, func(s *policy.Settings) { breaking(s); s.Breaker.ConsecutiveFailures = 1 })
 			r.begin(Request{})
-			tc.try(r)
+			tc.attempt(r)
 			if opened := r.plan.Breaker.Status(t0).Opened == 1; opened != tc.counts {
 				t.Errorf("counts: %v, want %v", opened, tc.counts)
 			}
@@ -176,10 +176,10 @@ func TestRule22_WhatCountsAsFailure(t *testing.T) {
 	t.Run("the deadline in a retry", func(t *testing.T) {
 		r := newRig(t, func(s *policy.Settings) { breaking(s); s.Breaker.ConsecutiveFailures = 1 })
 		r.begin(Request{})
-		r.nextTry(r.respond(9*time.Second, 429))
+		r.nextAttempt(r.respond(9*time.Second, 429))
 		r.want(r.call.Timer(at(10*time.Second)), ForwardKept)
 		if r.plan.Breaker.Status(at(10*time.Second)).State != resilience.Closed {
-			t.Error("a try that had no time opened the breaker")
+			t.Error("an attempt that had no time opened the breaker")
 		}
 	})
 	t.Run("the client's own deadline", func(t *testing.T) {
@@ -223,12 +223,12 @@ func TestRule22_StatusCodesThatCount(t *testing.T) {
 func TestRule22_PermitsComeBack(t *testing.T) {
 	half := at(time.Minute)
 	ends := map[string]func(c *Call){
-		"client gone in the queue": func(c *Call) { c.ClientGone(half) },
-		"client gone in the try":   func(c *Call) { c.Dispatched(half); c.ClientGone(half) },
-		"pool overflow":            func(c *Call) { c.LocalReject(half, Overflow) },
-		"deadline in the queue":    func(c *Call) { c.Timer(half.Add(time.Hour)) },
-		"client's own deadline":    func(c *Call) { c.Dispatched(half); c.Timer(half.Add(time.Hour)) },
-		"stale, then client gone":  func(c *Call) { c.TryFailed(half, stale); c.ClientGone(half) },
+		"client gone in the queue":   func(c *Call) { c.ClientGone(half) },
+		"client gone in the attempt": func(c *Call) { c.Placed(half, 0, endpoint); c.ClientGone(half) },
+		"pool overflow":              func(c *Call) { c.LocalReject(half, 0, Overflow) },
+		"deadline in the queue":      func(c *Call) { c.Timer(half.Add(time.Hour)) },
+		"client's own deadline":      func(c *Call) { c.Placed(half, 0, endpoint); c.Timer(half.Add(time.Hour)) },
+		"stale, then client gone":    func(c *Call) { c.AttemptFailed(half, 0, stale.Failure); c.ClientGone(half) },
 	}
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {
@@ -238,7 +238,7 @@ func TestRule22_PermitsComeBack(t *testing.T) {
 				r.plan.Breaker.Done(t0, p, resilience.Result{Failed: true})
 			}
 			var c Call
-			r.want(c.Begin(half, r.plan, Request{Timeout: time.Second}), StartTry)
+			r.want(c.Begin(half, &r.plan, Request{Timeout: time.Second}), StartAttempt)
 			end(&c)
 			if !c.Ended() {
 				t.Fatal("the call goes on")
@@ -299,10 +299,10 @@ func TestNamesAreDistinct(t *testing.T) {
 		seen[kind.String()] = true
 	}
 	seen = map[string]bool{}
-	for fate := range RetryDecisionCount {
-		if fate.String() == "" || seen[fate.String()] {
-			t.Errorf("fate %d is called %q", fate, fate)
+	for decision := range RetryDecisionCount {
+		if decision.String() == "" || seen[decision.String()] {
+			t.Errorf("decision %d is called %q", decision, decision)
 		}
-		seen[fate.String()] = true
+		seen[decision.String()] = true
 	}
 }

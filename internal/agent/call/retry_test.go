@@ -10,34 +10,36 @@ import (
 
 func TestRule07_ProvablyUnsentIsRetriedForAnyMethod(t *testing.T) {
 	tests := map[string]struct {
-		f    Failure
+		f    fault
 		does Do
 	}{
 		"connection refused":               {refused, Wait},
-		"connect timeout":                  {Failure{Kind: ConnectTimeout}, Wait},
-		"reset before the first byte":      {Failure{Kind: Reset}, Wait},
-		"timed out before the first byte":  {Failure{Kind: AttemptTimeout}, Wait},
-		"refused stream":                   {Failure{Kind: RefusedStream, BytesWritten: true, PeerUnprocessed: true}, Wait},
+		"connect timeout":                  {fault{Failure{Kind: ConnectTimeout}, false}, Wait},
+		"reset before the first byte":      {fault{Failure{Kind: Reset}, false}, Wait},
+		"timed out before the first byte":  {fault{Failure{Kind: AttemptTimeout}, false}, Wait},
+		"refused stream":                   {fault{Failure{Kind: RefusedStream, PeerUnprocessed: true}, true}, Wait},
 		"reset after the first byte":       {sentLost, Reject},
-		"reset in the response head":       {Failure{Kind: Reset, BytesWritten: true, ResponseStarted: true}, Reject},
-		"a response is proof of a request": {Failure{Kind: Reset, ResponseStarted: true}, Reject},
+		"reset in the response head":       {fault{Failure{Kind: Reset, ResponseStarted: true}, true}, Reject},
+		"a response is proof of a request": {fault{Failure{Kind: Reset, ResponseStarted: true}, false}, Reject},
 		"timed out after the first byte":   {timedOut, Reject},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, nil)
 			r.begin(Request{Method: Unsafe})
-			r.want(r.call.TryFailed(at(ms), tc.f), tc.does)
+			r.want(r.fails(at(ms), tc.f), tc.does)
 			if tc.does == Reject {
 				r.ended(tc.f.Kind, ByMethod, tc.f.Kind.Status(), 1)
 			}
 		})
 	}
-	t.Run("a timer without facts takes the request to be sent", func(t *testing.T) {
+	t.Run("a timer goes by the bytes accepted", func(t *testing.T) {
 		r := newRig(t, func(s *policy.Settings) { s.Timeouts.PerTry = time.Second })
 		r.begin(Request{Method: Unsafe})
-		r.want(r.call.Timer(at(time.Second)), Reject)
-		r.ended(AttemptTimeout, ByMethod, 504, 1)
+		r.nextAttempt(r.call.Timer(at(time.Second)))
+		r.call.BytesAccepted(r.id)
+		r.want(r.call.Timer(at(3*time.Second)), Reject)
+		r.ended(AttemptTimeout, ByMethod, 504, 2)
 	})
 }
 
@@ -46,8 +48,8 @@ func TestRule08_StaleConnectionIsRepairedAtOnce(t *testing.T) {
 	t.Run("without retries configured", func(t *testing.T) {
 		r := newRig(t, none)
 		r.begin(Request{Method: Idempotent})
-		if a := r.want(r.call.TryFailed(at(ms), stale), StartTry); !a.Fresh {
-			t.Error("the try may meet another dead connection")
+		if a := r.want(r.fails(at(ms), stale), StartAttempt); !a.Fresh {
+			t.Error("the attempt may meet another dead connection")
 		}
 		r.want(r.respond(2*ms, 200), Forward)
 		r.ended(OK, Recovered, 200, 2)
@@ -58,16 +60,16 @@ func TestRule08_StaleConnectionIsRepairedAtOnce(t *testing.T) {
 		if !r.call.NeedsReplay() {
 			t.Fatal("the body is not kept for a repair")
 		}
-		r.want(r.call.TryFailed(at(ms), stale), StartTry)
+		r.want(r.fails(at(ms), stale), StartAttempt)
 	})
 	t.Run("does not use up maxRetries", func(t *testing.T) {
 		r := newRig(t, nil)
 		r.begin(Request{})
-		r.want(r.call.TryFailed(t0, stale), StartTry)
+		r.want(r.fails(t0, stale), StartAttempt)
 		for range 2 {
 			a := r.want(r.respond(0, 503), Wait)
-			if a = r.want(r.call.Timer(a.Until), StartTry); !a.Fresh {
-				t.Error("a later try may meet another dead connection")
+			if a = r.want(r.call.Timer(a.Until), StartAttempt); !a.Fresh {
+				t.Error("a later attempt may meet another dead connection")
 			}
 		}
 		r.want(r.respond(0, 503), Forward)
@@ -76,32 +78,32 @@ func TestRule08_StaleConnectionIsRepairedAtOnce(t *testing.T) {
 	t.Run("once", func(t *testing.T) {
 		r := newRig(t, none)
 		r.begin(Request{})
-		r.want(r.call.TryFailed(t0, stale), StartTry)
-		r.want(r.call.TryFailed(t0, stale), Reject)
+		r.want(r.fails(t0, stale), StartAttempt)
+		r.want(r.fails(t0, stale), Reject)
 		r.ended(Reset, NotRetryable, 502, 2)
 	})
 	t.Run("not for an unsafe method that was sent", func(t *testing.T) {
 		r := newRig(t, nil)
 		r.begin(Request{Method: Unsafe})
-		r.want(r.call.TryFailed(t0, stale), Reject)
+		r.want(r.fails(t0, stale), Reject)
 		r.ended(Reset, ByMethod, 502, 1)
 	})
 	t.Run("for an unsafe method that was not", func(t *testing.T) {
 		r := newRig(t, nil)
 		r.begin(Request{Method: Unsafe})
-		r.want(r.call.TryFailed(t0, Failure{Kind: Reset, Reused: true}), StartTry)
+		r.want(r.fails(t0, fault{Failure{Kind: Reset, Reused: true}, false}), StartAttempt)
 	})
 	t.Run("not without the request body", func(t *testing.T) {
 		r := newRig(t, nil)
 		r.begin(Request{Method: Idempotent, HasBody: true})
 		r.call.BodyOverflowed()
-		r.want(r.call.TryFailed(t0, stale), Reject)
+		r.want(r.fails(t0, stale), Reject)
 		r.ended(Reset, ByBody, 502, 1)
 	})
 	t.Run("not when a byte of the response came", func(t *testing.T) {
 		r := newRig(t, none)
 		r.begin(Request{})
-		r.want(r.call.TryFailed(t0, Failure{Kind: Reset, BytesWritten: true, Reused: true, ResponseStarted: true}), Reject)
+		r.want(r.fails(t0, fault{Failure{Kind: Reset, Reused: true, ResponseStarted: true}, true}), Reject)
 	})
 	t.Run("is not held against the upstream", func(t *testing.T) {
 		r := newRig(t, func(s *policy.Settings) {
@@ -110,7 +112,7 @@ func TestRule08_StaleConnectionIsRepairedAtOnce(t *testing.T) {
 			s.Breaker = &b
 		})
 		r.begin(Request{})
-		r.want(r.call.TryFailed(t0, stale), StartTry)
+		r.want(r.fails(t0, stale), StartAttempt)
 		r.want(r.respond(0, 200), Forward)
 		if s := r.plan.Breaker.Status(t0); s.State != resilience.Closed {
 			t.Errorf("the breaker is %v", s.State)
@@ -120,7 +122,7 @@ func TestRule08_StaleConnectionIsRepairedAtOnce(t *testing.T) {
 		r := newRig(t, func(s *policy.Settings) { s.Retry.Budget = policy.Budget{MinPerSecond: 1, Window: time.Second} })
 		for range 3 {
 			r.begin(Request{})
-			r.want(r.call.TryFailed(t0, stale), StartTry)
+			r.want(r.fails(t0, stale), StartAttempt)
 		}
 		r.want(r.respond(0, 503), Forward)
 		r.ended(OK, ByBudget, 503, 2)
@@ -128,10 +130,10 @@ func TestRule08_StaleConnectionIsRepairedAtOnce(t *testing.T) {
 }
 
 // Each gate says no in one case; in all cases every later gate would say no too.
-func TestRule09_TheFirstGateThatSaysNoIsTheFate(t *testing.T) {
+func TestRule09_TheFirstNoIsTheDecision(t *testing.T) {
 	order := []struct {
-		fate RetryDecision
-		shut func(s *policy.Settings, q *Request)
+		decision RetryDecision
+		shut     func(s *policy.Settings, q *Request)
 	}{
 		{Exhausted, func(s *policy.Settings, _ *Request) {
 			s.Retry.MaxRetries = 1
@@ -153,7 +155,7 @@ func TestRule09_TheFirstGateThatSaysNoIsTheFate(t *testing.T) {
 		}},
 	}
 	for shut := range order {
-		want := order[shut].fate
+		want := order[shut].decision
 		t.Run(want.String(), func(t *testing.T) {
 			q := Request{Method: Idempotent}
 			r := newRig(t, func(s *policy.Settings) {
@@ -165,24 +167,24 @@ func TestRule09_TheFirstGateThatSaysNoIsTheFate(t *testing.T) {
 			first := Request{Method: Safe}
 			first.HasBody = q.HasBody
 			r.begin(first)
-			again := r.nextTry(r.respond(0, 429))
+			again := r.nextAttempt(r.respond(0, 429))
 			r.call.request = q
 			if q.HasBody {
 				r.call.BodyOverflowed()
 			}
-			r.want(r.call.ResponseHead(again, Response{Status: 503, GRPCStatus: -1}), Forward)
+			r.want(r.head(again, Response{Status: 503, GRPCStatus: -1}), Forward)
 			r.ended(OK, want, 503, 2)
 		})
 	}
 }
 
-func TestRule09_Fates(t *testing.T) {
+func TestRule09_Decisions(t *testing.T) {
 	tests := map[string]struct {
-		change func(*policy.Settings)
-		q      Request
-		status int
-		do     Do
-		fate   RetryDecision
+		change   func(*policy.Settings)
+		q        Request
+		status   int
+		do       Do
+		decision RetryDecision
 	}{
 		"good":                                    {nil, Request{}, 200, Forward, NotNeeded},
 		"the caller's own fault is an answer":     {nil, Request{}, 404, Forward, NotNeeded},
@@ -209,7 +211,7 @@ func TestRule09_Fates(t *testing.T) {
 			r.begin(tc.q)
 			r.want(r.respond(ms, tc.status), tc.do)
 			if tc.do == Forward {
-				r.ended(OK, tc.fate, tc.status, 1)
+				r.ended(OK, tc.decision, tc.status, 1)
 			}
 		})
 	}
@@ -243,7 +245,7 @@ func TestRule09_ConditionsOfResponses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, tc.change)
 			r.begin(Request{})
-			r.want(r.call.ResponseHead(t0, tc.r), tc.do)
+			r.want(r.head(t0, tc.r), tc.do)
 		})
 	}
 }
@@ -276,12 +278,12 @@ func TestOverrides(t *testing.T) {
 		r.begin(Request{})
 		now := t0
 		for range 3 {
-			a := r.call.TryFailed(now, timedOut)
-			if now = r.nextTry(a); a.Until.Sub(t0)%time.Second != 0 {
+			a := r.fails(now, timedOut)
+			if now = r.nextAttempt(a); a.Until.Sub(t0)%time.Second != 0 {
 				t.Errorf("the retry comes at %v", a.Until)
 			}
 		}
-		r.want(r.call.TryFailed(now, timedOut), Reject)
+		r.want(r.fails(now, timedOut), Reject)
 		r.ended(AttemptTimeout, Exhausted, 504, 4)
 	})
 	t.Run("zero never retries", func(t *testing.T) {
@@ -293,124 +295,13 @@ func TestOverrides(t *testing.T) {
 	t.Run("retries for other causes count", func(t *testing.T) {
 		r := newRig(t, change)
 		r.begin(Request{})
-		again := r.nextTry(r.call.TryFailed(t0, timedOut))
-		r.want(r.call.ResponseHead(again, Response{Status: 503, GRPCStatus: -1}), Forward)
+		again := r.nextAttempt(r.fails(t0, timedOut))
+		r.want(r.head(again, Response{Status: 503, GRPCStatus: -1}), Forward)
 		r.ended(OK, Exhausted, 503, 2)
 	})
 	t.Run("a gRPC status has its own", func(t *testing.T) {
 		r := newRig(t, change)
 		r.begin(Request{})
-		r.nextTry(r.call.ResponseHead(t0, Response{Status: 200, GRPCStatus: 8}))
+		r.nextAttempt(r.head(t0, Response{Status: 200, GRPCStatus: 8}))
 	})
-}
-
-func TestRule10_TheLastRealResponseIsTheAnswer(t *testing.T) {
-	t.Run("the last of several", func(t *testing.T) {
-		r := newRig(t, nil)
-		r.begin(Request{})
-		a := r.respond(0, 500)
-		if !a.Keep {
-			t.Error("the first response is not kept")
-		}
-		r.nextTry(a)
-		a = r.respond(200*ms, 502)
-		if !a.Keep {
-			t.Error("the second response is not kept")
-		}
-		again := r.nextTry(a)
-		r.want(r.call.TryFailed(again, refused), ForwardKept)
-		r.ended(OK, Exhausted, 502, 3)
-	})
-	t.Run("the one just received", func(t *testing.T) {
-		r := newRig(t, func(s *policy.Settings) { s.Retry.MaxRetries = 1 })
-		r.begin(Request{})
-		again := r.nextTry(r.respond(0, 500))
-		if a := r.want(r.call.ResponseHead(again, Response{Status: 503, GRPCStatus: -1}), Forward); a.Keep {
-			t.Error("a response that is forwarded is to be kept")
-		}
-		r.ended(OK, Exhausted, 503, 2)
-	})
-	t.Run("none", func(t *testing.T) {
-		r := newRig(t, func(s *policy.Settings) { s.Retry.MaxRetries = 0 })
-		r.begin(Request{})
-		r.want(r.call.TryFailed(t0, refused), Reject)
-		r.ended(ConnectFailed, NotRetryable, 502, 1)
-	})
-}
-
-func TestRule11_NothingIsRetriedAfterAForwardedInterim(t *testing.T) {
-	for name, after := range map[string]func(*rig) Action{
-		"a response": func(r *rig) Action { return r.respond(0, 503) },
-		"a reset":    func(r *rig) Action { return r.call.TryFailed(t0, sentLost) },
-		"a reset said to be one of a reused connection": func(r *rig) Action { return r.call.TryFailed(t0, stale) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := newRig(t, nil)
-			r.begin(Request{})
-			r.call.Interim()
-			if a := after(r); a.Do != Forward && a.Do != Reject {
-				t.Errorf("%+v after an interim response", a)
-			}
-			if f := r.call.Outcome().Decision; f != NotRetryable {
-				t.Errorf("fate %v", f)
-			}
-		})
-	}
-	t.Run("nor after the end", func(t *testing.T) {
-		r := newRig(t, nil)
-		r.begin(Request{})
-		r.want(r.respond(0, 200), Forward)
-		before := r.call.Outcome()
-		for name, a := range map[string]Action{
-			"response": r.respond(0, 503), "failure": r.call.TryFailed(t0, refused), "timer": r.call.Timer(at(time.Hour)),
-			"client": r.call.ClientGone(t0), "reject": r.call.LocalReject(t0, Overflow), "dispatch": r.call.Dispatched(t0),
-			"written": r.call.RequestWritten(t0),
-		} {
-			if a != (Action{}) {
-				t.Errorf("%s after the end: %+v", name, a)
-			}
-		}
-		if r.call.Outcome() != before {
-			t.Errorf("the outcome changed to %+v", r.call.Outcome())
-		}
-	})
-}
-
-func TestRule12_OwnRejectionsAreNotRetriedNorUpstreamFailures(t *testing.T) {
-	everything := func(s *policy.Settings) {
-		s.Retry.On = ^policy.Conditions(0)
-		b := policy.DefaultBreaker()
-		b.ConsecutiveFailures, b.FailureOn = 1, ^policy.Conditions(0)
-		s.Breaker = &b
-	}
-	for _, kind := range []Kind{Overflow, RateLimited, Internal} {
-		t.Run(kind.String(), func(t *testing.T) {
-			r := newRig(t, everything)
-			r.want(r.call.Begin(t0, r.plan, Request{}), StartTry)
-			r.want(r.call.LocalReject(t0, kind), Reject)
-			r.ended(kind, Refused, kind.Status(), 1)
-			if s := r.plan.Breaker.Status(t0); s.State != resilience.Closed {
-				t.Errorf("the breaker is %v", s.State)
-			}
-		})
-	}
-	t.Run("the queue overflows at a retry", func(t *testing.T) {
-		r := newRig(t, nil)
-		r.begin(Request{})
-		a := r.want(r.respond(0, 503), Wait)
-		r.want(r.call.Timer(a.Until), StartTry)
-		r.want(r.call.LocalReject(a.Until, Overflow), ForwardKept)
-		r.ended(OK, Refused, 503, 2)
-	})
-}
-
-func TestRule33_ACallKeepsThePolicyItBeganWith(t *testing.T) {
-	r := newRig(t, nil)
-	r.begin(Request{})
-	next := policy.Defaults()
-	next.Retry.MaxRetries = 0
-	r.plan.Settings = &next // what a new call would get
-	r.nextTry(r.respond(0, 503))
-	r.want(r.respond(0, 200), Forward)
-	r.ended(OK, Recovered, 200, 2)
 }

@@ -3,83 +3,127 @@ package call
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"time"
 
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// judge checks an Action against the rules, from the oracle's record alone.
-func (w *world) judge(s *simCall, now time.Time, a Action, g given) error {
-	if a.Cancel != (g.cancel && a.Do != Continue) {
-		return fmt.Errorf("cancel is %v", a.Cancel)
+// checkAction checks an Action against the rules, from the record alone.
+func (w *world) checkAction(s *simCall, now time.Time, a Action, g given) error {
+	holds := s.live() | s.kept()
+	if a.Cancel&^holds != 0 {
+		return errors.New("something is cancelled that is not held")
 	}
-	if a.Keep && (g.response == nil || a.Do != Wait && a.Do != StartTry) {
-		return errors.New("something is kept that is not a response before a retry")
+	if a.Keep && (g.response == nil || a.Do != Wait && a.Do != StartAttempt && a.Do != Continue) {
+		return errors.New("something is kept that is not a response before another attempt")
+	}
+	if a.Keep && holds&^a.Cancel&s.kept() != 0 {
+		return errors.New("two responses are kept")
 	}
 	switch a.Do {
 	case Continue:
-		return judgeContinue(s, a, g)
-	case StartTry, Wait:
-		return w.judgeGoingOn(s, now, a, g)
-	case Forward, ForwardKept, Reject, Abort:
-		return w.judgeEnd(s, now, a, g)
+		return s.checkContinue(now, a, g)
+	case StartAttempt, Wait, Park:
+		return w.checkGoingOn(s, now, a, g)
+	case Forward, ForwardKept, Respond, Reject, Abort:
+		return w.checkEnd(s, now, a, g)
 	}
 	return errors.New("no such action")
 }
 
-func judgeContinue(s *simCall, a Action, g given) error {
-	if g.response != nil || g.failure != nil || g.client || g.over || g.due {
-		return errors.New("the event asks for a decision")
+func (s *simCall) checkContinue(now time.Time, a Action, g given) error {
+	left := s.live() &^ a.Cancel
+	if g.response != nil {
+		left &^= SetOf(g.id)
 	}
-	if s.state != simTrying {
-		return nil
+	due := AttemptSet(0)
+	if g.timer {
+		due = s.due(now)
 	}
-	if d := s.deadline; !d.IsZero() && (a.Until.IsZero() || a.Until.After(d)) {
-		return errors.New("rule 2: the try may last longer than the call")
-	}
-	t := &s.plan.Settings.Timeouts
-	if s.waits.IsZero() { // the client is what is waited for
-		if !a.Until.Equal(s.deadline) {
-			return errors.New("rule 2: a request on its way is cut before the deadline")
-		}
-		return nil
-	}
-	if t.PerTry > 0 && (a.Until.IsZero() || a.Until.After(s.waits.Add(t.PerTry-s.waited))) {
-		return errors.New("rule 2: the try may last longer than perTry")
-	}
-	if h := t.ResponseHeader; h > 0 && !s.written.IsZero() && (a.Until.IsZero() || a.Until.After(s.written.Add(h))) {
-		return errors.New("rule 2: the response head is waited for longer than responseHeader")
+	switch {
+	case s.state != simTrying || left == 0:
+		return errors.New("there is nothing to go on with")
+	case g.client:
+		return errors.New("rule 4: the call goes on for a client that is gone")
+	case g.response != nil && !a.Keep:
+		return errors.New("rule 17: a response is dropped")
+	case g.interim && bits.OnesCount8(uint8(left)) != 1:
+		return errors.New("rule 11: two attempts are under way of which one has been forwarded in part")
+	case !g.interim && a.Cancel&s.live() != due&a.Cancel:
+		return errors.New("an attempt is cancelled without a reason")
+	case due != 0 && a.Cancel == 0, g.timer && !s.deadline.IsZero() && !now.Before(s.deadline):
+		return errors.New("rules 1 and 2: an attempt goes on after its time")
 	}
 	return nil
 }
 
-// judgeGoingOn judges the start of a try, now or after a wait.
-func (w *world) judgeGoingOn(s *simCall, now time.Time, a Action, g given) error {
-	r := &s.plan.Settings.Retry
+// checkGoingOn checks the start of an attempt, now or after a wait.
+func (w *world) checkGoingOn(s *simCall, now time.Time, a Action, g given) error {
+	left := s.live() &^ a.Cancel
+	if g.response != nil {
+		left &^= SetOf(g.id)
+	}
 	switch {
-	case s.tries == 0 && a.Do == StartTry:
-		return w.judgeStart(s, now, a, g)
-	case g.timer && !g.due && a.Do == Wait && s.state == simWaiting:
-		return nil // came early
-	case g.over:
-		return errors.New("rule 12: the agent's own rejection is retried")
 	case g.client:
 		return errors.New("rule 4: retried for a client that is gone")
+	case (left != 0) != (a.Do == StartAttempt && a.Start == Hedged):
+		return errors.New("rule 17: only hedges start beside others")
+	case a.Do == StartAttempt && a.Start == Fallen:
+		return w.checkFallen(s, now, a, g)
+	case s.count == 0 && a.Do == StartAttempt:
+		return w.checkStart(s, now, a, g)
+	case s.count == 0:
+		return s.checkGate(a)
+	case a.Do == Park:
+		return errors.New("parked after the first attempt")
+	case g.timer && a.Do == Wait && s.state == simWaiting && now.Before(s.until):
+		return nil // came early
+	}
+	if err := w.checkAgain(s, a, g); err != nil {
+		return err
+	}
+	if a.Do == Wait {
+		return checkWait(s, now, a, g)
+	}
+	return w.checkStart(s, now, a, g)
+}
+
+func (s *simCall) checkGate(a Action) error {
+	if len(s.plan.Gates) == 0 {
+		return errors.New("waits without a gate")
+	}
+	if !s.deadline.IsZero() && (a.Until.IsZero() || a.Until.After(s.deadline) || a.Do == Wait && a.Until.Equal(s.deadline)) {
+		return errors.New("rule 1: a gate is waited at beyond the deadline")
+	}
+	return nil
+}
+
+// checkAgain checks that another attempt may follow at all.
+func (w *world) checkAgain(s *simCall, a Action, g given) error {
+	again := s.starts[Retry] + s.starts[Hedged]
+	repair := a.Do == StartAttempt && a.Start == Repair
+	arrived := s.arrived
+	for id := range s.live().All() {
+		arrived = arrived || s.attempts[id].sent
+	}
+	switch {
+	case s.fellBack && !repair:
+		return errors.New("the fallback's attempt is not the last")
+	case g.over:
+		return errors.New("rule 12: the agent's own rejection is retried")
 	case s.interim:
 		return errors.New("rule 11: retried after an interim response")
 	case g.response != nil && g.response.RequestUnfinished:
 		return errors.New("rule 20: an early response is retried")
-	case s.arrived && !idempotent(r, s.q):
+	case arrived && !idempotent(&s.plan.Settings.Retry, s.q):
 		return errors.New("rule 7: an unsafe request that may have arrived is repeated")
 	case s.unkept:
 		return errors.New("rule 18: a body that was not kept is replayed")
-	case s.tries > s.plan.limit+1 || s.tries == s.plan.limit+1 && s.stales == 0 && !(g.failure != nil && g.failure.stale()):
-		return fmt.Errorf("rule 9: try %d with at most %d retries", s.tries+1, s.plan.limit)
+	case !repair && again >= s.plan.limit:
+		return fmt.Errorf("rule 9: %d retries and hedges, at most %d", again+1, s.plan.limit)
 	}
-	if a.Do == Wait {
-		return judgeWait(s, now, a, g)
-	}
-	return w.judgeStart(s, now, a, g)
+	return nil
 }
 
 func idempotent(r *policy.Retry, q Request) bool {
@@ -95,7 +139,7 @@ func idempotent(r *policy.Retry, q Request) bool {
 	}
 }
 
-func judgeWait(s *simCall, now time.Time, a Action, g given) error {
+func checkWait(s *simCall, now time.Time, a Action, g given) error {
 	wait := a.Until.Sub(now)
 	if !s.deadline.IsZero() && !a.Until.Before(s.deadline) {
 		return errors.New("rule 3: the wait passes the deadline")
@@ -130,42 +174,87 @@ func longestBackoff(b *policy.Backoff) time.Duration {
 	}
 }
 
-func (w *world) judgeStart(s *simCall, now time.Time, a Action, g given) error {
-	if !s.deadline.IsZero() && !now.Before(s.deadline) {
-		return errors.New("rule 3: a try starts after the deadline")
+func (w *world) checkStart(s *simCall, now time.Time, a Action, g given) error {
+	if err := s.checkSlot(now, a); err != nil {
+		return err
 	}
-	if !a.Until.Equal(s.deadline) {
-		return errors.New("rule 1: the queue is not bounded by the deadline")
-	}
-	if s.stales > 0 && !a.Fresh {
+	if (s.starts[Repair] > 0 || a.Start == Repair) && !a.Fresh {
 		return errors.New("rule 8: after a dead connection another kept one may be taken")
 	}
-	repair := g.failure != nil && g.failure.stale() && s.stales == 0
-	if start := startOf(s, repair); a.Start != start {
-		return fmt.Errorf("rule 8: the start is called %v, want %v", a.Start, start)
+	if g.open && a.Start != Repair {
+		return errors.New("rule 22: an attempt starts while the breaker is open")
 	}
-	if g.open && !repair {
-		return errors.New("rule 22: a try starts while the breaker is open")
+	switch a.Start {
+	case First:
+		if s.count > 0 {
+			return errors.New("a second attempt is called the first")
+		}
+		return nil
+	case Repair:
+		if s.starts[Repair] > 0 || g.failure == nil || !g.failure.stale() {
+			return errors.New("rule 8: what is called a repair is none")
+		}
+		return nil
+	case Hedged:
+		if err := s.checkHedge(a); err != nil {
+			return err
+		}
+	case Retry:
+		if g.failure != nil && g.failure.stale() && s.starts[Repair] == 0 {
+			return errors.New("rule 8: a repair is called a retry")
+		}
+	case Fallen, StartCount:
+		return errors.New("no such start")
 	}
-	if s.tries > 0 && !repair && w.alone {
-		return s.plan.judgeBudget(now)
+	if w.alone {
+		return s.plan.checkBudget(now)
 	}
 	return nil
 }
 
-// startOf is what kind of start the next try is. A dead connection is repaired once, whatever else the policy retries.
-func startOf(s *simCall, repair bool) Start {
-	switch {
-	case s.tries == 0:
-		return First
-	case repair:
-		return Repair
+func (s *simCall) checkSlot(now time.Time, a Action) error {
+	if !s.deadline.IsZero() && !now.Before(s.deadline) {
+		return errors.New("rule 3: an attempt starts after the deadline")
 	}
-	return Retry
+	if a.Attempt >= MaxAttempts || ((s.live() | s.kept()) &^ a.Cancel).Has(a.Attempt) {
+		return errors.New("the new attempt has the id of another that is held")
+	}
+	return nil
 }
 
-// judgeBudget checks rule 13 before the retry that starts now is counted, but for what one slot of the window can hide.
-func (p *simPlan) judgeBudget(now time.Time) error {
+func (s *simCall) checkHedge(a Action) error {
+	h := &s.plan.Hedge
+	switch {
+	case s.starts[Hedged] >= h.Max:
+		return errors.New("rule 17: one hedge too many")
+	case !idempotent(&s.plan.Settings.Retry, s.q) || s.q.HasBody:
+		return errors.New("rule 17: hedged though it could not be retried")
+	case !a.Avoid:
+		return errors.New("rule 17: the hedge may meet the endpoint that is slow")
+	}
+	return nil
+}
+
+// checkFallen checks the one attempt on the fallback's route.
+func (w *world) checkFallen(s *simCall, now time.Time, a Action, g given) error {
+	f := s.plan.Fallback
+	switch {
+	case f == nil || f.Plan == nil || a.Route != 1:
+		return errors.New("falls back on nothing")
+	case s.fellBack:
+		return errors.New("falls back twice")
+	case s.interim || s.unkept:
+		return errors.New("rules 11 and 18: falls back though the request cannot be sent again")
+	case s.arrived && !idempotent(&s.plan.Settings.Retry, s.q):
+		return errors.New("rule 7: an unsafe request that may have arrived is repeated")
+	case g.fallOpen:
+		return errors.New("rule 22: falls back on an open breaker")
+	}
+	return s.checkSlot(now, a)
+}
+
+// checkBudget checks rule 13 before the retry that starts now is counted, but for what one slot of the window can hide.
+func (p *simPlan) checkBudget(now time.Time) error {
 	if p.Budget == nil {
 		return nil
 	}
@@ -184,69 +273,4 @@ func since(times []time.Time, t time.Time) []time.Time {
 		times = times[1:]
 	}
 	return times
-}
-
-func (w *world) judgeEnd(s *simCall, now time.Time, a Action, g given) error {
-	o := s.call.Outcome()
-	if !s.call.Ended() {
-		return errors.New("the call goes on after its end")
-	}
-	if o.Tries != s.tries || o.Took != now.Sub(s.began) {
-		return errors.New("the outcome miscounts tries or time")
-	}
-	if (a.Do == Abort) != g.client || g.client != (o.Kind == ClientGone) || g.client != (o.Decision == Abandoned) {
-		return errors.New("rule 4: a call ends Abandoned exactly when its client is gone")
-	}
-	switch a.Do {
-	case Forward:
-		if g.response == nil || o.Kind != OK || o.Status != g.response.Status {
-			return errors.New("rule 10: what is forwarded is not the response just received")
-		}
-		return judgeForward(s, g, o)
-	case ForwardKept:
-		if s.kept == 0 || s.kept != s.last || o.Kind != OK || o.Status != s.kept || g.response != nil {
-			return errors.New("rule 10: what is forwarded is not the last response")
-		}
-	case Reject:
-		if s.kept != 0 || g.response != nil {
-			return errors.New("rule 10: a response is invented though there is a real one")
-		}
-		if !o.Local() || o.Status != o.Kind.Status() {
-			return errors.New("rule 26: a local answer without a status of its own")
-		}
-	default:
-	}
-	return w.judgeAfterwards(s, now)
-}
-
-func judgeForward(s *simCall, g given, o Outcome) error {
-	good := o.Decision == NotNeeded || o.Decision == Recovered
-	if good && (o.Decision == Recovered) != (s.tries > 1) {
-		return errors.New("rule 9: recovered means that there was a retry")
-	}
-	if good && g.response.Status >= 500 {
-		return errors.New("rule 9: a failed call is called good")
-	}
-	if !good && g.response.Status < 400 && !g.response.HeaderMatched {
-		return errors.New("rule 9: a good call is called failed")
-	}
-	return nil
-}
-
-// judgeAfterwards checks that nothing moves a call that has ended.
-func (w *world) judgeAfterwards(s *simCall, now time.Time) error {
-	before := s.call.Outcome()
-	a := []Action{
-		s.call.Timer(now.Add(time.Hour)), s.call.TryFailed(now, Failure{}), s.call.ResponseHead(now, Response{Status: 200}),
-		s.call.ClientGone(now), s.call.LocalReject(now, Overflow), s.call.Dispatched(now), s.call.Sending(now), s.call.RequestWritten(now),
-	}
-	for _, a := range a {
-		if a != (Action{}) {
-			return fmt.Errorf("rule 11: %+v after the end", a)
-		}
-	}
-	if s.call.Outcome() != before {
-		return errors.New("the outcome changed after the end")
-	}
-	return nil
 }

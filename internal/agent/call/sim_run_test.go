@@ -1,19 +1,22 @@
 package call
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"fairlead.dev/fairlead/internal/agent/resilience"
 )
 
-// One goroutine drives many interleaved calls through random schedules and faults; each Action is judged by the rules.
+// One goroutine drives many interleaved calls through random schedules and faults; each Action is checked against the rules.
 func TestSimulator(t *testing.T) {
 	worlds, steps := 40, 50_000
 	if testing.Short() {
 		worlds = 4
 	}
-	var ended [KindCount][RetryDecisionCount]int
+	sum := &world{}
 	for seed := range uint64(worlds) {
 		w := newWorld(seed, simPlans(seed, 6), 50)
 		for range steps {
@@ -24,29 +27,47 @@ func TestSimulator(t *testing.T) {
 		if err := w.drain(); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
-		checkPermits(t, w.plans, w.now(time.Hour))
-		for k := range ended {
-			for f := range ended[k] {
-				ended[k][f] += w.ended[k][f]
+		checkPlans(t, w.plans, w.now(time.Hour))
+		sum.add(w)
+	}
+	sum.checkCoverage(t)
+}
+
+// add adds what happened in another world.
+func (w *world) add(o *world) {
+	for k := range w.ended {
+		for d := range w.ended[k] {
+			w.ended[k][d] += o.ended[k][d]
+		}
+	}
+	for i := range w.starts {
+		w.starts[i] += o.starts[i]
+	}
+	for i := range w.did {
+		w.did[i] += o.did[i]
+	}
+	w.strays += o.strays
+	w.differ += o.differ
+}
+
+// checkCoverage fails if something never happened.
+func (w *world) checkCoverage(t *testing.T) {
+	t.Helper()
+	var kinds [KindCount]int
+	var decisions [RetryDecisionCount]int
+	for k := range w.ended {
+		for d, n := range w.ended[k] {
+			kinds[k] += n
+			decisions[d] += n
+		}
+	}
+	for what, counts := range map[string][]int{
+		"end with kind": kinds[:], "end with decision": decisions[:], "start": w.starts[:], "action": w.did[:], "stray, shadow": {w.strays, w.differ},
+	} {
+		for i, n := range counts {
+			if n == 0 {
+				t.Errorf("%s %d never came: the simulator shows nothing of it", what, i)
 			}
-		}
-	}
-	for f := range RetryDecisionCount {
-		n := 0
-		for k := range ended {
-			n += ended[k][f]
-		}
-		if n == 0 {
-			t.Errorf("no call ended with fate %v: the simulator shows nothing of it", f)
-		}
-	}
-	for k := range KindCount {
-		n := 0
-		for _, m := range ended[k] {
-			n += m
-		}
-		if n == 0 {
-			t.Errorf("no call ended with kind %v: the simulator shows nothing of it", k)
 		}
 	}
 }
@@ -83,43 +104,49 @@ func TestSimulatorWithSharedInstruments(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	checkPermits(t, plans, worlds[0].now(time.Hour))
+	checkPlans(t, plans, worlds[0].now(time.Hour))
 }
 
-// drain brings every call to its end: clients leave.
-func (w *world) drain() error {
-	now := w.now(0)
-	for i := range w.slots {
-		s := &w.slots[i]
-		if s.state == simIdle {
-			continue
-		}
-		if err := w.check(s, now, s.call.ClientGone(now), given{client: true, cancel: s.state != simWaiting}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// checkPermits proves that all permits came back: opened and after its time, a breaker admits exactly its probes.
-func checkPermits(t *testing.T, plans []*simPlan, now time.Time) {
+// checkPlans proves that everything that calls take came back.
+func checkPlans(t *testing.T, plans []*simPlan, now time.Time) {
 	t.Helper()
 	for i, p := range plans {
-		if p.Breaker == nil {
-			continue
+		all := []*Plan{&p.Plan}
+		if p.Fallback != nil && p.Fallback.Plan != nil {
+			all = append(all, p.Fallback.Plan)
 		}
-		probes := p.Settings.Breaker.Probes
-		if p.Breaker.Status(now).State.String() == "closed" {
-			continue
-		}
-		passed := 0
-		for range probes + 5 {
-			if _, ok := p.Breaker.Allow(now); ok {
-				passed++
+		if p.Shadow != nil {
+			all = append(all, p.Shadow)
+			if f := p.Shadow.Fallback; f != nil && f.Plan != nil {
+				all = append(all, f.Plan)
 			}
 		}
-		if passed != probes {
-			t.Errorf("plan %d: %d probes pass with all calls ended, want %d: a permit was not given back or was given back twice", i, passed, probes)
+		for _, p := range all {
+			if err := checkPlan(p, now); err != nil {
+				t.Errorf("plan %d: %v", i, err)
+			}
 		}
 	}
+}
+
+// checkPlan proves it of one: gates are empty, and a breaker that has opened and is after its time admits exactly its probes.
+func checkPlan(p *Plan, now time.Time) error {
+	for _, g := range p.Gates {
+		if left, err := g.(simGate).state(); err != nil || left > 0 {
+			return fmt.Errorf("%d calls are left at a gate (%w)", left, err)
+		}
+	}
+	if p.Breaker == nil || p.Breaker.Status(now).State == resilience.Closed {
+		return nil
+	}
+	probes, passed := p.Settings.Breaker.Probes, 0
+	for range probes + 5 {
+		if _, ok := p.Breaker.Allow(now); ok {
+			passed++
+		}
+	}
+	if passed != probes {
+		return fmt.Errorf("%d probes pass with all calls ended, want %d: a permit was not given back or was given back twice", passed, probes)
+	}
+	return nil
 }

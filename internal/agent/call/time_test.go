@@ -10,29 +10,29 @@ import (
 func TestRule01_DeadlineCoversQueueTriesAndBackoff(t *testing.T) {
 	t.Run("in the queue", func(t *testing.T) {
 		r := newRig(t, nil)
-		a := r.want(r.call.Begin(t0, r.plan, Request{}), StartTry)
+		a := r.want(r.start(t0, Request{}), StartAttempt)
 		if !a.Until.Equal(at(10 * time.Second)) {
 			t.Fatalf("the queue is waited in until %v", a.Until)
 		}
 		a = r.want(r.call.Timer(a.Until), Reject)
-		if !a.Cancel {
+		if a.Cancel != SetOf(0) {
 			t.Error("the place in the queue is not given back")
 		}
 		r.ended(Deadline, ByDeadline, 504, 1)
 	})
-	t.Run("in a try without a limit of its own", func(t *testing.T) {
+	t.Run("in an attempt without a limit of its own", func(t *testing.T) {
 		r := newRig(t, nil)
 		r.begin(Request{})
 		a := r.want(r.call.Timer(at(10*time.Second)), Reject)
-		if !a.Cancel {
-			t.Error("the try goes on")
+		if a.Cancel != SetOf(0) {
+			t.Error("the attempt goes on")
 		}
 		r.ended(Deadline, ByDeadline, 504, 1)
 	})
-	t.Run("the driver says that the try timed out", func(t *testing.T) {
+	t.Run("the driver says that the attempt timed out", func(t *testing.T) {
 		r := newRig(t, nil)
 		r.begin(Request{})
-		r.want(r.call.TryFailed(at(10*time.Second), timedOut), Reject)
+		r.want(r.fails(at(10*time.Second), timedOut), Reject)
 		r.ended(Deadline, ByDeadline, 504, 1)
 	})
 	t.Run("the wait ends late", func(t *testing.T) {
@@ -56,7 +56,7 @@ func TestRule01_DeadlineCoversQueueTriesAndBackoff(t *testing.T) {
 	})
 	t.Run("no deadline at all", func(t *testing.T) {
 		r := newRig(t, func(s *policy.Settings) { s.Timeouts.Overall = 0 })
-		if a := r.want(r.call.Begin(t0, r.plan, Request{}), StartTry); !a.Until.IsZero() {
+		if a := r.want(r.start(t0, Request{}), StartAttempt); !a.Until.IsZero() {
 			t.Errorf("there is a deadline: %v", a.Until)
 		}
 	})
@@ -66,30 +66,30 @@ func TestRule02_TryTimer(t *testing.T) {
 	limits := func(s *policy.Settings) { s.Timeouts.PerTry, s.Timeouts.ResponseHeader = 3*time.Second, time.Second }
 	t.Run("starts at dispatch", func(t *testing.T) {
 		r := newRig(t, limits)
-		r.want(r.call.Begin(t0, r.plan, Request{}), StartTry)
-		if a := r.call.Dispatched(at(5 * time.Second)); !a.Until.Equal(at(8 * time.Second)) {
-			t.Errorf("the try lasts until %v", a.Until)
+		r.want(r.start(t0, Request{}), StartAttempt)
+		if a := r.placed(at(5 * time.Second)); !a.Until.Equal(at(8 * time.Second)) {
+			t.Errorf("the attempt lasts until %v", a.Until)
 		}
 	})
 	t.Run("never longer than the deadline", func(t *testing.T) {
 		r := newRig(t, limits)
-		r.want(r.call.Begin(t0, r.plan, Request{}), StartTry)
-		if a := r.call.Dispatched(at(8 * time.Second)); !a.Until.Equal(at(10 * time.Second)) {
-			t.Errorf("the try lasts until %v", a.Until)
+		r.want(r.start(t0, Request{}), StartAttempt)
+		if a := r.placed(at(8 * time.Second)); !a.Until.Equal(at(10 * time.Second)) {
+			t.Errorf("the attempt lasts until %v", a.Until)
 		}
 	})
 	t.Run("the response header timer starts at the last byte of the request", func(t *testing.T) {
 		r := newRig(t, limits)
 		r.begin(Request{})
-		if a := r.call.RequestWritten(at(500 * ms)); !a.Until.Equal(at(1500 * ms)) {
+		if a := r.written(at(500 * ms)); !a.Until.Equal(at(1500 * ms)) {
 			t.Errorf("response headers are waited for until %v", a.Until)
 		}
 		r.want(r.call.Timer(at(1500*ms)), Wait)
 	})
-	t.Run("and does not prolong the try", func(t *testing.T) {
+	t.Run("and does not prolong the attempt", func(t *testing.T) {
 		r := newRig(t, limits)
 		r.begin(Request{})
-		if a := r.call.RequestWritten(at(2500 * ms)); !a.Until.Equal(at(3 * time.Second)) {
+		if a := r.written(at(2500 * ms)); !a.Until.Equal(at(3 * time.Second)) {
 			t.Errorf("response headers are waited for until %v", a.Until)
 		}
 	})
@@ -97,24 +97,24 @@ func TestRule02_TryTimer(t *testing.T) {
 		r := newRig(t, limits)
 		r.begin(Request{})
 		if a := r.want(r.call.Timer(at(time.Second)), Continue); !a.Until.Equal(at(3 * time.Second)) {
-			t.Errorf("the try lasts until %v", a.Until)
+			t.Errorf("the attempt lasts until %v", a.Until)
 		}
 	})
-	t.Run("a try that times out is cancelled and retried", func(t *testing.T) {
+	t.Run("an attempt that times out is cancelled and retried", func(t *testing.T) {
 		r := newRig(t, limits)
 		r.begin(Request{})
 		a := r.want(r.call.Timer(at(3*time.Second)), Wait)
-		if !a.Cancel {
-			t.Error("the try goes on")
+		if a.Cancel != SetOf(0) {
+			t.Error("the attempt goes on")
 		}
-		r.nextTry(a)
+		r.nextAttempt(a)
 		r.want(r.respond(4*time.Second, 200), Forward)
 		r.ended(OK, Recovered, 200, 2)
 	})
-	t.Run("the last try's timeout is the reason", func(t *testing.T) {
+	t.Run("the last attempt's timeout is the reason", func(t *testing.T) {
 		r := newRig(t, func(s *policy.Settings) { limits(s); s.Retry.MaxRetries = 1 })
 		r.begin(Request{})
-		again := r.nextTry(r.call.Timer(at(3 * time.Second)))
+		again := r.nextAttempt(r.call.Timer(at(3 * time.Second)))
 		r.want(r.call.Timer(again.Add(3*time.Second)), Reject)
 		r.ended(AttemptTimeout, Exhausted, 504, 2)
 	})
@@ -127,15 +127,15 @@ func TestRule03_WaitThatDoesNotFitIsNotWaited(t *testing.T) {
 		r.want(r.respond(9900*ms, 503), Forward)
 		r.ended(OK, ByDeadline, 503, 1)
 	})
-	t.Run("with the response of an earlier try", func(t *testing.T) {
+	t.Run("with the response of an earlier attempt", func(t *testing.T) {
 		r := newRig(t, nil)
 		r.begin(Request{})
 		a := r.want(r.respond(9700*ms, 503), Wait)
 		if !a.Keep {
 			t.Fatal("the response is not kept")
 		}
-		again := r.nextTry(a)
-		r.want(r.call.TryFailed(again.Add(150*ms), refused), ForwardKept)
+		again := r.nextAttempt(a)
+		r.want(r.fails(again.Add(150*ms), refused), ForwardKept)
 		r.ended(OK, ByDeadline, 503, 2)
 		if o := r.call.Outcome(); o.Cause != ConnectFailed || o.Local() {
 			t.Errorf("cause %v, local %v", o.Cause, o.Local())
@@ -144,16 +144,16 @@ func TestRule03_WaitThatDoesNotFitIsNotWaited(t *testing.T) {
 	t.Run("without", func(t *testing.T) {
 		r := newRig(t, nil)
 		r.begin(Request{})
-		r.want(r.call.TryFailed(at(9950*ms), refused), Reject)
+		r.want(r.fails(at(9950*ms), refused), Reject)
 		r.ended(Deadline, ByDeadline, 504, 1)
 		if o := r.call.Outcome(); o.Cause != ConnectFailed {
-			t.Errorf("cause %v, want that of the try", o.Cause)
+			t.Errorf("cause %v, want that of the attempt", o.Cause)
 		}
 	})
 	t.Run("Retry-After", func(t *testing.T) {
 		r := newRig(t, nil)
 		r.begin(Request{})
-		r.want(r.call.ResponseHead(t0, Response{Status: 503, GRPCStatus: -1, HasRetryAfter: true, RetryAfter: 10 * time.Second}), Forward)
+		r.want(r.head(t0, Response{Status: 503, GRPCStatus: -1, HasRetryAfter: true, RetryAfter: 10 * time.Second}), Forward)
 		r.ended(OK, ByDeadline, 503, 1)
 	})
 }
@@ -161,18 +161,19 @@ func TestRule03_WaitThatDoesNotFitIsNotWaited(t *testing.T) {
 func TestRule04_ClientGone(t *testing.T) {
 	withBreaker := func(s *policy.Settings) {
 		b := policy.DefaultBreaker()
-		b.ConsecutiveFailures = 1
+		b.ConsecutiveFailures, b.FailureOn = 1, policy.Of(policy.Reset, policy.ServerError)
 		s.Breaker = &b
 	}
 	phases := map[string]struct {
-		reach  func(*rig)
-		cancel bool
-		tries  int
+		reach    func(*rig)
+		cancel   AttemptSet
+		attempts int
 	}{
-		"in the queue":   {func(r *rig) { r.call.Begin(t0, r.plan, Request{}) }, true, 1},
-		"in a try":       {func(r *rig) { r.begin(Request{}) }, true, 1},
-		"between tries":  {func(r *rig) { r.begin(Request{}); r.want(r.respond(0, 429), Wait) }, false, 1},
-		"in a later try": {func(r *rig) { r.begin(Request{}); r.nextTry(r.respond(0, 429)) }, true, 2},
+		"in the queue":         {func(r *rig) { r.start(t0, Request{}) }, SetOf(0), 1},
+		"in an attempt":        {func(r *rig) { r.begin(Request{}) }, SetOf(0), 1},
+		"between attempts":     {func(r *rig) { r.begin(Request{}); r.want(r.fails(t0, timedOut), Wait) }, 0, 1},
+		"with a response kept": {func(r *rig) { r.begin(Request{}); r.want(r.respond(0, 429), Wait) }, SetOf(0), 1},
+		"in a later attempt":   {func(r *rig) { r.begin(Request{}); r.nextAttempt(r.respond(0, 429)) }, SetOf(0) | SetOf(1), 2},
 	}
 	for name, tc := range phases {
 		t.Run(name, func(t *testing.T) {
@@ -180,9 +181,9 @@ func TestRule04_ClientGone(t *testing.T) {
 			tc.reach(r)
 			a := r.want(r.call.ClientGone(at(time.Second)), Abort)
 			if a.Cancel != tc.cancel {
-				t.Errorf("cancel %v, want %v", a.Cancel, tc.cancel)
+				t.Errorf("cancel %b, want %b", a.Cancel, tc.cancel)
 			}
-			r.ended(ClientGone, Abandoned, 0, tc.tries)
+			r.ended(ClientGone, Abandoned, 0, tc.attempts)
 			if s := r.plan.Breaker.Status(at(time.Second)); s.Opened != 0 {
 				t.Error("the upstream was blamed")
 			}
@@ -197,7 +198,7 @@ func TestRule05_TheSmallerDeadlineCounts(t *testing.T) {
 		"only client": {0, 2 * time.Second, 2 * time.Second},
 	} {
 		r := newRig(t, func(s *policy.Settings) { s.Timeouts.Overall = tc.overall })
-		if a := r.call.Begin(t0, r.plan, Request{Timeout: tc.client}); !a.Until.Equal(at(tc.want)) {
+		if a := r.start(t0, Request{Timeout: tc.client}); !a.Until.Equal(at(tc.want)) {
 			t.Errorf("%s: until %v, want %v", name, a.Until, at(tc.want))
 		}
 	}
@@ -209,7 +210,7 @@ func TestRule14_RetryAfterRaisesTheDelay(t *testing.T) {
 		retryAfter time.Duration
 		do         Do
 		delay      time.Duration
-		fate       RetryDecision
+		decision   RetryDecision
 	}{
 		"longer than the backoff":  {nil, time.Second, Wait, time.Second, 0},
 		"shorter than the backoff": {nil, 50 * ms, Wait, 100 * ms, 0},
@@ -227,12 +228,12 @@ func TestRule14_RetryAfterRaisesTheDelay(t *testing.T) {
 				}
 			})
 			r.begin(Request{})
-			a := r.want(r.call.ResponseHead(t0, Response{Status: 503, GRPCStatus: -1, HasRetryAfter: true, RetryAfter: tc.retryAfter}), tc.do)
+			a := r.want(r.head(t0, Response{Status: 503, GRPCStatus: -1, HasRetryAfter: true, RetryAfter: tc.retryAfter}), tc.do)
 			if tc.do == Wait && !a.Until.Equal(at(tc.delay)) {
 				t.Errorf("waits %v, want %v", a.Until.Sub(t0), tc.delay)
 			}
 			if tc.do == Forward {
-				r.ended(OK, tc.fate, 503, 1)
+				r.ended(OK, tc.decision, 503, 1)
 			}
 		})
 	}

@@ -86,7 +86,7 @@ func TestRule20_TheUploadGoesOnBehindACompleteAnswer(t *testing.T) {
 			} else if _, body := c.get("/next"); body != "GET /next " {
 				t.Fatalf("got %q", body)
 			}
-			if e := w.seen.lastCall(t); e.Truncated {
+			if e := w.seen.lastCall(t); e.Outcome.Truncated {
 				t.Errorf("report %+v", e)
 			}
 		})
@@ -143,7 +143,7 @@ func TestRule20_AnAnswerIsSeenWhileTheUploadIsBlocked(t *testing.T) {
 	}
 	_ = c.SetLinger(0)
 	_ = c.Close()
-	if e := w.seen.lastCall(t); !e.Truncated || e.Detail == routes.NoDetail {
+	if e := w.seen.lastCall(t); !e.Outcome.Truncated || e.Detail == routes.NoDetail {
 		t.Errorf("a success that the upload does not belong to: %+v", e)
 	}
 }
@@ -164,7 +164,7 @@ func TestRule20_AnUploadCutIsNotASuccess(t *testing.T) {
 		t.Fatalf("got %d %q", res.StatusCode, body)
 	}
 	c.expectEnd()
-	if e := w.seen.lastCall(t); !e.Truncated || e.Detail != routes.DetailUploadCut {
+	if e := w.seen.lastCall(t); !e.Outcome.Truncated || e.Detail != routes.DetailUploadCut {
 		t.Errorf("report %+v", e)
 	}
 }
@@ -344,7 +344,7 @@ func TestRule04_ADepartedClientEndsTheUploadBehindItsAnswer(t *testing.T) {
 	_ = c.SetLinger(0)
 	_ = c.Close()
 	<-ended
-	if e := w.seen.lastCall(t); !e.Truncated || e.Outcome.Kind != call.OK {
+	if e := w.seen.lastCall(t); !e.Outcome.Truncated || e.Outcome.Kind != call.OK {
 		t.Errorf("report %+v", e)
 	}
 }
@@ -488,7 +488,7 @@ func TestRule20_AnUploadThatIsAllSentArrivesThoughItsClientHasLeft(t *testing.T)
 	if n := <-got; n != size {
 		t.Errorf("%d of %d bytes arrived", n, size)
 	}
-	if e := w.seen.lastCall(t); e.Truncated {
+	if e := w.seen.lastCall(t); e.Outcome.Truncated {
 		t.Errorf("report %+v", e)
 	}
 }
@@ -510,7 +510,7 @@ func TestRule20_TheUpstreamsBreakBehindItsAnswerIsNoticed(t *testing.T) {
 	}
 	close(answered)
 	c.expectEnd()
-	if e := w.seen.lastCall(t); !e.Truncated || e.Detail != routes.DetailUploadCut {
+	if e := w.seen.lastCall(t); !e.Outcome.Truncated || e.Detail != routes.DetailUploadCut {
 		t.Errorf("report %+v", e)
 	}
 }

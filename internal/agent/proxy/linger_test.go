@@ -123,7 +123,7 @@ func TestRule04_AClientThatEndsItsSideBehindTheUpstreamsEndIsThere(t *testing.T)
 	if n := <-got; n != uploadSize {
 		t.Errorf("%d of %d bytes arrived", n, uploadSize)
 	}
-	if e := w.seen.lastCall(t); e.Truncated {
+	if e := w.seen.lastCall(t); e.Outcome.Truncated {
 		t.Errorf("report %+v", e)
 	}
 }

@@ -60,7 +60,7 @@ func TestRule25_UnaskedBytesAreNeverAnAnswer(t *testing.T) {
 			if _, body := c.get("/3"); body != "GET /3 " {
 				t.Fatalf("got %q", body)
 			}
-			if e := w.seen.lastCall(t); e.Outcome.Tries != 1 {
+			if e := w.seen.lastCall(t); e.Outcome.Attempts != 1 {
 				t.Errorf("outcome %+v: found out by a failed try", e.Outcome)
 			}
 		})
@@ -156,8 +156,8 @@ func TestACallTellsOfItsTries(t *testing.T) {
 			t.Errorf("try %d: %+v, want %+v", i, try, want[i])
 		}
 	}
-	if !e.Truncated || e.Detail != routes.DetailClosed {
-		t.Errorf("truncated %v, detail %q", e.Truncated, e.Detail)
+	if !e.Outcome.Truncated || e.Detail != routes.DetailClosed {
+		t.Errorf("truncated %v, detail %q", e.Outcome.Truncated, e.Detail)
 	}
 }
 
@@ -167,8 +167,8 @@ func TestTheTriesToldOfAreBounded(t *testing.T) {
 		s.Retry.On, s.Retry.MaxRetries = policy.Of(policy.ConnectFailure), 2*routes.MaxTries
 	}))
 	w.dial().get("/")
-	if e := w.seen.lastCall(t); len(e.Tries) != routes.MaxTries || e.Outcome.Tries != 2*routes.MaxTries+1 {
-		t.Errorf("%d of %d", len(e.Tries), e.Outcome.Tries)
+	if e := w.seen.lastCall(t); len(e.Tries) != routes.MaxTries || e.Outcome.Attempts != 2*routes.MaxTries+1 {
+		t.Errorf("%d of %d", len(e.Tries), e.Outcome.Attempts)
 	}
 }
 
@@ -200,7 +200,7 @@ func TestRule08_AnInterimResponseShowsThatTheServerWasThere(t *testing.T) {
 			if res.StatusCode != 502 || n.Load() != 1 {
 				t.Errorf("got %d after %d tries", res.StatusCode, n.Load())
 			}
-			if e := w.seen.lastCall(t); e.Outcome.Tries != 1 {
+			if e := w.seen.lastCall(t); e.Outcome.Attempts != 1 {
 				t.Errorf("outcome %+v", e.Outcome)
 			}
 		})

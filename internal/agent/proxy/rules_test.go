@@ -79,7 +79,7 @@ func TestRule02_ASlowTryIsRetriedElsewhere(t *testing.T) {
 	if _, body := w.dial().get("/"); body != "second" {
 		t.Fatalf("got %q", body)
 	}
-	if e := w.seen.lastCall(t); e.Outcome.Decision != call.Recovered || e.Outcome.Tries != 2 {
+	if e := w.seen.lastCall(t); e.Outcome.Decision != call.Recovered || e.Outcome.Attempts != 2 {
 		t.Errorf("outcome %+v", e.Outcome)
 	}
 }
@@ -102,7 +102,7 @@ func TestRule03_NoWaitThatPassesTheDeadline(t *testing.T) {
 	if res.StatusCode != 503 || body != "busy" || res.Header.Get("fairlead-reason") != "" {
 		t.Fatalf("got %d %q", res.StatusCode, body)
 	}
-	if e := w.seen.lastCall(t); e.Outcome.Decision != call.ByDeadline || e.Outcome.Tries != 1 {
+	if e := w.seen.lastCall(t); e.Outcome.Decision != call.ByDeadline || e.Outcome.Attempts != 1 {
 		t.Errorf("outcome %+v", e.Outcome)
 	}
 }
@@ -230,7 +230,7 @@ func TestRule10_TheLastRealResponseIsForwarded(t *testing.T) {
 			if res, body := c.get("/"); res.StatusCode != 503 || body != tc.want || res.Header.Get("fairlead-reason") != "" {
 				t.Fatalf("got %d %q %v", res.StatusCode, body, res.Header)
 			}
-			if e := w.seen.lastCall(t); e.Outcome.Decision != call.Exhausted || e.Outcome.Tries < 3 {
+			if e := w.seen.lastCall(t); e.Outcome.Decision != call.Exhausted || e.Outcome.Attempts < 3 {
 				t.Errorf("outcome %+v", e.Outcome)
 			}
 		})
@@ -836,7 +836,7 @@ func TestRule29_ATruncatedResponseIsReset(t *testing.T) {
 	if !errors.Is(err, syscall.ECONNRESET) {
 		t.Fatalf("got %q, %v, want a reset", b, err)
 	}
-	if e := w.seen.lastCall(t); !e.Truncated {
+	if e := w.seen.lastCall(t); !e.Outcome.Truncated {
 		t.Errorf("report %+v", e)
 	}
 }

@@ -35,23 +35,25 @@ func (s State) String() string {
 	return "unknown"
 }
 
-// Permit is the leave to make one try. The zero Permit is none. Every Permit goes back exactly once, to Done or to Cancel.
+// Permit is the permission to make one attempt. The zero Permit is none. Every Permit goes back exactly once, to Done or to Cancel.
 type Permit struct {
-	word  uint64
+	epoch uint64
 	probe uint64 // names the probe; 0: the breaker was closed
 }
 
-// Held reports whether p is a leave that has to go back.
-func (p Permit) Held() bool { return p.word != 0 }
+// Held reports whether p has to go back.
+func (p Permit) Held() bool { return p.epoch != 0 }
 
-// Result is how a permitted try ended.
+// Result is how a permitted attempt ended, or a call that a gate let in.
 type Result struct {
-	// Failed: the try ended in one of the breaker's failure conditions.
+	// Failed: the attempt ended in one of the breaker's failure conditions.
 	Failed bool
+	// GivenUp: the caller left before the attempt ended. It counts as slow if it was, and as neither a failure nor a success.
+	GivenUp bool
+	// Shard is the caller's: callers with different shards do not slow each other down.
+	Shard uint8
 	// Took is how long the upstream was waited for.
 	Took time.Duration
-	// GivenUp: the caller left before the try ended. It counts as slow if it was, and as neither a failure nor a success.
-	GivenUp bool
 }
 
 // Status is what a Breaker tells of itself.
@@ -65,13 +67,20 @@ type Status struct {
 	Opened uint64
 }
 
-// Breaker decides whether a destination may receive a try (rules 22 and 23). It is exact under concurrency: while
+// Breaker decides whether a destination may receive an attempt (rules 22 and 23). It is exact under concurrency: while
 // half-open never more than the configured probes are under way, but for those that take longer than a probe may: nobody knows
-// whether they ever end, so they keep no other out. What they find still counts as long as the state is the same. Tries that
-// began before the last change of state have no say any more. Closed, a call costs one atomic load to enter.
+// whether they ever end, so they keep no other out. What they find still counts as long as the state is the same. Attempts that
+// began before the last change of state have no say any more. Closed, a call costs one atomic load to enter; and no lock to report a
+// success that cannot change the state.
 type Breaker struct {
-	// atomic
-	word atomic.Uint64 // generation<<2 | State; the generation grows with every change of state and is never 0
+	// immutable after NewBreaker
+	origin time.Time // other times are counted from here
+
+	// atomic; read by every call, written at a change of state and by failures
+	epoch    atomic.Uint64 // generation<<2 | State; the generation grows with every change of state and is never 0
+	quiet    atomic.Int64  // before this time, successes change nothing but the windows
+	triggers atomic.Pointer[triggers]
+	_        [64]byte
 
 	mu sync.Mutex // guards everything below
 	// configuration, replaced by Reconfigure
@@ -79,8 +88,6 @@ type Breaker struct {
 	random func() float64 // only called under mu
 
 	consecutive int
-	errors      window
-	slow        window
 
 	openUntil time.Time
 	openFor   time.Duration // of the open period under way or last, before jitter
@@ -91,18 +98,19 @@ type Breaker struct {
 	successes int
 	opened    uint64
 
-	tryLimit time.Duration // see SetTryLimit
+	attemptLimit time.Duration // see SetAttemptLimit
 }
 
-// probe is a try in the half-open state.
+// probe is an attempt in the half-open state.
 type probe struct {
 	id    uint64
 	began time.Time
 }
 
-// NewBreaker returns a closed Breaker. It calls random, which returns values in [0, 1), under its own lock only.
-func NewBreaker(cfg *policy.Breaker, random func() float64) *Breaker {
-	b := &Breaker{random: random}
+// NewBreaker returns a closed Breaker. Times given to it later are read relative to now. It calls random, which returns values
+// in [0, 1), under its own lock only.
+func NewBreaker(cfg *policy.Breaker, now time.Time, random func() float64) *Breaker {
+	b := &Breaker{origin: now, random: random}
 	b.configure(cfg)
 	b.enter(Closed)
 	return b
@@ -120,37 +128,30 @@ func (b *Breaker) Reconfigure(cfg *policy.Breaker) {
 	b.enter(Closed)
 }
 
-// SetTryLimit says how long a try may take by policy (timeouts.perTry; 0: no limit). A probe may take as long as that, and at
-// least as long as the breaker stays open, before it no longer keeps others out.
-func (b *Breaker) SetTryLimit(d time.Duration) {
+// SetAttemptLimit says how long an attempt may take by policy (timeouts.perTry; 0: no limit). A probe may take as long as that,
+// and at least as long as the breaker stays open, before it no longer keeps others out.
+func (b *Breaker) SetAttemptLimit(d time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.tryLimit = d
+	b.attemptLimit = d
 }
 
 func (b *Breaker) configure(cfg *policy.Breaker) {
 	b.cfg = *cfg
 	b.probes = make([]probe, 0, b.places())
-	b.errors, b.slow = window{}, window{}
-	if e := cfg.ErrorRate; e != nil {
-		b.errors.span = e.Window
-	}
-	if s := cfg.SlowCalls; s != nil {
-		b.slow.span = s.Window
-	}
 }
 
-// Allow asks for a try at now. When it says yes, the Permit must go back to Done or Cancel.
+// Allow asks for an attempt at now. When it says yes, the Permit must go back to Done or Cancel.
 func (b *Breaker) Allow(now time.Time) (Permit, bool) {
-	if w := b.word.Load(); stateOf(w) == Closed {
-		return Permit{word: w}, true
+	if e := b.epoch.Load(); stateOf(e) == Closed {
+		return Permit{epoch: e}, true
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.lapse(now)
-	switch stateOf(b.word.Load()) {
+	switch stateOf(b.epoch.Load()) {
 	case Closed:
-		return Permit{word: b.word.Load()}, true
+		return Permit{epoch: b.epoch.Load()}, true
 	case Open:
 		if now.Before(b.openUntil) {
 			return Permit{}, false
@@ -165,7 +166,7 @@ func (b *Breaker) Allow(now time.Time) (Permit, bool) {
 	b.lastProbe++
 	b.probes = append(b.probes, probe{b.lastProbe, now})
 	b.asked = now
-	return Permit{b.word.Load(), b.lastProbe}, true
+	return Permit{b.epoch.Load(), b.lastProbe}, true
 }
 
 // places is how many probes may be under way at once.
@@ -173,7 +174,7 @@ func (b *Breaker) places() int { return max(b.cfg.Probes, 1) }
 
 // giveUpProbes frees the places of probes that take longer than one may.
 func (b *Breaker) giveUpProbes(now time.Time) {
-	limit := max(b.cfg.OpenDuration, b.tryLimit)
+	limit := max(b.cfg.OpenDuration, b.attemptLimit)
 	overdue := 0
 	for overdue < len(b.probes) && now.Sub(b.probes[overdue].began) > limit {
 		overdue++
@@ -189,7 +190,7 @@ func (b *Breaker) back(p Permit) {
 // lapse forgets an open period that ended long ago and was not followed by a call: what it was about is no longer known, and a
 // crowd that comes now is not to be rejected for it.
 func (b *Breaker) lapse(now time.Time) {
-	if stateOf(b.word.Load()) == Closed || now.Sub(b.quietSince()) <= 2*b.longestOpen() {
+	if stateOf(b.epoch.Load()) == Closed || now.Sub(b.quietSince()) <= 2*b.longestOpen() {
 		return
 	}
 	b.openFor = 0
@@ -206,23 +207,26 @@ func (b *Breaker) quietSince() time.Time {
 
 func (b *Breaker) longestOpen() time.Duration { return max(b.cfg.OpenMaxDuration, b.cfg.OpenDuration) }
 
-// Cancel gives a Permit back without a verdict on the upstream: the client left, or the try was never made.
+// Cancel gives a Permit back without a verdict on the upstream: the client left, or the attempt was never made.
 func (b *Breaker) Cancel(p Permit) {
 	if p.probe == 0 {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.word.Load() == p.word {
+	if b.epoch.Load() == p.epoch {
 		b.back(p)
 	}
 }
 
-// Done gives a Permit back with the result of its try.
+// Done gives a Permit back with the result of its attempt. Results that come at the same moment count in any order.
 func (b *Breaker) Done(now time.Time, p Permit, r Result) {
+	if b.counts(now, p, r) {
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.word.Load() != p.word {
+	if b.epoch.Load() != p.epoch {
 		return
 	}
 	if p.probe != 0 {
@@ -242,7 +246,7 @@ func (b *Breaker) Status(now time.Time) Status {
 	defer b.mu.Unlock()
 	b.lapse(now)
 	b.giveUpProbes(now)
-	s := Status{State: stateOf(b.word.Load()), Opened: b.opened}
+	s := Status{State: stateOf(b.epoch.Load()), Opened: b.opened}
 	switch {
 	case s.State == Closed:
 	case s.State == Open && now.Before(b.openUntil):
@@ -255,29 +259,40 @@ func (b *Breaker) Status(now time.Time) Status {
 	return s
 }
 
+// counts counts a success that cannot change the state, and reports whether the result is one.
+func (b *Breaker) counts(now time.Time, p Permit, r Result) bool {
+	t, since := b.triggers.Load(), now.Sub(b.origin)
+	if p.probe != 0 || r.Failed || r.GivenUp || t.isSlow(r.Took) || int64(since) >= b.quiet.Load() {
+		return false
+	}
+	// The triggers were read first: those of a later state are stored after its epoch.
+	if b.epoch.Load() == p.epoch {
+		t.succeeds(since, r.Shard)
+	}
+	return true
+}
+
 // record counts a result in the closed state and reports whether a trigger fires.
-func (b *Breaker) record(now time.Time, r Result) bool {
-	trip := false
+func (b *Breaker) record(now time.Time, r Result) (fires bool) {
+	b.quiet.Store(0)
+	quiet := forever
 	switch {
 	case r.GivenUp:
 	case r.Failed:
 		b.consecutive++
-		trip = b.cfg.ConsecutiveFailures > 0 && b.consecutive >= b.cfg.ConsecutiveFailures
+		fires = b.cfg.ConsecutiveFailures > 0 && b.consecutive >= b.cfg.ConsecutiveFailures
 	default:
 		b.consecutive = 0
 	}
-	if e := b.cfg.ErrorRate; e != nil && !r.GivenUp {
-		b.errors.add(now, r.Failed)
-		trip = b.errors.reached(e.Percent, e.MinimumRequests) || trip
+	if b.consecutive > 0 {
+		quiet = 0
 	}
-	if s := b.cfg.SlowCalls; s != nil {
-		b.slow.add(now, r.Took > s.Threshold)
-		trip = b.slow.reached(s.Percent, s.MinimumRequests) || trip
-	}
-	return trip
+	windows, until := b.triggers.Load().record(now.Sub(b.origin), r)
+	b.quiet.Store(int64(min(quiet, until)))
+	return fires || windows
 }
 
-// probed judges a probe in the half-open state: one failure opens again, for longer; enough successes close.
+// probed takes the result of a probe in the half-open state: one failure opens again, for longer; enough successes close.
 func (b *Breaker) probed(now time.Time, r Result) {
 	b.asked = now
 	slow := b.cfg.SlowCalls != nil && r.Took > b.cfg.SlowCalls.Threshold
@@ -312,15 +327,17 @@ func (b *Breaker) open(now time.Time) {
 	b.enter(Open)
 }
 
-// enter changes the state; results of tries permitted before are ignored from here on.
+// enter changes the state; results of attempts permitted before are ignored from here on.
 func (b *Breaker) enter(s State) {
 	b.consecutive, b.successes, b.probes = 0, 0, b.probes[:0]
-	b.errors.reset()
-	b.slow.reset()
-	b.word.Store((b.word.Load()>>2+1)<<2 | uint64(s))
+	b.epoch.Store((b.epoch.Load()>>2+1)<<2 | uint64(s))
+	if s == Closed {
+		b.triggers.Store(newTriggers(&b.cfg))
+		b.quiet.Store(int64(forever))
+	}
 }
 
-func stateOf(word uint64) State { return State(word & 3) }
+func stateOf(epoch uint64) State { return State(epoch & 3) }
 
 // sameBreaker reports whether two blocks say the same, what they count as failures included.
 func sameBreaker(a, b *policy.Breaker) bool {

@@ -8,21 +8,18 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// budgetSlots is how finely a budget's window slides.
-const budgetSlots = 20
-
 // Budget bounds the retries started in a sliding window to a share of the calls started in it, with a floor (rule
 // 13). Counting a call is lock-free; starting a retry takes a short lock, so the bound is exact however many start at once.
 type Budget struct {
 	// immutable after NewBudget
-	epoch time.Time
+	origin time.Time
 
 	// atomic
-	cfg   atomic.Pointer[budgetConfig]
-	calls [budgetSlots]countedSlot
+	cfg     atomic.Pointer[budgetConfig]
+	calls   sliding
+	retries slots
 
-	mu      sync.Mutex // serialises starts of retries
-	retries [budgetSlots]countedSlot
+	mu sync.Mutex // serialises starts of retries
 }
 
 type budgetConfig struct {
@@ -31,12 +28,9 @@ type budgetConfig struct {
 	floor  uint64
 }
 
-// countedSlot is a slot number (high half) and the events counted in it (low half).
-type countedSlot struct{ v atomic.Uint64 }
-
 // NewBudget returns an empty Budget. Times given to it later are read relative to now.
 func NewBudget(cfg policy.Budget, now time.Time) *Budget {
-	b := &Budget{epoch: now}
+	b := &Budget{origin: now}
 	b.Reconfigure(cfg)
 	return b
 }
@@ -49,21 +43,18 @@ func (b *Budget) Reconfigure(cfg policy.Budget) {
 	if old != nil && old.policy == cfg {
 		return
 	}
-	next := &budgetConfig{policy: cfg, step: max(cfg.Window/budgetSlots, 1)}
+	next := &budgetConfig{policy: cfg, step: max(cfg.Window/slotCount, 1)}
 	next.floor = uint64(float64(cfg.MinPerSecond) * cfg.Window.Seconds())
 	if old != nil && old.step != next.step {
-		for i := range budgetSlots {
-			b.calls[i].v.Store(0)
-			b.retries[i].v.Store(0)
-		}
+		b.calls.reset()
+		b.retries.reset()
 	}
 	b.cfg.Store(next)
 }
 
-// Call counts the start of a call.
-func (b *Budget) Call(now time.Time) {
-	tick := b.tick(b.cfg.Load(), now)
-	b.calls[tick%budgetSlots].add(tick)
+// Call counts the start of a call. Callers with different shards do not slow each other down.
+func (b *Budget) Call(now time.Time, shard uint8) {
+	b.calls.add(b.tick(b.cfg.Load(), now), shard)
 }
 
 // Allows reports whether a retry could start at now. It takes nothing: Start decides.
@@ -72,7 +63,7 @@ func (b *Budget) Allows(now time.Time) bool {
 	return b.fits(c, b.tick(c, now))
 }
 
-// Start takes the leave to start a retry at now, if the budget has one left.
+// Start counts the start of a retry at now, if the budget has one left.
 func (b *Budget) Start(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -81,51 +72,20 @@ func (b *Budget) Start(now time.Time) bool {
 	if !b.fits(c, tick) {
 		return false
 	}
-	b.retries[tick%budgetSlots].add(tick)
+	b.retries.add(tick)
 	return true
 }
 
-// Count counts the start of a retry that needs no leave (rule 8).
+// Count counts the start of a retry that the budget is not asked for (rule 8).
 func (b *Budget) Count(now time.Time) {
-	tick := b.tick(b.cfg.Load(), now)
-	b.retries[tick%budgetSlots].add(tick)
+	b.retries.add(b.tick(b.cfg.Load(), now))
 }
 
 func (b *Budget) fits(c *budgetConfig, tick uint64) bool {
-	limit := max(sum(&b.calls, tick)*uint64(c.policy.Percent)/100, c.floor)
-	return sum(&b.retries, tick) < limit
+	n := b.retries.sum(tick)
+	return n < c.floor || n < b.calls.sum(tick)*uint64(c.policy.Percent)/100
 }
 
-// tick numbers the slots from 1 on, so that a slot never used is told from the first.
 func (b *Budget) tick(c *budgetConfig, now time.Time) uint64 {
-	return uint64(max(now.Sub(b.epoch), 0)/c.step) + 1
-}
-
-// add counts one event in the slot numbered tick. An event that comes so late that the slot has been taken over is left out.
-func (s *countedSlot) add(tick uint64) {
-	tick &= 1<<32 - 1
-	for {
-		old := s.v.Load()
-		next := tick<<32 | 1
-		if old>>32 == tick {
-			next = old + 1
-		} else if old>>32 > tick {
-			return
-		}
-		if s.v.CompareAndSwap(old, next) {
-			return
-		}
-	}
-}
-
-func sum(slots *[budgetSlots]countedSlot, tick uint64) uint64 {
-	tick &= 1<<32 - 1
-	var n uint64
-	for i := range slots {
-		v := slots[i].v.Load()
-		if t := v >> 32; t <= tick && tick-t < budgetSlots {
-			n += v & (1<<32 - 1)
-		}
-	}
-	return n
+	return tickOf(now.Sub(b.origin), c.step)
 }

@@ -27,7 +27,7 @@ func TestRule13_Budget(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := NewBudget(tc.cfg, t0)
 			for range tc.calls {
-				b.Call(t0)
+				b.Call(t0, 0)
 			}
 			got := 0
 			for b.Allows(t0) && b.Start(t0) {
@@ -46,14 +46,14 @@ func TestRule13_Budget(t *testing.T) {
 func TestRule13_BudgetSlides(t *testing.T) {
 	b := NewBudget(policy.Budget{Percent: 10, Window: 10 * time.Second}, t0)
 	for range 100 {
-		b.Call(t0)
+		b.Call(t0, 0)
 	}
 	for range 10 {
 		b.Start(t0)
 	}
 	late := t0.Add(9 * time.Second)
 	for range 50 {
-		b.Call(late)
+		b.Call(late, 0)
 	}
 	got := 0
 	for b.Start(late) {
@@ -84,7 +84,7 @@ func TestRule13_UngatedRetriesCountToo(t *testing.T) {
 func TestRule13_BudgetKeepsItsCountOverEdits(t *testing.T) {
 	b := NewBudget(policy.Budget{Percent: 10, Window: 10 * time.Second}, t0)
 	for range 100 {
-		b.Call(t0)
+		b.Call(t0, 0)
 	}
 	for b.Start(t0) {
 	}
@@ -104,10 +104,10 @@ func TestRule13_BudgetIsExactUnderConcurrency(t *testing.T) {
 	b := NewBudget(policy.Budget{Percent: 20, Window: 10 * time.Second}, t0)
 	var started atomic.Int64
 	var wg sync.WaitGroup
-	for range workers {
+	for w := range workers {
 		wg.Go(func() {
 			for range calls / workers {
-				b.Call(t0)
+				b.Call(t0, uint8(w))
 			}
 			for b.Start(t0) {
 				started.Add(1)
@@ -139,11 +139,11 @@ func TestRule13_BudgetHoldsOverAnyWindow(t *testing.T) {
 	now := t0
 	for range 20000 {
 		now = now.Add(time.Duration(random.ExpFloat64() * float64(2*time.Millisecond)))
-		b.Call(now)
+		b.Call(now, 0)
 		calls = append(calls, now)
 		if random.IntN(2) == 0 && b.Start(now) {
 			retries = append(retries, now)
-			got := in(retries, now, span-span/budgetSlots)
+			got := in(retries, now, span-span/slotCount)
 			if limit := max(in(calls, now, span)/5, 5); got > limit {
 				t.Fatalf("%d retries in a window with a limit of %d", got, limit)
 			}
@@ -151,21 +151,5 @@ func TestRule13_BudgetHoldsOverAnyWindow(t *testing.T) {
 	}
 	if len(retries) < len(calls)/6 {
 		t.Errorf("%d retries of %d calls: the budget gives less than its share", len(retries), len(calls))
-	}
-}
-
-func BenchmarkBudgetCall(b *testing.B) {
-	budget := NewBudget(policy.Defaults().Retry.Budget, t0)
-	b.ReportAllocs()
-	for b.Loop() {
-		budget.Call(t0)
-	}
-}
-
-func BenchmarkBudgetStart(b *testing.B) {
-	budget := NewBudget(policy.Budget{MinPerSecond: 1 << 30, Window: time.Second}, t0)
-	b.ReportAllocs()
-	for b.Loop() {
-		budget.Start(t0)
 	}
 }

@@ -18,7 +18,7 @@ func TestRule22_AHungProbeDoesNotKeepOthersOut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, _ := testBreaker(func(b *policy.Breaker) { b.ConsecutiveFailures = 1 })
-			b.SetTryLimit(tc.perTry)
+			b.SetAttemptLimit(tc.perTry)
 			do(b, t0, true)
 			half := t0.Add(10 * time.Second)
 			if _, ok := b.Allow(half); !ok {
@@ -60,7 +60,7 @@ func TestRule22_AnOverdueProbeStillCounts(t *testing.T) {
 			}
 			b.Done(late, second, Result{Failed: !tc.failed})
 			if s := b.Status(late).State; s != tc.want {
-				t.Errorf("a try from before the change made it %v", s)
+				t.Errorf("an attempt from before the change made it %v", s)
 			}
 		})
 	}

@@ -2,60 +2,46 @@ package resilience
 
 import "time"
 
-// windowSlots is how finely a window slides: what leaves it at one instant is never more than 1/windowSlots of its span
-// (rule 23 allows a tenth).
-const windowSlots = 20
-
-// window counts events and the bad ones among them over the last span. The caller guards it.
+// window counts events and the bad ones among them over the last span, and knows how many are too many. Good ones may be counted
+// by anybody at any time; the rest is the caller's to guard.
 type window struct {
-	span time.Duration
+	step             time.Duration
+	percent, minimum uint64
 
-	start      time.Time // of slot 0's first turn; zero until the first event
-	tick       int64     // the slot number that now falls into
-	slots      [windowSlots]slot
-	total, bad int
+	good sliding
+	bad  slots
 }
 
-type slot struct{ total, bad int }
+func newWindow(span time.Duration, percent, minimum int) *window {
+	return &window{step: max(span/slotCount, 1), percent: uint64(percent), minimum: uint64(minimum)}
+}
 
-// add counts one event at now.
-func (w *window) add(now time.Time, bad bool) {
-	w.advance(now)
-	s := &w.slots[w.tick%windowSlots]
-	s.total++
-	w.total++
+// count counts an event.
+func (w *window) count(since time.Duration, bad bool, shard uint8) {
 	if bad {
-		s.bad++
-		w.bad++
-	}
-}
-
-// reached reports whether at least percent of at least minimum events were bad.
-func (w *window) reached(percent, minimum int) bool {
-	return w.total > 0 && w.total >= minimum && w.bad*100 >= percent*w.total && w.bad > 0
-}
-
-// advance drops the slots that have left the window. Time that runs backwards is taken as standing still.
-func (w *window) advance(now time.Time) {
-	if w.start.IsZero() {
-		w.start = now
-	}
-	step := max(w.span/windowSlots, 1)
-	tick := int64(now.Sub(w.start) / step)
-	if tick-w.tick >= windowSlots {
-		w.slots, w.total, w.bad, w.tick = [windowSlots]slot{}, 0, 0, tick
+		w.bad.add(tickOf(since, w.step))
 		return
 	}
-	for w.tick < tick {
-		w.tick++
-		s := &w.slots[w.tick%windowSlots]
-		w.total -= s.total
-		w.bad -= s.bad
-		*s = slot{}
-	}
+	w.succeeds(since, shard)
 }
 
-// reset forgets everything but the span.
-func (w *window) reset() {
-	*w = window{span: w.span}
+// succeeds counts a good one. It needs no guard.
+func (w *window) succeeds(since time.Duration, shard uint8) { w.good.add(tickOf(since, w.step), shard) }
+
+// reached reports whether at least percent of at least minimum events were bad. If not, quiet is the time before which good
+// events cannot change that.
+func (w *window) reached(since time.Duration) (reached bool, quiet time.Duration) {
+	tick := tickOf(since, w.step)
+	bad := w.bad.sum(tick)
+	if bad == 0 {
+		return false, forever
+	}
+	total := bad + w.good.sum(tick)
+	switch {
+	case total < w.minimum:
+		return false, 0 // the next event may be the last that is missing
+	case bad*100 >= w.percent*total:
+		return true, 0
+	}
+	return false, time.Duration(tick) * w.step // the end of this slot, when old events leave
 }

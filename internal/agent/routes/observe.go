@@ -52,8 +52,6 @@ type Exchange struct {
 	Outcome   call.Outcome
 	// Took is the time from the request head to the end of the response body.
 	Took time.Duration
-	// Truncated: the response could not be forwarded to its end, or the request could not though the response calls it a success.
-	Truncated bool
 	// Detail says how the call failed, or its last try, as far as that is known.
 	Detail Detail
 	// Tries are the call's tries that were dispatched, at most MaxTries; the last one is the one answered with, or of the last failure.

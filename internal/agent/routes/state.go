@@ -85,8 +85,8 @@ func (st *state) breaker(versions versions, b *Binding, i int, pod string, rando
 	}
 	br := st.breakers[k]
 	if br == nil {
-		br = resilience.NewBreaker(cfg, random)
-		br.SetTryLimit(limit)
+		br = resilience.NewBreaker(cfg, time.Now(), random)
+		br.SetAttemptLimit(limit)
 		st.breakers[k] = br
 	}
 	return br
@@ -116,7 +116,7 @@ func (st *state) reconfigure(versions versions) {
 			continue
 		}
 		br.Reconfigure(cfg)
-		br.SetTryLimit(limit)
+		br.SetAttemptLimit(limit)
 	}
 	for rule, bu := range st.budgets {
 		if cfg := versions.budget(rule); cfg != nil {

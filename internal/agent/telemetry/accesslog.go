@@ -94,7 +94,7 @@ func wanted(e *routes.Exchange) bool {
 	case policy.AccessLogAll:
 		return true
 	case policy.AccessLogErrors:
-		return e.Truncated || !good(e.Outcome.Decision)
+		return e.Outcome.Truncated || !good(e.Outcome.Decision)
 	case policy.AccessLogOff:
 	}
 	return false
@@ -107,7 +107,7 @@ func (l *AccessLog) write(r *recorder, e *routes.Exchange) {
 		return
 	}
 	n.recorder, n.outcome, n.took = r, e.Outcome, e.Took
-	n.pod, n.rule, n.original, n.truncated, n.detail = e.Pod, e.Rule, e.Original, e.Truncated, e.Detail
+	n.pod, n.rule, n.original, n.truncated, n.detail = e.Pod, e.Rule, e.Original, e.Outcome.Truncated, e.Detail
 	n.attempts = append(n.attempts[:0], e.Tries...)
 	l.end(n, e.Method, e.Host, e.Path)
 }
@@ -216,7 +216,7 @@ func (n *line) appendCall(to []slog.Attr) []slog.Attr {
 	to = append(to,
 		slog.String("policy", n.recorder.key.policy.String()), slog.String("target", n.recorder.key.target),
 		slog.String("kind", kindName(o.Kind)), slog.String("retry_decision", o.Decision.String()),
-		slog.Int("tries", o.Tries), slog.String("head", seconds(o.Took)), slog.String("dur", seconds(n.took)),
+		slog.Int("tries", o.Attempts), slog.String("head", seconds(o.Took)), slog.String("dur", seconds(n.took)),
 	)
 	if o.Cause != o.Kind {
 		to = append(to, slog.String("cause", kindName(o.Cause)))

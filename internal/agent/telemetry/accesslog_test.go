@@ -60,8 +60,8 @@ func linesOf(t *testing.T, o AccessLogOptions, happens func(*Meter)) []map[strin
 func TestAccessLogLine(t *testing.T) {
 	got := lines(t, AccessLogOptions{PodName: func(uid string) string { return map[string]string{"uid-1": "shop/checkout"}[uid] }}, &routes.Exchange{
 		Pod: "uid-1", Original: netip.MustParseAddrPort("10.0.0.1:80"), Rule: "charge", AccessLog: policy.AccessLogAll,
-		Outcome: call.Outcome{Kind: call.OK, Cause: call.Reset, Decision: call.Exhausted, Status: 503, Tries: 3, Took: 1500 * time.Millisecond},
-		Took:    2 * time.Second, Truncated: true, Detail: routes.DetailReset,
+		Outcome: call.Outcome{Kind: call.OK, Cause: call.Reset, Decision: call.Exhausted, Status: 503, Attempts: 3, Took: 1500 * time.Millisecond, Truncated: true},
+		Took:    2 * time.Second, Detail: routes.DetailReset,
 		Tries: []routes.Attempt{
 			{Kind: call.ConnectFailed, Peer: netip.MustParseAddrPort("10.0.1.1:80"), Detail: routes.DetailRefused},
 			{Kind: call.OK, Status: 503, Start: call.Retry, Peer: netip.MustParseAddrPort("10.0.1.2:80")},
@@ -118,7 +118,7 @@ func TestAccessLogSettings(t *testing.T) {
 	}
 	good, failed, gone := ended(call.OK, call.NotNeeded, 200), ended(call.OK, call.Exhausted, 503), ended(call.ClientGone, call.Abandoned, 0)
 	cut := ended(call.OK, call.NotNeeded, 200)
-	cut.Truncated = true
+	cut.Outcome.Truncated = true
 	tests := map[string]struct {
 		setting policy.AccessLog
 		want    int

@@ -67,7 +67,7 @@ func TestMetricsShowWhatWasCounted(t *testing.T) {
 	r.CallDone(ended(call.OK, call.Exhausted, 503))
 	r.CallDone(ended(call.BreakerOpen, call.Refused, 503))
 	r.CallDone(ended(call.ClientGone, call.Abandoned, 0))
-	r.CallDone(&routes.Exchange{Outcome: call.Outcome{Status: 200}, Truncated: true})
+	r.CallDone(&routes.Exchange{Outcome: call.Outcome{Status: 200, Truncated: true}})
 	r.OpaqueOpened()
 	const id = `policy="shop/payments",target="service warehouse/inventory"`
 	want := []string{

@@ -67,7 +67,7 @@ func (r *recorder) shard() *shard {
 // AttemptDone implements routes.Recorder.
 func (r *recorder) AttemptDone(t *routes.Attempt) {
 	s := r.shard()
-	s.attempts[min(t.Start, call.Repair)][resultOf(t.Kind, t.Status)].Add(1)
+	s.attempts[min(t.Start, call.StartCount-1)][resultOf(t.Kind, t.Status)].Add(1)
 	s.tryTook[bucket(t.Took)].Add(1)
 	s.tryNanos.Add(int64(t.Took))
 }
@@ -88,7 +88,7 @@ func (r *recorder) CallDone(e *routes.Exchange) {
 		s.callTook[bucket(o.Took)].Add(1)
 		s.callNanos.Add(int64(o.Took))
 	}
-	if e.Truncated {
+	if e.Outcome.Truncated {
 		s.truncated.Add(1)
 	}
 	if r.log != nil && wanted(e) {
@@ -98,7 +98,9 @@ func (r *recorder) CallDone(e *routes.Exchange) {
 
 // brokeOff reports whether a response broke off although its client was still there. A client that leaves in the middle of a response,
 // for instance of an event stream, has received what it wanted.
-func brokeOff(e *routes.Exchange) bool { return e.Truncated && e.Detail != routes.DetailClientLeft }
+func brokeOff(e *routes.Exchange) bool {
+	return e.Outcome.Truncated && e.Detail != routes.DetailClientLeft
+}
 
 // OpaqueOpened implements routes.Recorder.
 func (r *recorder) OpaqueOpened() { r.shard().opaque.Add(1) }

@@ -131,10 +131,11 @@ func TestAnAnswerThatBreaksOffIsNoSuccess(t *testing.T) {
 		{Status: 200}, {Decision: call.Recovered, Status: 200}, // these two would have been
 		{Decision: call.Exhausted, Status: 503},
 	} {
-		r.CallDone(&routes.Exchange{Outcome: o, Truncated: true})
+		o.Truncated = true
+		r.CallDone(&routes.Exchange{Outcome: o})
 	}
 	// A client that closes a stream of events has what it came for.
-	r.CallDone(&routes.Exchange{Outcome: call.Outcome{Status: 200}, Truncated: true, Detail: routes.DetailClientLeft})
+	r.CallDone(&routes.Exchange{Outcome: call.Outcome{Status: 200, Truncated: true}, Detail: routes.DetailClientLeft})
 	want := policy.Counts{Requests: 5, Successes: 2, Truncated: 2, RetrySuccesses: 1, NotRetriedExhausted: 1}
 	if got := m.reportAt(t0).Traffic; len(got) != 1 || got[0].Counts != want {
 		t.Errorf("reported %+v, want %+v", got, want)

@@ -54,7 +54,7 @@ func (t *traffic) streamStarted(a agentID) {
 	defer t.mu.Unlock()
 	n := t.nodes[a.node]
 	if n == nil {
-		n = &nodeTraffic{agents: map[string]*agentReports{}, rates: map[trafficKey]*sum{}, counted: map[*sum]struct{}{}}
+		n = &nodeTraffic{agents: map[string]*agentReports{}, rates: map[trafficKey]*sum{}, counted: map[*sum]struct{}{}, lost: map[trafficKey]*sum{}}
 		t.nodes[a.node] = n
 	}
 	n.mu.Lock()
@@ -78,7 +78,7 @@ func (t *traffic) streamEnded(a agentID, now time.Time) policySet {
 		return nil
 	}
 	r.goneAt = t.at(now)
-	changed := r.dropGauges(a, nil, nil)
+	changed := n.loseGauges(a, r)
 	if r.hasFindings {
 		r.hasFindings = false
 		changed = t.findings.set(a, podFindings{}, changed)
@@ -138,7 +138,8 @@ func (r *agentReports) setGauge(a agentID, key trafficKey, s *sum, g gauge) {
 	r.gauges[key] = s
 }
 
-// dropGauges removes the agent's gauges except those at some destinations, and adds to changed the policies whose breakers were not closed.
+// dropGauges removes the agent's gauges except those at some destinations, because a report has none there, and adds to changed the policies
+// whose breakers were not closed.
 func (r *agentReports) dropGauges(a agentID, except map[*sum]struct{}, changed policySet) policySet {
 	for key, s := range r.gauges {
 		if _, stays := except[s]; stays {
@@ -147,11 +148,12 @@ func (r *agentReports) dropGauges(a agentID, except map[*sum]struct{}, changed p
 		s.of.mu.Lock()
 		was := s.gauges[a]
 		delete(s.gauges, a)
-		s.of.mu.Unlock()
-		delete(r.gauges, key)
 		if was.state() != 0 {
+			s.closings++
 			changed.add(key.policy)
 		}
+		s.of.mu.Unlock()
+		delete(r.gauges, key)
 	}
 	return changed
 }

@@ -85,6 +85,12 @@ func (b *Batch) SetDestination(d *policy.Destination) {
 // RemoveDestination removes a destination.
 func (b *Batch) RemoveDestination(name string) { b.remove(wire.Destination, name) }
 
+// Append adds the changes of o, which must not be used any more.
+func (b *Batch) Append(o *Batch) {
+	b.changes = append(b.changes, o.changes...)
+	b.errs = append(b.errs, o.errs...)
+}
+
 func (b *Batch) encoding() *wire.Encoder {
 	if b.encoder == nil {
 		return wire.StandardEncoder()

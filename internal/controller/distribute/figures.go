@@ -66,11 +66,16 @@ type Breakers struct {
 	// For is how long the worst state has lasted: since the first of the open ones opened, or, if none is open, since the first of the
 	// half-open ones began to probe.
 	For time.Duration
+	// Lost counts those that were not closed when the last agent of their node went. They are counted until an agent of the node reports
+	// again, or for as long as an agent may take to come back.
+	Lost int
+	// Closings counts reports of breakers that are closed again. It never goes down while the destination is known.
+	Closings uint64
 }
 
 // Plus returns the sums of b and o.
 func (b Breakers) Plus(o Breakers) Breakers {
-	sum := Breakers{Open: b.Open + o.Open, HalfOpen: b.HalfOpen + o.HalfOpen}
+	sum := Breakers{Open: b.Open + o.Open, HalfOpen: b.HalfOpen + o.HalfOpen, Lost: b.Lost + o.Lost, Closings: b.Closings + o.Closings}
 	for _, one := range []Breakers{b, o} {
 		if one.Open > 0 || sum.Open == 0 {
 			sum.For = max(sum.For, one.For)
@@ -147,6 +152,10 @@ func (s *sum) figures(now moment) TargetFigures {
 		f.Breakers = f.Breakers.Plus(b)
 		f.Connections += g.connections
 		f.OpaqueOpen += g.opaque
+	}
+	f.Breakers.Closings = s.closings
+	for _, n := range s.lost {
+		f.Breakers.Lost += n
 	}
 	return f
 }

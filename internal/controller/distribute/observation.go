@@ -73,12 +73,16 @@ func (n *nodeTraffic) count(o *observation, r *agentReports) policySet {
 		s.count(o.end(), o.age, entry)
 		r.setGauge(o.agent, key, s, is)
 		n.countRate(o, key, s, entry)
+		if was.state() != 0 && is.state() == 0 {
+			s.closings++
+		}
 		s.of.mu.Unlock()
 		if was.state() != is.state() {
 			changed.add(key.policy)
 		}
 	}
 	changed = r.dropGauges(o.agent, n.counted, changed)
+	changed = n.findLost(o.agent, changed)
 	// A destination without an entry had no calls.
 	for _, s := range o.allowed.sums {
 		s.reportedUpTo(o.end())

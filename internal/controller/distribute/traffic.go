@@ -57,6 +57,7 @@ type nodeTraffic struct {
 	all     callRate                 // covers what any report of the node does
 	rates   map[trafficKey]*sum      // those in which the node has a rate
 	counted map[*sum]struct{}        // by the report in progress
+	lost    map[trafficKey]*sum      // those in which the node has lost breakers
 }
 
 // agentID names an agent's pod. Its process is identified by the instance in its reports.
@@ -70,9 +71,11 @@ type sum struct {
 	profiles int            // that have the destination; guarded by traffic.mu
 
 	// guarded by of.mu
-	buckets [bucketsIn]*bucket
-	gauges  map[agentID]gauge
-	rates   map[*nodeTraffic]*callRate // of the nodes with calls in the window
+	buckets  [bucketsIn]*bucket
+	gauges   map[agentID]gauge
+	lost     map[*nodeTraffic]int       // breakers that were not closed when the last agent of the node went
+	closings uint64                     // reports of breakers that are closed again
+	rates    map[*nodeTraffic]*callRate // of the nodes with calls in the window
 }
 
 // bucket holds the events of one slot of time. It is made when there is something to count.
@@ -118,7 +121,7 @@ func (t *traffic) sum(k trafficKey, now moment) *sum {
 	defer p.mu.Unlock()
 	s := p.targets[k.target]
 	if s == nil {
-		s = &sum{of: p, madeAt: now, gauges: map[agentID]gauge{}, rates: map[*nodeTraffic]*callRate{}}
+		s = &sum{of: p, madeAt: now, gauges: map[agentID]gauge{}, lost: map[*nodeTraffic]int{}, rates: map[*nodeTraffic]*callRate{}}
 		p.targets[k.target] = s
 	}
 	return s
@@ -163,6 +166,9 @@ func (t *traffic) sweep(now time.Time) {
 		n.mu.Lock()
 		n.sweepRates(at)
 		maps.DeleteFunc(n.agents, func(_ string, r *agentReports) bool { return r.streams == 0 && at.sub(r.goneAt) > 2*Window })
+		if len(n.agents) == 0 {
+			n.forgetLost()
+		}
 		if len(n.agents) == 0 && len(n.rates) == 0 {
 			delete(t.nodes, name)
 		}

@@ -14,7 +14,7 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// readyCondition sums up the other two. Its message is what kubectl get shows: while it is True, it also tells what is not in force.
+// readyCondition sums up the other two. Its message is what kubectl get shows: while it is True, it also says what is not in force.
 func readyCondition(v *index.View, agents *Reports, accepted, programmed metav1.Condition) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonReady}
 	switch {

@@ -62,6 +62,9 @@ func trafficOf(v *index.View, agents *Reports, base *v1alpha1.TrafficStatus) *v1
 		RPS:              callsPerSecond(f.PerSecond),
 		Breaker:          breakerColumn(v, &f.Breakers),
 	}
+	if base != nil && unknown(&f.Breakers) {
+		t.Breaker, t.BreakersOpen, t.BreakersHalfOpen = base.Breaker, base.BreakersOpen, base.BreakersHalfOpen
+	}
 	if c.Requests > 0 {
 		// Rounded down, so that 100 means all.
 		share := int32(100 * float64(min(c.Successes, c.Requests)) / float64(c.Requests))
@@ -70,6 +73,10 @@ func trafficOf(v *index.View, agents *Reports, base *v1alpha1.TrafficStatus) *v1
 	}
 	return t
 }
+
+// unknown reports whether the state of the breakers is not known: none that is open is reported, and the agent of one that was has gone.
+// What status showed stays then.
+func unknown(b *distribute.Breakers) bool { return b.Lost > 0 && b.Open+b.HalfOpen == 0 }
 
 // stateOf returns the worst state of breakers, or "" for those of a policy that has none and is merged with none that matters.
 func stateOf(v *index.View, b *distribute.Breakers) v1alpha1.BreakerState {

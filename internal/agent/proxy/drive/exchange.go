@@ -1,7 +1,6 @@
 package drive
 
 import (
-	"net/netip"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
@@ -30,15 +29,16 @@ type Exchange struct {
 	Call call.Call
 	// Detail says how the last attempt ended, or the call.
 	Detail routes.Detail
-	// DispatchedAt is when the attempt under way had its place in the pool.
-	DispatchedAt time.Time
-	// Truncated: what was forwarded is not all there, see routes.Exchange.
+	// PlacedAt is when the attempt under way had its place in the pool.
+	PlacedAt time.Time
+	// Truncated: what was forwarded is not all there, see call.End.
 	Truncated bool
 
 	slot    upstream.Request // for a place in the pool
 	careful bool             // the request must not be sent twice
-	avoid   []netip.AddrPort // endpoints that attempts have gone to
+	answer  call.AttemptID   // the attempt whose response is forwarded
 	timer   *time.Timer
+	woken   chan struct{} // receives when a gate has woken the call
 
 	report routes.Exchange
 	last   routes.Attempt
@@ -47,6 +47,7 @@ type Exchange struct {
 
 // Attempt is what belongs to one attempt whatever its protocol.
 type Attempt struct {
+	ID    call.AttemptID
 	Conn  *upstream.Conn // nil: none held
 	Start call.Start
 	Began time.Time
@@ -60,15 +61,15 @@ type FirstAttempt struct {
 // Protocol is what Run needs of a protocol's driver. The methods that return an action report to the call what has happened and
 // return what the call decided.
 type Protocol interface {
-	// Attempt makes an attempt on a connection, which it owns from now on, up to the head of a response or a failure. c is nil if the
-	// attempt is on the connection of Exchange.First.
-	Attempt(c *upstream.Conn, start call.Start) call.Action
-	// DropAttempt gives up the attempt under way, if there is one.
-	DropAttempt()
+	// Attempt makes the attempt that an action starts on a connection, which it owns from now on, up to the head of a response or a
+	// failure. c is nil if the attempt is on the connection of Exchange.First.
+	Attempt(c *upstream.Conn, a call.Action) call.Action
+	// Cancel gives up whatever is held of an attempt.
+	Cancel(id call.AttemptID)
 
-	// ForwardResponse forwards the response of the attempt under way, until a time that bounds the whole call (zero: none).
-	ForwardResponse(until time.Time)
-	// Reject answers the request locally.
+	// Forward forwards the response of an attempt, until a time that bounds the whole call (zero: none).
+	Forward(id call.AttemptID, until time.Time)
+	// Reject answers the request locally, as the call's outcome says.
 	Reject()
 	// Abort ends the call without an answer.
 	Abort()
@@ -78,8 +79,6 @@ type Protocol interface {
 
 // Held is a response that is held while another attempt is made, since it may be the last real one (rule 10).
 type Held interface {
-	// ForwardHeld forwards it as ForwardResponse does.
-	ForwardHeld(until time.Time)
 	// DropHeld gives it up, if there is one.
 	DropHeld()
 	// HeldConn reports whether there is one that still occupies its connection.
@@ -91,13 +90,21 @@ type Held interface {
 }
 
 // Init prepares x for its first call.
-func (x *Exchange) Init() { x.slot.Init() }
+func (x *Exchange) Init() {
+	x.slot.Init()
+	x.woken = make(chan struct{}, 1)
+	x.Call.OnWake = func() {
+		select {
+		case x.woken <- struct{}{}:
+		default:
+		}
+	}
+}
 
 // Reset makes x ready for another call.
 func (x *Exchange) Reset() {
 	x.Route, x.Plan = nil, nil
-	x.avoid = x.avoid[:0]
-	x.past, x.Detail = x.past[:0], routes.NoDetail
+	x.past, x.Detail, x.Truncated = x.past[:0], routes.NoDetail, false
 }
 
 // Key says what the policy wants of an idempotency key (rule 16): keyed, that the request counts as one that has one; generate, that
@@ -118,34 +125,36 @@ func (x *Exchange) Key(v route.View, class call.Method, connect bool) (keyed, ge
 // Run begins the call and does what it says until it has ended and its answer is forwarded.
 func (x *Exchange) Run(p Protocol, r call.Request) {
 	x.careful = r.Method == call.Unsafe
-	a := x.Call.Begin(x.Now, x.Plan.Plan, r)
+	a := x.Call.Begin(x.Now, &x.Plan.Plan, r)
 	for {
-		if a.Cancel {
-			p.DropAttempt()
+		for id := range a.Cancel.All() {
+			p.Cancel(id)
 		}
 		switch a.Do {
-		case call.StartTry:
+		case call.StartAttempt:
 			a = x.attempt(p, a)
 		case call.Wait:
 			a = x.wait(p, a)
-		case call.Forward:
-			p.DropHeld()
-			p.ForwardResponse(a.Until)
+		case call.Park:
+			a = x.park(a)
+		case call.Forward, call.ForwardKept:
+			x.forward(p, a)
 			return
-		case call.ForwardKept:
-			p.ForwardHeld(a.Until)
-			return
-		case call.Reject:
-			p.DropHeld()
+		case call.Reject, call.Respond:
 			p.Reject()
 			return
 		case call.Abort, call.Continue:
-			p.DropAttempt()
-			p.DropHeld()
 			p.Abort()
 			return
 		}
 	}
+}
+
+// forward forwards the response that answers the call.
+func (x *Exchange) forward(p Protocol, a call.Action) {
+	x.answer = a.Attempt
+	p.Forward(a.Attempt, a.Until)
+	x.Call.Finished(x.Now, a.Attempt, call.End{Truncated: x.Truncated, ClientGone: x.Detail == routes.DetailClientLeft, GRPCStatus: -1})
 }
 
 // attempt gets a connection and has the attempt made. None starts for a client that has gone (rule 4); the first one starts when
@@ -155,28 +164,27 @@ func (x *Exchange) attempt(p Protocol, a call.Action) call.Action {
 		return x.Call.ClientGone(x.Now)
 	}
 	if a.Start == call.First && x.First != nil {
-		return x.firstMade(p)
+		return x.firstMade(p, a)
 	}
 	c, next := x.place(p, a)
 	if c == nil {
 		return next
 	}
-	return p.Attempt(c, a.Start)
+	return p.Attempt(c, a)
 }
 
 // firstMade takes the connection made before the call began for the call's first attempt.
-func (x *Exchange) firstMade(p Protocol) call.Action {
-	x.Call.Dispatched(x.Now)
+func (x *Exchange) firstMade(p Protocol, a call.Action) call.Action {
+	x.Call.Placed(x.Now, a.Attempt, x.Client.Original)
 	x.last = routes.Attempt{Kind: call.OK, Peer: x.Client.Original, Took: x.First.Took}
 	x.reportLast()
-	return p.Attempt(nil, call.First)
+	return p.Attempt(nil, a)
 }
 
-// wait waits between attempts, and meanwhile takes over what there is of the held response.
+// wait waits at a gate or between attempts, and meanwhile takes over what there is of the held response.
 func (x *Exchange) wait(p Protocol, a call.Action) call.Action {
 	if x.Sleep(a.Until, nil) == ClientLeft || x.Client.Left() {
-		x.Detail = routes.DetailClientLeft
-		return x.Call.ClientGone(x.Now)
+		return x.clientLeft()
 	}
 	if p.HeldConn() {
 		p.CollectHeld()
@@ -184,15 +192,36 @@ func (x *Exchange) wait(p Protocol, a call.Action) call.Action {
 	return x.Call.Timer(x.Now)
 }
 
-// Salvage gives back what others wait for, after a panic: the place in the pool and the breaker's permit. Whatever goes wrong here
-// went wrong before.
+// park waits at a gate until that wakes the call.
+func (x *Exchange) park(a call.Action) call.Action {
+	why := x.Sleep(a.Until, x.woken)
+	switch {
+	case why == ClientLeft || x.Client.Left():
+		return x.clientLeft()
+	case why == Woken:
+		return x.Call.Woken(x.Now)
+	}
+	return x.Call.Timer(x.Now)
+}
+
+func (x *Exchange) clientLeft() call.Action {
+	x.Detail = routes.DetailClientLeft
+	return x.Call.ClientGone(x.Now)
+}
+
+// Salvage gives back what others wait for, after a panic: the place in the pool, and what the call holds of breakers and gates.
+// Whatever goes wrong here went wrong before.
 func (x *Exchange) Salvage() {
 	Try(func() {
 		if x.Route != nil {
 			x.Route.Pool.Cancel(&x.slot)
 		}
 	})
-	Try(func() { x.Call.ClientGone(time.Now()) })
+	Try(func() {
+		now := time.Now()
+		x.Call.ClientGone(now)
+		x.Call.Finished(now, x.answer, call.End{Truncated: true, ClientGone: true, GRPCStatus: -1})
+	})
 }
 
 // Try calls f and ignores that it panics.

@@ -22,28 +22,28 @@ func (x *Exchange) place(p Protocol, a call.Action) (*upstream.Conn, call.Action
 	t.Careful, t.Client = x.careful, x.Client.ID
 	t.Avoid = nil
 	if a.Avoid {
-		t.Avoid = x.avoid
+		t.Avoid = x.Call.Endpoints()
 	}
 	pool := x.Route.Pool
 	switch pool.Acquire(t) {
 	case upstream.Granted:
 	case upstream.Overflow:
 		x.Detail = routes.DetailQueueFull
-		return nil, x.Call.LocalReject(x.Now, call.Overflow)
+		return nil, x.Call.LocalReject(x.Now, a.Attempt, call.Overflow)
 	case upstream.Queued:
 		if next, ok := x.queue(p, a); !ok {
 			return nil, next
 		}
 	}
-	x.DispatchedAt = x.Now
-	dispatched := x.Call.Dispatched(x.Now)
+	x.PlacedAt = x.Now
 	if c := pool.Redeem(t, x.Now); c != nil {
-		x.avoid = append(x.avoid, c.Peer())
+		x.Call.Placed(x.Now, a.Attempt, c.Peer())
 		return c, call.Action{}
 	}
-	c, kind := x.dial(a.Start, dispatched.Until)
+	placed := x.Call.Placed(x.Now, a.Attempt, t.Peer())
+	c, kind := x.dial(a, placed.Until)
 	if c == nil {
-		return nil, x.dialFailed(kind)
+		return nil, x.dialFailed(a.Attempt, kind)
 	}
 	return c, call.Action{}
 }
@@ -69,11 +69,11 @@ func (x *Exchange) queue(p Held, a call.Action) (next call.Action, ok bool) {
 		return x.Call.ClientGone(x.Now), false
 	}
 	if Passed(a.Until, x.Now) {
-		x.Detail = DetailOfLimit(x.Call.Limit())
+		x.Detail = DetailOfLimit(x.Call.Limit(a.Attempt))
 		return x.Call.Timer(x.Now), false
 	}
 	x.Detail = routes.DetailQueueTimeout
-	return x.Call.LocalReject(x.Now, call.Overflow), false
+	return x.Call.LocalReject(x.Now, a.Attempt, call.Overflow), false
 }
 
 // freeHeldConn ensures that a held response does not occupy the connection that the retry waits for: the response is read to its end
@@ -98,7 +98,7 @@ func (x *Exchange) freeHeldConn(p Held, until time.Time) Woke {
 }
 
 // dial makes a new connection. Without one, the kind says why.
-func (x *Exchange) dial(start call.Start, until time.Time) (*upstream.Conn, call.Kind) {
+func (x *Exchange) dial(a call.Action, until time.Time) (*upstream.Conn, call.Kind) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	end := until
@@ -114,7 +114,6 @@ func (x *Exchange) dial(start call.Start, until time.Time) (*upstream.Conn, call
 		defer cancel()
 	}
 	watch := WatchClient(x.Client.Left, cancel)
-	x.avoid = append(x.avoid, x.slot.Peer())
 	began := x.Now
 	c, err := x.Route.Pool.Dial(ctx, &x.slot)
 	watch.Stop()
@@ -127,9 +126,9 @@ func (x *Exchange) dial(start call.Start, until time.Time) (*upstream.Conn, call
 	}
 	kind, why := failureOf(err)
 	if kind != call.Internal && Passed(until, x.Now) {
-		kind, why = call.AttemptTimeout, DetailOfLimit(x.Call.Limit())
+		kind, why = call.AttemptTimeout, DetailOfLimit(x.Call.Limit(a.Attempt))
 	}
-	x.last = routes.Attempt{Kind: kind, Start: start, Peer: x.slot.Peer(), Took: x.Now.Sub(began), Detail: why}
+	x.last = routes.Attempt{Kind: kind, Start: a.Start, Peer: x.slot.Peer(), Took: x.Now.Sub(began), Detail: why}
 	x.reportLast()
 	return nil, kind
 }
@@ -146,14 +145,13 @@ func failureOf(err error) (call.Kind, routes.Detail) {
 	return kind, why
 }
 
-func (x *Exchange) dialFailed(kind call.Kind) call.Action {
+func (x *Exchange) dialFailed(id call.AttemptID, kind call.Kind) call.Action {
 	switch kind {
 	case call.ClientGone:
-		x.Detail = routes.DetailClientLeft
-		return x.Call.ClientGone(x.Now)
+		return x.clientLeft()
 	case call.Internal:
-		return x.Call.LocalReject(x.Now, call.Internal)
+		return x.Call.LocalReject(x.Now, id, call.Internal)
 	default:
-		return x.Call.TryFailed(x.Now, call.Failure{Kind: kind})
+		return x.Call.AttemptFailed(x.Now, id, call.Failure{Kind: kind})
 	}
 }

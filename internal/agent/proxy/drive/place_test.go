@@ -25,7 +25,7 @@ func TestRule25_TheGrantWins(t *testing.T) {
 			t.Fatal("the pool is not as it should be")
 		}
 		x.Now = time.Now()
-		x.Call.Begin(x.Now, x.Plan.Plan, call.Request{})
+		x.Call.Begin(x.Now, &x.Plan.Plan, call.Request{})
 		x.Route.Pool.Cancel(&holder) // and so the other is granted
 		if _, ok := x.queue(nothingHeld{}, call.Action{Until: x.Now.Add(-time.Second)}); !ok {
 			t.Fatalf("refused: %+v", x.Call.Outcome())

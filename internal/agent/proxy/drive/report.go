@@ -39,7 +39,7 @@ func (x *Exchange) Report(v route.View, started time.Time) {
 	e.Outcome = x.Call.Outcome()
 	e.Took = x.Now.Sub(started)
 	e.Method, e.Host, e.Path = v.Method(), v.Host(), v.Target()
-	e.Tries, e.Detail, e.Truncated = x.past, x.Detail, x.Truncated
+	e.Tries, e.Detail = x.past, x.Detail
 	x.Route.Recorder().CallDone(e)
-	e.Method, e.Host, e.Path, e.Tries, x.Truncated = nil, nil, nil, nil, false
+	e.Method, e.Host, e.Path, e.Tries = nil, nil, nil, nil
 }

@@ -57,7 +57,7 @@ type attempt struct {
 }
 
 // take begins an attempt on a connection.
-func (t *attempt) take(c *upstream.Conn, start call.Start) {
+func (t *attempt) take(c *upstream.Conn, a call.Action) {
 	l, ok := c.Attachment.(*connReader)
 	if !ok {
 		l = &connReader{}
@@ -65,7 +65,7 @@ func (t *attempt) take(c *upstream.Conn, start call.Start) {
 		c.Attachment = l
 	}
 	x := t.x
-	t.Conn, t.in, t.Start, t.Began = c, l, start, x.Now
+	t.ID, t.Conn, t.in, t.Start, t.Began = a.Attempt, c, l, a.Start, x.Now
 	x.s.pinTo(c.Conn)
 	t.until, t.stall, t.interims = time.Time{}, x.Plan.Settings.Timeouts.Write, 0
 	t.receivedAt, t.receivedBefore, t.progressAt = x.Now, l.received, x.Now
@@ -121,9 +121,7 @@ func (t *attempt) reusable() bool {
 
 // failure describes how the attempt failed.
 func (t *attempt) failure(kind call.Kind) call.Failure {
-	return call.Failure{
-		Kind: kind, BytesWritten: t.sent > 0, ResponseStarted: t.interims > 0 || t.in.reader.Started(), Reused: t.Conn.Reused(),
-	}
+	return call.Failure{Kind: kind, ResponseStarted: t.interims > 0 || t.in.reader.Started(), Reused: t.Conn.Reused()}
 }
 
 // failed ends the attempt and reports that to the call.
@@ -133,17 +131,20 @@ func (x *exchange) failed(kind call.Kind, why routes.Detail) call.Action {
 	if x.upload.err != nil { // it has sent less than it announced, and the upstream gave up over that
 		return x.uploadFailed()
 	}
+	if t.sent > 0 {
+		x.Call.BytesAccepted(t.ID)
+	}
 	x.reportBody()
 	f := t.failure(kind)
 	x.Now = time.Now()
 	x.Attempted(&x.cur.Attempt, kind, 0, why)
 	t.drop()
-	return x.Call.TryFailed(x.Now, f)
+	return x.Call.AttemptFailed(x.Now, t.ID, f)
 }
 
 // attemptTimeout ends the attempt because a deadline of the call's has passed.
 func (x *exchange) attemptTimeout() call.Action {
-	return x.failed(call.AttemptTimeout, drive.DetailOfLimit(x.Call.Limit()))
+	return x.failed(call.AttemptTimeout, drive.DetailOfLimit(x.Call.Limit(x.cur.ID)))
 }
 
 // idleTimeout ends the attempt because no byte moves any more. If the rest of the request was waited for, the client is at fault.

@@ -158,10 +158,10 @@ func (x *exchange) callRequest() call.Request {
 }
 
 // Attempt implements drive.Protocol.
-func (x *exchange) Attempt(c *upstream.Conn, start call.Start) call.Action {
+func (x *exchange) Attempt(c *upstream.Conn, a call.Action) call.Action {
 	t := x.cur
-	t.take(c, start)
-	t.until = x.Call.Sending(x.Now).Until
+	t.take(c, a)
+	t.until = x.Call.Sending(x.Now, t.ID).Until
 	switch {
 	case x.upload.awaits100:
 		return x.sendExpecting()
@@ -172,22 +172,38 @@ func (x *exchange) Attempt(c *upstream.Conn, start call.Start) call.Action {
 	return x.sendBeside()
 }
 
-// DropAttempt implements drive.Protocol.
-func (x *exchange) DropAttempt() { x.cur.drop() }
+// Cancel implements drive.Protocol.
+func (x *exchange) Cancel(id call.AttemptID) {
+	if x.held != nil && x.held.ID == id {
+		x.DropHeld()
+	} else if x.cur.ID == id {
+		x.cur.drop()
+	}
+}
 
-// ForwardResponse implements drive.Protocol.
-func (x *exchange) ForwardResponse(until time.Time) { x.next = x.forward(x.cur, until) }
+// Forward implements drive.Protocol.
+func (x *exchange) Forward(id call.AttemptID, until time.Time) {
+	t := x.cur
+	if x.held != nil && x.held.ID == id {
+		t = x.held
+	}
+	x.next = x.forward(t, until)
+}
 
 // Abort implements drive.Protocol.
-func (x *exchange) Abort() { x.next = x.onAbort }
+func (x *exchange) Abort() {
+	x.cur.drop()
+	x.DropHeld()
+	x.next = x.onAbort
+}
 
 // Reject implements drive.Protocol (rule 26).
 func (x *exchange) Reject() { x.next = x.reject() }
 
 func (x *exchange) reject() step {
-	kind := x.Call.Outcome().Kind
-	r := http1.Reply{Status: kind.Status(), Reason: kind.Reason(), ToHead: x.request.Info().Head}
-	if kind == call.RateLimited {
+	o := x.Call.Outcome()
+	r := http1.Reply{Status: o.Status, Reason: o.Kind.Reason(), ToHead: x.request.Info().Head}
+	if o.Kind == call.RateLimited {
 		r.RetryAfter = 1
 	}
 	// Where the client chose the address, a failure to reach it ends its connection as it would without a proxy, so that the client

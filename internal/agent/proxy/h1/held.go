@@ -2,7 +2,6 @@ package h1
 
 import (
 	"io"
-	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/http1"
 )
@@ -26,9 +25,6 @@ func (x *exchange) hold() {
 	}
 	t.collect()
 }
-
-// ForwardHeld implements drive.Held.
-func (x *exchange) ForwardHeld(until time.Time) { x.next = x.forward(x.held, until) }
 
 // DropHeld implements drive.Held.
 func (x *exchange) DropHeld() {

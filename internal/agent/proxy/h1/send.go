@@ -26,7 +26,7 @@ func (t *attempt) sendRequest() error {
 	_, t.err = x.request.WriteRequest(t, http1.Forward{Extra: x.extra, Without: x.without}, x.upload.first)
 	if t.err == nil {
 		t.complete = !x.upload.streamed
-		t.until = x.Call.RequestWritten(x.Now).Until
+		t.until = x.Call.RequestWritten(x.Now, t.ID).Until
 	}
 	return t.err
 }

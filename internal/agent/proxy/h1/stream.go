@@ -166,7 +166,7 @@ func (x *exchange) sendExpecting() call.Action {
 		return next
 	}
 	x.Now = time.Now()
-	t.until = x.Call.Sending(x.Now).Until
+	t.until = x.Call.Sending(x.Now, t.ID).Until
 	return x.sendBeside()
 }
 
@@ -178,7 +178,7 @@ func (x *exchange) sentSoFar() (next call.Action, done bool) {
 	}
 	switch {
 	case t.complete:
-		t.until = x.Call.RequestWritten(t.written).Until
+		t.until = x.Call.RequestWritten(t.written, t.ID).Until
 		return call.Action{}, false
 	case t.err != nil:
 		return x.sendFailed(), true
@@ -186,7 +186,7 @@ func (x *exchange) sentSoFar() (next call.Action, done bool) {
 		return x.uploadFailed(), true
 	}
 	// The client has ended its side in the midst of the body. It may be waiting for what the upstream makes of that.
-	t.until = x.Call.RequestWritten(x.Now).Until
+	t.until = x.Call.RequestWritten(x.Now, t.ID).Until
 	return call.Action{}, false
 }
 

@@ -31,7 +31,7 @@ func (x *exchange) awaitHead() call.Action {
 				return next
 			}
 		case errors.Is(err, errAnswered): // the request is not sent to its end, but its response is read
-			t.until = x.Call.RequestWritten(x.Now).Until
+			t.until = x.Call.RequestWritten(x.Now, t.ID).Until
 		case !t.streaming && t.err != nil && !errors.Is(t.err, errAnswered):
 			return x.sendFailed()
 		case !errors.Is(err, os.ErrDeadlineExceeded):
@@ -101,7 +101,7 @@ func (x *exchange) interim() (next call.Action, done bool) {
 		return call.Action{}, false
 	}
 	if t.response.Status != 100 {
-		x.Call.Interim()
+		x.Call.Interim(x.Now, t.ID)
 	}
 	out := &x.s.out
 	whole := out.until
@@ -145,7 +145,7 @@ func (x *exchange) responseHead() call.Action {
 			r.HeaderMatched = true
 		}
 	}
-	a := x.Call.ResponseHead(x.Now, r)
+	a := x.Call.ResponseHead(x.Now, t.ID, r)
 	if a.Keep {
 		x.hold()
 	}

@@ -109,38 +109,36 @@ func (x *exchange) salvage() {
 }
 
 // Attempt implements drive.Protocol: a connection is all that is attempted.
-func (x *exchange) Attempt(c *upstream.Conn, start call.Start) call.Action {
+func (x *exchange) Attempt(c *upstream.Conn, a call.Action) call.Action {
 	if c == nil {
 		x.server = x.first
 	} else {
 		x.server = &Server{Conn: c.Conn, place: c}
-		x.Attempted(&drive.Attempt{Conn: c, Start: start, Began: x.DispatchedAt}, call.OK, 0, routes.NoDetail)
+		x.Attempted(&drive.Attempt{Conn: c, ID: a.Attempt, Start: a.Start, Began: x.PlacedAt}, call.OK, 0, routes.NoDetail)
 	}
-	return x.Call.ResponseHead(x.Now, call.Response{GRPCStatus: -1})
+	return x.Call.ResponseHead(x.Now, a.Attempt, call.Response{GRPCStatus: -1})
 }
 
-// DropAttempt implements drive.Protocol.
-func (x *exchange) DropAttempt() {
+// Cancel implements drive.Protocol.
+func (x *exchange) Cancel(call.AttemptID) {
 	x.server.Close()
 	x.server = nil
 }
 
-// ForwardResponse implements drive.Protocol.
-func (x *exchange) ForwardResponse(until time.Time) { x.server.Until = until }
+// Forward implements drive.Protocol.
+func (x *exchange) Forward(_ call.AttemptID, until time.Time) { x.server.Until = until }
 
 // Reject implements drive.Protocol.
 func (x *exchange) Reject() { x.Abort() }
 
 // Abort implements drive.Protocol.
 func (x *exchange) Abort() {
-	x.DropAttempt()
+	x.server.Close()
+	x.server = nil
 	x.first.Close()
 }
 
-// ForwardHeld implements drive.Held: there are no responses.
-func (x *exchange) ForwardHeld(time.Time) {}
-
-// DropHeld implements drive.Held.
+// DropHeld implements drive.Held: there are no responses.
 func (x *exchange) DropHeld() {}
 
 // HeldConn implements drive.Held.

@@ -1,0 +1,205 @@
+package call
+
+import (
+	"math/bits"
+	"net/netip"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/resilience"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// attempt is what a Call knows of one attempt.
+type attempt struct {
+	placed bool // it has left the pool's queue
+	sent   bool // the kernel accepted bytes of its request, or a byte of a response proves it
+	limit  Limit
+	until  moment // its deadline
+	// Its clock (rule 2): it has run for spent, and since running; never: it stands.
+	spent   time.Duration
+	running moment
+	permit  resilience.Permit
+}
+
+// start has the driver start an attempt that has a permit.
+func (c *Call) start(p resilience.Permit, a Action) Action {
+	for (c.live | c.held).Has(c.next) {
+		c.next = (c.next + 1) % MaxAttempts
+	}
+	a.Do, a.Attempt, a.Route = StartAttempt, c.next, c.route
+	c.next = (c.next + 1) % MaxAttempts
+	c.attempts[a.Attempt] = attempt{permit: p, until: c.deadline, limit: c.binding, running: never}
+	c.live |= SetOf(a.Attempt)
+	c.phase = trying
+	c.count++
+	a.Until = c.timeOf(c.horizon())
+	return a
+}
+
+// attempt returns an attempt that is under way, or nil.
+func (c *Call) attempt(id AttemptID) *attempt {
+	if id >= MaxAttempts || !c.live.Has(id) {
+		return nil
+	}
+	return &c.attempts[id]
+}
+
+func (c *Call) place(now time.Time, id AttemptID, at netip.AddrPort) Action {
+	t := c.attempt(id)
+	if t == nil || t.placed {
+		return c.carryOn()
+	}
+	c.endpoints = append(c.endpoints, at)
+	t.placed, t.running = true, c.momentOf(now)
+	t.until, t.limit = c.deadline, c.binding
+	t.bound(after(t.running, c.plan.Settings.Timeouts.PerTry), LimitPerTry)
+	if h := &c.plan.Hedge; c.hedgeAt == never && c.hedges < h.Max {
+		c.hedgeAt = after(t.running, h.After)
+	}
+	return c.carryOn()
+}
+
+func (c *Call) sending(now time.Time, id AttemptID) Action {
+	if t := c.attempt(id); t != nil && t.placed {
+		t.stop(c.momentOf(now))
+		t.until, t.limit = c.deadline, c.binding
+	}
+	return c.carryOn()
+}
+
+func (c *Call) requestWritten(now time.Time, id AttemptID) Action {
+	if t := c.attempt(id); t != nil && t.placed {
+		written := c.momentOf(now)
+		t.running = min(t.running, written)
+		t.until, t.limit = c.deadline, c.binding
+		limits := &c.plan.Settings.Timeouts
+		if limits.PerTry > 0 {
+			t.bound(t.running+limits.PerTry-t.spent, LimitPerTry)
+		}
+		t.bound(after(written, limits.ResponseHeader), LimitResponseHeader)
+	}
+	return c.carryOn()
+}
+
+// bytesAccepted notes that an attempt was sent. A body that is not kept cannot be sent again after that.
+func (c *Call) bytesAccepted(id AttemptID) {
+	if t := c.attempt(id); t != nil {
+		t.sent = true
+		c.lost = c.lost || c.request.HasBody && !c.replays
+	}
+}
+
+// forwardedInterim decides for the attempt whose response went to the client in part.
+func (c *Call) forwardedInterim(now time.Time, id AttemptID) Action {
+	t := c.attempt(id)
+	if t == nil {
+		return c.carryOn()
+	}
+	c.bytesAccepted(id)
+	c.interim = true
+	others := c.dismissLive(now, SetOf(id))
+	a := c.carryOn()
+	a.Cancel = others
+	return a
+}
+
+// bound has the attempt end at m, if something else does not end it sooner.
+func (t *attempt) bound(m moment, l Limit) {
+	if m < t.until {
+		t.until, t.limit = m, l
+	}
+}
+
+// stop has the clock stand.
+func (t *attempt) stop(now moment) { t.spent, t.running = t.took(now), never }
+
+// took is how long the clock has run.
+func (t *attempt) took(now moment) time.Duration {
+	if t.running == never {
+		return t.spent
+	}
+	return t.spent + now - t.running
+}
+
+// horizon is when the first of the attempts under way is overdue, or gets another beside it.
+func (c *Call) horizon() moment {
+	until := c.hedgeAt
+	for s := c.live; s != 0; s &= s - 1 {
+		until = min(until, c.attempts[bits.TrailingZeros8(uint8(s))].until)
+	}
+	return until
+}
+
+// overdue returns an attempt whose time is up.
+func (c *Call) overdue(now time.Time) (AttemptID, bool) {
+	for id := range c.live.All() {
+		if c.passed(c.attempts[id].until, now) {
+			return id, true
+		}
+	}
+	return 0, false
+}
+
+// admitted asks the breaker for a permit.
+func (c *Call) admitted(now time.Time) (resilience.Permit, bool) {
+	if c.plan.Breaker == nil {
+		return resilience.Permit{}, true
+	}
+	return c.plan.Breaker.Allow(now)
+}
+
+// settle gives an attempt's permit back with its result.
+func (c *Call) settle(now time.Time, t *attempt, failed bool) {
+	c.giveBackWith(now, t, resilience.Result{Failed: failed, Took: t.took(c.momentOf(now)), Shard: c.shard})
+}
+
+func (c *Call) giveBackWith(now time.Time, t *attempt, r resilience.Result) {
+	if t.permit.Held() {
+		c.plan.Breaker.Done(now, t.permit, r)
+		t.permit = resilience.Permit{}
+	}
+}
+
+// giveBack gives an attempt's permit back without a result, if it is still held.
+func (c *Call) giveBack(t *attempt) {
+	if t.permit.Held() {
+		c.plan.Breaker.Cancel(t.permit)
+		t.permit = resilience.Permit{}
+	}
+}
+
+// giveUp gives an attempt's permit back because nobody waits for it any more. The breaker hears of one that has been slow
+// already: callers that lose patience would hide it otherwise (rule 4).
+func (c *Call) giveUp(now time.Time, t *attempt) {
+	b := c.plan.Settings.Breaker
+	if took := t.took(c.momentOf(now)); t.permit.Held() && b.SlowCalls != nil && took > b.SlowCalls.Threshold {
+		c.giveBackWith(now, t, resilience.Result{GivenUp: true, Took: took, Shard: c.shard})
+	}
+	c.giveBack(t)
+}
+
+// dismiss gives up whatever the driver holds, and returns it.
+func (c *Call) dismiss(now time.Time) AttemptSet {
+	all := c.dismissLive(now, 0) | c.held
+	c.held = 0
+	return all
+}
+
+// dismissLive gives up the attempts under way but for some, and returns them.
+func (c *Call) dismissLive(now time.Time, except AttemptSet) AttemptSet {
+	others := c.live &^ except
+	for id := range others.All() {
+		c.giveUp(now, &c.attempts[id])
+	}
+	c.live &= except
+	c.hedgeAt = never
+	return others
+}
+
+// cutShort reports whether the breaker takes an attempt that the overall deadline ended for one that timed out: if the upstream had
+// all the time that the policy allows. Then the attempt was the first, it was the upstream that was waited for, and the
+// deadline is not the client's own.
+func (c *Call) cutShort(t *attempt) bool {
+	b := c.plan.Settings.Breaker
+	return b != nil && b.FailureOn.Has(policy.PerTryTimeout) && c.count == 1 && c.binding != LimitClient && t.running != never
+}

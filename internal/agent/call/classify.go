@@ -1,0 +1,131 @@
+package call
+
+import (
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// class is what the policy thinks of how an attempt ended.
+type class struct {
+	// failure: the attempt was not good enough, whether or not the policy retries it.
+	failure bool
+	// retryable: retry.when, statusCodes, responseHeaders, grpcStatuses or an override ask for a retry.
+	retryable bool
+	// breakerFails: the circuit breaker counts the attempt as failed.
+	breakerFails bool
+	// limit and backoff are those of the override that matches, or of the retry block.
+	limit   int
+	backoff *policy.Backoff
+}
+
+// traits are what a failed attempt, or a response, has for the policy's lists to match.
+type traits struct {
+	conditions policy.Conditions
+	status     int
+	grpc       int // -1: none
+	header     bool
+}
+
+func classifyFailure(s *policy.Settings, f *Failure, unsent bool) class {
+	t := traits{conditions: failureConditions(f.Kind, unsent), grpc: -1}
+	v := classify(s, &t)
+	v.failure = true
+	return v
+}
+
+func classifyResponse(s *policy.Settings, r *Response) class {
+	t := traits{conditions: responseConditions(r), status: r.Status, grpc: r.GRPCStatus, header: r.HeaderMatched}
+	v := classify(s, &t)
+	v.failure = r.Status >= 500 || r.Status == 429 || grpcFailed(r.GRPCStatus)
+	return v
+}
+
+func classify(s *policy.Settings, t *traits) class {
+	r := &s.Retry
+	v := class{limit: r.MaxRetries, backoff: &r.Backoff}
+	asked := r.On.Intersects(t.conditions) || t.header || hasStatus(r.StatusCodes, t.status) || hasGRPC(r.GRPCStatuses, t.grpc)
+	for i := range r.Overrides {
+		o := &r.Overrides[i]
+		if o.On.Intersects(t.conditions) || hasStatus(o.StatusCodes, t.status) || hasGRPC(o.GRPCStatuses, t.grpc) {
+			v.limit, v.backoff = o.MaxRetries, &o.Backoff
+			asked = true
+			break
+		}
+	}
+	v.retryable = asked && v.limit > 0
+	if b := s.Breaker; b != nil {
+		v.breakerFails = b.FailureOn.Intersects(t.conditions) || hasStatus(b.FailureStatus, t.status) || hasGRPC(b.FailureGRPC, t.grpc)
+	}
+	return v
+}
+
+// failureConditions names the classes of an attempt that ended without a response.
+func failureConditions(k Kind, unsent bool) policy.Conditions {
+	switch k {
+	case ConnectFailed, ConnectTimeout:
+		return policy.Of(policy.ConnectFailure)
+	case AttemptTimeout:
+		return policy.Of(policy.PerTryTimeout)
+	case RefusedStream:
+		return policy.Of(policy.RefusedStream)
+	case Reset:
+		if unsent {
+			return policy.Of(policy.Reset, policy.ResetBeforeRequest)
+		}
+		return policy.Of(policy.Reset)
+	case BadResponse: // the connection is dropped for it: no response headers came of it
+		return policy.Of(policy.Reset)
+	case OK, ClientGone, Deadline, Overflow, BreakerOpen, RateLimited, Internal, KindCount:
+	}
+	return 0
+}
+
+// responseConditions names the classes of a response; none below 400, whatever it carries.
+func responseConditions(r *Response) policy.Conditions {
+	var c policy.Conditions
+	if r.Status < 400 {
+		return c
+	}
+	switch r.Status {
+	case 409:
+		c |= policy.Of(policy.Conflict)
+	case 429:
+		c |= policy.Of(policy.RateLimited)
+	case 502, 503, 504:
+		c |= policy.Of(policy.GatewayError)
+	}
+	if r.Status >= 500 && r.Status != 501 {
+		c |= policy.Of(policy.ServerError)
+	}
+	if r.HasRetryAfter {
+		c |= policy.Of(policy.RetryAfterPresent)
+	}
+	return c
+}
+
+// grpcFailed reports whether a gRPC status is the server's fault: UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL,
+// UNAVAILABLE or DATA_LOSS.
+func grpcFailed(status int) bool {
+	switch status {
+	case 2, 4, 8, 13, 14, 15:
+		return true
+	}
+	return false
+}
+
+func hasStatus(ranges []policy.StatusRange, status int) bool {
+	for _, r := range ranges {
+		if int(r.From) <= status && status <= int(r.To) {
+			return true
+		}
+	}
+	return false
+}
+
+func hasGRPC(list []policy.GRPCStatus, status int) bool {
+	for _, s := range list {
+		if int(s) == status {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,263 @@
+package call
+
+import (
+	"math/bits"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/resilience"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+func (c *Call) responseHead(now time.Time, id AttemptID, r *Response) Action {
+	t := c.attempt(id)
+	if t == nil {
+		return c.carryOn()
+	}
+	c.bytesAccepted(id)
+	c.status, c.last = r.Status, OK
+	v := result{class: classifyResponse(c.plan.Settings, r), response: r}
+	if !v.failure && !v.retryable {
+		if b := c.plan.Settings.Breaker; r.GRPCPending && b != nil && !v.breakerFails {
+			t.stop(c.momentOf(now)) // Finished settles it
+		} else {
+			c.settle(now, t, v.breakerFails)
+		}
+		return c.forward(now, id, c.success())
+	}
+	c.settle(now, t, v.breakerFails)
+	if c.live != SetOf(id) && v.retryable && !c.interim && !r.RequestUnfinished && !c.pushedBack(r) {
+		a := Action{Keep: true, Cancel: c.keep(id)}
+		a.Until = c.timeOf(c.horizon())
+		return a
+	}
+	return c.badResponse(now, id, &v)
+}
+
+// badResponse decides what follows a response that is not good enough, while no better one can be hoped for.
+func (c *Call) badResponse(now time.Time, id AttemptID, v *result) Action {
+	delay, no := c.decide(now, v)
+	dropped := c.keep(id)
+	var a Action
+	if no == NotNeeded {
+		a = c.retry(now, delay)
+	} else {
+		a = c.end(now, no)
+	}
+	switch a.Do {
+	case ForwardKept: // it was never put aside
+		a.Do = Forward
+	case Wait, StartAttempt:
+		a.Keep = true
+	case Continue, Park, Forward, Respond, Reject, Abort:
+	}
+	a.Cancel |= dropped
+	return a
+}
+
+// keep has the driver keep the response of an attempt under way; the one kept before is dropped.
+func (c *Call) keep(id AttemptID) (dropped AttemptSet) {
+	dropped = c.held
+	c.over(id)
+	c.held = SetOf(id)
+	return dropped
+}
+
+// over takes an attempt from those under way.
+func (c *Call) over(id AttemptID) {
+	if c.live &^= SetOf(id); c.live == 0 {
+		c.hedgeAt = never
+	}
+}
+
+func (c *Call) attemptFailed(now time.Time, id AttemptID, f *Failure) Action {
+	t := c.attempt(id)
+	if t == nil {
+		return c.carryOn()
+	}
+	if f.ResponseStarted {
+		c.bytesAccepted(id)
+	}
+	unsent := f.PeerUnprocessed || !t.sent
+	c.last = f.Kind
+	c.over(id)
+	if f.Kind == AttemptTimeout && c.passed(c.deadline, now) {
+		if c.cutShort(t) {
+			c.settle(now, t, true)
+		}
+		c.giveBack(t)
+		return c.expire(now)
+	}
+	if f.stale() && c.repairable(now, unsent) {
+		if c.live == 0 {
+			return c.repair(now, t)
+		}
+		c.giveBack(t)
+		return c.carryOn()
+	}
+	v := result{class: classifyFailure(c.plan.Settings, f, unsent), unsent: unsent}
+	c.settle(now, t, v.breakerFails)
+	if c.live != 0 {
+		return c.carryOn()
+	}
+	delay, no := c.decide(now, &v)
+	if no != NotNeeded {
+		return c.end(now, no)
+	}
+	return c.retry(now, delay)
+}
+
+// timeUp ends an attempt whose deadline has passed. In the pool's queue that is the call's.
+func (c *Call) timeUp(now time.Time, id AttemptID) Action {
+	if !c.attempts[id].placed {
+		return c.expire(now)
+	}
+	a := c.attemptFailed(now, id, &Failure{Kind: AttemptTimeout})
+	a.Cancel |= SetOf(id)
+	return a
+}
+
+func (c *Call) localReject(now time.Time, id AttemptID, kind Kind) Action {
+	t := c.attempt(id)
+	if t == nil {
+		return c.carryOn()
+	}
+	c.giveBack(t)
+	c.over(id)
+	if c.live != 0 {
+		return c.carryOn()
+	}
+	c.last = kind
+	return c.end(now, Refused)
+}
+
+// end answers the client with the last real response, or with a local one if there was none (rules 3 and 10), unless the fallback
+// steps in.
+func (c *Call) end(now time.Time, d RetryDecision) Action {
+	a, ok := c.fallBack(now, d)
+	if ok {
+		return a
+	}
+	dropped := a.Cancel
+	if c.held != 0 {
+		a = c.forward(now, AttemptID(bits.TrailingZeros8(uint8(c.held))), d)
+		a.Do = ForwardKept
+		a.Cancel |= dropped
+		return a
+	}
+	a = Action{Do: Reject, Cancel: c.dismiss(now) | dropped}
+	c.finish(now, c.localKind(d), d)
+	return a
+}
+
+// localKind is what a local answer gives as the reason.
+func (c *Call) localKind(d RetryDecision) Kind {
+	switch {
+	case d == ByDeadline:
+		return Deadline
+	case c.last == OK: // its response was lost
+		return Internal
+	}
+	return c.last
+}
+
+// fallBack is the last step before a call that failed is answered. ok is false if there is nothing to fall back on.
+func (c *Call) fallBack(now time.Time, d RetryDecision) (a Action, ok bool) {
+	f := c.own.Fallback
+	if f == nil || c.route != 0 || c.interim {
+		return Action{}, false
+	}
+	if f.Plan == nil {
+		a := Action{Do: Respond, Cancel: c.dismiss(now)}
+		kind := c.last
+		if kind != OK {
+			kind = c.localKind(d)
+		}
+		c.finish(now, kind, d)
+		c.outcome.Status = f.Status
+		return a, true
+	}
+	if d == ByMethod || d == ByBody || c.bodyGone() || c.passed(c.deadline, now) {
+		return Action{}, false
+	}
+	others := c.dismissLive(now, 0)
+	c.plan, c.route = f.Plan, 1
+	p, ok := c.admitted(now)
+	if !ok {
+		c.plan, c.route = c.own, 0
+		return Action{Cancel: others}, false
+	}
+	return c.start(p, Action{Start: Fallen, Cancel: others}), true
+}
+
+// forward ends the call with a real response.
+func (c *Call) forward(now time.Time, id AttemptID, d RetryDecision) Action {
+	a := Action{Do: Forward, Attempt: id, Until: c.timeOf(after(0, c.own.Settings.Timeouts.MaxDuration))}
+	a.Cancel = c.dismissLive(now, SetOf(id)) | c.held&^SetOf(id)
+	c.live, c.held, c.answering = 0, 0, id
+	c.record(now, OK, d)
+	c.phase = forwarding
+	return a
+}
+
+// finish ends the call without a response of the upstream's.
+func (c *Call) finish(now time.Time, kind Kind, d RetryDecision) {
+	c.record(now, kind, d)
+	c.phase = ended
+	c.leave(now)
+}
+
+func (c *Call) record(now time.Time, kind Kind, d RetryDecision) {
+	c.outcome = Outcome{Kind: kind, Cause: c.last, Decision: d, Status: kind.Status(), Attempts: c.count, Took: now.Sub(c.started)}
+	if kind == OK {
+		c.outcome.Status = c.status
+	}
+}
+
+// success is the decision on a call whose response is good enough.
+func (c *Call) success() RetryDecision {
+	if c.count > 1 || c.route != 0 {
+		return Recovered
+	}
+	return NotNeeded
+}
+
+func (c *Call) finished(now time.Time, id AttemptID, e *End) {
+	if c.phase != forwarding || id != c.answering {
+		return
+	}
+	c.phase = ended
+	c.outcome.Truncated = e.Truncated
+	if t := &c.attempts[id]; t.permit.Held() {
+		c.settleEnd(now, t, e)
+	}
+	c.leave(now)
+}
+
+// settleEnd tells the breaker of a response whose head did not say how it would end.
+func (c *Call) settleEnd(now time.Time, t *attempt, e *End) {
+	b := c.plan.Settings.Breaker
+	if e.ClientGone {
+		c.giveUp(now, t)
+		return
+	}
+	c.settle(now, t, hasGRPC(b.FailureGRPC, e.GRPCStatus) || e.Truncated && b.FailureOn.Has(policy.Reset))
+}
+
+// leave gives the places at the gates back, and tells them how the call ended.
+func (c *Call) leave(now time.Time) {
+	if c.gates == 0 && !c.asked {
+		return
+	}
+	o := &c.outcome
+	r := resilience.Result{Failed: o.Decision > Recovered || o.Truncated, GivenUp: o.Kind == ClientGone, Shard: c.shard}
+	if c.gates > 0 {
+		r.Took = c.momentOf(now) - c.entered
+	}
+	if c.asked {
+		c.own.Gates[c.gates].Leave(now, &c.waiters[c.gates], r)
+	}
+	for ; c.gates > 0; c.gates-- {
+		c.own.Gates[c.gates-1].Leave(now, &c.waiters[c.gates-1], r)
+	}
+	c.asked = false
+}

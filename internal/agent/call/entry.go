@@ -1,0 +1,63 @@
+package call
+
+import (
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/resilience"
+)
+
+// enter asks the gates, from the first that the call has not passed, and starts the first attempt behind the last.
+func (c *Call) enter(now time.Time) Action {
+	for c.gates < len(c.own.Gates) {
+		e := c.own.Gates[c.gates].Enter(now, c.waiter())
+		switch e.Verdict {
+		case resilience.Pass:
+			c.asked = false
+			c.gates++
+			c.entered = c.momentOf(now)
+		case resilience.Wait, resilience.Park:
+			c.asked, c.parked, c.until = true, e.Verdict == resilience.Park, never
+			if !e.Until.IsZero() {
+				c.until = c.momentOf(e.Until)
+			}
+			if !c.parked && c.deadline <= c.until { // as in rule 3: what does not fit is not waited for
+				return c.refuse(now, RateLimited)
+			}
+			return c.carryOn()
+		case resilience.Refuse:
+			c.asked = false
+			return c.refuse(now, RateLimited)
+		}
+	}
+	p, ok := c.admitted(now)
+	if !ok {
+		return c.refuse(now, BreakerOpen)
+	}
+	return c.start(p, Action{})
+}
+
+// refuse ends a call that is not let in.
+func (c *Call) refuse(now time.Time, kind Kind) Action {
+	c.last = kind
+	return c.end(now, Refused)
+}
+
+// waiter is the call at the gate that it has come to. Gates know waiters by their addresses, so these do not move.
+func (c *Call) waiter() *resilience.Waiter {
+	if n := len(c.own.Gates); len(c.waiters) < n {
+		c.waiters = make([]resilience.Waiter, n)
+	}
+	w := &c.waiters[c.gates]
+	w.Wake = c.OnWake
+	return w
+}
+
+func (c *Call) woken(now time.Time) Action {
+	switch {
+	case c.phase != entering || !c.parked:
+		return c.carryOn()
+	case c.passed(c.deadline, now):
+		return c.expire(now)
+	}
+	return c.enter(now)
+}

@@ -1,0 +1,156 @@
+package call
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Begin starts a call whose request head has just been read.
+func (c *Call) Begin(now time.Time, p *Plan, r Request) Action {
+	a := c.begin(now, p, r)
+	if p.Shadow != nil {
+		c.beginShadow(now, a, p.Shadow, r)
+	}
+	return a
+}
+
+// Woken tells that the call was woken at the gate where it is parked.
+func (c *Call) Woken(now time.Time) Action {
+	s := c.follower(now)
+	a := c.woken(now)
+	if s != nil {
+		c.compare(now, a, s.woken(now))
+	}
+	return a
+}
+
+// Placed tells that an attempt has left the pool's queue, and for which endpoint. Its clock begins to run: connecting belongs to
+// it (rule 2).
+func (c *Call) Placed(now time.Time, id AttemptID, at netip.AddrPort) Action {
+	s := c.follower(now)
+	a := c.place(now, id, at)
+	if s != nil {
+		c.compare(now, a, s.place(now, id, at))
+	}
+	return a
+}
+
+// Sending tells that there is a connection and the request is being sent, or sent on: the attempt's clock stands until
+// RequestWritten, for what is waited for may be the client (rule 2). An attempt for which it is never reported is one long wait.
+func (c *Call) Sending(now time.Time, id AttemptID) Action {
+	s := c.follower(now)
+	a := c.sending(now, id)
+	if s != nil {
+		c.compare(now, a, s.sending(now, id))
+	}
+	return a
+}
+
+// BytesAccepted tells that the kernel has accepted at least one byte of an attempt's request on its connection. Nothing else
+// makes it count as sent but a response, so it must be reported before the event that ends the attempt, Timer included.
+func (c *Call) BytesAccepted(id AttemptID) {
+	c.bytesAccepted(id)
+	if c.shadowed {
+		c.shadow.bytesAccepted(id)
+	}
+}
+
+// RequestWritten tells that the kernel has accepted the last byte of the request, or of the part that the client has sent so far
+// while it waits for 100 (Continue). The attempt's clock runs again.
+func (c *Call) RequestWritten(now time.Time, id AttemptID) Action {
+	s := c.follower(now)
+	a := c.requestWritten(now, id)
+	if s != nil {
+		c.compare(now, a, s.requestWritten(now, id))
+	}
+	return a
+}
+
+// BodyOverflowed tells that the request body, or a part of it, cannot be sent again (rule 18).
+func (c *Call) BodyOverflowed() {
+	c.lost = true
+	if c.shadowed && (c.replays || !c.shadow.replays) { // else it would have been kept, were the shadow obeyed
+		c.shadow.lost = true
+	}
+}
+
+// Interim tells that a 1xx response other than 100 goes to the client: nothing is retried after it (rule 11).
+func (c *Call) Interim(now time.Time, id AttemptID) Action {
+	s := c.follower(now)
+	a := c.forwardedInterim(now, id)
+	if s != nil {
+		c.compare(now, a, s.forwardedInterim(now, id))
+	}
+	return a
+}
+
+// ResponseHead tells of a final response head (101 is one).
+func (c *Call) ResponseHead(now time.Time, id AttemptID, r Response) Action {
+	s := c.follower(now)
+	a := c.responseHead(now, id, &r)
+	if s != nil {
+		c.compare(now, a, s.responseHead(now, id, &r))
+	}
+	return a
+}
+
+// KeptLost tells that the response kept cannot be forwarded any more, and has been dropped: its place was needed for the next
+// attempt.
+func (c *Call) KeptLost() {
+	c.held = 0
+	if c.shadowed {
+		c.shadow.held = 0
+	}
+}
+
+// AttemptFailed tells that an attempt ended without a response; its connection or stream is gone. One in which its deadline passed
+// is reported as an AttemptTimeout, whichever limit it was.
+func (c *Call) AttemptFailed(now time.Time, id AttemptID, f Failure) Action {
+	s := c.follower(now)
+	a := c.attemptFailed(now, id, &f)
+	if s != nil {
+		c.compare(now, a, s.attemptFailed(now, id, &f))
+	}
+	return a
+}
+
+// LocalReject tells that the agent itself refused an attempt before it was placed: kind is Overflow, RateLimited or
+// Internal. It is never retried and never an upstream failure (rule 12).
+func (c *Call) LocalReject(now time.Time, id AttemptID, kind Kind) Action {
+	s := c.follower(now)
+	a := c.localReject(now, id, kind)
+	if s != nil {
+		c.compare(now, a, s.localReject(now, id, kind))
+	}
+	return a
+}
+
+// Timer tells that Until has come. For an attempt that is overdue the driver may report AttemptFailed with Kind AttemptTimeout
+// instead, when it has let go of it by itself.
+func (c *Call) Timer(now time.Time) Action {
+	s := c.follower(now)
+	a := c.timer(now)
+	if s != nil {
+		c.compare(now, a, s.timer(now))
+	}
+	return a
+}
+
+// ClientGone tells that the client closed or reset its side (rule 4).
+func (c *Call) ClientGone(now time.Time) Action {
+	s := c.follower(now)
+	a := c.clientGone(now)
+	if s != nil {
+		c.compare(now, a, s.clientGone(now))
+	}
+	return a
+}
+
+// Finished tells how the forwarding of an attempt's response ended, which settles what waited for it, and returns the final outcome.
+func (c *Call) Finished(now time.Time, id AttemptID, e End) Outcome {
+	if c.shadowed {
+		c.shadow.finished(now, id, &e)
+	}
+	c.finished(now, id, &e)
+	return c.outcome
+}

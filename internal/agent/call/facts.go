@@ -1,0 +1,67 @@
+package call
+
+import "time"
+
+// Method is what a Call needs to know of a request's method: its class.
+type Method uint8
+
+// The method classes (RFC 9110 sections 9.2.1 and 9.2.2).
+const (
+	Safe Method = iota
+	Idempotent
+	Unsafe
+)
+
+// Request is what a Call needs to know of a request.
+type Request struct {
+	Method Method
+	// Keyed: the request carries the policy's key header (or the agent has added one).
+	Keyed bool
+	// HasBody: a request body follows the head, and is not in memory as a whole. One that is, and stays there until the call
+	// ends, can always be sent again, and may be left out here.
+	HasBody bool
+	// Timeout is the client's own deadline (grpc-timeout); zero means none.
+	Timeout time.Duration
+}
+
+// Response is what a Call needs to know of a response head.
+type Response struct {
+	Status int
+	// RetryAfter is the parsed Retry-After or pushback delay; HasRetryAfter says that there was a valid one.
+	RetryAfter    time.Duration
+	HasRetryAfter bool
+	// HeaderMatched: the response carries one of retry.responseHeaders.
+	HeaderMatched bool
+	// GRPCStatus is the grpc-status in the head, or -1. GRPCPending says that it comes in the trailers (Finished).
+	GRPCStatus  int
+	GRPCPending bool
+	// RequestUnfinished: the head arrived while the request body was still being sent (rule 20). Not set while the
+	// client holds its body back for a 100 (Continue) that never came: there is nothing to send.
+	RequestUnfinished bool
+}
+
+// Failure is how an attempt failed. Nothing is guessed from error strings.
+type Failure struct {
+	Kind Kind
+	// ResponseStarted: at least one byte of a response arrived.
+	ResponseStarted bool
+	// PeerUnprocessed: the peer said that it did not process the request (REFUSED_STREAM, above GOAWAY's last id).
+	PeerUnprocessed bool
+	// Reused: the attempt went out on a connection that had served an earlier exchange.
+	Reused bool
+}
+
+// stale reports whether a kept-alive connection turned out to be closed (rule 8).
+func (f *Failure) stale() bool {
+	return f.Reused && f.Kind == Reset && !f.ResponseStarted
+}
+
+// End is how the forwarding of a response ended.
+type End struct {
+	// Truncated: the response could not be forwarded to its end, or the request could not though the response calls it a success.
+	Truncated bool
+	// ClientGone: it was the client that ended it.
+	ClientGone bool
+	// GRPCStatus is the grpc-status in the trailers, or -1.
+	GRPCStatus int
+}

@@ -1,0 +1,111 @@
+package call
+
+import (
+	"testing"
+	"time"
+
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+func TestFallbackAnswersLocally(t *testing.T) {
+	for name, tc := range map[string]struct {
+		attempt func(*rig) Action
+		cancel  AttemptSet
+	}{
+		"a response nobody retries": {func(r *rig) Action { return r.respond(0, 501) }, SetOf(0)},
+		"a failure":                 {func(r *rig) Action { return r.fails(t0, sentLost) }, 0},
+		"a response kept": {func(r *rig) Action {
+			again := r.nextAttempt(r.respond(0, 503))
+			return r.fails(again, sentLost)
+		}, SetOf(0)},
+		"the deadline": {func(r *rig) Action { return r.call.Timer(at(10 * time.Second)) }, SetOf(0)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, on(policy.ServerError))
+			r.plan.Fallback = &Fallback{Status: 299}
+			r.begin(Request{})
+			if a := r.want(tc.attempt(r), Respond); a.Cancel != tc.cancel || a.Keep {
+				t.Errorf("%+v", a)
+			}
+			if o := r.call.Outcome(); o.Status != 299 {
+				t.Errorf("%+v", o)
+			}
+		})
+	}
+	t.Run("not a good response", func(t *testing.T) {
+		r := newRig(t, nil)
+		r.plan.Fallback = &Fallback{Status: 299}
+		r.begin(Request{})
+		r.want(r.respond(0, 404), Forward)
+	})
+	t.Run("not after an interim one", func(t *testing.T) {
+		r := newRig(t, nil)
+		r.plan.Fallback = &Fallback{Status: 299}
+		r.begin(Request{})
+		r.call.Interim(t0, 0)
+		r.want(r.respond(0, 503), Forward)
+	})
+}
+
+// falling is a rig with another route to fall back on.
+func falling(t *testing.T, change func(*policy.Settings)) *rig {
+	r := newRig(t, func(s *policy.Settings) {
+		s.Retry.MaxRetries = 0
+		if change != nil {
+			change(s)
+		}
+	})
+	other := policy.Defaults()
+	other.Timeouts.PerTry = 3 * time.Second
+	plan := planFor(&other)
+	r.plan.Fallback = &Fallback{Plan: &plan}
+	return r
+}
+
+func TestFallbackOnAnotherRoute(t *testing.T) {
+	t.Run("under its own plan, in the time that is left", func(t *testing.T) {
+		r := falling(t, nil)
+		r.begin(Request{})
+		a := r.want(r.respond(time.Second, 503), StartAttempt)
+		if a.Route != 1 || a.Start != Fallen || !a.Keep || !a.Until.Equal(at(10*time.Second)) {
+			t.Fatalf("%+v", a)
+		}
+		if a := r.placed(at(2 * time.Second)); !a.Until.Equal(at(5 * time.Second)) {
+			t.Errorf("until %v", a.Until)
+		}
+		if a := r.want(r.respond(3*time.Second, 200), Forward); a.Cancel != SetOf(0) {
+			t.Errorf("%+v", a)
+		}
+		r.ended(OK, Recovered, 200, 2)
+	})
+	t.Run("which fails too", func(t *testing.T) {
+		r := falling(t, nil)
+		r.begin(Request{})
+		r.want(r.respond(0, 503), StartAttempt)
+		r.placed(t0)
+		r.want(r.fails(t0, refused), ForwardKept)
+		r.ended(OK, Exhausted, 503, 2)
+	})
+	t.Run("when the breaker is open", func(t *testing.T) {
+		r := falling(t, func(s *policy.Settings) { breaking(s); s.Breaker.ConsecutiveFailures = 1 })
+		r.begin(Request{})
+		r.want(r.fails(t0, sentLost), StartAttempt)
+		r.call.ClientGone(t0)
+		if a := r.want(r.start(t0, Request{}), StartAttempt); a.Route != 1 || a.Start != Fallen {
+			t.Errorf("%+v", a)
+		}
+		r.want(r.respond(0, 200), Forward)
+		r.ended(OK, Recovered, 200, 1)
+	})
+	t.Run("not for what may have arrived and must not be repeated", func(t *testing.T) {
+		r := falling(t, nil)
+		r.begin(Request{Method: Unsafe})
+		r.want(r.fails(t0, sentLost), Reject)
+		r.ended(Reset, ByMethod, 502, 1)
+	})
+	t.Run("not after the deadline", func(t *testing.T) {
+		r := falling(t, nil)
+		r.begin(Request{})
+		r.want(r.call.Timer(at(10*time.Second)), Reject)
+	})
+}

@@ -1,0 +1,156 @@
+package call
+
+import (
+	"testing"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/resilience"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// hedging is a rig whose attempts get another beside them after 200 ms.
+func hedging(t *testing.T, change func(*policy.Settings)) *rig {
+	r := newRig(t, change)
+	r.plan.Hedge = Hedge{After: 200 * ms, Max: 1}
+	return r
+}
+
+// hedged begins a call and has its hedge placed.
+func (r *rig) hedged() {
+	r.t.Helper()
+	r.begin(Request{})
+	a := r.want(r.call.Timer(at(200*ms)), StartAttempt)
+	if a.Start != Hedged || !a.Avoid || a.Cancel != 0 {
+		r.t.Fatalf("the hedge starts as %+v", a)
+	}
+	r.placed(at(200 * ms))
+}
+
+func TestRule17_TheFirstUsableResponseWins(t *testing.T) {
+	for name, winner := range map[string]AttemptID{"the first attempt's": 0, "the hedge's": 1} {
+		t.Run(name, func(t *testing.T) {
+			r := hedging(t, nil)
+			r.hedged()
+			r.id = winner
+			a := r.want(r.respond(300*ms, 200), Forward)
+			if a.Attempt != winner || a.Cancel != SetOf(1-winner) {
+				t.Errorf("forwards %d and cancels %b", a.Attempt, a.Cancel)
+			}
+			r.ended(OK, Recovered, 200, 2)
+		})
+	}
+}
+
+func TestRule17_ABadResponseWaitsForTheOther(t *testing.T) {
+	t.Run("which is good", func(t *testing.T) {
+		r := hedging(t, nil)
+		r.hedged()
+		if a := r.want(r.respond(300*ms, 503), Continue); !a.Keep || !a.Until.Equal(at(10*time.Second)) {
+			t.Fatalf("%+v", a)
+		}
+		r.id = 0
+		if a := r.want(r.respond(400*ms, 200), Forward); a.Attempt != 0 || a.Cancel != SetOf(1) {
+			t.Errorf("%+v", a)
+		}
+	})
+	t.Run("which fails", func(t *testing.T) {
+		r := hedging(t, func(s *policy.Settings) { s.Retry.MaxRetries = 1 })
+		r.hedged()
+		r.respond(300*ms, 503)
+		r.id = 0
+		if a := r.want(r.fails(at(400*ms), sentLost), ForwardKept); a.Attempt != 1 || a.Cancel != 0 {
+			t.Errorf("%+v", a)
+		}
+		r.ended(OK, Exhausted, 503, 2)
+	})
+	t.Run("but not when nobody retries it", func(t *testing.T) {
+		r := hedging(t, nil)
+		r.hedged()
+		if a := r.want(r.respond(300*ms, 501), Forward); a.Cancel != SetOf(0) {
+			t.Errorf("%+v", a)
+		}
+	})
+}
+
+func TestRule17_AFailureLeavesTheOther(t *testing.T) {
+	r := hedging(t, func(s *policy.Settings) { s.Timeouts.PerTry = time.Second })
+	r.hedged()
+	if a := r.want(r.call.Timer(at(time.Second)), Continue); a.Cancel != SetOf(0) || !a.Until.Equal(at(1200*ms)) {
+		t.Errorf("%+v", a)
+	}
+	again := r.nextAttempt(r.fails(at(1100*ms), sentLost))
+	r.want(r.head(again, plain(200)), Forward)
+	r.ended(OK, Recovered, 200, 3)
+}
+
+func TestRule17_NotHedged(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change func(*policy.Settings)
+		q      Request
+		first  func(*rig)
+	}{
+		"what may not be retried":  {nil, Request{Method: Unsafe}, nil},
+		"a body on its way":        {nil, Request{HasBody: true}, nil},
+		"after an interim":         {nil, Request{}, func(r *rig) { r.call.Interim(at(ms), 0) }},
+		"retries are switched off": {func(s *policy.Settings) { s.Retry.MaxRetries = 0 }, Request{}, nil},
+		"the budget is used up":    {func(s *policy.Settings) { s.Retry.Budget = policy.Budget{Window: time.Second} }, Request{}, nil},
+		"the breaker is open": {breaking, Request{}, func(r *rig) {
+			for range 2 {
+				p, _ := r.plan.Breaker.Allow(t0)
+				r.plan.Breaker.Done(t0, p, resilience.Result{Failed: true})
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := hedging(t, tc.change)
+			r.begin(tc.q)
+			if tc.first != nil {
+				tc.first(r)
+			}
+			if a := r.want(r.call.Timer(at(200*ms)), Continue); !a.Until.Equal(at(10 * time.Second)) {
+				t.Errorf("until %v: it is tried again", a.Until)
+			}
+		})
+	}
+}
+
+func TestRule11_AnInterimResponseDecidesBetweenHedges(t *testing.T) {
+	r := hedging(t, nil)
+	r.hedged()
+	if a := r.want(r.call.Interim(at(300*ms), 1), Continue); a.Cancel != SetOf(0) {
+		t.Errorf("%+v", a)
+	}
+}
+
+func TestRule04_ADismissedHedgeWasSlow(t *testing.T) {
+	r := hedging(t, func(s *policy.Settings) {
+		breaking(s)
+		s.Breaker.SlowCalls = &policy.SlowCalls{Threshold: 250 * ms, Percent: 50, MinimumRequests: 2, Window: time.Minute}
+	})
+	r.hedged()
+	r.want(r.respond(400*ms, 200), Forward)
+	if s := r.plan.Breaker.Status(at(400 * ms)); s.State != resilience.Open {
+		t.Errorf("%v: the attempt that lost has been slow", s.State)
+	}
+}
+
+// The pool failed, not the upstream, and there is another attempt that may succeed.
+func TestRule08_ADeadConnectionBesideAHedgeIsNotRepaired(t *testing.T) {
+	r := hedging(t, func(s *policy.Settings) { breaking(s); s.Breaker.Probes = 2 })
+	for range 2 {
+		p, _ := r.plan.Breaker.Allow(t0)
+		r.plan.Breaker.Done(t0, p, resilience.Result{Failed: true})
+	}
+	half := at(time.Minute)
+	r.want(r.start(half, Request{}), StartAttempt)
+	r.placed(half)
+	r.want(r.call.Timer(half.Add(200*ms)), StartAttempt)
+	r.id = 0
+	r.want(r.fails(half.Add(300*ms), stale), Continue)
+	if s := r.plan.Breaker.Status(half.Add(300 * ms)); s.State != resilience.HalfOpen {
+		t.Errorf("the breaker is %v: it counts against the upstream", s.State)
+	}
+	if _, ok := r.plan.Breaker.Allow(half.Add(300 * ms)); !ok {
+		t.Error("the permit did not come back")
+	}
+}

@@ -1,0 +1,54 @@
+package call
+
+import (
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/resilience"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// Plan is what governs a call, resolved before it begins. It must not change while a call uses it: a call sees exactly this from
+// start to end (rule 33).
+type Plan struct {
+	Settings *policy.Settings
+	// Gates are the limits that a call passes before its first attempt, in this order.
+	Gates []Gate
+	// Breaker is asked before every attempt; nil means none.
+	Breaker *resilience.Breaker
+	// Budget bounds retries and hedges; nil means no bound.
+	Budget *resilience.Budget
+	// Random draws from [0, 1) for this worker only.
+	Random func() float64
+	// Hedge says when an attempt gets another beside it; the zero Hedge means never.
+	Hedge Hedge
+	// Fallback is what a call that failed ends with instead; nil means none.
+	Fallback *Fallback
+	// Shadow is another plan that decides beside this one and is not obeyed (a dry run); nil means none.
+	Shadow *Plan
+}
+
+// Gate is a limit. Every waiter that was not refused leaves exactly once: when its call has ended, or gives up waiting.
+type Gate interface {
+	// Enter asks for a call to go on. It is asked again, with the same waiter, when a wait is over or a parked waiter was woken,
+	// until it answers Pass or Refuse.
+	Enter(now time.Time, w *resilience.Waiter) resilience.Entry
+	// Leave ends what Enter began, with the result of the call.
+	Leave(now time.Time, w *resilience.Waiter, r resilience.Result)
+}
+
+// Hedge says when another attempt starts beside those that have not been answered (rule 17). Only calls are hedged that may be
+// retried, and whose request is in memory as a whole; each hedge counts as a retry.
+type Hedge struct {
+	// After is how long an attempt is waited for before another starts; 0: for ever.
+	After time.Duration
+	// Max is how many may be started beside others.
+	Max int
+}
+
+// Fallback is the end of a call that failed and of which nothing has been forwarded.
+type Fallback struct {
+	// Plan governs one attempt more, on the fallback's own route, in the time that is left; nil: the call is answered locally.
+	Plan *Plan
+	// Status is that of the local answer.
+	Status int
+}

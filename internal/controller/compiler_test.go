@@ -1,0 +1,73 @@
+package controller
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"fairlead.dev/fairlead/internal/controller/distribute"
+	"fairlead.dev/fairlead/internal/controller/index"
+	"fairlead.dev/fairlead/internal/controller/index/indextest"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// countingStore is a Store that notes how many changes each publication has.
+type countingStore struct {
+	*distribute.Store
+	published []int
+}
+
+func (s *countingStore) Publish(b *distribute.Batch) error {
+	s.published = append(s.published, b.Len())
+	return s.Store.Publish(b)
+}
+
+// A pod that has started is published before the backlog of a change of many profiles, and that as one.
+func TestPodsThatStartArePublishedBeforeABacklog(t *testing.T) {
+	const profiles = 200
+	x := index.New(indextest.NewWorld(), indextest.Exempt)
+	for i := range profiles {
+		name := fmt.Sprintf("p%d", i)
+		x.SetPolicy(types.UID(name), indextest.RetryPolicy(t, "shop", name, 1, fmt.Sprintf(`{podSelector: {matchLabels: {app: %s}}, to: [{any: {}}]}`, name)))
+		x.SetPod(indextest.RunningPod("shop", name, "node-1", name))
+	}
+	store := &countingStore{Store: distribute.NewStore(distribute.StoreOptions{})}
+	var statuses []policy.ID
+	c := newCompiler(x, store, func(ids []policy.ID) { statuses = ids }, slog.New(slog.DiscardHandler))
+	c.publishAll(t.Context())
+	if !slices.Equal(store.published, []int{2 * profiles}) || len(statuses) != profiles {
+		t.Errorf("publications of %v changes, %d statuses", store.published, len(statuses))
+	}
+	store.published = nil
+	x.SetPolicy("all", indextest.RetryPolicy(t, "shop", "all", 1, `{to: [{any: {}}]}`))
+	x.SetPod(indextest.RunningPod("shop", "new", "node-1", "new"))
+	c.publishAll(t.Context())
+	if want := []int{2, 3 * profiles}; !slices.Equal(store.published, want) { // each pod gets another profile, and the former one goes
+		t.Errorf("publications of %v changes, want %v", store.published, want)
+	}
+	if v, _ := x.View(policy.ParseID("shop/all")); v.Unpublished || v.PublishedRevision != store.Revision() {
+		t.Errorf("unpublished %v, published with %d of %d", v.Unpublished, v.PublishedRevision, store.Revision())
+	}
+	store.published = nil
+	if c.publishAll(t.Context()); store.published != nil {
+		t.Errorf("publications of %v changes when nothing has changed", store.published)
+	}
+}
+
+func TestForEachDoesEverythingOnce(t *testing.T) {
+	for n := range 20 {
+		for workers := 1; workers < 5; workers++ {
+			done := make([]atomic.Int64, n)
+			forEach(n, workers, func(i int) { done[i].Add(1) })
+			for i := range done {
+				if done[i].Load() != 1 {
+					t.Fatalf("%d of %d was done %d times by %d workers", i, n, done[i].Load(), workers)
+				}
+			}
+		}
+	}
+}

@@ -118,6 +118,10 @@ const (
 	// ReasonNotCaptured: the calls of some selected pods could not be captured;
 	// they go directly.
 	ReasonNotCaptured = "NotCaptured"
+	// ReasonOlderAgents: the agents of some nodes are older than the manager
+	// and do not know what some fields need, or what a Service asks for; on
+	// these nodes it is not enforced until they are upgraded.
+	ReasonOlderAgents = "OlderAgents"
 	// ReasonSeveral: several of these reasons apply.
 	ReasonSeveral = "Several"
 )

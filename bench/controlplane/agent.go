@@ -11,7 +11,7 @@ import (
 
 // agent stands in for a node's agent: it takes every policy, notes when, and makes up traffic.
 type agent struct {
-	fleet *fleet // immutable
+	all *simulatedAgents // immutable
 
 	mu sync.Mutex
 	// guarded by mu
@@ -30,24 +30,24 @@ func (a *agent) Apply(next *policy.Snapshot) []subscribe.Rejection {
 	old := a.snapshot
 	a.snapshot = next
 	a.mu.Unlock()
-	a.fleet.applies.Add(1)
-	a.fleet.see(sight{agent: a, at: now})
+	a.all.applies.Add(1)
+	a.all.notify(observation{agent: a, at: now})
 	// What was not sent again is the same object as before.
 	for name, p := range next.Profiles {
 		if old.Profiles[name] != p {
-			a.fleet.received.Add(1)
-			a.fleet.see(sight{agent: a, at: now, profile: p})
+			a.all.received.Add(1)
+			a.all.notify(observation{agent: a, at: now, profile: p})
 		}
 	}
 	for uid, w := range next.Workloads {
 		if old.Workloads[uid] != w {
-			a.fleet.received.Add(1)
-			a.fleet.see(sight{agent: a, at: now, workload: w})
+			a.all.received.Add(1)
+			a.all.notify(observation{agent: a, at: now, workload: w})
 		}
 	}
 	for name, d := range next.Destinations {
 		if old.Destinations[name] != d {
-			a.fleet.received.Add(1)
+			a.all.received.Add(1)
 		}
 	}
 	return nil
@@ -69,6 +69,6 @@ func (a *agent) Report() *policy.Report {
 			r.Traffic = append(r.Traffic, t)
 		}
 	}
-	a.fleet.reports.Add(1)
+	a.all.reports.Add(1)
 	return r
 }

@@ -14,28 +14,28 @@ import (
 )
 
 const (
-	churnRate   = 100 // pods made and pods deleted per second
-	churnFor    = 10 * time.Second
-	churnPlaces = 2 * churnRate // pods of the churn that exist at a time
-	churnTotal  = churnRate * int(churnFor/time.Second)
+	churnRate  = 100 // pods made and pods deleted per second
+	churnFor   = 10 * time.Second
+	churnLive  = 2 * churnRate // pods of the churn that exist at a time
+	churnTotal = churnRate * int(churnFor/time.Second)
 )
 
 // churn is pods coming and going.
 type churn struct {
-	*stage
+	*scenario
 
 	mu sync.Mutex
 	// guarded by mu
-	made    map[string]time.Time // by name, when its creation was asked for
-	reached map[string]time.Time // when it came into force on its node
-	deepest float64              // the object queue
+	created  map[string]time.Time // by name, when its creation was asked for
+	arrived  map[string]time.Time // when it came into force on its node
+	maxQueue float64              // the object queue
 }
 
 // podChurn has pods come and go, and measures how long a new one takes to reach its agent, and what the manager needs for it.
-func (s *stage) podChurn(ctx context.Context) error {
-	c := &churn{stage: s, made: map[string]time.Time{}, reached: map[string]time.Time{}}
+func (s *scenario) podChurn(ctx context.Context) error {
+	c := &churn{scenario: s, created: map[string]time.Time{}, arrived: map[string]time.Time{}}
 	watch := c.watch
-	s.fleet.watcher.Store(&watch)
+	s.agents.watcher.Store(&watch)
 	before, err := s.work(ctx)
 	if err != nil {
 		return err
@@ -52,22 +52,22 @@ func (s *stage) podChurn(ctx context.Context) error {
 	if err := c.drain(ctx); err != nil {
 		return err
 	}
-	s.sayTimes("pod-churn", "pod_to_agent", c.latencies())
-	s.say("pod-churn", "pods_per_second", "1/s", float64(churnTotal)/elapsed)
-	s.say("pod-churn", "manager_cpu_cores", "1", (after.cpu-before.cpu).Seconds()/elapsed)
-	s.say("pod-churn", "api_writes_per_second", "1/s", float64(after.writes-before.writes)/elapsed)
-	s.say("pod-churn", "deepest_queue", "1", c.deepest)
+	s.recordTimes("pod-churn", "pod_to_agent", c.latencies())
+	s.record("pod-churn", "pods_per_second", "1/s", float64(churnTotal)/elapsed)
+	s.record("pod-churn", "manager_cpu_cores", "1", (after.cpu-before.cpu).Seconds()/elapsed)
+	s.record("pod-churn", "api_writes_per_second", "1/s", float64(after.writes-before.writes)/elapsed)
+	s.record("pod-churn", "deepest_queue", "1", c.maxQueue)
 	return nil
 }
 
-func (c *churn) watch(s sight) {
+func (c *churn) watch(s observation) {
 	if s.workload == nil {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, ours := c.made[s.workload.Name]; ours {
-		c.reached[s.workload.Name] = s.at
+	if _, ours := c.created[s.workload.Name]; ours {
+		c.arrived[s.workload.Name] = s.at
 	}
 }
 
@@ -82,26 +82,26 @@ func (c *churn) run(ctx context.Context) error {
 			return errors.Join(err, g.Wait())
 		}
 		g.Go(func() error { return c.make(ctx, i) })
-		if i >= churnPlaces {
-			g.Go(func() error { return c.remove(ctx, i-churnPlaces) })
+		if i >= churnLive {
+			g.Go(func() error { return c.remove(ctx, i-churnLive) })
 		}
 		if i%churnRate == 0 {
-			g.Go(func() error { return c.look(ctx) })
+			g.Go(func() error { return c.observeQueue(ctx) })
 		}
 	}
 	return g.Wait()
 }
 
 func (c *churn) pod(i int) *corev1.Pod {
-	a := c.world.apps[i%len(c.world.apps)]
-	node := c.world.nodes[i%len(c.world.nodes)].Name
+	a := c.topology.apps[i%len(c.topology.apps)]
+	node := c.topology.nodes[i%len(c.topology.nodes)].Name
 	return newPod(a.team, fmt.Sprintf("churn-%06d", i), a.name, node, "")
 }
 
 func (c *churn) make(ctx context.Context, i int) error {
 	p := c.pod(i)
 	c.mu.Lock()
-	c.made[p.Name] = time.Now()
+	c.created[p.Name] = time.Now()
 	c.mu.Unlock()
 	_, err := c.cluster.core.CoreV1().Pods(p.Namespace).Create(ctx, p, metav1.CreateOptions{})
 	return err
@@ -112,11 +112,11 @@ func (c *churn) remove(ctx context.Context, i int) error {
 	return c.cluster.core.CoreV1().Pods(p.Namespace).Delete(ctx, p.Name, metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)})
 }
 
-func (c *churn) look(ctx context.Context) error {
+func (c *churn) observeQueue(ctx context.Context) error {
 	depth, err := c.manager.metric(ctx, "workqueue_depth", `name="objects"`)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.deepest = max(c.deepest, depth)
+	c.maxQueue = max(c.maxQueue, depth)
 	return err
 }
 
@@ -125,12 +125,12 @@ func (c *churn) drain(ctx context.Context) error {
 	err := eventually(ctx, 30*time.Second, "every new pod reaches its agent", func() (bool, error) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		return len(c.reached) == churnTotal, nil
+		return len(c.arrived) == churnTotal, nil
 	})
 	if err != nil {
 		return fmt.Errorf("%w: %d of %d did", err, len(c.latencies()), churnTotal)
 	}
-	for i := churnTotal - churnPlaces; i < churnTotal; i++ {
+	for i := churnTotal - churnLive; i < churnTotal; i++ {
 		if err := c.remove(ctx, i); err != nil {
 			return err
 		}
@@ -142,8 +142,8 @@ func (c *churn) latencies() []time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var out []time.Duration
-	for name, at := range c.reached {
-		out = append(out, at.Sub(c.made[name]))
+	for name, at := range c.arrived {
+		out = append(out, at.Sub(c.created[name]))
 	}
 	return out
 }

@@ -12,8 +12,8 @@ import (
 // parallel is how many requests are under way at a time when the cluster is filled.
 const parallel = 32
 
-// create puts the world into the cluster.
-func (w *world) create(ctx context.Context, c *cluster) error {
+// create puts the topology into the cluster.
+func (w *topology) create(ctx context.Context, c *cluster) error {
 	if err := w.createNamespaces(ctx, c); err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (w *world) create(ctx context.Context, c *cluster) error {
 	return g.Wait()
 }
 
-func (w *world) createNamespaces(ctx context.Context, c *cluster) error {
+func (w *topology) createNamespaces(ctx context.Context, c *cluster) error {
 	names := []string{everywhere.Namespace}
 	for i := range teams {
 		names = append(names, fmt.Sprintf("team-%02d", i))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -21,19 +22,22 @@ import (
 // editTimeout is how long an edit may take to be in force everywhere; far more than it should.
 const editTimeout = 30 * time.Second
 
+// profiledEdits is how long the manager is profiled from the first edit on.
+const profiledEdits = 5 * time.Second
+
 // editEveryNode measures edits of a policy that selects a pod on every node.
-func (s *stage) editEveryNode(ctx context.Context) error {
-	return s.edit(ctx, "edit-every-node", edits{id: everywhere, agents: len(s.fleet.agents)})
+func (s *scenario) editEveryNode(ctx context.Context) error {
+	return s.edit(ctx, "edit-every-node", edits{id: everywhere, agents: len(s.agents.agents)})
 }
 
 // editOneNode measures edits of a policy that selects a pod on one node. Nobody else should have any work from it.
-func (s *stage) editOneNode(ctx context.Context) error {
+func (s *scenario) editOneNode(ctx context.Context) error {
 	return s.edit(ctx, "edit-one-node", edits{id: alone, agents: 1})
 }
 
 // clusterPolicy measures the worst that one can do: a policy for all pods changes what every pod on every node has.
-func (s *stage) clusterPolicy(ctx context.Context) error {
-	seen := s.fleet.expect(len(s.fleet.agents), func(s sight) bool { return s.profile != nil && hasOverall(s.profile, guardrails, time.Second) })
+func (s *scenario) clusterPolicy(ctx context.Context) error {
+	seen := s.agents.expect(len(s.agents.agents), func(s observation) bool { return s.profile != nil && hasOverall(s.profile, guardrails, time.Second) })
 	began := time.Now()
 	if err := s.cluster.policies.Create(ctx, newClusterPolicy(guardrails)); err != nil {
 		return err
@@ -42,8 +46,8 @@ func (s *stage) clusterPolicy(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("a new cluster policy: %w", err)
 	}
-	s.say("new-cluster-policy", "apply_to_all_acked_ms", "ms", slices.MaxFunc(times, time.Time.Compare).Sub(began).Seconds()*1000)
-	return s.edit(ctx, "edit-cluster-policy", edits{id: guardrails, agents: len(s.fleet.agents)})
+	s.record("new-cluster-policy", "apply_to_all_acked_ms", "ms", slices.MaxFunc(times, time.Time.Compare).Sub(began).Seconds()*1000)
+	return s.edit(ctx, "edit-cluster-policy", edits{id: guardrails, agents: len(s.agents.agents)})
 }
 
 // edits is a series of edits of one policy.
@@ -54,10 +58,10 @@ type edits struct {
 	each       []time.Duration // until an agent had it in force
 	all        []time.Duration // until the last one had
 	programmed []time.Duration // until status said so
-	early      int             // times that status said so before it was true
+	premature  int             // times that status said so before it was true
 }
 
-func (s *stage) edit(ctx context.Context, bench string, e edits) error {
+func (s *scenario) edit(ctx context.Context, bench string, e edits) error {
 	if err := s.programmed(ctx, e.id); err != nil {
 		return err
 	}
@@ -70,36 +74,45 @@ func (s *stage) edit(ctx context.Context, bench string, e edits) error {
 	if err != nil {
 		return err
 	}
+	profiled := s.profileCPU(ctx, bench, profiledEdits)
 	for i := range s.edits {
 		if err := e.once(ctx, s, editOf{overall: 2*time.Second + time.Duration(i)*time.Millisecond, events: events}); err != nil {
-			return fmt.Errorf("edit %d of %s: %w", i+1, e.id, err)
+			return errors.Join(fmt.Errorf("edit %d of %s: %w", i+1, e.id, err), profiled())
 		}
 	}
 	after, err := s.work(ctx)
 	if err != nil {
-		return err
+		return errors.Join(err, profiled())
 	}
+	s.recordEdits(bench, &e, before, after)
+	return profiled()
+}
+
+func (s *scenario) recordEdits(bench string, e *edits, before, after work) {
 	perEdit := func(n float64) float64 { return n / float64(s.edits) }
-	s.sayTimes(bench, "apply_to_all_acked", e.all)
-	s.sayTimes(bench, "apply_to_agent", e.each)
-	s.sayTimes(bench, "apply_to_programmed", e.programmed)
-	s.say(bench, "programmed_too_early", "1", float64(e.early))
-	s.say(bench, "manager_cpu_ms_per_edit", "ms", perEdit((after.cpu-before.cpu).Seconds()*1000))
-	s.say(bench, "api_writes_per_edit", "1", perEdit(float64(after.writes-before.writes)))
-	s.say(bench, "agents_updated_per_edit", "1", perEdit(float64(after.applies-before.applies)))
-	s.say(bench, "profiles_compiled_per_edit", "1", perEdit(after.compiled-before.compiled))
-	return nil
+	s.recordTimes(bench, "apply_to_all_acked", e.all)
+	s.recordTimes(bench, "apply_to_agent", e.each)
+	s.recordTimes(bench, "apply_to_programmed", e.programmed)
+	s.record(bench, "publish_to_ack_p99_below_ms", "ms", 1000*after.acknowledged.quantile(0.99, before.acknowledged))
+	s.record(bench, "programmed_too_early", "1", float64(e.premature))
+	s.record(bench, "manager_cpu_ms_per_edit", "ms", perEdit((after.cpu-before.cpu).Seconds()*1000))
+	s.record(bench, "agents_cpu_ms_per_edit", "ms", perEdit((after.agentsCPU-before.agentsCPU).Seconds()*1000))
+	s.record(bench, "api_writes_per_edit", "1", perEdit(float64(after.writes-before.writes)))
+	s.record(bench, "agents_updated_per_edit", "1", perEdit(float64(after.applies-before.applies)))
+	s.record(bench, "profiles_compiled_per_edit", "1", perEdit(after.compiled-before.compiled))
 }
 
 // work is what has been done so far.
 type work struct {
-	cpu      time.Duration // of the manager
-	applies  int64         // by agents
-	compiled float64       // profiles, by the manager
-	writes   int           // by the manager
+	cpu          time.Duration // of the manager
+	agentsCPU    time.Duration // of this process, which is all agents
+	applies      int64         // by agents
+	compiled     float64       // profiles, by the manager
+	writes       int           // by the manager
+	acknowledged acknowledged
 }
 
-func (s *stage) work(ctx context.Context) (work, error) {
+func (s *scenario) work(ctx context.Context) (work, error) {
 	cpu, err := process.CPU(s.manager.pid())
 	if err != nil {
 		return work{}, err
@@ -108,12 +121,22 @@ func (s *stage) work(ctx context.Context) (work, error) {
 	if err != nil {
 		return work{}, err
 	}
+	agentsCPU, err := process.CPU(os.Getpid())
+	if err != nil {
+		return work{}, err
+	}
+	acks, err := s.manager.acknowledged(ctx)
+	if err != nil {
+		return work{}, err
+	}
 	writes, err := s.cluster.writes()
-	return work{cpu: cpu, applies: s.fleet.applies.Load(), compiled: compiled, writes: writes.all}, err
+	return work{
+		cpu: cpu, agentsCPU: agentsCPU, applies: s.agents.applies.Load(), compiled: compiled, writes: writes.all, acknowledged: acks,
+	}, err
 }
 
 // programmed waits until the status says that the policy is in force everywhere.
-func (s *stage) programmed(ctx context.Context, id policy.ID) error {
+func (s *scenario) programmed(ctx context.Context, id policy.ID) error {
 	return eventually(ctx, time.Minute, id.String()+" is programmed", func() (bool, error) {
 		p := objectOf(id)
 		err := s.cluster.policies.Get(ctx, client.ObjectKeyFromObject(p), p)
@@ -155,8 +178,8 @@ type editOf struct {
 	events  watch.Interface
 }
 
-func (e *edits) once(ctx context.Context, s *stage, to editOf) error {
-	seen := s.fleet.expect(e.agents, func(s sight) bool { return s.profile != nil && hasOverall(s.profile, e.id, to.overall) })
+func (e *edits) once(ctx context.Context, s *scenario, to editOf) error {
+	seen := s.agents.expect(e.agents, func(s observation) bool { return s.profile != nil && hasOverall(s.profile, e.id, to.overall) })
 	p := objectOf(e.id)
 	body := fmt.Sprintf(`{"spec":{"timeouts":{"overall":%q}}}`, duration(to.overall))
 	if e.id.Kind == policy.KindClusterRetryPolicy {
@@ -184,7 +207,7 @@ func (e *edits) once(ctx context.Context, s *stage, to editOf) error {
 	e.all = append(e.all, last.Sub(began))
 	e.programmed = append(e.programmed, done.Sub(began))
 	if done.Before(last) {
-		e.early++
+		e.premature++
 	}
 	return nil
 }

@@ -115,8 +115,8 @@ func (m *manager) kill() error {
 	return nil
 }
 
-// dismiss ends the manager for good. If the benchmark failed, or the manager did, the end of its log says more.
-func (m *manager) dismiss(cause error) error {
+// shutdown ends the manager for good. If the benchmark failed, or the manager did, the end of its log says more.
+func (m *manager) shutdown(cause error) error {
 	err := m.stop()
 	if err == nil && cause == nil {
 		return nil
@@ -174,15 +174,6 @@ func (m *manager) metric(ctx context.Context, name, label string) (float64, erro
 		return 0, fmt.Errorf("the manager has no metric %s{%s}", name, label)
 	}
 	return sum, nil
-}
-
-// saveHeap writes the manager's heap profile to a file.
-func (m *manager) saveHeap(ctx context.Context, file string) error {
-	body, err := get(ctx, "http://"+m.profiles+"/debug/pprof/heap")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(file, body, 0o600)
 }
 
 func get(ctx context.Context, url string) ([]byte, error) {

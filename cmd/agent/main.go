@@ -52,14 +52,10 @@ func run(ctx context.Context, args []string) error {
 	}
 	o.Log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: &level})).With("node", o.Node)
 	o.AccessLog = os.Stdout
-	memory, err := cgroup.Open(cgroup.DefaultRoot, cgroup.DefaultSelf)
-	switch {
-	case err == nil:
+	if memory := openMemory(o.Log); memory != nil {
 		defer func() { _ = memory.Close() }()
 		limitHeap(memory, o.Log)
 		o.Memory = memory
-	case !errors.Is(err, cgroup.ErrNone):
-		o.Log.Warn("how much memory is used cannot be told; only running out of it counts", "reason", err)
 	}
 	a, err := agent.New(o)
 	if err != nil {
@@ -67,6 +63,15 @@ func run(ctx context.Context, args []string) error {
 	}
 	o.Log.Info("starting", "manager", o.Manager, "http", o.HTTPAddress)
 	return a.Run(ctx)
+}
+
+// openMemory opens the account of the process's memory, or returns nil if there is none to be had.
+func openMemory(log *slog.Logger) *cgroup.Memory {
+	memory, err := cgroup.Open(cgroup.DefaultRoot, cgroup.DefaultSelf)
+	if err != nil && !errors.Is(err, cgroup.ErrNone) {
+		log.Warn("the use of memory cannot be read; only running out of it counts", "err", err)
+	}
+	return memory
 }
 
 // heapPercent is the share of the memory that the agent may use which Go's heap gets, unless GOMEMLIMIT says otherwise: below where capture

@@ -1,4 +1,4 @@
-// Command manager is the operator: it compiles call policies, hands them to the agents, and answers on the policies' status.
+// Command manager is the controller: it compiles call policies, distributes them to the agents, and writes the policies' status.
 package main
 
 import (
@@ -24,7 +24,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx); err != nil {
-		slog.Error("manager ended", "reason", err)
+		slog.Error("manager ended", "err", err)
 		os.Exit(1)
 	}
 }

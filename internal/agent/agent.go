@@ -2,18 +2,14 @@ package agent
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"path/filepath"
 	"slices"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"fairlead.dev/fairlead/internal/agent/capture"
 	"fairlead.dev/fairlead/internal/agent/capture/netns"
@@ -27,7 +23,7 @@ import (
 
 // Options configure an Agent. All but Profiling, Drain and Memory are required.
 type Options struct {
-	// Node is the name of the node; pods of other nodes are none of this agent's business.
+	// Node is the name of the node; pods of other nodes are not this agent's.
 	Node string
 	// Manager is "host:port" of the manager; every address of host is tried.
 	Manager string
@@ -60,7 +56,7 @@ type Agent struct {
 	opts      Options
 	host      *netns.Host
 	watcher   *pods.Watcher
-	store     *routes.Table
+	routes    *routes.Table
 	proxy     *proxy.Server
 	capture   *capture.Manager
 	client    *subscribe.Client
@@ -69,7 +65,7 @@ type Agent struct {
 	pages     http.Handler
 }
 
-// New makes the rooms and connects them. Nothing runs before Run.
+// New makes the agent's parts and connects them. Nothing runs before Run.
 func New(o Options) (*Agent, error) {
 	if o.Node == "" {
 		return nil, errors.New("agent: no node name; set --node-name")
@@ -79,7 +75,7 @@ func New(o Options) (*Agent, error) {
 	}
 	o.Drain = cmp.Or(o.Drain, DefaultDrain)
 	a := &Agent{opts: o}
-	steps := []func() error{a.makeConveyor, a.makeDoors, a.makeLetterbox}
+	steps := []func() error{a.newDataPlane, a.newCapture, a.newConfigClient}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			a.closeHost()
@@ -95,26 +91,26 @@ func (a *Agent) closeHost() {
 	}
 }
 
-// makeConveyor makes what carries calls: meter, store and proxy.
-func (a *Agent) makeConveyor() error {
+// newDataPlane makes what carries calls: meter, routes and proxy.
+func (a *Agent) newDataPlane() error {
 	var err error
 	a.accessLog, err = telemetry.NewAccessLog(telemetry.AccessLogOptions{Writer: a.opts.AccessLog, PodName: a.podName})
 	if err != nil {
 		return err
 	}
 	a.meter = telemetry.New(telemetry.Options{Logger: a.opts.Log, AccessLog: a.accessLog})
-	a.store, err = routes.New(routes.Options{
+	a.routes, err = routes.New(routes.Options{
 		Dialer:   func(uid string) upstream.Dialer { return a.capture.Dialer(uid) },
 		Observer: a.meter,
 	})
 	if err != nil {
 		return err
 	}
-	a.proxy, err = proxy.New(proxy.Options{Store: a.store, Events: a.meter})
+	a.proxy, err = proxy.New(proxy.Options{Store: a.routes, Events: a.meter})
 	if err != nil {
 		return err
 	}
-	a.meter.Watch(telemetry.Sources{Stats: a.store.Stats, Captures: a.captureState, Replay: a.proxy.ReplayMemory()})
+	a.meter.Watch(telemetry.Sources{Stats: a.routes.Stats, Captures: a.captureState, Replay: a.proxy.ReplayMemory()})
 	a.pages, err = telemetry.Handler(telemetry.HandlerOptions{
 		Meter: a.meter, Ready: a.ready, Config: a.config, Profiling: a.opts.Profiling,
 	})
@@ -124,14 +120,14 @@ func (a *Agent) makeConveyor() error {
 	return nil
 }
 
-// makeLetterbox makes what brings policy in.
-func (a *Agent) makeLetterbox() error {
+// newConfigClient makes what receives policy.
+func (a *Agent) newConfigClient() error {
 	var err error
 	a.client, err = subscribe.New(subscribe.Options{
 		Node: a.opts.Node, Target: a.opts.Manager, TokenFile: a.opts.TokenFile, BundleFile: a.opts.CAFile,
 		// Named after the node: nodes that share a disk must not share their configuration.
 		CopyFile: filepath.Join(a.opts.StateDir, a.opts.Node+".snapshot"),
-		Applier:  &applier{store: a.store, meter: a.meter, log: a.opts.Log, capture: a.capture},
+		Applier:  &applier{routes: a.routes, meter: a.meter, log: a.opts.Log, capture: a.capture},
 		Reporter: a.meter, Logger: a.opts.Log,
 	})
 	return err
@@ -155,47 +151,4 @@ func (a *Agent) captureState() telemetry.CaptureState {
 	}
 	slices.SortFunc(d.OlderConnections, func(a, b telemetry.Older) int { return cmp.Compare(a.Policy.String(), b.Policy.String()) })
 	return d
-}
-
-// ready says what is missing before this agent enforces policy.
-func (a *Agent) ready() error {
-	if a.client.State().Source == subscribe.SourceNone {
-		return errors.New("no policy yet: neither the manager nor a copy on disk has given any")
-	}
-	if err := a.watcher.Err(); err != nil {
-		return fmt.Errorf("the container runtime does not answer: %w", err)
-	}
-	return nil
-}
-
-// config is what /debug/config shows.
-func (a *Agent) config() any {
-	return struct {
-		Node     string
-		State    subscribe.State
-		Doors    []capture.DoorState
-		Snapshot any
-	}{a.opts.Node, a.client.State(), a.capture.State(), a.client.Snapshot()}
-}
-
-// servePages serves metrics, health and debugging until ctx ends.
-func (a *Agent) servePages(ctx context.Context) error {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.opts.HTTPAddress)
-	if err != nil {
-		return fmt.Errorf("serve metrics and health: %w", err)
-	}
-	// Idle and dawdling readers would use up the descriptors that captured connections need.
-	srv := &http.Server{
-		Handler: a.pages, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 30 * time.Second,
-		MaxHeaderBytes: 16 << 10,
-	}
-	var group errgroup.Group
-	group.Go(func() error {
-		<-ctx.Done()
-		return srv.Close()
-	})
-	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return group.Wait()
 }

@@ -18,10 +18,10 @@ func TestWhichPoliciesWouldGovern(t *testing.T) {
 		{Mode: policy.ModeDryRun, To: policy.Target{Kind: policy.TargetAny}, Merged: []policy.ID{id("dry")}},
 		{Mode: policy.ModeEnforce, To: policy.Target{Kind: policy.TargetCIDR, Block: netip.MustParsePrefix("10.0.0.0/8")}, Merged: []policy.ID{id("block")}},
 	}}
-	govern := governing(p, map[string]*policy.Destination{"shop/cart": {
+	govern := claims(p, map[string]*policy.Destination{"shop/cart": {
 		ClusterIPs: []netip.Addr{netip.MustParseAddr("10.0.0.1")},
 		Ports:      []policy.DestinationPort{{Port: 80, Endpoints: []netip.AddrPort{netip.MustParseAddrPort("10.0.0.2:8080")}}},
-	}})
+	}})().Governing
 	for to, want := range map[string][]policy.ID{
 		"10.0.0.1:80":    {id("all"), id("host"), id("service")},
 		"10.0.0.2:8080":  {id("all"), id("service")},
@@ -36,7 +36,7 @@ func TestWhichPoliciesWouldGovern(t *testing.T) {
 	}
 }
 
-// TestWhatIsUnchangedKeepsItsLists: and is told from what has changed.
+// TestWhatIsUnchangedKeepsItsLists: and is distinguished from what has changed.
 func TestWhatIsUnchangedKeepsItsLists(t *testing.T) {
 	snapshot := func(port uint16) *policy.Snapshot {
 		profile := func(name string, port uint16) *policy.Profile {

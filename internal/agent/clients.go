@@ -5,5 +5,5 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 )
 
-// The dialer that capture gives to the store also tells the proxy whether a client that has ended its side is still there.
+// The dialer that capture gives to the routes also says to the proxy whether a client that has ended its side is still there.
 var _ drive.ClientFinder = (*capture.PodDialer)(nil)

@@ -2,10 +2,10 @@ package controller
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"runtime"
-	"sync"
-	"sync/atomic"
+	"runtime/debug"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -15,6 +15,9 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
+// retryInterval is when to try again after a panic, if nothing changes before.
+const retryInterval = 5 * time.Second
+
 // jobsPerWorker is how many jobs of a large change a worker compiles before pods that have just started get their turn.
 const jobsPerWorker = 16
 
@@ -22,7 +25,7 @@ const jobsPerWorker = 16
 type publisher interface {
 	Publish(b *distribute.Batch) error
 	Revision() uint64
-	Gate() *distribute.Gate
+	Serving() *distribute.ServingSwitch
 }
 
 // compiler compiles and publishes what the index says has changed. It compiles on all cores and outside the index's lock, and what pods
@@ -48,7 +51,7 @@ func newCompiler(x *index.Index, agents publisher, statuses func([]policy.ID), l
 // NeedLeaderElection has only the replica that leads serve agents.
 func (c *compiler) NeedLeaderElection() bool { return true }
 
-// changed has the compiler look at the index. Nothing may call it before the index holds the whole cluster.
+// changed wakes the compiler. Nothing may call it before the index holds the whole cluster.
 func (c *compiler) changed() {
 	select {
 	case c.wake <- struct{}{}:
@@ -59,20 +62,39 @@ func (c *compiler) changed() {
 // Start works until ctx ends. Agents are let in once the whole cluster has been published, and sent away at the end. Were they let in
 // earlier, they would drop policies that are merely not compiled yet.
 func (c *compiler) Start(ctx context.Context) error {
-	defer c.agents.Gate().Shut()
-	for first := true; ; first = false {
+	defer c.agents.Serving().Stop()
+	retry := time.NewTimer(never)
+	defer retry.Stop()
+	for serving := false; ; {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-c.wake:
+		case <-retry.C:
 		}
 		began := time.Now()
-		c.publishAll(ctx)
-		if first {
-			c.agents.Gate().Open()
+		if err := recoverPanic(func() { c.publishAll(ctx) }); err != nil {
+			c.logger.ErrorContext(ctx, "cannot compile or publish", "err", err)
+			retry.Reset(retryInterval)
+			continue
+		}
+		if !serving {
+			c.agents.Serving().Start()
 			c.logger.InfoContext(ctx, "serving agents", "dur", time.Since(began))
+			serving = true
 		}
 	}
+}
+
+// recoverPanic returns a panic of do as an error. One policy that cannot be compiled must not keep the manager from all else it does.
+func recoverPanic(do func()) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	do()
+	return nil
 }
 
 // publishAll compiles and publishes all that has changed as one batch. A large change does not hold up pods that start meanwhile: what these
@@ -102,37 +124,28 @@ func (c *compiler) publishUrgent(ctx context.Context) {
 }
 
 func (c *compiler) publish(ctx context.Context, changes *index.Changes) {
-	var b distribute.Batch
-	changes.SendTo(&b)
+	b := encode(changes, runtime.GOMAXPROCS(0))
 	if b.Len() == 0 {
 		return
 	}
-	if err := c.agents.Publish(&b); err != nil {
+	if err := c.agents.Publish(b); err != nil {
 		// The resources named keep their previous version; trying again would give the same.
 		c.logger.ErrorContext(ctx, "cannot publish a change whole", "err", err)
 	}
 }
 
+// encode encodes changes with so many workers.
+func encode(changes *index.Changes, workers int) *distribute.Batch {
+	parts := changes.Split(workers)
+	batches := make([]distribute.Batch, len(parts))
+	forEach(len(parts), workers, func(i int) { parts[i].SendTo(&batches[i]) })
+	for i := 1; i < len(batches); i++ {
+		batches[0].Append(&batches[i])
+	}
+	return &batches[0]
+}
+
 // compileAll compiles jobs with so many workers.
 func compileAll(jobs []*index.Job, workers int) {
-	if len(jobs) == 1 || workers == 1 {
-		for _, j := range jobs {
-			j.Compile()
-		}
-		return
-	}
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(workers, len(jobs)) {
-		wg.Go(func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(jobs) {
-					return
-				}
-				jobs[i].Compile()
-			}
-		})
-	}
-	wg.Wait()
+	forEach(len(jobs), workers, func(i int) { jobs[i].Compile() })
 }

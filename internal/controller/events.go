@@ -2,6 +2,7 @@ package controller
 
 import (
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -78,27 +79,43 @@ func failed(s *v1alpha1.PolicyStatus) int32 {
 	return s.Nodes.Failed
 }
 
-// breakerWatch notices breakers that open and close between two observations.
+// inheritedGrace is how long after a start a breaker that the status shows as open is taken for open though no agent reports it: agents come
+// back one after the other.
+const inheritedGrace = 30 * time.Second
+
+// breakerWatch notices breakers that open and close between two observations. A breaker has closed when its agent, or the next one on its
+// node, reports so: one whose agent has gone is neither open nor closed.
 type breakerWatch struct {
-	seeded bool
-	open   int // half-open ones too
+	seeded    bool
+	inherited bool   // open is what the status showed at the first observation
+	open      int    // half-open ones too
+	closings  uint64 // at the last observation
 }
 
 // observe records what changed. At first the status says how it was.
-func (w *breakerWatch) observe(r events.EventRecorder, obj client.Object, base *v1alpha1.PolicyStatus, f *distribute.Figures) {
+func (w *breakerWatch) observe(r events.EventRecorder, obj client.Object, base *v1alpha1.PolicyStatus, reports *status.Reports) {
+	f := &reports.Figures
 	if !w.seeded && base.Traffic != nil {
 		w.open = int(base.Traffic.BreakersOpen + base.Traffic.BreakersHalfOpen)
+		w.inherited = w.open > 0
 	}
 	w.seeded = true
 	if f.AsOf.IsZero() {
 		return // agents have not come back yet
 	}
-	was := w.open
-	w.open = f.Breakers.Open + f.Breakers.HalfOpen
+	was, open, closed := w.open, f.Breakers.Open+f.Breakers.HalfOpen, w.inherited || f.Breakers.Closings > w.closings
+	w.closings = f.Breakers.Closings
 	switch {
-	case was == 0 && w.open > 0:
+	case open > 0:
+		w.inherited = false
+	case f.Breakers.Lost > 0, w.inherited && reports.KnownFor < inheritedGrace:
+		return // whether it has closed is not known yet
+	}
+	w.open, w.inherited = open, false
+	switch {
+	case was == 0 && open > 0:
 		r.Eventf(obj, nil, corev1.EventTypeWarning, eventBreakerOpened, actionObserve, "%s", "A circuit breaker opened for "+openTargets(f)+".")
-	case was > 0 && w.open == 0:
+	case was > 0 && open == 0 && closed:
 		r.Eventf(obj, nil, corev1.EventTypeNormal, eventBreakerClosed, actionObserve, "%s", "All circuit breakers are closed again.")
 	}
 }

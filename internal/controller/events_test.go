@@ -14,7 +14,7 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// What concerns the capture of a pod is told once for each reason, until no pod is named for it any more: which of many pods are named
+// What concerns the capture of a pod is recorded once for each reason, until no pod is named for it any more: which of many pods are named
 // changes.
 func TestNoticesAreRecordedOnceForEachReason(t *testing.T) {
 	h := newStatusHarness(t, 1, onePolicy)
@@ -111,5 +111,66 @@ func TestBreakerThatWasOpenBeforeARestartIsNotRecordedAgain(t *testing.T) {
 		if strings.Contains(e, "Breaker") {
 			t.Errorf("event %q", e)
 		}
+	}
+}
+
+// A breaker whose agent has gone is neither open nor closed, until an agent of the node reports.
+func TestABreakerWhoseAgentHasGoneIsNotSaidToBeClosed(t *testing.T) {
+	const opened, closed = "Warning BreakerOpened A circuit breaker opened for any.", "Normal BreakerClosed All circuit breakers are closed again."
+	type step struct {
+		give distribute.Breakers
+		want []string
+	}
+	for name, steps := range map[string][]step{
+		"its agent comes back, and it is closed": {
+			{distribute.Breakers{Lost: 1}, nil}, {distribute.Breakers{Closings: 1}, []string{closed}}},
+		"its agent comes back, and it is still open": {
+			{distribute.Breakers{Lost: 1}, nil}, {distribute.Breakers{Open: 1}, nil}, {distribute.Breakers{Closings: 1}, []string{closed}}},
+		"its agent never comes back, and another one opens": {
+			{distribute.Breakers{Lost: 1}, nil}, {distribute.Breakers{}, nil}, {distribute.Breakers{Open: 1}, []string{opened}}},
+		"another one closes meanwhile": {
+			{distribute.Breakers{Open: 2}, nil}, {distribute.Breakers{Lost: 1, Closings: 1}, nil}, {distribute.Breakers{Closings: 2}, []string{closed}}},
+		"another one closes, and its agent never comes back": {
+			{distribute.Breakers{Open: 2}, nil}, {distribute.Breakers{Lost: 1, Closings: 1}, nil}, {distribute.Breakers{Closings: 1}, nil}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newStatusHarness(t, 1, onePolicy)
+			h.runUntilWritten("shop/p0")
+			h.traffic("shop/p0", 1, 1)
+			h.run("shop/p0")
+			h.events()
+			for i, s := range steps {
+				h.breakers("shop/p0", 1, s.give)
+				h.run("shop/p0")
+				if diff := cmp.Diff(s.want, h.events()); diff != "" {
+					t.Errorf("step %d: %s", i, diff)
+				}
+			}
+		})
+	}
+}
+
+// After a restart agents come back one after the other: the first one does not speak for all.
+func TestABreakerThatWasOpenBeforeARestartIsClosedOnceAllMayHaveReported(t *testing.T) {
+	h := newStatusHarness(t, 1, onePolicy)
+	h.server.cached["shop/p0"].Status.Traffic = &v1alpha1.TrafficStatus{BreakersOpen: 1}
+	h.traffic("shop/p0", 1, 0)
+	h.run("shop/p0")
+	breakers := func() (out []string) {
+		for _, e := range h.events() {
+			if strings.Contains(e, "Breaker") {
+				out = append(out, e)
+			}
+		}
+		return out
+	}
+	if got := breakers(); got != nil {
+		t.Errorf("events %q when one agent has come back", got)
+	}
+	h.clock.SetTime(begin.Add(inheritedGrace))
+	h.traffic("shop/p0", 1, 0)
+	h.run("shop/p0")
+	if diff := cmp.Diff([]string{"Normal BreakerClosed All circuit breakers are closed again."}, breakers()); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -115,10 +115,12 @@ func (m *Manager) Run(ctx context.Context) error { return m.manager.Start(ctx) }
 func (m *Manager) setup() error {
 	queue := &statusQueue{}
 	idx := index.New(&clusterLookup{reader: m.manager.GetClient(), domain: m.opts.ClusterDomain}, m.opts.Namespace)
+	acknowledged := ackDurations()
 	store := distribute.NewStore(distribute.StoreOptions{
-		Notify: func(profiles []string) { queue.add(idx.PoliciesOf(profiles)) },
+		Notify:       func(profiles []string) { queue.add(idx.PoliciesOf(profiles)) },
+		Acknowledged: func(d time.Duration) { acknowledged.Observe(d.Seconds()) },
 	})
-	wrote, err := registerMetrics(m.opts.Metrics, idx, store)
+	wrote, err := registerMetrics(m.opts.Metrics, idx, store, acknowledged)
 	if err != nil {
 		return err
 	}

@@ -10,8 +10,17 @@ import (
 	"fairlead.dev/fairlead/internal/controller/status"
 )
 
-// registerMetrics registers the manager's metrics and returns what counts status writes.
-func registerMetrics(r prometheus.Registerer, x *index.Index, store *distribute.Store) (func(status.Change), error) {
+// ackDurations returns the histogram of the time that agents take to acknowledge what is published.
+func ackDurations() prometheus.Histogram {
+	return prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:    "fairlead_controller_acknowledgement_seconds",
+		Help:    "Time from the publication of a change until an agent that it concerns has put it into force and acknowledged it.",
+		Buckets: []float64{0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 15, 60},
+	})
+}
+
+// registerMetrics registers the manager's metrics, with others that were made before, and returns what counts status writes.
+func registerMetrics(r prometheus.Registerer, x *index.Index, store *distribute.Store, others ...prometheus.Collector) (func(status.Change), error) {
 	writes := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "fairlead_controller_status_writes_total",
 		Help: "Writes of policies' status, by the most urgent change in them: condition, counts or traffic.",
@@ -23,13 +32,13 @@ func registerMetrics(r prometheus.Registerer, x *index.Index, store *distribute.
 		Name: "fairlead_controller_profiles_compiled_total",
 		Help: "Profiles compiled.",
 	}, func() float64 { return float64(x.Compilations()) })
-	for _, c := range []prometheus.Collector{
+	for _, c := range append([]prometheus.Collector{
 		writes, compiles,
 		gauge("workloads", "Pods that at least one policy governs.", func() int { return store.Size().Workloads }),
 		gauge("profiles", "Distinct sets of policies that govern pods. Each is compiled once.", func() int { return store.Size().Profiles }),
 		gauge("destinations", "Services whose endpoints are distributed to agents.", func() int { return store.Size().Destinations }),
 		gauge("agents", "Connected agents.", func() int { return store.Size().Agents }),
-	} {
+	}, others...) {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}

@@ -73,8 +73,8 @@ func (r *objectReconciler) SetupWithManager(mgr manager.Manager) error {
 	return nil
 }
 
-// Reconcile reads one object. The first time, which comes because there is always a namespace, it reads everything: the controller hears
-// of all changes by then, so that nothing that goes away meanwhile is kept.
+// Reconcile reads one object. The first time, which comes because there is always a namespace, it reads everything: the watches have
+// started by then, so that nothing that is deleted meanwhile is kept.
 func (r *objectReconciler) Reconcile(ctx context.Context, key objectKey) (reconcile.Result, error) {
 	read := func() error { return r.read(ctx, key) }
 	if !r.loaded {

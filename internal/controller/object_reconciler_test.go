@@ -60,9 +60,9 @@ func runningPod(name string) corev1.Pod {
 	return p
 }
 
-// A controller that starts hears of what is there and of what goes away from then on. What went away before it started must not have been
-// read already, or it would be kept for ever.
-func TestNothingIsReadBeforeChangesAreHeardOf(t *testing.T) {
+// Watches report what is there when they start, and what is deleted from then on. What was deleted before that must not have been read
+// already, or it would be kept for ever.
+func TestNothingIsReadBeforeChangesAreWatched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &fakeCache{pods: []corev1.Pod{runningPod("gone")}}
 		r := newReadAndCompile(c)

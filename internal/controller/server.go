@@ -22,7 +22,7 @@ func (m *Manager) addServer(store *distribute.Store) error {
 	}
 	host := serviceName + "." + m.opts.Namespace
 	keeper, err := ca.New(ca.Options{
-		Vault:    &ca.Cluster{Client: direct, Namespace: m.opts.Namespace, Secret: authorityName, ConfigMap: authorityName},
+		Storage:  &ca.Cluster{Client: direct, Namespace: m.opts.Namespace, Secret: authorityName, ConfigMap: authorityName},
 		DNSNames: []string{serviceName, host, host + ".svc", host + ".svc." + m.opts.ClusterDomain},
 		Logger:   m.opts.Logger,
 	})

@@ -186,9 +186,20 @@ func (h *statusHarness) advance(d time.Duration, each func(second int)) {
 	}
 }
 
+// traffic has agents report calls under a policy and so many open breakers.
 func (h *statusHarness) traffic(name string, requests uint64, open int) {
-	t := distribute.TargetFigures{Target: "any", Counts: policy.Counts{Requests: requests, Successes: requests}, Breakers: distribute.Breakers{Open: open}}
-	h.agents.figures[policy.ParseID(name)] = distribute.Figures{AsOf: h.clock.Now(), Targets: []distribute.TargetFigures{t}}
+	id := policy.ParseID(name)
+	b := h.agents.figures[id].Breakers
+	if b.Open > 0 && open == 0 {
+		b.Closings++
+	}
+	h.breakers(name, requests, distribute.Breakers{Open: open, Closings: b.Closings})
+}
+
+// breakers has agents report calls under a policy, whose breakers are such.
+func (h *statusHarness) breakers(name string, requests uint64, b distribute.Breakers) {
+	t := distribute.TargetFigures{Target: "any", Counts: policy.Counts{Requests: requests, Successes: requests}, Breakers: b}
+	h.agents.figures[policy.ParseID(name)] = distribute.Figures{AsOf: h.clock.Now(), Breakers: b, Targets: []distribute.TargetFigures{t}}
 }
 
 func (h *statusHarness) events() []string {

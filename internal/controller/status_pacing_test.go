@@ -33,7 +33,7 @@ func (h *statusHarness) newFigures(policies int) func(second int) {
 }
 
 // All policies have new figures all the time, many more than can be written: each has its turn all the same, none before another that
-// has waited longer, and none is looked at in vain.
+// has waited longer, and none is reconciled in vain.
 func TestWritesAreSharedOutFairly(t *testing.T) {
 	const policies, rounds = 200, 4
 	h := newProgrammed(t, policies)
@@ -46,15 +46,15 @@ func TestWritesAreSharedOutFairly(t *testing.T) {
 		last[name] = h.clock.Now()
 		writes[name]++
 	}
-	looks := h.agents.asked
+	reconciled := h.agents.asked
 	h.advance(rounds*round, h.newFigures(policies))
 	for i := range policies {
 		if n := writes[named(i)]; n < rounds-1 || n > rounds+1 {
 			t.Errorf("%s was written %d times in %d rounds", named(i), n, rounds)
 		}
 	}
-	if n := h.agents.asked - looks; n > policies*(rounds+1) {
-		t.Errorf("%d looks at %d policies in %d rounds", n, policies, rounds)
+	if n := h.agents.asked - reconciled; n > policies*(rounds+1) {
+		t.Errorf("%d reconciliations of %d policies in %d rounds", n, policies, rounds)
 	}
 	if n := len(h.server.writes); n > 2*policies+policies*rounds+figureBurst {
 		t.Errorf("%d writes", n)
@@ -109,8 +109,8 @@ func TestCountsAndFiguresTakeTurns(t *testing.T) {
 	}
 }
 
-// Very many quiet policies are not looked at as often as agents report.
-func TestLooksAreBounded(t *testing.T) {
+// Very many quiet policies are not reconciled as often as agents report.
+func TestReconciliationsAreBounded(t *testing.T) {
 	const policies, seconds = 600, 30
 	h := newProgrammed(t, policies)
 	for i := range policies {
@@ -120,7 +120,7 @@ func TestLooksAreBounded(t *testing.T) {
 	before, writes := h.agents.asked, len(h.server.writes)
 	h.advance(seconds*time.Second, nil)
 	if n := h.agents.asked - before; n > seconds*checksPerSecond*11/10 || n < seconds*checksPerSecond/2 {
-		t.Errorf("%d looks in %d s", n, seconds)
+		t.Errorf("%d reconciliations in %d s", n, seconds)
 	}
 	if n := len(h.server.writes) - writes; n > 0 {
 		t.Errorf("%d writes of what has not changed", n)
@@ -170,14 +170,14 @@ func TestAckGraceEndsByItself(t *testing.T) {
 	h.agents.rollout = distribute.Rollout{Desired: 2, Programmed: 1, Pending: 1, WaitingSince: h.clock.Now()}
 	h.clock.SetTime(h.clock.Now().Add(time.Second))
 	if r := h.run("shop/p0"); r.RequeueAfter != ackGrace-time.Second {
-		t.Errorf("looks again after %s, want %s", r.RequeueAfter, ackGrace-time.Second)
+		t.Errorf("reconciled again after %s, want %s", r.RequeueAfter, ackGrace-time.Second)
 	}
 }
 
 // Where the conditions of all policies change again and again, the writes are bounded, none waits longer than the others, and a policy
 // whose conditions change all the time takes nothing from those that change once.
 func TestAStormOfConditionsIsSharedOutFairly(t *testing.T) {
-	const policies, seconds = 1500, 30
+	const policies, seconds = 1000, 20
 	h := newProgrammed(t, policies)
 	h.advance(time.Minute, nil) // the budget is full again
 	writes := map[string]int{}

@@ -10,7 +10,7 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// statusQueue names the policies whose status the status reconciler has to look at. It keeps those that are added before that starts.
+// statusQueue names the policies to reconcile. It keeps those that are added before the status reconciler starts.
 type statusQueue struct {
 	mu sync.Mutex
 	// guarded by mu

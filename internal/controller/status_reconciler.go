@@ -25,11 +25,11 @@ import (
 )
 
 const (
-	// figuresInterval is how often agents' reports are looked at; they come that often.
+	// figuresInterval is how often figures of traffic are taken from agents' reports, which come that often.
 	figuresInterval = 5 * time.Second
-	// withdrawalInterval is how often to ask whether agents have let go of a policy that was switched off; nothing says so by itself.
+	// withdrawalInterval is how often to ask whether agents have acknowledged that a policy was switched off; that enqueues nothing.
 	withdrawalInterval = 200 * time.Millisecond
-	// staleInterval is when to look again at a policy that is not as the cache has it.
+	// staleInterval is when to reconcile a policy again that is not as the cache has it.
 	staleInterval = 100 * time.Millisecond
 	// ackGrace is how long nodes may take to acknowledge what does not concern the policy's own generation.
 	ackGrace = 10 * time.Second
@@ -87,7 +87,7 @@ func (c *statusReconciler) Reconcile(ctx context.Context, id policy.ID) (reconci
 // result is the outcome of a Reconcile.
 type result struct {
 	wrote        bool
-	requeueAfter time.Duration // when to look again, without a turn, if that is not zero
+	requeueAfter time.Duration // when to reconcile again, without a turn, if that is not zero
 }
 
 func (c *statusReconciler) reconcile(ctx context.Context, id policy.ID, turn bool) (result, error) {
@@ -101,13 +101,13 @@ func (c *statusReconciler) reconcile(ctx context.Context, id policy.ID, turn boo
 	}
 	obj, base, err := c.get(ctx, id)
 	if apierrors.IsNotFound(err) {
-		return result{}, nil // deleted; the index hears of it next
+		return result{}, nil // deleted; the index will follow
 	}
 	if err != nil {
 		return result{}, err
 	}
 	if obj.GetUID() != v.UID {
-		return result{requeueAfter: staleInterval}, nil // deleted and made again; the index hears of it next
+		return result{requeueAfter: staleInterval}, nil // deleted and made again; the index will follow
 	}
 	record := c.record(id, v.UID)
 	base = record.latest(obj, base)
@@ -118,7 +118,7 @@ func (c *statusReconciler) reconcile(ctx context.Context, id policy.ID, turn boo
 	}
 	reports.KnownFor = now.Sub(record.knownSince)
 	next := status.Of(&v, reports, base, metav1.NewTime(now.UTC().Truncate(time.Second)))
-	record.breakers.observe(c.recorder, obj, base, &reports.Figures)
+	record.breakers.observe(c.recorder, obj, base, reports)
 	record.notices.observe(c.recorder, obj, base, &reports.Figures)
 	r, err := c.write(ctx, obj, &statusWrite{id: id, record: record, base: base, next: next, turn: turn, reported: len(v.Reports) > 0})
 	if err == nil && r.requeueAfter == 0 {

@@ -19,7 +19,7 @@ import (
 func TestFirstAnswerIsNotReady(t *testing.T) {
 	h := newStatusHarness(t, 1, onePolicy)
 	if r := h.run("shop/p0"); r.RequeueAfter == 0 || r.RequeueAfter > time.Second {
-		t.Errorf("looks again after %s", r.RequeueAfter)
+		t.Errorf("reconciled again after %s", r.RequeueAfter)
 	}
 	h.runUntilWritten("shop/p0")
 	var got []string
@@ -75,7 +75,7 @@ func TestTrafficIsWrittenAtMostEveryTenSeconds(t *testing.T) {
 	}
 }
 
-// A breaker may be open for a few seconds only: the column must tell of it before it has closed again.
+// A breaker may be open for a few seconds only: the column must show it before it has closed again.
 func TestABreakerThatOpensIsShownAtThePaceOfCounts(t *testing.T) {
 	h := newStatusHarness(t, 1, onePolicy)
 	h.runUntilWritten("shop/p0")
@@ -189,7 +189,7 @@ func TestAPolicyMadeAnewIsNotAnsweredWithTheOldStatus(t *testing.T) {
 	h := newStatusHarness(t, 1, onePolicy)
 	h.server.cached["shop/p0"].UID = "made anew"
 	if r := h.run("shop/p0"); r.RequeueAfter == 0 || len(h.server.writes) != 0 {
-		t.Errorf("%d writes, looks again after %s", len(h.server.writes), r.RequeueAfter)
+		t.Errorf("%d writes, reconciled again after %s", len(h.server.writes), r.RequeueAfter)
 	}
 }
 
@@ -197,7 +197,7 @@ func TestProfilesReplacedMeanwhileAreNotTakenForNone(t *testing.T) {
 	h := newStatusHarness(t, 1, onePolicy)
 	h.agents.rollout = distribute.Rollout{} // nobody uses the profiles that were the policy's a moment ago
 	if r := h.run("shop/p0"); r.RequeueAfter == 0 || len(h.server.writes) != 0 {
-		t.Errorf("%d writes, looks again after %s", len(h.server.writes), r.RequeueAfter)
+		t.Errorf("%d writes, reconciled again after %s", len(h.server.writes), r.RequeueAfter)
 	}
 }
 
@@ -216,7 +216,7 @@ func TestAPolicySwitchedOffIsSoOnceItsNodesHaveAcknowledgedThat(t *testing.T) {
 		r := h.run("shop/p0")
 		s := &h.server.objects["shop/p0"].Status
 		if got := ready(s); got != "False/WaitingForNodes" || r.RequeueAfter == 0 || r.RequeueAfter > time.Second {
-			t.Errorf("%s: %s while a node has yet to acknowledge, looks again after %s", mode, got, r.RequeueAfter)
+			t.Errorf("%s: %s while a node has yet to acknowledge, reconciled again after %s", mode, got, r.RequeueAfter)
 		}
 		h.agents.behind = nil
 		h.run("shop/p0")
@@ -239,7 +239,7 @@ func TestAStatusIsNotWrittenOnAnObjectThatHasChanged(t *testing.T) {
 	h.agents.rollout = distribute.Rollout{Desired: 1, Failed: 1, Failures: []distribute.Failure{{Node: "node-1"}}}
 	before := len(h.server.writes)
 	if r := h.run("shop/p0"); r.RequeueAfter == 0 || r.RequeueAfter > time.Second || len(h.server.writes) != before {
-		t.Errorf("%d writes, looks again after %s", len(h.server.writes)-before, r.RequeueAfter)
+		t.Errorf("%d writes, reconciled again after %s", len(h.server.writes)-before, r.RequeueAfter)
 	}
 	h.server.cached["shop/p0"].ResourceVersion = "77"
 	h.run("shop/p0")

@@ -18,7 +18,7 @@ type statusRecord struct {
 	version string
 	status  *v1alpha1.PolicyStatus
 
-	knownSince time.Time // when this manager looked at the policy first
+	knownSince time.Time // when this manager reconciled the policy first
 	// wroteAt, conditionsAt and trafficAt are when anything, conditions and figures of traffic were written last.
 	wroteAt, conditionsAt, trafficAt time.Time
 	breakers                         breakerWatch

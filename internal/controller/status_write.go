@@ -26,7 +26,7 @@ const (
 	trafficInterval = 10 * time.Second
 	// countInterval is the least time between two writes of a policy's other figures.
 	countInterval = 2 * time.Second
-	// checksPerSecond bounds the looks at policies of which there turns out to be nothing to write.
+	// checksPerSecond bounds the reconciliations for figures of traffic, of which many find nothing to write.
 	checksPerSecond = 100
 	// conditionsPerSecond and conditionBurst bound the writes of conditions of all policies.
 	conditionsPerSecond, conditionBurst = 100, 500
@@ -40,7 +40,7 @@ type statusWrite struct {
 	record     *statusRecord
 	base, next *v1alpha1.PolicyStatus
 	turn       bool // it is the policy's turn
-	reported   bool // agents report figures of it, to look at later
+	reported   bool // agents report figures of it
 	held       bool // there are newer figures, which may not be written yet
 }
 
@@ -128,8 +128,8 @@ func (c *statusReconciler) scheduleWrite(w *statusWrite, change status.Change, n
 	}
 }
 
-// scheduleFigures has the policy's figures looked at when there may be others. Where there are very many policies that is not as often as
-// agents report.
+// scheduleFigures schedules the policy for when there may be other figures. Where there are very many policies that is not as often as agents
+// report.
 func (c *statusReconciler) scheduleFigures(w *statusWrite, now time.Time) {
 	if !w.reported {
 		return

@@ -108,7 +108,7 @@ func trimSlice(obj any) (any, error) {
 	return out, nil
 }
 
-// watch has c told of objects like obj.
+// watch has c reconcile objects like obj.
 func watch[T client.Object](c controller.TypedController[objectKey], mgr manager.Manager, obj T, kind objectKind, predicates ...predicate.TypedPredicate[T]) error {
 	mapped := handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, o T) []objectKey {
 		f := objectKey{kind: kind, namespace: o.GetNamespace(), name: o.GetName()}
@@ -122,7 +122,7 @@ func watch[T client.Object](c controller.TypedController[objectKey], mgr manager
 	return c.Watch(source.TypedKind(mgr.GetCache(), obj, mapped, predicates...))
 }
 
-// watchAll has c told of everything that matters.
+// watchAll has c reconcile everything that matters.
 func watchAll(c controller.TypedController[objectKey], mgr manager.Manager) error {
 	for _, err := range []error{
 		watch(c, mgr, &corev1.Namespace{}, kindNamespace, changed(func(a, b *corev1.Namespace) bool { return !maps.Equal(a.Labels, b.Labels) })),

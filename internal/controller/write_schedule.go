@@ -11,7 +11,7 @@ import (
 
 // writeSchedule shares out the writes of statuses. There are two budgets: a generous one for conditions, which people and tools wait for, and
 // a small one for all else. A condition is written at once while its budget lasts. What may not be written yet is scheduled: the policy is
-// looked at again when it may be, and not before. The one whose last write is the oldest comes first, so that with n policies to write each
+// reconciled again when it may be, and not before. The one whose last write is the oldest comes first, so that with n policies to write each
 // has its turn once in n/perSecond seconds, and one whose conditions change all the time holds up no other. Counts of the cluster and figures
 // of traffic wait in queues of their own and take turns, for there may be thousands of the latter.
 type writeSchedule struct {
@@ -33,11 +33,11 @@ type writeKind uint8
 const (
 	kindConditions writeKind = iota // a condition has changed
 	kindCounts                      // figures of the cluster have changed
-	kindFigures                     // its traffic is to be looked at
+	kindFigures                     // there may be new figures of its traffic
 	writeKinds
 )
 
-// scheduledWrite is a policy's entry in a queue. It is in none once its turn was given: the policy is being looked at then.
+// scheduledWrite is a policy's entry in a queue. It is in none once its turn was given: the policy is enqueued or being reconciled then.
 type scheduledWrite struct {
 	id       policy.ID
 	kind     writeKind
@@ -88,7 +88,7 @@ func (s *writeSchedule) schedule(id policy.ID, kind writeKind, due time.Time) {
 		return
 	case w.position >= 0:
 		heap.Remove(&s.queues[w.kind], w.position)
-	default: // it has just been looked at for another reason, and does not need the turn that it was given
+	default: // it has just been reconciled for another reason, and does not need the turn that it was given
 		s.budget(w.kind).giveBack()
 		s.wakeRunner()
 	}

@@ -145,7 +145,7 @@ func TestConditionsHaveABudgetOfTheirOwn(t *testing.T) {
 	s := newWriteSchedule(newWriteBudget(2, 2), newWriteBudget(1, 1))
 	now := begin
 	id := func(name string) policy.ID { return policy.ID{Namespace: "shop", Name: name} }
-	if !s.spendAtOnce(now) || !s.spendAtOnce(now) || s.spendAtOnce(now) {
+	if first, second, third := s.spendAtOnce(now), s.spendAtOnce(now), s.spendAtOnce(now); !first || !second || third {
 		t.Fatal("two conditions may be written at once, and no third")
 	}
 	s.schedule(id("figures"), kindFigures, now)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
-	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -124,20 +123,8 @@ func unknown(m protoreflect.Message) (unknownField, bool) {
 	return at, found
 }
 
-// decoder keeps the first error, as encoder does.
-type decoder struct{ err error }
-
-func (d *decoder) fail(format string, args ...any) {
-	if d.err == nil {
-		d.err = fmt.Errorf("%w: "+format, append([]any{ErrMalformed}, args...)...)
-	}
-}
-
-func (d *decoder) limit(what string, n, most int) {
-	if n > most {
-		d.fail("%d %s, at most %d", n, what, most)
-	}
-}
+// decoder maps messages to compiled policy and reports.
+type decoder struct{ checker }
 
 func dec[P ~uint8, W ~int32](d *decoder, table enum[W], w W) P {
 	var v P
@@ -153,30 +140,6 @@ func (d *decoder) conditions(list []pb.Condition) policy.Conditions {
 		d.err = err
 	}
 	return s
-}
-
-// bytes reads a size that cannot be negative.
-func (d *decoder) bytes(n int64) int64 {
-	if n < 0 {
-		d.fail("negative size %d", n)
-	}
-	return n
-}
-
-// count reads a number that cannot be negative.
-func (d *decoder) count(n int32) int {
-	if n < 0 {
-		d.fail("negative number %d", n)
-	}
-	return int(n)
-}
-
-// duration reads a time span that cannot be negative.
-func (d *decoder) duration(n int64) time.Duration {
-	if n < 0 {
-		d.fail("negative duration %d", n)
-	}
-	return time.Duration(n)
 }
 
 func (d *decoder) u16(n uint32) uint16 {

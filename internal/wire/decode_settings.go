@@ -1,8 +1,6 @@
 package wire
 
 import (
-	"math"
-
 	"fairlead.dev/fairlead/internal/policy"
 	pb "fairlead.dev/fairlead/internal/wire/agentv1"
 )
@@ -53,10 +51,10 @@ func (d *decoder) retry(m *pb.Retry) policy.Retry {
 		KeyHeader:    m.GetKeyHeader(),
 		GenerateKey:  m.GetGenerateKey(),
 		Budget: policy.Budget{
-			Percent: d.count(m.GetBudget().GetPercent()), MinPerSecond: d.count(m.GetBudget().GetMinPerSecond()),
+			Percent: d.percent(m.GetBudget().GetPercent()), MinPerSecond: d.count(m.GetBudget().GetMinPerSecond()),
 			Window: d.duration(m.GetBudget().GetWindow()),
 		},
-		BodyMaxBytes:           d.bytes(m.GetBodyMaxBytes()),
+		BodyMaxBytes:           d.size(m.GetBodyMaxBytes()),
 		AvoidPreviousEndpoints: m.GetAvoidPreviousEndpoints(),
 	}
 }
@@ -74,12 +72,9 @@ func (d *decoder) override(o *pb.RetryOverride) policy.RetryOverride {
 }
 
 func (d *decoder) backoff(m *pb.Backoff) policy.Backoff {
-	if f := m.GetMultiplier(); math.IsNaN(f) || math.IsInf(f, 0) {
-		d.fail("multiplier %v", f)
-	}
 	return policy.Backoff{
 		Strategy: dec[policy.Strategy](d, strategies, m.GetStrategy()), Initial: d.duration(m.GetInitial()), Max: d.duration(m.GetMax()),
-		Multiplier: m.GetMultiplier(), Jitter: dec[policy.Jitter](d, jitters, m.GetJitter()), JitterPercent: d.count(m.GetJitterPercent()),
+		Multiplier: d.multiplier(m.GetMultiplier()), Jitter: dec[policy.Jitter](d, jitters, m.GetJitter()), JitterPercent: d.percent(m.GetJitterPercent()),
 	}
 }
 
@@ -91,17 +86,17 @@ func (d *decoder) breaker(m *pb.Breaker) *policy.Breaker {
 	b := &policy.Breaker{
 		ConsecutiveFailures: d.count(m.GetConsecutiveFailures()), FailureOn: d.conditions(m.GetFailureOn()),
 		FailureStatus: each(m.GetFailureStatus(), d.statusRange), FailureGRPC: each(m.GetFailureGrpc(), d.grpcStatus), OpenDuration: d.duration(m.GetOpenDuration()),
-		OpenMaxDuration: d.duration(m.GetOpenMaxDuration()), OpenJitterPercent: d.count(m.GetOpenJitterPercent()),
+		OpenMaxDuration: d.duration(m.GetOpenMaxDuration()), OpenJitterPercent: d.percent(m.GetOpenJitterPercent()),
 		Probes: d.count(m.GetProbes()), SuccessesToClose: d.count(m.GetSuccessesToClose()),
-		Scope: dec[policy.BreakerScope](d, breakerScopes, m.GetScope()), MaxEjectedPercent: d.count(m.GetMaxEjectedPercent()),
+		Scope: dec[policy.BreakerScope](d, breakerScopes, m.GetScope()), MaxEjectedPercent: d.percent(m.GetMaxEjectedPercent()),
 		Sharing: dec[policy.Sharing](d, sharings, m.GetSharing()),
 	}
 	if r := m.GetErrorRate(); r != nil {
-		b.ErrorRate = &policy.ErrorRate{Percent: d.count(r.GetPercent()), MinimumRequests: d.count(r.GetMinimumRequests()), Window: d.duration(r.GetWindow())}
+		b.ErrorRate = &policy.ErrorRate{Percent: d.percent(r.GetPercent()), MinimumRequests: d.count(r.GetMinimumRequests()), Window: d.duration(r.GetWindow())}
 	}
 	if c := m.GetSlowCalls(); c != nil {
 		b.SlowCalls = &policy.SlowCalls{
-			Threshold: d.duration(c.GetThreshold()), Percent: d.count(c.GetPercent()),
+			Threshold: d.duration(c.GetThreshold()), Percent: d.percent(c.GetPercent()),
 			MinimumRequests: d.count(c.GetMinimumRequests()), Window: d.duration(c.GetWindow()),
 		}
 	}

@@ -116,7 +116,7 @@ func (c *cluster) wantInForce(t *testing.T, step int, agents map[string]*agent) 
 func TestAgentsEndUpWithWhatTheManagerPublished(t *testing.T) {
 	for seed := range uint64(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			inWorld(t, func(t *testing.T, w *world) {
+			withTestbed(t, func(t *testing.T, w *testbed) {
 				c := newCluster(seed)
 				leader := w.leader("a:1")
 				term := 1
@@ -147,7 +147,7 @@ func TestAgentsEndUpWithWhatTheManagerPublished(t *testing.T) {
 						agents[node].stop()
 						agents[node] = w.agent(agentOptions{node: node, noCopy: true})
 					case 2: // another replica takes over
-						leader.store.Gate().Shut()
+						leader.store.Serving().Stop()
 						term++
 						leader = w.replace(leader, fmt.Sprint("a:", term), c)
 					case 3: // edits on the heels of the last
@@ -162,7 +162,7 @@ func TestAgentsEndUpWithWhatTheManagerPublished(t *testing.T) {
 }
 
 // replace starts a replica that compiled what c says before it opened its gate, and stops the old one.
-func (w *world) replace(old *manager, address string, c *cluster) *manager {
+func (w *testbed) replace(old *manager, address string, c *cluster) *manager {
 	m := w.manager(address)
 	m.publish(w.t, func(b *distribute.Batch) {
 		for uid, workload := range c.workloads {
@@ -175,13 +175,13 @@ func (w *world) replace(old *manager, address string, c *cluster) *manager {
 			b.SetDestination(d)
 		}
 	})
-	m.store.Gate().Open()
-	w.forget(old.address)
+	m.store.Serving().Start()
+	w.removeReplica(old.address)
 	return m
 }
 
 func TestAReconnectingAgentIsSentNothingAndAppliesNothingNew(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	withTestbed(t, func(t *testing.T, w *testbed) {
 		c := newCluster(3)
 		leader := w.leader("a:1")
 		leader.publish(t, func(b *distribute.Batch) {
@@ -216,7 +216,7 @@ func TestAReconnectingAgentIsSentNothingAndAppliesNothingNew(t *testing.T) {
 }
 
 func TestAChangeReachesTheAgentWithoutDelay(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	withTestbed(t, func(t *testing.T, w *testbed) {
 		leader := w.leader("a:1")
 		a := w.agent(agentOptions{node: "n0"})
 		defer a.stop()
@@ -238,7 +238,7 @@ func TestAChangeReachesTheAgentWithoutDelay(t *testing.T) {
 
 // One endpoint of a thousand reaches every node that calls the Service as what it is, not as the whole list.
 func TestOneEndpointOfManyCostsOneEndpoint(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	withTestbed(t, func(t *testing.T, w *testbed) {
 		leader := w.leader("a:1")
 		crowd := &policy.Destination{Name: "shop/api", Ports: []policy.DestinationPort{{Port: 80}}}
 		for i := range 1000 {

@@ -1,4 +1,4 @@
-// Package wire is the mail between manager and agents: the protocol's messages and the translation of blueprints to and from
+// Package wire is the protocol between manager and agents: its messages, and the translation of compiled policy to and from
 // protobuf. It is the only package that touches the fields of generated messages; the rules of the protocol are written in
 // proto/distribution.proto.
 //

@@ -1,49 +1,16 @@
 package wire
 
 import (
-	"fmt"
-	"math"
 	"net/netip"
-
-	"google.golang.org/protobuf/proto"
 
 	"fairlead.dev/fairlead/internal/policy"
 	pb "fairlead.dev/fairlead/internal/wire/agentv1"
 )
 
-// encode marshals m deterministically: the messages have no maps, so equal blueprints give equal bytes.
-func encode(ref Ref, m proto.Message) (*Resource, error) {
-	payload, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
-	if err != nil {
-		return nil, fmt.Errorf("encode %s: %w: %w", ref, ErrMalformed, err)
-	}
-	return NewResource(ref, payload)
-}
+// translator maps compiled policy and reports to messages.
+type translator struct{ checker }
 
-// encoder keeps the first error, so that the translation reads as a plain mapping.
-type encoder struct{ err error }
-
-func (e *encoder) fail(format string, args ...any) {
-	if e.err == nil {
-		e.err = fmt.Errorf("%w: "+format, append([]any{ErrMalformed}, args...)...)
-	}
-}
-
-func (e *encoder) i32(n int) int32 {
-	if n < math.MinInt32 || n > math.MaxInt32 {
-		e.fail("%d does not fit 32 bits", n)
-		return 0
-	}
-	return int32(n)
-}
-
-func (e *encoder) limit(what string, n, most int) {
-	if n > most {
-		e.fail("%d %s, at most %d", n, what, most)
-	}
-}
-
-func enc[P ~uint8, W ~int32](e *encoder, table enum[W], v P) W {
+func enc[P ~uint8, W ~int32](e *translator, table enum[W], v P) W {
 	w, err := toWire(table, v)
 	if err != nil && e.err == nil {
 		e.err = err
@@ -51,7 +18,7 @@ func enc[P ~uint8, W ~int32](e *encoder, table enum[W], v P) W {
 	return w
 }
 
-func (e *encoder) conditions(s policy.Conditions) []pb.Condition {
+func (e *translator) conditions(s policy.Conditions) []pb.Condition {
 	list, err := conditionsToProto(s)
 	if err != nil && e.err == nil {
 		e.err = err
@@ -78,17 +45,17 @@ func workloadToProto(w *policy.Workload) *pb.Workload {
 }
 
 func profileToProto(p *policy.Profile) (*pb.Profile, error) {
-	e := new(encoder)
+	e := new(translator)
 	e.limit("bindings", len(p.Bindings), maxBindings)
 	m := &pb.Profile{Name: p.Name, FailClosed: p.FailClosed, Bindings: each(p.Bindings, e.binding)}
 	return m, e.err
 }
 
-func (e *encoder) policyID(id policy.ID) *pb.PolicyID {
+func (e *translator) policyID(id policy.ID) *pb.PolicyID {
 	return &pb.PolicyID{Kind: enc(e, policyKinds, id.Kind), Namespace: id.Namespace, Name: id.Name}
 }
 
-func (e *encoder) binding(b policy.Binding) *pb.Binding {
+func (e *translator) binding(b policy.Binding) *pb.Binding {
 	e.limit("merged policies", len(b.Merged), maxList)
 	e.limit("rules", len(b.Rules), maxRules)
 	return &pb.Binding{
@@ -97,7 +64,7 @@ func (e *encoder) binding(b policy.Binding) *pb.Binding {
 	}
 }
 
-func (e *encoder) target(t policy.Target) *pb.Target {
+func (e *translator) target(t policy.Target) *pb.Target {
 	e.limit("excepted blocks", len(t.Except), maxList)
 	e.limit("ports", len(t.Ports), maxPorts)
 	m := &pb.Target{
@@ -110,7 +77,7 @@ func (e *encoder) target(t policy.Target) *pb.Target {
 	return m
 }
 
-func (e *encoder) prefix(p netip.Prefix) *pb.Prefix {
+func (e *translator) prefix(p netip.Prefix) *pb.Prefix {
 	if !p.IsValid() {
 		e.fail("invalid address block")
 		return nil
@@ -118,32 +85,32 @@ func (e *encoder) prefix(p netip.Prefix) *pb.Prefix {
 	return &pb.Prefix{Address: p.Addr().AsSlice(), Bits: uint32(p.Bits())}
 }
 
-func (e *encoder) rule(r policy.Rule) *pb.Rule {
+func (e *translator) rule(r policy.Rule) *pb.Rule {
 	e.limit("matches", len(r.Match), maxList)
 	return &pb.Rule{
 		Name: r.Name, Match: each(r.Match, e.match), Settings: e.settings(&r.Settings), OwnBudget: r.OwnBudget, OwnBreaker: r.OwnBreaker,
 	}
 }
 
-func (e *encoder) match(m policy.RequestMatch) *pb.RequestMatch {
+func (e *translator) match(m policy.RequestMatch) *pb.RequestMatch {
 	e.limit("methods", len(m.Methods), maxList)
 	return &pb.RequestMatch{Methods: each(m.Methods, func(s string) string { return s }), PathType: enc(e, pathMatches, m.PathType), Path: m.Path}
 }
 
-func (e *encoder) settings(s *policy.Settings) *pb.Settings {
+func (e *translator) settings(s *policy.Settings) *pb.Settings {
 	t, p := &s.Timeouts, &s.Pool
 	return &pb.Settings{
 		Timeouts: &pb.Timeouts{
-			Connect: int64(t.Connect), PerTry: int64(t.PerTry), ResponseHeader: int64(t.ResponseHeader), Idle: int64(t.Idle),
-			Read: int64(t.Read), Write: int64(t.Write), Overall: int64(t.Overall), MaxDuration: int64(t.MaxDuration),
+			Connect: e.duration(t.Connect), PerTry: e.duration(t.PerTry), ResponseHeader: e.duration(t.ResponseHeader), Idle: e.duration(t.Idle),
+			Read: e.duration(t.Read), Write: e.duration(t.Write), Overall: e.duration(t.Overall), MaxDuration: e.duration(t.MaxDuration),
 		},
 		Retry: e.retry(&s.Retry),
 		Pool: &pb.Pool{
-			MaxConnections: e.i32(p.MaxConnections), MaxConnectionsPerEndpoint: e.i32(p.MaxConnectionsPerEndpoint),
-			MaxIdlePerEndpoint: e.i32(p.MaxIdlePerEndpoint), IdleTimeout: int64(p.IdleTimeout), MaxLifetime: int64(p.MaxLifetime),
-			MaxRequestsPerConnection: e.i32(p.MaxRequestsPerConnection), MaxPending: e.i32(p.MaxPending),
-			PendingTimeout: int64(p.PendingTimeout), KeepAliveIdle: int64(p.KeepAlive.Idle),
-			KeepAliveInterval: int64(p.KeepAlive.Interval), KeepAliveProbes: e.i32(p.KeepAlive.Probes),
+			MaxConnections: e.count(p.MaxConnections), MaxConnectionsPerEndpoint: e.count(p.MaxConnectionsPerEndpoint),
+			MaxIdlePerEndpoint: e.count(p.MaxIdlePerEndpoint), IdleTimeout: e.duration(p.IdleTimeout), MaxLifetime: e.duration(p.MaxLifetime),
+			MaxRequestsPerConnection: e.count(p.MaxRequestsPerConnection), MaxPending: e.count(p.MaxPending),
+			PendingTimeout: e.duration(p.PendingTimeout), KeepAliveIdle: e.duration(p.KeepAlive.Idle),
+			KeepAliveInterval: e.duration(p.KeepAlive.Interval), KeepAliveProbes: e.count(p.KeepAlive.Probes),
 		},
 		Breaker:       e.breaker(s.Breaker),
 		LoadBalancing: enc(e, loadBalancings, s.LoadBalancing),
@@ -151,12 +118,12 @@ func (e *encoder) settings(s *policy.Settings) *pb.Settings {
 	}
 }
 
-func (e *encoder) retry(r *policy.Retry) *pb.Retry {
+func (e *translator) retry(r *policy.Retry) *pb.Retry {
 	for _, n := range []int{len(r.StatusCodes), len(r.ResponseHeaders), len(r.GRPCStatuses), len(r.Overrides)} {
 		e.limit("entries of a retry list", n, maxList)
 	}
 	return &pb.Retry{
-		MaxRetries:  e.i32(r.MaxRetries),
+		MaxRetries:  e.count(r.MaxRetries),
 		On:          e.conditions(r.On),
 		StatusCodes: each(r.StatusCodes, statusRange),
 		ResponseHeaders: each(r.ResponseHeaders, func(h policy.HeaderMatch) *pb.HeaderMatch {
@@ -165,10 +132,10 @@ func (e *encoder) retry(r *policy.Retry) *pb.Retry {
 		GrpcStatuses:    each(r.GRPCStatuses, widen[policy.GRPCStatus]),
 		Overrides:       each(r.Overrides, e.override),
 		Backoff:         e.backoff(r.Backoff),
-		RetryAfterHonor: r.RetryAfter.Honor, RetryAfterMax: int64(r.RetryAfter.Max),
+		RetryAfterHonor: r.RetryAfter.Honor, RetryAfterMax: e.duration(r.RetryAfter.Max),
 		Idempotency: enc(e, idempotencies, r.Idempotency), KeyHeader: r.KeyHeader, GenerateKey: r.GenerateKey,
-		Budget:       &pb.Budget{Percent: e.i32(r.Budget.Percent), MinPerSecond: e.i32(r.Budget.MinPerSecond), Window: int64(r.Budget.Window)},
-		BodyMaxBytes: r.BodyMaxBytes, AvoidPreviousEndpoints: r.AvoidPreviousEndpoints,
+		Budget:       &pb.Budget{Percent: e.percent(r.Budget.Percent), MinPerSecond: e.count(r.Budget.MinPerSecond), Window: e.duration(r.Budget.Window)},
+		BodyMaxBytes: e.size(r.BodyMaxBytes), AvoidPreviousEndpoints: r.AvoidPreviousEndpoints,
 	}
 }
 
@@ -176,48 +143,45 @@ func statusRange(s policy.StatusRange) *pb.StatusRange {
 	return &pb.StatusRange{From: uint32(s.From), To: uint32(s.To)}
 }
 
-func (e *encoder) override(o policy.RetryOverride) *pb.RetryOverride {
+func (e *translator) override(o policy.RetryOverride) *pb.RetryOverride {
 	e.limit("entries of an override", max(len(o.StatusCodes), len(o.GRPCStatuses)), maxList)
 	return &pb.RetryOverride{
 		On: e.conditions(o.On), StatusCodes: each(o.StatusCodes, statusRange), GrpcStatuses: each(o.GRPCStatuses, widen[policy.GRPCStatus]),
-		MaxRetries: e.i32(o.MaxRetries), Backoff: e.backoff(o.Backoff),
+		MaxRetries: e.count(o.MaxRetries), Backoff: e.backoff(o.Backoff),
 	}
 }
 
-func (e *encoder) backoff(b policy.Backoff) *pb.Backoff {
-	if math.IsNaN(b.Multiplier) || math.IsInf(b.Multiplier, 0) {
-		e.fail("multiplier %v", b.Multiplier)
-	}
+func (e *translator) backoff(b policy.Backoff) *pb.Backoff {
 	return &pb.Backoff{
-		Strategy: enc(e, strategies, b.Strategy), Initial: int64(b.Initial), Max: int64(b.Max), Multiplier: b.Multiplier,
-		Jitter: enc(e, jitters, b.Jitter), JitterPercent: e.i32(b.JitterPercent),
+		Strategy: enc(e, strategies, b.Strategy), Initial: e.duration(b.Initial), Max: e.duration(b.Max), Multiplier: e.multiplier(b.Multiplier),
+		Jitter: enc(e, jitters, b.Jitter), JitterPercent: e.percent(b.JitterPercent),
 	}
 }
 
-func (e *encoder) breaker(b *policy.Breaker) *pb.Breaker {
+func (e *translator) breaker(b *policy.Breaker) *pb.Breaker {
 	if b == nil {
 		return nil
 	}
 	e.limit("entries of a breaker's lists", max(len(b.FailureStatus), len(b.FailureGRPC)), maxList)
 	m := &pb.Breaker{
-		ConsecutiveFailures: e.i32(b.ConsecutiveFailures), FailureOn: e.conditions(b.FailureOn),
-		FailureStatus: each(b.FailureStatus, statusRange), FailureGrpc: each(b.FailureGRPC, widen[policy.GRPCStatus]), OpenDuration: int64(b.OpenDuration), OpenMaxDuration: int64(b.OpenMaxDuration),
-		OpenJitterPercent: e.i32(b.OpenJitterPercent), Probes: e.i32(b.Probes), SuccessesToClose: e.i32(b.SuccessesToClose),
-		Scope: enc(e, breakerScopes, b.Scope), MaxEjectedPercent: e.i32(b.MaxEjectedPercent), Sharing: enc(e, sharings, b.Sharing),
+		ConsecutiveFailures: e.count(b.ConsecutiveFailures), FailureOn: e.conditions(b.FailureOn),
+		FailureStatus: each(b.FailureStatus, statusRange), FailureGrpc: each(b.FailureGRPC, widen[policy.GRPCStatus]), OpenDuration: e.duration(b.OpenDuration), OpenMaxDuration: e.duration(b.OpenMaxDuration),
+		OpenJitterPercent: e.percent(b.OpenJitterPercent), Probes: e.count(b.Probes), SuccessesToClose: e.count(b.SuccessesToClose),
+		Scope: enc(e, breakerScopes, b.Scope), MaxEjectedPercent: e.percent(b.MaxEjectedPercent), Sharing: enc(e, sharings, b.Sharing),
 	}
 	if r := b.ErrorRate; r != nil {
-		m.ErrorRate = &pb.ErrorRate{Percent: e.i32(r.Percent), MinimumRequests: e.i32(r.MinimumRequests), Window: int64(r.Window)}
+		m.ErrorRate = &pb.ErrorRate{Percent: e.percent(r.Percent), MinimumRequests: e.count(r.MinimumRequests), Window: e.duration(r.Window)}
 	}
 	if c := b.SlowCalls; c != nil {
 		m.SlowCalls = &pb.SlowCalls{
-			Threshold: int64(c.Threshold), Percent: e.i32(c.Percent), MinimumRequests: e.i32(c.MinimumRequests), Window: int64(c.Window),
+			Threshold: e.duration(c.Threshold), Percent: e.percent(c.Percent), MinimumRequests: e.count(c.MinimumRequests), Window: e.duration(c.Window),
 		}
 	}
 	return m
 }
 
 func destinationToProto(d *policy.Destination) (*pb.Destination, error) {
-	e := new(encoder)
+	e := new(translator)
 	for _, n := range []int{len(d.ClusterIPs), len(d.Ports), len(d.Hostnames)} {
 		e.limit("entries of a destination list", n, maxList)
 	}
@@ -230,12 +194,12 @@ func destinationToProto(d *policy.Destination) (*pb.Destination, error) {
 	return m, e.err
 }
 
-func (e *encoder) port(p policy.DestinationPort) *pb.DestinationPort {
+func (e *translator) port(p policy.DestinationPort) *pb.DestinationPort {
 	e.limit("endpoints", len(p.Endpoints), maxEndpoints)
 	return &pb.DestinationPort{Port: uint32(p.Port), Name: p.Name, Endpoints: each(p.Endpoints, e.addrPort)}
 }
 
-func (e *encoder) addr(a netip.Addr) []byte {
+func (e *translator) addr(a netip.Addr) []byte {
 	if !a.IsValid() || a.Zone() != "" {
 		e.fail("address %q", a)
 		return nil
@@ -243,7 +207,7 @@ func (e *encoder) addr(a netip.Addr) []byte {
 	return a.AsSlice()
 }
 
-func (e *encoder) addrPort(a netip.AddrPort) []byte {
+func (e *translator) addrPort(a netip.AddrPort) []byte {
 	b := e.addr(a.Addr())
 	return append(b, byte(a.Port()), byte(a.Port()>>8))
 }

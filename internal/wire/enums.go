@@ -9,7 +9,7 @@ import (
 	pb "fairlead.dev/fairlead/internal/wire/agentv1"
 )
 
-// enum pairs the values of a blueprint's enum with those of the protocol: the index is the blueprint's value. The tables are
+// enum pairs the values of an enum of package policy with those of the protocol: the index is the former. The tables are
 // written out so that a reordered constant does not change what travels.
 type enum[W ~int32] []W
 

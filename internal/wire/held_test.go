@@ -14,7 +14,7 @@ func edit(p *policy.Profile) int { return p.Bindings[0].Base.Retry.MaxRetries }
 // An agent that refuses one edit keeps the version before. If it refuses the next edit together with that version, it holds none, and the
 // manager must not take the first version for held when it is wanted again.
 func TestRule35_AVersionGivenUpInASecondRefusalIsSentAgain(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	withTestbed(t, func(t *testing.T, w *testbed) {
 		leader := w.leader("a:1")
 		leader.publish(t, shop(1))
 		refused := []int{2}
@@ -43,7 +43,7 @@ func TestRule35_AVersionGivenUpInASecondRefusalIsSentAgain(t *testing.T) {
 func TestRule35_OnlyWhatIsInForceIsCalledProgrammed(t *testing.T) {
 	for seed := range uint64(10) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			inWorld(t, func(t *testing.T, w *world) {
+			withTestbed(t, func(t *testing.T, w *testbed) {
 				rng := rand.New(rand.NewPCG(seed, 13))
 				leader := w.leader("a:1")
 				var refuses [2][5]bool // by profile and edit

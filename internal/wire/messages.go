@@ -3,25 +3,10 @@ package wire
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
-	"time"
 
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/durationpb"
-
-	"fairlead.dev/fairlead/internal/policy"
 	pb "fairlead.dev/fairlead/internal/wire/agentv1"
 )
-
-// Hello opens a subscription: the node the agent believes in, and what it holds.
-type Hello struct {
-	Node string
-	Held map[Ref]Version
-	// Patches says that the agent understands patches.
-	Patches bool
-}
 
 // Update is a change, or a part of one; the rules are in proto/distribution.proto.
 type Update struct {
@@ -30,7 +15,7 @@ type Update struct {
 	Removed          []Ref
 	More             bool
 	SnapshotComplete bool
-	// Deltas are ways to resources of Set from versions that the agent holds. They are for sending; a received resource has a Patch.
+	// Deltas lead to resources of Set from versions that the agent holds. They are for sending; a received resource has a Patch.
 	Deltas map[Ref]*Delta
 }
 
@@ -40,7 +25,7 @@ type Ack struct {
 	Rejections []Rejection
 }
 
-// Reason is the machine's word for a rejection.
+// Reason classifies a rejection.
 type Reason uint8
 
 // The reasons.
@@ -90,18 +75,9 @@ type Rejection struct {
 	Ref     Ref
 	Reason  Reason
 	Message string
-	// Held is the version that the agent holds now, zero for none. It counts only if Told: older agents do not say.
-	Held Version
-	Told bool
-}
-
-// Report is one report of an agent with its place in the agent's sequence.
-type Report struct {
-	// Instance tells apart the processes that were an agent one after the other; zero from agents that do not say.
-	Instance, Sequence uint64
-	// Age is how long before sending the report was drawn up.
-	Age  time.Duration
-	Body policy.Report
+	// Held is the version that the agent holds now, zero for none. It counts only if HeldKnown: not every agent says.
+	Held      Version
+	HeldKnown bool
 }
 
 func refToProto(r Ref) *pb.ResourceRef {
@@ -117,37 +93,6 @@ func refFromProto(m *pb.ResourceRef) (Ref, error) {
 		return Ref{}, fmt.Errorf("%w: reference of kind %d with a name of %d bytes", ErrMalformed, r.Kind, len(r.Name))
 	}
 	return r, nil
-}
-
-func helloToProto(h Hello) *pb.SubscribeRequest {
-	m := &pb.Hello{Node: h.Node, Patches: h.Patches, Held: make([]*pb.Held, 0, len(h.Held))}
-	for _, ref := range slices.SortedFunc(maps.Keys(h.Held), Ref.Compare) {
-		v := h.Held[ref]
-		m.Held = append(m.Held, &pb.Held{Ref: refToProto(ref), Version: v[:]})
-	}
-	return &pb.SubscribeRequest{Message: &pb.SubscribeRequest_Hello{Hello: m}}
-}
-
-func helloFromProto(m *pb.SubscribeRequest) (Hello, error) {
-	h := m.GetHello()
-	if h == nil {
-		return Hello{}, fmt.Errorf("%w: the first message is not a hello", ErrMalformed)
-	}
-	if len(h.GetHeld()) > MaxHeld {
-		return Hello{}, fmt.Errorf("%w: %d resources held, at most %d", ErrMalformed, len(h.GetHeld()), MaxHeld)
-	}
-	out := Hello{Node: h.GetNode(), Patches: h.GetPatches(), Held: make(map[Ref]Version, len(h.GetHeld()))}
-	for _, held := range h.GetHeld() {
-		ref, err := refFromProto(held.GetRef())
-		if err != nil {
-			return Hello{}, err
-		}
-		if len(held.GetVersion()) != VersionSize {
-			return Hello{}, fmt.Errorf("%w: version of %d bytes", ErrMalformed, len(held.GetVersion()))
-		}
-		out.Held[ref] = Version(held.GetVersion())
-	}
-	return out, nil
 }
 
 func ackToProto(a Ack) *pb.SubscribeRequest {
@@ -175,7 +120,7 @@ func ackFromProto(m *pb.SubscribeRequest) (Ack, error) {
 		if err != nil {
 			return Ack{}, err
 		}
-		rejection := Rejection{Ref: ref, Message: Text(r.GetMessage()), Told: r.Held != nil}
+		rejection := Rejection{Ref: ref, Message: Text(r.GetMessage()), HeldKnown: r.Held != nil}
 		switch len(r.GetHeld()) {
 		case 0:
 		case VersionSize:
@@ -195,7 +140,7 @@ func ackFromProto(m *pb.SubscribeRequest) (Ack, error) {
 // heldToProto returns what the message says is held: absent if r does not tell, empty for nothing.
 func heldToProto(r Rejection) []byte {
 	switch {
-	case !r.Told:
+	case !r.HeldKnown:
 		return nil
 	case r.Held == Version{}:
 		return []byte{}
@@ -283,74 +228,11 @@ func resourceFromProto(m *pb.Resource) (*Resource, error) {
 }
 
 // Text makes s fit for a message: valid UTF-8, at most MaxText bytes.
-func Text(s string) string {
-	if len(s) > MaxText {
-		s = s[:MaxText]
+func Text(s string) string { return shortText(s, MaxText) }
+
+func shortText(s string, most int) string {
+	if len(s) > most {
+		s = s[:most]
 	}
 	return strings.ToValidUTF8(s, "")
-}
-
-// Saved is a set of resources as an agent keeps it on disk.
-type Saved struct {
-	Resources []*Resource
-	// Generations are those of the resources, in the same order.
-	Generations []uint64
-}
-
-// EncodeSaved encodes a set of resources for the agent's disk.
-func EncodeSaved(s Saved) ([]byte, error) {
-	return proto.Marshal(&pb.SavedSet{Resources: each(s.Resources, resourceToProto), Generations: s.Generations})
-}
-
-// DecodeSaved reverses EncodeSaved. A set without generations gets zeros.
-func DecodeSaved(b []byte) (Saved, error) {
-	m := new(pb.SavedSet)
-	if err := proto.Unmarshal(b, m); err != nil {
-		return Saved{}, fmt.Errorf("decode saved set: %w: %w", ErrMalformed, err)
-	}
-	n := len(m.GetResources())
-	if n > MaxHeld {
-		return Saved{}, fmt.Errorf("decode saved set: %w: %d resources", ErrMalformed, n)
-	}
-	out := Saved{Resources: make([]*Resource, 0, n), Generations: m.GetGenerations()}
-	if len(out.Generations) == 0 {
-		out.Generations = make([]uint64, n)
-	}
-	if len(out.Generations) != n {
-		return Saved{}, fmt.Errorf("decode saved set: %w: %d generations of %d resources", ErrMalformed, len(out.Generations), n)
-	}
-	for _, r := range m.GetResources() {
-		res, err := resourceFromProto(r)
-		if err != nil {
-			return Saved{}, fmt.Errorf("decode saved set: %w", err)
-		}
-		out.Resources = append(out.Resources, res)
-	}
-	return out, nil
-}
-
-func reportRequestToProto(r Report) (*pb.ReportRequest, error) {
-	body, err := reportToProto(&r.Body)
-	if err != nil {
-		return nil, err
-	}
-	return &pb.ReportRequest{Instance: r.Instance, Sequence: r.Sequence, Age: durationpb.New(r.Age), Report: body}, nil
-}
-
-func reportRequestFromProto(m *pb.ReportRequest) (Report, error) {
-	body, err := reportFromProto(m.GetReport())
-	if err != nil {
-		return Report{}, err
-	}
-	return Report{Instance: m.GetInstance(), Sequence: m.GetSequence(), Age: max(m.GetAge().AsDuration(), 0), Body: *body}, nil
-}
-
-// Fits says whether h can be sent.
-func (h Hello) Fits() bool {
-	const perResource = VersionSize + 16 // the version and the framing
-	size := 0
-	for ref := range h.Held {
-		size += len(ref.Name) + perResource
-	}
-	return len(h.Held) <= MaxHeld && size < MaxMessage/4*3
 }

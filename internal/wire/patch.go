@@ -27,14 +27,14 @@ const (
 	pieceOverhead = 12
 )
 
-// Delta is the way from one version of a resource to another. The patch is made when it is first asked for, once for all agents.
+// Delta leads from one version of a resource to another. The patch is made when it is first asked for, once for all agents.
 type Delta struct {
 	base, next *Resource
 	once       sync.Once
 	patch      *Patch
 }
 
-// NewDelta returns the way from base to next, two versions of one resource.
+// NewDelta returns the delta from base to next, two versions of one resource.
 func NewDelta(base, next *Resource) *Delta { return &Delta{base: base, next: next} }
 
 // Patch returns the patch, or nil if the payload is not much larger.

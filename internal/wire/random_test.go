@@ -5,12 +5,13 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"reflect"
+	"strings"
 	"time"
 
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// random fills blueprints with random valid content. It walks types by reflection, so a field added to the blueprint is
+// random fills compiled policy with random valid content. It walks types by reflection, so a field added to package policy is
 // filled, and missed by the round trip until it is translated.
 type random struct{ *rand.Rand }
 
@@ -52,11 +53,11 @@ func (r random) fill(v reflect.Value) {
 		return
 	case *policy.Latency:
 		if r.IntN(2) == 0 {
-			p[r.IntN(len(p))] = r.Uint64()
+			p[r.IntN(len(p))] = r.Uint64N(maxTally + 1)
 		}
 		return
 	case *time.Duration:
-		*p = time.Duration(r.Int64())
+		*p = time.Duration(r.Int64N(int64(maxDuration) + 1))
 		return
 	}
 	if n, ok := enumSizes()[v.Type()]; ok {
@@ -70,7 +71,11 @@ func (r random) fillKind(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Struct:
 		for i := range v.NumField() {
-			r.fill(v.Field(i))
+			if strings.HasSuffix(v.Type().Field(i).Name, "Percent") {
+				v.Field(i).SetInt(r.Int64N(maxPercent + 1))
+			} else {
+				r.fill(v.Field(i))
+			}
 		}
 	case reflect.Pointer:
 		if r.IntN(3) > 0 {
@@ -91,11 +96,13 @@ func (r random) fillKind(v reflect.Value) {
 	case reflect.Int:
 		v.SetInt(int64(r.Int32()))
 	case reflect.Int64:
-		v.SetInt(r.Int64())
-	case reflect.Uint8, reflect.Uint16, reflect.Uint64:
+		v.SetInt(r.Int64N(maxSize + 1))
+	case reflect.Uint8, reflect.Uint16:
 		v.SetUint(r.Uint64() >> (64 - v.Type().Bits()))
+	case reflect.Uint64:
+		v.SetUint(r.Uint64N(maxTally + 1))
 	case reflect.Float64:
-		v.SetFloat(r.NormFloat64())
+		v.SetFloat(maxMultiplier * r.Float64())
 	default:
 		panic("random: no rule for " + v.Type().String())
 	}

@@ -2,14 +2,81 @@ package wire
 
 import (
 	"fmt"
-	"math"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"fairlead.dev/fairlead/internal/policy"
 	pb "fairlead.dev/fairlead/internal/wire/agentv1"
 )
 
+// Report is one report of an agent with its position in the agent's sequence.
+type Report struct {
+	// Instance tells apart the processes that were an agent one after the other; zero from agents that do not say.
+	Instance, Sequence uint64
+	// Age is how long before sending the report was made.
+	Age time.Duration
+	// Covered is the time that the report is about, since the one before; zero from agents that do not say.
+	Covered time.Duration
+	Body    policy.Report
+}
+
+// ReportAck says that every report up to Sequence was counted.
+type ReportAck struct {
+	Sequence uint64
+	// Interval is how often the agent is to report from now on; zero: as before.
+	Interval time.Duration
+}
+
+// Bounds of what the manager may ask for.
+const (
+	MinReportInterval = 5 * time.Second
+	MaxReportInterval = time.Minute
+)
+
+func reportRequestToProto(r Report) (*pb.ReportRequest, error) {
+	body, err := reportToProto(&r.Body)
+	if err != nil {
+		return nil, err
+	}
+	m := &pb.ReportRequest{Instance: r.Instance, Sequence: r.Sequence, Age: durationpb.New(r.Age), Report: body}
+	if r.Covered > 0 {
+		m.Covered = durationpb.New(r.Covered)
+	}
+	return m, nil
+}
+
+func reportRequestFromProto(m *pb.ReportRequest) (Report, error) {
+	body, err := reportFromProto(m.GetReport())
+	if err != nil {
+		return Report{}, err
+	}
+	return Report{
+		Instance: m.GetInstance(), Sequence: m.GetSequence(), Age: clamp(m.GetAge().AsDuration(), maxDuration),
+		Covered: clamp(m.GetCovered().AsDuration(), maxDuration), Body: *body,
+	}, nil
+}
+
+func reportAckToProto(a ReportAck) *pb.ReportAck {
+	m := &pb.ReportAck{Sequence: a.Sequence}
+	if a.Interval > 0 {
+		m.Interval = durationpb.New(a.Interval)
+	}
+	return m
+}
+
+func reportAckFromProto(m *pb.ReportAck) ReportAck {
+	a := ReportAck{Sequence: m.GetSequence()}
+	if m.GetInterval() != nil {
+		a.Interval = max(MinReportInterval, clamp(m.GetInterval().AsDuration(), MaxReportInterval))
+	}
+	return a
+}
+
+func clamp(d, most time.Duration) time.Duration { return max(0, min(d, most)) }
+
 func reportToProto(r *policy.Report) (*pb.Report, error) {
-	e := new(encoder)
+	e := new(translator)
 	e.limit("traffic entries", len(r.Traffic), maxTraffic)
 	problems := r.Problems[:min(len(r.Problems), policy.MaxProblems)]
 	notices := r.Notices[:min(len(r.Notices), policy.MaxProblems)]
@@ -22,46 +89,41 @@ func reportToProto(r *policy.Report) (*pb.Report, error) {
 	return m, e.err
 }
 
-func (e *encoder) gauge(n int) uint32 {
-	if n < 0 || n > math.MaxInt32 {
-		e.fail("gauge %d", n)
-		return 0
-	}
-	return uint32(n)
-}
-
-func (e *encoder) problem(p policy.CaptureProblem) *pb.CaptureProblem {
+func (e *translator) problem(p policy.CaptureProblem) *pb.CaptureProblem {
 	e.limit("policies of a capture problem", len(p.Policies), maxList)
 	return &pb.CaptureProblem{
 		Namespace: p.Namespace, Pod: p.Pod, Policies: each(p.Policies, e.policyID), Reason: Text(p.Reason), Message: Text(p.Message),
 	}
 }
 
-func (e *encoder) older(o policy.OlderConnections) *pb.OlderConnections {
+func (e *translator) older(o policy.OlderConnections) *pb.OlderConnections {
 	return &pb.OlderConnections{Policy: e.policyID(o.Policy), Connections: e.gauge(o.Connections)}
 }
 
-func (e *encoder) traffic(t policy.Traffic) *pb.Traffic {
-	c := &t.Counts
+func (e *translator) traffic(t policy.Traffic) *pb.Traffic {
 	m := &pb.Traffic{
 		Policy: e.policyID(t.Policy), Target: t.Target, BreakersOpen: e.gauge(t.BreakersOpen), Connections: e.gauge(t.Connections),
-		BreakersHalfOpen: e.gauge(t.BreakersHalfOpen), BreakerAge: int64(t.BreakerAge), OpaqueOpen: e.gauge(t.OpaqueOpen),
-		Covered: int64(t.Covered),
-		Counts: &pb.Counts{
-			Requests: c.Requests, Successes: c.Successes, Abandoned: c.Abandoned, Truncated: c.Truncated, Retries: c.Retries, RetrySuccesses: c.RetrySuccesses,
-			NotRetriedMethod: c.NotRetriedMethod, NotRetriedBody: c.NotRetriedBody, NotRetriedBudget: c.NotRetriedBudget,
-			NotRetriedDeadline: c.NotRetriedDeadline, NotRetriedNotRetryable: c.NotRetriedNotRetryable,
-			NotRetriedExhausted: c.NotRetriedExhausted, Timeouts: c.Timeouts, RateLimited: c.RateLimited,
-			BreakerRejected: c.BreakerRejected, PoolOverflow: c.PoolOverflow, Opaque: c.Opaque,
-			OpaqueSent: c.OpaqueSent, OpaqueReceived: c.OpaqueReceived,
-		},
+		BreakersHalfOpen: e.gauge(t.BreakersHalfOpen), BreakerAge: e.duration(t.BreakerAge), OpaqueOpen: e.gauge(t.OpaqueOpen),
+		Covered: e.duration(t.Covered), Counts: e.counts(&t.Counts),
 	}
 	last := len(t.Latency)
 	for last > 0 && t.Latency[last-1] == 0 {
 		last--
 	}
-	m.Latency = append(m.Latency, t.Latency[:last]...)
+	m.Latency = each(t.Latency[:last], e.tally)
 	return m
+}
+
+func (e *translator) counts(c *policy.Counts) *pb.Counts {
+	return &pb.Counts{
+		Requests: e.tally(c.Requests), Successes: e.tally(c.Successes), Abandoned: e.tally(c.Abandoned), Truncated: e.tally(c.Truncated),
+		Retries: e.tally(c.Retries), RetrySuccesses: e.tally(c.RetrySuccesses),
+		NotRetriedMethod: e.tally(c.NotRetriedMethod), NotRetriedBody: e.tally(c.NotRetriedBody), NotRetriedBudget: e.tally(c.NotRetriedBudget),
+		NotRetriedDeadline: e.tally(c.NotRetriedDeadline), NotRetriedNotRetryable: e.tally(c.NotRetriedNotRetryable),
+		NotRetriedExhausted: e.tally(c.NotRetriedExhausted), Timeouts: e.tally(c.Timeouts), RateLimited: e.tally(c.RateLimited),
+		BreakerRejected: e.tally(c.BreakerRejected), PoolOverflow: e.tally(c.PoolOverflow), Opaque: e.tally(c.Opaque),
+		OpaqueSent: e.tally(c.OpaqueSent), OpaqueReceived: e.tally(c.OpaqueReceived),
+	}
 }
 
 func reportFromProto(m *pb.Report) (*policy.Report, error) {
@@ -84,13 +146,6 @@ func reportFromProto(m *pb.Report) (*policy.Report, error) {
 	return r, nil
 }
 
-func (d *decoder) gauge(n uint32) int {
-	if n > math.MaxInt32 {
-		d.fail("gauge %d", n)
-	}
-	return int(n)
-}
-
 func (d *decoder) problem(m *pb.CaptureProblem) policy.CaptureProblem {
 	d.limit("policies of a capture problem", len(m.GetPolicies()), maxList)
 	d.limit("bytes of a pod's name", len(m.GetNamespace())+len(m.GetPod()), MaxName)
@@ -106,20 +161,23 @@ func (d *decoder) older(m *pb.OlderConnections) policy.OlderConnections {
 
 func (d *decoder) traffic(m *pb.Traffic) policy.Traffic {
 	d.limit("latency buckets", len(m.GetLatency()), policy.LatencyBuckets)
-	c := m.GetCounts()
 	t := policy.Traffic{
 		Policy: d.policyID(m.GetPolicy()), Target: m.GetTarget(), BreakersOpen: d.gauge(m.GetBreakersOpen()), Connections: d.gauge(m.GetConnections()),
 		BreakersHalfOpen: d.gauge(m.GetBreakersHalfOpen()), BreakerAge: d.duration(m.GetBreakerAge()), OpaqueOpen: d.gauge(m.GetOpaqueOpen()),
-		Covered: d.duration(m.GetCovered()),
-		Counts: policy.Counts{
-			Requests: c.GetRequests(), Successes: c.GetSuccesses(), Abandoned: c.GetAbandoned(), Truncated: c.GetTruncated(), Retries: c.GetRetries(), RetrySuccesses: c.GetRetrySuccesses(),
-			NotRetriedMethod: c.GetNotRetriedMethod(), NotRetriedBody: c.GetNotRetriedBody(), NotRetriedBudget: c.GetNotRetriedBudget(),
-			NotRetriedDeadline: c.GetNotRetriedDeadline(), NotRetriedNotRetryable: c.GetNotRetriedNotRetryable(),
-			NotRetriedExhausted: c.GetNotRetriedExhausted(), Timeouts: c.GetTimeouts(), RateLimited: c.GetRateLimited(),
-			BreakerRejected: c.GetBreakerRejected(), PoolOverflow: c.GetPoolOverflow(), Opaque: c.GetOpaque(),
-			OpaqueSent: c.GetOpaqueSent(), OpaqueReceived: c.GetOpaqueReceived(),
-		},
+		Covered: d.duration(m.GetCovered()), Counts: d.counts(m.GetCounts()),
 	}
-	copy(t.Latency[:], m.GetLatency())
+	copy(t.Latency[:], each(m.GetLatency(), d.tally))
 	return t
+}
+
+func (d *decoder) counts(c *pb.Counts) policy.Counts {
+	return policy.Counts{
+		Requests: d.tally(c.GetRequests()), Successes: d.tally(c.GetSuccesses()), Abandoned: d.tally(c.GetAbandoned()), Truncated: d.tally(c.GetTruncated()),
+		Retries: d.tally(c.GetRetries()), RetrySuccesses: d.tally(c.GetRetrySuccesses()),
+		NotRetriedMethod: d.tally(c.GetNotRetriedMethod()), NotRetriedBody: d.tally(c.GetNotRetriedBody()), NotRetriedBudget: d.tally(c.GetNotRetriedBudget()),
+		NotRetriedDeadline: d.tally(c.GetNotRetriedDeadline()), NotRetriedNotRetryable: d.tally(c.GetNotRetriedNotRetryable()),
+		NotRetriedExhausted: d.tally(c.GetNotRetriedExhausted()), Timeouts: d.tally(c.GetTimeouts()), RateLimited: d.tally(c.GetRateLimited()),
+		BreakerRejected: d.tally(c.GetBreakerRejected()), PoolOverflow: d.tally(c.GetPoolOverflow()), Opaque: d.tally(c.GetOpaque()),
+		OpaqueSent: d.tally(c.GetOpaqueSent()), OpaqueReceived: d.tally(c.GetOpaqueReceived()),
+	}
 }

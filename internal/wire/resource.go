@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -74,6 +75,10 @@ const (
 	MaxName = 512
 	// MaxText is the longest message for people.
 	MaxText = 1024
+	// maxVersionText is the longest version of an agent.
+	maxVersionText = 64
+	// maxFeatures bounds the features that an agent lists; newer agents know more than this build.
+	maxFeatures = 1024
 
 	maxBindings = 4096
 	maxRules    = 256
@@ -85,7 +90,7 @@ const (
 	maxTraffic = 4096
 )
 
-// Errors of decoding, which tell why a resource is refused.
+// Errors of decoding, which say why a resource is refused.
 var (
 	// ErrMalformed marks input that is damaged or breaks a bound.
 	ErrMalformed = errors.New("malformed")
@@ -93,13 +98,20 @@ var (
 	ErrUnsupported = errors.New("unsupported")
 )
 
-// Resource is a workload, profile or destination in its encoded form. It is immutable and shared.
+// Resource is a workload, profile or destination in its encoded form. It is shared, and immutable to those who share it.
 type Resource struct {
 	Ref     Ref
 	Version Version
 	Payload []byte
-	// Patch is set instead of Payload on a received resource that came so; Whole makes it whole.
+	// Patch is set instead of Payload on a received resource that came so; Whole makes the payload.
 	Patch *Patch
+
+	needs   Features // of the agents it is for; none if it was received
+	encoder *Encoder // that made it, if needs are known
+
+	mu sync.Mutex
+	// guarded by mu
+	reduced map[Features]*Resource // forms of it, by the features they do without
 }
 
 // NewResource returns the resource with the given payload, and its version.
@@ -116,25 +128,63 @@ func NewResource(ref Ref, payload []byte) (*Resource, error) {
 	return &Resource{Ref: ref, Version: versionOf(payload), Payload: payload}, nil
 }
 
-// EncodeWorkload encodes w. Equal workloads encode to equal bytes.
-func EncodeWorkload(w *policy.Workload) (*Resource, error) {
-	return encode(Ref{Workload, w.UID}, workloadToProto(w))
+// For returns r as an agent with the given features understands it: r itself, or r without what belongs to features that the agent lacks. Such
+// a form is made once, for all agents that lack the same.
+func (r *Resource) For(understood Features) *Resource {
+	without := r.LeftOut(understood)
+	if without == 0 {
+		return r
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	form := r.reduced[without]
+	if form == nil {
+		var err error
+		if form, err = r.encoder.reduce(r, without); err != nil {
+			form = r // not possible for what was encoded here; the agent refuses it
+		}
+		if r.reduced == nil {
+			r.reduced = map[Features]*Resource{}
+		}
+		r.reduced[without] = form
+	}
+	return form
 }
 
-// EncodeProfile encodes p. Equal profiles encode to equal bytes.
-func EncodeProfile(p *policy.Profile) (*Resource, error) {
+// LeftOut returns the features that belong to something in r and that an agent with the given ones lacks.
+func (r *Resource) LeftOut(understood Features) Features { return r.needs &^ understood }
+
+// Needs returns the features that belong to something in r.
+func (r *Resource) Needs() Features { return r.needs }
+
+// Workload encodes w. Equal workloads encode to equal bytes.
+func (e *Encoder) Workload(w *policy.Workload) (*Resource, error) {
+	return e.encode(Ref{Workload, w.UID}, workloadToProto(w))
+}
+
+// Profile encodes p. Equal profiles encode to equal bytes.
+func (e *Encoder) Profile(p *policy.Profile) (*Resource, error) {
 	m, err := profileToProto(p)
 	if err != nil {
 		return nil, fmt.Errorf("encode profile %s: %w", p.Name, err)
 	}
-	return encode(Ref{Profile, p.Name}, m)
+	return e.encode(Ref{Profile, p.Name}, m)
 }
 
-// EncodeDestination encodes d. Equal destinations encode to equal bytes.
-func EncodeDestination(d *policy.Destination) (*Resource, error) {
+// Destination encodes d. Equal destinations encode to equal bytes.
+func (e *Encoder) Destination(d *policy.Destination) (*Resource, error) {
 	m, err := destinationToProto(d)
 	if err != nil {
 		return nil, fmt.Errorf("encode destination %s: %w", d.Name, err)
 	}
-	return encode(Ref{Destination, d.Name}, m)
+	return e.encode(Ref{Destination, d.Name}, m)
 }
+
+// EncodeWorkload encodes w with the requirements of this build.
+func EncodeWorkload(w *policy.Workload) (*Resource, error) { return standard.Workload(w) }
+
+// EncodeProfile encodes p with the requirements of this build.
+func EncodeProfile(p *policy.Profile) (*Resource, error) { return standard.Profile(p) }
+
+// EncodeDestination encodes d with the requirements of this build.
+func EncodeDestination(d *policy.Destination) (*Resource, error) { return standard.Destination(d) }

@@ -81,10 +81,8 @@ func (s ReportServer) Recv() (Report, error) {
 	return reportRequestFromProto(m)
 }
 
-// Ack says that every report up to sequence was counted.
-func (s ReportServer) Ack(sequence uint64) error {
-	return s.stream.Send(&pb.ReportAck{Sequence: sequence})
-}
+// Ack acknowledges reports.
+func (s ReportServer) Ack(a ReportAck) error { return s.stream.Send(reportAckToProto(a)) }
 
 // Client opens streams to a manager.
 type Client struct{ client pb.DistributionClient }
@@ -164,7 +162,7 @@ var errTooLarge = errors.New("too large")
 // Ack acknowledges an update.
 func (s SubscribeClient) Ack(a Ack) error { return s.send(ackToProto(a)) }
 
-// send sends m. When the stream has ended, Send hides why and Recv tells.
+// send sends m. When the stream has ended, Send hides why and Recv returns it.
 func (s SubscribeClient) send(m *pb.SubscribeRequest) error {
 	err := s.stream.Send(m)
 	for errors.Is(err, io.EOF) {
@@ -189,11 +187,11 @@ func (s ReportClient) Send(r Report) error {
 	return s.stream.Send(m)
 }
 
-// RecvAck waits for the next acknowledgement and returns its sequence.
-func (s ReportClient) RecvAck() (uint64, error) {
+// RecvAck waits for the next acknowledgement.
+func (s ReportClient) RecvAck() (ReportAck, error) {
 	m, err := s.stream.Recv()
 	if err != nil {
-		return 0, err
+		return ReportAck{}, err
 	}
-	return m.GetSequence(), nil
+	return reportAckFromProto(m), nil
 }

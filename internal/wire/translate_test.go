@@ -43,7 +43,7 @@ func roundTrip[T any](t *testing.T, v *T, encode func(*T) (*Resource, error), de
 	}
 }
 
-func TestEveryBlueprintSurvivesTheTrip(t *testing.T) {
+func TestEveryCompiledPolicySurvivesTheTrip(t *testing.T) {
 	for seed := range uint64(500) {
 		r := newRandom(seed)
 		roundTrip(t, r.profile(), EncodeProfile, (*Resource).Profile)
@@ -109,6 +109,7 @@ func TestEnumTablesAreComplete(t *testing.T) {
 		"AccessLog":     {len(accessLogs), len(pb.AccessLog_name)},
 		"ResourceKind":  {len(resourceKinds) - 1, len(pb.ResourceKind_name)},
 		"Reason":        {len(reasons) - 1, len(pb.RejectionReason_name)},
+		"Feature":       {len(featureNumbers) - 1, len(pb.Feature_name)},
 	} {
 		if tc.have != tc.want-1 {
 			t.Errorf("%s: %d values in the table, %d in the protocol", name, tc.have, tc.want-1)
@@ -217,7 +218,7 @@ func TestEnumSizesCoverEveryEnum(t *testing.T) {
 			walk(ty.Elem())
 		case reflect.Uint8:
 			if _, ok := sizes[ty]; ty.PkgPath() != "" && strings.HasSuffix(ty.PkgPath(), "/policy") && !ok {
-				t.Errorf("the random blueprints do not vary %s", ty)
+				t.Errorf("the random policies do not vary %s", ty)
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/capture"
+	"fairlead.dev/fairlead/internal/agent/capture/nft"
 	"fairlead.dev/fairlead/internal/agent/capture/pods"
 	"fairlead.dev/fairlead/internal/agent/proxy"
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
@@ -28,7 +29,7 @@ type agent struct {
 	stop    func()
 
 	// What the agent has to say of calls that did not go well: to explain what differs, never to be compared.
-	routes.Silence
+	routes.Discard
 	mu   sync.Mutex
 	told []string
 }
@@ -59,6 +60,7 @@ func startAgent(t testing.TB, w *world) *agent {
 	check(t, err)
 	a.capture, err = capture.New(capture.Options{
 		Host: w.host, Sandboxes: onePod(w.pod.Path), Handler: handler{a.proxy}, Log: slog.New(slog.DiscardHandler), Grace: stopGrace,
+		Mechanism: nft.New,
 	})
 	check(t, err)
 	a.run(t)
@@ -92,8 +94,8 @@ func (a *agent) install(t testing.TB, s *policy.Snapshot) {
 	wanted := map[string]capture.PodSpec{}
 	for uid, w := range s.Workloads {
 		r := routes.RedirectFor(s.Profiles[w.Profile], s.Destinations)
-		spec := capture.PodSpec{Pod: pods.Ref{UID: uid, Namespace: w.Namespace, Name: w.Name}, Redirect: redirect(r)}
-		if r.All || len(r.Addrs)+len(r.Blocks)+len(r.Ports) > 0 {
+		spec := capture.PodSpec{Pod: pods.Ref{UID: uid, Namespace: w.Namespace, Name: w.Name}, Redirect: r}
+		if !r.Empty() {
 			wanted[uid] = spec
 		}
 	}
@@ -106,14 +108,6 @@ func (a *agent) install(t testing.TB, s *policy.Snapshot) {
 	if p := a.capture.Problems(); len(p) > 0 {
 		t.Fatalf("the pod is not captured: %+v", p)
 	}
-}
-
-func redirect(r routes.Redirect) capture.Redirect {
-	out := capture.Redirect{Addrs: r.Addrs, Ports: r.Ports, All: r.All, FailClosed: r.FailClosed}
-	for _, b := range r.Blocks {
-		out.Blocks = append(out.Blocks, capture.Block(b))
-	}
-	return out
 }
 
 type handler struct{ proxy *proxy.Server }

@@ -21,7 +21,7 @@ import (
 	"fairlead.dev/fairlead/internal/wire"
 )
 
-// agent is a node's agent without a data plane: it takes what it gets, or refuses it, and reports what it is told to.
+// agent is a node's agent without a data plane: it takes what it gets, or refuses it, and reports what the spec sets.
 type agent struct {
 	client *subscribe.Client
 
@@ -75,7 +75,7 @@ func (a *agent) setGauges(gauges *policy.Traffic) {
 	a.gauges = gauges
 }
 
-// workloads names the pods the agent was told about.
+// workloads names the pods of the agent's snapshot.
 func (a *agent) workloads() []string {
 	var names []string
 	for _, w := range a.client.Snapshot().Workloads {

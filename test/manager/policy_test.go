@@ -222,7 +222,7 @@ var _ = Describe("a policy", func() {
 		}).Should(Succeed())
 	}, SpecTimeout(time.Minute))
 
-	It("shows its traffic, and tells when a breaker opens and closes", func(ctx SpecContext) {
+	It("shows its traffic, and records when a breaker opens and closes", func(ctx SpecContext) {
 		ns := newNamespace(ctx)
 		a := newAgent(ctx, nodeName(ns, 1))
 		pod := newPod(ns, "a", nodeName(ns, 1))

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fairlead.dev/fairlead/internal/agent/capture"
+	"fairlead.dev/fairlead/internal/agent/capture/intent"
 	"fairlead.dev/fairlead/internal/agent/capture/netns"
 	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
 )
@@ -52,13 +53,13 @@ func TestRule38_ChurnLeavesNothing(t *testing.T) {
 			nets = append(nets, &netnstest.Net{Path: path, Namespace: ns})
 			netnstest.RouteAllToLoopback(t, nets[i])
 			at.run(uid, uid, path)
-			desired[uid] = spec(uid, capture.Redirect{Ports: []uint16{80}})
+			desired[uid] = spec(uid, intent.Redirect{Ports: []uint16{80}})
 		}
 		b.Reconcile(desired)
 		netnstest.Eventually(t, 10*time.Second, "all are captured", func() bool { return b.Stats().Captured == perRound })
 		var calls []io.Closer
 		for i := 0; i < perRound; i += 3 {
-			calls = append(calls, open(t, nets[i], "192.0.2.1:80", fmt.Sprintf("agent %d-%d 192.0.2.1:80", round, i)))
+			calls = append(calls, open(t, &pod{nets[i], nftKernel{}}, "192.0.2.1:80", fmt.Sprintf("agent %d-%d 192.0.2.1:80", round, i)))
 		}
 		if round%2 == 1 {
 			b.Reconcile(map[string]capture.PodSpec{})
@@ -68,7 +69,7 @@ func TestRule38_ChurnLeavesNothing(t *testing.T) {
 			netnstest.Unmount(n.Path)
 			at.end(fmt.Sprintf("%d-%d", round, i))
 		}
-		netnstest.Eventually(t, 10*time.Second, "all doors are closed", func() bool {
+		netnstest.Eventually(t, 10*time.Second, "all captures have ended", func() bool {
 			return b.saw(capture.Ended)+b.saw(capture.Released) == (round+1)*perRound && b.Stats().Connections == 0
 		})
 		for _, c := range calls {
@@ -97,7 +98,7 @@ func BenchmarkIdle(b *testing.B) {
 		uid := fmt.Sprint(i)
 		n := netnstest.New(b, host)
 		at.run(uid, uid, n.Path)
-		desired[uid] = spec(uid, capture.Redirect{Ports: []uint16{80}})
+		desired[uid] = spec(uid, intent.Redirect{Ports: []uint16{80}})
 	}
 	m.Reconcile(desired)
 	netnstest.Eventually(b, 10*time.Second, "all are captured", func() bool { return m.Stats().Captured == 100 })
@@ -125,13 +126,13 @@ func (s stubborn) ServeCaptured(_ capture.PodRef, conn *net.TCPConn, _ netip.Add
 	<-s.release
 }
 
-// TestRule38_NamespaceIsFreedAtOnce: the agent holds no namespace of a pod that has ended, whoever is slow to let go of a connection.
+// TestRule38_NamespaceIsFreedAtOnce: the agent holds no namespace of a pod that has ended, however slow a handler is.
 func TestRule38_NamespaceIsFreedAtOnce(t *testing.T) {
 	netnstest.Privileged(t)
 	host := netnstest.Host(t)
-	pod := netnstest.New(t, host)
-	netnstest.RouteAllToLoopback(t, pod)
-	held := func() (n int) {
+	n := netnstest.New(t, host)
+	netnstest.RouteAllToLoopback(t, n)
+	held := func() (open int) {
 		t.Helper()
 		entries, err := os.ReadDir("/proc/self/fd")
 		if err != nil {
@@ -139,22 +140,23 @@ func TestRule38_NamespaceIsFreedAtOnce(t *testing.T) {
 		}
 		for _, e := range entries {
 			var st unix.Stat_t
-			if unix.Stat("/proc/self/fd/"+e.Name(), &st) == nil && pod.ID() == (netns.ID{Device: st.Dev, Inode: st.Ino}) {
-				n++
+			if unix.Stat("/proc/self/fd/"+e.Name(), &st) == nil && n.ID() == (netns.ID{Device: st.Dev, Inode: st.Ino}) {
+				open++
 			}
 		}
-		return n
+		return open
 	}
 	before := held()
 	at := newSandboxes()
-	at.run("a", "one", pod.Path)
+	at.run("a", "one", n.Path)
 	s := stubborn{release: make(chan struct{})}
 	b := run(t, host, at, func(o *capture.Options) { o.Handler = s })
 	b.want(t, spec("a", everything))
 	if now := held(); now <= before {
 		t.Fatalf("%d descriptors of the namespace before the pod was captured, %d while it is", before, now)
 	}
-	calls := []*net.TCPConn{open(t, pod, "192.0.2.1:80", "hello"), open(t, pod, "192.0.2.2:80", "hello")}
+	inside := &pod{n, nftKernel{}}
+	calls := []*net.TCPConn{open(t, inside, "192.0.2.1:80", "hello"), open(t, inside, "192.0.2.2:80", "hello")}
 	at.end("a")
 	for _, c := range calls { // reset together
 		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
@@ -176,18 +178,18 @@ func TestRule38_APodThatEndsWhileTheAgentStopsHoldsUpNothing(t *testing.T) {
 	host := netnstest.Host(t)
 	at := newSandboxes()
 	b := run(t, host, at, func(o *capture.Options) { o.Grace = time.Hour })
-	pods := map[string]*netnstest.Net{}
+	pods := map[string]*pod{}
 	for _, uid := range []string{"a", "c"} {
-		pods[uid], _ = netnstest.Pair(t, host)
+		pods[uid], _ = pair(t, host, nftKernel{})
 		at.run(uid, uid, pods[uid].Path)
 	}
-	b.want(t, spec("a", everything), spec("c", capture.Redirect{All: true, FailClosed: true}))
+	b.want(t, spec("a", everything), spec("c", intent.Redirect{All: true, FailClosed: true}))
 	for uid, pod := range pods {
 		_ = open(t, pod, "10.99.0.1:80", "agent "+uid+" 10.99.0.1:80")
 	}
 	stopped := make(chan error, 1)
 	go func() { stopped <- b.stop() }()
-	netnstest.Eventually(t, time.Second, "the agent stops", func() bool { return b.Stats().Passing })
+	netnstest.Eventually(t, time.Second, "the agent stops", func() bool { return b.Stats().RedirectStopped })
 	at.end("a")
 	at.end("c")
 	select {

@@ -10,47 +10,50 @@ import (
 	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
 )
 
-// keeper keeps the connections that it is given until it is told to end.
-type keeper struct {
+// holding keeps the connections that it is given until end is closed.
+type holding struct {
 	given chan [2]netip.AddrPort // client and original
 	end   chan struct{}
 }
 
-func (k keeper) ServeCaptured(_ capture.PodRef, conn *net.TCPConn, original netip.AddrPort) {
+func (h holding) ServeCaptured(_ capture.PodRef, conn *net.TCPConn, original netip.AddrPort) {
 	defer func() { _ = conn.Close() }()
-	k.given <- [2]netip.AddrPort{conn.RemoteAddr().(*net.TCPAddr).AddrPort(), original}
-	<-k.end
+	h.given <- [2]netip.AddrPort{conn.RemoteAddr().(*net.TCPAddr).AddrPort(), original}
+	<-h.end
 }
 
 // Who serves a captured connection can ask whether the pod still holds its end of it, by the addresses that it knows.
 func TestRule04_AClientThatEndsItsSideIsStillThere(t *testing.T) {
-	netnstest.Privileged(t)
+	onEach(t, testRule04_AClientThatEndsItsSideIsStillThere)
+}
+
+func testRule04_AClientThatEndsItsSideIsStillThere(t *testing.T, k kernel) {
 	host := netnstest.Host(t)
-	pod, world := netnstest.Pair(t, host)
+	pod, world := pair(t, host, k)
 	serve(t, world)
-	at, handler := newSandboxes(), keeper{make(chan [2]netip.AddrPort), make(chan struct{})}
-	b := run(t, host, at, func(o *capture.Options) { o.Handler = handler })
+	at, handler := newSandboxes(), holding{make(chan [2]netip.AddrPort), make(chan struct{})}
+	b := run(t, host, at, using(k, func(o *capture.Options) { o.Handler = handler }))
 	defer close(handler.end)
 	b.want(t, spec("a", everything))
 	at.run("a", "one", pod.Path)
 	netnstest.Eventually(t, 10*time.Second, "captured", func() bool { return b.Stats().Captured == 1 })
-	client, err := pod.Dial(t.Context(), netip.MustParseAddrPort("10.99.0.1:80"), 0)
+	client, err := pod.dial(t, netip.MustParseAddrPort("10.99.0.1:80"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = client.Close() }()
-	k := <-handler.given
-	look := func() (open, known bool) { return b.Dialer("a").ClientOpen(k[0], k[1]) }
+	given := <-handler.given
+	look := func() (open, known bool) { return b.Dialer("a").ClientOpen(given[0], given[1]) }
 	if err := client.CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
 	if open, known := look(); !open || !known {
 		t.Errorf("ended its side: open %v, known %v", open, known)
 	}
-	if _, known := b.Dialer("another").ClientOpen(k[0], k[1]); known {
+	if _, known := b.Dialer("another").ClientOpen(given[0], given[1]); known {
 		t.Error("known of a pod that is not captured")
 	}
-	if _, known := b.Dialer("a").ClientOpen(k[0], netip.MustParseAddrPort("10.99.0.1:81")); known {
+	if _, known := b.Dialer("a").ClientOpen(given[0], netip.MustParseAddrPort("10.99.0.1:81")); known {
 		t.Error("known of a connection that there is not")
 	}
 	_ = client.Close()

@@ -5,11 +5,13 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"fairlead.dev/fairlead/internal/agent/capture/mechanism"
 )
 
-// connections are the captured connections of one door that are being served.
+// connections are the captured connections of one pod that are being served.
 type connections struct {
-	// immutable once the door runs
+	// immutable once the first has begun
 	idle func() // called, without a lock, whenever the last connection has ended
 
 	wg sync.WaitGroup
@@ -41,21 +43,34 @@ func (c *connections) redirected(conn *net.TCPConn, original netip.AddrPort) {
 	c.open[conn] = original
 }
 
-// mappings are up to so many redirected connections, any of them.
-func (c *connections) mappings(most int) []Mapping {
+// some returns up to so many redirected connections, any of them.
+func (c *connections) some(most int) []mechanism.Connection {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var list []Mapping
+	var list []mechanism.Connection
 	for conn, original := range c.open {
 		if len(list) == most {
 			break
 		}
 		if original.IsValid() {
-			peer := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
-			list = append(list, Mapping{From: netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port()), To: original})
+			list = append(list, mechanism.Connection{From: peer(conn), To: original})
 		}
 	}
 	return list
+}
+
+// sample is one redirected connection, any of them; the zero value if there is none.
+func (c *connections) sample() mechanism.Connection {
+	if some := c.some(1); len(some) > 0 {
+		return some[0]
+	}
+	return mechanism.Connection{}
+}
+
+// peer is the other end of an accepted connection.
+func peer(conn *net.TCPConn) netip.AddrPort {
+	a := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
 func (c *connections) end(conn *net.TCPConn) {
@@ -75,15 +90,15 @@ func (c *connections) count() int {
 	return len(c.open)
 }
 
-// sever ends a connection that could not be carried to its end with a reset: a regular end would tell the pod that it has
+// resetAndClose ends a connection that could not be carried to its end with a reset: a regular end would say to the pod that it has
 // received everything.
-func sever(conn *net.TCPConn) {
-	resets(conn)
+func resetAndClose(conn *net.TCPConn) {
+	resetOnClose(conn)
 	_ = conn.Close()
 }
 
-// resets has a connection end with a reset, whoever closes it.
-func resets(conn *net.TCPConn) {
+// resetOnClose has a connection end with a reset, whoever closes it.
+func resetOnClose(conn *net.TCPConn) {
 	_ = conn.SetLinger(0) // fails only when it is closed already
 }
 
@@ -98,11 +113,11 @@ func (c *connections) abort() int {
 	}
 	c.mu.Unlock()
 	for _, conn := range all {
-		resets(conn) // a handler that is interrupted may be the first to close
+		resetOnClose(conn) // a handler that is interrupted may be the first to close
 		_ = conn.SetDeadline(past)
 	}
 	for _, conn := range all {
-		c.wg.Go(func() { sever(conn) })
+		c.wg.Go(func() { resetAndClose(conn) })
 	}
 	c.wg.Wait()
 	return len(all)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// holder uses the descriptor of a connection, as a session does that asks the kernel about its client, and lets go of it only when release
+// holder uses the descriptor of a connection, as a session does that asks the kernel about its client, and frees it only when release
 // is closed. interrupted is closed when a read of the connection has been woken.
 type holder struct {
 	conn        *net.TCPConn
@@ -79,7 +79,7 @@ func TestRule38_AllConnectionsAreInterruptedBeforeTheFirstIsWaitedFor(t *testing
 	hang := time.NewTimer(30 * time.Second)
 	defer hang.Stop()
 	late := false
-	for _, h := range holders { // none of which has let go yet
+	for _, h := range holders { // none of which has freed its descriptor yet
 		select {
 		case <-h.interrupted:
 		case <-hang.C:
@@ -99,10 +99,10 @@ func TestRule38_AllConnectionsAreInterruptedBeforeTheFirstIsWaitedFor(t *testing
 	}
 }
 
-// TestTheLastConnectionIsTold: whoever waits for connections to end is woken by the last.
-func TestTheLastConnectionIsTold(t *testing.T) {
-	told := 0
-	c := connections{idle: func() { told++ }}
+// TestTheLastConnectionWakes: whoever waits for connections to end is woken by the last.
+func TestTheLastConnectionWakes(t *testing.T) {
+	calls := 0
+	c := connections{idle: func() { calls++ }}
 	ends := pairs(t, 3)
 	for _, conn := range ends {
 		c.begin(conn)
@@ -110,8 +110,8 @@ func TestTheLastConnectionIsTold(t *testing.T) {
 	for i, conn := range ends {
 		c.end(conn)
 		_ = conn.Close()
-		if want := i / 2; told != want {
-			t.Errorf("told %d times after %d of 3 have ended", told, i+1)
+		if want := i / 2; calls != want {
+			t.Errorf("called %d times after %d of 3 have ended", calls, i+1)
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/netip"
 
+	"fairlead.dev/fairlead/internal/agent/capture/mechanism"
+	"fairlead.dev/fairlead/internal/agent/capture/sockdiag"
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
@@ -19,19 +21,31 @@ func (m *Manager) Dialer(uid string) *PodDialer { return &PodDialer{manager: m, 
 
 // Dial connects from inside the pod, as Dialer says.
 func (d *PodDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.Socket, error) {
-	ns := d.manager.namespace(d.uid)
-	if ns == nil {
+	a := d.manager.attached(d.uid)
+	if a == nil {
 		return nil, ErrNotCaptured
 	}
-	conn, err := ns.Dial(ctx, to, d.manager.options.Mark)
+	conn, err := a.ns.Dial(ctx, to, d.manager.options.Mark)
 	switch {
 	case err == nil:
 		return conn, nil
-	case gone(err), d.manager.namespace(d.uid) != ns:
+	case gone(err), d.manager.attached(d.uid) != a:
 		// What a pod's network says while it is taken away is nothing about the other side.
 		return nil, ErrNotCaptured
 	case exhausted(err):
 		d.manager.load.exhaust()
 	}
 	return nil, err
+}
+
+// ClientOpen reports whether a process of the pod still holds its end of a captured connection, given where the connection came from and
+// its original destination. known is false when that cannot be said: the pod has gone, the kernel does not know the connection (its source
+// port may have been translated, where two connections to different servers came from one port), or cannot be asked.
+func (d *PodDialer) ClientOpen(client, original netip.AddrPort) (open, known bool) {
+	a := d.manager.attached(d.uid)
+	if a == nil {
+		return false, false
+	}
+	s, err := sockdiag.Find(a.clientSocket(mechanism.Connection{From: client, To: original}))
+	return s.Held, err == nil
 }

@@ -6,13 +6,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"fairlead.dev/fairlead/internal/agent/capture/intent"
 	"fairlead.dev/fairlead/internal/agent/capture/netns"
-	"fairlead.dev/fairlead/internal/agent/capture/nft"
 	"fairlead.dev/fairlead/internal/agent/capture/pods"
 )
 
 // ErrNotCaptured says that a pod has no network namespace to dial from: it has ended, or not been captured yet. It has a method Gone, by
-// which those who must not import this package tell it from failures of an upstream.
+// which those who must not import this package distinguish it from failures of an upstream.
 var ErrNotCaptured error = notCaptured{}
 
 type notCaptured struct{}
@@ -22,7 +22,7 @@ func (notCaptured) Error() string { return "pod is not captured" }
 // Gone says that it is the caller who is gone.
 func (notCaptured) Gone() bool { return true }
 
-// ErrPermanent marks failures that trying again does not mend: only another policy, another sandbox or another node does.
+// ErrPermanent marks failures that last however often one tries again: only another policy, another sandbox or another node does.
 var ErrPermanent = errors.New("permanent")
 
 // permanentError is an error that is also ErrPermanent.
@@ -33,7 +33,7 @@ func (e permanentError) Unwrap() []error { return []error{e.error, ErrPermanent}
 // permanents are the failures known to stay. The system call errors mean that the kernel lacks nftables or a part of it, or
 // that the agent lacks capabilities.
 var permanents = []error{
-	nft.ErrInvalid, netns.ErrOwn, pods.ErrNoNamespace,
+	intent.ErrInvalid, netns.ErrOwn, pods.ErrNoNamespace,
 	unix.EPERM, unix.EACCES, unix.EOPNOTSUPP, unix.EPROTONOSUPPORT, unix.ENOSYS,
 }
 
@@ -74,7 +74,10 @@ const (
 	ReasonOverload = "Overload"
 )
 
-var errRulesChanged = errors.New("something in the pod has changed the agent's rules; they are being written again")
+var (
+	errRulesChanged = errors.New("something in the pod has changed the agent's rules; they are being written again")
+	errHostNetwork  = errors.New("the pod uses the node's network, which is never captured")
+)
 
 // stepError is a failure with the reason that status shows.
 type stepError struct {

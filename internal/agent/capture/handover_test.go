@@ -2,7 +2,6 @@ package capture_test
 
 import (
 	"fmt"
-	"net/netip"
 	"os/exec"
 	"strings"
 	"sync"
@@ -10,6 +9,8 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/capture"
+	"fairlead.dev/fairlead/internal/agent/capture/intent"
+	"fairlead.dev/fairlead/internal/agent/capture/mechanism"
 	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
 	"fairlead.dev/fairlead/internal/agent/capture/nft"
 )
@@ -26,14 +27,14 @@ func (c *calls) of(agent string) int {
 	return c.answers[agent]
 }
 
-func keepCalling(t *testing.T, pod *netnstest.Net, callers int) *calls {
+func keepCalling(t *testing.T, pod *pod, callers int) *calls {
 	t.Helper()
 	c := &calls{answers: map[string]int{}}
 	var wg sync.WaitGroup
 	for range callers {
 		wg.Go(func() {
 			for {
-				got, err := pod.Call(t, netip.MustParseAddrPort("10.99.0.1:80"))
+				got, err := pod.call(t, "10.99.0.1:80")
 				agent, captured := strings.CutSuffix(got, " a 10.99.0.1:80")
 				if t.Context().Err() != nil {
 					return // the test has ended
@@ -56,24 +57,23 @@ func named(name string) func(*capture.Options) {
 	return func(o *capture.Options) { o.Handler = echo{name} }
 }
 
-func owner(t testing.TB, n *netnstest.Net) nft.Owner {
+func owner(t testing.TB, p *pod) nft.Owner {
 	t.Helper()
-	o, _, err := nft.FindOwner(n.Namespace)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o
+	return p.kernel.owner(t, p.Net)
 }
 
 func TestUpgradeFailsNoCall(t *testing.T) {
-	netnstest.Privileged(t)
+	onEach(t, testUpgradeFailsNoCall)
+}
+
+func testUpgradeFailsNoCall(t *testing.T, k kernel) {
 	host := netnstest.Host(t)
-	pod, world := netnstest.Pair(t, host)
+	pod, world := pair(t, host, k)
 	serve(t, world) // a call that is not captured would be answered "direct"
 	at, later := newSandboxes(), newSandboxes()
 	at.run("a", "one", pod.Path)
 	later.run("a", "one", pod.Path)
-	old := run(t, host, at, named("agent 0"))
+	old := run(t, host, at, using(k, named("agent 0")))
 	old.want(t, spec("a", everything))
 	kept := open(t, pod, "10.99.0.1:80", "agent 0 a 10.99.0.1:80")
 	made := keepCalling(t, pod, 4)
@@ -84,8 +84,8 @@ func TestUpgradeFailsNoCall(t *testing.T) {
 		}
 		netnstest.Eventually(t, 5*time.Second, "the old agent answers", answered(round-1))
 		before := owner(t, pod)
-		young := run(t, host, later, named(fmt.Sprint("agent ", round)))
-		young.want(t, spec("a", everything))
+		newer := run(t, host, later, using(k, named(fmt.Sprint("agent ", round))))
+		newer.want(t, spec("a", everything))
 		if now := owner(t, pod); now.Name == before.Name || now.Port != before.Port {
 			t.Fatalf("owner %+v after %+v, want another on the same port", now, before)
 		}
@@ -98,37 +98,40 @@ func TestUpgradeFailsNoCall(t *testing.T) {
 		if err := old.stop(); err != nil {
 			t.Fatal(err)
 		}
-		netnstest.Eventually(t, 5*time.Second, "the young agent answers", answered(round))
-		old, at, later = young, later, at
+		netnstest.Eventually(t, 5*time.Second, "the newer agent answers", answered(round))
+		old, at, later = newer, later, at
 	}
 }
 
-// TestClosedPodIsHandedOverWhileTheOldAgentDrains: the old agent serves it until the young one does, however long others' connections last.
+// TestClosedPodIsHandedOverWhileTheOldAgentDrains: the old agent serves it until the newer one does, however long others' connections last.
 func TestClosedPodIsHandedOverWhileTheOldAgentDrains(t *testing.T) {
-	netnstest.Privileged(t)
+	onEach(t, testClosedPodIsHandedOverWhileTheOldAgentDrains)
+}
+
+func testClosedPodIsHandedOverWhileTheOldAgentDrains(t *testing.T, k kernel) {
 	host := netnstest.Host(t)
-	pod, _ := netnstest.Pair(t, host)
-	closed, _ := netnstest.Pair(t, host)
+	pod, _ := pair(t, host, k)
+	closed, _ := pair(t, host, k)
 	at, later := newSandboxes(), newSandboxes()
 	for _, s := range []*fakeSandboxes{at, later} {
 		s.run("a", "one", pod.Path)
 		s.run("c", "two", closed.Path)
 	}
-	specs := []capture.PodSpec{spec("a", everything), spec("c", capture.Redirect{All: true, FailClosed: true})}
+	specs := []capture.PodSpec{spec("a", everything), spec("c", intent.Redirect{All: true, FailClosed: true})}
 	short := func(name string) func(*capture.Options) {
 		return func(o *capture.Options) { o.Handler, o.Lease, o.Grace = echo{name}, 900*time.Millisecond, time.Hour }
 	}
-	old := run(t, host, at, short("old"))
+	old := run(t, host, at, using(k, short("old")))
 	old.want(t, specs...)
 	kept := open(t, pod, "10.99.0.1:80", "old a 10.99.0.1:80")
 	stopped := make(chan error, 1)
 	go func() { stopped <- old.stop() }()
-	netnstest.Eventually(t, time.Second, "all that can be is let go", func() bool { return old.Stats().Passing })
+	netnstest.Eventually(t, time.Second, "all that can be has retired", func() bool { return old.Stats().RedirectStopped })
 	expect(t, closed, "10.99.0.1:80", "old c 10.99.0.1:80")
-	young := run(t, host, later, short("young"))
-	young.want(t, specs...)
-	netnstest.Eventually(t, time.Second, "the old agent has let go of all", func() bool { return old.saw(capture.Superseded) > 0 && old.Stats().Captured == 0 })
-	expect(t, closed, "10.99.0.1:80", "young c 10.99.0.1:80")
+	newer := run(t, host, later, using(k, short("newer")))
+	newer.want(t, specs...)
+	netnstest.Eventually(t, time.Second, "the old agent captures no more", func() bool { return old.saw(capture.Superseded) > 0 && old.Stats().Captured == 0 })
+	expect(t, closed, "10.99.0.1:80", "newer c 10.99.0.1:80")
 	if err := talk(kept, "still here"); err != nil {
 		t.Error(err)
 	}
@@ -138,99 +141,110 @@ func TestClosedPodIsHandedOverWhileTheOldAgentDrains(t *testing.T) {
 	}
 }
 
-func TestOldAgentTakesBackWhatAYoungOneLetGo(t *testing.T) {
-	netnstest.Privileged(t)
+func TestOldAgentTakesBackWhatANewerOneLeft(t *testing.T) {
+	onEach(t, testOldAgentTakesBackWhatANewerOneLeft)
+}
+
+func testOldAgentTakesBackWhatANewerOneLeft(t *testing.T, k kernel) {
 	host := netnstest.Host(t)
-	pod, _ := netnstest.Pair(t, host)
+	pod, _ := pair(t, host, k)
 	at := newSandboxes()
 	at.run("a", "one", pod.Path)
 	short := func(o *capture.Options) { o.Handler, o.Lease = echo{"old"}, 300*time.Millisecond }
-	old := run(t, host, at, short)
+	old := run(t, host, at, using(k, short))
 	old.want(t, spec("a", everything))
-	// A young agent that takes over and then dies without a word.
-	table, err := new(nft.Kernel).Open(pod.Namespace, nft.Options{Owner: "young", Port: old.State()[0].Port, IPv6: true,
-		Mark: capture.DefaultMark, Lease: 300 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = table.Close() }()
-	if err := table.TakeOver(capture.Redirect{Ports: []uint16{80}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := table.Renew(); err != nil {
-		t.Fatal(err)
-	}
-	old.want(t, spec("a", capture.Redirect{Ports: []uint16{80, 81}})) // finds out that it was superseded
-	if old.saw(capture.Superseded) == 0 || owner(t, pod).Name != "young" {
+	// A newer agent that takes over and then dies at once.
+	leaveBehind(t, pod, "newer", mechanism.Intent{Redirect: intent.Redirect{Ports: []uint16{80}}, Port: old.State()[0].Port, IPv6: true})
+	old.want(t, spec("a", intent.Redirect{Ports: []uint16{80, 81}})) // finds out that it was superseded
+	if old.saw(capture.Superseded) == 0 || owner(t, pod).Name != "newer" {
 		t.Fatalf("%d times superseded, owner %q", old.saw(capture.Superseded), owner(t, pod).Name)
 	}
 	expect(t, pod, "10.99.0.1:80", "old a 10.99.0.1:80") // its listener is still there
-	netnstest.Eventually(t, 3*time.Second, "the old agent is the owner again", func() bool { return owner(t, pod).Name != "young" })
+	netnstest.Eventually(t, 3*time.Second, "the old agent is the owner again", func() bool { return owner(t, pod).Name != "newer" })
 	netnstest.Eventually(t, time.Second, "its own rules are in force", func() bool {
-		got, err := pod.Call(t, netip.MustParseAddrPort("10.99.0.1:81"))
+		got, err := pod.call(t, "10.99.0.1:81")
 		return err == nil && got == "old a 10.99.0.1:81"
 	})
 }
 
-// leaveBehind writes the table of an agent that was killed.
-func leaveBehind(t *testing.T, pod *netnstest.Net, r capture.Redirect, port uint16) {
+// redirecting is what an agent before this one was to do.
+func redirecting(r intent.Redirect) mechanism.Intent {
+	return mechanism.Intent{Redirect: r, Port: 15333, IPv6: true}
+}
+
+// leaveBehind has an agent take a pod over that dies at once.
+func leaveBehind(t *testing.T, p *pod, agent string, i mechanism.Intent) {
 	t.Helper()
-	table, err := new(nft.Kernel).Open(pod.Namespace, nft.Options{Owner: "killed", Port: port, IPv6: true, Mark: capture.DefaultMark,
-		Lease: 300 * time.Millisecond})
+	m, err := p.kernel.mechanism(mechanism.Settings{Agent: agent, Mark: capture.DefaultMark, Lease: 300 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = table.Close() }()
-	if err := table.Install(r); err != nil {
+	if h := m.Heartbeat(); h.Beat != nil {
+		if err := h.Beat(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a, err := m.Attach(p.Namespace)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := table.Renew(); err != nil {
+	defer func() { _ = a.Close() }()
+	if err := a.TakeOver(i); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Renew(mechanism.Connection{}); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func TestRestartAfterAKill(t *testing.T) {
-	netnstest.Privileged(t)
+	onEach(t, testRestartAfterAKill)
+}
+
+func testRestartAfterAKill(t *testing.T, k kernel) {
 	host := netnstest.Host(t)
-	wanted, world := netnstest.Pair(t, host)
-	unwanted, otherWorld := netnstest.Pair(t, host)
+	wanted, world := pair(t, host, k)
+	unwanted, otherWorld := pair(t, host, k)
 	serve(t, world)
 	serve(t, otherWorld)
-	leaveBehind(t, wanted, capture.Redirect{Ports: []uint16{80}}, 15333)
-	leaveBehind(t, unwanted, capture.Redirect{All: true, FailClosed: true}, 15333)
+	leaveBehind(t, wanted, "killed", redirecting(intent.Redirect{Ports: []uint16{80}}))
+	leaveBehind(t, unwanted, "killed", redirecting(intent.Redirect{All: true, FailClosed: true}))
 	at := newSandboxes()
 	at.run("w", "one", wanted.Path)
 	at.run("u", "two", unwanted.Path)
-	b := run(t, host, at, nil)
+	b := run(t, host, at, using(k, nil))
 	b.want(t, spec("w", everything))
 	if got := owner(t, wanted); got.Port != 15333 || got.Name == "killed" {
 		t.Errorf("owner %+v, want a new one on the old port", got)
 	}
 	expect(t, wanted, "10.99.0.1:80", "agent w 10.99.0.1:80")
 	expect(t, wanted, "[fd99::1]:80", "agent w [fd99::1]:80")
-	netnstest.Eventually(t, 3*time.Second, "what was left in the other pod is gone", func() bool { return unwanted.Ruleset(t) == "" })
+	netnstest.Eventually(t, 3*time.Second, "what was left in the other pod is gone", func() bool { return unwanted.left(t) == "" })
 	expect(t, unwanted, "10.99.0.1:80", "direct")
 }
 
 // TestWhatWasLeftIsFoundLate has the runtime describe a sandbox only after the agent has looked into the others.
 func TestWhatWasLeftIsFoundLate(t *testing.T) {
-	netnstest.Privileged(t)
+	onEach(t, testWhatWasLeftIsFoundLate)
+}
+
+func testWhatWasLeftIsFoundLate(t *testing.T, k kernel) {
 	host := netnstest.Host(t)
-	pod, world := netnstest.Pair(t, host)
+	pod, world := pair(t, host, k)
 	serve(t, world)
-	leaveBehind(t, pod, capture.Redirect{All: true, FailClosed: true}, 15333)
+	leaveBehind(t, pod, "killed", redirecting(intent.Redirect{All: true, FailClosed: true}))
 	at := newSandboxes()
-	b := run(t, host, at, nil)
+	b := run(t, host, at, using(k, nil))
 	b.want(t)
 	at.run("u", "one", pod.Path)
-	netnstest.Eventually(t, 3*time.Second, "what was left in the pod is gone", func() bool { return pod.Ruleset(t) == "" })
+	netnstest.Eventually(t, 3*time.Second, "what was left in the pod is gone", func() bool { return pod.left(t) == "" })
 	expect(t, pod, "10.99.0.1:80", "direct")
 }
 
 func TestTableFlushedByThePodIsWrittenAgain(t *testing.T) {
 	netnstest.Privileged(t)
 	host := netnstest.Host(t)
-	pod, _ := netnstest.Pair(t, host)
+	pod, _ := pair(t, host, nftKernel{})
 	at := newSandboxes()
 	at.run("a", "one", pod.Path)
 	b := run(t, host, at, func(o *capture.Options) { o.Lease = 300 * time.Millisecond })
@@ -242,7 +256,7 @@ func TestTableFlushedByThePodIsWrittenAgain(t *testing.T) {
 		return strings.Contains(pod.Ruleset(t), fmt.Sprintf("redirect to :%d", capture.DefaultPort))
 	})
 	netnstest.Eventually(t, time.Second, "calls are captured again", func() bool {
-		got, err := pod.Call(t, netip.MustParseAddrPort("10.99.0.1:80"))
+		got, err := pod.call(t, "10.99.0.1:80")
 		return err == nil && got == "agent a 10.99.0.1:80"
 	})
 }

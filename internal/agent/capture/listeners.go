@@ -15,9 +15,9 @@ import (
 const (
 	// portsToTry bounds the search for a port that the pod does not use itself.
 	portsToTry = 16
-	// lull is how long nothing may have come before a listener's queue counts as empty.
-	lull = 50 * time.Millisecond
-	// maxDrain bounds the wait for a lull.
+	// quietPeriod is how long nothing may have come before a listener's queue counts as empty.
+	quietPeriod = 50 * time.Millisecond
+	// maxDrain bounds the wait for a quiet period.
 	maxDrain = 2 * time.Second
 )
 
@@ -29,9 +29,9 @@ var (
 // listeners accept a pod's redirected connections on one port, of IPv4 and, where the pod has it, of IPv6.
 type listeners struct {
 	// immutable after listen
-	port uint16
-	all  []*net.TCPListener
-	own  func(conn *net.TCPConn, original netip.AddrPort) (bool, error) // whether a connection is the agent's own
+	port     uint16
+	all      []*net.TCPListener
+	attached *attached // set before serve
 
 	wg sync.WaitGroup // the accept loops
 }
@@ -71,35 +71,35 @@ func listenAt(ns *netns.Namespace, port uint16) (*listeners, error) {
 
 func (l *listeners) ipv6() bool { return len(l.all) > 1 }
 
-// itself says whether a connection was made to a listener on purpose rather than redirected to it.
-func (l *listeners) itself(original netip.AddrPort) bool {
+// isListener says whether a connection was made to a listener on purpose rather than redirected to it.
+func (l *listeners) isListener(original netip.AddrPort) bool {
 	return original.Port() == l.port && original.Addr().Unmap().IsLoopback()
 }
 
-// serve accepts until drain or close, calling take with every connection and fault with every failure, after which it rests.
-func (l *listeners) serve(take func(*net.TCPConn), fault func(error)) {
+// serve accepts until drain or close. It calls accepted with every connection and failed with every failure, after which it pauses.
+func (l *listeners) serve(accepted func(*net.TCPConn), failed func(error)) {
 	for _, listener := range l.all {
-		l.wg.Go(func() { accept(listener, take, fault) })
+		l.wg.Go(func() { acceptAll(listener, accepted, failed) })
 	}
 }
 
-func accept(listener *net.TCPListener, take func(*net.TCPConn), fault func(error)) {
+func acceptAll(listener *net.TCPListener, accepted func(*net.TCPConn), failed func(error)) {
 	for {
 		conn, err := listener.AcceptTCP()
 		switch {
 		case err == nil:
-			take(conn)
+			accepted(conn)
 		case errors.Is(err, net.ErrClosed):
 			return
 		case isTimeout(err):
-			if !waiting(listener) {
+			if !queued(listener) {
 				return
 			}
-			_ = listener.SetDeadline(time.Now().Add(lull))
+			_ = listener.SetDeadline(time.Now().Add(quietPeriod))
 		default:
-			fault(err)
-			rest := time.NewTimer(lull)
-			<-rest.C
+			failed(err)
+			pause := time.NewTimer(quietPeriod)
+			<-pause.C
 		}
 	}
 }
@@ -109,8 +109,8 @@ func isTimeout(err error) bool {
 	return ok && t.Timeout()
 }
 
-// waiting says whether a connection is in the listener's queue.
-func waiting(listener *net.TCPListener) bool {
+// queued says whether a connection is in the listener's queue.
+func queued(listener *net.TCPListener) bool {
 	raw, err := listener.SyscallConn()
 	if err != nil {
 		return false
@@ -123,17 +123,17 @@ func waiting(listener *net.TCPListener) bool {
 	return found
 }
 
-// drain accepts what is in the queues, to which nothing is being added any more, and closes. It blocks for a lull.
+// drain accepts what is in the queues, to which nothing is being added any more, and closes. It blocks for a quiet period.
 func (l *listeners) drain() {
 	for _, listener := range l.all {
-		_ = listener.SetDeadline(time.Now().Add(lull))
+		_ = listener.SetDeadline(time.Now().Add(quietPeriod))
 	}
-	enough := time.AfterFunc(maxDrain, func() {
+	limit := time.AfterFunc(maxDrain, func() {
 		for _, listener := range l.all {
 			_ = listener.Close()
 		}
 	})
-	defer enough.Stop()
+	defer limit.Stop()
 	l.wg.Wait()
 	l.close()
 }

@@ -1,16 +1,15 @@
 package capture
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
 )
 
 const (
-	// breather is how long new connections go direct after the node ran out of something.
-	breather = 5 * time.Second
-	// glance is after how many more connections the load is looked at without waiting for the next second.
-	glance = 1024
+	// evaluateEvery is after how many more connections the load is evaluated without waiting for the next loadInterval.
+	evaluateEvery = 1024
 	// Percents of the memory that the agent may use. New connections go direct from shedAt on until there is less than resumeBelow, and the
 	// garbage collector, which works the harder the closer it gets to its own limit, is given less than both.
 	shedAt, resumeBelow = 85, 80
@@ -22,53 +21,53 @@ type Memory interface {
 	Usage() (used, limit int64, limited bool)
 }
 
-// load is how much the agent carries, and whether it may be given more. Times are durations since its start: the clock may be set.
+// load is how much the agent carries, and whether it may be given more.
 type load struct {
 	// immutable
-	limit  int64
-	memory Memory               // may be nil
-	since  func() time.Duration // the time since the start
-	kick   func()               // has weigh called soon; never blocks
+	limit      int64
+	memory     Memory // may be nil
+	exhaustion exhaustion
+	wake       func() // has evaluate called soon; never blocks
 
 	// atomic
 	connections atomic.Int64
-	rest        atomic.Int64 // a time.Duration until which nothing more is taken
 	shedding    atomic.Pointer[error]
 
-	tight bool // of memory; used by weigh alone
+	memoryShort bool // used by evaluate alone
 }
 
 // newLoad allows so many connections and the memory.
-func newLoad(limit int64, memory Memory, kick func()) *load {
+func newLoad(limit int64, memory Memory, wake func()) *load {
 	start := time.Now()
-	return &load{limit: limit, memory: memory, kick: kick, since: func() time.Duration { return time.Since(start) }}
+	return &load{limit: limit, memory: memory, wake: wake,
+		exhaustion: exhaustion{sinceStart: func() time.Duration { return time.Since(start) }, spare: spareDescriptors}}
 }
 
 // add counts a connection, remove uncounts it.
 func (l *load) add() {
-	if n := l.connections.Add(1); n == l.limit+1 || n%glance == 0 {
-		l.kick()
+	if n := l.connections.Add(1); n == l.limit+1 || n%evaluateEvery == 0 {
+		l.wake()
 	}
 }
 
 func (l *load) remove() {
 	if l.connections.Add(-1) == l.resumeAt() && l.overload() != nil {
-		l.kick()
+		l.wake()
 	}
 }
 
-// exhaust says that a descriptor or memory was not to be had.
+// exhaust records that a descriptor or memory was not to be had.
 func (l *load) exhaust() {
-	l.rest.Store(int64(l.since() + breather))
+	l.exhaustion.happened()
 	if l.overload() == nil {
-		l.kick()
+		l.wake()
 	}
 }
 
 // overload says why no more connections are wanted; nil if they are.
 func (l *load) overload() error {
-	if why := l.shedding.Load(); why != nil {
-		return *why
+	if reason := l.shedding.Load(); reason != nil {
+		return *reason
 	}
 	return nil
 }
@@ -76,35 +75,35 @@ func (l *load) overload() error {
 // resumeAt is a tenth below the limit, so that shedding does not come and go with every connection.
 func (l *load) resumeAt() int64 { return l.limit - l.limit/10 }
 
-// weigh decides whether to shed now, and says why if so and whether that is news.
-func (l *load) weigh() (why error, news bool) {
+// evaluate decides whether to shed now, and says why if so and whether that has changed.
+func (l *load) evaluate() (reason error, changed bool) {
 	before := l.overload()
 	n := l.connections.Load()
 	switch {
 	case n > l.limit || before != nil && n > l.resumeAt():
-		why = overloadError{fmt.Sprintf("the agent serves as many connections as it may (%d)", l.limit)}
-	case l.since() < time.Duration(l.rest.Load()):
-		why = errExhausted
+		reason = overloadError{fmt.Sprintf("the agent serves as many connections as it may (%d)", l.limit)}
+	case l.exhaustion.lasts():
+		reason = errExhausted
 	}
-	if err := l.weighMemory(); why == nil {
-		why = err
+	if err := l.evaluateMemory(); reason == nil {
+		reason = err
 	}
-	if why == nil {
+	if reason == nil {
 		l.shedding.Store(nil)
 	} else {
-		l.shedding.Store(&why)
+		l.shedding.Store(&reason)
 	}
-	return why, (why == nil) != (before == nil)
+	return reason, (reason == nil) != (before == nil)
 }
 
-func (l *load) weighMemory() error {
+func (l *load) evaluateMemory() error {
 	if l.memory == nil {
 		return nil
 	}
 	used, limit, limited := l.memory.Usage()
 	percent := used * 100 / max(limit, 1)
-	l.tight = limited && (percent >= shedAt || l.tight && percent >= resumeBelow)
-	if !l.tight {
+	l.memoryShort = limited && (percent >= shedAt || l.memoryShort && percent >= resumeBelow)
+	if !l.memoryShort {
 		return nil
 	}
 	return overloadError{fmt.Sprintf("the agent is close to its limit of memory (%d MiB)", limit>>20)}
@@ -116,3 +115,9 @@ type overloadError struct{ what string }
 func (e overloadError) Error() string { return e.what + "; new connections go direct" }
 
 var errExhausted = error(overloadError{"the node is out of descriptors or memory"})
+
+// overloaded says that err is for overload.
+func overloaded(err error) bool {
+	e, ok := errors.AsType[stepError](err)
+	return ok && e.reason == ReasonOverload
+}

@@ -15,25 +15,71 @@ func (m *fakeMemory) Usage() (used, limit int64, limited bool) { return m.used, 
 
 // TestRunningOutIsOverByTimeThatPassed: what counts is how much time has passed since, not what the clock says, which may be set.
 func TestRunningOutIsOverByTimeThatPassed(t *testing.T) {
-	kicks := 0
-	l := newLoad(100, nil, func() { kicks++ })
+	wakes := 0
+	l := newLoad(100, nil, func() { wakes++ })
 	var passed time.Duration
-	l.since = func() time.Duration { return passed }
-	if why, news := l.weigh(); why != nil || news {
-		t.Errorf("at first: %v, news %t", why, news)
+	l.exhaustion.sinceStart = func() time.Duration { return passed }
+	if reason, changed := l.evaluate(); reason != nil || changed {
+		t.Errorf("at first: %v, changed %t", reason, changed)
 	}
 	l.exhaust()
 	for _, step := range []struct {
-		at         time.Duration
-		shed, news bool
-	}{{0, true, true}, {breather - 1, true, false}, {breather, false, true}, {time.Hour, false, false}} {
+		at            time.Duration
+		shed, changed bool
+	}{{0, true, true}, {shortestPause - 1, true, false}, {shortestPause, false, true}, {time.Hour, false, false}} {
 		passed = step.at
-		if why, news := l.weigh(); (why != nil) != step.shed || news != step.news {
-			t.Errorf("after %s: %v, news %t", step.at, why, news)
+		if reason, changed := l.evaluate(); (reason != nil) != step.shed || changed != step.changed {
+			t.Errorf("after %s: %v, changed %t", step.at, reason, changed)
 		}
 	}
-	if kicks != 1 {
-		t.Errorf("kicked %d times, want once", kicks)
+	if wakes != 1 {
+		t.Errorf("woken %d times, want once", wakes)
+	}
+}
+
+// TestRunningOutAgainAndAgainLastsLonger: what is short for long must not come and go every few seconds, and with it the conditions of all
+// policies.
+func TestRunningOutAgainAndAgainLastsLonger(t *testing.T) {
+	l := newLoad(100, nil, func() {})
+	var passed time.Duration
+	l.exhaustion.sinceStart = func() time.Duration { return passed }
+	changes := 0
+	for range 3600 { // an hour in which there is too little a second after the agent serves again
+		if l.overload() == nil {
+			l.exhaust()
+		}
+		passed += time.Second
+		if _, changed := l.evaluate(); changed {
+			changes++
+		}
+	}
+	if most := 2 * int(time.Hour/longestPause+10); changes < 2 || changes > most {
+		t.Errorf("%d changes in an hour of shortage, want at most %d", changes, most)
+	}
+	passed += longestPause
+	l.evaluate()
+	passed += time.Hour
+	l.exhaust()
+	passed += shortestPause
+	if reason, _ := l.evaluate(); reason != nil {
+		t.Errorf("long after: %v after %s", reason, shortestPause)
+	}
+}
+
+// TestRunningOutLastsUntilThereIsEnough: a pause that is over does not mean that there are descriptors.
+func TestRunningOutLastsUntilThereIsEnough(t *testing.T) {
+	l := newLoad(100, nil, func() {})
+	var passed time.Duration
+	enough := false
+	l.exhaustion.sinceStart, l.exhaustion.spare = func() time.Duration { return passed }, func() bool { return enough }
+	l.exhaust()
+	passed = time.Hour
+	if reason, _ := l.evaluate(); reason == nil {
+		t.Error("over while there are no descriptors to spare")
+	}
+	enough = true
+	if reason, _ := l.evaluate(); reason != nil {
+		t.Errorf("with descriptors to spare: %v", reason)
 	}
 }
 
@@ -46,24 +92,24 @@ func TestMemoryCountsBesideConnections(t *testing.T) {
 		tight bool
 	}{{100, false}, {424, false}, {425, true}, {410, true}, {400, true}, {399, false}, {424, false}, {499, true}} {
 		m.used = step.used * mib
-		if why, _ := l.weigh(); (why != nil) != step.tight {
-			t.Errorf("%d of 500 MiB: %v", step.used, why)
+		if reason, _ := l.evaluate(); (reason != nil) != step.tight {
+			t.Errorf("%d of 500 MiB: %v", step.used, reason)
 		}
 	}
 	m.limited = false
-	if why, _ := l.weigh(); why != nil {
-		t.Errorf("without a limit: %v", why)
+	if reason, _ := l.evaluate(); reason != nil {
+		t.Errorf("without a limit: %v", reason)
 	}
 }
 
-// TestManyConnectionsAreLookedAtWithoutWaiting: thousands may come within the second between two looks at memory.
-func TestManyConnectionsAreLookedAtWithoutWaiting(t *testing.T) {
-	kicks := 0
-	l := newLoad(1<<40, &fakeMemory{}, func() { kicks++ })
-	for range 10 * glance {
+// TestManyConnectionsAreEvaluatedWithoutWaiting: thousands may come within the interval between two evaluations.
+func TestManyConnectionsAreEvaluatedWithoutWaiting(t *testing.T) {
+	wakes := 0
+	l := newLoad(1<<40, &fakeMemory{}, func() { wakes++ })
+	for range 10 * evaluateEvery {
 		l.add()
 	}
-	if kicks != 10 {
-		t.Errorf("kicked %d times over %d connections", kicks, 10*glance)
+	if wakes != 10 {
+		t.Errorf("woken %d times over %d connections", wakes, 10*evaluateEvery)
 	}
 }

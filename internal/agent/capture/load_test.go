@@ -13,30 +13,34 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fairlead.dev/fairlead/internal/agent/capture"
+	"fairlead.dev/fairlead/internal/agent/capture/intent"
 	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
 )
 
 func TestOverloadLetsNewConnectionsGoDirect(t *testing.T) {
-	netnstest.Privileged(t)
+	onEach(t, testOverloadLetsNewConnectionsGoDirect)
+}
+
+func testOverloadLetsNewConnectionsGoDirect(t *testing.T, k kernel) {
 	host := netnstest.Host(t)
-	pod, world := netnstest.Pair(t, host)
-	closed, _ := netnstest.Pair(t, host)
+	pod, world := pair(t, host, k)
+	closed, _ := pair(t, host, k)
 	serve(t, world)
 	at := newSandboxes()
 	at.run("a", "one", pod.Path)
 	at.run("c", "two", closed.Path)
-	b := run(t, host, at, func(o *capture.Options) { o.MaxConnections = 20 })
-	b.want(t, spec("a", everything), spec("c", capture.Redirect{All: true, FailClosed: true}))
+	b := run(t, host, at, using(k, func(o *capture.Options) { o.MaxConnections = 20 }))
+	b.want(t, spec("a", everything), spec("c", intent.Redirect{All: true, FailClosed: true}))
 	var calls []*net.TCPConn
 	for range 21 {
 		calls = append(calls, open(t, pod, "10.99.0.1:80", "agent a 10.99.0.1:80"))
 	}
 	netnstest.Eventually(t, 2*time.Second, "new calls go direct", func() bool {
-		got, err := pod.Call(t, netip.MustParseAddrPort("10.99.0.1:80"))
+		got, err := pod.call(t, "10.99.0.1:80")
 		return err == nil && got == "direct"
 	})
 	expect(t, closed, "10.99.0.1:80", "agent c 10.99.0.1:80") // never past the agent
-	netnstest.Eventually(t, time.Second, "the overload of one pod is told", func() bool {
+	netnstest.Eventually(t, time.Second, "the overload of one pod is reported", func() bool {
 		p := b.Problems()
 		return len(p) == 1 && p[0].Reason == capture.ReasonOverload && p[0].Pod == "pod-a"
 	})
@@ -47,7 +51,7 @@ func TestOverloadLetsNewConnectionsGoDirect(t *testing.T) {
 		_ = c.Close()
 	}
 	netnstest.Eventually(t, 5*time.Second, "calls are captured again", func() bool {
-		got, err := pod.Call(t, netip.MustParseAddrPort("10.99.0.1:80"))
+		got, err := pod.call(t, "10.99.0.1:80")
 		return err == nil && got == "agent a 10.99.0.1:80"
 	})
 	if s, r := b.saw(capture.Shedding), b.saw(capture.Resumed); s != 1 || r != 1 {
@@ -60,7 +64,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	netnstest.Privileged(t)
 	t.Setenv("ALONE", "1") // panics in a test that runs beside others: the limit of descriptors is the whole process's
 	host := netnstest.Host(t)
-	pod, world := netnstest.Pair(t, host)
+	pod, world := pair(t, host, nftKernel{})
 	serve(t, world)
 	at := newSandboxes()
 	at.run("a", "one", pod.Path)
@@ -68,7 +72,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	b.want(t, spec("a", everything))
 	var callers [100]int // more than one, because something else in the process may give a descriptor back meanwhile
 	for i := range callers {
-		callers[i] = socket(t, pod)
+		callers[i] = socket(t, pod.Net)
 	}
 
 	var limit unix.Rlimit
@@ -105,7 +109,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	netnstest.Eventually(t, 2*time.Second, "the call that waited is served", func() bool { return b.Stats().Accepted == int64(connected) })
 	expect(t, pod, "10.99.0.1:80", "direct")
 	netnstest.Eventually(t, 10*time.Second, "calls are captured again", func() bool {
-		got, err := pod.Call(t, netip.MustParseAddrPort("10.99.0.1:80"))
+		got, err := pod.call(t, "10.99.0.1:80")
 		return err == nil && got == "agent a 10.99.0.1:80"
 	})
 }
@@ -169,25 +173,28 @@ func (m *memory) Usage() (used, limit int64, limited bool) {
 
 // TestShortMemoryLetsNewConnectionsGoDirect: an agent that is killed for its memory ends all connections of the node.
 func TestShortMemoryLetsNewConnectionsGoDirect(t *testing.T) {
-	netnstest.Privileged(t)
+	onEach(t, testShortMemoryLetsNewConnectionsGoDirect)
+}
+
+func testShortMemoryLetsNewConnectionsGoDirect(t *testing.T, k kernel) {
 	host := netnstest.Host(t)
-	pod, world := netnstest.Pair(t, host)
+	pod, world := pair(t, host, k)
 	serve(t, world)
 	at := newSandboxes()
 	at.run("a", "one", pod.Path)
 	m := &memory{}
-	b := run(t, host, at, func(o *capture.Options) { o.Memory = m })
+	b := run(t, host, at, using(k, func(o *capture.Options) { o.Memory = m }))
 	b.want(t, spec("a", everything))
 	kept := open(t, pod, "10.99.0.1:80", "agent a 10.99.0.1:80")
 	answered := func(want string) func() bool {
 		return func() bool {
-			got, err := pod.Call(t, netip.MustParseAddrPort("10.99.0.1:80"))
+			got, err := pod.call(t, "10.99.0.1:80")
 			return err == nil && got == want
 		}
 	}
 	m.percent.Store(90)
 	netnstest.Eventually(t, 5*time.Second, "new calls go direct", answered("direct"))
-	netnstest.Eventually(t, time.Second, "it is told why", func() bool {
+	netnstest.Eventually(t, time.Second, "the reason is reported", func() bool {
 		p := b.Problems()
 		return len(p) == 1 && p[0].Reason == capture.ReasonOverload && strings.Contains(p[0].Message, "memory (100 MiB)")
 	})

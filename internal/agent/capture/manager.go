@@ -1,121 +1,66 @@
 package capture
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
-	"fairlead.dev/fairlead/internal/agent/capture/netns"
-	"fairlead.dev/fairlead/internal/agent/capture/pods"
+	"fairlead.dev/fairlead/internal/agent/capture/mechanism"
 )
 
-// Defaults of Options.
-const (
-	// DefaultPort is where the agent listens in a pod, outside the range from which the kernel draws ports for connections and
-	// away from those that service meshes use.
-	DefaultPort = 14001
-	// DefaultMark is on packets of the agent's own connections, inside the pod's namespace only.
-	DefaultMark  = 0xfa1e
-	DefaultLease = 3 * time.Second
-	DefaultGrace = 30 * time.Second
-	// descriptorsEach is how many descriptors a captured connection may need: its own, one upstream, and what pools keep.
-	descriptorsEach = 3
-)
+// loadInterval is how often it is looked whether new connections have to go direct.
+const loadInterval = time.Second
 
-// slots bounds the changes that wait for the kernel at the same time, each on an OS thread of its own.
-const slots = 16
-
-// Options configure a Manager. Host, Sandboxes, Handler and Log are required; zero values of the others are replaced by defaults.
-type Options struct {
-	Host      *netns.Host
-	Sandboxes Sandboxes
-	Handler   Handler
-	Log       *slog.Logger
-	Mechanism Mechanism
-	// OnEvent is told what happens, from many goroutines; it must not block.
-	OnEvent func(Event)
-	Port    uint16
-	Mark    uint32
-	// Lease is how long the kernel goes on redirecting without the agent; it is renewed three times as often.
-	Lease time.Duration
-	// Grace is how long a stop waits for connections to end.
-	Grace time.Duration
-	// Memory is what the agent may use of it. By default, nil, only running out of it counts.
-	Memory Memory
-	// MaxConnections is how many connections are served at once before new ones go direct. By default it is what the process's
-	// limit of descriptors allows, at three each.
-	MaxConnections int64
-}
-
-// Manager keeps the doors of all captured pods. Make it with New, start it with Run, tell it what is wanted with Reconcile.
+// Manager captures pods. Make it with New, start it with Run, say what is wanted with Reconcile.
 type Manager struct {
 	// immutable after New
-	options Options
-	agent   string // names this run
-	kicked  chan struct{}
-	slots   chan struct{}
-	load    *load
+	options     Options
+	mechanism   mechanism.Interface
+	heartbeat   *heartbeat
+	woken       chan struct{}
+	kernelSlots chan struct{}
+	load        *load
 
 	// atomic
 	accepted, loops, panics atomic.Int64
 	cut                     atomic.Int64 // connections that a forced stop ended
-	stopping                atomic.Bool  // doors have been asked to close for good
+	stopping                atomic.Bool  // pods that can do without the agent have been asked to retire for good
 
-	byUID sync.Map // of *door: the same as doors, to be read by every dial
+	byUID sync.Map // of *podCapture: the same as captures, to be read by every dial
 
-	wg sync.WaitGroup // doors
+	wg sync.WaitGroup // podCaptures
 
-	mu       sync.Mutex
-	desired  map[string]PodSpec  // nil until the first Reconcile
-	revision uint64              // counts Reconciles
-	joined   uint64              // the revision that doors were last aimed at
-	doors    map[string]*door    // by pod UID; a pod's former sandbox is not among them
-	rest     map[*door]struct{}  // doors of former sandboxes
-	swept    map[string]struct{} // sandboxes, by ID, that were swept or need not be
-	progress chan struct{}       // closed and replaced when a door has made a step
+	mu         sync.Mutex
+	desired    map[string]PodSpec       // nil until the first Reconcile
+	revision   uint64                   // counts Reconciles
+	reconciled uint64                   // the revision that goals were last set by
+	captures   map[string]*podCapture   // by pod UID; a pod's former sandbox is not among them
+	former     map[*podCapture]struct{} // of former sandboxes
+	swept      map[string]struct{}      // sandboxes, by ID, that were swept or need not be
+	progress   chan struct{}            // closed and replaced when a podCapture has made a step
 }
 
 // New checks the options and prepares a Manager.
 func New(o Options) (*Manager, error) {
-	if o.Host == nil || o.Sandboxes == nil || o.Handler == nil || o.Log == nil {
-		return nil, errors.New("capture: host, sandboxes, handler and log are required")
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
 	}
-	if o.Mechanism == nil {
-		o.Mechanism = NFTables()
+	m := &Manager{options: o, woken: make(chan struct{}, 1), kernelSlots: make(chan struct{}, maxKernelSlots),
+		captures: make(map[string]*podCapture), former: make(map[*podCapture]struct{}), progress: make(chan struct{})}
+	m.load = newLoad(o.MaxConnections, o.Memory, m.wake)
+	m.mechanism, err = o.Mechanism(mechanism.Settings{Agent: strings.ToLower(rand.Text()), Mark: o.Mark, Lease: o.Lease})
+	if err != nil {
+		return nil, fmt.Errorf("capture: %w", err)
 	}
-	if o.OnEvent == nil {
-		o.OnEvent = func(Event) {}
-	}
-	o.Port = cmp.Or(o.Port, DefaultPort)
-	o.Mark = cmp.Or(o.Mark, DefaultMark)
-	o.Lease = cmp.Or(o.Lease, DefaultLease)
-	o.Grace = cmp.Or(o.Grace, DefaultGrace)
-	o.MaxConnections = cmp.Or(o.MaxConnections, affordable())
-	m := &Manager{options: o, agent: strings.ToLower(rand.Text()), kicked: make(chan struct{}, 1), slots: make(chan struct{}, slots),
-		doors: make(map[string]*door), rest: make(map[*door]struct{}), progress: make(chan struct{})}
-	m.load = newLoad(o.MaxConnections, o.Memory, m.kick)
+	m.heartbeat = &heartbeat{Heartbeat: m.mechanism.Heartbeat(), changed: m.wakeAll}
 	return m, nil
-}
-
-// affordable is how many connections the limit of descriptors allows.
-func affordable() int64 {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return math.MaxInt64 // then running out of descriptors is what tells
-	}
-	return max(1, int64(min(limit.Cur, math.MaxInt32))/descriptorsEach)
 }
 
 // Reconcile says which pods are to be captured, by UID, and how. It replaces what was said before and returns at once; Settle
@@ -125,7 +70,7 @@ func (m *Manager) Reconcile(desired map[string]PodSpec) {
 	m.desired = desired
 	m.revision++
 	m.mu.Unlock()
-	m.kick()
+	m.wake()
 }
 
 // Settle waits until what the last Reconcile said is in force in every pod that runs, or is known to have failed there.
@@ -146,187 +91,96 @@ func (m *Manager) Settle(ctx context.Context) error {
 func (m *Manager) settled() (bool, <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.joined < m.revision {
+	if m.reconciled < m.revision {
 		return false, m.progress
 	}
-	for _, d := range m.doors {
-		if !d.settled() {
+	for _, p := range m.captures {
+		if !p.settled() {
 			return false, m.progress
 		}
 	}
 	return true, m.progress
 }
 
-// Run keeps the doors until ctx ends. Then it ends the redirecting, unless another agent has taken it over or a pod is to be
-// closed without an agent; waits for connections up to Options.Grace, serving pods of the latter kind meanwhile; and returns when all that
+// Run captures until ctx ends. Then it ends the redirecting, unless another agent has taken it over or a pod fails closed;
+// waits for connections up to Options.Grace, serving pods of the latter kind meanwhile; and returns when all that
 // it made is gone. An error means that handlers did not return.
 func (m *Manager) Run(ctx context.Context) error {
-	keeping, stopKeeping := context.WithCancel(context.WithoutCancel(ctx)) // doors may stay open for a while after ctx ended
-	var keeper sync.WaitGroup
-	keeper.Go(func() { newKeeper(m).keep(keeping) })
-	defer keeper.Wait()
-	defer stopKeeping()
-	relief := time.NewTicker(time.Second)
-	defer relief.Stop()
+	alive, stopAlive := context.WithCancel(context.WithoutCancel(ctx)) // pods may stay captured for a while after ctx ended
+	m.heartbeat.begin()
+	var renewing sync.WaitGroup
+	renewing.Go(func() { newLeaseRenewer(m).run(alive) })
+	renewing.Go(func() { m.heartbeat.run(alive) })
+	defer renewing.Wait()
+	defer stopAlive()
+	tick := time.NewTicker(loadInterval)
+	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return m.stop()
-		case <-m.kicked:
+		case <-m.woken:
 		case <-m.options.Sandboxes.Changed():
-		case <-relief.C:
-			m.balance()
+		case <-tick.C:
+			m.applyLoad()
 			continue
 		}
-		m.balance()
-		m.join()
+		m.applyLoad()
+		m.reconcile()
 	}
 }
 
-func (m *Manager) kick() {
+func (m *Manager) wake() {
 	select {
-	case m.kicked <- struct{}{}:
+	case m.woken <- struct{}{}:
 	default:
 	}
 }
 
-// balance starts or ends shedding.
-func (m *Manager) balance() {
-	why, news := m.load.weigh()
-	if !news {
+// applyLoad starts or ends shedding.
+func (m *Manager) applyLoad() {
+	reason, changed := m.load.evaluate()
+	if !changed {
 		return
 	}
 	kind := Resumed
-	if why != nil {
+	if reason != nil {
 		kind = Shedding
 	}
-	m.options.OnEvent(Event{Kind: kind, Err: why})
+	m.options.OnEvent(Event{Kind: kind, Err: reason})
+	m.wakeAll()
+}
+
+func (m *Manager) wakeAll() {
+	for _, p := range m.podCaptures() {
+		p.wake()
+	}
+}
+
+// podCaptures are those of all pods at the moment.
+func (m *Manager) podCaptures() []*podCapture {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, d := range m.doors {
-		d.poke()
-	}
+	return slices.Collect(maps.Values(m.captures))
 }
 
-// join brings together which pods are wanted and where pods are.
-func (m *Manager) join() {
-	sandboxes, known := m.options.Sandboxes.Sandboxes()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.desired == nil || !known {
-		return
-	}
-	m.endGone(sandboxes)
-	missing := false
-	for uid, spec := range m.desired {
-		s, runs := sandboxes[uid]
-		missing = missing || !runs
-		if runs && !s.Host && s.Err == nil {
-			m.aim(uid, s, goal{mode: capturing, spec: spec, revision: m.revision})
-		}
-	}
-	for uid, d := range m.doors {
-		if _, wanted := m.desired[uid]; !wanted {
-			d.aim(goal{mode: leaving, spec: PodSpec{Pod: d.sandbox.Pod}, revision: m.revision})
-		}
-	}
-	m.sweep(sandboxes)
-	if missing && m.joined < m.revision {
-		m.options.Sandboxes.Hurry()
-	}
-	m.joined = m.revision
-	m.step()
-}
-
-// sweep looks once into every sandbox that is not wanted, for what an agent before this one may have left. Not all that there are need
-// be known the first time, and which are older than this agent no clock tells for sure. mu is held.
-func (m *Manager) sweep(sandboxes map[string]pods.Sandbox) {
-	swept := make(map[string]struct{}, len(sandboxes))
-	for uid, s := range sandboxes {
-		swept[s.ID] = struct{}{}
-		if _, done := m.swept[s.ID]; done {
-			continue
-		}
-		if _, wanted := m.desired[uid]; !wanted && !s.Host && s.Err == nil {
-			m.aim(uid, s, goal{mode: leaving, spec: PodSpec{Pod: s.Pod}, revision: m.revision})
-		}
-	}
-	m.swept = swept
-}
-
-// aim gives the pod's door a goal, making the door if there is none. mu is held.
-func (m *Manager) aim(uid string, s pods.Sandbox, g goal) {
-	if d := m.doors[uid]; d != nil {
-		d.aim(g)
-		return
-	}
-	d := newDoor(m, s, g)
-	m.doors[uid] = d
-	m.byUID.Store(uid, d)
-	m.wg.Go(d.run)
-}
-
-// list is all doors at the moment.
-func (m *Manager) list() []*door {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return slices.Collect(maps.Values(m.doors))
-}
-
-// endGone has the doors closed whose pod or sandbox is gone. mu is held.
-func (m *Manager) endGone(sandboxes map[string]pods.Sandbox) {
-	for uid, d := range m.doors {
-		if s, runs := sandboxes[uid]; !runs || s.ID != d.sandbox.ID {
-			m.endDoor(d)
-		}
-	}
-}
-
-// endDoor has d closed because its pod or sandbox is gone. mu is held.
-func (m *Manager) endDoor(d *door) {
-	m.forget(d)
-	m.rest[d] = struct{}{}
-	d.aim(goal{mode: ended, spec: PodSpec{Pod: d.sandbox.Pod}, revision: m.revision})
-}
-
-// forget has the pod known by d's door no more, if it is. mu is held.
-func (m *Manager) forget(d *door) {
-	if uid := d.sandbox.Pod.UID; m.doors[uid] == d {
-		delete(m.doors, uid)
-		m.byUID.Delete(uid)
-	}
-}
-
-// retire forgets a door that has done what g asked of it, unless it has been asked for something else meanwhile.
-func (m *Manager) retire(d *door, g goal) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if d.aimed().mode != g.mode {
-		return false
-	}
-	m.forget(d)
-	delete(m.rest, d)
-	m.step()
-	return true
-}
-
-// step wakes those who wait for progress. mu is held.
-func (m *Manager) step() {
+// notifyProgressLocked wakes those who wait for progress. mu is held.
+func (m *Manager) notifyProgressLocked() {
 	close(m.progress)
 	m.progress = make(chan struct{})
 }
 
-func (m *Manager) stepped() {
+func (m *Manager) notifyProgress() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.step()
+	m.notifyProgressLocked()
 }
 
-// namespace is where the pod's calls leave from, or nil.
-func (m *Manager) namespace(uid string) *netns.Namespace {
-	d, ok := m.byUID.Load(uid)
+// attached is the sandbox from which the pod's calls leave, or nil.
+func (m *Manager) attached(uid string) *attached {
+	p, ok := m.byUID.Load(uid)
 	if !ok {
 		return nil
 	}
-	return d.(*door).ns.Load()
+	return p.(*podCapture).reachable.Load()
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/capture"
+	"fairlead.dev/fairlead/internal/agent/capture/intent"
 	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -34,20 +35,20 @@ func TestRulesChangedByThePodAreWrittenAgain(t *testing.T) {
 	host := netnstest.Host(t)
 	for _, change := range []string{"flush chain inet fairlead capture", "flush set inet fairlead ports", "flush table inet fairlead", "flush ruleset"} {
 		t.Run(change, func(t *testing.T) {
-			pod, world := netnstest.Pair(t, host)
+			pod, world := pair(t, host, nftKernel{})
 			serve(t, world)
 			at := newSandboxes()
 			at.run("a", "one", pod.Path)
 			b := run(t, host, at, func(o *capture.Options) { o.Lease = 900 * time.Millisecond })
-			b.want(t, spec("a", capture.Redirect{Ports: []uint16{80}}))
+			b.want(t, spec("a", intent.Redirect{Ports: []uint16{80}}))
 			expect(t, pod, "10.99.0.1:80", "agent a 10.99.0.1:80")
-			script(t, pod, change)
+			script(t, pod.Net, change)
 			expect(t, pod, "10.99.0.1:80", "direct")
 			netnstest.Eventually(t, 10*time.Second, "calls are captured again", func() bool {
-				got, err := pod.Call(t, netip.MustParseAddrPort("10.99.0.1:80"))
+				got, err := pod.call(t, "10.99.0.1:80")
 				return err == nil && got == "agent a 10.99.0.1:80"
 			})
-			netnstest.Eventually(t, 10*time.Second, "it is told", func() bool {
+			netnstest.Eventually(t, 10*time.Second, "there is a notice", func() bool {
 				return b.saw(capture.Troubled) > 0 && slices.ContainsFunc(b.Notices(), func(p policy.CaptureProblem) bool {
 					return p.Pod == "pod-a" && p.Reason == capture.ReasonRulesChanged
 				})
@@ -59,14 +60,14 @@ func TestRulesChangedByThePodAreWrittenAgain(t *testing.T) {
 	}
 }
 
-// streamer answers a captured connection with its greeting and then, whenever a word comes, sends it.
-type streamer struct{ words <-chan string }
+// streamer answers a captured connection with its greeting and then, whenever there is a message, sends it.
+type streamer struct{ messages <-chan string }
 
 func (s streamer) ServeCaptured(_ capture.PodRef, conn *net.TCPConn, _ netip.AddrPort) {
 	defer func() { _ = conn.Close() }()
 	_, _ = io.WriteString(conn, "hello")
-	for word := range s.words {
-		if _, err := io.WriteString(conn, word); err != nil {
+	for message := range s.messages {
+		if _, err := io.WriteString(conn, message); err != nil {
 			return
 		}
 	}
@@ -76,39 +77,39 @@ func (s streamer) ServeCaptured(_ capture.PodRef, conn *net.TCPConn, _ netip.Add
 func TestDownloadsOutliveAForgetfulKernel(t *testing.T) {
 	netnstest.Privileged(t)
 	host := netnstest.Host(t)
-	pod, _ := netnstest.Pair(t, host)
+	pod, _ := pair(t, host, nftKernel{})
 	at := newSandboxes()
 	at.run("a", "one", pod.Path)
-	words := make(chan string, 10)
-	b := run(t, host, at, func(o *capture.Options) { o.Lease, o.Handler = 900*time.Millisecond, streamer{words: words} })
-	defer close(words)
+	messages := make(chan string, 10)
+	b := run(t, host, at, func(o *capture.Options) { o.Lease, o.Handler = 900*time.Millisecond, streamer{messages: messages} })
+	defer close(messages)
 	b.want(t, spec("a", everything))
 	c := open(t, pod, "10.99.0.1:80", "hello")
-	for _, word := range []string{"one", "two", "three"} {
+	for _, message := range []string{"one", "two", "three"} {
 		out, err := exec.CommandContext(t.Context(), "nsenter", "--net="+pod.Path, "conntrack", "-F").CombinedOutput()
 		if err != nil {
 			t.Fatalf("conntrack: %v\n%s", err, out)
 		}
-		words <- word
+		messages <- message
 		_ = c.SetDeadline(time.Now().Add(30 * time.Second))
-		got := make([]byte, len(word))
-		if _, err := io.ReadFull(c, got); err != nil || string(got) != word {
-			t.Fatalf("heard %q, %v, want %q", got, err, word)
+		got := make([]byte, len(message))
+		if _, err := io.ReadFull(c, got); err != nil || string(got) != message {
+			t.Fatalf("heard %q, %v, want %q", got, err, message)
 		}
 	}
 }
 
-// TestRule36_ProxyInThePodIsToldOf has a proxy in the pod take its calls, and somebody else send the agent's own connections back to it.
-func TestRule36_ProxyInThePodIsToldOf(t *testing.T) {
+// TestRule36_AProxyInThePodIsNoticed has a proxy in the pod take its calls, and somebody else send the agent's own connections back to it.
+func TestRule36_AProxyInThePodIsNoticed(t *testing.T) {
 	netnstest.Privileged(t)
 	host := netnstest.Host(t)
-	pod, world := netnstest.Pair(t, host)
+	pod, world := pair(t, host, nftKernel{})
 	serve(t, world)
 	at := newSandboxes()
 	at.run("a", "one", pod.Path)
-	script(t, pod, `table ip mesh { chain output { type nat hook output priority -100; tcp dport 81 redirect to :15001; }; }`)
+	script(t, pod.Net, `table ip mesh { chain output { type nat hook output priority -100; tcp dport 81 redirect to :15001; }; }`)
 	b := run(t, host, at, nil)
-	s := spec("a", capture.Redirect{Ports: []uint16{80}})
+	s := spec("a", intent.Redirect{Ports: []uint16{80}})
 	s.Policies = []policy.ID{{Namespace: "shop", Name: "p"}}
 	b.want(t, s)
 	n := b.Notices()
@@ -126,7 +127,7 @@ func TestRule36_ProxyInThePodIsToldOf(t *testing.T) {
 	_ = conn.Close()
 
 	// Whoever comes before all others can do it still.
-	script(t, pod, `table ip first { chain output { type nat hook output priority -199; meta mark 0xfa1e tcp dport 80 redirect to :14001; }; }`)
+	script(t, pod.Net, `table ip first { chain output { type nat hook output priority -199; meta mark 0xfa1e tcp dport 80 redirect to :14001; }; }`)
 	conn, err = dialFor(t, b, "10.99.0.1:80")
 	if err == nil { // it may be reset before the dial is over
 		defer func() { _ = conn.Close() }()
@@ -141,37 +142,37 @@ func TestRule36_ProxyInThePodIsToldOf(t *testing.T) {
 
 // TestConnectionsOlderThanTheirPolicyAreCounted opens connections before the pod is captured.
 func TestConnectionsOlderThanTheirPolicyAreCounted(t *testing.T) {
-	netnstest.Privileged(t)
+	onEach(t, testConnectionsOlderThanTheirPolicyAreCounted)
+}
+
+func testConnectionsOlderThanTheirPolicyAreCounted(t *testing.T, k kernel) {
 	host := netnstest.Host(t)
-	pod, world := netnstest.Pair(t, host)
+	inside, world := pair(t, host, k)
 	for _, at := range []string{"0.0.0.0:80", "[::]:80", "0.0.0.0:81", "0.0.0.0:82"} {
 		world.Serve(t, netip.MustParseAddrPort(at), "direct")
 	}
-	pod.Serve(t, netip.MustParseAddrPort("0.0.0.0:8080"), "pod")
+	inside.Serve(t, netip.MustParseAddrPort("0.0.0.0:8080"), "pod")
 	var older []*net.TCPConn
 	for _, to := range []string{"10.99.0.1:80", "10.99.0.1:80", "[fd99::1]:80", "10.99.0.1:81", "10.99.0.1:82"} {
-		older = append(older, open(t, pod, to, "direct"))
+		older = append(older, open(t, inside, to, "direct"))
 	}
-	_ = open(t, world, netip.AddrPortFrom(netnstest.Pod4, 8080).String(), "pod") // the pod is called, it does not call
-	_ = open(t, pod, "127.0.0.1:8080", "pod")
+	_ = open(t, &pod{world, k}, netip.AddrPortFrom(netnstest.Pod4, 8080).String(), "pod") // the pod is called, it does not call
+	_ = open(t, inside, "127.0.0.1:8080", "pod")
 
 	first, second := policy.ID{Namespace: "shop", Name: "first"}, policy.ID{Namespace: "shop", Name: "second"}
-	s := spec("a", capture.Redirect{All: true})
+	s := spec("a", intent.Redirect{All: true})
 	s.Policies = []policy.ID{first, second}
-	s.Governing = func(to netip.AddrPort) []policy.ID {
-		switch to.Port() {
-		case 80:
-			return []policy.ID{first}
-		case 81:
-			return []policy.ID{first, second}
+	s.Claims = func() intent.Claims {
+		return intent.Claims{
+			{Redirect: intent.Redirect{Ports: []uint16{80}}, Policies: []policy.ID{first}},
+			{Redirect: intent.Redirect{Ports: []uint16{81}}, Policies: []policy.ID{first, second}},
 		}
-		return nil
 	}
 	at := newSandboxes()
-	at.run("a", "one", pod.Path)
-	b := run(t, host, at, nil)
+	at.run("a", "one", inside.Path)
+	b := run(t, host, at, using(k, nil))
 	b.want(t, s)
-	captured := open(t, pod, "10.99.0.1:80", "agent a 10.99.0.1:80")
+	captured := open(t, inside, "10.99.0.1:80", "agent a 10.99.0.1:80")
 	if got := b.Stats().Older; got != 5 {
 		t.Errorf("%d older connections, want 5", got)
 	}
@@ -220,7 +221,7 @@ func TestDialsOfAPodThatIsGoneSayWhoIsGone(t *testing.T) {
 		dialled <- err
 	}()
 	at.end("a")
-	netnstest.Eventually(t, 10*time.Second, "the door is closed", func() bool { return b.saw(capture.Ended) == 1 })
+	netnstest.Eventually(t, 10*time.Second, "the capture has ended", func() bool { return b.saw(capture.Ended) == 1 })
 	cancel()
 	if err := <-dialled; !isGone(err) {
 		t.Errorf("dial from a pod that has ended meanwhile: %v", err)

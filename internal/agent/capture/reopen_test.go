@@ -17,11 +17,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fairlead.dev/fairlead/internal/agent/capture"
+	"fairlead.dev/fairlead/internal/agent/capture/intent"
 	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
 )
 
-// hunt is how long the tests that open and close doors go on. A few seconds show that they work; minutes find what is rare.
-var hunt = flag.Duration("hunt", time.Second, "how long doors are opened and closed under calls")
+// hunt is how long the tests that begin and end captures go on. A few seconds show that they work; minutes find what is rare.
+var hunt = flag.Duration("hunt", time.Second, "how long captures begin and end under calls")
 
 // brief answers a captured connection as echo does and then either waits for the peer to close or closes first.
 type brief struct{ echo }
@@ -116,7 +117,7 @@ func background(t *testing.T, pod *netnstest.Net) {
 			for ctx.Err() == nil {
 				got, err := c.call(to, 0)
 				if err != nil || got != "direct" && got != "agent a "+to {
-					t.Errorf("call to %s while doors open and close: %q, %v", to, got, err)
+					t.Errorf("call to %s while captures begin and end: %q, %v", to, got, err)
 				}
 			}
 		})
@@ -125,7 +126,7 @@ func background(t *testing.T, pod *netnstest.Net) {
 		wg.Go(func() {
 			for ctx.Err() == nil {
 				if err := slowCall(pod, to); err != nil {
-					t.Errorf("slow call to %s while doors open and close: %v", to, err)
+					t.Errorf("slow call to %s while captures begin and end: %v", to, err)
 				}
 			}
 		})
@@ -156,22 +157,22 @@ func slowCall(pod *netnstest.Net, to string) error {
 	return talk(c, "still here")
 }
 
-// TestRule34_DoorIsClosedAndOpenedAgain opens and closes a door as fast as it can. Once Settle says that it is open every call is
-// captured, once it says that it is closed every call goes direct, and no call is ever refused or reset.
-func TestRule34_DoorIsClosedAndOpenedAgain(t *testing.T) {
+// TestRule34_CaptureEndsAndBeginsAgain captures a pod and ends it as fast as it can. Once Settle says that it is captured every call is
+// captured, once it says that it is not every call goes direct, and no call is ever refused or reset.
+func TestRule34_CaptureEndsAndBeginsAgain(t *testing.T) {
 	netnstest.Privileged(t)
-	addrs := capture.Redirect{}
+	addrs := intent.Redirect{}
 	for _, to := range services {
 		addrs.Addrs = append(addrs.Addrs, netip.MustParseAddrPort(to))
 	}
-	ports := capture.Redirect{Ports: []uint16{80}}
+	ports := intent.Redirect{Ports: []uint16{80}}
 	captured := func(to string) string { return "agent a " + to }
 	direct := func(string) string { return "direct" }
 	for name, tc := range map[string]struct {
-		first, second capture.Redirect
+		first, second intent.Redirect
 		kept          bool // a connection stays open over the changes
 		busy          bool // calls go on during the changes
-		unsettled     bool // the door is opened again before it is known to be closed
+		unsettled     bool // the pod is captured again before the end is known to be reached
 	}{
 		"alone":                         {first: everything, second: ports},
 		"with a connection open":        {first: everything, second: ports, kept: true},
@@ -184,16 +185,16 @@ func TestRule34_DoorIsClosedAndOpenedAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			host := netnstest.Host(t)
-			pod, world := netnstest.Pair(t, host)
+			pod, world := pair(t, host, nftKernel{})
 			serveBriefly(t, world)
 			at := newSandboxes()
 			at.run("a", "one", pod.Path)
 			b := run(t, host, at, func(o *capture.Options) {
 				o.Handler, o.Lease = brief{echo{"agent"}}, 10*time.Second // longer than a starved machine stalls
 			})
-			c := &caller{pod: pod}
+			c := &caller{pod: pod.Net}
 			if tc.busy {
-				background(t, pod)
+				background(t, pod.Net)
 			}
 			rounds := 0
 			for end := time.Now().Add(*hunt); time.Now().Before(end) && !t.Failed(); rounds++ {
@@ -211,7 +212,7 @@ func TestRule34_DoorIsClosedAndOpenedAgain(t *testing.T) {
 					b.Reconcile(map[string]capture.PodSpec{})
 					for range rand.IntN(30) { // which take a while
 						if got, err := c.call(services[0], 0); err != nil {
-							t.Errorf("call while the door closes: %q, %v", got, err)
+							t.Errorf("call while the capture ends: %q, %v", got, err)
 						}
 					}
 				} else {

@@ -2,44 +2,11 @@ package capture
 
 import (
 	"cmp"
-	"errors"
 	"slices"
 	"strings"
 
-	"fairlead.dev/fairlead/internal/policy"
+	"fairlead.dev/fairlead/internal/agent/capture/intent"
 )
-
-// EventKind says what happened.
-type EventKind uint8
-
-const (
-	// Captured: the pod's door is open.
-	Captured EventKind = iota
-	// Released: the pod's door has been closed because nothing is wanted of it, or because the agent stops.
-	Released
-	// Ended: the pod or its sandbox is gone, and so is the door. Connections that the pod dialled are of no use any more.
-	Ended
-	// Troubled: the pod is not captured as wanted; Err says why.
-	Troubled
-	// Superseded: another agent has taken the pod over.
-	Superseded
-	// Shedding: the node is overloaded and new connections go direct, except in pods that fail closed. No pod is named.
-	Shedding
-	// Resumed: that is over.
-	Resumed
-)
-
-// String is the kind as logs show it.
-func (k EventKind) String() string {
-	return [...]string{"captured", "released", "ended", "troubled", "superseded", "shedding", "resumed"}[k]
-}
-
-// Event is something that happened to a pod's capture.
-type Event struct {
-	Kind EventKind
-	Pod  PodRef
-	Err  error
-}
 
 // Stats are totals since the start, and what is now.
 type Stats struct {
@@ -48,28 +15,28 @@ type Stats struct {
 	// Cut are connections that a forced stop ended, Older those that no policy governs because they are older than their pod's capture.
 	Cut, Older int64
 	Shedding   bool
-	// Passing is set while the manager stops, once no pod is captured but those that are served to the end.
-	Passing bool
+	// RedirectStopped is set while the manager stops, once no pod is captured but those that are served to the end.
+	RedirectStopped bool
 }
 
-// Stats counts. Captured are the pods whose doors stand open.
+// Stats counts. Captured are the pods whose new connections come to the agent.
 func (m *Manager) Stats() Stats {
 	s := Stats{Connections: m.load.connections.Load(), Accepted: m.accepted.Load(), Loops: m.loops.Load(), Panics: m.panics.Load(),
 		Cut: m.cut.Load(), Shedding: m.load.overload() != nil}
-	s.Passing = m.stopping.Load()
-	for _, d := range m.list() {
-		captured, older := d.counts()
+	s.RedirectStopped = m.stopping.Load()
+	for _, p := range m.podCaptures() {
+		captured, older := p.counts()
 		s.Older += older
 		if captured {
 			s.Captured++
-			s.Passing = s.Passing && d.indispensable()
+			s.RedirectStopped = s.RedirectStopped && p.mustServe()
 		}
 	}
 	return s
 }
 
-// DoorState is one pod's capture as /debug shows it.
-type DoorState struct {
+// PodState is one pod's capture as /debug shows it.
+type PodState struct {
 	Pod         PodRef
 	Sandbox     string
 	NetNS       string
@@ -83,74 +50,31 @@ type DoorState struct {
 	// Foreign is what takes connections in the pod before the agent does.
 	Foreign  []string `json:",omitempty"`
 	Problem  string   `json:",omitempty"`
-	Redirect Redirect
+	Redirect intent.Redirect
 }
 
-// State lists the doors, sorted by pod.
-func (m *Manager) State() []DoorState {
-	doors := m.list()
-	states := make([]DoorState, len(doors))
-	for i, d := range doors {
-		states[i] = d.state()
+// State lists the captures, sorted by pod.
+func (m *Manager) State() []PodState {
+	captures := m.podCaptures()
+	states := make([]PodState, len(captures))
+	for i, p := range captures {
+		states[i] = p.state()
 	}
-	slices.SortFunc(states, func(a, b DoorState) int {
+	slices.SortFunc(states, func(a, b PodState) int {
 		return cmp.Or(strings.Compare(a.Pod.Namespace, b.Pod.Namespace), strings.Compare(a.Pod.Name, b.Pod.Name), strings.Compare(a.Pod.UID, b.Pod.UID))
 	})
 	return states
 }
 
-func (d *door) state() DoorState {
-	d.mu.Lock()
-	r, g := d.report, d.goal
-	d.mu.Unlock()
-	s := DoorState{Pod: d.sandbox.Pod, Sandbox: d.sandbox.ID, NetNS: r.id.String(), Port: r.port, IPv6: r.ipv6, Captured: r.captured,
-		Superseded: r.passive, Connections: d.conns.count(), Older: r.seen.olderAll, Foreign: r.seen.foreign,
-		Redirect: g.spec.Redirect}
-	if r.err != nil {
-		s.Problem = r.err.Error()
+func (p *podCapture) state() PodState {
+	p.mu.Lock()
+	status, g := p.status, p.goal
+	p.mu.Unlock()
+	s := PodState{Pod: p.sandbox.Pod, Sandbox: p.sandbox.ID, NetNS: status.id.String(), Port: status.port, IPv6: status.ipv6,
+		Captured: status.captured, Superseded: status.superseded, Connections: p.conns.count(), Older: status.findings.olderAll,
+		Foreign: status.findings.foreign, Redirect: g.spec.Redirect}
+	if status.err != nil {
+		s.Problem = status.err.Error()
 	}
 	return s
-}
-
-// Problems lists the pods that should be captured and are not, sorted; pods that do not run are not among them.
-func (m *Manager) Problems() []policy.CaptureProblem {
-	sandboxes, _ := m.options.Sandboxes.Sandboxes()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var list []policy.CaptureProblem
-	for uid, spec := range m.desired {
-		s, runs := sandboxes[uid]
-		if !runs {
-			continue
-		}
-		var err error
-		switch d := m.doors[uid]; {
-		case s.Host:
-			err = failed(ReasonHostNetwork, errHostNetwork)
-		case s.Err != nil:
-			err = failed(ReasonNamespace, s.Err)
-		case d != nil:
-			err = d.trouble()
-		}
-		if err == nil {
-			continue
-		}
-		problem := policy.CaptureProblem{Namespace: spec.Pod.Namespace, Pod: spec.Pod.Name, Policies: spec.Policies, Message: err.Error()}
-		if e, ok := errors.AsType[stepError](err); ok {
-			problem.Reason = e.reason
-		}
-		list = append(list, problem)
-	}
-	slices.SortFunc(list, func(a, b policy.CaptureProblem) int {
-		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Pod, b.Pod))
-	})
-	return list
-}
-
-var errHostNetwork = errors.New("the pod uses the node's network, which is never captured")
-
-func (d *door) trouble() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.report.err
 }

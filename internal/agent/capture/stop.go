@@ -8,15 +8,14 @@ import (
 )
 
 const (
-	// forced bounds the wait for handlers whose connections have been closed.
-	forced = 5 * time.Second
-	// refusing bounds the wait for connections of pods whose new ones are refused meanwhile.
-	refusing = 20 * time.Second
+	// forcedStopWait bounds the wait for handlers whose connections have been closed.
+	forcedStopWait = 5 * time.Second
+	// closedPodsWait bounds the wait for connections of pods whose new ones are refused meanwhile.
+	closedPodsWait = 20 * time.Second
 )
 
-// stop ends all doors. It begins with those of pods that can do without, and waits for their connections to end. A pod that is to be closed without
-// an agent, and that no other agent has taken over, is served until then: its connections would be refused for as long as anybody's
-// last.
+// stop ends all captures. It begins with those of pods that can do without, and waits for their connections to end. A pod that fails closed,
+// and that no other agent has taken over, is served until then: its connections would be refused for as long as anybody's last.
 func (m *Manager) stop() error {
 	done := make(chan struct{})
 	go func() { m.wg.Wait(); close(done) }()
@@ -27,9 +26,9 @@ func (m *Manager) stop() error {
 	defer close(stopped)
 	grace := time.NewTimer(m.options.Grace)
 	defer grace.Stop()
-	if m.release(grace.C) {
-		m.aimAll(stopping)
-		last := time.NewTimer(refusing)
+	if m.retireAll(grace.C) {
+		m.setAllModes(stopping)
+		last := time.NewTimer(closedPodsWait)
 		defer last.Stop()
 		select {
 		case <-done:
@@ -38,23 +37,23 @@ func (m *Manager) stop() error {
 		case <-last.C:
 		}
 	}
-	m.aimAll(aborting)
-	last := time.NewTimer(forced)
+	m.setAllModes(aborting)
+	last := time.NewTimer(forcedStopWait)
 	defer last.Stop()
 	select {
 	case <-done:
 		return nil
 	case <-last.C:
-		return fmt.Errorf("capture: %d connections are still being served %s after they were closed", m.load.connections.Load(), forced)
+		return fmt.Errorf("capture: %d connections are still being served %s after they were closed", m.load.connections.Load(), forcedStopWait)
 	}
 }
 
-// followEnds closes the doors of pods that end while the manager stops, which takes long: nothing must hold their namespaces.
+// followEnds ends the captures of pods that end while the manager stops, which takes long: nothing must hold their namespaces.
 func (m *Manager) followEnds(stopped <-chan struct{}) {
 	for {
 		if sandboxes, known := m.options.Sandboxes.Sandboxes(); known {
 			m.mu.Lock()
-			m.endGone(sandboxes)
+			m.endMissing(sandboxes)
 			m.mu.Unlock()
 		}
 		select {
@@ -65,10 +64,10 @@ func (m *Manager) followEnds(stopped <-chan struct{}) {
 	}
 }
 
-// release closes all doors but the indispensable, and says whether that was done before time was up.
-func (m *Manager) release(up <-chan time.Time) bool {
+// retireAll retires all pods that need not be served, and says whether that was done before time was up.
+func (m *Manager) retireAll(up <-chan time.Time) bool {
 	for {
-		pending, progress := m.releaseMore()
+		pending, progress := m.retireMore()
 		m.stopping.Store(true)
 		if pending == 0 {
 			return true
@@ -81,43 +80,36 @@ func (m *Manager) release(up <-chan time.Time) bool {
 	}
 }
 
-// releaseMore asks all doors to close that are not indispensable, and says how many are at it, and when there is something new.
-func (m *Manager) releaseMore() (pending int, progress <-chan struct{}) {
+// retireMore has all pods retire that need not be served, and says how many are at it, and what is closed when one has made a step.
+func (m *Manager) retireMore() (pending int, progress <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for d := range m.all() {
-		if d.indispensable() {
+	for p := range m.allCaptures() {
+		if p.mustServe() {
 			continue
 		}
 		pending++
-		if d.aimed().mode < stopping {
-			d.aimMode(stopping)
+		if p.currentGoal().mode < stopping {
+			p.setMode(stopping)
 		}
 	}
 	return pending, m.progress
 }
 
-// indispensable says that a door is open without which its pod's calls are refused.
-func (d *door) indispensable() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.goal.mode == capturing && d.goal.spec.Redirect.FailClosed && d.report.captured && !d.report.passive
-}
-
-// aimAll gives all doors another mode.
-func (m *Manager) aimAll(next mode) {
+// setAllModes gives all captures another mode.
+func (m *Manager) setAllModes(next mode) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for d := range m.all() {
-		d.aimMode(next)
+	for p := range m.allCaptures() {
+		p.setMode(next)
 	}
 }
 
-// all are the doors there are, those of former sandboxes too. mu is held.
-func (m *Manager) all() map[*door]struct{} {
-	all := maps.Clone(m.rest)
-	for _, d := range m.doors {
-		all[d] = struct{}{}
+// allCaptures are the captures there are, those of former sandboxes too. mu is held.
+func (m *Manager) allCaptures() map[*podCapture]struct{} {
+	all := maps.Clone(m.former)
+	for _, p := range m.captures {
+		all[p] = struct{}{}
 	}
 	return all
 }

@@ -2,46 +2,33 @@ package routes
 
 import (
 	"net/netip"
+	"slices"
 
+	"fairlead.dev/fairlead/internal/agent/capture/intent"
 	"fairlead.dev/fairlead/internal/policy"
 )
-
-// Redirect says which of a pod's connections its policies may govern: as narrow as addresses and ports can tell.
-type Redirect struct {
-	Addrs      []netip.AddrPort
-	Blocks     []Block
-	Ports      []uint16
-	All        bool
-	FailClosed bool
-}
-
-// Block is an address block with holes, on some ports or all.
-type Block struct {
-	Prefix netip.Prefix
-	Except []netip.Prefix
-	Ports  []uint16
-}
 
 // defaultHostPorts are the ports of a target that names a host and no ports.
 var defaultHostPorts = []uint16{80, 443}
 
-// RedirectFor computes what has to come to the agent so that the profile can be enforced. Bindings that are not enforced ask
-// for nothing, and neither do Services without endpoints: a connection to them must fail as it does without us.
-func RedirectFor(p *policy.Profile, destinations map[string]*policy.Destination) Redirect {
-	r := Redirect{FailClosed: p.FailClosed}
+// RedirectFor computes what has to come to the agent, as narrow as addresses and ports can say, so that the profile can be enforced. Bindings that are not enforced ask
+// for nothing, and neither do Services without endpoints: a connection to them must fail as it does without us, which the kernel refuses
+// in pods that fail closed once the agent is gone.
+func RedirectFor(p *policy.Profile, destinations map[string]*policy.Destination) intent.Redirect {
+	r := intent.Redirect{FailClosed: p.FailClosed}
 	for i := range p.Bindings {
 		if b := &p.Bindings[i]; b.Mode == policy.ModeEnforce {
-			r.add(&b.To, destinations)
+			redirectTarget(&r, &b.To, destinations)
 		}
 	}
 	return r
 }
 
-func (r *Redirect) add(to *policy.Target, destinations map[string]*policy.Destination) {
+func redirectTarget(r *intent.Redirect, to *policy.Target, destinations map[string]*policy.Destination) {
 	switch to.Kind {
 	case policy.TargetService:
 		if d := destinations[to.Service]; d != nil {
-			r.addService(to, d)
+			redirectService(r, to, d)
 		}
 	case policy.TargetHost:
 		ports := to.Ports
@@ -50,7 +37,7 @@ func (r *Redirect) add(to *policy.Target, destinations map[string]*policy.Destin
 		}
 		r.Ports = append(r.Ports, ports...)
 	case policy.TargetCIDR:
-		r.Blocks = append(r.Blocks, Block{Prefix: to.Block, Except: to.Except, Ports: to.Ports})
+		r.Blocks = append(r.Blocks, intent.Block{Prefix: to.Block, Except: to.Except, Ports: to.Ports})
 	case policy.TargetAny:
 		if len(to.Ports) == 0 {
 			r.All = true
@@ -59,13 +46,22 @@ func (r *Redirect) add(to *policy.Target, destinations map[string]*policy.Destin
 	}
 }
 
-func (r *Redirect) addService(to *policy.Target, d *policy.Destination) {
+func redirectService(r *intent.Redirect, to *policy.Target, d *policy.Destination) {
 	for i := range d.Ports {
 		port := &d.Ports[i]
 		if !portIn(to.Ports, port.Port) {
 			continue
 		}
-		r.Addrs = append(r.Addrs, servedAddresses(d, port)...)
+		served := servedAddresses(d, port)
+		r.Addrs = append(r.Addrs, served...)
 		r.Addrs = append(r.Addrs, port.Endpoints...)
+		if !r.FailClosed {
+			continue
+		}
+		for _, ip := range d.ClusterIPs {
+			if a := netip.AddrPortFrom(ip, port.Port); !slices.Contains(served, a) {
+				r.Unserved = append(r.Unserved, a)
+			}
+		}
 	}
 }

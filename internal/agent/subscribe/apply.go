@@ -9,7 +9,7 @@ import (
 	"fairlead.dev/fairlead/internal/wire"
 )
 
-// Reason is the machine's word for a rejection.
+// Reason classifies a rejection.
 type Reason = wire.Reason
 
 // The reasons an Applier may give.
@@ -102,7 +102,7 @@ func (f *refusals) rejections(base, inForce *set, u wire.Update) []wire.Rejectio
 	var out []wire.Rejection
 	reject := func(ref wire.Ref) {
 		r := f.reason(ref)
-		r.Told = true
+		r.HeldKnown = true
 		if now := inForce.resources[ref]; now != nil {
 			r.Held = now.Version
 		}

@@ -79,8 +79,8 @@ func TestRule35_ARefusedProfileKeepsItsPreviousVersion(t *testing.T) {
 				if now := got.resources[r.Ref]; now != nil {
 					held = now.Version
 				}
-				if !r.Told || r.Held != held {
-					t.Errorf("%s is said to be held in version %s (%v), want %s", r.Ref, r.Held, r.Told, held)
+				if !r.HeldKnown || r.Held != held {
+					t.Errorf("%s is said to be held in version %s (%v), want %s", r.Ref, r.Held, r.HeldKnown, held)
 				}
 			}
 			if diff := cmp.Diff(tc.refused, messages); diff != "" || f.calls != tc.calls {
@@ -138,9 +138,9 @@ func TestWhatCannotBeDecodedKeepsItsPreviousVersion(t *testing.T) {
 }
 
 func TestAReportIsKeptUntilItIsAcknowledgedAndTheOldestGoFirst(t *testing.T) {
-	o := newOutbox(time.Now())
+	o := newReportQueue(time.Now())
 	for i := range maxReports + 3 {
-		o.add(time.Now(), &policy.Report{Captured: i})
+		o.add(queuedReport{at: time.Now(), body: &policy.Report{Captured: i}})
 	}
 	var captured []int
 	first := o.after(0)
@@ -153,7 +153,7 @@ func TestAReportIsKeptUntilItIsAcknowledgedAndTheOldestGoFirst(t *testing.T) {
 	if rest := o.after(first[4].sequence); len(rest) != maxReports-5 || rest[0].body.Captured != 8 {
 		t.Errorf("after the fifth: %d, first %d", len(rest), rest[0].body.Captured)
 	}
-	o.acknowledged(first[1].sequence)
+	o.acknowledged(wire.ReportAck{Sequence: first[1].sequence})
 	o.drop(first[3].sequence)
 	var left []int
 	for _, d := range o.after(0) {
@@ -168,7 +168,7 @@ func TestAReportIsKeptUntilItIsAcknowledgedAndTheOldestGoFirst(t *testing.T) {
 // go by sequences, which grow with the clock.
 func TestEveryProcessHasAnInstanceOfItsOwn(t *testing.T) {
 	now := time.Now()
-	a, b, setBack := newOutbox(now), newOutbox(now.Add(time.Hour)), newOutbox(now.Add(-time.Hour))
+	a, b, setBack := newReportQueue(now), newReportQueue(now.Add(time.Hour)), newReportQueue(now.Add(-time.Hour))
 	if a.instance == 0 || b.instance == 0 || a.instance == b.instance || setBack.instance == a.instance {
 		t.Errorf("instances %d, %d and %d", a.instance, b.instance, setBack.instance)
 	}

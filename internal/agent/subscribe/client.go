@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,8 @@ import (
 type Options struct {
 	// Node is the node the agent runs on.
 	Node string
+	// Version is the agent's, for the manager's log. Default: that of the build.
+	Version string
 	// Target is the manager's "host:port"; every address of host is tried.
 	Target string
 	// ServerName is the DNS name the manager's certificate must have. Default: the host of Target.
@@ -27,7 +30,8 @@ type Options struct {
 	// CopyFile is where the last good set is kept; empty keeps none.
 	CopyFile string
 	Applier  Applier
-	// Reporter is asked for a report every ReportInterval (default 5 s). Without one there are no reports.
+	// Reporter is asked for a report every ReportInterval (default 5 s) until the manager asks for another interval. Without one there are
+	// no reports.
 	Reporter       Reporter
 	ReportInterval time.Duration
 	Logger         *slog.Logger // default: discard
@@ -38,11 +42,11 @@ type Options struct {
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 }
 
-// Client keeps an agent supplied with policy.
+// Client receives policy for an agent and sends its reports.
 type Client struct {
-	opts   Options // immutable after New
-	outbox *outbox
-	saver  *saver
+	opts    Options // immutable after New
+	reports *reportQueue
+	copies  *copyWriter
 
 	current atomic.Pointer[set]
 
@@ -67,6 +71,9 @@ func New(opts Options) (*Client, error) {
 	if opts.ReportInterval == 0 {
 		opts.ReportInterval = 5 * time.Second
 	}
+	if opts.Version == "" {
+		opts.Version = buildVersion()
+	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -78,9 +85,18 @@ func New(opts Options) (*Client, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", address)
 		}
 	}
-	c := &Client{opts: opts, outbox: newOutbox(time.Now()), saver: newSaver(opts.CopyFile, opts.Logger), refused: map[wire.Ref]wire.Rejection{}}
+	c := &Client{opts: opts, reports: newReportQueue(time.Now()), copies: newCopyWriter(opts.CopyFile, opts.Logger), refused: map[wire.Ref]wire.Rejection{}}
 	c.current.Store(emptySet())
 	return c, nil
+}
+
+// buildVersion returns the version of the program's module, or the revision that it was built from.
+func buildVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	return info.Main.Version
 }
 
 func lookup(host, port string) func(context.Context) ([]string, error) {
@@ -103,9 +119,9 @@ func (c *Client) Run(ctx context.Context) error {
 	defer wg.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	wg.Go(func() { c.saver.run(ctx) })
+	wg.Go(func() { c.copies.run(ctx) })
 	if c.opts.Reporter != nil {
-		wg.Go(func() { c.outbox.collect(ctx, c.opts.Reporter, c.opts.ReportInterval) })
+		wg.Go(func() { c.reports.collect(ctx, c.opts.Reporter, c.opts.ReportInterval) })
 	}
 	c.follow(ctx)
 	return nil
@@ -121,7 +137,7 @@ func (c *Client) start(ctx context.Context) {
 	case errors.Is(err, errNoCopy):
 		return
 	case err != nil:
-		c.opts.Logger.WarnContext(ctx, "copy on disk ignored, waiting for the manager", "file", c.opts.CopyFile, "reason", err)
+		c.opts.Logger.WarnContext(ctx, "copy on disk ignored, waiting for the manager", "file", c.opts.CopyFile, "err", err)
 		return
 	}
 	inForce, why := apply(c.opts.Applier, emptySet(), saved)
@@ -137,7 +153,7 @@ func (c *Client) receive(ctx context.Context, base *set, u wire.Update) wire.Ack
 	why.replace(undecoded)
 	refused := why.rejections(base, inForce, u)
 	c.install(inForce, SourceManager, u, refused)
-	c.saver.save(inForce)
+	c.copies.save(inForce)
 	for _, r := range refused {
 		c.opts.Logger.WarnContext(ctx, "resource refused", "resource", r.Ref, "reason", r.Reason, "message", r.Message)
 	}

@@ -1,4 +1,4 @@
-// Package subscribe is the agent's letterbox: it receives policy from the manager, has it applied, and only then acknowledges it.
+// Package subscribe is the agent's client of the manager: it receives policy, has it applied, and only then acknowledges it.
 //
 // It keeps the last good set on disk and starts from it, so an agent enforces policy whether or not the manager can be reached.
 // Reports of what happened go out on a second stream.

@@ -35,8 +35,8 @@ const (
 	pingInterval = 20 * time.Second
 	pingTimeout  = 10 * time.Second
 	maxTokenSize = 16 << 10
-	// complainInterval is the least time between two complaints about the same outage.
-	complainInterval = time.Minute
+	// warnInterval is the least time between two complaints about the same outage.
+	warnInterval = time.Minute
 )
 
 // follow keeps a session with whichever replica serves, until ctx ends.
@@ -44,20 +44,20 @@ func (c *Client) follow(ctx context.Context) {
 	backoff := firstBackoff
 	var complained time.Time
 	for ctx.Err() == nil {
-		served, err := c.round(ctx)
+		served, err := c.tryAddresses(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		c.disconnected(err)
 		if served {
 			backoff, complained = firstBackoff, time.Time{}
-			c.opts.Logger.InfoContext(ctx, "manager lost, policy stays in force", "reason", err)
+			c.opts.Logger.InfoContext(ctx, "manager lost, policy stays in force", "err", err)
 			pause(ctx, rand.N(returnDelay))
 			continue
 		}
-		if now := time.Now(); now.Sub(complained) >= complainInterval {
+		if now := time.Now(); now.Sub(complained) >= warnInterval {
 			complained = now
-			c.opts.Logger.WarnContext(ctx, "no manager serves this agent, policy stays in force", "reason", err)
+			c.opts.Logger.WarnContext(ctx, "no manager serves this agent, policy stays in force", "err", err)
 		}
 		pause(ctx, backoff/2+rand.N(backoff/2))
 		backoff = min(2*backoff, maxBackoff)
@@ -73,8 +73,8 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// round tries every address once, in random order, and stays with the first that serves. It says whether one did, and why it ended.
-func (c *Client) round(ctx context.Context) (bool, error) {
+// tryAddresses tries every address once, in random order, and stays with the first that serves. It says whether one did, and why it ended.
+func (c *Client) tryAddresses(ctx context.Context) (bool, error) {
 	addresses, err := c.opts.Resolve(ctx)
 	if err != nil {
 		return false, fmt.Errorf("find the manager: %w", err)
@@ -114,7 +114,7 @@ func (c *Client) session(ctx context.Context, address string) (bool, error) {
 	defer limit.Stop()
 	client := wire.NewClient(conn)
 	base := c.current.Load()
-	hello := wire.Hello{Node: c.opts.Node, Held: base.versions(), Patches: true}
+	hello := wire.Hello{Node: c.opts.Node, Held: base.versions(), Features: wire.AllFeatures(), Version: c.opts.Version}
 	if !hello.Fits() {
 		// What is not listed is sent again, so nothing is lost but time.
 		base, hello.Held = base.emptied(), nil
@@ -123,7 +123,7 @@ func (c *Client) session(ctx context.Context, address string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	in := inbox{stream: stream, base: base}
+	in := updateReader{stream: stream, base: base}
 	for served := false; ; served = true {
 		u, err := in.next()
 		if err != nil {
@@ -139,33 +139,33 @@ func (c *Client) session(ctx context.Context, address string) (bool, error) {
 			c.connected(address)
 			c.opts.Logger.InfoContext(ctx, "following manager", "address", address, "held", len(hello.Held), "received", len(u.Set))
 			if c.opts.Reporter != nil {
-				wg.Go(func() { c.outbox.deliver(ctx, client, c.opts.Logger) })
+				wg.Go(func() { c.reports.deliver(ctx, client, c.opts.Logger) })
 			}
 		}
 	}
 }
 
-// inbox reads updates and holds removals back until a complete snapshot was seen.
-type inbox struct {
+// updateReader reads updates and holds removals back until a complete snapshot was seen.
+type updateReader struct {
 	stream   wire.SubscribeClient
 	base     *set // what the next update changes
 	complete bool
-	held     []wire.Ref
+	heldBack []wire.Ref
 }
 
-func (i *inbox) next() (wire.Update, error) {
+func (i *updateReader) next() (wire.Update, error) {
 	u, err := i.stream.RecvWhole(maxCopy)
 	if err != nil {
 		return wire.Update{}, err
 	}
 	i.complete = i.complete || u.SnapshotComplete
 	if !i.complete {
-		i.held = append(i.held, u.Removed...)
+		i.heldBack = append(i.heldBack, u.Removed...)
 		u.Removed = nil
 		return u, nil
 	}
-	u.Removed = append(i.held, u.Removed...)
-	i.held = nil
+	u.Removed = append(i.heldBack, u.Removed...)
+	i.heldBack = nil
 	return u, nil
 }
 

@@ -3,82 +3,91 @@ package distribute
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"fairlead.dev/fairlead/internal/wire"
 )
 
 // acknowledge records the answer to the update last sent.
 func (s *Store) acknowledge(c *session, a wire.Ack) error {
+	since, err := s.recordAck(c, a)
+	if err == nil {
+		s.opts.Acknowledged(time.Since(since))
+	}
+	return err
+}
+
+// recordAck records an acknowledgement, and returns since when the agent had not acknowledged something that was in the update.
+func (s *Store) recordAck(c *session, a wire.Ack) (time.Time, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.sent == nil || a.Nonce != c.sent.Nonce {
-		return fmt.Errorf("%w: unexpected nonce %d", errProtocol, a.Nonce)
+		return time.Time{}, fmt.Errorf("%w: unexpected nonce %d", errProtocol, a.Nonce)
 	}
 	s.accept(c)
-	whole := true
+	complete := true
 	if len(a.Rejections) > 0 {
-		asked := c.asked()
+		asked := c.requested()
 		for _, r := range a.Rejections {
 			s.reject(c, r, asked)
-			whole = whole && !c.unpatched(r)
+			complete = complete && !c.patchFailed(r)
 		}
 	}
 	if len(c.held) > maxHeld {
-		return fmt.Errorf("%w: %d resources held", errProtocol, len(c.held))
+		return time.Time{}, fmt.Errorf("%w: %d resources held", errProtocol, len(c.held))
 	}
-	if whole {
+	if complete {
 		s.advance(c, c.sentUpTo)
 	}
+	since := c.behindSince
 	c.sent, c.behindSince = nil, c.sentAt // what is dirty has become so since
 	if n := c.node; !c.answered && !c.ended {
-		n.last, n.heard = nil, true
-		s.news.addAll(n.profiles)
+		n.former, n.answered = nil, true
+		s.changed.addAll(n.profiles)
 	}
 	c.answered = true
-	s.review(c.node)
-	return nil
+	s.updateNode(c.node)
+	return since, nil
 }
 
-// unpatched reports whether the agent could not make a resource whole that it was sent as a patch. It is sent again then, and from now on
-// everything is sent whole.
-func (c *session) unpatched(r wire.Rejection) bool {
+// patchFailed reports whether the agent could not apply a patch. The resource is sent again then, and from now on everything is sent in full.
+func (c *session) patchFailed(r wire.Rejection) bool {
 	if c.sent.Deltas[r.Ref] == nil || r.Reason != wire.ReasonMalformed {
 		return false
 	}
 	c.patches = false
 	delete(c.rejected, r.Ref)
-	c.touch(r.Ref)
+	c.markDirty(r.Ref)
 	return true
 }
 
 // idle reports whether the agent has acknowledged all there is.
 func (c *session) idle() bool { return !c.ended && len(c.dirty) == 0 && c.sent == nil }
 
-// caughtUp reports whether the agent has acknowledged all that it was given up to a publication.
-func (c *session) caughtUp(revision uint64) bool { return c.idle() || c.sure >= revision }
+// hasAcked reports whether the agent has acknowledged all that it was given up to a publication.
+func (c *session) hasAcked(revision uint64) bool { return c.idle() || c.ackedUpTo >= revision }
 
-// advance takes note that the agent has acknowledged everything up to a publication, and announces the profiles for which that was
-// waited for.
+// advance records that the agent has acknowledged everything up to a publication, and marks the profiles that waited for that as changed.
 func (s *Store) advance(c *session, revision uint64) {
 	if !c.idle() {
 		for name, u := range c.node.profiles {
-			if drawn := u.profile.drawn; drawn > c.sure && drawn <= revision {
-				s.news.add(name)
+			if in := u.profile.publishedIn; in > c.ackedUpTo && in <= revision {
+				s.changed.add(name)
 			}
 		}
 	}
-	c.sure = revision
+	c.ackedUpTo = revision
 }
 
-// accept takes note that the agent did all of the update last sent.
+// accept records that the agent applied the update last sent.
 func (s *Store) accept(c *session) {
 	for _, r := range c.sent.Set {
 		_, refused := c.rejected[r.Ref]
 		c.held[r.Ref] = r.Version
 		delete(c.rejected, r.Ref)
-		// Endpoints come and go all the time; a destination is news only when it is refused or no longer is.
+		// Endpoints come and go all the time; a destination changes a rollout only when it is refused or no longer is.
 		if r.Ref.Kind == wire.Profile || refused {
-			s.tell(c.node, r.Ref)
+			s.markChanged(c.node, r.Ref)
 		}
 	}
 	for _, ref := range c.sent.Removed {
@@ -86,59 +95,59 @@ func (s *Store) accept(c *session) {
 	}
 }
 
-// ask is what an update wants done with a resource.
-type ask uint8
+// request is what an update asks for a resource.
+type request uint8
 
 const (
-	askedToSet ask = iota + 1
-	askedToRemove
+	requestedSet request = iota + 1
+	requestedRemoval
 )
 
-// asked returns what the update last sent asks for.
-func (c *session) asked() map[wire.Ref]ask {
-	out := make(map[wire.Ref]ask, len(c.sent.Set)+len(c.sent.Removed))
+// requested returns what the update last sent asks for.
+func (c *session) requested() map[wire.Ref]request {
+	out := make(map[wire.Ref]request, len(c.sent.Set)+len(c.sent.Removed))
 	for _, r := range c.sent.Set {
-		out[r.Ref] = askedToSet
+		out[r.Ref] = requestedSet
 	}
 	for _, ref := range c.sent.Removed {
-		out[ref] = askedToRemove
+		out[ref] = requestedRemoval
 	}
 	return out
 }
 
-// reject takes note that the agent does not have a resource as it should, and of what it has instead. A resource that was not sent now it
-// held before and gave up; of one that it did not hold by its own words it only says that it does.
-func (s *Store) reject(c *session, r wire.Rejection, asked map[wire.Ref]ask) {
-	version, believed := c.held[r.Ref]
+// reject records that the agent does not hold a resource as it should, and what it holds instead. A resource that is not in the update it
+// held before and gave up, or, if it was not known to hold it, holds all the same.
+func (s *Store) reject(c *session, r wire.Rejection, asked map[wire.Ref]request) {
+	version, known := c.held[r.Ref]
 	what, sent := asked[r.Ref]
 	switch {
-	case r.Told && r.Held == wire.Version{}, !r.Told && !sent:
+	case r.HeldKnown && r.Held == wire.Version{}, !r.HeldKnown && !sent:
 		delete(c.held, r.Ref)
-	case r.Told:
+	case r.HeldKnown:
 		c.held[r.Ref] = r.Held
 	default:
 		c.held[r.Ref] = unknownVersion
 	}
-	if sent || believed {
-		c.rejected[r.Ref] = refusal{version: version, removal: what == askedToRemove, reason: r.Reason, message: r.Message}
-		s.tell(c.node, r.Ref)
+	if sent || known {
+		c.rejected[r.Ref] = refusal{version: version, removal: what == requestedRemoval, reason: r.Reason, message: r.Message}
+		s.markChanged(c.node, r.Ref)
 	}
 }
 
-// tell announces the profiles whose rollout ref's fate changes.
-func (s *Store) tell(n *node, ref wire.Ref) {
+// markChanged marks the profiles whose rollout ref is part of as changed.
+func (s *Store) markChanged(n *node, ref wire.Ref) {
 	switch ref.Kind {
 	case wire.Profile:
-		s.news.add(ref.Name)
+		s.changed.add(ref.Name)
 	case wire.Destination:
 		for name, u := range n.profiles {
 			if _, uses := slices.BinarySearch(u.profile.uses, ref.Name); uses {
-				s.news.add(name)
+				s.changed.add(name)
 			}
 		}
 	case wire.Workload:
 		if w, ok := n.workloads[ref.Name]; ok {
-			s.news.add(w.profile)
+			s.changed.add(w.profile)
 		}
 	}
 }

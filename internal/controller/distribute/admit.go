@@ -14,19 +14,19 @@ import (
 
 const (
 	maxTokenBytes = 16 << 10
-	// authenticationTimeout bounds the wait for the API server's word.
+	// authenticationTimeout bounds the wait for the API server's answer.
 	authenticationTimeout = 10 * time.Second
 )
 
-// guest is who is on a stream, and until when.
-type guest struct {
+// peer is who is on a stream, and until when.
+type peer struct {
 	Identity
-	shut <-chan struct{} // closed when the gate shuts
+	stopped <-chan struct{} // closed when this replica stops serving
 }
 
-type guestKey struct{}
+type peerKey struct{}
 
-// admittedStream carries the guest to the handler.
+// admittedStream carries the peer to the handler.
 type admittedStream struct {
 	grpc.ServerStream
 	ctx context.Context // dies with the stream
@@ -36,15 +36,15 @@ func (s admittedStream) Context() context.Context { return s.ctx }
 
 // admit asks, before a byte of the stream's content is read: does this replica lead, and is the peer an agent?
 func (v *Server) admit(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
-	shut, open := v.opts.Store.gate.pass()
-	if !open {
+	stopped, serving := v.opts.Store.serving.current()
+	if !serving {
 		return status.Error(codes.Unavailable, "this replica does not lead")
 	}
 	id, err := v.authenticate(stream.Context())
 	if err != nil {
 		return err
 	}
-	ctx := context.WithValue(stream.Context(), guestKey{}, guest{Identity: id, shut: shut})
+	ctx := context.WithValue(stream.Context(), peerKey{}, peer{Identity: id, stopped: stopped})
 	return handle(srv, admittedStream{ServerStream: stream, ctx: ctx})
 }
 
@@ -58,13 +58,13 @@ func (v *Server) authenticate(ctx context.Context) (Identity, error) {
 	id, err := v.opts.Authenticator.Authenticate(ctx, token)
 	switch {
 	case errors.Is(err, ErrUnauthenticated):
-		v.opts.Logger.WarnContext(ctx, "agent not authenticated", "reason", err)
+		v.opts.Logger.WarnContext(ctx, "agent not authenticated", "err", err)
 		return Identity{}, status.Error(codes.Unauthenticated, "the token is not valid here")
 	case errors.Is(err, ErrForbidden):
-		v.opts.Logger.WarnContext(ctx, "agent refused", "reason", err)
+		v.opts.Logger.WarnContext(ctx, "agent refused", "err", err)
 		return Identity{}, status.Error(codes.PermissionDenied, "the token is not an agent's")
 	case err != nil:
-		v.opts.Logger.WarnContext(ctx, "authentication unavailable", "reason", err)
+		v.opts.Logger.WarnContext(ctx, "authentication unavailable", "err", err)
 		return Identity{}, status.Error(codes.Unavailable, "tokens cannot be checked now")
 	case id.Node == "" || id.PodUID == "":
 		return Identity{}, status.Error(codes.PermissionDenied, "the token is bound to no pod or no node")
@@ -85,7 +85,7 @@ func bearer(ctx context.Context) (string, bool) {
 }
 
 // expiry returns a timer that fires when the token expires; it never does if that is unknown.
-func (g guest) expiry() *time.Timer {
+func (g peer) expiry() *time.Timer {
 	if g.Expiry.IsZero() {
 		t := time.NewTimer(time.Hour)
 		t.Stop()

@@ -22,7 +22,7 @@ func TestOnlyAnAgentOfTheNodeItClaimsIsServed(t *testing.T) {
 	for name, tc := range map[string]struct {
 		token string
 		node  string
-		setup func(o *office)
+		setup func(o *testManager)
 		want  codes.Code
 		// tokenGood: the claim is what is wrong; reports claim nothing.
 		tokenGood bool
@@ -32,17 +32,17 @@ func TestOnlyAnAgentOfTheNodeItClaimsIsServed(t *testing.T) {
 		"oversized token":      {token: strings.Repeat("x", maxTokenBytes+1), node: "n1", want: codes.Unauthenticated},
 		"other node's claim":   {token: "token-n2", node: "n1", want: codes.PermissionDenied, tokenGood: true},
 		"no claim":             {token: "token-n1", node: "", want: codes.PermissionDenied, tokenGood: true},
-		"not an agent":         {token: "token-n1", node: "n1", setup: func(o *office) { o.auth.fails = ErrForbidden }, want: codes.PermissionDenied},
-		"cannot be checked":    {token: "token-n1", node: "n1", setup: func(o *office) { o.auth.fails = errors.New("away") }, want: codes.Unavailable},
-		"token without a node": {token: "token-n1", node: "", setup: func(o *office) { o.auth.known["token-n1"] = Identity{PodUID: "a"} }, want: codes.PermissionDenied},
-		"token without a pod":  {token: "token-n1", node: "n1", setup: func(o *office) { o.auth.known["token-n1"] = Identity{Node: "n1"} }, want: codes.PermissionDenied},
-		"expired token": {token: "token-n1", node: "n1", setup: func(o *office) {
+		"not an agent":         {token: "token-n1", node: "n1", setup: func(o *testManager) { o.auth.fails = ErrForbidden }, want: codes.PermissionDenied},
+		"cannot be checked":    {token: "token-n1", node: "n1", setup: func(o *testManager) { o.auth.fails = errors.New("away") }, want: codes.Unavailable},
+		"token without a node": {token: "token-n1", node: "", setup: func(o *testManager) { o.auth.known["token-n1"] = Identity{PodUID: "a"} }, want: codes.PermissionDenied},
+		"token without a pod":  {token: "token-n1", node: "n1", setup: func(o *testManager) { o.auth.known["token-n1"] = Identity{Node: "n1"} }, want: codes.PermissionDenied},
+		"expired token": {token: "token-n1", node: "n1", setup: func(o *testManager) {
 			o.auth.known["token-n1"] = Identity{Node: "n1", PodUID: "a", Expiry: time.Now()}
 		}, want: codes.Unauthenticated},
-		"not the leader": {token: "token-n1", node: "n1", setup: func(o *office) { o.store.Gate().Shut() }, want: codes.Unavailable},
+		"not the leader": {token: "token-n1", node: "n1", setup: func(o *testManager) { o.store.Serving().Stop() }, want: codes.Unavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
-			withOffice(t, func(t *testing.T, o *office) {
+			withManager(t, func(t *testing.T, o *testManager) {
 				o.publish(shop)
 				if tc.setup != nil {
 					tc.setup(o)
@@ -66,7 +66,7 @@ func TestOnlyAnAgentOfTheNodeItClaimsIsServed(t *testing.T) {
 }
 
 func TestMoreThanOneAuthorizationIsRefused(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		a := o.agent("token-n1")
 		defer a.leave()
 		a.ctx = metadata.AppendToOutgoingContext(a.ctx, "authorization", "Bearer token-n2")
@@ -75,8 +75,8 @@ func TestMoreThanOneAuthorizationIsRefused(t *testing.T) {
 }
 
 func TestAReplicaThatDoesNotLeadAnswersAtOnceAndChecksNoTokens(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
-		o.store.Gate().Shut()
+	withManager(t, func(t *testing.T, o *testManager) {
+		o.store.Serving().Stop()
 		a := o.agent("token-n1")
 		defer a.leave()
 		start := time.Now()
@@ -88,7 +88,7 @@ func TestAReplicaThatDoesNotLeadAnswersAtOnceAndChecksNoTokens(t *testing.T) {
 }
 
 func TestLosingLeadershipEndsTheStreams(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		a := o.subscribed("n1", nil)
 		defer a.leave()
@@ -98,12 +98,12 @@ func TestLosingLeadershipEndsTheStreams(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		o.store.Gate().Shut()
+		o.store.Serving().Stop()
 		_, err = a.stream.Recv()
 		wantCode(t, err, codes.Unavailable)
 		_, err = reports.RecvAck()
 		wantCode(t, err, codes.Unavailable)
-		o.store.Gate().Open()
+		o.store.Serving().Start()
 		if err := a.subscribe("n1", nil); err != nil {
 			t.Fatal(err)
 		}
@@ -112,7 +112,7 @@ func TestLosingLeadershipEndsTheStreams(t *testing.T) {
 }
 
 func TestAStreamEndsWithItsToken(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		o.auth.known["token-n1"] = Identity{Node: "n1", PodUID: "a", Expiry: time.Now().Add(10 * time.Minute)}
 		a := o.subscribed("n1", nil)
@@ -129,8 +129,8 @@ func TestAStreamEndsWithItsToken(t *testing.T) {
 
 const subscribeMethod = "/fairlead.agent.v1.Distribution/Subscribe"
 
-func TestAPeerThatSaysNothingIsCutOff(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+func TestAPeerThatSendsNoHelloIsCutOff(t *testing.T) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		conn := o.connect(o.trusting())
 		defer conn.Close()
 		ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer token-n1")
@@ -154,7 +154,7 @@ func TestOnlyTLS13AndATrustedCertificateWillDo(t *testing.T) {
 		"authority of hosts": func(c *tls.Config) { c.RootCAs = nil },
 	} {
 		t.Run(name, func(t *testing.T) {
-			withOffice(t, func(t *testing.T, o *office) {
+			withManager(t, func(t *testing.T, o *testManager) {
 				config := o.trusting()
 				change(config)
 				conn := o.connect(config)
@@ -169,8 +169,8 @@ func TestOnlyTLS13AndATrustedCertificateWillDo(t *testing.T) {
 	}
 }
 
-func TestStrangersCannotHoldManyStreams(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+func TestUnauthenticatedPeersCannotHoldManyStreams(t *testing.T) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		conn := o.connect(o.trusting())
 		defer conn.Close()

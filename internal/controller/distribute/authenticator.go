@@ -19,7 +19,7 @@ type Authenticator interface {
 	Authenticate(ctx context.Context, token string) (Identity, error)
 }
 
-// The verdicts of an Authenticator.
+// The final answers of an Authenticator.
 var (
 	// ErrUnauthenticated: the token is not valid, expired, or for another audience.
 	ErrUnauthenticated = errors.New("not authenticated")

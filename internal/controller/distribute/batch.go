@@ -11,6 +11,7 @@ import (
 // Batch is a set of changes that agents see as one. Changes to one resource replace each other: the last one counts. Encoding happens
 // when a change is added, so publishing is short. The zero value is an empty batch; a Batch is for one goroutine.
 type Batch struct {
+	encoder *wire.Encoder // nil: the standard one
 	changes []change
 	errs    []error
 }
@@ -23,8 +24,8 @@ type change struct {
 	profile  string   // of a workload
 	uses     []string // destinations of a profile
 	keys     []trafficKey
-	policies []policy.ID // a profile is drawn from, sorted
-	why      error       // the profile or destination cannot be published
+	policies []policy.ID // that have a part in a profile, sorted
+	err      error       // why the profile or destination cannot be published
 }
 
 // trafficKey is under which traffic is summed.
@@ -35,7 +36,7 @@ type trafficKey struct {
 
 // SetWorkload adds or changes a pod of node.
 func (b *Batch) SetWorkload(node string, w *policy.Workload) {
-	r, err := wire.EncodeWorkload(w)
+	r, err := b.encoding().Workload(w)
 	b.set(change{resource: r, node: node, profile: w.Profile}, err)
 }
 
@@ -43,8 +44,8 @@ func (b *Batch) SetWorkload(node string, w *policy.Workload) {
 func (b *Batch) RemoveWorkload(uid string) { b.remove(wire.Workload, uid) }
 
 // SetProfile adds or changes a profile. Nodes get it while one of their workloads uses it, and with it the destinations its
-// bindings name. It counts for the rollout of the policies in its bindings, and of those in others: policies that it is drawn from and
-// that have no binding in it.
+// bindings name. It counts for the rollout of the policies in its bindings, and of those in others: policies that have a part in it and no
+// binding.
 func (b *Batch) SetProfile(p *policy.Profile, others ...policy.ID) {
 	c := change{ref: wire.Ref{Kind: wire.Profile, Name: p.Name}, policies: slices.Clone(others)}
 	for i := range p.Bindings {
@@ -60,7 +61,7 @@ func (b *Batch) SetProfile(p *policy.Profile, others ...policy.ID) {
 	slices.SortFunc(c.policies, policy.ID.Compare)
 	c.policies = slices.Compact(c.policies)
 	var err error
-	if c.resource, err = wire.EncodeProfile(p); err != nil {
+	if c.resource, err = b.encoding().Profile(p); err != nil {
 		c.uses, c.keys = nil, nil
 		b.refuse(c, err)
 		return
@@ -73,7 +74,7 @@ func (b *Batch) RemoveProfile(name string) { b.remove(wire.Profile, name) }
 
 // SetDestination adds or changes a destination.
 func (b *Batch) SetDestination(d *policy.Destination) {
-	r, err := wire.EncodeDestination(d)
+	r, err := b.encoding().Destination(d)
 	if err != nil {
 		b.refuse(change{ref: wire.Ref{Kind: wire.Destination, Name: d.Name}}, err)
 		return
@@ -84,13 +85,26 @@ func (b *Batch) SetDestination(d *policy.Destination) {
 // RemoveDestination removes a destination.
 func (b *Batch) RemoveDestination(name string) { b.remove(wire.Destination, name) }
 
+// Append adds the changes of o, which must not be used any more.
+func (b *Batch) Append(o *Batch) {
+	b.changes = append(b.changes, o.changes...)
+	b.errs = append(b.errs, o.errs...)
+}
+
+func (b *Batch) encoding() *wire.Encoder {
+	if b.encoder == nil {
+		return wire.StandardEncoder()
+	}
+	return b.encoder
+}
+
 // Len returns the number of changes in b.
 func (b *Batch) Len() int { return len(b.changes) }
 
 // refuse notes that a profile or destination cannot be published.
 func (b *Batch) refuse(c change, why error) {
 	b.errs = append(b.errs, why)
-	c.why = why
+	c.err = why
 	b.changes = append(b.changes, c)
 }
 

@@ -19,8 +19,8 @@ type Figures struct {
 	OpaqueOpen  int
 	// Targets splits the figures by destination, sorted by name.
 	Targets []TargetFigures
-	// AsOf is when the last report was drawn up of an agent that has the policy, zero if there was none, and Age is how long ago that
-	// was, whatever happened to the clock. A report that does not speak of the policy says that nothing happened under it.
+	// AsOf is when the last report of an agent that has the policy was made, zero if there was none, and Age is how long ago that was,
+	// whatever happened to the clock. A report without an entry for the policy means that nothing happened under it.
 	AsOf time.Time
 	Age  time.Duration
 	// PerSecond is the rate of calls on the nodes that report, over as much of the window as their reports cover.
@@ -66,11 +66,16 @@ type Breakers struct {
 	// For is how long the worst state has lasted: since the first of the open ones opened, or, if none is open, since the first of the
 	// half-open ones began to probe.
 	For time.Duration
+	// Lost counts those that were not closed when the last agent of their node went. They are counted until an agent of the node reports
+	// again, or for as long as an agent may take to come back.
+	Lost int
+	// Closings counts reports of breakers that are closed again. It never goes down while the destination is known.
+	Closings uint64
 }
 
 // Plus returns the sums of b and o.
 func (b Breakers) Plus(o Breakers) Breakers {
-	sum := Breakers{Open: b.Open + o.Open, HalfOpen: b.HalfOpen + o.HalfOpen}
+	sum := Breakers{Open: b.Open + o.Open, HalfOpen: b.HalfOpen + o.HalfOpen, Lost: b.Lost + o.Lost, Closings: b.Closings + o.Closings}
 	for _, one := range []Breakers{b, o} {
 		if one.Open > 0 || sum.Open == 0 {
 			sum.For = max(sum.For, one.For)
@@ -86,41 +91,32 @@ func (s *Store) Traffic(id policy.ID) Figures {
 
 func (t *traffic) figures(id policy.ID, now time.Time) Figures {
 	at := t.at(now)
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	var f Figures
-	var asOf moment
-	targets := t.sums[id]
-	for _, name := range slices.Sorted(maps.Keys(targets)) {
-		s := targets[name]
-		one := s.figures(at)
-		one.PerSecond, one.Covered = s.rate(at, t.nodes)
-		one.Target = name
-		f.Add(&one)
-		asOf = max(asOf, s.asOf)
+	if p := t.policy(id); p != nil {
+		asOf := p.addTo(&f, at)
+		if asOf > 0 {
+			f.Age = at.sub(asOf)
+			f.AsOf = now.Add(-f.Age)
+		}
 	}
-	if asOf > 0 {
-		f.Age = at.sub(asOf)
-		f.AsOf = now.Add(-f.Age)
-	}
-	t.addStandings(id, &f)
+	t.findings.addTo(&f, id)
 	return f
 }
 
-// addStandings adds what agents say of the policy's pods.
-func (t *traffic) addStandings(id policy.ID, f *Figures) {
-	for a := range t.concerned[id] {
-		said := &t.agents[a].standing
-		f.Problems = appendOf(f.Problems, said.problems, id)
-		f.Notices = appendOf(f.Notices, said.notices, id)
-		for _, o := range said.older {
-			if o.Policy == id {
-				f.OlderConnections += o.Connections
-			}
-		}
+// addTo adds the policy's destinations to f, and returns up to when there are reports of any.
+func (p *policyTraffic) addTo(f *Figures, at moment) moment {
+	var asOf moment
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(p.targets)) {
+		s := p.targets[name]
+		one := s.figures(at)
+		one.PerSecond, one.Covered = s.rate(at)
+		one.Target = name
+		f.Add(&one)
+		asOf = max(asOf, moment(s.asOf.Load()))
 	}
-	f.Uncaptured = len(f.Problems)
-	f.Problems, f.Notices = bounded(f.Problems), bounded(f.Notices)
+	return asOf
 }
 
 func appendOf(to, from []policy.CaptureProblem, id policy.ID) []policy.CaptureProblem {
@@ -156,6 +152,10 @@ func (s *sum) figures(now moment) TargetFigures {
 		f.Breakers = f.Breakers.Plus(b)
 		f.Connections += g.connections
 		f.OpaqueOpen += g.opaque
+	}
+	f.Breakers.Closings = s.closings
+	for _, n := range s.lost {
+		f.Breakers.Lost += n
 	}
 	return f
 }

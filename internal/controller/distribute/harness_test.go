@@ -45,8 +45,8 @@ func (f *fakeAuthenticator) Authenticate(_ context.Context, token string) (Ident
 	return id, nil
 }
 
-// office is a manager's hatch under test, with time of its own.
-type office struct {
+// testManager is a server with its store under test, in synthetic time.
+type testManager struct {
 	t        *testing.T
 	store    *Store
 	auth     *fakeAuthenticator
@@ -56,7 +56,7 @@ type office struct {
 	notified *names
 }
 
-// names collects what Notify was told.
+// names collects what Notify was called with.
 type names struct {
 	mu  sync.Mutex
 	all [][]string
@@ -76,16 +76,16 @@ func (n *names) take() [][]string {
 	return out
 }
 
-func withOffice(t *testing.T, test func(t *testing.T, o *office)) {
+func withManager(t *testing.T, test func(t *testing.T, o *testManager)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		o := newOffice(t)
+		o := newTestManager(t)
 		defer o.stop()
 		test(t, o)
 	})
 }
 
-func newOffice(t *testing.T) *office {
+func newTestManager(t *testing.T) *testManager {
 	t.Helper()
 	authorities, _, err := ca.Authorities(nil).Renew(time.Now())
 	if err != nil {
@@ -95,13 +95,13 @@ func newOffice(t *testing.T) *office {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &office{
+	o := &testManager{
 		t: t, auth: &fakeAuthenticator{known: map[string]Identity{}}, roots: x509.NewCertPool(),
 		listener: bufconn.Listen(1 << 20), notified: new(names),
 	}
 	o.roots.AppendCertsFromPEM(authorities.Bundle())
 	o.store = NewStore(StoreOptions{Notify: o.notified.add})
-	o.store.Gate().Open()
+	o.store.Serving().Start()
 	for _, node := range []string{"n1", "n2"} {
 		o.auth.known["token-"+node] = Identity{Node: node, PodUID: "agent-" + node}
 	}
@@ -124,7 +124,7 @@ func newOffice(t *testing.T) *office {
 	return o
 }
 
-func (o *office) connect(config *tls.Config) *grpc.ClientConn {
+func (o *testManager) connect(config *tls.Config) *grpc.ClientConn {
 	o.t.Helper()
 	conn, err := grpc.NewClient("passthrough:///manager",
 		grpc.WithTransportCredentials(credentials.NewTLS(config)),
@@ -137,7 +137,9 @@ func (o *office) connect(config *tls.Config) *grpc.ClientConn {
 	return conn
 }
 
-func (o *office) trusting() *tls.Config { return &tls.Config{RootCAs: o.roots, ServerName: serverName} }
+func (o *testManager) trusting() *tls.Config {
+	return &tls.Config{RootCAs: o.roots, ServerName: serverName}
+}
 
 // agent is a hand-driven agent.
 type agent struct {
@@ -149,7 +151,7 @@ type agent struct {
 }
 
 // agent connects with a token and opens nothing yet.
-func (o *office) agent(token string) *agent {
+func (o *testManager) agent(token string) *agent {
 	o.t.Helper()
 	conn := o.connect(o.trusting())
 	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(context.Background(), "authorization", "Bearer "+token))
@@ -161,7 +163,7 @@ func (o *office) agent(token string) *agent {
 }
 
 // subscribed connects as the agent of node and says what it holds.
-func (o *office) subscribed(node string, held map[wire.Ref]wire.Version) *agent {
+func (o *testManager) subscribed(node string, held map[wire.Ref]wire.Version) *agent {
 	o.t.Helper()
 	a := o.agent("token-" + node)
 	if err := a.subscribe(node, held); err != nil {
@@ -243,7 +245,7 @@ func refsOf(u wire.Update) []string {
 	return out
 }
 
-// Small blueprints.
+// Small policies.
 
 func pod(uid, profileName string) *policy.Workload {
 	return &policy.Workload{UID: uid, Namespace: "shop", Name: "pod-" + uid, Profile: profileName}
@@ -252,9 +254,9 @@ func pod(uid, profileName string) *policy.Workload {
 func policyOf(name string) policy.ID { return policy.ParseID("shop/" + name) }
 
 // rollout returns how far the policy of a profile has come. That called everyone has a part in all of them.
-func (o *office) rollout(name string) Rollout { return o.store.Rollout(policyOf(name)) }
+func (o *testManager) rollout(name string) Rollout { return o.store.Rollout(policyOf(name)) }
 
-// profileOf returns a profile that names services; edit tells versions apart.
+// profileOf returns a profile that names services; edit distinguishes versions.
 func profileOf(name string, edit int, services ...string) *policy.Profile {
 	p := &policy.Profile{Name: name}
 	for _, s := range services {
@@ -276,7 +278,7 @@ func service(name string, port uint16) *policy.Destination {
 	return &policy.Destination{Name: name, Ports: []policy.DestinationPort{{Port: port}}}
 }
 
-func (o *office) publish(fill func(b *Batch)) {
+func (o *testManager) publish(fill func(b *Batch)) {
 	o.t.Helper()
 	var b Batch
 	fill(&b)

@@ -13,19 +13,19 @@ import (
 
 // modelAgent applies updates as it likes and says in its acknowledgements what came of them.
 type modelAgent struct {
-	rng   *rand.Rand
-	odds  int  // it refuses two resources of so many
-	tells bool // says what it holds instead of what it refuses; agents before that was added do not
-	holds map[wire.Ref]wire.Version
+	rng         *rand.Rand
+	odds        int  // it refuses two resources of so many
+	reportsHeld bool // says what it holds instead of what it refuses; agents before that was added do not
+	holds       map[wire.Ref]wire.Version
 }
 
-func newModelAgent(seed uint64, odds int, tells bool) *modelAgent {
-	return &modelAgent{odds: odds, rng: rand.New(rand.NewPCG(seed, 5)), tells: tells, holds: map[wire.Ref]wire.Version{}}
+func newModelAgent(seed uint64, odds int, reports bool) *modelAgent {
+	return &modelAgent{odds: odds, rng: rand.New(rand.NewPCG(seed, 5)), reportsHeld: reports, holds: map[wire.Ref]wire.Version{}}
 }
 
 func (m *modelAgent) apply(u wire.Update) wire.Ack {
 	a := wire.Ack{Nonce: u.Nonce}
-	if m.tells && m.rng.IntN(1+m.odds) == 0 { // nothing can be applied
+	if m.reportsHeld && m.rng.IntN(1+m.odds) == 0 { // nothing can be applied
 		for _, r := range u.Set {
 			a.Rejections = append(a.Rejections, m.rejection(r.Ref))
 		}
@@ -61,20 +61,20 @@ func (m *modelAgent) apply(u wire.Update) wire.Ack {
 }
 
 func (m *modelAgent) rejection(ref wire.Ref) wire.Rejection {
-	return wire.Rejection{Ref: ref, Reason: wire.ReasonInvalid, Message: "will not", Told: m.tells, Held: m.holds[ref]}
+	return wire.Rejection{Ref: ref, Reason: wire.ReasonInvalid, Message: "will not", HeldKnown: m.reportsHeld, Held: m.holds[ref]}
 }
 
-// checkBelief compares what the store takes for held with what the agent holds. What an older agent leaves open may be left open.
-func checkBelief(t *testing.T, s *Store, c *session, m *modelAgent) {
+// checkHeld compares what the store takes for held with what the agent holds. What an older agent leaves open may be left open.
+func checkHeld(t *testing.T, s *Store, c *session, m *modelAgent) {
 	t.Helper()
 	for ref, version := range c.held {
 		holds, does := m.holds[ref]
-		if open := version == unknownVersion && !m.tells; !open && (!does || holds != version) {
+		if open := version == unknownVersion && !m.reportsHeld; !open && (!does || holds != version) {
 			t.Fatalf("%s is taken to be held in version %s, the agent holds %s (%v)", ref, version, holds, does)
 		}
 	}
 	for ref := range m.holds {
-		if _, believed := c.held[ref]; !believed {
+		if _, known := c.held[ref]; !known {
 			t.Fatalf("%s is held and not taken to be", ref)
 		}
 	}
@@ -104,11 +104,11 @@ func randomEdit(rng *rand.Rand, b *Batch) {
 }
 
 // Whatever an agent refuses, gives up and keeps, the store knows what it holds, over any number of updates and streams.
-func TestWhatIsTakenToBeHeldIsHeld(t *testing.T) {
+func TestWhatIsRecordedAsHeldIsHeld(t *testing.T) {
 	for seed := range uint64(300) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			s := NewStore(StoreOptions{})
-			s.Gate().Open()
+			s.Serving().Start()
 			m := newModelAgent(seed, 5, seed%2 == 0)
 			var c *session
 			for range 120 {
@@ -144,29 +144,29 @@ func TestWhatIsTakenToBeHeldIsHeld(t *testing.T) {
 				if err := s.acknowledge(c, m.apply(u)); err != nil {
 					t.Fatal(err)
 				}
-				checkBelief(t, s, c, m)
+				checkHeld(t, s, c, m)
 			}
 		})
 	}
 }
 
-// An agent that cannot let go of something is behind, and is told again with the next update.
+// An agent that cannot remove something is behind, and is asked again with the next update.
 func TestARefusedRemovalIsTriedAgain(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(shop)
 		a := o.subscribed("n1", nil)
 		defer a.leave()
 		have := held(a.receive())
 		o.publish(func(b *Batch) { b.RemoveWorkload("b") })
 		gone := wire.Ref{Kind: wire.Workload, Name: "b"}
-		wantRefs(t, a.receive(wire.Rejection{Ref: gone, Reason: wire.ReasonInternal, Told: true, Held: have[gone]}), "-workload/b")
+		wantRefs(t, a.receive(wire.Rejection{Ref: gone, Reason: wire.ReasonInternal, HeldKnown: true, Held: have[gone]}), "-workload/b")
 		if n := o.store.Behind(o.store.Revision()); n != 1 {
 			t.Errorf("%d agents behind, want the one that holds on", n)
 		}
 		o.publish(func(b *Batch) { b.SetDestination(service("shop/cart", 81)) })
 		wantRefs(t, a.receive(), "+destination/shop/cart", "-workload/b")
 		if n := o.store.Behind(o.store.Revision()); n != 0 {
-			t.Errorf("%d agents behind after it let go", n)
+			t.Errorf("%d agents behind after it removed it", n)
 		}
 	})
 }

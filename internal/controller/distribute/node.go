@@ -6,25 +6,27 @@ import (
 	"fairlead.dev/fairlead/internal/wire"
 )
 
-// node is what one agent should have, and the agents that serve it. Guarded by Store.mu.
+// node is a node of the cluster: what its agents should have, and their sessions. Guarded by Store.mu.
 type node struct {
 	name         string
 	workloads    map[string]workload // by pod UID
-	profiles     map[string]*use
+	profiles     map[string]*profileUse
+	reportable   *reportable    // what its agents may report on; nil until it is asked for after a change
 	destinations map[string]int // how many used profiles name it
 	sessions     []*session     // oldest first; more than one while an upgrade surges
-	last         *session       // the last one that ended, until another one has acknowledged something or lostAt + Grace
+	former       *session       // the last one that ended, until another one has acknowledged something or lostAt + Grace
 	lostAt       time.Time
 	madeAt       time.Time
-	heard        bool // an agent has acknowledged something since the gate opened
+	answered     bool // an agent has acknowledged something since serving started
 }
 
-// use is that some workloads of a node use a profile. Guarded by Store.mu.
-type use struct {
+// profileUse is that some workloads of a node use a profile. Guarded by Store.mu.
+type profileUse struct {
 	name      string
 	profile   *profile
 	workloads int
-	fate      fate // what became of the profile on the node; kept up to date by Store.review
+	state     rolloutState  // of the profile on the node; kept up to date by Store.updateUse, as is leftOut
+	leftOut   wire.Features // that the profile and its destinations need, and the node's agent lacks
 }
 
 type workload struct {
@@ -32,106 +34,123 @@ type workload struct {
 	profile  string
 }
 
-// use counts one more workload of n that uses the profile.
-func (s *Store) use(n *node, name string) {
+// useProfile counts one more workload of n that uses the profile.
+func (s *Store) useProfile(n *node, name string) {
 	if u := n.profiles[name]; u != nil {
 		u.workloads++
 		return
 	}
 	p := s.profile(name)
-	u := &use{name: name, profile: p, workloads: 1, fate: fatePending}
+	n.reportable = nil
+	s.addReportLoad(len(p.keys))
+	u := &profileUse{name: name, profile: p, workloads: 1, state: statePending}
 	n.profiles[name] = u
 	p.nodes[n.name] = n
 	for _, r := range p.policies {
-		r.add(n, u.fate)
+		r.add(n, u.state)
 	}
-	s.pending.review[n] = struct{}{}
-	s.touch(n, wire.Ref{Kind: wire.Profile, Name: name})
+	s.pending.update[n] = struct{}{}
+	s.markDirty(n, wire.Ref{Kind: wire.Profile, Name: name})
 	for _, d := range p.uses {
-		s.reach(n, d)
+		s.useDestination(n, d)
 	}
-	s.news.add(name)
+	s.changed.add(name)
 }
 
-// unuse reverses use.
-func (s *Store) unuse(n *node, name string) {
+// releaseProfile reverses use.
+func (s *Store) releaseProfile(n *node, name string) {
 	u := n.profiles[name]
 	if u.workloads--; u.workloads > 0 {
 		return
 	}
 	delete(n.profiles, name)
 	p := u.profile
+	n.reportable = nil
+	s.addReportLoad(-len(p.keys))
 	delete(p.nodes, n.name)
 	for _, r := range p.policies {
-		r.remove(n, u.fate)
+		r.remove(n, u.state)
+		if u.leftOut != 0 {
+			r.updateLeftOut(n)
+		}
 	}
-	s.touch(n, wire.Ref{Kind: wire.Profile, Name: name})
+	s.markDirty(n, wire.Ref{Kind: wire.Profile, Name: name})
 	for _, d := range p.uses {
-		s.unreach(n, d)
+		s.releaseDestination(n, d)
 	}
-	s.news.add(name)
+	s.changed.add(name)
 	s.tidyProfile(name, p)
 }
 
-// reach counts one more profile used on n that names the destination.
-func (s *Store) reach(n *node, name string) {
+// useDestination counts one more profile used on n that names the destination.
+func (s *Store) useDestination(n *node, name string) {
 	if n.destinations[name]++; n.destinations[name] > 1 {
 		return
 	}
 	s.destination(name).nodes[n.name] = n
-	s.touch(n, wire.Ref{Kind: wire.Destination, Name: name})
+	s.markDirty(n, wire.Ref{Kind: wire.Destination, Name: name})
 }
 
-// unreach reverses reach.
-func (s *Store) unreach(n *node, name string) {
+// releaseDestination reverses reach.
+func (s *Store) releaseDestination(n *node, name string) {
 	if n.destinations[name]--; n.destinations[name] > 0 {
 		return
 	}
 	delete(n.destinations, name)
 	d := s.destination(name)
 	delete(d.nodes, n.name)
-	s.touch(n, wire.Ref{Kind: wire.Destination, Name: name})
+	s.markDirty(n, wire.Ref{Kind: wire.Destination, Name: name})
 	s.tidyDestination(name, d)
 }
 
 func (s *Store) node(name string) *node {
 	n := s.nodes[name]
 	if n == nil {
-		n = &node{name: name, madeAt: time.Now(), workloads: map[string]workload{}, profiles: map[string]*use{}, destinations: map[string]int{}}
+		s.addReportLoad(loadPerNode)
+		n = &node{name: name, madeAt: time.Now(), workloads: map[string]workload{}, profiles: map[string]*profileUse{}, destinations: map[string]int{}}
 		s.nodes[name] = n
 	}
 	return n
 }
 
 func (s *Store) tidyNode(n *node) {
-	if len(n.workloads) == 0 && len(n.sessions) == 0 && n.last == nil {
+	if len(n.workloads) == 0 && len(n.sessions) == 0 && n.former == nil {
 		delete(s.nodes, n.name)
+		s.addReportLoad(-loadPerNode)
 	}
 }
 
-// touch marks ref as changed for the node's agents by the publication under way.
-func (s *Store) touch(n *node, ref wire.Ref) {
+// markDirty marks ref as changed for the node's agents by the publication in progress.
+func (s *Store) markDirty(n *node, ref wire.Ref) {
 	for _, c := range n.sessions {
 		if c.idle() {
-			c.sure, c.behindSince = s.revision-1, time.Now()
+			c.ackedUpTo, c.behindSince = s.revision-1, time.Now()
 		}
-		c.touch(ref)
-		s.reviewIfRefused(c, ref)
+		c.markDirty(ref)
+		s.updateLaterIfRefused(c, ref)
 	}
-	if n.last != nil {
-		s.reviewIfRefused(n.last, ref)
+	if n.former != nil {
+		s.updateLaterIfRefused(n.former, ref)
 	}
 }
 
-// reviewIfRefused has the node reviewed if c refused a version of ref: another one may be wanted now.
-func (s *Store) reviewIfRefused(c *session, ref wire.Ref) {
+// updateLaterIfRefused has the node's states updated if c refused a version of ref: another one may be wanted now.
+func (s *Store) updateLaterIfRefused(c *session, ref wire.Ref) {
 	if _, refused := c.rejected[ref]; refused {
-		s.pending.review[c.node] = struct{}{}
+		s.pending.update[c.node] = struct{}{}
 	}
 }
 
-// wanted returns the resource n should have under ref, or nil.
-func (s *Store) wanted(n *node, ref wire.Ref) *wire.Resource {
+// wanted returns what the agent of c should have under ref, in the form that it understands, or nil.
+func (s *Store) wanted(c *session, ref wire.Ref) *wire.Resource {
+	if r := s.published(c.node, ref); r != nil {
+		return r.For(c.features)
+	}
+	return nil
+}
+
+// published returns what n should have under ref, in full, or nil.
+func (s *Store) published(n *node, ref wire.Ref) *wire.Resource {
 	switch ref.Kind {
 	case wire.Workload:
 		return n.workloads[ref.Name].resource

@@ -7,66 +7,66 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// away is how long after a node's last report the calls of its pods no longer count for a rate: its agent is gone, and with it the
-// policy's part in them.
-const away = 3 * bucketSpan
+// silentAfter is how many intervals of reports after a node's last one the calls of its pods no longer count for a rate: its agent is gone,
+// and with it the policy's part in them.
+const silentAfter = 3
 
-// share is one node's part of a sum, for its rate: how many calls were reported, and for how much of the window. An agent that restarts
-// leaves a gap in both and nothing else. It is small, since there may be one for each node and destination.
-type share struct {
+// callRate is how many calls a node reported in a sum, and for how much of the window. An agent that restarts leaves a gap in both and
+// nothing else. It is small, since there may be one for each node and destination.
+type callRate struct {
 	upTo  moment // the end of what is covered
-	slots [bucketsIn]slotShare
+	slots [bucketsIn]rateSlot
 }
 
-// slotShare is what was reported in one slot of time.
-type slotShare struct {
+// rateSlot is what was reported in one slot of time.
+type rateSlot struct {
 	slot    uint32 // time in bucketSpans
 	calls   uint32
 	covered uint32 // milliseconds
 }
 
-// count adds a report drawn up at end about the time span before it. What reports of two agents of a node overlap in, while an upgrade
+// count adds a report made at end about the time span before it. What reports of two agents of a node overlap in, while an upgrade
 // surges, is covered once.
-func (s *share) count(end moment, span time.Duration, calls uint64) {
-	from := max(end.add(-span), s.upTo)
-	at := s.at(uint32(end.slot()))
+func (r *callRate) count(end moment, span time.Duration, calls uint64) {
+	from := max(end.add(-span), r.upTo)
+	at := r.at(uint32(end.slot()))
 	if at == nil {
 		return
 	}
 	at.calls += uint32(min(calls, uint64(math.MaxUint32-at.calls)))
 	if covered := end.sub(from); covered > 0 {
 		at.covered += uint32(covered.Milliseconds())
-		s.upTo = end
+		r.upTo = end
 	}
 }
 
 // at returns the place of a slot, or nil if a newer one has taken it.
-func (s *share) at(slot uint32) *slotShare {
-	at := &s.slots[int64(slot)%bucketsIn]
+func (r *callRate) at(slot uint32) *rateSlot {
+	at := &r.slots[int64(slot)%bucketsIn]
 	switch {
 	case at.slot < slot:
-		*at = slotShare{slot: slot}
+		*at = rateSlot{slot: slot}
 	case at.slot > slot:
 		return nil
 	}
 	return at
 }
 
-// since returns a share that covers what s does from a time on, with no calls.
-func (s *share) since(from moment) *share {
-	out := &share{upTo: s.upTo}
-	for i, slot := range s.slots {
+// since returns a rate that covers what r does from a time on, with no calls.
+func (r *callRate) since(from moment) *callRate {
+	out := &callRate{upTo: r.upTo}
+	for i, slot := range r.slots {
 		if int64(slot.slot) > from.slot() {
-			out.slots[i] = slotShare{slot: slot.slot, covered: slot.covered}
+			out.slots[i] = rateSlot{slot: slot.slot, covered: slot.covered}
 		}
 	}
 	return out
 }
 
 // totals returns the calls of the window and the time they were counted for.
-func (s *share) totals(now moment) (calls uint64, covered time.Duration) {
+func (r *callRate) totals(now moment) (calls uint64, covered time.Duration) {
 	newest := now.slot()
-	for _, slot := range s.slots {
+	for _, slot := range r.slots {
 		if at := int64(slot.slot); at > newest-bucketsIn && at <= newest {
 			calls += uint64(slot.calls)
 			covered += time.Duration(slot.covered) * time.Millisecond
@@ -75,110 +75,69 @@ func (s *share) totals(now moment) (calls uint64, covered time.Duration) {
 	return calls, covered
 }
 
-// nodeShares is what is remembered of a node for rates. Guarded by traffic.mu.
-type nodeShares struct {
-	all  share                   // covers what any report of the node does
-	keys map[trafficKey]struct{} // under which the node has a share
-}
-
-// countShares counts a report of a node in its shares. A destination that it does not speak of had no calls.
-func (t *traffic) countShares(o *observation) {
+// countRate counts an entry of a report in the node's rate. The rate is made with the first calls, which may have come after a time without
+// any: that counts, unless the report says that there was nothing to count them before. The caller holds the policy's lock.
+func (n *nodeTraffic) countRate(o *observation, s *sum, entry *policy.Traffic) {
 	if o.age >= Window {
 		return
 	}
-	n := t.nodes[o.agent.node]
-	if n == nil {
-		n = &nodeShares{keys: map[trafficKey]struct{}{}}
-		t.nodes[o.agent.node] = n
-	}
-	end := o.end()
-	told := map[trafficKey]struct{}{}
-	for i := range o.report.Traffic {
-		entry := &o.report.Traffic[i]
-		key := trafficKey{entry.Policy, entry.Target}
-		if _, ok := o.allowed[key]; !ok {
-			continue
+	r, span := s.rates[n], o.span(entry)
+	if r == nil {
+		if entry.Counts.Requests == 0 {
+			return
 		}
-		if sh := t.shareFor(o.agent.node, n, key, entry); sh != nil {
-			sh.count(end, spanOf(entry), entry.Counts.Requests)
-			told[key] = struct{}{}
+		r = &callRate{}
+		if span > o.covered*9/10 {
+			r = n.all.since(s.madeAt)
 		}
+		s.rates[n], n.rates[s] = r, struct{}{}
 	}
-	n.all.count(end, bucketSpan, 0)
-	t.ageShares(o, n, told)
+	r.count(o.end(), span, entry.Counts.Requests)
 }
 
-// spanOf returns the time that the counts of a report are about.
-func spanOf(entry *policy.Traffic) time.Duration {
-	if entry.Covered <= 0 || entry.Covered > Window {
-		return bucketSpan
-	}
-	return entry.Covered
-}
-
-// shareFor returns the share of a node in a sum. It is made with the first calls, which may have come after a time without any: that
-// counts, unless the report says that there was nothing to count them before.
-func (t *traffic) shareFor(node string, n *nodeShares, key trafficKey, entry *policy.Traffic) *share {
-	s := t.sums[key.policy][key.target]
-	if s == nil {
-		return nil
-	}
-	sh := s.shares[node]
-	if sh == nil && entry.Counts.Requests > 0 {
-		sh = &share{}
-		if spanOf(entry) > bucketSpan*9/10 {
-			sh = n.all.since(s.madeAt)
-		}
-		s.shares[node], n.keys[key] = sh, struct{}{}
-	}
-	return sh
-}
-
-// ageShares counts a report in the shares of the node that it did not speak of, and drops those without calls in the window and those
+// ageRates counts a report in the node's rates at destinations without an entry in it, and drops those without calls in the window and those
 // of destinations that the node no longer has.
-func (t *traffic) ageShares(o *observation, n *nodeShares, told map[trafficKey]struct{}) {
-	for key := range n.keys {
-		var sh *share
-		s := t.sums[key.policy][key.target]
-		if s != nil {
-			sh = s.shares[o.agent.node]
+func (n *nodeTraffic) ageRates(o *observation) {
+	if o.age >= Window {
+		return
+	}
+	n.all.count(o.end(), o.covered, 0)
+	n.silentFrom.Store(int64(n.all.upTo.add(silentAfter * o.covered)))
+	for s := range n.rates {
+		_, counted := n.counted[s]
+		s.of.mu.Lock()
+		r := s.rates[n]
+		if !counted {
+			r.count(o.end(), o.covered, 0)
 		}
-		if sh == nil {
-			delete(n.keys, key)
-			continue
+		if calls, _ := r.totals(o.at); calls == 0 || o.allowed.sums[s.key] != s {
+			delete(s.rates, n)
+			delete(n.rates, s)
 		}
-		if _, ok := told[key]; !ok {
-			sh.count(o.end(), bucketSpan, 0)
-		}
-		_, has := o.allowed[key]
-		if calls, _ := sh.totals(o.at); calls == 0 || !has {
-			delete(s.shares, o.agent.node)
-			delete(n.keys, key)
-		}
+		s.of.mu.Unlock()
 	}
 }
 
-// sweepShares forgets nodes that have not reported for so long that nothing of theirs is in the window.
-func (t *traffic) sweepShares(now moment) {
-	for name, n := range t.nodes {
-		if now.sub(n.all.upTo) <= 2*Window {
-			continue
-		}
-		for key := range n.keys {
-			if s := t.sums[key.policy][key.target]; s != nil {
-				delete(s.shares, name)
-			}
-		}
-		delete(t.nodes, name)
+// sweepRates forgets the rates of a node that has not reported for so long that nothing of it is in the window.
+func (n *nodeTraffic) sweepRates(now moment) {
+	if now.sub(n.all.upTo) <= 2*Window {
+		return
+	}
+	for s := range n.rates {
+		s.of.mu.Lock()
+		delete(s.rates, n)
+		s.of.mu.Unlock()
+		delete(n.rates, s)
 	}
 }
 
-// rate returns the calls per second of the nodes that report, and the most of the window that one of them covers.
-func (s *sum) rate(now moment, nodes map[string]*nodeShares) (perSecond float64, covered time.Duration) {
-	for name, sh := range s.shares {
-		calls, over := sh.totals(now)
+// rate returns the calls per second of the nodes that report, and the most of the window that one of them covers. The caller holds the
+// policy's lock.
+func (s *sum) rate(now moment) (perSecond float64, covered time.Duration) {
+	for n, r := range s.rates {
+		calls, over := r.totals(now)
 		covered = max(covered, over)
-		if n := nodes[name]; n != nil && now.sub(n.all.upTo) < away && over > 0 {
+		if int64(now) < n.silentFrom.Load() && over > 0 {
 			perSecond += float64(calls) / max(over, time.Second).Seconds()
 		}
 	}

@@ -44,7 +44,7 @@ func about(t *testing.T, s *Store, want float64) {
 
 func TestARateIsRightFromTheFirstReportOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := ledger(t)
+		s := trafficStore(t)
 		n1 := reporting{s: s, agent: agentOf("n1")}
 		time.Sleep(1200 * time.Millisecond)
 		n1.once(140, 1200*time.Millisecond)
@@ -64,7 +64,7 @@ func TestARateIsRightFromTheFirstReportOn(t *testing.T) {
 
 func TestARateIsThatOfAllNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := ledger(t)
+		s := trafficStore(t)
 		n1, n2 := reporting{s: s, agent: agentOf("n1")}, reporting{s: s, agent: agentOf("n2")}
 		for range 12 {
 			n1.times(1, 100)
@@ -80,15 +80,15 @@ func TestARateOutlivesAnAgent(t *testing.T) {
 		for _, gap := range []time.Duration{2 * time.Second, 10 * time.Second, 50 * time.Second, 5 * time.Minute} {
 			t.Run(name+" after "+gap.String(), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					s := ledger(t)
+					s := trafficStore(t)
 					n1 := reporting{s: s, agent: agentOf("n1")}
 					n1.times(24, 140)
-					s.traffic.leave(n1.agent, time.Now())
+					s.traffic.streamEnded(n1.agent, time.Now())
 					before := s.Traffic(payments).Counts.Requests
 					time.Sleep(gap)
 					s.sweep(time.Now())
 					n1.agent, n1.sequence = next, 1000
-					s.traffic.join(n1.agent)
+					s.traffic.streamStarted(n1.agent)
 					n1.times(1, 140)
 					about(t, s, 140)
 					if got := s.Traffic(payments).Counts.Requests; gap < 20*time.Second && got < before/2 {
@@ -106,9 +106,9 @@ func TestARateOutlivesAnAgent(t *testing.T) {
 
 func TestTwoAgentsOfANodeCoverTheirTimeOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := ledger(t)
+		s := trafficStore(t)
 		old, next := reporting{s: s, agent: agentOf("n1")}, reporting{s: s, agent: agentID{node: "n1", agent: "the next"}}
-		s.traffic.join(next.agent)
+		s.traffic.streamStarted(next.agent)
 		old.times(24, 140)
 		for range 6 {
 			old.times(1, 40)
@@ -120,7 +120,7 @@ func TestTwoAgentsOfANodeCoverTheirTimeOnce(t *testing.T) {
 
 func TestARateFallsWithTheCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := ledger(t)
+		s := trafficStore(t)
 		n1 := reporting{s: s, agent: agentOf("n1")}
 		n1.times(12, 140)
 		n1.times(6, 0)
@@ -129,8 +129,8 @@ func TestARateFallsWithTheCalls(t *testing.T) {
 		if got := s.Traffic(payments).PerSecond; got != 0 {
 			t.Errorf("%.1f calls per second after a minute without", got)
 		}
-		if n := len(s.traffic.sums[payments]["service shop/cart"].shares); n != 0 {
-			t.Errorf("%d shares of nodes without calls", n)
+		if n := len(s.traffic.policies[payments].targets["service shop/cart"].rates); n != 0 {
+			t.Errorf("%d rates of nodes without calls", n)
 		}
 		n1.once(12, bucketSpan) // 60 calls in the first minute with any
 		about(t, s, 1)
@@ -139,7 +139,7 @@ func TestARateFallsWithTheCalls(t *testing.T) {
 
 func TestANodeThatIsGoneHasNoPartInTheRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := ledger(t)
+		s := trafficStore(t)
 		n1, n2 := reporting{s: s, agent: agentOf("n1")}, reporting{s: s, agent: agentOf("n2")}
 		for range 12 {
 			n1.times(1, 100)
@@ -152,9 +152,17 @@ func TestANodeThatIsGoneHasNoPartInTheRate(t *testing.T) {
 		}
 		n1.times(1, 0)
 		about(t, s, 100)
-		time.Sleep(away)
+		time.Sleep(silentAfter * bucketSpan)
 		if got := s.Traffic(payments).PerSecond; got != 0 {
 			t.Errorf("%.1f calls per second of nodes that do not report", got)
+		}
+		time.Sleep(3 * Window)
+		s.sweep(time.Now())
+		for _, node := range []string{"n1", "n2", "n3"} {
+			s.traffic.streamEnded(agentOf(node), time.Now())
+			if n := len(s.traffic.node(node).rates); n != 0 {
+				t.Errorf("%d rates of %s are remembered", n, node)
+			}
 		}
 		time.Sleep(3 * Window)
 		s.sweep(time.Now())
@@ -167,7 +175,7 @@ func TestANodeThatIsGoneHasNoPartInTheRate(t *testing.T) {
 // The pods of a policy may come under another profile: whichever of the two is published first, what was counted stays.
 func TestSumsOutliveTheProfileWhenAnotherTakesItsPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := ledger(t)
+		s := trafficStore(t)
 		n1 := reporting{s: s, agent: agentOf("n1")}
 		n1.times(12, 140)
 		var b Batch
@@ -189,7 +197,7 @@ func TestSumsOutliveTheProfileWhenAnotherTakesItsPlace(t *testing.T) {
 
 // What an agent says must not be able to break a status.
 func TestARateIsBoundedWhateverIsReported(t *testing.T) {
-	s := ledger(t)
+	s := trafficStore(t)
 	for i, covered := range []time.Duration{0, 1, time.Millisecond, math.MaxInt64} {
 		entry := policy.Traffic{Policy: payments, Target: "service shop/cart", Counts: policy.Counts{Requests: math.MaxUint64}, Covered: covered}
 		s.observe(agentOf("n1"), report(uint64(i+1), entry))

@@ -8,35 +8,35 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"fairlead.dev/fairlead/internal/policy"
 	"fairlead.dev/fairlead/internal/wire"
 )
 
 // Report serves one report stream.
 func (v *Server) Report(stream wire.ReportServer) error {
 	ctx := stream.Context()
-	g, ok := ctx.Value(guestKey{}).(guest)
+	p, ok := ctx.Value(peerKey{}).(peer)
 	if !ok {
 		return status.Error(codes.Unauthenticated, "not admitted")
 	}
-	store, agent := v.opts.Store, agentID{node: g.Node, agent: g.PodUID}
-	store.traffic.join(agent)
-	defer func() { store.announce(agent.node, store.traffic.leave(agent, time.Now())) }()
-	expiry := g.expiry()
+	store, agent := v.opts.Store, agentID{node: p.Node, agent: p.PodUID}
+	store.traffic.streamStarted(agent)
+	defer func() { store.markPoliciesChanged(agent.node, store.traffic.streamEnded(agent, time.Now())) }()
+	expiry := p.expiry()
 	defer expiry.Stop()
-	inbox := v.receiveReports(stream)
+	received := v.receiveReports(stream)
 	for {
 		select {
-		case m := <-inbox:
+		case m := <-received:
 			if m.err != nil {
 				return statusOf(m.err)
 			}
 			store.observe(agent, m.report)
+			ack := wire.ReportAck{Sequence: m.report.Sequence, Interval: store.reportInterval()}
 			// This blocks only for an agent that left thousands of acks unread, and holds up nobody but that agent.
-			if err := stream.Ack(m.report.Sequence); err != nil {
+			if err := stream.Ack(ack); err != nil {
 				return err
 			}
-		case <-g.shut:
+		case <-p.stopped:
 			return status.Error(codes.Unavailable, "this replica no longer leads")
 		case <-expiry.C:
 			return status.Error(codes.Unauthenticated, "the token has expired")
@@ -46,19 +46,19 @@ func (v *Server) Report(stream wire.ReportServer) error {
 	}
 }
 
-type reportMail struct {
+type reportMessage struct {
 	report wire.Report
 	err    error
 }
 
-func (v *Server) receiveReports(stream wire.ReportServer) <-chan reportMail {
-	inbox := make(chan reportMail)
+func (v *Server) receiveReports(stream wire.ReportServer) <-chan reportMessage {
+	received := make(chan reportMessage)
 	ctx := stream.Context()
 	v.wg.Go(func() {
 		for {
 			r, err := stream.Recv()
 			select {
-			case inbox <- reportMail{r, err}:
+			case received <- reportMessage{r, err}:
 			case <-ctx.Done():
 				return
 			}
@@ -67,42 +67,44 @@ func (v *Server) receiveReports(stream wire.ReportServer) <-chan reportMail {
 			}
 		}
 	})
-	return inbox
+	return received
 }
 
-// observe counts a report, as far as it speaks of policies that the agent's node has.
+// observe counts a report, as far as it is about policies that the agent's node has.
 func (s *Store) observe(a agentID, r wire.Report) {
-	o := &observation{agent: a, instance: r.Instance, sequence: r.Sequence, at: s.traffic.at(time.Now()), age: r.Age, report: &r.Body}
-	o.allowed, o.policies = s.heardOn(a.node, &r.Body)
-	s.announce(a.node, s.traffic.add(o))
+	o := &observation{
+		agent: a, instance: r.Instance, sequence: r.Sequence, at: s.traffic.at(time.Now()), age: r.Age, covered: r.Covered,
+		report: &r.Body, allowed: s.reportableOn(a.node),
+	}
+	if o.covered <= 0 || o.covered > Window {
+		o.covered = bucketSpan
+	}
+	s.markPoliciesChanged(a.node, s.traffic.add(o))
 }
 
-// heardOn returns the destinations and the policies that an agent of a node is heard on: those that the node has. The policies are needed
-// for what a report says of pods alone.
-func (s *Store) heardOn(nodeName string, r *policy.Report) (keys map[trafficKey]struct{}, policies policySet) {
-	ofPods := len(r.Problems)+len(r.Notices)+len(r.Older) > 0
+// reportableOn returns what the agents of a node may report on.
+func (s *Store) reportableOn(nodeName string) *reportable {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := s.nodes[nodeName]
 	if n == nil {
-		return nil, nil
+		return &reportable{}
 	}
-	keys = map[trafficKey]struct{}{}
-	for name := range n.profiles {
-		p := s.profiles[name]
-		maps.Copy(keys, p.keys)
-		if ofPods {
-			for _, of := range p.policies {
-				policies.add(of.id)
+	if n.reportable == nil {
+		n.reportable = &reportable{sums: map[trafficKey]*sum{}}
+		for _, u := range n.profiles {
+			maps.Copy(n.reportable.sums, u.profile.keys)
+			for _, of := range u.profile.policies {
+				n.reportable.policies.add(of.id)
 			}
 		}
 	}
-	return keys, policies
+	return n.reportable
 }
 
-// announce announces the profiles of a node that are drawn from one of the policies: a breaker has opened or closed there, or something
-// else is known of the node's pods. Figures are not announced: whoever shows them comes for them.
-func (s *Store) announce(nodeName string, changed policySet) {
+// markPoliciesChanged marks the profiles of a node in which one of the policies has a part as changed: a breaker has opened or closed there,
+// or there is something else to know about the node's pods. Changes of counts are not marked: whoever shows them asks for them.
+func (s *Store) markPoliciesChanged(nodeName string, changed policySet) {
 	if len(changed) == 0 {
 		return
 	}
@@ -117,7 +119,7 @@ func (s *Store) announce(nodeName string, changed policySet) {
 			_, ok := changed[of.id]
 			return ok
 		}) {
-			s.news.add(name)
+			s.changed.add(name)
 		}
 	}
 }

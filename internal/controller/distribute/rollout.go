@@ -13,9 +13,9 @@ import (
 // MaxExamples bounds the lists in a Rollout.
 const MaxExamples = 10
 
-// Rollout says how far a policy has come.
+// Rollout is how far the distribution of a policy has come.
 type Rollout struct {
-	// Desired counts the nodes that have a workload using a profile drawn from the policy. It is Programmed + Pending + Failed + Unknown.
+	// Desired counts the nodes that have a workload with a profile in which the policy has a part. It is Programmed + Pending + Failed + Unknown.
 	Desired int
 	// Programmed counts nodes whose agent acknowledged every one of these profiles that it should have, and all that was published up to the
 	// last time these were: the pods they govern and the destinations they name. What comes and goes after that, pods on a node that
@@ -25,14 +25,24 @@ type Rollout struct {
 	Pending int
 	// Failed counts nodes whose agent refused something.
 	Failed int
-	// Unknown counts nodes of which nothing was heard since the gate opened a short while ago: after a change of leader it takes
-	// agents a moment to come back. A status should not be made worse on their account.
+	// Unknown counts nodes whose agent has acknowledged nothing since serving started a short while ago: after a change of leader it takes
+	// agents a moment to reconnect. A status should not be made worse on their account.
 	Unknown int
 	// WaitingSince is about since when the node waits that is pending the longest; zero without one.
 	WaitingSince time.Time
 	// Failures and Waiting are examples, sorted by node, at most MaxExamples.
 	Failures []Failure
 	Waiting  []Waiting
+	// LeftOut lists the features that the policy's profiles or their destinations need and that some agents lack, in order. What belongs to
+	// them is not sent to those agents, and not enforced on their nodes, whatever else is said of these.
+	LeftOut []LeftOut
+}
+
+// LeftOut is that agents lack a feature.
+type LeftOut struct {
+	Feature wire.Feature
+	Nodes   int
+	Example string // the first of the nodes by name
 }
 
 // Failure is one node's refusal.
@@ -49,8 +59,8 @@ type Waiting struct {
 	Connected bool
 }
 
-// Rollout returns how far a policy has come; nothing is desired of one that no profile is drawn from. What it costs grows with the nodes
-// that are not programmed, not with the others.
+// Rollout returns how far a policy has come; one without a part in any profile has no desired nodes. What it costs grows with the nodes that
+// are not programmed or whose agent lacks features, not with the others.
 func (s *Store) Rollout(id policy.ID) Rollout { return s.rollout(time.Now(), id) }
 
 func (s *Store) rollout(now time.Time, id policy.ID) Rollout {
@@ -61,19 +71,20 @@ func (s *Store) rollout(now time.Time, id policy.ID) Rollout {
 	if of == nil {
 		return Rollout{}
 	}
-	pending, failed := of.lists[fatePending], of.lists[fateFailed]
+	pending, failed := of.lists[statePending], of.lists[stateFailed]
 	r := Rollout{Desired: len(of.nodes), Programmed: len(of.nodes) - len(pending) - len(failed), Failed: len(failed)}
 	for _, n := range firstNodes(failed, func(*node) bool { return true }) {
 		r.Failures = append(r.Failures, s.failure(n, of))
 	}
-	settling := s.gate.openFor(now) < s.opts.StartGrace
+	r.LeftOut = of.leftOutByFeature()
+	starting := s.serving.servingFor(now) < s.opts.StartGrace
 	for _, n := range firstNodes(pending, func(n *node) bool {
-		if settling && !n.heard {
+		if starting && !n.answered {
 			r.Unknown++
 			return false
 		}
 		r.Pending++
-		if since := n.waitingSince(n.witness()); r.WaitingSince.IsZero() || since.Before(r.WaitingSince) {
+		if since := n.waitingSince(n.effectiveSession()); r.WaitingSince.IsZero() || since.Before(r.WaitingSince) {
 			r.WaitingSince = since
 		}
 		return true
@@ -104,16 +115,16 @@ func firstNodes(list []*nodeRollout, counts func(*node) bool) []*node {
 
 // failure returns why the first profile of the policy that failed on n did so.
 func (s *Store) failure(n *node, of *policyRollout) Failure {
-	var first *use
+	var first *profileUse
 	for _, u := range n.profiles {
-		if u.fate == fateFailed && slices.Contains(u.profile.policies, of) && (first == nil || u.name < first.name) {
+		if u.state == stateFailed && slices.Contains(u.profile.policies, of) && (first == nil || u.name < first.name) {
 			first = u
 		}
 	}
 	if why := s.unpublishable(first.profile); why != nil {
 		return Failure{Node: n.name, Profile: first.name, Reason: wire.ReasonOf(why), Message: why.Error()}
 	}
-	no, _ := s.refusal(n.witness(), first.profile)
+	no, _ := s.refusal(n.effectiveSession(), first.profile)
 	return Failure{Node: n.name, Profile: first.name, Reason: no.reason, Message: no.message}
 }
 
@@ -125,40 +136,40 @@ func (s *Store) Revision() uint64 {
 }
 
 // Behind counts the connected nodes whose agent has not acknowledged everything up to a publication. It is how to know that agents
-// have let go of what was taken from them, of which no profile is left to ask about.
+// have removed what was taken from them, when no profile is left to ask about.
 func (s *Store) Behind(revision uint64) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	behind := 0
 	for _, n := range s.nodes {
-		if c := n.latest(); c != nil && (!c.caughtUp(revision) || s.keeps(c)) {
+		if c := n.latest(); c != nil && (!c.hasAcked(revision) || s.hasRefusedRemoval(c)) {
 			behind++
 		}
 	}
 	return behind
 }
 
-// keeps reports whether the agent refused to let go of something.
-func (s *Store) keeps(c *session) bool {
+// hasRefusedRemoval reports whether the agent refused to remove something.
+func (s *Store) hasRefusedRemoval(c *session) bool {
 	for ref := range c.rejected {
-		if s.stuck(c, ref) {
+		if s.removalRefused(c, ref) {
 			return true
 		}
 	}
 	return false
 }
 
-// witness returns the session that speaks for n: the latest. For a while, and until that has acknowledged something, it is the one
-// before if that ended. It may be nil.
-func (n *node) witness() *session {
+// effectiveSession returns the session that decides the state of n: the latest. For a while, and until that has acknowledged something, it is
+// the one before if that ended. It may be nil.
+func (n *node) effectiveSession() *session {
 	latest := n.latest()
-	if (latest == nil || !latest.answered) && n.last != nil {
-		return n.last
+	if (latest == nil || !latest.answered) && n.former != nil {
+		return n.former
 	}
 	return latest
 }
 
-// waitingSince returns about since when n, for which c speaks, has not acknowledged all it should.
+// waitingSince returns about since when n, whose effective session is c, has not acknowledged all it should.
 func (n *node) waitingSince(c *session) time.Time {
 	if c != nil && !c.ended {
 		return c.behindSince
@@ -178,15 +189,15 @@ func (n *node) latest() *session {
 
 // unpublishable returns why the latest version of p or of one of its destinations cannot be published, if that is so.
 func (s *Store) unpublishable(p *profile) error {
-	if p.why != nil {
-		return p.why
+	if p.err != nil {
+		return p.err
 	}
 	if len(s.unpublished) == 0 {
 		return nil
 	}
 	for _, name := range p.uses {
-		if d := s.destinations[name]; d != nil && d.why != nil {
-			return d.why
+		if d := s.destinations[name]; d != nil && d.err != nil {
+			return d.err
 		}
 	}
 	return nil
@@ -197,11 +208,11 @@ func (s *Store) refusal(c *session, p *profile) (refusal, bool) {
 	var first refusal
 	var at wire.Ref
 	for ref, no := range c.rejected {
-		want := s.wanted(c.node, ref)
+		want := s.wanted(c, ref)
 		if want == nil || want.Version != no.version || !p.concerns(ref, c.node) {
 			continue
 		}
-		// The profile itself comes first, then the others in order: what a status says must not change from look to look.
+		// The profile itself comes first, then the others in order: a status must not change without a cause.
 		if at.Kind == 0 || ref.Kind == wire.Profile || at.Kind != wire.Profile && ref.Compare(at) < 0 {
 			first, at = no, ref
 		}

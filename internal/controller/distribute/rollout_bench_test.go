@@ -9,11 +9,11 @@ import (
 	"fairlead.dev/fairlead/internal/wire"
 )
 
-// fleetOf is a store with one cluster policy over all: every profile is drawn from it. Each node has 28 pods.
+// fleetOf is a store with one cluster policy over all: it has a part in every profile. Each node has 28 pods.
 func fleetOf(b *testing.B, nodes, profiles int) (*Store, []*session) {
 	b.Helper()
 	s := NewStore(StoreOptions{})
-	s.Gate().Open()
+	s.Serving().Start()
 	var batch Batch
 	names := make([]string, profiles)
 	for p := range profiles {
@@ -59,7 +59,7 @@ func BenchmarkRolloutOfAClusterPolicy(b *testing.B) {
 		})
 		b.Run(name+"/lookedUp", func(b *testing.B) {
 			for b.Loop() {
-				if r := rolloutAsLookedUp(s, now, policyOf("everyone")); r.Programmed != size.nodes {
+				if r := recomputedRollout(s, now, policyOf("everyone")); r.Programmed != size.nodes {
 					b.Fatalf("%+v", r)
 				}
 			}

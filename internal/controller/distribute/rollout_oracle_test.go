@@ -1,6 +1,7 @@
 package distribute
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -10,14 +11,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"fairlead.dev/fairlead/internal/policy"
 	"fairlead.dev/fairlead/internal/wire"
 )
 
-// rolloutAsLookedUp computes a Rollout in the plainest way: it looks at every node and every profile of a policy, and remembers nothing.
-func rolloutAsLookedUp(s *Store, now time.Time, id policy.ID) Rollout {
+// recomputedRollout computes a Rollout in the simplest way, from every node and every profile of a policy.
+func recomputedRollout(s *Store, now time.Time, id policy.ID) Rollout {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	nodes := map[string]*node{}
@@ -30,23 +31,21 @@ func rolloutAsLookedUp(s *Store, now time.Time, id policy.ID) Rollout {
 	}
 	slices.Sort(names)
 	r := Rollout{Desired: len(nodes)}
-	settling := s.gate.openFor(now) < s.opts.StartGrace
+	starting := s.serving.servingFor(now) < s.opts.StartGrace
+	r.LeftOut = recomputedLeftOut(s, now, nodes, names)
 	for _, name := range slices.Sorted(maps.Keys(nodes)) {
 		n := nodes[name]
-		c := n.latest()
-		if (c == nil || !c.answered) && n.last != nil && now.Sub(n.lostAt) < s.opts.Grace {
-			c = n.last
-		}
-		fate, why := judgeAsLookedUp(s, n, c, names)
+		c := recomputedSession(s, n, now)
+		state, why := recomputedState(s, n, c, names)
 		switch {
-		case fate == fateProgrammed:
+		case state == stateProgrammed:
 			r.Programmed++
-		case fate == fateFailed:
+		case state == stateFailed:
 			r.Failed++
 			if len(r.Failures) < MaxExamples {
 				r.Failures = append(r.Failures, why)
 			}
-		case settling && !n.heard:
+		case starting && !n.answered:
 			r.Unknown++
 		default:
 			r.Pending++
@@ -61,47 +60,95 @@ func rolloutAsLookedUp(s *Store, now time.Time, id policy.ID) Rollout {
 	return r
 }
 
-func judgeAsLookedUp(s *Store, n *node, c *session, names []string) (fate, Failure) {
-	if c == nil {
-		return fatePending, Failure{}
+func recomputedSession(s *Store, n *node, now time.Time) *session {
+	c := n.latest()
+	if (c == nil || !c.answered) && n.former != nil && now.Sub(n.lostAt) < s.opts.Grace {
+		c = n.former
 	}
-	worst := fateProgrammed
+	return c
+}
+
+func recomputedLeftOut(s *Store, now time.Time, nodes map[string]*node, names []string) []LeftOut {
+	var out []LeftOut
+	for f := range wire.FeaturesOf(knowsRetries, knowsHostnames).All() {
+		l := LeftOut{Feature: f}
+		for _, name := range slices.Sorted(maps.Keys(nodes)) {
+			if c := recomputedSession(s, nodes[name], now); c != nil && lacks(s, c, names, f) {
+				l.Example = cmp.Or(l.Example, name)
+				l.Nodes++
+			}
+		}
+		if l.Nodes > 0 {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+func lacks(s *Store, c *session, names []string, f wire.Feature) bool {
+	for _, name := range names {
+		p := s.profiles[name]
+		if c.node.profiles[name] == nil || p.resource == nil || c.features.Has(f) {
+			continue
+		}
+		needs := p.resource.Needs()
+		for _, d := range p.uses {
+			needs |= needsOf(s.destinations[d].resource)
+		}
+		if needs.Has(f) {
+			return true
+		}
+	}
+	return false
+}
+
+func recomputedState(s *Store, n *node, c *session, names []string) (rolloutState, Failure) {
+	if c == nil {
+		return statePending, Failure{}
+	}
+	worst := stateProgrammed
 	for _, name := range names {
 		p := s.profiles[name]
 		if n.profiles[name] == nil {
 			continue
 		}
 		if why := s.unpublishable(p); why != nil {
-			return fateFailed, Failure{Node: n.name, Profile: name, Reason: wire.ReasonOf(why), Message: why.Error()}
+			return stateFailed, Failure{Node: n.name, Profile: name, Reason: wire.ReasonOf(why), Message: why.Error()}
 		}
 		if p.resource == nil {
-			worst = fatePending
+			worst = statePending
 			continue
 		}
 		if no, refused := s.refusal(c, p); refused {
-			return fateFailed, Failure{Node: n.name, Profile: name, Reason: no.reason, Message: no.message}
+			return stateFailed, Failure{Node: n.name, Profile: name, Reason: no.reason, Message: no.message}
 		}
-		if c.held[p.resource.Ref] != p.resource.Version || !c.caughtUp(p.drawn) {
-			worst = fatePending
+		if c.held[p.resource.Ref] != p.resource.For(c.features).Version || !c.hasAcked(p.publishedIn) {
+			worst = statePending
 		}
 	}
 	return worst, Failure{}
 }
 
-// fleet is a random history of a few nodes, each with up to two agents.
-type fleet struct {
+// simulation is a random history of a few nodes, each with up to two agents.
+type simulation struct {
 	*rand.Rand
 	t        *testing.T
 	store    *Store
+	encoder  *wire.Encoder
 	sessions map[string]*session // by agent
 	updates  map[string]wire.Update
 	agents   map[string]*modelAgent
 }
 
-func (f *fleet) pick(prefix string, n int) string { return fmt.Sprint(prefix, f.IntN(n)) }
+// features returns random ones of those that are made up.
+func (f *simulation) features() wire.Features {
+	return wire.Features(f.Uint64()) & wire.FeaturesOf(knowsRetries, knowsHostnames)
+}
+
+func (f *simulation) pick(prefix string, n int) string { return fmt.Sprint(prefix, f.IntN(n)) }
 
 // edit adds a random change to b.
-func (f *fleet) edit(b *Batch) {
+func (f *simulation) edit(b *Batch) {
 	name, uid, service := f.pick("p", 5), f.pick("pod", 20), f.pick("shop/s", 3)
 	switch f.IntN(10) {
 	case 0, 1:
@@ -115,7 +162,11 @@ func (f *fleet) edit(b *Batch) {
 	case 7:
 		b.RemoveWorkload(uid)
 	case 8:
-		b.SetDestination(&policy.Destination{Name: service, Ports: []policy.DestinationPort{{Port: uint16(80 + f.IntN(3))}}})
+		d := &policy.Destination{Name: service, Ports: []policy.DestinationPort{{Port: uint16(80 + f.IntN(3))}}}
+		if f.IntN(2) == 0 {
+			d.Hostnames = []string{"s"}
+		}
+		b.SetDestination(d)
 	case 9:
 		if f.IntN(2) == 0 {
 			b.RemoveDestination(service)
@@ -126,13 +177,13 @@ func (f *fleet) edit(b *Batch) {
 	}
 }
 
-func (f *fleet) step() {
+func (f *simulation) step() {
 	agent := f.pick("n", 4) + "/" + f.pick("agent", 2)
 	node, _, _ := strings.Cut(agent, "/")
 	c := f.sessions[agent]
 	switch f.IntN(10) {
 	case 0:
-		var b Batch
+		b := Batch{encoder: f.encoder}
 		for range 1 + f.IntN(6) {
 			f.edit(&b)
 		}
@@ -147,27 +198,27 @@ func (f *fleet) step() {
 	case 3:
 		f.store.sweep(time.Now())
 		if f.IntN(20) == 0 {
-			f.store.Gate().Shut()
+			f.store.Serving().Stop()
 			f.store.sweep(time.Now())
-			f.store.Gate().Open()
+			f.store.Serving().Start()
 		}
 	default:
-		f.talk(agent, node, c)
+		f.exchange(agent, node, c)
 	}
 }
 
-// talk brings an agent's subscription one step further: it connects, is sent an update, or acknowledges that.
-func (f *fleet) talk(agent, node string, c *session) {
+// exchange brings an agent's subscription one step further: it connects, is sent an update, or acknowledges that.
+func (f *simulation) exchange(agent, node string, c *session) {
 	m := f.agents[agent]
 	if m == nil {
 		m = newModelAgent(f.Uint64(), 30, f.IntN(3) > 0)
 		f.agents[agent] = m
 	}
-	if c == nil || c.why != nil {
+	if c == nil || c.err != nil {
 		if c != nil {
 			f.store.detach(c, time.Now())
 		}
-		f.sessions[agent] = f.store.attach(node, agent, wire.Hello{Held: maps.Clone(m.holds)})
+		f.sessions[agent] = f.store.attach(node, agent, wire.Hello{Held: maps.Clone(m.holds), Features: f.features()})
 		delete(f.updates, agent)
 		return
 	}
@@ -184,28 +235,28 @@ func (f *fleet) talk(agent, node string, c *session) {
 	}
 }
 
-func (f *fleet) check(step int) {
+func (f *simulation) check(step int) {
 	f.t.Helper()
 	names := []string{"p0", "p1", "p2", "p3", "p4", "everyone", "team0", "team1", "nobody"}
 	for _, name := range names {
 		id, now := policyOf(name), time.Now()
-		want, got := rolloutAsLookedUp(f.store, now, id), f.store.rollout(now, id)
-		if diff := cmp.Diff(want, got); diff != "" {
+		want, got := recomputedRollout(f.store, now, id), f.store.rollout(now, id)
+		if diff := gocmp.Diff(want, got); diff != "" {
 			f.t.Fatalf("step %d: rollout of %s (-looked up +kept):\n%s", step, name, diff)
 		}
 	}
 }
 
 // A rollout is kept up to date by what changes; it must always be what a look at everything gives.
-func TestARolloutIsWhatALookAtEverythingGives(t *testing.T) {
+func TestARolloutIsWhatRecomputingItGives(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := &fleet{
-					Rand: rand.New(rand.NewPCG(seed, 20)), t: t, store: NewStore(StoreOptions{}),
+				f := &simulation{
+					Rand: rand.New(rand.NewPCG(seed, 20)), t: t, store: NewStore(StoreOptions{}), encoder: withMadeUpFeatures(),
 					sessions: map[string]*session{}, updates: map[string]wire.Update{}, agents: map[string]*modelAgent{},
 				}
-				f.store.Gate().Open()
+				f.store.Serving().Start()
 				for step := range 1000 {
 					f.step()
 					f.check(step)

@@ -4,82 +4,84 @@ import (
 	"slices"
 
 	"fairlead.dev/fairlead/internal/policy"
+	"fairlead.dev/fairlead/internal/wire"
 )
 
-// fate is what became of a profile, or of all profiles of a policy, on one node. The worst of the profiles decides.
-type fate uint8
+// rolloutState is the state of a profile, or of all profiles of a policy, on one node. Of several profiles the worst state counts.
+type rolloutState uint8
 
 const (
-	fateProgrammed fate = iota
-	fatePending
-	fateFailed
-	fates
+	stateProgrammed rolloutState = iota
+	statePending
+	stateFailed
+	rolloutStates
 )
 
-// policyRollout is how far a policy has come. It is kept up to date whenever a profile of it meets another fate on a node, so that asking
-// costs nothing for nodes that are programmed. Guarded by Store.mu.
+// policyRollout is how far the distribution of a policy has come. It is updated whenever the state of one of its profiles changes on a node,
+// so that asking costs nothing for nodes that are programmed. Guarded by Store.mu.
 type policyRollout struct {
 	id       policy.ID
-	profiles int // drawn from the policy
+	profiles int // in which the policy has a part
 	nodes    map[*node]*nodeRollout
-	lists    [fates][]*nodeRollout // nodes that are pending, and that failed, in no order; those programmed are only counted
+	lists    [rolloutStates][]*nodeRollout // nodes that are pending, and that failed, in no order; those programmed are only counted
+	leftOut  map[*node]wire.Features       // of the policy's profiles, where it is something
 }
 
-// nodeRollout is how far a policy has come on a node that has some of its profiles.
+// nodeRollout is how far the distribution of a policy has come on a node that has some of its profiles.
 type nodeRollout struct {
 	node  *node
-	count [fates]int // profiles by fate
-	place int        // in the list of its fate
+	count [rolloutStates]int // profiles by state
+	index int                // in the list of its state
 }
 
-func (r *nodeRollout) fate() fate {
-	for f := fateFailed; f > fateProgrammed; f-- {
-		if r.count[f] > 0 {
-			return f
+func (r *nodeRollout) state() rolloutState {
+	for s := stateFailed; s > stateProgrammed; s-- {
+		if r.count[s] > 0 {
+			return s
 		}
 	}
-	return fateProgrammed
+	return stateProgrammed
 }
 
 // add counts one more profile of the policy on n.
-func (r *policyRollout) add(n *node, f fate) {
+func (r *policyRollout) add(n *node, s rolloutState) {
 	at := r.nodes[n]
 	if at == nil {
 		at = &nodeRollout{node: n}
 		r.nodes[n] = at
-		at.count[f]++
+		at.count[s]++
 		r.list(at)
 		return
 	}
-	r.change(at, func() { at.count[f]++ })
+	r.change(at, func() { at.count[s]++ })
 }
 
 // remove reverses add.
-func (r *policyRollout) remove(n *node, f fate) {
+func (r *policyRollout) remove(n *node, s rolloutState) {
 	at := r.nodes[n]
-	r.change(at, func() { at.count[f]-- })
-	if at.count == [fates]int{} {
+	r.change(at, func() { at.count[s]-- })
+	if at.count == [rolloutStates]int{} {
 		delete(r.nodes, n) // programmed by now, so in no list
 	}
 }
 
-// move counts a profile of the policy on n under another fate.
-func (r *policyRollout) move(n *node, from, to fate) {
+// move counts a profile of the policy on n under another state.
+func (r *policyRollout) move(n *node, from, to rolloutState) {
 	at := r.nodes[n]
 	r.change(at, func() { at.count[from]--; at.count[to]++ })
 }
 
-// change changes the counts of a node and puts it into the list of its new fate.
+// change changes the counts of a node and moves it to the list of its new state.
 func (r *policyRollout) change(at *nodeRollout, counts func()) {
-	before := at.fate()
+	before := at.state()
 	counts()
-	if at.fate() == before {
+	if at.state() == before {
 		return
 	}
-	if before != fateProgrammed {
+	if before != stateProgrammed {
 		list := r.lists[before]
 		last := list[len(list)-1]
-		list[at.place], last.place = last, at.place
+		list[at.index], last.index = last, at.index
 		list[len(list)-1] = nil
 		r.lists[before] = list[:len(list)-1]
 	}
@@ -87,16 +89,16 @@ func (r *policyRollout) change(at *nodeRollout, counts func()) {
 }
 
 func (r *policyRollout) list(at *nodeRollout) {
-	if f := at.fate(); f != fateProgrammed {
-		at.place = len(r.lists[f])
-		r.lists[f] = append(r.lists[f], at)
+	if s := at.state(); s != stateProgrammed {
+		at.index = len(r.lists[s])
+		r.lists[s] = append(r.lists[s], at)
 	}
 }
 
-// setPolicies says which policies the profile is drawn from.
+// setPolicies records which policies have a part in the profile.
 func (s *Store) setPolicies(p *profile, ids []policy.ID) {
 	old := p.policies
-	p.policies = nil
+	p.policies = make([]*policyRollout, 0, len(ids))
 	for _, id := range ids {
 		r := s.policies[id]
 		if r == nil {
@@ -104,64 +106,67 @@ func (s *Store) setPolicies(p *profile, ids []policy.ID) {
 			s.policies[id] = r
 		}
 		p.policies = append(p.policies, r)
-		if slices.Contains(old, r) {
-			continue
-		}
-		r.profiles++
-		for _, n := range p.nodes {
-			r.add(n, n.profiles[p.name].fate)
+	}
+	for _, r := range p.policies {
+		if !slices.Contains(old, r) {
+			r.profiles++
+			for _, n := range p.nodes {
+				r.add(n, n.profiles[p.name].state)
+				r.updateLeftOut(n)
+			}
 		}
 	}
 	for _, r := range old {
-		if slices.Contains(p.policies, r) {
-			continue
-		}
-		for _, n := range p.nodes {
-			r.remove(n, n.profiles[p.name].fate)
-		}
-		if r.profiles--; r.profiles == 0 {
-			delete(s.policies, r.id)
+		if !slices.Contains(p.policies, r) {
+			for _, n := range p.nodes {
+				r.remove(n, n.profiles[p.name].state)
+				r.updateLeftOut(n)
+			}
+			if r.profiles--; r.profiles == 0 {
+				delete(s.policies, r.id)
+			}
 		}
 	}
 }
 
-// review looks again at what became of the profiles of n.
-func (s *Store) review(n *node) {
+// updateNode updates the states of all profiles of n.
+func (s *Store) updateNode(n *node) {
 	for _, u := range n.profiles {
-		s.reviewUse(n, u)
+		s.updateUse(n, u)
 	}
 }
 
-// reviewUse looks again at what became of a profile on n. It must be called after whatever judge depends on has changed: which session
-// speaks for the node and what that holds, refused and acknowledged; what the profile, its destinations and its pods should be, and
-// whether that can be published.
-func (s *Store) reviewUse(n *node, u *use) {
-	f := s.judge(n, u)
-	if f == u.fate {
+// updateUse updates the state of a profile on n. It must be called after anything that stateOf and leftOutOn depend on has changed: the node's
+// effective session and what that holds, refused and acknowledged; what the profile, its destinations and its pods should be, and whether
+// that can be published.
+func (s *Store) updateUse(n *node, u *profileUse) {
+	s.setLeftOut(n, u, s.leftOutOn(n, u.profile))
+	state := s.stateOf(n, u)
+	if state == u.state {
 		return
 	}
 	for _, r := range u.profile.policies {
-		r.move(n, u.fate, f)
+		r.move(n, u.state, state)
 	}
-	u.fate = f
+	u.state = state
 }
 
-// judge returns what became of a profile on n.
-func (s *Store) judge(n *node, u *use) fate {
-	p, c := u.profile, n.witness()
+// stateOf returns the state of a profile on n.
+func (s *Store) stateOf(n *node, u *profileUse) rolloutState {
+	p, c := u.profile, n.effectiveSession()
 	switch {
 	case c == nil:
-		return fatePending
+		return statePending
 	case s.unpublishable(p) != nil:
-		return fateFailed
+		return stateFailed
 	case p.resource == nil:
-		return fatePending
+		return statePending
 	}
 	if _, refused := s.refusal(c, p); refused {
-		return fateFailed
+		return stateFailed
 	}
-	if c.held[p.resource.Ref] != p.resource.Version || !c.caughtUp(p.drawn) {
-		return fatePending
+	if want := p.resource.For(c.features); c.held[want.Ref] != want.Version || !c.hasAcked(p.publishedIn) {
+		return statePending
 	}
-	return fateProgrammed
+	return stateProgrammed
 }

@@ -20,7 +20,7 @@ import (
 
 // Bounds on what peers may do to the server, known or not.
 const (
-	// maxStreamsPerConnection leaves room for both streams of an agent and for those it replaces.
+	// maxStreamsPerConnection is enough for both streams of an agent and for those they replace.
 	maxStreamsPerConnection = 8
 	maxHeaderBytes          = 32 << 10 // the token is the only large header
 	handshakeTimeout        = 10 * time.Second
@@ -30,7 +30,7 @@ const (
 	pingInterval  = 20 * time.Second
 	pingTimeout   = 10 * time.Second
 	minClientPing = 10 * time.Second
-	farewell      = 2 * time.Second // for streams to end when the server stops
+	stopGrace     = 2 * time.Second // for streams to end when the server stops
 )
 
 // ServerOptions configure a Server.
@@ -76,7 +76,7 @@ func NewServer(opts ServerOptions) (*Server, error) {
 	return &Server{opts: opts}, nil
 }
 
-// Run serves on l, which it closes, until ctx ends. It runs on every replica; the store's gate decides who gets an answer.
+// Run serves on l, which it closes, until ctx ends. It runs on every replica; agents are served while the store is serving.
 func (v *Server) Run(ctx context.Context, l net.Listener) error {
 	g := v.grpcServer()
 	wire.Register(g, v)
@@ -92,8 +92,8 @@ func (v *Server) Run(ctx context.Context, l net.Listener) error {
 		return fmt.Errorf("serve agents: %w", err)
 	case <-ctx.Done():
 	}
-	v.opts.Store.Gate().Shut()
-	force := time.AfterFunc(farewell, g.Stop)
+	v.opts.Store.Serving().Stop()
+	force := time.AfterFunc(stopGrace, g.Stop)
 	g.GracefulStop()
 	force.Stop()
 	return nil
@@ -108,6 +108,7 @@ func (v *Server) grpcServer() *grpc.Server {
 		grpc.MaxSendMsgSize(wire.MaxMessage),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.ReadBufferSize(readBuffer),
+		grpc.SharedWriteBuffer(true), // 32 KiB per connection are held while something is written, not for good
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleConnection, Time: pingInterval, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minClientPing, PermitWithoutStream: true}),

@@ -16,7 +16,7 @@ const maxAgentsPerNode = 2
 // that is far behind gets here; starting over is cheaper then.
 const maxDirty = wire.MaxHeld
 
-// maxHeld bounds what an agent can be believed to hold: what it said at first, and as much again that it was sent.
+// maxHeld bounds what an agent is recorded to hold: what its hello lists, and as much again that it was sent.
 const maxHeld = 2 * wire.MaxHeld
 
 // Reasons for which the store ends a session.
@@ -32,28 +32,30 @@ type session struct {
 	agent string // UID of the agent's pod
 	order uint64 // of connecting
 
-	dirty    map[wire.Ref]struct{}
-	held     map[wire.Ref]wire.Version // what the agent holds by its own words; unknownVersion where those leave it open
-	rejected map[wire.Ref]refusal
-	sent     *wire.Update // sent and not acknowledged
-	sentUpTo uint64       // the last publication that is in sent
-	sure     uint64       // the last publication up to which the agent acknowledged everything; of no account while idle
-	nonce    uint64
+	features wire.Features // that the agent understands
+
+	dirty     map[wire.Ref]struct{}
+	held      map[wire.Ref]wire.Version // what the agent holds, as it acknowledged; unknownVersion where that is not known
+	rejected  map[wire.Ref]refusal
+	sent      *wire.Update // sent and not acknowledged
+	sentUpTo  uint64       // the last publication that is in sent
+	ackedUpTo uint64       // the last publication up to which the agent acknowledged everything; of no account while idle
+	nonce     uint64
 	// behindSince is about when the first change came that the agent has not acknowledged, and sentAt when sent was made.
 	behindSince, sentAt time.Time
 
-	hurry    bool // something else than a destination is dirty
-	patches  bool // it understands patches, and has made every one whole so far
+	urgent   bool // something else than a destination is dirty
+	patches  bool // it understands patches, and has applied every one so far
 	started  bool // the first update was made
 	answered bool // and acknowledged
-	ended    bool // no longer told of changes
+	ended    bool // gets no more changes
 
 	wake chan struct{} // size 1: dirty grew
-	over chan struct{} // closed when the store ends the session
-	why  error         // read after over is closed
+	done chan struct{} // closed when the store ends the session
+	err  error         // why; read after done is closed
 }
 
-// unknownVersion is held where an agent does not say what it has in place of a version that it refused: perhaps an older one, perhaps
+// unknownVersion is recorded where an agent does not say what it holds in place of a version that it refused: perhaps an older one, perhaps
 // none. No resource has this version, so whatever is wanted is sent, and if nothing is, the removal.
 var unknownVersion wire.Version
 
@@ -65,9 +67,9 @@ type refusal struct {
 	message string
 }
 
-func (c *session) touch(ref wire.Ref) {
+func (c *session) markDirty(ref wire.Ref) {
 	c.dirty[ref] = struct{}{}
-	c.hurry = c.hurry || ref.Kind != wire.Destination
+	c.urgent = c.urgent || ref.Kind != wire.Destination
 	if c.started && len(c.dirty) > maxDirty {
 		c.end(errOverflow)
 	}
@@ -78,13 +80,13 @@ func (c *session) touch(ref wire.Ref) {
 }
 
 func (c *session) end(why error) {
-	if c.why == nil {
-		c.why = why
-		close(c.over)
+	if c.err == nil {
+		c.err = why
+		close(c.done)
 	}
 }
 
-// attach starts a session for an agent that holds what h says.
+// attach starts a session for an agent with its hello.
 func (s *Store) attach(nodeName, agent string, h wire.Hello) *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,22 +95,23 @@ func (s *Store) attach(nodeName, agent string, h wire.Hello) *session {
 	s.connections++
 	c := &session{
 		node: n, agent: agent, order: s.connections,
-		dirty: map[wire.Ref]struct{}{}, held: h.Held, rejected: map[wire.Ref]refusal{}, patches: h.Patches,
-		wake: make(chan struct{}, 1), over: make(chan struct{}), behindSince: time.Now(),
+		dirty: map[wire.Ref]struct{}{}, held: h.Held, rejected: map[wire.Ref]refusal{},
+		features: h.Features, patches: h.Features.Has(wire.FeaturePatches),
+		wake: make(chan struct{}, 1), done: make(chan struct{}), behindSince: time.Now(),
 	}
 	for ref, version := range h.Held {
-		if want := s.wanted(n, ref); want == nil || want.Version != version {
-			c.touch(ref)
+		if want := s.wanted(c, ref); want == nil || want.Version != version {
+			c.markDirty(ref)
 		}
 	}
 	for _, ref := range n.refs() {
 		if _, held := h.Held[ref]; !held {
-			c.touch(ref)
+			c.markDirty(ref)
 		}
 	}
 	n.sessions = append(n.sessions, c)
-	s.news.addAll(n.profiles)
-	s.review(n)
+	s.changed.addAll(n.profiles)
+	s.updateNode(n)
 	return c
 }
 
@@ -117,26 +120,26 @@ func (s *Store) replace(n *node, agent string, now time.Time) {
 	for i := len(n.sessions) - 1; i >= 0; i-- {
 		if c := n.sessions[i]; c.agent == agent {
 			c.end(errReplaced)
-			s.lose(c, now)
+			s.endSession(c, now)
 		}
 	}
 	for len(n.sessions) >= maxAgentsPerNode {
 		n.sessions[0].end(errReplaced)
-		s.lose(n.sessions[0], now)
+		s.endSession(n.sessions[0], now)
 	}
 }
 
-// lose takes note that c is told nothing from now on.
-func (s *Store) lose(c *session, now time.Time) {
+// endSession records that c gets no more updates.
+func (s *Store) endSession(c *session, now time.Time) {
 	n := c.node
 	if c.idle() {
-		c.sure = s.revision
+		c.ackedUpTo = s.revision
 	}
 	c.ended = true
 	n.sessions = slices.DeleteFunc(n.sessions, func(o *session) bool { return o == c })
 	if len(n.sessions) == 0 && c.answered {
-		n.last, n.lostAt = c, now
-		s.departures = append(s.departures, departure{n, now})
+		n.former, n.lostAt = c, now
+		s.disconnections = append(s.disconnections, disconnection{n, now})
 	}
 }
 
@@ -148,16 +151,16 @@ func (s *Store) detach(c *session, now time.Time) {
 	if c.ended {
 		return // replaced
 	}
-	s.lose(c, now)
-	s.news.addAll(n.profiles)
-	s.review(n)
+	s.endSession(c, now)
+	s.changed.addAll(n.profiles)
+	s.updateNode(n)
 	s.tidyNode(n)
 }
 
-// clean takes note that everything dirty is dealt with.
-func (c *session) clean() {
+// clearDirty records that everything dirty is dealt with.
+func (c *session) clearDirty() {
 	clear(c.dirty)
-	c.hurry = false
+	c.urgent = false
 }
 
 // endpointPause is the least time between two updates of an agent that are only about destinations. The first change after a pause is
@@ -169,13 +172,13 @@ const endpointPause = 100 * time.Millisecond
 func (s *Store) pause(c *session, now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.hurry || !c.started || len(c.dirty) == 0 {
+	if c.urgent || !c.started || len(c.dirty) == 0 {
 		return 0
 	}
 	return max(0, endpointPause-now.Sub(c.sentAt))
 }
 
-// next returns the next update for c, or false when there is nothing to say.
+// next returns the next update for c, or false when there is none.
 func (s *Store) next(c *session) (wire.Update, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -184,7 +187,7 @@ func (s *Store) next(c *session) (wire.Update, bool) {
 	}
 	u := wire.Update{Nonce: c.nonce + 1, SnapshotComplete: true}
 	for _, ref := range slices.SortedFunc(maps.Keys(c.dirty), wire.Ref.Compare) {
-		want := s.wanted(c.node, ref)
+		want := s.wanted(c, ref)
 		version, held := c.held[ref]
 		if want == nil && !c.rejected[ref].removal {
 			delete(c.rejected, ref)
@@ -192,7 +195,7 @@ func (s *Store) next(c *session) (wire.Update, bool) {
 		switch {
 		case want == nil && held:
 			u.Removed = append(u.Removed, ref)
-			delete(c.held, ref) // from here on nobody can say when it lets go
+			delete(c.held, ref) // the agent may remove it at any time from here on
 		case want == nil || held && version == want.Version:
 		case c.rejected[ref].version == want.Version:
 		default:
@@ -202,25 +205,25 @@ func (s *Store) next(c *session) (wire.Update, bool) {
 	}
 	if len(u.Set) == 0 && len(u.Removed) == 0 {
 		s.advance(c, s.revision)
-		c.clean()
-		s.review(c.node)
+		c.clearDirty()
+		s.updateNode(c.node)
 		if c.started {
 			return wire.Update{}, false
 		}
 	}
-	c.clean()
+	c.clearDirty()
 	s.retryRemovals(c, &u)
 	c.started, c.nonce, c.sent, c.sentUpTo, c.sentAt = true, u.Nonce, &u, s.revision, time.Now()
 	return u, true
 }
 
-// addDelta adds the way to want from the version that the agent holds, if there is one.
+// addDelta adds the delta to want from the version that the agent holds, if that is known.
 func (s *Store) addDelta(c *session, u *wire.Update, want *wire.Resource) {
 	version, held := c.held[want.Ref]
 	if !c.patches || !held || want.Ref.Kind != wire.Destination {
 		return
 	}
-	if d := s.destinations[want.Ref.Name].former.delta(version, want); d != nil {
+	if d := s.destinations[want.Ref.Name].history.delta(version, want, c.features); d != nil {
 		if u.Deltas == nil {
 			u.Deltas = map[wire.Ref]*wire.Delta{}
 		}
@@ -231,7 +234,7 @@ func (s *Store) addDelta(c *session, u *wire.Update, want *wire.Resource) {
 // retryRemovals adds to u the removals that the agent refused: they are tried again with whatever comes next.
 func (s *Store) retryRemovals(c *session, u *wire.Update) {
 	for ref := range c.rejected {
-		if s.stuck(c, ref) {
+		if s.removalRefused(c, ref) {
 			u.Removed = append(u.Removed, ref)
 			delete(c.held, ref)
 		}
@@ -239,8 +242,8 @@ func (s *Store) retryRemovals(c *session, u *wire.Update) {
 	slices.SortFunc(u.Removed, wire.Ref.Compare)
 }
 
-// stuck reports whether the agent refused to let go of ref, which its node should not have.
-func (s *Store) stuck(c *session, ref wire.Ref) bool {
+// removalRefused reports whether the agent refused to remove ref, which its node should not have.
+func (s *Store) removalRefused(c *session, ref wire.Ref) bool {
 	_, held := c.held[ref]
-	return c.rejected[ref].removal && held && s.wanted(c.node, ref) == nil
+	return c.rejected[ref].removal && held && s.wanted(c, ref) == nil
 }

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fairlead.dev/fairlead/internal/policy"
@@ -12,72 +13,78 @@ import (
 
 // StoreOptions configure a Store. Zero values choose the defaults.
 type StoreOptions struct {
-	// Notify is told the names of profiles whose rollout changed, sorted, from a goroutine of Server.Run. While it runs further
+	// Notify is called with the names of profiles whose rollout changed, sorted, from a goroutine of Server.Run. While it runs further
 	// names are collected.
 	Notify func(profiles []string)
-	// NotifyInterval is the least time between two calls of Notify. Default 100 ms; the
-	// first news after a pause is told at once.
+	// NotifyInterval is the least time between two calls of Notify. Default 100 ms; the first change after a pause is passed on at once.
 	NotifyInterval time.Duration
+	// Acknowledged is called when an agent has acknowledged an update, with the time since the first publication that the update is about.
+	Acknowledged func(time.Duration)
 	// Grace is how long what a disconnected agent acknowledged still counts: agents reconnect all the time. Default 15 s.
 	Grace time.Duration
-	// StartGrace is how long after the gate opened a node not heard of is Unknown instead of Pending. Default 30 s.
+	// StartGrace is how long after serving started a node whose agent has acknowledged nothing is Unknown instead of Pending. Default 30 s.
 	StartGrace time.Duration
 }
 
 // Store holds the resources in encoded form, who should have them, and who has them. Its methods may be called from any goroutine.
 // The work of a change is proportional to the nodes and resources it concerns.
 type Store struct {
-	opts    StoreOptions // immutable after NewStore
-	gate    Gate
-	traffic *traffic
-	news    *news
+	opts     StoreOptions // immutable after NewStore
+	serving  ServingSwitch
+	traffic  *traffic
+	interval atomic.Int64 // of reports, a duration
+	changed  *changedProfiles
 
 	mu sync.Mutex
 	// guarded by mu
-	nodes        map[string]*node
-	workloads    map[string]*node // by pod UID
-	profiles     map[string]*profile
-	destinations map[string]*destination
-	policies     map[policy.ID]*policyRollout // that profiles are drawn from
-	connections  uint64                       // counts sessions, for their order
-	revision     uint64                       // counts publications
-	unpublished  map[string]struct{}          // destinations whose latest version cannot be published
-	settled      bool                         // StartGrace is over
-	departures   []departure                  // oldest first
-	pending      publication                  // the one under way
+	nodes          map[string]*node
+	workloads      map[string]*node // by pod UID
+	profiles       map[string]*profile
+	destinations   map[string]*destination
+	policies       map[policy.ID]*policyRollout // that have a part in profiles
+	connections    uint64                       // counts sessions, for their order
+	revision       uint64                       // counts publications
+	unpublished    map[string]struct{}          // destinations whose latest version cannot be published
+	reportLoad     int                          // entries that the reports of all agents have at most
+	graceOver      bool                         // StartGrace is over
+	disconnections []disconnection              // oldest first
+	pending        publication                  // the one in progress
 }
 
-// publication is what a publication under way has yet to settle.
+// publication is what remains to be done when all changes of the publication in progress have been applied.
 type publication struct {
-	forgotten []map[trafficKey]struct{} // destinations of policies that it takes away
-	redrawn   []*profile                // set by it, changed or not
-	review    map[*node]struct{}        // nodes of which something else has changed that rollouts depend on
+	droppedKeys []map[trafficKey]*sum // destinations of policies that it takes away
+	profiles    []*profile            // set by it, changed or not
+	update      map[*node]struct{}    // nodes of which something else has changed that rollouts depend on
 }
 
 // profile exists while it has a resource, a user or a reason to have no resource. Guarded by Store.mu.
 type profile struct {
-	name     string
-	resource *wire.Resource // nil: used but not published
-	uses     []string       // destinations
-	keys     map[trafficKey]struct{}
-	policies []*policyRollout // it is drawn from
-	nodes    map[string]*node
-	why      error  // the latest version cannot be published; resource is an older one
-	drawn    uint64 // the last publication that set it, changed or not
+	name        string
+	resource    *wire.Resource      // nil: used but not published
+	uses        []string            // destinations
+	keys        map[trafficKey]*sum // under which its traffic is reported
+	policies    []*policyRollout    // that have a part in it
+	nodes       map[string]*node
+	err         error  // the latest version cannot be published; resource is an older one
+	publishedIn uint64 // the last publication that set it, changed or not
 }
 
 // destination exists while it has a resource, a user or a reason to have no resource. Guarded by Store.mu.
 type destination struct {
 	resource *wire.Resource // nil: used but not published
-	former   former
+	history  history
 	nodes    map[string]*node
-	why      error // as for a profile
+	err      error // as for a profile
 }
 
-// NewStore returns an empty store with its gate shut.
+// NewStore returns an empty store that is not serving.
 func NewStore(opts StoreOptions) *Store {
 	if opts.Notify == nil {
 		opts.Notify = func([]string) {}
+	}
+	if opts.Acknowledged == nil {
+		opts.Acknowledged = func(time.Duration) {}
 	}
 	for d, def := range map[*time.Duration]time.Duration{
 		&opts.NotifyInterval: 100 * time.Millisecond, &opts.Grace: 15 * time.Second, &opts.StartGrace: 30 * time.Second,
@@ -86,15 +93,17 @@ func NewStore(opts StoreOptions) *Store {
 			*d = def
 		}
 	}
-	return &Store{
-		opts: opts, traffic: newTraffic(), news: newNews(),
+	s := &Store{
+		opts: opts, traffic: newTraffic(), changed: newChangedProfiles(),
 		nodes: map[string]*node{}, workloads: map[string]*node{}, profiles: map[string]*profile{}, destinations: map[string]*destination{},
 		policies: map[policy.ID]*policyRollout{}, unpublished: map[string]struct{}{},
 	}
+	s.addReportLoad(0)
+	return s
 }
 
-// Gate returns the gate that lets agents in.
-func (s *Store) Gate() *Gate { return &s.gate }
+// Serving returns the switch that says whether agents are served.
+func (s *Store) Serving() *ServingSwitch { return &s.serving }
 
 // Publish makes the changes of b visible to agents, all at once. The error names resources that could not be encoded; they
 // keep their previous version, which for profiles counts as a failure of their nodes, and everything else in b is published.
@@ -102,27 +111,28 @@ func (s *Store) Publish(b *Batch) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.revision++
-	s.pending = publication{review: map[*node]struct{}{}}
+	s.pending = publication{update: map[*node]struct{}{}}
 	for i := range b.changes {
 		s.apply(&b.changes[i])
 	}
-	s.settle()
+	s.finishPublication()
 	return b.err()
 }
 
-// settle does what can be done only when all changes of a publication are known.
-func (s *Store) settle() {
+// finishPublication does what can be done only when all changes of a publication are known.
+func (s *Store) finishPublication() {
 	// A policy may only have moved from one profile to another.
-	for _, keys := range s.pending.forgotten {
-		s.traffic.forget(keys)
+	for _, keys := range s.pending.droppedKeys {
+		s.traffic.removeKeys(keys)
 	}
-	for _, p := range s.pending.redrawn {
+	for _, p := range s.pending.profiles {
 		for _, n := range p.nodes {
-			s.reviewUse(n, n.profiles[p.name])
+			n.reportable = nil
+			s.updateUse(n, n.profiles[p.name])
 		}
 	}
-	for n := range s.pending.review {
-		s.review(n)
+	for n := range s.pending.update {
+		s.updateNode(n)
 	}
 	s.pending = publication{}
 }
@@ -149,8 +159,8 @@ func (s *Store) applyWorkload(c *change) {
 		if before != nil {
 			delete(s.workloads, uid)
 			delete(before.workloads, uid)
-			s.touch(before, c.ref)
-			s.unuse(before, old.profile)
+			s.markDirty(before, c.ref)
+			s.releaseProfile(before, old.profile)
 			s.tidyNode(before)
 		}
 		return
@@ -159,67 +169,64 @@ func (s *Store) applyWorkload(c *change) {
 	if before == n && old.resource.Version == c.resource.Version {
 		return
 	}
-	// The new profile is used before the old one is let go, so that what both share is not taken away in between.
+	// The new profile is used before the old one is released, so that what both have is not removed in between.
 	s.workloads[uid] = n
 	n.workloads[uid] = workload{resource: c.resource, profile: c.profile}
-	s.touch(n, c.ref)
-	s.use(n, c.profile)
+	s.markDirty(n, c.ref)
+	s.useProfile(n, c.profile)
 	if before == nil {
 		return
 	}
 	if before != n {
 		delete(before.workloads, uid)
-		s.touch(before, c.ref)
+		s.markDirty(before, c.ref)
 	}
-	s.unuse(before, old.profile)
+	s.releaseProfile(before, old.profile)
 	s.tidyNode(before)
 }
 
 func (s *Store) applyProfile(c *change) {
 	name := c.ref.Name
 	p := s.profile(name)
-	p.drawn = s.revision
-	s.pending.redrawn = append(s.pending.redrawn, p)
+	p.publishedIn = s.revision
+	s.pending.profiles = append(s.pending.profiles, p)
 	if c.policies != nil {
 		s.setPolicies(p, c.policies)
 	}
-	if p.why = c.why; c.why != nil {
-		s.news.add(name)
+	if p.err = c.err; c.err != nil {
+		s.changed.add(name)
 		return
 	}
 	if p.resource != nil && c.resource != nil && p.resource.Version == c.resource.Version {
-		s.news.add(name) // it may not have been publishable in between
+		s.changed.add(name) // it may not have been publishable in between
 		return
 	}
 	oldUses, oldKeys := p.uses, p.keys
-	p.resource, p.uses, p.keys = c.resource, c.uses, make(map[trafficKey]struct{}, len(c.keys))
-	for _, k := range c.keys {
-		p.keys[k] = struct{}{}
-	}
-	s.traffic.know(p.keys)
-	s.pending.forgotten = append(s.pending.forgotten, oldKeys)
+	p.resource, p.uses, p.keys = c.resource, c.uses, s.traffic.addKeys(c.keys)
+	s.addReportLoad(len(p.nodes) * (len(p.keys) - len(oldKeys)))
+	s.pending.droppedKeys = append(s.pending.droppedKeys, oldKeys)
 	for _, n := range p.nodes {
-		s.touch(n, c.ref)
+		s.markDirty(n, c.ref)
 		for _, d := range p.uses {
-			s.reach(n, d)
+			s.useDestination(n, d)
 		}
 		for _, d := range oldUses {
-			s.unreach(n, d)
+			s.releaseDestination(n, d)
 		}
 	}
-	s.news.add(name)
+	s.changed.add(name)
 	s.tidyProfile(name, p)
 }
 
 func (s *Store) applyDestination(c *change) {
 	d := s.destination(c.ref.Name)
-	if d.why != nil || c.why != nil {
+	if d.err != nil || c.err != nil {
 		for _, n := range d.nodes {
-			s.tell(n, c.ref)
-			s.pending.review[n] = struct{}{}
+			s.markChanged(n, c.ref)
+			s.pending.update[n] = struct{}{}
 		}
 	}
-	if d.why = c.why; c.why != nil {
+	if d.err = c.err; c.err != nil {
 		s.unpublished[c.ref.Name] = struct{}{}
 		return
 	}
@@ -227,12 +234,23 @@ func (s *Store) applyDestination(c *change) {
 	if d.resource != nil && c.resource != nil && d.resource.Version == c.resource.Version {
 		return
 	}
-	d.former.replace(d.resource, c.resource)
+	needsChanged := needsOf(d.resource) != needsOf(c.resource)
+	d.history.replace(d.resource, c.resource)
 	d.resource = c.resource
 	for _, n := range d.nodes {
-		s.touch(n, c.ref)
+		s.markDirty(n, c.ref)
+		if needsChanged {
+			s.pending.update[n] = struct{}{}
+		}
 	}
 	s.tidyDestination(c.ref.Name, d)
+}
+
+func needsOf(r *wire.Resource) wire.Features {
+	if r == nil {
+		return 0
+	}
+	return r.Needs()
 }
 
 func (s *Store) profile(name string) *profile {
@@ -254,14 +272,14 @@ func (s *Store) destination(name string) *destination {
 }
 
 func (s *Store) tidyProfile(name string, p *profile) {
-	if p.resource == nil && p.why == nil && len(p.nodes) == 0 {
+	if p.resource == nil && p.err == nil && len(p.nodes) == 0 {
 		s.setPolicies(p, nil)
 		delete(s.profiles, name)
 	}
 }
 
 func (s *Store) tidyDestination(name string, d *destination) {
-	if d.resource == nil && d.why == nil && len(d.nodes) == 0 {
+	if d.resource == nil && d.err == nil && len(d.nodes) == 0 {
 		delete(s.destinations, name)
 	}
 }

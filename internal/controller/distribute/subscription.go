@@ -11,8 +11,8 @@ import (
 	"fairlead.dev/fairlead/internal/wire"
 )
 
-// mail is what arrived on a subscription.
-type mail struct {
+// message is what arrived on a subscription.
+type message struct {
 	hello wire.Hello
 	ack   wire.Ack
 	err   error
@@ -21,33 +21,33 @@ type mail struct {
 // Subscribe serves one subscription; the rules are in distribution.proto.
 func (v *Server) Subscribe(stream wire.SubscribeServer) error {
 	ctx := stream.Context()
-	g, ok := ctx.Value(guestKey{}).(guest)
+	p, ok := ctx.Value(peerKey{}).(peer)
 	if !ok {
 		return status.Error(codes.Unauthenticated, "not admitted")
 	}
-	inbox := v.receive(stream)
-	hello, err := v.hello(ctx, g, inbox)
+	received := v.receive(stream)
+	hello, err := v.hello(ctx, p, received)
 	if err != nil {
 		return err
 	}
-	store, log := v.opts.Store, v.opts.Logger.With("node", g.Node, "agent", g.PodUID)
-	c := store.attach(g.Node, g.PodUID, hello)
-	log.InfoContext(ctx, "agent subscribed", "held", len(hello.Held))
-	t := talk{server: v, session: c, guest: g, inbox: inbox, outbox: make(chan wire.Update, 1), broken: make(chan error, 1)}
-	v.wg.Go(func() { t.broken <- send(ctx, stream, t.outbox) })
+	store, log := v.opts.Store, v.opts.Logger.With("node", p.Node, "agent", p.PodUID)
+	c := store.attach(p.Node, p.PodUID, hello)
+	log.InfoContext(ctx, "agent subscribed", "version", hello.Version, "held", len(hello.Held))
+	t := subscription{server: v, session: c, peer: p, received: received, updates: make(chan wire.Update, 1), sendEnded: make(chan error, 1)}
+	v.wg.Go(func() { t.sendEnded <- send(ctx, stream, t.updates) })
 	err = t.run(ctx)
 	store.detach(c, time.Now())
-	log.InfoContext(ctx, "agent left", "reason", err)
+	log.InfoContext(ctx, "agent left", "err", err)
 	return err
 }
 
 // receive reads the stream until it ends, which the handler's return brings about.
-func (v *Server) receive(stream wire.SubscribeServer) <-chan mail {
-	inbox := make(chan mail)
+func (v *Server) receive(stream wire.SubscribeServer) <-chan message {
+	received := make(chan message)
 	ctx := stream.Context()
-	deliver := func(m mail) bool {
+	deliver := func(m message) bool {
 		select {
-		case inbox <- m:
+		case received <- m:
 			return m.err == nil
 		case <-ctx.Done():
 			return false
@@ -55,21 +55,21 @@ func (v *Server) receive(stream wire.SubscribeServer) <-chan mail {
 	}
 	v.wg.Go(func() {
 		hello, err := stream.RecvHello()
-		for going := deliver(mail{hello: hello, err: err}); going; {
+		for more := deliver(message{hello: hello, err: err}); more; {
 			ack, err := stream.RecvAck()
-			going = deliver(mail{ack: ack, err: err})
+			more = deliver(message{ack: ack, err: err})
 		}
 	})
-	return inbox
+	return received
 }
 
 // send writes updates to the stream. It has a goroutine of its own because a peer that does not read blocks it.
-func send(ctx context.Context, stream wire.SubscribeServer, outbox <-chan wire.Update) error {
+func send(ctx context.Context, stream wire.SubscribeServer, updates <-chan wire.Update) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case u := <-outbox:
+		case u := <-updates:
 			for _, part := range u.Split() {
 				if err := stream.Send(part); err != nil {
 					return err
@@ -79,77 +79,67 @@ func send(ctx context.Context, stream wire.SubscribeServer, outbox <-chan wire.U
 	}
 }
 
-func (v *Server) hello(ctx context.Context, g guest, inbox <-chan mail) (wire.Hello, error) {
+func (v *Server) hello(ctx context.Context, p peer, received <-chan message) (wire.Hello, error) {
 	limit := time.NewTimer(v.opts.HelloTimeout)
 	defer limit.Stop()
 	select {
-	case m := <-inbox:
+	case m := <-received:
 		if m.err != nil {
 			return wire.Hello{}, statusOf(m.err)
 		}
-		if m.hello.Node != g.Node {
-			v.opts.Logger.WarnContext(ctx, "agent claims another node", "node", g.Node, "claimed", wire.Text(m.hello.Node))
+		if m.hello.Node != p.Node {
+			v.opts.Logger.WarnContext(ctx, "agent claims another node", "node", p.Node, "claimed", wire.Text(m.hello.Node))
 			return wire.Hello{}, status.Error(codes.PermissionDenied, "the token is another node's")
 		}
 		return m.hello, nil
 	case <-limit.C:
 		return wire.Hello{}, status.Error(codes.DeadlineExceeded, "no hello in time")
-	case <-g.shut:
+	case <-p.stopped:
 		return wire.Hello{}, status.Error(codes.Unavailable, "this replica no longer leads")
 	case <-ctx.Done():
 		return wire.Hello{}, status.FromContextError(ctx.Err()).Err()
 	}
 }
 
-// talk is the conversation after the hello.
-type talk struct {
-	server  *Server
-	session *session
-	guest   guest
-	inbox   <-chan mail
-	outbox  chan wire.Update
-	broken  chan error // the sender's end
+// subscription is a stream after the hello.
+type subscription struct {
+	server    *Server
+	session   *session
+	peer      peer
+	received  <-chan message
+	updates   chan wire.Update
+	sendEnded chan error
+
+	// of run
+	waiting  bool        // for an acknowledgement
+	ackTimer *time.Timer // fires when that takes too long
+	pause    *time.Timer // until the next update of destinations may be sent
 }
 
-func (t *talk) run(ctx context.Context) error {
-	store := t.server.opts.Store
-	expiry := t.guest.expiry()
+func (t *subscription) run(ctx context.Context) error {
+	expiry := t.peer.expiry()
 	defer expiry.Stop()
-	patience := time.NewTimer(t.server.opts.AckTimeout)
-	patience.Stop()
-	defer patience.Stop()
-	pause := time.NewTimer(0)
-	defer pause.Stop()
-	waiting := false
+	t.ackTimer = time.NewTimer(t.server.opts.AckTimeout)
+	t.ackTimer.Stop()
+	defer t.ackTimer.Stop()
+	t.pause = time.NewTimer(0)
+	defer t.pause.Stop()
 	for {
-		if !waiting {
-			if wait := store.pause(t.session, time.Now()); wait > 0 {
-				pause.Reset(wait)
-			} else if u, any := store.next(t.session); any {
-				t.outbox <- u // has room: the update before was acknowledged, so the sender is done with it
-				waiting = true
-				patience.Reset(t.server.opts.AckTimeout)
-			}
-		}
+		t.sendNext()
 		select {
 		case <-t.session.wake:
-		case <-pause.C:
-		case m := <-t.inbox:
-			if m.err != nil {
-				return statusOf(m.err)
-			}
-			if err := store.acknowledge(t.session, m.ack); err != nil {
+		case <-t.pause.C:
+		case m := <-t.received:
+			if err := t.acknowledge(m); err != nil {
 				return statusOf(err)
 			}
-			waiting = false
-			patience.Stop()
-		case err := <-t.broken:
+		case err := <-t.sendEnded:
 			return statusOf(err)
-		case <-patience.C:
+		case <-t.ackTimer.C:
 			return status.Error(codes.DeadlineExceeded, "no acknowledgement in time")
-		case <-t.session.over:
-			return statusOf(t.session.why)
-		case <-t.guest.shut:
+		case <-t.session.done:
+			return statusOf(t.session.err)
+		case <-t.peer.stopped:
 			return status.Error(codes.Unavailable, "this replica no longer leads")
 		case <-expiry.C:
 			return status.Error(codes.Unauthenticated, "the token has expired")
@@ -159,7 +149,34 @@ func (t *talk) run(ctx context.Context) error {
 	}
 }
 
-// statusOf turns an error into what the peer is told.
+// sendNext sends the next update, unless one is not acknowledged, there is none, or it has to wait.
+func (t *subscription) sendNext() {
+	if t.waiting {
+		return
+	}
+	store := t.server.opts.Store
+	if wait := store.pause(t.session, time.Now()); wait > 0 {
+		t.pause.Reset(wait)
+	} else if u, any := store.next(t.session); any {
+		t.updates <- u // never blocks: the update before was acknowledged, so the sender is done with it
+		t.waiting = true
+		t.ackTimer.Reset(t.server.opts.AckTimeout)
+	}
+}
+
+func (t *subscription) acknowledge(m message) error {
+	if m.err != nil {
+		return m.err
+	}
+	if err := t.server.opts.Store.acknowledge(t.session, m.ack); err != nil {
+		return err
+	}
+	t.waiting = false
+	t.ackTimer.Stop()
+	return nil
+}
+
+// statusOf turns an error into the status that the peer gets.
 func statusOf(err error) error {
 	switch {
 	case errors.Is(err, wire.ErrMalformed), errors.Is(err, wire.ErrUnsupported), errors.Is(err, errProtocol):

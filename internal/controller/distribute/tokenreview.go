@@ -23,13 +23,13 @@ const (
 )
 
 const (
-	// reviewTTL is how long a verdict in favour is believed without asking again; it bounds how long a deleted agent's token still
+	// reviewTTL is how long a successful review counts without asking again; it bounds how long a deleted agent's token still
 	// opens streams.
 	reviewTTL = time.Minute
-	// maxReviews bounds the remembered verdicts.
-	maxReviews = 4096
-	// maxReviewing bounds the questions asked at a time, so that strangers cannot make us flood the API server.
-	maxReviewing = 16
+	// maxCachedReviews bounds the cached reviews.
+	maxCachedReviews = 4096
+	// maxInFlightReviews bounds the reviews in progress, so that unauthenticated peers cannot cause a flood of them.
+	maxInFlightReviews = 16
 )
 
 // TokenReviewOptions configure a TokenReviewer.
@@ -46,15 +46,15 @@ type TokenReviewOptions struct {
 
 // TokenReviewer authenticates agents by asking the API server.
 type TokenReviewer struct {
-	opts TokenReviewOptions // immutable after NewTokenReviewer
-	asks chan struct{}      // one token per question under way
+	opts     TokenReviewOptions // immutable after NewTokenReviewer
+	inFlight chan struct{}      // one entry per review in progress
 
 	mu sync.Mutex
 	// guarded by mu
-	verdicts map[[sha256.Size]byte]verdict
+	cached map[[sha256.Size]byte]cachedReview
 }
 
-type verdict struct {
+type cachedReview struct {
 	identity Identity
 	until    time.Time
 }
@@ -67,14 +67,14 @@ func NewTokenReviewer(opts TokenReviewOptions) (*TokenReviewer, error) {
 		return nil, errors.New("distribute: a token reviewer needs a client, an audience and the agents' service account")
 	}
 	return &TokenReviewer{
-		opts: opts, asks: make(chan struct{}, maxReviewing), verdicts: map[[sha256.Size]byte]verdict{},
+		opts: opts, inFlight: make(chan struct{}, maxInFlightReviews), cached: map[[sha256.Size]byte]cachedReview{},
 	}, nil
 }
 
 // Authenticate implements Authenticator.
 func (t *TokenReviewer) Authenticate(ctx context.Context, token string) (Identity, error) {
 	key, now := sha256.Sum256([]byte(token)), time.Now()
-	if id, ok := t.remembered(key, now); ok {
+	if id, ok := t.lookup(key, now); ok {
 		return id, nil
 	}
 	// The claims are not verified yet; they can only spare the API server a question whose answer is known.
@@ -83,8 +83,8 @@ func (t *TokenReviewer) Authenticate(ctx context.Context, token string) (Identit
 		return Identity{}, fmt.Errorf("%w: not a token, or expired", ErrUnauthenticated)
 	}
 	select {
-	case t.asks <- struct{}{}:
-		defer func() { <-t.asks }()
+	case t.inFlight <- struct{}{}:
+		defer func() { <-t.inFlight }()
 	case <-ctx.Done():
 		return Identity{}, ctx.Err()
 	}
@@ -92,16 +92,16 @@ func (t *TokenReviewer) Authenticate(ctx context.Context, token string) (Identit
 	if err := t.opts.Client.Create(ctx, review); err != nil {
 		return Identity{}, fmt.Errorf("review token: %w", err)
 	}
-	id, err := t.judge(&review.Status)
+	id, err := t.identityOf(&review.Status)
 	if err != nil {
 		return Identity{}, err
 	}
 	id.Expiry = expiry
-	t.remember(key, now, id)
+	t.store(key, now, id)
 	return id, nil
 }
 
-func (t *TokenReviewer) judge(s *authenticationv1.TokenReviewStatus) (Identity, error) {
+func (t *TokenReviewer) identityOf(s *authenticationv1.TokenReviewStatus) (Identity, error) {
 	switch want := "system:serviceaccount:" + t.opts.Namespace + ":" + t.opts.ServiceAccount; {
 	case !s.Authenticated:
 		return Identity{}, fmt.Errorf("%w: %s", ErrUnauthenticated, s.Error)
@@ -125,29 +125,29 @@ func single(v authenticationv1.ExtraValue) string {
 	return v[0]
 }
 
-func (t *TokenReviewer) remembered(key [sha256.Size]byte, now time.Time) (Identity, bool) {
+func (t *TokenReviewer) lookup(key [sha256.Size]byte, now time.Time) (Identity, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	v, ok := t.verdicts[key]
+	v, ok := t.cached[key]
 	return v.identity, ok && now.Before(v.until)
 }
 
-func (t *TokenReviewer) remember(key [sha256.Size]byte, now time.Time, id Identity) {
+func (t *TokenReviewer) store(key [sha256.Size]byte, now time.Time, id Identity) {
 	until := now.Add(reviewTTL)
 	if id.Expiry.Before(until) {
 		until = id.Expiry
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.verdicts) >= maxReviews {
-		for k, v := range t.verdicts {
+	if len(t.cached) >= maxCachedReviews {
+		for k, v := range t.cached {
 			if !now.Before(v.until) {
-				delete(t.verdicts, k)
+				delete(t.cached, k)
 			}
 		}
 	}
-	if len(t.verdicts) < maxReviews {
-		t.verdicts[key] = verdict{identity: id, until: until}
+	if len(t.cached) < maxCachedReviews {
+		t.cached[key] = cachedReview{identity: id, until: until}
 	}
 }
 

@@ -55,14 +55,14 @@ func reviewer(t *testing.T, f *fakeReviews) *TokenReviewer {
 	return r
 }
 
-func TestATokenIsJudgedByItsReview(t *testing.T) {
+func TestATokensIdentityIsThatOfItsReview(t *testing.T) {
 	for name, tc := range map[string]struct {
 		spoil func(*authenticationv1.TokenReviewStatus)
 		want  error
 	}{
 		"good":              {func(*authenticationv1.TokenReviewStatus) {}, nil},
 		"not authenticated": {func(s *authenticationv1.TokenReviewStatus) { s.Authenticated = false }, ErrUnauthenticated},
-		"other audience":    {func(s *authenticationv1.TokenReviewStatus) { s.Audiences = []string{"vault"} }, ErrUnauthenticated},
+		"other audience":    {func(s *authenticationv1.TokenReviewStatus) { s.Audiences = []string{"storage"} }, ErrUnauthenticated},
 		"no audience":       {func(s *authenticationv1.TokenReviewStatus) { s.Audiences = nil }, ErrUnauthenticated},
 		"other account": {func(s *authenticationv1.TokenReviewStatus) {
 			s.User.Username = "system:serviceaccount:fairlead-system:default"
@@ -107,7 +107,7 @@ func TestWhatCannotBeAValidTokenIsNotReviewed(t *testing.T) {
 	}
 }
 
-func TestAnOutageOfTheAPIServerIsNoVerdict(t *testing.T) {
+func TestAnOutageOfTheAPIServerIsNoFinalAnswer(t *testing.T) {
 	f := &fakeReviews{answer: goodAnswer, err: errors.New("connection refused")}
 	_, err := reviewer(t, f).Authenticate(t.Context(), jwt(time.Now().Add(time.Hour)))
 	if err == nil || errors.Is(err, ErrUnauthenticated) || errors.Is(err, ErrForbidden) {
@@ -115,7 +115,7 @@ func TestAnOutageOfTheAPIServerIsNoVerdict(t *testing.T) {
 	}
 }
 
-func TestAVerdictIsRememberedForAMinuteAndNotBeyondTheToken(t *testing.T) {
+func TestAReviewIsCachedForAMinuteAndNotBeyondTheToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeReviews{answer: goodAnswer}
 		r := reviewer(t, f)
@@ -142,23 +142,23 @@ func TestAVerdictIsRememberedForAMinuteAndNotBeyondTheToken(t *testing.T) {
 	})
 }
 
-func TestRememberedVerdictsAreBounded(t *testing.T) {
+func TestCachedReviewsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := reviewer(t, &fakeReviews{answer: goodAnswer})
-		for i := range maxReviews + 100 {
+		for i := range maxCachedReviews + 100 {
 			if _, err := r.Authenticate(t.Context(), jwt(time.Now().Add(time.Hour+time.Duration(i)*time.Second))); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if n := len(r.verdicts); n != maxReviews {
-			t.Errorf("%d verdicts remembered", n)
+		if n := len(r.cached); n != maxCachedReviews {
+			t.Errorf("%d reviews cached", n)
 		}
 		time.Sleep(2 * time.Minute)
 		if _, err := r.Authenticate(t.Context(), jwt(time.Now().Add(time.Minute))); err != nil {
 			t.Fatal(err)
 		}
-		if n := len(r.verdicts); n != 1 {
-			t.Errorf("%d verdicts remembered after they lapsed, want 1", n)
+		if n := len(r.cached); n != 1 {
+			t.Errorf("%d reviews cached after they expired, want 1", n)
 		}
 	})
 }

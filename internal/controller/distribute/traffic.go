@@ -3,6 +3,7 @@ package distribute
 import (
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fairlead.dev/fairlead/internal/policy"
@@ -11,7 +12,7 @@ import (
 const (
 	// Window is the time that Figures cover.
 	Window = time.Minute
-	// bucketSpan is the window's resolution, the interval of reports.
+	// bucketSpan is the window's resolution, and the shortest interval of reports.
 	bucketSpan = 5 * time.Second
 	bucketsIn  = int64(Window / bucketSpan)
 )
@@ -24,31 +25,58 @@ func (m moment) sub(o moment) time.Duration { return time.Duration(m - o) }
 func (m moment) add(d time.Duration) moment { return m + moment(d) }
 func (m moment) slot() int64                { return int64(m) / int64(bucketSpan) }
 
-// traffic sums reports per policy and destination. Only destinations of published profiles are known, and the gauges and problems of an
+// traffic sums reports per policy and destination. Only destinations of published profiles are known, and the gauges and findings of an
 // agent go when it does, so memory is bounded by what is published and who is connected.
+//
+// A report takes the lock of its node, and then, for one entry at a time, that of the policy; so reports hold up neither each other nor
+// whoever asks for figures. Locks are taken in the order mu, nodeTraffic.mu, policyTraffic.mu.
 type traffic struct {
-	epoch time.Time // immutable; long before the first moment that is asked about
+	epoch    time.Time // immutable; long before the first moment that is asked about
+	findings findings
+
+	mu sync.RWMutex
+	// guarded by mu
+	policies map[policy.ID]*policyTraffic
+	nodes    map[string]*nodeTraffic
+}
+
+// policyTraffic is the traffic under one policy.
+type policyTraffic struct {
+	mu sync.Mutex
+	// guarded by mu
+	targets map[string]*sum // by destination
+}
+
+// nodeTraffic is what is remembered of the reports of a node's agents.
+type nodeTraffic struct {
+	silentFrom atomic.Int64 // the moment at which it counts as silent, unless a report arrives before
 
 	mu sync.Mutex
 	// guarded by mu
-	sums   map[policy.ID]map[string]*sum // by destination
-	agents map[agentID]*reporter
-	// concerned has the agents that said something of the pods of a policy: problems, notices or older connections.
-	concerned map[policy.ID]map[agentID]struct{}
-	nodes     map[string]*nodeShares
+	agents  map[string]*agentReports // by UID
+	all     callRate                 // covers what any report of the node does
+	rates   map[*sum]struct{}        // those in which the node has a rate
+	counted map[*sum]struct{}        // by the report in progress
+	lost    map[*sum]struct{}        // those in which the node has lost breakers
 }
 
-// agentID names an agent's pod. Its process is told by the instance in its reports.
+// agentID names an agent's pod. Its process is identified by the instance in its reports.
 type agentID struct{ node, agent string }
 
-// sum is one destination of one policy. Guarded by traffic.mu.
+// sum is one destination of one policy.
 type sum struct {
-	known   int // profiles that have the destination
-	buckets [bucketsIn]*bucket
-	gauges  map[agentID]gauge
-	shares  map[string]*share // by node, of those with calls in the window
-	madeAt  moment
-	asOf    moment
+	key      trafficKey     // immutable
+	of       *policyTraffic // immutable
+	madeAt   moment         // immutable
+	asOf     atomic.Int64   // a moment
+	profiles int            // that have the destination; guarded by traffic.mu
+
+	// guarded by of.mu
+	buckets  [bucketsIn]*bucket
+	gauges   map[*agentReports]gauge
+	lost     map[*nodeTraffic]int       // breakers that were not closed when the last agent of the node went
+	closings uint64                     // reports of breakers that are closed again
+	rates    map[*nodeTraffic]*callRate // of the nodes with calls in the window
 }
 
 // bucket holds the events of one slot of time. It is made when there is something to count.
@@ -60,109 +88,93 @@ type bucket struct {
 
 func newTraffic() *traffic {
 	return &traffic{
-		epoch: time.Now().Add(-10 * Window), sums: map[policy.ID]map[string]*sum{}, agents: map[agentID]*reporter{},
-		concerned: map[policy.ID]map[agentID]struct{}{}, nodes: map[string]*nodeShares{},
+		epoch: time.Now().Add(-10 * Window), policies: map[policy.ID]*policyTraffic{}, nodes: map[string]*nodeTraffic{},
+		findings: findings{byAgent: map[agentID]podFindings{}, concerned: map[policy.ID]map[agentID]struct{}{}},
 	}
 }
 
 // at returns the moment of a time that was read from the clock.
 func (t *traffic) at(now time.Time) moment { return moment(now.Sub(t.epoch)) }
 
-// know counts one more profile that has the keys.
-func (t *traffic) know(keys map[trafficKey]struct{}) {
+// addKeys counts one more profile that has the keys, and returns their sums.
+func (t *traffic) addKeys(keys []trafficKey) map[trafficKey]*sum {
 	now := t.at(time.Now())
+	out := make(map[trafficKey]*sum, len(keys))
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for k := range keys {
-		targets := t.sums[k.policy]
-		if targets == nil {
-			targets = map[string]*sum{}
-			t.sums[k.policy] = targets
+	for _, k := range keys {
+		if out[k] == nil {
+			out[k] = t.sum(k, now)
+			out[k].profiles++
 		}
-		if targets[k.target] == nil {
-			targets[k.target] = &sum{gauges: map[agentID]gauge{}, shares: map[string]*share{}, madeAt: now}
-		}
-		targets[k.target].known++
 	}
+	return out
 }
 
-// forget reverses know.
-func (t *traffic) forget(keys map[trafficKey]struct{}) {
+// sum returns the sum under a key, which it makes if need be. The caller holds mu.
+func (t *traffic) sum(k trafficKey, now moment) *sum {
+	p := t.policies[k.policy]
+	if p == nil {
+		p = &policyTraffic{targets: map[string]*sum{}}
+		t.policies[k.policy] = p
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.targets[k.target]
+	if s == nil {
+		s = &sum{key: k, of: p, madeAt: now, gauges: map[*agentReports]gauge{}, lost: map[*nodeTraffic]int{}, rates: map[*nodeTraffic]*callRate{}}
+		p.targets[k.target] = s
+	}
+	return s
+}
+
+// removeKeys reverses addKeys.
+func (t *traffic) removeKeys(sums map[trafficKey]*sum) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for k := range keys {
-		targets := t.sums[k.policy]
-		s := targets[k.target]
-		if s.known--; s.known > 0 {
+	for k, s := range sums {
+		if s.profiles--; s.profiles > 0 {
 			continue
 		}
-		if delete(targets, k.target); len(targets) == 0 {
-			delete(t.sums, k.policy)
+		s.of.mu.Lock()
+		if delete(s.of.targets, k.target); len(s.of.targets) == 0 {
+			delete(t.policies, k.policy)
 		}
+		s.of.mu.Unlock()
 	}
 }
 
-// sweep forgets agents that have been away for longer than they keep reports to send again.
+// policy returns the traffic of a policy, or nil.
+func (t *traffic) policy(id policy.ID) *policyTraffic {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.policies[id]
+}
+
+// node returns what is remembered of a node, or nil.
+func (t *traffic) node(name string) *nodeTraffic {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.nodes[name]
+}
+
+// sweep forgets agents that have been away for longer than they keep reports to send again, and nodes without agents and rates.
 func (t *traffic) sweep(now time.Time) {
 	at := t.at(now)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.sweepShares(at)
-	maps.DeleteFunc(t.agents, func(_ agentID, r *reporter) bool { return r.streams == 0 && at.sub(r.goneAt) > 2*Window })
-}
-
-// observation is a report as it arrived.
-type observation struct {
-	agent              agentID
-	instance, sequence uint64
-	at                 moment
-	age                time.Duration
-	report             *policy.Report
-	// allowed and policies are what the agent is heard on; policies are set if the report says something of pods.
-	allowed  map[trafficKey]struct{}
-	policies policySet
-}
-
-// end is when the time ended that the report is about.
-func (o *observation) end() moment { return o.at.add(-o.age) }
-
-// add counts o unless its sequence was counted before, and returns the policies of which it says something that somebody waits for.
-func (t *traffic) add(o *observation) policySet {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	r := t.agents[o.agent]
-	if r == nil || !r.first(o.instance, o.sequence) {
-		return nil
-	}
-	before := t.takeGauges(o.agent, r)
-	for i := range o.report.Traffic {
-		entry := &o.report.Traffic[i]
-		key := trafficKey{entry.Policy, entry.Target}
-		if s := t.allowed(o, key); s != nil {
-			s.count(o.end(), o.age, entry)
-			if g := gaugeOf(o, entry, before[key]); g != (gauge{}) {
-				s.gauges[o.agent] = g
-				r.gauges[key] = struct{}{}
-			}
+	for name, n := range t.nodes {
+		n.mu.Lock()
+		n.sweepRates(at)
+		maps.DeleteFunc(n.agents, func(_ string, r *agentReports) bool { return r.streams == 0 && at.sub(r.goneAt) > 2*Window })
+		if len(n.agents) == 0 {
+			n.forgetLost()
 		}
-	}
-	changed := t.changedGauges(o.agent, r, before)
-	// A destination that the report does not speak of had no calls.
-	for key := range o.allowed {
-		if s := t.sums[key.policy][key.target]; s != nil {
-			s.asOf = max(s.asOf, o.end())
+		if len(n.agents) == 0 && len(n.rates) == 0 {
+			delete(t.nodes, name)
 		}
+		n.mu.Unlock()
 	}
-	t.countShares(o)
-	return t.setStanding(o.agent, r, standingOf(o.report, o.policies), changed)
-}
-
-// allowed returns the sum of a destination that the agent may speak about, or nil.
-func (t *traffic) allowed(o *observation, key trafficKey) *sum {
-	if _, ok := o.allowed[key]; !ok {
-		return nil
-	}
-	return t.sums[key.policy][key.target]
 }
 
 // count adds entry to the slot of the time it happened in, unless that has left the window.
@@ -179,8 +191,18 @@ func (s *sum) count(end moment, age time.Duration, entry *policy.Traffic) {
 	case b.slot < slot:
 		*b = bucket{slot: slot}
 	case b.slot > slot:
-		return // a newer slot took the place
+		return // a newer slot took its place
 	}
 	b.counts = b.counts.Plus(entry.Counts)
 	b.latency.Add(&entry.Latency)
+}
+
+// reportedUpTo records that a report about the time up to a moment was counted, whether or not there were calls.
+func (s *sum) reportedUpTo(end moment) {
+	for {
+		was := s.asOf.Load()
+		if was >= int64(end) || s.asOf.CompareAndSwap(was, int64(end)) {
+			return
+		}
+	}
 }

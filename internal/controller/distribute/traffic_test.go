@@ -15,8 +15,8 @@ import (
 
 var payments = policy.ParseID("shop/p")
 
-// ledger is a store whose nodes n1 and n2 have policy shop/p for shop/cart and shop/stock.
-func ledger(t *testing.T) *Store {
+// trafficStore is a store whose nodes n1 and n2 have policy shop/p for shop/cart and shop/stock.
+func trafficStore(t *testing.T) *Store {
 	t.Helper()
 	s := NewStore(StoreOptions{})
 	var b Batch
@@ -29,7 +29,7 @@ func ledger(t *testing.T) *Store {
 		t.Fatal(err)
 	}
 	for _, n := range []string{"n1", "n2", "n3"} {
-		s.traffic.join(agentOf(n))
+		s.traffic.streamStarted(agentOf(n))
 	}
 	return s
 }
@@ -48,7 +48,7 @@ func report(sequence uint64, entries ...policy.Traffic) wire.Report {
 
 func TestReportsOfAllAgentsAreSummedPerDestination(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := ledger(t)
+		s := trafficStore(t)
 		s.observe(agentOf("n1"), report(1, calls("cart", 3), calls("stock", 5)))
 		s.observe(agentOf("n2"), report(1, calls("cart", 4)))
 		f := s.Traffic(payments)
@@ -70,7 +70,7 @@ func TestReportsOfAllAgentsAreSummedPerDestination(t *testing.T) {
 
 func TestFiguresSlideOutOfTheWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := ledger(t)
+		s := trafficStore(t)
 		// One call a second; the window then always holds about a minute of them.
 		for second := range 300 {
 			s.observe(agentOf("n1"), report(uint64(second+1), calls("cart", 1)))
@@ -90,7 +90,7 @@ func TestFiguresSlideOutOfTheWindow(t *testing.T) {
 
 func TestAReportThatComesLateCountsForItsOwnTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := ledger(t)
+		s := trafficStore(t)
 		late := report(1, calls("cart", 5))
 		late.Age = 50 * time.Second
 		s.observe(agentOf("n1"), late)
@@ -110,7 +110,7 @@ func TestAReportThatComesLateCountsForItsOwnTime(t *testing.T) {
 }
 
 func TestAReportIsCountedOnce(t *testing.T) {
-	s := ledger(t)
+	s := trafficStore(t)
 	for _, sequence := range []uint64{1, 1, 2, 1, 2, 3} {
 		s.observe(agentOf("n1"), report(sequence, calls("cart", 1)))
 	}
@@ -121,7 +121,7 @@ func TestAReportIsCountedOnce(t *testing.T) {
 
 func TestGaugesAreTheAgentsLastAndLeaveWithIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := ledger(t)
+		s := trafficStore(t)
 		open := func(n int) policy.Traffic {
 			c := calls("cart", 0)
 			c.BreakersOpen, c.Connections = n, 10*n
@@ -137,25 +137,25 @@ func TestGaugesAreTheAgentsLastAndLeaveWithIt(t *testing.T) {
 		if f := s.Traffic(payments); f.Breakers.Open != 3 {
 			t.Errorf("%d breakers after they closed on n1, want 3", f.Breakers.Open)
 		}
-		s.traffic.join(agentOf("n2")) // its next stream begins before the last one ends
-		s.traffic.leave(agentOf("n2"), time.Now())
+		s.traffic.streamStarted(agentOf("n2")) // its next stream begins before the last one ends
+		s.traffic.streamEnded(agentOf("n2"), time.Now())
 		if f := s.Traffic(payments); f.Breakers.Open != 3 {
 			t.Errorf("%d breakers with a stream left, want 3", f.Breakers.Open)
 		}
-		s.traffic.leave(agentOf("n2"), time.Now())
+		s.traffic.streamEnded(agentOf("n2"), time.Now())
 		if f := s.Traffic(payments); f.Breakers.Open != 0 || f.Connections != 0 {
 			t.Errorf("%d breakers after the agent left", f.Breakers.Open)
 		}
 		time.Sleep(3 * Window)
 		s.sweep(time.Now())
-		if n := len(s.traffic.agents); n != 2 {
-			t.Errorf("%d agents remembered, want the 2 that are there", n)
+		if n := len(s.traffic.nodes); n != 2 {
+			t.Errorf("%d nodes with agents remembered, want the 2 that are there", n)
 		}
 	})
 }
 
-func TestAnAgentIsHeardOnlyOnItsNodesPolicies(t *testing.T) {
-	s := ledger(t)
+func TestReportsCountOnlyForPoliciesOfTheAgentsNode(t *testing.T) {
+	s := trafficStore(t)
 	s.observe(agentOf("n3"), report(1, calls("cart", 100)))
 	if f := s.Traffic(payments); f.Counts.Requests != 0 || !f.AsOf.IsZero() {
 		t.Errorf("got %+v", f)
@@ -166,13 +166,13 @@ func TestAnAgentIsHeardOnlyOnItsNodesPolicies(t *testing.T) {
 	if f := s.Traffic(payments); f.Counts.Requests != 0 {
 		t.Errorf("got %+v", f)
 	}
-	if len(s.traffic.sums) != 2 {
-		t.Errorf("%d policies are summed, want 2", len(s.traffic.sums))
+	if len(s.traffic.policies) != 2 {
+		t.Errorf("%d policies are summed, want 2", len(s.traffic.policies))
 	}
 }
 
 func TestProblemsAreTheAgentsLastAndBounded(t *testing.T) {
-	s := ledger(t)
+	s := trafficStore(t)
 	problem := func(name string, ids ...policy.ID) policy.CaptureProblem {
 		return policy.CaptureProblem{Namespace: "shop", Pod: name, Policies: ids, Reason: "NoNetworkNamespace"}
 	}
@@ -199,7 +199,7 @@ func TestProblemsAreTheAgentsLastAndBounded(t *testing.T) {
 }
 
 func TestSumsGoWithTheLastProfileThatHasThem(t *testing.T) {
-	s := ledger(t)
+	s := trafficStore(t)
 	s.observe(agentOf("n1"), report(1, calls("cart", 1), calls("stock", 1)))
 	var b Batch
 	b.SetProfile(profileOf("p", 2, "shop/cart"))
@@ -220,7 +220,7 @@ func TestSumsGoWithTheLastProfileThatHasThem(t *testing.T) {
 }
 
 func TestReportsTravelAndAreAcknowledged(t *testing.T) {
-	withOffice(t, func(t *testing.T, o *office) {
+	withManager(t, func(t *testing.T, o *testManager) {
 		o.publish(func(b *Batch) {
 			b.SetProfile(profileOf("p", 1, "shop/cart"))
 			b.SetWorkload("n1", pod("a", "p"))
@@ -236,8 +236,8 @@ func TestReportsTravelAndAreAcknowledged(t *testing.T) {
 			if err := stream.Send(report(sequence, open)); err != nil {
 				t.Fatal(err)
 			}
-			if got, err := stream.RecvAck(); err != nil || got != sequence {
-				t.Fatalf("acknowledged %d, %v; want %d", got, err, sequence)
+			if got, err := stream.RecvAck(); err != nil || got != (wire.ReportAck{Sequence: sequence, Interval: bucketSpan}) {
+				t.Fatalf("acknowledged %+v, %v; want %d", got, err, sequence)
 			}
 		}
 		if f := o.store.Traffic(payments); f.Counts.Requests != 4 || f.Breakers.Open != 1 {

@@ -32,6 +32,17 @@ type ChangeSink interface {
 	RemoveDestination(name string)
 }
 
+// Split returns the changes in at most n parts, to be encoded at the same time and published as one.
+func (c *Changes) Split(n int) []*Changes {
+	rest := *c
+	var parts []*Changes
+	for size := (len(c.profiles) + n - 1) / n; len(parts) < n-1 && len(rest.profiles) > 0; {
+		part := &Changes{profiles: rest.profiles[:min(size, len(rest.profiles))]}
+		parts, rest.profiles = append(parts, part), rest.profiles[len(part.profiles):]
+	}
+	return append(parts, &rest)
+}
+
 // SendTo adds the changes to a sink.
 func (c *Changes) SendTo(sink ChangeSink) {
 	for _, p := range c.profiles {

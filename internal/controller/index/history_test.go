@@ -23,7 +23,7 @@ import (
 
 // TestAnyHistoryEndsInTheSameState makes random changes one by one and compares with what follows from the outcome from scratch.
 func TestAnyHistoryEndsInTheSameState(t *testing.T) {
-	for seed := range uint64(200) {
+	for seed := range uint64(100) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 1))
 			w := indextest.NewWorld()
@@ -129,7 +129,7 @@ func randomPolicy(t *testing.T, rng *rand.Rand, ns string, generation int64) com
 // TestConcurrentChangesEndInTheSameState makes random changes while others compile and publish. Whatever is published refers to nothing that
 // is not, at any time; and the end is what follows from the outcome from scratch.
 func TestConcurrentChangesEndInTheSameState(t *testing.T) {
-	for seed := range uint64(40) {
+	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			rng := rand.New(rand.NewPCG(seed, 2))
@@ -152,7 +152,7 @@ func TestConcurrentChangesEndInTheSameState(t *testing.T) {
 					}
 				}
 			}()
-			for step := range 300 {
+			for step := range 200 {
 				w.Lock()
 				set := randomChange(t, rng, w, x, int64(step+1))
 				w.Unlock()

@@ -61,7 +61,7 @@ type changes struct {
 	workloads    map[types.UID]*pod     // pods whose profile is not the published one, those that are gone included
 	starting     map[types.UID]*pod     // those of them that have just started
 	destinations map[string]struct{}    // to look up again
-	statuses     map[policy.ID]struct{} // of policies to look at
+	statuses     map[policy.ID]struct{} // of policies: what may have changed
 }
 
 // namespace holds what lives in a namespace, and which cluster policies select it.
@@ -79,7 +79,7 @@ type pod struct {
 	Pod
 	selected  []*policyEntry // policies that select it, by ID
 	profile   *profile       // nil without a policy that acts
-	published *profile       // what agents were told of last
+	published *profile       // what was published of it last
 }
 
 // profile is a set of policies and the pods they govern.
@@ -89,7 +89,7 @@ type profile struct {
 	members   []*policyEntry
 	pods      int
 	nodes     map[string]int // pods by node
-	// publishedPods counts the pods that have it by what agents were told.
+	// publishedPods counts the pods that have it by what was published.
 	publishedPods int
 	// version counts changes of what the profile is compiled from.
 	version uint64
@@ -127,6 +127,25 @@ type policyEntry struct {
 	uncompiled          int    // profiles of which it is a cause
 	publishedGeneration int64  // the last generation of which all that follows was published
 	publishedRevision   uint64 // the publication that did
+}
+
+// shrink replaces what is empty: a map that held a whole cluster once takes long to go through ever after.
+func (c *changes) shrink() {
+	if len(c.profiles) == 0 {
+		c.profiles, c.urgent = map[string]*profile{}, map[string]*profile{}
+	}
+	if len(c.unused) == 0 {
+		c.unused = map[string]*profile{}
+	}
+	if len(c.workloads) == 0 {
+		c.workloads, c.starting = map[types.UID]*pod{}, map[types.UID]*pod{}
+	}
+	if len(c.destinations) == 0 {
+		c.destinations = map[string]struct{}{}
+	}
+	if len(c.statuses) == 0 {
+		c.statuses = map[policy.ID]struct{}{}
+	}
 }
 
 // New returns an index of an empty cluster.

@@ -52,7 +52,7 @@ func TestWorkIsProportionalToWhatAChangeAffects(t *testing.T) {
 			t.Errorf("%s: %d profiles compiled, want %d", tc.name, got, tc.compiles)
 		}
 		if diff := cmp.Diff(tc.dirty, sortedNames(dirty)); diff != "" && len(tc.dirty)+len(dirty) > 0 {
-			t.Errorf("%s: statuses to look at: %s", tc.name, diff)
+			t.Errorf("%s: changed statuses: %s", tc.name, diff)
 		}
 		if d := out.Dangling(w); d != nil {
 			t.Errorf("%s: dangling %v", tc.name, d)
@@ -189,7 +189,7 @@ func TestNamespacesWhoseCallsAreNeverGovernedAreNotMatched(t *testing.T) {
 	}
 }
 
-func TestTheEndOfAPolicyIsAlwaysTold(t *testing.T) {
+func TestTheEndOfAPolicyIsAlwaysReported(t *testing.T) {
 	for name, spec := range map[string]string{
 		"in force":     `{to: [{any: {}}]}`,
 		"not accepted": `{to: [{service: {name: nowhere}}]}`,
@@ -201,7 +201,7 @@ func TestTheEndOfAPolicyIsAlwaysTold(t *testing.T) {
 		indextest.Publish(x, indextest.NewPublished())
 		x.DeletePolicy(src.ID)
 		if dirty := indextest.Publish(x, indextest.NewPublished()); len(dirty) != 1 || dirty[0] != src.ID {
-			t.Errorf("%s: told to look at %v", name, dirty)
+			t.Errorf("%s: changed statuses %v", name, dirty)
 		}
 	}
 }

@@ -27,14 +27,15 @@ func (x *Index) Publish(jobs []*Job) (*Changes, []policy.ID) {
 	for _, p := range x.changes.workloads {
 		x.publishWorkload(p, &out)
 	}
-	clear(x.changes.starting)
 	for _, pr := range x.changes.unused {
 		x.removeProfile(pr, &out)
 	}
 	for name := range x.changes.destinations {
 		x.publishDestination(name, &out)
 	}
-	return &out, x.takeStatuses()
+	statuses := x.takeStatuses()
+	x.changes.shrink()
+	return &out, statuses
 }
 
 // PublishUrgent returns the changes that pods that have just started wait for, given the compiled jobs of TakeUrgent. All else waits for
@@ -59,7 +60,7 @@ func (x *Index) PublishUrgent(jobs []*Job) *Changes {
 	return &out
 }
 
-// Published tells that agents were given what the last Publish returned, and the number of that publication.
+// Published notes that what the last Publish returned was published, and the number of that publication.
 func (x *Index) Published(revision uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -119,7 +120,7 @@ func (x *Index) publishProfile(j *Job, out *Changes) bool {
 	return true
 }
 
-// publishWorkload tells agents of a pod's profile, unless that is yet to be compiled.
+// publishWorkload publishes which profile a pod has, unless that is yet to be compiled.
 func (x *Index) publishWorkload(p *pod, out *Changes) {
 	to := p.profile
 	if to != nil && !to.usable {

@@ -27,7 +27,7 @@ func balancing(out *indextest.Published) map[string][]policy.LoadBalancing {
 // A Service that begins or ceases to ask for something changes what agents do at once, whoever names it and however.
 func TestAServiceThatAsksForTheClustersChoiceGetsIt(t *testing.T) {
 	const rule = `rules: [{name: r, match: [{methods: [GET]}], retry: {maxRetries: 1}}]`
-	for name, tell := range map[string]func(x *index.Index){
+	for name, set := range map[string]func(x *index.Index){
 		"by name": func(x *index.Index) {
 			x.SetPolicy("p", indextest.RetryPolicy(t, "shop", "p", 1, `{to: [{service: {name: api, port: http}}], `+rule+`, loadBalancing: {policy: Random}}`))
 		},
@@ -40,7 +40,7 @@ func TestAServiceThatAsksForTheClustersChoiceGetsIt(t *testing.T) {
 			w.Services["shop/api"] = indextest.Service{Port: 80}
 			x, out := index.New(w, indextest.Exempt), indextest.NewPublished()
 			x.SetNamespace("shop", nil)
-			tell(x)
+			set(x)
 			x.SetPod(indextest.RunningPod("shop", "a", "node-1", "a"))
 			indextest.Publish(x, out)
 			want := func(what string, lb policy.LoadBalancing) {

@@ -32,7 +32,7 @@ type View struct {
 	InForce          bool
 	ActingGeneration int64
 
-	// PublishedRevision is the publication with which agents were told of this generation.
+	// PublishedRevision is the publication that completed this generation.
 	PublishedRevision uint64
 
 	Pods, HostNetworkPods, Namespaces int
@@ -103,7 +103,7 @@ func (x *Index) destinationsOf(r *policyEntry) []Destination {
 	return out
 }
 
-// addServices tells what the Services of the destinations ask for themselves.
+// addServices adds what the Services of the destinations ask for themselves.
 func (x *Index) addServices(r *policyEntry, v *View) {
 	for i := range v.Destinations {
 		d := &v.Destinations[i].Destination
@@ -144,7 +144,7 @@ func countEndpoints(list []netip.AddrPort) int32 {
 }
 
 // derived is what of a view follows from the profiles the policy is part of. It is immutable, and kept until one of these is compiled again
-// or another policy of them changes: a policy for many namespaces is part of thousands of profiles, and is looked at often.
+// or another policy of them changes: a policy for many namespaces is part of thousands of profiles, and is viewed often.
 type derived struct {
 	profiles                []string
 	overriddenBy, overrides []v1alpha1.PolicyReference
@@ -159,7 +159,7 @@ func (pr *profile) forgetDerived() {
 	}
 }
 
-// addProfiles tells what follows from the profiles the policy is part of.
+// addProfiles adds what follows from the profiles the policy is part of.
 func (x *Index) addProfiles(r *policyEntry, v *View) {
 	if r.derived == nil {
 		x.derive(r, v)
@@ -200,7 +200,7 @@ func (x *Index) derive(r *policyEntry, v *View) {
 }
 
 // overlap is which blocks two versions of policies both set fields in. It is kept because a policy for many namespaces meets thousands of
-// others, and few of them change between two looks.
+// others, and few of them change between two views.
 type overlap struct {
 	own, other *compile.Policy
 	blocks     []string

@@ -128,12 +128,12 @@ func progressCondition(accepted, programmed metav1.Condition, r *distribute.Roll
 }
 
 // extraConditions are those that are present only while they are true.
-func extraConditions(v *index.View, f *distribute.Figures) []metav1.Condition {
+func extraConditions(v *index.View, agents *Reports) []metav1.Condition {
 	var out []metav1.Condition
 	if v.Conflict != nil {
 		out = append(out, condition(v1alpha1.ConditionConflicted, v1alpha1.ReasonConflicted, v.Conflict.Problem().Message))
 	}
-	if c, ok := partiallyEnforcedCondition(v, f); ok {
+	if c, ok := partiallyEnforcedCondition(v, agents); ok {
 		out = append(out, c)
 	}
 	if v.Mode == v1alpha1.ModeDryRun {
@@ -142,7 +142,7 @@ func extraConditions(v *index.View, f *distribute.Figures) []metav1.Condition {
 	return out
 }
 
-func partiallyEnforcedCondition(v *index.View, f *distribute.Figures) (metav1.Condition, bool) {
+func partiallyEnforcedCondition(v *index.View, agents *Reports) (metav1.Condition, bool) {
 	var reasons, sentences []string
 	for _, u := range v.Unenforced {
 		if !slices.Contains(reasons, u.Reason) {
@@ -156,9 +156,13 @@ func partiallyEnforcedCondition(v *index.View, f *distribute.Figures) (metav1.Co
 		reasons = append(reasons, v1alpha1.ReasonHostNetwork)
 		sentences = append(sentences, hostNetworkSentence(v))
 	}
-	if len(f.Problems) > 0 {
+	if problems := agents.Figures.Problems; len(problems) > 0 {
 		reasons = append(reasons, v1alpha1.ReasonNotCaptured)
-		sentences = append(sentences, describeProblems(f.Problems))
+		sentences = append(sentences, describeProblems(problems))
+	}
+	if lacking := agents.Rollout.LeftOut; len(lacking) > 0 && v.Mode == v1alpha1.ModeEnforce {
+		reasons = append(reasons, v1alpha1.ReasonOlderAgents)
+		sentences = append(sentences, describeLeftOut(lacking))
 	}
 	if len(reasons) == 0 {
 		return metav1.Condition{}, false

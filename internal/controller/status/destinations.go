@@ -25,8 +25,12 @@ func destinationStatuses(v *index.View, f *distribute.Figures, base *v1alpha1.Po
 	for _, d := range v.Destinations[:min(len(v.Destinations), v1alpha1.MaxDestinationStatuses)] {
 		s := v1alpha1.DestinationStatus{To: Bound(d.Label, maxLabel), Protocol: d.Protocol, Endpoints: d.Endpoints}
 		b := breakers[d.Target]
-		s.Breaker = stateOf(v, &b)
-		s.BreakerSince = breakerSince(&s, before[s.To], b.For, now)
+		if was := before[s.To]; was != nil && unknown(&b) {
+			s.Breaker, s.BreakerSince = was.Breaker, was.BreakerSince
+		} else {
+			s.Breaker = stateOf(v, &b)
+			s.BreakerSince = breakerSince(&s, was, b.For, now)
+		}
 		s.Enforced, s.NotEnforced = enforcement(v, d.Index)
 		out = append(out, s)
 	}

@@ -14,8 +14,8 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// readyCondition sums up the other two. Its message is what kubectl get shows: while it is True, it also tells what is not in force.
-func readyCondition(v *index.View, f *distribute.Figures, accepted, programmed metav1.Condition, nodes int) metav1.Condition {
+// readyCondition sums up the other two. Its message is what kubectl get shows: while it is True, it also says what is not in force.
+func readyCondition(v *index.View, agents *Reports, accepted, programmed metav1.Condition) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonReady}
 	switch {
 	case accepted.Status != metav1.ConditionTrue:
@@ -27,16 +27,17 @@ func readyCondition(v *index.View, f *distribute.Figures, accepted, programmed m
 	case v.Mode == v1alpha1.ModeDryRun:
 		c.Message = "The mode is DryRun: calls pass through unchanged."
 	case v.Pods == 0:
-		c.Message = "In force, but no running pod is selected" + reservations(v, f)
+		c.Message = "In force, but no running pod is selected" + reservations(v, agents)
 	default:
-		c.Message = fmt.Sprintf("In force for %s on %s", plural(v.Pods, "pod"), plural(nodes, "node")) + reservations(v, f)
+		c.Message = fmt.Sprintf("In force for %s on %s", plural(v.Pods, "pod"), plural(agents.Rollout.Desired, "node")) + reservations(v, agents)
 	}
 	return c
 }
 
 // reservations ends a sentence about a policy in force with what of it is not, and adds the warnings. It names a few fields;
 // PartiallyEnforced names them all.
-func reservations(v *index.View, f *distribute.Figures) string {
+func reservations(v *index.View, agents *Reports) string {
+	f := &agents.Figures
 	var missing []string
 	var others []compile.UnenforcedField
 	for _, g := range v.Unenforced {
@@ -50,9 +51,22 @@ func reservations(v *index.View, f *distribute.Figures) string {
 	if len(missing) > 0 {
 		s = fmt.Sprintf(", except %s, which this version does not enforce.", listSome(missing))
 	}
-	sentences := append([]string{s}, compile.DescribeUnenforced(others), hostNetworkSentence(v), describeProblems(f.Problems), noEndpointsSentence(v),
-		olderSentence(f.OlderConnections), DescribeNotices(f.Notices))
+	sentences := append([]string{s}, compile.DescribeUnenforced(others), hostNetworkSentence(v), describeProblems(f.Problems),
+		describeLeftOut(agents.Rollout.LeftOut), noEndpointsSentence(v), olderSentence(f.OlderConnections), DescribeNotices(f.Notices))
 	sentences = slices.DeleteFunc(slices.Concat(sentences, v.Remarks, v.Warnings), func(s string) bool { return s == "" })
+	return strings.Join(sentences, " ")
+}
+
+// describeLeftOut says what is not enforced on nodes with older agents.
+func describeLeftOut(list []distribute.LeftOut) string {
+	var sentences []string
+	for _, l := range list {
+		if l.Nodes == 1 {
+			sentences = append(sentences, fmt.Sprintf("The agent on %s is older and does not know %s.", l.Example, l.Feature))
+		} else {
+			sentences = append(sentences, fmt.Sprintf("The agents on %d nodes, such as %s, are older and do not know %s.", l.Nodes, l.Example, l.Feature))
+		}
+	}
 	return strings.Join(sentences, " ")
 }
 

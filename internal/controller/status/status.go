@@ -73,11 +73,11 @@ func conditionsOf(v *index.View, agents *Reports, rollout *distribute.Rollout, b
 		// A GitOps tool takes an object without conditions for ready. The first answer is that it is not, the second may be that it is.
 		programmed.Status, programmed.Reason, programmed.Message = metav1.ConditionFalse, v1alpha1.ReasonWaitingForNodes, "The policy has just been read."
 	}
-	out := []metav1.Condition{accepted, programmed, readyCondition(v, &agents.Figures, accepted, programmed, rollout.Desired)}
+	out := []metav1.Condition{accepted, programmed, readyCondition(v, agents, accepted, programmed)}
 	if c, ok := progressCondition(accepted, programmed, rollout); ok {
 		out = append(out, c)
 	}
-	return append(out, extraConditions(v, &agents.Figures)...)
+	return append(out, extraConditions(v, agents)...)
 }
 
 // WasProgrammed reports whether the policy's present generation was programmed before. Then it stays so on account of nodes that have

@@ -181,7 +181,7 @@ func TestReadyAndStalledHaveTheReasonOfAccepted(t *testing.T) {
 	}
 }
 
-func TestPodsThatCouldNotBeCapturedAreTold(t *testing.T) {
+func TestPodsThatCouldNotBeCapturedAreNamed(t *testing.T) {
 	id := policy.ParseID("shop/p")
 	problem := policy.CaptureProblem{Namespace: "shop", Pod: "a", Policies: []policy.ID{id}, Reason: "NoNamespace", Message: "gone"}
 	v := index.View{ID: id, Generation: 3, Mode: v1alpha1.ModeEnforce, Pods: 5, InForce: true, Reports: map[index.ReportKey]struct{}{{Policy: id, Target: "any"}: {}}}

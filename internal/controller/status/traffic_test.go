@@ -90,6 +90,24 @@ func TestBreakerColumn(t *testing.T) {
 	}
 }
 
+// An agent that has gone does not close breakers.
+func TestBreakersOfAnAgentThatHasGoneAreShownAsTheyWere(t *testing.T) {
+	base := &v1alpha1.TrafficStatus{Breaker: "Open(2)", BreakersOpen: 2, BreakersHalfOpen: 1}
+	for name, tc := range map[string]struct {
+		give distribute.Breakers
+		want string
+	}{
+		"lost":                  {distribute.Breakers{Lost: 3}, "Open(2)"},
+		"lost, and others open": {distribute.Breakers{Lost: 2, Open: 1}, "Open(1)"},
+		"closed":                {distribute.Breakers{Closings: 3}, "Closed"},
+	} {
+		got := trafficOf(reporting(true), &Reports{Figures: distribute.Figures{AsOf: begin, Breakers: tc.give}}, base)
+		if got.Breaker != tc.want || (got.BreakersHalfOpen == 1) != (tc.want == base.Breaker) {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
 func TestRatesAreShownWithWhatIsKnown(t *testing.T) {
 	for give, want := range map[float64]string{
 		0: "0", 0.001: "0.01", 0.0167: "0.02", 0.5: "0.50", 0.999: "1.0", 12.49: "12.5", 99.96: "100", 1666.7: "1667",
@@ -117,7 +135,7 @@ func TestDurationsAreShownWithTwoDigits(t *testing.T) {
 	}
 }
 
-// The API's word: at most 12 % off, and two digits of that.
+// The API promises: at most 12 % off, and two digits of that.
 func TestQuantilesAreAsExactAsTheySay(t *testing.T) {
 	for d := 55 * time.Microsecond; d < 50*time.Second; d += d / 17 {
 		var l policy.Latency
@@ -236,6 +254,9 @@ func TestDestinationsSayHowTheirBreakersStandAndSinceWhen(t *testing.T) {
 	want(20*time.Second, distribute.Breakers{Open: 1, For: time.Second}, "Open", "1m39s") // it closed in between
 	want(20*time.Second, distribute.Breakers{}, "Closed", "2m0s")
 	want(20*time.Second, distribute.Breakers{}, "Closed", "2m0s")
+	want(20*time.Second, distribute.Breakers{Open: 1, For: 2 * time.Second}, "Open", "2m38s")
+	want(20*time.Second, distribute.Breakers{Lost: 1}, "Open", "2m38s") // its agent has gone
+	want(20*time.Second, distribute.Breakers{Closings: 1}, "Closed", "3m20s")
 	v.HasBreaker = false
 	v.Destinations = v.Destinations[:1]
 	f := at(distribute.Breakers{})

@@ -11,10 +11,12 @@ import (
 	"github.com/google/nftables/expr"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"fairlead.dev/fairlead/internal/agent/capture/nsnetlink"
 )
 
 // A socket that is bound to an interface (SO_BINDTODEVICE) cannot reach the agent: its packets leave by that interface whatever their
-// destination, and the loopback's address is not there. Whether a socket is bound no expression tells, but where its redirected
+// destination, and the loopback's address is not there. Whether a socket is bound no expression can say, but where its redirected
 // request for a connection is about to leave shows it. That request is dropped and the connection remembered for a while by its ends; when
 // TCP asks again, a second later, it goes direct, ungoverned.
 const (
@@ -50,16 +52,16 @@ func endsIn(family byte, set *nftables.Set) []expr.Any {
 		destinationPort(r.destinationPort), in(reg32of0, set))
 }
 
-// spare replaces the rules of boundChain. They are messages of their own making because the library says the direction of a tracked
+// writeBoundRules replaces the rules of boundChain. They are messages of their own making because the library says the direction of a tracked
 // connection in a way that the kernel complains about in its log. A kernel that does not know what they ask for does without. What
-// cannot be remembered, because there is no room, is dropped all the same: the kernel would know a request that has left, and ask the rules
+// cannot be remembered, because the set is full, is dropped all the same: the kernel would know a request that has left, and ask the rules
 // about none that follow.
-func (t *Table) spare() error {
+func (t *Table) writeBoundRules() error {
 	const v4, v6 = unix.NFPROTO_IPV4, unix.NFPROTO_IPV6
-	err := t.exchangeRules(boundChain, t.boundRule(v4, 0, remembering(v4)), t.boundRule(v6, 0, remembering(v6)),
+	err := t.replaceRules(boundChain, t.boundRule(v4, 0, remembering(v4)), t.boundRule(v6, 0, remembering(v6)),
 		t.boundRule(v4, 0, nil), t.boundRule(v6, netlink.Acknowledge, nil))
 	if err != nil && !unknown(err) {
-		return fmt.Errorf("spare sockets bound to an interface: %w", err)
+		return fmt.Errorf("leave alone sockets bound to an interface: %w", err)
 	}
 	return nil
 }
@@ -72,22 +74,22 @@ func (t *Table) boundRule(family byte, flags netlink.HeaderFlags, then []netlink
 	}
 	const loopback = 1 // the index of the loopback in every namespace
 	match := []netlink.Attribute{
-		expression("meta", number(unix.NFTA_META_KEY, unix.NFT_META_NFPROTO), number(unix.NFTA_META_DREG, reg1)),
+		expression("meta", nsnetlink.Number(unix.NFTA_META_KEY, unix.NFT_META_NFPROTO), nsnetlink.Number(unix.NFTA_META_DREG, reg1)),
 		comparison(unix.NFT_CMP_EQ, []byte{family}),
-		expression("meta", number(unix.NFTA_META_KEY, unix.NFT_META_OIF), number(unix.NFTA_META_DREG, reg1)),
+		expression("meta", nsnetlink.Number(unix.NFTA_META_KEY, unix.NFT_META_OIF), nsnetlink.Number(unix.NFTA_META_DREG, reg1)),
 		comparison(unix.NFT_CMP_NEQ, binary.NativeEndian.AppendUint32(nil, loopback)),
 		payload(unix.NFT_PAYLOAD_NETWORK_HEADER, to, size, reg1), comparison(unix.NFT_CMP_EQ, listener),
-		expression("meta", number(unix.NFTA_META_KEY, unix.NFT_META_L4PROTO), number(unix.NFTA_META_DREG, reg1)),
+		expression("meta", nsnetlink.Number(unix.NFTA_META_KEY, unix.NFT_META_L4PROTO), nsnetlink.Number(unix.NFTA_META_DREG, reg1)),
 		comparison(unix.NFT_CMP_EQ, []byte{unix.IPPROTO_TCP}),
 		payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, toPort, sizeOfPort, reg1),
-		comparison(unix.NFT_CMP_EQ, binary.BigEndian.AppendUint16(nil, t.options.Port)),
+		comparison(unix.NFT_CMP_EQ, binary.BigEndian.AppendUint16(nil, t.to.Port)),
 	}
-	drop := expression("immediate", number(unix.NFTA_IMMEDIATE_DREG, unix.NFT_REG_VERDICT), dropVerdict())
+	drop := expression("immediate", nsnetlink.Number(unix.NFTA_IMMEDIATE_DREG, unix.NFT_REG_VERDICT), dropVerdict())
 	return ruleMessage(boundChain, flags, slices.Concat(match, then, []netlink.Attribute{drop})...)
 }
 
-// remembering is, for IPv4, "update @bound4 { ip saddr . tcp sport . ct original ip daddr . ct original proto-dst }". Without room
-// nothing that follows it in its rule is done.
+// remembering is, for IPv4, "update @bound4 { ip saddr . tcp sport . ct original ip daddr . ct original proto-dst }". Where the set is
+// full nothing that follows it in its rule is done.
 func remembering(family byte) []netlink.Attribute {
 	r, set, from, size, key := endsOf(family), "bound4", uint32(source4), uint32(size4), uint32(ctDestination4)
 	if family == unix.NFPROTO_IPV6 {
@@ -97,31 +99,7 @@ func remembering(family byte) []netlink.Attribute {
 		payload(unix.NFT_PAYLOAD_NETWORK_HEADER, from, size, r.source),
 		payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, sourcePort, sizeOfPort, r.sourcePort),
 		original(key, r.destination), original(unix.NFT_CT_PROTO_DST, r.destinationPort),
-		expression("dynset", netlink.Attribute{Type: unix.NFTA_DYNSET_SET_NAME, Data: []byte(set + "\x00")},
-			number(unix.NFTA_DYNSET_OP, unix.NFT_DYNSET_OP_UPDATE), number(unix.NFTA_DYNSET_SREG_KEY, reg32of0)),
+		expression("dynset", nsnetlink.Text(unix.NFTA_DYNSET_SET_NAME, set),
+			nsnetlink.Number(unix.NFTA_DYNSET_OP, unix.NFT_DYNSET_OP_UPDATE), nsnetlink.Number(unix.NFTA_DYNSET_SREG_KEY, reg32of0)),
 	}
-}
-
-// NFT_CT_DST_IP and NFT_CT_DST_IP6 of linux/netfilter/nf_tables.h.
-const ctDestination4, ctDestination6 = 20, 22
-
-func comparison(op uint32, data []byte) netlink.Attribute {
-	return expression("cmp", number(unix.NFTA_CMP_SREG, reg1), number(unix.NFTA_CMP_OP, op), value(unix.NFTA_CMP_DATA, data))
-}
-
-func payload(base, offset, size, register uint32) netlink.Attribute {
-	return expression("payload", number(unix.NFTA_PAYLOAD_DREG, register), number(unix.NFTA_PAYLOAD_BASE, base),
-		number(unix.NFTA_PAYLOAD_OFFSET, offset), number(unix.NFTA_PAYLOAD_LEN, size))
-}
-
-// original loads what the first packet of a connection carried before it was translated.
-func original(key, register uint32) netlink.Attribute {
-	return expression("ct", number(unix.NFTA_CT_KEY, key), number(unix.NFTA_CT_DREG, register),
-		netlink.Attribute{Type: unix.NFTA_CT_DIRECTION, Data: []byte{ctOriginal}})
-}
-
-func dropVerdict() netlink.Attribute {
-	const drop = 0 // NF_DROP
-	return netlink.Attribute{Type: unix.NLA_F_NESTED | unix.NFTA_IMMEDIATE_DATA, Data: attrs(netlink.Attribute{
-		Type: unix.NLA_F_NESTED | unix.NFTA_DATA_VERDICT, Data: attrs(number(unix.NFTA_VERDICT_CODE, drop))})}
 }

@@ -12,9 +12,6 @@ const (
 	ownChain     = "own"
 	captureChain = "capture"
 	boundChain   = "bound"
-
-	// formerChain is what agents of the first version redirected with.
-	formerChain = "output"
 )
 
 // The kernel asks one NAT chain after the other about the first packet of a connection until one of them has decided where it goes;
@@ -43,18 +40,8 @@ func (t *Table) chain(name string) *nftables.Chain {
 		c.Priority = nftables.ChainPriorityRef(behindOthers)
 	case boundChain:
 		c.Hooknum, c.Priority = nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource
-	case formerChain:
-		c.Priority = nftables.ChainPriorityNATDest
 	}
 	return c
-}
-
-// dropFormer removes what an agent of the first version redirected with, if it is there. The rest of such a table has the shape of
-// today's, so that the rule for zones stays in force all the time.
-func (t *Table) dropFormer(c *nftables.Conn) {
-	former := c.AddChain(t.chain(formerChain))
-	c.FlushChain(former)
-	c.DelChain(former)
 }
 
 // writeOwn replaces the rules that leave the agent's own connections alone: a translation to where the packet goes anyhow changes nothing

@@ -8,30 +8,34 @@ import (
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"fairlead.dev/fairlead/internal/agent/capture/intent"
+	"fairlead.dev/fairlead/internal/agent/capture/mechanism"
+	"fairlead.dev/fairlead/internal/agent/capture/nsnetlink"
 )
 
-// Disturbed says whether somebody else has changed rules in the namespace, of whatever table, since Intact found the table whole or
+// disturbed says whether somebody else has changed rules in the namespace, of whatever table, since Intact found the table whole or
 // this Table wrote it. It costs little. It may say so of a change of its own when that is made at the same time.
-func (t *Table) Disturbed() bool {
+func (t *Table) disturbed() bool {
 	commits := t.lease.commits.Load()
 	generation, err := t.lease.generation()
 	return err == nil && generation-commits != t.base.Load()
 }
 
-// Intact says whether the table is as it was written. It fails with ErrSuperseded when another agent has written it since.
+// Intact says whether the table is as it was written. It fails with mechanism.ErrSuperseded when another agent has written it since.
 func (t *Table) Intact() (bool, error) {
 	if t.applied == nil {
 		return false, nil
 	}
 	if owner, ok, err := FindOwner(t.ns); err != nil || !ok {
 		return false, err
-	} else if owner.Name != t.options.Owner {
-		return false, fmt.Errorf("%w: %s", ErrSuperseded, owner.Name)
+	} else if owner.Name != t.settings.Agent {
+		return false, fmt.Errorf("%w: %s", mechanism.ErrSuperseded, owner.Name)
 	}
-	rules, base, err := t.imprint()
+	rules, base, err := t.fingerprint()
 	whole := err == nil && rules == t.written
 	if whole {
-		whole, err = t.holds(*t.applied)
+		whole, err = t.setsHold(*t.applied)
 	}
 	if errors.Is(err, unix.ENOENT) {
 		return false, nil
@@ -42,9 +46,9 @@ func (t *Table) Intact() (bool, error) {
 	return whole, err
 }
 
-// remember takes an imprint of the table.
-func (t *Table) remember() error {
-	rules, base, err := t.imprint()
+// recordFingerprint takes a fingerprint of the table.
+func (t *Table) recordFingerprint() error {
+	rules, base, err := t.fingerprint()
 	if err == nil {
 		t.written = rules
 		t.base.Store(base)
@@ -52,23 +56,23 @@ func (t *Table) remember() error {
 	return err
 }
 
-// imprint reads a hash of the table's chains and rules, and what the namespace's generation was ahead of our transactions before.
-func (t *Table) imprint() (rules uint64, base uint32, err error) {
-	c, err := dial(t.ns, unix.NETLINK_NETFILTER)
+// fingerprint reads a hash of the table's chains and rules, and what the namespace's generation was ahead of our transactions before.
+func (t *Table) fingerprint() (rules uint64, base uint32, err error) {
+	c, err := nsnetlink.Dial(t.ns, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return 0, 0, err
 	}
 	defer func() { _ = c.Close() }()
-	if base, err = t.ahead(c); err != nil {
+	if base, err = t.generationOffset(c); err != nil {
 		return 0, 0, fmt.Errorf("read generation: %w", err)
 	}
-	if rules, err = readImprint(c); err != nil {
+	if rules, err = readFingerprint(c); err != nil {
 		return 0, 0, fmt.Errorf("read rules: %w", err)
 	}
 	return rules, base, nil
 }
 
-func (t *Table) ahead(c *netlink.Conn) (uint32, error) {
+func (t *Table) generationOffset(c *netlink.Conn) (uint32, error) {
 	commits := t.lease.commits.Load()
 	answers, err := c.Execute(request(unix.NFT_MSG_GETGEN, 0, nil))
 	if err != nil {
@@ -83,7 +87,7 @@ func (t *Table) ahead(c *netlink.Conn) (uint32, error) {
 
 // generation reads the number of a generation in an answer.
 func generation(answer []byte) (n uint32, err error) {
-	err = fields(answer, func(d *netlink.AttributeDecoder) {
+	err = nsnetlink.Fields(answer, func(d *netlink.AttributeDecoder) {
 		if d.Type() == unix.NFTA_GEN_ID {
 			n = d.Uint32()
 		}
@@ -91,15 +95,15 @@ func generation(answer []byte) (n uint32, err error) {
 	return n, err
 }
 
-// readImprint hashes the flags of our table, its chains and its rules, the latter with their handles: a rule written anew is another one.
-func readImprint(c *netlink.Conn) (uint64, error) {
+// readFingerprint hashes the flags of our table, its chains and its rules, the latter with their handles: a rule written anew is another one.
+func readFingerprint(c *netlink.Conn) (uint64, error) {
 	h := fnv.New64a()
-	tables, err := c.Execute(request(unix.NFT_MSG_GETTABLE, 0, []netlink.Attribute{{Type: unix.NFTA_TABLE_NAME, Data: []byte(tableName + "\x00")}}))
+	tables, err := c.Execute(request(unix.NFT_MSG_GETTABLE, 0, []netlink.Attribute{nsnetlink.Text(unix.NFTA_TABLE_NAME, tableName)}))
 	if err != nil {
 		return 0, err
 	}
 	for _, a := range tables {
-		if err := fields(a.Data, func(d *netlink.AttributeDecoder) {
+		if err := nsnetlink.Fields(a.Data, func(d *netlink.AttributeDecoder) {
 			if d.Type() == unix.NFTA_TABLE_FLAGS {
 				_, _ = h.Write(d.Bytes())
 			}
@@ -119,7 +123,7 @@ func readImprint(c *netlink.Conn) (uint64, error) {
 		_, _ = h.Write(described)
 	}
 	rules, err := c.Execute(request(unix.NFT_MSG_GETRULE, netlink.Dump,
-		[]netlink.Attribute{{Type: unix.NFTA_RULE_TABLE, Data: []byte(tableName + "\x00")}}))
+		[]netlink.Attribute{nsnetlink.Text(unix.NFTA_RULE_TABLE, tableName)}))
 	if err != nil {
 		return 0, err
 	}
@@ -132,7 +136,7 @@ func readImprint(c *netlink.Conn) (uint64, error) {
 // describeChain is what matters of a chain of ours, and nothing of others.
 func describeChain(answer []byte) (described []byte, err error) {
 	ours := false
-	err = fields(answer, func(d *netlink.AttributeDecoder) {
+	err = nsnetlink.Fields(answer, func(d *netlink.AttributeDecoder) {
 		switch d.Type() {
 		case unix.NFTA_CHAIN_TABLE:
 			ours = d.String() == tableName
@@ -146,15 +150,17 @@ func describeChain(answer []byte) (described []byte, err error) {
 	return described, err
 }
 
-// holds says whether the sets hold what r says. Those that are renewed or that the kernel fills are left out.
-func (t *Table) holds(r Redirect) (bool, error) {
-	c, err := dial(t.ns, unix.NETLINK_NETFILTER)
+// setsHold says whether the sets hold what r says. Those that are renewed or that the kernel fills are left out.
+func (t *Table) setsHold(r intent.Redirect) (bool, error) {
+	c, err := nsnetlink.Dial(t.ns, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return false, err
 	}
 	defer func() { _ = c.Close() }()
-	v4, v6 := split(r.Addrs)
-	for name, keys := range map[string][]string{"addrs4": addressKeys(v4), "addrs6": addressKeys(v6), "ports": portKeys(r.Ports)} {
+	v4, v6 := byFamily(r.Addrs)
+	unserved4, unserved6 := byFamily(r.Unserved)
+	for name, keys := range map[string][]string{"addrs4": addressKeys(v4), "addrs6": addressKeys(v6), "ports": portKeys(r.Ports),
+		"unserved4": addressKeys(unserved4), "unserved6": addressKeys(unserved6)} {
 		want := contents{seed: t.seed}
 		for _, key := range keys {
 			want.add([]byte(key))

@@ -5,12 +5,14 @@ import (
 	"net/netip"
 	"testing"
 
+	"fairlead.dev/fairlead/internal/agent/capture/intent"
+	"fairlead.dev/fairlead/internal/agent/capture/mechanism"
 	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
-	"fairlead.dev/fairlead/internal/agent/capture/nft"
 )
 
-var manyThings = nft.Redirect{Addrs: addrs("10.0.0.1:80", "[fd00::1]:80"), Ports: []uint16{80, 443},
-	Blocks: []nft.Block{{Prefix: netip.MustParsePrefix("10.1.0.0/16"), Ports: []uint16{1, 2}}}}
+var manyThings = intent.Redirect{Addrs: addrs("10.0.0.1:80", "[fd00::1]:80"), Ports: []uint16{80, 443},
+	Blocks:   []intent.Block{{Prefix: netip.MustParsePrefix("10.1.0.0/16"), Ports: []uint16{1, 2}}},
+	Unserved: addrs("10.0.0.3:80"), FailClosed: true}
 
 // TestTamperingIsNoticed has the pod change the table in every way that nft has.
 func TestTamperingIsNoticed(t *testing.T) {
@@ -18,6 +20,7 @@ func TestTamperingIsNoticed(t *testing.T) {
 	for _, change := range []string{
 		"flush chain inet fairlead capture", "flush chain inet fairlead own", "flush chain inet fairlead zone", "flush chain inet fairlead bound",
 		"flush set inet fairlead addrs4", "flush set inet fairlead addrs6", "flush set inet fairlead ports",
+		"flush set inet fairlead unserved4", "add element inet fairlead unserved6 { fd00::9 . 80 }",
 		"delete element inet fairlead ports { 80 }", "add element inet fairlead addrs4 { 10.0.0.9 . 80 }",
 		"flush table inet fairlead", "flush ruleset", "delete table inet fairlead",
 		"add table inet fairlead { flags dormant; }",
@@ -31,13 +34,13 @@ func TestTamperingIsNoticed(t *testing.T) {
 			install(t, table, manyThings)
 			calm(t, table, "after it was written")
 			script(t, n, change)
-			if !table.Disturbed() {
+			if !table.disturbed() {
 				t.Error("the change was not noticed")
 			}
 			if intact, err := table.Intact(); err != nil || intact {
 				t.Errorf("intact: %t, %v, want it found damaged", intact, err)
 			}
-			if !table.Disturbed() {
+			if !table.disturbed() {
 				t.Error("the change is forgotten before the table is written again")
 			}
 			if err := table.TakeOver(manyThings); err != nil {
@@ -56,20 +59,20 @@ func TestAMissingSetIsNoticed(t *testing.T) {
 	netnstest.Privileged(t)
 	n := netnstest.New(t, netnstest.Host(t))
 	table := open(t, n, options("whole"))
-	install(t, table, nft.Redirect{Ports: []uint16{80}})
+	install(t, table, intent.Redirect{Ports: []uint16{80}})
 	script(t, n, "delete set inet fairlead addrs4")
 	if intact, err := table.Intact(); err != nil || intact {
 		t.Errorf("intact: %t, %v, want it found damaged", intact, err)
 	}
 }
 
-func calm(t *testing.T, table *nft.Table, when string) {
+func calm(t *testing.T, table *table, when string) {
 	t.Helper()
 	for range 3 {
 		if err := table.Renew(); err != nil {
 			t.Fatal(err)
 		}
-		if table.Disturbed() {
+		if table.disturbed() {
 			t.Errorf("%s: disturbed by nobody", when)
 		}
 	}
@@ -84,7 +87,7 @@ func TestOwnChangesAreNoTampering(t *testing.T) {
 	n := netnstest.New(t, netnstest.Host(t))
 	table := open(t, n, options("own"))
 	install(t, table, manyThings)
-	for what, r := range map[string]nft.Redirect{
+	for what, r := range map[string]intent.Redirect{
 		"other addresses": {Addrs: addrs("10.0.0.2:80", "[fd00::1]:80"), Ports: []uint16{80}, Blocks: manyThings.Blocks},
 		"other rules":     {All: true, FailClosed: true},
 		"nothing":         {},
@@ -105,7 +108,7 @@ func TestRulesOfOthersAreNotOurs(t *testing.T) {
 	table := open(t, n, options("quiet"))
 	install(t, table, manyThings)
 	script(t, n, "add table inet pods; add chain inet pods c { type filter hook output priority 0; }")
-	if !table.Disturbed() {
+	if !table.disturbed() {
 		t.Error("the change was not noticed")
 	}
 	if intact, err := table.Intact(); err != nil || !intact {
@@ -114,18 +117,18 @@ func TestRulesOfOthersAreNotOurs(t *testing.T) {
 	calm(t, table, "after a change of another table")
 }
 
-// TestTableOfAnotherAgentIsNotMended tells an agent that took over from a pod that tampers.
-func TestTableOfAnotherAgentIsNotMended(t *testing.T) {
+// TestTableOfAnotherAgentIsNotRewritten distinguishes an agent that took over from a pod that tampers.
+func TestTableOfAnotherAgentIsNotRewritten(t *testing.T) {
 	netnstest.Privileged(t)
 	n := netnstest.New(t, netnstest.Host(t))
-	old, young := open(t, n, options("old")), open(t, n, options("young"))
+	old, newer := open(t, n, options("old")), open(t, n, options("newer"))
 	install(t, old, manyThings)
-	install(t, young, manyThings)
-	if _, err := old.Intact(); !errors.Is(err, nft.ErrSuperseded) {
+	install(t, newer, manyThings)
+	if _, err := old.Intact(); !errors.Is(err, mechanism.ErrSuperseded) {
 		t.Errorf("the old agent looks: %v, want superseded", err)
 	}
-	if intact, err := young.Intact(); err != nil || !intact {
-		t.Errorf("the young agent looks: %t, %v", intact, err)
+	if intact, err := newer.Intact(); err != nil || !intact {
+		t.Errorf("the newer agent looks: %t, %v", intact, err)
 	}
 }
 
@@ -143,6 +146,6 @@ func TestTableOfTheFirstVersionIsTakenOver(t *testing.T) {
 		chain zone { type filter hook output priority raw; meta mark 0x0000fa1e ct original zone set 64030; }
 	}`)
 	table := open(t, n, options("golden"))
-	install(t, table, nft.Redirect{Addrs: addrs("10.96.0.10:80", "10.244.1.7:8080", "[fd00::10]:80")})
+	install(t, table, intent.Redirect{Addrs: addrs("10.96.0.10:80", "10.244.1.7:8080", "[fd00::10]:80")})
 	golden(t, n, "services")
 }

@@ -1,24 +1,22 @@
 package nft
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
-	"fairlead.dev/fairlead/internal/agent/capture/netns"
+	"fairlead.dev/fairlead/internal/agent/capture/nsnetlink"
 )
 
 // Foreign names the tables of others in the namespace, "family table", that send TCP connections which leave the pod elsewhere, as a
 // mesh's sidecar does. What they take never comes to the agent; what the proxy behind them sends does.
 func (t *Table) Foreign() ([]string, error) {
-	c, err := dial(t.ns, unix.NETLINK_NETFILTER)
+	c, err := nsnetlink.Dial(t.ns, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return nil, err
 	}
@@ -29,11 +27,11 @@ func (t *Table) Foreign() ([]string, error) {
 	}
 	var found []string
 	for table, chains := range entries {
-		rules, err := rulesOf(c, table)
+		sends, err := sendsElsewhere(c, table, chains)
 		if err != nil && !errors.Is(err, unix.ENOENT) { // the table may be gone meanwhile
 			return nil, fmt.Errorf("read rules of others: %w", err)
 		}
-		if reaches(rules, chains) {
+		if sends {
 			found = append(found, table.String())
 		}
 	}
@@ -82,7 +80,7 @@ func natOutputs(c *netlink.Conn) (map[tableKey][]string, error) {
 func parseNATOutput(answer []byte) (table tableKey, chain string, err error) {
 	var name, kind string
 	hook := uint32(unix.NF_INET_NUMHOOKS)
-	err = fields(answer, func(d *netlink.AttributeDecoder) {
+	err = nsnetlink.Fields(answer, func(d *netlink.AttributeDecoder) {
 		switch d.Type() {
 		case unix.NFTA_CHAIN_TABLE:
 			table.name = d.String()
@@ -91,7 +89,7 @@ func parseNATOutput(answer []byte) (table tableKey, chain string, err error) {
 		case unix.NFTA_CHAIN_TYPE:
 			kind = d.String()
 		case unix.NFTA_CHAIN_HOOK:
-			if number := attribute(d.Bytes(), unix.NFTA_HOOK_HOOKNUM); len(number) == 4 {
+			if number := nsnetlink.Attribute(d.Bytes(), unix.NFTA_HOOK_HOOKNUM); len(number) == 4 {
 				hook = binary.BigEndian.Uint32(number)
 			}
 		}
@@ -103,109 +101,12 @@ func parseNATOutput(answer []byte) (table tableKey, chain string, err error) {
 	return table, name, nil
 }
 
-// foreignRule is what a rule of somebody else's does.
-type foreignRule struct {
-	sends bool // connections elsewhere
-	jumps []string
-}
-
-// rulesOf are the rules of a table by chain.
-func rulesOf(c *netlink.Conn, table tableKey) (map[string][]foreignRule, error) {
-	all := request(unix.NFT_MSG_GETRULE, netlink.Dump, []netlink.Attribute{{Type: unix.NFTA_RULE_TABLE, Data: []byte(table.name + "\x00")}})
-	all.Data[0] = table.family
-	answers, err := c.Execute(all)
+// sendsElsewhere says whether a rule that sends connections elsewhere can be reached from one of a table's chains.
+func sendsElsewhere(c *netlink.Conn, table tableKey, from []string) (bool, error) {
+	rules, err := rulesOf(c, table)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	found := make(map[string][]foreignRule)
-	for _, a := range answers {
-		chain, r, err := parseForeignRule(a.Data)
-		if err != nil {
-			return nil, err
-		}
-		found[chain] = append(found[chain], r)
-	}
-	return found, nil
-}
-
-// parseForeignRule reads a rule and the name of its chain.
-func parseForeignRule(answer []byte) (chain string, r foreignRule, err error) {
-	err = fields(answer, func(d *netlink.AttributeDecoder) {
-		switch d.Type() {
-		case unix.NFTA_RULE_CHAIN:
-			chain = d.String()
-		case unix.NFTA_RULE_EXPRESSIONS:
-			d.Nested(func(list *netlink.AttributeDecoder) error { r.read(list); return nil })
-		}
-	})
-	return chain, r, err
-}
-
-// read reads a rule's expressions.
-func (r *foreignRule) read(list *netlink.AttributeDecoder) {
-	udp := false
-	for list.Next() {
-		var name string
-		var data []byte
-		list.Nested(func(e *netlink.AttributeDecoder) error {
-			for e.Next() {
-				switch e.Type() {
-				case unix.NFTA_EXPR_NAME:
-					name = e.String()
-				case unix.NFTA_EXPR_DATA:
-					data = e.Bytes()
-				}
-			}
-			return nil
-		})
-		switch name {
-		case "cmp": // with the protocol's number: the only one of one byte and this value in a NAT chain
-			udp = udp || bytes.Equal(nestedValue(data, unix.NFTA_CMP_DATA), []byte{unix.IPPROTO_UDP})
-		case "redir", "tproxy":
-			r.sends = true
-		case "nat":
-			r.sends = r.sends || bytes.Equal(attribute(data, unix.NFTA_NAT_TYPE), []byte{0, 0, 0, unix.NFT_NAT_DNAT})
-		case "target": // of iptables
-			target := strings.TrimRight(string(attribute(data, unix.NFTA_TARGET_NAME)), "\x00")
-			r.sends = r.sends || slices.Contains(elsewhere, target)
-		case "immediate":
-			if to := verdictChain(data); to != "" {
-				r.jumps = append(r.jumps, to)
-			}
-		}
-	}
-	r.sends = r.sends && !udp
-}
-
-// elsewhere are the targets of iptables that send a connection elsewhere.
-var elsewhere = []string{"REDIRECT", "DNAT", "NETMAP"}
-
-// attribute is the bytes of one attribute in data, or nil.
-func attribute(data []byte, kind uint16) (found []byte) {
-	d, err := netlink.NewAttributeDecoder(data)
-	if err != nil {
-		return nil
-	}
-	for d.Next() {
-		if d.Type() == kind {
-			found = d.Bytes()
-		}
-	}
-	return found
-}
-
-func nestedValue(data []byte, kind uint16) []byte {
-	return attribute(attribute(data, kind), unix.NFTA_DATA_VALUE)
-}
-
-// verdictChain is where an immediate expression jumps or goes to, or "".
-func verdictChain(data []byte) string {
-	verdict := attribute(attribute(data, unix.NFTA_IMMEDIATE_DATA), unix.NFTA_DATA_VERDICT)
-	return strings.TrimRight(string(attribute(verdict, unix.NFTA_VERDICT_CHAIN)), "\x00")
-}
-
-// reaches says whether a rule that sends connections elsewhere can be reached from one of the chains.
-func reaches(rules map[string][]foreignRule, from []string) bool {
 	seen := make(map[string]bool)
 	for queue := slices.Clone(from); len(queue) > 0; queue = queue[1:] {
 		if seen[queue[0]] {
@@ -214,34 +115,17 @@ func reaches(rules map[string][]foreignRule, from []string) bool {
 		seen[queue[0]] = true
 		for _, r := range rules[queue[0]] {
 			if r.sends {
-				return true
+				return true, nil
 			}
 			queue = append(queue, r.jumps...)
+			for _, set := range r.maps {
+				jumps, err := mapJumps(c, table, set)
+				if err != nil {
+					return false, err
+				}
+				queue = append(queue, jumps...)
+			}
 		}
 	}
-	return false
-}
-
-// legacyRedirects looks into iptables of the old kind, which nftables does not know of. Their tables are asked for only where they are
-// there, because asking makes them. A redirect of what comes in counts too: that is not worth telling apart, as those who have the one have
-// the other.
-func legacyRedirects(ns *netns.Namespace) ([]string, error) {
-	var found []string
-	err := ns.Do(func() error {
-		for _, k := range legacyKinds {
-			names, err := os.ReadFile("/proc/thread-self/net/" + k.names)
-			if err != nil || !slices.Contains(strings.Fields(string(names)), "nat") {
-				continue // no support for it at all, or no such table
-			}
-			entries, err := k.entries()
-			if err != nil {
-				return err
-			}
-			if slices.ContainsFunc(elsewhere, func(target string) bool { return bytes.Contains(entries, []byte(target+"\x00")) }) {
-				found = append(found, k.tool+" nat")
-			}
-		}
-		return nil
-	})
-	return found, err
+	return false, nil
 }

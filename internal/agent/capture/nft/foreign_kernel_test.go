@@ -17,8 +17,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"fairlead.dev/fairlead/internal/agent/capture/conntrack"
+	"fairlead.dev/fairlead/internal/agent/capture/intent"
 	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
-	"fairlead.dev/fairlead/internal/agent/capture/nft"
 )
 
 // inside runs a command inside n.
@@ -50,7 +51,7 @@ func meshProxy(t testing.TB, n *netnstest.Net) {
 	t.Helper()
 	for _, at := range []string{"127.0.0.1", "::1"} {
 		n.Handle(t, netip.AddrPortFrom(netip.MustParseAddr(at), proxyPort), func(c *net.TCPConn) {
-			original, err := nft.OriginalDestination(c)
+			original, err := conntrack.OriginalDestination(c)
 			if err != nil {
 				t.Error(err)
 				return
@@ -115,7 +116,7 @@ func TestRule36_AnotherProxyInThePod(t *testing.T) {
 					redirect(t, pod)
 				}
 				table := open(t, pod, options("mesh"))
-				install(t, table, nft.Redirect{Ports: []uint16{80}})
+				install(t, table, intent.Redirect{Ports: []uint16{80}})
 				if first == "the agent" {
 					redirect(t, pod)
 				}
@@ -153,7 +154,7 @@ func marked(t *testing.T, n *netnstest.Net, to string) string {
 	return string(b[:k])
 }
 
-// TestWhatIsNoForeignRedirect: rules of others that take no call away are nothing to tell of.
+// TestWhatIsNoForeignRedirect: rules of others that take no call away are nothing to report.
 func TestWhatIsNoForeignRedirect(t *testing.T) {
 	netnstest.Privileged(t)
 	for name, rules := range map[string]string{
@@ -168,9 +169,40 @@ func TestWhatIsNoForeignRedirect(t *testing.T) {
 			n := netnstest.New(t, netnstest.Host(t))
 			script(t, n, rules)
 			table := open(t, n, options("others"))
-			install(t, table, nft.Redirect{All: true})
+			install(t, table, intent.Redirect{All: true})
 			if found, err := table.Foreign(); err != nil || len(found) > 0 {
 				t.Errorf("found %v, %v", found, err)
+			}
+		})
+	}
+}
+
+// TestForeignRedirectsByMaps: where a rule sends a connection may be written in a map.
+func TestForeignRedirectsByMaps(t *testing.T) {
+	netnstest.Privileged(t)
+	for name, tc := range map[string]struct {
+		rules string
+		found int
+	}{
+		"verdict map": {`table ip m { chain proxy { tcp dport 1-65535 redirect to :15001; };
+			chain output { type nat hook output priority -100; tcp dport vmap { 80 : jump proxy, 81 : accept }; }; }`, 1},
+		"goto, by name": {`table ip m { chain proxy { tcp dport 1-65535 redirect to :15001; }; map ports { type inet_service : verdict; elements = { 80 : goto proxy }; };
+			chain output { type nat hook output priority -100; tcp dport vmap @ports; }; }`, 1},
+		"by intervals": {`table inet m { chain proxy { tcp dport 1-65535 redirect to :15001; };
+			chain output { type nat hook output priority -100; tcp dport vmap { 1-79 : accept, 80-90 : jump proxy }; }; }`, 1},
+		"by another map": {`table ip m { chain proxy { tcp dport 1-65535 redirect to :15001; }; chain more { ip daddr vmap { 10.0.0.1 : jump proxy }; };
+			chain output { type nat hook output priority -100; tcp dport vmap { 80 : jump more }; }; }`, 1},
+		"address from a map": {`table ip m { chain output { type nat hook output priority -100; dnat to tcp dport map { 80 : 10.9.9.9 }; }; }`, 1},
+		"to nothing": {`table ip m { chain harmless { accept; };
+			chain output { type nat hook output priority -100; tcp dport vmap { 80 : jump harmless, 81 : drop }; }; }`, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := netnstest.New(t, netnstest.Host(t))
+			script(t, n, tc.rules)
+			table := open(t, n, options("maps"))
+			install(t, table, intent.Redirect{All: true})
+			if found, err := table.Foreign(); err != nil || len(found) != tc.found {
+				t.Errorf("found %v, %v, want %d", found, err, tc.found)
 			}
 		})
 	}
@@ -183,7 +215,7 @@ func TestSocketBoundToAnInterface(t *testing.T) {
 	pod, out := netnstest.Pair(t, netnstest.Host(t))
 	agent(t, pod)
 	world(t, out, 80)
-	install(t, open(t, pod, options("bound")), nft.Redirect{All: true, FailClosed: true})
+	install(t, open(t, pod, options("bound")), intent.Redirect{All: true, FailClosed: true})
 	for _, to := range []string{"10.99.0.1:80", "[fd99::1]:80"} {
 		d := net.Dialer{Timeout: 20 * time.Second, Control: func(_, _ string, raw syscall.RawConn) error {
 			var err error
@@ -206,13 +238,13 @@ func TestSocketBoundToAnInterface(t *testing.T) {
 }
 
 // TestMoreSocketsBoundToAnInterfaceThanAreRemembered has the kernel remember as many connections as it may when another one begins: it goes
-// direct as soon as there is room.
+// direct as soon as the set has space.
 func TestMoreSocketsBoundToAnInterfaceThanAreRemembered(t *testing.T) {
 	netnstest.Privileged(t)
 	pod, out := netnstest.Pair(t, netnstest.Host(t))
 	agent(t, pod)
 	world(t, out, 80)
-	install(t, open(t, pod, options("bound")), nft.Redirect{All: true})
+	install(t, open(t, pod, options("bound")), intent.Redirect{All: true})
 	var others []string
 	for i := range 4096 {
 		others = append(others, fmt.Sprintf("192.0.2.1 . %d . 192.0.2.2 . 80", 20000+i))
@@ -252,7 +284,7 @@ func TestForeignRedirectsAreFoundWithoutRawSockets(t *testing.T) {
 	n := netnstest.New(t, netnstest.Host(t))
 	meshIPTables(t, n, "iptables-legacy", "ip6tables-legacy")
 	table := open(t, n, options("legacy"))
-	install(t, table, nft.Redirect{All: true})
+	install(t, table, intent.Redirect{All: true})
 	var found []string
 	err := limited(t, func() (err error) { found, err = table.Foreign(); return err }, unix.CAP_NET_ADMIN, unix.CAP_SYS_ADMIN)
 	if want := []string{"ip6tables-legacy nat", "iptables-legacy nat"}; err != nil || !slices.Equal(found, want) {
@@ -279,38 +311,4 @@ func limited(t *testing.T, f func() error, capabilities ...uint) error {
 		result <- f()
 	}()
 	return <-result
-}
-
-// TestConnectionsOfAnotherProxysPodAreNotOlder: what another proxy in the pod has taken is no connection that could be governed; what the proxy
-// made of it is, and counts if it was made before. What the agent has made counts never.
-func TestConnectionsOfAnotherProxysPodAreNotOlder(t *testing.T) {
-	netnstest.Privileged(t)
-	pod, out := netnstest.Pair(t, netnstest.Host(t))
-	agent(t, pod)
-	meshProxy(t, pod)
-	world(t, out, 80)
-	meshRules["nft"](t, pod)
-	for _, to := range []string{"10.99.0.1:80", "[fd99::1]:80"} {
-		table := open(t, pod, options("older"))
-		r := nft.Redirect{Addrs: addrs(to)}
-		for _, want := range []string{"proxied, direct", "proxied, captured " + to} {
-			c, got, err := callWith(pod, net.Dialer{}, to)
-			if err != nil || got != want {
-				t.Fatalf("call to %s: %q, %v, want %q", to, got, err, want)
-			}
-			defer func() { _ = c.Close() }()
-			install(t, table, r)
-			own, err := pod.Dial(t.Context(), netip.MustParseAddrPort(to), mark)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = own.Close() }()
-			if older, err := table.Older(r); err != nil || len(older) != 1 {
-				t.Errorf("older connections to %s: %v, %v, want that of the proxy before the policy", to, older, err)
-			}
-		}
-		if err := table.Remove(); err != nil {
-			t.Fatal(err)
-		}
-	}
 }

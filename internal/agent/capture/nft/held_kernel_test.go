@@ -11,11 +11,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"fairlead.dev/fairlead/internal/agent/capture/intent"
 	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
-	"fairlead.dev/fairlead/internal/agent/capture/nft"
+	"fairlead.dev/fairlead/internal/agent/capture/sockdiag"
 )
 
-// A client of a redirected connection that has ended its side is told from one that has gone, although both look the same to the
+// A client of a redirected connection that has ended its side is distinguished from one that has gone, although both look the same to the
 // agent that accepted it.
 func TestRule04_AHalfClosedSocketIsHeld(t *testing.T) {
 	netnstest.Privileged(t)
@@ -29,7 +30,7 @@ func TestRule04_AHalfClosedSocketIsHeld(t *testing.T) {
 		})
 	}
 	t.Cleanup(func() { close(release) })
-	install(t, open(t, pod, options("held")), nft.Redirect{All: true})
+	install(t, open(t, pod, options("held")), intent.Redirect{All: true})
 	for _, to := range []string{"10.99.0.1:80", "[fd99::1]:80", "[::ffff:10.99.0.1]:80"} {
 		t.Run(to, func(t *testing.T) {
 			original := netip.MustParseAddrPort(to)
@@ -38,11 +39,11 @@ func TestRule04_AHalfClosedSocketIsHeld(t *testing.T) {
 			agents := <-accepted
 			held := func() bool {
 				t.Helper()
-				held, err := nft.SocketHeld(pod.Namespace, agents.RemoteAddr().(*net.TCPAddr).AddrPort(), original)
+				s, err := sockdiag.Find(pod.Namespace, agents.RemoteAddr().(*net.TCPAddr).AddrPort(), original)
 				if err != nil {
 					t.Fatal(err)
 				}
-				return held
+				return s.Held
 			}
 			if !held() {
 				t.Error("open: not held")
@@ -60,20 +61,20 @@ func TestRule04_AHalfClosedSocketIsHeld(t *testing.T) {
 			netnstest.Eventually(t, 10*time.Second, "it is gone", func() bool { return !held() })
 		})
 	}
-	_, err := nft.SocketHeld(pod.Namespace, netip.AddrPortFrom(netnstest.Pod4, 9), netip.MustParseAddrPort("10.99.0.1:80"))
+	_, err := sockdiag.Find(pod.Namespace, netip.AddrPortFrom(netnstest.Pod4, 9), netip.MustParseAddrPort("10.99.0.1:80"))
 	if !errors.Is(err, unix.ENOENT) {
 		t.Errorf("no such socket: %v", err)
 	}
 	// A listener on the port is not the connection that was asked for.
 	pod.Serve(t, netip.MustParseAddrPort("0.0.0.0:9"), "")
-	_, err = nft.SocketHeld(pod.Namespace, netip.AddrPortFrom(netnstest.Pod4, 9), netip.MustParseAddrPort("10.99.0.1:80"))
+	_, err = sockdiag.Find(pod.Namespace, netip.AddrPortFrom(netnstest.Pod4, 9), netip.MustParseAddrPort("10.99.0.1:80"))
 	if !errors.Is(err, unix.ENOENT) {
 		t.Errorf("a listener: %v", err)
 	}
 }
 
 // Two connections to different servers may come from one port. Redirected to one listener they would be the same, so the kernel
-// gives the second another source port, which its owner does not know: nothing can be told of that one, and nothing is.
+// gives the second another source port, which its owner does not know: nothing can be said of that one, and nothing is.
 func TestNothingIsSaidOfATranslatedSocket(t *testing.T) {
 	netnstest.Privileged(t)
 	pod, _ := netnstest.Pair(t, netnstest.Host(t))
@@ -84,22 +85,22 @@ func TestNothingIsSaidOfATranslatedSocket(t *testing.T) {
 		<-release
 	})
 	t.Cleanup(func() { close(release) })
-	install(t, open(t, pod, options("held")), nft.Redirect{All: true})
+	install(t, open(t, pod, options("held")), intent.Redirect{All: true})
 	const port = 40123
 	translated := 0
 	for _, to := range []string{"10.99.0.1:80", "10.99.0.2:80"} {
 		original := netip.MustParseAddrPort(to)
 		connectFrom(t, pod, port, original)
 		from := (<-accepted).RemoteAddr().(*net.TCPAddr).AddrPort()
-		held, err := nft.SocketHeld(pod.Namespace, from, original)
+		s, err := sockdiag.Find(pod.Namespace, from, original)
 		switch {
 		case from.Port() != port:
 			translated++
 			if !errors.Is(err, unix.ENOENT) {
-				t.Errorf("%s from %s: held %v, %v", to, from, held, err)
+				t.Errorf("%s from %s: held %v, %v", to, from, s.Held, err)
 			}
-		case err != nil || !held:
-			t.Errorf("%s from %s: held %v, %v", to, from, held, err)
+		case err != nil || !s.Held:
+			t.Errorf("%s from %s: held %v, %v", to, from, s.Held, err)
 		}
 	}
 	if translated != 1 {

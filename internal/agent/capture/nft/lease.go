@@ -2,9 +2,7 @@ package nft
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fairlead.dev/fairlead/internal/agent/capture/netns"
+	"fairlead.dev/fairlead/internal/agent/capture/nsnetlink"
 )
 
 // lease keeps the elements of the lease set from expiring. The table's rules ask that set before they redirect, so when nobody
@@ -20,11 +19,10 @@ import (
 // and must work when there is no descriptor left to open another. For the same reason it does without a library: ready-made bytes
 // are written, and since the kernel has answered when the write returns, the answer is read without waiting.
 type lease struct {
-	// immutable after openLease
+	// immutable after newLease
 	ns      *netns.Namespace
-	fd      int
 	ttl     time.Duration
-	inPlace func(*lease) bool
+	kernel  *kernel
 	renewal []byte // adds both elements, or updates them where the kernel can
 	rewrite []byte // removes and adds both
 	removal []byte
@@ -33,26 +31,40 @@ type lease struct {
 	// atomic
 	commits atomic.Uint32 // transactions of this table's, each of which made another generation
 
-	answer [4096]byte
+	socket *nsnetlink.Raw // nil before open
 }
 
-func (k *Kernel) openLease(ns *netns.Namespace, ttl time.Duration) (*lease, error) {
-	l := &lease{ns: ns, ttl: ttl, inPlace: k.updatesInPlace}
+func newLease(ns *netns.Namespace, ttl time.Duration, k *kernel) *lease {
+	l := &lease{ns: ns, ttl: ttl, kernel: k}
 	add, remove := addElements(ttl, ttl), element(unix.NFT_MSG_DELSETELEM, nil)
 	l.renewal, l.rewrite, l.removal = transaction(add), transaction(remove, add), transaction(remove)
-	l.asking = marshal([]netlink.Message{request(unix.NFT_MSG_GETGEN, 0, nil)})
-	var err error
-	if l.fd, err = openRaw(ns, unix.NETLINK_NETFILTER); err != nil {
-		return nil, fmt.Errorf("open lease: %w", err)
-	}
-	return l, nil
+	l.asking = nsnetlink.Marshal([]netlink.Message{request(unix.NFT_MSG_GETGEN, 0, nil)})
+	return l
 }
 
-func (l *lease) close() error { return os.NewSyscallError("close", unix.Close(l.fd)) }
+// open opens the socket, if it is not open.
+func (l *lease) open() (err error) {
+	if l.socket != nil {
+		return nil
+	}
+	if l.socket, err = nsnetlink.OpenRaw(l.ns, unix.NETLINK_NETFILTER); err != nil {
+		return fmt.Errorf("open lease: %w", err)
+	}
+	return nil
+}
+
+func (l *lease) close() error {
+	if l.socket == nil {
+		return nil
+	}
+	err := l.socket.Close()
+	l.socket = nil
+	return err
+}
 
 // renew lets the lease last for another ttl from now.
 func (l *lease) renew() error {
-	if l.inPlace(l) {
+	if l.kernel.updatesInPlace(l) {
 		return l.send(l.renewal)
 	}
 	return l.send(l.rewrite)
@@ -69,22 +81,25 @@ func (l *lease) alive() (bool, error) {
 
 // send carries out a transaction. It blocks while the kernel works on it, which on an old one takes some milliseconds.
 func (l *lease) send(messages []byte) error {
-	if err := unix.Send(l.fd, messages, 0); err != nil {
-		return fmt.Errorf("renew lease: %w", os.NewSyscallError("send", err))
+	if err := l.open(); err != nil {
+		return err
+	}
+	if err := l.socket.Send(messages); err != nil {
+		return fmt.Errorf("renew lease: %w", err)
 	}
 	var failure error
 	for {
-		n, _, err := unix.Recvfrom(l.fd, l.answer[:], unix.MSG_DONTWAIT)
-		if errors.Is(err, unix.EAGAIN) {
+		answer, err := l.socket.Receive()
+		if err != nil {
+			return fmt.Errorf("renew lease: %w", err)
+		}
+		if answer == nil {
 			if failure == nil {
 				l.commits.Add(1)
 			}
 			return failure
 		}
-		if err != nil {
-			return fmt.Errorf("renew lease: %w", os.NewSyscallError("recvfrom", err))
-		}
-		if err := acknowledgement(l.answer[:n]); err != nil && failure == nil {
+		if err := nsnetlink.Acknowledgement(answer); err != nil && failure == nil {
 			failure = fmt.Errorf("renew lease: %w", err)
 		}
 	}
@@ -92,24 +107,16 @@ func (l *lease) send(messages []byte) error {
 
 // generation counts the changes of the namespace's rules, whoever made them.
 func (l *lease) generation() (uint32, error) {
-	if err := unix.Send(l.fd, l.asking, 0); err != nil {
-		return 0, os.NewSyscallError("send", err)
-	}
-	n, _, err := unix.Recvfrom(l.fd, l.answer[:], unix.MSG_DONTWAIT)
+	answer, err := l.socket.Ask(l.asking)
 	if err != nil {
-		return 0, os.NewSyscallError("recvfrom", err)
+		return 0, err
 	}
-	return generation(l.answer[min(n, unix.SizeofNlMsghdr):n])
+	return generation(answer)
 }
 
 // left is the time until the last element expires; 0 when there is none.
 func (l *lease) left() (time.Duration, error) {
-	c, err := dial(l.ns, unix.NETLINK_NETFILTER)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = c.Close() }()
-	answers, err := c.Execute(request(unix.NFT_MSG_GETSETELEM, netlink.Dump, setAttrs(leaseSet, nil)))
+	answers, err := nsnetlink.Execute(l.ns, unix.NETLINK_NETFILTER, request(unix.NFT_MSG_GETSETELEM, netlink.Dump, setAttrs(leaseSet, nil)))
 	if err != nil {
 		return 0, fmt.Errorf("read lease: %w", err)
 	}
@@ -124,8 +131,8 @@ func (l *lease) left() (time.Duration, error) {
 	return longest, nil
 }
 
-// Kernel is what was found out about the running kernel. The zero Kernel is ready.
-type Kernel struct {
+// kernel is what was found out about the running kernel. The zero kernel is ready.
+type kernel struct {
 	mu      sync.Mutex // held while finding out, so that it is done once
 	known   bool
 	inPlace bool
@@ -133,8 +140,8 @@ type Kernel struct {
 
 // updatesInPlace says whether the kernel updates the time of an element that is there (6.12 and later), by trying it on l. An
 // older kernel takes the message and ignores it; then elements have to be removed and added, which makes it wait for a grace
-// period. Where trying fails, because the table is gone, nothing has been found out and the next lease tells.
-func (k *Kernel) updatesInPlace(l *lease) bool {
+// period. Where trying fails, because the table is gone, nothing has been found out, and the next lease is tried.
+func (k *kernel) updatesInPlace(l *lease) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.known {
@@ -158,12 +165,11 @@ func element(kind uint16, elements []byte) netlink.Message {
 func addElements(timeout, expires time.Duration) netlink.Message {
 	var both []byte
 	for _, family := range []byte{unix.NFPROTO_IPV4, unix.NFPROTO_IPV6} {
-		both = append(both, attrs(netlink.Attribute{Type: unix.NLA_F_NESTED | unix.NFTA_LIST_ELEM, Data: attrs(
-			netlink.Attribute{Type: unix.NLA_F_NESTED | unix.NFTA_SET_ELEM_KEY,
-				Data: attrs(netlink.Attribute{Type: unix.NFTA_DATA_VALUE, Data: []byte{family}})},
+		both = append(both, nsnetlink.Attributes(nsnetlink.Nested(unix.NFTA_LIST_ELEM,
+			nsnetlink.Nested(unix.NFTA_SET_ELEM_KEY, netlink.Attribute{Type: unix.NFTA_DATA_VALUE, Data: []byte{family}}),
 			netlink.Attribute{Type: unix.NFTA_SET_ELEM_TIMEOUT, Data: milliseconds(timeout)},
 			netlink.Attribute{Type: unix.NFTA_SET_ELEM_EXPIRATION, Data: milliseconds(expires)},
-		)})...)
+		))...)
 	}
 	return element(unix.NFT_MSG_NEWSETELEM, both)
 }

@@ -3,13 +3,13 @@ package nft_test
 import (
 	"testing"
 
+	"fairlead.dev/fairlead/internal/agent/capture/intent"
 	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
-	"fairlead.dev/fairlead/internal/agent/capture/nft"
 )
 
 func BenchmarkRenew(b *testing.B) {
 	table := open(b, netnstest.New(b, netnstest.Host(b)), options("bench"))
-	install(b, table, nft.Redirect{Ports: []uint16{80}})
+	install(b, table, intent.Redirect{Ports: []uint16{80}})
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := table.Renew(); err != nil {
@@ -20,8 +20,8 @@ func BenchmarkRenew(b *testing.B) {
 
 func BenchmarkInstallOneMoreAddress(b *testing.B) {
 	table := open(b, netnstest.New(b, netnstest.Host(b)), options("bench"))
-	two := nft.Redirect{Addrs: addrs("10.0.0.1:80", "10.0.0.2:80")}
-	three := nft.Redirect{Addrs: addrs("10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80")}
+	two := intent.Redirect{Addrs: addrs("10.0.0.1:80", "10.0.0.2:80")}
+	three := intent.Redirect{Addrs: addrs("10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80")}
 	install(b, table, two)
 	b.ReportAllocs()
 	for b.Loop() {

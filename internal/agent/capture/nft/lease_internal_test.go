@@ -7,12 +7,35 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/capture/intent"
+	"fairlead.dev/fairlead/internal/agent/capture/mechanism"
 	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
 )
 
 // oldKernel is one that cannot update the time of an element in place.
-func oldKernel() *Kernel {
-	return &Kernel{known: true}
+func oldKernel() *kernel {
+	return &kernel{known: true}
+}
+
+// attach makes a table of an agent's on a kernel of which so much is known.
+func attach(t *testing.T, n *netnstest.Net, k *kernel, lease time.Duration) *Table {
+	t.Helper()
+	table := newTable(n.Namespace, mechanism.Settings{Agent: "a", Mark: 1, Lease: lease}, k)
+	t.Cleanup(func() { _ = table.Close() })
+	return table
+}
+
+func redirected(r intent.Redirect) mechanism.Intent {
+	return mechanism.Intent{Redirect: r, Port: 14001}
+}
+
+func renew(t *testing.T, table *Table) mechanism.Health {
+	t.Helper()
+	h, err := table.Renew(mechanism.Connection{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
 }
 
 // TestRenewalOnAnOldKernelHasNoGap calls all the time while the lease is removed and added.
@@ -21,17 +44,11 @@ func TestRenewalOnAnOldKernelHasNoGap(t *testing.T) {
 	pod, world := netnstest.Pair(t, netnstest.Host(t))
 	world.Serve(t, netip.MustParseAddrPort("0.0.0.0:80"), "direct")
 	pod.Serve(t, netip.MustParseAddrPort("127.0.0.1:14001"), "captured")
-	table, err := oldKernel().Open(pod.Namespace, Options{Owner: "old", Port: 14001, Mark: 1, Lease: 200 * time.Millisecond})
-	if err != nil {
+	table := attach(t, pod, oldKernel(), 200*time.Millisecond)
+	if err := table.Install(redirected(intent.Redirect{Ports: []uint16{80}})); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = table.Close() }()
-	if err := table.Install(Redirect{Ports: []uint16{80}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := table.Renew(); err != nil {
-		t.Fatal(err)
-	}
+	renew(t, table)
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -49,16 +66,14 @@ func TestRenewalOnAnOldKernelHasNoGap(t *testing.T) {
 		case <-done:
 			open = false
 		default:
-			if err := table.Renew(); err != nil {
-				t.Fatal(err)
-			}
+			renew(t, table)
 		}
 	}
 	wg.Wait()
 	if renewals < 10 {
 		t.Errorf("only %d renewals", renewals)
 	}
-	if table.Disturbed() {
+	if renew(t, table).Disturbed {
 		t.Error("renewals are taken for changes of somebody else's")
 	}
 }
@@ -67,42 +82,32 @@ func TestRenewalOnAnOldKernelHasNoGap(t *testing.T) {
 func TestFailureTellsNothingOfTheKernel(t *testing.T) {
 	netnstest.Privileged(t)
 	n := netnstest.New(t, netnstest.Host(t))
-	k := new(Kernel)
-	table, err := k.Open(n.Namespace, Options{Owner: "a", Port: 1, Lease: 3 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = table.Close() }()
-	if err := table.Renew(); err == nil {
+	k := new(kernel)
+	table := attach(t, n, k, 3*time.Second)
+	if _, err := table.Renew(mechanism.Connection{}); err == nil {
 		t.Fatal("renewed the lease of a table that is not there")
 	}
 	if k.known {
 		t.Fatal("a failure was taken for an old kernel, for good")
 	}
-	if err := table.Install(Redirect{All: true}); err != nil {
+	if err := table.Install(redirected(intent.Redirect{All: true})); err != nil {
 		t.Fatal(err)
 	}
-	if err := table.Renew(); err != nil || !k.known {
-		t.Errorf("renewal: %v, the kernel is known: %t", err, k.known)
+	if renew(t, table); !k.known {
+		t.Error("nothing was found out about the kernel")
 	}
 }
 
 func TestKernelIsAskedOnce(t *testing.T) {
 	netnstest.Privileged(t)
-	k := new(Kernel)
+	k := new(kernel)
 	for range 2 {
 		n := netnstest.New(t, netnstest.Host(t))
-		table, err := k.Open(n.Namespace, Options{Owner: "a", Port: 1, Lease: 3 * time.Second})
-		if err != nil {
+		table := attach(t, n, k, 3*time.Second)
+		if err := table.Install(redirected(intent.Redirect{All: true})); err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = table.Close() }()
-		if err := table.Install(Redirect{All: true}); err != nil {
-			t.Fatal(err)
-		}
-		if err := table.Renew(); err != nil {
-			t.Fatal(err)
-		}
+		renew(t, table)
 		left, err := table.lease.left()
 		if err != nil || left < 2*time.Second {
 			t.Errorf("%s left of the lease, %v", left, err)
@@ -117,13 +122,11 @@ func FuzzAnswers(f *testing.F) {
 	f.Add(element(0, nil).Data)
 	f.Add(addElements(time.Second, time.Second).Data)
 	f.Add(zoneRule(1).Data)
-	f.Add((&Table{options: Options{Port: 1}}).boundRule(2, 0, remembering(2)).Data)
-	f.Add((&Table{options: Options{Port: 1}}).restoration(Mapping{netip.MustParseAddrPort("10.0.0.1:1"), netip.MustParseAddrPort("10.0.0.2:2")}).Data)
+	f.Add((&Table{to: listener{Port: 1}}).boundRule(2, 0, remembering(2)).Data)
 	f.Fuzz(func(t *testing.T, answer []byte) {
 		if left, _ := expiration(answer); left < 0 {
 			t.Errorf("%s left", left)
 		}
-		_, _ = parseTracked(answer)
 		_, _ = generation(answer)
 		_, _ = describeChain(answer)
 		if table, chain, err := parseNATOutput(answer); err == nil && chain == "" && table != (tableKey{}) {
@@ -131,8 +134,5 @@ func FuzzAnswers(f *testing.F) {
 		}
 		_, _, _ = parseForeignRule(answer)
 		_ = eachKey(answer, func([]byte) {})
-		if len(answer) >= answerSize {
-			_ = markOf(answer)
-		}
 	})
 }

@@ -1,12 +1,41 @@
 package nft
 
 import (
+	"bytes"
 	"encoding/binary"
 	"os"
+	"slices"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"fairlead.dev/fairlead/internal/agent/capture/netns"
 )
+
+// legacyRedirects looks into iptables of the old kind, which nftables does not know of. Their tables are asked for only where they are
+// there, because asking makes them. A redirect of what comes in counts too: that is not worth distinguishing, as those who have the one have
+// the other.
+func legacyRedirects(ns *netns.Namespace) ([]string, error) {
+	var found []string
+	err := ns.Do(func() error {
+		for _, k := range legacyKinds {
+			names, err := os.ReadFile("/proc/thread-self/net/" + k.names)
+			if err != nil || !slices.Contains(strings.Fields(string(names)), "nat") {
+				continue // no support for it at all, or no such table
+			}
+			entries, err := k.entries()
+			if err != nil {
+				return err
+			}
+			if slices.ContainsFunc(elsewhere, func(target string) bool { return bytes.Contains(entries, []byte(target+"\x00")) }) {
+				found = append(found, k.tool+" nat")
+			}
+		}
+		return nil
+	})
+	return found, err
+}
 
 // legacyKind is how iptables of one family are read.
 type legacyKind struct {

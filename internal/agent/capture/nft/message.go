@@ -1,12 +1,10 @@
 package nft
 
 import (
-	"encoding/binary"
-	"fmt"
-	"syscall"
-
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"fairlead.dev/fairlead/internal/agent/capture/nsnetlink"
 )
 
 // request is one nftables message about the inet family.
@@ -14,10 +12,7 @@ func request(kind uint16, flags netlink.HeaderFlags, attributes []netlink.Attrib
 	if kind == unix.NFT_MSG_NEWSETELEM {
 		flags |= netlink.Create
 	}
-	return netlink.Message{
-		Header: netlink.Header{Type: netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | kind), Flags: netlink.Request | flags},
-		Data:   append([]byte{unix.NFPROTO_INET, unix.NFNETLINK_V0, 0, 0}, attrs(attributes...)...),
-	}
+	return nsnetlink.Netfilter(unix.NFNL_SUBSYS_NFTABLES, kind, flags, unix.NFPROTO_INET, attributes)
 }
 
 // batch frames messages so that the kernel does all or nothing.
@@ -31,38 +26,12 @@ func batch(messages ...netlink.Message) []netlink.Message {
 }
 
 // transaction returns the bytes of a batch.
-func transaction(messages ...netlink.Message) []byte { return marshal(batch(messages...)) }
-
-func marshal(messages []netlink.Message) []byte {
-	var all []byte
-	for _, m := range messages {
-		m.Header.Length = uint32(unix.SizeofNlMsghdr + len(m.Data))
-		b, err := m.MarshalBinary()
-		if err != nil {
-			panic(err) // only lengths that are not those of the data cannot be marshalled
-		}
-		all = append(all, b...)
-	}
-	return all
-}
-
-// acknowledgement reads the kernel's answer to one message: a struct nlmsgerr, whose code is zero when all is well.
-func acknowledgement(answer []byte) error {
-	const code = unix.SizeofNlMsghdr
-	if len(answer) < code+4 || binary.NativeEndian.Uint16(answer[4:]) != unix.NLMSG_ERROR {
-		return fmt.Errorf("unexpected answer of %d bytes", len(answer))
-	}
-	if errno := -int32(binary.NativeEndian.Uint32(answer[code:])); errno != 0 {
-		return syscall.Errno(errno)
-	}
-	return nil
-}
+func transaction(messages ...netlink.Message) []byte { return nsnetlink.Marshal(batch(messages...)) }
 
 // setAttrs name a set of our table, and elements of it unless nil.
 func setAttrs(set string, elements []byte) []netlink.Attribute {
 	attributes := []netlink.Attribute{
-		{Type: unix.NFTA_SET_ELEM_LIST_TABLE, Data: []byte(tableName + "\x00")},
-		{Type: unix.NFTA_SET_ELEM_LIST_SET, Data: []byte(set + "\x00")},
+		nsnetlink.Text(unix.NFTA_SET_ELEM_LIST_TABLE, tableName), nsnetlink.Text(unix.NFTA_SET_ELEM_LIST_SET, set),
 	}
 	if elements != nil {
 		attributes = append(attributes, netlink.Attribute{Type: unix.NLA_F_NESTED | unix.NFTA_SET_ELEM_LIST_ELEMENTS, Data: elements})
@@ -70,33 +39,9 @@ func setAttrs(set string, elements []byte) []netlink.Attribute {
 	return attributes
 }
 
-func attrs(list ...netlink.Attribute) []byte {
-	b, err := netlink.MarshalAttributes(list)
-	if err != nil {
-		panic(err) // only attributes longer than 64 KiB cannot be marshalled, and these are short
-	}
-	return b
-}
-
-// fields calls read for every attribute of an answer.
-func fields(answer []byte, read func(d *netlink.AttributeDecoder)) error {
-	if len(answer) < 4 {
-		return fmt.Errorf("answer of %d bytes", len(answer))
-	}
-	d, err := netlink.NewAttributeDecoder(answer[4:])
-	if err != nil {
-		return err
-	}
-	d.ByteOrder = binary.BigEndian
-	for d.Next() {
-		read(d)
-	}
-	return d.Err()
-}
-
 // eachElement calls read for every attribute of every element that an answer about a set's elements holds.
 func eachElement(answer []byte, read func(d *netlink.AttributeDecoder)) error {
-	return fields(answer, func(d *netlink.AttributeDecoder) {
+	return nsnetlink.Fields(answer, func(d *netlink.AttributeDecoder) {
 		if d.Type() != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
 			return
 		}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fairlead.dev/fairlead/internal/agent/capture/netns"
+	"fairlead.dev/fairlead/internal/agent/capture/nsnetlink"
 )
 
 // Owner is the agent's run that a table belongs to, and the port it listens on.
@@ -20,7 +21,7 @@ type Owner struct {
 
 // FindOwner reads who the table in ns belongs to; ok is false when there is no table or it has no owner.
 func FindOwner(ns *netns.Namespace) (owner Owner, ok bool, err error) {
-	c, err := dial(ns, unix.NETLINK_NETFILTER)
+	c, err := nsnetlink.Dial(ns, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return Owner{}, false, err
 	}
@@ -39,13 +40,13 @@ func FindOwner(ns *netns.Namespace) (owner Owner, ok bool, err error) {
 
 func ownerName(c *netlink.Conn) (string, error) {
 	answers, err := c.Execute(request(unix.NFT_MSG_GETSET, netlink.Dump,
-		[]netlink.Attribute{{Type: unix.NFTA_SET_TABLE, Data: []byte(tableName + "\x00")}}))
+		[]netlink.Attribute{nsnetlink.Text(unix.NFTA_SET_TABLE, tableName)}))
 	if err != nil {
 		return "", err
 	}
 	owner := ""
 	for _, a := range answers {
-		if err := fields(a.Data, func(d *netlink.AttributeDecoder) {
+		if err := nsnetlink.Fields(a.Data, func(d *netlink.AttributeDecoder) {
 			if d.Type() != unix.NFTA_SET_NAME {
 				return
 			}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"fairlead.dev/fairlead/internal/agent/capture/intent"
+	"fairlead.dev/fairlead/internal/agent/capture/mechanism"
 	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
 	"fairlead.dev/fairlead/internal/agent/capture/nft"
 )
@@ -26,12 +28,12 @@ func TestRule38_ApplyingTwiceIsNoChange(t *testing.T) {
 	netnstest.Privileged(t)
 	n := netnstest.New(t, netnstest.Host(t))
 	table := open(t, n, options("twice"))
-	first := nft.Redirect{Addrs: addrs("10.0.0.1:80", "10.0.0.2:80"), Ports: []uint16{80, 443}, FailClosed: true}
+	first := intent.Redirect{Addrs: addrs("10.0.0.1:80", "10.0.0.2:80"), Ports: []uint16{80, 443}, FailClosed: true}
 	if err := table.Install(first); err != nil {
 		t.Fatal(err)
 	}
 	before := objects(t, n)
-	again := nft.Redirect{Addrs: addrs("10.0.0.2:80", "10.0.0.1:80", "10.0.0.1:80"), Ports: []uint16{443, 80}, FailClosed: true}
+	again := intent.Redirect{Addrs: addrs("10.0.0.2:80", "10.0.0.1:80", "10.0.0.1:80"), Ports: []uint16{443, 80}, FailClosed: true}
 	if err := table.Install(again); err != nil {
 		t.Fatal(err)
 	}
@@ -46,29 +48,29 @@ func TestNewAgentTakesOver(t *testing.T) {
 	if _, ok, err := nft.FindOwner(n.Namespace); ok || err != nil {
 		t.Fatalf("owner of nothing: %v, %v", ok, err)
 	}
-	old, young := open(t, n, options("old")), open(t, n, options("young"))
-	install(t, old, nft.Redirect{Addrs: addrs("10.0.0.1:80")})
+	old, newer := open(t, n, options("old")), open(t, n, options("newer"))
+	install(t, old, intent.Redirect{Addrs: addrs("10.0.0.1:80")})
 	owner, ok, err := nft.FindOwner(n.Namespace)
 	if want := (nft.Owner{Name: "old", Port: port}); err != nil || !ok || owner != want {
 		t.Fatalf("owner %v, %v, %v, want %v", owner, ok, err, want)
 	}
-	install(t, young, nft.Redirect{Addrs: addrs("10.0.0.2:80")})
+	install(t, newer, intent.Redirect{Addrs: addrs("10.0.0.2:80")})
 	taken := n.Ruleset(t)
 	for what, err := range map[string]error{
-		"install": old.Install(nft.Redirect{Addrs: addrs("10.0.0.3:80")}),
+		"install": old.Install(intent.Redirect{Addrs: addrs("10.0.0.3:80")}),
 		"remove":  old.Remove(),
 	} {
-		if !errors.Is(err, nft.ErrSuperseded) {
+		if !errors.Is(err, mechanism.ErrSuperseded) {
 			t.Errorf("%s by the old agent: %v, want superseded", what, err)
 		}
 	}
 	if now := n.Ruleset(t); mask(now) != mask(taken) {
 		t.Errorf("the old agent changed\n%s\nto\n%s", taken, now)
 	}
-	if err := old.TakeOver(nft.Redirect{}); err != nil { // deliberately
+	if err := old.TakeOver(intent.Redirect{}); err != nil { // deliberately
 		t.Error(err)
 	}
-	if err := young.Remove(); !errors.Is(err, nft.ErrSuperseded) {
+	if err := newer.Remove(); !errors.Is(err, mechanism.ErrSuperseded) {
 		t.Errorf("remove by the one that lost it: %v, want superseded", err)
 	}
 	if err := old.Remove(); err != nil {
@@ -101,7 +103,7 @@ func TestTakesOverATableOfAnotherShape(t *testing.T) {
 		t.Fatalf("nft: %v\n%s", err, out)
 	}
 	table := open(t, n, options("modern"))
-	install(t, table, nft.Redirect{Addrs: addrs("10.0.0.2:80")})
+	install(t, table, intent.Redirect{Addrs: addrs("10.0.0.2:80")})
 	if got := n.Ruleset(t); !strings.Contains(got, "10.0.0.2 . 80") || strings.Contains(got, "ancient") {
 		t.Errorf("after taking over:\n%s", got)
 	}
@@ -119,9 +121,9 @@ func TestTableThatThePodHasTamperedWith(t *testing.T) {
 		}
 	}
 	table := open(t, n, options("victim"))
-	install(t, table, nft.Redirect{Addrs: addrs("10.0.0.1:80")})
+	install(t, table, intent.Redirect{Addrs: addrs("10.0.0.1:80")})
 	tamper()
-	if err := table.TakeOver(nft.Redirect{Addrs: addrs("10.0.0.2:80")}); err != nil {
+	if err := table.TakeOver(intent.Redirect{Addrs: addrs("10.0.0.2:80")}); err != nil {
 		t.Fatal(err)
 	}
 	if got := n.Ruleset(t); !strings.Contains(got, "10.0.0.2 . 80") || strings.Contains(got, "mine") {
@@ -140,15 +142,15 @@ func TestTableTakenAwayIsWrittenAgain(t *testing.T) {
 	netnstest.Privileged(t)
 	n := netnstest.New(t, netnstest.Host(t))
 	table := open(t, n, options("again"))
-	install(t, table, nft.Redirect{Addrs: addrs("10.0.0.1:80")})
+	install(t, table, intent.Redirect{Addrs: addrs("10.0.0.1:80")})
 	if out, err := exec.CommandContext(t.Context(), "nsenter", "--net="+n.Path, "nft", "flush", "ruleset").CombinedOutput(); err != nil {
 		t.Fatalf("nft: %v\n%s", err, out)
 	}
 	err := table.Renew()
-	if err == nil || errors.Is(err, nft.ErrSuperseded) {
+	if err == nil || errors.Is(err, mechanism.ErrSuperseded) {
 		t.Fatalf("renewal without table: %v", err)
 	}
-	if err := table.TakeOver(nft.Redirect{Addrs: addrs("10.0.0.1:80")}); err != nil {
+	if err := table.TakeOver(intent.Redirect{Addrs: addrs("10.0.0.1:80")}); err != nil {
 		t.Fatal(err)
 	}
 	if got := n.Ruleset(t); !strings.Contains(got, "10.0.0.1 . 80") {
@@ -160,7 +162,7 @@ func TestManyAddresses(t *testing.T) {
 	netnstest.Privileged(t)
 	n := netnstest.New(t, netnstest.Host(t))
 	table := open(t, n, options("many"))
-	var r nft.Redirect
+	var r intent.Redirect
 	for i := range 20000 {
 		r.Addrs = append(r.Addrs, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 80))
 	}
@@ -175,32 +177,32 @@ func TestManyAddresses(t *testing.T) {
 
 func TestMostExceptionsFitARule(t *testing.T) {
 	netnstest.Privileged(t)
-	b := nft.Block{Prefix: netip.MustParsePrefix("2001:db8::/32"), Ports: []uint16{80, 443}}
-	for i := range nft.MaxExcepts {
+	b := intent.Block{Prefix: netip.MustParsePrefix("2001:db8::/32"), Ports: []uint16{80, 443}}
+	for i := range intent.MaxExcepts {
 		b.Except = append(b.Except, netip.MustParsePrefix(fmt.Sprintf("2001:db8:%x::/47", i*2)))
 	}
 	table := open(t, netnstest.New(t, netnstest.Host(t)), options("holes"))
-	install(t, table, nft.Redirect{Blocks: []nft.Block{b}})
+	install(t, table, intent.Redirect{Blocks: []intent.Block{b}})
 }
 
 // TestTheMostThatMayBeSaid installs a Redirect at all its bounds.
 func TestTheMostThatMayBeSaid(t *testing.T) {
 	netnstest.Privileged(t)
-	var r nft.Redirect
-	for i := range nft.MaxAddrs {
+	var r intent.Redirect
+	for i := range intent.MaxAddrs {
 		a := netip.AddrFrom16([16]byte{0: 0xfd, 14: byte(i >> 8), 15: byte(i)})
 		r.Addrs = append(r.Addrs, netip.AddrPortFrom(a, 80))
 	}
-	for i := range nft.MaxBlocks {
-		b := nft.Block{Prefix: netip.MustParsePrefix("2001::/16"), Ports: []uint16{80, 443}}
-		for k := range nft.MaxExcepts {
+	for i := range intent.MaxBlocks {
+		b := intent.Block{Prefix: netip.MustParsePrefix("2001::/16"), Ports: []uint16{80, 443}}
+		for k := range intent.MaxExcepts {
 			b.Except = append(b.Except, netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0x20, 1: 1, 4: byte(i >> 8), 5: byte(i), 7: byte(k)}), 64))
 		}
 		r.Blocks = append(r.Blocks, b)
 	}
 	table := open(t, netnstest.New(t, netnstest.Host(t)), options("most"))
 	install(t, table, r)
-	if err := table.Pass(); err != nil {
+	if err := table.StopRedirect(); err != nil {
 		t.Error(err)
 	}
 }

@@ -14,8 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/capture/conntrack"
+	"fairlead.dev/fairlead/internal/agent/capture/intent"
 	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
-	"fairlead.dev/fairlead/internal/agent/capture/nft"
 )
 
 // agent listens as an agent would and greets with the original destination, then echoes.
@@ -36,14 +37,14 @@ func greet(c *net.TCPConn) {
 }
 
 func capturedAs(c *net.TCPConn) string {
-	original, err := nft.OriginalDestination(c)
+	original, err := conntrack.OriginalDestination(c)
 	if err != nil {
 		return "captured with error " + err.Error()
 	}
 	return "captured " + original.String()
 }
 
-func install(t testing.TB, table *nft.Table, r nft.Redirect) {
+func install(t testing.TB, table *table, r intent.Redirect) {
 	t.Helper()
 	if err := table.Install(r); err != nil {
 		t.Fatal(err)
@@ -72,21 +73,21 @@ func TestRedirectsWhatItSays(t *testing.T) {
 	pod.Serve(t, netip.MustParseAddrPort("[::1]:80"), "own")
 
 	for name, tc := range map[string]struct {
-		redirect         nft.Redirect
+		redirect         intent.Redirect
 		captured, direct []string
 	}{
 		"addresses": {
-			redirect: nft.Redirect{Addrs: addrs("10.99.0.1:80", "[fd99::1]:80")},
+			redirect: intent.Redirect{Addrs: addrs("10.99.0.1:80", "[fd99::1]:80")},
 			captured: []string{"10.99.0.1:80", "[fd99::1]:80"},
 			direct:   []string{"10.99.0.1:81", "10.99.0.2:80", "[fd99::1]:81", "[fd99::2]:80"},
 		},
 		"ports": {
-			redirect: nft.Redirect{Ports: []uint16{80}},
+			redirect: intent.Redirect{Ports: []uint16{80}},
 			captured: []string{"10.99.0.1:80", "[fd99::1]:80"},
 			direct:   []string{"10.99.0.1:81", "[fd99::1]:81"},
 		},
 		"blocks with exceptions": {
-			redirect: nft.Redirect{Blocks: []nft.Block{
+			redirect: intent.Redirect{Blocks: []intent.Block{
 				{Prefix: netip.MustParsePrefix("10.99.0.0/24"), Except: prefixes("10.99.0.7/32", "10.99.0.64/27")},
 				{Prefix: netip.MustParsePrefix("fd99::/112"), Except: prefixes("fd99::8/125"), Ports: []uint16{80, 9999}},
 				{Prefix: netip.MustParsePrefix("10.99.3.3/32"), Ports: []uint16{81}},
@@ -95,7 +96,7 @@ func TestRedirectsWhatItSays(t *testing.T) {
 			direct:   []string{"10.99.0.7:80", "10.99.0.70:80", "10.99.1.1:80", "[fd99::9]:80", "[fd99::1]:81", "10.99.3.3:80"},
 		},
 		"everything": {
-			redirect: nft.Redirect{All: true},
+			redirect: intent.Redirect{All: true},
 			captured: []string{"10.99.0.1:80", "10.99.0.1:81", "[fd99::1]:80", "10.98.0.1:80"},
 		},
 		"nothing": {direct: []string{"10.99.0.1:80", "[fd99::1]:80"}},
@@ -138,7 +139,7 @@ func TestMarkedConnectionsGoDirect(t *testing.T) {
 	pod, out := netnstest.Pair(t, netnstest.Host(t))
 	agent(t, pod)
 	world(t, out, 80)
-	install(t, open(t, pod, options("mark")), nft.Redirect{All: true})
+	install(t, open(t, pod, options("mark")), intent.Redirect{All: true})
 	for _, to := range addrs("10.99.0.1:80", "[fd99::1]:80") {
 		c, err := pod.Dial(t.Context(), to, mark)
 		if err != nil {
@@ -157,23 +158,23 @@ func TestRule36_DirectConnectionHasListenerAsOriginal(t *testing.T) {
 	pod := netnstest.New(t, netnstest.Host(t))
 	agent(t, pod)
 	expect(t, pod, "127.0.0.1:14001", "captured 127.0.0.1:14001") // nothing tracked yet
-	install(t, open(t, pod, options("loop")), nft.Redirect{All: true})
+	install(t, open(t, pod, options("loop")), intent.Redirect{All: true})
 	for _, to := range []string{"127.0.0.1:14001", "[::1]:14001"} {
 		expect(t, pod, to, "captured "+to)
 	}
 }
 
-// talk sends a word over an open connection and wants it back.
-func talk(c net.Conn, word string) error {
+// talk sends a message over an open connection and wants it back.
+func talk(c net.Conn, message string) error {
 	_ = c.SetDeadline(time.Now().Add(3 * time.Second))
-	if _, err := io.WriteString(c, word); err != nil {
+	if _, err := io.WriteString(c, message); err != nil {
 		return err
 	}
-	b := make([]byte, len(word))
+	b := make([]byte, len(message))
 	if _, err := io.ReadFull(c, b); err != nil {
 		return err
 	}
-	if string(b) != word {
+	if string(b) != message {
 		return fmt.Errorf("got %q back", b)
 	}
 	return nil
@@ -202,7 +203,7 @@ func TestRule34_OpenConnectionsOutliveEveryChange(t *testing.T) {
 		world(t, out, 80)
 		before := connectTo(t, pod, to, "direct")
 		table := open(t, pod, options("outlive"))
-		install(t, table, nft.Redirect{All: true})
+		install(t, table, intent.Redirect{All: true})
 		during := connectTo(t, pod, to, "captured "+to)
 		check := func(when string) {
 			t.Helper()
@@ -213,9 +214,9 @@ func TestRule34_OpenConnectionsOutliveEveryChange(t *testing.T) {
 			}
 		}
 		check("while capturing")
-		install(t, table, nft.Redirect{Ports: []uint16{9}})
+		install(t, table, intent.Redirect{Ports: []uint16{9}})
 		check("after another redirect")
-		if err := table.Pass(); err != nil {
+		if err := table.StopRedirect(); err != nil {
 			t.Fatal(err)
 		}
 		check("after the end of redirecting")
@@ -242,7 +243,7 @@ func TestRule39_LeaseRunsOutAndNewConnectionsGoDirect(t *testing.T) {
 	pod, out := netnstest.Pair(t, netnstest.Host(t))
 	world(t, out, 80)
 	start := time.Now()
-	install(t, open(t, pod, options("dead")), nft.Redirect{Ports: []uint16{80}})
+	install(t, open(t, pod, options("dead")), intent.Redirect{Ports: []uint16{80}})
 	// Nobody listens, as when the agent was killed: refused until the lease is over, never hanging.
 	_, err := pod.Call(t, netip.MustParseAddrPort("10.99.0.1:80"))
 	if !errors.Is(err, syscall.ECONNREFUSED) {
@@ -269,7 +270,7 @@ func TestRule39_ClosedKeepsRefusing(t *testing.T) {
 	o := options("closed")
 	o.Lease = 100 * time.Millisecond
 	table := open(t, pod, o)
-	install(t, table, nft.Redirect{Ports: []uint16{80}, FailClosed: true})
+	install(t, table, intent.Redirect{Ports: []uint16{80}, FailClosed: true})
 	netnstest.Eventually(t, time.Second, "the lease is over", func() bool {
 		leased, err := table.Leased()
 		return err == nil && !leased
@@ -289,7 +290,7 @@ func TestRenewalsBridgeTheLease(t *testing.T) {
 	o := options("renew")
 	o.Lease = 400 * time.Millisecond
 	table := open(t, pod, o)
-	install(t, table, nft.Redirect{Ports: []uint16{80}})
+	install(t, table, intent.Redirect{Ports: []uint16{80}})
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for range 20 { // five leases
@@ -316,7 +317,7 @@ func TestChangesAreAtomic(t *testing.T) {
 	agent(t, pod)
 	world(t, out, 80)
 	table := open(t, pod, options("atomic"))
-	install(t, table, nft.Redirect{Addrs: addrs("10.99.0.1:80", "[fd99::1]:80")})
+	install(t, table, intent.Redirect{Addrs: addrs("10.99.0.1:80", "[fd99::1]:80")})
 
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -334,12 +335,12 @@ func TestChangesAreAtomic(t *testing.T) {
 		})
 	}
 	for i := range 150 {
-		r := nft.Redirect{Addrs: addrs("10.99.0.1:80", "[fd99::1]:80", fmt.Sprintf("10.99.1.%d:80", i))}
+		r := intent.Redirect{Addrs: addrs("10.99.0.1:80", "[fd99::1]:80", fmt.Sprintf("10.99.1.%d:80", i))}
 		if i%3 == 0 {
 			r.Ports = []uint16{uint16(1000 + i)}
 		}
 		if i%5 == 0 {
-			r.Blocks = []nft.Block{{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Ports: []uint16{1, 2}}}
+			r.Blocks = []intent.Block{{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Ports: []uint16{1, 2}}}
 		}
 		if i%50 == 49 {
 			if err := table.TakeOver(r); err != nil {
@@ -353,47 +354,4 @@ func TestChangesAreAtomic(t *testing.T) {
 	if calls.Load() < 300 {
 		t.Errorf("only %d calls were made meanwhile", calls.Load())
 	}
-}
-
-// TestLinkLocalDestinationsGoDirect: such an address means something only together with an interface, which the kernel does not tell, so
-// nobody could dial it on the pod's behalf.
-func TestLinkLocalDestinationsGoDirect(t *testing.T) {
-	netnstest.Privileged(t)
-	pod, out := netnstest.Pair(t, netnstest.Host(t))
-	agent(t, pod)
-	world(t, out, 80)
-	call := func() (string, error) {
-		there, _ := linkLocal(t, out)
-		_, index := linkLocal(t, pod)
-		c, got, err := callWith(pod, net.Dialer{Timeout: time.Second}, fmt.Sprintf("[%s%%%d]:80", there, index))
-		if err == nil {
-			_ = c.Close()
-		}
-		return got, err
-	}
-	netnstest.Eventually(t, 5*time.Second, "the link-local addresses may be used", func() bool { _, err := call(); return err == nil })
-	install(t, open(t, pod, options("link")), nft.Redirect{All: true})
-	if got, err := call(); err != nil || got != "direct" {
-		t.Errorf("call to a link-local address: %q, %v, want direct", got, err)
-	}
-}
-
-// linkLocal is the link-local address of n, and the index of the interface that has it.
-func linkLocal(t *testing.T, n *netnstest.Net) (address net.IP, index int) {
-	t.Helper()
-	if err := n.Do(func() error {
-		links, err := net.Interfaces()
-		for _, l := range links {
-			addrs, _ := l.Addrs()
-			for _, a := range addrs {
-				if ip := a.(*net.IPNet).IP; ip.To4() == nil && ip.IsLinkLocalUnicast() {
-					address, index = ip, l.Index
-				}
-			}
-		}
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	return address, index
 }

@@ -12,8 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"fairlead.dev/fairlead/internal/agent/capture/intent"
 	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
-	"fairlead.dev/fairlead/internal/agent/capture/nft"
 )
 
 // callFrom connects from a port of the pod's and returns the connection and what it reads first.
@@ -55,7 +55,7 @@ func TestPortOfAFormerConnection(t *testing.T) {
 		agent(t, pod)
 		world(t, out, 80)
 		table := open(t, pod, options("reuse"))
-		install(t, table, nft.Redirect{Ports: []uint16{81}})
+		install(t, table, intent.Redirect{Ports: []uint16{81}})
 		former, got := callFrom(t, pod, to, 20000)
 		if got != "direct" {
 			t.Fatalf("not captured: %q", got)
@@ -72,7 +72,7 @@ func TestPortOfAFormerConnection(t *testing.T) {
 		_ = former.SetLinger(0)
 		_ = former.Close()
 		before := tracked(t, pod)
-		install(t, table, nft.Redirect{Ports: []uint16{80}})
+		install(t, table, intent.Redirect{Ports: []uint16{80}})
 		if forgotten := before - tracked(t, pod); forgotten < 1 || forgotten >= before {
 			t.Errorf("%d of %d connections forgotten, want the one that has ended and not the other", forgotten, before)
 		}
@@ -119,7 +119,7 @@ func TestOpenConnectionBetweenTheEndsOfACapturedOne(t *testing.T) {
 			_, _ = io.Copy(c, c)
 		})
 		table := open(t, pod, options("ends"))
-		install(t, table, nft.Redirect{Ports: []uint16{80}})
+		install(t, table, intent.Redirect{Ports: []uint16{80}})
 		captured, got := callFrom(t, pod, to, from)
 		if got != "captured "+to {
 			t.Fatalf("before: %q", got)
@@ -139,7 +139,7 @@ func TestOpenConnectionBetweenTheEndsOfACapturedOne(t *testing.T) {
 		if got != "direct" {
 			t.Fatalf("without a table: %q", got)
 		}
-		install(t, table, nft.Redirect{Ports: []uint16{80}})
+		install(t, table, intent.Redirect{Ports: []uint16{80}})
 		close(speak)
 		b := make([]byte, len("unasked"))
 		if _, err := io.ReadFull(direct, b); err != nil || string(b) != "unasked" {

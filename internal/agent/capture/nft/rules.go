@@ -9,6 +9,8 @@ import (
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/userdata"
 	"golang.org/x/sys/unix"
+
+	"fairlead.dev/fairlead/internal/agent/capture/intent"
 )
 
 // Registers. A 16 byte register can be used as four of 4 bytes; concatenated keys are built in those.
@@ -147,7 +149,7 @@ func portIn(set *nftables.Set) []expr.Any {
 }
 
 // inBlock matches destinations in the block and in none of its exceptions, on any port.
-func inBlock(b Block) []expr.Any {
+func inBlock(b intent.Block) []expr.Any {
 	family := familyOf(b.Prefix)
 	exprs := append(familyIs(family), destination(family, reg1))
 	exprs = append(exprs, masked(expr.CmpOpEq, b.Prefix)...)

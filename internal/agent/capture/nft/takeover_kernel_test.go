@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/capture/intent"
 	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
-	"fairlead.dev/fairlead/internal/agent/capture/nft"
 )
 
 // TestConnectionsOfTheAgentOutliveTakeOvers has the agent talk all the time on connections of its own while another agent takes the
@@ -21,7 +21,7 @@ func TestConnectionsOfTheAgentOutliveTakeOvers(t *testing.T) {
 	pod, out := netnstest.Pair(t, netnstest.Host(t))
 	agent(t, pod)
 	world(t, out, 80)
-	install(t, open(t, pod, options("first")), nft.Redirect{All: true})
+	install(t, open(t, pod, options("first")), intent.Redirect{All: true})
 	over := make(chan struct{})
 	var talkers sync.WaitGroup
 	t.Cleanup(talkers.Wait)
@@ -51,7 +51,7 @@ func TestConnectionsOfTheAgentOutliveTakeOvers(t *testing.T) {
 	}
 	for i := range 30 {
 		table := open(t, pod, options("next"+strconv.Itoa(i)))
-		if err := table.TakeOver(nft.Redirect{All: true}); err != nil {
+		if err := table.TakeOver(intent.Redirect{All: true}); err != nil {
 			t.Error(err)
 			break
 		}
@@ -71,7 +71,7 @@ func TestCallsCapturedFromTheFirstMomentOn(t *testing.T) {
 	for i := range 10 {
 		table := open(t, pod, options("closed"+strconv.Itoa(i)))
 		quiet := callAllTheTime(t, pod, to)
-		if err := table.Install(nft.Redirect{All: true, FailClosed: true}); err != nil {
+		if err := table.Install(intent.Redirect{All: true, FailClosed: true}); err != nil {
 			t.Fatal(err)
 		}
 		for range 20 {
@@ -115,7 +115,7 @@ func callAllTheTime(t *testing.T, pod *netnstest.Net, to netip.AddrPort) (quiet 
 	return func() { close(over); callers.Wait() }
 }
 
-// callFor makes a connection of the agent's, talks on it for a while and tells client the greeting.
+// callFor makes a connection of the agent's, sends and receives on it for a while and passes the greeting on to client.
 func callFor(t *testing.T, pod *netnstest.Net, to netip.AddrPort, client net.Conn) error {
 	c, err := pod.Dial(t.Context(), to, mark)
 	if err != nil {

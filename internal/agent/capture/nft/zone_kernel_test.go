@@ -15,8 +15,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"fairlead.dev/fairlead/internal/agent/capture/intent"
 	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
-	"fairlead.dev/fairlead/internal/agent/capture/nft"
 )
 
 const greetingSize = 48
@@ -81,7 +81,7 @@ func TestAgentAndPodDrawTheSamePorts(t *testing.T) {
 		}
 	}
 	table := open(t, pod, options("ports"))
-	install(t, table, nft.Redirect{Ports: []uint16{firstCaptured, firstCaptured + 1}})
+	install(t, table, intent.Redirect{Ports: []uint16{firstCaptured, firstCaptured + 1}})
 	const calls = 3000
 	made := 0
 	for i := range calls {

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hints tell when network namespaces come or go in a folder.
+// hints say when network namespaces come or go in a folder.
 type hints struct {
 	file *os.File
 	done chan struct{}

@@ -28,7 +28,7 @@ const (
 	soon = 50 * time.Millisecond
 	late = time.Second
 	// shunned is how long the runtime is not asked again about a sandbox about which it was silent: each time costs a callTimeout, in
-	// which there are no news of others.
+	// which nothing is heard of others.
 	shunned = 5 * time.Second
 )
 
@@ -47,7 +47,7 @@ type Options struct {
 }
 
 // Watcher keeps a list of the sandboxes on this node by asking the runtime: soon after network namespaces come or go, when
-// somebody is in a hurry, and every second. The runtime's own stream of events is not used: containerd 1.6 has none, and asking
+// Hurry asks for it, and every second. The runtime's own stream of events is not used: containerd 1.6 has none, and asking
 // finds what a stream missed.
 type Watcher struct {
 	// immutable after New
@@ -113,7 +113,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	defer hints.stop()
 	if hints.err != nil {
 		w.options.Log.Info("no hints from the folder of network namespaces; asking the runtime every second",
-			"folder", w.options.Folder, "error", hints.err)
+			"folder", w.options.Folder, "err", hints.err)
 	}
 	wait := time.NewTimer(0)
 	defer wait.Stop()
@@ -157,7 +157,7 @@ func (w *Watcher) publish(next map[string]Sandbox, err error) (changed bool) {
 	w.mu.Unlock()
 	switch {
 	case err != nil && before == nil:
-		w.options.Log.Warn("container runtime does not answer", "socket", w.options.Socket, "error", err)
+		w.options.Log.Warn("container runtime does not answer", "socket", w.options.Socket, "err", err)
 	case err == nil && before != nil:
 		w.options.Log.Info("container runtime answers again", "socket", w.options.Socket)
 	}
@@ -196,7 +196,7 @@ func (w *Watcher) list(ctx context.Context) (map[string]Sandbox, error) {
 }
 
 // describeAll adds to next what the runtime says about items, several at a time and within one callTimeout for all, because a single
-// sandbox about which it does not answer must not hold up the news of the others.
+// sandbox about which it does not answer must not hold up what is known of the others.
 func (w *Watcher) describeAll(ctx context.Context, items []*runtimeapi.PodSandbox, next map[string]Sandbox) error {
 	asking, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

@@ -219,7 +219,7 @@ func TestFollowsARecreatedSandbox(t *testing.T) {
 	await(t, w, map[string]pods.Sandbox{})
 }
 
-func TestSpeaksToTheRuntimeOnceAboutASandbox(t *testing.T) {
+func TestAsksTheRuntimeOnceAboutASandbox(t *testing.T) {
 	f, w, netns := start(t)
 	f.set("one", fakeSandbox{uid: "a", info: at("/run/netns/1")})
 	w.Hurry()
@@ -252,10 +252,10 @@ func TestKeepsWhatItKnowsWhileTheRuntimeIsAway(t *testing.T) {
 	await(t, w, known)
 	f.breaks(true)
 	w.Hurry()
-	poll(t, "the failure is told", func() bool { return w.Err() != nil && strings.Contains(w.Err().Error(), "out of order") })
+	poll(t, "the failure is reported", func() bool { return w.Err() != nil && strings.Contains(w.Err().Error(), "out of order") })
 	await(t, w, known)
 	f.breaks(false)
-	poll(t, "the recovery is told", func() bool { return w.Err() == nil })
+	poll(t, "the recovery is reported", func() bool { return w.Err() == nil })
 }
 
 func TestOneStuckSandboxDoesNotHideTheOthers(t *testing.T) {
@@ -264,7 +264,7 @@ func TestOneStuckSandboxDoesNotHideTheOthers(t *testing.T) {
 	f.set("one", fakeSandbox{uid: "a", info: at("/run/netns/1")})
 	w.Hurry()
 	await(t, w, map[string]pods.Sandbox{"a": {Pod: ref("a"), ID: "one", NetNS: netns + "/1"}})
-	poll(t, "the failure is told", func() bool { return w.Err() != nil && strings.Contains(w.Err().Error(), "shop/pod-s") })
+	poll(t, "the failure is reported", func() bool { return w.Err() != nil && strings.Contains(w.Err().Error(), "shop/pod-s") })
 	f.set("stuck", fakeSandbox{uid: "s", info: at("/run/netns/0")})
 	await(t, w, map[string]pods.Sandbox{"a": {Pod: ref("a"), ID: "one", NetNS: netns + "/1"}, "s": {Pod: ref("s"), ID: "stuck", NetNS: netns + "/0"}})
 }
@@ -278,7 +278,7 @@ func TestSilentSandboxesDoNotHoldUpTheOthers(t *testing.T) {
 	f.set("one", fakeSandbox{uid: "a", info: at("/run/netns/1")})
 	w.Hurry()
 	await(t, w, map[string]pods.Sandbox{"a": {Pod: ref("a"), ID: "one", NetNS: netns + "/1"}})
-	poll(t, "the silence is told", func() bool { return w.Err() != nil })
+	poll(t, "the silence is reported", func() bool { return w.Err() != nil })
 	poll(t, "pods that come later are known soon", func() bool {
 		id := fmt.Sprint("later-", time.Now().UnixNano())
 		f.set(id, fakeSandbox{uid: id, info: at("/run/netns/2")})

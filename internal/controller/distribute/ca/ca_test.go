@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const name = "fairlead-manager.fairlead-system.svc"
 
-// memory is a Vault that replicas share.
+// memory is a Storage that replicas share.
 type memory struct {
 	mu         sync.Mutex // for Publish and published, which may run at once
 	data       []byte
@@ -58,9 +58,9 @@ func (m *memory) published() []byte {
 	return m.bundle
 }
 
-func keeper(t *testing.T, v Vault) *Keeper {
+func newRenewer(t *testing.T, v Storage) *Renewer {
 	t.Helper()
-	k, err := New(Options{Vault: v, DNSNames: []string{name}})
+	k, err := New(Options{Storage: v, DNSNames: []string{name}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func keeper(t *testing.T, v Vault) *Keeper {
 }
 
 // trusts says whether somebody who read the bundle accepts what k serves.
-func trusts(bundle []byte, k *Keeper, now time.Time) error {
+func trusts(bundle []byte, k *Renewer, now time.Time) error {
 	c, err := k.Certificate(nil)
 	if err != nil {
 		return err
@@ -87,7 +87,7 @@ func trusts(bundle []byte, k *Keeper, now time.Time) error {
 // ever meets a certificate it does not trust.
 func TestWhoReadTheBundleAnHourAgoTrustsWhatIsServedNow(t *testing.T) {
 	v := new(memory)
-	replicas := []*Keeper{keeper(t, v), keeper(t, v)}
+	replicas := []*Renewer{newRenewer(t, v), newRenewer(t, v)}
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	var readBefore, readLater []byte
 	authorities := map[string]bool{}
@@ -126,7 +126,7 @@ func TestWhoReadTheBundleAnHourAgoTrustsWhatIsServedNow(t *testing.T) {
 
 func TestAServingCertificateIsRenewedInTime(t *testing.T) {
 	v := new(memory)
-	k := keeper(t, v)
+	k := newRenewer(t, v)
 	if _, err := k.Certificate(nil); err == nil {
 		t.Error("a certificate before the first refresh")
 	}
@@ -152,7 +152,7 @@ func TestAServingCertificateIsRenewedInTime(t *testing.T) {
 
 func TestTheServingCertificateIsRenewedWhileTheAPIServerIsAway(t *testing.T) {
 	v := new(memory)
-	k := keeper(t, v)
+	k := newRenewer(t, v)
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	if err := k.Refresh(t.Context(), now); err != nil {
 		t.Fatal(err)
@@ -170,7 +170,7 @@ func TestTheServingCertificateIsRenewedWhileTheAPIServerIsAway(t *testing.T) {
 
 func TestReplicasThatStartTogetherAgree(t *testing.T) {
 	v := new(memory)
-	one, two := keeper(t, v), keeper(t, v)
+	one, two := newRenewer(t, v), newRenewer(t, v)
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	v.beforeSave = func() {
 		if err := two.Refresh(t.Context(), now); err != nil {
@@ -180,7 +180,7 @@ func TestReplicasThatStartTogetherAgree(t *testing.T) {
 	if err := one.Refresh(t.Context(), now); err != nil {
 		t.Fatal(err)
 	}
-	for i, k := range []*Keeper{one, two} {
+	for i, k := range []*Renewer{one, two} {
 		if err := trusts(v.bundle, k, now); err != nil {
 			t.Errorf("replica %d: %v", i, err)
 		}
@@ -192,7 +192,7 @@ func TestReplicasThatStartTogetherAgree(t *testing.T) {
 
 func TestNothingIsServedBeforeItsAuthorityIsPublished(t *testing.T) {
 	v := &memory{fail: errors.New("away")}
-	k := keeper(t, v)
+	k := newRenewer(t, v)
 	if err := k.Refresh(t.Context(), time.Now()); !errors.Is(err, v.fail) {
 		t.Errorf("got %v", err)
 	}
@@ -203,7 +203,7 @@ func TestNothingIsServedBeforeItsAuthorityIsPublished(t *testing.T) {
 
 func TestUnreadableAuthoritiesAreReplaced(t *testing.T) {
 	v := &memory{data: []byte("garbage")}
-	k := keeper(t, v)
+	k := newRenewer(t, v)
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	if err := k.Refresh(t.Context(), now); err != nil {
 		t.Fatal(err)
@@ -261,7 +261,7 @@ func TestTheBundleHoldsNoKeys(t *testing.T) {
 func TestRunRefreshesUntilItIsStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &memory{}
-		k := keeper(t, v)
+		k := newRenewer(t, v)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- k.Run(ctx) }()

@@ -17,7 +17,7 @@ const (
 	BundleKey = "ca.crt"
 )
 
-// Cluster is a Vault made of a Secret and a ConfigMap.
+// Cluster is a Storage made of a Secret and a ConfigMap.
 type Cluster struct {
 	// Client must read from the API server, not from a cache: the objects are few, and a stale read would look like a conflict.
 	Client    client.Client
@@ -26,9 +26,9 @@ type Cluster struct {
 	ConfigMap string // "fairlead-ca" by convention
 }
 
-var _ Vault = (*Cluster)(nil)
+var _ Storage = (*Cluster)(nil)
 
-// Load implements Vault.
+// Load implements Storage.
 func (c *Cluster) Load(ctx context.Context) ([]byte, string, error) {
 	secret := new(corev1.Secret)
 	err := c.Client.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: c.Secret}, secret)
@@ -41,7 +41,7 @@ func (c *Cluster) Load(ctx context.Context) ([]byte, string, error) {
 	return secret.Data[secretKey], secret.ResourceVersion, nil
 }
 
-// Save implements Vault. The API server's optimistic locking tells when another replica was faster.
+// Save implements Storage. The API server's optimistic locking tells when another replica was faster.
 func (c *Cluster) Save(ctx context.Context, data []byte, revision string) error {
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: c.Namespace, Name: c.Secret, ResourceVersion: revision, Labels: labels()},
@@ -63,7 +63,7 @@ func (c *Cluster) Save(ctx context.Context, data []byte, revision string) error 
 	return nil
 }
 
-// Publish implements Vault.
+// Publish implements Storage.
 func (c *Cluster) Publish(ctx context.Context, bundle []byte) error {
 	err := c.publish(ctx, bundle)
 	if apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err) {

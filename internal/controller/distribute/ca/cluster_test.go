@@ -14,10 +14,10 @@ import (
 
 func TestTheClusterKeepsAuthoritiesAndPublishesTheBundle(t *testing.T) {
 	api := fake.NewClientBuilder().Build()
-	vault := &Cluster{Client: api, Namespace: "fairlead-system", Secret: "fairlead-ca", ConfigMap: "fairlead-ca"}
-	one, two := keeper(t, vault), keeper(t, vault)
+	storage := &Cluster{Client: api, Namespace: "fairlead-system", Secret: "fairlead-ca", ConfigMap: "fairlead-ca"}
+	one, two := newRenewer(t, storage), newRenewer(t, storage)
 	now := time.Now()
-	for _, k := range []*Keeper{one, two, one} {
+	for _, k := range []*Renewer{one, two, one} {
 		if err := k.Refresh(t.Context(), now); err != nil {
 			t.Fatal(err)
 		}
@@ -26,7 +26,7 @@ func TestTheClusterKeepsAuthoritiesAndPublishesTheBundle(t *testing.T) {
 	if err := api.Get(t.Context(), client.ObjectKey{Namespace: "fairlead-system", Name: "fairlead-ca"}, cm); err != nil {
 		t.Fatal(err)
 	}
-	for i, k := range []*Keeper{one, two} {
+	for i, k := range []*Renewer{one, two} {
 		if err := trusts([]byte(cm.Data[BundleKey]), k, now); err != nil {
 			t.Errorf("replica %d: %v", i, err)
 		}
@@ -35,7 +35,7 @@ func TestTheClusterKeepsAuthoritiesAndPublishesTheBundle(t *testing.T) {
 	if err := one.Refresh(t.Context(), now.Add(Lifetime-RenewBefore)); err != nil {
 		t.Fatal(err)
 	}
-	data, _, err := vault.Load(t.Context())
+	data, _, err := storage.Load(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,21 +68,21 @@ func TestPublishingMinglesWithAnotherReplicas(t *testing.T) {
 
 func TestTheClusterRefusesAStaleWrite(t *testing.T) {
 	api := fake.NewClientBuilder().Build()
-	vault := &Cluster{Client: api, Namespace: "ns", Secret: "s", ConfigMap: "c"}
-	if err := vault.Save(t.Context(), []byte("first"), ""); err != nil {
+	storage := &Cluster{Client: api, Namespace: "ns", Secret: "s", ConfigMap: "c"}
+	if err := storage.Save(t.Context(), []byte("first"), ""); err != nil {
 		t.Fatal(err)
 	}
-	if err := vault.Save(t.Context(), []byte("second"), ""); !errors.Is(err, ErrConflict) {
+	if err := storage.Save(t.Context(), []byte("second"), ""); !errors.Is(err, ErrConflict) {
 		t.Errorf("a second creation: %v", err)
 	}
-	_, revision, err := vault.Load(t.Context())
+	_, revision, err := storage.Load(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := vault.Save(t.Context(), []byte("third"), revision); err != nil {
+	if err := storage.Save(t.Context(), []byte("third"), revision); err != nil {
 		t.Fatal(err)
 	}
-	if err := vault.Save(t.Context(), []byte("fourth"), revision); !errors.Is(err, ErrConflict) {
+	if err := storage.Save(t.Context(), []byte("fourth"), revision); !errors.Is(err, ErrConflict) {
 		t.Errorf("a stale update: %v", err)
 	}
 }

@@ -1,0 +1,68 @@
+package capture
+
+import (
+	"net"
+	"net/netip"
+	"runtime/debug"
+
+	"fairlead.dev/fairlead/internal/agent/capture/mechanism"
+	"fairlead.dev/fairlead/internal/agent/capture/sockdiag"
+)
+
+// accept hands an accepted connection to the handler, on a goroutine of its own.
+func (p *podCapture) accept(l *listeners, conn *net.TCPConn) {
+	m := p.manager
+	m.accepted.Add(1)
+	if !p.conns.begin(conn) {
+		resetAndClose(conn)
+		return
+	}
+	m.load.add()
+	go func() { // waited for by connections.abort
+		defer func() {
+			if r := recover(); r != nil {
+				m.panics.Add(1)
+				m.options.Log.Error("connection handler panicked", "panic", r, "stack", string(debug.Stack()))
+				resetAndClose(conn)
+			}
+			_ = conn.Close() // handlers have done that themselves
+			m.load.remove()
+			p.conns.end(conn)
+		}()
+		p.serve(l, conn)
+	}()
+}
+
+func (p *podCapture) serve(l *listeners, conn *net.TCPConn) {
+	m := p.manager
+	original, err := l.attached.Original(conn)
+	if err != nil {
+		resetAndClose(conn)
+		return
+	}
+	if l.isListener(original) {
+		m.loops.Add(1)
+		return
+	}
+	// Only where somebody might send a connection of the agent's back to it is it worth asking.
+	if p.foreign.Load() && p.madeByAgent(l, conn, original) {
+		m.loops.Add(1)
+		resetAndClose(conn)
+		return
+	}
+	p.conns.redirected(conn, original)
+	m.options.Handler.ServeCaptured(p.sandbox.Pod, conn, original)
+}
+
+// madeByAgent says whether an accepted connection is one that the agent has made, which somebody in the pod has sent back.
+func (p *podCapture) madeByAgent(l *listeners, conn *net.TCPConn, original netip.AddrPort) bool {
+	s, err := sockdiag.Find(l.attached.clientSocket(mechanism.Connection{From: peer(conn), To: original}))
+	return err == nil && s.Mark == p.manager.options.Mark
+}
+
+// acceptFailed hears why a connection could not be accepted; it stays in the queue.
+func (p *podCapture) acceptFailed(err error) {
+	if exhausted(err) {
+		p.manager.load.exhaust()
+	}
+}

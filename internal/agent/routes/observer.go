@@ -1,0 +1,80 @@
+package routes
+
+import (
+	"net/netip"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// Observer is told what calls did. Its handles are resolved when a policy is installed, so that counting needs no lookup.
+type Observer interface {
+	// Recorder returns the handle for one policy at one of its targets (as policy.Target.String shows it). Asked again for the
+	// same pair it returns the same handle.
+	Recorder(id policy.ID, target string) Recorder
+}
+
+// Recorder counts what happened under one policy at one target. Its methods are called on the path of calls: they must not
+// block, allocate or keep their arguments.
+type Recorder interface {
+	// AttemptDone reports an attempt that was dispatched and has ended.
+	AttemptDone(t *Attempt)
+	// CallDone reports a call, after its response was forwarded or given up.
+	CallDone(e *Exchange)
+	// OpaqueOpened reports a connection governed by the policy that is passed through without being understood.
+	OpaqueOpened()
+	// OpaqueClosed reports its end, and how many bytes went to the server and came from it.
+	OpaqueClosed(sent, received int64)
+}
+
+// Attempt is one attempt of a call.
+type Attempt struct {
+	Kind   call.Kind
+	Status int // 0 without a response
+	Start  call.Start
+	Reused bool // on a connection that had served before
+	Peer   netip.AddrPort
+	Took   time.Duration // from dispatch to the response head or the failure
+	Detail Detail        // how it failed
+}
+
+// MaxAttempts is how many attempts of one call are reported with it; of more, the first ones and the last.
+const MaxAttempts = 12
+
+// Exchange is one call, body included.
+type Exchange struct {
+	Pod      string // UID
+	Original netip.AddrPort
+	// Rule is the name of the rule that governed the call; empty for the policy's base.
+	Rule      string
+	AccessLog policy.AccessLog
+	Outcome   call.Outcome
+	// Took is the time from the request head to the end of the response body.
+	Took time.Duration
+	// Detail says how the call failed, or its last attempt, as far as that is known.
+	Detail Detail
+	// Attempts are the call's that were dispatched, at most MaxAttempts; the last one is the one answered with, or of the last failure.
+	// They are valid during CallDone.
+	Attempts []Attempt
+	// Method, Host and Path are the request's, for the access log alone; never labels. They are valid during CallDone.
+	Method, Host, Path []byte
+}
+
+// Discard is an Observer that does nothing.
+type Discard struct{}
+
+// Recorder implements Observer.
+func (Discard) Recorder(policy.ID, string) Recorder { return Discard{} }
+
+// AttemptDone implements Recorder.
+func (Discard) AttemptDone(*Attempt) {}
+
+// CallDone implements Recorder.
+func (Discard) CallDone(*Exchange) {}
+
+// OpaqueOpened implements Recorder.
+func (Discard) OpaqueOpened() {}
+
+// OpaqueClosed implements Recorder.
+func (Discard) OpaqueClosed(int64, int64) {}

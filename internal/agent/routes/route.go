@@ -1,0 +1,64 @@
+package routes
+
+import (
+	"strconv"
+	"strings"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/upstream"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// Route is everything that calls of one pod under one binding to one concrete destination need, resolved.
+type Route struct {
+	*Binding
+	Pool *upstream.Pool
+
+	plans []Plan // the base's, then the rules'
+	entry *entry
+}
+
+// Plan governs a call.
+type Plan struct {
+	call.Plan
+	Rule string
+	// KeyHeader is the name of the idempotency key's field, and ResponseHeaders those that ask for a retry, in lower case.
+	KeyHeader       string
+	ResponseHeaders []policy.HeaderMatch
+}
+
+func newPlan(s *settings, p call.Plan) Plan {
+	out := Plan{Plan: p, Rule: s.name, KeyHeader: strings.ToLower(s.values.Retry.KeyHeader)}
+	for _, h := range s.values.Retry.ResponseHeaders {
+		out.ResponseHeaders = append(out.ResponseHeaders, policy.HeaderMatch{Name: strings.ToLower(h.Name), Value: h.Value})
+	}
+	return out
+}
+
+// Plan returns what governs a request.
+func (r *Route) Plan(method, path []byte) *Plan {
+	r.entry.use()
+	if len(r.rules) == 0 {
+		return &r.plans[0]
+	}
+	return &r.plans[r.settingsFor(method, path)]
+}
+
+// BasePlan returns what governs a connection whose requests are not understood.
+func (l *Route) BasePlan() *Plan {
+	l.entry.use()
+	return &l.plans[0]
+}
+
+// HasRules reports whether Plan looks at the request.
+func (r *Route) HasRules() bool { return len(r.rules) > 0 }
+
+// Stale reports that the route's destination was forgotten to bound memory: it still works, but should be resolved again.
+func (r *Route) Stale() bool { return r.entry.forgotten.Load() }
+
+func hostDestination(host []byte, port uint16) string {
+	b := make([]byte, 0, len(host)+6)
+	b = append(b, host...)
+	b = append(b, ':')
+	return string(strconv.AppendUint(b, uint64(port), 10))
+}

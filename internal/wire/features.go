@@ -1,0 +1,92 @@
+package wire
+
+import (
+	"iter"
+	"math/bits"
+	"strconv"
+
+	pb "fairlead.dev/fairlead/internal/wire/agentv1"
+)
+
+// Feature is a part of the protocol that was added after version 1, so that not every agent understands it.
+type Feature uint8
+
+// The features. To add one: a value in distribution.proto, a constant with a name here, a row in featureNumbers, and, where it adds fields to
+// policy.proto, rows in requirements.
+const (
+	// FeaturePatches: resources that are sent as patches.
+	FeaturePatches Feature = iota + 1
+)
+
+// featureNumbers are the features as they travel. The table is never written to.
+var featureNumbers = enum[pb.Feature]{
+	0:              pb.Feature_FEATURE_UNSPECIFIED,
+	FeaturePatches: pb.Feature_FEATURE_PATCHES,
+}
+
+// String returns the name of f, as statuses and logs show it.
+func (f Feature) String() string {
+	if f == FeaturePatches {
+		return "Patches"
+	}
+	return "feature " + strconv.Itoa(int(f))
+}
+
+// Features is a set of features, each below 64.
+type Features uint64
+
+// FeaturesOf returns the set of list.
+func FeaturesOf(list ...Feature) Features {
+	var s Features
+	for _, f := range list {
+		s |= 1 << f
+	}
+	return s
+}
+
+// AllFeatures returns the features that this build understands, which are those it knows.
+func AllFeatures() Features {
+	var s Features
+	for f := range featureNumbers {
+		if f > 0 {
+			s |= 1 << f
+		}
+	}
+	return s
+}
+
+// Has reports whether f is in s.
+func (s Features) Has(f Feature) bool { return s&(1<<f) != 0 }
+
+// All returns the members of s in order.
+func (s Features) All() iter.Seq[Feature] {
+	return func(yield func(Feature) bool) {
+		for ; s != 0; s &= s - 1 {
+			if !yield(Feature(bits.TrailingZeros64(uint64(s)))) {
+				return
+			}
+		}
+	}
+}
+
+func featuresToProto(s Features) []pb.Feature {
+	var out []pb.Feature
+	for f := range s.All() {
+		if int(f) < len(featureNumbers) {
+			out = append(out, featureNumbers[f])
+		}
+	}
+	return out
+}
+
+// featuresFromProto leaves out what only newer agents understand: it is never sent.
+func featuresFromProto(list []pb.Feature) Features {
+	var s Features
+	for _, w := range list {
+		var f Feature
+		if fromWire(featureNumbers, w, &f) == nil && f > 0 {
+			s |= 1 << f
+		}
+	}
+	return s
+}

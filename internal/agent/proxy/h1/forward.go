@@ -134,7 +134,7 @@ func (x *exchange) sendExpectedBody(t *attempt) {
 }
 
 func (x *exchange) expectedBodyCame(t *attempt) bool {
-	return x.upload.awaits100 && t.Conn.Conn != nil && (len(x.s.in.reader.Buffered()) > 0 || x.s.client.Conn.Peek() == transport.Readable)
+	return x.upload.awaits100 && t.Lease.Conn != nil && (len(x.s.in.reader.Buffered()) > 0 || x.s.client.Conn.Peek() == transport.Readable)
 }
 
 // relay forwards the rest of a response's body, until it ends or the body of an expecting client has come. While the request goes on, both sides
@@ -258,9 +258,9 @@ func (x *exchange) finishUpload(t *attempt, until time.Time) error {
 			} else if drive.Passed(stuck, x.Now) {
 				return x.cut(routes.DetailClientLeft)
 			}
-		case t.Conn.Ending() == transport.Broken:
+		case t.Lease.Ending() == transport.Broken:
 			t.stopStream()
-		case !ended && t.Conn.Peek() == transport.Gone:
+		case !ended && t.Lease.Peek() == transport.Gone:
 			ended = true
 			_ = x.s.client.EndSide() // fails only when the client has gone, which is noticed
 		}
@@ -278,8 +278,8 @@ func (x *exchange) tunnel(t *attempt, until time.Time) step {
 	if err != nil {
 		return x.truncated(t, err)
 	}
-	s, server, line := x.s, t.Conn, t.in
-	t.Conn, t.in = upstream.Lease{}, nil
+	s, server, line := x.s, t.Lease, t.in
+	t.Lease, t.in = upstream.Lease{}, nil
 	server.Detach(x.Now) // a tunnel counts against no limit of requests (rule 25)
 	// Neither reader is used any more, so what they have read stays where it is.
 	o := tunnel.Options{ToServer: s.in.reader.Buffered(), ToClient: line.reader.Buffered(), Idle: x.Plan.Settings.Timeouts.Idle, Until: until}

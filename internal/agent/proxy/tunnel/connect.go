@@ -114,7 +114,7 @@ func (x *exchange) Attempt(l upstream.Lease, a call.Action) call.Action {
 		x.server = x.first
 	} else {
 		x.server = &Server{Conn: l.Conn.Conn, lease: l}
-		x.Attempted(&drive.Attempt{Conn: l, ID: a.Attempt, Start: a.Start, Began: x.PlacedAt}, call.OK, 0, routes.NoDetail)
+		x.Attempted(&drive.Attempt{Lease: l, ID: a.Attempt, Start: a.Start, Began: x.PlacedAt}, call.OK, 0, routes.NoDetail)
 	}
 	return x.Call.ResponseHead(x.Now, a.Attempt, call.Response{GRPCStatus: -1})
 }

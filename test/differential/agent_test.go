@@ -29,7 +29,7 @@ type agent struct {
 	stop    func()
 
 	// What the agent has to say of calls that did not go well: to explain what differs, never to be compared.
-	routes.Silence
+	routes.Discard
 	mu   sync.Mutex
 	told []string
 }

@@ -80,8 +80,8 @@ func TestRule07_AnUnsentPOSTIsRetriedWhateverIsTimed(t *testing.T) {
 				if res, body := c.response("POST"); res.StatusCode != 200 || body != "POST / hi" {
 					t.Fatalf("got %d %q", res.StatusCode, body)
 				}
-				if e := w.seen.lastCall(t); e.Outcome.Decision != call.Recovered || len(e.Tries) != 2 {
-					t.Errorf("outcome %+v, tries %+v", e.Outcome, e.Tries)
+				if e := w.seen.lastCall(t); e.Outcome.Decision != call.Recovered || len(e.Attempts) != 2 {
+					t.Errorf("outcome %+v, tries %+v", e.Outcome, e.Attempts)
 				}
 			})
 		}
@@ -214,7 +214,7 @@ func TestRule08_ARepairIsNotCalledARetry(t *testing.T) {
 	}
 	w.waitFor(t, func() bool { w.seen.mu.Lock(); defer w.seen.mu.Unlock(); return len(w.seen.calls) == 2 })
 	var got []string
-	for _, try := range w.seen.lastCall(t).Tries {
+	for _, try := range w.seen.lastCall(t).Attempts {
 		got = append(got, fmt.Sprint(try.Start, " ", try.Kind, " ", try.Reused, " ", try.Detail))
 	}
 	if want := "[first reset true closed repair ok false ]"; fmt.Sprint(got) != want && fmt.Sprint(got) != "[first reset true connection reset repair ok false ]" {

@@ -249,7 +249,7 @@ func (o *observer) CallDone(e *routes.Exchange) {
 	defer o.mu.Unlock()
 	c := *e
 	c.Method, c.Host, c.Path = nil, nil, nil
-	c.Tries = slices.Clone(e.Tries)
+	c.Attempts = slices.Clone(e.Attempts)
 	o.calls = append(o.calls, c)
 }
 

@@ -161,8 +161,8 @@ func TestRule26_ARejectedConnectionIsReset(t *testing.T) {
 			if reached, n := w.reaches(); reached || n != 0 {
 				t.Errorf("reached %v after %d attempts", reached, n)
 			}
-			if e := w.seen.lastCall(t); e.Outcome.Kind.Reason() != "circuit_open" || len(e.Tries) != 0 {
-				t.Errorf("outcome %+v, attempts %+v", e.Outcome, e.Tries)
+			if e := w.seen.lastCall(t); e.Outcome.Kind.Reason() != "circuit_open" || len(e.Attempts) != 0 {
+				t.Errorf("outcome %+v, attempts %+v", e.Outcome, e.Attempts)
 			}
 		})
 	}
@@ -189,7 +189,7 @@ func TestConnectionsAreBalancedAsWritten(t *testing.T) {
 			var got [3]int
 			for range 60 {
 				w.reaches()
-				peer := w.seen.lastCall(t).Tries[0].Peer
+				peer := w.seen.lastCall(t).Attempts[0].Peer
 				for i, at := range endpoints {
 					if at == peer {
 						got[i]++

@@ -181,7 +181,7 @@ func TestConnectingAgainAvoidsEndpointsUnlessWritten(t *testing.T) {
 			for range 60 {
 				w.reaches()
 				e := w.seen.lastCall(t)
-				apart = apart && len(e.Tries) == 2 && e.Tries[0].Peer != e.Tries[1].Peer
+				apart = apart && len(e.Attempts) == 2 && e.Attempts[0].Peer != e.Attempts[1].Peer
 			}
 			if apart != avoid {
 				t.Errorf("the attempts of each connection went to different endpoints: %v, want %v", apart, avoid)
@@ -220,10 +220,10 @@ func TestAPassedConnectionIsReportedAsACall(t *testing.T) {
 			if e.Outcome.Kind != tc.outcome || e.Outcome.Decision != tc.decision || e.Outcome.Status != tc.outcome.Status() {
 				t.Errorf("outcome %+v", e.Outcome)
 			}
-			if len(e.Tries) != len(tc.attempts) {
-				t.Fatalf("attempts %+v", e.Tries)
+			if len(e.Attempts) != len(tc.attempts) {
+				t.Fatalf("attempts %+v", e.Attempts)
 			}
-			for i, got := range e.Tries {
+			for i, got := range e.Attempts {
 				want := tc.attempts[i]
 				want.Took, want.Peer = got.Took, w.original
 				if got != want {

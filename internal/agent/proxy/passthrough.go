@@ -93,7 +93,7 @@ func (c *connection) connectDirectly() *tunnel.Server {
 // pass has the connection carried on between client and server.
 func (c *connection) pass(s *tunnel.Server) {
 	o := tunnel.Options{ToServer: c.prefix, Until: s.Until}
-	var recorder routes.Recorder = routes.Silence{}
+	var recorder routes.Recorder = routes.Discard{}
 	if g := c.routes.Governing(); g != nil {
 		recorder = g.Recorder()
 		o.Idle = g.Base().Timeouts.Idle

@@ -144,10 +144,10 @@ func TestACallTellsOfItsTries(t *testing.T) {
 		{Kind: call.BadResponse, Start: call.Retry, Detail: "malformed status line"},
 		{Status: 200, Start: call.Retry},
 	}
-	if len(e.Tries) != len(want) {
-		t.Fatalf("tries %+v", e.Tries)
+	if len(e.Attempts) != len(want) {
+		t.Fatalf("tries %+v", e.Attempts)
 	}
-	for i, try := range e.Tries {
+	for i, try := range e.Attempts {
 		if try.Peer != w.original || try.Reused {
 			t.Errorf("try %d went to %v, reused %v", i, try.Peer, try.Reused)
 		}
@@ -164,11 +164,11 @@ func TestACallTellsOfItsTries(t *testing.T) {
 // More tries than are told of are not all told of.
 func TestTheTriesToldOfAreBounded(t *testing.T) {
 	w := build(t, nowhere(t), anywhere(func(s *policy.Settings) {
-		s.Retry.On, s.Retry.MaxRetries = policy.Of(policy.ConnectFailure), 2*routes.MaxTries
+		s.Retry.On, s.Retry.MaxRetries = policy.Of(policy.ConnectFailure), 2*routes.MaxAttempts
 	}))
 	w.dial().get("/")
-	if e := w.seen.lastCall(t); len(e.Tries) != routes.MaxTries || e.Outcome.Attempts != 2*routes.MaxTries+1 {
-		t.Errorf("%d of %d", len(e.Tries), e.Outcome.Attempts)
+	if e := w.seen.lastCall(t); len(e.Attempts) != routes.MaxAttempts || e.Outcome.Attempts != 2*routes.MaxAttempts+1 {
+		t.Errorf("%d of %d", len(e.Attempts), e.Outcome.Attempts)
 	}
 }
 

@@ -1,6 +1,6 @@
 package routes
 
-// Detail says more of how a try or a call ended than its kind: a word of a closed list, which are the constants below and the
+// Detail says more of how an attempt or a call ended than its kind: one of a closed list, which are the constants below and the
 // sentences of the errors of package http1. It never quotes a message.
 type Detail string
 

@@ -21,7 +21,7 @@ func anywhere() policy.Binding {
 
 func pools(s *Table) (n map[string]int) {
 	n = map[string]int{}
-	s.dock.Each(func(k upstream.Key, _ upstream.Stats) { n[k.Pod]++ })
+	s.pools.Each(func(k upstream.Key, _ upstream.Stats) { n[k.Pod]++ })
 	return n
 }
 
@@ -29,23 +29,23 @@ func pools(s *Table) (n map[string]int) {
 func TestADestinationInUseIsNotForgotten(t *testing.T) {
 	const hot = "192.0.2.1:1"
 	for name, use := range map[string]func(*Table, *Route){
-		"resolved":         func(s *Table, l *Route) { lane(t, s, "a", hot) },
+		"resolved":         func(s *Table, l *Route) { routeTo(t, s, "a", hot) },
 		"kept by a client": func(_ *Table, l *Route) { l.Plan(nil, nil) },
 	} {
 		for _, scanner := range []string{"a", "b"} {
 			t.Run(name+", scanned by "+scanner, func(t *testing.T) {
-				s := newStore(t) // keeps 8
+				s := newTable(t) // keeps 8
 				install(t, s, snapshot(anywhere()))
-				l := lane(t, s, "a", hot)
+				l := routeTo(t, s, "a", hot)
 				trip(t, l)
 				for i := range 100 {
 					use(s, l)
-					lane(t, s, scanner, fmt.Sprintf("192.0.2.9:%d", i+1))
+					routeTo(t, s, scanner, fmt.Sprintf("192.0.2.9:%d", i+1))
 				}
 				if l.Stale() {
 					t.Fatal("it was forgotten")
 				}
-				if again := lane(t, s, "a", hot); again != l || stateOf(again) != resilience.Open {
+				if again := routeTo(t, s, "a", hot); again != l || stateOf(again) != resilience.Open {
 					t.Errorf("its breaker is %v", stateOf(again))
 				}
 				if n := pools(s); n["a"]+n["b"] != 8 {
@@ -58,16 +58,16 @@ func TestADestinationInUseIsNotForgotten(t *testing.T) {
 
 // A pod that goes through many addresses forgets its own ones, and leaves alone even what another pod does not use at the moment.
 func TestAScanCostsTheScannerOnly(t *testing.T) {
-	s := newStore(t)
+	s := newTable(t)
 	install(t, s, snapshot(anywhere()))
 	var others []*Route
 	for i := range 3 {
-		others = append(others, lane(t, s, "a", fmt.Sprintf("192.0.2.1:%d", i+1)))
+		others = append(others, routeTo(t, s, "a", fmt.Sprintf("192.0.2.1:%d", i+1)))
 	}
 	trip(t, others[0])
-	lane(t, s, "b", "192.0.2.1:1") // is the scanner's too, and will be forgotten for it
+	routeTo(t, s, "b", "192.0.2.1:1") // is the scanner's too, and will be forgotten for it
 	for i := range 100 {
-		lane(t, s, "b", fmt.Sprintf("192.0.2.9:%d", i+1))
+		routeTo(t, s, "b", fmt.Sprintf("192.0.2.9:%d", i+1))
 	}
 	for i, l := range others {
 		if l.Stale() {
@@ -77,12 +77,12 @@ func TestAScanCostsTheScannerOnly(t *testing.T) {
 	if n := pools(s); n["a"] != 3 || n["b"] != 5 {
 		t.Errorf("pools: %v", n)
 	}
-	if l := lane(t, s, "b", "192.0.2.1:1"); stateOf(l) != resilience.Open {
+	if l := routeTo(t, s, "b", "192.0.2.1:1"); stateOf(l) != resilience.Open {
 		t.Error("a breaker that another pod shares was forgotten")
 	}
 	// The other pod may have its share when it wants it.
 	for i := range 100 {
-		lane(t, s, "a", fmt.Sprintf("192.0.2.7:%d", i+1))
+		routeTo(t, s, "a", fmt.Sprintf("192.0.2.7:%d", i+1))
 	}
 	if n := pools(s); n["a"] != 4 || n["b"] != 4 {
 		t.Errorf("pools: %v", n)
@@ -91,31 +91,31 @@ func TestAScanCostsTheScannerOnly(t *testing.T) {
 
 // The pod that takes an ended one's place finds the breakers that they would have shared.
 func TestStateOutlivesThePodThatMadeIt(t *testing.T) {
-	s := newStore(t)
+	s := newTable(t)
 	snap := snapshot(anywhere())
 	install(t, s, snap)
-	trip(t, lane(t, s, "a", "192.0.2.1:1"))
+	trip(t, routeTo(t, s, "a", "192.0.2.1:1"))
 	next := *snap
 	next.Workloads = map[string]*policy.Workload{"b": snap.Workloads["b"]}
 	install(t, s, &next)
 	if n := pools(s); len(n) != 0 {
 		t.Errorf("pools: %v", n)
 	}
-	if l := lane(t, s, "b", "192.0.2.1:1"); stateOf(l) != resilience.Open {
+	if l := routeTo(t, s, "b", "192.0.2.1:1"); stateOf(l) != resilience.Open {
 		t.Error("the breaker is forgotten")
 	}
 	// But what nobody uses goes first.
 	next.Workloads = snap.Workloads
 	install(t, s, &next)
 	for i := range 8 {
-		lane(t, s, "a", fmt.Sprintf("192.0.2.9:%d", i+1))
+		routeTo(t, s, "a", fmt.Sprintf("192.0.2.9:%d", i+1))
 	}
 	next.Workloads = map[string]*policy.Workload{"b": snap.Workloads["b"]}
 	install(t, s, &next)
 	for i := range 7 {
-		lane(t, s, "b", fmt.Sprintf("192.0.2.8:%d", i+1))
+		routeTo(t, s, "b", fmt.Sprintf("192.0.2.8:%d", i+1))
 	}
-	if l := lane(t, s, "b", "192.0.2.1:1"); stateOf(l) != resilience.Open {
+	if l := routeTo(t, s, "b", "192.0.2.1:1"); stateOf(l) != resilience.Open {
 		t.Error("the breaker of a destination in use is forgotten for others that nobody uses")
 	}
 	if n := len(s.states.all["k"]); n != 8 {
@@ -126,22 +126,22 @@ func TestStateOutlivesThePodThatMadeIt(t *testing.T) {
 func TestAPodsOwnBreakersEndWithIt(t *testing.T) {
 	b := anywhere()
 	b.Base.Breaker.Sharing = policy.SharePod
-	s := newStore(t)
+	s := newTable(t)
 	snap := snapshot(b)
 	install(t, s, snap)
-	lane(t, s, "a", "192.0.2.1:1")
-	trip(t, lane(t, s, "b", "192.0.2.1:1"))
+	routeTo(t, s, "a", "192.0.2.1:1")
+	trip(t, routeTo(t, s, "b", "192.0.2.1:1"))
 	breakers := func() int { return len(s.states.all["k"][stateKey{"k", "192.0.2.1:1"}].breakers) }
 	if breakers() != 2 {
 		t.Fatalf("%d breakers", breakers())
 	}
 	for i := range 100 {
-		lane(t, s, "b", fmt.Sprintf("192.0.2.9:%d", i+1))
+		routeTo(t, s, "b", fmt.Sprintf("192.0.2.9:%d", i+1))
 	}
 	if breakers() != 1 {
 		t.Errorf("%d breakers, one of them of a pod that has forgotten the destination", breakers())
 	}
-	lane(t, s, "b", "192.0.2.1:1")
+	routeTo(t, s, "b", "192.0.2.1:1")
 	next := *snap
 	next.Workloads = map[string]*policy.Workload{"a": snap.Workloads["a"]}
 	install(t, s, &next)
@@ -152,9 +152,9 @@ func TestAPodsOwnBreakersEndWithIt(t *testing.T) {
 
 // The breaker of an address that is no more does not show as open for ever.
 func TestABreakerThatNobodyAsksIsNotOpen(t *testing.T) {
-	s := newStore(t)
+	s := newTable(t)
 	install(t, s, snapshot(anywhere()))
-	trip(t, lane(t, s, "a", "192.0.2.1:1"))
+	trip(t, routeTo(t, s, "a", "192.0.2.1:1"))
 	now := time.Now()
 	for _, tc := range []struct {
 		after          time.Duration
@@ -174,7 +174,7 @@ func TestABreakerThatNobodyAsksIsNotOpen(t *testing.T) {
 }
 
 func BenchmarkResolveInAScan(b *testing.B) {
-	s := newStore(b)
+	s := newTable(b)
 	s.maxDynamic = MaxDynamicDestinations
 	install(b, s, snapshot(anywhere()))
 	table := s.PodRoutes("a")
@@ -187,10 +187,10 @@ func BenchmarkResolveInAScan(b *testing.B) {
 	}
 }
 
-func BenchmarkLane(b *testing.B) {
-	s := newStore(b)
+func BenchmarkRoute(b *testing.B) {
+	s := newTable(b)
 	install(b, s, snapshot(anywhere()))
-	l := lane(b, s, "a", "192.0.2.1:1")
+	l := routeTo(b, s, "a", "192.0.2.1:1")
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			if l.Stale() || l.Plan(nil, nil) == nil {

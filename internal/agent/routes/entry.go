@@ -24,8 +24,17 @@ type entry struct {
 	forgotten atomic.Bool
 	used      atomic.Bool // since the last search for one to forget
 
-	binding *Binding      // that the pool is configured by; guarded by Store.installing once the entry can be found
-	place   *list.Element // among the dynamic ones of its pod, nil if it is not dynamic; guarded by Store.mu
+	binding *Binding      // that the pool is configured by; guarded by Table.installing once the entry can be found
+	place   *list.Element // among the dynamic ones of its pod, nil if it is not dynamic; guarded by Table.mu
+}
+
+// newEntry makes an entry of a pod, not to be found yet.
+func newEntry(pod string, n *entryInputs, st *state) (*entry, error) {
+	pool, err := upstream.NewPool(upstream.Options{Cluster: st.cluster, Dialer: n.dialer, Limits: n.candidate.base.values.Pool})
+	if err != nil {
+		return nil, err
+	}
+	return &entry{pod: pod, key: st.key, state: st, pool: pool, binding: n.candidate.Binding}, nil
 }
 
 // use notes that a call goes there. It is on the path of every call, and writes only once in a while.
@@ -41,7 +50,7 @@ type podEntries struct {
 	dynamic list.List // new ones in front; those that were used since are passed over when one is to be forgotten
 }
 
-// entries holds them all. It is guarded by Store.mu.
+// entries holds them all. It is guarded by Table.mu.
 type entries struct {
 	pods    map[string]*podEntries
 	dynamic int

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"slices"
 
-	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -32,9 +31,9 @@ type version struct {
 // Install puts a snapshot in force. Calls in flight go on under the version they began with (rule 33). What did not
 // change keeps its state, and is not touched.
 //
-// Pools are brought up to date first, so that no call of the new version finds one as it was; then the version is published; what
-// no pod can use any more goes last. Calls that need something resolved meanwhile wait for moments only, whatever the number of
-// pods.
+// Clusters and pools are brought up to date first, so that no call of the new version finds one as it was; then the version is
+// published; what no pod can use any more goes last. What a change of a destination's hosts costs does not grow with the pods, and no
+// pool is touched by it. Calls that need something resolved meanwhile wait for moments only, whatever the number of pods.
 func (s *Table) Install(next *policy.Snapshot) []Rejection {
 	s.installing.Lock()
 	defer s.installing.Unlock()
@@ -47,7 +46,7 @@ func (s *Table) Install(next *policy.Snapshot) []Rejection {
 	return rejected
 }
 
-// compose makes a version of compiled profiles. Pods whose profile is the one they had keep their table.
+// compose makes a version of compiled profiles. Pods whose profile is the one they had keep their routes.
 func (s *Table) compose(next *policy.Snapshot, profiles map[string]*profile, old *version) *version {
 	v := &version{tables: make(map[string]*PodRoutes, len(next.Workloads))}
 	for uid, w := range next.Workloads {
@@ -57,7 +56,7 @@ func (s *Table) compose(next *policy.Snapshot, profiles map[string]*profile, old
 		}
 		t := old.tables[uid]
 		if t == nil || t.profile != p {
-			t = &PodRoutes{pod: uid, profile: p, store: s}
+			t = &PodRoutes{pod: uid, profile: p, table: s}
 		}
 		v.tables[uid] = t
 	}
@@ -89,126 +88,4 @@ func (s *Table) compile(next *policy.Snapshot) (map[string]*profile, []Rejection
 	}
 	slices.SortFunc(rejected, func(a, b Rejection) int { return cmp.Compare(a.Profile, b.Profile) })
 	return profiles, rejected
-}
-
-// replace puts v in the place of old.
-func (s *Table) replace(old, v *version) {
-	before, after := s.bindings, s.bindings
-	if ranked := rank(v.tables); !slices.Equal(ranked, s.ranked) {
-		s.ranked, after = ranked, byKey(ranked)
-	}
-	unused := s.prepare(old, v)
-	unused = append(unused, s.publish(v, after)...)
-	for key, of := range after {
-		if !slices.Equal(before[key], of) {
-			s.reconfigureStates(key, of)
-		}
-	}
-	s.free(unused, after)
-}
-
-// prepare brings the pools of pods whose table is replaced up to date, and returns what they cannot use any more.
-func (s *Table) prepare(old, v *version) (unused []*entry) {
-	s.mu.Lock()
-	s.late = &[]*entry{}
-	s.mu.Unlock()
-	for uid, t := range old.tables {
-		if v.tables[uid] == t {
-			continue
-		}
-		for _, e := range s.entriesOf(uid) {
-			if !v.configure(e) {
-				unused = append(unused, e)
-			}
-		}
-	}
-	return unused
-}
-
-func (s *Table) entriesOf(pod string) []*entry {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p := s.entries.pods[pod]
-	if p == nil {
-		return nil
-	}
-	all := make([]*entry, 0, len(p.all))
-	for _, e := range p.all {
-		all = append(all, e)
-	}
-	return all
-}
-
-// configure brings a pool up to date. It reports false when nothing of the version can use it.
-func (v *version) configure(e *entry) bool {
-	t := v.tables[e.pod]
-	if t == nil {
-		return false
-	}
-	b := t.profile.byKey[e.key.binding]
-	if b == nil {
-		return false
-	}
-	if e.binding == b {
-		return true
-	}
-	was, is := e.binding.base.values, b.base.values
-	if was.Pool != is.Pool || was.LoadBalancing != is.LoadBalancing {
-		e.pool.Reconfigure(is.Pool, is.LoadBalancing)
-	}
-	if !b.dynamic() {
-		e.pool.SetEndpoints(b.endpoints[e.key.destination])
-	}
-	e.binding = b
-	return true
-}
-
-// publish puts the version in force, and sees to what was made for the one before since prepare looked.
-func (s *Table) publish(v *version, bindings map[string]versions) (unused []*entry) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, e := range *s.late {
-		if !v.configure(e) {
-			unused = append(unused, e)
-		}
-	}
-	s.late, s.bindings = nil, bindings
-	s.current.Store(v)
-	s.version.Add(1)
-	return unused
-}
-
-func (s *Table) reconfigureStates(key string, of versions) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, st := range s.states.all[key] {
-		st.reconfigure(of)
-	}
-}
-
-// free drops what no pod can use any more.
-func (s *Table) free(unused []*entry, bindings map[string]versions) {
-	pools := make([]*upstream.Pool, 0, len(unused))
-	s.mu.Lock()
-	for _, e := range unused {
-		dynamic := e.place != nil
-		if p := s.drop(e); p != nil {
-			pools = append(pools, p)
-		}
-		if dynamic {
-			s.states.left(e.state)
-		}
-	}
-	for key, all := range s.states.all {
-		if bindings[key] != nil {
-			continue
-		}
-		for _, st := range all {
-			s.states.forget(st)
-		}
-	}
-	s.mu.Unlock()
-	for _, p := range pools {
-		p.Close()
-	}
 }

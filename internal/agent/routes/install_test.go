@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/resilience"
-	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -48,23 +47,23 @@ func failuresToOpen(t *testing.T, l *Route) (n int) {
 func TestRule22_TheNewestVersionGovernsASharedBreaker(t *testing.T) {
 	for refused, pods := range map[string][2]string{"p": {"a", "b"}, "q": {"b", "a"}} {
 		for range 20 { // whatever order maps are walked in
-			s := newStore(t)
+			s := newTable(t)
 			before := divided(opensAfter(1), opensAfter(1))
 			install(t, s, before)
 			next := divided(opensAfter(3), opensAfter(3))
 			next.Profiles[refused] = before.Profiles[refused]
 			next.Destinations = before.Destinations
 			install(t, s, next)
-			l := lane(t, s, pods[0], "10.96.0.7:80")
+			l := routeTo(t, s, pods[0], "10.96.0.7:80")
 			if n := failuresToOpen(t, l); n != 3 {
 				t.Fatalf("%s refused: it opened after %d failures, want what the newest version says", refused, n)
 			}
-			for i := range 10 { // the same again, and then with other endpoints, which is no news of the profiles
+			for i := range 10 { // the same again, and then with other endpoints, which does not concern the profiles
 				if i == 5 {
 					next.Destinations = map[string]*policy.Destination{"ns/shop": shop()}
 				}
 				install(t, s, next)
-				if stateOf(l) != resilience.Open || stateOf(lane(t, s, pods[1], "10.96.0.7:80")) != resilience.Open {
+				if stateOf(l) != resilience.Open || stateOf(routeTo(t, s, pods[1], "10.96.0.7:80")) != resilience.Open {
 					t.Fatalf("%s refused: install %d closed it", refused, i)
 				}
 			}
@@ -75,12 +74,12 @@ func TestRule22_TheNewestVersionGovernsASharedBreaker(t *testing.T) {
 // A restarted agent installs everything at once, a version that it had refused to renew included.
 func TestRule22_TheNewestVersionGovernsAfterARestart(t *testing.T) {
 	for newer, older := range map[string]string{"p": "q", "q": "p"} {
-		s := newStore(t)
+		s := newTable(t)
 		snap := divided(opensAfter(1), opensAfter(1))
 		snap.Profiles[newer].Bindings[0] = opensAfter(3)
 		snap.Profiles[newer].Generation, snap.Profiles[older].Generation = 8, 7
 		install(t, s, snap)
-		if n := failuresToOpen(t, lane(t, s, "a", "10.96.0.7:80")); n != 3 {
+		if n := failuresToOpen(t, routeTo(t, s, "a", "10.96.0.7:80")); n != 3 {
 			t.Errorf("%s newer: it opened after %d failures, want what the newest version says", newer, n)
 		}
 	}
@@ -89,10 +88,10 @@ func TestRule22_TheNewestVersionGovernsAfterARestart(t *testing.T) {
 // Versions that arrive together have an order too.
 func TestRule22_VersionsThatArriveTogetherDoNotTakeTurns(t *testing.T) {
 	for range 20 {
-		s := newStore(t)
+		s := newTable(t)
 		snap := divided(opensAfter(2), opensAfter(1))
 		install(t, s, snap)
-		l := lane(t, s, "a", "10.96.0.7:80")
+		l := routeTo(t, s, "a", "10.96.0.7:80")
 		if n := failuresToOpen(t, l); n != 2 {
 			t.Fatalf("it opened after %d failures", n)
 		}
@@ -106,17 +105,17 @@ func TestRule22_VersionsThatArriveTogetherDoNotTakeTurns(t *testing.T) {
 }
 
 func TestAnInstallThatChangesNothingTouchesNothing(t *testing.T) {
-	s := newStore(t)
+	s := newTable(t)
 	snap := snapshot(withBreaker(policy.ShareNode))
 	install(t, s, snap)
-	l := lane(t, s, "a", "10.96.0.7:80")
+	l := routeTo(t, s, "a", "10.96.0.7:80")
 	install(t, s, snap)
-	if lane(t, s, "a", "10.96.0.7:80") != l || l.Stale() {
-		t.Error("the lane was replaced")
+	if routeTo(t, s, "a", "10.96.0.7:80") != l || l.Stale() {
+		t.Error("the route was replaced")
 	}
 	// Every profile arrives anew, equal to the one before: pools, breakers and budgets stay.
 	install(t, s, snapshot(withBreaker(policy.ShareNode)))
-	again := lane(t, s, "a", "10.96.0.7:80")
+	again := routeTo(t, s, "a", "10.96.0.7:80")
 	if again.Pool != l.Pool || again.Plan(nil, nil).Breaker != l.Plan(nil, nil).Breaker || again.Plan(nil, nil).Budget != l.Plan(nil, nil).Budget {
 		t.Error("something was replaced")
 	}
@@ -136,9 +135,9 @@ func TestRule34_WhatARuleKeptGoesWithIt(t *testing.T) {
 		}
 		return b
 	}
-	s := newStore(t)
+	s := newTable(t)
 	kept := func() (breakers, budgets []string) {
-		lane(t, s, "a", "10.96.0.7:80")
+		routeTo(t, s, "a", "10.96.0.7:80")
 		for _, st := range s.states.all["k"] {
 			for k := range st.breakers {
 				breakers = append(breakers, k.rule)
@@ -175,7 +174,7 @@ func TestRule34_WhatARuleKeptGoesWithIt(t *testing.T) {
 
 // Calls go on resolving while versions follow each other. In the end every pool goes by the version in force.
 func TestRule33_PoolsFollowTheVersionWhateverIsResolvedMeanwhile(t *testing.T) {
-	s := newStore(t)
+	s := newTable(t)
 	version := func(i int) *policy.Snapshot {
 		snap := snapshot(withBreaker(policy.ShareNode), anywhere())
 		snap.Profiles["p"].Bindings[1].Key = "any"
@@ -240,7 +239,7 @@ func TestRule33_PoolsFollowTheVersionWhateverIsResolvedMeanwhile(t *testing.T) {
 
 // What is resolved for the version before, while the next one is about to take its place, goes by the next one too.
 func TestRule33_NothingFallsBetweenTwoVersions(t *testing.T) {
-	s := newStore(t)
+	s := newTable(t)
 	install(t, s, snapshot(withBreaker(policy.ShareNode), binding("going", policy.Target{Kind: policy.TargetAny})))
 	other := shop()
 	other.Ports[0].Endpoints = other.Ports[0].Endpoints[:1]
@@ -251,8 +250,10 @@ func TestRule33_NothingFallsBetweenTwoVersions(t *testing.T) {
 	profiles, _ := s.compile(next)
 	old := s.current.Load()
 	v := s.compose(next, profiles, old)
+	s.startLate()
+	s.updateClusters("k", byKey(rank(v.tables))["k"])
 	unused := s.prepare(old, v)
-	kept, gone := lane(t, s, "a", "10.96.0.7:80"), lane(t, s, "a", "192.0.2.1:1")
+	kept, gone := routeTo(t, s, "a", "10.96.0.7:80"), routeTo(t, s, "a", "192.0.2.1:1")
 	bindings := byKey(rank(v.tables))
 	unused = append(unused, s.publish(v, bindings)...)
 	s.free(unused, bindings)
@@ -261,16 +262,13 @@ func TestRule33_NothingFallsBetweenTwoVersions(t *testing.T) {
 	if !gone.Stale() || pools(s)["a"] != 1 {
 		t.Error("what the next version has no use for is left")
 	}
-	if again := lane(t, s, "a", "10.96.0.7:80"); again.Pool != kept.Pool {
+	if again := routeTo(t, s, "a", "10.96.0.7:80"); again.Pool != kept.Pool {
 		t.Error("the pool was replaced")
 	}
-	tk := upstream.Request{Original: addr("10.96.0.7:80")}
-	tk.Init()
 	for range 50 {
-		if kept.Pool.Acquire(&tk); tk.Peer() != addr("10.1.0.1:8080") {
-			t.Fatalf("a call went to %v, which is no endpoint any more", tk.Peer())
+		if at := chosen(t, kept); at != addr("10.1.0.1:8080") {
+			t.Fatalf("a call went to %v, which is no endpoint any more", at)
 		}
-		kept.Pool.Cancel(&tk)
 	}
 }
 
@@ -309,11 +307,11 @@ func BenchmarkInstall(b *testing.B) {
 		},
 	} {
 		b.Run(name, func(b *testing.B) {
-			s := newStore(b)
+			s := newTable(b)
 			install(b, s, snap)
 			for uid := range snap.Workloads {
 				for i := range services {
-					lane(b, s, uid, fmt.Sprintf("10.96.0.%d:80", i))
+					routeTo(b, s, uid, fmt.Sprintf("10.96.0.%d:80", i))
 				}
 			}
 			for i := 0; b.Loop(); i++ {

@@ -82,7 +82,7 @@ func TestServicesWithoutEndpointsAreNotRedirected(t *testing.T) {
 			if d := cmp.Diff(want, RedirectFor(&closed, snap.Destinations), cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.AddrPort{})); d != "" {
 				t.Errorf("failing closed: %s", d)
 			}
-			s := newStore(t)
+			s := newTable(t)
 			install(t, s, snap)
 			for _, original := range []netip.AddrPort{addr("10.96.0.7:80"), addr("[fd00::7]:80")} {
 				// Should somebody else's redirect bring such a connection, it is the Service's own binding that governs it.

@@ -7,58 +7,101 @@ import (
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
-// resolve makes a lane. A table that has been replaced in the meantime gets one whose state nobody else sees: its call keeps the
+// resolve makes a route. A PodRoutes that has been replaced in the meantime gets one whose state nobody else sees: its call keeps the
 // version it began with, and the versions after it are not disturbed.
 func (s *Table) resolve(t *PodRoutes, c *Candidate, destination string) (*Route, error) {
 	k := stateKey{c.Key(), destination}
-	if l := s.found(t, c, k); l != nil {
-		t.remember(l, destination)
-		return l, nil
+	r, of, known := s.find(t, c, k)
+	if r != nil {
+		t.remember(r, destination)
+		return r, nil
 	}
-	pool, err := upstream.New(s.poolOptions(t, c.Binding, destination)) // not under the lock: it may have many endpoints
+	n := &entryInputs{candidate: c, dialer: s.dialer(t.pod)}
+	if !known {
+		n.state = newState(k, of) // not under the lock: it may have many hosts
+	}
+	r, forgotten, err := s.enter(t, k, n)
 	if err != nil {
 		return nil, err
 	}
-	l, forgotten := s.enter(t, c, k, pool)
 	for _, p := range forgotten {
 		p.Close()
 	}
-	if !l.Stale() {
-		t.remember(l, destination)
+	if !r.Stale() {
+		t.remember(r, destination)
 	}
-	return l, nil
+	return r, nil
 }
 
-// found makes a lane of what is there already, if the table is in force.
-func (s *Table) found(t *PodRoutes, c *Candidate, k stateKey) *Route {
+// find makes a route of what is there already, if t is in force. Otherwise it returns the bindings that govern a new one, and whether
+// the node knows the destination.
+func (s *Table) find(t *PodRoutes, c *Candidate, k stateKey) (r *Route, of versions, known bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.entries.find(t.pod, k)
-	if e == nil || s.current.Load().tables[t.pod] != t {
-		return nil
+	if !s.inForce(t) {
+		return nil, versions{c.Binding}, false
 	}
-	return newLane(t, c, e, s.bindings[k.binding])
+	of = s.bindings[k.binding]
+	if e := s.entries.find(t.pod, k); e != nil {
+		return newRoute(t, c, e, of), of, true
+	}
+	return nil, of, s.states.find(k) != nil
 }
 
-// enter makes a lane and what it needs but its pool, and returns the pools of what had to be forgotten for it.
-func (s *Table) enter(t *PodRoutes, c *Candidate, k stateKey, pool *upstream.Pool) (l *Route, forgotten []*upstream.Pool) {
+// inForce reports whether t is of the present version. It expects the lock.
+func (s *Table) inForce(t *PodRoutes) bool { return s.current.Load().tables[t.pod] == t }
+
+// entryInputs is what a new entry is made of.
+type entryInputs struct {
+	candidate *Candidate
+	dialer    upstream.Dialer
+	state     *state // nil: the node had one already
+}
+
+// enter makes a route and what it needs, and returns the pools of what had to be forgotten for it.
+func (s *Table) enter(t *PodRoutes, k stateKey, n *entryInputs) (*Route, []*upstream.Pool, error) {
+	c := n.candidate
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.current.Load().tables[t.pod] != t {
-		e := &entry{pod: t.pod, key: k, state: newState(k), pool: pool}
+	if !s.inForce(t) {
+		of := versions{c.Binding}
+		e, err := newEntry(t.pod, n, newState(k, of))
+		if err != nil {
+			return nil, nil, err
+		}
 		e.forgotten.Store(true)
-		return newLane(t, c, e, versions{c.Binding}), []*upstream.Pool{pool}
+		return newRoute(t, c, e, of), []*upstream.Pool{e.pool}, nil
 	}
+	of := s.bindings[k.binding]
 	if e := s.entries.find(t.pod, k); e != nil { // made meanwhile
-		return newLane(t, c, e, s.bindings[k.binding]), []*upstream.Pool{pool}
+		return newRoute(t, c, e, of), nil, nil
 	}
-	e := &entry{pod: t.pod, key: k, state: s.states.get(k), pool: pool, binding: c.Binding}
+	e, err := newEntry(t.pod, n, s.stateFor(k, n.state, of))
+	if err != nil {
+		return nil, nil, err
+	}
+	s.states.use(e.state)
 	s.entries.add(e, c.dynamic())
-	s.dock.Put(s.poolKey(e), pool)
+	s.pools.Put(s.poolKey(e), e.pool)
 	if s.late != nil {
 		*s.late = append(*s.late, e)
 	}
-	return newLane(t, c, e, s.bindings[k.binding]), s.makeRoom(t.pod)
+	return newRoute(t, c, e, of), s.makeRoom(t.pod), nil
+}
+
+// stateFor returns the state of a key: the one there is, or made, which goes by the bindings that were in force a moment ago and is
+// brought up to date. It expects the lock.
+func (s *Table) stateFor(k stateKey, made *state, of versions) *state {
+	st := s.states.find(k)
+	if st != nil {
+		return st
+	}
+	if made == nil { // there was one a moment ago
+		made = newState(k, of)
+	}
+	made.cluster.Update(of.hosts(k.destination))
+	s.states.add(made)
+	return made
 }
 
 // makeRoom forgets dynamic destinations until there are as many as may be, and returns their pools. Those that no pod uses any more
@@ -85,31 +128,24 @@ func (s *Table) makeRoom(asking string) (forgotten []*upstream.Pool) {
 func (s *Table) drop(e *entry) *upstream.Pool {
 	s.entries.remove(e)
 	e.state.dropPod(e.pod)
-	return s.dock.Remove(s.poolKey(e))
+	return s.pools.Remove(s.poolKey(e))
 }
 
 func (s *Table) poolKey(e *entry) upstream.Key {
 	return upstream.Key{Pod: e.pod, Binding: e.key.binding, Destination: e.key.destination}
 }
 
-func (s *Table) poolOptions(t *PodRoutes, b *Binding, destination string) upstream.Options {
-	base := b.base.values
-	return upstream.Options{
-		Dialer: s.dialer(t.pod), Limits: base.Pool, LoadBalancing: base.LoadBalancing, Endpoints: b.endpoints[destination],
-	}
-}
-
-// newLane makes a lane of an entry. It expects the lock.
-func newLane(t *PodRoutes, c *Candidate, e *entry, of versions) *Route {
+// newRoute makes a route of an entry. It expects the lock.
+func newRoute(t *PodRoutes, c *Candidate, e *entry, of versions) *Route {
 	b := c.Binding
-	l := &Route{Binding: b, Pool: e.pool, entry: e, plans: make([]Plan, len(b.rules)+1)}
-	for i := range l.plans {
-		l.plans[i] = newPlan(b.at(i), call.Plan{
+	r := &Route{Binding: b, Pool: e.pool, entry: e, plans: make([]Plan, len(b.rules)+1)}
+	for i := range r.plans {
+		r.plans[i] = newPlan(b.at(i), call.Plan{
 			Settings: b.at(i).values,
 			Breaker:  e.state.breaker(of, b, i, t.pod, rand.Float64),
 			Budget:   e.state.budget(of, b, i),
 			Random:   rand.Float64,
 		})
 	}
-	return l
+	return r
 }

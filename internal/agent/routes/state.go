@@ -5,49 +5,56 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/resilience"
+	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
 // stateKey names what one binding keeps about one concrete destination.
 type stateKey struct{ binding, destination string }
 
-// state is kept about one binding at one concrete destination, for all pods of the node. It is guarded by Store.mu.
+// state is kept about one binding at one concrete destination, for all pods of the node. It is guarded by Table.mu.
 type state struct {
 	key      stateKey
 	entries  int           // of pods that use it
 	place    *list.Element // among the dynamic ones that no pod uses any more
+	cluster  *upstream.Cluster
 	breakers map[breakerKey]*resilience.Breaker
 	budgets  map[string]*resilience.Budget // by rule
 }
 
 type breakerKey struct{ rule, pod string } // pod is empty when the node's pods share
 
-// states holds them all. It is guarded by Store.mu.
+// states holds them all. It is guarded by Table.mu.
 type states struct {
 	all map[string]map[stateKey]*state // by binding
 	// unused are dynamic ones that no pod uses any more; the pod that takes an ended one's place finds them again.
 	unused list.List
 }
 
-// get returns the state of a key, made if need be.
-func (s *states) get(k stateKey) *state {
-	st := s.all[k.binding][k]
-	if st == nil {
-		st = newState(k)
-		if s.all[k.binding] == nil {
-			s.all[k.binding] = map[stateKey]*state{}
-		}
-		s.all[k.binding][k] = st
+func (s *states) find(k stateKey) *state { return s.all[k.binding][k] }
+
+// add adds the state of a key that has none.
+func (s *states) add(st *state) {
+	if s.all[st.key.binding] == nil {
+		s.all[st.key.binding] = map[stateKey]*state{}
 	}
+	s.all[st.key.binding][st.key] = st
+}
+
+// use notes that a pod uses a state.
+func (s *states) use(st *state) {
 	if st.place != nil {
 		s.unused.Remove(st.place)
 		st.place = nil
 	}
-	return st
 }
 
-func newState(k stateKey) *state {
-	return &state{key: k, breakers: map[breakerKey]*resilience.Breaker{}, budgets: map[string]*resilience.Budget{}}
+// newState makes the state of a key as the bindings of the key that are in force say.
+func newState(k stateKey, of versions) *state {
+	return &state{
+		key: k, cluster: upstream.NewCluster(of.hosts(k.destination)),
+		breakers: map[breakerKey]*resilience.Breaker{}, budgets: map[string]*resilience.Budget{},
+	}
 }
 
 // left notes that a pod has no use for a dynamic state any more.
@@ -107,7 +114,7 @@ func (st *state) budget(versions versions, b *Binding, i int) *resilience.Budget
 	return bu
 }
 
-// reconfigure puts new versions' blocks in force, and drops the instruments of rules that are no more.
+// reconfigure puts new versions' breakers and budgets in force, and drops those of rules that are no more.
 func (st *state) reconfigure(versions versions) {
 	for k, br := range st.breakers {
 		cfg, limit := versions.breaker(k.rule)

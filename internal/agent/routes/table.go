@@ -1,92 +1,81 @@
 package routes
 
 import (
-	"net/netip"
+	"context"
+	"errors"
 	"sync"
+	"sync/atomic"
+
+	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
-// PodRoutes is the policy of one pod in one version. It is immutable but for the memory of lanes already resolved.
-type PodRoutes struct {
-	pod     string // UID
-	profile *profile
-	store   *Table
+// Options configure a Table.
+type Options struct {
+	// Dialer returns what makes connections for a pod. It is asked when a pod's first call to a destination arrives.
+	Dialer func(podUID string) upstream.Dialer
+	// Observer is told what calls did; nil means nobody.
+	Observer Observer
+	// MaxDynamic replaces MaxDynamicDestinations; 0 means the constant.
+	MaxDynamic int
+}
 
-	mu sync.Mutex
+// Table holds the policies in force.
+type Table struct {
+	// immutable after New
+	dialer     func(podUID string) upstream.Dialer
+	observer   Observer
+	pools      *upstream.Pools
+	maxDynamic int
+
+	// atomic
+	version atomic.Uint64
+	current atomic.Pointer[version]
+
+	installing sync.Mutex // serialises Install; taken before mu
+	// guarded by installing
+	profiles map[string]*profile
+	ranked   []*profile // those that pods use, the newest first
+	installs uint64
+
+	mu sync.Mutex // held for moments only: calls wait for it
 	// guarded by mu
-	lanes   map[laneKey]*Route
-	sweepAt int // size of lanes at which stale ones are looked for
+	bindings map[string]versions // of ranked, by key; written under both locks
+	states   states
+	entries  entries
+	late     *[]*entry // made since an Install under way began; nil: there is none
 }
 
-type laneKey struct {
-	binding     *Binding
-	destination string
-}
-
-// Candidate is a binding that may govern the calls of a connection.
-type Candidate struct {
-	*Binding
-	// destination is the concrete destination; empty when it depends on the request or the address.
-	destination string
-	// Pinned: calls go to the address that the client chose.
-	Pinned bool
-}
-
-// Candidates returns the bindings that can govern a connection to original, in order of precedence. Those behind one that
-// governs whatever is left are not among them.
-func (t *PodRoutes) Candidates(original netip.AddrPort) []Candidate {
-	var out []Candidate
-	for _, b := range t.profile.bindings {
-		c, ok := b.covers(original)
-		if !ok {
-			continue
-		}
-		out = append(out, c)
-		if !b.NeedsHost() {
-			break
-		}
+// New returns a table without policies.
+func New(o Options) (*Table, error) {
+	if o.Dialer == nil {
+		return nil, errors.New("routes: no dialer")
 	}
-	return out
+	if o.Observer == nil {
+		o.Observer = Discard{}
+	}
+	if o.MaxDynamic == 0 {
+		o.MaxDynamic = MaxDynamicDestinations
+	}
+	s := &Table{
+		dialer: o.Dialer, observer: o.Observer, pools: upstream.NewPools(), maxDynamic: o.MaxDynamic,
+		states: states{all: map[string]map[stateKey]*state{}}, entries: entries{pods: map[string]*podEntries{}},
+	}
+	s.current.Store(&version{})
+	return s, nil
 }
 
-// Governs reports whether the candidate governs a request for a host, given as AppendHost leaves it.
-func (c *Candidate) Governs(host []byte) bool {
-	return !c.NeedsHost() || c.host.matches(host)
-}
+// Dialer returns what makes connections for a pod.
+func (s *Table) Dialer(podUID string) upstream.Dialer { return s.dialer(podUID) }
 
-// Route resolves what a request that the candidate governs needs. It is meant to be kept for further requests of the connection
-// to the same host, as long as Lane.Stale says no.
-func (t *PodRoutes) Route(c *Candidate, host []byte, original netip.AddrPort) (*Route, error) {
-	destination := c.destination
-	switch {
-	case destination != "":
-	case c.NeedsHost():
-		destination = hostDestination(host, original.Port())
-	default:
-		destination = original.String()
-	}
-	t.mu.Lock()
-	lane := t.lanes[laneKey{c.Binding, destination}]
-	t.mu.Unlock()
-	if lane != nil && !lane.Stale() {
-		lane.entry.use()
-		return lane, nil
-	}
-	return t.store.resolve(t, c, destination)
-}
+// Run keeps the pools tidy until ctx ends, then closes them.
+func (s *Table) Run(ctx context.Context) error { return s.pools.Run(ctx) }
 
-func (t *PodRoutes) remember(l *Route, destination string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.lanes == nil {
-		t.lanes, t.sweepAt = map[laneKey]*Route{}, 64
-	}
-	if len(t.lanes) >= t.sweepAt {
-		for k, old := range t.lanes {
-			if old.Stale() {
-				delete(t.lanes, k)
-			}
-		}
-		t.sweepAt = 2*len(t.lanes) + 64
-	}
-	t.lanes[laneKey{l.Binding, destination}] = l
-}
+// Version changes with every Install; as long as it does not, Table returns the same.
+func (s *Table) Version() uint64 { return s.version.Load() }
+
+// PodRoutes returns the policy of a pod, or nil when nothing governs it.
+func (s *Table) PodRoutes(podUID string) *PodRoutes { return s.current.Load().tables[podUID] }
+
+// PodEnded closes the idle connections of a pod whose sandbox is gone: they would keep its network namespace alive. It does not
+// wait for anything that concerns other pods.
+func (s *Table) PodEnded(uid string) { s.pools.CloseIdle(uid) }

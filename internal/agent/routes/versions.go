@@ -2,6 +2,7 @@ package routes
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -40,7 +41,7 @@ func byKey(ranked []*profile) map[string]versions {
 	return all
 }
 
-// breaker returns what a breaker kept for a rule goes by, or nil if there is none any more, and how long a try may take that it
+// breaker returns what a breaker kept for a rule goes by, or nil if there is none any more, and how long an attempt may take that it
 // judges. An empty rule is the base and all rules without a breaker of their own.
 func (v versions) breaker(rule string) (*policy.Breaker, time.Duration) {
 	for _, b := range v {
@@ -65,6 +66,16 @@ func (b *Binding) tryLimit() time.Duration {
 		}
 	}
 	return limit
+}
+
+// hosts returns how hosts are chosen at a destination, and which they are: as the newest version says that knows the destination.
+func (v versions) hosts(destination string) (policy.LoadBalancing, []netip.AddrPort) {
+	for _, b := range v {
+		if endpoints, known := b.endpoints[destination]; known {
+			return b.base.values.LoadBalancing, endpoints
+		}
+	}
+	return v[0].base.values.LoadBalancing, nil
 }
 
 // budget returns what a budget kept for a rule goes by, or nil if there is none any more.

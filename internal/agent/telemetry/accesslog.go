@@ -108,7 +108,7 @@ func (l *AccessLog) write(r *recorder, e *routes.Exchange) {
 	}
 	n.recorder, n.outcome, n.took = r, e.Outcome, e.Took
 	n.pod, n.rule, n.original, n.truncated, n.detail = e.Pod, e.Rule, e.Original, e.Outcome.Truncated, e.Detail
-	n.attempts = append(n.attempts[:0], e.Tries...)
+	n.attempts = append(n.attempts[:0], e.Attempts...)
 	l.end(n, e.Method, e.Host, e.Path)
 }
 

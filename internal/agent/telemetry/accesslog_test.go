@@ -62,7 +62,7 @@ func TestAccessLogLine(t *testing.T) {
 		Pod: "uid-1", Original: netip.MustParseAddrPort("10.0.0.1:80"), Rule: "charge", AccessLog: policy.AccessLogAll,
 		Outcome: call.Outcome{Kind: call.OK, Cause: call.Reset, Decision: call.Exhausted, Status: 503, Attempts: 3, Took: 1500 * time.Millisecond, Truncated: true},
 		Took:    2 * time.Second, Detail: routes.DetailReset,
-		Tries: []routes.Attempt{
+		Attempts: []routes.Attempt{
 			{Kind: call.ConnectFailed, Peer: netip.MustParseAddrPort("10.0.1.1:80"), Detail: routes.DetailRefused},
 			{Kind: call.OK, Status: 503, Start: call.Retry, Peer: netip.MustParseAddrPort("10.0.1.2:80")},
 			{Kind: call.Reset, Start: call.Retry, Reused: true, Peer: netip.MustParseAddrPort("10.0.1.3:80"), Detail: routes.DetailReset},

@@ -7,36 +7,42 @@ import (
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
-// Conn is a pooled connection. Between Pool.Ask or Pool.Dial and Pool.Done it belongs to the caller, otherwise to the pool.
+// Conn is a pooled connection. It belongs to those who hold a Lease of it, otherwise to the pool.
 type Conn struct {
 	*transport.Conn
 	// Attachment is whatever its user wants to find again with the connection.
 	Attachment any
 
+	// immutable
 	pool *Pool
-	at   *endpoint
+	to   *hostConns
 	born time.Time
-	// guarded by pool.mu while idle, the caller's otherwise
+
+	// guarded by pool.mu while idle or shared, the lease holder's otherwise
 	idleSince time.Time
 	idleLimit time.Duration // set by LimitIdle; 0: none, negative: not to be kept at all
-	client    uint64        // Ticket.Client of its last user
-	uses      int
-	idle      bool
-	detached  bool
+	client    uint64        // Request.Client of its last user
+	uses      int           // exchanges, those under way included
+
+	// guarded by pool.mu
+	capacity int // exchanges that may be under way together
+	inUse    int // exchanges under way
+	idle     bool
+	sharing  bool // it is among hostConns.shared
+	draining bool // it takes no more exchanges
+
+	detached bool // the lease holder's
 }
 
 // hintMargin is how long before the time that a server has announced its connection is given up: the announcement may have been
 // under way for a while, and so may be the next request.
 const hintMargin = time.Second
 
-// Reused reports whether the connection has served an exchange before the present one.
-func (c *Conn) Reused() bool { return c.uses > 1 }
-
 // Peer is the address the connection was dialled to.
-func (c *Conn) Peer() netip.AddrPort { return c.at.addr }
+func (c *Conn) Peer() netip.AddrPort { return c.to.host.addr }
 
 // LimitIdle says that the server closes the connection when it has been idle for d (RFC 9112 section 9.3 leaves the time to
-// servers; many announce it in a Keep-Alive field). It is not kept idle for longer than a second less. It is called before Done.
+// servers; many announce it in a Keep-Alive field). It is not kept idle for longer than a second less. It is called before Release.
 func (c *Conn) LimitIdle(d time.Duration) {
 	c.idleLimit = d - hintMargin
 	if c.idleLimit <= 0 {
@@ -44,28 +50,17 @@ func (c *Conn) LimitIdle(d time.Duration) {
 	}
 }
 
-// overdue reports whether the server is about to close the idle connection by its own word.
+// overdue reports whether the server is about to close the idle connection, as it has announced.
 func (c *Conn) overdue(now time.Time) bool {
 	return c.idleLimit != 0 && now.Sub(c.idleSince) >= c.idleLimit
 }
 
-// Report tells how an exchange on the connection ended, for balancing: failed means that the endpoint did not do its work (a
-// reset, a response of 5xx or 429). It is called once per try, before Done. Good news of an endpoint in good health takes no lock.
-func (c *Conn) Report(failed bool, now time.Time) {
-	if !failed && !c.at.unhealthy.Load() {
-		return
-	}
-	c.pool.mu.Lock()
-	c.pool.noteResult(c.at, failed, now)
-	c.pool.mu.Unlock()
+// usedUp reports whether a connection has served often enough.
+func (p *Pool) usedUp(c *Conn) bool {
+	return p.limits.MaxRequestsPerConnection > 0 && c.uses >= p.limits.MaxRequestsPerConnection
 }
 
-// Detach takes the connection out of its pool for good: it counts against no limit any more, and closing it is the caller's
-// business. It is for connections that have turned into something else than a carrier of requests.
-func (c *Conn) Detach() {
-	if c.detached {
-		return
-	}
-	c.detached = true
-	c.pool.vacate(c.at)
+// wornOut reports whether a connection has served long or often enough.
+func (p *Pool) wornOut(now time.Time, c *Conn) bool {
+	return p.usedUp(c) || p.limits.MaxLifetime > 0 && now.Sub(c.born) >= p.limits.MaxLifetime
 }

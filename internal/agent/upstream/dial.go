@@ -6,14 +6,51 @@ import (
 	"net/netip"
 	"os"
 	"syscall"
+	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// Dialer makes TCP connections from where a pod stands.
+// Dialer makes TCP connections from where a pod is.
 type Dialer = transport.Dialer
+
+// Dial redeems a granted request with a new connection, and blocks until that is made. When it fails, the request is done with.
+func (p *Pool) Dial(ctx context.Context, r *Request) (Lease, error) {
+	p.mu.Lock()
+	keepAlive := p.limits.KeepAlive
+	p.mu.Unlock()
+	sock, err := connect(ctx, p.dialer, r.to.host.addr, keepAlive)
+	r.state = unused // until then whoever gives up the request gives the place back
+	now := time.Now()
+	if err != nil {
+		p.dialFailed(now, r, err)
+		return Lease{}, err
+	}
+	if r.to.unreachable.Load() {
+		p.mu.Lock()
+		p.noteConnected(r.to)
+		p.mu.Unlock()
+	}
+	c := &Conn{Conn: sock, pool: p, to: r.to, born: now, uses: 1, client: r.Client, capacity: 1, inUse: 1}
+	return Lease{Conn: c, nth: 1, pinned: r.Pinned}, nil
+}
+
+// dialFailed frees the place of a connection that could not be made, and notes it of the host if that is to blame: that the pool cannot
+// connect to it and, for all pods, that it has refused a call that was sent there to balance the load.
+func (p *Pool) dialFailed(now time.Time, r *Request, err error) {
+	hc := r.to
+	if kind := FailureOf(err); kind == call.ConnectFailed || kind == call.ConnectTimeout {
+		p.mu.Lock()
+		p.noteUnconnected(hc, now)
+		p.mu.Unlock()
+	}
+	if !r.Pinned && (errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET)) {
+		hc.host.reportRefused(now)
+	}
+	p.vacate(now, hc)
+}
 
 // connect makes a connection with the policy's keep-alive probes in force.
 func connect(ctx context.Context, d Dialer, to netip.AddrPort, k policy.KeepAlive) (*transport.Conn, error) {

@@ -78,9 +78,9 @@ func TestRule25_ConnectionsAreKeptAlive(t *testing.T) {
 		"off": {policy.KeepAlive{}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, d := newPool(t, func(o *Options) { o.Limits.KeepAlive = tc.keepAlive }, listen(t).addr)
-			c := take(t, p, ticket())
-			defer c.Release(false, time.Now())
+			p, d := newPool(t, func(o *setup) { o.Limits.KeepAlive = tc.keepAlive }, listen(t).addr)
+			c := take(t, p, request())
+			defer c.Release(time.Now(), false)
 			if on := option(t, d, unix.SOL_SOCKET, unix.SO_KEEPALIVE); on != tc.on {
 				t.Fatalf("keep-alive is %d, want %d", on, tc.on)
 			}
@@ -113,13 +113,13 @@ func TestOwnFailuresAreNotHeldAgainstAnEndpoint(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p, d := newPool(t, nil, netip.MustParseAddrPort("127.0.0.1:1"))
 			d.err = tc.err
-			tk := ticket()
-			p.Acquire(tk)
-			if _, err := p.Dial(t.Context(), tk); !errors.Is(err, tc.err) {
+			r := request()
+			r.ask(p)
+			if _, err := p.Dial(t.Context(), &r.Request); !errors.Is(err, tc.err) {
 				t.Fatalf("got %v", err)
 			}
-			if p.down != tc.down {
-				t.Errorf("%d endpoints are down, want %d", p.down, tc.down)
+			if len(p.down) != tc.down {
+				t.Errorf("%d endpoints are down, want %d", len(p.down), tc.down)
 			}
 		})
 	}

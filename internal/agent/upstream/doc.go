@@ -1,6 +1,15 @@
-// Package upstream is the loading dock: it keeps connections to the places calls go to, chooses among endpoints, and bounds
-// how many connections there are and how many calls wait for one.
+// Package upstream chooses the endpoint that a call goes to, keeps the connections to it, and bounds how many connections there are
+// and how many calls wait for one.
 //
-// A pool never sleeps, starts goroutines or knows HTTP: waiting is its caller's business, and system calls are made outside
-// its lock. It must not import capture: sockets come through a Dialer.
+// A Cluster is one destination of one policy, for all pods of the node: its Hosts, and how to choose among them. A Pool holds the
+// connections of one pod to a Cluster, for they are made inside the pod's network namespace; limits are those of a pool.
+//
+// What is known of an endpoint's health is divided so that no pod costs another one its calls:
+//   - shared by the node, on the Host: the calls under way, and failures (resets, responses of 5xx and 429, refused connects) of calls
+//     that were balanced. They weigh when hosts are compared and never leave one out;
+//   - of each pool: that its pod cannot connect to a host, which may be the doing of a NetworkPolicy that concerns that pod alone.
+//     Such a host is left out by that pool, as long as there are others.
+//
+// A pool never blocks, but for Dial, starts no goroutines and knows no protocol: waiting is its caller's business. System calls are
+// made outside its lock. The package must not import capture: sockets come through a Dialer.
 package upstream

@@ -1,81 +1,70 @@
 package upstream
 
-// grant gives the ticket an idle connection or the place for a new one, if there is one. All functions of this file expect the
-// lock. The victim is an idle connection that had to make room; the caller closes it after unlocking.
-func (p *Pool) grant(t *Request) (ok bool, victim *Conn) {
-	at, fresh := p.choose(t)
-	if at == nil {
+import "time"
+
+// grant gives the request a connection or the place for a new one, if there is one. All functions of this file expect the
+// lock. evicted is an idle connection that had to make room, or nil; the caller closes it after unlocking.
+func (p *Pool) grant(now time.Time, r *Request) (ok bool, evicted *Conn) {
+	hc, fresh := p.choose(now, r)
+	if hc == nil {
 		return false, nil
 	}
-	if !fresh {
-		t.conn = p.pop(at)
-	}
-	if t.conn != nil {
-		t.conn.uses++
-	} else {
-		victim = p.makeRoom(at)
+	r.to, r.state, r.conn = hc, granted, nil
+	switch {
+	case !fresh && len(hc.shared) > 0:
+		p.leaseShared(r)
+	case !fresh && len(hc.idle) > 0:
+		r.conn = p.pop(hc)
+		p.leaseIdle(r)
+	default:
+		evicted = p.makeRoom(hc)
 		p.open++
-		at.open++
+		hc.open++
 	}
-	at.active++
-	t.at, t.state = at, granted
-	return true, victim
+	hc.host.outstanding.Add(1)
+	return true, evicted
 }
 
-// makeRoom takes an idle connection out of the pool if a new one to at would be one too many.
-func (p *Pool) makeRoom(at *endpoint) *Conn {
+// makeRoom takes an idle connection out of the pool if a new one to the host would be one too many.
+func (p *Pool) makeRoom(hc *hostConns) *Conn {
 	switch {
-	case len(at.idle) > 0 && p.endpointFull(at):
-		return p.evict(at, 0)
+	case len(hc.idle) > 0 && p.hostFull(hc):
+		return p.evict(hc)
 	case p.poolFull():
-		return p.evict(p.mostIdle(), 0)
+		return p.evict(p.mostIdle())
 	}
 	return nil
 }
 
-// grantWaiting serves those who wait, first come first served. A ticket that needs an endpoint at its limit does not hold up
-// those behind it that do not.
-func (p *Pool) grantWaiting() (victims []*Conn) {
-	for t := p.waiting.head; t != nil && p.hasRoom(); {
-		next := t.next
-		if ok, victim := p.grant(t); ok {
-			p.waiting.remove(t)
-			t.ready <- struct{}{}
-			if victim != nil {
-				victims = append(victims, victim)
-			}
-		}
-		t = next
-	}
-	return victims
-}
-
 // hasRoom reports whether anybody at all can be served.
-func (p *Pool) hasRoom() bool { return p.idle > 0 || !p.poolFull() }
+func (p *Pool) hasRoom() bool { return p.idle > 0 || p.shared > 0 || !p.poolFull() }
 
-// poolFull and endpointFull report whether a new connection would be one too many.
+// poolFull and hostFull report whether a new connection would be one too many.
 func (p *Pool) poolFull() bool {
 	return p.limits.MaxConnections > 0 && p.open >= p.limits.MaxConnections
 }
 
-func (p *Pool) endpointFull(at *endpoint) bool {
-	return p.limits.MaxConnectionsPerEndpoint > 0 && at.open >= p.limits.MaxConnectionsPerEndpoint
+func (p *Pool) hostFull(hc *hostConns) bool {
+	return p.limits.MaxConnectionsPerEndpoint > 0 && hc.open >= p.limits.MaxConnectionsPerEndpoint
 }
 
-func (p *Pool) full(at *endpoint) bool { return p.poolFull() || p.endpointFull(at) }
+func (p *Pool) full(hc *hostConns) bool { return p.poolFull() || p.hostFull(hc) }
 
-// available reports whether the endpoint can take one more exchange.
-func (p *Pool) available(at *endpoint) bool {
-	return len(at.idle) > 0 || p.hasRoom() && !p.endpointFull(at)
+// available reports whether the host can take one more exchange. hc is nil when the pool has never used it.
+func (p *Pool) available(hc *hostConns, fresh bool) bool {
+	if hc != nil && (len(hc.idle) > 0 || !fresh && len(hc.shared) > 0) {
+		return true
+	}
+	return (p.idle > 0 || !p.poolFull()) && (hc == nil || !p.hostFull(hc))
 }
 
-// mostIdle returns the endpoint with the most idle connections. There is at least one: it is asked only when the pool is full
+// mostIdle returns the host with the most idle connections. There is at least one: it is asked only when the pool is full
 // and somebody was found a place.
-func (p *Pool) mostIdle() *endpoint {
+func (p *Pool) mostIdle() *hostConns {
 	most := p.withIdle[0]
-	for _, at := range p.withIdle[1:] {
-		if len(at.idle) > len(most.idle) {
-			most = at
+	for _, hc := range p.withIdle[1:] {
+		if len(hc.idle) > len(most.idle) {
+			most = hc
 		}
 	}
 	return most

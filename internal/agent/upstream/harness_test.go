@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -42,7 +43,7 @@ func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.So
 }
 
 // departed reports whether the server has ended its side.
-func departed(c *Conn) bool { return c.Ending() != transport.Open }
+func departed(l Lease) bool { return l.Ending() != transport.Open }
 
 // server accepts connections and counts those that are open.
 type server struct {
@@ -115,46 +116,118 @@ func (s *server) say(t testing.TB, what string) {
 	}
 }
 
-func newPool(t testing.TB, change func(*Options), endpoints ...netip.AddrPort) (*Pool, *plainDialer) {
+// setup is what a test's pool and its cluster are made of.
+type setup struct {
+	Options
+	LoadBalancing policy.LoadBalancing
+}
+
+func newPool(t testing.TB, change func(*setup), endpoints ...netip.AddrPort) (*Pool, *plainDialer) {
 	t.Helper()
 	d := &plainDialer{}
-	o := Options{Dialer: d, Limits: policy.Defaults().Pool, Endpoints: endpoints}
+	s := setup{Options: Options{Dialer: d, Limits: policy.Defaults().Pool}}
 	if change != nil {
-		change(&o)
+		change(&s)
 	}
-	p, err := New(o)
+	s.Cluster = NewCluster(s.LoadBalancing, endpoints)
+	return poolOf(t, s.Options), d
+}
+
+func poolOf(t testing.TB, o Options) *Pool {
+	t.Helper()
+	p, err := NewPool(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.Close)
-	return p, d
+	return p
 }
 
-func ticket() *Request {
-	t := &Request{}
-	t.Init()
-	return t
+// setHosts replaces the hosts of a pool's cluster.
+func setHosts(p *Pool, endpoints ...netip.AddrPort) {
+	p.cluster.Update(p.cluster.hosts.Load().balancing, endpoints)
+}
+
+// asking is a request with what its owner does to wait for it.
+type asking struct {
+	Request
+	woken chan struct{}
+	lease Lease // when the answer was Ready
+}
+
+func request() *asking {
+	r := &asking{woken: make(chan struct{}, 1)}
+	r.Wake = func() { r.woken <- struct{}{} } // blocks for ever if it is called twice
+	return r
+}
+
+func (r *asking) ask(p *Pool) Answer { return r.askAt(p, time.Now()) }
+
+func (r *asking) askAt(p *Pool, now time.Time) (a Answer) {
+	a, r.lease = p.Acquire(now, &r.Request)
+	return a
+}
+
+// granted asks and reports whether the request was served at once.
+func (r *asking) granted(p *Pool) bool { return r.ask(p) <= Dial }
+
+func (r *asking) peer() netip.AddrPort { return r.Host().Addr() }
+
+// cancel gives up a request, or the lease that it has become.
+func (r *asking) cancel(p *Pool) (wasGranted bool) {
+	if r.lease.Conn != nil {
+		p.putBack(time.Now(), r.lease.Conn)
+		r.lease = Lease{}
+		return true
+	}
+	wasGranted = p.Cancel(time.Now(), &r.Request)
+	r.forgetWake()
+	return wasGranted
+}
+
+func (r *asking) cancelParked(p *Pool) (wasGranted bool) {
+	wasGranted = p.CancelParked(&r.Request)
+	r.forgetWake()
+	return wasGranted
+}
+
+func (r *asking) forgetWake() {
+	select {
+	case <-r.woken:
+	default:
+	}
 }
 
 // take takes a connection that must be there.
-func take(t testing.TB, p *Pool, tk *Request) *Conn {
+func take(t testing.TB, p *Pool, r *asking) Lease {
 	t.Helper()
-	if a := p.Acquire(tk); a != Granted {
-		t.Fatalf("answer %d, want Granted", a)
+	switch a := r.ask(p); a {
+	case Ready:
+		return r.lease
+	case Dial:
+		return dial(t, p, r)
+	default:
+		t.Fatalf("answer %d, want Ready or Dial", a)
+		return Lease{}
 	}
-	return redeem(t, p, tk)
 }
 
-func redeem(t testing.TB, p *Pool, tk *Request) *Conn {
+// redeem redeems a request that was woken.
+func redeem(t testing.TB, p *Pool, r *asking) Lease {
 	t.Helper()
-	if c := p.Redeem(tk, time.Now()); c != nil {
-		return c
+	if a, l := p.Redeem(time.Now(), &r.Request); a == Ready {
+		return l
 	}
-	c, err := p.Dial(t.Context(), tk)
+	return dial(t, p, r)
+}
+
+func dial(t testing.TB, p *Pool, r *asking) Lease {
+	t.Helper()
+	l, err := p.Dial(t.Context(), &r.Request)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return l
 }
 
 // eventually polls for what tells of itself when asked only.
@@ -181,27 +254,41 @@ func checkSums(t *testing.T, p *Pool) {
 	t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var open, idle, withIdle, unhealthy, down int
-	for addr, at := range p.byAddr {
-		open, idle = open+at.open, idle+len(at.idle)
-		if len(at.idle) > 0 {
-			withIdle++
-			if p.withIdle[at.place] != at {
-				t.Errorf("%v is not where it should be among those with idle connections", addr)
-			}
+	var open, idle, shared, known int
+	for _, hc := range p.allConns() {
+		addr := hc.host.addr
+		open, idle, shared = open+hc.open, idle+len(hc.idle), shared+len(hc.shared)
+		if len(hc.idle) > 0 && p.withIdle[hc.index] != hc {
+			t.Errorf("%v is not where it should be among those with idle connections", addr)
 		}
-		if at.health != nil {
-			unhealthy++
-			if at.health.downFor > 0 {
-				down++
-			}
-		}
-		if at.unhealthy.Load() != (at.health != nil) || at.open != at.active+len(at.idle) {
-			t.Errorf("%v: open %d, active %d, idle %d, unhealthy %v", addr, at.open, at.active, len(at.idle), at.unhealthy.Load())
+		if hc.unreachable.Load() != (hc.outage.lasts > 0) || hc.unreachable.Load() != slices.Contains(p.down, hc) {
+			t.Errorf("%v: unreachable %v, outage %v", addr, hc.unreachable.Load(), hc.outage)
 		}
 	}
-	if open != p.open || idle != p.idle || withIdle != len(p.withIdle) || unhealthy != p.unhealthy || down != p.down {
-		t.Errorf("open %d %d, idle %d %d, withIdle %d %d, unhealthy %d %d, down %d %d",
-			open, p.open, idle, p.idle, withIdle, len(p.withIdle), unhealthy, p.unhealthy, down, p.down)
+	for _, hc := range p.listed {
+		if hc != nil {
+			known++
+		}
 	}
+	if open != p.open || idle != p.idle || shared != p.shared || known != p.known {
+		t.Errorf("open %d %d, idle %d %d, shared %d %d, known %d %d", open, p.open, idle, p.idle, shared, p.shared, known, p.known)
+	}
+	if slices.ContainsFunc(p.withIdle, func(hc *hostConns) bool { return len(hc.idle) == 0 }) {
+		t.Error("a host without idle connections is among those with some")
+	}
+	if p.waiting.head != nil != (p.waiting.len > 0) {
+		t.Errorf("%d are waiting, the first is %v", p.waiting.len, p.waiting.head)
+	}
+}
+
+func (p *Pool) allConns() (all []*hostConns) {
+	for _, hc := range p.listed {
+		if hc != nil {
+			all = append(all, hc)
+		}
+	}
+	for _, hc := range p.unlisted {
+		all = append(all, hc)
+	}
+	return all
 }

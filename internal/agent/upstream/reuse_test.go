@@ -17,18 +17,17 @@ func TestRule25_AConnectionIsLookedAtHoweverFreshItIs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := listen(t)
 			p, _ := newPool(t, nil, s.addr)
-			a := take(t, p, ticket())
+			a := take(t, p, request())
 			eventually(t, func() bool { return s.open.Load() == 1 }) // accepted
 			tc(s)
 			eventually(t, func() bool { return a.Peek() != 0 })
 			now := time.Now()
-			a.Release(true, now)
-			tk := ticket()
-			p.Acquire(tk)
-			if c := p.Redeem(tk, now); c != nil {
+			a.Release(now, true)
+			r := request()
+			if r.askAt(p, now) != Dial {
 				t.Error("it was taken for the next request")
 			}
-			p.Cancel(tk)
+			r.cancel(p)
 			eventually(t, func() bool { return s.open.Load() == 0 })
 			if got := p.Stats(); got != (Stats{}) {
 				t.Errorf("stats %+v", got)
@@ -40,36 +39,36 @@ func TestRule25_AConnectionIsLookedAtHoweverFreshItIs(t *testing.T) {
 // When several dead connections are found, what had to make room for others meanwhile is closed too.
 func TestADiscardedConnectionFreesItsPlace(t *testing.T) {
 	s := listen(t)
-	p, _ := newPool(t, func(o *Options) { o.Limits.MaxConnections = 2 }, s.addr)
-	a, b := take(t, p, ticket()), take(t, p, ticket())
+	p, _ := newPool(t, func(o *setup) { o.Limits.MaxConnections = 2 }, s.addr)
+	a, b := take(t, p, request()), take(t, p, request())
 	eventually(t, func() bool { return s.open.Load() == 2 })
 	s.closeAll()
 	eventually(t, func() bool { return departed(a) && departed(b) })
 	now := time.Now()
-	a.Release(true, now)
-	b.Release(true, now)
-	first, second, third := ticket(), ticket(), ticket()
-	p.Acquire(first)
-	p.Acquire(second)
-	if p.Acquire(third) != Queued {
+	a.Release(now, true)
+	b.Release(now, true)
+	first, second, third := request(), request(), request()
+	first.ask(p)
+	second.ask(p)
+	if third.ask(p) != Parked {
 		t.Fatal("three places of two")
 	}
 	c := redeem(t, p, first)
 	d := redeem(t, p, second)
-	c.Release(true, now)
-	<-third.Ready()
+	c.Release(now, true)
+	<-third.woken
 	e := redeem(t, p, third)
-	if e != c || d.Reused() || c.Reused() == false {
+	if e.Conn != c.Conn || d.Reused() || !e.Reused() {
 		t.Error("the wrong connections were used")
 	}
 	if got := p.Stats(); got != (Stats{Active: 2}) {
 		t.Errorf("stats %+v", got)
 	}
-	d.Release(false, now)
-	e.Release(false, now)
+	d.Release(now, false)
+	e.Release(now, false)
 }
 
-func TestRule25_CarefulTicketsTakeWhatHasProvedAlive(t *testing.T) {
+func TestRule25_CarefulRequestsTakeWhatHasProvedAlive(t *testing.T) {
 	const me, other = 7, 8
 	for name, tc := range map[string]struct {
 		user   uint64
@@ -86,34 +85,30 @@ func TestRule25_CarefulTicketsTakeWhatHasProvedAlive(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p, d := newPool(t, nil, listen(t).addr)
 			now := time.Now()
-			tk := ticket()
-			tk.Client = tc.user
-			kept := take(t, p, tk)
-			kept.Release(true, now)
+			r := request()
+			r.Client = tc.user
+			kept := take(t, p, r)
+			kept.Release(now, true)
 			now = now.Add(tc.idle)
-			careful := ticket()
+			careful := request()
 			careful.Client, careful.Careful = tc.client, true
-			p.Acquire(careful)
-			c := p.Redeem(careful, now)
-			if (c != nil) != tc.reused {
-				t.Fatalf("reused: %v, want %v", c != nil, tc.reused)
+			a := careful.askAt(p, now)
+			if (a == Ready) != tc.reused {
+				t.Fatalf("reused: %v, want %v", a == Ready, tc.reused)
 			}
-			if c == nil {
-				var err error
-				if c, err = p.Dial(t.Context(), careful); err != nil {
-					t.Fatal(err)
-				}
+			c := careful.lease
+			if a == Dial {
+				c = dial(t, p, careful)
 				if got := p.Stats(); got != (Stats{Active: 1, Idle: 1}) {
 					t.Errorf("stats %+v: the other stays for those who may take it", got)
 				}
-				easy := ticket()
-				p.Acquire(easy)
-				if p.Redeem(easy, now) != kept || d.dials.Load() != 2 {
+				easy := request()
+				if easy.askAt(p, now) != Ready || easy.lease.Conn != kept.Conn || d.dials.Load() != 2 {
 					t.Error("a request that may be sent again did not get the kept connection")
 				}
-				kept.Release(false, now)
+				easy.lease.Release(now, false)
 			}
-			c.Release(false, now)
+			c.Release(now, false)
 			if got := p.Stats(); got != (Stats{}) {
 				t.Errorf("stats %+v", got)
 			}
@@ -122,34 +117,34 @@ func TestRule25_CarefulTicketsTakeWhatHasProvedAlive(t *testing.T) {
 }
 
 // Among several idle connections the client's own is found, however many others were used since.
-func TestRule25_ACarefulTicketFindsItsClientsConnection(t *testing.T) {
+func TestRule25_ACarefulRequestFindsItsClientsConnection(t *testing.T) {
 	p, d := newPool(t, nil, listen(t).addr)
 	now := time.Now()
-	var conns []*Conn
+	var conns []Lease
 	for client := range uint64(4) {
-		tk := ticket()
-		tk.Client = client + 1
-		conns = append(conns, take(t, p, tk))
+		r := request()
+		r.Client = client + 1
+		conns = append(conns, take(t, p, r))
 	}
 	for i, c := range conns {
-		c.Release(true, now.Add(time.Duration(i)*time.Millisecond))
+		c.Release(now.Add(time.Duration(i)*time.Millisecond), true)
 	}
-	tk := ticket()
-	tk.Client, tk.Careful = 2, true
-	p.Acquire(tk)
-	c := p.Redeem(tk, now.Add(10*time.Second))
-	if c != conns[1] || d.dials.Load() != 4 {
+	r := request()
+	r.Client, r.Careful = 2, true
+	r.askAt(p, now.Add(10*time.Second))
+	c := r.lease
+	if c.Conn != conns[1].Conn || d.dials.Load() != 4 {
 		t.Fatal("another connection was taken")
 	}
-	c.Release(true, now.Add(10*time.Second))
-	at := c.at
-	if !slices.IsSortedFunc(at.idle, func(a, b *Conn) int { return a.idleSince.Compare(b.idleSince) }) || len(at.idle) != 4 {
+	c.Release(now.Add(10*time.Second), true)
+	hc := c.to
+	if !slices.IsSortedFunc(hc.idle, func(a, b *Conn) int { return a.idleSince.Compare(b.idleSince) }) || len(hc.idle) != 4 {
 		t.Error("the order by age is lost")
 	}
 }
 
-// The limits hold for the new connection of a careful ticket as well: the kept one makes room.
-func TestRule25_LimitsHoldForCarefulTickets(t *testing.T) {
+// The limits hold for the new connection of a careful request as well: the kept one makes room.
+func TestRule25_LimitsHoldForCarefulRequests(t *testing.T) {
 	for name, limit := range map[string]func(*policy.Pool){
 		"of the pool":     func(l *policy.Pool) { l.MaxConnections = 1 },
 		"of the endpoint": func(l *policy.Pool) { l.MaxConnectionsPerEndpoint = 1 },
@@ -157,27 +152,23 @@ func TestRule25_LimitsHoldForCarefulTickets(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := listen(t)
-			p, _ := newPool(t, func(o *Options) { limit(&o.Limits) }, s.addr)
+			p, _ := newPool(t, func(o *setup) { limit(&o.Limits) }, s.addr)
 			now := time.Now()
-			take(t, p, ticket()).Release(true, now)
+			take(t, p, request()).Release(now, true)
 			now = now.Add(time.Second)
-			tk := ticket()
-			tk.Careful = true
-			p.Acquire(tk)
-			if p.Redeem(tk, now) != nil {
+			r := request()
+			r.Careful = true
+			if r.askAt(p, now) != Dial {
 				t.Fatal("an unproven connection was taken")
 			}
-			c, err := p.Dial(t.Context(), tk)
-			if err != nil {
-				t.Fatal(err)
-			}
+			c := dial(t, p, r)
 			if name != "of idle ones" {
 				eventually(t, func() bool { return s.open.Load() == 1 })
 				if got := p.Stats(); got != (Stats{Active: 1}) {
 					t.Errorf("stats %+v", got)
 				}
 			}
-			c.Release(true, now)
+			c.Release(now, true)
 			if got := p.Stats(); got != (Stats{Idle: 1}) {
 				t.Errorf("stats %+v", got)
 			}
@@ -187,28 +178,27 @@ func TestRule25_LimitsHoldForCarefulTickets(t *testing.T) {
 
 func TestRule25_AServersOwnLimitHolds(t *testing.T) {
 	s := listen(t)
-	p, _ := newPool(t, func(o *Options) { o.Limits.IdleTimeout = 0 }, s.addr)
+	p, _ := newPool(t, func(o *setup) { o.Limits.IdleTimeout = 0 }, s.addr)
 	now := time.Now()
-	use := func(hint time.Duration) *Conn {
-		c := take(t, p, ticket())
+	use := func(hint time.Duration) Lease {
+		c := take(t, p, request())
 		c.LimitIdle(hint)
-		c.Release(true, now)
+		c.Release(now, true)
 		return c
 	}
 	c := use(5 * time.Second)
-	if got := use(5 * time.Second); got != c {
+	if got := use(5 * time.Second); got.Conn != c.Conn {
 		t.Error("it was not used again in time")
 	}
 	p.sweep(now.Add(4*time.Second - 1))
 	if p.Stats().Idle != 1 {
 		t.Error("it was closed too early")
 	}
-	tk := ticket()
-	p.Acquire(tk)
-	if p.Redeem(tk, now.Add(4*time.Second)) != nil {
+	r := request()
+	if r.askAt(p, now.Add(4*time.Second)) != Dial {
 		t.Error("it was used within a second of the server's own end")
 	}
-	p.Cancel(tk)
+	r.cancel(p)
 	use(5 * time.Second)
 	p.sweep(now.Add(4 * time.Second))
 	if got := p.Stats(); got != (Stats{}) {
@@ -225,18 +215,18 @@ func TestRule25_AServersOwnLimitHolds(t *testing.T) {
 // A long-lived tunnel counts against no limit.
 func TestRule25_TunnelsDoNotCountAgainstLimits(t *testing.T) {
 	s := listen(t)
-	p, _ := newPool(t, func(o *Options) { o.Limits.MaxConnections, o.Limits.MaxConnectionsPerEndpoint = 1, 1 }, s.addr)
-	var tunnels []*Conn
+	p, _ := newPool(t, func(o *setup) { o.Limits.MaxConnections, o.Limits.MaxConnectionsPerEndpoint = 1, 1 }, s.addr)
+	var tunnels []Lease
 	for range 3 {
-		c := take(t, p, ticket())
-		waiting := ticket()
-		if p.Acquire(waiting) != Queued {
+		c := take(t, p, request())
+		waiting := request()
+		if waiting.ask(p) != Parked {
 			t.Fatal("the limit does not hold before")
 		}
-		c.Detach()
-		c.Detach()
-		<-waiting.Ready()
-		p.Cancel(waiting)
+		c.Detach(time.Now())
+		c.Detach(time.Now())
+		<-waiting.woken
+		waiting.cancel(p)
 		tunnels = append(tunnels, c)
 	}
 	if got := p.Stats(); got != (Stats{}) {
@@ -247,7 +237,7 @@ func TestRule25_TunnelsDoNotCountAgainstLimits(t *testing.T) {
 		if _, err := c.TryWrite([]byte("x")); err != nil {
 			t.Errorf("a tunnel was cut: %v", err)
 		}
-		c.Release(true, time.Now()) // closes it, and nothing else
+		c.Release(time.Now(), true) // closes it, and nothing else
 	}
 	eventually(t, func() bool { return s.open.Load() == 0 })
 	if got := p.Stats(); got != (Stats{}) {
@@ -257,11 +247,11 @@ func TestRule25_TunnelsDoNotCountAgainstLimits(t *testing.T) {
 
 func TestRule25_NothingWaitsWithoutLimits(t *testing.T) {
 	for _, balancing := range []policy.LoadBalancing{policy.LeastRequest, policy.RoundRobin, policy.RandomEndpoint, policy.ClusterIP} {
-		p, _ := newPool(t, func(o *Options) { o.LoadBalancing, o.Limits.MaxPending = balancing, 0 }, addresses(3)...)
+		p, _ := newPool(t, func(o *setup) { o.LoadBalancing, o.Limits.MaxPending = balancing, 0 }, addresses(3)...)
 		for i := range 2000 {
-			tk := ticket()
-			tk.Original, tk.Fresh = addresses(4)[3], i%2 == 0
-			if a := p.Acquire(tk); a != Granted {
+			r := request()
+			r.Original, r.Fresh = addresses(4)[3], i%2 == 0
+			if a := r.ask(p); a != Dial {
 				t.Fatalf("call %d of balancing %v: answer %d", i, balancing, a)
 			}
 		}
@@ -270,33 +260,33 @@ func TestRule25_NothingWaitsWithoutLimits(t *testing.T) {
 
 // A grant that comes together with the end of a caller's patience is not lost: whoever gives up is told.
 func TestRule25_AGrantWinsOverAnImpatientCaller(t *testing.T) {
-	p, _ := newPool(t, func(o *Options) { o.Limits.MaxConnections = 1 }, listen(t).addr)
-	c := take(t, p, ticket())
-	tk := ticket()
-	p.Acquire(tk)
-	if p.CancelQueued(tk) {
+	p, _ := newPool(t, func(o *setup) { o.Limits.MaxConnections = 1 }, listen(t).addr)
+	c := take(t, p, request())
+	r := request()
+	r.ask(p)
+	if r.cancelParked(p) {
 		t.Error("nothing was granted yet")
 	}
 	if got := p.Stats(); got.Waiting != 0 {
 		t.Errorf("stats %+v", got)
 	}
-	p.Acquire(tk)
-	c.Release(true, time.Now())
-	if !p.CancelQueued(tk) {
+	r.ask(p)
+	c.Release(time.Now(), true)
+	if !r.cancelParked(p) {
 		t.Fatal("the grant was lost")
 	}
-	if len(tk.Ready()) > 0 {
-		t.Error("it is still announced")
+	if len(r.woken) > 0 {
+		t.Error("its owner is still told")
 	}
-	if redeem(t, p, tk) != c {
+	if redeem(t, p, r).Conn != c.Conn {
 		t.Error("another connection")
 	}
-	p.Acquire(tk)
-	c.Release(true, time.Now())
-	if !p.Cancel(tk) {
-		t.Error("a grant was given back without a word")
+	r.ask(p)
+	c.Release(time.Now(), true)
+	if !r.cancel(p) {
+		t.Error("a grant was given back unnoticed")
 	}
-	if p.Cancel(tk) || p.CancelQueued(tk) {
+	if r.cancel(p) || r.cancelParked(p) {
 		t.Error("granted twice")
 	}
 }
@@ -306,11 +296,11 @@ func TestRule25_SweepsCloseWhatIsUnfit(t *testing.T) {
 	const n = 3*looksPerSweep/2 + 1
 	s := listen(t)
 	p, _ := newPool(t, nil, s.addr, listen(t).addr)
-	var conns []*Conn
+	var conns []Lease
 	for range n {
-		conns = append(conns, take(t, p, ticket()))
+		conns = append(conns, take(t, p, request()))
 	}
-	mine := slices.DeleteFunc(slices.Clone(conns), func(c *Conn) bool { return c.Peer() != s.addr })
+	mine := slices.DeleteFunc(slices.Clone(conns), func(c Lease) bool { return c.Peer() != s.addr })
 	eventually(t, func() bool { return int(s.open.Load()) == len(mine) })
 	s.closeAll()
 	for _, c := range mine {
@@ -318,7 +308,7 @@ func TestRule25_SweepsCloseWhatIsUnfit(t *testing.T) {
 	}
 	now := time.Now()
 	for _, c := range conns {
-		c.Release(true, now)
+		c.Release(now, true)
 	}
 	p.sweep(now)
 	if got := p.Stats().Idle; got < n-looksPerSweep {

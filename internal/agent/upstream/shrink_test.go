@@ -15,24 +15,24 @@ func TestRule25_ALoweredLimitHoldsForTheConnectionsThereAre(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := listen(t)
 			p, _ := newPool(t, nil, s.addr)
-			var held []*Conn
+			var held []Lease
 			for range 5 {
-				held = append(held, take(t, p, ticket()))
+				held = append(held, take(t, p, request()))
 			}
 			// Three become idle, then the limit falls below what is open, then the others end.
 			for _, c := range held[:3] {
-				c.Release(true, time.Now())
+				c.Release(time.Now(), true)
 			}
 			limits := policy.Defaults().Pool
 			tc.lower(&limits)
-			p.Reconfigure(limits, policy.LeastRequest)
+			p.Reconfigure(limits)
 			if got := p.Stats(); got.Idle != 0 || got.Active != 2 {
 				t.Errorf("after the limit fell to 2 with 2 in use: %+v", got)
 			}
 			limits.MaxConnections = 1
-			p.Reconfigure(limits, policy.LeastRequest)
+			p.Reconfigure(limits)
 			for _, c := range held[3:] {
-				c.Release(true, time.Now())
+				c.Release(time.Now(), true)
 			}
 			if got := p.Stats(); got.Idle != 1 || got.Active != 0 {
 				t.Errorf("after the limit fell to 1 and both ended: %+v", got)
@@ -44,14 +44,14 @@ func TestRule25_ALoweredLimitHoldsForTheConnectionsThereAre(t *testing.T) {
 func TestCloseIdleLeavesThePoolWorking(t *testing.T) {
 	s := listen(t)
 	p, d := newPool(t, nil, s.addr)
-	a, b := take(t, p, ticket()), take(t, p, ticket())
-	a.Release(true, time.Now())
+	a, b := take(t, p, request()), take(t, p, request())
+	a.Release(time.Now(), true)
 	p.CloseIdle()
 	if got := p.Stats(); got != (Stats{Active: 1}) {
 		t.Errorf("stats %+v, want the one in use", got)
 	}
-	b.Release(true, time.Now())
-	if c := take(t, p, ticket()); c != b || d.dials.Load() != 2 {
+	b.Release(time.Now(), true)
+	if c := take(t, p, request()); c.Conn != b.Conn || d.dials.Load() != 2 {
 		t.Error("the pool does not keep connections any more")
 	}
 }

@@ -10,53 +10,46 @@ import (
 // before a connection is used, so it only has to see to it that ends of dead ones do not pile up.
 const looksPerSweep = 16
 
-// sweep closes idle connections that are too old, too many or no longer fit, and drops addresses nobody uses. What it costs grows
-// with the connections that are idle, not with the endpoints.
+// sweep closes idle connections that are too old, too many, no longer fit, or to hosts that are gone, and drops addresses nobody uses.
+// What it costs grows with the connections that are idle, not with the hosts.
 func (p *Pool) sweep(now time.Time) {
 	p.mu.Lock()
-	victims := p.sweepIdle(now)
+	closing := p.sweepIdle(now, p.sync())
 	p.sweepUnlisted()
-	victims = append(victims, p.grantWaiting()...)
+	closing = p.grantParked(now, closing)
 	var looks [looksPerSweep]look
 	n := p.nextLooks(&looks)
 	p.mu.Unlock()
-	closeAll(victims)
-	p.closeUnfit(looks[:n])
+	closeAll(closing)
+	p.closeUnfit(now, looks[:n])
 }
 
 // sweepIdle takes idle connections that are too old or too many out of the pool.
-func (p *Pool) sweepIdle(now time.Time) (victims []*Conn) {
-	for r := len(p.withIdle) - 1; r >= 0; r-- { // an endpoint that is taken out is replaced by one that was seen already
-		at := p.withIdle[r]
-		for i := len(at.idle) - 1; i >= 0; i-- {
-			if p.expired(at.idle[i], now) {
-				victims = append(victims, p.evict(at, i))
-			}
-		}
-		victims = p.trimIdle(at, victims)
+func (p *Pool) sweepIdle(now time.Time, closing []*Conn) []*Conn {
+	expired := func(c *Conn) bool { return p.expired(now, c) }
+	for i := len(p.withIdle) - 1; i >= 0; i-- { // one that is taken out is replaced by one that was seen already
+		hc := p.withIdle[i]
+		closing = p.trimIdle(hc, p.evictIf(hc, expired, closing))
 	}
-	return victims
+	return closing
 }
 
 // sweepUnlisted drops addresses that clients have named and use no more.
 func (p *Pool) sweepUnlisted() {
-	kept := p.unlisted[:0]
-	for _, at := range p.unlisted {
-		switch {
-		case at.own || at.gone: // has become an endpoint of the destination since, and may not be one any more
-		case at.open == 0:
-			p.forget(at)
-		default:
-			kept = append(kept, at)
+	for addr, hc := range p.unlisted {
+		if hc.open > 0 {
+			continue
+		}
+		delete(p.unlisted, addr)
+		if p.last == hc {
+			p.last = nil
 		}
 	}
-	clear(p.unlisted[len(kept):])
-	p.unlisted = kept
 }
 
 // expired reports whether an idle connection has waited, or lived, long enough.
-func (p *Pool) expired(c *Conn, now time.Time) bool {
-	return p.limits.IdleTimeout > 0 && now.Sub(c.idleSince) >= p.limits.IdleTimeout || c.overdue(now) || p.wornOut(c, now)
+func (p *Pool) expired(now time.Time, c *Conn) bool {
+	return p.limits.IdleTimeout > 0 && now.Sub(c.idleSince) >= p.limits.IdleTimeout || c.overdue(now) || p.wornOut(now, c)
 }
 
 // look is a look at an idle connection. uses tells whether somebody has used the connection since.
@@ -70,11 +63,14 @@ func (p *Pool) nextLooks(looks *[looksPerSweep]look) (n int) {
 	for range len(p.withIdle) {
 		p.looked++
 		for _, c := range p.withIdle[p.looked%len(p.withIdle)].idle {
-			if n == len(looks) {
+			switch {
+			case c.capacity > 1: // its driver sees to it
+			case n == len(looks):
 				return n
+			default:
+				looks[n] = look{c, c.uses}
+				n++
 			}
-			looks[n] = look{c, c.uses}
-			n++
 		}
 	}
 	return n
@@ -82,30 +78,26 @@ func (p *Pool) nextLooks(looks *[looksPerSweep]look) (n int) {
 
 // closeUnfit looks at idle connections without the lock, for that takes system calls, and closes those that cannot be used again.
 // Somebody may take and close one meanwhile, so it is looked at in a way that is safe then.
-func (p *Pool) closeUnfit(looks []look) {
-	var victims []*Conn
+func (p *Pool) closeUnfit(now time.Time, looks []look) {
+	unfit := looks[:0]
 	for _, l := range looks {
 		state := transport.Gone
 		_ = l.conn.Pin(func() { state = l.conn.Peek() }) // fails when closed
-		if state == transport.Quiet {
-			continue
+		if state != transport.Quiet {
+			unfit = append(unfit, l)
 		}
-		p.mu.Lock()
+	}
+	if len(unfit) == 0 {
+		return
+	}
+	var closing []*Conn
+	p.mu.Lock()
+	for _, l := range unfit {
 		if c := l.conn; c.idle && c.uses == l.uses {
-			victims = append(victims, p.evictConn(c))
-			victims = append(victims, p.grantWaiting()...)
-		}
-		p.mu.Unlock()
-	}
-	closeAll(victims)
-}
-
-// evictConn takes a certain idle connection out of the pool.
-func (p *Pool) evictConn(c *Conn) *Conn {
-	for i, idle := range c.at.idle {
-		if idle == c {
-			return p.evict(c.at, i)
+			closing = p.evictIf(c.to, func(other *Conn) bool { return other == c }, closing)
 		}
 	}
-	return c
+	closing = p.grantParked(now, closing)
+	p.mu.Unlock()
+	closeAll(closing)
 }

@@ -35,6 +35,7 @@ type Exchange struct {
 	Truncated bool
 
 	slot    upstream.Request // for a place in the pool
+	granted chan struct{}    // receives when slot was parked and has been granted
 	careful bool             // the request must not be sent twice
 	answer  call.AttemptID   // the attempt whose response is forwarded
 	timer   *time.Timer
@@ -48,7 +49,7 @@ type Exchange struct {
 // Attempt is what belongs to one attempt whatever its protocol.
 type Attempt struct {
 	ID    call.AttemptID
-	Conn  *upstream.Conn // nil: none held
+	Conn  upstream.Lease // zero: none held
 	Start call.Start
 	Began time.Time
 }
@@ -62,8 +63,8 @@ type FirstAttempt struct {
 // return what the call decided.
 type Protocol interface {
 	// Attempt makes the attempt that an action starts on a connection, which it owns from now on, up to the head of a response or a
-	// failure. c is nil if the attempt is on the connection of Exchange.First.
-	Attempt(c *upstream.Conn, a call.Action) call.Action
+	// failure. l is zero if the attempt is on the connection of Exchange.First.
+	Attempt(l upstream.Lease, a call.Action) call.Action
 	// Cancel gives up whatever is held of an attempt.
 	Cancel(id call.AttemptID)
 
@@ -91,7 +92,8 @@ type Held interface {
 
 // Init prepares x for its first call.
 func (x *Exchange) Init() {
-	x.slot.Init()
+	x.granted = make(chan struct{}, 1)
+	x.slot.Wake = func() { x.granted <- struct{}{} } // which there is room for: it is called once for a slot that was parked
 	x.woken = make(chan struct{}, 1)
 	x.Call.OnWake = func() {
 		select {
@@ -166,11 +168,11 @@ func (x *Exchange) attempt(p Protocol, a call.Action) call.Action {
 	if a.Start == call.First && x.First != nil {
 		return x.firstMade(p, a)
 	}
-	c, next := x.place(p, a)
-	if c == nil {
+	l, next := x.place(p, a)
+	if l.Conn == nil {
 		return next
 	}
-	return p.Attempt(c, a)
+	return p.Attempt(l, a)
 }
 
 // firstMade takes the connection made before the call began for the call's first attempt.
@@ -178,7 +180,7 @@ func (x *Exchange) firstMade(p Protocol, a call.Action) call.Action {
 	x.Call.Placed(x.Now, a.Attempt, x.Client.Original)
 	x.last = routes.Attempt{Kind: call.OK, Peer: x.Client.Original, Took: x.First.Took}
 	x.reportLast()
-	return p.Attempt(nil, a)
+	return p.Attempt(upstream.Lease{}, a)
 }
 
 // wait waits at a gate or between attempts, and meanwhile takes over what there is of the held response.
@@ -214,7 +216,7 @@ func (x *Exchange) clientLeft() call.Action {
 func (x *Exchange) Salvage() {
 	Try(func() {
 		if x.Route != nil {
-			x.Route.Pool.Cancel(&x.slot)
+			x.cancelSlot()
 		}
 	})
 	Try(func() {

@@ -15,8 +15,8 @@ const (
 	heldStep = 10 * time.Millisecond
 )
 
-// place gets an attempt its connection. Without one, the action says what follows.
-func (x *Exchange) place(p Protocol, a call.Action) (*upstream.Conn, call.Action) {
+// place gets an attempt its connection. Without one (the lease is zero), the action says what follows.
+func (x *Exchange) place(p Protocol, a call.Action) (upstream.Lease, call.Action) {
 	t := &x.slot
 	t.Original, t.Pinned, t.Fresh = x.Client.Original, x.Pinned, a.Fresh || x.Fresh
 	t.Careful, t.Client = x.careful, x.Client.ID
@@ -25,27 +25,28 @@ func (x *Exchange) place(p Protocol, a call.Action) (*upstream.Conn, call.Action
 		t.Avoid = x.Call.Endpoints()
 	}
 	pool := x.Route.Pool
-	switch pool.Acquire(t) {
-	case upstream.Granted:
+	answer, l := pool.Acquire(x.Now, t)
+	switch answer {
+	case upstream.Ready, upstream.Dial:
 	case upstream.Overflow:
 		x.Detail = routes.DetailQueueFull
-		return nil, x.Call.LocalReject(x.Now, a.Attempt, call.Overflow)
-	case upstream.Queued:
+		return upstream.Lease{}, x.Call.LocalReject(x.Now, a.Attempt, call.Overflow)
+	case upstream.Parked:
 		if next, ok := x.queue(p, a); !ok {
-			return nil, next
+			return upstream.Lease{}, next
 		}
+		answer, l = pool.Redeem(x.Now, t)
 	}
 	x.PlacedAt = x.Now
-	if c := pool.Redeem(t, x.Now); c != nil {
-		x.Call.Placed(x.Now, a.Attempt, c.Peer())
-		return c, call.Action{}
+	placed := x.Call.Placed(x.Now, a.Attempt, t.Host().Addr())
+	if answer == upstream.Ready {
+		return l, call.Action{}
 	}
-	placed := x.Call.Placed(x.Now, a.Attempt, t.Peer())
-	c, kind := x.dial(a, placed.Until)
-	if c == nil {
-		return nil, x.dialFailed(a.Attempt, kind)
+	l, kind := x.dial(a, placed.Until)
+	if kind != call.OK {
+		return upstream.Lease{}, x.dialFailed(a.Attempt, kind)
 	}
-	return c, call.Action{}
+	return l, call.Action{}
 }
 
 // queue waits for a place in the pool (rule 25).
@@ -56,16 +57,17 @@ func (x *Exchange) queue(p Held, a call.Action) (next call.Action, ok bool) {
 	}
 	why := x.freeHeldConn(p, until)
 	if why == TimeUp {
-		why = x.Sleep(until, x.slot.Ready())
+		why = x.Sleep(until, x.granted)
 	}
-	if why == TimeUp && pool.CancelQueued(&x.slot) {
+	if why == TimeUp && pool.CancelParked(&x.slot) {
 		why = Woken // in the last moment: the place is ours
+		<-x.granted
 	}
 	switch {
 	case why == Woken && !x.Client.Left():
 		return call.Action{}, true
 	case why != TimeUp:
-		pool.Cancel(&x.slot)
+		x.cancelSlot()
 		return x.Call.ClientGone(x.Now), false
 	}
 	if Passed(a.Until, x.Now) {
@@ -74,6 +76,15 @@ func (x *Exchange) queue(p Held, a call.Action) (next call.Action, ok bool) {
 	}
 	x.Detail = routes.DetailQueueTimeout
 	return x.Call.LocalReject(x.Now, a.Attempt, call.Overflow), false
+}
+
+// cancelSlot gives up the request for a place, whether it has been granted or not.
+func (x *Exchange) cancelSlot() {
+	x.Route.Pool.Cancel(x.Now, &x.slot)
+	select {
+	case <-x.granted:
+	default:
+	}
 }
 
 // freeHeldConn ensures that a held response does not occupy the connection that the retry waits for: the response is read to its end
@@ -89,7 +100,7 @@ func (x *Exchange) freeHeldConn(p Held, until time.Time) Woke {
 			p.DropHeld()
 			x.Call.KeptLost()
 		default:
-			if why := x.Sleep(Earlier(until, x.Now.Add(heldStep)), x.slot.Ready()); why != TimeUp {
+			if why := x.Sleep(Earlier(until, x.Now.Add(heldStep)), x.granted); why != TimeUp {
 				return why
 			}
 		}
@@ -98,7 +109,7 @@ func (x *Exchange) freeHeldConn(p Held, until time.Time) Woke {
 }
 
 // dial makes a new connection. Without one, the kind says why.
-func (x *Exchange) dial(a call.Action, until time.Time) (*upstream.Conn, call.Kind) {
+func (x *Exchange) dial(a call.Action, until time.Time) (upstream.Lease, call.Kind) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	end := until
@@ -115,22 +126,22 @@ func (x *Exchange) dial(a call.Action, until time.Time) (*upstream.Conn, call.Ki
 	}
 	watch := WatchClient(x.Client.Left, cancel)
 	began := x.Now
-	c, err := x.Route.Pool.Dial(ctx, &x.slot)
+	l, err := x.Route.Pool.Dial(ctx, &x.slot)
 	watch.Stop()
 	x.Now = time.Now()
 	switch {
 	case err == nil:
-		return c, call.OK
+		return l, call.OK
 	case watch.Left():
-		return nil, call.ClientGone
+		return upstream.Lease{}, call.ClientGone
 	}
 	kind, why := failureOf(err)
 	if kind != call.Internal && Passed(until, x.Now) {
 		kind, why = call.AttemptTimeout, DetailOfLimit(x.Call.Limit(a.Attempt))
 	}
-	x.last = routes.Attempt{Kind: kind, Start: a.Start, Peer: x.slot.Peer(), Took: x.Now.Sub(began), Detail: why}
+	x.last = routes.Attempt{Kind: kind, Start: a.Start, Peer: x.slot.Host().Addr(), Took: x.Now.Sub(began), Detail: why}
 	x.reportLast()
-	return nil, kind
+	return upstream.Lease{}, kind
 }
 
 // failureOf says what a dial's error means.

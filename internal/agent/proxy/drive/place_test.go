@@ -19,18 +19,19 @@ func TestRule25_TheGrantWins(t *testing.T) {
 	x := placing(t, policy.Pool{MaxConnections: 1, MaxPending: 1, PendingTimeout: time.Nanosecond})
 	for range 50 {
 		var holder upstream.Request
-		holder.Init()
 		holder.Original, x.slot.Original = x.Client.Original, x.Client.Original
-		if x.Route.Pool.Acquire(&holder) != upstream.Granted || x.Route.Pool.Acquire(&x.slot) != upstream.Queued {
+		x.Now = time.Now()
+		first, _ := x.Route.Pool.Acquire(x.Now, &holder)
+		second, _ := x.Route.Pool.Acquire(x.Now, &x.slot)
+		if first != upstream.Dial || second != upstream.Parked {
 			t.Fatal("the pool is not as it should be")
 		}
-		x.Now = time.Now()
 		x.Call.Begin(x.Now, &x.Plan.Plan, call.Request{})
-		x.Route.Pool.Cancel(&holder) // and so the other is granted
+		x.Route.Pool.Cancel(x.Now, &holder) // and so the other is granted
 		if _, ok := x.queue(nothingHeld{}, call.Action{Until: x.Now.Add(-time.Second)}); !ok {
 			t.Fatalf("refused: %+v", x.Call.Outcome())
 		}
-		x.Route.Pool.Cancel(&x.slot)
+		x.cancelSlot()
 	}
 }
 
@@ -49,7 +50,7 @@ func (noDialer) Dial(context.Context, netip.AddrPort) (transport.Socket, error) 
 // placing returns an exchange for a call of a connected client, of which nothing is read or written.
 func placing(t *testing.T, pool policy.Pool) *Exchange {
 	t.Helper()
-	table, err := routes.New(routes.Options{Dialer: func(string) upstream.Dialer { return noDialer{} }, Observer: routes.Silence{}})
+	table, err := routes.New(routes.Options{Dialer: func(string) upstream.Dialer { return noDialer{} }, Observer: routes.Discard{}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,14 +10,14 @@ import (
 
 // Attempted reports to the recorder how an attempt ended, and to the pool what that says of the endpoint.
 func (x *Exchange) Attempted(t *Attempt, kind call.Kind, status int, why routes.Detail) {
-	if t.Conn == nil {
+	if t.Conn.Conn == nil {
 		return
 	}
 	x.last = routes.Attempt{
 		Kind: kind, Status: status, Start: t.Start, Reused: t.Conn.Reused(), Peer: t.Conn.Peer(), Took: x.Now.Sub(t.Began), Detail: why,
 	}
 	if kind != call.ClientGone { // of which nothing follows for the endpoint
-		t.Conn.Report(kind != call.OK || status >= 500 || status == 429, x.Now)
+		t.Conn.Report(x.Now, kind != call.OK || status >= 500 || status == 429)
 	}
 	x.reportLast()
 }
@@ -26,8 +26,8 @@ func (x *Exchange) Attempted(t *Attempt, kind call.Kind, status int, why routes.
 func (x *Exchange) reportLast() {
 	x.Route.Recorder().AttemptDone(&x.last)
 	x.Detail = x.last.Detail
-	if len(x.past) == routes.MaxTries {
-		x.past = x.past[:routes.MaxTries-1]
+	if len(x.past) == routes.MaxAttempts {
+		x.past = x.past[:routes.MaxAttempts-1]
 	}
 	x.past = append(x.past, x.last)
 }
@@ -39,7 +39,7 @@ func (x *Exchange) Report(v route.View, started time.Time) {
 	e.Outcome = x.Call.Outcome()
 	e.Took = x.Now.Sub(started)
 	e.Method, e.Host, e.Path = v.Method(), v.Host(), v.Target()
-	e.Tries, e.Detail = x.past, x.Detail
+	e.Attempts, e.Detail = x.past, x.Detail
 	x.Route.Recorder().CallDone(e)
-	e.Method, e.Host, e.Path, e.Tries = nil, nil, nil, nil
+	e.Method, e.Host, e.Path, e.Attempts = nil, nil, nil, nil
 }

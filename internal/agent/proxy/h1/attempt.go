@@ -57,16 +57,16 @@ type attempt struct {
 }
 
 // take begins an attempt on a connection.
-func (t *attempt) take(c *upstream.Conn, a call.Action) {
+func (t *attempt) take(c upstream.Lease, a call.Action) {
 	l, ok := c.Attachment.(*connReader)
 	if !ok {
 		l = &connReader{}
-		l.attach(c.Conn)
+		l.attach(c.Conn.Conn)
 		c.Attachment = l
 	}
 	x := t.x
 	t.ID, t.Conn, t.in, t.Start, t.Began = a.Attempt, c, l, a.Start, x.Now
-	x.s.pinTo(c.Conn)
+	x.s.pinTo(c.Conn.Conn)
 	t.until, t.stall, t.interims = time.Time{}, x.Plan.Settings.Timeouts.Write, 0
 	t.receivedAt, t.receivedBefore, t.progressAt = x.Now, l.received, x.Now
 	t.sent, t.complete, t.final, t.blocked, t.stopped, t.err = 0, false, false, false, false, nil
@@ -82,28 +82,28 @@ func (t *attempt) drop() {
 func (t *attempt) release(keep bool) {
 	t.stopStream()
 	c, l := t.Conn, t.in
-	t.Conn, t.in, t.ready = nil, nil, nil
+	t.Conn, t.in, t.ready = upstream.Lease{}, nil, nil
 	if cap(t.spill) > maxSpill {
 		t.spill = nil
 	}
 	if l != nil {
 		l.before, l.noWait = nil, false
-		if keep && c != nil {
+		if keep && c.Conn != nil {
 			t.limitIdle(c)
 			l.reader.Finish()
 			keep = l.clean()
 		}
-		if !keep || c == nil {
+		if !keep || c.Conn == nil {
 			l.reader.Close()
 		}
 	}
-	if c != nil {
-		c.Release(keep, t.x.Now)
+	if c.Conn != nil {
+		c.Release(t.x.Now, keep)
 	}
 }
 
 // limitIdle applies the server's Keep-Alive: timeout to the connection.
-func (t *attempt) limitIdle(c *upstream.Conn) {
+func (t *attempt) limitIdle(c upstream.Lease) {
 	if d, ok := t.response.KeepAliveTimeout(); ok {
 		c.LimitIdle(d)
 		t.x.s.server.endsAt(t.x.Now.Add(d))

@@ -87,9 +87,9 @@ func (x *exchange) salvageAttempts() {
 		if t.streaming {
 			t.haltStream()
 		}
-		if c := t.Conn; c != nil {
-			t.Conn = nil
-			c.Release(false, time.Now())
+		if c := t.Conn; c.Conn != nil {
+			t.Conn = upstream.Lease{}
+			c.Release(time.Now(), false)
 		}
 	}
 }
@@ -158,7 +158,7 @@ func (x *exchange) callRequest() call.Request {
 }
 
 // Attempt implements drive.Protocol.
-func (x *exchange) Attempt(c *upstream.Conn, a call.Action) call.Action {
+func (x *exchange) Attempt(c upstream.Lease, a call.Action) call.Action {
 	t := x.cur
 	t.take(c, a)
 	t.until = x.Call.Sending(x.Now, t.ID).Until

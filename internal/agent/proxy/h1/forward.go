@@ -11,6 +11,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/tunnel"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport"
+	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
 // How often the client is checked while a response pauses: soon at first, then at growing intervals.
@@ -133,7 +134,7 @@ func (x *exchange) sendExpectedBody(t *attempt) {
 }
 
 func (x *exchange) expectedBodyCame(t *attempt) bool {
-	return x.upload.awaits100 && t.Conn != nil && (len(x.s.in.reader.Buffered()) > 0 || x.s.client.Conn.Peek() == transport.Readable)
+	return x.upload.awaits100 && t.Conn.Conn != nil && (len(x.s.in.reader.Buffered()) > 0 || x.s.client.Conn.Peek() == transport.Readable)
 }
 
 // relay forwards the rest of a response's body, until it ends or the body of an expecting client has come. While the request goes on, both sides
@@ -278,14 +279,14 @@ func (x *exchange) tunnel(t *attempt, until time.Time) step {
 		return x.truncated(t, err)
 	}
 	s, server, line := x.s, t.Conn, t.in
-	t.Conn, t.in = nil, nil
-	server.Detach() // a tunnel counts against no limit of requests (rule 25)
+	t.Conn, t.in = upstream.Lease{}, nil
+	server.Detach(x.Now) // a tunnel counts against no limit of requests (rule 25)
 	// Neither reader is used any more, so what they have read stays where it is.
 	o := tunnel.Options{ToServer: s.in.reader.Buffered(), ToClient: line.reader.Buffered(), Idle: x.Plan.Settings.Timeouts.Idle, Until: until}
 	s.tunnel = func() {
-		_, _ = tunnel.Run(s.client.Conn, server.Conn, o) // an error means that one side is gone already
+		_, _ = tunnel.Run(s.client.Conn, server.Conn.Conn, o) // an error means that one side is gone already
 		line.reader.Close()
-		server.Release(false, time.Now())
+		server.Release(time.Now(), false)
 	}
 	return closeNow
 }

@@ -4,6 +4,7 @@ import (
 	"io"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/http1"
+	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
 // maxHeld bounds how much of a held response's body is taken over so that its connection is free.
@@ -35,7 +36,7 @@ func (x *exchange) DropHeld() {
 }
 
 // HeldConn implements drive.Held.
-func (x *exchange) HeldConn() bool { return x.held != nil && x.held.Conn != nil }
+func (x *exchange) HeldConn() bool { return x.held != nil && x.held.Conn.Conn != nil }
 
 // CollectHeld implements drive.Held.
 func (x *exchange) CollectHeld() { x.held.collect() }
@@ -61,11 +62,11 @@ func (t *attempt) collect() {
 	}
 	t.all = true
 	c := t.Conn
-	t.Conn = nil
+	t.Conn = upstream.Lease{}
 	keep := t.reusable() && t.in.clean()
 	c.Attachment = nil // the line, whose reader holds the response, stays here
 	t.limitIdle(c)
-	c.Release(keep, t.x.Now)
+	c.Release(t.x.Now, keep)
 }
 
 // tooLarge reports whether a held response is larger than what is taken over.

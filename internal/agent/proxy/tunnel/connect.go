@@ -38,15 +38,15 @@ type Server struct {
 	// Until is when the policy ends the connection; zero: never.
 	Until time.Time
 
-	place *upstream.Conn // Conn in the pool, of which it holds a place; nil: it does not
+	lease upstream.Lease // of Conn in the pool, where it takes a place; zero: it does not
 }
 
 // Close closes the connection, and gives its place back. s may be nil.
 func (s *Server) Close() {
 	switch {
 	case s == nil:
-	case s.place != nil:
-		s.place.Release(false, time.Now())
+	case s.lease.Conn != nil:
+		s.lease.Release(time.Now(), false)
 	default:
 		_ = s.Conn.Close()
 	}
@@ -109,12 +109,12 @@ func (x *exchange) salvage() {
 }
 
 // Attempt implements drive.Protocol: a connection is all that is attempted.
-func (x *exchange) Attempt(c *upstream.Conn, a call.Action) call.Action {
-	if c == nil {
+func (x *exchange) Attempt(l upstream.Lease, a call.Action) call.Action {
+	if l.Conn == nil {
 		x.server = x.first
 	} else {
-		x.server = &Server{Conn: c.Conn, place: c}
-		x.Attempted(&drive.Attempt{Conn: c, ID: a.Attempt, Start: a.Start, Began: x.PlacedAt}, call.OK, 0, routes.NoDetail)
+		x.server = &Server{Conn: l.Conn.Conn, lease: l}
+		x.Attempted(&drive.Attempt{Conn: l, ID: a.Attempt, Start: a.Start, Began: x.PlacedAt}, call.OK, 0, routes.NoDetail)
 	}
 	return x.Call.ResponseHead(x.Now, a.Attempt, call.Response{GRPCStatus: -1})
 }

@@ -17,7 +17,7 @@ func TestDockKeepsPoolsApart(t *testing.T) {
 	for i, k := range keys {
 		pools[i], _ = newPool(t, nil, s.addr)
 		d.Put(k, pools[i])
-		take(t, pools[i], ticket()).Release(true, time.Now())
+		take(t, pools[i], request()).Release(time.Now(), true)
 	}
 	idle := func() (n [3]int) {
 		for i, p := range pools {

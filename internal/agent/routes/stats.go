@@ -22,19 +22,19 @@ type Stats struct {
 
 // Stats calls f for every destination that has state.
 func (s *Table) Stats(now time.Time, f func(Stats)) {
-	for _, v := range s.survey(now) {
+	for _, v := range s.stats(now) {
 		f(v)
 	}
 }
 
-func (s *Table) survey(now time.Time) []Stats {
-	out, at, breakers := s.surveyed()
+func (s *Table) stats(now time.Time) []Stats {
+	out, at, breakers := s.list()
 	for i := range out {
 		for _, br := range breakers[i] {
 			out[i].add(br.Status(now))
 		}
 	}
-	s.dock.Each(func(k upstream.Key, g upstream.Stats) {
+	s.pools.Each(func(k upstream.Key, g upstream.Stats) {
 		if i, ok := at[stateKey{k.Binding, k.Destination}]; ok {
 			p := &out[i].Pool
 			p.Active, p.Idle, p.Waiting = p.Active+g.Active, p.Idle+g.Idle, p.Waiting+g.Waiting
@@ -43,8 +43,8 @@ func (s *Table) survey(now time.Time) []Stats {
 	return out
 }
 
-// surveyed lists what there is, without looking into it: calls wait for the lock.
-func (s *Table) surveyed() (out []Stats, at map[stateKey]int, breakers [][]*resilience.Breaker) {
+// list lists what there is, without looking into it: calls wait for the lock.
+func (s *Table) list() (out []Stats, at map[stateKey]int, breakers [][]*resilience.Breaker) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at = map[stateKey]int{}

@@ -6,22 +6,25 @@ import (
 	"time"
 )
 
-// Connects to an endpoint that fail together are one piece of news about it, however many callers there were.
+// Connects to an endpoint that fail together count once, however many callers there were.
 func TestConnectsThatFailTogetherCountOnce(t *testing.T) {
 	p, d := newPool(t, nil, addresses(1)...)
 	d.err = syscall.ECONNREFUSED
-	tickets := []*Request{ticket(), ticket(), ticket()}
-	for _, tk := range tickets {
-		if p.Acquire(tk) != Granted {
+	requests := []*asking{request(), request(), request()}
+	for _, r := range requests {
+		if r.ask(p) != Dial {
 			t.Fatal("not granted")
 		}
 	}
 	now := time.Now()
-	for _, tk := range tickets {
-		p.dialFailed(tk.at, FailureOf(d.err), now)
+	for _, r := range requests {
+		p.dialFailed(now, &r.Request, d.err)
 	}
-	if h := tickets[0].at.health; h == nil || h.downFor != leastDown {
-		t.Errorf("health %+v", h)
+	if o := requests[0].to.outage; o.lasts != minOutage {
+		t.Errorf("outage %+v", o)
+	}
+	if w := requests[0].Host().failures.weightAt(now); w != 1.0/failureMemory {
+		t.Errorf("the refused connects weigh %v, want what one does", w)
 	}
 }
 
@@ -29,42 +32,42 @@ func TestConnectsThatFailTogetherCountOnce(t *testing.T) {
 func TestRule25_AConnectionTakenInVainHasServedNobody(t *testing.T) {
 	s := listen(t)
 	p, _ := newPool(t, nil, s.addr)
-	first := ticket()
+	first := request()
 	first.Client = 1
 	c := take(t, p, first)
-	c.Release(true, time.Now().Add(-2*provenFor))
-	careful := ticket()
+	c.Release(time.Now().Add(-2*provenFor), true)
+	careful := request()
 	careful.Client, careful.Careful = 2, true
-	if p.Acquire(careful) != Granted || p.Redeem(careful, time.Now()) != nil {
+	if careful.ask(p) != Dial {
 		t.Fatal("the careful call takes it")
 	}
-	p.Cancel(careful)
-	again := take(t, p, ticket())
-	if again != c || again.uses != 2 {
-		t.Errorf("another: %v, uses %d", again != c, again.uses)
+	careful.cancel(p)
+	again := take(t, p, request())
+	if again.Conn != c.Conn || again.uses != 2 {
+		t.Errorf("another: %v, uses %d", again.Conn != c.Conn, again.uses)
 	}
-	again.Release(false, time.Now())
+	again.Release(time.Now(), false)
 }
 
 // A connection that was kept for somebody who waits, but cannot use it, is one too many if none may be kept.
 func TestRule25_WhatAWaiterCannotUseIsNotKept(t *testing.T) {
 	a, b := listen(t), listen(t)
-	p, _ := newPool(t, func(o *Options) {
+	p, _ := newPool(t, func(o *setup) {
 		o.Limits.MaxIdlePerEndpoint, o.Limits.MaxConnectionsPerEndpoint, o.Limits.MaxPending = 0, 1, 1
 	})
-	pinned := func(s *server) *Request {
-		tk := ticket()
-		tk.Original, tk.Pinned = s.addr, true
-		return tk
+	pinned := func(s *server) *asking {
+		r := request()
+		r.Original, r.Pinned = s.addr, true
+		return r
 	}
 	c, held, waiting := take(t, p, pinned(a)), take(t, p, pinned(b)), pinned(b)
-	if p.Acquire(waiting) != Queued {
+	if waiting.ask(p) != Parked {
 		t.Fatal("not queued")
 	}
-	c.Release(true, time.Now())
+	c.Release(time.Now(), true)
 	if got := p.Stats(); got.Idle != 0 || got.Waiting != 1 {
 		t.Errorf("stats %+v", got)
 	}
-	held.Release(false, time.Now())
-	p.Cancel(waiting)
+	held.Release(time.Now(), false)
+	waiting.cancel(p)
 }

@@ -36,12 +36,12 @@ func newPlan(s *settings, p call.Plan) Plan {
 }
 
 // Plan returns what governs a request.
-func (l *Route) Plan(method, path []byte) *Plan {
-	l.entry.use()
-	if len(l.rules) == 0 {
-		return &l.plans[0]
+func (r *Route) Plan(method, path []byte) *Plan {
+	r.entry.use()
+	if len(r.rules) == 0 {
+		return &r.plans[0]
 	}
-	return &l.plans[l.settingsFor(method, path)]
+	return &r.plans[r.settingsFor(method, path)]
 }
 
 // BasePlan returns what governs a connection whose requests are not understood.
@@ -51,10 +51,10 @@ func (l *Route) BasePlan() *Plan {
 }
 
 // HasRules reports whether Plan looks at the request.
-func (l *Route) HasRules() bool { return len(l.rules) > 0 }
+func (r *Route) HasRules() bool { return len(r.rules) > 0 }
 
-// Stale reports that the lane's destination was forgotten to bound memory: it still works, but should be resolved again.
-func (l *Route) Stale() bool { return l.entry.forgotten.Load() }
+// Stale reports that the route's destination was forgotten to bound memory: it still works, but should be resolved again.
+func (r *Route) Stale() bool { return r.entry.forgotten.Load() }
 
 func hostDestination(host []byte, port uint16) string {
 	b := make([]byte, 0, len(host)+6)

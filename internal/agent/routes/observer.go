@@ -8,7 +8,7 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// Observer hears what calls did. Its handles are resolved when a policy is installed, so that counting needs no lookup.
+// Observer is told what calls did. Its handles are resolved when a policy is installed, so that counting needs no lookup.
 type Observer interface {
 	// Recorder returns the handle for one policy at one of its targets (as policy.Target.String shows it). Asked again for the
 	// same pair it returns the same handle.
@@ -18,17 +18,17 @@ type Observer interface {
 // Recorder counts what happened under one policy at one target. Its methods are called on the path of calls: they must not
 // block, allocate or keep their arguments.
 type Recorder interface {
-	// AttemptDone tells of one try that was dispatched.
+	// AttemptDone reports an attempt that was dispatched and has ended.
 	AttemptDone(t *Attempt)
-	// CallDone tells of one call, after its response was forwarded or given up.
+	// CallDone reports a call, after its response was forwarded or given up.
 	CallDone(e *Exchange)
-	// OpaqueOpened tells of a connection governed by the policy that is passed through without being understood.
+	// OpaqueOpened reports a connection governed by the policy that is passed through without being understood.
 	OpaqueOpened()
-	// OpaqueClosed tells of its end, and how many bytes went to the server and came from it.
+	// OpaqueClosed reports its end, and how many bytes went to the server and came from it.
 	OpaqueClosed(sent, received int64)
 }
 
-// Attempt is one try.
+// Attempt is one attempt of a call.
 type Attempt struct {
 	Kind   call.Kind
 	Status int // 0 without a response
@@ -39,8 +39,8 @@ type Attempt struct {
 	Detail Detail        // how it failed
 }
 
-// MaxTries is how many tries of one call are told with it; of more, the first ones and the last.
-const MaxTries = 12
+// MaxAttempts is how many attempts of one call are reported with it; of more, the first ones and the last.
+const MaxAttempts = 12
 
 // Exchange is one call, body included.
 type Exchange struct {
@@ -52,29 +52,29 @@ type Exchange struct {
 	Outcome   call.Outcome
 	// Took is the time from the request head to the end of the response body.
 	Took time.Duration
-	// Detail says how the call failed, or its last try, as far as that is known.
+	// Detail says how the call failed, or its last attempt, as far as that is known.
 	Detail Detail
-	// Tries are the call's tries that were dispatched, at most MaxTries; the last one is the one answered with, or of the last failure.
+	// Attempts are the call's that were dispatched, at most MaxAttempts; the last one is the one answered with, or of the last failure.
 	// They are valid during CallDone.
-	Tries []Attempt
+	Attempts []Attempt
 	// Method, Host and Path are the request's, for the access log alone; never labels. They are valid during CallDone.
 	Method, Host, Path []byte
 }
 
-// Silence is an Observer that hears nothing.
-type Silence struct{}
+// Discard is an Observer that does nothing.
+type Discard struct{}
 
 // Recorder implements Observer.
-func (Silence) Recorder(policy.ID, string) Recorder { return Silence{} }
+func (Discard) Recorder(policy.ID, string) Recorder { return Discard{} }
 
 // AttemptDone implements Recorder.
-func (Silence) AttemptDone(*Attempt) {}
+func (Discard) AttemptDone(*Attempt) {}
 
 // CallDone implements Recorder.
-func (Silence) CallDone(*Exchange) {}
+func (Discard) CallDone(*Exchange) {}
 
 // OpaqueOpened implements Recorder.
-func (Silence) OpaqueOpened() {}
+func (Discard) OpaqueOpened() {}
 
 // OpaqueClosed implements Recorder.
-func (Silence) OpaqueClosed(int64, int64) {}
+func (Discard) OpaqueClosed(int64, int64) {}

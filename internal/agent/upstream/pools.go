@@ -22,47 +22,47 @@ type Pools struct {
 	pools map[string]map[Key]*Pool // by pod
 }
 
-// NewPools returns a dock without pools.
+// NewPools returns no pools yet.
 func NewPools() *Pools { return &Pools{pools: map[string]map[Key]*Pool{}} }
 
 // Put adds the pool of a key that has none.
-func (d *Pools) Put(k Key, p *Pool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.pools[k.Pod] == nil {
-		d.pools[k.Pod] = map[Key]*Pool{}
+func (ps *Pools) Put(k Key, p *Pool) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if ps.pools[k.Pod] == nil {
+		ps.pools[k.Pod] = map[Key]*Pool{}
 	}
-	d.pools[k.Pod][k] = p
+	ps.pools[k.Pod][k] = p
 }
 
 // Remove forgets a pool, which the caller closes, and returns it; nil if there is none.
-func (d *Pools) Remove(k Key) *Pool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	p := d.pools[k.Pod][k]
-	delete(d.pools[k.Pod], k)
-	if len(d.pools[k.Pod]) == 0 {
-		delete(d.pools, k.Pod)
+func (ps *Pools) Remove(k Key) *Pool {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	p := ps.pools[k.Pod][k]
+	delete(ps.pools[k.Pod], k)
+	if len(ps.pools[k.Pod]) == 0 {
+		delete(ps.pools, k.Pod)
 	}
 	return p
 }
 
 // CloseIdle closes the idle connections of a pod's pools.
-func (d *Pools) CloseIdle(pod string) {
-	d.mu.Lock()
-	pools := make([]*Pool, 0, len(d.pools[pod]))
-	for _, p := range d.pools[pod] {
+func (ps *Pools) CloseIdle(pod string) {
+	ps.mu.Lock()
+	pools := make([]*Pool, 0, len(ps.pools[pod]))
+	for _, p := range ps.pools[pod] {
 		pools = append(pools, p)
 	}
-	d.mu.Unlock()
+	ps.mu.Unlock()
 	for _, p := range pools {
 		p.CloseIdle()
 	}
 }
 
 // Each calls f with every pool's gauges.
-func (d *Pools) Each(f func(Key, Stats)) {
-	for _, e := range d.all() {
+func (ps *Pools) Each(f func(Key, Stats)) {
+	for _, e := range ps.all() {
 		f(e.key, e.pool.Stats())
 	}
 }
@@ -73,11 +73,11 @@ type entry struct {
 	pool *Pool
 }
 
-func (d *Pools) all() []entry {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+func (ps *Pools) all() []entry {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
 	var all []entry
-	for _, pools := range d.pools {
+	for _, pools := range ps.pools {
 		for k, p := range pools {
 			all = append(all, entry{k, p})
 		}
@@ -86,18 +86,18 @@ func (d *Pools) all() []entry {
 }
 
 // Run sweeps the pools until ctx ends, then closes them.
-func (d *Pools) Run(ctx context.Context) error {
+func (ps *Pools) Run(ctx context.Context) error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			for _, e := range d.all() {
+			for _, e := range ps.all() {
 				e.pool.Close()
 			}
 			return nil
 		case now := <-tick.C:
-			for _, e := range d.all() {
+			for _, e := range ps.all() {
 				e.pool.sweep(now)
 			}
 		}

@@ -1,0 +1,116 @@
+package routes
+
+import (
+	"net/netip"
+	"slices"
+
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// Binding is one destination of a profile with the settings in force for it.
+type Binding struct {
+	source   *policy.Binding
+	host     hostPattern
+	services map[netip.AddrPort]service
+	// endpoints of a Service's ports, of both families, by the name of the concrete destination
+	endpoints map[string][]netip.AddrPort
+	base      settings
+	rules     []settings
+	recorder  Recorder
+}
+
+// service is what an address means to a binding that names a Service.
+type service struct {
+	destination string // "namespace/name:port"
+	direct      bool   // an endpoint's own address, not the cluster IP
+}
+
+// settings are a binding's base, or one of its rules.
+type settings struct {
+	name   string // of the rule; empty for the base
+	match  []requestMatch
+	values *policy.Settings
+	// ownBudget and ownBreaker: the rule keeps its own state.
+	ownBudget, ownBreaker bool
+}
+
+// ID is the policy under which the binding's traffic is reported.
+func (b *Binding) ID() policy.ID { return b.source.Policy }
+
+// Target is the destination as the policy names it.
+func (b *Binding) Target() *policy.Target { return &b.source.To }
+
+// Key is policy.Binding.Key.
+func (b *Binding) Key() string { return b.source.Key }
+
+// Base are the settings of calls that no rule matches, and of connections that are not understood.
+func (b *Binding) Base() *policy.Settings { return b.base.values }
+
+// Recorder is the observer's handle for the binding.
+func (b *Binding) Recorder() Recorder { return b.recorder }
+
+// Opaque reports whether the destination is declared to speak something that is passed through.
+func (b *Binding) Opaque() bool {
+	switch b.source.To.Protocol {
+	case policy.ProtocolAuto, policy.ProtocolHTTP:
+		return false
+	case policy.ProtocolHTTP2, policy.ProtocolGRPC, policy.ProtocolTLS, policy.ProtocolTCP:
+	}
+	return true
+}
+
+// DeclaredHTTP reports whether the destination is declared to speak HTTP/1, so that nobody need find out.
+func (b *Binding) DeclaredHTTP() bool { return b.source.To.Protocol == policy.ProtocolHTTP }
+
+// NeedsHost reports whether only a request can tell whether the binding governs it.
+func (b *Binding) NeedsHost() bool { return b.source.To.Kind == policy.TargetHost }
+
+// dynamic reports whether the concrete destinations of the binding come from traffic and so must be bounded.
+func (b *Binding) dynamic() bool {
+	return b.source.To.Kind != policy.TargetService
+}
+
+// covers reports whether connections to an address can be governed by the binding, and names the concrete destination when it
+// is known without a request.
+func (b *Binding) covers(original netip.AddrPort) (c Candidate, ok bool) {
+	to := &b.source.To
+	c.Binding = b
+	if to.Kind == policy.TargetService {
+		s, found := b.services[original]
+		c.destination, c.Pinned = s.destination, s.direct
+		return c, found
+	}
+	c.Pinned = true
+	if !portIn(to.Ports, original.Port()) {
+		return c, false
+	}
+	switch to.Kind {
+	case policy.TargetCIDR:
+		return c, blockContains(to, original.Addr())
+	case policy.TargetHost, policy.TargetAny, policy.TargetService:
+	}
+	return c, true
+}
+
+func blockContains(to *policy.Target, addr netip.Addr) bool {
+	return to.Block.Contains(addr) && !slices.ContainsFunc(to.Except, func(e netip.Prefix) bool { return e.Contains(addr) })
+}
+
+// settingsFor returns the settings of a request and their place: 0 for the base, i+1 for rule i.
+func (b *Binding) settingsFor(method, path []byte) int {
+	for i := range b.rules {
+		for j := range b.rules[i].match {
+			if b.rules[i].match[j].matches(method, path) {
+				return i + 1
+			}
+		}
+	}
+	return 0
+}
+
+func (b *Binding) at(i int) *settings {
+	if i == 0 {
+		return &b.base
+	}
+	return &b.rules[i-1]
+}

@@ -1,0 +1,150 @@
+package routes
+
+import (
+	"maps"
+	"slices"
+
+	"fairlead.dev/fairlead/internal/agent/upstream"
+)
+
+// replace puts v in the place of old.
+func (s *Table) replace(old, v *version) {
+	before, after := s.bindings, s.bindings
+	if ranked := rank(v.tables); !slices.Equal(ranked, s.ranked) {
+		s.ranked, after = ranked, byKey(ranked)
+	}
+	var changed []string // keys
+	for key, of := range after {
+		if !slices.Equal(before[key], of) {
+			changed = append(changed, key)
+		}
+	}
+	s.startLate()
+	for _, key := range changed {
+		s.updateClusters(key, after[key])
+	}
+	unused := s.prepare(old, v)
+	unused = append(unused, s.publish(v, after)...)
+	for _, key := range changed {
+		s.reconfigureStates(key, after[key])
+	}
+	s.free(unused, after)
+}
+
+// startLate has entries noted that are made until publish.
+func (s *Table) startLate() {
+	s.mu.Lock()
+	s.late = &[]*entry{}
+	s.mu.Unlock()
+}
+
+// updateClusters brings the hosts of a key's destinations up to date, for all pods at once.
+func (s *Table) updateClusters(key string, of versions) {
+	s.mu.Lock()
+	all := slices.Collect(maps.Values(s.states.all[key]))
+	s.mu.Unlock()
+	for _, st := range all {
+		st.cluster.Update(of.hosts(st.key.destination))
+	}
+}
+
+// prepare puts the limits of pods whose routes are replaced in force, and returns what they cannot use any more.
+func (s *Table) prepare(old, v *version) (unused []*entry) {
+	for uid, t := range old.tables {
+		if v.tables[uid] == t {
+			continue
+		}
+		for _, e := range s.entriesOf(uid) {
+			if !v.configure(e) {
+				unused = append(unused, e)
+			}
+		}
+	}
+	return unused
+}
+
+func (s *Table) entriesOf(pod string) []*entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.entries.pods[pod]
+	if p == nil {
+		return nil
+	}
+	all := make([]*entry, 0, len(p.all))
+	for _, e := range p.all {
+		all = append(all, e)
+	}
+	return all
+}
+
+// configure puts the limits of a pool in force. It reports false when nothing of the version can use it.
+func (v *version) configure(e *entry) bool {
+	t := v.tables[e.pod]
+	if t == nil {
+		return false
+	}
+	b := t.profile.byKey[e.key.binding]
+	if b == nil {
+		return false
+	}
+	if e.binding == b {
+		return true
+	}
+	if is := b.base.values.Pool; e.binding.base.values.Pool != is {
+		e.pool.Reconfigure(is)
+	}
+	e.binding = b
+	return true
+}
+
+// publish puts the version in force, and sees to what was made for the one before since prepare looked.
+func (s *Table) publish(v *version, bindings map[string]versions) (unused []*entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range *s.late {
+		if !v.configure(e) {
+			unused = append(unused, e)
+			continue
+		}
+		e.state.cluster.Update(bindings[e.key.binding].hosts(e.key.destination))
+	}
+	s.late, s.bindings = nil, bindings
+	s.current.Store(v)
+	s.version.Add(1)
+	return unused
+}
+
+func (s *Table) reconfigureStates(key string, of versions) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, st := range s.states.all[key] {
+		st.reconfigure(of)
+	}
+}
+
+// free drops what no pod can use any more.
+func (s *Table) free(unused []*entry, bindings map[string]versions) {
+	pools := make([]*upstream.Pool, 0, len(unused))
+	s.mu.Lock()
+	for _, e := range unused {
+		dynamic := e.place != nil
+		if p := s.drop(e); p != nil {
+			pools = append(pools, p)
+		}
+		if dynamic {
+			s.states.left(e.state)
+		}
+	}
+	for key, all := range s.states.all {
+		if bindings[key] != nil {
+			continue
+		}
+		for _, st := range all {
+			s.states.forget(st)
+		}
+	}
+	s.mu.Unlock()
+	for _, p := range pools {
+		p.Close()
+	}
+}

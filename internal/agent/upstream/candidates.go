@@ -1,0 +1,79 @@
+package upstream
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// candidates are the hosts that a request may go to, and what they must be like. It is part of a pool, guarded by its lock, so that
+// choosing does not allocate.
+type candidates struct {
+	pool   *Pool
+	hosts  []*Host
+	cursor *int // of round robin: the index of the one used last
+	now    time.Time
+	// avoid lists those that will not do.
+	avoid []netip.AddrPort
+	// reachable: it is not left out because the pool could not connect to it.
+	reachable bool
+	// fresh: a connection that is there already will not do.
+	fresh bool
+	// ready: a connection is there already.
+	ready bool
+}
+
+// admit returns the pool's connections to a host if the request can be served by it now, and nil otherwise. Choosing a host and being
+// allowed to use it are one step: a host that takes a limited number of calls to find out whether it is well has counted this one.
+func (c *candidates) admit(h *Host) *hostConns {
+	p := c.pool
+	hc := p.conns(h)
+	if c.ready && !hc.hasReady() || !p.available(hc, c.fresh) || !c.allows(h, hc) {
+		return nil
+	}
+	if hc == nil {
+		return p.addListed(h)
+	}
+	if hc.outage.lasts > 0 {
+		hc.outage.until = c.now.Add(hc.outage.lasts) // one call at a time finds out whether it is back
+	}
+	return hc
+}
+
+// allows reports whether a host may be chosen, whatever the limits say at the moment. hc is nil when the pool has never used it.
+func (c *candidates) allows(h *Host, hc *hostConns) bool {
+	return !(c.reachable && hc != nil && hc.isDown(c.now)) && !slices.Contains(c.avoid, h.addr)
+}
+
+// firstFrom admits the first host that can be from an index on, and returns it with its index.
+func (c *candidates) firstFrom(start int) (*hostConns, int) {
+	n := len(c.hosts)
+	for i := range n {
+		i = (start + i) % n
+		if hc := c.admit(c.hosts[i]); hc != nil {
+			return hc, i
+		}
+	}
+	return nil, 0
+}
+
+// narrow sets what a host must be like: one that can be connected to and was not tried by the call, if there is one; else one that can
+// be connected to; else one that was not tried.
+func (c *candidates) narrow(avoid []netip.AddrPort) {
+	down := len(c.pool.down) > 0
+	if c.avoid, c.reachable = avoid, down; !down && len(avoid) < len(c.hosts) || c.any() {
+		return
+	}
+	if c.avoid = nil; c.any() {
+		return
+	}
+	if c.avoid, c.reachable = avoid, false; c.any() {
+		return
+	}
+	c.avoid = nil
+}
+
+// any reports whether there is a host that may be chosen, whatever the limits say.
+func (c *candidates) any() bool {
+	return slices.ContainsFunc(c.hosts, func(h *Host) bool { return c.allows(h, c.pool.conns(h)) })
+}

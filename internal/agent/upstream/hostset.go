@@ -1,0 +1,40 @@
+package upstream
+
+import (
+	"net/netip"
+	"slices"
+
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// families are IPv4 and IPv6.
+const families = 2
+
+// familyOf returns the index of an address's family.
+func familyOf(a netip.Addr) int {
+	if a.Is4() || a.Is4In6() {
+		return 0
+	}
+	return 1
+}
+
+// HostSet is one version of a cluster: its hosts, and how to choose among them. It is immutable.
+type HostSet struct {
+	balancing policy.LoadBalancing
+	picker    picker           // nil: calls go to the address that the client called
+	endpoints []netip.AddrPort // as Cluster.Update had them
+	byFamily  [families][]*Host
+	byAddr    map[netip.AddrPort]*Host
+}
+
+// sameEndpoints reports whether two lists are equal, at once if they are one.
+func sameEndpoints(a, b []netip.AddrPort) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0] || slices.Equal(a, b))
+}
+
+// balancedAs returns the same hosts with another way of choosing among them.
+func (s *HostSet) balancedAs(balancing policy.LoadBalancing) *HostSet {
+	next := *s
+	next.balancing, next.picker = balancing, pickerOf(balancing)
+	return &next
+}

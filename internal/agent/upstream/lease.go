@@ -1,0 +1,50 @@
+package upstream
+
+import "time"
+
+// Lease is the right to one exchange on a connection. The zero value is none. It ends with Release.
+type Lease struct {
+	*Conn
+	nth    int // among the exchanges of the connection, from 1 on
+	pinned bool
+}
+
+// Reused reports whether the connection has served an exchange before this one.
+func (l Lease) Reused() bool { return l.nth > 1 }
+
+// Report tells how the exchange ended, for balancing: failed means that the host did not do its work (a reset, a response of 5xx or
+// 429). It is called once, before Release. A success at a host in good health takes no lock.
+//
+// Pinned calls do not count: they go on to a host however it answers, so that one pod's could keep those of all others away from it.
+// Calls that are balanced leave a host alone that fails for them.
+func (l Lease) Report(now time.Time, failed bool) {
+	hc := l.to
+	if !l.pinned {
+		hc.host.report(now, failed)
+	}
+	if !failed && hc.unreachable.Load() {
+		l.pool.mu.Lock()
+		l.pool.noteConnected(hc)
+		l.pool.mu.Unlock()
+	}
+}
+
+// Release ends the exchange. keep says that the connection is fit for another one: the response was read to its end, nothing is left
+// over, both sides agreed to go on.
+func (l Lease) Release(now time.Time, keep bool) {
+	if l.detached {
+		_ = l.Close()
+		return
+	}
+	l.pool.release(now, l.Conn, keep && l.idleLimit >= 0)
+}
+
+// Detach takes the connection out of its pool for good: it counts against no limit any more, and closing it is the holder's
+// business, by Release. It is for connections that have turned into something else than a carrier of requests.
+func (l Lease) Detach(now time.Time) {
+	if l.detached {
+		return
+	}
+	l.detached = true
+	l.pool.vacate(now, l.to)
+}

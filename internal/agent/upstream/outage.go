@@ -1,0 +1,52 @@
+package upstream
+
+import (
+	"slices"
+	"time"
+)
+
+// A host that a pool cannot connect to is left out for minOutage, then for twice as long each time, up to maxOutage.
+const (
+	minOutage = time.Second
+	maxOutage = 8 * time.Second
+)
+
+// outage is that a pool cannot connect to a host. The zero value means that it can, as far as is known. It is guarded by the pool's
+// lock.
+type outage struct {
+	lasts  time.Duration
+	failed time.Time // when a connect failed last
+	until  time.Time // when one call may find out whether it is over
+}
+
+// isDown reports whether the host is to be left out while there are others.
+func (hc *hostConns) isDown(now time.Time) bool { return now.Before(hc.outage.until) }
+
+// noteUnconnected counts a connect that failed. Those that were under way together count as one. This and the functions below expect
+// the lock.
+func (p *Pool) noteUnconnected(hc *hostConns, now time.Time) {
+	o := &hc.outage
+	switch {
+	case !hc.listed || hc.host.departed.Load():
+		return
+	case o.lasts == 0:
+		o.lasts = minOutage
+		hc.unreachable.Store(true)
+		p.down = append(p.down, hc)
+	case now.Sub(o.failed) < o.lasts/2:
+		return
+	default:
+		o.lasts = min(2*o.lasts, maxOutage)
+	}
+	o.failed, o.until = now, now.Add(o.lasts)
+}
+
+// noteConnected ends an outage: the host is there.
+func (p *Pool) noteConnected(hc *hostConns) {
+	if hc.outage.lasts == 0 {
+		return
+	}
+	hc.outage = outage{}
+	hc.unreachable.Store(false)
+	p.down = slices.DeleteFunc(p.down, func(d *hostConns) bool { return d == hc })
+}

@@ -1,0 +1,63 @@
+package upstream
+
+import "time"
+
+// release ends an exchange on a connection.
+func (p *Pool) release(now time.Time, c *Conn, keep bool) {
+	p.mu.Lock()
+	closing := p.put(now, c, keep, now)
+	p.mu.Unlock()
+	closeAll(closing)
+}
+
+// putBack gives back a connection on which nothing was sent.
+func (p *Pool) putBack(now time.Time, c *Conn) {
+	p.mu.Lock()
+	c.uses--
+	idleSince := c.idleSince
+	if c.capacity > 1 { // others may have used it meanwhile
+		idleSince = now
+	}
+	closing := p.put(now, c, true, idleSince)
+	p.mu.Unlock()
+	closeAll(closing)
+}
+
+// put ends an exchange on a connection, which goes on for others, is kept idle or is to be closed. It expects the lock, and returns the
+// connections to be closed after unlocking.
+func (p *Pool) put(now time.Time, c *Conn, keep bool, idleSince time.Time) (closing []*Conn) {
+	hc := c.to
+	hc.host.outstanding.Add(-1)
+	c.inUse--
+	keep = keep && !c.draining && !p.closed && !hc.host.departed.Load() && !p.tooMany(hc) && !p.wornOut(idleSince, c)
+	others := c.inUse > 0
+	if others {
+		c.draining = !keep
+	}
+	p.share(c)
+	switch {
+	case others:
+	case keep && (len(hc.idle) < p.limits.MaxIdlePerEndpoint || p.waiting.head != nil):
+		c.idleSince = idleSince
+		p.push(c)
+	default:
+		p.open--
+		hc.open--
+		closing = append(closing, c)
+	}
+	if p.waiting.head != nil {
+		closing = p.trimIdle(hc, p.grantParked(now, closing))
+	}
+	return closing
+}
+
+// vacate frees the place of a connection that was never made, or is none of the pool's any more.
+func (p *Pool) vacate(now time.Time, hc *hostConns) {
+	p.mu.Lock()
+	hc.host.outstanding.Add(-1)
+	hc.open--
+	p.open--
+	closing := p.grantParked(now, nil)
+	p.mu.Unlock()
+	closeAll(closing)
+}

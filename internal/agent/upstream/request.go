@@ -1,0 +1,76 @@
+package upstream
+
+import "net/netip"
+
+// Request asks for a connection for one attempt of a call. Its owner reuses it from attempt to attempt and from call to call. While it
+// is parked or granted it must not be copied or changed.
+type Request struct {
+	// Original is where the client wanted to go. It is used when Pinned, and when the cluster has no host of its family; other hosts
+	// are those of its family.
+	Original netip.AddrPort
+	// Pinned: only Original will do.
+	Pinned bool
+	// Fresh: a new connection is wanted, not one that was kept.
+	Fresh bool
+	// Careful: what is sent cannot be sent again, so that a connection is wanted that has just proved alive, or a new one.
+	Careful bool
+	// Client names the client's connection: what it used last has proved alive to it. 0 names none.
+	Client uint64
+	// Avoid are endpoints to leave alone as long as there are others.
+	Avoid []netip.AddrPort
+	// Wake is called once when the request was parked and has been granted, possibly before Acquire has returned. It is called with the
+	// pool's lock held: it must do no more than to tell its owner, and must not call the pool. When Cancel or CancelParked has returned
+	// it is not called any more.
+	Wake func()
+
+	// guarded by the pool's lock until the request is granted, its owner's then
+	state      requestState
+	conn       *Conn // nil: a new one is to be made
+	nth        int   // see Lease
+	unchecked  bool  // conn is good as it is
+	to         *hostConns
+	next, prev *Request
+}
+
+type requestState uint8
+
+const (
+	unused requestState = iota
+	parked
+	granted
+)
+
+// Host is the host that a granted request is for.
+func (r *Request) Host() *Host { return r.to.host }
+
+// queue is the FIFO of parked requests.
+type queue struct {
+	head, tail *Request
+	len        int
+}
+
+func (q *queue) push(r *Request) {
+	r.prev, r.next = q.tail, nil
+	if q.tail != nil {
+		q.tail.next = r
+	} else {
+		q.head = r
+	}
+	q.tail = r
+	q.len++
+}
+
+func (q *queue) remove(r *Request) {
+	if r.prev != nil {
+		r.prev.next = r.next
+	} else {
+		q.head = r.next
+	}
+	if r.next != nil {
+		r.next.prev = r.prev
+	} else {
+		q.tail = r.prev
+	}
+	r.prev, r.next = nil, nil
+	q.len--
+}

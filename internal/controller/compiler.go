@@ -2,10 +2,10 @@ package controller
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"runtime"
-	"sync"
-	"sync/atomic"
+	"runtime/debug"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -14,6 +14,9 @@ import (
 	"fairlead.dev/fairlead/internal/controller/index"
 	"fairlead.dev/fairlead/internal/policy"
 )
+
+// retryInterval is when to try again after a panic, if nothing changes before.
+const retryInterval = 5 * time.Second
 
 // jobsPerWorker is how many jobs of a large change a worker compiles before pods that have just started get their turn.
 const jobsPerWorker = 16
@@ -60,19 +63,38 @@ func (c *compiler) changed() {
 // earlier, they would drop policies that are merely not compiled yet.
 func (c *compiler) Start(ctx context.Context) error {
 	defer c.agents.Serving().Stop()
-	for first := true; ; first = false {
+	retry := time.NewTimer(never)
+	defer retry.Stop()
+	for serving := false; ; {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-c.wake:
+		case <-retry.C:
 		}
 		began := time.Now()
-		c.publishAll(ctx)
-		if first {
+		if err := recoverPanic(func() { c.publishAll(ctx) }); err != nil {
+			c.logger.ErrorContext(ctx, "cannot compile or publish", "err", err)
+			retry.Reset(retryInterval)
+			continue
+		}
+		if !serving {
 			c.agents.Serving().Start()
 			c.logger.InfoContext(ctx, "serving agents", "dur", time.Since(began))
+			serving = true
 		}
 	}
+}
+
+// recoverPanic returns a panic of do as an error. One policy that cannot be compiled must not keep the manager from all else it does.
+func recoverPanic(do func()) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	do()
+	return nil
 }
 
 // publishAll compiles and publishes all that has changed as one batch. A large change does not hold up pods that start meanwhile: what these
@@ -126,24 +148,4 @@ func encode(changes *index.Changes, workers int) *distribute.Batch {
 // compileAll compiles jobs with so many workers.
 func compileAll(jobs []*index.Job, workers int) {
 	forEach(len(jobs), workers, func(i int) { jobs[i].Compile() })
-}
-
-// forEach calls do for 0 to n-1, with so many workers, and returns when all is done.
-func forEach(n, workers int, do func(i int)) {
-	if n == 1 || workers == 1 {
-		for i := range n {
-			do(i)
-		}
-		return
-	}
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(workers, n) {
-		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				do(i)
-			}
-		})
-	}
-	wg.Wait()
 }

@@ -1,11 +1,14 @@
 package controller
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -58,16 +61,44 @@ func TestPodsThatStartArePublishedBeforeABacklog(t *testing.T) {
 	}
 }
 
-func TestForEachDoesEverythingOnce(t *testing.T) {
-	for n := range 20 {
-		for workers := 1; workers < 5; workers++ {
-			done := make([]atomic.Int64, n)
-			forEach(n, workers, func(i int) { done[i].Add(1) })
-			for i := range done {
-				if done[i].Load() != 1 {
-					t.Fatalf("%d of %d was done %d times by %d workers", i, n, done[i].Load(), workers)
-				}
-			}
-		}
+// failingStore panics at its first publication.
+type failingStore struct {
+	*distribute.Store
+	publications atomic.Int64
+}
+
+func (s *failingStore) Publish(b *distribute.Batch) error {
+	if s.publications.Add(1) == 1 {
+		panic("a bug")
 	}
+	return s.Store.Publish(b)
+}
+
+// A panic does not end the manager.
+func TestTheCompilerGoesOnAfterAPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := index.New(indextest.NewWorld(), indextest.Exempt)
+		x.SetPolicy("p", indextest.RetryPolicy(t, "shop", "p", 1, `{to: [{any: {}}]}`))
+		x.SetPod(indextest.RunningPod("shop", "a", "node-1", "a"))
+		store := &failingStore{Store: distribute.NewStore(distribute.StoreOptions{})}
+		var rounds atomic.Int64
+		c := newCompiler(x, store, func([]policy.ID) { rounds.Add(1) }, slog.New(slog.DiscardHandler))
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- c.Start(ctx) }()
+		c.changed()
+		synctest.Wait()
+		if store.publications.Load() != 1 || rounds.Load() != 0 {
+			t.Errorf("%d publications, %d rounds", store.publications.Load(), rounds.Load())
+		}
+		time.Sleep(retryInterval)
+		synctest.Wait()
+		if rounds.Load() != 1 {
+			t.Errorf("%d rounds after the panic", rounds.Load())
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }

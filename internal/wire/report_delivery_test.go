@@ -1,11 +1,13 @@
 package wire_test
 
 import (
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"fairlead.dev/fairlead/internal/controller/distribute"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -72,6 +74,52 @@ func TestReportsOfAnOutageDoNotSwellTheWindow(t *testing.T) {
 		synctest.Wait()
 		if f := leader.store.Traffic(policy.ParseID("shop/a")); f.Breakers.Open != 0 {
 			t.Errorf("%d open breakers of an agent that is gone", f.Breakers.Open)
+		}
+	})
+}
+
+// Where all agents together would report too much, each reports less often, and says what time a report covers: rates stay right.
+func TestAgentsReportAsOftenAsTheManagerAsks(t *testing.T) {
+	withTestbed(t, func(t *testing.T, w *testbed) {
+		leader := w.leader("a:1")
+		leader.publish(t, shop(1))
+		c := new(countingReporter)
+		a := w.agent(agentOptions{node: "n0", reporter: c})
+		defer a.stop()
+		perMinute := func() uint64 {
+			before := c.total()
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			return c.total() - before
+		}
+		time.Sleep(10 * time.Second)
+		if n := perMinute(); n != 12 {
+			t.Errorf("%d reports per minute, want 12", n)
+		}
+		leader.publish(t, func(b *distribute.Batch) { // 60 nodes with a profile of 2,000 destinations
+			p := &policy.Profile{Name: "large"}
+			for i := range 2000 {
+				host := fmt.Sprintf("h%d.example", i)
+				p.Bindings = append(p.Bindings, policy.Binding{
+					Key: host, Policy: policy.ParseID("shop/large"), Base: policy.Defaults(), To: policy.Target{Kind: policy.TargetHost, Host: host},
+				})
+			}
+			b.SetProfile(p)
+			for i := range 60 {
+				b.SetWorkload(fmt.Sprint("other", i), &policy.Workload{UID: fmt.Sprint("other", i), Profile: "large"})
+			}
+		})
+		time.Sleep(20 * time.Second)
+		if n := perMinute(); n != 6 {
+			t.Errorf("%d reports per minute of a large cluster, want 6", n)
+		}
+		if f := leader.store.Traffic(policy.ParseID("shop/a")); f.PerSecond < 0.09 || f.PerSecond > 0.11 {
+			t.Errorf("%.3f calls per second, want one in ten", f.PerSecond)
+		}
+		leader.publish(t, func(b *distribute.Batch) { b.RemoveProfile("large") })
+		time.Sleep(20 * time.Second)
+		if n := perMinute(); n != 12 {
+			t.Errorf("%d reports per minute after that, want 12", n)
 		}
 	})
 }

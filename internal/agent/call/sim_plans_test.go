@@ -54,7 +54,7 @@ func newSimPlan(s *policy.Settings, random *rand.Rand) *simPlan {
 func simInstruments(s *policy.Settings, random *rand.Rand) Plan {
 	p := Plan{Settings: s, Random: random.Float64}
 	if s.Breaker != nil {
-		p.Breaker = resilience.NewBreaker(s.Breaker, t0, random.Float64)
+		p.Breaker = resilience.NewBreaker(s.Breaker, t0, rand.New(rand.NewPCG(random.Uint64(), 1)).Float64)
 	}
 	if random.IntN(4) > 0 {
 		p.Budget = resilience.NewBudget(s.Retry.Budget, t0)

@@ -79,17 +79,12 @@ func TestSimulatorWithSharedInstruments(t *testing.T) {
 	var wg sync.WaitGroup
 	worlds := make([]*world, 4)
 	for i := range worlds {
-		mine := make([]*simPlan, len(plans))
-		for j, p := range plans {
-			q := *p
-			mine[j] = &q
+		w := newWorld(uint64(i), nil, 20)
+		for _, p := range plans {
+			w.plans = append(w.plans, &simPlan{Plan: *drawing(&p.Plan, w.random.Float64), limit: p.limit})
 		}
-		w := newWorld(uint64(i), mine, 20)
 		w.alone = false
 		w.now = func(step time.Duration) time.Time { return t0.Add(time.Duration(clock.Add(int64(step)))) }
-		for _, p := range mine {
-			p.Random = w.random.Float64
-		}
 		worlds[i] = w
 		wg.Go(func() {
 			for range 20_000 {
@@ -105,6 +100,19 @@ func TestSimulatorWithSharedInstruments(t *testing.T) {
 	}
 	wg.Wait()
 	checkPlans(t, plans, worlds[0].now(time.Hour))
+}
+
+// drawing returns a copy of a plan, and of those in it, for another worker.
+func drawing(p *Plan, random func() float64) *Plan {
+	if p == nil {
+		return nil
+	}
+	q := *p
+	q.Random, q.Shadow = random, drawing(p.Shadow, random)
+	if p.Fallback != nil {
+		q.Fallback = &Fallback{Plan: drawing(p.Fallback.Plan, random), Status: p.Fallback.Status}
+	}
+	return &q
 }
 
 // checkPlans proves that everything that calls take came back.

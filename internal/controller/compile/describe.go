@@ -105,7 +105,7 @@ func DescribeUnenforced(fields []UnenforcedField) string {
 		{v1alpha1.ReasonNotYetSupported, "Not enforced by this version: %s."},
 		{v1alpha1.ReasonEncrypted, "Passed through untouched where the calls are encrypted: %s."},
 		{v1alpha1.ReasonServiceAffinity, "Without effect, since each pod keeps its endpoint, as the Service's sessionAffinity asks: %s."},
-		{v1alpha1.ReasonOpaqueProtocol, "Only timeouts.connect, timeouts.idle and connectionPool.tcpKeepAlive hold, since the protocol has no requests to tell apart: %s."},
+		{v1alpha1.ReasonOpaqueProtocol, "Each connection is one call, since the protocol has no requests to tell apart: %s."},
 	}
 	var out []string
 	for _, s := range sentences {

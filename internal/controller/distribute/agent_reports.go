@@ -22,9 +22,9 @@ func (s *policySet) add(ids ...policy.ID) {
 type agentReports struct {
 	streams     int
 	hasFindings bool
-	gauges      map[trafficKey]*sum // in which it has a gauge
-	processes   [2]process          // the latest first
-	goneAt      moment              // when its last stream ended
+	gauges      map[*sum]struct{} // those in which it has a gauge
+	processes   [2]process        // the latest first
+	goneAt      moment            // when its last stream ended
 }
 
 // process is one run of an agent. What one sends may arrive when the next has begun to report, so that two are remembered.
@@ -54,14 +54,14 @@ func (t *traffic) streamStarted(a agentID) {
 	defer t.mu.Unlock()
 	n := t.nodes[a.node]
 	if n == nil {
-		n = &nodeTraffic{agents: map[string]*agentReports{}, rates: map[trafficKey]*sum{}, counted: map[*sum]struct{}{}, lost: map[trafficKey]*sum{}}
+		n = &nodeTraffic{agents: map[string]*agentReports{}, rates: map[*sum]struct{}{}, counted: map[*sum]struct{}{}, lost: map[*sum]struct{}{}}
 		t.nodes[a.node] = n
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	r := n.agents[a.agent]
 	if r == nil {
-		r = &agentReports{gauges: map[trafficKey]*sum{}}
+		r = &agentReports{gauges: map[*sum]struct{}{}}
 		n.agents[a.agent] = r
 	}
 	r.streams++
@@ -78,7 +78,7 @@ func (t *traffic) streamEnded(a agentID, now time.Time) policySet {
 		return nil
 	}
 	r.goneAt = t.at(now)
-	changed := n.loseGauges(a, r)
+	changed := n.loseGauges(r)
 	if r.hasFindings {
 		r.hasFindings = false
 		changed = t.findings.set(a, podFindings{}, changed)
@@ -128,32 +128,32 @@ func (g *gauge) state() int {
 }
 
 // setGauge replaces the agent's gauge at a destination. The caller holds the policy's lock.
-func (r *agentReports) setGauge(a agentID, key trafficKey, s *sum, g gauge) {
+func (r *agentReports) setGauge(s *sum, g gauge) {
 	if g == (gauge{}) {
-		delete(s.gauges, a)
-		delete(r.gauges, key)
+		delete(s.gauges, r)
+		delete(r.gauges, s)
 		return
 	}
-	s.gauges[a] = g
-	r.gauges[key] = s
+	s.gauges[r] = g
+	r.gauges[s] = struct{}{}
 }
 
 // dropGauges removes the agent's gauges except those at some destinations, because a report has none there, and adds to changed the policies
 // whose breakers were not closed.
-func (r *agentReports) dropGauges(a agentID, except map[*sum]struct{}, changed policySet) policySet {
-	for key, s := range r.gauges {
+func (r *agentReports) dropGauges(except map[*sum]struct{}, changed policySet) policySet {
+	for s := range r.gauges {
 		if _, stays := except[s]; stays {
 			continue
 		}
 		s.of.mu.Lock()
-		was := s.gauges[a]
-		delete(s.gauges, a)
+		was := s.gauges[r]
+		delete(s.gauges, r)
 		if was.state() != 0 {
 			s.closings++
-			changed.add(key.policy)
+			changed.add(s.key.policy)
 		}
 		s.of.mu.Unlock()
-		delete(r.gauges, key)
+		delete(r.gauges, s)
 	}
 	return changed
 }

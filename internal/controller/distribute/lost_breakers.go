@@ -2,16 +2,16 @@ package distribute
 
 // loseGauges removes the gauges of an agent that has gone, and returns the policies whose breakers were not closed. These are lost: they are
 // neither open nor closed until an agent of the node reports.
-func (n *nodeTraffic) loseGauges(a agentID, r *agentReports) policySet {
+func (n *nodeTraffic) loseGauges(r *agentReports) policySet {
 	var changed policySet
-	for key, s := range r.gauges {
+	for s := range r.gauges {
 		s.of.mu.Lock()
-		was := s.gauges[a]
-		delete(s.gauges, a)
+		was := s.gauges[r]
+		delete(s.gauges, r)
 		if was.state() != 0 {
 			s.lost[n] += was.open + was.halfOpen
-			n.lost[key] = s
-			changed.add(key.policy)
+			n.lost[s] = struct{}{}
+			changed.add(s.key.policy)
 		}
 		s.of.mu.Unlock()
 	}
@@ -21,13 +21,13 @@ func (n *nodeTraffic) loseGauges(a agentID, r *agentReports) policySet {
 
 // findLost records that an agent of the node has reported: lost breakers that it does not report are closed. It adds to changed the policies
 // of these.
-func (n *nodeTraffic) findLost(a agentID, changed policySet) policySet {
-	for key, s := range n.lost {
+func (n *nodeTraffic) findLost(r *agentReports, changed policySet) policySet {
+	for s := range n.lost {
 		s.of.mu.Lock()
 		delete(s.lost, n)
-		if g := s.gauges[a]; g.state() == 0 {
+		if g := s.gauges[r]; g.state() == 0 {
 			s.closings++
-			changed.add(key.policy)
+			changed.add(s.key.policy)
 		}
 		s.of.mu.Unlock()
 	}
@@ -37,7 +37,7 @@ func (n *nodeTraffic) findLost(a agentID, changed policySet) policySet {
 
 // forgetLost records that no agent of the node comes back.
 func (n *nodeTraffic) forgetLost() {
-	for _, s := range n.lost {
+	for s := range n.lost {
 		s.of.mu.Lock()
 		delete(s.lost, n)
 		s.of.mu.Unlock()

@@ -61,28 +61,27 @@ func (n *nodeTraffic) count(o *observation, r *agentReports) policySet {
 	clear(n.counted)
 	for i := range o.report.Traffic {
 		entry := &o.report.Traffic[i]
-		key := trafficKey{entry.Policy, entry.Target}
-		s := o.allowed.sums[key]
+		s := o.allowed.sums[trafficKey{entry.Policy, entry.Target}]
 		if s == nil {
 			continue
 		}
 		n.counted[s] = struct{}{}
 		s.of.mu.Lock()
-		was := s.gauges[o.agent]
+		was := s.gauges[r]
 		is := gaugeOf(o, entry, was)
 		s.count(o.end(), o.age, entry)
-		r.setGauge(o.agent, key, s, is)
-		n.countRate(o, key, s, entry)
+		r.setGauge(s, is)
+		n.countRate(o, s, entry)
 		if was.state() != 0 && is.state() == 0 {
 			s.closings++
 		}
 		s.of.mu.Unlock()
 		if was.state() != is.state() {
-			changed.add(key.policy)
+			changed.add(s.key.policy)
 		}
 	}
-	changed = r.dropGauges(o.agent, n.counted, changed)
-	changed = n.findLost(o.agent, changed)
+	changed = r.dropGauges(n.counted, changed)
+	changed = n.findLost(r, changed)
 	// A destination without an entry had no calls.
 	for _, s := range o.allowed.sums {
 		s.reportedUpTo(o.end())

@@ -77,7 +77,7 @@ func (r *callRate) totals(now moment) (calls uint64, covered time.Duration) {
 
 // countRate counts an entry of a report in the node's rate. The rate is made with the first calls, which may have come after a time without
 // any: that counts, unless the report says that there was nothing to count them before. The caller holds the policy's lock.
-func (n *nodeTraffic) countRate(o *observation, key trafficKey, s *sum, entry *policy.Traffic) {
+func (n *nodeTraffic) countRate(o *observation, s *sum, entry *policy.Traffic) {
 	if o.age >= Window {
 		return
 	}
@@ -90,7 +90,7 @@ func (n *nodeTraffic) countRate(o *observation, key trafficKey, s *sum, entry *p
 		if span > o.covered*9/10 {
 			r = n.all.since(s.madeAt)
 		}
-		s.rates[n], n.rates[key] = r, s
+		s.rates[n], n.rates[s] = r, struct{}{}
 	}
 	r.count(o.end(), span, entry.Counts.Requests)
 }
@@ -103,16 +103,16 @@ func (n *nodeTraffic) ageRates(o *observation) {
 	}
 	n.all.count(o.end(), o.covered, 0)
 	n.silentFrom.Store(int64(n.all.upTo.add(silentAfter * o.covered)))
-	for key, s := range n.rates {
+	for s := range n.rates {
 		_, counted := n.counted[s]
 		s.of.mu.Lock()
 		r := s.rates[n]
 		if !counted {
 			r.count(o.end(), o.covered, 0)
 		}
-		if calls, _ := r.totals(o.at); calls == 0 || o.allowed.sums[key] != s {
+		if calls, _ := r.totals(o.at); calls == 0 || o.allowed.sums[s.key] != s {
 			delete(s.rates, n)
-			delete(n.rates, key)
+			delete(n.rates, s)
 		}
 		s.of.mu.Unlock()
 	}
@@ -123,11 +123,11 @@ func (n *nodeTraffic) sweepRates(now moment) {
 	if now.sub(n.all.upTo) <= 2*Window {
 		return
 	}
-	for key, s := range n.rates {
+	for s := range n.rates {
 		s.of.mu.Lock()
 		delete(s.rates, n)
 		s.of.mu.Unlock()
-		delete(n.rates, key)
+		delete(n.rates, s)
 	}
 }
 

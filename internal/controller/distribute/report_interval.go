@@ -3,8 +3,8 @@ package distribute
 import "time"
 
 const (
-	// reportBudget is how many entries of reports the manager wants to receive per second from all agents together.
-	reportBudget = 8000
+	// reportBudget is how many entries of reports the manager wants to receive per second from all agents together: a tenth of a core.
+	reportBudget = 20_000
 	// loadPerNode is what a report costs besides its entries, in entries.
 	loadPerNode = 5
 	// maxReportInterval is the longest interval that the manager asks for: an open breaker is known to it that late.

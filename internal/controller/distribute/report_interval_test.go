@@ -13,11 +13,11 @@ func TestTheIntervalOfReportsGrowsWithWhatIsReported(t *testing.T) {
 	}{
 		{0, 5 * time.Second},
 		{-1, 5 * time.Second},
-		{40_000, 5 * time.Second},
-		{40_005, 10 * time.Second},
-		{80_000, 10 * time.Second},
-		{120_000, 15 * time.Second},
-		{150_000, 20 * time.Second},
+		{100_000, 5 * time.Second},
+		{100_005, 10 * time.Second},
+		{5000 * (loadPerNode + 29), 10 * time.Second},
+		{300_000, 15 * time.Second},
+		{400_000, 20 * time.Second},
 		{1 << 40, 20 * time.Second},
 	} {
 		if got := intervalFor(tc.load); got != tc.want {

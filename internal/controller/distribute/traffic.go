@@ -55,9 +55,9 @@ type nodeTraffic struct {
 	// guarded by mu
 	agents  map[string]*agentReports // by UID
 	all     callRate                 // covers what any report of the node does
-	rates   map[trafficKey]*sum      // those in which the node has a rate
+	rates   map[*sum]struct{}        // those in which the node has a rate
 	counted map[*sum]struct{}        // by the report in progress
-	lost    map[trafficKey]*sum      // those in which the node has lost breakers
+	lost    map[*sum]struct{}        // those in which the node has lost breakers
 }
 
 // agentID names an agent's pod. Its process is identified by the instance in its reports.
@@ -65,6 +65,7 @@ type agentID struct{ node, agent string }
 
 // sum is one destination of one policy.
 type sum struct {
+	key      trafficKey     // immutable
 	of       *policyTraffic // immutable
 	madeAt   moment         // immutable
 	asOf     atomic.Int64   // a moment
@@ -72,7 +73,7 @@ type sum struct {
 
 	// guarded by of.mu
 	buckets  [bucketsIn]*bucket
-	gauges   map[agentID]gauge
+	gauges   map[*agentReports]gauge
 	lost     map[*nodeTraffic]int       // breakers that were not closed when the last agent of the node went
 	closings uint64                     // reports of breakers that are closed again
 	rates    map[*nodeTraffic]*callRate // of the nodes with calls in the window
@@ -121,7 +122,7 @@ func (t *traffic) sum(k trafficKey, now moment) *sum {
 	defer p.mu.Unlock()
 	s := p.targets[k.target]
 	if s == nil {
-		s = &sum{of: p, madeAt: now, gauges: map[agentID]gauge{}, lost: map[*nodeTraffic]int{}, rates: map[*nodeTraffic]*callRate{}}
+		s = &sum{key: k, of: p, madeAt: now, gauges: map[*agentReports]gauge{}, lost: map[*nodeTraffic]int{}, rates: map[*nodeTraffic]*callRate{}}
 		p.targets[k.target] = s
 	}
 	return s

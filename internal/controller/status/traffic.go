@@ -65,13 +65,17 @@ func trafficOf(v *index.View, agents *Reports, base *v1alpha1.TrafficStatus) *v1
 	if base != nil && unknown(&f.Breakers) {
 		t.Breaker, t.BreakersOpen, t.BreakersHalfOpen = base.Breaker, base.BreakersOpen, base.BreakersHalfOpen
 	}
-	if c.Requests > 0 {
-		// Rounded down, so that 100 means all.
-		share := int32(100 * float64(min(c.Successes, c.Requests)) / float64(c.Requests))
-		t.SuccessPercent = &share
-		t.Success = percent(c.Successes, c.Requests)
-	}
+	t.SuccessPercent, t.Success = successOf(c)
 	return t
+}
+
+// successOf returns the share of calls that ended well, rounded down, so that 100 means all; nothing without calls.
+func successOf(c *policy.Counts) (*int32, string) {
+	if c.Requests == 0 {
+		return nil, ""
+	}
+	share := int32(100 * float64(min(c.Successes, c.Requests)) / float64(c.Requests))
+	return &share, percent(c.Successes, c.Requests)
 }
 
 // unknown reports whether the state of the breakers is not known: none that is open is reported, and the agent of one that was has gone.

@@ -35,30 +35,37 @@ func (c *connection) run(shed bool) {
 	}
 }
 
-// serve carries on the connection as long as it is parsed. Its descriptor is pinned meanwhile.
+// serve carries on the connection as long as it is parsed. Its descriptor is pinned meanwhile, except where an HTTP session waits.
 func (c *connection) serve(shed bool) {
 	c.parsing = &parsing{}
 	c.routes.Init(c.srv.store, c.client.Pod, c.client.Original)
 	c.session.Init(c.srv.h1, &c.client, &c.routes)
-	_ = c.client.Conn.Pin(func() { // fails when the connection is closed already
-		switch {
-		case shed:
-			c.passThrough(PassedShed, nil)
-		case c.identify():
-			c.serveHTTP1()
+	http := false
+	_ = c.client.Conn.Pin(func() { http = c.begin(shed) }) // fails when the connection is closed already
+	if http {
+		if c.session.Serve() {
+			c.passOn()
+		} else {
+			c.tunnel = c.session.Tunnel()
 		}
-	})
+	}
 	c.session.Close()
 	c.parsing = nil
 }
 
-func (c *connection) serveHTTP1() {
-	if c.session.Serve() {
-		c.prefix = c.session.Prefix()
-		c.passThrough(PassedUnmatched, nil)
-		return
+// begin finds out what the connection carries, and prepares it to be passed through if that is not HTTP/1.
+func (c *connection) begin(shed bool) (http bool) {
+	if shed {
+		c.passThrough(PassedShed, nil)
+		return false
 	}
-	c.tunnel = c.session.Tunnel()
+	return c.identify()
+}
+
+// passOn prepares the connection to be passed through from the first request that no policy governs.
+func (c *connection) passOn() {
+	c.prefix = c.session.Prefix()
+	_ = c.client.Conn.Pin(func() { c.passThrough(PassedUnmatched, nil) }) // fails when the connection is closed already
 }
 
 // end frees what the connection holds. It is deferred, and deals with a panic.

@@ -109,7 +109,7 @@ func (c *connection) connectDirectly() *tunnel.Server {
 
 // pass has the connection carried on between client and server.
 func (c *connection) pass(s *tunnel.Server) {
-	o := tunnel.Options{ToServer: c.prefix, Until: s.Until}
+	o := tunnel.Options{ToServer: c.prefix, Until: s.Until, Poller: c.srv.poller}
 	var recorder routes.Recorder = routes.Discard{}
 	if g := c.routes.Governing(); g != nil {
 		recorder = g.Recorder()

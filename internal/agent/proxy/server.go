@@ -83,6 +83,7 @@ type Server struct {
 	replay   *resilience.ReplayMemory
 	defaults policy.Settings // for what no policy governs
 	h1       *h1.Driver
+	poller   *transport.Poller // for tunnels
 	// connector connects what is passed through under a policy.
 	connector tunnel.Connector
 	// sniffDelay is how long a client's silence is suffered before its server is connected to.
@@ -116,10 +117,14 @@ func New(o Options) (*Server, error) {
 		defaults:    policy.Defaults(),
 		connections: map[*connection]struct{}{}, perPod: map[string]int{}, done: make(chan struct{}),
 	}
+	var err error
+	if s.poller, err = transport.NewPoller(); err != nil {
+		return nil, err
+	}
 	s.defaults.Timeouts.Connect = orDefault(o.connect, s.defaults.Timeouts.Connect)
 	s.connector.ConnectTimeout = s.defaults.Timeouts.Connect
 	s.h1 = h1.New(h1.Options{
-		Replay: s.replay, Malformed: s.events.Malformed, Draining: s.draining.Load, HeadTimeout: o.headTimeout, LingerFor: o.lingerFor,
+		Replay: s.replay, Poller: s.poller, Malformed: s.events.Malformed, Draining: s.draining.Load, HeadTimeout: o.headTimeout, LingerFor: o.lingerFor,
 	})
 	return s, nil
 }

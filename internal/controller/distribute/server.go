@@ -25,8 +25,9 @@ const (
 	maxHeaderBytes          = 32 << 10 // the token is the only large header
 	handshakeTimeout        = 10 * time.Second
 	idleConnection          = time.Minute // a connection without streams is closed after this
-	// readBuffer is small: there are thousands of connections, and little is read from each.
+	// readBuffer and writeBuffer are small: there are thousands of connections, little is read from each, and a change is written to all at once.
 	readBuffer    = 4 << 10
+	writeBuffer   = 8 << 10
 	pingInterval  = 20 * time.Second
 	pingTimeout   = 10 * time.Second
 	minClientPing = 10 * time.Second
@@ -108,7 +109,7 @@ func (v *Server) grpcServer() *grpc.Server {
 		grpc.MaxSendMsgSize(wire.MaxMessage),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.ReadBufferSize(readBuffer),
-		grpc.SharedWriteBuffer(true), // 32 KiB per connection are held while something is written, not for good
+		grpc.WriteBufferSize(writeBuffer),
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleConnection, Time: pingInterval, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minClientPing, PermitWithoutStream: true}),

@@ -51,7 +51,7 @@ type Exchange struct {
 // Attempt is what belongs to one attempt whatever its protocol.
 type Attempt struct {
 	ID    call.AttemptID
-	Conn  upstream.Lease // zero: none held
+	Lease upstream.Lease // zero: none held
 	Start call.Start
 	Began time.Time
 }

@@ -88,8 +88,8 @@ func (x *exchange) salvageAttempts() {
 		if t.streaming {
 			t.haltStream()
 		}
-		if c := t.Conn; c.Conn != nil {
-			t.Conn = upstream.Lease{}
+		if c := t.Lease; c.Conn != nil {
+			t.Lease = upstream.Lease{}
 			c.Release(time.Now(), false)
 		}
 	}

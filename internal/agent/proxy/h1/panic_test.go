@@ -18,7 +18,7 @@ func TestAPanicOfTheStreamIsTheSessionsOwn(t *testing.T) {
 	x := newExchange(New(Options{}))
 	x.Plan = &routes.Plan{Plan: call.Plan{Settings: &settings}}
 	a := &x.attempts[0]
-	a.Conn.Conn = &upstream.Conn{Conn: conn}
+	a.Lease.Conn = &upstream.Conn{Conn: conn}
 	defer func() {
 		if what, stack := panics.Cause(recover()); what == nil || len(stack) == 0 {
 			t.Errorf("got %v", what)

@@ -117,7 +117,7 @@ func (x *exchange) Attempt(l upstream.Lease, id call.AttemptID, start call.Start
 		x.server = x.first
 	} else {
 		x.server = &Server{Conn: l.Conn.Conn, lease: l}
-		x.Attempted(&drive.Attempt{Conn: l, ID: id, Start: start, Began: x.PlacedAt}, call.OK, 0, routes.NoDetail)
+		x.Attempted(&drive.Attempt{Lease: l, ID: id, Start: start, Began: x.PlacedAt}, call.OK, 0, routes.NoDetail)
 	}
 	return x.Call.ResponseHead(x.Now, id, call.Response{GRPCStatus: -1})
 }

@@ -34,6 +34,8 @@ type Options struct {
 	Idle time.Duration
 	// Until ends a tunnel whatever moves in it. Zero means never.
 	Until time.Time
+	// Poller waits for the server while that sends nothing; nil: a goroutine does.
+	Poller *transport.Poller
 }
 
 // Result is what a tunnel did.
@@ -46,13 +48,15 @@ type Result struct {
 // Tunnel passes bytes both ways between a client and a server.
 type Tunnel struct {
 	client, server *transport.Conn
+	poller         *transport.Poller // may be nil
 	up, down       direction
 	idle           time.Duration
 	until          time.Time
 	end            atomic.Uint32
 	upDone         atomic.Bool
 	downDone       atomic.Bool
-	other          sync.WaitGroup // of the goroutine that Run needs besides the caller's
+	parked         atomic.Bool    // poller waits for the server
+	other          sync.WaitGroup // of down
 
 	watch sync.Mutex
 	// guarded by watch
@@ -62,7 +66,7 @@ type Tunnel struct {
 
 // New returns a tunnel, which owns the connections from now on.
 func New(client, server *transport.Conn, o Options) *Tunnel {
-	t := &Tunnel{client: client, server: server, idle: o.Idle, until: o.Until}
+	t := &Tunnel{client: client, server: server, poller: o.Poller, idle: o.Idle, until: o.Until}
 	t.up.init(t, client, server, o.ToServer)
 	t.down.init(t, server, client, o.ToClient)
 	return t
@@ -73,29 +77,30 @@ func New(client, server *transport.Conn, o Options) *Tunnel {
 // as a reset; a server that vanishes counts as one when its connection's keep-alive says so (transport.KeepAlive). Deadlines that are
 // set on the connections are lifted.
 //
-// Run needs one goroutine besides the caller's, which has ended when it returns. Most of what a tunnel costs while it is idle are the
-// stacks of the two, so what is on them while they wait is kept small.
+// Run needs one goroutine besides the caller's, which has ended when it returns; with a Poller, only while the server sends something.
+// Most of what a tunnel costs while it is idle are stacks, so what is on them while they wait is kept small.
 func (t *Tunnel) Run() (Result, error) {
-	defer t.close()
-	if err := errors.Join(t.client.ClearDeadlines(), t.server.ClearDeadlines()); err != nil {
-		t.abort(Broken)
-		return Result{End: Broken}, err
+	err := t.begin()
+	if err == nil {
+		t.up.run()
+		t.awaitClose()
+		t.other.Wait()
+		t.stopWatch()
 	}
-	t.beginWatch()
-	t.other.Go(t.runDown)
-	t.up.run()
-	t.awaitClose()
-	t.other.Wait()
-	t.stopWatch()
-	return Result{End: End(t.end.Load()), ToServer: t.up.bytes, ToClient: t.down.bytes}, nil
+	t.close()
+	return Result{End: End(t.end.Load()), ToServer: t.up.bytes, ToClient: t.down.bytes}, err
 }
 
-func (t *Tunnel) runDown() {
-	t.down.run()
-	t.downDone.Store(true)
-	if t.upDone.Load() {
-		t.client.Wake() // out of awaitClose
+// begin does what has left the stack when Run waits.
+func (t *Tunnel) begin() error {
+	if err := errors.Join(t.client.ClearDeadlines(), t.server.ClearDeadlines()); err != nil {
+		t.abort(Broken)
+		return err
 	}
+	t.beginWatch()
+	t.other.Add(1)
+	go t.runDown() // waited for by Run
+	return nil
 }
 
 // direction is one way of a tunnel.
@@ -114,29 +119,41 @@ func (d *direction) init(t *Tunnel, src, dst *transport.Conn, prefix []byte) {
 
 // run passes bytes on until the source ends or either side fails.
 func (d *direction) run() {
-	if len(d.prefix) > 0 {
-		n, err := d.dst.Write(d.prefix)
-		d.bytes, d.prefix = int64(n), nil
-		if err != nil {
-			d.t.abort(Broken)
-			return
-		}
+	err := d.writePrefix()
+	for err == nil {
+		_, err = d.move()
 	}
-	for {
-		n, _, err := d.mover.Move(d.dst, transport.MaxMove)
-		d.bytes += n
-		switch {
-		case err == nil:
-			continue
-		case err != io.EOF: //nolint:errorlint // Move returns io.EOF itself
-			d.t.abort(Broken)
-			return
-		}
-		if err := d.dst.CloseWrite(); err != nil && !errors.Is(err, syscall.ENOTCONN) {
-			d.t.abort(Broken)
-		}
-		return
+	d.end(err)
+}
+
+func (d *direction) move() (transport.Side, error) {
+	n, side, err := d.mover.Move(d.dst, transport.MaxMove)
+	d.bytes += n
+	return side, err
+}
+
+// end passes on how the source has ended: err is io.EOF, or what has failed.
+func (d *direction) end(err error) {
+	if err == io.EOF { //nolint:errorlint // Move returns io.EOF itself
+		err = d.dst.CloseWrite()
 	}
+	if err != nil && !errors.Is(err, syscall.ENOTCONN) {
+		d.t.abort(Broken)
+	}
+}
+
+func (d *direction) writePrefix() error {
+	if len(d.prefix) == 0 {
+		return nil
+	}
+	var inner error
+	err := d.dst.Pin(func() {
+		var n int
+		n, inner = d.dst.Write(d.prefix)
+		d.bytes += int64(n)
+	})
+	d.prefix = nil
+	return errors.Join(err, inner)
 }
 
 // awaitClose waits for the server to finish when the client has. Nobody reads from the client's connection any more, so this is what sees
@@ -161,6 +178,10 @@ func (t *Tunnel) abort(end End) {
 	for _, c := range [...]*transport.Conn{t.client, t.server} {
 		c.ResetOnClose()
 		_ = c.Close()
+	}
+	if t.parked.Swap(false) { // nobody will find out that the server's connection is closed
+		t.poller.Forget(t.server)
+		t.downEnded()
 	}
 }
 

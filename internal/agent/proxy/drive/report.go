@@ -10,14 +10,14 @@ import (
 
 // Attempted reports to the recorder how an attempt ended, and to the pool what that says of the endpoint.
 func (x *Exchange) Attempted(t *Attempt, kind call.Kind, status int, why routes.Detail) {
-	if t.Conn.Conn == nil {
+	if t.Lease.Conn == nil {
 		return
 	}
 	x.last = routes.Attempt{
-		Kind: kind, Status: status, Start: t.Start, Reused: t.Conn.Reused(), Peer: t.Conn.Peer(), Took: x.Now.Sub(t.Began), Detail: why,
+		Kind: kind, Status: status, Start: t.Start, Reused: t.Lease.Reused(), Peer: t.Lease.Peer(), Took: x.Now.Sub(t.Began), Detail: why,
 	}
 	if kind != call.ClientGone { // of which nothing follows for the endpoint
-		t.Conn.Report(x.Now, kind != call.OK || status >= 500 || status == 429)
+		t.Lease.Report(x.Now, kind != call.OK || status >= 500 || status == 429)
 	}
 	x.reportLast()
 }

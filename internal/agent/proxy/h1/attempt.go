@@ -57,7 +57,7 @@ type attempt struct {
 }
 
 // take begins an attempt on a connection.
-func (t *attempt) take(c upstream.Lease, a call.Action) {
+func (t *attempt) take(c upstream.Lease, id call.AttemptID, start call.Start) {
 	l, ok := c.Attachment.(*connReader)
 	if !ok {
 		l = &connReader{}
@@ -65,9 +65,10 @@ func (t *attempt) take(c upstream.Lease, a call.Action) {
 		c.Attachment = l
 	}
 	x := t.x
-	t.ID, t.Conn, t.in, t.Start, t.Began = a.Attempt, c, l, a.Start, x.Now
+	t.ID, t.Lease, t.in, t.Start, t.Began = id, c, l, start, x.Now
 	x.s.pinTo(c.Conn.Conn)
-	t.until, t.stall, t.interims = time.Time{}, x.Plan.Settings.Timeouts.Write, 0
+	t.until = x.Call.Sending(x.Now, t.ID).Until
+	t.stall, t.interims = x.Plan.Settings.Timeouts.Write, 0
 	t.receivedAt, t.receivedBefore, t.progressAt = x.Now, l.received, x.Now
 	t.sent, t.complete, t.final, t.blocked, t.stopped, t.err = 0, false, false, false, false, nil
 	t.all, t.ready = false, nil
@@ -81,8 +82,8 @@ func (t *attempt) drop() {
 // release gives the connection back, fit for reuse or not, and the memory with it.
 func (t *attempt) release(keep bool) {
 	t.stopStream()
-	c, l := t.Conn, t.in
-	t.Conn, t.in, t.ready = upstream.Lease{}, nil, nil
+	c, l := t.Lease, t.in
+	t.Lease, t.in, t.ready = upstream.Lease{}, nil, nil
 	if cap(t.spill) > maxSpill {
 		t.spill = nil
 	}
@@ -121,7 +122,7 @@ func (t *attempt) reusable() bool {
 
 // failure describes how the attempt failed.
 func (t *attempt) failure(kind call.Kind) call.Failure {
-	return call.Failure{Kind: kind, ResponseStarted: t.interims > 0 || t.in.reader.Started(), Reused: t.Conn.Reused()}
+	return call.Failure{Kind: kind, ResponseStarted: t.interims > 0 || t.in.reader.Started(), Reused: t.Lease.Reused()}
 }
 
 // failed ends the attempt and reports that to the call.
@@ -177,7 +178,7 @@ func (t *attempt) stream() {
 		t.mu.Lock()
 		t.ended = true
 		t.mu.Unlock()
-		t.Conn.Wake()
+		t.Lease.Wake()
 		t.done <- struct{}{}
 	}()
 	defer t.panicked.Catch()
@@ -193,7 +194,7 @@ func (t *attempt) joinStream() {
 // joined is joinStream when the end has been received already.
 func (t *attempt) joined() {
 	t.streaming = false
-	_ = t.Conn.ClearDeadlines() // fails only when the connection is closed already
+	_ = t.Lease.ClearDeadlines() // fails only when the connection is closed already
 	t.panicked.Raise()
 }
 
@@ -224,7 +225,7 @@ func (t *attempt) haltStream() {
 	t.mu.Lock()
 	t.stopped = true
 	t.mu.Unlock()
-	t.Conn.StopWriting()
+	t.Lease.StopWriting()
 	client := t.x.s.client.Conn
 	client.Wake()
 	<-t.done
@@ -286,14 +287,21 @@ func (t *attempt) Write(p []byte) (int, error) {
 // whole request finds that the whole was sent.
 func (t *attempt) tryWrite(p []byte) (int, error) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	n, err := t.Conn.TryWrite(p)
+	n, err := t.Lease.TryWrite(p)
+	t.wrote(n, len(p))
+	t.mu.Unlock()
+	return n, err
+}
+
+// wrote accounts for a write of which n bytes were accepted. It expects the lock.
+//
+//go:noinline
+func (t *attempt) wrote(n, of int) {
 	t.sent += n
 	if n > 0 && t.x.Plan.Settings.Timeouts.Idle > 0 {
 		t.progressAt = time.Now()
 	}
-	if t.final && n == len(p) {
+	if t.final && n == of {
 		t.complete, t.written = true, time.Now()
 	}
-	return n, err
 }

@@ -36,7 +36,7 @@ func (x *exchange) DropHeld() {
 }
 
 // HeldConn implements drive.Held.
-func (x *exchange) HeldConn() bool { return x.held != nil && x.held.Conn.Conn != nil }
+func (x *exchange) HeldConn() bool { return x.held != nil && x.held.Lease.Conn != nil }
 
 // CollectHeld implements drive.Held.
 func (x *exchange) CollectHeld() { x.held.collect() }
@@ -61,8 +61,8 @@ func (t *attempt) collect() {
 		return
 	}
 	t.all = true
-	c := t.Conn
-	t.Conn = upstream.Lease{}
+	c := t.Lease
+	t.Lease = upstream.Lease{}
 	keep := t.reusable() && t.in.clean()
 	c.Attachment = nil // the line, whose reader holds the response, stays here
 	t.limitIdle(c)

@@ -12,15 +12,13 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-import ()
-
 func TestAPanicOfTheStreamIsTheSessionsOwn(t *testing.T) {
 	conn, _ := pair(t)
 	settings := policy.Defaults()
 	x := newExchange(New(Options{}))
 	x.Plan = &routes.Plan{Plan: call.Plan{Settings: &settings}}
 	a := &x.attempts[0]
-	a.Conn.Conn = &upstream.Conn{Conn: conn}
+	a.Lease.Conn = &upstream.Conn{Conn: conn}
 	defer func() {
 		if what, stack := panics.Cause(recover()); what == nil || len(stack) == 0 {
 			t.Errorf("got %v", what)

@@ -54,7 +54,7 @@ func (t *attempt) writeSlowly(p []byte) (done int, err error) {
 			until = drive.Earlier(drive.Earlier(until, t.until), now.Add(look))
 		}
 		before := done
-		err := t.Conn.ServeWrites(step, until)
+		err := t.Lease.ServeWrites(step, until)
 		if failed != nil {
 			return done, failed
 		}
@@ -83,7 +83,7 @@ func (t *attempt) overdue(now, taken time.Time) error {
 	if t.streaming {
 		return nil // the session's own goroutine checks everything else
 	}
-	if err := t.Conn.TimeoutError(now); !errors.Is(err, os.ErrDeadlineExceeded) {
+	if err := t.Lease.TimeoutError(now); !errors.Is(err, os.ErrDeadlineExceeded) {
 		return err // its host or the path is gone
 	}
 	idle := t.x.Plan.Settings.Timeouts.Idle
@@ -104,7 +104,7 @@ func (t *attempt) overdue(now, taken time.Time) error {
 // sent, which they do not end.
 func (t *attempt) answered() bool {
 	var space [4 << 10]byte
-	n, state := t.Conn.PeekInto(space[:])
+	n, state := t.Lease.PeekInto(space[:])
 	if state != transport.Readable {
 		return state == transport.Gone
 	}

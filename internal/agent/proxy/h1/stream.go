@@ -119,7 +119,7 @@ func (t *attempt) nextPiece() ([]byte, bool) {
 			}
 		default:
 			u.err = err
-			_ = t.Conn.CloseWrite() // fails only when the connection is broken, which shows in the read
+			_ = t.Lease.CloseWrite() // fails only when the connection is broken, which shows in the read
 			return nil, false
 		}
 	}

@@ -85,7 +85,8 @@ type TrafficStatus struct {
 	BreakersHalfOpen int64 `json:"breakersHalfOpen,omitempty"`
 
 	// opaque is about connections that are passed through without being
-	// understood, such as TLS and TCP; no other figure speaks of them.
+	// understood, such as TLS and TCP. In the other figures each is one call, which
+	// has its answer when its server is connected to.
 	// +optional
 	Opaque *OpaqueTraffic `json:"opaque,omitempty"`
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -15,7 +14,6 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/telemetry"
-	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 
@@ -118,23 +116,6 @@ func benchPolicy(match bool) *policy.Snapshot {
 			Ports: []policy.DestinationPort{{Port: frontPort, Endpoints: []netip.AddrPort{netip.AddrPortFrom(ip, backPort)}}},
 		}},
 	}
-}
-
-// markedDialer marks its connections, which the redirect leaves alone.
-type markedDialer struct{}
-
-// Dial implements upstream.Dialer.
-func (markedDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.Socket, error) {
-	d := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
-		var serr error
-		err := c.Control(func(fd uintptr) { serr = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK, upstreamMark) })
-		return errors.Join(err, serr)
-	}}
-	c, err := d.DialContext(ctx, "tcp", to.String())
-	if err != nil {
-		return nil, err
-	}
-	return c.(*net.TCPConn), nil
 }
 
 // originalDestination reads where a redirected connection was going (SO_ORIGINAL_DST).

@@ -93,7 +93,7 @@ func TestLimitNamesTheDeadline(t *testing.T) {
 }
 
 // Callers that lose patience must not hide that the upstream is slow.
-func TestRule04_ASlowTryIsSlowThoughItIsGivenUp(t *testing.T) {
+func TestRule04_ASlowAttemptIsSlowThoughItIsGivenUp(t *testing.T) {
 	slow := func(s *policy.Settings) {
 		b := policy.DefaultBreaker()
 		b.ConsecutiveFailures = 2

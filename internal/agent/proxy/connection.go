@@ -9,53 +9,75 @@ import (
 
 // connection is one captured connection on its way through detection and routing to the driver of its protocol.
 type connection struct {
-	srv     *Server // immutable
-	client  drive.Client
-	routes  route.Selector
-	session h1.Session
-	prefix  []byte // what was read of a connection that is not understood
+	srv    *Server // immutable
+	client drive.Client
+	// parsing is what is needed as long as the connection is parsed; nil: it has become a tunnel.
+	*parsing
 	// tunnel carries on, outside transport.Conn.Pin, what is no longer parsed; nil: nothing.
 	tunnel func()
 }
 
-// serve carries the connection to its end. Its descriptor is pinned except in a tunnel.
-func (c *connection) serve(shed bool) {
-	defer func() {
-		if what := recover(); what != nil {
-			c.panicked(what)
-			return
-		}
-		c.session.Close()
-	}()
-	c.routes.Init(c.srv.store, c.client.Pod, c.client.Original)
-	c.session.Init(c.srv.h1, &c.client, &c.routes)
-	err := c.client.Conn.Pin(func() {
-		switch {
-		case shed:
-			c.passThrough(PassedShed, nil)
-		case c.identify():
-			c.serveHTTP1()
-		}
-	})
-	if c.tunnel != nil && err == nil {
+// parsing is what a connection needs to be parsed. A tunnel keeps nothing of it.
+type parsing struct {
+	routes  route.Selector
+	session h1.Session
+	prefix  []byte // what was read of a connection that is not understood
+}
+
+// run carries the connection to its end. What is on the stack while a connection is idle is most of what it costs, so the functions
+// that are there do little else.
+func (c *connection) run(shed bool) {
+	defer c.end()
+	c.serve(shed)
+	if c.tunnel != nil {
 		c.client.Activity.BecomeTunnel()
 		c.tunnel()
 	}
 }
 
-func (c *connection) serveHTTP1() {
-	if c.session.Serve() {
-		c.prefix = c.session.Prefix()
-		c.passThrough(PassedUnmatched, nil)
-		return
+// serve carries on the connection as long as it is parsed. Its descriptor is pinned meanwhile, except where an HTTP session waits.
+func (c *connection) serve(shed bool) {
+	c.parsing = &parsing{}
+	c.routes.Init(c.srv.store, c.client.Pod, c.client.Original)
+	c.session.Init(c.srv.h1, &c.client, &c.routes)
+	http := false
+	_ = c.client.Conn.Pin(func() { http = c.begin(shed) }) // fails when the connection is closed already
+	if http {
+		if c.session.Serve() {
+			c.passOn()
+		} else {
+			c.tunnel = c.session.Tunnel()
+		}
 	}
-	c.tunnel = c.session.Tunnel()
+	c.session.Close()
+	c.parsing = nil
 }
 
-// panicked reports a panic and closes the connection.
-func (c *connection) panicked(recovered any) {
-	what, stack := panics.Cause(recovered)
-	c.srv.events.Panicked(c.client.Pod, what, stack)
-	c.client.Conn.ResetOnClose()
-	c.session.Salvage()
+// begin finds out what the connection carries, and prepares it to be passed through if that is not HTTP/1.
+func (c *connection) begin(shed bool) (http bool) {
+	if shed {
+		c.passThrough(PassedShed, nil)
+		return false
+	}
+	return c.identify()
+}
+
+// passOn prepares the connection to be passed through from the first request that no policy governs.
+func (c *connection) passOn() {
+	c.prefix = c.session.Prefix()
+	_ = c.client.Conn.Pin(func() { c.passThrough(PassedUnmatched, nil) }) // fails when the connection is closed already
+}
+
+// end frees what the connection holds. It is deferred, and deals with a panic.
+func (c *connection) end() {
+	if recovered := recover(); recovered != nil {
+		what, stack := panics.Cause(recovered)
+		c.srv.events.Panicked(c.client.Pod, what, stack)
+		c.client.Conn.ResetOnClose()
+		if c.parsing != nil {
+			c.session.Salvage()
+		}
+	}
+	c.srv.leave(c)
+	_ = c.client.Conn.Close()
 }

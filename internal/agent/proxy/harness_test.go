@@ -379,16 +379,6 @@ func (w *world) dial() *client {
 	return own
 }
 
-// bareClient is a client's connection as a session has it, with nobody to serve it.
-func (w *world) bareClient() *transport.Conn {
-	w.t.Helper()
-	conn, err := transport.New(w.dial().TCPConn)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return conn
-}
-
 type client struct {
 	*net.TCPConn
 	t testing.TB

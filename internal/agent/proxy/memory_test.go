@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"runtime/debug"
 	"testing"
 
 	"fairlead.dev/fairlead/internal/policy"
@@ -11,7 +12,7 @@ import (
 
 // connectionMemory is what an idle connection takes of the process at most, whatever it carries: what the kernel holds for its sockets,
 // and what calls take while they are under way, comes on top.
-const connectionMemory = 24 << 10
+const connectionMemory = 14 << 10
 
 // What an idle connection takes bounds how many there may be on a node.
 func TestIdleConnectionsAreSmall(t *testing.T) {
@@ -97,4 +98,38 @@ func inUse() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapInuse + m.StackInuse
+}
+
+// A connection's stack keeps the size that it once needed until the next collection, and what serves a request from the pool needs
+// little: an idle connection has a stack of 4 KiB.
+func TestKeptConnectionsHaveSmallStacks(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector's own memory would be measured")
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	const count = 200
+	response := answer(200, "")
+	w := quietWorld(t, response, anywhere(everything))
+	w.seen.deaf.Store(true)
+	first := w.dial() // makes the connection that all others use
+	in := make([]byte, len(response))
+	call := func(c *client) {
+		if err := exchangeRaw(c, []byte(request1K), in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	call(first)
+	before := stacks()
+	for range count {
+		call(w.dial())
+	}
+	if each := (stacks() - before) / count; each > 6<<10 {
+		t.Errorf("%d bytes of stack for each connection", each)
+	}
+}
+
+func stacks() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.StackInuse
 }

@@ -18,10 +18,11 @@ func TestRule25_PassedConnectionsAreLimited(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := build(t, serve(t, copying), declaredTCP(func(s *policy.Settings) { s.Pool.PendingTimeout = time.Hour; set(&s.Pool) }))
-			first, second := w.dial(), w.dial()
+			first := w.dial()
 			if !first.reached() {
 				t.Fatal("the first connection was reset")
 			}
+			second := w.dial()
 			second.send("hello")
 			poll(t, func() bool { return w.waiting() == 1 })
 			if n := w.dialer.dials.Load(); n != 1 {

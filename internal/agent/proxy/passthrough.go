@@ -1,10 +1,12 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"net"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
+	"fairlead.dev/fairlead/internal/agent/proxy/panics"
 	"fairlead.dev/fairlead/internal/agent/proxy/tunnel"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport"
@@ -43,17 +45,32 @@ func (c *connection) dialOriginal(ctx context.Context) (*transport.Conn, error) 
 // passThrough carries the connection to its end without parsing it. s is the connection to the server if there is one already.
 func (c *connection) passThrough(why Passed, s *tunnel.Server) {
 	c.client.Activity.Set(drive.Passing)
-	if s == nil && why == PassedShed {
-		s = c.connectDirectly()
-	} else {
-		s = c.connect(s)
-	}
+	aside(func() {
+		if s == nil && why == PassedShed {
+			s = c.connectDirectly()
+		} else {
+			s = c.connect(s)
+		}
+	})
 	if s == nil {
 		c.unreachable(why)
 		return
 	}
 	c.srv.events.Passed(why)
 	c.pass(s)
+}
+
+// aside runs f on a goroutine of its own and waits for it. Connecting needs a large stack, which would stay with the idle connection.
+func aside(f func()) {
+	var panicked panics.Carrier
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer panicked.Catch()
+		f()
+	}()
+	<-done
+	panicked.Raise()
 }
 
 // unreachable resets the connection of a client whose server cannot be connected to (rule 26).
@@ -92,7 +109,7 @@ func (c *connection) connectDirectly() *tunnel.Server {
 
 // pass has the connection carried on between client and server.
 func (c *connection) pass(s *tunnel.Server) {
-	o := tunnel.Options{ToServer: c.prefix, Until: s.Until}
+	o := tunnel.Options{ToServer: c.prefix, Until: s.Until, Poller: c.srv.poller}
 	var recorder routes.Recorder = routes.Discard{}
 	if g := c.routes.Governing(); g != nil {
 		recorder = g.Recorder()
@@ -107,12 +124,14 @@ func (c *connection) pass(s *tunnel.Server) {
 			return
 		}
 		first = int64(len(c.prefix))
-		o.ToServer, c.prefix = nil, nil
-		c.session.FreeBuffer()
+		o.ToServer = nil
+	} else {
+		o.ToServer = bytes.Clone(c.prefix)
 	}
+	carried := tunnel.New(c.client.Conn, s.Conn, o)
 	c.tunnel = func() {
 		recorder.OpaqueOpened()
-		end, _ := tunnel.Run(c.client.Conn, s.Conn, o) // an error means that one side is gone already
+		end, _ := carried.Run() // an error means that one side is gone already
 		recorder.OpaqueClosed(first+end.ToServer, end.ToClient)
 		s.Close()
 	}

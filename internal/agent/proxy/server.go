@@ -83,6 +83,7 @@ type Server struct {
 	replay   *resilience.ReplayMemory
 	defaults policy.Settings // for what no policy governs
 	h1       *h1.Driver
+	poller   *transport.Poller // for tunnels
 	// connector connects what is passed through under a policy.
 	connector tunnel.Connector
 	// sniffDelay is how long a client's silence is suffered before its server is connected to.
@@ -116,10 +117,14 @@ func New(o Options) (*Server, error) {
 		defaults:    policy.Defaults(),
 		connections: map[*connection]struct{}{}, perPod: map[string]int{}, done: make(chan struct{}),
 	}
+	var err error
+	if s.poller, err = transport.NewPoller(); err != nil {
+		return nil, err
+	}
 	s.defaults.Timeouts.Connect = orDefault(o.connect, s.defaults.Timeouts.Connect)
 	s.connector.ConnectTimeout = s.defaults.Timeouts.Connect
 	s.h1 = h1.New(h1.Options{
-		Replay: s.replay, Malformed: s.events.Malformed, Draining: s.draining.Load, HeadTimeout: o.headTimeout, LingerFor: o.lingerFor,
+		Replay: s.replay, Poller: s.poller, Malformed: s.events.Malformed, Draining: s.draining.Load, HeadTimeout: o.headTimeout, LingerFor: o.lingerFor,
 	})
 	return s, nil
 }
@@ -136,22 +141,29 @@ func (s *Server) ReplayMemory() *resilience.ReplayMemory { return s.replay }
 
 // ServeCaptured serves one connection of a pod that was on its way to original. It owns conn and blocks until it is done with it.
 func (s *Server) ServeCaptured(podUID string, conn transport.Socket, original netip.AddrPort) {
-	defer func() { _ = conn.Close() }()
+	if c, shed := s.accept(podUID, conn, original); c != nil {
+		c.run(shed)
+	}
+}
+
+// accept registers a connection, or closes it. shed says that it exceeds a limit and is to be passed through.
+func (s *Server) accept(podUID string, conn transport.Socket, original netip.AddrPort) (c *connection, shed bool) {
 	client, err := transport.New(conn)
 	if err != nil {
-		return // closed already
+		_ = conn.Close()
+		return nil, false // closed already
 	}
-	c := &connection{srv: s, client: drive.Client{
+	c = &connection{srv: s, client: drive.Client{
 		ID: s.clients.Add(1), Pod: podUID, Conn: client, Table: s.store,
 		Original: netip.AddrPortFrom(original.Addr().Unmap(), original.Port()),
 	}}
 	c.client.Activity.RestedAt(time.Now())
 	shed, ok := s.enter(c)
 	if !ok {
-		return
+		_ = client.Close()
+		return nil, false
 	}
-	defer s.leave(c)
-	c.serve(shed)
+	return c, shed
 }
 
 type silence struct{}

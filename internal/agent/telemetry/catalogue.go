@@ -52,7 +52,7 @@ const histogram = prometheus.UntypedValue
 // catalogue lists every family that a Meter collects; it is never changed.
 var catalogue = [familyCount]metric{
 	requests: {"fairlead_proxy_requests_total",
-		"Calls that have ended, by how: kind ok is an upstream's response, its class in code; other kinds were answered by the agent.",
+		"Calls that have ended, by how: kind ok is an upstream's response, its class in code, or a connection that is passed through, without a code; other kinds were answered by the agent.",
 		prometheus.CounterValue, also("kind", "code")},
 	requestDuration: {"fairlead_proxy_request_duration_seconds",
 		"Time from the head of a request to the head of its answer, over all attempts and waits, for calls whose client waited for it.", histogram, perPolicy},

@@ -38,13 +38,15 @@ type Conn struct {
 	// step is receive, bound once so that reads do not allocate.
 	step func(fd uintptr) bool
 
-	armed       time.Time // the read deadline the runtime knows; zero: none
+	armed       instant // the read deadline the runtime knows; zero: none
 	interrupted atomic.Bool
 	woken       atomic.Bool
 	unwritable  atomic.Bool
 
+	polled bool // a Poller knows the descriptor; its own
+
 	acks    ackWatch
-	checked time.Time     // when acks was last asked
+	checked instant       // when acks was last asked
 	closed  atomic.Uint32 // the peer's Ending when the connection was closed here
 }
 
@@ -67,15 +69,15 @@ func (c *Conn) Plain() bool { return c.layer == nil }
 
 // RemoteAddr is the peer's address; it is invalid when the connection has ended.
 func (c *Conn) RemoteAddr() netip.AddrPort {
-	var sa unix.Sockaddr
-	err := c.raw.Control(func(fd uintptr) { sa, _ = unix.Getpeername(int(fd)) }) // sa is nil when it fails
+	var sa syscall.Sockaddr
+	err := c.raw.Control(func(fd uintptr) { sa, _ = syscall.Getpeername(int(fd)) }) // sa is nil when it fails; package unix makes a second call
 	if err != nil {
 		return netip.AddrPort{}
 	}
 	switch sa := sa.(type) {
-	case *unix.SockaddrInet4:
+	case *syscall.SockaddrInet4:
 		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
-	case *unix.SockaddrInet6:
+	case *syscall.SockaddrInet6:
 		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), uint16(sa.Port))
 	}
 	return netip.AddrPort{}

@@ -158,7 +158,7 @@ type reader struct{ *Conn }
 
 func (r reader) Read(p []byte) (int, error) { return r.Conn.Read(p, time.Now(), time.Time{}) }
 
-func eventually(t *testing.T, ok func() bool) {
+func eventually(t testing.TB, ok func() bool) {
 	t.Helper()
 	again := time.NewTicker(time.Millisecond) // the kernel tells of its state when asked only
 	defer again.Stop()

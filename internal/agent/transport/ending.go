@@ -26,14 +26,14 @@ func (c *Conn) PeekInto(p []byte) (int, State) {
 	if c.layer != nil {
 		return c.peekLayer(p)
 	}
-	n, errno := recv(c.fd, p, unix.MSG_PEEK)
-	switch {
-	case errno == unix.EAGAIN:
+	n, err := recv(c.fd, p, unix.MSG_PEEK)
+	switch err { //nolint:errorlint // recv returns ErrWouldBlock bare
+	case nil:
+		return n, Readable
+	case ErrWouldBlock:
 		return 0, Quiet
-	case errno != 0 || n == 0:
-		return 0, Gone
 	}
-	return n, Readable
+	return 0, Gone
 }
 
 // Ending is how far a connection has come to its end.

@@ -51,10 +51,10 @@ type Raw struct{ conn *Conn }
 func (c *Conn) Raw() Raw { return Raw{c} }
 
 // TryRead is Conn.TryRead on the socket.
-func (r Raw) TryRead(p []byte) (int, error) { return tryRead(r.conn.fd, p) }
+func (r Raw) TryRead(p []byte) (int, error) { return recv(r.conn.fd, p, 0) }
 
 // TryWrite is Conn.TryWrite on the socket.
-func (r Raw) TryWrite(p []byte) (int, error) { return tryWrite(r.conn.fd, p) }
+func (r Raw) TryWrite(p []byte) (int, error) { return send(r.conn.fd, p) }
 
 // CloseWrite is Conn.CloseWrite on the socket.
 func (r Raw) CloseWrite() error { return shutdown(r.conn.raw) }

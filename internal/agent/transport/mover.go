@@ -25,25 +25,27 @@ const (
 )
 
 // Mover moves bytes from one connection to others. While it waits it holds neither memory nor a pipe, which io.Copy would; few bytes
-// are copied, many are moved by the kernel if both connections are plain. It is used by one goroutine.
+// are copied, many are moved by the kernel if both connections are plain. It is used by one goroutine. Others may close the connections.
 type Mover struct {
 	// immutable after Init
-	src                *Conn
-	copyStep, bulkStep func(fd uintptr) bool
+	src       *Conn
+	readStep  func(fd uintptr) bool
+	writeStep func(fd uintptr)
 
 	bulk bool // much was waiting when last looked
 
 	// arguments and results of the callbacks
 	max  int64
+	dst  *Conn
 	buf  *[chunk]byte
-	pipe *pipe
+	pipe *pipe // nil: what is read goes through memory
 	n    int
 	err  error
 }
 
 // Init makes m take from src.
 func (m *Mover) Init(src *Conn) {
-	m.src, m.copyStep, m.bulkStep = src, m.read, m.fillPipe
+	m.src, m.readStep, m.writeStep = src, m.read, m.write
 }
 
 // Move waits until there is something to read or the time of src.Arm has come, moves at least one and at most limit bytes to dst, by
@@ -56,24 +58,35 @@ func (m *Mover) Move(dst *Conn, limit int64) (int64, Side, error) {
 		}
 	}
 	m.max = min(limit, chunk)
-	if err := m.src.waitArmed(m.copyStep); err != nil {
+	if err := m.src.waitArmed(m.readStep); err != nil {
 		return 0, Source, err
 	}
 	if m.err != nil {
 		return 0, Source, m.err
 	}
-	n, err := dst.Write(m.buf[:m.n])
-	chunks.Put(m.buf)
-	m.buf = nil
 	m.bulk = m.n == chunk && m.src.Plain() && dst.Plain()
-	if err != nil {
-		return int64(n), Destination, err
+	m.dst = dst
+	err := dst.raw.Control(m.writeStep)
+	chunks.Put(m.buf)
+	m.buf, m.dst = nil, nil
+	switch {
+	case err != nil:
+		return 0, Destination, cause(err)
+	case m.err != nil:
+		return int64(m.n), Destination, m.err
 	}
-	return int64(n), Source, nil
+	return int64(m.n), Source, nil
 }
 
+// write runs inside RawConn.Control, which keeps the descriptor of the destination.
+func (m *Mover) write(uintptr) { m.n, m.err = m.dst.Write(m.buf[:m.n]) }
+
 // read tries to read; false means: wait for readability and call again.
-func (m *Mover) read(uintptr) bool {
+func (m *Mover) read(fd uintptr) bool {
+	if m.pipe != nil {
+		m.fillPipe(int(fd))
+		return true
+	}
 	buf, _ := chunks.Get().(*[chunk]byte)
 	m.n, m.err = m.src.TryRead(buf[:m.max])
 	if m.err == nil {
@@ -92,7 +105,7 @@ func (m *Mover) splice(dst *Conn, limit int64) (int64, Side, error) {
 	}
 	defer p.putBack()
 	m.max, m.pipe, m.n, m.err = min(limit, MaxMove), p, 0, nil
-	err := m.src.waitArmed(m.bulkStep)
+	err := m.src.waitArmed(m.readStep)
 	m.pipe = nil
 	switch {
 	case err != nil:
@@ -109,12 +122,10 @@ func (m *Mover) splice(dst *Conn, limit int64) (int64, Side, error) {
 	return n, Source, nil
 }
 
-// fillPipe never has anybody wait: it returns true.
-func (m *Mover) fillPipe(fd uintptr) bool {
-	waiting, err := unix.IoctlGetInt(int(fd), unix.SIOCINQ)
-	if m.bulk = err == nil && waiting >= chunk; !m.bulk {
-		return true
+// fillPipe takes nothing unless much is waiting.
+func (m *Mover) fillPipe(fd int) {
+	waiting, err := unix.IoctlGetInt(fd, unix.SIOCINQ)
+	if m.bulk = err == nil && waiting >= chunk; m.bulk {
+		m.n, m.err = m.pipe.fill(fd, int(min(m.max, int64(waiting))))
 	}
-	m.n, m.err = m.pipe.fill(int(fd), int(min(m.max, int64(waiting))))
-	return true
 }

@@ -239,3 +239,24 @@ func TestMoverCarriesBytesUnharmed(t *testing.T) {
 		t.Error("bytes changed on the way")
 	}
 }
+
+// Who closes a connection from outside takes its descriptor away from nobody who is about to write to it.
+func TestMoverKeepsTheDescriptors(t *testing.T) {
+	m, dst, from, _ := moving(t)
+	go func() { _, _ = io.Copy(from, zeros{}) }() // until the cleanup closes the connection
+	closed := make(chan struct{})
+	for moved := int64(0); ; {
+		n, side, err := m.Move(dst, chunk) // through memory
+		if err != nil {
+			if side != Destination {
+				t.Errorf("got %v at %v", err, side)
+			}
+			break
+		}
+		if moved += n; moved >= 8*chunk && closed != nil { // nobody reads: it blocks now or soon
+			go func(c chan struct{}) { dst.Close(); close(c) }(closed)
+			defer func(c chan struct{}) { <-c }(closed)
+			closed = nil
+		}
+	}
+}

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"errors"
-	"io"
 	"os"
 	"time"
 
@@ -18,18 +17,7 @@ func (c *Conn) TryRead(p []byte) (int, error) {
 	if c.layer != nil {
 		return c.readLayer(p)
 	}
-	return tryRead(c.fd, p)
-}
-
-func tryRead(fd int, p []byte) (int, error) {
-	n, errno := recv(fd, p, 0)
-	switch {
-	case errno != 0:
-		return 0, errno
-	case n == 0 && len(p) > 0:
-		return 0, io.EOF
-	}
-	return n, nil
+	return recv(c.fd, p, 0)
 }
 
 // Read reads what is there into p, waiting no longer than until (zero: for ever). It returns os.ErrDeadlineExceeded when until

@@ -27,7 +27,7 @@ func (c *Conn) LastData() (ago time.Duration, ok bool) {
 // ackWatch watches whether the peer of one connection still acknowledges what is sent to it. Its zero value is ready for use.
 type ackWatch struct {
 	limit time.Duration // negative: no limit; zero: not looked up yet
-	since time.Time     // of the first look that found something unacknowledged; zero: none has
+	since instant       // of the first look that found something unacknowledged; zero: none has
 }
 
 // overdue looks at the connection. An error of the descriptor is no sign of anything.
@@ -40,14 +40,14 @@ func (a *ackWatch) overdue(fd int, now time.Time) bool {
 	}
 	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 	if err != nil || !unacknowledged(info) {
-		a.since = time.Time{}
+		a.since = 0
 		return false
 	}
-	heard := now.Add(-time.Duration(info.Last_ack_recv) * time.Millisecond)
-	if a.since.IsZero() || heard.After(a.since) {
-		a.since = now
+	heard := at(now) - instant(info.Last_ack_recv)*instant(time.Millisecond)
+	if a.since == 0 || heard > a.since {
+		a.since = at(now)
 	}
-	return now.Sub(a.since) >= a.limit
+	return time.Duration(at(now)-a.since) >= a.limit
 }
 
 // ackLimit is how long the peer of a descriptor may leave what was sent to it unacknowledged; negative: for ever.

@@ -35,7 +35,7 @@ func (c *Conn) Wake() {
 // ClearDeadlines lifts all deadlines, and forgets a Wake that came too late. It returns ErrInterrupted after Interrupt.
 func (c *Conn) ClearDeadlines() error {
 	c.woken.Store(false)
-	c.armed = time.Time{}
+	c.armed = 0
 	if err := c.socket.SetDeadline(time.Time{}); err != nil {
 		return cause(err)
 	}
@@ -55,16 +55,16 @@ func (c *Conn) arm(now, until time.Time) error {
 		return ErrInterrupted
 	}
 	if until.IsZero() {
-		if c.armed.IsZero() {
+		if c.armed == 0 {
 			return nil
 		}
-	} else if !c.armed.IsZero() && !c.armed.After(until) && c.armed.Sub(now) > until.Sub(now)/2 {
+	} else if c.armedFor(at(now), at(until)) {
 		return nil
 	}
 	if err := c.socket.SetReadDeadline(until); err != nil {
 		return cause(err)
 	}
-	c.armed = until
+	c.armed = at(until)
 	if c.interrupted.Load() { // Interrupt came in between and its deadline was overwritten
 		return ErrInterrupted
 	}
@@ -90,7 +90,7 @@ func (c *Conn) wait(step func(fd uintptr) bool, now, until time.Time) error {
 			return ErrInterrupted
 		}
 		if c.woken.Swap(false) {
-			c.armed = past
+			c.armed = longAgo
 			return os.ErrDeadlineExceeded
 		}
 		if until.IsZero() { // nobody here has set the deadline
@@ -99,8 +99,12 @@ func (c *Conn) wait(step func(fd uintptr) bool, now, until time.Time) error {
 		if now = time.Now(); !now.Before(until) {
 			return c.TimeoutError(now)
 		}
-		c.armed = time.Time{}
+		c.armed = 0
 	}
+}
+
+func (c *Conn) armedFor(now, until instant) bool {
+	return c.armed != 0 && c.armed <= until && c.armed-now > (until-now)/2
 }
 
 // waitArmed waits for step under the deadline that is armed.
@@ -115,7 +119,7 @@ func (c *Conn) waitArmed(step func(fd uintptr) bool) error {
 		return ErrInterrupted
 	}
 	c.woken.Store(false)
-	c.armed = past // it may have been the deadline of Wake, which the next Arm must replace
+	c.armed = longAgo // it may have been the deadline of Wake, which the next Arm must replace
 	return os.ErrDeadlineExceeded
 }
 
@@ -123,12 +127,12 @@ func (c *Conn) waitArmed(step func(fd uintptr) bool) error {
 // any more, as the kernel would say in the end.
 func (c *Conn) TimeoutError(now time.Time) error {
 	const often = time.Second // until the first look has found the limit
-	switch every := max(often, c.acks.limit/4); {
-	case c.checked.IsZero():
-		c.checked = now
-	case now.Sub(c.checked) >= every:
-		c.checked = now
-		if c.acks.overdue(c.fd, now) {
+	switch every := instant(max(often, c.acks.limit/4)); {
+	case c.checked == 0:
+		c.checked = at(now)
+	case at(now)-c.checked >= every:
+		c.checked = at(now)
+		if vanished, _ := c.PeerVanished(now); vanished {
 			return unix.ETIMEDOUT
 		}
 	}

@@ -3,8 +3,6 @@ package transport
 import (
 	"io"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 var _ io.Writer = (*Conn)(nil)
@@ -15,18 +13,11 @@ func (c *Conn) TryWrite(p []byte) (int, error) {
 	if c.layer != nil {
 		return c.layer.TryWrite(p)
 	}
-	return tryWrite(c.fd, p)
+	return send(c.fd, p)
 }
 
-func tryWrite(fd int, p []byte) (int, error) {
-	n, errno := send(fd, p)
-	if errno != 0 && errno != unix.EAGAIN {
-		return n, errno
-	}
-	return n, nil
-}
-
-// Write implements io.Writer. It waits until the peer's side has taken all of p, or until the time of SetWriteDeadline.
+// Write implements io.Writer. It waits until the peer's side has taken all of p, or until the time of SetWriteDeadline. Where others may
+// close the connection it is for use inside Pin.
 func (c *Conn) Write(p []byte) (int, error) {
 	n, err := c.TryWrite(p)
 	if err != nil || n == len(p) {

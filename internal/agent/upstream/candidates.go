@@ -9,7 +9,7 @@ import (
 // candidates are the hosts that a request may go to, and what they must be like. It is part of a pool, guarded by its lock, so that
 // choosing does not allocate.
 type candidates struct {
-	pool   *Pool
+	pool   *Pool // immutable
 	hosts  []*Host
 	cursor *int // of round robin: the index of the one used last
 	now    time.Time

@@ -19,7 +19,7 @@ func (p *Pool) choose(now time.Time, r *Request) (hc *hostConns, fresh bool) {
 		return nil, fresh
 	}
 	c := &p.candidates
-	*c = candidates{pool: p, hosts: hosts, cursor: &p.cursor[f], now: now, fresh: r.Fresh}
+	c.hosts, c.cursor, c.now, c.fresh, c.ready = hosts, &p.cursor[f], now, r.Fresh, false
 	c.narrow(r.Avoid)
 	if p.poolFull() && (p.idle > 0 || p.shared > 0) {
 		// A new connection would cost another host an idle one: use what is there.

@@ -57,6 +57,7 @@ func NewPool(o Options) (*Pool, error) {
 		cluster: o.Cluster, dialer: o.Dialer, random: o.Random, limits: o.Limits,
 		set: o.Cluster.hosts.Load(), unlisted: map[netip.AddrPort]*hostConns{},
 	}
+	p.candidates.pool = p
 	for f := range p.cursor { // pods start their rounds at different hosts
 		p.cursor[f] = int(p.random() % uint64(max(len(p.set.byFamily[f]), 1)))
 	}

@@ -107,7 +107,7 @@ func DescribeUnenforced(gaps []UnenforcedField) string {
 		{v1alpha1.ReasonServiceAffinity, "Left to the cluster, as the Service's sessionAffinity asks: %s."},
 		{v1alpha1.ReasonServiceTrafficPolicy, "Left to the cluster, as the Service's internalTrafficPolicy asks: %s."},
 		{v1alpha1.ReasonServiceTrafficDistribution, "Left to the cluster, as the Service's trafficDistribution asks: %s."},
-		{v1alpha1.ReasonOpaqueProtocol, "Only timeouts.connect, timeouts.idle and connectionPool.tcpKeepAlive hold, since the protocol has no requests to tell apart: %s."},
+		{v1alpha1.ReasonOpaqueProtocol, "Each connection is one call, since the protocol has no requests to tell apart: %s."},
 	}
 	var out []string
 	for _, w := range words {

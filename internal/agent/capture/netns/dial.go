@@ -57,7 +57,7 @@ func (n *Namespace) dial(ctx context.Context, to netip.AddrPort, mark uint32) (*
 
 // finish prepares a connected socket for use.
 func finish(fd int, peer unix.Sockaddr) error {
-	own, err := unix.Getsockname(fd)
+	own, err := syscall.Getsockname(fd) // that of package unix makes a second call
 	if err != nil {
 		return os.NewSyscallError("getsockname", err)
 	}
@@ -139,14 +139,14 @@ func sockaddr(to netip.AddrPort) unix.Sockaddr {
 	return &unix.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()}
 }
 
-func same(a, b unix.Sockaddr) bool {
-	switch a := a.(type) {
-	case *unix.SockaddrInet4:
-		b, ok := b.(*unix.SockaddrInet4)
-		return ok && a.Port == b.Port && a.Addr == b.Addr
-	case *unix.SockaddrInet6:
-		b, ok := b.(*unix.SockaddrInet6)
-		return ok && a.Port == b.Port && a.Addr == b.Addr
+func same(own syscall.Sockaddr, peer unix.Sockaddr) bool {
+	switch own := own.(type) {
+	case *syscall.SockaddrInet4:
+		peer, ok := peer.(*unix.SockaddrInet4)
+		return ok && own.Port == peer.Port && own.Addr == peer.Addr
+	case *syscall.SockaddrInet6:
+		peer, ok := peer.(*unix.SockaddrInet6)
+		return ok && own.Port == peer.Port && own.Addr == peer.Addr
 	}
 	return false
 }

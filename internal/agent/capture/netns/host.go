@@ -22,7 +22,7 @@ type ID struct{ Device, Inode uint64 }
 // String shows the inode as /proc does.
 func (id ID) String() string { return fmt.Sprintf("net:[%d]", id.Inode) }
 
-// Host is the network namespace the process lives in, to which every visit returns.
+// Host is the network namespace the process lives in, to which every thread returns that has entered another.
 type Host struct {
 	// immutable after OpenHost
 	file *os.File
@@ -42,7 +42,7 @@ func OpenHost() (*Host, error) {
 // ID identifies the process's own namespace.
 func (h *Host) ID() ID { return h.id }
 
-// Close lets go of the namespace. No visit may be under way or follow.
+// Close releases the namespace. No Do may be under way or follow.
 func (h *Host) Close() error { return h.file.Close() }
 
 // Open opens the network namespace mounted at path. It fails with ErrOwn, ErrNotNamespace, or the error of opening the file.
@@ -97,25 +97,25 @@ func identify(file *os.File) (ID, error) {
 	return ID{Device: st.Dev, Inode: st.Ino}, nil
 }
 
-// visit runs fn with the calling thread inside the namespace of fd.
-func (h *Host) visit(fd int, fn func() error) error {
+// inside runs fn with the calling thread inside the namespace of fd.
+func (h *Host) inside(fd int, fn func() error) error {
 	runtime.LockOSThread()
 	if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
 		runtime.UnlockOSThread()
 		return os.NewSyscallError("setns", err)
 	}
-	defer h.leave()
+	defer h.restore()
 	return fn()
 }
 
-func (h *Host) leave() {
+func (h *Host) restore() {
 	if err := unix.Setns(h.fd, unix.CLONE_NEWNET); err != nil {
 		crash(err)
 	}
 	runtime.UnlockOSThread()
 }
 
-// crash ends the process from a goroutine that nobody's recover guards, and never lets go of the thread: whatever ran on it
+// crash ends the process from a goroutine that nobody's recover guards, and never unlocks the thread: whatever ran on it
 // would run inside a pod.
 func crash(err error) {
 	go panic(fmt.Sprintf("netns: cannot return to the process's own network namespace: %v", err))

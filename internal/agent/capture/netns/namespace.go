@@ -18,7 +18,7 @@ type Namespace struct {
 // ID identifies the namespace.
 func (n *Namespace) ID() ID { return n.id }
 
-// Close lets go of the namespace. Sockets made inside keep it alive on their own.
+// Close releases the namespace. Sockets made inside keep it alive on their own.
 func (n *Namespace) Close() error { return n.file.Close() }
 
 // Do runs fn with the calling thread inside the namespace. fn must not start goroutines, block, resolve names or log. When the
@@ -26,7 +26,7 @@ func (n *Namespace) Close() error { return n.file.Close() }
 func (n *Namespace) Do(fn func() error) error {
 	var inner error
 	// Control holds the descriptor open while it runs, so a concurrent Close cannot make it another namespace's.
-	if err := n.raw.Control(func(fd uintptr) { inner = n.host.visit(int(fd), fn) }); err != nil {
+	if err := n.raw.Control(func(fd uintptr) { inner = n.host.inside(int(fd), fn) }); err != nil {
 		return os.ErrClosed
 	}
 	return inner

@@ -24,7 +24,7 @@ func here(t testing.TB) uint64 {
 	return st.Ino
 }
 
-func TestDoVisitsAndReturns(t *testing.T) {
+func TestDoEntersAndReturns(t *testing.T) {
 	netnstest.Privileged(t)
 	host := netnstest.Host(t)
 	n := netnstest.New(t, host)
@@ -90,7 +90,7 @@ func TestOpenRefusesWhatIsNoNetworkNamespace(t *testing.T) {
 	}
 }
 
-func TestClosedNamespaceIsNeverVisited(t *testing.T) {
+func TestClosedNamespaceIsNeverEntered(t *testing.T) {
 	netnstest.Privileged(t)
 	host := netnstest.Host(t)
 	n, other := netnstest.New(t, host), netnstest.New(t, host)

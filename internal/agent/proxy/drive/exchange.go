@@ -34,6 +34,8 @@ type Exchange struct {
 	// Truncated: what was forwarded is not all there, see call.End.
 	Truncated bool
 
+	action  call.Action      // what the call said last
+	lease   upstream.Lease   // for the attempt that it starts
 	slot    upstream.Request // for a place in the pool
 	granted chan struct{}    // receives when slot was parked and has been granted
 	careful bool             // the request must not be sent twice
@@ -64,7 +66,7 @@ type FirstAttempt struct {
 type Protocol interface {
 	// Attempt makes the attempt that an action starts on a connection, which it owns from now on, up to the head of a response or a
 	// failure. l is zero if the attempt is on the connection of Exchange.First.
-	Attempt(l upstream.Lease, a call.Action) call.Action
+	Attempt(l upstream.Lease, id call.AttemptID, start call.Start) call.Action
 	// Cancel gives up whatever is held of an attempt.
 	Cancel(id call.AttemptID)
 
@@ -124,30 +126,44 @@ func (x *Exchange) Key(v route.View, class call.Method, connect bool) (keyed, ge
 	return keyed, false
 }
 
-// Run begins the call and does what it says until it has ended and its answer is forwarded.
+// Run begins the call and does what it says until it has ended and its answer is forwarded. What it says is kept on x rather than on
+// the stack, see h1.
 func (x *Exchange) Run(p Protocol, r call.Request) {
 	x.careful = r.Method == call.Unsafe
-	a := x.Call.Begin(x.Now, &x.Plan.Plan, r)
+	x.action = x.Call.Begin(x.Now, &x.Plan.Plan, r)
+	for !x.step(p) {
+		x.action = p.Attempt(x.lease, x.action.Attempt, x.action.Start)
+	}
+	x.lease = upstream.Lease{}
+}
+
+// step does what the call says until an attempt can be made on x.lease, or reports that the call has ended.
+func (x *Exchange) step(p Protocol) (ended bool) {
 	for {
+		a := x.action
 		for id := range a.Cancel.All() {
 			p.Cancel(id)
 		}
 		switch a.Do {
 		case call.StartAttempt:
-			a = x.attempt(p, a)
+			var ok bool
+			if x.lease, x.action, ok = x.start(p, a); ok {
+				x.action = a
+				return false
+			}
 		case call.Wait:
-			a = x.wait(p, a)
+			x.action = x.wait(p, a)
 		case call.Park:
-			a = x.park(a)
+			x.action = x.park(a)
 		case call.Forward, call.ForwardKept:
 			x.forward(p, a)
-			return
+			return true
 		case call.Reject, call.Respond:
 			p.Reject()
-			return
+			return true
 		case call.Abort, call.Continue:
 			p.Abort()
-			return
+			return true
 		}
 	}
 }
@@ -159,28 +175,25 @@ func (x *Exchange) forward(p Protocol, a call.Action) {
 	x.Call.Finished(x.Now, a.Attempt, call.End{Truncated: x.Truncated, ClientGone: x.Detail == routes.DetailClientLeft, GRPCStatus: -1})
 }
 
-// attempt gets a connection and has the attempt made. None starts for a client that has gone (rule 4); the first one starts when
-// the client has just spoken.
-func (x *Exchange) attempt(p Protocol, a call.Action) call.Action {
+// start gets a connection for an attempt; if ok is false there is none, and next says what follows. No attempt starts for a client
+// that has gone (rule 4); the first one starts when the client has just spoken.
+func (x *Exchange) start(p Protocol, a call.Action) (l upstream.Lease, next call.Action, ok bool) {
 	if a.Start != call.First && x.Client.Left() {
-		return x.Call.ClientGone(x.Now)
+		return l, x.Call.ClientGone(x.Now), false
 	}
 	if a.Start == call.First && x.First != nil {
-		return x.firstMade(p, a)
+		x.firstMade(a.Attempt)
+		return l, call.Action{}, true
 	}
-	l, next := x.place(p, a)
-	if l.Conn == nil {
-		return next
-	}
-	return p.Attempt(l, a)
+	l, next = x.place(p, a)
+	return l, next, l.Conn != nil
 }
 
 // firstMade takes the connection made before the call began for the call's first attempt.
-func (x *Exchange) firstMade(p Protocol, a call.Action) call.Action {
-	x.Call.Placed(x.Now, a.Attempt, x.Client.Original)
+func (x *Exchange) firstMade(id call.AttemptID) {
+	x.Call.Placed(x.Now, id, x.Client.Original)
 	x.last = routes.Attempt{Kind: call.OK, Peer: x.Client.Original, Took: x.First.Took}
 	x.reportLast()
-	return p.Attempt(upstream.Lease{}, a)
 }
 
 // wait waits at a gate or between attempts, and meanwhile takes over what there is of the held response.

@@ -57,7 +57,7 @@ type attempt struct {
 }
 
 // take begins an attempt on a connection.
-func (t *attempt) take(c upstream.Lease, a call.Action) {
+func (t *attempt) take(c upstream.Lease, id call.AttemptID, start call.Start) {
 	l, ok := c.Attachment.(*connReader)
 	if !ok {
 		l = &connReader{}
@@ -65,9 +65,10 @@ func (t *attempt) take(c upstream.Lease, a call.Action) {
 		c.Attachment = l
 	}
 	x := t.x
-	t.ID, t.Lease, t.in, t.Start, t.Began = a.Attempt, c, l, a.Start, x.Now
+	t.ID, t.Lease, t.in, t.Start, t.Began = id, c, l, start, x.Now
 	x.s.pinTo(c.Conn.Conn)
-	t.until, t.stall, t.interims = time.Time{}, x.Plan.Settings.Timeouts.Write, 0
+	t.until = x.Call.Sending(x.Now, t.ID).Until
+	t.stall, t.interims = x.Plan.Settings.Timeouts.Write, 0
 	t.receivedAt, t.receivedBefore, t.progressAt = x.Now, l.received, x.Now
 	t.sent, t.complete, t.final, t.blocked, t.stopped, t.err = 0, false, false, false, false, nil
 	t.all, t.ready = false, nil
@@ -286,14 +287,21 @@ func (t *attempt) Write(p []byte) (int, error) {
 // whole request finds that the whole was sent.
 func (t *attempt) tryWrite(p []byte) (int, error) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	n, err := t.Lease.TryWrite(p)
+	t.wrote(n, len(p))
+	t.mu.Unlock()
+	return n, err
+}
+
+// wrote accounts for a write of which n bytes were accepted. It expects the lock.
+//
+//go:noinline
+func (t *attempt) wrote(n, of int) {
 	t.sent += n
 	if n > 0 && t.x.Plan.Settings.Timeouts.Idle > 0 {
 		t.progressAt = time.Now()
 	}
-	if t.final && n == len(p) {
+	if t.final && n == of {
 		t.complete, t.written = true, time.Now()
 	}
-	return n, err
 }

@@ -6,6 +6,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/resilience"
+	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
 // HeadTimeout bounds by default how long a request head takes from its first byte (rule 30).
@@ -14,6 +15,8 @@ const HeadTimeout = 10 * time.Second
 // Options configure a Driver. All but the times are required.
 type Options struct {
 	Replay *resilience.ReplayMemory
+	// Poller waits for servers in tunnels.
+	Poller *transport.Poller
 	// Malformed is called for requests that are refused for breaking the protocol. It must not block or keep the bytes.
 	Malformed func(drive.Refused)
 	// Draining reports whether connections are to end with the response under way.
@@ -26,6 +29,7 @@ type Options struct {
 type Driver struct {
 	// immutable after New
 	replay                 *resilience.ReplayMemory
+	poller                 *transport.Poller
 	malformed              func(drive.Refused)
 	draining               func() bool
 	headTimeout, lingerFor time.Duration
@@ -35,7 +39,7 @@ type Driver struct {
 
 // New returns a Driver.
 func New(o Options) *Driver {
-	d := &Driver{replay: o.Replay, malformed: o.Malformed, draining: o.Draining, headTimeout: o.HeadTimeout, lingerFor: o.LingerFor}
+	d := &Driver{replay: o.Replay, poller: o.Poller, malformed: o.Malformed, draining: o.Draining, headTimeout: o.HeadTimeout, lingerFor: o.LingerFor}
 	if d.headTimeout == 0 {
 		d.headTimeout = HeadTimeout
 	}

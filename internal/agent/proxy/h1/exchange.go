@@ -34,8 +34,9 @@ type exchange struct {
 	held     *attempt // nil: none
 
 	relaying relaying
-	next     step // what the session does when the call has ended
-	onAbort  step // what it does when the call was given up
+	after    call.Action // what the call has said to the head of the response
+	next     step        // what the session does when the call has ended
+	onAbort  step        // what it does when the call was given up
 }
 
 var _ drive.Protocol = (*exchange)(nil)
@@ -158,15 +159,13 @@ func (x *exchange) callRequest() call.Request {
 }
 
 // Attempt implements drive.Protocol.
-func (x *exchange) Attempt(c upstream.Lease, a call.Action) call.Action {
-	t := x.cur
-	t.take(c, a)
-	t.until = x.Call.Sending(x.Now, t.ID).Until
+func (x *exchange) Attempt(c upstream.Lease, id call.AttemptID, start call.Start) call.Action {
+	x.cur.take(c, id, start)
 	switch {
 	case x.upload.awaits100:
 		return x.sendExpecting()
 	case x.atOnce():
-		t.in.before = t.send
+		x.cur.in.before = x.cur.send
 		return x.awaitHead()
 	}
 	return x.sendBeside()

@@ -1,6 +1,7 @@
 package h1
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -278,14 +279,18 @@ func (x *exchange) tunnel(t *attempt, until time.Time) step {
 	if err != nil {
 		return x.truncated(t, err)
 	}
-	s, server, line := x.s, t.Lease, t.in
-	t.Lease, t.in = upstream.Lease{}, nil
+	server, idle := t.Lease, x.Plan.Settings.Timeouts.Idle
 	server.Detach(x.Now) // a tunnel counts against no limit of requests (rule 25)
-	// Neither reader is used any more, so what they have read stays where it is.
-	o := tunnel.Options{ToServer: s.in.reader.Buffered(), ToClient: line.reader.Buffered(), Idle: x.Plan.Settings.Timeouts.Idle, Until: until}
-	s.tunnel = func() {
-		_, _ = tunnel.Run(s.client.Conn, server.Conn.Conn, o) // an error means that one side is gone already
-		line.reader.Close()
+	// What has been read behind the heads, if anything, outlives the readers.
+	o := tunnel.Options{
+		ToServer: bytes.Clone(x.s.in.reader.Buffered()), ToClient: bytes.Clone(t.in.reader.Buffered()), Idle: idle, Until: until,
+		Poller: x.s.driver.poller,
+	}
+	t.in.reader.Close() // the session closes its own
+	t.Lease, t.in, server.Attachment = upstream.Lease{}, nil, nil
+	carried := tunnel.New(x.s.client.Conn, server.Conn.Conn, o)
+	x.s.tunnel = func() {
+		_, _ = carried.Run() // an error means that one side is gone already
 		server.Release(time.Now(), false)
 	}
 	return closeNow

@@ -12,8 +12,6 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-import ()
-
 func TestAPanicOfTheStreamIsTheSessionsOwn(t *testing.T) {
 	conn, _ := pair(t)
 	settings := policy.Defaults()

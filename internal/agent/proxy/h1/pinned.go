@@ -53,7 +53,11 @@ func (s *Session) serverEnded() bool {
 	if s.server.conn == nil {
 		return false
 	}
-	if s.client.Conn.Peek() == transport.Readable {
+	readable := false
+	if s.client.Conn.Pin(func() { readable = s.client.Conn.Peek() == transport.Readable }) != nil {
+		return true // closed from outside
+	}
+	if readable {
 		s.server.until = time.Time{} // another request comes in time
 		return false
 	}

@@ -6,8 +6,6 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 )
 
-import ()
-
 // A connection that the agent itself has closed, because it was idle for long enough, is no server's end.
 func TestRule25_ThePoolsOwnClosingIsNoEnd(t *testing.T) {
 	client, _ := pair(t)

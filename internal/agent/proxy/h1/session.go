@@ -83,9 +83,10 @@ func (s *Session) Salvage() {
 
 // Serve serves requests until the connection ends or turns into something else: pass says that it is to be passed on as it is from
 // what Prefix returns. The usual request is served inside the wait for it (transport.Conn.Serve), so that the next wait needs no attempt at
-// reading.
+// reading. That keeps the descriptor as transport.Conn.Pin does, which is left out there: an idle connection has a stack of its own, and
+// it is small only if few functions are on it.
 func (s *Session) Serve() (pass bool) {
-	ready := s.onReadable
+	ready, act := s.onReadable, s.act
 	s.next = nextRequest
 	if len(s.in.reader.Buffered()) > 0 {
 		s.begin()
@@ -111,18 +112,27 @@ func (s *Session) Serve() (pass bool) {
 			if err != nil {
 				return false
 			}
-		case readMore:
-			s.next = s.serveOne()
+		case readMore, closeInStages:
+			if s.client.Conn.Pin(act) != nil {
+				return false
+			}
 		case passThrough:
 			s.end()
 			return true
-		case closeInStages:
-			s.linger()
-			return false
 		case closeNow:
 			return false
 		}
 	}
+}
+
+// act does what is next inside transport.Conn.Pin.
+func (s *Session) act() {
+	if s.next == closeInStages {
+		s.linger()
+		s.next = closeNow
+		return
+	}
+	s.next = s.serveOne()
 }
 
 // onReadable serves the requests that have arrived completely and reports true when the session has something else to do than

@@ -13,9 +13,6 @@ func (s *Session) More() error { return s.in.reader.More() }
 // SetReadDeadline sets when More fails with os.ErrDeadlineExceeded; zero: never.
 func (s *Session) SetReadDeadline(t time.Time) error { return s.in.SetReadDeadline(t) }
 
-// FreeBuffer drops what is buffered.
-func (s *Session) FreeBuffer() { s.in.reader.Close() }
-
 // Prefix returns what was read of a connection that is to be passed on after Serve.
 func (s *Session) Prefix() []byte { return s.prefix }
 

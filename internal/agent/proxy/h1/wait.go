@@ -14,41 +14,61 @@ import (
 // MaxInterim is how many interim responses an attempt may have. Servers that report progress send one every few seconds at most.
 const MaxInterim = 1000
 
-// awaitHead reads the head of the final response, and has interim ones forwarded. Whatever arrives, every deadline is checked.
+// awaitHead reads the head of the final response, and has interim ones forwarded. Whatever arrives, every deadline is checked. The
+// stack of an idle connection stays as large as it once was here, so what is decided between reads has functions of its own, which the
+// compiler must not merge into this one.
 func (x *exchange) awaitHead() call.Action {
-	t := x.cur
-	look := x.firstWait()
-	for {
-		t.in.now, t.in.until = x.Now, x.nextLook(look)
-		err := t.in.reader.ReadResponse(&t.response, x.request.Info())
-		if err == nil && !t.response.Interim() {
-			return x.responseHead()
-		}
-		x.Now = time.Now()
-		switch {
-		case err == nil:
-			if next, done := x.interim(); done {
-				return next
-			}
-		case errors.Is(err, errAnswered): // the request is not sent to its end, but its response is read
-			t.until = x.Call.RequestWritten(x.Now, t.ID).Until
-		case !t.streaming && t.err != nil && !errors.Is(t.err, errAnswered):
-			return x.sendFailed()
-		case !errors.Is(err, os.ErrDeadlineExceeded):
-			return x.failed(kindOf(err))
-		default:
-			if x.s.client.Left() {
-				return x.clientGone(routes.DetailClientLeft)
-			}
-			look = min(2*look, drive.MaxLook)
-		}
-		if next, done := x.overdue(); done {
-			return next
+	for look := x.firstWait(); ; {
+		if x.headRead(x.readHead(look), &look) {
+			return x.after
 		}
 	}
 }
 
+// readHead reads a head until the next check.
+func (x *exchange) readHead(look time.Duration) error {
+	t := x.cur
+	t.in.now, t.in.until = x.Now, x.nextLook(look)
+	return t.in.reader.ReadResponse(&t.response, x.request.Info())
+}
+
+// headRead decides on what came of reading a head, and reports whether that is done; the call's answer is x.after then. look is doubled
+// when nothing came.
+//
+//go:noinline
+func (x *exchange) headRead(err error, look *time.Duration) (done bool) {
+	x.after, done = x.decideHead(err, look)
+	return done
+}
+
+func (x *exchange) decideHead(err error, look *time.Duration) (next call.Action, done bool) {
+	t := x.cur
+	if err == nil && !t.response.Interim() {
+		return x.responseHead(), true
+	}
+	x.Now = time.Now()
+	switch {
+	case err == nil:
+		if next, done := x.interim(); done {
+			return next, true
+		}
+	case errors.Is(err, errAnswered): // the request is not sent to its end, but its response is read
+		t.until = x.Call.RequestWritten(x.Now, t.ID).Until
+	case !t.streaming && t.err != nil && !errors.Is(t.err, errAnswered):
+		return x.sendFailed(), true
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		return x.failed(kindOf(err)), true
+	case x.s.client.Left():
+		return x.clientGone(routes.DetailClientLeft), true
+	default:
+		*look = min(2**look, drive.MaxLook)
+	}
+	return x.overdue()
+}
+
 // firstWait is how long the first wait lasts before the client and the deadlines are checked.
+//
+//go:noinline
 func (x *exchange) firstWait() time.Duration {
 	look := drive.FirstLook
 	limits := &x.Plan.Settings.Timeouts

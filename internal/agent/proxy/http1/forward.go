@@ -32,24 +32,25 @@ type Forward struct {
 // A request keeps its version: an HTTP/1.0 request stays one (RFC 9110 section 6.2 allows the deliberate downgrade), so that
 // the response's framing suits the client.
 func (q *Request) WriteRequest(w io.Writer, f Forward, body []byte) (int, error) {
-	return q.write(w, f, body)
+	return q.write(w, &f, body)
 }
 
 // WriteResponse forwards the response's head like WriteRequest. An HTTP/1.0 response is forwarded as HTTP/1.1, our own version
 // (RFC 9110 section 6.2).
 func (p *Response) WriteResponse(w io.Writer, f Forward, body []byte) (int, error) {
-	return p.write(w, f, body)
+	return p.write(w, &f, body)
 }
 
-func (h *Head) write(w io.Writer, f Forward, body []byte) (int, error) {
+func (h *Head) write(w io.Writer, f *Forward, body []byte) (n int, err error) {
 	var out wire
-	defer out.free()
-	n, err := w.Write(out.build(h, f, body))
-	if err != nil || len(out.rest) == 0 {
-		return n, err
+	n, err = w.Write(out.build(h, f, body))
+	if err == nil && len(out.rest) > 0 {
+		var rest int
+		rest, err = w.Write(out.rest)
+		n += rest
 	}
-	m, err := w.Write(out.rest)
-	return n + m, err
+	out.free()
+	return n, err
 }
 
 // wire holds a forwarded head on its way. It is freed when the bytes have been written.
@@ -69,7 +70,7 @@ func (w *wire) free() {
 }
 
 // build returns the bytes read if they can be forwarded as they are, and copies otherwise.
-func (w *wire) build(h *Head, f Forward, body []byte) []byte {
+func (w *wire) build(h *Head, f *Forward, body []byte) []byte {
 	w.free()
 	if !h.seen.rewrite && f.ConnOption == NoConnOption && len(f.Extra) == 0 && f.Without == "" {
 		switch {
@@ -103,7 +104,7 @@ const maxOwnLines = len("Connection: keep-alive, Upgrade, TE\r\nHost: \r\n")
 
 // appendTo appends the head as it is forwarded: the lines as read and in their order, without those that end here, then our own
 // word on the connection and the extra lines.
-func (h *Head) appendTo(dst []byte, f Forward) []byte {
+func (h *Head) appendTo(dst []byte, f *Forward) []byte {
 	dst = append(dst, h.raw[:h.firstLine]...)
 	if h.seen.ownVersion {
 		// A response is of our own version: HTTP/1.1.
@@ -131,7 +132,7 @@ const crlf = "\r\n"
 
 // appendKept appends the lines that are forwarded, copying runs of them at once. Our own word on the connection takes the place of
 // the sender's, so that the order of fields stays; said tells whether there was such a place.
-func (h *Head) appendKept(dst, lines []byte, f Forward) (out []byte, said bool) {
+func (h *Head) appendKept(dst, lines []byte, f *Forward) (out []byte, said bool) {
 	run := 0
 	var once lineKinds
 	for at := 0; at < len(lines); {

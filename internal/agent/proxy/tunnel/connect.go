@@ -109,14 +109,14 @@ func (x *exchange) salvage() {
 }
 
 // Attempt implements drive.Protocol: a connection is all that is attempted.
-func (x *exchange) Attempt(l upstream.Lease, a call.Action) call.Action {
+func (x *exchange) Attempt(l upstream.Lease, id call.AttemptID, start call.Start) call.Action {
 	if l.Conn == nil {
 		x.server = x.first
 	} else {
 		x.server = &Server{Conn: l.Conn.Conn, lease: l}
-		x.Attempted(&drive.Attempt{Lease: l, ID: a.Attempt, Start: a.Start, Began: x.PlacedAt}, call.OK, 0, routes.NoDetail)
+		x.Attempted(&drive.Attempt{Lease: l, ID: id, Start: start, Began: x.PlacedAt}, call.OK, 0, routes.NoDetail)
 	}
-	return x.Call.ResponseHead(x.Now, a.Attempt, call.Response{GRPCStatus: -1})
+	return x.Call.ResponseHead(x.Now, id, call.Response{GRPCStatus: -1})
 }
 
 // Cancel implements drive.Protocol.

@@ -29,7 +29,7 @@ func idleTunnels(t testing.TB, count int) (bytesEach uint64) {
 	for range count {
 		client, inner := pair(t)
 		outer, server := pair(t)
-		wg.Go(func() { _, _ = Run(on(inner), on(outer), Options{Idle: time.Hour}) })
+		wg.Go(func() { _, _ = New(on(inner), on(outer), Options{Idle: time.Hour}).Run() })
 		peers = append(peers, client, server)
 		for _, c := range []*net.TCPConn{client, server} {
 			if _, err := c.Write([]byte("hello")); err != nil {

@@ -34,6 +34,8 @@ type Options struct {
 	Idle time.Duration
 	// Until ends a tunnel whatever moves in it. Zero means never.
 	Until time.Time
+	// Poller waits for the server while that sends nothing; nil: a goroutine does.
+	Poller *transport.Poller
 }
 
 // Result is what a tunnel did.
@@ -43,45 +45,18 @@ type Result struct {
 	ToServer, ToClient int64
 }
 
-// Run passes bytes both ways between client and server until both have finished, one breaks, both idle, or Until has come. It owns the
-// connections and closes them; closing one of them from outside, or interrupting the client's, ends it. Each side's end of stream is
-// passed on as such (CloseWrite), a reset as a reset; a server that vanishes counts as one when its connection's keep-alive says so
-// (transport.KeepAlive). Deadlines that are set on the connections are lifted.
-//
-// Run needs one goroutine besides the caller's, which has ended when it returns.
-func Run(client, server *transport.Conn, o Options) (Result, error) {
-	t := &tunnel{client: client, server: server}
-	defer t.close()
-	if err := errors.Join(client.ClearDeadlines(), server.ClearDeadlines()); err != nil {
-		t.abort(Broken)
-		return Result{End: Broken}, err
-	}
-	t.up.init(t, client, server)
-	t.down.init(t, server, client)
-	t.beginWatch(o.Idle, o.Until)
-	var other sync.WaitGroup
-	other.Go(func() {
-		t.down.run(o.ToClient)
-		t.downDone.Store(true)
-		if t.upDone.Load() {
-			client.Wake() // out of awaitClose
-		}
-	})
-	t.up.run(o.ToServer)
-	t.awaitClose()
-	other.Wait()
-	t.stopWatch()
-	return Result{End: End(t.end.Load()), ToServer: t.up.bytes, ToClient: t.down.bytes}, nil
-}
-
-type tunnel struct {
+// Tunnel passes bytes both ways between a client and a server.
+type Tunnel struct {
 	client, server *transport.Conn
+	poller         *transport.Poller // may be nil
 	up, down       direction
 	idle           time.Duration
 	until          time.Time
 	end            atomic.Uint32
 	upDone         atomic.Bool
 	downDone       atomic.Bool
+	parked         atomic.Bool    // poller waits for the server
+	other          sync.WaitGroup // of down
 
 	watch sync.Mutex
 	// guarded by watch
@@ -89,49 +64,101 @@ type tunnel struct {
 	stopped bool
 }
 
-// direction is one way of a tunnel.
-type direction struct {
-	mover transport.Mover
-	t     *tunnel
-	dst   *transport.Conn
-	bytes int64
+// New returns a tunnel, which owns the connections from now on.
+func New(client, server *transport.Conn, o Options) *Tunnel {
+	t := &Tunnel{client: client, server: server, poller: o.Poller, idle: o.Idle, until: o.Until}
+	t.up.init(t, client, server, o.ToServer)
+	t.down.init(t, server, client, o.ToClient)
+	return t
 }
 
-func (d *direction) init(t *tunnel, src, dst *transport.Conn) {
-	d.t, d.dst = t, dst
+// Run passes bytes on until both sides have finished, one breaks, both idle, or Until has come, and closes the connections. Closing
+// one of them from outside, or interrupting the client's, ends it. Each side's end of stream is passed on as such (CloseWrite), a reset
+// as a reset; a server that vanishes counts as one when its connection's keep-alive says so (transport.KeepAlive). Deadlines that are
+// set on the connections are lifted.
+//
+// Run needs one goroutine besides the caller's, which has ended when it returns; with a Poller, only while the server sends something.
+// Most of what a tunnel costs while it is idle are stacks, so what is on them while they wait is kept small.
+func (t *Tunnel) Run() (Result, error) {
+	err := t.begin()
+	if err == nil {
+		t.up.run()
+		t.awaitClose()
+		t.other.Wait()
+		t.stopWatch()
+	}
+	t.close()
+	return Result{End: End(t.end.Load()), ToServer: t.up.bytes, ToClient: t.down.bytes}, err
+}
+
+// begin does what has left the stack when Run waits.
+func (t *Tunnel) begin() error {
+	if err := errors.Join(t.client.ClearDeadlines(), t.server.ClearDeadlines()); err != nil {
+		t.abort(Broken)
+		return err
+	}
+	t.beginWatch()
+	t.other.Add(1)
+	go t.runDown() // waited for by Run
+	return nil
+}
+
+// direction is one way of a tunnel.
+type direction struct {
+	mover  transport.Mover
+	t      *Tunnel
+	dst    *transport.Conn
+	prefix []byte // is written first
+	bytes  int64
+}
+
+func (d *direction) init(t *Tunnel, src, dst *transport.Conn, prefix []byte) {
+	d.t, d.dst, d.prefix = t, dst, prefix
 	d.mover.Init(src)
 }
 
 // run passes bytes on until the source ends or either side fails.
-func (d *direction) run(prefix []byte) {
-	if len(prefix) > 0 {
-		n, err := d.dst.Write(prefix)
+func (d *direction) run() {
+	err := d.writePrefix()
+	for err == nil {
+		_, err = d.move()
+	}
+	d.end(err)
+}
+
+func (d *direction) move() (transport.Side, error) {
+	n, side, err := d.mover.Move(d.dst, transport.MaxMove)
+	d.bytes += n
+	return side, err
+}
+
+// end passes on how the source has ended: err is io.EOF, or what has failed.
+func (d *direction) end(err error) {
+	if err == io.EOF { //nolint:errorlint // Move returns io.EOF itself
+		err = d.dst.CloseWrite()
+	}
+	if err != nil && !errors.Is(err, syscall.ENOTCONN) {
+		d.t.abort(Broken)
+	}
+}
+
+func (d *direction) writePrefix() error {
+	if len(d.prefix) == 0 {
+		return nil
+	}
+	var inner error
+	err := d.dst.Pin(func() {
+		var n int
+		n, inner = d.dst.Write(d.prefix)
 		d.bytes += int64(n)
-		if err != nil {
-			d.t.abort(Broken)
-			return
-		}
-	}
-	for {
-		n, _, err := d.mover.Move(d.dst, transport.MaxMove)
-		d.bytes += n
-		switch {
-		case err == nil:
-			continue
-		case err != io.EOF: //nolint:errorlint // Move returns io.EOF itself
-			d.t.abort(Broken)
-			return
-		}
-		if err := d.dst.CloseWrite(); err != nil && !errors.Is(err, syscall.ENOTCONN) {
-			d.t.abort(Broken)
-		}
-		return
-	}
+	})
+	d.prefix = nil
+	return errors.Join(err, inner)
 }
 
 // awaitClose waits for the server to finish when the client has. Nobody reads from the client's connection any more, so this is what sees
 // that it is closed or interrupted from outside, which must end the tunnel even if the server never sends another byte.
-func (t *tunnel) awaitClose() {
+func (t *Tunnel) awaitClose() {
 	t.upDone.Store(true)
 	if t.downDone.Load() {
 		return
@@ -143,7 +170,7 @@ func (t *tunnel) awaitClose() {
 }
 
 // abort resets both sides; the first reason stands.
-func (t *tunnel) abort(end End) {
+func (t *Tunnel) abort(end End) {
 	if !t.end.CompareAndSwap(uint32(Finished), uint32(end)) {
 		return
 	}
@@ -152,9 +179,13 @@ func (t *tunnel) abort(end End) {
 		c.ResetOnClose()
 		_ = c.Close()
 	}
+	if t.parked.Swap(false) { // nobody will find out that the server's connection is closed
+		t.poller.Forget(t.server)
+		t.downEnded()
+	}
 }
 
-func (t *tunnel) close() {
+func (t *Tunnel) close() {
 	_ = t.client.Close()
 	_ = t.server.Close()
 }
@@ -162,23 +193,22 @@ func (t *tunnel) close() {
 // firstCheck is when a tunnel is first checked. How often it is checked later depends on its server's keep-alive.
 const firstCheck = time.Second
 
-func (t *tunnel) beginWatch(idle time.Duration, until time.Time) {
+func (t *Tunnel) beginWatch() {
 	t.watch.Lock()
 	defer t.watch.Unlock()
-	t.idle, t.until = idle, until
 	first := firstCheck
-	if idle > 0 {
-		first = min(first, idle)
+	if t.idle > 0 {
+		first = min(first, t.idle)
 	}
-	if !until.IsZero() {
-		first = min(first, time.Until(until))
+	if !t.until.IsZero() {
+		first = min(first, time.Until(t.until))
 	}
 	t.timer = time.AfterFunc(first, t.check)
 }
 
 // check closes a tunnel that is idle or has expired, or whose server has vanished, or comes back when that could be. It goes by what the kernel
 // knows: the data path pays nothing for it, and a stream in one direction keeps the tunnel alive.
-func (t *tunnel) check() {
+func (t *Tunnel) check() {
 	t.watch.Lock()
 	defer t.watch.Unlock()
 	if t.stopped {
@@ -219,7 +249,7 @@ func sooner(a, b time.Duration) time.Duration {
 	return min(a, b)
 }
 
-func (t *tunnel) stopWatch() {
+func (t *Tunnel) stopWatch() {
 	t.watch.Lock()
 	defer t.watch.Unlock()
 	t.stopped = true

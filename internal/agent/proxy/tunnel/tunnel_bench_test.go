@@ -10,7 +10,7 @@ import (
 // BenchmarkBulk compares a tunnel with the plain io.Copy, which holds pipes while it waits, and with the connection itself.
 func BenchmarkBulk(b *testing.B) {
 	for name, carry := range map[string]func(inner, outer *net.TCPConn){
-		"tunnel": func(inner, outer *net.TCPConn) { _, _ = Run(on(inner), on(outer), Options{}) },
+		"tunnel": func(inner, outer *net.TCPConn) { _, _ = New(on(inner), on(outer), Options{}).Run() },
 		"io.Copy": func(inner, outer *net.TCPConn) {
 			var wg sync.WaitGroup
 			wg.Go(func() {
@@ -53,7 +53,7 @@ func BenchmarkPingPong(b *testing.B) {
 	client, inner := pair(b)
 	outer, server := pair(b)
 	var wg sync.WaitGroup
-	wg.Go(func() { _, _ = Run(on(inner), on(outer), Options{}) })
+	wg.Go(func() { _, _ = New(on(inner), on(outer), Options{}).Run() })
 	wg.Go(func() {
 		buf := make([]byte, 100)
 		for {

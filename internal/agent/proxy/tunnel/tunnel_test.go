@@ -54,6 +54,15 @@ func on(s transport.Socket) *transport.Conn {
 	return c
 }
 
+func poller(t testing.TB) *transport.Poller {
+	t.Helper()
+	p, err := transport.NewPoller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 // running is a tunnel under test with the two peers that it connects.
 type running struct {
 	client, server *net.TCPConn
@@ -70,7 +79,8 @@ func start(t testing.TB, o Options) running {
 		err error
 	)
 	a, b := on(inner), on(outer)
-	wg.Go(func() { res, err = Run(a, b, o) })
+	o.Poller = poller(t)
+	wg.Go(func() { res, err = New(a, b, o).Run() })
 	r := running{client, server, func() Result {
 		wg.Wait()
 		if err != nil {
@@ -261,9 +271,9 @@ func TestTunnelEndsWhenClosedFromOutside(t *testing.T) {
 	client, inner := pair(t)
 	outer, _ := pair(t)
 	done := make(chan Result)
-	a, b := on(inner), on(outer)
+	a, b, p := on(inner), on(outer), poller(t)
 	go func() {
-		res, _ := Run(a, b, Options{Idle: time.Hour})
+		res, _ := New(a, b, Options{Idle: time.Hour, Poller: p}).Run()
 		done <- res
 	}()
 	if _, err := client.Write([]byte("x")); err != nil {
@@ -288,9 +298,9 @@ func TestTunnelWithAnEndedClientEndsWhenStoppedFromOutside(t *testing.T) {
 			client, inner := pair(t)
 			outer, server := pair(t)
 			done := make(chan Result)
-			a, b := on(inner), on(outer)
+			a, b, p := on(inner), on(outer), poller(t)
 			go func() {
-				res, _ := Run(a, b, Options{})
+				res, _ := New(a, b, Options{Poller: p}).Run()
 				done <- res
 			}()
 			_ = client.CloseWrite()

@@ -44,7 +44,7 @@ func TestAVanishedServerEndsTheTunnel(t *testing.T) {
 	if _, err := client.Write([]byte("anybody there?")); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := Run(on(inner), server, Options{}); err != nil || got.End != Broken {
+	if got, err := New(on(inner), server, Options{}).Run(); err != nil || got.End != Broken {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	if _, err := client.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {

@@ -120,3 +120,18 @@ func TestRule25_AConnectionThatIsGivenUpLeavesItsPlace(t *testing.T) {
 		t.Error("the place is not free")
 	}
 }
+
+// The place of a connection that is being made is given back after a panic, and nobody else is affected.
+func TestAPanicInConnectingKeepsNoPlace(t *testing.T) {
+	w := build(t, serve(t, copying), declaredTCP(func(s *policy.Settings) {
+		s.Pool.MaxConnections, s.Pool.MaxPending, s.Pool.PendingTimeout = 1, 1, patience/2
+	}))
+	w.events.expectPanic.Store(true)
+	w.dialer.panics.Store(true)
+	w.reaches()
+	w.dialer.panics.Store(false)
+	w.waitFor(t, func() bool { return w.server.Connections() == 0 })
+	if reached, _ := w.reaches(); !reached || w.events.panics.Load() != 1 {
+		t.Errorf("reached %v after %d panics", reached, w.events.panics.Load())
+	}
+}

@@ -63,7 +63,12 @@ func (c *Connector) Connect(r Request) *Server {
 		x.Init()
 		x.Fresh, x.ConnectTimeout = true, c.ConnectTimeout
 	}
-	defer x.salvage()
+	ended := false
+	defer func() {
+		if !ended { // a panic
+			x.salvage()
+		}
+	}()
 	x.begin(&r)
 	started := x.Now
 	// No byte of the client's goes out before there is a connection, so that an attempt that failed has sent nothing.
@@ -71,6 +76,7 @@ func (c *Connector) Connect(r Request) *Server {
 	x.Report(noRequest{}, started)
 	made := x.server
 	x.end()
+	ended = true
 	c.exchanges.Put(x)
 	return made
 }
@@ -79,9 +85,8 @@ func (c *Connector) Connect(r Request) *Server {
 type exchange struct {
 	drive.Exchange
 
-	server  *Server // nil: not connected
-	first   *Server // see Request.First
-	running bool
+	server *Server // nil: not connected
+	first  *Server // see Request.First
 }
 
 var _ drive.Protocol = (*exchange)(nil)
@@ -93,21 +98,19 @@ func (x *exchange) begin(r *Request) {
 		x.First = &drive.FirstAttempt{Peer: r.First.Peer, Took: r.First.Took}
 	}
 	x.Plan = r.Route.BasePlan()
-	x.Now, x.running = time.Now(), true
+	x.Now = time.Now()
 }
 
 // end makes x hold nothing of its request.
 func (x *exchange) end() {
 	x.Reset()
-	x.Client, x.First, x.server, x.first, x.running = nil, nil, nil, nil, false
+	x.Client, x.First, x.server, x.first = nil, nil, nil, nil
 }
 
-// salvage gives back what others wait for, after a panic; it does nothing after end.
+// salvage gives back what others wait for, after a panic. x is not used again.
 func (x *exchange) salvage() {
-	if x.running {
-		drive.Try(x.Abort)
-		x.Salvage()
-	}
+	drive.Try(x.Abort)
+	x.Salvage()
 }
 
 // Attempt implements drive.Protocol: a connection is all that is attempted.

@@ -85,7 +85,7 @@ func (s *scenario) start(ctx context.Context) error {
 	if err := s.agents.launch(ctx, s.manager); err != nil {
 		return err
 	}
-	times, err := arrivals.wait(ctx, 2*time.Minute)
+	times, err := arrivals.wait(ctx, s.limit())
 	if err != nil {
 		return fmt.Errorf("agents connect: %w", err)
 	}
@@ -100,11 +100,16 @@ func (s *scenario) start(ctx context.Context) error {
 
 // allProgrammed waits until the status of every policy says that it is in force everywhere.
 func (s *scenario) allProgrammed(ctx context.Context) error {
-	return eventually(ctx, 2*time.Minute, "all policies are programmed", func() (bool, error) {
+	return eventually(ctx, s.limit(), "all policies are programmed", func() (bool, error) {
 		var list v1alpha1.RetryPolicyList
 		err := s.cluster.policies.List(ctx, &list)
 		return err == nil && !slices.ContainsFunc(list.Items, func(p v1alpha1.RetryPolicy) bool { return !isProgrammed(&p, p.Generation) }), err
 	})
+}
+
+// limit is how long anything that concerns all nodes or all policies may take. Status is written at a rate that does not grow with the cluster.
+func (s *scenario) limit() time.Duration {
+	return 2*time.Minute + time.Duration(len(s.topology.policies))*time.Second/4
 }
 
 // steadyState watches what the manager does while agents report traffic and nothing else happens.
@@ -149,7 +154,7 @@ func (s *scenario) steadyState(ctx context.Context) error {
 // awaitReports waits until every agent has reported traffic, and the manager has counted it.
 func (s *scenario) awaitReports(ctx context.Context) error {
 	reported := s.agents.reports.Load() + 2*int64(len(s.agents.agents))
-	return eventually(ctx, time.Minute, "agents report traffic", func() (bool, error) {
+	return eventually(ctx, 2*time.Minute, "agents report traffic", func() (bool, error) {
 		return s.agents.reports.Load() >= reported, nil
 	})
 }
@@ -172,7 +177,7 @@ func (s *scenario) resync(ctx context.Context, bench string, end func() error) e
 	if err := s.manager.start(); err != nil {
 		return err
 	}
-	times, err := arrivals.wait(ctx, 2*time.Minute)
+	times, err := arrivals.wait(ctx, s.limit())
 	if err != nil {
 		return fmt.Errorf("agents reconnect: %w", err)
 	}

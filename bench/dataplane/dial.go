@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"os"
 	"time"
@@ -27,7 +28,7 @@ func (markedDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.Sock
 		err = unix.Connect(fd, peer)
 	}
 	file := os.NewFile(uintptr(fd), "tcp")
-	if err == unix.EINPROGRESS { //nolint:errorlint // a system call's own
+	if errors.Is(err, unix.EINPROGRESS) {
 		err = await(ctx, file, peer)
 	}
 	if err == nil {
@@ -50,7 +51,7 @@ func await(ctx context.Context, file *os.File, peer unix.Sockaddr) error {
 	var outcome error
 	err = raw.Write(func(fd uintptr) bool {
 		outcome = unix.Connect(int(fd), peer)
-		return outcome != unix.EALREADY //nolint:errorlint // a system call's own
+		return outcome != unix.EALREADY
 	})
 	if err != nil {
 		return err

@@ -70,6 +70,7 @@ func newWorld(t *testing.T, host *netns.Host) *world {
 	}
 	for path, value := range map[string]string{
 		"/proc/sys/net/ipv4/ip_forward": "1", "/proc/sys/net/ipv6/conf/all/forwarding": "1",
+		"/proc/sys/net/ipv4/icmp_ratelimit": "0", // every attempt to connect hears that an address is unreachable
 	} {
 		check(t, w.node.Do(func() error { return os.WriteFile(path, []byte(value), 0o600) }))
 	}

@@ -113,12 +113,7 @@ func (c *Client) session(ctx context.Context, address string) (bool, error) {
 	limit := time.AfterFunc(firstTimeout, cancel)
 	defer limit.Stop()
 	client := wire.NewClient(conn)
-	base := c.current.Load()
-	hello := wire.Hello{Node: c.opts.Node, Held: base.versions(), Features: wire.AllFeatures(), Version: c.opts.Version}
-	if !hello.Fits() {
-		// What is not listed is sent again, so nothing is lost but time.
-		base, hello.Held = base.emptied(), nil
-	}
+	base, hello := c.hello()
 	stream, err := client.Subscribe(ctx, hello)
 	if err != nil {
 		return false, err
@@ -143,6 +138,17 @@ func (c *Client) session(ctx context.Context, address string) (bool, error) {
 			}
 		}
 	}
+}
+
+// hello returns the first message of a subscription, and the set that the first update changes.
+func (c *Client) hello() (*set, wire.Hello) {
+	base := c.current.Load()
+	h := wire.Hello{Node: c.opts.Node, Held: base.versions(), Features: wire.AllFeatures(), Version: c.opts.Version}
+	if !h.Fits() {
+		// What is not listed is sent again, so nothing is lost but time.
+		base, h.Held = base.emptied(), nil
+	}
+	return base, h
 }
 
 // updateReader reads updates and holds removals back until a complete snapshot was seen.

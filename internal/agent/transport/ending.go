@@ -27,10 +27,10 @@ func (c *Conn) PeekInto(p []byte) (int, State) {
 		return c.peekLayer(p)
 	}
 	n, err := recv(c.fd, p, unix.MSG_PEEK)
-	switch err { //nolint:errorlint // recv returns ErrWouldBlock bare
+	switch err {
 	case nil:
 		return n, Readable
-	case ErrWouldBlock:
+	case ErrWouldBlock: //nolint:errorlint // it comes bare
 		return 0, Quiet
 	}
 	return 0, Gone

@@ -77,10 +77,10 @@ func (c *Conn) readLayer(p []byte) (n int, err error) {
 }
 
 func (c *Conn) peekLayer(p []byte) (int, State) {
-	switch err := c.layer.Fill(); err { //nolint:errorlint // Fill returns ErrWouldBlock bare, as TryRead does
+	switch err := c.layer.Fill(); err {
 	case nil:
 		return copy(p, c.layer.Buffered()), Readable
-	case ErrWouldBlock:
+	case ErrWouldBlock: //nolint:errorlint // it comes bare
 		return 0, Quiet
 	default:
 		return 0, Gone

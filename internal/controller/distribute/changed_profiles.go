@@ -21,7 +21,12 @@ func newChangedProfiles() *changedProfiles {
 	return &changedProfiles{wake: make(chan struct{}, 1), names: map[string]struct{}{}}
 }
 
-func (n *changedProfiles) add(name string) { n.addAll(map[string]*profileUse{name: nil}) }
+func (n *changedProfiles) add(name string) {
+	n.mu.Lock()
+	n.names[name] = struct{}{}
+	n.mu.Unlock()
+	n.wakeUp()
+}
 
 func (n *changedProfiles) addAll(names map[string]*profileUse) {
 	n.mu.Lock()
@@ -29,6 +34,10 @@ func (n *changedProfiles) addAll(names map[string]*profileUse) {
 		n.names[name] = struct{}{}
 	}
 	n.mu.Unlock()
+	n.wakeUp()
+}
+
+func (n *changedProfiles) wakeUp() {
 	select {
 	case n.wake <- struct{}{}:
 	default:

@@ -108,13 +108,18 @@ func awaitConnect(ctx context.Context, file *os.File, peer unix.Sockaddr) error 
 	return outcome
 }
 
-// connected says whether a connect has come to an end, and how. connect(2) itself says so when it is called once more.
+// connected says whether a connect has come to an end, and how. connect(2) itself says so when it is called once more; but what a router
+// said of the first request while it ran, for which the kernel does not give up, only SO_ERROR says.
 func connected(fd int, peer unix.Sockaddr) (done bool, err error) {
 	switch err := unix.Connect(fd, peer); {
 	case err == nil, errors.Is(err, unix.EISCONN):
 		return true, nil
 	case errors.Is(err, unix.EALREADY), errors.Is(err, unix.EINPROGRESS), errors.Is(err, unix.EINTR):
-		return false, nil
+		code, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+		if err == nil && code != 0 {
+			return true, os.NewSyscallError("connect", syscall.Errno(code))
+		}
+		return false, os.NewSyscallError("getsockopt", err)
 	default:
 		return true, os.NewSyscallError("connect", err)
 	}

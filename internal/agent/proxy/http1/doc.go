@@ -1,4 +1,4 @@
-// Package http1 is the HTTP/1.1 codec of the conveyor: it reads message heads strictly, forwards them as read and streams bodies
+// Package http1 is the HTTP/1.1 codec: it reads message heads strictly, forwards them as read and streams bodies
 // by reference, without allocating.
 //
 // It must not decide anything about a call (no policy, retries or timeouts), must not set deadlines, start goroutines, log or

@@ -63,16 +63,16 @@ var packages = map[string][]string{
 	"cmd/agent":      {"internal/agent/...", "internal/policy"},
 }
 
-// pure packages must not import these.
+// pure packages must not import these; a trailing /... stands for all below.
 var pure = map[string][]string{
-	"internal/policy":             {"net", "net/http", "os", "log/slog"},
-	"internal/controller/compile": {"net/http", "os", "log/slog", "sigs.k8s.io/controller-runtime"},
+	"internal/policy":             {"net", "net/http", "os", "log/slog", "k8s.io/...", "sigs.k8s.io/...", "google.golang.org/..."},
+	"internal/controller/compile": {"net/http", "os", "log/slog", "sigs.k8s.io/controller-runtime/..."},
 	"internal/controller/index": {"context", "net", "net/http", "os", "time", "log/slog", "sigs.k8s.io/controller-runtime/pkg/client",
 		"k8s.io/utils/clock"},
 	"internal/controller/status": {"context", "net", "net/http", "os", "sync", "log/slog", "sigs.k8s.io/controller-runtime/pkg/client",
 		"k8s.io/utils/clock"},
-	"internal/agent/resilience": {"net", "net/http", "os", "log/slog", "github.com/prometheus/client_golang/prometheus"},
-	"internal/agent/call":       {"net", "net/http", "os", "log/slog", "sync", "github.com/prometheus/client_golang/prometheus"},
+	"internal/agent/resilience": {"net", "net/http", "os", "log/slog", "github.com/prometheus/..."},
+	"internal/agent/call":       {"net", "net/http", "os", "log/slog", "sync", "github.com/prometheus/..."},
 }
 
 type goPackage struct {
@@ -126,7 +126,7 @@ func TestPackagesKeepToTheirImports(t *testing.T) {
 		}
 		for _, banned := range pure[name] {
 			for _, imp := range p.Imports {
-				if imp == banned {
+				if permitted(imp, []string{banned}) {
 					t.Errorf("%s imports %s, but it is pure (docs/architecture.md, \"Packages\")", name, imp)
 				}
 			}

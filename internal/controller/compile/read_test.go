@@ -110,7 +110,7 @@ func TestWarnings(t *testing.T) {
 		"nothing to say": {give: `timeouts: {perTry: 1s, overall: 10s}`},
 		"attempts that do not fit": {
 			give: `{timeouts: {perTry: 4s, overall: 10s}, retry: {maxRetries: 2, backoff: {initialInterval: 100ms}}}`,
-			want: []string{"3 tries of timeouts.perTry 4s with their backoff can take 12.3s, longer than timeouts.overall 10s: later retries will not start."},
+			want: []string{"3 attempts of timeouts.perTry 4s with their backoff can take 12.3s, longer than timeouts.overall 10s: later retries will not start."},
 		},
 		"only in a rule": {
 			give: `{timeouts: {perTry: 1s, overall: 10s}, rules: [{name: r, match: [{methods: [GET]}], retry: {budget: {percent: 0, minRetriesPerSecond: 0}}}]}`,
@@ -131,7 +131,7 @@ func TestWarnings(t *testing.T) {
 			give: `{timeouts: {overall: 1s, perTry: 500ms}, retry: {maxRetries: 0}, circuitBreaker: {slowCalls: {threshold: 1s}}, connectionPool: {maxConnections: 9}}`,
 			want: []string{
 				"connectionPool.pendingTimeout 1s is not shorter than timeouts.overall 1s: a call that waits for a connection has no time left.",
-				"circuitBreaker.slowCalls.threshold 1s is not shorter than timeouts.perTry 500ms: no try is ever slow.",
+				"circuitBreaker.slowCalls.threshold 1s is not shorter than timeouts.perTry 500ms: no attempt is ever slow.",
 			},
 		},
 	}

@@ -44,7 +44,7 @@ func blockWarnings(prefix string, body *v1alpha1.PolicyBody) []string {
 	warn := func(format string, args ...any) { warnings = append(warnings, prefix+fmt.Sprintf(format, args...)) }
 	t, r := &s.Timeouts, &s.Retry
 	if need := attemptsNeed(&s); t.Overall > 0 && t.PerTry > 0 && need > t.Overall {
-		warn("%d tries of timeouts.perTry %s with their backoff can take %s, longer than timeouts.overall %s: later retries will not start.",
+		warn("%d attempts of timeouts.perTry %s with their backoff can take %s, longer than timeouts.overall %s: later retries will not start.",
 			r.MaxRetries+1, t.PerTry, need, t.Overall)
 	}
 	if r.MaxRetries > 0 && r.Budget.Percent == 0 && r.Budget.MinPerSecond == 0 {
@@ -62,7 +62,7 @@ func blockWarnings(prefix string, body *v1alpha1.PolicyBody) []string {
 			s.Pool.PendingTimeout, t.Overall)
 	}
 	if b := s.Breaker; b != nil && b.SlowCalls != nil && t.PerTry > 0 && b.SlowCalls.Threshold >= t.PerTry {
-		warn("circuitBreaker.slowCalls.threshold %s is not shorter than timeouts.perTry %s: no try is ever slow.", b.SlowCalls.Threshold, t.PerTry)
+		warn("circuitBreaker.slowCalls.threshold %s is not shorter than timeouts.perTry %s: no attempt is ever slow.", b.SlowCalls.Threshold, t.PerTry)
 	}
 	return warnings
 }

@@ -1,5 +1,6 @@
-// Package tunnel copies bytes between two connections: those of protocols that are not understood, and tunnels made by Upgrade and
+// Package tunnel carries connections that are passed through: it connects them to a server as the policy says (Connector), as a call
+// that has its answer when it is connected, and copies bytes between client and server (Tunnel), also for tunnels made by Upgrade and
 // CONNECT.
 //
-// It must not interpret what it carries, choose or dial an upstream, log, or count anything but bytes.
+// It must not interpret what it carries, decide on retries (call) or choose an endpoint (upstream), log, or count anything but bytes.
 package tunnel

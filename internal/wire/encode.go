@@ -191,7 +191,7 @@ func destinationToProto(d *policy.Destination) (*pb.Destination, error) {
 		ClusterIps: each(d.ClusterIPs, e.addr),
 		Ports:      each(d.Ports, e.port),
 		Hostnames:  each(d.Hostnames, func(s string) string { return s }),
-		Affinity:   int64(d.Affinity),
+		Affinity:   e.duration(d.Affinity),
 		LocalOnly:  d.LocalOnly,
 	}
 	return m, e.err

@@ -35,7 +35,7 @@ func TestRule25_KeepAliveHintsAreHeeded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			up, conns := countConns(tc.field)
-			w := build(t, serve(t, up), anywhere(nil))
+			w := build(t, serve(t, up), toAny(nil))
 			c := w.dial()
 			for range 3 {
 				c.get("/")
@@ -51,10 +51,10 @@ func TestRule25_KeepAliveHintsAreHeeded(t *testing.T) {
 // used last.
 func TestRule25_UnsafeMethodsTakeProvenConnections(t *testing.T) {
 	up, conns := countConns("")
-	w := build(t, serve(t, up), anywhere(nil))
+	w := build(t, serve(t, up), toAny(nil))
 	mine, other := w.dial(), w.dial()
 	mine.get("/")
-	mine.sayNothing(600 * time.Millisecond) // longer than a connection counts as proven for everybody
+	mine.pause(600 * time.Millisecond) // longer than a connection counts as proven for everybody
 	post := func(c *client) {
 		c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
 		c.response("POST")
@@ -63,12 +63,12 @@ func TestRule25_UnsafeMethodsTakeProvenConnections(t *testing.T) {
 	if n := conns.Load(); n != 1 {
 		t.Fatalf("%d connections: the client's own was not used", n)
 	}
-	mine.sayNothing(600 * time.Millisecond)
+	mine.pause(600 * time.Millisecond)
 	other.get("/")
 	if n := conns.Load(); n != 1 {
 		t.Fatalf("%d connections: a safe method needs none of its own", n)
 	}
-	other.sayNothing(600 * time.Millisecond)
+	other.pause(600 * time.Millisecond)
 	post(mine)
 	if n := conns.Load(); n != 2 {
 		t.Errorf("%d connections: one that another client used last was trusted", n)
@@ -76,7 +76,7 @@ func TestRule25_UnsafeMethodsTakeProvenConnections(t *testing.T) {
 }
 
 // The pool hears of failures, so that calls go elsewhere for a while.
-func TestFailuresWeighForBalancing(t *testing.T) {
+func TestFailuresCountForBalancing(t *testing.T) {
 	bad, good := atomic.Int64{}, atomic.Int64{}
 	failing := serve(t, func(_ int, p *peer) {
 		for {
@@ -96,7 +96,7 @@ func TestFailuresWeighForBalancing(t *testing.T) {
 			p.ok("fine")
 		}
 	})
-	w := build(t, fine, anywhere(nil))
+	w := build(t, fine, toAny(nil))
 	w.serviceOf(func(s *policy.Settings) { s.LoadBalancing = policy.LeastRequest; s.Retry.MaxRetries = 0 }, failing, fine)
 	c := w.dial()
 	const calls = 200

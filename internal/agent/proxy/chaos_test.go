@@ -16,8 +16,8 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// chaotic is an upstream that answers with the request's name, or breaks in every way it can think of.
-func chaotic(n int, p *peer) {
+// unreliable is an upstream that answers with the request's name, or breaks in every way it can think of.
+func unreliable(n int, p *peer) {
 	rng := rand.New(rand.NewPCG(uint64(n), 7))
 	for {
 		q, body, ok := p.request()
@@ -60,7 +60,7 @@ const chaoticCalls = 60
 
 // However upstreams break and clients leave, a client that gets a complete response gets the one to its own request.
 func TestResponsesAreNeverMixedUp(t *testing.T) {
-	w := build(t, serve(t, chaotic), anywhere(func(s *policy.Settings) {
+	w := build(t, serve(t, unreliable), toAny(func(s *policy.Settings) {
 		s.Retry.On = policy.Of(policy.Reset, policy.ConnectFailure, policy.ServerError)
 		s.Retry.MaxRetries = 2
 		s.Pool.MaxConnections = 8

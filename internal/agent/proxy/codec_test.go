@@ -13,7 +13,7 @@ import (
 
 // keyed is a policy under which a key is what allows a second try.
 func keyed(generate bool) policy.Binding {
-	return anywhere(func(s *policy.Settings) {
+	return toAny(func(s *policy.Settings) {
 		s.Retry.On, s.Retry.Idempotency, s.Retry.GenerateKey = policy.Of(policy.GatewayError), policy.IdempotentOrKeyed, generate
 		s.Retry.Backoff.Initial = 1
 	})
@@ -103,7 +103,7 @@ func TestRule16_AKeyIsGeneratedForRequestsThatLackIt(t *testing.T) {
 
 // A request whose Max-Forwards has come to zero is answered here, and the connection serves the next one, under limits of its own.
 func TestRule29_ARequestOutOfForwardsIsAnsweredHere(t *testing.T) {
-	w := build(t, serve(t, echo), anywhere(func(s *policy.Settings) { s.Timeouts.MaxDuration = time.Minute }))
+	w := build(t, serve(t, echo), toAny(func(s *policy.Settings) { s.Timeouts.MaxDuration = time.Minute }))
 	c := w.dial()
 	c.send("OPTIONS /x HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n")
 	if res, body := c.response("OPTIONS"); res.StatusCode != 200 || body != "" || res.Close {
@@ -117,7 +117,7 @@ func TestRule29_ARequestOutOfForwardsIsAnsweredHere(t *testing.T) {
 	if n := w.dialer.dials.Load(); n != 0 {
 		t.Errorf("%d upstream connections", n)
 	}
-	w.install(anywhere(nil))
+	w.install(toAny(nil))
 	if _, body := c.get("/y"); body != "GET /y " {
 		t.Errorf("got %q", body)
 	}
@@ -138,7 +138,7 @@ func TestRule26_ARefusedHEADHasNoContent(t *testing.T) {
 		"too long":  "HEAD /" + strings.Repeat("a", 70000) + " HTTP/1.1\r\nHost: a\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := build(t, serve(t, echo), anywhere(nil))
+			w := build(t, serve(t, echo), toAny(nil))
 			c := w.dial()
 			go func() { _, _ = io.WriteString(c, bad) }() // may end early: the rest is not read
 			res, _ := c.response("HEAD")
@@ -170,7 +170,7 @@ func TestRule27_OddResponsesReachTheClient(t *testing.T) {
 					}
 					p.send(tc.answer)
 				}
-			}), anywhere(nil))
+			}), toAny(nil))
 			for range 2 {
 				c := w.dial()
 				c.send(tc.request)

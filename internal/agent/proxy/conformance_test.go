@@ -253,7 +253,7 @@ func TestRule29_OnTheWire(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 1))
 			up := &script{t: t, rng: rand.New(rand.NewPCG(seed, 2)), conns: map[int]int{}}
-			w := build(t, serve(t, up.serve), anywhere(nil))
+			w := build(t, serve(t, up.serve), toAny(nil))
 			var c *client
 			for range 60 {
 				name := names[rng.IntN(len(names))]
@@ -305,7 +305,7 @@ func TestRule29_UpstreamConnectionsAreKeptWhenTheyMayBe(t *testing.T) {
 				x.got = x.answer
 			}
 			up := &script{t: t, rng: rand.New(rand.NewPCG(1, 2)), conns: map[int]int{}, next: x}
-			w := build(t, serve(t, up.serve), anywhere(nil))
+			w := build(t, serve(t, up.serve), toAny(nil))
 			for range 2 {
 				c := w.dial()
 				c.send(x.send)
@@ -356,7 +356,7 @@ func TestRule29_UnaskedResponsesAreNotServed(t *testing.T) {
 					close(poisoned)
 				}
 				_, _ = p.r.ReadByte() // until the proxy closes
-			}), anywhere(nil))
+			}), toAny(nil))
 			if _, body := w.dial().get("/1"); body != "first" {
 				t.Fatalf("got %q", body)
 			}
@@ -388,7 +388,7 @@ func TestRule27_BadResponsesAreNotForwarded(t *testing.T) {
 					p.send(bad)
 					_, _ = p.r.ReadByte()
 				}
-			}), anywhere(nil))
+			}), toAny(nil))
 			c := w.dial()
 			c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
 			if name == "bad first chunk" {
@@ -420,7 +420,7 @@ func TestRule27_NothingBehindARefusedRequestIsServed(t *testing.T) {
 				if q, _, ok := p.request(); ok {
 					t.Errorf("the upstream saw %s %s", q.Method, q.RequestURI)
 				}
-			}), anywhere(nil))
+			}), toAny(nil))
 			c := w.dial()
 			c.send(bad + "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n")
 			res, _ := c.response("POST")
@@ -442,7 +442,7 @@ func TestRule27_ABodyThatTurnsBadIsNotCompleted(t *testing.T) {
 			return
 		}
 		ended <- errors.New("incomplete")
-	}), anywhere(nil))
+	}), toAny(nil))
 	c := w.dial()
 	c.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
 	w.waitFor(t, func() bool { return w.dialer.dials.Load() > 0 })
@@ -470,7 +470,7 @@ func TestRule29_CutResponsesDoNotLookComplete(t *testing.T) {
 				if _, _, ok := p.request(); ok {
 					p.send(cut)
 				}
-			}), anywhere(nil))
+			}), toAny(nil))
 			c := w.dial()
 			c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
 			all, err := io.ReadAll(c.r)
@@ -497,7 +497,7 @@ func TestRule29_TunnelsLoseNoEarlyBytes(t *testing.T) {
 				}
 				p.send(x.response + "early from the server ")
 				_, _ = io.Copy(p, p.r) // echo until the client has finished
-			}), anywhere(nil))
+			}), toAny(nil))
 			c := w.dial()
 			c.send(x.request + "early from the client, ")
 			c.send("late")
@@ -517,7 +517,7 @@ func TestRule29_TunnelsLoseNoEarlyBytes(t *testing.T) {
 // Requests that a client has sent before it finished sending are answered, and then the connection ends.
 func TestRule29_RequestsBeforeAHalfClose(t *testing.T) {
 	for _, count := range []int{1, 2, 5} {
-		w := build(t, serve(t, echo), anywhere(nil))
+		w := build(t, serve(t, echo), toAny(nil))
 		c := w.dial()
 		c.send(strings.Repeat("GET /x HTTP/1.1\r\nHost: a\r\n\r\n", count))
 		_ = c.CloseWrite()
@@ -544,7 +544,7 @@ func TestRule30_LimitsAreAnswered(t *testing.T) {
 		"version":      {"GET / HTTP/1.2\r\nHost: a\r\n\r\n", 505},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := build(t, serve(t, echo), anywhere(nil))
+			w := build(t, serve(t, echo), toAny(nil))
 			c := w.dial()
 			go func() { _, _ = io.WriteString(c, tc.send) }() // may end early: the rest is not read
 			res, _ := c.response("GET")

@@ -53,7 +53,7 @@ var phases = map[string]phase{
 	},
 	"no answer to an upload comes": {
 		upstream: func(p *peer, end <-chan struct{}) { p.request(); <-end },
-		client:   func(c *client) { c.beginUpload(2); c.sayNothing(20 * time.Millisecond); c.send("hi") },
+		client:   func(c *client) { c.beginUpload(2); c.pause(20 * time.Millisecond); c.send("hi") },
 		ends:     []string{"PerTry", "ResponseHeader", "Idle", "Overall", "MaxDuration"},
 	},
 	"no 100 comes": {
@@ -177,7 +177,7 @@ func TestRule02_EveryDeadlineHoldsInEveryPhase(t *testing.T) {
 			t.Run(name+"/"+field, func(t *testing.T) {
 				t.Parallel() // they wait
 				end := make(chan struct{})
-				w := build(t, serve(t, func(_ int, c *peer) { p.upstream(c, end) }), anywhere(func(s *policy.Settings) {
+				w := build(t, serve(t, func(_ int, c *peer) { p.upstream(c, end) }), toAny(func(s *policy.Settings) {
 					reflect.ValueOf(&s.Timeouts).Elem().FieldByName(field).SetInt(int64(limit))
 				}))
 				t.Cleanup(func() { close(end) })
@@ -222,7 +222,7 @@ func TestRule02_IdleBlamesWhoIsWaitedFor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := phases[name]
 			end := make(chan struct{})
-			w := build(t, serve(t, func(_ int, c *peer) { p.upstream(c, end) }), anywhere(func(s *policy.Settings) {
+			w := build(t, serve(t, func(_ int, c *peer) { p.upstream(c, end) }), toAny(func(s *policy.Settings) {
 				s.Timeouts.Idle = 100 * time.Millisecond
 			}))
 			t.Cleanup(func() { close(end) })
@@ -287,8 +287,8 @@ func TestRule02_WhatMovesIsNotIdle(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			pause := func() { (&client{t: t}).sayNothing(step) }
-			w := build(t, serve(t, func(_ int, p *peer) { tc.upstream(p, pause) }), anywhere(func(s *policy.Settings) {
+			pause := func() { (&client{t: t}).pause(step) }
+			w := build(t, serve(t, func(_ int, p *peer) { tc.upstream(p, pause) }), toAny(func(s *policy.Settings) {
 				s.Timeouts.Idle, s.Timeouts.Read, s.Timeouts.Write = idle, idle, idle // as compiled from idle alone
 			}))
 			c := w.dial()
@@ -319,7 +319,7 @@ func TestRule29_InterimResponsesAreBounded(t *testing.T) {
 				return
 			}
 		}
-	}), anywhere(nil))
+	}), toAny(nil))
 	c := w.dial()
 	get(c)
 	var got []int

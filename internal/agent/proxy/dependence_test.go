@@ -24,7 +24,7 @@ func TestRule25_AnIdlePinnedConnectionEndsWithItsServer(t *testing.T) {
 				p.ok("well")
 				<-answered
 				tc.end(p)
-			}), anywhere(nil))
+			}), toAny(nil))
 			c := w.dial()
 			c.get("/")
 			close(answered)
@@ -41,7 +41,7 @@ func TestRule25_AnIdlePinnedConnectionEndsAsAnnounced(t *testing.T) {
 		p.request()
 		p.send("HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1\r\nContent-Length: 0\r\n\r\n")
 		_, _ = p.r.ReadByte()
-	}), anywhere(nil))
+	}), toAny(nil))
 	c := w.dial()
 	c.get("/")
 	c.expectEnd()
@@ -56,6 +56,6 @@ func TestRule25_AConnectionToAServiceStays(t *testing.T) {
 	w.serviceOf(nil)
 	c := w.dial()
 	c.get("/")
-	c.sayNothing(time.Second) // time for looks at the server
+	c.pause(time.Second) // time for looks at the server
 	c.get("/")
 }

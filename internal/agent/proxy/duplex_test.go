@@ -20,12 +20,12 @@ import (
 
 // serviceOf governs calls of one Service: endpoints that a balancer chooses, not the client. Without any it is the one that the
 // world's clients go to.
-func (w *world) serviceOf(change func(*policy.Settings), endpoints ...netip.AddrPort) {
+func (w *testProxy) serviceOf(change func(*policy.Settings), endpoints ...netip.AddrPort) {
 	w.t.Helper()
 	if len(endpoints) == 0 {
 		endpoints = []netip.AddrPort{w.original}
 	}
-	b := anywhere(change)
+	b := toAny(change)
 	b.To = policy.Target{Kind: policy.TargetService, Service: "ns/up", Protocol: policy.ProtocolHTTP}
 	snapshot := &policy.Snapshot{
 		Workloads: map[string]*policy.Workload{pod: {UID: pod, Namespace: "ns", Name: "pod", Profile: "p"}},
@@ -69,7 +69,7 @@ func TestRule20_TheUploadGoesOnBehindACompleteAnswer(t *testing.T) {
 				if !tc.ends {
 					echo(0, p)
 				}
-			}), anywhere(nil))
+			}), toAny(nil))
 			c := w.dial()
 			c.beginUpload(uploadSize)
 			if _, body := c.response("PUT"); body != "later" {
@@ -102,7 +102,7 @@ func TestRule20_AClientThatWritesFirstReadsItsAnswer(t *testing.T) {
 		}
 		p.send(fmt.Sprintf("HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("x", size)))
 		p.delivered(t) // and closed with bytes unread: the rest of the upload meets a reset
-	}), anywhere(nil))
+	}), toAny(nil))
 	for range 5 {
 		c := w.dial()
 		c.beginUpload(uploadSize)
@@ -126,7 +126,7 @@ func TestRule20_AnAnswerIsSeenWhileTheUploadIsBlocked(t *testing.T) {
 		<-full
 		p.ok("enough")
 		<-release
-	}), anywhere(nil))
+	}), toAny(nil))
 	defer close(release)
 	c := w.dial()
 	c.beginUpload(muchBody)
@@ -154,7 +154,7 @@ func TestRule20_AnUploadCutIsNotASuccess(t *testing.T) {
 		if p.headOnly() {
 			p.ok("thanks")
 		}
-	}), anywhere(nil))
+	}), toAny(nil))
 	c := w.dial()
 	c.beginUpload(uploadSize)
 	if _, err := io.CopyN(c, zeros{}, uploadSize); err != nil {
@@ -184,7 +184,7 @@ func TestRule20_MuchGoesBothWays(t *testing.T) {
 			p.send(strings.Repeat("x", 4096))
 		}
 		echo(0, p)
-	}), anywhere(func(s *policy.Settings) { s.Timeouts.Idle = patience }))
+	}), toAny(func(s *policy.Settings) { s.Timeouts.Idle = patience }))
 	c := w.dial()
 	c.beginUpload(uploadSize)
 	if _, err := io.CopyN(c, zeros{}, uploadSize); err != nil {
@@ -204,7 +204,7 @@ func TestRule02_ASlowUploadIsNotCut(t *testing.T) {
 	w := build(t, serve(t, func(_ int, p *peer) {
 		n.Add(1)
 		echo(0, p)
-	}), anywhere(func(s *policy.Settings) {
+	}), toAny(func(s *policy.Settings) {
 		s.Timeouts.PerTry, s.Timeouts.ResponseHeader = 150*time.Millisecond, 150*time.Millisecond
 		s.Retry.On = policy.Of(policy.PerTryTimeout)
 		b := policy.DefaultBreaker()
@@ -216,7 +216,7 @@ func TestRule02_ASlowUploadIsNotCut(t *testing.T) {
 	for range 2 {
 		c.beginUpload(4)
 		for _, piece := range []string{"s", "l", "o", "w"} {
-			c.sayNothing(100 * time.Millisecond)
+			c.pause(100 * time.Millisecond)
 			c.send(piece)
 		}
 		if res, body := c.response("PUT"); res.StatusCode != 200 || body != "PUT /up slow" {
@@ -238,10 +238,10 @@ func TestRule02_TheAnswerToAnUploadIsTimed(t *testing.T) {
 			w := build(t, serve(t, func(_ int, p *peer) {
 				p.request()
 				_, _, _ = p.request()
-			}), anywhere(limit))
+			}), toAny(limit))
 			c := w.dial()
 			c.beginUpload(2)
-			c.sayNothing(200 * time.Millisecond)
+			c.pause(200 * time.Millisecond)
 			c.send("hi")
 			if res, _ := c.response("PUT"); res.StatusCode != 504 || res.Header.Get("fairlead-reason") != "per_try_timeout" {
 				t.Fatalf("got %d %v", res.StatusCode, res.Header)
@@ -257,7 +257,7 @@ func TestRule02_TheAnswerToAnUploadIsTimed(t *testing.T) {
 func TestRule27_ABodyThatIsVisiblyBadIsNotForwarded(t *testing.T) {
 	for _, body := range []string{"zz\r\n", "0x5\r\nhello", "5\r\nhelloX", "-1\r\n", "5\nhello"} {
 		t.Run(body, func(t *testing.T) {
-			w := build(t, nowhere(t), anywhere(retryOn(policy.ConnectFailure)))
+			w := build(t, closedAddress(t), toAny(retryOn(policy.ConnectFailure)))
 			c := w.dial()
 			c.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
 			if res, _ := c.response("POST"); res.StatusCode != 400 || !res.Close {
@@ -281,7 +281,7 @@ func TestRule26_TheRefusalOfABodyCanBeRead(t *testing.T) {
 		if _, _, ok := p.request(); ok {
 			whole.Store(true)
 		}
-	}), anywhere(nil))
+	}), toAny(nil))
 	for range 5 {
 		c := w.dial()
 		c.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
@@ -299,7 +299,7 @@ func TestRule26_TheRefusalOfABodyCanBeRead(t *testing.T) {
 
 // A HEAD that is answered locally has no content.
 func TestRule26_AFailedHEADHasNoContent(t *testing.T) {
-	w := build(t, nowhere(t), anywhere(nil))
+	w := build(t, closedAddress(t), toAny(nil))
 	c := w.dial()
 	c.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
 	if res, body := c.response("HEAD"); res.StatusCode != 502 || body != "" {
@@ -314,7 +314,7 @@ func TestRule26_ALocalAnswerToAnUploadCanBeRead(t *testing.T) {
 		if p.headOnly() {
 			_ = p.SetLinger(0)
 		}
-	}), anywhere(nil))
+	}), toAny(nil))
 	for range 5 {
 		c := w.dial()
 		c.beginUpload(uploadSize)
@@ -337,7 +337,7 @@ func TestRule04_ADepartedClientEndsTheUploadBehindItsAnswer(t *testing.T) {
 			_, err := io.Copy(io.Discard, p.r)
 			ended <- err
 		}
-	}), anywhere(nil))
+	}), toAny(nil))
 	c := w.dial()
 	c.beginUpload(uploadSize)
 	c.response("PUT")
@@ -360,7 +360,7 @@ func TestRule20_AnUpstreamThatEndsItsSideReadsOn(t *testing.T) {
 		_ = p.CloseWrite()
 		n, _ := io.CopyN(io.Discard, p.r, uploadSize)
 		got <- n
-	}), anywhere(nil))
+	}), toAny(nil))
 	c := w.dial()
 	c.beginUpload(uploadSize)
 	c.response("PUT")
@@ -387,7 +387,7 @@ func TestAForcedStopEndsUploads(t *testing.T) {
 					close(began)
 					_, _ = io.Copy(io.Discard, p.r)
 				}
-			}), anywhere(nil))
+			}), toAny(nil))
 			c := w.dial()
 			c.beginUpload(uploadSize)
 			<-began
@@ -402,7 +402,7 @@ func TestAForcedStopEndsUploads(t *testing.T) {
 
 // What an upstream says while it takes nothing of a request that is sent in one piece is heard: a final response, behind which
 // the rest is not sent, and an interim one, behind which it is.
-func TestRule20_WhatAnUpstreamSaysThatTakesNothingIsHeard(t *testing.T) {
+func TestRule20_TheResponseOfAnUpstreamThatTakesNothingIsRead(t *testing.T) {
 	const late = "HTTP/1.1 102 Processing\r\n\r\n"
 	much := strings.Repeat("x", 28<<10)
 	for name, tc := range map[string]struct {
@@ -412,13 +412,13 @@ func TestRule20_WhatAnUpstreamSaysThatTakesNothingIsHeard(t *testing.T) {
 		"a final response": {func(p *peer, end <-chan struct{}) { p.send(answer(413, "no")); <-end }, 413},
 		"interim ones": {func(p *peer, end <-chan struct{}) {
 			p.send(late + late)
-			(&client{}).sayNothing(4 * drive.FirstLook) // so that somebody looks meanwhile
+			(&client{}).pause(4 * drive.FirstCheck) // so that somebody looks meanwhile
 			echo(0, p)
 		}, 200},
 		"a final response behind interim ones": {func(p *peer, end <-chan struct{}) { p.send(late + late + answer(413, "no")); <-end }, 413},
 		"interim ones in pieces": {func(p *peer, end <-chan struct{}) {
 			p.send(late[:5])
-			(&client{}).sayNothing(4 * drive.FirstLook)
+			(&client{}).pause(4 * drive.FirstCheck)
 			p.send(late[5:])
 			echo(0, p)
 		}, 200},
@@ -430,7 +430,7 @@ func TestRule20_WhatAnUpstreamSaysThatTakesNothingIsHeard(t *testing.T) {
 				if c, err := p.r.ReadByte(); err == nil && c == 'G' && p.r.UnreadByte() == nil {
 					tc.upstream(p, end)
 				}
-			}), anywhere(nil))
+			}), toAny(nil))
 			t.Cleanup(func() { close(end) })
 			w.dialer.narrow.Store(true)
 			c := w.dial()
@@ -452,7 +452,7 @@ func TestRule04_AnUploadThatEndsInTheMidstIsAnswered(t *testing.T) {
 		if _, _, ok := p.request(); !ok {
 			p.send("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 4\r\n\r\nhalf")
 		}
-	}), anywhere(nil))
+	}), toAny(nil))
 	c := w.dial()
 	c.beginUpload(10)
 	c.send("some")
@@ -465,7 +465,7 @@ func TestRule04_AnUploadThatEndsInTheMidstIsAnswered(t *testing.T) {
 // A client that has sent all of its upload and has its answer may leave: what it sent goes on its way, as it would without a proxy.
 func TestRule20_AnUploadThatIsAllSentArrivesThoughItsClientHasLeft(t *testing.T) {
 	const size = 96 << 10
-	var w *world
+	var w *testProxy
 	got := make(chan int64, 1)
 	w = build(t, serve(t, func(_ int, p *peer) {
 		if !p.headOnly() {
@@ -474,10 +474,10 @@ func TestRule20_AnUploadThatIsAllSentArrivesThoughItsClientHasLeft(t *testing.T)
 		// So that most of it waits on the client's side until this side reads.
 		_, _ = p.SetReadBuffer(4<<10), w.dialer.last.Load().SetWriteBuffer(4<<10)
 		p.ok("later")
-		w.looked()
+		w.clientChecked()
 		n, _ := io.CopyN(io.Discard, p.r, size)
 		got <- n
-	}), anywhere(nil))
+	}), toAny(nil))
 	c := w.dial()
 	c.beginUpload(size)
 	c.response("PUT")
@@ -502,7 +502,7 @@ func TestRule20_TheUpstreamsBreakBehindItsAnswerIsNoticed(t *testing.T) {
 			<-answered
 			_ = p.SetLinger(0)
 		}
-	}), anywhere(nil))
+	}), toAny(nil))
 	c := w.dial()
 	c.beginUpload(10)
 	if _, body := c.response("PUT"); body != "later" {

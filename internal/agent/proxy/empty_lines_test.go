@@ -33,10 +33,10 @@ func TestRule30_AnEmptyLineBehindABodyBeginsNoRequest(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := buildWith(t, Options{headTimeout: drive.FirstLook}, serve(t, echo), anywhere(nil))
+			w := buildWith(t, Options{headTimeout: drive.FirstCheck}, serve(t, echo), toAny(nil))
 			c := w.dial()
 			send(c)
-			c.sayNothing(4 * drive.FirstLook)
+			c.pause(4 * drive.FirstCheck)
 			poll(t, func() bool { return w.idle() == 1 })
 			if _, body := c.get("/next"); body != "GET /next " {
 				t.Fatalf("got %q", body)
@@ -53,7 +53,7 @@ func TestRule30_AnEmptyLineBehindABodyBeginsNoRequest(t *testing.T) {
 // Empty lines without end are no way to begin a request, and those of one connection are not held against another.
 func TestRule30_EmptyLinesAreCountedPerRequest(t *testing.T) {
 	oneProcessor(t)
-	w := build(t, serve(t, echo), anywhere(nil))
+	w := build(t, serve(t, echo), toAny(nil))
 	for _, tc := range []struct {
 		lines  string
 		status int
@@ -70,7 +70,7 @@ func TestRule30_EmptyLinesAreCountedPerRequest(t *testing.T) {
 
 // A request that has begun must come to its end in time.
 func TestRule30_ASlowHeadIsRefused(t *testing.T) {
-	w := buildWith(t, Options{headTimeout: drive.FirstLook}, serve(t, echo), anywhere(nil))
+	w := buildWith(t, Options{headTimeout: drive.FirstCheck}, serve(t, echo), toAny(nil))
 	c := w.dial()
 	c.send("\r\nGET / HT")
 	if res, _ := c.response("GET"); res.StatusCode != 408 || !res.Close {
@@ -79,7 +79,7 @@ func TestRule30_ASlowHeadIsRefused(t *testing.T) {
 }
 
 // idle counts the connections that wait for a request.
-func (w *world) idle() (n int) {
+func (w *testProxy) idle() (n int) {
 	w.server.mu.Lock()
 	defer w.server.mu.Unlock()
 	for c := range w.server.connections {

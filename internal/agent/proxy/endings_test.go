@@ -41,7 +41,7 @@ func TestRule29_AnEndTogetherWithALaterRequest(t *testing.T) {
 			p.send("HTTP/1.1 200 OK\r\nContent-Length: 400000\r\n\r\n")
 			p.send(strings.Repeat("x", 400000))
 		}
-	}), anywhere(nil))
+	}), toAny(nil))
 	c := w.dial()
 	c.get("/1")
 	c.get("/2")
@@ -89,7 +89,7 @@ func TestRule29_InterimResponsesDuringTheUpload(t *testing.T) {
 				}
 				p.ok(string(b))
 				echo(0, p)
-			}), anywhere(nil))
+			}), toAny(nil))
 			c := w.dial()
 			c.send("PUT / HTTP/1.1\r\nHost: a\r\n" + tc.expect + "Content-Length: 8\r\n\r\n")
 			c.send("half")
@@ -140,7 +140,7 @@ func TestRule01_DeadlinesHoldWhileSending(t *testing.T) {
 		"write":       {func(s *policy.Settings) { s.Timeouts.Write = 150 * time.Millisecond }, "per_try_timeout"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := build(t, deaf(t), anywhere(tc.change))
+			w := build(t, deaf(t), toAny(tc.change))
 			c := w.dial()
 			go c.upload()
 			res, _ := c.response("PUT")
@@ -152,7 +152,7 @@ func TestRule01_DeadlinesHoldWhileSending(t *testing.T) {
 }
 
 func TestRule04_ADepartedClientIsNoticedWhileSending(t *testing.T) {
-	w := build(t, deaf(t), anywhere(nil))
+	w := build(t, deaf(t), toAny(nil))
 	c := w.dial()
 	_ = c.SetWriteDeadline(time.Now().Add(200 * time.Millisecond)) // by then nothing moves any more
 	c.upload()
@@ -171,7 +171,7 @@ func TestRule29_AResponseUntilCloseSurvivesAPipelinedRequest(t *testing.T) {
 		p.request()
 		<-next
 		p.send("HTTP/1.1 200 OK\r\n\r\n" + body)
-	}), anywhere(nil))
+	}), toAny(nil))
 	c := w.dial()
 	c.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n")
 	w.waitFor(t, func() bool { return w.dialer.dials.Load() > 0 })
@@ -193,7 +193,7 @@ func TestRule29_AConnectionOfAnUnfinishedRequestIsNotReused(t *testing.T) {
 			p.ok("early")
 			_, _ = io.Copy(io.Discard, p.r)
 		}
-	}), anywhere(nil))
+	}), toAny(nil))
 	c := w.dial()
 	c.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf")
 	if _, body := c.response("PUT"); body != "early" {
@@ -207,7 +207,7 @@ func TestRule29_AConnectionOfAnUnfinishedRequestIsNotReused(t *testing.T) {
 // A listener that stops hands over connections the kernel had accepted: while it drains the server serves them, and ends each
 // after its call.
 func TestADrainingServerServesWhatStillArrives(t *testing.T) {
-	w := build(t, serve(t, echo), anywhere(nil))
+	w := build(t, serve(t, echo), toAny(nil))
 	ctx, stop := context.WithCancel(t.Context())
 	var drain sync.WaitGroup
 	drain.Go(func() { w.server.Drain(ctx) })
@@ -223,7 +223,7 @@ func TestADrainingServerServesWhatStillArrives(t *testing.T) {
 
 // A connection that has not sent anything yet has not been idle since the beginning of time.
 func TestADrainGivesANewConnectionTimeForItsFirstRequest(t *testing.T) {
-	w := build(t, serve(t, echo), anywhere(nil))
+	w := build(t, serve(t, echo), toAny(nil))
 	c := w.dial()
 	w.waitFor(t, func() bool { return w.server.Connections() > 0 })
 	w.server.closeIdle(time.Now().Add(-drainQuiet))

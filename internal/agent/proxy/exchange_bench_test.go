@@ -9,7 +9,7 @@ import (
 // side are in it.
 func BenchmarkExchange(b *testing.B) {
 	response := answer(200, strings.Repeat("x", 1024))
-	w := quietWorld(b, response, anywhere(everything))
+	w := quietWorld(b, response, toAny(everything))
 	c := w.dial()
 	request, in := []byte(request1K), make([]byte, len(response))
 	b.ReportAllocs()

@@ -6,7 +6,7 @@ import (
 )
 
 func TestKeepAliveOnBothSides(t *testing.T) {
-	w := build(t, serve(t, echo), anywhere(nil))
+	w := build(t, serve(t, echo), toAny(nil))
 	c := w.dial()
 	for range 3 {
 		res, body := c.get("/x")
@@ -28,7 +28,7 @@ func TestKeepAliveOnBothSides(t *testing.T) {
 }
 
 func TestPipelining(t *testing.T) {
-	w := build(t, serve(t, echo), anywhere(nil))
+	w := build(t, serve(t, echo), toAny(nil))
 	c := w.dial()
 	c.send(strings.Repeat("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", 5))
 	for range 5 {
@@ -42,7 +42,7 @@ func TestPipelining(t *testing.T) {
 }
 
 func TestBodiesInPieces(t *testing.T) {
-	w := build(t, serve(t, echo), anywhere(nil))
+	w := build(t, serve(t, echo), toAny(nil))
 	c := w.dial()
 	for range 2 {
 		c.send("PUT /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab")

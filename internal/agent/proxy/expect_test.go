@@ -36,7 +36,7 @@ func TestRule21_ABodyThatComesBehindAFinalResponseIsSent(t *testing.T) {
 				n, _ := io.ReadFull(p.r, read)
 				got <- string(read[:n])
 				p.send(last)
-			}), anywhere(nil))
+			}), toAny(nil))
 			c := w.dial()
 			c.send("PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 27\r\n\r\n")
 			if tc.early {

@@ -66,7 +66,7 @@ func TestRule07_AnUnsentPOSTIsRetriedWhateverIsTimed(t *testing.T) {
 			"streamed": func(c *client) { c.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nh") },
 		} {
 			t.Run(name+"/"+kind, func(t *testing.T) {
-				w := build(t, serve(t, echo), anywhere(func(s *policy.Settings) {
+				w := build(t, serve(t, echo), toAny(func(s *policy.Settings) {
 					limit(s)
 					s.Retry.On = policy.Of(policy.ResetBeforeRequest)
 				}))
@@ -110,7 +110,7 @@ func TestRule29_AConnectionThatWaitsForABodyIsNotReused(t *testing.T) {
 		default:
 			p.ok("fresh")
 		}
-	}), anywhere(func(s *policy.Settings) {
+	}), toAny(func(s *policy.Settings) {
 		s.Retry.On, s.Retry.MaxRetries = policy.Of(policy.GatewayError, policy.Reset), 1
 	}))
 	c := w.dial()
@@ -131,7 +131,7 @@ func TestRule29_AConnectionThatWaitsForABodyIsNotReused(t *testing.T) {
 }
 
 // No try starts for a client that has gone, however short the waits between them are.
-func TestRule04_NoTryStartsForADepartedClient(t *testing.T) {
+func TestRule04_NoAttemptStartsForADepartedClient(t *testing.T) {
 	for name, backoff := range map[string]time.Duration{"at once": 0, "after a while": 5 * time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
 			var requests atomic.Int64
@@ -146,7 +146,7 @@ func TestRule04_NoTryStartsForADepartedClient(t *testing.T) {
 					}
 					p.send(answer(503, ""))
 				}
-			}), anywhere(func(s *policy.Settings) {
+			}), toAny(func(s *policy.Settings) {
 				s.Retry.On, s.Retry.MaxRetries = policy.Of(policy.GatewayError), 10
 				s.Retry.Backoff.Initial, s.Retry.Backoff.Max = backoff, backoff
 				s.Retry.Backoff.Jitter = policy.JitterNone
@@ -176,7 +176,7 @@ func TestRule04_CallsGivenUpOpenTheBreaker(t *testing.T) {
 			arrived <- struct{}{}
 			_, _ = p.r.ReadByte() // says nothing until the connection goes
 		}
-	}), anywhere(func(s *policy.Settings) {
+	}), toAny(func(s *policy.Settings) {
 		b := policy.DefaultBreaker()
 		b.ConsecutiveFailures = 0
 		b.SlowCalls = &policy.SlowCalls{Threshold: time.Nanosecond, Percent: 100, MinimumRequests: 3, Window: time.Minute}
@@ -206,7 +206,7 @@ func TestRule08_ARepairIsNotCalledARetry(t *testing.T) {
 		if n == 0 {
 			_, _ = p.r.ReadByte() // the next request; its answer is the end
 		}
-	}), anywhere(func(s *policy.Settings) { s.Retry.MaxRetries = 0 }))
+	}), toAny(func(s *policy.Settings) { s.Retry.MaxRetries = 0 }))
 	c := w.dial()
 	c.get("/")
 	if _, body := c.get("/"); body != "fine" {
@@ -233,7 +233,7 @@ func TestRule18_ABodyThatCameWithItsHeadIsBoundedToo(t *testing.T) {
 			n.Add(1)
 			p.send(answer(503, ""))
 		}
-	}), anywhere(func(s *policy.Settings) { s.Retry.On, s.Retry.BodyMaxBytes = policy.Of(policy.GatewayError), 3 }))
+	}), toAny(func(s *policy.Settings) { s.Retry.On, s.Retry.BodyMaxBytes = policy.Of(policy.GatewayError), 3 }))
 	for i, tc := range []struct {
 		body  string
 		fate  call.RetryDecision
@@ -256,7 +256,7 @@ func TestRule18_ABodyThatCameWithItsHeadIsBoundedToo(t *testing.T) {
 
 // A body of which nothing was sent is still there, whatever is kept.
 func TestRule18_AnUnsentBodyIsNotLost(t *testing.T) {
-	w := build(t, nowhere(t), anywhere(func(s *policy.Settings) {
+	w := build(t, closedAddress(t), toAny(func(s *policy.Settings) {
 		s.Retry.On, s.Retry.BodyMaxBytes = policy.Of(policy.ConnectFailure), 0
 	}))
 	c := w.dial()
@@ -268,7 +268,7 @@ func TestRule18_AnUnsentBodyIsNotLost(t *testing.T) {
 }
 
 // Calls that their clients give up say nothing against an endpoint: it goes on getting its share.
-func TestRule04_ADepartedClientDoesNotWeighOnTheEndpoint(t *testing.T) {
+func TestRule04_ADepartedClientDoesNotCountAgainstTheEndpoint(t *testing.T) {
 	hung := make(chan struct{})
 	end := make(chan struct{})
 	var served atomic.Int64
@@ -288,7 +288,7 @@ func TestRule04_ADepartedClientDoesNotWeighOnTheEndpoint(t *testing.T) {
 		}
 	})
 	b := serve(t, echo)
-	w := build(t, a, anywhere(nil))
+	w := build(t, a, toAny(nil))
 	t.Cleanup(func() { close(end) })
 	w.serviceOf(nil, a)
 	for range 6 {

@@ -10,7 +10,7 @@ import (
 )
 
 // panicking makes one call that meets a mistake of ours, and reads what comes of it.
-func (w *world) panicking() {
+func (w *testProxy) panicking() {
 	w.t.Helper()
 	w.events.expectPanic.Store(true)
 	w.seen.panics.Store(true)
@@ -21,7 +21,7 @@ func (w *world) panicking() {
 }
 
 func TestAPanicEndsOnlyItsConnection(t *testing.T) {
-	w := build(t, serve(t, echo), anywhere(nil))
+	w := build(t, serve(t, echo), toAny(nil))
 	w.panicking()
 	if _, body := w.dial().get("/"); body != "GET / " {
 		t.Fatalf("got %q", body)
@@ -47,7 +47,7 @@ func TestAPanicKeepsNothing(t *testing.T) {
 				p.ok("fine")
 			}
 		}
-	}), anywhere(func(s *policy.Settings) {
+	}), toAny(func(s *policy.Settings) {
 		s.Retry.MaxRetries, s.Timeouts.PerTry = 0, time.Hour // for as long a probe that does not end would keep others out
 		s.Pool.MaxConnections, s.Pool.MaxPending = 1, 1      // a client may have its answer a moment before the connection is free again
 		b := policy.DefaultBreaker()
@@ -66,7 +66,7 @@ func TestAPanicKeepsNothing(t *testing.T) {
 
 // So is the account of a body that was kept for another try.
 func TestAPanicKeepsNoReplayMemory(t *testing.T) {
-	w := build(t, serve(t, echo), anywhere(retryOn(policy.GatewayError)))
+	w := build(t, serve(t, echo), toAny(retryOn(policy.GatewayError)))
 	w.events.expectPanic.Store(true)
 	w.seen.panics.Store(true)
 	c := w.dial()
@@ -85,7 +85,7 @@ func TestAPanicKeepsNoReplayMemory(t *testing.T) {
 
 // The place of a connection that is being made is given back too.
 func TestAPanicInADialKeepsNoPlace(t *testing.T) {
-	w := build(t, serve(t, echo), anywhere(func(s *policy.Settings) {
+	w := build(t, serve(t, echo), toAny(func(s *policy.Settings) {
 		s.Pool.MaxConnections, s.Pool.MaxPending, s.Pool.PendingTimeout = 1, 1, patience/2
 	}))
 	w.events.expectPanic.Store(true)

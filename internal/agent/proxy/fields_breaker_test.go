@@ -32,7 +32,7 @@ func status(q *http.Request) string {
 }
 
 // rejected makes a call on a connection of its own, and reports whether an open breaker kept it from the upstream.
-func (w *world) rejected(path string) bool {
+func (w *testProxy) rejected(path string) bool {
 	w.t.Helper()
 	c := w.dial()
 	defer c.Close()
@@ -88,18 +88,18 @@ func TestRule22_EveryFieldDecidesOnOpening(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var n atomic.Int64
-			w := build(t, counted(t, &n, status), anywhere(guarded(tc.set)))
+			w := build(t, counted(t, &n, status), toAny(guarded(tc.set)))
 			c := w.dial()
 			for i, q := range tc.calls {
 				if i > 0 {
-					c.sayNothing(tc.pause)
+					c.pause(tc.pause)
 				}
 				c.send(q)
 				if res, _ := c.response("GET"); res.Header.Get("fairlead-reason") != "" {
 					t.Fatalf("call %d was rejected", i)
 				}
 			}
-			c.sayNothing(tc.pause)
+			c.pause(tc.pause)
 			if got := w.rejected("/"); got != tc.opens {
 				t.Errorf("the next call was rejected: %v, want %v", got, tc.opens)
 			}
@@ -112,7 +112,7 @@ func TestRule22_EveryFieldDecidesOnOpening(t *testing.T) {
 //enforces:http1 circuitBreaker.open.duration circuitBreaker.open.maxDuration
 func TestRule22_OpenTimesAreAsWritten(t *testing.T) {
 	var n atomic.Int64
-	w := build(t, counted(t, &n, status), anywhere(guarded(func(b *policy.Breaker) {
+	w := build(t, counted(t, &n, status), toAny(guarded(func(b *policy.Breaker) {
 		b.ConsecutiveFailures, b.OpenDuration, b.OpenMaxDuration = 1, time.Millisecond, 20*time.Millisecond
 	})))
 	// Doubled each time, the last open time would be 16 s.
@@ -126,7 +126,7 @@ func TestRule22_OpenTimesAreDrawnAsWritten(t *testing.T) {
 	t.Parallel() // it waits
 	const breakers = 100
 	var n atomic.Int64
-	b := anywhere(nil)
+	b := toAny(nil)
 	for i := range breakers {
 		s := b.Base
 		guarded(func(br *policy.Breaker) {
@@ -157,7 +157,7 @@ func TestRule22_OpenTimesAreDrawnAsWritten(t *testing.T) {
 //
 //enforces:http1 circuitBreaker.halfOpen.probes circuitBreaker.halfOpen.successesToClose
 func TestRule22_HalfOpenIsAsWritten(t *testing.T) {
-	half := func(t *testing.T, probes, successes int) (*world, *gate) {
+	half := func(t *testing.T, probes, successes int) (*testProxy, *gate) {
 		g := newGate()
 		w := build(t, serve(t, func(n int, p *peer) {
 			if n == 0 { // the failure that opens it
@@ -166,7 +166,7 @@ func TestRule22_HalfOpenIsAsWritten(t *testing.T) {
 				return
 			}
 			g.serve(n, p)
-		}), anywhere(func(s *policy.Settings) {
+		}), toAny(func(s *policy.Settings) {
 			guarded(func(b *policy.Breaker) {
 				b.ConsecutiveFailures, b.OpenDuration, b.Probes, b.SuccessesToClose = 1, time.Millisecond, probes, successes
 			})(s)
@@ -204,7 +204,7 @@ func TestRule22_HalfOpenIsAsWritten(t *testing.T) {
 func TestRule22_ABreakerIsSharedAsWritten(t *testing.T) {
 	for name, sharing := range map[string]policy.Sharing{"by the node's pods": policy.ShareNode, "by nobody": policy.SharePod} {
 		t.Run(name, func(t *testing.T) {
-			n := buildNeighbours(t, &failingDialer{err: syscall.ECONNREFUSED}, anywhere(guarded(func(b *policy.Breaker) {
+			n := buildNeighbours(t, &failingDialer{err: syscall.ECONNREFUSED}, toAny(guarded(func(b *policy.Breaker) {
 				b.ConsecutiveFailures, b.Sharing = 1, sharing
 			})))
 			n.dial("other").get("/")

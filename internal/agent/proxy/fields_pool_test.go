@@ -44,7 +44,7 @@ func newGate() *gate {
 }
 
 // hold begins a call that is held upstream.
-func (w *world) hold(g *gate) *client {
+func (w *testProxy) hold(g *gate) *client {
 	w.t.Helper()
 	c := w.dial()
 	c.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -53,7 +53,7 @@ func (w *world) hold(g *gate) *client {
 }
 
 // expect waits for what should happen at once.
-func (w *world) expect(what <-chan struct{}, otherwise string) {
+func (w *testProxy) expect(what <-chan struct{}, otherwise string) {
 	w.t.Helper()
 	late := time.NewTimer(patience)
 	defer late.Stop()
@@ -64,7 +64,7 @@ func (w *world) expect(what <-chan struct{}, otherwise string) {
 	}
 }
 
-func (w *world) waiting() (waiting int) {
+func (w *testProxy) waiting() (waiting int) {
 	w.store.Stats(time.Now(), func(s routes.Stats) { waiting += s.Pool.Waiting })
 	return waiting
 }
@@ -79,7 +79,7 @@ func TestRule25_ConnectionsAreLimited(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newGate()
-			w := build(t, serve(t, g.serve), anywhere(func(s *policy.Settings) { s.Pool.PendingTimeout = time.Hour; set(&s.Pool) }))
+			w := build(t, serve(t, g.serve), toAny(func(s *policy.Settings) { s.Pool.PendingTimeout = time.Hour; set(&s.Pool) }))
 			defer g.open()
 			first := w.hold(g)
 			second := w.dial()
@@ -100,7 +100,7 @@ func TestRule25_ConnectionsAreLimited(t *testing.T) {
 //enforces:http1 connectionPool.maxPending
 func TestRule25_TheQueueOfCallsIsBounded(t *testing.T) {
 	g := newGate()
-	w := build(t, serve(t, g.serve), anywhere(func(s *policy.Settings) {
+	w := build(t, serve(t, g.serve), toAny(func(s *policy.Settings) {
 		s.Pool.MaxConnections, s.Pool.MaxPending, s.Pool.PendingTimeout = 1, 1, time.Hour
 	}))
 	defer g.open()
@@ -119,11 +119,11 @@ func TestRule25_TheQueueOfCallsIsBounded(t *testing.T) {
 func TestRule25_AQueuedCallWaitsAsLongAsWritten(t *testing.T) {
 	t.Parallel() // it waits
 	g := newGate()
-	w := build(t, serve(t, g.serve), anywhere(func(s *policy.Settings) { s.Pool.MaxConnections, s.Pool.PendingTimeout = 1, time.Hour }))
+	w := build(t, serve(t, g.serve), toAny(func(s *policy.Settings) { s.Pool.MaxConnections, s.Pool.PendingTimeout = 1, time.Hour }))
 	defer g.open()
 	first, second := w.hold(g), w.dial()
 	get(second)
-	second.sayNothing(policy.Defaults().Pool.PendingTimeout + 600*time.Millisecond)
+	second.pause(policy.Defaults().Pool.PendingTimeout + 600*time.Millisecond)
 	g.open()
 	first.response("GET")
 	if res, _ := second.response("GET"); res.StatusCode != 200 {
@@ -142,7 +142,7 @@ func TestRule25_IdleConnectionsAreClosed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := newGate()
-			w := build(t, serve(t, g.serve), anywhere(func(s *policy.Settings) { set(&s.Pool) }))
+			w := build(t, serve(t, g.serve), toAny(func(s *policy.Settings) { set(&s.Pool) }))
 			defer g.open()
 			first, second := w.hold(g), w.hold(g)
 			g.open()
@@ -163,11 +163,11 @@ func TestRule25_ConnectionsWearOut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newGate()
-			w := build(t, serve(t, g.serve), anywhere(func(s *policy.Settings) { set(&s.Pool) }))
+			w := build(t, serve(t, g.serve), toAny(func(s *policy.Settings) { set(&s.Pool) }))
 			c := w.dial()
 			for range 3 {
 				c.get("/")
-				c.sayNothing(5 * time.Millisecond)
+				c.pause(5 * time.Millisecond)
 			}
 			// Time is looked at when a call ends.
 			if n := g.conns.Load(); n < 2 {
@@ -182,7 +182,7 @@ func TestRule25_ConnectionsWearOut(t *testing.T) {
 //enforces:http1 connectionPool.tcpKeepAlive.idle connectionPool.tcpKeepAlive.interval connectionPool.tcpKeepAlive.probes
 func TestRule25_ConnectionsAreKeptAliveAsWritten(t *testing.T) {
 	want := policy.KeepAlive{Idle: 17 * time.Second, Interval: 3 * time.Second, Probes: 7}
-	w := build(t, serve(t, echo), anywhere(func(s *policy.Settings) { s.Pool.KeepAlive = want }))
+	w := build(t, serve(t, echo), toAny(func(s *policy.Settings) { s.Pool.KeepAlive = want }))
 	w.dial().get("/")
 	if got := keepAlive(t, w.dialer.last.Load()); got != want {
 		t.Errorf("got %v, want %v", got, want)
@@ -190,18 +190,18 @@ func TestRule25_ConnectionsAreKeptAliveAsWritten(t *testing.T) {
 }
 
 // shop is a Service with these endpoints, and a binding for it.
-func (w *world) shop(change func(*policy.Settings), endpoints ...netip.AddrPort) {
+func (w *testProxy) shop(change func(*policy.Settings), endpoints ...netip.AddrPort) {
 	w.t.Helper()
 	w.shopOf(policy.ProtocolHTTP, change, endpoints...)
 }
 
-func (w *world) shopOf(protocol policy.Protocol, change func(*policy.Settings), endpoints ...netip.AddrPort) {
+func (w *testProxy) shopOf(protocol policy.Protocol, change func(*policy.Settings), endpoints ...netip.AddrPort) {
 	w.t.Helper()
 	w.services = map[string]*policy.Destination{"ns/shop": {
 		Name: "ns/shop", ClusterIPs: []netip.Addr{w.original.Addr()},
 		Ports: []policy.DestinationPort{{Port: w.original.Port(), Endpoints: policy.Ready(endpoints...)}},
 	}}
-	b := anywhere(change)
+	b := toAny(change)
 	b.To.Kind, b.To.Service, b.To.Protocol = policy.TargetService, "ns/shop", protocol
 	w.install(b)
 }

@@ -120,7 +120,7 @@ func TestRule09_EveryFieldDecidesOnRetries(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var n atomic.Int64
-			w := build(t, counted(t, &n, always(tc.answer)), anywhere(func(s *policy.Settings) { tc.set(&s.Retry) }))
+			w := build(t, counted(t, &n, always(tc.answer)), toAny(func(s *policy.Settings) { tc.set(&s.Retry) }))
 			if tc.request == "" {
 				tc.request = aGET
 			}
@@ -146,14 +146,14 @@ func TestRule13_OldCallsAreNotInTheBudget(t *testing.T) {
 			return answer(503, "")
 		}
 		return answer(200, "")
-	}), anywhere(func(s *policy.Settings) {
+	}), toAny(func(s *policy.Settings) {
 		s.Retry.On, s.Retry.Budget = policy.Of(policy.GatewayError), policy.Budget{Percent: 20, Window: 20 * time.Millisecond}
 	}))
 	c := w.dial()
 	for range 9 {
 		c.get("/")
 	}
-	c.sayNothing(50 * time.Millisecond)
+	c.pause(50 * time.Millisecond)
 	c.get("/bad")
 	if n.Load() != 10 {
 		t.Errorf("%d tries for 10 calls: one retry of 10 was allowed though the first 9 are long ago", n.Load())
@@ -190,7 +190,7 @@ func TestRule15_WaitsGrowAsWritten(t *testing.T) {
 		for place, put := range placedOn(policy.GatewayError) {
 			t.Run(name+"/"+place, func(t *testing.T) {
 				var n atomic.Int64
-				w := build(t, counted(t, &n, always(answer(503, ""))), anywhere(func(s *policy.Settings) {
+				w := build(t, counted(t, &n, always(answer(503, ""))), toAny(func(s *policy.Settings) {
 					b := tc.backoff
 					b.Jitter = policy.JitterNone
 					s.Retry.MaxRetries, s.Timeouts.Overall = 3, time.Minute
@@ -226,7 +226,7 @@ func TestRule15_WaitsAreDrawnAsWritten(t *testing.T) {
 		for place, put := range placedOn(policy.GatewayError) {
 			t.Run(name+"/"+place, func(t *testing.T) {
 				var n atomic.Int64
-				w := build(t, counted(t, &n, always(answer(503, ""))), anywhere(func(s *policy.Settings) {
+				w := build(t, counted(t, &n, always(answer(503, ""))), toAny(func(s *policy.Settings) {
 					b := tc.backoff
 					b.Strategy, b.Max = policy.Fixed, b.Initial
 					s.Retry.MaxRetries, s.Timeouts.Overall = 3, drawnWithin

@@ -13,7 +13,7 @@ import (
 //
 //enforces:http1 rules[].name rules[].match[].methods rules[].match[].path.type rules[].match[].path.value
 func TestCallsFindTheirRule(t *testing.T) {
-	b := anywhere(func(s *policy.Settings) { s.Retry.On, s.Retry.MaxRetries = policy.Of(policy.GatewayError), 1 })
+	b := toAny(func(s *policy.Settings) { s.Retry.On, s.Retry.MaxRetries = policy.Of(policy.GatewayError), 1 })
 	thrice := b.Base
 	thrice.Retry.MaxRetries = 2
 	b.Rules = []policy.Rule{{Name: "thrice", Settings: thrice, Match: []policy.RequestMatch{
@@ -49,7 +49,7 @@ func TestCallsFindTheirRule(t *testing.T) {
 //enforces:http1 to[].protocol
 func TestWhatIsNoHTTPIsRefusedWhereItIsDeclared(t *testing.T) {
 	var n atomic.Int64
-	w := build(t, counted(t, &n, always(answer(200, ""))), anywhere(nil))
+	w := build(t, counted(t, &n, always(answer(200, ""))), toAny(nil))
 	c := w.dial()
 	c.send("HELLO there\r\n\r\n")
 	if res, _ := c.response("GET"); res.StatusCode != 400 {
@@ -64,7 +64,7 @@ func TestWhatIsNoHTTPIsRefusedWhereItIsDeclared(t *testing.T) {
 //
 //enforces:opaque to[].protocol
 func TestRequestsPassWhereTCPIsDeclared(t *testing.T) {
-	b := anywhere(nil)
+	b := toAny(nil)
 	b.To.Protocol = policy.ProtocolTCP
 	passesAsItIs(t, b, "GET / HTTP/1.1\r\nHost: a\r\nConnection: X\r\nX: 1\r\n\r\n", PassedDeclared)
 }
@@ -119,7 +119,7 @@ func TestConnectingThroughTakesNoLongerThanWritten(t *testing.T) {
 }
 
 func connectLate(t *testing.T, protocol policy.Protocol) {
-	b := anywhere(func(s *policy.Settings) { s.Timeouts.Connect, s.Retry.MaxRetries = 50*time.Millisecond, 0 })
+	b := toAny(func(s *policy.Settings) { s.Timeouts.Connect, s.Retry.MaxRetries = 50*time.Millisecond, 0 })
 	b.To.Protocol = protocol
 	var n atomic.Int64
 	w := build(t, counted(t, &n, always(answer(200, "it came about"))), b)

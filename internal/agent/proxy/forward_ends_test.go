@@ -22,10 +22,10 @@ import (
 type forwarding struct {
 	t     *testing.T
 	turns bool
-	world *world
+	world *testProxy
 
 	// immutable once the clients call
-	talks map[string]*talk    // by id
+	talks map[string]*turn    // by id
 	good  []http1test.Message // requests that the reader sees in what clients send
 
 	turn sync.Mutex
@@ -55,7 +55,7 @@ func (f *forwarding) upstream(n int, p *peer) {
 			return
 		case !early:
 			if k := f.early(text); k != nil {
-				f.say(p, k, rng)
+				f.respond(p, k, rng)
 				early = true
 			}
 		}
@@ -71,7 +71,7 @@ func (f *forwarding) upstream(n int, p *peer) {
 var idField = regexp.MustCompile(`\r\nX-Id: ([0-9a-f]{16})\r\n`)
 
 // early returns the talk of which the head has come, if it is one that is answered then.
-func (f *forwarding) early(text string) *talk {
+func (f *forwarding) early(text string) *turn {
 	head, _, whole := strings.Cut(strings.TrimLeft(text, "\r\n"), "\r\n\r\n")
 	id := idField.FindStringSubmatch(head + "\r\n")
 	if !whole || id == nil || f.talks[id[1]] == nil || !f.talks[id[1]].early {
@@ -88,13 +88,13 @@ func (f *forwarding) answer(p *peer, m *http1test.Message, rng *rand.Rand, early
 		p.send(unanswered)
 		return true
 	case !early:
-		f.say(p, k, rng)
+		f.respond(p, k, rng)
 	}
 	return !k.ends
 }
 
-// say sends the answer of a talk.
-func (f *forwarding) say(p *peer, k *talk, rng *rand.Rand) {
+// respond sends the answer of a talk.
+func (f *forwarding) respond(p *peer, k *turn, rng *rand.Rand) {
 	f.mu.Lock()
 	k.begun = true
 	f.mu.Unlock()
@@ -107,7 +107,7 @@ func (f *forwarding) say(p *peer, k *talk, rng *rand.Rand) {
 }
 
 // expected checks that a request is what a client has sent, and returns the talk that it belongs to, if that is known.
-func (f *forwarding) expected(m *http1test.Message) *talk {
+func (f *forwarding) expected(m *http1test.Message) *turn {
 	known := false
 	for i := range f.good {
 		known = known || cmp.Equal(comparable(f.good[i].Forwarded(http1test.Request{})), comparable(*m), cmpopts.EquateEmpty())
@@ -139,8 +139,8 @@ func comparable(m http1test.Message) http1test.Message {
 	return m
 }
 
-// talker is a client.
-type talker struct {
+// turnClient is a client.
+type turnClient struct {
 	*forwarding
 	rng *rand.Rand
 
@@ -152,7 +152,7 @@ type talker struct {
 }
 
 // run makes the calls, on one connection as far as it goes.
-func (c *talker) run(talks []*talk) {
+func (c *turnClient) run(talks []*turn) {
 	for len(talks) > 0 && !c.t.Failed() {
 		if c.turns {
 			c.turn.Lock()
@@ -168,7 +168,7 @@ func (c *talker) run(talks []*talk) {
 }
 
 // group makes calls without waiting for their answers, and returns how many are done with.
-func (c *talker) group(talks []*talk) int {
+func (c *turnClient) group(talks []*turn) int {
 	if c.conn == nil {
 		c.conn, c.text, c.ended, c.cut, c.used = c.world.dial(), "", false, false, false
 	}
@@ -221,10 +221,10 @@ func (c *talker) group(talks []*talk) int {
 	return answered
 }
 
-func badRequest(k *talk) bool { return k.badly && len(k.plain) > 0 }
+func badRequest(k *turn) bool { return k.badly && len(k.plain) > 0 }
 
 // settle waits until the upstream has said all that it has to say in answer to a talk.
-func (c *talker) settle(k *talk) {
+func (c *turnClient) settle(k *turn) {
 	c.mu.Lock()
 	begun := k.begun
 	c.mu.Unlock()
@@ -234,7 +234,7 @@ func (c *talker) settle(k *talk) {
 }
 
 // answered reads the responses to a talk, and reports whether there was an end to them. After others on the connection there may be none.
-func (c *talker) answered(k *talk, after bool) bool {
+func (c *turnClient) answered(k *turn, after bool) bool {
 	asked := k.good
 	if !badRequest(k) {
 		asked = asked[:1]
@@ -265,7 +265,7 @@ func (c *talker) answered(k *talk, after bool) bool {
 
 // refused reads what may follow the answers to the good requests of a bad stream: an answer of the proxy's own, without content if it is
 // taken to be one to HEAD.
-func (c *talker) refused() {
+func (c *turnClient) refused() {
 	for _, method := range []string{"GET", "HEAD"} {
 		if m, ok := c.response(http1test.Request{Method: method, Minor: 1}, nil); ok {
 			if len(m.Values("fairlead-reason")) == 0 {
@@ -277,7 +277,7 @@ func (c *talker) refused() {
 }
 
 // compare checks a response to a talk that keeps to the rules, and returns what means the rest of its responses.
-func (c *talker) compare(k *talk, plain []string, got *http1test.Message) []string {
+func (c *turnClient) compare(k *turn, plain []string, got *http1test.Message) []string {
 	to := k.asked.Asked()
 	for len(plain) > 0 {
 		reading := to
@@ -307,7 +307,7 @@ func withoutTrailer(fields []http1test.Field) []http1test.Field {
 }
 
 // response reads one response. It must be one that the reader understands, and have the talk's id or none that is known.
-func (c *talker) response(to http1test.Request, k *talk) (m http1test.Message, ok bool) {
+func (c *turnClient) response(to http1test.Request, k *turn) (m http1test.Message, ok bool) {
 	for {
 		m, rest, err := http1test.ReadResponse(c.text, to, c.ended && !c.cut)
 		switch {
@@ -325,7 +325,7 @@ func (c *talker) response(to http1test.Request, k *talk) (m http1test.Message, o
 	}
 }
 
-func (c *talker) ownId(m *http1test.Message, k *talk) {
+func (c *turnClient) ownId(m *http1test.Message, k *turn) {
 	for _, id := range m.Values("x-id") {
 		if id == "unasked" || c.talks[id] != nil && (k == nil || c.talks[id] != k) {
 			c.t.Errorf("the answer with the id %s comes to a client that asked with another", id)
@@ -334,7 +334,7 @@ func (c *talker) ownId(m *http1test.Message, k *talk) {
 }
 
 // more waits for bytes, or for the end.
-func (c *talker) more() {
+func (c *turnClient) more() {
 	piece := make([]byte, 32<<10)
 	n, err := c.conn.Read(piece)
 	c.text += string(piece[:n])
@@ -347,7 +347,7 @@ func (c *talker) more() {
 }
 
 // leave ends the connection, on which nothing more may come.
-func (c *talker) leave() {
+func (c *turnClient) leave() {
 	if c.conn == nil {
 		return
 	}

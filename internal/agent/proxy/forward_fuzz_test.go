@@ -43,26 +43,26 @@ func FuzzProxy(f *testing.F) {
 // response, belongs to no later request. Otherwise they call at the same time, several calls on a connection.
 func checkProxy(t *testing.T, seed uint64, turns bool) {
 	g := http1test.Generator{Rand: rand.New(rand.NewPCG(seed, 29))}
-	f := &forwarding{t: t, turns: turns, talks: map[string]*talk{}}
-	clients := make([][]*talk, 1+g.IntN(4))
+	f := &forwarding{t: t, turns: turns, talks: map[string]*turn{}}
+	clients := make([][]*turn, 1+g.IntN(4))
 	for i := range clients {
 		for n := 1 + g.IntN(5); n > 0; n-- {
-			clients[i] = append(clients[i], f.talk(g, n == 1))
+			clients[i] = append(clients[i], f.newTurn(g, n == 1))
 		}
 	}
-	f.world = build(t, serve(t, f.upstream), anywhere(func(s *policy.Settings) {
+	f.world = build(t, serve(t, f.upstream), toAny(func(s *policy.Settings) {
 		s.Retry.On, s.Pool.MaxConnections, s.Pool.PendingTimeout = 0, g.IntN(3), patience
 	}))
 	var wg sync.WaitGroup
 	for _, talks := range clients {
-		c := &talker{forwarding: f, rng: rand.New(rand.NewPCG(g.Uint64(), 1))}
+		c := &turnClient{forwarding: f, rng: rand.New(rand.NewPCG(g.Uint64(), 1))}
 		wg.Go(func() { c.run(talks) })
 	}
 	wg.Wait()
 }
 
-// talk is one exchange: what a client sends, and what the upstream answers to it.
-type talk struct {
+// turn is one exchange: what a client sends, and what the upstream answers to it.
+type turn struct {
 	id      string // in the field X-Id of the request and of its responses
 	request string
 	// asked is what the reader sees in request, and good what it sees there at all.
@@ -87,10 +87,10 @@ type talk struct {
 // unasked is what the upstream says without having been asked.
 const unasked = "HTTP/1.1 200 OK\r\nX-Id: unasked\r\nContent-Length: 7\r\n\r\nunasked"
 
-// talk makes an exchange. last says that nothing follows on the client's connection.
-func (f *forwarding) talk(g http1test.Generator, last bool) *talk {
+// newTurn makes an exchange. last says that nothing follows on the client's connection.
+func (f *forwarding) newTurn(g http1test.Generator, last bool) *turn {
 	x := g.Exchange(last)
-	k := &talk{id: fmt.Sprintf("%016x", g.Uint64()), ends: x.Ends, sent: make(chan struct{})}
+	k := &turn{id: fmt.Sprintf("%016x", g.Uint64()), ends: x.Ends, sent: make(chan struct{})}
 	k.request = tagged(x.Request, k.id)
 	odd := g.IntN(2) == 0
 	if strings.HasPrefix(x.Request, "GET ") && g.IntN(8) == 0 {
@@ -131,7 +131,7 @@ func tagged(message, id string) string {
 }
 
 // read notes what the reader sees in a talk's request.
-func (f *forwarding) read(k *talk) {
+func (f *forwarding) read(k *turn) {
 	for rest := k.request; ; {
 		m, next, err := http1test.ReadRequest(rest)
 		if err != nil {

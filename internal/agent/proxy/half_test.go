@@ -10,8 +10,8 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// looked waits until the proxy has looked whether a client is still there that has ended its side.
-func (w *world) looked() {
+// clientChecked waits until the proxy has looked whether a client is still there that has ended its side.
+func (w *testProxy) clientChecked() {
 	w.waitFor(w.t, func() bool { return w.dialer.asked.Load() > 0 })
 }
 
@@ -32,10 +32,10 @@ func TestRule04_AHalfClosedClientGetsItsAnswers(t *testing.T) {
 		"a body":                   {say: "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", answers: []string{"POST / hi"}},
 		"a chunked body":           {say: "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", answers: []string{"POST / hi"}},
 		"while waiting to retry":   {say: get, answers: []string{"GET / "}, bad: 2},
-		"while being connected to": {say: get, answers: []string{"GET / "}, slow: 3 * drive.FirstLook},
+		"while being connected to": {say: get, answers: []string{"GET / "}, slow: 3 * drive.FirstCheck},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var w *world
+			var w *testProxy
 			var n atomic.Int64
 			w = build(t, serve(t, func(_ int, p *peer) {
 				for {
@@ -47,12 +47,12 @@ func TestRule04_AHalfClosedClientGetsItsAnswers(t *testing.T) {
 						p.send(answer(503, "bad"))
 						continue
 					}
-					w.looked()
+					w.clientChecked()
 					p.ok(q.Method + " " + q.RequestURI + " " + body)
 				}
-			}), anywhere(func(s *policy.Settings) {
+			}), toAny(func(s *policy.Settings) {
 				s.Retry.On = policy.Of(policy.GatewayError)
-				s.Retry.Backoff.Initial, s.Retry.Backoff.Max, s.Retry.Backoff.Jitter = 4*drive.FirstLook, 4*drive.FirstLook, policy.JitterNone
+				s.Retry.Backoff.Initial, s.Retry.Backoff.Max, s.Retry.Backoff.Jitter = 4*drive.FirstCheck, 4*drive.FirstCheck, policy.JitterNone
 			}))
 			w.dialer.blind.Store(tc.blind)
 			w.dialer.slow.Store(int64(tc.slow))
@@ -79,11 +79,11 @@ func TestRule04_AHalfClosedClientThatGoesIsNoticed(t *testing.T) {
 			_, _ = p.r.ReadByte() // never answered: until the proxy gives up
 			close(gone)
 		}
-	}), anywhere(nil))
+	}), toAny(nil))
 	c := w.dial()
 	c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 	_ = c.CloseWrite()
-	w.looked()
+	w.clientChecked()
 	c.Close()
 	<-gone
 }

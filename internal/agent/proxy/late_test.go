@@ -22,13 +22,13 @@ import (
 
 // undeclared is a binding for every destination, whose protocol has to be found out.
 func undeclared(change func(*policy.Settings)) policy.Binding {
-	b := anywhere(change)
+	b := toAny(change)
 	b.To.Protocol = policy.ProtocolAuto
 	return b
 }
 
-// hushed waits until the proxy takes the client for one that says nothing: it has connected to the server.
-func (w *world) hushed() {
+// probed waits until the proxy takes the client for one that says nothing: it has connected to the server.
+func (w *testProxy) probed() {
 	w.t.Helper()
 	w.waitFor(w.t, func() bool { return w.dialer.dials.Load() > 0 })
 }
@@ -43,7 +43,7 @@ func TestRule26_ASilentClientHearsOfItsServersEnd(t *testing.T) {
 		server func(*testing.T) netip.AddrPort
 		want   error
 	}{
-		"refused": {server: nowhere, want: syscall.ECONNRESET},
+		"refused": {server: closedAddress, want: syscall.ECONNRESET},
 		"reset":   {server: ended(func(p *peer) { _ = p.SetLinger(0) }), want: syscall.ECONNRESET},
 		"closed":  {server: ended(func(*peer) {}), want: io.EOF},
 		"a greeting like an answer": {want: nil, server: func(t *testing.T) netip.AddrPort {
@@ -76,7 +76,7 @@ func TestRule32_ASlowFirstLineIsHTTP(t *testing.T) {
 	_ = c.SetNoDelay(true)
 	for _, piece := range append([]string{"\r\n"}, strings.Split("GET /slow HTTP/1.1\r\n", "")...) {
 		c.send(piece)
-		c.sayNothing(15 * time.Millisecond)
+		c.pause(15 * time.Millisecond)
 	}
 	c.send("Host: a\r\n\r\n")
 	if _, body := c.response("GET"); body != "GET /slow " {
@@ -97,7 +97,7 @@ func TestRule32_AClientThatOnlyListens(t *testing.T) {
 			}), undeclared(nil))
 			c := w.dial()
 			if late {
-				w.hushed()
+				w.probed()
 			}
 			_ = c.CloseWrite()
 			close(ended)
@@ -114,7 +114,7 @@ func TestRule04_AHalfClosedTunnelIsNotDeparted(t *testing.T) {
 		all, _ := io.ReadAll(p)
 		p.send("got " + string(all))
 	}), undeclared(nil))
-	w.dialer.slow.Store(int64(3 * drive.FirstLook))
+	w.dialer.slow.Store(int64(3 * drive.FirstCheck))
 	c := w.dial()
 	c.send("HELO there\r\n")
 	_ = c.CloseWrite()
@@ -137,9 +137,9 @@ func TestRule04_APipeliningClientIsNotDeparted(t *testing.T) {
 				p.ok("fine")
 			}
 		}
-	}), anywhere(func(s *policy.Settings) {
+	}), toAny(func(s *policy.Settings) {
 		s.Retry.On = policy.Of(policy.GatewayError)
-		s.Retry.Backoff.Initial, s.Retry.Backoff.Max, s.Retry.Backoff.Jitter = 4*drive.FirstLook, 4*drive.FirstLook, policy.JitterNone
+		s.Retry.Backoff.Initial, s.Retry.Backoff.Max, s.Retry.Backoff.Jitter = 4*drive.FirstCheck, 4*drive.FirstCheck, policy.JitterNone
 	}))
 	c := w.dial()
 	c.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -152,8 +152,8 @@ func TestRule04_APipeliningClientIsNotDeparted(t *testing.T) {
 	}
 }
 
-// sayNothing is what the client does for a while.
-func (c *client) sayNothing(d time.Duration) {
+// pause is what the client does for a while.
+func (c *client) pause(d time.Duration) {
 	silence := time.NewTimer(d)
 	defer silence.Stop()
 	<-silence.C
@@ -201,7 +201,7 @@ func TestRule32_StallsLoseNoRequest(t *testing.T) {
 
 // stalledCall makes one call on a new connection, after a silence that is anything from nothing to long enough for the probe to
 // come to its end.
-func stalledCall(t *testing.T, w *world, rng *rand.Rand) (ok bool) {
+func stalledCall(t *testing.T, w *testProxy, rng *rand.Rand) (ok bool) {
 	conn, err := net.Dial("tcp", w.captured.Addr().String())
 	if err != nil {
 		t.Error(err)

@@ -17,9 +17,9 @@ import (
 
 // busyWorld is a world with calls in every kind of wait, each with a client of its own: for the head, between tries, for the server
 // to be reached, for the client; and with what is open besides calls.
-func busyWorld(t *testing.T) (w *world, clients []*client) {
+func busyWorld(t *testing.T) (w *testProxy, clients []*client) {
 	t.Helper()
-	tcp := anywhere(nil)
+	tcp := toAny(nil)
 	tcp.Key, tcp.To.Protocol = "tcp", policy.ProtocolTCP
 	var waited atomic.Int64 // for the head, and between tries
 	up := serve(t, func(_ int, p *peer) {
@@ -42,7 +42,7 @@ func busyWorld(t *testing.T) (w *world, clients []*client) {
 			}
 		}
 	})
-	w = build(t, up, anywhere(func(s *policy.Settings) {
+	w = build(t, up, toAny(func(s *policy.Settings) {
 		s.Retry.On = policy.Of(policy.GatewayError)
 		s.Retry.RetryAfter.Max = 2 * time.Hour
 	}))
@@ -85,7 +85,7 @@ func TestRule26_AForcedStopEndsAllAtOnce(t *testing.T) {
 }
 
 // All sessions are told before one is waited for: here each ends only when all have been told.
-func TestSessionsAreToldBeforeOneIsWaitedFor(t *testing.T) {
+func TestConnectionsAreInterruptedBeforeOneIsWaitedFor(t *testing.T) {
 	const n = 12
 	arrived := make(chan struct{}, n)
 	w := build(t, serve(t, func(_ int, p *peer) {
@@ -93,7 +93,7 @@ func TestSessionsAreToldBeforeOneIsWaitedFor(t *testing.T) {
 			arrived <- struct{}{}
 			_, _ = p.r.ReadByte()
 		}
-	}), anywhere(nil))
+	}), toAny(nil))
 	for range n {
 		w.dial().send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 	}

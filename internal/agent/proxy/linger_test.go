@@ -26,11 +26,11 @@ func TestRule26_LingeringEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // they wait
-			w := buildWith(t, Options{lingerFor: drive.FirstLook}, serve(t, func(_ int, p *peer) {
+			w := buildWith(t, Options{lingerFor: drive.FirstCheck}, serve(t, func(_ int, p *peer) {
 				if p.headOnly() {
 					up(p)
 				}
-			}), anywhere(nil))
+			}), toAny(nil))
 			c := w.dial()
 			c.send("PUT /up HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n7fffffffffff\r\n")
 			if name == "behind our refusal of the body" {
@@ -62,7 +62,7 @@ func TestRule20_NoRequestIsServedBehindTheUpstreamsEnd(t *testing.T) {
 		p.send(answer(202, ""))
 		_ = p.CloseWrite()
 		_, _ = io.CopyN(io.Discard, p.r, uploadSize)
-	}), anywhere(nil))
+	}), toAny(nil))
 	w.serviceOf(nil)
 	c := w.dial()
 	c.beginUpload(uploadSize)
@@ -103,14 +103,14 @@ func TestRule04_AClientThatEndsItsSideBehindTheUpstreamsEndIsThere(t *testing.T)
 			case <-sent:
 				if waiting { // so that somebody looks at the client meanwhile
 					waiting = false
-					again := time.NewTimer(2 * drive.MaxLook)
+					again := time.NewTimer(2 * drive.MaxCheck)
 					<-again.C
 				}
 			default:
 			}
 		}
 		got <- n
-	}), anywhere(func(s *policy.Settings) { s.Timeouts.Idle = 2 * patience }))
+	}), toAny(func(s *policy.Settings) { s.Timeouts.Idle = 2 * patience }))
 	c := w.dial()
 	c.beginUpload(uploadSize)
 	c.response("PUT")

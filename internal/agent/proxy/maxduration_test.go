@@ -11,7 +11,7 @@ import (
 )
 
 // brief ends every exchange soon after its beginning.
-func brief(s *policy.Settings) { s.Timeouts.MaxDuration = 4 * drive.FirstLook }
+func brief(s *policy.Settings) { s.Timeouts.MaxDuration = 4 * drive.FirstCheck }
 
 // expectReset sends until the connection is reset, and fails when it ends otherwise.
 func (c *client) expectReset() {
@@ -60,7 +60,7 @@ func TestRule01_ATunnelEndsAtMaxDuration(t *testing.T) {
 				p.headOnly()
 				p.send(tc.response)
 				_, _ = io.Copy(p, p.r)
-			}), anywhere(brief))
+			}), toAny(brief))
 			c := w.dial()
 			c.send(tc.request)
 			c.head()

@@ -19,13 +19,13 @@ func TestIdleConnectionsAreSmall(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector's own memory would be measured")
 	}
-	tcp := anywhere(nil)
+	tcp := toAny(nil)
 	tcp.To.Protocol = policy.ProtocolTCP
 	for name, tc := range map[string]struct {
 		binding policy.Binding
 		say     string
 	}{
-		"http":   {anywhere(nil), "GET / HTTP/1.1\r\nHost: a\r\n\r\n"},
+		"http":   {toAny(nil), "GET / HTTP/1.1\r\nHost: a\r\n\r\n"},
 		"opaque": {tcp, "HELO there, I have something to say\r\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -41,7 +41,7 @@ func TestIdleConnectionsAreSmall(t *testing.T) {
 // idleConnections opens so many connections that have carried a few bytes, and returns the memory of the process that each of them
 // takes, the ends of client and server included.
 func idleConnections(t *testing.T, count int, b policy.Binding, say string) (bytesEach uint64) {
-	var w *world
+	var w *testProxy
 	answered := func() {}
 	if b.To.Protocol == policy.ProtocolHTTP {
 		w = build(t, serve(t, rawUpstream(answer(200, ""))), b)
@@ -54,7 +54,7 @@ func idleConnections(t *testing.T, count int, b policy.Binding, say string) (byt
 		answered = func() { answerOne(t, l) }
 		w = build(t, netip.MustParseAddrPort(l.Addr().String()), b)
 	}
-	w.seen.deaf.Store(true)
+	w.seen.discards.Store(true)
 	in := make([]byte, 512)
 	before := inUse()
 	for range count {
@@ -109,8 +109,8 @@ func TestKeptConnectionsHaveSmallStacks(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	const count = 200
 	response := answer(200, "")
-	w := quietWorld(t, response, anywhere(everything))
-	w.seen.deaf.Store(true)
+	w := quietWorld(t, response, toAny(everything))
+	w.seen.discards.Store(true)
 	first := w.dial() // makes the connection that all others use
 	in := make([]byte, len(response))
 	call := func(c *client) {

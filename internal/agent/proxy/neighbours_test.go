@@ -45,8 +45,8 @@ type neighbours struct {
 
 func buildNeighbours(t *testing.T, d *failingDialer, b policy.Binding) *neighbours {
 	t.Helper()
-	ring := &bell{}
-	good := &plainDialer{bell: ring}
+	ring := &notifier{}
+	good := &plainDialer{notifier: ring}
 	s, err := routes.New(routes.Options{Dialer: func(uid string) upstream.Dialer {
 		if uid == pod {
 			return good
@@ -61,7 +61,7 @@ func buildNeighbours(t *testing.T, d *failingDialer, b policy.Binding) *neighbou
 		Profiles:  map[string]*policy.Profile{"p": {Name: "p", Bindings: governed(b)}},
 	})
 	n := &neighbours{t: t, up: serve(t, echo)}
-	if n.server, err = New(Options{Store: s, Events: &recordedEvents{bell: ring, t: t}}); err != nil {
+	if n.server, err = New(Options{Store: s, Events: &recordedEvents{notifier: ring, t: t}}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -114,7 +114,7 @@ func TestRule12_OwnDialFailuresDoNotOpenTheNodesBreaker(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := &failingDialer{err: err}
-			n := buildNeighbours(t, d, anywhere(func(s *policy.Settings) {
+			n := buildNeighbours(t, d, toAny(func(s *policy.Settings) {
 				br := policy.DefaultBreaker()
 				br.ConsecutiveFailures = 1
 				s.Breaker = &br
@@ -150,7 +150,7 @@ func TestRule25_TunnelsLeavePlacesToRequests(t *testing.T) {
 			}
 			p.ok("fine")
 		}
-	}), anywhere(func(s *policy.Settings) { s.Pool.MaxConnections, s.Pool.MaxPending = 1, 0 }))
+	}), toAny(func(s *policy.Settings) { s.Pool.MaxConnections, s.Pool.MaxPending = 1, 0 }))
 	var tunnels []*client
 	for range 4 {
 		c := w.dial()

@@ -51,7 +51,7 @@ func TestRule22_FieldsDecideWhatOfConnectingOpens(t *testing.T) {
 			w := build(t, serve(t, copying), declaredTCP(once(tc.set)))
 			for i, how := range tc.how {
 				if i > 0 {
-					(&client{}).sayNothing(tc.pause)
+					(&client{}).pause(tc.pause)
 				}
 				w.dialer.slow.Store(0)
 				switch how {
@@ -64,7 +64,7 @@ func TestRule22_FieldsDecideWhatOfConnectingOpens(t *testing.T) {
 					t.Fatalf("connection %d was rejected", i)
 				}
 			}
-			(&client{}).sayNothing(tc.pause)
+			(&client{}).pause(tc.pause)
 			w.dialer.slow.Store(0)
 			if _, n := w.reaches(); (n == 0) != tc.opens {
 				t.Errorf("the next connection was rejected: %v, want %v", n == 0, tc.opens)
@@ -77,7 +77,7 @@ func TestRule22_FieldsDecideWhatOfConnectingOpens(t *testing.T) {
 //
 //enforces:opaque circuitBreaker.open.duration circuitBreaker.open.maxDuration
 func TestRule22_OpenTimesHoldForConnections(t *testing.T) {
-	w := build(t, nowhere(t), declaredTCP(once(func(b *policy.Breaker) {
+	w := build(t, closedAddress(t), declaredTCP(once(func(b *policy.Breaker) {
 		b.ConsecutiveFailures, b.OpenDuration, b.OpenMaxDuration = 1, time.Millisecond, 20*time.Millisecond
 	})))
 	// Doubled each time, the last open time would be 16 s.
@@ -88,7 +88,7 @@ func TestRule22_OpenTimesHoldForConnections(t *testing.T) {
 //
 //enforces:opaque circuitBreaker.halfOpen.probes circuitBreaker.halfOpen.successesToClose
 func TestRule22_HalfOpenHoldsForConnections(t *testing.T) {
-	half := func(t *testing.T, probes, successes int) *world {
+	half := func(t *testing.T, probes, successes int) *testProxy {
 		w := build(t, serve(t, copying), declaredTCP(func(s *policy.Settings) {
 			once(func(b *policy.Breaker) {
 				b.ConsecutiveFailures, b.OpenDuration, b.Probes, b.SuccessesToClose = 1, time.Millisecond, probes, successes
@@ -99,7 +99,7 @@ func TestRule22_HalfOpenHoldsForConnections(t *testing.T) {
 		w.reaches()
 		return w
 	}
-	hang := func(w *world, connections int64) {
+	hang := func(w *testProxy, connections int64) {
 		w.dialer.slow.Store(int64(time.Hour))
 		before := w.dialer.dials.Load()
 		poll(w.t, func() bool { w.dialQuietly(); return w.dialer.dials.Load() == before+connections })
@@ -122,7 +122,7 @@ func TestRule22_HalfOpenHoldsForConnections(t *testing.T) {
 }
 
 // dialQuietly opens a connection that may be reset at any time, and says something on it.
-func (w *world) dialQuietly() {
+func (w *testProxy) dialQuietly() {
 	w.t.Helper()
 	if c, err := net.Dial("tcp", w.captured.Addr().String()); err == nil {
 		_, _ = io.WriteString(c, "hello")
@@ -156,7 +156,7 @@ func TestRule26_ARejectedConnectionIsReset(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
-			w := build(t, nowhere(t), kind.bindings(once(func(b *policy.Breaker) { b.ConsecutiveFailures = 1 }))...)
+			w := build(t, closedAddress(t), kind.bindings(once(func(b *policy.Breaker) { b.ConsecutiveFailures = 1 }))...)
 			w.reaches()
 			if reached, n := w.reaches(); reached || n != 0 {
 				t.Errorf("reached %v after %d attempts", reached, n)

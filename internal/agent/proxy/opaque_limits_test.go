@@ -64,7 +64,7 @@ func TestRule25_AQueuedConnectionWaitsAsLongAsWritten(t *testing.T) {
 	first.reached()
 	second.send("hello")
 	poll(t, func() bool { return w.waiting() == 1 })
-	second.sayNothing(policy.Defaults().Pool.PendingTimeout + 600*time.Millisecond)
+	second.pause(policy.Defaults().Pool.PendingTimeout + 600*time.Millisecond)
 	first.Close()
 	if !second.reached() {
 		t.Error("it was reset")
@@ -79,8 +79,8 @@ func TestRule01_ConnectingIsBoundedLikeACall(t *testing.T) {
 		set    func(*policy.Timeouts)
 		reason string
 	}{
-		"overall": {func(l *policy.Timeouts) { l.Overall = 2 * drive.FirstLook }, "deadline"},
-		"perTry":  {func(l *policy.Timeouts) { l.PerTry = 2 * drive.FirstLook }, "per_try_timeout"},
+		"overall": {func(l *policy.Timeouts) { l.Overall = 2 * drive.FirstCheck }, "deadline"},
+		"perTry":  {func(l *policy.Timeouts) { l.PerTry = 2 * drive.FirstCheck }, "per_try_timeout"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := build(t, serve(t, copying), declaredTCP(func(s *policy.Settings) { s.Timeouts.Connect = time.Hour; tc.set(&s.Timeouts) }))

@@ -18,7 +18,7 @@ import (
 
 // declaredTCP is a binding for every destination, whose connections have no calls.
 func declaredTCP(change func(*policy.Settings)) policy.Binding {
-	b := anywhere(change)
+	b := toAny(change)
 	b.To.Protocol = policy.ProtocolTCP
 	return b
 }
@@ -40,7 +40,7 @@ func (c *client) reached() bool {
 }
 
 // reaches reports whether a connection reaches its server, and after how many attempts.
-func (w *world) reaches() (reached bool, attempts int64) {
+func (w *testProxy) reaches() (reached bool, attempts int64) {
 	w.t.Helper()
 	before := w.dialer.dials.Load()
 	c, err := net.Dial("tcp", w.captured.Addr().String())
@@ -109,7 +109,7 @@ func TestRule13_OldConnectionsAreNotInTheBudget(t *testing.T) {
 	for range 9 {
 		w.reaches()
 	}
-	(&client{}).sayNothing(50 * time.Millisecond)
+	(&client{}).pause(50 * time.Millisecond)
 	w.dialer.refuse.Store(1)
 	if reached, n := w.reaches(); reached || n != 1 {
 		t.Errorf("reached %v after %d attempts: one retry of 10 was allowed though the first 9 are long ago", reached, n)
@@ -125,7 +125,7 @@ func TestRule15_WaitsToConnectAgainGrowAsWritten(t *testing.T) {
 	for name, tc := range growing {
 		for place, put := range placedOn(policy.ConnectFailure) {
 			t.Run(name+"/"+place, func(t *testing.T) {
-				w := build(t, nowhere(t), declaredTCP(func(s *policy.Settings) {
+				w := build(t, closedAddress(t), declaredTCP(func(s *policy.Settings) {
 					b := tc.backoff
 					b.Jitter = policy.JitterNone
 					s.Retry.MaxRetries, s.Timeouts.Overall = 3, time.Minute
@@ -146,7 +146,7 @@ func TestRule15_WaitsToConnectAgainAreDrawnAsWritten(t *testing.T) {
 	for name, tc := range drawn {
 		for place, put := range placedOn(policy.ConnectFailure) {
 			t.Run(name+"/"+place, func(t *testing.T) {
-				w := build(t, nowhere(t), declaredTCP(func(s *policy.Settings) {
+				w := build(t, closedAddress(t), declaredTCP(func(s *policy.Settings) {
 					b := tc.backoff
 					b.Strategy, b.Max = policy.Fixed, b.Initial
 					s.Retry.MaxRetries, s.Timeouts.Overall = 3, drawnWithin
@@ -173,7 +173,7 @@ func TestRule15_WaitsToConnectAgainAreDrawnAsWritten(t *testing.T) {
 func TestConnectingAgainAvoidsEndpointsUnlessWritten(t *testing.T) {
 	for name, avoid := range map[string]bool{"avoid": true, "do not": false} {
 		t.Run(name, func(t *testing.T) {
-			first, second := nowhere(t), nowhere(t)
+			first, second := closedAddress(t), closedAddress(t)
 			w := build(t, first)
 			w.tcpShop(func(s *policy.Settings) {
 				s.Retry.MaxRetries, s.Retry.AvoidPreviousEndpoints = 1, avoid
@@ -193,7 +193,7 @@ func TestConnectingAgainAvoidsEndpointsUnlessWritten(t *testing.T) {
 }
 
 // tcpShop is shop for connections without calls.
-func (w *world) tcpShop(change func(*policy.Settings), endpoints ...netip.AddrPort) {
+func (w *testProxy) tcpShop(change func(*policy.Settings), endpoints ...netip.AddrPort) {
 	w.t.Helper()
 	w.shopOf(policy.ProtocolTCP, change, endpoints...)
 }

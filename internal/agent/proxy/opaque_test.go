@@ -8,8 +8,8 @@ import (
 )
 
 // Whoever declares TCP, or speaks TLS, has no calls to see. What there is to see are connections and their bytes.
-func TestConnectionsPassedThroughAreTold(t *testing.T) {
-	b := anywhere(nil)
+func TestConnectionsPassedThroughAreCounted(t *testing.T) {
+	b := toAny(nil)
 	b.To.Protocol = policy.ProtocolTCP
 	w := build(t, serve(t, func(_ int, p *peer) { _, _ = io.Copy(p, p.r) }), b)
 	told := &w.seen.opaque

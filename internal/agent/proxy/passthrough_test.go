@@ -19,7 +19,7 @@ var kinds = map[string]struct {
 	governed bool
 }{
 	"declared": {governed: true, bindings: func(change func(*policy.Settings)) []policy.Binding {
-		b := anywhere(change)
+		b := toAny(change)
 		b.To.Protocol = policy.ProtocolTCP
 		return []policy.Binding{b}
 	}},
@@ -35,9 +35,9 @@ func TestRule26_ConnectingThroughIsBounded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var o Options
 			if !kind.governed {
-				o.connect = drive.FirstLook
+				o.connect = drive.FirstCheck
 			}
-			w := buildWith(t, o, nowhere(t), kind.bindings(func(s *policy.Settings) { s.Timeouts.Connect = drive.FirstLook })...)
+			w := buildWith(t, o, closedAddress(t), kind.bindings(func(s *policy.Settings) { s.Timeouts.Connect = drive.FirstCheck })...)
 			w.dialer.slow.Store(int64(time.Hour))
 			c := w.dial()
 			c.send("HELO there\r\n")
@@ -110,7 +110,7 @@ func TestRule00_IdleHoldsForPassedConnections(t *testing.T) {
 				_, _ = p.r.ReadBytes('\n')
 				_, _ = p.r.ReadByte()
 				close(ended)
-			}), kind.bindings(func(s *policy.Settings) { s.Timeouts.Idle = drive.FirstLook })...)
+			}), kind.bindings(func(s *policy.Settings) { s.Timeouts.Idle = drive.FirstCheck })...)
 			c := w.dial()
 			c.send("HELO there\r\n")
 			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {

@@ -12,7 +12,7 @@ import (
 
 // forHost is a binding for the calls to one host.
 func forHost(host string, protocol policy.Protocol, change func(*policy.Settings)) policy.Binding {
-	b := anywhere(change)
+	b := toAny(change)
 	b.Key, b.To = "host "+host, policy.Target{Kind: policy.TargetHost, Host: host, Protocol: protocol}
 	return b
 }
@@ -79,7 +79,7 @@ func TestRule27_TheHostMayComeLater(t *testing.T) {
 	_ = c.SetNoDelay(true)
 	for _, piece := range []string{"GET / HTTP/1.1\r\nX : y\r\n", "Ho", "st: up.exa", "mple\r\n", "\r\n"} {
 		c.send(piece)
-		c.sayNothing(10 * time.Millisecond)
+		c.pause(10 * time.Millisecond)
 	}
 	if res, _ := c.response("GET"); res.StatusCode != 400 {
 		t.Errorf("got %d", res.StatusCode)
@@ -139,7 +139,7 @@ func TestRule00_UnfinishedHeadsOfOthersPass(t *testing.T) {
 	for name, ends := range map[string]bool{"slow": false, "ended": true} {
 		t.Run(name, func(t *testing.T) {
 			const sent = "GET / HTTP/1.1\r\nHost: foreign.example\r\nX: "
-			w := buildWith(t, Options{headTimeout: drive.FirstLook}, serve(t, func(_ int, p *peer) {
+			w := buildWith(t, Options{headTimeout: drive.FirstCheck}, serve(t, func(_ int, p *peer) {
 				in := make([]byte, len(sent))
 				if _, err := io.ReadFull(p.r, in); err != nil || string(in) != sent {
 					t.Errorf("got %q, %v", in, err)
@@ -159,7 +159,7 @@ func TestRule00_UnfinishedHeadsOfOthersPass(t *testing.T) {
 }
 
 // Other protocols on a port of a host policy are no malformed requests.
-func TestRule00_OtherWordsPassUnderAnyHost(t *testing.T) {
+func TestRule00_OtherProtocolsPassUnderAnyHost(t *testing.T) {
 	for _, host := range []string{"*", "up.example"} {
 		w := build(t, serve(t, func(_ int, p *peer) {
 			line, _ := p.r.ReadString('\n')

@@ -45,7 +45,7 @@ func TestRule25_UnaskedBytesAreNeverAnAnswer(t *testing.T) {
 					close(sent)
 					_, _, _ = p.request()
 				}
-			}), anywhere(nil))
+			}), toAny(nil))
 			c := w.dial()
 			c.send(tc.method + " /1 HTTP/1.1\r\nHost: a\r\n\r\n")
 			c.response(tc.method)
@@ -87,12 +87,12 @@ func TestRule25_APinnedConnectionEndsWithItsServer(t *testing.T) {
 	} {
 		for _, pinned := range []bool{true, false} {
 			t.Run(name+"/pinned "+map[bool]string{true: "yes", false: "no"}[pinned], func(t *testing.T) {
-				up := nowhere(t)
+				up := closedAddress(t)
 				if tc.upstream != nil {
 					up = serve(t, func(_ int, p *peer) { tc.upstream(p) })
 				}
 				change := func(s *policy.Settings) { s.Timeouts.PerTry = 100 * time.Millisecond }
-				w := build(t, up, anywhere(change))
+				w := build(t, up, toAny(change))
 				if !pinned {
 					w.serviceOf(change)
 				}
@@ -116,7 +116,7 @@ func TestRule25_APinnedConnectionEndsWithItsServer(t *testing.T) {
 }
 
 // What the log can say of a call: where its tries went, on what connections, and why they failed.
-func TestACallTellsOfItsTries(t *testing.T) {
+func TestACallReportsItsAttempts(t *testing.T) {
 	w := build(t, serve(t, func(n int, p *peer) {
 		if _, _, ok := p.request(); !ok {
 			return
@@ -129,7 +129,7 @@ func TestACallTellsOfItsTries(t *testing.T) {
 		case 2:
 			p.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
 		}
-	}), anywhere(func(s *policy.Settings) {
+	}), toAny(func(s *policy.Settings) {
 		s.Retry.On, s.Pool.MaxIdlePerEndpoint = policy.Of(policy.GatewayError, policy.ConnectFailure, policy.Reset), 0
 		s.Retry.MaxRetries = 5
 	}))
@@ -162,8 +162,8 @@ func TestACallTellsOfItsTries(t *testing.T) {
 }
 
 // More tries than are told of are not all told of.
-func TestTheTriesToldOfAreBounded(t *testing.T) {
-	w := build(t, nowhere(t), anywhere(func(s *policy.Settings) {
+func TestReportedAttemptsAreBounded(t *testing.T) {
+	w := build(t, closedAddress(t), toAny(func(s *policy.Settings) {
 		s.Retry.On, s.Retry.MaxRetries = policy.Of(policy.ConnectFailure), 2*routes.MaxAttempts
 	}))
 	w.dial().get("/")
@@ -188,7 +188,7 @@ func TestRule08_AnInterimResponseShowsThatTheServerWasThere(t *testing.T) {
 					p.send(tc.interim)
 					p.delivered(t)
 				}
-			}), anywhere(nil))
+			}), toAny(nil))
 			w.serviceOf(nil)
 			c := w.dial()
 			c.get("/1")
@@ -219,7 +219,7 @@ func TestRule25_WhatFollowsAKeptAnswerIsNoticed(t *testing.T) {
 		if _, _, ok := p.request(); ok {
 			t.Error("the connection was used again")
 		}
-	}), anywhere(retryOn(policy.GatewayError)))
+	}), toAny(retryOn(policy.GatewayError)))
 	w.serviceOf(retryOn(policy.GatewayError))
 	if res, body := w.dial().get("/"); body != "GET / " {
 		t.Errorf("got %d %q", res.StatusCode, body)
@@ -235,7 +235,7 @@ func TestRule25_APinnedConnectionEndsWhenItsServerSaidSo(t *testing.T) {
 			}
 			p.send("HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1\r\nContent-Length: 0\r\n\r\n")
 		}
-	}), anywhere(nil))
+	}), toAny(nil))
 	c := w.dial()
 	c.get("/")
 	if b, err := c.r.ReadByte(); err != io.EOF {

@@ -45,9 +45,9 @@ func rawUpstream(response string) func(int, *peer) {
 }
 
 // quietWorld is a world whose observer keeps nothing.
-func quietWorld(t testing.TB, response string, bindings ...policy.Binding) *world {
+func quietWorld(t testing.TB, response string, bindings ...policy.Binding) *testProxy {
 	w := build(t, serve(t, rawUpstream(response)), bindings...)
-	w.seen.deaf.Store(true)
+	w.seen.discards.Store(true)
 	return w
 }
 
@@ -61,7 +61,7 @@ func exchangeRaw(c net.Conn, request, in []byte) error {
 }
 
 func TestACallAllocatesNothing(t *testing.T) {
-	host := anywhere(everything)
+	host := toAny(everything)
 	host.To = policy.Target{Kind: policy.TargetHost, Host: "*.example", Protocol: policy.ProtocolAuto}
 	host.Rules = []policy.Rule{{
 		Name: "r", Match: []policy.RequestMatch{{Methods: []string{"GET"}, PathType: policy.PathPrefix, Path: "/some"}}, Settings: host.Base,
@@ -71,11 +71,11 @@ func TestACallAllocatesNothing(t *testing.T) {
 		request  string
 		response string
 	}{
-		"plain":            {anywhere(everything), request1K, answer(200, strings.Repeat("x", 1024))},
+		"plain":            {toAny(everything), request1K, answer(200, strings.Repeat("x", 1024))},
 		"by host and rule": {host, request1K, answer(200, strings.Repeat("x", 1024))},
-		"hop-by-hop":       {anywhere(everything), "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n", "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok"},
-		"body":             {anywhere(everything), "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nhello\n", answer(200, "ok")},
-		"16 KiB":           {anywhere(everything), request1K, answer(200, strings.Repeat("x", 16<<10))},
+		"hop-by-hop":       {toAny(everything), "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n", "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok"},
+		"body":             {toAny(everything), "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nhello\n", answer(200, "ok")},
+		"16 KiB":           {toAny(everything), request1K, answer(200, strings.Repeat("x", 16<<10))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := quietWorld(t, tc.response, tc.binding)
@@ -106,7 +106,7 @@ func strip(response string) int {
 
 // Calls go on while policies change under them, and none fails.
 func TestHotReloadUnderLoadLosesNoCall(t *testing.T) {
-	w := quietWorld(t, answer(200, "fine"), anywhere(everything))
+	w := quietWorld(t, answer(200, "fine"), toAny(everything))
 	stop := make(chan struct{})
 	var clients sync.WaitGroup
 	var calls atomic.Int64
@@ -132,7 +132,7 @@ func TestHotReloadUnderLoadLosesNoCall(t *testing.T) {
 	defer tick.Stop()
 	for i := range 300 {
 		<-tick.C
-		b := anywhere(everything)
+		b := toAny(everything)
 		b.Base.Timeouts.PerTry += time.Duration(i) * time.Millisecond
 		b.Base.Pool.MaxConnections = 16 + i%100
 		b.Base.Pool.MaxIdlePerEndpoint = i % 5
@@ -150,7 +150,7 @@ func TestHotReloadUnderLoadLosesNoCall(t *testing.T) {
 
 // Connections that come and go leave nothing behind.
 func TestConnectionsLeaveNothingBehind(t *testing.T) {
-	w := quietWorld(t, answer(200, "fine"), anywhere(everything))
+	w := quietWorld(t, answer(200, "fine"), toAny(everything))
 	var clients sync.WaitGroup
 	for i := range 50 {
 		clients.Go(func() {
@@ -178,7 +178,7 @@ func TestConnectionsLeaveNothingBehind(t *testing.T) {
 
 // One connection per pod is looked into, the second passes through untouched.
 func TestConnectionsOverTheCapPassThrough(t *testing.T) {
-	w := buildWith(t, Options{MaxConnectionsPerPod: 1}, serve(t, echo), anywhere(nil))
+	w := buildWith(t, Options{MaxConnectionsPerPod: 1}, serve(t, echo), toAny(nil))
 	first, second := w.dial(), w.dial()
 	first.get("/1")
 	if _, body := second.get("/2"); body != "GET /2 " {

@@ -20,7 +20,7 @@ import (
 // whole for one that is, and nothing is kept of it in the end, be it a place in the pool, replay memory, a permit or a goroutine.
 func TestNothingIsLeftOfUploadsThatEndAnyhow(t *testing.T) {
 	const clients, calls = 8, 25
-	w := build(t, serve(t, capricious), anywhere(func(s *policy.Settings) {
+	w := build(t, serve(t, erratic), toAny(func(s *policy.Settings) {
 		s.Retry.On = policy.Of(policy.GatewayError, policy.Reset, policy.ConnectFailure, policy.PerTryTimeout)
 		s.Retry.MaxRetries, s.Retry.BodyMaxBytes = 3, 256<<10
 		s.Pool.MaxConnections, s.Pool.MaxPending, s.Pool.PendingTimeout = 6, 100, patience
@@ -29,14 +29,14 @@ func TestNothingIsLeftOfUploadsThatEndAnyhow(t *testing.T) {
 		b.ConsecutiveFailures, b.Probes, b.OpenDuration, b.OpenMaxDuration = 3, 1, time.Nanosecond, time.Nanosecond
 		s.Breaker = &b
 	}))
-	w.seen.deaf.Store(true)
+	w.seen.discards.Store(true)
 	var all sync.WaitGroup
 	var answered atomic.Int64
 	for id := range clients {
 		all.Go(func() {
 			rng := rand.New(rand.NewPCG(uint64(id), 5))
 			for i := range calls {
-				if err := w.capriciousCall(rng, fmt.Sprintf("/%d/%d", id, i), &answered); err != nil {
+				if err := w.erraticCall(rng, fmt.Sprintf("/%d/%d", id, i), &answered); err != nil {
 					t.Errorf("client %d, call %d: %v", id, i, err)
 				}
 			}
@@ -61,8 +61,8 @@ func TestNothingIsLeftOfUploadsThatEndAnyhow(t *testing.T) {
 	})
 }
 
-// capricious answers early, late, in part or not at all.
-func capricious(n int, p *peer) {
+// erratic answers early, late, in part or not at all.
+func erratic(n int, p *peer) {
 	rng := rand.New(rand.NewPCG(uint64(n), 7))
 	for {
 		q, err := http.ReadRequest(p.r)
@@ -112,8 +112,8 @@ func capricious(n int, p *peer) {
 	}
 }
 
-// capriciousCall makes a call on a connection of its own, in part or to its end. It returns what must not be.
-func (w *world) capriciousCall(rng *rand.Rand, path string, answered *atomic.Int64) error {
+// erraticCall makes a call on a connection of its own, in part or to its end. It returns what must not be.
+func (w *testProxy) erraticCall(rng *rand.Rand, path string, answered *atomic.Int64) error {
 	conn := w.dial()
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(2 * patience))

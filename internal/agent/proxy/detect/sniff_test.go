@@ -76,7 +76,7 @@ func TestDetect(t *testing.T) {
 }
 
 // What other protocols' clients say first passes at once: nothing of it can become a request line.
-func TestForeignWordsAreNotWaitedFor(t *testing.T) {
+func TestOtherProtocolsAreNotWaitedFor(t *testing.T) {
 	for _, words := range []string{
 		"USER anonymous\r\n", "NICK a\r\n", "CONNECT {\"verbose\":false}\r\n", "CONNECT\naccept-version:1.2\n\n\x00", "STOMP\n",
 		"OPTIONS rtsp://a/b RTSP/1.0\r\n", "INVITE sip:a@b SIP/2.0\r\n", "<?xml version='1.0'?>", "<stream:stream", "/selector\r\n",

@@ -7,7 +7,7 @@ import (
 )
 
 // Looking costs more than asking a socket, so it is done ever more seldom, and no more once the client has gone.
-func TestAHalfClosedClientIsSeldomLookedFor(t *testing.T) {
+func TestAHalfClosedClientIsCheckedSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var h half
 		asked, open := 0, true

@@ -14,7 +14,7 @@ const (
 
 // Sleep waits until a time (zero: for ever), until ready fires or until the client leaves.
 func (x *Exchange) Sleep(until time.Time, ready <-chan struct{}) Woke {
-	look := FirstLook
+	look := FirstCheck
 	for {
 		wait := look
 		if !until.IsZero() {
@@ -39,6 +39,6 @@ func (x *Exchange) Sleep(until time.Time, ready <-chan struct{}) Woke {
 		if x.Client.Left() {
 			return ClientLeft
 		}
-		look = min(2*look, MaxLook)
+		look = min(2*look, MaxCheck)
 	}
 }

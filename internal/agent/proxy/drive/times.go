@@ -4,8 +4,8 @@ import "time"
 
 // How often a call that waits checks whether its client is still there (rule 4). Calls that are answered sooner never check.
 const (
-	FirstLook = 50 * time.Millisecond
-	MaxLook   = 500 * time.Millisecond
+	FirstCheck = 50 * time.Millisecond
+	MaxCheck   = 500 * time.Millisecond
 )
 
 // Earlier returns the earlier of two times of which a zero one means never.

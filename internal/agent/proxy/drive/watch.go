@@ -16,14 +16,14 @@ type Watch struct {
 func WatchClient(gone func() bool, cancel context.CancelFunc) *Watch {
 	w := &Watch{}
 	ready := make(chan struct{})
-	w.timer = time.AfterFunc(FirstLook, func() {
+	w.timer = time.AfterFunc(FirstCheck, func() {
 		<-ready
 		if gone() {
 			w.left.Store(true)
 			cancel()
 			return
 		}
-		w.timer.Reset(FirstLook)
+		w.timer.Reset(FirstCheck)
 		if w.stopped.Load() { // in the meantime: the timer must not go on
 			w.timer.Stop()
 		}

@@ -16,14 +16,14 @@ func TestRule04_TheWatchCancelsTheDial(t *testing.T) {
 		w := WatchClient(func() bool { looks++; return looks == 3 }, cancel)
 		<-ctx.Done()
 		w.Stop()
-		if took := time.Since(began); took != 3*FirstLook || !w.Left() {
+		if took := time.Since(began); took != 3*FirstCheck || !w.Left() {
 			t.Errorf("after %v, left %v", took, w.Left())
 		}
 	})
 }
 
 // A watch that is stopped in the middle of a look must not look again: the connection is another's by then.
-func TestAWatchStoppedInTheMidstOfALookEnds(t *testing.T) {
+func TestAWatchStoppedDuringACheckEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		looks := 0
 		looking, stopped := make(chan struct{}), make(chan struct{})
@@ -37,7 +37,7 @@ func TestAWatchStoppedInTheMidstOfALookEnds(t *testing.T) {
 		<-looking
 		w.Stop()
 		close(stopped)
-		time.Sleep(10 * FirstLook) // of the bubble's clock
+		time.Sleep(10 * FirstCheck) // of the bubble's clock
 		if looks != 1 {
 			t.Errorf("looked %d times", looks)
 		}

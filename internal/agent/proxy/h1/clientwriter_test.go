@@ -19,7 +19,7 @@ func TestRule01_TheHeadOfAnAnswerHasNoMoreTimeThanTheCall(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.headBy = time.Now().Add(drive.FirstLook)
+	s.headBy = time.Now().Add(drive.FirstCheck)
 	if n, err := s.Write([]byte("HTTP/1.1 200 OK\r\n")); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("wrote %d bytes, %v", n, err)
 	}

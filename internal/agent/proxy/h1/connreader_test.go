@@ -19,7 +19,7 @@ func TestAReadWithoutTimeKeepsTheRequest(t *testing.T) {
 	in := make([]byte, 4)
 	l.before = func() error { _, err := conn.TryWrite([]byte("ping")); return err }
 	l.now = time.Now().Add(-time.Second)
-	l.until = l.now.Add(drive.FirstLook)
+	l.until = l.now.Add(drive.FirstCheck)
 	if _, err := l.Read(in); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("got %v", err)
 	}

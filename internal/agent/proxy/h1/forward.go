@@ -238,7 +238,7 @@ func (x *exchange) armBody() {
 // rule 20). An upstream that ends its side reads on for a while (RFC 9112 section 9.6), and the client gets its FIN.
 func (x *exchange) finishUpload(t *attempt, until time.Time) error {
 	ended, sent, stuck := false, -1, time.Time{}
-	for look := drive.FirstLook; t.streaming; look = min(2*look, drive.MaxLook) {
+	for look := drive.FirstCheck; t.streaming; look = min(2*look, drive.MaxCheck) {
 		x.Now = time.Now()
 		end := drive.Earlier(drive.Earlier(until, x.idleEndOf(t)), x.Now.Add(look))
 		if x.Sleep(end, t.done) == drive.Woken {

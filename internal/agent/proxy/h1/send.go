@@ -45,7 +45,7 @@ func (t *attempt) writeSlowly(p []byte) (done int, err error) {
 	defer t.block(false)
 	now := time.Now()
 	taken := now
-	for look := drive.FirstLook; done < len(p); look = min(2*look, drive.MaxLook) {
+	for look := drive.FirstCheck; done < len(p); look = min(2*look, drive.MaxCheck) {
 		var until time.Time
 		if t.stall > 0 {
 			until = taken.Add(t.stall)

@@ -277,7 +277,7 @@ func (x *exchange) awaitContinue() (next call.Action, done bool) {
 			if x.s.client.Left() {
 				return x.clientGone(routes.DetailClientLeft), true
 			}
-			look = min(2*look, drive.MaxLook)
+			look = min(2*look, drive.MaxCheck)
 		}
 		if next, done := x.overdue(); done {
 			return next, true

@@ -61,7 +61,7 @@ func (x *exchange) decideHead(err error, look *time.Duration) (next call.Action,
 	case x.s.client.Left():
 		return x.clientGone(routes.DetailClientLeft), true
 	default:
-		*look = min(2**look, drive.MaxLook)
+		*look = min(2**look, drive.MaxCheck)
 	}
 	return x.overdue()
 }
@@ -70,7 +70,7 @@ func (x *exchange) decideHead(err error, look *time.Duration) (next call.Action,
 //
 //go:noinline
 func (x *exchange) firstWait() time.Duration {
-	look := drive.FirstLook
+	look := drive.FirstCheck
 	limits := &x.Plan.Settings.Timeouts
 	for _, limit := range [...]time.Duration{limits.PerTry, limits.ResponseHeader, limits.Idle} {
 		if limit > 0 {

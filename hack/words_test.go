@@ -1,0 +1,40 @@
+package hack_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// metaphors are words that the tree has done without since it says things in the field's terms, each with what to say instead.
+var metaphors = map[string]string{
+	"conveyor": "data plane", "letterbox": "config client", "mailbox": "queue", "office": "manager", "workshop": "agent", "foreman": "call",
+	"blueprint": "compiled policy", "clerk": "status reconciler", "desk": "object reconciler", "dock": "pools", "farewell": "terminal event",
+	"furnish": "set up", "witness": "effective session", "guest": "peer", "bureau": "fixture", "landlord": "owner", "postman": "sender",
+	"hatch": "server", "doorkeeper": "capture", "lodger": "pod",
+}
+
+// TestWordsAreTheFieldsOwn: metaphors that were once used for parts of the system do not come back.
+func TestWordsAreTheFieldsOwn(t *testing.T) {
+	var any []string
+	for word := range metaphors {
+		any = append(any, word)
+	}
+	pattern := regexp.MustCompile(`(?i)\b(` + strings.Join(any, "|") + `)s?\b`)
+	for _, path := range tracked(t, "*.go", "*.md", "*.sh", "*.mk", "*.proto", "*.yaml", "Makefile") {
+		if path == "hack/words_test.go" {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join("..", path))
+		if err != nil {
+			continue // deleted, and not committed yet
+		}
+		for i, line := range strings.Split(string(b), "\n") {
+			if m := pattern.FindStringSubmatch(line); m != nil {
+				t.Errorf("%s:%d says %q; say %q", path, i+1, m[0], metaphors[strings.ToLower(m[1])])
+			}
+		}
+	}
+}

@@ -1,0 +1,153 @@
+package proxy
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
+	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// notifier is rung by whatever happens in a world, for those who wait for it.
+type notifier struct {
+	mu       sync.Mutex
+	notified chan struct{} // nil: nobody listens
+}
+
+func (b *notifier) notify() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.notified != nil {
+		close(b.notified)
+		b.notified = nil
+	}
+}
+
+// next is closed with the next ring.
+func (b *notifier) next() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.notified == nil {
+		b.notified = make(chan struct{})
+	}
+	return b.notified
+}
+
+// waitFor waits until something has come true that makes itself heard: dials, tries, calls and the events of connections do.
+func (b *notifier) waitFor(t testing.TB, done func() bool) {
+	t.Helper()
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	for {
+		rings := b.next()
+		if done() {
+			return
+		}
+		select {
+		case <-rings:
+		case <-late.C:
+			t.Fatal("it does not happen")
+		}
+	}
+}
+
+// events records what happens to connections.
+type recordedEvents struct {
+	*notifier
+	passed    [PassedCount]atomic.Int64
+	malformed atomic.Int64
+	refused   atomic.Pointer[drive.Refused] // the last
+	panics    atomic.Int64
+	t         testing.TB
+
+	expectPanic atomic.Bool
+}
+
+func (e *recordedEvents) Opened() { e.notify() }
+
+func (e *recordedEvents) Closed() { e.notify() }
+
+func (e *recordedEvents) Passed(why Passed) { e.passed[why].Add(1); e.notify() }
+
+func (e *recordedEvents) Malformed(r drive.Refused) {
+	e.malformed.Add(1)
+	e.refused.Store(&r)
+	e.notify()
+}
+
+func (e *recordedEvents) Panicked(_ string, what any, stack []byte) {
+	defer e.notify()
+	e.panics.Add(1)
+	if e.expectPanic.Load() {
+		return
+	}
+	e.t.Errorf("panic: %v\n%s", what, stack)
+}
+
+// fakeRecorder keeps what calls did.
+type fakeRecorder struct {
+	*notifier
+	mu       sync.Mutex
+	tries    []routes.Attempt
+	calls    []routes.Exchange
+	discards atomic.Bool // keep nothing
+	// panics makes TryDone fail as a mistake of ours would.
+	panics   atomic.Bool
+	panicked atomic.Pointer[routes.Attempt]
+	// opaque is about connections that were passed through.
+	opaque struct{ opened, closed, sent, received atomic.Int64 }
+}
+
+func (o *fakeRecorder) Recorder(policy.ID, string) routes.Recorder { return o }
+
+func (o *fakeRecorder) OpaqueOpened() { o.opaque.opened.Add(1); o.notify() }
+
+func (o *fakeRecorder) OpaqueClosed(sent, received int64) {
+	o.opaque.sent.Add(sent)
+	o.opaque.received.Add(received)
+	o.opaque.closed.Add(1)
+	o.notify()
+}
+
+func (o *fakeRecorder) AttemptDone(t *routes.Attempt) {
+	if o.panics.Load() {
+		o.panicked.Store(t)
+		panic("told to")
+	}
+	if o.discards.Load() {
+		return
+	}
+	defer o.notify()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.tries = append(o.tries, *t)
+}
+
+func (o *fakeRecorder) CallDone(e *routes.Exchange) {
+	if o.discards.Load() {
+		return
+	}
+	defer o.notify()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c := *e
+	c.Method, c.Host, c.Path = nil, nil, nil
+	c.Attempts = slices.Clone(e.Attempts)
+	o.calls = append(o.calls, c)
+}
+
+func (o *fakeRecorder) lastCall(t testing.TB) routes.Exchange {
+	t.Helper()
+	o.waitFor(t, func() bool {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		return len(o.calls) > 0
+	})
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.calls[len(o.calls)-1]
+}

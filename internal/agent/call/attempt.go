@@ -168,8 +168,8 @@ func (c *Call) giveBack(t *attempt) {
 	}
 }
 
-// giveUp gives an attempt's permit back because nobody waits for it any more. The breaker hears of one that has been slow
-// already: callers that lose patience would hide it otherwise (rule 4).
+// giveUp gives an attempt's permit back because nobody waits for it any more. One that has already exceeded the threshold for slow
+// calls is still recorded as slow; otherwise clients that give up would hide it from the breaker (rule 4).
 func (c *Call) giveUp(now time.Time, t *attempt) {
 	b := c.plan.Settings.Breaker
 	if took := t.took(c.momentOf(now)); t.permit.Held() && b.SlowCalls != nil && took > b.SlowCalls.Threshold {
@@ -196,9 +196,8 @@ func (c *Call) dismissLive(now time.Time, except AttemptSet) AttemptSet {
 	return others
 }
 
-// cutShort reports whether the breaker takes an attempt that the overall deadline ended for one that timed out: if the upstream had
-// all the time that the policy allows. Then the attempt was the first, it was the upstream that was waited for, and the
-// deadline is not the client's own.
+// cutShort reports whether an attempt that the overall deadline ended counts as a per-attempt timeout for the breaker: only the first
+// attempt of a call, while the upstream was being waited for, and if the deadline is not the client's own.
 func (c *Call) cutShort(t *attempt) bool {
 	b := c.plan.Settings.Breaker
 	return b != nil && b.FailureOn.Has(policy.PerTryTimeout) && c.count == 1 && c.binding != LimitClient && t.running != never

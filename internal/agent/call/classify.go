@@ -17,7 +17,7 @@ type class struct {
 	backoff *policy.Backoff
 }
 
-// traits are what a failed attempt, or a response, has for the policy's lists to match.
+// traits are the properties of a failed attempt or a response that retry.when, statusCodes, responseHeaders and the breaker's lists match.
 type traits struct {
 	conditions policy.Conditions
 	status     int

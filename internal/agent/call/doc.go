@@ -3,4 +3,6 @@
 // A Call is told what happened, each time with the time it happened at, and answers with what to do next. It must not hold a
 // socket, timer, goroutine, lock or clock, must not log or count, and must not assume that a goroutine belongs to a call:
 // HTTP/1.1's blocking driver, a multiplexing HTTP/2 driver and the simulator in the tests all drive the same machine.
+//
+// Rules that comments name by number, here and elsewhere, are those of docs/rules.md.
 package call

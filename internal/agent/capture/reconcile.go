@@ -32,8 +32,8 @@ func (m *Manager) reconcile() {
 	m.notifyProgressLocked()
 }
 
-// sweep looks once into every sandbox that is not wanted, for what an agent before this one may have left. Not all that there are need
-// be known the first time, and which are older than this agent no clock says for sure. mu is held.
+// sweep checks every sandbox that is not wanted once for what an earlier agent may have left. The first list of sandboxes may be
+// incomplete, and creation times do not say reliably which of them are older than this agent, so none is left out. mu is held.
 func (m *Manager) sweep(sandboxes map[string]pods.Sandbox) {
 	swept := make(map[string]struct{}, len(sandboxes))
 	for uid, s := range sandboxes {

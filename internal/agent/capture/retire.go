@@ -35,7 +35,8 @@ func (p *podCapture) retire(g goal) (finished bool, err error) {
 		return false, nil
 	}
 	if ours {
-		// A failure to look is no reason to stay for ever, as the handlers are done, unless it is one that passes.
+		// If Busy fails, the redirect is removed all the same, since all handlers have ended, unless descriptors or memory ran out: then it
+		// is tried again later.
 		if busy, err := p.attached.Busy(); busy > 0 || exhausted(err) {
 			return false, nil
 		}
@@ -48,7 +49,7 @@ func (p *podCapture) retire(g goal) (finished bool, err error) {
 }
 
 // findLeftovers says whether there is anything to end: what this agent opened, or what another left in the sandbox.
-// What cannot be entered for good, as the agent's own pod, was never captured.
+// A namespace that can never be entered, such as that of the agent's own pod, was never captured.
 func (p *podCapture) findLeftovers() (bool, error) {
 	if p.found {
 		return true, nil

@@ -62,7 +62,8 @@ func (c *connection) decide(proto detect.Protocol, s *tunnel.Server) (http bool)
 // What the server does reaches the client at once, a refusal or the end of the connection included, since a client may have connected
 // to see just that.
 //
-// The connection is made outside the pool, and not retried: it may still become one of HTTP, which must not take the place of a call.
+// The connection is made outside the pool, and not retried: the client may turn out to speak HTTP, and then it must not have used up
+// a place that a request needs.
 func (c *connection) identifyLate() bool {
 	began := time.Now()
 	s := &tunnel.Server{Peer: c.routes.Address(began)}

@@ -39,7 +39,7 @@ func (t *triggers) succeeds(since time.Duration, shard uint8) {
 	}
 }
 
-// record counts any result and reports whether a trigger fires; and if not, before when no success can have one fire.
+// record counts a result and reports whether a trigger fires. If none does, quiet is the time until which successes alone cannot fire one.
 func (t *triggers) record(since time.Duration, r Result) (fires bool, quiet time.Duration) {
 	quiet = forever
 	if w := t.errors; w != nil {

@@ -26,7 +26,7 @@ type Binding struct {
 	recorder Recorder
 }
 
-// service is what an address means to a binding that names a Service.
+// service maps an address that belongs to a binding's Service to the destination it stands for.
 type service struct {
 	destination string // "namespace/name:port"
 	direct      bool   // an endpoint's own address, not the cluster IP

@@ -24,8 +24,8 @@ type candidates struct {
 	ready bool
 }
 
-// admit returns the pool's connections to a host if the request can be served by it now, and nil otherwise. Choosing a host and being
-// allowed to use it are one step: a host that takes a limited number of calls to find out whether it is well has counted this one.
+// admit returns the pool's connections to a host if the request can be served by it now, and nil otherwise. Choosing a host and
+// taking its permit are one step: a host that admits a limited number of probes has counted this one.
 func (c *candidates) admit(h *Host) *hostConns {
 	p := c.pool
 	hc := p.conns(h)

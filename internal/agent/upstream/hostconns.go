@@ -49,8 +49,8 @@ func (p *Pool) addListed(h *Host) *hostConns {
 	return p.listed[h.id]
 }
 
-// addUnlisted takes an address into use that is none of the cluster's hosts'. It is remembered as long as there are connections to it,
-// and a sweep longer.
+// addUnlisted adds an address that is not one of the cluster's hosts. It is kept until the first sweep after its last connection has
+// closed.
 func (p *Pool) addUnlisted(addr netip.AddrPort) *hostConns {
 	hc := &hostConns{host: &Host{addr: addr}}
 	p.unlisted[addr] = hc

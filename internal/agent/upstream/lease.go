@@ -15,8 +15,8 @@ func (l Lease) Reused() bool { return l.nth > 1 }
 // Report tells how the exchange ended, for balancing: failed means that the host did not do its work (a reset, a response of 5xx or
 // 429). It is called once, before Release. A success at a host in good health takes no lock.
 //
-// Pinned calls do not count: they go on to a host however it answers, so that one pod's could keep those of all others away from it.
-// Calls that are balanced leave a host alone that fails for them.
+// Pinned calls are not counted: they cannot avoid a failing host, so the failures of one pod's pinned calls would steer every other
+// pod away from it.
 func (l Lease) Report(now time.Time, failed bool) {
 	hc := l.to
 	if !l.pinned {

@@ -51,7 +51,7 @@ func (p *Pool) put(now time.Time, c *Conn, keep bool, idleSince time.Time) (clos
 	return closing
 }
 
-// vacate frees the place of a connection that was never made, or is none of the pool's any more.
+// vacate frees the place of a connection that was never made, or has been taken out of the pool.
 func (p *Pool) vacate(now time.Time, hc *hostConns) {
 	p.mu.Lock()
 	hc.host.outstanding.Add(-1)

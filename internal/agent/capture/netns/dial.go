@@ -108,8 +108,8 @@ func awaitConnect(ctx context.Context, file *os.File, peer unix.Sockaddr) error 
 	return outcome
 }
 
-// connected says whether a connect has come to an end, and how. connect(2) itself says so when it is called once more; but what a router
-// said of the first request while it ran, for which the kernel does not give up, only SO_ERROR says.
+// connected says whether a connect has come to an end, and how. Calling connect(2) once more says so; but an ICMP error received during
+// the handshake does not abort the connect, and is only visible in SO_ERROR.
 func connected(fd int, peer unix.Sockaddr) (done bool, err error) {
 	switch err := unix.Connect(fd, peer); {
 	case err == nil, errors.Is(err, unix.EISCONN):

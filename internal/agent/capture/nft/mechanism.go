@@ -52,7 +52,8 @@ func (t *Table) Original(conn *net.TCPConn) (netip.AddrPort, error) {
 	return conntrack.OriginalDestination(conn)
 }
 
-// ClientSocket implements mechanism.Attachment: packets are translated, and the socket knows nothing of that.
+// ClientSocket implements mechanism.Attachment. Packets are translated on their way, so the client's socket still has the original
+// addresses.
 func (t *Table) ClientSocket(c mechanism.Connection) (local, remote netip.AddrPort) {
 	return c.From, c.To
 }

@@ -14,7 +14,7 @@ type clientWriter struct {
 	conn *transport.Conn
 	// x is the exchange whose answer is written, whose time counts; nil: none.
 	x *exchange
-	// until is when it must be over, headBy when the client must have taken the first byte; zero: never.
+	// until is the deadline of the whole response, headBy the one by which the client must have accepted the first byte; zero: none.
 	until, headBy time.Time
 	// stall is how long no byte may move; zero: no limit.
 	stall time.Duration

@@ -49,8 +49,8 @@ func (l *connReader) count(n int, p []byte) {
 	l.received += int64(n)
 }
 
-// clean reports whether nothing has come behind the message that was read last. The connection is checked only if the last read
-// filled its buffer: otherwise that read took all there was.
+// clean reports whether no unread bytes follow the last message. The socket is peeked at only if the last read filled its buffer,
+// since a short read has drained it.
 func (l *connReader) clean() bool {
 	return len(l.reader.Buffered()) == 0 && (!l.filled || l.conn.Peek() == transport.Quiet)
 }

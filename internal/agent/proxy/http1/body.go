@@ -82,8 +82,8 @@ func (b *Body) Next() ([]byte, error) {
 	}
 }
 
-// ended makes of an error in reading what it means for the body: io.EOF ends one that lasts until close, and is
-// io.ErrUnexpectedEOF within others.
+// ended maps a read error: io.EOF ends a body that lasts until the connection closes, and becomes io.ErrUnexpectedEOF in any other
+// framing.
 func (b *Body) ended(err error) error {
 	if err != io.EOF { //nolint:errorlint // readers return io.EOF itself
 		return err

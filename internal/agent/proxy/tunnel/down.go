@@ -35,7 +35,7 @@ func (t *Tunnel) runDown() {
 	t.downEnded()
 }
 
-// armDown bounds the waits for the server, if it can be parked. This is done once per quiet, not once per message.
+// armDown bounds the waits for the server, if it can be parked. The read deadline is set once per idle period, not once per message.
 func (t *Tunnel) armDown() error {
 	if t.poller == nil {
 		return nil
@@ -44,7 +44,7 @@ func (t *Tunnel) armDown() error {
 	return t.server.Arm(now, now.Add(quiet))
 }
 
-// park has the poller wait for the server. Whoever takes the mark back, resume or abort, goes on.
+// park has the poller wait for the server. parked is the handoff flag: the one of resume and abort that clears it continues the tunnel.
 func (t *Tunnel) park() {
 	t.parked.Store(true)
 	if err := t.poller.Wait(t.server, t.resume); err != nil && t.parked.Swap(false) {

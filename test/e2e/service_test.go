@@ -143,6 +143,12 @@ var _ = Describe("a Service", Ordered, func() {
 		for i := range env.callers {
 			env.setZone(ctx, env.callers[i].Spec.NodeName, fmt.Sprintf("zone-%d", i))
 		}
+		// The cluster looks at the zones of nodes when the endpoints of a Service change.
+		for _, serves := range []string{"no", "yes"} {
+			for i := range all {
+				env.serve(ctx, &all[i], serves)
+			}
+		}
 		for i := range env.callers {
 			env.eventuallyAnswers(ctx, &env.callers[i], "zonal", all[i].Name)
 		}

@@ -25,3 +25,7 @@ bench-controlplane: ## Measure the manager on a real API server with 100 and 1,0
 .PHONY: bench-controlplane-quick
 bench-controlplane-quick: ## Measure the manager with 200 simulated nodes, in about a minute.
 	@$(BENCH_CONTROLPLANE) -nodes 200 $(BENCH_JSON) $(BENCH_FLAGS)
+
+.PHONY: bench-controlplane-large
+bench-controlplane-large: ## Measure the manager with 5,000 simulated nodes (half an hour or more).
+	@$(BENCH_CONTROLPLANE) -nodes 5000 -steady 60s $(BENCH_JSON) $(BENCH_FLAGS)

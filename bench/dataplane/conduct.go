@@ -27,7 +27,7 @@ func conduct(o options) error {
 	if _, err := w.start("upstream", w.cores.load, self, "part-upstream"); err != nil {
 		return err
 	}
-	c := conductor{options: o, world: w, out: report.New(report.Options{JSON: o.json, Baseline: "haproxy"})}
+	c := conductor{options: o, world: w, out: report.New(report.Options{JSON: o.json, Baseline: "haproxy"}), oneCore: map[string]float64{}}
 	if c.all, err = candidates(w, o); err != nil {
 		return err
 	}
@@ -50,6 +50,8 @@ type conductor struct {
 	round int
 	// half is half of what haproxy reached in its first round, the constant rate of the latency measures.
 	half float64
+	// oneCore are the latest figures of proxies that may use one core of several, by proxy, bench and metric.
+	oneCore map[string]float64
 	// pending are the figures of the measurement under way.
 	pending []report.Measurement
 }
@@ -68,7 +70,16 @@ func (c *conductor) playRound() error {
 			return err
 		}
 	}
-	return c.turns(c.severalCores, func(cand *candidate) bool { return cand.several })
+	several := []func(*candidate) error{c.severalCores}
+	if c.full {
+		several = append(several, c.severalCoresPosts, c.severalCoresFresh)
+	}
+	for _, m := range several {
+		if err := c.turns(m, func(cand *candidate) bool { return cand.several }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // turns has each of the candidates that take part measured once.

@@ -35,7 +35,7 @@ const (
 	// ReasonAccepted (True): the policy is valid.
 	ReasonAccepted = "Accepted"
 	// ReasonAcceptedWithWarnings (True): the policy is valid, but some of it is
-	// unlikely to be meant, such as tries and backoff that cannot fit the
+	// unlikely to be meant, such as attempts and backoff that cannot fit the
 	// overall timeout; the message says what.
 	ReasonAcceptedWithWarnings = "AcceptedWithWarnings"
 	// ReasonPending (Unknown): the manager has not looked at this generation.

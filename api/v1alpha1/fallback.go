@@ -32,7 +32,7 @@ type FallbackCondition string
 const (
 	// FallbackOnCircuitOpen is a call rejected by an open breaker.
 	FallbackOnCircuitOpen FallbackCondition = "CircuitOpen"
-	// FallbackOnRetriesExhausted is a call whose last allowed try failed.
+	// FallbackOnRetriesExhausted is a call whose last allowed attempt failed.
 	FallbackOnRetriesExhausted FallbackCondition = "RetriesExhausted"
 	// FallbackOnRateLimited is a call rejected by the policy's own limits.
 	FallbackOnRateLimited FallbackCondition = "RateLimited"

@@ -42,7 +42,7 @@ type Tracing struct {
 
 // RequestHeaders adds header fields to requests.
 type RequestHeaders struct {
-	// attempt adds fairlead-attempt with the number of the try, from 1.
+	// attempt adds fairlead-attempt with the number of the attempt, from 1.
 	// Defaults to false.
 	// +optional
 	Attempt *bool `json:"attempt,omitempty"`

@@ -10,7 +10,7 @@ import "k8s.io/apimachinery/pkg/api/resource"
 // +kubebuilder:validation:XValidation:rule="!has(self.maxRetries) || self.maxRetries > 0 || !has(self.hedging) || (has(self.hedging.maxHedges) && self.hedging.maxHedges == 0)",fieldPath=".hedging",message="maxRetries: 0 also forbids hedging: raise maxRetries or remove hedging"
 type Retry struct {
 	// maxRetries is how many times a call may be tried again after its first
-	// try. Defaults to 2. Set to 0 to disable retries.
+	// attempt. Defaults to 2. Set to 0 to disable retries.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=10
@@ -87,7 +87,7 @@ type Retry struct {
 	// +optional
 	AvoidPreviousEndpoints *bool `json:"avoidPreviousEndpoints,omitempty"`
 
-	// hedging starts a second try while the first still waits, and takes
+	// hedging starts a second attempt while the first still waits, and takes
 	// whichever answers first. Absent means off.
 	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
@@ -210,7 +210,7 @@ type Idempotency struct {
 	KeyHeader HeaderName `json:"keyHeader,omitempty"`
 
 	// generateKey adds that field to requests that lack it, but those with a safe
-	// method and CONNECT: the same on every try of a call, different between
+	// method and CONNECT: the same on every attempt of a call, different between
 	// calls. Only for servers that honor such keys. Defaults to false.
 	// +optional
 	GenerateKey *bool `json:"generateKey,omitempty"`
@@ -266,12 +266,12 @@ type ReplayBody struct {
 	MaxBytes *resource.Quantity `json:"maxBytes,omitempty"`
 }
 
-// Hedging starts another try while the earlier ones still wait.
+// Hedging starts another attempt while the earlier ones still wait.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.maxHedges) && self.maxHedges == 0) || has(self.delay) != has(self.percentile)",message="hedging needs exactly one of delay and percentile (or maxHedges: 0 for none)"
 // +kubebuilder:validation:XValidation:rule="!has(self.delay) || !self.delay.matches('^[0hms]+$')",fieldPath=".delay",message="hedging.delay must be longer than 0s"
 type Hedging struct {
-	// delay is how long a try may wait before another is started beside it.
+	// delay is how long an attempt may wait before another is started beside it.
 	// +optional
 	Delay Duration `json:"delay,omitempty"`
 
@@ -281,7 +281,7 @@ type Hedging struct {
 	// +kubebuilder:validation:Maximum=99
 	Percentile *int32 `json:"percentile,omitempty"`
 
-	// maxHedges is how many tries may run beside the first. Defaults to 1.
+	// maxHedges is how many attempts may run beside the first. Defaults to 1.
 	// Set to 0 to remove hedging that an earlier policy set.
 	// +optional
 	// +kubebuilder:validation:Minimum=0

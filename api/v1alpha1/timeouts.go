@@ -46,7 +46,7 @@ type Timeouts struct {
 	Write Duration `json:"write,omitempty"`
 
 	// overall bounds the call from its request head to the final response's
-	// headers, including queues, every try and every backoff. Absent means no
+	// headers, including queues, every attempt and every backoff. Absent means no
 	// bound: a default would break streams and long polls.
 	// +optional
 	Overall Duration `json:"overall,omitempty"`
@@ -64,8 +64,8 @@ type Timeouts struct {
 }
 
 // AdaptiveTimeout sets perTry to mean + deviations × standard deviation of the
-// latest successful tries of a destination, within min and max. With fewer than
-// 20 such tries it is max.
+// latest successful attempts of a destination, within min and max. With fewer than
+// 20 such attempts it is max.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.mode) && self.mode == 'Disabled') || (has(self.min) && has(self.max))",message="adaptive needs min and max, such as min: 500ms and max: 5s (or mode: Disabled)"
 // +kubebuilder:validation:XValidation:rule="!has(self.min) || !self.min.matches('^[0hms]+$')",fieldPath=".min",message="adaptive.min must be longer than 0s"
@@ -89,7 +89,7 @@ type AdaptiveTimeout struct {
 	// +optional
 	Deviations Factor `json:"deviations,omitempty"`
 
-	// window is how many of the latest successful tries count. Defaults to 200.
+	// window is how many of the latest successful attempts count. Defaults to 200.
 	// +optional
 	// +kubebuilder:validation:Minimum=20
 	// +kubebuilder:validation:Maximum=1000

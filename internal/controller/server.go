@@ -21,7 +21,7 @@ func (m *Manager) addServer(store *distribute.Store) error {
 		return fmt.Errorf("set up a client: %w", err)
 	}
 	host := serviceName + "." + m.opts.Namespace
-	keeper, err := ca.New(ca.Options{
+	certificates, err := ca.New(ca.Options{
 		Storage:  &ca.Cluster{Client: direct, Namespace: m.opts.Namespace, Secret: authorityName, ConfigMap: authorityName},
 		DNSNames: []string{serviceName, host, host + ".svc", host + ".svc." + m.opts.ClusterDomain},
 		Logger:   m.opts.Logger,
@@ -36,17 +36,17 @@ func (m *Manager) addServer(store *distribute.Store) error {
 		return err
 	}
 	srv, err := distribute.NewServer(distribute.ServerOptions{
-		Store: store, Authenticator: reviewer, Certificate: keeper.Certificate, Logger: m.opts.Logger,
+		Store: store, Authenticator: reviewer, Certificate: certificates.Certificate, Logger: m.opts.Logger,
 	})
 	if err != nil {
 		return err
 	}
 	serve := func(ctx context.Context) error { return srv.Run(ctx, m.opts.Agents) }
 	return errors.Join(
-		m.manager.Add(onEveryReplica{keeper.Run}),
+		m.manager.Add(onEveryReplica{certificates.Run}),
 		m.manager.Add(onEveryReplica{serve}),
 		m.manager.AddHealthzCheck("ping", healthz.Ping),
-		m.manager.AddReadyzCheck("certificate", certificateCheck(keeper.Certificate)),
+		m.manager.AddReadyzCheck("certificate", certificateCheck(certificates.Certificate)),
 	)
 }
 

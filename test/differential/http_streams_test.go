@@ -16,7 +16,7 @@ func streamScenarios() []scenario {
 		_, _, shown := readable(raw)
 		p.note("answer %s", shown)
 		if err != nil {
-			p.note("then %s", fate(err))
+			p.note("then %s", errorClass(err))
 			return
 		}
 		for range n {
@@ -210,7 +210,7 @@ func tunnelScenarios() []scenario {
 			p.say(p.r.to("POST", "/attach", "Connection: Upgrade", "Upgrade: tcp", length(0)))
 			raw, err := p.readHead()
 			_, _, shown := readable(raw)
-			p.note("answer %s %s", shown, fate(err))
+			p.note("answer %s %s", shown, errorClass(err))
 			p.hear(5)
 			p.rest()
 		}, func(q *request) {

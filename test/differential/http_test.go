@@ -76,7 +76,7 @@ func (r *run) requests(p *peer, who string, handle func(q *request)) {
 		raw, err := p.readHead()
 		if err != nil {
 			if raw != "" {
-				p.note("an unfinished request %s, then %s", show([]byte(raw)), fate(err))
+				p.note("an unfinished request %s, then %s", show([]byte(raw)), errorClass(err))
 			}
 			return
 		}
@@ -132,7 +132,7 @@ func (p *peer) body(f fields, untilEnd bool) bool {
 		p.note("body %s", d)
 		return true
 	}
-	p.ended = fate(err)
+	p.ended = errorClass(err)
 	p.note("a part of the body %s, then %s", d, p.ended)
 	return false
 }
@@ -220,7 +220,7 @@ func (p *peer) responseTo(method string) bool {
 func (p *peer) responseHeadOnly() {
 	raw, err := p.readHead()
 	_, _, shown := readable(raw)
-	p.note("answer %s %s", shown, fate(err))
+	p.note("answer %s %s", shown, errorClass(err))
 	p.r.mark("answer read")
 }
 

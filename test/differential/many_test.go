@@ -21,7 +21,7 @@ func manyScenarios() []scenario {
 		}
 		raw, err := p.readHead()
 		if err != nil {
-			return "no answer, " + fate(err)
+			return "no answer, " + errorClass(err)
 		}
 		first, _, _ := readable(raw)
 		return first
@@ -64,7 +64,7 @@ func manyScenarios() []scenario {
 				gate <- struct{}{}
 				<-open // all are open at the same time
 				first, _, _ := readable(raw)
-				return first + fate(err)
+				return first + errorClass(err)
 			})
 		}},
 		{name: "300-idle-opaque-connections", kinds: rawKinds, play: func(r *run) {
@@ -78,7 +78,7 @@ func manyScenarios() []scenario {
 				b := make([]byte, 4)
 				p.await()
 				_, err := p.in.Read(b)
-				return string(b) + fate(err)
+				return string(b) + errorClass(err)
 			})
 		}},
 		{name: "40-clients-of-20-calls-each", kinds: fewKinds, play: func(r *run) {
@@ -95,7 +95,7 @@ func manyScenarios() []scenario {
 					}
 					raw, err := p.readHead()
 					if err != nil {
-						return "no answer, " + fate(err)
+						return "no answer, " + errorClass(err)
 					}
 					_, fs, _ := readable(raw)
 					b := make([]byte, len(body))

@@ -46,8 +46,8 @@ func (p *peer) note(format string, args ...any) {
 	}
 }
 
-// fate names an error as far as every client can tell: "" for none.
-func fate(err error) string {
+// errorClass names an error as far as every client can tell: "" for none.
+func errorClass(err error) string {
 	switch {
 	case err == nil:
 		return ""
@@ -86,7 +86,7 @@ func (p *peer) say(s string) bool { return p.send([]byte(s)) }
 func (p *peer) send(b []byte) bool {
 	p.await()
 	if _, err := p.conn.Write(b); err != nil {
-		p.note("cannot send: %s", fate(err))
+		p.note("cannot send: %s", errorClass(err))
 		return false
 	}
 	return true
@@ -127,7 +127,7 @@ func (p *peer) heard(b []byte, err error) bool {
 		p.note("hears %s", show(b))
 	}
 	if err != nil {
-		p.ended = fate(err)
+		p.ended = errorClass(err)
 		p.note("then %s", p.ended)
 	}
 	return err == nil
@@ -168,7 +168,7 @@ func (p *peer) rest() bool {
 		p.await()
 		if _, err := io.CopyN(digest, p.in, 64<<10); err != nil {
 			digest.note(p)
-			p.ended = fate(err)
+			p.ended = errorClass(err)
 			p.note("then %s", p.ended)
 			return p.ended == "end"
 		}
@@ -193,7 +193,7 @@ func (p *peer) quiet(d time.Duration) bool {
 func (p *peer) gone(within time.Duration) {
 	_ = p.conn.SetReadDeadline(time.Now().Add(within))
 	_, err := io.Copy(io.Discard, p.in)
-	if fate(err) == "silence" {
+	if errorClass(err) == "silence" {
 		p.note("still there after %s", within)
 		return
 	}
@@ -205,7 +205,7 @@ func (p *peer) gone(within time.Duration) {
 func (p *peer) over() {
 	_ = p.conn.SetReadDeadline(time.Now().Add(2500 * time.Millisecond))
 	b, err := p.in.Peek(1)
-	switch f := fate(err); f {
+	switch f := errorClass(err); f {
 	case "":
 		p.note("hears %q when nothing should come", b)
 	case "silence":

@@ -298,7 +298,7 @@ func (r *run) dialAs(who string, to netip.AddrPort, within time.Duration) *peer 
 	c, err := r.world.pod.Dial(ctx, to, 0)
 	if err != nil {
 		if !strings.HasPrefix(who, "quiet") {
-			r.seen.note(who, "cannot connect: %s", fate(err))
+			r.seen.note(who, "cannot connect: %s", errorClass(err))
 		}
 		return nil
 	}

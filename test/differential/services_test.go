@@ -233,14 +233,14 @@ func (r *run) quietCall(i int) string {
 	}
 	raw, err := p.readHead()
 	if err != nil {
-		return "no answer, " + fate(err)
+		return "no answer, " + errorClass(err)
 	}
 	first, fs, _ := readable(raw)
 	d := newDigest()
 	var n int64
 	_, _ = fmt.Sscan(fs.get("Content-Length"), &n)
 	if err := p.copyN(d, n); err != nil {
-		return fate(err)
+		return errorClass(err)
 	}
 	if body := d.start.String(); n < 20 {
 		return body

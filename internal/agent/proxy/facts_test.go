@@ -235,9 +235,9 @@ func TestRule18_ABodyThatCameWithItsHeadIsBoundedToo(t *testing.T) {
 		}
 	}), toAny(func(s *policy.Settings) { s.Retry.On, s.Retry.BodyMaxBytes = policy.Of(policy.GatewayError), 3 }))
 	for i, tc := range []struct {
-		body  string
-		fate  call.RetryDecision
-		tries int64
+		body     string
+		want     call.RetryDecision
+		attempts int64
 	}{
 		{"Content-Length: 4\r\n\r\nfour", call.ByBody, 1},
 		{"Content-Length: 3\r\n\r\nthr", call.Exhausted, 3},
@@ -248,8 +248,8 @@ func TestRule18_ABodyThatCameWithItsHeadIsBoundedToo(t *testing.T) {
 		c.send("PUT / HTTP/1.1\r\nHost: a\r\n" + tc.body)
 		c.response("PUT")
 		w.waitFor(t, func() bool { w.seen.mu.Lock(); defer w.seen.mu.Unlock(); return len(w.seen.calls) == i+1 })
-		if e := w.seen.lastCall(t); e.Outcome.Decision != tc.fate || n.Load() != tc.tries {
-			t.Errorf("%q: outcome %+v after %d tries", tc.body, e.Outcome, n.Load())
+		if e := w.seen.lastCall(t); e.Outcome.Decision != tc.want || n.Load() != tc.attempts {
+			t.Errorf("%q: outcome %+v after %d attempts", tc.body, e.Outcome, n.Load())
 		}
 	}
 }

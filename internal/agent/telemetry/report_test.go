@@ -19,10 +19,10 @@ import (
 
 func TestReportCountsEveryRetryDecision(t *testing.T) {
 	tests := map[string]struct {
-		kind   call.Kind
-		fate   call.RetryDecision
-		status int
-		want   policy.Counts
+		kind     call.Kind
+		decision call.RetryDecision
+		status   int
+		want     policy.Counts
 	}{
 		"good":              {call.OK, call.NotNeeded, 404, policy.Counts{Requests: 1, Successes: 1}},
 		"recovered":         {call.OK, call.Recovered, 200, policy.Counts{Requests: 1, Successes: 1, RetrySuccesses: 1}},
@@ -41,7 +41,7 @@ func TestReportCountsEveryRetryDecision(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			m := testMeter()
-			m.Recorder(payments, inventory).CallDone(ended(tc.kind, tc.fate, tc.status))
+			m.Recorder(payments, inventory).CallDone(ended(tc.kind, tc.decision, tc.status))
 			var got policy.Counts
 			for _, traffic := range m.reportAt(t0).Traffic {
 				got = traffic.Counts

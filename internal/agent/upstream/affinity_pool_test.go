@@ -10,8 +10,8 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// keeper is a pool of a Service with affinity, and the time of its calls.
-type keeper struct {
+// affinityPool is a pool of a Service with affinity, and the time of its calls.
+type affinityPool struct {
 	*testing.T
 	pool *Pool
 	now  time.Time
@@ -19,14 +19,14 @@ type keeper struct {
 
 const keepFor = time.Minute
 
-func newKeeper(t *testing.T, endpoints ...netip.AddrPort) *keeper {
+func newAffinityPool(t *testing.T, endpoints ...netip.AddrPort) *affinityPool {
 	t.Helper()
 	p, _ := newPool(t, func(s *setup) { s.KeepFor, s.Affinity = keepFor, NewAffinity("pod", "shop/api:80") }, endpoints...)
-	return &keeper{t, p, time.Now()}
+	return &affinityPool{t, p, time.Now()}
 }
 
 // call makes a call that leaves some hosts alone, can be connected, and returns where it goes; the zero value if it has to wait.
-func (k *keeper) call(avoid ...netip.AddrPort) netip.AddrPort {
+func (k *affinityPool) call(avoid ...netip.AddrPort) netip.AddrPort {
 	k.Helper()
 	q := &Request{Original: netip.MustParseAddrPort("10.96.0.1:80"), Avoid: avoid}
 	answer, _ := k.pool.Acquire(k.now, q)
@@ -40,16 +40,16 @@ func (k *keeper) call(avoid ...netip.AddrPort) netip.AddrPort {
 	return q.Host().Addr()
 }
 
-func (k *keeper) pass(d time.Duration) { k.now = k.now.Add(d) }
+func (k *affinityPool) pass(d time.Duration) { k.now = k.now.Add(d) }
 
 // fail has a connect to a host fail.
-func (k *keeper) fail(addr netip.AddrPort) {
+func (k *affinityPool) fail(addr netip.AddrPort) {
 	k.pool.mu.Lock()
 	defer k.pool.mu.Unlock()
 	k.pool.noteUnconnected(k.pool.at(addr), k.now)
 }
 
-func (k *keeper) want(what string, got, want netip.AddrPort) {
+func (k *affinityPool) want(what string, got, want netip.AddrPort) {
 	k.Helper()
 	if got != want {
 		k.Errorf("%s: %v, want %v", what, got, want)
@@ -58,7 +58,7 @@ func (k *keeper) want(what string, got, want netip.AddrPort) {
 
 func TestAPodKeepsItsHost(t *testing.T) {
 	all := addresses(5)
-	k := newKeeper(t, all...)
+	k := newAffinityPool(t, all...)
 	first := k.call()
 	for range 20 {
 		k.pass(keepFor - time.Second)
@@ -94,7 +94,7 @@ func TestAPodKeepsItsHost(t *testing.T) {
 
 // A connection that is made before it is known what it carries goes where the calls go.
 func TestConnectionsOutsideOfThePoolGoToTheHostThatIsKept(t *testing.T) {
-	k := newKeeper(t, addresses(5)...)
+	k := newAffinityPool(t, addresses(5)...)
 	original := netip.MustParseAddrPort("10.96.0.1:80")
 	first, ok := k.pool.KeepHost(k.now, original)
 	if !ok {
@@ -118,15 +118,15 @@ func TestConnectionsOutsideOfThePoolGoToTheHostThatIsKept(t *testing.T) {
 // Calls under other bindings, whose pools are others, keep the same host; another pod has one of its own.
 func TestPoolsShareAnAffinity(t *testing.T) {
 	all := addresses(8)
-	a := newKeeper(t, all[:4]...)
+	a := newAffinityPool(t, all[:4]...)
 	first := a.call()
 	p, _ := newPool(t, func(s *setup) { s.KeepFor, s.Affinity, s.LoadBalancing = keepFor, a.pool.affinity, policy.RoundRobin }, all...)
-	b := &keeper{t, p, a.now}
+	b := &affinityPool{t, p, a.now}
 	b.want("a pool that has more hosts", b.call(), first)
 	seen := map[netip.AddrPort]bool{}
 	for _, pod := range []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"} {
 		p, _ := newPool(t, func(s *setup) { s.KeepFor, s.Affinity = keepFor, NewAffinity(pod, "shop/api:80") }, all...)
-		seen[(&keeper{t, p, a.now}).call()] = true
+		seen[(&affinityPool{t, p, a.now}).call()] = true
 	}
 	if len(seen) < 3 {
 		t.Errorf("ten pods share %d hosts of eight", len(seen))
@@ -134,7 +134,7 @@ func TestPoolsShareAnAffinity(t *testing.T) {
 }
 
 func TestAHostAtItsLimitIsWaitedFor(t *testing.T) {
-	k := newKeeper(t, addresses(3)...)
+	k := newAffinityPool(t, addresses(3)...)
 	limits := policy.Defaults().Pool
 	limits.MaxConnectionsPerEndpoint = 1
 	k.pool.Reconfigure(limits)
@@ -150,7 +150,7 @@ func TestAHostAtItsLimitIsWaitedFor(t *testing.T) {
 
 func TestFamiliesAreKeptApart(t *testing.T) {
 	six := []netip.AddrPort{netip.MustParseAddrPort("[fd00::1]:80"), netip.MustParseAddrPort("[fd00::2]:80")}
-	k := newKeeper(t, slices.Concat(addresses(2), six)...)
+	k := newAffinityPool(t, slices.Concat(addresses(2), six)...)
 	four := k.call()
 	q := &Request{Original: netip.MustParseAddrPort("[fd96::1]:80")}
 	if a, _ := k.pool.Acquire(k.now, q); a != Dial || !slices.Contains(six, q.Host().Addr()) {
@@ -166,7 +166,7 @@ func TestAPodKeepsItsHostWhateverHappens(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range 200 {
 		all := addresses(6)
-		k := newKeeper(t, all...)
+		k := newAffinityPool(t, all...)
 		var last netip.AddrPort // where the pod's calls go
 		var at, down time.Time  // of the last call; until when it may go elsewhere
 		hosts := all

@@ -34,6 +34,7 @@ is not accepted, its last good configuration stays in force.
 | | `Encrypted` | True | Calls are encrypted by the pod, so what happens inside cannot be seen; `tls.mode` Originate or Intercept can change that. |
 | | `OpaqueProtocol` | True | The protocol has no requests to tell apart. |
 | | `ServiceAffinity` | True | The Service has a `sessionAffinity`, so each pod keeps its endpoint; see [which endpoint](operations.md#which-endpoint-of-a-service-a-call-goes-to). |
+| | `OlderAgents` | True | The agents of some nodes are older than the manager and do not know a field that the policy uses; the message says how many nodes, and which field. Upgrade the agents. |
 | | `HostNetwork` | True | Some selected pods are on the host's network. |
 | | `NotCaptured` | True | The calls of some selected pods could not be captured; they go directly. |
 | | `Several` | True | Several of these; the message and `status.destinations` list them by field. |

@@ -142,8 +142,8 @@ func TestRule34_WhatARuleKeptGoesWithIt(t *testing.T) {
 			for k := range st.breakers {
 				breakers = append(breakers, k.rule)
 			}
-			for rule := range st.budgets {
-				budgets = append(budgets, rule)
+			for k := range st.budgets {
+				budgets = append(budgets, k.rule)
 			}
 		}
 		slices.Sort(breakers)

@@ -26,9 +26,15 @@ func compileHost(host string) hostPattern {
 	return hostPattern{exact: host}
 }
 
+// maxName is how long a name in the DNS may be without its final dot (RFC 1035 section 2.3.4). Longer ones match no pattern: what is
+// kept of a destination is named by its host, and clients must not decide how much memory that takes.
+const maxName = 253
+
 // matches takes a lower-case name without port and final dot.
 func (p *hostPattern) matches(name []byte) bool {
 	switch {
+	case len(name) > maxName:
+		return false
 	case p.exact != "":
 		return string(name) == p.exact
 	case p.suffix != "":

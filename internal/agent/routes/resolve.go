@@ -2,6 +2,7 @@ package routes
 
 import (
 	"math/rand/v2"
+	"slices"
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/upstream"
@@ -43,7 +44,7 @@ func (s *Table) find(t *PodRoutes, c *Candidate, k stateKey) (r *Route, of versi
 	}
 	of = s.bindings[k.binding]
 	if e := s.entries.find(t.pod, k); e != nil {
-		return newRoute(t, c, e, of), of, true
+		return s.newRoute(c, e, of), of, true
 	}
 	return nil, of, s.states.find(k) != nil
 }
@@ -72,11 +73,11 @@ func (s *Table) enter(t *PodRoutes, k stateKey, n *entryInputs) (*Route, []*upst
 			return nil, nil, err
 		}
 		e.forgotten.Store(true)
-		return newRoute(t, c, e, of), []*upstream.Pool{e.pool}, nil
+		return s.newRoute(c, e, of), []*upstream.Pool{e.pool}, nil
 	}
 	of := s.bindings[k.binding]
 	if e := s.entries.find(t.pod, k); e != nil { // made meanwhile
-		return newRoute(t, c, e, of), nil, nil
+		return s.newRoute(c, e, of), nil, nil
 	}
 	if !c.dynamic() {
 		n.affinity = s.affinities.get(t.pod, k.destination)
@@ -91,7 +92,7 @@ func (s *Table) enter(t *PodRoutes, k stateKey, n *entryInputs) (*Route, []*upst
 	if s.late != nil {
 		*s.late = append(*s.late, e)
 	}
-	return newRoute(t, c, e, of), s.makeRoom(t.pod), nil
+	return s.newRoute(c, e, of), s.makeRoom(t.pod), nil
 }
 
 // stateFor returns the state of a key: the one there is, or made, which goes by the bindings that were in force a moment ago and is
@@ -141,16 +142,38 @@ func (s *Table) poolKey(e *entry) upstream.Key {
 }
 
 // newRoute makes a route of an entry. It expects the lock.
-func newRoute(t *PodRoutes, c *Candidate, e *entry, of versions) *Route {
+func (s *Table) newRoute(c *Candidate, e *entry, of versions) *Route {
 	b := c.Binding
-	r := &Route{Binding: b, Pool: e.pool, entry: e, plans: make([]Plan, len(b.rules)+1)}
+	r := &Route{Binding: b, Pool: e.pool, table: s, entry: e, plans: make([]Plan, len(b.rules)+1)}
 	for i := range r.plans {
-		r.plans[i] = newPlan(b.at(i), call.Plan{
-			Settings: b.at(i).values,
-			Breaker:  e.state.breaker(of, b, i, t.pod, rand.Float64),
-			Budget:   e.state.budget(of, b, i),
-			Random:   rand.Float64,
-		})
+		r.plans[i] = e.plan(b, of, i, false)
 	}
 	return r
+}
+
+// plan makes a plan of a binding's settings. It expects the lock.
+func (e *entry) plan(b *Binding, of versions, i int, opaque bool) Plan {
+	return newPlan(b.at(i), call.Plan{
+		Settings: b.at(i).values,
+		Breaker:  e.state.breaker(of, b, i, breakerKey{pod: e.pod, opaque: opaque}, rand.Float64),
+		Budget:   e.state.budget(of, b, i, opaque),
+		Random:   rand.Float64,
+	})
+}
+
+// opaquePlan makes what governs the connections of a route that are passed through.
+func (s *Table) opaquePlan(r *Route) *Plan {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := r.opaque.Load(); p != nil { // made meanwhile
+		return p
+	}
+	e, of := r.entry, s.bindings[r.Key()]
+	if !slices.Contains(of, r.Binding) { // not in force any more: nothing of it is kept
+		of = versions{r.Binding}
+		e = &entry{pod: e.pod, state: newState(e.key, of)}
+	}
+	p := e.plan(r.Binding, of, 0, true)
+	r.opaque.Store(&p)
+	return &p
 }

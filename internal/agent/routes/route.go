@@ -3,6 +3,7 @@ package routes
 import (
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/upstream"
@@ -14,8 +15,12 @@ type Route struct {
 	*Binding
 	Pool *upstream.Pool
 
+	// immutable
+	table *Table
 	plans []Plan // the base's, then the rules'
 	entry *entry
+
+	opaque atomic.Pointer[Plan] // of connections that are passed through; nil: none has been yet
 }
 
 // Plan governs a call.
@@ -44,10 +49,13 @@ func (r *Route) Plan(method, path []byte) *Plan {
 	return &r.plans[r.settingsFor(method, path)]
 }
 
-// BasePlan returns what governs a connection whose requests are not understood.
-func (l *Route) BasePlan() *Plan {
-	l.entry.use()
-	return &l.plans[0]
+// OpaquePlan returns what governs a connection that is passed through: the settings of the base, with a breaker and a budget of its own.
+func (r *Route) OpaquePlan() *Plan {
+	r.entry.use()
+	if p := r.opaque.Load(); p != nil {
+		return p
+	}
+	return r.table.opaquePlan(r)
 }
 
 // HasRules reports whether Plan looks at the request.

@@ -19,10 +19,20 @@ type state struct {
 	place    *list.Element // among the dynamic ones that no pod uses any more
 	cluster  *upstream.Cluster
 	breakers map[breakerKey]*resilience.Breaker
-	budgets  map[string]*resilience.Budget // by rule
+	budgets  map[budgetKey]*resilience.Budget
 }
 
-type breakerKey struct{ rule, pod string } // pod is empty when the node's pods share
+// breakerKey names a breaker of a state. pod is empty when the node's pods share. Connections that are passed through have breakers and budgets of
+// their own: that a server accepts connections does not say that it answers requests, and neither may make up for the other.
+type breakerKey struct {
+	rule, pod string
+	opaque    bool
+}
+
+type budgetKey struct {
+	rule   string
+	opaque bool
+}
 
 // states holds them all. It is guarded by Table.mu.
 type states struct {
@@ -53,7 +63,7 @@ func (s *states) use(st *state) {
 func newState(k stateKey, of versions) *state {
 	return &state{
 		key: k, cluster: upstream.NewCluster(of.hosts(k.destination)),
-		breakers: map[breakerKey]*resilience.Breaker{}, budgets: map[string]*resilience.Budget{},
+		breakers: map[breakerKey]*resilience.Breaker{}, budgets: map[budgetKey]*resilience.Budget{},
 	}
 }
 
@@ -76,19 +86,18 @@ func (s *states) forget(st *state) {
 }
 
 // breaker returns the breaker of a binding's settings, or nil when they have none. versions are all bindings of the key that are
-// in force, b among them: see versions.
-func (st *state) breaker(versions versions, b *Binding, i int, pod string, random func() float64) *resilience.Breaker {
+// in force, b among them: see versions. k has the pod, and whether the breaker is for connections that are passed through.
+func (st *state) breaker(versions versions, b *Binding, i int, k breakerKey, random func() float64) *resilience.Breaker {
 	s := b.at(i)
 	if s.values.Breaker == nil {
 		return nil
 	}
-	k := breakerKey{}
 	if s.ownBreaker {
 		k.rule = s.name
 	}
 	cfg, limit := versions.breaker(k.rule)
-	if cfg.Sharing == policy.SharePod {
-		k.pod = pod
+	if cfg.Sharing != policy.SharePod {
+		k.pod = ""
 	}
 	br := st.breakers[k]
 	if br == nil {
@@ -100,16 +109,16 @@ func (st *state) breaker(versions versions, b *Binding, i int, pod string, rando
 }
 
 // budget returns the retry budget of a binding's settings.
-func (st *state) budget(versions versions, b *Binding, i int) *resilience.Budget {
+func (st *state) budget(versions versions, b *Binding, i int, opaque bool) *resilience.Budget {
 	s := b.at(i)
-	rule := ""
+	k := budgetKey{opaque: opaque}
 	if s.ownBudget {
-		rule = s.name
+		k.rule = s.name
 	}
-	bu := st.budgets[rule]
+	bu := st.budgets[k]
 	if bu == nil {
-		bu = resilience.NewBudget(*versions.budget(rule), time.Now())
-		st.budgets[rule] = bu
+		bu = resilience.NewBudget(*versions.budget(k.rule), time.Now())
+		st.budgets[k] = bu
 	}
 	return bu
 }
@@ -125,11 +134,11 @@ func (st *state) reconfigure(versions versions) {
 		br.Reconfigure(cfg)
 		br.SetAttemptLimit(limit)
 	}
-	for rule, bu := range st.budgets {
-		if cfg := versions.budget(rule); cfg != nil {
+	for k, bu := range st.budgets {
+		if cfg := versions.budget(k.rule); cfg != nil {
 			bu.Reconfigure(*cfg)
 		} else {
-			delete(st.budgets, rule)
+			delete(st.budgets, k)
 		}
 	}
 }

@@ -21,8 +21,8 @@ func (p *Pool) choose(now time.Time, r *Request) (hc *hostConns, fresh bool) {
 	c := &p.candidates
 	c.hosts, c.family, c.cursor, c.now, c.fresh, c.ready = hosts, f, &p.cursor[f], now, r.Fresh, false
 	c.narrow(r.Avoid)
-	if p.poolFull() && (p.idle > 0 || p.shared > 0) {
-		// A new connection would cost another host an idle one: use what is there.
+	if _, keeps := p.set.picker.(keptHost); !keeps && p.poolFull() && (p.idle > 0 || p.shared > 0) {
+		// A new connection would cost another host an idle one: use what is there, unless the pod keeps its host.
 		c.ready = true
 		if hc := p.set.picker.pick(c); hc != nil {
 			return hc, r.Fresh

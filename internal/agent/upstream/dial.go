@@ -21,11 +21,12 @@ func (p *Pool) Dial(ctx context.Context, r *Request) (Lease, error) {
 	p.mu.Lock()
 	keepAlive := p.limits.KeepAlive
 	p.mu.Unlock()
+	began := time.Now()
 	sock, err := connect(ctx, p.dialer, r.to.host.addr, keepAlive)
 	r.state = unused // until then whoever gives up the request gives the place back
 	now := time.Now()
 	if err != nil {
-		p.dialFailed(now, r, err)
+		p.dialFailed(now, r, err, hurried(ctx, err, now.Sub(began)))
 		return Lease{}, err
 	}
 	if r.to.unreachable.Load() {
@@ -37,11 +38,23 @@ func (p *Pool) Dial(ctx context.Context, r *Request) (Lease, error) {
 	return Lease{Conn: c, nth: 1, pinned: r.Pinned}, nil
 }
 
+// ErrConnectTimeout is the cause of a dial's deadline that the timeout for connecting has set, and not what was left of a call's time.
+var ErrConnectTimeout = errors.New("timeouts.connect has passed")
+
+// enoughTime is how long a host is waited for at least before it counts as one that cannot be connected to because a call's own time was up.
+// A connect that takes longer has lost a packet.
+const enoughTime = 250 * time.Millisecond
+
+// hurried reports whether a dial ended because the call's own time was up, too early to say anything of the host.
+func hurried(ctx context.Context, err error, took time.Duration) bool {
+	return errors.Is(err, context.DeadlineExceeded) && took < enoughTime && !errors.Is(context.Cause(ctx), ErrConnectTimeout)
+}
+
 // dialFailed frees the place of a connection that could not be made, and notes it of the host if that is to blame: that the pool cannot
 // connect to it and, for all pods, that it has refused a call that was sent there to balance the load.
-func (p *Pool) dialFailed(now time.Time, r *Request, err error) {
+func (p *Pool) dialFailed(now time.Time, r *Request, err error, hurried bool) {
 	hc := r.to
-	if kind := FailureOf(err); kind == call.ConnectFailed || kind == call.ConnectTimeout {
+	if kind := FailureOf(err); !hurried && (kind == call.ConnectFailed || kind == call.ConnectTimeout) {
 		p.mu.Lock()
 		p.noteUnconnected(hc, now)
 		p.mu.Unlock()

@@ -112,16 +112,16 @@ func (x *Exchange) freeHeldConn(p Held, until time.Time) Woke {
 func (x *Exchange) dial(a call.Action, until time.Time) (upstream.Lease, call.Kind) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	end := until
+	end, cause := until, error(nil)
 	limit := x.Plan.Settings.Timeouts.Connect
 	if limit <= 0 {
 		limit = x.ConnectTimeout
 	}
-	if limit > 0 {
-		end = Earlier(end, x.Now.Add(limit))
+	if connected := x.Now.Add(limit); limit > 0 && Earlier(connected, end) == connected {
+		end, cause = connected, upstream.ErrConnectTimeout
 	}
 	if !end.IsZero() {
-		ctx, cancel = context.WithDeadline(ctx, end)
+		ctx, cancel = context.WithDeadlineCause(ctx, end, cause)
 		defer cancel()
 	}
 	watch := WatchClient(x.Client.Left, cancel)

@@ -61,6 +61,12 @@ func (s *Selector) refresh() {
 	}
 }
 
+// maxHost is the longest host that is kept, a name of the DNS with a port; with longer ones the route is resolved for every request.
+const maxHost = 253 + len(".:65535")
+
+// tooLong stands for a host that is not kept; none equals it.
+var tooLong = []byte{0}
+
 // Select finds the route of a request; ok is false when no policy governs it.
 func (s *Selector) Select(v View) (r *routes.Route, ok bool) {
 	if s.table.Version() != s.version {
@@ -91,7 +97,11 @@ func (s *Selector) resolve(named []byte) (*routes.Route, bool) {
 			return nil, false
 		}
 		s.route, s.pinned, s.host, s.governed = r, c.PinnedFor(host), nil, true
-		if byHost {
+		switch {
+		case !byHost:
+		case len(named) > maxHost:
+			s.host = tooLong
+		default:
 			s.host = append(make([]byte, 0, len(named)), named...)
 		}
 		return r, true

@@ -97,7 +97,7 @@ func (x *exchange) begin(r *Request) {
 	if r.First != nil {
 		x.First = &drive.FirstAttempt{Peer: r.First.Peer, Took: r.First.Took}
 	}
-	x.Plan = r.Route.BasePlan()
+	x.Plan = r.Route.OpaquePlan()
 	x.Now = time.Now()
 }
 

@@ -60,8 +60,9 @@ func TestRule25_TheQueueOfConnectionsIsBounded(t *testing.T) {
 func TestRule25_AQueuedConnectionWaitsAsLongAsWritten(t *testing.T) {
 	t.Parallel() // it waits
 	w := build(t, serve(t, copying), declaredTCP(func(s *policy.Settings) { s.Pool.MaxConnections, s.Pool.PendingTimeout = 1, time.Hour }))
-	first, second := w.dial(), w.dial()
+	first := w.dial()
 	first.reached()
+	second := w.dial()
 	second.send("hello")
 	poll(t, func() bool { return w.waiting() == 1 })
 	second.pause(policy.Defaults().Pool.PendingTimeout + 600*time.Millisecond)
@@ -106,9 +107,10 @@ func TestRule25_AConnectionThatIsGivenUpLeavesItsPlace(t *testing.T) {
 		s.Pool.MaxConnections, s.Pool.PendingTimeout, s.Timeouts.Connect = 1, time.Hour, time.Hour
 	}))
 	w.dialer.slow.Store(int64(time.Hour))
-	first, second := w.dial(), w.dial()
+	first := w.dial()
 	first.send("hello")
 	w.waitFor(t, func() bool { return w.dialer.dials.Load() == 1 })
+	second := w.dial()
 	second.send("hello")
 	poll(t, func() bool { return w.waiting() == 1 })
 	second.Close()

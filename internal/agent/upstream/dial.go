@@ -47,7 +47,7 @@ const enoughTime = 250 * time.Millisecond
 
 // hurried reports whether a dial ended because the call's own time was up, too early to say anything of the host.
 func hurried(ctx context.Context, err error, took time.Duration) bool {
-	return errors.Is(err, context.DeadlineExceeded) && took < enoughTime && !errors.Is(context.Cause(ctx), ErrConnectTimeout)
+	return ctx.Err() != nil && errors.Is(err, context.DeadlineExceeded) && took < enoughTime && !errors.Is(context.Cause(ctx), ErrConnectTimeout)
 }
 
 // dialFailed frees the place of a connection that could not be made, and notes it of the host if that is to blame: that the pool cannot

@@ -110,6 +110,8 @@ type direction struct {
 	dst    *transport.Conn
 	prefix []byte // is written first
 	bytes  int64
+	// finished: the source has ended, which is being passed on.
+	finished atomic.Bool
 }
 
 func (d *direction) init(t *Tunnel, src, dst *transport.Conn, prefix []byte) {
@@ -135,6 +137,7 @@ func (d *direction) move() (transport.Side, error) {
 // end passes on how the source has ended: err is io.EOF, or what has failed.
 func (d *direction) end(err error) {
 	if err == io.EOF { //nolint:errorlint // Move returns io.EOF itself
+		d.finished.Store(true)
 		err = d.dst.CloseWrite()
 	}
 	if err != nil && !errors.Is(err, syscall.ENOTCONN) {
@@ -157,14 +160,16 @@ func (d *direction) writePrefix() error {
 }
 
 // awaitClose waits for the server to finish when the client has. Nobody reads from the client's connection any more, so this is what sees
-// that it is closed or interrupted from outside, which must end the tunnel even if the server never sends another byte.
+// that the client has reset it, or that it is closed or interrupted from outside, which must end the tunnel even if the server never sends
+// another byte.
 func (t *Tunnel) awaitClose() {
 	t.upDone.Store(true)
 	if t.downDone.Load() {
 		return
 	}
-	_ = t.client.Serve(func(uintptr) bool { return false }, time.Time{}, time.Time{}) // ends with an error only
-	if !t.downDone.Load() {
+	reset := func(uintptr) bool { return t.client.Ending() == transport.Broken && !t.down.finished.Load() }
+	_ = t.client.Serve(reset, time.Time{}, time.Time{}) // an error means closed or interrupted
+	if !t.down.finished.Load() {
 		t.abort(Broken)
 	}
 }

@@ -51,9 +51,9 @@ func (p *Poller) Wait(c *Conn, ready func()) error {
 		ready()
 		return nil
 	}
-	p.add(c, ready)
+	op := p.add(c, ready)
 	var inner error
-	err := c.raw.Control(func(uintptr) { inner = p.watch(c) }) // an error means closed
+	err := c.raw.Control(func(uintptr) { inner = p.watch(c, op) }) // an error means closed
 	if err == nil && inner == nil {
 		return nil
 	}
@@ -77,28 +77,26 @@ func (p *Poller) Forget(c *Conn) {
 	}
 }
 
-// add expects that the event comes after it.
-func (p *Poller) add(c *Conn, ready func()) {
+// add expects that the event comes after it. It returns how the kernel is to be told: the event may come, and the connection be watched
+// again, before the first call for it has returned.
+func (p *Poller) add(c *Conn, ready func()) (op int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.waiting[int32(c.fd)] = waiter{c, ready}
+	op = unix.EPOLL_CTL_MOD
+	if !c.polled {
+		op, c.polled = unix.EPOLL_CTL_ADD, true // until the descriptor is closed
+	}
 	if !p.running {
 		p.running = true
 		go p.run() // ends by itself when nobody waits any more
 	}
+	return op
 }
 
-func (p *Poller) watch(c *Conn) error {
+func (p *Poller) watch(c *Conn, op int) error {
 	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: int32(c.fd)}
-	op := unix.EPOLL_CTL_MOD
-	if !c.polled {
-		op = unix.EPOLL_CTL_ADD // until the descriptor is closed
-	}
-	if err := unix.EpollCtl(p.fd, op, c.fd, &event); err != nil {
-		return os.NewSyscallError("epoll_ctl", err)
-	}
-	c.polled = true
-	return nil
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(p.fd, op, c.fd, &event))
 }
 
 func (p *Poller) run() {

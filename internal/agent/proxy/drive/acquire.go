@@ -117,7 +117,7 @@ func (x *Exchange) dial(a call.Action, until time.Time) (upstream.Lease, call.Ki
 	if limit <= 0 {
 		limit = x.ConnectTimeout
 	}
-	if connected := x.Now.Add(limit); limit > 0 && Earlier(connected, end) == connected {
+	if connected := x.Now.Add(limit); limit > 0 && (end.IsZero() || connected.Before(end)) {
 		end, cause = connected, upstream.ErrConnectTimeout
 	}
 	if !end.IsZero() {

@@ -6,17 +6,29 @@ import (
 	"io"
 	"net/netip"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// closedAddress is an address at which nothing listens.
+// closedAddress returns an address at which nothing listens, nor will: its port stays bound until the test ends.
 func closedAddress(t *testing.T) netip.AddrPort {
 	t.Helper()
-	var addr netip.AddrPort
-	t.Run("reserve", func(t *testing.T) { addr = serve(t, func(int, *peer) {}) })
-	return addr
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	bound, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := bound.(*syscall.SockaddrInet4)
+	return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
 }
 
 func TestRule33_ACallKeepsItsVersion(t *testing.T) {

@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -166,10 +165,7 @@ var _ = Describe("no harm", Ordered, func() {
 	}, NodeTimeout(4*time.Minute))
 
 	It("calls the family that the client called", func(ctx context.Context) {
-		if len(env.upstream.Status.PodIPs) < 2 {
-			Expect(os.Getenv("REQUIRE_PRIVILEGED")).NotTo(Equal("1"), "this cluster has no IPv6, and nothing may be skipped")
-			Skip("NOT RUN: this cluster's pods have no IPv6 addresses")
-		}
+		env.needIPv6()
 		var svc corev1.Service
 		Expect(cluster.Get(ctx, client.ObjectKey{Namespace: env.namespace, Name: "four"}, &svc)).To(Succeed())
 		v4 := ""

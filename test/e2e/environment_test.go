@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -63,6 +64,15 @@ spec:
       - {name: caller, image: "fairlead.dev/testserver:dev", imagePullPolicy: IfNotPresent, args: [serve],
          readinessProbe: {tcpSocket: {port: 7070}, periodSeconds: 1}}
 `
+
+// needIPv6 skips a spec where pods have no IPv6 addresses, which is a failure where nothing may be skipped.
+func (s *environment) needIPv6() {
+	GinkgoHelper()
+	if len(s.upstream.Status.PodIPs) < 2 {
+		Expect(os.Getenv("REQUIRE_PRIVILEGED")).NotTo(Equal("1"), "this cluster has no IPv6, and nothing may be skipped")
+		Skip("NOT RUN: this cluster's pods have no IPv6 addresses")
+	}
+}
 
 func newEnvironment(ctx context.Context, k *kube, namespace string) *environment {
 	GinkgoHelper()

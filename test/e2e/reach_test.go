@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -22,10 +21,7 @@ var _ = Describe("reach", func() {
 	}, NodeTimeout(time.Minute))
 
 	It("captures IPv6 as it does IPv4", func(ctx context.Context) {
-		if len(env.upstream.Status.PodIPs) < 2 {
-			Expect(os.Getenv("REQUIRE_PRIVILEGED")).NotTo(Equal("1"), "this cluster has no IPv6, and nothing may be skipped")
-			Skip("NOT RUN: this cluster's pods have no IPv6 addresses")
-		}
+		env.needIPv6()
 		env.applyAll(ctx, `
 apiVersion: v1
 kind: Service

@@ -165,10 +165,7 @@ var _ = Describe("a Service", Ordered, func() {
 	}, NodeTimeout(time.Minute))
 
 	It("has no substitute of the other family for one that does not answer", func(ctx context.Context) {
-		if len(env.upstream.Status.PodIPs) < 2 {
-			Expect(os.Getenv("REQUIRE_PRIVILEGED")).NotTo(Equal("1"), "this cluster has no IPv6, and nothing may be skipped")
-			Skip("NOT RUN: this cluster's pods have no IPv6 addresses")
-		}
+		env.needIPv6()
 		// Where nobody listens, and a server.
 		env.applyAll(ctx, fmt.Sprintf(halves, all[0].Status.PodIPs[1].IP, all[0].Status.PodIP))
 		env.policy(ctx, "halves", naming("halves"))

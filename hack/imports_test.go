@@ -48,6 +48,7 @@ var packages = map[string][]string{
 	"internal/agent/proxy/detect": {"internal/agent/transport", "internal/agent/proxy/panics"},
 	"internal/agent/proxy/drive": {"internal/agent/resilience", "internal/agent/call", "internal/agent/upstream", "internal/agent/routes",
 		"internal/agent/transport", "internal/agent/proxy/route"},
+	"internal/agent/proxy/grpc": {"internal/agent/call"},
 	"internal/agent/proxy/h1": {"internal/agent/resilience", "internal/agent/call", "internal/agent/upstream", "internal/agent/routes",
 		"internal/agent/transport", "internal/agent/proxy/..."},
 	"internal/agent/proxy/http1":  {"internal/agent/call", "internal/agent/proxy/method", "internal/agent/transport"},
@@ -73,6 +74,7 @@ var pure = map[string][]string{
 		"k8s.io/utils/clock"},
 	"internal/agent/resilience": {"net", "net/http", "os", "log/slog", "github.com/prometheus/..."},
 	"internal/agent/call":       {"net", "net/http", "os", "log/slog", "sync", "github.com/prometheus/..."},
+	"internal/agent/proxy/grpc": {"net", "net/http", "os", "log/slog", "sync", "github.com/prometheus/...", "google.golang.org/..."},
 }
 
 type goPackage struct {

@@ -79,10 +79,11 @@ func failureConditions(k Kind, unsent bool) policy.Conditions {
 	return 0
 }
 
-// responseConditions names the classes of a response; none below 400, whatever it carries.
+// responseConditions names the classes of a response; none of one that reports no error, whatever it carries. A pushback is to a gRPC call
+// what Retry-After is to others.
 func responseConditions(r *Response) policy.Conditions {
 	var c policy.Conditions
-	if r.Status < 400 {
+	if r.Status < 400 && r.GRPCStatus <= 0 {
 		return c
 	}
 	switch r.Status {
@@ -96,7 +97,7 @@ func responseConditions(r *Response) policy.Conditions {
 	if r.Status >= 500 && r.Status != 501 {
 		c |= policy.Of(policy.ServerError)
 	}
-	if r.HasRetryAfter {
+	if r.HasRetryAfter && r.RetryAfter >= 0 {
 		c |= policy.Of(policy.RetryAfterPresent)
 	}
 	return c

@@ -1,15 +1,12 @@
 package grpc
 
-import "fairlead.dev/fairlead/internal/agent/call"
-
 // None stands for a status that is not known.
 const None = -1
 
-// The statuses of gRPC that the agent gives by itself (https://github.com/grpc/grpc/blob/master/doc/statuscodes.md).
+// The statuses that other protocols' stand for (https://github.com/grpc/grpc/blob/master/doc/statuscodes.md).
 const (
 	Cancelled         = 1
 	Unknown           = 2
-	DeadlineExceeded  = 4
 	PermissionDenied  = 7
 	ResourceExhausted = 8
 	Unimplemented     = 12
@@ -37,27 +34,6 @@ func ParseStatus(value []byte) int {
 	}
 	return n
 }
-
-// statuses are those that a client is answered by how its call ended (rule 26).
-var statuses = [call.KindCount]int{
-	call.OK:             None,
-	call.ClientGone:     Cancelled,
-	call.ConnectFailed:  Unavailable,
-	call.ConnectTimeout: Unavailable,
-	call.AttemptTimeout: DeadlineExceeded,
-	call.Deadline:       DeadlineExceeded,
-	call.Reset:          Unavailable,
-	call.RefusedStream:  Unavailable,
-	call.BadResponse:    Internal,
-	call.Overflow:       Unavailable,
-	call.BreakerOpen:    Unavailable,
-	call.RateLimited:    ResourceExhausted,
-	call.Internal:       Internal,
-}
-
-// StatusOf returns the status of the agent's own answer to a call that ended in some way; None for OK, which is answered by the
-// upstream.
-func StatusOf(k call.Kind) int { return statuses[min(k, call.Internal)] }
 
 // The codes of HTTP/2's errors that stand for another status than Internal.
 const (

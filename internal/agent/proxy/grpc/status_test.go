@@ -4,8 +4,6 @@ import (
 	"testing"
 
 	"google.golang.org/grpc/codes"
-
-	"fairlead.dev/fairlead/internal/agent/call"
 )
 
 func TestContentTypes(t *testing.T) {
@@ -29,30 +27,6 @@ func TestStatuses(t *testing.T) {
 		if got := ParseStatus([]byte(give)); got != want {
 			t.Errorf("grpc-status %q is %d, want %d", give, got, want)
 		}
-	}
-}
-
-// The table of docs/grpc.md.
-func TestRule26_StatusesOfLocalAnswers(t *testing.T) {
-	want := map[call.Kind]codes.Code{
-		call.ConnectFailed: codes.Unavailable, call.ConnectTimeout: codes.Unavailable,
-		call.AttemptTimeout: codes.DeadlineExceeded, call.Deadline: codes.DeadlineExceeded,
-		call.Reset: codes.Unavailable, call.RefusedStream: codes.Unavailable, call.BadResponse: codes.Internal,
-		call.Overflow: codes.Unavailable, call.BreakerOpen: codes.Unavailable, call.RateLimited: codes.ResourceExhausted,
-		call.Internal: codes.Internal, call.ClientGone: codes.Canceled,
-	}
-	for k := range call.KindCount {
-		w, ok := want[k]
-		if k == call.OK {
-			if got := StatusOf(k); got != None {
-				t.Errorf("an upstream's answer has status %d", got)
-			}
-		} else if got := StatusOf(k); !ok || got != int(w) {
-			t.Errorf("%v is answered %d, want %v", k, got, w)
-		}
-	}
-	if got := StatusOf(call.KindCount); got != Internal {
-		t.Errorf("a kind that does not exist is answered %d", got)
 	}
 }
 

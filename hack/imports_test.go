@@ -54,7 +54,7 @@ var packages = map[string][]string{
 	"internal/agent/proxy/http1":  {"internal/agent/call", "internal/agent/proxy/method", "internal/agent/transport"},
 	"internal/agent/proxy/method": {"internal/agent/call"},
 	"internal/agent/proxy/panics": {},
-	"internal/agent/proxy/route":  {"internal/policy", "internal/agent/routes"},
+	"internal/agent/proxy/route":  {"internal/policy", "internal/agent/routes", "internal/agent/proxy/grpc"},
 	"internal/agent/proxy/tunnel": {"internal/agent/call", "internal/agent/upstream", "internal/agent/routes", "internal/agent/transport", "internal/agent/proxy/drive"},
 	"internal/agent/subscribe":    {"internal/policy", "internal/wire/..."},
 	"internal/agent/telemetry": {"internal/policy", "internal/agent/call", "internal/agent/resilience", "internal/agent/proxy/...",

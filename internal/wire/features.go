@@ -16,18 +16,24 @@ type Feature uint8
 const (
 	// FeaturePatches: resources that are sent as patches.
 	FeaturePatches Feature = iota + 1
+	// FeatureGRPCMatches: rules that match gRPC calls.
+	FeatureGRPCMatches
 )
 
 // featureNumbers are the features as they travel. The table is never written to.
 var featureNumbers = enum[pb.Feature]{
-	0:              pb.Feature_FEATURE_UNSPECIFIED,
-	FeaturePatches: pb.Feature_FEATURE_PATCHES,
+	0:                  pb.Feature_FEATURE_UNSPECIFIED,
+	FeaturePatches:     pb.Feature_FEATURE_PATCHES,
+	FeatureGRPCMatches: pb.Feature_FEATURE_GRPC_MATCHES,
 }
 
 // String returns the name of f, as statuses and logs show it.
 func (f Feature) String() string {
-	if f == FeaturePatches {
+	switch f {
+	case FeaturePatches:
 		return "Patches"
+	case FeatureGRPCMatches:
+		return "GRPCMatches"
 	}
 	return "feature " + strconv.Itoa(int(f))
 }

@@ -17,6 +17,8 @@ type Conn struct {
 	pool *Pool
 	to   *hostConns
 	born time.Time
+	// multiplexed is Request.Multiplexed of the request that it was made for
+	multiplexed bool
 
 	// guarded by pool.mu while idle or shared, the lease holder's otherwise
 	idleSince time.Time
@@ -28,8 +30,9 @@ type Conn struct {
 	capacity int // exchanges that may be under way together
 	inUse    int // exchanges under way
 	idle     bool
-	sharing  bool // it is among hostConns.shared
-	draining bool // it takes no more exchanges
+	sharing  bool    // it is among hostConns.shared
+	draining bool    // it takes no more exchanges
+	flight   *flight // whose requests wait until SetCapacity; nil: none do
 
 	detached bool // the lease holder's
 }

@@ -52,7 +52,9 @@ func AppendPingAck(dst, payload []byte) []byte {
 }
 
 // AppendSettingsAck appends the answer to a SETTINGS frame.
-func AppendSettingsAck(dst []byte) []byte { return appendFrameHeader(dst, 0, SettingsFrame, flagAck, 0) }
+func AppendSettingsAck(dst []byte) []byte {
+	return appendFrameHeader(dst, 0, SettingsFrame, flagAck, 0)
+}
 
 // finishHeaders turns the header block at dst[from+FrameHeaderLen:] into HEADERS and, as maxFrame demands, CONTINUATION frames. The
 // space for the first frame's header is there already.

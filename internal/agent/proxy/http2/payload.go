@@ -21,13 +21,16 @@ func (p *Parser) data(h header, b []byte, f *Frame) (n, need int, err error) {
 			return 0, 0, ErrPadding
 		}
 	}
+	if length > 0 && len(b) == n {
+		return 0, n + 1, nil
+	}
 	p.stream, p.left, p.skip, p.end = h.stream, length, pad, h.has(flagEndStream)
 	n += p.piece(b[n:], f)
 	f.First, f.Length, f.Flow = true, uint32(h.length), uint32(h.length-length)+f.Flow
 	return n, 0, nil
 }
 
-// piece hands out what is there of the data; nothing only if there is none in the frame, or none of it yet behind its header.
+// piece hands out what is there of the data: nothing only if the frame has none.
 func (p *Parser) piece(b []byte, f *Frame) int {
 	n := min(p.left, len(b))
 	p.left -= n

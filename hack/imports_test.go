@@ -50,6 +50,8 @@ var packages = map[string][]string{
 		"internal/agent/transport", "internal/agent/proxy/route"},
 	"internal/agent/proxy/h1": {"internal/agent/resilience", "internal/agent/call", "internal/agent/upstream", "internal/agent/routes",
 		"internal/agent/transport", "internal/agent/proxy/..."},
+	"internal/agent/proxy/h2": {"internal/policy", "internal/agent/resilience", "internal/agent/call", "internal/agent/upstream", "internal/agent/routes",
+		"internal/agent/transport", "internal/agent/proxy/..."},
 	"internal/agent/proxy/http1":  {"internal/agent/call", "internal/agent/proxy/method", "internal/agent/transport"},
 	"internal/agent/proxy/method": {"internal/agent/call"},
 	"internal/agent/proxy/panics": {},

@@ -78,7 +78,8 @@ func TestWhoFindsNoRoomSharesTheNextConnection(t *testing.T) {
 }
 
 func TestAConnectionThatCannotBeMadeFailsAllWhoWait(t *testing.T) {
-	p, _ := newPool(t, nil, closedPort(t))
+	p, d := newPool(t, nil, listen(t).addr)
+	d.err = syscall.ECONNREFUSED
 	first, others := joiners(t, p, 2)
 	others[0].cancel(p)
 	if _, err := p.Dial(t.Context(), &first.Request); err == nil {

@@ -62,6 +62,7 @@ func (t *attempt) take(l upstream.Lease, a call.Action, now time.Time, b *batch)
 	t.whole = x.ended && x.body.size == 0 && x.replay.Pieces() == 0 && !x.trailing
 	o := http2.Outgoing{Stream: t.stream, EndStream: t.whole, MaxFrame: u.peer.MaxFrameSize, Set: x.set}
 	u.out.put(u.enc.AppendHeaders(u.out.buffer(), &x.head, &o))
+	u.flood.Sent(1)
 	b.add(&u.out)
 	return true
 }

@@ -65,6 +65,7 @@ func (x *stream) upload(t *attempt, p []byte, b *batch) (taken int) {
 		t.whole = x.ended && !x.trailing && n == left
 		o := append(http2.AppendDataHeader(u.out.buffer(), t.stream, n, t.whole), piece[:n]...)
 		u.out.put(o)
+		u.flood.Sent(1)
 		s.turn.take(n)
 		t.send.Take(n)
 		u.send.Take(n)

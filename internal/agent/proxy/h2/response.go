@@ -200,6 +200,7 @@ func (x *stream) sendBody(t *attempt, p []byte, b *batch) (sent, taken int) {
 		x.closed = t.ended && !t.trailing && n == t.body.size+len(p)-taken
 		s.out.put(append(http2.AppendDataHeader(s.out.buffer(), x.id, n, x.closed), piece[:n]...))
 		b.add(&s.out)
+		s.flood.Sent(1)
 		x.send.Take(n)
 		s.send.Take(n)
 		s.turn.take(n)

@@ -26,7 +26,6 @@ type server struct {
 	parser http2.Parser
 	dec    http2.Decoder
 	block  http2.Block
-	flood  http2.Flood
 	frame  http2.Frame
 	batch  batch
 	now    time.Time
@@ -35,6 +34,7 @@ type server struct {
 	// guarded by mu
 	out      output
 	enc      http2.Encoder
+	flood    http2.Flood
 	peer     http2.Settings
 	send     http2.SendWindow
 	recv     http2.ReceiveWindow
@@ -62,9 +62,9 @@ func newServer(d *Driver, c *upstream.Conn, p *policy.Pool, now time.Time) *serv
 	u.parser.Init(http2.Client)
 	own := http2.InitialSettings()
 	own.EnablePush, own.InitialWindowSize = false, streamWindow
-	u.dec.Init(own.HeaderTableSize, http2.MaxList)
+	u.dec.Init(http2.MaxList)
 	u.enc.Init(maxTable)
-	u.flood.Init(now)
+	u.flood.Init(http2.Client, now)
 	u.send.Init(http2.DefaultWindow)
 	u.recv.Init(http2.DefaultWindow)
 	u.in.init(c.Conn, u.frames)
@@ -151,9 +151,7 @@ func (u *server) frames(b []byte) (used int, err error) {
 			return used, nil
 		}
 		if err == nil {
-			if err = u.flood.Frame(&u.frame, u.now); err == nil {
-				err = u.act(&u.frame)
-			}
+			err = u.act(&u.frame)
 		}
 		if err = u.refuse(err); err != nil {
 			return used, err
@@ -183,7 +181,11 @@ func (u *server) act(f *http2.Frame) error {
 	u.mu.Lock()
 	u.received++
 	idle := f.Stream != 0 && (f.Stream%2 == 0 || f.Stream >= u.nextID)
+	flood := u.flood.Frame(f, u.now)
 	u.mu.Unlock()
+	if flood != nil {
+		return flood
+	}
 	if idle && f.Type != http2.Priority && f.Type <= http2.Continuation {
 		return http2.ErrStreamID // RFC 9113 section 5.1: a stream that we have not opened
 	}

@@ -25,7 +25,6 @@ type Session struct {
 	in     input
 	parser http2.Parser
 	dec    http2.Decoder
-	flood  http2.Flood
 	frame  http2.Frame
 	batch  batch
 	prefix []byte // what was read of a connection that is not served here
@@ -41,6 +40,7 @@ type Session struct {
 	routes  *route.Selector
 	out     output
 	enc     http2.Encoder
+	flood   http2.Flood
 	peer    http2.Settings
 	ours    http2.Settings
 	send    http2.SendWindow
@@ -69,7 +69,7 @@ func (d *Driver) New(client *drive.Client, routes *route.Selector) *Session {
 	s := &Session{driver: d, client: client, routes: routes, streams: map[uint32]*stream{}, peer: http2.InitialSettings(), ours: http2.InitialSettings()}
 	s.ours.MaxConcurrentStreams, s.ours.InitialWindowSize, s.ours.MaxHeaderListSize = maxStreams, streamWindow, maxHeaderList
 	s.parser.Init(http2.Server)
-	s.dec.Init(s.ours.HeaderTableSize, maxHeaderList)
+	s.dec.Init(maxHeaderList)
 	s.enc.Init(maxTable)
 	s.send.Init(http2.DefaultWindow)
 	s.recv.Init(http2.DefaultWindow)
@@ -92,7 +92,10 @@ func (s *Session) Serve(b []byte) (pass bool) {
 	}
 	defer s.end()
 	s.open()
+	drain := s.Drain
+	s.client.OnDrain.Store(&drain)
 	err := s.serve()
+	s.client.OnDrain.Store(nil)
 	s.sayGoodbye(err)
 	return false
 }
@@ -117,8 +120,9 @@ func (s *Session) serve() error {
 // open begins with our SETTINGS.
 func (s *Session) open() {
 	s.mu.Lock()
+	s.client.Activity.Set(drive.Idle)
 	s.now, s.opened = time.Now(), true
-	s.flood.Init(s.now)
+	s.flood.Init(http2.Server, s.now)
 	o := s.ours.Append(s.out.buffer())
 	s.out.put(http2.AppendWindowUpdate(o, 0, s.recv.Grow(connWindow)))
 	s.batch.add(&s.out)
@@ -259,6 +263,7 @@ func (s *Session) rested(b *batch) {
 func (s *Session) sendHeaders(x *stream, head *http2.Block, end bool, b *batch) {
 	o := http2.Outgoing{Stream: x.id, EndStream: end, MaxFrame: s.peer.MaxFrameSize}
 	s.out.put(s.enc.AppendHeaders(s.out.buffer(), head, &o))
+	s.flood.Sent(1)
 	b.add(&s.out)
 }
 

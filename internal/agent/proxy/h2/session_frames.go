@@ -206,12 +206,8 @@ func (s *Session) resetByClient(f *http2.Frame) error {
 	if x == nil {
 		return nil
 	}
-	err := error(nil)
-	if !x.closed {
-		err = s.flood.Reset(s.now)
-	}
 	x.clientGone(f.Code, routes.DetailClientLeft, &s.batch)
-	return err
+	return nil
 }
 
 func (s *Session) settings(f *http2.Frame) error {

@@ -218,6 +218,9 @@ func (x *stream) finish(b *batch) {
 	if x.phase == forwarding {
 		x.call.Finished(s.now, x.answer.ID, call.End{Truncated: x.truncated, ClientGone: x.detail == routes.DetailClientLeft, GRPCStatus: -1})
 	}
+	if x.closed && x.ended {
+		s.flood.Completed()
+	}
 	for i := range x.attempts {
 		x.attempts[i].drop(http2.Cancel, s.now, b)
 	}

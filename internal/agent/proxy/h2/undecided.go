@@ -22,7 +22,7 @@ func (s *Session) governed() bool {
 	var d http2.Decoder
 	var f http2.Frame
 	p.Init(http2.Server)
-	d.Init(s.ours.HeaderTableSize, maxHeaderList)
+	d.Init(maxHeaderList)
 	until := time.Now().Add(settleWait)
 	for at := 0; ; {
 		n, need, err := p.Next(s.prefix[at:], &f)

@@ -66,15 +66,20 @@ func (b *Binding) Recorder() Recorder { return b.recorder }
 // Opaque reports whether the destination is declared to speak something that is passed through.
 func (b *Binding) Opaque() bool {
 	switch b.source.To.Protocol {
-	case policy.ProtocolAuto, policy.ProtocolHTTP:
+	case policy.ProtocolAuto, policy.ProtocolHTTP, policy.ProtocolHTTP2, policy.ProtocolGRPC:
 		return false
-	case policy.ProtocolHTTP2, policy.ProtocolGRPC, policy.ProtocolTLS, policy.ProtocolTCP:
+	case policy.ProtocolTLS, policy.ProtocolTCP:
 	}
 	return true
 }
 
-// DeclaredHTTP reports whether the destination is declared to speak HTTP/1, so that nobody need find out.
-func (b *Binding) DeclaredHTTP() bool { return b.source.To.Protocol == policy.ProtocolHTTP }
+// DeclaredHTTP1 reports whether the destination is declared to speak HTTP/1, so that nobody need find out.
+func (b *Binding) DeclaredHTTP1() bool { return b.source.To.Protocol == policy.ProtocolHTTP }
+
+// DeclaredHTTP2 reports whether the destination is declared to speak HTTP/2, be it for gRPC.
+func (b *Binding) DeclaredHTTP2() bool {
+	return b.source.To.Protocol == policy.ProtocolHTTP2 || b.source.To.Protocol == policy.ProtocolGRPC
+}
 
 // NeedsHost reports whether only a request can tell whether the binding governs it.
 func (b *Binding) NeedsHost() bool { return b.source.To.Kind == policy.TargetHost }

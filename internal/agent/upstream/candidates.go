@@ -20,6 +20,8 @@ type candidates struct {
 	reachable bool
 	// fresh: a connection that is there already will not do.
 	fresh bool
+	// multiplexed is Request.Multiplexed.
+	multiplexed bool
 	// ready: a connection is there already.
 	ready bool
 }
@@ -29,7 +31,7 @@ type candidates struct {
 func (c *candidates) admit(h *Host) *hostConns {
 	p := c.pool
 	hc := p.conns(h)
-	if c.ready && !hc.hasReady() || !p.available(hc, c.fresh) || !c.allows(h, hc) {
+	if c.ready && !hc.hasReady(c.multiplexed) || !p.available(hc, c.fresh, c.multiplexed) || !c.allows(h, hc) {
 		return nil
 	}
 	if hc == nil {

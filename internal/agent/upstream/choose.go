@@ -13,13 +13,13 @@ func (p *Pool) choose(now time.Time, r *Request) (hc *hostConns, fresh bool) {
 	if r.Pinned || len(hosts) == 0 || p.set.picker == nil {
 		// Behind a cluster IP a new connection is the only way to another endpoint, and may lead to the same one.
 		fresh = r.Fresh || !r.Pinned && len(r.Avoid) > 0
-		if hc := p.at(r.Original); p.available(hc, fresh) {
+		if hc := p.at(r.Original); p.available(hc, fresh, r.Multiplexed) {
 			return hc, fresh
 		}
 		return nil, fresh
 	}
 	c := &p.candidates
-	c.hosts, c.family, c.cursor, c.now, c.fresh, c.ready = hosts, f, &p.cursor[f], now, r.Fresh, false
+	c.hosts, c.family, c.cursor, c.now, c.fresh, c.multiplexed, c.ready = hosts, f, &p.cursor[f], now, r.Fresh, r.Multiplexed, false
 	c.narrow(r.Avoid)
 	if _, keeps := p.set.picker.(keptHost); !keeps && p.poolFull() && (p.idle > 0 || p.shared > 0) {
 		// A new connection would cost another host an idle one: use what is there, unless the pod keeps its host.

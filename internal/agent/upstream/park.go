@@ -30,7 +30,9 @@ func (p *Pool) grantParked(now time.Time, closing []*Conn) []*Conn {
 		next := r.next
 		if ok, evicted := p.grant(now, r); ok {
 			p.unpark(r)
-			r.Wake()
+			if r.state == granted { // else it waits on, for a connection that is being made
+				r.Wake()
+			}
 			if evicted != nil {
 				closing = append(closing, evicted)
 			}

@@ -15,7 +15,8 @@ func (c *Conn) SetCapacity(n int) {
 	p.mu.Lock()
 	c.capacity = max(n, 1)
 	p.share(c)
-	closing := p.grantParked(now, nil)
+	closing := p.endFlight(now, c, nil)
+	closing = p.grantParked(now, closing)
 	p.mu.Unlock()
 	closeAll(closing)
 }

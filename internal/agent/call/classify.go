@@ -35,7 +35,7 @@ func classifyFailure(s *policy.Settings, f *Failure, unsent bool) class {
 func classifyResponse(s *policy.Settings, r *Response) class {
 	t := traits{conditions: responseConditions(r), status: r.Status, grpc: r.GRPCStatus, header: r.HeaderMatched}
 	v := classify(s, &t)
-	v.failure = r.Status >= 500 || r.Status == 429 || grpcFailed(r.GRPCStatus)
+	v.failure = r.Status >= 500 || r.Status == 429 || FailedGRPC(r.GRPCStatus)
 	return v
 }
 
@@ -103,9 +103,9 @@ func responseConditions(r *Response) policy.Conditions {
 	return c
 }
 
-// grpcFailed reports whether a gRPC status is the server's fault: UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL,
+// FailedGRPC reports whether a gRPC status is the server's fault: UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL,
 // UNAVAILABLE or DATA_LOSS.
-func grpcFailed(status int) bool {
+func FailedGRPC(status int) bool {
 	switch status {
 	case 2, 4, 8, 13, 14, 15:
 		return true

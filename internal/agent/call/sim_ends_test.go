@@ -76,7 +76,7 @@ func (s *simCall) checkForward(g given, o Outcome) error {
 	if good && (o.Decision == Recovered) != (s.count > 1 || s.fellBack) {
 		return errors.New("rule 9: recovered means that there was a retry")
 	}
-	if good && (g.response.Status >= 500 || grpcFailed(g.response.GRPCStatus)) {
+	if good && (g.response.Status >= 500 || FailedGRPC(g.response.GRPCStatus)) {
 		return errors.New("rule 9: a failed call is called good")
 	}
 	if !good && g.response.Status < 400 && !g.response.HeaderMatched && g.response.GRPCStatus <= 0 {

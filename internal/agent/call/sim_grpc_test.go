@@ -124,7 +124,7 @@ func (s *simCall) expected(o Outcome, e *End) Outcome {
 		return o
 	}
 	o.GRPCStatus = e.GRPCStatus
-	failed := grpcFailed(e.GRPCStatus) || classifyResponse(s.settings().Settings, &Response{Status: o.Status, GRPCStatus: e.GRPCStatus}).retryable
+	failed := FailedGRPC(e.GRPCStatus) || classifyResponse(s.settings().Settings, &Response{Status: o.Status, GRPCStatus: e.GRPCStatus}).retryable
 	if failed && o.Decision <= Recovered {
 		o.Decision = NotRetryable
 		if !idempotent(&s.plan.Settings.Retry, s.q) {

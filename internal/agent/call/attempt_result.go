@@ -90,7 +90,7 @@ func (c *Call) attemptFailed(now time.Time, id AttemptID, f *Failure) Action {
 	unsent := f.PeerUnprocessed || !t.sent
 	c.last, c.reset = f.Kind, f.GRPCStatus
 	c.over(id)
-	if f.Kind == AttemptTimeout && c.passed(c.deadline, now) {
+	if f.timesOut() && c.passed(c.deadline, now) {
 		if c.cutShort(t) {
 			c.settle(now, t, true)
 		}

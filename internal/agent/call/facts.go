@@ -59,6 +59,11 @@ type Failure struct {
 	Reused bool
 }
 
+// timesOut reports whether time is what has ended the attempt: a server that was told how much is left resets the stream when it has none.
+func (f *Failure) timesOut() bool {
+	return f.Kind == AttemptTimeout || f.Kind == Reset && f.GRPCStatus == grpcCancelled
+}
+
 // stale reports whether a kept-alive connection turned out to be closed (rule 8).
 func (f *Failure) stale() bool {
 	return f.Reused && f.Kind == Reset && !f.ResponseStarted

@@ -403,3 +403,18 @@ func TestRule17_AHeldResponseBesideAHedge(t *testing.T) {
 	}
 	r.ended(OK, Recovered, 200, 2)
 }
+
+// A server that knows the deadline gives up when it passes, which may be noticed before our own timer.
+func TestRule05_AServerGivesUpAtTheDeadline(t *testing.T) {
+	gaveUp := fault{Failure{Kind: Reset, GRPCStatus: 1}, true}
+	r := newRig(t, nil)
+	q := rpc
+	q.Timeout = time.Second
+	r.begin(q)
+	r.want(r.fails(at(time.Second), gaveUp), Reject)
+	r.ended(Deadline, ByDeadline, 504, 1)
+	r = newRig(t, nil)
+	r.begin(q)
+	r.want(r.fails(at(999*ms), gaveUp), Reject)
+	r.ended(Reset, ByMethod, 502, 1)
+}

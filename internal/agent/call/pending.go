@@ -69,12 +69,20 @@ func (c *Call) settlePending(now time.Time, id AttemptID, e *End) {
 	o.GRPCStatus = e.GRPCStatus
 	v := classifyResponse(c.plan.Settings, &Response{Status: o.Status, GRPCStatus: e.GRPCStatus})
 	if (v.failure || v.retryable) && o.Decision <= Recovered {
-		o.Decision = NotRetryable
-		if !c.methodAllows() {
-			o.Decision = ByMethod
-		}
+		o.Decision = c.tooLate(&v)
 	}
 	if b := c.plan.Settings.Breaker; b != nil {
 		c.settle(now, t, v.breakerFails || e.Truncated && b.FailureOn.Has(policy.Reset))
 	}
+}
+
+// tooLate is the decision on a failure that followed a head which was forwarded.
+func (c *Call) tooLate(v *class) RetryDecision {
+	switch {
+	case !c.methodAllows():
+		return ByMethod
+	case v.retryable && c.retries >= v.limit:
+		return Exhausted
+	}
+	return NotRetryable
 }

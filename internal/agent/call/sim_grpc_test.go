@@ -124,12 +124,16 @@ func (s *simCall) expected(o Outcome, e *End) Outcome {
 		return o
 	}
 	o.GRPCStatus = e.GRPCStatus
-	failed := FailedGRPC(e.GRPCStatus) || classifyResponse(s.settings().Settings, &Response{Status: o.Status, GRPCStatus: e.GRPCStatus}).retryable
-	if failed && o.Decision <= Recovered {
-		o.Decision = NotRetryable
-		if !idempotent(&s.plan.Settings.Retry, s.q) {
-			o.Decision = ByMethod
-		}
+	v := classifyResponse(s.settings().Settings, &Response{Status: o.Status, GRPCStatus: e.GRPCStatus})
+	if !FailedGRPC(e.GRPCStatus) && !v.retryable || o.Decision > Recovered {
+		return o
+	}
+	o.Decision = NotRetryable
+	if v.retryable && s.starts[Retry]+s.starts[Hedged] >= v.limit {
+		o.Decision = Exhausted
+	}
+	if !idempotent(&s.plan.Settings.Retry, s.q) {
+		o.Decision = ByMethod
 	}
 	return o
 }

@@ -153,7 +153,7 @@ func (s *Session) start(x *stream, l upstream.Lease, b *batch) (next call.Action
 	x.until = x.call.Sending(s.now, x.action.Attempt).Until
 	if !x.begun {
 		x.begun = true
-		x.replay.Start(!x.ended && x.call.NeedsReplay() && !x.oversized())
+		x.replay.Start((!x.ended || x.body.size > 0) && x.call.NeedsReplay() && !x.oversized())
 	}
 	x.phase, x.moved = trying, s.now
 	if !t.take(l, x.action, s.now, b) {

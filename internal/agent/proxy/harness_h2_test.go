@@ -7,8 +7,10 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 
+	"fairlead.dev/fairlead/internal/agent/proxy/http2/http2test"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -70,4 +72,51 @@ func toAnyH2(change func(*policy.Settings)) policy.Binding {
 	b := toAny(change)
 	b.To.Protocol = policy.ProtocolAuto
 	return b
+}
+
+// must fails the test for an error.
+func must[T any](v T, err error) func(t testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+// check fails the test for an error.
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// dialH2 opens a client's connection whose frames the test writes.
+func (w *testProxy) dialH2(o http2test.Options) *http2test.Conn {
+	w.t.Helper()
+	c, err := net.Dial("tcp", w.captured.Addr().String())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	end := c.LocalAddr().(*net.TCPAddr).AddrPort()
+	w.dialer.closed.Store(end, false)
+	w.t.Cleanup(func() { w.dialer.closed.Store(end, true) })
+	return http2test.Speak(w.t, c, o)
+}
+
+// scripted is a proxy in front of a server that answers streams by a script; the stream's number among all is n, from 0 on.
+func scripted(t testing.TB, b policy.Binding, answer func(n int, s *http2test.Stream)) (*testProxy, *http2test.Server) {
+	t.Helper()
+	var n atomic.Int64
+	srv := http2test.NewServer(t, http2test.Script{Stream: func(s *http2test.Stream) { answer(int(n.Add(1))-1, s) }})
+	return build(t, srv.Addr(), b), srv
+}
+
+// statusOf waits for the head of a response.
+func statusOf(t testing.TB, s *http2test.Stream) (status string, head http2test.Fields) {
+	t.Helper()
+	head = must(s.Head())(t)
+	return head.Get(":status"), head
 }

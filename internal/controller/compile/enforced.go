@@ -39,6 +39,7 @@ var enforced = strings.Fields(`
 	connectionPool.maxConnections connectionPool.maxConnectionsPerEndpoint connectionPool.maxIdlePerEndpoint
 	connectionPool.idleTimeout connectionPool.maxLifetime connectionPool.maxRequestsPerConnection
 	connectionPool.maxPending connectionPool.pendingTimeout
+	connectionPool.http2.maxConcurrentStreams connectionPool.http2.pingInterval connectionPool.http2.pingTimeout
 	connectionPool.tcpKeepAlive.idle connectionPool.tcpKeepAlive.interval connectionPool.tcpKeepAlive.probes
 	circuitBreaker.mode circuitBreaker.consecutiveFailures
 	circuitBreaker.errorRate.percent circuitBreaker.errorRate.minimumRequests circuitBreaker.errorRate.window
@@ -58,8 +59,8 @@ var enforcedValues = map[string][]string{
 	"mode":                   {"Enforce", "Disabled"},
 	"circuitBreaker.scope":   {"Destination"},
 	"circuitBreaker.sharing": {"Node", "Pod"},
-	"to[].protocol":          {"Auto", "HTTP"},
-	"to[].cidr.protocol":     {"Auto", "HTTP"},
+	"to[].protocol":          {"Auto", "HTTP", "HTTP2", "GRPC"},
+	"to[].cidr.protocol":     {"Auto", "HTTP", "HTTP2", "GRPC"},
 	"to[].tls.mode":          {"Passthrough"},
 }
 
@@ -69,7 +70,6 @@ var notEnforced = []string{
 	"timeouts.tlsHandshake",
 	"timeouts.adaptive",
 	"retry.hedging",
-	"connectionPool.http2",
 	"circuitBreaker.maxEjectedPercent",
 	"rateLimit",
 	"concurrency",
@@ -230,16 +230,20 @@ func (u *unenforced) target(i int, d *v1alpha1.Destination) {
 		u.add(UnenforcedField{field, v1alpha1.ReasonEncrypted, i})
 	case protocol == v1alpha1.ProtocolTCP:
 		u.add(UnenforcedField{field, v1alpha1.ReasonOpaqueProtocol, i})
-	case protocol == v1alpha1.ProtocolHTTP2 || protocol == v1alpha1.ProtocolGRPC:
-		u.add(UnenforcedField{field, v1alpha1.ReasonNotYetSupported, i})
-	case protocol != v1alpha1.ProtocolHTTP && d.Host != "" && (len(d.Ports) == 0 || slices.Contains(d.Ports, https)):
+	case cleartext(protocol):
+	case d.Host != "" && (len(d.Ports) == 0 || slices.Contains(d.Ports, https)):
 		u.add(UnenforcedField{at + "host", v1alpha1.ReasonEncrypted, i})
-	case protocol != v1alpha1.ProtocolHTTP && namesHTTPS(d):
+	case namesHTTPS(d):
 		u.add(UnenforcedField{at + portsField(d), v1alpha1.ReasonEncrypted, i})
 	}
 	if t := d.TLS; t != nil && t.Mode != "" && t.Mode != v1alpha1.TLSPassthrough {
 		u.add(UnenforcedField{at + "tls.mode", v1alpha1.ReasonNotYetSupported, i})
 	}
+}
+
+// cleartext reports whether calls are declared to be ones that agents understand.
+func cleartext(p v1alpha1.Protocol) bool {
+	return p == v1alpha1.ProtocolHTTP || p == v1alpha1.ProtocolHTTP2 || p == v1alpha1.ProtocolGRPC
 }
 
 // https is the port on which calls are encrypted by the pod.

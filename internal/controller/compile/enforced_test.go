@@ -92,7 +92,6 @@ func TestUnenforcedFields(t *testing.T) {
 				{"to[0].host", v1alpha1.ReasonEncrypted, 0},
 				{"to[2].tls.mode", v1alpha1.ReasonNotYetSupported, 2},
 				{"to[3].cidr.protocol", v1alpha1.ReasonOpaqueProtocol, 3},
-				{"to[4].protocol", v1alpha1.ReasonNotYetSupported, 4},
 				{"to[5].ports", v1alpha1.ReasonEncrypted, 5},
 				{"to[6].cidr.ports", v1alpha1.ReasonEncrypted, 6},
 				{"to[7].service.port", v1alpha1.ReasonEncrypted, 7},

@@ -55,6 +55,9 @@ func (t *attempt) take(l upstream.Lease, a call.Action, now time.Time, b *batch)
 	t.recv.Init(streamWindow)
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if u.out.backlog() >= maxBacklog {
+		u.leaving = true // it takes nothing any more
+	}
 	if u.leaving || u.nextID > http2.MaxStream {
 		return false
 	}
@@ -80,6 +83,7 @@ func (t *attempt) leave(c http2.Code, b *batch) {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.forget(t)
 	if h, ok := u.attempts[t.stream]; ok && h.t == t {
 		delete(u.attempts, t.stream)
 		if !(t.whole && t.ended) && !u.ended {

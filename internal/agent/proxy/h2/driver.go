@@ -64,3 +64,6 @@ func New(o Options) *Driver {
 	d.ungoverned = routes.Plan{Plan: call.Plan{Settings: s, Random: rand.Float64}}
 	return d
 }
+
+// Buffered is how many bytes are kept of streams whose other side does not take them.
+func (d *Driver) Buffered() int64 { return d.buffers.used.Load() }

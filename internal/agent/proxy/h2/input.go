@@ -22,7 +22,9 @@ type input struct {
 	frames func(b []byte) (used int, err error)
 	step   func(fd uintptr) bool // bound once
 
-	rest []byte // of a frame whose end has not come
+	// full, if not nil, is asked after frames: true ends the reading with errCongested.
+	full func() bool
+	rest []byte // what was read and not used up: a part of a frame, or more after errCongested
 	err  error
 }
 
@@ -62,11 +64,25 @@ func (in *input) read(uintptr) (done bool) {
 			return true
 		}
 		have = copy(buf[:], buf[used:have])
+		if in.full != nil && in.full() {
+			in.keep(buf, have)
+			in.err = errCongested
+			return true
+		}
 		if !full {
 			in.keep(buf, have)
 			return false
 		}
 	}
+}
+
+// again acts on what was read before.
+func (in *input) again() error {
+	b := in.rest
+	in.rest = nil
+	used, err := in.frames(b)
+	in.rest = append(in.rest, b[used:]...)
+	return err
 }
 
 // keep gives the buffer back, but for the beginning of a frame.

@@ -37,7 +37,7 @@ func (s *Session) queueTimeout(x *stream, b *batch) {
 	switch {
 	case placed:
 		x.last = routes.Attempt{
-			Kind: call.AttemptTimeout, Start: x.action.Start, Took: s.now.Sub(x.moved), Detail: drive.DetailOfLimit(x.call.Limit(id)),
+			Kind: call.AttemptTimeout, Start: x.action.Start, Took: s.now.Sub(x.placedAt), Detail: drive.DetailOfLimit(x.call.Limit(id)),
 		}
 		x.reportLast()
 		s.act(x, x.call.AttemptFailed(s.now, id, call.Failure{Kind: call.AttemptTimeout}), b)

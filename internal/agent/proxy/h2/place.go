@@ -14,7 +14,7 @@ import (
 
 // acquire gets an attempt its connection and begins it. waits says that something has to be waited for; else the action says what follows.
 func (s *Session) acquire(x *stream, a call.Action, b *batch) (next call.Action, waits bool) {
-	x.action = a
+	x.action, x.placedAt = a, s.now
 	r := &x.slot
 	r.Original, r.Pinned, r.Fresh, r.Client = s.client.Original, x.pinned, a.Fresh, s.client.ID
 	r.Avoid = nil
@@ -81,7 +81,14 @@ func (s *Session) dial(x *stream, ctx context.Context) {
 	s.mu.Lock()
 	pool, cancel, limits := x.pool, x.cancel, &x.plan.Settings.Pool
 	s.mu.Unlock()
+	panicked := true
+	defer func() {
+		if panicked { // whoever waits gets the place
+			pool.Cancel(time.Now(), &x.slot)
+		}
+	}()
 	l, err := pool.Dial(ctx, &x.slot)
+	panicked = false
 	cancel()
 	now := time.Now()
 	var b batch
@@ -99,8 +106,8 @@ func (d *Driver) adopt(l upstream.Lease, limits *policy.Pool, now time.Time, b *
 	b.add(&u.out)
 	capacity := min(u.capacity(), upstream.DefaultStreams) // until the server has said how many
 	u.mu.Unlock()
-	go u.run()
 	l.SetCapacity(capacity)
+	go u.run()
 }
 
 // dialled goes on with a call whose connection was made, or not.
@@ -139,7 +146,7 @@ func (s *Session) notMade(x *stream, err error) call.Action {
 	if kind != call.Internal && drive.Passed(x.until, s.now) {
 		kind, why = call.AttemptTimeout, drive.DetailOfLimit(x.call.Limit(id))
 	}
-	x.last = routes.Attempt{Kind: kind, Start: x.action.Start, Peer: x.slot.Host().Addr(), Took: s.now.Sub(x.moved), Detail: why}
+	x.last = routes.Attempt{Kind: kind, Start: x.action.Start, Peer: x.slot.Host().Addr(), Took: s.now.Sub(x.placedAt), Detail: why}
 	x.reportLast()
 	if kind == call.Internal {
 		return x.call.LocalReject(s.now, id, call.Internal)

@@ -2,6 +2,7 @@ package h2
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
@@ -79,7 +80,7 @@ func (x *stream) responseHead(t *attempt, b *batch) {
 		return
 	}
 	x.reportBody()
-	r := call.Response{Status: p.Status(), GRPCStatus: -1, RequestUnfinished: !t.whole}
+	r := call.Response{Status: p.Status(), GRPCStatus: -1, RequestUnfinished: !t.whole && !x.awaits100()}
 	if r.Status >= 400 {
 		if v, ok := p.Header("retry-after"); ok {
 			r.RetryAfter, r.HasRetryAfter = resilience.RetryAfter(v, s.now)
@@ -100,6 +101,12 @@ func (x *stream) responseHead(t *attempt, b *batch) {
 		x.hold(b)
 	}
 	s.act(x, a, b)
+}
+
+// awaits100 reports whether the client holds its body back for a 100 (Continue) that has not come: there is nothing to send.
+func (x *stream) awaits100() bool {
+	v, ok := x.head.Header("expect")
+	return ok && strings.EqualFold(string(v), "100-continue") && !x.bodyCame
 }
 
 // hold holds on to the response just reported, which may be the last real one (rule 10), and makes the other attempt the one under way.
@@ -379,6 +386,7 @@ func (t *attempt) detach(b *batch) {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.forget(t)
 	if h, ok := u.attempts[t.stream]; ok && h.t == t {
 		delete(u.attempts, t.stream)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/proxy/http2"
 	"fairlead.dev/fairlead/internal/agent/proxy/panics"
+	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -109,10 +110,7 @@ func (u *server) fail(err error) {
 	all := u.take(func(uint32) bool { return true })
 	u.mu.Unlock()
 	u.conn.Drain() // before the attempts are made anew
-	var broken *http2.Error
-	if errors.As(err, &broken) {
-		u.sayGoodbye(broken)
-	}
+	u.sayGoodbye(err)
 	now := time.Now()
 	for _, h := range all {
 		h.s.lost(h, u, err, now)
@@ -120,10 +118,18 @@ func (u *server) fail(err error) {
 	u.batch.flush()
 }
 
-// sayGoodbye tells the server what it has done wrong.
-func (u *server) sayGoodbye(broken *http2.Error) {
+// sayGoodbye tells the server that the connection ends, where it does not know, and what it has done wrong.
+func (u *server) sayGoodbye(err error) {
+	code, why := http2.NoError, ""
+	var broken *http2.Error
+	switch {
+	case errors.As(err, &broken):
+		code, why = broken.Code, broken.Error()
+	case !errors.Is(err, transport.ErrInterrupted):
+		return
+	}
 	u.mu.Lock()
-	u.out.put(http2.AppendGoAway(u.out.buffer(), 0, broken.Code, broken.Error()))
+	u.out.put(http2.AppendGoAway(u.out.buffer(), 0, code, why))
 	u.batch.add(&u.out)
 	u.mu.Unlock()
 }

@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"slices"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/http2"
@@ -73,9 +74,11 @@ func (u *server) pinged(f *http2.Frame) {
 		return // whatever arrives proves the server alive
 	}
 	u.mu.Lock()
-	u.out.put(http2.AppendPingAck(u.out.buffer(), f.Payload))
-	u.batch.add(&u.out)
-	u.mu.Unlock()
+	defer u.mu.Unlock()
+	if !u.out.full() { // who reads nothing needs no answers
+		u.out.put(http2.AppendPingAck(u.out.buffer(), f.Payload))
+		u.batch.add(&u.out)
+	}
 }
 
 // goAway has the connection take no more streams. Those above the last one that the server has taken were not processed (rule 7).
@@ -120,6 +123,14 @@ func (u *server) wait(t *attempt) {
 	if !t.waits {
 		t.waits = true
 		u.waiting = append(u.waiting, holder{t, t.x.s, t.stream})
+	}
+}
+
+// forget takes an attempt from those that wait. It expects the lock.
+func (u *server) forget(t *attempt) {
+	if t.waits {
+		t.waits = false
+		u.waiting = slices.DeleteFunc(u.waiting, func(h holder) bool { return h.t == t && h.id == t.stream })
 	}
 }
 

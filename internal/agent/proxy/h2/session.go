@@ -3,6 +3,7 @@ package h2
 import (
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -74,6 +75,7 @@ func (d *Driver) New(client *drive.Client, routes *route.Selector) *Session {
 	s.send.Init(http2.DefaultWindow)
 	s.recv.Init(http2.DefaultWindow)
 	s.in.init(client.Conn, s.frames)
+	s.in.full = s.congested
 	s.out.init(client.Conn, &s.mu, s.resume)
 	s.timer = time.AfterFunc(time.Hour, s.tick)
 	s.timer.Stop()
@@ -110,10 +112,50 @@ func (s *Session) serve() error {
 	s.prefix = nil
 	for {
 		err := s.in.serve(time.Time{}, time.Time{})
-		if !errors.Is(err, io.EOF) || !s.awaited() {
+		switch {
+		case errors.Is(err, errCongested):
+			if err := s.awaitRoom(); err != nil {
+				return err
+			}
+		case errors.Is(err, io.EOF) && s.awaited():
+			return s.drainHalf()
+		default:
 			return err
 		}
-		return s.drainHalf()
+	}
+}
+
+// maxBacklog is how much may wait to be written to a client before no more is read from it.
+const maxBacklog = 4 * backlogLimit
+
+// errCongested ends the reading from a client that does not read what it is sent.
+var errCongested = errors.New("h2: the client does not read")
+
+func (s *Session) congested() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.blocked && s.out.backlog() >= maxBacklog
+}
+
+// awaitRoom waits until a client has read some of what it was sent, and goes on with what was read from it before.
+func (s *Session) awaitRoom() error {
+	tick := time.NewTicker(halfStep)
+	defer tick.Stop()
+	for {
+		<-tick.C
+		s.mu.Lock()
+		room, failed := s.out.backlog() < backlogLimit, s.out.failed
+		s.mu.Unlock()
+		switch {
+		case failed != nil:
+			return failed
+		case s.client.Conn.Interrupted():
+			return transport.ErrInterrupted
+		case s.client.Conn.Ending() == transport.Broken:
+			return io.ErrUnexpectedEOF
+		case room:
+			return s.in.again()
+		}
 	}
 }
 
@@ -133,7 +175,7 @@ func (s *Session) open() {
 // awaited reports whether a client that has ended its side waits for responses still (rule 4).
 func (s *Session) awaited() bool {
 	s.mu.Lock()
-	open := len(s.streams) > 0
+	open := len(s.streams) > 0 || s.out.writing && s.out.failed == nil
 	s.mu.Unlock()
 	return open && !s.client.Left()
 }
@@ -228,8 +270,9 @@ const maxUnused = 256
 
 func (s *Session) free(x *stream) {
 	x.plan, x.pool, x.recorder = nil, nil, nil
-	if x.blocked { // it is taken from there later
-		return
+	if x.blocked {
+		x.blocked = false
+		s.blocked = slices.DeleteFunc(s.blocked, func(other *stream) bool { return other == x })
 	}
 	if len(s.unused) < maxUnused {
 		s.unused = append(s.unused, x)
@@ -301,14 +344,10 @@ func (s *Session) unblock(b *batch) {
 		s.blocked = nil
 		for _, x := range blocked {
 			x.blocked = false
-			switch x.phase {
-			case forwarding:
+			if x.phase == forwarding {
 				s.turn.begin()
 				x.relay(x.answer, nil, b)
 				s.turn.end()
-			case over:
-				s.free(x)
-			case waiting, parked, joined, dialling, trying:
 			}
 		}
 		if s.out.appended == before {

@@ -60,7 +60,7 @@ func (s *Session) refused(bad *http2.Error, x *stream) {
 
 func (s *Session) handle(f *http2.Frame) error {
 	if f.Stream > s.lastID && f.Type != http2.Headers && f.Type != http2.Priority && f.Type <= http2.Continuation {
-		return http2.ErrStreamID // RFC 9113 section 5.1: a stream that nobody has opened
+		return s.unopened(f)
 	}
 	switch f.Type {
 	case http2.Headers:
@@ -80,6 +80,19 @@ func (s *Session) handle(f *http2.Frame) error {
 	case http2.Priority, http2.PushPromise, http2.Continuation:
 	}
 	return nil
+}
+
+// unopened acts on a frame of a stream that is not open and was not.
+func (s *Session) unopened(f *http2.Frame) error {
+	switch {
+	case s.leaving != said:
+		return http2.ErrStreamID // RFC 9113 section 5.1
+	case f.Type == http2.Data && !s.recv.Receive(f.Flow):
+		return http2.ErrWindowExceeded
+	case f.Type == http2.Data:
+		s.giveBack(f.Flow, &s.batch)
+	}
+	return nil // of a stream that was opened before the client knew that it must not
 }
 
 func (s *Session) headers(f *http2.Frame) error {
@@ -106,18 +119,17 @@ func (s *Session) admit(x *stream, f *http2.Frame, bad error) (err error, opened
 		return http2.ErrStreamID, false
 	case f.Stream <= s.lastID:
 		return nil, false // of a stream that we have reset
-	case s.leaving == said && f.Stream > s.lastID:
+	case s.leaving == said:
 		return nil, false // it was told
+	case !s.client.Activity.BecomeBusy(): // it is being closed
+		s.leaving = said
+		return nil, false
 	}
 	s.lastID = f.Stream
 	if len(s.streams) >= maxStreams {
 		s.out.put(http2.AppendRSTStream(s.out.buffer(), f.Stream, http2.RefusedStream))
 		s.batch.add(&s.out)
 		return s.flood.Reset(s.now), false
-	}
-	if !s.client.Activity.BecomeBusy() { // it is being closed
-		s.lastID -= 2
-		return nil, false
 	}
 	x.request.InitRequest(s.ours.EnableConnectProtocol)
 	if bad == nil {
@@ -194,6 +206,7 @@ func (s *Session) body(x *stream, f *http2.Frame) (kept int, err error) {
 		return 0, err
 	}
 	x.ended, x.moved = x.ended || f.EndStream, s.now
+	x.bodyCame = true
 	kept = x.pump(f.Payload, &s.batch)
 	if x.phase != over {
 		x.consumed(int(f.Flow)-len(f.Payload), &s.batch)
@@ -273,6 +286,8 @@ func (s *Session) pinged(f *http2.Frame) {
 		}
 		return
 	}
-	s.out.put(http2.AppendPingAck(s.out.buffer(), f.Payload))
-	s.batch.add(&s.out)
+	if !s.out.full() { // who reads nothing needs no answers
+		s.out.put(http2.AppendPingAck(s.out.buffer(), f.Payload))
+		s.batch.add(&s.out)
+	}
 }

@@ -52,6 +52,7 @@ type stream struct {
 	owed     int // bytes received that the connection's window was not opened for again
 	recv     http2.ReceiveWindow
 	replay   drive.Replay
+	bodyCame bool // a piece of its body has come
 	begun    bool // an attempt has begun
 	key      []byte
 	set      []http2.Field // fields added for the policy
@@ -72,6 +73,7 @@ type stream struct {
 
 	action    call.Action // the attempt that is placed
 	until     time.Time   // the call's next deadline
+	placedAt  time.Time   // when it was asked for
 	pending   time.Time   // until when it may be parked
 	moved     time.Time   // when bytes last went in either direction
 	answered  time.Time   // when the last ones came from the server
@@ -101,7 +103,7 @@ func (x *stream) begin(id uint32, end bool, b *batch) {
 	s := x.s
 	x.id, x.ended = id, end
 	x.cur, x.held, x.answer = &x.attempts[0], nil, nil
-	x.trailing, x.begun, x.closed, x.truncated, x.abandoned = false, false, false, false, false
+	x.trailing, x.begun, x.bodyCame, x.closed, x.truncated, x.abandoned = false, false, false, false, false, false
 	x.set, x.past, x.detail = nil, x.past[:0], routes.NoDetail
 	x.started, x.moved, x.answered = s.now, s.now, s.now
 	x.send.Init(s.peer.InitialWindowSize)

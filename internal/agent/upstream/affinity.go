@@ -3,7 +3,6 @@ package upstream
 import (
 	"encoding/binary"
 	"hash/fnv"
-	"math"
 	"net/netip"
 	"sync"
 	"time"
@@ -70,14 +69,15 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// highest returns the host with the highest rank below a bound, or nil.
-func (a *Affinity) highest(hosts []*Host, below uint64) (best *Host, rank uint64) {
+// highest returns the host with the highest rank of those that will do, or nil.
+func (a *Affinity) highest(hosts []*Host, do func(*Host) bool) (best *Host) {
+	rank := uint64(0)
 	for _, h := range hosts {
-		if r := a.rank(h.addr); r < below && (best == nil || r > rank) {
+		if r := a.rank(h.addr); (best == nil || r > rank) && do(h) {
 			best, rank = h, r
 		}
 	}
-	return best, rank
+	return best
 }
 
 // keptHost has a pod keep its host. A call that may not go there, because it has been there already or because the host cannot be connected
@@ -103,16 +103,10 @@ func (k keptHost) pick(c *candidates) *hostConns {
 
 // pickByRank admits the host with the highest rank that can be.
 func (keptHost) pickByRank(c *candidates) *hostConns {
-	for below := uint64(math.MaxUint64); ; {
-		h, rank := c.pool.affinity.highest(c.hosts, below)
-		if h == nil {
-			return nil
-		}
-		if hc := c.admit(h); hc != nil {
-			return hc
-		}
-		below = rank
+	if h := c.pool.affinity.highest(c.hosts, c.admits); h != nil {
+		return c.admit(h)
 	}
+	return nil
 }
 
 // KeepHost returns where a connection to an address of the Service has to go that is made outside of the pool, and keeps that host; ok is
@@ -125,7 +119,7 @@ func (p *Pool) KeepHost(now time.Time, original netip.AddrPort) (to netip.AddrPo
 	}
 	h := set.byAddr[p.affinity.endpoint(f, now, picker.timeout)]
 	if h == nil {
-		h, _ = p.affinity.highest(set.byFamily[f], math.MaxUint64)
+		h = p.affinity.highest(set.byFamily[f], func(*Host) bool { return true })
 	}
 	p.affinity.keep(f, h.addr, now)
 	return h.addr, true

@@ -16,7 +16,7 @@ func (p *Pool) sweep(now time.Time) {
 	p.mu.Lock()
 	closing := p.sweepIdle(now, p.sync())
 	p.sweepUnlisted()
-	closing = p.grantParked(now, closing)
+	closing = p.grantParked(now, nil, closing)
 	var looks [looksPerSweep]look
 	n := p.nextLooks(&looks)
 	p.mu.Unlock()
@@ -97,7 +97,7 @@ func (p *Pool) closeUnfit(now time.Time, looks []look) {
 			closing = p.evictIf(c.to, func(other *Conn) bool { return other == c }, closing)
 		}
 	}
-	closing = p.grantParked(now, closing)
+	closing = p.grantParked(now, nil, closing)
 	p.mu.Unlock()
 	closeAll(closing)
 }

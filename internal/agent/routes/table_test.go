@@ -114,7 +114,7 @@ func TestDynamicDestinationsAreBounded(t *testing.T) {
 	if again := routeTo(t, s, "a", "192.0.2.1:1"); again == first || again.Stale() {
 		t.Error("it does not come back")
 	}
-	if n := len(s.PodRoutes("a").routes); n > 2*64+8 {
-		t.Errorf("%d routes are remembered", n)
+	if n := len(s.PodRoutes("a").routes); n != 8 {
+		t.Errorf("%d routes are remembered, want those of the 8 destinations", n)
 	}
 }

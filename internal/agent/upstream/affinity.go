@@ -23,6 +23,8 @@ type Affinity struct {
 type keptEndpoint struct {
 	addr netip.AddrPort
 	last time.Time // when a call went there last
+	// timeout is how long it was to be kept from then on
+	timeout time.Duration
 }
 
 // NewAffinity returns the affinity of a pod to a Service port, to which no call has gone yet.
@@ -45,10 +47,22 @@ func (a *Affinity) endpoint(family int, now time.Time, timeout time.Duration) ne
 }
 
 // keep notes that a call goes to an endpoint, or that one that is kept is still wanted.
-func (a *Affinity) keep(family int, addr netip.AddrPort, now time.Time) {
+func (a *Affinity) keep(family int, addr netip.AddrPort, now time.Time, timeout time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.kept[family] = keptEndpoint{addr, now}
+	a.kept[family] = keptEndpoint{addr, now, timeout}
+}
+
+// Keeps reports whether there is an endpoint that is still to be kept.
+func (a *Affinity) Keeps(now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, k := range a.kept {
+		if !k.last.IsZero() && now.Sub(k.last) < k.timeout {
+			return true
+		}
+	}
+	return false
 }
 
 // rank orders endpoints. It spreads pods evenly, and an endpoint that comes or goes changes the order of no others.
@@ -90,11 +104,11 @@ func (k keptHost) pick(c *candidates) *hostConns {
 	if kept == nil {
 		hc := k.pickByRank(c)
 		if hc != nil {
-			a.keep(c.family, hc.host.addr, c.now)
+			a.keep(c.family, hc.host.addr, c.now, k.timeout)
 		}
 		return hc
 	}
-	a.keep(c.family, kept.addr, c.now)
+	a.keep(c.family, kept.addr, c.now, k.timeout)
 	if c.allows(kept, c.pool.conns(kept)) {
 		return c.admit(kept) // or nil: a host at its limit is waited for
 	}
@@ -121,6 +135,6 @@ func (p *Pool) KeepHost(now time.Time, original netip.AddrPort) (to netip.AddrPo
 	if h == nil {
 		h = p.affinity.highest(set.byFamily[f], func(*Host) bool { return true })
 	}
-	p.affinity.keep(f, h.addr, now)
+	p.affinity.keep(f, h.addr, now, picker.timeout)
 	return h.addr, true
 }

@@ -30,7 +30,7 @@ func TestServingAParkedRequestIsCheap(t *testing.T) {
 			p := fullPool(t, hosts, change)
 			freed := p.conns(p.set.byAddr[many(hosts)[3]])
 			if p.affinity != nil {
-				p.affinity.keep(0, freed.host.addr, time.Now())
+				p.affinity.keep(0, freed.host.addr, time.Now(), time.Minute)
 			}
 			requests := parkMany(t, p, parked)
 			p.candidates.looks, p.waiting.looks = 0, 0

@@ -28,7 +28,7 @@ func toShop(key string) policy.Binding {
 }
 
 // Policies come and go, endpoints come: a pod keeps its own, as long as it is under some policy.
-func TestAPodKeepsItsEndpointWhenPoliciesChange(t *testing.T) {
+func TestRule40_APodKeepsItsEndpointWhenPoliciesChange(t *testing.T) {
 	s := newTable(t)
 	install(t, s, keeping(4, toShop("one")))
 	first := chosen(t, routeTo(t, s, "a", "10.96.0.7:80"))
@@ -52,7 +52,7 @@ func TestAPodKeepsItsEndpointWhenPoliciesChange(t *testing.T) {
 }
 
 // A Service may come to ask for it while pods call it.
-func TestAServiceBeginsToHaveAffinity(t *testing.T) {
+func TestRule40_AServiceBeginsToHaveAffinity(t *testing.T) {
 	s := newTable(t)
 	without := keeping(16, toShop("one"))
 	without.Destinations["ns/shop"].Affinity = 0
@@ -71,7 +71,7 @@ func TestAServiceBeginsToHaveAffinity(t *testing.T) {
 }
 
 // A route of a version that is not in force any more works, and leaves nothing behind.
-func TestARouteOfAFormerVersionKeepsAnEndpoint(t *testing.T) {
+func TestRule40_ARouteOfAFormerVersionKeepsAnEndpoint(t *testing.T) {
 	s := newTable(t)
 	install(t, s, keeping(16, toShop("one")))
 	former := s.PodRoutes("a")

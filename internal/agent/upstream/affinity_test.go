@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestAnEndpointIsKeptForTheTimeout(t *testing.T) {
+func TestRule40_AnEndpointIsKeptForTheTimeout(t *testing.T) {
 	const timeout = 10 * time.Second
 	start := time.Now()
 	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }

@@ -165,7 +165,7 @@ func TestADrainEndsHTTP2Connections(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- w.server.Shutdown(ctx) }()
 	g := must(c.AwaitGoAway())(t)
-	if g.Code != http2.ErrCodeNo || g.LastStreamID != 1<<31-1 {
+	if g.Code != http2.ErrCodeNo || g.Last != 1<<31-1 {
 		t.Errorf("the first GOAWAY is %+v", g)
 	}
 	close(release)
@@ -173,7 +173,7 @@ func TestADrainEndsHTTP2Connections(t *testing.T) {
 		t.Errorf("got %q", body)
 	}
 	all, err := c.AwaitEnd()
-	if err != nil || len(all) != 2 || all[1].LastStreamID != 1 {
+	if err != nil || len(all) != 2 || all[1].Last != 1 {
 		t.Errorf("GOAWAYs %+v, %v", all, err)
 	}
 	c.Close()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
 )
@@ -77,11 +76,7 @@ func (p *Pool) land(f *flight) {
 			r.Wake()
 		default: // it has had a place already, so that the queue's bound does not count
 			hc.host.outstanding.Add(-1)
-			r.state = parked
-			p.waiting.push(r)
-			if p.waiting.len == 1 {
-				p.cluster.setWaiting(p, true)
-			}
+			p.parkAgain(r)
 		}
 	}
 }
@@ -111,12 +106,10 @@ func (p *Pool) failed(r *Request) (Answer, Lease) {
 	return Failed, Lease{}
 }
 
-// endFlight serves those who wait for a connection that is not to be shared after all.
-func (p *Pool) endFlight(now time.Time, c *Conn, closing []*Conn) []*Conn {
+// endFlight serves those who wait for a connection that is not to be shared after all, or can be from now on.
+func (p *Pool) endFlight(c *Conn) {
 	if f := c.flight; f != nil {
 		c.flight = nil
 		p.land(f)
-		closing = p.grantParked(now, closing)
 	}
-	return closing
 }

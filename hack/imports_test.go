@@ -48,6 +48,7 @@ var packages = map[string][]string{
 	"internal/agent/proxy/detect": {"internal/agent/transport", "internal/agent/proxy/panics"},
 	"internal/agent/proxy/drive": {"internal/agent/resilience", "internal/agent/call", "internal/agent/upstream", "internal/agent/routes",
 		"internal/agent/transport", "internal/agent/proxy/route"},
+	"internal/agent/proxy/grpc": {"internal/agent/call"},
 	"internal/agent/proxy/h1": {"internal/agent/resilience", "internal/agent/call", "internal/agent/upstream", "internal/agent/routes",
 		"internal/agent/transport", "internal/agent/proxy/..."},
 	"internal/agent/proxy/h2": {"internal/policy", "internal/agent/resilience", "internal/agent/call", "internal/agent/upstream", "internal/agent/routes",
@@ -56,7 +57,7 @@ var packages = map[string][]string{
 	"internal/agent/proxy/http2":  {},
 	"internal/agent/proxy/method": {"internal/agent/call"},
 	"internal/agent/proxy/panics": {},
-	"internal/agent/proxy/route":  {"internal/policy", "internal/agent/routes"},
+	"internal/agent/proxy/route":  {"internal/policy", "internal/agent/routes", "internal/agent/proxy/grpc"},
 	"internal/agent/proxy/tunnel": {"internal/agent/call", "internal/agent/upstream", "internal/agent/routes", "internal/agent/transport", "internal/agent/proxy/drive"},
 	"internal/agent/subscribe":    {"internal/policy", "internal/wire/..."},
 	"internal/agent/telemetry": {"internal/policy", "internal/agent/call", "internal/agent/resilience", "internal/agent/proxy/...",
@@ -77,6 +78,7 @@ var pure = map[string][]string{
 	"internal/agent/resilience":  {"net", "net/http", "os", "log/slog", "github.com/prometheus/..."},
 	"internal/agent/proxy/http2": {"net", "net/http", "os", "log/slog", "sync", "context", "golang.org/x/...", "github.com/prometheus/..."},
 	"internal/agent/call":        {"net", "net/http", "os", "log/slog", "sync", "github.com/prometheus/..."},
+	"internal/agent/proxy/grpc":  {"net", "net/http", "os", "log/slog", "sync", "github.com/prometheus/...", "google.golang.org/..."},
 }
 
 type goPackage struct {

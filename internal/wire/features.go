@@ -16,15 +16,18 @@ type Feature uint8
 const (
 	// FeaturePatches: resources that are sent as patches.
 	FeaturePatches Feature = 1
+	// FeatureGRPCMatches: rules that match gRPC calls.
+	FeatureGRPCMatches Feature = 3
 	// FeatureHTTP2: calls of HTTP/2 are governed.
 	FeatureHTTP2 Feature = 4
 )
 
 // featureNumbers are the features as they travel. The table is never written to.
 var featureNumbers = enum[pb.Feature]{
-	0:              pb.Feature_FEATURE_UNSPECIFIED,
-	FeaturePatches: pb.Feature_FEATURE_PATCHES,
-	FeatureHTTP2:   pb.Feature_FEATURE_HTTP2,
+	0:                  pb.Feature_FEATURE_UNSPECIFIED,
+	FeaturePatches:     pb.Feature_FEATURE_PATCHES,
+	FeatureGRPCMatches: pb.Feature_FEATURE_GRPC_MATCHES,
+	FeatureHTTP2:       pb.Feature_FEATURE_HTTP2,
 }
 
 // String returns the name of f, as statuses and logs show it.
@@ -34,6 +37,8 @@ func (f Feature) String() string {
 		return "Patches"
 	case FeatureHTTP2:
 		return "HTTP2"
+	case FeatureGRPCMatches:
+		return "GRPCMatches"
 	}
 	return "feature " + strconv.Itoa(int(f))
 }

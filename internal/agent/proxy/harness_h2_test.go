@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -120,3 +121,14 @@ func statusOf(t testing.TB, s *http2test.Stream) (status string, head http2test.
 	head = must(s.Head())(t)
 	return head.Get(":status"), head
 }
+
+// gate holds scripts up until the test opens it, or has failed.
+type gate struct {
+	C    chan struct{}
+	once sync.Once
+}
+
+func (g *gate) now() { g.once.Do(func() { close(g.C) }) }
+
+// newGate returns a gate, which the test opens before it ends, in any case: servers end after their scripts.
+func newGate() *gate { return &gate{C: make(chan struct{})} }

@@ -23,7 +23,9 @@ type Binding struct {
 	affinity time.Duration
 	base     settings
 	rules    []settings
-	recorder Recorder
+	// namesGRPC: a rule matches gRPC calls alone.
+	namesGRPC bool
+	recorder  Recorder
 }
 
 // service maps an address that belongs to a binding's Service to the destination it stands for.
@@ -120,10 +122,10 @@ func blockContains(to *policy.Target, addr netip.Addr) bool {
 }
 
 // settingsFor returns the settings of a request and their place: 0 for the base, i+1 for rule i.
-func (b *Binding) settingsFor(method, path []byte) int {
+func (b *Binding) settingsFor(method, path []byte, grpc bool) int {
 	for i := range b.rules {
 		for j := range b.rules[i].match {
-			if b.rules[i].match[j].matches(method, path) {
+			if b.rules[i].match[j].matches(method, path, grpc) {
 				return i + 1
 			}
 		}

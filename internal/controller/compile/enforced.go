@@ -23,10 +23,11 @@ type UnenforcedField struct {
 // listed without that prefix. A test compares the tables with Fields, so that a new field must be entered in one of them.
 var enforced = strings.Fields(`
 	rules[].name rules[].match[].methods rules[].match[].path.type rules[].match[].path.value
+	rules[].match[].grpc.service rules[].match[].grpc.method
 	timeouts.connect timeouts.perTry timeouts.responseHeader timeouts.idle timeouts.read timeouts.write timeouts.overall
 	timeouts.maxDuration
-	retry.maxRetries retry.when retry.statusCodes retry.responseHeaders[].name retry.responseHeaders[].value
-	retry.overrides[].when retry.overrides[].statusCodes retry.overrides[].maxRetries
+	retry.maxRetries retry.when retry.statusCodes retry.responseHeaders[].name retry.responseHeaders[].value retry.grpcStatuses
+	retry.overrides[].when retry.overrides[].statusCodes retry.overrides[].grpcStatuses retry.overrides[].maxRetries
 	retry.overrides[].backoff.strategy retry.overrides[].backoff.initialInterval retry.overrides[].backoff.maxInterval
 	retry.overrides[].backoff.multiplier retry.overrides[].backoff.jitter retry.overrides[].backoff.jitterPercent
 	retry.backoff.strategy retry.backoff.initialInterval retry.backoff.maxInterval
@@ -44,7 +45,7 @@ var enforced = strings.Fields(`
 	circuitBreaker.errorRate.percent circuitBreaker.errorRate.minimumRequests circuitBreaker.errorRate.window
 	circuitBreaker.slowCalls.threshold circuitBreaker.slowCalls.percent circuitBreaker.slowCalls.minimumRequests
 	circuitBreaker.slowCalls.window
-	circuitBreaker.failures.when circuitBreaker.failures.statusCodes
+	circuitBreaker.failures.when circuitBreaker.failures.statusCodes circuitBreaker.failures.grpcStatuses
 	circuitBreaker.open.duration circuitBreaker.open.maxDuration circuitBreaker.open.jitterPercent
 	circuitBreaker.halfOpen.probes circuitBreaker.halfOpen.successesToClose
 	loadBalancing.policy failurePolicy observability.accessLog
@@ -66,13 +67,9 @@ var enforcedValues = map[string][]string{
 // notEnforced lists the fields that agents do not act on. An entry stands for itself and everything below it, and is shown as it
 // stands here.
 var notEnforced = []string{
-	"rules[].match[].grpc",
 	"timeouts.tlsHandshake",
 	"timeouts.adaptive",
-	"retry.grpcStatuses",
-	"retry.overrides[].grpcStatuses",
 	"retry.hedging",
-	"circuitBreaker.failures.grpcStatuses",
 	"circuitBreaker.maxEjectedPercent",
 	"rateLimit",
 	"concurrency",

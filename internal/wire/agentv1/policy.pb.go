@@ -249,6 +249,9 @@ const (
 	PathMatch_PATH_MATCH_EXACT              PathMatch = 2
 	PathMatch_PATH_MATCH_PREFIX             PathMatch = 3
 	PathMatch_PATH_MATCH_REGULAR_EXPRESSION PathMatch = 4
+	// gRPC calls: the path is "service/method", in which one of the two may be "*" for any. No request's path looks so: an agent without
+	// FEATURE_GRPC_MATCHES is sent an exact match, and never finds one.
+	PathMatch_PATH_MATCH_GRPC PathMatch = 5
 )
 
 // Enum value maps for PathMatch.
@@ -259,6 +262,7 @@ var (
 		2: "PATH_MATCH_EXACT",
 		3: "PATH_MATCH_PREFIX",
 		4: "PATH_MATCH_REGULAR_EXPRESSION",
+		5: "PATH_MATCH_GRPC",
 	}
 	PathMatch_value = map[string]int32{
 		"PATH_MATCH_UNSPECIFIED":        0,
@@ -266,6 +270,7 @@ var (
 		"PATH_MATCH_EXACT":              2,
 		"PATH_MATCH_PREFIX":             3,
 		"PATH_MATCH_REGULAR_EXPRESSION": 4,
+		"PATH_MATCH_GRPC":               5,
 	}
 )
 
@@ -2854,13 +2859,14 @@ const file_policy_proto_rawDesc = "" +
 	"\x0ePROTOCOL_HTTP2\x10\x03\x12\x11\n" +
 	"\rPROTOCOL_GRPC\x10\x04\x12\x10\n" +
 	"\fPROTOCOL_TLS\x10\x05\x12\x10\n" +
-	"\fPROTOCOL_TCP\x10\x06*\x8b\x01\n" +
+	"\fPROTOCOL_TCP\x10\x06*\xa0\x01\n" +
 	"\tPathMatch\x12\x1a\n" +
 	"\x16PATH_MATCH_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0ePATH_MATCH_ANY\x10\x01\x12\x14\n" +
 	"\x10PATH_MATCH_EXACT\x10\x02\x12\x15\n" +
 	"\x11PATH_MATCH_PREFIX\x10\x03\x12!\n" +
-	"\x1dPATH_MATCH_REGULAR_EXPRESSION\x10\x04*\xe6\x02\n" +
+	"\x1dPATH_MATCH_REGULAR_EXPRESSION\x10\x04\x12\x13\n" +
+	"\x0fPATH_MATCH_GRPC\x10\x05*\xe6\x02\n" +
 	"\tCondition\x12\x19\n" +
 	"\x15CONDITION_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19CONDITION_CONNECT_FAILURE\x10\x01\x12\x1c\n" +

@@ -5,6 +5,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
+	"fairlead.dev/fairlead/internal/agent/proxy/grpc"
 	"fairlead.dev/fairlead/internal/agent/proxy/http2"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/upstream"
@@ -26,6 +27,8 @@ type attempt struct {
 	response http2.Message
 	head     http2.Block
 	trailers http2.Block
+	rpc      grpc.Response
+	late     bool // it was reported before its gRPC status was known
 	trailing bool // there are trailers
 	ended    bool // the response has come to its end
 	stopped  bool // the server wants no more of the request
@@ -46,6 +49,8 @@ func (t *attempt) take(l upstream.Lease, a call.Action, now time.Time, b *batch)
 	u, _ := l.Attachment.(*server)
 	t.ID, t.Lease, t.Start, t.Began = a.Attempt, l, a.Start, now
 	t.replayed, t.whole, t.trailing, t.ended, t.stopped, t.interims = 0, false, false, false, false, 0
+	t.rpc, t.late, x.silent = grpc.Response{}, false, false
+	set := x.outgoing(now)
 	t.response.InitResponse(&x.head)
 	t.recv.Init(streamWindow)
 	u.mu.Lock()
@@ -63,7 +68,7 @@ func (t *attempt) take(l upstream.Lease, a call.Action, now time.Time, b *batch)
 	t.waits, t.stuck = false, false
 	t.offset, t.opened = u.out.appended, u.received
 	t.whole = x.ended && x.body.size == 0 && x.replay.Pieces() == 0 && !x.trailing
-	o := http2.Outgoing{Stream: t.stream, EndStream: t.whole, MaxFrame: u.peer.MaxFrameSize, Set: x.set}
+	o := http2.Outgoing{Stream: t.stream, EndStream: t.whole, MaxFrame: u.peer.MaxFrameSize, Set: set}
 	u.out.put(u.enc.AppendHeaders(u.out.buffer(), &x.head, &o))
 	u.flood.Sent(1)
 	b.add(&u.out)

@@ -18,6 +18,10 @@ func (s *Session) overdue(x *stream, b *batch) {
 	case parked, joined:
 		s.queueTimeout(x, b)
 	case trying:
+		if x.silent && drive.Passed(x.until, s.now) {
+			x.keptLongEnough(b)
+			return
+		}
 		s.act(x, x.timeout(b), b)
 	case forwarding:
 		x.cut(x.passed(), b)

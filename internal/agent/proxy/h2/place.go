@@ -104,9 +104,9 @@ func (d *Driver) adopt(l upstream.Lease, limits *policy.Pool, now time.Time, b *
 	u := newServer(d, l.Conn, limits, now)
 	u.mu.Lock()
 	b.add(&u.out)
-	capacity := min(u.capacity(), upstream.DefaultStreams) // until the server has said how many
+	capacity := u.capacity()
 	u.mu.Unlock()
-	l.SetCapacity(capacity)
+	l.SetCapacity(min(capacity, l.Expected())) // until the server has said how many
 	go u.run()
 }
 
@@ -160,7 +160,7 @@ func (s *Session) start(x *stream, l upstream.Lease, b *batch) (next call.Action
 	x.until = x.call.Sending(s.now, x.action.Attempt).Until
 	if !x.begun {
 		x.begun = true
-		x.replay.Start(!x.ended && x.call.NeedsReplay() && !x.oversized())
+		x.replay.Start((!x.ended || x.body.size > 0) && x.call.NeedsReplay() && !x.oversized())
 	}
 	x.phase, x.moved = trying, s.now
 	if !t.take(l, x.action, s.now, b) {

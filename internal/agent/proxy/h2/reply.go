@@ -23,8 +23,13 @@ func (x *stream) reject(b *batch) {
 	if o.Kind == call.RateLimited {
 		r.retryAfter = 1
 	}
-	s.reply(x, r, b)
-	if x.pinned && (r.status == http.StatusBadGateway || r.status == http.StatusGatewayTimeout) {
+	if x.rpc.is {
+		x.rejectRPC(o, b)
+	} else {
+		s.reply(x, r, b)
+	}
+	ownDeadline := o.Kind == call.Deadline && x.call.Binding() == call.LimitClient
+	if x.pinned && !ownDeadline && (r.status == http.StatusBadGateway || r.status == http.StatusGatewayTimeout) {
 		// Where the client chose the address a failure to reach it ends its connection as it would without a proxy, so that the
 		// client looks the name up again.
 		s.goAway(http2.NoError, b)
@@ -52,10 +57,15 @@ func (s *Session) reply(x *stream, r localReply, b *batch) {
 		x.send.Take(len(text))
 		s.send.Take(len(text))
 	}
+	x.answeredHere(b)
+}
+
+// answeredHere ends a stream that has its whole answer.
+func (x *stream) answeredHere(b *batch) {
 	x.closed = true
 	if !x.ended {
 		// RFC 9113 section 8.1: "a server MAY request that the client abort transmission of a request without error by sending a
 		// RST_STREAM with an error code of NO_ERROR after sending a complete response".
-		s.reset(x, http2.NoError, b)
+		x.s.reset(x, http2.NoError, b)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
+	"fairlead.dev/fairlead/internal/agent/proxy/grpc"
 	"fairlead.dev/fairlead/internal/agent/proxy/http2"
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
@@ -39,11 +40,18 @@ func (s *Session) headersFromServer(h holder, u *server, f *http2.Frame) error {
 	case http2.Response:
 		t.head, u.block = u.block, t.head
 		t.ended = f.EndStream
+		if x.rpc.is {
+			t.rpcHead()
+		}
 		x.responseHead(t, &u.batch)
 	case http2.Trailers:
 		t.trailers, u.block = u.block, t.trailers
 		t.trailing, t.ended = true, true
+		x.responseEnds(t)
 		x.relay(t, nil, &u.batch)
+		if x.isSilent(t) {
+			x.responseHead(t, &u.batch)
+		}
 	case http2.Request:
 	}
 	return nil
@@ -72,7 +80,6 @@ func (x *stream) responseHead(t *attempt, b *batch) {
 		return
 	}
 	x.reportBody()
-	x.attempted(t, call.OK, p.Status(), routes.NoDetail)
 	r := call.Response{Status: p.Status(), GRPCStatus: -1, RequestUnfinished: !t.whole && !x.awaits100()}
 	if r.Status >= 400 {
 		if v, ok := p.Header("retry-after"); ok {
@@ -85,7 +92,11 @@ func (x *stream) responseHead(t *attempt, b *batch) {
 			r.HeaderMatched = true
 		}
 	}
+	t.rpc.Fill(&r)
 	a := x.call.ResponseHead(s.now, t.ID, r)
+	if x.silent = false; a.Do != call.Hold {
+		x.attempted(t, call.OK, p.Status(), routes.NoDetail)
+	}
 	if a.Keep {
 		x.hold(b)
 	}
@@ -148,9 +159,18 @@ func (s *Session) dataFromServer(h holder, u *server, f *http2.Frame) error {
 	}
 	kept := 0
 	if err == nil {
-		t.ended = t.ended || f.EndStream
+		if len(f.Payload) > 0 && x.isSilent(t) {
+			x.messageBegun(t, &u.batch)
+		}
+		if f.EndStream {
+			t.ended = true
+			x.responseEnds(t)
+		}
 		kept = x.relay(t, f.Payload, &u.batch)
 		x.padding(t, f, &u.batch)
+		if t.ended && x.isSilent(t) {
+			x.responseHead(t, &u.batch)
+		}
 	}
 	u.mu.Lock()
 	if s.driver.buffers.short() && t.u == u {
@@ -161,6 +181,13 @@ func (s *Session) dataFromServer(h holder, u *server, f *http2.Frame) error {
 	u.giveBack(f.Flow-uint32(kept), &u.batch)
 	u.mu.Unlock()
 	return err
+}
+
+// responseEnds takes in that the response is complete.
+func (x *stream) responseEnds(t *attempt) {
+	if x.rpc.is {
+		t.rpcEnd()
+	}
 }
 
 // padding opens the window for what nobody gets.
@@ -295,11 +322,11 @@ func (s *Session) resetByServer(h holder, u *server, c http2.Code) {
 		return
 	}
 	s.clock(u.now)
-	kind := call.Reset
-	if c == http2.RefusedStream {
-		kind = call.RefusedStream
+	w := how{kind: call.Reset, why: routes.DetailReset, code: c, unprocessed: c == http2.RefusedStream, grpc: grpc.StatusOfReset(uint32(c))}
+	if w.unprocessed {
+		w.kind = call.RefusedStream
 	}
-	s.broken(h.t, how{kind: kind, why: routes.DetailReset, code: c, unprocessed: c == http2.RefusedStream}, &u.batch)
+	s.broken(h.t, w, &u.batch)
 }
 
 // how an attempt has ended without being asked to.
@@ -308,6 +335,7 @@ type how struct {
 	why         routes.Detail
 	code        http2.Code // for the client, if it has a part of the response
 	unprocessed bool
+	grpc        int // what a reset means for a gRPC call; 0: there was none
 }
 
 // broken acts on the end of an attempt whose stream is gone.
@@ -346,7 +374,7 @@ func (x *stream) lostAttempt(t *attempt, w how, sent, stale bool, b *batch) {
 	x.reportBody()
 	x.attempted(t, w.kind, 0, w.why)
 	t.drop(http2.Cancel, s.now, b)
-	f := call.Failure{Kind: w.kind, ResponseStarted: t.interims > 0, PeerUnprocessed: w.unprocessed, Reused: stale}
+	f := call.Failure{Kind: w.kind, ResponseStarted: t.interims > 0, PeerUnprocessed: w.unprocessed, Reused: stale, GRPCStatus: w.grpc}
 	s.act(x, x.call.AttemptFailed(s.now, t.ID, f), b)
 }
 

@@ -56,7 +56,9 @@ type stream struct {
 	begun    bool // an attempt has begun
 	key      []byte
 	set      []http2.Field // fields added for the policy
-	field    [1]http2.Field
+	field    [3]http2.Field
+	rpc      rpc
+	silent   bool // the response of the attempt under way is kept back
 
 	// Two attempts at most hold something at a time: the one under way and the one whose response may have to be forwarded later.
 	attempts [2]attempt
@@ -112,13 +114,14 @@ func (x *stream) begin(id uint32, end bool, b *batch) {
 
 // describe describes the request for the call, and adds an idempotency key to it if the policy says so.
 func (x *stream) describe() call.Request {
-	q := call.Request{Method: method.ClassOf(x.head.Method()), HasBody: !x.ended}
+	q := call.Request{Method: method.ClassOf(x.head.Method()), HasBody: !x.ended, Refusable: true}
+	x.describeRPC(&q)
 	x.slot.Careful = q.Method == call.Unsafe
 	keyed, generate := drive.Key(x.plan, &x.head, q.Method, string(x.head.Method()) == "CONNECT")
 	if generate {
 		x.key = drive.AppendKey(x.key[:0])
 		x.field[0] = http2.Field{Name: []byte(x.plan.KeyHeader), Value: x.key}
-		x.set = x.field[:]
+		x.set = x.field[:1]
 	}
 	q.Keyed = keyed
 	return q
@@ -145,6 +148,9 @@ func (s *Session) act(x *stream, a call.Action, b *batch) {
 		case call.Continue:
 			x.until = a.Until
 			s.schedule(x)
+			return
+		case call.Hold:
+			x.holdBack(a)
 			return
 		case call.Wait, call.Park:
 			x.phase, x.until = waiting, a.Until
@@ -218,7 +224,9 @@ func (x *stream) clientGone(c http2.Code, why routes.Detail, b *batch) {
 func (x *stream) finish(b *batch) {
 	s := x.s
 	if x.phase == forwarding {
-		x.call.Finished(s.now, x.answer.ID, call.End{Truncated: x.truncated, ClientGone: x.detail == routes.DetailClientLeft, GRPCStatus: -1})
+		x.reportRPC(x.answer)
+		e := call.End{Truncated: x.truncated, ClientGone: x.detail == routes.DetailClientLeft, GRPCStatus: x.answer.rpc.Status()}
+		x.call.Finished(s.now, x.answer.ID, e)
 	}
 	if x.closed && x.ended {
 		s.flood.Completed()

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/proxy/grpc"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -126,10 +127,18 @@ func (s *Selector) Pinned() bool { return s.pinned }
 
 // PlanFor returns what governs a request on a route.
 func PlanFor(r *routes.Route, v View) *routes.Plan {
-	if r.HasRules() {
-		return r.Plan(v.Method(), routes.PathOf(v.Target()))
+	switch {
+	case !r.HasRules():
+		return r.Plan(nil, nil)
+	case r.NamesGRPC() && isGRPC(v):
+		return r.PlanOfGRPC(routes.PathOf(v.Target()))
 	}
-	return r.Plan(nil, nil)
+	return r.Plan(v.Method(), routes.PathOf(v.Target()))
+}
+
+func isGRPC(v View) bool {
+	value, ok := v.Header("content-type")
+	return ok && grpc.Is(value) && string(v.Method()) == "POST"
 }
 
 // Declared says what the policies that may govern a connection declare of it.

@@ -89,7 +89,7 @@ func TestMaxConcurrentStreamsBoundsHowManyShareAConnection(t *testing.T) {
 		want   int64
 	}{"the policy's": {2, 100, 3}, "the server's": {100, 2, 3}} {
 		t.Run(name, func(t *testing.T) {
-			release := newGate()
+			release := newBarrier()
 			defer release.now()
 			srv := http2test.NewServer(t, http2test.Script{
 				Options: http2test.Options{Settings: []http2.Setting{{ID: http2.SettingMaxConcurrentStreams, Val: tc.server}}},
@@ -125,7 +125,7 @@ func TestMaxConcurrentStreamsBoundsHowManyShareAConnection(t *testing.T) {
 
 // GOAWAY has the server's connection end with the streams that are open, and others go elsewhere.
 func TestGoAwayOfAServerDrainsItsConnection(t *testing.T) {
-	release := newGate()
+	release := newBarrier()
 	defer release.now()
 	w, srv := scripted(t, toAnyH2(nil), func(n int, s *http2test.Stream) {
 		if n == 0 {
@@ -154,7 +154,7 @@ func TestGoAwayOfAServerDrainsItsConnection(t *testing.T) {
 
 // A drain has clients open no more streams, in two steps, and ends their connections with the last stream.
 func TestADrainEndsHTTP2Connections(t *testing.T) {
-	release := newGate()
+	release := newBarrier()
 	defer release.now()
 	w, _ := scripted(t, toAnyH2(nil), func(_ int, s *http2test.Stream) {
 		<-release.C

@@ -128,7 +128,7 @@ func TestRule27_MalformedResponsesOverHTTP2(t *testing.T) {
 
 // Streams above what a client was allowed are refused, and not forwarded.
 func TestRule30_StreamsAreBounded(t *testing.T) {
-	release := newGate()
+	release := newBarrier()
 	defer release.now()
 	w, _ := scripted(t, toAnyH2(nil), func(_ int, s *http2test.Stream) {
 		<-release.C

@@ -122,13 +122,13 @@ func statusOf(t testing.TB, s *http2test.Stream) (status string, head http2test.
 	return head.Get(":status"), head
 }
 
-// gate holds scripts up until the test opens it, or has failed.
-type gate struct {
+// barrier holds scripts up until the test opens it, or has failed.
+type barrier struct {
 	C    chan struct{}
 	once sync.Once
 }
 
-func (g *gate) now() { g.once.Do(func() { close(g.C) }) }
+func (g *barrier) now() { g.once.Do(func() { close(g.C) }) }
 
-// newGate returns a gate, which the test opens before it ends, in any case: servers end after their scripts.
-func newGate() *gate { return &gate{C: make(chan struct{})} }
+// newBarrier returns a barrier, which the test opens before it ends, in any case: servers end after their scripts.
+func newBarrier() *barrier { return &barrier{C: make(chan struct{})} }

@@ -127,16 +127,18 @@ func TestMaxConcurrentStreamsBoundsHowManyShareAConnection(t *testing.T) {
 func TestGoAwayOfAServerDrainsItsConnection(t *testing.T) {
 	release := newBarrier()
 	defer release.now()
+	said := make(chan error, 1)
 	w, srv := scripted(t, toAnyH2(nil), func(n int, s *http2test.Stream) {
 		if n == 0 {
 			_ = s.Conn.GoAway(s.ID, http2.ErrCodeNo)
+			said <- s.Conn.Ping() // it has arrived
 			<-release.C
 		}
 		_ = s.Respond(200, nil, nil)
 	})
 	c := w.dialH2(http2test.Options{})
 	first := must(c.Get("up.example", "/", nil))(t)
-	check(t, srv.AwaitConn(0).Ping())
+	check(t, <-said)
 	if status, _ := statusOf(t, must(c.Get("up.example", "/", nil))(t)); status != "200" {
 		t.Errorf("status %s", status)
 	}

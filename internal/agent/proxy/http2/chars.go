@@ -49,30 +49,22 @@ func validName(name []byte) bool {
 	return all(name, inName)
 }
 
-// validValue accepts what RFC 9110 section 5.5 calls field-content: no control character but the tab, and nothing blank at the ends
-// (RFC 9113 section 8.2.1). It looks at eight bytes at a time.
-func validValue(v []byte) bool {
-	if len(v) == 0 {
-		return true
-	}
-	if blank(v[0]) || blank(v[len(v)-1]) {
-		return false
-	}
+// clean accepts what RFC 9110 section 5.5 calls field-content, white space at its ends included: no control character but the tab. It
+// looks at eight bytes at a time.
+func clean(v []byte) bool {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	for ; len(v) >= 8; v = v[8:] {
 		w := le64(v)
 		del := w ^ ones*0x7f
 		// Borrows make false alarms possible, never misses; the slow look decides.
-		if ((w-ones*0x20)&^w|(del-ones)&^del)&highs != 0 && !clean(v[:8]) {
+		if ((w-ones*0x20)&^w|(del-ones)&^del)&highs != 0 && !cleanSlow(v[:8]) {
 			return false
 		}
 	}
-	return clean(v)
+	return cleanSlow(v)
 }
 
-func blank(c byte) bool { return c == ' ' || c == '\t' }
-
-func clean(b []byte) bool {
+func cleanSlow(b []byte) bool {
 	for _, c := range b {
 		if c < 0x20 && c != '\t' || c == 0x7f {
 			return false
@@ -80,6 +72,8 @@ func clean(b []byte) bool {
 	}
 	return true
 }
+
+func blank(c byte) bool { return c == ' ' || c == '\t' }
 
 // equalFold compares a with lower, which is ASCII in lower case.
 func equalFold(a []byte, lower string) bool {

@@ -6,6 +6,8 @@ func (b *Block) checkRequest(extended bool) error {
 	switch {
 	case b.fault != nil:
 		return b.fault
+	case b.blank:
+		return ErrFieldValue
 	case b.has(kStatus):
 		return ErrPseudoUnknown
 	case b.has(kProtocol) && (!connect || !extended):
@@ -72,6 +74,9 @@ func (b *Block) checkResponse() error {
 	case b.Status() == 101:
 		// RFC 9113 section 8.6: HTTP/2 has no Upgrade and no 101.
 		return ErrSwitch
+	}
+	if b.blank {
+		b.trim()
 	}
 	return nil
 }

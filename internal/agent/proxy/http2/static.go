@@ -36,6 +36,7 @@ type fault uint8
 const (
 	faultName fault = 1 << iota
 	faultValue
+	faultBlank // white space around the value
 )
 
 // staticTable is that of RFC 7541 appendix A; index 0 is not used.
@@ -127,9 +128,12 @@ func kindOf(name []byte) known {
 // withValue completes the meta of a name for a field with a value.
 func (m meta) withValue(name, value []byte) meta {
 	m.hash, m.whole = hashField(name, value), false
-	m.fault &^= faultValue
-	if !validValue(value) {
+	m.fault &^= faultValue | faultBlank
+	if !clean(value) {
 		m.fault |= faultValue
+	}
+	if len(value) > 0 && (blank(value[0]) || blank(value[len(value)-1])) {
+		m.fault |= faultBlank
 	}
 	if m.static == 0 {
 		return m

@@ -137,7 +137,8 @@ func FuzzFrames(f *testing.F) {
 		input[4] = 0 // SETTINGS, as a peer begins
 		got, gotErrs, gotErr := ours(input, int(step)+1)
 		want, wantErrs, wantErr := theirs(input)
-		if errors.Is(wantErr, io.EOF) || errors.Is(wantErr, io.ErrUnexpectedEOF) {
+		// The other implementation says ErrUnexpectedEOF too of a frame that has no place for the length of its padding.
+		if errors.Is(wantErr, io.EOF) || errors.Is(wantErr, io.ErrUnexpectedEOF) && incomplete(input) {
 			wantErr = nil
 		}
 		n := min(len(got), len(want))

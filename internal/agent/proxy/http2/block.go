@@ -3,6 +3,8 @@ package http2
 import (
 	"strconv"
 	"unsafe"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/syntax"
 )
 
 const (
@@ -160,13 +162,13 @@ func (b *Block) understand(k known, value []byte) {
 		b.blame(ErrConnectionField)
 		return
 	case kTE:
-		if !equalFold(value, "trailers") {
+		if !syntax.EqualFold(value, "trailers") {
 			b.blame(ErrTE)
 		}
 	case kCookie:
 		b.cookies++
 	case kContentLength:
-		n, ok := parseLength(value)
+		n, ok := syntax.ParseLength(value)
 		if !ok || b.special[k] != 0 && n != b.length {
 			b.blame(ErrContentLength)
 		}

@@ -1,5 +1,7 @@
 package http2
 
+import "fairlead.dev/fairlead/internal/agent/proxy/syntax"
+
 // known are the fields that the codec itself understands.
 type known uint8
 
@@ -129,7 +131,7 @@ func kindOf(name []byte) known {
 func (m meta) withValue(name, value []byte) meta {
 	m.hash, m.whole = hashField(name, value), false
 	m.fault &^= faultValue | faultBlank
-	if !clean(value) {
+	if !syntax.Clean(value) {
 		m.fault |= faultValue
 	}
 	if len(value) > 0 && (blank(value[0]) || blank(value[len(value)-1])) {

@@ -35,10 +35,10 @@ func (f Feature) String() string {
 	switch f {
 	case FeaturePatches:
 		return "Patches"
-	case FeatureGRPCMatches:
-		return "GRPCMatches"
 	case FeatureHTTP2:
 		return "HTTP2"
+	case FeatureGRPCMatches:
+		return "GRPCMatches"
 	}
 	return "feature " + strconv.Itoa(int(f))
 }

@@ -89,7 +89,8 @@ func TestMaxConcurrentStreamsBoundsHowManyShareAConnection(t *testing.T) {
 		want   int64
 	}{"the policy's": {2, 100, 3}, "the server's": {100, 2, 3}} {
 		t.Run(name, func(t *testing.T) {
-			release := make(chan struct{})
+			release := newBarrier()
+			defer release.now()
 			srv := http2test.NewServer(t, http2test.Script{
 				Options: http2test.Options{Settings: []http2.Setting{{ID: http2.SettingMaxConcurrentStreams, Val: tc.server}}},
 				Stream: func(s *http2test.Stream) {
@@ -97,7 +98,7 @@ func TestMaxConcurrentStreamsBoundsHowManyShareAConnection(t *testing.T) {
 						_ = s.Respond(200, nil, nil)
 						return
 					}
-					<-release
+					<-release.C
 					_ = s.Respond(200, nil, nil)
 				},
 			})
@@ -109,7 +110,7 @@ func TestMaxConcurrentStreamsBoundsHowManyShareAConnection(t *testing.T) {
 				streams = append(streams, must(c.Get("up.example", "/", nil))(t))
 			}
 			w.waitFor(t, func() bool { return w.dialer.dials.Load() >= tc.want })
-			close(release)
+			release.now()
 			for _, s := range streams {
 				if status, _ := statusOf(t, s); status != "200" {
 					t.Errorf("status %s", status)
@@ -124,24 +125,27 @@ func TestMaxConcurrentStreamsBoundsHowManyShareAConnection(t *testing.T) {
 
 // GOAWAY has the server's connection end with the streams that are open, and others go elsewhere.
 func TestGoAwayOfAServerDrainsItsConnection(t *testing.T) {
-	release := make(chan struct{})
+	release := newBarrier()
+	defer release.now()
+	said := make(chan error, 1)
 	w, srv := scripted(t, toAnyH2(nil), func(n int, s *http2test.Stream) {
 		if n == 0 {
 			_ = s.Conn.GoAway(s.ID, http2.ErrCodeNo)
-			<-release
+			said <- s.Conn.Ping() // it has arrived
+			<-release.C
 		}
 		_ = s.Respond(200, nil, nil)
 	})
 	c := w.dialH2(http2test.Options{})
 	first := must(c.Get("up.example", "/", nil))(t)
-	check(t, srv.AwaitConn(0).Ping())
+	check(t, <-said)
 	if status, _ := statusOf(t, must(c.Get("up.example", "/", nil))(t)); status != "200" {
 		t.Errorf("status %s", status)
 	}
 	if n := len(srv.Conns()); n != 2 {
 		t.Errorf("%d connections", n)
 	}
-	close(release)
+	release.now()
 	if status, _ := statusOf(t, first); status != "200" {
 		t.Errorf("status %s", status)
 	}
@@ -152,9 +156,10 @@ func TestGoAwayOfAServerDrainsItsConnection(t *testing.T) {
 
 // A drain has clients open no more streams, in two steps, and ends their connections with the last stream.
 func TestADrainEndsHTTP2Connections(t *testing.T) {
-	release := make(chan struct{})
+	release := newBarrier()
+	defer release.now()
 	w, _ := scripted(t, toAnyH2(nil), func(_ int, s *http2test.Stream) {
-		<-release
+		<-release.C
 		_ = s.Respond(200, []byte("to the end"), nil)
 	})
 	c := w.dialH2(http2test.Options{})
@@ -168,7 +173,7 @@ func TestADrainEndsHTTP2Connections(t *testing.T) {
 	if g.Code != http2.ErrCodeNo || g.Last != 1<<31-1 {
 		t.Errorf("the first GOAWAY is %+v", g)
 	}
-	close(release)
+	release.now()
 	if body := must(s.Body())(t); string(body) != "to the end" {
 		t.Errorf("got %q", body)
 	}

@@ -128,9 +128,10 @@ func TestRule27_MalformedResponsesOverHTTP2(t *testing.T) {
 
 // Streams above what a client was allowed are refused, and not forwarded.
 func TestRule30_StreamsAreBounded(t *testing.T) {
-	release := make(chan struct{})
+	release := newBarrier()
+	defer release.now()
 	w, _ := scripted(t, toAnyH2(nil), func(_ int, s *http2test.Stream) {
-		<-release
+		<-release.C
 		_ = s.Respond(200, nil, nil)
 	})
 	c := w.dialH2(http2test.Options{})
@@ -141,7 +142,7 @@ func TestRule30_StreamsAreBounded(t *testing.T) {
 	if code, err := last.AwaitReset(); err != nil || code != http2.ErrCodeRefusedStream {
 		t.Errorf("reset %v, %v", code, err)
 	}
-	close(release)
+	release.now()
 }
 
 // Memory for what clients do not take is bounded, and given back.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -120,3 +121,14 @@ func statusOf(t testing.TB, s *http2test.Stream) (status string, head http2test.
 	head = must(s.Head())(t)
 	return head.Get(":status"), head
 }
+
+// barrier holds scripts up until the test opens it, or has failed.
+type barrier struct {
+	C    chan struct{}
+	once sync.Once
+}
+
+func (g *barrier) now() { g.once.Do(func() { close(g.C) }) }
+
+// newBarrier returns a barrier, which the test opens before it ends, in any case: servers end after their scripts.
+func newBarrier() *barrier { return &barrier{C: make(chan struct{})} }

@@ -32,11 +32,19 @@ func (hc *hostConns) join(r *Request) bool {
 	return false
 }
 
+// expected is how many exchanges a new connection to the host can carry, going by the last one.
+func (hc *hostConns) expected() int {
+	if hc.streams > 0 {
+		return hc.streams
+	}
+	return DefaultStreams
+}
+
 // takeOff begins a flight with the request that makes its connection.
 func (p *Pool) takeOff(hc *hostConns, r *Request) {
-	f := &flight{to: hc, room: DefaultStreams - 1}
+	f := &flight{to: hc, room: hc.expected() - 1}
 	if limit := p.limits.MaxStreams; limit > 0 {
-		f.room = limit - 1
+		f.room = min(limit, f.room+1) - 1
 	}
 	hc.flights = append(hc.flights, f)
 	r.flight = f

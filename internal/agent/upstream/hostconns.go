@@ -21,6 +21,7 @@ type hostConns struct {
 	index   int       // in Pool.withIdle, which holds it while it has idle connections
 	flights []*flight // connections being made that can be waited for
 	open    int       // connections, those being dialled included
+	streams int       // as the last connection's SetCapacity said; 0: there was none
 	outage  outage
 }
 

@@ -104,9 +104,9 @@ func (d *Driver) adopt(l upstream.Lease, limits *policy.Pool, now time.Time, b *
 	u := newServer(d, l.Conn, limits, now)
 	u.mu.Lock()
 	b.add(&u.out)
-	capacity := min(u.capacity(), upstream.DefaultStreams) // until the server has said how many
+	capacity := u.capacity()
 	u.mu.Unlock()
-	l.SetCapacity(capacity)
+	l.SetCapacity(min(capacity, l.Expected())) // until the server has said how many
 	go u.run()
 }
 

@@ -21,7 +21,6 @@ type unary struct {
 	block    [2]Block
 	message  [2]Message
 	flood    Flood
-	window   SendWindow
 	receive  ReceiveWindow
 	out      []byte
 	outgoing Outgoing

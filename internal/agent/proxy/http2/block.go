@@ -3,6 +3,8 @@ package http2
 import (
 	"strconv"
 	"unsafe"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/syntax"
 )
 
 const (
@@ -50,6 +52,7 @@ type Block struct {
 	fault    *Error              // the first one
 	regular  bool                // a field that is no pseudo-header
 	tooLarge bool
+	blank    bool // a value begins or ends with white space
 	cookies  int
 	length   int64  // of content-length
 	cookie   []byte // all crumbs, once they were asked for
@@ -134,7 +137,10 @@ func (b *Block) failed(f fault) {
 	if f&faultName != 0 {
 		b.blame(ErrFieldName)
 	}
-	b.blame(ErrFieldValue)
+	if f&faultValue != 0 {
+		b.blame(ErrFieldValue)
+	}
+	b.blank = b.blank || f&faultBlank != 0
 }
 
 func (b *Block) blame(e *Error) {
@@ -156,13 +162,13 @@ func (b *Block) understand(k known, value []byte) {
 		b.blame(ErrConnectionField)
 		return
 	case kTE:
-		if !equalFold(value, "trailers") {
+		if !syntax.EqualFold(value, "trailers") {
 			b.blame(ErrTE)
 		}
 	case kCookie:
 		b.cookies++
 	case kContentLength:
-		n, ok := parseLength(value)
+		n, ok := syntax.ParseLength(value)
 		if !ok || b.special[k] != 0 && n != b.length {
 			b.blame(ErrContentLength)
 		}
@@ -181,6 +187,27 @@ func (b *Block) understand(k known, value []byte) {
 	}
 	if b.special[k] == 0 {
 		b.special[k] = uint16(len(b.fields))
+	}
+}
+
+// trim removes white space around values. RFC 9113 section 8.2.1 has it that there is none; in responses, where senders are known to
+// leave it and clients not to mind, it is mended.
+func (b *Block) trim() {
+	for i := range b.fields {
+		f := &b.fields[i]
+		if f.meta.fault&faultBlank == 0 {
+			continue
+		}
+		name, value := b.nameOf(f), b.valueOf(f)
+		for len(value) > 0 && blank(value[0]) {
+			value, f.at = value[1:], f.at+1
+		}
+		for len(value) > 0 && blank(value[len(value)-1]) {
+			value = value[:len(value)-1]
+		}
+		f.value = uint32(len(value))
+		copy(b.bytes[f.at:], name) // up to its value
+		f.meta = f.meta.withValue(b.nameOf(f), value)
 	}
 }
 

@@ -1,113 +1,41 @@
 package http2
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/syntax"
+)
 
 func le64(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }
 
-const (
-	inToken = 1 << iota // tchar of RFC 9110
-	inName              // tchar without upper case letters (RFC 9113 section 8.2)
-	inHost              // reg-name of RFC 3986 without the comma, which is how a list of two hosts looks
-	inScheme
-)
-
-// chars says what each byte may be part of.
-var chars = func() (t [256]uint8) {
-	for c := '0'; c <= '9'; c++ {
-		t[c] = inToken | inName | inHost | inScheme
-	}
-	for c := 'a'; c <= 'z'; c++ {
-		t[c] = inToken | inName | inHost | inScheme
-		t[c-'a'+'A'] = inToken | inHost | inScheme
-	}
-	for _, c := range "!#$%&'*+-.^_`|~" {
-		t[c] |= inToken | inName
-	}
-	for _, c := range "!$%&'*+-._~();=" {
-		t[c] |= inHost
-	}
-	for _, c := range "+-." {
-		t[c] |= inScheme
-	}
-	return t
-}()
-
-func all(b []byte, class uint8) bool {
-	for _, c := range b {
-		if chars[c]&class == 0 {
-			return false
-		}
-	}
-	return len(b) > 0
-}
-
-// validName accepts a token in lower case, and the colon in front of a pseudo-header.
+// validName accepts a token without upper case letters (RFC 9113 section 8.2.1), and the colon in front of a pseudo-header.
 func validName(name []byte) bool {
 	if len(name) > 1 && name[0] == ':' {
 		name = name[1:]
 	}
-	return all(name, inName)
-}
-
-// validValue accepts what RFC 9110 section 5.5 calls field-content: no control character but the tab, and nothing blank at the ends
-// (RFC 9113 section 8.2.1). It looks at eight bytes at a time.
-func validValue(v []byte) bool {
-	if len(v) == 0 {
-		return true
-	}
-	if blank(v[0]) || blank(v[len(v)-1]) {
-		return false
-	}
-	const ones, highs = 0x0101010101010101, 0x8080808080808080
-	for ; len(v) >= 8; v = v[8:] {
-		w := le64(v)
-		del := w ^ ones*0x7f
-		// Borrows make false alarms possible, never misses; the slow look decides.
-		if ((w-ones*0x20)&^w|(del-ones)&^del)&highs != 0 && !clean(v[:8]) {
+	for _, c := range name {
+		if !syntax.Token[c] || 'A' <= c && c <= 'Z' {
 			return false
 		}
 	}
-	return clean(v)
+	return len(name) > 0
 }
 
 func blank(c byte) bool { return c == ' ' || c == '\t' }
 
-func clean(b []byte) bool {
-	for _, c := range b {
-		if c < 0x20 && c != '\t' || c == 0x7f {
+// validPath accepts an absolute path with a query, or the asterisk of OPTIONS (RFC 9113 section 8.3.1). Bytes above ASCII are let
+// through, as most servers do.
+func validPath(path, method []byte) bool {
+	for _, c := range path {
+		if c <= ' ' || c == 0x7f {
 			return false
 		}
 	}
-	return true
+	return len(path) > 0 && (path[0] == '/' || len(path) == 1 && path[0] == '*' && string(method) == "OPTIONS")
 }
 
-// equalFold compares a with lower, which is ASCII in lower case.
-func equalFold(a []byte, lower string) bool {
-	if len(a) != len(lower) {
-		return false
-	}
-	for i, c := range a {
-		if lowerASCII(c) != lower[i] {
-			return false
-		}
-	}
-	return true
-}
+func validScheme(s []byte) bool { return len(s) > 0 && syntax.IsScheme(s) }
 
-func lowerASCII(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		return c + ('a' - 'A')
-	}
-	return c
-}
-
-func parseLength(v []byte) (n int64, ok bool) {
-	const most = (1<<63 - 1 - 9) / 10
-	for _, c := range v {
-		if c < '0' || c > '9' || n > most {
-			return 0, false
-		}
-		n = n*10 + int64(c-'0')
-	}
-	return n, len(v) > 0
-}
+// validHost: neither :authority nor host may be empty for the schemes that there are, and user information has no place in it
+// (RFC 9113 section 8.3.1).
+func validHost(host []byte) bool { return len(host) > 0 && host[0] != ':' && syntax.IsHost(host) }

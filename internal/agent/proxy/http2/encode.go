@@ -54,7 +54,7 @@ func (e *Encoder) SetTableSize(size, smallest uint32) {
 type Outgoing struct {
 	Stream    uint32
 	EndStream bool
-	// MaxFrame is the peer's MaxFrameSize.
+	// MaxFrame is the peer's MaxFrameSize; less than the smallest one that there can be is taken for that.
 	MaxFrame uint32
 	// Set are fields that take the place of those of the same names, or are added at the end. Names are in lower case.
 	Set []Field
@@ -84,7 +84,7 @@ func (e *Encoder) AppendHeaders(dst []byte, b *Block, o *Outgoing) []byte {
 		}
 		dst = e.appendField(dst, f.Name, f.Value, metaOfName(f.Name).withValue(f.Name, f.Value), as)
 	}
-	return finishHeaders(dst, from, o.Stream, o.EndStream, int(o.MaxFrame))
+	return finishHeaders(dst, from, o.Stream, o.EndStream, max(int(o.MaxFrame), MaxFrame))
 }
 
 // replaces says whether a field of the block is not sent.

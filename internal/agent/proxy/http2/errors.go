@@ -195,7 +195,7 @@ var (
 	ErrStreamFrameSize        = stream(FrameSizeError, ReasonFrameSize)
 
 	// ErrListTooLarge: a request may be answered with 431 instead of a reset (RFC 9113 section 10.5.1).
-	ErrListTooLarge    = stream(ProtocolError, ReasonListTooLarge)
+	ErrListTooLarge    = stream(EnhanceYourCalm, ReasonListTooLarge)
 	ErrFieldName       = stream(ProtocolError, ReasonFieldName)
 	ErrFieldValue      = stream(ProtocolError, ReasonFieldValue)
 	ErrConnectionField = stream(ProtocolError, ReasonConnectionField)

@@ -35,7 +35,8 @@ var allowances = [drains]struct {
 	drainUpdate: {10_000, 1000, ErrFloodWindowUpdate},
 	// CVE-2019-9513. Older clients send one with each request.
 	drainPriority: {1000, 100, ErrFloodPriority},
-	// Frames of unknown types are ignored (RFC 9113 section 5.5), but read; RFC 9113 section 10.5 counts them among the abuses.
+	// Frames of unknown types, of which PRIORITY_UPDATE (RFC 9218) is one, are ignored (RFC 9113 section 5.5), but read; RFC 9113
+	// section 10.5 counts them among the abuses.
 	drainOther: {1000, 100, ErrFloodOther},
 }
 
@@ -74,6 +75,7 @@ func (f *Flood) Frame(fr *Frame, now time.Time) error {
 	case Headers:
 		f.credit(drainPing, 1)
 		f.credit(drainPriority, 1)
+		f.credit(drainOther, 1)
 		if len(fr.Payload) == 0 {
 			return f.spend(drainEmpty, now)
 		}

@@ -104,7 +104,13 @@ func (m *Message) trailers(b *Block, endStream bool) error {
 	if err := b.checkTrailers(); err != nil {
 		return err
 	}
-	if (b.has(kContentLength) || b.has(kHost)) && !m.response {
+	switch {
+	case m.response && b.blank:
+		b.trim()
+	case m.response:
+	case b.blank:
+		return ErrFieldValue
+	case b.has(kContentLength), b.has(kHost):
 		return ErrTrailers
 	}
 	b.drop(kContentLength)

@@ -1,18 +1,22 @@
 package http2
 
+import "fairlead.dev/fairlead/internal/agent/proxy/syntax"
+
 // checkRequest checks the header block of a request as a whole (RFC 9113 sections 8.2, 8.3 and 8.5).
 func (b *Block) checkRequest(extended bool) error {
 	connect := string(b.value(kMethod)) == "CONNECT"
 	switch {
 	case b.fault != nil:
 		return b.fault
+	case b.blank:
+		return ErrFieldValue
 	case b.has(kStatus):
 		return ErrPseudoUnknown
 	case b.has(kProtocol) && (!connect || !extended):
 		return ErrConnectProtocol
 	case !b.has(kMethod):
 		return ErrPseudoMissing
-	case !all(b.value(kMethod), inToken):
+	case !syntax.IsToken(b.value(kMethod)):
 		return ErrPseudoValue
 	}
 	if err := b.checkHost(); err != nil {
@@ -25,7 +29,7 @@ func (b *Block) checkRequest(extended bool) error {
 	case !b.has(kScheme), !b.has(kPath):
 		return ErrPseudoMissing
 	case !validScheme(b.value(kScheme)), !validPath(b.value(kPath), b.value(kMethod)),
-		b.has(kProtocol) && !all(b.value(kProtocol), inToken):
+		b.has(kProtocol) && !syntax.IsToken(b.value(kProtocol)):
 		return ErrPseudoValue
 	}
 	return nil
@@ -37,7 +41,7 @@ func (b *Block) checkHost() error {
 	switch {
 	case !b.has(kAuthority) && !b.has(kHost):
 		return ErrPseudoMissing
-	case b.has(kAuthority) && b.has(kHost) && !sameHost(b.value(kAuthority), b.value(kHost)):
+	case b.has(kAuthority) && b.has(kHost) && !syntax.EqualFoldBytes(b.value(kAuthority), b.value(kHost)):
 		return ErrHostsDiffer
 	case !validHost(b.Host()):
 		return ErrPseudoValue
@@ -52,7 +56,7 @@ func (b *Block) checkConnect() error {
 		return ErrPseudoUnknown
 	case !b.has(kAuthority):
 		return ErrPseudoMissing
-	case !namesPort(b.value(kAuthority)):
+	case !syntax.NamesPort(b.value(kAuthority)):
 		return ErrPseudoValue
 	}
 	return nil
@@ -72,6 +76,9 @@ func (b *Block) checkResponse() error {
 	case b.Status() == 101:
 		// RFC 9113 section 8.6: HTTP/2 has no Upgrade and no 101.
 		return ErrSwitch
+	}
+	if b.blank {
+		b.trim()
 	}
 	return nil
 }

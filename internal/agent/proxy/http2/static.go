@@ -1,5 +1,7 @@
 package http2
 
+import "fairlead.dev/fairlead/internal/agent/proxy/syntax"
+
 // known are the fields that the codec itself understands.
 type known uint8
 
@@ -36,6 +38,7 @@ type fault uint8
 const (
 	faultName fault = 1 << iota
 	faultValue
+	faultBlank // white space around the value
 )
 
 // staticTable is that of RFC 7541 appendix A; index 0 is not used.
@@ -127,9 +130,12 @@ func kindOf(name []byte) known {
 // withValue completes the meta of a name for a field with a value.
 func (m meta) withValue(name, value []byte) meta {
 	m.hash, m.whole = hashField(name, value), false
-	m.fault &^= faultValue
-	if !validValue(value) {
+	m.fault &^= faultValue | faultBlank
+	if !syntax.Clean(value) {
 		m.fault |= faultValue
+	}
+	if len(value) > 0 && (blank(value[0]) || blank(value[len(value)-1])) {
+		m.fault |= faultBlank
 	}
 	if m.static == 0 {
 		return m

@@ -36,9 +36,12 @@ func (b *Block) Header(lower string) (value []byte, ok bool) {
 	if lower == "cookie" && b.cookies > 1 {
 		return b.joinedCookie()
 	}
+	if len(lower) == 0 || lower[0] == ':' {
+		return nil, false
+	}
 	for i := range b.fields {
 		f := &b.fields[i]
-		if int(f.name) == len(lower) && f.value > 0 && f.as != dropped && lower[0] != ':' && string(b.nameOf(f)) == lower {
+		if int(f.name) == len(lower) && f.value > 0 && f.as != dropped && string(b.nameOf(f)) == lower {
 			return b.valueOf(f), true
 		}
 	}

@@ -73,7 +73,7 @@ func (s *Server) AwaitConn(i int) *Conn {
 
 // Close ends the server, its connections and its scripts.
 func (s *Server) Close() {
-	s.listener.Close()
+	_ = s.listener.Close() // which ends Accept
 	s.mu.Lock()
 	s.done = true
 	for _, c := range s.conns {

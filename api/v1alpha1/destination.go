@@ -42,8 +42,7 @@ type Destination struct {
 
 	// protocol is what is spoken to a service, a host, or any. Defaults to
 	// Auto. A cidr has its own.
-	// HTTP2 and GRPC are not enforced by this version: accepted and listed by
-	// PartiallyEnforced.
+	// HTTP2 and GRPC are without TLS (prior knowledge).
 	// +optional
 	Protocol Protocol `json:"protocol,omitempty"`
 
@@ -111,8 +110,7 @@ type CIDRDestination struct {
 	Ports []int32 `json:"ports,omitempty"`
 
 	// protocol is what is spoken there. Defaults to Auto.
-	// HTTP2 and GRPC are not enforced by this version: accepted and listed by
-	// PartiallyEnforced.
+	// HTTP2 and GRPC are without TLS (prior knowledge).
 	// +optional
 	Protocol Protocol `json:"protocol,omitempty"`
 }

@@ -196,18 +196,7 @@ func summarise(all []result) summary {
 	var badFrom, badTo time.Time
 	for _, r := range all {
 		took = append(took, r.Took)
-		s.LastBody = r.Body
-		if r.Error != "" {
-			s.Errors[r.Error]++
-		} else {
-			s.Statuses[r.Status]++
-		}
-		if r.Reason != "" {
-			s.Reasons[r.Reason]++
-		}
-		if r.Pod != "" {
-			s.Pods[r.Pod]++
-		}
+		s.count(r)
 		if r.ok() {
 			s.OK++
 			badFrom = time.Time{}
@@ -226,6 +215,22 @@ func summarise(all []result) summary {
 	slices.Sort(took)
 	s.P50Millis, s.MaxMillis = millis(took[len(took)/2]), millis(took[len(took)-1])
 	return s
+}
+
+// count adds what a call came to.
+func (s *summary) count(r result) {
+	s.LastBody = r.Body
+	if r.Error != "" {
+		s.Errors[r.Error]++
+	} else {
+		s.Statuses[r.Status]++
+	}
+	if r.Reason != "" {
+		s.Reasons[r.Reason]++
+	}
+	if r.Pod != "" {
+		s.Pods[r.Pod]++
+	}
 }
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -119,13 +119,17 @@ func (h *Head) field(line []byte, at int) error {
 	case fExpect:
 		h.seen.expect100 = h.seen.expect100 || equalFold(value, "100-continue")
 	case fMaxForwards:
-		if h.seen.counts && isDigits(value) {
-			h.seen.rewrite = true
-			h.seen.noForwards = h.seen.noForwards || len(bytes.Trim(value, "0")) == 0
-		}
+		h.maxForwardsField(value)
 	case fTrailer, other:
 	}
 	return nil
+}
+
+func (h *Head) maxForwardsField(value []byte) {
+	if h.seen.counts && isDigits(value) {
+		h.seen.rewrite = true
+		h.seen.noForwards = h.seen.noForwards || len(bytes.Trim(value, "0")) == 0
+	}
 }
 
 // hostField takes in a Host field. In a response it means nothing.

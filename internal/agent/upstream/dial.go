@@ -26,7 +26,11 @@ func (p *Pool) Dial(ctx context.Context, r *Request) (Lease, error) {
 	r.state = unused // until then whoever gives up the request gives the place back
 	now := time.Now()
 	if err != nil {
-		p.dialFailed(now, r, err, hurried(ctx, err, now.Sub(began)))
+		if hurried(ctx, err, now.Sub(began)) {
+			p.vacate(now, r.to)
+		} else {
+			p.dialFailed(now, r, err)
+		}
 		return Lease{}, err
 	}
 	if r.to.unreachable.Load() {
@@ -52,9 +56,9 @@ func hurried(ctx context.Context, err error, took time.Duration) bool {
 
 // dialFailed frees the place of a connection that could not be made, and notes it of the host if that is to blame: that the pool cannot
 // connect to it and, for all pods, that it has refused a call that was sent there to balance the load.
-func (p *Pool) dialFailed(now time.Time, r *Request, err error, hurried bool) {
+func (p *Pool) dialFailed(now time.Time, r *Request, err error) {
 	hc := r.to
-	if kind := FailureOf(err); !hurried && (kind == call.ConnectFailed || kind == call.ConnectTimeout) {
+	if kind := FailureOf(err); kind == call.ConnectFailed || kind == call.ConnectTimeout {
 		p.mu.Lock()
 		p.noteUnconnected(hc, now)
 		p.mu.Unlock()

@@ -244,7 +244,7 @@ func (s *environment) eventuallyAnswers(ctx context.Context, from *corev1.Pod, s
 	Eventually(func() []string { return s.answering(ctx, from, service, "-fresh", "-n", "60") }).WithContext(ctx).Should(Equal(pods))
 }
 
-// serve says whether a server is behind the Services.
+// serve reports whether a server is behind the Services.
 func (s *environment) serve(ctx context.Context, pod *corev1.Pod, serves string) {
 	GinkgoHelper()
 	s.label(ctx, pod, "serves", serves)

@@ -150,7 +150,7 @@ func (c *Client) hello() (*set, wire.Hello) {
 	base := c.current.Load()
 	h := wire.Hello{Node: c.opts.Node, Held: base.versions(), Features: wire.AllFeatures(), Version: c.opts.Version}
 	if !h.Fits() {
-		// What is not listed is sent again, so nothing is lost but time.
+		// What is not listed is sent again.
 		base, h.Held = base.emptied(), nil
 	}
 	return base, h

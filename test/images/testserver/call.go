@@ -235,7 +235,7 @@ func (s *summary) count(r result) {
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// load prints one line a second until it is told to stop. Connections that are open when a policy arrives stay direct until
+// load prints one line a second until it gets a signal. Connections that are open when a policy arrives stay direct until
 // they close; each second has new ones, so that what the policy changes shows at once.
 func load(ctx context.Context, args []string) error {
 	o, err := parseCallOptions("load", args)

@@ -73,7 +73,7 @@ const (
 	highs = 0x8080808080808080
 )
 
-// cleanText says whether b holds no control character but the horizontal tab: the field-content of RFC 9110 section 5.5 with
+// cleanText reports whether b holds no control character but the horizontal tab: the field-content of RFC 9110 section 5.5 with
 // obs-text. It looks at eight bytes at a time, since every byte of every header passes here.
 func cleanText(b []byte) bool {
 	for len(b) >= 8 {

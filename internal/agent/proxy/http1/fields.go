@@ -248,7 +248,7 @@ func (h *Head) option(option []byte, at int) {
 	}
 }
 
-// body settles KeepAlive and the framing that the fields alone determine (RFC 9112 section 6.3).
+// body determines KeepAlive and the framing that the fields alone determine (RFC 9112 section 6.3).
 func (h *Head) body() error {
 	s := &h.seen
 	h.KeepAlive = !s.close && (h.Minor == 1 || s.keepAlive)

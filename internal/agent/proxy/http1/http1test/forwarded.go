@@ -97,7 +97,7 @@ func (m *Message) keepsUpgrade(connection []string) bool {
 	return withoutH2C(strings.Join(m.Values("upgrade"), ",")) != "" && m.Minor == 1 && listed(connection, "upgrade")
 }
 
-// noFraming says whether the response is one in which neither Content-Length nor Transfer-Encoding has a place.
+// noFraming reports whether the response is one in which neither Content-Length nor Transfer-Encoding has a place.
 func (m *Message) noFraming(to Request) bool {
 	return m.Status > 0 && (m.Status < 200 || m.Status == 204 || to.Method == "CONNECT" && m.Status/100 == 2)
 }

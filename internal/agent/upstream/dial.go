@@ -75,7 +75,7 @@ func connect(ctx context.Context, d Dialer, to netip.AddrPort, k policy.KeepAliv
 	return c.Connect(ctx, to)
 }
 
-// FailureOf says what kind of failure a dial's error is: ClientGone when nobody is there any more for whom to dial, ConnectTimeout
+// FailureOf returns the kind of failure that a dial's error is: ClientGone when the client or its pod has gone, ConnectTimeout
 // and ConnectFailed when the upstream or the way to it is to blame, and Internal for everything else: that is the agent's own
 // failure or the node's, of which the upstream, and other pods that call it, know nothing. Whatever else goes wrong in a handshake was
 // wrong with the upstream. It looks at error values and errnos, never at text.

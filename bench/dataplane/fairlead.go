@@ -55,6 +55,11 @@ func serveFairlead(port, what string) error {
 	go func() { _ = accessLog.Run(context.Background()) }()
 	go takeReports(meter)
 	serveMallocs(port)
+	return acceptCaptured(port, srv)
+}
+
+// acceptCaptured has the proxy serve what is redirected to the port.
+func acceptCaptured(port string, srv *proxy.Server) error {
 	l, err := net.Listen("tcp", "127.0.0.1:"+port)
 	if err != nil {
 		return err

@@ -13,7 +13,7 @@ const (
 	idleConnections = 10_000
 	// idleTunnels are fewer: each holds a connection on both sides, and the limit of open files is often 20,000.
 	idleTunnels = 4_000
-	// leastWarmUp is how long every load runs at least before it counts: buffers, pools and the processor's caches and frequency settle.
+	// leastWarmUp is how long every load runs at least before it counts: buffers, pools and the processor's caches and frequency become steady.
 	leastWarmUp = 300 * time.Millisecond
 )
 

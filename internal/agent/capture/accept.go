@@ -44,7 +44,7 @@ func (p *podCapture) serve(l *listeners, conn *net.TCPConn) {
 		m.loops.Add(1)
 		return
 	}
-	// Only where somebody might send a connection of the agent's back to it is it worth asking.
+	// The lookup is needed only where another redirect may send the agent's own connections back to it.
 	if p.foreign.Load() && p.madeByAgent(l, conn, original) {
 		m.loops.Add(1)
 		resetAndClose(conn)
@@ -54,7 +54,7 @@ func (p *podCapture) serve(l *listeners, conn *net.TCPConn) {
 	m.options.Handler.ServeCaptured(p.sandbox.Pod, conn, original)
 }
 
-// madeByAgent says whether an accepted connection is one that the agent has made, which somebody in the pod has sent back.
+// madeByAgent reports whether an accepted connection is one that the agent has made, which somebody in the pod has sent back.
 func (p *podCapture) madeByAgent(l *listeners, conn *net.TCPConn, original netip.AddrPort) bool {
 	s, err := sockdiag.Find(l.attached.clientSocket(mechanism.Connection{From: peer(conn), To: original}))
 	return err == nil && s.Mark == p.manager.options.Mark

@@ -21,7 +21,7 @@ type connections struct {
 	closed bool
 }
 
-// begin remembers conn, or says false when no more are wanted.
+// begin adds conn to the open connections, and returns false when no more are accepted.
 func (c *connections) begin(conn *net.TCPConn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -36,7 +36,7 @@ func (c *connections) begin(conn *net.TCPConn) bool {
 	return true
 }
 
-// redirected remembers where conn was on its way to.
+// redirected stores the original destination of conn.
 func (c *connections) redirected(conn *net.TCPConn, original netip.AddrPort) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,7 +97,7 @@ func resetAndClose(conn *net.TCPConn) {
 	_ = conn.Close()
 }
 
-// resetOnClose has a connection end with a reset, whoever closes it.
+// resetOnClose makes the close of a connection a reset, also one from another goroutine.
 func resetOnClose(conn *net.TCPConn) {
 	_ = conn.SetLinger(0) // fails only when it is closed already
 }

@@ -95,7 +95,7 @@ func (b *bench) want(t testing.TB, specs ...capture.PodSpec) {
 	b.Reconcile(desired)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	if err := b.Settle(ctx); err != nil {
+	if err := b.AwaitReached(ctx); err != nil {
 		t.Fatalf("%v: %+v", err, b.State())
 	}
 	if p := b.Problems(); len(p) > 0 {

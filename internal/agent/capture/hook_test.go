@@ -48,7 +48,7 @@ func newHookKernel() *hookKernel {
 	return &hookKernel{pods: map[netns.ID]*hookEntry{}, originals: map[hookConn]netip.AddrPort{}, beats: map[string]time.Time{}}
 }
 
-// alive says whether an entry's agent is.
+// alive reports whether an entry's agent is.
 func (k *hookKernel) alive(e *hookEntry) bool {
 	return e.leased && time.Since(k.beats[e.agent]) < e.lease
 }

@@ -71,7 +71,7 @@ func listenAt(ns *netns.Namespace, port uint16) (*listeners, error) {
 
 func (l *listeners) ipv6() bool { return len(l.all) > 1 }
 
-// isListener says whether a connection was made to a listener on purpose rather than redirected to it.
+// isListener reports whether a connection was made to a listener on purpose rather than redirected to it.
 func (l *listeners) isListener(original netip.AddrPort) bool {
 	return original.Port() == l.port && original.Addr().Unmap().IsLoopback()
 }
@@ -109,7 +109,7 @@ func isTimeout(err error) bool {
 	return ok && t.Timeout()
 }
 
-// queued says whether a connection is in the listener's queue.
+// queued reports whether a connection is in the listener's queue.
 func queued(listener *net.TCPListener) bool {
 	raw, err := listener.SyscallConn()
 	if err != nil {
@@ -123,7 +123,7 @@ func queued(listener *net.TCPListener) bool {
 	return found
 }
 
-// drain accepts what is in the queues, to which nothing is being added any more, and closes. It blocks for a quiet period.
+// drain accepts the connections that are in the queues, then closes the listeners. It expects that no more are added, and blocks for a quiet period.
 func (l *listeners) drain() {
 	for _, listener := range l.all {
 		_ = listener.SetDeadline(time.Now().Add(quietPeriod))

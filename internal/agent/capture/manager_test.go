@@ -91,7 +91,7 @@ func TestRule37_HostNetworkIsNeverEntered(t *testing.T) {
 	})
 	b := run(t, host, at, nil)
 	b.Reconcile(map[string]capture.PodSpec{"h": spec("h", everything), "l": spec("l", everything)})
-	if err := b.Settle(t.Context()); err != nil {
+	if err := b.AwaitReached(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	reasons := map[string]string{}

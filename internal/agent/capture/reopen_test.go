@@ -157,7 +157,7 @@ func slowCall(pod *netnstest.Net, to string) error {
 	return talk(c, "still here")
 }
 
-// TestRule34_CaptureEndsAndBeginsAgain captures a pod and ends it as fast as it can. Once Settle says that it is captured every call is
+// TestRule34_CaptureEndsAndBeginsAgain captures a pod and ends it as fast as it can. Once AwaitReached says that it is captured every call is
 // captured, once it says that it is not every call goes direct, and no call is ever refused or reset.
 func TestRule34_CaptureEndsAndBeginsAgain(t *testing.T) {
 	netnstest.Privileged(t)
@@ -172,15 +172,15 @@ func TestRule34_CaptureEndsAndBeginsAgain(t *testing.T) {
 		first, second intent.Redirect
 		kept          bool // a connection stays open over the changes
 		busy          bool // calls go on during the changes
-		unsettled     bool // the pod is captured again before the end is known to be reached
+		unawaited     bool // the pod is captured again before the end is known to be reached
 	}{
-		"alone":                         {first: everything, second: ports},
-		"with a connection open":        {first: everything, second: ports, kept: true},
-		"addresses":                     {first: addrs, second: ports},
-		"under calls":                   {first: ports, second: addrs, busy: true},
-		"under calls, connection open":  {first: addrs, second: ports, busy: true, kept: true},
-		"under calls, without settling": {first: addrs, second: ports, busy: true, unsettled: true},
-		"without settling":              {first: ports, second: everything, unsettled: true},
+		"alone":                        {first: everything, second: ports},
+		"with a connection open":       {first: everything, second: ports, kept: true},
+		"addresses":                    {first: addrs, second: ports},
+		"under calls":                  {first: ports, second: addrs, busy: true},
+		"under calls, connection open": {first: addrs, second: ports, busy: true, kept: true},
+		"under calls, without waiting": {first: addrs, second: ports, busy: true, unawaited: true},
+		"without waiting":              {first: ports, second: everything, unawaited: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -208,7 +208,7 @@ func TestRule34_CaptureEndsAndBeginsAgain(t *testing.T) {
 					b.want(t, spec("a", tc.second))
 					c.round(t, "edited", captured)
 				}
-				if tc.unsettled {
+				if tc.unawaited {
 					b.Reconcile(map[string]capture.PodSpec{})
 					for range rand.IntN(30) { // which take a while
 						if got, err := c.call(services[0], 0); err != nil {

@@ -72,7 +72,7 @@ func procAddr(a netip.AddrPort) string {
 
 func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.Socket, error) {
 	if d.panics.Load() {
-		panic("told to")
+		panic("as the test asks")
 	}
 	d.dials.Add(1)
 	d.notify()

@@ -95,7 +95,7 @@ func (c *connection) identifyLate() bool {
 	return false
 }
 
-// speaker says who was the first to send something.
+// speaker is the side that was the first to send something.
 type speaker uint8
 
 const (

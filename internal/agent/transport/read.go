@@ -42,7 +42,7 @@ func (c *Conn) WriteThenRead(before func() error, p []byte, now, until time.Time
 	case err == nil:
 		return c.n, called, c.err
 	case called && errors.Is(err, os.ErrDeadlineExceeded):
-		// On a busy machine the bytes may have come in time, and only we are late.
+		// On a busy machine the bytes may have come in time though this goroutine ran late.
 		if n, err := c.TryRead(p); err != ErrWouldBlock { //nolint:errorlint // TryRead returns it bare
 			return n, called, err
 		}

@@ -154,7 +154,7 @@ func (x *exchange) relay(t *attempt, until time.Time) error {
 	x.moveDeadlines()
 	from, had := t.in.received-int64(len(t.in.reader.Buffered())), t.body.Bytes
 	defer func() {
-		// What was spliced has gone past the line: nobody knows what came behind it.
+		// Spliced bytes were not parsed, so it is not known what follows the body.
 		t.in.filled = t.in.filled || t.body.Bytes-had > t.in.received-from
 	}()
 	for {
@@ -253,7 +253,7 @@ func (x *exchange) finishUpload(t *attempt, until time.Time) error {
 		case x.s.client.Conn.Interrupted():
 			return x.cut(routes.DetailClientLeft)
 		case x.s.client.Left():
-			// What it sent before it left goes on its way, as it would without a proxy, as long as it is taken.
+			// What it sent before it left is passed on, as it would be without a proxy, as long as the upstream takes it.
 			if now := t.accepted(); now != sent {
 				sent, stuck = now, x.Now.Add(leftGrace)
 			} else if drive.Passed(stuck, x.Now) {

@@ -82,7 +82,7 @@ func (s *Session) ours(ended bool) bool {
 const (
 	// maxBadHead is how much of a head that cannot be understood is searched for a host; more than a head may have.
 	maxBadHead = 512 << 10
-	// badHeadPause is how long the client may pause in it. Who sends a request line sends the rest of the head with it, and others
+	// badHeadPause is how long the client may pause in it. A client that sends a request line sends the rest of the head with it, and others
 	// should not be held up by much.
 	badHeadPause = time.Second
 )

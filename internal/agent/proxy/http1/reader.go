@@ -6,7 +6,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
-// Limits of a message (rule 30). They are above what common servers and clients take unless they are told otherwise
+// Limits of a message (rule 30). They are above what common servers and clients take unless they are configured otherwise
 // (Apache and Tomcat 8 KiB, Node 16 KiB, nginx 32 KiB, Envoy 60 KiB, curl 300 KiB for a response), so that it is their limits
 // that a user meets. Buffers grow with what arrives, not with the limit.
 const (
@@ -183,7 +183,7 @@ func (r *Reader) dropConsumed() {
 	}
 }
 
-// bodyFlows says whether the head is complete, so that what follows it is body.
+// bodyFlows reports whether the head is complete, so that what follows it is body.
 func (r *Reader) bodyFlows() bool { return r.head != nil && r.head.raw != nil }
 
 // move makes to the buffer, to the front of which the message has been copied.

@@ -38,7 +38,7 @@ func serveFairlead(port, what string) error {
 	if err != nil {
 		return err
 	}
-	snapshot := benchPolicy(what == "match")
+	snapshot := benchPolicy(what != "nomatch")
 	if rejected := st.Install(snapshot); len(rejected) > 0 {
 		return fmt.Errorf("policy refused: %v", rejected)
 	}
@@ -52,39 +52,50 @@ func serveFairlead(port, what string) error {
 	go func() { _ = accessLog.Run(context.Background()) }()
 	go takeReports(meter)
 	serveMallocs(port)
-	return acceptAll(srv, netip.MustParseAddrPort("127.0.0.1:"+port))
+	pod := onePod
+	if what == "pods" {
+		pod = byAddress()
+	}
+	return acceptAll(srv, netip.MustParseAddrPort("127.0.0.1:"+port), pod)
 }
 
-// acceptAll accepts as the agent does. Which pod calls is told by its address, since all pods have one namespace here.
-func acceptAll(srv *proxy.Server, at netip.AddrPort) error {
-	made, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(at))
+// acceptAll accepts as the agent does, which has a listener for each pod. Here one is for all, and a pod is known by its address, which is
+// looked at only where several call.
+func acceptAll(srv *proxy.Server, at netip.AddrPort, pod func(*os.File) string) error {
+	config := net.ListenConfig{KeepAlive: -1}
+	config.SetMultipathTCP(false)
+	made, err := config.Listen(context.Background(), "tcp4", at.String())
 	if err != nil {
 		return err
 	}
-	l, err := transport.NewListener(made)
+	l, err := transport.NewListener(made.(*net.TCPListener))
 	if err != nil {
 		return err
-	}
-	pods := make(map[netip.Addr]string)
-	for i := range benchPods {
-		pods[netip.MustParseAddr(podAddr(i).String())] = podName(1 + i)
 	}
 	for {
 		c, err := l.Accept()
 		if err != nil {
 			return err
 		}
-		pod, ok := pods[transport.PeerAddr(c).Addr()]
-		if !ok {
-			pod = podName(0)
-		}
 		original, err := conntrack.OriginalDestination(c, at)
 		if err != nil || original == at {
 			_ = c.Close() // the conductor's own look whether the port is open
 			continue
 		}
-		go srv.ServeCaptured(pod, c, original)
+		go srv.ServeCaptured(pod(c), c, original)
 	}
+}
+
+// onePod is the pod that calls where only one does.
+func onePod(*os.File) string { return podName(0) }
+
+// byAddress tells pods by the addresses that they call from.
+func byAddress() func(*os.File) string {
+	pods := make(map[netip.Addr]string)
+	for i := range benchPods {
+		pods[netip.MustParseAddr(podAddr(i).String())] = podName(1 + i)
+	}
+	return func(c *os.File) string { return pods[transport.PeerAddr(c).Addr()] }
 }
 
 // takeReports takes reports as often as an agent does.

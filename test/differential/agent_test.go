@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -123,7 +123,7 @@ func (a *agent) install(t testing.TB, s *policy.Snapshot) {
 
 type handler struct{ proxy *proxy.Server }
 
-func (h handler) ServeCaptured(pod capture.PodRef, conn *net.TCPConn, original netip.AddrPort) {
+func (h handler) ServeCaptured(pod capture.PodRef, conn *os.File, original netip.AddrPort) {
 	h.proxy.ServeCaptured(pod.UID, conn, original)
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // echo answers a captured connection with its agent's name, pod and original destination, and then echoes.
 type echo struct{ agent string }
 
-func (e echo) ServeCaptured(pod capture.PodRef, conn *net.TCPConn, original netip.AddrPort) {
+func (e echo) ServeCaptured(pod capture.PodRef, conn *os.File, original netip.AddrPort) {
 	defer func() { _ = conn.Close() }()
 	if _, err := fmt.Fprintf(conn, "%s %s %s", e.agent, pod.UID, original); err == nil {
 		_, _ = io.Copy(conn, conn)

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"syscall"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/capture"
 	"fairlead.dev/fairlead/internal/agent/capture/intent"
 	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
+	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
 // hunt is how long the tests that begin and end captures go on. A few seconds show that they work; minutes find what is rare.
@@ -27,8 +29,8 @@ var hunt = flag.Duration("hunt", time.Second, "how long captures begin and end u
 // brief answers a captured connection as echo does and then either waits for the peer to close or closes first.
 type brief struct{ echo }
 
-func (b brief) ServeCaptured(pod capture.PodRef, conn *net.TCPConn, original netip.AddrPort) {
-	if peer := conn.RemoteAddr().(*net.TCPAddr).Port; peer >= firstFixed && peer < firstFixed+fixedPorts && peer%2 == 0 {
+func (b brief) ServeCaptured(pod capture.PodRef, conn *os.File, original netip.AddrPort) {
+	if peer := transport.PeerAddr(conn).Port(); peer >= firstFixed && peer < firstFixed+fixedPorts && peer%2 == 0 {
 		defer func() { _ = conn.Close() }()
 		_, _ = fmt.Fprintf(conn, "%s %s %s", b.agent, pod.UID, original)
 		return

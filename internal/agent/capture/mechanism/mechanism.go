@@ -2,8 +2,8 @@ package mechanism
 
 import (
 	"errors"
-	"net"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/capture/intent"
@@ -91,9 +91,9 @@ type Attachment interface {
 	// Foreign names what others have in the namespace that takes connections before they come to the agent.
 	Foreign() ([]string, error)
 
-	// Original is where a connection that a listener has accepted was on its way to: the listener's own address if it was not redirected.
+	// Original is where a connection that a listener has accepted at an address was on its way to: that address if it was not redirected.
 	// Any goroutine may ask at any time.
-	Original(conn *net.TCPConn) (netip.AddrPort, error)
+	Original(conn syscall.Conn, at netip.AddrPort) (netip.AddrPort, error)
 	// ClientSocket is a redirected connection's client socket by the two addresses that its owner sees. Any goroutine may ask at any time.
 	ClientSocket(c Connection) (local, remote netip.AddrPort)
 }

@@ -35,7 +35,8 @@ func (s *Session) refuse(err error) step {
 	}
 	s.malformed(status, err, nil)
 	r := http1.Reply{Status: status, Reason: "malformed_request", ConnOption: http1.ConnClose, ToHead: s.x.request.Info().Head}
-	if _, err := r.WriteTo(&s.out); err != nil {
+	s.x.out.until = time.Now().Add(s.driver.headTimeout) // no policy's timeout is known to be in force
+	if _, err := r.WriteTo(&s.x.out); err != nil {
 		return closeNow
 	}
 	return closeInStages

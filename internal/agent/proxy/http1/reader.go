@@ -29,7 +29,7 @@ const minRoom = 512
 // For each message: Await (optional), ReadRequest or ReadResponse, the Body until io.EOF, Finish. The head's bytes stay valid
 // until Finish. After an error of the protocol the Reader is good for Close only; after a timeout one can go on.
 type Reader struct {
-	// immutable after NewReader
+	// immutable after Init
 	src  io.Reader
 	conn *transport.Conn // below src, if there is one
 
@@ -49,7 +49,14 @@ type Transported interface {
 }
 
 // NewReader returns a Reader of src. If src is Transported, large bodies can be spliced.
-func NewReader(src io.Reader) *Reader { return &Reader{src: src, conn: connOf(src)} }
+func NewReader(src io.Reader) *Reader {
+	r := &Reader{}
+	r.Init(src)
+	return r
+}
+
+// Init makes r, which is zero, what NewReader returns.
+func (r *Reader) Init(src io.Reader) { r.src, r.conn = src, connOf(src) }
 
 func connOf(rw any) *transport.Conn {
 	switch c := rw.(type) {

@@ -198,7 +198,7 @@ func TestRule22_ABreakerCountsGRPCStatuses(t *testing.T) {
 	}
 }
 
-// Streams outlive timeouts.overall, and so does what servers are told.
+// Streams outlive timeouts.overall, whose end their servers do not know.
 func TestRule01_StreamsOutliveTheOverallDeadline(t *testing.T) {
 	s := &rpcServer{duplex: func(s rpc.TestService_FullDuplexCallServer) error {
 		for {

@@ -7,16 +7,21 @@ import (
 	"net/netip"
 	"os/exec"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
 
-// interopCases are those of google.golang.org/grpc/interop/client that need neither TLS nor somebody's account.
+// interopCases are those of google.golang.org/grpc/interop/client that need neither TLS nor somebody's account, nor servers that name themselves
+// (pick_first_unary).
 var interopCases = []string{
 	"empty_unary", "large_unary", "client_streaming", "server_streaming", "ping_pong", "empty_stream", "timeout_on_sleeping_server",
 	"cancel_after_begin", "cancel_after_first_response", "status_code_and_message", "special_status_message", "custom_metadata",
-	"unimplemented_method", "unimplemented_service", "pick_first_unary", "rpc_soak", "channel_soak", "orca_per_rpc", "orca_oob",
+	"unimplemented_method", "unimplemented_service", "rpc_soak", "channel_soak", "orca_per_rpc", "orca_oob",
 }
+
+// orcaBalancer is the service config that the cases about the servers' load need.
+const orcaBalancer = `{"loadBalancingConfig": [{"test_backend_metrics_load_balancer": {}}]}`
 
 // caseTakes bounds one case.
 const caseTakes = 30 * time.Second
@@ -33,8 +38,12 @@ func TestInteroperability(t *testing.T) {
 			t.Run(way+"/"+name, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), caseTakes)
 				defer cancel()
-				out, err := exec.CommandContext(ctx, client, "--use_tls=false", "--server_host="+addr.Addr().String(),
-					"--server_port="+strconv.Itoa(int(addr.Port())), "--test_case="+name, "--soak_iterations=20").CombinedOutput()
+				args := []string{"--use_tls=false", "--server_host=" + addr.Addr().String(), "--server_port=" + strconv.Itoa(int(addr.Port())),
+					"--test_case=" + name, "--soak_iterations=20"}
+				if strings.HasPrefix(name, "orca_") {
+					args = append(args, "--service_config_json="+orcaBalancer)
+				}
+				out, err := exec.CommandContext(ctx, client, args...).CombinedOutput()
 				if err != nil {
 					t.Errorf("%v\n%s", err, out)
 				}

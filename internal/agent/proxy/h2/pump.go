@@ -39,6 +39,9 @@ func (x *stream) pump(p []byte, b *batch) (kept int) {
 		return 0
 	}
 	x.s.driver.buffers.add(x.body.push(rest))
+	if len(rest) > 0 && x.phase == trying && x.plan.Settings.Timeouts.Write > 0 {
+		x.s.schedule(x)
+	}
 	return len(rest)
 }
 
@@ -84,7 +87,7 @@ func (x *stream) upload(t *attempt, p []byte, b *batch) (taken int) {
 	}
 	if u.out.appended > before {
 		b.add(&u.out)
-		x.moved = s.now
+		x.moved, x.sentAt = s.now, s.now
 	}
 	u.mu.Unlock()
 	x.consumed(consumed, b)

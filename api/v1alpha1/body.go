@@ -34,7 +34,7 @@ type PolicyBody struct {
 	// +optional
 	FailurePolicy FailurePolicy `json:"failurePolicy,omitempty"`
 
-	// observability says what is logged, traced and told.
+	// observability says what is logged, traced and reported.
 	// +optional
 	Observability *Observability `json:"observability,omitempty"`
 }

@@ -45,9 +45,9 @@ func headed(status int, field string) string {
 type retryCase struct {
 	set     func(*policy.Retry)
 	request string // aGET if empty
-	answer  string // to every try
+	answer  string // to every attempt
 	calls   int    // 1 if 0
-	want    int64  // tries
+	want    int64  // attempts
 }
 
 // retryCases are about every field of retry that decides how often a call is tried, whatever its protocol.
@@ -138,7 +138,7 @@ func TestRule09_EveryFieldDecidesOnRetries(t *testing.T) {
 				c.response("GET")
 			}
 			if n.Load() != tc.want {
-				t.Errorf("%d tries, want %d", n.Load(), tc.want)
+				t.Errorf("%d attempts, want %d", n.Load(), tc.want)
 			}
 		})
 	}
@@ -164,7 +164,7 @@ func TestRule13_OldCallsAreNotInTheBudget(t *testing.T) {
 	c.pause(50 * time.Millisecond)
 	c.get("/bad")
 	if n.Load() != 10 {
-		t.Errorf("%d tries for 10 calls: one retry of 10 was allowed though the first 9 are long ago", n.Load())
+		t.Errorf("%d attempts for 10 calls: one retry of 10 was allowed though the first 9 are long ago", n.Load())
 	}
 }
 

@@ -47,7 +47,7 @@ func TestRule09_EveryFieldDecidesOnRetriesOverHTTP2(t *testing.T) {
 				statusOf(t, s)
 			}
 			if n.Load() != tc.want {
-				t.Errorf("%d tries, want %d", n.Load(), tc.want)
+				t.Errorf("%d attempts, want %d", n.Load(), tc.want)
 			}
 		})
 	}

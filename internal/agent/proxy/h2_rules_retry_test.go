@@ -217,7 +217,7 @@ func TestRule12_ConnectFailuresAreAnsweredOverHTTP2(t *testing.T) {
 		t.Errorf("got %v %q", head, body)
 	}
 	if n := w.dialer.dials.Load(); n != 3 {
-		t.Errorf("%d tries, want 3", n)
+		t.Errorf("%d attempts, want 3", n)
 	}
 	if g, err := c.AwaitGoAway(); err != nil || g.Code != http2.ErrCodeNo { // the client chose the address
 		t.Errorf("goaway %+v, %v", g, err)

@@ -82,6 +82,7 @@ func TestClientsShareConnectionsOverHTTP2(t *testing.T) {
 	}
 }
 
+//enforces:http2 connectionPool.http2.maxConcurrentStreams
 func TestMaxConcurrentStreamsBoundsHowManyShareAConnection(t *testing.T) {
 	for name, tc := range map[string]struct {
 		policy int
@@ -185,6 +186,7 @@ func TestADrainEndsHTTP2Connections(t *testing.T) {
 	check(t, <-done)
 }
 
+//enforces:http2 connectionPool.http2.pingInterval connectionPool.http2.pingTimeout
 func TestPingsFindAServerThatIsGone(t *testing.T) {
 	srv := http2test.NewServer(t, http2test.Script{Options: http2test.Options{NoPingAck: true}, Stream: func(s *http2test.Stream) {
 	}})

@@ -6,7 +6,8 @@ import (
 	"fairlead.dev/fairlead/internal/agent/call"
 )
 
-// Response gathers what a response says for a gRPC call. It is given the fields of the final head and of the trailers, and where they end. The zero Response is that of a call which is not gRPC.
+// Response gathers what a response says for a gRPC call. It is fed the fields of the final head and of the trailers, and learns where they
+// end. The zero Response is that of a call which is not gRPC.
 type Response struct {
 	at   stage
 	http int  // the status of the head

@@ -39,16 +39,36 @@ func (x *stream) pump(p []byte, b *batch) (kept int) {
 		return 0
 	}
 	x.s.driver.buffers.add(x.body.push(rest))
+	if len(rest) > 0 && x.phase == trying && x.plan.Settings.Timeouts.Write > 0 {
+		x.s.schedule(x)
+	}
 	return len(rest)
 }
 
 // upload sends, and returns how much of p was taken.
 func (x *stream) upload(t *attempt, p []byte, b *batch) (taken int) {
 	u, s := t.u, x.s
-	consumed := 0
 	u.mu.Lock()
-	t.stuck = false
 	before := u.out.appended
+	taken, consumed := x.uploadPieces(t, p)
+	if u.out.appended > before {
+		b.add(&u.out)
+		x.moved, x.sentAt = s.now, s.now
+	}
+	u.mu.Unlock()
+	x.consumed(consumed, b)
+	if t.whole && x.phase == trying {
+		x.until = x.call.RequestWritten(s.now, t.ID).Until
+		s.schedule(x)
+	}
+	return taken
+}
+
+// uploadPieces appends what is taken, and returns how much that is of p, and of what was received and not sent before. It expects the
+// lock of t.u.
+func (x *stream) uploadPieces(t *attempt, p []byte) (taken, consumed int) {
+	u, s := t.u, x.s
+	t.stuck = false
 	for !t.whole {
 		piece, kind := x.nextPiece(t, p[taken:])
 		if kind == nothing {
@@ -82,17 +102,7 @@ func (x *stream) upload(t *attempt, p []byte, b *batch) (taken int) {
 		}
 		consumed += n
 	}
-	if u.out.appended > before {
-		b.add(&u.out)
-		x.moved = s.now
-	}
-	u.mu.Unlock()
-	x.consumed(consumed, b)
-	if t.whole && x.phase == trying {
-		x.until = x.call.RequestWritten(s.now, t.ID).Until
-		s.schedule(x)
-	}
-	return taken
+	return taken, consumed
 }
 
 // source is where a piece of a request's body comes from.

@@ -216,7 +216,7 @@ func (s *Session) sayGoodbye(err error) {
 }
 
 // lingerFor is how long a client whose connection is ended for what it has sent may go on sending: closing with bytes unread would destroy
-// what it was told.
+// what it was sent.
 const lingerFor = time.Second
 
 func (s *Session) linger() {

@@ -120,7 +120,7 @@ func (s *Session) admit(x *stream, f *http2.Frame, bad error) (err error, opened
 	case f.Stream <= s.lastID:
 		return nil, false // of a stream that we have reset
 	case s.leaving == said:
-		return nil, false // it was told
+		return nil, false // as GOAWAY has said
 	case !s.client.Activity.BecomeBusy(): // it is being closed
 		s.leaving = said
 		return nil, false

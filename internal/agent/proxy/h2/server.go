@@ -167,8 +167,11 @@ func (u *server) frames(b []byte) (used int, err error) {
 
 // refuse deals with a stream that breaks the protocol. What concerns the connection is returned.
 func (u *server) refuse(err error) error {
-	var broken *http2.Error
-	if err == nil || !errors.As(err, &broken) || broken.Scope == http2.OnConnection {
+	if err == nil {
+		return nil
+	}
+	broken, ok := errors.AsType[*http2.Error](err)
+	if !ok || broken.Scope == http2.OnConnection {
 		return err
 	}
 	u.mu.Lock()

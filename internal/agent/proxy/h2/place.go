@@ -167,6 +167,9 @@ func (s *Session) start(x *stream, l upstream.Lease, b *batch) (next call.Action
 		return x.failed(call.Reset, routes.DetailClosed, true, b), false
 	}
 	s.offered(t.u, b)
+	if x.pinned {
+		s.tie(t.u)
+	}
 	if t.whole {
 		x.until = x.call.RequestWritten(s.now, t.ID).Until
 	} else {

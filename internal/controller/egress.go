@@ -26,7 +26,7 @@ import (
 // +kubebuilder:rbac:groups=certificates.k8s.io,resources=signers,resourceNames="fairlead.dev/egress",verbs=attest
 
 // addEgress adds what keeps the egress authority and gives nodes their issuers.
-func (m *Manager) addEgress(clients kubernetes.Interface, idx *index.Index, store *distribute.Store) (*egress.Keeper, error) {
+func (m *Manager) addEgress(clients kubernetes.Interface, idx *index.Index, store *distribute.Store) (*egress.Renewer, error) {
 	cluster := &egress.Cluster{
 		Client: clients, Namespace: m.opts.Namespace,
 		Served: func() (schema.GroupVersion, error) { return references.ServedTrustBundles(clients.Discovery()) },
@@ -36,7 +36,7 @@ func (m *Manager) addEgress(clients kubernetes.Interface, idx *index.Index, stor
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: m.opts.Namespace, Name: egress.SecretName},
 	}
-	keeper := egress.New(egress.Options{
+	renewer := egress.New(egress.Options{
 		Storage: cluster, Publisher: cluster, Logger: m.opts.Logger,
 		Demands:    func() []egress.Demand { return demandsOf(store) },
 		Issued:     func(issuers map[string]*egress.Issuer) error { return store.SetIssuers(keyPairsOf(issuers)) },
@@ -49,15 +49,15 @@ func (m *Manager) addEgress(clients kubernetes.Interface, idx *index.Index, stor
 			recorder.Eventf(secret, nil, kind, reason, actionObserve, "%s", note)
 		},
 	})
-	store.OnIssuersWanted(keeper.Wake)
+	store.OnIssuersWanted(renewer.Wake)
 	expiry := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "fairlead_controller_egress_ca_not_after_timestamp_seconds",
 		Help: "When the egress CA that signs ends, in Unix time; 0 while there is none.",
-	}, func() float64 { return float64(keeper.Expires()) })
-	if err := errors.Join(m.opts.Metrics.Register(expiry), m.manager.Add(keeper)); err != nil {
+	}, func() float64 { return float64(renewer.Expires()) })
+	if err := errors.Join(m.opts.Metrics.Register(expiry), m.manager.Add(renewer)); err != nil {
 		return nil, fmt.Errorf("set up the egress authority: %w", err)
 	}
-	return keeper, nil
+	return renewer, nil
 }
 
 func demandsOf(store *distribute.Store) []egress.Demand {

@@ -146,7 +146,7 @@ func (m *Manager) setup() error {
 	if err := m.addServer(store); err != nil {
 		return err
 	}
-	keeper, err := m.addEgress(clients, idx, store)
+	renewer, err := m.addEgress(clients, idx, store)
 	if err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ func (m *Manager) setup() error {
 	}
 	objects := &objectReconciler{
 		reader: m.manager.GetClient(), index: idx, changed: compiler.changed, references: watcher, referenced: referenced,
-		waiting: map[objectKey]map[objectKey]struct{}{}, namespaceChanged: keeper.Wake,
+		waiting: map[objectKey]map[objectKey]struct{}{}, namespaceChanged: renewer.Wake,
 	}
 	if err := objects.SetupWithManager(m.manager); err != nil {
 		return err

@@ -289,7 +289,7 @@ func (s *Store) tidyProfile(name string, p *profile) {
 }
 
 func (s *Store) tidyDependency(ref wire.Ref, d *dependency) {
-	if d.resource == nil && d.err == nil && len(d.nodes) == 0 {
+	if d.resource == nil && d.err == nil && !d.retained && len(d.nodes) == 0 {
 		delete(s.dependencies, ref)
 	}
 }

@@ -42,7 +42,7 @@ type published struct {
 }
 
 // publish publishes the bundle where it is wanted and is not, and withdraws it where it is not wanted any more.
-func (k *Keeper) publish(ctx context.Context, bundle []byte, namespaces []string, now time.Time) error {
+func (k *Renewer) publish(ctx context.Context, bundle []byte, namespaces []string, now time.Time) error {
 	p := &k.published
 	if now.Sub(p.at) >= repeatInterval {
 		// What is written again is not forgotten: it may have to be withdrawn.

@@ -19,7 +19,7 @@ type Storage interface {
 
 // load returns the authority that signs at now: a user's own, or the manager's, which is made if it is wanted and renewed when it is time. It
 // is nil if there is none, and if what the Secret holds cannot be used: what somebody put there is not replaced.
-func (k *Keeper) load(ctx context.Context, wanted bool, now time.Time) (*authority, error) {
+func (k *Renewer) load(ctx context.Context, wanted bool, now time.Time) (*authority, error) {
 	for range 3 {
 		data, revision, err := k.opts.Storage.Load(ctx)
 		switch {
@@ -56,7 +56,7 @@ func (k *Keeper) load(ctx context.Context, wanted bool, now time.Time) (*authori
 	return nil, fmt.Errorf("save secret %s: %w", SecretName, ca.ErrConflict)
 }
 
-func (k *Keeper) save(ctx context.Context, as ca.Authorities, revision string) error {
+func (k *Renewer) save(ctx context.Context, as ca.Authorities, revision string) error {
 	text, err := as.Marshal()
 	if err != nil {
 		return err
@@ -67,7 +67,7 @@ func (k *Keeper) save(ctx context.Context, as ca.Authorities, revision string) e
 	return nil
 }
 
-func (k *Keeper) invalid(err error) error {
+func (k *Renewer) invalid(err error) error {
 	k.say(EventInvalid, fmt.Sprintf("Secret %s holds no usable authority: %v. The one before stays in force, if there was one.", SecretName, err))
 	return fmt.Errorf("secret %s: %w", SecretName, err)
 }

@@ -32,7 +32,7 @@ const (
 	EventInvalid = "EgressCAInvalid"
 )
 
-// Options configure a Keeper.
+// Options configure a Renewer.
 type Options struct {
 	Storage   Storage
 	Publisher Publisher
@@ -46,8 +46,8 @@ type Options struct {
 	Logger *slog.Logger // default: discard
 }
 
-// Keeper keeps the authority, its publication and the nodes' issuers current.
-type Keeper struct {
+// Renewer renews the authority, its publication and the nodes' issuers current.
+type Renewer struct {
 	opts    Options // immutable
 	wake    chan struct{}
 	expires atomic.Int64 // Unix seconds of the end of the authority that signs; 0 for none
@@ -59,16 +59,16 @@ type Keeper struct {
 	warned    string // the last Event that said that something is wrong
 }
 
-// New returns a keeper that Start starts.
-func New(opts Options) *Keeper {
+// New returns a renewer that Start starts.
+func New(opts Options) *Renewer {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Keeper{opts: opts, wake: make(chan struct{}, 1), issuers: map[string]*Issuer{}, published: published{namespaces: map[string]string{}}}
+	return &Renewer{opts: opts, wake: make(chan struct{}, 1), issuers: map[string]*Issuer{}, published: published{namespaces: map[string]string{}}}
 }
 
-// Wake has the keeper look at once: demands or namespaces have changed.
-func (k *Keeper) Wake() {
+// Wake has the renewer look at once: demands or namespaces have changed.
+func (k *Renewer) Wake() {
 	select {
 	case k.wake <- struct{}{}:
 	default:
@@ -76,13 +76,13 @@ func (k *Keeper) Wake() {
 }
 
 // Expires returns when the authority that signs ends, in Unix seconds; 0 if there is none.
-func (k *Keeper) Expires() int64 { return k.expires.Load() }
+func (k *Renewer) Expires() int64 { return k.expires.Load() }
 
 // NeedLeaderElection has only the replica that leads issue: it is the one that serves agents.
-func (k *Keeper) NeedLeaderElection() bool { return true }
+func (k *Renewer) NeedLeaderElection() bool { return true }
 
 // Start implements manager.Runnable: it works until ctx ends.
-func (k *Keeper) Start(ctx context.Context) error {
+func (k *Renewer) Start(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -103,7 +103,7 @@ func (k *Keeper) Start(ctx context.Context) error {
 
 // Refresh does what is due at now. It is for one goroutine. When the API server cannot be reached, or the Secret holds nothing usable, nodes
 // still get issuers from the authority seen last.
-func (k *Keeper) Refresh(ctx context.Context, now time.Time) error {
+func (k *Renewer) Refresh(ctx context.Context, now time.Time) error {
 	demands, namespaces := k.opts.Demands(), k.opts.Namespaces()
 	wanted := len(demands)+len(namespaces) > 0
 	next, err := k.load(ctx, wanted, now)
@@ -117,7 +117,7 @@ func (k *Keeper) Refresh(ctx context.Context, now time.Time) error {
 }
 
 // replace puts an authority in force.
-func (k *Keeper) replace(ctx context.Context, next *authority) {
+func (k *Renewer) replace(ctx context.Context, next *authority) {
 	if k.current != nil && !next.same(k.current) {
 		k.opts.Event(false, EventRotated, "Nodes sign with "+next.cert.Subject.CommonName+" from now on, which is valid until "+day(next.expires())+".")
 	}
@@ -129,14 +129,14 @@ func (k *Keeper) replace(ctx context.Context, next *authority) {
 }
 
 // warn says that a user's own authority ends soon: nobody else renews it.
-func (k *Keeper) warn(now time.Time) {
+func (k *Renewer) warn(now time.Time) {
 	if a := k.current; a != nil && a.own && now.Add(ownExpirySoon).After(a.expires()) {
 		k.say(EventExpiresSoon, "The egress CA in Secret "+SecretName+" ends on "+day(a.expires())+": renew it, with its successor in "+bundleEntry+" first.")
 	}
 }
 
 // say records an Event that something is wrong, unless it was the last that was said.
-func (k *Keeper) say(reason, note string) {
+func (k *Renewer) say(reason, note string) {
 	if k.warned != reason+note {
 		k.warned = reason + note
 		k.opts.Event(true, reason, note)
@@ -147,7 +147,7 @@ func (k *Keeper) say(reason, note string) {
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
 // issueAll gives an issuer to each node that is due one.
-func (k *Keeper) issueAll(ctx context.Context, demands []Demand, now time.Time) error {
+func (k *Renewer) issueAll(ctx context.Context, demands []Demand, now time.Time) error {
 	a := k.current
 	if a == nil || !now.Before(a.expires()) {
 		return nil

@@ -67,13 +67,13 @@ func (w *world) PublishIn(_ context.Context, ns string, bundle []byte) error {
 }
 func (w *world) Withdraw(_ context.Context, ns string) error { delete(w.namespaces, ns); return nil }
 
-func newWorld() (*world, *Keeper) {
+func newWorld() (*world, *Renewer) {
 	w := &world{namespaces: map[string]string{}, issuers: map[string]*Issuer{}}
-	return w, w.keeper()
+	return w, w.renewer()
 }
 
-// keeper is one that knows nothing yet, as after a start.
-func (w *world) keeper() *Keeper {
+// renewer is one that knows nothing yet, as after a start.
+func (w *world) renewer() *Renewer {
 	return New(Options{
 		Storage: w, Publisher: w, Demands: func() []Demand { return w.demands }, Namespaces: func() []string { return w.asking },
 		Issued: func(fresh map[string]*Issuer) error { maps.Copy(w.issuers, fresh); w.issued += len(fresh); return nil },
@@ -81,7 +81,7 @@ func (w *world) keeper() *Keeper {
 	})
 }
 
-func (w *world) refresh(t *testing.T, k *Keeper, now time.Time) {
+func (w *world) refresh(t *testing.T, k *Renewer, now time.Time) {
 	t.Helper()
 	if err := k.Refresh(t.Context(), now); err != nil {
 		t.Fatal(err)
@@ -193,7 +193,7 @@ func TestIssuersAreRenewedAndFollowTheirHosts(t *testing.T) {
 		t.Errorf("%d issuers: a node that came back needs one", w.issued)
 	}
 	// A manager that comes to lead has none of the keys.
-	w.refresh(t, w.keeper(), noon.Add(issuerLife*2/3))
+	w.refresh(t, w.renewer(), noon.Add(issuerLife*2/3))
 	if w.issued != 7 {
 		t.Errorf("%d issuers after a change of the leader", w.issued)
 	}
@@ -232,7 +232,7 @@ func TestTheAuthorityIsRotatedWithOverlap(t *testing.T) {
 func TestReplicasAgreeOnOneAuthority(t *testing.T) {
 	w, k := newWorld()
 	w.demands = []Demand{{"node-1", []string{"a.example"}}}
-	w.beforeSave = func() { w.refresh(t, w.keeper(), noon) }
+	w.beforeSave = func() { w.refresh(t, w.renewer(), noon) }
 	w.refresh(t, k, noon)
 	as, err := ca.Parse(w.data[managedEntry])
 	if err != nil || len(as) != 1 || string(as.Bundle()) != w.cluster {

@@ -122,18 +122,9 @@ func (m *Manager) Run(ctx context.Context) error { return m.manager.Start(ctx) }
 
 // setup makes the parts and has the manager run them.
 func (m *Manager) setup() error {
-	queue, referenced := &keyQueue[policy.ID]{}, &keyQueue[objectKey]{}
+	queue := &keyQueue[policy.ID]{}
 	lookup := &clusterLookup{reader: m.manager.GetClient(), domain: m.opts.ClusterDomain}
 	idx := index.New(lookup, m.opts.Namespace)
-	clients, err := m.clients()
-	if err != nil {
-		return err
-	}
-	watcher, err := m.addReferences(clients, idx, referenced)
-	if err != nil {
-		return err
-	}
-	lookup.references = watcher.Find
 	acknowledged := ackDurations()
 	store := distribute.NewStore(distribute.StoreOptions{
 		Notify:       func(profiles []string) { queue.add(idx.PoliciesOf(profiles)) },
@@ -146,19 +137,12 @@ func (m *Manager) setup() error {
 	if err := m.addServer(store); err != nil {
 		return err
 	}
-	renewer, err := m.addEgress(clients, idx, store)
-	if err != nil {
-		return err
-	}
 	compiler := newCompiler(idx, store, queue.add, m.opts.Logger)
 	if err := m.manager.Add(compiler); err != nil {
 		return err
 	}
-	objects := &objectReconciler{
-		reader: m.manager.GetClient(), index: idx, changed: compiler.changed, references: watcher, referenced: referenced,
-		waiting: map[objectKey]map[objectKey]struct{}{}, namespaceChanged: renewer.Wake,
-	}
-	if err := objects.SetupWithManager(m.manager); err != nil {
+	objects := &objectReconciler{reader: m.manager.GetClient(), index: idx, changed: compiler.changed, waiting: map[objectKey]map[objectKey]struct{}{}}
+	if err := m.addObjects(objects, lookup, store); err != nil {
 		return err
 	}
 	statuses := &statusReconciler{
@@ -166,6 +150,26 @@ func (m *Manager) setup() error {
 		schedule: defaultWriteSchedule(), wrote: wrote, records: map[policy.ID]*statusRecord{},
 	}
 	return statuses.SetupWithManager(m.manager, queue)
+}
+
+// addObjects adds the object reconciler, and what reads and publishes the objects that are not cached.
+func (m *Manager) addObjects(objects *objectReconciler, lookup *clusterLookup, store *distribute.Store) error {
+	clients, err := m.clients()
+	if err != nil {
+		return err
+	}
+	referenced := &keyQueue[objectKey]{}
+	watcher, err := m.addReferences(clients, objects.index, referenced)
+	if err != nil {
+		return err
+	}
+	renewer, err := m.addEgress(clients, objects.index, store)
+	if err != nil {
+		return err
+	}
+	lookup.references = watcher.Find
+	objects.references, objects.referenced, objects.namespaceChanged = watcher, referenced, renewer.Wake
+	return objects.SetupWithManager(m.manager)
 }
 
 // addReferences adds what reads the objects that policies refer to.

@@ -12,8 +12,8 @@ const (
 	// checkInterval is how often is looked for what is due, and for a change of the Secret.
 	checkInterval = time.Minute
 	retryInterval = 5 * time.Second
-	// ownExpirySoon is how long before the end of a user's own authority that is said.
-	ownExpirySoon = 30 * 24 * time.Hour
+	// expirySoon is how long before the end of an authority that is said.
+	expirySoon = 30 * 24 * time.Hour
 )
 
 // Demand is a node that needs an issuer, with the hosts, as policies name them, that it is for.
@@ -26,7 +26,7 @@ type Demand struct {
 const (
 	// EventRotated: another authority signs from now on.
 	EventRotated = "EgressCARotated"
-	// EventExpiresSoon: a user's own authority ends soon.
+	// EventExpiresSoon: the authority ends soon.
 	EventExpiresSoon = "EgressCAExpiresSoon"
 	// EventInvalid: the Secret holds no authority that can be used.
 	EventInvalid = "EgressCAInvalid"
@@ -128,10 +128,15 @@ func (k *Renewer) replace(ctx context.Context, next *authority) {
 	k.expires.Store(next.expires().Unix())
 }
 
-// warn says that a user's own authority ends soon: nobody else renews it.
+// warn says that the authority ends soon: a user's own, which nobody else renews, or the manager's, if that could not be renewed all the while.
 func (k *Renewer) warn(now time.Time) {
-	if a := k.current; a != nil && a.own && now.Add(ownExpirySoon).After(a.expires()) {
+	a := k.current
+	switch {
+	case a == nil || !now.Add(expirySoon).After(a.expires()):
+	case a.own:
 		k.say(EventExpiresSoon, "The egress CA in Secret "+SecretName+" ends on "+day(a.expires())+": renew it, with its successor in "+bundleEntry+" first.")
+	default:
+		k.say(EventExpiresSoon, "The egress CA in Secret "+SecretName+" ends on "+day(a.expires())+", and its successor could not be made: see the manager's log.")
 	}
 }
 

@@ -379,6 +379,10 @@ func TestAnOutageStopsNoIssuers(t *testing.T) {
 	if w.issued != 2 {
 		t.Errorf("%d issuers", w.issued)
 	}
+	_ = k.Refresh(t.Context(), noon.Add(managed.Lifetime-24*time.Hour))
+	if len(w.events) != 1 || !strings.HasPrefix(w.events[0], EventExpiresSoon) || !strings.HasSuffix(w.events[0], "its successor could not be made: see the manager's log.") {
+		t.Errorf("events %q", w.events)
+	}
 }
 
 func TestPermittedDomains(t *testing.T) {

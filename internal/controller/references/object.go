@@ -79,7 +79,7 @@ func pause(ctx context.Context, d time.Duration) {
 func (o *object) failed(ctx context.Context, err error) {
 	switch {
 	case ctx.Err() != nil, err == nil, errors.Is(err, io.EOF), apierrors.IsResourceExpired(err), apierrors.IsGone(err): // the watch has ended in good order
-	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
+	case apierrors.IsForbidden(err):
 		o.set(compile.Referent{Presence: compile.Forbidden})
 	case errors.Is(err, errUnserved):
 		o.set(compile.Referent{Presence: compile.Unserved})

@@ -227,7 +227,7 @@ func TestAReconnectingAgentIsSentNothingAndAppliesNothingNew(t *testing.T) {
 		c := newCluster(3)
 		leader := w.leader("a:1")
 		leader.publish(t, func(b *distribute.Batch) {
-			for range 50 {
+			for range 150 {
 				c.edit(b)
 			}
 		})

@@ -38,7 +38,7 @@ func roots(t testing.TB, certificate string) *wire.Resource {
 	return encoded(t, wire.StandardEncoder().Roots, &policy.Roots{Name: "roots", Certificates: [][]byte{[]byte(certificate)}})
 }
 
-func credentials(t testing.TB) *wire.Resource {
+func proxyCredentials(t testing.TB) *wire.Resource {
 	t.Helper()
 	return encoded(t, wire.StandardEncoder().Credentials, &policy.Credentials{Name: "shop/proxy", Username: "u", Password: secret})
 }
@@ -67,7 +67,7 @@ func TestASecretIsNeverOnDiskNorShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, u := range []wire.Update{
-		{Nonce: 1, Set: []*wire.Resource{partner(t, 1), keyPair(t, secret), roots(t, "root"), credentials(t)}},
+		{Nonce: 1, Set: []*wire.Resource{partner(t, 1), keyPair(t, secret), roots(t, "root"), proxyCredentials(t)}},
 		{Nonce: 2, Set: []*wire.Resource{keyPair(t, secret+"-bad")}},
 		{Nonce: 3, Set: []*wire.Resource{{Ref: wire.Ref{Kind: wire.KeyPair, Name: "shop/other"}, Payload: []byte(secret)}}},
 	} {

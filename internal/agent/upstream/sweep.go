@@ -82,7 +82,7 @@ func (p *Pool) closeUnfit(now time.Time, looks []look) {
 	unfit := looks[:0]
 	for _, l := range looks {
 		state := transport.Gone
-		_ = l.conn.Pin(func() { state = l.conn.Peek() }) // fails when closed
+		_ = l.conn.Pin(func() { state = l.conn.Look() }) // fails when closed
 		if state != transport.Quiet {
 			unfit = append(unfit, l)
 		}

@@ -51,11 +51,11 @@ func (f *fakeLayer) TryRead(p []byte) (n int, err error) {
 	return 0, err
 }
 
-func (f *fakeLayer) Peek(p []byte) (int, error) {
+func (f *fakeLayer) Peek(n int) ([]byte, error) {
 	if err := f.fill(); err != nil {
-		return 0, err
+		return nil, err
 	}
-	return copy(p, f.opened), nil
+	return f.opened[:min(n, len(f.opened))], nil
 }
 
 func (f *fakeLayer) Leave() { f.left.Add(1) }

@@ -10,8 +10,9 @@ type Layer interface {
 	// ErrWouldBlock. It returns io.EOF when the peer has said that nothing follows, and io.ErrUnexpectedEOF when the socket has
 	// ended without that.
 	TryRead(p []byte) (int, error)
-	// Peek copies what TryRead would return, as far as p has room, and leaves it to be read. Its errors are those of TryRead.
-	Peek(p []byte) (int, error)
+	// Peek returns what TryRead would read next, of n bytes as many as could be opened, valid until the next call. Its errors are those
+	// of TryRead. (Memory passed to it instead would not stay on the stacks of those who peek at plain connections.)
+	Peek(n int) ([]byte, error)
 	// TryWrite seals p and sends that. It counts the bytes of p that have left completely sealed; of the others some may have been
 	// sealed already, so that the next TryWrite must begin with them. What has left in part cannot be opened by the peer.
 	TryWrite(p []byte) (int, error)
@@ -64,10 +65,10 @@ func (r Raw) TryWrite(p []byte) (int, error) { return send(r.conn.fd, p) }
 func (r Raw) CloseWrite() error { return shutdown(r.conn.raw) }
 
 func (c *Conn) peekLayer(p []byte) (int, State) {
-	n, err := c.layer.Peek(p)
+	opened, err := c.layer.Peek(len(p))
 	switch err {
 	case nil:
-		return n, Readable
+		return copy(p, opened), Readable
 	case ErrWouldBlock: //nolint:errorlint // it comes bare
 		return 0, Quiet
 	default:

@@ -22,16 +22,21 @@ const (
 	patience = 20 * time.Second
 )
 
-// plainDialer dials from where the test is. The kernel takes little at once of what goes through its connections.
-type plainDialer struct{}
+// plainDialer dials from where the test is.
+type plainDialer struct {
+	buffers int // how much the kernel takes at once; 0: as it likes
+}
 
-func (plainDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.Socket, error) {
+func (d plainDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.Socket, error) {
 	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", to.String())
 	if err != nil {
 		return nil, err
 	}
 	tcp := c.(*net.TCPConn)
-	return tcp, errors.Join(tcp.SetWriteBuffer(8<<10), tcp.SetReadBuffer(8<<10)) // little at once
+	if d.buffers > 0 {
+		err = errors.Join(tcp.SetWriteBuffer(d.buffers), tcp.SetReadBuffer(d.buffers))
+	}
+	return tcp, err
 }
 
 // listen serves each connection to a new address with serve, which closes it, until the test ends.
@@ -90,9 +95,14 @@ func echo(c *tls.Conn) {
 // connect connects to a server within patience.
 func connect(t testing.TB, s *Server, to netip.AddrPort, protocol string) (*transport.Conn, error) {
 	t.Helper()
+	return connectBy(t, plainDialer{}, s, to, protocol)
+}
+
+func connectBy(t testing.TB, d transport.Dialer, s *Server, to netip.AddrPort, protocol string) (*transport.Conn, error) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	k := transport.Connector{Dialer: plainDialer{}, Handshake: func(_ context.Context, c *transport.Conn) error {
+	k := transport.Connector{Dialer: d, Handshake: func(_ context.Context, c *transport.Conn) error {
 		return s.Handshake(c, protocol)
 	}}
 	c, err := k.Connect(ctx, to)

@@ -16,7 +16,8 @@ type Layer struct {
 	info   transport.Info
 
 	peeked []byte // opened by Peek and not read yet
-	sealed int    // bytes of the user's that socket.out holds; the writing side's
+	one    [1]byte
+	sealed int // bytes of the user's that socket.out holds; the writing side's
 }
 
 var _ transport.Layer = (*Layer)(nil)
@@ -76,17 +77,21 @@ func (l *Layer) readError(err error) error {
 }
 
 // Peek implements transport.Layer.
-func (l *Layer) Peek(p []byte) (int, error) {
-	n := copy(p, l.peeked)
-	if n == len(p) {
-		return n, nil
+func (l *Layer) Peek(n int) ([]byte, error) {
+	have := len(l.peeked)
+	if have >= n {
+		return l.peeked[:n], nil
 	}
-	more, err := l.open(p[n:])
-	l.peeked = append(l.peeked, p[n:n+more]...)
-	if n += more; n > 0 {
-		return n, nil // an error comes again
+	room := l.one[:]
+	if n > 1 {
+		room = make([]byte, n-have)
 	}
-	return 0, err
+	more, err := l.open(room)
+	if have+more == 0 {
+		return nil, err
+	}
+	l.peeked = append(l.peeked, room[:more]...)
+	return l.peeked, nil // an error comes again
 }
 
 // TryWrite implements transport.Layer.

@@ -23,7 +23,10 @@ func TestBothDirectionsUnderBackPressure(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			config := serverConfig(a)
 			config.MaxVersion = version
-			c := mustConnect(t, trusting(t, a), listenTLS(t, config, echo))
+			c, err := connectBy(t, plainDialer{buffers: 8 << 10}, trusting(t, a), listenTLS(t, config, echo), HTTP1)
+			if err != nil {
+				t.Fatal(err)
+			}
 			sent := make([]byte, 300_000)
 			_, _ = rand.Read(sent)
 			failed := make(chan error, 1)

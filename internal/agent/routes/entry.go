@@ -31,7 +31,7 @@ type entry struct {
 // newEntry makes an entry of a pod, not to be found yet.
 func newEntry(pod string, n *entryInputs, st *state) (*entry, error) {
 	pool, err := upstream.NewPool(upstream.Options{
-		Cluster: st.cluster, Dialer: n.dialer, Limits: n.candidate.base.values.Pool, Affinity: n.affinity,
+		Cluster: st.cluster, Dialer: n.dialer, Limits: n.candidate.base.values.Pool, Affinity: n.affinity, Security: st.security,
 	})
 	if err != nil {
 		return nil, err

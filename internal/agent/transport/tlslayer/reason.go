@@ -70,6 +70,10 @@ func (e *Error) Unwrap() error { return e.Err }
 // Final reports whether it would fail the same way again.
 func (e *Error) Final() bool { return e.Reason != ServerFailed }
 
+// Refused reports whether the peer has said that it does not want this client. In TLS 1.3 a server says so when the client's handshake is
+// over, and in the place of its first answer.
+func (e *Error) Refused() bool { return e.Reason == ClientCertificate }
+
 // newError makes an Error of one of crypto/tls. sent is the alert that was sent for it, as far as known; 0: none.
 func newError(err error, sent uint8) *Error {
 	return &Error{Reason: reasonOf(err, sent), Err: err}

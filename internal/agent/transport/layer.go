@@ -75,15 +75,3 @@ func (c *Conn) peekLayer(p []byte) (int, State) {
 		return 0, Gone
 	}
 }
-
-// Look is Peek for those who do not drive the connection, which somebody may be reading meanwhile: it takes nothing from a layer. With
-// one it does not tell bytes for the reader from those that say nothing to it, and is Quiet until the peer has ended its side.
-func (c *Conn) Look() State {
-	if c.layer == nil {
-		return c.Peek()
-	}
-	if c.Ending() != Open {
-		return Gone
-	}
-	return Quiet
-}

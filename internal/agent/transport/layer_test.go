@@ -236,15 +236,3 @@ func TestALayerIsToldOfTheEnd(t *testing.T) {
 		})
 	}
 }
-
-// Somebody who only looks takes nothing away from the one that reads.
-func TestALookLeavesALayerAlone(t *testing.T) {
-	c, l, peer := secured(t)
-	say(t, peer, seal(0, []byte("word")))
-	eventually(t, func() bool { return poll(c.fd, unix.POLLIN) != 0 })
-	if c.Look() != Quiet || l.fills != 0 {
-		t.Error("the layer was asked")
-	}
-	_ = peer.CloseWrite()
-	eventually(t, func() bool { return c.Look() == Gone })
-}

@@ -39,6 +39,7 @@ func (p *Pool) noteUnconnected(hc *hostConns, now time.Time) {
 		o.lasts = min(2*o.lasts, maxOutage)
 	}
 	o.failed, o.until = now, now.Add(o.lasts)
+	p.changed = true // where none can be reached, all may be chosen
 }
 
 // noteConnected ends an outage: the host is there.
@@ -48,5 +49,13 @@ func (p *Pool) noteConnected(hc *hostConns) {
 	}
 	hc.outage = outage{}
 	hc.unreachable.Store(false)
+	p.changed = true
 	p.down = slices.DeleteFunc(p.down, func(d *hostConns) bool { return d == hc })
+}
+
+// outageOver reports whether a host may be tried again that was left out when all were looked at last.
+func (p *Pool) outageOver(now time.Time) bool {
+	return slices.ContainsFunc(p.down, func(hc *hostConns) bool {
+		return hc.outage.until.After(p.lookedAll) && !hc.isDown(now)
+	})
 }

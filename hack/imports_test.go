@@ -23,6 +23,8 @@ var packages = map[string][]string{
 		"internal/controller/index"},
 	"internal/controller/distribute":    {"internal/policy", "internal/wire/...", "internal/controller/distribute/..."},
 	"internal/controller/distribute/ca": {},
+	"internal/controller/egress":        {"internal/controller/distribute/ca"},
+	"internal/controller/references":    {"api/v1alpha1", "internal/controller/compile"},
 	"internal/controller":               {"api/v1alpha1", "internal/policy", "internal/controller/..."},
 	"internal/agent/resilience":         {"internal/policy"},
 	"internal/agent/call":               {"internal/policy", "internal/agent/resilience"},

@@ -9,6 +9,7 @@ type Snapshot struct {
 	Destinations map[string]*Destination // by Destination.Name
 	Roots        map[string]*Roots       // by Roots.Name
 	KeyPairs     map[string]*KeyPair     // by KeyPair.Name; never on a disk
+	Credentials  map[string]*Credentials // by Credentials.Name; never on a disk
 }
 
 // Zone returns the zone of the agent's node, which its workloads have in common.

@@ -16,18 +16,24 @@ type Feature uint8
 const (
 	// FeaturePatches: resources that are sent as patches.
 	FeaturePatches Feature = iota + 1
+	// FeatureTLS: the TLS of hosts, and the resources that it refers to.
+	FeatureTLS
 )
 
 // featureNumbers are the features as they travel. The table is never written to.
 var featureNumbers = enum[pb.Feature]{
 	0:              pb.Feature_FEATURE_UNSPECIFIED,
 	FeaturePatches: pb.Feature_FEATURE_PATCHES,
+	FeatureTLS:     pb.Feature_FEATURE_TLS,
 }
 
 // String returns the name of f, as statuses and logs show it.
 func (f Feature) String() string {
-	if f == FeaturePatches {
+	switch f {
+	case FeaturePatches:
 		return "Patches"
+	case FeatureTLS:
+		return "TLS"
 	}
 	return "feature " + strconv.Itoa(int(f))
 }

@@ -80,17 +80,22 @@ var notEnforced = []string{
 	"observability.tracing",
 	"observability.requestHeaders",
 	"to[].tls.sni",
+	"to[].tls.port",
 	"to[].tls.caBundleRef",
 	"to[].tls.clientCertificateRef",
+	"to[].tls.passthroughAfter",
 	"rollout",
 }
 
 // UnenforcedFields lists the fields of src that are set and not enforced, in the order of the API's fields, each once.
 func UnenforcedFields(src *Source) []UnenforcedField {
-	u := unenforced{seen: map[string]bool{}}
+	u := unenforced{seen: map[fieldOf]bool{}}
 	u.value("mode", string(src.Mode))
 	for i := range src.To {
 		u.target(i, &src.To[i])
+		if reason := passedThrough(&src.To[i]); reason != "" {
+			u.withoutRequests(src, i, reason)
+		}
 	}
 	if src.Body != nil {
 		u.body(src)
@@ -104,12 +109,18 @@ func UnenforcedFields(src *Source) []UnenforcedField {
 // unenforced collects fields.
 type unenforced struct {
 	list []UnenforcedField
-	seen map[string]bool
+	seen map[fieldOf]bool
+}
+
+// fieldOf is a field as it concerns one entry of to, or all.
+type fieldOf struct {
+	field  string
+	target int
 }
 
 func (u *unenforced) add(f UnenforcedField) {
-	if !u.seen[f.Field] {
-		u.seen[f.Field] = true
+	if of := (fieldOf{f.Field, f.Target}); !u.seen[of] && !u.seen[fieldOf{f.Field, -1}] {
+		u.seen[of] = true
 		u.list = append(u.list, f)
 	}
 }
@@ -148,8 +159,13 @@ func unenforcedEntry(l leaf) (string, bool) {
 	if l.value != "" && !enforcedValue(l.path, l.value) {
 		return l.path, true
 	}
-	for _, entry := range notEnforced {
-		if l.path == entry || strings.HasPrefix(l.path, entry+".") || strings.HasPrefix(l.path, entry+"[") {
+	return entryOf(notEnforced, l.path)
+}
+
+// entryOf returns the entry of a table that stands for a path.
+func entryOf(table []string, path string) (string, bool) {
+	for _, entry := range table {
+		if path == entry || strings.HasPrefix(path, entry+".") || strings.HasPrefix(path, entry+"[") {
 			return entry, true
 		}
 	}
@@ -235,9 +251,9 @@ func (u *unenforced) target(i int, d *v1alpha1.Destination) {
 		u.add(UnenforcedField{field, v1alpha1.ReasonOpaqueProtocol, i})
 	case protocol == v1alpha1.ProtocolHTTP2 || protocol == v1alpha1.ProtocolGRPC:
 		u.add(UnenforcedField{field, v1alpha1.ReasonNotYetSupported, i})
-	case protocol != v1alpha1.ProtocolHTTP && d.Host != "" && (len(d.Ports) == 0 || slices.Contains(d.Ports, https)):
+	case protocol != v1alpha1.ProtocolHTTP && d.Host != "" && mayBeHTTPS(d):
 		u.add(UnenforcedField{at + "host", v1alpha1.ReasonEncrypted, i})
-	case protocol != v1alpha1.ProtocolHTTP && namesHTTPS(d):
+	case protocol != v1alpha1.ProtocolHTTP && mayBeHTTPS(d):
 		u.add(UnenforcedField{at + portsField(d), v1alpha1.ReasonEncrypted, i})
 	}
 	if t := d.TLS; t != nil && t.Mode != "" && t.Mode != v1alpha1.TLSPassthrough {
@@ -248,9 +264,11 @@ func (u *unenforced) target(i int, d *v1alpha1.Destination) {
 // https is the port on which calls are encrypted by the pod.
 const https = 443
 
-// namesHTTPS reports whether a destination other than a host is limited to ports of which one is for encrypted calls.
-func namesHTTPS(d *v1alpha1.Destination) bool {
+// mayBeHTTPS reports whether one of the ports of a destination, as far as it names them, is for encrypted calls.
+func mayBeHTTPS(d *v1alpha1.Destination) bool {
 	switch {
+	case d.Host != "":
+		return len(d.Ports) == 0 || slices.Contains(d.Ports, https)
 	case d.Service != nil:
 		port := d.Service.Port
 		return port != nil && (port.IntVal == https || port.StrVal == "https")

@@ -61,7 +61,7 @@ var packages = map[string][]string{
 	"internal/agent/proxy/tunnel": {"internal/agent/call", "internal/agent/upstream", "internal/agent/routes", "internal/agent/transport", "internal/agent/proxy/drive"},
 	"internal/agent/subscribe":    {"internal/policy", "internal/wire/..."},
 	"internal/agent/telemetry": {"internal/policy", "internal/agent/call", "internal/agent/resilience", "internal/agent/proxy/...",
-		"internal/agent/routes", "internal/agent/upstream"},
+		"internal/agent/routes", "internal/agent/transport/tlslayer", "internal/agent/upstream"},
 	"internal/agent": {"internal/policy", "internal/agent/..."},
 	"cmd/manager":    {"api/v1alpha1", "internal/controller/..."},
 	"cmd/agent":      {"internal/agent/...", "internal/policy"},

@@ -10,14 +10,13 @@ package v1alpha1
 // +kubebuilder:validation:XValidation:rule="!has(self.passthroughAfter) || (has(self.mode) && self.mode == 'Intercept')",message="passthroughAfter needs mode Intercept: only there must pods trust the egress CA"
 type DestinationTLS struct {
 	// mode says who speaks TLS. Defaults to Passthrough.
-	// Originate and Intercept are not enforced by this version: accepted and
-	// listed by PartiallyEnforced.
+	// Intercept is not enforced by this version: accepted and listed by
+	// PartiallyEnforced.
 	// +optional
 	Mode TLSMode `json:"mode,omitempty"`
 
 	// sni is the server name sent to and verified of the host. Absent means
 	// the host that was called.
-	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="!self.contains('*')",message="sni is one server name: write it without a wildcard, or leave it out to use the host that was called"
 	SNI Host `json:"sni,omitempty"`
@@ -25,7 +24,6 @@ type DestinationTLS struct {
 	// port is the host's port that TLS is spoken on in mode Originate: pods call
 	// http://host, the agent connects to this port. Absent means the port that
 	// the pod called.
-	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
@@ -33,13 +31,11 @@ type DestinationTLS struct {
 
 	// caBundleRef names the certificates that the host is verified with.
 	// Required with Originate and Intercept.
-	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	CABundleRef *CABundleReference `json:"caBundleRef,omitempty"`
 
 	// clientCertificateRef names a Secret of type kubernetes.io/tls (entries
 	// tls.crt and tls.key) that is presented to the host. Absent means none is.
-	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	ClientCertificateRef *SecretReference `json:"clientCertificateRef,omitempty"`
 

@@ -46,7 +46,7 @@ func (c *connection) dial(ctx context.Context, to netip.AddrPort) (*transport.Co
 // passThrough carries the connection to its end without parsing it. s is the connection to the server if there is one already.
 func (c *connection) passThrough(why Passed, s *tunnel.Server) {
 	c.client.Activity.Set(drive.Passing)
-	aside(func() {
+	panics.Aside(func() { // connecting needs a large stack, which would stay with the idle connection
 		if s == nil && why == PassedShed {
 			s = c.connectDirectly()
 		} else {
@@ -59,19 +59,6 @@ func (c *connection) passThrough(why Passed, s *tunnel.Server) {
 	}
 	c.srv.events.Passed(why)
 	c.pass(s)
-}
-
-// aside runs f on a goroutine of its own and waits for it. Connecting needs a large stack, which would stay with the idle connection.
-func aside(f func()) {
-	var panicked panics.Carrier
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer panicked.Catch()
-		f()
-	}()
-	<-done
-	panicked.Raise()
 }
 
 // unreachable resets the connection of a client whose server cannot be connected to (rule 26).

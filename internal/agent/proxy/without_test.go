@@ -75,6 +75,7 @@ func allSettings(b *policy.Binding) []*policy.Settings {
 // resets says how each field is left out.
 var resets = map[string]func(*policy.Binding){
 	"timeouts.connect":        settings(func(s, d *policy.Settings) { s.Timeouts.Connect = d.Timeouts.Connect }),
+	"timeouts.tlsHandshake":   settings(func(s, d *policy.Settings) { s.Timeouts.TLSHandshake = d.Timeouts.TLSHandshake }),
 	"timeouts.perTry":         settings(func(s, d *policy.Settings) { s.Timeouts.PerTry = d.Timeouts.PerTry }),
 	"timeouts.responseHeader": settings(func(s, d *policy.Settings) { s.Timeouts.ResponseHeader = d.Timeouts.ResponseHeader }),
 	"timeouts.idle":           settings(func(s, d *policy.Settings) { s.Timeouts.Idle = d.Timeouts.Idle }),
@@ -155,6 +156,12 @@ var resets = map[string]func(*policy.Binding){
 	"rules[].match[].path.value": matches(func(m *policy.RequestMatch) { m.PathType, m.Path = policy.PathAny, "" }),
 
 	"to[].protocol": func(b *policy.Binding) { b.To.Protocol = policy.ProtocolAuto },
+
+	"to[].tls.mode":                 func(b *policy.Binding) { b.To.TLS = policy.TLS{} },
+	"to[].tls.sni":                  func(b *policy.Binding) { b.To.TLS.ServerName = "" },
+	"to[].tls.port":                 func(b *policy.Binding) { b.To.TLS.Port = 0 },
+	"to[].tls.caBundleRef":          func(b *policy.Binding) { b.To.TLS.Roots = "" },
+	"to[].tls.clientCertificateRef": func(b *policy.Binding) { b.To.TLS.Certificate = "" },
 }
 
 func withoutPathType(m *policy.RequestMatch) {

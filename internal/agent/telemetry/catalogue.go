@@ -17,6 +17,7 @@ const (
 	attempts
 	tryDuration
 	truncated
+	tlsFailures
 	opaque
 	opaqueOpen
 	opaqueBytes
@@ -64,6 +65,8 @@ var catalogue = [familyCount]metric{
 		"Time from dispatching an attempt, connecting included, to its response head or failure.", histogram, perPolicy},
 	truncated: {"fairlead_proxy_truncated_responses_total",
 		"Responses whose body could not be forwarded to its end.", prometheus.CounterValue, perPolicy},
+	tlsFailures: {"fairlead_proxy_tls_failures_total",
+		"Attempts that failed in TLS with their upstream, by why.", prometheus.CounterValue, also("reason")},
 	opaque: {"fairlead_proxy_opaque_connections_total",
 		"Connections governed by a policy that were passed through without being understood.", prometheus.CounterValue, perPolicy},
 	opaqueOpen: {"fairlead_proxy_opaque_open_connections",

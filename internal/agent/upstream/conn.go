@@ -17,6 +17,8 @@ type Conn struct {
 	pool *Pool
 	to   *hostConns
 	born time.Time
+	// security is what has secured it
+	security Security
 
 	// guarded by pool.mu while idle or shared, the lease holder's otherwise
 	idleSince time.Time

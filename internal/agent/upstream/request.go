@@ -1,6 +1,9 @@
 package upstream
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // Request asks for a connection for one attempt of a call. Its owner reuses it from attempt to attempt and from call to call. While it
 // is parked or granted it must not be copied or changed.
@@ -16,6 +19,8 @@ type Request struct {
 	Careful bool
 	// Client names the client's connection: what it used last has proved alive to it. 0 names none.
 	Client uint64
+	// ConnectTimeout and HandshakeTimeout bound the stages of making a connection, where the context of Dial does not; 0: not at all.
+	ConnectTimeout, HandshakeTimeout time.Duration
 	// Avoid are endpoints to leave alone as long as there are others.
 	Avoid []netip.AddrPort
 	// Wake is called once when the request was parked and has been granted, possibly before Acquire has returned. It is called with the

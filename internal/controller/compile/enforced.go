@@ -23,7 +23,7 @@ type UnenforcedField struct {
 // listed without that prefix. A test compares the tables with Fields, so that a new field must be entered in one of them.
 var enforced = strings.Fields(`
 	rules[].name rules[].match[].methods rules[].match[].path.type rules[].match[].path.value
-	timeouts.connect timeouts.perTry timeouts.responseHeader timeouts.idle timeouts.read timeouts.write timeouts.overall
+	timeouts.connect timeouts.tlsHandshake timeouts.perTry timeouts.responseHeader timeouts.idle timeouts.read timeouts.write timeouts.overall
 	timeouts.maxDuration
 	retry.maxRetries retry.when retry.statusCodes retry.responseHeaders[].name retry.responseHeaders[].value
 	retry.overrides[].when retry.overrides[].statusCodes retry.overrides[].maxRetries
@@ -50,6 +50,7 @@ var enforced = strings.Fields(`
 	podSelector namespaceSelector
 	to[].service.name to[].service.namespace to[].service.port to[].host to[].ports
 	to[].cidr.block to[].cidr.except to[].cidr.ports to[].any
+	to[].tls.sni to[].tls.port to[].tls.caBundleRef to[].tls.clientCertificateRef
 `)
 
 // enforcedValues lists the values of fields that agents act on only with those values.
@@ -59,14 +60,13 @@ var enforcedValues = map[string][]string{
 	"circuitBreaker.sharing": {"Node", "Pod"},
 	"to[].protocol":          {"Auto", "HTTP"},
 	"to[].cidr.protocol":     {"Auto", "HTTP"},
-	"to[].tls.mode":          {"Passthrough"},
+	"to[].tls.mode":          {"Passthrough", "Originate"},
 }
 
 // notEnforced lists the fields that agents do not act on. An entry stands for itself and everything below it, and is shown as it
 // stands here.
 var notEnforced = []string{
 	"rules[].match[].grpc",
-	"timeouts.tlsHandshake",
 	"timeouts.adaptive",
 	"retry.grpcStatuses",
 	"retry.overrides[].grpcStatuses",
@@ -79,10 +79,6 @@ var notEnforced = []string{
 	"fallback",
 	"observability.tracing",
 	"observability.requestHeaders",
-	"to[].tls.sni",
-	"to[].tls.port",
-	"to[].tls.caBundleRef",
-	"to[].tls.clientCertificateRef",
 	"to[].tls.passthroughAfter",
 	"rollout",
 }
@@ -256,7 +252,7 @@ func (u *unenforced) target(i int, d *v1alpha1.Destination) {
 	case protocol != v1alpha1.ProtocolHTTP && mayBeHTTPS(d):
 		u.add(UnenforcedField{at + portsField(d), v1alpha1.ReasonEncrypted, i})
 	}
-	if t := d.TLS; t != nil && t.Mode != "" && t.Mode != v1alpha1.TLSPassthrough {
+	if t := d.TLS; t != nil && t.Mode != "" && !enforcedValue("to[].tls.mode", string(t.Mode)) {
 		u.add(UnenforcedField{at + "tls.mode", v1alpha1.ReasonNotYetSupported, i})
 	}
 }

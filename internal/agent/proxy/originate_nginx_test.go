@@ -51,7 +51,7 @@ http {
   access_log off; keepalive_requests 5; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
   server {
     listen %[2]s ssl; root %[1]s;
-    ssl_certificate tls.crt; ssl_certificate_key tls.key; ssl_client_certificate ca.crt; ssl_verify_client on; ssl_session_cache shared:s:1m;
+    ssl_certificate tls.crt; ssl_certificate_key tls.key; ssl_client_certificate ca.crt; ssl_verify_client on; ssl_session_cache shared:s:1m; ssl_protocols TLSv1.2 TLSv1.3;
     location = /who { return 200 "$ssl_protocol $ssl_server_name $ssl_client_verify $ssl_session_reused"; }
   }
 }`, dir, addr)

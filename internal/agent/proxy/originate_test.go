@@ -114,7 +114,7 @@ func TestOriginateVerifiesTheHostThatIsCalled(t *testing.T) {
 
 // What is wrong with TLS is known to the operator by its name, and not to the pod; nothing of it is retried.
 //
-//enforces:http1 to[].tls.caBundleRef
+//enforces:http1 to[].tls.caBundleRef.name
 func TestOriginateFailuresAreNamedAndNotRetried(t *testing.T) {
 	a, other := tlstest.New(t), tlstest.New(t)
 	with := func(c *tls.Certificate) func(*tls.Config) {
@@ -247,7 +247,7 @@ func TestHandshakesEndWithTheirCalls(t *testing.T) {
 
 // A server that asks for a client certificate gets the policy's.
 //
-//enforces:http1 to[].tls.clientCertificateRef
+//enforces:http1 to[].tls.clientCertificateRef.name
 func TestOriginatePresentsTheCertificateOfThePolicy(t *testing.T) {
 	a := tlstest.New(t)
 	config := apiConfig(a)

@@ -157,11 +157,11 @@ var resets = map[string]func(*policy.Binding){
 
 	"to[].protocol": func(b *policy.Binding) { b.To.Protocol = policy.ProtocolAuto },
 
-	"to[].tls.mode":                 func(b *policy.Binding) { b.To.TLS = policy.TLS{} },
-	"to[].tls.sni":                  func(b *policy.Binding) { b.To.TLS.ServerName = "" },
-	"to[].tls.port":                 func(b *policy.Binding) { b.To.TLS.Port = 0 },
-	"to[].tls.caBundleRef":          func(b *policy.Binding) { b.To.TLS.Roots = "" },
-	"to[].tls.clientCertificateRef": func(b *policy.Binding) { b.To.TLS.Certificate = "" },
+	"to[].tls.mode":                      func(b *policy.Binding) { b.To.TLS = policy.TLS{} },
+	"to[].tls.sni":                       func(b *policy.Binding) { b.To.TLS.ServerName = "" },
+	"to[].tls.port":                      func(b *policy.Binding) { b.To.TLS.Port = 0 },
+	"to[].tls.caBundleRef.name":          func(b *policy.Binding) { b.To.TLS.Roots = "" },
+	"to[].tls.clientCertificateRef.name": func(b *policy.Binding) { b.To.TLS.Certificate = "" },
 }
 
 func withoutPathType(m *policy.RequestMatch) {

@@ -88,6 +88,7 @@ func TestKeysAreUpdated(t *testing.T) {
 	c := mustConnect(t, trusting(t, a), s.addr)
 	for _, command := range []string{"k", "K", "K"} { // "k" does not ask for an answer
 		s.tell(command)
+		s.await("SSL_do_handshake") // a command takes everything that is read with it
 		s.tell("after " + command)
 		got, err := readAll(t, c, len("after k\n"))
 		if err != nil || string(got) != "after "+command+"\n" {

@@ -103,6 +103,9 @@ func TestOriginateToNginx(t *testing.T) {
 		if strings.HasSuffix(body, " r") {
 			reused++
 		}
+		if res.Close { // as without us
+			c = w.dial()
+		}
 	}
 	if reused == 0 || w.dialer.dials.Load() < 5 {
 		t.Errorf("%d answers on resumed sessions, %d connections", reused, w.dialer.dials.Load())

@@ -445,3 +445,19 @@ func TestFailuresOfTLSOpenTheBreaker(t *testing.T) {
 		}
 	}
 }
+
+// Where such a policy governs connections as a whole, one that the pod secures by itself is governed, and not secured a second time.
+func TestOriginateDoesNotSecureWhatIsSecured(t *testing.T) {
+	a := tlstest.New(t)
+	w := originating(t, a, serveHTTPS(t, apiConfig(a), sayTLS), toTLS(func(b *policy.Binding) {
+		b.To.Kind, b.To.Host, b.To.TLS.Port = policy.TargetAny, "", 1
+	}))
+	c := tls.Client(w.dial(), &tls.Config{RootCAs: a.Pool(), ServerName: apiHost})
+	_, _ = io.WriteString(c, "GET /own HTTP/1.1\r\nHost: "+apiHost+"\r\nConnection: close\r\n\r\n")
+	if got, err := io.ReadAll(c); err != nil || !strings.Contains(string(got), "GET /own") {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if e := w.seen.lastCall(t); e.Outcome.Kind != call.OK || len(e.Attempts) != 1 || e.Attempts[0].Peer != w.original {
+		t.Errorf("reported as %+v, %+v", e.Outcome, e.Attempts)
+	}
+}

@@ -21,6 +21,8 @@ type Request struct {
 	Client uint64
 	// ConnectTimeout and HandshakeTimeout bound the stages of making a connection, where the context of Dial does not; 0: not at all.
 	ConnectTimeout, HandshakeTimeout time.Duration
+	// Unsecured: the connection is wanted as it is, since its user secures it, or not, by itself. It goes with Fresh: pools keep secured ones.
+	Unsecured bool
 	// Avoid are endpoints to leave alone as long as there are others.
 	Avoid []netip.AddrPort
 	// Wake is called once when the request was parked and has been granted, possibly before Acquire has returned. It is called with the

@@ -52,6 +52,9 @@ func (p *Pool) connector(r *Request) (transport.Connector, Security) {
 	keepAlive, s := p.limits.KeepAlive, p.security
 	p.mu.Unlock()
 	k := transport.Connector{Dialer: p.dialer, KeepAlive: transport.KeepAlive(keepAlive), DialTimeout: r.ConnectTimeout}
+	if r.Unsecured {
+		s = nil
+	}
 	if s != nil {
 		k.HandshakeTimeout = r.HandshakeTimeout
 		k.Handshake = func(_ context.Context, c *transport.Conn) error { return s.Handshake(c) }

@@ -21,7 +21,10 @@ const (
 // place gets an attempt its connection. Without one (the lease is zero), the action says what follows.
 func (x *Exchange) place(p Protocol, a call.Action) (upstream.Lease, call.Action) {
 	t := &x.slot
-	t.Original, t.Pinned, t.Fresh = x.Route.Connects(x.Client.Original), x.Pinned, a.Fresh || x.Fresh
+	t.Original, t.Pinned, t.Fresh, t.Unsecured = x.Client.Original, x.Pinned, a.Fresh || x.Fresh, x.Unsecured
+	if !x.Unsecured {
+		t.Original = x.Route.Connects(t.Original)
+	}
 	t.Careful, t.Client = x.careful, x.Client.ID
 	t.Avoid = nil
 	if a.Avoid {
@@ -120,7 +123,7 @@ func (x *Exchange) dial(a call.Action, until time.Time) (upstream.Lease, call.Ki
 	if limit <= 0 {
 		limit = x.ConnectTimeout
 	}
-	secured := x.Route.Originates()
+	secured := x.Route.Originates() && !x.Unsecured
 	x.slot.ConnectTimeout, x.slot.HandshakeTimeout = 0, 0
 	if secured { // the limits are those of stages
 		x.slot.ConnectTimeout, x.slot.HandshakeTimeout = limit, x.Plan.Settings.Timeouts.TLSHandshake

@@ -103,7 +103,7 @@ type Target struct {
 	// names); for the other kinds they are destination ports.
 	Ports []uint16
 	// TLS is set for a TargetHost only.
-	TLS TLS
+	TLS TLS `json:",omitempty"`
 }
 
 // Rule replaces a binding's Base for the calls it matches.

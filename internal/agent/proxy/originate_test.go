@@ -114,7 +114,7 @@ func TestOriginateVerifiesTheHostThatIsCalled(t *testing.T) {
 
 // What is wrong with TLS is known to the operator by its name, and not to the pod; nothing of it is retried.
 //
-//enforces:http1 to[].tls.caBundleRef
+//enforces:http1 to[].tls.caBundleRef.name
 func TestOriginateFailuresAreNamedAndNotRetried(t *testing.T) {
 	a, other := tlstest.New(t), tlstest.New(t)
 	with := func(c *tls.Certificate) func(*tls.Config) {
@@ -247,7 +247,7 @@ func TestHandshakesEndWithTheirCalls(t *testing.T) {
 
 // A server that asks for a client certificate gets the policy's.
 //
-//enforces:http1 to[].tls.clientCertificateRef
+//enforces:http1 to[].tls.clientCertificateRef.name
 func TestOriginatePresentsTheCertificateOfThePolicy(t *testing.T) {
 	a := tlstest.New(t)
 	config := apiConfig(a)
@@ -395,5 +395,53 @@ func TestSessionsSurviveOtherEdits(t *testing.T) {
 	c = w.dial()
 	if res, _ := c.getAPI("/"); res.StatusCode != 502 {
 		t.Errorf("a server that is trusted no more is answered %d", res.StatusCode)
+	}
+}
+
+// An answer whose end is that of the connection is whole if the server has said so: otherwise somebody on the way may have cut it.
+func TestAnEndThatIsNotAnnouncedCutsTheAnswer(t *testing.T) {
+	a := tlstest.New(t)
+	config := apiConfig(a)
+	for name, announced := range map[string]bool{"announced": true, "not announced": false} {
+		t.Run(name, func(t *testing.T) {
+			w := originating(t, a, serve(t, func(_ int, p *peer) {
+				s := tls.Server(p.TCPConn, config)
+				_, _ = s.Read(make([]byte, 1000))
+				_, _ = io.WriteString(s, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nbody")
+				if announced {
+					_ = s.CloseWrite()
+				}
+			}), toTLS(nil))
+			c := w.dial()
+			c.send("GET / HTTP/1.1\r\nHost: " + apiHost + "\r\n\r\n")
+			res, err := http.ReadResponse(c.r, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(res.Body)
+			if (err == nil) != announced || announced && string(body) != "body" {
+				t.Errorf("read %q, %v", body, err)
+			}
+			if e := w.seen.lastCall(t); e.Outcome.Truncated == announced {
+				t.Errorf("reported as %+v", e.Outcome)
+			}
+		})
+	}
+}
+
+// TLS that cannot be is a failure to connect for the breaker, though it is not retried.
+func TestFailuresOfTLSOpenTheBreaker(t *testing.T) {
+	a := tlstest.New(t)
+	config := apiConfig(a)
+	config.Certificates = []tls.Certificate{*a.Issue(tlstest.Expired, apiHost)}
+	w := originating(t, a, serveHTTPS(t, config, sayTLS), toTLS(func(b *policy.Binding) {
+		breaker := policy.DefaultBreaker()
+		breaker.ConsecutiveFailures, breaker.FailureOn = 2, policy.Of(policy.ConnectFailure)
+		b.Base.Breaker = &breaker
+	}))
+	for i, want := range []string{"tls", "tls", "circuit_open"} {
+		if res, _ := w.dial().getAPI("/"); res.Header.Get("fairlead-reason") != want {
+			t.Errorf("call %d is answered %q, want %q", i, res.Header.Get("fairlead-reason"), want)
+		}
 	}
 }

@@ -50,7 +50,8 @@ var enforced = strings.Fields(`
 	podSelector namespaceSelector
 	to[].service.name to[].service.namespace to[].service.port to[].host to[].ports
 	to[].cidr.block to[].cidr.except to[].cidr.ports to[].any
-	to[].tls.sni to[].tls.port to[].tls.caBundleRef to[].tls.clientCertificateRef
+	to[].tls.sni to[].tls.port to[].tls.clientCertificateRef.name
+	to[].tls.caBundleRef.kind to[].tls.caBundleRef.name to[].tls.caBundleRef.key
 `)
 
 // enforcedValues lists the values of fields that agents act on only with those values.

@@ -14,6 +14,7 @@ import (
 
 const year = 365 * 24 * time.Hour
 
+//enforces:agent to[].tls.caBundleRef.kind to[].tls.caBundleRef.key
 func TestTLSOfATargetIsCompiled(t *testing.T) {
 	port, after := int32(443), int32(3)
 	ca, client := newCertificate(t, "ca", year, year), newCertificate(t, "client", year, year)

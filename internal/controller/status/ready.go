@@ -95,7 +95,7 @@ func noEndpointsSentence(v *index.View) string {
 	return listSome(names) + " have no endpoints; calls to them go to the cluster and fail as without the policy."
 }
 
-// tlsSentence says with which destinations the agents' own TLS fails, and why: pods are told no more than that it does.
+// tlsSentence says with which destinations the agents' own TLS fails, and why: pods hear no more than that it does.
 func tlsSentence(v *index.View, f *distribute.Figures) string {
 	var names []string
 	for _, d := range v.Destinations {

@@ -54,10 +54,12 @@ var packages = map[string][]string{
 		"internal/agent/transport", "internal/agent/transport/tlslayer", "internal/agent/proxy/panics", "internal/agent/proxy/route"},
 	"internal/agent/proxy/h1": {"internal/agent/resilience", "internal/agent/call", "internal/agent/upstream", "internal/agent/routes",
 		"internal/agent/transport", "internal/agent/transport/tlslayer", "internal/agent/proxy/..."},
-	"internal/agent/proxy/http1":  {"internal/agent/call", "internal/agent/proxy/method", "internal/agent/transport"},
+	"internal/agent/proxy/http1":  {"internal/agent/call", "internal/agent/proxy/method", "internal/agent/proxy/syntax", "internal/agent/transport"},
+	"internal/agent/proxy/http2":  {"internal/agent/proxy/syntax"},
 	"internal/agent/proxy/method": {"internal/agent/call"},
 	"internal/agent/proxy/panics": {},
 	"internal/agent/proxy/route":  {"internal/policy", "internal/agent/routes"},
+	"internal/agent/proxy/syntax": {},
 	"internal/agent/proxy/tunnel": {"internal/agent/call", "internal/agent/upstream", "internal/agent/routes", "internal/agent/transport", "internal/agent/proxy/drive"},
 	"internal/agent/subscribe":    {"internal/policy", "internal/wire/..."},
 	"internal/agent/telemetry": {"internal/policy", "internal/agent/call", "internal/agent/resilience", "internal/agent/proxy/...",
@@ -75,8 +77,10 @@ var pure = map[string][]string{
 		"k8s.io/utils/clock"},
 	"internal/controller/status": {"context", "net", "net/http", "os", "sync", "log/slog", "sigs.k8s.io/controller-runtime/pkg/client",
 		"k8s.io/utils/clock"},
-	"internal/agent/resilience": {"net", "net/http", "os", "log/slog", "github.com/prometheus/..."},
-	"internal/agent/call":       {"net", "net/http", "os", "log/slog", "sync", "github.com/prometheus/..."},
+	"internal/agent/resilience":   {"net", "net/http", "os", "log/slog", "github.com/prometheus/..."},
+	"internal/agent/proxy/syntax": {"net", "net/http", "os", "log/slog", "sync", "context"},
+	"internal/agent/proxy/http2":  {"net", "net/http", "os", "log/slog", "sync", "context", "golang.org/x/...", "github.com/prometheus/..."},
+	"internal/agent/call":         {"net", "net/http", "os", "log/slog", "sync", "github.com/prometheus/..."},
 }
 
 type goPackage struct {

@@ -573,6 +573,11 @@ func (in *DestinationStatus) DeepCopyInto(out *DestinationStatus) {
 		in, out := &in.BreakerSince, &out.BreakerSince
 		*out = (*in).DeepCopy()
 	}
+	if in.TLSFailures != nil {
+		in, out := &in.TLSFailures, &out.TLSFailures
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.NotEnforced != nil {
 		in, out := &in.NotEnforced, &out.NotEnforced
 		*out = make([]NotEnforcedField, len(*in))

@@ -60,6 +60,9 @@ func (r random) fill(v reflect.Value) {
 	case *policy.Conditions:
 		*p = policy.Conditions(r.IntN(1 << len(conditions)))
 		return
+	case *policy.TLSFailure:
+		*p = policy.TLSFailure{Reason: fmt.Sprint("reason_", r.IntN(100)), Count: r.Uint64N(maxTally + 1)}
+		return
 	case *policy.Latency:
 		if r.IntN(2) == 0 {
 			p[r.IntN(len(p))] = r.Uint64N(maxTally + 1)

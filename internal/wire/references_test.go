@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -137,5 +138,26 @@ func TestReferencesHaveBounds(t *testing.T) {
 	}
 	if _, err := r.KeyPair(); !errors.Is(err, ErrMalformed) {
 		t.Errorf("a long chain is decoded: %v", err)
+	}
+}
+
+func TestReasonsOfTLSFailuresAreLabels(t *testing.T) {
+	entry := func(reasons ...string) *pb.Report {
+		e := &pb.Traffic{Policy: &pb.PolicyID{Kind: pb.PolicyKind_POLICY_KIND_RETRY_POLICY, Namespace: "shop", Name: "p"}}
+		for _, r := range reasons {
+			e.TlsFailures = append(e.TlsFailures, &pb.TLSFailure{Reason: r, Count: 1})
+		}
+		return &pb.Report{Traffic: []*pb.Traffic{e}}
+	}
+	if r, err := reportFromProto(entry("certificate_expired", "tls13")); err != nil || len(r.Traffic[0].TLSFailures) != 2 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	for name, m := range map[string]*pb.Report{
+		"empty": entry(""), "text": entry("it has expired"), "upper case": entry("Expired"), "long": entry(strings.Repeat("a", maxReason+1)),
+		"many": entry(make([]string, policy.MaxTLSFailures+1)...),
+	} {
+		if _, err := reportFromProto(m); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -114,7 +114,7 @@ func TestASecretIsNeverOnDiskNorShown(t *testing.T) {
 		t.Errorf("from disk: %+v", s)
 	}
 	if _, held := again.current.Load().versions()[wire.Ref{Kind: wire.KeyPair, Name: "shop/client"}]; held {
-		t.Error("the manager is told that the secret is held")
+		t.Error("the manager hears that the secret is held")
 	}
 }
 

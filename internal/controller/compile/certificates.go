@@ -5,9 +5,8 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"sync"
 	"time"
-
-	"fairlead.dev/fairlead/internal/policy"
 )
 
 const (
@@ -20,9 +19,52 @@ const (
 	blockCertificate = "CERTIFICATE"
 )
 
-// parseBundle returns the certificates of a PEM bundle in DER, each once, and when the last of them expires; or why there is none that can be
-// used. Whatever else is in the bundle is left out, a private key above all.
-func parseBundle(data []byte, now time.Time) (certificates [][]byte, expires time.Time, why string) {
+// parsed keeps what the entries of an object hold. Parsing private keys takes long enough to matter where there are thousands.
+type parsed struct {
+	mu sync.Mutex
+	// guarded by mu
+	bundles map[string]bundle // by entry
+	pair    *keyPair
+}
+
+// bundle returns what an entry holds as a bundle.
+func (r *Referent) bundle(entry string, data []byte) bundle {
+	if r.parsed == nil {
+		return parseBundle(data)
+	}
+	r.parsed.mu.Lock()
+	defer r.parsed.mu.Unlock()
+	b, known := r.parsed.bundles[entry]
+	if !known {
+		b = parseBundle(data)
+		r.parsed.bundles[entry] = b
+	}
+	return b
+}
+
+// keyPair returns what the object holds as a key pair.
+func (r *Referent) keyPair(chain, key []byte) *keyPair {
+	if r.parsed == nil {
+		return parseKeyPair(chain, key)
+	}
+	r.parsed.mu.Lock()
+	defer r.parsed.mu.Unlock()
+	if r.parsed.pair == nil {
+		r.parsed.pair = parseKeyPair(chain, key)
+	}
+	return r.parsed.pair
+}
+
+// bundle is a PEM bundle: its certificates in DER, each once, and when the last of them expires; or why there is none that can be used.
+type bundle struct {
+	certificates [][]byte
+	expires      time.Time
+	why          string
+}
+
+// parseBundle parses a PEM bundle. Whatever else than certificates is in it is left out, a private key above all.
+func parseBundle(data []byte) bundle {
+	var b bundle
 	seen := map[string]bool{}
 	for n := 1; ; n++ {
 		var block *pem.Block
@@ -34,49 +76,71 @@ func parseBundle(data []byte, now time.Time) (certificates [][]byte, expires tim
 		}
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, time.Time{}, fmt.Sprintf("has a certificate that cannot be read (block %d: %v); replace it", n, err)
+			return bundle{why: fmt.Sprintf("has a certificate that cannot be read (block %d: %v); replace it", n, err)}
 		}
 		seen[string(block.Bytes)] = true
-		certificates = append(certificates, block.Bytes)
-		if cert.NotAfter.After(expires) {
-			expires = cert.NotAfter
+		b.certificates = append(b.certificates, block.Bytes)
+		if cert.NotAfter.After(b.expires) {
+			b.expires = cert.NotAfter
 		}
 	}
 	switch {
-	case len(certificates) == 0:
-		return nil, time.Time{}, "has no certificate in PEM; write -----BEGIN CERTIFICATE----- blocks"
-	case len(certificates) > maxCertificates:
-		return nil, time.Time{}, fmt.Sprintf("has %d certificates, at most %d can be used; leave out those that are not needed", len(certificates), maxCertificates)
-	case !now.Before(expires):
-		return nil, time.Time{}, fmt.Sprintf("has no certificate that is still valid: the last one expired on %s; add its successor", day(expires))
+	case len(b.certificates) == 0:
+		b.why = "has no certificate in PEM; write -----BEGIN CERTIFICATE----- blocks"
+	case len(b.certificates) > maxCertificates:
+		b.why = fmt.Sprintf("has %d certificates, at most %d can be used; leave out those that are not needed", len(b.certificates), maxCertificates)
 	}
-	return certificates, expires, ""
+	return b
+}
+
+// usable returns the certificates and when the last of them expires, or why they cannot be used.
+func (b bundle) usable(now time.Time) (certificates [][]byte, expires time.Time, why string) {
+	switch {
+	case b.why != "":
+		return nil, time.Time{}, b.why
+	case !now.Before(b.expires):
+		return nil, time.Time{}, fmt.Sprintf("has no certificate that is still valid: the last one expired on %s; add its successor", day(b.expires))
+	}
+	return b.certificates, b.expires, ""
 }
 
 // day is a date for people.
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
-// parseKeyPair returns a certificate with its chain and its private key, and when it expires; or why they cannot be used. No reason shows any
-// of the key.
-func parseKeyPair(chain, key []byte, now time.Time) (pair *policy.KeyPair, expires time.Time, why string) {
-	parsed, err := tls.X509KeyPair(chain, key)
+// keyPair is a certificate with its chain and its private key, or why they are none. No reason shows any of the key.
+type keyPair struct {
+	chain               [][]byte
+	key                 []byte
+	notBefore, notAfter time.Time
+	why                 string
+}
+
+func parseKeyPair(chain, key []byte) *keyPair {
+	pair, err := tls.X509KeyPair(chain, key)
 	if err != nil {
-		return nil, time.Time{}, fmt.Sprintf("is no certificate with its key (%v); correct %s and %s", err, chainEntry, keyEntry)
+		return &keyPair{why: fmt.Sprintf("is no certificate with its key (%v); correct %s and %s", err, chainEntry, keyEntry)}
 	}
-	leaf := parsed.Leaf
+	if n := len(pair.Certificate); n > maxChain {
+		return &keyPair{why: fmt.Sprintf("has a chain of %d certificates, at most %d can be used", n, maxChain)}
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		return &keyPair{why: fmt.Sprintf("has a key of a kind that cannot be used (%T)", pair.PrivateKey)}
+	}
+	return &keyPair{chain: pair.Certificate, key: der, notBefore: pair.Leaf.NotBefore, notAfter: pair.Leaf.NotAfter}
+}
+
+// unusable says why the pair cannot be used.
+func (k *keyPair) unusable(now time.Time) string {
 	switch {
-	case len(parsed.Certificate) > maxChain:
-		return nil, time.Time{}, fmt.Sprintf("has a chain of %d certificates, at most %d can be used", len(parsed.Certificate), maxChain)
-	case now.Before(leaf.NotBefore):
-		return nil, time.Time{}, fmt.Sprintf("has a certificate that is not valid before %s", leaf.NotBefore.UTC().Format(time.RFC3339))
-	case !now.Before(leaf.NotAfter):
-		return nil, time.Time{}, fmt.Sprintf("has a certificate that expired on %s; renew it", day(leaf.NotAfter))
+	case k.why != "":
+		return k.why
+	case now.Before(k.notBefore):
+		return fmt.Sprintf("has a certificate that is not valid before %s", k.notBefore.UTC().Format(time.RFC3339))
+	case !now.Before(k.notAfter):
+		return fmt.Sprintf("has a certificate that expired on %s; renew it", day(k.notAfter))
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(parsed.PrivateKey)
-	if err != nil {
-		return nil, time.Time{}, fmt.Sprintf("has a key of a kind that cannot be used (%T)", parsed.PrivateKey)
-	}
-	return &policy.KeyPair{Chain: parsed.Certificate, Key: der}, leaf.NotAfter, ""
+	return ""
 }
 
 // NextChange returns when what an object comes to may be another without a change of the object: a certificate in it begins or ends to be

@@ -71,7 +71,7 @@ func (u *use) roots(m *Material, r *Referent) (*Material, *Problem) {
 	if problem != nil {
 		return nil, problem
 	}
-	certificates, expires, why := parseBundle(data, r.Now)
+	certificates, expires, why := r.bundle(bundleEntry(u.entry), data).usable(r.Now)
 	if why != "" {
 		return nil, u.problem(v1alpha1.ReasonInvalidCABundle, "%s of %s %s.", bundleEntry(u.entry), u.reference, why)
 	}
@@ -96,12 +96,11 @@ func (u *use) keyPair(m *Material, r *Referent) (*Material, *Problem) {
 	if problem != nil {
 		return nil, problem
 	}
-	pair, expires, why := parseKeyPair(chain, key, r.Now)
-	if why != "" {
+	pair := r.keyPair(chain, key)
+	if why := pair.unusable(r.Now); why != "" {
 		return nil, u.problem(v1alpha1.ReasonInvalidCertificate, "%s %s.", u.reference, why)
 	}
-	pair.Name = m.Name
-	m.KeyPair, m.Expires = pair, expires
+	m.KeyPair, m.Expires = &policy.KeyPair{Name: m.Name, Chain: pair.chain, Key: pair.key}, pair.notAfter
 	return m, nil
 }
 

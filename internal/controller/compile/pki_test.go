@@ -59,7 +59,9 @@ func (o objects) find(r Reference) Referent {
 	if !ok {
 		return Referent{Now: noon}
 	}
-	return Referent{Presence: Present, Data: data, Now: noon}
+	there := NewReferent(data)
+	there.Now = noon
+	return there
 }
 
 func configMap(name string) Reference { return Reference{v1alpha1.CABundleConfigMap, "shop", name} }

@@ -73,6 +73,13 @@ type Referent struct {
 	Now time.Time
 	// Hint says what to do about one that is Forbidden or Unread.
 	Hint string
+
+	parsed *parsed // what was parsed of Data; nil: it is parsed each time
+}
+
+// NewReferent returns an object that is there. What its entries hold is parsed once, however often it is looked at.
+func NewReferent(data map[string][]byte) Referent {
+	return Referent{Presence: Present, Data: data, parsed: &parsed{bundles: map[string]bundle{}}}
 }
 
 // FindReference finds what a policy refers to.

@@ -7,11 +7,11 @@ import (
 	"fairlead.dev/fairlead/api/v1alpha1"
 )
 
-// requestFields lists the fields that are about requests, by their paths as in notEnforced. Where connections are passed through as they are,
-// encrypted or of another protocol, there is nothing that they could act on. A test compares them with what tests hold for such connections.
+// requestFields lists the fields that are about requests, or TLS of the agent's own, by their paths as in notEnforced. Where connections are
+// passed through as they are, encrypted or of another protocol, there is nothing that they could act on. A test compares them with what tests hold for such connections.
 var requestFields = strings.Fields(`
 	rules
-	timeouts.responseHeader timeouts.read timeouts.write
+	timeouts.tlsHandshake timeouts.responseHeader timeouts.read timeouts.write
 	retry.statusCodes retry.responseHeaders retry.overrides[].statusCodes retry.retryAfter retry.idempotency retry.body
 	circuitBreaker.failures.statusCodes
 	connectionPool.maxIdlePerEndpoint connectionPool.idleTimeout connectionPool.maxLifetime connectionPool.maxRequestsPerConnection

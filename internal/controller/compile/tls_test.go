@@ -215,3 +215,25 @@ func TestALastGoodVersionKeepsItsReferences(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// What an object holds is parsed once, and judged by the time each time.
+func TestAnObjectIsParsedOnce(t *testing.T) {
+	client := newCertificate(t, "client", year, time.Hour)
+	now := noon
+	r := NewReferent(map[string][]byte{"tls.crt": client.chain, "tls.key": client.key, "ca.crt": client.chain})
+	find := func(Reference) Referent {
+		at := r
+		at.Now = now
+		return at
+	}
+	src := Source{ID: policy.ParseID("shop/p"), To: to(originating(&v1alpha1.CABundleReference{Name: "x"}, "x"))}
+	first := MaterialsOf(&src, find)
+	again := MaterialsOf(&src, find)
+	if len(first) != 2 || &first[0].Roots.Certificates[0][0] != &again[0].Roots.Certificates[0][0] || &first[1].KeyPair.Key[0] != &again[1].KeyPair.Key[0] {
+		t.Error("it is parsed again")
+	}
+	now = noon.Add(time.Hour)
+	if late := MaterialsOf(&src, find); len(late) > 0 {
+		t.Errorf("%d materials are usable after their end", len(late))
+	}
+}

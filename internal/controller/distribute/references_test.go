@@ -176,7 +176,7 @@ func TestEachNodeGetsAnIssuerOfItsOwn(t *testing.T) {
 		o.publish(func(b *Batch) { b.RemoveWorkload("b") })
 		wantRefs(t, one.receive(), "-workload/b", "-profile/q")
 		if wanted == before {
-			t.Error("nobody is told that a node needs an issuer for other hosts")
+			t.Error("nobody hears that a node needs an issuer for other hosts")
 		}
 		o.publish(func(b *Batch) { b.RemoveWorkload("a") })
 		wantRefs(t, one.receive(), "-workload/a", "-profile/p", "-key pair/egress-issuer")

@@ -261,7 +261,7 @@ func TestAnOutageStopsNoIssuers(t *testing.T) {
 	w.refresh(t, k, noon)
 	w.fail = errors.New("down")
 	if err := k.Refresh(t.Context(), noon.Add(issuerLife)); err == nil {
-		t.Error("the outage is not told")
+		t.Error("the outage is not returned")
 	}
 	if w.issued != 2 {
 		t.Errorf("%d issuers", w.issued)

@@ -111,7 +111,7 @@ func (o *object) setNext(now time.Time) { o.next, _ = compile.NextChange(o.known
 
 // Add implements cache.ReflectorStore, as do the methods below.
 func (o *object) Add(obj any) error {
-	o.set(compile.Referent{Presence: compile.Present, Data: dataOf(obj)})
+	o.set(compile.NewReferent(dataOf(obj)))
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
@@ -26,9 +27,9 @@ type listWatcher[L runtime.Object] interface {
 }
 
 // named lists and watches the object of a name alone. The API server asks for the right to that name then.
-func named[L runtime.Object](c listWatcher[L], name string) cache.ListerWatcher {
+func named[L runtime.Object](clients kubernetes.Interface, c listWatcher[L], name string) cache.ListerWatcher {
 	selector := fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
-	return &cache.ListWatch{
+	lw := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
 			opts.FieldSelector = selector
 			return c.List(ctx, opts)
@@ -38,6 +39,7 @@ func named[L runtime.Object](c listWatcher[L], name string) cache.ListerWatcher 
 			return c.Watch(ctx, opts)
 		},
 	}
+	return cache.ToListWatcherWithWatchListSemantics(lw, clients)
 }
 
 // source returns how to read the object, and one of its kind, or errUnserved.
@@ -46,9 +48,9 @@ func (o *object) source() (cache.ListerWatcher, runtime.Object, error) {
 	core := w.opts.Client.CoreV1()
 	switch o.ref.Kind {
 	case v1alpha1.CABundleConfigMap:
-		return named(core.ConfigMaps(w.namespaceOf(o.ref)), o.ref.Name), &corev1.ConfigMap{}, nil
+		return named(w.opts.Client, core.ConfigMaps(w.namespaceOf(o.ref)), o.ref.Name), &corev1.ConfigMap{}, nil
 	case v1alpha1.CABundleSecret:
-		return named(core.Secrets(w.namespaceOf(o.ref)), o.ref.Name), &corev1.Secret{}, nil
+		return named(w.opts.Client, core.Secrets(w.namespaceOf(o.ref)), o.ref.Name), &corev1.Secret{}, nil
 	case trustBundle:
 		return w.trustBundles(o.ref.Name)
 	case v1alpha1.CABundleSystem:
@@ -61,9 +63,9 @@ func (w *Watcher) trustBundles(name string) (cache.ListerWatcher, runtime.Object
 	version, err := ServedTrustBundles(w.opts.Client.Discovery())
 	switch version {
 	case certificatesv1.SchemeGroupVersion:
-		return named(w.opts.Client.CertificatesV1().ClusterTrustBundles(), name), &certificatesv1.ClusterTrustBundle{}, nil
+		return named(w.opts.Client, w.opts.Client.CertificatesV1().ClusterTrustBundles(), name), &certificatesv1.ClusterTrustBundle{}, nil
 	case certificatesv1beta1.SchemeGroupVersion:
-		return named(w.opts.Client.CertificatesV1beta1().ClusterTrustBundles(), name), &certificatesv1beta1.ClusterTrustBundle{}, nil
+		return named(w.opts.Client, w.opts.Client.CertificatesV1beta1().ClusterTrustBundles(), name), &certificatesv1beta1.ClusterTrustBundle{}, nil
 	}
 	return nil, nil, cmp.Or(err, errUnserved)
 }

@@ -96,11 +96,12 @@ func (w *Watcher) Require(refs []compile.Reference) (unread []compile.Reference)
 		if o == nil && !w.closed {
 			o = w.start(ref)
 		}
+		if o != nil {
+			o.unused = false
+		}
 		if o == nil || o.known.Presence == compile.Unread {
 			unread = append(unread, ref)
-			continue
 		}
-		o.unused = false
 	}
 	return unread
 }

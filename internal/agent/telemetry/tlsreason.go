@@ -1,8 +1,12 @@
 package telemetry
 
 import (
+	"cmp"
+	"slices"
+
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport/tlslayer"
+	"fairlead.dev/fairlead/internal/policy"
 )
 
 // tlsReasons are the labels for why attempts failed in TLS: final failures, and handshakes that broke off.
@@ -37,4 +41,15 @@ func tlsReason(t *routes.Attempt, final bool) (i int, ok bool) {
 		}
 	}
 	return 0, final
+}
+
+// tlsFailures returns the difference between before and c in the form of a report, nothing that is zero.
+func (c *counts) tlsFailures(before *counts) (out []policy.TLSFailure) {
+	for i := range c.tls {
+		if n := c.tls[i] - before.tls[i]; n > 0 {
+			out = append(out, policy.TLSFailure{Reason: tlsReasons[i].label, Count: n})
+		}
+	}
+	slices.SortFunc(out, func(a, b policy.TLSFailure) int { return cmp.Compare(a.Reason, b.Reason) })
+	return out
 }

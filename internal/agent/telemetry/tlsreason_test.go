@@ -1,11 +1,13 @@
 package telemetry
 
 import (
+	"slices"
 	"testing"
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport/tlslayer"
+	"fairlead.dev/fairlead/internal/policy"
 )
 
 // Every reason has a label of its own.
@@ -48,5 +50,33 @@ func TestTLSFailuresAreCounted(t *testing.T) {
 	}
 	if len(lines) != len(want) {
 		t.Errorf("%d lines, want %d", len(lines), len(want))
+	}
+}
+
+// A report says what failed since the last one, in order.
+func TestTLSFailuresAreReported(t *testing.T) {
+	m := testMeter()
+	r := m.Recorder(payments, inventory)
+	fail := func(why tlslayer.Reason) { r.AttemptDone(&routes.Attempt{Kind: call.TLSFailed, Detail: routes.Detail(why)}) }
+	report := func() []policy.TLSFailure {
+		r.CallDone(ended(call.TLSFailed, call.NotRetryable, 502))
+		return m.reportAt(t0).Traffic[0].TLSFailures
+	}
+	fail(tlslayer.WrongHost)
+	fail(tlslayer.Expired)
+	fail(tlslayer.WrongHost)
+	want := []policy.TLSFailure{{Reason: "certificate_expired", Count: 1}, {Reason: "wrong_host", Count: 2}}
+	if got := report(); !slices.Equal(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	fail(tlslayer.Expired)
+	if got := report(); !slices.Equal(got, want[:1]) {
+		t.Errorf("the second time got %+v", got)
+	}
+	if got := report(); len(got) > 0 {
+		t.Errorf("the third time got %+v", got)
+	}
+	if len(tlsReasons) > policy.MaxTLSFailures {
+		t.Errorf("there are %d reasons, a report has room for %d", len(tlsReasons), policy.MaxTLSFailures)
 	}
 }

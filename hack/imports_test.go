@@ -52,13 +52,16 @@ var packages = map[string][]string{
 	"internal/agent/proxy/detect": {"internal/agent/transport", "internal/agent/proxy/panics"},
 	"internal/agent/proxy/drive": {"internal/agent/resilience", "internal/agent/call", "internal/agent/upstream", "internal/agent/routes",
 		"internal/agent/transport", "internal/agent/transport/tlslayer", "internal/agent/proxy/panics", "internal/agent/proxy/route"},
+	"internal/agent/proxy/grpc": {"internal/agent/call"},
 	"internal/agent/proxy/h1": {"internal/agent/resilience", "internal/agent/call", "internal/agent/upstream", "internal/agent/routes",
 		"internal/agent/transport", "internal/agent/transport/tlslayer", "internal/agent/proxy/..."},
+	"internal/agent/proxy/h2": {"internal/policy", "internal/agent/resilience", "internal/agent/call", "internal/agent/upstream", "internal/agent/routes",
+		"internal/agent/transport", "internal/agent/proxy/..."},
 	"internal/agent/proxy/http1":  {"internal/agent/call", "internal/agent/proxy/method", "internal/agent/proxy/syntax", "internal/agent/transport"},
 	"internal/agent/proxy/http2":  {"internal/agent/proxy/syntax"},
 	"internal/agent/proxy/method": {"internal/agent/call"},
 	"internal/agent/proxy/panics": {},
-	"internal/agent/proxy/route":  {"internal/policy", "internal/agent/routes"},
+	"internal/agent/proxy/route":  {"internal/policy", "internal/agent/routes", "internal/agent/proxy/grpc"},
 	"internal/agent/proxy/syntax": {},
 	"internal/agent/proxy/tunnel": {"internal/agent/call", "internal/agent/upstream", "internal/agent/routes", "internal/agent/transport", "internal/agent/proxy/drive"},
 	"internal/agent/subscribe":    {"internal/policy", "internal/wire/..."},
@@ -81,6 +84,7 @@ var pure = map[string][]string{
 	"internal/agent/proxy/syntax": {"net", "net/http", "os", "log/slog", "sync", "context"},
 	"internal/agent/proxy/http2":  {"net", "net/http", "os", "log/slog", "sync", "context", "golang.org/x/...", "github.com/prometheus/..."},
 	"internal/agent/call":         {"net", "net/http", "os", "log/slog", "sync", "github.com/prometheus/..."},
+	"internal/agent/proxy/grpc":   {"net", "net/http", "os", "log/slog", "sync", "github.com/prometheus/...", "google.golang.org/..."},
 }
 
 type goPackage struct {

@@ -35,7 +35,7 @@ var (
 		ProtocolAuto: "Auto", ProtocolHTTP: "HTTP", ProtocolHTTP2: "HTTP2", ProtocolGRPC: "GRPC", ProtocolTLS: "TLS", ProtocolTCP: "TCP",
 	}
 	tlsModeNames   = []string{TLSPassthrough: "Passthrough", TLSOriginate: "Originate", TLSIntercept: "Intercept"}
-	pathMatchNames = []string{PathAny: "Any", PathExact: "Exact", PathPrefix: "Prefix", PathRegularExpression: "RegularExpression"}
+	pathMatchNames = []string{PathAny: "Any", PathExact: "Exact", PathPrefix: "Prefix", PathRegularExpression: "RegularExpression", PathGRPC: "GRPC"}
 )
 
 // nameOf returns the name of value n, or its number if it has none.

@@ -75,7 +75,12 @@ func (b *Binding) Connects(original netip.AddrPort) netip.AddrPort {
 type server struct{ *tlslayer.Server }
 
 // Handshake implements upstream.Security.
-func (s server) Handshake(c *transport.Conn) error { return s.Server.Handshake(c, tlslayer.HTTP1) }
+func (s server) Handshake(c *transport.Conn, multiplexed bool) error {
+	if multiplexed {
+		return s.Server.Handshake(c, tlslayer.HTTP2)
+	}
+	return s.Server.Handshake(c, tlslayer.HTTP1)
+}
 
 // security returns how the newest version has connections to a destination secured, given how they are.
 func (v versions) security(now upstream.Security, destination string) upstream.Security {

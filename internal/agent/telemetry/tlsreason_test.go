@@ -57,7 +57,9 @@ func TestTLSFailuresAreCounted(t *testing.T) {
 func TestTLSFailuresAreReported(t *testing.T) {
 	m := testMeter()
 	r := m.Recorder(payments, inventory)
-	fail := func(why tlslayer.Reason) { r.AttemptDone(&routes.Attempt{Kind: call.TLSFailed, Detail: routes.Detail(why)}) }
+	fail := func(why tlslayer.Reason) {
+		r.AttemptDone(&routes.Attempt{Kind: call.TLSFailed, Detail: routes.Detail(why)})
+	}
 	report := func() []policy.TLSFailure {
 		r.CallDone(ended(call.TLSFailed, call.NotRetryable, 502))
 		return m.reportAt(t0).Traffic[0].TLSFailures

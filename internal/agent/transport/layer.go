@@ -21,11 +21,11 @@ type Layer interface {
 	CloseWrite() error
 	// Leave tells the peer, if the socket takes it at once, that the connection is closed on purpose. Any goroutine may call it.
 	Leave()
-	// Info is what the handshake has settled.
+	// Info is what the two sides have agreed on in the handshake.
 	Info() Info
 }
 
-// Info is what a handshake has settled. It is zero for a connection without a Layer.
+// Info is what the two sides have agreed on in a handshake. It is zero for a connection without a Layer.
 type Info struct {
 	// ALPN is the application protocol that both sides have agreed on; empty: none.
 	ALPN string
@@ -35,7 +35,7 @@ type Info struct {
 	Peer *x509.Certificate
 }
 
-// Info is what the handshake has settled, if there was one.
+// Info is what the two sides have agreed on in the handshake, if there was one.
 func (c *Conn) Info() Info {
 	if c.layer == nil {
 		return Info{}

@@ -23,6 +23,9 @@ type Request struct {
 	ConnectTimeout, HandshakeTimeout time.Duration
 	// Unsecured: the connection is wanted as it is, since its user secures it, or not, by itself. It goes with Fresh: pools keep secured ones.
 	Unsecured bool
+	// Multiplexed: the connection is to be one that carries many exchanges at a time, and not one that carries one after the other. The
+	// two are never mixed up.
+	Multiplexed bool
 	// Avoid are endpoints to leave alone as long as there are others.
 	Avoid []netip.AddrPort
 	// Wake is called once when the request was parked and has been granted, possibly before Acquire has returned. It is called with the
@@ -32,9 +35,11 @@ type Request struct {
 
 	// guarded by the pool's lock until the request is granted, its owner's then
 	state      requestState
-	conn       *Conn // nil: a new one is to be made
-	nth        int   // see Lease
-	unchecked  bool  // conn is good as it is
+	conn       *Conn   // nil: a new one is to be made
+	nth        int     // see Lease
+	unchecked  bool    // conn is good as it is
+	flight     *flight // that it waits for, or makes the connection of; nil: none
+	err        error   // see Failed
 	to         *hostConns
 	turn       uint64 // of those that are parked, the lowest comes first
 	queue      *queue // that it is parked in
@@ -46,6 +51,7 @@ type requestState uint8
 const (
 	unused requestState = iota
 	parked
+	joined
 	granted
 )
 

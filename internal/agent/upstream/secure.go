@@ -8,9 +8,9 @@ import (
 
 // Security puts a security layer on connections that have just been made. Two that are equal (==) make the same of a connection.
 type Security interface {
-	// Handshake returns why the connection cannot be used. It waits until the connection is interrupted. An error that says by a method
-	// Final() bool that it would be the same again is not the kind of failure that goes away.
-	Handshake(c *transport.Conn) error
+	// Handshake returns why the connection cannot be used. multiplexed says what for: see Request.Multiplexed. It waits until the connection is
+	// interrupted. An error that says by a method Final() bool that it would be the same again is not the kind of failure that goes away.
+	Handshake(c *transport.Conn, multiplexed bool) error
 }
 
 // Secure has the connections that are made from now on be secured by s; nil: not at all. Those that were made before serve the exchanges
@@ -57,7 +57,7 @@ func (p *Pool) connector(r *Request) (transport.Connector, Security) {
 	}
 	if s != nil {
 		k.HandshakeTimeout = r.HandshakeTimeout
-		k.Handshake = func(_ context.Context, c *transport.Conn) error { return s.Handshake(c) }
+		k.Handshake = func(_ context.Context, c *transport.Conn) error { return s.Handshake(c, r.Multiplexed) }
 	}
 	return k, s
 }

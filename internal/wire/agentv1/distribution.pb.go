@@ -43,6 +43,10 @@ const (
 	Feature_FEATURE_PATCHES Feature = 1
 	// TLS of hosts, and the resources that it refers to: Roots, KeyPair, Credentials.
 	Feature_FEATURE_TLS Feature = 2
+	// Rules that match gRPC calls. An agent without it never follows them.
+	Feature_FEATURE_GRPC_MATCHES Feature = 3
+	// Calls of HTTP/2 are governed, and Pool has what tunes its connections.
+	Feature_FEATURE_HTTP2 Feature = 4
 )
 
 // Enum value maps for Feature.
@@ -51,11 +55,15 @@ var (
 		0: "FEATURE_UNSPECIFIED",
 		1: "FEATURE_PATCHES",
 		2: "FEATURE_TLS",
+		3: "FEATURE_GRPC_MATCHES",
+		4: "FEATURE_HTTP2",
 	}
 	Feature_value = map[string]int32{
-		"FEATURE_UNSPECIFIED": 0,
-		"FEATURE_PATCHES":     1,
-		"FEATURE_TLS":         2,
+		"FEATURE_UNSPECIFIED":  0,
+		"FEATURE_PATCHES":      1,
+		"FEATURE_TLS":          2,
+		"FEATURE_GRPC_MATCHES": 3,
+		"FEATURE_HTTP2":        4,
 	}
 )
 
@@ -1144,11 +1152,13 @@ const file_distribution_proto_rawDesc = "" +
 	"\bSavedSet\x129\n" +
 	"\tresources\x18\x01 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\tresources\x12 \n" +
 	"\vgenerations\x18\x02 \x03(\x04R\vgenerations\x121\n" +
-	"\x05later\x18\x03 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\x05later*H\n" +
+	"\x05later\x18\x03 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\x05later*u\n" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fFEATURE_PATCHES\x10\x01\x12\x0f\n" +
-	"\vFEATURE_TLS\x10\x02*\xd7\x01\n" +
+	"\vFEATURE_TLS\x10\x02\x12\x18\n" +
+	"\x14FEATURE_GRPC_MATCHES\x10\x03\x12\x11\n" +
+	"\rFEATURE_HTTP2\x10\x04*\xd7\x01\n" +
 	"\fResourceKind\x12\x1d\n" +
 	"\x19RESOURCE_KIND_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16RESOURCE_KIND_WORKLOAD\x10\x01\x12\x19\n" +

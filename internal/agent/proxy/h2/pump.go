@@ -47,15 +47,8 @@ func (x *stream) pump(p []byte, b *batch) (kept int) {
 
 // upload sends, and returns how much of p was taken.
 func (x *stream) upload(t *attempt, p []byte, b *batch) (taken int) {
-	u, s := t.u, x.s
-	u.mu.Lock()
-	before := u.out.appended
-	taken, consumed := x.uploadPieces(t, p)
-	if u.out.appended > before {
-		b.add(&u.out)
-		x.moved, x.sentAt = s.now, s.now
-	}
-	u.mu.Unlock()
+	s := x.s
+	taken, consumed := x.uploadPieces(t, p, b)
 	x.consumed(consumed, b)
 	if t.whole && x.phase == trying {
 		x.until = x.call.RequestWritten(s.now, t.ID).Until
@@ -64,11 +57,13 @@ func (x *stream) upload(t *attempt, p []byte, b *batch) (taken int) {
 	return taken
 }
 
-// uploadPieces appends what is taken, and returns how much that is of p, and of what was received and not sent before. It expects the
-// lock of t.u.
-func (x *stream) uploadPieces(t *attempt, p []byte) (taken, consumed int) {
+// uploadPieces appends what is taken, and returns how much that is of p, and of what was received and not sent before.
+func (x *stream) uploadPieces(t *attempt, p []byte, b *batch) (taken, consumed int) {
 	u, s := t.u, x.s
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	t.stuck = false
+	defer x.noteSent(u, u.out.appended, b)
 	for !t.whole {
 		piece, kind := x.nextPiece(t, p[taken:])
 		if kind == nothing {
@@ -103,6 +98,14 @@ func (x *stream) uploadPieces(t *attempt, p []byte) (taken, consumed int) {
 		consumed += n
 	}
 	return taken, consumed
+}
+
+// noteSent notes whether something was appended behind an offset. It expects the lock of u.
+func (x *stream) noteSent(u *server, offset uint64, b *batch) {
+	if u.out.appended > offset {
+		b.add(&u.out)
+		x.moved, x.sentAt = x.s.now, x.s.now
+	}
 }
 
 // source is where a piece of a request's body comes from.

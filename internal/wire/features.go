@@ -44,8 +44,9 @@ func (f Feature) String() string {
 		return "HTTP2"
 	case FeatureGRPCMatches:
 		return "GRPCMatches"
+	default:
+		return "feature " + strconv.Itoa(int(f))
 	}
-	return "feature " + strconv.Itoa(int(f))
 }
 
 // Features is a set of features, each below 64.

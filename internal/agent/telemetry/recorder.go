@@ -44,6 +44,7 @@ type shard struct {
 	callNanos atomic.Int64
 	tryNanos  atomic.Int64
 	truncated atomic.Uint64
+	grpc      [grpcStatuses]atomic.Uint64
 	tls       [len(tlsReasons)]atomic.Uint64
 	// cut are those of the calls that would have been successes, but whose answer broke off. They are not in calls, so that no report
 	// sees the one without the other.
@@ -97,6 +98,9 @@ func (r *recorder) CallDone(e *routes.Exchange) {
 	if e.Outcome.Truncated {
 		s.truncated.Add(1)
 	}
+	if e.GRPC {
+		s.grpc[grpcResult(o.GRPCStatus)].Add(1)
+	}
 	if r.log != nil && wanted(e) {
 		r.log.write(r, e)
 	}
@@ -128,6 +132,7 @@ type counts struct {
 	callNanos int64
 	tryNanos  int64
 	truncated uint64
+	grpc      [grpcStatuses]uint64
 	tls       [len(tlsReasons)]uint64
 	cut       uint64
 	opaque    uint64
@@ -160,6 +165,7 @@ func (r *recorder) sum(c *counts) {
 		c.callNanos += s.callNanos.Load()
 		c.tryNanos += s.tryNanos.Load()
 		c.truncated += s.truncated.Load()
+		addAll(c.grpc[:], s.grpc[:])
 		addAll(c.tls[:], s.tls[:])
 		c.opaqueEnd += s.opaqueEnd.Load()
 		c.opaque += s.opaque.Load()

@@ -12,9 +12,11 @@ import (
 var requestFields = strings.Fields(`
 	rules
 	timeouts.tlsHandshake timeouts.responseHeader timeouts.read timeouts.write
-	retry.statusCodes retry.responseHeaders retry.overrides[].statusCodes retry.retryAfter retry.idempotency retry.body
-	circuitBreaker.failures.statusCodes
+	retry.statusCodes retry.responseHeaders retry.grpcStatuses retry.overrides[].statusCodes retry.overrides[].grpcStatuses
+	retry.retryAfter retry.idempotency retry.body
+	circuitBreaker.failures.statusCodes circuitBreaker.failures.grpcStatuses
 	connectionPool.maxIdlePerEndpoint connectionPool.idleTimeout connectionPool.maxLifetime connectionPool.maxRequestsPerConnection
+	connectionPool.http2
 `)
 
 // withoutRequests adds the fields that are set and about requests, for an entry of to whose connections are passed through.

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -31,16 +32,11 @@ func rootsUse(src *Source, field string, ref *v1alpha1.CABundleReference) (u use
 		return use{}, false
 	}
 	u = use{field + "caBundleRef", Reference{ref.Kind, src.ID.Namespace, ref.Name}, policy.ReferenceRoots, ref.Key}
-	switch {
-	case ref.Kind == v1alpha1.CABundleClusterTrustBundle:
+	if ref.Kind == v1alpha1.CABundleClusterTrustBundle {
 		u.reference.Namespace = ""
 		return u, true
-	case ref.Kind == "":
-		u.reference.Kind = v1alpha1.CABundleConfigMap
 	}
-	if u.entry == "" {
-		u.entry = caEntry
-	}
+	u.reference.Kind, u.entry = cmp.Or(ref.Kind, v1alpha1.CABundleConfigMap), cmp.Or(ref.Key, caEntry)
 	return u, true
 }
 

@@ -34,7 +34,6 @@ type world struct {
 	issuers    map[string]*Issuer
 	issued     int
 	events     []string
-	log        bytes.Buffer
 }
 
 func (w *world) Load(context.Context) (map[string][]byte, string, error) {

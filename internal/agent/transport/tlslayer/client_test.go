@@ -163,7 +163,7 @@ func TestAnAddressIsVerifiedAsOne(t *testing.T) {
 	wantReason(t, err, WrongHost)
 }
 
-// What is no failure of TLS is told apart: it may go better the next time.
+// What is no failure of TLS is distinguished: it may go better the next time.
 func TestSocketsThatFailInTheHandshake(t *testing.T) {
 	for name, tc := range map[string]struct {
 		serve func(net.Conn)

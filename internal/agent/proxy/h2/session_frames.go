@@ -129,7 +129,7 @@ func (s *Session) admit(x *stream, f *http2.Frame, bad error) (err error, opened
 		return nil, false
 	}
 	s.lastID = f.Stream
-	if len(s.streams) >= maxStreams {
+	if len(s.streams) >= maxStreams || s.heads >= maxHeads {
 		s.out.put(http2.AppendRSTStream(s.out.buffer(), f.Stream, http2.RefusedStream))
 		s.batch.add(&s.out)
 		return s.flood.Reset(s.now), false
@@ -146,6 +146,8 @@ func (s *Session) admit(x *stream, f *http2.Frame, bad error) (err error, opened
 		return bad, false
 	}
 	s.streams[f.Stream] = x
+	x.headSize = x.head.Memory()
+	s.heads += x.headSize
 	x.target()
 	x.begin(f.Stream, f.EndStream, &s.batch)
 	s.sayLeaving(&s.batch)

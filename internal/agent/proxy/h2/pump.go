@@ -80,7 +80,7 @@ func (x *stream) uploadPieces(t *attempt, p []byte, b *batch) (taken, consumed i
 		t.whole = x.ended && !x.trailing && n == left
 		o := append(http2.AppendDataHeader(u.out.buffer(), t.stream, n, t.whole), piece[:n]...)
 		u.out.put(o)
-		u.flood.Sent(1)
+		u.flood.Sent(1 + n/creditSize)
 		s.turn.take(n)
 		t.send.Take(n)
 		u.send.Take(n)
@@ -94,6 +94,7 @@ func (x *stream) uploadPieces(t *attempt, p []byte, b *batch) (taken, consumed i
 		case fresh:
 			x.keep(t, piece[:n])
 			taken += n
+		case nothing:
 		}
 		consumed += n
 	}

@@ -79,6 +79,7 @@ func (d *Driver) New(client *drive.Client, routes *route.Selector) *Session {
 	s.in.init(client.Conn, s.frames)
 	s.in.full = s.congested
 	s.out.init(client.Conn, &s.mu, s.resume)
+	s.out.panicked = d.Panicked
 	s.timer = time.AfterFunc(time.Hour, s.tick)
 	s.timer.Stop()
 	return s

@@ -104,7 +104,7 @@ func (s *Session) headers(f *http2.Frame) error {
 	}
 	x := s.take()
 	err := s.dec.Decode(f.Payload, &x.head)
-	if err == nil || err == http2.ErrListTooLarge {
+	if err == nil || errors.Is(err, http2.ErrListTooLarge) {
 		if next, opened := s.admit(x, f, err); opened {
 			return next
 		} else {
@@ -291,7 +291,7 @@ func (s *Session) pinged(f *http2.Frame) {
 		}
 		return
 	}
-	if !s.out.full() { // who reads nothing needs no answers
+	if s.out.backlog() < maxBacklog { // who reads nothing needs no answers
 		s.out.put(http2.AppendPingAck(s.out.buffer(), f.Payload))
 		s.batch.add(&s.out)
 	}

@@ -140,8 +140,6 @@ func answerMultiplexed(c net.Conn, r io.Reader) {
 			window += int(fr.value)
 		case (fr.t == http2.Headers || fr.t == http2.Data) && fr.flags&endStream != 0:
 			waiting = append(waiting, fr.stream)
-		case fr.t == http2.Ping && fr.flags&ack == 0:
-			out = http2.AppendPingAck(out, make([]byte, 8))
 		}
 		for len(waiting) > 0 && window >= len(body) {
 			at := len(out)

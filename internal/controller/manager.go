@@ -131,7 +131,7 @@ func (m *Manager) setup() error {
 	if err := m.manager.Add(compiler); err != nil {
 		return err
 	}
-	objects := &objectReconciler{reader: m.manager.GetClient(), index: idx, changed: compiler.changed}
+	objects := &objectReconciler{reader: m.manager.GetClient(), pods: newPodStore(), index: idx, changed: compiler.changed}
 	if err := objects.SetupWithManager(m.manager); err != nil {
 		return err
 	}

@@ -17,10 +17,10 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// fakeCache lists one namespace, one policy and its pods.
+// fakeCache lists one namespace and one policy; its pods are in a store.
 type fakeCache struct {
 	client.Reader
-	pods []corev1.Pod
+	pods *podStore
 	err  error
 }
 
@@ -29,8 +29,6 @@ func (c *fakeCache) List(_ context.Context, list client.ObjectList, _ ...client.
 	case *corev1.NamespaceList:
 		l.Items = make([]corev1.Namespace, 1)
 		l.Items[0].Name = "shop"
-	case *corev1.PodList:
-		l.Items = c.pods
 	case *v1alpha1.RetryPolicyList:
 		l.Items = make([]v1alpha1.RetryPolicy, 1)
 		p := &l.Items[0]
@@ -51,24 +49,22 @@ func newReadAndCompile(c *fakeCache) readAndCompile {
 	store := distribute.NewStore(distribute.StoreOptions{})
 	x := index.New(indextest.NewWorld(), indextest.Exempt)
 	compiler := newCompiler(x, store, func([]policy.ID) {}, slog.New(slog.DiscardHandler))
-	return readAndCompile{&objectReconciler{reader: c, index: x, changed: compiler.changed}, compiler, store}
-}
-
-func runningPod(name string) corev1.Pod {
-	p := corev1.Pod{}
-	p.Namespace, p.Name, p.UID, p.Spec.NodeName = "shop", name, "uid", "node-1"
-	return p
+	return readAndCompile{&objectReconciler{reader: c, pods: c.pods, index: x, changed: compiler.changed}, compiler, store}
 }
 
 // Watches report what is there when they start, and what is deleted from then on. What was deleted before that must not have been read
 // already, or it would be kept for ever.
 func TestNothingIsReadBeforeChangesAreWatched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &fakeCache{pods: []corev1.Pod{runningPod("gone")}}
+		gone := podNamed("gone", "cart", "node-1")
+		pods, _ := filledPods(t, gone)
+		c := &fakeCache{pods: pods}
 		r := newReadAndCompile(c)
 		stop := r.run(t)
 		defer stop()
-		c.pods = nil
+		if err := pods.Delete(gone); err != nil {
+			t.Fatal(err)
+		}
 		if _, err := r.Reconcile(t.Context(), objectKey{kind: kindNamespace, name: "shop"}); err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +77,8 @@ func TestNothingIsReadBeforeChangesAreWatched(t *testing.T) {
 
 func TestNothingIsPublishedUntilEverythingWasRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &fakeCache{pods: []corev1.Pod{runningPod("a")}, err: errors.New("not now")}
+		pods, _ := filledPods(t, podNamed("a", "cart", "node-1"))
+		c := &fakeCache{pods: pods, err: errors.New("not now")}
 		r := newReadAndCompile(c)
 		stop := r.run(t)
 		defer stop()

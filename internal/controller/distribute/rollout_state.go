@@ -136,6 +136,13 @@ func (s *Store) updateNode(n *node) {
 	}
 }
 
+// updateUnsettled updates the states of those profiles of n that are not programmed.
+func (s *Store) updateUnsettled(n *node) {
+	for _, u := range slices.Backward(n.unsettled) { // the last one takes the place of one that leaves
+		s.updateUse(n, u)
+	}
+}
+
 // updateUse updates the state of a profile on n. It must be called after anything that stateOf and leftOutOn depend on has changed: the node's
 // effective session and what that holds, refused and acknowledged; what the profile, its destinations and its pods should be, and whether
 // that can be published.
@@ -147,6 +154,12 @@ func (s *Store) updateUse(n *node, u *profileUse) {
 	}
 	for _, r := range u.profile.policies {
 		r.move(n, u.state, state)
+	}
+	switch {
+	case u.state == stateProgrammed:
+		n.unsettle(u)
+	case state == stateProgrammed:
+		n.settle(u)
 	}
 	u.state = state
 }

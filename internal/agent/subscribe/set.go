@@ -35,6 +35,34 @@ func (s *set) clone() *set {
 	}
 }
 
+// cloneFor returns a copy in which the kinds that u changes can be changed. It shares the others with s.
+func (s *set) cloneFor(u wire.Update) *set {
+	shared := *s.snapshot
+	out := &set{resources: maps.Clone(s.resources), snapshot: &shared, generation: s.generation}
+	var cloned [wire.Destination + 1]bool
+	touch := func(k wire.Kind) {
+		if cloned[k] {
+			return
+		}
+		cloned[k] = true
+		switch k {
+		case wire.Workload:
+			shared.Workloads = maps.Clone(shared.Workloads)
+		case wire.Profile:
+			shared.Profiles = maps.Clone(shared.Profiles)
+		case wire.Destination:
+			shared.Destinations = maps.Clone(shared.Destinations)
+		}
+	}
+	for _, ref := range u.Removed {
+		touch(ref.Kind)
+	}
+	for _, r := range u.Set {
+		touch(r.Ref.Kind)
+	}
+	return out
+}
+
 // emptied returns a set without resources that counts its updates on from s.
 func (s *set) emptied() *set {
 	out := emptySet()
@@ -44,7 +72,7 @@ func (s *set) emptied() *set {
 
 // with returns s changed by u, without the resources that cannot be decoded: they keep the version s has.
 func (s *set) with(u wire.Update) (*set, []wire.Rejection) {
-	next := s.clone()
+	next := s.cloneFor(u)
 	next.generation++
 	var rejections []wire.Rejection
 	for _, ref := range u.Removed {

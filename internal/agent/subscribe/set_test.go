@@ -2,8 +2,10 @@ package subscribe
 
 import (
 	"path/filepath"
+	"reflect"
 	"testing"
 
+	"fairlead.dev/fairlead/internal/policy"
 	"fairlead.dev/fairlead/internal/wire"
 )
 
@@ -67,5 +69,26 @@ func TestACopyWithoutGenerationsIsRead(t *testing.T) {
 	s, err := restored(saved)
 	if err != nil || s.snapshot.Profiles["p"].Generation != 0 || len(s.resources) != 4 {
 		t.Errorf("%d resources, profile %+v, error %v", len(s.resources), s.snapshot.Profiles["p"], err)
+	}
+}
+
+// What an update does not touch is shared with the set before, and what it touches is not: that set may be in force still.
+func TestAnUpdateCopiesOnlyTheKindsThatItTouches(t *testing.T) {
+	workload, err := wire.EncodeWorkload(&policy.Workload{UID: "w", Namespace: "shop", Name: "w", Profile: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _ := emptySet().with(wire.Update{Set: []*wire.Resource{profile(t, "a", 1), workload}})
+	after, undecoded := before.with(wire.Update{Set: []*wire.Resource{profile(t, "b", 1)}})
+	if len(undecoded) > 0 || len(before.snapshot.Profiles) != 1 || len(after.snapshot.Profiles) != 2 || len(before.resources) != 2 {
+		t.Errorf("%d profiles before, %d after, %v", len(before.snapshot.Profiles), len(after.snapshot.Profiles), undecoded)
+	}
+	a, b := reflect.ValueOf(before.snapshot.Workloads), reflect.ValueOf(after.snapshot.Workloads)
+	if a.UnsafePointer() != b.UnsafePointer() {
+		t.Error("the workloads were copied")
+	}
+	removed, _ := after.with(wire.Update{Removed: []wire.Ref{workload.Ref}})
+	if len(removed.snapshot.Workloads) != 0 || len(after.snapshot.Workloads) != 1 {
+		t.Errorf("%d workloads after their removal, %d before", len(removed.snapshot.Workloads), len(after.snapshot.Workloads))
 	}
 }

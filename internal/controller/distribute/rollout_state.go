@@ -95,8 +95,8 @@ func (r *policyRollout) list(at *nodeRollout) {
 	}
 }
 
-// setPolicies records which policies have a part in the profile.
-func (s *Store) setPolicies(p *profile, ids []policy.ID) {
+// setPolicies records which policies have a part in the profile, and reports whether they are others.
+func (s *Store) setPolicies(p *profile, ids []policy.ID) bool {
 	old := p.policies
 	p.policies = make([]*policyRollout, 0, len(ids))
 	for _, id := range ids {
@@ -127,6 +127,7 @@ func (s *Store) setPolicies(p *profile, ids []policy.ID) {
 			}
 		}
 	}
+	return !slices.Equal(old, p.policies)
 }
 
 // updateNode updates the states of all profiles of n.

@@ -127,7 +127,6 @@ func (s *Store) finishPublication() {
 	}
 	for _, p := range s.pending.profiles {
 		for _, n := range p.nodes {
-			n.reportable = nil
 			s.updateUse(n, n.profiles[p.name])
 		}
 	}
@@ -190,8 +189,8 @@ func (s *Store) applyProfile(c *change) {
 	p := s.profile(name)
 	p.publishedIn = s.revision
 	s.pending.profiles = append(s.pending.profiles, p)
-	if c.policies != nil {
-		s.setPolicies(p, c.policies)
+	if c.policies != nil && s.setPolicies(p, c.policies) {
+		p.forgetReportable()
 	}
 	if p.err = c.err; c.err != nil {
 		s.changed.add(name)
@@ -201,10 +200,9 @@ func (s *Store) applyProfile(c *change) {
 		s.changed.add(name) // it may not have been publishable in between
 		return
 	}
-	oldUses, oldKeys := p.uses, p.keys
-	p.resource, p.uses, p.keys = c.resource, c.uses, s.traffic.addKeys(c.keys)
-	s.addReportLoad(len(p.nodes) * (len(p.keys) - len(oldKeys)))
-	s.pending.droppedKeys = append(s.pending.droppedKeys, oldKeys)
+	oldUses := p.uses
+	p.resource, p.uses = c.resource, c.uses
+	s.setKeys(p, c.keys)
 	for _, n := range p.nodes {
 		s.markDirty(n, c.ref)
 		for _, d := range p.uses {
@@ -216,6 +214,24 @@ func (s *Store) applyProfile(c *change) {
 	}
 	s.changed.add(name)
 	s.tidyProfile(name, p)
+}
+
+// setKeys records under which keys the traffic of the profile is reported.
+func (s *Store) setKeys(p *profile, keys []trafficKey) {
+	old := p.keys
+	p.keys = s.traffic.addKeys(keys)
+	s.pending.droppedKeys = append(s.pending.droppedKeys, old)
+	if !maps.Equal(old, p.keys) {
+		s.addReportLoad(len(p.nodes) * (len(p.keys) - len(old)))
+		p.forgetReportable()
+	}
+}
+
+// forgetReportable has what the agents of the profile's nodes may report on be found out again.
+func (p *profile) forgetReportable() {
+	for _, n := range p.nodes {
+		n.reportable = nil
+	}
 }
 
 func (s *Store) applyDestination(c *change) {

@@ -148,6 +148,7 @@ func (s *Store) updateUnsettled(n *node) {
 // effective session and what that holds, refused and acknowledged; what the profile, its destinations and its pods should be, and whether
 // that can be published.
 func (s *Store) updateUse(n *node, u *profileUse) {
+	s.looks++
 	s.setLeftOut(n, u, s.leftOutOn(n, u.profile))
 	state := s.stateOf(n, u)
 	if state == u.state {

@@ -49,6 +49,7 @@ type Store struct {
 	graceOver      bool                         // StartGrace is over
 	disconnections []disconnection              // oldest first
 	pending        publication                  // the one in progress
+	looks          uint64                       // counts those at the state of a profile on a node, for tests
 }
 
 // publication is what remains to be done when all changes of the publication in progress have been applied.

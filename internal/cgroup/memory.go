@@ -1,6 +1,6 @@
 // Package cgroup reads how much memory the process may use and uses, from control groups of version 2 or 1.
 //
-// It must not change anything, and it does not say what to do when memory is short.
+// It must not change them, and it does not say what to do when memory is short.
 package cgroup
 
 import (

@@ -34,7 +34,7 @@ type PolicyBody struct {
 	// +optional
 	FailurePolicy FailurePolicy `json:"failurePolicy,omitempty"`
 
-	// observability says what is logged, traced and told.
+	// observability says what is logged, traced and reported.
 	// +optional
 	Observability *Observability `json:"observability,omitempty"`
 }
@@ -126,8 +126,7 @@ type CallMatch struct {
 	// +optional
 	Path *PathMatch `json:"path,omitempty"`
 
-	// grpc fits gRPC calls.
-	// Not enforced by this version: accepted and listed by PartiallyEnforced.
+	// grpc fits gRPC calls: POST requests with a content type of gRPC.
 	// +optional
 	GRPC *GRPCMatch `json:"grpc,omitempty"`
 }

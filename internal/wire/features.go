@@ -15,19 +15,30 @@ type Feature uint8
 // policy.proto, rows in requirements.
 const (
 	// FeaturePatches: resources that are sent as patches.
-	FeaturePatches Feature = iota + 1
+	FeaturePatches Feature = 1
+	// FeatureGRPCMatches: rules that match gRPC calls.
+	FeatureGRPCMatches Feature = 3
+	// FeatureHTTP2: calls of HTTP/2 are governed.
+	FeatureHTTP2 Feature = 4
 )
 
 // featureNumbers are the features as they travel. The table is never written to.
 var featureNumbers = enum[pb.Feature]{
-	0:              pb.Feature_FEATURE_UNSPECIFIED,
-	FeaturePatches: pb.Feature_FEATURE_PATCHES,
+	0:                  pb.Feature_FEATURE_UNSPECIFIED,
+	FeaturePatches:     pb.Feature_FEATURE_PATCHES,
+	FeatureGRPCMatches: pb.Feature_FEATURE_GRPC_MATCHES,
+	FeatureHTTP2:       pb.Feature_FEATURE_HTTP2,
 }
 
 // String returns the name of f, as statuses and logs show it.
 func (f Feature) String() string {
-	if f == FeaturePatches {
+	switch f {
+	case FeaturePatches:
 		return "Patches"
+	case FeatureHTTP2:
+		return "HTTP2"
+	case FeatureGRPCMatches:
+		return "GRPCMatches"
 	}
 	return "feature " + strconv.Itoa(int(f))
 }
@@ -47,8 +58,8 @@ func FeaturesOf(list ...Feature) Features {
 // AllFeatures returns the features that this build understands, which are those it knows.
 func AllFeatures() Features {
 	var s Features
-	for f := range featureNumbers {
-		if f > 0 {
+	for f, number := range featureNumbers {
+		if number != pb.Feature_FEATURE_UNSPECIFIED {
 			s |= 1 << f
 		}
 	}

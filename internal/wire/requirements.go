@@ -23,7 +23,15 @@ type Requirement struct {
 }
 
 // requirements lists every field and enum value that was added to policy.proto after version 1; a test sees to that. It is never written to.
-var requirements = []Requirement{}
+var requirements = []Requirement{
+	{Feature: FeatureHTTP2, Field: "fairlead.agent.v1.Pool.max_streams"},
+	{Feature: FeatureHTTP2, Field: "fairlead.agent.v1.Pool.ping_interval"},
+	{Feature: FeatureHTTP2, Field: "fairlead.agent.v1.Pool.ping_timeout"},
+	{
+		Feature: FeatureGRPCMatches, Field: "fairlead.agent.v1.RequestMatch.path_type",
+		Value: pb.PathMatch_PATH_MATCH_GRPC.Number(), Instead: pb.PathMatch_PATH_MATCH_EXACT.Number(),
+	},
+}
 
 // standard encodes with the requirements of this build.
 var standard = NewEncoder(requirements)

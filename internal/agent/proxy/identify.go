@@ -13,18 +13,21 @@ import (
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
-// identify finds out whether the connection may carry HTTP/1. If not, it passes the connection through to its end and reports
-// false.
+// identify finds out whether the connection may carry HTTP/1. If not, it prepares the connection to be served as HTTP/2 or to be passed
+// through, and reports false.
 func (c *connection) identify() bool {
 	switch c.routes.Declared() {
 	case route.Ungoverned:
-		c.passThrough(PassedUnmatched, nil)
+		c.passThrough(PassedUnmatched, nil, nil)
 		return false
 	case route.Opaque:
-		c.passThrough(PassedDeclared, nil)
+		c.passThrough(PassedDeclared, nil, nil)
 		return false
-	case route.HTTP:
+	case route.HTTP1:
 		return true
+	case route.HTTP2:
+		c.serveHTTP2()
+		return false
 	case route.Nothing:
 	}
 	proto, err := detect.Wait(&c.session, &c.session, c.srv.sniffDelay)
@@ -47,13 +50,14 @@ func (c *connection) decide(proto detect.Protocol, s *tunnel.Server) (http bool)
 		s.Close()
 		return true
 	case detect.HTTP2:
-		why = PassedHTTP2
+		s.Close()
+		c.serveHTTP2()
+		return false
 	case detect.TLS:
 		why = PassedTLS
 	case detect.Undecided, detect.Other, detect.Silent:
 	}
-	c.prefix = c.session.Buffered()
-	c.passThrough(why, s)
+	c.passThrough(why, s, c.session.Buffered())
 	return false
 }
 
@@ -90,7 +94,7 @@ func (c *connection) identifyLate() bool {
 	return false
 }
 
-// speaker says who was the first to send something.
+// speaker is the side that was the first to send something.
 type speaker uint8
 
 const (

@@ -12,13 +12,13 @@ func (p *Pool) choose(now time.Time, r *Request) (hc *hostConns, fresh bool) {
 	hosts := p.set.byFamily[f]
 	if p.wantsOriginal(r, f) {
 		fresh = r.freshAtOriginal()
-		if hc := p.at(r.Original); p.available(hc, fresh) {
+		if hc := p.at(r.Original); p.available(hc, fresh, r.Multiplexed) {
 			return hc, fresh
 		}
 		return nil, fresh
 	}
 	c := &p.candidates
-	c.hosts, c.family, c.cursor, c.now, c.fresh, c.ready = hosts, f, &p.cursor[f], now, r.Fresh, false
+	c.hosts, c.family, c.cursor, c.now, c.fresh, c.multiplexed, c.ready = hosts, f, &p.cursor[f], now, r.Fresh, r.Multiplexed, false
 	c.narrow(r.Avoid)
 	_, keeps := p.set.picker.(keptHost)
 	if !keeps && p.poolFull() && (p.idle > 0 || p.shared > 0) {
@@ -48,7 +48,7 @@ func (p *Pool) wantsOriginal(r *Request, family int) bool {
 func (r *Request) freshAtOriginal() bool { return r.Fresh || !r.Pinned && len(r.Avoid) > 0 }
 
 // family returns the family that a client called: an endpoint of the other one is no substitute, for the client has chosen, and
-// knows what to do when nobody answers there.
+// handles it when none of that family answers.
 func (p *Pool) family(r *Request) int {
 	switch {
 	case r.Original.IsValid():

@@ -26,7 +26,17 @@ func (p *Pool) Dial(ctx context.Context, r *Request) (Lease, error) {
 	r.state = unused // until then whoever gives up the request gives the place back
 	now := time.Now()
 	if err != nil {
-		p.dialFailed(now, r, err, hurried(ctx, err, now.Sub(began)))
+		if hurried(ctx, err, now.Sub(began)) {
+			p.vacate(now, r.to)
+		} else {
+			p.dialFailed(now, r, err)
+		}
+		if f := r.flight; f != nil {
+			r.flight = nil
+			p.mu.Lock()
+			p.crash(ctx, f, err)
+			p.mu.Unlock()
+		}
 		return Lease{}, err
 	}
 	if r.to.unreachable.Load() {
@@ -34,7 +44,10 @@ func (p *Pool) Dial(ctx context.Context, r *Request) (Lease, error) {
 		p.noteConnected(r.to)
 		p.mu.Unlock()
 	}
-	c := &Conn{Conn: sock, pool: p, to: r.to, born: now, uses: 1, client: r.Client, capacity: 1, inUse: 1}
+	c := &Conn{
+		Conn: sock, pool: p, to: r.to, born: now, uses: 1, client: r.Client, capacity: 1, inUse: 1, multiplexed: r.Multiplexed, flight: r.flight,
+	}
+	r.flight = nil
 	return Lease{Conn: c, nth: 1, pinned: r.Pinned}, nil
 }
 
@@ -52,9 +65,9 @@ func hurried(ctx context.Context, err error, took time.Duration) bool {
 
 // dialFailed frees the place of a connection that could not be made, and notes it of the host if that is to blame: that the pool cannot
 // connect to it and, for all pods, that it has refused a call that was sent there to balance the load.
-func (p *Pool) dialFailed(now time.Time, r *Request, err error, hurried bool) {
+func (p *Pool) dialFailed(now time.Time, r *Request, err error) {
 	hc := r.to
-	if kind := FailureOf(err); !hurried && (kind == call.ConnectFailed || kind == call.ConnectTimeout) {
+	if kind := FailureOf(err); kind == call.ConnectFailed || kind == call.ConnectTimeout {
 		p.mu.Lock()
 		p.noteUnconnected(hc, now)
 		p.mu.Unlock()
@@ -71,7 +84,7 @@ func connect(ctx context.Context, d Dialer, to netip.AddrPort, k policy.KeepAliv
 	return c.Connect(ctx, to)
 }
 
-// FailureOf says what kind of failure a dial's error is: ClientGone when nobody is there any more for whom to dial, ConnectTimeout
+// FailureOf returns the kind of failure that a dial's error is: ClientGone when the client or its pod has gone, ConnectTimeout
 // and ConnectFailed when the upstream or the way to it is to blame, and Internal for everything else: that is the agent's own
 // failure or the node's, of which the upstream, and other pods that call it, know nothing. Whatever else goes wrong in a handshake was
 // wrong with the upstream. It looks at error values and errnos, never at text.

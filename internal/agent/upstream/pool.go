@@ -27,7 +27,7 @@ type Pool struct {
 	cluster *Cluster
 	dialer  Dialer
 	random  func() uint64
-	// affinity is not the pool's alone; it has its own lock, which is taken last
+	// affinity is shared by the pod's pools for the destination; its lock is taken last
 	affinity *Affinity
 
 	mu sync.Mutex

@@ -27,6 +27,9 @@ type Client struct {
 
 	Activity Activity
 
+	// OnDrain is called, again and again, while the agent drains; nil: nothing is. It must not block.
+	OnDrain atomic.Pointer[func()]
+
 	ended atomic.Bool // our side of the connection was ended, see EndSide
 	half  half        // has its own lock
 }
@@ -73,7 +76,7 @@ func (c *Client) EndSide() error {
 // SideEnded reports whether EndSide was called.
 func (c *Client) SideEnded() bool { return c.ended.Load() }
 
-// Interrupt has the goroutine that serves the connection end. A client that is not between two requests gets a reset, because what it
+// Interrupt makes the goroutine that serves the connection end. A client that is not between two requests gets a reset, because what it
 // has received is not complete.
 func (c *Client) Interrupt() {
 	if !c.Activity.betweenRequests() {

@@ -3,6 +3,8 @@ package http1
 import (
 	"bytes"
 	"math"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/syntax"
 )
 
 type chunkState uint8
@@ -69,7 +71,7 @@ func (b *Body) dataEnd(p []byte) (n int, piece []byte, err error) {
 	return n, b.line(p, 0, n), nil
 }
 
-// lenient says whether the body is read by the rules for responses, where what has a plain meaning is mended.
+// lenient reports whether the body is read by the rules for responses, where what has a plain meaning is mended.
 func (b *Body) lenient() bool { return b.h.seen.response }
 
 // line returns what is handed out for a line whose content are the first bytes of p and that has n bytes with its end.
@@ -143,10 +145,10 @@ func chunkSize(line []byte) (size int64, digits int, ok bool) {
 	if digits == 0 || len(rest) > 0 && rest[0] != ';' && rest[0] != ' ' && rest[0] != '\t' {
 		return 0, 0, false
 	}
-	return size, digits, cleanText(rest)
+	return size, digits, syntax.Clean(rest)
 }
 
-// canBeSize says whether an incomplete line can become a good size line.
+// canBeSize reports whether an incomplete line can become a good size line.
 func canBeSize(line []byte) bool {
 	if n := len(line); n > 0 && line[n-1] == '\r' {
 		line = line[:n-1]
@@ -163,7 +165,7 @@ func canBeSize(line []byte) bool {
 
 func hexDigit(c byte) int {
 	switch {
-	case isDigit(c):
+	case syntax.IsDigit(c):
 		return int(c - '0')
 	case 'a' <= c && c <= 'f':
 		return int(c-'a') + 10

@@ -90,7 +90,9 @@ func (v *Server) Run(ctx context.Context, l net.Listener) error {
 	defer cancel()
 	v.wg.Go(func() { v.opts.Store.run(ctx) })
 	served := make(chan error, 1)
-	v.wg.Go(func() { served <- g.Serve(netutil.LimitListener(servingListener{l, v.opts.Store.Serving()}, v.opts.MaxConnections)) })
+	v.wg.Go(func() {
+		served <- g.Serve(netutil.LimitListener(servingListener{l, v.opts.Store.Serving()}, v.opts.MaxConnections))
+	})
 	select {
 	case err := <-served:
 		g.Stop()

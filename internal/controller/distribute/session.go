@@ -16,6 +16,9 @@ const maxAgentsPerNode = 2
 // that is far behind gets here; starting over is cheaper then.
 const maxDirty = wire.MaxHeld
 
+// smallDirty is how many changes a map of them may have held that is used again: one that held all that a node has would stay as large.
+const smallDirty = 8
+
 // maxHeld bounds what an agent is recorded to hold: what its hello lists, and as much again that it was sent.
 const maxHeld = 2 * wire.MaxHeld
 
@@ -167,7 +170,11 @@ func (s *Store) detach(c *session, now time.Time) {
 
 // clearDirty records that everything dirty is dealt with.
 func (c *session) clearDirty() {
-	c.dirty, c.urgent = nil, false // a map that held all that a node has would stay as large
+	c.urgent = false
+	if len(c.dirty) > smallDirty {
+		c.dirty = nil
+	}
+	clear(c.dirty)
 }
 
 // endpointPause is the least time between two updates of an agent that are only about destinations. The first change after a pause is

@@ -18,21 +18,21 @@ import (
 	"fairlead.dev/fairlead/internal/controller/index"
 )
 
-// filledPods returns a store that holds pods, and the names it tells of from then on.
+// filledPods returns a store that holds pods, and the names it gives from then on.
 func filledPods(t *testing.T, pods ...*corev1.Pod) (*podStore, func() []string) {
 	t.Helper()
 	s := newPodStore()
-	var told []string
+	var named []string
 	s.onChange(func(k objectKey) {
 		if k.kind != kindPod {
 			t.Errorf("kind %d", k.kind)
 		}
-		told = append(told, k.namespace+"/"+k.name)
+		named = append(named, k.namespace+"/"+k.name)
 	})
 	replacePods(t, s, pods...)
 	return s, func() []string {
-		out := told
-		told = nil
+		out := named
+		named = nil
 		slices.Sort(out)
 		return out
 	}
@@ -62,7 +62,7 @@ func podNamed(name, app, node string) *corev1.Pod {
 }
 
 func TestPodsThatChangeAreNamed(t *testing.T) {
-	s, told := filledPods(t, podNamed("a", "cart", "n1"), podNamed("b", "cart", "n1"), podNamed("c", "stock", "n2"))
+	s, named := filledPods(t, podNamed("a", "cart", "n1"), podNamed("b", "cart", "n1"), podNamed("c", "stock", "n2"))
 	ended, hostNetwork, other := podNamed("a", "cart", "n1"), podNamed("b", "cart", "n1"), podNamed("c", "stock", "n2")
 	ended.Status.Phase, hostNetwork.Spec.HostNetwork, other.UID = corev1.PodSucceeded, true, "another"
 	same := podNamed("a", "cart", "n1")
@@ -90,7 +90,7 @@ func TestPodsThatChangeAreNamed(t *testing.T) {
 		if err := step.do(); err != nil {
 			t.Fatalf("%s: %v", step.name, err)
 		}
-		if diff := cmp.Diff(step.want, told()); diff != "" {
+		if diff := cmp.Diff(step.want, named()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", step.name, diff)
 		}
 	}

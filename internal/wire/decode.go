@@ -187,6 +187,12 @@ func (d *decoder) target(m *pb.Target) policy.Target {
 	} else if t.Kind == policy.TargetCIDR {
 		d.fail("cidr target without a block")
 	}
+	if v := m.GetTls(); v != nil {
+		t.TLS = policy.TLS{
+			Mode: dec[policy.TLSMode](d, tlsModes, v.GetMode()), ServerName: v.GetServerName(), Port: d.u16(v.GetPort()), Roots: v.GetRoots(),
+			Certificate: v.GetCertificate(), Issuer: v.GetIssuer(), PassAfter: d.count(v.GetPassAfter()),
+		}
+	}
 	return t
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"math/bits"
 	"net/netip"
 	"reflect"
 	"strings"
@@ -49,6 +50,9 @@ func TestEveryCompiledPolicySurvivesTheTrip(t *testing.T) {
 		roundTrip(t, r.profile(), EncodeProfile, (*Resource).Profile)
 		roundTrip(t, randomOf[policy.Workload](r), EncodeWorkload, (*Resource).Workload)
 		roundTrip(t, randomOf[policy.Destination](r), EncodeDestination, (*Resource).Destination)
+		roundTrip(t, randomOf[policy.Roots](r), standard.Roots, (*Resource).Roots)
+		roundTrip(t, randomOf[policy.KeyPair](r), standard.KeyPair, (*Resource).KeyPair)
+		roundTrip(t, randomOf[policy.Credentials](r), standard.Credentials, (*Resource).Credentials)
 	}
 }
 
@@ -109,7 +113,7 @@ func TestEnumTablesAreComplete(t *testing.T) {
 		"AccessLog":     {len(accessLogs), len(pb.AccessLog_name)},
 		"ResourceKind":  {len(resourceKinds) - 1, len(pb.ResourceKind_name)},
 		"Reason":        {len(reasons) - 1, len(pb.RejectionReason_name)},
-		"Feature":       {len(featureNumbers) - 1, len(pb.Feature_name)},
+		"Feature":       {bits.OnesCount64(uint64(AllFeatures())), len(pb.Feature_name)},
 	} {
 		if tc.have != tc.want-1 {
 			t.Errorf("%s: %d values in the table, %d in the protocol", name, tc.have, tc.want-1)

@@ -11,9 +11,9 @@ const (
 	OK Kind = iota
 	// ClientGone: the client closed or reset before the call ended. Never an upstream failure.
 	ClientGone
-	// ConnectFailed: the connection could not be made (refused, unreachable, reset during the handshake).
+	// ConnectFailed: the connection could not be made (refused, unreachable, reset during the TLS handshake).
 	ConnectFailed
-	// ConnectTimeout: timeouts.connect passed.
+	// ConnectTimeout: timeouts.connect or timeouts.tlsHandshake passed.
 	ConnectTimeout
 	// AttemptTimeout: timeouts.perTry or timeouts.responseHeader passed.
 	AttemptTimeout
@@ -25,6 +25,9 @@ const (
 	RefusedStream
 	// BadResponse: the upstream's response broke the protocol.
 	BadResponse
+	// TLSFailed: the upstream was reached, but TLS with it cannot be: its certificate, ours, or what it speaks is not acceptable. It would
+	// fail the same way again.
+	TLSFailed
 	// Overflow: the pool's queue was full or the wait in it too long.
 	Overflow
 	// BreakerOpen: the circuit breaker refused the call.
@@ -60,6 +63,7 @@ var kinds = [KindCount]struct {
 	Reset:          {"reset", "reset", 502, grpcUnavailable},
 	RefusedStream:  {"refused_stream", "reset", 502, grpcUnavailable},
 	BadResponse:    {"protocol", "protocol", 502, grpcInternal},
+	TLSFailed:      {"tls", "tls", 502, grpcUnavailable},
 	Overflow:       {"pool_overflow", "pool_overflow", 503, grpcUnavailable},
 	BreakerOpen:    {"circuit_open", "circuit_open", 503, grpcUnavailable},
 	RateLimited:    {"rate_limited", "rate_limited", 429, grpcResourceExhausted},

@@ -2,6 +2,7 @@ package subscribe
 
 import (
 	"maps"
+	"math"
 	"slices"
 
 	"fairlead.dev/fairlead/internal/policy"
@@ -21,6 +22,7 @@ func emptySet() *set {
 		resources: map[wire.Ref]*wire.Resource{},
 		snapshot: &policy.Snapshot{
 			Workloads: map[string]*policy.Workload{}, Profiles: map[string]*policy.Profile{}, Destinations: map[string]*policy.Destination{},
+			Roots: map[string]*policy.Roots{}, KeyPairs: map[string]*policy.KeyPair{}, Credentials: map[string]*policy.Credentials{},
 		},
 	}
 }
@@ -30,6 +32,7 @@ func (s *set) clone() *set {
 		resources: maps.Clone(s.resources),
 		snapshot: &policy.Snapshot{
 			Workloads: maps.Clone(s.snapshot.Workloads), Profiles: maps.Clone(s.snapshot.Profiles), Destinations: maps.Clone(s.snapshot.Destinations),
+			Roots: maps.Clone(s.snapshot.Roots), KeyPairs: maps.Clone(s.snapshot.KeyPairs), Credentials: maps.Clone(s.snapshot.Credentials),
 		},
 		generation: s.generation,
 	}
@@ -39,19 +42,11 @@ func (s *set) clone() *set {
 func (s *set) cloneFor(u wire.Update) *set {
 	shared := *s.snapshot
 	out := &set{resources: maps.Clone(s.resources), snapshot: &shared, generation: s.generation}
-	var cloned [wire.Destination + 1]bool
+	var cloned [math.MaxUint8 + 1]bool
 	touch := func(k wire.Kind) {
-		if cloned[k] {
-			return
-		}
-		cloned[k] = true
-		switch k {
-		case wire.Workload:
-			shared.Workloads = maps.Clone(shared.Workloads)
-		case wire.Profile:
-			shared.Profiles = maps.Clone(shared.Profiles)
-		case wire.Destination:
-			shared.Destinations = maps.Clone(shared.Destinations)
+		if !cloned[k] {
+			cloned[k] = true
+			cloneKind(&shared, k)
 		}
 	}
 	for _, ref := range u.Removed {
@@ -61,6 +56,24 @@ func (s *set) cloneFor(u wire.Update) *set {
 		touch(r.Ref.Kind)
 	}
 	return out
+}
+
+// cloneKind replaces the map of a kind by a copy.
+func cloneKind(s *policy.Snapshot, k wire.Kind) {
+	switch k {
+	case wire.Workload:
+		s.Workloads = maps.Clone(s.Workloads)
+	case wire.Profile:
+		s.Profiles = maps.Clone(s.Profiles)
+	case wire.Destination:
+		s.Destinations = maps.Clone(s.Destinations)
+	case wire.Roots:
+		s.Roots = maps.Clone(s.Roots)
+	case wire.KeyPair:
+		s.KeyPairs = maps.Clone(s.KeyPairs)
+	case wire.Credentials:
+		s.Credentials = maps.Clone(s.Credentials)
+	}
 }
 
 // emptied returns a set without resources that counts its updates on from s.
@@ -102,6 +115,12 @@ func (s *set) put(r *wire.Resource, generation uint64) error {
 		}
 	case wire.Destination:
 		err = put(s.snapshot.Destinations, name, r.Destination)
+	case wire.Roots:
+		err = put(s.snapshot.Roots, name, r.Roots)
+	case wire.KeyPair:
+		err = put(s.snapshot.KeyPairs, name, r.KeyPair)
+	case wire.Credentials:
+		err = put(s.snapshot.Credentials, name, r.Credentials)
 	}
 	if err == nil {
 		s.resources[r.Ref] = r
@@ -126,18 +145,60 @@ func (s *set) remove(ref wire.Ref) {
 		delete(s.snapshot.Profiles, ref.Name)
 	case wire.Destination:
 		delete(s.snapshot.Destinations, ref.Name)
+	case wire.Roots:
+		delete(s.snapshot.Roots, ref.Name)
+	case wire.KeyPair:
+		delete(s.snapshot.KeyPairs, ref.Name)
+	case wire.Credentials:
+		delete(s.snapshot.Credentials, ref.Name)
 	}
 }
 
-// revert gives ref the version that old has, or none.
-func (s *set) revert(ref wire.Ref, old *set) {
-	before := old.resources[ref]
-	if before == nil || before == s.resources[ref] {
-		s.remove(ref)
-		return
+// revert undoes what may have had a profile refused, and returns of which resources: those that it refers to get the version that old has,
+// or, if these are the same as in old, the profile itself does, or is removed if that is the same too.
+func (s *set) revert(profile string, old *set) []wire.Ref {
+	var reverted []wire.Ref
+	for _, ref := range references(s.snapshot.Profiles[profile]) {
+		if before := old.resources[ref]; before != nil && before != s.resources[ref] {
+			s.restore(ref, old)
+			reverted = append(reverted, ref)
+		}
 	}
-	s.resources[ref] = before
-	s.snapshot.Profiles[ref.Name] = old.snapshot.Profiles[ref.Name]
+	if len(reverted) > 0 {
+		return reverted
+	}
+	ref := wire.Ref{Kind: wire.Profile, Name: profile}
+	if before := old.resources[ref]; before == nil || before == s.resources[ref] {
+		s.remove(ref)
+	} else {
+		s.restore(ref, old)
+	}
+	return []wire.Ref{ref}
+}
+
+// restore gives ref the version that old has.
+func (s *set) restore(ref wire.Ref, old *set) {
+	s.resources[ref] = old.resources[ref]
+	switch name := ref.Name; ref.Kind {
+	case wire.Profile:
+		s.snapshot.Profiles[name] = old.snapshot.Profiles[name]
+	case wire.Roots:
+		s.snapshot.Roots[name] = old.snapshot.Roots[name]
+	case wire.KeyPair:
+		s.snapshot.KeyPairs[name] = old.snapshot.KeyPairs[name]
+	case wire.Credentials:
+		s.snapshot.Credentials[name] = old.snapshot.Credentials[name]
+	case wire.Workload, wire.Destination: // a profile is not refused because of them
+	}
+}
+
+// references lists what a profile refers to besides destinations.
+func references(p *policy.Profile) []wire.Ref {
+	var out []wire.Ref
+	for kind, name := range p.References() {
+		out = append(out, wire.ReferenceTo(kind, name))
+	}
+	return out
 }
 
 func (s *set) versions() map[wire.Ref]wire.Version {

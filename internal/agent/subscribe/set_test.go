@@ -92,3 +92,28 @@ func TestAnUpdateCopiesOnlyTheKindsThatItTouches(t *testing.T) {
 		t.Errorf("%d workloads after their removal, %d before", len(removed.snapshot.Workloads), len(after.snapshot.Workloads))
 	}
 }
+
+// Every kind of resource has a map in the snapshot, and an update that sets or removes one of a kind copies that map and no other.
+func TestAnUpdateOfEveryKindCopiesItsMap(t *testing.T) {
+	before := emptySet()
+	seen := map[int]bool{}
+	for kind := wire.Workload; kind <= wire.Credentials; kind++ {
+		ref := wire.Ref{Kind: kind, Name: "a"}
+		for name, u := range map[string]wire.Update{"set": {Set: []*wire.Resource{{Ref: ref}}}, "removed": {Removed: []wire.Ref{ref}}} {
+			a, b := reflect.ValueOf(*before.snapshot), reflect.ValueOf(*before.cloneFor(u).snapshot)
+			var copied []int
+			for i := range a.NumField() {
+				if f := a.Field(i); f.Kind() == reflect.Map && f.UnsafePointer() != b.Field(i).UnsafePointer() {
+					copied = append(copied, i)
+					seen[i] = true
+				}
+			}
+			if len(copied) != 1 {
+				t.Errorf("%s %s: %d maps are copied", ref, name, len(copied))
+			}
+		}
+	}
+	if n := int(wire.Credentials - wire.Workload + 1); len(seen) != n {
+		t.Errorf("%d maps for %d kinds", len(seen), n)
+	}
+}

@@ -17,6 +17,8 @@ const (
 	attempts
 	tryDuration
 	truncated
+	grpcCalls
+	tlsFailures
 	opaque
 	opaqueOpen
 	opaqueBytes
@@ -64,6 +66,11 @@ var catalogue = [familyCount]metric{
 		"Time from dispatching an attempt, connecting included, to its response head or failure.", histogram, perPolicy},
 	truncated: {"fairlead_proxy_truncated_responses_total",
 		"Responses whose body could not be forwarded to its end.", prometheus.CounterValue, perPolicy},
+	grpcCalls: {"fairlead_proxy_grpc_calls_total",
+		"gRPC calls that have ended, by the status that their client was answered, the agent's own answers included; none where the answer broke off before one.",
+		prometheus.CounterValue, also("status")},
+	tlsFailures: {"fairlead_proxy_tls_failures_total",
+		"Attempts that failed in TLS with their upstream, by why.", prometheus.CounterValue, also("reason")},
 	opaque: {"fairlead_proxy_opaque_connections_total",
 		"Connections governed by a policy that were passed through without being understood.", prometheus.CounterValue, perPolicy},
 	opaqueOpen: {"fairlead_proxy_opaque_open_connections",

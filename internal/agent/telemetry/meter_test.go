@@ -211,6 +211,9 @@ func TestEveryFamilyIsCollected(t *testing.T) {
 // exercise lets everything happen that can happen.
 func exercise(r routes.Recorder) {
 	statuses := []int{0, 100, 200, 301, 404, 503, 999}
+	for _, why := range tlsReasons {
+		r.AttemptDone(&routes.Attempt{Kind: call.TLSFailed, Detail: why.detail})
+	}
 	for k := range call.KindCount {
 		for f := range call.RetryDecisionCount {
 			for _, status := range statuses {
@@ -219,10 +222,13 @@ func exercise(r routes.Recorder) {
 			}
 		}
 	}
+	for status := -1; status <= 17; status++ { // 17 does not exist
+		r.CallDone(&routes.Exchange{GRPC: true, Outcome: call.Outcome{GRPCStatus: status}})
+	}
 }
 
 // maxSeries is what docs/metrics.md promises for one policy at one destination.
-const maxSeries = 140
+const maxSeries = 183
 
 func TestSeriesArePerPolicyNotPerTraffic(t *testing.T) {
 	m := testMeter()
@@ -241,8 +247,26 @@ func TestSeriesArePerPolicyNotPerTraffic(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(page), "at most 140 series") {
+	if !strings.Contains(string(page), "at most 183 series") {
 		t.Error("docs/metrics.md does not say how many series there are at most")
+	}
+}
+
+func TestGRPCCallsAreCountedByTheirStatus(t *testing.T) {
+	m := testMeter()
+	r := m.Recorder(payments, inventory)
+	for _, status := range []int{0, 0, 14, -1} {
+		r.CallDone(&routes.Exchange{GRPC: true, Outcome: call.Outcome{GRPCStatus: status}})
+	}
+	r.CallDone(ended(call.OK, call.NotNeeded, 200))
+	const id = `policy="shop/payments"`
+	want := []string{
+		`fairlead_proxy_grpc_calls_total{` + id + `,status="OK",target="service warehouse/inventory"} 2`,
+		`fairlead_proxy_grpc_calls_total{` + id + `,status="UNAVAILABLE",target="service warehouse/inventory"} 1`,
+		`fairlead_proxy_grpc_calls_total{` + id + `,status="none",target="service warehouse/inventory"} 1`,
+	}
+	if diff := cmp.Diff(want, scrapeText(t, m, "fairlead_proxy_grpc_calls_total{")); diff != "" {
+		t.Error(diff)
 	}
 }
 

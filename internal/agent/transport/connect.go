@@ -21,7 +21,12 @@ type Connector struct {
 	// Handshake, if not nil, agrees with the peer on a security layer and puts it on the connection (Conn.Secure), or returns why not. It
 	// ends when the context does.
 	Handshake func(ctx context.Context, c *Conn) error
+	// DialTimeout and HandshakeTimeout bound the stages, where the context does not; zero or less: not at all.
+	DialTimeout, HandshakeTimeout time.Duration
 }
+
+// ErrHandshakeTimeout is the error of a handshake that took longer than HandshakeTimeout.
+var ErrHandshakeTimeout = fmt.Errorf("handshake: %w", context.DeadlineExceeded)
 
 // HandshakeError is the error of Connect when the peer was reached and the handshake with it failed. Any other error is the dial's.
 type HandshakeError struct{ Err error }
@@ -35,7 +40,7 @@ func (e *HandshakeError) Unwrap() error { return e.Err }
 // Connect dials, and then does the handshake if there is to be one. The context's deadline bounds both and its cancellation ends
 // either.
 func (k *Connector) Connect(ctx context.Context, to netip.AddrPort) (*Conn, error) {
-	s, err := k.Dialer.Dial(ctx, to)
+	s, err := k.dial(ctx, to)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +62,21 @@ func (k *Connector) Connect(ctx context.Context, to netip.AddrPort) (*Conn, erro
 	return c, nil
 }
 
+func (k *Connector) dial(ctx context.Context, to netip.AddrPort) (Socket, error) {
+	if k.DialTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, k.DialTimeout)
+		defer cancel()
+	}
+	return k.Dialer.Dial(ctx, to)
+}
+
 func (k *Connector) handshake(ctx context.Context, c *Conn) error {
+	if k.HandshakeTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, k.HandshakeTimeout, ErrHandshakeTimeout)
+		defer cancel()
+	}
 	stop := context.AfterFunc(ctx, func() {
 		c.Interrupt()
 		_ = c.SetWriteDeadline(past) // fails only when the connection is closed already

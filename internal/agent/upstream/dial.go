@@ -3,14 +3,12 @@ package upstream
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"os"
 	"syscall"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/transport"
-	"fairlead.dev/fairlead/internal/policy"
 )
 
 // Dialer makes TCP connections from where a pod is.
@@ -18,11 +16,9 @@ type Dialer = transport.Dialer
 
 // Dial redeems a granted request with a new connection, and blocks until that is made. When it fails, the request is done with.
 func (p *Pool) Dial(ctx context.Context, r *Request) (Lease, error) {
-	p.mu.Lock()
-	keepAlive := p.limits.KeepAlive
-	p.mu.Unlock()
+	k, security := p.connector(r)
 	began := time.Now()
-	sock, err := connect(ctx, p.dialer, r.to.host.addr, keepAlive)
+	sock, err := k.Connect(ctx, r.to.host.addr)
 	r.state = unused // until then whoever gives up the request gives the place back
 	now := time.Now()
 	if err != nil {
@@ -46,6 +42,7 @@ func (p *Pool) Dial(ctx context.Context, r *Request) (Lease, error) {
 	}
 	c := &Conn{
 		Conn: sock, pool: p, to: r.to, born: now, uses: 1, client: r.Client, capacity: 1, inUse: 1, multiplexed: r.Multiplexed, flight: r.flight,
+		security: security,
 	}
 	r.flight = nil
 	return Lease{Conn: c, nth: 1, pinned: r.Pinned}, nil
@@ -78,23 +75,20 @@ func (p *Pool) dialFailed(now time.Time, r *Request, err error) {
 	p.vacate(now, hc)
 }
 
-// connect makes a connection with the policy's keep-alive probes in force.
-func connect(ctx context.Context, d Dialer, to netip.AddrPort, k policy.KeepAlive) (*transport.Conn, error) {
-	c := transport.Connector{Dialer: d, KeepAlive: transport.KeepAlive(k)}
-	return c.Connect(ctx, to)
-}
-
 // FailureOf returns the kind of failure that a dial's error is: ClientGone when the client or its pod has gone, ConnectTimeout
 // and ConnectFailed when the upstream or the way to it is to blame, and Internal for everything else: that is the agent's own
-// failure or the node's, of which the upstream, and other pods that call it, know nothing. Whatever else goes wrong in a handshake was
-// wrong with the upstream. It looks at error values and errnos, never at text.
+// failure or the node's, of which the upstream, and other pods that call it, know nothing. In a handshake it is TLSFailed what would be
+// the same again, and whatever else goes wrong was wrong with the upstream or the way. It looks at error values and errnos, never at text.
 func FailureOf(err error) call.Kind {
 	var pod interface{ Gone() bool }
 	var errno syscall.Errno
 	var handshake *transport.HandshakeError
+	var final interface{ Final() bool }
 	switch {
 	case errors.As(err, &pod) && pod.Gone(), errors.Is(err, context.Canceled):
 		return call.ClientGone
+	case errors.As(err, &final) && final.Final():
+		return call.TLSFailed
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return call.ConnectTimeout
 	case errors.As(err, &handshake):

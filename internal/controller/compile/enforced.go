@@ -24,7 +24,7 @@ type UnenforcedField struct {
 var enforced = strings.Fields(`
 	rules[].name rules[].match[].methods rules[].match[].path.type rules[].match[].path.value
 	rules[].match[].grpc.service rules[].match[].grpc.method
-	timeouts.connect timeouts.perTry timeouts.responseHeader timeouts.idle timeouts.read timeouts.write timeouts.overall
+	timeouts.connect timeouts.tlsHandshake timeouts.perTry timeouts.responseHeader timeouts.idle timeouts.read timeouts.write timeouts.overall
 	timeouts.maxDuration
 	retry.maxRetries retry.when retry.statusCodes retry.responseHeaders[].name retry.responseHeaders[].value retry.grpcStatuses
 	retry.overrides[].when retry.overrides[].statusCodes retry.overrides[].grpcStatuses retry.overrides[].maxRetries
@@ -52,6 +52,8 @@ var enforced = strings.Fields(`
 	podSelector namespaceSelector
 	to[].service.name to[].service.namespace to[].service.port to[].host to[].ports
 	to[].cidr.block to[].cidr.except to[].cidr.ports to[].any
+	to[].tls.sni to[].tls.port to[].tls.clientCertificateRef.name
+	to[].tls.caBundleRef.kind to[].tls.caBundleRef.name to[].tls.caBundleRef.key
 `)
 
 // enforcedValues lists the values of fields that agents act on only with those values.
@@ -61,13 +63,12 @@ var enforcedValues = map[string][]string{
 	"circuitBreaker.sharing": {"Node", "Pod"},
 	"to[].protocol":          {"Auto", "HTTP", "HTTP2", "GRPC"},
 	"to[].cidr.protocol":     {"Auto", "HTTP", "HTTP2", "GRPC"},
-	"to[].tls.mode":          {"Passthrough"},
+	"to[].tls.mode":          {"Passthrough", "Originate"},
 }
 
 // notEnforced lists the fields that agents do not act on. An entry stands for itself and everything below it, and is shown as it
 // stands here.
 var notEnforced = []string{
-	"timeouts.tlsHandshake",
 	"timeouts.adaptive",
 	"retry.hedging",
 	"circuitBreaker.maxEjectedPercent",
@@ -76,18 +77,19 @@ var notEnforced = []string{
 	"fallback",
 	"observability.tracing",
 	"observability.requestHeaders",
-	"to[].tls.sni",
-	"to[].tls.caBundleRef",
-	"to[].tls.clientCertificateRef",
+	"to[].tls.passthroughAfter",
 	"rollout",
 }
 
 // UnenforcedFields lists the fields of src that are set and not enforced, in the order of the API's fields, each once.
 func UnenforcedFields(src *Source) []UnenforcedField {
-	u := unenforced{seen: map[string]bool{}}
+	u := unenforced{seen: map[fieldOf]bool{}}
 	u.value("mode", string(src.Mode))
 	for i := range src.To {
 		u.target(i, &src.To[i])
+		if reason := passedThrough(&src.To[i]); reason != "" {
+			u.withoutRequests(src, i, reason)
+		}
 	}
 	if src.Body != nil {
 		u.body(src)
@@ -101,12 +103,18 @@ func UnenforcedFields(src *Source) []UnenforcedField {
 // unenforced collects fields.
 type unenforced struct {
 	list []UnenforcedField
-	seen map[string]bool
+	seen map[fieldOf]bool
+}
+
+// fieldOf is a field as it concerns one entry of to, or all.
+type fieldOf struct {
+	field  string
+	target int
 }
 
 func (u *unenforced) add(f UnenforcedField) {
-	if !u.seen[f.Field] {
-		u.seen[f.Field] = true
+	if of := (fieldOf{f.Field, f.Target}); !u.seen[of] && !u.seen[fieldOf{f.Field, -1}] {
+		u.seen[of] = true
 		u.list = append(u.list, f)
 	}
 }
@@ -145,8 +153,13 @@ func unenforcedEntry(l leaf) (string, bool) {
 	if l.value != "" && !enforcedValue(l.path, l.value) {
 		return l.path, true
 	}
-	for _, entry := range notEnforced {
-		if l.path == entry || strings.HasPrefix(l.path, entry+".") || strings.HasPrefix(l.path, entry+"[") {
+	return entryOf(notEnforced, l.path)
+}
+
+// entryOf returns the entry of a table that stands for a path.
+func entryOf(table []string, path string) (string, bool) {
+	for _, entry := range table {
+		if path == entry || strings.HasPrefix(path, entry+".") || strings.HasPrefix(path, entry+"[") {
 			return entry, true
 		}
 	}
@@ -231,12 +244,12 @@ func (u *unenforced) target(i int, d *v1alpha1.Destination) {
 	case protocol == v1alpha1.ProtocolTCP:
 		u.add(UnenforcedField{field, v1alpha1.ReasonOpaqueProtocol, i})
 	case cleartext(protocol):
-	case d.Host != "" && (len(d.Ports) == 0 || slices.Contains(d.Ports, https)):
+	case d.Host != "" && mayBeHTTPS(d):
 		u.add(UnenforcedField{at + "host", v1alpha1.ReasonEncrypted, i})
-	case namesHTTPS(d):
+	case mayBeHTTPS(d):
 		u.add(UnenforcedField{at + portsField(d), v1alpha1.ReasonEncrypted, i})
 	}
-	if t := d.TLS; t != nil && t.Mode != "" && t.Mode != v1alpha1.TLSPassthrough {
+	if t := d.TLS; t != nil && t.Mode != "" && !enforcedValue("to[].tls.mode", string(t.Mode)) {
 		u.add(UnenforcedField{at + "tls.mode", v1alpha1.ReasonNotYetSupported, i})
 	}
 }
@@ -249,9 +262,11 @@ func cleartext(p v1alpha1.Protocol) bool {
 // https is the port on which calls are encrypted by the pod.
 const https = 443
 
-// namesHTTPS reports whether a destination other than a host is limited to ports of which one is for encrypted calls.
-func namesHTTPS(d *v1alpha1.Destination) bool {
+// mayBeHTTPS reports whether one of the ports of a destination, as far as it names them, is for encrypted calls.
+func mayBeHTTPS(d *v1alpha1.Destination) bool {
 	switch {
+	case d.Host != "":
+		return len(d.Ports) == 0 || slices.Contains(d.Ports, https)
 	case d.Service != nil:
 		port := d.Service.Port
 		return port != nil && (port.IntVal == https || port.StrVal == "https")

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -32,9 +33,24 @@ func destinationStatuses(v *index.View, f *distribute.Figures, base *v1alpha1.Po
 			s.BreakerSince = breakerSince(&s, was, b.For, now)
 		}
 		s.Enforced, s.NotEnforced = enforcement(v, d.Index)
+		s.TLSFailures = tlsFailures(f, d.Target)
 		out = append(out, s)
 	}
 	return out
+}
+
+// tlsFailures lists why TLS to a target failed. How often is left to the metric: a status that counts would be written all the time.
+func tlsFailures(f *distribute.Figures, target string) []string {
+	var out []string
+	for i := range f.Targets {
+		for _, failure := range f.Targets[i].TLSFailures {
+			if f.Targets[i].Target == target && !slices.Contains(out, failure.Reason) {
+				out = append(out, failure.Reason)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out[:min(len(out), v1alpha1.MaxTLSFailures)]
 }
 
 // sameSince is how far two reports of one change of a breaker may lie apart: agents report its age, and whole seconds are shown.

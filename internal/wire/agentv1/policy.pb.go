@@ -241,6 +241,58 @@ func (Protocol) EnumDescriptor() ([]byte, []int) {
 	return file_policy_proto_rawDescGZIP(), []int{3}
 }
 
+type TLSMode int32
+
+const (
+	TLSMode_TLS_MODE_UNSPECIFIED TLSMode = 0
+	TLSMode_TLS_MODE_PASSTHROUGH TLSMode = 1
+	TLSMode_TLS_MODE_ORIGINATE   TLSMode = 2
+	TLSMode_TLS_MODE_INTERCEPT   TLSMode = 3
+)
+
+// Enum value maps for TLSMode.
+var (
+	TLSMode_name = map[int32]string{
+		0: "TLS_MODE_UNSPECIFIED",
+		1: "TLS_MODE_PASSTHROUGH",
+		2: "TLS_MODE_ORIGINATE",
+		3: "TLS_MODE_INTERCEPT",
+	}
+	TLSMode_value = map[string]int32{
+		"TLS_MODE_UNSPECIFIED": 0,
+		"TLS_MODE_PASSTHROUGH": 1,
+		"TLS_MODE_ORIGINATE":   2,
+		"TLS_MODE_INTERCEPT":   3,
+	}
+)
+
+func (x TLSMode) Enum() *TLSMode {
+	p := new(TLSMode)
+	*p = x
+	return p
+}
+
+func (x TLSMode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TLSMode) Descriptor() protoreflect.EnumDescriptor {
+	return file_policy_proto_enumTypes[4].Descriptor()
+}
+
+func (TLSMode) Type() protoreflect.EnumType {
+	return &file_policy_proto_enumTypes[4]
+}
+
+func (x TLSMode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TLSMode.Descriptor instead.
+func (TLSMode) EnumDescriptor() ([]byte, []int) {
+	return file_policy_proto_rawDescGZIP(), []int{4}
+}
+
 type PathMatch int32
 
 const (
@@ -285,11 +337,11 @@ func (x PathMatch) String() string {
 }
 
 func (PathMatch) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[4].Descriptor()
+	return file_policy_proto_enumTypes[5].Descriptor()
 }
 
 func (PathMatch) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[4]
+	return &file_policy_proto_enumTypes[5]
 }
 
 func (x PathMatch) Number() protoreflect.EnumNumber {
@@ -298,7 +350,7 @@ func (x PathMatch) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PathMatch.Descriptor instead.
 func (PathMatch) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{4}
+	return file_policy_proto_rawDescGZIP(), []int{5}
 }
 
 type Condition int32
@@ -361,11 +413,11 @@ func (x Condition) String() string {
 }
 
 func (Condition) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[5].Descriptor()
+	return file_policy_proto_enumTypes[6].Descriptor()
 }
 
 func (Condition) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[5]
+	return &file_policy_proto_enumTypes[6]
 }
 
 func (x Condition) Number() protoreflect.EnumNumber {
@@ -374,7 +426,7 @@ func (x Condition) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Condition.Descriptor instead.
 func (Condition) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{5}
+	return file_policy_proto_rawDescGZIP(), []int{6}
 }
 
 type Idempotency int32
@@ -416,11 +468,11 @@ func (x Idempotency) String() string {
 }
 
 func (Idempotency) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[6].Descriptor()
+	return file_policy_proto_enumTypes[7].Descriptor()
 }
 
 func (Idempotency) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[6]
+	return &file_policy_proto_enumTypes[7]
 }
 
 func (x Idempotency) Number() protoreflect.EnumNumber {
@@ -429,7 +481,7 @@ func (x Idempotency) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Idempotency.Descriptor instead.
 func (Idempotency) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{6}
+	return file_policy_proto_rawDescGZIP(), []int{7}
 }
 
 type Strategy int32
@@ -468,11 +520,11 @@ func (x Strategy) String() string {
 }
 
 func (Strategy) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[7].Descriptor()
+	return file_policy_proto_enumTypes[8].Descriptor()
 }
 
 func (Strategy) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[7]
+	return &file_policy_proto_enumTypes[8]
 }
 
 func (x Strategy) Number() protoreflect.EnumNumber {
@@ -481,7 +533,7 @@ func (x Strategy) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Strategy.Descriptor instead.
 func (Strategy) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{7}
+	return file_policy_proto_rawDescGZIP(), []int{8}
 }
 
 type Jitter int32
@@ -529,11 +581,11 @@ func (x Jitter) String() string {
 }
 
 func (Jitter) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[8].Descriptor()
+	return file_policy_proto_enumTypes[9].Descriptor()
 }
 
 func (Jitter) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[8]
+	return &file_policy_proto_enumTypes[9]
 }
 
 func (x Jitter) Number() protoreflect.EnumNumber {
@@ -542,7 +594,7 @@ func (x Jitter) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Jitter.Descriptor instead.
 func (Jitter) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{8}
+	return file_policy_proto_rawDescGZIP(), []int{9}
 }
 
 type BreakerScope int32
@@ -578,11 +630,11 @@ func (x BreakerScope) String() string {
 }
 
 func (BreakerScope) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[9].Descriptor()
+	return file_policy_proto_enumTypes[10].Descriptor()
 }
 
 func (BreakerScope) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[9]
+	return &file_policy_proto_enumTypes[10]
 }
 
 func (x BreakerScope) Number() protoreflect.EnumNumber {
@@ -591,7 +643,7 @@ func (x BreakerScope) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BreakerScope.Descriptor instead.
 func (BreakerScope) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{9}
+	return file_policy_proto_rawDescGZIP(), []int{10}
 }
 
 type Sharing int32
@@ -630,11 +682,11 @@ func (x Sharing) String() string {
 }
 
 func (Sharing) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[10].Descriptor()
+	return file_policy_proto_enumTypes[11].Descriptor()
 }
 
 func (Sharing) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[10]
+	return &file_policy_proto_enumTypes[11]
 }
 
 func (x Sharing) Number() protoreflect.EnumNumber {
@@ -643,7 +695,7 @@ func (x Sharing) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Sharing.Descriptor instead.
 func (Sharing) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{10}
+	return file_policy_proto_rawDescGZIP(), []int{11}
 }
 
 type LoadBalancing int32
@@ -685,11 +737,11 @@ func (x LoadBalancing) String() string {
 }
 
 func (LoadBalancing) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[11].Descriptor()
+	return file_policy_proto_enumTypes[12].Descriptor()
 }
 
 func (LoadBalancing) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[11]
+	return &file_policy_proto_enumTypes[12]
 }
 
 func (x LoadBalancing) Number() protoreflect.EnumNumber {
@@ -698,7 +750,7 @@ func (x LoadBalancing) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LoadBalancing.Descriptor instead.
 func (LoadBalancing) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{11}
+	return file_policy_proto_rawDescGZIP(), []int{12}
 }
 
 type AccessLog int32
@@ -737,11 +789,11 @@ func (x AccessLog) String() string {
 }
 
 func (AccessLog) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[12].Descriptor()
+	return file_policy_proto_enumTypes[13].Descriptor()
 }
 
 func (AccessLog) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[12]
+	return &file_policy_proto_enumTypes[13]
 }
 
 func (x AccessLog) Number() protoreflect.EnumNumber {
@@ -750,7 +802,7 @@ func (x AccessLog) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AccessLog.Descriptor instead.
 func (AccessLog) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{12}
+	return file_policy_proto_rawDescGZIP(), []int{13}
 }
 
 // Workload is one pod whose calls a profile governs.
@@ -1046,14 +1098,16 @@ func (x *Binding) GetRules() []*Rule {
 
 // Target is a destination as a policy names it.
 type Target struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          TargetKind             `protobuf:"varint,1,opt,name=kind,proto3,enum=fairlead.agent.v1.TargetKind" json:"kind,omitempty"`
-	Protocol      Protocol               `protobuf:"varint,2,opt,name=protocol,proto3,enum=fairlead.agent.v1.Protocol" json:"protocol,omitempty"`
-	Service       string                 `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
-	Host          string                 `protobuf:"bytes,4,opt,name=host,proto3" json:"host,omitempty"`
-	Block         *Prefix                `protobuf:"bytes,5,opt,name=block,proto3" json:"block,omitempty"`
-	Except        []*Prefix              `protobuf:"bytes,6,rep,name=except,proto3" json:"except,omitempty"`
-	Ports         []uint32               `protobuf:"varint,7,rep,packed,name=ports,proto3" json:"ports,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Kind     TargetKind             `protobuf:"varint,1,opt,name=kind,proto3,enum=fairlead.agent.v1.TargetKind" json:"kind,omitempty"`
+	Protocol Protocol               `protobuf:"varint,2,opt,name=protocol,proto3,enum=fairlead.agent.v1.Protocol" json:"protocol,omitempty"`
+	Service  string                 `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
+	Host     string                 `protobuf:"bytes,4,opt,name=host,proto3" json:"host,omitempty"`
+	Block    *Prefix                `protobuf:"bytes,5,opt,name=block,proto3" json:"block,omitempty"`
+	Except   []*Prefix              `protobuf:"bytes,6,rep,name=except,proto3" json:"except,omitempty"`
+	Ports    []uint32               `protobuf:"varint,7,rep,packed,name=ports,proto3" json:"ports,omitempty"`
+	// Absent: passed through.
+	Tls           *TLS `protobuf:"bytes,8,opt,name=tls,proto3" json:"tls,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1137,6 +1191,106 @@ func (x *Target) GetPorts() []uint32 {
 	return nil
 }
 
+func (x *Target) GetTls() *TLS {
+	if x != nil {
+		return x.Tls
+	}
+	return nil
+}
+
+// TLS names the Roots and KeyPairs that it needs.
+type TLS struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Mode          TLSMode                `protobuf:"varint,1,opt,name=mode,proto3,enum=fairlead.agent.v1.TLSMode" json:"mode,omitempty"`
+	ServerName    string                 `protobuf:"bytes,2,opt,name=server_name,json=serverName,proto3" json:"server_name,omitempty"`
+	Port          uint32                 `protobuf:"varint,3,opt,name=port,proto3" json:"port,omitempty"`
+	Roots         string                 `protobuf:"bytes,4,opt,name=roots,proto3" json:"roots,omitempty"`
+	Certificate   string                 `protobuf:"bytes,5,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	Issuer        string                 `protobuf:"bytes,6,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	PassAfter     int32                  `protobuf:"varint,7,opt,name=pass_after,json=passAfter,proto3" json:"pass_after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TLS) Reset() {
+	*x = TLS{}
+	mi := &file_policy_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TLS) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TLS) ProtoMessage() {}
+
+func (x *TLS) ProtoReflect() protoreflect.Message {
+	mi := &file_policy_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TLS.ProtoReflect.Descriptor instead.
+func (*TLS) Descriptor() ([]byte, []int) {
+	return file_policy_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *TLS) GetMode() TLSMode {
+	if x != nil {
+		return x.Mode
+	}
+	return TLSMode_TLS_MODE_UNSPECIFIED
+}
+
+func (x *TLS) GetServerName() string {
+	if x != nil {
+		return x.ServerName
+	}
+	return ""
+}
+
+func (x *TLS) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *TLS) GetRoots() string {
+	if x != nil {
+		return x.Roots
+	}
+	return ""
+}
+
+func (x *TLS) GetCertificate() string {
+	if x != nil {
+		return x.Certificate
+	}
+	return ""
+}
+
+func (x *TLS) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *TLS) GetPassAfter() int32 {
+	if x != nil {
+		return x.PassAfter
+	}
+	return 0
+}
+
 // Prefix is an address block.
 type Prefix struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1149,7 +1303,7 @@ type Prefix struct {
 
 func (x *Prefix) Reset() {
 	*x = Prefix{}
-	mi := &file_policy_proto_msgTypes[5]
+	mi := &file_policy_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1161,7 +1315,7 @@ func (x *Prefix) String() string {
 func (*Prefix) ProtoMessage() {}
 
 func (x *Prefix) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[5]
+	mi := &file_policy_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1174,7 +1328,7 @@ func (x *Prefix) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prefix.ProtoReflect.Descriptor instead.
 func (*Prefix) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{5}
+	return file_policy_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Prefix) GetAddress() []byte {
@@ -1205,7 +1359,7 @@ type Rule struct {
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_policy_proto_msgTypes[6]
+	mi := &file_policy_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1217,7 +1371,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[6]
+	mi := &file_policy_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1230,7 +1384,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{6}
+	return file_policy_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Rule) GetName() string {
@@ -1279,7 +1433,7 @@ type RequestMatch struct {
 
 func (x *RequestMatch) Reset() {
 	*x = RequestMatch{}
-	mi := &file_policy_proto_msgTypes[7]
+	mi := &file_policy_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1291,7 +1445,7 @@ func (x *RequestMatch) String() string {
 func (*RequestMatch) ProtoMessage() {}
 
 func (x *RequestMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[7]
+	mi := &file_policy_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1304,7 +1458,7 @@ func (x *RequestMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestMatch.ProtoReflect.Descriptor instead.
 func (*RequestMatch) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{7}
+	return file_policy_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RequestMatch) GetMethods() []string {
@@ -1344,7 +1498,7 @@ type Settings struct {
 
 func (x *Settings) Reset() {
 	*x = Settings{}
-	mi := &file_policy_proto_msgTypes[8]
+	mi := &file_policy_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1356,7 +1510,7 @@ func (x *Settings) String() string {
 func (*Settings) ProtoMessage() {}
 
 func (x *Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[8]
+	mi := &file_policy_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1369,7 +1523,7 @@ func (x *Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settings.ProtoReflect.Descriptor instead.
 func (*Settings) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{8}
+	return file_policy_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Settings) GetTimeouts() *Timeouts {
@@ -1424,13 +1578,15 @@ type Timeouts struct {
 	Write          int64                  `protobuf:"varint,6,opt,name=write,proto3" json:"write,omitempty"`
 	Overall        int64                  `protobuf:"varint,7,opt,name=overall,proto3" json:"overall,omitempty"`
 	MaxDuration    int64                  `protobuf:"varint,8,opt,name=max_duration,json=maxDuration,proto3" json:"max_duration,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Absent: 5 s, as agents have it that do not know the field.
+	TlsHandshake  *int64 `protobuf:"varint,9,opt,name=tls_handshake,json=tlsHandshake,proto3,oneof" json:"tls_handshake,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Timeouts) Reset() {
 	*x = Timeouts{}
-	mi := &file_policy_proto_msgTypes[9]
+	mi := &file_policy_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1442,7 +1598,7 @@ func (x *Timeouts) String() string {
 func (*Timeouts) ProtoMessage() {}
 
 func (x *Timeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[9]
+	mi := &file_policy_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1455,7 +1611,7 @@ func (x *Timeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Timeouts.ProtoReflect.Descriptor instead.
 func (*Timeouts) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{9}
+	return file_policy_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Timeouts) GetConnect() int64 {
@@ -1514,6 +1670,13 @@ func (x *Timeouts) GetMaxDuration() int64 {
 	return 0
 }
 
+func (x *Timeouts) GetTlsHandshake() int64 {
+	if x != nil && x.TlsHandshake != nil {
+		return *x.TlsHandshake
+	}
+	return 0
+}
+
 type Retry struct {
 	state                  protoimpl.MessageState `protogen:"open.v1"`
 	MaxRetries             int32                  `protobuf:"varint,1,opt,name=max_retries,json=maxRetries,proto3" json:"max_retries,omitempty"`
@@ -1537,7 +1700,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_policy_proto_msgTypes[10]
+	mi := &file_policy_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1549,7 +1712,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[10]
+	mi := &file_policy_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1562,7 +1725,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{10}
+	return file_policy_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Retry) GetMaxRetries() int32 {
@@ -1681,7 +1844,7 @@ type StatusRange struct {
 
 func (x *StatusRange) Reset() {
 	*x = StatusRange{}
-	mi := &file_policy_proto_msgTypes[11]
+	mi := &file_policy_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1693,7 +1856,7 @@ func (x *StatusRange) String() string {
 func (*StatusRange) ProtoMessage() {}
 
 func (x *StatusRange) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[11]
+	mi := &file_policy_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1706,7 +1869,7 @@ func (x *StatusRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRange.ProtoReflect.Descriptor instead.
 func (*StatusRange) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{11}
+	return file_policy_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StatusRange) GetFrom() uint32 {
@@ -1733,7 +1896,7 @@ type HeaderMatch struct {
 
 func (x *HeaderMatch) Reset() {
 	*x = HeaderMatch{}
-	mi := &file_policy_proto_msgTypes[12]
+	mi := &file_policy_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1745,7 +1908,7 @@ func (x *HeaderMatch) String() string {
 func (*HeaderMatch) ProtoMessage() {}
 
 func (x *HeaderMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[12]
+	mi := &file_policy_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1758,7 +1921,7 @@ func (x *HeaderMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeaderMatch.ProtoReflect.Descriptor instead.
 func (*HeaderMatch) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{12}
+	return file_policy_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *HeaderMatch) GetName() string {
@@ -1788,7 +1951,7 @@ type RetryOverride struct {
 
 func (x *RetryOverride) Reset() {
 	*x = RetryOverride{}
-	mi := &file_policy_proto_msgTypes[13]
+	mi := &file_policy_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1800,7 +1963,7 @@ func (x *RetryOverride) String() string {
 func (*RetryOverride) ProtoMessage() {}
 
 func (x *RetryOverride) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[13]
+	mi := &file_policy_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1813,7 +1976,7 @@ func (x *RetryOverride) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryOverride.ProtoReflect.Descriptor instead.
 func (*RetryOverride) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{13}
+	return file_policy_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RetryOverride) GetOn() []Condition {
@@ -1865,7 +2028,7 @@ type Backoff struct {
 
 func (x *Backoff) Reset() {
 	*x = Backoff{}
-	mi := &file_policy_proto_msgTypes[14]
+	mi := &file_policy_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1877,7 +2040,7 @@ func (x *Backoff) String() string {
 func (*Backoff) ProtoMessage() {}
 
 func (x *Backoff) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[14]
+	mi := &file_policy_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1890,7 +2053,7 @@ func (x *Backoff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Backoff.ProtoReflect.Descriptor instead.
 func (*Backoff) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{14}
+	return file_policy_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Backoff) GetStrategy() Strategy {
@@ -1946,7 +2109,7 @@ type Budget struct {
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_policy_proto_msgTypes[15]
+	mi := &file_policy_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1958,7 +2121,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[15]
+	mi := &file_policy_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1971,7 +2134,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{15}
+	return file_policy_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Budget) GetPercent() int32 {
@@ -2018,7 +2181,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_policy_proto_msgTypes[16]
+	mi := &file_policy_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2030,7 +2193,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[16]
+	mi := &file_policy_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2043,7 +2206,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{16}
+	return file_policy_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Pool) GetMaxConnections() int32 {
@@ -2168,7 +2331,7 @@ type Breaker struct {
 
 func (x *Breaker) Reset() {
 	*x = Breaker{}
-	mi := &file_policy_proto_msgTypes[17]
+	mi := &file_policy_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2180,7 +2343,7 @@ func (x *Breaker) String() string {
 func (*Breaker) ProtoMessage() {}
 
 func (x *Breaker) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[17]
+	mi := &file_policy_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2193,7 +2356,7 @@ func (x *Breaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
 func (*Breaker) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{17}
+	return file_policy_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Breaker) GetConsecutiveFailures() int32 {
@@ -2305,7 +2468,7 @@ type ErrorRate struct {
 
 func (x *ErrorRate) Reset() {
 	*x = ErrorRate{}
-	mi := &file_policy_proto_msgTypes[18]
+	mi := &file_policy_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2317,7 +2480,7 @@ func (x *ErrorRate) String() string {
 func (*ErrorRate) ProtoMessage() {}
 
 func (x *ErrorRate) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[18]
+	mi := &file_policy_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2330,7 +2493,7 @@ func (x *ErrorRate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorRate.ProtoReflect.Descriptor instead.
 func (*ErrorRate) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{18}
+	return file_policy_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ErrorRate) GetPercent() int32 {
@@ -2366,7 +2529,7 @@ type SlowCalls struct {
 
 func (x *SlowCalls) Reset() {
 	*x = SlowCalls{}
-	mi := &file_policy_proto_msgTypes[19]
+	mi := &file_policy_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2378,7 +2541,7 @@ func (x *SlowCalls) String() string {
 func (*SlowCalls) ProtoMessage() {}
 
 func (x *SlowCalls) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[19]
+	mi := &file_policy_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2391,7 +2554,7 @@ func (x *SlowCalls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlowCalls.ProtoReflect.Descriptor instead.
 func (*SlowCalls) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{19}
+	return file_policy_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SlowCalls) GetThreshold() int64 {
@@ -2439,7 +2602,7 @@ type Destination struct {
 
 func (x *Destination) Reset() {
 	*x = Destination{}
-	mi := &file_policy_proto_msgTypes[20]
+	mi := &file_policy_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2451,7 +2614,7 @@ func (x *Destination) String() string {
 func (*Destination) ProtoMessage() {}
 
 func (x *Destination) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[20]
+	mi := &file_policy_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2464,7 +2627,7 @@ func (x *Destination) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Destination.ProtoReflect.Descriptor instead.
 func (*Destination) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{20}
+	return file_policy_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Destination) GetName() string {
@@ -2523,7 +2686,7 @@ type DestinationPort struct {
 
 func (x *DestinationPort) Reset() {
 	*x = DestinationPort{}
-	mi := &file_policy_proto_msgTypes[21]
+	mi := &file_policy_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2535,7 +2698,7 @@ func (x *DestinationPort) String() string {
 func (*DestinationPort) ProtoMessage() {}
 
 func (x *DestinationPort) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[21]
+	mi := &file_policy_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2548,7 +2711,7 @@ func (x *DestinationPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestinationPort.ProtoReflect.Descriptor instead.
 func (*DestinationPort) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{21}
+	return file_policy_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DestinationPort) GetPort() uint32 {
@@ -2593,7 +2756,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_policy_proto_msgTypes[22]
+	mi := &file_policy_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2605,7 +2768,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[22]
+	mi := &file_policy_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2618,7 +2781,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{22}
+	return file_policy_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Endpoint) GetAddress() []byte {
@@ -2656,6 +2819,183 @@ func (x *Endpoint) GetForZones() []string {
 	return nil
 }
 
+// Roots are trusted certificates, in DER.
+type Roots struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Certificates  [][]byte               `protobuf:"bytes,2,rep,name=certificates,proto3" json:"certificates,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Roots) Reset() {
+	*x = Roots{}
+	mi := &file_policy_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Roots) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Roots) ProtoMessage() {}
+
+func (x *Roots) ProtoReflect() protoreflect.Message {
+	mi := &file_policy_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Roots.ProtoReflect.Descriptor instead.
+func (*Roots) Descriptor() ([]byte, []int) {
+	return file_policy_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Roots) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Roots) GetCertificates() [][]byte {
+	if x != nil {
+		return x.Certificates
+	}
+	return nil
+}
+
+// KeyPair is a certificate and its private key: a secret.
+type KeyPair struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// DER.
+	Chain [][]byte `protobuf:"bytes,2,rep,name=chain,proto3" json:"chain,omitempty"`
+	// PKCS #8 DER.
+	Key           []byte `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyPair) Reset() {
+	*x = KeyPair{}
+	mi := &file_policy_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyPair) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyPair) ProtoMessage() {}
+
+func (x *KeyPair) ProtoReflect() protoreflect.Message {
+	mi := &file_policy_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyPair.ProtoReflect.Descriptor instead.
+func (*KeyPair) Descriptor() ([]byte, []int) {
+	return file_policy_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *KeyPair) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *KeyPair) GetChain() [][]byte {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+func (x *KeyPair) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+// Credentials are a user's name and password: a secret.
+type Credentials struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Username      string                 `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"`
+	Password      string                 `protobuf:"bytes,3,opt,name=password,proto3" json:"password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Credentials) Reset() {
+	*x = Credentials{}
+	mi := &file_policy_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Credentials) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Credentials) ProtoMessage() {}
+
+func (x *Credentials) ProtoReflect() protoreflect.Message {
+	mi := &file_policy_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Credentials.ProtoReflect.Descriptor instead.
+func (*Credentials) Descriptor() ([]byte, []int) {
+	return file_policy_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Credentials) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Credentials) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *Credentials) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
 var File_policy_proto protoreflect.FileDescriptor
 
 const file_policy_proto_rawDesc = "" +
@@ -2683,7 +3023,7 @@ const file_policy_proto_rawDesc = "" +
 	"\x04mode\x18\x04 \x01(\x0e2\x17.fairlead.agent.v1.ModeR\x04mode\x12)\n" +
 	"\x02to\x18\x05 \x01(\v2\x19.fairlead.agent.v1.TargetR\x02to\x12/\n" +
 	"\x04base\x18\x06 \x01(\v2\x1b.fairlead.agent.v1.SettingsR\x04base\x12-\n" +
-	"\x05rules\x18\a \x03(\v2\x17.fairlead.agent.v1.RuleR\x05rules\"\x9c\x02\n" +
+	"\x05rules\x18\a \x03(\v2\x17.fairlead.agent.v1.RuleR\x05rules\"\xc6\x02\n" +
 	"\x06Target\x121\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1d.fairlead.agent.v1.TargetKindR\x04kind\x127\n" +
 	"\bprotocol\x18\x02 \x01(\x0e2\x1b.fairlead.agent.v1.ProtocolR\bprotocol\x12\x18\n" +
@@ -2691,7 +3031,18 @@ const file_policy_proto_rawDesc = "" +
 	"\x04host\x18\x04 \x01(\tR\x04host\x12/\n" +
 	"\x05block\x18\x05 \x01(\v2\x19.fairlead.agent.v1.PrefixR\x05block\x121\n" +
 	"\x06except\x18\x06 \x03(\v2\x19.fairlead.agent.v1.PrefixR\x06except\x12\x14\n" +
-	"\x05ports\x18\a \x03(\rR\x05ports\"6\n" +
+	"\x05ports\x18\a \x03(\rR\x05ports\x12(\n" +
+	"\x03tls\x18\b \x01(\v2\x16.fairlead.agent.v1.TLSR\x03tls\"\xd9\x01\n" +
+	"\x03TLS\x12.\n" +
+	"\x04mode\x18\x01 \x01(\x0e2\x1a.fairlead.agent.v1.TLSModeR\x04mode\x12\x1f\n" +
+	"\vserver_name\x18\x02 \x01(\tR\n" +
+	"serverName\x12\x12\n" +
+	"\x04port\x18\x03 \x01(\rR\x04port\x12\x14\n" +
+	"\x05roots\x18\x04 \x01(\tR\x05roots\x12 \n" +
+	"\vcertificate\x18\x05 \x01(\tR\vcertificate\x12\x16\n" +
+	"\x06issuer\x18\x06 \x01(\tR\x06issuer\x12\x1d\n" +
+	"\n" +
+	"pass_after\x18\a \x01(\x05R\tpassAfter\"6\n" +
 	"\x06Prefix\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\fR\aaddress\x12\x12\n" +
 	"\x04bits\x18\x02 \x01(\rR\x04bits\"\xca\x01\n" +
@@ -2714,7 +3065,7 @@ const file_policy_proto_rawDesc = "" +
 	"\abreaker\x18\x04 \x01(\v2\x1a.fairlead.agent.v1.BreakerR\abreaker\x12G\n" +
 	"\x0eload_balancing\x18\x05 \x01(\x0e2 .fairlead.agent.v1.LoadBalancingR\rloadBalancing\x12;\n" +
 	"\n" +
-	"access_log\x18\x06 \x01(\x0e2\x1c.fairlead.agent.v1.AccessLogR\taccessLog\"\xe1\x01\n" +
+	"access_log\x18\x06 \x01(\x0e2\x1c.fairlead.agent.v1.AccessLogR\taccessLog\"\x9d\x02\n" +
 	"\bTimeouts\x12\x18\n" +
 	"\aconnect\x18\x01 \x01(\x03R\aconnect\x12\x17\n" +
 	"\aper_try\x18\x02 \x01(\x03R\x06perTry\x12'\n" +
@@ -2723,7 +3074,9 @@ const file_policy_proto_rawDesc = "" +
 	"\x04read\x18\x05 \x01(\x03R\x04read\x12\x14\n" +
 	"\x05write\x18\x06 \x01(\x03R\x05write\x12\x18\n" +
 	"\aoverall\x18\a \x01(\x03R\aoverall\x12!\n" +
-	"\fmax_duration\x18\b \x01(\x03R\vmaxDuration\"\xea\x05\n" +
+	"\fmax_duration\x18\b \x01(\x03R\vmaxDuration\x12(\n" +
+	"\rtls_handshake\x18\t \x01(\x03H\x00R\ftlsHandshake\x88\x01\x01B\x10\n" +
+	"\x0e_tls_handshake\"\xea\x05\n" +
 	"\x05Retry\x12\x1f\n" +
 	"\vmax_retries\x18\x01 \x01(\x05R\n" +
 	"maxRetries\x12,\n" +
@@ -2834,7 +3187,18 @@ const file_policy_proto_rawDesc = "" +
 	"\vterminating\x18\x02 \x01(\bR\vterminating\x12\x12\n" +
 	"\x04node\x18\x03 \x01(\tR\x04node\x12\x1b\n" +
 	"\tfor_nodes\x18\x04 \x03(\tR\bforNodes\x12\x1b\n" +
-	"\tfor_zones\x18\x05 \x03(\tR\bforZones*m\n" +
+	"\tfor_zones\x18\x05 \x03(\tR\bforZones\"?\n" +
+	"\x05Roots\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\"\n" +
+	"\fcertificates\x18\x02 \x03(\fR\fcertificates\"J\n" +
+	"\aKeyPair\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05chain\x18\x02 \x03(\fR\x05chain\x12\x15\n" +
+	"\x03key\x18\x03 \x01(\fB\x03\x80\x01\x01R\x03key\"c\n" +
+	"\vCredentials\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
+	"\busername\x18\x02 \x01(\tB\x03\x80\x01\x01R\busername\x12\x1f\n" +
+	"\bpassword\x18\x03 \x01(\tB\x03\x80\x01\x01R\bpassword*m\n" +
 	"\n" +
 	"PolicyKind\x12\x1b\n" +
 	"\x17POLICY_KIND_UNSPECIFIED\x10\x00\x12\x1c\n" +
@@ -2859,7 +3223,12 @@ const file_policy_proto_rawDesc = "" +
 	"\x0ePROTOCOL_HTTP2\x10\x03\x12\x11\n" +
 	"\rPROTOCOL_GRPC\x10\x04\x12\x10\n" +
 	"\fPROTOCOL_TLS\x10\x05\x12\x10\n" +
-	"\fPROTOCOL_TCP\x10\x06*\xa0\x01\n" +
+	"\fPROTOCOL_TCP\x10\x06*m\n" +
+	"\aTLSMode\x12\x18\n" +
+	"\x14TLS_MODE_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14TLS_MODE_PASSTHROUGH\x10\x01\x12\x16\n" +
+	"\x12TLS_MODE_ORIGINATE\x10\x02\x12\x16\n" +
+	"\x12TLS_MODE_INTERCEPT\x10\x03*\xa0\x01\n" +
 	"\tPathMatch\x12\x1a\n" +
 	"\x16PATH_MATCH_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0ePATH_MATCH_ANY\x10\x01\x12\x14\n" +
@@ -2933,93 +3302,100 @@ func file_policy_proto_rawDescGZIP() []byte {
 	return file_policy_proto_rawDescData
 }
 
-var file_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 13)
-var file_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 14)
+var file_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_policy_proto_goTypes = []any{
 	(PolicyKind)(0),         // 0: fairlead.agent.v1.PolicyKind
 	(Mode)(0),               // 1: fairlead.agent.v1.Mode
 	(TargetKind)(0),         // 2: fairlead.agent.v1.TargetKind
 	(Protocol)(0),           // 3: fairlead.agent.v1.Protocol
-	(PathMatch)(0),          // 4: fairlead.agent.v1.PathMatch
-	(Condition)(0),          // 5: fairlead.agent.v1.Condition
-	(Idempotency)(0),        // 6: fairlead.agent.v1.Idempotency
-	(Strategy)(0),           // 7: fairlead.agent.v1.Strategy
-	(Jitter)(0),             // 8: fairlead.agent.v1.Jitter
-	(BreakerScope)(0),       // 9: fairlead.agent.v1.BreakerScope
-	(Sharing)(0),            // 10: fairlead.agent.v1.Sharing
-	(LoadBalancing)(0),      // 11: fairlead.agent.v1.LoadBalancing
-	(AccessLog)(0),          // 12: fairlead.agent.v1.AccessLog
-	(*Workload)(nil),        // 13: fairlead.agent.v1.Workload
-	(*Profile)(nil),         // 14: fairlead.agent.v1.Profile
-	(*PolicyID)(nil),        // 15: fairlead.agent.v1.PolicyID
-	(*Binding)(nil),         // 16: fairlead.agent.v1.Binding
-	(*Target)(nil),          // 17: fairlead.agent.v1.Target
-	(*Prefix)(nil),          // 18: fairlead.agent.v1.Prefix
-	(*Rule)(nil),            // 19: fairlead.agent.v1.Rule
-	(*RequestMatch)(nil),    // 20: fairlead.agent.v1.RequestMatch
-	(*Settings)(nil),        // 21: fairlead.agent.v1.Settings
-	(*Timeouts)(nil),        // 22: fairlead.agent.v1.Timeouts
-	(*Retry)(nil),           // 23: fairlead.agent.v1.Retry
-	(*StatusRange)(nil),     // 24: fairlead.agent.v1.StatusRange
-	(*HeaderMatch)(nil),     // 25: fairlead.agent.v1.HeaderMatch
-	(*RetryOverride)(nil),   // 26: fairlead.agent.v1.RetryOverride
-	(*Backoff)(nil),         // 27: fairlead.agent.v1.Backoff
-	(*Budget)(nil),          // 28: fairlead.agent.v1.Budget
-	(*Pool)(nil),            // 29: fairlead.agent.v1.Pool
-	(*Breaker)(nil),         // 30: fairlead.agent.v1.Breaker
-	(*ErrorRate)(nil),       // 31: fairlead.agent.v1.ErrorRate
-	(*SlowCalls)(nil),       // 32: fairlead.agent.v1.SlowCalls
-	(*Destination)(nil),     // 33: fairlead.agent.v1.Destination
-	(*DestinationPort)(nil), // 34: fairlead.agent.v1.DestinationPort
-	(*Endpoint)(nil),        // 35: fairlead.agent.v1.Endpoint
+	(TLSMode)(0),            // 4: fairlead.agent.v1.TLSMode
+	(PathMatch)(0),          // 5: fairlead.agent.v1.PathMatch
+	(Condition)(0),          // 6: fairlead.agent.v1.Condition
+	(Idempotency)(0),        // 7: fairlead.agent.v1.Idempotency
+	(Strategy)(0),           // 8: fairlead.agent.v1.Strategy
+	(Jitter)(0),             // 9: fairlead.agent.v1.Jitter
+	(BreakerScope)(0),       // 10: fairlead.agent.v1.BreakerScope
+	(Sharing)(0),            // 11: fairlead.agent.v1.Sharing
+	(LoadBalancing)(0),      // 12: fairlead.agent.v1.LoadBalancing
+	(AccessLog)(0),          // 13: fairlead.agent.v1.AccessLog
+	(*Workload)(nil),        // 14: fairlead.agent.v1.Workload
+	(*Profile)(nil),         // 15: fairlead.agent.v1.Profile
+	(*PolicyID)(nil),        // 16: fairlead.agent.v1.PolicyID
+	(*Binding)(nil),         // 17: fairlead.agent.v1.Binding
+	(*Target)(nil),          // 18: fairlead.agent.v1.Target
+	(*TLS)(nil),             // 19: fairlead.agent.v1.TLS
+	(*Prefix)(nil),          // 20: fairlead.agent.v1.Prefix
+	(*Rule)(nil),            // 21: fairlead.agent.v1.Rule
+	(*RequestMatch)(nil),    // 22: fairlead.agent.v1.RequestMatch
+	(*Settings)(nil),        // 23: fairlead.agent.v1.Settings
+	(*Timeouts)(nil),        // 24: fairlead.agent.v1.Timeouts
+	(*Retry)(nil),           // 25: fairlead.agent.v1.Retry
+	(*StatusRange)(nil),     // 26: fairlead.agent.v1.StatusRange
+	(*HeaderMatch)(nil),     // 27: fairlead.agent.v1.HeaderMatch
+	(*RetryOverride)(nil),   // 28: fairlead.agent.v1.RetryOverride
+	(*Backoff)(nil),         // 29: fairlead.agent.v1.Backoff
+	(*Budget)(nil),          // 30: fairlead.agent.v1.Budget
+	(*Pool)(nil),            // 31: fairlead.agent.v1.Pool
+	(*Breaker)(nil),         // 32: fairlead.agent.v1.Breaker
+	(*ErrorRate)(nil),       // 33: fairlead.agent.v1.ErrorRate
+	(*SlowCalls)(nil),       // 34: fairlead.agent.v1.SlowCalls
+	(*Destination)(nil),     // 35: fairlead.agent.v1.Destination
+	(*DestinationPort)(nil), // 36: fairlead.agent.v1.DestinationPort
+	(*Endpoint)(nil),        // 37: fairlead.agent.v1.Endpoint
+	(*Roots)(nil),           // 38: fairlead.agent.v1.Roots
+	(*KeyPair)(nil),         // 39: fairlead.agent.v1.KeyPair
+	(*Credentials)(nil),     // 40: fairlead.agent.v1.Credentials
 }
 var file_policy_proto_depIdxs = []int32{
-	16, // 0: fairlead.agent.v1.Profile.bindings:type_name -> fairlead.agent.v1.Binding
+	17, // 0: fairlead.agent.v1.Profile.bindings:type_name -> fairlead.agent.v1.Binding
 	0,  // 1: fairlead.agent.v1.PolicyID.kind:type_name -> fairlead.agent.v1.PolicyKind
-	15, // 2: fairlead.agent.v1.Binding.policy:type_name -> fairlead.agent.v1.PolicyID
-	15, // 3: fairlead.agent.v1.Binding.merged:type_name -> fairlead.agent.v1.PolicyID
+	16, // 2: fairlead.agent.v1.Binding.policy:type_name -> fairlead.agent.v1.PolicyID
+	16, // 3: fairlead.agent.v1.Binding.merged:type_name -> fairlead.agent.v1.PolicyID
 	1,  // 4: fairlead.agent.v1.Binding.mode:type_name -> fairlead.agent.v1.Mode
-	17, // 5: fairlead.agent.v1.Binding.to:type_name -> fairlead.agent.v1.Target
-	21, // 6: fairlead.agent.v1.Binding.base:type_name -> fairlead.agent.v1.Settings
-	19, // 7: fairlead.agent.v1.Binding.rules:type_name -> fairlead.agent.v1.Rule
+	18, // 5: fairlead.agent.v1.Binding.to:type_name -> fairlead.agent.v1.Target
+	23, // 6: fairlead.agent.v1.Binding.base:type_name -> fairlead.agent.v1.Settings
+	21, // 7: fairlead.agent.v1.Binding.rules:type_name -> fairlead.agent.v1.Rule
 	2,  // 8: fairlead.agent.v1.Target.kind:type_name -> fairlead.agent.v1.TargetKind
 	3,  // 9: fairlead.agent.v1.Target.protocol:type_name -> fairlead.agent.v1.Protocol
-	18, // 10: fairlead.agent.v1.Target.block:type_name -> fairlead.agent.v1.Prefix
-	18, // 11: fairlead.agent.v1.Target.except:type_name -> fairlead.agent.v1.Prefix
-	20, // 12: fairlead.agent.v1.Rule.match:type_name -> fairlead.agent.v1.RequestMatch
-	21, // 13: fairlead.agent.v1.Rule.settings:type_name -> fairlead.agent.v1.Settings
-	4,  // 14: fairlead.agent.v1.RequestMatch.path_type:type_name -> fairlead.agent.v1.PathMatch
-	22, // 15: fairlead.agent.v1.Settings.timeouts:type_name -> fairlead.agent.v1.Timeouts
-	23, // 16: fairlead.agent.v1.Settings.retry:type_name -> fairlead.agent.v1.Retry
-	29, // 17: fairlead.agent.v1.Settings.pool:type_name -> fairlead.agent.v1.Pool
-	30, // 18: fairlead.agent.v1.Settings.breaker:type_name -> fairlead.agent.v1.Breaker
-	11, // 19: fairlead.agent.v1.Settings.load_balancing:type_name -> fairlead.agent.v1.LoadBalancing
-	12, // 20: fairlead.agent.v1.Settings.access_log:type_name -> fairlead.agent.v1.AccessLog
-	5,  // 21: fairlead.agent.v1.Retry.on:type_name -> fairlead.agent.v1.Condition
-	24, // 22: fairlead.agent.v1.Retry.status_codes:type_name -> fairlead.agent.v1.StatusRange
-	25, // 23: fairlead.agent.v1.Retry.response_headers:type_name -> fairlead.agent.v1.HeaderMatch
-	26, // 24: fairlead.agent.v1.Retry.overrides:type_name -> fairlead.agent.v1.RetryOverride
-	27, // 25: fairlead.agent.v1.Retry.backoff:type_name -> fairlead.agent.v1.Backoff
-	6,  // 26: fairlead.agent.v1.Retry.idempotency:type_name -> fairlead.agent.v1.Idempotency
-	28, // 27: fairlead.agent.v1.Retry.budget:type_name -> fairlead.agent.v1.Budget
-	5,  // 28: fairlead.agent.v1.RetryOverride.on:type_name -> fairlead.agent.v1.Condition
-	27, // 29: fairlead.agent.v1.RetryOverride.backoff:type_name -> fairlead.agent.v1.Backoff
-	24, // 30: fairlead.agent.v1.RetryOverride.status_codes:type_name -> fairlead.agent.v1.StatusRange
-	7,  // 31: fairlead.agent.v1.Backoff.strategy:type_name -> fairlead.agent.v1.Strategy
-	8,  // 32: fairlead.agent.v1.Backoff.jitter:type_name -> fairlead.agent.v1.Jitter
-	31, // 33: fairlead.agent.v1.Breaker.error_rate:type_name -> fairlead.agent.v1.ErrorRate
-	32, // 34: fairlead.agent.v1.Breaker.slow_calls:type_name -> fairlead.agent.v1.SlowCalls
-	5,  // 35: fairlead.agent.v1.Breaker.failure_on:type_name -> fairlead.agent.v1.Condition
-	9,  // 36: fairlead.agent.v1.Breaker.scope:type_name -> fairlead.agent.v1.BreakerScope
-	10, // 37: fairlead.agent.v1.Breaker.sharing:type_name -> fairlead.agent.v1.Sharing
-	24, // 38: fairlead.agent.v1.Breaker.failure_status:type_name -> fairlead.agent.v1.StatusRange
-	34, // 39: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
-	35, // 40: fairlead.agent.v1.DestinationPort.described:type_name -> fairlead.agent.v1.Endpoint
-	41, // [41:41] is the sub-list for method output_type
-	41, // [41:41] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	20, // 10: fairlead.agent.v1.Target.block:type_name -> fairlead.agent.v1.Prefix
+	20, // 11: fairlead.agent.v1.Target.except:type_name -> fairlead.agent.v1.Prefix
+	19, // 12: fairlead.agent.v1.Target.tls:type_name -> fairlead.agent.v1.TLS
+	4,  // 13: fairlead.agent.v1.TLS.mode:type_name -> fairlead.agent.v1.TLSMode
+	22, // 14: fairlead.agent.v1.Rule.match:type_name -> fairlead.agent.v1.RequestMatch
+	23, // 15: fairlead.agent.v1.Rule.settings:type_name -> fairlead.agent.v1.Settings
+	5,  // 16: fairlead.agent.v1.RequestMatch.path_type:type_name -> fairlead.agent.v1.PathMatch
+	24, // 17: fairlead.agent.v1.Settings.timeouts:type_name -> fairlead.agent.v1.Timeouts
+	25, // 18: fairlead.agent.v1.Settings.retry:type_name -> fairlead.agent.v1.Retry
+	31, // 19: fairlead.agent.v1.Settings.pool:type_name -> fairlead.agent.v1.Pool
+	32, // 20: fairlead.agent.v1.Settings.breaker:type_name -> fairlead.agent.v1.Breaker
+	12, // 21: fairlead.agent.v1.Settings.load_balancing:type_name -> fairlead.agent.v1.LoadBalancing
+	13, // 22: fairlead.agent.v1.Settings.access_log:type_name -> fairlead.agent.v1.AccessLog
+	6,  // 23: fairlead.agent.v1.Retry.on:type_name -> fairlead.agent.v1.Condition
+	26, // 24: fairlead.agent.v1.Retry.status_codes:type_name -> fairlead.agent.v1.StatusRange
+	27, // 25: fairlead.agent.v1.Retry.response_headers:type_name -> fairlead.agent.v1.HeaderMatch
+	28, // 26: fairlead.agent.v1.Retry.overrides:type_name -> fairlead.agent.v1.RetryOverride
+	29, // 27: fairlead.agent.v1.Retry.backoff:type_name -> fairlead.agent.v1.Backoff
+	7,  // 28: fairlead.agent.v1.Retry.idempotency:type_name -> fairlead.agent.v1.Idempotency
+	30, // 29: fairlead.agent.v1.Retry.budget:type_name -> fairlead.agent.v1.Budget
+	6,  // 30: fairlead.agent.v1.RetryOverride.on:type_name -> fairlead.agent.v1.Condition
+	29, // 31: fairlead.agent.v1.RetryOverride.backoff:type_name -> fairlead.agent.v1.Backoff
+	26, // 32: fairlead.agent.v1.RetryOverride.status_codes:type_name -> fairlead.agent.v1.StatusRange
+	8,  // 33: fairlead.agent.v1.Backoff.strategy:type_name -> fairlead.agent.v1.Strategy
+	9,  // 34: fairlead.agent.v1.Backoff.jitter:type_name -> fairlead.agent.v1.Jitter
+	33, // 35: fairlead.agent.v1.Breaker.error_rate:type_name -> fairlead.agent.v1.ErrorRate
+	34, // 36: fairlead.agent.v1.Breaker.slow_calls:type_name -> fairlead.agent.v1.SlowCalls
+	6,  // 37: fairlead.agent.v1.Breaker.failure_on:type_name -> fairlead.agent.v1.Condition
+	10, // 38: fairlead.agent.v1.Breaker.scope:type_name -> fairlead.agent.v1.BreakerScope
+	11, // 39: fairlead.agent.v1.Breaker.sharing:type_name -> fairlead.agent.v1.Sharing
+	26, // 40: fairlead.agent.v1.Breaker.failure_status:type_name -> fairlead.agent.v1.StatusRange
+	36, // 41: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
+	37, // 42: fairlead.agent.v1.DestinationPort.described:type_name -> fairlead.agent.v1.Endpoint
+	43, // [43:43] is the sub-list for method output_type
+	43, // [43:43] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_policy_proto_init() }
@@ -3027,13 +3403,14 @@ func file_policy_proto_init() {
 	if File_policy_proto != nil {
 		return
 	}
+	file_policy_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_policy_proto_rawDesc), len(file_policy_proto_rawDesc)),
-			NumEnums:      13,
-			NumMessages:   23,
+			NumEnums:      14,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -2,6 +2,7 @@ package h2
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
@@ -39,7 +40,9 @@ type stream struct {
 	recorder  routes.Recorder
 	plan      *routes.Plan
 	pinned    bool
-	abandoned bool // its call has ended while its connection is made
+	to        netip.AddrPort // that is connected to where it is pinned
+	secured   bool           // by a handshake
+	abandoned bool           // its call has ended while its connection is made
 	started   time.Time
 
 	// the request
@@ -76,6 +79,7 @@ type stream struct {
 	placedAt  time.Time   // when it was asked for
 	pending   time.Time   // until when it may be parked
 	moved     time.Time   // when bytes last went in either direction
+	sentAt    time.Time   // when the server last took something of the request
 	answered  time.Time   // when the last ones came from the server
 	place     int         // in the heap, from 1 on; 0: not there
 	due       time.Time
@@ -133,9 +137,11 @@ func (x *stream) target() {
 	r, ok := s.routes.Select(&x.head)
 	if !ok {
 		x.pool, x.recorder, x.plan, x.pinned = s.direct(), routes.Discard{}, &s.driver.ungoverned, true
+		x.to, x.secured = s.client.Original, false
 		return
 	}
 	x.pool, x.recorder, x.plan, x.pinned = r.Pool, r.Recorder(), route.PlanFor(r, &x.head), s.routes.Pinned()
+	x.to, x.secured = r.Connects(s.client.Original), r.Originates()
 }
 
 // act does what the call says, until something has to be waited for.

@@ -182,6 +182,16 @@ func (s *Selector) every(is func(*routes.Candidate) bool) bool {
 	return true
 }
 
+// Originates reports whether the agent speaks TLS to the hosts of a policy that may govern the connection, while the client does not.
+func (s *Selector) Originates() bool {
+	for i := range s.candidates {
+		if s.candidates[i].Originates() {
+			return true
+		}
+	}
+	return false
+}
+
 // Governing returns the binding that governs the connection as a whole, if one does.
 func (s *Selector) Governing() *routes.Candidate {
 	if len(s.candidates) > 0 && !s.candidates[0].NeedsHost() {

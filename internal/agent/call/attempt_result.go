@@ -87,7 +87,7 @@ func (c *Call) attemptFailed(now time.Time, id AttemptID, f *Failure) Action {
 		f.ResponseStarted = true
 		c.bytesAccepted(id)
 	}
-	unsent := f.PeerUnprocessed || !t.sent
+	unsent := !t.sent || f.PeerUnprocessed && !f.ResponseStarted // a peer that has answered has begun to process
 	c.last, c.reset = f.Kind, f.GRPCStatus
 	c.over(id)
 	if f.timesOut() && c.passed(c.deadline, now) {

@@ -51,7 +51,8 @@ type Failure struct {
 	Kind Kind
 	// ResponseStarted: at least one byte of a response arrived.
 	ResponseStarted bool
-	// PeerUnprocessed: the peer said that it did not process the request (REFUSED_STREAM, above GOAWAY's last id).
+	// PeerUnprocessed: the peer said that it did not process the request (REFUSED_STREAM, above GOAWAY's last id). It does
+	// not count once a response has started.
 	PeerUnprocessed bool
 	// GRPCStatus is what the peer's reset of the stream means for a gRPC call; 0: nothing was said.
 	GRPCStatus int

@@ -228,7 +228,7 @@ func (w *world) fail(s *simCall, now time.Time, id AttemptID, f Failure) error {
 		s.arrive(id)
 	}
 	g := w.event(s, now, "failure", id)
-	g.failure, g.unsent = &f, f.PeerUnprocessed || !s.attempts[id].sent
+	g.failure, g.unsent = &f, f.PeerUnprocessed && !f.ResponseStarted || !s.attempts[id].sent
 	s.arrived = s.arrived || !g.unsent
 	s.attempts[id] = simAttempt{}
 	return w.check(s, now, s.call.AttemptFailed(now, id, f), g)

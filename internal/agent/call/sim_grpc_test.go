@@ -60,8 +60,7 @@ func (w *world) failHeld(s *simCall, now time.Time, id AttemptID, f Failure) err
 	g := w.event(s, now, "failure while held", id)
 	said := f
 	said.ResponseStarted = true
-	g.failure, g.unsent = &said, f.PeerUnprocessed
-	s.arrived = s.arrived || !g.unsent
+	g.failure, s.arrived = &said, true
 	s.attempts[id] = simAttempt{}
 	return w.check(s, now, s.call.AttemptFailed(now, id, f), g)
 }

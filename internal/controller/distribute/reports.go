@@ -1,7 +1,9 @@
 package distribute
 
 import (
+	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -19,11 +21,12 @@ func (v *Server) Report(stream wire.ReportServer) error {
 	}
 	store, agent := v.opts.Store, agentID{node: p.Node, agent: p.PodUID}
 	store.traffic.streamStarted(agent)
-	defer func() { store.markPoliciesChanged(agent.node, store.traffic.streamEnded(agent, time.Now())) }()
+	c := &reportCounter{store: store, agent: agent}
+	defer c.end()
 	expiry := p.expiry()
 	defer expiry.Stop()
 	ended := make(chan error, 1)
-	v.wg.Go(func() { ended <- receiveReports(stream, store, agent) }) // the handler's return ends it
+	v.wg.Go(func() { ended <- c.receiveAll(stream) }) // the handler's return ends it
 	select {
 	case err := <-ended:
 		return statusOf(err)
@@ -36,24 +39,53 @@ func (v *Server) Report(stream wire.ReportServer) error {
 	}
 }
 
-// receiveReports counts reports until the stream ends.
-func receiveReports(stream wire.ReportServer, store *Store, agent agentID) error {
+// reportCounter counts the reports of one stream.
+type reportCounter struct {
+	store *Store
+	agent agentID
+
+	mu    sync.Mutex
+	ended bool // guarded by mu: what comes now would stay, for there is nobody to take it back
+}
+
+// end ends the counting. What was received and not counted is not acknowledged, so the agent sends it again.
+func (c *reportCounter) end() {
+	c.mu.Lock()
+	c.ended = true
+	c.mu.Unlock()
+	c.store.markPoliciesChanged(c.agent.node, c.store.traffic.streamEnded(c.agent, time.Now()))
+}
+
+// receiveAll counts reports until the stream ends.
+func (c *reportCounter) receiveAll(stream wire.ReportServer) error {
 	for {
-		if err := receiveReport(stream, store, agent); err != nil {
+		if err := c.receive(stream); err != nil {
 			return err
 		}
 	}
 }
 
-// receiveReport counts one report. It keeps nothing of it: the next one may take long to come.
-func receiveReport(stream wire.ReportServer, store *Store, agent agentID) error {
+// receive counts one report. It keeps nothing of it: the next one may take long to come.
+func (c *reportCounter) receive(stream wire.ReportServer) error {
 	r, err := stream.Recv()
 	if err != nil {
 		return err
 	}
-	store.observe(agent, r)
+	if !c.count(r) {
+		return context.Canceled
+	}
 	// This blocks only for an agent that left thousands of acks unread, and holds up nobody but that agent.
-	return stream.Ack(wire.ReportAck{Sequence: r.Sequence, Interval: store.reportInterval()})
+	return stream.Ack(wire.ReportAck{Sequence: r.Sequence, Interval: c.store.reportInterval()})
+}
+
+// count counts a report unless the counting has ended.
+func (c *reportCounter) count(r wire.Report) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ended {
+		c.store.observe(c.agent, r)
+	}
+	return !c.ended
 }
 
 // observe counts a report, as far as it is about policies that the agent's node has.

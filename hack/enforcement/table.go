@@ -68,7 +68,7 @@ var concerns = []struct {
 	{"loadBalancing", []string{http1, opaque}},
 	{"rules[].match[].grpc", []string{grpc}},
 	{"rules[]", []string{http1}},
-	{"to[].protocol", []string{http1, http2, opaque}},
+	{"to[].protocol", []string{http1, opaque}},
 	{"to[].tls.mode", []string{agent, http1}},
 	{"to[].tls.caBundleRef.kind", []string{agent}}, // what is read: agents know roots by a name
 	{"to[].tls.caBundleRef.key", []string{agent}},

@@ -124,13 +124,13 @@ func TestRule18_ABodyIsKeptForAnotherAttemptOverHTTP2(t *testing.T) {
 func TestRule18_ALargeBodyIsNotSentAgainOverHTTP2(t *testing.T) {
 	w, _ := scripted(t, toAnyH2(func(s *policy.Settings) {
 		s.Retry.On = policy.Of(policy.GatewayError)
-		s.Retry.Idempotency = policy.AnyMethod
+		s.Retry.Idempotency, s.Retry.BodyMaxBytes = policy.AnyMethod, 4<<10
 	}), func(_ int, s *http2test.Stream) {
 		_, _ = s.Body()
 		_ = s.Respond(503, nil, nil)
 	})
 	c := w.dialH2(http2test.Options{})
-	s := must(c.Post("up.example", "/", make([]byte, 128<<10), nil))(t)
+	s := must(c.Post("up.example", "/", make([]byte, 16<<10), nil))(t)
 	if status, _ := statusOf(t, s); status != "503" {
 		t.Errorf("status %s", status)
 	}

@@ -221,7 +221,7 @@ func TestADrainEndsHTTP2Connections(t *testing.T) {
 	check(t, <-done)
 }
 
-//enforces:http2 connectionPool.http2.pingInterval connectionPool.http2.pingTimeout
+//enforces:http2 connectionPool.http2.pingInterval
 func TestPingsFindAServerThatIsGone(t *testing.T) {
 	srv := http2test.NewServer(t, http2test.Script{Options: http2test.Options{NoPingAck: true}, Stream: func(s *http2test.Stream) {
 	}})
@@ -231,6 +231,29 @@ func TestPingsFindAServerThatIsGone(t *testing.T) {
 	}))
 	s := must(w.dialH2(http2test.Options{}).Post("up.example", "/", []byte("x"), nil))(t)
 	if status, head := statusOf(t, s); status != "502" || head.Get("fairlead-reason") != "reset" {
+		t.Errorf("got %v", head)
+	}
+}
+
+//enforces:http2 connectionPool.http2.pingTimeout
+func TestTheAnswerToAPingMayTakeAsLongAsWritten(t *testing.T) {
+	srv := http2test.NewServer(t, http2test.Script{Options: http2test.Options{NoPingAck: true}, Stream: func(s *http2test.Stream) {
+		if s.Conn.AwaitCount(http2.FramePing, 1) != nil {
+			return
+		}
+		for range 100 { // there and back: long enough for who does not wait at all
+			if s.Conn.Ping() != nil {
+				return
+			}
+		}
+		_ = s.Respond(200, nil, nil)
+	}})
+	w := build(t, srv.Addr(), toAnyH2(func(s *policy.Settings) {
+		s.Pool.PingInterval, s.Pool.PingTimeout = 30*time.Millisecond, time.Hour
+		s.Retry.MaxRetries = 0
+	}))
+	s := must(w.dialH2(http2test.Options{}).Post("up.example", "/", []byte("x"), nil))(t)
+	if status, head := statusOf(t, s); status != "200" {
 		t.Errorf("got %v", head)
 	}
 }

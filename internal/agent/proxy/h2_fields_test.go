@@ -62,7 +62,7 @@ func TestRule02_DeadlinesOfAttemptsHoldOverHTTP2(t *testing.T) {
 		body   int
 		reason string
 	}{
-		"connect":        {set: func(l *policy.Timeouts) { l.Connect = short }, slow: time.Minute, reason: "connect_failure"},
+		"connect":        {set: func(l *policy.Timeouts) { l.Connect, l.Overall = short, 3*time.Second }, slow: time.Minute, reason: "connect_failure"},
 		"responseHeader": {set: func(l *policy.Timeouts) { l.ResponseHeader = short }, reason: "per_try_timeout"},
 		"write":          {set: func(l *policy.Timeouts) { l.Write = short }, body: 128 << 10, reason: "per_try_timeout"},
 	} {

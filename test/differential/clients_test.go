@@ -100,7 +100,6 @@ func clientScenarios() []scenario {
 		curl("cut-answer", "/cut").but(cutForCurl),
 		curl("retry-of-503", "--retry", "1", "--retry-delay", "1", "/status"),
 		curl("h2c-offer", "--http2", "/").but(h2cOfCurl),
-		curl("http2-prior-knowledge", "--http2-prior-knowledge", "/"),
 		with("busybox-wget", func(r *run) { r.pod("busybox", "wget", "-q", "-O", "-", r.url("/")) }),
 		with("busybox-wget-of-503", func(r *run) { r.pod("busybox", "wget", "-q", "-O", "-", r.url("/status")) }),
 		with("nc-request-and-half-close", func(r *run) { r.podWith(r.to("GET", "/slow", "Connection: close"), "nc", "-N", r.ip(), r.portText()) }),

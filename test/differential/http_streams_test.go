@@ -234,17 +234,6 @@ func tunnelScenarios() []scenario {
 			p.response()
 			p.ask("GET", "/after")
 		}, func(q *request) { q.answer(403, "no "+q.target) }),
-		one("http2-with-prior-knowledge", func(p *peer) {
-			p.say("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
-			p.hear(18)
-			p.quiet(1200 * time.Millisecond)
-			p.say("\x00\x00\x00\x04\x01\x00\x00\x00\x00")
-			p.close()
-		}, nil).served(func(p *peer) {
-			p.hear(33)
-			p.say("\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x04\x01\x00\x00\x00\x00")
-			p.rest()
-		}).under(rawKinds[:4]...),
 		one("h2c-offer", func(p *peer) {
 			p.ask("GET", "/", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA")
 		}, func(q *request) { q.answer(200, "plain") }).but(h2cOffer),

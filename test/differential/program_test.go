@@ -161,7 +161,7 @@ func (r *run) noteProgram(out, exit string) {
 	out = took.ReplaceAllString(out, "after a while")
 	for _, line := range strings.Split(strings.TrimRight(out, "\n"), "\n") {
 		name, _, _ := strings.Cut(line, ":")
-		if line = strings.TrimRight(line, "\r"); line == "" || isHop(name) || name == "Date" {
+		if line = strings.TrimRight(line, "\r"); line == "" || isHop(name) || strings.EqualFold(name, "Date") {
 			continue
 		}
 		if len(line) > 600 {

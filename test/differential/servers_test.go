@@ -13,19 +13,12 @@ import (
 func serverScenarios() []scenario {
 	kinds := []kind{service, host, headless}
 	calls := func(r *run, more ...[]string) {
-		r.world.setHosts(r, fmt.Sprintf("%s %s\n", r.addr().Addr(), serverName))
+		named(r)
 		for _, args := range append([][]string{
 			{"-i", "/file.txt"}, {"-I", "/file.txt"}, {"-i", "/missing"}, {"-o", "/dev/null", "-w", "%{http_code} %{size_download}\n", "/big"},
 			{"-w", "connects %{num_connects}\n", "/file.txt", "/file.txt"},
 		}, more...) {
-			all := []string{"curl", "-sS", "--max-time", "8"}
-			for _, a := range args {
-				if strings.HasPrefix(a, "/") && a != bigFile() && a != os.DevNull {
-					a = r.url(a)
-				}
-				all = append(all, a)
-			}
-			r.pod(all...)
+			curl(r, args)
 		}
 	}
 	return withSlack([]scenario{
@@ -35,6 +28,19 @@ func serverScenarios() []scenario {
 			calls(r, []string{"-i", "-r", "2-5", "/file.txt"}, []string{"--compressed", "/file.txt"}, []string{"-i", "-T", bigFile(), "/upload"},
 				[]string{"-s", "-o", "/dev/null", "-w", "%{http_code}\n", "-H", "Expect:", "-T", bigFile(), "/small"},
 				[]string{"-i", "-X", "BREW", "/file.txt"}, []string{"-i", "-H", "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT", "/file.txt"})
+		}},
+		{name: "nginx-http2", kinds: kinds, play: func(r *run) {
+			r.files()
+			conf := strings.Replace(nginxConf, "ipv6only=off", "ipv6only=off http2", 1)
+			r.server(0, "nginx", "-p", r.world.scratch, "-e", "stderr", "-c", r.file("nginx.conf", conf))
+			named(r)
+			http2 := func(args ...string) []string { return append([]string{"--http2-prior-knowledge"}, args...) }
+			for _, args := range [][]string{
+				{"-i", "/file.txt"}, {"-I", "/file.txt"}, {"-i", "/missing"}, {"-o", "/dev/null", "-w", "%{http_code} %{size_download}\n", "/big"},
+				{"-w", "connects %{num_connects}\n", "/file.txt", "/file.txt"}, {"-i", "-r", "2-5", "/file.txt"}, {"-i", "-T", bigFile(), "/upload"},
+			} {
+				curl(r, http2(args...))
+			}
 		}},
 		{name: "haproxy", kinds: kinds, play: func(r *run) {
 			r.server(0, "haproxy", "-f", r.file("haproxy.cfg", haproxyConf))
@@ -55,6 +61,21 @@ func serverScenarios() []scenario {
 			r.podWith(strings.Repeat("SET k v\r\n", 2000)+"GET k\r\n", "redis-cli", "-h", r.ip(), "-p", r.portText(), "--pipe")
 		}},
 	})
+}
+
+// named gives the server its name in the pod.
+func named(r *run) { r.world.setHosts(r, fmt.Sprintf("%s %s\n", r.addr().Addr(), serverName)) }
+
+// curl calls the server with curl; arguments that are paths become URLs of it.
+func curl(r *run, args []string) {
+	all := []string{"curl", "-sS", "--max-time", "8"}
+	for _, a := range args {
+		if strings.HasPrefix(a, "/") && a != bigFile() && a != os.DevNull {
+			a = r.url(a)
+		}
+		all = append(all, a)
+	}
+	r.pod(all...)
 }
 
 // files are what the file servers serve.

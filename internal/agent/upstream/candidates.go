@@ -35,9 +35,7 @@ func (c *candidates) admit(h *Host) *hostConns {
 	if hc == nil {
 		return p.addListed(h)
 	}
-	if hc.outage.lasts > 0 {
-		hc.outage.until = c.now.Add(hc.outage.lasts) // one call at a time finds out whether it is back
-	}
+	p.noteTrial(hc, c.now)
 	return hc
 }
 

@@ -13,6 +13,9 @@ func (p *Pool) choose(now time.Time, r *Request) (hc *hostConns, fresh bool) {
 	if r.Pinned || len(hosts) == 0 || p.set.picker == nil {
 		// Behind a cluster IP a new connection is the only way to another endpoint, and may lead to the same one.
 		fresh = r.Fresh || !r.Pinned && len(r.Avoid) > 0
+		if r.Pinned && p.set.name.holds(now) {
+			return p.chooseNamed(now, r), fresh
+		}
 		if hc := p.at(r.Original); p.available(hc, fresh) {
 			return hc, fresh
 		}

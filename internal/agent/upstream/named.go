@@ -1,0 +1,114 @@
+package upstream
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Name is what is known of the addresses of a host name.
+type Name struct {
+	// Addrs are the addresses, with the port that is called, each once. They must not be changed any more.
+	Addrs []netip.AddrPort
+	// Until is until when they may be used.
+	Until time.Time
+	// Exact says that the policy names this very host. If it is one of many that a pattern matches, its name is the client's word alone:
+	// then the address that the client has chosen must be one of the name's.
+	Exact bool
+}
+
+// nameSet is a Name by families. It is immutable.
+type nameSet struct {
+	Name
+	byFamily [families][]netip.AddrPort
+}
+
+// SetName says which addresses the host name has that stands for the cluster.
+func (c *Cluster) SetName(n Name) {
+	set := &nameSet{Name: n}
+	for _, a := range n.Addrs {
+		f := familyOf(a.Addr())
+		set.byFamily[f] = append(set.byFamily[f], a)
+	}
+	c.mu.Lock()
+	next := *c.hosts.Load()
+	next.name = set
+	c.hosts.Store(&next)
+	waiting := c.waitingPools()
+	c.mu.Unlock()
+	for _, p := range waiting {
+		p.retryParked()
+	}
+}
+
+// KnowsName reports whether SetName has said something that holds.
+func (c *Cluster) KnowsName(now time.Time) bool { return c.hosts.Load().name.holds(now) }
+
+// holds reports whether the addresses are known and may be used. n may be nil.
+func (n *nameSet) holds(now time.Time) bool { return n != nil && now.Before(n.Until) }
+
+// chooseNamed picks the address for a pinned request: the one that the client chose if it will do, and another one of the name otherwise.
+// It expects the lock, and returns nil when the address is at its limit.
+func (p *Pool) chooseNamed(now time.Time, r *Request) *hostConns {
+	hc := p.at(p.addressFor(now, r))
+	if !p.available(hc, r.Fresh) {
+		return nil
+	}
+	p.noteTrial(hc, now)
+	return hc
+}
+
+func (p *Pool) addressFor(now time.Time, r *Request) netip.AddrPort {
+	down := func(a netip.AddrPort) bool { hc := p.unlisted[a]; return hc != nil && hc.isDown(now) }
+	untried := func(a netip.AddrPort) bool { return !slices.Contains(r.Avoid, a) }
+	wishes := [...]func(netip.AddrPort) bool{
+		func(a netip.AddrPort) bool { return untried(a) && !down(a) },
+		func(a netip.AddrPort) bool { return !down(a) },
+		untried,
+	}
+	for _, will := range wishes {
+		if will(r.Original) {
+			return r.Original
+		}
+		if a, ok := p.set.name.other(r, p.random(), will); ok {
+			return a
+		}
+	}
+	return r.Original
+}
+
+// other returns an address that will do in the place of the one that the client chose. Those of the family that was not tried last come
+// first, as in RFC 8305 section 4: what is wrong may be wrong with the family. Within a family any one is as good as another.
+func (n *nameSet) other(r *Request, random uint64, will func(netip.AddrPort) bool) (netip.AddrPort, bool) {
+	last := r.Original
+	if len(r.Avoid) > 0 {
+		last = r.Avoid[len(r.Avoid)-1]
+	}
+	f := familyOf(last.Addr())
+	for _, of := range [...][]netip.AddrPort{n.byFamily[1-f], n.byFamily[f]} {
+		for i := range of {
+			a := of[(random%uint64(len(of))+uint64(i))%uint64(len(of))]
+			if a != r.Original && n.mayReplace(r.Original, a) && will(a) {
+				return a, true
+			}
+		}
+	}
+	return netip.AddrPort{}, false
+}
+
+// mayReplace reports whether an address of the name may be called in the place of the one that the client chose.
+//
+// If that is one of the name's, the other one must be callable from as far away, or further: whoever owns a name decides its addresses,
+// and must not lead calls that go outside to what is inside. If it is not (the DNS has changed, or the pod knows the name by its
+// hosts file), the policy must name the host exactly, and the other one must be as near or far: the double of a server inside is never
+// replaced by the real one outside. Addresses of a machine itself are no name's to give, and nothing replaces one that was called.
+func (n *nameSet) mayReplace(chosen, other netip.AddrPort) bool {
+	from, to := reachOf(chosen.Addr()), reachOf(other.Addr())
+	switch {
+	case from == own || to == own:
+		return false
+	case slices.Contains(n.Addrs, chosen):
+		return to >= from
+	}
+	return n.Exact && to == from
+}

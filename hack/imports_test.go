@@ -29,6 +29,7 @@ var packages = map[string][]string{
 	"internal/agent/transport":          {},
 	"internal/agent/upstream":           {"internal/agent/transport", "internal/policy", "internal/agent/resilience", "internal/agent/call"},
 	"internal/agent/cgroup":             {},
+	"internal/agent/names":              {},
 	"internal/agent/capture/netns":      {},
 	"internal/agent/capture/pods":       {},
 	"internal/agent/capture/socketlb":   {},

@@ -18,7 +18,9 @@ type Destination struct {
 	Service *ServiceDestination `json:"service,omitempty"`
 
 	// host is a name outside or inside the cluster, matched against the Host
-	// header, the :authority, or the TLS server name of a call.
+	// header, the :authority, or the TLS server name of a call. A call goes to
+	// the address that its client chose; a retry goes to another address of the
+	// name if there is one, unless the host is "*".
 	// +optional
 	Host Host `json:"host,omitempty"`
 

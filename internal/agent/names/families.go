@@ -14,14 +14,14 @@ import (
 
 // resolve asks for the addresses of both families together. What one question has found counts though the other has failed: then it is
 // asked again soon.
-func (r *Resolver) resolve(ctx context.Context, name string) (Answer, error) {
+func (r *Resolver) resolve(ctx context.Context, name string) (answer, error) {
 	absolute, err := dnsmessage.NewName(name + ".")
 	if err != nil {
-		return Answer{Until: time.Now().Add(negativeFor)}, nil // no name of the DNS, so it has no addresses there
+		return answer{until: time.Now().Add(negativeFor)}, nil // no name of the DNS, so it has no addresses there
 	}
 	servers, err := r.servers()
 	if err != nil {
-		return Answer{Until: time.Now().Add(failedFor)}, err
+		return answer{until: time.Now().Add(failedFor)}, err
 	}
 	var found [2]records
 	var failed [2]error
@@ -34,7 +34,7 @@ func (r *Resolver) resolve(ctx context.Context, name string) (Answer, error) {
 }
 
 // merge makes one answer of those of both families.
-func merge(found [2]records, failed [2]error, now time.Time) (a Answer, err error) {
+func merge(found [2]records, failed [2]error, now time.Time) (a answer, err error) {
 	lasts := maxTTL
 	for i := range found {
 		if failed[i] != nil {
@@ -42,22 +42,22 @@ func merge(found [2]records, failed [2]error, now time.Time) (a Answer, err erro
 			continue
 		}
 		for _, addr := range found[i].addrs {
-			if !slices.Contains(a.Addrs, addr) {
-				a.Addrs = append(a.Addrs, addr)
+			if !slices.Contains(a.addrs, addr) {
+				a.addrs = append(a.addrs, addr)
 			}
 		}
 		if len(found[i].addrs) > 0 {
 			lasts = min(lasts, max(found[i].ttl, minTTL))
 		}
 	}
-	if len(a.Addrs) > 0 {
-		a.Until = now.Add(lasts)
+	if len(a.addrs) > 0 {
+		a.until = now.Add(lasts)
 		return a, nil
 	}
 	if err == nil { // a name without any addresses
 		lasts = min(max(min(found[0].ttl, found[1].ttl), minTTL), negativeFor)
 	}
-	a.Until = now.Add(lasts)
+	a.until = now.Add(lasts)
 	return a, err
 }
 

@@ -46,12 +46,10 @@ type Options struct {
 	MaxNames int
 }
 
-// Answer is what is known of a name.
-type Answer struct {
-	// Addrs are the addresses, each once, in the order of the DNS, those of IPv4 first. It must not be changed.
-	Addrs []netip.Addr
-	// Until is until when the answer may be believed.
-	Until time.Time
+// answer is what is known of a name.
+type answer struct {
+	addrs []netip.Addr // each once, in the order of the DNS, those of IPv4 first
+	until time.Time    // until when it may be believed
 }
 
 // Resolver looks names up. Its methods may be called by many goroutines.
@@ -76,7 +74,7 @@ type entry struct {
 	name  string
 	place *list.Element
 	done  chan struct{} // closed when what follows is there
-	Answer
+	answer
 	err error
 }
 
@@ -103,17 +101,18 @@ func (r *Resolver) Close() {
 }
 
 // Lookup returns the addresses of a name, which is taken as an absolute one, in lower case. It waits no longer than ctx allows; the look-up
-// goes on for those who ask later. A name without addresses is an answer without any.
-func (r *Resolver) Lookup(ctx context.Context, name string) (Answer, error) {
+// goes on for those who ask later. A name without addresses is an answer without any. The addresses may be believed until a time; they
+// must not be changed.
+func (r *Resolver) Lookup(ctx context.Context, name string) (addrs []netip.Addr, until time.Time, err error) {
 	e, err := r.find(time.Now(), name)
 	if err != nil {
-		return Answer{}, err
+		return nil, time.Time{}, err
 	}
 	select {
 	case <-e.done:
-		return e.Answer, e.err
+		return e.addrs, e.until, e.err
 	case <-ctx.Done():
-		return Answer{}, context.Cause(ctx)
+		return nil, time.Time{}, context.Cause(ctx)
 	}
 }
 
@@ -122,7 +121,7 @@ func (r *Resolver) find(now time.Time, name string) (*entry, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if e := r.names[name]; e != nil {
-		if !e.ended() || now.Before(e.Until) {
+		if !e.ended() || now.Before(e.until) {
 			r.used.MoveToFront(e.place)
 			return e, nil
 		}
@@ -172,7 +171,7 @@ func (r *Resolver) makeRoom() bool {
 func (r *Resolver) lookUp(e *entry) {
 	ctx, cancel := context.WithTimeout(r.ctx, maxLookup)
 	defer cancel()
-	e.Answer, e.err = r.resolve(ctx, e.name)
+	e.answer, e.err = r.resolve(ctx, e.name)
 	r.mu.Lock()
 	r.underWay--
 	close(e.done)

@@ -36,6 +36,8 @@ type plainDialer struct {
 	// captured is where clients connect to.
 	captured net.Addr
 	last     atomic.Pointer[net.TCPConn] // the connection made last
+	// at says where an address really is, if it is elsewhere.
+	at sync.Map
 	// closed says of the world's own clients, by address, whether they have closed their connections.
 	closed sync.Map
 }
@@ -91,6 +93,9 @@ func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.So
 	if d.broken.Add(-1) >= 0 {
 		return brokenConn()
 	}
+	if elsewhere, ok := d.at.Load(to); ok {
+		to = elsewhere.(netip.AddrPort)
+	}
 	var nd net.Dialer
 	c, err := nd.DialContext(ctx, "tcp", to.String())
 	if err != nil {
@@ -112,6 +117,7 @@ type testProxy struct {
 	events *recordedEvents
 	seen   *fakeRecorder
 	dialer *plainDialer
+	names  *fakeNames
 	// captured is where clients connect to, as if they had gone to original.
 	captured net.Listener
 	original netip.AddrPort
@@ -126,9 +132,10 @@ func buildWith(t testing.TB, o Options, original netip.AddrPort, bindings ...pol
 	w := &testProxy{
 		notifier: b, t: t, original: original,
 		events: &recordedEvents{notifier: b, t: t}, seen: &fakeRecorder{notifier: b}, dialer: &plainDialer{notifier: b},
+		names: &fakeNames{},
 	}
 	var err error
-	w.store, err = routes.New(routes.Options{Dialer: func(string) upstream.Dialer { return w.dialer }, Observer: w.seen})
+	w.store, err = routes.New(routes.Options{Dialer: func(string) upstream.Dialer { return w.dialer }, Observer: w.seen, Names: w.names})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,8 +21,10 @@ func (c *connection) identify() bool {
 		c.passThrough(PassedUnmatched, nil)
 		return false
 	case route.Opaque:
-		c.passThrough(PassedDeclared, nil)
-		return false
+		if !c.routes.NeedsName() {
+			c.passThrough(PassedDeclared, nil)
+			return false
+		}
 	case route.HTTP:
 		return true
 	case route.Nothing:
@@ -39,10 +41,10 @@ func (c *connection) identify() bool {
 	return c.decide(proto, nil)
 }
 
-// decide acts on what the first bytes showed. s is the connection to the server if there is one already.
+// decide acts on what the first bytes showed. Whatever it is, no policy for a name governs it as a whole unless it names one. s is the connection to the server if there is one already.
 func (c *connection) decide(proto detect.Protocol, s *tunnel.Server) (http bool) {
 	why := PassedOther
-	switch proto {
+	switch c.routes.NameWhole(""); proto {
 	case detect.HTTP1:
 		s.Close()
 		return true
@@ -50,11 +52,25 @@ func (c *connection) decide(proto detect.Protocol, s *tunnel.Server) (http bool)
 		why = PassedHTTP2
 	case detect.TLS:
 		why = PassedTLS
+		if !c.identifyName() {
+			s.Close()
+			return false
+		}
 	case detect.Undecided, detect.Other, detect.Silent:
 	}
 	c.prefix = c.session.Buffered()
 	c.passThrough(why, s)
 	return false
+}
+
+// identifyName finds out for which name a TLS connection is, where that matters. It reports false if the connection has failed.
+func (c *connection) identifyName() (ok bool) {
+	if !c.routes.NeedsName() {
+		return true
+	}
+	hello, err := detect.WaitHello(&c.session, &c.session)
+	c.routes.NameWhole(hello.Name)
+	return err == nil
 }
 
 // identifyLate deals with a client that has sent nothing: the server may be the first to speak, or the client has made the

@@ -92,7 +92,7 @@ func (c *connection) connect(s *tunnel.Server) *tunnel.Server {
 	default:
 		return s
 	}
-	return c.srv.connector.Connect(tunnel.Request{Client: &c.client, Route: r, Pinned: pinned, First: s})
+	return c.srv.connector.Connect(tunnel.Request{Client: &c.client, Route: r, Pinned: pinned, First: s, Name: c.routes.WholeName()})
 }
 
 // connectDirectly connects to the original destination of a connection that no policy governs.

@@ -49,7 +49,9 @@ func (p *Pool) noteTrial(hc *hostConns, now time.Time) {
 }
 
 // remembered reports whether what is known of an outage still matters.
-func (o *outage) remembered(now time.Time) bool { return o.lasts > 0 && now.Before(o.until.Add(o.lasts)) }
+func (o *outage) remembered(now time.Time) bool {
+	return o.lasts > 0 && now.Before(o.until.Add(o.lasts))
+}
 
 // noteConnected ends an outage: the host is there.
 func (p *Pool) noteConnected(hc *hostConns) {

@@ -23,6 +23,7 @@ func (x *Exchange) place(p Protocol, a call.Action) (upstream.Lease, call.Action
 	t.Avoid = nil
 	if a.Avoid {
 		t.Avoid = x.Call.Endpoints()
+		x.findAddresses(a)
 	}
 	pool := x.Route.Pool
 	answer, l := pool.Acquire(x.Now, t)

@@ -1,0 +1,27 @@
+package drive
+
+import (
+	"context"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+)
+
+// maxNameWait is how long a retry waits for other addresses of the name that it calls. Without them it goes to where the first attempt
+// went.
+const maxNameWait = time.Second
+
+// findAddresses sees to it that an attempt that avoids what was tried knows the other addresses of the name. The first attempt never
+// waits for that.
+func (x *Exchange) findAddresses(a call.Action) {
+	if !x.Pinned || a.Start == call.First || !x.Route.HasName() {
+		return
+	}
+	end := Earlier(a.Until, x.Now.Add(maxNameWait))
+	ctx, cancel := context.WithDeadline(context.Background(), end)
+	defer cancel()
+	watch := WatchClient(x.Client.Left, cancel)
+	x.Route.FindAddresses(ctx)
+	watch.Stop()
+	x.Now = time.Now()
+}

@@ -34,6 +34,15 @@ type PolicyBody struct {
 	// +optional
 	FailurePolicy FailurePolicy `json:"failurePolicy,omitempty"`
 
+	// udp443 says what becomes of QUIC (HTTP/3, UDP to port 443), which no
+	// policy can govern. Defaults to Allow. Reject has clients fall back to TCP,
+	// where calls are governed. It acts where the destination's ports include
+	// 443, on new flows, and, with failurePolicy Open, as long as the node's
+	// agent is there. A flow shows no name, so for a host it is rejected wherever
+	// it goes; for a service, at its cluster IPs.
+	// +optional
+	UDP443 UDP443 `json:"udp443,omitempty"`
+
 	// observability says what is logged, traced and told.
 	// +optional
 	Observability *Observability `json:"observability,omitempty"`
@@ -83,6 +92,17 @@ const (
 	FailurePolicyOpen FailurePolicy = "Open"
 	// FailurePolicyClosed refuses new connections to governed destinations.
 	FailurePolicyClosed FailurePolicy = "Closed"
+)
+
+// UDP443 says what becomes of UDP to port 443.
+// +kubebuilder:validation:Enum=Allow;Reject
+type UDP443 string
+
+const (
+	// UDP443Allow lets it pass; the status shows that it was seen.
+	UDP443Allow UDP443 = "Allow"
+	// UDP443Reject answers it with "port unreachable".
+	UDP443Reject UDP443 = "Reject"
 )
 
 // Rule changes the policy for some calls.

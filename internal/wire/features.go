@@ -16,18 +16,29 @@ type Feature uint8
 const (
 	// FeaturePatches: resources that are sent as patches.
 	FeaturePatches Feature = iota + 1
+	// FeatureQUIC: flows of QUIC that are rejected.
+	FeatureQUIC
+	// FeatureVia: HTTP proxies through which hosts are called.
+	FeatureVia
 )
 
 // featureNumbers are the features as they travel. The table is never written to.
 var featureNumbers = enum[pb.Feature]{
 	0:              pb.Feature_FEATURE_UNSPECIFIED,
 	FeaturePatches: pb.Feature_FEATURE_PATCHES,
+	FeatureQUIC:    pb.Feature_FEATURE_QUIC,
+	FeatureVia:     pb.Feature_FEATURE_VIA,
 }
 
 // String returns the name of f, as statuses and logs show it.
 func (f Feature) String() string {
-	if f == FeaturePatches {
+	switch f {
+	case FeaturePatches:
 		return "Patches"
+	case FeatureQUIC:
+		return "QUIC"
+	case FeatureVia:
+		return "Via"
 	}
 	return "feature " + strconv.Itoa(int(f))
 }

@@ -23,7 +23,10 @@ type Requirement struct {
 }
 
 // requirements lists every field and enum value that was added to policy.proto after version 1; a test sees to that. It is never written to.
-var requirements = []Requirement{}
+var requirements = []Requirement{
+	{Feature: FeatureVia, Field: "fairlead.agent.v1.Target.via"},
+	{Feature: FeatureQUIC, Field: "fairlead.agent.v1.Binding.reject_quic"},
+}
 
 // standard encodes with the requirements of this build.
 var standard = NewEncoder(requirements)

@@ -25,6 +25,8 @@ const (
 	RefusedStream
 	// BadResponse: the upstream's response broke the protocol.
 	BadResponse
+	// ProxyRefused: the proxy through which the upstream is called does not let the call through. It would not do so the next time either.
+	ProxyRefused
 	// Overflow: the pool's queue was full or the wait in it too long.
 	Overflow
 	// BreakerOpen: the circuit breaker refused the call.
@@ -51,6 +53,7 @@ var kinds = [KindCount]struct {
 	Reset:          {"reset", "reset", 502},
 	RefusedStream:  {"refused_stream", "reset", 502},
 	BadResponse:    {"protocol", "protocol", 502},
+	ProxyRefused:   {"proxy_refused", "proxy", 502},
 	Overflow:       {"pool_overflow", "pool_overflow", 503},
 	BreakerOpen:    {"circuit_open", "circuit_open", 503},
 	RateLimited:    {"rate_limited", "rate_limited", 429},

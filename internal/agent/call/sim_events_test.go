@@ -184,14 +184,14 @@ func (w *world) respond(s *simCall, now time.Time, id AttemptID) error {
 }
 
 func (w *world) failure(s *simCall, id AttemptID) Failure {
-	kinds := []Kind{ConnectFailed, ConnectTimeout, Reset, Reset, Reset, RefusedStream, BadResponse, AttemptTimeout}
+	kinds := []Kind{ConnectFailed, ConnectTimeout, ProxyRefused, Reset, Reset, Reset, RefusedStream, BadResponse, AttemptTimeout}
 	t := &s.attempts[id]
 	if t.sent {
-		kinds = kinds[2:]
+		kinds = kinds[3:]
 	}
 	f := Failure{Kind: kinds[w.random.IntN(len(kinds))]}
 	switch f.Kind {
-	case ConnectFailed, ConnectTimeout:
+	case ConnectFailed, ConnectTimeout, ProxyRefused:
 		return f
 	case RefusedStream:
 		f.PeerUnprocessed = true

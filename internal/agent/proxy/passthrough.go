@@ -86,6 +86,9 @@ func (c *connection) unreachable(why Passed) {
 func (c *connection) connect(s *tunnel.Server) *tunnel.Server {
 	r, pinned, ok := c.routes.Whole()
 	switch {
+	case ok && r.ThroughProxy(): // the way that was looked at is not the call's
+		s.Close()
+		s = nil
 	case ok:
 	case s == nil:
 		return c.connectDirectly()

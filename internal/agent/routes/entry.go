@@ -32,6 +32,7 @@ type entry struct {
 func newEntry(pod string, n *entryInputs, st *state) (*entry, error) {
 	pool, err := upstream.NewPool(upstream.Options{
 		Cluster: st.cluster, Dialer: n.dialer, Limits: n.candidate.base.values.Pool, Affinity: n.affinity,
+		Via: n.candidate.viaRequest(st.key.destination),
 	})
 	if err != nil {
 		return nil, err

@@ -2,12 +2,14 @@ package routes
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/upstream"
+	"fairlead.dev/fairlead/internal/agent/via"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -64,10 +66,13 @@ func (r *Route) HasName() bool { return r.named }
 func (r *Route) FindAddresses(ctx context.Context) {
 	cluster := r.entry.state.cluster
 	n, ok := r.nameOf(r.entry.key.destination)
+	if r.ThroughProxy() {
+		n, ok = hostName{r.source.To.Via.Host, r.source.To.Via.Port}, true
+	}
 	if !ok || cluster.KnowsName(time.Now()) {
 		return
 	}
-	addrs, until, err := r.table.names.Lookup(ctx, n.name)
+	addrs, until, err := r.lookUp(ctx, n.name)
 	if err != nil {
 		return
 	}
@@ -76,4 +81,39 @@ func (r *Route) FindAddresses(ctx context.Context) {
 		known.Addrs = append(known.Addrs, netip.AddrPortFrom(a, n.port))
 	}
 	cluster.SetName(known)
+}
+
+// fixedFor is how long an address stands for itself before that is said again.
+const fixedFor = time.Hour
+
+// lookUp returns the addresses of a name, or an address for itself.
+func (r *Route) lookUp(ctx context.Context, name string) ([]netip.Addr, time.Time, error) {
+	if a, err := netip.ParseAddr(name); err == nil {
+		return []netip.Addr{a}, time.Now().Add(fixedFor), nil
+	}
+	if r.table.names == nil {
+		return nil, time.Time{}, errNoNames
+	}
+	return r.table.names.Lookup(ctx, name)
+}
+
+var errNoNames = errors.New("routes: nobody looks up names")
+
+// ThroughProxy reports whether calls of the route go through an HTTP proxy, whose addresses have to be found before the first attempt.
+func (r *Route) ThroughProxy() bool { return r.source.To.Via != (policy.Via{}) }
+
+// KnowsProxy reports whether there is an address of that proxy to try.
+func (r *Route) KnowsProxy() bool { return r.entry.state.cluster.HasAddresses() }
+
+// viaRequest is what a proxy is asked for by calls to a destination; nil: there is no proxy.
+func (b *Binding) viaRequest(destination string) *via.Request {
+	colon := strings.LastIndexByte(destination, ':')
+	if b.source.To.Via == (policy.Via{}) || colon < 0 {
+		return nil
+	}
+	port, err := strconv.ParseUint(destination[colon+1:], 10, 16)
+	if err != nil {
+		return nil
+	}
+	return &via.Request{Host: destination[:colon], Port: uint16(port)}
 }

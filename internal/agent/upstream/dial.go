@@ -10,6 +10,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/transport"
+	"fairlead.dev/fairlead/internal/agent/via"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -22,7 +23,7 @@ func (p *Pool) Dial(ctx context.Context, r *Request) (Lease, error) {
 	keepAlive := p.limits.KeepAlive
 	p.mu.Unlock()
 	began := time.Now()
-	sock, err := connect(ctx, p.dialer, r.to.host.addr, keepAlive)
+	sock, err := p.connect(ctx, r.to.host.addr, keepAlive)
 	r.state = unused // until then whoever gives up the request gives the place back
 	now := time.Now()
 	if err != nil {
@@ -65,10 +66,43 @@ func (p *Pool) dialFailed(now time.Time, r *Request, err error, hurried bool) {
 	p.vacate(now, hc)
 }
 
-// connect makes a connection with the policy's keep-alive probes in force.
-func connect(ctx context.Context, d Dialer, to netip.AddrPort, k policy.KeepAlive) (*transport.Conn, error) {
-	c := transport.Connector{Dialer: d, KeepAlive: transport.KeepAlive(k)}
+// connect makes a connection with the policy's keep-alive probes in force, through a proxy if there is one.
+func (p *Pool) connect(ctx context.Context, to netip.AddrPort, k policy.KeepAlive) (*transport.Conn, error) {
+	c := transport.Connector{Dialer: p.dialer, KeepAlive: transport.KeepAlive(k)}
+	if p.via != nil {
+		c.Handshake = func(_ context.Context, conn *transport.Conn) error { return askProxy(conn, *p.via) }
+	}
 	return c.Connect(ctx, to)
+}
+
+// ProxyError says that the proxy through which a host is called was reached, and did not connect to the host.
+type ProxyError struct{ Err error }
+
+// Error implements error.
+func (e *ProxyError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *ProxyError) Unwrap() error { return e.Err }
+
+// askProxy asks the proxy at the other end of a connection for the host.
+func askProxy(c *transport.Conn, r via.Request) error {
+	inner := error(nil)
+	if err := c.Pin(func() { inner = via.Connect(c, r) }); err != nil {
+		return err
+	}
+	if inner != nil {
+		return &ProxyError{inner}
+	}
+	return nil
+}
+
+// proxyFailure says what a proxy's failure is: it may reach the host later, or it does not let the call through.
+func proxyFailure(e *ProxyError) call.Kind {
+	var refused *via.Refused
+	if errors.As(e.Err, &refused) && !refused.Unreachable() || errors.Is(e.Err, via.ErrMalformed) || errors.Is(e.Err, via.ErrHost) {
+		return call.ProxyRefused
+	}
+	return call.ConnectFailed
 }
 
 // FailureOf says what kind of failure a dial's error is: ClientGone when nobody is there any more for whom to dial, ConnectTimeout
@@ -79,11 +113,14 @@ func FailureOf(err error) call.Kind {
 	var pod interface{ Gone() bool }
 	var errno syscall.Errno
 	var handshake *transport.HandshakeError
+	var proxy *ProxyError
 	switch {
 	case errors.As(err, &pod) && pod.Gone(), errors.Is(err, context.Canceled):
 		return call.ClientGone
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, ErrConnectTimeout):
 		return call.ConnectTimeout
+	case errors.As(err, &proxy):
+		return proxyFailure(proxy)
 	case errors.As(err, &handshake):
 		return call.ConnectFailed
 	case !errors.As(err, &errno):

@@ -44,6 +44,12 @@ func (c *Cluster) SetName(n Name) {
 // KnowsName reports whether SetName has said something that holds.
 func (c *Cluster) KnowsName(now time.Time) bool { return c.hosts.Load().name.holds(now) }
 
+// HasAddresses reports whether SetName has ever said an address.
+func (c *Cluster) HasAddresses() bool {
+	n := c.hosts.Load().name
+	return n != nil && len(n.Addrs) > 0
+}
+
 // holds reports whether the addresses are known and may be used. n may be nil.
 func (n *nameSet) holds(now time.Time) bool { return n != nil && now.Before(n.Until) }
 
@@ -111,4 +117,35 @@ func (n *nameSet) mayReplace(chosen, other netip.AddrPort) bool {
 		return to >= from
 	}
 	return n.Exact && to == from
+}
+
+// chooseProxy picks an address of the proxy through which calls go: one that can be connected to and was not tried, if there is one. It
+// expects the lock, and returns nil when the address is at its limit, or none is known, which whoever asks has seen to.
+func (p *Pool) chooseProxy(now time.Time, r *Request) *hostConns {
+	n := p.set.name
+	if n == nil || len(n.Addrs) == 0 {
+		return nil
+	}
+	down := func(a netip.AddrPort) bool { hc := p.unlisted[a]; return hc != nil && hc.isDown(now) }
+	untried := func(a netip.AddrPort) bool { return !slices.Contains(r.Avoid, a) }
+	start := int(p.random() % uint64(len(n.Addrs)))
+	to := n.Addrs[start]
+	for _, will := range [...]func(netip.AddrPort) bool{
+		untried,
+		func(a netip.AddrPort) bool { return !down(a) },
+		func(a netip.AddrPort) bool { return untried(a) && !down(a) },
+	} {
+		for i := range n.Addrs {
+			if a := n.Addrs[(start+i)%len(n.Addrs)]; will(a) {
+				to = a
+				break
+			}
+		}
+	}
+	hc := p.at(to)
+	if !p.available(hc, r.Fresh) {
+		return nil
+	}
+	p.noteTrial(hc, now)
+	return hc
 }

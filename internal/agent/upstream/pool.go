@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"fairlead.dev/fairlead/internal/agent/via"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -16,6 +17,9 @@ type Options struct {
 	Limits  policy.Pool
 	// Affinity is the pod's to the destination. It is needed where the cluster may come to have one.
 	Affinity *Affinity
+	// Via, if not nil, is what the proxy is asked for that the cluster's name stands for: calls go through it, wherever their clients were
+	// going.
+	Via *via.Request
 	// Random returns uniform random numbers; nil means math/rand/v2.
 	Random func() uint64
 }
@@ -26,6 +30,7 @@ type Pool struct {
 	cluster *Cluster
 	dialer  Dialer
 	random  func() uint64
+	via     *via.Request // nil: calls go directly
 	// affinity is not the pool's alone; it has its own lock, which is taken last
 	affinity *Affinity
 
@@ -58,7 +63,7 @@ func NewPool(o Options) (*Pool, error) {
 		o.Random = rand.Uint64
 	}
 	p := &Pool{
-		cluster: o.Cluster, dialer: o.Dialer, random: o.Random, affinity: o.Affinity, limits: o.Limits,
+		cluster: o.Cluster, dialer: o.Dialer, random: o.Random, via: o.Via, affinity: o.Affinity, limits: o.Limits,
 		set: o.Cluster.hosts.Load(), unlisted: map[netip.AddrPort]*hostConns{},
 	}
 	p.candidates.pool = p

@@ -46,9 +46,9 @@ var enforced = strings.Fields(`
 	circuitBreaker.failures.when circuitBreaker.failures.statusCodes
 	circuitBreaker.open.duration circuitBreaker.open.maxDuration circuitBreaker.open.jitterPercent
 	circuitBreaker.halfOpen.probes circuitBreaker.halfOpen.successesToClose
-	loadBalancing.policy failurePolicy observability.accessLog
+	loadBalancing.policy failurePolicy udp443 observability.accessLog
 	podSelector namespaceSelector
-	to[].service.name to[].service.namespace to[].service.port to[].host to[].ports
+	to[].service.name to[].service.namespace to[].service.port to[].host to[].ports to[].via.proxy
 	to[].cidr.block to[].cidr.except to[].cidr.ports to[].any
 `)
 
@@ -57,8 +57,8 @@ var enforcedValues = map[string][]string{
 	"mode":                   {"Enforce", "Disabled"},
 	"circuitBreaker.scope":   {"Destination"},
 	"circuitBreaker.sharing": {"Node", "Pod"},
-	"to[].protocol":          {"Auto", "HTTP"},
-	"to[].cidr.protocol":     {"Auto", "HTTP"},
+	"to[].protocol":          {"Auto", "HTTP", "TLS", "TCP"},
+	"to[].cidr.protocol":     {"Auto", "HTTP", "TLS", "TCP"},
 	"to[].tls.mode":          {"Passthrough"},
 }
 
@@ -79,6 +79,7 @@ var notEnforced = []string{
 	"fallback",
 	"observability.tracing",
 	"observability.requestHeaders",
+	"to[].via.credentialsRef",
 	"to[].tls.sni",
 	"to[].tls.caBundleRef",
 	"to[].tls.clientCertificateRef",
@@ -87,10 +88,10 @@ var notEnforced = []string{
 
 // UnenforcedFields lists the fields of src that are set and not enforced, in the order of the API's fields, each once.
 func UnenforcedFields(src *Source) []UnenforcedField {
-	u := unenforced{seen: map[string]bool{}}
+	u := unenforced{seen: map[UnenforcedField]bool{}}
 	u.value("mode", string(src.Mode))
 	for i := range src.To {
-		u.target(i, &src.To[i])
+		u.target(src, i)
 	}
 	if src.Body != nil {
 		u.body(src)
@@ -104,12 +105,12 @@ func UnenforcedFields(src *Source) []UnenforcedField {
 // unenforced collects fields.
 type unenforced struct {
 	list []UnenforcedField
-	seen map[string]bool
+	seen map[UnenforcedField]bool // without their reasons
 }
 
 func (u *unenforced) add(f UnenforcedField) {
-	if !u.seen[f.Field] {
-		u.seen[f.Field] = true
+	if k := (UnenforcedField{Field: f.Field, Target: f.Target}); !u.seen[k] {
+		u.seen[k] = true
 		u.list = append(u.list, f)
 	}
 }
@@ -222,7 +223,8 @@ func walkValue(at leaf, v reflect.Value, visit func(leaf)) {
 }
 
 // target adds the fields of one entry of to.
-func (u *unenforced) target(i int, d *v1alpha1.Destination) {
+func (u *unenforced) target(src *Source, i int) {
+	d := &src.To[i]
 	at := fmt.Sprintf("to[%d].", i)
 	protocol, field := d.Protocol, at+"protocol"
 	if d.CIDR != nil {
@@ -230,15 +232,18 @@ func (u *unenforced) target(i int, d *v1alpha1.Destination) {
 	}
 	switch {
 	case protocol == v1alpha1.ProtocolTLS:
-		u.add(UnenforcedField{field, v1alpha1.ReasonEncrypted, i})
+		u.requestFields(src, v1alpha1.ReasonEncrypted, i)
 	case protocol == v1alpha1.ProtocolTCP:
-		u.add(UnenforcedField{field, v1alpha1.ReasonOpaqueProtocol, i})
+		u.requestFields(src, v1alpha1.ReasonOpaqueProtocol, i)
 	case protocol == v1alpha1.ProtocolHTTP2 || protocol == v1alpha1.ProtocolGRPC:
 		u.add(UnenforcedField{field, v1alpha1.ReasonNotYetSupported, i})
 	case protocol != v1alpha1.ProtocolHTTP && d.Host != "" && (len(d.Ports) == 0 || slices.Contains(d.Ports, https)):
 		u.add(UnenforcedField{at + "host", v1alpha1.ReasonEncrypted, i})
 	case protocol != v1alpha1.ProtocolHTTP && namesHTTPS(d):
 		u.add(UnenforcedField{at + portsField(d), v1alpha1.ReasonEncrypted, i})
+	}
+	if d.Via != nil && d.Via.CredentialsRef != nil {
+		u.add(UnenforcedField{at + "via.credentialsRef", v1alpha1.ReasonNotYetSupported, i})
 	}
 	if t := d.TLS; t != nil && t.Mode != "" && t.Mode != v1alpha1.TLSPassthrough {
 		u.add(UnenforcedField{at + "tls.mode", v1alpha1.ReasonNotYetSupported, i})

@@ -97,7 +97,6 @@ func TestUnenforcedFields(t *testing.T) {
 			want: []UnenforcedField{
 				{"to[0].host", v1alpha1.ReasonEncrypted, 0},
 				{"to[2].tls.mode", v1alpha1.ReasonNotYetSupported, 2},
-				{"to[3].cidr.protocol", v1alpha1.ReasonOpaqueProtocol, 3},
 				{"to[4].protocol", v1alpha1.ReasonNotYetSupported, 4},
 				{"to[5].ports", v1alpha1.ReasonEncrypted, 5},
 				{"to[6].cidr.ports", v1alpha1.ReasonEncrypted, 6},
@@ -106,6 +105,7 @@ func TestUnenforcedFields(t *testing.T) {
 			},
 		},
 	}
+	tests["what is about requests, where connections are calls"] = connectionsAreCalls()
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(tc.want, UnenforcedFields(&tc.give)); diff != "" {
@@ -120,7 +120,7 @@ func TestDescribeUnenforcedGroupsByReason(t *testing.T) {
 		{"retry.hedging", v1alpha1.ReasonNotYetSupported, -1}, {"to[0].host", v1alpha1.ReasonEncrypted, 0},
 		{"rateLimit", v1alpha1.ReasonNotYetSupported, -1},
 	})
-	want := "Not enforced by this version: retry.hedging, rateLimit. Passed through untouched where the calls are encrypted: to[0].host."
+	want := "Not enforced by this version: retry.hedging, rateLimit. Governed as whole connections where the calls are encrypted: to[0].host."
 	if got != want {
 		t.Errorf("got %q", got)
 	}

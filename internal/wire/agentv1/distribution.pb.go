@@ -41,6 +41,10 @@ const (
 	Feature_FEATURE_UNSPECIFIED Feature = 0
 	// Resources that are sent as patches. To an agent without it every resource is sent in full.
 	Feature_FEATURE_PATCHES Feature = 1
+	// Flows of QUIC that are rejected.
+	Feature_FEATURE_QUIC Feature = 3
+	// HTTP proxies through which hosts are called.
+	Feature_FEATURE_VIA Feature = 4
 )
 
 // Enum value maps for Feature.
@@ -48,10 +52,14 @@ var (
 	Feature_name = map[int32]string{
 		0: "FEATURE_UNSPECIFIED",
 		1: "FEATURE_PATCHES",
+		3: "FEATURE_QUIC",
+		4: "FEATURE_VIA",
 	}
 	Feature_value = map[string]int32{
 		"FEATURE_UNSPECIFIED": 0,
 		"FEATURE_PATCHES":     1,
+		"FEATURE_QUIC":        3,
+		"FEATURE_VIA":         4,
 	}
 )
 
@@ -1107,10 +1115,12 @@ const file_distribution_proto_rawDesc = "" +
 	"\binterval\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\binterval\"g\n" +
 	"\bSavedSet\x129\n" +
 	"\tresources\x18\x01 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\tresources\x12 \n" +
-	"\vgenerations\x18\x02 \x03(\x04R\vgenerations*7\n" +
+	"\vgenerations\x18\x02 \x03(\x04R\vgenerations*Z\n" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\x13\n" +
-	"\x0fFEATURE_PATCHES\x10\x01*\x83\x01\n" +
+	"\x0fFEATURE_PATCHES\x10\x01\x12\x10\n" +
+	"\fFEATURE_QUIC\x10\x03\x12\x0f\n" +
+	"\vFEATURE_VIA\x10\x04*\x83\x01\n" +
 	"\fResourceKind\x12\x1d\n" +
 	"\x19RESOURCE_KIND_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16RESOURCE_KIND_WORKLOAD\x10\x01\x12\x19\n" +

@@ -948,14 +948,16 @@ func (x *PolicyID) GetName() string {
 
 // Binding ties a destination to settings.
 type Binding struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Policy        *PolicyID              `protobuf:"bytes,2,opt,name=policy,proto3" json:"policy,omitempty"`
-	Merged        []*PolicyID            `protobuf:"bytes,3,rep,name=merged,proto3" json:"merged,omitempty"`
-	Mode          Mode                   `protobuf:"varint,4,opt,name=mode,proto3,enum=fairlead.agent.v1.Mode" json:"mode,omitempty"`
-	To            *Target                `protobuf:"bytes,5,opt,name=to,proto3" json:"to,omitempty"`
-	Base          *Settings              `protobuf:"bytes,6,opt,name=base,proto3" json:"base,omitempty"`
-	Rules         []*Rule                `protobuf:"bytes,7,rep,name=rules,proto3" json:"rules,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Key    string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Policy *PolicyID              `protobuf:"bytes,2,opt,name=policy,proto3" json:"policy,omitempty"`
+	Merged []*PolicyID            `protobuf:"bytes,3,rep,name=merged,proto3" json:"merged,omitempty"`
+	Mode   Mode                   `protobuf:"varint,4,opt,name=mode,proto3,enum=fairlead.agent.v1.Mode" json:"mode,omitempty"`
+	To     *Target                `protobuf:"bytes,5,opt,name=to,proto3" json:"to,omitempty"`
+	Base   *Settings              `protobuf:"bytes,6,opt,name=base,proto3" json:"base,omitempty"`
+	Rules  []*Rule                `protobuf:"bytes,7,rep,name=rules,proto3" json:"rules,omitempty"`
+	// New flows of QUIC to the destination are rejected.
+	RejectQuic    bool `protobuf:"varint,8,opt,name=reject_quic,json=rejectQuic,proto3" json:"reject_quic,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1039,16 +1041,25 @@ func (x *Binding) GetRules() []*Rule {
 	return nil
 }
 
+func (x *Binding) GetRejectQuic() bool {
+	if x != nil {
+		return x.RejectQuic
+	}
+	return false
+}
+
 // Target is a destination as a policy names it.
 type Target struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          TargetKind             `protobuf:"varint,1,opt,name=kind,proto3,enum=fairlead.agent.v1.TargetKind" json:"kind,omitempty"`
-	Protocol      Protocol               `protobuf:"varint,2,opt,name=protocol,proto3,enum=fairlead.agent.v1.Protocol" json:"protocol,omitempty"`
-	Service       string                 `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
-	Host          string                 `protobuf:"bytes,4,opt,name=host,proto3" json:"host,omitempty"`
-	Block         *Prefix                `protobuf:"bytes,5,opt,name=block,proto3" json:"block,omitempty"`
-	Except        []*Prefix              `protobuf:"bytes,6,rep,name=except,proto3" json:"except,omitempty"`
-	Ports         []uint32               `protobuf:"varint,7,rep,packed,name=ports,proto3" json:"ports,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Kind     TargetKind             `protobuf:"varint,1,opt,name=kind,proto3,enum=fairlead.agent.v1.TargetKind" json:"kind,omitempty"`
+	Protocol Protocol               `protobuf:"varint,2,opt,name=protocol,proto3,enum=fairlead.agent.v1.Protocol" json:"protocol,omitempty"`
+	Service  string                 `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
+	Host     string                 `protobuf:"bytes,4,opt,name=host,proto3" json:"host,omitempty"`
+	Block    *Prefix                `protobuf:"bytes,5,opt,name=block,proto3" json:"block,omitempty"`
+	Except   []*Prefix              `protobuf:"bytes,6,rep,name=except,proto3" json:"except,omitempty"`
+	Ports    []uint32               `protobuf:"varint,7,rep,packed,name=ports,proto3" json:"ports,omitempty"`
+	// Absent: none.
+	Via           *Via `protobuf:"bytes,9,opt,name=via,proto3" json:"via,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1132,6 +1143,74 @@ func (x *Target) GetPorts() []uint32 {
 	return nil
 }
 
+func (x *Target) GetVia() *Via {
+	if x != nil {
+		return x.Via
+	}
+	return nil
+}
+
+// Via is the HTTP proxy through which a host is called.
+type Via struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	Port          uint32                 `protobuf:"varint,2,opt,name=port,proto3" json:"port,omitempty"`
+	Credentials   string                 `protobuf:"bytes,3,opt,name=credentials,proto3" json:"credentials,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Via) Reset() {
+	*x = Via{}
+	mi := &file_policy_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Via) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Via) ProtoMessage() {}
+
+func (x *Via) ProtoReflect() protoreflect.Message {
+	mi := &file_policy_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Via.ProtoReflect.Descriptor instead.
+func (*Via) Descriptor() ([]byte, []int) {
+	return file_policy_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Via) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *Via) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *Via) GetCredentials() string {
+	if x != nil {
+		return x.Credentials
+	}
+	return ""
+}
+
 // Prefix is an address block.
 type Prefix struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1144,7 +1223,7 @@ type Prefix struct {
 
 func (x *Prefix) Reset() {
 	*x = Prefix{}
-	mi := &file_policy_proto_msgTypes[5]
+	mi := &file_policy_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1156,7 +1235,7 @@ func (x *Prefix) String() string {
 func (*Prefix) ProtoMessage() {}
 
 func (x *Prefix) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[5]
+	mi := &file_policy_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1169,7 +1248,7 @@ func (x *Prefix) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prefix.ProtoReflect.Descriptor instead.
 func (*Prefix) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{5}
+	return file_policy_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Prefix) GetAddress() []byte {
@@ -1200,7 +1279,7 @@ type Rule struct {
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_policy_proto_msgTypes[6]
+	mi := &file_policy_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1212,7 +1291,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[6]
+	mi := &file_policy_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1225,7 +1304,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{6}
+	return file_policy_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Rule) GetName() string {
@@ -1274,7 +1353,7 @@ type RequestMatch struct {
 
 func (x *RequestMatch) Reset() {
 	*x = RequestMatch{}
-	mi := &file_policy_proto_msgTypes[7]
+	mi := &file_policy_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1286,7 +1365,7 @@ func (x *RequestMatch) String() string {
 func (*RequestMatch) ProtoMessage() {}
 
 func (x *RequestMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[7]
+	mi := &file_policy_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1299,7 +1378,7 @@ func (x *RequestMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestMatch.ProtoReflect.Descriptor instead.
 func (*RequestMatch) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{7}
+	return file_policy_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RequestMatch) GetMethods() []string {
@@ -1339,7 +1418,7 @@ type Settings struct {
 
 func (x *Settings) Reset() {
 	*x = Settings{}
-	mi := &file_policy_proto_msgTypes[8]
+	mi := &file_policy_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1351,7 +1430,7 @@ func (x *Settings) String() string {
 func (*Settings) ProtoMessage() {}
 
 func (x *Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[8]
+	mi := &file_policy_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1364,7 +1443,7 @@ func (x *Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settings.ProtoReflect.Descriptor instead.
 func (*Settings) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{8}
+	return file_policy_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Settings) GetTimeouts() *Timeouts {
@@ -1425,7 +1504,7 @@ type Timeouts struct {
 
 func (x *Timeouts) Reset() {
 	*x = Timeouts{}
-	mi := &file_policy_proto_msgTypes[9]
+	mi := &file_policy_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1437,7 +1516,7 @@ func (x *Timeouts) String() string {
 func (*Timeouts) ProtoMessage() {}
 
 func (x *Timeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[9]
+	mi := &file_policy_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1450,7 +1529,7 @@ func (x *Timeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Timeouts.ProtoReflect.Descriptor instead.
 func (*Timeouts) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{9}
+	return file_policy_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Timeouts) GetConnect() int64 {
@@ -1532,7 +1611,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_policy_proto_msgTypes[10]
+	mi := &file_policy_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1544,7 +1623,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[10]
+	mi := &file_policy_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1557,7 +1636,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{10}
+	return file_policy_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Retry) GetMaxRetries() int32 {
@@ -1676,7 +1755,7 @@ type StatusRange struct {
 
 func (x *StatusRange) Reset() {
 	*x = StatusRange{}
-	mi := &file_policy_proto_msgTypes[11]
+	mi := &file_policy_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1688,7 +1767,7 @@ func (x *StatusRange) String() string {
 func (*StatusRange) ProtoMessage() {}
 
 func (x *StatusRange) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[11]
+	mi := &file_policy_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1701,7 +1780,7 @@ func (x *StatusRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRange.ProtoReflect.Descriptor instead.
 func (*StatusRange) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{11}
+	return file_policy_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StatusRange) GetFrom() uint32 {
@@ -1728,7 +1807,7 @@ type HeaderMatch struct {
 
 func (x *HeaderMatch) Reset() {
 	*x = HeaderMatch{}
-	mi := &file_policy_proto_msgTypes[12]
+	mi := &file_policy_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1740,7 +1819,7 @@ func (x *HeaderMatch) String() string {
 func (*HeaderMatch) ProtoMessage() {}
 
 func (x *HeaderMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[12]
+	mi := &file_policy_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1753,7 +1832,7 @@ func (x *HeaderMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeaderMatch.ProtoReflect.Descriptor instead.
 func (*HeaderMatch) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{12}
+	return file_policy_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *HeaderMatch) GetName() string {
@@ -1783,7 +1862,7 @@ type RetryOverride struct {
 
 func (x *RetryOverride) Reset() {
 	*x = RetryOverride{}
-	mi := &file_policy_proto_msgTypes[13]
+	mi := &file_policy_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1795,7 +1874,7 @@ func (x *RetryOverride) String() string {
 func (*RetryOverride) ProtoMessage() {}
 
 func (x *RetryOverride) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[13]
+	mi := &file_policy_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1808,7 +1887,7 @@ func (x *RetryOverride) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryOverride.ProtoReflect.Descriptor instead.
 func (*RetryOverride) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{13}
+	return file_policy_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RetryOverride) GetOn() []Condition {
@@ -1860,7 +1939,7 @@ type Backoff struct {
 
 func (x *Backoff) Reset() {
 	*x = Backoff{}
-	mi := &file_policy_proto_msgTypes[14]
+	mi := &file_policy_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1872,7 +1951,7 @@ func (x *Backoff) String() string {
 func (*Backoff) ProtoMessage() {}
 
 func (x *Backoff) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[14]
+	mi := &file_policy_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1885,7 +1964,7 @@ func (x *Backoff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Backoff.ProtoReflect.Descriptor instead.
 func (*Backoff) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{14}
+	return file_policy_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Backoff) GetStrategy() Strategy {
@@ -1941,7 +2020,7 @@ type Budget struct {
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_policy_proto_msgTypes[15]
+	mi := &file_policy_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1953,7 +2032,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[15]
+	mi := &file_policy_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1966,7 +2045,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{15}
+	return file_policy_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Budget) GetPercent() int32 {
@@ -2009,7 +2088,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_policy_proto_msgTypes[16]
+	mi := &file_policy_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2021,7 +2100,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[16]
+	mi := &file_policy_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2034,7 +2113,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{16}
+	return file_policy_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Pool) GetMaxConnections() int32 {
@@ -2138,7 +2217,7 @@ type Breaker struct {
 
 func (x *Breaker) Reset() {
 	*x = Breaker{}
-	mi := &file_policy_proto_msgTypes[17]
+	mi := &file_policy_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2150,7 +2229,7 @@ func (x *Breaker) String() string {
 func (*Breaker) ProtoMessage() {}
 
 func (x *Breaker) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[17]
+	mi := &file_policy_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2163,7 +2242,7 @@ func (x *Breaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
 func (*Breaker) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{17}
+	return file_policy_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Breaker) GetConsecutiveFailures() int32 {
@@ -2275,7 +2354,7 @@ type ErrorRate struct {
 
 func (x *ErrorRate) Reset() {
 	*x = ErrorRate{}
-	mi := &file_policy_proto_msgTypes[18]
+	mi := &file_policy_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2287,7 +2366,7 @@ func (x *ErrorRate) String() string {
 func (*ErrorRate) ProtoMessage() {}
 
 func (x *ErrorRate) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[18]
+	mi := &file_policy_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2300,7 +2379,7 @@ func (x *ErrorRate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorRate.ProtoReflect.Descriptor instead.
 func (*ErrorRate) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{18}
+	return file_policy_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ErrorRate) GetPercent() int32 {
@@ -2336,7 +2415,7 @@ type SlowCalls struct {
 
 func (x *SlowCalls) Reset() {
 	*x = SlowCalls{}
-	mi := &file_policy_proto_msgTypes[19]
+	mi := &file_policy_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2348,7 +2427,7 @@ func (x *SlowCalls) String() string {
 func (*SlowCalls) ProtoMessage() {}
 
 func (x *SlowCalls) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[19]
+	mi := &file_policy_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2361,7 +2440,7 @@ func (x *SlowCalls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlowCalls.ProtoReflect.Descriptor instead.
 func (*SlowCalls) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{19}
+	return file_policy_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SlowCalls) GetThreshold() int64 {
@@ -2409,7 +2488,7 @@ type Destination struct {
 
 func (x *Destination) Reset() {
 	*x = Destination{}
-	mi := &file_policy_proto_msgTypes[20]
+	mi := &file_policy_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2421,7 +2500,7 @@ func (x *Destination) String() string {
 func (*Destination) ProtoMessage() {}
 
 func (x *Destination) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[20]
+	mi := &file_policy_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2434,7 +2513,7 @@ func (x *Destination) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Destination.ProtoReflect.Descriptor instead.
 func (*Destination) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{20}
+	return file_policy_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Destination) GetName() string {
@@ -2493,7 +2572,7 @@ type DestinationPort struct {
 
 func (x *DestinationPort) Reset() {
 	*x = DestinationPort{}
-	mi := &file_policy_proto_msgTypes[21]
+	mi := &file_policy_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2505,7 +2584,7 @@ func (x *DestinationPort) String() string {
 func (*DestinationPort) ProtoMessage() {}
 
 func (x *DestinationPort) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[21]
+	mi := &file_policy_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2518,7 +2597,7 @@ func (x *DestinationPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestinationPort.ProtoReflect.Descriptor instead.
 func (*DestinationPort) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{21}
+	return file_policy_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DestinationPort) GetPort() uint32 {
@@ -2563,7 +2642,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_policy_proto_msgTypes[22]
+	mi := &file_policy_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2575,7 +2654,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[22]
+	mi := &file_policy_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2588,7 +2667,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{22}
+	return file_policy_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Endpoint) GetAddress() []byte {
@@ -2645,7 +2724,7 @@ const file_policy_proto_rawDesc = "" +
 	"\bPolicyID\x121\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1d.fairlead.agent.v1.PolicyKindR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\"\xbd\x02\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"\xde\x02\n" +
 	"\aBinding\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x123\n" +
 	"\x06policy\x18\x02 \x01(\v2\x1b.fairlead.agent.v1.PolicyIDR\x06policy\x123\n" +
@@ -2653,7 +2732,9 @@ const file_policy_proto_rawDesc = "" +
 	"\x04mode\x18\x04 \x01(\x0e2\x17.fairlead.agent.v1.ModeR\x04mode\x12)\n" +
 	"\x02to\x18\x05 \x01(\v2\x19.fairlead.agent.v1.TargetR\x02to\x12/\n" +
 	"\x04base\x18\x06 \x01(\v2\x1b.fairlead.agent.v1.SettingsR\x04base\x12-\n" +
-	"\x05rules\x18\a \x03(\v2\x17.fairlead.agent.v1.RuleR\x05rules\"\x9c\x02\n" +
+	"\x05rules\x18\a \x03(\v2\x17.fairlead.agent.v1.RuleR\x05rules\x12\x1f\n" +
+	"\vreject_quic\x18\b \x01(\bR\n" +
+	"rejectQuic\"\xc6\x02\n" +
 	"\x06Target\x121\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1d.fairlead.agent.v1.TargetKindR\x04kind\x127\n" +
 	"\bprotocol\x18\x02 \x01(\x0e2\x1b.fairlead.agent.v1.ProtocolR\bprotocol\x12\x18\n" +
@@ -2661,7 +2742,12 @@ const file_policy_proto_rawDesc = "" +
 	"\x04host\x18\x04 \x01(\tR\x04host\x12/\n" +
 	"\x05block\x18\x05 \x01(\v2\x19.fairlead.agent.v1.PrefixR\x05block\x121\n" +
 	"\x06except\x18\x06 \x03(\v2\x19.fairlead.agent.v1.PrefixR\x06except\x12\x14\n" +
-	"\x05ports\x18\a \x03(\rR\x05ports\"6\n" +
+	"\x05ports\x18\a \x03(\rR\x05ports\x12(\n" +
+	"\x03via\x18\t \x01(\v2\x16.fairlead.agent.v1.ViaR\x03via\"O\n" +
+	"\x03Via\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\x12\x12\n" +
+	"\x04port\x18\x02 \x01(\rR\x04port\x12 \n" +
+	"\vcredentials\x18\x03 \x01(\tR\vcredentials\"6\n" +
 	"\x06Prefix\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\fR\aaddress\x12\x12\n" +
 	"\x04bits\x18\x02 \x01(\rR\x04bits\"\xca\x01\n" +
@@ -2899,7 +2985,7 @@ func file_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 13)
-var file_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_policy_proto_goTypes = []any{
 	(PolicyKind)(0),         // 0: fairlead.agent.v1.PolicyKind
 	(Mode)(0),               // 1: fairlead.agent.v1.Mode
@@ -2919,24 +3005,25 @@ var file_policy_proto_goTypes = []any{
 	(*PolicyID)(nil),        // 15: fairlead.agent.v1.PolicyID
 	(*Binding)(nil),         // 16: fairlead.agent.v1.Binding
 	(*Target)(nil),          // 17: fairlead.agent.v1.Target
-	(*Prefix)(nil),          // 18: fairlead.agent.v1.Prefix
-	(*Rule)(nil),            // 19: fairlead.agent.v1.Rule
-	(*RequestMatch)(nil),    // 20: fairlead.agent.v1.RequestMatch
-	(*Settings)(nil),        // 21: fairlead.agent.v1.Settings
-	(*Timeouts)(nil),        // 22: fairlead.agent.v1.Timeouts
-	(*Retry)(nil),           // 23: fairlead.agent.v1.Retry
-	(*StatusRange)(nil),     // 24: fairlead.agent.v1.StatusRange
-	(*HeaderMatch)(nil),     // 25: fairlead.agent.v1.HeaderMatch
-	(*RetryOverride)(nil),   // 26: fairlead.agent.v1.RetryOverride
-	(*Backoff)(nil),         // 27: fairlead.agent.v1.Backoff
-	(*Budget)(nil),          // 28: fairlead.agent.v1.Budget
-	(*Pool)(nil),            // 29: fairlead.agent.v1.Pool
-	(*Breaker)(nil),         // 30: fairlead.agent.v1.Breaker
-	(*ErrorRate)(nil),       // 31: fairlead.agent.v1.ErrorRate
-	(*SlowCalls)(nil),       // 32: fairlead.agent.v1.SlowCalls
-	(*Destination)(nil),     // 33: fairlead.agent.v1.Destination
-	(*DestinationPort)(nil), // 34: fairlead.agent.v1.DestinationPort
-	(*Endpoint)(nil),        // 35: fairlead.agent.v1.Endpoint
+	(*Via)(nil),             // 18: fairlead.agent.v1.Via
+	(*Prefix)(nil),          // 19: fairlead.agent.v1.Prefix
+	(*Rule)(nil),            // 20: fairlead.agent.v1.Rule
+	(*RequestMatch)(nil),    // 21: fairlead.agent.v1.RequestMatch
+	(*Settings)(nil),        // 22: fairlead.agent.v1.Settings
+	(*Timeouts)(nil),        // 23: fairlead.agent.v1.Timeouts
+	(*Retry)(nil),           // 24: fairlead.agent.v1.Retry
+	(*StatusRange)(nil),     // 25: fairlead.agent.v1.StatusRange
+	(*HeaderMatch)(nil),     // 26: fairlead.agent.v1.HeaderMatch
+	(*RetryOverride)(nil),   // 27: fairlead.agent.v1.RetryOverride
+	(*Backoff)(nil),         // 28: fairlead.agent.v1.Backoff
+	(*Budget)(nil),          // 29: fairlead.agent.v1.Budget
+	(*Pool)(nil),            // 30: fairlead.agent.v1.Pool
+	(*Breaker)(nil),         // 31: fairlead.agent.v1.Breaker
+	(*ErrorRate)(nil),       // 32: fairlead.agent.v1.ErrorRate
+	(*SlowCalls)(nil),       // 33: fairlead.agent.v1.SlowCalls
+	(*Destination)(nil),     // 34: fairlead.agent.v1.Destination
+	(*DestinationPort)(nil), // 35: fairlead.agent.v1.DestinationPort
+	(*Endpoint)(nil),        // 36: fairlead.agent.v1.Endpoint
 }
 var file_policy_proto_depIdxs = []int32{
 	16, // 0: fairlead.agent.v1.Profile.bindings:type_name -> fairlead.agent.v1.Binding
@@ -2945,46 +3032,47 @@ var file_policy_proto_depIdxs = []int32{
 	15, // 3: fairlead.agent.v1.Binding.merged:type_name -> fairlead.agent.v1.PolicyID
 	1,  // 4: fairlead.agent.v1.Binding.mode:type_name -> fairlead.agent.v1.Mode
 	17, // 5: fairlead.agent.v1.Binding.to:type_name -> fairlead.agent.v1.Target
-	21, // 6: fairlead.agent.v1.Binding.base:type_name -> fairlead.agent.v1.Settings
-	19, // 7: fairlead.agent.v1.Binding.rules:type_name -> fairlead.agent.v1.Rule
+	22, // 6: fairlead.agent.v1.Binding.base:type_name -> fairlead.agent.v1.Settings
+	20, // 7: fairlead.agent.v1.Binding.rules:type_name -> fairlead.agent.v1.Rule
 	2,  // 8: fairlead.agent.v1.Target.kind:type_name -> fairlead.agent.v1.TargetKind
 	3,  // 9: fairlead.agent.v1.Target.protocol:type_name -> fairlead.agent.v1.Protocol
-	18, // 10: fairlead.agent.v1.Target.block:type_name -> fairlead.agent.v1.Prefix
-	18, // 11: fairlead.agent.v1.Target.except:type_name -> fairlead.agent.v1.Prefix
-	20, // 12: fairlead.agent.v1.Rule.match:type_name -> fairlead.agent.v1.RequestMatch
-	21, // 13: fairlead.agent.v1.Rule.settings:type_name -> fairlead.agent.v1.Settings
-	4,  // 14: fairlead.agent.v1.RequestMatch.path_type:type_name -> fairlead.agent.v1.PathMatch
-	22, // 15: fairlead.agent.v1.Settings.timeouts:type_name -> fairlead.agent.v1.Timeouts
-	23, // 16: fairlead.agent.v1.Settings.retry:type_name -> fairlead.agent.v1.Retry
-	29, // 17: fairlead.agent.v1.Settings.pool:type_name -> fairlead.agent.v1.Pool
-	30, // 18: fairlead.agent.v1.Settings.breaker:type_name -> fairlead.agent.v1.Breaker
-	11, // 19: fairlead.agent.v1.Settings.load_balancing:type_name -> fairlead.agent.v1.LoadBalancing
-	12, // 20: fairlead.agent.v1.Settings.access_log:type_name -> fairlead.agent.v1.AccessLog
-	5,  // 21: fairlead.agent.v1.Retry.on:type_name -> fairlead.agent.v1.Condition
-	24, // 22: fairlead.agent.v1.Retry.status_codes:type_name -> fairlead.agent.v1.StatusRange
-	25, // 23: fairlead.agent.v1.Retry.response_headers:type_name -> fairlead.agent.v1.HeaderMatch
-	26, // 24: fairlead.agent.v1.Retry.overrides:type_name -> fairlead.agent.v1.RetryOverride
-	27, // 25: fairlead.agent.v1.Retry.backoff:type_name -> fairlead.agent.v1.Backoff
-	6,  // 26: fairlead.agent.v1.Retry.idempotency:type_name -> fairlead.agent.v1.Idempotency
-	28, // 27: fairlead.agent.v1.Retry.budget:type_name -> fairlead.agent.v1.Budget
-	5,  // 28: fairlead.agent.v1.RetryOverride.on:type_name -> fairlead.agent.v1.Condition
-	27, // 29: fairlead.agent.v1.RetryOverride.backoff:type_name -> fairlead.agent.v1.Backoff
-	24, // 30: fairlead.agent.v1.RetryOverride.status_codes:type_name -> fairlead.agent.v1.StatusRange
-	7,  // 31: fairlead.agent.v1.Backoff.strategy:type_name -> fairlead.agent.v1.Strategy
-	8,  // 32: fairlead.agent.v1.Backoff.jitter:type_name -> fairlead.agent.v1.Jitter
-	31, // 33: fairlead.agent.v1.Breaker.error_rate:type_name -> fairlead.agent.v1.ErrorRate
-	32, // 34: fairlead.agent.v1.Breaker.slow_calls:type_name -> fairlead.agent.v1.SlowCalls
-	5,  // 35: fairlead.agent.v1.Breaker.failure_on:type_name -> fairlead.agent.v1.Condition
-	9,  // 36: fairlead.agent.v1.Breaker.scope:type_name -> fairlead.agent.v1.BreakerScope
-	10, // 37: fairlead.agent.v1.Breaker.sharing:type_name -> fairlead.agent.v1.Sharing
-	24, // 38: fairlead.agent.v1.Breaker.failure_status:type_name -> fairlead.agent.v1.StatusRange
-	34, // 39: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
-	35, // 40: fairlead.agent.v1.DestinationPort.described:type_name -> fairlead.agent.v1.Endpoint
-	41, // [41:41] is the sub-list for method output_type
-	41, // [41:41] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	19, // 10: fairlead.agent.v1.Target.block:type_name -> fairlead.agent.v1.Prefix
+	19, // 11: fairlead.agent.v1.Target.except:type_name -> fairlead.agent.v1.Prefix
+	18, // 12: fairlead.agent.v1.Target.via:type_name -> fairlead.agent.v1.Via
+	21, // 13: fairlead.agent.v1.Rule.match:type_name -> fairlead.agent.v1.RequestMatch
+	22, // 14: fairlead.agent.v1.Rule.settings:type_name -> fairlead.agent.v1.Settings
+	4,  // 15: fairlead.agent.v1.RequestMatch.path_type:type_name -> fairlead.agent.v1.PathMatch
+	23, // 16: fairlead.agent.v1.Settings.timeouts:type_name -> fairlead.agent.v1.Timeouts
+	24, // 17: fairlead.agent.v1.Settings.retry:type_name -> fairlead.agent.v1.Retry
+	30, // 18: fairlead.agent.v1.Settings.pool:type_name -> fairlead.agent.v1.Pool
+	31, // 19: fairlead.agent.v1.Settings.breaker:type_name -> fairlead.agent.v1.Breaker
+	11, // 20: fairlead.agent.v1.Settings.load_balancing:type_name -> fairlead.agent.v1.LoadBalancing
+	12, // 21: fairlead.agent.v1.Settings.access_log:type_name -> fairlead.agent.v1.AccessLog
+	5,  // 22: fairlead.agent.v1.Retry.on:type_name -> fairlead.agent.v1.Condition
+	25, // 23: fairlead.agent.v1.Retry.status_codes:type_name -> fairlead.agent.v1.StatusRange
+	26, // 24: fairlead.agent.v1.Retry.response_headers:type_name -> fairlead.agent.v1.HeaderMatch
+	27, // 25: fairlead.agent.v1.Retry.overrides:type_name -> fairlead.agent.v1.RetryOverride
+	28, // 26: fairlead.agent.v1.Retry.backoff:type_name -> fairlead.agent.v1.Backoff
+	6,  // 27: fairlead.agent.v1.Retry.idempotency:type_name -> fairlead.agent.v1.Idempotency
+	29, // 28: fairlead.agent.v1.Retry.budget:type_name -> fairlead.agent.v1.Budget
+	5,  // 29: fairlead.agent.v1.RetryOverride.on:type_name -> fairlead.agent.v1.Condition
+	28, // 30: fairlead.agent.v1.RetryOverride.backoff:type_name -> fairlead.agent.v1.Backoff
+	25, // 31: fairlead.agent.v1.RetryOverride.status_codes:type_name -> fairlead.agent.v1.StatusRange
+	7,  // 32: fairlead.agent.v1.Backoff.strategy:type_name -> fairlead.agent.v1.Strategy
+	8,  // 33: fairlead.agent.v1.Backoff.jitter:type_name -> fairlead.agent.v1.Jitter
+	32, // 34: fairlead.agent.v1.Breaker.error_rate:type_name -> fairlead.agent.v1.ErrorRate
+	33, // 35: fairlead.agent.v1.Breaker.slow_calls:type_name -> fairlead.agent.v1.SlowCalls
+	5,  // 36: fairlead.agent.v1.Breaker.failure_on:type_name -> fairlead.agent.v1.Condition
+	9,  // 37: fairlead.agent.v1.Breaker.scope:type_name -> fairlead.agent.v1.BreakerScope
+	10, // 38: fairlead.agent.v1.Breaker.sharing:type_name -> fairlead.agent.v1.Sharing
+	25, // 39: fairlead.agent.v1.Breaker.failure_status:type_name -> fairlead.agent.v1.StatusRange
+	35, // 40: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
+	36, // 41: fairlead.agent.v1.DestinationPort.described:type_name -> fairlead.agent.v1.Endpoint
+	42, // [42:42] is the sub-list for method output_type
+	42, // [42:42] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_policy_proto_init() }
@@ -2998,7 +3086,7 @@ func file_policy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_policy_proto_rawDesc), len(file_policy_proto_rawDesc)),
 			NumEnums:      13,
-			NumMessages:   23,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

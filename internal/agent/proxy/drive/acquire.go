@@ -2,6 +2,7 @@ package drive
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
@@ -24,6 +25,9 @@ func (x *Exchange) place(p Protocol, a call.Action) (upstream.Lease, call.Action
 	if a.Avoid {
 		t.Avoid = x.Call.Endpoints()
 		x.findAddresses(a)
+	}
+	if x.Route.ThroughProxy() && !x.findProxy(a) {
+		return upstream.Lease{}, x.noProxy(a)
 	}
 	pool := x.Route.Pool
 	answer, l := pool.Acquire(x.Now, t)
@@ -147,10 +151,13 @@ func (x *Exchange) dial(a call.Action, until time.Time) (upstream.Lease, call.Ki
 
 // failureOf says what a dial's error means.
 func failureOf(err error) (call.Kind, routes.Detail) {
+	var proxy *upstream.ProxyError
 	kind, why := upstream.FailureOf(err), DetailOf(err)
 	switch {
 	case kind == call.Internal:
 		why = routes.DetailLocal
+	case kind == call.ProxyRefused || errors.As(err, &proxy):
+		why = detailOfProxy(err, why)
 	case kind == call.ConnectTimeout && why != routes.DetailNoAnswer:
 		why = routes.DetailConnect
 	}

@@ -35,7 +35,7 @@ type applier struct {
 
 var _ subscribe.Applier = (*applier)(nil)
 
-// Apply implements subscribe.Applier.
+// Apply implements subscribe.Applier. The detector learns of Services first, so that it is known how to treat calls to them when the first comes.
 func (a *applier) Apply(next *policy.Snapshot) []subscribe.Rejection {
 	a.detector.SetServices(probed(next, policy.Location{Node: a.node, Zone: next.Zone()}))
 	var refused []subscribe.Rejection

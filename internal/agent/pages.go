@@ -32,8 +32,8 @@ func (a *Agent) config() any {
 		Node     string
 		State    subscribe.State
 		Captures []capture.PodState
-		// Translated says in which families the addresses of Services are translated before connections are captured.
-		Translated socketlb.Translated
+		// Translated says whether the addresses of Services of each family are translated before connections are captured.
+		Translated socketlb.Answers
 		Snapshot   any
 	}{a.opts.Node, a.client.State(), a.capture.State(), a.detector.Now(), a.client.Snapshot()}
 }

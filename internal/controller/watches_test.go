@@ -17,7 +17,7 @@ import (
 )
 
 // What the cache keeps of a Service and its slices is all that agents are told.
-func TestTheCacheKeepsWhatAServiceSays(t *testing.T) {
+func TestRule40_TheCacheKeepsWhatAServiceSays(t *testing.T) {
 	local := corev1.ServiceInternalTrafficPolicyLocal
 	svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "api"}, Spec: corev1.ServiceSpec{
 		ClusterIPs: []string{"10.96.0.1"}, Ports: []corev1.ServicePort{{Name: "http", Port: 80}}, SessionAffinity: corev1.ServiceAffinityClientIP,

@@ -33,7 +33,7 @@ func at(t *testing.T, text string) Endpoint {
 }
 
 // The cases are those of kube-proxy's TestCategorizeEndpoints and TestTopologyModeFromHints, and the families on top of them.
-func TestUsableEndpoints(t *testing.T) {
+func TestRule40_UsableEndpoints(t *testing.T) {
 	here := Location{Node: "node-1", Zone: "a"}
 	type list []string
 	for name, tc := range map[string]struct {
@@ -131,7 +131,7 @@ func randomPort(rng *rand.Rand) *DestinationPort {
 
 // Whatever the Service says: endpoints are used if and only if the family has some for the node, and never a terminating one beside a ready
 // one; wishes narrow the choice and never widen it.
-func TestUsableEndpointsOfAnyService(t *testing.T) {
+func TestRule40_UsableEndpointsOfAnyService(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 7))
 	for range 20_000 {
 		port, d := randomPort(rng), &Destination{LocalOnly: rng.IntN(3) == 0}

@@ -20,9 +20,9 @@ func translateService() (detach func(), err error) {
 	})
 }
 
-// TestTranslatedCallsAreTheServices: where the node translates addresses, calls that name a Service are balanced and tried again as they are
+// TestRule40_TranslatedCallsAreTheServices: where the node translates addresses, calls that name a Service are balanced and tried again as they are
 // elsewhere; calls to an endpoint that the client chose stay there, as those of clients of headless Services must.
-func TestTranslatedCallsAreTheServices(t *testing.T) {
+func TestRule40_TranslatedCallsAreTheServices(t *testing.T) {
 	netnstest.Privileged(t)
 	if missing := missingPrograms(); len(missing) > 0 && os.Getenv("REQUIRE_PRIVILEGED") != "1" {
 		t.Skipf("NOT RUN: programs are missing: %v", missing)

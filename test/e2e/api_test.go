@@ -35,7 +35,7 @@ var _ = Describe("the API", func() {
 podSelector: {matchLabels: {app: caller}}
 to: [{service: {name: late, port: 80}}]
 `)
-		DeferCleanup(func(ctx context.Context) { env.drop(ctx, "early") }, NodeTimeout(20*time.Second))
+		DeferCleanup(func(ctx context.Context) { env.drop(ctx, "early") }, dropTime)
 		Eventually(func(g Gomega) {
 			status, _, message, _ := condition(env.get(ctx, "early"), "Accepted")
 			g.Expect(status).To(Equal("False"))
@@ -53,7 +53,7 @@ spec: {selector: {app: upstream}, ports: [{port: 80, targetPort: 8080}]}
 	It("names the older policy when two collide", func(ctx context.Context) {
 		env.policy(ctx, "older", healing)
 		env.edit(ctx, "younger", healing)
-		DeferCleanup(func(ctx context.Context) { env.drop(ctx, "younger") }, NodeTimeout(20*time.Second))
+		DeferCleanup(func(ctx context.Context) { env.drop(ctx, "younger") }, dropTime)
 		Eventually(func(g Gomega) {
 			status, reason, message, _ := condition(env.get(ctx, "younger"), "Accepted")
 			g.Expect(status).To(Equal("False"))

@@ -174,6 +174,7 @@ var _ = Describe("no harm", Ordered, func() {
 				v4 = ip
 			}
 		}
+		Eventually(func() int { return env.call(ctx, env.caller(), "http://"+v4+"/", "-fresh", "-n", "3").OK }).WithContext(ctx).Should(Equal(3))
 		Expect(env.both(ctx, "four", func() string {
 			got := env.call(ctx, env.caller(), "http://"+v4+"/four", "-fresh", "-n", "30")
 			return fmt.Sprintf("%d calls well", got.OK)

@@ -203,7 +203,7 @@ func (s *environment) seen(ctx context.Context, key string) seen {
 func (s *environment) policy(ctx context.Context, name, spec string) {
 	GinkgoHelper()
 	s.edit(ctx, name, spec)
-	DeferCleanup(func(ctx context.Context) { s.drop(ctx, name) }, NodeTimeout(30*time.Second))
+	DeferCleanup(func(ctx context.Context) { s.drop(ctx, name) }, dropTime)
 	s.programmed(ctx, name)
 }
 
@@ -225,10 +225,14 @@ func indent(spec string) string {
 	return "  " + strings.ReplaceAll(strings.TrimSpace(spec), "\n", "\n  ")
 }
 
+// dropTime is enough for drop where the manager or an agent has just begun to start again.
+const dropTime = NodeTimeout(2 * time.Minute)
+
+// drop deletes a policy and waits until no node enforces it.
 func (s *environment) drop(ctx context.Context, name string) {
 	GinkgoHelper()
-	u := s.emptyPolicy(name)
-	Expect(client.IgnoreNotFound(s.k.Delete(ctx, u))).To(Succeed())
+	Eventually(func() error { return client.IgnoreNotFound(s.k.Delete(ctx, s.emptyPolicy(name))) }).WithContext(ctx).Should(Succeed())
+	s.released(ctx, name)
 }
 
 func (s *environment) emptyPolicy(name string) *unstructured.Unstructured {

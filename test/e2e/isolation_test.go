@@ -3,8 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -14,8 +12,6 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/portforward"
-	"k8s.io/client-go/transport/spdy"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -100,27 +96,15 @@ func (k *kube) subscribe(ctx context.Context, managers []string, node, token str
 	return c
 }
 
-// forwardToManagers makes every manager reachable from the test and returns the addresses.
+// forwardToManagers makes every manager reachable from the test for the duration of the spec and returns the addresses.
 func (k *kube) forwardToManagers(ctx context.Context) []string {
 	GinkgoHelper()
 	var addresses []string
 	for _, p := range readyPods(k.pods(ctx, systemNamespace, client.MatchingLabels{"app.kubernetes.io/name": managerName})) {
-		url := k.set.CoreV1().RESTClient().Post().Resource("pods").Namespace(p.Namespace).Name(p.Name).SubResource("portforward").URL()
-		transport, upgrader, err := spdy.RoundTripperFor(k.config)
+		address, stop, err := k.forward(ctx, &p, 9443)
 		Expect(err).NotTo(HaveOccurred())
-		stop, ready := make(chan struct{}), make(chan struct{})
-		forwarder, err := portforward.New(spdy.NewDialer(upgrader, &http.Client{Transport: transport}, "POST", url), []string{"0:9443"}, stop, ready, io.Discard, GinkgoWriter)
-		Expect(err).NotTo(HaveOccurred())
-		done := make(chan error, 1)
-		go func() { done <- forwarder.ForwardPorts() }()
-		DeferCleanup(func() {
-			close(stop)
-			<-done
-		})
-		Eventually(ready).WithContext(ctx).Should(BeClosed())
-		ports, err := forwarder.GetPorts()
-		Expect(err).NotTo(HaveOccurred())
-		addresses = append(addresses, fmt.Sprintf("127.0.0.1:%d", ports[0].Local))
+		DeferCleanup(stop)
+		addresses = append(addresses, address)
 	}
 	return addresses
 }

@@ -29,6 +29,7 @@ metadata: {name: upstream6, namespace: NS}
 spec: {ipFamilies: [IPv6], selector: {app: upstream}, ports: [{port: 80, targetPort: 8080}]}
 `)
 		env.policy(ctx, "six", strings.Replace(healing, "name: upstream", "name: upstream6", 1))
+		env.known(ctx, "upstream6", 1)
 		url := fmt.Sprintf("http://upstream6.%s.svc/six?failPercent=30", env.namespace)
 		got := env.call(ctx, env.caller(), url, "-n", "50", "-fresh")
 		Expect(got.OK).To(Equal(50), "%+v", got)

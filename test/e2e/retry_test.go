@@ -46,6 +46,12 @@ var _ = Describe("retries", func() {
 
 	It("works for the pods of every node", func(ctx context.Context) {
 		env.policy(ctx, "everywhere", healing)
+		cluster.eventuallyOnEveryNode(ctx, "the agents say that they enforce it", func(f *inForce) string {
+			if !f.has(policyName{env.namespace, "everywhere"}) {
+				return "does not enforce it"
+			}
+			return ""
+		})
 		for i := range env.callers {
 			c := &env.callers[i]
 			got := env.call(ctx, c, env.url("/everywhere-"+c.Spec.NodeName+"?failPercent=30"), "-n", "100")
@@ -93,6 +99,7 @@ to: [{service: {name: half-dead, port: 80}}]
 loadBalancing: {policy: RoundRobin}
 retry: {maxRetries: 2, when: [ConnectFailure], budget: {percent: 100, minRetriesPerSecond: 1000, window: 10s}}
 `)
+		env.known(ctx, "half-dead", 2)
 		url := fmt.Sprintf("http://half-dead.%s.svc/unsent", env.namespace)
 		got := env.call(ctx, env.caller(), url, "-n", "40", "-method", "POST", "-body", "pay", "-fresh")
 		Expect(got.OK).To(Equal(40), "%+v", got)

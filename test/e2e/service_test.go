@@ -86,6 +86,7 @@ var _ = Describe("a Service", Ordered, func() {
 
 	It("has each pod keep its endpoint, and another one when that leaves", func(ctx context.Context) {
 		env.policy(ctx, "keeping", naming("keeping"))
+		env.known(ctx, "keeping", len(all))
 		caller := env.caller()
 		first := env.answering(ctx, caller, "keeping", "-fresh", "-n", "40")
 		Expect(first).To(HaveLen(1))
@@ -102,11 +103,13 @@ var _ = Describe("a Service", Ordered, func() {
 		}).WithContext(ctx).Should(And(HaveLen(1), Not(Equal(first))))
 		env.serve(ctx, &all[kept], "yes")
 		env.eventuallyAnswers(ctx, caller, "plain", names(all...)...)
+		env.known(ctx, "keeping", len(all))
 		Expect(env.answering(ctx, caller, "keeping", "-fresh", "-n", "20")).To(Equal(second), "though the first one is back")
 	}, NodeTimeout(2*time.Minute))
 
 	It("has each pod keep its endpoint when the agent starts again", func(ctx context.Context) {
 		env.policy(ctx, "keeping", naming("keeping"))
+		env.known(ctx, "keeping", len(all))
 		caller := env.caller()
 		first := env.answering(ctx, caller, "keeping", "-fresh", "-n", "10")
 		agent := cluster.agentOn(ctx, caller.Spec.NodeName)
@@ -116,11 +119,13 @@ var _ = Describe("a Service", Ordered, func() {
 			return slices.ContainsFunc(next, func(p corev1.Pod) bool { return p.Spec.NodeName == caller.Spec.NodeName && p.UID != agent.UID })
 		}).WithContext(ctx).WithTimeout(time.Minute).Should(BeTrue())
 		env.programmed(ctx, "keeping")
+		env.known(ctx, "keeping", len(all))
 		Expect(env.answering(ctx, caller, "keeping", "-fresh", "-n", "20")).To(Equal(first))
 	}, NodeTimeout(2*time.Minute))
 
 	It("is called on the caller's node alone if it says so", func(ctx context.Context) {
 		env.policy(ctx, "local", naming("local"))
+		env.known(ctx, "local", len(all))
 		for i := range env.callers {
 			Expect(env.answering(ctx, &env.callers[i], "local", "-fresh", "-n", "20")).To(Equal(names(all[i])))
 		}
@@ -133,11 +138,13 @@ var _ = Describe("a Service", Ordered, func() {
 		Eventually(fails).WithContext(ctx).Should(BeZero())
 		Expect(env.answering(ctx, &env.callers[1], "local", "-fresh", "-n", "10")).To(Equal(names(all[1])), "on another node")
 		env.drop(ctx, "local")
+		Eventually(fails).WithContext(ctx).Should(BeZero(), "without a policy, once kube-proxy has followed")
 		Consistently(fails, "3s").WithContext(ctx).Should(BeZero(), "without a policy")
 	}, NodeTimeout(2*time.Minute))
 
 	It("is called in the caller's zone if it says so", func(ctx context.Context) {
 		env.policy(ctx, "zonal", naming("zonal"))
+		env.known(ctx, "zonal", len(all))
 		caller := env.caller()
 		Expect(env.answering(ctx, caller, "zonal", "-fresh", "-n", "60")).To(HaveLen(len(all)), "before nodes have zones")
 		for i := range env.callers {
@@ -169,6 +176,7 @@ var _ = Describe("a Service", Ordered, func() {
 		// Where nobody listens, and a server.
 		env.applyAll(ctx, fmt.Sprintf(halves, all[0].Status.PodIPs[1].IP, all[0].Status.PodIP))
 		env.policy(ctx, "halves", naming("halves"))
+		env.known(ctx, "halves", 2)
 		var svc corev1.Service
 		Expect(cluster.Get(ctx, client.ObjectKey{Namespace: env.namespace, Name: "halves"}, &svc)).To(Succeed())
 		for _, ip := range svc.Spec.ClusterIPs {

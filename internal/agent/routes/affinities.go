@@ -1,33 +1,67 @@
 package routes
 
-import "fairlead.dev/fairlead/internal/agent/upstream"
+import (
+	"time"
 
-// affinities are which endpoints pods keep of Services, by pod and destination. Policies come and go without a change of them. It is
-// guarded by Table.mu.
-type affinities map[string]map[string]*upstream.Affinity
+	"fairlead.dev/fairlead/internal/agent/upstream"
+)
+
+// affinities are which endpoints pods keep of Services, by pod and destination. Policies come and go without a change of them: one is
+// forgotten with its pod, or when no pool uses it and the pod need not keep the endpoint any longer. It is guarded by Table.mu.
+type affinities struct {
+	pods   map[string]map[string]*affinity
+	unused map[*affinity]struct{} // by pools
+}
+
+// affinity is a pod's to a destination.
+type affinity struct {
+	*upstream.Affinity
+	pod, destination string
+	pools            int // that use it
+}
 
 // find returns a pod's affinity to a destination. One that is not there is new, and nobody else will find it.
-func (a affinities) find(pod, destination string) *upstream.Affinity {
-	if known := a[pod][destination]; known != nil {
+func (a *affinities) find(pod, destination string) *affinity {
+	if known := a.pods[pod][destination]; known != nil {
 		return known
 	}
-	return upstream.NewAffinity(pod, destination)
+	return &affinity{Affinity: upstream.NewAffinity(pod, destination), pod: pod, destination: destination}
 }
 
-// get is find, but others find what is new.
-func (a affinities) get(pod, destination string) *upstream.Affinity {
-	if a[pod] == nil {
-		a[pod] = map[string]*upstream.Affinity{}
+// use notes that a pool uses an affinity, which others find from then on.
+func (a *affinities) use(of *affinity) {
+	if a.pods[of.pod] == nil {
+		a.pods[of.pod] = map[string]*affinity{}
 	}
-	a[pod][destination] = a.find(pod, destination)
-	return a[pod][destination]
+	a.pods[of.pod][of.destination] = of
+	of.pools++
+	delete(a.unused, of)
 }
 
-// retain forgets all pods but those of a version.
-func (a affinities) retain(v *version) {
-	for pod := range a {
+// leave notes that a pool uses an affinity no more.
+func (a *affinities) leave(of *affinity) {
+	if of.pools--; of.pools == 0 && a.pods[of.pod][of.destination] == of {
+		a.unused[of] = struct{}{}
+	}
+}
+
+// retain forgets all pods but those of a version, and what nobody needs any more.
+func (a *affinities) retain(v *version, now time.Time) {
+	for pod, all := range a.pods {
 		if v.tables[pod] == nil {
-			delete(a, pod)
+			delete(a.pods, pod)
+			for _, of := range all {
+				delete(a.unused, of)
+			}
+		}
+	}
+	for of := range a.unused {
+		if of.Keeps(now) {
+			continue
+		}
+		delete(a.unused, of)
+		if delete(a.pods[of.pod], of.destination); len(a.pods[of.pod]) == 0 {
+			delete(a.pods, of.pod)
 		}
 	}
 }

@@ -82,6 +82,12 @@ func (b *Binding) dynamic() bool {
 	return b.source.To.Kind != policy.TargetService
 }
 
+// knows reports whether a concrete destination is one of the binding's: a Service may have lost a port, or be gone.
+func (b *Binding) knows(destination string) bool {
+	_, known := b.endpoints[destination]
+	return known || b.dynamic()
+}
+
 // covers reports whether connections to an address can be governed by the binding, and names the concrete destination when it
 // is known without a request.
 func (b *Binding) covers(original netip.AddrPort) (c Candidate, ok bool) {

@@ -19,6 +19,8 @@ type entry struct {
 	key   stateKey
 	state *state
 	pool  *upstream.Pool
+	// affinity is the pool's; nil: it has none
+	affinity *affinity
 
 	// atomic
 	forgotten atomic.Bool
@@ -30,14 +32,15 @@ type entry struct {
 
 // newEntry makes an entry of a pod, not to be found yet.
 func newEntry(pod string, n *entryInputs, st *state) (*entry, error) {
-	pool, err := upstream.NewPool(upstream.Options{
-		Cluster: st.cluster, Dialer: n.dialer, Limits: n.candidate.base.values.Pool, Affinity: n.affinity,
-		Via: n.candidate.viaRequest(st.key.destination),
-	})
+	o := upstream.Options{Cluster: st.cluster, Dialer: n.dialer, Limits: n.candidate.base.values.Pool, Via: n.candidate.viaRequest(st.key.destination)}
+	if n.affinity != nil {
+		o.Affinity = n.affinity.Affinity
+	}
+	pool, err := upstream.NewPool(o)
 	if err != nil {
 		return nil, err
 	}
-	return &entry{pod: pod, key: st.key, state: st, pool: pool, binding: n.candidate.Binding}, nil
+	return &entry{pod: pod, key: st.key, state: st, pool: pool, affinity: n.affinity, binding: n.candidate.Binding}, nil
 }
 
 // use notes that a call goes there. It is on the path of every call, and writes only once in a while.

@@ -17,7 +17,7 @@ const (
 	ReasonInvalid Reason = "Invalid"
 )
 
-// Rejection names a profile that is not applied; the version before it stays in force (rule 35).
+// Rejection names a profile that cannot be applied (rule 35).
 type Rejection struct {
 	Profile string
 	Reason  Reason
@@ -29,7 +29,7 @@ type version struct {
 	tables map[string]*PodRoutes // by pod UID
 }
 
-// Install puts a snapshot in force. Calls in flight go on under the version they began with (rule 33). What did not
+// Install puts a snapshot in force, or changes nothing and returns every profile that cannot be applied. Calls in flight go on under the version they began with (rule 33). What did not
 // change keeps its state, and is not touched.
 //
 // Clusters and pools are brought up to date first, so that no call of the new version finds one as it was; then the version is
@@ -41,11 +41,14 @@ func (s *Table) Install(from *policy.Snapshot) []Rejection {
 	defer s.installing.Unlock()
 	s.installs++
 	profiles, rejected := s.compile(next)
+	if len(rejected) > 0 {
+		return rejected
+	}
 	old := s.current.Load()
 	v := s.compose(next, profiles, old)
 	s.profiles = profiles
 	s.replace(old, v)
-	return rejected
+	return nil
 }
 
 // installation is a snapshot that is being installed, and where its pods are.
@@ -99,15 +102,13 @@ func (s *Table) compile(next *installation) (map[string]*profile, []Rejection) {
 		switch {
 		case err != nil:
 			rejected = append(rejected, Rejection{Profile: name, Reason: ReasonInvalid, Message: err.Error()})
-			p = old
+			continue
 		case old != nil && old.source == source: // only its destinations have changed
 			p.born = old.born
 		default:
 			p.born = s.installs
 		}
-		if p != nil {
-			profiles[name] = p
-		}
+		profiles[name] = p
 	}
 	slices.SortFunc(rejected, func(a, b Rejection) int { return cmp.Compare(a.Profile, b.Profile) })
 	return profiles, rejected

@@ -47,7 +47,7 @@ func tableOn(t *testing.T, node string) *Table {
 }
 
 // Calls to a cluster IP are spread over the endpoints of the node, which follow the Service and the node's zone.
-func TestEndpointsAreThoseOfTheNode(t *testing.T) {
+func TestRule40_EndpointsAreThoseOfTheNode(t *testing.T) {
 	for name, tc := range map[string]struct {
 		node, zone string
 		local      bool
@@ -83,7 +83,7 @@ func TestEndpointsAreThoseOfTheNode(t *testing.T) {
 
 // A cluster IP without endpoints on this node is left to the cluster, which drops calls to it. Clients may still call the endpoints of other
 // nodes by their own addresses.
-func TestWhatComesToAnAgentOfAServiceThatIsLocalOnly(t *testing.T) {
+func TestRule40_WhatComesToAnAgentOfAServiceThatIsLocalOnly(t *testing.T) {
 	for node, want := range map[string][]netip.AddrPort{
 		"node-1": {addr("10.96.0.7:80"), addr("10.1.0.1:8080"), addr("10.1.0.2:8080")},
 		"node-3": {addr("10.1.0.1:8080"), addr("10.1.0.2:8080")},

@@ -13,8 +13,7 @@ type PodRoutes struct {
 
 	mu sync.Mutex
 	// guarded by mu
-	routes  map[routeKey]*Route
-	sweepAt int // size of routes at which stale ones are looked for
+	routes map[routeKey]*Route // none of them stale
 }
 
 type routeKey struct {
@@ -77,19 +76,22 @@ func (t *PodRoutes) Route(c *Candidate, host []byte, original netip.AddrPort) (*
 	return t.table.resolve(t, c, destination)
 }
 
+// remember keeps a route for those who ask for it again, unless it is stale.
 func (t *PodRoutes) remember(r *Route, destination string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.routes == nil {
-		t.routes, t.sweepAt = map[routeKey]*Route{}, 64
+	if r.Stale() {
+		return
 	}
-	if len(t.routes) >= t.sweepAt {
-		for k, old := range t.routes {
-			if old.Stale() {
-				delete(t.routes, k)
-			}
-		}
-		t.sweepAt = 2*len(t.routes) + 64
+	if t.routes == nil {
+		t.routes = map[routeKey]*Route{}
 	}
 	t.routes[routeKey{r.Binding, destination}] = r
+}
+
+// forget drops the route of an entry that was forgotten. It expects the table's lock.
+func (t *PodRoutes) forget(e *entry) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.routes, routeKey{t.profile.byKey[e.key.binding], e.key.destination})
 }

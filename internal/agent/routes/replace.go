@@ -3,6 +3,7 @@ package routes
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
@@ -84,7 +85,7 @@ func (v *version) configure(e *entry) bool {
 		return false
 	}
 	b := t.profile.byKey[e.key.binding]
-	if b == nil {
+	if b == nil || !b.knows(e.key.destination) {
 		return false
 	}
 	if e.binding == b {
@@ -110,7 +111,7 @@ func (s *Table) publish(v *version, bindings map[string]versions) (unused []*ent
 	}
 	s.late, s.bindings = nil, bindings
 	s.current.Store(v)
-	s.affinities.retain(v)
+	s.affinities.retain(v, time.Now())
 	s.version.Add(1)
 	return unused
 }

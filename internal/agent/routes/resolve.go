@@ -28,9 +28,7 @@ func (s *Table) resolve(t *PodRoutes, c *Candidate, destination string) (*Route,
 	for _, p := range forgotten {
 		p.Close()
 	}
-	if !r.Stale() {
-		t.remember(r, destination)
-	}
+	t.remember(r, destination)
 	return r, nil
 }
 
@@ -56,8 +54,8 @@ func (s *Table) inForce(t *PodRoutes) bool { return s.current.Load().tables[t.po
 type entryInputs struct {
 	candidate *Candidate
 	dialer    upstream.Dialer
-	state     *state // nil: the node had one already
-	affinity  *upstream.Affinity
+	state     *state    // nil: the node had one already
+	affinity  *affinity // nil: the destination has none
 }
 
 // enter makes a route and what it needs, and returns the pools of what had to be forgotten for it.
@@ -66,7 +64,7 @@ func (s *Table) enter(t *PodRoutes, k stateKey, n *entryInputs) (*Route, []*upst
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.inForce(t) {
-		n.affinity = s.affinities.find(t.pod, k.destination) // without an entry for a pod that may have gone
+		n.affinity = s.affinities.find(t.pod, k.destination) // nobody else finds it, for the pod may have gone
 		of := versions{c.Binding}
 		e, err := newEntry(t.pod, n, newState(k, of))
 		if err != nil {
@@ -80,13 +78,16 @@ func (s *Table) enter(t *PodRoutes, k stateKey, n *entryInputs) (*Route, []*upst
 		return s.newRoute(c, e, of), nil, nil
 	}
 	if !c.dynamic() {
-		n.affinity = s.affinities.get(t.pod, k.destination)
+		n.affinity = s.affinities.find(t.pod, k.destination)
 	}
 	e, err := newEntry(t.pod, n, s.stateFor(k, n.state, of))
 	if err != nil {
 		return nil, nil, err
 	}
 	s.states.use(e.state)
+	if n.affinity != nil {
+		s.affinities.use(n.affinity)
+	}
 	s.entries.add(e, c.dynamic())
 	s.pools.Put(s.poolKey(e), e.pool)
 	if s.late != nil {
@@ -133,6 +134,12 @@ func (s *Table) makeRoom(asking string) (forgotten []*upstream.Pool) {
 // drop forgets an entry and returns its pool, which the caller closes. The state stays, but for what was the pod's own.
 func (s *Table) drop(e *entry) *upstream.Pool {
 	s.entries.remove(e)
+	if e.affinity != nil {
+		s.affinities.leave(e.affinity)
+	}
+	if t := s.PodRoutes(e.pod); t != nil {
+		t.forget(e)
+	}
 	e.state.dropPod(e.pod)
 	return s.pools.Remove(s.poolKey(e))
 }

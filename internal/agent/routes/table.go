@@ -67,7 +67,8 @@ func New(o Options) (*Table, error) {
 	}
 	s := &Table{
 		dialer: o.Dialer, node: o.Node, observer: o.Observer, pools: upstream.NewPools(), maxDynamic: o.MaxDynamic, names: o.Names,
-		states: states{all: map[string]map[stateKey]*state{}}, entries: entries{pods: map[string]*podEntries{}}, affinities: affinities{},
+		states: states{all: map[string]map[stateKey]*state{}}, entries: entries{pods: map[string]*podEntries{}},
+		affinities: affinities{pods: map[string]map[string]*affinity{}, unused: map[*affinity]struct{}{}},
 	}
 	s.current.Store(&version{})
 	return s, nil

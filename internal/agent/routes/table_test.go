@@ -72,6 +72,31 @@ func TestRule35_ABadProfileLeavesThePreviousInForce(t *testing.T) {
 	}
 }
 
+// A snapshot with a profile that is refused changes nothing, not even for other profiles: it is installed again without that.
+func TestRule35_ARefusedSnapshotChangesNothing(t *testing.T) {
+	s := newTable(t)
+	install(t, s, divided(opensAfter(1), opensAfter(1)))
+	before := map[string]*PodRoutes{"a": s.PodRoutes("a"), "b": s.PodRoutes("b")}
+	next := divided(opensAfter(3), opensAfter(3))
+	next.Profiles["p"].Bindings[0].Rules = []policy.Rule{{Name: "r", Match: []policy.RequestMatch{{PathType: policy.PathRegularExpression, Path: "("}}}}
+	delete(next.Workloads, "b")
+	version := s.Version()
+	if rejected := s.Install(next); len(rejected) != 1 || rejected[0].Profile != "p" {
+		t.Fatalf("got %+v", rejected)
+	}
+	for pod, was := range before {
+		if s.PodRoutes(pod) != was {
+			t.Errorf("the policy of pod %s has changed", pod)
+		}
+	}
+	if s.Version() != version {
+		t.Error("the version has changed")
+	}
+	if n := failuresToOpen(t, routeTo(t, s, "a", "10.96.0.7:80")); n != 1 {
+		t.Errorf("a breaker opened after %d failures, want what was in force", n)
+	}
+}
+
 func TestUnchangedProfilesKeepTheirTables(t *testing.T) {
 	s := newTable(t)
 	snap := snapshot(binding("k", policy.Target{Kind: policy.TargetService, Service: "ns/shop"}))
@@ -114,7 +139,7 @@ func TestDynamicDestinationsAreBounded(t *testing.T) {
 	if again := routeTo(t, s, "a", "192.0.2.1:1"); again == first || again.Stale() {
 		t.Error("it does not come back")
 	}
-	if n := len(s.PodRoutes("a").routes); n > 2*64+8 {
-		t.Errorf("%d routes are remembered", n)
+	if n := len(s.PodRoutes("a").routes); n != 8 {
+		t.Errorf("%d routes are remembered, want those of the 8 destinations", n)
 	}
 }

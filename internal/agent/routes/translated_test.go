@@ -8,7 +8,7 @@ import (
 )
 
 // Where the node translates, an endpoint's address says nothing about what the client called; the request does.
-func TestCallsToEndpointsOfAService(t *testing.T) {
+func TestRule40_CallsToEndpointsOfAService(t *testing.T) {
 	named := func(clusterIPs ...netip.Addr) *policy.Destination {
 		d := shop()
 		d.ClusterIPs = clusterIPs

@@ -32,18 +32,23 @@ func (p *Pool) Acquire(now time.Time, r *Request) (Answer, Lease) {
 func (p *Pool) enter(now time.Time, r *Request) Answer {
 	p.mu.Lock()
 	closing := p.sync()
-	if p.waiting.head != nil {
+	if p.waiting.len > 0 && (p.changed || p.outageOver(now)) {
 		// Time alone may have made a place: a host that could not be reached is tried again after a while.
-		closing = p.grantParked(now, closing)
+		closing = p.grantParked(now, nil, closing)
 	}
-	answer := Ready
-	switch ok, evicted := p.grant(now, r); {
-	case ok && evicted != nil:
-		closing = append(closing, evicted)
-	case ok:
-	case p.waiting.len >= p.limits.MaxPending:
-		answer = Overflow
-	default:
+	if !p.comesBehind(r) {
+		ok, evicted := p.grant(now, r)
+		if evicted != nil {
+			closing = append(closing, evicted)
+		}
+		if ok {
+			p.mu.Unlock()
+			closeAll(closing)
+			return Ready
+		}
+	}
+	answer := Overflow
+	if p.waiting.len < p.limits.MaxPending {
 		closing = p.park(now, r, closing)
 		answer = Parked
 	}
@@ -95,7 +100,7 @@ func (p *Pool) discard(now time.Time, r *Request) {
 		p.leaseIdle(r)
 		p.open--
 		r.to.open--
-		closing = p.grantParked(now, nil)
+		closing = p.grantParked(now, r.to, nil)
 	}
 	p.mu.Unlock()
 	_ = dead.Close()
@@ -130,7 +135,7 @@ func (p *Pool) preferProven(now time.Time, r *Request) {
 	if r.conn != nil {
 		p.leaseIdle(r)
 	}
-	closing = p.grantParked(now, closing)
+	closing = p.grantParked(now, hc, closing)
 	p.mu.Unlock()
 	closeAll(closing)
 }

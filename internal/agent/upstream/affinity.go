@@ -3,7 +3,6 @@ package upstream
 import (
 	"encoding/binary"
 	"hash/fnv"
-	"math"
 	"net/netip"
 	"sync"
 	"time"
@@ -24,6 +23,8 @@ type Affinity struct {
 type keptEndpoint struct {
 	addr netip.AddrPort
 	last time.Time // when a call went there last
+	// timeout is how long it was to be kept from then on
+	timeout time.Duration
 }
 
 // NewAffinity returns the affinity of a pod to a Service port, to which no call has gone yet.
@@ -46,10 +47,22 @@ func (a *Affinity) endpoint(family int, now time.Time, timeout time.Duration) ne
 }
 
 // keep notes that a call goes to an endpoint, or that one that is kept is still wanted.
-func (a *Affinity) keep(family int, addr netip.AddrPort, now time.Time) {
+func (a *Affinity) keep(family int, addr netip.AddrPort, now time.Time, timeout time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.kept[family] = keptEndpoint{addr, now}
+	a.kept[family] = keptEndpoint{addr, now, timeout}
+}
+
+// Keeps reports whether there is an endpoint that is still to be kept.
+func (a *Affinity) Keeps(now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, k := range a.kept {
+		if !k.last.IsZero() && now.Sub(k.last) < k.timeout {
+			return true
+		}
+	}
+	return false
 }
 
 // rank orders endpoints. It spreads pods evenly, and an endpoint that comes or goes changes the order of no others.
@@ -70,14 +83,15 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// highest returns the host with the highest rank below a bound, or nil.
-func (a *Affinity) highest(hosts []*Host, below uint64) (best *Host, rank uint64) {
+// highest returns the host with the highest rank of those that will do, or nil.
+func (a *Affinity) highest(hosts []*Host, do func(*Host) bool) (best *Host) {
+	rank := uint64(0)
 	for _, h := range hosts {
-		if r := a.rank(h.addr); r < below && (best == nil || r > rank) {
+		if r := a.rank(h.addr); (best == nil || r > rank) && do(h) {
 			best, rank = h, r
 		}
 	}
-	return best, rank
+	return best
 }
 
 // keptHost has a pod keep its host. A call that may not go there, because it has been there already or because the host cannot be connected
@@ -90,11 +104,11 @@ func (k keptHost) pick(c *candidates) *hostConns {
 	if kept == nil {
 		hc := k.pickByRank(c)
 		if hc != nil {
-			a.keep(c.family, hc.host.addr, c.now)
+			a.keep(c.family, hc.host.addr, c.now, k.timeout)
 		}
 		return hc
 	}
-	a.keep(c.family, kept.addr, c.now)
+	a.keep(c.family, kept.addr, c.now, k.timeout)
 	if c.allows(kept, c.pool.conns(kept)) {
 		return c.admit(kept) // or nil: a host at its limit is waited for
 	}
@@ -103,16 +117,10 @@ func (k keptHost) pick(c *candidates) *hostConns {
 
 // pickByRank admits the host with the highest rank that can be.
 func (keptHost) pickByRank(c *candidates) *hostConns {
-	for below := uint64(math.MaxUint64); ; {
-		h, rank := c.pool.affinity.highest(c.hosts, below)
-		if h == nil {
-			return nil
-		}
-		if hc := c.admit(h); hc != nil {
-			return hc
-		}
-		below = rank
+	if h := c.pool.affinity.highest(c.hosts, c.admits); h != nil {
+		return c.admit(h)
 	}
+	return nil
 }
 
 // KeepHost returns where a connection to an address of the Service has to go that is made outside of the pool, and keeps that host; ok is
@@ -125,8 +133,8 @@ func (p *Pool) KeepHost(now time.Time, original netip.AddrPort) (to netip.AddrPo
 	}
 	h := set.byAddr[p.affinity.endpoint(f, now, picker.timeout)]
 	if h == nil {
-		h, _ = p.affinity.highest(set.byFamily[f], math.MaxUint64)
+		h = p.affinity.highest(set.byFamily[f], func(*Host) bool { return true })
 	}
-	p.affinity.keep(f, h.addr, now)
+	p.affinity.keep(f, h.addr, now, picker.timeout)
 	return h.addr, true
 }

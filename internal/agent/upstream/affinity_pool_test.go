@@ -56,7 +56,7 @@ func (k *affinityPool) want(what string, got, want netip.AddrPort) {
 	}
 }
 
-func TestAPodKeepsItsHost(t *testing.T) {
+func TestRule40_APodKeepsItsHost(t *testing.T) {
 	all := addresses(5)
 	k := newAffinityPool(t, all...)
 	first := k.call()
@@ -116,7 +116,7 @@ func TestConnectionsOutsideOfThePoolGoToTheHostThatIsKept(t *testing.T) {
 }
 
 // Calls under other bindings, whose pools are others, keep the same host; another pod has one of its own.
-func TestPoolsShareAnAffinity(t *testing.T) {
+func TestRule40_PoolsShareAnAffinity(t *testing.T) {
 	all := addresses(8)
 	a := newAffinityPool(t, all[:4]...)
 	first := a.call()
@@ -162,7 +162,7 @@ func TestFamiliesAreKeptApart(t *testing.T) {
 
 // Whatever happens, a call that may go anywhere goes to the host of the call before if that is no longer than the timeout ago, the host is
 // still there and can be connected to.
-func TestAPodKeepsItsHostWhateverHappens(t *testing.T) {
+func TestRule40_APodKeepsItsHostWhateverHappens(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range 200 {
 		all := addresses(6)

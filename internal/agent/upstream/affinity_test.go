@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestAnEndpointIsKeptForTheTimeout(t *testing.T) {
+func TestRule40_AnEndpointIsKeptForTheTimeout(t *testing.T) {
 	const timeout = 10 * time.Second
 	start := time.Now()
 	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
@@ -34,7 +34,7 @@ func TestAnEndpointIsKeptForTheTimeout(t *testing.T) {
 		{at: 22, timeout: 0},
 	} {
 		if step.keep.IsValid() {
-			a.keep(step.family, step.keep, at(step.at))
+			a.keep(step.family, step.keep, at(step.at), time.Minute)
 			continue
 		}
 		if got := a.endpoint(step.family, at(step.at), step.timeout); got != step.want {

@@ -122,7 +122,7 @@ func TestAFullPoolBalancesToo(t *testing.T) {
 
 // A client that called an IPv4 address has chosen: endpoints of the other family are no substitute, and without any of its family
 // it gets what it would get without us.
-func TestEndpointsAreOfTheFamilyThatWasCalled(t *testing.T) {
+func TestRule40_EndpointsAreOfTheFamilyThatWasCalled(t *testing.T) {
 	v4 := []netip.AddrPort{netip.MustParseAddrPort("10.1.0.1:8080"), netip.MustParseAddrPort("10.1.0.2:8080")}
 	v6 := []netip.AddrPort{netip.MustParseAddrPort("[2001:db8::1]:8080"), netip.MustParseAddrPort("[2001:db8::2]:8080")}
 	service4, service6 := netip.MustParseAddrPort("10.96.0.7:80"), netip.MustParseAddrPort("[fd00::7]:80")

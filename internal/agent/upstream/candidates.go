@@ -22,21 +22,38 @@ type candidates struct {
 	fresh bool
 	// ready: a connection is there already.
 	ready bool
+	// looks counts hosts looked at, for tests of what that costs.
+	looks int
 }
 
 // admit returns the pool's connections to a host if the request can be served by it now, and nil otherwise. Choosing a host and
 // taking its permit are one step: a host that admits a limited number of probes has counted this one.
 func (c *candidates) admit(h *Host) *hostConns {
-	p := c.pool
-	hc := p.conns(h)
-	if c.ready && !hc.hasReady() || !p.available(hc, c.fresh) || !c.allows(h, hc) {
+	if !c.admits(h) {
 		return nil
 	}
+	hc := c.pool.conns(h)
 	if hc == nil {
-		return p.addListed(h)
+		return c.pool.addListed(h)
 	}
-	p.noteTrial(hc, c.now)
+	c.pool.noteTrial(hc, c.now)
 	return hc
+}
+
+// admits reports whether the request can be served by a host now.
+func (c *candidates) admits(h *Host) bool {
+	c.looks++
+	hc := c.pool.conns(h)
+	return !(c.ready && !hc.hasReady()) && c.pool.available(hc, c.fresh) && c.allows(h, hc)
+}
+
+// admitFreed admits the host that has become open to parked requests, if there is one and the request can be served by it.
+func (c *candidates) admitFreed() *hostConns {
+	hc := c.pool.freed
+	if hc == nil || !hc.listed || hc.host.departed.Load() || familyOf(hc.host.addr.Addr()) != c.family {
+		return nil
+	}
+	return c.admit(hc.host)
 }
 
 // allows reports whether a host may be chosen, whatever the limits say at the moment. hc is nil when the pool has never used it.
@@ -74,5 +91,8 @@ func (c *candidates) narrow(avoid []netip.AddrPort) {
 
 // any reports whether there is a host that may be chosen, whatever the limits say.
 func (c *candidates) any() bool {
-	return slices.ContainsFunc(c.hosts, func(h *Host) bool { return c.allows(h, c.pool.conns(h)) })
+	return slices.ContainsFunc(c.hosts, func(h *Host) bool {
+		c.looks++
+		return c.allows(h, c.pool.conns(h))
+	})
 }

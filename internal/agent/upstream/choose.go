@@ -13,12 +13,11 @@ func (p *Pool) choose(now time.Time, r *Request) (hc *hostConns, fresh bool) {
 	}
 	f := p.family(r)
 	hosts := p.set.byFamily[f]
-	if r.Pinned || len(hosts) == 0 || p.set.picker == nil {
-		// Behind a cluster IP a new connection is the only way to another endpoint, and may lead to the same one.
-		fresh = r.Fresh || !r.Pinned && len(r.Avoid) > 0
-		if r.Pinned && p.set.name.holds(now) {
-			return p.chooseNamed(now, r), fresh
+	if p.wantsOriginal(r, f) {
+		if p.isNamed(r, now) {
+			return p.chooseNamed(now, r), r.Fresh
 		}
+		fresh = r.freshAtOriginal()
 		if hc := p.at(r.Original); p.available(hc, fresh) {
 			return hc, fresh
 		}
@@ -27,16 +26,32 @@ func (p *Pool) choose(now time.Time, r *Request) (hc *hostConns, fresh bool) {
 	c := &p.candidates
 	c.hosts, c.family, c.cursor, c.now, c.fresh, c.ready = hosts, f, &p.cursor[f], now, r.Fresh, false
 	c.narrow(r.Avoid)
-	if _, keeps := p.set.picker.(keptHost); !keeps && p.poolFull() && (p.idle > 0 || p.shared > 0) {
+	_, keeps := p.set.picker.(keptHost)
+	if !keeps && p.poolFull() && (p.idle > 0 || p.shared > 0) {
 		// A new connection would cost another host an idle one: use what is there, unless the pod keeps its host.
 		c.ready = true
+		if hc := c.admitFreed(); hc != nil {
+			return hc, r.Fresh
+		}
 		if hc := p.set.picker.pick(c); hc != nil {
 			return hc, r.Fresh
 		}
 		c.ready = false
 	}
+	if !keeps && p.onlyFreed {
+		return c.admitFreed(), r.Fresh
+	}
 	return p.set.picker.pick(c), r.Fresh
 }
+
+// wantsOriginal reports whether only the address that the client called will do.
+func (p *Pool) wantsOriginal(r *Request, family int) bool {
+	return r.Pinned || len(p.set.byFamily[family]) == 0 || p.set.picker == nil
+}
+
+// freshAtOriginal reports whether a request that goes where the client called wants a new connection: behind a cluster IP that is the only
+// way to another endpoint, though it may lead to the same one.
+func (r *Request) freshAtOriginal() bool { return r.Fresh || !r.Pinned && len(r.Avoid) > 0 }
 
 // family returns the family that a client called: an endpoint of the other one is no substitute, for the client has chosen, and
 // knows what to do when nobody answers there.

@@ -63,7 +63,7 @@ func TestTheFirstKeptHostIsTheHighestInAFullPool(t *testing.T) {
 	servers := addresses(4)
 	p, _ := newPool(t, func(s *setup) { s.KeepFor = time.Minute; s.Limits.MaxConnections = 1 }, servers...)
 	p.affinity = NewAffinity("pod", "ns/s:80")
-	best, _ := p.affinity.highest(p.set.byFamily[0], 1<<64-1)
+	best := p.affinity.highest(p.set.byFamily[0], func(*Host) bool { return true })
 	var other *Host
 	for _, h := range p.set.byFamily[0] {
 		if h != best {

@@ -277,9 +277,7 @@ func checkSums(t *testing.T, p *Pool) {
 	if slices.ContainsFunc(p.withIdle, func(hc *hostConns) bool { return len(hc.idle) == 0 }) {
 		t.Error("a host without idle connections is among those with some")
 	}
-	if p.waiting.head != nil != (p.waiting.len > 0) {
-		t.Errorf("%d are waiting, the first is %v", p.waiting.len, p.waiting.head)
-	}
+	checkWaiting(t, p)
 }
 
 func (p *Pool) allConns() (all []*hostConns) {

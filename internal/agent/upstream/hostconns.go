@@ -65,7 +65,11 @@ func (p *Pool) sync() (closing []*Conn) {
 	if set == p.set {
 		return nil
 	}
-	p.set, p.last = set, nil
+	moved := p.set.callsOriginal() != set.callsOriginal()
+	p.set, p.last, p.changed = set, nil, true
+	if moved {
+		p.waiting.regroup(p.wantOf)
+	}
 	for addr, hc := range p.unlisted {
 		if set.byAddr[addr] != nil { // has become one of the cluster's
 			hc.host.departed.Store(true)

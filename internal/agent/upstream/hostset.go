@@ -37,6 +37,14 @@ type HostSet struct {
 	name *nameSet
 }
 
+// callsOriginal reports for each family whether calls go to the address that the client called.
+func (s *HostSet) callsOriginal() (does [families]bool) {
+	for f, hosts := range s.byFamily {
+		does[f] = s.picker == nil || len(hosts) == 0
+	}
+	return does
+}
+
 // sameEndpoints reports whether two lists are equal, at once if they are one.
 func sameEndpoints(a, b []netip.AddrPort) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0] || slices.Equal(a, b))

@@ -37,7 +37,10 @@ func (p *Pool) makeRoom(hc *hostConns) *Conn {
 }
 
 // hasRoom reports whether anybody at all can be served.
-func (p *Pool) hasRoom() bool { return p.idle > 0 || p.shared > 0 || !p.poolFull() }
+func (p *Pool) hasRoom() bool { return p.shared > 0 || p.canDial() }
+
+// canDial reports whether the limits allow a new connection to any host at all, in place of an idle one if need be.
+func (p *Pool) canDial() bool { return p.idle > 0 || !p.poolFull() }
 
 // poolFull and hostFull report whether a new connection would be one too many.
 func (p *Pool) poolFull() bool {
@@ -55,7 +58,7 @@ func (p *Pool) available(hc *hostConns, fresh bool) bool {
 	if hc != nil && (len(hc.idle) > 0 || !fresh && len(hc.shared) > 0) {
 		return true
 	}
-	return (p.idle > 0 || !p.poolFull()) && (hc == nil || !p.hostFull(hc))
+	return p.canDial() && (hc == nil || !p.hostFull(hc))
 }
 
 // mostIdle returns the host with the most idle connections. There is at least one: it is asked only when the pool is full

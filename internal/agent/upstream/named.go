@@ -53,6 +53,9 @@ func (c *Cluster) HasAddresses() bool {
 // holds reports whether the addresses are known and may be used. n may be nil.
 func (n *nameSet) holds(now time.Time) bool { return n != nil && now.Before(n.Until) }
 
+// isNamed reports whether a request may go to another address of the name that stands for the cluster. It expects the lock.
+func (p *Pool) isNamed(r *Request, now time.Time) bool { return r.Pinned && p.set.name.holds(now) }
+
 // chooseNamed picks the address for a pinned request: the one that the client chose if it will do, and another one of the name otherwise.
 // It expects the lock, and returns nil when the address is at its limit.
 func (p *Pool) chooseNamed(now time.Time, r *Request) *hostConns {

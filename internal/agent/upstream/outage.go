@@ -39,12 +39,14 @@ func (p *Pool) noteUnconnected(hc *hostConns, now time.Time) {
 		o.lasts = min(2*o.lasts, maxOutage)
 	}
 	o.failed, o.until = now, now.Add(o.lasts)
+	p.changed = true // where none can be reached, all may be chosen
 }
 
 // noteTrial has one call at a time find out whether an outage is over.
 func (p *Pool) noteTrial(hc *hostConns, now time.Time) {
 	if hc.outage.lasts > 0 {
 		hc.outage.until = now.Add(hc.outage.lasts)
+		p.changed = true
 	}
 }
 
@@ -60,5 +62,13 @@ func (p *Pool) noteConnected(hc *hostConns) {
 	}
 	hc.outage = outage{}
 	hc.unreachable.Store(false)
+	p.changed = true
 	p.down = slices.DeleteFunc(p.down, func(d *hostConns) bool { return d == hc })
+}
+
+// outageOver reports whether a host may be tried again that was left out when all were looked at last.
+func (p *Pool) outageOver(now time.Time) bool {
+	return slices.ContainsFunc(p.down, func(hc *hostConns) bool {
+		return hc.outage.until.After(p.lookedAll) && !hc.isDown(now)
+	})
 }

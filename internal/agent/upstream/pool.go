@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"sync"
+	"time"
 
 	"fairlead.dev/fairlead/internal/agent/via"
 	"fairlead.dev/fairlead/internal/policy"
@@ -46,8 +47,13 @@ type Pool struct {
 	withIdle   []*hostConns // those with idle connections
 	down       []*hostConns // those with an outage
 	candidates candidates   // of the choice under way
-	waiting    queue
-	open       int // connections, those being dialled included
+	waiting    waiting
+	changed    bool       // hosts may be open to parked requests that were not when all were looked at last, at lookedAll
+	exhausted  bool       // no connection could be made to any host when parked requests were looked at last
+	lookedAll  time.Time  // when all hosts were looked at for parked requests
+	freed      *hostConns // while parked requests are looked at: the host that has become open to them, if it is one
+	onlyFreed  bool       // no other host has
+	open       int        // connections, those being dialled included
 	idle       int
 	shared     int // connections in use that can take more
 	looked     int // where sweeps look next whether idle connections are still fit

@@ -21,7 +21,7 @@ func (p *Pool) Reconfigure(limits policy.Pool) {
 	for _, hc := range slices.Clone(p.withIdle) {
 		closing = p.evictOldest(hc, min(len(hc.idle), p.surplus(hc)), closing)
 	}
-	closing = p.grantParked(now, closing)
+	closing = p.grantParked(now, nil, closing)
 	p.mu.Unlock()
 	closeAll(closing)
 }
@@ -54,7 +54,7 @@ func (p *Pool) Close() {
 	for _, hc := range p.unlisted {
 		p.stopSharing(hc)
 	}
-	closing := p.grantParked(now, p.evictAll(nil))
+	closing := p.grantParked(now, nil, p.evictAll(nil))
 	p.mu.Unlock()
 	closeAll(closing)
 }

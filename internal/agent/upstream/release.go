@@ -37,7 +37,7 @@ func (p *Pool) put(now time.Time, c *Conn, keep bool, idleSince time.Time) (clos
 	p.share(c)
 	switch {
 	case others:
-	case keep && (len(hc.idle) < p.limits.MaxIdlePerEndpoint || p.waiting.head != nil):
+	case keep && (len(hc.idle) < p.limits.MaxIdlePerEndpoint || p.waiting.len > 0):
 		c.idleSince = idleSince
 		p.push(c)
 	default:
@@ -45,8 +45,8 @@ func (p *Pool) put(now time.Time, c *Conn, keep bool, idleSince time.Time) (clos
 		hc.open--
 		closing = append(closing, c)
 	}
-	if p.waiting.head != nil {
-		closing = p.trimIdle(hc, p.grantParked(now, closing))
+	if p.waiting.len > 0 {
+		closing = p.trimIdle(hc, p.grantParked(now, hc, closing))
 	}
 	return closing
 }
@@ -57,7 +57,7 @@ func (p *Pool) vacate(now time.Time, hc *hostConns) {
 	hc.host.outstanding.Add(-1)
 	hc.open--
 	p.open--
-	closing := p.grantParked(now, nil)
+	closing := p.grantParked(now, hc, nil)
 	p.mu.Unlock()
 	closeAll(closing)
 }

@@ -30,6 +30,8 @@ type Request struct {
 	nth        int   // see Lease
 	unchecked  bool  // conn is good as it is
 	to         *hostConns
+	turn       uint64 // of those that are parked, the lowest comes first
+	queue      *queue // that it is parked in
 	next, prev *Request
 }
 
@@ -43,35 +45,3 @@ const (
 
 // Host is the host that a granted request is for.
 func (r *Request) Host() *Host { return r.to.host }
-
-// queue is the FIFO of parked requests.
-type queue struct {
-	head, tail *Request
-	len        int
-}
-
-func (q *queue) push(r *Request) {
-	r.prev, r.next = q.tail, nil
-	if q.tail != nil {
-		q.tail.next = r
-	} else {
-		q.head = r
-	}
-	q.tail = r
-	q.len++
-}
-
-func (q *queue) remove(r *Request) {
-	if r.prev != nil {
-		r.prev.next = r.next
-	} else {
-		q.head = r.next
-	}
-	if r.next != nil {
-		r.next.prev = r.prev
-	} else {
-		q.tail = r.prev
-	}
-	r.prev, r.next = nil, nil
-	q.len--
-}

@@ -15,7 +15,7 @@ func (c *Conn) SetCapacity(n int) {
 	p.mu.Lock()
 	c.capacity = max(n, 1)
 	p.share(c)
-	closing := p.grantParked(now, nil)
+	closing := p.grantParked(now, c.to, nil)
 	p.mu.Unlock()
 	closeAll(closing)
 }
@@ -29,7 +29,7 @@ func (c *Conn) Drain() {
 	p.share(c)
 	if c.idle {
 		closing = p.evictIf(c.to, func(other *Conn) bool { return other == c }, nil)
-		closing = p.grantParked(now, closing)
+		closing = p.grantParked(now, c.to, closing)
 	}
 	p.mu.Unlock()
 	closeAll(closing)

@@ -16,7 +16,7 @@ func (p *Pool) sweep(now time.Time) {
 	p.mu.Lock()
 	closing := p.sweepIdle(now, p.sync())
 	p.sweepUnlisted(now)
-	closing = p.grantParked(now, closing)
+	closing = p.grantParked(now, nil, closing)
 	var looks [looksPerSweep]look
 	n := p.nextLooks(&looks)
 	p.mu.Unlock()
@@ -77,14 +77,23 @@ func (p *Pool) nextLooks(looks *[looksPerSweep]look) (n int) {
 	return n
 }
 
+// looksFit reports whether an idle connection seems to be of use, in a way that is safe while somebody takes, uses or closes it. What has arrived on one
+// with a security layer only its user can tell: it may be no answer but a message of that layer.
+func (c *Conn) looksFit() bool {
+	if !c.Plain() {
+		return c.Ending() == transport.Open
+	}
+	state := transport.Gone
+	_ = c.Pin(func() { state = c.Peek() }) // fails when closed
+	return state == transport.Quiet
+}
+
 // closeUnfit looks at idle connections without the lock, for that takes system calls, and closes those that cannot be used again.
 // Somebody may take and close one meanwhile, so it is looked at in a way that is safe then.
 func (p *Pool) closeUnfit(now time.Time, looks []look) {
 	unfit := looks[:0]
 	for _, l := range looks {
-		state := transport.Gone
-		_ = l.conn.Pin(func() { state = l.conn.Peek() }) // fails when closed
-		if state != transport.Quiet {
+		if !l.conn.looksFit() {
 			unfit = append(unfit, l)
 		}
 	}
@@ -98,7 +107,7 @@ func (p *Pool) closeUnfit(now time.Time, looks []look) {
 			closing = p.evictIf(c.to, func(other *Conn) bool { return other == c }, closing)
 		}
 	}
-	closing = p.grantParked(now, closing)
+	closing = p.grantParked(now, nil, closing)
 	p.mu.Unlock()
 	closeAll(closing)
 }

@@ -54,7 +54,7 @@ func zones(names ...string) *discoveryv1.EndpointHints {
 
 var byValue = cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{})
 
-func TestWhatAServiceSaysAboutTheChoiceOfItsEndpoints(t *testing.T) {
+func TestRule40_WhatAServiceSaysAboutTheChoiceOfItsEndpoints(t *testing.T) {
 	local, anywhere := corev1.ServiceInternalTrafficPolicyLocal, corev1.ServiceInternalTrafficPolicyCluster
 	clientIP := func(seconds *int32) *corev1.SessionAffinityConfig {
 		return &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: seconds}}
@@ -106,7 +106,7 @@ func TestADestinationHasBothFamiliesAndItsEmptyPorts(t *testing.T) {
 }
 
 // Endpoints that end and still serve are used when there is no other, in each family by itself.
-func TestEndpointsAreThoseThatTheClusterWouldUse(t *testing.T) {
+func TestRule40_EndpointsAreThoseThatTheClusterWouldUse(t *testing.T) {
 	starting := discoveryv1.EndpointConditions{Ready: no, Serving: yes, Terminating: no} // serving, and neither ready nor ending: not for us
 	published := discoveryv1.EndpointConditions{Ready: yes, Serving: no, Terminating: no}
 	publishedEnding := discoveryv1.EndpointConditions{Ready: yes, Serving: no, Terminating: yes}
@@ -159,7 +159,7 @@ func shownEndpoints(d *policy.Destination) []string {
 	return out
 }
 
-func TestEndpointsCarryWhatTheirNodesNeedToKnow(t *testing.T) {
+func TestRule40_EndpointsCarryWhatTheirNodesNeedToKnow(t *testing.T) {
 	local := corev1.ServiceInternalTrafficPolicyLocal
 	nodes := &discoveryv1.EndpointHints{ForNodes: []discoveryv1.ForNode{{Name: "n1"}}, ForZones: zones("a").ForZones}
 	for name, tc := range map[string]struct {

@@ -2,6 +2,7 @@ package socketlb
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -17,6 +18,19 @@ const most = 3
 // Translated says in which address families the node translates the addresses of Services.
 type Translated struct{ V4, V6 bool }
 
+// Answer says whether the addresses of Services of a family are translated.
+type Answer string
+
+// The answers. Where it is Unknown they are taken for not translated.
+const (
+	Unknown Answer = "unknown"
+	Yes     Answer = "yes"
+	No      Answer = "no"
+)
+
+// Answers are what was found last in each family.
+type Answers struct{ IPv4, IPv6 Answer }
+
 // DetectorOptions configure a Detector.
 type DetectorOptions struct {
 	// Probe is Probe, but in tests.
@@ -31,23 +45,26 @@ type Detector struct {
 	opts DetectorOptions // immutable
 
 	looking sync.Mutex // serialises look, which makes system calls; taken before mu
+	// guarded by looking
+	warned bool // that this node cannot be asked
 
 	mu sync.Mutex
 	// guarded by mu
 	services []netip.AddrPort
-	answered bool // some Service could be probed
-	now      Translated
+	now      Answers
 }
 
 // NewDetector returns a detector that has not looked yet.
-func NewDetector(o DetectorOptions) *Detector { return &Detector{opts: o} }
+func NewDetector(o DetectorOptions) *Detector {
+	return &Detector{opts: o, now: Answers{Unknown, Unknown}}
+}
 
 // SetServices says which addresses of Services with endpoints there are. Until it has an answer the detector looks at once, so that the
 // first calls are treated by it.
 func (d *Detector) SetServices(services []netip.AddrPort) {
 	d.mu.Lock()
 	d.services = services
-	answered := d.answered
+	answered := d.now != Answers{Unknown, Unknown}
 	d.mu.Unlock()
 	if !answered {
 		d.look()
@@ -55,7 +72,7 @@ func (d *Detector) SetServices(services []netip.AddrPort) {
 }
 
 // Now returns what was found last.
-func (d *Detector) Now() Translated {
+func (d *Detector) Now() Answers {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.now
@@ -82,41 +99,50 @@ func (d *Detector) look() {
 	d.mu.Lock()
 	services, before := d.services, d.now
 	d.mu.Unlock()
-	next := before
-	four, fourKnown := d.probeFamily(services, netip.Addr.Is4)
-	if fourKnown {
-		next.V4 = four
-	}
-	six, sixKnown := d.probeFamily(services, netip.Addr.Is6)
-	if sixKnown {
-		next.V6 = six
+	next := Answers{
+		IPv4: d.probeFamily(services, netip.Addr.Is4, before.IPv4),
+		IPv6: d.probeFamily(services, netip.Addr.Is6, before.IPv6),
 	}
 	d.mu.Lock()
-	d.now, d.answered = next, d.answered || fourKnown || sixKnown
+	d.now = next
 	d.mu.Unlock()
-	if next != before {
-		d.opts.Log.Info("translation of Services' addresses at connect", "ipv4", next.V4, "ipv6", next.V6)
-		d.opts.Changed(next)
+	if was, is := before.translated(), next.translated(); is != was {
+		d.opts.Log.Info("translation of Services' addresses at connect", "ipv4", next.IPv4, "ipv6", next.IPv6)
+		d.opts.Changed(is)
 	}
 }
 
-// probeFamily reports whether any of the first Services of a family is translated; known is false if none could be probed.
-func (d *Detector) probeFamily(services []netip.AddrPort, family func(netip.Addr) bool) (translated, known bool) {
-	left := most
+func (a Answers) translated() Translated { return Translated{V4: a.IPv4 == Yes, V6: a.IPv6 == Yes} }
+
+// probeFamily asks whether any of the first Services of a family is translated. Where none can be probed it is as it was before.
+func (d *Detector) probeFamily(services []netip.AddrPort, family func(netip.Addr) bool, before Answer) Answer {
+	left, answer := most, before
 	for _, s := range services {
 		if !family(s.Addr()) {
 			continue
 		}
 		translated, err := d.opts.Probe(s)
-		if err != nil {
-			d.opts.Log.Debug("cannot tell whether a Service's address is translated", "err", err)
-		}
-		if known = known || err == nil; translated {
-			return true, true
+		switch {
+		case translated:
+			return Yes
+		case err == nil:
+			answer = No
+		case err != nil:
+			d.report(err)
 		}
 		if left--; left == 0 {
 			break
 		}
 	}
-	return false, known
+	return answer
+}
+
+// report logs that a probe has failed: as a warning once where that is the node's doing, for then it will not get better by itself.
+func (d *Detector) report(err error) {
+	if errors.Is(err, ErrCannotProbe) && !d.warned {
+		d.warned = true
+		d.opts.Log.Warn("cannot find out whether the addresses of Services are translated at connect; they are taken for not translated", "err", err)
+		return
+	}
+	d.opts.Log.Debug("cannot tell whether a Service's address is translated", "err", err)
 }

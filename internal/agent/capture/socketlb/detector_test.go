@@ -3,9 +3,11 @@ package socketlb_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -106,4 +108,40 @@ func TestADetectorAsksFewServices(t *testing.T) {
 	f.set(services)
 	f.detector().SetServices(many)
 	f.want(t, "of a hundred", 3)
+}
+
+// A node that cannot be asked is a reason to warn, once: without it the answer would be taken for no.
+func TestADetectorWarnsOnceOfANodeThatCannotBeAsked(t *testing.T) {
+	var log strings.Builder
+	cannot := func(netip.AddrPort) (bool, error) { return false, fmt.Errorf("probe: %w", socketlb.ErrCannotProbe) }
+	d := socketlb.NewDetector(socketlb.DetectorOptions{
+		Probe: cannot, Log: slog.New(slog.NewTextHandler(&log, nil)), Changed: func(socketlb.Translated) { t.Error("changed") },
+	})
+	for range 3 {
+		d.SetServices([]netip.AddrPort{service4, service6})
+	}
+	if got := d.Now(); got != (socketlb.Answers{IPv4: socketlb.Unknown, IPv6: socketlb.Unknown}) {
+		t.Errorf("found %+v", got)
+	}
+	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "level=WARN") || !strings.Contains(got, "tcp_fastopen") {
+		t.Errorf("the log says:\n%s", got)
+	}
+}
+
+func TestWhatADetectorKnows(t *testing.T) {
+	f := &fakeNode{}
+	d := f.detector()
+	for _, step := range []struct {
+		services map[netip.AddrPort]bool
+		want     socketlb.Answers
+	}{
+		{nil, socketlb.Answers{IPv4: socketlb.Unknown, IPv6: socketlb.Unknown}},
+		{map[netip.AddrPort]bool{service4: false}, socketlb.Answers{IPv4: socketlb.No, IPv6: socketlb.Unknown}},
+	} {
+		f.set(step.services)
+		d.SetServices([]netip.AddrPort{service4, service6})
+		if got := d.Now(); got != step.want {
+			t.Errorf("with %v: %+v, want %+v", step.services, got, step.want)
+		}
+	}
 }

@@ -11,6 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// ErrCannotProbe is the cause of an error where the kernel allows no connect without a packet in the network namespace.
+var ErrCannotProbe = errors.New("the sysctl net.ipv4.tcp_fastopen of the agent's network namespace lacks the client's bit (1)")
+
 // errVanished says that the kernel does not know the socket that was just made.
 var errVanished = errors.New("the probe's socket is not listed")
 
@@ -48,6 +51,9 @@ func deferredConnect(to netip.AddrPort) (fd int, err error) {
 	}()
 	for _, option := range []int{unix.TCP_FASTOPEN_CONNECT, unix.TCP_FASTOPEN_NO_COOKIE} {
 		if err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, option, 1); err != nil {
+			if errors.Is(err, unix.EOPNOTSUPP) {
+				err = ErrCannotProbe
+			}
 			return -1, os.NewSyscallError("setsockopt", err)
 		}
 	}

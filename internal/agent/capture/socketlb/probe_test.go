@@ -2,6 +2,7 @@ package socketlb_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -100,6 +101,21 @@ func TestProbeWithoutARoute(t *testing.T) {
 	for _, to := range []netip.AddrPort{service4, service6} {
 		if translated, err := probe(t, pod, to); translated || err == nil {
 			t.Errorf("%s: translated %v without an error", to, translated)
+		}
+	}
+}
+
+// A namespace that allows no connect without a packet says so.
+func TestProbeWithoutFastOpen(t *testing.T) {
+	netnstest.Privileged(t)
+	pod, _ := netnstest.Pair(t, netnstest.Host(t))
+	err := pod.Do(func() error { return os.WriteFile("/proc/sys/net/ipv4/tcp_fastopen", []byte("2"), 0) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []netip.AddrPort{service4, service6} {
+		if _, err := probe(t, pod, to); !errors.Is(err, socketlb.ErrCannotProbe) {
+			t.Errorf("%s: %v", to, err)
 		}
 	}
 }

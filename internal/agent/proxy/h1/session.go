@@ -236,8 +236,7 @@ func (s *Session) end() {
 // route finds the route of a request; ok is false when no policy governs it.
 func (s *Session) route(q *http1.Request) (r *routes.Route, ok bool) {
 	before := s.routes.Selected()
-	r, ok = s.routes.Select(q)
-	if r != before {
+	if r, ok = s.routes.Select(q); r != before || !s.routes.Pinned() {
 		s.server = pinnedServer{}
 	}
 	return r, ok

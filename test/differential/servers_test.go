@@ -3,8 +3,10 @@ package differential
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -56,7 +58,9 @@ func serverScenarios() []scenario {
 		}},
 		{name: "postgresql", kinds: connectionKinds, play: func(r *run) {
 			r.openScratch()
-			r.server(0, "sh", "-c", postgresServer, r.world.scratch, fmt.Sprint(serverPort))
+			database, err := postgresDatabase()
+			check(r, err)
+			r.server(0, "sh", "-c", postgresServer, r.world.scratch, fmt.Sprint(serverPort), database)
 			ask := []string{"psql", "-X", "-q", "-A", "-h", r.ip(), "-p", r.portText(), "-U", "app", "-d", "postgres"}
 			r.podWith(postgresSession, ask...)
 			r.pod(append(ask, "-c", "SELECT pg_sleep(2), 'after a quiet while'")...)
@@ -73,15 +77,40 @@ func serverScenarios() []scenario {
 // connectionKinds are those under which servers are called that speak something else than HTTP.
 var connectionKinds = []kind{service, headless, everything, neighbour, serviceTCP}
 
-// postgresServer makes a database and serves it, as a user who may: PostgreSQL refuses root.
-const postgresServer = `
+// postgresDatabase makes the files of an empty database, once: that takes long.
+var postgresDatabase = sync.OnceValues(func() (string, error) {
+	dir := filepath.Join(scratch(), "postgres")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	cmd := exec.Command("sh", "-c", postgresFiles, dir)
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("initdb: %w: %s", err, out)
+	}
+	return dir + "/db", nil
+})
+
+// PostgreSQL refuses root.
+const postgresUser = `
 set -e
 programs=$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
-data=$(mktemp -d "$0/postgresXXXXXX")
-chown nobody "$data"
 as="setpriv --reuid=nobody --regid=nogroup --clear-groups"
-$as "$programs/initdb" -N -A trust -U app -D "$data/db" >/dev/null
-exec $as "$programs/postgres" -D "$data/db" -p "$1" -k "" -h "*" -c fsync=off
+`
+
+const postgresFiles = postgresUser + `
+for d in "$0" "$(dirname "$0")"; do chmod a+rx "$d"; done
+chown nobody "$0"
+cd /
+$as "$programs/initdb" -N -A trust -U app -D "$0/db" >/dev/null
+echo "host all all all trust" >> "$0/db/pg_hba.conf"
+`
+
+const postgresServer = postgresUser + `
+data=$(mktemp -d "$0/postgresXXXXXX")
+cp -a "$2" "$data/db"
+chmod a+rx "$data"
+exec $as "$programs/postgres" -D "$data/db" -p "$1" -k "" -h "*" -c fsync=off -c shared_buffers=1MB -c max_connections=10
 `
 
 const postgresSession = `

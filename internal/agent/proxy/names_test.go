@@ -53,6 +53,13 @@ func (f *fakeNames) set(name string, addrs ...string) {
 	}
 }
 
+// stop has nobody answer from now on.
+func (f *fakeNames) stop() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.slow = true
+}
+
 func (f *fakeNames) questions() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -136,7 +143,7 @@ func TestRule00_TheFirstAttemptWaitsForNoName(t *testing.T) {
 	server := serve(t, echo)
 	w := buildNamed(t, server, toHost("api.example", nil))
 	w.dialer.at.Store(w.original, server)
-	w.names.slow = true
+	w.names.stop()
 	c := w.dial()
 	c.send("GET / HTTP/1.1\r\nHost: api.example\r\n\r\n")
 	if r, _ := c.response("GET"); r.StatusCode != 200 {
@@ -149,7 +156,7 @@ func TestRule00_TheFirstAttemptWaitsForNoName(t *testing.T) {
 
 func TestRule03_ALookUpEndsWithTheCallsTime(t *testing.T) {
 	w := buildNamed(t, serve(t, echo), toHost("api.example", func(s *policy.Settings) { s.Timeouts.Overall = 50 * time.Millisecond }))
-	w.names.slow = true
+	w.names.stop()
 	c := w.dial()
 	c.send("GET / HTTP/1.1\r\nHost: api.example\r\n\r\n")
 	if r, _ := c.response("GET"); r.StatusCode != 504 {

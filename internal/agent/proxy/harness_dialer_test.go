@@ -38,6 +38,8 @@ type plainDialer struct {
 	last     atomic.Pointer[net.TCPConn] // the connection made last
 	// at says where an address really is, if it is elsewhere.
 	at sync.Map
+	// silent are addresses that nobody answers at.
+	silent sync.Map
 	// closed says of the world's own clients, by address, whether they have closed their connections.
 	closed sync.Map
 }
@@ -92,6 +94,10 @@ func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.So
 	}
 	if d.broken.Add(-1) >= 0 {
 		return brokenConn()
+	}
+	if _, silent := d.silent.Load(to); silent {
+		<-ctx.Done()
+		return nil, ctx.Err()
 	}
 	if elsewhere, ok := d.at.Load(to); ok {
 		to = elsewhere.(netip.AddrPort)

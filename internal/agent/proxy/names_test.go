@@ -180,6 +180,29 @@ func TestRule25_ADeadAddressOfANameIsLeftOut(t *testing.T) {
 	}
 }
 
+// An address that does not answer costs what it costs a client that knows the name's other addresses (RFC 8305), with or without retries.
+func TestRule00_AnAddressThatDoesNotAnswerIsOvertaken(t *testing.T) {
+	for name, addr := range map[string]string{"the same family": alive, "the other family": six} {
+		t.Run(name, func(t *testing.T) {
+			w := buildNamed(t, serve(t, echo), toHost("api.example", func(s *policy.Settings) {
+				s.Retry.MaxRetries, s.Timeouts.Connect = 0, time.Hour
+			}))
+			w.dialer.silent.Store(w.original, true)
+			w.names.set("api.example", dead, addr)
+			c := w.dial()
+			for range 2 {
+				c.send("POST / HTTP/1.1\r\nHost: api.example\r\nContent-Length: 2\r\n\r\nhi")
+				if r, _ := c.response("POST"); r.StatusCode != 200 {
+					t.Errorf("%d", r.StatusCode)
+				}
+			}
+			if peer := w.seen.lastCall(t).Attempts[0].Peer.Addr().String(); peer != addr {
+				t.Errorf("served by %s", peer)
+			}
+		})
+	}
+}
+
 // greeter speaks TLS as api.example.
 func greeter(t *testing.T) (netip.AddrPort, *tls.Config) {
 	t.Helper()

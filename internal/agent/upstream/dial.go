@@ -11,7 +11,6 @@ import (
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/via"
-	"fairlead.dev/fairlead/internal/policy"
 )
 
 // Dialer makes TCP connections from where a pod is.
@@ -19,11 +18,13 @@ type Dialer = transport.Dialer
 
 // Dial redeems a granted request with a new connection, and blocks until that is made. When it fails, the request is done with.
 func (p *Pool) Dial(ctx context.Context, r *Request) (Lease, error) {
-	p.mu.Lock()
-	keepAlive := p.limits.KeepAlive
-	p.mu.Unlock()
 	began := time.Now()
-	sock, err := p.connect(ctx, r.to.host.addr, keepAlive)
+	sock, err := p.connect(ctx, r.to.host.addr)
+	return p.dialed(ctx, r, sock, err, began)
+}
+
+// dialed makes a lease of the connection that was made for a request, or ends the request.
+func (p *Pool) dialed(ctx context.Context, r *Request, sock *transport.Conn, err error, began time.Time) (Lease, error) {
 	r.state = unused // until then whoever gives up the request gives the place back
 	now := time.Now()
 	if err != nil {
@@ -67,7 +68,10 @@ func (p *Pool) dialFailed(now time.Time, r *Request, err error, hurried bool) {
 }
 
 // connect makes a connection with the policy's keep-alive probes in force, through a proxy if there is one.
-func (p *Pool) connect(ctx context.Context, to netip.AddrPort, k policy.KeepAlive) (*transport.Conn, error) {
+func (p *Pool) connect(ctx context.Context, to netip.AddrPort) (*transport.Conn, error) {
+	p.mu.Lock()
+	k := p.limits.KeepAlive
+	p.mu.Unlock()
 	c := transport.Connector{Dialer: p.dialer, KeepAlive: transport.KeepAlive(k)}
 	if p.via != nil {
 		c.Handshake = func(_ context.Context, conn *transport.Conn) error { return askProxy(conn, *p.via) }

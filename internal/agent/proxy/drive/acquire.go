@@ -131,7 +131,7 @@ func (x *Exchange) dial(a call.Action, until time.Time) (upstream.Lease, call.Ki
 	}
 	watch := WatchClient(x.Client.Left, cancel)
 	began := x.Now
-	l, err := x.Route.Pool.Dial(ctx, &x.slot)
+	l, err := x.connect(ctx)
 	watch.Stop()
 	x.Now = time.Now()
 	switch {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
 // maxNameWait is how long a retry waits for other addresses of the name that it calls. Without them it goes to where the first attempt
@@ -24,4 +25,12 @@ func (x *Exchange) findAddresses(a call.Action) {
 	x.Route.FindAddresses(ctx)
 	watch.Stop()
 	x.Now = time.Now()
+}
+
+// connect makes the connection for a request that was granted. Another address of its name may be faster, if the policy lets the call go there.
+func (x *Exchange) connect(ctx context.Context) (upstream.Lease, error) {
+	if x.Pinned && x.Route.HasName() && x.Plan.Settings.Retry.AvoidPreviousEndpoints {
+		return x.Route.Pool.DialNamed(ctx, &x.slot, x.Route.FindAddresses)
+	}
+	return x.Route.Pool.Dial(ctx, &x.slot)
 }

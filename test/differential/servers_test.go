@@ -122,7 +122,6 @@ SELECT nothing FROM things;
 INSERT INTO things VALUES (1, 'again');
 BEGIN; DELETE FROM things; ROLLBACK;
 COPY (SELECT id FROM things ORDER BY id LIMIT 3) TO STDOUT;
-LISTEN news; NOTIFY news, 'hello';
 SELECT md5(string_agg(name, ',' ORDER BY id)) FROM things;
 DROP TABLE things;
 `

@@ -146,8 +146,7 @@ type CallMatch struct {
 	// +optional
 	Path *PathMatch `json:"path,omitempty"`
 
-	// grpc fits gRPC calls.
-	// Not enforced by this version: accepted and listed by PartiallyEnforced.
+	// grpc fits gRPC calls: POST requests with a content type of gRPC.
 	// +optional
 	GRPC *GRPCMatch `json:"grpc,omitempty"`
 }

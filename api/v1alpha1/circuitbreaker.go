@@ -128,9 +128,9 @@ type BreakerFailures struct {
 	// +kubebuilder:validation:MaxItems=32
 	StatusCodes []StatusCode `json:"statusCodes,omitzero"`
 
-	// grpcStatuses lists the gRPC statuses that count. Defaults to
-	// UNAVAILABLE and INTERNAL; an empty list counts none.
-	// Not enforced by this version: accepted and listed by PartiallyEnforced.
+	// grpcStatuses lists the gRPC statuses that count, in headers or in
+	// trailers. Defaults to UNAVAILABLE and INTERNAL; an empty list counts
+	// none.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16

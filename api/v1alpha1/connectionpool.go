@@ -67,7 +67,6 @@ type ConnectionPool struct {
 	TCPKeepAlive *TCPKeepAlive `json:"tcpKeepAlive,omitempty"`
 
 	// http2 tunes HTTP/2 connections.
-	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	HTTP2 *HTTP2Pool `json:"http2,omitempty"`
 }
@@ -99,14 +98,17 @@ type TCPKeepAlive struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.pingTimeout) || !self.pingTimeout.matches('^[0hms]+$')",fieldPath=".pingTimeout",message="http2.pingTimeout must be longer than 0s"
 type HTTP2Pool struct {
 	// maxConcurrentStreams is how many calls share a connection, unless the
-	// server allows fewer. Defaults to 100.
+	// server allows fewer; further ones have another connection made. Defaults
+	// to 100.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
 	MaxConcurrentStreams *int32 `json:"maxConcurrentStreams,omitempty"`
 
-	// pingInterval is how long a connection is silent before it is checked
-	// with a PING. Defaults to 30s; 0s sends none.
+	// pingInterval is how long a connection on which calls wait is silent before
+	// it is checked with a PING. Absent or 0s sends none: TCP keep-alive finds
+	// peers that are gone, and some servers close connections that are checked
+	// more often than every 5 minutes.
 	// +optional
 	PingInterval Duration `json:"pingInterval,omitempty"`
 

@@ -46,8 +46,7 @@ type Destination struct {
 
 	// protocol is what is spoken to a service, a host, or any. Defaults to
 	// Auto. A cidr has its own.
-	// HTTP2 and GRPC are not enforced by this version: accepted and listed by
-	// PartiallyEnforced.
+	// HTTP2 and GRPC are without TLS (prior knowledge).
 	// +optional
 	Protocol Protocol `json:"protocol,omitempty"`
 
@@ -138,8 +137,7 @@ type CIDRDestination struct {
 	Ports []int32 `json:"ports,omitempty"`
 
 	// protocol is what is spoken there. Defaults to Auto.
-	// HTTP2 and GRPC are not enforced by this version: accepted and listed by
-	// PartiallyEnforced.
+	// HTTP2 and GRPC are without TLS (prior knowledge).
 	// +optional
 	Protocol Protocol `json:"protocol,omitempty"`
 }

@@ -44,8 +44,10 @@ type Retry struct {
 	ResponseHeaders []HeaderMatch `json:"responseHeaders,omitzero"`
 
 	// grpcStatuses lists gRPC statuses that are retried, in headers or in
-	// trailers. Absent or empty means none.
-	// Not enforced by this version: accepted and listed by PartiallyEnforced.
+	// trailers, as long as no message of the response was forwarded. gRPC
+	// calls are POST, so that idempotency has to let them be repeated, in a
+	// rule for the methods that bear it, or for all. Absent or empty means
+	// none.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16
@@ -121,7 +123,8 @@ const (
 	RetryOnRateLimited RetryCondition = "RateLimited"
 	// RetryOnConflict is a response with status 409.
 	RetryOnConflict RetryCondition = "Conflict"
-	// RetryOnRetryAfter is an error response carrying Retry-After.
+	// RetryOnRetryAfter is an error response carrying Retry-After, or one of
+	// gRPC carrying grpc-retry-pushback-ms.
 	RetryOnRetryAfter RetryCondition = "RetryAfter"
 )
 
@@ -160,7 +163,6 @@ type RetryOverride struct {
 	StatusCodes []StatusCode `json:"statusCodes,omitempty"`
 
 	// grpcStatuses lists the gRPC statuses this entry is for.
-	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1

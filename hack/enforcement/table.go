@@ -15,12 +15,14 @@ const (
 	http1 = "http1"
 	// opaque carries connections that are passed through.
 	opaque = "opaque"
+	// grpc carries gRPC calls, over HTTP/2.
+	grpc = "grpc"
 	// agent is everything else: what a field decides is not about the course of a call.
 	agent = "agent"
 )
 
 // dropping are the drivers whose tests are run without each field.
-var dropping = []string{http1, opaque}
+var dropping = []string{http1, opaque, grpc}
 
 // concerns says which drivers a field concerns: the first entry that is the field, or a block above it, holds.
 var concerns = []struct {
@@ -34,6 +36,8 @@ var concerns = []struct {
 	{"retry.statusCodes", []string{http1}},
 	{"retry.responseHeaders", []string{http1}},
 	{"retry.overrides[].statusCodes", []string{http1}},
+	{"retry.overrides[].grpcStatuses", []string{grpc}},
+	{"retry.grpcStatuses", []string{grpc}},
 	{"retry.retryAfter", []string{http1}},
 	{"retry.idempotency", []string{http1}},
 	{"retry.body", []string{http1}},
@@ -46,9 +50,11 @@ var concerns = []struct {
 	{"circuitBreaker.mode", []string{agent}},  // what is merged: agents know breakers only
 	{"circuitBreaker.scope", []string{agent}}, // acted on with the value that holds without it
 	{"circuitBreaker.failures.statusCodes", []string{http1}},
+	{"circuitBreaker.failures.grpcStatuses", []string{grpc}},
 	{"circuitBreaker.open.jitterPercent", []string{http1}}, // the breaker draws it itself, whatever is asked of it
 	{"circuitBreaker", []string{http1, opaque}},
 	{"loadBalancing", []string{http1, opaque}},
+	{"rules[].match[].grpc", []string{grpc}},
 	{"rules[]", []string{http1}},
 	{"to[].protocol", []string{http1, opaque}},
 	{"to[]", []string{agent}}, // which connections are governed
@@ -129,7 +135,7 @@ func check(known map[string]bool, tests []declared) (errs []error) {
 const introduction = `# Which test holds which field
 
 Generated from the declarations of the tests (` + "`//enforces:driver field …`" + `) by ` + "`go test ./hack/enforcement -update`" + `. Every field that is
-[enforced](api.md) has at least one test in each driver that it concerns: ` + "`http1`" + ` carries HTTP/1.1 calls, ` + "`opaque`" + ` carries connections
+[enforced](api.md) has at least one test in each driver that it concerns: ` + "`http1`" + ` carries HTTP/1.1 calls, ` + "`grpc`" + ` gRPC calls, ` + "`opaque`" + ` carries connections
 that are passed through, ` + "`agent`" + ` is everything that is not about the course of a call. ` + "`make test-enforcement`" + ` runs the tests of the
 first two without each field, and fails unless one of them does.
 

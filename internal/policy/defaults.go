@@ -29,6 +29,9 @@ func Defaults() Settings {
 	}
 }
 
+// DefaultPingTimeout is how long the answer to a PING may take where a policy has connections checked and does not say.
+const DefaultPingTimeout = 10 * time.Second
+
 // DefaultBackoff returns the backoff of a retry block, and of an override, that does not write one.
 func DefaultBackoff() Backoff {
 	return Backoff{Strategy: Exponential, Initial: 25 * time.Millisecond, Max: 250 * time.Millisecond, Multiplier: 2, Jitter: JitterFull}

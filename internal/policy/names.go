@@ -34,7 +34,7 @@ var (
 	protocolNames      = []string{
 		ProtocolAuto: "Auto", ProtocolHTTP: "HTTP", ProtocolHTTP2: "HTTP2", ProtocolGRPC: "GRPC", ProtocolTLS: "TLS", ProtocolTCP: "TCP",
 	}
-	pathMatchNames = []string{PathAny: "Any", PathExact: "Exact", PathPrefix: "Prefix", PathRegularExpression: "RegularExpression"}
+	pathMatchNames = []string{PathAny: "Any", PathExact: "Exact", PathPrefix: "Prefix", PathRegularExpression: "RegularExpression", PathGRPC: "GRPC"}
 )
 
 // nameOf returns the name of value n, or its number if it has none.

@@ -171,6 +171,10 @@ type Pool struct {
 	MaxPending                int
 	PendingTimeout            time.Duration
 	KeepAlive                 KeepAlive
+	// of HTTP/2
+	MaxStreams   int           // exchanges that share a connection; 0: upstream.DefaultStreams
+	PingInterval time.Duration // silence after which a connection is checked; 0: never
+	PingTimeout  time.Duration // how long the answer may take
 }
 
 // KeepAlive is the TCP keep-alive of upstream connections.

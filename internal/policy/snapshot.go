@@ -137,9 +137,11 @@ const (
 	// PathPrefix matches whole path elements: /v1 matches /v1 and /v1/x, not /v1x (as Gateway API's PathPrefix).
 	PathPrefix
 	PathRegularExpression
+	// PathGRPC matches gRPC calls: Path is "service/method", in which one of the two may be "*" for any.
+	PathGRPC
 )
 
-// RequestMatch selects requests. A gRPC method match arrives here as POST with an exact or prefix path.
+// RequestMatch selects requests.
 type RequestMatch struct {
 	Methods  []string // upper case; empty means every method
 	PathType PathMatch

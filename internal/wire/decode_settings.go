@@ -22,6 +22,7 @@ func (d *decoder) settings(m *pb.Settings) policy.Settings {
 			KeepAlive: policy.KeepAlive{
 				Idle: d.duration(p.GetKeepAliveIdle()), Interval: d.duration(p.GetKeepAliveInterval()), Probes: d.count(p.GetKeepAliveProbes()),
 			},
+			MaxStreams: d.count(p.GetMaxStreams()), PingInterval: d.duration(p.GetPingInterval()), PingTimeout: d.duration(p.GetPingTimeout()),
 		},
 		Breaker:       d.breaker(m.GetBreaker()),
 		LoadBalancing: dec[policy.LoadBalancing](d, loadBalancings, m.GetLoadBalancing()),

@@ -115,6 +115,7 @@ func (e *translator) settings(s *policy.Settings) *pb.Settings {
 			MaxRequestsPerConnection: e.count(p.MaxRequestsPerConnection), MaxPending: e.count(p.MaxPending),
 			PendingTimeout: e.duration(p.PendingTimeout), KeepAliveIdle: e.duration(p.KeepAlive.Idle),
 			KeepAliveInterval: e.duration(p.KeepAlive.Interval), KeepAliveProbes: e.count(p.KeepAlive.Probes),
+			MaxStreams: e.count(p.MaxStreams), PingInterval: e.duration(p.PingInterval), PingTimeout: e.duration(p.PingTimeout),
 		},
 		Breaker:       e.breaker(s.Breaker),
 		LoadBalancing: enc(e, loadBalancings, s.LoadBalancing),

@@ -59,6 +59,7 @@ var (
 		policy.PathExact:             pb.PathMatch_PATH_MATCH_EXACT,
 		policy.PathPrefix:            pb.PathMatch_PATH_MATCH_PREFIX,
 		policy.PathRegularExpression: pb.PathMatch_PATH_MATCH_REGULAR_EXPRESSION,
+		policy.PathGRPC:              pb.PathMatch_PATH_MATCH_GRPC,
 	}
 	conditions = enum[pb.Condition]{
 		policy.ConnectFailure:     pb.Condition_CONDITION_CONNECT_FAILURE,

@@ -15,19 +15,25 @@ type Feature uint8
 // policy.proto, rows in requirements.
 const (
 	// FeaturePatches: resources that are sent as patches.
-	FeaturePatches Feature = iota + 1
+	FeaturePatches Feature = 1
+	// FeatureGRPCMatches: rules that match gRPC calls.
+	FeatureGRPCMatches Feature = 3
+	// FeatureHTTP2: calls of HTTP/2 are governed.
+	FeatureHTTP2 Feature = 4
 	// FeatureQUIC: flows of QUIC that are rejected.
-	FeatureQUIC
+	FeatureQUIC Feature = 5
 	// FeatureVia: HTTP proxies through which hosts are called.
-	FeatureVia
+	FeatureVia Feature = 6
 )
 
 // featureNumbers are the features as they travel. The table is never written to.
 var featureNumbers = enum[pb.Feature]{
-	0:              pb.Feature_FEATURE_UNSPECIFIED,
-	FeaturePatches: pb.Feature_FEATURE_PATCHES,
-	FeatureQUIC:    pb.Feature_FEATURE_QUIC,
-	FeatureVia:     pb.Feature_FEATURE_VIA,
+	0:                  pb.Feature_FEATURE_UNSPECIFIED,
+	FeaturePatches:     pb.Feature_FEATURE_PATCHES,
+	FeatureGRPCMatches: pb.Feature_FEATURE_GRPC_MATCHES,
+	FeatureHTTP2:       pb.Feature_FEATURE_HTTP2,
+	FeatureQUIC:        pb.Feature_FEATURE_QUIC,
+	FeatureVia:         pb.Feature_FEATURE_VIA,
 }
 
 // String returns the name of f, as statuses and logs show it.
@@ -35,6 +41,10 @@ func (f Feature) String() string {
 	switch f {
 	case FeaturePatches:
 		return "Patches"
+	case FeatureHTTP2:
+		return "HTTP2"
+	case FeatureGRPCMatches:
+		return "GRPCMatches"
 	case FeatureQUIC:
 		return "QUIC"
 	case FeatureVia:
@@ -58,8 +68,8 @@ func FeaturesOf(list ...Feature) Features {
 // AllFeatures returns the features that this build understands, which are those it knows.
 func AllFeatures() Features {
 	var s Features
-	for f := range featureNumbers {
-		if f > 0 {
+	for f, number := range featureNumbers {
+		if number != pb.Feature_FEATURE_UNSPECIFIED {
 			s |= 1 << f
 		}
 	}

@@ -26,6 +26,13 @@ type Requirement struct {
 var requirements = []Requirement{
 	{Feature: FeatureVia, Field: "fairlead.agent.v1.Target.via"},
 	{Feature: FeatureQUIC, Field: "fairlead.agent.v1.Binding.reject_quic"},
+	{Feature: FeatureHTTP2, Field: "fairlead.agent.v1.Pool.max_streams"},
+	{Feature: FeatureHTTP2, Field: "fairlead.agent.v1.Pool.ping_interval"},
+	{Feature: FeatureHTTP2, Field: "fairlead.agent.v1.Pool.ping_timeout"},
+	{
+		Feature: FeatureGRPCMatches, Field: "fairlead.agent.v1.RequestMatch.path_type",
+		Value: pb.PathMatch_PATH_MATCH_GRPC.Number(), Instead: pb.PathMatch_PATH_MATCH_EXACT.Number(),
+	},
 }
 
 // standard encodes with the requirements of this build.

@@ -194,3 +194,27 @@ func TestFeaturesTravelAndUnknownOnesAreIgnored(t *testing.T) {
 		t.Error("accepted any number of features")
 	}
 }
+
+// An agent that knows no matches of gRPC calls gets one that no request's path fits.
+func TestRulesForGRPCAreNotFollowedByOlderAgents(t *testing.T) {
+	p := &policy.Profile{Name: "p", Bindings: []policy.Binding{{
+		Key: "k", Policy: policy.ParseID("shop/p"), Base: policy.Defaults(), Rules: []policy.Rule{{
+			Name: "r", Settings: policy.Defaults(), Match: []policy.RequestMatch{{PathType: policy.PathGRPC, Path: "*/Get"}, {PathType: policy.PathExact, Path: "/x"}},
+		}},
+	}}}
+	r, err := EncodeProfile(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Needs(); got != FeaturesOf(FeatureGRPCMatches) {
+		t.Errorf("needs %b", got)
+	}
+	older, err := r.For(0).Profile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []policy.RequestMatch{{PathType: policy.PathExact, Path: "*/Get"}, {PathType: policy.PathExact, Path: "/x"}}
+	if got := older.Bindings[0].Rules[0].Match; !slices.EqualFunc(got, want, func(a, b policy.RequestMatch) bool { return a.PathType == b.PathType && a.Path == b.Path }) {
+		t.Errorf("it gets %+v", got)
+	}
+}

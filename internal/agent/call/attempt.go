@@ -13,8 +13,12 @@ import (
 type attempt struct {
 	placed bool // it has left the pool's queue
 	sent   bool // the kernel accepted bytes of its request, or a byte of a response proves it
-	limit  Limit
-	until  moment // its deadline
+	// answered: its response is being held back (Hold); status is that of its head.
+	answered bool
+	pending  bool // its response says in its trailers how it ends
+	status   int
+	limit    Limit
+	until    moment // its deadline
 	// Its clock (rule 2): it has run for spent, and since running; never: it stands.
 	spent   time.Duration
 	running moment
@@ -60,7 +64,7 @@ func (c *Call) place(now time.Time, id AttemptID, at netip.AddrPort) Action {
 }
 
 func (c *Call) sending(now time.Time, id AttemptID) Action {
-	if t := c.attempt(id); t != nil && t.placed {
+	if t := c.attempt(id); t != nil && t.placed && !t.answered {
 		t.stop(c.momentOf(now))
 		t.until, t.limit = c.deadline, c.binding
 	}
@@ -68,7 +72,7 @@ func (c *Call) sending(now time.Time, id AttemptID) Action {
 }
 
 func (c *Call) requestWritten(now time.Time, id AttemptID) Action {
-	if t := c.attempt(id); t != nil && t.placed {
+	if t := c.attempt(id); t != nil && t.placed && !t.answered {
 		written := c.momentOf(now)
 		t.running = min(t.running, written)
 		t.until, t.limit = c.deadline, c.binding

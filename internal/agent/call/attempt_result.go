@@ -5,23 +5,27 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/resilience"
-	"fairlead.dev/fairlead/internal/policy"
 )
 
-func (c *Call) responseHead(now time.Time, id AttemptID, r *Response) Action {
+// responseHead decides what follows a response head. hold: it is worth while to wait for its gRPC status, if nothing else is wrong with it.
+func (c *Call) responseHead(now time.Time, id AttemptID, r *Response, hold bool) Action {
 	t := c.attempt(id)
 	if t == nil {
 		return c.carryOn()
 	}
 	c.bytesAccepted(id)
-	c.status, c.last = r.Status, OK
+	t.pending = r.GRPCPending
 	v := result{class: classifyResponse(c.plan.Settings, r), response: r}
-	if !v.failure && !v.retryable {
-		if b := c.plan.Settings.Breaker; r.GRPCPending && b != nil && !v.breakerFails {
-			t.stop(c.momentOf(now)) // Finished settles it
-		} else {
-			c.settle(now, t, v.breakerFails)
-		}
+	good := !v.failure && !v.retryable
+	if good && hold && t.pending && !t.answered {
+		return c.hold(now, t, r)
+	}
+	c.answeredWith(r.Status, r.GRPCStatus)
+	if good && t.pending && !v.breakerFails {
+		return c.forwardPending(now, id)
+	}
+	if good {
+		c.settle(now, t, v.breakerFails)
 		return c.forward(now, id, c.success())
 	}
 	c.settle(now, t, v.breakerFails)
@@ -31,6 +35,11 @@ func (c *Call) responseHead(now time.Time, id AttemptID, r *Response) Action {
 		return a
 	}
 	return c.badResponse(now, id, &v)
+}
+
+// answeredWith notes the statuses of a real response.
+func (c *Call) answeredWith(status, grpc int) {
+	c.status, c.grpc, c.last, c.reset = status, grpc, OK, 0
 }
 
 // badResponse decides what follows a response that is not good enough, while no better one can be hoped for.
@@ -74,13 +83,14 @@ func (c *Call) attemptFailed(now time.Time, id AttemptID, f *Failure) Action {
 	if t == nil {
 		return c.carryOn()
 	}
-	if f.ResponseStarted {
+	if f.ResponseStarted || t.answered {
+		f.ResponseStarted = true
 		c.bytesAccepted(id)
 	}
 	unsent := f.PeerUnprocessed || !t.sent
-	c.last = f.Kind
+	c.last, c.reset = f.Kind, f.GRPCStatus
 	c.over(id)
-	if f.Kind == AttemptTimeout && c.passed(c.deadline, now) {
+	if f.timesOut() && c.passed(c.deadline, now) {
 		if c.cutShort(t) {
 			c.settle(now, t, true)
 		}
@@ -207,9 +217,16 @@ func (c *Call) finish(now time.Time, kind Kind, d RetryDecision) {
 }
 
 func (c *Call) record(now time.Time, kind Kind, d RetryDecision) {
-	c.outcome = Outcome{Kind: kind, Cause: c.last, Decision: d, Status: kind.Status(), Attempts: c.count, Took: now.Sub(c.started)}
-	if kind == OK {
-		c.outcome.Status = c.status
+	c.outcome = Outcome{
+		Kind: kind, Cause: c.last, Decision: d, Status: kind.Status(), GRPCStatus: -1, Attempts: c.count, Took: now.Sub(c.started),
+	}
+	switch {
+	case kind == OK:
+		c.outcome.Status, c.outcome.GRPCStatus = c.status, c.grpc
+	case c.request.GRPC && kind == c.last && c.reset > 0:
+		c.outcome.GRPCStatus = c.reset
+	case c.request.GRPC:
+		c.outcome.GRPCStatus = kind.GRPCStatus()
 	}
 }
 
@@ -227,20 +244,10 @@ func (c *Call) finished(now time.Time, id AttemptID, e *End) {
 	}
 	c.phase = ended
 	c.outcome.Truncated = e.Truncated
-	if t := &c.attempts[id]; t.permit.Held() {
-		c.settleEnd(now, t, e)
+	if c.attempts[id].pending {
+		c.settlePending(now, id, e)
 	}
 	c.leave(now)
-}
-
-// settleEnd tells the breaker of a response whose head did not say how it would end.
-func (c *Call) settleEnd(now time.Time, t *attempt, e *End) {
-	b := c.plan.Settings.Breaker
-	if e.ClientGone {
-		c.giveUp(now, t)
-		return
-	}
-	c.settle(now, t, hasGRPC(b.FailureGRPC, e.GRPCStatus) || e.Truncated && b.FailureOn.Has(policy.Reset))
 }
 
 // leave gives the places at the gates back, and tells them how the call ended.

@@ -11,7 +11,7 @@ import (
 // belongs to one goroutine at a time.
 //
 // The driver reports what happens and obeys the Action that it gets back. An attempt is over when it was reported failed or
-// refused, or when an Action cancelled it; a response ends it too, unless it is to be forwarded. What is reported of an attempt that
+// refused, or when an Action cancelled it; a response ends it too, unless it is to be forwarded or held back. What is reported of an attempt that
 // is over, or that comes twice, has no effect. After Forward and ForwardKept only Finished is reported, exactly once; after Respond,
 // Reject and Abort nothing.
 type Call struct {
@@ -55,6 +55,8 @@ type life struct {
 	drawn  time.Duration // last backoff drawn
 	last   Kind          // how the last attempt ended, or what refused it
 	status int           // of the last real response; 0: none
+	grpc   int           // its gRPC status, or -1
+	reset  int           // Failure.GRPCStatus of the last attempt
 
 	phase     phase
 	live      AttemptSet // under way
@@ -82,7 +84,7 @@ type life struct {
 func (c *Call) begin(now time.Time, p *Plan, r Request) Action {
 	c.life = life{}
 	c.plan, c.own, c.request, c.phase = p, p, r, entering
-	c.started, c.deadline, c.hedgeAt = now, never, never
+	c.started, c.deadline, c.hedgeAt, c.grpc = now, never, never, -1
 	c.endpoints = c.endpoints[:0]
 	if c.shard == 0 {
 		c.shard = 1 + uint8(p.Random()*255)
@@ -91,7 +93,7 @@ func (c *Call) begin(now time.Time, p *Plan, r Request) Action {
 	c.bound(after(0, t.Overall), LimitOverall)
 	c.bound(after(0, r.Timeout), LimitClient)
 	c.bound(after(0, t.MaxDuration), LimitMaxDuration)
-	c.replays = r.HasBody && c.methodAllows()
+	c.replays = r.HasBody && (r.Refusable || c.methodAllows())
 	if p.Budget != nil {
 		p.Budget.Call(now, c.shard)
 	}
@@ -121,6 +123,9 @@ func (c *Call) Endpoints() []netip.AddrPort { return c.endpoints }
 // it could be repeated at all. That does not take retries to be switched on (rule 8).
 func (c *Call) NeedsReplay() bool { return c.replays && !c.lost }
 
+// Retries counts the attempts that were started as retries or hedges: those that a server hears of as earlier ones.
+func (c *Call) Retries() int { return c.retries }
+
 // Ended reports whether the call has ended, but for its response body.
 func (c *Call) Ended() bool { return c.phase <= forwarding }
 
@@ -138,6 +143,9 @@ func (c *Call) timer(now time.Time) Action {
 		}
 	case trying:
 		if id, due := c.overdue(now); due {
+			if c.attempts[id].answered {
+				return c.messageBegun(now, id)
+			}
 			return c.timeUp(now, id)
 		}
 		if c.passed(c.hedgeAt, now) {
@@ -154,6 +162,11 @@ func (c *Call) timer(now time.Time) Action {
 
 // expire ends a call whose deadline passed while nothing but the agent was waited for.
 func (c *Call) expire(now time.Time) Action {
+	for id := range c.live.All() {
+		if c.attempts[id].answered { // that is known, and better than an invented answer (rule 3)
+			return c.messageBegun(now, id)
+		}
+	}
 	c.last = Deadline
 	return c.end(now, ByDeadline)
 }

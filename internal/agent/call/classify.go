@@ -36,7 +36,7 @@ func classifyFailure(s *policy.Settings, f *Failure, unsent bool) class {
 func classifyResponse(s *policy.Settings, r *Response) class {
 	t := traits{conditions: responseConditions(r), status: r.Status, grpc: r.GRPCStatus, header: r.HeaderMatched}
 	v := classify(s, &t)
-	v.failure = r.Status >= 500 || r.Status == 429 || grpcFailed(r.GRPCStatus)
+	v.failure = r.Status >= 500 || r.Status == 429 || FailedGRPC(r.GRPCStatus)
 	return v
 }
 
@@ -80,10 +80,11 @@ func failureConditions(k Kind, unsent bool) policy.Conditions {
 	return 0
 }
 
-// responseConditions names the classes of a response; none below 400, whatever it carries.
+// responseConditions names the classes of a response; none of one that reports no error, whatever it carries. A pushback is to a gRPC call
+// what Retry-After is to others.
 func responseConditions(r *Response) policy.Conditions {
 	var c policy.Conditions
-	if r.Status < 400 {
+	if r.Status < 400 && r.GRPCStatus <= 0 {
 		return c
 	}
 	switch r.Status {
@@ -97,15 +98,15 @@ func responseConditions(r *Response) policy.Conditions {
 	if r.Status >= 500 && r.Status != 501 {
 		c |= policy.Of(policy.ServerError)
 	}
-	if r.HasRetryAfter {
+	if r.HasRetryAfter && r.RetryAfter >= 0 {
 		c |= policy.Of(policy.RetryAfterPresent)
 	}
 	return c
 }
 
-// grpcFailed reports whether a gRPC status is the server's fault: UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL,
+// FailedGRPC reports whether a gRPC status is the server's fault: UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL,
 // UNAVAILABLE or DATA_LOSS.
-func grpcFailed(status int) bool {
+func FailedGRPC(status int) bool {
 	switch status {
 	case 2, 4, 8, 13, 14, 15:
 		return true

@@ -84,12 +84,24 @@ func (c *Call) Interim(now time.Time, id AttemptID) Action {
 	return a
 }
 
-// ResponseHead tells of a final response head (101 is one).
+// ResponseHead tells of a final response head (101 is one). For a response that is held back it tells that its trailers have come before any
+// message: it is as if the head had said what they say.
 func (c *Call) ResponseHead(now time.Time, id AttemptID, r Response) Action {
 	s := c.follower(now)
-	a := c.responseHead(now, id, &r)
+	a := c.responseHead(now, id, &r, c.worthHolding(&r))
+	if s != nil { // which cannot wait for what the driver does not
+		c.compare(now, a, s.responseHead(now, id, &r, a.Do == Hold))
+	}
+	return a
+}
+
+// MessageBegun tells that something of a response that is held back is there besides its head and trailers, or that it cannot be held any
+// longer.
+func (c *Call) MessageBegun(now time.Time, id AttemptID) Action {
+	s := c.follower(now)
+	a := c.messageBegun(now, id)
 	if s != nil {
-		c.compare(now, a, s.responseHead(now, id, &r))
+		c.compare(now, a, s.messageBegun(now, id))
 	}
 	return a
 }

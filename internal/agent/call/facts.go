@@ -22,6 +22,11 @@ type Request struct {
 	HasBody bool
 	// Timeout is the client's own deadline (grpc-timeout); zero means none.
 	Timeout time.Duration
+	// GRPC: the request is a gRPC call.
+	GRPC bool
+	// Refusable: the peer can say of a request that it has received that it did not process it (HTTP/2), so that the body is worth keeping
+	// whatever the method.
+	Refusable bool
 }
 
 // Response is what a Call needs to know of a response head.
@@ -32,7 +37,8 @@ type Response struct {
 	HasRetryAfter bool
 	// HeaderMatched: the response carries one of retry.responseHeaders.
 	HeaderMatched bool
-	// GRPCStatus is the grpc-status in the head, or -1. GRPCPending says that it comes in the trailers (Finished).
+	// GRPCStatus is the grpc-status in the head, or -1. GRPCPending says that it comes in the trailers (ResponseHead once more if the
+	// response is held back, else Finished).
 	GRPCStatus  int
 	GRPCPending bool
 	// RequestUnfinished: the head arrived while the request body was still being sent (rule 20). Not set while the
@@ -47,8 +53,15 @@ type Failure struct {
 	ResponseStarted bool
 	// PeerUnprocessed: the peer said that it did not process the request (REFUSED_STREAM, above GOAWAY's last id).
 	PeerUnprocessed bool
+	// GRPCStatus is what the peer's reset of the stream means for a gRPC call; 0: nothing was said.
+	GRPCStatus int
 	// Reused: the attempt went out on a connection that had served an earlier exchange.
 	Reused bool
+}
+
+// timesOut reports whether time is what has ended the attempt: a server that was told how much is left resets the stream when it has none.
+func (f *Failure) timesOut() bool {
+	return f.Kind == AttemptTimeout || f.Kind == Reset && f.GRPCStatus == grpcCancelled
 }
 
 // stale reports whether a kept-alive connection turned out to be closed (rule 8).

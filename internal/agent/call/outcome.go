@@ -39,25 +39,34 @@ const (
 	KindCount
 )
 
-// kinds holds what is known of each Kind: its name, and how a call that ends with it is answered (rule 26).
+// The statuses of gRPC that the agent answers with.
+const (
+	grpcCancelled         = 1
+	grpcDeadlineExceeded  = 4
+	grpcResourceExhausted = 8
+	grpcInternal          = 13
+	grpcUnavailable       = 14
+)
+
+// kinds holds what is known of each Kind: its name, and how a call that ends with it is answered (rule 26), in HTTP and in gRPC.
 var kinds = [KindCount]struct {
 	name, reason string
-	status       int
+	status, grpc int
 }{
-	OK:             {name: "ok"},
-	ClientGone:     {name: "client_gone"},
-	ConnectFailed:  {"connect_failure", "connect_failure", 502},
-	ConnectTimeout: {"connect_timeout", "connect_failure", 502},
-	AttemptTimeout: {"per_try_timeout", "per_try_timeout", 504},
-	Deadline:       {"deadline", "deadline", 504},
-	Reset:          {"reset", "reset", 502},
-	RefusedStream:  {"refused_stream", "reset", 502},
-	BadResponse:    {"protocol", "protocol", 502},
-	ProxyRefused:   {"proxy_refused", "proxy", 502},
-	Overflow:       {"pool_overflow", "pool_overflow", 503},
-	BreakerOpen:    {"circuit_open", "circuit_open", 503},
-	RateLimited:    {"rate_limited", "rate_limited", 429},
-	Internal:       {"internal", "internal", 500},
+	OK:             {name: "ok", grpc: -1},
+	ClientGone:     {name: "client_gone", grpc: grpcCancelled},
+	ConnectFailed:  {"connect_failure", "connect_failure", 502, grpcUnavailable},
+	ConnectTimeout: {"connect_timeout", "connect_failure", 502, grpcUnavailable},
+	AttemptTimeout: {"per_try_timeout", "per_try_timeout", 504, grpcDeadlineExceeded},
+	Deadline:       {"deadline", "deadline", 504, grpcDeadlineExceeded},
+	Reset:          {"reset", "reset", 502, grpcUnavailable},
+	RefusedStream:  {"refused_stream", "reset", 502, grpcUnavailable},
+	BadResponse:    {"protocol", "protocol", 502, grpcInternal},
+	ProxyRefused:   {"proxy_refused", "proxy", 502, grpcUnavailable},
+	Overflow:       {"pool_overflow", "pool_overflow", 503, grpcUnavailable},
+	BreakerOpen:    {"circuit_open", "circuit_open", 503, grpcUnavailable},
+	RateLimited:    {"rate_limited", "rate_limited", 429, grpcResourceExhausted},
+	Internal:       {"internal", "internal", 500, grpcInternal},
 }
 
 // String returns the kind as metrics and logs show it.
@@ -68,6 +77,10 @@ func (k Kind) Reason() string { return kinds[min(k, Internal)].reason }
 
 // Status returns the HTTP status of an answer the agent makes up; 0 for OK and ClientGone.
 func (k Kind) Status() int { return kinds[min(k, Internal)].status }
+
+// GRPCStatus returns the status of an answer the agent makes up to a gRPC call; -1 for OK. For ClientGone it is what the client itself
+// takes for the end.
+func (k Kind) GRPCStatus() int { return kinds[min(k, Internal)].grpc }
 
 // RetryDecision says why a call was retried or not: the answer to "why was this request (not) retried?" (rule 9).
 type RetryDecision uint8
@@ -115,6 +128,9 @@ type Outcome struct {
 	Decision RetryDecision
 	// Status is what the client is answered: the upstream's status, or Kind.Status(); 0 when the client is gone.
 	Status int
+	// GRPCStatus is the gRPC status that the client is answered; -1 if the call is not gRPC, or its status is not known (yet: before
+	// Finished it may still be to come).
+	GRPCStatus int
 	// Attempts counts the attempts started.
 	Attempts int
 	// Took is the time from Begin to the end, but for the response's body.

@@ -25,7 +25,7 @@ func (w *world) checkEnd(s *simCall, now time.Time, a Action, g given) error {
 			return err
 		}
 	}
-	return s.checkAnswer(a, g)
+	return s.checkAnswer(now, a, g)
 }
 
 // checkFallbackUsed checks that a fallback that could answer does.
@@ -37,10 +37,16 @@ func (s *simCall) checkFallbackUsed(a Action) error {
 	return nil
 }
 
-func (s *simCall) checkAnswer(a Action, g given) error {
+func (s *simCall) checkAnswer(now time.Time, a Action, g given) error {
 	o := s.call.Outcome()
+	if err := s.checkGRPC(o); err != nil {
+		return err
+	}
 	switch a.Do {
 	case Forward:
+		if t := &s.attempts[a.Attempt]; g.response == nil && !t.until.IsZero() {
+			return s.checkReleased(now, a, g)
+		}
 		if g.response == nil || a.Attempt != g.id || o.Kind != OK || o.Status != g.response.Status {
 			return errors.New("rule 10: what is forwarded is not the response just received")
 		}
@@ -60,7 +66,7 @@ func (s *simCall) checkAnswer(a Action, g given) error {
 		if !o.Local() || o.Status != o.Kind.Status() {
 			return errors.New("rule 26: a local answer without a status of its own")
 		}
-	case Continue, Wait, Park, StartAttempt, Abort:
+	case Continue, Hold, Wait, Park, StartAttempt, Abort:
 	}
 	return nil
 }
@@ -70,10 +76,10 @@ func (s *simCall) checkForward(g given, o Outcome) error {
 	if good && (o.Decision == Recovered) != (s.count > 1 || s.fellBack) {
 		return errors.New("rule 9: recovered means that there was a retry")
 	}
-	if good && g.response.Status >= 500 {
+	if good && (g.response.Status >= 500 || FailedGRPC(g.response.GRPCStatus)) {
 		return errors.New("rule 9: a failed call is called good")
 	}
-	if !good && g.response.Status < 400 && !g.response.HeaderMatched {
+	if !good && g.response.Status < 400 && !g.response.HeaderMatched && g.response.GRPCStatus <= 0 {
 		return errors.New("rule 9: a good call is called failed")
 	}
 	return nil

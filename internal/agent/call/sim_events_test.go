@@ -2,6 +2,7 @@ package call
 
 import (
 	"errors"
+	"fmt"
 	"math/bits"
 	"net/netip"
 	"time"
@@ -10,6 +11,8 @@ import (
 func (w *world) begin(s *simCall, now time.Time) error {
 	s.simRecord = simRecord{plan: w.plans[w.random.IntN(len(w.plans))], began: now}
 	s.q = Request{Method: Method(w.random.IntN(3)), Keyed: w.random.IntN(3) == 0, HasBody: w.random.IntN(2) == 0}
+	s.q.GRPC, s.q.Refusable = w.random.IntN(3) == 0, w.random.IntN(3) == 0
+	s.lastGRPC = -1
 	if w.random.IntN(5) == 0 {
 		s.q.Timeout = time.Duration(w.random.Int64N(int64(3 * time.Second)))
 	}
@@ -110,6 +113,9 @@ func (w *world) place(s *simCall, now time.Time, id AttemptID) error {
 
 func (w *world) placed(s *simCall, now time.Time, id AttemptID) error {
 	t := &s.attempts[id]
+	if !t.until.IsZero() {
+		return w.held(s, now, id)
+	}
 	switch n := w.random.IntN(100); {
 	case n < 10:
 		t.pause(now)
@@ -175,9 +181,15 @@ func (w *world) respond(s *simCall, now time.Time, id AttemptID) error {
 	}
 	r.HeaderMatched = w.random.IntN(20) == 0
 	r.RequestUnfinished = s.q.HasBody && w.random.IntN(10) == 0
-	r.GRPCPending = w.random.IntN(5) == 0
+	if s.q.GRPC {
+		w.overGRPC(&r)
+	}
 	s.arrive(id)
-	s.arrived, s.last = true, r.Status
+	if !w.holdsBack(s, &r) {
+		s.last, s.lastGRPC = r.Status, r.GRPCStatus
+	}
+	s.arrived = true
+	s.attempts[id].pending = r.GRPCPending
 	g := w.event(s, now, "response", id)
 	g.response = &r
 	return w.check(s, now, s.call.ResponseHead(now, id, r), g)
@@ -228,6 +240,9 @@ func (w *world) timer(s *simCall, now time.Time) error {
 	for id := range due.All() {
 		s.arrived = s.arrived || s.attempts[id].sent
 	}
+	if held := s.dueHeld(now); held != 0 {
+		s.last, s.lastGRPC = s.attempts[firstOf(held)].status, -1
+	}
 	if due == 0 && !s.hedgeAt.IsZero() && !now.Before(s.hedgeAt) {
 		s.hedgeAt = time.Time{}
 	}
@@ -253,10 +268,9 @@ func (s *simCall) due(now time.Time) (set AttemptSet) {
 func (w *world) finish(s *simCall, now time.Time) error {
 	e := End{Truncated: w.random.IntN(5) == 0, GRPCStatus: []int{-1, 0, 14}[w.random.IntN(3)]}
 	e.ClientGone = e.Truncated && w.random.IntN(2) == 0
-	before := s.call.Outcome()
-	before.Truncated = e.Truncated
-	if o := s.call.Finished(now, s.answer, e); o != before || s.call.Outcome() != o {
-		return w.explain(errors.New("the end of the body changed the outcome"), s, now, Action{}, given{name: "finished"})
+	want := s.expected(s.call.Outcome(), &e)
+	if o := s.call.Finished(now, s.answer, e); o != want || s.call.Outcome() != o {
+		return w.explain(fmt.Errorf("after the end of the body the outcome is not %+v", want), s, now, Action{}, given{name: "finished"})
 	}
 	w.note(s)
 	s.state = simIdle

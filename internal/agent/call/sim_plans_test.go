@@ -78,6 +78,7 @@ func simSettings(random *rand.Rand) *policy.Settings {
 	r.MaxRetries = random.IntN(5)
 	r.On = policy.Conditions(random.IntN(1 << 11))
 	r.StatusCodes = []policy.StatusRange{{From: 404, To: uint16(404 + random.IntN(10))}}
+	r.GRPCStatuses = simGRPC(random.IntN)
 	r.Idempotency = policy.Idempotency(random.IntN(4))
 	r.Backoff = simBackoff(random)
 	r.RetryAfter = policy.RetryAfter{Honor: random.IntN(4) > 0, Max: maybe(3 * time.Second)}
@@ -86,6 +87,7 @@ func simSettings(random *rand.Rand) *policy.Settings {
 	for range random.IntN(3) {
 		r.Overrides = append(r.Overrides, policy.RetryOverride{
 			On: policy.Conditions(random.IntN(1 << 11)), MaxRetries: random.IntN(7), Backoff: simBackoff(random),
+			GRPCStatuses: simGRPC(random.IntN),
 		})
 	}
 	if random.IntN(3) > 0 {

@@ -44,7 +44,7 @@ func (w *world) strayEvent(s *simCall, now time.Time, id AttemptID) (a Action, a
 	if s.call.Ended() && w.random.IntN(3) == 0 {
 		return w.lateEvent(s, now), true
 	}
-	switch w.random.IntN(11) {
+	switch w.random.IntN(12) {
 	case 0:
 		return s.call.Placed(now, id, endpoint), true
 	case 1:
@@ -69,6 +69,8 @@ func (w *world) strayEvent(s *simCall, now time.Time, id AttemptID) (a Action, a
 		if s.state != simForwarding || id != s.answer {
 			s.call.Finished(now, id, End{Truncated: true})
 		}
+	case 11:
+		return s.call.MessageBegun(now, id), true
 	case 10:
 		if s.until.IsZero() || now.Before(s.until) {
 			return s.call.Timer(now), true

@@ -59,6 +59,7 @@ type simRecord struct {
 	lost     bool // the response kept was
 	fellBack bool
 	last     int // status of the last response
+	lastGRPC int // its gRPC status, or -1
 }
 
 type simState uint8
@@ -81,7 +82,11 @@ type simAttempt struct {
 	waits   time.Time
 	waited  time.Duration
 	written time.Time
-	status  int // of its response
+	status  int  // of its response
+	grpc    int  // its gRPC status; -1: none, or it comes in the trailers
+	pending bool // it says in its trailers how it ends
+	// until is when its response, which is held back, is to be forwarded; zero: none is.
+	until time.Time
 }
 
 type simAttemptState uint8
@@ -140,6 +145,7 @@ type given struct {
 	over     bool // the agent's own rejection
 	timer    bool
 	interim  bool
+	released bool // a message has begun of a response that was held back
 	open     bool // the breaker was open before the event
 	fallOpen bool // so was the fallback's
 }
@@ -212,10 +218,14 @@ func (w *world) follow(s *simCall, now time.Time, a Action, g given) {
 		s.attempts[id] = simAttempt{}
 	}
 	if a.Keep {
-		s.attempts[g.id] = simAttempt{state: simKept, status: g.response.Status}
+		s.attempts[g.id] = simAttempt{state: simKept, status: g.response.Status, grpc: g.response.GRPCStatus, pending: g.response.GRPCPending}
 		s.lost = false
 	}
 	switch a.Do {
+	case Hold:
+		t := &s.attempts[g.id]
+		t.pause(now)
+		t.status, t.grpc, t.until = g.response.Status, -1, soonest(s.deadline, now.Add(holdLimit))
 	case StartAttempt:
 		s.attempts[a.Attempt] = simAttempt{state: simQueued}
 		s.count++
@@ -262,6 +272,7 @@ func (s *simCall) horizon() time.Time {
 	for id := range s.live().All() {
 		a := &s.attempts[id]
 		until = soonest(until, s.deadline)
+		until = soonest(until, a.until)
 		if a.waits.IsZero() {
 			continue
 		}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/h1"
+	"fairlead.dev/fairlead/internal/agent/proxy/h2"
 	"fairlead.dev/fairlead/internal/agent/proxy/panics"
 	"fairlead.dev/fairlead/internal/agent/proxy/route"
 )
@@ -13,6 +14,8 @@ type connection struct {
 	client drive.Client
 	// parsing is what is needed as long as the connection is parsed; nil: it has become a tunnel.
 	*parsing
+	// http2 serves a connection that carries HTTP/2; nil: it does not.
+	http2 *h2.Session
 	// tunnel carries on, outside transport.Conn.Pin, what is no longer parsed; nil: nothing.
 	tunnel func()
 }
@@ -42,12 +45,13 @@ func (c *connection) serve(shed bool) {
 	c.session.Init(c.srv.h1, &c.client, &c.routes)
 	http := false
 	_ = c.client.Conn.Pin(func() { http = c.begin(shed) }) // fails when the connection is closed already
-	if http {
-		if c.session.Serve() {
-			c.passOn()
-		} else {
-			c.tunnel = c.session.Tunnel()
-		}
+	switch {
+	case http && c.session.Serve():
+		c.passOn(c.session.Prefix())
+	case http:
+		c.tunnel = c.session.Tunnel()
+	case c.http2 != nil && c.http2.Serve(c.session.Buffered()):
+		c.passOn(c.http2.Prefix())
 	}
 	c.session.Close()
 	c.parsing = nil
@@ -62,9 +66,15 @@ func (c *connection) begin(shed bool) (http bool) {
 	return c.identify()
 }
 
+// serveHTTP2 prepares the connection to be served as HTTP/2.
+func (c *connection) serveHTTP2() {
+	c.routes.SpeakHTTP2()
+	c.http2 = c.srv.h2.New(&c.client, &c.routes)
+}
+
 // passOn prepares the connection to be passed through from the first request that no policy governs.
-func (c *connection) passOn() {
-	c.prefix = c.session.Prefix()
+func (c *connection) passOn(prefix []byte) {
+	c.prefix = prefix
 	_ = c.client.Conn.Pin(func() { c.passThrough(PassedUnmatched, nil) }) // fails when the connection is closed already
 }
 

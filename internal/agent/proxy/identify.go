@@ -13,8 +13,8 @@ import (
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
-// identify finds out whether the connection may carry HTTP/1. If not, it passes the connection through to its end and reports
-// false.
+// identify finds out whether the connection may carry HTTP/1. If not, it prepares the connection to be served as HTTP/2 or to be passed
+// through, and reports false.
 func (c *connection) identify() bool {
 	switch c.routes.Declared() {
 	case route.Ungoverned:
@@ -25,8 +25,11 @@ func (c *connection) identify() bool {
 			c.passThrough(PassedDeclared, nil)
 			return false
 		}
-	case route.HTTP:
+	case route.HTTP1:
 		return true
+	case route.HTTP2:
+		c.serveHTTP2()
+		return false
 	case route.Nothing:
 	}
 	proto, err := detect.Wait(&c.session, &c.session, c.srv.sniffDelay)
@@ -49,7 +52,9 @@ func (c *connection) decide(proto detect.Protocol, s *tunnel.Server) (http bool)
 		s.Close()
 		return true
 	case detect.HTTP2:
-		why = PassedHTTP2
+		s.Close()
+		c.serveHTTP2()
+		return false
 	case detect.TLS:
 		why = PassedTLS
 		if !c.identifyName() {

@@ -130,6 +130,9 @@ func (s *Server) closeIdle(before time.Time) {
 	defer s.mu.Unlock()
 	for c := range s.connections {
 		c.client.CloseIfIdle(before)
+		if drain := c.client.OnDrain.Load(); drain != nil {
+			(*drain)()
+		}
 	}
 }
 

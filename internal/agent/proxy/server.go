@@ -10,6 +10,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/detect"
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/h1"
+	"fairlead.dev/fairlead/internal/agent/proxy/h2"
 	"fairlead.dev/fairlead/internal/agent/proxy/tunnel"
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
@@ -83,6 +84,7 @@ type Server struct {
 	replay   *resilience.ReplayMemory
 	defaults policy.Settings // for what no policy governs
 	h1       *h1.Driver
+	h2       *h2.Driver
 	poller   *transport.Poller // for tunnels
 	// connector connects what is passed through under a policy.
 	connector tunnel.Connector
@@ -125,6 +127,9 @@ func New(o Options) (*Server, error) {
 	s.connector.ConnectTimeout = s.defaults.Timeouts.Connect
 	s.h1 = h1.New(h1.Options{
 		Replay: s.replay, Poller: s.poller, Malformed: s.events.Malformed, Draining: s.draining.Load, HeadTimeout: o.headTimeout, LingerFor: o.lingerFor,
+	})
+	s.h2 = h2.New(h2.Options{
+		Replay: s.replay, Malformed: s.events.Malformed, Draining: s.draining.Load, Panicked: s.events.Panicked, ConnectTimeout: s.defaults.Timeouts.Connect,
 	})
 	return s, nil
 }

@@ -89,6 +89,8 @@ var resets = map[string]func(*policy.Binding){
 	"retry.responseHeaders[].name":     settings(func(s, d *policy.Settings) { s.Retry.ResponseHeaders = d.Retry.ResponseHeaders }),
 	"retry.responseHeaders[].value":    settings(withoutHeaderValues),
 	"retry.overrides[].when":           overrides(func(o *policy.RetryOverride, _ *policy.Retry) { o.On = 0 }),
+	"retry.grpcStatuses":               settings(func(s, d *policy.Settings) { s.Retry.GRPCStatuses = d.Retry.GRPCStatuses }),
+	"retry.overrides[].grpcStatuses":   overrides(func(o *policy.RetryOverride, _ *policy.Retry) { o.GRPCStatuses = nil }),
 	"retry.overrides[].statusCodes":    overrides(func(o *policy.RetryOverride, _ *policy.Retry) { o.StatusCodes = nil }),
 	"retry.overrides[].maxRetries":     overrides(func(o *policy.RetryOverride, r *policy.Retry) { o.MaxRetries = r.MaxRetries }),
 	"retry.retryAfter.honor":           settings(func(s, d *policy.Settings) { s.Retry.RetryAfter.Honor = d.Retry.RetryAfter.Honor }),
@@ -137,6 +139,7 @@ var resets = map[string]func(*policy.Binding){
 	"circuitBreaker.slowCalls.minimumRequests": slowCalls(func(c, d *policy.SlowCalls) { c.MinimumRequests = d.MinimumRequests }),
 	"circuitBreaker.slowCalls.window":          slowCalls(func(c, d *policy.SlowCalls) { c.Window = d.Window }),
 	"circuitBreaker.failures.when":             breaker(func(b, d *policy.Breaker) { b.FailureOn = d.FailureOn }),
+	"circuitBreaker.failures.grpcStatuses":     breaker(func(b, d *policy.Breaker) { b.FailureGRPC = d.FailureGRPC }),
 	"circuitBreaker.failures.statusCodes":      breaker(func(b, d *policy.Breaker) { b.FailureStatus = d.FailureStatus }),
 	"circuitBreaker.open.duration": breaker(func(b, d *policy.Breaker) {
 		b.OpenDuration, b.OpenMaxDuration = d.OpenDuration, max(b.OpenMaxDuration, d.OpenDuration)
@@ -149,16 +152,33 @@ var resets = map[string]func(*policy.Binding){
 
 	"loadBalancing.policy": settings(func(s, d *policy.Settings) { s.LoadBalancing = d.LoadBalancing }),
 
-	"rules[].name":               rules(func(r *policy.Rule) { r.Name = "" }),
-	"rules[].match[].methods":    matches(func(m *policy.RequestMatch) { m.Methods = nil }),
-	"rules[].match[].path.type":  matches(withoutPathType),
-	"rules[].match[].path.value": matches(func(m *policy.RequestMatch) { m.PathType, m.Path = policy.PathAny, "" }),
+	"rules[].name":                 rules(func(r *policy.Rule) { r.Name = "" }),
+	"rules[].match[].methods":      matches(func(m *policy.RequestMatch) { m.Methods = nil }),
+	"rules[].match[].path.type":    matches(withoutPathType),
+	"rules[].match[].grpc.service": matches(func(m *policy.RequestMatch) { withoutPart(m, 0) }),
+	"rules[].match[].grpc.method":  matches(func(m *policy.RequestMatch) { withoutPart(m, 1) }),
+	"rules[].match[].path.value":   matches(withoutPath),
 
 	"to[].protocol": func(b *policy.Binding) { b.To.Protocol = policy.ProtocolAuto },
 }
 
+// withoutPart leaves out the service of a gRPC match, or the method.
+func withoutPart(m *policy.RequestMatch, part int) {
+	if m.PathType == policy.PathGRPC {
+		names := strings.SplitN(m.Path, "/", 2)
+		names[part] = "*"
+		m.Path = strings.Join(names, "/")
+	}
+}
+
+func withoutPath(m *policy.RequestMatch) {
+	if m.PathType != policy.PathGRPC {
+		m.PathType, m.Path = policy.PathAny, ""
+	}
+}
+
 func withoutPathType(m *policy.RequestMatch) {
-	if m.PathType != policy.PathAny {
+	if m.PathType != policy.PathAny && m.PathType != policy.PathGRPC {
 		m.PathType = policy.PathPrefix
 	}
 }
@@ -269,7 +289,9 @@ func TestAFieldIsLeftOutAlone(t *testing.T) {
 	fill(reflect.ValueOf(&full.Base).Elem())
 	// What stands in for a field that is not written must be another value.
 	full.Base.Timeouts.Idle, full.Base.Retry.MaxRetries, full.Base.Breaker.OpenDuration = 1, 1, 1
-	full.Rules = []policy.Rule{{Name: "r", Match: []policy.RequestMatch{{Methods: []string{"X"}, PathType: policy.PathExact, Path: "/"}}}}
+	full.Rules = []policy.Rule{{Name: "r", Match: []policy.RequestMatch{
+		{Methods: []string{"X"}, PathType: policy.PathExact, Path: "/"}, {PathType: policy.PathGRPC, Path: "s/m"},
+	}}}
 	several := map[string]int{"circuitBreaker.slowCalls.threshold": 4, "rules[].match[].path.value": 2}
 	for path := range resets {
 		changed := map[string]bool{}

@@ -23,7 +23,9 @@ type Binding struct {
 	affinity time.Duration
 	base     settings
 	rules    []settings
-	recorder Recorder
+	// namesGRPC: a rule matches gRPC calls alone.
+	namesGRPC bool
+	recorder  Recorder
 }
 
 // service maps an address that belongs to a binding's Service to the destination it stands for.
@@ -64,15 +66,20 @@ func (b *Binding) Recorder() Recorder { return b.recorder }
 // Opaque reports whether the destination is declared to speak something that is passed through.
 func (b *Binding) Opaque() bool {
 	switch b.source.To.Protocol {
-	case policy.ProtocolAuto, policy.ProtocolHTTP:
+	case policy.ProtocolAuto, policy.ProtocolHTTP, policy.ProtocolHTTP2, policy.ProtocolGRPC:
 		return false
-	case policy.ProtocolHTTP2, policy.ProtocolGRPC, policy.ProtocolTLS, policy.ProtocolTCP:
+	case policy.ProtocolTLS, policy.ProtocolTCP:
 	}
 	return true
 }
 
-// DeclaredHTTP reports whether the destination is declared to speak HTTP/1, so that nobody need find out.
-func (b *Binding) DeclaredHTTP() bool { return b.source.To.Protocol == policy.ProtocolHTTP }
+// DeclaredHTTP1 reports whether the destination is declared to speak HTTP/1, so that nobody need find out.
+func (b *Binding) DeclaredHTTP1() bool { return b.source.To.Protocol == policy.ProtocolHTTP }
+
+// DeclaredHTTP2 reports whether the destination is declared to speak HTTP/2, be it for gRPC.
+func (b *Binding) DeclaredHTTP2() bool {
+	return b.source.To.Protocol == policy.ProtocolHTTP2 || b.source.To.Protocol == policy.ProtocolGRPC
+}
 
 // NeedsHost reports whether only a request can tell whether the binding governs it.
 func (b *Binding) NeedsHost() bool { return b.source.To.Kind == policy.TargetHost }
@@ -115,10 +122,10 @@ func blockContains(to *policy.Target, addr netip.Addr) bool {
 }
 
 // settingsFor returns the settings of a request and their place: 0 for the base, i+1 for rule i.
-func (b *Binding) settingsFor(method, path []byte) int {
+func (b *Binding) settingsFor(method, path []byte, grpc bool) int {
 	for i := range b.rules {
 		for j := range b.rules[i].match {
-			if b.rules[i].match[j].matches(method, path) {
+			if b.rules[i].match[j].matches(method, path, grpc) {
 				return i + 1
 			}
 		}

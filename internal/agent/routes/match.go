@@ -70,12 +70,20 @@ type requestMatch struct {
 	kind    policy.PathMatch
 	path    string
 	expr    *regexp.Regexp
+	// of policy.PathGRPC; empty: any
+	service, method string
 }
 
 func compileMatch(m *policy.RequestMatch) (requestMatch, error) {
 	c := requestMatch{methods: m.Methods, kind: m.PathType, path: m.Path}
 	switch m.PathType {
 	case policy.PathAny, policy.PathExact:
+	case policy.PathGRPC:
+		service, name, ok := strings.Cut(m.Path, "/")
+		if !ok || service == "" || name == "" {
+			return c, fmt.Errorf("%q names no gRPC method", m.Path)
+		}
+		c.service, c.method = unlessAny(service), unlessAny(name)
 	case policy.PathPrefix:
 		// "/v1/" and "/v1" mean the same: whole path elements.
 		c.path = strings.TrimRight(m.Path, "/")
@@ -91,7 +99,15 @@ func compileMatch(m *policy.RequestMatch) (requestMatch, error) {
 	return c, nil
 }
 
-func (m *requestMatch) matches(method, path []byte) bool {
+func unlessAny(name string) string {
+	if name == "*" {
+		return ""
+	}
+	return name
+}
+
+// matches reports whether a request fits. grpc: it is a gRPC call, which is a POST to /service/method.
+func (m *requestMatch) matches(method, path []byte, grpc bool) bool {
 	if len(m.methods) > 0 && !slices.ContainsFunc(m.methods, func(s string) bool { return s == string(method) }) {
 		return false
 	}
@@ -105,8 +121,20 @@ func (m *requestMatch) matches(method, path []byte) bool {
 			(len(path) == len(m.path) || path[len(m.path)] == '/')
 	case policy.PathRegularExpression:
 		return m.expr.Match(path)
+	case policy.PathGRPC:
+		return grpc && m.matchesCall(path)
 	}
 	return false
+}
+
+// matchesCall looks at the path of a gRPC call: Path → "/" Service-Name "/" {method name}. A service's name may hold slashes in some
+// implementations; the method is what follows the last.
+func (m *requestMatch) matchesCall(path []byte) bool {
+	last := bytes.LastIndexByte(path, '/')
+	if last < 2 || last == len(path)-1 || path[0] != '/' {
+		return false
+	}
+	return (m.service == "" || string(path[1:last]) == m.service) && (m.method == "" || string(path[last+1:]) == m.method)
 }
 
 // PathOf returns the path of a request target: without query, and without scheme and authority of an absolute form.

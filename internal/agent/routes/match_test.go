@@ -31,6 +31,39 @@ func TestHosts(t *testing.T) {
 	}
 }
 
+func TestRulesForGRPC(t *testing.T) {
+	b := binding("k", policy.Target{Kind: policy.TargetAny})
+	for _, path := range []string{"shop.v1.Inventory/Reserve", "shop.v1.Inventory/*", "*/Cancel"} {
+		b.Rules = append(b.Rules, policy.Rule{Name: path, Match: []policy.RequestMatch{{PathType: policy.PathGRPC, Path: path}}, Settings: b.Base})
+	}
+	b.Rules = append(b.Rules, policy.Rule{Name: "posts", Match: []policy.RequestMatch{{Methods: []string{"POST"}}}, Settings: b.Base})
+	s := newTable(t)
+	install(t, s, snapshot(b))
+	route := routeTo(t, s, "a", "192.0.2.1:80")
+	if !route.NamesGRPC() {
+		t.Error("nobody looks whether a request is a gRPC call")
+	}
+	for path, want := range map[string]string{
+		"/shop.v1.Inventory/Reserve": "shop.v1.Inventory/Reserve", "/shop.v1.Inventory/reserve": "shop.v1.Inventory/*",
+		"/shop.v1.Inventory/Cancel": "shop.v1.Inventory/*", "/shop.v1.Orders/Cancel": "*/Cancel", "/a/b/Cancel": "*/Cancel",
+		"/shop.v1.Inventory": "posts", "/shop.v1.Inventory/": "posts", "/shop.v1.InventoryX/Get": "posts",
+		"/x/shop.v1.Inventory/Get": "posts", "//Cancel": "posts", "/Cancel": "posts", "Cancel": "posts", "": "posts", "/": "posts",
+		"shop.v1.Inventory/Reserve": "posts", "/*/Reserve": "posts",
+	} {
+		if got := route.PlanOfGRPC([]byte(path)).Rule; got != want {
+			t.Errorf("a call to %s is governed by rule %q, want %q", path, got, want)
+		}
+	}
+	if got := route.Plan([]byte("POST"), []byte("/shop.v1.Inventory/Reserve")).Rule; got != "posts" {
+		t.Errorf("a request that is no gRPC call is governed by rule %q", got)
+	}
+	for _, path := range []string{"", "a", "/", "a/", "/a"} {
+		if _, err := compileMatch(&policy.RequestMatch{PathType: policy.PathGRPC, Path: path}); err == nil {
+			t.Errorf("%q is accepted", path)
+		}
+	}
+}
+
 func TestRules(t *testing.T) {
 	b := binding("k", policy.Target{Kind: policy.TargetAny})
 	rule := func(name string, m ...policy.RequestMatch) policy.Rule {

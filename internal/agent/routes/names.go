@@ -58,8 +58,8 @@ func isHostName(s string) bool {
 	return len(labels) > 1 && strings.Trim(last, "0123456789") != ""
 }
 
-// HasName reports whether calls of the route may go to other addresses of a host name, once FindAddresses has found them.
-func (r *Route) HasName() bool { return r.named }
+// HasName reports whether calls of the route, which may be nil, may go to other addresses of a host name, once FindAddresses has found them.
+func (r *Route) HasName() bool { return r != nil && r.named }
 
 // FindAddresses sees to it that the route's pool knows the addresses of its host name, and waits for them as long as ctx allows. That none
 // are found is no failure of the call: it goes to where it would go otherwise.
@@ -99,8 +99,8 @@ func (r *Route) lookUp(ctx context.Context, name string) ([]netip.Addr, time.Tim
 
 var errNoNames = errors.New("routes: nobody looks up names")
 
-// ThroughProxy reports whether calls of the route go through an HTTP proxy, whose addresses have to be found before the first attempt.
-func (r *Route) ThroughProxy() bool { return r.source.To.Via != (policy.Via{}) }
+// ThroughProxy reports whether calls of the route, which may be nil, go through an HTTP proxy, whose addresses have to be found before the first attempt.
+func (r *Route) ThroughProxy() bool { return r != nil && r.source.To.Via != (policy.Via{}) }
 
 // KnowsProxy reports whether there is an address of that proxy to try.
 func (r *Route) KnowsProxy() bool { return r.entry.state.cluster.HasAddresses() }

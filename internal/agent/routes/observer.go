@@ -32,11 +32,14 @@ type Recorder interface {
 type Attempt struct {
 	Kind   call.Kind
 	Status int // 0 without a response
-	Start  call.Start
-	Reused bool // on a connection that had served before
-	Peer   netip.AddrPort
-	Took   time.Duration // from dispatch to the response head or the failure
-	Detail Detail        // how it failed
+	// GRPC: the response was one to a gRPC call, and GRPCStatus is known.
+	GRPC       bool
+	GRPCStatus policy.GRPCStatus
+	Start      call.Start
+	Reused     bool // on a connection that had served before
+	Peer       netip.AddrPort
+	Took       time.Duration // from dispatch to the response head or the failure
+	Detail     Detail        // how it failed
 }
 
 // MaxAttempts is how many attempts of one call are reported with it; of more, the first ones and the last.
@@ -50,6 +53,7 @@ type Exchange struct {
 	Rule      string
 	AccessLog policy.AccessLog
 	Outcome   call.Outcome
+	GRPC      bool // it was a gRPC call
 	// Took is the time from the request head to the end of the response body.
 	Took time.Duration
 	// Detail says how the call failed, or its last attempt, as far as that is known.

@@ -99,6 +99,7 @@ func (n *installation) compileBinding(source *policy.Binding, destination *polic
 				return nil, fmt.Errorf("rule %s: %w", r.Name, err)
 			}
 			s.match = append(s.match, m)
+			b.namesGRPC = b.namesGRPC || m.kind == policy.PathGRPC
 		}
 		b.rules = append(b.rules, s)
 	}

@@ -41,13 +41,20 @@ func newPlan(s *settings, p call.Plan) Plan {
 	return out
 }
 
-// Plan returns what governs a request.
-func (r *Route) Plan(method, path []byte) *Plan {
+// Plan returns what governs a request that is no gRPC call.
+func (r *Route) Plan(method, path []byte) *Plan { return r.planFor(method, path, false) }
+
+// PlanOfGRPC returns what governs a gRPC call.
+func (r *Route) PlanOfGRPC(path []byte) *Plan { return r.planFor(post, path, true) }
+
+var post = []byte("POST")
+
+func (r *Route) planFor(method, path []byte, grpc bool) *Plan {
 	r.entry.use()
 	if len(r.rules) == 0 {
 		return &r.plans[0]
 	}
-	return &r.plans[r.settingsFor(method, path)]
+	return &r.plans[r.settingsFor(method, path, grpc)]
 }
 
 // OpaquePlan returns what governs a connection that is passed through: the settings of the base, with a breaker and a budget of its own.
@@ -61,6 +68,9 @@ func (r *Route) OpaquePlan() *Plan {
 
 // HasRules reports whether Plan looks at the request.
 func (r *Route) HasRules() bool { return len(r.rules) > 0 }
+
+// NamesGRPC reports whether it matters if a request is a gRPC call.
+func (r *Route) NamesGRPC() bool { return r.namesGRPC }
 
 // Stale reports that the route's destination was forgotten to bound memory: it still works, but should be resolved again.
 func (r *Route) Stale() bool { return r.entry.forgotten.Load() }

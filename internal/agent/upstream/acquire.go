@@ -18,6 +18,10 @@ const (
 	Parked
 	// Overflow: as many requests are parked as may be.
 	Overflow
+	// Joined: the request waits for a connection to its Host that is being made for another one. Otherwise like Parked.
+	Joined
+	// Failed: the connection that the request waited for could not be made, as Request.Err says. The request is done with.
+	Failed
 )
 
 // Acquire asks for a connection. Without limits the answer is Ready or Dial.
@@ -42,9 +46,13 @@ func (p *Pool) enter(now time.Time, r *Request) Answer {
 			closing = append(closing, evicted)
 		}
 		if ok {
+			answer := Ready
+			if r.state == joined {
+				answer = Joined
+			}
 			p.mu.Unlock()
 			closeAll(closing)
-			return Ready
+			return answer
 		}
 	}
 	answer := Overflow
@@ -64,6 +72,9 @@ func (p *Pool) enter(now time.Time, r *Request) Answer {
 // bytes that came unasked are nobody's answer. RFC 9112 section 9.2: a client that receives data on a connection without
 // outstanding requests "MUST NOT consider that data to be a valid response".
 func (p *Pool) Redeem(now time.Time, r *Request) (Answer, Lease) {
+	if r.err != nil {
+		return p.failed(r)
+	}
 	for r.conn != nil {
 		c := r.conn
 		switch {
@@ -96,7 +107,7 @@ func (p *Pool) discard(now time.Time, r *Request) {
 	dead := r.conn
 	var closing []*Conn
 	p.mu.Lock()
-	if r.conn = p.pop(r.to); r.conn != nil {
+	if r.conn = p.pop(r.to, r.Multiplexed); r.conn != nil {
 		p.leaseIdle(r)
 		p.open--
 		r.to.open--
@@ -148,8 +159,11 @@ func (p *Pool) CancelParked(r *Request) (wasGranted bool) {
 	if r.state == granted {
 		return true
 	}
-	if r.state == parked {
+	switch r.state {
+	case parked:
 		p.unpark(r)
+	case joined:
+		r.flight.leave(r)
 	}
 	r.state = unused
 	return false
@@ -160,12 +174,21 @@ func (p *Pool) Cancel(now time.Time, r *Request) (wasGranted bool) {
 	p.mu.Lock()
 	state, c := r.state, r.conn
 	r.state, r.conn = unused, nil
-	if state == parked {
+	err, dialling := r.err, r.flight
+	r.err, r.flight = nil, nil
+	switch state {
+	case parked:
 		p.unpark(r)
+	case joined:
+		dialling.leave(r)
+	case granted:
+		if dialling != nil {
+			p.land(dialling)
+		}
 	}
 	p.mu.Unlock()
 	switch {
-	case state != granted:
+	case state != granted || err != nil:
 	case c != nil:
 		p.putBack(now, c)
 	default:

@@ -20,6 +20,8 @@ type candidates struct {
 	reachable bool
 	// fresh: a connection that is there already will not do.
 	fresh bool
+	// multiplexed is Request.Multiplexed.
+	multiplexed bool
 	// ready: a connection is there already.
 	ready bool
 	// looks counts hosts looked at, for tests of what that costs.
@@ -44,7 +46,7 @@ func (c *candidates) admit(h *Host) *hostConns {
 func (c *candidates) admits(h *Host) bool {
 	c.looks++
 	hc := c.pool.conns(h)
-	return !(c.ready && !hc.hasReady()) && c.pool.available(hc, c.fresh) && c.allows(h, hc)
+	return !(c.ready && !hc.hasReady(c.multiplexed)) && c.pool.available(hc, c.fresh, c.multiplexed) && c.allows(h, hc)
 }
 
 // admitFreed admits the host that has become open to parked requests, if there is one and the request can be served by it.

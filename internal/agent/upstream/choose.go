@@ -18,13 +18,13 @@ func (p *Pool) choose(now time.Time, r *Request) (hc *hostConns, fresh bool) {
 			return p.chooseNamed(now, r), r.Fresh
 		}
 		fresh = r.freshAtOriginal()
-		if hc := p.at(r.Original); p.available(hc, fresh) {
+		if hc := p.at(r.Original); p.available(hc, fresh, r.Multiplexed) {
 			return hc, fresh
 		}
 		return nil, fresh
 	}
 	c := &p.candidates
-	c.hosts, c.family, c.cursor, c.now, c.fresh, c.ready = hosts, f, &p.cursor[f], now, r.Fresh, false
+	c.hosts, c.family, c.cursor, c.now, c.fresh, c.multiplexed, c.ready = hosts, f, &p.cursor[f], now, r.Fresh, r.Multiplexed, false
 	c.narrow(r.Avoid)
 	_, keeps := p.set.picker.(keptHost)
 	if !keeps && p.poolFull() && (p.idle > 0 || p.shared > 0) {

@@ -17,6 +17,8 @@ type Conn struct {
 	pool *Pool
 	to   *hostConns
 	born time.Time
+	// multiplexed is Request.Multiplexed of the request that it was made for
+	multiplexed bool
 
 	// guarded by pool.mu while idle or shared, the lease holder's otherwise
 	idleSince time.Time
@@ -28,11 +30,17 @@ type Conn struct {
 	capacity int // exchanges that may be under way together
 	inUse    int // exchanges under way
 	idle     bool
-	sharing  bool // it is among hostConns.shared
-	draining bool // it takes no more exchanges
+	sharing  bool    // it is among hostConns.shared
+	byUser   bool    // see CloseByUser
+	draining bool    // it takes no more exchanges
+	flight   *flight // whose requests wait until SetCapacity; nil: none do
 
 	detached bool // the lease holder's
 }
+
+// CloseByUser has the pool interrupt the connection (transport.Conn.Interrupt) where it would close it: its user, who reads it all the time,
+// closes it then. It is called before the connection can be had by others.
+func (c *Conn) CloseByUser() { c.byUser = true }
 
 // hintMargin is how long before the time that a server has announced its connection is given up: the announcement may have been
 // under way for a while, and so may be the next request.

@@ -29,6 +29,12 @@ func (p *Pool) dialed(ctx context.Context, r *Request, sock *transport.Conn, err
 	now := time.Now()
 	if err != nil {
 		p.dialFailed(now, r, err, hurried(ctx, err, now.Sub(began)))
+		if f := r.flight; f != nil {
+			r.flight = nil
+			p.mu.Lock()
+			p.crash(ctx, f, err)
+			p.mu.Unlock()
+		}
 		return Lease{}, err
 	}
 	if r.to.unreachable.Load() {
@@ -36,7 +42,10 @@ func (p *Pool) dialed(ctx context.Context, r *Request, sock *transport.Conn, err
 		p.noteConnected(r.to)
 		p.mu.Unlock()
 	}
-	c := &Conn{Conn: sock, pool: p, to: r.to, born: now, uses: 1, client: r.Client, capacity: 1, inUse: 1}
+	c := &Conn{
+		Conn: sock, pool: p, to: r.to, born: now, uses: 1, client: r.Client, capacity: 1, inUse: 1, multiplexed: r.Multiplexed, flight: r.flight,
+	}
+	r.flight = nil
 	return Lease{Conn: c, nth: 1, pinned: r.Pinned}, nil
 }
 

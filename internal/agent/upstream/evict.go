@@ -71,6 +71,10 @@ func (p *Pool) evicted(hc *hostConns, taken []*Conn) {
 
 func closeAll(closing []*Conn) {
 	for _, c := range closing {
+		if c.byUser {
+			c.Interrupt()
+			continue
+		}
 		_ = c.Close()
 	}
 }

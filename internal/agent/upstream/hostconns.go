@@ -16,15 +16,19 @@ type hostConns struct {
 	// atomic
 	unreachable atomic.Bool // there is an outage
 
-	idle   []*Conn // without an exchange, newest last
-	shared []*Conn // with exchanges, and room for more
-	index  int     // in Pool.withIdle, which holds it while it has idle connections
-	open   int     // connections, those being dialled included
-	outage outage
+	idle    []*Conn   // without an exchange, newest last
+	shared  []*Conn   // with exchanges, and room for more
+	index   int       // in Pool.withIdle, which holds it while it has idle connections
+	flights []*flight // connections being made that can be waited for
+	open    int       // connections, those being dialled included
+	streams int       // as the last connection's SetCapacity said; 0: there was none
+	outage  outage
 }
 
 // hasReady reports whether a connection is there already.
-func (hc *hostConns) hasReady() bool { return hc != nil && len(hc.idle)+len(hc.shared) > 0 }
+func (hc *hostConns) hasReady(multiplexed bool) bool {
+	return hc != nil && (multiplexed && len(hc.shared) > 0 || slices.ContainsFunc(hc.idle, func(c *Conn) bool { return c.multiplexed == multiplexed }))
+}
 
 // conns returns the connections to one of the cluster's hosts; nil: the pool has never used it. All functions of this file expect the
 // lock.

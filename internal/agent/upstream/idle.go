@@ -54,12 +54,14 @@ func (p *Pool) idleTaken(hc *hostConns) {
 	p.withIdle = p.withIdle[:last]
 }
 
-// pop takes the newest idle connection to a host, or nil.
-func (p *Pool) pop(hc *hostConns) *Conn {
-	if len(hc.idle) == 0 {
-		return nil
+// pop takes the newest idle connection of a kind to a host, or nil.
+func (p *Pool) pop(hc *hostConns, multiplexed bool) *Conn {
+	for i := len(hc.idle) - 1; i >= 0; i-- {
+		if hc.idle[i].multiplexed == multiplexed {
+			return p.pull(hc, i)
+		}
 	}
-	return p.pull(hc, len(hc.idle)-1)
+	return nil
 }
 
 // pullOf takes the newest idle connection that a client used last, or nil.
@@ -68,7 +70,7 @@ func (p *Pool) pullOf(hc *hostConns, client uint64) *Conn {
 		return nil
 	}
 	for i := len(hc.idle) - 1; i >= 0; i-- {
-		if hc.idle[i].client == client {
+		if hc.idle[i].client == client && !hc.idle[i].multiplexed {
 			return p.pull(hc, i)
 		}
 	}

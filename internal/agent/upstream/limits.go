@@ -9,20 +9,31 @@ func (p *Pool) grant(now time.Time, r *Request) (ok bool, evicted *Conn) {
 	if hc == nil {
 		return false, nil
 	}
-	r.to, r.state, r.conn = hc, granted, nil
-	switch {
-	case !fresh && len(hc.shared) > 0:
-		p.leaseShared(r)
-	case !fresh && len(hc.idle) > 0:
-		r.conn = p.pop(hc)
-		p.leaseIdle(r)
-	default:
-		evicted = p.makeRoom(hc)
-		p.open++
-		hc.open++
-	}
+	r.to, r.state, r.conn, r.err = hc, granted, nil, nil
 	hc.host.outstanding.Add(1)
+	if !fresh && p.leaseReady(hc, r) || r.Multiplexed && hc.join(r) {
+		return true, nil
+	}
+	evicted = p.makeRoom(hc)
+	p.open++
+	hc.open++
+	if r.Multiplexed {
+		p.takeOff(hc, r)
+	}
 	return true, evicted
+}
+
+// leaseReady begins an exchange on a connection that is there already, if there is one of the kind that is wanted.
+func (p *Pool) leaseReady(hc *hostConns, r *Request) bool {
+	if r.Multiplexed && len(hc.shared) > 0 {
+		p.leaseShared(r)
+		return true
+	}
+	if r.conn = p.pop(hc, r.Multiplexed); r.conn == nil {
+		return false
+	}
+	p.leaseIdle(r)
+	return true
 }
 
 // makeRoom takes an idle connection out of the pool if a new one to the host would be one too many.
@@ -54,8 +65,8 @@ func (p *Pool) hostFull(hc *hostConns) bool {
 func (p *Pool) full(hc *hostConns) bool { return p.poolFull() || p.hostFull(hc) }
 
 // available reports whether the host can take one more exchange. hc is nil when the pool has never used it.
-func (p *Pool) available(hc *hostConns, fresh bool) bool {
-	if hc != nil && (len(hc.idle) > 0 || !fresh && len(hc.shared) > 0) {
+func (p *Pool) available(hc *hostConns, fresh, multiplexed bool) bool {
+	if hc != nil && (len(hc.idle) > 0 || !fresh && multiplexed && len(hc.shared) > 0) {
 		return true
 	}
 	return p.canDial() && (hc == nil || !p.hostFull(hc))

@@ -60,7 +60,7 @@ func (p *Pool) isNamed(r *Request, now time.Time) bool { return r.Pinned && p.se
 // It expects the lock, and returns nil when the address is at its limit.
 func (p *Pool) chooseNamed(now time.Time, r *Request) *hostConns {
 	hc := p.at(p.addressFor(now, r))
-	if !p.available(hc, r.Fresh) {
+	if !p.available(hc, r.Fresh, r.Multiplexed) {
 		return nil
 	}
 	p.noteTrial(hc, now)
@@ -146,7 +146,7 @@ func (p *Pool) chooseProxy(now time.Time, r *Request) *hostConns {
 		}
 	}
 	hc := p.at(to)
-	if !p.available(hc, r.Fresh) {
+	if !p.available(hc, r.Fresh, r.Multiplexed) {
 		return nil
 	}
 	p.noteTrial(hc, now)

@@ -16,6 +16,16 @@ func (p *Pool) park(now time.Time, r *Request, closing []*Conn) []*Conn {
 	return closing
 }
 
+// parkAgain is park for a request that had a place.
+func (p *Pool) parkAgain(r *Request) {
+	r.state = parked
+	p.waiting.push(r, p.wantOf(r))
+	p.exhausted = p.exhausted || !p.canDial()
+	if p.waiting.len == 1 && p.cluster.setWaiting(p, true) != p.set {
+		p.changed = true
+	}
+}
+
 func (p *Pool) unpark(r *Request) {
 	p.waiting.remove(r)
 	if p.waiting.len == 0 {
@@ -28,13 +38,13 @@ func (p *Pool) wantOf(r *Request) want {
 	f := p.family(r)
 	switch {
 	case p.via != nil:
-		return want{fresh: r.Fresh, avoid: p.waiting.hash(r.Avoid)}
+		return want{fresh: r.Fresh, multiplexed: r.Multiplexed, avoid: p.waiting.hash(r.Avoid)}
 	case r.Pinned && p.set.name != nil:
-		return want{to: r.Original, family: f, fresh: r.Fresh, avoid: p.waiting.hash(r.Avoid)}
+		return want{to: r.Original, family: f, fresh: r.Fresh, multiplexed: r.Multiplexed, avoid: p.waiting.hash(r.Avoid)}
 	case p.wantsOriginal(r, f):
-		return want{to: r.Original, family: f, fresh: r.freshAtOriginal()}
+		return want{to: r.Original, family: f, fresh: r.freshAtOriginal(), multiplexed: r.Multiplexed}
 	}
-	return want{family: f, fresh: r.Fresh, avoid: p.waiting.hash(r.Avoid)}
+	return want{family: f, fresh: r.Fresh, multiplexed: r.Multiplexed, avoid: p.waiting.hash(r.Avoid)}
 }
 
 // comesBehind reports whether requests are parked that want the same: they could not be served, and come first.
@@ -69,7 +79,7 @@ func (p *Pool) grantParked(now time.Time, freed *hostConns, closing []*Conn) []*
 // grantQueues goes through the queues in the order of their first requests, which changes as those are served.
 func (p *Pool) grantQueues(now time.Time, closing []*Conn) []*Conn {
 	w := &p.waiting
-	for q := w.first; q != nil && p.hasRoom() && !(p.onlyFreed && !p.available(p.freed, false)); {
+	for q := w.first; q != nil && p.hasRoom() && !(p.onlyFreed && !p.available(p.freed, false, true)); {
 		w.looks++
 		if p.onlyFreed && !p.concerns(q) {
 			q = q.next
@@ -85,7 +95,9 @@ func (p *Pool) grantQueues(now time.Time, closing []*Conn) []*Conn {
 		}
 		r, before := q.head, q.prev
 		p.unpark(r)
-		r.Wake()
+		if r.state == granted { // else it waits on, for a connection that is being made
+			r.Wake()
+		}
 		q = w.after(before)
 	}
 	return closing

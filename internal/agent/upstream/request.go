@@ -17,6 +17,9 @@ type Request struct {
 	Careful bool
 	// Client names the client's connection: what it used last has proved alive to it. 0 names none.
 	Client uint64
+	// Multiplexed: the connection is to be one that carries many exchanges at a time, and not one that carries one after the other. The
+	// two are never mixed up.
+	Multiplexed bool
 	// Avoid are endpoints to leave alone as long as there are others.
 	Avoid []netip.AddrPort
 	// Wake is called once when the request was parked and has been granted, possibly before Acquire has returned. It is called with the
@@ -26,9 +29,11 @@ type Request struct {
 
 	// guarded by the pool's lock until the request is granted, its owner's then
 	state      requestState
-	conn       *Conn // nil: a new one is to be made
-	nth        int   // see Lease
-	unchecked  bool  // conn is good as it is
+	conn       *Conn   // nil: a new one is to be made
+	nth        int     // see Lease
+	unchecked  bool    // conn is good as it is
+	flight     *flight // that it waits for, or makes the connection of; nil: none
+	err        error   // see Failed
 	to         *hostConns
 	turn       uint64 // of those that are parked, the lowest comes first
 	queue      *queue // that it is parked in
@@ -40,6 +45,7 @@ type requestState uint8
 const (
 	unused requestState = iota
 	parked
+	joined
 	granted
 )
 

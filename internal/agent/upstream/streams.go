@@ -14,10 +14,19 @@ func (c *Conn) SetCapacity(n int) {
 	p, now := c.pool, time.Now()
 	p.mu.Lock()
 	c.capacity = max(n, 1)
+	c.to.streams = c.capacity
 	p.share(c)
+	p.endFlight(c)
 	closing := p.grantParked(now, c.to, nil)
 	p.mu.Unlock()
 	closeAll(closing)
+}
+
+// Expected is how many exchanges the connection can carry as long as its server has not announced it: as many as the last one to the host.
+func (c *Conn) Expected() int {
+	c.pool.mu.Lock()
+	defer c.pool.mu.Unlock()
+	return c.to.expected()
 }
 
 // Drain has the connection take no more exchanges. It is closed when those under way have ended.

@@ -7,10 +7,17 @@ import (
 	"time"
 )
 
+// shared is a request of a kind that shares connections.
+func shared() *asking {
+	r := request()
+	r.Multiplexed = true
+	return r
+}
+
 // multiplexed takes a connection that can carry n exchanges, with one under way.
 func multiplexed(t *testing.T, p *Pool, n int) Lease {
 	t.Helper()
-	r := request()
+	r := shared()
 	r.Fresh = true
 	l := take(t, p, r)
 	l.SetCapacity(n)
@@ -21,7 +28,7 @@ func TestAConnectionIsSharedUpToItsCapacity(t *testing.T) {
 	p, d := newPool(t, nil, listen(t).addr)
 	leases := []Lease{multiplexed(t, p, 3)}
 	for range 2 {
-		l := take(t, p, request())
+		l := take(t, p, shared())
 		if l.Conn != leases[0].Conn || !l.Reused() {
 			t.Error("another connection was made")
 		}
@@ -30,7 +37,7 @@ func TestAConnectionIsSharedUpToItsCapacity(t *testing.T) {
 	if leases[0].Reused() {
 		t.Error("the first exchange was alone on a new connection")
 	}
-	full := take(t, p, request())
+	full := take(t, p, shared())
 	if full.Conn == leases[0].Conn || d.dials.Load() != 2 {
 		t.Error("a full connection was shared")
 	}
@@ -42,7 +49,7 @@ func TestAConnectionIsSharedUpToItsCapacity(t *testing.T) {
 	}
 	now := time.Now()
 	leases[1].Release(now, true)
-	if again := take(t, p, request()); again.Conn != leases[0].Conn {
+	if again := take(t, p, shared()); again.Conn != leases[0].Conn {
 		t.Error("the free place was not used")
 	} else {
 		again.Release(now, true)
@@ -67,7 +74,7 @@ func TestAMultiplexedConnectionIsNotLookedAt(t *testing.T) {
 	eventually(t, func() bool { return l.Peek() != 0 })
 	l.Release(time.Now(), true)
 	p.sweep(time.Now())
-	careful := request()
+	careful := shared()
 	careful.Careful = true
 	if careful.askAt(p, time.Now().Add(2*provenFor)) != Ready || careful.lease.Conn != l.Conn || d.dials.Load() != 1 {
 		t.Error("it was not used again")
@@ -79,9 +86,9 @@ func TestADrainingConnectionTakesNoMoreExchanges(t *testing.T) {
 	s := listen(t)
 	p, _ := newPool(t, nil, s.addr)
 	first := multiplexed(t, p, 10)
-	second := take(t, p, request())
+	second := take(t, p, shared())
 	first.Drain()
-	third := take(t, p, request())
+	third := take(t, p, shared())
 	if second.Conn != first.Conn || third.Conn == first.Conn {
 		t.Error("an exchange began on a connection that drains")
 	}
@@ -120,12 +127,12 @@ func TestASharedConnectionIsGivenUpWithItsLastExchange(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p, _ := newPool(t, nil, listen(t).addr)
 			a := multiplexed(t, p, 3)
-			b := take(t, p, request())
+			b := take(t, p, shared())
 			happens(p, a)
 			if _, err := b.TryWrite([]byte("x")); err != nil {
 				t.Errorf("the other exchange was cut: %v", err)
 			}
-			r := request()
+			r := shared()
 			if r.ask(p) == Ready {
 				t.Error("a new exchange began on it")
 			}
@@ -142,8 +149,8 @@ func TestASharedConnectionIsGivenUpWithItsLastExchange(t *testing.T) {
 // A request that is parked is served when a connection turns out to carry more, and MaxRequestsPerConnection holds.
 func TestCapacityServesWhoIsParked(t *testing.T) {
 	p, _ := newPool(t, func(o *setup) { o.Limits.MaxConnections, o.Limits.MaxRequestsPerConnection = 1, 3 }, listen(t).addr)
-	l := take(t, p, request())
-	waiting := []*asking{request(), request(), request()}
+	l := take(t, p, shared())
+	waiting := []*asking{shared(), shared(), shared()}
 	for _, w := range waiting {
 		if w.ask(p) != Parked {
 			t.Fatal("not parked")
@@ -181,11 +188,11 @@ func TestCapacityHoldsUnderConcurrency(t *testing.T) {
 	var wg sync.WaitGroup
 	for g := range 16 {
 		wg.Go(func() {
-			random, r := rand.New(rand.NewPCG(5, uint64(g))), request()
+			random, r := rand.New(rand.NewPCG(5, uint64(g))), shared()
 			for range 200 {
 				r.Fresh = random.IntN(10) == 0
 				a := r.ask(p)
-				if a == Parked {
+				if a == Parked || a == Joined {
 					<-r.woken
 					a, r.lease = p.Redeem(time.Now(), &r.Request)
 				}

@@ -10,7 +10,9 @@ type want struct {
 	to     netip.AddrPort // the only address that will do, or one whose name's will; the zero value: a host of the family
 	family int
 	fresh  bool
-	avoid  uint64 // the sum of the hashes of Request.Avoid; in the improbable case of equal sums a request waits for another one's host
+	// multiplexed is Request.Multiplexed
+	multiplexed bool
+	avoid       uint64 // the sum of the hashes of Request.Avoid; in the improbable case of equal sums a request waits for another one's host
 }
 
 // waiting holds the parked requests: a queue of those that want the same, first come first served. What it costs to serve one grows

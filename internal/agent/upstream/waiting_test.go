@@ -362,9 +362,9 @@ func (p *Pool) couldServe(now time.Time, r *Request) bool {
 		if h := p.set.byAddr[r.Original]; h != nil {
 			hc = p.conns(h)
 		}
-		return p.available(hc, r.freshAtOriginal())
+		return p.available(hc, r.freshAtOriginal(), r.Multiplexed)
 	}
-	c := &candidates{pool: p, hosts: p.set.byFamily[f], family: f, now: now, fresh: r.Fresh}
+	c := &candidates{pool: p, hosts: p.set.byFamily[f], family: f, now: now, fresh: r.Fresh, multiplexed: r.Multiplexed}
 	c.narrow(r.Avoid)
 	if k, ok := p.set.picker.(keptHost); ok {
 		if kept := p.set.byAddr[p.affinity.endpoint(f, now, k.timeout)]; kept != nil && c.allows(kept, p.conns(kept)) {

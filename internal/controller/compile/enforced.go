@@ -23,10 +23,11 @@ type UnenforcedField struct {
 // listed without that prefix. A test compares the tables with Fields, so that a new field must be entered in one of them.
 var enforced = strings.Fields(`
 	rules[].name rules[].match[].methods rules[].match[].path.type rules[].match[].path.value
+	rules[].match[].grpc.service rules[].match[].grpc.method
 	timeouts.connect timeouts.perTry timeouts.responseHeader timeouts.idle timeouts.read timeouts.write timeouts.overall
 	timeouts.maxDuration
-	retry.maxRetries retry.when retry.statusCodes retry.responseHeaders[].name retry.responseHeaders[].value
-	retry.overrides[].when retry.overrides[].statusCodes retry.overrides[].maxRetries
+	retry.maxRetries retry.when retry.statusCodes retry.responseHeaders[].name retry.responseHeaders[].value retry.grpcStatuses
+	retry.overrides[].when retry.overrides[].statusCodes retry.overrides[].grpcStatuses retry.overrides[].maxRetries
 	retry.overrides[].backoff.strategy retry.overrides[].backoff.initialInterval retry.overrides[].backoff.maxInterval
 	retry.overrides[].backoff.multiplier retry.overrides[].backoff.jitter retry.overrides[].backoff.jitterPercent
 	retry.backoff.strategy retry.backoff.initialInterval retry.backoff.maxInterval
@@ -38,12 +39,13 @@ var enforced = strings.Fields(`
 	connectionPool.maxConnections connectionPool.maxConnectionsPerEndpoint connectionPool.maxIdlePerEndpoint
 	connectionPool.idleTimeout connectionPool.maxLifetime connectionPool.maxRequestsPerConnection
 	connectionPool.maxPending connectionPool.pendingTimeout
+	connectionPool.http2.maxConcurrentStreams connectionPool.http2.pingInterval connectionPool.http2.pingTimeout
 	connectionPool.tcpKeepAlive.idle connectionPool.tcpKeepAlive.interval connectionPool.tcpKeepAlive.probes
 	circuitBreaker.mode circuitBreaker.consecutiveFailures
 	circuitBreaker.errorRate.percent circuitBreaker.errorRate.minimumRequests circuitBreaker.errorRate.window
 	circuitBreaker.slowCalls.threshold circuitBreaker.slowCalls.percent circuitBreaker.slowCalls.minimumRequests
 	circuitBreaker.slowCalls.window
-	circuitBreaker.failures.when circuitBreaker.failures.statusCodes
+	circuitBreaker.failures.when circuitBreaker.failures.statusCodes circuitBreaker.failures.grpcStatuses
 	circuitBreaker.open.duration circuitBreaker.open.maxDuration circuitBreaker.open.jitterPercent
 	circuitBreaker.halfOpen.probes circuitBreaker.halfOpen.successesToClose
 	loadBalancing.policy failurePolicy udp443 observability.accessLog
@@ -57,22 +59,17 @@ var enforcedValues = map[string][]string{
 	"mode":                   {"Enforce", "Disabled"},
 	"circuitBreaker.scope":   {"Destination"},
 	"circuitBreaker.sharing": {"Node", "Pod"},
-	"to[].protocol":          {"Auto", "HTTP", "TLS", "TCP"},
-	"to[].cidr.protocol":     {"Auto", "HTTP", "TLS", "TCP"},
+	"to[].protocol":          {"Auto", "HTTP", "HTTP2", "GRPC", "TLS", "TCP"},
+	"to[].cidr.protocol":     {"Auto", "HTTP", "HTTP2", "GRPC", "TLS", "TCP"},
 	"to[].tls.mode":          {"Passthrough"},
 }
 
 // notEnforced lists the fields that agents do not act on. An entry stands for itself and everything below it, and is shown as it
 // stands here.
 var notEnforced = []string{
-	"rules[].match[].grpc",
 	"timeouts.tlsHandshake",
 	"timeouts.adaptive",
-	"retry.grpcStatuses",
-	"retry.overrides[].grpcStatuses",
 	"retry.hedging",
-	"connectionPool.http2",
-	"circuitBreaker.failures.grpcStatuses",
 	"circuitBreaker.maxEjectedPercent",
 	"rateLimit",
 	"concurrency",
@@ -226,20 +223,19 @@ func walkValue(at leaf, v reflect.Value, visit func(leaf)) {
 func (u *unenforced) target(src *Source, i int) {
 	d := &src.To[i]
 	at := fmt.Sprintf("to[%d].", i)
-	protocol, field := d.Protocol, at+"protocol"
+	protocol := d.Protocol
 	if d.CIDR != nil {
-		protocol, field = d.CIDR.Protocol, at+"cidr.protocol"
+		protocol = d.CIDR.Protocol
 	}
 	switch {
 	case protocol == v1alpha1.ProtocolTLS:
 		u.requestFields(src, v1alpha1.ReasonEncrypted, i)
 	case protocol == v1alpha1.ProtocolTCP:
 		u.requestFields(src, v1alpha1.ReasonOpaqueProtocol, i)
-	case protocol == v1alpha1.ProtocolHTTP2 || protocol == v1alpha1.ProtocolGRPC:
-		u.add(UnenforcedField{field, v1alpha1.ReasonNotYetSupported, i})
-	case protocol != v1alpha1.ProtocolHTTP && d.Host != "" && (len(d.Ports) == 0 || slices.Contains(d.Ports, https)):
+	case cleartext(protocol):
+	case d.Host != "" && (len(d.Ports) == 0 || slices.Contains(d.Ports, https)):
 		u.add(UnenforcedField{at + "host", v1alpha1.ReasonEncrypted, i})
-	case protocol != v1alpha1.ProtocolHTTP && namesHTTPS(d):
+	case namesHTTPS(d):
 		u.add(UnenforcedField{at + portsField(d), v1alpha1.ReasonEncrypted, i})
 	}
 	if d.Via != nil && d.Via.CredentialsRef != nil {
@@ -248,6 +244,11 @@ func (u *unenforced) target(src *Source, i int) {
 	if t := d.TLS; t != nil && t.Mode != "" && t.Mode != v1alpha1.TLSPassthrough {
 		u.add(UnenforcedField{at + "tls.mode", v1alpha1.ReasonNotYetSupported, i})
 	}
+}
+
+// cleartext reports whether calls are declared to be ones that agents understand.
+func cleartext(p v1alpha1.Protocol) bool {
+	return p == v1alpha1.ProtocolHTTP || p == v1alpha1.ProtocolHTTP2 || p == v1alpha1.ProtocolGRPC
 }
 
 // https is the port on which calls are encrypted by the pod.

@@ -66,7 +66,6 @@ func TestUnenforcedFields(t *testing.T) {
 				Match:      []v1alpha1.CallMatch{{Methods: []string{"POST"}}, {GRPC: &v1alpha1.GRPCMatch{Service: "s"}}},
 				CallBlocks: v1alpha1.CallBlocks{Retry: hedging}}}}},
 			want: []UnenforcedField{
-				{"overrides.rules[charge].match[1].grpc", v1alpha1.ReasonNotYetSupported, -1},
 				{"overrides.rules[charge].retry.hedging", v1alpha1.ReasonNotYetSupported, -1},
 			},
 		},
@@ -77,11 +76,6 @@ func TestUnenforcedFields(t *testing.T) {
 				{"mode", v1alpha1.ReasonNotYetSupported, -1},
 				{"circuitBreaker.scope", v1alpha1.ReasonNotYetSupported, -1},
 			},
-		},
-		"an element of a list": {
-			give: Source{Body: &v1alpha1.PolicyBody{CallBlocks: v1alpha1.CallBlocks{Retry: &v1alpha1.Retry{
-				Overrides: []v1alpha1.RetryOverride{{When: []v1alpha1.RetryCondition{"Reset"}}, {GRPCStatuses: []v1alpha1.GRPCStatus{"INTERNAL"}}}}}}},
-			want: []UnenforcedField{{"defaults.retry.overrides[1].grpcStatuses", v1alpha1.ReasonNotYetSupported, -1}},
 		},
 		"destinations that are passed through": {
 			give: Source{To: []v1alpha1.Destination{
@@ -97,7 +91,6 @@ func TestUnenforcedFields(t *testing.T) {
 			want: []UnenforcedField{
 				{"to[0].host", v1alpha1.ReasonEncrypted, 0},
 				{"to[2].tls.mode", v1alpha1.ReasonNotYetSupported, 2},
-				{"to[4].protocol", v1alpha1.ReasonNotYetSupported, 4},
 				{"to[5].ports", v1alpha1.ReasonEncrypted, 5},
 				{"to[6].cidr.ports", v1alpha1.ReasonEncrypted, 6},
 				{"to[7].service.port", v1alpha1.ReasonEncrypted, 7},

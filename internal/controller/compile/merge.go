@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"cmp"
 	"strings"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
@@ -68,8 +69,7 @@ func mergePolicies(name string, order []*Policy) *merge {
 }
 
 // rulesOf returns the rules in force after merging bodies in order, each complete. They are those of the last body that has any, and
-// a part of it: what later bodies set replaces what its rules set, or a namespace could undo a cluster's override with a rule. A
-// rule none of whose matches can be expressed is left out.
+// a part of it: what later bodies set replaces what its rules set, or a namespace could undo a cluster's override with a rule.
 func rulesOf(bodies []*v1alpha1.PolicyBody) []policy.Rule {
 	last := len(bodies) - 1
 	for last >= 0 && (bodies[last] == nil || bodies[last].Rules == nil) {
@@ -82,15 +82,11 @@ func rulesOf(bodies []*v1alpha1.PolicyBody) []policy.Rule {
 	var out []policy.Rule
 	for i := range base.Rules {
 		r := &base.Rules[i]
-		matches := matchesOf(r.Match)
-		if len(matches) == 0 {
-			continue
-		}
 		patched := *base
 		patched.CallBlocks = patchedBlocks(base.CallBlocks, r.CallBlocks)
 		out = append(out, policy.Rule{
 			Name:       r.Name,
-			Match:      matches,
+			Match:      matchesOf(r.Match),
 			Settings:   settingsOf(merged(append([]*v1alpha1.PolicyBody{&patched}, later...)...)),
 			OwnBudget:  r.Retry != nil && r.Retry.Budget != nil,
 			OwnBreaker: r.CircuitBreaker != nil,
@@ -102,24 +98,14 @@ func rulesOf(bodies []*v1alpha1.PolicyBody) []policy.Rule {
 func matchesOf(in []v1alpha1.CallMatch) []policy.RequestMatch {
 	var out []policy.RequestMatch
 	for i := range in {
-		if m, ok := matchOf(&in[i]); ok {
-			out = append(out, m)
-		}
+		out = append(out, matchOf(&in[i]))
 	}
 	return out
 }
 
-// matchOf translates a match. A gRPC call is a POST to /service/method; one method of every service cannot be said as a path.
-func matchOf(in *v1alpha1.CallMatch) (policy.RequestMatch, bool) {
+func matchOf(in *v1alpha1.CallMatch) policy.RequestMatch {
 	if g := in.GRPC; g != nil {
-		if g.Service == "" {
-			return policy.RequestMatch{}, false
-		}
-		m := policy.RequestMatch{Methods: []string{"POST"}, PathType: policy.PathPrefix, Path: "/" + g.Service}
-		if g.Method != "" {
-			m.PathType, m.Path = policy.PathExact, m.Path+"/"+g.Method
-		}
-		return m, true
+		return policy.RequestMatch{PathType: policy.PathGRPC, Path: cmp.Or(g.Service, "*") + "/" + cmp.Or(g.Method, "*")}
 	}
 	m := policy.RequestMatch{Methods: in.Methods}
 	if in.Path != nil {
@@ -128,5 +114,5 @@ func matchOf(in *v1alpha1.CallMatch) (policy.RequestMatch, bool) {
 			m.PathType = policy.PathExact
 		}
 	}
-	return m, true
+	return m
 }

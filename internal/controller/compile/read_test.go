@@ -127,6 +127,18 @@ func TestWarnings(t *testing.T) {
 			give: `retry: {when: [ConnectFailure, DNSFailure]}`,
 			want: []string{"retry.when names DNSFailure, which is not seen here: pods resolve names themselves, before they call."},
 		},
+		"gRPC statuses of calls that nothing lets be repeated": {
+			give: `{retry: {grpcStatuses: [UNAVAILABLE]}, rules: [{name: r, match: [{methods: [GET]}], retry: {idempotency: {mode: SafeMethods}}}]}`,
+			want: []string{"retry.grpcStatuses never lead to a retry: gRPC calls are POST requests, which retry.idempotency.mode lets be repeated with Any or IdempotentOrKeyed alone. Set Any in a rule for the gRPC methods that bear it."},
+		},
+		"gRPC statuses in an override": {
+			give: `{retry: {overrides: [{grpcStatuses: [INTERNAL], maxRetries: 1}]}}`,
+			want: []string{"retry.grpcStatuses never lead to a retry: gRPC calls are POST requests, which retry.idempotency.mode lets be repeated with Any or IdempotentOrKeyed alone. Set Any in a rule for the gRPC methods that bear it."},
+		},
+		"gRPC statuses, and a rule for what bears it": {
+			give: `{retry: {grpcStatuses: [UNAVAILABLE]}, rules: [{name: r, match: [{grpc: {method: Get}}], retry: {idempotency: {mode: Any}}}]}`,
+		},
+		"gRPC statuses of calls that are keyed": {give: `retry: {grpcStatuses: [UNAVAILABLE], idempotency: {mode: IdempotentOrKeyed}}`},
 		"pool and breaker": {
 			give: `{timeouts: {overall: 1s, perTry: 500ms}, retry: {maxRetries: 0}, circuitBreaker: {slowCalls: {threshold: 1s}}, connectionPool: {maxConnections: 9}}`,
 			want: []string{

@@ -139,6 +139,14 @@ func setPool(p *policy.Pool, in *v1alpha1.ConnectionPool) {
 		setDuration(&p.KeepAlive.Interval, k.Interval)
 		setInt(&p.KeepAlive.Probes, k.Probes)
 	}
+	if h := in.HTTP2; h != nil {
+		setInt(&p.MaxStreams, h.MaxConcurrentStreams)
+		setDuration(&p.PingInterval, h.PingInterval)
+		if p.PingTimeout = 0; p.PingInterval > 0 {
+			p.PingTimeout = policy.DefaultPingTimeout
+			setDuration(&p.PingTimeout, h.PingTimeout)
+		}
+	}
 	p.MaxConnectionsPerEndpoint = atMost(p.MaxConnectionsPerEndpoint, p.MaxConnections)
 	if limit := p.MaxConnectionsPerEndpoint; limit > 0 {
 		p.MaxIdlePerEndpoint = min(p.MaxIdlePerEndpoint, limit)

@@ -169,11 +169,11 @@ rules:
 - name: reserve
   match: [{grpc: {service: shop.v1.Inventory, method: Reserve}}, {grpc: {service: shop.v1.Inventory}}]
   circuitBreaker: {consecutiveFailures: 3}
-- name: untellable
+- name: anywhere
   match: [{grpc: {method: Reserve}}]
   timeouts: {perTry: 1s}`)
 	rules := rulesOf([]*v1alpha1.PolicyBody{base, later})
-	if len(rules) != 2 || rules[0].Name != "charge" || rules[1].Name != "reserve" {
+	if len(rules) != 3 || rules[0].Name != "charge" || rules[1].Name != "reserve" || rules[2].Name != "anywhere" {
 		t.Fatalf("rules %v", rules)
 	}
 	charge, reserve := rules[0], rules[1]
@@ -188,10 +188,12 @@ rules:
 		t.Error(diff)
 	}
 	want = []policy.RequestMatch{
-		{Methods: []string{"POST"}, PathType: policy.PathExact, Path: "/shop.v1.Inventory/Reserve"},
-		{Methods: []string{"POST"}, PathType: policy.PathPrefix, Path: "/shop.v1.Inventory"},
+		{PathType: policy.PathGRPC, Path: "shop.v1.Inventory/Reserve"}, {PathType: policy.PathGRPC, Path: "shop.v1.Inventory/*"},
 	}
 	if diff := cmp.Diff(want, reserve.Match); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]policy.RequestMatch{{PathType: policy.PathGRPC, Path: "*/Reserve"}}, rules[2].Match); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -2,6 +2,7 @@ package compile
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +15,7 @@ func Warnings(src *Source) []string {
 	if src.Body == nil {
 		return nil
 	}
-	warnings := blockWarnings("", src.Body)
+	warnings := append(blockWarnings("", src.Body), grpcWarnings(src.Body)...)
 	for i := range src.Body.Rules {
 		r := &src.Body.Rules[i]
 		patched := *src.Body
@@ -65,6 +66,34 @@ func blockWarnings(prefix string, body *v1alpha1.PolicyBody) []string {
 		warn("circuitBreaker.slowCalls.threshold %s is not shorter than timeouts.perTry %s: no attempt is ever slow.", b.SlowCalls.Threshold, t.PerTry)
 	}
 	return warnings
+}
+
+// grpcWarnings says if gRPC statuses are listed to be retried, and nowhere a call may be repeated that ends with one.
+func grpcWarnings(body *v1alpha1.PolicyBody) []string {
+	listed := false
+	for i := range len(body.Rules) + 1 {
+		blocks := *body
+		if i > 0 {
+			blocks.CallBlocks = patchedBlocks(body.CallBlocks, body.Rules[i-1].CallBlocks)
+		}
+		r := settingsOf(&blocks).Retry
+		if !namesGRPCStatuses(&r) {
+			continue
+		}
+		listed = true
+		if r.Idempotency == policy.AnyMethod || r.Idempotency == policy.IdempotentOrKeyed {
+			return nil
+		}
+	}
+	if !listed {
+		return nil
+	}
+	return []string{"retry.grpcStatuses never lead to a retry: gRPC calls are POST requests, which retry.idempotency.mode lets be repeated " +
+		"with Any or IdempotentOrKeyed alone. Set Any in a rule for the gRPC methods that bear it."}
+}
+
+func namesGRPCStatuses(r *policy.Retry) bool {
+	return len(r.GRPCStatuses) > 0 || slices.ContainsFunc(r.Overrides, func(o policy.RetryOverride) bool { return len(o.GRPCStatuses) > 0 })
 }
 
 // attemptsNeed returns how long all attempts and the longest backoffs between them can take.

@@ -41,10 +41,14 @@ const (
 	Feature_FEATURE_UNSPECIFIED Feature = 0
 	// Resources that are sent as patches. To an agent without it every resource is sent in full.
 	Feature_FEATURE_PATCHES Feature = 1
+	// Rules that match gRPC calls. An agent without it never follows them.
+	Feature_FEATURE_GRPC_MATCHES Feature = 3
+	// Calls of HTTP/2 are governed, and Pool has what tunes its connections.
+	Feature_FEATURE_HTTP2 Feature = 4
 	// Flows of QUIC that are rejected.
-	Feature_FEATURE_QUIC Feature = 3
+	Feature_FEATURE_QUIC Feature = 5
 	// HTTP proxies through which hosts are called.
-	Feature_FEATURE_VIA Feature = 4
+	Feature_FEATURE_VIA Feature = 6
 )
 
 // Enum value maps for Feature.
@@ -52,14 +56,18 @@ var (
 	Feature_name = map[int32]string{
 		0: "FEATURE_UNSPECIFIED",
 		1: "FEATURE_PATCHES",
-		3: "FEATURE_QUIC",
-		4: "FEATURE_VIA",
+		3: "FEATURE_GRPC_MATCHES",
+		4: "FEATURE_HTTP2",
+		5: "FEATURE_QUIC",
+		6: "FEATURE_VIA",
 	}
 	Feature_value = map[string]int32{
-		"FEATURE_UNSPECIFIED": 0,
-		"FEATURE_PATCHES":     1,
-		"FEATURE_QUIC":        3,
-		"FEATURE_VIA":         4,
+		"FEATURE_UNSPECIFIED":  0,
+		"FEATURE_PATCHES":      1,
+		"FEATURE_GRPC_MATCHES": 3,
+		"FEATURE_HTTP2":        4,
+		"FEATURE_QUIC":         5,
+		"FEATURE_VIA":          6,
 	}
 )
 
@@ -1115,12 +1123,14 @@ const file_distribution_proto_rawDesc = "" +
 	"\binterval\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\binterval\"g\n" +
 	"\bSavedSet\x129\n" +
 	"\tresources\x18\x01 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\tresources\x12 \n" +
-	"\vgenerations\x18\x02 \x03(\x04R\vgenerations*Z\n" +
+	"\vgenerations\x18\x02 \x03(\x04R\vgenerations*\x87\x01\n" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\x13\n" +
-	"\x0fFEATURE_PATCHES\x10\x01\x12\x10\n" +
-	"\fFEATURE_QUIC\x10\x03\x12\x0f\n" +
-	"\vFEATURE_VIA\x10\x04*\x83\x01\n" +
+	"\x0fFEATURE_PATCHES\x10\x01\x12\x18\n" +
+	"\x14FEATURE_GRPC_MATCHES\x10\x03\x12\x11\n" +
+	"\rFEATURE_HTTP2\x10\x04\x12\x10\n" +
+	"\fFEATURE_QUIC\x10\x05\x12\x0f\n" +
+	"\vFEATURE_VIA\x10\x06*\x83\x01\n" +
 	"\fResourceKind\x12\x1d\n" +
 	"\x19RESOURCE_KIND_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16RESOURCE_KIND_WORKLOAD\x10\x01\x12\x19\n" +

@@ -249,6 +249,9 @@ const (
 	PathMatch_PATH_MATCH_EXACT              PathMatch = 2
 	PathMatch_PATH_MATCH_PREFIX             PathMatch = 3
 	PathMatch_PATH_MATCH_REGULAR_EXPRESSION PathMatch = 4
+	// gRPC calls: the path is "service/method", in which one of the two may be "*" for any. No request's path looks so: an agent without
+	// FEATURE_GRPC_MATCHES is sent an exact match, and never finds one.
+	PathMatch_PATH_MATCH_GRPC PathMatch = 5
 )
 
 // Enum value maps for PathMatch.
@@ -259,6 +262,7 @@ var (
 		2: "PATH_MATCH_EXACT",
 		3: "PATH_MATCH_PREFIX",
 		4: "PATH_MATCH_REGULAR_EXPRESSION",
+		5: "PATH_MATCH_GRPC",
 	}
 	PathMatch_value = map[string]int32{
 		"PATH_MATCH_UNSPECIFIED":        0,
@@ -266,6 +270,7 @@ var (
 		"PATH_MATCH_EXACT":              2,
 		"PATH_MATCH_PREFIX":             3,
 		"PATH_MATCH_REGULAR_EXPRESSION": 4,
+		"PATH_MATCH_GRPC":               5,
 	}
 )
 
@@ -2082,8 +2087,12 @@ type Pool struct {
 	KeepAliveIdle             int64                  `protobuf:"varint,9,opt,name=keep_alive_idle,json=keepAliveIdle,proto3" json:"keep_alive_idle,omitempty"`
 	KeepAliveInterval         int64                  `protobuf:"varint,10,opt,name=keep_alive_interval,json=keepAliveInterval,proto3" json:"keep_alive_interval,omitempty"`
 	KeepAliveProbes           int32                  `protobuf:"varint,11,opt,name=keep_alive_probes,json=keepAliveProbes,proto3" json:"keep_alive_probes,omitempty"`
-	unknownFields             protoimpl.UnknownFields
-	sizeCache                 protoimpl.SizeCache
+	// Needs FEATURE_HTTP2, as do those below.
+	MaxStreams    int32 `protobuf:"varint,12,opt,name=max_streams,json=maxStreams,proto3" json:"max_streams,omitempty"`
+	PingInterval  int64 `protobuf:"varint,13,opt,name=ping_interval,json=pingInterval,proto3" json:"ping_interval,omitempty"`
+	PingTimeout   int64 `protobuf:"varint,14,opt,name=ping_timeout,json=pingTimeout,proto3" json:"ping_timeout,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Pool) Reset() {
@@ -2189,6 +2198,27 @@ func (x *Pool) GetKeepAliveInterval() int64 {
 func (x *Pool) GetKeepAliveProbes() int32 {
 	if x != nil {
 		return x.KeepAliveProbes
+	}
+	return 0
+}
+
+func (x *Pool) GetMaxStreams() int32 {
+	if x != nil {
+		return x.MaxStreams
+	}
+	return 0
+}
+
+func (x *Pool) GetPingInterval() int64 {
+	if x != nil {
+		return x.PingInterval
+	}
+	return 0
+}
+
+func (x *Pool) GetPingTimeout() int64 {
+	if x != nil {
+		return x.PingTimeout
 	}
 	return 0
 }
@@ -2824,7 +2854,7 @@ const file_policy_proto_rawDesc = "" +
 	"\x06Budget\x12\x18\n" +
 	"\apercent\x18\x01 \x01(\x05R\apercent\x12$\n" +
 	"\x0emin_per_second\x18\x02 \x01(\x05R\fminPerSecond\x12\x16\n" +
-	"\x06window\x18\x03 \x01(\x03R\x06window\"\xf6\x03\n" +
+	"\x06window\x18\x03 \x01(\x03R\x06window\"\xdf\x04\n" +
 	"\x04Pool\x12'\n" +
 	"\x0fmax_connections\x18\x01 \x01(\x05R\x0emaxConnections\x12?\n" +
 	"\x1cmax_connections_per_endpoint\x18\x02 \x01(\x05R\x19maxConnectionsPerEndpoint\x121\n" +
@@ -2838,7 +2868,11 @@ const file_policy_proto_rawDesc = "" +
 	"\x0fkeep_alive_idle\x18\t \x01(\x03R\rkeepAliveIdle\x12.\n" +
 	"\x13keep_alive_interval\x18\n" +
 	" \x01(\x03R\x11keepAliveInterval\x12*\n" +
-	"\x11keep_alive_probes\x18\v \x01(\x05R\x0fkeepAliveProbes\"\xc1\x05\n" +
+	"\x11keep_alive_probes\x18\v \x01(\x05R\x0fkeepAliveProbes\x12\x1f\n" +
+	"\vmax_streams\x18\f \x01(\x05R\n" +
+	"maxStreams\x12#\n" +
+	"\rping_interval\x18\r \x01(\x03R\fpingInterval\x12!\n" +
+	"\fping_timeout\x18\x0e \x01(\x03R\vpingTimeout\"\xc1\x05\n" +
 	"\aBreaker\x121\n" +
 	"\x14consecutive_failures\x18\x01 \x01(\x05R\x13consecutiveFailures\x12;\n" +
 	"\n" +
@@ -2911,13 +2945,14 @@ const file_policy_proto_rawDesc = "" +
 	"\x0ePROTOCOL_HTTP2\x10\x03\x12\x11\n" +
 	"\rPROTOCOL_GRPC\x10\x04\x12\x10\n" +
 	"\fPROTOCOL_TLS\x10\x05\x12\x10\n" +
-	"\fPROTOCOL_TCP\x10\x06*\x8b\x01\n" +
+	"\fPROTOCOL_TCP\x10\x06*\xa0\x01\n" +
 	"\tPathMatch\x12\x1a\n" +
 	"\x16PATH_MATCH_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0ePATH_MATCH_ANY\x10\x01\x12\x14\n" +
 	"\x10PATH_MATCH_EXACT\x10\x02\x12\x15\n" +
 	"\x11PATH_MATCH_PREFIX\x10\x03\x12!\n" +
-	"\x1dPATH_MATCH_REGULAR_EXPRESSION\x10\x04*\xe6\x02\n" +
+	"\x1dPATH_MATCH_REGULAR_EXPRESSION\x10\x04\x12\x13\n" +
+	"\x0fPATH_MATCH_GRPC\x10\x05*\xe6\x02\n" +
 	"\tCondition\x12\x19\n" +
 	"\x15CONDITION_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19CONDITION_CONNECT_FAILURE\x10\x01\x12\x1c\n" +

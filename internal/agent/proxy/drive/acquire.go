@@ -140,7 +140,7 @@ func (x *Exchange) dial(a call.Action, until time.Time) (upstream.Lease, call.Ki
 	case watch.Left():
 		return upstream.Lease{}, call.ClientGone
 	}
-	kind, why := failureOf(err)
+	kind, why := FailureOf(err)
 	if kind != call.Internal && Passed(until, x.Now) {
 		kind, why = call.AttemptTimeout, DetailOfLimit(x.Call.Limit(a.Attempt))
 	}
@@ -149,8 +149,8 @@ func (x *Exchange) dial(a call.Action, until time.Time) (upstream.Lease, call.Ki
 	return upstream.Lease{}, kind
 }
 
-// failureOf says what a dial's error means.
-func failureOf(err error) (call.Kind, routes.Detail) {
+// FailureOf says what a dial's error means.
+func FailureOf(err error) (call.Kind, routes.Detail) {
 	var proxy *upstream.ProxyError
 	kind, why := upstream.FailureOf(err), DetailOf(err)
 	switch {

@@ -27,6 +27,9 @@ type Client struct {
 
 	Activity Activity
 
+	// OnDrain is called, again and again, while the agent drains; nil: nothing is. It must not block.
+	OnDrain atomic.Pointer[func()]
+
 	ended atomic.Bool // our side of the connection was ended, see EndSide
 	half  half        // has its own lock
 }

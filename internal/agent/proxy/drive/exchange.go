@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
-	"fairlead.dev/fairlead/internal/agent/proxy/route"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
@@ -111,21 +110,6 @@ func (x *Exchange) Init() {
 func (x *Exchange) Reset() {
 	x.Route, x.Plan = nil, nil
 	x.past, x.Detail, x.Truncated = x.past[:0], routes.NoDetail, false
-}
-
-// Key says what the policy wants of an idempotency key (rule 16): keyed, that the request counts as one that has one; generate, that
-// one is to be added. A key counts if it is forwarded and not empty; one is added to requests that lack it, except to those
-// with safe methods, and to CONNECT, which has no result that a server could store under a key.
-func (x *Exchange) Key(v route.View, class call.Method, connect bool) (keyed, generate bool) {
-	retry := &x.Plan.Settings.Retry
-	if class == call.Safe || class != call.Unsafe && !retry.GenerateKey || x.Plan.KeyHeader == "" {
-		return false, false
-	}
-	_, keyed = v.Header(x.Plan.KeyHeader)
-	if !keyed && retry.GenerateKey && !connect {
-		return true, true
-	}
-	return keyed, false
 }
 
 // Run begins the call and does what it says until it has ended and its answer is forwarded. What it says is kept on x rather than on

@@ -4,7 +4,26 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy/route"
+	"fairlead.dev/fairlead/internal/agent/routes"
 )
+
+// Key says what the policy wants of an idempotency key (rule 16): keyed, that the request counts as one that has one; generate, that
+// one is to be added. A key counts if it is forwarded and not empty; one is added to requests that lack it, except to those
+// with safe methods, and to CONNECT, which has no result that a server could store under a key.
+func Key(p *routes.Plan, v route.View, class call.Method, connect bool) (keyed, generate bool) {
+	retry := &p.Settings.Retry
+	if class == call.Safe || class != call.Unsafe && !retry.GenerateKey || p.KeyHeader == "" {
+		return false, false
+	}
+	_, keyed = v.Header(p.KeyHeader)
+	if !keyed && retry.GenerateKey && !connect {
+		return true, true
+	}
+	return keyed, false
+}
 
 // AppendKey appends a key that no other call has: 122 random bits in the form of a version 4 UUID (RFC 9562 section 5.4). It is made
 // once per call, so that every attempt carries the same (rule 16).

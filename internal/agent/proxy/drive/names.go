@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
@@ -25,6 +26,14 @@ func (x *Exchange) findAddresses(a call.Action) {
 	x.Route.FindAddresses(ctx)
 	watch.Stop()
 	x.Now = time.Now()
+}
+
+// FindOthers sees to it that the other addresses of a route's name are known when a connect has failed, which may have taken all the time
+// that its context had.
+func FindOthers(ctx context.Context, r *routes.Route) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxNameWait)
+	defer cancel()
+	r.FindAddresses(ctx)
 }
 
 // connect makes the connection for a request that was granted. Another address of its name may be faster, if the policy lets the call go there.

@@ -75,6 +75,14 @@ func (r *Replay) keep(p []byte) bool {
 // Pieces is how many pieces are kept.
 func (r *Replay) Pieces() int { return len(r.chunks) }
 
+// Kept is how many bytes are kept.
+func (r *Replay) Kept() int64 { return r.kept }
+
+// From returns what is kept from an offset below Kept on, up to the end of a piece.
+func (r *Replay) From(offset int64) []byte {
+	return r.Piece(int(offset / replayChunk))[offset%replayChunk:]
+}
+
 // Piece returns one of them, the first being 0.
 func (r *Replay) Piece(i int) []byte {
 	return r.chunks[i][:min(r.kept-int64(i)*replayChunk, replayChunk)]

@@ -14,6 +14,15 @@ import (
 // maxProxyWait is how long an attempt waits for the addresses of the proxy that it needs.
 const maxProxyWait = 5 * time.Second
 
+// FindProxy sees to it that an address of the proxy of a route is known, and reports whether one is. It is for drivers that serve others
+// meanwhile, and waits no longer than maxNameWait, which it does only when nothing is known that still holds.
+func FindProxy(r *routes.Route, now, until time.Time) bool {
+	ctx, cancel := context.WithDeadline(context.Background(), Earlier(until, now.Add(maxNameWait)))
+	defer cancel()
+	r.FindAddresses(ctx)
+	return r.KnowsProxy()
+}
+
 // findProxy sees to it that an address of the proxy is known, and reports whether one is.
 func (x *Exchange) findProxy(a call.Action) bool {
 	ctx, cancel := context.WithDeadline(context.Background(), Earlier(a.Until, x.Now.Add(maxProxyWait)))

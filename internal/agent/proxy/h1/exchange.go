@@ -149,7 +149,7 @@ func (x *exchange) serve() step {
 // callRequest describes the request for the call, and adds an idempotency key to it if the policy says so.
 func (x *exchange) callRequest() call.Request {
 	q := &x.request
-	keyed, generate := x.Key(q, q.Class, q.Connect)
+	keyed, generate := drive.Key(x.Plan, q, q.Class, q.Connect)
 	if generate {
 		x.extra = append(append(x.extra, x.Plan.Settings.Retry.KeyHeader...), ": "...)
 		x.extra, x.without = append(drive.AppendKey(x.extra), "\r\n"...), x.Plan.KeyHeader

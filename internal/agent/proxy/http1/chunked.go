@@ -3,6 +3,8 @@ package http1
 import (
 	"bytes"
 	"math"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/syntax"
 )
 
 type chunkState uint8
@@ -143,7 +145,7 @@ func chunkSize(line []byte) (size int64, digits int, ok bool) {
 	if digits == 0 || len(rest) > 0 && rest[0] != ';' && rest[0] != ' ' && rest[0] != '\t' {
 		return 0, 0, false
 	}
-	return size, digits, cleanText(rest)
+	return size, digits, syntax.Clean(rest)
 }
 
 // canBeSize says whether an incomplete line can become a good size line.
@@ -163,7 +165,7 @@ func canBeSize(line []byte) bool {
 
 func hexDigit(c byte) int {
 	switch {
-	case isDigit(c):
+	case syntax.IsDigit(c):
 		return int(c - '0')
 	case 'a' <= c && c <= 'f':
 		return int(c-'a') + 10

@@ -2,7 +2,8 @@ package http1
 
 import (
 	"bytes"
-	"math"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/syntax"
 )
 
 // known are the fields that the codec itself understands.
@@ -59,7 +60,7 @@ func classify(name []byte) known {
 	default:
 		return other
 	}
-	if name[0]|0x20 == lower[0] && equalFold(name, lower) {
+	if name[0]|0x20 == lower[0] && syntax.EqualFold(name, lower) {
 		return k
 	}
 	return other
@@ -68,7 +69,7 @@ func classify(name []byte) known {
 // splitField checks a field line (without CRLF) and returns its name and its trimmed value.
 func splitField(line []byte) (name, value []byte, err error) {
 	i := 0
-	for i < len(line) && token[line[i]] {
+	for i < len(line) && syntax.Token[line[i]] {
 		i++
 	}
 	switch {
@@ -79,7 +80,7 @@ func splitField(line []byte) (name, value []byte, err error) {
 	case i == 0 || line[i] != ':':
 		return nil, nil, ErrFieldName
 	}
-	if !cleanText(line[i+1:]) {
+	if !syntax.Clean(line[i+1:]) {
 		return nil, nil, ErrFieldValue
 	}
 	return line[:i], trim(line[i+1:]), nil
@@ -101,7 +102,7 @@ func (h *Head) field(line []byte, at int) error {
 		return h.contentLength(value)
 	case fTransferEncoding:
 		// A second coding, in this field or in another, cannot be understood: chunked must come last and only once.
-		if h.seen.coding || !equalFold(value, "chunked") {
+		if h.seen.coding || !syntax.EqualFold(value, "chunked") {
 			return ErrCoding
 		}
 		h.seen.coding = true
@@ -117,7 +118,7 @@ func (h *Head) field(line []byte, at int) error {
 	case fProxyConnection, fHTTP2Settings:
 		h.seen.rewrite = true
 	case fExpect:
-		h.seen.expect100 = h.seen.expect100 || equalFold(value, "100-continue")
+		h.seen.expect100 = h.seen.expect100 || syntax.EqualFold(value, "100-continue")
 	case fMaxForwards:
 		if h.seen.counts && isDigits(value) {
 			h.seen.rewrite = true
@@ -164,14 +165,14 @@ func (h *Head) teField(value []byte) {
 	for len(value) > 0 {
 		var member []byte
 		member, value = cutMember(value)
-		h.seen.teTrailers = h.seen.teTrailers || equalFold(member, "trailers")
+		h.seen.teTrailers = h.seen.teTrailers || syntax.EqualFold(member, "trailers")
 	}
 }
 
 // contentLength accepts a repeated field with the same value, of which one is forwarded (RFC 9110 section 8.6), and nothing
 // but digits.
 func (h *Head) contentLength(value []byte) error {
-	n, ok := parseLength(value)
+	n, ok := syntax.ParseLength(value)
 	switch {
 	case !ok:
 		return ErrContentLength
@@ -184,19 +185,9 @@ func (h *Head) contentLength(value []byte) error {
 	return nil
 }
 
-func parseLength(value []byte) (n int64, ok bool) {
-	for _, c := range value {
-		if c < '0' || c > '9' || n > (math.MaxInt64-9)/10 {
-			return 0, false
-		}
-		n = n*10 + int64(c-'0')
-	}
-	return n, len(value) > 0
-}
-
 func isDigits(b []byte) bool {
 	for _, c := range b {
-		if !isDigit(c) {
+		if !syntax.IsDigit(c) {
 			return false
 		}
 	}
@@ -218,7 +209,7 @@ func (h *Head) connection(line, value []byte, at int) error {
 		lead := len(value[i:end]) - len(bytes.TrimLeft(value[i:end], " \t"))
 		switch {
 		case len(option) == 0:
-		case isToken(option):
+		case syntax.IsToken(option):
 			h.option(option, base+i+lead)
 		case h.seen.response:
 			h.seen.close = true
@@ -232,12 +223,12 @@ func (h *Head) connection(line, value []byte, at int) error {
 
 func (h *Head) option(option []byte, at int) {
 	switch {
-	case equalFold(option, "te"):
-	case equalFold(option, "close"):
+	case syntax.EqualFold(option, "te"):
+	case syntax.EqualFold(option, "close"):
 		h.seen.close = true
-	case equalFold(option, "keep-alive"):
+	case syntax.EqualFold(option, "keep-alive"):
 		h.seen.keepAlive = true
-	case equalFold(option, "upgrade"):
+	case syntax.EqualFold(option, "upgrade"):
 		h.seen.upgradeOption = true
 	default:
 		h.named.add(span{uint32(at), uint32(at + len(option))})

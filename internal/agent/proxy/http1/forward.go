@@ -3,6 +3,8 @@ package http1
 import (
 	"bytes"
 	"io"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/syntax"
 )
 
 // ConnOption is what a forwarded head says about the connection that it is written to.
@@ -139,7 +141,7 @@ func (h *Head) appendKept(dst, lines []byte, f *Forward) (out []byte, said bool)
 		end := at + bytes.IndexByte(lines[at:], '\n') + 1
 		name := lines[at : at+bytes.IndexByte(lines[at:end], ':')]
 		k := classify(name)
-		switch drop := h.drops(k, name) || once.again(k) || f.Without != "" && equalFold(name, f.Without); {
+		switch drop := h.drops(k, name) || once.again(k) || f.Without != "" && syntax.EqualFold(name, f.Without); {
 		case drop:
 			dst = append(dst, lines[run:at]...)
 			run = end
@@ -226,7 +228,7 @@ func (h *Head) appendChanged(dst []byte, k known, line []byte, name int) []byte 
 	case fMaxForwards:
 		dst = appendLess(dst, value)
 	case fTE:
-		if !equalFold(value, "trailers") {
+		if !syntax.EqualFold(value, "trailers") {
 			dst = append(dst, "trailers"...)
 		}
 	default:

@@ -1,6 +1,10 @@
 package http1
 
-import "bytes"
+import (
+	"bytes"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/syntax"
+)
 
 // Framing is how a message's body is delimited (RFC 9112 section 6.3).
 type Framing uint8
@@ -70,7 +74,7 @@ func (h *Head) Raw() []byte { return h.raw[:len(h.raw):len(h.raw)] }
 func (h *Head) Value(lower string) ([]byte, bool) {
 	for rest := h.fields(); len(rest) > 0; {
 		line, next := cutLine(rest)
-		if len(line) > len(lower) && line[len(lower)] == ':' && equalFold(line[:len(lower)], lower) {
+		if len(line) > len(lower) && line[len(lower)] == ':' && syntax.EqualFold(line[:len(lower)], lower) {
 			return trim(line[len(lower)+1:]), true
 		}
 		rest = next
@@ -83,7 +87,7 @@ func (h *Head) Value(lower string) ([]byte, bool) {
 func (h *Head) Header(lower string) ([]byte, bool) {
 	for rest := h.fields(); len(rest) > 0; {
 		line, next := cutLine(rest)
-		if len(line) > len(lower) && line[len(lower)] == ':' && equalFold(line[:len(lower)], lower) {
+		if len(line) > len(lower) && line[len(lower)] == ':' && syntax.EqualFold(line[:len(lower)], lower) {
 			if h.drops(classify(line[:len(lower)]), line[:len(lower)]) {
 				return nil, false
 			}

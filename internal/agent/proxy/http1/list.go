@@ -1,6 +1,10 @@
 package http1
 
-import "bytes"
+import (
+	"bytes"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/syntax"
+)
 
 // cutMember returns the first member of a comma-separated list (RFC 9110 section 5.6.1) without the whitespace around it, and
 // what follows it. Members may be empty. It is for fields whose members hold no quoted strings.
@@ -20,9 +24,9 @@ func isH2C(member []byte) bool {
 		name, version = member[:slash], member[slash+1:]
 	}
 	switch {
-	case equalFold(name, "h2c"), len(name) > 4 && equalFold(name[:4], "h2c-"):
+	case syntax.EqualFold(name, "h2c"), len(name) > 4 && syntax.EqualFold(name[:4], "h2c-"):
 		return true
-	case equalFold(name, "http"):
+	case syntax.EqualFold(name, "http"):
 		return len(version) > 0 && version[0] == '2'
 	}
 	return false
@@ -31,7 +35,7 @@ func isH2C(member []byte) bool {
 // isProtocol says whether a member of Upgrade is protocol-name ["/" protocol-version] (RFC 9110 section 7.8).
 func isProtocol(member []byte) bool {
 	if slash := bytes.IndexByte(member, '/'); slash >= 0 {
-		return isToken(member[:slash]) && isToken(member[slash+1:])
+		return syntax.IsToken(member[:slash]) && syntax.IsToken(member[slash+1:])
 	}
-	return isToken(member)
+	return syntax.IsToken(member)
 }

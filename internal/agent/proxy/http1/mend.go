@@ -3,6 +3,8 @@ package http1
 import (
 	"bytes"
 	"io"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/syntax"
 )
 
 // Responses are read more kindly than requests (rule 27). A head that the strict parser refuses is read to its end,
@@ -255,9 +257,9 @@ func readCodings(list []byte, chunked, understood bool) (isChunked, isUnderstood
 		var member []byte
 		member, list = cutMember(list)
 		switch {
-		case equalFold(member, "chunked"):
+		case syntax.EqualFold(member, "chunked"):
 			chunked = true
-		case len(member) == 0, equalFold(member, "identity"):
+		case len(member) == 0, syntax.EqualFold(member, "identity"):
 		default:
 			understood = false
 		}

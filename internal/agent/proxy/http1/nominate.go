@@ -1,6 +1,10 @@
 package http1
 
-import "slices"
+import (
+	"slices"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/syntax"
+)
 
 const (
 	// fewNominations is how many are compared one after the other; more of them are sorted first.
@@ -45,7 +49,7 @@ func (n *nominations) has(h *Head, name []byte) bool {
 		return found
 	}
 	for _, s := range n.spans {
-		if equalFoldBytes(name, h.slice(s)) {
+		if syntax.EqualFoldBytes(name, h.slice(s)) {
 			return true
 		}
 	}
@@ -55,7 +59,7 @@ func (n *nominations) has(h *Head, name []byte) bool {
 // hasLower is has for a name in lower case.
 func (n *nominations) hasLower(h *Head, lower string) bool {
 	for _, s := range n.spans {
-		if equalFold(h.slice(s), lower) {
+		if syntax.EqualFold(h.slice(s), lower) {
 			return true
 		}
 	}
@@ -65,7 +69,7 @@ func (n *nominations) hasLower(h *Head, lower string) bool {
 // compareFold orders names without regard to case.
 func compareFold(a, b []byte) int {
 	for i := range min(len(a), len(b)) {
-		if d := int(lowerASCII(a[i])) - int(lowerASCII(b[i])); d != 0 {
+		if d := int(syntax.Lower(a[i])) - int(syntax.Lower(b[i])); d != 0 {
 			return d
 		}
 	}

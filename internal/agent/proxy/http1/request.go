@@ -2,10 +2,10 @@ package http1
 
 import (
 	"bytes"
-	"math"
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy/method"
+	"fairlead.dev/fairlead/internal/agent/proxy/syntax"
 )
 
 // Request is a request head.
@@ -103,7 +103,7 @@ func (q *Request) startLine(line []byte) error {
 		return requestLineError(line)
 	}
 	name, target := line[:sp1], line[sp1+1:sp2]
-	if !isToken(name) {
+	if !syntax.IsToken(name) {
 		return ErrMethod
 	}
 	var ok bool
@@ -123,14 +123,12 @@ func (q *Request) startLine(line []byte) error {
 func requestLineError(line []byte) error {
 	last := bytes.LastIndexByte(line, ' ')
 	v := line[last+1:]
-	if len(v) == len("HTTP/1.1") && bytes.HasPrefix(v, []byte("HTTP/")) && v[6] == '.' && isDigit(v[5]) && isDigit(v[7]) &&
+	if len(v) == len("HTTP/1.1") && bytes.HasPrefix(v, []byte("HTTP/")) && v[6] == '.' && syntax.IsDigit(v[5]) && syntax.IsDigit(v[7]) &&
 		bytes.Count(line, []byte(" ")) == 2 && !bytes.Contains(line, []byte("  ")) {
 		return ErrVersion
 	}
 	return ErrRequestLine
 }
-
-func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 func minorVersion(v []byte) (minor uint8, ok bool) {
 	if len(v) != len("HTTP/1.1") || string(v[:7]) != "HTTP/1." {
@@ -163,7 +161,7 @@ func (q *Request) checkTarget(target []byte) error {
 	}
 	switch {
 	case q.Connect:
-		if !validHost(target) || !namesPort(target) {
+		if !syntax.IsHost(target) || !syntax.NamesPort(target) {
 			return ErrTarget
 		}
 		q.authority = q.target
@@ -181,7 +179,7 @@ func (q *Request) checkTarget(target []byte) error {
 // absolute finds the authority of an absolute-form target.
 func (q *Request) absolute(target []byte) error {
 	i := bytes.Index(target, []byte("://"))
-	if i <= 0 || !isScheme(target[:i]) {
+	if i <= 0 || !syntax.IsScheme(target[:i]) {
 		return ErrTarget
 	}
 	from := i + len("://")
@@ -190,87 +188,11 @@ func (q *Request) absolute(target []byte) error {
 		to++
 	}
 	// User information in an http URI is an error (RFC 9110 section 4.2.4): validHost knows no '@'.
-	if from == to || !validHost(target[from:to]) {
+	if from == to || !syntax.IsHost(target[from:to]) {
 		return ErrTarget
 	}
 	q.authority = span{q.target.from + uint32(from), q.target.from + uint32(to)}
 	return nil
-}
-
-func isScheme(b []byte) bool {
-	for i, c := range b {
-		l := c | 0x20
-		letter := 'a' <= l && l <= 'z'
-		if !letter && (i == 0 || !isDigit(c) && c != '+' && c != '-' && c != '.') {
-			return false
-		}
-	}
-	return true
-}
-
-// validHost accepts what can be uri-host [":" port] (RFC 9112 section 3.2): a name, an IPv4 address or an IPv6 address in
-// brackets, and digits after the colon.
-func validHost(host []byte) bool {
-	if len(host) == 0 {
-		return true
-	}
-	rest := host
-	if host[0] == '[' {
-		end := bytes.IndexByte(host, ']')
-		if end < 2 {
-			return false
-		}
-		for _, c := range host[1:end] {
-			if !token[c] && c != ':' {
-				return false
-			}
-		}
-		rest = host[end+1:]
-	} else {
-		i := 0
-		for i < len(host) && host[i] != ':' {
-			if !hostByte(host[i]) {
-				return false
-			}
-			i++
-		}
-		rest = host[i:]
-	}
-	if len(rest) == 0 {
-		return true
-	}
-	if rest[0] != ':' {
-		return false
-	}
-	for _, c := range rest[1:] {
-		if !isDigit(c) {
-			return false
-		}
-	}
-	return len(rest) <= len(":65535")
-}
-
-// namesPort says whether a valid host names something and then a port. RFC 9110 section 9.3.6: a server "MUST reject a CONNECT
-// request that targets an empty or invalid port number".
-func namesPort(host []byte) bool {
-	colon := bytes.LastIndexByte(host, ':')
-	if colon <= 0 || host[colon-1] == ':' {
-		return false
-	}
-	port, ok := parseLength(host[colon+1:])
-	return ok && 0 < port && port <= math.MaxUint16
-}
-
-// hostByte is reg-name of RFC 3986: unreserved, percent-encoded and sub-delims, but for the comma, which is how a list of two
-// hosts looks.
-func hostByte(c byte) bool {
-	switch c {
-	case '(', ')', ';', '=':
-		return true
-	case '^', '`', '|', '#':
-		return false
-	}
-	return token[c]
 }
 
 // finish checks the complete head as a whole.
@@ -284,12 +206,12 @@ func (q *Request) finish() error {
 	switch {
 	case !s.host && q.Minor == 1:
 		return ErrHostMissing
-	case !validHost(host):
+	case !syntax.IsHost(host):
 		return ErrHost
 	case q.Connect && (q.Framing != NoBody):
 		return ErrConnectBody
 	}
-	if q.authority.to > 0 && !q.Connect && s.host && !equalFoldBytes(host, q.slice(q.authority)) {
+	if q.authority.to > 0 && !q.Connect && s.host && !syntax.EqualFoldBytes(host, q.slice(q.authority)) {
 		// RFC 9112 section 3.2.2: a proxy MUST ignore the received Host and replace it by the host of the target.
 		s.replaceHost, s.rewrite = true, true
 	}

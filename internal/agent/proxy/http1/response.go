@@ -3,6 +3,8 @@ package http1
 import (
 	"bytes"
 	"time"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/syntax"
 )
 
 // RequestInfo is what one must know of a request to delimit its response (RFC 9112 section 6.3).
@@ -55,7 +57,7 @@ func (p *Response) startLine(line []byte) error {
 		return ErrStatusLine
 	}
 	switch {
-	case string(line[:7]) == "HTTP/1." && isDigit(line[7]):
+	case string(line[:7]) == "HTTP/1." && syntax.IsDigit(line[7]):
 		p.Minor = min(line[7]-'0', 1)
 	case string(line[:8]) == "HTTP/2.0":
 		p.Minor = 1
@@ -65,12 +67,12 @@ func (p *Response) startLine(line []byte) error {
 	p.seen.response, p.seen.ownVersion = true, string(line[:8]) != "HTTP/1.1"
 	p.Status = 0
 	for _, c := range line[code : code+3] {
-		if !isDigit(c) {
+		if !syntax.IsDigit(c) {
 			return ErrStatusLine
 		}
 		p.Status = p.Status*10 + int(c-'0')
 	}
-	if p.Status < 100 || !p.mended && !cleanText(line[code+3:]) {
+	if p.Status < 100 || !p.mended && !syntax.Clean(line[code+3:]) {
 		return ErrStatusLine
 	}
 	return nil
@@ -162,14 +164,14 @@ func (p *Response) KeepAliveTimeout() (timeout time.Duration, ok bool) {
 
 func timeoutParam(param []byte) (time.Duration, bool) {
 	equals := bytes.IndexByte(param, '=')
-	if equals < 0 || !equalFold(trim(param[:equals]), "timeout") {
+	if equals < 0 || !syntax.EqualFold(trim(param[:equals]), "timeout") {
 		return 0, false
 	}
 	digits := bytes.Trim(trim(param[equals+1:]), `"`)
 	if !isDigits(digits) {
 		return 0, false
 	}
-	seconds, ok := parseLength(digits)
+	seconds, ok := syntax.ParseLength(digits)
 	if !ok || seconds > int64(maxKeepAlive/time.Second) {
 		return maxKeepAlive, true
 	}

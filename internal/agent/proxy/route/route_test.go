@@ -68,10 +68,12 @@ func TestWhatIsDeclaredOfAConnection(t *testing.T) {
 		whole    bool
 	}{
 		"nothing governs it":         {nil, Ungoverned, false},
-		"HTTP":                       {[]policy.Binding{binding("a", anyTarget(), policy.ProtocolHTTP)}, HTTP, true},
+		"HTTP":                       {[]policy.Binding{binding("a", anyTarget(), policy.ProtocolHTTP)}, HTTP1, true},
+		"HTTP/2":                     {[]policy.Binding{binding("a", anyTarget(), policy.ProtocolHTTP2)}, HTTP2, true},
+		"gRPC":                       {[]policy.Binding{binding("a", anyTarget(), policy.ProtocolGRPC)}, HTTP2, true},
 		"TCP":                        {[]policy.Binding{binding("a", anyTarget(), policy.ProtocolTCP)}, Opaque, true},
 		"to be found out":            {[]policy.Binding{binding("a", anyTarget(), policy.ProtocolAuto)}, Nothing, true},
-		"by the host, which decides": {[]policy.Binding{binding("a", host("a.example"), policy.ProtocolHTTP)}, HTTP, false},
+		"by the host, which decides": {[]policy.Binding{binding("a", host("a.example"), policy.ProtocolHTTP)}, HTTP1, false},
 		"they differ": {
 			[]policy.Binding{binding("a", host("a.example"), policy.ProtocolHTTP), binding("b", anyTarget(), policy.ProtocolTCP)}, Nothing, false,
 		},

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/proxy/grpc"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -43,6 +44,7 @@ type Selector struct {
 	// the name that stands for the whole connection, as NameWhole was told
 	whole []byte
 	named bool
+	http2 bool // see SpeakHTTP2
 }
 
 // Init prepares s for a connection of a pod to original, and looks up the pod's policies.
@@ -92,8 +94,8 @@ func (s *Selector) resolve(named []byte) (*routes.Route, bool) {
 		if !c.Governs(host) {
 			continue
 		}
-		if c.Opaque() {
-			return nil, false // declared not to be HTTP/1: left alone
+		if s.leaves(c) {
+			return nil, false // declared to be something else: left alone
 		}
 		r, err := s.routes.Route(c, host, s.original)
 		if err != nil {
@@ -112,6 +114,14 @@ func (s *Selector) resolve(named []byte) (*routes.Route, bool) {
 	return nil, false
 }
 
+// leaves reports whether a candidate leaves requests of the connection's protocol alone, since it declares another one.
+func (s *Selector) leaves(c *routes.Candidate) bool {
+	return c.Opaque() || s.http2 && c.DeclaredHTTP1() || !s.http2 && c.DeclaredHTTP2()
+}
+
+// SpeakHTTP2 says that the connection's requests are those of HTTP/2, and no others.
+func (s *Selector) SpeakHTTP2() { s.http2 = true }
+
 // Selected is the route that Select found last; nil: none.
 func (s *Selector) Selected() *routes.Route { return s.route }
 
@@ -120,10 +130,18 @@ func (s *Selector) Pinned() bool { return s.pinned }
 
 // PlanFor returns what governs a request on a route.
 func PlanFor(r *routes.Route, v View) *routes.Plan {
-	if r.HasRules() {
-		return r.Plan(v.Method(), routes.PathOf(v.Target()))
+	switch {
+	case !r.HasRules():
+		return r.Plan(nil, nil)
+	case r.NamesGRPC() && isGRPC(v):
+		return r.PlanOfGRPC(routes.PathOf(v.Target()))
 	}
-	return r.Plan(nil, nil)
+	return r.Plan(v.Method(), routes.PathOf(v.Target()))
+}
+
+func isGRPC(v View) bool {
+	value, ok := v.Header("content-type")
+	return ok && grpc.Is(value) && string(v.Method()) == "POST"
 }
 
 // Declared says what the policies that may govern a connection declare of it.
@@ -135,10 +153,12 @@ const (
 	Nothing Declared = iota
 	// Ungoverned: no policy can govern it.
 	Ungoverned
-	// Opaque: it is not HTTP/1.
+	// Opaque: it is not HTTP.
 	Opaque
-	// HTTP: it is HTTP/1.
-	HTTP
+	// HTTP1: it is HTTP/1.
+	HTTP1
+	// HTTP2: it is HTTP/2.
+	HTTP2
 )
 
 // Declared returns what is declared of the connection.
@@ -148,8 +168,10 @@ func (s *Selector) Declared() Declared {
 		return Ungoverned
 	case s.every((*routes.Candidate).Opaque):
 		return Opaque
-	case s.every((*routes.Candidate).DeclaredHTTP):
-		return HTTP
+	case s.every((*routes.Candidate).DeclaredHTTP1):
+		return HTTP1
+	case s.every((*routes.Candidate).DeclaredHTTP2):
+		return HTTP2
 	}
 	return Nothing
 }
@@ -225,7 +247,7 @@ func (s *Selector) Governed() bool { return s.governed || s.governsAll() }
 func (s *Selector) governsAll() bool {
 	for i := range s.candidates {
 		if c := &s.candidates[i]; !c.NeedsHost() {
-			return !c.Opaque()
+			return !s.leaves(c)
 		}
 	}
 	return false
@@ -236,7 +258,7 @@ func (s *Selector) Governs(host []byte) bool {
 	name := routes.AppendHost(nil, host)
 	for i := range s.candidates {
 		if c := &s.candidates[i]; c.Governs(name) {
-			return !c.Opaque()
+			return !s.leaves(c)
 		}
 	}
 	return false

@@ -1,6 +1,8 @@
-package http1
+package syntax
 
-import "testing"
+import (
+	"testing"
+)
 
 func TestCleanTextFindsEveryControlCharacter(t *testing.T) {
 	for _, size := range []int{1, 7, 8, 9, 16, 19} {
@@ -13,7 +15,7 @@ func TestCleanTextFindsEveryControlCharacter(t *testing.T) {
 					}
 					b[at] = byte(c)
 					want := c == '\t' || c >= ' ' && c != 0x7f
-					if got := cleanText(b); got != want {
+					if got := Clean(b); got != want {
 						t.Fatalf("%q: got %v", b, got)
 					}
 				}
@@ -26,11 +28,11 @@ func TestTokens(t *testing.T) {
 	const tchar = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" // RFC 9110 section 5.6.2
 	count := 0
 	for c := range 256 {
-		if isToken([]byte{byte(c)}) {
+		if IsToken([]byte{byte(c)}) {
 			count++
 		}
 	}
-	if count != len(tchar) || !isToken([]byte(tchar)) || isToken(nil) {
+	if count != len(tchar) || !IsToken([]byte(tchar)) || IsToken(nil) {
 		t.Errorf("%d token characters, want %d", count, len(tchar))
 	}
 }

@@ -1,0 +1,88 @@
+package call
+
+import (
+	"time"
+
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// The status of a gRPC call comes in the trailers, behind the messages. As long as no message has arrived the response can be kept back,
+// so that a call which fails without one can still be retried.
+
+// holdLimit bounds how long a head is kept back: servers that fail without a message send their trailers with the head, or right behind it,
+// and clients of streams may wait for the head alone.
+const holdLimit = 100 * time.Millisecond
+
+// worthHolding reports whether trailers that follow a head could still lead to another attempt.
+func (c *Call) worthHolding(r *Response) bool {
+	return r.GRPCPending && !r.RequestUnfinished && !c.interim && c.route == 0 && c.methodAllows() && !c.bodyGone() && c.retriesGRPC()
+}
+
+// retriesGRPC reports whether a gRPC status is among what the policy retries still.
+func (c *Call) retriesGRPC() bool {
+	r := &c.plan.Settings.Retry
+	if len(r.GRPCStatuses) > 0 && r.MaxRetries > c.retries {
+		return true
+	}
+	for i := range r.Overrides {
+		if o := &r.Overrides[i]; len(o.GRPCStatuses) > 0 && o.MaxRetries > c.retries {
+			return true
+		}
+	}
+	return false
+}
+
+// hold keeps back the response of an attempt. Its clock has run to here; the call's deadline ends the wait too, by forwarding.
+func (c *Call) hold(now time.Time, t *attempt, r *Response) Action {
+	t.stop(c.momentOf(now))
+	t.answered, t.status = true, r.Status
+	t.until, t.limit = min(c.deadline, c.momentOf(now)+holdLimit), NoLimit
+	a := c.carryOn()
+	a.Do = Hold
+	return a
+}
+
+func (c *Call) messageBegun(now time.Time, id AttemptID) Action {
+	t := c.attempt(id)
+	if t == nil || !t.answered {
+		return c.carryOn()
+	}
+	c.answeredWith(t.status, -1)
+	return c.forwardPending(now, id)
+}
+
+// forwardPending forwards a response whose status comes in the trailers; Finished settles it.
+func (c *Call) forwardPending(now time.Time, id AttemptID) Action {
+	c.attempts[id].stop(c.momentOf(now))
+	return c.forward(now, id, c.success())
+}
+
+// settlePending settles a response whose head did not say how it would end: for the breaker, and for the outcome. What failed after its
+// head was forwarded is not retried (rule 11).
+func (c *Call) settlePending(now time.Time, id AttemptID, e *End) {
+	t := &c.attempts[id]
+	if e.ClientGone {
+		c.giveUp(now, t)
+		return
+	}
+	o := &c.outcome
+	o.GRPCStatus = e.GRPCStatus
+	v := classifyResponse(c.plan.Settings, &Response{Status: o.Status, GRPCStatus: e.GRPCStatus})
+	if (v.failure || v.retryable) && o.Decision <= Recovered {
+		o.Decision = c.tooLate(&v)
+	}
+	if b := c.plan.Settings.Breaker; b != nil {
+		c.settle(now, t, v.breakerFails || e.Truncated && b.FailureOn.Has(policy.Reset))
+	}
+}
+
+// tooLate is the decision on a failure that followed a head which was forwarded.
+func (c *Call) tooLate(v *class) RetryDecision {
+	switch {
+	case !c.methodAllows():
+		return ByMethod
+	case v.retryable && c.retries >= v.limit:
+		return Exhausted
+	}
+	return NotRetryable
+}

@@ -1,0 +1,33 @@
+package h2
+
+// Extended CONNECT (RFC 8441) is offered to a client as soon as a server offers it that one of its streams went to. A server need not
+// have been connected to before a client has its first SETTINGS, so the offer comes in later ones.
+
+// offered offers extended CONNECT if a server does that a stream has just gone to.
+func (s *Session) offered(u *server, b *batch) {
+	if s.ours.EnableConnectProtocol || u == nil {
+		return
+	}
+	u.mu.Lock()
+	offers := u.peer.EnableConnectProtocol
+	u.mu.Unlock()
+	if offers {
+		s.offer(b)
+	}
+}
+
+// offerConnect offers extended CONNECT.
+func (s *Session) offerConnect(b *batch) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.offer(b)
+}
+
+func (s *Session) offer(b *batch) {
+	if s.ours.EnableConnectProtocol || s.over {
+		return
+	}
+	s.ours.EnableConnectProtocol = true
+	s.out.put(s.ours.Append(s.out.buffer()))
+	b.add(&s.out)
+}

@@ -1,0 +1,67 @@
+package h2
+
+import (
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/http2"
+)
+
+// leaving is how far a session has come to its end.
+type leaving uint8
+
+const (
+	stays leaving = iota
+	// clientLeaves: the client has said that it opens no more streams.
+	clientLeaves
+	// warned: the client was asked to open no more streams; those under way to us are served (RFC 9113 section 6.8).
+	warned
+	// said: it was told which was the last one.
+	said
+)
+
+// closeWithin is how long a client may take to close a connection that has ended.
+const closeWithin = 5 * time.Second
+
+// Drain has the client open no more streams, and the connection end with those that are open. It may be called from any goroutine.
+func (s *Session) Drain() {
+	var b batch
+	s.mu.Lock()
+	if !s.over && s.opened {
+		s.now = time.Now()
+		s.sayLeaving(&b)
+	}
+	s.mu.Unlock()
+	b.flush()
+}
+
+// sayLeaving asks the client, once, to open no more streams if the agent drains. It is told which is the last one when it has answered the
+// PING behind that, since until then it may open streams.
+func (s *Session) sayLeaving(b *batch) {
+	if s.leaving >= warned || !s.driver.Draining() {
+		return
+	}
+	s.leaving = warned
+	o := http2.AppendGoAway(s.out.buffer(), http2.MaxStream, http2.NoError, "")
+	s.out.put(http2.AppendPing(o, [8]byte{'d', 'r', 'a', 'i', 'n'}))
+	b.add(&s.out)
+}
+
+// goAway tells the client which stream is the last one that is served. The connection ends with the last of those that are open.
+func (s *Session) goAway(c http2.Code, b *batch) {
+	if s.leaving == said {
+		return
+	}
+	s.leaving = said
+	s.out.put(http2.AppendGoAway(s.out.buffer(), s.lastID, c, ""))
+	b.add(&s.out)
+	if len(s.streams) == 0 {
+		s.rested(b)
+	}
+}
+
+// periodic does what is due without a stream.
+func (s *Session) periodic(*batch) {
+	if s.out.last && !s.closeBy.IsZero() && !s.now.Before(s.closeBy) {
+		s.client.Conn.Interrupt()
+	}
+}

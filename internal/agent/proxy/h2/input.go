@@ -1,0 +1,163 @@
+package h2
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/http2"
+	"fairlead.dev/fairlead/internal/agent/transport"
+)
+
+// readSize is how much is read at once. A frame fits it twice.
+const readSize = 64 << 10
+
+var readBuffers = sync.Pool{New: func() any { return new([readSize]byte) }}
+
+// input is the reading side of a connection. It belongs to the goroutine that reads.
+type input struct {
+	// immutable
+	conn *transport.Conn
+	// frames acts on what was read, and returns how much of it it has used up. It reports an error when the connection is to end.
+	frames func(b []byte) (used int, err error)
+	step   func(fd uintptr) bool // bound once
+
+	// full, if not nil, is asked after frames: true ends the reading with errCongested.
+	full func() bool
+	rest []byte // what was read and not used up: a part of a frame, or more after errCongested
+	err  error
+}
+
+func (in *input) init(c *transport.Conn, frames func([]byte) (int, error)) {
+	in.conn, in.frames = c, frames
+	in.step = in.read
+}
+
+// serve reads until the connection ends, or until a time; zero: for ever.
+func (in *input) serve(now, until time.Time) error {
+	if err := in.conn.Serve(in.step, now, until); err != nil {
+		return err
+	}
+	return in.err
+}
+
+// read reads and acts on what has arrived. It reports true when the connection is to end, with in.err.
+func (in *input) read(uintptr) (done bool) {
+	buf := readBuffers.Get().(*[readSize]byte)
+	have := copy(buf[:], in.rest)
+	for {
+		n, err := in.conn.TryRead(buf[have:])
+		if err != nil {
+			in.keep(buf, have)
+			if errors.Is(err, transport.ErrWouldBlock) {
+				return false
+			}
+			in.err = err
+			return true
+		}
+		full := have+n == len(buf)
+		have += n
+		used, err := in.frames(buf[:have])
+		if err != nil {
+			in.keep(buf, 0)
+			in.err = err
+			return true
+		}
+		have = copy(buf[:], buf[used:have])
+		if in.full != nil && in.full() {
+			in.keep(buf, have)
+			in.err = errCongested
+			return true
+		}
+		if !full {
+			in.keep(buf, have)
+			return false
+		}
+	}
+}
+
+// again acts on what was read before.
+func (in *input) again() error {
+	b := in.rest
+	in.rest = nil
+	used, err := in.frames(b)
+	in.rest = append(in.rest, b[used:]...)
+	return err
+}
+
+// keep gives the buffer back, but for the beginning of a frame.
+func (in *input) keep(buf *[readSize]byte, have int) {
+	if have == 0 && cap(in.rest) > http2.FrameHeaderLen+http2.MaxFrame {
+		in.rest = nil
+	}
+	in.rest = append(in.rest[:0], buf[:have]...)
+	readBuffers.Put(buf)
+}
+
+// queue holds bytes of a stream that the other side has not taken, in the order of arrival. The zero value is empty.
+type queue struct {
+	chunks []*chunk
+	at     int // in the first one
+	to     int // in the last one
+	size   int
+}
+
+const chunkSize = 8 << 10
+
+type chunk [chunkSize]byte
+
+var chunks = sync.Pool{New: func() any { return new(chunk) }}
+
+// push appends bytes, and returns how much more memory that has taken.
+func (q *queue) push(p []byte) (grown int) {
+	q.size += len(p)
+	for len(p) > 0 {
+		if len(q.chunks) == 0 || q.to == chunkSize {
+			q.chunks = append(q.chunks, chunks.Get().(*chunk))
+			q.to = 0
+			grown += chunkSize
+		}
+		n := copy(q.chunks[len(q.chunks)-1][q.to:], p)
+		q.to += n
+		p = p[n:]
+	}
+	return grown
+}
+
+// front returns the first bytes, in one piece; none when the queue is empty.
+func (q *queue) front() []byte {
+	if len(q.chunks) == 0 {
+		return nil
+	}
+	end := chunkSize
+	if len(q.chunks) == 1 {
+		end = q.to
+	}
+	return q.chunks[0][q.at:end]
+}
+
+// pop takes n bytes off the front, no more than it has returned, and returns how much memory has become free.
+func (q *queue) pop(n int) (freed int) {
+	q.size -= n
+	q.at += n
+	if q.at < chunkSize && q.size > 0 {
+		return 0
+	}
+	chunks.Put(q.chunks[0])
+	copy(q.chunks, q.chunks[1:])
+	q.chunks[len(q.chunks)-1] = nil
+	q.chunks = q.chunks[:len(q.chunks)-1]
+	q.at = 0
+	return chunkSize
+}
+
+// clear empties the queue, and returns how much memory has become free.
+func (q *queue) clear() (freed int) {
+	for i, c := range q.chunks {
+		chunks.Put(c)
+		q.chunks[i] = nil
+		freed += chunkSize
+	}
+	q.chunks, q.at, q.to, q.size = q.chunks[:0], 0, 0, 0
+	return freed
+}

@@ -1,0 +1,436 @@
+package h2
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
+	"fairlead.dev/fairlead/internal/agent/proxy/grpc"
+	"fairlead.dev/fairlead/internal/agent/proxy/http2"
+	"fairlead.dev/fairlead/internal/agent/resilience"
+	"fairlead.dev/fairlead/internal/agent/routes"
+)
+
+// maxInterim is how many interim responses an attempt may have. Servers that report progress send one every few seconds at most.
+const maxInterim = 1000
+
+// holds reports whether an attempt is still on the stream on which something has happened.
+func (h holder) holds(u *server) bool { return h.t.u == u && h.t.stream == h.id }
+
+// headersFromServer acts on a header block of a response, which is in u.block.
+func (s *Session) headersFromServer(h holder, u *server, f *http2.Frame) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := h.t
+	if !h.holds(u) {
+		return nil
+	}
+	form, err := t.response.Headers(&u.block, f.EndStream)
+	if err != nil {
+		return err
+	}
+	x := t.x
+	s.clock(u.now)
+	x.moved, x.answered = s.now, s.now
+	switch form {
+	case http2.Interim:
+		x.interim(t, &u.block, &u.batch)
+	case http2.Response:
+		t.head, u.block = u.block, t.head
+		t.ended = f.EndStream
+		if x.rpc.is {
+			t.rpcHead()
+		}
+		x.responseHead(t, &u.batch)
+	case http2.Trailers:
+		t.trailers, u.block = u.block, t.trailers
+		t.trailing, t.ended = true, true
+		x.responseEnds(t)
+		x.relay(t, nil, &u.batch)
+		if x.isSilent(t) {
+			x.responseHead(t, &u.batch)
+		}
+	case http2.Request:
+	}
+	return nil
+}
+
+// interim forwards a 1xx response (rules 11 and 21).
+func (x *stream) interim(t *attempt, head *http2.Block, b *batch) {
+	s := x.s
+	if x.phase != trying || t != x.cur {
+		return
+	}
+	if t.interims++; t.interims > maxInterim || s.out.full() {
+		s.act(x, x.failed(call.BadResponse, routes.DetailInterim, false, b), b)
+		return
+	}
+	if head.Status() != 100 {
+		x.call.Interim(s.now, t.ID)
+	}
+	s.sendHeaders(x, head, false, b)
+}
+
+// responseHead reports a final response to the call.
+func (x *stream) responseHead(t *attempt, b *batch) {
+	s, p := x.s, &t.head
+	if t != x.cur || x.phase != trying {
+		return
+	}
+	x.reportBody()
+	r := call.Response{Status: p.Status(), GRPCStatus: -1, RequestUnfinished: !t.whole && !x.awaits100()}
+	if r.Status >= 400 {
+		if v, ok := p.Header("retry-after"); ok {
+			r.RetryAfter, r.HasRetryAfter = resilience.RetryAfter(v, s.now)
+		}
+	}
+	for i := range x.plan.ResponseHeaders {
+		h := &x.plan.ResponseHeaders[i]
+		if v, ok := p.Header(h.Name); ok && (h.Value == "" || string(v) == h.Value) {
+			r.HeaderMatched = true
+		}
+	}
+	t.rpc.Fill(&r)
+	a := x.call.ResponseHead(s.now, t.ID, r)
+	if x.silent = false; a.Do != call.Hold {
+		x.attempted(t, call.OK, p.Status(), routes.NoDetail)
+	}
+	if a.Keep {
+		x.hold(b)
+	}
+	s.act(x, a, b)
+}
+
+// awaits100 reports whether the client holds its body back for a 100 (Continue) that has not come: there is nothing to send.
+func (x *stream) awaits100() bool {
+	v, ok := x.head.Header("expect")
+	return ok && strings.EqualFold(string(v), "100-continue") && !x.bodyCame
+}
+
+// hold holds on to the response just reported, which may be the last real one (rule 10), and makes the other attempt the one under way.
+// What comes of it is kept as far as the windows allow.
+func (x *stream) hold(b *batch) {
+	if x.held != nil {
+		x.held.drop(http2.Cancel, x.s.now, b)
+	}
+	x.held = x.cur
+	x.cur = &x.attempts[0]
+	if x.held == x.cur {
+		x.cur = &x.attempts[1]
+	}
+}
+
+// forward forwards the response that answers the call.
+func (x *stream) forward(a call.Action, b *batch) {
+	s := x.s
+	t := x.attemptOf(a.Attempt)
+	x.phase, x.answer, x.until = forwarding, t, a.Until
+	x.held = nil
+	if x.closed = t.ended && !t.trailing && t.body.size == 0; x.closed {
+		s.sendHeaders(x, &t.head, true, b)
+		x.responded(b)
+		return
+	}
+	s.sendHeaders(x, &t.head, false, b)
+	x.relay(t, nil, b)
+	if x.phase == forwarding {
+		s.schedule(x)
+	}
+}
+
+// dataFromServer acts on a piece of a response's body.
+func (s *Session) dataFromServer(h holder, u *server, f *http2.Frame) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, x := h.t, h.t.x
+	if !h.holds(u) {
+		u.mu.Lock()
+		u.giveBack(f.Flow, &u.batch)
+		u.mu.Unlock()
+		return nil
+	}
+	s.clock(u.now)
+	x.moved, x.answered = s.now, s.now
+	err := t.response.Data(len(f.Payload), f.EndStream)
+	if !t.recv.Receive(f.Flow) {
+		err = http2.ErrStreamWindowExceeded
+	}
+	kept := 0
+	if err == nil {
+		if len(f.Payload) > 0 && x.isSilent(t) {
+			x.messageBegun(t, &u.batch)
+		}
+		if f.EndStream {
+			t.ended = true
+			x.responseEnds(t)
+		}
+		kept = x.relay(t, f.Payload, &u.batch)
+		x.padding(t, f, &u.batch)
+		if t.ended && x.isSilent(t) {
+			x.responseHead(t, &u.batch)
+		}
+	}
+	u.mu.Lock()
+	if s.driver.buffers.short() && t.u == u {
+		t.owed += kept
+	} else {
+		kept = 0
+	}
+	u.giveBack(f.Flow-uint32(kept), &u.batch)
+	u.mu.Unlock()
+	return err
+}
+
+// responseEnds takes in that the response is complete.
+func (x *stream) responseEnds(t *attempt) {
+	if x.rpc.is {
+		t.rpcEnd()
+	}
+}
+
+// padding opens the window for what nobody gets.
+func (x *stream) padding(t *attempt, f *http2.Frame, b *batch) {
+	if n := int(f.Flow) - len(f.Payload); n > 0 && t.u != nil {
+		x.taken(t, n, b)
+	}
+}
+
+// relay forwards what there is of a response's body, as far as the client takes it: what has come before and then p. It returns how much of
+// p is kept.
+func (x *stream) relay(t *attempt, p []byte, b *batch) (kept int) {
+	sent, taken := 0, 0
+	if x.phase == forwarding && x.answer == t && !x.closed {
+		sent, taken = x.sendBody(t, p, b)
+	}
+	rest := p[taken:]
+	x.s.driver.buffers.add(t.body.push(rest))
+	if sent > 0 {
+		x.taken(t, sent, b)
+	}
+	if x.closed && x.phase == forwarding {
+		x.responded(b)
+	}
+	return len(rest)
+}
+
+// sendBody sends to the client, and returns how much, and how much of it was of p.
+func (x *stream) sendBody(t *attempt, p []byte, b *batch) (sent, taken int) {
+	s := x.s
+	for {
+		piece := t.body.front()
+		fresh := len(piece) == 0
+		if fresh {
+			piece = p[taken:]
+		}
+		if len(piece) == 0 {
+			break
+		}
+		n := x.fitsClient(len(piece))
+		if n == 0 {
+			return sent, taken
+		}
+		x.closed = t.ended && !t.trailing && n == t.body.size+len(p)-taken
+		s.out.put(append(http2.AppendDataHeader(s.out.buffer(), x.id, n, x.closed), piece[:n]...))
+		b.add(&s.out)
+		s.flood.Sent(1)
+		x.send.Take(n)
+		s.send.Take(n)
+		s.turn.take(n)
+		sent += n
+		if fresh {
+			taken += n
+		} else {
+			s.driver.buffers.add(-t.body.pop(n))
+		}
+	}
+	if t.ended && !x.closed {
+		x.closed = true
+		if t.trailing {
+			s.sendHeaders(x, &t.trailers, true, b)
+		} else {
+			s.out.put(http2.AppendDataHeader(s.out.buffer(), x.id, 0, true))
+			b.add(&s.out)
+		}
+	}
+	return sent, taken
+}
+
+// fitsClient is how much of n bytes may be sent to the client now. A stream for which that is nothing is looked at again when it may be more.
+func (x *stream) fitsClient(n int) int {
+	s := x.s
+	if x.send.Available() == 0 {
+		return 0 // until its WINDOW_UPDATE
+	}
+	if s.send.Available() == 0 || s.out.full() || s.turn.over() {
+		if !x.blocked {
+			x.blocked = true
+			s.blocked = append(s.blocked, x)
+		}
+		return 0
+	}
+	return s.turn.bound(min(n, int(s.peer.MaxFrameSize), x.send.Available(), s.send.Available()))
+}
+
+// taken opens the server's windows for what the client has taken.
+func (x *stream) taken(t *attempt, n int, b *batch) {
+	x.moved = x.s.now
+	increment := t.recv.Consume(uint32(n))
+	back := min(n, t.owed)
+	if u := t.u; u != nil && (increment > 0 && !t.ended || back > 0) {
+		u.mu.Lock()
+		if increment > 0 && !t.ended {
+			u.out.put(http2.AppendWindowUpdate(u.out.buffer(), t.stream, increment))
+			b.add(&u.out)
+		}
+		t.owed -= back
+		u.giveBack(uint32(back), b)
+		u.mu.Unlock()
+	}
+}
+
+// responded is called when the client has the whole response. The request goes on as long as both sides want it (rule 20).
+func (x *stream) responded(b *batch) {
+	t := x.answer
+	switch {
+	case t.whole:
+		x.finish(b)
+	case t.u == nil || t.stopped:
+		x.uploadCut(b)
+	default:
+		x.s.schedule(x)
+	}
+}
+
+// uploadCut ends a call that was answered although its request was not sent whole.
+func (x *stream) uploadCut(b *batch) {
+	if x.answer.head.Status() < 400 {
+		x.truncated, x.detail = true, routes.DetailUploadCut
+	}
+	if !x.ended {
+		x.s.reset(x, http2.NoError, b) // RFC 9113 section 8.1
+	}
+	x.finish(b)
+}
+
+// resetByServer acts on RST_STREAM.
+func (s *Session) resetByServer(h holder, u *server, c http2.Code) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !h.holds(u) {
+		return
+	}
+	s.clock(u.now)
+	w := how{kind: call.Reset, why: routes.DetailReset, code: c, unprocessed: c == http2.RefusedStream, grpc: grpc.StatusOfReset(uint32(c))}
+	if w.unprocessed {
+		w.kind = call.RefusedStream
+	}
+	s.broken(h.t, w, &u.batch)
+}
+
+// how an attempt has ended without being asked to.
+type how struct {
+	kind        call.Kind
+	why         routes.Detail
+	code        http2.Code // for the client, if it has a part of the response
+	unprocessed bool
+	grpc        int // what a reset means for a gRPC call; 0: there was none
+}
+
+// broken acts on the end of an attempt whose stream is gone.
+func (s *Session) broken(t *attempt, w how, b *batch) {
+	x := t.x
+	sent := t.sent()
+	whole := t.whole
+	stale := t.stale()
+	t.detach(b)
+	switch {
+	case x.phase == forwarding && t == x.answer:
+		if !t.ended {
+			x.cutWith(w.code, w.why, b)
+			return
+		}
+		t.stopped = !whole
+		if x.closed {
+			x.responded(b)
+		}
+	case t == x.held:
+		if !t.ended {
+			x.held = nil
+			t.drop(http2.Cancel, s.now, b)
+			x.call.KeptLost()
+		}
+	case t == x.cur && x.phase == trying:
+		x.lostAttempt(t, w, sent, stale, b)
+	}
+}
+
+func (x *stream) lostAttempt(t *attempt, w how, sent, stale bool, b *batch) {
+	s := x.s
+	if sent && !w.unprocessed {
+		x.call.BytesAccepted(t.ID)
+	}
+	x.reportBody()
+	x.attempted(t, w.kind, 0, w.why)
+	t.drop(http2.Cancel, s.now, b)
+	f := call.Failure{Kind: w.kind, ResponseStarted: t.interims > 0, PeerUnprocessed: w.unprocessed, Reused: stale, GRPCStatus: w.grpc}
+	s.act(x, x.call.AttemptFailed(s.now, t.ID, f), b)
+}
+
+// detach forgets the attempt's stream, which is gone.
+func (t *attempt) detach(b *batch) {
+	u := t.u
+	if u == nil {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.forget(t)
+	if h, ok := u.attempts[t.stream]; ok && h.t == t {
+		delete(u.attempts, t.stream)
+	}
+	if t.owed > 0 {
+		u.giveBack(uint32(t.owed), b)
+		t.owed = 0
+	}
+	t.u = nil
+}
+
+// lost acts on the end of an attempt's connection.
+func (s *Session) lost(h holder, u *server, err error, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !h.holds(u) {
+		return
+	}
+	s.clock(now)
+	w := how{kind: call.Reset, why: drive.DetailOf(err), code: http2.InternalError}
+	var bad *http2.Error
+	if errors.As(err, &bad) {
+		w.kind, w.why = call.BadResponse, routes.Detail(bad.Error())
+	}
+	s.broken(h.t, w, &u.batch)
+}
+
+// malformed acts on a response that breaks the protocol; its stream was reset.
+func (s *Session) malformed(h holder, u *server, bad *http2.Error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !h.holds(u) {
+		return
+	}
+	s.clock(u.now)
+	s.broken(h.t, how{kind: call.BadResponse, why: routes.Detail(bad.Error()), code: http2.InternalError}, &u.batch)
+}
+
+// unprocessed acts on a stream above the last one that the server has taken.
+func (s *Session) unprocessed(h holder, u *server) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !h.holds(u) {
+		return
+	}
+	s.clock(u.now)
+	s.broken(h.t, how{kind: call.RefusedStream, why: routes.DetailClosed, code: http2.RefusedStream, unprocessed: true}, &u.batch)
+}

@@ -1,0 +1,245 @@
+package h2
+
+import (
+	"context"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
+	"fairlead.dev/fairlead/internal/agent/proxy/http2"
+	"fairlead.dev/fairlead/internal/agent/proxy/method"
+	"fairlead.dev/fairlead/internal/agent/proxy/route"
+	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/upstream"
+)
+
+// phase is what a stream waits for.
+type phase uint8
+
+const (
+	over       phase = iota // nothing: it is used for no call
+	waiting                 // the end of a wait between attempts or at a gate
+	parked                  // a place in the pool
+	joined                  // a connection that is made for another call
+	dialling                // its connection
+	trying                  // the response
+	forwarding              // the rest of the response, and of the request
+)
+
+// stream is a client's stream: one call. It is guarded by its session's lock, and used again for another call of the session.
+type stream struct {
+	// immutable
+	s *Session
+
+	id        uint32
+	phase     phase
+	call      call.Call
+	slot      upstream.Request
+	governing *routes.Route // nil: no policy governs the call
+	pool      *upstream.Pool
+	recorder  routes.Recorder
+	plan      *routes.Plan
+	pinned    bool
+	abandoned bool // its call has ended while its connection is made
+	started   time.Time
+
+	// the request
+	head     http2.Block
+	request  http2.Message
+	trailers http2.Block
+	trailing bool // there are trailers
+	ended    bool // it has come to its end
+	body     queue
+	owed     int // bytes received that the connection's window was not opened for again
+	recv     http2.ReceiveWindow
+	replay   drive.Replay
+	bodyCame bool // a piece of its body has come
+	begun    bool // an attempt has begun
+	key      []byte
+	set      []http2.Field // fields added for the policy
+	field    [3]http2.Field
+	rpc      rpc
+	silent   bool // the response of the attempt under way is kept back
+
+	// Two attempts at most hold something at a time: the one under way and the one whose response may have to be forwarded later.
+	attempts [2]attempt
+	cur      *attempt
+	held     *attempt // nil: none
+	answer   *attempt // whose response is forwarded
+
+	// the response
+	send    http2.SendWindow
+	blocked bool // it is among Session.blocked
+	closed  bool // the client has its END_STREAM
+
+	action    call.Action // the attempt that is placed
+	until     time.Time   // the call's next deadline
+	placedAt  time.Time   // when it was asked for
+	pending   time.Time   // until when it may be parked
+	moved     time.Time   // when bytes last went in either direction
+	answered  time.Time   // when the last ones came from the server
+	place     int         // in the heap, from 1 on; 0: not there
+	due       time.Time
+	cancel    context.CancelFunc // of the dial
+	truncated bool
+	detail    routes.Detail
+	last      routes.Attempt
+	past      []routes.Attempt
+}
+
+func newStream(s *Session) *stream {
+	x := &stream{s: s}
+	x.slot.Multiplexed = true
+	x.slot.Wake = func() { s.wake(x) }
+	x.call.OnWake = x.slot.Wake
+	x.replay.Init(s.driver.Replay)
+	for i := range x.attempts {
+		x.attempts[i].x = x
+	}
+	return x
+}
+
+// begin begins the call of a request whose head is in x.head.
+func (x *stream) begin(id uint32, end bool, b *batch) {
+	s := x.s
+	x.id, x.ended = id, end
+	x.cur, x.held, x.answer = &x.attempts[0], nil, nil
+	x.trailing, x.begun, x.bodyCame, x.closed, x.truncated, x.abandoned = false, false, false, false, false, false
+	x.set, x.past, x.detail = nil, x.past[:0], routes.NoDetail
+	x.started, x.moved, x.answered = s.now, s.now, s.now
+	x.send.Init(s.peer.InitialWindowSize)
+	x.recv.Init(streamWindow)
+	x.replay.Begin(x.plan.Settings.Retry.BodyMaxBytes)
+	s.act(x, x.call.Begin(s.now, &x.plan.Plan, x.describe()), b)
+}
+
+// describe describes the request for the call, and adds an idempotency key to it if the policy says so.
+func (x *stream) describe() call.Request {
+	q := call.Request{Method: method.ClassOf(x.head.Method()), HasBody: !x.ended, Refusable: true}
+	x.describeRPC(&q)
+	x.slot.Careful = q.Method == call.Unsafe
+	keyed, generate := drive.Key(x.plan, &x.head, q.Method, string(x.head.Method()) == "CONNECT")
+	if generate {
+		x.key = drive.AppendKey(x.key[:0])
+		x.field[0] = http2.Field{Name: []byte(x.plan.KeyHeader), Value: x.key}
+		x.set = x.field[:1]
+	}
+	q.Keyed = keyed
+	return q
+}
+
+// target finds what governs the request in x.head.
+func (x *stream) target() {
+	s := x.s
+	r, ok := s.routes.Select(&x.head)
+	if x.governing = r; !ok {
+		x.governing = nil
+		x.pool, x.recorder, x.plan, x.pinned = s.direct(), routes.Discard{}, &s.driver.ungoverned, true
+		return
+	}
+	x.pool, x.recorder, x.plan, x.pinned = r.Pool, r.Recorder(), route.PlanFor(r, &x.head), s.routes.Pinned()
+}
+
+// act does what the call says, until something has to be waited for.
+func (s *Session) act(x *stream, a call.Action, b *batch) {
+	for {
+		for id := range a.Cancel.All() {
+			x.giveUp(id, b)
+		}
+		switch a.Do {
+		case call.Continue:
+			x.until = a.Until
+			s.schedule(x)
+			return
+		case call.Hold:
+			x.holdBack(a)
+			return
+		case call.Wait, call.Park:
+			x.phase, x.until = waiting, a.Until
+			s.schedule(x)
+			return
+		case call.StartAttempt:
+			var waits bool
+			if a, waits = s.acquire(x, a, b); waits {
+				s.schedule(x)
+				return
+			}
+		case call.Forward, call.ForwardKept:
+			x.forward(a, b)
+			return
+		case call.Reject, call.Respond:
+			x.reject(b)
+			return
+		case call.Abort:
+			x.finish(b)
+			return
+		}
+	}
+}
+
+// attemptOf returns the attempt with an id that holds something.
+func (x *stream) attemptOf(id call.AttemptID) *attempt {
+	if x.held != nil && x.held.ID == id {
+		return x.held
+	}
+	return x.cur
+}
+
+// giveUp gives up an attempt.
+func (x *stream) giveUp(id call.AttemptID, b *batch) {
+	t := x.attemptOf(id)
+	if t.ID == id {
+		t.drop(http2.Cancel, x.s.now, b)
+	}
+	if t == x.held {
+		x.held = nil
+	}
+}
+
+// clientGone ends the call because the client wants no answer any more.
+func (x *stream) clientGone(c http2.Code, why routes.Detail, b *batch) {
+	s := x.s
+	switch x.phase {
+	case over:
+		return
+	case forwarding:
+		x.truncated = x.truncated || !x.closed || !x.answer.whole
+		x.detail = why
+		x.answer.drop(c, s.now, b)
+		x.finish(b)
+		return
+	case parked, joined:
+		s.unpark(x)
+	case dialling:
+		x.abandoned = true
+		x.cancel()
+	case trying:
+		x.attempted(x.cur, call.ClientGone, 0, why)
+		x.cur.drop(c, s.now, b)
+	case waiting:
+	}
+	x.detail = why
+	s.act(x, x.call.ClientGone(s.now), b)
+}
+
+// finish ends the stream, whose call has ended.
+func (x *stream) finish(b *batch) {
+	s := x.s
+	if x.phase == forwarding {
+		x.reportRPC(x.answer)
+		e := call.End{Truncated: x.truncated, ClientGone: x.detail == routes.DetailClientLeft, GRPCStatus: x.answer.rpc.Status()}
+		x.call.Finished(s.now, x.answer.ID, e)
+	}
+	if x.closed && x.ended {
+		s.flood.Completed()
+	}
+	for i := range x.attempts {
+		x.attempts[i].drop(http2.Cancel, s.now, b)
+	}
+	s.driver.buffers.add(-x.body.clear())
+	x.replay.Release()
+	x.report()
+	s.giveBack(uint32(x.owed), b)
+	x.owed = 0
+	s.remove(x, b)
+}

@@ -8,12 +8,12 @@ bench-deps:
 .PHONY: bench-dataplane
 bench-dataplane: bench-deps ## Measure the data plane against haproxy, nginx and net/http (some minutes, root, two cores).
 	@go build -o bin/bench-dataplane ./bench/dataplane
-	@bin/bench-dataplane -full -rounds 5 -duration 3s $(BENCH_JSON) $(BENCH_FLAGS)
+	@bin/bench-dataplane -full -rounds 12 -duration 1s $(BENCH_JSON) $(BENCH_FLAGS)
 
 .PHONY: bench-dataplane-quick
 bench-dataplane-quick: bench-deps ## Measure the data plane in about a minute, with fewer figures (root, two cores).
 	@go build -o bin/bench-dataplane ./bench/dataplane
-	@bin/bench-dataplane -rounds 3 -duration 800ms $(BENCH_JSON) $(BENCH_FLAGS)
+	@bin/bench-dataplane -rounds 5 -duration 400ms $(BENCH_JSON) $(BENCH_FLAGS)
 
 BENCH_CONTROLPLANE = KUBEBUILDER_ASSETS="$$($(KUBE_ASSETS))" && export KUBEBUILDER_ASSETS && \
 	go build -o bin/manager ./cmd/manager && go build -o bin/bench-controlplane ./bench/controlplane && bin/bench-controlplane

@@ -43,7 +43,7 @@ type PolicyBody struct {
 	// +optional
 	UDP443 UDP443 `json:"udp443,omitempty"`
 
-	// observability says what is logged, traced and told.
+	// observability says what is logged, traced and reported.
 	// +optional
 	Observability *Observability `json:"observability,omitempty"`
 }

@@ -8,7 +8,7 @@ import "k8s.io/apimachinery/pkg/util/intstr"
 // +kubebuilder:validation:XValidation:rule="[has(self.service), has(self.host), has(self.cidr), has(self.any)].filter(x, x).size() == 1",message="set exactly one of service, host, cidr and any in each entry of to"
 // +kubebuilder:validation:XValidation:rule="!has(self.ports) || has(self.host) || has(self.any)",message="ports belongs to host or any: for a service write service.port, for a cidr write cidr.ports"
 // +kubebuilder:validation:XValidation:rule="!has(self.protocol) || !has(self.cidr)",message="for a cidr write the protocol inside it: cidr: {block: ..., protocol: ...}"
-// +kubebuilder:validation:XValidation:rule="!has(self.host) || !has(self.protocol) || self.protocol != 'TCP'",message="a host cannot be told from raw TCP: use protocol TLS, HTTP, HTTP2 or GRPC, or name the addresses with cidr"
+// +kubebuilder:validation:XValidation:rule="!has(self.host) || !has(self.protocol) || self.protocol != 'TCP'",message="a host cannot be distinguished from raw TCP: use protocol TLS, HTTP, HTTP2 or GRPC, or name the addresses with cidr"
 // +kubebuilder:validation:XValidation:rule="!has(self.tls) || has(self.host)",message="tls belongs to a host: write it beside host"
 // +kubebuilder:validation:XValidation:rule="!has(self.tls) || !has(self.tls.mode) || self.tls.mode == 'Passthrough' || (has(self.protocol) && self.protocol in ['HTTP', 'HTTP2', 'GRPC'])",message="tls.mode Originate and Intercept need protocol HTTP, HTTP2 or GRPC beside host"
 // +kubebuilder:validation:XValidation:rule="!has(self.via) || has(self.host)",message="via belongs to a host: write it beside host"
@@ -159,7 +159,7 @@ const (
 	ProtocolHTTP2 Protocol = "HTTP2"
 	// ProtocolGRPC is gRPC over HTTP/2.
 	ProtocolGRPC Protocol = "GRPC"
-	// ProtocolTLS is TLS that is passed through, told apart by its server name.
+	// ProtocolTLS is TLS that is passed through, distinguished by its server name.
 	ProtocolTLS Protocol = "TLS"
 	// ProtocolTCP is any byte stream; only connections are governed.
 	ProtocolTCP Protocol = "TCP"

@@ -1,6 +1,6 @@
 package v1alpha1
 
-// Observability says what is logged, traced and told about governed calls.
+// Observability says what is logged, traced and reported about governed calls.
 type Observability struct {
 	// accessLog says which calls are logged. Defaults to Errors.
 	// +optional

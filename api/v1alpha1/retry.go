@@ -110,7 +110,7 @@ const (
 	RetryOnResetBeforeRequest RetryCondition = "ResetBeforeRequest"
 	// RetryOnReset is a connection lost before the response headers.
 	RetryOnReset RetryCondition = "Reset"
-	// RetryOnPerTryTimeout is a try that took longer than perTry or
+	// RetryOnPerTryTimeout is an attempt that took longer than perTry or
 	// responseHeader.
 	RetryOnPerTryTimeout RetryCondition = "PerTryTimeout"
 	// RetryOnDNSFailure is a name that could not be resolved.

@@ -52,7 +52,7 @@ type TrafficStatus struct {
 	// +optional
 	NotRetried *NotRetried `json:"notRetried,omitempty"`
 
-	// timeouts is how many calls ended in a timeout. Tries that timed out and
+	// timeouts is how many calls ended in a timeout. Attempts that timed out and
 	// were made good by a retry do not count.
 	// +optional
 	// +kubebuilder:validation:Minimum=0

@@ -159,7 +159,7 @@ func listOf(id policy.ID) client.ObjectList {
 	return &v1alpha1.RetryPolicyList{}
 }
 
-// isProgrammed says whether the status of a policy says that the generation is in force everywhere.
+// isProgrammed reports whether the status of a policy says that the generation is in force everywhere.
 func isProgrammed(o runtime.Object, generation int64) bool {
 	var conditions []metav1.Condition
 	switch p := o.(type) {

@@ -64,7 +64,7 @@ func plans(w *world, self string) ([]plan, error) {
 		config := fmt.Sprintf("haproxy-%d.cfg", threads)
 		configs[config] = proxyConfig(haproxyConfig, port+1, threads)
 		all = append(all,
-			plan{fmt.Sprintf("fairlead/%d", threads), port, []string{self, "part-fairlead", fmt.Sprint(port), "match"}, threads},
+			plan{fmt.Sprintf("fairlead/%d", threads), port, []string{self, "part-fairlead", fmt.Sprint(port), "pods"}, threads},
 			plan{fmt.Sprintf("haproxy/%d", threads), port + 1, []string{"haproxy", "-db", "-f", config}, threads})
 	}
 	for name, text := range configs {

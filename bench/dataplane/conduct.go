@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,7 +28,7 @@ func conduct(o options) error {
 	if _, err := w.start("upstream", w.cores.load, self, "part-upstream"); err != nil {
 		return err
 	}
-	c := conductor{options: o, world: w, out: report.New(report.Options{JSON: o.json, Baseline: "haproxy"}), oneCore: map[string]float64{}}
+	c := conductor{options: o, world: w, out: report.New(report.Options{JSON: o.json, Against: against, Goals: goals(len(w.cores.several))})}
 	if c.all, err = candidates(w, o); err != nil {
 		return err
 	}
@@ -50,48 +51,72 @@ type conductor struct {
 	round int
 	// half is half of what haproxy reached in its first round, the constant rate of the latency measures.
 	half float64
-	// oneCore are the latest figures of proxies that may use one core of several, by proxy, bench and metric.
-	oneCore map[string]float64
 	// pending are the figures of the measurement under way.
 	pending []report.Measurement
 }
 
+// measure is something that candidates are measured by.
+type measure struct {
+	name string
+	run  func(*candidate) error
+	// full: in the long form only; several: for proxies that may use several cores; once: in the first round only.
+	full, several, once bool
+}
+
+func (c *conductor) measureList() []measure {
+	return []measure{
+		{name: "http1-keepalive", run: c.keepalive},
+		{name: "http1-constant-rate", run: c.constantRate},
+		{name: "http1-one-connection", run: c.oneConnection},
+		{name: "http1-post", run: c.posts, full: true},
+		{name: "http1-retries", run: c.retries, full: true},
+		{name: "http1-new-connections", run: c.newConnections, full: true},
+		{name: "http1-1mib", run: c.megabytes, full: true},
+		{name: "idle-connections", run: c.idle, once: true},
+		{name: "http1-several-cores", run: c.severalCores, several: true},
+		{name: "http1-several-cores-post", run: c.severalCoresPosts, full: true, several: true},
+		{name: "http1-several-cores-new-connections", run: c.severalCoresFresh, full: true, several: true},
+	}
+}
+
+// wanted reports whether a measure's turn has come in this round.
+func (c *conductor) wanted(m measure) bool {
+	switch {
+	case m.once && c.round > 1:
+		return false
+	case c.measures != "":
+		return slices.Contains(strings.Split(c.measures, ","), m.name)
+	}
+	return c.full || !m.full
+}
+
 // playRound has the candidates take turns at every measure.
 func (c *conductor) playRound() error {
-	measures := []func(*candidate) error{c.keepalive, c.constantRate, c.oneConnection}
-	if c.full {
-		measures = append(measures, c.posts, c.retries, c.newConnections, c.megabytes)
-	}
-	if c.round == 1 {
-		measures = append(measures, c.idle)
-	}
-	for _, m := range measures {
-		if err := c.turns(m, func(cand *candidate) bool { return !cand.several }); err != nil {
-			return err
-		}
-	}
-	several := []func(*candidate) error{c.severalCores}
-	if c.full {
-		several = append(several, c.severalCoresPosts, c.severalCoresFresh)
-	}
-	for _, m := range several {
-		if err := c.turns(m, func(cand *candidate) bool { return cand.several }); err != nil {
-			return err
+	for _, m := range c.measureList() {
+		if c.wanted(m) {
+			if err := c.turns(m); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// turns has each of the candidates that take part measured once.
-func (c *conductor) turns(measure func(*candidate) error, takesPart func(*candidate) bool) error {
-	for _, cand := range c.all {
-		if !takesPart(cand) {
+// turns has each of the candidates that take part measured once, in every second round from the last one to the first: what changes in the
+// course of a round favours none.
+func (c *conductor) turns(m measure) error {
+	order := slices.Clone(c.all)
+	if c.round%2 == 0 {
+		slices.Reverse(order)
+	}
+	for _, cand := range order {
+		if cand.several != m.several {
 			continue
 		}
 		if err := redirect(cand.port, strings.HasPrefix(cand.name, "fairlead")); err != nil {
 			return err
 		}
-		if err := c.undisturbed(cand, measure); err != nil {
+		if err := c.undisturbed(cand, m.run); err != nil {
 			return fmt.Errorf("%s: %w", cand.name, err)
 		}
 	}

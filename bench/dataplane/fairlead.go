@@ -3,30 +3,27 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
-	"syscall"
+	"os"
 	"time"
-	"unsafe"
 
-	"golang.org/x/sys/unix"
-
+	"fairlead.dev/fairlead/internal/agent/capture/conntrack"
 	"fairlead.dev/fairlead/internal/agent/proxy"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/telemetry"
+	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
-
-	"log/slog"
-	"os"
 )
 
-// podOf names the pod that a connection comes from.
-func podOf(c *net.TCPConn) string {
-	if ip := c.RemoteAddr().(*net.TCPAddr).IP.To4(); ip != nil && ip[2] == 1 {
-		return fmt.Sprint("bench-pod-", ip[3])
+// podName names a pod; 0 is the one that calls where only one does.
+func podName(i int) string {
+	if i == 0 {
+		return "bench-pod"
 	}
-	return "bench-pod"
+	return fmt.Sprint("bench-pod-", i)
 }
 
 // serveFairlead is the agent's data plane with everything on: sniffing, routing, timeouts, retries, budget, breaker, pool, metrics
@@ -41,7 +38,7 @@ func serveFairlead(port, what string) error {
 	if err != nil {
 		return err
 	}
-	snapshot := benchPolicy(what == "match")
+	snapshot := benchPolicy(what != "nomatch")
 	if rejected := st.Install(snapshot); len(rejected) > 0 {
 		return fmt.Errorf("policy refused: %v", rejected)
 	}
@@ -55,7 +52,23 @@ func serveFairlead(port, what string) error {
 	go func() { _ = accessLog.Run(context.Background()) }()
 	go takeReports(meter)
 	serveMallocs(port)
-	l, err := net.Listen("tcp", "127.0.0.1:"+port)
+	pod := onePod
+	if what == "pods" {
+		pod = byAddress()
+	}
+	return acceptAll(srv, netip.MustParseAddrPort("127.0.0.1:"+port), pod)
+}
+
+// acceptAll accepts as the agent does, which has a listener for each pod. Here one is for all, and a pod is known by its address, which is
+// looked at only where several call.
+func acceptAll(srv *proxy.Server, at netip.AddrPort, pod func(*os.File) string) error {
+	config := net.ListenConfig{KeepAlive: -1}
+	config.SetMultipathTCP(false)
+	made, err := config.Listen(context.Background(), "tcp4", at.String())
+	if err != nil {
+		return err
+	}
+	l, err := transport.NewListener(made.(*net.TCPListener))
 	if err != nil {
 		return err
 	}
@@ -64,14 +77,25 @@ func serveFairlead(port, what string) error {
 		if err != nil {
 			return err
 		}
-		tcp := c.(*net.TCPConn)
-		original, err := originalDestination(tcp)
-		if err != nil {
-			c.Close() // the conductor's own look whether the port is open
+		original, err := conntrack.OriginalDestination(c, at)
+		if err != nil || original == at {
+			_ = c.Close() // the conductor's own look whether the port is open
 			continue
 		}
-		go srv.ServeCaptured(podOf(tcp), tcp, original)
+		go srv.ServeCaptured(pod(c), c, original)
 	}
+}
+
+// onePod is the pod that calls where only one does.
+func onePod(*os.File) string { return podName(0) }
+
+// byAddress tells pods by the addresses that they call from.
+func byAddress() func(*os.File) string {
+	pods := make(map[netip.Addr]string)
+	for i := range benchPods {
+		pods[netip.MustParseAddr(podAddr(i).String())] = podName(1 + i)
+	}
+	return func(c *os.File) string { return pods[transport.PeerAddr(c).Addr()] }
 }
 
 // takeReports takes reports as often as an agent does.
@@ -102,10 +126,7 @@ func benchPolicy(match bool) *policy.Snapshot {
 	ip := netip.MustParseAddr(upstreamIP)
 	workloads := map[string]*policy.Workload{}
 	for i := range 1 + benchPods {
-		uid := "bench-pod"
-		if i > 0 {
-			uid = fmt.Sprint("bench-pod-", i)
-		}
+		uid := podName(i)
 		workloads[uid] = &policy.Workload{UID: uid, Namespace: "bench", Name: uid, Profile: "bench"}
 	}
 	return &policy.Snapshot{
@@ -116,28 +137,4 @@ func benchPolicy(match bool) *policy.Snapshot {
 			Ports: []policy.DestinationPort{{Port: frontPort, Endpoints: policy.Ready(netip.AddrPortFrom(ip, backPort))}},
 		}},
 	}
-}
-
-// originalDestination reads where a redirected connection was going (SO_ORIGINAL_DST).
-func originalDestination(c *net.TCPConn) (netip.AddrPort, error) {
-	const soOriginalDst = 80
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	var addr unix.RawSockaddrInet4
-	size := uint32(unsafe.Sizeof(addr))
-	var errno syscall.Errno
-	err = raw.Control(func(fd uintptr) {
-		_, _, errno = unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_IP, soOriginalDst,
-			uintptr(unsafe.Pointer(&addr)), uintptr(unsafe.Pointer(&size)), 0)
-	})
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	if errno != 0 {
-		return netip.AddrPort{}, errno
-	}
-	port := addr.Port>>8 | addr.Port<<8
-	return netip.AddrPortFrom(netip.AddrFrom4(addr.Addr), port), nil
 }

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"fairlead.dev/fairlead/bench/process"
@@ -13,7 +13,7 @@ const (
 	idleConnections = 10_000
 	// idleTunnels are fewer: each holds a connection on both sides, and the limit of open files is often 20,000.
 	idleTunnels = 4_000
-	// leastWarmUp is how long every load runs at least before it counts: buffers, pools and the processor's caches and frequency settle.
+	// leastWarmUp is how long every load runs at least before it counts: buffers, pools and the processor's caches and frequency become steady.
 	leastWarmUp = 300 * time.Millisecond
 )
 
@@ -74,36 +74,18 @@ func (c *conductor) profiled() error {
 // severalCores has four pods call one destination through a proxy that may use several cores.
 func (c *conductor) severalCores(cand *candidate) error {
 	_, err := c.faultless(cand, "http1-several-cores", load{path: "/", conns: 4 * connections, pods: benchPods})
-	c.compareWithOneCore(cand, "http1-several-cores")
 	return err
 }
 
 // severalCoresPosts and severalCoresFresh are posts and newConnections of four pods.
 func (c *conductor) severalCoresPosts(cand *candidate) error {
 	_, err := c.faultless(cand, "http1-several-cores-post", load{path: "/", conns: 4 * connections, pods: benchPods, body: 1 << 10})
-	c.compareWithOneCore(cand, "http1-several-cores-post")
 	return err
 }
 
 func (c *conductor) severalCoresFresh(cand *candidate) error {
 	_, err := c.costed(cand, "http1-several-cores-new-connections", load{path: "/", conns: 16, pods: benchPods, fresh: true})
-	c.compareWithOneCore(cand, "http1-several-cores-new-connections")
 	return err
-}
-
-// compareWithOneCore reports how a candidate's figures compare with those of the same proxy with one thread, which was measured just before.
-func (c *conductor) compareWithOneCore(cand *candidate, bench string) {
-	name, threads, _ := strings.Cut(cand.name, "/")
-	for _, m := range c.pending {
-		key := name + " " + bench + " " + m.Metric
-		switch one := c.oneCore[key]; {
-		case m.Metric == "allocs_per_request":
-		case threads == "1":
-			c.oneCore[key] = m.Value
-		case one > 0:
-			c.say(cand, bench, m.Metric+"_by_one_core", "x", m.Value/one)
-		}
-	}
 }
 
 // posts sends a body of 1 KB with every call.
@@ -133,6 +115,9 @@ func (c *conductor) retries(cand *candidate) error {
 // constantRate measures latencies at half of what haproxy can do. A 99th percentile of the whole is made by a handful of stalls of the
 // machine; the median of those of slices of 100 ms is what callers see at most times.
 func (c *conductor) constantRate(cand *candidate) error {
+	if c.half == 0 {
+		return errors.New("http1-constant-rate needs http1-keepalive before it")
+	}
 	res, err := load{path: "/", conns: connections, duration: c.duration, rate: c.half, warm: c.warmUp()}.run()
 	if err != nil {
 		return err

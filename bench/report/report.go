@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strings"
 	"text/tabwriter"
 )
 
@@ -19,17 +18,17 @@ type Measurement struct {
 	Value     float64 `json:"value"`
 	Unit      string  `json:"unit"`
 	Round     int     `json:"round"`
-	// Disturbed: others used the machine meanwhile. The table counts such figures only where there are no others, and marks them.
+	// Disturbed: others used the machine meanwhile. Such figures count only where there are no others, and are marked.
 	Disturbed bool `json:"disturbed,omitempty"`
 }
 
 // Options configure a Report.
 type Options struct {
-	// JSON prints each figure as a line as soon as it is known, and nothing else.
+	// JSON prints each figure as a line as soon as it is known, ratios in the end, and nothing else.
 	JSON bool
-	// Baseline is the candidate that the table compares the others with, of the same run; empty for none. Candidates of a variant, such as
-	// "name/2", are compared with that variant of the baseline.
-	Baseline string
+	// Against names the candidates of the same run that another is compared with; nil: none.
+	Against func(candidate string) []string
+	Goals   []Goal
 }
 
 // Report prints each figure as a JSON line, or all of them as a table at the end.
@@ -42,18 +41,30 @@ type Report struct {
 
 type row struct{ bench, metric, unit, candidate string }
 
-// figures are a row's values, of quiet rounds and of disturbed ones.
-type figures struct{ quiet, disturbed []float64 }
+// figures are a row's values.
+type figures struct{ values []value }
 
-// values are those that count, and the mark of disturbed ones.
-func (f *figures) values() ([]float64, string) {
-	switch {
-	case f == nil:
-		return nil, ""
-	case len(f.quiet) > 0:
-		return f.quiet, ""
+type value struct {
+	value     float64
+	round     int
+	disturbed bool
+}
+
+const disturbedMark = " !"
+
+// counting are the values of quiet rounds or, where there are none, those of disturbed ones with their mark.
+func (f *figures) counting() (quiet []float64, mark string) {
+	var all []float64
+	for _, v := range f.values {
+		all = append(all, v.value)
+		if !v.disturbed {
+			quiet = append(quiet, v.value)
+		}
 	}
-	return f.disturbed, " !"
+	if len(quiet) > 0 {
+		return quiet, ""
+	}
+	return all, disturbedMark
 }
 
 // New returns a report on standard output. Progress goes to standard error, unless JSON is asked for.
@@ -63,38 +74,38 @@ func New(opts Options) *Report {
 
 // Add reports a figure.
 func (r *Report) Add(m Measurement) {
-	if r.opts.JSON {
-		_ = json.NewEncoder(r.out).Encode(m)
-		return
-	}
 	k := row{m.Bench, m.Metric, m.Unit, m.Candidate}
 	f := r.all[k]
 	if f == nil {
 		f = &figures{}
 		r.all[k], r.rows = f, append(r.rows, k)
 	}
+	f.values = append(f.values, value{m.Value, m.Round, m.Disturbed})
+	if r.opts.JSON {
+		_ = json.NewEncoder(r.out).Encode(m)
+		return
+	}
 	mark := ""
 	if m.Disturbed {
 		mark = " (disturbed)"
-		f.disturbed = append(f.disturbed, m.Value)
-	} else {
-		f.quiet = append(f.quiet, m.Value)
 	}
 	fmt.Fprintf(r.err, "round %d  %-20s %-18s %-28s %10.2f %s%s\n", m.Round, m.Bench, m.Candidate, m.Metric, m.Value, m.Unit, mark)
 }
 
-// Finish prints the table: the median over the quiet rounds, the spread, and the ratio to the baseline. An exclamation mark says that
-// there was no quiet round.
+// Finish prints the figures, with the median over the quiet rounds and the spread, and the ratios, with their quartiles. An exclamation mark
+// says that there was no quiet round.
 func (r *Report) Finish() error {
+	ratios := r.ratios()
 	if r.opts.JSON {
+		for i := range ratios {
+			if err := ratios[i].writeJSON(r.out); err != nil {
+				return err
+			}
+		}
 		return nil
 	}
 	w := tabwriter.NewWriter(r.out, 2, 0, 2, ' ', 0)
-	fmt.Fprint(w, "measure\tcandidate\tmedian\tmin\tmax\tunit")
-	if r.opts.Baseline != "" {
-		fmt.Fprintf(w, "\t× %s", r.opts.Baseline)
-	}
-	fmt.Fprintln(w)
+	fmt.Fprintln(w, "measure\tcandidate\tmedian\tmin\tmax\tunit")
 	groups := map[[2]string]bool{}
 	for _, k := range r.rows {
 		if g := [2]string{k.bench, k.metric}; !groups[g] {
@@ -102,42 +113,20 @@ func (r *Report) Finish() error {
 			r.group(w, g)
 		}
 	}
+	if len(ratios) > 0 {
+		fmt.Fprintln(w, "\nratio\tcandidate\tby\tmedian\tlower quartile\tupper quartile\trounds\tgoal")
+		for i := range ratios {
+			ratios[i].write(w)
+		}
+	}
 	return w.Flush()
 }
 
 func (r *Report) group(w io.Writer, g [2]string) {
 	for _, k := range r.rows {
-		if k.bench != g[0] || k.metric != g[1] {
-			continue
+		if k.bench == g[0] && k.metric == g[1] {
+			v, mark := r.all[k].counting()
+			fmt.Fprintf(w, "%s %s\t%s\t%.2f\t%.2f\t%.2f\t%s%s\n", k.bench, k.metric, k.candidate, quantile(v, 0.5), slices.Min(v), slices.Max(v), k.unit, mark)
 		}
-		v, mark := r.all[k].values()
-		fmt.Fprintf(w, "%s %s\t%s\t%.2f\t%.2f\t%.2f\t%s%s", k.bench, k.metric, k.candidate, median(v), slices.Min(v), slices.Max(v), k.unit, mark)
-		base, _ := r.all[r.baseline(k)].values()
-		switch {
-		case len(base) > 0 && median(base) > 0:
-			fmt.Fprintf(w, "\t%.2f", median(v)/median(base))
-		case r.opts.Baseline != "":
-			fmt.Fprint(w, "\t-")
-		}
-		fmt.Fprintln(w)
 	}
-}
-
-// baseline is the row that another is compared with.
-func (r *Report) baseline(k row) row {
-	_, variant, found := strings.Cut(k.candidate, "/")
-	k.candidate = r.opts.Baseline
-	if found {
-		k.candidate += "/" + variant
-	}
-	return k
-}
-
-func median(v []float64) float64 {
-	s := slices.Sorted(slices.Values(v))
-	n := len(s)
-	if n%2 == 1 {
-		return s[n/2]
-	}
-	return (s[n/2-1] + s[n/2]) / 2
 }

@@ -14,9 +14,9 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// settleTimeout bounds how long an acknowledgement waits for the kernel. A pod that cannot be captured by then is reported as a
+// captureTimeout bounds how long an acknowledgement waits for the kernel. A pod that cannot be captured by then is reported as a
 // problem of its own and does not hold up the others.
-const settleTimeout = 2 * time.Second
+const captureTimeout = 2 * time.Second
 
 // applier puts snapshots into force: first the policies, then the captures that bring calls to them. The other way round calls would
 // arrive before there is policy for them.
@@ -26,7 +26,7 @@ type applier struct {
 	capture *capture.Manager
 	meter   *telemetry.Meter
 	log     *slog.Logger
-	// detector is told which Services there are.
+	// detector gets the Services there are.
 	detector *socketlb.Detector
 
 	// used only by Apply
@@ -50,9 +50,9 @@ func (a *applier) Apply(next *policy.Snapshot) []subscribe.Rejection {
 	var specs map[string]capture.PodSpec
 	specs, a.redirects = desired(next, a.node, a.redirects)
 	a.capture.Reconcile(specs)
-	ctx, stop := context.WithTimeout(context.Background(), settleTimeout)
+	ctx, stop := context.WithTimeout(context.Background(), captureTimeout)
 	defer stop()
-	if err := a.capture.Settle(ctx); err != nil {
+	if err := a.capture.AwaitReached(ctx); err != nil {
 		a.log.Warn("capture is slow to follow the policy", "err", err)
 	}
 	a.log.Debug("policy in force", "workloads", len(next.Workloads), "profiles", len(next.Profiles), "took", time.Since(start))

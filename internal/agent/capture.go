@@ -1,8 +1,8 @@
 package agent
 
 import (
-	"net"
 	"net/netip"
+	"os"
 
 	"fairlead.dev/fairlead/internal/agent/capture"
 	"fairlead.dev/fairlead/internal/agent/capture/netns"
@@ -34,7 +34,7 @@ type handler struct{ proxy *proxy.Server }
 var _ capture.Handler = handler{}
 
 // ServeCaptured implements capture.Handler.
-func (h handler) ServeCaptured(pod capture.PodRef, conn *net.TCPConn, original netip.AddrPort) {
+func (h handler) ServeCaptured(pod capture.PodRef, conn *os.File, original netip.AddrPort) {
 	h.proxy.ServeCaptured(pod.UID, conn, original)
 }
 

@@ -32,7 +32,7 @@ func (a *Agent) config() any {
 		Node     string
 		State    subscribe.State
 		Captures []capture.PodState
-		// Translated says whether the addresses of Services of each family are translated before connections are captured.
+		// Translated reports whether the addresses of Services of each family are translated before connections are captured.
 		Translated socketlb.Answers
 		Snapshot   any
 	}{a.opts.Node, a.client.State(), a.capture.State(), a.detector.Now(), a.client.Snapshot()}

@@ -128,7 +128,7 @@ type noticeWatch struct {
 	reasons map[string]struct{}
 }
 
-// observe records what is new. At first the status says what was known.
+// observe records an event for each change. What the status says when a policy is seen first is no change.
 func (w *noticeWatch) observe(r events.EventRecorder, obj client.Object, base *v1alpha1.PolicyStatus, f *distribute.Figures) {
 	if ready := meta.FindStatusCondition(base.Conditions, v1alpha1.ConditionReady); ready != nil && !w.seeded {
 		w.before = ready.Message

@@ -25,7 +25,7 @@ type statusRecord struct {
 	notices                          noticeWatch
 }
 
-// record returns what is remembered of a policy.
+// record returns the record of a policy.
 func (c *statusReconciler) record(id policy.ID, uid types.UID) *statusRecord {
 	c.mu.Lock()
 	defer c.mu.Unlock()

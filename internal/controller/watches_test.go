@@ -16,7 +16,7 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// What the cache keeps of a Service and its slices is all that agents are told.
+// What the cache keeps of a Service and its slices is all that agents get to know.
 func TestRule40_TheCacheKeepsWhatAServiceSays(t *testing.T) {
 	local := corev1.ServiceInternalTrafficPolicyLocal
 	svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "api"}, Spec: corev1.ServiceSpec{

@@ -43,7 +43,7 @@ func ParseID(s string) ID {
 	return ID{Kind: KindClusterRetryPolicy, Name: s}
 }
 
-// Mode says whether a policy acts.
+// Mode reports whether a policy acts.
 type Mode uint8
 
 const (

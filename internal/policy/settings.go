@@ -14,7 +14,7 @@ type Settings struct {
 
 // Timeouts bound the stages of a call.
 type Timeouts struct {
-	Connect        time.Duration // TCP connect of one try
+	Connect        time.Duration // TCP connect of one attempt
 	PerTry         time.Duration // dispatch (queue excluded) to response headers
 	ResponseHeader time.Duration // last request byte to response headers
 	Idle           time.Duration // no byte in either direction on an open exchange or tunnel
@@ -137,7 +137,7 @@ const (
 	JitterDecorrelated
 )
 
-// Backoff says how long to wait between tries.
+// Backoff says how long to wait between attempts.
 type Backoff struct {
 	Strategy      Strategy
 	Initial       time.Duration
@@ -147,7 +147,7 @@ type Backoff struct {
 	JitterPercent int
 }
 
-// RetryAfter says whether the upstream's wish for a delay counts.
+// RetryAfter reports whether the upstream's wish for a delay counts.
 type RetryAfter struct {
 	Honor bool
 	Max   time.Duration

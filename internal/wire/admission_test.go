@@ -47,7 +47,7 @@ func TestAnAgentWithoutTheRightTokenGetsNothing(t *testing.T) {
 				leader.publish(t, shop(1))
 				a := w.agent(o)
 				defer a.stop()
-				settle()
+				awaitQuiet()
 				if s := a.State(); s.Connected || s.Source != subscribe.SourceNone || a.applier.count() != 0 {
 					t.Errorf("state %+v, applied %d times", s, a.applier.count())
 				}
@@ -67,19 +67,19 @@ func TestATokenIsReadAgainWhenItExpires(t *testing.T) {
 		w.tokens.set("token-n0", identity)
 		a := w.agent(agentOptions{node: "n0"})
 		defer a.stop()
-		settle()
+		awaitQuiet()
 		identity.Expiry = time.Now().Add(2 * time.Hour)
 		w.tokens.set("next", identity)
 		w.write("token-file-n0", []byte("next\n"))
 		time.Sleep(time.Hour)
 		leader.publish(t, shop(2))
-		settle()
+		awaitQuiet()
 		wantEdits(t, a, map[string]int{"a": 2, "b": 2})
 
 		// The file is not renewed: the stream ends with the token, the policy stays.
 		time.Sleep(2 * time.Hour)
 		leader.publish(t, shop(3))
-		settle()
+		awaitQuiet()
 		wantEdits(t, a, map[string]int{"a": 2, "b": 2})
 		if s := a.State(); s.Connected || !strings.Contains(s.LastError, "token") {
 			t.Errorf("state %+v", s)
@@ -93,7 +93,7 @@ func TestTheBundleIsReadAgainForEveryConnection(t *testing.T) {
 		old.publish(t, shop(1))
 		a := w.agent(agentOptions{node: "n0"})
 		defer a.stop()
-		settle()
+		awaitQuiet()
 		next, _, err := ca.Authorities(nil).Renew(time.Now())
 		if err != nil {
 			t.Fatal(err)
@@ -101,19 +101,19 @@ func TestTheBundleIsReadAgainForEveryConnection(t *testing.T) {
 		w.stopManagers()
 		w.ca = next
 		w.leader("b:1").publish(t, shop(2))
-		settle()
+		awaitQuiet()
 		if s := a.State(); s.Connected || !strings.Contains(s.LastError, "certificate") {
 			t.Errorf("state %+v", s)
 		}
 		w.write("bundle", next.Bundle())
-		settle()
+		awaitQuiet()
 		wantEdits(t, a, map[string]int{"a": 2, "b": 2})
 
 		if err := os.Remove(w.path("bundle")); err != nil {
 			t.Fatal(err)
 		}
 		w.at("b:1").store.Serving().Stop()
-		settle()
+		awaitQuiet()
 		if s := a.State(); !strings.Contains(s.LastError, "bundle") {
 			t.Errorf("state %+v", s)
 		}

@@ -154,7 +154,7 @@ func TestAgentsEndUpWithWhatTheManagerPublished(t *testing.T) {
 					case 3: // edits on the heels of the last
 						continue
 					}
-					settle()
+					awaitQuiet()
 					c.wantInForce(t, step, agents)
 				}
 			})
@@ -192,13 +192,13 @@ func TestAReconnectingAgentIsSentNothingAndAppliesNothingNew(t *testing.T) {
 		})
 		a := w.agent(agentOptions{node: "n0"})
 		defer func() { a.stop() }()
-		settle()
+		awaitQuiet()
 		before := a.Snapshot()
 		if len(before.Workloads) == 0 || len(before.Profiles) == 0 {
 			t.Fatal("the test has nothing to show")
 		}
 		w.replace(leader, "a:2", c)
-		settle()
+		awaitQuiet()
 		after := a.Snapshot()
 		for uid, workload := range after.Workloads {
 			if workload != before.Workloads[uid] {
@@ -221,7 +221,7 @@ func TestAChangeReachesTheAgentWithoutDelay(t *testing.T) {
 		leader := w.leader("a:1")
 		a := w.agent(agentOptions{node: "n0"})
 		defer a.stop()
-		settle()
+		awaitQuiet()
 		start := time.Now()
 		leader.publish(t, func(b *distribute.Batch) {
 			b.SetWorkload("n0", &policy.Workload{UID: "u", Profile: "p"})
@@ -254,7 +254,7 @@ func TestOneEndpointOfManyCostsOneEndpoint(t *testing.T) {
 		var received atomic.Int64
 		a := w.agent(agentOptions{node: "n0", received: &received})
 		defer a.stop()
-		settle()
+		awaitQuiet()
 		if n := received.Load(); n < 8000 {
 			t.Fatalf("%d bytes for everything: the test has nothing to show", n)
 		}

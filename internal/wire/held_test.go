@@ -21,17 +21,17 @@ func TestRule35_AVersionGivenUpInASecondRefusalIsSentAgain(t *testing.T) {
 		picky := &applier{refuse: func(p *policy.Profile) bool { return p.Name == "a" && slices.Contains(refused, edit(p)) }}
 		a := w.agent(agentOptions{node: "n0", applier: picky})
 		defer a.stop()
-		settle()
+		awaitQuiet()
 		leader.publish(t, shop(2))
-		settle()
+		awaitQuiet()
 		wantEdits(t, a, map[string]int{"a": 1, "b": 2})
 		picky.set(func() { refused = []int{1, 2, 3} })
 		leader.publish(t, shop(3))
-		settle()
+		awaitQuiet()
 		wantEdits(t, a, map[string]int{"b": 3})
 		picky.set(func() { refused = nil })
 		leader.publish(t, shop(1))
-		settle()
+		awaitQuiet()
 		wantEdits(t, a, map[string]int{"a": 1, "b": 1})
 		if r := leader.rollout("a"); r.Programmed != 1 {
 			t.Errorf("rollout %+v", r)
@@ -75,7 +75,7 @@ func TestRule35_OnlyWhatIsInForceIsCalledProgrammed(t *testing.T) {
 						a.stop()
 						a = w.agent(agentOptions{node: "n0", applier: moody, noCopy: rng.IntN(2) == 0})
 					}
-					settle()
+					awaitQuiet()
 					check(step)
 				}
 				moody.set(func() { refuses, broken = [2][5]bool{}, false })
@@ -83,7 +83,7 @@ func TestRule35_OnlyWhatIsInForceIsCalledProgrammed(t *testing.T) {
 				leader.publish(t, shop(want))
 				a.stop() // what was refused is not sent again on the same stream
 				a = w.agent(agentOptions{node: "n0", applier: moody})
-				settle()
+				awaitQuiet()
 				wantEdits(t, a, map[string]int{"a": want, "b": want})
 				for _, name := range []string{"a", "b"} {
 					if r := leader.rollout(name); r.Programmed != 1 || r.Failed != 0 {

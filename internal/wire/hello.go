@@ -17,7 +17,7 @@ type Hello struct {
 	Version string
 }
 
-// Fits says whether h can be sent.
+// Fits reports whether h can be sent.
 func (h Hello) Fits() bool {
 	const perResource = VersionSize + 16 // the version and the framing
 	size := 0

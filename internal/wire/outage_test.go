@@ -23,7 +23,7 @@ func TestAnAgentTooSlowToApplyIsCutOffAndCatchesUp(t *testing.T) {
 		}
 		leader.publish(t, shop(2))
 		close(slow.block)
-		settle()
+		awaitQuiet()
 		wantEdits(t, a, map[string]int{"a": 2, "b": 2})
 		if r := leader.rollout("everyone"); r.Programmed != 1 {
 			t.Errorf("rollout %+v", r)
@@ -37,7 +37,7 @@ func TestWithoutAManagerPolicyStaysInForceAlsoOverARestart(t *testing.T) {
 		leader.publish(t, shop(1))
 		a := w.agent(agentOptions{node: "n0"})
 		defer func() { a.stop() }()
-		settle()
+		awaitQuiet()
 		w.stopManagers()
 		time.Sleep(time.Hour)
 		wantEdits(t, a, map[string]int{"a": 1, "b": 1})
@@ -55,7 +55,7 @@ func TestWithoutAManagerPolicyStaysInForceAlsoOverARestart(t *testing.T) {
 		time.Sleep(time.Hour)
 		back := w.leader("b:1")
 		back.publish(t, shop(2))
-		settle()
+		awaitQuiet()
 		wantEdits(t, a, map[string]int{"a": 2, "b": 2})
 	})
 }
@@ -69,7 +69,7 @@ func TestADamagedCopyIsIgnoredAndReplaced(t *testing.T) {
 			t.Errorf("state %+v", s)
 		}
 		w.leader("a:1").publish(t, shop(1))
-		settle()
+		awaitQuiet()
 		a.stop()
 		w.stopManagers()
 		a = w.agent(agentOptions{node: "n0"})

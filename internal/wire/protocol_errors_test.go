@@ -14,7 +14,7 @@ import (
 	"fairlead.dev/fairlead/internal/wire"
 )
 
-// script is a manager that says what it is told to, for what ours never says.
+// script is a manager that sends what the test gives it: messages that ours never sends.
 type script struct {
 	say    func(hello wire.Hello, s wire.SubscribeServer) error
 	helloc chan wire.Hello

@@ -56,9 +56,9 @@ func TestRule35_ARefusedProfileIsReportedAndTheRestApplied(t *testing.T) {
 		picky := &applier{refuse: func(p *policy.Profile) bool { return p.Name == "a" && p.Bindings[0].Base.Retry.MaxRetries == 2 }}
 		a := w.agent(agentOptions{node: "n0", applier: picky})
 		defer func() { a.stop() }()
-		settle()
+		awaitQuiet()
 		leader.publish(t, shop(2))
-		settle()
+		awaitQuiet()
 		wantEdits(t, a, map[string]int{"a": 1, "b": 2})
 		failed := distribute.Rollout{
 			Desired: 1, Failed: 1, Failures: []distribute.Failure{{Node: "n0", Profile: "a", Reason: wire.ReasonInvalid, Message: "will not"}},
@@ -76,14 +76,14 @@ func TestRule35_ARefusedProfileIsReportedAndTheRestApplied(t *testing.T) {
 		// A restart keeps the version that works, and is offered the other one again.
 		a.stop()
 		a = w.agent(agentOptions{node: "n0", applier: picky})
-		settle()
+		awaitQuiet()
 		wantEdits(t, a, map[string]int{"a": 1, "b": 2})
 		if diff := cmp.Diff(failed, leader.rollout("a")); diff != "" {
 			t.Errorf("rollout of a after the restart (-want +got):\n%s", diff)
 		}
 
 		leader.publish(t, shop(3))
-		settle()
+		awaitQuiet()
 		wantEdits(t, a, map[string]int{"a": 3, "b": 3})
 		if got := leader.rollout("a"); got.Programmed != 1 || got.Failed != 0 {
 			t.Errorf("rollout of a after the correction: %+v", got)

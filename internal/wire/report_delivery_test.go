@@ -78,7 +78,7 @@ func TestReportsOfAnOutageDoNotSwellTheWindow(t *testing.T) {
 	})
 }
 
-// Where all agents together would report too much, each reports less often, and says what time a report covers: rates stay right.
+// Where all agents together would report too much, each reports less often, and reports what time a report covers: rates stay right.
 func TestAgentsReportAsOftenAsTheManagerAsks(t *testing.T) {
 	withTestbed(t, func(t *testing.T, w *testbed) {
 		leader := w.leader("a:1")

@@ -249,8 +249,8 @@ func (w *testbed) agent(o agentOptions) *agent {
 	})}
 }
 
-// settle waits until nothing is left to happen, reconnections and their delays included.
-func settle() {
+// awaitQuiet waits until nothing is left to happen, reconnections and their delays included.
+func awaitQuiet() {
 	time.Sleep(30 * time.Second)
 	synctest.Wait()
 }

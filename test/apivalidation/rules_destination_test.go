@@ -27,7 +27,7 @@ func destinationRules() []rule {
 		refuse:  []string{`to: [{cidr: {block: 10.0.0.0/8}, protocol: TCP}]`},
 		accept:  []string{`to: [{cidr: {block: 10.0.0.0/8, protocol: TCP, ports: [5432]}}]`},
 	}, {
-		message: "a host cannot be told from raw TCP: use protocol TLS, HTTP, HTTP2 or GRPC, or name the addresses with cidr",
+		message: "a host cannot be distinguished from raw TCP: use protocol TLS, HTTP, HTTP2 or GRPC, or name the addresses with cidr",
 		refuse:  []string{`to: [{host: db.example, protocol: TCP}]`, `to: [{host: "*", protocol: TCP}]`},
 		accept: []string{
 			`to: [{host: db.example, protocol: TLS}]`,

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -31,8 +31,8 @@ type agent struct {
 
 	// What the agent has to say of calls that did not go well: to explain what differs, never to be compared.
 	routes.Discard
-	mu   sync.Mutex
-	told []string
+	mu       sync.Mutex
+	reported []string
 }
 
 // Recorder implements store.Observer.
@@ -45,7 +45,7 @@ func (a *agent) CallDone(e *routes.Exchange) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.told = append(a.told, fmt.Sprintf("the agent says of %s %s: %s, %s, truncated %v, after %s", e.Method, e.Path, e.Outcome.Kind, e.Detail, e.Outcome.Truncated, e.Took))
+	a.reported = append(a.reported, fmt.Sprintf("the agent says of %s %s: %s, %s, truncated %v, after %s", e.Method, e.Path, e.Outcome.Kind, e.Detail, e.Outcome.Truncated, e.Took))
 }
 
 // stopGrace is how long a stop waits for connections that a scenario has left open.
@@ -113,7 +113,7 @@ func (a *agent) install(t testing.TB, s *policy.Snapshot) {
 	a.capture.Reconcile(wanted)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	if err := a.capture.Settle(ctx); err != nil {
+	if err := a.capture.AwaitReached(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if p := a.capture.Problems(); len(p) > 0 {
@@ -123,7 +123,7 @@ func (a *agent) install(t testing.TB, s *policy.Snapshot) {
 
 type handler struct{ proxy *proxy.Server }
 
-func (h handler) ServeCaptured(pod capture.PodRef, conn *net.TCPConn, original netip.AddrPort) {
+func (h handler) ServeCaptured(pod capture.PodRef, conn *os.File, original netip.AddrPort) {
 	h.proxy.ServeCaptured(pod.UID, conn, original)
 }
 

@@ -32,7 +32,7 @@ var cutIsReset = difference{id: "cut-answers-are-reset", adjust: func(o *observa
 // cutHead: a head that is never finished is answered with 502.
 var cutHead = answered("reset")
 
-// answered: where a connection would have broken before an answer, HTTP clients are told by an answer. GET is tried as often as
+// answered: where a connection would have broken before an answer, HTTP clients get an answer that says so. GET is tried as often as
 // policies say.
 func answered(why string) difference {
 	return difference{id: "failures-are-answers", adjust: func(o *observation) {
@@ -204,7 +204,7 @@ func withoutH2C(o *observation) {
 
 // probeSucceeds is connectedThenReset as nc -z sees it.
 // Whether it sees the reset is up to who is faster.
-var probeSucceeds = difference{id: connectedThenReset.id, settle: func(direct, governed *observation) {
+var probeSucceeds = difference{id: connectedThenReset.id, excuse: func(direct, governed *observation) {
 	if slices.Equal(direct.actors["program"], []string{"exits with 1"}) && slices.Equal(governed.actors["program"], []string{"exits with 0"}) {
 		governed.actors["program"] = direct.actors["program"]
 	}
@@ -233,7 +233,7 @@ var h2cAmongOthers = difference{id: h2cOffer.id, adjust: func(o *observation) {
 }}
 
 // otherAddressRefused and otherAddressSilent: a client whose connection to the first address of a name is accepted does not go on to the
-// next one, so it is told what became of the first.
+// next one, so it learns what became of the first.
 var (
 	otherAddressRefused = difference{id: "first-address-decides", adjust: func(o *observation) {
 		const body = "fairlead: connect_failure"

@@ -62,8 +62,8 @@ type difference struct {
 	// kinds are those in which it shows; nil means all.
 	kinds  []kind
 	adjust func(o *observation)
-	// settle replaces adjust where a difference may show or not: it takes it out of what was seen governed.
-	settle func(direct, governed *observation)
+	// excuse replaces adjust where a difference may show or not: it takes it out of what was seen governed.
+	excuse func(direct, governed *observation)
 }
 
 // theme is a group of scenarios.
@@ -218,7 +218,7 @@ func (w *world) perform(t *testing.T, sc *scenario, k kind, governed bool) *obse
 		t.Error("nothing came by the agent, so nothing is proved")
 	}
 	if governed {
-		r.seen.told = r.agent.told
+		r.seen.reported = r.agent.reported
 	}
 	return r.seen
 }
@@ -230,8 +230,8 @@ func (sc *scenario) compare(k kind, direct, governed *observation) string {
 		if d.kinds != nil && !slices.ContainsFunc(d.kinds, func(o kind) bool { return o.name == k.name }) {
 			continue
 		}
-		if d.settle != nil {
-			d.settle(want, governed)
+		if d.excuse != nil {
+			d.excuse(want, governed)
 			continue
 		}
 		before := want.clone()
@@ -248,7 +248,7 @@ func (sc *scenario) compare(k kind, direct, governed *observation) string {
 		}
 	}
 	if out.Len() > 0 {
-		for _, line := range governed.told {
+		for _, line := range governed.reported {
 			out.WriteString(line + "\n")
 		}
 	}

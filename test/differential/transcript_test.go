@@ -15,8 +15,8 @@ type observation struct {
 	mu     sync.Mutex
 	actors map[string][]string
 	spans  map[string]time.Duration
-	// told is what the agent says of calls that did not go well. It is shown beside differences and never compared.
-	told []string
+	// reported is what the agent says of calls that did not go well. It is shown beside differences and never compared.
+	reported []string
 }
 
 func newObservation() *observation {

@@ -13,7 +13,7 @@ var _ = Describe("the API", func() {
 		err := env.tryEdit(ctx, "bad", spec)
 		Expect(err).To(MatchError(ContainSubstring(sentence)))
 	},
-		Entry("a try longer than the call", "to: [{any: {}}]\ntimeouts: {perTry: 5s, overall: 1s}",
+		Entry("an attempt longer than the call", "to: [{any: {}}]\ntimeouts: {perTry: 5s, overall: 1s}",
 			"perTry must not be longer than overall: shorten perTry or lengthen overall", NodeTimeout(20*time.Second)),
 		Entry("two kinds of destination", "to: [{host: a.example, cidr: {block: 10.0.0.0/8}}]",
 			"set exactly one of service, host, cidr and any in each entry of to", NodeTimeout(20*time.Second)),

@@ -16,22 +16,8 @@ import (
 // The part of test/differential that needs a cluster: Services, kube-proxy, pods that come and go. Each spec makes the same calls without
 // a policy and under one that only names their destination (rule 0).
 
-// twins are two servers behind a Service of each kind that the specs need, one that listens on IPv4 only, and a Service without anybody.
-const twins = `
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: twin, namespace: NS}
-spec:
-  replicas: 2
-  selector: {matchLabels: {app: twin}}
-  template:
-    metadata: {labels: {app: twin}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      containers:
-      - {name: server, image: "fairlead.dev/testserver:dev", imagePullPolicy: IfNotPresent, args: [serve],
-         readinessProbe: {tcpSocket: {port: 7070}, periodSeconds: 1}}
----
+// twinServices are a Service of each kind that the specs need, among them one whose server listens on IPv4 only, and one without anybody.
+const twinServices = `
 apiVersion: v1
 kind: Service
 metadata: {name: twin, namespace: NS}
@@ -47,38 +33,10 @@ kind: Service
 metadata: {name: nobody, namespace: NS}
 spec: {selector: {app: nobody-has-this-label}, ports: [{port: 80, targetPort: 8080}]}
 ---
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: mover, namespace: NS}
-spec:
-  replicas: 1
-  selector: {matchLabels: {app: mover}}
-  template:
-    metadata: {labels: {app: mover}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      containers:
-      - {name: server, image: "fairlead.dev/testserver:dev", imagePullPolicy: IfNotPresent, args: [serve],
-         readinessProbe: {tcpSocket: {port: 7070}, periodSeconds: 1}}
----
 apiVersion: v1
 kind: Service
 metadata: {name: mover, namespace: NS}
 spec: {clusterIP: None, selector: {app: mover}, ports: [{port: 8080}]}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: four, namespace: NS}
-spec:
-  replicas: 1
-  selector: {matchLabels: {app: four}}
-  template:
-    metadata: {labels: {app: four}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      containers:
-      - {name: server, image: "fairlead.dev/testserver:dev", imagePullPolicy: IfNotPresent, args: [serve, -http, "0.0.0.0:8080"],
-         readinessProbe: {tcpSocket: {port: 7070}, periodSeconds: 1}}
 ---
 apiVersion: v1
 kind: Service
@@ -88,7 +46,7 @@ spec: {ipFamilyPolicy: PreferDualStack, selector: {app: four}, ports: [{port: 80
 
 var _ = Describe("no harm", Ordered, func() {
 	BeforeAll(func(ctx context.Context) {
-		env.applyAll(ctx, twins)
+		env.applyAll(ctx, twinServices+deployment("twin", 2, "serve")+deployment("mover", 1, "serve")+deployment("four", 1, `serve, -http, "0.0.0.0:8080"`))
 		for app, n := range map[string]int{"twin": 2, "mover": 1, "four": 1} {
 			env.awaitReady(ctx, app, n)
 		}

@@ -18,7 +18,7 @@ import (
 
 const testserver = "/testserver"
 
-// environment is the namespace of the specs: one upstream, a pair of upstreams, and a caller on every node.
+// environment is the namespace of the specs: one upstream, and a caller on every node.
 type environment struct {
 	k         *kube
 	namespace string
@@ -26,43 +26,15 @@ type environment struct {
 	callers   []corev1.Pod
 }
 
-const environmentManifests = `
+const environmentServices = `
 apiVersion: v1
 kind: Namespace
 metadata: {name: NS}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: upstream, namespace: NS}
-spec:
-  replicas: 1
-  selector: {matchLabels: {app: upstream}}
-  template:
-    metadata: {labels: {app: upstream}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      containers:
-      - {name: server, image: "fairlead.dev/testserver:dev", imagePullPolicy: IfNotPresent, args: [serve], ports: [{containerPort: 8080}, {containerPort: 7070}],
-         readinessProbe: {tcpSocket: {port: 7070}, periodSeconds: 1}}
 ---
 apiVersion: v1
 kind: Service
 metadata: {name: upstream, namespace: NS}
 spec: {selector: {app: upstream}, ports: [{name: http, port: 80, targetPort: 8080}, {name: echo, port: 7070}]}
----
-apiVersion: apps/v1
-kind: DaemonSet
-metadata: {name: caller, namespace: NS}
-spec:
-  selector: {matchLabels: {app: caller}}
-  template:
-    metadata: {labels: {app: caller}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      tolerations: [{operator: Exists}]
-      containers:
-      - {name: caller, image: "fairlead.dev/testserver:dev", imagePullPolicy: IfNotPresent, args: [serve],
-         readinessProbe: {tcpSocket: {port: 7070}, periodSeconds: 1}}
 `
 
 // needIPv6 skips a spec where pods have no IPv6 addresses, which is a failure where nothing may be skipped.
@@ -77,7 +49,7 @@ func (s *environment) needIPv6() {
 func newEnvironment(ctx context.Context, k *kube, namespace string) *environment {
 	GinkgoHelper()
 	s := &environment{k: k, namespace: namespace}
-	s.applyAll(ctx, environmentManifests)
+	s.applyAll(ctx, environmentServices+deployment("upstream", 1, "serve")+daemonSet("caller"))
 	nodes := len(k.nodes(ctx))
 	Eventually(func() int { return len(readyPods(k.pods(ctx, namespace, client.MatchingLabels{"app": "caller"}))) }).
 		WithContext(ctx).WithTimeout(2*time.Minute).Should(Equal(nodes), "a ready caller on every node")
@@ -91,6 +63,35 @@ func newEnvironment(ctx context.Context, k *kube, namespace string) *environment
 			WithContext(ctx).Should(Equal(3), "the Service as seen from "+s.callers[i].Spec.NodeName)
 	}
 	return s
+}
+
+// deployment and daemonSet are manifests of test servers with the label app, which listen with HTTP on port 8080 and echo on port 7070.
+func deployment(app string, replicas int, args string) string {
+	return workload("Deployment", app, fmt.Sprintf("replicas: %d", replicas), "", args)
+}
+
+// daemonSet has one on every node.
+func daemonSet(app string) string {
+	return workload("DaemonSet", app, "minReadySeconds: 0", "tolerations: [{operator: Exists}]", "serve")
+}
+
+func workload(kind, app, spec, podSpec, args string) string {
+	return fmt.Sprintf(`---
+apiVersion: apps/v1
+kind: %s
+metadata: {name: %[2]s, namespace: NS}
+spec:
+  %[3]s
+  selector: {matchLabels: {app: %[2]s}}
+  template:
+    metadata: {labels: {app: %[2]s}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      %[4]s
+      containers:
+      - {name: server, image: "fairlead.dev/testserver:dev", imagePullPolicy: IfNotPresent, args: [%[5]s],
+         readinessProbe: {tcpSocket: {port: 7070}, periodSeconds: 1}}
+`, kind, app, spec, podSpec, args)
 }
 
 // applyAll applies a stream of manifests in which NS stands for the namespace.

@@ -70,7 +70,7 @@ var _ = Describe("retries", func() {
 		Expect(env.seen(ctx, "/post-reset").Requests).To(Equal(20))
 	}, NodeTimeout(time.Minute))
 
-	It("repeats a keyed POST, with one key for all its tries", func(ctx context.Context) {
+	It("repeats a keyed POST, with one key for all its attempts", func(ctx context.Context) {
 		env.policy(ctx, "keyed", healing)
 		spec := `
 podSelector: {matchLabels: {app: caller}}
@@ -83,8 +83,8 @@ retry: {maxRetries: 3, when: [GatewayError], idempotency: {mode: IdempotentOrKey
 		Expect(got.OK).To(Equal(1), "%+v", got)
 		saw := env.seen(ctx, "/keyed")
 		Expect(saw.Requests).To(Equal(3))
-		Expect(saw.Keys).To(HaveLen(1), "every try carries the same generated key")
-		Expect(saw.Bodies).To(Equal(map[string]int{"pay 7": 3}), "every try carries the whole body")
+		Expect(saw.Keys).To(HaveLen(1), "every attempt carries the same generated key")
+		Expect(saw.Bodies).To(Equal(map[string]int{"pay 7": 3}), "every attempt carries the whole body")
 
 		own := env.call(ctx, env.caller(), env.url("/own-key?failFirst=1"), "-method", "POST", "-header", "Idempotency-Key: order-7")
 		Expect(own.OK).To(Equal(1))
@@ -115,9 +115,9 @@ retry: {maxRetries: 10, when: [PerTryTimeout], budget: {percent: 100, minRetries
 `)
 		got := env.call(ctx, env.caller(), env.url("/deadline?delay=5s"), "-n", "4")
 		Expect(got.Statuses).To(Equal(map[int]int{504: 4}), "%+v", got)
-		Expect(got.MaxMillis).To(BeNumerically("<", 1500), "the deadline covers every try and backoff")
-		Expect(got.P50Millis).To(BeNumerically(">=", 300), "a try may use its time")
-		Expect(env.seen(ctx, "/deadline").Requests).To(BeNumerically(">", 4), "timed out tries are retried within the deadline")
+		Expect(got.MaxMillis).To(BeNumerically("<", 1500), "the deadline covers every attempt and backoff")
+		Expect(got.P50Millis).To(BeNumerically(">=", 300), "an attempt may use its time")
+		Expect(env.seen(ctx, "/deadline").Requests).To(BeNumerically(">", 4), "timed out attempts are retried within the deadline")
 	}, NodeTimeout(time.Minute))
 
 	It("waits as long as Retry-After says", func(ctx context.Context) {

@@ -17,23 +17,9 @@ import (
 	"fairlead.dev/fairlead/internal/agent/capture/socketlb/socketlbtest"
 )
 
-// servers are one on every node, behind Services that say something about their endpoints. A server is behind them while it has the label
+// serverServices are Services that say something about their endpoints: servers, one on every node. A server is behind them while it has the label
 // serves.
-const servers = `
-apiVersion: apps/v1
-kind: DaemonSet
-metadata: {name: server, namespace: NS}
-spec:
-  selector: {matchLabels: {app: server}}
-  template:
-    metadata: {labels: {app: server}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      tolerations: [{operator: Exists}]
-      containers:
-      - {name: server, image: "fairlead.dev/testserver:dev", imagePullPolicy: IfNotPresent, args: [serve],
-         readinessProbe: {tcpSocket: {port: 7070}, periodSeconds: 1}}
----
+const serverServices = `
 apiVersion: v1
 kind: Service
 metadata: {name: keeping, namespace: NS}
@@ -64,7 +50,7 @@ var _ = Describe("a Service", Ordered, func() {
 	var all []corev1.Pod // servers, one for each caller in the same order
 
 	BeforeAll(func(ctx context.Context) {
-		env.applyAll(ctx, servers)
+		env.applyAll(ctx, serverServices+daemonSet("server"))
 		env.awaitReady(ctx, "server", len(env.callers))
 		byNode := map[string]corev1.Pod{}
 		for _, p := range readyPods(cluster.pods(ctx, env.namespace, client.MatchingLabels{"app": "server"})) {
@@ -258,7 +244,7 @@ func (s *environment) eventuallyAnswers(ctx context.Context, from *corev1.Pod, s
 	Eventually(func() []string { return s.answering(ctx, from, service, "-fresh", "-n", "60") }).WithContext(ctx).Should(Equal(pods))
 }
 
-// serve says whether a server is behind the Services.
+// serve reports whether a server is behind the Services.
 func (s *environment) serve(ctx context.Context, pod *corev1.Pod, serves string) {
 	GinkgoHelper()
 	s.label(ctx, pod, "serves", serves)

@@ -36,7 +36,7 @@ var _ = BeforeSuite(func(ctx context.Context) {
 	Expect(err).NotTo(HaveOccurred())
 	By("waiting for the manager and for an agent on every node")
 	cluster.waitForFairlead(ctx)
-	By("making the environment: an upstream, a pair of upstreams, and a caller on every node")
+	By("making the environment: an upstream, and a caller on every node")
 	env = newEnvironment(ctx, cluster, fmt.Sprintf("fairlead-e2e-%d", time.Now().Unix()))
 }, NodeTimeout(4*time.Minute))
 

@@ -8,7 +8,7 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// fakeGate answers as it is told, and writes down what happens.
+// fakeGate answers as the test says, and writes down what happens.
 type fakeGate struct {
 	answers []resilience.Entry
 	asked   int

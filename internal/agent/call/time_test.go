@@ -7,7 +7,7 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-func TestRule01_DeadlineCoversQueueTriesAndBackoff(t *testing.T) {
+func TestRule01_DeadlineCoversQueueAttemptsAndBackoff(t *testing.T) {
 	t.Run("in the queue", func(t *testing.T) {
 		r := newRig(t, nil)
 		a := r.want(r.start(t0, Request{}), StartAttempt)
@@ -62,7 +62,7 @@ func TestRule01_DeadlineCoversQueueTriesAndBackoff(t *testing.T) {
 	})
 }
 
-func TestRule02_TryTimer(t *testing.T) {
+func TestRule02_AttemptTimer(t *testing.T) {
 	limits := func(s *policy.Settings) { s.Timeouts.PerTry, s.Timeouts.ResponseHeader = 3*time.Second, time.Second }
 	t.Run("starts at dispatch", func(t *testing.T) {
 		r := newRig(t, limits)

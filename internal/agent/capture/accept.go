@@ -1,16 +1,17 @@
 package capture
 
 import (
-	"net"
 	"net/netip"
+	"os"
 	"runtime/debug"
 
 	"fairlead.dev/fairlead/internal/agent/capture/mechanism"
 	"fairlead.dev/fairlead/internal/agent/capture/sockdiag"
+	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
-// accept hands an accepted connection to the handler, on a goroutine of its own.
-func (p *podCapture) accept(l *listeners, conn *net.TCPConn) {
+// accept hands a connection that was accepted at an address to the handler, on a goroutine of its own.
+func (p *podCapture) accept(l *listeners, at netip.AddrPort, conn *os.File) {
 	m := p.manager
 	m.accepted.Add(1)
 	if !p.conns.begin(conn) {
@@ -29,13 +30,13 @@ func (p *podCapture) accept(l *listeners, conn *net.TCPConn) {
 			m.load.remove()
 			p.conns.end(conn)
 		}()
-		p.serve(l, conn)
+		p.serve(l, at, conn)
 	}()
 }
 
-func (p *podCapture) serve(l *listeners, conn *net.TCPConn) {
+func (p *podCapture) serve(l *listeners, at netip.AddrPort, conn *os.File) {
 	m := p.manager
-	original, err := l.attached.Original(conn)
+	original, err := l.attached.Original(conn, at)
 	if err != nil {
 		resetAndClose(conn)
 		return
@@ -44,7 +45,7 @@ func (p *podCapture) serve(l *listeners, conn *net.TCPConn) {
 		m.loops.Add(1)
 		return
 	}
-	// Only where somebody might send a connection of the agent's back to it is it worth asking.
+	// The lookup is needed only where another redirect may send the agent's own connections back to it.
 	if p.foreign.Load() && p.madeByAgent(l, conn, original) {
 		m.loops.Add(1)
 		resetAndClose(conn)
@@ -54,9 +55,9 @@ func (p *podCapture) serve(l *listeners, conn *net.TCPConn) {
 	m.options.Handler.ServeCaptured(p.sandbox.Pod, conn, original)
 }
 
-// madeByAgent says whether an accepted connection is one that the agent has made, which somebody in the pod has sent back.
-func (p *podCapture) madeByAgent(l *listeners, conn *net.TCPConn, original netip.AddrPort) bool {
-	s, err := sockdiag.Find(l.attached.clientSocket(mechanism.Connection{From: peer(conn), To: original}))
+// madeByAgent reports whether an accepted connection is one that the agent has made, which somebody in the pod has sent back.
+func (p *podCapture) madeByAgent(l *listeners, conn *os.File, original netip.AddrPort) bool {
+	s, err := sockdiag.Find(l.attached.clientSocket(mechanism.Connection{From: transport.PeerAddr(conn), To: original}))
 	return err == nil && s.Mark == p.manager.options.Mark
 }
 

@@ -3,7 +3,8 @@ package capture
 import (
 	"errors"
 	"math"
-	"net"
+	"net/netip"
+	"os"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/capture/intent"
@@ -78,7 +79,7 @@ func (p *podCapture) listen() error {
 	}
 	l.attached = p.attached
 	p.listeners, p.found, p.installed = l, true, 0
-	l.serve(func(conn *net.TCPConn) { p.accept(l, conn) }, p.acceptFailed)
+	l.serve(func(at netip.AddrPort, conn *os.File) { p.accept(l, at, conn) }, p.acceptFailed)
 	return nil
 }
 

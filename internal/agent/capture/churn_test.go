@@ -121,7 +121,7 @@ func cpu(b *testing.B) time.Duration {
 // stubborn does not return before it is released, however its connection ends.
 type stubborn struct{ release chan struct{} }
 
-func (s stubborn) ServeCaptured(_ capture.PodRef, conn *net.TCPConn, _ netip.AddrPort) {
+func (s stubborn) ServeCaptured(_ capture.PodRef, conn *os.File, _ netip.AddrPort) {
 	_, _ = io.WriteString(conn, "hello")
 	<-s.release
 }

@@ -1,13 +1,14 @@
 package capture_test
 
 import (
-	"net"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/capture"
 	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
+	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
 // holding keeps the connections that it is given until end is closed.
@@ -16,9 +17,9 @@ type holding struct {
 	end   chan struct{}
 }
 
-func (h holding) ServeCaptured(_ capture.PodRef, conn *net.TCPConn, original netip.AddrPort) {
+func (h holding) ServeCaptured(_ capture.PodRef, conn *os.File, original netip.AddrPort) {
 	defer func() { _ = conn.Close() }()
-	h.given <- [2]netip.AddrPort{conn.RemoteAddr().(*net.TCPAddr).AddrPort(), original}
+	h.given <- [2]netip.AddrPort{transport.PeerAddr(conn), original}
 	<-h.end
 }
 

@@ -1,12 +1,15 @@
 package capture
 
 import (
-	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"fairlead.dev/fairlead/internal/agent/capture/mechanism"
+	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
 // connections are the captured connections of one pod that are being served.
@@ -17,27 +20,27 @@ type connections struct {
 	wg sync.WaitGroup
 
 	mu     sync.Mutex
-	open   map[*net.TCPConn]netip.AddrPort // where each was on its way to, if that is known
+	open   map[*os.File]netip.AddrPort // where each was on its way to, if that is known
 	closed bool
 }
 
-// begin remembers conn, or says false when no more are wanted.
-func (c *connections) begin(conn *net.TCPConn) bool {
+// begin adds conn to the open connections, and returns false when no more are accepted.
+func (c *connections) begin(conn *os.File) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		return false
 	}
 	if c.open == nil {
-		c.open = make(map[*net.TCPConn]netip.AddrPort)
+		c.open = make(map[*os.File]netip.AddrPort)
 	}
 	c.open[conn] = netip.AddrPort{}
 	c.wg.Add(1)
 	return true
 }
 
-// redirected remembers where conn was on its way to.
-func (c *connections) redirected(conn *net.TCPConn, original netip.AddrPort) {
+// redirected stores the original destination of conn.
+func (c *connections) redirected(conn *os.File, original netip.AddrPort) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.open[conn] = original
@@ -52,8 +55,8 @@ func (c *connections) some(most int) []mechanism.Connection {
 		if len(list) == most {
 			break
 		}
-		if original.IsValid() {
-			list = append(list, mechanism.Connection{From: peer(conn), To: original})
+		if from := transport.PeerAddr(conn); from.IsValid() && original.IsValid() {
+			list = append(list, mechanism.Connection{From: from, To: original})
 		}
 	}
 	return list
@@ -67,13 +70,7 @@ func (c *connections) sample() mechanism.Connection {
 	return mechanism.Connection{}
 }
 
-// peer is the other end of an accepted connection.
-func peer(conn *net.TCPConn) netip.AddrPort {
-	a := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
-	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
-}
-
-func (c *connections) end(conn *net.TCPConn) {
+func (c *connections) end(conn *os.File) {
 	c.mu.Lock()
 	delete(c.open, conn)
 	last := len(c.open) == 0
@@ -92,14 +89,20 @@ func (c *connections) count() int {
 
 // resetAndClose ends a connection that could not be carried to its end with a reset: a regular end would say to the pod that it has
 // received everything.
-func resetAndClose(conn *net.TCPConn) {
+func resetAndClose(conn *os.File) {
 	resetOnClose(conn)
 	_ = conn.Close()
 }
 
-// resetOnClose has a connection end with a reset, whoever closes it.
-func resetOnClose(conn *net.TCPConn) {
-	_ = conn.SetLinger(0) // fails only when it is closed already
+// resetOnClose makes the close of a connection a reset, also one from another goroutine.
+func resetOnClose(conn *os.File) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return // closed already, as below
+	}
+	_ = raw.Control(func(fd uintptr) {
+		_ = unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	})
 }
 
 // abort ends all connections and waits for their handlers. It says how many there were. Closing waits for whoever is using the descriptor,
@@ -107,7 +110,7 @@ func resetOnClose(conn *net.TCPConn) {
 func (c *connections) abort() int {
 	c.mu.Lock()
 	c.closed = true
-	all := make([]*net.TCPConn, 0, len(c.open))
+	all := make([]*os.File, 0, len(c.open))
 	for conn := range c.open {
 		all = append(all, conn)
 	}

@@ -2,34 +2,42 @@ package capture
 
 import (
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"time"
+
+	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
 // holder uses the descriptor of a connection, as a session does that asks the kernel about its client, and frees it only when release
 // is closed. interrupted is closed when a read of the connection has been woken.
 type holder struct {
-	conn        *net.TCPConn
+	conn        *os.File
 	interrupted chan struct{}
 }
 
 // pairs makes n connections and returns one end of each.
-func pairs(t *testing.T, n int) []*net.TCPConn {
+func pairs(t *testing.T, n int) []*os.File {
 	t.Helper()
-	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	made, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := made.Addr().(*net.TCPAddr)
+	l, err := transport.NewListener(made)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = l.Close() }()
-	ends := make([]*net.TCPConn, n)
+	ends := make([]*os.File, n)
 	for i := range ends {
-		peer, err := net.DialTCP("tcp", nil, l.Addr().(*net.TCPAddr))
+		peer, err := net.DialTCP("tcp", nil, at)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = peer.Close() })
-		if ends[i], err = l.AcceptTCP(); err != nil {
+		if ends[i], err = l.Accept(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -37,7 +45,7 @@ func pairs(t *testing.T, n int) []*net.TCPConn {
 }
 
 // hold takes the descriptor until release is closed, and reads meanwhile.
-func hold(t *testing.T, c *connections, conn *net.TCPConn, release <-chan struct{}) *holder {
+func hold(t *testing.T, c *connections, conn *os.File, release <-chan struct{}) *holder {
 	t.Helper()
 	h := &holder{conn: conn, interrupted: make(chan struct{})}
 	if !c.begin(conn) {

@@ -30,7 +30,7 @@ func (d *PodDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.Sock
 	case err == nil:
 		return conn, nil
 	case gone(err), d.manager.attached(d.uid) != a:
-		// What a pod's network says while it is taken away is nothing about the other side.
+		// Errors that a pod's network returns while it is being removed are no failures of the upstream.
 		return nil, ErrNotCaptured
 	case exhausted(err):
 		d.manager.load.exhaust()

@@ -23,7 +23,7 @@ func (notCaptured) Error() string { return "pod is not captured" }
 // Gone says that it is the caller who is gone.
 func (notCaptured) Gone() bool { return true }
 
-// ErrPermanent marks failures that last however often one tries again: only another policy, another sandbox or another node does.
+// ErrPermanent marks failures that a retry cannot end: only another policy, sandbox or node can.
 var ErrPermanent = errors.New("permanent")
 
 // permanentError is an error that is also ErrPermanent.

@@ -47,7 +47,7 @@ func (e *exhaustion) happened() {
 	e.active, e.until = true, now+e.pause
 }
 
-// lasts says whether new connections must go direct still.
+// lasts reports whether new connections must go direct still.
 func (e *exhaustion) lasts() bool {
 	active, over := e.state()
 	if !over || !e.spare() {
@@ -61,7 +61,7 @@ func (e *exhaustion) lasts() bool {
 	return e.active
 }
 
-// state says whether a shortage is under way, and whether its pause is over.
+// state reports whether a shortage is under way, and whether its pause is over.
 func (e *exhaustion) state() (active, over bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -71,7 +71,7 @@ func (e *exhaustion) state() (active, over bool) {
 // sparePercent is the share of the limit of descriptors below which there are some to spare.
 const sparePercent = 90
 
-// spareDescriptors says whether the process uses clearly fewer descriptors than it may. Not knowing the limit is no reason to wait.
+// spareDescriptors reports whether the process uses clearly fewer descriptors than it may. Not knowing the limit is no reason to wait.
 func spareDescriptors() bool {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {

@@ -1,10 +1,10 @@
 package capture_test
 
 import (
-	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"fairlead.dev/fairlead/internal/agent/capture/mechanism"
 	"fairlead.dev/fairlead/internal/agent/capture/netns"
@@ -122,8 +122,8 @@ func (f *fakeAttachment) Yield() error        { return nil }
 func (f *fakeAttachment) StopRedirect() error { return nil }
 func (f *fakeAttachment) Close() error        { return nil }
 
-func (f *fakeAttachment) Original(conn *net.TCPConn) (netip.AddrPort, error) {
-	return conn.LocalAddr().(*net.TCPAddr).AddrPort(), nil
+func (f *fakeAttachment) Original(_ syscall.Conn, at netip.AddrPort) (netip.AddrPort, error) {
+	return at, nil
 }
 
 func (f *fakeAttachment) ClientSocket(c mechanism.Connection) (local, remote netip.AddrPort) {

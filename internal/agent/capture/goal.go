@@ -19,7 +19,7 @@ type goal struct {
 	changed  uint64 // the revision in which it became what it is; set by setGoal
 }
 
-// same says whether nothing has to be done for g that is not done for o.
+// same reports whether nothing has to be done for g that is not done for o.
 func (g *goal) same(o *goal) bool { return g.mode == o.mode && g.spec.Redirect.Equal(o.spec.Redirect) }
 
 // setGoal changes the goal, unless the old one is more final. A podCapture that has reached the same goal already is not woken.
@@ -29,7 +29,7 @@ func (p *podCapture) setGoal(g goal) {
 	}
 }
 
-// replaceGoal changes the goal, and says whether that leaves nothing to do.
+// replaceGoal changes the goal, and reports whether that leaves nothing to do.
 func (p *podCapture) replaceGoal(g goal) (done bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -60,8 +60,8 @@ func (p *podCapture) currentGoal() goal {
 	return p.goal
 }
 
-// settled says whether the goal has been reached, or is known to have failed.
-func (p *podCapture) settled() bool {
+// reached reports whether the goal has been reached, or is known to have failed.
+func (p *podCapture) reached() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.status.reached >= p.goal.revision

@@ -2,8 +2,8 @@ package capture
 
 import (
 	"context"
-	"net"
 	"net/netip"
+	"os"
 
 	"fairlead.dev/fairlead/internal/agent/capture/intent"
 	"fairlead.dev/fairlead/internal/agent/capture/pods"
@@ -27,10 +27,10 @@ type PodSpec struct {
 
 // Handler serves captured connections.
 type Handler interface {
-	// ServeCaptured serves one connection of pod that was on its way to original. It owns conn, blocks until it is done
-	// with it, and is called on a goroutine of its own. It must return soon after conn is closed from outside, which happens
+	// ServeCaptured serves one connection of pod that was on its way to original. It owns conn, which is a transport.Socket, blocks
+	// until it is done with it, and is called on a goroutine of its own. It must return soon after conn is closed from outside, which happens
 	// when the pod ends or a forced stop cannot wait longer.
-	ServeCaptured(pod PodRef, conn *net.TCPConn, original netip.AddrPort)
+	ServeCaptured(pod PodRef, conn *os.File, original netip.AddrPort)
 }
 
 // Dialer opens connections that leave from inside one pod's network namespace and are not captured again.

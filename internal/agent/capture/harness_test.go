@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // echo answers a captured connection with its agent's name, pod and original destination, and then echoes.
 type echo struct{ agent string }
 
-func (e echo) ServeCaptured(pod capture.PodRef, conn *net.TCPConn, original netip.AddrPort) {
+func (e echo) ServeCaptured(pod capture.PodRef, conn *os.File, original netip.AddrPort) {
 	defer func() { _ = conn.Close() }()
 	if _, err := fmt.Fprintf(conn, "%s %s %s", e.agent, pod.UID, original); err == nil {
 		_, _ = io.Copy(conn, conn)
@@ -95,7 +96,7 @@ func (b *bench) want(t testing.TB, specs ...capture.PodSpec) {
 	b.Reconcile(desired)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	if err := b.Settle(ctx); err != nil {
+	if err := b.AwaitReached(ctx); err != nil {
 		t.Fatalf("%v: %+v", err, b.State())
 	}
 	if p := b.Problems(); len(p) > 0 {

@@ -28,7 +28,7 @@ func (h *heartbeat) failure() error {
 	return nil
 }
 
-// begin gives the first heartbeat, before which nothing is redirected.
+// begin sends the first heartbeat; nothing is redirected before it.
 func (h *heartbeat) begin() {
 	if h.Beat == nil {
 		return

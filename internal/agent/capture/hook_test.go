@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/capture/netns"
 	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
 	"fairlead.dev/fairlead/internal/agent/capture/nft"
+	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
 // hookKernel redirects as a hook on connect(2) would: where a process of a pod connects, maps of the whole node say whether the call goes to the
@@ -48,7 +50,7 @@ func newHookKernel() *hookKernel {
 	return &hookKernel{pods: map[netns.ID]*hookEntry{}, originals: map[hookConn]netip.AddrPort{}, beats: map[string]time.Time{}}
 }
 
-// alive says whether an entry's agent is.
+// alive reports whether an entry's agent is.
 func (k *hookKernel) alive(e *hookEntry) bool {
 	return e.leased && time.Since(k.beats[e.agent]) < e.lease
 }
@@ -279,14 +281,14 @@ func (a *hookAttachment) Foreign() ([]string, error) { return nil, nil }
 
 func (a *hookAttachment) QUIC() (uint64, error) { return 0, nil }
 
-func (a *hookAttachment) Original(conn *net.TCPConn) (netip.AddrPort, error) {
+func (a *hookAttachment) Original(conn syscall.Conn, at netip.AddrPort) (netip.AddrPort, error) {
 	a.kernel.mu.Lock()
 	defer a.kernel.mu.Unlock()
-	client := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
+	client := transport.PeerAddr(conn)
 	if original, ok := a.kernel.originals[hookConn{a.pod, client}]; ok {
 		return original, nil
 	}
-	return conn.LocalAddr().(*net.TCPAddr).AddrPort(), nil
+	return at, nil
 }
 
 func (a *hookAttachment) ClientSocket(c mechanism.Connection) (local, remote netip.AddrPort) {

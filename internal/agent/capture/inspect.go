@@ -60,7 +60,7 @@ func (i *inspection) pause(most time.Duration) time.Duration {
 	return max(min(most, time.Until(i.next)), time.Millisecond)
 }
 
-// inspect looks for what a captured pod has that its policies' authors should know of. Failures to look change nothing: there is a next time.
+// inspect looks for what a captured pod has that its policies' authors should know of. An inspection that fails changes nothing; the next one follows.
 //
 // Counting connections walks over all sockets of the node, so it is done when a pod is captured or something else is redirected, and again
 // only while there are any to count: where there were none there will be none.

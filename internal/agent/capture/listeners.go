@@ -4,12 +4,14 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"fairlead.dev/fairlead/internal/agent/capture/netns"
+	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
 const (
@@ -30,10 +32,16 @@ var (
 type listeners struct {
 	// immutable after listen
 	port     uint16
-	all      []*net.TCPListener
+	all      []listener
 	attached *attached // set before serve
 
 	wg sync.WaitGroup // the accept loops
+}
+
+// listener accepts at one address.
+type listener struct {
+	*transport.Listener
+	at netip.AddrPort
 }
 
 // listen opens listeners at a port, or one of the next if the pod uses that.
@@ -51,47 +59,54 @@ func listen(ns *netns.Namespace, port uint16) (*listeners, error) {
 
 func listenAt(ns *netns.Namespace, port uint16) (*listeners, error) {
 	l := &listeners{port: port}
-	v4, err := ns.Listen(netip.AddrPortFrom(loopback4, port))
-	if err != nil {
+	if err := l.add(ns, loopback4); err != nil {
 		return nil, err
 	}
-	l.all = append(l.all, v4)
-	v6, err := ns.Listen(netip.AddrPortFrom(loopback6, port))
-	switch {
-	case err == nil:
-		l.all = append(l.all, v6)
-	case errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.EAFNOSUPPORT):
-		// The pod has no IPv6.
-	default:
-		_ = v4.Close()
+	err := l.add(ns, loopback6)
+	if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) && !errors.Is(err, unix.EAFNOSUPPORT) { // these say that the pod has no IPv6
+		l.close()
 		return nil, err
 	}
 	return l, nil
 }
 
+func (l *listeners) add(ns *netns.Namespace, addr netip.Addr) error {
+	at := netip.AddrPortFrom(addr, l.port)
+	made, err := ns.Listen(at)
+	if err != nil {
+		return err
+	}
+	own, err := transport.NewListener(made)
+	if err == nil {
+		l.all = append(l.all, listener{own, at})
+	}
+	return err
+}
+
 func (l *listeners) ipv6() bool { return len(l.all) > 1 }
 
-// isListener says whether a connection was made to a listener on purpose rather than redirected to it.
+// isListener reports whether a connection was made to a listener on purpose rather than redirected to it.
 func (l *listeners) isListener(original netip.AddrPort) bool {
 	return original.Port() == l.port && original.Addr().Unmap().IsLoopback()
 }
 
-// serve accepts until drain or close. It calls accepted with every connection and failed with every failure, after which it pauses.
-func (l *listeners) serve(accepted func(*net.TCPConn), failed func(error)) {
+// serve accepts until drain or close. It calls accepted with every connection and where it was accepted, and failed with every failure,
+// after which it pauses.
+func (l *listeners) serve(accepted func(netip.AddrPort, *os.File), failed func(error)) {
 	for _, listener := range l.all {
 		l.wg.Go(func() { acceptAll(listener, accepted, failed) })
 	}
 }
 
-func acceptAll(listener *net.TCPListener, accepted func(*net.TCPConn), failed func(error)) {
+func acceptAll(listener listener, accepted func(netip.AddrPort, *os.File), failed func(error)) {
 	for {
-		conn, err := listener.AcceptTCP()
+		conn, err := listener.Accept()
 		switch {
 		case err == nil:
-			accepted(conn)
+			accepted(listener.at, conn)
 		case errors.Is(err, net.ErrClosed):
 			return
-		case isTimeout(err):
+		case errors.Is(err, os.ErrDeadlineExceeded):
 			if !queued(listener) {
 				return
 			}
@@ -104,26 +119,17 @@ func acceptAll(listener *net.TCPListener, accepted func(*net.TCPConn), failed fu
 	}
 }
 
-func isTimeout(err error) bool {
-	t, ok := errors.AsType[net.Error](err)
-	return ok && t.Timeout()
-}
-
-// queued says whether a connection is in the listener's queue.
-func queued(listener *net.TCPListener) bool {
-	raw, err := listener.SyscallConn()
-	if err != nil {
-		return false
-	}
-	found := false
-	_ = raw.Control(func(fd uintptr) {
+// queued reports whether a connection is in the listener's queue.
+func queued(listener listener) (found bool) {
+	_ = listener.Control(func(fd int) error { // an error means closed
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
 		found = n > 0 || errors.Is(err, unix.EINTR)
+		return nil
 	})
 	return found
 }
 
-// drain accepts what is in the queues, to which nothing is being added any more, and closes. It blocks for a quiet period.
+// drain accepts the connections that are in the queues, then closes the listeners. It expects that no more are added, and blocks for a quiet period.
 func (l *listeners) drain() {
 	for _, listener := range l.all {
 		_ = listener.SetDeadline(time.Now().Add(quietPeriod))

@@ -64,7 +64,7 @@ func (l *load) exhaust() {
 	}
 }
 
-// overload says why no more connections are wanted; nil if they are.
+// overload returns why no more connections are accepted; nil if they are.
 func (l *load) overload() error {
 	if reason := l.shedding.Load(); reason != nil {
 		return *reason
@@ -75,7 +75,7 @@ func (l *load) overload() error {
 // resumeAt is a tenth below the limit, so that shedding does not come and go with every connection.
 func (l *load) resumeAt() int64 { return l.limit - l.limit/10 }
 
-// evaluate decides whether to shed now, and says why if so and whether that has changed.
+// evaluate decides whether to shed now, and reports why if so and whether that has changed.
 func (l *load) evaluate() (reason error, changed bool) {
 	before := l.overload()
 	n := l.connections.Load()

@@ -63,7 +63,7 @@ func New(o Options) (*Manager, error) {
 	return m, nil
 }
 
-// Reconcile says which pods are to be captured, by UID, and how. It replaces what was said before and returns at once; Settle
+// Reconcile says which pods are to be captured, by UID, and how. It replaces what was said before and returns at once; AwaitReached
 // waits for the effect. The map must not be modified afterwards.
 func (m *Manager) Reconcile(desired map[string]PodSpec) {
 	m.mu.Lock()
@@ -73,29 +73,29 @@ func (m *Manager) Reconcile(desired map[string]PodSpec) {
 	m.wake()
 }
 
-// Settle waits until what the last Reconcile said is in force in every pod that runs, or is known to have failed there.
-func (m *Manager) Settle(ctx context.Context) error {
+// AwaitReached waits until what the last Reconcile said is in force in every pod that runs, or is known to have failed there.
+func (m *Manager) AwaitReached(ctx context.Context) error {
 	for {
-		settled, progress := m.settled()
-		if settled {
+		reached, progress := m.reached()
+		if reached {
 			return nil
 		}
 		select {
 		case <-progress:
 		case <-ctx.Done():
-			return fmt.Errorf("capture is not settled: %w", context.Cause(ctx))
+			return fmt.Errorf("not every pod is captured as it should be: %w", context.Cause(ctx))
 		}
 	}
 }
 
-func (m *Manager) settled() (bool, <-chan struct{}) {
+func (m *Manager) reached() (bool, <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.reconciled < m.revision {
 		return false, m.progress
 	}
 	for _, p := range m.captures {
-		if !p.settled() {
+		if !p.reached() {
 			return false, m.progress
 		}
 	}

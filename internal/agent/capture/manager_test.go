@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -91,7 +92,7 @@ func TestRule37_HostNetworkIsNeverEntered(t *testing.T) {
 	})
 	b := run(t, host, at, nil)
 	b.Reconcile(map[string]capture.PodSpec{"h": spec("h", everything), "l": spec("l", everything)})
-	if err := b.Settle(t.Context()); err != nil {
+	if err := b.AwaitReached(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	reasons := map[string]string{}
@@ -282,7 +283,7 @@ func testPodThatUsesThePortItself(t *testing.T, k kernel) {
 // panicky is a handler with a bug.
 type panicky struct{}
 
-func (panicky) ServeCaptured(capture.PodRef, *net.TCPConn, netip.AddrPort) { panic("a bug") }
+func (panicky) ServeCaptured(capture.PodRef, *os.File, netip.AddrPort) { panic("a bug") }
 
 func TestRule26_PanicResetsOneConnection(t *testing.T) {
 	onEach(t, testRule26_PanicResetsOneConnection)

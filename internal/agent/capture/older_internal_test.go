@@ -37,8 +37,9 @@ func meshInPod(t *testing.T, pod *netnstest.Net) {
 		t.Fatal(err)
 	}
 	for _, at := range []string{"127.0.0.1:15001", "[::1]:15001"} {
-		pod.Handle(t, netip.MustParseAddrPort(at), func(c *net.TCPConn) {
-			original, err := a.Original(c)
+		own := netip.MustParseAddrPort(at)
+		pod.Handle(t, own, func(c *net.TCPConn) {
+			original, err := a.Original(c, own)
 			if err != nil {
 				t.Error(err)
 				return

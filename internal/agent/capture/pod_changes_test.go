@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -63,7 +64,7 @@ func TestRulesChangedByThePodAreWrittenAgain(t *testing.T) {
 // streamer answers a captured connection with its greeting and then, whenever there is a message, sends it.
 type streamer struct{ messages <-chan string }
 
-func (s streamer) ServeCaptured(_ capture.PodRef, conn *net.TCPConn, _ netip.AddrPort) {
+func (s streamer) ServeCaptured(_ capture.PodRef, conn *os.File, _ netip.AddrPort) {
 	defer func() { _ = conn.Close() }()
 	_, _ = io.WriteString(conn, "hello")
 	for message := range s.messages {

@@ -61,7 +61,7 @@ func newPodCapture(m *Manager, s pods.Sandbox, g goal) *podCapture {
 	return p
 }
 
-// connectionsIdle hears that no connection is served any more, for which retiring waits.
+// connectionsIdle is called when the last connection has ended, for which retiring waits.
 func (p *podCapture) connectionsIdle() {
 	if p.currentGoal().mode != capturing {
 		p.wake()
@@ -94,7 +94,7 @@ func (p *podCapture) run() {
 	}
 }
 
-// step does what can be done now, and says when to go on if nobody asks before.
+// step does what can be done now, and reports when to go on if nobody asks before.
 func (p *podCapture) step(g goal) (pause time.Duration, finished bool) {
 	switch g.mode {
 	case capturing:
@@ -136,7 +136,7 @@ func (p *podCapture) pause(err error) time.Duration {
 }
 
 // transient says that err is the first of its kind and will be tried again soon: it is not yet how things stand. Who waits for captures to
-// settle acknowledges policy, and whoever hears of that expects calls to be governed.
+// AwaitReached acknowledges policy, and whoever hears of that expects calls to be governed.
 func (p *podCapture) transient(err error) bool {
 	return err != nil && p.retry == 0 && !errors.Is(err, ErrPermanent) && !overloaded(err)
 }

@@ -79,7 +79,7 @@ func (m *Manager) forget(p *podCapture) {
 	}
 }
 
-// finish forgets a podCapture that has done what g asked of it, unless it has been asked for something else meanwhile.
+// finish removes a podCapture that has reached the goal g, unless it has got another goal meanwhile.
 func (m *Manager) finish(p *podCapture, g goal) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"syscall"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/capture"
 	"fairlead.dev/fairlead/internal/agent/capture/intent"
 	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
+	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
 // hunt is how long the tests that begin and end captures go on. A few seconds show that they work; minutes find what is rare.
@@ -27,8 +29,8 @@ var hunt = flag.Duration("hunt", time.Second, "how long captures begin and end u
 // brief answers a captured connection as echo does and then either waits for the peer to close or closes first.
 type brief struct{ echo }
 
-func (b brief) ServeCaptured(pod capture.PodRef, conn *net.TCPConn, original netip.AddrPort) {
-	if peer := conn.RemoteAddr().(*net.TCPAddr).Port; peer >= firstFixed && peer < firstFixed+fixedPorts && peer%2 == 0 {
+func (b brief) ServeCaptured(pod capture.PodRef, conn *os.File, original netip.AddrPort) {
+	if peer := transport.PeerAddr(conn).Port(); peer >= firstFixed && peer < firstFixed+fixedPorts && peer%2 == 0 {
 		defer func() { _ = conn.Close() }()
 		_, _ = fmt.Fprintf(conn, "%s %s %s", b.agent, pod.UID, original)
 		return
@@ -157,7 +159,7 @@ func slowCall(pod *netnstest.Net, to string) error {
 	return talk(c, "still here")
 }
 
-// TestRule34_CaptureEndsAndBeginsAgain captures a pod and ends it as fast as it can. Once Settle says that it is captured every call is
+// TestRule34_CaptureEndsAndBeginsAgain captures a pod and ends it as fast as it can. Once AwaitReached says that it is captured every call is
 // captured, once it says that it is not every call goes direct, and no call is ever refused or reset.
 func TestRule34_CaptureEndsAndBeginsAgain(t *testing.T) {
 	netnstest.Privileged(t)
@@ -172,15 +174,15 @@ func TestRule34_CaptureEndsAndBeginsAgain(t *testing.T) {
 		first, second intent.Redirect
 		kept          bool // a connection stays open over the changes
 		busy          bool // calls go on during the changes
-		unsettled     bool // the pod is captured again before the end is known to be reached
+		unawaited     bool // the pod is captured again before the end is known to be reached
 	}{
-		"alone":                         {first: everything, second: ports},
-		"with a connection open":        {first: everything, second: ports, kept: true},
-		"addresses":                     {first: addrs, second: ports},
-		"under calls":                   {first: ports, second: addrs, busy: true},
-		"under calls, connection open":  {first: addrs, second: ports, busy: true, kept: true},
-		"under calls, without settling": {first: addrs, second: ports, busy: true, unsettled: true},
-		"without settling":              {first: ports, second: everything, unsettled: true},
+		"alone":                        {first: everything, second: ports},
+		"with a connection open":       {first: everything, second: ports, kept: true},
+		"addresses":                    {first: addrs, second: ports},
+		"under calls":                  {first: ports, second: addrs, busy: true},
+		"under calls, connection open": {first: addrs, second: ports, busy: true, kept: true},
+		"under calls, without waiting": {first: addrs, second: ports, busy: true, unawaited: true},
+		"without waiting":              {first: ports, second: everything, unawaited: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -208,7 +210,7 @@ func TestRule34_CaptureEndsAndBeginsAgain(t *testing.T) {
 					b.want(t, spec("a", tc.second))
 					c.round(t, "edited", captured)
 				}
-				if tc.unsettled {
+				if tc.unawaited {
 					b.Reconcile(map[string]capture.PodSpec{})
 					for range rand.IntN(30) { // which take a while
 						if got, err := c.call(services[0], 0); err != nil {

@@ -48,7 +48,7 @@ func (p *podCapture) retire(g goal) (finished bool, err error) {
 	return true, nil
 }
 
-// findLeftovers says whether there is anything to end: what this agent opened, or what another left in the sandbox.
+// findLeftovers reports whether there is anything to end: what this agent opened, or what another left in the sandbox.
 // A namespace that can never be entered, such as that of the agent's own pod, was never captured.
 func (p *podCapture) findLeftovers() (bool, error) {
 	if p.found {

@@ -159,11 +159,11 @@ func TestOneFailureIsNotYetAProblem(t *testing.T) {
 			b.Reconcile(map[string]capture.PodSpec{"a": spec("a", everything)})
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
-			if err := b.Settle(ctx); err != nil {
+			if err := b.AwaitReached(ctx); err != nil {
 				t.Fatal(err)
 			}
 			if got, want := b.State()[0].Captured, failures == 2; got != want {
-				t.Errorf("settled with captured = %t, want %t", got, want)
+				t.Errorf("reached with captured = %t, want %t", got, want)
 			}
 		})
 	}

@@ -14,7 +14,7 @@ type podStatus struct {
 	findings   findings
 }
 
-// publishState publishes how far the capture is, and wakes and informs those who want to know if that has changed.
+// publishState publishes the state of the capture. If it has changed it wakes those who wait for it and sends an event.
 func (p *podCapture) publishState(g goal, err error) {
 	next := podStatus{err: err, captured: g.mode == capturing && err == nil, superseded: p.superseded, findings: p.inspection.findings}
 	if l := p.listeners; l != nil {
@@ -46,7 +46,7 @@ func (p *podCapture) publishState(g goal, err error) {
 	}
 }
 
-// differs says whether somebody may wait for the difference.
+// differs reports whether the states differ in something that is waited for.
 func (s *podStatus) differs(o *podStatus) bool {
 	return s.reached != o.reached || s.captured != o.captured || s.superseded != o.superseded || (s.err == nil) != (o.err == nil)
 }

@@ -64,7 +64,7 @@ func (m *Manager) followEnds(stopped <-chan struct{}) {
 	}
 }
 
-// retireAll retires all pods that need not be served, and says whether that was done before time was up.
+// retireAll retires all pods that need not be served, and reports whether that was done before time was up.
 func (m *Manager) retireAll(up <-chan time.Time) bool {
 	for {
 		pending, progress := m.retireMore()
@@ -80,7 +80,7 @@ func (m *Manager) retireAll(up <-chan time.Time) bool {
 	}
 }
 
-// retireMore has all pods retire that need not be served, and says how many are at it, and what is closed when one has made a step.
+// retireMore has all pods retire that need not be served, and returns how many have not finished, and a channel that is closed when one has gone on.
 func (m *Manager) retireMore() (pending int, progress <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -1,6 +1,6 @@
 // Package cgroup reads how much memory the process may use and uses, from control groups of version 2 or 1.
 //
-// It must not change anything, and it does not say what to do when memory is short.
+// It only reads, and does not decide what to do when memory is short.
 package cgroup
 
 import (
@@ -105,7 +105,7 @@ func (m *Memory) Limit() (int64, bool) {
 	return limit, err == nil && limit > 0 && limit < math.MaxInt64/2
 }
 
-// Usage is what the process uses, in bytes, and what it may use; false when nobody limits it or it cannot be told. What the kernel would give
+// Usage is what the process uses, in bytes, and what it may use; false when nobody limits it or it is not known. What the kernel would give
 // back before it is short, as pages of files that were not used lately, does not count once the usage is near the limit.
 func (m *Memory) Usage() (used, limit int64, limited bool) {
 	limit, limited = m.Limit()
@@ -125,7 +125,7 @@ func (m *Memory) Usage() (used, limit int64, limited bool) {
 	return used, limit, true
 }
 
-// inactive is how many bytes of file pages were not used lately, 0 if that cannot be told.
+// inactive is how many bytes of file pages were not used lately, 0 if that is not known.
 func (m *Memory) inactive() int64 {
 	text, err := os.ReadFile(filepath.Join(m.folder, m.files.statistics))
 	if err != nil {

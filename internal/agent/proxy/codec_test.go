@@ -11,7 +11,7 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// keyed is a policy under which a key is what allows a second try.
+// keyed is a policy under which a key is what allows a second attempt.
 func keyed(generate bool) policy.Binding {
 	return toAny(func(s *policy.Settings) {
 		s.Retry.On, s.Retry.Idempotency, s.Retry.GenerateKey = policy.Of(policy.GatewayError), policy.IdempotentOrKeyed, generate
@@ -41,8 +41,8 @@ func (l *requestLog) serve(_ int, p *peer) {
 // A key that is empty, or that Connection removes on the way, protects nobody from a second execution.
 func TestRule09_AKeyThatIsNotForwardedDoesNotCount(t *testing.T) {
 	for name, tc := range map[string]struct {
-		fields string
-		tries  int
+		fields   string
+		attempts int
 	}{
 		"a key":           {"Idempotency-Key: k\r\n", 3},
 		"none":            {"", 1},
@@ -57,8 +57,8 @@ func TestRule09_AKeyThatIsNotForwardedDoesNotCount(t *testing.T) {
 			if res, _ := c.response("POST"); res.StatusCode != 503 {
 				t.Fatalf("got %d", res.StatusCode)
 			}
-			if len(up.heads) != tc.tries {
-				t.Errorf("%d tries, want %d", len(up.heads), tc.tries)
+			if len(up.heads) != tc.attempts {
+				t.Errorf("%d attempts, want %d", len(up.heads), tc.attempts)
 			}
 		})
 	}
@@ -89,7 +89,7 @@ func TestRule16_AKeyIsGeneratedForRequestsThatLackIt(t *testing.T) {
 				t.Fatalf("got %d", res.StatusCode)
 			}
 			if len(up.heads) != 3 {
-				t.Fatalf("%d tries", len(up.heads))
+				t.Fatalf("%d attempts", len(up.heads))
 			}
 			for _, h := range up.heads {
 				keys := h.Values("Idempotency-Key")

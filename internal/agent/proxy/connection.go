@@ -24,7 +24,6 @@ type connection struct {
 type parsing struct {
 	routes  route.Selector
 	session h1.Session
-	prefix  []byte // what was read of a connection that is not understood
 }
 
 // run carries the connection to its end. What is on the stack while a connection is idle is most of what it costs, so the functions
@@ -60,7 +59,7 @@ func (c *connection) serve(shed bool) {
 // begin finds out what the connection carries, and prepares it to be passed through if that is not HTTP/1.
 func (c *connection) begin(shed bool) (http bool) {
 	if shed {
-		c.passThrough(PassedShed, nil)
+		c.passThrough(PassedShed, nil, nil)
 		return false
 	}
 	return c.identify()
@@ -74,8 +73,7 @@ func (c *connection) serveHTTP2() {
 
 // passOn prepares the connection to be passed through from the first request that no policy governs.
 func (c *connection) passOn(prefix []byte) {
-	c.prefix = prefix
-	_ = c.client.Conn.Pin(func() { c.passThrough(PassedUnmatched, nil) }) // fails when the connection is closed already
+	_ = c.client.Conn.Pin(func() { c.passThrough(PassedUnmatched, nil, prefix) }) // fails when the connection is closed already
 }
 
 // end frees what the connection holds. It is deferred, and deals with a panic.

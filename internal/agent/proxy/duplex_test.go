@@ -263,7 +263,7 @@ func TestRule27_ABodyThatIsVisiblyBadIsNotForwarded(t *testing.T) {
 				t.Errorf("%d connections were made for it", n)
 			}
 			if n, r := w.events.malformed.Load(), w.events.refused.Load(); n != 1 || r.Status != 400 || r.Reason == "" {
-				t.Errorf("counted %d times, told %+v", n, r)
+				t.Errorf("counted %d times, reported %+v", n, r)
 			}
 		})
 	}

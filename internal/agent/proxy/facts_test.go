@@ -81,7 +81,7 @@ func TestRule07_AnUnsentPOSTIsRetriedWhateverIsTimed(t *testing.T) {
 					t.Fatalf("got %d %q", res.StatusCode, body)
 				}
 				if e := w.seen.lastCall(t); e.Outcome.Decision != call.Recovered || len(e.Attempts) != 2 {
-					t.Errorf("outcome %+v, tries %+v", e.Outcome, e.Attempts)
+					t.Errorf("outcome %+v, attempts %+v", e.Outcome, e.Attempts)
 				}
 			})
 		}
@@ -130,7 +130,7 @@ func TestRule29_AConnectionThatWaitsForABodyIsNotReused(t *testing.T) {
 	}
 }
 
-// No try starts for a client that has gone, however short the waits between them are.
+// No attempt starts for a client that has gone, however short the waits between them are.
 func TestRule04_NoAttemptStartsForADepartedClient(t *testing.T) {
 	for name, backoff := range map[string]time.Duration{"at once": 0, "after a while": 5 * time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
@@ -214,11 +214,11 @@ func TestRule08_ARepairIsNotCalledARetry(t *testing.T) {
 	}
 	w.waitFor(t, func() bool { w.seen.mu.Lock(); defer w.seen.mu.Unlock(); return len(w.seen.calls) == 2 })
 	var got []string
-	for _, try := range w.seen.lastCall(t).Attempts {
-		got = append(got, fmt.Sprint(try.Start, " ", try.Kind, " ", try.Reused, " ", try.Detail))
+	for _, attempt := range w.seen.lastCall(t).Attempts {
+		got = append(got, fmt.Sprint(attempt.Start, " ", attempt.Kind, " ", attempt.Reused, " ", attempt.Detail))
 	}
 	if want := "[first reset true closed repair ok false ]"; fmt.Sprint(got) != want && fmt.Sprint(got) != "[first reset true connection reset repair ok false ]" {
-		t.Errorf("tries %v, want %v", got, want)
+		t.Errorf("attempts %v, want %v", got, want)
 	}
 }
 
@@ -263,7 +263,7 @@ func TestRule18_AnUnsentBodyIsNotLost(t *testing.T) {
 	c.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nfour")
 	c.response("PUT")
 	if n := w.dialer.dials.Load(); n != 3 {
-		t.Errorf("%d tries, want 3", n)
+		t.Errorf("%d attempts, want 3", n)
 	}
 }
 

@@ -64,7 +64,7 @@ func TestAPanicKeepsNothing(t *testing.T) {
 	}
 }
 
-// So is the account of a body that was kept for another try.
+// So is the account of a body that was kept for another attempt.
 func TestAPanicKeepsNoReplayMemory(t *testing.T) {
 	w := build(t, serve(t, echo), toAny(retryOn(policy.GatewayError)))
 	w.events.expectPanic.Store(true)

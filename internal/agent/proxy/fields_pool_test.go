@@ -11,7 +11,7 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// gate is an upstream that answers "/held" when it is told to, and everything else at once.
+// gate is an upstream that answers "/held" when the test lets it, and everything else at once.
 type gate struct {
 	arrived chan struct{} // one for each held request
 	release chan struct{}
@@ -257,7 +257,7 @@ func TestARetryAvoidsEndpointsUnlessWritten(t *testing.T) {
 				apart = apart && n[0].Swap(0) == 1 && n[1].Swap(0) == 1
 			}
 			if apart != avoid {
-				t.Errorf("the tries of each call went to different endpoints: %v, want %v", apart, avoid)
+				t.Errorf("the attempts of each call went to different endpoints: %v, want %v", apart, avoid)
 			}
 		})
 	}

@@ -53,9 +53,9 @@ func TestRule09_EveryFieldDecidesOnRetries(t *testing.T) {
 	for name, tc := range map[string]struct {
 		set     func(*policy.Retry)
 		request string // aGET if empty
-		answer  string // to every try
+		answer  string // to every attempt
 		calls   int    // 1 if 0
-		want    int64  // tries
+		want    int64  // attempts
 	}{
 		"maxRetries":      {set: func(r *policy.Retry) { r.On, r.MaxRetries = policy.Of(policy.GatewayError), 4 }, answer: answer(503, ""), want: 5},
 		"gateway error":   {set: func(r *policy.Retry) { r.On = policy.Of(policy.GatewayError) }, answer: answer(504, ""), want: 3},
@@ -130,7 +130,7 @@ func TestRule09_EveryFieldDecidesOnRetries(t *testing.T) {
 				c.response("GET")
 			}
 			if n.Load() != tc.want {
-				t.Errorf("%d tries, want %d", n.Load(), tc.want)
+				t.Errorf("%d attempts, want %d", n.Load(), tc.want)
 			}
 		})
 	}
@@ -156,7 +156,7 @@ func TestRule13_OldCallsAreNotInTheBudget(t *testing.T) {
 	c.pause(50 * time.Millisecond)
 	c.get("/bad")
 	if n.Load() != 10 {
-		t.Errorf("%d tries for 10 calls: one retry of 10 was allowed though the first 9 are long ago", n.Load())
+		t.Errorf("%d attempts for 10 calls: one retry of 10 was allowed though the first 9 are long ago", n.Load())
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// Which rule a call is governed by shows in how often it is tried, and in what is told of it.
+// Which rule a call is governed by shows in how often it is tried, and in what is reported of it.
 //
 //enforces:http1 rules[].name rules[].match[].methods rules[].match[].path.type rules[].match[].path.value
 func TestCallsFindTheirRule(t *testing.T) {
@@ -35,10 +35,10 @@ func TestCallsFindTheirRule(t *testing.T) {
 				want = 3
 			}
 			if n.Load() != want {
-				t.Errorf("%d tries, want %d", n.Load(), want)
+				t.Errorf("%d attempts, want %d", n.Load(), want)
 			}
 			if got := w.seen.lastCall(t).Rule; got != rule {
-				t.Errorf("told of rule %q, want %q", got, rule)
+				t.Errorf("reported under rule %q, want %q", got, rule)
 			}
 		})
 	}
@@ -98,7 +98,7 @@ func passesAsItIs(t *testing.T, b policy.Binding, sent string, why Passed) {
 		t.Error("the server got nothing")
 	}
 	if n := w.events.passed[why].Load(); n != 1 {
-		t.Errorf("%d connections are told as passed", n)
+		t.Errorf("%d connections are reported as passed", n)
 	}
 }
 

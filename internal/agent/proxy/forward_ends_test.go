@@ -159,7 +159,7 @@ func (c *turnClient) run(talks []*turn) {
 		}
 		answered := c.group(talks)
 		if c.turns {
-			c.settle(talks[0])
+			c.awaitUpstream(talks[0])
 			c.turn.Unlock()
 		}
 		talks = talks[answered:]
@@ -223,8 +223,8 @@ func (c *turnClient) group(talks []*turn) int {
 
 func badRequest(k *turn) bool { return k.badly && len(k.plain) > 0 }
 
-// settle waits until the upstream has said all that it has to say in answer to a talk.
-func (c *turnClient) settle(k *turn) {
+// awaitUpstream waits until the upstream has said all that it has to say in answer to a talk.
+func (c *turnClient) awaitUpstream(k *turn) {
 	c.mu.Lock()
 	begun := k.begun
 	c.mu.Unlock()

@@ -23,7 +23,7 @@ func TestRule04_AHalfClosedClientGetsItsAnswers(t *testing.T) {
 		say     string
 		answers []string
 		blind   bool
-		bad     int64 // so many tries are answered with 503
+		bad     int64 // so many attempts are answered with 503
 		slow    time.Duration
 	}{
 		"one request":              {say: get, answers: []string{"GET / "}},

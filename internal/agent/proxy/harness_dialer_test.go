@@ -30,6 +30,7 @@ type plainDialer struct {
 	broken atomic.Int64
 	slow   atomic.Int64 // nanoseconds that each dial takes
 	narrow atomic.Bool  // the kernel takes little of what is sent
+	files  atomic.Bool  // connections are made as files, as the agent makes them, which last does not know
 	// asked counts the looks at clients' ends, of which nothing is known if blind.
 	asked atomic.Int64
 	blind atomic.Bool
@@ -76,7 +77,7 @@ func procAddr(a netip.AddrPort) string {
 
 func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.Socket, error) {
 	if d.panics.Load() {
-		panic("told to")
+		panic("as the test asks")
 	}
 	d.dials.Add(1)
 	d.notify()
@@ -110,9 +111,22 @@ func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.So
 	if d.narrow.Load() {
 		_ = c.(*net.TCPConn).SetWriteBuffer(1)
 	}
+	if d.files.Load() {
+		defer c.Close()
+		return c.(*net.TCPConn).File()
+	}
 	d.last.Store(c.(*net.TCPConn))
 	return c.(*net.TCPConn), nil
 }
+
+// capturing accepts as capture does.
+type capturing struct {
+	*transport.Listener
+	at net.Addr
+}
+
+// Addr is where it listens.
+func (c *capturing) Addr() net.Addr { return c.at }
 
 // testProxy is a proxy between a client and whatever the test makes of the upstream.
 type testProxy struct {
@@ -125,7 +139,7 @@ type testProxy struct {
 	dialer *plainDialer
 	names  *fakeNames
 	// captured is where clients connect to, as if they had gone to original.
-	captured net.Listener
+	captured capturing
 	original netip.AddrPort
 	// services are what the policy names, by their names.
 	services map[string]*policy.Destination
@@ -151,7 +165,12 @@ func buildWith(t testing.TB, o Options, original netip.AddrPort, bindings ...pol
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.captured, err = net.Listen("tcp", "127.0.0.1:0")
+	made, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.captured.at = made.Addr()
+	w.captured.Listener, err = transport.NewListener(made.(*net.TCPListener))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +184,7 @@ func buildWith(t testing.TB, o Options, original netip.AddrPort, bindings ...pol
 			if err != nil {
 				return
 			}
-			wg.Go(func() { w.server.ServeCaptured(pod, c.(*net.TCPConn), original) })
+			wg.Go(func() { w.server.ServeCaptured(pod, c, original) })
 		}
 	})
 	t.Cleanup(func() {

@@ -37,7 +37,7 @@ func (b *notifier) next() <-chan struct{} {
 	return b.notified
 }
 
-// waitFor waits until something has come true that makes itself heard: dials, tries, calls and the events of connections do.
+// waitFor waits until something has come true that makes itself heard: dials, attempts, calls and the events of connections do.
 func (b *notifier) waitFor(t testing.TB, done func() bool) {
 	t.Helper()
 	late := time.NewTimer(patience)
@@ -92,7 +92,7 @@ func (e *recordedEvents) Panicked(_ string, what any, stack []byte) {
 type fakeRecorder struct {
 	*notifier
 	mu       sync.Mutex
-	tries    []routes.Attempt
+	attempts []routes.Attempt
 	calls    []routes.Exchange
 	discards atomic.Bool // keep nothing
 	// panics makes TryDone fail as a mistake of ours would.
@@ -116,7 +116,7 @@ func (o *fakeRecorder) OpaqueClosed(sent, received int64) {
 func (o *fakeRecorder) AttemptDone(t *routes.Attempt) {
 	if o.panics.Load() {
 		o.panicked.Store(t)
-		panic("told to")
+		panic("as the test asks")
 	}
 	if o.discards.Load() {
 		return
@@ -124,7 +124,7 @@ func (o *fakeRecorder) AttemptDone(t *routes.Attempt) {
 	defer o.notify()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.tries = append(o.tries, *t)
+	o.attempts = append(o.attempts, *t)
 }
 
 func (o *fakeRecorder) CallDone(e *routes.Exchange) {

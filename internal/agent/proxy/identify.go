@@ -18,11 +18,11 @@ import (
 func (c *connection) identify() bool {
 	switch c.routes.Declared() {
 	case route.Ungoverned:
-		c.passThrough(PassedUnmatched, nil)
+		c.passThrough(PassedUnmatched, nil, nil)
 		return false
 	case route.Opaque:
 		if !c.routes.NeedsName() {
-			c.passThrough(PassedDeclared, nil)
+			c.passThrough(PassedDeclared, nil, nil)
 			return false
 		}
 	case route.HTTP1:
@@ -63,8 +63,7 @@ func (c *connection) decide(proto detect.Protocol, s *tunnel.Server) (http bool)
 		}
 	case detect.Undecided, detect.Other, detect.Silent:
 	}
-	c.prefix = c.session.Buffered()
-	c.passThrough(why, s)
+	c.passThrough(why, s, c.session.Buffered())
 	return false
 }
 
@@ -111,7 +110,7 @@ func (c *connection) identifyLate() bool {
 	return false
 }
 
-// speaker says who was the first to send something.
+// speaker is the side that was the first to send something.
 type speaker uint8
 
 const (

@@ -177,7 +177,7 @@ func TestRule32_StallsLoseNoRequest(t *testing.T) {
 	w := buildWith(t, Options{sniffDelay: time.Nanosecond}, up, undeclared(func(s *policy.Settings) {
 		s.Retry.On = policy.Of(policy.ConnectFailure, policy.Reset)
 		s.Retry.MaxRetries = 20
-		s.Pool.MaxIdlePerEndpoint = 0 // every try on a connection of its own
+		s.Pool.MaxIdlePerEndpoint = 0 // every attempt on a connection of its own
 	}))
 	var all sync.WaitGroup
 	for id := range clients {

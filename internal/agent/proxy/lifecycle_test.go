@@ -15,13 +15,13 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// busyWorld is a world with calls in every kind of wait, each with a client of its own: for the head, between tries, for the server
+// busyWorld is a world with calls in every kind of wait, each with a client of its own: for the head, between attempts, for the server
 // to be reached, for the client; and with what is open besides calls.
 func busyWorld(t *testing.T) (w *testProxy, clients []*client) {
 	t.Helper()
 	tcp := toAny(nil)
 	tcp.Key, tcp.To.Protocol = "tcp", policy.ProtocolTCP
-	var waited atomic.Int64 // for the head, and between tries
+	var waited atomic.Int64 // for the head, and between attempts
 	up := serve(t, func(_ int, p *peer) {
 		for {
 			q, _, ok := p.request()
@@ -84,7 +84,7 @@ func TestRule26_AForcedStopEndsAllAtOnce(t *testing.T) {
 	}
 }
 
-// All sessions are told before one is waited for: here each ends only when all have been told.
+// All sessions are interrupted before one is waited for: here each ends only when all have been.
 func TestConnectionsAreInterruptedBeforeOneIsWaitedFor(t *testing.T) {
 	const n = 12
 	arrived := make(chan struct{}, n)

@@ -19,7 +19,7 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// failingDialer fails as told.
+// failingDialer fails with err.
 type failingDialer struct {
 	err   error
 	dials atomic.Int64

@@ -12,18 +12,18 @@ func TestConnectionsPassedThroughAreCounted(t *testing.T) {
 	b := toAny(nil)
 	b.To.Protocol = policy.ProtocolTCP
 	w := build(t, serve(t, func(_ int, p *peer) { _, _ = io.Copy(p, p.r) }), b)
-	told := &w.seen.opaque
+	seen := &w.seen.opaque
 	c := w.dial()
 	c.send("six by")
 	if _, err := io.ReadFull(c.r, make([]byte, 6)); err != nil {
 		t.Fatal(err)
 	}
-	if o, e := told.opened.Load(), told.closed.Load(); o != 1 || e != 0 {
+	if o, e := seen.opened.Load(), seen.closed.Load(); o != 1 || e != 0 {
 		t.Errorf("%d opened and %d closed while it is open", o, e)
 	}
 	c.Close()
-	w.seen.waitFor(t, func() bool { return told.closed.Load() == 1 })
-	if o, sent, received := told.opened.Load(), told.sent.Load(), told.received.Load(); o != 1 || sent != 6 || received != 6 {
+	w.seen.waitFor(t, func() bool { return seen.closed.Load() == 1 })
+	if o, sent, received := seen.opened.Load(), seen.sent.Load(), seen.received.Load(); o != 1 || sent != 6 || received != 6 {
 		t.Errorf("%d opened, %d bytes sent, %d received", o, sent, received)
 	}
 }

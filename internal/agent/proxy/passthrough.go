@@ -43,8 +43,9 @@ func (c *connection) dial(ctx context.Context, to netip.AddrPort) (*transport.Co
 	return k.Connect(ctx, to)
 }
 
-// passThrough carries the connection to its end without parsing it. s is the connection to the server if there is one already.
-func (c *connection) passThrough(why Passed, s *tunnel.Server) {
+// passThrough carries the connection to its end without parsing it. s is the connection to the server if there is one already, read what was
+// read of the client's.
+func (c *connection) passThrough(why Passed, s *tunnel.Server, read []byte) {
 	c.client.Activity.Set(drive.Passing)
 	aside(func() {
 		if s == nil && why == PassedShed {
@@ -58,7 +59,7 @@ func (c *connection) passThrough(why Passed, s *tunnel.Server) {
 		return
 	}
 	c.srv.events.Passed(why)
-	c.pass(s)
+	c.pass(s, read)
 }
 
 // aside runs f on a goroutine of its own and waits for it. Connecting needs a large stack, which would stay with the idle connection.
@@ -111,26 +112,26 @@ func (c *connection) connectDirectly() *tunnel.Server {
 	return &tunnel.Server{Conn: conn, Peer: c.client.Original}
 }
 
-// pass has the connection carried on between client and server.
-func (c *connection) pass(s *tunnel.Server) {
-	o := tunnel.Options{ToServer: c.prefix, Until: s.Until, Poller: c.srv.poller}
+// pass has the connection carried on between client and server, from what was read of the client's.
+func (c *connection) pass(s *tunnel.Server, read []byte) {
+	o := tunnel.Options{ToServer: read, Until: s.Until, Poller: c.srv.poller}
 	var recorder routes.Recorder = routes.Discard{}
 	if g := c.routes.Governing(); g != nil {
 		recorder = g.Recorder()
 		o.Idle = g.Base().Timeouts.Idle
 	}
 	var first int64 // bytes sent to the server here
-	if len(c.prefix) > 0 && len(c.prefix) <= smallPrefix {
+	if len(read) > 0 && len(read) <= smallPrefix {
 		// A new connection takes this much at once, so the buffer need not wait for the tunnel's end.
-		if _, err := s.Conn.Write(c.prefix); err != nil {
+		if _, err := s.Conn.Write(read); err != nil {
 			s.Close()
 			c.client.Conn.ResetOnClose()
 			return
 		}
-		first = int64(len(c.prefix))
+		first = int64(len(read))
 		o.ToServer = nil
 	} else {
-		o.ToServer = bytes.Clone(c.prefix)
+		o.ToServer = bytes.Clone(read)
 	}
 	carried := tunnel.New(c.client.Conn, s.Conn, o)
 	c.tunnel = func() {

@@ -61,7 +61,7 @@ func TestRule25_UnaskedBytesAreNeverAnAnswer(t *testing.T) {
 				t.Fatalf("got %q", body)
 			}
 			if e := w.seen.lastCall(t); e.Outcome.Attempts != 1 {
-				t.Errorf("outcome %+v: found out by a failed try", e.Outcome)
+				t.Errorf("outcome %+v: found out by a failed attempt", e.Outcome)
 			}
 		})
 	}
@@ -115,7 +115,7 @@ func TestRule25_APinnedConnectionEndsWithItsServer(t *testing.T) {
 	}
 }
 
-// What the log can say of a call: where its tries went, on what connections, and why they failed.
+// What the log can say of a call: where its attempts went, on what connections, and why they failed.
 func TestACallReportsItsAttempts(t *testing.T) {
 	w := build(t, serve(t, func(n int, p *peer) {
 		if _, _, ok := p.request(); !ok {
@@ -145,15 +145,15 @@ func TestACallReportsItsAttempts(t *testing.T) {
 		{Status: 200, Start: call.Retry},
 	}
 	if len(e.Attempts) != len(want) {
-		t.Fatalf("tries %+v", e.Attempts)
+		t.Fatalf("attempts %+v", e.Attempts)
 	}
-	for i, try := range e.Attempts {
-		if try.Peer != w.original || try.Reused {
-			t.Errorf("try %d went to %v, reused %v", i, try.Peer, try.Reused)
+	for i, attempt := range e.Attempts {
+		if attempt.Peer != w.original || attempt.Reused {
+			t.Errorf("attempt %d went to %v, reused %v", i, attempt.Peer, attempt.Reused)
 		}
-		try.Took, try.Peer = 0, want[i].Peer
-		if try != want[i] {
-			t.Errorf("try %d: %+v, want %+v", i, try, want[i])
+		attempt.Took, attempt.Peer = 0, want[i].Peer
+		if attempt != want[i] {
+			t.Errorf("attempt %d: %+v, want %+v", i, attempt, want[i])
 		}
 	}
 	if !e.Outcome.Truncated || e.Detail != routes.DetailClosed {
@@ -161,7 +161,7 @@ func TestACallReportsItsAttempts(t *testing.T) {
 	}
 }
 
-// More tries than are told of are not all told of.
+// Of a call with many attempts only the first are reported one by one.
 func TestReportedAttemptsAreBounded(t *testing.T) {
 	w := build(t, closedAddress(t), toAny(func(s *policy.Settings) {
 		s.Retry.On, s.Retry.MaxRetries = policy.Of(policy.ConnectFailure), 2*routes.MaxAttempts
@@ -198,7 +198,7 @@ func TestRule08_AnInterimResponseShowsThatTheServerWasThere(t *testing.T) {
 				res, _ = c.response("GET")
 			}
 			if res.StatusCode != 502 || n.Load() != 1 {
-				t.Errorf("got %d after %d tries", res.StatusCode, n.Load())
+				t.Errorf("got %d after %d attempts", res.StatusCode, n.Load())
 			}
 			if e := w.seen.lastCall(t); e.Outcome.Attempts != 1 {
 				t.Errorf("outcome %+v", e.Outcome)

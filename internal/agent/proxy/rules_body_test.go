@@ -85,7 +85,7 @@ func TestRule18_AnOverflowIsNotReplayed(t *testing.T) {
 		t.Fatalf("got %d %q", res.StatusCode, body)
 	}
 	if e := w.seen.lastCall(t); e.Outcome.Decision != call.ByBody || n.Load() != 1 {
-		t.Errorf("outcome %+v after %d tries", e.Outcome, n.Load())
+		t.Errorf("outcome %+v after %d attempts", e.Outcome, n.Load())
 	}
 }
 
@@ -132,7 +132,7 @@ func TestRule20_AnEarlyResponseIsForwardedAtOnce(t *testing.T) {
 		t.Fatalf("got %d %q", res.StatusCode, body)
 	}
 	if n.Load() != 1 {
-		t.Errorf("%d tries", n.Load())
+		t.Errorf("%d attempts", n.Load())
 	}
 }
 

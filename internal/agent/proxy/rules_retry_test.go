@@ -21,7 +21,7 @@ func TestRule07_AnUnsentPOSTIsRetried(t *testing.T) {
 		t.Fatalf("got %d %v", res.StatusCode, res.Header)
 	}
 	if n := w.dialer.dials.Load(); n != 3 {
-		t.Errorf("%d tries, want 3", n)
+		t.Errorf("%d attempts, want 3", n)
 	}
 	if e := w.seen.lastCall(t); e.Outcome.Decision != call.Exhausted {
 		t.Errorf("outcome %+v", e.Outcome)
@@ -227,7 +227,7 @@ func TestRule11_NothingIsRetriedAfterAnInterimResponse(t *testing.T) {
 		t.Fatalf("got %d %q", res.StatusCode, body)
 	}
 	if n.Load() != 1 {
-		t.Errorf("%d tries", n.Load())
+		t.Errorf("%d attempts", n.Load())
 	}
 }
 

@@ -52,10 +52,10 @@ func TestRule33_ACallKeepsItsVersion(t *testing.T) {
 	w.install(toAny(func(s *policy.Settings) { s.Retry.MaxRetries = 0 }))
 	close(release)
 	if _, body := c.response("GET"); body != "3" {
-		t.Fatalf("the call under way made %s tries, want 3", body)
+		t.Fatalf("the call under way made %s attempts, want 3", body)
 	}
 	if _, body := c.get("/"); body != "4" {
-		t.Fatalf("the next call ended with try %s, want 4", body)
+		t.Fatalf("the next call ended with attempt %s, want 4", body)
 	}
 }
 

@@ -44,13 +44,13 @@ func TestRule02_PerTryEndsAtTheHeadNotTheBody(t *testing.T) {
 
 //enforces:http1 retry.when timeouts.perTry
 func TestRule02_ASlowAttemptIsRetriedElsewhere(t *testing.T) {
-	var tries atomic.Int64
+	var attempts atomic.Int64
 	w := build(t, serve(t, func(_ int, p *peer) {
 		for {
 			if _, _, ok := p.request(); !ok {
 				return
 			}
-			if tries.Add(1) == 1 {
+			if attempts.Add(1) == 1 {
 				continue // no answer: the next read sees the connection go
 			}
 			p.ok("second")
@@ -98,7 +98,7 @@ func TestRule04_ADepartedClientIsNoticedWhileWaiting(t *testing.T) {
 			return
 		}
 		close(began)
-		_, _ = p.r.ReadByte() // until the try is cancelled
+		_, _ = p.r.ReadByte() // until the attempt is cancelled
 		close(gone)
 	}), toAny(nil))
 	c := w.dial()
@@ -108,7 +108,7 @@ func TestRule04_ADepartedClientIsNoticedWhileWaiting(t *testing.T) {
 	select {
 	case <-gone:
 	case <-time.After(patience):
-		t.Fatal("the try was not cancelled")
+		t.Fatal("the attempt was not cancelled")
 	}
 	if e := w.seen.lastCall(t); e.Outcome.Kind != call.ClientGone || e.Outcome.Decision != call.Abandoned {
 		t.Errorf("outcome %+v", e.Outcome)

@@ -88,7 +88,7 @@ type Server struct {
 	poller   *transport.Poller // for tunnels
 	// connector connects what is passed through under a policy.
 	connector tunnel.Connector
-	// sniffDelay is how long a client's silence is suffered before its server is connected to.
+	// sniffDelay is how long a client may be silent before its server is connected to.
 	sniffDelay time.Duration
 
 	// atomic

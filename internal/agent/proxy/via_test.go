@@ -126,7 +126,7 @@ func TestTheProxysNameIsLookedUp(t *testing.T) {
 	}
 }
 
-// What a proxy answers is told apart: only what may succeed another time is tried again.
+// What a proxy answers is distinguished: only what may succeed another time is tried again.
 func TestAProxysAnswersAreToldApart(t *testing.T) {
 	for name, tc := range map[string]struct {
 		answer   string

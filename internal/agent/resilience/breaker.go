@@ -141,7 +141,7 @@ func (b *Breaker) configure(cfg *policy.Breaker) {
 	b.probes = make([]probe, 0, b.places())
 }
 
-// Allow asks for an attempt at now. When it says yes, the Permit must go back to Done or Cancel.
+// Allow asks for an attempt at now. If it is allowed, the Permit must be given back by Done or Cancel.
 func (b *Breaker) Allow(now time.Time) (Permit, bool) {
 	if e := b.epoch.Load(); stateOf(e) == Closed {
 		return Permit{epoch: e}, true
@@ -240,7 +240,7 @@ func (b *Breaker) Done(now time.Time, p Permit, r Result) {
 }
 
 // Status tells how b stands at now. An open time that is over shows as half-open: the next call will pass. When no probe is under
-// way, and none has been for as long as the breaker was open, it shows as closed: nobody asks, so nobody is rejected.
+// way, and none has been for as long as the breaker was open, it shows as closed: as no call came, none was rejected.
 func (b *Breaker) Status(now time.Time) Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()

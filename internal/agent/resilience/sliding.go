@@ -78,5 +78,5 @@ func (s *slots) reset() {
 	}
 }
 
-// tickOf numbers the slots from 1 on, so that a slot never used is told from the first.
+// tickOf numbers the slots from 1 on, so that a slot never used differs from the first.
 func tickOf(since, step time.Duration) uint64 { return uint64(max(since, 0)/step) + 1 }

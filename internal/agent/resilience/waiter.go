@@ -15,7 +15,7 @@ type Entry struct {
 	Until time.Time
 }
 
-// Verdict says whether a call may pass a gate.
+// Verdict reports whether a call may pass a gate.
 type Verdict uint8
 
 const (

@@ -45,7 +45,7 @@ func (a *affinities) leave(of *affinity) {
 	}
 }
 
-// retain forgets all pods but those of a version, and what nobody needs any more.
+// retain removes pods that are not in a version, and affinities that no pool uses and whose timeout has passed.
 func (a *affinities) retain(v *version, now time.Time) {
 	for pod, all := range a.pods {
 		if v.tables[pod] == nil {

@@ -8,7 +8,7 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// Observer is told what calls did. Its handles are resolved when a policy is installed, so that counting needs no lookup.
+// Observer gets what calls did. Its handles are resolved when a policy is installed, so that counting needs no lookup.
 type Observer interface {
 	// Recorder returns the handle for one policy at one of its targets (as policy.Target.String shows it). Asked again for the
 	// same pair it returns the same handle.

@@ -8,7 +8,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
-// resolve makes a route. A PodRoutes that has been replaced in the meantime gets one whose state nobody else sees: its call keeps the
+// resolve makes a route. A PodRoutes that has been replaced in the meantime gets one with a state of its own: its call keeps the
 // version it began with, and the versions after it are not disturbed.
 func (s *Table) resolve(t *PodRoutes, c *Candidate, destination string) (*Route, error) {
 	k := stateKey{c.Key(), destination}

@@ -15,7 +15,7 @@ type Options struct {
 	Dialer func(podUID string) upstream.Dialer
 	// Node is the name of this node.
 	Node string
-	// Observer is told what calls did; nil means nobody.
+	// Observer gets what calls did; nil discards it.
 	Observer Observer
 	// Names finds the addresses of host names; nil: calls go nowhere but to the address that their client chose.
 	Names Names

@@ -12,7 +12,7 @@ import (
 	"fairlead.dev/fairlead/internal/wire"
 )
 
-// fakeApplier refuses versions of profiles, told apart by their maxRetries.
+// fakeApplier refuses versions of profiles, distinguished by their maxRetries.
 type fakeApplier struct {
 	refuses map[string][]int // profile: versions
 	broken  bool             // refuses everything, for no profile's fault, once no profile is at fault

@@ -114,30 +114,35 @@ func (c *Client) session(ctx context.Context, address string) (bool, error) {
 	defer limit.Stop()
 	client := wire.NewClient(conn)
 	base, hello := c.hello()
-	stream, err := client.Subscribe(ctx, hello)
-	if err != nil {
+	in := updateReader{base: base}
+	if in.stream, err = client.Subscribe(ctx, hello); err != nil {
 		return false, err
 	}
-	in := updateReader{stream: stream, base: base}
 	for served := false; ; served = true {
 		u, err := in.next()
 		if err != nil {
 			return served, err
 		}
 		limit.Stop()
-		ack := c.receive(ctx, in.base, u)
-		in.base = c.current.Load()
-		if err := stream.Ack(ack); err != nil {
+		if err := c.answer(ctx, &in, u); err != nil {
 			return served, err
 		}
-		if !served {
-			c.connected(address)
-			c.opts.Logger.InfoContext(ctx, "following manager", "address", address, "held", len(hello.Held), "received", len(u.Set))
-			if c.opts.Reporter != nil {
-				wg.Go(func() { c.reports.deliver(ctx, client, c.opts.Logger) })
-			}
+		if served {
+			continue
+		}
+		c.connected(address)
+		c.opts.Logger.InfoContext(ctx, "following manager", "address", address, "held", len(hello.Held), "received", len(u.Set))
+		if c.opts.Reporter != nil {
+			wg.Go(func() { c.reports.deliver(ctx, client, c.opts.Logger) })
 		}
 	}
+}
+
+// answer puts an update in force and tells the manager what came of it.
+func (c *Client) answer(ctx context.Context, in *updateReader, u wire.Update) error {
+	ack := c.receive(ctx, in.base, u)
+	in.base = c.current.Load()
+	return in.stream.Ack(ack)
 }
 
 // hello returns the first message of a subscription, and the set that the first update changes.
@@ -145,7 +150,7 @@ func (c *Client) hello() (*set, wire.Hello) {
 	base := c.current.Load()
 	h := wire.Hello{Node: c.opts.Node, Held: base.versions(), Features: wire.AllFeatures(), Version: c.opts.Version}
 	if !h.Fits() {
-		// What is not listed is sent again, so nothing is lost but time.
+		// What is not listed is sent again.
 		base, h.Held = base.emptied(), nil
 	}
 	return base, h

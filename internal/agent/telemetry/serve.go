@@ -16,7 +16,7 @@ import (
 type HandlerOptions struct {
 	// Meter is what /metrics shows, beside the Go runtime and the process.
 	Meter *Meter
-	// Live says what is wrong with the process for good: the kubelet will restart it. Nil means nothing ever is.
+	// Live returns what is wrong with the process for good, so that the kubelet restarts it; nil if nothing is. A nil Live means that nothing ever is.
 	Live func() error
 	// Ready says what is missing before the agent enforces. Nil means nothing is.
 	Ready func() error
@@ -69,7 +69,7 @@ func check(ask func() error) http.HandlerFunc {
 	}
 }
 
-// within lets only those ask who are in the agent's own pod.
+// within serves a page to clients in the agent's own pod alone.
 func within(page http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if from, err := netip.ParseAddrPort(r.RemoteAddr); err != nil || !from.Addr().Unmap().IsLoopback() {

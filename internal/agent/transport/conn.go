@@ -38,7 +38,7 @@ type Conn struct {
 	// step is receive, bound once so that reads do not allocate.
 	step func(fd uintptr) bool
 
-	armed       instant // the read deadline the runtime knows; zero: none
+	armed       Instant // the read deadline the runtime knows; zero: none
 	interrupted atomic.Bool
 	woken       atomic.Bool
 	unwritable  atomic.Bool
@@ -46,7 +46,7 @@ type Conn struct {
 	polled bool // a Poller knows the descriptor; its own
 
 	acks    ackWatch
-	checked instant       // when acks was last asked
+	checked Instant       // when acks was last asked
 	closed  atomic.Uint32 // the peer's Ending when the connection was closed here
 }
 
@@ -68,9 +68,20 @@ func New(s Socket) (*Conn, error) {
 func (c *Conn) Plain() bool { return c.layer == nil }
 
 // RemoteAddr is the peer's address; it is invalid when the connection has ended.
-func (c *Conn) RemoteAddr() netip.AddrPort {
+func (c *Conn) RemoteAddr() netip.AddrPort { return peerAddr(c.raw) }
+
+// PeerAddr is RemoteAddr of a socket.
+func PeerAddr(s syscall.Conn) netip.AddrPort {
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return peerAddr(raw)
+}
+
+func peerAddr(raw syscall.RawConn) netip.AddrPort {
 	var sa syscall.Sockaddr
-	err := c.raw.Control(func(fd uintptr) { sa, _ = syscall.Getpeername(int(fd)) }) // sa is nil when it fails; package unix makes a second call
+	err := raw.Control(func(fd uintptr) { sa, _ = syscall.Getpeername(int(fd)) }) // sa is nil when it fails; package unix makes a second call
 	if err != nil {
 		return netip.AddrPort{}
 	}

@@ -122,7 +122,7 @@ func TestWriteThenReadWritesAndWaits(t *testing.T) {
 	ask := func() error { _, err := c.TryWrite([]byte("ping")); return err }
 	for range 50 {
 		now := time.Now()
-		n, _, err := c.WriteThenRead(ask, in, now, now.Add(patience))
+		n, _, err := c.WriteThenRead(ask, in, At(now), At(now.Add(patience)))
 		if err != nil || string(in[:n]) != "PING" {
 			t.Fatalf("got %q, %v", in[:n], err)
 		}
@@ -132,7 +132,7 @@ func TestWriteThenReadWritesAndWaits(t *testing.T) {
 func TestWriteThenReadReturnsTheWritersError(t *testing.T) {
 	c, _ := pair(t)
 	want := errors.New("no")
-	if _, _, err := c.WriteThenRead(func() error { return want }, make([]byte, 1), time.Now(), time.Time{}); !errors.Is(err, want) {
+	if _, _, err := c.WriteThenRead(func() error { return want }, make([]byte, 1), At(time.Now()), 0); !errors.Is(err, want) {
 		t.Fatalf("got %v", err)
 	}
 }
@@ -242,7 +242,7 @@ func TestAnExchangeAllocatesNothing(t *testing.T) {
 	ask := func() error { _, err := c.TryWrite(out); return err }
 	n := testing.AllocsPerRun(1000, func() {
 		now := time.Now()
-		if _, _, err := c.WriteThenRead(ask, in, now, now.Add(patience)); err != nil {
+		if _, _, err := c.WriteThenRead(ask, in, At(now), At(now.Add(patience))); err != nil {
 			t.Fatal(err)
 		}
 	})

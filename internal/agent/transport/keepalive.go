@@ -6,10 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// KeepAlive has a peer that is silent for Idle asked whether it is still there, every Interval, and the connection broken when as many
+// KeepAlive has the kernel probe a peer that is silent for Idle, every Interval, and break the connection when as many
 // Probes stay unanswered. An Idle of zero or less turns that off; what else is zero or less is left to the system.
 //
-// The kernel asks only while everything that was sent has been acknowledged. TCP_USER_TIMEOUT would bound the rest too, but it
+// The kernel probes only while everything that was sent has been acknowledged. TCP_USER_TIMEOUT would bound the rest too, but it
 // also breaks a connection whose peer answers every probe and merely takes nothing (tcp(7): data may "remain unacknowledged, or
 // buffered data may remain untransmitted (due to zero window size)"), and a server that reads late has done nothing wrong. What
 // stays unacknowledged is therefore found by PeerVanished, which goes by the same numbers: the socket's own.

@@ -19,11 +19,11 @@ type Layer interface {
 	// CloseWrite tells the peer that nothing follows. What the socket does not take at once of that is lost, and the end looks to the
 	// peer like a broken one.
 	CloseWrite() error
-	// Info is what the handshake has settled.
+	// Info is what the two sides have agreed on in the handshake.
 	Info() Info
 }
 
-// Info is what a handshake has settled. It is zero for a connection without a Layer.
+// Info is what the two sides have agreed on in a handshake. It is zero for a connection without a Layer.
 type Info struct {
 	// ALPN is the application protocol that both sides have agreed on; empty: none.
 	ALPN string
@@ -33,7 +33,7 @@ type Info struct {
 	Peer *x509.Certificate
 }
 
-// Info is what the handshake has settled, if there was one.
+// Info is what the two sides have agreed on in the handshake, if there was one.
 func (c *Conn) Info() Info {
 	if c.layer == nil {
 		return Info{}

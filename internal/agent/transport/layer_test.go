@@ -119,7 +119,7 @@ func TestAnAnswerComesThroughALayer(t *testing.T) {
 	ask := func() error { _, err := c.TryWrite([]byte("ping")); return err }
 	for range 50 {
 		now, until := soon()
-		if n, _, err := c.WriteThenRead(ask, in, now, until); err != nil || string(in[:n]) != "ping" {
+		if n, _, err := c.WriteThenRead(ask, in, At(now), At(until)); err != nil || string(in[:n]) != "ping" {
 			t.Fatalf("got %q, %v", in[:n], err)
 		}
 	}

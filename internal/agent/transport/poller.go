@@ -77,7 +77,7 @@ func (p *Poller) Forget(c *Conn) {
 	}
 }
 
-// add expects that the event comes after it. It returns how the kernel is to be told: the event may come, and the connection be watched
+// add expects that the event comes after it. It returns what the kernel has to know: the event may come, and the connection be watched
 // again, before the first call for it has returned.
 func (p *Poller) add(c *Conn, ready func()) (op int) {
 	p.mu.Lock()

@@ -25,7 +25,7 @@ func (c *Conn) TryRead(p []byte) (int, error) {
 // unacknowledged for too long (see PeerVanished), which shows to reads and writes whose time is up now and then. now need not be
 // exact.
 func (c *Conn) Read(p []byte, now, until time.Time) (int, error) {
-	n, _, err := c.WriteThenRead(nil, p, now, until)
+	n, _, err := c.WriteThenRead(nil, p, At(now), At(until))
 	return n, err
 }
 
@@ -33,7 +33,7 @@ func (c *Conn) Read(p []byte, now, until time.Time) (int, error) {
 // arrived earlier may be overlooked until more arrive, so there must be none: the peer speaks when spoken to. An error of before
 // is returned as it is, and nothing is read. before must not read. called is false when the time was up, or the connection
 // unusable, before its turn came.
-func (c *Conn) WriteThenRead(before func() error, p []byte, now, until time.Time) (n int, called bool, err error) {
+func (c *Conn) WriteThenRead(before func() error, p []byte, now, until Instant) (n int, called bool, err error) {
 	c.before, c.in = before, p
 	err = c.wait(c.step, now, until)
 	called = c.before == nil
@@ -42,7 +42,7 @@ func (c *Conn) WriteThenRead(before func() error, p []byte, now, until time.Time
 	case err == nil:
 		return c.n, called, c.err
 	case called && errors.Is(err, os.ErrDeadlineExceeded):
-		// On a busy machine the bytes may have come in time, and only we are late.
+		// On a busy machine the bytes may have come in time though this goroutine ran late.
 		if n, err := c.TryRead(p); err != ErrWouldBlock { //nolint:errorlint // TryRead returns it bare
 			return n, called, err
 		}
@@ -55,15 +55,15 @@ func (c *Conn) WriteThenRead(before func() error, p []byte, now, until time.Time
 // it returns false only after a TryRead that found nothing or less than it had room for. Serve returns early with
 // os.ErrDeadlineExceeded as Read does, or with ErrInterrupted.
 func (c *Conn) Serve(step func(fd uintptr) (done bool), now, until time.Time) error {
-	return c.wait(step, now, until)
+	return c.wait(step, At(now), At(until))
 }
 
 // AwaitReadable waits until there is something to read, or the peer has closed.
 func (c *Conn) AwaitReadable() error {
 	if c.layer != nil {
-		return c.wait(func(uintptr) bool { return c.Peek() != Quiet }, time.Time{}, time.Time{})
+		return c.wait(func(uintptr) bool { return c.Peek() != Quiet }, 0, 0)
 	}
-	return c.wait(func(fd uintptr) bool { return poll(int(fd), unix.POLLIN) != 0 }, time.Time{}, time.Time{})
+	return c.wait(func(fd uintptr) bool { return poll(int(fd), unix.POLLIN) != 0 }, 0, 0)
 }
 
 // receive runs inside RawConn.Read, after the runtime has forgotten earlier readiness: whatever arrives from here on wakes the

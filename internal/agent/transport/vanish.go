@@ -27,7 +27,7 @@ func (c *Conn) LastData() (ago time.Duration, ok bool) {
 // ackWatch watches whether the peer of one connection still acknowledges what is sent to it. Its zero value is ready for use.
 type ackWatch struct {
 	limit time.Duration // negative: no limit; zero: not looked up yet
-	since instant       // of the first look that found something unacknowledged; zero: none has
+	since Instant       // of the first look that found something unacknowledged; zero: none has
 }
 
 // overdue looks at the connection. An error of the descriptor is no sign of anything.
@@ -43,11 +43,11 @@ func (a *ackWatch) overdue(fd int, now time.Time) bool {
 		a.since = 0
 		return false
 	}
-	heard := at(now) - instant(info.Last_ack_recv)*instant(time.Millisecond)
+	heard := At(now) - Instant(info.Last_ack_recv)*Instant(time.Millisecond)
 	if a.since == 0 || heard > a.since {
-		a.since = at(now)
+		a.since = At(now)
 	}
-	return time.Duration(at(now)-a.since) >= a.limit
+	return time.Duration(At(now)-a.since) >= a.limit
 }
 
 // ackLimit is how long the peer of a descriptor may leave what was sent to it unacknowledged; negative: for ever.

@@ -46,25 +46,25 @@ func (c *Conn) ClearDeadlines() error {
 }
 
 // Arm bounds the reads of a Mover: they end at until (zero: never), or somewhat earlier. now need not be exact.
-func (c *Conn) Arm(now, until time.Time) error { return c.arm(now, until) }
+func (c *Conn) Arm(now, until time.Time) error { return c.arm(At(now), At(until)) }
 
 // arm sees to it that a wait ends at until at the latest. A deadline that is a little early is kept, since those who wait check the
 // clock when it fires: a connection in steady use changes its deadline about twice per timeout instead of once per read.
-func (c *Conn) arm(now, until time.Time) error {
+func (c *Conn) arm(now, until Instant) error {
 	if c.interrupted.Load() {
 		return ErrInterrupted
 	}
-	if until.IsZero() {
+	if until == 0 {
 		if c.armed == 0 {
 			return nil
 		}
-	} else if c.armedFor(at(now), at(until)) {
+	} else if c.armedFor(now, until) {
 		return nil
 	}
-	if err := c.socket.SetReadDeadline(until); err != nil {
+	if err := c.socket.SetReadDeadline(until.Time()); err != nil {
 		return cause(err)
 	}
-	c.armed = at(until)
+	c.armed = until
 	if c.interrupted.Load() { // Interrupt came in between and its deadline was overwritten
 		return ErrInterrupted
 	}
@@ -74,7 +74,7 @@ func (c *Conn) arm(now, until time.Time) error {
 	return nil
 }
 
-func (c *Conn) wait(step func(fd uintptr) bool, now, until time.Time) error {
+func (c *Conn) wait(step func(fd uintptr) bool, now, until Instant) error {
 	for {
 		if err := c.arm(now, until); err != nil {
 			return err
@@ -93,17 +93,18 @@ func (c *Conn) wait(step func(fd uintptr) bool, now, until time.Time) error {
 			c.armed = longAgo
 			return os.ErrDeadlineExceeded
 		}
-		if until.IsZero() { // nobody here has set the deadline
+		if until == 0 { // nobody here has set the deadline
 			return ErrInterrupted
 		}
-		if now = time.Now(); !now.Before(until) {
-			return c.TimeoutError(now)
+		read := time.Now()
+		if now = At(read); now >= until {
+			return c.TimeoutError(read)
 		}
 		c.armed = 0
 	}
 }
 
-func (c *Conn) armedFor(now, until instant) bool {
+func (c *Conn) armedFor(now, until Instant) bool {
 	return c.armed != 0 && c.armed <= until && c.armed-now > (until-now)/2
 }
 
@@ -127,11 +128,11 @@ func (c *Conn) waitArmed(step func(fd uintptr) bool) error {
 // any more, as the kernel would say in the end.
 func (c *Conn) TimeoutError(now time.Time) error {
 	const often = time.Second // until the first look has found the limit
-	switch every := instant(max(often, c.acks.limit/4)); {
+	switch every := Instant(max(often, c.acks.limit/4)); {
 	case c.checked == 0:
-		c.checked = at(now)
-	case at(now)-c.checked >= every:
-		c.checked = at(now)
+		c.checked = At(now)
+	case At(now)-c.checked >= every:
+		c.checked = At(now)
 		if vanished, _ := c.PeerVanished(now); vanished {
 			return unix.ETIMEDOUT
 		}

@@ -33,7 +33,7 @@ func readInTheEnd(c *Conn, peer io.Writer, until time.Time) (int, error) {
 		// The runtime tells a deadline that has passed as soon as the wait begins, and before readiness.
 		_, err := peer.Write([]byte("x"))
 		return err
-	}, in, time.Now(), until)
+	}, in, At(time.Now()), At(until))
 	return n, err
 }
 
@@ -62,7 +62,7 @@ func reading(c *Conn, disturb func()) error {
 		<-begun
 		disturb()
 	}()
-	_, _, err := c.WriteThenRead(func() error { close(begun); return nil }, make([]byte, 1), time.Now(), time.Time{})
+	_, _, err := c.WriteThenRead(func() error { close(begun); return nil }, make([]byte, 1), At(time.Now()), 0)
 	<-done
 	return err
 }
@@ -122,7 +122,7 @@ func TestALateReadTakesWhatIsThere(t *testing.T) {
 	ask := func() error { asked = true; return nil }
 	_, _ = peer.Write([]byte("z"))
 	eventually(t, func() bool { return c.Peek() == Readable })
-	if _, called, err := c.WriteThenRead(ask, in, late, late.Add(time.Millisecond)); called || asked || !errors.Is(err, os.ErrDeadlineExceeded) {
+	if _, called, err := c.WriteThenRead(ask, in, At(late), At(late.Add(time.Millisecond))); called || asked || !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("called %v %v, %v", called, asked, err)
 	}
 }

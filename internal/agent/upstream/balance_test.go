@@ -186,7 +186,7 @@ func TestClusterIPLeavesTheChoiceToTheCluster(t *testing.T) {
 	r.Avoid = []netip.AddrPort{cluster.addr}
 	c := take(t, p, r)
 	if c.Reused() || c.Peer() != cluster.addr {
-		t.Error("a retry was led to the endpoint of the try before")
+		t.Error("a retry was led to the endpoint of the attempt before")
 	}
 	c.Release(time.Now(), true)
 }

@@ -54,7 +54,7 @@ func (p *Pool) wantsOriginal(r *Request, family int) bool {
 func (r *Request) freshAtOriginal() bool { return r.Fresh || !r.Pinned && len(r.Avoid) > 0 }
 
 // family returns the family that a client called: an endpoint of the other one is no substitute, for the client has chosen, and
-// knows what to do when nobody answers there.
+// handles it when none of that family answers.
 func (p *Pool) family(r *Request) int {
 	switch {
 	case r.Original.IsValid():

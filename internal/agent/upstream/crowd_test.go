@@ -100,7 +100,7 @@ func unconnectable(bad netip.AddrPort, after time.Duration, err error) ending {
 			return false
 		}
 		time.Sleep(after)
-		p.dialFailed(time.Now(), &r.Request, err, false)
+		p.dialFailed(time.Now(), &r.Request, err)
 		return true
 	}
 }

@@ -10,7 +10,6 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/transport"
-	"fairlead.dev/fairlead/internal/agent/via"
 )
 
 // Dialer makes TCP connections from where a pod is.
@@ -28,7 +27,11 @@ func (p *Pool) dialed(ctx context.Context, r *Request, sock *transport.Conn, err
 	r.state = unused // until then whoever gives up the request gives the place back
 	now := time.Now()
 	if err != nil {
-		p.dialFailed(now, r, err, hurried(ctx, err, now.Sub(began)))
+		if hurried(ctx, err, now.Sub(began)) {
+			p.vacate(now, r.to)
+		} else {
+			p.dialFailed(now, r, err)
+		}
 		if f := r.flight; f != nil {
 			r.flight = nil
 			p.mu.Lock()
@@ -63,9 +66,9 @@ func hurried(ctx context.Context, err error, took time.Duration) bool {
 
 // dialFailed frees the place of a connection that could not be made, and notes it of the host if that is to blame: that the pool cannot
 // connect to it and, for all pods, that it has refused a call that was sent there to balance the load.
-func (p *Pool) dialFailed(now time.Time, r *Request, err error, hurried bool) {
+func (p *Pool) dialFailed(now time.Time, r *Request, err error) {
 	hc := r.to
-	if kind := FailureOf(err); !hurried && (kind == call.ConnectFailed || kind == call.ConnectTimeout) {
+	if kind := FailureOf(err); kind == call.ConnectFailed || kind == call.ConnectTimeout {
 		p.mu.Lock()
 		p.noteUnconnected(hc, now)
 		p.mu.Unlock()
@@ -88,37 +91,7 @@ func (p *Pool) connect(ctx context.Context, to netip.AddrPort) (*transport.Conn,
 	return c.Connect(ctx, to)
 }
 
-// ProxyError says that the proxy through which a host is called was reached, and did not connect to the host.
-type ProxyError struct{ Err error }
-
-// Error implements error.
-func (e *ProxyError) Error() string { return e.Err.Error() }
-
-// Unwrap returns the cause.
-func (e *ProxyError) Unwrap() error { return e.Err }
-
-// askProxy asks the proxy at the other end of a connection for the host.
-func askProxy(c *transport.Conn, r via.Request) error {
-	inner := error(nil)
-	if err := c.Pin(func() { inner = via.Connect(c, r) }); err != nil {
-		return err
-	}
-	if inner != nil {
-		return &ProxyError{inner}
-	}
-	return nil
-}
-
-// proxyFailure says what a proxy's failure is: it may reach the host later, or it does not let the call through.
-func proxyFailure(e *ProxyError) call.Kind {
-	var refused *via.Refused
-	if errors.As(e.Err, &refused) && !refused.Unreachable() || errors.Is(e.Err, via.ErrMalformed) || errors.Is(e.Err, via.ErrHost) {
-		return call.ProxyRefused
-	}
-	return call.ConnectFailed
-}
-
-// FailureOf says what kind of failure a dial's error is: ClientGone when nobody is there any more for whom to dial, ConnectTimeout
+// FailureOf returns the kind of failure that a dial's error is: ClientGone when the client or its pod has gone, ConnectTimeout
 // and ConnectFailed when the upstream or the way to it is to blame, and Internal for everything else: that is the agent's own
 // failure or the node's, of which the upstream, and other pods that call it, know nothing. Whatever else goes wrong in a handshake was
 // wrong with the upstream. It looks at error values and errnos, never at text.

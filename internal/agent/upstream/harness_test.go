@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const patience = 10 * time.Second
 
-// plainDialer dials without a namespace, or fails as told.
+// plainDialer dials without a namespace, or fails with err.
 type plainDialer struct {
 	dials atomic.Int64
 	err   error

@@ -123,7 +123,7 @@ func TestWithoutAnyOtherAnUnreachableEndpointIsUsed(t *testing.T) {
 				t.Fatalf("balancing %v: answer %d", balancing, a)
 			}
 			seen[r.peer()] = true
-			p.dialFailed(time.Now(), &r.Request, syscall.EHOSTUNREACH, false)
+			p.dialFailed(time.Now(), &r.Request, syscall.EHOSTUNREACH)
 		}
 		if len(seen) != 2 {
 			t.Errorf("balancing %v: only %v was tried", balancing, seen)

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// provenFor is how long an idle connection counts as proven alive to any client: shorter than servers keep idle connections.
+// provenFor is how long an idle connection counts as proven alive to any client: less than servers keep idle connections.
 const provenFor = 500 * time.Millisecond
 
 // proven reports whether an idle connection has just shown that its server keeps it: a server that closes idle connections may

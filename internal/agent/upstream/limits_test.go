@@ -18,7 +18,7 @@ func TestConnectsThatFailTogetherCountOnce(t *testing.T) {
 	}
 	now := time.Now()
 	for _, r := range requests {
-		p.dialFailed(now, &r.Request, d.err, false)
+		p.dialFailed(now, &r.Request, d.err)
 	}
 	if o := requests[0].to.outage; o.lasts != minOutage {
 		t.Errorf("outage %+v", o)

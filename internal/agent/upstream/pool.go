@@ -32,7 +32,7 @@ type Pool struct {
 	dialer  Dialer
 	random  func() uint64
 	via     *via.Request // nil: calls go directly
-	// affinity is not the pool's alone; it has its own lock, which is taken last
+	// affinity is shared by the pod's pools for the destination; its lock is taken last
 	affinity *Affinity
 
 	mu sync.Mutex

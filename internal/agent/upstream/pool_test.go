@@ -129,7 +129,7 @@ func TestRule25_AForgottenGrantIsPassedOn(t *testing.T) {
 		t.Error("the connection was lost")
 	}
 	if len(first.woken)+len(third.woken) > 0 {
-		t.Error("the owner of a request that was given up is still told")
+		t.Error("the owner of a request that was given up is still woken")
 	}
 }
 

@@ -258,7 +258,7 @@ func TestRule25_NothingWaitsWithoutLimits(t *testing.T) {
 	}
 }
 
-// A grant that comes together with the end of a caller's patience is not lost: whoever gives up is told.
+// A grant that comes together with the end of a caller's patience is not lost: whoever gives up learns of it.
 func TestRule25_AGrantWinsOverAnImpatientCaller(t *testing.T) {
 	p, _ := newPool(t, func(o *setup) { o.Limits.MaxConnections = 1 }, listen(t).addr)
 	c := take(t, p, request())
@@ -276,7 +276,7 @@ func TestRule25_AGrantWinsOverAnImpatientCaller(t *testing.T) {
 		t.Fatal("the grant was lost")
 	}
 	if len(r.woken) > 0 {
-		t.Error("its owner is still told")
+		t.Error("its owner is still woken")
 	}
 	if redeem(t, p, r).Conn != c.Conn {
 		t.Error("another connection")

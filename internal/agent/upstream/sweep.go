@@ -10,7 +10,7 @@ import (
 // before a connection is used, so it only has to see to it that ends of dead ones do not pile up.
 const looksPerSweep = 16
 
-// sweep closes idle connections that are too old, too many, no longer fit, or to hosts that are gone, and drops addresses nobody uses.
+// sweep closes idle connections that are too old, too many, no longer fit, or to hosts that are gone, and drops addresses that are not used.
 // What it costs grows with the connections that are idle, not with the hosts.
 func (p *Pool) sweep(now time.Time) {
 	p.mu.Lock()
@@ -53,13 +53,13 @@ func (p *Pool) expired(now time.Time, c *Conn) bool {
 	return p.limits.IdleTimeout > 0 && now.Sub(c.idleSince) >= p.limits.IdleTimeout || c.overdue(now) || p.wornOut(now, c)
 }
 
-// look is a look at an idle connection. uses tells whether somebody has used the connection since.
+// look is an idle connection to be checked. uses is its number of exchanges then: if that has changed, the connection was used since.
 type look struct {
 	conn *Conn
 	uses int
 }
 
-// nextLooks notes the idle connections that it is the turn of, and returns how many.
+// nextLooks takes the next idle connections in turn to be checked, and returns how many.
 func (p *Pool) nextLooks(looks *[looksPerSweep]look) (n int) {
 	for range len(p.withIdle) {
 		p.looked++
@@ -77,7 +77,7 @@ func (p *Pool) nextLooks(looks *[looksPerSweep]look) (n int) {
 	return n
 }
 
-// looksFit reports whether an idle connection seems to be of use, in a way that is safe while somebody takes, uses or closes it. What has arrived on one
+// looksFit reports whether an idle connection seems to be fit for use. It is safe while a request takes, uses or closes it. What has arrived on one
 // with a security layer only its user can tell: it may be no answer but a message of that layer.
 func (c *Conn) looksFit() bool {
 	if !c.Plain() {
@@ -88,8 +88,7 @@ func (c *Conn) looksFit() bool {
 	return state == transport.Quiet
 }
 
-// closeUnfit looks at idle connections without the lock, for that takes system calls, and closes those that cannot be used again.
-// Somebody may take and close one meanwhile, so it is looked at in a way that is safe then.
+// closeUnfit checks idle connections without the lock, for that takes system calls, and closes those that cannot be used again.
 func (p *Pool) closeUnfit(now time.Time, looks []look) {
 	unfit := looks[:0]
 	for _, l := range looks {

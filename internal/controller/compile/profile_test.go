@@ -95,7 +95,7 @@ func perTry(d v1alpha1.Duration) v1alpha1.PolicyBody {
 	return v1alpha1.PolicyBody{CallBlocks: v1alpha1.CallBlocks{Timeouts: &v1alpha1.Timeouts{PerTry: d}}}
 }
 
-// summary shows bindings in order: target, ports, merged policies, retries, per-try timeout.
+// summary shows bindings in order: target, ports, merged policies, retries, timeout of an attempt.
 func summary(p *policy.Profile) []string {
 	var out []string
 	for _, b := range p.Bindings {

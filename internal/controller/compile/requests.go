@@ -14,7 +14,9 @@ var requestFields = []string{
 	"timeouts.write",
 	"retry.statusCodes",
 	"retry.responseHeaders",
+	"retry.grpcStatuses",
 	"retry.overrides[].statusCodes",
+	"retry.overrides[].grpcStatuses",
 	"retry.retryAfter",
 	"retry.idempotency",
 	"retry.body",
@@ -23,6 +25,7 @@ var requestFields = []string{
 	"connectionPool.maxLifetime",
 	"connectionPool.maxRequestsPerConnection",
 	"circuitBreaker.failures.statusCodes",
+	"circuitBreaker.failures.grpcStatuses",
 }
 
 // requestField returns the entry of requestFields that a field, by its path, belongs to.

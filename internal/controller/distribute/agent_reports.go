@@ -18,7 +18,7 @@ func (s *policySet) add(ids ...policy.ID) {
 	}
 }
 
-// agentReports is what is remembered of an agent. Guarded by nodeTraffic.mu.
+// agentReports is what is kept of one agent's reports. Guarded by nodeTraffic.mu.
 type agentReports struct {
 	streams     int
 	hasFindings bool

@@ -216,7 +216,7 @@ func (a *agent) acknowledge(u wire.Update, rejections ...wire.Rejection) {
 	synctest.Wait()
 }
 
-// silent says whether no update is on its way.
+// silent reports whether no update is on its way.
 func (a *agent) silent() bool {
 	got := make(chan error, 1)
 	go func() {

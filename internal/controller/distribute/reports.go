@@ -103,7 +103,7 @@ func (s *Store) reportableOn(nodeName string) *reportable {
 }
 
 // markPoliciesChanged marks the profiles of a node in which one of the policies has a part as changed: a breaker has opened or closed there,
-// or there is something else to know about the node's pods. Changes of counts are not marked: whoever shows them asks for them.
+// or there is something else to know about the node's pods. Changes of counts are not marked: they are read when a status is written.
 func (s *Store) markPoliciesChanged(nodeName string, changed policySet) {
 	if len(changed) == 0 {
 		return

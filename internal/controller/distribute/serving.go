@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// ServingSwitch says whether this replica serves agents. At first it does not. Starting before the first complete compilation was
+// ServingSwitch reports whether this replica serves agents. At first it does not. Starting before the first complete compilation was
 // published would make agents drop policies that are merely not compiled yet.
 type ServingSwitch struct {
 	mu sync.Mutex

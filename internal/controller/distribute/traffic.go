@@ -47,7 +47,7 @@ type policyTraffic struct {
 	targets map[string]*sum // by destination
 }
 
-// nodeTraffic is what is remembered of the reports of a node's agents.
+// nodeTraffic is what is kept of the reports of a node's agents.
 type nodeTraffic struct {
 	silentFrom atomic.Int64 // the moment at which it counts as silent, unless a report arrives before
 
@@ -151,7 +151,7 @@ func (t *traffic) policy(id policy.ID) *policyTraffic {
 	return t.policies[id]
 }
 
-// node returns what is remembered of a node, or nil.
+// node returns what is kept of a node's reports, or nil.
 func (t *traffic) node(name string) *nodeTraffic {
 	t.mu.RLock()
 	defer t.mu.RUnlock()

@@ -25,7 +25,7 @@ type View struct {
 	Conflict   *compile.Conflict
 	Warnings   []string
 	Unenforced []compile.UnenforcedField
-	// Remarks are sentences about what holds although nobody wrote it.
+	// Remarks are sentences about what holds without being written in the policy.
 	Remarks []string
 	// InForce says that some version of the policy selects pods, and acting is the generation of the one that acts on calls, or 0.
 	InForce          bool

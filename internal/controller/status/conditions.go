@@ -17,7 +17,7 @@ import (
 // maxMessage bounds the message of a condition.
 const maxMessage = 1024
 
-// acceptedCondition says whether the policy is valid together with what it names.
+// acceptedCondition reports whether the policy is valid together with what it names.
 func acceptedCondition(v *index.View) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionAccepted}
 	problems := slices.Clone(v.Problems)
@@ -51,7 +51,7 @@ type programmedInput struct {
 	behind int
 }
 
-// programmedCondition says whether every node concerned acknowledged the policy.
+// programmedCondition reports whether every node concerned acknowledged the policy.
 func programmedCondition(v *index.View, r *distribute.Rollout, in programmedInput) metav1.Condition {
 	switch {
 	case !in.accepted:

@@ -70,7 +70,7 @@ func conditionsOf(v *index.View, agents *Reports, rollout *distribute.Rollout, b
 		behind:      agents.Behind,
 	})
 	if len(base.Conditions) == 0 && programmed.Status == metav1.ConditionTrue {
-		// A GitOps tool takes an object without conditions for ready. The first answer is that it is not, the second may be that it is.
+		// A GitOps tool takes an object without conditions for ready, so the first status says that it is not ready.
 		programmed.Status, programmed.Reason, programmed.Message = metav1.ConditionFalse, v1alpha1.ReasonWaitingForNodes, "The policy has just been read."
 	}
 	out := []metav1.Condition{accepted, programmed, readyCondition(v, agents, accepted, programmed)}

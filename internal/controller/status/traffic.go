@@ -79,7 +79,7 @@ func successOf(c *policy.Counts) (*int32, string) {
 }
 
 // unknown reports whether the state of the breakers is not known: none that is open is reported, and the agent of one that was has gone.
-// What status showed stays then.
+// The status keeps its figures then.
 func unknown(b *distribute.Breakers) bool { return b.Lost > 0 && b.Open+b.HalfOpen == 0 }
 
 // stateOf returns the worst state of breakers, or "" for those of a policy that has none and is merged with none that matters.
@@ -133,7 +133,7 @@ func notRetriedOf(c *policy.Counts) *v1alpha1.NotRetried {
 	return &n
 }
 
-// mostShown bounds what is said to have been counted: a whole status would be refused for one figure that does not fit.
+// mostShown bounds the counts in a status: the API server would refuse the whole status for one that is too large.
 const mostShown = 1e12
 
 func shown(n uint64) int64 { return int64(min(n, mostShown)) }

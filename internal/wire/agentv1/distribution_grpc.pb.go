@@ -63,7 +63,7 @@ type DistributionClient interface {
 	Subscribe(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SubscribeRequest, Update], error)
 	// Report carries what happened under the policies, every 5 s unless the manager's acknowledgements ask for another interval.
 	//
-	// Sequences grow by one per report of one agent process, which is told by its instance. The agent keeps a report until it is
+	// Sequences grow by one per report of one agent process, which its instance identifies. The agent keeps a report until it is
 	// acknowledged and sends it again on a later stream; the manager counts a sequence once per instance, and orders nothing by the time
 	// of an agent's clock: time travels as durations. The gauges of an agent vanish with its stream.
 	Report(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ReportRequest, ReportAck], error)
@@ -131,7 +131,7 @@ type DistributionServer interface {
 	Subscribe(grpc.BidiStreamingServer[SubscribeRequest, Update]) error
 	// Report carries what happened under the policies, every 5 s unless the manager's acknowledgements ask for another interval.
 	//
-	// Sequences grow by one per report of one agent process, which is told by its instance. The agent keeps a report until it is
+	// Sequences grow by one per report of one agent process, which its instance identifies. The agent keeps a report until it is
 	// acknowledged and sends it again on a later stream; the manager counts a sequence once per instance, and orders nothing by the time
 	// of an agent's clock: time travels as durations. The gauges of an agent vanish with its stream.
 	Report(grpc.BidiStreamingServer[ReportRequest, ReportAck]) error

@@ -196,18 +196,7 @@ func summarise(all []result) summary {
 	var badFrom, badTo time.Time
 	for _, r := range all {
 		took = append(took, r.Took)
-		s.LastBody = r.Body
-		if r.Error != "" {
-			s.Errors[r.Error]++
-		} else {
-			s.Statuses[r.Status]++
-		}
-		if r.Reason != "" {
-			s.Reasons[r.Reason]++
-		}
-		if r.Pod != "" {
-			s.Pods[r.Pod]++
-		}
+		s.count(r)
 		if r.ok() {
 			s.OK++
 			badFrom = time.Time{}
@@ -228,9 +217,25 @@ func summarise(all []result) summary {
 	return s
 }
 
+// count adds what a call came to.
+func (s *summary) count(r result) {
+	s.LastBody = r.Body
+	if r.Error != "" {
+		s.Errors[r.Error]++
+	} else {
+		s.Statuses[r.Status]++
+	}
+	if r.Reason != "" {
+		s.Reasons[r.Reason]++
+	}
+	if r.Pod != "" {
+		s.Pods[r.Pod]++
+	}
+}
+
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// load prints one line a second until it is told to stop. Connections that are open when a policy arrives stay direct until
+// load prints one line a second until it gets a signal. Connections that are open when a policy arrives stay direct until
 // they close; each second has new ones, so that what the policy changes shows at once.
 func load(ctx context.Context, args []string) error {
 	o, err := parseCallOptions("load", args)

@@ -1,4 +1,4 @@
-// Command testserver is the other side of every end-to-end story: an upstream that fails as it is told, a caller that counts
+// Command testserver is the other side of every end-to-end story: an upstream that fails as requests ask it to, a caller that counts
 // what it gets, and the tools a test needs inside a pod whose image holds nothing else.
 package main
 

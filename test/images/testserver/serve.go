@@ -281,7 +281,7 @@ func writeJSON(w http.ResponseWriter, v any) {
 }
 
 // connCounter counts the connections that carried at least one request, so that probes and control calls, which use the same
-// port, can be told apart by taking differences.
+// port, can be distinguished by taking differences.
 type connCounter struct {
 	mu          sync.Mutex
 	Open        int `json:"open"`

@@ -18,7 +18,7 @@ import (
 	"fairlead.dev/fairlead/hack/cluster/internal/paths"
 )
 
-// Progress is told what is being done, in a line without line feed.
+// Progress gets what is being done, in a line without line feed.
 type Progress func(format string, args ...any)
 
 // module is a Go module that only pins versions.

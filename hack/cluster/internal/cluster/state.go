@@ -19,7 +19,7 @@ import (
 	"fairlead.dev/fairlead/hack/cluster/internal/plan"
 )
 
-// DefaultName is the cluster that make targets use unless told otherwise.
+// DefaultName is the cluster that make targets use unless another one is named.
 const DefaultName = "fairlead"
 
 // stateFile is the record of a cluster, in its directory.

@@ -106,7 +106,7 @@ func (c *Cluster) create(ctx context.Context, nodes int, progress build.Progress
 	progress("machines are running; logs are in %s", p.LogDir())
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	if err := c.settle(ctx, s, images, progress); err != nil {
+	if err := c.makeHealthy(ctx, s, images, progress); err != nil {
 		return err
 	}
 	s.Complete = true
@@ -142,8 +142,8 @@ func (c *Cluster) start(s *state) error {
 	return supervisor.Release()
 }
 
-// settle brings a started cluster to health.
-func (c *Cluster) settle(ctx context.Context, s *state, images []Image, progress build.Progress) error {
+// makeHealthy brings a started cluster to health.
+func (c *Cluster) makeHealthy(ctx context.Context, s *state, images []Image, progress build.Progress) error {
 	api, err := c.client(s)
 	if err != nil {
 		return err

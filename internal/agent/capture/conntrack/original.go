@@ -4,9 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,10 +14,9 @@ import (
 // ip6tSOOriginalDst is IP6T_SO_ORIGINAL_DST of linux/netfilter_ipv6/ip6_tables.h.
 const ip6tSOOriginalDst = 80
 
-// OriginalDestination is where a redirected connection was on its way to. For a connection that was not redirected it is the
-// listener's own address.
-func OriginalDestination(conn *net.TCPConn) (netip.AddrPort, error) {
-	local := conn.LocalAddr().(*net.TCPAddr).AddrPort()
+// OriginalDestination is where a redirected connection was on its way to, whose own address is local. For a connection that was not
+// redirected it is that.
+func OriginalDestination(conn syscall.Conn, local netip.AddrPort) (netip.AddrPort, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return netip.AddrPort{}, err

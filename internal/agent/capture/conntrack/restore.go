@@ -26,7 +26,7 @@ import (
 // What the caller sends meanwhile goes to where the connection was on its way to, as for one that is older than its policy, from which
 // it cannot be distinguished. The server there knows nothing of it and resets it.
 
-// Known says whether the kernel knows how to translate a redirected connection. r is a socket of netfilter's protocol.
+// Known reports whether the kernel knows how to translate a redirected connection. r is a socket of netfilter's protocol.
 func Known(r *nsnetlink.Raw, c mechanism.Connection) (bool, error) {
 	asking := request(ctGet, 0, familyOf(c.From.Addr()), tuple(tupleOriginal, sockdiag.Flow(c)))
 	answer, err := r.Ask(nsnetlink.Marshal([]netlink.Message{asking}))
@@ -100,7 +100,7 @@ func listener(c mechanism.Connection, port uint16) netip.AddrPort {
 // defaultTimeout is for how many seconds the kernel knows an established connection on which nothing is sent, unless it is configured otherwise.
 const defaultTimeout = 5 * 24 * 60 * 60
 
-// establishedTimeout is that of the namespace: a restored connection is known for as long as one that was never forgotten.
+// establishedTimeout is that of the namespace: a restored entry lives as long as one that was never deleted.
 func establishedTimeout(ns *netns.Namespace) uint32 {
 	seconds := uint32(defaultTimeout)
 	_ = ns.Do(func() error {

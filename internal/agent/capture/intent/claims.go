@@ -13,7 +13,7 @@ type Claim struct {
 	// Redirect is in normal form.
 	Redirect Redirect
 	Policies []policy.ID
-	// ByHost says that the host of a request decides whether the policies govern it, so that those of the claims behind may too.
+	// ByHost: the host of a request decides whether the policies govern it; otherwise the following claims may.
 	ByHost bool
 }
 

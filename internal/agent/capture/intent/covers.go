@@ -8,7 +8,7 @@ import (
 // LinkLocal6 are addresses of IPv6 that are never redirected: without knowing the interface nobody could dial them on the pod's behalf.
 var LinkLocal6 = netip.MustParsePrefix("fe80::/10")
 
-// Covers says whether the normal form r captures connections to an address while the agent is there, as far as that depends on the address.
+// Covers reports whether the normal form r captures connections to an address while the agent is there, as far as that depends on the address.
 func (r Redirect) Covers(to netip.AddrPort) bool {
 	if a := to.Addr(); a.IsLoopback() || LinkLocal6.Contains(a) {
 		return false

@@ -2,8 +2,8 @@ package mechanism
 
 import (
 	"errors"
-	"net"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/capture/intent"
@@ -30,7 +30,7 @@ type New func(Settings) (Interface, error)
 type Interface interface {
 	// Attach prepares redirecting in a namespace. It changes nothing there, and needs no descriptor for longer than the call.
 	Attach(ns *netns.Namespace) (Attachment, error)
-	// Heartbeat is the sign of the agent's life that the mechanism gives for all attachments at once. The zero Heartbeat says that there
+	// Heartbeat is how the agent renews the leases of all attachments at once. The zero Heartbeat says that there
 	// is none: attachments hold leases of their own.
 	Heartbeat() Heartbeat
 }
@@ -78,15 +78,15 @@ type Attachment interface {
 	// Close frees what the attachment holds, changing nothing in the namespace.
 	Close() error
 
-	// Renew starts a lease, or another one, and says what was noticed. sample is a redirected connection, if there is one.
+	// Renew starts a lease, or another one, and reports what was noticed. sample is a redirected connection, if there is one.
 	Renew(sample Connection) (Health, error)
 	// Yield ends the lease at once: new connections go direct until the next Renew, unless the pod fails closed.
 	Yield() error
-	// Leased says whether there is a lease, of whichever agent.
+	// Leased reports whether there is a lease, of whichever agent.
 	Leased() (bool, error)
-	// Intact says whether what was installed is still as it was written. It fails with ErrSuperseded when another agent has written it.
+	// Intact reports whether what was installed is still as it was written. It fails with ErrSuperseded when another agent has written it.
 	Intact() (bool, error)
-	// Restore has the kernel know redirected connections again, and says how many it had forgotten.
+	// Restore has the kernel know redirected connections again, and reports how many it had forgotten.
 	Restore(all []Connection) (int, error)
 	// QUIC counts the new flows of UDP to intent.QUICPort that went out although some of what is redirected could go there too, by whatever
 	// has counted since the attachment was made in the namespace, perhaps another agent. It starts anew with what is installed anew.
@@ -94,9 +94,9 @@ type Attachment interface {
 	// Foreign names what others have in the namespace that takes connections before they come to the agent.
 	Foreign() ([]string, error)
 
-	// Original is where a connection that a listener has accepted was on its way to: the listener's own address if it was not redirected.
+	// Original is where a connection that a listener has accepted at an address was on its way to: that address if it was not redirected.
 	// Any goroutine may ask at any time.
-	Original(conn *net.TCPConn) (netip.AddrPort, error)
+	Original(conn syscall.Conn, at netip.AddrPort) (netip.AddrPort, error)
 	// ClientSocket is a redirected connection's client socket by the two addresses that its owner sees. Any goroutine may ask at any time.
 	ClientSocket(c Connection) (local, remote netip.AddrPort)
 }

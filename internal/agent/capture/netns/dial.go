@@ -108,7 +108,7 @@ func awaitConnect(ctx context.Context, file *os.File, peer unix.Sockaddr) error 
 	return outcome
 }
 
-// connected says whether a connect has come to an end, and how. Calling connect(2) once more says so; but an ICMP error received during
+// connected reports whether a connect has come to an end, and how. Calling connect(2) once more says so; but an ICMP error received during
 // the handshake does not abort the connect, and is only visible in SO_ERROR.
 func connected(fd int, peer unix.Sockaddr) (done bool, err error) {
 	switch err := unix.Connect(fd, peer); {

@@ -45,7 +45,7 @@ func (t *Table) chain(name string) *nftables.Chain {
 }
 
 // writeOwn replaces the rules that leave the agent's own connections alone: a translation to where the packet goes anyhow changes nothing
-// and settles the matter. Without it another proxy's rules in the pod would send them to that proxy, which would send
+// and ends the chain. Without it another proxy's rules in the pod would send them to that proxy, which would send
 // them back to the agent, in a circle that ends when the descriptors do.
 func writeOwn(c *nftables.Conn, chain *nftables.Chain, mark uint32) {
 	c.FlushChain(chain)

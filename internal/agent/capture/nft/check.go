@@ -14,7 +14,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/capture/nsnetlink"
 )
 
-// disturbed says whether somebody else has changed rules in the namespace, of whatever table, since Intact found the table whole or
+// disturbed reports whether somebody else has changed rules in the namespace, of whatever table, since Intact found the table whole or
 // this Table wrote it. It costs little. It may say so of a change of its own when that is made at the same time.
 func (t *Table) disturbed() bool {
 	commits := t.lease.commits.Load()
@@ -22,7 +22,7 @@ func (t *Table) disturbed() bool {
 	return err == nil && generation-commits != t.base.Load()
 }
 
-// Intact says whether the table is as it was written. It fails with mechanism.ErrSuperseded when another agent has written it since.
+// Intact reports whether the table is as it was written. It fails with mechanism.ErrSuperseded when another agent has written it since.
 func (t *Table) Intact() (bool, error) {
 	if t.applied == nil {
 		return false, nil
@@ -40,7 +40,7 @@ func (t *Table) Intact() (bool, error) {
 	if errors.Is(err, unix.ENOENT) {
 		return false, nil
 	}
-	if whole { // what could not be looked at, or is to be written again, is not settled
+	if whole { // what could not be looked at, or is to be written again, is not known to be right
 		t.base.Store(base)
 	}
 	return whole, err
@@ -150,7 +150,7 @@ func describeChain(answer []byte) (described []byte, err error) {
 	return described, err
 }
 
-// setsHold says whether the sets hold what r says. Those that are renewed or that the kernel fills are left out.
+// setsHold reports whether the sets hold what r says. Those that are renewed or that the kernel fills are left out.
 func (t *Table) setsHold(r intent.Redirect) (bool, error) {
 	c, err := nsnetlink.Dial(t.ns, unix.NETLINK_NETFILTER)
 	if err != nil {

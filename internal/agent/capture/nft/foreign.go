@@ -55,7 +55,7 @@ func (k tableKey) String() string {
 	return strings.TrimSpace(family + " " + k.name)
 }
 
-// natOutputs are the chains of tables that are not ours which the kernel asks where connections from the namespace go.
+// natOutputs are the NAT chains of other tables at the output hook.
 func natOutputs(c *netlink.Conn) (map[tableKey][]string, error) {
 	all := request(unix.NFT_MSG_GETCHAIN, netlink.Dump, nil)
 	all.Data[0] = unix.NFPROTO_UNSPEC
@@ -76,7 +76,7 @@ func natOutputs(c *netlink.Conn) (map[tableKey][]string, error) {
 	return found, nil
 }
 
-// parseNATOutput reads the name of a chain that the kernel asks where connections from the namespace go; of other chains it is "".
+// parseNATOutput returns the name of a NAT chain at the output hook; of other chains it is "".
 func parseNATOutput(answer []byte) (table tableKey, chain string, err error) {
 	var name, kind string
 	hook := uint32(unix.NF_INET_NUMHOOKS)
@@ -101,7 +101,7 @@ func parseNATOutput(answer []byte) (table tableKey, chain string, err error) {
 	return table, name, nil
 }
 
-// sendsElsewhere says whether a rule that sends connections elsewhere can be reached from one of a table's chains.
+// sendsElsewhere reports whether a rule that sends connections elsewhere can be reached from one of a table's chains.
 func sendsElsewhere(c *netlink.Conn, table tableKey, from []string) (bool, error) {
 	rules, err := rulesOf(c, table)
 	if err != nil {

@@ -51,7 +51,7 @@ func meshProxy(t testing.TB, n *netnstest.Net) {
 	t.Helper()
 	for _, at := range []string{"127.0.0.1", "::1"} {
 		n.Handle(t, netip.AddrPortFrom(netip.MustParseAddr(at), proxyPort), func(c *net.TCPConn) {
-			original, err := conntrack.OriginalDestination(c)
+			original, err := conntrack.OriginalDestination(c, c.LocalAddr().(*net.TCPAddr).AddrPort())
 			if err != nil {
 				t.Error(err)
 				return

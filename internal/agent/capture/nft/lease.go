@@ -73,7 +73,7 @@ func (l *lease) renew() error {
 // drop ends the lease at once.
 func (l *lease) drop() error { return l.send(l.removal) }
 
-// alive says whether an element of the set has not expired.
+// alive reports whether an element of the set has not expired.
 func (l *lease) alive() (bool, error) {
 	left, err := l.left()
 	return left > 0, err
@@ -138,7 +138,7 @@ type kernel struct {
 	inPlace bool
 }
 
-// updatesInPlace says whether the kernel updates the time of an element that is there (6.12 and later), by trying it on l. An
+// updatesInPlace reports whether the kernel updates the time of an element that is there (6.12 and later), by trying it on l. An
 // older kernel takes the message and ignores it; then elements have to be removed and added, which makes it wait for a grace
 // period. Where trying fails, because the table is gone, nothing has been found out, and the next lease is tried.
 func (k *kernel) updatesInPlace(l *lease) bool {

@@ -3,8 +3,8 @@ package nft
 import (
 	"errors"
 	"hash/maphash"
-	"net"
 	"net/netip"
+	"syscall"
 
 	"github.com/google/nftables"
 
@@ -48,8 +48,8 @@ func newTable(ns *netns.Namespace, s mechanism.Settings, k *kernel) *Table {
 }
 
 // Original implements mechanism.Attachment.
-func (t *Table) Original(conn *net.TCPConn) (netip.AddrPort, error) {
-	return conntrack.OriginalDestination(conn)
+func (t *Table) Original(conn syscall.Conn, at netip.AddrPort) (netip.AddrPort, error) {
+	return conntrack.OriginalDestination(conn, at)
 }
 
 // ClientSocket implements mechanism.Attachment. Packets are translated on their way, so the client's socket still has the original

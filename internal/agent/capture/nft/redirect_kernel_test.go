@@ -37,7 +37,7 @@ func greet(c *net.TCPConn) {
 }
 
 func capturedAs(c *net.TCPConn) string {
-	original, err := conntrack.OriginalDestination(c)
+	original, err := conntrack.OriginalDestination(c, c.LocalAddr().(*net.TCPAddr).AddrPort())
 	if err != nil {
 		return "captured with error " + err.Error()
 	}

@@ -70,13 +70,13 @@ func (t *table) Renew() error {
 	return err
 }
 
-// disturbed says whether a renewal reports changes; one that fails does.
+// disturbed reports whether a renewal reports changes; one that fails does.
 func (t *table) disturbed() bool {
 	h, err := t.Attachment.Renew(mechanism.Connection{})
 	return err != nil || h.Disturbed
 }
 
-// forgotten says whether a renewal reports that a connection is not known any more.
+// forgotten reports whether a renewal reports that a connection is not known any more.
 func (t *table) forgotten(tb testing.TB, c mechanism.Connection) bool {
 	tb.Helper()
 	h, err := t.Attachment.Renew(c)

@@ -55,7 +55,7 @@ func Text(kind uint16, s string) netlink.Attribute {
 	return netlink.Attribute{Type: kind, Data: []byte(s + "\x00")}
 }
 
-// isError says whether an answer is a struct nlmsgerr.
+// isError reports whether an answer is a struct nlmsgerr.
 func isError(answer []byte) bool {
 	return len(answer) >= unix.SizeofNlMsghdr && binary.NativeEndian.Uint16(answer[4:]) == unix.NLMSG_ERROR
 }

@@ -21,7 +21,7 @@ import (
 const (
 	callTimeout = 2 * time.Second
 	maxMessage  = 16 << 20 // as the kubelet's
-	// maxDescribing bounds the questions about single sandboxes that are under way.
+	// maxDescribing bounds how many requests for the details of a sandbox are under way.
 	maxDescribing = 64
 	// After a hint the runtime is asked again soon, then less and less often: a sandbox shows up in its list a little later than
 	// its network namespace on disk.
@@ -98,7 +98,7 @@ func (w *Watcher) Err() error {
 // Changed wakes its one reader after Sandboxes changed.
 func (w *Watcher) Changed() <-chan struct{} { return w.changed }
 
-// Hurry has the runtime asked at once and often for a little while. It never blocks.
+// Hurry polls the runtime at once, and often for a short time. It never blocks.
 func (w *Watcher) Hurry() {
 	select {
 	case w.hurry <- struct{}{}:
@@ -132,7 +132,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	}
 }
 
-// refresh asks the runtime once and publishes what it says.
+// refresh polls the runtime once and publishes the sandboxes.
 func (w *Watcher) refresh(ctx context.Context) {
 	next, err := w.list(ctx)
 	if ctx.Err() != nil {

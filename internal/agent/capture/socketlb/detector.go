@@ -18,7 +18,7 @@ const most = 3
 // Translated says in which address families the node translates the addresses of Services.
 type Translated struct{ V4, V6 bool }
 
-// Answer says whether the addresses of Services of a family are translated.
+// Answer reports whether the addresses of Services of a family are translated.
 type Answer string
 
 // The answers. Where it is Unknown they are taken for not translated.

@@ -16,7 +16,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/capture/socketlb"
 )
 
-// fakeNode translates what it is told to. Services that it does not know cannot be probed.
+// fakeNode translates the Services that it is given. Services that it does not know cannot be probed.
 type fakeNode struct {
 	mu       sync.Mutex
 	services map[netip.AddrPort]bool

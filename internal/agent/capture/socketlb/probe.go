@@ -20,7 +20,7 @@ var errVanished = errors.New("the probe's socket is not listed")
 // Probe reports whether a connect to a Service's address goes somewhere else, as seen in the network namespace of the calling thread. No
 // packet is sent: the connect is deferred until there is data (TCP Fast Open), which never comes.
 //
-// getpeername would not tell: those who translate have it show the Service. What the kernel's list of sockets says is true.
+// getpeername would not do: programs that translate make it return the Service. The kernel's list of sockets has the real address.
 func Probe(service netip.AddrPort) (translated bool, err error) {
 	service = netip.AddrPortFrom(service.Addr().Unmap(), service.Port())
 	fd, err := deferredConnect(service)

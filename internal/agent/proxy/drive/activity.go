@@ -22,7 +22,7 @@ const (
 	Passing
 )
 
-// epoch is what times of activities are counted from, so that they go by the clock that nobody sets.
+// epoch is what times of activities are counted from: a time with a monotonic reading.
 var epoch = time.Now()
 
 // Activity is what a connection is doing, so that a drain can close idle connections and metrics can count open ones. Its methods

@@ -76,7 +76,7 @@ func (c *Client) EndSide() error {
 // SideEnded reports whether EndSide was called.
 func (c *Client) SideEnded() bool { return c.ended.Load() }
 
-// Interrupt has the goroutine that serves the connection end. A client that is not between two requests gets a reset, because what it
+// Interrupt makes the goroutine that serves the connection end. A client that is not between two requests gets a reset, because what it
 // has received is not complete.
 func (c *Client) Interrupt() {
 	if !c.Activity.betweenRequests() {

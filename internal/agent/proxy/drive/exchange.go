@@ -112,7 +112,7 @@ func (x *Exchange) Reset() {
 	x.past, x.Detail, x.Truncated = x.past[:0], routes.NoDetail, false
 }
 
-// Run begins the call and does what it says until it has ended and its answer is forwarded. What it says is kept on x rather than on
+// Run begins the call and carries out its actions until it has ended and its answer is forwarded. The action is kept on x rather than on
 // the stack, see h1.
 func (x *Exchange) Run(p Protocol, r call.Request) {
 	x.careful = r.Method == call.Unsafe

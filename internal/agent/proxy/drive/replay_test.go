@@ -14,7 +14,7 @@ func pieces(r *Replay) (all []byte) {
 	return all
 }
 
-// What was sent is there again, whatever the pieces it was sent in, and its account is settled in the end.
+// What was sent is there again, whatever the pieces it was sent in, and its memory is given back in the end.
 func TestRule18_WhatIsKeptIsWhatWasSent(t *testing.T) {
 	memory := resilience.NewReplayMemory(1 << 20)
 	var r Replay

@@ -9,11 +9,10 @@ import (
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
-// clientWriter is the write side of a session's connection for the codec.
+// clientWriter is the write side of a session's connection for the codec, as long as an exchange serves it.
 type clientWriter struct {
-	conn *transport.Conn
-	// x is the exchange whose answer is written, whose time counts; nil: none.
-	x *exchange
+	conn *transport.Conn // nil: none is served
+	x    *exchange       // that it is a part of, whose request may go on meanwhile; immutable, nil: none
 	// until is the deadline of the whole response, headBy the one by which the client must have accepted the first byte; zero: none.
 	until, headBy time.Time
 	// stall is how long no byte may move; zero: no limit.

@@ -10,12 +10,12 @@ import (
 // connReader is a connection as the codec reads it: how long a read may wait is set beside it, and a write can be put in front of it.
 type connReader struct {
 	conn   *transport.Conn
-	reader *http1.Reader
+	reader http1.Reader
 
 	// before is called by the next read that finds time to wait, in front of the wait; see transport.Conn.WriteThenRead.
 	before func() error
 	// now is recent, until is when reads give up; zero: never.
-	now, until time.Time
+	now, until transport.Instant
 	// noWait makes reads return transport.ErrWouldBlock instead of waiting.
 	noWait bool
 	// filled says that the last read may have left bytes behind.
@@ -26,7 +26,12 @@ type connReader struct {
 
 func (l *connReader) attach(c *transport.Conn) {
 	l.conn = c
-	l.reader = http1.NewReader(l)
+	l.reader.Init(l)
+}
+
+// bound has reads give up at until; zero: never. now must be recent.
+func (l *connReader) bound(now, until time.Time) {
+	l.now, l.until = transport.At(now), transport.At(until)
 }
 
 // Read implements io.Reader for the codec.
@@ -57,7 +62,7 @@ func (l *connReader) clean() bool {
 
 // SetReadDeadline implements detect.Deadline.
 func (l *connReader) SetReadDeadline(t time.Time) error {
-	l.now, l.until = time.Now(), t
+	l.bound(time.Now(), t)
 	return nil
 }
 

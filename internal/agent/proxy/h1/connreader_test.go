@@ -18,14 +18,13 @@ func TestAReadWithoutTimeKeepsTheRequest(t *testing.T) {
 	l.attach(conn)
 	in := make([]byte, 4)
 	l.before = func() error { _, err := conn.TryWrite([]byte("ping")); return err }
-	l.now = time.Now().Add(-time.Second)
-	l.until = l.now.Add(drive.FirstCheck)
+	late := time.Now().Add(-time.Second)
+	l.bound(late, late.Add(drive.FirstCheck))
 	if _, err := l.Read(in); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("got %v", err)
 	}
 	go func() { _, _ = io.CopyN(accepted, accepted, 4) }()
-	l.now = time.Now()
-	l.until = l.now.Add(patience)
+	l.bound(time.Now(), time.Now().Add(patience))
 	if n, err := l.Read(in); err != nil || string(in[:n]) != "ping" {
 		t.Fatalf("got %q, %v", in[:n], err)
 	}

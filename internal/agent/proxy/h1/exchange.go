@@ -19,7 +19,8 @@ type exchange struct {
 	driver *Driver
 
 	s      *Session // whose it is now
-	parsed bool     // request is complete
+	out    clientWriter
+	parsed bool // request is complete
 	// parseErr is why it cannot be
 	parseErr error
 	request  http1.Request
@@ -42,6 +43,7 @@ var _ drive.Protocol = (*exchange)(nil)
 
 func newExchange(d *Driver) *exchange {
 	x := &exchange{driver: d}
+	x.out.x = x
 	x.Init()
 	x.upload.replay.Init(d.replay)
 	for i := range x.attempts {
@@ -61,7 +63,14 @@ func (x *exchange) reset() {
 	x.cur, x.held = &x.attempts[0], nil
 	x.extra, x.without = x.extra[:0], ""
 	x.onAbort = closeNow
+	x.out.until, x.out.headBy, x.out.stall = time.Time{}, time.Time{}, 0
 }
+
+// serveFor makes x a session's.
+func (x *exchange) serveFor(s *Session) { x.s, x.out.conn = s, s.client.Conn }
+
+// free ends that.
+func (x *exchange) free() { x.s, x.Client, x.out.conn = nil, nil, nil }
 
 // abandon gives back whatever is held when serving ends before its time.
 func (x *exchange) abandon() {
@@ -69,8 +78,7 @@ func (x *exchange) abandon() {
 	for i := range x.attempts {
 		x.attempts[i].drop()
 	}
-	x.s.out.x = nil
-	x.s, x.Client = nil, nil
+	x.free()
 }
 
 // salvage gives back what others wait for, after a panic: places in the pool, the breaker's permit, replay memory. x is not used
@@ -121,9 +129,9 @@ func (x *exchange) serve() step {
 	x.Client, x.Route, x.Pinned = s.client, r, s.routes.Pinned()
 	x.Plan = route.PlanFor(r, &x.request)
 	limits := &x.Plan.Settings.Timeouts
-	s.out.stall = limits.Idle
+	x.out.stall = limits.Idle
 	if limits.MaxDuration > 0 {
-		s.out.until = x.Now.Add(limits.MaxDuration)
+		x.out.until = x.Now.Add(limits.MaxDuration)
 	}
 	if x.request.NoForwards() {
 		return x.answerMaxForwards()
@@ -133,10 +141,8 @@ func (x *exchange) serve() step {
 	if broken := x.upload.broken(); broken != nil {
 		return x.refuse(broken) // nothing of it is forwarded (rule 27)
 	}
-	s.out.x = x
 	x.Run(x, x.callRequest())
 	next := x.next
-	s.out.x, s.out.headBy, s.out.until = nil, time.Time{}, time.Time{}
 	x.upload.replay.Release()
 	if next == nextRequest && !x.upload.done() {
 		next = closeNow

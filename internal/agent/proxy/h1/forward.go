@@ -39,8 +39,8 @@ func (x *exchange) forward(t *attempt, until time.Time) step {
 	}
 	// RFC 9112 section 9.6: "The server SHOULD send a close connection option in its final response on that connection".
 	keep, say := p.Persistence(&x.request, x.closing(t))
-	x.s.out.until, x.s.out.headBy = until, x.Call.Deadline()
-	if _, werr := p.WriteResponse(&x.s.out, http1.Forward{ConnOption: say}, t.ready); werr != nil {
+	x.out.until, x.out.headBy = until, x.Call.Deadline()
+	if _, werr := p.WriteResponse(&x.out, http1.Forward{ConnOption: say}, t.ready); werr != nil {
 		return x.truncated(t, werr)
 	}
 	for err == nil && !t.body.Done() {
@@ -145,7 +145,7 @@ func (x *exchange) relay(t *attempt, until time.Time) error {
 	r.t, r.until, r.clientBy, r.upstreamBy = t, until, time.Time{}, time.Time{}
 	var to io.Writer = x.s.client.Conn
 	if t.streaming {
-		to = &x.s.out // what it writes it can go on with after a while
+		to = &x.out // what it writes it can go on with after a while
 	} else {
 		// The session's own read deadline, under which it may be waiting further down the stack, stays as it is.
 		_ = x.s.client.Conn.SetWriteDeadline(until)
@@ -154,7 +154,7 @@ func (x *exchange) relay(t *attempt, until time.Time) error {
 	x.moveDeadlines()
 	from, had := t.in.received-int64(len(t.in.reader.Buffered())), t.body.Bytes
 	defer func() {
-		// What was spliced has gone past the line: nobody knows what came behind it.
+		// Spliced bytes were not parsed, so it is not known what follows the body.
 		t.in.filled = t.in.filled || t.body.Bytes-had > t.in.received-from
 	}()
 	for {
@@ -230,8 +230,8 @@ func (x *exchange) armBody() {
 	} else if limits.Idle > 0 {
 		end = drive.Earlier(end, r.t.lastProgress(x.Now).Add(limits.Idle))
 	}
-	l.now, l.until = x.Now, end
-	_ = l.conn.Arm(l.now, l.until) // for splicing, which reads past the line; an error shows in the read
+	l.bound(x.Now, end)
+	_ = l.conn.Arm(x.Now, end) // for splicing, which reads past the line; an error shows in the read
 }
 
 // finishUpload waits for the end of a request whose response has been forwarded, as long as both sides go on with it (semantics
@@ -253,7 +253,7 @@ func (x *exchange) finishUpload(t *attempt, until time.Time) error {
 		case x.s.client.Conn.Interrupted():
 			return x.cut(routes.DetailClientLeft)
 		case x.s.client.Left():
-			// What it sent before it left goes on its way, as it would without a proxy, as long as it is taken.
+			// What it sent before it left is passed on, as it would be without a proxy, as long as the upstream takes it.
 			if now := t.accepted(); now != sent {
 				sent, stuck = now, x.Now.Add(leftGrace)
 			} else if drive.Passed(stuck, x.Now) {
@@ -271,8 +271,8 @@ func (x *exchange) finishUpload(t *attempt, until time.Time) error {
 
 // tunnel forwards the head of a response that ends HTTP on the connection (101, or 2xx to CONNECT) and then passes bytes on.
 func (x *exchange) tunnel(t *attempt, until time.Time) step {
-	x.s.out.until, x.s.out.headBy = until, x.Call.Deadline()
-	_, err := t.response.WriteResponse(&x.s.out, noChange, nil)
+	x.out.until, x.out.headBy = until, x.Call.Deadline()
+	_, err := t.response.WriteResponse(&x.out, noChange, nil)
 	if err == nil && t.streaming {
 		err = x.finishUpload(t, until)
 	}

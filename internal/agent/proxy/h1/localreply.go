@@ -27,7 +27,7 @@ func (x *exchange) reject() step {
 	case x.request.Minor == 0:
 		r.ConnOption = http1.ConnKeepAlive
 	}
-	if _, err := r.WriteTo(&x.s.out); err != nil {
+	if _, err := r.WriteTo(&x.out); err != nil {
 		return closeNow
 	}
 	if !keep {

@@ -35,7 +35,8 @@ func (s *Session) refuse(err error) step {
 	}
 	s.malformed(status, err, nil)
 	r := http1.Reply{Status: status, Reason: "malformed_request", ConnOption: http1.ConnClose, ToHead: s.x.request.Info().Head}
-	if _, err := r.WriteTo(&s.out); err != nil {
+	s.x.out.until = time.Now().Add(s.driver.headTimeout) // no policy's timeout is known to be in force
+	if _, err := r.WriteTo(&s.x.out); err != nil {
 		return closeNow
 	}
 	return closeInStages
@@ -82,7 +83,7 @@ func (s *Session) ours(ended bool) bool {
 const (
 	// maxBadHead is how much of a head that cannot be understood is searched for a host; more than a head may have.
 	maxBadHead = 512 << 10
-	// badHeadPause is how long the client may pause in it. Who sends a request line sends the rest of the head with it, and others
+	// badHeadPause is how long the client may pause in it. A client that sends a request line sends the rest of the head with it, and others
 	// should not be held up by much.
 	badHeadPause = time.Second
 )

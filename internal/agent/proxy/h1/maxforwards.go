@@ -19,9 +19,8 @@ func (x *exchange) answerMaxForwards() step {
 	case x.request.Minor == 0:
 		say = http1.ConnKeepAlive
 	}
-	err := x.request.AnswerHere(&s.out, say)
+	err := x.request.AnswerHere(&x.out, say)
 	x.upload.replay.Release()
-	s.out.until = time.Time{}
 	s.client.Activity.RestedAt(time.Now())
 	switch {
 	case err != nil:

@@ -13,7 +13,7 @@ type pinnedServer struct {
 	conn *transport.Conn // that served the client last; nil: none matters
 	wait time.Duration
 	// until is when the server ends it, as it has announced; zero: it has not. The agent itself ends its own connection before.
-	until time.Time
+	until transport.Instant
 }
 
 // When an idle connection's server is checked: first soon after a request, then at growing intervals, so that the cost and the delay
@@ -26,7 +26,7 @@ const (
 // endsAt notes what the server has announced.
 func (d *pinnedServer) endsAt(until time.Time) {
 	if d.conn != nil {
-		d.until = until
+		d.until = transport.At(until)
 	}
 }
 
@@ -44,7 +44,7 @@ func (s *Session) nextServerLook(now, until time.Time) time.Time {
 		return until
 	}
 	d.wait = min(max(firstServerLook, 2*d.wait), maxServerLook)
-	return drive.Earlier(drive.Earlier(until, d.until), now.Add(d.wait))
+	return drive.Earlier(drive.Earlier(until, d.until.Time()), now.Add(d.wait))
 }
 
 // serverEnded reports whether the session is to end because its server has ended or reset the connection, and the client has sent
@@ -58,12 +58,12 @@ func (s *Session) serverEnded() bool {
 		return true // closed from outside
 	}
 	if readable {
-		s.server.until = time.Time{} // another request comes in time
+		s.server.until = 0 // another request comes in time
 		return false
 	}
 	end := s.server.conn.PeerEnding()
 	if end == transport.Broken {
 		s.client.Conn.ResetOnClose()
 	}
-	return end != transport.Open || drive.Passed(s.server.until, time.Now())
+	return end != transport.Open || drive.Passed(s.server.until.Time(), time.Now())
 }

@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"testing"
 
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/resilience"
 )
 
@@ -12,7 +13,7 @@ func TestAnExchangeThatPanickedIsNotUsedAgain(t *testing.T) {
 	t.Setenv("ALONE", "1") // panics in a test that runs beside others: the number of processors is the whole process's
 	before := runtime.GOMAXPROCS(1)
 	defer runtime.GOMAXPROCS(before)
-	s := &Session{driver: New(Options{Replay: resilience.NewReplayMemory(1)})}
+	s := &Session{driver: New(Options{Replay: resilience.NewReplayMemory(1)}), client: &drive.Client{}}
 	s.begin()
 	bad := s.x
 	s.Salvage()

@@ -46,15 +46,8 @@ func (t *attempt) writeSlowly(p []byte) (done int, err error) {
 	now := time.Now()
 	taken := now
 	for look := drive.FirstCheck; done < len(p); look = min(2*look, drive.MaxCheck) {
-		var until time.Time
-		if t.stall > 0 {
-			until = taken.Add(t.stall)
-		}
-		if !t.streaming {
-			until = drive.Earlier(drive.Earlier(until, t.until), now.Add(look))
-		}
 		before := done
-		err := t.Lease.ServeWrites(step, until)
+		err := t.Lease.ServeWrites(step, t.waitUntil(now, taken, look))
 		if failed != nil {
 			return done, failed
 		}
@@ -73,6 +66,17 @@ func (t *attempt) writeSlowly(p []byte) (done int, err error) {
 		t.x.Now = now
 	}
 	return done, nil
+}
+
+// waitUntil returns when a wait ends for the upstream to take more of a request, of which it took something last at taken.
+func (t *attempt) waitUntil(now, taken time.Time, look time.Duration) (until time.Time) {
+	if t.stall > 0 {
+		until = taken.Add(t.stall)
+	}
+	if !t.streaming {
+		until = drive.Earlier(drive.Earlier(until, t.until), now.Add(look))
+	}
+	return until
 }
 
 // overdue says why a request that the upstream has taken nothing of since a time is not sent on, if it is not.

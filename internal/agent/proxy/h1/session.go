@@ -21,7 +21,6 @@ type Session struct {
 
 	routes *route.Selector
 	in     connReader
-	out    clientWriter
 
 	x    *exchange // of the request under way
 	next step
@@ -29,7 +28,7 @@ type Session struct {
 	// was one since the last wait began, looking that this wait ends soon in another read.
 	served, looking bool
 	server          pinnedServer
-	// brokenOff: the upstream has ended the exchange that was the last while its request was on its way.
+	// upstreamEnded: the upstream has ended the exchange that was the last while its request was on its way.
 	upstreamEnded bool
 	prefix        []byte // what was read and is not served here
 	// tunnel carries on, outside transport.Conn.Pin, what is HTTP no longer.
@@ -40,7 +39,6 @@ type Session struct {
 func (s *Session) Init(d *Driver, client *drive.Client, routes *route.Selector) {
 	s.driver, s.client, s.routes = d, client, routes
 	s.in.attach(client.Conn)
-	s.out.conn = client.Conn
 }
 
 // endLook is how soon after a request a session checks whether the client has ended its side with it.
@@ -197,8 +195,8 @@ func (s *Session) serveOne() step {
 			s.end()
 			return nextRequest
 		}
-		s.in.now = time.Now()
-		s.in.until = s.in.now.Add(s.driver.headTimeout)
+		now := time.Now()
+		s.in.bound(now, now.Add(s.driver.headTimeout))
 		x.parseErr = s.in.reader.ReadRequest(&x.request)
 		x.parsed = x.parseErr == nil
 	}
@@ -221,7 +219,7 @@ func (s *Session) serveOne() step {
 func (s *Session) begin() {
 	if s.x == nil {
 		s.x = s.driver.exchanges.Get().(*exchange)
-		s.x.s = s
+		s.x.serveFor(s)
 	}
 	s.x.reset()
 }
@@ -229,7 +227,7 @@ func (s *Session) begin() {
 func (s *Session) end() {
 	x := s.x
 	s.x = nil
-	x.s, x.Client = nil, nil
+	x.free()
 	s.driver.exchanges.Put(x)
 }
 

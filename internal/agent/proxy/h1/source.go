@@ -2,7 +2,7 @@ package h1
 
 import "time"
 
-// Whoever finds out what a connection carries does so by a session's eyes, so that what it reads is there for the session.
+// Detection reads through the session's reader, so that the bytes it has read are there for the session.
 
 // Buffered returns what was read and not consumed.
 func (s *Session) Buffered() []byte { return s.in.reader.Buffered() }

@@ -105,7 +105,7 @@ func (t *attempt) sending(err error) bool {
 func (t *attempt) nextPiece() ([]byte, bool) {
 	u, l := &t.x.upload, &t.x.s.in
 	for {
-		l.now, l.until = time.Now(), time.Time{}
+		l.bound(time.Now(), time.Time{})
 		p, err := u.body.Next()
 		switch {
 		case err == nil:
@@ -206,7 +206,7 @@ func (x *exchange) refuse(broken *http1.Error) step {
 	s, q := x.s, &x.request
 	s.malformed(broken.Status, broken, q)
 	r := http1.Reply{Status: broken.Status, Reason: "malformed_request", ConnOption: http1.ConnClose, ToHead: q.Info().Head}
-	if _, err := r.WriteTo(&s.out); err != nil {
+	if _, err := r.WriteTo(&x.out); err != nil {
 		return closeNow
 	}
 	return closeInStages
@@ -251,7 +251,7 @@ func (x *exchange) awaitContinue() (next call.Action, done bool) {
 	t, u := x.cur, &x.upload
 	look := x.firstWait()
 	for {
-		t.in.now, t.in.until = x.Now, x.nextLook(look)
+		t.in.bound(x.Now, x.nextLook(look))
 		err := t.in.reader.ReadResponse(&t.response, x.request.Info())
 		switch {
 		case err == nil && !t.response.Interim():

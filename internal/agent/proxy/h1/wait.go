@@ -28,7 +28,7 @@ func (x *exchange) awaitHead() call.Action {
 // readHead reads a head until the next check.
 func (x *exchange) readHead(look time.Duration) error {
 	t := x.cur
-	t.in.now, t.in.until = x.Now, x.nextLook(look)
+	t.in.bound(x.Now, x.nextLook(look))
 	return t.in.reader.ReadResponse(&t.response, x.request.Info())
 }
 
@@ -123,7 +123,7 @@ func (x *exchange) interim() (next call.Action, done bool) {
 	if t.response.Status != 100 {
 		x.Call.Interim(x.Now, t.ID)
 	}
-	out := &x.s.out
+	out := &x.out
 	whole := out.until
 	out.until = x.Call.Deadline() // the client may take it slowly, or not at all
 	_, err := t.response.WriteResponse(out, noChange, nil)

@@ -30,7 +30,7 @@ func (r *Reader) Body(b *Body, h *Head) {
 	}
 }
 
-// Done says whether the body has been handed out completely.
+// Done reports whether the body has been handed out completely.
 func (b *Body) Done() bool { return b.framing == NoBody && !b.owes }
 
 // Ready hands out what is at hand without reading from the connection; it may be nothing. The bytes are valid until the next

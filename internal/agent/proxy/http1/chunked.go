@@ -71,7 +71,7 @@ func (b *Body) dataEnd(p []byte) (n int, piece []byte, err error) {
 	return n, b.line(p, 0, n), nil
 }
 
-// lenient says whether the body is read by the rules for responses, where what has a plain meaning is mended.
+// lenient reports whether the body is read by the rules for responses, where what has a plain meaning is mended.
 func (b *Body) lenient() bool { return b.h.seen.response }
 
 // line returns what is handed out for a line whose content are the first bytes of p and that has n bytes with its end.
@@ -148,7 +148,7 @@ func chunkSize(line []byte) (size int64, digits int, ok bool) {
 	return size, digits, syntax.Clean(rest)
 }
 
-// canBeSize says whether an incomplete line can become a good size line.
+// canBeSize reports whether an incomplete line can become a good size line.
 func canBeSize(line []byte) bool {
 	if n := len(line); n > 0 && line[n-1] == '\r' {
 		line = line[:n-1]

@@ -70,7 +70,7 @@ func (b *Body) CopyTo(w io.Writer, c Copying) (done Copied) {
 	}
 }
 
-// spliceable says whether the kernel can move what is left, and whether that pays: much is known to come, or comes fast.
+// spliceable reports whether the kernel can move what is left, and whether that pays: much is known to come, or comes fast.
 func (b *Body) spliceable() bool {
 	if b.r.conn == nil || !b.r.conn.Plain() || b.r.pos < b.r.end ||
 		!(b.framing == UntilClose && b.r.full || b.framing == ContentLength && b.left >= spliceFrom) {

@@ -120,13 +120,17 @@ func (h *Head) field(line []byte, at int) error {
 	case fExpect:
 		h.seen.expect100 = h.seen.expect100 || syntax.EqualFold(value, "100-continue")
 	case fMaxForwards:
-		if h.seen.counts && isDigits(value) {
-			h.seen.rewrite = true
-			h.seen.noForwards = h.seen.noForwards || len(bytes.Trim(value, "0")) == 0
-		}
+		h.maxForwardsField(value)
 	case fTrailer, other:
 	}
 	return nil
+}
+
+func (h *Head) maxForwardsField(value []byte) {
+	if h.seen.counts && isDigits(value) {
+		h.seen.rewrite = true
+		h.seen.noForwards = h.seen.noForwards || len(bytes.Trim(value, "0")) == 0
+	}
 }
 
 // hostField takes in a Host field. In a response it means nothing.
@@ -235,7 +239,7 @@ func (h *Head) option(option []byte, at int) {
 	}
 }
 
-// body settles KeepAlive and the framing that the fields alone determine (RFC 9112 section 6.3).
+// body determines KeepAlive and the framing that the fields alone determine (RFC 9112 section 6.3).
 func (h *Head) body() error {
 	s := &h.seen
 	h.KeepAlive = !s.close && (h.Minor == 1 || s.keepAlive)

@@ -95,7 +95,7 @@ func (w *wire) build(h *Head, f *Forward, body []byte) []byte {
 	return b
 }
 
-// follows says whether body lies right behind head in the same buffer.
+// follows reports whether body lies right behind head in the same buffer.
 func follows(head, body []byte) bool {
 	n := len(head)
 	return len(body) > 0 && cap(head)-n >= len(body) && &head[:n+1][n] == &body[0]
@@ -161,7 +161,7 @@ func (h *Head) appendKept(dst, lines []byte, f *Forward) (out []byte, said bool)
 // lineKinds remembers which of the fields that are forwarded only once have been.
 type lineKinds struct{ length, te bool }
 
-// again says whether the field is one of these and was there before.
+// again reports whether the field is one of these and was there before.
 func (l *lineKinds) again(k known) bool {
 	var before bool
 	switch k {
@@ -174,7 +174,7 @@ func (l *lineKinds) again(k known) bool {
 	return before
 }
 
-// drops says whether a field ends here (RFC 9110 section 7.6.1). Fields that framing and routing rest on do not because
+// drops reports whether a field ends here (RFC 9110 section 7.6.1). Fields that framing and routing rest on do not because
 // Connection names them: dropping them would change the message's end or its recipient.
 func (h *Head) drops(k known, name []byte) bool {
 	switch k {
@@ -201,7 +201,7 @@ func (h *Head) drops(k known, name []byte) bool {
 	return !h.named.none() && h.named.has(h, name)
 }
 
-// changes says whether a line of this kind may be forwarded with another value than it was read with.
+// changes reports whether a line of this kind may be forwarded with another value than it was read with.
 func (h *Head) changes(k known) bool {
 	switch k {
 	case fUpgrade:

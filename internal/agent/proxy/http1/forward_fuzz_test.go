@@ -126,7 +126,7 @@ func checkRequests(t *testing.T, in string, rng *rand.Rand, h how) {
 	}
 }
 
-// stricter says whether we may refuse what the reader accepts.
+// stricter reports whether we may refuse what the reader accepts.
 func stricter(err error, in string) bool {
 	return errors.Is(err, ErrSwitch) || // of a switch to h2c the reader knows nothing
 		strings.HasPrefix(in, "\r\n\r\n\r\n") && (errors.Is(err, ErrRequestLine) || errors.Is(err, ErrStatusLine))

@@ -160,7 +160,7 @@ func netHTTPResponse(r *bufio.Reader, method string) (*http.Response, []byte, er
 	return p, body, errors.Join(err, p.Body.Close())
 }
 
-// tooLong says whether net/http refuses a body for its size, which is no matter of meaning.
+// tooLong reports whether net/http refuses a body for its size, which is no matter of meaning.
 func tooLong(err error) bool {
 	if err == nil {
 		return false
@@ -173,7 +173,7 @@ func tooLong(err error) bool {
 	return false
 }
 
-// oddField says whether net/http refuses the name of a field or a control character in its value, where other clients do not.
+// oddField reports whether net/http refuses the name of a field or a control character in its value, where other clients do not.
 func oddField(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "malformed MIME header line")
 }

@@ -16,7 +16,7 @@ func cutMember(list []byte) (member, rest []byte) {
 	return trim(list[:comma]), list[comma+1:]
 }
 
-// isH2C says whether a member of Upgrade offers HTTP/2, under its name (RFC 7540 section 3.2), the names of its drafts, or the
+// isH2C reports whether a member of Upgrade offers HTTP/2, under its name (RFC 7540 section 3.2), the names of its drafts, or the
 // way RFC 9110 section 7.8 writes it in an example.
 func isH2C(member []byte) bool {
 	name, version := member, []byte(nil)
@@ -32,7 +32,7 @@ func isH2C(member []byte) bool {
 	return false
 }
 
-// isProtocol says whether a member of Upgrade is protocol-name ["/" protocol-version] (RFC 9110 section 7.8).
+// isProtocol reports whether a member of Upgrade is protocol-name ["/" protocol-version] (RFC 9110 section 7.8).
 func isProtocol(member []byte) bool {
 	if slash := bytes.IndexByte(member, '/'); slash >= 0 {
 		return syntax.IsToken(member[:slash]) && syntax.IsToken(member[slash+1:])

@@ -68,7 +68,7 @@ func (q *Request) reflection() []byte {
 	return append(b, crlf...)
 }
 
-// sensitive says whether a field's name sounds as if its value were secret.
+// sensitive reports whether a field's name sounds as if its value were secret.
 func sensitive(name []byte) bool {
 	lower := bytes.ToLower(name)
 	for _, part := range [...]string{"auth", "cookie", "token", "secret", "key", "password", "credential", "session", "cert"} {

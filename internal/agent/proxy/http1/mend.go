@@ -19,7 +19,7 @@ import (
 // passed on, since curl, Python and others take them. Where the framing was in doubt
 // the connection is not used again (section 6.1).
 
-// mendable says whether a refused response may be one that can be mended.
+// mendable reports whether a refused response may be one that can be mended.
 func mendable(err error) bool {
 	switch err {
 	case ErrBareLF, ErrFold, ErrFieldName, ErrFieldValue, ErrStatusLine, ErrContentLength, ErrLengthsDiffer, ErrLengthAndCoding, //nolint:errorlint // constants of the package
@@ -223,7 +223,7 @@ func spaceOut(b []byte) {
 	}
 }
 
-// mendFraming settles Transfer-Encoding and Content-Length of a head whose lines are mended; its field lines begin at from.
+// mendFraming determines Transfer-Encoding and Content-Length of a head whose lines are mended; its field lines begin at from.
 func mendFraming(head []byte, from int) (out []byte, doubtful bool) {
 	coding, chunked, understood, lengths := false, false, true, false
 	for rest := head[from:]; len(rest) > len(crlf); {

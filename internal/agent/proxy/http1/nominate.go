@@ -42,7 +42,7 @@ func (n *nominations) sort(h *Head) {
 	slices.SortFunc(n.spans, func(a, b span) int { return compareFold(h.slice(a), h.slice(b)) })
 }
 
-// has says whether a field is named by the Connection of head h.
+// has reports whether a field is named by the Connection of head h.
 func (n *nominations) has(h *Head, name []byte) bool {
 	if len(n.spans) > fewNominations {
 		_, found := slices.BinarySearchFunc(n.spans, name, func(s span, name []byte) int { return compareFold(h.slice(s), name) })

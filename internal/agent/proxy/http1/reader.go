@@ -6,7 +6,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
-// Limits of a message (rule 30). They are above what common servers and clients take unless they are told otherwise
+// Limits of a message (rule 30). They are above what common servers and clients take unless they are configured otherwise
 // (Apache and Tomcat 8 KiB, Node 16 KiB, nginx 32 KiB, Envoy 60 KiB, curl 300 KiB for a response), so that it is their limits
 // that a user meets. Buffers grow with what arrives, not with the limit.
 const (
@@ -29,7 +29,7 @@ const minRoom = 512
 // For each message: Await (optional), ReadRequest or ReadResponse, the Body until io.EOF, Finish. The head's bytes stay valid
 // until Finish. After an error of the protocol the Reader is good for Close only; after a timeout one can go on.
 type Reader struct {
-	// immutable after NewReader
+	// immutable after Init
 	src  io.Reader
 	conn *transport.Conn // below src, if there is one
 
@@ -49,7 +49,14 @@ type Transported interface {
 }
 
 // NewReader returns a Reader of src. If src is Transported, large bodies can be spliced.
-func NewReader(src io.Reader) *Reader { return &Reader{src: src, conn: connOf(src)} }
+func NewReader(src io.Reader) *Reader {
+	r := &Reader{}
+	r.Init(src)
+	return r
+}
+
+// Init makes r, which is zero, what NewReader returns.
+func (r *Reader) Init(src io.Reader) { r.src, r.conn = src, connOf(src) }
 
 func connOf(rw any) *transport.Conn {
 	switch c := rw.(type) {
@@ -183,7 +190,7 @@ func (r *Reader) dropConsumed() {
 	}
 }
 
-// bodyFlows says whether the head is complete, so that what follows it is body.
+// bodyFlows reports whether the head is complete, so that what follows it is body.
 func (r *Reader) bodyFlows() bool { return r.head != nil && r.head.raw != nil }
 
 // move makes to the buffer, to the front of which the message has been copied.

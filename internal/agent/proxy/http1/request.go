@@ -16,7 +16,7 @@ type Request struct {
 	// Expect100: the client waits for 100 (Continue) before it sends the body.
 	Expect100 bool
 	// Upgrade: the client offers to switch protocols, and the offer is forwarded. h2c is taken from the list: RFC 9110 section
-	// 7.8 leaves accepting to the server, and the calls inside could not be told apart any more. Of an offer of nothing else
+	// 7.8 leaves accepting to the server, and the calls inside could not be distinguished any more. Of an offer of nothing else
 	// nothing is forwarded.
 	Upgrade bool
 	// Connect: the method is CONNECT.
@@ -66,7 +66,7 @@ func (r *Reader) expect(q *Request) {
 	}
 }
 
-// guessMethod sees to it that the refusal of a request whose method can be told is one to that method: that of a HEAD has no
+// guessMethod sees to it that the refusal of a request whose method is known is one to that method: that of a HEAD has no
 // content (RFC 9110 section 9.3.2), however malformed the rest is.
 func (q *Request) guessMethod(message []byte) { q.isHead = bytes.HasPrefix(message, []byte("HEAD ")) }
 

@@ -38,10 +38,10 @@ func (r *Reader) ReadResponse(p *Response, to RequestInfo) error {
 	return r.readMended(p, to)
 }
 
-// Started says whether any byte of the message being read has arrived.
+// Started reports whether any byte of the message being read has arrived.
 func (r *Reader) Started() bool { return r.end > r.start }
 
-// Interim says whether a final response is still to come.
+// Interim reports whether a final response is still to come.
 func (p *Response) Interim() bool { return p.Status < 200 && p.Status != 101 }
 
 // startLine parses HTTP-version SP status-code [SP reason-phrase] (RFC 9112 section 4); the space that must precede an empty

@@ -35,7 +35,7 @@ func (b *Body) trailerLine(p []byte) (n int, piece []byte, err error) {
 	return n, b.line(p, content, n), nil
 }
 
-// forbiddenTrailer says whether a field must not come in a trailer section. RFC 9110 section 6.5.1 does not allow fields for
+// forbiddenTrailer reports whether a field must not come in a trailer section. RFC 9110 section 6.5.1 does not allow fields for
 // framing, routing and the connection's control there, where they could only deceive a recipient that merges them into the
 // header.
 func forbiddenTrailer(k known) bool {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func fail() { panic("told to") }
+func fail() { panic("as the test asks") }
 
 // A panic of another goroutine arrives with the stack that it happened on.
 func TestAPanicIsCarried(t *testing.T) {
@@ -19,7 +19,7 @@ func TestAPanicIsCarried(t *testing.T) {
 	<-done
 	defer func() {
 		what, stack := Cause(recover())
-		if what != "told to" || !strings.Contains(string(stack), "panics.fail") {
+		if what != "as the test asks" || !strings.Contains(string(stack), "panics.fail") {
 			t.Errorf("got %v on %s", what, stack)
 		}
 	}()
@@ -37,7 +37,7 @@ func TestNoPanicIsNone(t *testing.T) {
 func TestAPanicOfItsOwnHasItsCause(t *testing.T) {
 	defer func() {
 		what, stack := Cause(recover())
-		if what != "told to" || !strings.Contains(string(stack), "panics.fail") {
+		if what != "as the test asks" || !strings.Contains(string(stack), "panics.fail") {
 			t.Errorf("got %v on %s", what, stack)
 		}
 	}()

@@ -41,7 +41,7 @@ type Selector struct {
 	host   []byte // as sent, or nil if the route does not depend on it
 	// governed: a policy has governed a request of this connection
 	governed bool
-	// the name that stands for the whole connection, as NameWhole was told
+	// the name that stands for the whole connection, as NameWhole was given it
 	whole []byte
 	named bool
 	http2 bool // see SpeakHTTP2
@@ -192,7 +192,7 @@ func (s *Selector) NeedsName() bool { return len(s.candidates) > 0 && s.candidat
 // no policy for a name governs it.
 func (s *Selector) NameWhole(name string) { s.whole, s.named = []byte(name), true }
 
-// WholeName is the name that NameWhole was told.
+// WholeName is the name that NameWhole was given.
 func (s *Selector) WholeName() []byte { return s.whole }
 
 // Governing returns the binding that governs the connection as a whole, if one does and that is known.

@@ -179,7 +179,7 @@ func (t *Tunnel) abort(end End) {
 	if !t.end.CompareAndSwap(uint32(Finished), uint32(end)) {
 		return
 	}
-	// Closing with a linger time of zero sends a reset: the peer must not take what it has for everything.
+	// Closing with a linger time of zero sends a reset: otherwise the peer would take what it has received for the whole.
 	for _, c := range [...]*transport.Conn{t.client, t.server} {
 		c.ResetOnClose()
 		_ = c.Close()

@@ -14,7 +14,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
-// A server whose host vanishes while it owes an acknowledgement is told to the client as a reset, when its keep-alive would have
+// A server whose host vanishes while it owes an acknowledgement reaches the client as a reset, when its keep-alive would have
 // given it up; the kernel alone takes a quarter of an hour.
 func TestAVanishedServerEndsTheTunnel(t *testing.T) {
 	netnstest.Privileged(t)

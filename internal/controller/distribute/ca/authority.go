@@ -46,7 +46,7 @@ func (a authority) created() time.Time { return a.cert.NotBefore.Add(skew) }
 type Authorities []authority
 
 // Renew returns the authorities that should exist at now: without the expired, with a successor when it is time. The second
-// result says whether that differs from as.
+// result reports whether that differs from as.
 func (as Authorities) Renew(now time.Time) (Authorities, bool, error) {
 	out := slices.DeleteFunc(slices.Clone(as), func(a authority) bool { return !now.Before(a.cert.NotAfter) })
 	changed := len(out) != len(as)

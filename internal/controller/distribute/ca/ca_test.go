@@ -67,7 +67,7 @@ func newRenewer(t *testing.T, v Storage) *Renewer {
 	return k
 }
 
-// trusts says whether somebody who read the bundle accepts what k serves.
+// trusts reports whether somebody who read the bundle accepts what k serves.
 func trusts(bundle []byte, k *Renewer, now time.Time) error {
 	c, err := k.Certificate(nil)
 	if err != nil {

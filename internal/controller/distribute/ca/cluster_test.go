@@ -48,7 +48,7 @@ func TestTheClusterKeepsAuthoritiesAndPublishesTheBundle(t *testing.T) {
 	}
 }
 
-// Two replicas of a fresh installation find no bundle, and both make it. The slower one must not wait for its next try to be ready.
+// Two replicas of a fresh installation find no bundle, and both make it. The slower one must not wait for its next attempt to be ready.
 func TestPublishingMinglesWithAnotherReplicas(t *testing.T) {
 	var slower *Cluster
 	create := func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.CreateOption) error {

@@ -113,7 +113,7 @@ func (k *Renewer) renewServing(ctx context.Context, as Authorities, now time.Tim
 	return nil
 }
 
-// stillGood says whether c is signed by the authority in force and has at least a third of its life left.
+// stillGood reports whether c is signed by the authority in force and has at least a third of its life left.
 func (as Authorities) stillGood(c *tls.Certificate, now time.Time) bool {
 	signer, err := as.signer(now)
 	if err != nil || c.Leaf.CheckSignatureFrom(signer.cert) != nil {

@@ -8,82 +8,98 @@ import (
 // Forwarded returns m as the next recipient must understand it: what ends at the proxy is gone (RFC 9110 section 7.6.1), and
 // nothing else has changed. What the proxy itself says about its connection is not part of it; see StripConnection.
 func (m Message) Forwarded(to Request) Message {
-	connection := m.Values("connection")
+	w := hop{m: m, to: to, connection: m.Values("connection"), response: m.Status > 0}
+	w.host = m.hostOfTarget()
+	w.unchunk = w.response && m.has("transfer-encoding") && to.Minor == 0
+	w.keepUpgrade = m.keepsUpgrade(w.connection)
 	out := m
 	out.Fields, out.Trailers = nil, nil
-	response := m.Status > 0
-	upgrade := m.upgradeOffer(response)
-	keepUpgrade := upgrade != "" && m.Minor == 1 && listed(connection, "upgrade")
-	if response {
-		keepUpgrade = m.Status == 101 || m.Status == 426 && m.has("upgrade") && listed(connection, "upgrade")
+	if w.response {
 		out.Minor = 1
 	}
-	host := ""
-	if parts := absolute.FindStringSubmatch(m.Target); parts != nil && m.has("host") && !strings.EqualFold(parts[1], m.Values("host")[0]) {
-		host = parts[1] // RFC 9112 section 3.2.2
-	}
-	length, te := false, false
-	unchunk := m.has("transfer-encoding") && to.Minor == 0 && response
 	for _, f := range m.Fields {
-		drop := false
-		switch name := strings.ToLower(f.Name); name {
-		case "connection", "keep-alive", "proxy-connection", "http2-settings":
-			drop = true
-		case "upgrade":
-			if !response {
-				f.Value = withoutH2C(f.Value)
-			}
-			drop = !keepUpgrade || f.Value == ""
-		case "te":
-			drop = te || !listed(m.Values("te"), "trailers")
-			f.Value, te = "trailers", true
-		case "host":
-			drop = host != "" || response && listed(connection, name)
-		case "content-length":
-			drop = length || m.noFraming(to)
-			length = true
-		case "transfer-encoding":
-			drop = unchunk || m.noFraming(to)
-		case "trailer":
-			drop = unchunk || listed(connection, name)
-		case "max-forwards":
-			drop = listed(connection, name)
-			if m.Method == "OPTIONS" || m.Method == "TRACE" {
-				f.Value = oneLess(f.Value)
-			}
-		default:
-			drop = listed(connection, name)
-		}
-		if !drop {
+		if w.keeps(&f) {
 			out.Fields = append(out.Fields, f)
 		}
 	}
-	if host != "" {
-		out.Fields = append(out.Fields, Field{"Host", host})
+	if w.host != "" {
+		out.Fields = append(out.Fields, Field{"Host", w.host})
 	}
 	for _, f := range m.Trailers {
-		if !listed(connection, f.Name) {
+		if !listed(w.connection, f.Name) {
 			out.Trailers = append(out.Trailers, f)
 		}
 	}
-	if unchunk {
+	if w.unchunk {
 		out.UntilClose = out.UntilClose || out.Chunked
 		out.Chunked, out.Trailers = false, nil
 	}
 	return out
 }
 
-// noFraming says whether the response is one in which neither Content-Length nor Transfer-Encoding has a place.
-func (m *Message) noFraming(to Request) bool {
-	return m.Status > 0 && (m.Status < 200 || m.Status == 204 || to.Method == "CONNECT" && m.Status/100 == 2)
+// hop is a message on its way to the next recipient, field by field.
+type hop struct {
+	m                              Message
+	to                             Request
+	connection                     []string // the values of Connection
+	host                           string   // that takes the place of the Host field; empty: none
+	response, unchunk, keepUpgrade bool
+	length, te                     bool // there was such a field before
 }
 
-func (m *Message) upgradeOffer(response bool) string {
-	all := strings.Join(m.Values("upgrade"), ",")
-	if response {
-		return all
+// keeps reports whether a field is forwarded, and changes its value where that has to be.
+func (w *hop) keeps(f *Field) bool {
+	name := strings.ToLower(f.Name)
+	nominated := listed(w.connection, name)
+	switch name {
+	case "connection", "keep-alive", "proxy-connection", "http2-settings":
+		return false
+	case "upgrade":
+		if !w.response {
+			f.Value = withoutH2C(f.Value)
+		}
+		return w.keepUpgrade && f.Value != ""
+	case "te":
+		again := w.te
+		f.Value, w.te = "trailers", true
+		return !again && listed(w.m.Values("te"), "trailers")
+	case "host":
+		return w.host == "" && !(w.response && nominated)
+	case "content-length":
+		again := w.length
+		w.length = true
+		return !again && !w.m.noFraming(w.to)
+	case "transfer-encoding":
+		return !w.unchunk && !w.m.noFraming(w.to)
+	case "trailer":
+		return !w.unchunk && !nominated
+	case "max-forwards":
+		if w.m.Method == "OPTIONS" || w.m.Method == "TRACE" {
+			f.Value = oneLess(f.Value)
+		}
 	}
-	return withoutH2C(all)
+	return !nominated
+}
+
+// hostOfTarget returns the host of an absolute target that is another one than the Host field's (RFC 9112 section 3.2.2).
+func (m *Message) hostOfTarget() string {
+	if parts := absolute.FindStringSubmatch(m.Target); parts != nil && m.has("host") && !strings.EqualFold(parts[1], m.Values("host")[0]) {
+		return parts[1]
+	}
+	return ""
+}
+
+// keepsUpgrade reports whether an offer or a change of protocols goes on.
+func (m *Message) keepsUpgrade(connection []string) bool {
+	if m.Status > 0 {
+		return m.Status == 101 || m.Status == 426 && m.has("upgrade") && listed(connection, "upgrade")
+	}
+	return withoutH2C(strings.Join(m.Values("upgrade"), ",")) != "" && m.Minor == 1 && listed(connection, "upgrade")
+}
+
+// noFraming reports whether the response is one in which neither Content-Length nor Transfer-Encoding has a place.
+func (m *Message) noFraming(to Request) bool {
+	return m.Status > 0 && (m.Status < 200 || m.Status == 204 || to.Method == "CONNECT" && m.Status/100 == 2)
 }
 
 var protocol = regexp.MustCompile(`^` + tchar + `+(/` + tchar + `+)?$`)

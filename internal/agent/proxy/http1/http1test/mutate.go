@@ -41,31 +41,20 @@ func (g Generator) mutateOnce(s string) string {
 		k := g.IntN(len(s) + 1)
 		return s[:k] + s[i:j] + s[k:]
 	case 4: // a line end of another kind
-		at := strings.Index(s[i:], "\r\n")
-		if at < 0 {
-			return s
-		}
-		return s[:i+at] + g.pick("\n", "\r", "\r\r\n", "\n\r", "", " \r\n", "\r\n ") + s[i+at+2:]
+		return replaceNext(s, i, "\r\n", g.pick("\n", "\r", "\r\r\n", "\n\r", "", " \r\n", "\r\n "))
 	case 5: // in front of a line
-		at := strings.Index(s[i:], "\n")
-		if at < 0 {
-			return s
-		}
-		return s[:i+at+1] + nasty[g.IntN(len(nasty))] + s[i+at+1:]
+		return replaceNext(s, i, "\n", "\n"+nasty[g.IntN(len(nasty))])
 	case 6: // a colon of another kind
-		at := strings.Index(s[i:], ":")
-		if at < 0 {
-			return s
-		}
-		return s[:i+at] + g.pick(" :", "\t:", "", "::", "\x00:", ";") + s[i+at+1:]
+		return replaceNext(s, i, ":", g.pick(" :", "\t:", "", "::", "\x00:", ";"))
 	case 7: // whitespace in front of a chunk extension
-		at := strings.Index(s[i:], ";")
-		if at < 0 {
-			return s
-		}
-		return s[:i+at] + g.pick(" ", "\t", "\r", "\x00") + s[i+at:]
+		return replaceNext(s, i, ";", g.pick(" ", "\t", "\r", "\x00")+";")
 	case 8:
 		return s[:i]
 	}
 	return s[:i] + nasty[g.IntN(len(nasty))] + s[i:]
+}
+
+// replaceNext replaces what comes first from an index on, if it comes.
+func replaceNext(s string, from int, old, by string) string {
+	return s[:from] + strings.Replace(s[from:], old, by, 1)
 }

@@ -161,7 +161,7 @@ func ReadResponse(b string, to Request, ended bool) (m Message, rest string, err
 	return m, rest, err
 }
 
-// Final says whether m is the final response.
+// Final reports whether m is the final response.
 func (m *Message) Final() bool { return m.Status >= 200 || m.Status == 101 }
 
 // cutLine cuts off a line ended by CRLF. A line feed anywhere else is refused.

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"fairlead.dev/fairlead/bench/report"
+)
+
+// against names whom a candidate is compared with: haproxy, with as many threads, and where it has several itself with one.
+func against(candidate string) []string {
+	proxy, threads, several := strings.Cut(candidate, "/")
+	var all []string
+	switch {
+	case !several && proxy != "haproxy":
+		all = append(all, "haproxy")
+	case several && proxy != "haproxy":
+		all = append(all, "haproxy/"+threads)
+	}
+	if several && threads != "1" {
+		all = append(all, proxy+"/1")
+	}
+	return all
+}
+
+// goals are what the ratios are to reach, where several cores are so many.
+func goals(cores int) []report.Goal {
+	several := func(proxy string) string { return fmt.Sprintf("%s/%d", proxy, cores) }
+	const cpu, rate = "cpu_us_per_request", "requests_per_second"
+	return []report.Goal{
+		{Bench: "http1-keepalive", Metric: cpu, Candidate: "fairlead", Against: "haproxy", Limit: 0.90},
+		{Bench: "http1-post", Metric: cpu, Candidate: "fairlead", Against: "haproxy", Limit: 0.90},
+		{Bench: "http1-retries", Metric: cpu, Candidate: "fairlead", Against: "haproxy", Limit: 1.10},
+		{Bench: "http1-constant-rate", Metric: "p50_us", Candidate: "fairlead", Against: "haproxy", Limit: 1},
+		{Bench: "http1-constant-rate", Metric: "slice_p99_us", Candidate: "fairlead", Against: "haproxy", Limit: 1},
+		{Bench: "http1-new-connections", Metric: rate, Candidate: "fairlead", Against: "haproxy", Limit: 0.80, AtLeast: true},
+		{Bench: "http1-1mib", Metric: rate, Candidate: "fairlead", Against: "haproxy", Limit: 1, AtLeast: true},
+		{Bench: "http1-several-cores", Metric: cpu, Candidate: several("fairlead"), Against: "fairlead/1", Limit: 1.10},
+		{Bench: "http1-several-cores-post", Metric: cpu, Candidate: several("fairlead"), Against: "fairlead/1", Limit: 1.10},
+		{
+			Bench: "http1-several-cores-new-connections", Metric: rate, Candidate: several("fairlead"), Against: several("haproxy"),
+			Limit: 0.80, AtLeast: true,
+		},
+	}
+}

@@ -8,7 +8,8 @@ import (
 
 // Name is what is known of the addresses of a host name.
 type Name struct {
-	// Addrs are the addresses, with the port that is called, each once. They must not be changed any more.
+	// Addrs are the addresses, each once; their port is that of a proxy, and of no meaning otherwise: each request has its own. They must
+	// not be changed any more.
 	Addrs []netip.AddrPort
 	// Until is until when they may be used.
 	Until time.Time
@@ -96,8 +97,8 @@ func (n *nameSet) other(r *Request, random uint64, will func(netip.AddrPort) boo
 	f := familyOf(last.Addr())
 	for _, of := range [...][]netip.AddrPort{n.byFamily[1-f], n.byFamily[f]} {
 		for i := range of {
-			a := of[(random%uint64(len(of))+uint64(i))%uint64(len(of))]
-			if a != r.Original && n.mayReplace(r.Original, a) && will(a) {
+			a := netip.AddrPortFrom(of[(random%uint64(len(of))+uint64(i))%uint64(len(of))].Addr(), r.Original.Port())
+			if a != r.Original && n.mayReplace(r.Original.Addr(), a.Addr()) && will(a) {
 				return a, true
 			}
 		}
@@ -111,12 +112,12 @@ func (n *nameSet) other(r *Request, random uint64, will func(netip.AddrPort) boo
 // and must not lead calls that go outside to what is inside. If it is not (the DNS has changed, or the pod knows the name by its
 // hosts file), the policy must name the host exactly, and the other one must be as near or far: the double of a server inside is never
 // replaced by the real one outside. Addresses of a machine itself are no name's to give, and nothing replaces one that was called.
-func (n *nameSet) mayReplace(chosen, other netip.AddrPort) bool {
-	from, to := reachOf(chosen.Addr()), reachOf(other.Addr())
+func (n *nameSet) mayReplace(chosen, other netip.Addr) bool {
+	from, to := reachOf(chosen), reachOf(other)
 	switch {
 	case from == own || to == own:
 		return false
-	case slices.Contains(n.Addrs, chosen):
+	case slices.ContainsFunc(n.Addrs, func(a netip.AddrPort) bool { return a.Addr() == chosen }):
 		return to >= from
 	}
 	return n.Exact && to == from

@@ -53,6 +53,7 @@ func TestAnotherAddressOfTheName(t *testing.T) {
 		"the first family after both":           {nameOf(true, all...), first, []string{first, six}, []string{second}},
 		"from the other family to this one":     {nameOf(true, all...), six, []string{six}, []string{first, second}},
 		"the client's again when all are tried": {nameOf(true, all...), first, all, []string{first}},
+		"on the port of the request":            {nameOf(true, "198.51.100.1:80", "198.51.100.2:80"), first, []string{first}, []string{second}},
 		"one address only":                      {nameOf(true, first), first, []string{first}, []string{first}},
 		"no addresses":                          {nameOf(true), first, []string{first}, []string{first}},
 		"answers that have passed": {

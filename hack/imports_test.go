@@ -81,8 +81,8 @@ var pure = map[string][]string{
 	"internal/agent/resilience":   {"net", "net/http", "os", "log/slog", "github.com/prometheus/..."},
 	"internal/agent/proxy/syntax": {"net", "net/http", "os", "log/slog", "sync", "context"},
 	"internal/agent/proxy/http2":  {"net", "net/http", "os", "log/slog", "sync", "context", "golang.org/x/...", "github.com/prometheus/..."},
-	"internal/agent/call":         {"net", "net/http", "os", "log/slog", "sync", "github.com/prometheus/..."},
 	"internal/agent/proxy/grpc":   {"net", "net/http", "os", "log/slog", "sync", "github.com/prometheus/...", "google.golang.org/..."},
+	"internal/agent/call":         {"net", "net/http", "os", "log/slog", "sync", "github.com/prometheus/..."},
 }
 
 type goPackage struct {

@@ -10,7 +10,7 @@ endif
 export REQUIRE_PRIVILEGED
 
 .PHONY: test
-test: verify lint vulncheck test-unit test-enforcement test-differential test-cluster-tool test-fuzz e2e-local ## Run every test: verify, lint, vulnerabilities, unit, API, namespaces, enforced fields, direct beside governed, cluster tool, fuzz, e2e.
+test: verify lint vulncheck test-unit test-enforcement test-differential test-grpc test-cluster-tool test-fuzz e2e-local ## Run every test: verify, lint, vulnerabilities, unit, API, namespaces, enforced fields, direct beside governed, gRPC, cluster tool, fuzz, e2e.
 	@echo "make test: everything passed"
 
 .PHONY: test-deps
@@ -30,6 +30,10 @@ test-peers: test-deps ## Install the clients and servers of other people's makin
 .PHONY: test-differential
 test-differential: test-peers ## Calls direct beside governed by a policy that only names their destination. RUN=regex/regex picks some.
 	go test -count=1 -timeout 15m ./test/differential $(if $(RUN),-v -run 'TestRule00_NoHarm/$(RUN)')
+
+.PHONY: test-grpc
+test-grpc: ## The suites of gRPC and Connect, directly and through the proxy.
+	cd test/grpc && go vet ./... && go test -count=1 -timeout 20m ./...
 
 .PHONY: test-enforcement
 test-enforcement: ## Each enforced field is held by a test that fails without it.

@@ -53,7 +53,7 @@ func TestEveryEntryConcernsAField(t *testing.T) {
 
 func TestTheTableFindsWhatIsAmiss(t *testing.T) {
 	idle := []compile.Field{{Path: "timeouts.idle", Enforced: true}}
-	held := []declared{{harness, "TestA", "timeouts.idle", http1}, {harness, "TestB", "timeouts.idle", opaque}}
+	held := []declared{{harness, "TestA", "timeouts.idle", http1}, {harness, "TestB", "timeouts.idle", opaque}, {harness, "TestD", "timeouts.idle", http2}}
 	for name, tc := range map[string]struct {
 		fields []compile.Field
 		tests  []declared
@@ -61,16 +61,16 @@ func TestTheTableFindsWhatIsAmiss(t *testing.T) {
 	}{
 		"nothing":             {idle, held, ""},
 		"a test is missing":   {idle, held[:1], "timeouts.idle is enforced and no test is declared for it in the driver opaque"},
-		"a field is unknown":  {idle, append(held[:2:2], declared{harness, "TestC", "timeouts.ilde", http1}), "no enforced field"},
-		"a driver is unknown": {idle, append(held[:2:2], declared{harness, "TestC", "timeouts.idle", "http2"}), "no enforced field of the driver http2"},
+		"a field is unknown":  {idle, append(held[:3:3], declared{harness, "TestC", "timeouts.ilde", http1}), "no enforced field"},
+		"a driver is unknown": {idle, append(held[:3:3], declared{harness, "TestC", "timeouts.idle", "http7"}), "no enforced field of the driver http7"},
 		"a field that is not enforced": {
 			append([]compile.Field{{Path: "retry.hedging.delay"}}, idle...),
-			append(held[:2:2], declared{harness, "TestC", "retry.hedging.delay", http1}), "no enforced field",
+			append(held[:3:3], declared{harness, "TestC", "retry.hedging.delay", http1}), "no enforced field",
 		},
 		"a field without a driver": {append([]compile.Field{{Path: "new.field", Enforced: true}}, idle...), held, "new.field is enforced, and concerns no driver"},
-		"one test for two drivers": {idle, append(held[:2:2], declared{harness, "TestA", "timeouts.idle", opaque}), "declared for timeouts.idle twice"},
+		"one test for two drivers": {idle, append(held[:3:3], declared{harness, "TestA", "timeouts.idle", opaque}), "declared for timeouts.idle twice"},
 		"a test that needs the field": {
-			idle, append(held[:2:2], declared{"internal/agent/call", "TestC", "timeouts.idle", http1}), "can do without a field",
+			idle, append(held[:3:3], declared{"internal/agent/call", "TestC", "timeouts.idle", http1}), "can do without a field",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

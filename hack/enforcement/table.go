@@ -15,6 +15,8 @@ const (
 	http1 = "http1"
 	// opaque carries connections that are passed through.
 	opaque = "opaque"
+	// http2 carries HTTP/2 calls.
+	http2 = "http2"
 	// grpc carries gRPC calls, over HTTP/2.
 	grpc = "grpc"
 	// agent is everything else: what a field decides is not about the course of a call.
@@ -22,26 +24,34 @@ const (
 )
 
 // dropping are the drivers whose tests are run without each field.
-var dropping = []string{http1, opaque, grpc}
+var dropping = []string{http1, http2, opaque, grpc}
 
 // concerns says which drivers a field concerns: the first entry that is the field, or a block above it, holds.
 var concerns = []struct {
 	field   string
 	drivers []string
 }{
-	{"timeouts.responseHeader", []string{http1}},
-	{"timeouts.read", []string{http1}},
-	{"timeouts.write", []string{http1}},
-	{"timeouts", []string{http1, opaque}},
-	{"retry.statusCodes", []string{http1}},
-	{"retry.responseHeaders", []string{http1}},
-	{"retry.overrides[].statusCodes", []string{http1}},
+	{"timeouts.responseHeader", []string{http1, http2}},
+	{"timeouts.read", []string{http1, http2}},
+	{"timeouts.write", []string{http1, http2}},
+	{"timeouts", []string{http1, http2, opaque}},
+	{"retry.statusCodes", []string{http1, http2}},
+	{"retry.responseHeaders", []string{http1, http2}},
+	{"retry.overrides[].statusCodes", []string{http1, http2}},
 	{"retry.overrides[].grpcStatuses", []string{grpc}},
 	{"retry.grpcStatuses", []string{grpc}},
-	{"retry.retryAfter", []string{http1}},
-	{"retry.idempotency", []string{http1}},
-	{"retry.body", []string{http1}},
+	{"retry.retryAfter", []string{http1, http2}},
+	{"retry.idempotency.generateKey", []string{http1}},
+	{"retry.idempotency", []string{http1, http2}},
+	{"retry.body", []string{http1, http2}},
+	{"retry.maxRetries", []string{http1, http2, opaque}},
+	{"retry.when", []string{http1, http2, opaque}},
+	{"retry.overrides[].when", []string{http1, http2, opaque}},
+	{"retry.overrides[].maxRetries", []string{http1, http2, opaque}},
+	{"retry.budget.window", []string{http1, opaque}},
+	{"retry.budget", []string{http1, http2, opaque}},
 	{"retry", []string{http1, opaque}},
+	{"connectionPool.http2", []string{http2}},
 	{"connectionPool.maxIdlePerEndpoint", []string{http1}},
 	{"connectionPool.idleTimeout", []string{http1}},
 	{"connectionPool.maxLifetime", []string{http1}},
@@ -52,11 +62,12 @@ var concerns = []struct {
 	{"circuitBreaker.failures.statusCodes", []string{http1}},
 	{"circuitBreaker.failures.grpcStatuses", []string{grpc}},
 	{"circuitBreaker.open.jitterPercent", []string{http1}}, // the breaker draws it itself, whatever is asked of it
+	{"circuitBreaker.consecutiveFailures", []string{http1, http2, opaque}},
 	{"circuitBreaker", []string{http1, opaque}},
 	{"loadBalancing", []string{http1, opaque}},
 	{"rules[].match[].grpc", []string{grpc}},
 	{"rules[]", []string{http1}},
-	{"to[].protocol", []string{http1, opaque}},
+	{"to[].protocol", []string{http1, http2, opaque}},
 	{"to[]", []string{agent}}, // which connections are governed
 	{"mode", []string{agent}},
 	{"podSelector", []string{agent}},
@@ -135,9 +146,9 @@ func check(known map[string]bool, tests []declared) (errs []error) {
 const introduction = `# Which test holds which field
 
 Generated from the declarations of the tests (` + "`//enforces:driver field …`" + `) by ` + "`go test ./hack/enforcement -update`" + `. Every field that is
-[enforced](api.md) has at least one test in each driver that it concerns: ` + "`http1`" + ` carries HTTP/1.1 calls, ` + "`grpc`" + ` gRPC calls, ` + "`opaque`" + ` carries connections
+[enforced](api.md) has at least one test in each driver that it concerns: ` + "`http1`" + ` carries HTTP/1.1 calls, ` + "`http2`" + ` HTTP/2 calls, ` + "`grpc`" + ` gRPC calls, ` + "`opaque`" + ` carries connections
 that are passed through, ` + "`agent`" + ` is everything that is not about the course of a call. ` + "`make test-enforcement`" + ` runs the tests of the
-first two without each field, and fails unless one of them does.
+first four without each field, and fails unless one of them does. What is shared by all protocols is held by the tests of one.
 
 | field | driver | tests |
 |---|---|---|

@@ -59,7 +59,7 @@ type Failure struct {
 	Reused bool
 }
 
-// timesOut reports whether time is what has ended the attempt: a server that was told how much is left resets the stream when it has none.
+// timesOut reports whether time is what has ended the attempt: a server that knows how much is left resets the stream when it has none.
 func (f *Failure) timesOut() bool {
 	return f.Kind == AttemptTimeout || f.Kind == Reset && f.GRPCStatus == grpcCancelled
 }

@@ -41,22 +41,20 @@ func headed(status int, field string) string {
 	return fmt.Sprintf("HTTP/1.1 %d %s\r\n%s\r\nContent-Length: 0\r\n\r\n", status, http.StatusText(status), field)
 }
 
-// Each field decides how often a call is tried.
-//
-//enforces:http1 retry.maxRetries retry.when retry.statusCodes retry.responseHeaders[].name retry.responseHeaders[].value
-//enforces:http1 retry.overrides[].when retry.overrides[].statusCodes retry.overrides[].maxRetries
-//enforces:http1 retry.retryAfter.honor retry.retryAfter.max retry.idempotency.mode retry.idempotency.keyHeader
-//enforces:http1 retry.budget.percent retry.budget.minRetriesPerSecond
-func TestRule09_EveryFieldDecidesOnRetries(t *testing.T) {
+// retryCase is a setting of retry, and how often a call is tried with it.
+type retryCase struct {
+	set     func(*policy.Retry)
+	request string // aGET if empty
+	answer  string // to every attempt
+	calls   int    // 1 if 0
+	want    int64  // attempts
+}
+
+// retryCases are about every field of retry that decides how often a call is tried, whatever its protocol.
+func retryCases() map[string]retryCase {
 	conflict := policy.Of(policy.Conflict)
 	teapot := []policy.StatusRange{{From: 418, To: 419}}
-	for name, tc := range map[string]struct {
-		set     func(*policy.Retry)
-		request string // aGET if empty
-		answer  string // to every attempt
-		calls   int    // 1 if 0
-		want    int64  // attempts
-	}{
+	return map[string]retryCase{
 		"maxRetries":      {set: func(r *policy.Retry) { r.On, r.MaxRetries = policy.Of(policy.GatewayError), 4 }, answer: answer(503, ""), want: 5},
 		"gateway error":   {set: func(r *policy.Retry) { r.On = policy.Of(policy.GatewayError) }, answer: answer(504, ""), want: 3},
 		"server error":    {set: func(r *policy.Retry) { r.On = policy.Of(policy.ServerError) }, answer: answer(500, ""), want: 3},
@@ -117,7 +115,17 @@ func TestRule09_EveryFieldDecidesOnRetries(t *testing.T) {
 			},
 			answer: answer(503, ""), calls: 20, want: 20,
 		},
-	} {
+	}
+}
+
+// Each field decides how often a call is tried.
+//
+//enforces:http1 retry.maxRetries retry.when retry.statusCodes retry.responseHeaders[].name retry.responseHeaders[].value
+//enforces:http1 retry.overrides[].when retry.overrides[].statusCodes retry.overrides[].maxRetries
+//enforces:http1 retry.retryAfter.honor retry.retryAfter.max retry.idempotency.mode retry.idempotency.keyHeader
+//enforces:http1 retry.budget.percent retry.budget.minRetriesPerSecond
+func TestRule09_EveryFieldDecidesOnRetries(t *testing.T) {
+	for name, tc := range retryCases() {
 		t.Run(name, func(t *testing.T) {
 			var n atomic.Int64
 			w := build(t, counted(t, &n, always(tc.answer)), toAny(func(s *policy.Settings) { tc.set(&s.Retry) }))

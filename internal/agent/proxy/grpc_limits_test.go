@@ -198,7 +198,7 @@ func TestRule22_ABreakerCountsGRPCStatuses(t *testing.T) {
 	}
 }
 
-// Streams outlive timeouts.overall, and so does what servers are told.
+// Streams outlive timeouts.overall, whose end their servers do not know.
 func TestRule01_StreamsOutliveTheOverallDeadline(t *testing.T) {
 	s := &rpcServer{duplex: func(s rpc.TestService_FullDuplexCallServer) error {
 		for {
@@ -225,4 +225,29 @@ func TestRule01_StreamsOutliveTheOverallDeadline(t *testing.T) {
 		}
 	}
 	_ = to.CloseSend()
+}
+
+// A client whose own deadline has passed goes on with its connection, also where it has chosen the address.
+func TestRule25_AClientsDeadlineDoesNotEndItsConnection(t *testing.T) {
+	up := http2test.NewServer(t, http2test.Script{Stream: func(s *http2test.Stream) {
+		if f, err := s.Head(); err != nil || f.Has("grpc-timeout") {
+			return // no answer
+		}
+		_ = s.Headers(true, http2test.F(":status", "200", "content-type", "application/grpc", "grpc-status", "0"))
+	}})
+	w := build(t, up.Addr(), toRPC(nil))
+	c := http2test.Dial(t, netip.MustParseAddrPort(w.captured.Addr().String()), http2test.Options{})
+	for i, fields := range []http2test.Fields{http2test.F("grpc-timeout", "20m"), nil} {
+		s, err := c.Post("up.example", "/s/m", []byte{0, 0, 0, 0, 0}, append(http2test.F("content-type", "application/grpc"), fields...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := s.Head()
+		if want := []string{"4", "0"}[i]; err != nil || f.Get("grpc-status") != want {
+			t.Fatalf("call %d: %v, %v", i, f, err)
+		}
+	}
+	if n := c.Count(http2.FrameGoAway); n > 0 {
+		t.Error("the connection is to end")
+	}
 }

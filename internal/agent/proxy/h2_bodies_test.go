@@ -120,6 +120,7 @@ func TestRule18_ABodyIsKeptForAnotherAttemptOverHTTP2(t *testing.T) {
 	}
 }
 
+//enforces:http2 retry.body.maxBytes
 func TestRule18_ALargeBodyIsNotSentAgainOverHTTP2(t *testing.T) {
 	w, _ := scripted(t, toAnyH2(func(s *policy.Settings) {
 		s.Retry.On = policy.Of(policy.GatewayError)
@@ -271,6 +272,7 @@ func TestBodiesAreNotMixedUpOverHTTP2(t *testing.T) {
 	wg.Wait()
 }
 
+//enforces:http2 timeouts.idle timeouts.read timeouts.maxDuration
 func TestTimeoutsOfBodiesOverHTTP2(t *testing.T) {
 	for name, tc := range map[string]struct {
 		set  func(*policy.Settings)

@@ -82,6 +82,7 @@ func TestClientsShareConnectionsOverHTTP2(t *testing.T) {
 	}
 }
 
+//enforces:http2 connectionPool.http2.maxConcurrentStreams
 func TestMaxConcurrentStreamsBoundsHowManyShareAConnection(t *testing.T) {
 	for name, tc := range map[string]struct {
 		policy int
@@ -127,16 +128,19 @@ func TestMaxConcurrentStreamsBoundsHowManyShareAConnection(t *testing.T) {
 func TestGoAwayOfAServerDrainsItsConnection(t *testing.T) {
 	release := newBarrier()
 	defer release.now()
+	said := make(chan error, 1)
 	w, srv := scripted(t, toAnyH2(nil), func(n int, s *http2test.Stream) {
 		if n == 0 {
 			_ = s.Conn.GoAway(s.ID, http2.ErrCodeNo)
+			said <- s.Conn.Ping() // it has arrived
 			<-release.C
 		}
 		_ = s.Respond(200, nil, nil)
 	})
+	w.shopOf(policy.ProtocolHTTP2, nil, srv.Addr())
 	c := w.dialH2(http2test.Options{})
 	first := must(c.Get("up.example", "/", nil))(t)
-	check(t, srv.AwaitConn(0).Ping())
+	check(t, <-said)
 	if status, _ := statusOf(t, must(c.Get("up.example", "/", nil))(t)); status != "200" {
 		t.Errorf("status %s", status)
 	}
@@ -149,6 +153,40 @@ func TestGoAwayOfAServerDrainsItsConnection(t *testing.T) {
 	}
 	if _, err := srv.AwaitConn(0).AwaitEnd(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Where the client chose the address, the end of the server's connection ends the client's.
+func TestRule25_AServersEndIsThatOfAPinnedClientOverHTTP2(t *testing.T) {
+	for name, end := range map[string]func(c *http2test.Conn){
+		"GOAWAY": func(c *http2test.Conn) { _ = c.GoAway(1, http2.ErrCodeNo) },
+		"closed": func(c *http2test.Conn) { c.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, srv := scripted(t, toAnyH2(nil), func(_ int, s *http2test.Stream) { _ = s.Respond(200, nil, nil) })
+			c := w.dialH2(http2test.Options{})
+			statusOf(t, must(c.Get("up.example", "/", nil))(t))
+			end(srv.AwaitConn(0))
+			if g := must(c.AwaitGoAway())(t); g.Code != http2.ErrCodeNo || g.Last != 1 {
+				t.Errorf("GOAWAY %+v", g)
+			}
+			must(c.AwaitEnd())(t)
+		})
+	}
+}
+
+// A panic of ours ends what it concerns, and gives everything back.
+func TestAPanicEndsItsConnectionOverHTTP2(t *testing.T) {
+	w, _ := scripted(t, toAnyH2(everything), func(_ int, s *http2test.Stream) { _ = s.Respond(200, nil, nil) })
+	w.events.expectPanic.Store(true)
+	w.dialer.panics.Store(true)
+	c := w.dialH2(http2test.Options{})
+	must(c.Get("up.example", "/", nil))(t)
+	_, _ = c.AwaitEnd()
+	w.waitFor(t, func() bool { return w.events.panics.Load() > 0 && w.server.Connections() == 0 })
+	w.dialer.panics.Store(false)
+	if status, _ := statusOf(t, must(w.dialH2(http2test.Options{}).Get("up.example", "/", nil))(t)); status != "200" {
+		t.Errorf("status %s", status)
 	}
 }
 
@@ -183,6 +221,7 @@ func TestADrainEndsHTTP2Connections(t *testing.T) {
 	check(t, <-done)
 }
 
+//enforces:http2 connectionPool.http2.pingInterval connectionPool.http2.pingTimeout
 func TestPingsFindAServerThatIsGone(t *testing.T) {
 	srv := http2test.NewServer(t, http2test.Script{Options: http2test.Options{NoPingAck: true}, Stream: func(s *http2test.Stream) {
 	}})

@@ -16,6 +16,7 @@ func echoH2(rw http.ResponseWriter, q *http.Request) {
 	fmt.Fprintf(rw, "%s %s %s %s", q.Proto, q.Method, q.RequestURI, body)
 }
 
+//enforces:http2 to[].protocol
 func TestAnExchangeOverHTTP2(t *testing.T) {
 	for name, p := range map[string]policy.Protocol{"found out": policy.ProtocolAuto, "declared": policy.ProtocolHTTP2, "gRPC": policy.ProtocolGRPC} {
 		t.Run(name, func(t *testing.T) {

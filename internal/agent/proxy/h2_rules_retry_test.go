@@ -134,6 +134,7 @@ func TestRule11_NothingIsRetriedAfterAForwardedInterimResponse(t *testing.T) {
 	}
 }
 
+//enforces:http2 timeouts.perTry
 func TestRule02_ASlowAttemptIsRetriedOverHTTP2(t *testing.T) {
 	w, _ := scripted(t, toAnyH2(func(s *policy.Settings) {
 		s.Timeouts.PerTry = 30 * time.Millisecond
@@ -153,6 +154,7 @@ func TestRule02_ASlowAttemptIsRetriedOverHTTP2(t *testing.T) {
 	}
 }
 
+//enforces:http2 timeouts.overall
 func TestRule01_TheDeadlineHoldsOverHTTP2(t *testing.T) {
 	w, _ := scripted(t, toAnyH2(func(s *policy.Settings) { s.Timeouts.Overall = 30 * time.Millisecond }), func(_ int, s *http2test.Stream) {
 		_, _ = s.AwaitReset()
@@ -215,13 +217,14 @@ func TestRule12_ConnectFailuresAreAnsweredOverHTTP2(t *testing.T) {
 		t.Errorf("got %v %q", head, body)
 	}
 	if n := w.dialer.dials.Load(); n != 3 {
-		t.Errorf("%d tries, want 3", n)
+		t.Errorf("%d attempts, want 3", n)
 	}
 	if g, err := c.AwaitGoAway(); err != nil || g.Code != http2.ErrCodeNo { // the client chose the address
 		t.Errorf("goaway %+v, %v", g, err)
 	}
 }
 
+//enforces:http2 circuitBreaker.consecutiveFailures
 func TestRule22_AnOpenBreakerRejectsOverHTTP2(t *testing.T) {
 	w, _ := scripted(t, toAnyH2(func(s *policy.Settings) {
 		b := policy.DefaultBreaker()

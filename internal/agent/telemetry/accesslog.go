@@ -60,6 +60,7 @@ type line struct {
 	pod, rule string
 	original  netip.AddrPort
 	truncated bool
+	grpc      bool
 	detail    routes.Detail
 	// memory of their own, used again
 	method, host, path []byte
@@ -108,6 +109,7 @@ func (l *AccessLog) write(r *recorder, e *routes.Exchange) {
 	}
 	n.recorder, n.outcome, n.took = r, e.Outcome, e.Took
 	n.pod, n.rule, n.original, n.truncated, n.detail = e.Pod, e.Rule, e.Original, e.Outcome.Truncated, e.Detail
+	n.grpc = e.GRPC
 	n.attempts = append(n.attempts[:0], e.Attempts...)
 	l.end(n, e.Method, e.Host, e.Path)
 }
@@ -227,6 +229,9 @@ func (n *line) appendCall(to []slog.Attr) []slog.Attr {
 	if n.truncated {
 		to = append(to, slog.Bool("truncated", true))
 	}
+	if n.grpc {
+		to = append(to, slog.String("grpcStatus", grpcLabel(grpcResult(o.GRPCStatus))))
+	}
 	if last := len(n.attempts) - 1; last >= 0 {
 		to = append(to, slog.String("peer", n.attempts[last].Peer.String()), slog.Bool("reused", n.attempts[last].Reused))
 	}
@@ -250,7 +255,11 @@ type attemptLine struct {
 
 func lineOf(t *routes.Attempt) attemptLine {
 	result := kindName(t.Kind)
-	if t.Kind == call.OK {
+	switch {
+	case t.Kind != call.OK:
+	case t.GRPC:
+		result = t.GRPCStatus.String()
+	default:
 		result = strconv.Itoa(t.Status)
 	}
 	return attemptLine{Peer: t.Peer.String(), Start: t.Start.String(), Result: result, Detail: t.Detail}

@@ -83,6 +83,20 @@ func TestAccessLogLine(t *testing.T) {
 	checkLine(t, got, want)
 }
 
+func TestAccessLogOfGRPC(t *testing.T) {
+	peer := netip.MustParseAddrPort("10.0.1.1:80")
+	got := lines(t, AccessLogOptions{}, &routes.Exchange{
+		Original: peer, AccessLog: policy.AccessLogAll, GRPC: true, Outcome: call.Outcome{Status: 200, GRPCStatus: 5, Decision: call.Recovered, Attempts: 2},
+		Attempts: []routes.Attempt{{Status: 200, GRPC: true, GRPCStatus: 14, Peer: peer}, {Status: 200, Start: call.Retry, Peer: peer}},
+	})
+	if len(got) != 1 || got[0]["grpcStatus"] != "NOT_FOUND" {
+		t.Fatalf("%v", got)
+	}
+	if first := got[0]["tried"].([]any)[0].(map[string]any); first["result"] != "UNAVAILABLE" {
+		t.Errorf("%v", first)
+	}
+}
+
 // checkLine checks the one line that was written, but for its time.
 func checkLine(t *testing.T, got []map[string]any, want map[string]any) {
 	t.Helper()

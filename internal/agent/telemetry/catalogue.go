@@ -17,6 +17,7 @@ const (
 	attempts
 	tryDuration
 	truncated
+	grpcCalls
 	opaque
 	opaqueOpen
 	opaqueBytes
@@ -64,6 +65,9 @@ var catalogue = [familyCount]metric{
 		"Time from dispatching an attempt, connecting included, to its response head or failure.", histogram, perPolicy},
 	truncated: {"fairlead_proxy_truncated_responses_total",
 		"Responses whose body could not be forwarded to its end.", prometheus.CounterValue, perPolicy},
+	grpcCalls: {"fairlead_proxy_grpc_calls_total",
+		"gRPC calls that have ended, by the status that their client was answered, the agent's own answers included; none where the answer broke off before one.",
+		prometheus.CounterValue, also("status")},
 	opaque: {"fairlead_proxy_opaque_connections_total",
 		"Connections governed by a policy that were passed through without being understood.", prometheus.CounterValue, perPolicy},
 	opaqueOpen: {"fairlead_proxy_opaque_open_connections",

@@ -142,6 +142,9 @@ func (s *scrape) counts(k recorderKey, c *counts) {
 		}
 	}
 	s.put(truncated, float64(c.truncated), id, k.target)
+	for i, n := range c.grpc {
+		s.putSeen(grpcCalls, n, id, k.target, grpcLabel(i))
+	}
 	s.put(opaque, float64(c.opaque), id, k.target)
 	s.put(opaqueOpen, float64(c.opaqueOpen()), id, k.target)
 	s.put(opaqueBytes, float64(c.sent), id, k.target, "sent")

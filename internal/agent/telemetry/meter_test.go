@@ -219,10 +219,13 @@ func exercise(r routes.Recorder) {
 			}
 		}
 	}
+	for status := -1; status <= 17; status++ { // 17 does not exist
+		r.CallDone(&routes.Exchange{GRPC: true, Outcome: call.Outcome{GRPCStatus: status}})
+	}
 }
 
 // maxSeries is what docs/metrics.md promises for one policy at one destination.
-const maxSeries = 140
+const maxSeries = 158
 
 func TestSeriesArePerPolicyNotPerTraffic(t *testing.T) {
 	m := testMeter()
@@ -241,8 +244,26 @@ func TestSeriesArePerPolicyNotPerTraffic(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(page), "at most 140 series") {
+	if !strings.Contains(string(page), "at most 158 series") {
 		t.Error("docs/metrics.md does not say how many series there are at most")
+	}
+}
+
+func TestGRPCCallsAreCountedByTheirStatus(t *testing.T) {
+	m := testMeter()
+	r := m.Recorder(payments, inventory)
+	for _, status := range []int{0, 0, 14, -1} {
+		r.CallDone(&routes.Exchange{GRPC: true, Outcome: call.Outcome{GRPCStatus: status}})
+	}
+	r.CallDone(ended(call.OK, call.NotNeeded, 200))
+	const id = `policy="shop/payments"`
+	want := []string{
+		`fairlead_proxy_grpc_calls_total{` + id + `,status="OK",target="service warehouse/inventory"} 2`,
+		`fairlead_proxy_grpc_calls_total{` + id + `,status="UNAVAILABLE",target="service warehouse/inventory"} 1`,
+		`fairlead_proxy_grpc_calls_total{` + id + `,status="none",target="service warehouse/inventory"} 1`,
+	}
+	if diff := cmp.Diff(want, scrapeText(t, m, "fairlead_proxy_grpc_calls_total{")); diff != "" {
+		t.Error(diff)
 	}
 }
 

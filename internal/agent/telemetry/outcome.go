@@ -1,6 +1,9 @@
 package telemetry
 
-import "fairlead.dev/fairlead/internal/agent/call"
+import (
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/policy"
+)
 
 // result is how a call or an attempt ended, as one number: a response of one of five classes, a connection without responses, or a
 // kind of failure.
@@ -36,6 +39,25 @@ func (r result) code() string {
 		return [codeClasses]string{"1xx", "2xx", "3xx", "4xx", "5xx", ""}[r]
 	}
 	return ""
+}
+
+// grpcStatuses is how many statuses of gRPC there are, and one for none.
+const grpcStatuses = 18
+
+// grpcResult is the place of a status among those that are counted; what is no status counts as none.
+func grpcResult(status int) int {
+	if status < 0 || status >= grpcStatuses-1 {
+		return grpcStatuses - 1
+	}
+	return status
+}
+
+// grpcLabel is the label of a place.
+func grpcLabel(i int) string {
+	if i == grpcStatuses-1 {
+		return "none"
+	}
+	return policy.GRPCStatus(i).String()
 }
 
 // good reports whether a call with this retry decision counts as a success: its last attempt was good enough.

@@ -44,6 +44,7 @@ type shard struct {
 	callNanos atomic.Int64
 	tryNanos  atomic.Int64
 	truncated atomic.Uint64
+	grpc      [grpcStatuses]atomic.Uint64
 	// cut are those of the calls that would have been successes, but whose answer broke off. They are not in calls, so that no report
 	// sees the one without the other.
 	cut       [codeClasses][call.RetryDecisionCount]atomic.Uint64
@@ -91,6 +92,9 @@ func (r *recorder) CallDone(e *routes.Exchange) {
 	if e.Outcome.Truncated {
 		s.truncated.Add(1)
 	}
+	if e.GRPC {
+		s.grpc[grpcResult(o.GRPCStatus)].Add(1)
+	}
 	if r.log != nil && wanted(e) {
 		r.log.write(r, e)
 	}
@@ -122,6 +126,7 @@ type counts struct {
 	callNanos int64
 	tryNanos  int64
 	truncated uint64
+	grpc      [grpcStatuses]uint64
 	cut       uint64
 	opaque    uint64
 	opaqueEnd uint64
@@ -153,6 +158,7 @@ func (r *recorder) sum(c *counts) {
 		c.callNanos += s.callNanos.Load()
 		c.tryNanos += s.tryNanos.Load()
 		c.truncated += s.truncated.Load()
+		addAll(c.grpc[:], s.grpc[:])
 		c.opaqueEnd += s.opaqueEnd.Load()
 		c.opaque += s.opaque.Load()
 		c.sent += s.sent.Load()

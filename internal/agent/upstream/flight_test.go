@@ -47,33 +47,38 @@ func TestRequestsThatArriveTogetherShareTheConnection(t *testing.T) {
 	}
 }
 
-// Those for whom there is no room on the connection share the next one.
+// Those for whom there is no room on the connection share others, which are expected to carry as many as it does.
 func TestWhoFindsNoRoomSharesTheNextConnection(t *testing.T) {
 	p, d := newPool(t, nil, listen(t).addr)
 	first, others := joiners(t, p, 4)
 	l := dial(t, p, first)
 	l.SetCapacity(2)
-	<-others[0].woken
-	<-others[1].woken
-	if a, _ := p.Redeem(time.Now(), &others[1].Request); a != Dial {
-		t.Fatalf("answer %d, want Dial", a)
+	made := []Lease{l}
+	for _, i := range []int{1, 3} {
+		<-others[i].woken
+		if a, _ := p.Redeem(time.Now(), &others[i].Request); a != Dial {
+			t.Fatalf("answer %d, want Dial", a)
+		}
 	}
-	next := dial(t, p, others[1])
-	next.SetCapacity(3)
-	for _, r := range others[2:] {
-		<-r.woken
-		if got := redeem(t, p, r); got.Conn != next.Conn {
-			t.Error("another connection")
+	for _, i := range []int{1, 3} {
+		next := dial(t, p, others[i])
+		next.SetCapacity(next.Expected())
+		made = append(made, next)
+	}
+	for i, conn := range map[int]*Conn{0: l.Conn, 2: made[1].Conn} {
+		<-others[i].woken
+		if got := redeem(t, p, others[i]); got.Conn != conn {
+			t.Errorf("request %d has another connection", i)
 		} else {
 			got.Release(time.Now(), true)
 		}
 	}
-	if n := d.dials.Load(); n != 2 {
+	for _, l := range made {
+		l.Release(time.Now(), true)
+	}
+	if n := d.dials.Load(); n != 3 {
 		t.Errorf("%d connections were made", n)
 	}
-	redeem(t, p, others[0]).Release(time.Now(), true)
-	l.Release(time.Now(), true)
-	next.Release(time.Now(), true)
 	checkSums(t, p)
 }
 

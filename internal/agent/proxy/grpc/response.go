@@ -6,7 +6,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/call"
 )
 
-// Response gathers what a response says for a gRPC call. It is fed the fields of the final head and of the trailers, and told where they
+// Response gathers what a response says for a gRPC call. It is fed the fields of the final head and of the trailers, and learns where they
 // end. The zero Response is that of a call which is not gRPC.
 type Response struct {
 	at   stage

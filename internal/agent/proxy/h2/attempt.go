@@ -125,7 +125,7 @@ func (t *attempt) drop(c http2.Code, now time.Time, b *batch) {
 	t.x.s.driver.buffers.add(-t.body.clear())
 	if l := t.Lease; l.Conn != nil {
 		t.Lease = upstream.Lease{}
-		l.Release(now, true) // of a connection that is not fit any more its own goroutine has told the pool
+		l.Release(now, true) // of a connection that is not fit any more its own goroutine has said so
 	}
 }
 

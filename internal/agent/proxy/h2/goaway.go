@@ -15,7 +15,7 @@ const (
 	clientLeaves
 	// warned: the client was asked to open no more streams; those under way to us are served (RFC 9113 section 6.8).
 	warned
-	// said: it was told which was the last one.
+	// said: it knows which was the last one.
 	said
 )
 
@@ -34,7 +34,7 @@ func (s *Session) Drain() {
 	b.flush()
 }
 
-// sayLeaving asks the client, once, to open no more streams if the agent drains. It is told which is the last one when it has answered the
+// sayLeaving asks the client, once, to open no more streams if the agent drains. It learns which is the last one when it has answered the
 // PING behind that, since until then it may open streams.
 func (s *Session) sayLeaving(b *batch) {
 	if s.leaving >= warned || !s.driver.Draining() {

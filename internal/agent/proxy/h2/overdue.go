@@ -56,7 +56,7 @@ func (x *stream) timeout(b *batch) call.Action {
 	switch {
 	case drive.Passed(x.until, now):
 		return x.failed(call.AttemptTimeout, drive.DetailOfLimit(x.call.Limit(x.cur.ID)), false, b)
-	case limits.Write > 0 && x.stuck() && now.Sub(x.moved) >= limits.Write && limits.Write != limits.Idle:
+	case limits.Write > 0 && x.stuck() && now.Sub(x.sentAt) >= limits.Write && limits.Write != limits.Idle:
 		return x.failed(call.AttemptTimeout, routes.DetailWrite, false, b)
 	case !x.ended && !x.stuck(): // the client is what is waited for
 		x.attempted(x.cur, call.ClientGone, 0, routes.DetailIdle)

@@ -173,11 +173,14 @@ func (s *Session) start(x *stream, l upstream.Lease, b *batch) (next call.Action
 		x.begun = true
 		x.replay.Start((!x.ended || x.body.size > 0) && x.call.NeedsReplay() && !x.oversized())
 	}
-	x.phase, x.moved = trying, s.now
+	x.phase, x.moved, x.sentAt = trying, s.now, s.now
 	if !t.take(l, x.action, s.now, b) {
 		return x.failed(call.Reset, routes.DetailClosed, true, b), false
 	}
 	s.offered(t.u, b)
+	if x.pinned {
+		s.tie(t.u)
+	}
 	if t.whole {
 		x.until = x.call.RequestWritten(s.now, t.ID).Until
 	} else {

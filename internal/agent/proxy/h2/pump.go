@@ -39,16 +39,31 @@ func (x *stream) pump(p []byte, b *batch) (kept int) {
 		return 0
 	}
 	x.s.driver.buffers.add(x.body.push(rest))
+	if len(rest) > 0 && x.phase == trying && x.plan.Settings.Timeouts.Write > 0 {
+		x.s.schedule(x)
+	}
 	return len(rest)
 }
 
 // upload sends, and returns how much of p was taken.
 func (x *stream) upload(t *attempt, p []byte, b *batch) (taken int) {
+	s := x.s
+	taken, consumed := x.uploadPieces(t, p, b)
+	x.consumed(consumed, b)
+	if t.whole && x.phase == trying {
+		x.until = x.call.RequestWritten(s.now, t.ID).Until
+		s.schedule(x)
+	}
+	return taken
+}
+
+// uploadPieces appends what is taken, and returns how much that is of p, and of what was received and not sent before.
+func (x *stream) uploadPieces(t *attempt, p []byte, b *batch) (taken, consumed int) {
 	u, s := t.u, x.s
-	consumed := 0
 	u.mu.Lock()
+	defer u.mu.Unlock()
 	t.stuck = false
-	before := u.out.appended
+	defer x.noteSent(u, u.out.appended, b)
 	for !t.whole {
 		piece, kind := x.nextPiece(t, p[taken:])
 		if kind == nothing {
@@ -82,17 +97,15 @@ func (x *stream) upload(t *attempt, p []byte, b *batch) (taken int) {
 		}
 		consumed += n
 	}
-	if u.out.appended > before {
+	return taken, consumed
+}
+
+// noteSent notes whether something was appended behind an offset. It expects the lock of u.
+func (x *stream) noteSent(u *server, offset uint64, b *batch) {
+	if u.out.appended > offset {
 		b.add(&u.out)
-		x.moved = s.now
+		x.moved, x.sentAt = x.s.now, x.s.now
 	}
-	u.mu.Unlock()
-	x.consumed(consumed, b)
-	if t.whole && x.phase == trying {
-		x.until = x.call.RequestWritten(s.now, t.ID).Until
-		s.schedule(x)
-	}
-	return taken
 }
 
 // source is where a piece of a request's body comes from.

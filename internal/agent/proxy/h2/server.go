@@ -41,6 +41,7 @@ type server struct {
 	recv     http2.ReceiveWindow
 	nextID   uint32
 	attempts map[uint32]holder
+	tied     map[*Session]struct{}
 	waiting  []holder // that have something to send, and no window of the connection's or room in its output
 	settled  bool     // SETTINGS has come
 	leaving  bool     // it takes no new streams
@@ -111,9 +112,12 @@ func (u *server) fail(err error) {
 	u.mu.Unlock()
 	u.conn.Drain() // before the attempts are made anew
 	u.sayGoodbye(err)
-	now := time.Now()
+	u.now = time.Now()
 	for _, h := range all {
-		h.s.lost(h, u, err, now)
+		h.s.lost(h, u, err, u.now)
+	}
+	if !errors.Is(err, transport.ErrInterrupted) { // else it is we who end it
+		u.leaves()
 	}
 	u.batch.flush()
 }
@@ -167,8 +171,11 @@ func (u *server) frames(b []byte) (used int, err error) {
 
 // refuse deals with a stream that breaks the protocol. What concerns the connection is returned.
 func (u *server) refuse(err error) error {
-	var broken *http2.Error
-	if err == nil || !errors.As(err, &broken) || broken.Scope == http2.OnConnection {
+	if err == nil {
+		return nil
+	}
+	broken, ok := errors.AsType[*http2.Error](err)
+	if !ok || broken.Scope == http2.OnConnection {
 		return err
 	}
 	u.mu.Lock()
@@ -184,16 +191,8 @@ func (u *server) refuse(err error) error {
 }
 
 func (u *server) act(f *http2.Frame) error {
-	u.mu.Lock()
-	u.received++
-	idle := f.Stream != 0 && (f.Stream%2 == 0 || f.Stream >= u.nextID)
-	flood := u.flood.Frame(f, u.now)
-	u.mu.Unlock()
-	if flood != nil {
-		return flood
-	}
-	if idle && f.Type != http2.Priority && f.Type <= http2.Continuation {
-		return http2.ErrStreamID // RFC 9113 section 5.1: a stream that we have not opened
+	if err := u.count(f); err != nil {
+		return err
 	}
 	switch f.Type {
 	case http2.Headers:
@@ -213,6 +212,21 @@ func (u *server) act(f *http2.Frame) error {
 	case http2.WindowUpdate:
 		return u.windowUpdate(f)
 	case http2.Priority, http2.PushPromise, http2.Continuation:
+	}
+	return nil
+}
+
+// count counts a frame, and refuses one of a stream that was not opened.
+func (u *server) count(f *http2.Frame) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.received++
+	if err := u.flood.Frame(f, u.now); err != nil {
+		return err
+	}
+	idle := f.Stream != 0 && (f.Stream%2 == 0 || f.Stream >= u.nextID)
+	if idle && f.Type != http2.Priority && f.Type <= http2.Continuation {
+		return http2.ErrStreamID // RFC 9113 section 5.1
 	}
 	return nil
 }

@@ -91,6 +91,7 @@ func (u *server) goAway(f *http2.Frame) {
 	for _, h := range unprocessed {
 		h.s.unprocessed(h, u)
 	}
+	u.leaves()
 }
 
 func (u *server) windowUpdate(f *http2.Frame) error {

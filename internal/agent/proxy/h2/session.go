@@ -62,6 +62,7 @@ type Session struct {
 	report  routes.Exchange
 	opened  bool
 	closeBy time.Time      // when the client must have closed the connection that has ended; zero: never
+	tied    *server        // see tie
 	private *upstream.Pool // for streams that no policy governs
 }
 
@@ -216,7 +217,7 @@ func (s *Session) sayGoodbye(err error) {
 }
 
 // lingerFor is how long a client whose connection is ended for what it has sent may go on sending: closing with bytes unread would destroy
-// what it was told.
+// what it was sent.
 const lingerFor = time.Second
 
 func (s *Session) linger() {
@@ -238,6 +239,7 @@ func (s *Session) end() {
 	for _, x := range s.streams {
 		x.clientGone(http2.Cancel, routes.DetailClientLeft, &s.batch)
 	}
+	s.untie()
 	s.over = true
 	s.timer.Stop()
 	private := s.private

@@ -35,8 +35,11 @@ func (s *Session) frames(b []byte) (used int, err error) {
 
 // refuse deals with a stream that breaks the protocol. What concerns the connection is returned.
 func (s *Session) refuse(err error) error {
-	var bad *http2.Error
-	if err == nil || !errors.As(err, &bad) || bad.Scope == http2.OnConnection {
+	if err == nil {
+		return nil
+	}
+	bad, ok := errors.AsType[*http2.Error](err)
+	if !ok || bad.Scope == http2.OnConnection {
 		return err
 	}
 	x := s.streams[s.frame.Stream]
@@ -120,7 +123,7 @@ func (s *Session) admit(x *stream, f *http2.Frame, bad error) (err error, opened
 	case f.Stream <= s.lastID:
 		return nil, false // of a stream that we have reset
 	case s.leaving == said:
-		return nil, false // it was told
+		return nil, false // as GOAWAY has said
 	case !s.client.Activity.BecomeBusy(): // it is being closed
 		s.leaving = said
 		return nil, false

@@ -77,6 +77,7 @@ type stream struct {
 	placedAt  time.Time   // when it was asked for
 	pending   time.Time   // until when it may be parked
 	moved     time.Time   // when bytes last went in either direction
+	sentAt    time.Time   // when the server last took something of the request
 	answered  time.Time   // when the last ones came from the server
 	place     int         // in the heap, from 1 on; 0: not there
 	due       time.Time

@@ -170,7 +170,7 @@ func (x *stream) deadline() time.Time {
 			end = drive.Earlier(end, x.moved.Add(t.Idle))
 		}
 		if t.Write > 0 && x.stuck() {
-			end = drive.Earlier(end, x.moved.Add(t.Write))
+			end = drive.Earlier(end, x.sentAt.Add(t.Write))
 		}
 		return end
 	case forwarding:

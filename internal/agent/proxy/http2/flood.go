@@ -44,7 +44,7 @@ var allowances = [drains]struct {
 // and as many again for those who give a frame back in parts.
 const updatesPerData = 4
 
-// Flood counts what a peer sends that costs us more than it costs the peer. It is told the time. In any time t it lets pass no more
+// Flood counts what a peer sends that costs us more than it costs the peer. It is given the time. In any time t it lets pass no more
 // than twice the burst and t times the rate, and what was credited.
 //
 // CONTINUATION is counted by the Parser, and the size of header lists by the Decoder. A peer that stops reading or gives no window is the

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TestSettings: each value's bounds, and what others are told of a change.
+// TestSettings: each value's bounds, and what others learn of a change.
 func TestSettings(t *testing.T) {
 	one := func(id Setting, v uint32) string {
 		return string(append32([]byte{byte(id >> 8), byte(id)}, v))

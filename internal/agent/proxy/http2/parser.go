@@ -168,7 +168,7 @@ func checkHeader(h header) error {
 	var ok bool
 	switch h.t {
 	case PushPromise:
-		// A client must not push, and a server was told not to.
+		// A client must not push, and a server was asked not to.
 		return ErrPush
 	case RSTStream, WindowUpdate:
 		ok = h.length == 4

@@ -1,5 +1,5 @@
 // Package http2test holds peers for tests of HTTP/2 forwarding, every frame of which is the test's own: a Server that scripts answer
-// for, and a Client that does as it is told. Both can behave well, and as badly as they are asked to. They use real sockets.
+// for, and a Client that does what a test says. Both can behave well, and as badly as they are asked to. They use real sockets.
 //
 // They are made on the Framer and the HPACK of golang.org/x/net. They must not use the codec that they judge.
 //

@@ -1,0 +1,133 @@
+package h2
+
+import (
+	"errors"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
+	"fairlead.dev/fairlead/internal/agent/proxy/grpc"
+	"fairlead.dev/fairlead/internal/agent/proxy/http2"
+	"fairlead.dev/fairlead/internal/agent/routes"
+)
+
+// resetByServer acts on RST_STREAM.
+func (s *Session) resetByServer(h holder, u *server, c http2.Code) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !h.holds(u) {
+		return
+	}
+	s.clock(u.now)
+	w := how{kind: call.Reset, why: routes.DetailReset, code: c, unprocessed: c == http2.RefusedStream, grpc: grpc.StatusOfReset(uint32(c))}
+	if w.unprocessed {
+		w.kind = call.RefusedStream
+	}
+	s.broken(h.t, w, &u.batch)
+}
+
+// how an attempt has ended without being asked to.
+type how struct {
+	kind        call.Kind
+	why         routes.Detail
+	code        http2.Code // for the client, if it has a part of the response
+	unprocessed bool
+	grpc        int // what a reset means for a gRPC call; 0: there was none
+}
+
+// broken acts on the end of an attempt whose stream is gone.
+func (s *Session) broken(t *attempt, w how, b *batch) {
+	x := t.x
+	sent := t.sent()
+	whole := t.whole
+	stale := t.stale()
+	t.detach(b)
+	switch {
+	case x.phase == forwarding && t == x.answer:
+		if !t.ended {
+			x.cutWith(w.code, w.why, b)
+			return
+		}
+		t.stopped = !whole
+		if x.closed {
+			x.responded(b)
+		}
+	case t == x.held:
+		if !t.ended {
+			x.held = nil
+			t.drop(http2.Cancel, s.now, b)
+			x.call.KeptLost()
+		}
+	case t == x.cur && x.phase == trying:
+		x.lostAttempt(t, w, sent, stale, b)
+	}
+}
+
+func (x *stream) lostAttempt(t *attempt, w how, sent, stale bool, b *batch) {
+	s := x.s
+	if sent && !w.unprocessed {
+		x.call.BytesAccepted(t.ID)
+	}
+	x.reportBody()
+	x.attempted(t, w.kind, 0, w.why)
+	t.drop(http2.Cancel, s.now, b)
+	f := call.Failure{Kind: w.kind, ResponseStarted: t.interims > 0, PeerUnprocessed: w.unprocessed, Reused: stale, GRPCStatus: w.grpc}
+	s.act(x, x.call.AttemptFailed(s.now, t.ID, f), b)
+}
+
+// detach forgets the attempt's stream, which is gone.
+func (t *attempt) detach(b *batch) {
+	u := t.u
+	if u == nil {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.forget(t)
+	if h, ok := u.attempts[t.stream]; ok && h.t == t {
+		delete(u.attempts, t.stream)
+	}
+	if t.owed > 0 {
+		u.giveBack(uint32(t.owed), b)
+		t.owed = 0
+	}
+	t.u = nil
+}
+
+// lost acts on the end of an attempt's connection.
+func (s *Session) lost(h holder, u *server, err error, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !h.holds(u) {
+		return
+	}
+	s.clock(now)
+	w := how{kind: call.Reset, why: drive.DetailOf(err), code: http2.InternalError}
+	var bad *http2.Error
+	if errors.As(err, &bad) {
+		w.kind, w.why = call.BadResponse, routes.Detail(bad.Error())
+	}
+	s.broken(h.t, w, &u.batch)
+}
+
+// malformed acts on a response that breaks the protocol; its stream was reset.
+func (s *Session) malformed(h holder, u *server, bad *http2.Error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !h.holds(u) {
+		return
+	}
+	s.clock(u.now)
+	s.broken(h.t, how{kind: call.BadResponse, why: routes.Detail(bad.Error()), code: http2.InternalError}, &u.batch)
+}
+
+// unprocessed acts on a stream above the last one that the server has taken.
+func (s *Session) unprocessed(h holder, u *server) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !h.holds(u) {
+		return
+	}
+	s.clock(u.now)
+	s.broken(h.t, how{kind: call.RefusedStream, why: routes.DetailClosed, code: http2.RefusedStream, unprocessed: true}, &u.batch)
+}

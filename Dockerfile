@@ -26,5 +26,7 @@ ENTRYPOINT ["/manager"]
 # user is root; the DaemonSet drops all others.
 FROM scratch AS agent
 COPY --from=build /out/agent /agent
+# The public roots, for policies that trust them (tls.caBundleRef: {kind: System}).
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 USER 0:0
 ENTRYPOINT ["/agent"]

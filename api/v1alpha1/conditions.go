@@ -52,13 +52,19 @@ const (
 	ReasonServiceNotFound = "ServiceNotFound"
 	// ReasonPortNotFound (False): a Service has no port of that name or number.
 	ReasonPortNotFound = "PortNotFound"
-	// ReasonReferenceNotFound (False): a ConfigMap or Secret that is named, or
-	// its key, does not exist.
+	// ReasonReferenceNotFound (False): a ConfigMap, Secret or ClusterTrustBundle
+	// that is named, or its key, does not exist.
 	ReasonReferenceNotFound = "ReferenceNotFound"
+	// ReasonReferenceForbidden (False): the manager may not read what is named;
+	// the message says what permits it.
+	ReasonReferenceForbidden = "ReferenceForbidden"
 	// ReasonInvalidCABundle (False): a CA bundle holds no usable certificate.
 	ReasonInvalidCABundle = "InvalidCABundle"
-	// ReasonInvalidCertificate (False): a client certificate is not usable.
+	// ReasonInvalidCertificate (False): a client certificate is not usable: it
+	// has expired, or its key does not match.
 	ReasonInvalidCertificate = "InvalidCertificate"
+	// ReasonInvalidCredentials (False): a user's name or password is not usable.
+	ReasonInvalidCredentials = "InvalidCredentials"
 )
 
 // Reasons of Programmed.

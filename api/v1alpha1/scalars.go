@@ -13,7 +13,7 @@ import (
 // Duration is a length of time as in Gateway API (GEP-2257): one to four whole
 // numbers with the units h, m, s or ms, such as 100ms, 2s or 1m30s.
 // +kubebuilder:validation:MaxLength=32
-// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')",message="write a duration in whole numbers without spaces, such as 500ms, 2s or 1m30s"
+// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')",message="write whole numbers with units, such as 500ms, 2s or 1m30s"
 type Duration string
 
 // Parse returns the length of time d stands for. It accepts exactly what the

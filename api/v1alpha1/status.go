@@ -10,6 +10,8 @@ const (
 	MaxDestinationStatuses = 16
 	// MaxNotEnforced is how many fields notEnforced lists.
 	MaxNotEnforced = 32
+	// MaxTLSFailures is how many reasons tlsFailures lists.
+	MaxTLSFailures = 8
 	// MaxPolicyReferences is how many policies each list of effective names.
 	MaxPolicyReferences = 16
 )
@@ -171,6 +173,14 @@ type DestinationStatus struct {
 	// has changed.
 	// +optional
 	BreakerSince *metav1.Time `json:"breakerSince,omitempty"`
+
+	// tlsFailures lists why the agents' own TLS to it failed within the last
+	// minute, as the metric names it, such as certificate_expired.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MaxLength=64
+	TLSFailures []string `json:"tlsFailures,omitempty"`
 
 	// enforced says how much of the policy is enforced for this destination.
 	// +optional

@@ -13,7 +13,6 @@ type Timeouts struct {
 
 	// tlsHandshake bounds the TLS handshake where the agent speaks TLS.
 	// Defaults to 5s.
-	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	TLSHandshake Duration `json:"tlsHandshake,omitempty"`
 

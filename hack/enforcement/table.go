@@ -31,6 +31,7 @@ var concerns = []struct {
 	field   string
 	drivers []string
 }{
+	{"timeouts.tlsHandshake", []string{http1}},
 	{"timeouts.responseHeader", []string{http1, http2}},
 	{"timeouts.read", []string{http1, http2}},
 	{"timeouts.write", []string{http1, http2}},
@@ -68,6 +69,10 @@ var concerns = []struct {
 	{"rules[].match[].grpc", []string{grpc}},
 	{"rules[]", []string{http1}},
 	{"to[].protocol", []string{http1, http2, opaque}},
+	{"to[].tls.mode", []string{agent, http1}},
+	{"to[].tls.caBundleRef.kind", []string{agent}}, // what is read: agents know roots by a name
+	{"to[].tls.caBundleRef.key", []string{agent}},
+	{"to[].tls", []string{http1}},
 	{"to[]", []string{agent}}, // which connections are governed
 	{"mode", []string{agent}},
 	{"podSelector", []string{agent}},

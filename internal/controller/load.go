@@ -3,13 +3,19 @@ package controller
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/controller/compile"
 )
+
+// referenceTimeout is how long a manager that comes to lead waits for what policies refer to. After that it does without what is missing:
+// agents keep what they have of it.
+const referenceTimeout = 10 * time.Second
 
 // load sets everything that the cache holds in the index. Policies come before pods, so that each pod is looked at once.
 func (r *objectReconciler) load(ctx context.Context) error {
@@ -42,10 +48,33 @@ func (r *objectReconciler) loadClusterPolicies(ctx context.Context) error {
 	if err := r.reader.List(ctx, &list); err != nil {
 		return err
 	}
+	policies := make([]loadedPolicy, 0, len(list.Items))
 	for i := range list.Items {
-		r.index.SetPolicy(list.Items[i].UID, compile.FromClusterRetryPolicy(&list.Items[i]))
+		policies = append(policies, loadedPolicy{list.Items[i].UID, compile.FromClusterRetryPolicy(&list.Items[i])})
 	}
+	r.setPolicies(ctx, policies)
 	return nil
+}
+
+// loadedPolicy is a policy that was read with all others.
+type loadedPolicy struct {
+	uid types.UID
+	compile.Source
+}
+
+// setPolicies sets policies in the index. It waits until something is known of all that they refer to, or else agents would be sent policies
+// without it; not for ever, because one object that cannot be read must not keep all agents waiting.
+func (r *objectReconciler) setPolicies(ctx context.Context, policies []loadedPolicy) {
+	var refs []compile.Reference
+	for i := range policies {
+		refs = append(refs, compile.ReferencesOf(&policies[i].Source)...)
+	}
+	limited, cancel := context.WithTimeout(ctx, referenceTimeout)
+	defer cancel()
+	r.references.Wait(limited, refs)
+	for i := range policies {
+		r.index.SetPolicy(policies[i].uid, policies[i].Source)
+	}
 }
 
 func (r *objectReconciler) loadPolicies(ctx context.Context) error {
@@ -53,9 +82,11 @@ func (r *objectReconciler) loadPolicies(ctx context.Context) error {
 	if err := r.reader.List(ctx, &list); err != nil {
 		return err
 	}
+	policies := make([]loadedPolicy, 0, len(list.Items))
 	for i := range list.Items {
-		r.index.SetPolicy(list.Items[i].UID, compile.FromRetryPolicy(&list.Items[i]))
+		policies = append(policies, loadedPolicy{list.Items[i].UID, compile.FromRetryPolicy(&list.Items[i])})
 	}
+	r.setPolicies(ctx, policies)
 	return nil
 }
 

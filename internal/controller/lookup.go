@@ -28,6 +28,8 @@ func indexSlice(obj client.Object) []string {
 type clusterLookup struct {
 	reader client.Reader
 	domain string // of the cluster's DNS
+	// references finds what policies refer to; it does not block either.
+	references compile.FindReference
 }
 
 var _ index.ClusterLookup = (*clusterLookup)(nil)
@@ -54,6 +56,9 @@ func (c *clusterLookup) Destination(name string) (*policy.Destination, bool) {
 	}
 	return compile.DestinationOf(svc, list.Items, c.domain), true
 }
+
+// Reference implements index.ClusterLookup.
+func (c *clusterLookup) Reference(ref compile.Reference) compile.Referent { return c.references(ref) }
 
 // Zone implements index.ClusterLookup.
 func (c *clusterLookup) Zone(node string) string {

@@ -11,6 +11,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
@@ -19,14 +20,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/controller/compile"
 	"fairlead.dev/fairlead/internal/controller/distribute"
 	"fairlead.dev/fairlead/internal/controller/index"
+	"fairlead.dev/fairlead/internal/controller/references"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
 // What agents know the manager by.
 const (
 	serviceName    = "fairlead-manager"
+	managerAccount = "fairlead-manager"
 	agentAccount   = "fairlead-agent"
 	tokenAudience  = "fairlead-manager"
 	authorityName  = "fairlead-ca" // of the Secret and the ConfigMap
@@ -46,6 +50,11 @@ const (
 // +kubebuilder:rbac:groups="",namespace=fairlead-system,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=fairlead-system,resources=leases,verbs=create
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=fairlead-system,resources=leases,resourceNames=fairlead-manager,verbs=get;update
+
+// What policies refer to is read where a namespace permits it, by a role that is bound nowhere at first: config/rbac/references.yaml.
+// ClusterTrustBundles may be read by every service account anyway.
+//
+// +kubebuilder:rbac:groups=certificates.k8s.io,resources=clustertrustbundles,verbs=get;list;watch
 
 // Options configure a Manager.
 type Options struct {
@@ -113,8 +122,9 @@ func (m *Manager) Run(ctx context.Context) error { return m.manager.Start(ctx) }
 
 // setup makes the parts and has the manager run them.
 func (m *Manager) setup() error {
-	queue := &statusQueue{}
-	idx := index.New(&clusterLookup{reader: m.manager.GetClient(), domain: m.opts.ClusterDomain}, m.opts.Namespace)
+	queue := &keyQueue[policy.ID]{}
+	lookup := &clusterLookup{reader: m.manager.GetClient(), domain: m.opts.ClusterDomain}
+	idx := index.New(lookup, m.opts.Namespace)
 	acknowledged := ackDurations()
 	store := distribute.NewStore(distribute.StoreOptions{
 		Notify:       func(profiles []string) { queue.add(idx.PoliciesOf(profiles)) },
@@ -131,8 +141,8 @@ func (m *Manager) setup() error {
 	if err := m.manager.Add(compiler); err != nil {
 		return err
 	}
-	objects := &objectReconciler{reader: m.manager.GetClient(), index: idx, changed: compiler.changed}
-	if err := objects.SetupWithManager(m.manager); err != nil {
+	objects := &objectReconciler{reader: m.manager.GetClient(), index: idx, changed: compiler.changed, waiting: map[objectKey]map[objectKey]struct{}{}}
+	if err := m.addObjects(objects, lookup, store); err != nil {
 		return err
 	}
 	statuses := &statusReconciler{
@@ -140,4 +150,39 @@ func (m *Manager) setup() error {
 		schedule: defaultWriteSchedule(), wrote: wrote, records: map[policy.ID]*statusRecord{},
 	}
 	return statuses.SetupWithManager(m.manager, queue)
+}
+
+// addObjects adds the object reconciler, and what reads and publishes the objects that are not cached.
+func (m *Manager) addObjects(objects *objectReconciler, lookup *clusterLookup, store *distribute.Store) error {
+	clients, err := m.clients()
+	if err != nil {
+		return err
+	}
+	referenced := &keyQueue[objectKey]{}
+	watcher, err := m.addReferences(clients, objects.index, referenced)
+	if err != nil {
+		return err
+	}
+	renewer, err := m.addEgress(clients, objects.index, store)
+	if err != nil {
+		return err
+	}
+	lookup.references = watcher.Find
+	objects.references, objects.referenced, objects.namespaceChanged = watcher, referenced, renewer.Wake
+	return objects.SetupWithManager(m.manager)
+}
+
+// addReferences adds what reads the objects that policies refer to.
+func (m *Manager) addReferences(clients kubernetes.Interface, idx *index.Index, referenced *keyQueue[objectKey]) (*references.Watcher, error) {
+	w := references.New(references.Options{
+		Client: clients, Namespace: m.opts.Namespace, Account: managerAccount, Used: idx.References, Logger: m.opts.Logger,
+		Changed: func(refs []compile.Reference) {
+			keys := make([]objectKey, len(refs))
+			for i, ref := range refs {
+				keys[i] = keyOf(ref)
+			}
+			referenced.add(keys)
+		},
+	})
+	return w, m.manager.Add(w)
 }

@@ -2,12 +2,14 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -30,7 +32,28 @@ const (
 	kindPolicy
 	kindClusterPolicy
 	kindNode
+	// what policies refer to
+	kindConfigMap
+	kindSecret
+	kindTrustBundle
 )
+
+// referenceKinds are the kinds of what policies refer to. The table is never written to.
+var referenceKinds = map[objectKind]v1alpha1.CABundleKind{
+	kindConfigMap:   v1alpha1.CABundleConfigMap,
+	kindSecret:      v1alpha1.CABundleSecret,
+	kindTrustBundle: v1alpha1.CABundleClusterTrustBundle,
+}
+
+// keyOf returns the key of an object that policies refer to.
+func keyOf(ref compile.Reference) objectKey {
+	for kind, name := range referenceKinds {
+		if name == ref.Kind {
+			return objectKey{kind: kind, namespace: ref.Namespace, name: ref.Name}
+		}
+	}
+	panic("controller: a reference of no kind")
+}
 
 // objectKey names an object that may have changed.
 type objectKey struct {
@@ -44,9 +67,24 @@ type objectReconciler struct {
 	reader  client.Reader
 	index   *index.Index
 	changed func() // called when the index was changed, once everything has been read
+	// references reads what policies refer to, and referenced names what of that has changed.
+	references referenceReader
+	referenced *keyQueue[objectKey]
+	// namespaceChanged is called when a namespace is not what it was
+	namespaceChanged func()
 
 	// used by Reconcile alone
 	loaded bool // everything has been read once
+	// waiting has the policies that refer to something that was not read yet, by that.
+	waiting map[objectKey]map[objectKey]struct{}
+}
+
+// referenceReader reads what policies refer to.
+type referenceReader interface {
+	// Require has the objects read, and returns those of which nothing is known yet.
+	Require([]compile.Reference) []compile.Reference
+	// Wait has the objects read, and returns when something is known of them all or the context ends.
+	Wait(context.Context, []compile.Reference)
 }
 
 var _ reconcile.TypedReconciler[objectKey] = (*objectReconciler)(nil)
@@ -68,7 +106,7 @@ func (r *objectReconciler) SetupWithManager(mgr manager.Manager) error {
 	if err != nil {
 		return fmt.Errorf("set up the object reconciler: %w", err)
 	}
-	if err := watchAll(c, mgr); err != nil {
+	if err := errors.Join(watchAll(c, mgr), c.Watch(r.referenced)); err != nil {
 		return fmt.Errorf("watch the cluster: %w", err)
 	}
 	return nil
@@ -93,6 +131,7 @@ func (r *objectReconciler) read(ctx context.Context, o objectKey) error {
 	key := client.ObjectKey{Namespace: o.namespace, Name: o.name}
 	switch o.kind {
 	case kindNamespace:
+		defer r.namespaceChanged()
 		ns := &corev1.Namespace{}
 		return setOrDelete(r.reader.Get(ctx, key, ns),
 			func() { r.index.SetNamespace(ns.Name, ns.Labels) },
@@ -109,16 +148,48 @@ func (r *objectReconciler) read(ctx context.Context, o objectKey) error {
 	case kindPolicy:
 		p := &v1alpha1.RetryPolicy{}
 		return setOrDelete(r.reader.Get(ctx, key, p),
-			func() { r.index.SetPolicy(p.UID, compile.FromRetryPolicy(p)) },
+			func() { r.setPolicy(o, p.UID, compile.FromRetryPolicy(p)) },
 			func() {
 				r.index.DeletePolicy(policy.ID{Kind: policy.KindRetryPolicy, Namespace: o.namespace, Name: o.name})
 			})
 	case kindClusterPolicy:
 		p := &v1alpha1.ClusterRetryPolicy{}
 		return setOrDelete(r.reader.Get(ctx, key, p),
-			func() { r.index.SetPolicy(p.UID, compile.FromClusterRetryPolicy(p)) },
+			func() { r.setPolicy(o, p.UID, compile.FromClusterRetryPolicy(p)) },
 			func() { r.index.DeletePolicy(policy.ID{Kind: policy.KindClusterRetryPolicy, Name: o.name}) })
+	case kindConfigMap, kindSecret, kindTrustBundle:
+		return r.readReference(ctx, o)
 	}
+	return nil
+}
+
+// setPolicy sets a policy in the index once something is known of all that it refers to: a policy must not be called invalid because it is
+// newer than what is known.
+func (r *objectReconciler) setPolicy(o objectKey, uid types.UID, src compile.Source) {
+	unread := r.references.Require(compile.ReferencesOf(&src))
+	if len(unread) == 0 {
+		r.index.SetPolicy(uid, src)
+		return
+	}
+	for _, ref := range unread {
+		key := keyOf(ref)
+		if r.waiting[key] == nil {
+			r.waiting[key] = map[objectKey]struct{}{}
+		}
+		r.waiting[key][o] = struct{}{}
+	}
+}
+
+// readReference takes note of what is known of an object that policies refer to, and reads the policies that waited for it.
+func (r *objectReconciler) readReference(ctx context.Context, o objectKey) error {
+	r.index.ReferenceChanged(compile.Reference{Kind: referenceKinds[o.kind], Namespace: o.namespace, Name: o.name})
+	for key := range r.waiting[o] {
+		if err := r.read(ctx, key); err != nil {
+			return err
+		}
+		delete(r.waiting[o], key)
+	}
+	delete(r.waiting, o)
 	return nil
 }
 

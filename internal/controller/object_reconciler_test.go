@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/controller/compile"
 	"fairlead.dev/fairlead/internal/controller/distribute"
 	"fairlead.dev/fairlead/internal/controller/index"
 	"fairlead.dev/fairlead/internal/controller/index/indextest"
@@ -51,7 +52,29 @@ func newReadAndCompile(c *fakeCache) readAndCompile {
 	store := distribute.NewStore(distribute.StoreOptions{})
 	x := index.New(indextest.NewWorld(), indextest.Exempt)
 	compiler := newCompiler(x, store, func([]policy.ID) {}, slog.New(slog.DiscardHandler))
-	return readAndCompile{&objectReconciler{reader: c, index: x, changed: compiler.changed}, compiler, store}
+	objects := &objectReconciler{
+		reader: c, index: x, changed: compiler.changed, references: &fakeReferences{}, waiting: map[objectKey]map[objectKey]struct{}{}, namespaceChanged: func() {},
+	}
+	return readAndCompile{objects, compiler, store}
+}
+
+// fakeReferences has read everything but what it says it has not.
+type fakeReferences struct {
+	unread map[compile.Reference]bool
+	waited [][]compile.Reference
+}
+
+func (f *fakeReferences) Require(refs []compile.Reference) (unread []compile.Reference) {
+	for _, r := range refs {
+		if f.unread[r] {
+			unread = append(unread, r)
+		}
+	}
+	return unread
+}
+
+func (f *fakeReferences) Wait(_ context.Context, refs []compile.Reference) {
+	f.waited = append(f.waited, refs)
 }
 
 func runningPod(name string) corev1.Pod {

@@ -61,7 +61,7 @@ type statusReconciler struct {
 var _ reconcile.TypedReconciler[policy.ID] = (*statusReconciler)(nil)
 
 // SetupWithManager has mgr run the reconciler on the policies in queue, on the replica that leads.
-func (c *statusReconciler) SetupWithManager(mgr manager.Manager, queue *statusQueue) error {
+func (c *statusReconciler) SetupWithManager(mgr manager.Manager, queue *keyQueue[policy.ID]) error {
 	ctl, err := controller.NewTyped("status", mgr, controller.TypedOptions[policy.ID]{
 		Reconciler:              c,
 		MaxConcurrentReconciles: 4,

@@ -7,7 +7,7 @@ import "time"
 // refuse a call that works without it (rule 0), so neither timeouts of calls nor limits of pools have a default.
 func Defaults() Settings {
 	return Settings{
-		Timeouts: Timeouts{Connect: 5 * time.Second},
+		Timeouts: Timeouts{Connect: 5 * time.Second, TLSHandshake: 5 * time.Second},
 		Retry: Retry{
 			MaxRetries:             2,
 			On:                     Of(ConnectFailure, RefusedStream, ResetBeforeRequest),

@@ -34,6 +34,7 @@ var (
 	protocolNames      = []string{
 		ProtocolAuto: "Auto", ProtocolHTTP: "HTTP", ProtocolHTTP2: "HTTP2", ProtocolGRPC: "GRPC", ProtocolTLS: "TLS", ProtocolTCP: "TCP",
 	}
+	tlsModeNames   = []string{TLSPassthrough: "Passthrough", TLSOriginate: "Originate", TLSIntercept: "Intercept"}
 	pathMatchNames = []string{PathAny: "Any", PathExact: "Exact", PathPrefix: "Prefix", PathRegularExpression: "RegularExpression", PathGRPC: "GRPC"}
 )
 
@@ -58,6 +59,7 @@ func (m Mode) String() string          { return nameOf(modeNames, m) }
 func (k Kind) String() string          { return nameOf(kindNames, k) }
 func (k TargetKind) String() string    { return nameOf(targetKindNames, k) }
 func (p Protocol) String() string      { return nameOf(protocolNames, p) }
+func (m TLSMode) String() string       { return nameOf(tlsModeNames, m) }
 func (p PathMatch) String() string     { return nameOf(pathMatchNames, p) }
 
 // Names lists the members of s.

@@ -60,9 +60,21 @@ type Traffic struct {
 	OpaqueOpen int
 	// Latency counts calls by the time to their response head, in LatencyBuckets buckets. Abandoned calls are not among them.
 	Latency Latency
+	// TLSFailures count the attempts that failed in the TLS that the agent speaks, by why; each reason once, at most MaxTLSFailures.
+	TLSFailures []TLSFailure
 	// Covered is the time that the counts are about: since the report before, or since the first call under the policy if that came
 	// later. Zero, from an agent that does not say, means the interval of reports.
 	Covered time.Duration
+}
+
+// MaxTLSFailures bounds Traffic.TLSFailures.
+const MaxTLSFailures = 32
+
+// TLSFailure counts attempts that failed for one reason.
+type TLSFailure struct {
+	// Reason is a label in lower case with underscores, such as certificate_expired: the metric has the same.
+	Reason string
+	Count  uint64
 }
 
 // Counts are the events of a period.

@@ -15,6 +15,7 @@ type Settings struct {
 // Timeouts bound the stages of a call.
 type Timeouts struct {
 	Connect        time.Duration // TCP connect of one attempt
+	TLSHandshake   time.Duration // TLS handshake of one attempt, once it is connected
 	PerTry         time.Duration // dispatch (queue excluded) to response headers
 	ResponseHeader time.Duration // last request byte to response headers
 	Idle           time.Duration // no byte in either direction on an open exchange or tunnel

@@ -7,6 +7,9 @@ type Snapshot struct {
 	Workloads    map[string]*Workload    // by pod UID
 	Profiles     map[string]*Profile     // by Profile.Name
 	Destinations map[string]*Destination // by Destination.Name
+	Roots        map[string]*Roots       // by Roots.Name
+	KeyPairs     map[string]*KeyPair     // by KeyPair.Name; never on a disk
+	Credentials  map[string]*Credentials // by Credentials.Name; never on a disk
 }
 
 // Zone returns the zone of the agent's node, which its workloads have in common.
@@ -102,6 +105,8 @@ type Target struct {
 	// Ports limits the target; empty means every port. For TargetService these are Service ports (already resolved from
 	// names); for the other kinds they are destination ports.
 	Ports []uint16
+	// TLS is set for a TargetHost only.
+	TLS TLS `json:",omitempty"`
 	// Via is the HTTP proxy through which a TargetHost is called; the zero Via is none.
 	Via Via
 }

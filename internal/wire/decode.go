@@ -190,6 +190,12 @@ func (d *decoder) target(m *pb.Target) policy.Target {
 	if v := m.GetVia(); v != nil {
 		t.Via = policy.Via{Host: v.GetHost(), Port: d.u16(v.GetPort()), Credentials: v.GetCredentials()}
 	}
+	if v := m.GetTls(); v != nil {
+		t.TLS = policy.TLS{
+			Mode: dec[policy.TLSMode](d, tlsModes, v.GetMode()), ServerName: v.GetServerName(), Port: d.u16(v.GetPort()), Roots: v.GetRoots(),
+			Certificate: v.GetCertificate(), Issuer: v.GetIssuer(), PassAfter: d.count(v.GetPassAfter()),
+		}
+	}
 	return t
 }
 

@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"time"
+
 	"fairlead.dev/fairlead/internal/policy"
 	pb "fairlead.dev/fairlead/internal/wire/agentv1"
 )
@@ -12,6 +14,7 @@ func (d *decoder) settings(m *pb.Settings) policy.Settings {
 			Connect: d.duration(t.GetConnect()), PerTry: d.duration(t.GetPerTry()), ResponseHeader: d.duration(t.GetResponseHeader()),
 			Idle: d.duration(t.GetIdle()), Read: d.duration(t.GetRead()), Write: d.duration(t.GetWrite()),
 			Overall: d.duration(t.GetOverall()), MaxDuration: d.duration(t.GetMaxDuration()),
+			TLSHandshake: d.tlsHandshake(t),
 		},
 		Retry: d.retry(m.GetRetry()),
 		Pool: policy.Pool{
@@ -28,6 +31,13 @@ func (d *decoder) settings(m *pb.Settings) policy.Settings {
 		LoadBalancing: dec[policy.LoadBalancing](d, loadBalancings, m.GetLoadBalancing()),
 		AccessLog:     dec[policy.AccessLog](d, accessLogs, m.GetAccessLog()),
 	}
+}
+
+func (d *decoder) tlsHandshake(t *pb.Timeouts) time.Duration {
+	if t == nil || t.TlsHandshake == nil {
+		return policy.Defaults().Timeouts.TLSHandshake
+	}
+	return d.duration(t.GetTlsHandshake())
 }
 
 func (d *decoder) retry(m *pb.Retry) policy.Retry {

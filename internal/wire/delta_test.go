@@ -26,12 +26,15 @@ type cluster struct {
 	workloads    map[string]*policy.Workload
 	profiles     map[string]*policy.Profile
 	destinations map[string]*policy.Destination
+	roots        map[string]*policy.Roots
+	pairs        map[string]*policy.KeyPair
 }
 
 func newCluster(seed uint64) *cluster {
 	return &cluster{
 		Rand: rand.New(rand.NewPCG(seed, 7)), nodes: map[string]string{}, workloads: map[string]*policy.Workload{},
 		profiles: map[string]*policy.Profile{}, destinations: map[string]*policy.Destination{},
+		roots: map[string]*policy.Roots{}, pairs: map[string]*policy.KeyPair{},
 	}
 }
 
@@ -40,7 +43,7 @@ func (c *cluster) node() string { return fmt.Sprint("n", c.IntN(2)) }
 // edit makes a random change here and in b.
 func (c *cluster) edit(b *distribute.Batch) {
 	pod, profile, destination := fmt.Sprint("pod-", c.IntN(8)), fmt.Sprint("profile-", c.IntN(4)), fmt.Sprint("shop/service-", c.IntN(5))
-	switch c.IntN(9) {
+	switch c.IntN(13) {
 	case 0, 1, 2:
 		node, w := c.node(), &policy.Workload{UID: pod, Namespace: "shop", Name: pod, Profile: profile}
 		c.nodes[pod], c.workloads[pod] = node, w
@@ -55,6 +58,11 @@ func (c *cluster) edit(b *distribute.Batch) {
 			binding := policy.Binding{Key: fmt.Sprint(profile, i), Policy: policy.ParseID("shop/" + profile), Base: policy.Defaults()}
 			binding.Base.Retry.MaxRetries = c.IntN(10)
 			binding.To = policy.Target{Kind: policy.TargetService, Service: fmt.Sprint("shop/service-", c.IntN(5))}
+			if c.IntN(3) == 0 {
+				binding.To = policy.Target{Kind: policy.TargetHost, Host: "a.example", TLS: policy.TLS{
+					Mode: policy.TLSOriginate, Roots: fmt.Sprint("roots-", c.IntN(3)), Certificate: fmt.Sprint("pair-", c.IntN(3)),
+				}}
+			}
 			p.Bindings = append(p.Bindings, binding)
 		}
 		c.profiles[profile] = p
@@ -73,6 +81,26 @@ func (c *cluster) edit(b *distribute.Batch) {
 	case 8:
 		delete(c.destinations, destination)
 		b.RemoveDestination(destination)
+	default:
+		c.editReference(b)
+	}
+}
+
+func (c *cluster) editReference(b *distribute.Batch) {
+	roots, pair := fmt.Sprint("roots-", c.IntN(3)), fmt.Sprint("pair-", c.IntN(3))
+	switch c.IntN(4) {
+	case 0:
+		c.roots[roots] = &policy.Roots{Name: roots, Certificates: [][]byte{{byte(c.IntN(100))}}}
+		b.SetRoots(c.roots[roots])
+	case 1:
+		delete(c.roots, roots)
+		b.RemoveReference(policy.ReferenceRoots, roots)
+	case 2:
+		c.pairs[pair] = &policy.KeyPair{Name: pair, Chain: [][]byte{{1}}, Key: []byte{byte(c.IntN(100))}}
+		b.SetKeyPair(c.pairs[pair])
+	case 3:
+		delete(c.pairs, pair)
+		b.RemoveReference(policy.ReferenceKeyPair, pair)
 	}
 }
 
@@ -80,6 +108,7 @@ func (c *cluster) edit(b *distribute.Batch) {
 func (c *cluster) concerns(node string) *policy.Snapshot {
 	s := &policy.Snapshot{
 		Workloads: map[string]*policy.Workload{}, Profiles: map[string]*policy.Profile{}, Destinations: map[string]*policy.Destination{},
+		Roots: map[string]*policy.Roots{}, KeyPairs: map[string]*policy.KeyPair{}, Credentials: map[string]*policy.Credentials{},
 	}
 	for uid, w := range c.workloads {
 		if c.nodes[uid] != node {
@@ -94,6 +123,12 @@ func (c *cluster) concerns(node string) *policy.Snapshot {
 		for _, b := range p.Bindings {
 			if d := c.destinations[b.To.Service]; d != nil {
 				s.Destinations[d.Name] = d
+			}
+			if r := c.roots[b.To.TLS.Roots]; r != nil {
+				s.Roots[r.Name] = r
+			}
+			if k := c.pairs[b.To.TLS.Certificate]; k != nil {
+				s.KeyPairs[k.Name] = k
 			}
 		}
 	}
@@ -175,6 +210,12 @@ func (w *testbed) replace(old *manager, address string, c *cluster) *manager {
 		for _, d := range c.destinations {
 			b.SetDestination(d)
 		}
+		for _, r := range c.roots {
+			b.SetRoots(r)
+		}
+		for _, k := range c.pairs {
+			b.SetKeyPair(k)
+		}
 	})
 	m.store.Serving().Start()
 	w.removeReplica(old.address)
@@ -186,7 +227,7 @@ func TestAReconnectingAgentIsSentNothingAndAppliesNothingNew(t *testing.T) {
 		c := newCluster(3)
 		leader := w.leader("a:1")
 		leader.publish(t, func(b *distribute.Batch) {
-			for range 50 {
+			for range 150 {
 				c.edit(b)
 			}
 		})

@@ -3,6 +3,7 @@ package wire
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"fairlead.dev/fairlead/internal/policy"
 	pb "fairlead.dev/fairlead/internal/wire/agentv1"
@@ -78,7 +79,22 @@ func (e *translator) target(t policy.Target) *pb.Target {
 	if t.Via != (policy.Via{}) {
 		m.Via = &pb.Via{Host: t.Via.Host, Port: uint32(t.Via.Port), Credentials: t.Via.Credentials}
 	}
+	if v := &t.TLS; *v != (policy.TLS{}) {
+		m.Tls = &pb.TLS{
+			Mode: enc(e, tlsModes, v.Mode), ServerName: v.ServerName, Port: uint32(v.Port), Roots: v.Roots, Certificate: v.Certificate,
+			Issuer: v.Issuer, PassAfter: e.count(v.PassAfter),
+		}
+	}
 	return m
+}
+
+// tlsHandshake leaves out what agents take for granted: a profile that says nothing about TLS needs no agent that knows it.
+func (e *translator) tlsHandshake(d time.Duration) *int64 {
+	if d == policy.Defaults().Timeouts.TLSHandshake {
+		return nil
+	}
+	n := e.duration(d)
+	return &n
 }
 
 func (e *translator) prefix(p netip.Prefix) *pb.Prefix {
@@ -107,6 +123,7 @@ func (e *translator) settings(s *policy.Settings) *pb.Settings {
 		Timeouts: &pb.Timeouts{
 			Connect: e.duration(t.Connect), PerTry: e.duration(t.PerTry), ResponseHeader: e.duration(t.ResponseHeader), Idle: e.duration(t.Idle),
 			Read: e.duration(t.Read), Write: e.duration(t.Write), Overall: e.duration(t.Overall), MaxDuration: e.duration(t.MaxDuration),
+			TlsHandshake: e.tlsHandshake(t.TLSHandshake),
 		},
 		Retry: e.retry(&s.Retry),
 		Pool: &pb.Pool{

@@ -113,11 +113,19 @@ var (
 		policy.AccessLogOff:    pb.AccessLog_ACCESS_LOG_OFF,
 		policy.AccessLogAll:    pb.AccessLog_ACCESS_LOG_ALL,
 	}
+	tlsModes = enum[pb.TLSMode]{
+		policy.TLSPassthrough: pb.TLSMode_TLS_MODE_PASSTHROUGH,
+		policy.TLSOriginate:   pb.TLSMode_TLS_MODE_ORIGINATE,
+		policy.TLSIntercept:   pb.TLSMode_TLS_MODE_INTERCEPT,
+	}
 	resourceKinds = enum[pb.ResourceKind]{
 		0:           pb.ResourceKind_RESOURCE_KIND_UNSPECIFIED,
 		Workload:    pb.ResourceKind_RESOURCE_KIND_WORKLOAD,
 		Profile:     pb.ResourceKind_RESOURCE_KIND_PROFILE,
 		Destination: pb.ResourceKind_RESOURCE_KIND_DESTINATION,
+		Roots:       pb.ResourceKind_RESOURCE_KIND_ROOTS,
+		KeyPair:     pb.ResourceKind_RESOURCE_KIND_KEY_PAIR,
+		Credentials: pb.ResourceKind_RESOURCE_KIND_CREDENTIALS,
 	}
 	reasons = enum[pb.RejectionReason]{
 		0:                 pb.RejectionReason_REJECTION_REASON_UNSPECIFIED,

@@ -16,6 +16,8 @@ type Feature uint8
 const (
 	// FeaturePatches: resources that are sent as patches.
 	FeaturePatches Feature = 1
+	// FeatureTLS: the TLS of hosts, and the resources that it refers to.
+	FeatureTLS Feature = 2
 	// FeatureGRPCMatches: rules that match gRPC calls.
 	FeatureGRPCMatches Feature = 3
 	// FeatureHTTP2: calls of HTTP/2 are governed.
@@ -30,6 +32,7 @@ const (
 var featureNumbers = enum[pb.Feature]{
 	0:                  pb.Feature_FEATURE_UNSPECIFIED,
 	FeaturePatches:     pb.Feature_FEATURE_PATCHES,
+	FeatureTLS:         pb.Feature_FEATURE_TLS,
 	FeatureGRPCMatches: pb.Feature_FEATURE_GRPC_MATCHES,
 	FeatureHTTP2:       pb.Feature_FEATURE_HTTP2,
 	FeatureQUIC:        pb.Feature_FEATURE_QUIC,
@@ -41,6 +44,8 @@ func (f Feature) String() string {
 	switch f {
 	case FeaturePatches:
 		return "Patches"
+	case FeatureTLS:
+		return "TLS"
 	case FeatureHTTP2:
 		return "HTTP2"
 	case FeatureGRPCMatches:
@@ -49,8 +54,9 @@ func (f Feature) String() string {
 		return "QUIC"
 	case FeatureVia:
 		return "Via"
+	default:
+		return "feature " + strconv.Itoa(int(f))
 	}
-	return "feature " + strconv.Itoa(int(f))
 }
 
 // Features is a set of features, each below 64.

@@ -31,7 +31,12 @@ func helloToProto(h Hello) *pb.SubscribeRequest {
 	m := &pb.Hello{Node: h.Node, Features: featuresToProto(h.Features), Version: shortText(h.Version, maxVersionText), Held: make([]*pb.Held, 0, len(h.Held))}
 	for _, ref := range slices.SortedFunc(maps.Keys(h.Held), Ref.Compare) {
 		v := h.Held[ref]
-		m.Held = append(m.Held, &pb.Held{Ref: refToProto(ref), Version: v[:]})
+		held := &pb.Held{Ref: refToProto(ref), Version: v[:]}
+		if ref.Kind.Feature() == 0 {
+			m.Held = append(m.Held, held)
+		} else {
+			m.HeldLater = append(m.HeldLater, held)
+		}
 	}
 	return &pb.SubscribeRequest{Message: &pb.SubscribeRequest_Hello{Hello: m}}
 }
@@ -41,25 +46,26 @@ func helloFromProto(m *pb.SubscribeRequest) (Hello, error) {
 	if h == nil {
 		return Hello{}, fmt.Errorf("%w: the first message is not a hello", ErrMalformed)
 	}
-	if len(h.GetHeld()) > MaxHeld {
-		return Hello{}, fmt.Errorf("%w: %d resources held, at most %d", ErrMalformed, len(h.GetHeld()), MaxHeld)
+	held := slices.Concat(h.GetHeld(), h.GetHeldLater())
+	if len(held) > MaxHeld {
+		return Hello{}, fmt.Errorf("%w: %d resources held, at most %d", ErrMalformed, len(held), MaxHeld)
 	}
 	if len(h.GetFeatures()) > maxFeatures {
 		return Hello{}, fmt.Errorf("%w: %d features, at most %d", ErrMalformed, len(h.GetFeatures()), maxFeatures)
 	}
 	out := Hello{
 		Node: h.GetNode(), Features: featuresFromProto(h.GetFeatures()), Version: shortText(h.GetVersion(), maxVersionText),
-		Held: make(map[Ref]Version, len(h.GetHeld())),
+		Held: make(map[Ref]Version, len(held)),
 	}
-	for _, held := range h.GetHeld() {
-		ref, err := refFromProto(held.GetRef())
+	for _, r := range held {
+		ref, err := refFromProto(r.GetRef())
 		if err != nil {
 			return Hello{}, err
 		}
-		if len(held.GetVersion()) != VersionSize {
-			return Hello{}, fmt.Errorf("%w: version of %d bytes", ErrMalformed, len(held.GetVersion()))
+		if len(r.GetVersion()) != VersionSize {
+			return Hello{}, fmt.Errorf("%w: version of %d bytes", ErrMalformed, len(r.GetVersion()))
 		}
-		out.Held[ref] = Version(held.GetVersion())
+		out.Held[ref] = Version(r.GetVersion())
 	}
 	return out, nil
 }

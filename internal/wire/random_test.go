@@ -33,6 +33,7 @@ func enumSizes() map[reflect.Type]int {
 		reflect.TypeFor[policy.Sharing]():       len(sharings),
 		reflect.TypeFor[policy.LoadBalancing](): len(loadBalancings),
 		reflect.TypeFor[policy.AccessLog]():     len(accessLogs),
+		reflect.TypeFor[policy.TLSMode]():       len(tlsModes),
 		reflect.TypeFor[policy.GRPCStatus]():    1 << 8, // a number on the wire: every one travels
 	}
 }
@@ -53,8 +54,14 @@ func (r random) fill(v reflect.Value) {
 		r.fillKind(v)
 		slices.SortFunc(*p, func(a, b policy.Endpoint) int { return a.Addr.Compare(b.Addr) }) // as they always are
 		return
+	case *[]byte:
+		*p = []byte{byte(r.Uint32()), byte(r.Uint32())} // never empty: an empty one and none are the same
+		return
 	case *policy.Conditions:
 		*p = policy.Conditions(r.IntN(1 << len(conditions)))
+		return
+	case *policy.TLSFailure:
+		*p = policy.TLSFailure{Reason: fmt.Sprint("reason_", r.IntN(100)), Count: r.Uint64N(maxTally + 1)}
 		return
 	case *policy.Latency:
 		if r.IntN(2) == 0 {

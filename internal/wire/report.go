@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -106,6 +107,10 @@ func (e *translator) traffic(t policy.Traffic) *pb.Traffic {
 		BreakersHalfOpen: e.gauge(t.BreakersHalfOpen), BreakerAge: e.duration(t.BreakerAge), OpaqueOpen: e.gauge(t.OpaqueOpen),
 		Covered: e.duration(t.Covered), Counts: e.counts(&t.Counts),
 	}
+	e.limit("reasons of TLS failures", len(t.TLSFailures), policy.MaxTLSFailures)
+	m.TlsFailures = each(t.TLSFailures, func(f policy.TLSFailure) *pb.TLSFailure {
+		return &pb.TLSFailure{Reason: f.Reason, Count: e.tally(f.Count)}
+	})
 	last := len(t.Latency)
 	for last > 0 && t.Latency[last-1] == 0 {
 		last--
@@ -167,7 +172,21 @@ func (d *decoder) traffic(m *pb.Traffic) policy.Traffic {
 		Covered: d.duration(m.GetCovered()), Counts: d.counts(m.GetCounts()),
 	}
 	copy(t.Latency[:], each(m.GetLatency(), d.tally))
+	d.limit("reasons of TLS failures", len(m.GetTlsFailures()), policy.MaxTLSFailures)
+	t.TLSFailures = each(m.GetTlsFailures(), d.tlsFailure)
 	return t
+}
+
+// maxReason is the longest label of a reason.
+const maxReason = 64
+
+func (d *decoder) tlsFailure(m *pb.TLSFailure) policy.TLSFailure {
+	reason := m.GetReason()
+	if len(reason) == 0 || len(reason) > maxReason || strings.Trim(reason, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+		d.fail("a reason of %d bytes, or of other characters than lower-case letters, digits and underscores", len(reason))
+		return policy.TLSFailure{}
+	}
+	return policy.TLSFailure{Reason: reason, Count: d.tally(m.GetCount())}
 }
 
 func (d *decoder) counts(c *pb.Counts) policy.Counts {

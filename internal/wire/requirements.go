@@ -24,6 +24,8 @@ type Requirement struct {
 
 // requirements lists every field and enum value that was added to policy.proto after version 1; a test sees to that. It is never written to.
 var requirements = []Requirement{
+	{Feature: FeatureTLS, Field: "fairlead.agent.v1.Target.tls"},
+	{Feature: FeatureTLS, Field: "fairlead.agent.v1.Timeouts.tls_handshake"},
 	{Feature: FeatureVia, Field: "fairlead.agent.v1.Target.via"},
 	{Feature: FeatureQUIC, Field: "fairlead.agent.v1.Binding.reject_quic"},
 	{Feature: FeatureHTTP2, Field: "fairlead.agent.v1.Pool.max_streams"},
@@ -55,8 +57,8 @@ func NewEncoder(list []Requirement) *Encoder {
 	for _, q := range list {
 		e.byField[q.Field] = append(e.byField[q.Field], q)
 	}
-	for _, m := range []proto.Message{new(pb.Workload), new(pb.Profile), new(pb.Destination)} {
-		e.visit(m.ProtoReflect().Descriptor(), known)
+	for k := Workload; k <= lastKind; k++ {
+		e.visit(k.message().ProtoReflect().Descriptor(), known)
 	}
 	for field := range e.byField {
 		if !known[field] {
@@ -89,6 +91,9 @@ func (e *Encoder) encode(ref Ref, m proto.Message) (*Resource, error) {
 		return nil, err
 	}
 	r.encoder = e
+	if f := ref.Kind.Feature(); f != 0 {
+		r.needs |= 1 << f
+	}
 	e.each(m.ProtoReflect(), func(q Requirement, _ func()) { r.needs |= 1 << q.Feature })
 	return r, nil
 }
@@ -116,6 +121,12 @@ func (k Kind) message() proto.Message {
 		return new(pb.Profile)
 	case Destination:
 		return new(pb.Destination)
+	case Roots:
+		return new(pb.Roots)
+	case KeyPair:
+		return new(pb.KeyPair)
+	case Credentials:
+		return new(pb.Credentials)
 	}
 	panic("wire: a resource of no kind") // NewResource refuses it
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"fairlead.dev/fairlead/internal/policy"
+	pb "fairlead.dev/fairlead/internal/wire/agentv1"
 )
 
 // Kind says what a resource is.
@@ -20,6 +21,12 @@ const (
 	Workload Kind = iota + 1
 	Profile
 	Destination
+	// Roots, KeyPair and Credentials are what profiles refer to. Each has a feature, see Kind.Feature.
+	Roots
+	KeyPair
+	Credentials
+
+	lastKind = Credentials
 )
 
 // String returns the kind as logs show it.
@@ -31,9 +38,26 @@ func (k Kind) String() string {
 		return "profile"
 	case Destination:
 		return "destination"
+	case Roots:
+		return "roots"
+	case KeyPair:
+		return "key pair"
+	case Credentials:
+		return "credentials"
 	}
 	return "unknown"
 }
+
+// Feature returns the feature that an agent must have to be sent resources of the kind; 0 for none.
+func (k Kind) Feature() Feature {
+	if k > Destination {
+		return FeatureTLS
+	}
+	return 0
+}
+
+// Secret reports whether resources of the kind must not be kept on a disk or shown.
+func (k Kind) Secret() bool { return k == KeyPair || k == Credentials }
 
 // Ref names a resource: a workload by its pod's UID, the others by their name.
 type Ref struct {
@@ -88,6 +112,9 @@ const (
 	maxEndpoints = 1 << 16
 	// maxTraffic bounds the entries of one report.
 	maxTraffic = 4096
+	// maxCertificates bounds trusted certificates, and maxChain those that lead from one to a root.
+	maxCertificates = 1024
+	maxChain        = 16
 )
 
 // Errors of decoding, which say why a resource is refused.
@@ -98,7 +125,8 @@ var (
 	ErrUnsupported = errors.New("unsupported")
 )
 
-// Resource is a workload, profile or destination in its encoded form. It is shared, and immutable to those who share it.
+// Resource is a workload, profile, destination or what else there are kinds of, in its encoded form. It is shared, and immutable to those
+// who share it.
 type Resource struct {
 	Ref     Ref
 	Version Version
@@ -114,9 +142,15 @@ type Resource struct {
 	reduced map[Features]*Resource // forms of it, by the features they do without
 }
 
+// String names the resource and its version. The payload may be a secret.
+func (r *Resource) String() string { return r.Ref.String() + " " + r.Version.String() }
+
+// GoString is String, so that no format shows more.
+func (r *Resource) GoString() string { return r.String() }
+
 // NewResource returns the resource with the given payload, and its version.
 func NewResource(ref Ref, payload []byte) (*Resource, error) {
-	if ref.Kind < Workload || ref.Kind > Destination {
+	if ref.Kind < Workload || ref.Kind > lastKind {
 		return nil, fmt.Errorf("%w: resource kind %d", ErrUnsupported, ref.Kind)
 	}
 	if ref.Name == "" || len(ref.Name) > MaxName {
@@ -128,12 +162,15 @@ func NewResource(ref Ref, payload []byte) (*Resource, error) {
 	return &Resource{Ref: ref, Version: versionOf(payload), Payload: payload}, nil
 }
 
-// For returns r as an agent with the given features understands it: r itself, or r without what belongs to features that the agent lacks. Such
-// a form is made once, for all agents that lack the same.
+// For returns r as an agent with the given features understands it: r itself, or r without what belongs to features that the agent lacks, or
+// nil if it does not know the kind. Such a form is made once, for all agents that lack the same.
 func (r *Resource) For(understood Features) *Resource {
 	without := r.LeftOut(understood)
-	if without == 0 {
+	switch f := r.Ref.Kind.Feature(); {
+	case without == 0:
 		return r
+	case f != 0 && without.Has(f):
+		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -178,6 +215,27 @@ func (e *Encoder) Destination(d *policy.Destination) (*Resource, error) {
 		return nil, fmt.Errorf("encode destination %s: %w", d.Name, err)
 	}
 	return e.encode(Ref{Destination, d.Name}, m)
+}
+
+// Roots encodes v. Equal roots encode to equal bytes.
+func (e *Encoder) Roots(v *policy.Roots) (*Resource, error) {
+	if len(v.Certificates) > maxCertificates {
+		return nil, fmt.Errorf("encode roots %s: %w: %d certificates, at most %d", v.Name, ErrMalformed, len(v.Certificates), maxCertificates)
+	}
+	return e.encode(Ref{Roots, v.Name}, &pb.Roots{Name: v.Name, Certificates: v.Certificates})
+}
+
+// KeyPair encodes v. Equal key pairs encode to equal bytes.
+func (e *Encoder) KeyPair(v *policy.KeyPair) (*Resource, error) {
+	if len(v.Chain) > maxChain {
+		return nil, fmt.Errorf("encode key pair %s: %w: a chain of %d certificates, at most %d", v.Name, ErrMalformed, len(v.Chain), maxChain)
+	}
+	return e.encode(Ref{KeyPair, v.Name}, &pb.KeyPair{Name: v.Name, Chain: v.Chain, Key: v.Key})
+}
+
+// Credentials encodes v. Equal credentials encode to equal bytes.
+func (e *Encoder) Credentials(v *policy.Credentials) (*Resource, error) {
+	return e.encode(Ref{Credentials, v.Name}, &pb.Credentials{Name: v.Name, Username: v.Username, Password: v.Password})
 }
 
 // EncodeWorkload encodes w with the requirements of this build.

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -15,9 +16,22 @@ type Saved struct {
 	Generations []uint64
 }
 
-// EncodeSaved encodes a set of resources for the agent's disk.
+// EncodeSaved encodes a set of resources for the agent's disk. It leaves out what is secret.
 func EncodeSaved(s Saved) ([]byte, error) {
-	return proto.Marshal(&pb.SavedSet{Resources: each(s.Resources, resourceToProto), Generations: s.Generations})
+	m := &pb.SavedSet{}
+	for i, r := range s.Resources {
+		switch {
+		case r.Ref.Kind.Secret():
+		case r.Ref.Kind.Feature() != 0:
+			m.Later = append(m.Later, resourceToProto(r))
+		default:
+			m.Resources = append(m.Resources, resourceToProto(r))
+			if len(s.Generations) > 0 {
+				m.Generations = append(m.Generations, s.Generations[i])
+			}
+		}
+	}
+	return proto.Marshal(m)
 }
 
 // DecodeSaved reverses EncodeSaved. A set without generations gets zeros.
@@ -27,8 +41,8 @@ func DecodeSaved(b []byte) (Saved, error) {
 		return Saved{}, fmt.Errorf("decode saved set: %w: %w", ErrMalformed, err)
 	}
 	n := len(m.GetResources())
-	if n > MaxHeld {
-		return Saved{}, fmt.Errorf("decode saved set: %w: %d resources", ErrMalformed, n)
+	if n+len(m.GetLater()) > MaxHeld {
+		return Saved{}, fmt.Errorf("decode saved set: %w: %d resources", ErrMalformed, n+len(m.GetLater()))
 	}
 	out := Saved{Resources: make([]*Resource, 0, n), Generations: m.GetGenerations()}
 	if len(out.Generations) == 0 {
@@ -37,10 +51,14 @@ func DecodeSaved(b []byte) (Saved, error) {
 	if len(out.Generations) != n {
 		return Saved{}, fmt.Errorf("decode saved set: %w: %d generations of %d resources", ErrMalformed, len(out.Generations), n)
 	}
-	for _, r := range m.GetResources() {
+	out.Generations = append(out.Generations, make([]uint64, len(m.GetLater()))...)
+	for _, r := range slices.Concat(m.GetResources(), m.GetLater()) {
 		res, err := resourceFromProto(r)
 		if err != nil {
 			return Saved{}, fmt.Errorf("decode saved set: %w", err)
+		}
+		if res.Ref.Kind.Secret() {
+			return Saved{}, fmt.Errorf("decode saved set: %w: a secret", ErrMalformed)
 		}
 		out.Resources = append(out.Resources, res)
 	}

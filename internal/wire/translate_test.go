@@ -50,6 +50,9 @@ func TestEveryCompiledPolicySurvivesTheTrip(t *testing.T) {
 		roundTrip(t, r.profile(), EncodeProfile, (*Resource).Profile)
 		roundTrip(t, randomOf[policy.Workload](r), EncodeWorkload, (*Resource).Workload)
 		roundTrip(t, randomOf[policy.Destination](r), EncodeDestination, (*Resource).Destination)
+		roundTrip(t, randomOf[policy.Roots](r), standard.Roots, (*Resource).Roots)
+		roundTrip(t, randomOf[policy.KeyPair](r), standard.KeyPair, (*Resource).KeyPair)
+		roundTrip(t, randomOf[policy.Credentials](r), standard.Credentials, (*Resource).Credentials)
 	}
 }
 

@@ -121,7 +121,7 @@ func destinationRules() []rule {
 		},
 		accept: []string{`to: [{cidr: {block: "2001:db8::/32", except: ["2001:db8:1::/48"]}}]`},
 	}, {
-		message: "mode Originate and Intercept need caBundleRef to verify the host: name a ConfigMap or Secret, or write {kind: System} for the public roots",
+		message: "mode Originate and Intercept need caBundleRef to verify the host: name a ConfigMap, Secret or ClusterTrustBundle, or write {kind: System} for the public roots",
 		refuse: []string{
 			`to: [{host: a.example, protocol: HTTP, tls: {mode: Originate}}]`,
 			`to: [{host: a.example, protocol: HTTP, tls: {mode: Intercept, sni: b.example}}]`,
@@ -149,8 +149,35 @@ func destinationRules() []rule {
 		},
 		accept: []string{`to: [{host: a.example, protocol: HTTP, tls: {mode: Originate, caBundleRef: {kind: ConfigMap, name: ca}}}]`},
 	}, {
-		message: "key belongs to a ConfigMap or Secret: set name too, or remove key",
-		refuse:  []string{`to: [{host: a.example, protocol: HTTP, tls: {mode: Originate, caBundleRef: {kind: System, key: ca.crt}}}]`},
-		accept:  []string{`to: [{host: a.example, protocol: HTTP, tls: {mode: Originate, caBundleRef: {name: ca, key: ca.crt}}}]`},
+		message: "key is an entry of a ConfigMap or Secret: set name too, or remove key",
+		refuse: []string{
+			`to: [{host: a.example, protocol: HTTP, tls: {mode: Originate, caBundleRef: {kind: System, key: ca.crt}}}]`,
+			`to: [{host: a.example, protocol: HTTP, tls: {mode: Originate, caBundleRef: {kind: ClusterTrustBundle, name: ca, key: ca.crt}}}]`,
+		},
+		accept: []string{`to: [{host: a.example, protocol: HTTP, tls: {mode: Originate, caBundleRef: {name: ca, key: ca.crt}}}]`},
+	}, {
+		message: "only the name of a ClusterTrustBundle has colons: set kind: ClusterTrustBundle, or correct the name",
+		refuse: []string{
+			`to: [{host: a.example, protocol: HTTP, tls: {mode: Originate, caBundleRef: {name: "example.com:partner:v1"}}}]`,
+			`to: [{host: a.example, protocol: HTTP, tls: {mode: Originate, caBundleRef: {kind: Secret, name: "a:b"}}}]`,
+		},
+		accept: []string{
+			`to: [{host: a.example, protocol: HTTP, tls: {mode: Originate, caBundleRef: {kind: ClusterTrustBundle, name: "example.com:partner:v1"}}}]`,
+			`to: [{host: a.example, protocol: HTTP, tls: {mode: Intercept, caBundleRef: {kind: ClusterTrustBundle, name: partner-roots}}}]`,
+		},
+	}, {
+		message: "port needs mode Originate: otherwise the port that the pod called is connected to",
+		refuse: []string{
+			`to: [{host: a.example, tls: {port: 443}}]`,
+			`to: [{host: a.example, protocol: HTTP, tls: {mode: Intercept, port: 443, caBundleRef: {kind: System}}}]`,
+		},
+		accept: []string{`to: [{host: a.example, ports: [80], protocol: HTTP, tls: {mode: Originate, port: 443, caBundleRef: {kind: System}}}]`},
+	}, {
+		message: "passthroughAfter needs mode Intercept: only there must pods trust the egress CA",
+		refuse: []string{
+			`to: [{host: a.example, tls: {passthroughAfter: 3}}]`,
+			`to: [{host: a.example, protocol: HTTP, tls: {mode: Originate, passthroughAfter: 3, caBundleRef: {kind: System}}}]`,
+		},
+		accept: []string{`to: [{host: a.example, protocol: HTTP, tls: {mode: Intercept, passthroughAfter: 3, caBundleRef: {kind: System}}}]`},
 	}}
 }

@@ -2,7 +2,7 @@ package apivalidation
 
 func timeoutRules() []rule {
 	return []rule{{
-		message: "write a duration in whole numbers without spaces, such as 500ms, 2s or 1m30s",
+		message: "write whole numbers with units, such as 500ms, 2s or 1m30s",
 		// Each once alone and once in a rule that compares it, which must have nothing to add.
 		refuse: []string{
 			`timeouts: {perTry: 2 s}`,

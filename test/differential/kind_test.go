@@ -83,7 +83,7 @@ func snapshot(t testing.TB, to v1alpha1.Destination, d *policy.Destination) *pol
 	services := func(string) (*compile.Service, bool) {
 		return &compile.Service{Ports: []compile.ServicePort{{Port: servicePort}}}, true
 	}
-	read, problems := compile.Read(compile.FromRetryPolicy(p), services)
+	read, problems := compile.Read(compile.FromRetryPolicy(p), services, compile.NoReferences)
 	if len(problems) > 0 {
 		t.Fatalf("the policy has problems: %+v", problems)
 	}

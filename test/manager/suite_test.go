@@ -63,6 +63,9 @@ func TestManager(t *testing.T) {
 var _ = BeforeSuite(func(ctx SpecContext) {
 	log.SetLogger(logr.Discard())
 	suite.env = &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join(configDir, "crd")}, ErrorIfCRDPathMissing: true}
+	// ClusterTrustBundles are not served by default before Kubernetes 1.37.
+	suite.env.ControlPlane.GetAPIServer().Configure().
+		Append("runtime-config", "certificates.k8s.io/v1beta1=true").Append("feature-gates", "ClusterTrustBundle=true")
 	cfg, err := suite.env.Start()
 	Expect(err).NotTo(HaveOccurred())
 	scheme := runtime.NewScheme()
@@ -70,7 +73,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
 	suite.admin, err = client.NewWithWatch(cfg, client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())
-	for _, file := range []string{"default/namespace.yaml", "rbac/service_accounts.yaml", "rbac/role.yaml", "rbac/role_bindings.yaml"} {
+	for _, file := range []string{"default/namespace.yaml", "rbac/service_accounts.yaml", "rbac/role.yaml", "rbac/role_bindings.yaml", "rbac/references.yaml"} {
 		create(ctx, file)
 	}
 	user, err := suite.env.AddUser(envtest.User{Name: managerAccount, Groups: []string{"system:serviceaccounts", "system:authenticated"}}, nil)

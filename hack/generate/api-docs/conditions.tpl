@@ -16,9 +16,11 @@ is not accepted, its last good configuration stays in force.
 | | `Conflicted` | False | An older policy of the same level has the same selector and destination; the message names it. |
 | | `ServiceNotFound` | False | A Service that is named does not exist. |
 | | `PortNotFound` | False | A Service has no port of that name or number. |
-| | `ReferenceNotFound` | False | A ConfigMap or Secret that is named, or its key, does not exist. |
-| | `InvalidCABundle` | False | A CA bundle holds no usable certificate. |
-| | `InvalidCertificate` | False | A client certificate is not usable. |
+| | `ReferenceNotFound` | False | A ConfigMap, Secret or ClusterTrustBundle that is named, or its key, does not exist. |
+| | `ReferenceForbidden` | False | The manager may not read what is named; the message says what permits it. See [security.md](security.md#what-policies-refer-to). |
+| | `InvalidCABundle` | False | A CA bundle holds no usable certificate, or none that is still valid. |
+| | `InvalidCertificate` | False | A client certificate is not usable: it has expired, or its key does not match. |
+| | `InvalidCredentials` | False | A user's name or password is not usable. |
 | `Programmed` | `Programmed` | True | Every node that runs governed pods acknowledged this generation. |
 | | `NoMatchingPods` | True | No pod is selected, so no node is concerned. |
 | | `Disabled` | True | The mode is Disabled, and every node concerned removed the policy. |

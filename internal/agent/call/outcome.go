@@ -11,9 +11,9 @@ const (
 	OK Kind = iota
 	// ClientGone: the client closed or reset before the call ended. Never an upstream failure.
 	ClientGone
-	// ConnectFailed: the connection could not be made (refused, unreachable, reset during the handshake).
+	// ConnectFailed: the connection could not be made (refused, unreachable, reset during the TLS handshake).
 	ConnectFailed
-	// ConnectTimeout: timeouts.connect passed.
+	// ConnectTimeout: timeouts.connect or timeouts.tlsHandshake passed.
 	ConnectTimeout
 	// AttemptTimeout: timeouts.perTry or timeouts.responseHeader passed.
 	AttemptTimeout
@@ -27,6 +27,9 @@ const (
 	BadResponse
 	// ProxyRefused: the proxy through which the upstream is called does not let the call through. It would not do so the next time either.
 	ProxyRefused
+	// TLSFailed: the upstream was reached, but TLS with it cannot be: its certificate, ours, or what it speaks is not acceptable. It would
+	// fail the same way again.
+	TLSFailed
 	// Overflow: the pool's queue was full or the wait in it too long.
 	Overflow
 	// BreakerOpen: the circuit breaker refused the call.
@@ -63,6 +66,7 @@ var kinds = [KindCount]struct {
 	RefusedStream:  {"refused_stream", "reset", 502, grpcUnavailable},
 	BadResponse:    {"protocol", "protocol", 502, grpcInternal},
 	ProxyRefused:   {"proxy_refused", "proxy", 502, grpcUnavailable},
+	TLSFailed:      {"tls", "tls", 502, grpcUnavailable},
 	Overflow:       {"pool_overflow", "pool_overflow", 503, grpcUnavailable},
 	BreakerOpen:    {"circuit_open", "circuit_open", 503, grpcUnavailable},
 	RateLimited:    {"rate_limited", "rate_limited", 429, grpcResourceExhausted},

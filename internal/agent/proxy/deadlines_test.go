@@ -12,6 +12,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy/h1"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/transport/tlslayer/tlstest"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -20,6 +21,7 @@ type phase struct {
 	upstream func(*peer, <-chan struct{})
 	client   func(*client)
 	slowDial bool
+	secured  bool     // the agent speaks TLS to the upstream
 	ends     []string // fields of policy.Timeouts
 }
 
@@ -38,6 +40,13 @@ var phases = map[string]phase{
 	"the server is not reached": {
 		upstream: silent, client: getAll, slowDial: true,
 		ends: []string{"Connect", "PerTry", "Overall", "MaxDuration"},
+	},
+	"the handshake does not end": {
+		upstream: silent, secured: true, ends: []string{"TLSHandshake", "PerTry", "Overall", "MaxDuration"},
+		client: func(c *client) {
+			c.send("GET / HTTP/1.1\r\nHost: " + apiHost + "\r\n\r\n")
+			_, _ = io.Copy(io.Discard, c.r)
+		},
 	},
 	"the upstream takes nothing": {
 		upstream: silent, client: (*client).upload,
@@ -177,9 +186,12 @@ func TestRule02_EveryDeadlineHoldsInEveryPhase(t *testing.T) {
 			t.Run(name+"/"+field, func(t *testing.T) {
 				t.Parallel() // they wait
 				end := make(chan struct{})
-				w := build(t, serve(t, func(_ int, c *peer) { p.upstream(c, end) }), toAny(func(s *policy.Settings) {
-					reflect.ValueOf(&s.Timeouts).Elem().FieldByName(field).SetInt(int64(limit))
-				}))
+				set := func(s *policy.Settings) { reflect.ValueOf(&s.Timeouts).Elem().FieldByName(field).SetInt(int64(limit)) }
+				w := build(t, serve(t, func(_ int, c *peer) { p.upstream(c, end) }), toAny(set))
+				if p.secured {
+					w.trust(tlstest.New(t))
+					w.install(toTLS(func(b *policy.Binding) { b.Base.Retry.MaxRetries = 0; set(&b.Base) }))
+				}
 				t.Cleanup(func() { close(end) })
 				if p.slowDial {
 					w.dialer.slow.Store(int64(2 * patience))
@@ -209,6 +221,9 @@ func TestRule02_EveryDeadlineHoldsInEveryPhase(t *testing.T) {
 
 // detailName is how the API calls a field.
 func detailName(field string) routes.Detail {
+	if field == "TLSHandshake" {
+		return routes.DetailTLSHandshake
+	}
 	r := []rune(field)
 	r[0] = unicode.ToLower(r[0])
 	return routes.Detail("timeouts." + string(r))

@@ -143,6 +143,9 @@ type testProxy struct {
 	original netip.AddrPort
 	// services are what the policy names, by their names.
 	services map[string]*policy.Destination
+	// roots and pairs are certificates that it names.
+	roots map[string]*policy.Roots
+	pairs map[string]*policy.KeyPair
 }
 
 // buildWith is build with other limits.

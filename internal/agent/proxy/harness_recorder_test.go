@@ -140,6 +140,15 @@ func (o *fakeRecorder) CallDone(e *routes.Exchange) {
 	o.calls = append(o.calls, c)
 }
 
+// forget drops the calls so far, of which there is at least one.
+func (o *fakeRecorder) forget(t testing.TB) {
+	t.Helper()
+	o.lastCall(t)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.calls = nil
+}
+
 func (o *fakeRecorder) lastCall(t testing.TB) routes.Exchange {
 	t.Helper()
 	o.waitFor(t, func() bool {

@@ -26,9 +26,11 @@ func (c *connection) identify() bool {
 			return false
 		}
 	case route.HTTP1:
-		return true
+		return !c.routes.Originates() || c.identifyClear()
 	case route.HTTP2:
-		c.serveHTTP2()
+		if !c.routes.Originates() || c.identifyClear() {
+			c.serveHTTP2()
+		}
 		return false
 	case route.Nothing:
 	}
@@ -44,7 +46,27 @@ func (c *connection) identify() bool {
 	return c.decide(proto, nil)
 }
 
-// decide acts on what the first bytes showed. Whatever it is, no policy for a name governs it as a whole unless it names one. s is the connection to the server if there is one already.
+// identifyClear passes through a client that speaks TLS by itself, though the agent was to do that for it: it verifies its server. Others
+// speak HTTP, and first.
+func (c *connection) identifyClear() bool {
+	if c.awaitClient(time.Time{}) != nil {
+		return true // its end is the session's to see
+	}
+	if !detect.LikeTLS(c.session.Buffered()) {
+		return true
+	}
+	proto := detect.Detect(c.session.Buffered())
+	for until := time.Now().Add(c.srv.sniffDelay); proto == detect.Undecided; proto = detect.Detect(c.session.Buffered()) {
+		if c.awaitClient(until) != nil {
+			proto = detect.Other
+			break
+		}
+	}
+	return c.decide(proto, nil)
+}
+
+// decide acts on what the first bytes showed. Whatever it is, no policy for a name governs it as a whole unless it names one. s is the
+// connection to the server if there is one already.
 func (c *connection) decide(proto detect.Protocol, s *tunnel.Server) (http bool) {
 	why := PassedOther
 	switch c.routes.NameWhole(""); proto {

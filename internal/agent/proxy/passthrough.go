@@ -47,7 +47,7 @@ func (c *connection) dial(ctx context.Context, to netip.AddrPort) (*transport.Co
 // read of the client's.
 func (c *connection) passThrough(why Passed, s *tunnel.Server, read []byte) {
 	c.client.Activity.Set(drive.Passing)
-	aside(func() {
+	panics.Aside(func() { // connecting needs a large stack, which would stay with the idle connection
 		if s == nil && why == PassedShed {
 			s = c.connectDirectly()
 		} else {
@@ -60,19 +60,6 @@ func (c *connection) passThrough(why Passed, s *tunnel.Server, read []byte) {
 	}
 	c.srv.events.Passed(why)
 	c.pass(s, read)
-}
-
-// aside runs f on a goroutine of its own and waits for it. Connecting needs a large stack, which would stay with the idle connection.
-func aside(f func()) {
-	var panicked panics.Carrier
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer panicked.Catch()
-		f()
-	}()
-	<-done
-	panicked.Raise()
 }
 
 // unreachable resets the connection of a client whose server cannot be connected to (rule 26).

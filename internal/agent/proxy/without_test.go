@@ -75,6 +75,7 @@ func allSettings(b *policy.Binding) []*policy.Settings {
 // resets says how each field is left out.
 var resets = map[string]func(*policy.Binding){
 	"timeouts.connect":        settings(func(s, d *policy.Settings) { s.Timeouts.Connect = d.Timeouts.Connect }),
+	"timeouts.tlsHandshake":   settings(func(s, d *policy.Settings) { s.Timeouts.TLSHandshake = d.Timeouts.TLSHandshake }),
 	"timeouts.perTry":         settings(func(s, d *policy.Settings) { s.Timeouts.PerTry = d.Timeouts.PerTry }),
 	"timeouts.responseHeader": settings(func(s, d *policy.Settings) { s.Timeouts.ResponseHeader = d.Timeouts.ResponseHeader }),
 	"timeouts.idle":           settings(func(s, d *policy.Settings) { s.Timeouts.Idle = d.Timeouts.Idle }),
@@ -163,6 +164,12 @@ var resets = map[string]func(*policy.Binding){
 	"rules[].match[].path.value":   matches(withoutPath),
 
 	"to[].protocol": func(b *policy.Binding) { b.To.Protocol = policy.ProtocolAuto },
+
+	"to[].tls.mode":                      func(b *policy.Binding) { b.To.TLS = policy.TLS{} },
+	"to[].tls.sni":                       func(b *policy.Binding) { b.To.TLS.ServerName = "" },
+	"to[].tls.port":                      func(b *policy.Binding) { b.To.TLS.Port = 0 },
+	"to[].tls.caBundleRef.name":          func(b *policy.Binding) { b.To.TLS.Roots = "" },
+	"to[].tls.clientCertificateRef.name": func(b *policy.Binding) { b.To.TLS.Certificate = "" },
 }
 
 // withoutPart leaves out the service of a gRPC match, or the method.
@@ -289,13 +296,14 @@ var listed = regexp.MustCompile(`\[0\]\.(From|To|Name|Value)$`)
 // What does without a field does without nothing else.
 func TestAFieldIsLeftOutAlone(t *testing.T) {
 	full := policy.Binding{To: policy.Target{Protocol: policy.ProtocolHTTP}, Base: policy.Defaults()}
+	full.To.TLS = policy.TLS{Mode: policy.TLSOriginate, ServerName: "x", Port: 1, Roots: "x", Certificate: "x"}
 	fill(reflect.ValueOf(&full.Base).Elem())
 	// What stands in for a field that is not written must be another value.
 	full.Base.Timeouts.Idle, full.Base.Retry.MaxRetries, full.Base.Breaker.OpenDuration = 1, 1, 1
 	full.Rules = []policy.Rule{{Name: "r", Match: []policy.RequestMatch{
 		{Methods: []string{"X"}, PathType: policy.PathExact, Path: "/"}, {PathType: policy.PathGRPC, Path: "s/m"},
 	}}}
-	several := map[string]int{"circuitBreaker.slowCalls.threshold": 4, "rules[].match[].path.value": 2}
+	several := map[string]int{"to[].tls.mode": 5, "circuitBreaker.slowCalls.threshold": 4, "rules[].match[].path.value": 2}
 	for path := range resets {
 		changed := map[string]bool{}
 		after := leaves(reflect.ValueOf(withoutField(full, path)), "")

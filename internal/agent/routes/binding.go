@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/transport/tlslayer"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -26,6 +27,9 @@ type Binding struct {
 	// namesGRPC: a rule matches gRPC calls alone.
 	namesGRPC bool
 	recorder  Recorder
+	// client is who the agent is to hosts that it speaks TLS to, made of material; nil: it speaks TLS to none
+	client   *tlslayer.Client
+	material material
 }
 
 // service maps an address that belongs to a binding's Service to the destination it stands for.

@@ -1,7 +1,7 @@
 package routes
 
-// Detail says more of how an attempt or a call ended than its kind: one of a closed list, which are the constants below and the
-// sentences of the errors of package http1. It never quotes a message.
+// Detail says more of how an attempt or a call ended than its kind: one of a closed list, which are the constants below, the
+// sentences of the errors of package http1, and the reasons of package tlslayer. It never quotes a message.
 type Detail string
 
 // The details.
@@ -11,6 +11,7 @@ const (
 
 	// The field of timeouts that passed.
 	DetailConnect        Detail = "timeouts.connect"
+	DetailTLSHandshake   Detail = "timeouts.tlsHandshake"
 	DetailPerTry         Detail = "timeouts.perTry"
 	DetailResponseHeader Detail = "timeouts.responseHeader"
 	DetailOverall        Detail = "timeouts.overall"
@@ -26,6 +27,9 @@ const (
 	DetailReset       Detail = "connection reset"
 	DetailRefused     Detail = "connection refused"
 	DetailUnreachable Detail = "unreachable"
+	// In the TLS handshake, when the connection had been made.
+	DetailClosedInHandshake Detail = "closed in the TLS handshake"
+	DetailResetInHandshake  Detail = "connection reset in the TLS handshake"
 	// DetailNoAnswer: the kernel gave the connection up, because nothing it sent was acknowledged.
 	DetailNoAnswer Detail = "no answer"
 	// DetailBroken: the connection failed in another way.

@@ -17,6 +17,7 @@ type profile struct {
 	at           policy.Location       // where it was compiled for
 	born         uint64                // the Install that brought source; the greater, the newer
 	destinations []*policy.Destination // those its bindings name, in order; nil where unknown
+	materials    []material            // what the TLS of its bindings refers to, in order
 	bindings     []*Binding            // the enforced ones
 	byKey        map[string]*Binding
 }
@@ -34,13 +35,18 @@ func (s *Table) compileProfile(p *policy.Profile, old *profile, next *installati
 		source := &p.Bindings[i]
 		destination := next.Destinations[source.To.Service]
 		c.destinations = append(c.destinations, destination)
+		material := next.material(&source.To)
+		c.materials = append(c.materials, material)
 		if source.Mode != policy.ModeEnforce {
 			continue
 		}
-		b := old.unchanged(i, source, destination, next.at)
+		b := old.unchanged(i, source, destination, material, next.at)
 		if b == nil {
 			var err error
-			if b, err = next.compileBinding(source, destination); err != nil {
+			if b, err = next.compileBinding(source, destination); err == nil {
+				err = b.secure(material, old.binding(source.Key))
+			}
+			if err != nil {
 				return nil, fmt.Errorf("binding %s: %w", source.Key, err)
 			}
 			b.recorder = s.observer.Recorder(source.Policy, source.To.String())
@@ -52,8 +58,8 @@ func (s *Table) compileProfile(p *policy.Profile, old *profile, next *installati
 }
 
 // unchanged returns the binding that was compiled from exactly these sources, or nil.
-func (c *profile) unchanged(i int, source *policy.Binding, destination *policy.Destination, at policy.Location) *Binding {
-	if c == nil || c.at != at || i >= len(c.destinations) || c.destinations[i] != destination {
+func (c *profile) unchanged(i int, source *policy.Binding, destination *policy.Destination, m material, at policy.Location) *Binding {
+	if c == nil || c.at != at || i >= len(c.destinations) || c.destinations[i] != destination || c.materials[i] != m {
 		return nil
 	}
 	if b := c.byKey[source.Key]; b != nil && b.source == source {
@@ -62,13 +68,22 @@ func (c *profile) unchanged(i int, source *policy.Binding, destination *policy.D
 	return nil
 }
 
+// binding returns the enforced binding of a key, or nil. c may be nil.
+func (c *profile) binding(key string) *Binding {
+	if c == nil {
+		return nil
+	}
+	return c.byKey[key]
+}
+
 // current reports whether the profile was compiled from exactly these sources.
 func (c *profile) current(p *policy.Profile, next *installation) bool {
 	if c.source != p || c.at != next.at || len(c.destinations) != len(p.Bindings) {
 		return false
 	}
 	for i := range p.Bindings {
-		if c.destinations[i] != next.Destinations[p.Bindings[i].To.Service] {
+		to := &p.Bindings[i].To
+		if c.destinations[i] != next.Destinations[to.Service] || c.materials[i] != next.material(to) {
 			return false
 		}
 	}

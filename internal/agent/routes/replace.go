@@ -43,6 +43,9 @@ func (s *Table) startLate() {
 func (s *Table) updateClusters(key string, of versions) {
 	s.mu.Lock()
 	all := slices.Collect(maps.Values(s.states.all[key]))
+	for _, st := range all {
+		st.security = of.security(st.security, st.key.destination)
+	}
 	s.mu.Unlock()
 	for _, st := range all {
 		st.cluster.Update(of.hosts(st.key.destination))
@@ -94,6 +97,7 @@ func (v *version) configure(e *entry) bool {
 	if is := b.base.values.Pool; e.binding.base.values.Pool != is {
 		e.pool.Reconfigure(is)
 	}
+	e.pool.Secure(e.state.security)
 	e.binding = b
 	return true
 }
@@ -107,7 +111,10 @@ func (s *Table) publish(v *version, bindings map[string]versions) (unused []*ent
 			unused = append(unused, e)
 			continue
 		}
-		e.state.cluster.Update(bindings[e.key.binding].hosts(e.key.destination))
+		of := bindings[e.key.binding]
+		e.state.cluster.Update(of.hosts(e.key.destination))
+		e.state.security = of.security(e.state.security, e.key.destination)
+		e.pool.Secure(e.state.security)
 	}
 	s.late, s.bindings = nil, bindings
 	s.current.Store(v)

@@ -18,6 +18,7 @@ type state struct {
 	entries  int           // of pods that use it
 	place    *list.Element // among the dynamic ones that no pod uses any more
 	cluster  *upstream.Cluster
+	security upstream.Security // of the connections; nil: they are plain
 	breakers map[breakerKey]*resilience.Breaker
 	budgets  map[budgetKey]*resilience.Budget
 }
@@ -62,7 +63,7 @@ func (s *states) use(st *state) {
 // newState makes the state of a key as the bindings of the key that are in force say.
 func newState(k stateKey, of versions) *state {
 	return &state{
-		key: k, cluster: upstream.NewCluster(of.hosts(k.destination)),
+		key: k, cluster: upstream.NewCluster(of.hosts(k.destination)), security: of.security(nil, k.destination),
 		breakers: map[breakerKey]*resilience.Breaker{}, budgets: map[budgetKey]*resilience.Budget{},
 	}
 }

@@ -38,7 +38,8 @@ type Applier interface {
 }
 
 // apply puts next into force as far as it can be, in place of current. It returns the set that is in force then, and why profiles were
-// refused on the way. It ends because a refused profile goes from its new version to the old one and from there to none.
+// refused on the way. It ends because a refused profile first loses what is new of what it refers to, then goes from its new version to the
+// old one, and from there to none.
 func apply(a Applier, current, next *set) (*set, refusals) {
 	why := refusals{}
 	for {
@@ -49,13 +50,13 @@ func apply(a Applier, current, next *set) (*set, refusals) {
 		progress := false
 		next = next.clone()
 		for _, r := range rejections {
-			ref := wire.Ref{Kind: wire.Profile, Name: r.Profile}
-			if next.resources[ref] == nil {
+			if next.resources[wire.Ref{Kind: wire.Profile, Name: r.Profile}] == nil {
 				continue
 			}
 			progress = true
-			next.revert(ref, current)
-			why.add(wire.Rejection{Ref: ref, Reason: r.Reason, Message: r.Message})
+			for _, ref := range next.revert(r.Profile, current) {
+				why.add(wire.Rejection{Ref: ref, Reason: r.Reason, Message: r.Message})
+			}
 		}
 		if !progress { // the applier failed on something that is no profile's fault
 			why.all = "not applied: " + rejections[0].Message

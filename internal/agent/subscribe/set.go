@@ -21,6 +21,7 @@ func emptySet() *set {
 		resources: map[wire.Ref]*wire.Resource{},
 		snapshot: &policy.Snapshot{
 			Workloads: map[string]*policy.Workload{}, Profiles: map[string]*policy.Profile{}, Destinations: map[string]*policy.Destination{},
+			Roots: map[string]*policy.Roots{}, KeyPairs: map[string]*policy.KeyPair{}, Credentials: map[string]*policy.Credentials{},
 		},
 	}
 }
@@ -30,6 +31,7 @@ func (s *set) clone() *set {
 		resources: maps.Clone(s.resources),
 		snapshot: &policy.Snapshot{
 			Workloads: maps.Clone(s.snapshot.Workloads), Profiles: maps.Clone(s.snapshot.Profiles), Destinations: maps.Clone(s.snapshot.Destinations),
+			Roots: maps.Clone(s.snapshot.Roots), KeyPairs: maps.Clone(s.snapshot.KeyPairs), Credentials: maps.Clone(s.snapshot.Credentials),
 		},
 		generation: s.generation,
 	}
@@ -74,6 +76,12 @@ func (s *set) put(r *wire.Resource, generation uint64) error {
 		}
 	case wire.Destination:
 		err = put(s.snapshot.Destinations, name, r.Destination)
+	case wire.Roots:
+		err = put(s.snapshot.Roots, name, r.Roots)
+	case wire.KeyPair:
+		err = put(s.snapshot.KeyPairs, name, r.KeyPair)
+	case wire.Credentials:
+		err = put(s.snapshot.Credentials, name, r.Credentials)
 	}
 	if err == nil {
 		s.resources[r.Ref] = r
@@ -98,18 +106,60 @@ func (s *set) remove(ref wire.Ref) {
 		delete(s.snapshot.Profiles, ref.Name)
 	case wire.Destination:
 		delete(s.snapshot.Destinations, ref.Name)
+	case wire.Roots:
+		delete(s.snapshot.Roots, ref.Name)
+	case wire.KeyPair:
+		delete(s.snapshot.KeyPairs, ref.Name)
+	case wire.Credentials:
+		delete(s.snapshot.Credentials, ref.Name)
 	}
 }
 
-// revert gives ref the version that old has, or none.
-func (s *set) revert(ref wire.Ref, old *set) {
-	before := old.resources[ref]
-	if before == nil || before == s.resources[ref] {
-		s.remove(ref)
-		return
+// revert undoes what may have had a profile refused, and returns of which resources: those that it refers to get the version that old has,
+// or, if these are the same as in old, the profile itself does, or is removed if that is the same too.
+func (s *set) revert(profile string, old *set) []wire.Ref {
+	var reverted []wire.Ref
+	for _, ref := range references(s.snapshot.Profiles[profile]) {
+		if before := old.resources[ref]; before != nil && before != s.resources[ref] {
+			s.restore(ref, old)
+			reverted = append(reverted, ref)
+		}
 	}
-	s.resources[ref] = before
-	s.snapshot.Profiles[ref.Name] = old.snapshot.Profiles[ref.Name]
+	if len(reverted) > 0 {
+		return reverted
+	}
+	ref := wire.Ref{Kind: wire.Profile, Name: profile}
+	if before := old.resources[ref]; before == nil || before == s.resources[ref] {
+		s.remove(ref)
+	} else {
+		s.restore(ref, old)
+	}
+	return []wire.Ref{ref}
+}
+
+// restore gives ref the version that old has.
+func (s *set) restore(ref wire.Ref, old *set) {
+	s.resources[ref] = old.resources[ref]
+	switch name := ref.Name; ref.Kind {
+	case wire.Profile:
+		s.snapshot.Profiles[name] = old.snapshot.Profiles[name]
+	case wire.Roots:
+		s.snapshot.Roots[name] = old.snapshot.Roots[name]
+	case wire.KeyPair:
+		s.snapshot.KeyPairs[name] = old.snapshot.KeyPairs[name]
+	case wire.Credentials:
+		s.snapshot.Credentials[name] = old.snapshot.Credentials[name]
+	case wire.Workload, wire.Destination: // a profile is not refused because of them
+	}
+}
+
+// references lists what a profile refers to besides destinations.
+func references(p *policy.Profile) []wire.Ref {
+	var out []wire.Ref
+	for kind, name := range p.References() {
+		out = append(out, wire.ReferenceTo(kind, name))
+	}
+	return out
 }
 
 func (s *set) versions() map[wire.Ref]wire.Version {

@@ -18,6 +18,7 @@ const (
 	tryDuration
 	truncated
 	grpcCalls
+	tlsFailures
 	opaque
 	opaqueOpen
 	opaqueBytes
@@ -68,6 +69,8 @@ var catalogue = [familyCount]metric{
 	grpcCalls: {"fairlead_proxy_grpc_calls_total",
 		"gRPC calls that have ended, by the status that their client was answered, the agent's own answers included; none where the answer broke off before one.",
 		prometheus.CounterValue, also("status")},
+	tlsFailures: {"fairlead_proxy_tls_failures_total",
+		"Attempts that failed in TLS with their upstream, by why.", prometheus.CounterValue, also("reason")},
 	opaque: {"fairlead_proxy_opaque_connections_total",
 		"Connections governed by a policy that were passed through without being understood.", prometheus.CounterValue, perPolicy},
 	opaqueOpen: {"fairlead_proxy_opaque_open_connections",

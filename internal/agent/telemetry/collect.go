@@ -145,6 +145,9 @@ func (s *scrape) counts(k recorderKey, c *counts) {
 	for i, n := range c.grpc {
 		s.putSeen(grpcCalls, n, id, k.target, grpcLabel(i))
 	}
+	for i, n := range c.tls {
+		s.putSeen(tlsFailures, n, id, k.target, tlsReasons[i].label)
+	}
 	s.put(opaque, float64(c.opaque), id, k.target)
 	s.put(opaqueOpen, float64(c.opaqueOpen()), id, k.target)
 	s.put(opaqueBytes, float64(c.sent), id, k.target, "sent")

@@ -45,6 +45,7 @@ type shard struct {
 	tryNanos  atomic.Int64
 	truncated atomic.Uint64
 	grpc      [grpcStatuses]atomic.Uint64
+	tls       [len(tlsReasons)]atomic.Uint64
 	// cut are those of the calls that would have been successes, but whose answer broke off. They are not in calls, so that no report
 	// sees the one without the other.
 	cut       [codeClasses][call.RetryDecisionCount]atomic.Uint64
@@ -71,6 +72,11 @@ func (r *recorder) AttemptDone(t *routes.Attempt) {
 	s.attempts[min(t.Start, call.StartCount-1)][resultOf(t.Kind, t.Status)].Add(1)
 	s.tryTook[bucket(t.Took)].Add(1)
 	s.tryNanos.Add(int64(t.Took))
+	if t.Kind == call.TLSFailed || t.Kind == call.ConnectFailed || t.Kind == call.ConnectTimeout {
+		if i, ok := tlsReason(t, t.Kind == call.TLSFailed); ok {
+			s.tls[i].Add(1)
+		}
+	}
 }
 
 // CallDone implements routes.Recorder.
@@ -127,6 +133,7 @@ type counts struct {
 	tryNanos  int64
 	truncated uint64
 	grpc      [grpcStatuses]uint64
+	tls       [len(tlsReasons)]uint64
 	cut       uint64
 	opaque    uint64
 	opaqueEnd uint64
@@ -159,6 +166,7 @@ func (r *recorder) sum(c *counts) {
 		c.tryNanos += s.tryNanos.Load()
 		c.truncated += s.truncated.Load()
 		addAll(c.grpc[:], s.grpc[:])
+		addAll(c.tls[:], s.tls[:])
 		c.opaqueEnd += s.opaqueEnd.Load()
 		c.opaque += s.opaque.Load()
 		c.sent += s.sent.Load()

@@ -94,6 +94,7 @@ func (m *Meter) reportAt(now time.Time) *policy.Report {
 		}
 		t.OpaqueOpen = int(min(c.opaqueOpen(), math.MaxInt32))
 		t.Counts, t.Latency = c.since(&rec.reported)
+		t.TLSFailures = c.tlsFailures(&rec.reported)
 		rec.reported = c
 		t.Covered = rec.covered(since, now)
 		// A call's duration may be counted an instant after the call itself, and so fall into the next report alone.
@@ -198,7 +199,8 @@ func byKind(n *policy.Counts, k call.Kind) *uint64 {
 		return &n.BreakerRejected
 	case call.RateLimited:
 		return &n.RateLimited
-	case call.OK, call.ClientGone, call.ConnectFailed, call.Reset, call.RefusedStream, call.BadResponse, call.ProxyRefused, call.Internal, call.KindCount:
+	case call.OK, call.ClientGone, call.ConnectFailed, call.Reset, call.RefusedStream, call.BadResponse, call.TLSFailed, call.ProxyRefused,
+		call.Internal, call.KindCount:
 	}
 	return nil
 }

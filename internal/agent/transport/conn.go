@@ -42,6 +42,7 @@ type Conn struct {
 	interrupted atomic.Bool
 	woken       atomic.Bool
 	unwritable  atomic.Bool
+	reset       atomic.Bool // Close is to reset the connection
 
 	polled bool // a Poller knows the descriptor; its own
 
@@ -94,9 +95,14 @@ func peerAddr(raw syscall.RawConn) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// Close closes the connection.
+// Close closes the connection. A peer behind a layer is told that this is on purpose, except after ResetOnClose.
 func (c *Conn) Close() error {
-	_ = c.raw.Control(func(fd uintptr) { c.closed.Store(uint32(ending(int(fd)))) }) // fails when closed already
+	_ = c.raw.Control(func(fd uintptr) { // fails when closed already
+		if c.layer != nil && !c.reset.Load() {
+			c.layer.Leave()
+		}
+		c.closed.Store(uint32(ending(int(fd))))
+	})
 	return c.socket.Close()
 }
 
@@ -118,6 +124,7 @@ func shutdown(raw syscall.RawConn) error {
 
 // ResetOnClose has the connection end with a reset instead of a regular end when it is closed.
 func (c *Conn) ResetOnClose() {
+	c.reset.Store(true)
 	_ = c.raw.Control(func(fd uintptr) { // fails only when the connection is closed already
 		_ = unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	})

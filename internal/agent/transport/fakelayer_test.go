@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"sync/atomic"
 )
 
 // fakeLayer seals bytes as a security protocol does: in frames, of which a part says nothing until the rest has come, with some that
@@ -20,6 +21,7 @@ type fakeLayer struct {
 	out     []byte // sealed and not yet sent
 	pending int    // how many bytes of the user's out holds
 	info    Info
+	left    atomic.Int32
 }
 
 const (
@@ -32,11 +34,33 @@ func newFakeLayer(c *Conn) *fakeLayer { return &fakeLayer{raw: c.Raw()} }
 
 var _ Layer = (*fakeLayer)(nil)
 
-func (f *fakeLayer) Buffered() []byte { return f.opened }
-func (f *fakeLayer) Discard(n int)    { f.opened = f.opened[n:] }
-func (f *fakeLayer) Info() Info       { return f.info }
+func (f *fakeLayer) Info() Info { return f.info }
 
-func (f *fakeLayer) Fill() error {
+func (f *fakeLayer) TryRead(p []byte) (n int, err error) {
+	for n < len(p) {
+		if err = f.fill(); err != nil {
+			break
+		}
+		took := copy(p[n:], f.opened)
+		f.opened = f.opened[took:]
+		n += took
+	}
+	if n > 0 {
+		return n, nil // an error comes again
+	}
+	return 0, err
+}
+
+func (f *fakeLayer) Peek(n int) ([]byte, error) {
+	if err := f.fill(); err != nil {
+		return nil, err
+	}
+	return f.opened[:min(n, len(f.opened))], nil
+}
+
+func (f *fakeLayer) Leave() { f.left.Add(1) }
+
+func (f *fakeLayer) fill() error {
 	for len(f.opened) == 0 {
 		if f.ended {
 			return io.EOF

@@ -4,21 +4,23 @@ import "crypto/x509"
 
 // Layer is a protocol between the socket and those who use a Conn, such as TLS after its handshake. It reads and writes the socket
 // by way of Raw and never waits: where it needs the socket to become ready it says ErrWouldBlock, and is asked again when the socket
-// has. One goroutine at a time uses its reading side (Fill, Buffered, Discard), one its writing side (TryWrite, CloseWrite).
+// has. One goroutine at a time uses its reading side (TryRead, Peek), one its writing side (TryWrite, CloseWrite).
 type Layer interface {
-	// Fill opens what has arrived if Buffered is empty. It returns nil when Buffered is not empty then, ErrWouldBlock when nothing
-	// more can be opened, io.EOF when the peer has said that nothing follows, and io.ErrUnexpectedEOF when the socket has ended
-	// without that.
-	Fill() error
-	// Buffered is what was opened and not yet read, valid until the next Fill. Discard takes n bytes off its front.
-	Buffered() []byte
-	Discard(n int)
+	// TryRead opens what has arrived into p. Fewer bytes than p has room for are all that could be opened; none at all is
+	// ErrWouldBlock. It returns io.EOF when the peer has said that nothing follows, and io.ErrUnexpectedEOF when the socket has
+	// ended without that.
+	TryRead(p []byte) (int, error)
+	// Peek returns what TryRead would read next, of n bytes as many as could be opened, valid until the next call. Its errors are those
+	// of TryRead. (Memory passed to it instead would not stay on the stacks of those who peek at plain connections.)
+	Peek(n int) ([]byte, error)
 	// TryWrite seals p and sends that. It counts the bytes of p that have left completely sealed; of the others some may have been
-	// sealed already, so that the next TryWrite must begin with them.
+	// sealed already, so that the next TryWrite must begin with them. What has left in part cannot be opened by the peer.
 	TryWrite(p []byte) (int, error)
 	// CloseWrite tells the peer that nothing follows. What the socket does not take at once of that is lost, and the end looks to the
 	// peer like a broken one.
 	CloseWrite() error
+	// Leave tells the peer, if the socket takes it at once, that the connection is closed on purpose. Any goroutine may call it.
+	Leave()
 	// Info is what the two sides have agreed on in the handshake.
 	Info() Info
 }
@@ -44,6 +46,9 @@ func (c *Conn) Info() Info {
 // Secure has everything that is read and written from now on go through l.
 func (c *Conn) Secure(l Layer) { c.layer = l }
 
+// Layer is what Secure has put on the connection; nil: nothing.
+func (c *Conn) Layer() Layer { return c.layer }
+
 // Raw is the socket below a Layer.
 type Raw struct{ conn *Conn }
 
@@ -59,27 +64,11 @@ func (r Raw) TryWrite(p []byte) (int, error) { return send(r.conn.fd, p) }
 // CloseWrite is Conn.CloseWrite on the socket.
 func (r Raw) CloseWrite() error { return shutdown(r.conn.raw) }
 
-// readLayer is TryRead with a layer. It opens on until p is full or nothing is left, because those who read take a short read for the
-// end of what there was.
-func (c *Conn) readLayer(p []byte) (n int, err error) {
-	for n < len(p) {
-		if err = c.layer.Fill(); err != nil {
-			break
-		}
-		took := copy(p[n:], c.layer.Buffered())
-		c.layer.Discard(took)
-		n += took
-	}
-	if n > 0 {
-		return n, nil // an error comes again
-	}
-	return 0, err
-}
-
 func (c *Conn) peekLayer(p []byte) (int, State) {
-	switch err := c.layer.Fill(); err {
+	opened, err := c.layer.Peek(len(p))
+	switch err {
 	case nil:
-		return copy(p, c.layer.Buffered()), Readable
+		return copy(p, opened), Readable
 	case ErrWouldBlock: //nolint:errorlint // it comes bare
 		return 0, Quiet
 	default:

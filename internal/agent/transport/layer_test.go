@@ -214,3 +214,25 @@ func TestALayerIsSeen(t *testing.T) {
 		t.Error("the layer is not seen")
 	}
 }
+
+// A peer learns that a connection is closed on purpose, but not that one is which breaks off in the midst of something.
+func TestALayerIsToldOfTheEnd(t *testing.T) {
+	for name, tc := range map[string]struct {
+		reset bool
+		want  int32
+	}{"closed": {false, 1}, "reset": {true, 0}} {
+		t.Run(name, func(t *testing.T) {
+			c, l, _ := secured(t)
+			if tc.reset {
+				c.ResetOnClose()
+			}
+			if err := c.Close(); err != nil {
+				t.Fatal(err)
+			}
+			_ = c.Close()
+			if got := l.left.Load(); got != tc.want {
+				t.Errorf("told %d times", got)
+			}
+		})
+	}
+}

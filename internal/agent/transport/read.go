@@ -15,7 +15,7 @@ var ErrWouldBlock error = unix.EAGAIN
 // returns io.EOF at the end, and a syscall.Errno when the connection broke.
 func (c *Conn) TryRead(p []byte) (int, error) {
 	if c.layer != nil {
-		return c.readLayer(p)
+		return c.layer.TryRead(p)
 	}
 	return recv(c.fd, p, 0)
 }

@@ -17,6 +17,8 @@ type Conn struct {
 	pool *Pool
 	to   *hostConns
 	born time.Time
+	// security is what has secured it
+	security Security
 	// multiplexed is Request.Multiplexed of the request that it was made for
 	multiplexed bool
 

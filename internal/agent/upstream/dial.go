@@ -3,7 +3,6 @@ package upstream
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"os"
 	"syscall"
 	"time"
@@ -17,16 +16,24 @@ type Dialer = transport.Dialer
 
 // Dial redeems a granted request with a new connection, and blocks until that is made. When it fails, the request is done with.
 func (p *Pool) Dial(ctx context.Context, r *Request) (Lease, error) {
+	k, security := p.connector(r)
 	began := time.Now()
-	sock, err := p.connect(ctx, r.to.host.addr)
-	return p.dialed(ctx, r, sock, err, began)
+	sock, err := k.Connect(ctx, r.to.host.addr)
+	return p.dialed(ctx, r, made{sock, security, err}, began)
+}
+
+// made is a connection that was made, or why not.
+type made struct {
+	sock     *transport.Conn
+	security Security
+	err      error
 }
 
 // dialed makes a lease of the connection that was made for a request, or ends the request.
-func (p *Pool) dialed(ctx context.Context, r *Request, sock *transport.Conn, err error, began time.Time) (Lease, error) {
+func (p *Pool) dialed(ctx context.Context, r *Request, m made, began time.Time) (Lease, error) {
 	r.state = unused // until then whoever gives up the request gives the place back
 	now := time.Now()
-	if err != nil {
+	if err := m.err; err != nil {
 		if hurried(ctx, err, now.Sub(began)) {
 			p.vacate(now, r.to)
 		} else {
@@ -46,7 +53,8 @@ func (p *Pool) dialed(ctx context.Context, r *Request, sock *transport.Conn, err
 		p.mu.Unlock()
 	}
 	c := &Conn{
-		Conn: sock, pool: p, to: r.to, born: now, uses: 1, client: r.Client, capacity: 1, inUse: 1, multiplexed: r.Multiplexed, flight: r.flight,
+		Conn: m.sock, pool: p, to: r.to, born: now, uses: 1, client: r.Client, capacity: 1, inUse: 1, multiplexed: r.Multiplexed, flight: r.flight,
+		security: m.security,
 	}
 	r.flight = nil
 	return Lease{Conn: c, nth: 1, pinned: r.Pinned}, nil
@@ -79,30 +87,21 @@ func (p *Pool) dialFailed(now time.Time, r *Request, err error) {
 	p.vacate(now, hc)
 }
 
-// connect makes a connection with the policy's keep-alive probes in force, through a proxy if there is one.
-func (p *Pool) connect(ctx context.Context, to netip.AddrPort) (*transport.Conn, error) {
-	p.mu.Lock()
-	k := p.limits.KeepAlive
-	p.mu.Unlock()
-	c := transport.Connector{Dialer: p.dialer, KeepAlive: transport.KeepAlive(k)}
-	if p.via != nil {
-		c.Handshake = func(_ context.Context, conn *transport.Conn) error { return askProxy(conn, *p.via) }
-	}
-	return c.Connect(ctx, to)
-}
-
 // FailureOf returns the kind of failure that a dial's error is: ClientGone when the client or its pod has gone, ConnectTimeout
 // and ConnectFailed when the upstream or the way to it is to blame, and Internal for everything else: that is the agent's own
-// failure or the node's, of which the upstream, and other pods that call it, know nothing. Whatever else goes wrong in a handshake was
-// wrong with the upstream. It looks at error values and errnos, never at text.
+// failure or the node's, of which the upstream, and other pods that call it, know nothing. In a handshake it is TLSFailed what would be
+// the same again, and whatever else goes wrong was wrong with the upstream or the way. It looks at error values and errnos, never at text.
 func FailureOf(err error) call.Kind {
 	var pod interface{ Gone() bool }
 	var errno syscall.Errno
 	var handshake *transport.HandshakeError
 	var proxy *ProxyError
+	var final interface{ Final() bool }
 	switch {
 	case errors.As(err, &pod) && pod.Gone(), errors.Is(err, context.Canceled):
 		return call.ClientGone
+	case errors.As(err, &final) && final.Final():
+		return call.TLSFailed
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, ErrConnectTimeout):
 		return call.ConnectTimeout
 	case errors.As(err, &proxy):

@@ -93,8 +93,8 @@ func (p *Pool) land(f *flight) {
 // made anew.
 func (p *Pool) crash(ctx context.Context, f *flight, err error) {
 	kind := FailureOf(err)
-	ownTime := errors.Is(err, context.DeadlineExceeded) && !errors.Is(context.Cause(ctx), ErrConnectTimeout)
-	if kind != call.ConnectFailed && kind != call.ConnectTimeout || ownTime {
+	ownTime := ctx.Err() != nil && errors.Is(err, context.DeadlineExceeded) && !errors.Is(context.Cause(ctx), ErrConnectTimeout)
+	if kind != call.ConnectFailed && kind != call.ConnectTimeout && kind != call.TLSFailed || ownTime {
 		p.land(f)
 		return
 	}

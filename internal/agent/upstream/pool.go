@@ -16,6 +16,8 @@ type Options struct {
 	Cluster *Cluster
 	Dialer  Dialer
 	Limits  policy.Pool
+	// Security secures the connections; nil: they are plain.
+	Security Security
 	// Affinity is the pod's to the destination. It is needed where the cluster may come to have one.
 	Affinity *Affinity
 	// Via, if not nil, is what the proxy is asked for that the cluster's name stands for: calls go through it, wherever their clients were
@@ -38,6 +40,7 @@ type Pool struct {
 	mu sync.Mutex
 	// guarded by mu
 	limits     policy.Pool
+	security   Security
 	set        *HostSet      // the cluster's hosts, as sync saw them last
 	cursor     [families]int // of round robin: the index of the host used last
 	listed     []*hostConns  // of the cluster's hosts that were used, by Host.id
@@ -69,7 +72,7 @@ func NewPool(o Options) (*Pool, error) {
 		o.Random = rand.Uint64
 	}
 	p := &Pool{
-		cluster: o.Cluster, dialer: o.Dialer, random: o.Random, via: o.Via, affinity: o.Affinity, limits: o.Limits,
+		cluster: o.Cluster, dialer: o.Dialer, random: o.Random, via: o.Via, affinity: o.Affinity, limits: o.Limits, security: o.Security,
 		set: o.Cluster.hosts.Load(), unlisted: map[netip.AddrPort]*hostConns{},
 	}
 	p.candidates.pool = p

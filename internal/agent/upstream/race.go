@@ -18,20 +18,27 @@ const raceAfter = enoughTime
 // within raceAfter, find is called, from another goroutine, to make the name's addresses known (SetName), and one of them is connected
 // to beside it. The first connection is the request's; a failure is that of its own address.
 func (p *Pool) DialNamed(ctx context.Context, r *Request, find func(context.Context)) (Lease, error) {
+	k, security := p.connector(r)
 	began := time.Now()
 	firstCtx, stopFirst := context.WithCancel(ctx)
 	defer stopFirst()
-	o := &otherAddress{pool: p, request: r, connected: stopFirst, done: make(chan struct{})}
+	o := &otherAddress{pool: p, request: r, connector: k, connected: stopFirst, done: make(chan struct{})}
 	o.start(ctx, find)
-	sock, err := p.connect(firstCtx, r.to.host.addr)
+	if secure := k.Handshake; secure != nil {
+		k.Handshake = func(ctx context.Context, c *transport.Conn) error {
+			o.forgo()
+			return secure(ctx, c)
+		}
+	}
+	sock, err := k.Connect(firstCtx, r.to.host.addr)
 	if other := o.end(err == nil); other != nil {
 		if err != nil {
 			p.moveTo(r, o.to, time.Now())
-			return p.dialed(ctx, r, other, nil, began)
+			return p.dialed(ctx, r, made{other, security, nil}, began)
 		}
 		_ = other.Close()
 	}
-	return p.dialed(ctx, r, sock, err, began)
+	return p.dialed(ctx, r, made{sock, security, err}, began)
 }
 
 // otherAddress is a connect beside that of a request's own address.
@@ -39,10 +46,13 @@ type otherAddress struct {
 	// immutable after start
 	pool      *Pool
 	request   *Request // of which nothing is changed meanwhile
-	connected func()   // is called when there is a connection
+	connector transport.Connector
+	connected func() // is called when there is a connection
 	done      chan struct{}
 	timer     *time.Timer
 	cancel    context.CancelFunc
+
+	forgone bool // it never begins
 
 	// written before done is closed
 	to   netip.AddrPort
@@ -58,17 +68,24 @@ func (o *otherAddress) start(ctx context.Context, find func(context.Context)) {
 		if o.to, ok = o.pool.rivalOf(o.request, time.Now()); !ok {
 			return
 		}
-		if o.sock, _ = o.pool.connect(ctx, o.to); o.sock != nil {
+		if o.sock, _ = o.connector.Connect(ctx, o.to); o.sock != nil {
 			o.connected()
 		}
 	})
 }
 
+// forgo has the connect not begin, if it has not yet: the first address is there, and what is left is its handshake.
+func (o *otherAddress) forgo() {
+	if o.timer.Stop() {
+		o.forgone = true
+	}
+}
+
 // end waits until the connect has come to its end, which is at once if it is not wanted any more, and returns its connection if there is one.
 func (o *otherAddress) end(unwanted bool) *transport.Conn {
 	defer o.cancel()
-	if o.timer.Stop() {
-		return nil // it has not begun
+	if o.forgo(); o.forgone {
+		return nil
 	}
 	if unwanted {
 		o.cancel()

@@ -29,7 +29,7 @@ func (p *Pool) put(now time.Time, c *Conn, keep bool, idleSince time.Time) (clos
 	hc := c.to
 	hc.host.outstanding.Add(-1)
 	c.inUse--
-	keep = keep && !c.draining && !p.closed && !hc.host.departed.Load() && !p.tooMany(hc) && !p.wornOut(idleSince, c)
+	keep = keep && !c.draining && c.security == p.security && !p.closed && !hc.host.departed.Load() && !p.tooMany(hc) && !p.wornOut(idleSince, c)
 	others := c.inUse > 0
 	if others {
 		c.draining = !keep

@@ -1,6 +1,9 @@
 package upstream
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // Request asks for a connection for one attempt of a call. Its owner reuses it from attempt to attempt and from call to call. While it
 // is parked or granted it must not be copied or changed.
@@ -17,6 +20,10 @@ type Request struct {
 	Careful bool
 	// Client names the client's connection: what it used last has proved alive to it. 0 names none.
 	Client uint64
+	// ConnectTimeout and HandshakeTimeout bound the stages of making a connection, where the context of Dial does not; 0: not at all.
+	ConnectTimeout, HandshakeTimeout time.Duration
+	// Unsecured: the connection is wanted as it is, since its user secures it, or not, by itself. It goes with Fresh: pools keep secured ones.
+	Unsecured bool
 	// Multiplexed: the connection is to be one that carries many exchanges at a time, and not one that carries one after the other. The
 	// two are never mixed up.
 	Multiplexed bool

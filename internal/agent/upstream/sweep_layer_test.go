@@ -14,10 +14,18 @@ type aloneLayer struct {
 	t *testing.T
 }
 
-func (l aloneLayer) Fill() error {
+func (l aloneLayer) TryRead([]byte) (int, error) {
 	l.t.Error("a sweep has read from the layer")
-	return errors.ErrUnsupported
+	return 0, errors.ErrUnsupported
 }
+
+func (l aloneLayer) Peek(int) ([]byte, error) {
+	l.t.Error("a sweep has looked into the layer")
+	return nil, errors.ErrUnsupported
+}
+
+// Leave is called when the connection is closed.
+func (l aloneLayer) Leave() {}
 
 // A sweep leaves the layer of an idle connection alone, and closes the connection when its server has ended it.
 func TestRule25_SweepsDoNotReadFromLayers(t *testing.T) {

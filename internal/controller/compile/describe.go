@@ -104,16 +104,26 @@ func overlapBlocks(a, b reflect.Value) []string {
 
 // DescribeUnenforced returns one sentence per reason about the fields that are not enforced.
 func DescribeUnenforced(fields []UnenforcedField) string {
-	sentences := []struct{ reason, sentence string }{
-		{v1alpha1.ReasonNotYetSupported, "Not enforced by this version: %s."},
-		{v1alpha1.ReasonEncrypted, "Governed as whole connections where the calls are encrypted: %s."},
-		{v1alpha1.ReasonServiceAffinity, "Without effect, since each pod keeps its endpoint, as the Service's sessionAffinity asks: %s."},
-		{v1alpha1.ReasonOpaqueProtocol, "Each connection is one call, since the protocol has no requests to tell apart: %s."},
+	sentences := []struct {
+		reason       string
+		destinations bool // it is about entries of to; else about other fields. Of some reasons there are only one or the other.
+		sentence     string
+	}{
+		{v1alpha1.ReasonNotYetSupported, false, "Not enforced by this version: %s."},
+		{v1alpha1.ReasonEncrypted, true, "Governed as whole connections where the calls are encrypted: %s."},
+		{v1alpha1.ReasonEncrypted, false, "Without effect where the calls are encrypted: %s."},
+		{v1alpha1.ReasonServiceAffinity, false, "Without effect, since each pod keeps its endpoint, as the Service's sessionAffinity asks: %s."},
+		{v1alpha1.ReasonOpaqueProtocol, true, "Each connection is one call, since the protocol has no requests to tell apart: %s."},
+		{v1alpha1.ReasonOpaqueProtocol, false, "Without effect where there are no requests: %s."},
 	}
+	split := map[string]bool{v1alpha1.ReasonEncrypted: true, v1alpha1.ReasonOpaqueProtocol: true}
 	var out []string
 	for _, s := range sentences {
 		var paths []string
 		for _, f := range fields {
+			if split[s.reason] && strings.HasPrefix(f.Field, "to[") != s.destinations {
+				continue
+			}
 			if f.Reason == s.reason && !contained(paths, f.Field) {
 				paths = append(paths, f.Field)
 			}

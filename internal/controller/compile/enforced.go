@@ -24,7 +24,7 @@ type UnenforcedField struct {
 var enforced = strings.Fields(`
 	rules[].name rules[].match[].methods rules[].match[].path.type rules[].match[].path.value
 	rules[].match[].grpc.service rules[].match[].grpc.method
-	timeouts.connect timeouts.perTry timeouts.responseHeader timeouts.idle timeouts.read timeouts.write timeouts.overall
+	timeouts.connect timeouts.tlsHandshake timeouts.perTry timeouts.responseHeader timeouts.idle timeouts.read timeouts.write timeouts.overall
 	timeouts.maxDuration
 	retry.maxRetries retry.when retry.statusCodes retry.responseHeaders[].name retry.responseHeaders[].value retry.grpcStatuses
 	retry.overrides[].when retry.overrides[].statusCodes retry.overrides[].grpcStatuses retry.overrides[].maxRetries
@@ -52,6 +52,8 @@ var enforced = strings.Fields(`
 	podSelector namespaceSelector
 	to[].service.name to[].service.namespace to[].service.port to[].host to[].ports to[].via.proxy
 	to[].cidr.block to[].cidr.except to[].cidr.ports to[].any
+	to[].tls.sni to[].tls.port to[].tls.clientCertificateRef.name
+	to[].tls.caBundleRef.kind to[].tls.caBundleRef.name to[].tls.caBundleRef.key
 `)
 
 // enforcedValues lists the values of fields that agents act on only with those values.
@@ -59,15 +61,14 @@ var enforcedValues = map[string][]string{
 	"mode":                   {"Enforce", "Disabled"},
 	"circuitBreaker.scope":   {"Destination"},
 	"circuitBreaker.sharing": {"Node", "Pod"},
-	"to[].protocol":          {"Auto", "HTTP", "HTTP2", "GRPC", "TLS", "TCP"},
-	"to[].cidr.protocol":     {"Auto", "HTTP", "HTTP2", "GRPC", "TLS", "TCP"},
-	"to[].tls.mode":          {"Passthrough"},
+	"to[].protocol":          {"Auto", "HTTP", "HTTP2", "GRPC"},
+	"to[].cidr.protocol":     {"Auto", "HTTP", "HTTP2", "GRPC"},
+	"to[].tls.mode":          {"Passthrough", "Originate"},
 }
 
 // notEnforced lists the fields that agents do not act on. An entry stands for itself and everything below it, and is shown as it
 // stands here.
 var notEnforced = []string{
-	"timeouts.tlsHandshake",
 	"timeouts.adaptive",
 	"retry.hedging",
 	"circuitBreaker.maxEjectedPercent",
@@ -77,18 +78,19 @@ var notEnforced = []string{
 	"observability.tracing",
 	"observability.requestHeaders",
 	"to[].via.credentialsRef",
-	"to[].tls.sni",
-	"to[].tls.caBundleRef",
-	"to[].tls.clientCertificateRef",
+	"to[].tls.passthroughAfter",
 	"rollout",
 }
 
 // UnenforcedFields lists the fields of src that are set and not enforced, in the order of the API's fields, each once.
 func UnenforcedFields(src *Source) []UnenforcedField {
-	u := unenforced{seen: map[UnenforcedField]bool{}}
+	u := unenforced{seen: map[fieldOf]bool{}}
 	u.value("mode", string(src.Mode))
 	for i := range src.To {
-		u.target(src, i)
+		u.target(i, &src.To[i])
+		if reason := passedThrough(&src.To[i]); reason != "" {
+			u.withoutRequests(src, i, reason)
+		}
 	}
 	if src.Body != nil {
 		u.body(src)
@@ -102,12 +104,18 @@ func UnenforcedFields(src *Source) []UnenforcedField {
 // unenforced collects fields.
 type unenforced struct {
 	list []UnenforcedField
-	seen map[UnenforcedField]bool // without their reasons
+	seen map[fieldOf]bool
+}
+
+// fieldOf is a field as it concerns one entry of to, or all.
+type fieldOf struct {
+	field  string
+	target int
 }
 
 func (u *unenforced) add(f UnenforcedField) {
-	if k := (UnenforcedField{Field: f.Field, Target: f.Target}); !u.seen[k] {
-		u.seen[k] = true
+	if of := (fieldOf{f.Field, f.Target}); !u.seen[of] && !u.seen[fieldOf{f.Field, -1}] {
+		u.seen[of] = true
 		u.list = append(u.list, f)
 	}
 }
@@ -146,8 +154,13 @@ func unenforcedEntry(l leaf) (string, bool) {
 	if l.value != "" && !enforcedValue(l.path, l.value) {
 		return l.path, true
 	}
-	for _, entry := range notEnforced {
-		if l.path == entry || strings.HasPrefix(l.path, entry+".") || strings.HasPrefix(l.path, entry+"[") {
+	return entryOf(notEnforced, l.path)
+}
+
+// entryOf returns the entry of a table that stands for a path.
+func entryOf(table []string, path string) (string, bool) {
+	for _, entry := range table {
+		if path == entry || strings.HasPrefix(path, entry+".") || strings.HasPrefix(path, entry+"[") {
 			return entry, true
 		}
 	}
@@ -220,28 +233,27 @@ func walkValue(at leaf, v reflect.Value, visit func(leaf)) {
 }
 
 // target adds the fields of one entry of to.
-func (u *unenforced) target(src *Source, i int) {
-	d := &src.To[i]
+func (u *unenforced) target(i int, d *v1alpha1.Destination) {
 	at := fmt.Sprintf("to[%d].", i)
-	protocol := d.Protocol
+	protocol, field := d.Protocol, at+"protocol"
 	if d.CIDR != nil {
-		protocol = d.CIDR.Protocol
+		protocol, field = d.CIDR.Protocol, at+"cidr.protocol"
 	}
 	switch {
 	case protocol == v1alpha1.ProtocolTLS:
-		u.requestFields(src, v1alpha1.ReasonEncrypted, i)
+		u.add(UnenforcedField{field, v1alpha1.ReasonEncrypted, i})
 	case protocol == v1alpha1.ProtocolTCP:
-		u.requestFields(src, v1alpha1.ReasonOpaqueProtocol, i)
+		u.add(UnenforcedField{field, v1alpha1.ReasonOpaqueProtocol, i})
 	case cleartext(protocol):
-	case d.Host != "" && (len(d.Ports) == 0 || slices.Contains(d.Ports, https)):
+	case d.Host != "" && mayBeHTTPS(d):
 		u.add(UnenforcedField{at + "host", v1alpha1.ReasonEncrypted, i})
-	case namesHTTPS(d):
+	case mayBeHTTPS(d):
 		u.add(UnenforcedField{at + portsField(d), v1alpha1.ReasonEncrypted, i})
 	}
 	if d.Via != nil && d.Via.CredentialsRef != nil {
 		u.add(UnenforcedField{at + "via.credentialsRef", v1alpha1.ReasonNotYetSupported, i})
 	}
-	if t := d.TLS; t != nil && t.Mode != "" && t.Mode != v1alpha1.TLSPassthrough {
+	if t := d.TLS; t != nil && t.Mode != "" && !enforcedValue("to[].tls.mode", string(t.Mode)) {
 		u.add(UnenforcedField{at + "tls.mode", v1alpha1.ReasonNotYetSupported, i})
 	}
 }
@@ -254,9 +266,11 @@ func cleartext(p v1alpha1.Protocol) bool {
 // https is the port on which calls are encrypted by the pod.
 const https = 443
 
-// namesHTTPS reports whether a destination other than a host is limited to ports of which one is for encrypted calls.
-func namesHTTPS(d *v1alpha1.Destination) bool {
+// mayBeHTTPS reports whether one of the ports of a destination, as far as it names them, is for encrypted calls.
+func mayBeHTTPS(d *v1alpha1.Destination) bool {
 	switch {
+	case d.Host != "":
+		return len(d.Ports) == 0 || slices.Contains(d.Ports, https)
 	case d.Service != nil:
 		port := d.Service.Port
 		return port != nil && (port.IntVal == https || port.StrVal == "https")

@@ -81,7 +81,8 @@ func TestUnenforcedFields(t *testing.T) {
 			give: Source{To: []v1alpha1.Destination{
 				{Host: "a.example"},
 				{Host: "a.example", Ports: []int32{80}},
-				{Host: "a.example", Ports: []int32{443}, Protocol: v1alpha1.ProtocolHTTP, TLS: &v1alpha1.DestinationTLS{Mode: v1alpha1.TLSOriginate}},
+				{Host: "a.example", Ports: []int32{443}, Protocol: v1alpha1.ProtocolHTTP, TLS: &v1alpha1.DestinationTLS{Mode: v1alpha1.TLSIntercept}},
+				{Host: "a.example", Ports: []int32{80}, Protocol: v1alpha1.ProtocolHTTP, TLS: &v1alpha1.DestinationTLS{Mode: v1alpha1.TLSOriginate}},
 				{CIDR: &v1alpha1.CIDRDestination{Block: "10.0.0.0/8", Protocol: v1alpha1.ProtocolTCP}},
 				{Any: &v1alpha1.AnyDestination{}, Protocol: v1alpha1.ProtocolGRPC},
 				{Any: &v1alpha1.AnyDestination{}, Ports: []int32{80, 443}},
@@ -91,10 +92,11 @@ func TestUnenforcedFields(t *testing.T) {
 			want: []UnenforcedField{
 				{"to[0].host", v1alpha1.ReasonEncrypted, 0},
 				{"to[2].tls.mode", v1alpha1.ReasonNotYetSupported, 2},
-				{"to[5].ports", v1alpha1.ReasonEncrypted, 5},
-				{"to[6].cidr.ports", v1alpha1.ReasonEncrypted, 6},
-				{"to[7].service.port", v1alpha1.ReasonEncrypted, 7},
+				{"to[4].cidr.protocol", v1alpha1.ReasonOpaqueProtocol, 4},
+				{"to[6].ports", v1alpha1.ReasonEncrypted, 6},
+				{"to[7].cidr.ports", v1alpha1.ReasonEncrypted, 7},
 				{"to[8].service.port", v1alpha1.ReasonEncrypted, 8},
+				{"to[9].service.port", v1alpha1.ReasonEncrypted, 9},
 			},
 		},
 	}
@@ -111,9 +113,11 @@ func TestUnenforcedFields(t *testing.T) {
 func TestDescribeUnenforcedGroupsByReason(t *testing.T) {
 	got := DescribeUnenforced([]UnenforcedField{
 		{"retry.hedging", v1alpha1.ReasonNotYetSupported, -1}, {"to[0].host", v1alpha1.ReasonEncrypted, 0},
-		{"rateLimit", v1alpha1.ReasonNotYetSupported, -1},
+		{"rateLimit", v1alpha1.ReasonNotYetSupported, -1}, {"to[1].tls.mode", v1alpha1.ReasonNotYetSupported, 1}, {"rules", v1alpha1.ReasonEncrypted, 0},
+		{"rules", v1alpha1.ReasonOpaqueProtocol, 2},
 	})
-	want := "Not enforced by this version: retry.hedging, rateLimit. Governed as whole connections where the calls are encrypted: to[0].host."
+	want := "Not enforced by this version: retry.hedging, rateLimit, to[1].tls.mode. Governed as whole connections where the calls are encrypted: to[0].host. " +
+		"Without effect where the calls are encrypted: rules. Without effect where there are no requests: rules."
 	if got != want {
 		t.Errorf("got %q", got)
 	}

@@ -21,8 +21,6 @@ type Field struct {
 	Enforced bool
 	// Values are those that agents act on, if others are valid too; nil if they act on all.
 	Values []string
-	// Requests says that it is about requests and responses, and has no meaning where a connection as a whole is one call.
-	Requests bool
 }
 
 // Fields lists every such field of both kinds once, in the order of the API's types.
@@ -43,8 +41,7 @@ func Fields() []Field {
 
 func fieldAt(path string) Field {
 	values, some := enforcedValues[path]
-	_, requests := requestField(path)
-	return Field{Requests: requests, Path: path, Enforced: some || slices.Contains(enforced, path), Values: slices.Clone(values)}
+	return Field{Path: path, Enforced: some || slices.Contains(enforced, path), Values: slices.Clone(values)}
 }
 
 // fieldPaths lists the paths of the fields below t.

@@ -170,12 +170,31 @@ func (c *compiler) addBinding(own, covering []policyTarget, ports []uint16) {
 	if b.remainder {
 		b.To.Ports = nil
 	}
+	b.takeTLS(covering, ports[0])
 	m := c.merge(covering, ports[0])
 	b.Policy, b.Merged, b.Base, b.Rules = m.policy, m.ids, m.base, m.rules
 	b.RejectQUIC = m.rejectQUIC
 	b.Mode = policy.ModeEnforce
 	b.Key = bindingKey(m.name, b.mostSpecific.key()+viaKey(b.To.Via), b.To.Ports)
 	c.bindings = append(c.bindings, b)
+}
+
+// takeTLS takes the TLS of the most significant target that says anything about it, a less specific one too: what a policy says about retries
+// to one host of many must not have calls made in plain text.
+func (b *compiledBinding) takeTLS(covering []policyTarget, port uint16) {
+	if b.To.Kind != policy.TargetHost {
+		return
+	}
+	b.To.TLS = policy.TLS{}
+	for _, t := range slices.Backward(covering) {
+		if !t.target.coversPort(port) || t.policy.To[t.target.index].TLS == nil {
+			continue
+		}
+		if b.To.TLS = t.target.TLS; b.To.Protocol == policy.ProtocolAuto {
+			b.To.Protocol = t.target.Protocol
+		}
+		return
+	}
 }
 
 func bindingKey(merged, targetKey string, ports []uint16) string {

@@ -44,7 +44,7 @@ func (g given) read(t testing.TB) *Policy {
 	if g.level == LevelPods {
 		src.PodSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "checkout"}}
 	}
-	p, problems := Read(src, services)
+	p, problems := Read(src, services, NoReferences)
 	if problems != nil {
 		t.Fatalf("read %s: %v", g.id, problems)
 	}

@@ -39,8 +39,8 @@ type Policy struct {
 	targets []target
 }
 
-// Read checks a policy on its own, against the Services it names. With problems the Policy is nil.
-func Read(src Source, services Lookup) (*Policy, []Problem) {
+// Read checks a policy on its own, against the Services that it names and what else it refers to. With problems the Policy is nil.
+func Read(src Source, services Lookup, find FindReference) (*Policy, []Problem) {
 	p := &Policy{Source: src}
 	problems := p.readSelectors()
 	for i := range src.To {
@@ -49,6 +49,9 @@ func Read(src Source, services Lookup) (*Policy, []Problem) {
 			problems = append(problems, *problem)
 			continue
 		}
+		var wrong []Problem
+		t.TLS, wrong = p.readTLS(i, find)
+		problems = append(problems, wrong...)
 		p.targets = append(p.targets, t)
 	}
 	if len(problems) > 0 {
@@ -69,6 +72,9 @@ func RestoreLastGood(src Source, services Lookup) *Policy {
 	}
 	for i := range src.To {
 		if t, problem := p.readTarget(i, services); problem == nil {
+			// What else it refers to it keeps the names of, whatever has become of that: a call that was to be encrypted is not made in
+			// plain text.
+			t.TLS, _ = p.readTLS(i, NoReferences)
 			p.targets = append(p.targets, t)
 		}
 	}

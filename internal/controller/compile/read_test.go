@@ -39,7 +39,7 @@ func TestReadFindsWhatTheSchemaCannot(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			tc.give.ID = policy.ParseID("shop/p")
-			p, problems := Read(tc.give, services)
+			p, problems := Read(tc.give, services, NoReferences)
 			if p != nil {
 				t.Error("a policy with problems was read")
 			}
@@ -53,7 +53,7 @@ func TestReadFindsWhatTheSchemaCannot(t *testing.T) {
 //enforces:agent to[].service.namespace
 func TestServiceOfTheCallersOwnNamespace(t *testing.T) {
 	src := Source{ID: policy.ParseID("base"), To: to(service("", "inventory", "http"), anyOf()), Body: &v1alpha1.PolicyBody{}}
-	p, problems := Read(src, services)
+	p, problems := Read(src, services, NoReferences)
 	if problems != nil || !p.Relative() {
 		t.Fatalf("relative %v, problems %v", p.Relative(), problems)
 	}

@@ -3,52 +3,46 @@ package compile
 import (
 	"reflect"
 	"strings"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
 )
 
-// requestFields lists the enforced fields that are about requests and responses: they have no meaning where a connection as a whole is one
-// call. An entry stands for itself and everything below it. A test compares the list with the tests of each driver.
-var requestFields = []string{
-	"rules",
-	"timeouts.responseHeader",
-	"timeouts.read",
-	"timeouts.write",
-	"retry.statusCodes",
-	"retry.responseHeaders",
-	"retry.grpcStatuses",
-	"retry.overrides[].statusCodes",
-	"retry.overrides[].grpcStatuses",
-	"retry.retryAfter",
-	"retry.idempotency",
-	"retry.body",
-	"connectionPool.maxIdlePerEndpoint",
-	"connectionPool.idleTimeout",
-	"connectionPool.maxLifetime",
-	"connectionPool.maxRequestsPerConnection",
-	"circuitBreaker.failures.statusCodes",
-	"circuitBreaker.failures.grpcStatuses",
-}
+// requestFields lists the fields that are about requests, or TLS of the agent's own, by their paths as in notEnforced. Where connections are
+// passed through as they are, encrypted or of another protocol, there is nothing that they could act on. A test compares them with what tests hold for such connections.
+var requestFields = strings.Fields(`
+	rules
+	timeouts.tlsHandshake timeouts.responseHeader timeouts.read timeouts.write
+	retry.statusCodes retry.responseHeaders retry.grpcStatuses retry.overrides[].statusCodes retry.overrides[].grpcStatuses
+	retry.retryAfter retry.idempotency retry.body
+	circuitBreaker.failures.statusCodes circuitBreaker.failures.grpcStatuses
+	connectionPool.maxIdlePerEndpoint connectionPool.idleTimeout connectionPool.maxLifetime connectionPool.maxRequestsPerConnection
+	connectionPool.http2
+`)
 
-// requestField returns the entry of requestFields that a field, by its path, belongs to.
-func requestField(path string) (entry string, ok bool) {
-	for _, e := range requestFields {
-		if path == e || strings.HasPrefix(path, e+".") || strings.HasPrefix(path, e+"[") {
-			return e, true
-		}
-	}
-	return "", false
-}
-
-// requestFields adds the fields about requests that are set: without effect at entry i of to, for a reason.
-func (u *unenforced) requestFields(src *Source, reason string, i int) {
+// withoutRequests adds the fields that are set and about requests, for an entry of to whose connections are passed through.
+func (u *unenforced) withoutRequests(src *Source, target int, reason string) {
 	if src.Body == nil {
 		return
 	}
 	walk(leaf{}, reflect.ValueOf(src.Body).Elem(), func(l leaf) {
-		if strings.HasPrefix(l.shown, "rules[") { // what a rule changes has the path of what it changes
-			l = leaf{path: "rules", shown: "rules"}
+		if strings.HasPrefix(l.shown, "rules[") {
+			u.add(UnenforcedField{src.field("rules"), reason, target})
+			return
 		}
-		if entry, ok := requestField(l.path); ok {
-			u.add(UnenforcedField{src.field(shown(l.shown, entry)), reason, i})
+		if entry, ok := entryOf(requestFields, l.path); ok {
+			u.add(UnenforcedField{src.field(shown(l.shown, entry)), reason, target})
 		}
 	})
+}
+
+// passedThrough returns why the connections to an entry of to are passed through, as far as that is known from the policy; "" if they are not.
+func passedThrough(d *v1alpha1.Destination) (reason string) {
+	protocol := declared(d)
+	switch {
+	case protocol == v1alpha1.ProtocolTCP:
+		return v1alpha1.ReasonOpaqueProtocol
+	case protocol == v1alpha1.ProtocolTLS, protocol == v1alpha1.ProtocolAuto && mayBeHTTPS(d):
+		return v1alpha1.ReasonEncrypted
+	}
+	return ""
 }

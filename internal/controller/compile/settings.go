@@ -29,6 +29,7 @@ func setTimeouts(t *policy.Timeouts, in *v1alpha1.Timeouts) {
 	}
 	t.Read, t.Write = 0, 0
 	setDuration(&t.Connect, in.Connect)
+	setDuration(&t.TLSHandshake, in.TLSHandshake)
 	setDuration(&t.PerTry, in.PerTry)
 	setDuration(&t.ResponseHeader, in.ResponseHeader)
 	setDuration(&t.Idle, in.Idle)

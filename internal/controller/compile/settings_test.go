@@ -34,9 +34,9 @@ func TestSettings(t *testing.T) {
 		want func(*policy.Settings)
 	}{
 		"timeouts; reading and writing follow idle": {
-			give: []string{`timeouts: {connect: 1s, perTry: 2s, responseHeader: 3s, idle: 1m, write: 7s, overall: 10s, maxDuration: 1h}`},
+			give: []string{`timeouts: {connect: 1s, tlsHandshake: 4s, perTry: 2s, responseHeader: 3s, idle: 1m, write: 7s, overall: 10s, maxDuration: 1h}`},
 			want: func(s *policy.Settings) {
-				s.Timeouts = policy.Timeouts{Connect: time.Second, PerTry: 2 * time.Second, ResponseHeader: 3 * time.Second, Idle: time.Minute,
+				s.Timeouts = policy.Timeouts{Connect: time.Second, TLSHandshake: 4 * time.Second, PerTry: 2 * time.Second, ResponseHeader: 3 * time.Second, Idle: time.Minute,
 					Read: time.Minute, Write: 7 * time.Second, Overall: 10 * time.Second, MaxDuration: time.Hour}
 			},
 		},

@@ -2,7 +2,6 @@ package distribute
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"fairlead.dev/fairlead/internal/wire"
@@ -139,9 +138,9 @@ func (s *Store) markChanged(n *node, ref wire.Ref) {
 	switch ref.Kind {
 	case wire.Profile:
 		s.changed.add(ref.Name)
-	case wire.Destination:
+	case wire.Destination, wire.Roots, wire.KeyPair, wire.Credentials:
 		for name, u := range n.profiles {
-			if _, uses := slices.BinarySearch(u.profile.uses, ref.Name); uses {
+			if u.profile.concerns(ref, n) {
 				s.changed.add(name)
 			}
 		}

@@ -20,12 +20,14 @@ type Batch struct {
 type change struct {
 	ref      wire.Ref
 	resource *wire.Resource
-	node     string   // of a workload
-	profile  string   // of a workload
-	uses     []string // destinations of a profile
+	node     string     // of a workload
+	profile  string     // of a workload
+	uses     []wire.Ref // destinations of a profile, and what else it refers to, sorted
+	hosts    []string   // whose TLS a profile intercepts, sorted
+	retained bool       // of what a profile refers to: agents keep what they have, see RetainReference
 	keys     []trafficKey
 	policies []policy.ID // that have a part in a profile, sorted
-	err      error       // why the profile or destination cannot be published
+	err      error       // why the profile, or what it names, cannot be published
 }
 
 // trafficKey is under which traffic is summed.
@@ -51,18 +53,26 @@ func (b *Batch) SetProfile(p *policy.Profile, others ...policy.ID) {
 	for i := range p.Bindings {
 		binding := &p.Bindings[i]
 		if binding.To.Kind == policy.TargetService {
-			c.uses = append(c.uses, binding.To.Service)
+			c.uses = append(c.uses, wire.Ref{Kind: wire.Destination, Name: binding.To.Service})
+		}
+		if binding.To.TLS.Mode == policy.TLSIntercept {
+			c.hosts = append(c.hosts, binding.To.Host)
 		}
 		c.keys = append(c.keys, trafficKey{binding.Policy, binding.To.String()})
 		c.policies = append(append(c.policies, binding.Policy), binding.Merged...)
 	}
-	slices.Sort(c.uses)
+	for kind, name := range p.References() {
+		c.uses = append(c.uses, wire.ReferenceTo(kind, name))
+	}
+	slices.SortFunc(c.uses, wire.Ref.Compare)
 	c.uses = slices.Compact(c.uses)
+	slices.Sort(c.hosts)
+	c.hosts = slices.Compact(c.hosts)
 	slices.SortFunc(c.policies, policy.ID.Compare)
 	c.policies = slices.Compact(c.policies)
 	var err error
 	if c.resource, err = b.encoding().Profile(p); err != nil {
-		c.uses, c.keys = nil, nil
+		c.uses, c.hosts, c.keys = nil, nil, nil
 		b.refuse(c, err)
 		return
 	}
@@ -85,6 +95,40 @@ func (b *Batch) SetDestination(d *policy.Destination) {
 // RemoveDestination removes a destination.
 func (b *Batch) RemoveDestination(name string) { b.remove(wire.Destination, name) }
 
+// SetRoots adds or changes roots that profiles refer to.
+func (b *Batch) SetRoots(v *policy.Roots) {
+	b.setReference(wire.Ref{Kind: wire.Roots, Name: v.Name}, func(e *wire.Encoder) (*wire.Resource, error) { return e.Roots(v) })
+}
+
+// SetKeyPair adds or changes a key pair that profiles refer to.
+func (b *Batch) SetKeyPair(v *policy.KeyPair) {
+	b.setReference(wire.Ref{Kind: wire.KeyPair, Name: v.Name}, func(e *wire.Encoder) (*wire.Resource, error) { return e.KeyPair(v) })
+}
+
+// SetCredentials adds or changes credentials that profiles refer to.
+func (b *Batch) SetCredentials(v *policy.Credentials) {
+	b.setReference(wire.Ref{Kind: wire.Credentials, Name: v.Name}, func(e *wire.Encoder) (*wire.Resource, error) { return e.Credentials(v) })
+}
+
+func (b *Batch) setReference(ref wire.Ref, encode func(*wire.Encoder) (*wire.Resource, error)) {
+	r, err := encode(b.encoding())
+	if err != nil {
+		b.refuse(change{ref: ref}, err)
+		return
+	}
+	b.set(change{resource: r}, nil)
+}
+
+// RetainReference says that what a profile refers to is not known for now: agents that have some version of it keep that.
+func (b *Batch) RetainReference(kind policy.ReferenceKind, name string) {
+	b.changes = append(b.changes, change{ref: wire.ReferenceTo(kind, name), retained: true})
+}
+
+// RemoveReference removes what no profile refers to any more.
+func (b *Batch) RemoveReference(kind policy.ReferenceKind, name string) {
+	b.changes = append(b.changes, change{ref: wire.ReferenceTo(kind, name)})
+}
+
 // Append adds the changes of o, which must not be used any more.
 func (b *Batch) Append(o *Batch) {
 	b.changes = append(b.changes, o.changes...)
@@ -101,7 +145,7 @@ func (b *Batch) encoding() *wire.Encoder {
 // Len returns the number of changes in b.
 func (b *Batch) Len() int { return len(b.changes) }
 
-// refuse notes that a profile or destination cannot be published.
+// refuse notes that a profile, or what it names, cannot be published.
 func (b *Batch) refuse(c change, why error) {
 	b.errs = append(b.errs, why)
 	c.err = why

@@ -44,8 +44,9 @@ type TargetFigures struct {
 	Breakers    Breakers
 	Connections int
 	OpaqueOpen  int
-	PerSecond   float64       // as in Figures
-	Covered     time.Duration // as in Figures
+	TLSFailures []policy.TLSFailure // sorted by reason
+	PerSecond   float64             // as in Figures
+	Covered     time.Duration       // as in Figures
 }
 
 // Add adds a destination.
@@ -137,13 +138,18 @@ func bounded(list []policy.CaptureProblem) []policy.CaptureProblem {
 
 func (s *sum) figures(now moment) TargetFigures {
 	var f TargetFigures
+	var tls map[string]uint64
 	newest := now.slot()
 	for _, b := range s.buckets {
 		if b != nil && b.slot > newest-bucketsIn && b.slot <= newest {
 			f.Counts = f.Counts.Plus(b.counts)
 			f.Latency.Add(&b.latency)
+			for reason, count := range b.tls {
+				tls = addFailure(tls, policy.TLSFailure{Reason: reason, Count: count})
+			}
 		}
 	}
+	f.TLSFailures = failuresIn(tls)
 	for _, g := range s.gauges {
 		b := Breakers{Open: g.open, HalfOpen: g.halfOpen}
 		if g.state() > 0 {

@@ -6,15 +6,15 @@ import (
 	"fairlead.dev/fairlead/internal/wire"
 )
 
-// leftOutOn returns the features that a profile and its destinations need and that the agent of n lacks.
+// leftOutOn returns the features that a profile and its dependencies need and that the agent of n lacks.
 func (s *Store) leftOutOn(n *node, p *profile) wire.Features {
 	c := n.effectiveSession()
 	if c == nil || p.resource == nil {
 		return 0
 	}
 	out := p.resource.LeftOut(c.features)
-	for _, name := range p.uses {
-		if d := s.destinations[name]; d != nil && d.resource != nil {
+	for _, ref := range p.uses {
+		if d := s.dependencies[ref]; d != nil && d.resource != nil {
 			out |= d.resource.LeftOut(c.features)
 		}
 	}

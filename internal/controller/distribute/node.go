@@ -11,10 +11,11 @@ type node struct {
 	name         string
 	workloads    map[string]workload // by pod UID
 	profiles     map[string]*profileUse
-	reportable   *reportable    // what its agents may report on; nil until it is asked for after a change
-	destinations map[string]int // how many used profiles name it
-	sessions     []*session     // oldest first; more than one while an upgrade surges
-	former       *session       // the last one that ended, until another one has acknowledged something or lostAt + Grace
+	reportable   *reportable      // what its agents may report on; nil until it is asked for after a change
+	dependencies map[wire.Ref]int // how many used profiles name it
+	issuer       *wire.Resource   // its KeyPair of the name policy.IssuerName, if it was issued one
+	sessions     []*session       // oldest first; more than one while an upgrade surges
+	former       *session         // the last one that ended, until another one has acknowledged something or lostAt + Grace
 	lostAt       time.Time
 	madeAt       time.Time
 	answered     bool // an agent has acknowledged something since serving started
@@ -51,8 +52,11 @@ func (s *Store) useProfile(n *node, name string) {
 	}
 	s.pending.update[n] = struct{}{}
 	s.markDirty(n, wire.Ref{Kind: wire.Profile, Name: name})
-	for _, d := range p.uses {
-		s.useDestination(n, d)
+	for _, ref := range p.uses {
+		s.useDependency(n, ref)
+	}
+	if len(p.hosts) > 0 {
+		s.wantIssuers()
 	}
 	s.changed.add(name)
 }
@@ -75,39 +79,45 @@ func (s *Store) releaseProfile(n *node, name string) {
 		}
 	}
 	s.markDirty(n, wire.Ref{Kind: wire.Profile, Name: name})
-	for _, d := range p.uses {
-		s.releaseDestination(n, d)
+	for _, ref := range p.uses {
+		s.releaseDependency(n, ref)
+	}
+	if len(p.hosts) > 0 {
+		s.wantIssuers()
 	}
 	s.changed.add(name)
 	s.tidyProfile(name, p)
 }
 
-// useDestination counts one more profile used on n that names the destination.
-func (s *Store) useDestination(n *node, name string) {
-	if n.destinations[name]++; n.destinations[name] > 1 {
+// useDependency counts one more profile used on n that names the dependency.
+func (s *Store) useDependency(n *node, ref wire.Ref) {
+	if n.dependencies[ref]++; n.dependencies[ref] > 1 {
 		return
 	}
-	s.destination(name).nodes[n.name] = n
-	s.markDirty(n, wire.Ref{Kind: wire.Destination, Name: name})
+	s.dependency(ref).nodes[n.name] = n
+	s.markDirty(n, ref)
 }
 
-// releaseDestination reverses reach.
-func (s *Store) releaseDestination(n *node, name string) {
-	if n.destinations[name]--; n.destinations[name] > 0 {
+// releaseDependency reverses useDependency.
+func (s *Store) releaseDependency(n *node, ref wire.Ref) {
+	if n.dependencies[ref]--; n.dependencies[ref] > 0 {
 		return
 	}
-	delete(n.destinations, name)
-	d := s.destination(name)
+	delete(n.dependencies, ref)
+	if ref == issuerRef {
+		n.issuer = nil
+	}
+	d := s.dependency(ref)
 	delete(d.nodes, n.name)
-	s.markDirty(n, wire.Ref{Kind: wire.Destination, Name: name})
-	s.tidyDestination(name, d)
+	s.markDirty(n, ref)
+	s.tidyDependency(ref, d)
 }
 
 func (s *Store) node(name string) *node {
 	n := s.nodes[name]
 	if n == nil {
 		s.addReportLoad(loadPerNode)
-		n = &node{name: name, madeAt: time.Now(), workloads: map[string]workload{}, profiles: map[string]*profileUse{}, destinations: map[string]int{}}
+		n = &node{name: name, madeAt: time.Now(), workloads: map[string]workload{}, profiles: map[string]*profileUse{}, dependencies: map[wire.Ref]int{}}
 		s.nodes[name] = n
 	}
 	return n
@@ -158,25 +168,34 @@ func (s *Store) published(n *node, ref wire.Ref) *wire.Resource {
 		if u := n.profiles[ref.Name]; u != nil {
 			return u.profile.resource
 		}
-	case wire.Destination:
-		if n.destinations[ref.Name] > 0 {
-			return s.destinations[ref.Name].resource
+	case wire.Destination, wire.Roots, wire.KeyPair, wire.Credentials:
+		switch {
+		case n.dependencies[ref] == 0:
+		case ref == issuerRef:
+			return n.issuer
+		default:
+			return s.dependencies[ref].resource
 		}
 	}
 	return nil
 }
 
+// retained reports whether agents of n keep whatever version of ref they have: nothing is known to replace it with yet.
+func (s *Store) retained(n *node, ref wire.Ref) bool {
+	return n.dependencies[ref] > 0 && (ref == issuerRef || s.dependencies[ref].retained)
+}
+
 // refs returns the name of everything n should have, published or not.
 func (n *node) refs() []wire.Ref {
-	out := make([]wire.Ref, 0, len(n.workloads)+len(n.profiles)+len(n.destinations))
+	out := make([]wire.Ref, 0, len(n.workloads)+len(n.profiles)+len(n.dependencies))
 	for name := range n.workloads {
 		out = append(out, wire.Ref{Kind: wire.Workload, Name: name})
 	}
 	for name := range n.profiles {
 		out = append(out, wire.Ref{Kind: wire.Profile, Name: name})
 	}
-	for name := range n.destinations {
-		out = append(out, wire.Ref{Kind: wire.Destination, Name: name})
+	for ref := range n.dependencies {
+		out = append(out, ref)
 	}
 	return out
 }

@@ -195,8 +195,8 @@ func (s *Store) unpublishable(p *profile) error {
 	if len(s.unpublished) == 0 {
 		return nil
 	}
-	for _, name := range p.uses {
-		if d := s.destinations[name]; d != nil && d.err != nil {
+	for _, ref := range p.uses {
+		if d := s.dependencies[ref]; d != nil && d.err != nil {
 			return d.err
 		}
 	}
@@ -220,13 +220,13 @@ func (s *Store) refusal(c *session, p *profile) (refusal, bool) {
 	return first, at.Kind != 0
 }
 
-// concerns reports whether ref is the profile, or one of the destinations that it names or of the pods that it governs on n.
+// concerns reports whether ref is the profile, or one of its dependencies or of the pods that it governs on n.
 func (p *profile) concerns(ref wire.Ref, n *node) bool {
 	switch ref.Kind {
 	case wire.Profile:
 		return ref.Name == p.name
-	case wire.Destination:
-		_, uses := slices.BinarySearch(p.uses, ref.Name)
+	case wire.Destination, wire.Roots, wire.KeyPair, wire.Credentials:
+		_, uses := slices.BinarySearchFunc(p.uses, ref, wire.Ref.Compare)
 		return uses
 	case wire.Workload:
 		return n.workloads[ref.Name].profile == p.name

@@ -93,7 +93,7 @@ func lacks(s *Store, c *session, names []string, f wire.Feature) bool {
 		}
 		needs := p.resource.Needs()
 		for _, d := range p.uses {
-			needs |= needsOf(s.destinations[d].resource)
+			needs |= needsOf(s.dependencies[d].resource)
 		}
 		if needs.Has(f) {
 			return true

@@ -193,6 +193,7 @@ func (s *Store) next(c *session) (wire.Update, bool) {
 			delete(c.rejected, ref)
 		}
 		switch {
+		case want == nil && held && s.retained(c.node, ref):
 		case want == nil && held:
 			u.Removed = append(u.Removed, ref)
 			delete(c.held, ref) // the agent may remove it at any time from here on
@@ -223,7 +224,7 @@ func (s *Store) addDelta(c *session, u *wire.Update, want *wire.Resource) {
 	if !c.patches || !held || want.Ref.Kind != wire.Destination {
 		return
 	}
-	if d := s.destinations[want.Ref.Name].history.delta(version, want, c.features); d != nil {
+	if d := s.dependencies[want.Ref].history.delta(version, want, c.features); d != nil {
 		if u.Deltas == nil {
 			u.Deltas = map[wire.Ref]*wire.Delta{}
 		}

@@ -40,15 +40,16 @@ type Store struct {
 	nodes          map[string]*node
 	workloads      map[string]*node // by pod UID
 	profiles       map[string]*profile
-	destinations   map[string]*destination
+	dependencies   map[wire.Ref]*dependency
 	policies       map[policy.ID]*policyRollout // that have a part in profiles
 	connections    uint64                       // counts sessions, for their order
 	revision       uint64                       // counts publications
-	unpublished    map[string]struct{}          // destinations whose latest version cannot be published
+	unpublished    map[wire.Ref]struct{}        // dependencies whose latest version cannot be published
 	reportLoad     int                          // entries that the reports of all agents have at most
 	graceOver      bool                         // StartGrace is over
 	disconnections []disconnection              // oldest first
 	pending        publication                  // the one in progress
+	wantIssuers    func()                       // tells whoever issues that nodes need issuers, or for other hosts
 }
 
 // publication is what remains to be done when all changes of the publication in progress have been applied.
@@ -62,7 +63,8 @@ type publication struct {
 type profile struct {
 	name        string
 	resource    *wire.Resource      // nil: used but not published
-	uses        []string            // destinations
+	uses        []wire.Ref          // its dependencies, sorted
+	hosts       []string            // whose TLS it intercepts, sorted
 	keys        map[trafficKey]*sum // under which its traffic is reported
 	policies    []*policyRollout    // that have a part in it
 	nodes       map[string]*node
@@ -70,10 +72,12 @@ type profile struct {
 	publishedIn uint64 // the last publication that set it, changed or not
 }
 
-// destination exists while it has a resource, a user or a reason to have no resource. Guarded by Store.mu.
-type destination struct {
+// dependency is a destination or something else that profiles refer to. It exists while it has a resource, a user or a reason to have no
+// resource. Guarded by Store.mu.
+type dependency struct {
 	resource *wire.Resource // nil: used but not published
-	history  history
+	retained bool           // it is not known: agents keep what they have
+	history  history        // of a destination
 	nodes    map[string]*node
 	err      error // as for a profile
 }
@@ -95,8 +99,8 @@ func NewStore(opts StoreOptions) *Store {
 	}
 	s := &Store{
 		opts: opts, traffic: newTraffic(), changed: newChangedProfiles(),
-		nodes: map[string]*node{}, workloads: map[string]*node{}, profiles: map[string]*profile{}, destinations: map[string]*destination{},
-		policies: map[policy.ID]*policyRollout{}, unpublished: map[string]struct{}{},
+		nodes: map[string]*node{}, workloads: map[string]*node{}, profiles: map[string]*profile{}, dependencies: map[wire.Ref]*dependency{},
+		policies: map[policy.ID]*policyRollout{}, unpublished: map[wire.Ref]struct{}{}, wantIssuers: func() {},
 	}
 	s.addReportLoad(0)
 	return s
@@ -143,8 +147,8 @@ func (s *Store) apply(c *change) {
 		s.applyWorkload(c)
 	case wire.Profile:
 		s.applyProfile(c)
-	case wire.Destination:
-		s.applyDestination(c)
+	case wire.Destination, wire.Roots, wire.KeyPair, wire.Credentials:
+		s.applyDependency(c)
 	}
 }
 
@@ -202,24 +206,27 @@ func (s *Store) applyProfile(c *change) {
 		return
 	}
 	oldUses, oldKeys := p.uses, p.keys
-	p.resource, p.uses, p.keys = c.resource, c.uses, s.traffic.addKeys(c.keys)
+	if !slices.Equal(p.hosts, c.hosts) {
+		s.wantIssuers()
+	}
+	p.resource, p.uses, p.hosts, p.keys = c.resource, c.uses, c.hosts, s.traffic.addKeys(c.keys)
 	s.addReportLoad(len(p.nodes) * (len(p.keys) - len(oldKeys)))
 	s.pending.droppedKeys = append(s.pending.droppedKeys, oldKeys)
 	for _, n := range p.nodes {
 		s.markDirty(n, c.ref)
-		for _, d := range p.uses {
-			s.useDestination(n, d)
+		for _, ref := range p.uses {
+			s.useDependency(n, ref)
 		}
-		for _, d := range oldUses {
-			s.releaseDestination(n, d)
+		for _, ref := range oldUses {
+			s.releaseDependency(n, ref)
 		}
 	}
 	s.changed.add(name)
 	s.tidyProfile(name, p)
 }
 
-func (s *Store) applyDestination(c *change) {
-	d := s.destination(c.ref.Name)
+func (s *Store) applyDependency(c *change) {
+	d := s.dependency(c.ref)
 	if d.err != nil || c.err != nil {
 		for _, n := range d.nodes {
 			s.markChanged(n, c.ref)
@@ -227,15 +234,18 @@ func (s *Store) applyDestination(c *change) {
 		}
 	}
 	if d.err = c.err; c.err != nil {
-		s.unpublished[c.ref.Name] = struct{}{}
+		s.unpublished[c.ref] = struct{}{}
 		return
 	}
-	delete(s.unpublished, c.ref.Name)
+	delete(s.unpublished, c.ref)
+	d.retained = c.retained
 	if d.resource != nil && c.resource != nil && d.resource.Version == c.resource.Version {
 		return
 	}
 	needsChanged := needsOf(d.resource) != needsOf(c.resource)
-	d.history.replace(d.resource, c.resource)
+	if c.ref.Kind == wire.Destination {
+		d.history.replace(d.resource, c.resource)
+	}
 	d.resource = c.resource
 	for _, n := range d.nodes {
 		s.markDirty(n, c.ref)
@@ -243,7 +253,7 @@ func (s *Store) applyDestination(c *change) {
 			s.pending.update[n] = struct{}{}
 		}
 	}
-	s.tidyDestination(c.ref.Name, d)
+	s.tidyDependency(c.ref, d)
 }
 
 func needsOf(r *wire.Resource) wire.Features {
@@ -262,11 +272,11 @@ func (s *Store) profile(name string) *profile {
 	return p
 }
 
-func (s *Store) destination(name string) *destination {
-	d := s.destinations[name]
+func (s *Store) dependency(ref wire.Ref) *dependency {
+	d := s.dependencies[ref]
 	if d == nil {
-		d = &destination{nodes: map[string]*node{}}
-		s.destinations[name] = d
+		d = &dependency{nodes: map[string]*node{}}
+		s.dependencies[ref] = d
 	}
 	return d
 }
@@ -278,9 +288,9 @@ func (s *Store) tidyProfile(name string, p *profile) {
 	}
 }
 
-func (s *Store) tidyDestination(name string, d *destination) {
-	if d.resource == nil && d.err == nil && len(d.nodes) == 0 {
-		delete(s.destinations, name)
+func (s *Store) tidyDependency(ref wire.Ref, d *dependency) {
+	if d.resource == nil && d.err == nil && !d.retained && len(d.nodes) == 0 {
+		delete(s.dependencies, ref)
 	}
 }
 
@@ -293,7 +303,12 @@ type Size struct {
 func (s *Store) Size() Size {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	z := Size{Nodes: len(s.nodes), Workloads: len(s.workloads), Profiles: len(s.profiles), Destinations: len(s.destinations)}
+	z := Size{Nodes: len(s.nodes), Workloads: len(s.workloads), Profiles: len(s.profiles)}
+	for ref := range s.dependencies {
+		if ref.Kind == wire.Destination {
+			z.Destinations++
+		}
+	}
 	for _, n := range s.nodes {
 		z.Agents += len(n.sessions)
 	}

@@ -84,6 +84,7 @@ type bucket struct {
 	slot    int64 // time in bucketSpans
 	counts  policy.Counts
 	latency policy.Latency
+	tls     map[string]uint64 // failures by reason, at most policy.MaxTLSFailures
 }
 
 func newTraffic() *traffic {
@@ -179,7 +180,7 @@ func (t *traffic) sweep(now time.Time) {
 
 // count adds entry to the slot of the time it happened in, unless that has left the window.
 func (s *sum) count(end moment, age time.Duration, entry *policy.Traffic) {
-	if age >= Window || entry.Counts == (policy.Counts{}) && entry.Latency == (policy.Latency{}) {
+	if age >= Window || entry.Counts == (policy.Counts{}) && entry.Latency == (policy.Latency{}) && len(entry.TLSFailures) == 0 {
 		return
 	}
 	slot := end.slot()
@@ -195,6 +196,9 @@ func (s *sum) count(end moment, age time.Duration, entry *policy.Traffic) {
 	}
 	b.counts = b.counts.Plus(entry.Counts)
 	b.latency.Add(&entry.Latency)
+	for _, f := range entry.TLSFailures {
+		b.tls = addFailure(b.tls, f)
+	}
 }
 
 // reportedUpTo records that a report about the time up to a moment was counted, whether or not there were calls.

@@ -1,6 +1,9 @@
 package index
 
-import "fairlead.dev/fairlead/internal/policy"
+import (
+	"fairlead.dev/fairlead/internal/controller/compile"
+	"fairlead.dev/fairlead/internal/policy"
+)
 
 // Changes are changes for agents, to be published as one. Each resource is named once.
 type Changes struct {
@@ -10,6 +13,9 @@ type Changes struct {
 	removedWorkloads    []string
 	destinations        []*policy.Destination
 	removedDestinations []string
+	materials           []*compile.Material
+	retainedMaterials   []compile.MaterialKey
+	removedMaterials    []compile.MaterialKey
 }
 
 type compiledProfile struct {
@@ -30,6 +36,12 @@ type ChangeSink interface {
 	RemoveProfile(name string)
 	SetDestination(d *policy.Destination)
 	RemoveDestination(name string)
+	SetRoots(v *policy.Roots)
+	SetKeyPair(v *policy.KeyPair)
+	SetCredentials(v *policy.Credentials)
+	// RetainReference says that nothing is known of what profiles refer to: agents keep what they have.
+	RetainReference(kind policy.ReferenceKind, name string)
+	RemoveReference(kind policy.ReferenceKind, name string)
 }
 
 // Split returns the changes in at most n parts, to be encoded at the same time and published as one.
@@ -51,6 +63,12 @@ func (c *Changes) SendTo(sink ChangeSink) {
 	for _, d := range c.destinations {
 		sink.SetDestination(d)
 	}
+	for _, m := range c.materials {
+		send(sink, m)
+	}
+	for _, key := range c.retainedMaterials {
+		sink.RetainReference(key.Kind, key.Name)
+	}
 	for i := range c.workloads {
 		sink.SetWorkload(c.workloads[i].node, &c.workloads[i].Workload)
 	}
@@ -62,5 +80,19 @@ func (c *Changes) SendTo(sink ChangeSink) {
 	}
 	for _, name := range c.removedDestinations {
 		sink.RemoveDestination(name)
+	}
+	for _, key := range c.removedMaterials {
+		sink.RemoveReference(key.Kind, key.Name)
+	}
+}
+
+func send(sink ChangeSink, m *compile.Material) {
+	switch m.Kind {
+	case policy.ReferenceRoots:
+		sink.SetRoots(m.Roots)
+	case policy.ReferenceKeyPair:
+		sink.SetKeyPair(m.KeyPair)
+	case policy.ReferenceCredentials:
+		sink.SetCredentials(m.Credentials)
 	}
 }

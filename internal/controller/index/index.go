@@ -18,6 +18,8 @@ type ClusterLookup interface {
 	Service(name string) (*compile.Service, bool)
 	// Destination returns a Service as agents see it.
 	Destination(name string) (*policy.Destination, bool)
+	// Reference returns what is known of an object that a policy refers to.
+	Reference(compile.Reference) compile.Referent
 	// Zone returns the zone of a node; empty if it has none.
 	Zone(node string) string
 }
@@ -45,10 +47,12 @@ type Index struct {
 	// guarded by mu
 	namespaces map[string]*namespace
 	policies   map[policy.ID]*policyEntry
-	cluster    []*policyEntry          // of ClusterRetryPolicies, by name
-	services   map[string]*serviceRefs // those that policies or profiles name
-	profiles   map[string]*profile     // by name
-	zones      map[string]string       // of nodes, as their workloads were published last
+	cluster    []*policyEntry                                  // of ClusterRetryPolicies, by name
+	services   map[string]*serviceRefs                         // those that policies or profiles name
+	referrers  map[compile.Reference]map[*policyEntry]struct{} // by what they refer to
+	materials  map[compile.MaterialKey]*material               // those that policies or profiles name
+	profiles   map[string]*profile                             // by name
+	zones      map[string]string                               // of nodes, as their workloads were published last
 	changes    changes
 	// inPublication has the policies of the last Publish until Published, with the generation that it completes.
 	inPublication map[policy.ID]publication
@@ -57,13 +61,14 @@ type Index struct {
 
 // changes are consequences that were not published yet.
 type changes struct {
-	conflicts    map[string]struct{}    // namespaces whose policies may conflict, "" for the cluster's
-	profiles     map[string]*profile    // to compile
-	urgent       map[string]*profile    // those of them to compile before others
-	unused       map[string]*profile    // without pods: to remove
-	workloads    map[types.UID]*pod     // pods whose profile is not the published one, those that are gone included
-	starting     map[types.UID]*pod     // those of them that have just started
-	destinations map[string]struct{}    // to look up again
+	conflicts    map[string]struct{} // namespaces whose policies may conflict, "" for the cluster's
+	profiles     map[string]*profile // to compile
+	urgent       map[string]*profile // those of them to compile before others
+	unused       map[string]*profile // without pods: to remove
+	workloads    map[types.UID]*pod  // pods whose profile is not the published one, those that are gone included
+	starting     map[types.UID]*pod  // those of them that have just started
+	destinations map[string]struct{} // to look up again
+	materials    map[compile.MaterialKey]struct{}
 	statuses     map[policy.ID]struct{} // of policies: what may have changed
 }
 
@@ -102,6 +107,8 @@ type profile struct {
 	// usable says that pods may be given the last version, though a newer one may be under way.
 	usable   bool
 	services []string // Services that compiled names
+	// materials are what compiled refers to, sorted.
+	materials []compile.MaterialKey
 }
 
 // policyEntry is a policy resource and what became of it.
@@ -110,6 +117,7 @@ type policyEntry struct {
 	uid        types.UID
 	source     compile.Source
 	warnings   []string
+	expiring   []string // sentences about what it refers to
 	unenforced []compile.UnenforcedField
 	// current is the policy as written, nil while it has problems.
 	current  *compile.Policy
@@ -119,9 +127,12 @@ type policyEntry struct {
 	active *compile.Policy
 	// lastGood is the last version that was in force.
 	lastGood *compile.Policy
-	services []string              // names that the current or the active version refers to
-	overlaps map[policy.ID]overlap // with the others that its calls are governed by
-	derived  *derived              // nil if not known
+	services []string // names that the current or the active version refers to
+	// references and materials are those of the current and the active version.
+	references []compile.Reference
+	materials  []compile.MaterialKey
+	overlaps   map[policy.ID]overlap // with the others that its calls are governed by
+	derived    *derived              // nil if not known
 
 	pods, hostNetworkPods int
 	namespaces            int
@@ -146,6 +157,9 @@ func (c *changes) shrink() {
 	if len(c.destinations) == 0 {
 		c.destinations = map[string]struct{}{}
 	}
+	if len(c.materials) == 0 {
+		c.materials = map[compile.MaterialKey]struct{}{}
+	}
 	if len(c.statuses) == 0 {
 		c.statuses = map[policy.ID]struct{}{}
 	}
@@ -159,11 +173,14 @@ func New(lookup ClusterLookup, exempt string) *Index {
 		namespaces: map[string]*namespace{},
 		policies:   map[policy.ID]*policyEntry{},
 		services:   map[string]*serviceRefs{},
+		referrers:  map[compile.Reference]map[*policyEntry]struct{}{},
+		materials:  map[compile.MaterialKey]*material{},
 		profiles:   map[string]*profile{},
 		zones:      map[string]string{},
 		changes: changes{
 			conflicts: map[string]struct{}{}, profiles: map[string]*profile{}, urgent: map[string]*profile{}, unused: map[string]*profile{},
 			workloads: map[types.UID]*pod{}, starting: map[types.UID]*pod{}, destinations: map[string]struct{}{}, statuses: map[policy.ID]struct{}{},
+			materials: map[compile.MaterialKey]struct{}{},
 		},
 	}
 }

@@ -34,6 +34,7 @@ func (x *Index) SetPolicy(uid types.UID, src compile.Source) {
 	r.source, r.derived = src, nil
 	r.warnings, r.unenforced = compile.Warnings(&src), compile.UnenforcedFields(&src)
 	x.setReferences(r)
+	x.setObjects(r)
 	x.read(r)
 	x.changes.conflicts[r.id.Namespace] = struct{}{}
 }
@@ -52,6 +53,7 @@ func (x *Index) dropPolicy(r *policyEntry) {
 	x.changes.status(r) // also if it never was in force: whoever writes its status has to know
 	x.activate(r, nil)
 	x.refer(r, nil)
+	x.referToObjects(r, nil, nil)
 	if r.isCluster() {
 		x.cluster = remove(x.cluster, r)
 	} else {
@@ -65,7 +67,9 @@ func (r *policyEntry) isCluster() bool { return r.id.Kind == policy.KindClusterR
 
 // read checks the policy as written against the Services it names.
 func (x *Index) read(r *policyEntry) {
-	r.current, r.problems = compile.Read(r.source, x.lookup.Service)
+	r.current, r.problems = compile.Read(r.source, x.lookup.Service, x.lookup.Reference)
+	r.expiring = compile.Expiring(&r.source, x.lookup.Reference)
+	x.setMaterials(r)
 	x.changes.status(r)
 }
 
@@ -125,6 +129,7 @@ func (x *Index) activate(r *policyEntry, next *compile.Policy) {
 		x.recompile(pr, r)
 	}
 	x.setReferences(r)
+	x.setObjects(r)
 	if sameSelection(last, next) {
 		return
 	}

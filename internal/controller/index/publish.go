@@ -33,6 +33,9 @@ func (x *Index) Publish(jobs []*Job) (*Changes, []policy.ID) {
 	for name := range x.changes.destinations {
 		x.publishDestination(name, &out)
 	}
+	for key := range x.changes.materials {
+		x.publishMaterial(key, &out)
+	}
 	statuses := x.takeStatuses()
 	x.changes.shrink()
 	return &out, statuses
@@ -51,6 +54,11 @@ func (x *Index) PublishUrgent(jobs []*Job) *Changes {
 		for _, name := range j.profile.services {
 			if _, changed := x.changes.destinations[name]; changed {
 				x.publishDestination(name, &out)
+			}
+		}
+		for _, key := range j.profile.materials {
+			if _, changed := x.changes.materials[key]; changed {
+				x.publishMaterial(key, &out)
 			}
 		}
 	}
@@ -116,6 +124,7 @@ func (x *Index) publishProfile(j *Job, out *Changes) bool {
 	x.compilations++
 	x.recordRelative(j)
 	x.setServices(pr, servicesOf(pr.compiled))
+	x.useMaterials(pr, materialsOf(pr.compiled))
 	out.profiles = append(out.profiles, compiledProfile{pr.compiled, j.ids})
 	return true
 }
@@ -150,6 +159,7 @@ func (x *Index) removeProfile(pr *profile, out *Changes) {
 	delete(x.changes.unused, pr.name)
 	delete(x.profiles, pr.name)
 	x.setServices(pr, nil)
+	x.useMaterials(pr, nil)
 	if pr.compiled != nil {
 		out.removedProfiles = append(out.removedProfiles, pr.name)
 	}

@@ -67,7 +67,7 @@ func (x *Index) View(id policy.ID) (View, bool) {
 	}
 	v := View{
 		ID: id, UID: r.uid, Generation: r.source.Generation, Mode: r.source.Mode, Unpublished: x.isUnpublished(id),
-		Problems: r.problems, Conflict: r.conflict, Warnings: r.warnings, Unenforced: r.unenforced,
+		Problems: r.problems, Conflict: r.conflict, Warnings: slices.Concat(r.warnings, r.expiring), Unenforced: r.unenforced,
 		InForce: r.active != nil, Pods: r.pods, HostNetworkPods: r.hostNetworkPods, Namespaces: r.namespaces,
 		PublishedRevision: r.publishedRevision, HasBreaker: r.source.HasBreaker(), Reports: map[ReportKey]struct{}{},
 	}

@@ -38,9 +38,24 @@ func destinationStatuses(v *index.View, f *distribute.Figures, base *v1alpha1.Po
 		if d.MeetsQUIC && quicSeen(f) {
 			addQUICSeen(&s, d.Index)
 		}
+		s.TLSFailures = tlsFailures(f, d.Target)
 		out = append(out, s)
 	}
 	return out
+}
+
+// tlsFailures lists why TLS to a target failed. How often is left to the metric: a status that counts would be written all the time.
+func tlsFailures(f *distribute.Figures, target string) []string {
+	var out []string
+	for i := range f.Targets {
+		for _, failure := range f.Targets[i].TLSFailures {
+			if f.Targets[i].Target == target && !slices.Contains(out, failure.Reason) {
+				out = append(out, failure.Reason)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out[:min(len(out), v1alpha1.MaxTLSFailures)]
 }
 
 // sameSince is how far two reports of one change of a breaker may lie apart: agents report its age, and whole seconds are shown.

@@ -52,7 +52,7 @@ func reservations(v *index.View, agents *Reports) string {
 		s = fmt.Sprintf(", except %s, which this version does not enforce.", listSome(missing))
 	}
 	sentences := append([]string{s}, compile.DescribeUnenforced(others), hostNetworkSentence(v), describeProblems(f.Problems),
-		describeLeftOut(agents.Rollout.LeftOut), noEndpointsSentence(v), olderSentence(f.OlderConnections), DescribeNotices(f.Notices))
+		describeLeftOut(agents.Rollout.LeftOut), noEndpointsSentence(v), tlsSentence(v, f), olderSentence(f.OlderConnections), DescribeNotices(f.Notices))
 	sentences = slices.DeleteFunc(slices.Concat(sentences, v.Remarks, v.Warnings), func(s string) bool { return s == "" })
 	return strings.Join(sentences, " ")
 }
@@ -93,6 +93,20 @@ func noEndpointsSentence(v *index.View) string {
 		return names[0] + " has no endpoints; calls to it go to the cluster and fail as without the policy."
 	}
 	return listSome(names) + " have no endpoints; calls to them go to the cluster and fail as without the policy."
+}
+
+// tlsSentence says with which destinations the agents' own TLS fails, and why: pods hear no more than that it does.
+func tlsSentence(v *index.View, f *distribute.Figures) string {
+	var names []string
+	for _, d := range v.Destinations {
+		if reasons := tlsFailures(f, d.Target); len(reasons) > 0 {
+			names = append(names, fmt.Sprintf("%s (%s)", d.Label, strings.Join(reasons, ", ")))
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("TLS fails with %s.", NameSome(names, len(names)))
 }
 
 func olderSentence(connections int) string {

@@ -41,6 +41,8 @@ const (
 	Feature_FEATURE_UNSPECIFIED Feature = 0
 	// Resources that are sent as patches. To an agent without it every resource is sent in full.
 	Feature_FEATURE_PATCHES Feature = 1
+	// TLS of hosts, and the resources that it refers to: Roots, KeyPair, Credentials.
+	Feature_FEATURE_TLS Feature = 2
 	// Rules that match gRPC calls. An agent without it never follows them.
 	Feature_FEATURE_GRPC_MATCHES Feature = 3
 	// Calls of HTTP/2 are governed, and Pool has what tunes its connections.
@@ -56,6 +58,7 @@ var (
 	Feature_name = map[int32]string{
 		0: "FEATURE_UNSPECIFIED",
 		1: "FEATURE_PATCHES",
+		2: "FEATURE_TLS",
 		3: "FEATURE_GRPC_MATCHES",
 		4: "FEATURE_HTTP2",
 		5: "FEATURE_QUIC",
@@ -64,6 +67,7 @@ var (
 	Feature_value = map[string]int32{
 		"FEATURE_UNSPECIFIED":  0,
 		"FEATURE_PATCHES":      1,
+		"FEATURE_TLS":          2,
 		"FEATURE_GRPC_MATCHES": 3,
 		"FEATURE_HTTP2":        4,
 		"FEATURE_QUIC":         5,
@@ -106,6 +110,11 @@ const (
 	ResourceKind_RESOURCE_KIND_WORKLOAD    ResourceKind = 1
 	ResourceKind_RESOURCE_KIND_PROFILE     ResourceKind = 2
 	ResourceKind_RESOURCE_KIND_DESTINATION ResourceKind = 3
+	// The kinds below are for agents with FEATURE_TLS. Of the secret ones, KEY_PAIR and CREDENTIALS, an agent gets only what its pods'
+	// policies refer to, and keeps no copy on disk.
+	ResourceKind_RESOURCE_KIND_ROOTS       ResourceKind = 4
+	ResourceKind_RESOURCE_KIND_KEY_PAIR    ResourceKind = 5
+	ResourceKind_RESOURCE_KIND_CREDENTIALS ResourceKind = 6
 )
 
 // Enum value maps for ResourceKind.
@@ -115,12 +124,18 @@ var (
 		1: "RESOURCE_KIND_WORKLOAD",
 		2: "RESOURCE_KIND_PROFILE",
 		3: "RESOURCE_KIND_DESTINATION",
+		4: "RESOURCE_KIND_ROOTS",
+		5: "RESOURCE_KIND_KEY_PAIR",
+		6: "RESOURCE_KIND_CREDENTIALS",
 	}
 	ResourceKind_value = map[string]int32{
 		"RESOURCE_KIND_UNSPECIFIED": 0,
 		"RESOURCE_KIND_WORKLOAD":    1,
 		"RESOURCE_KIND_PROFILE":     2,
 		"RESOURCE_KIND_DESTINATION": 3,
+		"RESOURCE_KIND_ROOTS":       4,
+		"RESOURCE_KIND_KEY_PAIR":    5,
+		"RESOURCE_KIND_CREDENTIALS": 6,
 	}
 )
 
@@ -308,7 +323,9 @@ type Hello struct {
 	// What the agent understands besides version 1 of the protocol. The manager ignores features that it does not know.
 	Features []Feature `protobuf:"varint,4,rep,packed,name=features,proto3,enum=fairlead.agent.v1.Feature" json:"features,omitempty"`
 	// The agent's version, for people.
-	Version       string `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
+	Version string `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
+	// More of what the agent holds: the kinds of resources that came after version 1, which managers of version 1 would refuse in held.
+	HeldLater     []*Held `protobuf:"bytes,6,rep,name=held_later,json=heldLater,proto3" json:"held_later,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -369,6 +386,13 @@ func (x *Hello) GetVersion() string {
 		return x.Version
 	}
 	return ""
+}
+
+func (x *Hello) GetHeldLater() []*Held {
+	if x != nil {
+		return x.HeldLater
+	}
+	return nil
 }
 
 // Held names one version of a resource.
@@ -558,14 +582,14 @@ func (x *Update) GetSnapshotComplete() bool {
 	return false
 }
 
-// Resource is a workload, profile or destination in its encoded form. It is opaque here so that the manager encodes it once for
+// Resource is a workload, a profile, a destination or what else there are kinds of, in its encoded form. It is opaque here so that the manager encodes it once for
 // all agents with the same features, and the agent's copy on disk keeps what it received.
 type Resource struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Ref   *ResourceRef           `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
 	// The first 16 bytes of the payload's SHA-256.
 	Version []byte `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
-	// An encoded Workload, Profile or Destination (policy.proto).
+	// An encoded message of the kind's type (policy.proto).
 	Payload []byte `protobuf:"bytes,3,opt,name=payload,proto3" json:"payload,omitempty"`
 	// In place of the payload: how it is made from that of a version which the agent holds. An agent that cannot make it rejects it as
 	// malformed, and the manager then sends it in full. Only in updates, and only to agents with FEATURE_PATCHES.
@@ -1014,7 +1038,10 @@ type SavedSet struct {
 	Resources []*Resource            `protobuf:"bytes,1,rep,name=resources,proto3" json:"resources,omitempty"`
 	// With which of the agent's updates each resource was received, in the order of resources. A greater number is newer. Absent: not
 	// known, so all are equally old.
-	Generations   []uint64 `protobuf:"varint,2,rep,packed,name=generations,proto3" json:"generations,omitempty"`
+	Generations []uint64 `protobuf:"varint,2,rep,packed,name=generations,proto3" json:"generations,omitempty"`
+	// Resources of kinds that came after version 1, but for secret ones: there are none here. An agent of version 1 would ignore the whole
+	// copy for an unknown kind in resources.
+	Later         []*Resource `protobuf:"bytes,3,rep,name=later,proto3" json:"later,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1063,6 +1090,13 @@ func (x *SavedSet) GetGenerations() []uint64 {
 	return nil
 }
 
+func (x *SavedSet) GetLater() []*Resource {
+	if x != nil {
+		return x.Later
+	}
+	return nil
+}
+
 var File_distribution_proto protoreflect.FileDescriptor
 
 const file_distribution_proto_rawDesc = "" +
@@ -1071,12 +1105,14 @@ const file_distribution_proto_rawDesc = "" +
 	"\x10SubscribeRequest\x120\n" +
 	"\x05hello\x18\x01 \x01(\v2\x18.fairlead.agent.v1.HelloH\x00R\x05hello\x12*\n" +
 	"\x03ack\x18\x02 \x01(\v2\x16.fairlead.agent.v1.AckH\x00R\x03ackB\t\n" +
-	"\amessage\"\xa9\x01\n" +
+	"\amessage\"\xe1\x01\n" +
 	"\x05Hello\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12+\n" +
 	"\x04held\x18\x02 \x03(\v2\x17.fairlead.agent.v1.HeldR\x04held\x126\n" +
 	"\bfeatures\x18\x04 \x03(\x0e2\x1a.fairlead.agent.v1.FeatureR\bfeatures\x12\x18\n" +
-	"\aversion\x18\x05 \x01(\tR\aversionJ\x04\b\x03\x10\x04R\apatches\"R\n" +
+	"\aversion\x18\x05 \x01(\tR\aversion\x126\n" +
+	"\n" +
+	"held_later\x18\x06 \x03(\v2\x17.fairlead.agent.v1.HeldR\theldLaterJ\x04\b\x03\x10\x04R\apatches\"R\n" +
 	"\x04Held\x120\n" +
 	"\x03ref\x18\x01 \x01(\v2\x1e.fairlead.agent.v1.ResourceRefR\x03ref\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\fR\aversion\"V\n" +
@@ -1088,11 +1124,11 @@ const file_distribution_proto_rawDesc = "" +
 	"\x03set\x18\x02 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\x03set\x128\n" +
 	"\aremoved\x18\x03 \x03(\v2\x1e.fairlead.agent.v1.ResourceRefR\aremoved\x12\x12\n" +
 	"\x04more\x18\x04 \x01(\bR\x04more\x12+\n" +
-	"\x11snapshot_complete\x18\x05 \x01(\bR\x10snapshotComplete\"\xa0\x01\n" +
+	"\x11snapshot_complete\x18\x05 \x01(\bR\x10snapshotComplete\"\xa5\x01\n" +
 	"\bResource\x120\n" +
 	"\x03ref\x18\x01 \x01(\v2\x1e.fairlead.agent.v1.ResourceRefR\x03ref\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\fR\aversion\x12\x18\n" +
-	"\apayload\x18\x03 \x01(\fR\apayload\x12.\n" +
+	"\aversion\x18\x02 \x01(\fR\aversion\x12\x1d\n" +
+	"\apayload\x18\x03 \x01(\fB\x03\x80\x01\x01R\apayload\x12.\n" +
 	"\x05patch\x18\x04 \x01(\v2\x18.fairlead.agent.v1.PatchR\x05patch\"M\n" +
 	"\x05Patch\x12\x12\n" +
 	"\x04base\x18\x01 \x01(\fR\x04base\x120\n" +
@@ -1120,22 +1156,27 @@ const file_distribution_proto_rawDesc = "" +
 	"\acovered\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\acovered\"^\n" +
 	"\tReportAck\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x125\n" +
-	"\binterval\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\binterval\"g\n" +
+	"\binterval\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\binterval\"\x9a\x01\n" +
 	"\bSavedSet\x129\n" +
 	"\tresources\x18\x01 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\tresources\x12 \n" +
-	"\vgenerations\x18\x02 \x03(\x04R\vgenerations*\x87\x01\n" +
+	"\vgenerations\x18\x02 \x03(\x04R\vgenerations\x121\n" +
+	"\x05later\x18\x03 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\x05later*\x98\x01\n" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\x13\n" +
-	"\x0fFEATURE_PATCHES\x10\x01\x12\x18\n" +
+	"\x0fFEATURE_PATCHES\x10\x01\x12\x0f\n" +
+	"\vFEATURE_TLS\x10\x02\x12\x18\n" +
 	"\x14FEATURE_GRPC_MATCHES\x10\x03\x12\x11\n" +
 	"\rFEATURE_HTTP2\x10\x04\x12\x10\n" +
 	"\fFEATURE_QUIC\x10\x05\x12\x0f\n" +
-	"\vFEATURE_VIA\x10\x06*\x83\x01\n" +
+	"\vFEATURE_VIA\x10\x06*\xd7\x01\n" +
 	"\fResourceKind\x12\x1d\n" +
 	"\x19RESOURCE_KIND_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16RESOURCE_KIND_WORKLOAD\x10\x01\x12\x19\n" +
 	"\x15RESOURCE_KIND_PROFILE\x10\x02\x12\x1d\n" +
-	"\x19RESOURCE_KIND_DESTINATION\x10\x03*\xd2\x01\n" +
+	"\x19RESOURCE_KIND_DESTINATION\x10\x03\x12\x17\n" +
+	"\x13RESOURCE_KIND_ROOTS\x10\x04\x12\x1a\n" +
+	"\x16RESOURCE_KIND_KEY_PAIR\x10\x05\x12\x1d\n" +
+	"\x19RESOURCE_KIND_CREDENTIALS\x10\x06*\xd2\x01\n" +
 	"\x0fRejectionReason\x12 \n" +
 	"\x1cREJECTION_REASON_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aREJECTION_REASON_MALFORMED\x10\x01\x12 \n" +
@@ -1186,30 +1227,32 @@ var file_distribution_proto_depIdxs = []int32{
 	11, // 1: fairlead.agent.v1.SubscribeRequest.ack:type_name -> fairlead.agent.v1.Ack
 	5,  // 2: fairlead.agent.v1.Hello.held:type_name -> fairlead.agent.v1.Held
 	0,  // 3: fairlead.agent.v1.Hello.features:type_name -> fairlead.agent.v1.Feature
-	6,  // 4: fairlead.agent.v1.Held.ref:type_name -> fairlead.agent.v1.ResourceRef
-	1,  // 5: fairlead.agent.v1.ResourceRef.kind:type_name -> fairlead.agent.v1.ResourceKind
-	8,  // 6: fairlead.agent.v1.Update.set:type_name -> fairlead.agent.v1.Resource
-	6,  // 7: fairlead.agent.v1.Update.removed:type_name -> fairlead.agent.v1.ResourceRef
-	6,  // 8: fairlead.agent.v1.Resource.ref:type_name -> fairlead.agent.v1.ResourceRef
-	9,  // 9: fairlead.agent.v1.Resource.patch:type_name -> fairlead.agent.v1.Patch
-	10, // 10: fairlead.agent.v1.Patch.pieces:type_name -> fairlead.agent.v1.Piece
-	12, // 11: fairlead.agent.v1.Ack.rejections:type_name -> fairlead.agent.v1.Rejection
-	6,  // 12: fairlead.agent.v1.Rejection.ref:type_name -> fairlead.agent.v1.ResourceRef
-	2,  // 13: fairlead.agent.v1.Rejection.reason:type_name -> fairlead.agent.v1.RejectionReason
-	16, // 14: fairlead.agent.v1.ReportRequest.age:type_name -> google.protobuf.Duration
-	17, // 15: fairlead.agent.v1.ReportRequest.report:type_name -> fairlead.agent.v1.Report
-	16, // 16: fairlead.agent.v1.ReportRequest.covered:type_name -> google.protobuf.Duration
-	16, // 17: fairlead.agent.v1.ReportAck.interval:type_name -> google.protobuf.Duration
-	8,  // 18: fairlead.agent.v1.SavedSet.resources:type_name -> fairlead.agent.v1.Resource
-	3,  // 19: fairlead.agent.v1.Distribution.Subscribe:input_type -> fairlead.agent.v1.SubscribeRequest
-	13, // 20: fairlead.agent.v1.Distribution.Report:input_type -> fairlead.agent.v1.ReportRequest
-	7,  // 21: fairlead.agent.v1.Distribution.Subscribe:output_type -> fairlead.agent.v1.Update
-	14, // 22: fairlead.agent.v1.Distribution.Report:output_type -> fairlead.agent.v1.ReportAck
-	21, // [21:23] is the sub-list for method output_type
-	19, // [19:21] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	5,  // 4: fairlead.agent.v1.Hello.held_later:type_name -> fairlead.agent.v1.Held
+	6,  // 5: fairlead.agent.v1.Held.ref:type_name -> fairlead.agent.v1.ResourceRef
+	1,  // 6: fairlead.agent.v1.ResourceRef.kind:type_name -> fairlead.agent.v1.ResourceKind
+	8,  // 7: fairlead.agent.v1.Update.set:type_name -> fairlead.agent.v1.Resource
+	6,  // 8: fairlead.agent.v1.Update.removed:type_name -> fairlead.agent.v1.ResourceRef
+	6,  // 9: fairlead.agent.v1.Resource.ref:type_name -> fairlead.agent.v1.ResourceRef
+	9,  // 10: fairlead.agent.v1.Resource.patch:type_name -> fairlead.agent.v1.Patch
+	10, // 11: fairlead.agent.v1.Patch.pieces:type_name -> fairlead.agent.v1.Piece
+	12, // 12: fairlead.agent.v1.Ack.rejections:type_name -> fairlead.agent.v1.Rejection
+	6,  // 13: fairlead.agent.v1.Rejection.ref:type_name -> fairlead.agent.v1.ResourceRef
+	2,  // 14: fairlead.agent.v1.Rejection.reason:type_name -> fairlead.agent.v1.RejectionReason
+	16, // 15: fairlead.agent.v1.ReportRequest.age:type_name -> google.protobuf.Duration
+	17, // 16: fairlead.agent.v1.ReportRequest.report:type_name -> fairlead.agent.v1.Report
+	16, // 17: fairlead.agent.v1.ReportRequest.covered:type_name -> google.protobuf.Duration
+	16, // 18: fairlead.agent.v1.ReportAck.interval:type_name -> google.protobuf.Duration
+	8,  // 19: fairlead.agent.v1.SavedSet.resources:type_name -> fairlead.agent.v1.Resource
+	8,  // 20: fairlead.agent.v1.SavedSet.later:type_name -> fairlead.agent.v1.Resource
+	3,  // 21: fairlead.agent.v1.Distribution.Subscribe:input_type -> fairlead.agent.v1.SubscribeRequest
+	13, // 22: fairlead.agent.v1.Distribution.Report:input_type -> fairlead.agent.v1.ReportRequest
+	7,  // 23: fairlead.agent.v1.Distribution.Subscribe:output_type -> fairlead.agent.v1.Update
+	14, // 24: fairlead.agent.v1.Distribution.Report:output_type -> fairlead.agent.v1.ReportAck
+	23, // [23:25] is the sub-list for method output_type
+	21, // [21:23] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_distribution_proto_init() }

@@ -241,6 +241,58 @@ func (Protocol) EnumDescriptor() ([]byte, []int) {
 	return file_policy_proto_rawDescGZIP(), []int{3}
 }
 
+type TLSMode int32
+
+const (
+	TLSMode_TLS_MODE_UNSPECIFIED TLSMode = 0
+	TLSMode_TLS_MODE_PASSTHROUGH TLSMode = 1
+	TLSMode_TLS_MODE_ORIGINATE   TLSMode = 2
+	TLSMode_TLS_MODE_INTERCEPT   TLSMode = 3
+)
+
+// Enum value maps for TLSMode.
+var (
+	TLSMode_name = map[int32]string{
+		0: "TLS_MODE_UNSPECIFIED",
+		1: "TLS_MODE_PASSTHROUGH",
+		2: "TLS_MODE_ORIGINATE",
+		3: "TLS_MODE_INTERCEPT",
+	}
+	TLSMode_value = map[string]int32{
+		"TLS_MODE_UNSPECIFIED": 0,
+		"TLS_MODE_PASSTHROUGH": 1,
+		"TLS_MODE_ORIGINATE":   2,
+		"TLS_MODE_INTERCEPT":   3,
+	}
+)
+
+func (x TLSMode) Enum() *TLSMode {
+	p := new(TLSMode)
+	*p = x
+	return p
+}
+
+func (x TLSMode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TLSMode) Descriptor() protoreflect.EnumDescriptor {
+	return file_policy_proto_enumTypes[4].Descriptor()
+}
+
+func (TLSMode) Type() protoreflect.EnumType {
+	return &file_policy_proto_enumTypes[4]
+}
+
+func (x TLSMode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TLSMode.Descriptor instead.
+func (TLSMode) EnumDescriptor() ([]byte, []int) {
+	return file_policy_proto_rawDescGZIP(), []int{4}
+}
+
 type PathMatch int32
 
 const (
@@ -285,11 +337,11 @@ func (x PathMatch) String() string {
 }
 
 func (PathMatch) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[4].Descriptor()
+	return file_policy_proto_enumTypes[5].Descriptor()
 }
 
 func (PathMatch) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[4]
+	return &file_policy_proto_enumTypes[5]
 }
 
 func (x PathMatch) Number() protoreflect.EnumNumber {
@@ -298,7 +350,7 @@ func (x PathMatch) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PathMatch.Descriptor instead.
 func (PathMatch) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{4}
+	return file_policy_proto_rawDescGZIP(), []int{5}
 }
 
 type Condition int32
@@ -361,11 +413,11 @@ func (x Condition) String() string {
 }
 
 func (Condition) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[5].Descriptor()
+	return file_policy_proto_enumTypes[6].Descriptor()
 }
 
 func (Condition) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[5]
+	return &file_policy_proto_enumTypes[6]
 }
 
 func (x Condition) Number() protoreflect.EnumNumber {
@@ -374,7 +426,7 @@ func (x Condition) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Condition.Descriptor instead.
 func (Condition) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{5}
+	return file_policy_proto_rawDescGZIP(), []int{6}
 }
 
 type Idempotency int32
@@ -416,11 +468,11 @@ func (x Idempotency) String() string {
 }
 
 func (Idempotency) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[6].Descriptor()
+	return file_policy_proto_enumTypes[7].Descriptor()
 }
 
 func (Idempotency) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[6]
+	return &file_policy_proto_enumTypes[7]
 }
 
 func (x Idempotency) Number() protoreflect.EnumNumber {
@@ -429,7 +481,7 @@ func (x Idempotency) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Idempotency.Descriptor instead.
 func (Idempotency) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{6}
+	return file_policy_proto_rawDescGZIP(), []int{7}
 }
 
 type Strategy int32
@@ -468,11 +520,11 @@ func (x Strategy) String() string {
 }
 
 func (Strategy) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[7].Descriptor()
+	return file_policy_proto_enumTypes[8].Descriptor()
 }
 
 func (Strategy) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[7]
+	return &file_policy_proto_enumTypes[8]
 }
 
 func (x Strategy) Number() protoreflect.EnumNumber {
@@ -481,7 +533,7 @@ func (x Strategy) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Strategy.Descriptor instead.
 func (Strategy) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{7}
+	return file_policy_proto_rawDescGZIP(), []int{8}
 }
 
 type Jitter int32
@@ -529,11 +581,11 @@ func (x Jitter) String() string {
 }
 
 func (Jitter) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[8].Descriptor()
+	return file_policy_proto_enumTypes[9].Descriptor()
 }
 
 func (Jitter) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[8]
+	return &file_policy_proto_enumTypes[9]
 }
 
 func (x Jitter) Number() protoreflect.EnumNumber {
@@ -542,7 +594,7 @@ func (x Jitter) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Jitter.Descriptor instead.
 func (Jitter) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{8}
+	return file_policy_proto_rawDescGZIP(), []int{9}
 }
 
 type BreakerScope int32
@@ -578,11 +630,11 @@ func (x BreakerScope) String() string {
 }
 
 func (BreakerScope) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[9].Descriptor()
+	return file_policy_proto_enumTypes[10].Descriptor()
 }
 
 func (BreakerScope) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[9]
+	return &file_policy_proto_enumTypes[10]
 }
 
 func (x BreakerScope) Number() protoreflect.EnumNumber {
@@ -591,7 +643,7 @@ func (x BreakerScope) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BreakerScope.Descriptor instead.
 func (BreakerScope) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{9}
+	return file_policy_proto_rawDescGZIP(), []int{10}
 }
 
 type Sharing int32
@@ -630,11 +682,11 @@ func (x Sharing) String() string {
 }
 
 func (Sharing) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[10].Descriptor()
+	return file_policy_proto_enumTypes[11].Descriptor()
 }
 
 func (Sharing) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[10]
+	return &file_policy_proto_enumTypes[11]
 }
 
 func (x Sharing) Number() protoreflect.EnumNumber {
@@ -643,7 +695,7 @@ func (x Sharing) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Sharing.Descriptor instead.
 func (Sharing) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{10}
+	return file_policy_proto_rawDescGZIP(), []int{11}
 }
 
 type LoadBalancing int32
@@ -685,11 +737,11 @@ func (x LoadBalancing) String() string {
 }
 
 func (LoadBalancing) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[11].Descriptor()
+	return file_policy_proto_enumTypes[12].Descriptor()
 }
 
 func (LoadBalancing) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[11]
+	return &file_policy_proto_enumTypes[12]
 }
 
 func (x LoadBalancing) Number() protoreflect.EnumNumber {
@@ -698,7 +750,7 @@ func (x LoadBalancing) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LoadBalancing.Descriptor instead.
 func (LoadBalancing) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{11}
+	return file_policy_proto_rawDescGZIP(), []int{12}
 }
 
 type AccessLog int32
@@ -737,11 +789,11 @@ func (x AccessLog) String() string {
 }
 
 func (AccessLog) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[12].Descriptor()
+	return file_policy_proto_enumTypes[13].Descriptor()
 }
 
 func (AccessLog) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[12]
+	return &file_policy_proto_enumTypes[13]
 }
 
 func (x AccessLog) Number() protoreflect.EnumNumber {
@@ -750,7 +802,7 @@ func (x AccessLog) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AccessLog.Descriptor instead.
 func (AccessLog) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{12}
+	return file_policy_proto_rawDescGZIP(), []int{13}
 }
 
 // Workload is one pod whose calls a profile governs.
@@ -1063,6 +1115,8 @@ type Target struct {
 	Block    *Prefix                `protobuf:"bytes,5,opt,name=block,proto3" json:"block,omitempty"`
 	Except   []*Prefix              `protobuf:"bytes,6,rep,name=except,proto3" json:"except,omitempty"`
 	Ports    []uint32               `protobuf:"varint,7,rep,packed,name=ports,proto3" json:"ports,omitempty"`
+	// Absent: passed through.
+	Tls *TLS `protobuf:"bytes,8,opt,name=tls,proto3" json:"tls,omitempty"`
 	// Absent: none.
 	Via           *Via `protobuf:"bytes,9,opt,name=via,proto3" json:"via,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1148,6 +1202,13 @@ func (x *Target) GetPorts() []uint32 {
 	return nil
 }
 
+func (x *Target) GetTls() *TLS {
+	if x != nil {
+		return x.Tls
+	}
+	return nil
+}
+
 func (x *Target) GetVia() *Via {
 	if x != nil {
 		return x.Via
@@ -1216,6 +1277,99 @@ func (x *Via) GetCredentials() string {
 	return ""
 }
 
+// TLS names the Roots and KeyPairs that it needs.
+type TLS struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Mode          TLSMode                `protobuf:"varint,1,opt,name=mode,proto3,enum=fairlead.agent.v1.TLSMode" json:"mode,omitempty"`
+	ServerName    string                 `protobuf:"bytes,2,opt,name=server_name,json=serverName,proto3" json:"server_name,omitempty"`
+	Port          uint32                 `protobuf:"varint,3,opt,name=port,proto3" json:"port,omitempty"`
+	Roots         string                 `protobuf:"bytes,4,opt,name=roots,proto3" json:"roots,omitempty"`
+	Certificate   string                 `protobuf:"bytes,5,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	Issuer        string                 `protobuf:"bytes,6,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	PassAfter     int32                  `protobuf:"varint,7,opt,name=pass_after,json=passAfter,proto3" json:"pass_after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TLS) Reset() {
+	*x = TLS{}
+	mi := &file_policy_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TLS) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TLS) ProtoMessage() {}
+
+func (x *TLS) ProtoReflect() protoreflect.Message {
+	mi := &file_policy_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TLS.ProtoReflect.Descriptor instead.
+func (*TLS) Descriptor() ([]byte, []int) {
+	return file_policy_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *TLS) GetMode() TLSMode {
+	if x != nil {
+		return x.Mode
+	}
+	return TLSMode_TLS_MODE_UNSPECIFIED
+}
+
+func (x *TLS) GetServerName() string {
+	if x != nil {
+		return x.ServerName
+	}
+	return ""
+}
+
+func (x *TLS) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *TLS) GetRoots() string {
+	if x != nil {
+		return x.Roots
+	}
+	return ""
+}
+
+func (x *TLS) GetCertificate() string {
+	if x != nil {
+		return x.Certificate
+	}
+	return ""
+}
+
+func (x *TLS) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *TLS) GetPassAfter() int32 {
+	if x != nil {
+		return x.PassAfter
+	}
+	return 0
+}
+
 // Prefix is an address block.
 type Prefix struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1228,7 +1382,7 @@ type Prefix struct {
 
 func (x *Prefix) Reset() {
 	*x = Prefix{}
-	mi := &file_policy_proto_msgTypes[6]
+	mi := &file_policy_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1240,7 +1394,7 @@ func (x *Prefix) String() string {
 func (*Prefix) ProtoMessage() {}
 
 func (x *Prefix) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[6]
+	mi := &file_policy_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1253,7 +1407,7 @@ func (x *Prefix) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prefix.ProtoReflect.Descriptor instead.
 func (*Prefix) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{6}
+	return file_policy_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Prefix) GetAddress() []byte {
@@ -1284,7 +1438,7 @@ type Rule struct {
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_policy_proto_msgTypes[7]
+	mi := &file_policy_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1296,7 +1450,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[7]
+	mi := &file_policy_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1309,7 +1463,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{7}
+	return file_policy_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Rule) GetName() string {
@@ -1358,7 +1512,7 @@ type RequestMatch struct {
 
 func (x *RequestMatch) Reset() {
 	*x = RequestMatch{}
-	mi := &file_policy_proto_msgTypes[8]
+	mi := &file_policy_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1370,7 +1524,7 @@ func (x *RequestMatch) String() string {
 func (*RequestMatch) ProtoMessage() {}
 
 func (x *RequestMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[8]
+	mi := &file_policy_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1383,7 +1537,7 @@ func (x *RequestMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestMatch.ProtoReflect.Descriptor instead.
 func (*RequestMatch) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{8}
+	return file_policy_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RequestMatch) GetMethods() []string {
@@ -1423,7 +1577,7 @@ type Settings struct {
 
 func (x *Settings) Reset() {
 	*x = Settings{}
-	mi := &file_policy_proto_msgTypes[9]
+	mi := &file_policy_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1435,7 +1589,7 @@ func (x *Settings) String() string {
 func (*Settings) ProtoMessage() {}
 
 func (x *Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[9]
+	mi := &file_policy_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1448,7 +1602,7 @@ func (x *Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settings.ProtoReflect.Descriptor instead.
 func (*Settings) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{9}
+	return file_policy_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Settings) GetTimeouts() *Timeouts {
@@ -1503,13 +1657,15 @@ type Timeouts struct {
 	Write          int64                  `protobuf:"varint,6,opt,name=write,proto3" json:"write,omitempty"`
 	Overall        int64                  `protobuf:"varint,7,opt,name=overall,proto3" json:"overall,omitempty"`
 	MaxDuration    int64                  `protobuf:"varint,8,opt,name=max_duration,json=maxDuration,proto3" json:"max_duration,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Absent: 5 s, as agents have it that do not know the field.
+	TlsHandshake  *int64 `protobuf:"varint,9,opt,name=tls_handshake,json=tlsHandshake,proto3,oneof" json:"tls_handshake,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Timeouts) Reset() {
 	*x = Timeouts{}
-	mi := &file_policy_proto_msgTypes[10]
+	mi := &file_policy_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1521,7 +1677,7 @@ func (x *Timeouts) String() string {
 func (*Timeouts) ProtoMessage() {}
 
 func (x *Timeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[10]
+	mi := &file_policy_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1534,7 +1690,7 @@ func (x *Timeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Timeouts.ProtoReflect.Descriptor instead.
 func (*Timeouts) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{10}
+	return file_policy_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Timeouts) GetConnect() int64 {
@@ -1593,6 +1749,13 @@ func (x *Timeouts) GetMaxDuration() int64 {
 	return 0
 }
 
+func (x *Timeouts) GetTlsHandshake() int64 {
+	if x != nil && x.TlsHandshake != nil {
+		return *x.TlsHandshake
+	}
+	return 0
+}
+
 type Retry struct {
 	state                  protoimpl.MessageState `protogen:"open.v1"`
 	MaxRetries             int32                  `protobuf:"varint,1,opt,name=max_retries,json=maxRetries,proto3" json:"max_retries,omitempty"`
@@ -1616,7 +1779,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_policy_proto_msgTypes[11]
+	mi := &file_policy_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1628,7 +1791,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[11]
+	mi := &file_policy_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1641,7 +1804,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{11}
+	return file_policy_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Retry) GetMaxRetries() int32 {
@@ -1760,7 +1923,7 @@ type StatusRange struct {
 
 func (x *StatusRange) Reset() {
 	*x = StatusRange{}
-	mi := &file_policy_proto_msgTypes[12]
+	mi := &file_policy_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1772,7 +1935,7 @@ func (x *StatusRange) String() string {
 func (*StatusRange) ProtoMessage() {}
 
 func (x *StatusRange) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[12]
+	mi := &file_policy_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,7 +1948,7 @@ func (x *StatusRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRange.ProtoReflect.Descriptor instead.
 func (*StatusRange) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{12}
+	return file_policy_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StatusRange) GetFrom() uint32 {
@@ -1812,7 +1975,7 @@ type HeaderMatch struct {
 
 func (x *HeaderMatch) Reset() {
 	*x = HeaderMatch{}
-	mi := &file_policy_proto_msgTypes[13]
+	mi := &file_policy_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1824,7 +1987,7 @@ func (x *HeaderMatch) String() string {
 func (*HeaderMatch) ProtoMessage() {}
 
 func (x *HeaderMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[13]
+	mi := &file_policy_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1837,7 +2000,7 @@ func (x *HeaderMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeaderMatch.ProtoReflect.Descriptor instead.
 func (*HeaderMatch) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{13}
+	return file_policy_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *HeaderMatch) GetName() string {
@@ -1867,7 +2030,7 @@ type RetryOverride struct {
 
 func (x *RetryOverride) Reset() {
 	*x = RetryOverride{}
-	mi := &file_policy_proto_msgTypes[14]
+	mi := &file_policy_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1879,7 +2042,7 @@ func (x *RetryOverride) String() string {
 func (*RetryOverride) ProtoMessage() {}
 
 func (x *RetryOverride) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[14]
+	mi := &file_policy_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1892,7 +2055,7 @@ func (x *RetryOverride) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryOverride.ProtoReflect.Descriptor instead.
 func (*RetryOverride) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{14}
+	return file_policy_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RetryOverride) GetOn() []Condition {
@@ -1944,7 +2107,7 @@ type Backoff struct {
 
 func (x *Backoff) Reset() {
 	*x = Backoff{}
-	mi := &file_policy_proto_msgTypes[15]
+	mi := &file_policy_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1956,7 +2119,7 @@ func (x *Backoff) String() string {
 func (*Backoff) ProtoMessage() {}
 
 func (x *Backoff) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[15]
+	mi := &file_policy_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1969,7 +2132,7 @@ func (x *Backoff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Backoff.ProtoReflect.Descriptor instead.
 func (*Backoff) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{15}
+	return file_policy_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Backoff) GetStrategy() Strategy {
@@ -2025,7 +2188,7 @@ type Budget struct {
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_policy_proto_msgTypes[16]
+	mi := &file_policy_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2037,7 +2200,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[16]
+	mi := &file_policy_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2050,7 +2213,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{16}
+	return file_policy_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Budget) GetPercent() int32 {
@@ -2097,7 +2260,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_policy_proto_msgTypes[17]
+	mi := &file_policy_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2109,7 +2272,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[17]
+	mi := &file_policy_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2122,7 +2285,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{17}
+	return file_policy_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Pool) GetMaxConnections() int32 {
@@ -2247,7 +2410,7 @@ type Breaker struct {
 
 func (x *Breaker) Reset() {
 	*x = Breaker{}
-	mi := &file_policy_proto_msgTypes[18]
+	mi := &file_policy_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2259,7 +2422,7 @@ func (x *Breaker) String() string {
 func (*Breaker) ProtoMessage() {}
 
 func (x *Breaker) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[18]
+	mi := &file_policy_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2272,7 +2435,7 @@ func (x *Breaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
 func (*Breaker) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{18}
+	return file_policy_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Breaker) GetConsecutiveFailures() int32 {
@@ -2384,7 +2547,7 @@ type ErrorRate struct {
 
 func (x *ErrorRate) Reset() {
 	*x = ErrorRate{}
-	mi := &file_policy_proto_msgTypes[19]
+	mi := &file_policy_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2396,7 +2559,7 @@ func (x *ErrorRate) String() string {
 func (*ErrorRate) ProtoMessage() {}
 
 func (x *ErrorRate) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[19]
+	mi := &file_policy_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2409,7 +2572,7 @@ func (x *ErrorRate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorRate.ProtoReflect.Descriptor instead.
 func (*ErrorRate) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{19}
+	return file_policy_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ErrorRate) GetPercent() int32 {
@@ -2445,7 +2608,7 @@ type SlowCalls struct {
 
 func (x *SlowCalls) Reset() {
 	*x = SlowCalls{}
-	mi := &file_policy_proto_msgTypes[20]
+	mi := &file_policy_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2457,7 +2620,7 @@ func (x *SlowCalls) String() string {
 func (*SlowCalls) ProtoMessage() {}
 
 func (x *SlowCalls) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[20]
+	mi := &file_policy_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2470,7 +2633,7 @@ func (x *SlowCalls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlowCalls.ProtoReflect.Descriptor instead.
 func (*SlowCalls) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{20}
+	return file_policy_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SlowCalls) GetThreshold() int64 {
@@ -2518,7 +2681,7 @@ type Destination struct {
 
 func (x *Destination) Reset() {
 	*x = Destination{}
-	mi := &file_policy_proto_msgTypes[21]
+	mi := &file_policy_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2530,7 +2693,7 @@ func (x *Destination) String() string {
 func (*Destination) ProtoMessage() {}
 
 func (x *Destination) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[21]
+	mi := &file_policy_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2543,7 +2706,7 @@ func (x *Destination) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Destination.ProtoReflect.Descriptor instead.
 func (*Destination) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{21}
+	return file_policy_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Destination) GetName() string {
@@ -2602,7 +2765,7 @@ type DestinationPort struct {
 
 func (x *DestinationPort) Reset() {
 	*x = DestinationPort{}
-	mi := &file_policy_proto_msgTypes[22]
+	mi := &file_policy_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2614,7 +2777,7 @@ func (x *DestinationPort) String() string {
 func (*DestinationPort) ProtoMessage() {}
 
 func (x *DestinationPort) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[22]
+	mi := &file_policy_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2627,7 +2790,7 @@ func (x *DestinationPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestinationPort.ProtoReflect.Descriptor instead.
 func (*DestinationPort) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{22}
+	return file_policy_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DestinationPort) GetPort() uint32 {
@@ -2672,7 +2835,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_policy_proto_msgTypes[23]
+	mi := &file_policy_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2684,7 +2847,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[23]
+	mi := &file_policy_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2697,7 +2860,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{23}
+	return file_policy_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Endpoint) GetAddress() []byte {
@@ -2735,6 +2898,183 @@ func (x *Endpoint) GetForZones() []string {
 	return nil
 }
 
+// Roots are trusted certificates, in DER.
+type Roots struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Certificates  [][]byte               `protobuf:"bytes,2,rep,name=certificates,proto3" json:"certificates,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Roots) Reset() {
+	*x = Roots{}
+	mi := &file_policy_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Roots) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Roots) ProtoMessage() {}
+
+func (x *Roots) ProtoReflect() protoreflect.Message {
+	mi := &file_policy_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Roots.ProtoReflect.Descriptor instead.
+func (*Roots) Descriptor() ([]byte, []int) {
+	return file_policy_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Roots) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Roots) GetCertificates() [][]byte {
+	if x != nil {
+		return x.Certificates
+	}
+	return nil
+}
+
+// KeyPair is a certificate and its private key: a secret.
+type KeyPair struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// DER.
+	Chain [][]byte `protobuf:"bytes,2,rep,name=chain,proto3" json:"chain,omitempty"`
+	// PKCS #8 DER.
+	Key           []byte `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyPair) Reset() {
+	*x = KeyPair{}
+	mi := &file_policy_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyPair) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyPair) ProtoMessage() {}
+
+func (x *KeyPair) ProtoReflect() protoreflect.Message {
+	mi := &file_policy_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyPair.ProtoReflect.Descriptor instead.
+func (*KeyPair) Descriptor() ([]byte, []int) {
+	return file_policy_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *KeyPair) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *KeyPair) GetChain() [][]byte {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+func (x *KeyPair) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+// Credentials are a user's name and password: a secret.
+type Credentials struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Username      string                 `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"`
+	Password      string                 `protobuf:"bytes,3,opt,name=password,proto3" json:"password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Credentials) Reset() {
+	*x = Credentials{}
+	mi := &file_policy_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Credentials) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Credentials) ProtoMessage() {}
+
+func (x *Credentials) ProtoReflect() protoreflect.Message {
+	mi := &file_policy_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Credentials.ProtoReflect.Descriptor instead.
+func (*Credentials) Descriptor() ([]byte, []int) {
+	return file_policy_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Credentials) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Credentials) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *Credentials) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
 var File_policy_proto protoreflect.FileDescriptor
 
 const file_policy_proto_rawDesc = "" +
@@ -2764,7 +3104,7 @@ const file_policy_proto_rawDesc = "" +
 	"\x04base\x18\x06 \x01(\v2\x1b.fairlead.agent.v1.SettingsR\x04base\x12-\n" +
 	"\x05rules\x18\a \x03(\v2\x17.fairlead.agent.v1.RuleR\x05rules\x12\x1f\n" +
 	"\vreject_quic\x18\b \x01(\bR\n" +
-	"rejectQuic\"\xc6\x02\n" +
+	"rejectQuic\"\xf0\x02\n" +
 	"\x06Target\x121\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1d.fairlead.agent.v1.TargetKindR\x04kind\x127\n" +
 	"\bprotocol\x18\x02 \x01(\x0e2\x1b.fairlead.agent.v1.ProtocolR\bprotocol\x12\x18\n" +
@@ -2773,11 +3113,22 @@ const file_policy_proto_rawDesc = "" +
 	"\x05block\x18\x05 \x01(\v2\x19.fairlead.agent.v1.PrefixR\x05block\x121\n" +
 	"\x06except\x18\x06 \x03(\v2\x19.fairlead.agent.v1.PrefixR\x06except\x12\x14\n" +
 	"\x05ports\x18\a \x03(\rR\x05ports\x12(\n" +
+	"\x03tls\x18\b \x01(\v2\x16.fairlead.agent.v1.TLSR\x03tls\x12(\n" +
 	"\x03via\x18\t \x01(\v2\x16.fairlead.agent.v1.ViaR\x03via\"O\n" +
 	"\x03Via\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\rR\x04port\x12 \n" +
-	"\vcredentials\x18\x03 \x01(\tR\vcredentials\"6\n" +
+	"\vcredentials\x18\x03 \x01(\tR\vcredentials\"\xd9\x01\n" +
+	"\x03TLS\x12.\n" +
+	"\x04mode\x18\x01 \x01(\x0e2\x1a.fairlead.agent.v1.TLSModeR\x04mode\x12\x1f\n" +
+	"\vserver_name\x18\x02 \x01(\tR\n" +
+	"serverName\x12\x12\n" +
+	"\x04port\x18\x03 \x01(\rR\x04port\x12\x14\n" +
+	"\x05roots\x18\x04 \x01(\tR\x05roots\x12 \n" +
+	"\vcertificate\x18\x05 \x01(\tR\vcertificate\x12\x16\n" +
+	"\x06issuer\x18\x06 \x01(\tR\x06issuer\x12\x1d\n" +
+	"\n" +
+	"pass_after\x18\a \x01(\x05R\tpassAfter\"6\n" +
 	"\x06Prefix\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\fR\aaddress\x12\x12\n" +
 	"\x04bits\x18\x02 \x01(\rR\x04bits\"\xca\x01\n" +
@@ -2800,7 +3151,7 @@ const file_policy_proto_rawDesc = "" +
 	"\abreaker\x18\x04 \x01(\v2\x1a.fairlead.agent.v1.BreakerR\abreaker\x12G\n" +
 	"\x0eload_balancing\x18\x05 \x01(\x0e2 .fairlead.agent.v1.LoadBalancingR\rloadBalancing\x12;\n" +
 	"\n" +
-	"access_log\x18\x06 \x01(\x0e2\x1c.fairlead.agent.v1.AccessLogR\taccessLog\"\xe1\x01\n" +
+	"access_log\x18\x06 \x01(\x0e2\x1c.fairlead.agent.v1.AccessLogR\taccessLog\"\x9d\x02\n" +
 	"\bTimeouts\x12\x18\n" +
 	"\aconnect\x18\x01 \x01(\x03R\aconnect\x12\x17\n" +
 	"\aper_try\x18\x02 \x01(\x03R\x06perTry\x12'\n" +
@@ -2809,7 +3160,9 @@ const file_policy_proto_rawDesc = "" +
 	"\x04read\x18\x05 \x01(\x03R\x04read\x12\x14\n" +
 	"\x05write\x18\x06 \x01(\x03R\x05write\x12\x18\n" +
 	"\aoverall\x18\a \x01(\x03R\aoverall\x12!\n" +
-	"\fmax_duration\x18\b \x01(\x03R\vmaxDuration\"\xea\x05\n" +
+	"\fmax_duration\x18\b \x01(\x03R\vmaxDuration\x12(\n" +
+	"\rtls_handshake\x18\t \x01(\x03H\x00R\ftlsHandshake\x88\x01\x01B\x10\n" +
+	"\x0e_tls_handshake\"\xea\x05\n" +
 	"\x05Retry\x12\x1f\n" +
 	"\vmax_retries\x18\x01 \x01(\x05R\n" +
 	"maxRetries\x12,\n" +
@@ -2920,7 +3273,18 @@ const file_policy_proto_rawDesc = "" +
 	"\vterminating\x18\x02 \x01(\bR\vterminating\x12\x12\n" +
 	"\x04node\x18\x03 \x01(\tR\x04node\x12\x1b\n" +
 	"\tfor_nodes\x18\x04 \x03(\tR\bforNodes\x12\x1b\n" +
-	"\tfor_zones\x18\x05 \x03(\tR\bforZones*m\n" +
+	"\tfor_zones\x18\x05 \x03(\tR\bforZones\"?\n" +
+	"\x05Roots\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\"\n" +
+	"\fcertificates\x18\x02 \x03(\fR\fcertificates\"J\n" +
+	"\aKeyPair\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05chain\x18\x02 \x03(\fR\x05chain\x12\x15\n" +
+	"\x03key\x18\x03 \x01(\fB\x03\x80\x01\x01R\x03key\"c\n" +
+	"\vCredentials\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
+	"\busername\x18\x02 \x01(\tB\x03\x80\x01\x01R\busername\x12\x1f\n" +
+	"\bpassword\x18\x03 \x01(\tB\x03\x80\x01\x01R\bpassword*m\n" +
 	"\n" +
 	"PolicyKind\x12\x1b\n" +
 	"\x17POLICY_KIND_UNSPECIFIED\x10\x00\x12\x1c\n" +
@@ -2945,7 +3309,12 @@ const file_policy_proto_rawDesc = "" +
 	"\x0ePROTOCOL_HTTP2\x10\x03\x12\x11\n" +
 	"\rPROTOCOL_GRPC\x10\x04\x12\x10\n" +
 	"\fPROTOCOL_TLS\x10\x05\x12\x10\n" +
-	"\fPROTOCOL_TCP\x10\x06*\xa0\x01\n" +
+	"\fPROTOCOL_TCP\x10\x06*m\n" +
+	"\aTLSMode\x12\x18\n" +
+	"\x14TLS_MODE_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14TLS_MODE_PASSTHROUGH\x10\x01\x12\x16\n" +
+	"\x12TLS_MODE_ORIGINATE\x10\x02\x12\x16\n" +
+	"\x12TLS_MODE_INTERCEPT\x10\x03*\xa0\x01\n" +
 	"\tPathMatch\x12\x1a\n" +
 	"\x16PATH_MATCH_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0ePATH_MATCH_ANY\x10\x01\x12\x14\n" +
@@ -3019,95 +3388,102 @@ func file_policy_proto_rawDescGZIP() []byte {
 	return file_policy_proto_rawDescData
 }
 
-var file_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 13)
-var file_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 14)
+var file_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_policy_proto_goTypes = []any{
 	(PolicyKind)(0),         // 0: fairlead.agent.v1.PolicyKind
 	(Mode)(0),               // 1: fairlead.agent.v1.Mode
 	(TargetKind)(0),         // 2: fairlead.agent.v1.TargetKind
 	(Protocol)(0),           // 3: fairlead.agent.v1.Protocol
-	(PathMatch)(0),          // 4: fairlead.agent.v1.PathMatch
-	(Condition)(0),          // 5: fairlead.agent.v1.Condition
-	(Idempotency)(0),        // 6: fairlead.agent.v1.Idempotency
-	(Strategy)(0),           // 7: fairlead.agent.v1.Strategy
-	(Jitter)(0),             // 8: fairlead.agent.v1.Jitter
-	(BreakerScope)(0),       // 9: fairlead.agent.v1.BreakerScope
-	(Sharing)(0),            // 10: fairlead.agent.v1.Sharing
-	(LoadBalancing)(0),      // 11: fairlead.agent.v1.LoadBalancing
-	(AccessLog)(0),          // 12: fairlead.agent.v1.AccessLog
-	(*Workload)(nil),        // 13: fairlead.agent.v1.Workload
-	(*Profile)(nil),         // 14: fairlead.agent.v1.Profile
-	(*PolicyID)(nil),        // 15: fairlead.agent.v1.PolicyID
-	(*Binding)(nil),         // 16: fairlead.agent.v1.Binding
-	(*Target)(nil),          // 17: fairlead.agent.v1.Target
-	(*Via)(nil),             // 18: fairlead.agent.v1.Via
-	(*Prefix)(nil),          // 19: fairlead.agent.v1.Prefix
-	(*Rule)(nil),            // 20: fairlead.agent.v1.Rule
-	(*RequestMatch)(nil),    // 21: fairlead.agent.v1.RequestMatch
-	(*Settings)(nil),        // 22: fairlead.agent.v1.Settings
-	(*Timeouts)(nil),        // 23: fairlead.agent.v1.Timeouts
-	(*Retry)(nil),           // 24: fairlead.agent.v1.Retry
-	(*StatusRange)(nil),     // 25: fairlead.agent.v1.StatusRange
-	(*HeaderMatch)(nil),     // 26: fairlead.agent.v1.HeaderMatch
-	(*RetryOverride)(nil),   // 27: fairlead.agent.v1.RetryOverride
-	(*Backoff)(nil),         // 28: fairlead.agent.v1.Backoff
-	(*Budget)(nil),          // 29: fairlead.agent.v1.Budget
-	(*Pool)(nil),            // 30: fairlead.agent.v1.Pool
-	(*Breaker)(nil),         // 31: fairlead.agent.v1.Breaker
-	(*ErrorRate)(nil),       // 32: fairlead.agent.v1.ErrorRate
-	(*SlowCalls)(nil),       // 33: fairlead.agent.v1.SlowCalls
-	(*Destination)(nil),     // 34: fairlead.agent.v1.Destination
-	(*DestinationPort)(nil), // 35: fairlead.agent.v1.DestinationPort
-	(*Endpoint)(nil),        // 36: fairlead.agent.v1.Endpoint
+	(TLSMode)(0),            // 4: fairlead.agent.v1.TLSMode
+	(PathMatch)(0),          // 5: fairlead.agent.v1.PathMatch
+	(Condition)(0),          // 6: fairlead.agent.v1.Condition
+	(Idempotency)(0),        // 7: fairlead.agent.v1.Idempotency
+	(Strategy)(0),           // 8: fairlead.agent.v1.Strategy
+	(Jitter)(0),             // 9: fairlead.agent.v1.Jitter
+	(BreakerScope)(0),       // 10: fairlead.agent.v1.BreakerScope
+	(Sharing)(0),            // 11: fairlead.agent.v1.Sharing
+	(LoadBalancing)(0),      // 12: fairlead.agent.v1.LoadBalancing
+	(AccessLog)(0),          // 13: fairlead.agent.v1.AccessLog
+	(*Workload)(nil),        // 14: fairlead.agent.v1.Workload
+	(*Profile)(nil),         // 15: fairlead.agent.v1.Profile
+	(*PolicyID)(nil),        // 16: fairlead.agent.v1.PolicyID
+	(*Binding)(nil),         // 17: fairlead.agent.v1.Binding
+	(*Target)(nil),          // 18: fairlead.agent.v1.Target
+	(*Via)(nil),             // 19: fairlead.agent.v1.Via
+	(*TLS)(nil),             // 20: fairlead.agent.v1.TLS
+	(*Prefix)(nil),          // 21: fairlead.agent.v1.Prefix
+	(*Rule)(nil),            // 22: fairlead.agent.v1.Rule
+	(*RequestMatch)(nil),    // 23: fairlead.agent.v1.RequestMatch
+	(*Settings)(nil),        // 24: fairlead.agent.v1.Settings
+	(*Timeouts)(nil),        // 25: fairlead.agent.v1.Timeouts
+	(*Retry)(nil),           // 26: fairlead.agent.v1.Retry
+	(*StatusRange)(nil),     // 27: fairlead.agent.v1.StatusRange
+	(*HeaderMatch)(nil),     // 28: fairlead.agent.v1.HeaderMatch
+	(*RetryOverride)(nil),   // 29: fairlead.agent.v1.RetryOverride
+	(*Backoff)(nil),         // 30: fairlead.agent.v1.Backoff
+	(*Budget)(nil),          // 31: fairlead.agent.v1.Budget
+	(*Pool)(nil),            // 32: fairlead.agent.v1.Pool
+	(*Breaker)(nil),         // 33: fairlead.agent.v1.Breaker
+	(*ErrorRate)(nil),       // 34: fairlead.agent.v1.ErrorRate
+	(*SlowCalls)(nil),       // 35: fairlead.agent.v1.SlowCalls
+	(*Destination)(nil),     // 36: fairlead.agent.v1.Destination
+	(*DestinationPort)(nil), // 37: fairlead.agent.v1.DestinationPort
+	(*Endpoint)(nil),        // 38: fairlead.agent.v1.Endpoint
+	(*Roots)(nil),           // 39: fairlead.agent.v1.Roots
+	(*KeyPair)(nil),         // 40: fairlead.agent.v1.KeyPair
+	(*Credentials)(nil),     // 41: fairlead.agent.v1.Credentials
 }
 var file_policy_proto_depIdxs = []int32{
-	16, // 0: fairlead.agent.v1.Profile.bindings:type_name -> fairlead.agent.v1.Binding
+	17, // 0: fairlead.agent.v1.Profile.bindings:type_name -> fairlead.agent.v1.Binding
 	0,  // 1: fairlead.agent.v1.PolicyID.kind:type_name -> fairlead.agent.v1.PolicyKind
-	15, // 2: fairlead.agent.v1.Binding.policy:type_name -> fairlead.agent.v1.PolicyID
-	15, // 3: fairlead.agent.v1.Binding.merged:type_name -> fairlead.agent.v1.PolicyID
+	16, // 2: fairlead.agent.v1.Binding.policy:type_name -> fairlead.agent.v1.PolicyID
+	16, // 3: fairlead.agent.v1.Binding.merged:type_name -> fairlead.agent.v1.PolicyID
 	1,  // 4: fairlead.agent.v1.Binding.mode:type_name -> fairlead.agent.v1.Mode
-	17, // 5: fairlead.agent.v1.Binding.to:type_name -> fairlead.agent.v1.Target
-	22, // 6: fairlead.agent.v1.Binding.base:type_name -> fairlead.agent.v1.Settings
-	20, // 7: fairlead.agent.v1.Binding.rules:type_name -> fairlead.agent.v1.Rule
+	18, // 5: fairlead.agent.v1.Binding.to:type_name -> fairlead.agent.v1.Target
+	24, // 6: fairlead.agent.v1.Binding.base:type_name -> fairlead.agent.v1.Settings
+	22, // 7: fairlead.agent.v1.Binding.rules:type_name -> fairlead.agent.v1.Rule
 	2,  // 8: fairlead.agent.v1.Target.kind:type_name -> fairlead.agent.v1.TargetKind
 	3,  // 9: fairlead.agent.v1.Target.protocol:type_name -> fairlead.agent.v1.Protocol
-	19, // 10: fairlead.agent.v1.Target.block:type_name -> fairlead.agent.v1.Prefix
-	19, // 11: fairlead.agent.v1.Target.except:type_name -> fairlead.agent.v1.Prefix
-	18, // 12: fairlead.agent.v1.Target.via:type_name -> fairlead.agent.v1.Via
-	21, // 13: fairlead.agent.v1.Rule.match:type_name -> fairlead.agent.v1.RequestMatch
-	22, // 14: fairlead.agent.v1.Rule.settings:type_name -> fairlead.agent.v1.Settings
-	4,  // 15: fairlead.agent.v1.RequestMatch.path_type:type_name -> fairlead.agent.v1.PathMatch
-	23, // 16: fairlead.agent.v1.Settings.timeouts:type_name -> fairlead.agent.v1.Timeouts
-	24, // 17: fairlead.agent.v1.Settings.retry:type_name -> fairlead.agent.v1.Retry
-	30, // 18: fairlead.agent.v1.Settings.pool:type_name -> fairlead.agent.v1.Pool
-	31, // 19: fairlead.agent.v1.Settings.breaker:type_name -> fairlead.agent.v1.Breaker
-	11, // 20: fairlead.agent.v1.Settings.load_balancing:type_name -> fairlead.agent.v1.LoadBalancing
-	12, // 21: fairlead.agent.v1.Settings.access_log:type_name -> fairlead.agent.v1.AccessLog
-	5,  // 22: fairlead.agent.v1.Retry.on:type_name -> fairlead.agent.v1.Condition
-	25, // 23: fairlead.agent.v1.Retry.status_codes:type_name -> fairlead.agent.v1.StatusRange
-	26, // 24: fairlead.agent.v1.Retry.response_headers:type_name -> fairlead.agent.v1.HeaderMatch
-	27, // 25: fairlead.agent.v1.Retry.overrides:type_name -> fairlead.agent.v1.RetryOverride
-	28, // 26: fairlead.agent.v1.Retry.backoff:type_name -> fairlead.agent.v1.Backoff
-	6,  // 27: fairlead.agent.v1.Retry.idempotency:type_name -> fairlead.agent.v1.Idempotency
-	29, // 28: fairlead.agent.v1.Retry.budget:type_name -> fairlead.agent.v1.Budget
-	5,  // 29: fairlead.agent.v1.RetryOverride.on:type_name -> fairlead.agent.v1.Condition
-	28, // 30: fairlead.agent.v1.RetryOverride.backoff:type_name -> fairlead.agent.v1.Backoff
-	25, // 31: fairlead.agent.v1.RetryOverride.status_codes:type_name -> fairlead.agent.v1.StatusRange
-	7,  // 32: fairlead.agent.v1.Backoff.strategy:type_name -> fairlead.agent.v1.Strategy
-	8,  // 33: fairlead.agent.v1.Backoff.jitter:type_name -> fairlead.agent.v1.Jitter
-	32, // 34: fairlead.agent.v1.Breaker.error_rate:type_name -> fairlead.agent.v1.ErrorRate
-	33, // 35: fairlead.agent.v1.Breaker.slow_calls:type_name -> fairlead.agent.v1.SlowCalls
-	5,  // 36: fairlead.agent.v1.Breaker.failure_on:type_name -> fairlead.agent.v1.Condition
-	9,  // 37: fairlead.agent.v1.Breaker.scope:type_name -> fairlead.agent.v1.BreakerScope
-	10, // 38: fairlead.agent.v1.Breaker.sharing:type_name -> fairlead.agent.v1.Sharing
-	25, // 39: fairlead.agent.v1.Breaker.failure_status:type_name -> fairlead.agent.v1.StatusRange
-	35, // 40: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
-	36, // 41: fairlead.agent.v1.DestinationPort.described:type_name -> fairlead.agent.v1.Endpoint
-	42, // [42:42] is the sub-list for method output_type
-	42, // [42:42] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	21, // 10: fairlead.agent.v1.Target.block:type_name -> fairlead.agent.v1.Prefix
+	21, // 11: fairlead.agent.v1.Target.except:type_name -> fairlead.agent.v1.Prefix
+	20, // 12: fairlead.agent.v1.Target.tls:type_name -> fairlead.agent.v1.TLS
+	19, // 13: fairlead.agent.v1.Target.via:type_name -> fairlead.agent.v1.Via
+	4,  // 14: fairlead.agent.v1.TLS.mode:type_name -> fairlead.agent.v1.TLSMode
+	23, // 15: fairlead.agent.v1.Rule.match:type_name -> fairlead.agent.v1.RequestMatch
+	24, // 16: fairlead.agent.v1.Rule.settings:type_name -> fairlead.agent.v1.Settings
+	5,  // 17: fairlead.agent.v1.RequestMatch.path_type:type_name -> fairlead.agent.v1.PathMatch
+	25, // 18: fairlead.agent.v1.Settings.timeouts:type_name -> fairlead.agent.v1.Timeouts
+	26, // 19: fairlead.agent.v1.Settings.retry:type_name -> fairlead.agent.v1.Retry
+	32, // 20: fairlead.agent.v1.Settings.pool:type_name -> fairlead.agent.v1.Pool
+	33, // 21: fairlead.agent.v1.Settings.breaker:type_name -> fairlead.agent.v1.Breaker
+	12, // 22: fairlead.agent.v1.Settings.load_balancing:type_name -> fairlead.agent.v1.LoadBalancing
+	13, // 23: fairlead.agent.v1.Settings.access_log:type_name -> fairlead.agent.v1.AccessLog
+	6,  // 24: fairlead.agent.v1.Retry.on:type_name -> fairlead.agent.v1.Condition
+	27, // 25: fairlead.agent.v1.Retry.status_codes:type_name -> fairlead.agent.v1.StatusRange
+	28, // 26: fairlead.agent.v1.Retry.response_headers:type_name -> fairlead.agent.v1.HeaderMatch
+	29, // 27: fairlead.agent.v1.Retry.overrides:type_name -> fairlead.agent.v1.RetryOverride
+	30, // 28: fairlead.agent.v1.Retry.backoff:type_name -> fairlead.agent.v1.Backoff
+	7,  // 29: fairlead.agent.v1.Retry.idempotency:type_name -> fairlead.agent.v1.Idempotency
+	31, // 30: fairlead.agent.v1.Retry.budget:type_name -> fairlead.agent.v1.Budget
+	6,  // 31: fairlead.agent.v1.RetryOverride.on:type_name -> fairlead.agent.v1.Condition
+	30, // 32: fairlead.agent.v1.RetryOverride.backoff:type_name -> fairlead.agent.v1.Backoff
+	27, // 33: fairlead.agent.v1.RetryOverride.status_codes:type_name -> fairlead.agent.v1.StatusRange
+	8,  // 34: fairlead.agent.v1.Backoff.strategy:type_name -> fairlead.agent.v1.Strategy
+	9,  // 35: fairlead.agent.v1.Backoff.jitter:type_name -> fairlead.agent.v1.Jitter
+	34, // 36: fairlead.agent.v1.Breaker.error_rate:type_name -> fairlead.agent.v1.ErrorRate
+	35, // 37: fairlead.agent.v1.Breaker.slow_calls:type_name -> fairlead.agent.v1.SlowCalls
+	6,  // 38: fairlead.agent.v1.Breaker.failure_on:type_name -> fairlead.agent.v1.Condition
+	10, // 39: fairlead.agent.v1.Breaker.scope:type_name -> fairlead.agent.v1.BreakerScope
+	11, // 40: fairlead.agent.v1.Breaker.sharing:type_name -> fairlead.agent.v1.Sharing
+	27, // 41: fairlead.agent.v1.Breaker.failure_status:type_name -> fairlead.agent.v1.StatusRange
+	37, // 42: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
+	38, // 43: fairlead.agent.v1.DestinationPort.described:type_name -> fairlead.agent.v1.Endpoint
+	44, // [44:44] is the sub-list for method output_type
+	44, // [44:44] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_policy_proto_init() }
@@ -3115,13 +3491,14 @@ func file_policy_proto_init() {
 	if File_policy_proto != nil {
 		return
 	}
+	file_policy_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_policy_proto_rawDesc), len(file_policy_proto_rawDesc)),
-			NumEnums:      13,
-			NumMessages:   24,
+			NumEnums:      14,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -266,7 +266,9 @@ type Traffic struct {
 	// because clocks of nodes differ.
 	BreakerAge int64 `protobuf:"varint,9,opt,name=breaker_age,json=breakerAge,proto3" json:"breaker_age,omitempty"`
 	// Connections that are passed through without being understood.
-	OpaqueOpen    uint32 `protobuf:"varint,10,opt,name=opaque_open,json=opaqueOpen,proto3" json:"opaque_open,omitempty"`
+	OpaqueOpen uint32 `protobuf:"varint,10,opt,name=opaque_open,json=opaqueOpen,proto3" json:"opaque_open,omitempty"`
+	// Attempts that failed in the TLS that the agent speaks, by why; each reason once, at most 32.
+	TlsFailures   []*TLSFailure `protobuf:"bytes,11,rep,name=tls_failures,json=tlsFailures,proto3" json:"tls_failures,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -371,6 +373,66 @@ func (x *Traffic) GetOpaqueOpen() uint32 {
 	return 0
 }
 
+func (x *Traffic) GetTlsFailures() []*TLSFailure {
+	if x != nil {
+		return x.TlsFailures
+	}
+	return nil
+}
+
+type TLSFailure struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In lower case with underscores, at most 64 bytes, such as certificate_expired.
+	Reason        string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	Count         uint64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TLSFailure) Reset() {
+	*x = TLSFailure{}
+	mi := &file_report_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TLSFailure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TLSFailure) ProtoMessage() {}
+
+func (x *TLSFailure) ProtoReflect() protoreflect.Message {
+	mi := &file_report_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TLSFailure.ProtoReflect.Descriptor instead.
+func (*TLSFailure) Descriptor() ([]byte, []int) {
+	return file_report_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *TLSFailure) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *TLSFailure) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
 // Counts are events of the period.
 type Counts struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -405,7 +467,7 @@ type Counts struct {
 
 func (x *Counts) Reset() {
 	*x = Counts{}
-	mi := &file_report_proto_msgTypes[4]
+	mi := &file_report_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -417,7 +479,7 @@ func (x *Counts) String() string {
 func (*Counts) ProtoMessage() {}
 
 func (x *Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_report_proto_msgTypes[4]
+	mi := &file_report_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -430,7 +492,7 @@ func (x *Counts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counts.ProtoReflect.Descriptor instead.
 func (*Counts) Descriptor() ([]byte, []int) {
-	return file_report_proto_rawDescGZIP(), []int{4}
+	return file_report_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Counts) GetRequests() uint64 {
@@ -588,7 +650,7 @@ const file_report_proto_rawDesc = "" +
 	"\x03pod\x18\x02 \x01(\tR\x03pod\x127\n" +
 	"\bpolicies\x18\x03 \x03(\v2\x1b.fairlead.agent.v1.PolicyIDR\bpolicies\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x05 \x01(\tR\amessage\"\xf4\x02\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\"\xb6\x03\n" +
 	"\aTraffic\x123\n" +
 	"\x06policy\x18\x01 \x01(\v2\x1b.fairlead.agent.v1.PolicyIDR\x06policy\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x121\n" +
@@ -602,7 +664,12 @@ const file_report_proto_rawDesc = "" +
 	"breakerAge\x12\x1f\n" +
 	"\vopaque_open\x18\n" +
 	" \x01(\rR\n" +
-	"opaqueOpen\"\xd9\x05\n" +
+	"opaqueOpen\x12@\n" +
+	"\ftls_failures\x18\v \x03(\v2\x1d.fairlead.agent.v1.TLSFailureR\vtlsFailures\":\n" +
+	"\n" +
+	"TLSFailure\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x04R\x05count\"\xd9\x05\n" +
 	"\x06Counts\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\x04R\brequests\x12\x1c\n" +
 	"\tsuccesses\x18\x02 \x01(\x04R\tsuccesses\x12\x18\n" +
@@ -638,29 +705,31 @@ func file_report_proto_rawDescGZIP() []byte {
 	return file_report_proto_rawDescData
 }
 
-var file_report_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_report_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_report_proto_goTypes = []any{
 	(*Report)(nil),           // 0: fairlead.agent.v1.Report
 	(*OlderConnections)(nil), // 1: fairlead.agent.v1.OlderConnections
 	(*CaptureProblem)(nil),   // 2: fairlead.agent.v1.CaptureProblem
 	(*Traffic)(nil),          // 3: fairlead.agent.v1.Traffic
-	(*Counts)(nil),           // 4: fairlead.agent.v1.Counts
-	(*PolicyID)(nil),         // 5: fairlead.agent.v1.PolicyID
+	(*TLSFailure)(nil),       // 4: fairlead.agent.v1.TLSFailure
+	(*Counts)(nil),           // 5: fairlead.agent.v1.Counts
+	(*PolicyID)(nil),         // 6: fairlead.agent.v1.PolicyID
 }
 var file_report_proto_depIdxs = []int32{
 	3, // 0: fairlead.agent.v1.Report.traffic:type_name -> fairlead.agent.v1.Traffic
 	2, // 1: fairlead.agent.v1.Report.problems:type_name -> fairlead.agent.v1.CaptureProblem
 	1, // 2: fairlead.agent.v1.Report.older:type_name -> fairlead.agent.v1.OlderConnections
 	2, // 3: fairlead.agent.v1.Report.notices:type_name -> fairlead.agent.v1.CaptureProblem
-	5, // 4: fairlead.agent.v1.OlderConnections.policy:type_name -> fairlead.agent.v1.PolicyID
-	5, // 5: fairlead.agent.v1.CaptureProblem.policies:type_name -> fairlead.agent.v1.PolicyID
-	5, // 6: fairlead.agent.v1.Traffic.policy:type_name -> fairlead.agent.v1.PolicyID
-	4, // 7: fairlead.agent.v1.Traffic.counts:type_name -> fairlead.agent.v1.Counts
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	6, // 4: fairlead.agent.v1.OlderConnections.policy:type_name -> fairlead.agent.v1.PolicyID
+	6, // 5: fairlead.agent.v1.CaptureProblem.policies:type_name -> fairlead.agent.v1.PolicyID
+	6, // 6: fairlead.agent.v1.Traffic.policy:type_name -> fairlead.agent.v1.PolicyID
+	5, // 7: fairlead.agent.v1.Traffic.counts:type_name -> fairlead.agent.v1.Counts
+	4, // 8: fairlead.agent.v1.Traffic.tls_failures:type_name -> fairlead.agent.v1.TLSFailure
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_report_proto_init() }
@@ -675,7 +744,7 @@ func file_report_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_report_proto_rawDesc), len(file_report_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -11,6 +11,9 @@ const (
 	maxRecord    = 1 << 14
 )
 
+// LikeTLS reports whether what a client has begun to say is no text, but may be TLS.
+func LikeTLS(b []byte) bool { return len(b) > 0 && b[0] == recordHandshake }
+
 // detectTLS recognises a record header followed by a ClientHello.
 func detectTLS(b []byte) Protocol {
 	switch {

@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy/panics"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
@@ -19,7 +21,10 @@ const (
 // place gets an attempt its connection. Without one (the lease is zero), the action says what follows.
 func (x *Exchange) place(p Protocol, a call.Action) (upstream.Lease, call.Action) {
 	t := &x.slot
-	t.Original, t.Pinned, t.Fresh = x.Client.Original, x.Pinned, a.Fresh || x.Fresh
+	t.Original, t.Pinned, t.Fresh, t.Unsecured = x.Client.Original, x.Pinned, a.Fresh || x.Fresh, x.Unsecured
+	if !x.Unsecured {
+		t.Original = x.Route.Connects(t.Original)
+	}
 	t.Careful, t.Client = x.careful, x.Client.ID
 	t.Avoid = nil
 	if a.Avoid {
@@ -122,7 +127,11 @@ func (x *Exchange) dial(a call.Action, until time.Time) (upstream.Lease, call.Ki
 	if limit <= 0 {
 		limit = x.ConnectTimeout
 	}
-	if connected := x.Now.Add(limit); limit > 0 && (end.IsZero() || connected.Before(end)) {
+	secured := x.Route.Originates() && !x.Unsecured
+	x.slot.ConnectTimeout, x.slot.HandshakeTimeout = 0, 0
+	if secured { // the limits are those of stages
+		x.slot.ConnectTimeout, x.slot.HandshakeTimeout = limit, x.Plan.Settings.Timeouts.TLSHandshake
+	} else if connected := x.Now.Add(limit); limit > 0 && (end.IsZero() || connected.Before(end)) {
 		end, cause = connected, upstream.ErrConnectTimeout
 	}
 	if !end.IsZero() {
@@ -131,7 +140,7 @@ func (x *Exchange) dial(a call.Action, until time.Time) (upstream.Lease, call.Ki
 	}
 	watch := WatchClient(x.Client.Left, cancel)
 	began := x.Now
-	l, err := x.connect(ctx)
+	l, err := x.connect(ctx, secured)
 	watch.Stop()
 	x.Now = time.Now()
 	switch {
@@ -149,6 +158,15 @@ func (x *Exchange) dial(a call.Action, until time.Time) (upstream.Lease, call.Ki
 	return upstream.Lease{}, kind
 }
 
+// connect makes the connection. A handshake needs a large stack, which would stay with the idle connection of the client.
+func (x *Exchange) connect(ctx context.Context, secured bool) (l upstream.Lease, err error) {
+	if !secured {
+		return x.connectNow(ctx)
+	}
+	panics.Aside(func() { l, err = x.connectNow(ctx) })
+	return l, err
+}
+
 // FailureOf says what a dial's error means.
 func FailureOf(err error) (call.Kind, routes.Detail) {
 	var proxy *upstream.ProxyError
@@ -158,6 +176,8 @@ func FailureOf(err error) (call.Kind, routes.Detail) {
 		why = routes.DetailLocal
 	case kind == call.ProxyRefused || errors.As(err, &proxy):
 		why = detailOfProxy(err, why)
+	case errors.Is(err, transport.ErrHandshakeTimeout):
+		why = routes.DetailTLSHandshake
 	case kind == call.ConnectTimeout && why != routes.DetailNoAnswer:
 		why = routes.DetailConnect
 	}

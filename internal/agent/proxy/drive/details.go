@@ -8,11 +8,20 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/transport"
+	"fairlead.dev/fairlead/internal/agent/transport/tlslayer"
 )
 
 // DetailOf names an error of a connection.
 func DetailOf(err error) routes.Detail {
 	var errno syscall.Errno
+	var secure *tlslayer.Error
+	if errors.As(err, &secure) {
+		return routes.Detail(secure.Reason)
+	}
+	if why := inHandshake(err); why != routes.NoDetail {
+		return why
+	}
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return routes.DetailClosed
@@ -33,6 +42,19 @@ func DetailOf(err error) routes.Detail {
 	default:
 		return routes.DetailBroken
 	}
+}
+
+// inHandshake names the end of a connection in its handshake, if that is what an error is.
+func inHandshake(err error) routes.Detail {
+	var stage *transport.HandshakeError
+	switch {
+	case !errors.As(err, &stage):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return routes.DetailClosedInHandshake
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return routes.DetailResetInHandshake
+	}
+	return routes.NoDetail
 }
 
 // DetailOfLimit names a deadline of a call.

@@ -20,6 +20,8 @@ type Exchange struct {
 	Plan   *routes.Plan
 	// Fresh: every attempt needs a connection of its own.
 	Fresh bool
+	// Unsecured: connections are wanted as they are, whatever the policy says of TLS; see upstream.Request.
+	Unsecured bool
 	// ConnectTimeout bounds connecting where the policy does not; zero: nothing does.
 	ConnectTimeout time.Duration
 	// First is the first attempt if it was made before the call began; nil: it was not.

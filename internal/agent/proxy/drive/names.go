@@ -36,8 +36,9 @@ func FindOthers(ctx context.Context, r *routes.Route) {
 	r.FindAddresses(ctx)
 }
 
-// connect makes the connection for a request that was granted. Another address of its name may be faster, if the policy lets the call go there.
-func (x *Exchange) connect(ctx context.Context) (upstream.Lease, error) {
+// connectNow makes the connection for a request that was granted. Another address of its name may be faster, if the policy lets the call go
+// there.
+func (x *Exchange) connectNow(ctx context.Context) (upstream.Lease, error) {
 	if x.Pinned && x.Route.HasName() && x.Plan.Settings.Retry.AvoidPreviousEndpoints {
 		return x.Route.Pool.DialNamed(ctx, &x.slot, x.Route.FindAddresses)
 	}

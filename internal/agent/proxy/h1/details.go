@@ -7,6 +7,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/http1"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/transport/tlslayer"
 )
 
 // kindOf says what an error in reading a response means.
@@ -14,6 +15,10 @@ func kindOf(err error) (call.Kind, routes.Detail) {
 	var broken *http1.Error
 	if errors.As(err, &broken) {
 		return call.BadResponse, routes.Detail(broken.Error())
+	}
+	var secure *tlslayer.Error
+	if errors.As(err, &secure) && secure.Refused() {
+		return call.TLSFailed, drive.DetailOf(err)
 	}
 	return call.Reset, drive.DetailOf(err)
 }

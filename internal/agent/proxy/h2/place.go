@@ -17,7 +17,7 @@ import (
 func (s *Session) acquire(x *stream, a call.Action, b *batch) (next call.Action, waits bool) {
 	x.action, x.placedAt = a, s.now
 	r := &x.slot
-	r.Original, r.Pinned, r.Fresh, r.Client = s.client.Original, x.pinned, a.Fresh, s.client.ID
+	r.Original, r.Pinned, r.Fresh, r.Client = x.to, x.pinned, a.Fresh, s.client.ID
 	r.Avoid = nil
 	if a.Avoid {
 		r.Avoid = x.call.Endpoints()
@@ -70,7 +70,10 @@ func (s *Session) dialContext(x *stream) context.Context {
 	if limit <= 0 {
 		limit = s.driver.ConnectTimeout
 	}
-	if connected := s.now.Add(limit); limit > 0 && (end.IsZero() || connected.Before(end)) {
+	x.slot.ConnectTimeout, x.slot.HandshakeTimeout = 0, 0
+	if x.secured { // the limits are those of stages
+		x.slot.ConnectTimeout, x.slot.HandshakeTimeout = limit, x.plan.Settings.Timeouts.TLSHandshake
+	} else if connected := s.now.Add(limit); limit > 0 && (end.IsZero() || connected.Before(end)) {
 		end, cause = connected, upstream.ErrConnectTimeout
 	}
 	if !end.IsZero() {

@@ -2,6 +2,7 @@ package h2
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
@@ -40,7 +41,9 @@ type stream struct {
 	recorder  routes.Recorder
 	plan      *routes.Plan
 	pinned    bool
-	abandoned bool // its call has ended while its connection is made
+	to        netip.AddrPort // that is connected to where it is pinned
+	secured   bool           // by a handshake
+	abandoned bool           // its call has ended while its connection is made
 	started   time.Time
 
 	// the request
@@ -136,9 +139,11 @@ func (x *stream) target() {
 	if x.governing = r; !ok {
 		x.governing = nil
 		x.pool, x.recorder, x.plan, x.pinned = s.direct(), routes.Discard{}, &s.driver.ungoverned, true
+		x.to, x.secured = s.client.Original, false
 		return
 	}
 	x.pool, x.recorder, x.plan, x.pinned = r.Pool, r.Recorder(), route.PlanFor(r, &x.head), s.routes.Pinned()
+	x.to, x.secured = r.Connects(s.client.Original), r.Originates()
 }
 
 // act does what the call says, until something has to be waited for.

@@ -23,6 +23,20 @@ func (c *Carrier) Raise() {
 	}
 }
 
+// Aside runs f on a goroutine of its own and waits for it, for what needs a large stack, which would stay with the caller's goroutine. A
+// panic of f becomes the caller's.
+func Aside(f func()) {
+	var panicked Carrier
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer panicked.Catch()
+		f()
+	}()
+	<-done
+	panicked.Raise()
+}
+
 // Cause returns what was recovered and the stack that it happened on, for a panic that may have been carried. It must be called by
 // the function that recovered.
 func Cause(recovered any) (what any, stack []byte) {

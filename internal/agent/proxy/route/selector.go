@@ -185,6 +185,16 @@ func (s *Selector) every(is func(*routes.Candidate) bool) bool {
 	return true
 }
 
+// Originates reports whether the agent speaks TLS to the hosts of a policy that may govern the connection, while the client does not.
+func (s *Selector) Originates() bool {
+	for i := range s.candidates {
+		if s.candidates[i].Originates() {
+			return true
+		}
+	}
+	return false
+}
+
 // NeedsName reports whether it depends on the name that a connection as a whole is for, which governs it: see NameWhole.
 func (s *Selector) NeedsName() bool { return len(s.candidates) > 0 && s.candidates[0].NeedsHost() }
 

@@ -63,7 +63,7 @@ func (c *Connector) Connect(r Request) *Server {
 	if x == nil {
 		x = &exchange{}
 		x.Init()
-		x.Fresh, x.ConnectTimeout = true, c.ConnectTimeout
+		x.Fresh, x.Unsecured, x.ConnectTimeout = true, true, c.ConnectTimeout
 	}
 	ended := false
 	defer func() {

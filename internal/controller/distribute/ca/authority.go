@@ -2,6 +2,7 @@ package ca
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -33,6 +34,20 @@ const (
 	maxAuthorities = 16
 )
 
+// Kind is what authorities are for.
+type Kind struct {
+	// CommonName begins the names of their certificates.
+	CommonName string
+	// Lifetime is how long one lasts, RenewBefore how long before its end it gets a successor, and Overlap how long that is published
+	// before it signs.
+	Lifetime, RenewBefore, Overlap time.Duration
+	// Intermediates is how many authorities may lie between it and what is signed in the end.
+	Intermediates int
+}
+
+// streams is for the certificates of the manager's own server.
+var streams = Kind{CommonName: "fairlead-ca", Lifetime: Lifetime, RenewBefore: RenewBefore, Overlap: Overlap}
+
 // authority is a certificate that may sign, with its key.
 type authority struct {
 	cert *x509.Certificate
@@ -45,25 +60,36 @@ func (a authority) created() time.Time { return a.cert.NotBefore.Add(skew) }
 // Authorities are what the Secret holds, oldest first.
 type Authorities []authority
 
-// Renew returns the authorities that should exist at now: without the expired, with a successor when it is time. The second
-// result reports whether that differs from as.
+// Renew returns the authorities of the manager's own server that should exist at now, as RenewFor does.
 func (as Authorities) Renew(now time.Time) (Authorities, bool, error) {
+	return as.RenewFor(streams, now)
+}
+
+// RenewFor returns the authorities that should exist at now: without the expired, with a successor when it is time. The second
+// result says whether that differs from as.
+func (as Authorities) RenewFor(kind Kind, now time.Time) (Authorities, bool, error) {
 	out := slices.DeleteFunc(slices.Clone(as), func(a authority) bool { return !now.Before(a.cert.NotAfter) })
 	changed := len(out) != len(as)
-	if len(out) > 0 && now.Add(RenewBefore).Before(out[len(out)-1].cert.NotAfter) {
+	if len(out) > 0 && now.Add(kind.RenewBefore).Before(out[len(out)-1].cert.NotAfter) {
 		return out, changed, nil
 	}
-	next, err := newAuthority(now)
+	next, err := newAuthority(kind, now)
 	if err != nil {
 		return nil, false, err
 	}
 	return append(out, next), true, nil
 }
 
+// Signer returns the authority in force, as signer does.
+func (as Authorities) Signer(kind Kind, now time.Time) (*x509.Certificate, crypto.Signer, error) {
+	a, err := as.signer(kind, now)
+	return a.cert, a.key, err
+}
+
 // signer returns the authority in force: the newest that has been published for Overlap, else the oldest.
-func (as Authorities) signer(now time.Time) (authority, error) {
+func (as Authorities) signer(kind Kind, now time.Time) (authority, error) {
 	for _, a := range slices.Backward(as) {
-		if !now.Before(a.created().Add(Overlap)) && now.Before(a.cert.NotAfter) {
+		if !now.Before(a.created().Add(kind.Overlap)) && now.Before(a.cert.NotAfter) {
 			return a, nil
 		}
 	}
@@ -86,7 +112,7 @@ func (as Authorities) Bundle() []byte {
 
 // Issue returns a serving certificate for the DNS names.
 func (as Authorities) Issue(now time.Time, names []string) (*tls.Certificate, error) {
-	signer, err := as.signer(now)
+	signer, err := as.signer(streams, now)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +120,7 @@ func (as Authorities) Issue(now time.Time, names []string) (*tls.Certificate, er
 	if err != nil {
 		return nil, fmt.Errorf("make key: %w", err)
 	}
-	serial, err := newSerial()
+	serial, err := NewSerial()
 	if err != nil {
 		return nil, err
 	}
@@ -118,19 +144,19 @@ func (as Authorities) Issue(now time.Time, names []string) (*tls.Certificate, er
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, nil
 }
 
-func newAuthority(now time.Time) (authority, error) {
+func newAuthority(kind Kind, now time.Time) (authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return authority{}, fmt.Errorf("make key: %w", err)
 	}
-	serial, err := newSerial()
+	serial, err := NewSerial()
 	if err != nil {
 		return authority{}, err
 	}
 	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: "fairlead-ca " + now.UTC().Format(time.DateOnly)},
-		NotBefore: now.Add(-skew), NotAfter: now.Add(Lifetime),
-		KeyUsage: x509.KeyUsageCertSign, BasicConstraintsValid: true, IsCA: true, MaxPathLenZero: true,
+		SerialNumber: serial, Subject: pkix.Name{CommonName: kind.CommonName + " " + now.UTC().Format(time.DateOnly)},
+		NotBefore: now.Add(-skew), NotAfter: now.Add(kind.Lifetime),
+		KeyUsage: x509.KeyUsageCertSign, BasicConstraintsValid: true, IsCA: true, MaxPathLen: kind.Intermediates, MaxPathLenZero: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
@@ -143,7 +169,8 @@ func newAuthority(now time.Time) (authority, error) {
 	return authority{cert: cert, key: key}, nil
 }
 
-func newSerial() (*big.Int, error) {
+// NewSerial returns a random serial number.
+func NewSerial() (*big.Int, error) {
 	n, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
 		return nil, fmt.Errorf("make serial number: %w", err)

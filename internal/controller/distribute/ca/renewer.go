@@ -115,7 +115,7 @@ func (k *Renewer) renewServing(ctx context.Context, as Authorities, now time.Tim
 
 // stillGood reports whether c is signed by the authority in force and has at least a third of its life left.
 func (as Authorities) stillGood(c *tls.Certificate, now time.Time) bool {
-	signer, err := as.signer(now)
+	signer, err := as.signer(streams, now)
 	if err != nil || c.Leaf.CheckSignatureFrom(signer.cert) != nil {
 		return false
 	}

@@ -28,7 +28,7 @@ func (w *World) governing(p *index.Pod) []*compile.Policy {
 	}
 	var out []*compile.Policy
 	for _, src := range w.Policies {
-		c, problems := compile.Read(src.Source, w.Service)
+		c, problems := compile.Read(src.Source, w.Service, w.Reference)
 		if len(problems) > 0 || !c.Enforced() || !c.Pods.Matches(p.Labels) {
 			continue
 		}

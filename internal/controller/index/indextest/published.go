@@ -24,11 +24,18 @@ type Published struct {
 	Nodes        map[string]string // of workloads
 	Profiles     map[string]*policy.Profile
 	Destinations map[string]*policy.Destination
+	Roots        map[string]*policy.Roots
+	KeyPairs     map[string]*policy.KeyPair
+	Credentials  map[string]*policy.Credentials
+	Retained     map[string]bool // names of which agents keep what they have
 }
 
 // NewPublished returns what agents have at first: nothing.
 func NewPublished() *Published {
-	return &Published{map[string]policy.Workload{}, map[string]string{}, map[string]*policy.Profile{}, map[string]*policy.Destination{}}
+	return &Published{
+		map[string]policy.Workload{}, map[string]string{}, map[string]*policy.Profile{}, map[string]*policy.Destination{},
+		map[string]*policy.Roots{}, map[string]*policy.KeyPair{}, map[string]*policy.Credentials{}, map[string]bool{},
+	}
 }
 
 var _ index.ChangeSink = (*Published)(nil)
@@ -52,6 +59,31 @@ func (p *Published) SetDestination(d *policy.Destination) { p.Destinations[d.Nam
 
 // RemoveDestination implements index.ChangeSink.
 func (p *Published) RemoveDestination(name string) { delete(p.Destinations, name) }
+
+// SetRoots implements index.ChangeSink.
+func (p *Published) SetRoots(v *policy.Roots) { p.Roots[v.Name] = v }
+
+// SetKeyPair implements index.ChangeSink.
+func (p *Published) SetKeyPair(v *policy.KeyPair) { p.KeyPairs[v.Name] = v }
+
+// SetCredentials implements index.ChangeSink.
+func (p *Published) SetCredentials(v *policy.Credentials) { p.Credentials[v.Name] = v }
+
+// RetainReference implements index.ChangeSink.
+func (p *Published) RetainReference(_ policy.ReferenceKind, name string) { p.Retained[name] = true }
+
+// RemoveReference implements index.ChangeSink.
+func (p *Published) RemoveReference(kind policy.ReferenceKind, name string) {
+	delete(p.Retained, name)
+	switch kind {
+	case policy.ReferenceRoots:
+		delete(p.Roots, name)
+	case policy.ReferenceKeyPair:
+		delete(p.KeyPairs, name)
+	case policy.ReferenceCredentials:
+		delete(p.Credentials, name)
+	}
+}
 
 // Dangling lists names that something published refers to and that are not published.
 func (p *Published) Dangling(w *World) []string {
@@ -96,3 +128,18 @@ func (Discard) SetDestination(*policy.Destination) {}
 
 // RemoveDestination implements index.ChangeSink.
 func (Discard) RemoveDestination(string) {}
+
+// SetRoots implements index.ChangeSink.
+func (Discard) SetRoots(*policy.Roots) {}
+
+// SetKeyPair implements index.ChangeSink.
+func (Discard) SetKeyPair(*policy.KeyPair) {}
+
+// SetCredentials implements index.ChangeSink.
+func (Discard) SetCredentials(*policy.Credentials) {}
+
+// RetainReference implements index.ChangeSink.
+func (Discard) RetainReference(policy.ReferenceKind, string) {}
+
+// RemoveReference implements index.ChangeSink.
+func (Discard) RemoveReference(policy.ReferenceKind, string) {}

@@ -30,6 +30,7 @@ type World struct {
 	Policies   map[policy.ID]Policy
 	Services   map[string]Service
 	Zones      map[string]string // of nodes
+	References map[compile.Reference]compile.Referent
 }
 
 // Policy is a policy as the API server has it.
@@ -47,7 +48,8 @@ type Service struct {
 
 // NewWorld returns an empty cluster.
 func NewWorld() *World {
-	return &World{Namespaces: map[string]labels.Set{}, Pods: map[string]index.Pod{}, Policies: map[policy.ID]Policy{}, Services: map[string]Service{}, Zones: map[string]string{}}
+	return &World{Namespaces: map[string]labels.Set{}, Pods: map[string]index.Pod{}, Policies: map[policy.ID]Policy{}, Services: map[string]Service{}, Zones: map[string]string{},
+		References: map[compile.Reference]compile.Referent{}}
 }
 
 var _ index.ClusterLookup = (*World)(nil)
@@ -76,6 +78,13 @@ func (w *World) Destination(name string) (*policy.Destination, bool) {
 		d.Ports[0].Endpoints = append(d.Ports[0].Endpoints, policy.Endpoint{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 8080)})
 	}
 	return d, true
+}
+
+// Reference implements index.ClusterLookup.
+func (w *World) Reference(r compile.Reference) compile.Referent {
+	w.Lock()
+	defer w.Unlock()
+	return w.References[r]
 }
 
 // Zone implements index.ClusterLookup.

@@ -12,12 +12,16 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"fairlead.dev/fairlead/internal/agent/routes"
 )
 
 // What each server of connectrpc.com/conformance is tested for: everything that goes without TLS.
@@ -61,6 +65,7 @@ func TestConformance(t *testing.T) {
 		if err := os.WriteFile(config, []byte(tc.features), 0o600); err != nil {
 			t.Fatal(err)
 		}
+		passes := map[string]string{}
 		for way, command := range map[string]string{"direct": server, "governed": self} {
 			t.Run(name+"/"+way, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), suiteTakes)
@@ -70,21 +75,28 @@ func TestConformance(t *testing.T) {
 					args = append(args, "--known-failing", f)
 				}
 				cmd := exec.CommandContext(ctx, runner, append(args, "--", command)...)
+				trace := filepath.Join(t.TempDir(), "governed")
 				if way == "governed" {
-					cmd.Env = append(os.Environ(), serverVariable+"="+server)
+					cmd.Env = append(os.Environ(), serverVariable+"="+server, traceVariable+"="+trace)
 				}
 				out, err := cmd.CombinedOutput()
 				if err != nil {
 					t.Errorf("%v\n%s", err, out)
 				}
-				t.Log(lastLines(out))
+				passes[way] = passed.FindString(string(out))
+				if _, err := os.Stat(trace); way == "governed" && err != nil {
+					t.Errorf("no gRPC call was governed: %v", err)
+				}
 			})
+		}
+		if passes["direct"] != passes["governed"] || passes["direct"] == "" {
+			t.Errorf("%s: %q directly, %q governed", name, passes["direct"], passes["governed"])
 		}
 	}
 }
 
-// lastLines is the end of an output, where the cases are summed up.
-func lastLines(out []byte) string { return string(out[max(0, len(out)-400):]) }
+// passed is how the suite sums up its cases.
+var passed = regexp.MustCompile(`[0-9]+ passed, [0-9]+ failed`)
 
 // serveGoverned is a server of the suite: it passes what the suite wants on to another, and tells the suite an address from which the proxy
 // goes to that.
@@ -110,7 +122,12 @@ func serveGoverned(server string) error {
 	if err != nil {
 		return err
 	}
-	through, end, err := governed(at, settings())
+	var first sync.Once
+	through, end, err := governed(at, settings(), func(e *routes.Exchange) {
+		if e.GRPC {
+			first.Do(func() { _ = os.WriteFile(os.Getenv(traceVariable), nil, 0o600) })
+		}
+	})
 	if err != nil {
 		return err
 	}

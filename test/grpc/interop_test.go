@@ -8,8 +8,11 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"fairlead.dev/fairlead/internal/agent/routes"
 )
 
 // interopCases are those of google.golang.org/grpc/interop/client that need neither TLS nor somebody's account, nor servers that name themselves
@@ -28,7 +31,12 @@ const caseTakes = 30 * time.Second
 
 func TestInteroperability(t *testing.T) {
 	server, client := startInteropServer(t), program(t, "google.golang.org/grpc/interop/client")
-	at, stop, err := governed(server, settings())
+	var calls atomic.Int64
+	at, stop, err := governed(server, settings(), func(e *routes.Exchange) {
+		if e.GRPC {
+			calls.Add(1)
+		}
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,6 +57,9 @@ func TestInteroperability(t *testing.T) {
 				}
 			})
 		}
+	}
+	if n := calls.Load(); n < int64(len(interopCases)) {
+		t.Errorf("%d calls were governed, of %d cases", n, len(interopCases))
 	}
 }
 

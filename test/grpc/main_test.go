@@ -13,6 +13,9 @@ import (
 // serverVariable has this program be a server of the conformance suite: the one that it names, behind the proxy.
 const serverVariable = "FAIRLEAD_GRPC_SERVER"
 
+// traceVariable names the file that it makes as soon as a gRPC call was governed.
+const traceVariable = "FAIRLEAD_GRPC_TRACE"
+
 func TestMain(m *testing.M) {
 	if server := os.Getenv(serverVariable); server != "" {
 		if err := serveGoverned(server); err != nil {

@@ -31,9 +31,22 @@ func settings() policy.Settings {
 	return s
 }
 
-// governed serves connections to a server as if pods had made them, under settings. The proxy ends with stop.
-func governed(server netip.AddrPort, s policy.Settings) (at netip.AddrPort, stop func(), err error) {
-	store, err := routes.New(routes.Options{Dialer: func(string) upstream.Dialer { return dialer{} }, Observer: routes.Discard{}})
+// calls is notified of the calls that were governed.
+type calls struct {
+	routes.Discard
+	done func(e *routes.Exchange)
+}
+
+// Recorder implements routes.Observer.
+func (c calls) Recorder(policy.ID, string) routes.Recorder { return c }
+
+// CallDone implements routes.Recorder.
+func (c calls) CallDone(e *routes.Exchange) { c.done(e) }
+
+// governed serves connections to a server as if pods had made them, under settings, and reports what is governed to done. The proxy ends with
+// stop.
+func governed(server netip.AddrPort, s policy.Settings, done func(*routes.Exchange)) (at netip.AddrPort, stop func(), err error) {
+	store, err := routes.New(routes.Options{Dialer: func(string) upstream.Dialer { return dialer{} }, Observer: calls{done: done}})
 	if err != nil {
 		return at, nil, err
 	}

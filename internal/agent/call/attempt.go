@@ -16,6 +16,7 @@ type attempt struct {
 	// answered: its response is being held back (Hold); status is that of its head.
 	answered bool
 	pending  bool // its response says in its trailers how it ends
+	probed   bool // it was a probe, whose result was given before its end
 	status   int
 	limit    Limit
 	until    moment // its deadline

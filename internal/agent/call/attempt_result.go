@@ -57,7 +57,7 @@ func (c *Call) badResponse(now time.Time, id AttemptID, v *result) Action {
 		a.Do = Forward
 	case Wait, StartAttempt:
 		a.Keep = true
-	case Continue, Park, Forward, Respond, Reject, Abort:
+	case Continue, Hold, Park, Forward, Respond, Reject, Abort:
 	}
 	a.Cancel |= dropped
 	return a

@@ -88,7 +88,7 @@ func (c *Call) Interim(now time.Time, id AttemptID) Action {
 // message: it is as if the head had said what they say.
 func (c *Call) ResponseHead(now time.Time, id AttemptID, r Response) Action {
 	s := c.follower(now)
-	a := c.responseHead(now, id, &r, c.worthHolding(&r))
+	a := c.responseHead(now, id, &r, c.worthHolding(id, &r))
 	if s != nil { // which cannot wait for what the driver does not
 		c.compare(now, a, s.responseHead(now, id, &r, a.Do == Hold))
 	}

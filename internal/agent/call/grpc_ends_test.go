@@ -175,3 +175,74 @@ func TestRule05_AServerGivesUpAtTheDeadline(t *testing.T) {
 	r.want(r.fails(at(999*ms), gaveUp), Reject)
 	r.ended(Reset, ByMethod, 502, 1)
 }
+
+// opened is a rig whose breaker is open until openUntil, and closes with the success of one probe.
+func opened(t *testing.T) (r *rig, openUntil time.Time) {
+	t.Helper()
+	r = newRig(t, func(s *policy.Settings) {
+		breaking(s)
+		s.Timeouts.Overall = 0
+		s.Breaker.ConsecutiveFailures, s.Breaker.FailureGRPC = 1, []policy.GRPCStatus{14}
+		s.Breaker.OpenDuration, s.Breaker.OpenMaxDuration, s.Breaker.OpenJitterPercent = time.Second, time.Second, 0
+		s.Breaker.Probes, s.Breaker.SuccessesToClose = 1, 1
+	})
+	r.begin(rpc)
+	r.want(r.head(t0, unavailable), Forward)
+	if s := r.plan.Breaker.Status(t0); s.State != resilience.Open {
+		t.Fatalf("the breaker is %v", s.State)
+	}
+	return r, at(1001 * ms)
+}
+
+// Streams last for hours: a probe that is one has succeeded with its first message.
+func TestRule22_AStreamIsAProbeUntilItsFirstMessage(t *testing.T) {
+	state := func(r *rig, now time.Time) resilience.State { return r.plan.Breaker.Status(now).State }
+	t.Run("a message", func(t *testing.T) {
+		r, now := opened(t)
+		r.want(r.start(now, rpc), StartAttempt)
+		r.placed(now)
+		r.want(r.head(now, pending), Hold)
+		if got := state(r, now); got != resilience.HalfOpen {
+			t.Errorf("the breaker is %v with the head", got)
+		}
+		r.want(r.call.MessageBegun(now, r.id), Forward)
+		if got := state(r, now); got != resilience.Closed {
+			t.Errorf("the breaker is %v with the message", got)
+		}
+		r.finished(now.Add(time.Hour), End{GRPCStatus: 14}) // counts as any other
+		if got := state(r, now.Add(time.Hour)); got != resilience.Open {
+			t.Errorf("the breaker is %v in the end", got)
+		}
+	})
+	t.Run("no message, for as long as a head is kept back", func(t *testing.T) {
+		r, now := opened(t)
+		r.want(r.start(now, rpc), StartAttempt)
+		r.placed(now)
+		r.want(r.head(now, pending), Hold)
+		r.want(r.call.Timer(now.Add(holdLimit)), Forward)
+		if got := state(r, now.Add(holdLimit)); got != resilience.Closed {
+			t.Errorf("the breaker is %v", got)
+		}
+	})
+	t.Run("a client that goes on sending", func(t *testing.T) {
+		r, now := opened(t)
+		r.want(r.start(now, rpc), StartAttempt)
+		r.placed(now)
+		p := pending
+		p.RequestUnfinished = true
+		r.want(r.head(now, p), Forward)
+		if got := state(r, now); got != resilience.Closed {
+			t.Errorf("the breaker is %v", got)
+		}
+	})
+	t.Run("trailers before any message", func(t *testing.T) {
+		r, now := opened(t)
+		r.want(r.start(now, rpc), StartAttempt)
+		r.placed(now)
+		r.want(r.head(now, pending), Hold)
+		r.want(r.head(now, unavailable), Forward)
+		if got := state(r, now); got != resilience.Open {
+			t.Errorf("the breaker is %v", got)
+		}
+	})
+}

@@ -3,6 +3,7 @@ package call
 import (
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -13,9 +14,15 @@ import (
 // and clients of streams may wait for the head alone.
 const holdLimit = 100 * time.Millisecond
 
-// worthHolding reports whether trailers that follow a head could still lead to another attempt.
-func (c *Call) worthHolding(r *Response) bool {
-	return r.GRPCPending && !r.RequestUnfinished && !c.interim && c.route == 0 && c.methodAllows() && !c.bodyGone() && c.retriesGRPC()
+// worthHolding reports whether trailers that follow a head could still lead to another attempt, or are the result of a probe.
+func (c *Call) worthHolding(id AttemptID, r *Response) bool {
+	if !r.GRPCPending || r.RequestUnfinished {
+		return false
+	}
+	if t := c.attempt(id); t != nil && t.permit.Probe() && len(c.plan.Settings.Breaker.FailureGRPC) > 0 {
+		return true
+	}
+	return !c.interim && c.route == 0 && c.methodAllows() && !c.bodyGone() && c.retriesGRPC()
 }
 
 // retriesGRPC reports whether a gRPC status is among what the policy retries still.
@@ -51,9 +58,14 @@ func (c *Call) messageBegun(now time.Time, id AttemptID) Action {
 	return c.forwardPending(now, id)
 }
 
-// forwardPending forwards a response whose status comes in the trailers; Finished settles it.
+// forwardPending forwards a response whose status comes in the trailers; Finished settles it. A probe has succeeded with it: streams last for
+// hours, and others wait for the result.
 func (c *Call) forwardPending(now time.Time, id AttemptID) Action {
-	c.attempts[id].stop(c.momentOf(now))
+	t := &c.attempts[id]
+	t.stop(c.momentOf(now))
+	if t.probed = t.permit.Probe(); t.probed {
+		c.settle(now, t, false)
+	}
 	return c.forward(now, id, c.success())
 }
 
@@ -72,7 +84,11 @@ func (c *Call) settlePending(now time.Time, id AttemptID, e *End) {
 		o.Decision = c.tooLate(&v)
 	}
 	if b := c.plan.Settings.Breaker; b != nil {
-		c.settle(now, t, v.breakerFails || e.Truncated && b.FailureOn.Has(policy.Reset))
+		failed := v.breakerFails || e.Truncated && b.FailureOn.Has(policy.Reset)
+		if t.probed && failed {
+			c.plan.Breaker.Note(now, resilience.Result{Failed: true, Took: t.took(c.momentOf(now)), Shard: c.shard})
+		}
+		c.settle(now, t, failed)
 	}
 }
 

@@ -185,6 +185,7 @@ func (w *world) respond(s *simCall, now time.Time, id AttemptID) error {
 		w.overGRPC(&r)
 	}
 	s.arrive(id)
+	s.before = [2]int{s.last, s.lastGRPC}
 	if !w.holdsBack(s, &r) {
 		s.last, s.lastGRPC = r.Status, r.GRPCStatus
 	}

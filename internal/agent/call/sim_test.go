@@ -58,8 +58,9 @@ type simRecord struct {
 	interim  bool
 	lost     bool // the response kept was
 	fellBack bool
-	last     int // status of the last response
-	lastGRPC int // its gRPC status, or -1
+	last     int    // status of the last response
+	lastGRPC int    // its gRPC status, or -1
+	before   [2]int // what these were before the response just reported
 }
 
 type simState uint8
@@ -223,6 +224,7 @@ func (w *world) follow(s *simCall, now time.Time, a Action, g given) {
 	}
 	switch a.Do {
 	case Hold:
+		s.last, s.lastGRPC = s.before[0], s.before[1]
 		t := &s.attempts[g.id]
 		t.pause(now)
 		t.status, t.grpc, t.until = g.response.Status, -1, soonest(s.deadline, now.Add(holdLimit))

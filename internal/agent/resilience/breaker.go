@@ -44,6 +44,9 @@ type Permit struct {
 // Held reports whether p has to go back.
 func (p Permit) Held() bool { return p.epoch != 0 }
 
+// Probe reports whether p is that of a probe, on whose result others wait.
+func (p Permit) Probe() bool { return p.probe != 0 }
+
 // Result is how a permitted attempt ended, or a call that a gate let in.
 type Result struct {
 	// Failed: the attempt ended in one of the breaker's failure conditions.
@@ -235,6 +238,15 @@ func (b *Breaker) Done(now time.Time, p Permit, r Result) {
 		return
 	}
 	if b.record(now, r) {
+		b.open(now)
+	}
+}
+
+// Note records the result of an attempt whose permit has gone back already. It counts while b is closed.
+func (b *Breaker) Note(now time.Time, r Result) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if stateOf(b.epoch.Load()) == Closed && b.record(now, r) {
 		b.open(now)
 	}
 }

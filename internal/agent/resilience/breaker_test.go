@@ -348,3 +348,30 @@ func TestRule22_ProbesStayBoundedInACrowd(t *testing.T) {
 		t.Error("the breaker never opened: the test shows nothing")
 	}
 }
+
+// What is known of an attempt after its permit went back counts while the breaker is closed, and not otherwise.
+func TestRule22_ALateResultCounts(t *testing.T) {
+	cfg := policy.DefaultBreaker()
+	cfg.ConsecutiveFailures = 2
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	b := NewBreaker(&cfg, now, func() float64 { return 0.5 })
+	b.Note(now, Result{Failed: true})
+	b.Note(now, Result{Failed: true})
+	if s := b.Status(now); s.State != Open || s.Opened != 1 {
+		t.Fatalf("%+v", s)
+	}
+	b.Note(now, Result{Failed: true})
+	half := now.Add(cfg.OpenDuration * 2)
+	p, ok := b.Allow(half)
+	if !ok || !p.Probe() {
+		t.Fatalf("no probe: %v", p)
+	}
+	b.Note(half, Result{Failed: true})
+	b.Done(half, p, Result{})
+	if s := b.Status(half); s.State != Closed || s.Opened != 1 {
+		t.Errorf("%+v", s)
+	}
+	if p, _ := b.Allow(half); p.Probe() {
+		t.Error("a closed breaker probes")
+	}
+}

@@ -95,7 +95,7 @@ func peerAddr(raw syscall.RawConn) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// Close closes the connection. A peer behind a layer is told that this is on purpose, except after ResetOnClose.
+// Close closes the connection. A peer behind a layer learns that this is on purpose, except after ResetOnClose.
 func (c *Conn) Close() error {
 	_ = c.raw.Control(func(fd uintptr) { // fails when closed already
 		if c.layer != nil && !c.reset.Load() {

@@ -231,7 +231,7 @@ func TestALayerIsToldOfTheEnd(t *testing.T) {
 			}
 			_ = c.Close()
 			if got := l.left.Load(); got != tc.want {
-				t.Errorf("told %d times", got)
+				t.Errorf("it learns of it %d times", got)
 			}
 		})
 	}

@@ -50,7 +50,7 @@ func TestHandshakeAgreesAndVerifies(t *testing.T) {
 			now, until := soon()
 			ask := func() error { _, err := c.TryWrite([]byte("ping")); return err }
 			in := make([]byte, 10)
-			if n, _, err := c.WriteThenRead(ask, in, now, until); err != nil || string(in[:n]) != "ping" {
+			if n, _, err := c.WriteThenRead(ask, in, transport.At(now), transport.At(until)); err != nil || string(in[:n]) != "ping" {
 				t.Errorf("got %q, %v", in[:n], err)
 			}
 		})
@@ -163,7 +163,7 @@ func TestAnAddressIsVerifiedAsOne(t *testing.T) {
 	wantReason(t, err, WrongHost)
 }
 
-// What is no failure of TLS is told apart: it may go better the next time.
+// What is no failure of TLS is distinguished: it may go better the next time.
 func TestSocketsThatFailInTheHandshake(t *testing.T) {
 	for name, tc := range map[string]struct {
 		serve func(net.Conn)

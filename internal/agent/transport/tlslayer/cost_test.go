@@ -21,7 +21,7 @@ func exchanger(t testing.TB, size int) func() {
 		if c.Peek() != transport.Quiet {
 			t.Fatal("it is not quiet")
 		}
-		n, _, err := c.WriteThenRead(ask, in, now, until)
+		n, _, err := c.WriteThenRead(ask, in, transport.At(now), transport.At(until))
 		for err == nil && n < size {
 			var more int
 			more, err = c.Read(in[n:], now, until)

@@ -136,10 +136,7 @@ func serverConfig(a *tlstest.Authority) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{*a.Issue(nil, host)}, NextProtos: []string{HTTP2, HTTP1}}
 }
 
-func soon() (now, until transport.Instant) {
-	t := time.Now()
-	return transport.At(t), transport.At(t.Add(patience))
-}
+func soon() (now, until time.Time) { now = time.Now(); return now, now.Add(patience) }
 
 // readAll reads until n bytes have come, or the end.
 func readAll(t testing.TB, c *transport.Conn, n int) (got []byte, err error) {

@@ -2,6 +2,7 @@ package tlslayer
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net/netip"
@@ -15,7 +16,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/transport/tlslayer/tlstest"
 )
 
-// sServer is a server of OpenSSL, which does what crypto/tls's cannot be told to. It sends the lines that it is told, and some letters
+// sServer is a server of OpenSSL, which does what crypto/tls's does not offer. It sends the lines that it is given, and some letters
 // are commands.
 type sServer struct {
 	t      testing.TB
@@ -26,9 +27,9 @@ type sServer struct {
 
 func openssl(t *testing.T, a *tlstest.Authority, flags ...string) *sServer {
 	t.Helper()
-	path, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("there is no openssl")
+	path, err := exec.LookPath("stdbuf") // what it does with its keys it prints line by line to terminals alone
+	if _, missing := exec.LookPath("openssl"); missing != nil || err != nil {
+		t.Skip("there is no openssl, or no stdbuf")
 	}
 	dir := t.TempDir()
 	certificate, key := tlstest.PEMs(t, a.Issue(nil, host))
@@ -37,9 +38,11 @@ func openssl(t *testing.T, a *tlstest.Authority, flags ...string) *sServer {
 			t.Fatal(err)
 		}
 	}
-	args := append([]string{"s_server", "-accept", "127.0.0.1:0", "-naccept", "1",
+	args := append([]string{"-oL", "openssl", "s_server", "-accept", "127.0.0.1:0", "-naccept", "1",
 		"-cert", filepath.Join(dir, "tls.crt"), "-key", filepath.Join(dir, "tls.key")}, flags...)
-	cmd := exec.CommandContext(t.Context(), path, args...)
+	ctx, cancel := context.WithTimeout(t.Context(), patience) // so that no wait for a line is for ever
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, path, args...)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -107,3 +107,34 @@ func TestTheFirstConnectionCounts(t *testing.T) {
 		})
 	}
 }
+
+// unhurried is a handshake that takes longer than an address is waited for, unless others are looked for meanwhile.
+type unhurried struct{ found chan struct{} }
+
+func (h unhurried) Handshake(*transport.Conn, bool) error {
+	select {
+	case <-h.found:
+		return errors.New("another address was looked for")
+	case <-time.After(2 * raceAfter):
+		return nil
+	}
+}
+
+// An address that is connected to is not too slow, however long its handshake takes.
+func TestAHandshakeIsNotOvertaken(t *testing.T) {
+	d := &raceDialer{at: map[string]netip.AddrPort{slowAddr: listen(t).addr}}
+	h := unhurried{make(chan struct{})}
+	p, _ := newPool(t, func(s *setup) { s.Dialer, s.Security = d, h })
+	r := pinnedTo(slowAddr)
+	if r.ask(p) != Dial {
+		t.Fatal("not granted")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	l, err := p.DialNamed(ctx, &r.Request, func(context.Context) { close(h.found) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Release(time.Now(), false)
+	checkSums(t, p)
+}

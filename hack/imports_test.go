@@ -16,6 +16,7 @@ const module = "fairlead.dev/fairlead/"
 var packages = map[string][]string{
 	"api/v1alpha1":                {},
 	"internal/policy":             {},
+	"internal/cgroup":             {},
 	"internal/wire":               {"internal/policy", "internal/wire/..."},
 	"internal/controller/compile": {"api/v1alpha1", "internal/policy"},
 	"internal/controller/index":   {"api/v1alpha1", "internal/policy", "internal/controller/compile"},
@@ -31,7 +32,6 @@ var packages = map[string][]string{
 	"internal/agent/transport":          {},
 	"internal/agent/upstream":           {"internal/agent/transport", "internal/agent/via", "internal/policy", "internal/agent/resilience", "internal/agent/call"},
 	"internal/agent/transport/tlslayer": {"internal/agent/transport"},
-	"internal/agent/cgroup":             {},
 	"internal/agent/names":              {},
 	"internal/agent/via":                {},
 	"internal/agent/capture/netns":      {},
@@ -71,8 +71,8 @@ var packages = map[string][]string{
 	"internal/agent/telemetry": {"internal/policy", "internal/agent/call", "internal/agent/resilience", "internal/agent/proxy/...",
 		"internal/agent/routes", "internal/agent/transport/tlslayer", "internal/agent/upstream"},
 	"internal/agent": {"internal/policy", "internal/agent/..."},
-	"cmd/manager":    {"api/v1alpha1", "internal/controller/..."},
-	"cmd/agent":      {"internal/agent/...", "internal/policy"},
+	"cmd/manager":    {"api/v1alpha1", "internal/controller/...", "internal/cgroup"},
+	"cmd/agent":      {"internal/agent/...", "internal/cgroup", "internal/policy"},
 }
 
 // pure packages must not import these; a trailing /... stands for all below.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"math/rand/v2"
+	"reflect"
 	"sync"
 	"time"
 
@@ -39,18 +40,27 @@ func (a *agent) Apply(next *policy.Snapshot) []subscribe.Rejection {
 			a.all.notify(observation{agent: a, at: now, profile: p})
 		}
 	}
-	for uid, w := range next.Workloads {
-		if old.Workloads[uid] != w {
-			a.all.received.Add(1)
-			a.all.notify(observation{agent: a, at: now, workload: w})
+	if !same(next.Workloads, old.Workloads) {
+		for uid, w := range next.Workloads {
+			if old.Workloads[uid] != w {
+				a.all.received.Add(1)
+				a.all.notify(observation{agent: a, at: now, workload: w})
+			}
 		}
 	}
-	for name, d := range next.Destinations {
-		if old.Destinations[name] != d {
-			a.all.received.Add(1)
+	if !same(next.Destinations, old.Destinations) {
+		for name, d := range next.Destinations {
+			if old.Destinations[name] != d {
+				a.all.received.Add(1)
+			}
 		}
 	}
 	return nil
+}
+
+// same reports whether both are one map: what an update does not touch is shared.
+func same[T any](a, b map[string]*T) bool {
+	return reflect.ValueOf(a).UnsafePointer() == reflect.ValueOf(b).UnsafePointer()
 }
 
 // Report implements subscribe.Reporter: there is traffic under every policy of the node, and it is never the same.

@@ -77,7 +77,7 @@ func parse(args []string) (*options, error) {
 	fs.IntVar(&o.edits, "edits", 20, "edits of a policy, of each kind")
 	fs.DurationVar(&o.steady, "steady", 15*time.Second, "how long to watch while only traffic is reported")
 	fs.BoolVar(&o.full, "full", false, "also measure a cluster-wide policy, pods coming and going, and a crash of the manager")
-	fs.StringVar(&o.profiles, "profiles", "", "write the manager's processor profiles, of edits and of the steady state, and its heap profile to this directory")
+	fs.StringVar(&o.profiles, "profiles", "", "write processor profiles of the manager and the agents, of edits and of the steady state, and the manager's heap profile to this directory")
 	fs.BoolVar(&o.json, "json", false, "print JSON lines only")
 	_ = fs.Parse(args)
 	if o.assets == "" {

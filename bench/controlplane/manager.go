@@ -29,6 +29,7 @@ const stopTimeout = 20 * time.Second
 type manager struct {
 	// immutable
 	binary, kubeconfig, log string
+	heap                    int64 // that the manager limits itself to under the Deployment's limit of memory
 	cluster                 *cluster
 
 	cmd      *exec.Cmd // nil while it does not run
@@ -47,8 +48,12 @@ func newManager(ctx context.Context, o *options, c *cluster) (*manager, error) {
 	if err != nil {
 		return nil, err
 	}
+	heap, err := deployedHeap(filepath.Join(o.config, "manager/deployment.yaml"))
+	if err != nil {
+		return nil, err
+	}
 	m := &manager{
-		binary: o.manager, kubeconfig: filepath.Join(c.dir, "manager.kubeconfig"), log: filepath.Join(c.dir, "manager.log"), cluster: c,
+		heap: heap, binary: o.manager, kubeconfig: filepath.Join(c.dir, "manager.kubeconfig"), log: filepath.Join(c.dir, "manager.log"), cluster: c,
 	}
 	cfg := clientcmdapi.NewConfig()
 	cfg.Clusters["bench"] = &clientcmdapi.Cluster{Server: c.config.Host, CertificateAuthorityData: c.config.CAData}
@@ -72,6 +77,7 @@ func (m *manager) start() error {
 	cmd := exec.Command(m.binary, "--kubeconfig="+m.kubeconfig, "--namespace="+systemNamespace, "--leader-elect",
 		"--agents-address="+ports[0], "--metrics-address="+ports[1], "--health-address=0", "--profiling-address="+ports[2])
 	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Env = append(os.Environ(), fmt.Sprint("GOMEMLIMIT=", m.heap))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start the manager: %w", err)

@@ -31,6 +31,11 @@ func measure(ctx context.Context, o *options, n int, out *report.Report) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if o.profiles != "" {
+		if err := os.MkdirAll(o.profiles, 0o700); err != nil {
+			return err
+		}
+	}
 	s := &scenario{options: o, topology: newTopology(n), out: out, round: 1}
 	s.logf("starting etcd and kube-apiserver")
 	if s.cluster, err = startCluster(o, dir); err != nil {

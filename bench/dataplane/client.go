@@ -19,6 +19,7 @@ type client struct {
 	buf           []byte
 	calls, failed *atomic.Uint64
 	observed      []observation
+	h2            *multiplexed
 }
 
 // observation is when a call was due, counted from the start, and how long it took from then.
@@ -38,7 +39,7 @@ func newClient(l load, index int, calls, failed *atomic.Uint64) *client {
 func (c *client) close() {
 	if c.conn != nil {
 		c.conn.Close()
-		c.conn = nil
+		c.conn, c.h2 = nil, nil
 	}
 }
 
@@ -81,7 +82,7 @@ func (c *client) run(start time.Time) error {
 			return err
 		}
 		c.observed = append(c.observed, observation{at: from.Sub(start), took: time.Since(from)})
-		c.calls.Add(1)
+		c.calls.Add(uint64(max(c.streams, 1)))
 		if !ok {
 			c.failed.Add(1)
 		}
@@ -90,6 +91,9 @@ func (c *client) run(start time.Time) error {
 
 // call makes one call and reports whether its status was 200.
 func (c *client) call() (bool, error) {
+	if c.streams > 0 {
+		return c.callStreams()
+	}
 	if c.conn == nil {
 		conn, err := c.dial()
 		if err != nil {

@@ -72,6 +72,7 @@ func (c *conductor) measureList() []measure {
 		{name: "http1-retries", run: c.retries, full: true},
 		{name: "http1-new-connections", run: c.newConnections, full: true},
 		{name: "http1-1mib", run: c.megabytes, full: true},
+		{name: "http2-unary", run: c.streams, full: true},
 		{name: "idle-connections", run: c.idle, once: true},
 		{name: "http1-several-cores", run: c.severalCores, several: true},
 		{name: "http1-several-cores-post", run: c.severalCoresPosts, full: true, several: true},

@@ -35,6 +35,7 @@ func goals(cores int) []report.Goal {
 		{Bench: "http1-constant-rate", Metric: "slice_p99_us", Candidate: "fairlead", Against: "haproxy", Limit: 1},
 		{Bench: "http1-new-connections", Metric: rate, Candidate: "fairlead", Against: "haproxy", Limit: 0.80, AtLeast: true},
 		{Bench: "http1-1mib", Metric: rate, Candidate: "fairlead", Against: "haproxy", Limit: 1, AtLeast: true},
+		{Bench: "http2-unary", Metric: cpu, Candidate: "fairlead", Against: "haproxy", Limit: 1.50},
 		{Bench: "http1-several-cores", Metric: cpu, Candidate: several("fairlead"), Against: "fairlead/1", Limit: 1.10},
 		{Bench: "http1-several-cores-post", Metric: cpu, Candidate: several("fairlead"), Against: "fairlead/1", Limit: 1.10},
 		{

@@ -13,6 +13,7 @@ type load struct {
 	path     string
 	body     int // of every request; 0: GET
 	conns    int
+	streams  int // of HTTP/2 at a time on each connection; 0: HTTP/1.1
 	pods     int // that the connections come from in turn; 0: the host itself
 	duration time.Duration
 	rate     float64 // calls per second over all connections; 0: as fast as they go

@@ -94,6 +94,15 @@ func (c *conductor) posts(cand *candidate) error {
 	return err
 }
 
+// streams makes calls over HTTP/2 in the clear, on both sides of the proxies that can.
+func (c *conductor) streams(cand *candidate) error {
+	if cand.name == "nginx" || cand.name == "nethttp" { // which speak HTTP/1.1 to servers
+		return nil
+	}
+	_, err := c.faultless(cand, "http2-unary", load{path: "/", conns: 8, streams: 16})
+	return err
+}
+
 func (c *conductor) newConnections(cand *candidate) error {
 	_, err := c.costed(cand, "http1-new-connections", load{path: "/", conns: 16, fresh: true})
 	return err

@@ -59,6 +59,10 @@ func answerAll(c net.Conn) {
 			return
 		}
 		n += m
+		if bytes.HasPrefix(buf[:n], []byte("PRI ")) {
+			answerMultiplexed(c, io.MultiReader(bytes.NewReader(buf[:n]), c))
+			return
+		}
 		if !whole(buf[:n]) {
 			continue
 		}
@@ -149,7 +153,10 @@ defaults
   http-reuse always
 frontend in
   bind 127.0.0.1:PORT
+  use_backend out2 if { fc_http_major 2 }
   default_backend out
+backend out2
+  server s1 UPSTREAM proto h2 maxconn 20000 pool-max-conn 20000
 backend out
   server s1 UPSTREAM maxconn 20000 pool-max-conn 20000
 `

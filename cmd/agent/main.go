@@ -3,17 +3,15 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"fairlead.dev/fairlead/internal/agent"
-	"fairlead.dev/fairlead/internal/agent/cgroup"
+	"fairlead.dev/fairlead/internal/cgroup"
 )
 
 func main() {
@@ -52,9 +50,9 @@ func run(ctx context.Context, args []string) error {
 	}
 	o.Log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: &level})).With("node", o.Node)
 	o.AccessLog = os.Stdout
-	if memory := openMemory(o.Log); memory != nil {
+	if memory := cgroup.OpenOwn(o.Log); memory != nil {
 		defer func() { _ = memory.Close() }()
-		limitHeap(memory, o.Log)
+		memory.LimitHeap(heapPercent, o.Log)
 		o.Memory = memory
 	}
 	a, err := agent.New(o)
@@ -65,25 +63,6 @@ func run(ctx context.Context, args []string) error {
 	return a.Run(ctx)
 }
 
-// openMemory opens the account of the process's memory, or returns nil if there is none to be had.
-func openMemory(log *slog.Logger) *cgroup.Memory {
-	memory, err := cgroup.Open(cgroup.DefaultRoot, cgroup.DefaultSelf)
-	if err != nil && !errors.Is(err, cgroup.ErrNone) {
-		log.Warn("the use of memory cannot be read; only running out of it counts", "err", err)
-	}
-	return memory
-}
-
 // heapPercent is the share of the memory that the agent may use which Go's heap gets, unless GOMEMLIMIT says otherwise: below where capture
 // begins to let new connections pass, because garbage is not load. The rest is for what the kernel holds for connections.
 const heapPercent = 75
-
-// limitHeap has the garbage collector keep the process below its limit.
-func limitHeap(memory *cgroup.Memory, log *slog.Logger) {
-	limit, limited := memory.Limit()
-	if _, set := os.LookupEnv("GOMEMLIMIT"); set || !limited {
-		return
-	}
-	debug.SetMemoryLimit(limit / 100 * heapPercent)
-	log.Info("memory is limited", "limit", limit, "heap", limit/100*heapPercent)
-}

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"fairlead.dev/fairlead/internal/cgroup"
 	"fairlead.dev/fairlead/internal/controller"
 )
 
@@ -50,12 +51,20 @@ func parse() *flags {
 	return &f
 }
 
+// heapPercent is the share of the memory that the manager may use which Go's heap gets, unless GOMEMLIMIT says otherwise. Little else needs
+// memory: the kernel's buffers for some thousands of connections on which little is under way.
+const heapPercent = 85
+
 func run(ctx context.Context) error {
 	f := parse()
 	logger := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: f.logLevel}))
 	slog.SetDefault(logger)
 	log.SetLogger(logr.FromSlogHandler(logger.Handler()))
 	klog.SetSlogLogger(logger)
+	if memory := cgroup.OpenOwn(logger); memory != nil {
+		memory.LimitHeap(heapPercent, logger)
+		_ = memory.Close()
+	}
 
 	cfg, err := config.GetConfig()
 	if err != nil {

@@ -90,14 +90,9 @@ func (r *objectReconciler) loadPolicies(ctx context.Context) error {
 	return nil
 }
 
-func (r *objectReconciler) loadPods(ctx context.Context) error {
+// loadPods sets the pods, which the store has: the reconciler does not start before.
+func (r *objectReconciler) loadPods(context.Context) error {
 	r.index.ResolveConflicts()
-	var list corev1.PodList
-	if err := r.reader.List(ctx, &list); err != nil {
-		return err
-	}
-	for i := range list.Items {
-		r.index.SetPod(podOf(&list.Items[i]))
-	}
+	r.pods.each(r.index.SetPod)
 	return nil
 }

@@ -141,7 +141,7 @@ func (m *Manager) setup() error {
 	if err := m.manager.Add(compiler); err != nil {
 		return err
 	}
-	objects := &objectReconciler{reader: m.manager.GetClient(), index: idx, changed: compiler.changed, waiting: map[objectKey]map[objectKey]struct{}{}}
+	objects := &objectReconciler{reader: m.manager.GetClient(), pods: newPodStore(), index: idx, changed: compiler.changed, waiting: map[objectKey]map[objectKey]struct{}{}}
 	if err := m.addObjects(objects, lookup, store); err != nil {
 		return err
 	}

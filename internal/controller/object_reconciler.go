@@ -65,6 +65,7 @@ type objectKey struct {
 type objectReconciler struct {
 	// immutable
 	reader  client.Reader
+	pods    *podStore
 	index   *index.Index
 	changed func() // called when the index was changed, once everything has been read
 	// references reads what policies refer to, and referenced names what of that has changed.
@@ -98,6 +99,13 @@ func (r *objectReconciler) SetupWithManager(mgr manager.Manager) error {
 	if err := warm(context.Background(), mgr.GetCache()); err != nil {
 		return err
 	}
+	pods, err := newPodSource(mgr, r.pods)
+	if err != nil {
+		return err
+	}
+	if err := mgr.Add(pods); err != nil {
+		return err
+	}
 	c, err := controller.NewTyped("objects", mgr, controller.TypedOptions[objectKey]{
 		Reconciler:              r,
 		MaxConcurrentReconciles: 1,
@@ -106,7 +114,7 @@ func (r *objectReconciler) SetupWithManager(mgr manager.Manager) error {
 	if err != nil {
 		return fmt.Errorf("set up the object reconciler: %w", err)
 	}
-	if err := errors.Join(watchAll(c, mgr), c.Watch(r.referenced)); err != nil {
+	if err := errors.Join(watchAll(c, mgr, r.pods), c.Watch(r.referenced)); err != nil {
 		return fmt.Errorf("watch the cluster: %w", err)
 	}
 	return nil
@@ -137,10 +145,11 @@ func (r *objectReconciler) read(ctx context.Context, o objectKey) error {
 			func() { r.index.SetNamespace(ns.Name, ns.Labels) },
 			func() { r.index.DeleteNamespace(o.name) })
 	case kindPod:
-		p := &corev1.Pod{}
-		return setOrDelete(r.reader.Get(ctx, key, p),
-			func() { r.index.SetPod(podOf(p)) },
-			func() { r.index.DeletePod(o.namespace, o.name) })
+		if p, there := r.pods.get(o.namespace, o.name); there {
+			r.index.SetPod(p)
+		} else {
+			r.index.DeletePod(o.namespace, o.name)
+		}
 	case kindService:
 		r.index.ServiceChanged(o.namespace + "/" + o.name)
 	case kindNode:

@@ -18,10 +18,10 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// fakeCache lists one namespace, one policy and its pods.
+// fakeCache lists one namespace and one policy; its pods are in a store.
 type fakeCache struct {
 	client.Reader
-	pods []corev1.Pod
+	pods *podStore
 	err  error
 }
 
@@ -30,8 +30,6 @@ func (c *fakeCache) List(_ context.Context, list client.ObjectList, _ ...client.
 	case *corev1.NamespaceList:
 		l.Items = make([]corev1.Namespace, 1)
 		l.Items[0].Name = "shop"
-	case *corev1.PodList:
-		l.Items = c.pods
 	case *v1alpha1.RetryPolicyList:
 		l.Items = make([]v1alpha1.RetryPolicy, 1)
 		p := &l.Items[0]
@@ -53,7 +51,7 @@ func newReadAndCompile(c *fakeCache) readAndCompile {
 	x := index.New(indextest.NewWorld(), indextest.Exempt)
 	compiler := newCompiler(x, store, func([]policy.ID) {}, slog.New(slog.DiscardHandler))
 	objects := &objectReconciler{
-		reader: c, index: x, changed: compiler.changed, references: &fakeReferences{}, waiting: map[objectKey]map[objectKey]struct{}{}, namespaceChanged: func() {},
+		reader: c, pods: c.pods, index: x, changed: compiler.changed, references: &fakeReferences{}, waiting: map[objectKey]map[objectKey]struct{}{}, namespaceChanged: func() {},
 	}
 	return readAndCompile{objects, compiler, store}
 }
@@ -77,21 +75,19 @@ func (f *fakeReferences) Wait(_ context.Context, refs []compile.Reference) {
 	f.waited = append(f.waited, refs)
 }
 
-func runningPod(name string) corev1.Pod {
-	p := corev1.Pod{}
-	p.Namespace, p.Name, p.UID, p.Spec.NodeName = "shop", name, "uid", "node-1"
-	return p
-}
-
 // Watches report what is there when they start, and what is deleted from then on. What was deleted before that must not have been read
 // already, or it would be kept for ever.
 func TestNothingIsReadBeforeChangesAreWatched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &fakeCache{pods: []corev1.Pod{runningPod("gone")}}
+		gone := podNamed("gone", "cart", "node-1")
+		pods, _ := filledPods(t, gone)
+		c := &fakeCache{pods: pods}
 		r := newReadAndCompile(c)
 		stop := r.run(t)
 		defer stop()
-		c.pods = nil
+		if err := pods.Delete(gone); err != nil {
+			t.Fatal(err)
+		}
 		if _, err := r.Reconcile(t.Context(), objectKey{kind: kindNamespace, name: "shop"}); err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +100,8 @@ func TestNothingIsReadBeforeChangesAreWatched(t *testing.T) {
 
 func TestNothingIsPublishedUntilEverythingWasRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &fakeCache{pods: []corev1.Pod{runningPod("a")}, err: errors.New("not now")}
+		pods, _ := filledPods(t, podNamed("a", "cart", "node-1"))
+		c := &fakeCache{pods: pods, err: errors.New("not now")}
 		r := newReadAndCompile(c)
 		stop := r.run(t)
 		defer stop()

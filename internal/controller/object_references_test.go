@@ -25,7 +25,7 @@ func (c *fakeCache) Get(_ context.Context, key client.ObjectKey, obj client.Obje
 func TestAPolicyWaitsForWhatItRefersTo(t *testing.T) {
 	secret := compile.Reference{Kind: v1alpha1.CABundleSecret, Namespace: "shop", Name: "client"}
 	references := &fakeReferences{unread: map[compile.Reference]bool{secret: true}}
-	r := newReadAndCompile(&fakeCache{})
+	r := newReadAndCompile(&fakeCache{pods: newPodStore()})
 	r.objectReconciler.references = references
 	do := func(key objectKey) {
 		t.Helper()

@@ -21,7 +21,7 @@ import (
 	"fairlead.dev/fairlead/api/v1alpha1"
 )
 
-// cacheOptions keep in memory only what is read: 150,000 pods must fit.
+// cacheOptions keep in memory only what is read. Pods are kept in a store of their own.
 func cacheOptions() cache.Options {
 	// The objects are shared with the cache, not copied, and never written to.
 	trimmed := func(trim func(any) (any, error)) cache.ByObject {
@@ -30,7 +30,6 @@ func cacheOptions() cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}:                trimmed(trimPod),
 			&corev1.Namespace{}:          trimmed(trimNamespace),
 			&corev1.Node{}:               trimmed(trimNode),
 			&corev1.Service{}:            trimmed(trimService),
@@ -39,10 +38,10 @@ func cacheOptions() cache.Options {
 	}
 }
 
-// warm has the cache filled on every replica, so that one that comes to lead serves agents at once.
+// warm has the cache filled on every replica, as podSource does for pods, so that one that comes to lead serves agents at once.
 func warm(ctx context.Context, c cache.Cache) error {
 	for _, obj := range []client.Object{
-		&corev1.Namespace{}, &corev1.Node{}, &corev1.Pod{}, &corev1.Service{}, &discoveryv1.EndpointSlice{}, &v1alpha1.RetryPolicy{}, &v1alpha1.ClusterRetryPolicy{},
+		&corev1.Namespace{}, &corev1.Node{}, &corev1.Service{}, &discoveryv1.EndpointSlice{}, &v1alpha1.RetryPolicy{}, &v1alpha1.ClusterRetryPolicy{},
 	} {
 		if _, err := c.GetInformer(ctx, obj, cache.BlockUntilSynced(false)); err != nil {
 			return fmt.Errorf("watch %T: %w", obj, err)
@@ -53,18 +52,6 @@ func warm(ctx context.Context, c cache.Cache) error {
 
 func trimMeta(m *metav1.ObjectMeta) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Name: m.Name, Namespace: m.Namespace, UID: m.UID, ResourceVersion: m.ResourceVersion, Labels: m.Labels}
-}
-
-func trimPod(obj any) (any, error) {
-	p, ok := obj.(*corev1.Pod)
-	if !ok {
-		return obj, nil // the last state of a deleted object that was missed
-	}
-	return &corev1.Pod{
-		ObjectMeta: trimMeta(&p.ObjectMeta),
-		Spec:       corev1.PodSpec{NodeName: p.Spec.NodeName, HostNetwork: p.Spec.HostNetwork},
-		Status:     corev1.PodStatus{Phase: p.Status.Phase},
-	}, nil
 }
 
 func trimNamespace(obj any) (any, error) {
@@ -130,11 +117,11 @@ func watch[T client.Object](c controller.TypedController[objectKey], mgr manager
 }
 
 // watchAll has c reconcile everything that matters.
-func watchAll(c controller.TypedController[objectKey], mgr manager.Manager) error {
+func watchAll(c controller.TypedController[objectKey], mgr manager.Manager, pods *podStore) error {
 	for _, err := range []error{
 		watch(c, mgr, &corev1.Namespace{}, kindNamespace, changed(func(a, b *corev1.Namespace) bool { return !maps.Equal(a.Labels, b.Labels) })),
 		watch(c, mgr, &corev1.Node{}, kindNode, changed(func(a, b *corev1.Node) bool { return !maps.Equal(a.Labels, b.Labels) })), // of the zone alone
-		watch(c, mgr, &corev1.Pod{}, kindPod, changed(podChanged)),
+		c.Watch(podChanges{pods}),
 		watch(c, mgr, &corev1.Service{}, kindService),
 		watch(c, mgr, &discoveryv1.EndpointSlice{}, kindService),
 		watch(c, mgr, &v1alpha1.RetryPolicy{}, kindPolicy, predicate.TypedGenerationChangedPredicate[*v1alpha1.RetryPolicy]{}),
@@ -150,9 +137,4 @@ func watchAll(c controller.TypedController[objectKey], mgr manager.Manager) erro
 // changed lets updates pass for which differ holds.
 func changed[T client.Object](differ func(a, b T) bool) predicate.TypedPredicate[T] {
 	return predicate.TypedFuncs[T]{UpdateFunc: func(e event.TypedUpdateEvent[T]) bool { return differ(e.ObjectOld, e.ObjectNew) }}
-}
-
-func podChanged(a, b *corev1.Pod) bool {
-	x, y := podOf(a), podOf(b)
-	return x.UID != y.UID || x.Node != y.Node || x.HostNetwork != y.HostNetwork || x.Running != y.Running || !maps.Equal(x.Labels, y.Labels)
 }

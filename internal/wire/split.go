@@ -35,3 +35,20 @@ func (u Update) Split() []Update {
 	part.More, part.SnapshotComplete = false, u.SnapshotComplete
 	return append(parts, part)
 }
+
+// Size is about how many bytes u takes in messages.
+func (u Update) Size() int {
+	size := 0
+	for _, r := range u.Set {
+		size += len(r.Ref.Name) + VersionSize
+		if d := u.Deltas[r.Ref]; d != nil && d.Patch() != nil {
+			size += d.Patch().size()
+		} else {
+			size += len(r.Payload)
+		}
+	}
+	for _, ref := range u.Removed {
+		size += len(ref.Name)
+	}
+	return size
+}

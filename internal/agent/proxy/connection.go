@@ -14,8 +14,6 @@ type connection struct {
 	client drive.Client
 	// parsing is what is needed as long as the connection is parsed; nil: it has become a tunnel.
 	*parsing
-	// http2 serves a connection that carries HTTP/2; nil: it does not.
-	http2 *h2.Session
 	// tunnel carries on, outside transport.Conn.Pin, what is no longer parsed; nil: nothing.
 	tunnel func()
 }
@@ -24,6 +22,8 @@ type connection struct {
 type parsing struct {
 	routes  route.Selector
 	session h1.Session
+	// http2 serves a connection that carries HTTP/2; nil: it does not.
+	http2 *h2.Session
 }
 
 // run carries the connection to its end. What is on the stack while a connection is idle is most of what it costs, so the functions

@@ -299,3 +299,28 @@ func TestTimeoutsOfBodiesOverHTTP2(t *testing.T) {
 		})
 	}
 }
+
+// A server that opens a stream's window once gets all of what waits for it, though streams take turns.
+func TestRule31_AWindowThatIsOpenedOnceIsUsed(t *testing.T) {
+	const size = 200 << 10
+	opened := make(chan int, 1)
+	srv := http2test.NewServer(t, http2test.Script{
+		Options: http2test.Options{HoldWindows: true},
+		Conn:    func(c *http2test.Conn) { _ = c.GiveWindow(1 << 30) },
+		Stream: func(s *http2test.Stream) {
+			_, _ = s.Received(65535)
+			_ = s.GiveWindow(1 << 20)
+			body, _ := s.Body()
+			opened <- len(body)
+			_ = s.Respond(200, nil, nil)
+		},
+	})
+	w := build(t, srv.Addr(), toAnyH2(nil))
+	s := must(w.dialH2(http2test.Options{}).Post("up.example", "/", make([]byte, size), nil))(t)
+	if status, _ := statusOf(t, s); status != "200" {
+		t.Errorf("status %s", status)
+	}
+	if n := <-opened; n != size {
+		t.Errorf("%d bytes came", n)
+	}
+}

@@ -50,7 +50,7 @@ func TestRule30_HeadsThatAreTooLargeAreAnsweredOverHTTP2(t *testing.T) {
 			return c.HeaderBomb(3000, http2test.Head("GET", "up.example", "/"))
 		},
 		"cookies": func(c *http2test.Conn) (*http2test.Stream, error) {
-			return c.CookieBomb(3000, http2test.Head("GET", "up.example", "/"))
+			return c.CookieBomb(9000, http2test.Head("GET", "up.example", "/"))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

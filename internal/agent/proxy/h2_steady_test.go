@@ -62,13 +62,12 @@ func (f *rawFrames) next() (t http2.Type, flags byte, stream uint32, err error) 
 
 // rawClientH2 makes requests of HTTP/2, some at a time, and allocates nothing.
 type rawClientH2 struct {
-	c       net.Conn
-	f       rawFrames
-	head    []byte
-	body    []byte
-	stream  uint32
-	out     []byte
-	waiting int
+	c      net.Conn
+	f      rawFrames
+	head   []byte
+	body   []byte
+	stream uint32
+	out    []byte
 }
 
 func newRawClientH2(t testing.TB, c net.Conn, body string) *rawClientH2 {

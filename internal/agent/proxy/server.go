@@ -34,9 +34,8 @@ const (
 	PassedDeclared Passed = iota
 	// PassedUnmatched: no policy governs it, or the first request on it.
 	PassedUnmatched
-	// PassedTLS, PassedHTTP2 and PassedOther: what the first bytes showed.
+	// PassedTLS and PassedOther: what the first bytes showed.
 	PassedTLS
-	PassedHTTP2
 	PassedOther
 	// PassedShed: the agent or the pod has more connections than it may have.
 	PassedShed
@@ -44,7 +43,7 @@ const (
 	PassedCount
 )
 
-var passedNames = [PassedCount]string{"declared", "unmatched", "tls", "http2", "other", "shed"}
+var passedNames = [PassedCount]string{"declared", "unmatched", "tls", "other", "shed"}
 
 // String returns the reason as metrics show it.
 func (p Passed) String() string { return passedNames[min(p, PassedCount-1)] }

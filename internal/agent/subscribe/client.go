@@ -150,8 +150,11 @@ func (c *Client) start(ctx context.Context) {
 func (c *Client) receive(ctx context.Context, base *set, u wire.Update) wire.Ack {
 	next, undecoded := base.with(u)
 	inForce, why := apply(c.opts.Applier, c.current.Load(), next)
-	why.replace(undecoded)
-	refused := why.rejections(base, inForce, u)
+	var refused []wire.Rejection
+	if inForce != next || len(undecoded) > 0 { // else all is held that the update asks for
+		why.replace(undecoded)
+		refused = why.rejections(base, inForce, u)
+	}
 	c.install(inForce, SourceManager, u, refused)
 	c.copies.save(inForce)
 	for _, r := range refused {

@@ -35,6 +35,9 @@ const (
 	pingInterval = 20 * time.Second
 	pingTimeout  = 10 * time.Second
 	maxTokenSize = 16 << 10
+	// window is how much of the manager's messages may be on its way: a whole part of an update. Being fixed, it spares the pings that gRPC measures
+	// the connection with, one and its answer for every update, of which the manager sends thousands at once.
+	window = 1 << 20
 	// warnInterval is the least time between two complaints about the same outage.
 	warnInterval = time.Minute
 )
@@ -203,6 +206,8 @@ func (c *Client) connect(address string) (*grpc.ClientConn, error) {
 		grpc.WithNoProxy(),
 		grpc.WithDisableRetry(),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingInterval, Timeout: pingTimeout}),
+		grpc.WithStaticStreamWindowSize(window),
+		grpc.WithStaticConnWindowSize(window),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(wire.MaxMessage), grpc.MaxCallSendMsgSize(wire.MaxMessage)),
 	)
 }

@@ -2,6 +2,7 @@ package subscribe
 
 import (
 	"maps"
+	"math"
 	"slices"
 
 	"fairlead.dev/fairlead/internal/policy"
@@ -37,6 +38,44 @@ func (s *set) clone() *set {
 	}
 }
 
+// cloneFor returns a copy in which the kinds that u changes can be changed. It shares the others with s.
+func (s *set) cloneFor(u wire.Update) *set {
+	shared := *s.snapshot
+	out := &set{resources: maps.Clone(s.resources), snapshot: &shared, generation: s.generation}
+	var cloned [math.MaxUint8 + 1]bool
+	touch := func(k wire.Kind) {
+		if !cloned[k] {
+			cloned[k] = true
+			cloneKind(&shared, k)
+		}
+	}
+	for _, ref := range u.Removed {
+		touch(ref.Kind)
+	}
+	for _, r := range u.Set {
+		touch(r.Ref.Kind)
+	}
+	return out
+}
+
+// cloneKind replaces the map of a kind by a copy.
+func cloneKind(s *policy.Snapshot, k wire.Kind) {
+	switch k {
+	case wire.Workload:
+		s.Workloads = maps.Clone(s.Workloads)
+	case wire.Profile:
+		s.Profiles = maps.Clone(s.Profiles)
+	case wire.Destination:
+		s.Destinations = maps.Clone(s.Destinations)
+	case wire.Roots:
+		s.Roots = maps.Clone(s.Roots)
+	case wire.KeyPair:
+		s.KeyPairs = maps.Clone(s.KeyPairs)
+	case wire.Credentials:
+		s.Credentials = maps.Clone(s.Credentials)
+	}
+}
+
 // emptied returns a set without resources that counts its updates on from s.
 func (s *set) emptied() *set {
 	out := emptySet()
@@ -46,7 +85,7 @@ func (s *set) emptied() *set {
 
 // with returns s changed by u, without the resources that cannot be decoded: they keep the version s has.
 func (s *set) with(u wire.Update) (*set, []wire.Rejection) {
-	next := s.clone()
+	next := s.cloneFor(u)
 	next.generation++
 	var rejections []wire.Rejection
 	for _, ref := range u.Removed {

@@ -2,8 +2,10 @@ package subscribe
 
 import (
 	"path/filepath"
+	"reflect"
 	"testing"
 
+	"fairlead.dev/fairlead/internal/policy"
 	"fairlead.dev/fairlead/internal/wire"
 )
 
@@ -67,5 +69,51 @@ func TestACopyWithoutGenerationsIsRead(t *testing.T) {
 	s, err := restored(saved)
 	if err != nil || s.snapshot.Profiles["p"].Generation != 0 || len(s.resources) != 4 {
 		t.Errorf("%d resources, profile %+v, error %v", len(s.resources), s.snapshot.Profiles["p"], err)
+	}
+}
+
+// What an update does not touch is shared with the set before, and what it touches is not: that set may be in force still.
+func TestAnUpdateCopiesOnlyTheKindsThatItTouches(t *testing.T) {
+	workload, err := wire.EncodeWorkload(&policy.Workload{UID: "w", Namespace: "shop", Name: "w", Profile: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _ := emptySet().with(wire.Update{Set: []*wire.Resource{profile(t, "a", 1), workload}})
+	after, undecoded := before.with(wire.Update{Set: []*wire.Resource{profile(t, "b", 1)}})
+	if len(undecoded) > 0 || len(before.snapshot.Profiles) != 1 || len(after.snapshot.Profiles) != 2 || len(before.resources) != 2 {
+		t.Errorf("%d profiles before, %d after, %v", len(before.snapshot.Profiles), len(after.snapshot.Profiles), undecoded)
+	}
+	a, b := reflect.ValueOf(before.snapshot.Workloads), reflect.ValueOf(after.snapshot.Workloads)
+	if a.UnsafePointer() != b.UnsafePointer() {
+		t.Error("the workloads were copied")
+	}
+	removed, _ := after.with(wire.Update{Removed: []wire.Ref{workload.Ref}})
+	if len(removed.snapshot.Workloads) != 0 || len(after.snapshot.Workloads) != 1 {
+		t.Errorf("%d workloads after their removal, %d before", len(removed.snapshot.Workloads), len(after.snapshot.Workloads))
+	}
+}
+
+// Every kind of resource has a map in the snapshot, and an update that sets or removes one of a kind copies that map and no other.
+func TestAnUpdateOfEveryKindCopiesItsMap(t *testing.T) {
+	before := emptySet()
+	seen := map[int]bool{}
+	for kind := wire.Workload; kind <= wire.Credentials; kind++ {
+		ref := wire.Ref{Kind: kind, Name: "a"}
+		for name, u := range map[string]wire.Update{"set": {Set: []*wire.Resource{{Ref: ref}}}, "removed": {Removed: []wire.Ref{ref}}} {
+			a, b := reflect.ValueOf(*before.snapshot), reflect.ValueOf(*before.cloneFor(u).snapshot)
+			var copied []int
+			for i := range a.NumField() {
+				if f := a.Field(i); f.Kind() == reflect.Map && f.UnsafePointer() != b.Field(i).UnsafePointer() {
+					copied = append(copied, i)
+					seen[i] = true
+				}
+			}
+			if len(copied) != 1 {
+				t.Errorf("%s %s: %d maps are copied", ref, name, len(copied))
+			}
+		}
+	}
+	if n := int(wire.Credentials - wire.Workload + 1); len(seen) != n {
+		t.Errorf("%d maps for %d kinds", len(seen), n)
 	}
 }

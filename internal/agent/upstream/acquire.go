@@ -164,6 +164,7 @@ func (p *Pool) CancelParked(r *Request) (wasGranted bool) {
 		p.unpark(r)
 	case joined:
 		r.flight.leave(r)
+	case unused, granted:
 	}
 	r.state = unused
 	return false
@@ -185,6 +186,7 @@ func (p *Pool) Cancel(now time.Time, r *Request) (wasGranted bool) {
 		if dialling != nil {
 			p.land(dialling)
 		}
+	case unused:
 	}
 	p.mu.Unlock()
 	switch {

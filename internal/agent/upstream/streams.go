@@ -66,7 +66,7 @@ func (p *Pool) leaseIdle(r *Request) {
 	c := r.conn
 	c.uses++
 	c.inUse = 1
-	r.nth, r.unchecked = c.uses, c.capacity > 1
+	r.nth, r.unchecked = c.uses, c.multiplexed
 	p.share(c)
 }
 

@@ -65,7 +65,7 @@ func (p *Pool) nextLooks(looks *[looksPerSweep]look) (n int) {
 		p.looked++
 		for _, c := range p.withIdle[p.looked%len(p.withIdle)].idle {
 			switch {
-			case c.capacity > 1: // its driver sees to it
+			case c.multiplexed: // its driver sees to it
 			case n == len(looks):
 				return n
 			default:

@@ -23,6 +23,7 @@ func (s *Store) recordAck(c *session, a wire.Ack) (time.Time, error) {
 	if c.sent == nil || a.Nonce != c.sent.Nonce {
 		return time.Time{}, fmt.Errorf("%w: unexpected nonce %d", errProtocol, a.Nonce)
 	}
+	refused := len(c.rejected) > 0
 	s.accept(c)
 	complete := true
 	if len(a.Rejections) > 0 {
@@ -44,8 +45,15 @@ func (s *Store) recordAck(c *session, a wire.Ack) (time.Time, error) {
 		n.former, n.answered = nil, true
 		s.changed.addAll(n.profiles)
 	}
+	if first := !c.answered; first || refused || len(c.rejected) > 0 {
+		s.updateNode(c.node)
+	} else {
+		s.updateUnsettled(c.node) // nothing that was programmed has come to be otherwise
+	}
 	c.answered = true
-	s.updateNode(c.node)
+	if len(c.dirty) > 0 {
+		c.wakeUp()
+	}
 	return since, nil
 }
 
@@ -69,9 +77,9 @@ func (c *session) hasAcked(revision uint64) bool { return c.idle() || c.ackedUpT
 // advance records that the agent has acknowledged everything up to a publication, and marks the profiles that waited for that as changed.
 func (s *Store) advance(c *session, revision uint64) {
 	if !c.idle() {
-		for name, u := range c.node.profiles {
+		for _, u := range c.node.unsettled { // a profile that waits for it is not programmed
 			if in := u.profile.publishedIn; in > c.ackedUpTo && in <= revision {
-				s.changed.add(name)
+				s.changed.add(u.name)
 			}
 		}
 	}

@@ -14,8 +14,9 @@ import (
 
 const (
 	maxTokenBytes = 16 << 10
-	// authenticationTimeout bounds the wait for the API server's answer.
-	authenticationTimeout = 10 * time.Second
+	// authenticationTimeout bounds the wait for an answer about a token, and for its turn to be asked about. When thousands of agents come back at
+	// once, those that wait keep their turn; an agent gives up a little later.
+	authenticationTimeout = 25 * time.Second
 )
 
 // peer is who is on a stream, and until when.

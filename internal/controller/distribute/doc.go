@@ -8,7 +8,7 @@
 //	store := distribute.NewStore(distribute.StoreOptions{Notify: enqueue})  // enqueue(names of profiles whose rollout changed)
 //	server, err := distribute.NewServer(distribute.ServerOptions{Store: store, Authenticator: auth, Certificate: certificates.Certificate})
 //	certificates.Run(ctx)                    // both on every replica, also on those that do not lead;
-//	server.Run(ctx, listener)                // answers Unavailable while the store is not serving
+//	server.Run(ctx, listener)                // closes connections while the store is not serving
 //
 //	var b distribute.Batch                   // a change, however large, reaches agents as one
 //	b.SetProfile(profile, policies...)

@@ -22,23 +22,20 @@ type findings struct {
 }
 
 // podFindingsOf returns what a report says about the pods of some policies.
-func podFindingsOf(r *policy.Report, mine policySet) podFindings {
+func podFindingsOf(r *policy.Report, mine *reportable) podFindings {
 	f := podFindings{problems: allowedProblems(r.Problems, mine), notices: allowedProblems(r.Notices, mine)}
 	for _, o := range r.Older {
-		if _, ok := mine[o.Policy]; ok && o.Connections > 0 {
+		if o.Connections > 0 && mine.has(o.Policy) {
 			f.older = append(f.older, o)
 		}
 	}
 	return f
 }
 
-func allowedProblems(problems []policy.CaptureProblem, mine policySet) []policy.CaptureProblem {
+func allowedProblems(problems []policy.CaptureProblem, mine *reportable) []policy.CaptureProblem {
 	var out []policy.CaptureProblem
 	for _, p := range problems {
-		p.Policies = slices.DeleteFunc(slices.Clone(p.Policies), func(id policy.ID) bool {
-			_, ok := mine[id]
-			return !ok
-		})
+		p.Policies = slices.DeleteFunc(slices.Clone(p.Policies), func(id policy.ID) bool { return !mine.has(id) })
 		if len(p.Policies) > 0 {
 			out = append(out, p)
 		}

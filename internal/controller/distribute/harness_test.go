@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,6 +55,28 @@ type testManager struct {
 	listener *bufconn.Listener
 	stop     func()
 	notified *names
+	writes   atomic.Int64 // to all connections
+}
+
+// countedListener counts the writes to the connections that it accepts.
+type countedListener struct {
+	net.Listener
+	writes *atomic.Int64
+}
+
+func (l countedListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	return countedConn{conn, l.writes}, err
+}
+
+type countedConn struct {
+	net.Conn
+	writes *atomic.Int64
+}
+
+func (c countedConn) Write(b []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(b)
 }
 
 // names collects what Notify was called with.
@@ -114,7 +137,7 @@ func newTestManager(t *testing.T) *testManager {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- server.Run(ctx, o.listener) }()
+	go func() { done <- server.Run(ctx, countedListener{o.listener, &o.writes}) }()
 	o.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -129,6 +152,7 @@ func (o *testManager) connect(config *tls.Config) *grpc.ClientConn {
 	conn, err := grpc.NewClient("passthrough:///manager",
 		grpc.WithTransportCredentials(credentials.NewTLS(config)),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return o.listener.DialContext(ctx) }),
+		grpc.WithStaticStreamWindowSize(1<<20), grpc.WithStaticConnWindowSize(1<<20), // as agents have
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(wire.MaxMessage), grpc.MaxCallSendMsgSize(wire.MaxMessage)),
 	)
 	if err != nil {

@@ -130,8 +130,8 @@ func TestWhatIsRecordedAsHeldIsHeld(t *testing.T) {
 				if c == nil {
 					c = s.attach("n1", "agent", wire.Hello{Held: maps.Clone(m.holds)})
 				}
-				u, any := s.next(c)
-				if !any {
+				u, _ := s.next(c, time.Now())
+				if u == nil {
 					continue
 				}
 				if m.rng.IntN(3) == 0 {
@@ -141,7 +141,7 @@ func TestWhatIsRecordedAsHeldIsHeld(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				if err := s.acknowledge(c, m.apply(u)); err != nil {
+				if err := s.acknowledge(c, m.apply(*u)); err != nil {
 					t.Fatal(err)
 				}
 				checkHeld(t, s, c, m)

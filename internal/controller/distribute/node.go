@@ -11,6 +11,7 @@ type node struct {
 	name         string
 	workloads    map[string]workload // by pod UID
 	profiles     map[string]*profileUse
+	unsettled    []*profileUse    // those of profiles whose state is not programmed, in no order
 	reportable   *reportable      // what its agents may report on; nil until it is asked for after a change
 	dependencies map[wire.Ref]int // how many used profiles name it
 	issuer       *wire.Resource   // its KeyPair of the name policy.IssuerName, if it was issued one
@@ -28,11 +29,29 @@ type profileUse struct {
 	workloads int
 	state     rolloutState  // of the profile on the node; kept up to date by Store.updateUse, as is leftOut
 	leftOut   wire.Features // that the profile and its destinations need, and the node's agent lacks
+	index     int           // in node.unsettled, unless its state is programmed
 }
 
 type workload struct {
 	resource *wire.Resource
 	profile  string
+}
+
+// unsettle adds u to those that are not programmed.
+func (n *node) unsettle(u *profileUse) {
+	u.index = len(n.unsettled)
+	n.unsettled = append(n.unsettled, u)
+}
+
+// settle reverses unsettle.
+func (n *node) settle(u *profileUse) {
+	end := len(n.unsettled) - 1
+	last := n.unsettled[end]
+	n.unsettled[u.index], last.index = last, u.index
+	n.unsettled[end] = nil
+	if n.unsettled = n.unsettled[:end]; end == 0 {
+		n.unsettled = nil // at first it holds all that the node has
+	}
 }
 
 // useProfile counts one more workload of n that uses the profile.
@@ -46,6 +65,7 @@ func (s *Store) useProfile(n *node, name string) {
 	s.addReportLoad(len(p.keys))
 	u := &profileUse{name: name, profile: p, workloads: 1, state: statePending}
 	n.profiles[name] = u
+	n.unsettle(u)
 	p.nodes[n.name] = n
 	for _, r := range p.policies {
 		r.add(n, u.state)
@@ -68,6 +88,9 @@ func (s *Store) releaseProfile(n *node, name string) {
 		return
 	}
 	delete(n.profiles, name)
+	if u.state != stateProgrammed {
+		n.settle(u)
+	}
 	p := u.profile
 	n.reportable = nil
 	s.addReportLoad(-len(p.keys))

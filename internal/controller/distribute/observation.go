@@ -17,12 +17,6 @@ type observation struct {
 	allowed            *reportable
 }
 
-// reportable is what the agents of a node may report on: the destinations and policies of the profiles that the node has. It is immutable.
-type reportable struct {
-	sums     map[trafficKey]*sum
-	policies policySet
-}
-
 // end is when the time ended that the report is about.
 func (o *observation) end() moment { return o.at.add(-o.age) }
 
@@ -47,7 +41,7 @@ func (t *traffic) add(o *observation) policySet {
 		return nil
 	}
 	changed := n.count(o, r)
-	next := podFindingsOf(o.report, o.allowed.policies)
+	next := podFindingsOf(o.report, o.allowed)
 	if !next.empty() || r.hasFindings {
 		r.hasFindings = !next.empty()
 		changed = t.findings.set(o.agent, next, changed)
@@ -61,7 +55,7 @@ func (n *nodeTraffic) count(o *observation, r *agentReports) policySet {
 	clear(n.counted)
 	for i := range o.report.Traffic {
 		entry := &o.report.Traffic[i]
-		s := o.allowed.sums[trafficKey{entry.Policy, entry.Target}]
+		s := o.allowed.sum(trafficKey{entry.Policy, entry.Target})
 		if s == nil {
 			continue
 		}

@@ -110,7 +110,7 @@ func (n *nodeTraffic) ageRates(o *observation) {
 		if !counted {
 			r.count(o.end(), o.covered, 0)
 		}
-		if calls, _ := r.totals(o.at); calls == 0 || o.allowed.sums[s.key] != s {
+		if calls, _ := r.totals(o.at); calls == 0 || o.allowed.sum(s.key) != s {
 			delete(s.rates, n)
 			delete(n.rates, s)
 		}

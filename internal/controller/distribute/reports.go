@@ -1,7 +1,6 @@
 package distribute
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -23,51 +22,38 @@ func (v *Server) Report(stream wire.ReportServer) error {
 	defer func() { store.markPoliciesChanged(agent.node, store.traffic.streamEnded(agent, time.Now())) }()
 	expiry := p.expiry()
 	defer expiry.Stop()
-	received := v.receiveReports(stream)
+	ended := make(chan error, 1)
+	v.wg.Go(func() { ended <- receiveReports(stream, store, agent) }) // the handler's return ends it
+	select {
+	case err := <-ended:
+		return statusOf(err)
+	case <-p.stopped:
+		return status.Error(codes.Unavailable, "this replica no longer leads")
+	case <-expiry.C:
+		return status.Error(codes.Unauthenticated, "the token has expired")
+	case <-ctx.Done():
+		return status.FromContextError(ctx.Err()).Err()
+	}
+}
+
+// receiveReports counts reports until the stream ends.
+func receiveReports(stream wire.ReportServer, store *Store, agent agentID) error {
 	for {
-		select {
-		case m := <-received:
-			if m.err != nil {
-				return statusOf(m.err)
-			}
-			store.observe(agent, m.report)
-			ack := wire.ReportAck{Sequence: m.report.Sequence, Interval: store.reportInterval()}
-			// This blocks only for an agent that left thousands of acks unread, and holds up nobody but that agent.
-			if err := stream.Ack(ack); err != nil {
-				return err
-			}
-		case <-p.stopped:
-			return status.Error(codes.Unavailable, "this replica no longer leads")
-		case <-expiry.C:
-			return status.Error(codes.Unauthenticated, "the token has expired")
-		case <-ctx.Done():
-			return status.FromContextError(ctx.Err()).Err()
+		if err := receiveReport(stream, store, agent); err != nil {
+			return err
 		}
 	}
 }
 
-type reportMessage struct {
-	report wire.Report
-	err    error
-}
-
-func (v *Server) receiveReports(stream wire.ReportServer) <-chan reportMessage {
-	received := make(chan reportMessage)
-	ctx := stream.Context()
-	v.wg.Go(func() {
-		for {
-			r, err := stream.Recv()
-			select {
-			case received <- reportMessage{r, err}:
-			case <-ctx.Done():
-				return
-			}
-			if err != nil {
-				return
-			}
-		}
-	})
-	return received
+// receiveReport counts one report. It keeps nothing of it: the next one may take long to come.
+func receiveReport(stream wire.ReportServer, store *Store, agent agentID) error {
+	r, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	store.observe(agent, r)
+	// This blocks only for an agent that left thousands of acks unread, and holds up nobody but that agent.
+	return stream.Ack(wire.ReportAck{Sequence: r.Sequence, Interval: store.reportInterval()})
 }
 
 // observe counts a report, as far as it is about policies that the agent's node has.
@@ -80,26 +66,6 @@ func (s *Store) observe(a agentID, r wire.Report) {
 		o.covered = bucketSpan
 	}
 	s.markPoliciesChanged(a.node, s.traffic.add(o))
-}
-
-// reportableOn returns what the agents of a node may report on.
-func (s *Store) reportableOn(nodeName string) *reportable {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := s.nodes[nodeName]
-	if n == nil {
-		return &reportable{}
-	}
-	if n.reportable == nil {
-		n.reportable = &reportable{sums: map[trafficKey]*sum{}}
-		for _, u := range n.profiles {
-			maps.Copy(n.reportable.sums, u.profile.keys)
-			for _, of := range u.profile.policies {
-				n.reportable.policies.add(of.id)
-			}
-		}
-	}
-	return n.reportable
 }
 
 // markPoliciesChanged marks the profiles of a node in which one of the policies has a part as changed: a breaker has opened or closed there,

@@ -38,7 +38,7 @@ func fleetOf(b *testing.B, nodes, profiles int) (*Store, []*session) {
 }
 
 func acknowledgeNext(b *testing.B, s *Store, c *session) {
-	u, _ := s.next(c)
+	u, _ := s.next(c, time.Now())
 	if err := s.acknowledge(c, wire.Ack{Nonce: u.Nonce}); err != nil {
 		b.Fatal(err)
 	}

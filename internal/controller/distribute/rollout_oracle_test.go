@@ -224,8 +224,8 @@ func (f *simulation) exchange(agent, node string, c *session) {
 	}
 	u, waiting := f.updates[agent]
 	if !waiting {
-		if u, any := f.store.next(c); any {
-			f.updates[agent] = u
+		if u, _ := f.store.next(c, time.Now()); u != nil {
+			f.updates[agent] = *u
 		}
 		return
 	}

@@ -95,8 +95,8 @@ func (r *policyRollout) list(at *nodeRollout) {
 	}
 }
 
-// setPolicies records which policies have a part in the profile.
-func (s *Store) setPolicies(p *profile, ids []policy.ID) {
+// setPolicies records which policies have a part in the profile, and reports whether they are others.
+func (s *Store) setPolicies(p *profile, ids []policy.ID) bool {
 	old := p.policies
 	p.policies = make([]*policyRollout, 0, len(ids))
 	for _, id := range ids {
@@ -127,6 +127,7 @@ func (s *Store) setPolicies(p *profile, ids []policy.ID) {
 			}
 		}
 	}
+	return !slices.Equal(old, p.policies)
 }
 
 // updateNode updates the states of all profiles of n.
@@ -136,10 +137,18 @@ func (s *Store) updateNode(n *node) {
 	}
 }
 
+// updateUnsettled updates the states of those profiles of n that are not programmed.
+func (s *Store) updateUnsettled(n *node) {
+	for _, u := range slices.Backward(n.unsettled) { // the last one takes the place of one that leaves
+		s.updateUse(n, u)
+	}
+}
+
 // updateUse updates the state of a profile on n. It must be called after anything that stateOf and leftOutOn depend on has changed: the node's
 // effective session and what that holds, refused and acknowledged; what the profile, its destinations and its pods should be, and whether
 // that can be published.
 func (s *Store) updateUse(n *node, u *profileUse) {
+	s.looks++
 	s.setLeftOut(n, u, s.leftOutOn(n, u.profile))
 	state := s.stateOf(n, u)
 	if state == u.state {
@@ -147,6 +156,12 @@ func (s *Store) updateUse(n *node, u *profileUse) {
 	}
 	for _, r := range u.profile.policies {
 		r.move(n, u.state, state)
+	}
+	switch {
+	case u.state == stateProgrammed:
+		n.unsettle(u)
+	case state == stateProgrammed:
+		n.settle(u)
 	}
 	u.state = state
 }

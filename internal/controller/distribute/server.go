@@ -25,9 +25,13 @@ const (
 	maxHeaderBytes          = 32 << 10 // the token is the only large header
 	handshakeTimeout        = 10 * time.Second
 	idleConnection          = time.Minute // a connection without streams is closed after this
-	// readBuffer and writeBuffer are small: there are thousands of connections, little is read from each, and a change is written to all at once.
-	readBuffer    = 4 << 10
-	writeBuffer   = 8 << 10
+	// noReadBuffer has frames read from the TLS connection itself, which holds what it has decrypted; another buffer would be one more for each
+	// of thousands of connections. writeBuffer is borrowed for a write.
+	noReadBuffer = 0
+	writeBuffer  = 8 << 10
+	// window is how much of an agent's messages may be on its way. Being fixed, it spares the pings that gRPC measures the connection with, one
+	// and its answer for every message after a pause: half of all packets. Acknowledgements and reports are small.
+	window        = 64 << 10
 	pingInterval  = 20 * time.Second
 	pingTimeout   = 10 * time.Second
 	minClientPing = 10 * time.Second
@@ -86,7 +90,9 @@ func (v *Server) Run(ctx context.Context, l net.Listener) error {
 	defer cancel()
 	v.wg.Go(func() { v.opts.Store.run(ctx) })
 	served := make(chan error, 1)
-	v.wg.Go(func() { served <- g.Serve(netutil.LimitListener(l, v.opts.MaxConnections)) })
+	v.wg.Go(func() {
+		served <- g.Serve(netutil.LimitListener(servingListener{l, v.opts.Store.Serving()}, v.opts.MaxConnections))
+	})
 	select {
 	case err := <-served:
 		g.Stop()
@@ -108,8 +114,10 @@ func (v *Server) grpcServer() *grpc.Server {
 		grpc.MaxRecvMsgSize(wire.MaxMessage),
 		grpc.MaxSendMsgSize(wire.MaxMessage),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
-		grpc.ReadBufferSize(readBuffer),
+		grpc.ReadBufferSize(noReadBuffer),
 		grpc.WriteBufferSize(writeBuffer),
+		grpc.StaticStreamWindowSize(window),
+		grpc.StaticConnWindowSize(window),
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleConnection, Time: pingInterval, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minClientPing, PermitWithoutStream: true}),

@@ -1,6 +1,7 @@
 package distribute
 
 import (
+	"net"
 	"sync"
 	"time"
 )
@@ -48,4 +49,25 @@ func (g *ServingSwitch) servingFor(now time.Time) time.Duration {
 		return 0
 	}
 	return now.Sub(g.startedAt)
+}
+
+// servingListener closes connections that come while this replica does not serve. Agents try again every few seconds until one does: a handshake
+// for each attempt of thousands of them would take the time that a replica needs to get ready.
+type servingListener struct {
+	net.Listener
+	serving *ServingSwitch
+}
+
+// Accept implements net.Listener.
+func (l servingListener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if _, serving := l.serving.current(); serving {
+			return conn, nil
+		}
+		_ = conn.Close()
+	}
 }

@@ -16,6 +16,9 @@ const maxAgentsPerNode = 2
 // that is far behind gets here; starting over is cheaper then.
 const maxDirty = wire.MaxHeld
 
+// smallDirty is how many changes a map of them may have held that is used again: one that held all that a node has would stay as large.
+const smallDirty = 8
+
 // maxHeld bounds what an agent is recorded to hold: what its hello lists, and as much again that it was sent.
 const maxHeld = 2 * wire.MaxHeld
 
@@ -68,11 +71,19 @@ type refusal struct {
 }
 
 func (c *session) markDirty(ref wire.Ref) {
+	if c.dirty == nil {
+		c.dirty = map[wire.Ref]struct{}{}
+	}
 	c.dirty[ref] = struct{}{}
 	c.urgent = c.urgent || ref.Kind != wire.Destination
 	if c.started && len(c.dirty) > maxDirty {
 		c.end(errOverflow)
 	}
+	c.wakeUp()
+}
+
+// wakeUp wakes the goroutine that sends updates.
+func (c *session) wakeUp() {
 	select {
 	case c.wake <- struct{}{}:
 	default:
@@ -95,7 +106,7 @@ func (s *Store) attach(nodeName, agent string, h wire.Hello) *session {
 	s.connections++
 	c := &session{
 		node: n, agent: agent, order: s.connections,
-		dirty: map[wire.Ref]struct{}{}, held: h.Held, rejected: map[wire.Ref]refusal{},
+		held: h.Held, rejected: map[wire.Ref]refusal{},
 		features: h.Features, patches: h.Features.Has(wire.FeaturePatches),
 		wake: make(chan struct{}, 1), done: make(chan struct{}), behindSince: time.Now(),
 	}
@@ -159,8 +170,11 @@ func (s *Store) detach(c *session, now time.Time) {
 
 // clearDirty records that everything dirty is dealt with.
 func (c *session) clearDirty() {
-	clear(c.dirty)
 	c.urgent = false
+	if len(c.dirty) > smallDirty {
+		c.dirty = nil
+	}
+	clear(c.dirty)
 }
 
 // endpointPause is the least time between two updates of an agent that are only about destinations. The first change after a pause is
@@ -169,23 +183,42 @@ func (c *session) clearDirty() {
 const endpointPause = 100 * time.Millisecond
 
 // pause returns how long to wait before the next update, or 0.
-func (s *Store) pause(c *session, now time.Time) time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (c *session) pause(now time.Time) time.Duration {
 	if c.urgent || !c.started || len(c.dirty) == 0 {
 		return 0
 	}
 	return max(0, endpointPause-now.Sub(c.sentAt))
 }
 
-// next returns the next update for c, or false when there is none.
-func (s *Store) next(c *session) (wire.Update, bool) {
+// next returns the next update for c, nil when there is none, and how long to wait if there may be one after that. There is none while one is
+// not acknowledged.
+func (s *Store) next(c *session, now time.Time) (*wire.Update, time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.ended {
-		return wire.Update{}, false
+	if c.ended || c.sent != nil || c.started && len(c.dirty) == 0 {
+		return nil, 0
 	}
-	u := wire.Update{Nonce: c.nonce + 1, SnapshotComplete: true}
+	if wait := c.pause(now); wait > 0 {
+		return nil, wait
+	}
+	u := s.update(c)
+	if len(u.Set) == 0 && len(u.Removed) == 0 {
+		s.advance(c, s.revision)
+		c.clearDirty()
+		s.updateNode(c.node)
+		if c.started {
+			return nil, 0
+		}
+	}
+	c.clearDirty()
+	s.retryRemovals(c, u)
+	c.started, c.nonce, c.sent, c.sentUpTo, c.sentAt = true, u.Nonce, u, s.revision, now
+	return u, 0
+}
+
+// update makes an update of what is dirty.
+func (s *Store) update(c *session) *wire.Update {
+	u := &wire.Update{Nonce: c.nonce + 1, SnapshotComplete: true}
 	for _, ref := range slices.SortedFunc(maps.Keys(c.dirty), wire.Ref.Compare) {
 		want := s.wanted(c, ref)
 		version, held := c.held[ref]
@@ -201,21 +234,10 @@ func (s *Store) next(c *session) (wire.Update, bool) {
 		case c.rejected[ref].version == want.Version:
 		default:
 			u.Set = append(u.Set, want)
-			s.addDelta(c, &u, want)
+			s.addDelta(c, u, want)
 		}
 	}
-	if len(u.Set) == 0 && len(u.Removed) == 0 {
-		s.advance(c, s.revision)
-		c.clearDirty()
-		s.updateNode(c.node)
-		if c.started {
-			return wire.Update{}, false
-		}
-	}
-	c.clearDirty()
-	s.retryRemovals(c, &u)
-	c.started, c.nonce, c.sent, c.sentUpTo, c.sentAt = true, u.Nonce, &u, s.revision, time.Now()
-	return u, true
+	return u
 }
 
 // addDelta adds the delta to want from the version that the agent holds, if that is known.

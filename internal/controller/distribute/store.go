@@ -49,6 +49,7 @@ type Store struct {
 	graceOver      bool                         // StartGrace is over
 	disconnections []disconnection              // oldest first
 	pending        publication                  // the one in progress
+	looks          uint64                       // counts those at the state of a profile on a node, for tests
 	wantIssuers    func()                       // tells whoever issues that nodes need issuers, or for other hosts
 }
 
@@ -131,7 +132,6 @@ func (s *Store) finishPublication() {
 	}
 	for _, p := range s.pending.profiles {
 		for _, n := range p.nodes {
-			n.reportable = nil
 			s.updateUse(n, n.profiles[p.name])
 		}
 	}
@@ -194,8 +194,8 @@ func (s *Store) applyProfile(c *change) {
 	p := s.profile(name)
 	p.publishedIn = s.revision
 	s.pending.profiles = append(s.pending.profiles, p)
-	if c.policies != nil {
-		s.setPolicies(p, c.policies)
+	if c.policies != nil && s.setPolicies(p, c.policies) {
+		p.forgetReportable()
 	}
 	if p.err = c.err; c.err != nil {
 		s.changed.add(name)
@@ -205,13 +205,12 @@ func (s *Store) applyProfile(c *change) {
 		s.changed.add(name) // it may not have been publishable in between
 		return
 	}
-	oldUses, oldKeys := p.uses, p.keys
+	oldUses := p.uses
 	if !slices.Equal(p.hosts, c.hosts) {
 		s.wantIssuers()
 	}
-	p.resource, p.uses, p.hosts, p.keys = c.resource, c.uses, c.hosts, s.traffic.addKeys(c.keys)
-	s.addReportLoad(len(p.nodes) * (len(p.keys) - len(oldKeys)))
-	s.pending.droppedKeys = append(s.pending.droppedKeys, oldKeys)
+	p.resource, p.uses, p.hosts = c.resource, c.uses, c.hosts
+	s.setKeys(p, c.keys)
 	for _, n := range p.nodes {
 		s.markDirty(n, c.ref)
 		for _, ref := range p.uses {
@@ -223,6 +222,24 @@ func (s *Store) applyProfile(c *change) {
 	}
 	s.changed.add(name)
 	s.tidyProfile(name, p)
+}
+
+// setKeys records under which keys the traffic of the profile is reported.
+func (s *Store) setKeys(p *profile, keys []trafficKey) {
+	old := p.keys
+	p.keys = s.traffic.addKeys(keys)
+	s.pending.droppedKeys = append(s.pending.droppedKeys, old)
+	if !maps.Equal(old, p.keys) {
+		s.addReportLoad(len(p.nodes) * (len(p.keys) - len(old)))
+		p.forgetReportable()
+	}
+}
+
+// forgetReportable has what the agents of the profile's nodes may report on be found out again.
+func (p *profile) forgetReportable() {
+	for _, n := range p.nodes {
+		n.reportable = nil
+	}
 }
 
 func (s *Store) applyDependency(c *change) {

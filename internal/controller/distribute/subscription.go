@@ -11,13 +11,6 @@ import (
 	"fairlead.dev/fairlead/internal/wire"
 )
 
-// message is what arrived on a subscription.
-type message struct {
-	hello wire.Hello
-	ack   wire.Ack
-	err   error
-}
-
 // Subscribe serves one subscription; the rules are in distribution.proto.
 func (v *Server) Subscribe(stream wire.SubscribeServer) error {
 	ctx := stream.Context()
@@ -25,61 +18,31 @@ func (v *Server) Subscribe(stream wire.SubscribeServer) error {
 	if !ok {
 		return status.Error(codes.Unauthenticated, "not admitted")
 	}
-	received := v.receive(stream)
-	hello, err := v.hello(ctx, p, received)
+	hello, err := v.hello(ctx, p, stream)
 	if err != nil {
 		return err
 	}
 	store, log := v.opts.Store, v.opts.Logger.With("node", p.Node, "agent", p.PodUID)
 	c := store.attach(p.Node, p.PodUID, hello)
 	log.InfoContext(ctx, "agent subscribed", "version", hello.Version, "held", len(hello.Held))
-	t := subscription{server: v, session: c, peer: p, received: received, updates: make(chan wire.Update, 1), sendEnded: make(chan error, 1)}
-	v.wg.Go(func() { t.sendEnded <- send(ctx, stream, t.updates) })
+	t := newSubscription(v, stream, c, p)
 	err = t.run(ctx)
 	store.detach(c, time.Now())
 	log.InfoContext(ctx, "agent left", "err", err)
 	return err
 }
 
-// receive reads the stream until it ends, which the handler's return brings about.
-func (v *Server) receive(stream wire.SubscribeServer) <-chan message {
-	received := make(chan message)
-	ctx := stream.Context()
-	deliver := func(m message) bool {
-		select {
-		case received <- m:
-			return m.err == nil
-		case <-ctx.Done():
-			return false
-		}
+// hello waits for the first message.
+func (v *Server) hello(ctx context.Context, p peer, stream wire.SubscribeServer) (wire.Hello, error) {
+	type message struct {
+		hello wire.Hello
+		err   error
 	}
-	v.wg.Go(func() {
+	received := make(chan message, 1)
+	v.wg.Go(func() { // the handler's return ends it
 		hello, err := stream.RecvHello()
-		for more := deliver(message{hello: hello, err: err}); more; {
-			ack, err := stream.RecvAck()
-			more = deliver(message{ack: ack, err: err})
-		}
+		received <- message{hello, err}
 	})
-	return received
-}
-
-// send writes updates to the stream. It has a goroutine of its own because a peer that does not read blocks it.
-func send(ctx context.Context, stream wire.SubscribeServer, updates <-chan wire.Update) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case u := <-updates:
-			for _, part := range u.Split() {
-				if err := stream.Send(part); err != nil {
-					return err
-				}
-			}
-		}
-	}
-}
-
-func (v *Server) hello(ctx context.Context, p peer, received <-chan message) (wire.Hello, error) {
 	limit := time.NewTimer(v.opts.HelloTimeout)
 	defer limit.Stop()
 	select {
@@ -101,40 +64,55 @@ func (v *Server) hello(ctx context.Context, p peer, received <-chan message) (wi
 	}
 }
 
-// subscription is a stream after the hello.
+// smallUpdate is the payload up to which an update is sent by the goroutine that serves the stream: gRPC takes as much without waiting for the
+// peer, which has acknowledged all that came before.
+const smallUpdate = 16 << 10
+
+// subscription is a stream after the hello. Two goroutines serve it, each woken once for an update: one sends it, the other records the answer.
 type subscription struct {
-	server    *Server
-	session   *session
-	peer      peer
-	received  <-chan message
-	updates   chan wire.Update
-	sendEnded chan error
+	server  *Server
+	stream  wire.SubscribeServer
+	session *session
+	peer    peer
+
+	receiveEnded chan error  // size 1
+	ackTimer     *time.Timer // fires when an acknowledgement takes too long; the receiver stops it
 
 	// of run
-	waiting  bool        // for an acknowledgement
-	ackTimer *time.Timer // fires when that takes too long
-	pause    *time.Timer // until the next update of destinations may be sent
+	sending   bool        // an update is being sent by a goroutine of its own
+	sendEnded chan error  // size 1
+	pause     *time.Timer // until the next update of destinations may be sent
+}
+
+func newSubscription(v *Server, stream wire.SubscribeServer, c *session, p peer) *subscription {
+	t := &subscription{
+		server: v, stream: stream, session: c, peer: p, receiveEnded: make(chan error, 1), sendEnded: make(chan error, 1),
+		ackTimer: time.NewTimer(v.opts.AckTimeout), pause: time.NewTimer(0),
+	}
+	t.ackTimer.Stop()
+	t.pause.Stop()
+	return t
 }
 
 func (t *subscription) run(ctx context.Context) error {
 	expiry := t.peer.expiry()
 	defer expiry.Stop()
-	t.ackTimer = time.NewTimer(t.server.opts.AckTimeout)
-	t.ackTimer.Stop()
 	defer t.ackTimer.Stop()
-	t.pause = time.NewTimer(0)
 	defer t.pause.Stop()
+	t.server.wg.Go(func() { t.receiveEnded <- t.receive() }) // the handler's return ends it
 	for {
-		t.sendNext()
+		if err := t.sendNext(); err != nil {
+			return statusOf(err)
+		}
 		select {
 		case <-t.session.wake:
 		case <-t.pause.C:
-		case m := <-t.received:
-			if err := t.acknowledge(m); err != nil {
+		case err := <-t.receiveEnded:
+			return statusOf(err)
+		case err := <-t.sendEnded:
+			if t.sending = false; err != nil {
 				return statusOf(err)
 			}
-		case err := <-t.sendEnded:
-			return statusOf(err)
 		case <-t.ackTimer.C:
 			return status.Error(codes.DeadlineExceeded, "no acknowledgement in time")
 		case <-t.session.done:
@@ -149,30 +127,48 @@ func (t *subscription) run(ctx context.Context) error {
 	}
 }
 
-// sendNext sends the next update, unless one is not acknowledged, there is none, or it has to wait.
-func (t *subscription) sendNext() {
-	if t.waiting {
-		return
-	}
-	store := t.server.opts.Store
-	if wait := store.pause(t.session, time.Now()); wait > 0 {
-		t.pause.Reset(wait)
-	} else if u, any := store.next(t.session); any {
-		t.updates <- u // never blocks: the update before was acknowledged, so the sender is done with it
-		t.waiting = true
-		t.ackTimer.Reset(t.server.opts.AckTimeout)
+// receive records acknowledgements until the stream ends. The store wakes the sender if there is more to send.
+func (t *subscription) receive() error {
+	for {
+		ack, err := t.stream.RecvAck()
+		if err != nil {
+			return err
+		}
+		t.ackTimer.Stop()
+		if err := t.server.opts.Store.acknowledge(t.session, ack); err != nil {
+			return err
+		}
 	}
 }
 
-func (t *subscription) acknowledge(m message) error {
-	if m.err != nil {
-		return m.err
+// sendNext sends the next update, unless one is not acknowledged, there is none, or it has to wait.
+func (t *subscription) sendNext() error {
+	if t.sending {
+		return nil
 	}
-	if err := t.server.opts.Store.acknowledge(t.session, m.ack); err != nil {
-		return err
+	u, wait := t.server.opts.Store.next(t.session, time.Now())
+	if wait > 0 {
+		t.pause.Reset(wait)
 	}
-	t.waiting = false
-	t.ackTimer.Stop()
+	if u == nil {
+		return nil
+	}
+	t.ackTimer.Reset(t.server.opts.AckTimeout)
+	parts := u.Split()
+	if len(parts) == 1 && u.Size() <= smallUpdate {
+		return t.stream.Send(parts[0])
+	}
+	t.sending = true
+	t.server.wg.Go(func() { t.sendEnded <- t.send(parts) }) // a peer that does not read blocks it
+	return nil
+}
+
+func (t *subscription) send(parts []wire.Update) error {
+	for _, part := range parts {
+		if err := t.stream.Send(part); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -26,10 +26,12 @@ const (
 	// reviewTTL is how long a successful review counts without asking again; it bounds how long a deleted agent's token still
 	// opens streams.
 	reviewTTL = time.Minute
-	// maxCachedReviews bounds the cached reviews.
-	maxCachedReviews = 4096
+	// maxCachedReviews bounds the cached reviews. An agent opens two streams, one after the other: all agents must fit, or each asks twice.
+	maxCachedReviews = 16384
 	// maxInFlightReviews bounds the reviews in progress, so that unauthenticated peers cannot cause a flood of them.
-	maxInFlightReviews = 16
+	maxInFlightReviews = 32
+	// reviewTimeout bounds the wait for the API server's answer.
+	reviewTimeout = 10 * time.Second
 )
 
 // TokenReviewOptions configure a TokenReviewer.
@@ -88,6 +90,8 @@ func (t *TokenReviewer) Authenticate(ctx context.Context, token string) (Identit
 	case <-ctx.Done():
 		return Identity{}, ctx.Err()
 	}
+	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
+	defer cancel()
 	review := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token, Audiences: []string{t.opts.Audience}}}
 	if err := t.opts.Client.Create(ctx, review); err != nil {
 		return Identity{}, fmt.Errorf("review token: %w", err)

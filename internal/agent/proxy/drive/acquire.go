@@ -46,6 +46,7 @@ func (x *Exchange) place(p Protocol, a call.Action) (upstream.Lease, call.Action
 			return upstream.Lease{}, next
 		}
 		answer, l = pool.Redeem(x.Now, t)
+	case upstream.Joined, upstream.Failed: // which are for multiplexed requests
 	}
 	x.PlacedAt = x.Now
 	placed := x.Call.Placed(x.Now, a.Attempt, t.Host().Addr())

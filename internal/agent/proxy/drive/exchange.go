@@ -149,7 +149,7 @@ func (x *Exchange) step(p Protocol) (ended bool) {
 		case call.Reject, call.Respond:
 			p.Reject()
 			return true
-		case call.Abort, call.Continue, call.Hold: // of which the last two answer nothing that a driver of this kind reports
+		case call.Abort, call.Continue, call.Hold: // Hold is for gRPC, which HTTP/1 does not carry
 			p.Abort()
 			return true
 		}

@@ -30,6 +30,7 @@ type attempt struct {
 	rpc      grpc.Response
 	late     bool // it was reported before its gRPC status was known
 	trailing bool // there are trailers
+	never    bool // it got no stream
 	ended    bool // the response has come to its end
 	stopped  bool // the server wants no more of the request
 	interims int
@@ -58,7 +59,7 @@ func (t *attempt) take(l upstream.Lease, a call.Action, now time.Time, b *batch)
 	if u.out.backlog() >= maxBacklog {
 		u.leaving = true // it takes nothing any more
 	}
-	if u.leaving || u.nextID > http2.MaxStream {
+	if t.never = u.leaving || u.nextID > http2.MaxStream; t.never {
 		return false
 	}
 	t.u, t.stream = u, u.nextID
@@ -105,7 +106,7 @@ func (t *attempt) sent() bool {
 	}
 	t.u.mu.Lock()
 	defer t.u.mu.Unlock()
-	return t.u.out.reached(t.offset)
+	return t.u.out.failed == nil || t.u.out.reached(t.offset) // what waits in the output of a sound connection is written sooner or later
 }
 
 // stale reports whether the connection was there before the attempt, and nothing has come on it since: it may have been closed before

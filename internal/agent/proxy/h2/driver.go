@@ -6,6 +6,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
+	"fairlead.dev/fairlead/internal/agent/proxy/http2"
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
@@ -19,10 +20,14 @@ const (
 	// taken stops no others, as long as there is memory.
 	streamWindow = 256 << 10
 	connWindow   = 1 << 20
-	// maxHeaderList is the largest header list that clients may send (rule 30).
-	maxHeaderList = 64 << 10
+	// maxHeaderList is the largest header list that clients may send (rule 30), and maxHeads what those of all open streams of a connection
+	// may take.
+	maxHeaderList = http2.MaxList
+	maxHeads      = 16 << 20
 	// BufferMemory is how much of streams is kept, by default, whose other side does not take it.
 	BufferMemory = 64 << 20
+	// creditSize is how much data may be answered by window updates as a frame may: some peers send them for every read.
+	creditSize = 2 << 10
 	// settleWait is how long a client may take to send its first request where that decides whether the connection is governed. One that
 	// waits for the server's SETTINGS before gets ours then.
 	settleWait = 25 * time.Millisecond

@@ -15,6 +15,7 @@ type pinger struct {
 	u                 *server
 	interval, timeout time.Duration // interval is 0: never
 
+	silent  atomic.Bool  // a PING was not answered in time
 	heardAt atomic.Int64 // since born, in nanoseconds
 	born    time.Time
 
@@ -60,6 +61,7 @@ func (p *pinger) tick() {
 	switch {
 	case !p.asked.IsZero() && last.Before(p.asked):
 		if now.Sub(p.asked) >= p.timeout {
+			p.silent.Store(true)
 			p.u.conn.Wake() // the reader finds that the time is up
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/proxy/panics"
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
@@ -35,12 +36,15 @@ type output struct {
 	mu   *sync.Mutex // the connection's
 	// resume is called, without the lock, when what was blocked has been written.
 	resume func()
-	try    func() // attempt a write, bound once for transport.Conn.Pin
+	// panicked reports a panic beside.
+	panicked func(pod string, what any, stack []byte)
+	try      func() // attempt a write, bound once for transport.Conn.Pin
 
 	// guarded by mu
 	next     *piece // what is appended to; nil: nothing is
 	writing  bool   // somebody writes
 	blocked  bool   // and waits for the kernel
+	refused  bool   // somebody has found it full
 	queued   bool   // somebody is about to write
 	last     bool   // the connection is to end behind what is there
 	failed   error
@@ -81,8 +85,12 @@ func (o *output) put(b []byte) {
 // backlog is how much waits to be written.
 func (o *output) backlog() int { return int(o.appended - o.sent) }
 
-// full reports whether so much waits to be written that streams have to.
-func (o *output) full() bool { return o.backlog() >= backlogLimit }
+// full reports whether so much waits to be written that streams have to. Who is refused is resumed when it has been written.
+func (o *output) full() bool {
+	full := o.backlog() >= backlogLimit
+	o.refused = o.refused || full
+	return full
+}
 
 // reached reports whether a byte that was appended at an offset may have been accepted by the kernel.
 func (o *output) reached(offset uint64) bool {
@@ -113,10 +121,14 @@ func (o *output) flush() {
 		}
 	}
 	o.writing = false
-	end := o.last
+	end, refused := o.last, o.refused
+	o.refused = false
 	o.mu.Unlock()
 	if end {
 		_ = o.conn.CloseWrite() // fails only when the connection is broken
+	}
+	if refused {
+		o.resume()
 	}
 }
 
@@ -158,6 +170,14 @@ func (o *output) wrote() bool {
 // writeSlowly writes what is there, waiting for the kernel. It is a goroutine of its own.
 func (o *output) writeSlowly() {
 	defer o.slow.Done()
+	defer func() {
+		if recovered := recover(); recovered != nil {
+			what, stack := panics.Cause(recovered)
+			o.panicked("", what, stack)
+			o.conn.ResetOnClose()
+			o.conn.Interrupt()
+		}
+	}()
 	err := o.conn.ServeWrites(o.step, time.Time{})
 	o.mu.Lock()
 	if err != nil && o.failed == nil {
@@ -168,10 +188,14 @@ func (o *output) writeSlowly() {
 		o.current = nil
 	}
 	o.writing, o.blocked = false, false
+	more := o.next != nil && o.failed == nil // appended since step has found nothing
 	end := o.last
 	o.mu.Unlock()
-	if end {
-		_ = o.conn.CloseWrite()
+	switch {
+	case more:
+		o.flush()
+	case end:
+		_ = o.conn.CloseWrite() // fails only when the connection is broken
 	}
 	o.resume()
 }

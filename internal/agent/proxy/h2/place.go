@@ -137,12 +137,11 @@ func (s *Session) dialled(x *stream, l upstream.Lease, err error, now time.Time,
 		s.free(x)
 		return
 	}
-	next, waits := call.Action{}, false
 	if err != nil {
-		next = s.notMade(x, err)
-	} else {
-		next, waits = s.start(x, l, b)
+		s.act(x, s.notMade(x, err), b)
+		return
 	}
+	next, waits := s.start(x, l, b)
 	if waits {
 		s.schedule(x)
 		return
@@ -178,6 +177,7 @@ func (s *Session) start(x *stream, l upstream.Lease, b *batch) (next call.Action
 	}
 	x.phase, x.moved, x.sentAt = trying, s.now, s.now
 	if !t.take(l, x.action, s.now, b) {
+		l.Drain() // the pool gives it to nobody any more
 		return x.failed(call.Reset, routes.DetailClosed, true, b), false
 	}
 	s.offered(t.u, b)

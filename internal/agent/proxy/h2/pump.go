@@ -78,12 +78,7 @@ func (x *stream) uploadPieces(t *attempt, p []byte, b *batch) (taken, consumed i
 		}
 		left := int(x.replay.Kept()-t.replayed) + x.body.size + len(p) - taken
 		t.whole = x.ended && !x.trailing && n == left
-		o := append(http2.AppendDataHeader(u.out.buffer(), t.stream, n, t.whole), piece[:n]...)
-		u.out.put(o)
-		u.flood.Sent(1)
-		s.turn.take(n)
-		t.send.Take(n)
-		u.send.Take(n)
+		t.appendData(piece[:n])
 		switch kind {
 		case replayed:
 			t.replayed += int64(n)
@@ -94,10 +89,21 @@ func (x *stream) uploadPieces(t *attempt, p []byte, b *batch) (taken, consumed i
 		case fresh:
 			x.keep(t, piece[:n])
 			taken += n
+		case nothing:
 		}
 		consumed += n
 	}
 	return taken, consumed
+}
+
+// appendData appends a DATA frame, which ends the request if t.whole. It expects the lock of t.u.
+func (t *attempt) appendData(p []byte) {
+	u := t.u
+	u.out.put(append(http2.AppendDataHeader(u.out.buffer(), t.stream, len(p), t.whole), p...))
+	u.flood.Sent(1 + len(p)/creditSize)
+	t.x.s.turn.take(len(p))
+	t.send.Take(len(p))
+	u.send.Take(len(p))
 }
 
 // noteSent notes whether something was appended behind an offset. It expects the lock of u.

@@ -45,12 +45,14 @@ func (s *Session) reply(x *stream, r localReply, b *batch) {
 	p.Add("fairlead-reason", r.reason)
 	p.Add("content-type", "text/plain; charset=utf-8")
 	text := "fairlead: " + r.reason + "\n"
-	p.Add("content-length", strconv.Itoa(len(text)))
 	if r.retryAfter > 0 {
 		p.Add("retry-after", strconv.Itoa(r.retryAfter))
 	}
 	head := string(x.head.Method()) == http.MethodHead
 	fits := !head && min(x.send.Available(), s.send.Available()) >= len(text)
+	if fits || head { // else the window has no room for the text
+		p.Add("content-length", strconv.Itoa(len(text)))
+	}
 	s.sendHeaders(x, p, !fits, b)
 	if fits {
 		s.out.put(append(http2.AppendDataHeader(s.out.buffer(), x.id, len(text), true), text...))

@@ -22,7 +22,7 @@ func (x *stream) attempted(t *attempt, kind call.Kind, status int, why routes.De
 		Kind: kind, Status: status, Start: t.Start, Reused: t.Lease.Reused(), Peer: t.Lease.Peer(), Took: now.Sub(t.Began), Detail: why,
 		GRPC: rpc != grpc.None, GRPCStatus: policy.GRPCStatus(max(rpc, 0)),
 	}
-	if kind != call.ClientGone { // of which nothing follows for the endpoint
+	if kind != call.ClientGone && !t.never { // of which nothing follows for the endpoint
 		t.Lease.Report(now, kind != call.OK || status >= 500 || status == 429 || call.FailedGRPC(rpc))
 	}
 	x.reportLast()

@@ -59,7 +59,7 @@ func (x *stream) interim(t *attempt, head *http2.Block, b *batch) {
 	if x.phase != trying || t != x.cur {
 		return
 	}
-	if t.interims++; t.interims > maxInterim || s.out.full() {
+	if t.interims++; t.interims > maxInterim || s.out.backlog() >= maxBacklog {
 		s.act(x, x.failed(call.BadResponse, routes.DetailInterim, false, b), b)
 		return
 	}
@@ -235,7 +235,7 @@ func (x *stream) sendBody(t *attempt, p []byte, b *batch) (sent, taken int) {
 		x.closed = t.ended && !t.trailing && n == t.body.size+len(p)-taken
 		s.out.put(append(http2.AppendDataHeader(s.out.buffer(), x.id, n, x.closed), piece[:n]...))
 		b.add(&s.out)
-		s.flood.Sent(1)
+		s.flood.Sent(1 + n/creditSize)
 		x.send.Take(n)
 		s.send.Take(n)
 		s.turn.take(n)

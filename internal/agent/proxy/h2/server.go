@@ -2,6 +2,7 @@ package h2
 
 import (
 	"errors"
+	"os"
 	"sync"
 	"time"
 
@@ -71,6 +72,7 @@ func newServer(d *Driver, c *upstream.Conn, p *policy.Pool, now time.Time) *serv
 	u.recv.Init(http2.DefaultWindow)
 	u.in.init(c.Conn, u.frames)
 	u.out.init(c.Conn, &u.mu, u.resume)
+	u.out.panicked = d.Panicked
 	u.ping.start(u, p.PingInterval, p.PingTimeout, now)
 	b := append(u.out.buffer(), http2.Preface...)
 	b = own.Append(b)
@@ -83,8 +85,22 @@ func newServer(d *Driver, c *upstream.Conn, p *policy.Pool, now time.Time) *serv
 // run reads until the connection ends.
 func (u *server) run() {
 	defer u.end()
-	err := u.in.serve(time.Time{}, time.Time{})
-	u.fail(err)
+	u.fail(u.serve())
+}
+
+// peerCheck is how often it is checked whether a peer has vanished: who is sent something and leaves it unacknowledged is not asked by TCP
+// keep-alive (see transport.Conn.PeerVanished).
+const peerCheck = 10 * time.Second
+
+// serve reads until the connection ends, with the reason.
+func (u *server) serve() error {
+	for {
+		now := time.Now()
+		err := u.in.serve(now, now.Add(peerCheck))
+		if !errors.Is(err, os.ErrDeadlineExceeded) || u.ping.silent.Load() {
+			return err
+		}
+	}
 }
 
 // end closes the connection. It is deferred, and deals with a panic.
@@ -108,6 +124,9 @@ var errPanicked = errors.New("h2: panic")
 func (u *server) fail(err error) {
 	u.mu.Lock()
 	u.leaving, u.ended = true, true
+	if _, ours := errors.AsType[*http2.Error](err); !ours && !errors.Is(err, transport.ErrInterrupted) && u.out.failed == nil {
+		u.out.failed = err // nothing is written any more
+	}
 	all := u.take(func(uint32) bool { return true })
 	u.mu.Unlock()
 	u.conn.Drain() // before the attempts are made anew

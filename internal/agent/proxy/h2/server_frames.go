@@ -43,6 +43,7 @@ func (u *server) settings(f *http2.Frame) error {
 		u.offerConnect()
 	}
 	u.pump(retry, &u.batch)
+	u.retry(&u.batch)
 	return nil
 }
 
@@ -75,7 +76,7 @@ func (u *server) pinged(f *http2.Frame) {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if !u.out.full() { // who reads nothing needs no answers
+	if u.out.backlog() < maxBacklog { // who reads nothing needs no answers
 		u.out.put(http2.AppendPingAck(u.out.buffer(), f.Payload))
 		u.batch.add(&u.out)
 	}
@@ -115,6 +116,7 @@ func (u *server) windowUpdate(f *http2.Frame) error {
 		return http2.ErrStreamWindowOverflow
 	case stuck:
 		h.s.pump(h, u, u.now, &u.batch)
+		u.retry(&u.batch) // its turn may have ended before its window
 	}
 	return nil
 }

@@ -48,6 +48,7 @@ type Session struct {
 	recv    http2.ReceiveWindow
 	streams map[uint32]*stream
 	unused  []*stream
+	heads   int // memory that the heads of the open streams take
 	lastID  uint32
 	leaving leaving
 	blocked []*stream // that have something to send, and no window of the connection's or room in its output
@@ -78,6 +79,7 @@ func (d *Driver) New(client *drive.Client, routes *route.Selector) *Session {
 	s.in.init(client.Conn, s.frames)
 	s.in.full = s.congested
 	s.out.init(client.Conn, &s.mu, s.resume)
+	s.out.panicked = d.Panicked
 	s.timer = time.AfterFunc(time.Hour, s.tick)
 	s.timer.Stop()
 	return s
@@ -256,6 +258,7 @@ func (s *Session) end() {
 // remove takes a stream from those that are open.
 func (s *Session) remove(x *stream, b *batch) {
 	delete(s.streams, x.id)
+	s.heads -= x.headSize
 	s.unschedule(x)
 	dialling := x.abandoned
 	x.phase = over

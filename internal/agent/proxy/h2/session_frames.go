@@ -104,7 +104,7 @@ func (s *Session) headers(f *http2.Frame) error {
 	}
 	x := s.take()
 	err := s.dec.Decode(f.Payload, &x.head)
-	if err == nil || err == http2.ErrListTooLarge {
+	if err == nil || errors.Is(err, http2.ErrListTooLarge) {
 		if next, opened := s.admit(x, f, err); opened {
 			return next
 		} else {
@@ -129,7 +129,7 @@ func (s *Session) admit(x *stream, f *http2.Frame, bad error) (err error, opened
 		return nil, false
 	}
 	s.lastID = f.Stream
-	if len(s.streams) >= maxStreams {
+	if len(s.streams) >= maxStreams || s.heads >= maxHeads {
 		s.out.put(http2.AppendRSTStream(s.out.buffer(), f.Stream, http2.RefusedStream))
 		s.batch.add(&s.out)
 		return s.flood.Reset(s.now), false
@@ -146,6 +146,8 @@ func (s *Session) admit(x *stream, f *http2.Frame, bad error) (err error, opened
 		return bad, false
 	}
 	s.streams[f.Stream] = x
+	x.headSize = x.head.Memory()
+	s.heads += x.headSize
 	x.target()
 	x.begin(f.Stream, f.EndStream, &s.batch)
 	s.sayLeaving(&s.batch)
@@ -289,7 +291,7 @@ func (s *Session) pinged(f *http2.Frame) {
 		}
 		return
 	}
-	if !s.out.full() { // who reads nothing needs no answers
+	if s.out.backlog() < maxBacklog { // who reads nothing needs no answers
 		s.out.put(http2.AppendPingAck(s.out.buffer(), f.Payload))
 		s.batch.add(&s.out)
 	}

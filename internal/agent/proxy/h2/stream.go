@@ -48,6 +48,7 @@ type stream struct {
 
 	// the request
 	head     http2.Block
+	headSize int // what it took when the stream was opened
 	request  http2.Message
 	trailers http2.Block
 	trailing bool // there are trailers

@@ -105,8 +105,8 @@ func (s *Session) unwake(x *stream) {
 func (s *Session) tick() {
 	defer s.recovered()
 	var b batch
+	defer b.flush()
 	s.onTick(&b)
-	b.flush()
 }
 
 func (s *Session) onTick(b *batch) {

@@ -1,6 +1,6 @@
 // Package cgroup reads how much memory the process may use and uses, from control groups of version 2 or 1.
 //
-// It only reads, and does not decide what to do when memory is short.
+// It changes none of them, and does not decide what to do when memory is short.
 package cgroup
 
 import (

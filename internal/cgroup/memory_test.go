@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"fairlead.dev/fairlead/internal/agent/cgroup"
+	"fairlead.dev/fairlead/internal/cgroup"
 )
 
 // tree writes files below a root that looks like /sys/fs/cgroup.

@@ -61,7 +61,7 @@ type Binding struct {
 	Rules []Rule
 	// RejectQUIC has new flows of QUIC to the destination rejected, so that clients go on with TCP (udp443: Reject). A flow has no name that
 	// can be seen, so for a host it is every address that is meant, for a Service its cluster IPs.
-	RejectQUIC bool `json:",omitzero"`
+	RejectQUIC bool `json:",omitempty"`
 }
 
 // TargetKind says how a Target names its destination.
@@ -108,7 +108,7 @@ type Target struct {
 	// TLS is set for a TargetHost only.
 	TLS TLS `json:",omitempty"`
 	// Via is the HTTP proxy through which a TargetHost is called; the zero Via is none.
-	Via Via `json:",omitzero"`
+	Via Via `json:",omitempty"`
 }
 
 // Via is an HTTP proxy.

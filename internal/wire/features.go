@@ -41,7 +41,7 @@ var featureNumbers = enum[pb.Feature]{
 
 // String returns the name of f, as statuses and logs show it.
 func (f Feature) String() string {
-	switch f { //nolint:exhaustive // tests have made-up ones
+	switch f {
 	case FeaturePatches:
 		return "Patches"
 	case FeatureTLS:

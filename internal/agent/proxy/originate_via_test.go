@@ -124,3 +124,21 @@ func TestThePodsOwnTLSGoesThroughTheProxy(t *testing.T) {
 		t.Errorf("the proxy was asked for %q", got)
 	}
 }
+
+func TestOriginateSpeaksHTTP2ThroughTheProxy(t *testing.T) {
+	a := tlstest.New(t)
+	proxy, asked := tunnelling(t, serveHTTPS(t, apiConfig(a), sayTLS), connects)
+	w := originating(t, a, netip.MustParseAddrPort(dead+":80"), toTLSThrough(proxy, func(b *policy.Binding) {
+		http2TLS(b)
+		b.To.TLS.Port = 8443
+	}))
+	c := w.clearHTTP2()
+	for range 2 {
+		if res, body := w.getHTTP2(c, "/x"); res.StatusCode != 200 || body != "GET /x HTTP/2.0 host=api.example sni=api.example body=0" {
+			t.Fatalf("got %d %q", res.StatusCode, body)
+		}
+	}
+	if got := asked(); len(got) != 1 || got[0] != "CONNECT api.example:8443" {
+		t.Errorf("the proxy was asked for %q", got)
+	}
+}

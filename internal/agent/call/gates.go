@@ -48,7 +48,9 @@ func (c *Call) waiter() *resilience.Waiter {
 		c.waiters = make([]resilience.Waiter, n)
 	}
 	w := &c.waiters[c.gates]
-	w.Wake = c.OnWake
+	if !c.asked { // else the gate has it already, and reads it whenever a place becomes free
+		w.Wake = c.OnWake
+	}
 	return w
 }
 

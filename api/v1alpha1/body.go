@@ -34,12 +34,9 @@ type PolicyBody struct {
 	// +optional
 	FailurePolicy FailurePolicy `json:"failurePolicy,omitempty"`
 
-	// udp443 says what becomes of QUIC (HTTP/3, UDP to port 443), which no
-	// policy can govern. Defaults to Allow. Reject has clients fall back to TCP,
-	// where calls are governed. It acts where the destination's ports include
-	// 443, on new flows, and, with failurePolicy Open, as long as the node's
-	// agent is there. A flow shows no name, so for a host it is rejected wherever
-	// it goes; for a service, at its cluster IPs.
+	// udp443 says what becomes of new flows of QUIC (HTTP/3, UDP to port 443),
+	// which no policy governs. Defaults to Allow. A flow shows no name: for a
+	// host, Reject acts wherever it goes; for a service, at its cluster IPs.
 	// +optional
 	UDP443 UDP443 `json:"udp443,omitempty"`
 

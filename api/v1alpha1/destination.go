@@ -20,9 +20,8 @@ type Destination struct {
 	Service *ServiceDestination `json:"service,omitempty"`
 
 	// host is a name outside or inside the cluster, matched against the Host
-	// header, the :authority, or the TLS server name of a call. A call goes to
-	// the address that its client chose; a retry goes to another address of the
-	// name if there is one, unless the host is "*".
+	// header, the :authority, or the TLS server name of a call. Retries go to
+	// another address of the name than the client's, unless the host is "*".
 	// +optional
 	Host Host `json:"host,omitempty"`
 
@@ -54,9 +53,8 @@ type Destination struct {
 	// +optional
 	TLS *DestinationTLS `json:"tls,omitempty"`
 
-	// via is an HTTP proxy through which the host is called (CONNECT), by the
-	// name that the call is for; where the client itself has connected does not
-	// matter then. Absent means that calls go directly.
+	// via is an HTTP proxy through which the host is called (CONNECT), by name,
+	// wherever the client has connected. Absent means that calls go directly.
 	// +optional
 	Via *Via `json:"via,omitempty"`
 }

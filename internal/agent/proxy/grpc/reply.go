@@ -1,6 +1,7 @@
 package grpc
 
 import (
+	"cmp"
 	"iter"
 	"strconv"
 	"time"
@@ -10,6 +11,8 @@ import (
 // Reply is the agent's own answer to a gRPC call: a head that ends the stream (rule 26).
 type Reply struct {
 	Status int
+	// ContentType is that of the request, since clients take no other; empty: that of gRPC without a codec.
+	ContentType string
 	// Reason is the local reason: the value of fairlead-reason.
 	Reason string
 	// Pushback is how long the client shall wait before it tries again; 0: nothing is said of it.
@@ -19,7 +22,7 @@ type Reply struct {
 // Fields yields the fields of the head, behind :status, which is 200.
 func (p *Reply) Fields() iter.Seq2[string, string] {
 	return func(yield func(name, value string) bool) {
-		_ = yield("content-type", contentType) &&
+		_ = yield("content-type", cmp.Or(p.ContentType, contentType)) &&
 			yield("grpc-status", strconv.Itoa(p.Status)) &&
 			yield("grpc-message", string(AppendMessage(nil, "fairlead: "+p.Reason))) &&
 			yield("fairlead-reason", p.Reason) &&

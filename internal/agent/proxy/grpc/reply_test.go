@@ -20,6 +20,9 @@ func TestRule26_RepliesAreTrailersOnly(t *testing.T) {
 			{"content-type", "application/grpc"}, {"grpc-status", "14"}, {"grpc-message", "fairlead: circuit_open"},
 			{"fairlead-reason", "circuit_open"},
 		}},
+		"a codec": {Reply{Status: Unavailable, ContentType: "application/grpc+json", Reason: "reset"}, fields{
+			{"content-type", "application/grpc+json"}, {"grpc-status", "14"}, {"grpc-message", "fairlead: reset"}, {"fairlead-reason", "reset"},
+		}},
 		"a rate limit": {Reply{Status: ResourceExhausted, Reason: "rate_limited", Pushback: time.Second}, fields{
 			{"content-type", "application/grpc"}, {"grpc-status", "8"}, {"grpc-message", "fairlead: rate_limited"},
 			{"fairlead-reason", "rate_limited"}, {"grpc-retry-pushback-ms", "1000"},

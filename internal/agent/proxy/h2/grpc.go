@@ -124,7 +124,8 @@ func (x *stream) reportRPC(t *attempt) {
 
 // rejectRPC answers a gRPC call without a server: a head that ends the stream (rule 26).
 func (x *stream) rejectRPC(o call.Outcome, b *batch) {
-	r := grpc.Reply{Status: o.GRPCStatus, Reason: o.Kind.Reason()}
+	kind, _ := x.head.Header("content-type")
+	r := grpc.Reply{Status: o.GRPCStatus, ContentType: string(kind), Reason: o.Kind.Reason()}
 	if o.Kind == call.RateLimited {
 		r.Pushback = time.Second
 	}

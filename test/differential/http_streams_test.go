@@ -239,14 +239,3 @@ func tunnelScenarios() []scenario {
 		}, func(q *request) { q.answer(200, "plain") }).but(h2cOffer),
 	}
 }
-
-// served replaces the server of a scenario by one that handles connections itself.
-func (s scenario) served(script func(p *peer)) scenario {
-	client := s.play
-	s.play = func(r *run) {
-		r.scripted = true
-		r.serve(0, script)
-		client(r)
-	}
-	return s
-}

@@ -66,7 +66,7 @@ type Via struct {
 	// +required
 	// +kubebuilder:validation:MinLength=3
 	// +kubebuilder:validation:MaxLength=259
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?([.][a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*|\\[[0-9a-f:.]+\\]):[1-9][0-9]{0,4}$')",message="write the proxy's name in lower case, or its address, and its port, such as proxy.example.com:3128, without a scheme"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?([.][a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*|[[][0-9a-f:.]+[]]):[1-9][0-9]{0,4}$')",message="write the proxy's name in lower case, or its address, and its port, such as proxy.example.com:3128, without a scheme"
 	Proxy string `json:"proxy"`
 
 	// credentialsRef names a Secret of type kubernetes.io/basic-auth whose

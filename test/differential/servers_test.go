@@ -67,6 +67,8 @@ func serverScenarios() []scenario {
 			database, err := postgresDatabase()
 			check(r, err)
 			r.server(0, "sh", "-c", postgresServer, r.world.scratch, fmt.Sprint(serverPort), database)
+			// It accepts connections before it serves them.
+			r.start(r.world.pod, "sh", "-c", "until pg_isready -q -h "+r.ip()+" -p "+r.portText()+"; do sleep 0.1; done").wait()
 			ask := []string{"psql", "-X", "-q", "-A", "-h", r.ip(), "-p", r.portText(), "-U", "app", "-d", "postgres"}
 			r.podWith(postgresSession, ask...)
 			r.pod(append(ask, "-c", "SELECT pg_sleep(2), 'after a quiet while'")...)

@@ -17,6 +17,8 @@ base)
   need ethtool ethtool
   need mount mount
   need gcc gcc
+  need openssl openssl
+  need nginx nginx-light
   need /usr/include/stdlib.h libc6-dev
   ;;
 peers)

@@ -21,7 +21,10 @@ func nginx(t *testing.T, a *tlstest.Authority) netip.AddrPort {
 	t.Helper()
 	path, err := exec.LookPath("nginx")
 	if err != nil {
-		t.Skip("there is no nginx")
+		if os.Getenv("REQUIRE_PRIVILEGED") == "1" {
+			t.Fatal("there is no nginx, and REQUIRE_PRIVILEGED=1 says that nothing may be skipped")
+		}
+		t.Skip("NOT RUN: there is no nginx")
 	}
 	dir := t.TempDir()
 	if os.Getuid() == 0 { // its worker is somebody else

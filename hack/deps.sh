@@ -16,6 +16,7 @@ base)
   need ip iproute2
   need ethtool ethtool
   need mount mount
+  need tinyproxy tinyproxy-bin
   need gcc gcc
   need openssl openssl
   need nginx nginx-light
@@ -34,6 +35,9 @@ peers)
   need haproxy haproxy
   need redis-server redis-server
   need redis-cli redis-tools
+  need psql postgresql-client
+  need /usr/lib/postgresql postgresql
+  need setpriv util-linux
   python3 -c 'import requests' >/dev/null 2>&1 || packages+=(python3-requests)
   ;;
 esac

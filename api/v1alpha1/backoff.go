@@ -36,8 +36,8 @@ type Backoff struct {
 	Jitter Jitter `json:"jitter,omitempty"`
 
 	// jitterPercent is the spread of Proportional and Additive jitter, in
-	// percent of the wait. Required with those, refused with others; both
-	// fields are written in the same policy.
+	// percent of the wait. Required with those in the same policy, refused with
+	// others.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100

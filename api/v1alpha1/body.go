@@ -34,6 +34,12 @@ type PolicyBody struct {
 	// +optional
 	FailurePolicy FailurePolicy `json:"failurePolicy,omitempty"`
 
+	// udp443 says what becomes of new flows of QUIC (HTTP/3, UDP to port 443),
+	// which no policy governs. Defaults to Allow. A flow shows no name: for a
+	// host, Reject acts wherever it goes; for a service, at its cluster IPs.
+	// +optional
+	UDP443 UDP443 `json:"udp443,omitempty"`
+
 	// observability says what is logged, traced and reported.
 	// +optional
 	Observability *Observability `json:"observability,omitempty"`
@@ -83,6 +89,17 @@ const (
 	FailurePolicyOpen FailurePolicy = "Open"
 	// FailurePolicyClosed refuses new connections to governed destinations.
 	FailurePolicyClosed FailurePolicy = "Closed"
+)
+
+// UDP443 says what becomes of UDP to port 443.
+// +kubebuilder:validation:Enum=Allow;Reject
+type UDP443 string
+
+const (
+	// UDP443Allow lets it pass; the status shows that it was seen.
+	UDP443Allow UDP443 = "Allow"
+	// UDP443Reject answers it with "port unreachable".
+	UDP443Reject UDP443 = "Reject"
 )
 
 // Rule changes the policy for some calls.

@@ -105,14 +105,20 @@ const (
 const (
 	// ReasonNotYetSupported: this version of fairlead does not enforce it.
 	ReasonNotYetSupported = "NotYetSupported"
-	// ReasonEncrypted: the calls are encrypted by the pod, so what happens
-	// inside cannot be seen; tls.mode Originate or Intercept can change that.
+	// ReasonEncrypted: the calls are encrypted by the pod, so that each
+	// connection is one call, and what happens inside cannot be seen; tls.mode
+	// Originate or Intercept can change that.
 	ReasonEncrypted = "Encrypted"
-	// ReasonOpaqueProtocol: the protocol has no requests to tell apart.
+	// ReasonOpaqueProtocol: the protocol has no requests to tell apart, so that
+	// each connection is one call.
 	ReasonOpaqueProtocol = "OpaqueProtocol"
 	// ReasonServiceAffinity: the Service has a sessionAffinity, so each pod
 	// keeps its endpoint.
 	ReasonServiceAffinity = "ServiceAffinity"
+	// ReasonQUICSeen: pods call over QUIC (UDP port 443) in place of TCP, which
+	// passes by; it may be calls of this destination. udp443: Reject makes
+	// clients fall back to TCP.
+	ReasonQUICSeen = "QUICSeen"
 	// ReasonHostNetwork: some selected pods are on the host's network.
 	ReasonHostNetwork = "HostNetwork"
 	// ReasonNotCaptured: the calls of some selected pods could not be captured;

@@ -11,6 +11,8 @@ import "k8s.io/apimachinery/pkg/util/intstr"
 // +kubebuilder:validation:XValidation:rule="!has(self.host) || !has(self.protocol) || self.protocol != 'TCP'",message="a host cannot be distinguished from raw TCP: use protocol TLS, HTTP, HTTP2 or GRPC, or name the addresses with cidr"
 // +kubebuilder:validation:XValidation:rule="!has(self.tls) || has(self.host)",message="tls belongs to a host: write it beside host"
 // +kubebuilder:validation:XValidation:rule="!has(self.tls) || !has(self.tls.mode) || self.tls.mode == 'Passthrough' || (has(self.protocol) && self.protocol in ['HTTP', 'HTTP2', 'GRPC'])",message="tls.mode Originate and Intercept need protocol HTTP, HTTP2 or GRPC beside host"
+// +kubebuilder:validation:XValidation:rule="!has(self.via) || has(self.host)",message="via belongs to a host: write it beside host"
+// +kubebuilder:validation:XValidation:rule="!has(self.via) || !has(self.host) || self.host != '*'",message="via lets pods reach what the proxy reaches: name the hosts, exactly or by a wildcard such as *.example.com, and not by *"
 type Destination struct {
 	// service is a Service of this cluster, however it is called: by its
 	// cluster IP, or by its pods' addresses.
@@ -18,7 +20,8 @@ type Destination struct {
 	Service *ServiceDestination `json:"service,omitempty"`
 
 	// host is a name outside or inside the cluster, matched against the Host
-	// header, the :authority, or the TLS server name of a call.
+	// header, the :authority, or the TLS server name of a call. Retries go to
+	// another address of the name than the client's, unless the host is "*".
 	// +optional
 	Host Host `json:"host,omitempty"`
 
@@ -49,6 +52,28 @@ type Destination struct {
 	// tls says what happens to the host's TLS. Absent means Passthrough.
 	// +optional
 	TLS *DestinationTLS `json:"tls,omitempty"`
+
+	// via is an HTTP proxy through which the host is called (CONNECT), by name,
+	// wherever the client has connected. Absent means that calls go directly.
+	// +optional
+	Via *Via `json:"via,omitempty"`
+}
+
+// Via is an HTTP proxy through which a host is called.
+type Via struct {
+	// proxy is the name or address of the proxy and its port, such as
+	// proxy.example.com:3128 or [2001:db8::1]:3128. The name is an absolute one.
+	// +required
+	// +kubebuilder:validation:MinLength=3
+	// +kubebuilder:validation:MaxLength=259
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?([.][a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*|[[][0-9a-f:.]+[]]):[1-9][0-9]{0,4}$')",message="write the proxy's name in lower case, or its address, and its port, such as proxy.example.com:3128, without a scheme"
+	Proxy string `json:"proxy"`
+
+	// credentialsRef names a Secret of type kubernetes.io/basic-auth whose
+	// username and password the proxy is given. Absent means none.
+	// Not enforced by this version: accepted and listed by PartiallyEnforced.
+	// +optional
+	CredentialsRef *SecretReference `json:"credentialsRef,omitempty"`
 }
 
 // ServiceDestination is a Service of this cluster.

@@ -44,18 +44,17 @@ type Retry struct {
 	ResponseHeaders []HeaderMatch `json:"responseHeaders,omitzero"`
 
 	// grpcStatuses lists gRPC statuses that are retried, in headers or in
-	// trailers, as long as no message of the response was forwarded. gRPC
-	// calls are POST, so that idempotency has to let them be repeated, in a
-	// rule for the methods that bear it, or for all. Absent or empty means
-	// none.
+	// trailers, as long as no message was forwarded. gRPC calls are POST:
+	// idempotency has to let them be repeated, in a rule for methods that bear
+	// it, or for all. Absent or empty means none.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16
 	GRPCStatuses []GRPCStatus `json:"grpcStatuses,omitzero"`
 
 	// overrides give causes their own number of retries and backoff. The
-	// first entry that lists the cause of a failure counts. A cause listed
-	// here is retried as if it stood in when; with maxRetries: 0 it never is.
+	// first entry that lists the cause counts. A cause listed here is retried
+	// as if it stood in when; with maxRetries: 0 never.
 	// Absent or empty means none.
 	// +optional
 	// +listType=atomic

@@ -68,8 +68,8 @@ type Host string
 // +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9!#$%&\\'*+.^_`|~-]+$')",message="write a header field name such as X-Request-Id, without colon or spaces"
 type HeaderName string
 
-// StatusCode is an HTTP error status: one code such as 503 (with or without
-// quotes), a range such as 502-504, or a class, 4xx or 5xx.
+// StatusCode is an HTTP error status: one code such as 503, a range such as
+// 502-504, or a class, 4xx or 5xx.
 // +kubebuilder:validation:XIntOrString
 // +kubebuilder:validation:Type=""
 // +kubebuilder:validation:MaxLength=7

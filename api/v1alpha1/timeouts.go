@@ -17,9 +17,8 @@ type Timeouts struct {
 	TLSHandshake Duration `json:"tlsHandshake,omitempty"`
 
 	// perTry bounds one try: connecting, and the wait from the last byte of the
-	// request to the response headers, together. It never cuts a body, up or
-	// down, and waiting for the pool does not count. Absent means no bound of its
-	// own.
+	// request to the response headers. It never cuts a body, up or down, and
+	// waiting for the pool does not count. Absent means none.
 	// +optional
 	PerTry Duration `json:"perTry,omitempty"`
 
@@ -46,7 +45,7 @@ type Timeouts struct {
 
 	// overall bounds the call from its request head to the final response's
 	// headers, including queues, every attempt and every backoff. Absent means no
-	// bound: a default would break streams and long polls.
+	// bound.
 	// +optional
 	Overall Duration `json:"overall,omitempty"`
 

@@ -15,6 +15,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/capture/netns"
 	"fairlead.dev/fairlead/internal/agent/capture/pods"
 	"fairlead.dev/fairlead/internal/agent/capture/socketlb"
+	"fairlead.dev/fairlead/internal/agent/names"
 	"fairlead.dev/fairlead/internal/agent/proxy"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/subscribe"
@@ -57,6 +58,7 @@ type Agent struct {
 	opts      Options
 	host      *netns.Host
 	watcher   *pods.Watcher
+	names     *names.Resolver
 	routes    *routes.Table
 	proxy     *proxy.Server
 	capture   *capture.Manager
@@ -101,10 +103,12 @@ func (a *Agent) newDataPlane() error {
 		return err
 	}
 	a.meter = telemetry.New(telemetry.Options{Logger: a.opts.Log, AccessLog: a.accessLog})
+	a.names = names.New(names.Options{})
 	a.routes, err = routes.New(routes.Options{
 		Dialer:   func(uid string) upstream.Dialer { return a.capture.Dialer(uid) },
 		Node:     a.opts.Node,
 		Observer: a.meter,
+		Names:    a.names,
 	})
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	base, stopBase := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBase()
 	needed, base := errgroup.WithContext(base)
+	defer a.names.Close()
 	needed.Go(func() error { return a.routes.Run(base) })
 	needed.Go(func() error { return a.accessLog.Run(base) })
 	needed.Go(func() error { return a.watcher.Run(base) })

@@ -32,6 +32,10 @@ type OlderConnections struct {
 // MaxProblems bounds Report.Problems.
 const MaxProblems = 10
 
+// NoticeQUICSeen is the reason of a notice that a pod calls over QUIC what policies govern over TCP. One pod stands for all of a node with
+// the same policies.
+const NoticeQUICSeen = "QUICSeen"
+
 // CaptureProblem is one pod that should be captured and is not.
 type CaptureProblem struct {
 	Namespace, Pod  string

@@ -59,6 +59,9 @@ type Binding struct {
 	Base Settings
 	// Rules are tried in order; the first that matches replaces Base.
 	Rules []Rule
+	// RejectQUIC has new flows of QUIC to the destination rejected, so that clients go on with TCP (udp443: Reject). A flow has no name that
+	// can be seen, so for a host it is every address that is meant, for a Service its cluster IPs.
+	RejectQUIC bool `json:",omitempty"`
 }
 
 // TargetKind says how a Target names its destination.
@@ -104,6 +107,17 @@ type Target struct {
 	Ports []uint16
 	// TLS is set for a TargetHost only.
 	TLS TLS `json:",omitempty"`
+	// Via is the HTTP proxy through which a TargetHost is called; the zero Via is none.
+	Via Via `json:",omitempty"`
+}
+
+// Via is an HTTP proxy.
+type Via struct {
+	// Host is its name, lower case, or its address.
+	Host string
+	Port uint16
+	// Credentials names what it is given to let calls through, as "namespace/name"; empty: nothing.
+	Credentials string
 }
 
 // Rule replaces a binding's Base for the calls it matches.

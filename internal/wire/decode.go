@@ -171,7 +171,7 @@ func (d *decoder) binding(m *pb.Binding) policy.Binding {
 	}
 	return policy.Binding{
 		Key: m.GetKey(), Policy: d.policyID(m.GetPolicy()), Merged: each(m.GetMerged(), d.policyID), Mode: dec[policy.Mode](d, modes, m.GetMode()),
-		To: d.target(m.GetTo()), Base: d.settings(m.GetBase()), Rules: each(m.GetRules(), d.rule),
+		To: d.target(m.GetTo()), Base: d.settings(m.GetBase()), Rules: each(m.GetRules(), d.rule), RejectQUIC: m.GetRejectQuic(),
 	}
 }
 
@@ -186,6 +186,9 @@ func (d *decoder) target(m *pb.Target) policy.Target {
 		t.Block = d.prefix(m.GetBlock())
 	} else if t.Kind == policy.TargetCIDR {
 		d.fail("cidr target without a block")
+	}
+	if v := m.GetVia(); v != nil {
+		t.Via = policy.Via{Host: v.GetHost(), Port: d.u16(v.GetPort()), Credentials: v.GetCredentials()}
 	}
 	if v := m.GetTls(); v != nil {
 		t.TLS = policy.TLS{

@@ -62,7 +62,7 @@ func (e *translator) binding(b policy.Binding) *pb.Binding {
 	e.limit("rules", len(b.Rules), maxRules)
 	return &pb.Binding{
 		Key: b.Key, Policy: e.policyID(b.Policy), Merged: each(b.Merged, e.policyID), Mode: enc(e, modes, b.Mode),
-		To: e.target(b.To), Base: e.settings(&b.Base), Rules: each(b.Rules, e.rule),
+		To: e.target(b.To), Base: e.settings(&b.Base), Rules: each(b.Rules, e.rule), RejectQuic: b.RejectQUIC,
 	}
 }
 
@@ -75,6 +75,9 @@ func (e *translator) target(t policy.Target) *pb.Target {
 	}
 	if t.Block != (netip.Prefix{}) {
 		m.Block = e.prefix(t.Block)
+	}
+	if t.Via != (policy.Via{}) {
+		m.Via = &pb.Via{Host: t.Via.Host, Port: uint32(t.Via.Port), Credentials: t.Via.Credentials}
 	}
 	if v := &t.TLS; *v != (policy.TLS{}) {
 		m.Tls = &pb.TLS{

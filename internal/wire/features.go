@@ -22,6 +22,10 @@ const (
 	FeatureGRPCMatches Feature = 3
 	// FeatureHTTP2: calls of HTTP/2 are governed.
 	FeatureHTTP2 Feature = 4
+	// FeatureQUIC: flows of QUIC that are rejected.
+	FeatureQUIC Feature = 5
+	// FeatureVia: HTTP proxies through which hosts are called.
+	FeatureVia Feature = 6
 )
 
 // featureNumbers are the features as they travel. The table is never written to.
@@ -31,6 +35,8 @@ var featureNumbers = enum[pb.Feature]{
 	FeatureTLS:         pb.Feature_FEATURE_TLS,
 	FeatureGRPCMatches: pb.Feature_FEATURE_GRPC_MATCHES,
 	FeatureHTTP2:       pb.Feature_FEATURE_HTTP2,
+	FeatureQUIC:        pb.Feature_FEATURE_QUIC,
+	FeatureVia:         pb.Feature_FEATURE_VIA,
 }
 
 // String returns the name of f, as statuses and logs show it.
@@ -44,6 +50,10 @@ func (f Feature) String() string {
 		return "HTTP2"
 	case FeatureGRPCMatches:
 		return "GRPCMatches"
+	case FeatureQUIC:
+		return "QUIC"
+	case FeatureVia:
+		return "Via"
 	default:
 		return "feature " + strconv.Itoa(int(f))
 	}

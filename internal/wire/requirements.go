@@ -26,6 +26,8 @@ type Requirement struct {
 var requirements = []Requirement{
 	{Feature: FeatureTLS, Field: "fairlead.agent.v1.Target.tls"},
 	{Feature: FeatureTLS, Field: "fairlead.agent.v1.Timeouts.tls_handshake"},
+	{Feature: FeatureVia, Field: "fairlead.agent.v1.Target.via"},
+	{Feature: FeatureQUIC, Field: "fairlead.agent.v1.Binding.reject_quic"},
 	{Feature: FeatureHTTP2, Field: "fairlead.agent.v1.Pool.max_streams"},
 	{Feature: FeatureHTTP2, Field: "fairlead.agent.v1.Pool.ping_interval"},
 	{Feature: FeatureHTTP2, Field: "fairlead.agent.v1.Pool.ping_timeout"},

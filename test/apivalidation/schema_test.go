@@ -28,6 +28,7 @@ func TestSchemaRefuses(t *testing.T) {
 		"a jitter of 0 percent":            {`retry: {backoff: {jitter: Additive, jitterPercent: 0}}`, `should be greater than or equal to 1`},
 		"a factor that is a number":        {`retry: {backoff: {multiplier: 2}}`, `must be of type string`},
 		"an unknown mode":                  {`mode: Off`, `must be of type string`},
+		"an unknown word for QUIC":         {`udp443: Drop`, `Unsupported value: "Drop": supported values: "Allow", "Reject"`},
 		"an unknown protocol":              {`to: [{host: a.example, protocol: HTTP/2}]`, `Unsupported value: "HTTP/2"`},
 		"no destination":                   {`to: []`, `should have at least 1 items`},
 		"seventeen destinations":           {`to: [` + strings.Repeat(`{any: {}}, `, 16) + `{any: {}}]`, `must have at most 16 items`},

@@ -20,7 +20,7 @@ import (
 
 // needed are the programs that play clients and servers; hack/deps.sh installs them.
 var needed = []string{"nft", "ip", "nsenter", "unshare", "conntrack", "curl", "python3", "node", "java", "javac", "busybox", "nc", "socat", "nginx",
-	"haproxy", "redis-server", "redis-cli"}
+	"haproxy", "redis-server", "redis-cli", "psql", "setpriv"}
 
 // findPrograms looks for programs also where administrators' are.
 var findPrograms = sync.OnceValue(func() map[string]string {
@@ -39,6 +39,9 @@ var findPrograms = sync.OnceValue(func() map[string]string {
 		} else {
 			delete(found, "python3")
 		}
+	}
+	if servers, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres"); len(servers) == 0 {
+		delete(found, "psql") // its server comes with it
 	}
 	return found
 })

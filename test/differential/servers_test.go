@@ -3,8 +3,10 @@ package differential
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -60,6 +62,23 @@ func serverScenarios() []scenario {
 			r.podWith("PING\nSET a 1\nINCR a\nGET a\nLRANGE b 0 -1\nNOSUCH\nEVAL \"return {1,2,{3,'x'}}\" 0\n", "redis-cli", "-h", r.ip(), "-p", r.portText())
 			r.podWith(strings.Repeat("SET k v\r\n", 2000)+"GET k\r\n", "redis-cli", "-h", r.ip(), "-p", r.portText(), "--pipe")
 		}},
+		{name: "postgresql", kinds: connectionKinds, play: func(r *run) {
+			r.openScratch()
+			database, err := postgresDatabase()
+			check(r, err)
+			r.server(0, "sh", "-c", postgresServer, r.world.scratch, fmt.Sprint(serverPort), database)
+			// It accepts connections before it serves them.
+			r.start(r.world.pod, "sh", "-c", "until pg_isready -q -h "+r.ip()+" -p "+r.portText()+"; do sleep 0.1; done").wait()
+			ask := []string{"psql", "-X", "-q", "-A", "-h", r.ip(), "-p", r.portText(), "-U", "app", "-d", "postgres"}
+			r.podWith(postgresSession, ask...)
+			r.pod(append(ask, "-c", "SELECT pg_sleep(2), 'after a quiet while'")...)
+			r.pod(append(ask, "-c", "SELECT pg_terminate_backend(pg_backend_pid())")...)
+			r.pod(append(ask, "-d", "missing", "-c", "SELECT 1")...)
+		}},
+		{name: "smtp", kinds: connectionKinds, play: func(r *run) {
+			r.server(0, "python3", "-u", "-c", mailServer, fmt.Sprint(serverPort))
+			r.pod("python3", "-c", mailClient, r.ip(), r.portText())
+		}},
 	})
 }
 
@@ -78,6 +97,94 @@ func curl(r *run, args []string) {
 	r.pod(all...)
 }
 
+// connectionKinds are those under which servers are called that speak something else than HTTP.
+var connectionKinds = []kind{service, headless, everything, neighbour, serviceTCP}
+
+// postgresDatabase makes the files of an empty database, once: that takes long.
+var postgresDatabase = sync.OnceValues(func() (string, error) {
+	dir := filepath.Join(scratch(), "postgres")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	cmd := exec.Command("sh", "-c", postgresFiles, dir)
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("initdb: %w: %s", err, out)
+	}
+	return dir + "/db", nil
+})
+
+// PostgreSQL refuses root.
+const postgresUser = `
+set -e
+programs=$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
+as="setpriv --reuid=nobody --regid=nogroup --clear-groups"
+`
+
+const postgresFiles = postgresUser + `
+for d in "$0" "$(dirname "$0")"; do chmod a+rx "$d"; done
+chown nobody "$0"
+cd /
+$as "$programs/initdb" -N -A trust -U app -D "$0/db" >/dev/null
+echo "host all all all trust" >> "$0/db/pg_hba.conf"
+`
+
+const postgresServer = postgresUser + `
+data=$(mktemp -d "$0/postgresXXXXXX")
+cp -a "$2" "$data/db"
+chmod a+rx "$data"
+exec $as "$programs/postgres" -D "$data/db" -p "$1" -k "" -h "*" -c fsync=off -c shared_buffers=1MB -c max_connections=10
+`
+
+const postgresSession = `
+CREATE TABLE things (id int PRIMARY KEY, name text);
+INSERT INTO things SELECT i, repeat('x', i % 50) FROM generate_series(1, 20000) i;
+SELECT count(*), sum(length(name)) FROM things;
+SELECT * FROM things WHERE id < 4 ORDER BY id;
+SELECT nothing FROM things;
+INSERT INTO things VALUES (1, 'again');
+BEGIN; DELETE FROM things; ROLLBACK;
+COPY (SELECT id FROM things ORDER BY id LIMIT 3) TO STDOUT;
+SELECT md5(string_agg(name, ',' ORDER BY id)) FROM things;
+DROP TABLE things;
+`
+
+// mailServer greets first, and answers as servers of mail do.
+const mailServer = `
+import socketserver, sys, socket
+class Session(socketserver.StreamRequestHandler):
+    def handle(self):
+        say = lambda s: self.wfile.write(s.encode() + b"\r\n")
+        say("220 mail.test ESMTP")
+        while line := self.rfile.readline().decode().strip():
+            word = line.split()[0].upper()
+            if word == "EHLO":
+                say("250-mail.test"); say("250 SIZE 1000000")
+            elif word == "DATA":
+                say("354 go on")
+                size = 0
+                while (part := self.rfile.readline()) != b".\r\n":
+                    size += len(part)
+                say("250 took %d bytes" % size)
+            elif word == "QUIT":
+                say("221 bye")
+                return
+            else:
+                say("250 ok")
+class Server(socketserver.ThreadingTCPServer):
+    address_family, allow_reuse_address, daemon_threads = socket.AF_INET6, True, True
+Server(("::", int(sys.argv[1])), Session).serve_forever()
+`
+
+const mailClient = `
+import smtplib, sys
+s = smtplib.SMTP(sys.argv[1], int(sys.argv[2]), local_hostname="pod.test", timeout=8)
+print(s.ehlo())
+print(s.sendmail("a@pod.test", ["b@mail.test", "c@mail.test"], "Subject: hello\r\n\r\n" + "a line of text\r\n" * 5000))
+print(s.noop())
+print(s.quit())
+`
+
 // files are what the file servers serve.
 func (r *run) files() {
 	r.file("www/file.txt", "the content of a file\n")
@@ -88,7 +195,11 @@ func (r *run) files() {
 	for _, dir := range []string{"temp", "logs"} {
 		check(r, os.MkdirAll(filepath.Join(r.world.scratch, dir), 0o777))
 	}
-	// Programs that give up root must be able to read.
+	r.openScratch()
+}
+
+// openScratch lets programs that give up root read what is in the scratch folder.
+func (r *run) openScratch() {
 	for dir := r.world.scratch; len(dir) > len(os.TempDir()); dir = filepath.Dir(dir) {
 		check(r, os.Chmod(dir, 0o755))
 	}

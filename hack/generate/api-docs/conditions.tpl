@@ -35,6 +35,7 @@ is not accepted, its last good configuration stays in force.
 | `PartiallyEnforced` | `NotYetSupported` | True | This version does not enforce some of the fields that are set; see [the list](operations.md#not-enforced-by-this-version). |
 | | `Encrypted` | True | Calls are encrypted by the pod, so what happens inside cannot be seen; `tls.mode` Originate or Intercept can change that. |
 | | `OpaqueProtocol` | True | The protocol has no requests to tell apart. |
+| | `QUICSeen` | True | Pods call over QUIC (UDP port 443), which passes by; it may be calls of this destination. |
 | | `ServiceAffinity` | True | The Service has a `sessionAffinity`, so each pod keeps its endpoint; see [which endpoint](operations.md#which-endpoint-of-a-service-a-call-goes-to). |
 | | `OlderAgents` | True | The agents of some nodes are older than the manager and do not know a field that the policy uses; the message says how many nodes, and which field. Upgrade the agents. |
 | | `HostNetwork` | True | Some selected pods are on the host's network. |

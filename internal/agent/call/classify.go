@@ -29,7 +29,7 @@ func classifyFailure(s *policy.Settings, f *Failure, unsent bool) class {
 	t := traits{conditions: failureConditions(f.Kind, unsent), grpc: -1}
 	v := classify(s, &t)
 	v.failure = true
-	v.retryable = v.retryable && f.Kind != TLSFailed
+	v.retryable = v.retryable && f.Kind != TLSFailed && f.Kind != ProxyRefused
 	return v
 }
 
@@ -62,7 +62,7 @@ func classify(s *policy.Settings, t *traits) class {
 // failureConditions names the classes of an attempt that ended without a response.
 func failureConditions(k Kind, unsent bool) policy.Conditions {
 	switch k {
-	case ConnectFailed, ConnectTimeout, TLSFailed: // of which the last one is never retried
+	case ConnectFailed, ConnectTimeout, TLSFailed, ProxyRefused: // of which the last two are never retried
 		return policy.Of(policy.ConnectFailure)
 	case AttemptTimeout:
 		return policy.Of(policy.PerTryTimeout)

@@ -25,6 +25,8 @@ const (
 	RefusedStream
 	// BadResponse: the upstream's response broke the protocol.
 	BadResponse
+	// ProxyRefused: the proxy through which the upstream is called does not let the call through. It would not do so the next time either.
+	ProxyRefused
 	// TLSFailed: the upstream was reached, but TLS with it cannot be: its certificate, ours, or what it speaks is not acceptable. It would
 	// fail the same way again.
 	TLSFailed
@@ -63,6 +65,7 @@ var kinds = [KindCount]struct {
 	Reset:          {"reset", "reset", 502, grpcUnavailable},
 	RefusedStream:  {"refused_stream", "reset", 502, grpcUnavailable},
 	BadResponse:    {"protocol", "protocol", 502, grpcInternal},
+	ProxyRefused:   {"proxy_refused", "proxy", 502, grpcUnavailable},
 	TLSFailed:      {"tls", "tls", 502, grpcUnavailable},
 	Overflow:       {"pool_overflow", "pool_overflow", 503, grpcUnavailable},
 	BreakerOpen:    {"circuit_open", "circuit_open", 503, grpcUnavailable},

@@ -9,6 +9,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/capture/intent"
 	"fairlead.dev/fairlead/internal/agent/capture/netns"
 	"fairlead.dev/fairlead/internal/agent/capture/pods"
+	"fairlead.dev/fairlead/internal/policy"
 )
 
 // ErrNotCaptured says that a pod has no network namespace to dial from: it has ended, or not been captured yet. It has a method Gone, by
@@ -70,6 +71,8 @@ const (
 	// ReasonForeignRedirect: another proxy in the pod takes connections before the agent does; only what that proxy sends is captured. The pod
 	// counts as captured all the same.
 	ReasonForeignRedirect = "ForeignRedirect"
+	// ReasonQUICSeen: the pod calls over QUIC, which no policy governs, where policies govern what it calls over TCP.
+	ReasonQUICSeen = policy.NoticeQUICSeen
 	// ReasonOverload: the node is short of descriptors or memory, or serves as many connections as it may; new ones go direct.
 	ReasonOverload = "Overload"
 )

@@ -28,6 +28,7 @@ func (f *fakeMechanism) Heartbeat() mechanism.Heartbeat { return mechanism.Heart
 
 // fakeAttachment says yes to everything but what the test overrides.
 type fakeAttachment struct {
+	quic   atomic.Uint64 // flows
 	renew  func() error
 	leased func() (bool, error)
 	busy   func() (int, error)
@@ -84,6 +85,8 @@ func (f *fakeAttachment) Foreign() ([]string, error) {
 	f.looked.Add(1)
 	return nil, nil
 }
+
+func (f *fakeAttachment) QUIC() (uint64, error) { return f.quic.Load(), nil }
 
 func (f *fakeAttachment) Restore([]mechanism.Connection) (int, error) { return 0, nil }
 

@@ -279,6 +279,8 @@ func (a *hookAttachment) Restore([]mechanism.Connection) (int, error) { return 0
 
 func (a *hookAttachment) Foreign() ([]string, error) { return nil, nil }
 
+func (a *hookAttachment) QUIC() (uint64, error) { return 0, nil }
+
 func (a *hookAttachment) Original(conn syscall.Conn, at netip.AddrPort) (netip.AddrPort, error) {
 	a.kernel.mu.Lock()
 	defer a.kernel.mu.Unlock()

@@ -25,6 +25,7 @@ type inspection struct {
 	recount   time.Time       // when to count older connections again although there were none
 	redirect  intent.Redirect // what is redirected
 	rewritten time.Time       // when the rules were found changed the last time
+	quic      quicFlows
 }
 
 // findings are what was found. Their maps and lists are never changed.
@@ -33,6 +34,7 @@ type findings struct {
 	older     map[policy.ID]int
 	olderAll  int
 	rewritten bool
+	quic      bool // some calls were made over QUIC
 }
 
 // inspectSoon has everything looked at again at once.
@@ -73,6 +75,7 @@ func (p *podCapture) inspect(g goal) {
 		i.findings.foreign = found
 		p.foreign.Store(len(found) > 0)
 	}
+	p.inspectQUIC(g, now)
 	if i.findings.olderAll == 0 && now.Before(i.recount) {
 		return
 	}

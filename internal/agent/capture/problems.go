@@ -68,9 +68,13 @@ func (m *Manager) Notices() []policy.CaptureProblem {
 			notice.Message = "another proxy takes the pod's connections first (" + strings.Join(foreign, ", ") + "); what it sends is captured"
 			list = append(list, notice)
 		}
+		if status.findings.quic {
+			notice.Policies, notice.Reason, notice.Message = spec.meetingQUIC(), ReasonQUICSeen, quicMessage
+			list = append(list, notice)
+		}
 	}
 	sortProblems(list)
-	return list
+	return oneOfQUIC(list)
 }
 
 func sortProblems(list []policy.CaptureProblem) {

@@ -84,12 +84,18 @@ func TestRule05_TheSmallerDeadlineEndsACall(t *testing.T) {
 		"the client's": {50 * time.Millisecond, time.Hour, call.ClientGone},
 	} {
 		t.Run(name, func(t *testing.T) {
-			gone := make(chan struct{})
-			s := unaryServer(func(ctx context.Context, _ int) error { <-ctx.Done(); close(gone); return ctx.Err() })
+			gone, answered := make(chan struct{}), make(chan struct{})
+			s := unaryServer(func(ctx context.Context, _ int) error {
+				<-ctx.Done()
+				close(gone)
+				<-answered // the server hears the same deadline, and its answer could be the first
+				return ctx.Err()
+			})
 			w := build(t, serveRPC(t, s), toRPC(func(s *policy.Settings) { s.Timeouts.Overall = tc.overall }))
 			ctx, cancel := context.WithTimeout(t.Context(), tc.client)
 			defer cancel()
 			code, trailer := unaryCall(t, w.clientRPC(), ctx)
+			close(answered)
 			if code != codes.DeadlineExceeded || tc.kind == call.Deadline && reasonOf(trailer) != "deadline" {
 				t.Errorf("%v, %v", code, trailer)
 			}

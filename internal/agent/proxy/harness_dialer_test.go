@@ -37,6 +37,10 @@ type plainDialer struct {
 	// captured is where clients connect to.
 	captured net.Addr
 	last     atomic.Pointer[net.TCPConn] // the connection made last
+	// at says where an address really is, if it is elsewhere.
+	at sync.Map
+	// silent are addresses that nobody answers at.
+	silent sync.Map
 	// closed says of the world's own clients, by address, whether they have closed their connections.
 	closed sync.Map
 }
@@ -92,6 +96,13 @@ func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.So
 	if d.broken.Add(-1) >= 0 {
 		return brokenConn()
 	}
+	if _, silent := d.silent.Load(to); silent {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	if elsewhere, ok := d.at.Load(to); ok {
+		to = elsewhere.(netip.AddrPort)
+	}
 	var nd net.Dialer
 	c, err := nd.DialContext(ctx, "tcp", to.String())
 	if err != nil {
@@ -126,6 +137,7 @@ type testProxy struct {
 	events *recordedEvents
 	seen   *fakeRecorder
 	dialer *plainDialer
+	names  *fakeNames
 	// captured is where clients connect to, as if they had gone to original.
 	captured capturing
 	original netip.AddrPort
@@ -143,9 +155,10 @@ func buildWith(t testing.TB, o Options, original netip.AddrPort, bindings ...pol
 	w := &testProxy{
 		notifier: b, t: t, original: original,
 		events: &recordedEvents{notifier: b, t: t}, seen: &fakeRecorder{notifier: b}, dialer: &plainDialer{notifier: b},
+		names: &fakeNames{},
 	}
 	var err error
-	w.store, err = routes.New(routes.Options{Dialer: func(string) upstream.Dialer { return w.dialer }, Observer: w.seen})
+	w.store, err = routes.New(routes.Options{Dialer: func(string) upstream.Dialer { return w.dialer }, Observer: w.seen, Names: w.names})
 	if err != nil {
 		t.Fatal(err)
 	}

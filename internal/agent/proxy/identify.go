@@ -21,8 +21,10 @@ func (c *connection) identify() bool {
 		c.passThrough(PassedUnmatched, nil, nil)
 		return false
 	case route.Opaque:
-		c.passThrough(PassedDeclared, nil, nil)
-		return false
+		if !c.routes.NeedsName() {
+			c.passThrough(PassedDeclared, nil, nil)
+			return false
+		}
 	case route.HTTP1:
 		return !c.routes.Originates() || c.identifyClear()
 	case route.HTTP2:
@@ -63,10 +65,11 @@ func (c *connection) identifyClear() bool {
 	return c.decide(proto, nil)
 }
 
-// decide acts on what the first bytes showed. s is the connection to the server if there is one already.
+// decide acts on what the first bytes showed. Whatever it is, no policy for a name governs it as a whole unless it names one. s is the
+// connection to the server if there is one already.
 func (c *connection) decide(proto detect.Protocol, s *tunnel.Server) (http bool) {
 	why := PassedOther
-	switch proto {
+	switch c.routes.NameWhole(""); proto {
 	case detect.HTTP1:
 		s.Close()
 		return true
@@ -76,10 +79,24 @@ func (c *connection) decide(proto detect.Protocol, s *tunnel.Server) (http bool)
 		return false
 	case detect.TLS:
 		why = PassedTLS
+		if !c.identifyName() {
+			s.Close()
+			return false
+		}
 	case detect.Undecided, detect.Other, detect.Silent:
 	}
 	c.passThrough(why, s, c.session.Buffered())
 	return false
+}
+
+// identifyName finds out for which name a TLS connection is, where that matters. It reports false if the connection has failed.
+func (c *connection) identifyName() (ok bool) {
+	if !c.routes.NeedsName() {
+		return true
+	}
+	hello, err := detect.WaitHello(&c.session, &c.session)
+	c.routes.NameWhole(hello.Name)
+	return err == nil
 }
 
 // identifyLate deals with a client that has sent nothing: the server may be the first to speak, or the client has made the

@@ -74,13 +74,16 @@ func (c *connection) unreachable(why Passed) {
 func (c *connection) connect(s *tunnel.Server) *tunnel.Server {
 	r, pinned, ok := c.routes.Whole()
 	switch {
+	case ok && r.ThroughProxy(): // the way that was looked at is not the call's
+		s.Close()
+		s = nil
 	case ok:
 	case s == nil:
 		return c.connectDirectly()
 	default:
 		return s
 	}
-	return c.srv.connector.Connect(tunnel.Request{Client: &c.client, Route: r, Pinned: pinned, First: s})
+	return c.srv.connector.Connect(tunnel.Request{Client: &c.client, Route: r, Pinned: pinned, First: s, Name: c.routes.WholeName()})
 }
 
 // connectDirectly connects to the original destination of a connection that no policy governs.

@@ -35,6 +35,13 @@ const (
 	// DetailBroken: the connection failed in another way.
 	DetailBroken Detail = "connection failed"
 
+	// What became of a call through a proxy.
+	DetailProxyUnknown      Detail = "proxy: no address"
+	DetailProxyUnauthorized Detail = "proxy: wants credentials"
+	DetailProxyRefused      Detail = "proxy: refused"
+	DetailProxyUnreachable  Detail = "proxy: cannot reach the host"
+	DetailProxyMalformed    Detail = "proxy: malformed answer"
+
 	// What the client did.
 	DetailClientLeft Detail = "client left"
 	// DetailUploadCut: the request could not be passed on to its end, though it was answered.

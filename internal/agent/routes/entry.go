@@ -32,7 +32,9 @@ type entry struct {
 
 // newEntry makes an entry of a pod, not to be found yet.
 func newEntry(pod string, n *entryInputs, st *state) (*entry, error) {
-	o := upstream.Options{Cluster: st.cluster, Dialer: n.dialer, Limits: n.candidate.base.values.Pool, Security: st.security}
+	o := upstream.Options{
+		Cluster: st.cluster, Dialer: n.dialer, Limits: n.candidate.base.values.Pool, Security: st.security, Via: n.candidate.viaRequest(st.key.destination),
+	}
 	if n.affinity != nil {
 		o.Affinity = n.affinity.Affinity
 	}

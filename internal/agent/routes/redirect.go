@@ -19,6 +19,9 @@ func RedirectFor(p *policy.Profile, destinations map[string]*policy.Destination,
 	for i := range p.Bindings {
 		if b := &p.Bindings[i]; b.Mode == policy.ModeEnforce {
 			redirectTarget(&r, &b.To, destinations, at)
+			if b.RejectQUIC {
+				rejectQUIC(&r.RejectQUIC, &b.To, destinations)
+			}
 		}
 	}
 	return r

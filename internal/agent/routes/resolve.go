@@ -153,6 +153,9 @@ func (s *Table) poolKey(e *entry) upstream.Key {
 func (s *Table) newRoute(c *Candidate, e *entry, of versions) *Route {
 	b := c.Binding
 	r := &Route{Binding: b, Pool: e.pool, table: s, entry: e, plans: make([]Plan, len(b.rules)+1)}
+	if s.names != nil {
+		_, r.named = b.nameOf(e.key.destination)
+	}
 	for i := range r.plans {
 		r.plans[i] = e.plan(b, of, i, false)
 	}

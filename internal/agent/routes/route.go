@@ -19,6 +19,7 @@ type Route struct {
 	table *Table
 	plans []Plan // the base's, then the rules'
 	entry *entry
+	named bool // see HasName
 
 	opaque atomic.Pointer[Plan] // of connections that are passed through; nil: none has been yet
 }

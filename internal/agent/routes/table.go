@@ -17,6 +17,8 @@ type Options struct {
 	Node string
 	// Observer gets what calls did; nil discards it.
 	Observer Observer
+	// Names finds the addresses of host names; nil: calls go nowhere but to the address that their client chose.
+	Names Names
 	// MaxDynamic replaces MaxDynamicDestinations; 0 means the constant.
 	MaxDynamic int
 }
@@ -29,6 +31,7 @@ type Table struct {
 	observer   Observer
 	pools      *upstream.Pools
 	maxDynamic int
+	names      Names // may be nil
 
 	// atomic
 	version    atomic.Uint64
@@ -63,7 +66,7 @@ func New(o Options) (*Table, error) {
 		o.MaxDynamic = MaxDynamicDestinations
 	}
 	s := &Table{
-		dialer: o.Dialer, node: o.Node, observer: o.Observer, pools: upstream.NewPools(), maxDynamic: o.MaxDynamic,
+		dialer: o.Dialer, node: o.Node, observer: o.Observer, pools: upstream.NewPools(), maxDynamic: o.MaxDynamic, names: o.Names,
 		states: states{all: map[string]map[stateKey]*state{}}, entries: entries{pods: map[string]*podEntries{}},
 		affinities: affinities{pods: map[string]map[string]*affinity{}, unused: map[*affinity]struct{}{}},
 	}

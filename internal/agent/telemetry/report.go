@@ -199,7 +199,8 @@ func byKind(n *policy.Counts, k call.Kind) *uint64 {
 		return &n.BreakerRejected
 	case call.RateLimited:
 		return &n.RateLimited
-	case call.OK, call.ClientGone, call.ConnectFailed, call.Reset, call.RefusedStream, call.BadResponse, call.TLSFailed, call.Internal, call.KindCount:
+	case call.OK, call.ClientGone, call.ConnectFailed, call.Reset, call.RefusedStream, call.BadResponse, call.TLSFailed, call.ProxyRefused,
+		call.Internal, call.KindCount:
 	}
 	return nil
 }

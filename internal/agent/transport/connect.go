@@ -18,17 +18,19 @@ type Dialer interface {
 type Connector struct {
 	Dialer    Dialer
 	KeepAlive KeepAlive
+	// Through, if not nil, has what was dialled connect to the peer, or returns why not. It ends when the context does.
+	Through func(ctx context.Context, c *Conn) error
 	// Handshake, if not nil, agrees with the peer on a security layer and puts it on the connection (Conn.Secure), or returns why not. It
 	// ends when the context does.
 	Handshake func(ctx context.Context, c *Conn) error
-	// DialTimeout and HandshakeTimeout bound the stages, where the context does not; zero or less: not at all.
+	// DialTimeout and HandshakeTimeout bound the stages, where the context does not; zero or less: not at all. Through is part of the first.
 	DialTimeout, HandshakeTimeout time.Duration
 }
 
 // ErrHandshakeTimeout is the error of a handshake that took longer than HandshakeTimeout.
 var ErrHandshakeTimeout = fmt.Errorf("handshake: %w", context.DeadlineExceeded)
 
-// HandshakeError is the error of Connect when the peer was reached and the handshake with it failed. Any other error is the dial's.
+// HandshakeError is the error of Connect when the peer was reached and the handshake with it failed. Any other error is that of reaching it.
 type HandshakeError struct{ Err error }
 
 // Error implements error.
@@ -37,23 +39,12 @@ func (e *HandshakeError) Error() string { return fmt.Sprintf("handshake: %v", e.
 // Unwrap returns the cause.
 func (e *HandshakeError) Unwrap() error { return e.Err }
 
-// Connect dials, and then does the handshake if there is to be one. The context's deadline bounds both and its cancellation ends
-// either.
+// Connect dials, and then does the handshake if there is to be one. The context's deadline bounds all and its cancellation ends
+// whatever is under way.
 func (k *Connector) Connect(ctx context.Context, to netip.AddrPort) (*Conn, error) {
-	s, err := k.dial(ctx, to)
-	if err != nil {
-		return nil, err
-	}
-	c, err := New(s)
-	if err == nil {
-		err = c.SetKeepAlive(k.KeepAlive)
-	}
-	if err != nil {
-		_ = s.Close()
-		return nil, err
-	}
-	if k.Handshake == nil {
-		return c, nil
+	c, err := k.reach(ctx, to)
+	if err != nil || k.Handshake == nil {
+		return c, err
 	}
 	if err := k.handshake(ctx, c); err != nil {
 		_ = c.Close()
@@ -62,13 +53,29 @@ func (k *Connector) Connect(ctx context.Context, to netip.AddrPort) (*Conn, erro
 	return c, nil
 }
 
-func (k *Connector) dial(ctx context.Context, to netip.AddrPort) (Socket, error) {
+// reach makes the connection to the peer, which has no security yet.
+func (k *Connector) reach(ctx context.Context, to netip.AddrPort) (*Conn, error) {
 	if k.DialTimeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, k.DialTimeout)
 		defer cancel()
 	}
-	return k.Dialer.Dial(ctx, to)
+	s, err := k.Dialer.Dial(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	c, err := New(s)
+	if err == nil {
+		err = c.SetKeepAlive(k.KeepAlive)
+	}
+	if err == nil && k.Through != nil {
+		err = talk(ctx, c, k.Through)
+	}
+	if err != nil {
+		_ = s.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
 func (k *Connector) handshake(ctx context.Context, c *Conn) error {
@@ -77,11 +84,16 @@ func (k *Connector) handshake(ctx context.Context, c *Conn) error {
 		ctx, cancel = context.WithTimeoutCause(ctx, k.HandshakeTimeout, ErrHandshakeTimeout)
 		defer cancel()
 	}
+	return talk(ctx, c, k.Handshake)
+}
+
+// talk has a stage read and write until it has ended, or the context has.
+func talk(ctx context.Context, c *Conn, stage func(context.Context, *Conn) error) error {
 	stop := context.AfterFunc(ctx, func() {
 		c.Interrupt()
 		_ = c.SetWriteDeadline(past) // fails only when the connection is closed already
 	})
-	err := k.Handshake(ctx, c)
+	err := stage(ctx, c)
 	if !stop() { // it has interrupted c, or is about to
 		return context.Cause(ctx)
 	}

@@ -114,6 +114,46 @@ func TestTheContextEndsAHandshake(t *testing.T) {
 	}
 }
 
+// What is between is spoken to before the handshake, within the time for reaching the peer, and what it does wrong is none of the handshake's.
+func TestConnectThroughSomethingElse(t *testing.T) {
+	refused := errors.New("not through here")
+	silent := func(c *Conn) error { _, err := c.Read(make([]byte, 1), time.Now(), time.Time{}); return err }
+	for name, tc := range map[string]struct {
+		through func(c *Conn) error
+		want    error
+	}{
+		"reaches": {func(*Conn) error { return nil }, nil},
+		"refuses": {func(*Conn) error { return refused }, refused},
+		"silent":  {silent, context.DeadlineExceeded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			at, accepted := acceptor(t)
+			var stages []string
+			k := Connector{
+				Dialer: netDialer{}, DialTimeout: 50 * time.Millisecond, HandshakeTimeout: patience,
+				Through:   func(_ context.Context, c *Conn) error { stages = append(stages, "through"); return tc.through(c) },
+				Handshake: func(context.Context, *Conn) error { stages = append(stages, "handshake"); return nil },
+			}
+			if tc.want != context.DeadlineExceeded {
+				k.DialTimeout = patience
+			}
+			c, err := k.Connect(t.Context(), at)
+			<-accepted
+			if _, shaking := errors.AsType[*HandshakeError](err); !errors.Is(err, tc.want) || shaking {
+				t.Fatalf("got %v, want %v", err, tc.want)
+			}
+			want := 1
+			if err == nil {
+				want = 2
+				defer c.Close()
+			}
+			if len(stages) != want || stages[0] != "through" {
+				t.Errorf("stages %q", stages)
+			}
+		})
+	}
+}
+
 // What a handshake has put on the connection is what its user reads and writes through, with no deadline left over.
 func TestConnectWithAHandshake(t *testing.T) {
 	at, accepted := acceptor(t)

@@ -38,10 +38,7 @@ func (c *candidates) admit(h *Host) *hostConns {
 	if hc == nil {
 		return c.pool.addListed(h)
 	}
-	if hc.outage.lasts > 0 {
-		hc.outage.until = c.now.Add(hc.outage.lasts) // one call at a time finds out whether it is back
-		c.pool.changed = true
-	}
+	c.pool.noteTrial(hc, c.now)
 	return hc
 }
 

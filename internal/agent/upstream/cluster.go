@@ -1,7 +1,9 @@
 package upstream
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -40,10 +42,7 @@ func (c *Cluster) Update(balancing Balancing, endpoints []netip.AddrPort) {
 	default:
 		c.hosts.Store(c.replace(old, endpoints).balancedAs(balancing))
 	}
-	waiting := make([]*Pool, 0, len(c.waiting))
-	for p := range c.waiting {
-		waiting = append(waiting, p)
-	}
+	waiting := c.waitingPools()
 	c.mu.Unlock()
 	for _, p := range waiting {
 		p.retryParked()
@@ -74,6 +73,9 @@ func (c *Cluster) replace(old *HostSet, endpoints []netip.AddrPort) *HostSet {
 	}
 	return next
 }
+
+// waitingPools expects the lock.
+func (c *Cluster) waitingPools() []*Pool { return slices.Collect(maps.Keys(c.waiting)) }
 
 func (c *Cluster) newID() int {
 	if n := len(c.freeIDs); n > 0 {

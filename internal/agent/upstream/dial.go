@@ -19,9 +19,21 @@ func (p *Pool) Dial(ctx context.Context, r *Request) (Lease, error) {
 	k, security := p.connector(r)
 	began := time.Now()
 	sock, err := k.Connect(ctx, r.to.host.addr)
+	return p.dialed(ctx, r, made{sock, security, err}, began)
+}
+
+// made is a connection that was made, or why not.
+type made struct {
+	sock     *transport.Conn
+	security Security
+	err      error
+}
+
+// dialed makes a lease of the connection that was made for a request, or ends the request.
+func (p *Pool) dialed(ctx context.Context, r *Request, m made, began time.Time) (Lease, error) {
 	r.state = unused // until then whoever gives up the request gives the place back
 	now := time.Now()
-	if err != nil {
+	if err := m.err; err != nil {
 		if hurried(ctx, err, now.Sub(began)) {
 			p.vacate(now, r.to)
 		} else {
@@ -41,8 +53,8 @@ func (p *Pool) Dial(ctx context.Context, r *Request) (Lease, error) {
 		p.mu.Unlock()
 	}
 	c := &Conn{
-		Conn: sock, pool: p, to: r.to, born: now, uses: 1, client: r.Client, capacity: 1, inUse: 1, multiplexed: r.Multiplexed, flight: r.flight,
-		security: security,
+		Conn: m.sock, pool: p, to: r.to, born: now, uses: 1, client: r.Client, capacity: 1, inUse: 1, multiplexed: r.Multiplexed, flight: r.flight,
+		security: m.security,
 	}
 	r.flight = nil
 	return Lease{Conn: c, nth: 1, pinned: r.Pinned}, nil
@@ -83,14 +95,17 @@ func FailureOf(err error) call.Kind {
 	var pod interface{ Gone() bool }
 	var errno syscall.Errno
 	var handshake *transport.HandshakeError
+	var proxy *ProxyError
 	var final interface{ Final() bool }
 	switch {
 	case errors.As(err, &pod) && pod.Gone(), errors.Is(err, context.Canceled):
 		return call.ClientGone
 	case errors.As(err, &final) && final.Final():
 		return call.TLSFailed
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, ErrConnectTimeout):
 		return call.ConnectTimeout
+	case errors.As(err, &proxy):
+		return proxyFailure(proxy)
 	case errors.As(err, &handshake):
 		return call.ConnectFailed
 	case !errors.As(err, &errno):

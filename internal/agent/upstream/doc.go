@@ -10,6 +10,9 @@
 //   - of each pool: that its pod cannot connect to a host, which may be the doing of a NetworkPolicy that concerns that pod alone.
 //     Such a host is left out by that pool, as long as there are others.
 //
+// Where a cluster stands for a host name, the client has chosen one of the name's addresses, which comes first. The others are known only
+// after somebody has asked for them (Cluster.SetName), and are used for what follows a failure.
+//
 // A pool never blocks, but for Dial, starts no goroutines and knows no protocol: waiting is its caller's business. System calls are
 // made outside its lock. The package must not import capture: sockets come through a Dialer.
 package upstream

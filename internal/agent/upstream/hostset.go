@@ -33,6 +33,8 @@ type HostSet struct {
 	endpoints []netip.AddrPort // as Cluster.Update had them
 	byFamily  [families][]*Host
 	byAddr    map[netip.AddrPort]*Host
+	// name has the addresses of the host name that stands for the cluster; nil: there is none, or they are not known.
+	name *nameSet
 }
 
 // callsOriginal reports for each family whether calls go to the address that the client called.

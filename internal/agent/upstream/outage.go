@@ -27,8 +27,8 @@ func (hc *hostConns) isDown(now time.Time) bool { return now.Before(hc.outage.un
 func (p *Pool) noteUnconnected(hc *hostConns, now time.Time) {
 	o := &hc.outage
 	switch {
-	case !hc.listed || hc.host.departed.Load():
-		return
+	case !hc.listed && p.set.name == nil || hc.host.departed.Load():
+		return // there is no other one
 	case o.lasts == 0:
 		o.lasts = minOutage
 		hc.unreachable.Store(true)
@@ -40,6 +40,19 @@ func (p *Pool) noteUnconnected(hc *hostConns, now time.Time) {
 	}
 	o.failed, o.until = now, now.Add(o.lasts)
 	p.changed = true // where none can be reached, all may be chosen
+}
+
+// noteTrial has one call at a time find out whether an outage is over.
+func (p *Pool) noteTrial(hc *hostConns, now time.Time) {
+	if hc.outage.lasts > 0 {
+		hc.outage.until = now.Add(hc.outage.lasts)
+		p.changed = true
+	}
+}
+
+// remembered reports whether what is known of an outage still matters.
+func (o *outage) remembered(now time.Time) bool {
+	return o.lasts > 0 && now.Before(o.until.Add(o.lasts))
 }
 
 // noteConnected ends an outage: the host is there.

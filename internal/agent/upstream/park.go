@@ -36,7 +36,12 @@ func (p *Pool) unpark(r *Request) {
 // wantOf returns what a request needs, which holds until the cluster's hosts change.
 func (p *Pool) wantOf(r *Request) want {
 	f := p.family(r)
-	if p.wantsOriginal(r, f) {
+	switch {
+	case p.via != nil:
+		return want{fresh: r.Fresh, multiplexed: r.Multiplexed, avoid: p.waiting.hash(r.Avoid)}
+	case r.Pinned && p.set.name != nil:
+		return want{to: r.Original, family: f, fresh: r.Fresh, multiplexed: r.Multiplexed, avoid: p.waiting.hash(r.Avoid)}
+	case p.wantsOriginal(r, f):
 		return want{to: r.Original, family: f, fresh: r.freshAtOriginal(), multiplexed: r.Multiplexed}
 	}
 	return want{family: f, fresh: r.Fresh, multiplexed: r.Multiplexed, avoid: p.waiting.hash(r.Avoid)}
@@ -103,6 +108,8 @@ func (p *Pool) concerns(q *queue) bool {
 	hc := p.freed
 	addr := hc.host.addr
 	switch {
+	case p.via != nil, p.set.name != nil: // any address of the name may do
+		return true
 	case q.to.IsValid():
 		return q.to == addr
 	case !hc.listed, hc.host.departed.Load(), q.family != familyOf(addr.Addr()):

@@ -11,7 +11,8 @@ type Request struct {
 	// Original is where the client wanted to go. It is used when Pinned, and when the cluster has no host of its family; other hosts
 	// are those of its family.
 	Original netip.AddrPort
-	// Pinned: only Original will do.
+	// Pinned: only Original will do; or, where the cluster stands for a host name, another address of the name if Original is among
+	// those to avoid, or cannot be connected to.
 	Pinned bool
 	// Fresh: a new connection is wanted, not one that was kept.
 	Fresh bool

@@ -15,7 +15,7 @@ const looksPerSweep = 16
 func (p *Pool) sweep(now time.Time) {
 	p.mu.Lock()
 	closing := p.sweepIdle(now, p.sync())
-	p.sweepUnlisted()
+	p.sweepUnlisted(now)
 	closing = p.grantParked(now, nil, closing)
 	var looks [looksPerSweep]look
 	n := p.nextLooks(&looks)
@@ -35,11 +35,12 @@ func (p *Pool) sweepIdle(now time.Time, closing []*Conn) []*Conn {
 }
 
 // sweepUnlisted drops addresses that clients have named and use no more.
-func (p *Pool) sweepUnlisted() {
+func (p *Pool) sweepUnlisted(now time.Time) {
 	for addr, hc := range p.unlisted {
-		if hc.open > 0 {
+		if hc.open > 0 || hc.outage.remembered(now) {
 			continue
 		}
+		p.noteConnected(hc)
 		delete(p.unlisted, addr)
 		if p.last == hc {
 			p.last = nil

@@ -7,7 +7,7 @@ import (
 
 // want is what a parked request needs to be served. Requests that want the same are served, or not, alike.
 type want struct {
-	to     netip.AddrPort // the only address that will do; the zero value: a host of the family
+	to     netip.AddrPort // the only address that will do, or one whose name's will; the zero value: a host of the family
 	family int
 	fresh  bool
 	// multiplexed is Request.Multiplexed

@@ -22,6 +22,8 @@ type Destination struct {
 	// Ports are the Service's ports that are meant; empty means all.
 	Ports    []uint16
 	Protocol v1alpha1.Protocol
+	// MeetsQUIC says that calls to it could be made over QUIC too.
+	MeetsQUIC bool
 }
 
 // Destinations describes the entries of to in their order.
@@ -33,6 +35,7 @@ func (p *Policy) Destinations() []Destination {
 		if t.Kind == policy.TargetService && !t.relative() {
 			out[i].Service = t.Service
 		}
+		out[i].MeetsQUIC = t.Kind != policy.TargetService && t.coversPort(https)
 	}
 	return out
 }
@@ -107,7 +110,7 @@ func DescribeUnenforced(fields []UnenforcedField) string {
 		sentence     string
 	}{
 		{v1alpha1.ReasonNotYetSupported, false, "Not enforced by this version: %s."},
-		{v1alpha1.ReasonEncrypted, true, "Passed through untouched where the calls are encrypted: %s."},
+		{v1alpha1.ReasonEncrypted, true, "Governed as whole connections where the calls are encrypted: %s."},
 		{v1alpha1.ReasonEncrypted, false, "Without effect where the calls are encrypted: %s."},
 		{v1alpha1.ReasonServiceAffinity, false, "Without effect, since each pod keeps its endpoint, as the Service's sessionAffinity asks: %s."},
 		{v1alpha1.ReasonOpaqueProtocol, true, "Each connection is one call, since the protocol has no requests to tell apart: %s."},

@@ -115,7 +115,7 @@ func TestDescribeUnenforcedGroupsByReason(t *testing.T) {
 		{"rateLimit", v1alpha1.ReasonNotYetSupported, -1}, {"to[1].tls.mode", v1alpha1.ReasonNotYetSupported, 1}, {"rules", v1alpha1.ReasonEncrypted, 0},
 		{"rules", v1alpha1.ReasonOpaqueProtocol, 2},
 	})
-	want := "Not enforced by this version: retry.hedging, rateLimit, to[1].tls.mode. Passed through untouched where the calls are encrypted: to[0].host. " +
+	want := "Not enforced by this version: retry.hedging, rateLimit, to[1].tls.mode. Governed as whole connections where the calls are encrypted: to[0].host. " +
 		"Without effect where the calls are encrypted: rules. Without effect where there are no requests: rules."
 	if got != want {
 		t.Errorf("got %q", got)

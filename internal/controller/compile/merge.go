@@ -15,6 +15,8 @@ type merge struct {
 	ids    []policy.ID
 	base   policy.Settings
 	rules  []policy.Rule
+	// rejectQUIC is policy.Binding.RejectQUIC
+	rejectQUIC bool
 }
 
 // merge merges the policies of the targets that cover the port. Targets come least significant first; a policy with several counts
@@ -60,7 +62,8 @@ func mergePolicies(name string, order []*Policy) *merge {
 			m.policy = p.ID
 		}
 	}
-	m.base = settingsOf(merged(bodies...))
+	body := merged(bodies...)
+	m.base, m.rejectQUIC = settingsOf(body), body.UDP443 == v1alpha1.UDP443Reject
 	m.rules = rulesOf(bodies)
 	return m
 }

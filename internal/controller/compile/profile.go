@@ -154,8 +154,11 @@ func (c *compiler) addBinding(own, covering []policyTarget, ports []uint16) {
 		if !t.target.coversPort(ports[0]) {
 			continue
 		}
-		protocol := b.To.Protocol
+		protocol, via := b.To.Protocol, b.To.Via
 		b.To = t.target.Target
+		if b.To.Via == (policy.Via{}) {
+			b.To.Via = via
+		}
 		if b.To.Protocol == policy.ProtocolAuto {
 			b.To.Protocol = protocol
 		}
@@ -170,8 +173,9 @@ func (c *compiler) addBinding(own, covering []policyTarget, ports []uint16) {
 	b.takeTLS(covering, ports[0])
 	m := c.merge(covering, ports[0])
 	b.Policy, b.Merged, b.Base, b.Rules = m.policy, m.ids, m.base, m.rules
+	b.RejectQUIC = m.rejectQUIC
 	b.Mode = policy.ModeEnforce
-	b.Key = bindingKey(m.name, b.mostSpecific.key(), b.To.Ports)
+	b.Key = bindingKey(m.name, b.mostSpecific.key()+viaKey(b.To.Via), b.To.Ports)
 	c.bindings = append(c.bindings, b)
 }
 

@@ -300,3 +300,19 @@ func TestFailClosedIfAnyPolicyIs(t *testing.T) {
 		t.Error("the profile is Closed without any policy being so")
 	}
 }
+
+// QUIC is rejected where the merged policy of a destination says so.
+//
+//enforces:agent udp443
+func TestQUICIsRejectedByDestination(t *testing.T) {
+	reject, allow := v1alpha1.PolicyBody{UDP443: v1alpha1.UDP443Reject}, v1alpha1.PolicyBody{UDP443: v1alpha1.UDP443Allow}
+	p := compileAll(t, given{id: "s/all", to: to(host("a"), host("b"), host("c")), body: reject}, given{id: "s/a", level: LevelPods, to: to(host("a")), body: allow},
+		given{id: "s/b", level: LevelPods, to: to(host("b"))}, given{id: "s/d", to: to(host("d"))})
+	got := map[string]bool{}
+	for i := range p.Bindings {
+		got[p.Bindings[i].To.Host] = p.Bindings[i].RejectQUIC
+	}
+	if diff := cmp.Diff(map[string]bool{"a": false, "b": true, "c": true, "d": false}, got); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -115,6 +115,7 @@ func (p *Policy) readTarget(i int, services Lookup) (target, *Problem) {
 		if t.written {
 			t.Ports = ports(d.Ports)
 		}
+		return readVia(t, d.Via)
 	case d.CIDR != nil:
 		return readCIDR(t, d.CIDR)
 	default:

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/controller/distribute"
 	"fairlead.dev/fairlead/internal/controller/index"
+	"fairlead.dev/fairlead/internal/policy"
 )
 
 // destinationStatuses returns the status of each entry of to.
@@ -33,6 +35,9 @@ func destinationStatuses(v *index.View, f *distribute.Figures, base *v1alpha1.Po
 			s.BreakerSince = breakerSince(&s, was, b.For, now)
 		}
 		s.Enforced, s.NotEnforced = enforcement(v, d.Index)
+		if d.MeetsQUIC && quicSeen(f) {
+			addQUICSeen(&s, d.Index)
+		}
 		s.TLSFailures = tlsFailures(f, d.Target)
 		out = append(out, s)
 	}
@@ -96,6 +101,20 @@ func enforcement(v *index.View, i int) (v1alpha1.Enforcement, []v1alpha1.NotEnfo
 		return v1alpha1.EnforcementPartial, fields
 	}
 	return v1alpha1.EnforcementFull, nil
+}
+
+// quicSeen reports whether agents have seen pods of the policy call over QUIC.
+func quicSeen(f *distribute.Figures) bool {
+	return slices.ContainsFunc(f.Notices, func(n policy.CaptureProblem) bool { return n.Reason == policy.NoticeQUICSeen })
+}
+
+// addQUICSeen says that calls to entry i of to may pass by.
+func addQUICSeen(s *v1alpha1.DestinationStatus, i int) {
+	if s.Enforced == v1alpha1.EnforcementNone || len(s.NotEnforced) >= v1alpha1.MaxNotEnforced {
+		return
+	}
+	s.Enforced = v1alpha1.EnforcementPartial
+	s.NotEnforced = append(s.NotEnforced, v1alpha1.NotEnforcedField{Field: fmt.Sprintf("to[%d]", i), Reason: v1alpha1.ReasonQUICSeen})
 }
 
 func summarize(v *index.View) string {

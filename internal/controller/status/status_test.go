@@ -155,7 +155,7 @@ func TestReadySaysWhatIsNotInForce(t *testing.T) {
 		"no pods": {0, []compile.UnenforcedField{notYet("rateLimit")}, nil,
 			"In force, but no running pod is selected, except rateLimit, which this version does not enforce."},
 		"encrypted calls and a warning": {1, []compile.UnenforcedField{encrypted}, []string{"Odd."},
-			"In force for 1 pod on 1 node. Passed through untouched where the calls are encrypted: to[0].host. Odd."},
+			"In force for 1 pod on 1 node. Governed as whole connections where the calls are encrypted: to[0].host. Odd."},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

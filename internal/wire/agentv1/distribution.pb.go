@@ -47,6 +47,10 @@ const (
 	Feature_FEATURE_GRPC_MATCHES Feature = 3
 	// Calls of HTTP/2 are governed, and Pool has what tunes its connections.
 	Feature_FEATURE_HTTP2 Feature = 4
+	// Flows of QUIC that are rejected.
+	Feature_FEATURE_QUIC Feature = 5
+	// HTTP proxies through which hosts are called.
+	Feature_FEATURE_VIA Feature = 6
 )
 
 // Enum value maps for Feature.
@@ -57,6 +61,8 @@ var (
 		2: "FEATURE_TLS",
 		3: "FEATURE_GRPC_MATCHES",
 		4: "FEATURE_HTTP2",
+		5: "FEATURE_QUIC",
+		6: "FEATURE_VIA",
 	}
 	Feature_value = map[string]int32{
 		"FEATURE_UNSPECIFIED":  0,
@@ -64,6 +70,8 @@ var (
 		"FEATURE_TLS":          2,
 		"FEATURE_GRPC_MATCHES": 3,
 		"FEATURE_HTTP2":        4,
+		"FEATURE_QUIC":         5,
+		"FEATURE_VIA":          6,
 	}
 )
 
@@ -1152,13 +1160,15 @@ const file_distribution_proto_rawDesc = "" +
 	"\bSavedSet\x129\n" +
 	"\tresources\x18\x01 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\tresources\x12 \n" +
 	"\vgenerations\x18\x02 \x03(\x04R\vgenerations\x121\n" +
-	"\x05later\x18\x03 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\x05later*u\n" +
+	"\x05later\x18\x03 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\x05later*\x98\x01\n" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fFEATURE_PATCHES\x10\x01\x12\x0f\n" +
 	"\vFEATURE_TLS\x10\x02\x12\x18\n" +
 	"\x14FEATURE_GRPC_MATCHES\x10\x03\x12\x11\n" +
-	"\rFEATURE_HTTP2\x10\x04*\xd7\x01\n" +
+	"\rFEATURE_HTTP2\x10\x04\x12\x10\n" +
+	"\fFEATURE_QUIC\x10\x05\x12\x0f\n" +
+	"\vFEATURE_VIA\x10\x06*\xd7\x01\n" +
 	"\fResourceKind\x12\x1d\n" +
 	"\x19RESOURCE_KIND_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16RESOURCE_KIND_WORKLOAD\x10\x01\x12\x19\n" +

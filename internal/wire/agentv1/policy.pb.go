@@ -1005,14 +1005,16 @@ func (x *PolicyID) GetName() string {
 
 // Binding ties a destination to settings.
 type Binding struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Policy        *PolicyID              `protobuf:"bytes,2,opt,name=policy,proto3" json:"policy,omitempty"`
-	Merged        []*PolicyID            `protobuf:"bytes,3,rep,name=merged,proto3" json:"merged,omitempty"`
-	Mode          Mode                   `protobuf:"varint,4,opt,name=mode,proto3,enum=fairlead.agent.v1.Mode" json:"mode,omitempty"`
-	To            *Target                `protobuf:"bytes,5,opt,name=to,proto3" json:"to,omitempty"`
-	Base          *Settings              `protobuf:"bytes,6,opt,name=base,proto3" json:"base,omitempty"`
-	Rules         []*Rule                `protobuf:"bytes,7,rep,name=rules,proto3" json:"rules,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Key    string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Policy *PolicyID              `protobuf:"bytes,2,opt,name=policy,proto3" json:"policy,omitempty"`
+	Merged []*PolicyID            `protobuf:"bytes,3,rep,name=merged,proto3" json:"merged,omitempty"`
+	Mode   Mode                   `protobuf:"varint,4,opt,name=mode,proto3,enum=fairlead.agent.v1.Mode" json:"mode,omitempty"`
+	To     *Target                `protobuf:"bytes,5,opt,name=to,proto3" json:"to,omitempty"`
+	Base   *Settings              `protobuf:"bytes,6,opt,name=base,proto3" json:"base,omitempty"`
+	Rules  []*Rule                `protobuf:"bytes,7,rep,name=rules,proto3" json:"rules,omitempty"`
+	// New flows of QUIC to the destination are rejected.
+	RejectQuic    bool `protobuf:"varint,8,opt,name=reject_quic,json=rejectQuic,proto3" json:"reject_quic,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1096,6 +1098,13 @@ func (x *Binding) GetRules() []*Rule {
 	return nil
 }
 
+func (x *Binding) GetRejectQuic() bool {
+	if x != nil {
+		return x.RejectQuic
+	}
+	return false
+}
+
 // Target is a destination as a policy names it.
 type Target struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -1107,7 +1116,9 @@ type Target struct {
 	Except   []*Prefix              `protobuf:"bytes,6,rep,name=except,proto3" json:"except,omitempty"`
 	Ports    []uint32               `protobuf:"varint,7,rep,packed,name=ports,proto3" json:"ports,omitempty"`
 	// Absent: passed through.
-	Tls           *TLS `protobuf:"bytes,8,opt,name=tls,proto3" json:"tls,omitempty"`
+	Tls *TLS `protobuf:"bytes,8,opt,name=tls,proto3" json:"tls,omitempty"`
+	// Absent: none.
+	Via           *Via `protobuf:"bytes,9,opt,name=via,proto3" json:"via,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1198,6 +1209,74 @@ func (x *Target) GetTls() *TLS {
 	return nil
 }
 
+func (x *Target) GetVia() *Via {
+	if x != nil {
+		return x.Via
+	}
+	return nil
+}
+
+// Via is the HTTP proxy through which a host is called.
+type Via struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	Port          uint32                 `protobuf:"varint,2,opt,name=port,proto3" json:"port,omitempty"`
+	Credentials   string                 `protobuf:"bytes,3,opt,name=credentials,proto3" json:"credentials,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Via) Reset() {
+	*x = Via{}
+	mi := &file_policy_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Via) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Via) ProtoMessage() {}
+
+func (x *Via) ProtoReflect() protoreflect.Message {
+	mi := &file_policy_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Via.ProtoReflect.Descriptor instead.
+func (*Via) Descriptor() ([]byte, []int) {
+	return file_policy_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Via) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *Via) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *Via) GetCredentials() string {
+	if x != nil {
+		return x.Credentials
+	}
+	return ""
+}
+
 // TLS names the Roots and KeyPairs that it needs.
 type TLS struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1214,7 +1293,7 @@ type TLS struct {
 
 func (x *TLS) Reset() {
 	*x = TLS{}
-	mi := &file_policy_proto_msgTypes[5]
+	mi := &file_policy_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1226,7 +1305,7 @@ func (x *TLS) String() string {
 func (*TLS) ProtoMessage() {}
 
 func (x *TLS) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[5]
+	mi := &file_policy_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1239,7 +1318,7 @@ func (x *TLS) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TLS.ProtoReflect.Descriptor instead.
 func (*TLS) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{5}
+	return file_policy_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *TLS) GetMode() TLSMode {
@@ -1303,7 +1382,7 @@ type Prefix struct {
 
 func (x *Prefix) Reset() {
 	*x = Prefix{}
-	mi := &file_policy_proto_msgTypes[6]
+	mi := &file_policy_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1315,7 +1394,7 @@ func (x *Prefix) String() string {
 func (*Prefix) ProtoMessage() {}
 
 func (x *Prefix) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[6]
+	mi := &file_policy_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1328,7 +1407,7 @@ func (x *Prefix) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prefix.ProtoReflect.Descriptor instead.
 func (*Prefix) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{6}
+	return file_policy_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Prefix) GetAddress() []byte {
@@ -1359,7 +1438,7 @@ type Rule struct {
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_policy_proto_msgTypes[7]
+	mi := &file_policy_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1371,7 +1450,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[7]
+	mi := &file_policy_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1384,7 +1463,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{7}
+	return file_policy_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Rule) GetName() string {
@@ -1433,7 +1512,7 @@ type RequestMatch struct {
 
 func (x *RequestMatch) Reset() {
 	*x = RequestMatch{}
-	mi := &file_policy_proto_msgTypes[8]
+	mi := &file_policy_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1445,7 +1524,7 @@ func (x *RequestMatch) String() string {
 func (*RequestMatch) ProtoMessage() {}
 
 func (x *RequestMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[8]
+	mi := &file_policy_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1458,7 +1537,7 @@ func (x *RequestMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestMatch.ProtoReflect.Descriptor instead.
 func (*RequestMatch) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{8}
+	return file_policy_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RequestMatch) GetMethods() []string {
@@ -1498,7 +1577,7 @@ type Settings struct {
 
 func (x *Settings) Reset() {
 	*x = Settings{}
-	mi := &file_policy_proto_msgTypes[9]
+	mi := &file_policy_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1510,7 +1589,7 @@ func (x *Settings) String() string {
 func (*Settings) ProtoMessage() {}
 
 func (x *Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[9]
+	mi := &file_policy_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1523,7 +1602,7 @@ func (x *Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settings.ProtoReflect.Descriptor instead.
 func (*Settings) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{9}
+	return file_policy_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Settings) GetTimeouts() *Timeouts {
@@ -1586,7 +1665,7 @@ type Timeouts struct {
 
 func (x *Timeouts) Reset() {
 	*x = Timeouts{}
-	mi := &file_policy_proto_msgTypes[10]
+	mi := &file_policy_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1598,7 +1677,7 @@ func (x *Timeouts) String() string {
 func (*Timeouts) ProtoMessage() {}
 
 func (x *Timeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[10]
+	mi := &file_policy_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1611,7 +1690,7 @@ func (x *Timeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Timeouts.ProtoReflect.Descriptor instead.
 func (*Timeouts) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{10}
+	return file_policy_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Timeouts) GetConnect() int64 {
@@ -1700,7 +1779,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_policy_proto_msgTypes[11]
+	mi := &file_policy_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1712,7 +1791,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[11]
+	mi := &file_policy_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1725,7 +1804,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{11}
+	return file_policy_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Retry) GetMaxRetries() int32 {
@@ -1844,7 +1923,7 @@ type StatusRange struct {
 
 func (x *StatusRange) Reset() {
 	*x = StatusRange{}
-	mi := &file_policy_proto_msgTypes[12]
+	mi := &file_policy_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1856,7 +1935,7 @@ func (x *StatusRange) String() string {
 func (*StatusRange) ProtoMessage() {}
 
 func (x *StatusRange) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[12]
+	mi := &file_policy_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1869,7 +1948,7 @@ func (x *StatusRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRange.ProtoReflect.Descriptor instead.
 func (*StatusRange) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{12}
+	return file_policy_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StatusRange) GetFrom() uint32 {
@@ -1896,7 +1975,7 @@ type HeaderMatch struct {
 
 func (x *HeaderMatch) Reset() {
 	*x = HeaderMatch{}
-	mi := &file_policy_proto_msgTypes[13]
+	mi := &file_policy_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1908,7 +1987,7 @@ func (x *HeaderMatch) String() string {
 func (*HeaderMatch) ProtoMessage() {}
 
 func (x *HeaderMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[13]
+	mi := &file_policy_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1921,7 +2000,7 @@ func (x *HeaderMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeaderMatch.ProtoReflect.Descriptor instead.
 func (*HeaderMatch) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{13}
+	return file_policy_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *HeaderMatch) GetName() string {
@@ -1951,7 +2030,7 @@ type RetryOverride struct {
 
 func (x *RetryOverride) Reset() {
 	*x = RetryOverride{}
-	mi := &file_policy_proto_msgTypes[14]
+	mi := &file_policy_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1963,7 +2042,7 @@ func (x *RetryOverride) String() string {
 func (*RetryOverride) ProtoMessage() {}
 
 func (x *RetryOverride) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[14]
+	mi := &file_policy_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1976,7 +2055,7 @@ func (x *RetryOverride) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryOverride.ProtoReflect.Descriptor instead.
 func (*RetryOverride) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{14}
+	return file_policy_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RetryOverride) GetOn() []Condition {
@@ -2028,7 +2107,7 @@ type Backoff struct {
 
 func (x *Backoff) Reset() {
 	*x = Backoff{}
-	mi := &file_policy_proto_msgTypes[15]
+	mi := &file_policy_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2040,7 +2119,7 @@ func (x *Backoff) String() string {
 func (*Backoff) ProtoMessage() {}
 
 func (x *Backoff) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[15]
+	mi := &file_policy_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2053,7 +2132,7 @@ func (x *Backoff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Backoff.ProtoReflect.Descriptor instead.
 func (*Backoff) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{15}
+	return file_policy_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Backoff) GetStrategy() Strategy {
@@ -2109,7 +2188,7 @@ type Budget struct {
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_policy_proto_msgTypes[16]
+	mi := &file_policy_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2121,7 +2200,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[16]
+	mi := &file_policy_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2134,7 +2213,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{16}
+	return file_policy_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Budget) GetPercent() int32 {
@@ -2181,7 +2260,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_policy_proto_msgTypes[17]
+	mi := &file_policy_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2193,7 +2272,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[17]
+	mi := &file_policy_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2206,7 +2285,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{17}
+	return file_policy_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Pool) GetMaxConnections() int32 {
@@ -2331,7 +2410,7 @@ type Breaker struct {
 
 func (x *Breaker) Reset() {
 	*x = Breaker{}
-	mi := &file_policy_proto_msgTypes[18]
+	mi := &file_policy_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2343,7 +2422,7 @@ func (x *Breaker) String() string {
 func (*Breaker) ProtoMessage() {}
 
 func (x *Breaker) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[18]
+	mi := &file_policy_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2356,7 +2435,7 @@ func (x *Breaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
 func (*Breaker) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{18}
+	return file_policy_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Breaker) GetConsecutiveFailures() int32 {
@@ -2468,7 +2547,7 @@ type ErrorRate struct {
 
 func (x *ErrorRate) Reset() {
 	*x = ErrorRate{}
-	mi := &file_policy_proto_msgTypes[19]
+	mi := &file_policy_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2480,7 +2559,7 @@ func (x *ErrorRate) String() string {
 func (*ErrorRate) ProtoMessage() {}
 
 func (x *ErrorRate) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[19]
+	mi := &file_policy_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2493,7 +2572,7 @@ func (x *ErrorRate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorRate.ProtoReflect.Descriptor instead.
 func (*ErrorRate) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{19}
+	return file_policy_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ErrorRate) GetPercent() int32 {
@@ -2529,7 +2608,7 @@ type SlowCalls struct {
 
 func (x *SlowCalls) Reset() {
 	*x = SlowCalls{}
-	mi := &file_policy_proto_msgTypes[20]
+	mi := &file_policy_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2541,7 +2620,7 @@ func (x *SlowCalls) String() string {
 func (*SlowCalls) ProtoMessage() {}
 
 func (x *SlowCalls) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[20]
+	mi := &file_policy_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2554,7 +2633,7 @@ func (x *SlowCalls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlowCalls.ProtoReflect.Descriptor instead.
 func (*SlowCalls) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{20}
+	return file_policy_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SlowCalls) GetThreshold() int64 {
@@ -2602,7 +2681,7 @@ type Destination struct {
 
 func (x *Destination) Reset() {
 	*x = Destination{}
-	mi := &file_policy_proto_msgTypes[21]
+	mi := &file_policy_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2614,7 +2693,7 @@ func (x *Destination) String() string {
 func (*Destination) ProtoMessage() {}
 
 func (x *Destination) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[21]
+	mi := &file_policy_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2627,7 +2706,7 @@ func (x *Destination) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Destination.ProtoReflect.Descriptor instead.
 func (*Destination) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{21}
+	return file_policy_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Destination) GetName() string {
@@ -2686,7 +2765,7 @@ type DestinationPort struct {
 
 func (x *DestinationPort) Reset() {
 	*x = DestinationPort{}
-	mi := &file_policy_proto_msgTypes[22]
+	mi := &file_policy_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2698,7 +2777,7 @@ func (x *DestinationPort) String() string {
 func (*DestinationPort) ProtoMessage() {}
 
 func (x *DestinationPort) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[22]
+	mi := &file_policy_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2711,7 +2790,7 @@ func (x *DestinationPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestinationPort.ProtoReflect.Descriptor instead.
 func (*DestinationPort) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{22}
+	return file_policy_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DestinationPort) GetPort() uint32 {
@@ -2756,7 +2835,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_policy_proto_msgTypes[23]
+	mi := &file_policy_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2768,7 +2847,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[23]
+	mi := &file_policy_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2781,7 +2860,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{23}
+	return file_policy_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Endpoint) GetAddress() []byte {
@@ -2830,7 +2909,7 @@ type Roots struct {
 
 func (x *Roots) Reset() {
 	*x = Roots{}
-	mi := &file_policy_proto_msgTypes[24]
+	mi := &file_policy_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2842,7 +2921,7 @@ func (x *Roots) String() string {
 func (*Roots) ProtoMessage() {}
 
 func (x *Roots) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[24]
+	mi := &file_policy_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2855,7 +2934,7 @@ func (x *Roots) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Roots.ProtoReflect.Descriptor instead.
 func (*Roots) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{24}
+	return file_policy_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Roots) GetName() string {
@@ -2886,7 +2965,7 @@ type KeyPair struct {
 
 func (x *KeyPair) Reset() {
 	*x = KeyPair{}
-	mi := &file_policy_proto_msgTypes[25]
+	mi := &file_policy_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2898,7 +2977,7 @@ func (x *KeyPair) String() string {
 func (*KeyPair) ProtoMessage() {}
 
 func (x *KeyPair) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[25]
+	mi := &file_policy_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2911,7 +2990,7 @@ func (x *KeyPair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyPair.ProtoReflect.Descriptor instead.
 func (*KeyPair) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{25}
+	return file_policy_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *KeyPair) GetName() string {
@@ -2947,7 +3026,7 @@ type Credentials struct {
 
 func (x *Credentials) Reset() {
 	*x = Credentials{}
-	mi := &file_policy_proto_msgTypes[26]
+	mi := &file_policy_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2959,7 +3038,7 @@ func (x *Credentials) String() string {
 func (*Credentials) ProtoMessage() {}
 
 func (x *Credentials) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[26]
+	mi := &file_policy_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2972,7 +3051,7 @@ func (x *Credentials) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credentials.ProtoReflect.Descriptor instead.
 func (*Credentials) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{26}
+	return file_policy_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Credentials) GetName() string {
@@ -3015,7 +3094,7 @@ const file_policy_proto_rawDesc = "" +
 	"\bPolicyID\x121\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1d.fairlead.agent.v1.PolicyKindR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\"\xbd\x02\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"\xde\x02\n" +
 	"\aBinding\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x123\n" +
 	"\x06policy\x18\x02 \x01(\v2\x1b.fairlead.agent.v1.PolicyIDR\x06policy\x123\n" +
@@ -3023,7 +3102,9 @@ const file_policy_proto_rawDesc = "" +
 	"\x04mode\x18\x04 \x01(\x0e2\x17.fairlead.agent.v1.ModeR\x04mode\x12)\n" +
 	"\x02to\x18\x05 \x01(\v2\x19.fairlead.agent.v1.TargetR\x02to\x12/\n" +
 	"\x04base\x18\x06 \x01(\v2\x1b.fairlead.agent.v1.SettingsR\x04base\x12-\n" +
-	"\x05rules\x18\a \x03(\v2\x17.fairlead.agent.v1.RuleR\x05rules\"\xc6\x02\n" +
+	"\x05rules\x18\a \x03(\v2\x17.fairlead.agent.v1.RuleR\x05rules\x12\x1f\n" +
+	"\vreject_quic\x18\b \x01(\bR\n" +
+	"rejectQuic\"\xf0\x02\n" +
 	"\x06Target\x121\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1d.fairlead.agent.v1.TargetKindR\x04kind\x127\n" +
 	"\bprotocol\x18\x02 \x01(\x0e2\x1b.fairlead.agent.v1.ProtocolR\bprotocol\x12\x18\n" +
@@ -3032,7 +3113,12 @@ const file_policy_proto_rawDesc = "" +
 	"\x05block\x18\x05 \x01(\v2\x19.fairlead.agent.v1.PrefixR\x05block\x121\n" +
 	"\x06except\x18\x06 \x03(\v2\x19.fairlead.agent.v1.PrefixR\x06except\x12\x14\n" +
 	"\x05ports\x18\a \x03(\rR\x05ports\x12(\n" +
-	"\x03tls\x18\b \x01(\v2\x16.fairlead.agent.v1.TLSR\x03tls\"\xd9\x01\n" +
+	"\x03tls\x18\b \x01(\v2\x16.fairlead.agent.v1.TLSR\x03tls\x12(\n" +
+	"\x03via\x18\t \x01(\v2\x16.fairlead.agent.v1.ViaR\x03via\"O\n" +
+	"\x03Via\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\x12\x12\n" +
+	"\x04port\x18\x02 \x01(\rR\x04port\x12 \n" +
+	"\vcredentials\x18\x03 \x01(\tR\vcredentials\"\xd9\x01\n" +
 	"\x03TLS\x12.\n" +
 	"\x04mode\x18\x01 \x01(\x0e2\x1a.fairlead.agent.v1.TLSModeR\x04mode\x12\x1f\n" +
 	"\vserver_name\x18\x02 \x01(\tR\n" +
@@ -3303,7 +3389,7 @@ func file_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 14)
-var file_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_policy_proto_goTypes = []any{
 	(PolicyKind)(0),         // 0: fairlead.agent.v1.PolicyKind
 	(Mode)(0),               // 1: fairlead.agent.v1.Mode
@@ -3324,28 +3410,29 @@ var file_policy_proto_goTypes = []any{
 	(*PolicyID)(nil),        // 16: fairlead.agent.v1.PolicyID
 	(*Binding)(nil),         // 17: fairlead.agent.v1.Binding
 	(*Target)(nil),          // 18: fairlead.agent.v1.Target
-	(*TLS)(nil),             // 19: fairlead.agent.v1.TLS
-	(*Prefix)(nil),          // 20: fairlead.agent.v1.Prefix
-	(*Rule)(nil),            // 21: fairlead.agent.v1.Rule
-	(*RequestMatch)(nil),    // 22: fairlead.agent.v1.RequestMatch
-	(*Settings)(nil),        // 23: fairlead.agent.v1.Settings
-	(*Timeouts)(nil),        // 24: fairlead.agent.v1.Timeouts
-	(*Retry)(nil),           // 25: fairlead.agent.v1.Retry
-	(*StatusRange)(nil),     // 26: fairlead.agent.v1.StatusRange
-	(*HeaderMatch)(nil),     // 27: fairlead.agent.v1.HeaderMatch
-	(*RetryOverride)(nil),   // 28: fairlead.agent.v1.RetryOverride
-	(*Backoff)(nil),         // 29: fairlead.agent.v1.Backoff
-	(*Budget)(nil),          // 30: fairlead.agent.v1.Budget
-	(*Pool)(nil),            // 31: fairlead.agent.v1.Pool
-	(*Breaker)(nil),         // 32: fairlead.agent.v1.Breaker
-	(*ErrorRate)(nil),       // 33: fairlead.agent.v1.ErrorRate
-	(*SlowCalls)(nil),       // 34: fairlead.agent.v1.SlowCalls
-	(*Destination)(nil),     // 35: fairlead.agent.v1.Destination
-	(*DestinationPort)(nil), // 36: fairlead.agent.v1.DestinationPort
-	(*Endpoint)(nil),        // 37: fairlead.agent.v1.Endpoint
-	(*Roots)(nil),           // 38: fairlead.agent.v1.Roots
-	(*KeyPair)(nil),         // 39: fairlead.agent.v1.KeyPair
-	(*Credentials)(nil),     // 40: fairlead.agent.v1.Credentials
+	(*Via)(nil),             // 19: fairlead.agent.v1.Via
+	(*TLS)(nil),             // 20: fairlead.agent.v1.TLS
+	(*Prefix)(nil),          // 21: fairlead.agent.v1.Prefix
+	(*Rule)(nil),            // 22: fairlead.agent.v1.Rule
+	(*RequestMatch)(nil),    // 23: fairlead.agent.v1.RequestMatch
+	(*Settings)(nil),        // 24: fairlead.agent.v1.Settings
+	(*Timeouts)(nil),        // 25: fairlead.agent.v1.Timeouts
+	(*Retry)(nil),           // 26: fairlead.agent.v1.Retry
+	(*StatusRange)(nil),     // 27: fairlead.agent.v1.StatusRange
+	(*HeaderMatch)(nil),     // 28: fairlead.agent.v1.HeaderMatch
+	(*RetryOverride)(nil),   // 29: fairlead.agent.v1.RetryOverride
+	(*Backoff)(nil),         // 30: fairlead.agent.v1.Backoff
+	(*Budget)(nil),          // 31: fairlead.agent.v1.Budget
+	(*Pool)(nil),            // 32: fairlead.agent.v1.Pool
+	(*Breaker)(nil),         // 33: fairlead.agent.v1.Breaker
+	(*ErrorRate)(nil),       // 34: fairlead.agent.v1.ErrorRate
+	(*SlowCalls)(nil),       // 35: fairlead.agent.v1.SlowCalls
+	(*Destination)(nil),     // 36: fairlead.agent.v1.Destination
+	(*DestinationPort)(nil), // 37: fairlead.agent.v1.DestinationPort
+	(*Endpoint)(nil),        // 38: fairlead.agent.v1.Endpoint
+	(*Roots)(nil),           // 39: fairlead.agent.v1.Roots
+	(*KeyPair)(nil),         // 40: fairlead.agent.v1.KeyPair
+	(*Credentials)(nil),     // 41: fairlead.agent.v1.Credentials
 }
 var file_policy_proto_depIdxs = []int32{
 	17, // 0: fairlead.agent.v1.Profile.bindings:type_name -> fairlead.agent.v1.Binding
@@ -3354,48 +3441,49 @@ var file_policy_proto_depIdxs = []int32{
 	16, // 3: fairlead.agent.v1.Binding.merged:type_name -> fairlead.agent.v1.PolicyID
 	1,  // 4: fairlead.agent.v1.Binding.mode:type_name -> fairlead.agent.v1.Mode
 	18, // 5: fairlead.agent.v1.Binding.to:type_name -> fairlead.agent.v1.Target
-	23, // 6: fairlead.agent.v1.Binding.base:type_name -> fairlead.agent.v1.Settings
-	21, // 7: fairlead.agent.v1.Binding.rules:type_name -> fairlead.agent.v1.Rule
+	24, // 6: fairlead.agent.v1.Binding.base:type_name -> fairlead.agent.v1.Settings
+	22, // 7: fairlead.agent.v1.Binding.rules:type_name -> fairlead.agent.v1.Rule
 	2,  // 8: fairlead.agent.v1.Target.kind:type_name -> fairlead.agent.v1.TargetKind
 	3,  // 9: fairlead.agent.v1.Target.protocol:type_name -> fairlead.agent.v1.Protocol
-	20, // 10: fairlead.agent.v1.Target.block:type_name -> fairlead.agent.v1.Prefix
-	20, // 11: fairlead.agent.v1.Target.except:type_name -> fairlead.agent.v1.Prefix
-	19, // 12: fairlead.agent.v1.Target.tls:type_name -> fairlead.agent.v1.TLS
-	4,  // 13: fairlead.agent.v1.TLS.mode:type_name -> fairlead.agent.v1.TLSMode
-	22, // 14: fairlead.agent.v1.Rule.match:type_name -> fairlead.agent.v1.RequestMatch
-	23, // 15: fairlead.agent.v1.Rule.settings:type_name -> fairlead.agent.v1.Settings
-	5,  // 16: fairlead.agent.v1.RequestMatch.path_type:type_name -> fairlead.agent.v1.PathMatch
-	24, // 17: fairlead.agent.v1.Settings.timeouts:type_name -> fairlead.agent.v1.Timeouts
-	25, // 18: fairlead.agent.v1.Settings.retry:type_name -> fairlead.agent.v1.Retry
-	31, // 19: fairlead.agent.v1.Settings.pool:type_name -> fairlead.agent.v1.Pool
-	32, // 20: fairlead.agent.v1.Settings.breaker:type_name -> fairlead.agent.v1.Breaker
-	12, // 21: fairlead.agent.v1.Settings.load_balancing:type_name -> fairlead.agent.v1.LoadBalancing
-	13, // 22: fairlead.agent.v1.Settings.access_log:type_name -> fairlead.agent.v1.AccessLog
-	6,  // 23: fairlead.agent.v1.Retry.on:type_name -> fairlead.agent.v1.Condition
-	26, // 24: fairlead.agent.v1.Retry.status_codes:type_name -> fairlead.agent.v1.StatusRange
-	27, // 25: fairlead.agent.v1.Retry.response_headers:type_name -> fairlead.agent.v1.HeaderMatch
-	28, // 26: fairlead.agent.v1.Retry.overrides:type_name -> fairlead.agent.v1.RetryOverride
-	29, // 27: fairlead.agent.v1.Retry.backoff:type_name -> fairlead.agent.v1.Backoff
-	7,  // 28: fairlead.agent.v1.Retry.idempotency:type_name -> fairlead.agent.v1.Idempotency
-	30, // 29: fairlead.agent.v1.Retry.budget:type_name -> fairlead.agent.v1.Budget
-	6,  // 30: fairlead.agent.v1.RetryOverride.on:type_name -> fairlead.agent.v1.Condition
-	29, // 31: fairlead.agent.v1.RetryOverride.backoff:type_name -> fairlead.agent.v1.Backoff
-	26, // 32: fairlead.agent.v1.RetryOverride.status_codes:type_name -> fairlead.agent.v1.StatusRange
-	8,  // 33: fairlead.agent.v1.Backoff.strategy:type_name -> fairlead.agent.v1.Strategy
-	9,  // 34: fairlead.agent.v1.Backoff.jitter:type_name -> fairlead.agent.v1.Jitter
-	33, // 35: fairlead.agent.v1.Breaker.error_rate:type_name -> fairlead.agent.v1.ErrorRate
-	34, // 36: fairlead.agent.v1.Breaker.slow_calls:type_name -> fairlead.agent.v1.SlowCalls
-	6,  // 37: fairlead.agent.v1.Breaker.failure_on:type_name -> fairlead.agent.v1.Condition
-	10, // 38: fairlead.agent.v1.Breaker.scope:type_name -> fairlead.agent.v1.BreakerScope
-	11, // 39: fairlead.agent.v1.Breaker.sharing:type_name -> fairlead.agent.v1.Sharing
-	26, // 40: fairlead.agent.v1.Breaker.failure_status:type_name -> fairlead.agent.v1.StatusRange
-	36, // 41: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
-	37, // 42: fairlead.agent.v1.DestinationPort.described:type_name -> fairlead.agent.v1.Endpoint
-	43, // [43:43] is the sub-list for method output_type
-	43, // [43:43] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	21, // 10: fairlead.agent.v1.Target.block:type_name -> fairlead.agent.v1.Prefix
+	21, // 11: fairlead.agent.v1.Target.except:type_name -> fairlead.agent.v1.Prefix
+	20, // 12: fairlead.agent.v1.Target.tls:type_name -> fairlead.agent.v1.TLS
+	19, // 13: fairlead.agent.v1.Target.via:type_name -> fairlead.agent.v1.Via
+	4,  // 14: fairlead.agent.v1.TLS.mode:type_name -> fairlead.agent.v1.TLSMode
+	23, // 15: fairlead.agent.v1.Rule.match:type_name -> fairlead.agent.v1.RequestMatch
+	24, // 16: fairlead.agent.v1.Rule.settings:type_name -> fairlead.agent.v1.Settings
+	5,  // 17: fairlead.agent.v1.RequestMatch.path_type:type_name -> fairlead.agent.v1.PathMatch
+	25, // 18: fairlead.agent.v1.Settings.timeouts:type_name -> fairlead.agent.v1.Timeouts
+	26, // 19: fairlead.agent.v1.Settings.retry:type_name -> fairlead.agent.v1.Retry
+	32, // 20: fairlead.agent.v1.Settings.pool:type_name -> fairlead.agent.v1.Pool
+	33, // 21: fairlead.agent.v1.Settings.breaker:type_name -> fairlead.agent.v1.Breaker
+	12, // 22: fairlead.agent.v1.Settings.load_balancing:type_name -> fairlead.agent.v1.LoadBalancing
+	13, // 23: fairlead.agent.v1.Settings.access_log:type_name -> fairlead.agent.v1.AccessLog
+	6,  // 24: fairlead.agent.v1.Retry.on:type_name -> fairlead.agent.v1.Condition
+	27, // 25: fairlead.agent.v1.Retry.status_codes:type_name -> fairlead.agent.v1.StatusRange
+	28, // 26: fairlead.agent.v1.Retry.response_headers:type_name -> fairlead.agent.v1.HeaderMatch
+	29, // 27: fairlead.agent.v1.Retry.overrides:type_name -> fairlead.agent.v1.RetryOverride
+	30, // 28: fairlead.agent.v1.Retry.backoff:type_name -> fairlead.agent.v1.Backoff
+	7,  // 29: fairlead.agent.v1.Retry.idempotency:type_name -> fairlead.agent.v1.Idempotency
+	31, // 30: fairlead.agent.v1.Retry.budget:type_name -> fairlead.agent.v1.Budget
+	6,  // 31: fairlead.agent.v1.RetryOverride.on:type_name -> fairlead.agent.v1.Condition
+	30, // 32: fairlead.agent.v1.RetryOverride.backoff:type_name -> fairlead.agent.v1.Backoff
+	27, // 33: fairlead.agent.v1.RetryOverride.status_codes:type_name -> fairlead.agent.v1.StatusRange
+	8,  // 34: fairlead.agent.v1.Backoff.strategy:type_name -> fairlead.agent.v1.Strategy
+	9,  // 35: fairlead.agent.v1.Backoff.jitter:type_name -> fairlead.agent.v1.Jitter
+	34, // 36: fairlead.agent.v1.Breaker.error_rate:type_name -> fairlead.agent.v1.ErrorRate
+	35, // 37: fairlead.agent.v1.Breaker.slow_calls:type_name -> fairlead.agent.v1.SlowCalls
+	6,  // 38: fairlead.agent.v1.Breaker.failure_on:type_name -> fairlead.agent.v1.Condition
+	10, // 39: fairlead.agent.v1.Breaker.scope:type_name -> fairlead.agent.v1.BreakerScope
+	11, // 40: fairlead.agent.v1.Breaker.sharing:type_name -> fairlead.agent.v1.Sharing
+	27, // 41: fairlead.agent.v1.Breaker.failure_status:type_name -> fairlead.agent.v1.StatusRange
+	37, // 42: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
+	38, // 43: fairlead.agent.v1.DestinationPort.described:type_name -> fairlead.agent.v1.Endpoint
+	44, // [44:44] is the sub-list for method output_type
+	44, // [44:44] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_policy_proto_init() }
@@ -3403,14 +3491,14 @@ func file_policy_proto_init() {
 	if File_policy_proto != nil {
 		return
 	}
-	file_policy_proto_msgTypes[10].OneofWrappers = []any{}
+	file_policy_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_policy_proto_rawDesc), len(file_policy_proto_rawDesc)),
 			NumEnums:      14,
-			NumMessages:   27,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -36,6 +36,17 @@ func (c Claims) Governing(to netip.AddrPort) []policy.ID {
 	return SortedIDs(ids)
 }
 
+// MeetingQUIC names the policies that govern calls which could also be made over QUIC, sorted.
+func (c Claims) MeetingQUIC() []policy.ID {
+	var ids []policy.ID
+	for i := range c {
+		if c[i].Redirect.MayMeetQUIC() {
+			ids = append(ids, c[i].Policies...)
+		}
+	}
+	return SortedIDs(ids)
+}
+
 // SortedIDs sorts ids, and leaves each but once.
 func SortedIDs(ids []policy.ID) []policy.ID {
 	slices.SortFunc(ids, func(a, b policy.ID) int { return cmp.Compare(a.String(), b.String()) })

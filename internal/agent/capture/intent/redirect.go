@@ -28,6 +28,20 @@ type Redirect struct {
 	// they are left alone, so that connections to them are refused by whoever refuses them without it. Once it is gone they are
 	// redirected as Addrs are, as somebody may be behind them by then. They mean nothing without FailClosed.
 	Unserved []netip.AddrPort
+	// RejectQUIC says which new flows of QUIC are rejected while the agent is there, so that clients go on with TCP; once it is gone they are
+	// under FailClosed alone.
+	RejectQUIC QUIC
+}
+
+// QUICPort is the port of UDP on which QUIC is looked for.
+const QUICPort = 443
+
+// QUIC says which flows are meant, by their destinations. The zero QUIC means none.
+type QUIC struct {
+	// All: wherever they go.
+	All bool
+	// Blocks are address blocks, without ports.
+	Blocks []Block
 }
 
 // Block is an address block with holes, on some ports or all.
@@ -53,14 +67,14 @@ var ErrInvalid = errors.New("invalid redirect")
 // capture the same and write it in the same way have equal normal forms.
 func (r Redirect) Normal() (Redirect, error) {
 	n := Redirect{All: r.All, FailClosed: r.FailClosed}
-	if n.All {
-		return n, nil
+	var err error
+	if n.RejectQUIC, err = r.RejectQUIC.normal(); err != nil || n.All {
+		return n, err
 	}
 	if len(r.Addrs)+len(r.Unserved) > MaxAddrs || len(r.Blocks) > MaxBlocks {
 		return n, fmt.Errorf("%w: %d addresses and %d blocks, at most %d and %d are possible", ErrInvalid, len(r.Addrs)+len(r.Unserved),
 			len(r.Blocks), MaxAddrs, MaxBlocks)
 	}
-	var err error
 	if n.Addrs, err = normalAddrs(r.Addrs); err != nil {
 		return n, err
 	}
@@ -69,17 +83,42 @@ func (r Redirect) Normal() (Redirect, error) {
 			return n, err
 		}
 	}
-	for _, b := range r.Blocks {
+	n.Ports = sorted(r.Ports, cmp.Compare[uint16])
+	n.Blocks, err = normalBlocks(r.Blocks)
+	return n, err
+}
+
+func normalBlocks(blocks []Block) (out []Block, err error) {
+	for _, b := range blocks {
 		normal, err := b.normal()
 		if err != nil {
-			return n, err
+			return nil, err
 		}
-		n.Blocks = append(n.Blocks, normal)
+		out = append(out, normal)
 	}
-	n.Ports = sorted(r.Ports, cmp.Compare[uint16])
-	slices.SortFunc(n.Blocks, Block.compare)
-	n.Blocks = slices.CompactFunc(n.Blocks, func(a, b Block) bool { return a.compare(b) == 0 })
-	return n, nil
+	slices.SortFunc(out, Block.compare)
+	return slices.CompactFunc(out, func(a, b Block) bool { return a.compare(b) == 0 }), nil
+}
+
+func (q QUIC) normal() (QUIC, error) {
+	if q.All {
+		return QUIC{All: true}, nil
+	}
+	if len(q.Blocks) > MaxBlocks {
+		return q, fmt.Errorf("%w: %d blocks for QUIC, at most %d are possible", ErrInvalid, len(q.Blocks), MaxBlocks)
+	}
+	blocks, err := normalBlocks(q.Blocks)
+	return QUIC{Blocks: blocks}, err
+}
+
+// Equal reports whether q and o are the same as they are written.
+func (q QUIC) Equal(o QUIC) bool { return q.All == o.All && SameBlocks(q.Blocks, o.Blocks) }
+
+// MayMeetQUIC reports whether calls that r redirects could also be made over QUIC: some of what it redirects goes to QUICPort of addresses
+// that are not those of Services, or flows are rejected.
+func (r Redirect) MayMeetQUIC() bool {
+	return r.All || r.RejectQUIC.All || len(r.RejectQUIC.Blocks) > 0 || slices.Contains(r.Ports, QUICPort) ||
+		slices.ContainsFunc(r.Blocks, func(b Block) bool { return len(b.Ports) == 0 || slices.Contains(b.Ports, QUICPort) })
 }
 
 func normalAddrs(addrs []netip.AddrPort) ([]netip.AddrPort, error) {
@@ -121,7 +160,7 @@ func (r Redirect) Empty() bool {
 // Equal reports whether two Redirects are the same as they are written; those in normal form do if they say the same.
 func (r Redirect) Equal(o Redirect) bool {
 	return r.All == o.All && r.FailClosed == o.FailClosed && same(r.Addrs, o.Addrs) && same(r.Ports, o.Ports) && same(r.Unserved, o.Unserved) &&
-		SameBlocks(r.Blocks, o.Blocks)
+		SameBlocks(r.Blocks, o.Blocks) && r.RejectQUIC.Equal(o.RejectQUIC)
 }
 
 // same compares lists; where they are one list, which those of pods under the same policies are, at once.

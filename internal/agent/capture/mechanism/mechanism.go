@@ -88,6 +88,9 @@ type Attachment interface {
 	Intact() (bool, error)
 	// Restore has the kernel know redirected connections again, and reports how many it had forgotten.
 	Restore(all []Connection) (int, error)
+	// QUIC counts the new flows of UDP to intent.QUICPort that went out although some of what is redirected could go there too, by whatever
+	// has counted since the attachment was made in the namespace, perhaps another agent. It starts anew with what is installed anew.
+	QUIC() (flows uint64, err error)
 	// Foreign names what others have in the namespace that takes connections before they come to the agent.
 	Foreign() ([]string, error)
 

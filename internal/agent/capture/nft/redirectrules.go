@@ -30,13 +30,12 @@ func (t *Table) rules(r intent.Redirect) []rule {
 	}
 	s := t.sets()
 	goes := verdict(expr.VerdictReturn)
-	list := []rule{
-		{comment: "only TCP", match: protocolIsNotTCP(), then: goes},
-		{comment: "connections of the agent", match: markIs(t.settings.Mark), then: goes},
-		{comment: "an answer that is not known as one", match: t.fromListener(unix.NFPROTO_IPV4), then: verdict(expr.VerdictDrop)},
-		{comment: "an answer that is not known as one", match: t.fromListener(unix.NFPROTO_IPV6), then: verdict(expr.VerdictDrop)},
-		{comment: "connections that were there before", match: isNotRequest(), then: goes},
-	}
+	list := append(t.quic(r, s),
+		rule{comment: "only TCP", match: protocolIsNotTCP(), then: goes},
+		rule{comment: "connections of the agent", match: markIs(t.settings.Mark), then: goes},
+		rule{comment: "an answer that is not known as one", match: t.fromListener(unix.NFPROTO_IPV4), then: verdict(expr.VerdictDrop)},
+		rule{comment: "an answer that is not known as one", match: t.fromListener(unix.NFPROTO_IPV6), then: verdict(expr.VerdictDrop)},
+		rule{comment: "connections that were there before", match: isNotRequest(), then: goes})
 	if !r.FailClosed {
 		list = append(list, rule{comment: "the agent is gone", match: noLease(s.lease), then: goes})
 	}

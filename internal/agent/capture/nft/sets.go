@@ -138,7 +138,8 @@ func portKeys(ports []uint16) []string {
 // sameRules reports whether two normal forms differ at most in the elements of named sets.
 func sameRules(a, b intent.Redirect) bool {
 	return a.All == b.All && a.FailClosed == b.FailClosed && sameFamilies(a.Addrs, b.Addrs) && sameFamilies(a.Unserved, b.Unserved) &&
-		(len(a.Ports) > 0) == (len(b.Ports) > 0) && intent.SameBlocks(a.Blocks, b.Blocks)
+		(len(a.Ports) > 0) == (len(b.Ports) > 0) && intent.SameBlocks(a.Blocks, b.Blocks) &&
+		a.MayMeetQUIC() == b.MayMeetQUIC() && a.RejectQUIC.Equal(b.RejectQUIC)
 }
 
 // sameFamilies reports whether two lists have addresses of the same families.

@@ -114,7 +114,10 @@ func TestGoldenRules(t *testing.T) {
 		"all":      {redirect: intent.Redirect{All: true, Ports: []uint16{80}}},
 		"closed":   {redirect: intent.Redirect{Ports: []uint16{80}, FailClosed: true}},
 		"unserved": {redirect: intent.Redirect{Addrs: addrs("10.96.0.10:80"), Unserved: addrs("10.96.0.11:80", "[fd00::11]:80"), FailClosed: true}},
-		"no IPv6":  {redirect: intent.Redirect{Ports: []uint16{80}}, noIPv6: true},
+		"quic":     {redirect: intent.Redirect{Ports: []uint16{443}, RejectQUIC: intent.QUIC{All: true, Blocks: []intent.Block{{}}}}},
+		"quic to blocks": {redirect: intent.Redirect{All: true, FailClosed: true, RejectQUIC: intent.QUIC{
+			Blocks: []intent.Block{{Prefix: netip.MustParsePrefix("203.0.113.0/24"), Except: prefixes("203.0.113.7/32")}}}}},
+		"no IPv6": {redirect: intent.Redirect{Ports: []uint16{80}}, noIPv6: true},
 		"blocks": {redirect: intent.Redirect{Blocks: []intent.Block{
 			{Prefix: netip.MustParsePrefix("203.0.113.9/24"), Except: prefixes("203.0.113.7/32", "203.0.113.64/26"), Ports: []uint16{5432}},
 			{Prefix: netip.MustParsePrefix("2001:db8::/33"), Except: prefixes("2001:db8:1::/48"), Ports: []uint16{443, 80}},

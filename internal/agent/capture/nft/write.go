@@ -100,6 +100,7 @@ func (t *Table) build(c *nftables.Conn, want intent.Redirect, others objects) er
 	for _, chain := range t.chains() {
 		c.AddChain(chain)
 	}
+	c.AddObj(t.quicCounter())
 	if err := s.fill(c, intent.Redirect{}, want); err != nil {
 		return err
 	}

@@ -29,6 +29,10 @@ func (x *Exchange) place(p Protocol, a call.Action) (upstream.Lease, call.Action
 	t.Avoid = nil
 	if a.Avoid {
 		t.Avoid = x.Call.Endpoints()
+		x.findAddresses(a)
+	}
+	if x.Route.ThroughProxy() && !x.findProxy(a) {
+		return upstream.Lease{}, x.noProxy(a)
 	}
 	pool := x.Route.Pool
 	answer, l := pool.Acquire(x.Now, t)
@@ -158,18 +162,21 @@ func (x *Exchange) dial(a call.Action, until time.Time) (upstream.Lease, call.Ki
 // connect makes the connection. A handshake needs a large stack, which would stay with the idle connection of the client.
 func (x *Exchange) connect(ctx context.Context, secured bool) (l upstream.Lease, err error) {
 	if !secured {
-		return x.Route.Pool.Dial(ctx, &x.slot)
+		return x.connectNow(ctx)
 	}
-	panics.Aside(func() { l, err = x.Route.Pool.Dial(ctx, &x.slot) })
+	panics.Aside(func() { l, err = x.connectNow(ctx) })
 	return l, err
 }
 
 // FailureOf says what a dial's error means.
 func FailureOf(err error) (call.Kind, routes.Detail) {
+	var proxy *upstream.ProxyError
 	kind, why := upstream.FailureOf(err), DetailOf(err)
 	switch {
 	case kind == call.Internal:
 		why = routes.DetailLocal
+	case kind == call.ProxyRefused || errors.As(err, &proxy):
+		why = detailOfProxy(err, why)
 	case errors.Is(err, transport.ErrHandshakeTimeout):
 		why = routes.DetailTLSHandshake
 	case kind == call.ConnectTimeout && why != routes.DetailNoAnswer:

@@ -2,6 +2,7 @@ package h2
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
@@ -20,6 +21,12 @@ func (s *Session) acquire(x *stream, a call.Action, b *batch) (next call.Action,
 	r.Avoid = nil
 	if a.Avoid {
 		r.Avoid = x.call.Endpoints()
+	}
+	if x.governing.ThroughProxy() && !drive.FindProxy(x.governing, s.now, a.Until) {
+		x.call.Placed(s.now, a.Attempt, netip.AddrPort{})
+		x.last = routes.Attempt{Kind: call.ConnectFailed, Start: a.Start, Detail: routes.DetailProxyUnknown}
+		x.reportLast()
+		return x.call.AttemptFailed(s.now, a.Attempt, call.Failure{Kind: call.ConnectFailed}), false
 	}
 	answer, l := x.pool.Acquire(s.now, r)
 	return s.placed(x, answer, l, b)
@@ -82,7 +89,8 @@ func (s *Session) dial(x *stream, ctx context.Context) {
 	defer s.beside.Done()
 	defer s.recovered()
 	s.mu.Lock()
-	pool, cancel, limits := x.pool, x.cancel, &x.plan.Settings.Pool
+	pool, cancel, limits, retry, route := x.pool, x.cancel, &x.plan.Settings.Pool, &x.plan.Settings.Retry, x.governing
+	pinned := x.pinned
 	s.mu.Unlock()
 	panicked := true
 	defer func() {
@@ -91,6 +99,9 @@ func (s *Session) dial(x *stream, ctx context.Context) {
 		}
 	}()
 	l, err := pool.Dial(ctx, &x.slot)
+	if err != nil && pinned && route.HasName() && retry.AvoidPreviousEndpoints {
+		drive.FindOthers(ctx, route) // for the attempt that may follow
+	}
 	panicked = false
 	cancel()
 	now := time.Now()

@@ -36,6 +36,7 @@ type stream struct {
 	phase     phase
 	call      call.Call
 	slot      upstream.Request
+	governing *routes.Route // nil: no policy governs the call
 	pool      *upstream.Pool
 	recorder  routes.Recorder
 	plan      *routes.Plan
@@ -136,7 +137,8 @@ func (x *stream) describe() call.Request {
 func (x *stream) target() {
 	s := x.s
 	r, ok := s.routes.Select(&x.head)
-	if !ok {
+	if x.governing = r; !ok {
+		x.governing = nil
 		x.pool, x.recorder, x.plan, x.pinned = s.direct(), routes.Discard{}, &s.driver.ungoverned, true
 		x.to, x.secured = s.client.Original, false
 		return

@@ -41,7 +41,10 @@ type Selector struct {
 	host   []byte // as sent, or nil if the route does not depend on it
 	// governed: a policy has governed a request of this connection
 	governed bool
-	http2    bool // see SpeakHTTP2
+	// the name that stands for the whole connection, as NameWhole was given it
+	whole []byte
+	named bool
+	http2 bool // see SpeakHTTP2
 }
 
 // Init prepares s for a connection of a pod to original, and looks up the pod's policies.
@@ -192,10 +195,28 @@ func (s *Selector) Originates() bool {
 	return false
 }
 
-// Governing returns the binding that governs the connection as a whole, if one does.
+// NeedsName reports whether it depends on the name that a connection as a whole is for, which governs it: see NameWhole.
+func (s *Selector) NeedsName() bool { return len(s.candidates) > 0 && s.candidates[0].NeedsHost() }
+
+// NameWhole says which name the connection as a whole is for, that of a TLS server, in lower case and without final dot; an empty one is none:
+// no policy for a name governs it.
+func (s *Selector) NameWhole(name string) { s.whole, s.named = []byte(name), true }
+
+// WholeName is the name that NameWhole was given.
+func (s *Selector) WholeName() []byte { return s.whole }
+
+// Governing returns the binding that governs the connection as a whole, if one does and that is known.
 func (s *Selector) Governing() *routes.Candidate {
-	if len(s.candidates) > 0 && !s.candidates[0].NeedsHost() {
-		return &s.candidates[0]
+	for i := range s.candidates {
+		c := &s.candidates[i]
+		switch {
+		case !c.NeedsHost():
+			return c
+		case !s.named:
+			return nil
+		case len(s.whole) > 0 && c.Governs(s.whole):
+			return c
+		}
 	}
 	return nil
 }
@@ -207,7 +228,7 @@ func (s *Selector) Whole() (r *routes.Route, pinned, ok bool) {
 	if g == nil {
 		return nil, false, false
 	}
-	r, err := s.routes.Route(g, nil, s.original)
+	r, err := s.routes.Route(g, s.whole, s.original)
 	return r, g.Pinned, err == nil
 }
 

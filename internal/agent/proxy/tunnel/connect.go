@@ -30,6 +30,8 @@ type Request struct {
 	// First is a connection to that address that was made outside the pool, to find out who speaks first. It is the call's first
 	// attempt; nil: there is none.
 	First *Server
+	// Name is that of the server, where the client gives it without a request.
+	Name []byte
 }
 
 // Server is a connection to a server.
@@ -73,7 +75,7 @@ func (c *Connector) Connect(r Request) *Server {
 	started := x.Now
 	// No byte of the client's goes out before there is a connection, so that an attempt that failed has sent nothing.
 	x.Run(x, call.Request{Method: call.Unsafe})
-	x.Report(noRequest{}, started)
+	x.Report(noRequest{r.Name}, started)
 	made := x.server
 	x.end()
 	ended = true
@@ -156,13 +158,13 @@ func (x *exchange) CollectHeld() {}
 func (x *exchange) HeldTooLarge() bool { return false }
 
 // noRequest is the route.View of a connection without requests.
-type noRequest struct{}
+type noRequest struct{ name []byte }
 
 // Method implements route.View.
 func (noRequest) Method() []byte { return nil }
 
 // Host implements route.View.
-func (noRequest) Host() []byte { return nil }
+func (r noRequest) Host() []byte { return r.name }
 
 // Target implements route.View.
 func (noRequest) Target() []byte { return nil }

@@ -1,0 +1,32 @@
+package compile
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// readVia reads through which proxy a host is called.
+func readVia(t target, in *v1alpha1.Via) (target, *Problem) {
+	if in == nil {
+		return t, nil
+	}
+	host, text, err := net.SplitHostPort(in.Proxy)
+	port, perr := strconv.ParseUint(text, 10, 16)
+	if err != nil || perr != nil || host == "" || port == 0 {
+		return t, &Problem{v1alpha1.ReasonInvalid, fmt.Sprintf("to[%d].via.proxy %q is not a host and a port such as proxy.example.com:3128.", t.index, in.Proxy)}
+	}
+	t.Via = policy.Via{Host: host, Port: uint16(port)}
+	return t, nil
+}
+
+// viaKey tells bindings through different proxies apart: connections through one are not used for another.
+func viaKey(v policy.Via) string {
+	if v == (policy.Via{}) {
+		return ""
+	}
+	return " via " + net.JoinHostPort(v.Host, strconv.Itoa(int(v.Port)))
+}

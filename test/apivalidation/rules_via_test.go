@@ -1,0 +1,31 @@
+package apivalidation
+
+func viaRules() []rule {
+	return []rule{{
+		message: "via belongs to a host: write it beside host",
+		refuse: []string{
+			`to: [{any: {}, via: {proxy: "proxy.example.com:3128"}}]`,
+			`to: [{service: {name: a}, via: {proxy: "proxy.example.com:3128"}}]`,
+			`to: [{cidr: {block: 10.0.0.0/8}, via: {proxy: "proxy.example.com:3128"}}]`,
+		},
+		accept: []string{`to: [{host: a.example, via: {proxy: "proxy.example.com:3128"}}]`},
+	}, {
+		message: "via lets pods reach what the proxy reaches: name the hosts, exactly or by a wildcard such as *.example.com, and not by *",
+		refuse:  []string{`to: [{host: "*", via: {proxy: "proxy.example.com:3128"}}]`},
+		accept:  []string{`to: [{host: "*.example.com", via: {proxy: "proxy.example.com:3128"}}]`},
+	}, {
+		message: "write the proxy's name in lower case, or its address, and its port, such as proxy.example.com:3128, without a scheme",
+		refuse: []string{
+			`to: [{host: a.example, via: {proxy: "http://proxy.example.com:3128"}}]`,
+			`to: [{host: a.example, via: {proxy: proxy.example.com}}]`,
+			`to: [{host: a.example, via: {proxy: "Proxy.example.com:3128"}}]`,
+			`to: [{host: a.example, via: {proxy: "proxy.example.com:0"}}]`,
+			`to: [{host: a.example, via: {proxy: "2001:db8::1:3128"}}]`,
+		},
+		accept: []string{
+			`to: [{host: a.example, via: {proxy: "proxy:3128"}}]`,
+			`to: [{host: a.example, via: {proxy: "192.0.2.1:3128"}}]`,
+			`to: [{host: a.example, via: {proxy: "[2001:db8::1]:3128"}}]`,
+		},
+	}}
+}

@@ -50,6 +50,19 @@ func (p *Pool) takeOff(hc *hostConns, r *Request) {
 	r.flight = f
 }
 
+// divert has those who wait do so for a connection to another host.
+func (f *flight) divert(to *hostConns) {
+	f.to.flights = slices.DeleteFunc(f.to.flights, func(other *flight) bool { return other == f })
+	n := int32(len(f.joined))
+	f.to.host.outstanding.Add(-n)
+	to.host.outstanding.Add(n)
+	for _, r := range f.joined {
+		r.to = to
+	}
+	f.to = to
+	to.flights = append(to.flights, f)
+}
+
 // leave takes a request that gives up from those that wait.
 func (f *flight) leave(r *Request) {
 	f.joined = slices.DeleteFunc(f.joined, func(other *Request) bool { return other == r })

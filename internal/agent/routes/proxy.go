@@ -4,9 +4,9 @@ import (
 	"strconv"
 	"strings"
 
+	"fairlead.dev/fairlead/internal/agent/connectproxy"
 	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/upstream"
-	"fairlead.dev/fairlead/internal/agent/via"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -30,7 +30,7 @@ func (p proxy) Connect(c *transport.Conn, port uint16) error {
 	if p.unknown { // to ask without them would have the proxy see what the policy does not mean it to
 		return &upstream.ProxyError{Err: via.ErrCredentials, Refused: true}
 	}
-	q := via.Request{Host: p.host, Port: p.port}
+	q := connectproxy.Request{Host: p.host, Port: p.port}
 	if port != 0 { // TLS may be spoken on another one
 		q.Port = port
 	}
@@ -38,7 +38,7 @@ func (p proxy) Connect(c *transport.Conn, port uint16) error {
 		q.Username, q.Password = p.credentials.Username, p.credentials.Password
 	}
 	var answer error
-	if err := c.Pin(func() { answer = via.Connect(c, q) }); err != nil {
+	if err := c.Pin(func() { answer = connectproxy.Connect(c, q) }); err != nil {
 		return err
 	}
 	if answer != nil {

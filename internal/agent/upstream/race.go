@@ -119,8 +119,8 @@ func (p *Pool) moveTo(r *Request, to netip.AddrPort, now time.Time) {
 	hc.open++
 	hc.host.outstanding.Add(1)
 	r.to, r.host = hc, hc.host
-	if r.flight != nil {
-		r.flight.divert(hc)
+	if r.pending != nil {
+		r.pending.divert(hc)
 	}
 	p.noteUnconnected(slow, now)
 	closing = p.grantParked(now, nil, closing)

@@ -3,19 +3,19 @@ package drive
 import (
 	"errors"
 
+	"fairlead.dev/fairlead/internal/agent/connectproxy"
 	"fairlead.dev/fairlead/internal/agent/routes"
-	"fairlead.dev/fairlead/internal/agent/via"
 )
 
 // detailOfProxy says what a proxy did.
 func detailOfProxy(err error, otherwise routes.Detail) routes.Detail {
-	var refused *via.Refused
+	var refused *connectproxy.Refused
 	switch {
 	case errors.Is(err, via.ErrCredentials):
 		return routes.DetailProxyNoCredentials
-	case errors.Is(err, via.ErrHost):
+	case errors.Is(err, connectproxy.ErrHost):
 		return routes.DetailProxyRefused
-	case errors.Is(err, via.ErrMalformed):
+	case errors.Is(err, connectproxy.ErrMalformed):
 		return routes.DetailProxyMalformed
 	case !errors.As(err, &refused):
 		return otherwise

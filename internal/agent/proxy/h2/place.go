@@ -76,12 +76,12 @@ func (s *Session) start(x *stream, l upstream.Lease, b *batch) (next call.Action
 	}
 	s.offered(t.u, b)
 	if x.pinned {
-		s.tie(t.u)
+		s.pinTo(t.u)
 	}
 	if t.whole {
 		x.until = x.call.RequestWritten(s.now, t.ID).Until
 	} else {
-		x.pump(nil, b)
+		x.sendOrQueue(nil, b)
 	}
 	return call.Action{}, true
 }

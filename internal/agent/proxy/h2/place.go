@@ -187,7 +187,7 @@ func (s *Session) start(x *stream, l upstream.Lease, b *batch) (next call.Action
 	if t.whole {
 		x.until = x.call.RequestWritten(s.now, t.ID).Until
 	} else {
-		x.pump(nil, b)
+		x.sendOrQueue(nil, b)
 	}
 	return call.Action{}, true
 }

@@ -42,7 +42,7 @@ func (u *server) settings(f *http2.Frame) error {
 	if offers {
 		u.offerConnect()
 	}
-	u.pump(retry, &u.batch)
+	u.windowsGrown(retry, &u.batch)
 	u.retry(&u.batch)
 	return nil
 }
@@ -115,7 +115,7 @@ func (u *server) windowUpdate(f *http2.Frame) error {
 	case !ok:
 		return http2.ErrStreamWindowOverflow
 	case stuck:
-		h.s.pump(h, u, u.now, &u.batch)
+		h.s.sendMore(h, u, u.now, &u.batch)
 		u.retry(&u.batch) // its turn may have ended before its window
 	}
 	return nil
@@ -145,7 +145,7 @@ func (u *server) retry(b *batch) {
 			return
 		}
 		for _, h := range waiting {
-			h.s.pump(h, u, now, b)
+			h.s.sendMore(h, u, now, b)
 		}
 		u.mu.Lock()
 		stands := u.out.appended == before
@@ -173,10 +173,10 @@ func (u *server) takeWaiting() (waiting []holder, appended uint64) {
 	return waiting, u.out.appended
 }
 
-// pump has attempts send on, whose windows have grown.
-func (u *server) pump(all []holder, b *batch) {
+// windowsGrown has attempts send on, whose windows have grown.
+func (u *server) windowsGrown(all []holder, b *batch) {
 	for _, h := range all {
-		h.s.pump(h, u, u.now, b)
+		h.s.sendMore(h, u, u.now, b)
 	}
 }
 

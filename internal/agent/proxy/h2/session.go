@@ -110,7 +110,7 @@ func (s *Session) serve() error {
 	if used, err := s.frames(s.prefix); err != nil {
 		return err
 	} else if rest := s.prefix[used:]; len(rest) > 0 {
-		s.in.rest = append(s.in.rest, rest...)
+		s.in.prefix = append(s.in.prefix, rest...)
 	}
 	s.prefix = nil
 	for {

@@ -153,8 +153,8 @@ func (c *Call) admitted(now time.Time) (resilience.Permit, bool) {
 	return c.plan.Breaker.Allow(now)
 }
 
-// settle gives an attempt's permit back with its result.
-func (c *Call) settle(now time.Time, t *attempt, failed bool) {
+// returnPermit gives an attempt's permit back with its result.
+func (c *Call) returnPermit(now time.Time, t *attempt, failed bool) {
 	c.giveBackWith(now, t, resilience.Result{Failed: failed, Took: t.took(c.momentOf(now)), Shard: c.shard})
 }
 

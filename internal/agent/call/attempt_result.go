@@ -25,10 +25,10 @@ func (c *Call) responseHead(now time.Time, id AttemptID, r *Response, hold bool)
 		return c.forwardPending(now, id)
 	}
 	if good {
-		c.settle(now, t, v.breakerFails)
+		c.returnPermit(now, t, v.breakerFails)
 		return c.forward(now, id, c.success())
 	}
-	c.settle(now, t, v.breakerFails)
+	c.returnPermit(now, t, v.breakerFails)
 	if c.live != SetOf(id) && v.retryable && !c.interim && !r.RequestUnfinished && !c.pushedBack(r) {
 		a := Action{Keep: true, Cancel: c.keep(id)}
 		a.Until = c.timeOf(c.horizon())
@@ -92,7 +92,7 @@ func (c *Call) attemptFailed(now time.Time, id AttemptID, f *Failure) Action {
 	c.over(id)
 	if f.timesOut() && c.passed(c.deadline, now) {
 		if c.cutShort(t) {
-			c.settle(now, t, true)
+			c.returnPermit(now, t, true)
 		}
 		c.giveBack(t)
 		return c.expire(now)
@@ -105,7 +105,7 @@ func (c *Call) attemptFailed(now time.Time, id AttemptID, f *Failure) Action {
 		return c.carryOn()
 	}
 	v := result{class: classifyFailure(c.plan.Settings, f, unsent), unsent: unsent}
-	c.settle(now, t, v.breakerFails)
+	c.returnPermit(now, t, v.breakerFails)
 	if c.live != 0 {
 		return c.carryOn()
 	}
@@ -245,7 +245,7 @@ func (c *Call) finished(now time.Time, id AttemptID, e *End) {
 	c.phase = ended
 	c.outcome.Truncated = e.Truncated
 	if c.attempts[id].pending {
-		c.settlePending(now, id, e)
+		c.finishPending(now, id, e)
 	}
 	c.leave(now)
 }

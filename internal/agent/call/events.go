@@ -158,7 +158,7 @@ func (c *Call) ClientGone(now time.Time) Action {
 	return a
 }
 
-// Finished tells how the forwarding of an attempt's response ended, which settles what waited for it, and returns the final outcome.
+// Finished tells how the forwarding of an attempt's response ended, which decides what waited for it, and returns the final outcome.
 func (c *Call) Finished(now time.Time, id AttemptID, e End) Outcome {
 	if c.shadowed {
 		c.shadow.finished(now, id, &e)

@@ -58,20 +58,20 @@ func (c *Call) messageBegun(now time.Time, id AttemptID) Action {
 	return c.forwardPending(now, id)
 }
 
-// forwardPending forwards a response whose status comes in the trailers; Finished settles it. A probe has succeeded with it: streams last for
+// forwardPending forwards a response whose status comes in the trailers; Finished says how it ended. A probe has succeeded with it: streams last for
 // hours, and others wait for the result.
 func (c *Call) forwardPending(now time.Time, id AttemptID) Action {
 	t := &c.attempts[id]
 	t.stop(c.momentOf(now))
 	if t.probed = t.permit.Probe(); t.probed {
-		c.settle(now, t, false)
+		c.returnPermit(now, t, false)
 	}
 	return c.forward(now, id, c.success())
 }
 
-// settlePending settles a response whose head did not say how it would end: for the breaker, and for the outcome. What failed after its
+// finishPending takes in the end of a response whose head did not say how it would end: for the breaker, and for the outcome. What failed after its
 // head was forwarded is not retried (rule 11).
-func (c *Call) settlePending(now time.Time, id AttemptID, e *End) {
+func (c *Call) finishPending(now time.Time, id AttemptID, e *End) {
 	t := &c.attempts[id]
 	if e.ClientGone {
 		c.giveUp(now, t)
@@ -88,7 +88,7 @@ func (c *Call) settlePending(now time.Time, id AttemptID, e *End) {
 		if t.probed && failed {
 			c.plan.Breaker.Note(now, resilience.Result{Failed: true, Took: t.took(c.momentOf(now)), Shard: c.shard})
 		}
-		c.settle(now, t, failed)
+		c.returnPermit(now, t, failed)
 	}
 }
 

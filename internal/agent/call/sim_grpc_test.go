@@ -120,7 +120,7 @@ func (s *simCall) checkGRPC(o Outcome) error {
 	return nil
 }
 
-// expected is the outcome after the end of the body: what was to come in the trailers is settled, and nothing else changes.
+// expected is the outcome after the end of the body: what was to come in the trailers is known, and nothing else changes.
 func (s *simCall) expected(o Outcome, e *End) Outcome {
 	o.Truncated = e.Truncated
 	if !s.attempts[s.answer].pending || e.ClientGone {

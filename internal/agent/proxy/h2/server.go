@@ -34,21 +34,21 @@ type server struct {
 
 	mu sync.Mutex
 	// guarded by mu
-	out      output
-	enc      http2.Encoder
-	flood    http2.Flood
-	peer     http2.Settings
-	send     http2.SendWindow
-	recv     http2.ReceiveWindow
-	nextID   uint32
-	attempts map[uint32]holder
-	tied     map[*Session]struct{}
-	waiting  []holder // that have something to send, and no window of the connection's or room in its output
-	settled  bool     // SETTINGS has come
-	leaving  bool     // it takes no new streams
-	ended    bool     // it carries nothing any more
-	received uint64   // frames
-	ping     pinger
+	out              output
+	enc              http2.Encoder
+	flood            http2.Flood
+	peer             http2.Settings
+	send             http2.SendWindow
+	recv             http2.ReceiveWindow
+	nextID           uint32
+	attempts         map[uint32]holder
+	tied             map[*Session]struct{}
+	waiting          []holder // that have something to send, and no window of the connection's or room in its output
+	settingsReceived bool
+	leaving          bool   // it takes no new streams
+	ended            bool   // it carries nothing any more
+	received         uint64 // frames
+	ping             pinger
 }
 
 // holder is an attempt on a stream, and the session whose lock guards it.

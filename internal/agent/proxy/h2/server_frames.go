@@ -30,7 +30,7 @@ func (u *server) settings(f *http2.Frame) error {
 			retry = append(retry, h)
 		}
 	}
-	u.settled = true
+	u.settingsReceived = true
 	capacity, offers := u.capacity(), u.peer.EnableConnectProtocol
 	u.out.put(http2.AppendSettingsAck(u.out.buffer()))
 	u.batch.add(&u.out)

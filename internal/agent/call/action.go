@@ -45,9 +45,9 @@ const (
 	Wait
 	// Park: like Wait, but report Woken when the call was woken (Call.OnWake) before Until.
 	Park
-	// Hold: keep back the response head just reported, whose gRPC status is still to come, and forward nothing of the response. Report
+	// AwaitTrailers: keep back the response head just reported, whose gRPC status is still to come, and forward nothing of the response. Report
 	// MessageBegun when a message begins to arrive, ResponseHead once more if trailers come before any message, and Timer at Until.
-	Hold
+	AwaitTrailers
 	// StartAttempt: pick an endpoint (avoiding Call.Endpoints when Action.Avoid), take a connection and send the request.
 	StartAttempt
 	// Forward: forward the response just reported. The call has ended but for its body, which Until may bound

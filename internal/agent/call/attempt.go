@@ -13,7 +13,7 @@ import (
 type attempt struct {
 	placed bool // it has left the pool's queue
 	sent   bool // the kernel accepted bytes of its request, or a byte of a response proves it
-	// answered: its response is being held back (Hold); status is that of its head.
+	// answered: its response is being held back (AwaitTrailers); status is that of its head.
 	answered bool
 	pending  bool // its response says in its trailers how it ends
 	probed   bool // it was a probe, whose result was given before its end
@@ -28,7 +28,7 @@ type attempt struct {
 
 // start has the driver start an attempt that has a permit.
 func (c *Call) start(p resilience.Permit, a Action) Action {
-	for (c.live | c.held).Has(c.next) {
+	for (c.live | c.kept).Has(c.next) {
 		c.next = (c.next + 1) % MaxAttempts
 	}
 	a.Do, a.Attempt, a.Route = StartAttempt, c.next, c.route
@@ -185,8 +185,8 @@ func (c *Call) giveUp(now time.Time, t *attempt) {
 
 // dismiss gives up whatever the driver holds, and returns it.
 func (c *Call) dismiss(now time.Time) AttemptSet {
-	all := c.dismissLive(now, 0) | c.held
-	c.held = 0
+	all := c.dismissLive(now, 0) | c.kept
+	c.kept = 0
 	return all
 }
 

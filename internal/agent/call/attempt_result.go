@@ -7,8 +7,8 @@ import (
 	"fairlead.dev/fairlead/internal/agent/resilience"
 )
 
-// responseHead decides what follows a response head. hold: it is worth while to wait for its gRPC status, if nothing else is wrong with it.
-func (c *Call) responseHead(now time.Time, id AttemptID, r *Response, hold bool) Action {
+// responseHead decides what follows a response head. await: it is worth while to wait for its gRPC status, if nothing else is wrong with it.
+func (c *Call) responseHead(now time.Time, id AttemptID, r *Response, await bool) Action {
 	t := c.attempt(id)
 	if t == nil {
 		return c.carryOn()
@@ -17,8 +17,8 @@ func (c *Call) responseHead(now time.Time, id AttemptID, r *Response, hold bool)
 	t.pending = r.GRPCPending
 	v := result{class: classifyResponse(c.plan.Settings, r), response: r}
 	good := !v.failure && !v.retryable
-	if good && hold && t.pending && !t.answered {
-		return c.hold(now, t, r)
+	if good && await && t.pending && !t.answered {
+		return c.awaitTrailers(now, t, r)
 	}
 	c.answeredWith(r.Status, r.GRPCStatus)
 	if good && t.pending && !v.breakerFails {
@@ -57,7 +57,7 @@ func (c *Call) badResponse(now time.Time, id AttemptID, v *result) Action {
 		a.Do = Forward
 	case Wait, StartAttempt:
 		a.Keep = true
-	case Continue, Hold, Park, Forward, Respond, Reject, Abort:
+	case Continue, AwaitTrailers, Park, Forward, Respond, Reject, Abort:
 	}
 	a.Cancel |= dropped
 	return a
@@ -65,9 +65,9 @@ func (c *Call) badResponse(now time.Time, id AttemptID, v *result) Action {
 
 // keep has the driver keep the response of an attempt under way; the one kept before is dropped.
 func (c *Call) keep(id AttemptID) (dropped AttemptSet) {
-	dropped = c.held
+	dropped = c.kept
 	c.over(id)
-	c.held = SetOf(id)
+	c.kept = SetOf(id)
 	return dropped
 }
 
@@ -148,8 +148,8 @@ func (c *Call) end(now time.Time, d RetryDecision) Action {
 		return a
 	}
 	dropped := a.Cancel
-	if c.held != 0 {
-		a = c.forward(now, AttemptID(bits.TrailingZeros8(uint8(c.held))), d)
+	if c.kept != 0 {
+		a = c.forward(now, AttemptID(bits.TrailingZeros8(uint8(c.kept))), d)
 		a.Do = ForwardKept
 		a.Cancel |= dropped
 		return a
@@ -202,8 +202,8 @@ func (c *Call) fallBack(now time.Time, d RetryDecision) (a Action, ok bool) {
 // forward ends the call with a real response.
 func (c *Call) forward(now time.Time, id AttemptID, d RetryDecision) Action {
 	a := Action{Do: Forward, Attempt: id, Until: c.timeOf(after(0, c.own.Settings.Timeouts.MaxDuration))}
-	a.Cancel = c.dismissLive(now, SetOf(id)) | c.held&^SetOf(id)
-	c.live, c.held, c.answering = 0, 0, id
+	a.Cancel = c.dismissLive(now, SetOf(id)) | c.kept&^SetOf(id)
+	c.live, c.kept, c.answering = 0, 0, id
 	c.record(now, OK, d)
 	c.phase = forwarding
 	return a

@@ -19,7 +19,7 @@ type Call struct {
 	OnWake func()
 
 	life
-	attempts  [MaxAttempts]attempt // those in live and held are valid
+	attempts  [MaxAttempts]attempt // those in live and kept are valid
 	endpoints []netip.AddrPort
 	waiters   []resilience.Waiter
 	shard     uint8 // for the instruments; 0: not drawn yet
@@ -60,7 +60,7 @@ type life struct {
 
 	phase     phase
 	live      AttemptSet // under way
-	held      AttemptSet // the one whose response the driver keeps, if it keeps one
+	kept      AttemptSet // the one whose response the driver keeps, if it keeps one
 	next      AttemptID
 	answering AttemptID // whose response is forwarded
 	route     uint8

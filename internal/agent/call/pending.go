@@ -10,12 +10,12 @@ import (
 // The status of a gRPC call comes in the trailers, behind the messages. As long as no message has arrived the response can be kept back,
 // so that a call which fails without one can still be retried.
 
-// holdLimit bounds how long a head is kept back: servers that fail without a message send their trailers with the head, or right behind it,
+// trailersLimit bounds how long a head is kept back: servers that fail without a message send their trailers with the head, or right behind it,
 // and clients of streams may wait for the head alone.
-const holdLimit = 100 * time.Millisecond
+const trailersLimit = 100 * time.Millisecond
 
-// worthHolding reports whether trailers that follow a head could still lead to another attempt, or are the result of a probe.
-func (c *Call) worthHolding(id AttemptID, r *Response) bool {
+// worthAwaiting reports whether trailers that follow a head could still lead to another attempt, or are the result of a probe.
+func (c *Call) worthAwaiting(id AttemptID, r *Response) bool {
 	if !r.GRPCPending || r.RequestUnfinished {
 		return false
 	}
@@ -39,13 +39,13 @@ func (c *Call) retriesGRPC() bool {
 	return false
 }
 
-// hold keeps back the response of an attempt. Its clock has run to here; the call's deadline ends the wait too, by forwarding.
-func (c *Call) hold(now time.Time, t *attempt, r *Response) Action {
+// awaitTrailers keeps back the response of an attempt. Its clock has run to here; the call's deadline ends the wait too, by forwarding.
+func (c *Call) awaitTrailers(now time.Time, t *attempt, r *Response) Action {
 	t.stop(c.momentOf(now))
 	t.answered, t.status = true, r.Status
-	t.until, t.limit = min(c.deadline, c.momentOf(now)+holdLimit), NoLimit
+	t.until, t.limit = min(c.deadline, c.momentOf(now)+trailersLimit), NoLimit
 	a := c.carryOn()
-	a.Do = Hold
+	a.Do = AwaitTrailers
 	return a
 }
 

@@ -21,11 +21,11 @@ func (w *world) checkAction(s *simCall, now time.Time, a Action, g given) error 
 	if a.Keep && holds&^a.Cancel&s.kept() != 0 {
 		return errors.New("two responses are kept")
 	}
-	if err := w.checkHold(s, now, a, g); err != nil {
+	if err := w.checkAwait(s, now, a, g); err != nil {
 		return err
 	}
 	switch a.Do {
-	case Hold:
+	case AwaitTrailers:
 		return nil
 	case Continue:
 		return s.checkContinue(now, a, g)

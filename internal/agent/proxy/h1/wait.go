@@ -167,7 +167,7 @@ func (x *exchange) responseHead() call.Action {
 	}
 	a := x.Call.ResponseHead(x.Now, t.ID, r)
 	if a.Keep {
-		x.hold()
+		x.keepResponse()
 	}
 	return a
 }

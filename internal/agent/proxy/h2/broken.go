@@ -52,9 +52,9 @@ func (s *Session) broken(t *attempt, w how, b *batch) {
 		if x.closed {
 			x.responded(b)
 		}
-	case t == x.held:
+	case t == x.kept:
 		if !t.ended {
-			x.held = nil
+			x.kept = nil
 			t.drop(http2.Cancel, s.now, b)
 			x.call.KeptLost()
 		}

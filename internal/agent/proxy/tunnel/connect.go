@@ -145,17 +145,17 @@ func (x *exchange) Abort() {
 	x.first.Close()
 }
 
-// DropHeld implements drive.Held: there are no responses.
-func (x *exchange) DropHeld() {}
+// DropKept implements drive.Kept: there are no responses.
+func (x *exchange) DropKept() {}
 
-// HeldConn implements drive.Held.
-func (x *exchange) HeldConn() bool { return false }
+// KeptConn implements drive.Kept.
+func (x *exchange) KeptConn() bool { return false }
 
-// CollectHeld implements drive.Held.
-func (x *exchange) CollectHeld() {}
+// CollectKept implements drive.Kept.
+func (x *exchange) CollectKept() {}
 
-// HeldTooLarge implements drive.Held.
-func (x *exchange) HeldTooLarge() bool { return false }
+// KeptTooLarge implements drive.Kept.
+func (x *exchange) KeptTooLarge() bool { return false }
 
 // noRequest is the route.View of a connection without requests.
 type noRequest struct{ name []byte }

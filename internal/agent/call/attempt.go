@@ -33,7 +33,7 @@ func (c *Call) start(p resilience.Permit, a Action) Action {
 	}
 	a.Do, a.Attempt, a.Route = StartAttempt, c.next, c.route
 	c.next = (c.next + 1) % MaxAttempts
-	c.attempts[a.Attempt] = attempt{permit: p, until: c.deadline, limit: c.binding, running: never}
+	c.attempts[a.Attempt] = attempt{permit: p, until: c.deadline, limit: c.deadlineLimit, running: never}
 	c.live |= SetOf(a.Attempt)
 	c.phase = trying
 	c.count++
@@ -56,7 +56,7 @@ func (c *Call) place(now time.Time, id AttemptID, at netip.AddrPort) Action {
 	}
 	c.endpoints = append(c.endpoints, at)
 	t.placed, t.running = true, c.momentOf(now)
-	t.until, t.limit = c.deadline, c.binding
+	t.until, t.limit = c.deadline, c.deadlineLimit
 	t.bound(after(t.running, c.plan.Settings.Timeouts.PerTry), LimitPerTry)
 	if h := &c.plan.Hedge; c.hedgeAt == never && c.hedges < h.Max {
 		c.hedgeAt = after(t.running, h.After)
@@ -67,7 +67,7 @@ func (c *Call) place(now time.Time, id AttemptID, at netip.AddrPort) Action {
 func (c *Call) sending(now time.Time, id AttemptID) Action {
 	if t := c.attempt(id); t != nil && t.placed && !t.answered {
 		t.stop(c.momentOf(now))
-		t.until, t.limit = c.deadline, c.binding
+		t.until, t.limit = c.deadline, c.deadlineLimit
 	}
 	return c.carryOn()
 }
@@ -76,7 +76,7 @@ func (c *Call) requestWritten(now time.Time, id AttemptID) Action {
 	if t := c.attempt(id); t != nil && t.placed && !t.answered {
 		written := c.momentOf(now)
 		t.running = min(t.running, written)
-		t.until, t.limit = c.deadline, c.binding
+		t.until, t.limit = c.deadline, c.deadlineLimit
 		limits := &c.plan.Settings.Timeouts
 		if limits.PerTry > 0 {
 			t.bound(t.running+limits.PerTry-t.spent, LimitPerTry)
@@ -205,5 +205,5 @@ func (c *Call) dismissLive(now time.Time, except AttemptSet) AttemptSet {
 // attempt of a call, while the upstream was being waited for, and if the deadline is not the client's own.
 func (c *Call) cutShort(t *attempt) bool {
 	b := c.plan.Settings.Breaker
-	return b != nil && b.FailureOn.Has(policy.PerTryTimeout) && c.count == 1 && c.binding != LimitClient && t.running != never
+	return b != nil && b.FailureOn.Has(policy.PerTryTimeout) && c.count == 1 && c.deadlineLimit != LimitClient && t.running != never
 }

@@ -19,10 +19,10 @@ type attempt struct {
 	probed   bool // it was a probe, whose result was given before its end
 	status   int
 	limit    Limit
-	until    moment // its deadline
+	until    offset // its deadline
 	// Its clock (rule 2): it has run for spent, and since running; never: it stands.
 	spent   time.Duration
-	running moment
+	running offset
 	permit  resilience.Permit
 }
 
@@ -55,7 +55,7 @@ func (c *Call) place(now time.Time, id AttemptID, at netip.AddrPort) Action {
 		return c.carryOn()
 	}
 	c.endpoints = append(c.endpoints, at)
-	t.placed, t.running = true, c.momentOf(now)
+	t.placed, t.running = true, c.offsetOf(now)
 	t.until, t.limit = c.deadline, c.deadlineLimit
 	t.bound(after(t.running, c.plan.Settings.Timeouts.PerTry), LimitPerTry)
 	if h := &c.plan.Hedge; c.hedgeAt == never && c.hedges < h.Max {
@@ -66,7 +66,7 @@ func (c *Call) place(now time.Time, id AttemptID, at netip.AddrPort) Action {
 
 func (c *Call) sending(now time.Time, id AttemptID) Action {
 	if t := c.attempt(id); t != nil && t.placed && !t.answered {
-		t.stop(c.momentOf(now))
+		t.stop(c.offsetOf(now))
 		t.until, t.limit = c.deadline, c.deadlineLimit
 	}
 	return c.carryOn()
@@ -74,7 +74,7 @@ func (c *Call) sending(now time.Time, id AttemptID) Action {
 
 func (c *Call) requestWritten(now time.Time, id AttemptID) Action {
 	if t := c.attempt(id); t != nil && t.placed && !t.answered {
-		written := c.momentOf(now)
+		written := c.offsetOf(now)
 		t.running = min(t.running, written)
 		t.until, t.limit = c.deadline, c.deadlineLimit
 		limits := &c.plan.Settings.Timeouts
@@ -109,17 +109,17 @@ func (c *Call) forwardedInterim(now time.Time, id AttemptID) Action {
 }
 
 // bound has the attempt end at m, if something else does not end it sooner.
-func (t *attempt) bound(m moment, l Limit) {
+func (t *attempt) bound(m offset, l Limit) {
 	if m < t.until {
 		t.until, t.limit = m, l
 	}
 }
 
 // stop has the clock stand.
-func (t *attempt) stop(now moment) { t.spent, t.running = t.took(now), never }
+func (t *attempt) stop(now offset) { t.spent, t.running = t.took(now), never }
 
 // took is how long the clock has run.
-func (t *attempt) took(now moment) time.Duration {
+func (t *attempt) took(now offset) time.Duration {
 	if t.running == never {
 		return t.spent
 	}
@@ -127,7 +127,7 @@ func (t *attempt) took(now moment) time.Duration {
 }
 
 // horizon is when the first of the attempts under way is overdue, or gets another beside it.
-func (c *Call) horizon() moment {
+func (c *Call) horizon() offset {
 	until := c.hedgeAt
 	for s := c.live; s != 0; s &= s - 1 {
 		until = min(until, c.attempts[bits.TrailingZeros8(uint8(s))].until)
@@ -155,7 +155,7 @@ func (c *Call) admitted(now time.Time) (resilience.Permit, bool) {
 
 // returnPermit gives an attempt's permit back with its result.
 func (c *Call) returnPermit(now time.Time, t *attempt, failed bool) {
-	c.giveBackWith(now, t, resilience.Result{Failed: failed, Took: t.took(c.momentOf(now)), Shard: c.shard})
+	c.giveBackWith(now, t, resilience.Result{Failed: failed, Took: t.took(c.offsetOf(now)), Shard: c.shard})
 }
 
 func (c *Call) giveBackWith(now time.Time, t *attempt, r resilience.Result) {
@@ -177,7 +177,7 @@ func (c *Call) giveBack(t *attempt) {
 // calls is still recorded as slow; otherwise clients that give up would hide it from the breaker (rule 4).
 func (c *Call) giveUp(now time.Time, t *attempt) {
 	b := c.plan.Settings.Breaker
-	if took := t.took(c.momentOf(now)); t.permit.Held() && b.SlowCalls != nil && took > b.SlowCalls.Threshold {
+	if took := t.took(c.offsetOf(now)); t.permit.Held() && b.SlowCalls != nil && took > b.SlowCalls.Threshold {
 		c.giveBackWith(now, t, resilience.Result{GivenUp: true, Took: took, Shard: c.shard})
 	}
 	c.giveBack(t)

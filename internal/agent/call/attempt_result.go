@@ -258,7 +258,7 @@ func (c *Call) leave(now time.Time) {
 	o := &c.outcome
 	r := resilience.Result{Failed: o.Decision > Recovered || o.Truncated, GivenUp: o.Kind == ClientGone, Shard: c.shard}
 	if c.gates > 0 {
-		r.Took = c.momentOf(now) - c.entered
+		r.Took = c.offsetOf(now) - c.entered
 	}
 	if c.asked {
 		c.own.Gates[c.gates].Leave(now, &c.waiters[c.gates], r)

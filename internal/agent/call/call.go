@@ -46,11 +46,11 @@ type life struct {
 	request Request
 
 	started       time.Time
-	deadline      moment
+	deadline      offset
 	deadlineLimit Limit  // whose end the deadline is
-	until         moment // the end of the wait at a gate or between attempts
-	hedgeAt       moment // when the next hedge starts
-	entered       moment // when the last gate was passed
+	until         offset // the end of the wait at a gate or between attempts
+	hedgeAt       offset // when the next hedge starts
+	entered       offset // when the last gate was passed
 
 	drawn  time.Duration // last backoff drawn
 	last   Kind          // how the last attempt ended, or what refused it
@@ -101,7 +101,7 @@ func (c *Call) begin(now time.Time, p *Plan, r Request) Action {
 }
 
 // bound has the call end at m, if something else does not end it sooner.
-func (c *Call) bound(m moment, l Limit) {
+func (c *Call) bound(m offset, l Limit) {
 	if m < c.deadline {
 		c.deadline, c.deadlineLimit = m, l
 	}

@@ -41,9 +41,9 @@ func (c *Call) retriesGRPC() bool {
 
 // awaitTrailers keeps back the response of an attempt. Its clock has run to here; the call's deadline ends the wait too, by forwarding.
 func (c *Call) awaitTrailers(now time.Time, t *attempt, r *Response) Action {
-	t.stop(c.momentOf(now))
+	t.stop(c.offsetOf(now))
 	t.answered, t.status = true, r.Status
-	t.until, t.limit = min(c.deadline, c.momentOf(now)+trailersLimit), NoLimit
+	t.until, t.limit = min(c.deadline, c.offsetOf(now)+trailersLimit), NoLimit
 	a := c.carryOn()
 	a.Do = AwaitTrailers
 	return a
@@ -62,7 +62,7 @@ func (c *Call) messageBegun(now time.Time, id AttemptID) Action {
 // hours, and others wait for the result.
 func (c *Call) forwardPending(now time.Time, id AttemptID) Action {
 	t := &c.attempts[id]
-	t.stop(c.momentOf(now))
+	t.stop(c.offsetOf(now))
 	if t.probed = t.permit.Probe(); t.probed {
 		c.returnPermit(now, t, false)
 	}
@@ -86,7 +86,7 @@ func (c *Call) finishPending(now time.Time, id AttemptID, e *End) {
 	if b := c.plan.Settings.Breaker; b != nil {
 		failed := v.breakerFails || e.Truncated && b.FailureOn.Has(policy.Reset)
 		if t.probed && failed {
-			c.plan.Breaker.Note(now, resilience.Result{Failed: true, Took: t.took(c.momentOf(now)), Shard: c.shard})
+			c.plan.Breaker.Note(now, resilience.Result{Failed: true, Took: t.took(c.offsetOf(now)), Shard: c.shard})
 		}
 		c.returnPermit(now, t, failed)
 	}

@@ -81,7 +81,7 @@ func (c *Call) retry(now time.Time, delay time.Duration) Action {
 	if delay <= 0 {
 		return c.startRetry(now)
 	}
-	c.phase, c.until = waiting, c.momentOf(now)+delay
+	c.phase, c.until = waiting, c.offsetOf(now)+delay
 	return c.carryOn()
 }
 

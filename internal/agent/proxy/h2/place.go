@@ -115,7 +115,7 @@ func (s *Session) dial(x *stream, ctx context.Context) {
 
 // adopt begins to use a connection that was made, by whoever waits for it too.
 func (d *Driver) adopt(l upstream.Lease, limits *policy.Pool, now time.Time, b *batch) {
-	u := newServer(d, l.Conn, limits, now)
+	u := newServerConn(d, l.Conn, limits, now)
 	u.mu.Lock()
 	b.add(&u.out)
 	capacity := u.capacity()

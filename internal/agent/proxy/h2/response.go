@@ -13,10 +13,10 @@ import (
 const maxInterim = 1000
 
 // holds reports whether an attempt is still on the stream on which something has happened.
-func (h holder) holds(u *server) bool { return h.t.u == u && h.t.stream == h.id }
+func (h holder) holds(u *serverConn) bool { return h.t.u == u && h.t.stream == h.id }
 
 // headersFromServer acts on a header block of a response, which is in u.block.
-func (s *Session) headersFromServer(h holder, u *server, f *http2.Frame) error {
+func (s *Session) headersFromServer(h holder, u *serverConn, f *http2.Frame) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := h.t
@@ -137,7 +137,7 @@ func (x *stream) forward(a call.Action, b *batch) {
 }
 
 // dataFromServer acts on a piece of a response's body.
-func (s *Session) dataFromServer(h holder, u *server, f *http2.Frame) error {
+func (s *Session) dataFromServer(h holder, u *serverConn, f *http2.Frame) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t, x := h.t, h.t.x

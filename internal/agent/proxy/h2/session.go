@@ -63,7 +63,7 @@ type Session struct {
 	report  routes.Exchange
 	opened  bool
 	closeBy time.Time      // when the client must have closed the connection that has ended; zero: never
-	tied    *server        // see tie
+	tied    *serverConn    // see tie
 	private *upstream.Pool // for streams that no policy governs
 }
 

@@ -6,7 +6,7 @@ import "fairlead.dev/fairlead/internal/agent/proxy/http2"
 // proxy: the client looks the name up again (rule 25). Streams that are open go on to their end, or are made anew as the policy says.
 
 // tie notes which connection serves a client that chose the address.
-func (s *Session) tie(u *server) {
+func (s *Session) tie(u *serverConn) {
 	if s.tied == u {
 		return
 	}
@@ -30,7 +30,7 @@ func (s *Session) untie() {
 }
 
 // leaves has the clients' connections end that are tied to one that its server ends.
-func (u *server) leaves() {
+func (u *serverConn) leaves() {
 	u.mu.Lock()
 	tied := u.tied
 	u.tied = nil
@@ -40,7 +40,7 @@ func (u *server) leaves() {
 	}
 }
 
-func (s *Session) serverLeaves(u *server) {
+func (s *Session) serverLeaves(u *serverConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.tied == u && !s.over {

@@ -7,7 +7,7 @@ import (
 )
 
 // sendMore has an attempt send on, whose connection has become able to.
-func (s *Session) sendMore(h holder, u *server, now time.Time, b *batch) {
+func (s *Session) sendMore(h holder, u *serverConn, now time.Time, b *batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if h.holds(u) {
@@ -107,7 +107,7 @@ func (t *attempt) appendData(p []byte) {
 }
 
 // noteSent notes whether something was appended behind an offset. It expects the lock of u.
-func (x *stream) noteSent(u *server, offset uint64, b *batch) {
+func (x *stream) noteSent(u *serverConn, offset uint64, b *batch) {
 	if u.out.appended > offset {
 		b.add(&u.out)
 		x.moved, x.sentAt = x.s.now, x.s.now

@@ -29,13 +29,13 @@ type Request struct {
 	Pinned bool
 	// First is a connection to that address that was made outside the pool, to find out who speaks first. It is the call's first
 	// attempt; nil: there is none.
-	First *Server
+	First *ServerConn
 	// Name is that of the server, where the client gives it without a request.
 	Name []byte
 }
 
-// Server is a connection to a server.
-type Server struct {
+// ServerConn is a connection to a server.
+type ServerConn struct {
 	Conn *transport.Conn
 	Peer netip.AddrPort // that Conn was connected to, if that was outside the pool
 	Took time.Duration  // to connect
@@ -46,7 +46,7 @@ type Server struct {
 }
 
 // Close closes the connection, and gives its place back. s may be nil.
-func (s *Server) Close() {
+func (s *ServerConn) Close() {
 	switch {
 	case s == nil:
 	case s.lease.Conn != nil:
@@ -58,7 +58,7 @@ func (s *Server) Close() {
 
 // Connect makes the connection as the policy says. It returns nil when there is none to be had: then the client is to be reset.
 // It takes ownership of r.First.
-func (c *Connector) Connect(r Request) *Server {
+func (c *Connector) Connect(r Request) *ServerConn {
 	x, _ := c.exchanges.Get().(*exchange)
 	if x == nil {
 		x = &exchange{}
@@ -87,8 +87,8 @@ func (c *Connector) Connect(r Request) *Server {
 type exchange struct {
 	drive.Exchange
 
-	server *Server // nil: not connected
-	first  *Server // see Request.First
+	server *ServerConn // nil: not connected
+	first  *ServerConn // see Request.First
 }
 
 var _ drive.Protocol = (*exchange)(nil)
@@ -120,7 +120,7 @@ func (x *exchange) Attempt(l upstream.Lease, id call.AttemptID, start call.Start
 	if l.Conn == nil {
 		x.server = x.first
 	} else {
-		x.server = &Server{Conn: l.Conn.Conn, lease: l}
+		x.server = &ServerConn{Conn: l.Conn.Conn, lease: l}
 		x.Attempted(&drive.Attempt{Lease: l, ID: id, Start: start, Began: x.PlacedAt}, call.OK, 0, routes.NoDetail)
 	}
 	return x.Call.ResponseHead(x.Now, id, call.Response{GRPCStatus: -1})

@@ -182,7 +182,7 @@ func (s *Session) start(x *stream, l upstream.Lease, b *batch) (next call.Action
 	}
 	s.offered(t.u, b)
 	if x.pinned {
-		s.tie(t.u)
+		s.pinTo(t.u)
 	}
 	if t.whole {
 		x.until = x.call.RequestWritten(s.now, t.ID).Until

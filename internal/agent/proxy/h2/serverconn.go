@@ -42,7 +42,7 @@ type serverConn struct {
 	recv             http2.ReceiveWindow
 	nextID           uint32
 	attempts         map[uint32]holder
-	tied             map[*Session]struct{}
+	pinned           map[*Session]struct{}
 	waiting          []holder // that have something to send, and no window of the connection's or room in its output
 	settingsReceived bool
 	leaving          bool   // it takes no new streams

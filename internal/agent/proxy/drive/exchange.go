@@ -212,9 +212,9 @@ func (x *Exchange) clientLeft() call.Action {
 	return x.Call.ClientGone(x.Now)
 }
 
-// Salvage gives back what others wait for, after a panic: the place in the pool, and what the call holds of breakers and gates.
+// ReleaseAfterPanic gives back what others wait for: the place in the pool, and what the call holds of breakers and gates.
 // Whatever goes wrong here went wrong before.
-func (x *Exchange) Salvage() {
+func (x *Exchange) ReleaseAfterPanic() {
 	Try(func() {
 		if x.Route != nil {
 			x.cancelSlot()

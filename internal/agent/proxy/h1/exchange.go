@@ -81,15 +81,15 @@ func (x *exchange) abandon() {
 	x.free()
 }
 
-// salvage gives back what others wait for, after a panic: places in the pool, the breaker's permit, replay memory. x is not used
+// releaseAfterPanic gives back what others wait for: places in the pool, the breaker's permit, replay memory. x is not used
 // again.
-func (x *exchange) salvage() {
-	drive.Try(x.salvageAttempts)
-	x.Salvage()
+func (x *exchange) releaseAfterPanic() {
+	drive.Try(x.releaseAttempts)
+	x.ReleaseAfterPanic()
 	drive.Try(x.upload.replay.Forfeit)
 }
 
-func (x *exchange) salvageAttempts() {
+func (x *exchange) releaseAttempts() {
 	for i := range x.attempts {
 		t := &x.attempts[i]
 		if t.streaming {

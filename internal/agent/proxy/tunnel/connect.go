@@ -68,7 +68,7 @@ func (c *Connector) Connect(r Request) *ServerConn {
 	ended := false
 	defer func() {
 		if !ended { // a panic
-			x.salvage()
+			x.releaseAfterPanic()
 		}
 	}()
 	x.begin(&r)
@@ -109,10 +109,10 @@ func (x *exchange) end() {
 	x.Client, x.First, x.server, x.first = nil, nil, nil, nil
 }
 
-// salvage gives back what others wait for, after a panic. x is not used again.
-func (x *exchange) salvage() {
+// releaseAfterPanic gives back what others wait for. x is not used again.
+func (x *exchange) releaseAfterPanic() {
 	drive.Try(x.Abort)
-	x.Salvage()
+	x.ReleaseAfterPanic()
 }
 
 // Attempt implements drive.Protocol: a connection is all that is attempted.

@@ -76,13 +76,13 @@ const (
 	Repair
 	// Hedged: an attempt beside others that have not been answered for long.
 	Hedged
-	// Fallen: the one attempt on the fallback's route.
-	Fallen
+	// FallbackStart: the one attempt on the fallback's route.
+	FallbackStart
 	// StartCount is the number of kinds.
 	StartCount
 )
 
-var startNames = [StartCount]string{First: "first", Retry: "retry", Repair: "repair", Hedged: "hedge", Fallen: "fallback"}
+var startNames = [StartCount]string{First: "first", Retry: "retry", Repair: "repair", Hedged: "hedge", FallbackStart: "fallback"}
 
 // String returns the kind as metrics and logs show it.
 func (s Start) String() string { return startNames[min(s, StartCount-1)] }

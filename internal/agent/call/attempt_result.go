@@ -196,7 +196,7 @@ func (c *Call) fallBack(now time.Time, d RetryDecision) (a Action, ok bool) {
 		c.plan, c.route = c.own, 0
 		return Action{Cancel: others}, false
 	}
-	return c.start(p, Action{Start: Fallen, Cancel: others}), true
+	return c.start(p, Action{Start: FallbackStart, Cancel: others}), true
 }
 
 // forward ends the call with a real response.

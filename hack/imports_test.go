@@ -32,7 +32,7 @@ var packages = map[string][]string{
 	"internal/agent/transport":          {},
 	"internal/agent/upstream":           {"internal/agent/transport", "internal/agent/via", "internal/policy", "internal/agent/resilience", "internal/agent/call"},
 	"internal/agent/transport/tlslayer": {"internal/agent/transport"},
-	"internal/agent/names":              {},
+	"internal/agent/dns":                {},
 	"internal/agent/via":                {},
 	"internal/agent/capture/netns":      {},
 	"internal/agent/capture/pods":       {},

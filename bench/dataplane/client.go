@@ -104,14 +104,7 @@ func (c *client) call() (bool, error) {
 	if c.streams > 0 {
 		return c.callStreams()
 	}
-	if c.conn == nil {
-		conn, err := c.dial()
-		if err != nil {
-			return false, err
-		}
-		c.conn = conn
-	}
-	if _, err := c.conn.Write(c.request); err != nil {
+	if err := c.ask(); err != nil {
 		return false, err
 	}
 	n := 0
@@ -141,6 +134,19 @@ func (c *client) call() (bool, error) {
 		}
 		return ok, nil
 	}
+}
+
+// ask sends a request of HTTP/1.1, over a new connection if there is none.
+func (c *client) ask() error {
+	if c.conn == nil {
+		conn, err := c.dial()
+		if err != nil {
+			return err
+		}
+		c.conn = conn
+	}
+	_, err := c.conn.Write(c.request)
+	return err
 }
 
 // dial connects to the upstream, from the address of the pod that it is the turn of.

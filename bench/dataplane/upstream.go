@@ -83,22 +83,25 @@ func answerAll(c net.Conn, bulk bool) {
 			n = 0
 			continue
 		}
-		out := answerKB
-		switch {
-		case bytes.HasPrefix(buf, []byte("GET /websocket")):
-			out = answerUpgrade
-		case bytes.HasPrefix(buf, []byte("GET /fail10")):
-			if calls.Add(1)%10 == 0 {
-				out = answerFail
-			}
-		case bytes.HasPrefix(buf, []byte("GET /mb")):
-			out = answerMB
-		}
+		out := answerTo(buf)
 		if _, err := c.Write(out); err != nil {
 			return
 		}
 		n = 0
 	}
+}
+
+// answerTo is what a request gets.
+func answerTo(request []byte) []byte {
+	switch {
+	case bytes.HasPrefix(request, []byte("GET /websocket")):
+		return answerUpgrade
+	case bytes.HasPrefix(request, []byte("GET /fail10")) && calls.Add(1)%10 == 0:
+		return answerFail
+	case bytes.HasPrefix(request, []byte("GET /mb")):
+		return answerMB
+	}
+	return answerKB
 }
 
 // whole reports whether a request has arrived to its end.

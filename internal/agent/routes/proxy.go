@@ -28,7 +28,7 @@ type proxy struct {
 // Connect implements upstream.Proxy.
 func (p proxy) Connect(c *transport.Conn, port uint16) error {
 	if p.unknown { // to ask without them would have the proxy see what the policy does not mean it to
-		return &upstream.ProxyError{Err: via.ErrCredentials, Refused: true}
+		return &upstream.ProxyError{Err: connectproxy.ErrCredentials, Refused: true}
 	}
 	q := connectproxy.Request{Host: p.host, Port: p.port}
 	if port != 0 { // TLS may be spoken on another one
@@ -42,7 +42,7 @@ func (p proxy) Connect(c *transport.Conn, port uint16) error {
 		return err
 	}
 	if answer != nil {
-		return &upstream.ProxyError{Err: answer, Refused: via.Final(answer)}
+		return &upstream.ProxyError{Err: answer, Refused: connectproxy.Final(answer)}
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 func detailOfProxy(err error, otherwise routes.Detail) routes.Detail {
 	var refused *connectproxy.Refused
 	switch {
-	case errors.Is(err, via.ErrCredentials):
+	case errors.Is(err, connectproxy.ErrCredentials):
 		return routes.DetailProxyNoCredentials
 	case errors.Is(err, connectproxy.ErrHost):
 		return routes.DetailProxyRefused

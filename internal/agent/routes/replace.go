@@ -44,7 +44,7 @@ func (s *Table) updateClusters(key string, of versions) {
 	s.mu.Lock()
 	all := slices.Collect(maps.Values(s.states.all[key]))
 	for _, st := range all {
-		st.security = of.security(st.security, st.key.destination)
+		st.security = of.security(st.security, st.key)
 	}
 	s.mu.Unlock()
 	for _, st := range all {
@@ -88,7 +88,7 @@ func (v *version) configure(e *entry) bool {
 		return false
 	}
 	b := t.profile.byKey[e.key.binding]
-	if b == nil || !b.knows(e.key.destination) {
+	if b == nil || !b.knows(e.key.destination) || e.key.intercepted && !b.Intercepts() {
 		return false
 	}
 	if e.binding == b {
@@ -113,7 +113,7 @@ func (s *Table) publish(v *version, bindings map[string]versions) (unused []*ent
 		}
 		of := bindings[e.key.binding]
 		e.state.cluster.Update(of.hosts(e.key.destination))
-		e.state.security = of.security(e.state.security, e.key.destination)
+		e.state.security = of.security(e.state.security, e.key)
 		e.pool.Secure(e.state.security)
 	}
 	s.late, s.bindings = nil, bindings

@@ -128,7 +128,7 @@ func (x *Exchange) dial(a call.Action, until time.Time) (upstream.Lease, call.Ki
 	if limit <= 0 {
 		limit = x.ConnectTimeout
 	}
-	secured := x.Route.Originates() && !x.Unsecured
+	secured := x.Route.Secured() && !x.Unsecured
 	x.slot.ConnectTimeout, x.slot.HandshakeTimeout = 0, 0
 	if secured { // the limits are those of stages
 		x.slot.ConnectTimeout, x.slot.HandshakeTimeout = limit, x.Plan.Settings.Timeouts.TLSHandshake

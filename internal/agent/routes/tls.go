@@ -3,6 +3,7 @@ package routes
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"fairlead.dev/fairlead/internal/agent/transport"
@@ -11,16 +12,20 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// material is what a binding's TLS refers to, as the snapshot has it; nil: nothing, or it is not known. It can be compared.
+// material is what a binding's target refers to, as the snapshot has it; nil: nothing, or it is not known. It can be compared.
 type material struct {
-	roots *policy.Roots
-	pair  *policy.KeyPair
+	roots       *policy.Roots
+	pair        *policy.KeyPair
+	credentials *policy.Credentials
 }
 
-// material returns what a target's TLS refers to.
+// material returns what a target refers to.
 func (n *installation) material(to *policy.Target) material {
-	return material{roots: n.Roots[to.TLS.Roots], pair: n.KeyPairs[to.TLS.Certificate]}
+	return material{roots: n.Roots[to.TLS.Roots], pair: n.KeyPairs[to.TLS.Certificate], credentials: n.Credentials[to.Via.Credentials]}
 }
+
+// securesAs reports whether both make the same of TLS.
+func (m material) securesAs(o material) bool { return m.roots == o.roots && m.pair == o.pair }
 
 // client returns who the agent is to the hosts of a target that it speaks TLS to; nil: it does not.
 func (m material) client(t *policy.TLS) (*tlslayer.Client, error) {
@@ -52,7 +57,7 @@ func (m material) client(t *policy.TLS) (*tlslayer.Client, error) {
 // secure gives the binding its client: the one that old has, with the sessions of its servers, if nothing of it has changed.
 func (b *Binding) secure(m material, old *Binding) (err error) {
 	b.material = m
-	if old != nil && old.material == m && old.source.To.TLS == b.source.To.TLS {
+	if old != nil && old.material.securesAs(m) && old.source.To.TLS == b.source.To.TLS {
 		b.client = old.client
 		return nil
 	}
@@ -88,10 +93,17 @@ func (s server) Handshake(c *transport.Conn, multiplexed bool) error {
 // security returns how the newest version has connections to a destination secured, given how they are.
 func (v versions) security(now upstream.Security, k stateKey) upstream.Security {
 	b := v[0]
-	switch {
-	case k.intercepted && !b.Intercepts(): // for connections of before
-		return now
-	case b.client == nil, b.Intercepts() && !k.intercepted:
+	if k.intercepted {
+		i := slices.IndexFunc(v, (*Binding).Intercepts)
+		switch {
+		case i >= 0:
+			b = v[i]
+		case now != nil: // for connections of before
+			return now
+		default: // whatever has happened, not in the clear
+			return server{tlslayer.Unable(tlslayer.NoRoots).Server("")}
+		}
+	} else if b.client == nil || b.Intercepts() {
 		return nil
 	}
 	if s, ok := now.(server); ok && s.Client() == b.client {

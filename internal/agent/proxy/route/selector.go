@@ -192,6 +192,16 @@ func (s *Selector) every(is func(*routes.Candidate) bool) bool {
 	return true
 }
 
+// MayGoThroughProxy reports whether calls of the connection may go through a proxy: then it may be that nothing else of it gets anywhere.
+func (s *Selector) MayGoThroughProxy() bool {
+	for i := range s.candidates {
+		if s.candidates[i].ThroughProxy() {
+			return true
+		}
+	}
+	return false
+}
+
 // NeedsName reports whether it depends on the name that a connection as a whole is for, which governs it: see NameWhole.
 func (s *Selector) NeedsName() bool { return len(s.candidates) > 0 && s.candidates[0].NeedsHost() }
 

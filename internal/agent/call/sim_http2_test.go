@@ -86,7 +86,7 @@ func (w *world) meets(s *simCall, id AttemptID, now time.Time, ended simStream, 
 		return nil
 	case !t.until.IsZero():
 		w.ends[simHeldCut]++
-		return w.failHeld(s, now, id, f)
+		return w.failAwaited(s, now, id, f)
 	default:
 		w.ends[end]++
 		return w.fail(s, now, id, f)

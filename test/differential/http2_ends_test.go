@@ -26,7 +26,7 @@ func serverResetScenarios() []scenario {
 		list = append(list,
 			overHTTP2("server-resets-with-"+name, func(c *h2client) {
 				c.post("/", "content").message()
-			}, func(s *h2stream) { s.message(); _ = s.Reset(code) }).but(resetIsAnswered),
+			}, func(s *h2stream) { s.message(); _ = s.Reset(code) }).but(resetIsAnswered).under(fewKinds...),
 			overHTTP2("server-resets-behind-the-head-with-"+name, func(c *h2client) {
 				c.get("/").message()
 				c.get("/").message()
@@ -34,7 +34,7 @@ func serverResetScenarios() []scenario {
 				_ = s.Headers(false, http2test.F(":status", "200"))
 				time.Sleep(50 * time.Millisecond)
 				_ = s.Reset(code)
-			}))
+			}).under(fewKinds...))
 	}
 	return append(list,
 		overHTTP2("server-resets-in-the-middle", func(c *h2client) {
@@ -106,7 +106,7 @@ func clientResetScenarios() []scenario {
 				s.r.mark("asked")
 				s.expectReset()
 				s.r.mark("reset")
-			}),
+			}).under(fewKinds...),
 			overHTTP2("client-resets-a-download-with-"+name, func(c *h2client) {
 				s := c.get("/")
 				_, _ = s.Received(1000)
@@ -117,7 +117,7 @@ func clientResetScenarios() []scenario {
 				_ = s.Data([]byte(noise(1000)), false)
 				s.expectReset()
 				s.r.mark("reset")
-			}))
+			}).under(fewKinds...))
 	}
 	return append(list,
 		overHTTP2("client-resets-an-upload", func(c *h2client) {
@@ -265,7 +265,7 @@ var (
 	// refusedIsAnswered: one that is refused again and again is answered then.
 	refusedIsAnswered = difference{id: refusedIsRepeated.id, adjust: func(o *observation) {
 		again(o, 2)
-		answeredHTTP2("502", "refused_stream")(o)
+		answeredHTTP2("502", "reset")(o)
 	}}
 	// staysHTTP2 is stays for HTTP/2.
 	staysHTTP2 = difference{id: stays.id, kinds: []kind{service, serviceHTTP2}, adjust: func(o *observation) {

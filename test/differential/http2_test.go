@@ -136,7 +136,7 @@ func http2BodyScenarios() []scenario {
 		}, func(s *h2stream) {
 			s.message()
 			s.answer(200, noise(3<<20))
-		}).under(fewKinds...),
+		}).under(fewKinds...).inTime(busySlack),
 		overHTTP2("padding", func(c *h2client) {
 			s := c.begin(false, c.head("POST", "/"))
 			_, _ = s.Padded([]byte("con"), 200, false)
@@ -210,7 +210,7 @@ func http2BodyScenarios() []scenario {
 			s.answer(413, "enough")
 			_ = s.Reset(http2.ErrCodeNo)
 		}),
-		{name: "a-client-that-reads-late", kinds: fewKinds, play: func(r *run) {
+		{name: "a-client-that-reads-late", kinds: fewKinds, slack: busySlack, play: func(r *run) {
 			r.streamsOf(0, http2test.Options{}, func(s *h2stream) { s.answer(200, noise(1<<20)) })
 			r.speaks(http2test.Options{HoldWindows: true}, func(c *h2client) {
 				s := c.get("/")
@@ -221,11 +221,11 @@ func http2BodyScenarios() []scenario {
 				s.message()
 			})
 		}},
-		{name: "a-client-with-small-windows", kinds: fewKinds, play: func(r *run) {
+		{name: "a-client-with-small-windows", kinds: fewKinds, slack: busySlack, play: func(r *run) {
 			r.streamsOf(0, http2test.Options{}, func(s *h2stream) { s.answer(200, noise(20_000)) })
 			r.speaks(http2test.Options{Settings: []http2.Setting{{ID: http2.SettingInitialWindowSize, Val: 100}}}, func(c *h2client) { c.get("/").message() })
 		}},
-		{name: "a-server-with-small-windows", kinds: fewKinds, play: func(r *run) {
+		{name: "a-server-with-small-windows", kinds: fewKinds, slack: busySlack, play: func(r *run) {
 			o := http2test.Options{Settings: []http2.Setting{{ID: http2.SettingInitialWindowSize, Val: 100}, {ID: http2.SettingHeaderTableSize, Val: 0}}}
 			r.streamsOf(0, o, func(s *h2stream) { s.message(); s.answer(200, "taken") })
 			r.speaks(http2test.Options{}, func(c *h2client) { c.post("/", noise(20_000)).message() })

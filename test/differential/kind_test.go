@@ -62,9 +62,9 @@ var (
 	httpKinds = []kind{service, headless, host, block, serviceHTTP}
 	rawKinds  = []kind{service, headless, everything, neighbour, serviceTCP}
 	fewKinds  = []kind{service, host}
-	h2Kinds   = []kind{service, headless, host, serviceHTTP2}
-	grpcKinds = []kind{service, headless, host, serviceGRPC}
-	tlsKinds  = []kind{service, headless, host, neighbour, serviceTLS}
+	h2Kinds   = []kind{service, host, serviceHTTP2}
+	grpcKinds = []kind{service, host, serviceGRPC}
+	tlsKinds  = []kind{host, neighbour, serviceTLS}
 )
 
 const (

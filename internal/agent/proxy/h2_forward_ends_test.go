@@ -235,6 +235,10 @@ func (c *talkingClient) response(k *talk, s *http2test.Stream) {
 		c.t.Errorf("%s is not answered: %v", k.id, err)
 		return
 	}
+	if why := head.Get("fairlead-reason"); why != "" {
+		c.t.Errorf("%s is answered by the agent: %s", k.id, why)
+		return
+	}
 	interims, err := s.Interims(len(k.interims))
 	if d := cmp.Diff(k.interims, interims); err != nil || d != "" {
 		c.t.Errorf("%s has other interim responses: %v (-want +got):\n%s", k.id, err, d)

@@ -229,7 +229,7 @@ func connectionEndScenarios() []scenario {
 		{name: "client-that-says-hello-and-waits", kinds: h2Kinds, play: func(r *run) {
 			r.streamsOf(0, http2test.Options{}, served)
 			r.speaks(http2test.Options{}, func(c *h2client) {
-				r.seen.note("client", "is told the server's settings: %v", c.AwaitSettingsAck(1) == nil)
+				r.seen.note("client", "is sent the server's settings: %v", c.AwaitSettingsAck(1) == nil)
 				c.get("/").message()
 			})
 		}},
@@ -272,7 +272,7 @@ var (
 		o.actors["client"] = []string{"stays connected"}
 		delete(o.spans, "everything")
 	}}
-	// cutIsResetHTTP2: of a connection that breaks, the streams are told that do.
+	// cutIsResetHTTP2: of a connection that breaks, the streams are reset that do.
 	cutIsResetHTTP2 = difference{id: cutIsReset.id, adjust: func(o *observation) {
 		o.replace("client, ", func(l string) string {
 			return strings.Replace(l, "then the end of the connection", "then reset INTERNAL_ERROR", 1)

@@ -80,14 +80,14 @@ func (c *h2client) post(path, body string, more ...string) *h2stream {
 	return s
 }
 
-// leaving notes whether the connection is told to end, or does.
+// leaving notes whether the client is asked to end the connection.
 func (c *h2client) leaving() {
 	all := c.Conn
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		if g, err := all.AwaitGoAway(); err == nil {
-			c.r.seen.note("client", "is told to open no more streams than %d: %v", g.Last, g.Code)
+			c.r.seen.note("client", "is asked to open no more streams than %d: %v", g.Last, g.Code)
 		}
 	}()
 	select {

@@ -12,7 +12,7 @@ const simConns = 6
 
 // simConn is a connection. Another one takes its place when it ends.
 type simConn struct {
-	born    int // by which streams of one that has ended are told from those of its successor
+	born    int // by which streams of one that has ended are distinguished from those of its successor
 	streams int // that were opened
 }
 

@@ -130,12 +130,12 @@ func http2BodyScenarios() []scenario {
 		overHTTP2("large-content-both-ways", func(c *h2client) {
 			s := c.begin(false, c.head("POST", "/"))
 			done := make(chan error, 1)
-			go func() { done <- s.Data([]byte(noise(2<<20)), true) }()
+			go func() { done <- s.Data([]byte(noise(512<<10)), true) }()
 			s.message()
 			<-done
 		}, func(s *h2stream) {
 			s.message()
-			s.answer(200, noise(3<<20))
+			s.answer(200, noise(1<<20))
 		}).under(fewKinds...).inTime(busySlack),
 		overHTTP2("padding", func(c *h2client) {
 			s := c.begin(false, c.head("POST", "/"))

@@ -70,7 +70,7 @@ var concerns = []struct {
 	{"to[].tls.caBundleRef.kind", []string{agent}}, // what is read: agents know roots by a name
 	{"to[].tls.caBundleRef.key", []string{agent}},
 	{"to[].tls", []string{http1, http2}},
-	{"to[].via", []string{http1, http2, opaque}},
+	{"to[].via.proxy", []string{http1, http2, opaque}},
 	{"to[]", []string{agent}}, // which connections are governed
 	{"mode", []string{agent}},
 	{"podSelector", []string{agent}},

@@ -177,7 +177,12 @@ func tlsNeighbourScenarios() []scenario {
 		talk("server-closes", "ping", "bye!"),
 		talk("server-resets", "ping", "rset"),
 		{name: "server-that-speaks-http", kinds: tlsKinds, play: func(r *run) {
-			r.serve(0, func(p *peer) { p.await(); _, _ = p.in.Peek(1); p.say("HTTP/1.1 400 Bad Request\r\n\r\n"); p.gone(4 * time.Second) })
+			r.serve(0, func(p *peer) {
+				p.await()
+				_, _ = p.in.Peek(1)
+				p.say("HTTP/1.1 400 Bad Request\r\n\r\n")
+				p.gone(4 * time.Second)
+			})
 			r.client(func(p *peer) {
 				p.await()
 				err := tls.Client(p.conn, &tls.Config{RootCAs: trusted(), ServerName: serverName}).Handshake()

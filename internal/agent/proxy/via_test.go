@@ -80,7 +80,7 @@ func connects(int) string { return "" }
 
 // Calls to a host go through the proxy by name, wherever the client has connected, and their connections are kept.
 //
-//enforces:agent to[].via.proxy
+//enforces:http1 to[].via.proxy
 func TestCallsGoThroughTheProxy(t *testing.T) {
 	proxy, asked := tunnelling(t, serve(t, echo), connects)
 	w := build(t, netip.MustParseAddrPort(dead+":80"), through("*.example", proxy, nil))
@@ -96,6 +96,7 @@ func TestCallsGoThroughTheProxy(t *testing.T) {
 	}
 }
 
+//enforces:opaque to[].via.proxy
 func TestTLSGoesThroughTheProxy(t *testing.T) {
 	server, config := greeter(t)
 	proxy, asked := tunnelling(t, server, connects)

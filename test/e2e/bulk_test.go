@@ -14,7 +14,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-var _ = Describe("a body of 100 MiB", Ordered, func() {
+var _ = Describe("a body of 100 MiB", Ordered, ContinueOnFailure, func() {
 	const size = 100 << 20
 	var p *programs
 	var sum string

@@ -62,11 +62,14 @@ var httpClients = map[string]httpClient{
 	"Java": {"1.1", "2", []string{"java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", "/work/classes", "HttpCalls"}},
 }
 
-// answers makes n calls and returns what the program prints of them, sorted.
+// answers makes n calls and returns what the program prints of them.
 func (p *programs) answers(ctx context.Context, c httpClient, url string, n int) []string {
 	GinkgoHelper()
 	switch c.command[0] {
 	case "curl":
+		if c.version == "2" { // curl 7.88 cannot use such a connection again, whoever has answered
+			return p.run(ctx, append([]string{"/bin/sh", "-c", `for i in $(seq ` + fmt.Sprint(n) + `); do "$@"; done`, "sh"}, append(slices.Clone(c.command), url)...)...)
+		}
 		return p.run(ctx, append(slices.Clone(c.command), fmt.Sprintf("%s&i=[1-%d]", url, n))...)
 	case testserver:
 		var sum summary
@@ -118,7 +121,7 @@ func grpcEntries(each func(ctx context.Context, call grpcClient)) []any {
 	}
 }
 
-var _ = Describe("other people's clients and servers", Ordered, func() {
+var _ = Describe("other people's clients and servers", Ordered, ContinueOnFailure, func() {
 	var p *programs
 	calls := 0
 	key := func() string { calls++; return fmt.Sprintf("clients-%d", calls) }
@@ -147,7 +150,7 @@ var _ = Describe("other people's clients and servers", Ordered, func() {
 		GinkgoHelper()
 		const n = 10
 		k := key()
-		before := p.tries(ctx, "clients")
+		before := p.answered(ctx, "clients")
 		got := p.answers(ctx, c, fmt.Sprintf("http://%s:%s/healed?failPercent=40&key=%s", p.name(server), port(c.version), k), n)
 		Expect(got).To(And(HaveLen(n), HaveEach("200 "+c.version)), server)
 		saw := p.saw(ctx, k)
@@ -158,7 +161,7 @@ var _ = Describe("other people's clients and servers", Ordered, func() {
 		if scheme == "https" {
 			Expect(saw.LastHeader).To(HaveKeyWithValue("X-Scheme", []string{scheme}), "TLS is spoken to %s", server)
 		}
-		Eventually(func() int { return p.tries(ctx, "clients") - before }).WithContext(ctx).Should(Equal(saw.Requests), "as the agent has counted")
+		Eventually(func() int { return p.answered(ctx, "clients") - before }).WithContext(ctx).Should(Equal(saw.Requests), "as the agent has counted")
 	}
 
 	DescribeTable("see no failure that a retry can heal", clients(func(ctx context.Context, c httpClient) {

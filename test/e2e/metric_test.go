@@ -44,6 +44,12 @@ func (p *programs) tries(ctx context.Context, policy string, labels ...string) i
 	return p.counted(ctx, "fairlead_proxy_tries_total", policy, labels...)
 }
 
+// answered is how many of them were answered with a status. What a client has opened in vain, as Go does when several calls begin at once, is not.
+func (p *programs) answered(ctx context.Context, policy string) int {
+	GinkgoHelper()
+	return p.tries(ctx, policy, `code="2xx"`) + p.tries(ctx, policy, `code="5xx"`)
+}
+
 // counted is a metric of the agent of the client's node, for a policy.
 func (p *programs) counted(ctx context.Context, name, policy string, labels ...string) int {
 	GinkgoHelper()

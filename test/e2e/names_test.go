@@ -10,7 +10,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-var _ = Describe("names, proxies and QUIC", Ordered, func() {
+var _ = Describe("names, proxies and QUIC", Ordered, ContinueOnFailure, func() {
 	var p *programs
 
 	BeforeAll(func(ctx context.Context) { p = newPrograms(ctx) }, NodeTimeout(4*time.Minute))
@@ -64,10 +64,13 @@ retry: {maxRetries: 5, when: [ConnectFailure, GatewayError], backoff: {initialIn
 		send := func() []string { return p.run(ctx, "/usr/bin/python3", "/programs/packet.py", ip, "443") }
 		spec := fmt.Sprintf(`
 podSelector: {matchLabels: {app: programs}}
-to: [{cidr: {block: %s/32}}]
+to:
+- {cidr: {block: %s/32}}
 `, ip)
 		p.policy(ctx, "quic", spec)
 		Expect(send()).To(Equal([]string{"answered hello"}))
+		// The agent looks at its counters every few minutes, and when it captures something else.
+		p.edit(ctx, "quic", spec+"- {cidr: {block: 192.0.2.0/24}}\n")
 		Eventually(func() string { return fmt.Sprint(p.get(ctx, "quic").Object["status"]) }).WithContext(ctx).WithTimeout(40 * time.Second).
 			Should(ContainSubstring("QUICSeen"))
 		p.edit(ctx, "quic", spec+"udp443: Reject\n")

@@ -165,3 +165,15 @@ func (p *programs) saw(ctx context.Context, key string) seen {
 	Expect(json.Unmarshal([]byte(p.serve(ctx, testserver, "get", "http://127.0.0.1:8080/_stats?key="+key)), &got)).To(Succeed())
 	return got
 }
+
+// known waits until the agent of the client's node knows n ready endpoints of a Service. No other node has a governed pod.
+func (p *programs) known(ctx context.Context, service string, n int) {
+	GinkgoHelper()
+	Eventually(func() (int, error) {
+		f, err := p.k.askAgent(ctx, p.k.agentOn(ctx, p.client.Spec.NodeName))
+		if err != nil {
+			return 0, err
+		}
+		return f.endpoints(p.namespace + "/" + service), nil
+	}).WithContext(ctx).WithPolling(200*time.Millisecond).Should(Equal(n), "known endpoints of "+service)
+}

@@ -23,7 +23,7 @@ loadBalancing: {policy: RoundRobin}
 retry: {maxRetries: 2, backoff: {initialInterval: 5ms}, budget: {percent: 100, minRetriesPerSecond: 1000, window: 10s}}
 `
 
-var _ = Describe("databases and mail", Ordered, func() {
+var _ = Describe("databases and mail", Ordered, ContinueOnFailure, func() {
 	var p *programs
 	psql := func(service, statement string) []string {
 		url := fmt.Sprintf("host=%s user=postgres sslmode=disable gssencmode=disable connect_timeout=60", p.name(service))

@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-var _ = Describe("a websocket", Ordered, func() {
+var _ = Describe("a websocket", Ordered, ContinueOnFailure, func() {
 	var p *programs
 
 	BeforeAll(func(ctx context.Context) {

@@ -50,25 +50,30 @@ func (bytesCodec) Unmarshal(data []byte, v any) error {
 func (u *upstream) grpcServer() *grpc.Server {
 	return grpc.NewServer(grpc.ForceServerCodec(bytesCodec{}), grpc.UnknownServiceHandler(func(_ any, s grpc.ServerStream) error {
 		md, _ := metadata.FromIncomingContext(s.Context())
-		if u.enterGRPC(md) {
+		fails := u.enterGRPC(md)
+		var m []byte
+		if err := s.RecvMsg(&m); err != nil && !errors.Is(err, io.EOF) {
+			return err // as servers of unary calls do, it has the whole request before it answers
+		}
+		if fails {
 			return status.Error(codes.Unavailable, "as asked for")
 		}
 		if d, err := time.ParseDuration(first(md, "delay")); err == nil {
 			pause(s.Context(), d)
 		}
-		return echoMessages(s)
+		return echoMessages(s, m)
 	}))
 }
 
-func echoMessages(s grpc.ServerStream) error {
+// echoMessages sends back the first message, and those that follow.
+func echoMessages(s grpc.ServerStream, m []byte) error {
 	for {
-		var m []byte
+		if err := s.SendMsg(&m); err != nil {
+			return err
+		}
 		if err := s.RecvMsg(&m); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
-			return err
-		}
-		if err := s.SendMsg(&m); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package call
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -33,6 +34,14 @@ func (c *Call) Placed(now time.Time, id AttemptID, at netip.AddrPort) Action {
 		c.compare(now, a, s.place(now, id, at))
 	}
 	return a
+}
+
+// Reached tells to which endpoint an attempt's connection has been made, which may be another one than it was placed for: that was slower. A retry
+// avoids both.
+func (c *Call) Reached(id AttemptID, at netip.AddrPort) {
+	if t := c.attempt(id); t != nil && t.placed && !slices.Contains(c.endpoints, at) {
+		c.endpoints = append(c.endpoints, at)
+	}
 }
 
 // Sending tells that there is a connection and the request is being sent, or sent on: the attempt's clock stands until
@@ -88,9 +97,9 @@ func (c *Call) Interim(now time.Time, id AttemptID) Action {
 // message: it is as if the head had said what they say.
 func (c *Call) ResponseHead(now time.Time, id AttemptID, r Response) Action {
 	s := c.follower(now)
-	a := c.responseHead(now, id, &r, c.worthHolding(id, &r))
+	a := c.responseHead(now, id, &r, c.worthAwaiting(id, &r))
 	if s != nil { // which cannot wait for what the driver does not
-		c.compare(now, a, s.responseHead(now, id, &r, a.Do == Hold))
+		c.compare(now, a, s.responseHead(now, id, &r, a.Do == AwaitTrailers))
 	}
 	return a
 }
@@ -109,9 +118,9 @@ func (c *Call) MessageBegun(now time.Time, id AttemptID) Action {
 // KeptLost tells that the response kept cannot be forwarded any more, and has been dropped: its place was needed for the next
 // attempt.
 func (c *Call) KeptLost() {
-	c.held = 0
+	c.kept = 0
 	if c.shadowed {
-		c.shadow.held = 0
+		c.shadow.kept = 0
 	}
 }
 
@@ -158,7 +167,7 @@ func (c *Call) ClientGone(now time.Time) Action {
 	return a
 }
 
-// Finished tells how the forwarding of an attempt's response ended, which settles what waited for it, and returns the final outcome.
+// Finished tells how the forwarding of an attempt's response ended, which decides what waited for it, and returns the final outcome.
 func (c *Call) Finished(now time.Time, id AttemptID, e End) Outcome {
 	if c.shadowed {
 		c.shadow.finished(now, id, &e)

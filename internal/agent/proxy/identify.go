@@ -67,7 +67,7 @@ func (c *connection) identifyClear() bool {
 
 // decide acts on what the first bytes showed. Whatever it is, no policy for a name governs it as a whole unless it names one. s is the
 // connection to the server if there is one already.
-func (c *connection) decide(proto detect.Protocol, s *tunnel.Server) (http bool) {
+func (c *connection) decide(proto detect.Protocol, s *tunnel.ServerConn) (http bool) {
 	why := PassedOther
 	switch c.routes.NameWhole(""); proto {
 	case detect.HTTP1:
@@ -105,10 +105,11 @@ func (c *connection) identifyName() (ok bool) {
 // to see just that.
 //
 // The connection is made outside the pool, and not retried: the client may turn out to speak HTTP, and then it must not have used up
-// a place that a request needs.
+// a place that a request needs. Where it cannot be made, but hosts are called through a proxy, the client is waited for: it is more
+// likely one of theirs that is slow than one whose server would have been the first to speak.
 func (c *connection) identifyLate() bool {
 	began := time.Now()
-	s := &tunnel.Server{Peer: c.routes.Address(began)}
+	s := &tunnel.ServerConn{Peer: c.routes.Address(began)}
 	who := c.listen(func(ctx context.Context) (*transport.Conn, error) {
 		conn, err := c.dial(ctx, s.Peer)
 		s.Conn, s.Took = conn, time.Since(began)
@@ -125,7 +126,7 @@ func (c *connection) identifyLate() bool {
 	case theServer:
 		return c.decide(detect.Silent, s)
 	case noServer:
-		c.unreachable(PassedOther)
+		return c.decideUnreachable()
 	case nobody:
 	}
 	s.Close()
@@ -181,8 +182,23 @@ func (c *connection) awaitClient(until time.Time) error {
 	return c.session.More()
 }
 
+// decideUnreachable acts on a server that cannot be connected to, and whose client has said nothing.
+func (c *connection) decideUnreachable() (http bool) {
+	err := io.EOF
+	if c.routes.MayGoThroughProxy() {
+		err = c.awaitClient(time.Time{})
+	}
+	switch {
+	case err == nil:
+		return c.decideLate(nil)
+	case errors.Is(err, io.EOF):
+		c.unreachable(PassedOther)
+	}
+	return false
+}
+
 // decideLate waits for enough of the client's bytes to decide.
-func (c *connection) decideLate(s *tunnel.Server) (http bool) {
+func (c *connection) decideLate(s *tunnel.ServerConn) (http bool) {
 	proto, err := detect.Wait(&c.session, &c.session, c.srv.sniffDelay)
 	if err != nil {
 		s.Close()

@@ -46,6 +46,7 @@ func (p *Pool) enter(now time.Time, r *Request) Answer {
 			closing = append(closing, evicted)
 		}
 		if ok {
+			r.host = r.to.host
 			answer := Ready
 			if r.state == joined {
 				answer = Joined
@@ -72,6 +73,7 @@ func (p *Pool) enter(now time.Time, r *Request) Answer {
 // bytes that came unasked are nobody's answer. RFC 9112 section 9.2: a client that receives data on a connection without
 // outstanding requests "MUST NOT consider that data to be a valid response".
 func (p *Pool) Redeem(now time.Time, r *Request) (Answer, Lease) {
+	r.host = r.to.host
 	if r.err != nil {
 		return p.failed(r)
 	}
@@ -163,7 +165,7 @@ func (p *Pool) CancelParked(r *Request) (wasGranted bool) {
 	case parked:
 		p.unpark(r)
 	case joined:
-		r.flight.leave(r)
+		r.pending.leave(r)
 	case unused, granted:
 	}
 	r.state = unused
@@ -175,8 +177,8 @@ func (p *Pool) Cancel(now time.Time, r *Request) (wasGranted bool) {
 	p.mu.Lock()
 	state, c := r.state, r.conn
 	r.state, r.conn = unused, nil
-	err, dialling := r.err, r.flight
-	r.err, r.flight = nil, nil
+	err, dialling := r.err, r.pending
+	r.err, r.pending = nil, nil
 	switch state {
 	case parked:
 		p.unpark(r)
@@ -184,7 +186,7 @@ func (p *Pool) Cancel(now time.Time, r *Request) (wasGranted bool) {
 		dialling.leave(r)
 	case granted:
 		if dialling != nil {
-			p.land(dialling)
+			p.finishDial(dialling)
 		}
 	case unused:
 	}

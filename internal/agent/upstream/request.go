@@ -34,13 +34,15 @@ type Request struct {
 	// it is not called any more.
 	Wake func()
 
+	host *Host // its owner's: what to was when the pool said so last
+
 	// guarded by the pool's lock until the request is granted, its owner's then
 	state      requestState
-	conn       *Conn   // nil: a new one is to be made
-	nth        int     // see Lease
-	unchecked  bool    // conn is good as it is
-	flight     *flight // that it waits for, or makes the connection of; nil: none
-	err        error   // see Failed
+	conn       *Conn        // nil: a new one is to be made
+	nth        int          // see Lease
+	unchecked  bool         // conn is good as it is
+	pending    *pendingDial // that it waits for, or makes the connection of; nil: none
+	err        error        // see Failed
 	to         *hostConns
 	turn       uint64 // of those that are parked, the lowest comes first
 	queue      *queue // that it is parked in
@@ -56,5 +58,5 @@ const (
 	granted
 )
 
-// Host is the host that a granted request is for.
-func (r *Request) Host() *Host { return r.to.host }
+// Host is the host that a request is for, as the last answer of Acquire or Redeem has it that was not Parked. It is its owner's to ask.
+func (r *Request) Host() *Host { return r.host }

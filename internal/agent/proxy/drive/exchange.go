@@ -29,8 +29,8 @@ type Exchange struct {
 
 	Now  time.Time // one reading of the clock serves a step of the call
 	Call call.Call
-	// Detail says how the last attempt ended, or the call.
-	Detail routes.Detail
+	// Record has how the last attempt ended, or the call.
+	Record
 	// PlacedAt is when the attempt under way had its place in the pool.
 	PlacedAt time.Time
 	// Truncated: what was forwarded is not all there, see call.End.
@@ -46,8 +46,6 @@ type Exchange struct {
 	woken   chan struct{} // receives when a gate has woken the call
 
 	report routes.Exchange
-	last   routes.Attempt
-	past   []routes.Attempt // those of the call that have ended
 }
 
 // Attempt is what belongs to one attempt whatever its protocol.
@@ -80,19 +78,19 @@ type Protocol interface {
 	// Abort ends the call without an answer.
 	Abort()
 
-	Held
+	Kept
 }
 
-// Held is a response that is held while another attempt is made, since it may be the last real one (rule 10).
-type Held interface {
-	// DropHeld gives it up, if there is one.
-	DropHeld()
-	// HeldConn reports whether there is one that still occupies its connection.
-	HeldConn() bool
-	// CollectHeld takes over what has arrived of it without waiting, and frees its connection when that is all.
-	CollectHeld()
-	// HeldTooLarge reports whether its rest will not be taken over.
-	HeldTooLarge() bool
+// Kept is a response that is kept while another attempt is made, since it may be the last real one (rule 10).
+type Kept interface {
+	// DropKept gives it up, if there is one.
+	DropKept()
+	// KeptConn reports whether there is one that still occupies its connection.
+	KeptConn() bool
+	// CollectKept takes over what has arrived of it without waiting, and frees its connection when that is all.
+	CollectKept()
+	// KeptTooLarge reports whether its rest will not be taken over.
+	KeptTooLarge() bool
 }
 
 // Init prepares x for its first call.
@@ -111,7 +109,8 @@ func (x *Exchange) Init() {
 // Reset makes x ready for another call.
 func (x *Exchange) Reset() {
 	x.Route, x.Plan = nil, nil
-	x.past, x.Detail, x.Truncated = x.past[:0], routes.NoDetail, false
+	x.Record.Reset()
+	x.Truncated = false
 }
 
 // Run begins the call and carries out its actions until it has ended and its answer is forwarded. The action is kept on x rather than on
@@ -149,7 +148,7 @@ func (x *Exchange) step(p Protocol) (ended bool) {
 		case call.Reject, call.Respond:
 			p.Reject()
 			return true
-		case call.Abort, call.Continue, call.Hold: // Hold is for gRPC, which HTTP/1 does not carry
+		case call.Abort, call.Continue, call.AwaitTrailers: // the last is for gRPC, which HTTP/1 does not carry
 			p.Abort()
 			return true
 		}
@@ -180,17 +179,16 @@ func (x *Exchange) start(p Protocol, a call.Action) (l upstream.Lease, next call
 // firstMade takes the connection made before the call began for the call's first attempt.
 func (x *Exchange) firstMade(id call.AttemptID) {
 	x.Call.Placed(x.Now, id, x.First.Peer)
-	x.last = routes.Attempt{Kind: call.OK, Peer: x.First.Peer, Took: x.First.Took}
-	x.reportLast()
+	x.Ended(x.Route.Recorder(), routes.Attempt{Kind: call.OK, Peer: x.First.Peer, Took: x.First.Took})
 }
 
-// wait waits at a gate or between attempts, and meanwhile takes over what there is of the held response.
+// wait waits at a gate or between attempts, and meanwhile takes over what there is of the kept response.
 func (x *Exchange) wait(p Protocol, a call.Action) call.Action {
 	if x.Sleep(a.Until, nil) == ClientLeft || x.Client.Left() {
 		return x.clientLeft()
 	}
-	if p.HeldConn() {
-		p.CollectHeld()
+	if p.KeptConn() {
+		p.CollectKept()
 	}
 	return x.Call.Timer(x.Now)
 }
@@ -212,9 +210,9 @@ func (x *Exchange) clientLeft() call.Action {
 	return x.Call.ClientGone(x.Now)
 }
 
-// Salvage gives back what others wait for, after a panic: the place in the pool, and what the call holds of breakers and gates.
+// ReleaseAfterPanic gives back what others wait for: the place in the pool, and what the call holds of breakers and gates.
 // Whatever goes wrong here went wrong before.
-func (x *Exchange) Salvage() {
+func (x *Exchange) ReleaseAfterPanic() {
 	Try(func() {
 		if x.Route != nil {
 			x.cancelSlot()

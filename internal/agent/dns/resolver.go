@@ -1,0 +1,179 @@
+package dns
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+const (
+	// DefaultFile says which servers to ask.
+	DefaultFile = "/etc/resolv.conf"
+	// DefaultNames is how many names are kept.
+	DefaultNames = 1024
+	// maxUnderWay is how many names are looked up at a time.
+	maxUnderWay = 64
+	// maxLookup is how long a look-up may take.
+	maxLookup = 3 * time.Second
+
+	// An answer is believed for as long as its records say, within these bounds: a name that changes with every question is not asked
+	// for with every retry, and one that never changes is looked at now and then.
+	minTTL = time.Second
+	maxTTL = 5 * time.Minute
+	// negativeFor is how long it is believed at most that a name has no addresses, and failedFor that it cannot be looked up.
+	negativeFor = 5 * time.Second
+	failedFor   = time.Second
+)
+
+var (
+	// ErrBusy: too many names are being looked up.
+	ErrBusy = errors.New("names: too many look-ups under way")
+	// ErrClosed: the resolver is closed.
+	ErrClosed    = errors.New("names: closed")
+	errNoServers = errors.New("names: no name servers")
+)
+
+// Options configure a Resolver. The zero value is that of an agent in its pod.
+type Options struct {
+	// File has the name servers in the form of resolv.conf(5); default: DefaultFile.
+	File string
+	// Servers are asked instead of those in File.
+	Servers []netip.AddrPort
+	// MaxNames is how many names are kept; default: DefaultNames.
+	MaxNames int
+}
+
+// answer is what is known of a name.
+type answer struct {
+	addrs []netip.Addr // each once, in the order of the DNS, those of IPv4 first
+	until time.Time    // until when it may be believed
+}
+
+// Resolver looks names up. Its methods may be called by many goroutines.
+type Resolver struct {
+	// immutable after New
+	options Options
+	ctx     context.Context // ends with Close; look-ups are not cancelled with the one who asked first
+	cancel  context.CancelFunc
+
+	lookups sync.WaitGroup
+
+	mu sync.Mutex
+	// guarded by mu
+	names    map[string]*entry
+	used     list.List // of *entry, the one used last in front
+	underWay int
+	closed   bool
+}
+
+// entry is a name that was looked up, or is being looked up.
+type entry struct {
+	name  string
+	place *list.Element
+	done  chan struct{} // closed when what follows is there
+	answer
+	err error
+}
+
+// New returns a resolver that knows no names yet.
+func New(o Options) *Resolver {
+	if o.File == "" {
+		o.File = DefaultFile
+	}
+	if o.MaxNames <= 0 {
+		o.MaxNames = DefaultNames
+	}
+	r := &Resolver{options: o, names: map[string]*entry{}}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	return r
+}
+
+// Close ends what is under way and waits for it.
+func (r *Resolver) Close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.cancel()
+	r.lookups.Wait()
+}
+
+// Lookup returns the addresses of a name, which is taken as an absolute one, in lower case. It waits no longer than ctx allows; the look-up
+// goes on for those who ask later. A name without addresses is an answer without any. The addresses may be believed until a time; they
+// must not be changed.
+func (r *Resolver) Lookup(ctx context.Context, name string) (addrs []netip.Addr, until time.Time, err error) {
+	e, err := r.find(time.Now(), name)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	select {
+	case <-e.done:
+		return e.addrs, e.until, e.err
+	case <-ctx.Done():
+		return nil, time.Time{}, context.Cause(ctx)
+	}
+}
+
+// find returns the entry of a name that can be believed, or one for which a look-up is under way.
+func (r *Resolver) find(now time.Time, name string) (*entry, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e := r.names[name]; e != nil {
+		if !e.ended() || now.Before(e.until) {
+			r.used.MoveToFront(e.place)
+			return e, nil
+		}
+		r.forget(e)
+	}
+	switch {
+	case r.closed:
+		return nil, ErrClosed
+	case r.underWay >= maxUnderWay || !r.makeRoom():
+		return nil, ErrBusy
+	}
+	e := &entry{name: name, done: make(chan struct{})}
+	e.place = r.used.PushFront(e)
+	r.names[name] = e
+	r.underWay++
+	r.lookups.Go(func() { r.lookUp(e) })
+	return e, nil
+}
+
+func (e *entry) ended() bool {
+	select {
+	case <-e.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// forget and makeRoom expect the lock. makeRoom reports whether one more name can be kept: those being looked up are not forgotten.
+func (r *Resolver) forget(e *entry) {
+	r.used.Remove(e.place)
+	delete(r.names, e.name)
+}
+
+func (r *Resolver) makeRoom() bool {
+	for at := r.used.Back(); at != nil && len(r.names) >= r.options.MaxNames; {
+		e, before := at.Value.(*entry), at.Prev()
+		if e.ended() {
+			r.forget(e)
+		}
+		at = before
+	}
+	return len(r.names) < r.options.MaxNames
+}
+
+// lookUp fills an entry.
+func (r *Resolver) lookUp(e *entry) {
+	ctx, cancel := context.WithTimeout(r.ctx, maxLookup)
+	defer cancel()
+	e.answer, e.err = r.resolve(ctx, e.name)
+	r.mu.Lock()
+	r.underWay--
+	close(e.done)
+	r.mu.Unlock()
+}

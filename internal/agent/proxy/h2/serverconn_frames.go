@@ -1,0 +1,188 @@
+package h2
+
+import (
+	"slices"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/http2"
+	"fairlead.dev/fairlead/internal/agent/upstream"
+)
+
+// settings takes in what the server has announced.
+func (u *serverConn) settings(f *http2.Frame) error {
+	if f.Ack {
+		return nil
+	}
+	u.mu.Lock()
+	change, err := u.peer.Apply(f.Payload, true)
+	if err != nil {
+		u.mu.Unlock()
+		return err
+	}
+	if change.SmallestTable != http2.Unlimited {
+		u.enc.SetTableSize(u.peer.HeaderTableSize, change.SmallestTable)
+	}
+	ok := true
+	var retry []holder
+	for _, h := range u.attempts {
+		ok = h.t.send.Shift(change.Window) && ok
+		if change.Window > 0 {
+			retry = append(retry, h)
+		}
+	}
+	u.settingsReceived = true
+	capacity, offers := u.capacity(), u.peer.EnableConnectProtocol
+	u.out.put(http2.AppendSettingsAck(u.out.buffer()))
+	u.batch.add(&u.out)
+	u.mu.Unlock()
+	if !ok {
+		return http2.ErrWindowOverflow
+	}
+	u.conn.SetCapacity(capacity)
+	if offers {
+		u.offerConnect()
+	}
+	u.windowsGrown(retry, &u.batch)
+	u.retry(&u.batch)
+	return nil
+}
+
+// capacity is how many streams the connection may have. It expects the lock.
+func (u *serverConn) capacity() int {
+	n := u.limit
+	if n <= 0 {
+		n = upstream.DefaultStreams
+	}
+	return int(min(uint32(n), u.peer.MaxConcurrentStreams))
+}
+
+// offerConnect tells the clients whose streams are here that extended CONNECT is to be had (RFC 8441).
+func (u *serverConn) offerConnect() {
+	seen := map[*Session]bool{}
+	u.mu.Lock()
+	for _, h := range u.attempts {
+		seen[h.s] = true
+	}
+	u.mu.Unlock()
+	for s := range seen {
+		s.offerConnect(&u.batch)
+	}
+}
+
+// pinged answers a PING.
+func (u *serverConn) pinged(f *http2.Frame) {
+	if f.Ack {
+		return // whatever arrives proves the server alive
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.out.backlog() < maxBacklog { // who reads nothing needs no answers
+		u.out.put(http2.AppendPingAck(u.out.buffer(), f.Payload))
+		u.batch.add(&u.out)
+	}
+}
+
+// goAway has the connection take no more streams. Those above the last one that the server has taken were not processed (rule 7).
+func (u *serverConn) goAway(f *http2.Frame) {
+	u.mu.Lock()
+	u.leaving = true
+	unprocessed := u.take(func(id uint32) bool { return id > f.LastStream })
+	u.mu.Unlock()
+	u.conn.Drain()
+	for _, h := range unprocessed {
+		h.s.unprocessed(h, u)
+	}
+	u.leaves()
+}
+
+func (u *serverConn) windowUpdate(f *http2.Frame) error {
+	if f.Stream == 0 {
+		u.mu.Lock()
+		ok := u.send.Add(f.Increment)
+		u.mu.Unlock()
+		if !ok {
+			return http2.ErrWindowOverflow
+		}
+		u.retry(&u.batch)
+		return nil
+	}
+	u.mu.Lock()
+	h, found := u.attempts[f.Stream]
+	ok := !found || h.t.send.Add(f.Increment)
+	stuck := found && h.t.stuck
+	u.mu.Unlock()
+	switch {
+	case !ok:
+		return http2.ErrStreamWindowOverflow
+	case stuck:
+		h.s.sendMore(h, u, u.now, &u.batch)
+		u.retry(&u.batch) // its turn may have ended before its window
+	}
+	return nil
+}
+
+// wait notes that an attempt has something to send that the connection does not take now. It expects the lock.
+func (u *serverConn) wait(t *attempt) {
+	if !t.waits {
+		t.waits = true
+		u.waiting = append(u.waiting, holder{t, t.x.s, t.stream})
+	}
+}
+
+// forget takes an attempt from those that wait. It expects the lock.
+func (u *serverConn) forget(t *attempt) {
+	if t.waits {
+		t.waits = false
+		u.waiting = slices.DeleteFunc(u.waiting, func(h holder) bool { return h.t == t && h.id == t.stream })
+	}
+}
+
+// retry has those send that wait for the connection, in turn.
+func (u *serverConn) retry(b *batch) {
+	for now := time.Now(); ; {
+		waiting, before := u.takeWaiting()
+		if len(waiting) == 0 {
+			return
+		}
+		for _, h := range waiting {
+			h.s.sendMore(h, u, now, b)
+		}
+		u.mu.Lock()
+		stands := u.out.appended == before
+		u.mu.Unlock()
+		if stands {
+			return
+		}
+	}
+}
+
+// takeWaiting returns those that wait for the connection, who do so no more, and how much was appended to the output.
+func (u *serverConn) takeWaiting() (waiting []holder, appended uint64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.send.Available() == 0 || u.out.full() {
+		return nil, 0
+	}
+	waiting = u.waiting
+	u.waiting = nil
+	for _, h := range waiting {
+		if now, ok := u.attempts[h.id]; ok && now.t == h.t {
+			h.t.waits = false
+		}
+	}
+	return waiting, u.out.appended
+}
+
+// windowsGrown has attempts send on, whose windows have grown.
+func (u *serverConn) windowsGrown(all []holder, b *batch) {
+	for _, h := range all {
+		h.s.sendMore(h, u, u.now, b)
+	}
+}
+
+// resume is called when the kernel has taken what it did not take before.
+func (u *serverConn) resume() {
+	var b batch
+	u.retry(&b)
+	b.flush()
+}

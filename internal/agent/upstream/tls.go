@@ -1,0 +1,66 @@
+package upstream
+
+import (
+	"context"
+
+	"fairlead.dev/fairlead/internal/agent/transport"
+)
+
+// Security puts a security layer on connections that have just been made. Two that are equal (==) make the same of a connection.
+type Security interface {
+	// Handshake returns why the connection cannot be used. multiplexed says what for: see Request.Multiplexed. It waits until the connection is
+	// interrupted. An error that says by a method Final() bool that it would be the same again is not the kind of failure that goes away.
+	Handshake(c *transport.Conn, multiplexed bool) error
+}
+
+// Secure has the connections that are made from now on be secured by s; nil: not at all. Those that were made before serve the exchanges
+// that they carry, and no others.
+func (p *Pool) Secure(s Security) {
+	p.mu.Lock()
+	if p.security == s {
+		p.mu.Unlock()
+		return
+	}
+	p.security = s
+	p.drainShared()
+	closing := p.evictAll(nil)
+	p.mu.Unlock()
+	closeAll(closing)
+}
+
+// drainShared has no more exchanges begin on connections that carry some. It expects the lock.
+func (p *Pool) drainShared() {
+	drain := func(hc *hostConns) {
+		for len(hc.shared) > 0 {
+			hc.shared[0].draining = true
+			p.share(hc.shared[0])
+		}
+	}
+	for _, hc := range p.listed {
+		if hc != nil {
+			drain(hc)
+		}
+	}
+	for _, hc := range p.unlisted {
+		drain(hc)
+	}
+}
+
+// connector returns what makes connections for a request, through a proxy if there is one, and how they are secured.
+func (p *Pool) connector(r *Request) (transport.Connector, Security) {
+	p.mu.Lock()
+	keepAlive, s, x := p.limits.KeepAlive, p.security, p.proxy
+	p.mu.Unlock()
+	k := transport.Connector{Dialer: p.dialer, KeepAlive: transport.KeepAlive(keepAlive), DialTimeout: r.ConnectTimeout}
+	if x != nil {
+		k.Through = func(_ context.Context, c *transport.Conn) error { return x.Connect(c, r.Original.Port()) }
+	}
+	if r.Unsecured {
+		s = nil
+	}
+	if s != nil {
+		k.HandshakeTimeout = r.HandshakeTimeout
+		k.Handshake = func(_ context.Context, c *transport.Conn) error { return s.Handshake(c, r.Multiplexed) }
+	}
+	return k, s
+}

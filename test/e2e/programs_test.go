@@ -48,7 +48,19 @@ func newPrograms(ctx context.Context) *programs {
 	}
 	p.applyObjects(ctx, p.pod("servers", env.upstream.Spec.NodeName, serverContainers()...))
 	p.servers = p.ready(ctx, "servers")
+	p.reachable(ctx, "nginx-tls:443", "haproxy-tls:443", "proxy:8888")
 	return p
+}
+
+// reachable waits until connections to ports of Services are not refused any more: to hosts it is the cluster that leads them, not the agent.
+func (p *programs) reachable(ctx context.Context, services ...string) {
+	GinkgoHelper()
+	for _, s := range services {
+		service, port, _ := strings.Cut(s, ":")
+		Eventually(func() []string {
+			return p.run(ctx, testserver, "dial", "-wait", "1ms", "-addr", p.name(service)+":"+port)
+		}).WithContext(ctx).Should(ConsistOf(HavePrefix("connected")), s)
+	}
 }
 
 // materials are what both pods mount: the files, and a certificate for the names of the Services, which is made once.

@@ -41,7 +41,8 @@ func (in *input) serve(now, until time.Time) error {
 	return in.err
 }
 
-// read reads and acts on what has arrived. It reports true when the connection is to end, with in.err.
+// read reads and acts on what has arrived. It reports true when the connection is to end, with in.err. It reads until there is nothing: that what
+// came was less than there was room for does not say so, since the peer's end may have come with it, and is told of once.
 func (in *input) read(uintptr) (done bool) {
 	buf := readBuffers.Get().(*[readSize]byte)
 	have := copy(buf[:], in.prefix)
@@ -55,7 +56,6 @@ func (in *input) read(uintptr) (done bool) {
 			in.err = err
 			return true
 		}
-		full := have+n == len(buf)
 		have += n
 		used, err := in.frames(buf[:have])
 		if err != nil {
@@ -69,9 +69,10 @@ func (in *input) read(uintptr) (done bool) {
 			in.err = errCongested
 			return true
 		}
-		if !full {
+		if in.conn.Interrupted() { // of which the reading hears only while it waits
 			in.keep(buf, have)
-			return false
+			in.err = transport.ErrInterrupted
+			return true
 		}
 	}
 }

@@ -22,6 +22,10 @@ func (s *Session) acquire(x *stream, a call.Action, b *batch) (next call.Action,
 	if a.Avoid {
 		r.Avoid = x.call.Endpoints()
 	}
+	if x.pool == nil {
+		x.detail = routes.DetailLocal
+		return x.call.LocalReject(s.now, a.Attempt, call.Internal), false
+	}
 	if x.governing.ThroughProxy() && !drive.FindProxy(x.governing, s.now, a.Until) {
 		x.call.Placed(s.now, a.Attempt, netip.AddrPort{})
 		x.last = routes.Attempt{Kind: call.ConnectFailed, Start: a.Start, Detail: routes.DetailProxyUnknown}
@@ -48,10 +52,7 @@ func (s *Session) placed(x *stream, answer upstream.Answer, l upstream.Lease, b 
 		x.phase = joined
 		x.until = x.call.Placed(s.now, id, x.slot.Host().Addr()).Until
 	case upstream.Parked:
-		x.phase, x.until, x.pending = parked, x.action.Until, time.Time{}
-		if limit := x.plan.Settings.Pool.PendingTimeout; limit > 0 {
-			x.pending = s.now.Add(limit)
-		}
+		s.parked(x)
 	case upstream.Overflow:
 		x.detail = routes.DetailQueueFull
 		return x.call.LocalReject(s.now, id, call.Overflow), false
@@ -61,15 +62,37 @@ func (s *Session) placed(x *stream, answer upstream.Answer, l upstream.Lease, b 
 	return call.Action{}, true
 }
 
+// parked has a stream wait for a place in the pool. Where no limit is written that it waits at, it waits for its server to allow a stream, which
+// is to be connected to it in time.
+func (s *Session) parked(x *stream) {
+	x.phase, x.until, x.pending, x.heldBy = parked, x.action.Until, time.Time{}, time.Time{}
+	pool := &x.plan.Settings.Pool
+	limit := pool.PendingTimeout
+	if limit <= 0 && pool.MaxConnections <= 0 && pool.MaxConnectionsPerEndpoint <= 0 {
+		limit = s.connectLimit(x)
+	}
+	if limit > 0 {
+		x.pending = s.now.Add(limit)
+	}
+	if x.held != nil && x.held.Lease.Conn != nil {
+		x.heldBy = s.now.Add(heldWait)
+	}
+}
+
+// connectLimit bounds connecting for a stream.
+func (s *Session) connectLimit(x *stream) time.Duration {
+	if limit := x.plan.Settings.Timeouts.Connect; limit > 0 {
+		return limit
+	}
+	return s.driver.ConnectTimeout
+}
+
 // dialContext bounds the making of a connection. The context ends with x.cancel.
 func (s *Session) dialContext(x *stream) context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	x.cancel = cancel
 	end, cause := x.until, error(nil)
-	limit := x.plan.Settings.Timeouts.Connect
-	if limit <= 0 {
-		limit = s.driver.ConnectTimeout
-	}
+	limit := s.connectLimit(x)
 	x.slot.ConnectTimeout, x.slot.HandshakeTimeout = 0, 0
 	if x.secured { // the limits are those of stages
 		x.slot.ConnectTimeout, x.slot.HandshakeTimeout = limit, x.plan.Settings.Timeouts.TLSHandshake
@@ -107,20 +130,19 @@ func (s *Session) dial(x *stream, ctx context.Context) {
 	now := time.Now()
 	var b batch
 	if err == nil {
-		s.driver.adopt(l, limits, now, &b)
+		s.driver.adopt(l, s.client.Pod, limits, now, &b)
 	}
 	s.dialled(x, l, err, now, &b)
 	b.flush()
 }
 
 // adopt begins to use a connection that was made, by whoever waits for it too.
-func (d *Driver) adopt(l upstream.Lease, limits *policy.Pool, now time.Time, b *batch) {
-	u := newServer(d, l.Conn, limits, now)
+func (d *Driver) adopt(l upstream.Lease, pod string, limits *policy.Pool, now time.Time, b *batch) {
+	u := newServer(d, l.Conn, pod, limits, now)
 	u.mu.Lock()
 	b.add(&u.out)
-	capacity := u.capacity()
 	u.mu.Unlock()
-	l.SetCapacity(min(capacity, l.Expected())) // until the server has said how many
+	l.SetCapacity(l.Expected()) // until the server has said how many
 	go u.run()
 }
 
@@ -178,11 +200,11 @@ func (s *Session) start(x *stream, l upstream.Lease, b *batch) (next call.Action
 	x.phase, x.moved, x.sentAt = trying, s.now, s.now
 	if !t.take(l, x.action, s.now, b) {
 		l.Drain() // the pool gives it to nobody any more
-		return x.failed(call.Reset, routes.DetailClosed, true, b), false
+		return x.notTaken(b), false
 	}
 	s.offered(t.u, b)
 	if x.pinned {
-		s.tie(t.u)
+		s.tiedTo(t.u)
 	}
 	if t.whole {
 		x.until = x.call.RequestWritten(s.now, t.ID).Until

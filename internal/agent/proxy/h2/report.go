@@ -44,6 +44,9 @@ func (x *stream) report() {
 	e := &s.report
 	e.Pod, e.Original, e.Rule, e.AccessLog = s.client.Pod, s.client.Original, x.plan.Rule, x.plan.Settings.AccessLog
 	e.Outcome, e.GRPC = x.call.Outcome(), x.rpc.is
+	if x.refused {
+		e.Outcome.Status = 0
+	}
 	e.Took = s.now.Sub(x.started)
 	e.Method, e.Host, e.Path = x.head.Method(), x.head.Host(), x.head.Target()
 	e.Attempts, e.Detail = x.past, x.detail

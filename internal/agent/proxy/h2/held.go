@@ -1,0 +1,48 @@
+package h2
+
+import (
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/http2"
+	"fairlead.dev/fairlead/internal/agent/upstream"
+)
+
+// heldWait is how long a retry waits for the rest of a held response whose connection it needs.
+const heldWait = 100 * time.Millisecond
+
+// hold holds on to the response just reported, which may be the last real one (rule 10), and makes the other attempt the one under way.
+// What comes of it is kept as far as the windows allow.
+func (x *stream) hold(b *batch) {
+	if x.held != nil {
+		x.held.drop(http2.Cancel, x.s.now, b)
+	}
+	x.held = x.cur
+	x.cur = &x.attempts[0]
+	if x.held == x.cur {
+		x.cur = &x.attempts[1]
+	}
+	x.heldEnds(b)
+}
+
+// heldEnds gives up the stream and the connection of the held response once that is complete: the retry may need them. Where the client holds its
+// body back for a 100 (Continue), the request on that stream never comes to its end.
+func (x *stream) heldEnds(b *batch) {
+	t := x.held
+	if t == nil || !t.ended || t.Lease.Conn == nil {
+		return
+	}
+	t.leave(http2.Cancel, b)
+	l := t.Lease
+	t.Lease = upstream.Lease{}
+	l.Release(x.s.now, true)
+}
+
+// heldLost gives up the held response, which occupies a connection for too long.
+func (x *stream) heldLost(b *batch) {
+	x.heldBy = time.Time{}
+	if t := x.held; t != nil && t.Lease.Conn != nil {
+		x.held = nil
+		t.drop(http2.Cancel, x.s.now, b)
+		x.call.KeptLost()
+	}
+}

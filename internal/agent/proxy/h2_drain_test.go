@@ -27,7 +27,7 @@ func (w *testProxy) dialSipping(o http2test.Options) (c *http2test.Conn, sip fun
 	w.t.Helper()
 	d := net.Dialer{}
 	nc := must(d.Dial("tcp", w.captured.Addr().String()))(w.t).(*net.TCPConn)
-	check(w.t, nc.SetReadBuffer(1))
+	check(w.t, nc.SetReadBuffer(64<<10))
 	end := nc.LocalAddr().(*net.TCPAddr).AddrPort()
 	w.dialer.closed.Store(end, false)
 	w.t.Cleanup(func() { w.dialer.closed.Store(end, true) })

@@ -189,10 +189,10 @@ func TestRule30_HeadsOfOpenStreamsAreAccountedFor(t *testing.T) {
 		poll(t, func() bool { return w.server.h2.Buffered() < 100<<10 })
 	})
 	t.Run("too much", func(t *testing.T) {
-		w, _ := scriptedWith(t, Options{buffers: 256 << 10}, toAnyH2(nil), endless)
+		w, _ := scriptedWith(t, Options{buffers: 512 << 10}, toAnyH2(nil), endless)
 		w.installFor(toAnyH2(nil), pod, "greedy")
 		greedy, other := w.dialH2As("greedy", http2test.Options{}), w.dialH2As(pod, http2test.Options{})
-		for range 2 {
+		for range 3 {
 			must(greedy.Get("up.example", "/wait", large))(t)
 		}
 		if code, err := must(greedy.Get("up.example", "/small", nil))(t).AwaitReset(); err != nil || code != http2.ErrCodeRefusedStream {

@@ -48,7 +48,7 @@ func TestRule25_CallsWaitForAServerThatAllowsNoStreams(t *testing.T) {
 				return n == len(waiting)
 			})
 			open.Store(true)
-			check(t, srv.AwaitConn(0).Settings(allow(1)))
+			check(t, srv.AwaitConn(0).Settings(allow(10)))
 			for _, s := range waiting {
 				if status, head := statusOf(t, s); status != "200" {
 					t.Errorf("got %v", head)

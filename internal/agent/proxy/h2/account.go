@@ -74,6 +74,9 @@ func (p *podAccount) short() bool { return p.exceeds(p.node.limit) }
 // exhausted reports whether the pod has gone on to take memory, for which it needs many connections: its streams are refused and ended.
 func (p *podAccount) exhausted() bool { return p.exceeds(2 * p.node.limit) }
 
+// overrun reports whether even that has not stopped it: heads that have only begun end their connections.
+func (p *podAccount) overrun() bool { return p.exceeds(4 * p.node.limit) }
+
 func (p *podAccount) exceeds(limit int64) bool {
 	used := p.used.Load()
 	return used > limit/maxShare || p.node.used.Load() > limit && used > limit/max(p.node.sharers.Load(), 1)

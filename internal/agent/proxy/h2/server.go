@@ -195,7 +195,7 @@ func (u *server) frames(b []byte) (used int, err error) {
 		used += n
 		if need > 0 {
 			shrink(&u.block)
-			if u.parser.Memory() > keptBlock && u.account.exhausted() {
+			if u.parser.Memory() > keptBlock && u.account.overrun() {
 				return used, http2.ErrBlockTooLarge
 			}
 			return used, nil

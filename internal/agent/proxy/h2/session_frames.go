@@ -21,7 +21,7 @@ func (s *Session) frames(b []byte) (used int, err error) {
 		used += n
 		if need > 0 {
 			shrink(&s.scratch)
-			if s.parser.Memory() > keptBlock && s.account.exhausted() {
+			if s.parser.Memory() > keptBlock && s.account.overrun() {
 				return used, http2.ErrBlockTooLarge
 			}
 			return used, nil
@@ -137,6 +137,7 @@ func (s *Session) admit(x *stream, f *http2.Frame, bad error) (err error, opened
 	if len(s.streams) >= maxStreams || s.heads >= maxHeads || s.account.exhausted() {
 		s.out.put(http2.AppendRSTStream(s.out.buffer(), f.Stream, http2.RefusedStream))
 		s.batch.add(&s.out)
+		s.idleAgain()
 		return s.flood.Reset(s.now), false
 	}
 	x.request.InitRequest(s.ours.EnableConnectProtocol)

@@ -34,11 +34,11 @@ type Conn struct {
 	capacity  int // exchanges that may be under way together
 	inUse     int // exchanges under way
 	idle      bool
-	load      load    // what it is listed as
-	barred    bool    // it is among hostConns.barred
-	byUser    bool    // see CloseByUser
-	draining  bool    // it takes no more exchanges
-	flight    *flight // whose requests wait until SetCapacity; nil: none do
+	load      load         // what it is listed as
+	barred    bool         // it is among hostConns.barred
+	byUser    bool         // see CloseByUser
+	draining  bool         // it takes no more exchanges
+	pending   *pendingDial // whose requests wait until SetCapacity; nil: none do
 
 	heard atomic.Int64 // since born, in nanoseconds: when its server was heard last
 

@@ -17,7 +17,7 @@ func (c *Conn) SetCapacity(n int) {
 	c.announced = max(n, 0)
 	c.to.streams = c.announced
 	p.recount(c)
-	p.endFlight(c)
+	p.finishPendingDial(c)
 	closing := p.grantParked(now, c.to, nil)
 	p.mu.Unlock()
 	closeAll(closing)

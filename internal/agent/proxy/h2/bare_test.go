@@ -21,9 +21,9 @@ func (d *Driver) bare(t *testing.T) *Session {
 }
 
 // bareServer is a connection to a server on which nothing is read or written.
-func (d *Driver) bareServer(t *testing.T) *server {
+func (d *Driver) bareServer(t *testing.T) *serverConn {
 	t.Helper()
-	u := &server{
+	u := &serverConn{
 		driver: d, conn: &upstream.Conn{Conn: connected(t)}, account: d.buffers.of("pod"), nextID: 1, peer: http2.InitialSettings(),
 		attempts: map[uint32]holder{},
 	}

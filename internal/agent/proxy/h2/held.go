@@ -7,27 +7,27 @@ import (
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
-// heldWait is how long a retry waits for the rest of a held response whose connection it needs.
-const heldWait = 100 * time.Millisecond
+// keptWait is how long a retry waits for the rest of a kept response whose connection it needs.
+const keptWait = 100 * time.Millisecond
 
-// hold holds on to the response just reported, which may be the last real one (rule 10), and makes the other attempt the one under way.
+// keepResponse keeps the response just reported, which may be the last real one (rule 10), and makes the other attempt the one under way.
 // What comes of it is kept as far as the windows allow.
-func (x *stream) hold(b *batch) {
-	if x.held != nil {
-		x.held.drop(http2.Cancel, x.s.now, b)
+func (x *stream) keepResponse(b *batch) {
+	if x.kept != nil {
+		x.kept.drop(http2.Cancel, x.s.now, b)
 	}
-	x.held = x.cur
+	x.kept = x.cur
 	x.cur = &x.attempts[0]
-	if x.held == x.cur {
+	if x.kept == x.cur {
 		x.cur = &x.attempts[1]
 	}
 	x.heldEnds(b)
 }
 
-// heldEnds gives up the stream and the connection of the held response once that is complete: the retry may need them. Where the client holds its
+// heldEnds gives up the stream and the connection of the kept response once that is complete: the retry may need them. Where the client holds its
 // body back for a 100 (Continue), the request on that stream never comes to its end.
 func (x *stream) heldEnds(b *batch) {
-	t := x.held
+	t := x.kept
 	if t == nil || !t.ended || t.Lease.Conn == nil {
 		return
 	}
@@ -37,11 +37,11 @@ func (x *stream) heldEnds(b *batch) {
 	l.Release(x.s.now, true)
 }
 
-// heldLost gives up the held response, which occupies a connection for too long.
+// heldLost gives up the kept response, which occupies a connection for too long.
 func (x *stream) heldLost(b *batch) {
 	x.heldBy = time.Time{}
-	if t := x.held; t != nil && t.Lease.Conn != nil {
-		x.held = nil
+	if t := x.kept; t != nil && t.Lease.Conn != nil {
+		x.kept = nil
 		t.drop(http2.Cancel, x.s.now, b)
 		x.call.KeptLost()
 	}

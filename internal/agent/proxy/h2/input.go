@@ -90,7 +90,7 @@ func (in *input) charge(n int) {
 // read reads and acts on what has arrived. It reports true when the connection is to end, with in.err.
 func (in *input) read(uintptr) (done bool) {
 	buf := readBuffers.Get().(*[readSize]byte)
-	have := copy(buf[:], in.rest)
+	have := copy(buf[:], in.prefix)
 	for {
 		n, err := in.conn.TryRead(buf[have:])
 		if err != nil {
@@ -130,23 +130,23 @@ func (in *input) read(uintptr) (done bool) {
 
 // again acts on what was read before.
 func (in *input) again() error {
-	b := in.rest
-	in.rest = nil
+	b := in.prefix
+	in.prefix = nil
 	used, err := in.frames(b)
-	in.rest = append(in.rest, b[used:]...)
-	in.headChanged(in.rest)
-	in.charge(cap(in.rest) + in.parser.Memory())
+	in.prefix = append(in.prefix, b[used:]...)
+	in.headChanged(in.prefix)
+	in.charge(cap(in.prefix) + in.parser.Memory())
 	return err
 }
 
 // keep gives the buffer back, but for the beginning of a frame.
 func (in *input) keep(buf *[readSize]byte, have int) {
-	if have == 0 && cap(in.rest) > http2.FrameHeaderLen+http2.MaxFrame {
-		in.rest = nil
+	if have == 0 && cap(in.prefix) > http2.FrameHeaderLen+http2.MaxFrame {
+		in.prefix = nil
 	}
-	in.rest = append(in.rest[:0], buf[:have]...)
+	in.prefix = append(in.prefix[:0], buf[:have]...)
 	readBuffers.Put(buf)
-	in.charge(cap(in.rest) + in.parser.Memory())
+	in.charge(cap(in.prefix) + in.parser.Memory())
 }
 
 // queue holds bytes of a stream that the other side has not taken, in the order of arrival. The zero value is empty.

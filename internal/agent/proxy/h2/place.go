@@ -74,8 +74,8 @@ func (s *Session) parked(x *stream) {
 	if limit > 0 {
 		x.pending = s.now.Add(limit)
 	}
-	if x.held != nil && x.held.Lease.Conn != nil {
-		x.heldBy = s.now.Add(heldWait)
+	if x.kept != nil && x.kept.Lease.Conn != nil {
+		x.heldBy = s.now.Add(keptWait)
 	}
 }
 
@@ -138,7 +138,7 @@ func (s *Session) dial(x *stream, ctx context.Context) {
 
 // adopt begins to use a connection that was made, by whoever waits for it too.
 func (d *Driver) adopt(l upstream.Lease, pod string, limits *policy.Pool, now time.Time, b *batch) {
-	u := newServer(d, l.Conn, pod, limits, now)
+	u := newServerConn(d, l.Conn, pod, limits, now)
 	u.mu.Lock()
 	b.add(&u.out)
 	u.mu.Unlock()
@@ -209,7 +209,7 @@ func (s *Session) start(x *stream, l upstream.Lease, b *batch) (next call.Action
 	if t.whole {
 		x.until = x.call.RequestWritten(s.now, t.ID).Until
 	} else {
-		x.pump(nil, b)
+		x.sendOrQueue(nil, b)
 	}
 	return call.Action{}, true
 }

@@ -13,10 +13,10 @@ import (
 const maxInterim = 1000
 
 // holds reports whether an attempt is still on the stream on which something has happened.
-func (h holder) holds(u *server) bool { return h.t.u == u && h.t.stream == h.id }
+func (h holder) holds(u *serverConn) bool { return h.t.u == u && h.t.stream == h.id }
 
 // headersFromServer acts on a header block of a response, which is in u.block.
-func (s *Session) headersFromServer(h holder, u *server, f *http2.Frame) error {
+func (s *Session) headersFromServer(h holder, u *serverConn, f *http2.Frame) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := h.t
@@ -50,7 +50,7 @@ func (s *Session) headersFromServer(h holder, u *server, f *http2.Frame) error {
 		if x.isSilent(t) {
 			x.responseHead(t, &u.batch)
 		}
-		if t == x.held {
+		if t == x.kept {
 			x.heldEnds(&u.batch)
 		}
 	case http2.Request:
@@ -98,11 +98,11 @@ func (x *stream) responseHead(t *attempt, b *batch) {
 	}
 	t.rpc.Fill(&r)
 	a := x.call.ResponseHead(s.now, t.ID, r)
-	if x.silent = false; a.Do != call.Hold {
+	if x.silent = false; a.Do != call.AwaitTrailers {
 		x.attempted(t, call.OK, p.Status(), routes.NoDetail)
 	}
 	if a.Keep {
-		x.hold(b)
+		x.keepResponse(b)
 	}
 	s.act(x, a, b)
 }
@@ -118,7 +118,7 @@ func (x *stream) forward(a call.Action, b *batch) {
 	s := x.s
 	t := x.attemptOf(a.Attempt)
 	x.phase, x.answer, x.until = forwarding, t, a.Until
-	x.held = nil
+	x.kept = nil
 	if a.Do == call.ForwardKept && !t.whole {
 		t.stopped = true // what there is of the body has gone elsewhere since
 	}
@@ -135,7 +135,7 @@ func (x *stream) forward(a call.Action, b *batch) {
 }
 
 // dataFromServer acts on a piece of a response's body.
-func (s *Session) dataFromServer(h holder, u *server, f *http2.Frame) error {
+func (s *Session) dataFromServer(h holder, u *serverConn, f *http2.Frame) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t, x := h.t, h.t.x
@@ -182,7 +182,7 @@ func (x *stream) content(t *attempt, f *http2.Frame, b *batch) (kept int, err er
 	if t.ended && x.isSilent(t) {
 		x.responseHead(t, b)
 	}
-	if t == x.held {
+	if t == x.kept {
 		x.heldEnds(b)
 	}
 	return kept, nil

@@ -66,7 +66,7 @@ type Session struct {
 	// closeSent is what it had taken of the output when that was set.
 	closeSent uint64
 	account   *podAccount    // of its pod; nil before open
-	tied      *server        // see tie
+	pinnedTo  *serverConn    // see pinTo
 	private   *upstream.Pool // for streams that no policy governs
 }
 
@@ -114,7 +114,7 @@ func (s *Session) serve() error {
 	if used, err := s.frames(s.prefix); err != nil {
 		return err
 	} else if rest := s.prefix[used:]; len(rest) > 0 {
-		s.in.rest = append(s.in.rest, rest...)
+		s.in.prefix = append(s.in.prefix, rest...)
 	}
 	s.prefix = nil
 	for {
@@ -248,7 +248,7 @@ func (s *Session) end() {
 	for _, x := range s.streams {
 		x.clientGone(http2.Cancel, routes.DetailClientLeft, &s.batch)
 	}
-	s.untie()
+	s.unpin()
 	s.over = true
 	s.timer.Stop()
 	private := s.private

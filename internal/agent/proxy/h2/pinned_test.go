@@ -22,13 +22,13 @@ func TestRule25_WhoHasBegunHearsOfTheServersEnd(t *testing.T) {
 			if !x.cur.take(upstream.Lease{Conn: u.conn}, call.Action{}, time.Now(), &b) {
 				t.Fatal("the connection took no attempt")
 			}
-			if _, tied := u.tied[s]; tied != pinned {
+			if _, tied := u.pinned[s]; tied != pinned {
 				t.Errorf("tied: %v", tied)
 			}
 			u.leaving = true
 			other := newStream(d.bare(t))
 			other.pinned, other.cur = true, &other.attempts[0]
-			if other.cur.take(upstream.Lease{Conn: u.conn}, call.Action{}, time.Now(), &b) || len(u.tied) > 1 {
+			if other.cur.take(upstream.Lease{Conn: u.conn}, call.Action{}, time.Now(), &b) || len(u.pinned) > 1 {
 				t.Error("a connection that takes nothing any more ties a client")
 			}
 		})

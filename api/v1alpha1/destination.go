@@ -12,7 +12,7 @@ import "k8s.io/apimachinery/pkg/util/intstr"
 // +kubebuilder:validation:XValidation:rule="!has(self.tls) || has(self.host)",message="tls belongs to a host: write it beside host"
 // +kubebuilder:validation:XValidation:rule="!has(self.tls) || !has(self.tls.mode) || self.tls.mode == 'Passthrough' || (has(self.protocol) && self.protocol in ['HTTP', 'HTTP2', 'GRPC'])",message="tls.mode Originate and Intercept need protocol HTTP, HTTP2 or GRPC beside host"
 // +kubebuilder:validation:XValidation:rule="!has(self.via) || has(self.host)",message="via belongs to a host: write it beside host"
-// +kubebuilder:validation:XValidation:rule="!has(self.via) || !has(self.host) || self.host != '*'",message="via lets pods reach what the proxy reaches: name the hosts, exactly or by a wildcard such as *.example.com, and not by *"
+// +kubebuilder:validation:XValidation:rule="!has(self.via) || !has(self.host) || self.host != '*'",message="via lets pods reach what the proxy reaches: name hosts, or such as *.example.com, not *"
 type Destination struct {
 	// service is a Service of this cluster, however it is called: by its
 	// cluster IP, or by its pods' addresses.
@@ -53,25 +53,30 @@ type Destination struct {
 	// +optional
 	TLS *DestinationTLS `json:"tls,omitempty"`
 
-	// via is an HTTP proxy through which the host is called (CONNECT), by name,
-	// wherever the client has connected. Absent means that calls go directly.
+	// via is an HTTP proxy through which the host is called (CONNECT), by name.
+	// Absent means that of a less specific host, or none.
 	// +optional
 	Via *Via `json:"via,omitempty"`
 }
 
 // Via is an HTTP proxy through which a host is called.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.mode) && self.mode == 'Disabled') || has(self.proxy)",message="via needs a proxy (or mode: Disabled)"
 type Via struct {
-	// proxy is the name or address of the proxy and its port, such as
-	// proxy.example.com:3128 or [2001:db8::1]:3128. The name is an absolute one.
-	// +required
+	// mode Disabled removes that of a less specific host.
+	// +optional
+	Mode Switch `json:"mode,omitempty"`
+
+	// proxy is the proxy's absolute name or address and its port, such as
+	// proxy.example.com:3128 or [2001:db8::1]:3128.
+	// +optional
 	// +kubebuilder:validation:MinLength=3
 	// +kubebuilder:validation:MaxLength=259
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?([.][a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*|[[][0-9a-f:.]+[]]):[1-9][0-9]{0,4}$')",message="write the proxy's name in lower case, or its address, and its port, such as proxy.example.com:3128, without a scheme"
-	Proxy string `json:"proxy"`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z0-9]([-.a-z0-9]*[a-z0-9])?|[[][0-9a-f:.]+[]]):[1-9][0-9]{0,4}$')",message="write name:port or address:port, in lower case, such as proxy.example.com:3128"
+	Proxy string `json:"proxy,omitempty"`
 
-	// credentialsRef names a Secret of type kubernetes.io/basic-auth whose
-	// username and password the proxy is given. Absent means none.
-	// Not enforced by this version: accepted and listed by PartiallyEnforced.
+	// credentialsRef names a kubernetes.io/basic-auth Secret that the proxy is
+	// given, unencrypted. Absent means none.
 	// +optional
 	CredentialsRef *SecretReference `json:"credentialsRef,omitempty"`
 }

@@ -2,6 +2,13 @@ package apivalidation
 
 func viaRules() []rule {
 	return []rule{{
+		message: "via needs a proxy (or mode: Disabled)",
+		refuse:  []string{`to: [{host: a.example, via: {}}]`, `to: [{host: a.example, via: {mode: Enabled}}]`, `to: [{host: a.example, via: {credentialsRef: {name: proxy}}}]`},
+		accept: []string{
+			`to: [{host: a.example, via: {mode: Disabled}}]`,
+			`to: [{host: a.example, via: {proxy: "proxy.example.com:3128", credentialsRef: {name: proxy}}}]`,
+		},
+	}, {
 		message: "via belongs to a host: write it beside host",
 		refuse: []string{
 			`to: [{any: {}, via: {proxy: "proxy.example.com:3128"}}]`,
@@ -10,11 +17,11 @@ func viaRules() []rule {
 		},
 		accept: []string{`to: [{host: a.example, via: {proxy: "proxy.example.com:3128"}}]`},
 	}, {
-		message: "via lets pods reach what the proxy reaches: name the hosts, exactly or by a wildcard such as *.example.com, and not by *",
+		message: "via lets pods reach what the proxy reaches: name hosts, or such as *.example.com, not *",
 		refuse:  []string{`to: [{host: "*", via: {proxy: "proxy.example.com:3128"}}]`},
 		accept:  []string{`to: [{host: "*.example.com", via: {proxy: "proxy.example.com:3128"}}]`},
 	}, {
-		message: "write the proxy's name in lower case, or its address, and its port, such as proxy.example.com:3128, without a scheme",
+		message: "write name:port or address:port, in lower case, such as proxy.example.com:3128",
 		refuse: []string{
 			`to: [{host: a.example, via: {proxy: "http://proxy.example.com:3128"}}]`,
 			`to: [{host: a.example, via: {proxy: proxy.example.com}}]`,

@@ -66,7 +66,7 @@ func (t *attempt) take(l upstream.Lease, a call.Action, now time.Time, b *batch)
 	u.nextID += 2
 	u.attempts[t.stream] = holder{t, x.s, t.stream}
 	if x.pinned {
-		u.tie(x.s)
+		u.pinTo(x.s)
 	}
 	t.send.Init(u.peer.InitialWindowSize)
 	t.waits, t.stuck = false, false

@@ -60,7 +60,7 @@ func (s *Session) broken(t *attempt, w how, b *batch) {
 			x.call.KeptLost()
 			return
 		}
-		x.heldEnds(b)
+		x.keptEnds(b)
 	case t == x.cur && x.phase == trying:
 		x.lostAttempt(t, w, sent, reused, b)
 	}

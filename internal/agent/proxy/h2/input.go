@@ -30,7 +30,7 @@ type input struct {
 
 	// full, if not nil, is asked after frames: true ends the reading with errCongested.
 	full    func() bool
-	rest    []byte    // what was read and not used up: a part of a frame, or more after errCongested
+	prefix  []byte    // what was read and not used up: a part of a frame, or more after errCongested
 	headBy  time.Time // when the header block must have come that has begun; zero: none has
 	account *podAccount
 	charged int

@@ -17,8 +17,8 @@ func (u *serverConn) pinTo(s *Session) {
 	u.pinned[s] = struct{}{}
 }
 
-// tiedTo notes that the session's last attempt has begun on a connection that tied it. What served it before does so no more.
-func (s *Session) tiedTo(u *serverConn) {
+// tiedTo notes that the session's last attempt has begun on a connection that is pinned on. What served it before does so no more.
+func (s *Session) pinnedOn(u *serverConn) {
 	if s.pinnedTo != u {
 		s.unpin()
 		s.pinnedTo = u

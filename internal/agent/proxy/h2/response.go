@@ -51,7 +51,7 @@ func (s *Session) headersFromServer(h holder, u *serverConn, f *http2.Frame) err
 			x.responseHead(t, &u.batch)
 		}
 		if t == x.kept {
-			x.heldEnds(&u.batch)
+			x.keptEnds(&u.batch)
 		}
 	case http2.Request:
 	}
@@ -183,7 +183,7 @@ func (x *stream) content(t *attempt, f *http2.Frame, b *batch) (kept int, err er
 		x.responseHead(t, b)
 	}
 	if t == x.kept {
-		x.heldEnds(b)
+		x.keptEnds(b)
 	}
 	return kept, nil
 }
@@ -311,7 +311,7 @@ func (x *stream) responded(b *batch) {
 // uploadCut ends a call that was answered although its request was not sent whole.
 func (x *stream) uploadCut(b *batch) {
 	if x.answer.head.Status() < 400 {
-		x.truncated, x.detail = true, routes.DetailUploadCut
+		x.truncated, x.Detail = true, routes.DetailUploadCut
 	}
 	if !x.ended {
 		x.s.reset(x, http2.NoError, b) // RFC 9113 section 8.1

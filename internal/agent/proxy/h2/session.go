@@ -68,6 +68,8 @@ type Session struct {
 	account   *podAccount    // of its pod; nil before open
 	pinnedTo  *serverConn    // see pinTo
 	private   *upstream.Pool // for streams that no policy governs
+	// searches are the look-ups under way that streams wait for
+	searches map[*routes.Route]*search
 }
 
 // New returns a session for a client's connection.

@@ -22,6 +22,7 @@ const (
 	waiting                 // the end of a wait between attempts or at a gate
 	parked                  // a place in the pool
 	joined                  // a connection that is made for another call
+	finding                 // addresses that it needs
 	dialling                // its connection
 	trying                  // the response
 	forwarding              // the rest of the response, and of the request
@@ -81,7 +82,7 @@ type stream struct {
 	until     time.Time   // the call's next deadline
 	placedAt  time.Time   // when it was asked for
 	pending   time.Time   // until when it may be parked
-	heldBy    time.Time   // until when the kept response may occupy a connection meanwhile
+	keptBy    time.Time   // until when the kept response may occupy a connection meanwhile
 	moved     time.Time   // when bytes last went in either direction
 	sentAt    time.Time   // when the server last took something of the request
 	answered  time.Time   // when the last ones came from the server
@@ -90,9 +91,7 @@ type stream struct {
 	cancel    context.CancelFunc // of the dial
 	truncated bool
 	refused   bool // the client got REFUSED_STREAM for an answer
-	detail    routes.Detail
-	last      routes.Attempt
-	past      []routes.Attempt
+	drive.Record
 }
 
 func newStream(s *Session) *stream {
@@ -113,7 +112,8 @@ func (x *stream) begin(id uint32, end bool, b *batch) {
 	x.id, x.ended = id, end
 	x.cur, x.kept, x.answer = &x.attempts[0], nil, nil
 	x.trailing, x.begun, x.bodyCame, x.closed, x.truncated, x.abandoned, x.refused = false, false, false, false, false, false, false
-	x.set, x.past, x.detail = nil, x.past[:0], routes.NoDetail
+	x.set = nil
+	x.Record.Reset()
 	x.started, x.moved, x.answered = s.now, s.now, s.now
 	x.send.Init(s.peer.InitialWindowSize)
 	x.recv.Init(streamWindow)
@@ -170,7 +170,7 @@ func (s *Session) act(x *stream, a call.Action, b *batch) {
 			return
 		case call.StartAttempt:
 			var waits bool
-			if a, waits = s.acquire(x, a, b); waits {
+			if a, waits = s.place(x, a, b); waits {
 				s.schedule(x)
 				return
 			}
@@ -214,12 +214,14 @@ func (x *stream) clientGone(c http2.Code, why routes.Detail, b *batch) {
 		return
 	case forwarding:
 		x.truncated = x.truncated || !x.closed || !x.answer.whole && x.answer.head.Status() < 400 // else nobody wants the rest of the request
-		x.detail = why
+		x.Detail = why
 		x.answer.drop(c, s.now, b)
 		x.finish(b)
 		return
 	case parked, joined:
 		s.unpark(x)
+	case finding:
+		s.stopFinding(x)
 	case dialling:
 		x.abandoned = true
 		x.cancel()
@@ -228,7 +230,7 @@ func (x *stream) clientGone(c http2.Code, why routes.Detail, b *batch) {
 		x.cur.drop(c, s.now, b)
 	case waiting:
 	}
-	x.detail = why
+	x.Detail = why
 	s.act(x, x.call.ClientGone(s.now), b)
 }
 
@@ -237,7 +239,7 @@ func (x *stream) finish(b *batch) {
 	s := x.s
 	if x.phase == forwarding {
 		x.reportRPC(x.answer)
-		e := call.End{Truncated: x.truncated, ClientGone: x.detail == routes.DetailClientLeft, GRPCStatus: x.answer.rpc.Status()}
+		e := call.End{Truncated: x.truncated, ClientGone: x.Detail == routes.DetailClientLeft, GRPCStatus: x.answer.rpc.Status()}
 		x.call.Finished(s.now, x.answer.ID, e)
 	}
 	if x.closed && x.ended {

@@ -21,12 +21,12 @@ func (x *stream) keepResponse(b *batch) {
 	if x.kept == x.cur {
 		x.cur = &x.attempts[1]
 	}
-	x.heldEnds(b)
+	x.keptEnds(b)
 }
 
-// heldEnds gives up the stream and the connection of the kept response once that is complete: the retry may need them. Where the client holds its
+// keptEnds gives up the stream and the connection of the kept response once that is complete: the retry may need them. Where the client holds its
 // body back for a 100 (Continue), the request on that stream never comes to its end.
-func (x *stream) heldEnds(b *batch) {
+func (x *stream) keptEnds(b *batch) {
 	t := x.kept
 	if t == nil || !t.ended || t.Lease.Conn == nil {
 		return
@@ -37,9 +37,9 @@ func (x *stream) heldEnds(b *batch) {
 	l.Release(x.s.now, true)
 }
 
-// heldLost gives up the kept response, which occupies a connection for too long.
-func (x *stream) heldLost(b *batch) {
-	x.heldBy = time.Time{}
+// keptLost gives up the kept response, which occupies a connection for too long.
+func (x *stream) keptLost(b *batch) {
+	x.keptBy = time.Time{}
 	if t := x.kept; t != nil && t.Lease.Conn != nil {
 		x.kept = nil
 		t.drop(http2.Cancel, x.s.now, b)

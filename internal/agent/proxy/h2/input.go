@@ -87,7 +87,8 @@ func (in *input) charge(n int) {
 	}
 }
 
-// read reads and acts on what has arrived. It reports true when the connection is to end, with in.err.
+// read reads and acts on what has arrived. It reports true when the connection is to end, with in.err. It reads until there is nothing: that what
+// came was less than there was room for does not say so, since the peer's end may have come with it, and is reported once.
 func (in *input) read(uintptr) (done bool) {
 	buf := readBuffers.Get().(*[readSize]byte)
 	have := copy(buf[:], in.prefix)
@@ -101,7 +102,6 @@ func (in *input) read(uintptr) (done bool) {
 			in.err = err
 			return true
 		}
-		full := have+n == len(buf)
 		have += n
 		used, err := in.frames(buf[:have])
 		if err != nil {
@@ -121,9 +121,10 @@ func (in *input) read(uintptr) (done bool) {
 			in.err = errHead
 			return true
 		}
-		if !full {
+		if in.conn.Interrupted() { // of which the reading hears only while it waits
 			in.keep(buf, have)
-			return false
+			in.err = transport.ErrInterrupted
+			return true
 		}
 	}
 }

@@ -138,7 +138,7 @@ func TestRule31_UnusedStreamsKeepLittle(t *testing.T) {
 	if most := int64(maxUnusedIdle * 6 * keptBlock); len(s.unused) != maxUnusedIdle || used == 0 || used > most || used > full/8 {
 		t.Errorf("%d streams keep %d bytes, at most %d; %d were in use", len(s.unused), used, most, full)
 	}
-	s.settle()
+	s.returnMemory()
 	if used := s.account.node.used.Load(); used != 0 {
 		t.Errorf("%d bytes are accounted for in the end", used)
 	}

@@ -57,8 +57,8 @@ func (s *Session) trim() {
 	s.unused = s.unused[:maxUnusedIdle]
 }
 
-// settle gives back what the session, which is over, has of the account.
-func (s *Session) settle() {
+// returnMemory gives back what the session, which is over, has of the account.
+func (s *Session) returnMemory() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, x := range s.unused {

@@ -42,23 +42,28 @@ func (s *Session) headersFromServer(h holder, u *serverConn, f *http2.Frame) err
 		}
 		x.responseHead(t, &u.batch)
 	case http2.Trailers:
-		t.trailers, u.block = u.block, t.trailers
-		x.charge()
-		t.trailing, t.ended = true, true
-		x.responseEnds(t)
-		x.relay(t, nil, &u.batch)
-		if x.isSilent(t) {
-			x.responseHead(t, &u.batch)
-		}
-		if t == x.kept {
-			x.keptEnds(&u.batch)
-		}
+		x.responseTrailers(t, u)
 	case http2.Request:
 	}
 	if t.x.charged > keptBlock {
 		t.x.shed(&u.batch)
 	}
 	return nil
+}
+
+// responseTrailers takes in the end of a response, which is in u.block.
+func (x *stream) responseTrailers(t *attempt, u *serverConn) {
+	t.trailers, u.block = u.block, t.trailers
+	x.charge()
+	t.trailing, t.ended = true, true
+	x.responseEnds(t)
+	x.relay(t, nil, &u.batch)
+	if x.isSilent(t) {
+		x.responseHead(t, &u.batch)
+	}
+	if t == x.kept {
+		x.keptEnds(&u.batch)
+	}
 }
 
 // interim forwards a 1xx response (rules 11 and 21).

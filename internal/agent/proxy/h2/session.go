@@ -262,7 +262,7 @@ func (s *Session) end() {
 	if private != nil {
 		private.Close()
 	}
-	s.settle()
+	s.returnMemory()
 }
 
 // remove takes a stream from those that are open.

@@ -19,14 +19,17 @@ var columns = []column{
 	{"HTTP/1.1", inClear(http1)},
 	{"HTTP/2", inClear(http2)},
 	{"gRPC", inClear(http2, grpc)},
-	{"TLS, Originate", onOriginated},
+	{"TLS, Originate", func(f compile.Field, drivers []string) bool { return onSecured(f, drivers) && !under(f.Path, interceptOnly) }},
+	{"TLS, Intercept", func(f compile.Field, drivers []string) bool { return onSecured(f, drivers) && f.Path != "to[].tls.port" }},
 	{"TLS, Passthrough", onPassed},
 	{"TCP", func(f compile.Field, drivers []string) bool { return onPassed(f, drivers) && !under(f.Path, named) }},
 }
 
 var (
-	// originateOnly are fields about TLS that the agent speaks. Their tests are those of the calls inside.
-	originateOnly = []string{"timeouts.tlsHandshake", "to[].tls.port", "to[].tls.sni", "to[].tls.caBundleRef", "to[].tls.clientCertificateRef"}
+	// secured are fields about TLS that the agent speaks. Their tests are those of the calls inside.
+	secured = []string{"timeouts.tlsHandshake", "to[].tls.port", "to[].tls.sni", "to[].tls.caBundleRef", "to[].tls.clientCertificateRef"}
+	// interceptOnly are fields about TLS that ends at the agent, whatever is inside.
+	interceptOnly = []string{"to[].tls.passthroughAfter"}
 	// named are fields about destinations by name, which a connection that says none does not come under. TLS needs one.
 	named = []string{"to[].host", "to[].via", "to[].tls"}
 	// unnamed are the other destinations, to which the agent speaks no TLS.
@@ -48,19 +51,19 @@ func everywhere(drivers []string) bool { return slices.Contains(drivers, agent) 
 func inClear(carriers ...string) func(compile.Field, []string) bool {
 	return func(f compile.Field, drivers []string) bool {
 		carried := slices.ContainsFunc(carriers, func(d string) bool { return slices.Contains(drivers, d) })
-		return (carried || everywhere(drivers)) && !under(f.Path, originateOnly) && f.Path != "to[].tls.mode"
+		return (carried || everywhere(drivers)) && !under(f.Path, secured) && !under(f.Path, interceptOnly) && f.Path != "to[].tls.mode"
 	}
 }
 
-// onOriginated is what acts on one of the protocols inside, and TLS itself.
-func onOriginated(f compile.Field, drivers []string) bool {
+// onSecured is what acts on one of the protocols inside TLS that the agent speaks, and TLS itself.
+func onSecured(f compile.Field, drivers []string) bool {
 	return !under(f.Path, unnamed) && (everywhere(drivers) || slices.ContainsFunc([]string{http1, http2, grpc}, func(d string) bool { return slices.Contains(drivers, d) }))
 }
 
 // onPassed is what acts on connections that are passed through: what the manager does not report as having no effect there.
 func onPassed(f compile.Field, drivers []string) bool {
 	if strings.HasPrefix(f.Path, "to[]") {
-		return (everywhere(drivers) || slices.Contains(drivers, opaque)) && !under(f.Path, originateOnly)
+		return (everywhere(drivers) || slices.Contains(drivers, opaque)) && !under(f.Path, secured)
 	}
 	return !compile.AboutRequests(f.Path)
 }
@@ -150,6 +153,7 @@ values and agents do not act on all of them, those are named on which they do.
 - **HTTP/1.1**, **HTTP/2** and **gRPC**: calls that pods make without TLS, found out or declared. gRPC is carried by HTTP/2; [grpc.md](grpc.md) says how its
   calls differ.
 - **TLS, Originate**: the same calls where the agent speaks TLS to the host. What acts is what acts on the protocol inside; [tls.md](tls.md).
+- **TLS, Intercept**: the same calls where pods speak TLS to the host and the agent ends it, with a certificate of its own, and speaks TLS to the host.
 - **TLS, Passthrough**: TLS that pods speak, which is passed through. Each connection is one call.
 - **TCP**: everything else, and what is declared to be ` + "`TCP`" + `. Each connection is one call, too.
 

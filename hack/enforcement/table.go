@@ -69,6 +69,7 @@ var concerns = []struct {
 	{"to[].tls.mode", []string{agent, http1, http2}},
 	{"to[].tls.caBundleRef.kind", []string{agent}}, // what is read: agents know roots by a name
 	{"to[].tls.caBundleRef.key", []string{agent}},
+	{"to[].tls.passthroughAfter", []string{http1}}, // before it is known what is inside
 	{"to[].tls", []string{http1, http2}},
 	{"to[].via.proxy", []string{http1, http2, opaque}},
 	{"to[]", []string{agent}}, // which connections are governed

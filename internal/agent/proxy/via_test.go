@@ -134,6 +134,24 @@ func TestTheProxysNameIsLookedUp(t *testing.T) {
 	}
 }
 
+// The addresses that a proxy had last serve while nobody answers for its name, and no call waits for that.
+func TestAProxyIsFoundWhileItsNameCannotBeLookedUp(t *testing.T) {
+	w := besideProxied(t, nil)
+	w.names.set("proxy.corp.example", alive)
+	w.names.pass()
+	if r, _ := do(t, w.clientH2(), "GET", "/", ""); r.StatusCode != 200 {
+		t.Fatalf("%d", r.StatusCode)
+	}
+	known := w.names.hold()
+	defer known.now()
+	if r, _ := do(t, w.clientH2(), "GET", "/", ""); r.StatusCode != 200 {
+		t.Errorf("%d", r.StatusCode)
+	}
+	if asked := w.names.questions(); len(asked) != 2 {
+		t.Errorf("looked up %q", asked)
+	}
+}
+
 // What a proxy answers is distinguished: only what may succeed another time is tried again.
 func TestAProxysAnswersAreToldApart(t *testing.T) {
 	for name, tc := range map[string]struct {

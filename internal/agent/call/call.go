@@ -73,6 +73,7 @@ type life struct {
 	hedges   int
 	replays  bool // a request body is worth keeping
 	lost     bool // the request body cannot be sent again
+	reached  bool // a server may have processed the request
 	interim  bool // a response other than 100 went to the client before the final one
 	repaired bool // the free retry of rule 8 was used
 	shadowed bool // the shadow decides the same so far

@@ -215,6 +215,8 @@ func (w *world) failure(s *simCall, id AttemptID) Failure {
 		return f
 	case RefusedStream:
 		f.PeerUnprocessed = true
+		f.PeerLeaving = w.random.IntN(2) == 0
+		f.Reused = w.random.IntN(3) == 0
 	case BadResponse:
 		f.ResponseStarted = true
 	default:

@@ -45,7 +45,8 @@ type Destination struct {
 
 	// protocol is what is spoken to a service, a host, or any. Defaults to
 	// Auto. A cidr has its own.
-	// HTTP2 and GRPC are without TLS (prior knowledge).
+	// HTTP2 and GRPC are without TLS (prior knowledge), unless tls.mode is
+	// Intercept: then protocol is what is spoken inside.
 	// +optional
 	Protocol Protocol `json:"protocol,omitempty"`
 

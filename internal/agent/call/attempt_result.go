@@ -138,7 +138,7 @@ func (c *Call) localReject(now time.Time, id AttemptID, kind Kind) Action {
 	if c.live != 0 {
 		return c.carryOn()
 	}
-	c.last = kind
+	c.decided(kind)
 	return c.end(now, Refused)
 }
 

@@ -168,9 +168,12 @@ func (c *Call) expire(now time.Time) Action {
 			return c.messageBegun(now, id)
 		}
 	}
-	c.last = Deadline
+	c.decided(Deadline)
 	return c.end(now, ByDeadline)
 }
+
+// decided notes that it was the call itself that came to an end of this kind, whatever attempts before have ended by.
+func (c *Call) decided(kind Kind) { c.last, c.reset = kind, 0 }
 
 // clientGone ends the call. An attempt that has been slow by then was slow, whoever did not wait for its end.
 func (c *Call) clientGone(now time.Time) Action {
@@ -178,7 +181,7 @@ func (c *Call) clientGone(now time.Time) Action {
 		return Action{}
 	}
 	a := Action{Do: Abort, Cancel: c.dismiss(now)}
-	c.last = ClientGone
+	c.decided(ClientGone)
 	c.finish(now, ClientGone, Abandoned)
 	return a
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -104,6 +105,9 @@ func (w *testProxy) dialH2(o http2test.Options) *http2test.Conn {
 	end := c.LocalAddr().(*net.TCPAddr).AddrPort()
 	w.dialer.closed.Store(end, false)
 	w.t.Cleanup(func() { w.dialer.closed.Store(end, true) })
+	if os.Getenv(withoutVariable) != "" {
+		o.Patience = patience
+	}
 	return http2test.Speak(w.t, c, o)
 }
 

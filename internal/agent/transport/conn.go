@@ -49,6 +49,8 @@ type Conn struct {
 	acks    ackWatch
 	checked Instant       // when acks was last asked
 	closed  atomic.Uint32 // the peer's Ending when the connection was closed here
+	// leaving is layer for Close, which others may call while one is put on the connection.
+	leaving atomic.Pointer[Layer]
 }
 
 // New takes ownership of s.
@@ -98,8 +100,8 @@ func peerAddr(raw syscall.RawConn) netip.AddrPort {
 // Close closes the connection. A peer behind a layer learns that this is on purpose, except after ResetOnClose.
 func (c *Conn) Close() error {
 	_ = c.raw.Control(func(fd uintptr) { // fails when closed already
-		if c.layer != nil && !c.reset.Load() {
-			c.layer.Leave()
+		if l := c.leaving.Load(); l != nil && !c.reset.Load() {
+			(*l).Leave()
 		}
 		c.closed.Store(uint32(ending(int(fd))))
 	})

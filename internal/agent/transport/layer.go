@@ -44,7 +44,10 @@ func (c *Conn) Info() Info {
 }
 
 // Secure has everything that is read and written from now on go through l.
-func (c *Conn) Secure(l Layer) { c.layer = l }
+func (c *Conn) Secure(l Layer) {
+	c.layer = l
+	c.leaving.Store(&l)
+}
 
 // Layer is what Secure has put on the connection; nil: nothing.
 func (c *Conn) Layer() Layer { return c.layer }

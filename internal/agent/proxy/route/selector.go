@@ -45,6 +45,10 @@ type Selector struct {
 	whole []byte
 	named bool
 	http2 bool // see SpeakHTTP2
+	// the route of a connection whose TLS ends at the agent; nil: it does not
+	intercepted *routes.Route
+	accepted    bool // a request has come on it
+	ends        bool // see Ends
 }
 
 // Init prepares s for a connection of a pod to original, and looks up the pod's policies.
@@ -79,6 +83,9 @@ func (s *Selector) Select(v View) (r *routes.Route, ok bool) {
 	}
 	if s.route != nil && (s.host == nil || bytes.Equal(s.host, v.Host())) && !s.route.Stale() {
 		return s.route, true
+	}
+	if s.intercepted != nil {
+		return s.selectIntercepted(), true
 	}
 	return s.resolve(v.Host())
 }
@@ -195,16 +202,6 @@ func (s *Selector) MayGoThroughProxy() bool {
 	return false
 }
 
-// Originates reports whether the agent speaks TLS to the hosts of a policy that may govern the connection, while the client does not.
-func (s *Selector) Originates() bool {
-	for i := range s.candidates {
-		if s.candidates[i].Originates() {
-			return true
-		}
-	}
-	return false
-}
-
 // NeedsName reports whether it depends on the name that a connection as a whole is for, which governs it: see NameWhole.
 func (s *Selector) NeedsName() bool { return len(s.candidates) > 0 && s.candidates[0].NeedsHost() }
 
@@ -262,7 +259,7 @@ func (s *Selector) Settings() *policy.Settings {
 }
 
 // Governed reports whether requests of this connection are governed whatever host they name, or one was.
-func (s *Selector) Governed() bool { return s.governed || s.governsAll() }
+func (s *Selector) Governed() bool { return s.governed || s.intercepted != nil || s.governsAll() }
 
 func (s *Selector) governsAll() bool {
 	for i := range s.candidates {

@@ -87,7 +87,7 @@ func (f *forwardingH2) checkLeft() {
 	if n := f.world.server.ReplayMemory().Used(); n != 0 {
 		f.t.Errorf("%d bytes of bodies are kept", n)
 	}
-	poll(f.t, func() bool { return f.world.server.h2.Buffered() == 0 })
+	poll(f.t, func() bool { return f.world.server.h2.Buffered() < 128<<10 }) // connections keep what a frame needs
 	if n := f.world.events.malformed.Load(); n != 0 {
 		f.t.Errorf("%d of the requests are called malformed: %+v", n, f.world.events.refused.Load())
 	}

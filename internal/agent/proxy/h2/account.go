@@ -18,6 +18,7 @@ type account struct {
 	// atomic
 	used    atomic.Int64
 	sharers atomic.Int64 // len(pods)
+	spare   atomic.Int64 // of used, what is kept for streams to come
 
 	mu   sync.Mutex
 	pods map[string]*podAccount // guarded by mu; those that have connections

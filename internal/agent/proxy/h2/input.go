@@ -42,6 +42,9 @@ func (in *input) init(c *transport.Conn, p *http2.Parser, headTimeout time.Durat
 	in.step = in.read
 }
 
+// keptPrefix is how much memory for the beginning of a frame is kept behind it.
+const keptPrefix = 1 << 10
+
 // errHead ends a read because a header block has begun or come to its end, which changes until when is read.
 var errHead = errors.New("h2: header block")
 
@@ -75,16 +78,24 @@ func (in *input) headChanged(rest []byte) bool {
 	return true
 }
 
-// charge accounts for what is kept of what was read, if that is worth it.
-func (in *input) charge(n int) {
-	const little = 1 << 10
-	if n < little {
+// charge accounts for what is kept of what was read, but for what each connection may keep.
+func (in *input) charge() {
+	n := cap(in.prefix)
+	if n <= keptPrefix {
 		n = 0
+	}
+	if !in.headBy.IsZero() {
+		n += in.parser.Memory()
 	}
 	if n != in.charged && in.account != nil {
 		in.account.add(n - in.charged)
 		in.charged = n
 	}
+}
+
+func (in *input) discharge() {
+	in.account.add(-in.charged)
+	in.charged = 0
 }
 
 // read reads and acts on what has arrived. It reports true when the connection is to end, with in.err. It reads until there is nothing: that what
@@ -136,18 +147,18 @@ func (in *input) again() error {
 	used, err := in.frames(b)
 	in.prefix = append(in.prefix, b[used:]...)
 	in.headChanged(in.prefix)
-	in.charge(cap(in.prefix) + in.parser.Memory())
+	in.charge()
 	return err
 }
 
 // keep gives the buffer back, but for the beginning of a frame.
 func (in *input) keep(buf *[readSize]byte, have int) {
-	if have == 0 && cap(in.prefix) > http2.FrameHeaderLen+http2.MaxFrame {
+	if have == 0 && cap(in.prefix) > keptPrefix {
 		in.prefix = nil
 	}
 	in.prefix = append(in.prefix[:0], buf[:have]...)
 	readBuffers.Put(buf)
-	in.charge(cap(in.prefix) + in.parser.Memory())
+	in.charge()
 }
 
 // queue holds bytes of a stream that the other side has not taken, in the order of arrival. The zero value is empty.

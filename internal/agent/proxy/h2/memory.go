@@ -24,6 +24,8 @@ func (s *Session) take() *stream {
 	x := s.unused[n-1]
 	s.unused[n-1] = nil
 	s.unused = s.unused[:n-1]
+	s.account.node.spare.Add(-int64(x.charged))
+	x.spare = false
 	return x
 }
 
@@ -42,6 +44,8 @@ func (s *Session) free(x *stream) {
 		shrink(b)
 	}
 	x.charge()
+	s.account.node.spare.Add(int64(x.charged))
+	x.spare = true
 	s.unused = append(s.unused, x)
 }
 
@@ -65,7 +69,7 @@ func (s *Session) returnMemory() {
 		x.discharge()
 	}
 	s.unused = nil
-	s.in.charge(0)
+	s.in.discharge()
 	s.account.leave()
 }
 
@@ -98,6 +102,10 @@ func (x *stream) charge() {
 
 // discharge accounts for a stream that is given up.
 func (x *stream) discharge() {
+	if x.spare {
+		x.s.account.node.spare.Add(-int64(x.charged))
+		x.spare = false
+	}
 	x.s.account.add(-x.charged)
 	x.charged = 0
 }

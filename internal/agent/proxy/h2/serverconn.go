@@ -120,7 +120,7 @@ func (u *serverConn) end() {
 	u.conn.StopWriting()
 	_ = u.conn.Close()
 	u.out.slow.Wait()
-	u.in.charge(0)
+	u.in.discharge()
 	u.account.leave()
 }
 

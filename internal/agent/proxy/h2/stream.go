@@ -49,8 +49,9 @@ type stream struct {
 
 	// the request
 	head     http2.Block
-	headSize int // what it took when the stream was opened
-	charged  int // memory of heads that is accounted for
+	headSize int  // what it took when the stream was opened
+	charged  int  // memory of heads that is accounted for
+	spare    bool // it is kept for a call to come
 	request  http2.Message
 	trailers http2.Block
 	trailing bool // there are trailers

@@ -22,6 +22,8 @@ type Socket interface {
 // Conn is a TCP connection, possibly with a security layer on top, driven by one goroutine at a time, or by one that reads and one that
 // writes. Only Interrupt, Wake, StopWriting, Ending and PeerEnding may be called by others. Its driver is the only one to close it, or
 // uses it inside Pin: that is what makes the use of the bare descriptor safe.
+//
+// There are one or two for each idle connection of a client, so the order of the fields matters: see TestConnIsSmall.
 type Conn struct {
 	// immutable after New
 	socket Socket
@@ -38,17 +40,16 @@ type Conn struct {
 	// step is receive, bound once so that reads do not allocate.
 	step func(fd uintptr) bool
 
-	armed       Instant // the read deadline the runtime knows; zero: none
+	armed   Instant // the read deadline the runtime knows; zero: none
+	checked Instant // when acks was last asked
+	acks    ackWatch
+
 	interrupted atomic.Bool
 	woken       atomic.Bool
 	unwritable  atomic.Bool
-	reset       atomic.Bool // Close is to reset the connection
-
-	polled bool // a Poller knows the descriptor; its own
-
-	acks    ackWatch
-	checked Instant       // when acks was last asked
-	closed  atomic.Uint32 // the peer's Ending when the connection was closed here
+	reset       atomic.Bool   // Close is to reset the connection
+	ended       atomic.Uint32 // noteEnding, and the peer's Ending when the connection was closed here
+	polled      bool          // a Poller knows the descriptor; its own
 }
 
 // New takes ownership of s.
@@ -97,13 +98,20 @@ func peerAddr(raw syscall.RawConn) netip.AddrPort {
 
 // Close closes the connection. A peer behind a layer learns that this is on purpose, except after ResetOnClose.
 func (c *Conn) Close() error {
-	_ = c.raw.Control(func(fd uintptr) { // fails when closed already
-		if c.layer != nil && !c.reset.Load() {
-			c.layer.Leave()
-		}
-		c.closed.Store(uint32(ending(int(fd))))
-	})
+	if c.layer != nil || c.ended.Load() != 0 {
+		_ = c.Pin(c.leave) // fails when closed already
+	}
 	return c.socket.Close()
+}
+
+// leave is what precedes the closing of the descriptor.
+func (c *Conn) leave() {
+	if c.layer != nil && !c.reset.Load() {
+		c.layer.Leave()
+	}
+	if c.ended.Load() != 0 {
+		c.ended.Or(uint32(ending(c.fd)))
+	}
 }
 
 // CloseWrite tells the peer that nothing follows what was written. It can still be read from.
@@ -111,15 +119,12 @@ func (c *Conn) CloseWrite() error {
 	if c.layer != nil {
 		return c.layer.CloseWrite()
 	}
-	return shutdown(c.raw)
+	return c.shutdown()
 }
 
-func shutdown(raw syscall.RawConn) error {
-	var inner error
-	if err := raw.Control(func(fd uintptr) { inner = unix.Shutdown(int(fd), unix.SHUT_WR) }); err != nil {
-		return cause(err)
-	}
-	return inner
+func (c *Conn) shutdown() error {
+	_, err := c.control(func(fd int) (uint32, error) { return 0, unix.Shutdown(fd, unix.SHUT_WR) })
+	return err
 }
 
 // ResetOnClose has the connection end with a reset instead of a regular end when it is closed.

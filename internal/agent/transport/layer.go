@@ -62,7 +62,7 @@ func (r Raw) TryRead(p []byte) (int, error) { return recv(r.conn.fd, p, 0) }
 func (r Raw) TryWrite(p []byte) (int, error) { return send(r.conn.fd, p) }
 
 // CloseWrite is Conn.CloseWrite on the socket.
-func (r Raw) CloseWrite() error { return shutdown(r.conn.raw) }
+func (r Raw) CloseWrite() error { return r.conn.shutdown() }
 
 func (c *Conn) peekLayer(p []byte) (int, State) {
 	opened, err := c.layer.Peek(len(p))

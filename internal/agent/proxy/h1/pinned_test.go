@@ -10,6 +10,7 @@ import (
 func TestRule25_ThePoolsOwnClosingIsNoEnd(t *testing.T) {
 	client, _ := pair(t)
 	server, _ := pair(t)
+	server.NoteEnding()
 	s := &Session{client: &drive.Client{Conn: client}, server: pinnedServer{conn: server}}
 	_ = server.Close()
 	if s.serverEnded() {

@@ -63,7 +63,7 @@ func (t *attempt) writeSlowly(p []byte) (done int, err error) {
 		}
 	}
 	if !t.streaming {
-		t.x.Now = now
+		t.x.Now, t.progressAt = now, taken
 	}
 	return done, nil
 }

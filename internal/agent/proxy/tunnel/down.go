@@ -17,15 +17,14 @@ func (t *Tunnel) runDown() {
 	if err == nil {
 		err = t.armDown()
 	}
-	for moved := false; err == nil; {
+	for armed := t.down.bytes; err == nil; {
 		var side transport.Side
 		side, err = t.down.move()
 		switch {
 		case err == nil:
-			moved = true
 		case side != transport.Source || !errors.Is(err, os.ErrDeadlineExceeded):
-		case moved:
-			moved, err = false, t.armDown()
+		case t.down.bytes > armed:
+			armed, err = t.down.bytes, t.armDown()
 		default:
 			t.park()
 			return

@@ -1,0 +1,81 @@
+package proxy
+
+import (
+	"net/netip"
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// end is one end of a connection of which package net and the runtime know nothing, so that it takes no memory of the process. Who reads
+// or writes blocks, but not for ever.
+type end int
+
+func (e end) Read(p []byte) (int, error) { return unix.Read(int(e), p) }
+
+func (e end) Write(p []byte) (int, error) { return unix.Write(int(e), p) }
+
+// ends are those that a test has opened.
+type ends struct{ all []end }
+
+func (o *ends) close() {
+	for _, e := range o.all {
+		_ = unix.Close(int(e))
+	}
+}
+
+// keep takes a new one, or fails the test.
+func (o *ends) keep(t testing.TB, fd int, err error) end {
+	t.Helper()
+	check(t, err)
+	o.all = append(o.all, end(fd))
+	limit := unix.Timeval{Sec: int64(patience.Seconds())}
+	check(t, unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit))
+	return end(fd)
+}
+
+// dialRaw connects to an IPv4 address.
+func dialRaw(t testing.TB, o *ends, to netip.AddrPort) end {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	e := o.keep(t, fd, err)
+	check(t, unix.Connect(fd, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}))
+	return e
+}
+
+// listenRaw listens at a free port.
+func listenRaw(t testing.TB, o *ends) (end, netip.AddrPort) {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	e := o.keep(t, fd, err)
+	local := [4]byte{127, 0, 0, 1}
+	check(t, unix.Bind(fd, &unix.SockaddrInet4{Addr: local}))
+	check(t, unix.Listen(fd, 128))
+	at := must(unix.Getsockname(fd))(t).(*unix.SockaddrInet4)
+	return e, netip.AddrPortFrom(netip.AddrFrom4(local), uint16(at.Port))
+}
+
+// acceptRaw accepts the next connection.
+func acceptRaw(t testing.TB, o *ends, at end) end {
+	t.Helper()
+	fd, _, err := unix.Accept4(int(at), unix.SOCK_CLOEXEC)
+	return o.keep(t, fd, err)
+}
+
+// dialFile connects as the agent does, with nothing in memory but a file.
+func dialFile(to netip.AddrPort) (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	err = unix.Connect(fd, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()})
+	if err == nil {
+		err = unix.SetNonblock(fd, true) // for the runtime's poller
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "tcp"), nil
+}

@@ -15,7 +15,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/capture/netns"
 	"fairlead.dev/fairlead/internal/agent/capture/pods"
 	"fairlead.dev/fairlead/internal/agent/capture/socketlb"
-	"fairlead.dev/fairlead/internal/agent/names"
+	"fairlead.dev/fairlead/internal/agent/dns"
 	"fairlead.dev/fairlead/internal/agent/proxy"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/subscribe"
@@ -58,7 +58,7 @@ type Agent struct {
 	opts      Options
 	host      *netns.Host
 	watcher   *pods.Watcher
-	names     *names.Resolver
+	names     *dns.Resolver
 	routes    *routes.Table
 	proxy     *proxy.Server
 	capture   *capture.Manager
@@ -103,7 +103,7 @@ func (a *Agent) newDataPlane() error {
 		return err
 	}
 	a.meter = telemetry.New(telemetry.Options{Logger: a.opts.Log, AccessLog: a.accessLog})
-	a.names = names.New(names.Options{})
+	a.names = dns.New(dns.Options{})
 	a.routes, err = routes.New(routes.Options{
 		Dialer:   func(uid string) upstream.Dialer { return a.capture.Dialer(uid) },
 		Node:     a.opts.Node,

@@ -80,7 +80,7 @@ func (c *compiler) Start(ctx context.Context) error {
 		}
 		if !serving {
 			c.agents.Serving().Start()
-			c.logger.InfoContext(ctx, "serving agents", "dur", time.Since(began))
+			c.logger.InfoContext(ctx, "serving agents", "took", time.Since(began))
 			serving = true
 		}
 	}

@@ -185,7 +185,7 @@ func (s *podStore) set(p *keptPod) {
 		s.unshare(old)
 	}
 	s.pods[p.key()] = p
-	s.tell(p.key())
+	s.notify(p.key())
 }
 
 // remove removes a pod. The caller holds mu.
@@ -193,11 +193,11 @@ func (s *podStore) remove(key types.NamespacedName) {
 	if p := s.pods[key]; p != nil {
 		s.unshare(p)
 		delete(s.pods, key)
-		s.tell(key)
+		s.notify(key)
 	}
 }
 
-func (s *podStore) tell(key types.NamespacedName) {
+func (s *podStore) notify(key types.NamespacedName) {
 	if s.full && s.changed != nil {
 		s.changed(objectKey{kind: kindPod, namespace: key.Namespace, name: key.Name})
 	}

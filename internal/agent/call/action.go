@@ -45,9 +45,9 @@ const (
 	Wait
 	// Park: like Wait, but report Woken when the call was woken (Call.OnWake) before Until.
 	Park
-	// Hold: keep back the response head just reported, whose gRPC status is still to come, and forward nothing of the response. Report
+	// AwaitTrailers: keep back the response head just reported, whose gRPC status is still to come, and forward nothing of the response. Report
 	// MessageBegun when a message begins to arrive, ResponseHead once more if trailers come before any message, and Timer at Until.
-	Hold
+	AwaitTrailers
 	// StartAttempt: pick an endpoint (avoiding Call.Endpoints when Action.Avoid), take a connection and send the request.
 	StartAttempt
 	// Forward: forward the response just reported. The call has ended but for its body, which Until may bound
@@ -76,13 +76,13 @@ const (
 	Repair
 	// Hedged: an attempt beside others that have not been answered for long.
 	Hedged
-	// Fallen: the one attempt on the fallback's route.
-	Fallen
+	// FallbackStart: the one attempt on the fallback's route.
+	FallbackStart
 	// StartCount is the number of kinds.
 	StartCount
 )
 
-var startNames = [StartCount]string{First: "first", Retry: "retry", Repair: "repair", Hedged: "hedge", Fallen: "fallback"}
+var startNames = [StartCount]string{First: "first", Retry: "retry", Repair: "repair", Hedged: "hedge", FallbackStart: "fallback"}
 
 // String returns the kind as metrics and logs show it.
 func (s Start) String() string { return startNames[min(s, StartCount-1)] }

@@ -13,27 +13,27 @@ import (
 type attempt struct {
 	placed bool // it has left the pool's queue
 	sent   bool // the kernel accepted bytes of its request, or a byte of a response proves it
-	// answered: its response is being held back (Hold); status is that of its head.
+	// answered: its response is being held back (AwaitTrailers); status is that of its head.
 	answered bool
 	pending  bool // its response says in its trailers how it ends
 	probed   bool // it was a probe, whose result was given before its end
 	status   int
 	limit    Limit
-	until    moment // its deadline
+	until    offset // its deadline
 	// Its clock (rule 2): it has run for spent, and since running; never: it stands.
 	spent   time.Duration
-	running moment
+	running offset
 	permit  resilience.Permit
 }
 
 // start has the driver start an attempt that has a permit.
 func (c *Call) start(p resilience.Permit, a Action) Action {
-	for (c.live | c.held).Has(c.next) {
+	for (c.live | c.kept).Has(c.next) {
 		c.next = (c.next + 1) % MaxAttempts
 	}
 	a.Do, a.Attempt, a.Route = StartAttempt, c.next, c.route
 	c.next = (c.next + 1) % MaxAttempts
-	c.attempts[a.Attempt] = attempt{permit: p, until: c.deadline, limit: c.binding, running: never}
+	c.attempts[a.Attempt] = attempt{permit: p, until: c.deadline, limit: c.deadlineLimit, running: never}
 	c.live |= SetOf(a.Attempt)
 	c.phase = trying
 	c.count++
@@ -55,8 +55,8 @@ func (c *Call) place(now time.Time, id AttemptID, at netip.AddrPort) Action {
 		return c.carryOn()
 	}
 	c.endpoints = append(c.endpoints, at)
-	t.placed, t.running = true, c.momentOf(now)
-	t.until, t.limit = c.deadline, c.binding
+	t.placed, t.running = true, c.offsetOf(now)
+	t.until, t.limit = c.deadline, c.deadlineLimit
 	t.bound(after(t.running, c.plan.Settings.Timeouts.PerTry), LimitPerTry)
 	if h := &c.plan.Hedge; c.hedgeAt == never && c.hedges < h.Max {
 		c.hedgeAt = after(t.running, h.After)
@@ -66,17 +66,17 @@ func (c *Call) place(now time.Time, id AttemptID, at netip.AddrPort) Action {
 
 func (c *Call) sending(now time.Time, id AttemptID) Action {
 	if t := c.attempt(id); t != nil && t.placed && !t.answered {
-		t.stop(c.momentOf(now))
-		t.until, t.limit = c.deadline, c.binding
+		t.stop(c.offsetOf(now))
+		t.until, t.limit = c.deadline, c.deadlineLimit
 	}
 	return c.carryOn()
 }
 
 func (c *Call) requestWritten(now time.Time, id AttemptID) Action {
 	if t := c.attempt(id); t != nil && t.placed && !t.answered {
-		written := c.momentOf(now)
+		written := c.offsetOf(now)
 		t.running = min(t.running, written)
-		t.until, t.limit = c.deadline, c.binding
+		t.until, t.limit = c.deadline, c.deadlineLimit
 		limits := &c.plan.Settings.Timeouts
 		if limits.PerTry > 0 {
 			t.bound(t.running+limits.PerTry-t.spent, LimitPerTry)
@@ -109,17 +109,17 @@ func (c *Call) forwardedInterim(now time.Time, id AttemptID) Action {
 }
 
 // bound has the attempt end at m, if something else does not end it sooner.
-func (t *attempt) bound(m moment, l Limit) {
+func (t *attempt) bound(m offset, l Limit) {
 	if m < t.until {
 		t.until, t.limit = m, l
 	}
 }
 
 // stop has the clock stand.
-func (t *attempt) stop(now moment) { t.spent, t.running = t.took(now), never }
+func (t *attempt) stop(now offset) { t.spent, t.running = t.took(now), never }
 
 // took is how long the clock has run.
-func (t *attempt) took(now moment) time.Duration {
+func (t *attempt) took(now offset) time.Duration {
 	if t.running == never {
 		return t.spent
 	}
@@ -127,7 +127,7 @@ func (t *attempt) took(now moment) time.Duration {
 }
 
 // horizon is when the first of the attempts under way is overdue, or gets another beside it.
-func (c *Call) horizon() moment {
+func (c *Call) horizon() offset {
 	until := c.hedgeAt
 	for s := c.live; s != 0; s &= s - 1 {
 		until = min(until, c.attempts[bits.TrailingZeros8(uint8(s))].until)
@@ -153,9 +153,9 @@ func (c *Call) admitted(now time.Time) (resilience.Permit, bool) {
 	return c.plan.Breaker.Allow(now)
 }
 
-// settle gives an attempt's permit back with its result.
-func (c *Call) settle(now time.Time, t *attempt, failed bool) {
-	c.giveBackWith(now, t, resilience.Result{Failed: failed, Took: t.took(c.momentOf(now)), Shard: c.shard})
+// returnPermit gives an attempt's permit back with its result.
+func (c *Call) returnPermit(now time.Time, t *attempt, failed bool) {
+	c.giveBackWith(now, t, resilience.Result{Failed: failed, Took: t.took(c.offsetOf(now)), Shard: c.shard})
 }
 
 func (c *Call) giveBackWith(now time.Time, t *attempt, r resilience.Result) {
@@ -177,7 +177,7 @@ func (c *Call) giveBack(t *attempt) {
 // calls is still recorded as slow; otherwise clients that give up would hide it from the breaker (rule 4).
 func (c *Call) giveUp(now time.Time, t *attempt) {
 	b := c.plan.Settings.Breaker
-	if took := t.took(c.momentOf(now)); t.permit.Held() && b.SlowCalls != nil && took > b.SlowCalls.Threshold {
+	if took := t.took(c.offsetOf(now)); t.permit.Held() && b.SlowCalls != nil && took > b.SlowCalls.Threshold {
 		c.giveBackWith(now, t, resilience.Result{GivenUp: true, Took: took, Shard: c.shard})
 	}
 	c.giveBack(t)
@@ -185,8 +185,8 @@ func (c *Call) giveUp(now time.Time, t *attempt) {
 
 // dismiss gives up whatever the driver holds, and returns it.
 func (c *Call) dismiss(now time.Time) AttemptSet {
-	all := c.dismissLive(now, 0) | c.held
-	c.held = 0
+	all := c.dismissLive(now, 0) | c.kept
+	c.kept = 0
 	return all
 }
 
@@ -205,5 +205,5 @@ func (c *Call) dismissLive(now time.Time, except AttemptSet) AttemptSet {
 // attempt of a call, while the upstream was being waited for, and if the deadline is not the client's own.
 func (c *Call) cutShort(t *attempt) bool {
 	b := c.plan.Settings.Breaker
-	return b != nil && b.FailureOn.Has(policy.PerTryTimeout) && c.count == 1 && c.binding != LimitClient && t.running != never
+	return b != nil && b.FailureOn.Has(policy.PerTryTimeout) && c.count == 1 && c.deadlineLimit != LimitClient && t.running != never
 }

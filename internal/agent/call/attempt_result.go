@@ -7,8 +7,8 @@ import (
 	"fairlead.dev/fairlead/internal/agent/resilience"
 )
 
-// responseHead decides what follows a response head. hold: it is worth while to wait for its gRPC status, if nothing else is wrong with it.
-func (c *Call) responseHead(now time.Time, id AttemptID, r *Response, hold bool) Action {
+// responseHead decides what follows a response head. await: it is worth while to wait for its gRPC status, if nothing else is wrong with it.
+func (c *Call) responseHead(now time.Time, id AttemptID, r *Response, await bool) Action {
 	t := c.attempt(id)
 	if t == nil {
 		return c.carryOn()
@@ -17,18 +17,18 @@ func (c *Call) responseHead(now time.Time, id AttemptID, r *Response, hold bool)
 	t.pending = r.GRPCPending
 	v := result{class: classifyResponse(c.plan.Settings, r), response: r}
 	good := !v.failure && !v.retryable
-	if good && hold && t.pending && !t.answered {
-		return c.hold(now, t, r)
+	if good && await && t.pending && !t.answered {
+		return c.awaitTrailers(now, t, r)
 	}
 	c.answeredWith(r.Status, r.GRPCStatus)
 	if good && t.pending && !v.breakerFails {
 		return c.forwardPending(now, id)
 	}
 	if good {
-		c.settle(now, t, v.breakerFails)
+		c.returnPermit(now, t, v.breakerFails)
 		return c.forward(now, id, c.success())
 	}
-	c.settle(now, t, v.breakerFails)
+	c.returnPermit(now, t, v.breakerFails)
 	if c.live != SetOf(id) && v.retryable && !c.interim && !r.RequestUnfinished && !c.pushedBack(r) {
 		a := Action{Keep: true, Cancel: c.keep(id)}
 		a.Until = c.timeOf(c.horizon())
@@ -57,7 +57,7 @@ func (c *Call) badResponse(now time.Time, id AttemptID, v *result) Action {
 		a.Do = Forward
 	case Wait, StartAttempt:
 		a.Keep = true
-	case Continue, Hold, Park, Forward, Respond, Reject, Abort:
+	case Continue, AwaitTrailers, Park, Forward, Respond, Reject, Abort:
 	}
 	a.Cancel |= dropped
 	return a
@@ -65,9 +65,9 @@ func (c *Call) badResponse(now time.Time, id AttemptID, v *result) Action {
 
 // keep has the driver keep the response of an attempt under way; the one kept before is dropped.
 func (c *Call) keep(id AttemptID) (dropped AttemptSet) {
-	dropped = c.held
+	dropped = c.kept
 	c.over(id)
-	c.held = SetOf(id)
+	c.kept = SetOf(id)
 	return dropped
 }
 
@@ -92,7 +92,7 @@ func (c *Call) attemptFailed(now time.Time, id AttemptID, f *Failure) Action {
 	c.over(id)
 	if f.timesOut() && c.passed(c.deadline, now) {
 		if c.cutShort(t) {
-			c.settle(now, t, true)
+			c.returnPermit(now, t, true)
 		}
 		c.giveBack(t)
 		return c.expire(now)
@@ -105,7 +105,7 @@ func (c *Call) attemptFailed(now time.Time, id AttemptID, f *Failure) Action {
 		return c.carryOn()
 	}
 	v := result{class: classifyFailure(c.plan.Settings, f, unsent), unsent: unsent}
-	c.settle(now, t, v.breakerFails)
+	c.returnPermit(now, t, v.breakerFails)
 	if c.live != 0 {
 		return c.carryOn()
 	}
@@ -148,8 +148,8 @@ func (c *Call) end(now time.Time, d RetryDecision) Action {
 		return a
 	}
 	dropped := a.Cancel
-	if c.held != 0 {
-		a = c.forward(now, AttemptID(bits.TrailingZeros8(uint8(c.held))), d)
+	if c.kept != 0 {
+		a = c.forward(now, AttemptID(bits.TrailingZeros8(uint8(c.kept))), d)
 		a.Do = ForwardKept
 		a.Cancel |= dropped
 		return a
@@ -196,14 +196,14 @@ func (c *Call) fallBack(now time.Time, d RetryDecision) (a Action, ok bool) {
 		c.plan, c.route = c.own, 0
 		return Action{Cancel: others}, false
 	}
-	return c.start(p, Action{Start: Fallen, Cancel: others}), true
+	return c.start(p, Action{Start: FallbackStart, Cancel: others}), true
 }
 
 // forward ends the call with a real response.
 func (c *Call) forward(now time.Time, id AttemptID, d RetryDecision) Action {
 	a := Action{Do: Forward, Attempt: id, Until: c.timeOf(after(0, c.own.Settings.Timeouts.MaxDuration))}
-	a.Cancel = c.dismissLive(now, SetOf(id)) | c.held&^SetOf(id)
-	c.live, c.held, c.answering = 0, 0, id
+	a.Cancel = c.dismissLive(now, SetOf(id)) | c.kept&^SetOf(id)
+	c.live, c.kept, c.answering = 0, 0, id
 	c.record(now, OK, d)
 	c.phase = forwarding
 	return a
@@ -245,7 +245,7 @@ func (c *Call) finished(now time.Time, id AttemptID, e *End) {
 	c.phase = ended
 	c.outcome.Truncated = e.Truncated
 	if c.attempts[id].pending {
-		c.settlePending(now, id, e)
+		c.finishPending(now, id, e)
 	}
 	c.leave(now)
 }
@@ -258,7 +258,7 @@ func (c *Call) leave(now time.Time) {
 	o := &c.outcome
 	r := resilience.Result{Failed: o.Decision > Recovered || o.Truncated, GivenUp: o.Kind == ClientGone, Shard: c.shard}
 	if c.gates > 0 {
-		r.Took = c.momentOf(now) - c.entered
+		r.Took = c.offsetOf(now) - c.entered
 	}
 	if c.asked {
 		c.own.Gates[c.gates].Leave(now, &c.waiters[c.gates], r)

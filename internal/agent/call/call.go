@@ -19,7 +19,7 @@ type Call struct {
 	OnWake func()
 
 	life
-	attempts  [MaxAttempts]attempt // those in live and held are valid
+	attempts  [MaxAttempts]attempt // those in live and kept are valid
 	endpoints []netip.AddrPort
 	waiters   []resilience.Waiter
 	shard     uint8 // for the instruments; 0: not drawn yet
@@ -45,12 +45,12 @@ type life struct {
 	own     *Plan
 	request Request
 
-	started  time.Time
-	deadline moment
-	binding  Limit  // what the deadline is
-	until    moment // the end of the wait at a gate or between attempts
-	hedgeAt  moment // when the next hedge starts
-	entered  moment // when the last gate was passed
+	started       time.Time
+	deadline      offset
+	deadlineLimit Limit  // whose end the deadline is
+	until         offset // the end of the wait at a gate or between attempts
+	hedgeAt       offset // when the next hedge starts
+	entered       offset // when the last gate was passed
 
 	drawn  time.Duration // last backoff drawn
 	last   Kind          // how the last attempt ended, or what refused it
@@ -60,7 +60,7 @@ type life struct {
 
 	phase     phase
 	live      AttemptSet // under way
-	held      AttemptSet // the one whose response the driver keeps, if it keeps one
+	kept      AttemptSet // the one whose response the driver keeps, if it keeps one
 	next      AttemptID
 	answering AttemptID // whose response is forwarded
 	route     uint8
@@ -101,14 +101,14 @@ func (c *Call) begin(now time.Time, p *Plan, r Request) Action {
 }
 
 // bound has the call end at m, if something else does not end it sooner.
-func (c *Call) bound(m moment, l Limit) {
+func (c *Call) bound(m offset, l Limit) {
 	if m < c.deadline {
-		c.deadline, c.binding = m, l
+		c.deadline, c.deadlineLimit = m, l
 	}
 }
 
-// Binding tells what Deadline is.
-func (c *Call) Binding() Limit { return c.binding }
+// DeadlineLimit tells which limit Deadline is that of.
+func (c *Call) DeadlineLimit() Limit { return c.deadlineLimit }
 
 // Deadline is when the response's head must have been forwarded; zero means never.
 func (c *Call) Deadline() time.Time { return c.timeOf(c.deadline) }

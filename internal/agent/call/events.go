@@ -88,9 +88,9 @@ func (c *Call) Interim(now time.Time, id AttemptID) Action {
 // message: it is as if the head had said what they say.
 func (c *Call) ResponseHead(now time.Time, id AttemptID, r Response) Action {
 	s := c.follower(now)
-	a := c.responseHead(now, id, &r, c.worthHolding(id, &r))
+	a := c.responseHead(now, id, &r, c.worthAwaiting(id, &r))
 	if s != nil { // which cannot wait for what the driver does not
-		c.compare(now, a, s.responseHead(now, id, &r, a.Do == Hold))
+		c.compare(now, a, s.responseHead(now, id, &r, a.Do == AwaitTrailers))
 	}
 	return a
 }
@@ -109,9 +109,9 @@ func (c *Call) MessageBegun(now time.Time, id AttemptID) Action {
 // KeptLost tells that the response kept cannot be forwarded any more, and has been dropped: its place was needed for the next
 // attempt.
 func (c *Call) KeptLost() {
-	c.held = 0
+	c.kept = 0
 	if c.shadowed {
-		c.shadow.held = 0
+		c.shadow.kept = 0
 	}
 }
 
@@ -158,7 +158,7 @@ func (c *Call) ClientGone(now time.Time) Action {
 	return a
 }
 
-// Finished tells how the forwarding of an attempt's response ended, which settles what waited for it, and returns the final outcome.
+// Finished tells how the forwarding of an attempt's response ended, which decides what waited for it, and returns the final outcome.
 func (c *Call) Finished(now time.Time, id AttemptID, e End) Outcome {
 	if c.shadowed {
 		c.shadow.finished(now, id, &e)

@@ -67,7 +67,7 @@ func TestFallbackOnAnotherRoute(t *testing.T) {
 		r := falling(t, nil)
 		r.begin(Request{})
 		a := r.want(r.respond(time.Second, 503), StartAttempt)
-		if a.Route != 1 || a.Start != Fallen || !a.Keep || !a.Until.Equal(at(10*time.Second)) {
+		if a.Route != 1 || a.Start != FallbackStart || !a.Keep || !a.Until.Equal(at(10*time.Second)) {
 			t.Fatalf("%+v", a)
 		}
 		if a := r.placed(at(2 * time.Second)); !a.Until.Equal(at(5 * time.Second)) {
@@ -91,7 +91,7 @@ func TestFallbackOnAnotherRoute(t *testing.T) {
 		r.begin(Request{})
 		r.want(r.fails(t0, sentLost), StartAttempt)
 		r.call.ClientGone(t0)
-		if a := r.want(r.start(t0, Request{}), StartAttempt); a.Route != 1 || a.Start != Fallen {
+		if a := r.want(r.start(t0, Request{}), StartAttempt); a.Route != 1 || a.Start != FallbackStart {
 			t.Errorf("%+v", a)
 		}
 		r.want(r.respond(0, 200), Forward)

@@ -6,7 +6,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/resilience"
 )
 
-func TestFinishedSettlesWhatWaited(t *testing.T) {
+func TestFinishedEndsWhatWaited(t *testing.T) {
 	for name, tc := range map[string]struct {
 		end    End
 		counts bool

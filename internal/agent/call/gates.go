@@ -14,11 +14,11 @@ func (c *Call) enter(now time.Time) Action {
 		case resilience.Pass:
 			c.asked = false
 			c.gates++
-			c.entered = c.momentOf(now)
+			c.entered = c.offsetOf(now)
 		case resilience.Wait, resilience.Park:
 			c.asked, c.parked, c.until = true, e.Verdict == resilience.Park, never
 			if !e.Until.IsZero() {
-				c.until = c.momentOf(e.Until)
+				c.until = c.offsetOf(e.Until)
 			}
 			if !c.parked && c.deadline <= c.until { // as in rule 3: what does not fit is not waited for
 				return c.refuse(now, RateLimited)

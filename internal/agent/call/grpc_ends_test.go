@@ -128,7 +128,7 @@ func TestAShadowHoldsBackWithItsCall(t *testing.T) {
 		other := newRig(t, nil)
 		r.plan.Shadow = &other.plan
 		r.begin(rpc)
-		r.want(r.head(at(ms), pending), Hold)
+		r.want(r.head(at(ms), pending), AwaitTrailers)
 		r.want(r.head(at(2*ms), unavailable), Wait)
 		r.differs(Forward, First)
 	})
@@ -137,7 +137,7 @@ func TestAShadowHoldsBackWithItsCall(t *testing.T) {
 		other := newRig(t, nil)
 		r.plan.Shadow = &other.plan
 		r.begin(rpc)
-		r.want(r.head(at(ms), pending), Hold)
+		r.want(r.head(at(ms), pending), AwaitTrailers)
 		r.want(r.call.MessageBegun(at(2*ms), r.id), Forward)
 		if d, ok := r.call.Divergence(); ok {
 			t.Errorf("%+v", d)
@@ -153,7 +153,7 @@ func TestRule17_AHeldResponseBesideAHedge(t *testing.T) {
 	first := r.id
 	r.want(r.call.Timer(at(10*ms)), StartAttempt)
 	r.placed(at(10 * ms))
-	r.want(r.call.ResponseHead(at(90*ms), first, pending), Hold)
+	r.want(r.call.ResponseHead(at(90*ms), first, pending), AwaitTrailers)
 	a := r.want(r.call.AttemptFailed(at(100*ms), r.id, timedOut.Failure), Forward)
 	if a.Attempt != first {
 		t.Errorf("attempt %d is forwarded", a.Attempt)
@@ -201,7 +201,7 @@ func TestRule22_AStreamIsAProbeUntilItsFirstMessage(t *testing.T) {
 		r, now := opened(t)
 		r.want(r.start(now, rpc), StartAttempt)
 		r.placed(now)
-		r.want(r.head(now, pending), Hold)
+		r.want(r.head(now, pending), AwaitTrailers)
 		if got := state(r, now); got != resilience.HalfOpen {
 			t.Errorf("the breaker is %v with the head", got)
 		}
@@ -218,9 +218,9 @@ func TestRule22_AStreamIsAProbeUntilItsFirstMessage(t *testing.T) {
 		r, now := opened(t)
 		r.want(r.start(now, rpc), StartAttempt)
 		r.placed(now)
-		r.want(r.head(now, pending), Hold)
-		r.want(r.call.Timer(now.Add(holdLimit)), Forward)
-		if got := state(r, now.Add(holdLimit)); got != resilience.Closed {
+		r.want(r.head(now, pending), AwaitTrailers)
+		r.want(r.call.Timer(now.Add(trailersLimit)), Forward)
+		if got := state(r, now.Add(trailersLimit)); got != resilience.Closed {
 			t.Errorf("the breaker is %v", got)
 		}
 	})
@@ -239,7 +239,7 @@ func TestRule22_AStreamIsAProbeUntilItsFirstMessage(t *testing.T) {
 		r, now := opened(t)
 		r.want(r.start(now, rpc), StartAttempt)
 		r.placed(now)
-		r.want(r.head(now, pending), Hold)
+		r.want(r.head(now, pending), AwaitTrailers)
 		r.want(r.head(now, unavailable), Forward)
 		if got := state(r, now); got != resilience.Open {
 			t.Errorf("the breaker is %v", got)

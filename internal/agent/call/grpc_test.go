@@ -60,7 +60,7 @@ func TestRule09_GRPCStatusesAreRetried(t *testing.T) {
 
 // A response whose status is to come is held back as long as its trailers could lead to another attempt, and no longer.
 func TestRule09_TrailersBeforeAnyMessageCount(t *testing.T) {
-	hold := func(t *testing.T, change func(*policy.Settings)) *rig {
+	await := func(t *testing.T, change func(*policy.Settings)) *rig {
 		t.Helper()
 		r := newRig(t, func(s *policy.Settings) {
 			retriesUnavailable(s)
@@ -69,11 +69,11 @@ func TestRule09_TrailersBeforeAnyMessageCount(t *testing.T) {
 			}
 		})
 		r.begin(rpc)
-		r.want(r.head(at(10*ms), pending), Hold)
+		r.want(r.head(at(10*ms), pending), AwaitTrailers)
 		return r
 	}
 	t.Run("a failure is retried", func(t *testing.T) {
-		r := hold(t, nil)
+		r := await(t, nil)
 		a := r.head(at(20*ms), unavailable)
 		if !a.Keep {
 			t.Error("it is not kept for the case that nothing better comes")
@@ -86,35 +86,35 @@ func TestRule09_TrailersBeforeAnyMessageCount(t *testing.T) {
 		r.ended(OK, Recovered, 200, 2)
 	})
 	t.Run("a success is forwarded", func(t *testing.T) {
-		r := hold(t, nil)
+		r := await(t, nil)
 		r.want(r.head(at(20*ms), fine), Forward)
 		r.ended(OK, NotNeeded, 200, 1)
 	})
 	t.Run("a message ends it", func(t *testing.T) {
-		r := hold(t, nil)
+		r := await(t, nil)
 		r.want(r.call.MessageBegun(at(20*ms), r.id), Forward)
 		r.ended(OK, NotNeeded, 200, 1)
 		r.finished(at(time.Second), End{GRPCStatus: 14})
 		r.ended(OK, NotRetryable, 200, 1)
 	})
 	t.Run("so does time", func(t *testing.T) {
-		r := hold(t, nil)
-		r.want(r.call.Timer(at(10*ms+holdLimit-1)), Continue)
-		r.want(r.call.Timer(at(10*ms+holdLimit)), Forward)
+		r := await(t, nil)
+		r.want(r.call.Timer(at(10*ms+trailersLimit-1)), Continue)
+		r.want(r.call.Timer(at(10*ms+trailersLimit)), Forward)
 		r.ended(OK, NotNeeded, 200, 1)
 	})
 	t.Run("so does the deadline, with the answer that is there", func(t *testing.T) {
-		r := hold(t, func(s *policy.Settings) { s.Timeouts.Overall = 50 * ms })
+		r := await(t, func(s *policy.Settings) { s.Timeouts.Overall = 50 * ms })
 		r.want(r.call.Timer(at(49*ms)), Continue)
 		r.want(r.call.Timer(at(50*ms)), Forward)
 		r.ended(OK, NotNeeded, 200, 1)
 	})
 	t.Run("a reset is one without an answer", func(t *testing.T) {
-		r := hold(t, nil)
+		r := await(t, nil)
 		r.nextAttempt(r.fails(at(20*ms), fault{Failure{Kind: Reset, Reused: true}, true}))
 	})
 	t.Run("the clock of the attempt stands", func(t *testing.T) {
-		r := hold(t, func(s *policy.Settings) { s.Timeouts.PerTry = 40 * ms })
+		r := await(t, func(s *policy.Settings) { s.Timeouts.PerTry = 40 * ms })
 		r.want(r.call.Timer(at(90*ms)), Continue)
 		r.want(r.sending(at(90*ms)), Continue)
 		r.want(r.written(at(90*ms)), Continue)
@@ -174,7 +174,7 @@ func TestNothingIsHeldBackForNothing(t *testing.T) {
 			s.Retry.Overrides = []policy.RetryOverride{{GRPCStatuses: []policy.GRPCStatus{8}, MaxRetries: 1}}
 		})
 		r.begin(rpc)
-		r.want(r.head(at(ms), pending), Hold)
+		r.want(r.head(at(ms), pending), AwaitTrailers)
 		r.want(r.head(at(ms), Response{Status: 200, GRPCStatus: 8}), StartAttempt)
 		r.placed(at(ms))
 		r.want(r.head(at(ms), pending), Forward)
@@ -215,7 +215,7 @@ func TestRule14_PushbackOfServers(t *testing.T) {
 	t.Run("in trailers", func(t *testing.T) {
 		r := newRig(t, retriesUnavailable)
 		r.begin(rpc)
-		r.want(r.head(t0, pending), Hold)
+		r.want(r.head(t0, pending), AwaitTrailers)
 		if a := r.want(r.head(t0, pushback(2*time.Second)), Wait); a.Until != at(2*time.Second) {
 			t.Errorf("until %v", a.Until.Sub(t0))
 		}

@@ -10,12 +10,12 @@ import (
 // The status of a gRPC call comes in the trailers, behind the messages. As long as no message has arrived the response can be kept back,
 // so that a call which fails without one can still be retried.
 
-// holdLimit bounds how long a head is kept back: servers that fail without a message send their trailers with the head, or right behind it,
+// trailersLimit bounds how long a head is kept back: servers that fail without a message send their trailers with the head, or right behind it,
 // and clients of streams may wait for the head alone.
-const holdLimit = 100 * time.Millisecond
+const trailersLimit = 100 * time.Millisecond
 
-// worthHolding reports whether trailers that follow a head could still lead to another attempt, or are the result of a probe.
-func (c *Call) worthHolding(id AttemptID, r *Response) bool {
+// worthAwaiting reports whether trailers that follow a head could still lead to another attempt, or are the result of a probe.
+func (c *Call) worthAwaiting(id AttemptID, r *Response) bool {
 	if !r.GRPCPending || r.RequestUnfinished {
 		return false
 	}
@@ -39,13 +39,13 @@ func (c *Call) retriesGRPC() bool {
 	return false
 }
 
-// hold keeps back the response of an attempt. Its clock has run to here; the call's deadline ends the wait too, by forwarding.
-func (c *Call) hold(now time.Time, t *attempt, r *Response) Action {
-	t.stop(c.momentOf(now))
+// awaitTrailers keeps back the response of an attempt. Its clock has run to here; the call's deadline ends the wait too, by forwarding.
+func (c *Call) awaitTrailers(now time.Time, t *attempt, r *Response) Action {
+	t.stop(c.offsetOf(now))
 	t.answered, t.status = true, r.Status
-	t.until, t.limit = min(c.deadline, c.momentOf(now)+holdLimit), NoLimit
+	t.until, t.limit = min(c.deadline, c.offsetOf(now)+trailersLimit), NoLimit
 	a := c.carryOn()
-	a.Do = Hold
+	a.Do = AwaitTrailers
 	return a
 }
 
@@ -58,20 +58,20 @@ func (c *Call) messageBegun(now time.Time, id AttemptID) Action {
 	return c.forwardPending(now, id)
 }
 
-// forwardPending forwards a response whose status comes in the trailers; Finished settles it. A probe has succeeded with it: streams last for
+// forwardPending forwards a response whose status comes in the trailers; Finished says how it ended. A probe has succeeded with it: streams last for
 // hours, and others wait for the result.
 func (c *Call) forwardPending(now time.Time, id AttemptID) Action {
 	t := &c.attempts[id]
-	t.stop(c.momentOf(now))
+	t.stop(c.offsetOf(now))
 	if t.probed = t.permit.Probe(); t.probed {
-		c.settle(now, t, false)
+		c.returnPermit(now, t, false)
 	}
 	return c.forward(now, id, c.success())
 }
 
-// settlePending settles a response whose head did not say how it would end: for the breaker, and for the outcome. What failed after its
+// finishPending takes in the end of a response whose head did not say how it would end: for the breaker, and for the outcome. What failed after its
 // head was forwarded is not retried (rule 11).
-func (c *Call) settlePending(now time.Time, id AttemptID, e *End) {
+func (c *Call) finishPending(now time.Time, id AttemptID, e *End) {
 	t := &c.attempts[id]
 	if e.ClientGone {
 		c.giveUp(now, t)
@@ -86,9 +86,9 @@ func (c *Call) settlePending(now time.Time, id AttemptID, e *End) {
 	if b := c.plan.Settings.Breaker; b != nil {
 		failed := v.breakerFails || e.Truncated && b.FailureOn.Has(policy.Reset)
 		if t.probed && failed {
-			c.plan.Breaker.Note(now, resilience.Result{Failed: true, Took: t.took(c.momentOf(now)), Shard: c.shard})
+			c.plan.Breaker.Note(now, resilience.Result{Failed: true, Took: t.took(c.offsetOf(now)), Shard: c.shard})
 		}
-		c.settle(now, t, failed)
+		c.returnPermit(now, t, failed)
 	}
 }
 

@@ -81,7 +81,7 @@ func (c *Call) retry(now time.Time, delay time.Duration) Action {
 	if delay <= 0 {
 		return c.startRetry(now)
 	}
-	c.phase, c.until = waiting, c.momentOf(now)+delay
+	c.phase, c.until = waiting, c.offsetOf(now)+delay
 	return c.carryOn()
 }
 
@@ -116,7 +116,7 @@ func (c *Call) takeBudget(now time.Time, p resilience.Permit) bool {
 // hedge starts another attempt beside those under way, if everything allows it. If not, none is started later either.
 func (c *Call) hedge(now time.Time) Action {
 	c.hedgeAt = never
-	full := c.live|c.held == 1<<MaxAttempts-1
+	full := c.live|c.kept == 1<<MaxAttempts-1
 	if full || !c.methodAllows() || c.interim || c.request.HasBody || c.route != 0 || c.retries >= c.plan.Settings.Retry.MaxRetries {
 		return c.carryOn()
 	}

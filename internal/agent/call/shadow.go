@@ -42,7 +42,7 @@ func (c *Call) follower(now time.Time) *Call {
 }
 
 // wakesAt is when Timer is due.
-func (c *Call) wakesAt() moment {
+func (c *Call) wakesAt() offset {
 	switch c.phase {
 	case waiting:
 		return c.until

@@ -66,7 +66,7 @@ func (s *simCall) checkAnswer(now time.Time, a Action, g given) error {
 		if !o.Local() || o.Status != o.Kind.Status() {
 			return errors.New("rule 26: a local answer without a status of its own")
 		}
-	case Continue, Hold, Wait, Park, StartAttempt, Abort:
+	case Continue, AwaitTrailers, Wait, Park, StartAttempt, Abort:
 	}
 	return nil
 }

@@ -114,7 +114,7 @@ func (w *world) place(s *simCall, now time.Time, id AttemptID) error {
 func (w *world) placed(s *simCall, now time.Time, id AttemptID) error {
 	t := &s.attempts[id]
 	if !t.until.IsZero() {
-		return w.held(s, now, id)
+		return w.awaited(s, now, id)
 	}
 	switch n := w.random.IntN(100); {
 	case n < 10:
@@ -186,7 +186,7 @@ func (w *world) respond(s *simCall, now time.Time, id AttemptID) error {
 	}
 	s.arrive(id)
 	s.before = [2]int{s.last, s.lastGRPC}
-	if !w.holdsBack(s, &r) {
+	if !w.shouldAwait(s, &r) {
 		s.last, s.lastGRPC = r.Status, r.GRPCStatus
 	}
 	s.arrived = true
@@ -241,8 +241,8 @@ func (w *world) timer(s *simCall, now time.Time) error {
 	for id := range due.All() {
 		s.arrived = s.arrived || s.attempts[id].sent
 	}
-	if held := s.dueHeld(now); held != 0 {
-		s.last, s.lastGRPC = s.attempts[firstOf(held)].status, -1
+	if due := s.dueAwaited(now); due != 0 {
+		s.last, s.lastGRPC = s.attempts[firstOf(due)].status, -1
 	}
 	if due == 0 && !s.hedgeAt.IsZero() && !now.Before(s.hedgeAt) {
 		s.hedgeAt = time.Time{}

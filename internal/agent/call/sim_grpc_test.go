@@ -21,8 +21,8 @@ func (w *world) overGRPC(r *Response) {
 	}
 }
 
-// held lets something happen to an attempt whose response is held back.
-func (w *world) held(s *simCall, now time.Time, id AttemptID) error {
+// awaited lets something happen to an attempt whose response is held back.
+func (w *world) awaited(s *simCall, now time.Time, id AttemptID) error {
 	t := &s.attempts[id]
 	switch n := w.random.IntN(100); {
 	case n < 25:
@@ -41,7 +41,7 @@ func (w *world) held(s *simCall, now time.Time, id AttemptID) error {
 	case n < 70:
 		f := w.failure(s, id)
 		f.ResponseStarted = w.random.IntN(2) == 0 // it did, whatever is said
-		return w.failHeld(s, now, id, f)
+		return w.failAwaited(s, now, id, f)
 	case n < 75:
 		return w.clientGone(s, now)
 	case n < 85: // late, and of no consequence
@@ -55,9 +55,9 @@ func (w *world) held(s *simCall, now time.Time, id AttemptID) error {
 	return w.timer(s, now)
 }
 
-// failHeld has the stream end without trailers.
-func (w *world) failHeld(s *simCall, now time.Time, id AttemptID, f Failure) error {
-	g := w.event(s, now, "failure while held", id)
+// failAwaited has the stream end without trailers.
+func (w *world) failAwaited(s *simCall, now time.Time, id AttemptID, f Failure) error {
+	g := w.event(s, now, "failure while trailers are awaited", id)
 	said := f
 	said.ResponseStarted = true
 	g.failure, s.arrived = &said, true
@@ -65,8 +65,8 @@ func (w *world) failHeld(s *simCall, now time.Time, id AttemptID, f Failure) err
 	return w.check(s, now, s.call.AttemptFailed(now, id, f), g)
 }
 
-// holdsBack reports whether a response is one to hold back: good so far, and its trailers could still lead to another attempt.
-func (w *world) holdsBack(s *simCall, r *Response) bool {
+// shouldAwait reports whether a response is one to hold back: good so far, and its trailers could still lead to another attempt.
+func (w *world) shouldAwait(s *simCall, r *Response) bool {
 	set := s.settings().Settings
 	bad := r.Status >= 500 || r.Status == 429 || classifyResponse(set, r).retryable
 	could := !s.interim && !s.fellBack && !s.unkept && !r.RequestUnfinished && idempotent(&s.plan.Settings.Retry, s.q)
@@ -79,16 +79,16 @@ func (w *world) holdsBack(s *simCall, r *Response) bool {
 	return r.GRPCPending && !bad && could && named
 }
 
-// checkHold checks that a response is held back exactly if that is worth while.
-func (w *world) checkHold(s *simCall, now time.Time, a Action, g given) error {
-	want := g.response != nil && w.holdsBack(s, g.response)
-	if a.Do == Hold && !want && g.response != nil && g.response.GRPCPending && !g.response.RequestUnfinished && s.settings().Breaker != nil {
+// checkAwait checks that a response is held back exactly if that is worth while.
+func (w *world) checkAwait(s *simCall, now time.Time, a Action, g given) error {
+	want := g.response != nil && w.shouldAwait(s, g.response)
+	if a.Do == AwaitTrailers && !want && g.response != nil && g.response.GRPCPending && !g.response.RequestUnfinished && s.settings().Breaker != nil {
 		want = true // it may be a probe
 	}
-	if want != (a.Do == Hold) {
+	if want != (a.Do == AwaitTrailers) {
 		return errors.New("rule 9: a response is held back for no reason, or is not though its trailers could matter")
 	}
-	if a.Do == Hold && (a.Until.IsZero() || a.Until.Sub(now) > holdLimit) {
+	if a.Do == AwaitTrailers && (a.Until.IsZero() || a.Until.Sub(now) > trailersLimit) {
 		return errors.New("a response is held back for too long")
 	}
 	return nil
@@ -120,7 +120,7 @@ func (s *simCall) checkGRPC(o Outcome) error {
 	return nil
 }
 
-// expected is the outcome after the end of the body: what was to come in the trailers is settled, and nothing else changes.
+// expected is the outcome after the end of the body: what was to come in the trailers is known, and nothing else changes.
 func (s *simCall) expected(o Outcome, e *End) Outcome {
 	o.Truncated = e.Truncated
 	if !s.attempts[s.answer].pending || e.ClientGone {
@@ -141,8 +141,8 @@ func (s *simCall) expected(o Outcome, e *End) Outcome {
 	return o
 }
 
-// dueHeld returns the attempts whose response is not to be held back any longer.
-func (s *simCall) dueHeld(now time.Time) (set AttemptSet) {
+// dueAwaited returns the attempts whose response is not to be held back any longer.
+func (s *simCall) dueAwaited(now time.Time) (set AttemptSet) {
 	for id := range s.live().All() {
 		if t := &s.attempts[id]; !t.until.IsZero() && !now.Before(t.until) {
 			set |= SetOf(id)

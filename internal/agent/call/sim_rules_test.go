@@ -21,11 +21,11 @@ func (w *world) checkAction(s *simCall, now time.Time, a Action, g given) error 
 	if a.Keep && holds&^a.Cancel&s.kept() != 0 {
 		return errors.New("two responses are kept")
 	}
-	if err := w.checkHold(s, now, a, g); err != nil {
+	if err := w.checkAwait(s, now, a, g); err != nil {
 		return err
 	}
 	switch a.Do {
-	case Hold:
+	case AwaitTrailers:
 		return nil
 	case Continue:
 		return s.checkContinue(now, a, g)
@@ -74,7 +74,7 @@ func (w *world) checkGoingOn(s *simCall, now time.Time, a Action, g given) error
 		return errors.New("rule 4: retried for a client that is gone")
 	case (left != 0) != (a.Do == StartAttempt && a.Start == Hedged):
 		return errors.New("rule 17: only hedges start beside others")
-	case a.Do == StartAttempt && a.Start == Fallen:
+	case a.Do == StartAttempt && a.Start == FallbackStart:
 		return w.checkFallen(s, now, a, g)
 	case s.count == 0 && a.Do == StartAttempt:
 		return w.checkStart(s, now, a, g)
@@ -208,7 +208,7 @@ func (w *world) checkStart(s *simCall, now time.Time, a Action, g given) error {
 		if g.failure != nil && g.failure.stale() && s.starts[Repair] == 0 {
 			return errors.New("rule 8: a repair is called a retry")
 		}
-	case Fallen, StartCount:
+	case FallbackStart, StartCount:
 		return errors.New("no such start")
 	}
 	if w.alone {

@@ -223,11 +223,11 @@ func (w *world) follow(s *simCall, now time.Time, a Action, g given) {
 		s.lost = false
 	}
 	switch a.Do {
-	case Hold:
+	case AwaitTrailers:
 		s.last, s.lastGRPC = s.before[0], s.before[1]
 		t := &s.attempts[g.id]
 		t.pause(now)
-		t.status, t.grpc, t.until = g.response.Status, -1, soonest(s.deadline, now.Add(holdLimit))
+		t.status, t.grpc, t.until = g.response.Status, -1, soonest(s.deadline, now.Add(trailersLimit))
 	case StartAttempt:
 		s.attempts[a.Attempt] = simAttempt{state: simQueued}
 		s.count++

@@ -136,7 +136,7 @@ func TestWhatConnectionsNeedStaysWhileNobodyCanLook(t *testing.T) {
 	}
 }
 
-// TestOneFailureIsNotYetAProblem has the kernel fail once while a pod is being captured. Policy is acknowledged when captures are settled, so a
+// TestOneFailureIsNotYetAProblem has the kernel fail once while a pod is being captured. Policy is acknowledged when captures are done, so a
 // failure that is over a moment later must not count; one that stays must not hold up the others.
 func TestOneFailureIsNotYetAProblem(t *testing.T) {
 	netnstest.Privileged(t)

@@ -83,7 +83,7 @@ func (c *connection) end() {
 		c.srv.events.Panicked(c.client.Pod, what, stack)
 		c.client.Conn.ResetOnClose()
 		if c.parsing != nil {
-			c.session.Salvage()
+			c.session.ReleaseAfterPanic()
 		}
 	}
 	c.srv.leave(c)

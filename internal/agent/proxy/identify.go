@@ -67,7 +67,7 @@ func (c *connection) identifyClear() bool {
 
 // decide acts on what the first bytes showed. Whatever it is, no policy for a name governs it as a whole unless it names one. s is the
 // connection to the server if there is one already.
-func (c *connection) decide(proto detect.Protocol, s *tunnel.Server) (http bool) {
+func (c *connection) decide(proto detect.Protocol, s *tunnel.ServerConn) (http bool) {
 	why := PassedOther
 	switch c.routes.NameWhole(""); proto {
 	case detect.HTTP1:
@@ -108,7 +108,7 @@ func (c *connection) identifyName() (ok bool) {
 // a place that a request needs.
 func (c *connection) identifyLate() bool {
 	began := time.Now()
-	s := &tunnel.Server{Peer: c.routes.Address(began)}
+	s := &tunnel.ServerConn{Peer: c.routes.Address(began)}
 	who := c.listen(func(ctx context.Context) (*transport.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, c.connectLimit())
 		defer cancel()
@@ -184,7 +184,7 @@ func (c *connection) awaitClient(until time.Time) error {
 }
 
 // decideLate waits for enough of the client's bytes to decide.
-func (c *connection) decideLate(s *tunnel.Server) (http bool) {
+func (c *connection) decideLate(s *tunnel.ServerConn) (http bool) {
 	proto, err := detect.Wait(&c.session, &c.session, c.srv.sniffDelay)
 	if err != nil {
 		s.Close()

@@ -47,7 +47,7 @@ func (c *connection) connectLimit() time.Duration {
 
 // passThrough carries the connection to its end without parsing it. s is the connection to the server if there is one already, read what was
 // read of the client's.
-func (c *connection) passThrough(why Passed, s *tunnel.Server, read []byte) {
+func (c *connection) passThrough(why Passed, s *tunnel.ServerConn, read []byte) {
 	c.client.Activity.Set(drive.Passing)
 	panics.Aside(func() { // connecting needs a large stack, which would stay with the idle connection
 		if s == nil && why == PassedShed {
@@ -73,7 +73,7 @@ func (c *connection) unreachable(why Passed) {
 // connect connects to the server by the rules of the policy that governs the connection as a whole, if one does. s is the connection
 // to where the client wanted to go if there is one already, which is the call's first attempt then. It returns nil when there is no
 // connection to be had.
-func (c *connection) connect(s *tunnel.Server) *tunnel.Server {
+func (c *connection) connect(s *tunnel.ServerConn) *tunnel.ServerConn {
 	r, pinned, ok := c.routes.Whole()
 	switch {
 	case ok && r.ThroughProxy(): // the way that was looked at is not the call's
@@ -89,18 +89,18 @@ func (c *connection) connect(s *tunnel.Server) *tunnel.Server {
 }
 
 // connectDirectly connects to the original destination of a connection that no policy governs.
-func (c *connection) connectDirectly() *tunnel.Server {
+func (c *connection) connectDirectly() *tunnel.ServerConn {
 	there := drive.NewWhileThere(c.client.Left, c.connectLimit())
 	defer there.Stop()
 	conn, err := c.dial(there, c.client.Original)
 	if err != nil {
 		return nil
 	}
-	return &tunnel.Server{Conn: conn, Peer: c.client.Original}
+	return &tunnel.ServerConn{Conn: conn, Peer: c.client.Original}
 }
 
 // pass has the connection carried on between client and server, from what was read of the client's.
-func (c *connection) pass(s *tunnel.Server, read []byte) {
+func (c *connection) pass(s *tunnel.ServerConn, read []byte) {
 	o := tunnel.Options{ToServer: read, Until: s.Until, Poller: c.srv.poller}
 	var recorder routes.Recorder = routes.Discard{}
 	if g := c.routes.Governing(); g != nil {

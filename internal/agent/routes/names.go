@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/connectproxy"
 	"fairlead.dev/fairlead/internal/agent/upstream"
-	"fairlead.dev/fairlead/internal/agent/via"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -106,7 +106,7 @@ func (r *Route) ThroughProxy() bool { return r != nil && r.source.To.Via != (pol
 func (r *Route) KnowsProxy() bool { return r.entry.state.cluster.HasAddresses() }
 
 // viaRequest is what a proxy is asked for by calls to a destination; nil: there is no proxy.
-func (b *Binding) viaRequest(destination string) *via.Request {
+func (b *Binding) viaRequest(destination string) *connectproxy.Request {
 	colon := strings.LastIndexByte(destination, ':')
 	if b.source.To.Via == (policy.Via{}) || colon < 0 {
 		return nil
@@ -115,5 +115,5 @@ func (b *Binding) viaRequest(destination string) *via.Request {
 	if err != nil {
 		return nil
 	}
-	return &via.Request{Host: destination[:colon], Port: uint16(port)}
+	return &connectproxy.Request{Host: destination[:colon], Port: uint16(port)}
 }

@@ -124,16 +124,16 @@ func (s *scrape) gauges(k recorderKey, g *gauges) {
 
 func (s *scrape) counts(k recorderKey, c *counts) {
 	id := k.policy.String()
-	var byFate [call.RetryDecisionCount]uint64
+	var byDecision [call.RetryDecisionCount]uint64
 	for r := range c.calls {
 		var n uint64
 		for f, calls := range c.calls[r] {
 			n += calls
-			byFate[f] += calls
+			byDecision[f] += calls
 		}
 		s.putSeen(requests, n, id, k.target, result(r).kind().String(), result(r).code())
 	}
-	for f, n := range byFate {
+	for f, n := range byDecision {
 		s.putSeen(retryDecisions, n, id, k.target, call.RetryDecision(f).String())
 	}
 	for start := range c.attempts {

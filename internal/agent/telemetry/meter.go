@@ -201,5 +201,5 @@ func (m *Meter) Malformed(r drive.Refused) {
 // Panicked implements proxy.Events.
 func (m *Meter) Panicked(pod string, what any, stack []byte) {
 	m.panics.Add(1)
-	m.logger.Error("serving a connection panicked", "pod", pod, "reason", what, "stack", string(stack))
+	m.logger.Error("serving a connection panicked", "pod", pod, "panic", what, "stack", string(stack))
 }

@@ -69,7 +69,7 @@ func (k *Connector) reach(ctx context.Context, to netip.AddrPort) (*Conn, error)
 		err = k.KeepAlive.set(c.fd) // nobody else knows the connection, who could close it meanwhile
 	}
 	if err == nil && k.Through != nil {
-		err = talk(ctx, c, k.Through)
+		err = runStage(ctx, c, k.Through)
 	}
 	if err != nil {
 		_ = s.Close()
@@ -84,11 +84,11 @@ func (k *Connector) handshake(ctx context.Context, c *Conn) error {
 		ctx, cancel = context.WithTimeoutCause(ctx, k.HandshakeTimeout, ErrHandshakeTimeout)
 		defer cancel()
 	}
-	return talk(ctx, c, k.Handshake)
+	return runStage(ctx, c, k.Handshake)
 }
 
-// talk has a stage read and write until it has ended, or the context has.
-func talk(ctx context.Context, c *Conn, stage func(context.Context, *Conn) error) error {
+// runStage has a stage read and write until it has ended, or the context has.
+func runStage(ctx context.Context, c *Conn, stage func(context.Context, *Conn) error) error {
 	stop := context.AfterFunc(ctx, func() {
 		c.Interrupt()
 		_ = c.SetWriteDeadline(past) // fails only when the connection is closed already

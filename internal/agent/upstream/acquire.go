@@ -163,7 +163,7 @@ func (p *Pool) CancelParked(r *Request) (wasGranted bool) {
 	case parked:
 		p.unpark(r)
 	case joined:
-		r.flight.leave(r)
+		r.pending.leave(r)
 	case unused, granted:
 	}
 	r.state = unused
@@ -175,8 +175,8 @@ func (p *Pool) Cancel(now time.Time, r *Request) (wasGranted bool) {
 	p.mu.Lock()
 	state, c := r.state, r.conn
 	r.state, r.conn = unused, nil
-	err, dialling := r.err, r.flight
-	r.err, r.flight = nil, nil
+	err, dialling := r.err, r.pending
+	r.err, r.pending = nil, nil
 	switch state {
 	case parked:
 		p.unpark(r)
@@ -184,7 +184,7 @@ func (p *Pool) Cancel(now time.Time, r *Request) (wasGranted bool) {
 		dialling.leave(r)
 	case granted:
 		if dialling != nil {
-			p.land(dialling)
+			p.finishDial(dialling)
 		}
 	case unused:
 	}

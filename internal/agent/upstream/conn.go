@@ -32,10 +32,10 @@ type Conn struct {
 	capacity int // exchanges that may be under way together
 	inUse    int // exchanges under way
 	idle     bool
-	sharing  bool    // it is among hostConns.shared
-	byUser   bool    // see CloseByUser
-	draining bool    // it takes no more exchanges
-	flight   *flight // whose requests wait until SetCapacity; nil: none do
+	sharing  bool         // it is among hostConns.shared
+	byUser   bool         // see CloseByUser
+	draining bool         // it takes no more exchanges
+	pending  *pendingDial // whose requests wait until SetCapacity; nil: none do
 
 	detached bool // the lease holder's
 }

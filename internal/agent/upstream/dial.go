@@ -39,10 +39,10 @@ func (p *Pool) dialed(ctx context.Context, r *Request, m made, began time.Time) 
 		} else {
 			p.dialFailed(now, r, err)
 		}
-		if f := r.flight; f != nil {
-			r.flight = nil
+		if f := r.pending; f != nil {
+			r.pending = nil
 			p.mu.Lock()
-			p.crash(ctx, f, err)
+			p.failJoined(ctx, f, err)
 			p.mu.Unlock()
 		}
 		return Lease{}, err
@@ -53,10 +53,10 @@ func (p *Pool) dialed(ctx context.Context, r *Request, m made, began time.Time) 
 		p.mu.Unlock()
 	}
 	c := &Conn{
-		Conn: m.sock, pool: p, to: r.to, born: now, uses: 1, client: r.Client, capacity: 1, inUse: 1, multiplexed: r.Multiplexed, flight: r.flight,
+		Conn: m.sock, pool: p, to: r.to, born: now, uses: 1, client: r.Client, capacity: 1, inUse: 1, multiplexed: r.Multiplexed, pending: r.pending,
 		security: m.security,
 	}
-	r.flight = nil
+	r.pending = nil
 	return Lease{Conn: c, nth: 1, pinned: r.Pinned}, nil
 }
 

@@ -16,13 +16,13 @@ type hostConns struct {
 	// atomic
 	unreachable atomic.Bool // there is an outage
 
-	idle    []*Conn   // without an exchange, newest last
-	shared  []*Conn   // with exchanges, and room for more
-	index   int       // in Pool.withIdle, which holds it while it has idle connections
-	flights []*flight // connections being made that can be waited for
-	open    int       // connections, those being dialled included
-	streams int       // as the last connection's SetCapacity said; 0: there was none
-	outage  outage
+	idle         []*Conn        // without an exchange, newest last
+	shared       []*Conn        // with exchanges, and room for more
+	index        int            // in Pool.withIdle, which holds it while it has idle connections
+	pendingDials []*pendingDial // connections being made that can be waited for
+	open         int            // connections, those being dialled included
+	streams      int            // as the last connection's SetCapacity said; 0: there was none
+	outage       outage
 }
 
 // hasReady reports whether a connection is there already.

@@ -18,7 +18,7 @@ func (p *Pool) grant(now time.Time, r *Request) (ok bool, evicted *Conn) {
 	p.open++
 	hc.open++
 	if r.Multiplexed {
-		p.takeOff(hc, r)
+		p.beginDial(hc, r)
 	}
 	return true, evicted
 }

@@ -62,7 +62,7 @@ func (randomHost) pick(c *candidates) *hostConns {
 	return hc
 }
 
-// leastRequest takes the less busy of two hosts drawn at random: nearly as good as the least busy of all, without herds.
+// leastRequest takes the less busy of two hosts drawn at random: nearly as good as the least busy of all, without all of a node choosing the same.
 type leastRequest struct{}
 
 func (leastRequest) pick(c *candidates) *hostConns {

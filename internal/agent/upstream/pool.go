@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"fairlead.dev/fairlead/internal/agent/via"
+	"fairlead.dev/fairlead/internal/agent/connectproxy"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -22,7 +22,7 @@ type Options struct {
 	Affinity *Affinity
 	// Via, if not nil, is what the proxy is asked for that the cluster's name stands for: calls go through it, wherever their clients were
 	// going.
-	Via *via.Request
+	Via *connectproxy.Request
 	// Random returns uniform random numbers; nil means math/rand/v2.
 	Random func() uint64
 }
@@ -33,7 +33,7 @@ type Pool struct {
 	cluster *Cluster
 	dialer  Dialer
 	random  func() uint64
-	via     *via.Request // nil: calls go directly
+	via     *connectproxy.Request // nil: calls go directly
 	// affinity is shared by the pod's pools for the destination; its lock is taken last
 	affinity *Affinity
 

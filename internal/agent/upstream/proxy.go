@@ -4,8 +4,8 @@ import (
 	"errors"
 
 	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/connectproxy"
 	"fairlead.dev/fairlead/internal/agent/transport"
-	"fairlead.dev/fairlead/internal/agent/via"
 )
 
 // ProxyError says that the proxy through which a host is called was reached, and did not connect to the host.
@@ -18,9 +18,9 @@ func (e *ProxyError) Error() string { return e.Err.Error() }
 func (e *ProxyError) Unwrap() error { return e.Err }
 
 // askProxy asks the proxy at the other end of a connection for the host.
-func askProxy(c *transport.Conn, r via.Request) error {
+func askProxy(c *transport.Conn, r connectproxy.Request) error {
 	inner := error(nil)
-	if err := c.Pin(func() { inner = via.Connect(c, r) }); err != nil {
+	if err := c.Pin(func() { inner = connectproxy.Connect(c, r) }); err != nil {
 		return err
 	}
 	if inner != nil {
@@ -31,8 +31,8 @@ func askProxy(c *transport.Conn, r via.Request) error {
 
 // proxyFailure says what a proxy's failure is: it may reach the host later, or it does not let the call through.
 func proxyFailure(e *ProxyError) call.Kind {
-	var refused *via.Refused
-	if errors.As(e.Err, &refused) && !refused.Unreachable() || errors.Is(e.Err, via.ErrMalformed) || errors.Is(e.Err, via.ErrHost) {
+	var refused *connectproxy.Refused
+	if errors.As(e.Err, &refused) && !refused.Unreachable() || errors.Is(e.Err, connectproxy.ErrMalformed) || errors.Is(e.Err, connectproxy.ErrHost) {
 		return call.ProxyRefused
 	}
 	return call.ConnectFailed

@@ -35,7 +35,7 @@ func (p *Pool) put(now time.Time, c *Conn, keep bool, idleSince time.Time) (clos
 		c.draining = !keep
 	}
 	p.share(c)
-	p.endFlight(c)
+	p.finishPendingDial(c)
 	switch {
 	case others:
 	case keep && (len(hc.idle) < p.limits.MaxIdlePerEndpoint || p.waiting.len > 0):

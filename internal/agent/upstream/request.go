@@ -36,11 +36,11 @@ type Request struct {
 
 	// guarded by the pool's lock until the request is granted, its owner's then
 	state      requestState
-	conn       *Conn   // nil: a new one is to be made
-	nth        int     // see Lease
-	unchecked  bool    // conn is good as it is
-	flight     *flight // that it waits for, or makes the connection of; nil: none
-	err        error   // see Failed
+	conn       *Conn        // nil: a new one is to be made
+	nth        int          // see Lease
+	unchecked  bool         // conn is good as it is
+	pending    *pendingDial // that it waits for, or makes the connection of; nil: none
+	err        error        // see Failed
 	to         *hostConns
 	turn       uint64 // of those that are parked, the lowest comes first
 	queue      *queue // that it is parked in

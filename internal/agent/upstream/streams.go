@@ -16,7 +16,7 @@ func (c *Conn) SetCapacity(n int) {
 	c.capacity = max(n, 1)
 	c.to.streams = c.capacity
 	p.share(c)
-	p.endFlight(c)
+	p.finishPendingDial(c)
 	closing := p.grantParked(now, c.to, nil)
 	p.mu.Unlock()
 	closeAll(closing)

@@ -48,7 +48,7 @@ func (s *Store) recordAck(c *session, a wire.Ack) (time.Time, error) {
 	if first := !c.answered; first || refused || len(c.rejected) > 0 {
 		s.updateNode(c.node)
 	} else {
-		s.updateUnsettled(c.node) // nothing that was programmed has come to be otherwise
+		s.updateUnprogrammed(c.node) // nothing that was programmed has come to be otherwise
 	}
 	c.answered = true
 	if len(c.dirty) > 0 {
@@ -77,7 +77,7 @@ func (c *session) hasAcked(revision uint64) bool { return c.idle() || c.ackedUpT
 // advance records that the agent has acknowledged everything up to a publication, and marks the profiles that waited for that as changed.
 func (s *Store) advance(c *session, revision uint64) {
 	if !c.idle() {
-		for _, u := range c.node.unsettled { // a profile that waits for it is not programmed
+		for _, u := range c.node.unprogrammed { // a profile that waits for it is not programmed
 			if in := u.profile.publishedIn; in > c.ackedUpTo && in <= revision {
 				s.changed.add(u.name)
 			}

@@ -24,7 +24,7 @@ type agentReports struct {
 	hasFindings bool
 	gauges      map[*sum]struct{} // those in which it has a gauge
 	processes   [2]process        // the latest first
-	goneAt      moment            // when its last stream ended
+	goneAt      instant           // when its last stream ended
 }
 
 // process is one run of an agent. What one sends may arrive when the next has begun to report, so that two are remembered.
@@ -92,7 +92,7 @@ const sameSince = 2 * time.Second
 // gauge is what holds at one destination at present, by one agent's last report.
 type gauge struct {
 	open, halfOpen int
-	since          moment // of the worst state of the breakers; of no account while all are closed
+	since          instant // of the worst state of the breakers; of no account while all are closed
 	connections    int
 	opaque         int
 }

@@ -105,8 +105,8 @@ func (t *traffic) figures(id policy.ID, now time.Time) Figures {
 }
 
 // addTo adds the policy's destinations to f, and returns up to when there are reports of any.
-func (p *policyTraffic) addTo(f *Figures, at moment) moment {
-	var asOf moment
+func (p *policyTraffic) addTo(f *Figures, at instant) instant {
+	var asOf instant
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, name := range slices.Sorted(maps.Keys(p.targets)) {
@@ -115,7 +115,7 @@ func (p *policyTraffic) addTo(f *Figures, at moment) moment {
 		one.PerSecond, one.Covered = s.rate(at)
 		one.Target = name
 		f.Add(&one)
-		asOf = max(asOf, moment(s.asOf.Load()))
+		asOf = max(asOf, instant(s.asOf.Load()))
 	}
 	return asOf
 }
@@ -136,7 +136,7 @@ func bounded(list []policy.CaptureProblem) []policy.CaptureProblem {
 	return list[:min(len(list), policy.MaxProblems)]
 }
 
-func (s *sum) figures(now moment) TargetFigures {
+func (s *sum) figures(now instant) TargetFigures {
 	var f TargetFigures
 	var tls map[string]uint64
 	newest := now.slot()

@@ -11,7 +11,7 @@ type node struct {
 	name         string
 	workloads    map[string]workload // by pod UID
 	profiles     map[string]*profileUse
-	unsettled    []*profileUse    // those of profiles whose state is not programmed, in no order
+	unprogrammed []*profileUse    // those of profiles whose state is not programmed, in no order
 	reportable   *reportable      // what its agents may report on; nil until it is asked for after a change
 	dependencies map[wire.Ref]int // how many used profiles name it
 	issuer       *wire.Resource   // its KeyPair of the name policy.IssuerName, if it was issued one
@@ -29,7 +29,7 @@ type profileUse struct {
 	workloads int
 	state     rolloutState  // of the profile on the node; kept up to date by Store.updateUse, as is leftOut
 	leftOut   wire.Features // that the profile and its destinations need, and the node's agent lacks
-	index     int           // in node.unsettled, unless its state is programmed
+	index     int           // in node.unprogrammed, unless its state is programmed
 }
 
 type workload struct {
@@ -37,20 +37,20 @@ type workload struct {
 	profile  string
 }
 
-// unsettle adds u to those that are not programmed.
-func (n *node) unsettle(u *profileUse) {
-	u.index = len(n.unsettled)
-	n.unsettled = append(n.unsettled, u)
+// addUnprogrammed adds u to those that are not programmed.
+func (n *node) addUnprogrammed(u *profileUse) {
+	u.index = len(n.unprogrammed)
+	n.unprogrammed = append(n.unprogrammed, u)
 }
 
-// settle reverses unsettle.
-func (n *node) settle(u *profileUse) {
-	end := len(n.unsettled) - 1
-	last := n.unsettled[end]
-	n.unsettled[u.index], last.index = last, u.index
-	n.unsettled[end] = nil
-	if n.unsettled = n.unsettled[:end]; end == 0 {
-		n.unsettled = nil // at first it holds all that the node has
+// removeUnprogrammed reverses addUnprogrammed.
+func (n *node) removeUnprogrammed(u *profileUse) {
+	end := len(n.unprogrammed) - 1
+	last := n.unprogrammed[end]
+	n.unprogrammed[u.index], last.index = last, u.index
+	n.unprogrammed[end] = nil
+	if n.unprogrammed = n.unprogrammed[:end]; end == 0 {
+		n.unprogrammed = nil // at first it holds all that the node has
 	}
 }
 
@@ -65,7 +65,7 @@ func (s *Store) useProfile(n *node, name string) {
 	s.addReportLoad(len(p.keys))
 	u := &profileUse{name: name, profile: p, workloads: 1, state: statePending}
 	n.profiles[name] = u
-	n.unsettle(u)
+	n.addUnprogrammed(u)
 	p.nodes[n.name] = n
 	for _, r := range p.policies {
 		r.add(n, u.state)
@@ -89,7 +89,7 @@ func (s *Store) releaseProfile(n *node, name string) {
 	}
 	delete(n.profiles, name)
 	if u.state != stateProgrammed {
-		n.settle(u)
+		n.removeUnprogrammed(u)
 	}
 	p := u.profile
 	n.reportable = nil

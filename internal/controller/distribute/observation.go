@@ -10,7 +10,7 @@ import (
 type observation struct {
 	agent              agentID
 	instance, sequence uint64
-	at                 moment
+	at                 instant
 	age                time.Duration
 	covered            time.Duration // since the report before
 	report             *policy.Report
@@ -18,7 +18,7 @@ type observation struct {
 }
 
 // end is when the time ended that the report is about.
-func (o *observation) end() moment { return o.at.add(-o.age) }
+func (o *observation) end() instant { return o.at.add(-o.age) }
 
 // span returns the time that an entry of the report is about.
 func (o *observation) span(entry *policy.Traffic) time.Duration {

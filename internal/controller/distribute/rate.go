@@ -14,7 +14,7 @@ const silentAfter = 3
 // callRate is how many calls a node reported in a sum, and for how much of the window. An agent that restarts leaves a gap in both and
 // nothing else. It is small, since there may be one for each node and destination.
 type callRate struct {
-	upTo  moment // the end of what is covered
+	upTo  instant // the end of what is covered
 	slots [bucketsIn]rateSlot
 }
 
@@ -27,7 +27,7 @@ type rateSlot struct {
 
 // count adds a report made at end about the time span before it. What reports of two agents of a node overlap in, while an upgrade
 // surges, is covered once.
-func (r *callRate) count(end moment, span time.Duration, calls uint64) {
+func (r *callRate) count(end instant, span time.Duration, calls uint64) {
 	from := max(end.add(-span), r.upTo)
 	at := r.at(uint32(end.slot()))
 	if at == nil {
@@ -53,7 +53,7 @@ func (r *callRate) at(slot uint32) *rateSlot {
 }
 
 // since returns a rate that covers what r does from a time on, with no calls.
-func (r *callRate) since(from moment) *callRate {
+func (r *callRate) since(from instant) *callRate {
 	out := &callRate{upTo: r.upTo}
 	for i, slot := range r.slots {
 		if int64(slot.slot) > from.slot() {
@@ -64,7 +64,7 @@ func (r *callRate) since(from moment) *callRate {
 }
 
 // totals returns the calls of the window and the time they were counted for.
-func (r *callRate) totals(now moment) (calls uint64, covered time.Duration) {
+func (r *callRate) totals(now instant) (calls uint64, covered time.Duration) {
 	newest := now.slot()
 	for _, slot := range r.slots {
 		if at := int64(slot.slot); at > newest-bucketsIn && at <= newest {
@@ -119,7 +119,7 @@ func (n *nodeTraffic) ageRates(o *observation) {
 }
 
 // sweepRates forgets the rates of a node that has not reported for so long that nothing of it is in the window.
-func (n *nodeTraffic) sweepRates(now moment) {
+func (n *nodeTraffic) sweepRates(now instant) {
 	if now.sub(n.all.upTo) <= 2*Window {
 		return
 	}
@@ -133,7 +133,7 @@ func (n *nodeTraffic) sweepRates(now moment) {
 
 // rate returns the calls per second of the nodes that report, and the most of the window that one of them covers. The caller holds the
 // policy's lock.
-func (s *sum) rate(now moment) (perSecond float64, covered time.Duration) {
+func (s *sum) rate(now instant) (perSecond float64, covered time.Duration) {
 	for n, r := range s.rates {
 		calls, over := r.totals(now)
 		covered = max(covered, over)

@@ -137,9 +137,9 @@ func (s *Store) updateNode(n *node) {
 	}
 }
 
-// updateUnsettled updates the states of those profiles of n that are not programmed.
-func (s *Store) updateUnsettled(n *node) {
-	for _, u := range slices.Backward(n.unsettled) { // the last one takes the place of one that leaves
+// updateUnprogrammed updates the states of those profiles of n that are not programmed.
+func (s *Store) updateUnprogrammed(n *node) {
+	for _, u := range slices.Backward(n.unprogrammed) { // the last one takes the place of one that leaves
 		s.updateUse(n, u)
 	}
 }
@@ -159,9 +159,9 @@ func (s *Store) updateUse(n *node, u *profileUse) {
 	}
 	switch {
 	case u.state == stateProgrammed:
-		n.unsettle(u)
+		n.addUnprogrammed(u)
 	case state == stateProgrammed:
-		n.settle(u)
+		n.removeUnprogrammed(u)
 	}
 	u.state = state
 }

@@ -17,13 +17,13 @@ const (
 	bucketsIn  = int64(Window / bucketSpan)
 )
 
-// moment is a point in time of this process: the time since traffic.epoch by the monotonic clock. Reports are placed and ordered by it
+// instant is a point in time of this process: the time since traffic.epoch by the monotonic clock. Reports are placed and ordered by it
 // alone: neither an agent's clock nor the manager's being set changes what is counted when. Zero is never.
-type moment time.Duration
+type instant time.Duration
 
-func (m moment) sub(o moment) time.Duration { return time.Duration(m - o) }
-func (m moment) add(d time.Duration) moment { return m + moment(d) }
-func (m moment) slot() int64                { return int64(m) / int64(bucketSpan) }
+func (m instant) sub(o instant) time.Duration { return time.Duration(m - o) }
+func (m instant) add(d time.Duration) instant { return m + instant(d) }
+func (m instant) slot() int64                 { return int64(m) / int64(bucketSpan) }
 
 // traffic sums reports per policy and destination. Only destinations of published profiles are known, and the gauges and findings of an
 // agent go when it does, so memory is bounded by what is published and who is connected.
@@ -31,7 +31,7 @@ func (m moment) slot() int64                { return int64(m) / int64(bucketSpan
 // A report takes the lock of its node, and then, for one entry at a time, that of the policy; so reports hold up neither each other nor
 // whoever asks for figures. Locks are taken in the order mu, nodeTraffic.mu, policyTraffic.mu.
 type traffic struct {
-	epoch    time.Time // immutable; long before the first moment that is asked about
+	epoch    time.Time // immutable; long before the first instant that is asked about
 	findings findings
 
 	mu sync.RWMutex
@@ -49,7 +49,7 @@ type policyTraffic struct {
 
 // nodeTraffic is what is kept of the reports of a node's agents.
 type nodeTraffic struct {
-	silentFrom atomic.Int64 // the moment at which it counts as silent, unless a report arrives before
+	silentFrom atomic.Int64 // the instant at which it counts as silent, unless a report arrives before
 
 	mu sync.Mutex
 	// guarded by mu
@@ -67,8 +67,8 @@ type agentID struct{ node, agent string }
 type sum struct {
 	key      trafficKey     // immutable
 	of       *policyTraffic // immutable
-	madeAt   moment         // immutable
-	asOf     atomic.Int64   // a moment
+	madeAt   instant        // immutable
+	asOf     atomic.Int64   // an instant
 	profiles int            // that have the destination; guarded by traffic.mu
 
 	// guarded by of.mu
@@ -94,8 +94,8 @@ func newTraffic() *traffic {
 	}
 }
 
-// at returns the moment of a time that was read from the clock.
-func (t *traffic) at(now time.Time) moment { return moment(now.Sub(t.epoch)) }
+// at returns the instant of a time that was read from the clock.
+func (t *traffic) at(now time.Time) instant { return instant(now.Sub(t.epoch)) }
 
 // addKeys counts one more profile that has the keys, and returns their sums.
 func (t *traffic) addKeys(keys []trafficKey) map[trafficKey]*sum {
@@ -113,7 +113,7 @@ func (t *traffic) addKeys(keys []trafficKey) map[trafficKey]*sum {
 }
 
 // sum returns the sum under a key, which it makes if need be. The caller holds mu.
-func (t *traffic) sum(k trafficKey, now moment) *sum {
+func (t *traffic) sum(k trafficKey, now instant) *sum {
 	p := t.policies[k.policy]
 	if p == nil {
 		p = &policyTraffic{targets: map[string]*sum{}}
@@ -179,7 +179,7 @@ func (t *traffic) sweep(now time.Time) {
 }
 
 // count adds entry to the slot of the time it happened in, unless that has left the window.
-func (s *sum) count(end moment, age time.Duration, entry *policy.Traffic) {
+func (s *sum) count(end instant, age time.Duration, entry *policy.Traffic) {
 	if age >= Window || entry.Counts == (policy.Counts{}) && entry.Latency == (policy.Latency{}) && len(entry.TLSFailures) == 0 {
 		return
 	}
@@ -201,8 +201,8 @@ func (s *sum) count(end moment, age time.Duration, entry *policy.Traffic) {
 	}
 }
 
-// reportedUpTo records that a report about the time up to a moment was counted, whether or not there were calls.
-func (s *sum) reportedUpTo(end moment) {
+// reportedUpTo records that a report about the time up to an instant was counted, whether or not there were calls.
+func (s *sum) reportedUpTo(end instant) {
 	for {
 		was := s.asOf.Load()
 		if was >= int64(end) || s.asOf.CompareAndSwap(was, int64(end)) {

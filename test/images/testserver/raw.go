@@ -54,7 +54,7 @@ func dial(args []string, out io.Writer) error {
 	}
 	c, err := net.DialTimeout("tcp", *addr, 5*time.Second)
 	if err != nil {
-		fmt.Fprintln(out, fateOf(err))
+		fmt.Fprintln(out, describeEnd(err))
 		return nil
 	}
 	defer c.Close()
@@ -62,11 +62,11 @@ func dial(args []string, out io.Writer) error {
 		return err
 	}
 	_, err = c.Read(make([]byte, 1))
-	fmt.Fprintln(out, "connected,", fateOf(err))
+	fmt.Fprintln(out, "connected,", describeEnd(err))
 	return nil
 }
 
-func fateOf(err error) string {
+func describeEnd(err error) string {
 	switch {
 	case err == nil:
 		return "greeted"

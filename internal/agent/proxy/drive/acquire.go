@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// heldWait is how long a retry waits for the rest of a held response whose connection it needs, and heldStep how often it checks.
-	heldWait = 100 * time.Millisecond
-	heldStep = 10 * time.Millisecond
+	// keptWait is how long a retry waits for the rest of a kept response whose connection it needs, and keptStep how often it checks.
+	keptWait = 100 * time.Millisecond
+	keptStep = 10 * time.Millisecond
 )
 
 // place gets an attempt its connection. Without one (the lease is zero), the action says what follows.
@@ -61,12 +61,12 @@ func (x *Exchange) place(p Protocol, a call.Action) (upstream.Lease, call.Action
 }
 
 // queue waits for a place in the pool (rule 25).
-func (x *Exchange) queue(p Held, a call.Action) (next call.Action, ok bool) {
+func (x *Exchange) queue(p Kept, a call.Action) (next call.Action, ok bool) {
 	pool, until := x.Route.Pool, a.Until
 	if limit := x.Plan.Settings.Pool.PendingTimeout; limit > 0 {
 		until = Earlier(until, x.Now.Add(limit))
 	}
-	why := x.freeHeldConn(p, until)
+	why := x.freeKeptConn(p, until)
 	if why == TimeUp {
 		why = x.Sleep(until, x.granted)
 	}
@@ -98,20 +98,20 @@ func (x *Exchange) cancelSlot() {
 	}
 }
 
-// freeHeldConn ensures that a held response does not occupy the connection that the retry waits for: the response is read to its end
-// if that takes no longer than heldWait, and given up otherwise. It returns TimeUp when no held response occupies a connection any
+// freeKeptConn ensures that a kept response does not occupy the connection that the retry waits for: the response is read to its end
+// if that takes no longer than keptWait, and given up otherwise. It returns TimeUp when no kept response occupies a connection any
 // more, before until or at it.
-func (x *Exchange) freeHeldConn(p Held, until time.Time) Woke {
-	patience := x.Now.Add(heldWait)
-	for p.HeldConn() {
-		p.CollectHeld()
+func (x *Exchange) freeKeptConn(p Kept, until time.Time) Woke {
+	patience := x.Now.Add(keptWait)
+	for p.KeptConn() {
+		p.CollectKept()
 		switch {
-		case !p.HeldConn():
-		case p.HeldTooLarge() || Passed(patience, x.Now) || Passed(until, x.Now):
-			p.DropHeld()
+		case !p.KeptConn():
+		case p.KeptTooLarge() || Passed(patience, x.Now) || Passed(until, x.Now):
+			p.DropKept()
 			x.Call.KeptLost()
 		default:
-			if why := x.Sleep(Earlier(until, x.Now.Add(heldStep)), x.granted); why != TimeUp {
+			if why := x.Sleep(Earlier(until, x.Now.Add(keptStep)), x.granted); why != TimeUp {
 				return why
 			}
 		}

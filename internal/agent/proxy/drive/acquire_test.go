@@ -29,17 +29,17 @@ func TestRule25_TheGrantWins(t *testing.T) {
 		}
 		x.Call.Begin(x.Now, &x.Plan.Plan, call.Request{})
 		x.Route.Pool.Cancel(x.Now, &holder) // and so the other is granted
-		if _, ok := x.queue(nothingHeld{}, call.Action{Until: x.Now.Add(-time.Second)}); !ok {
+		if _, ok := x.queue(nothingKept{}, call.Action{Until: x.Now.Add(-time.Second)}); !ok {
 			t.Fatalf("refused: %+v", x.Call.Outcome())
 		}
 		x.cancelSlot()
 	}
 }
 
-// nothingHeld is a Held without a response.
-type nothingHeld struct{ Held }
+// nothingKept is a Kept without a response.
+type nothingKept struct{ Kept }
 
-func (nothingHeld) HeldConn() bool { return false }
+func (nothingKept) KeptConn() bool { return false }
 
 // noDialer dials nothing.
 type noDialer struct{}

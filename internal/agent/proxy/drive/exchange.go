@@ -80,19 +80,19 @@ type Protocol interface {
 	// Abort ends the call without an answer.
 	Abort()
 
-	Held
+	Kept
 }
 
-// Held is a response that is held while another attempt is made, since it may be the last real one (rule 10).
-type Held interface {
-	// DropHeld gives it up, if there is one.
-	DropHeld()
-	// HeldConn reports whether there is one that still occupies its connection.
-	HeldConn() bool
-	// CollectHeld takes over what has arrived of it without waiting, and frees its connection when that is all.
-	CollectHeld()
-	// HeldTooLarge reports whether its rest will not be taken over.
-	HeldTooLarge() bool
+// Kept is a response that is kept while another attempt is made, since it may be the last real one (rule 10).
+type Kept interface {
+	// DropKept gives it up, if there is one.
+	DropKept()
+	// KeptConn reports whether there is one that still occupies its connection.
+	KeptConn() bool
+	// CollectKept takes over what has arrived of it without waiting, and frees its connection when that is all.
+	CollectKept()
+	// KeptTooLarge reports whether its rest will not be taken over.
+	KeptTooLarge() bool
 }
 
 // Init prepares x for its first call.
@@ -149,7 +149,7 @@ func (x *Exchange) step(p Protocol) (ended bool) {
 		case call.Reject, call.Respond:
 			p.Reject()
 			return true
-		case call.Abort, call.Continue, call.Hold: // Hold is for gRPC, which HTTP/1 does not carry
+		case call.Abort, call.Continue, call.AwaitTrailers: // the last is for gRPC, which HTTP/1 does not carry
 			p.Abort()
 			return true
 		}
@@ -184,13 +184,13 @@ func (x *Exchange) firstMade(id call.AttemptID) {
 	x.reportLast()
 }
 
-// wait waits at a gate or between attempts, and meanwhile takes over what there is of the held response.
+// wait waits at a gate or between attempts, and meanwhile takes over what there is of the kept response.
 func (x *Exchange) wait(p Protocol, a call.Action) call.Action {
 	if x.Sleep(a.Until, nil) == ClientLeft || x.Client.Left() {
 		return x.clientLeft()
 	}
-	if p.HeldConn() {
-		p.CollectHeld()
+	if p.KeptConn() {
+		p.CollectKept()
 	}
 	return x.Call.Timer(x.Now)
 }
@@ -212,9 +212,9 @@ func (x *Exchange) clientLeft() call.Action {
 	return x.Call.ClientGone(x.Now)
 }
 
-// Salvage gives back what others wait for, after a panic: the place in the pool, and what the call holds of breakers and gates.
+// ReleaseAfterPanic gives back what others wait for: the place in the pool, and what the call holds of breakers and gates.
 // Whatever goes wrong here went wrong before.
-func (x *Exchange) Salvage() {
+func (x *Exchange) ReleaseAfterPanic() {
 	Try(func() {
 		if x.Route != nil {
 			x.cancelSlot()

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/connectproxy"
 	"fairlead.dev/fairlead/internal/agent/routes"
-	"fairlead.dev/fairlead/internal/agent/via"
 )
 
 // maxProxyWait is how long an attempt waits for the addresses of the proxy that it needs.
@@ -48,11 +48,11 @@ func (x *Exchange) noProxy(a call.Action) call.Action {
 
 // detailOfProxy says what a proxy did.
 func detailOfProxy(err error, otherwise routes.Detail) routes.Detail {
-	var refused *via.Refused
+	var refused *connectproxy.Refused
 	switch {
-	case errors.Is(err, via.ErrHost):
+	case errors.Is(err, connectproxy.ErrHost):
 		return routes.DetailProxyRefused
-	case errors.Is(err, via.ErrMalformed):
+	case errors.Is(err, connectproxy.ErrMalformed):
 		return routes.DetailProxyMalformed
 	case !errors.As(err, &refused):
 		return otherwise

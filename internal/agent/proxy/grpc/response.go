@@ -27,7 +27,7 @@ const (
 	nothing stage = iota // of a gRPC call is known
 	inHead
 	pending // the status comes in the trailers
-	settled
+	ended
 )
 
 // Begin tells that a final head with a status of HTTP begins.
@@ -61,17 +61,17 @@ func (r *Response) EndHead(endStream bool) {
 	case r.grpc && !endStream: // what such a head says is not of the call's end
 		*r = Response{at: pending, http: r.http, grpc: true}
 	case r.grpc, r.known && endStream:
-		r.settle(Unknown)
+		r.end(Unknown)
 	default:
 		r.known = false
-		r.settle(StatusOfHTTP(r.http))
+		r.end(StatusOfHTTP(r.http))
 	}
 }
 
 // EndTrailers tells that the trailers are complete.
 func (r *Response) EndTrailers() {
 	if r.at == pending {
-		r.settle(Unknown)
+		r.end(Unknown)
 	}
 }
 
@@ -79,13 +79,13 @@ func (r *Response) EndTrailers() {
 func (r *Response) EndWithout() {
 	if r.at == pending {
 		r.known = false
-		r.settle(Internal)
+		r.end(Internal)
 	}
 }
 
-// settle ends the response; the status is another if none was said.
-func (r *Response) settle(otherwise int) {
-	r.at = settled
+// end ends the response; the status is another if none was said.
+func (r *Response) end(otherwise int) {
+	r.at = ended
 	if !r.known {
 		r.status, r.known = otherwise, true
 	}
@@ -93,7 +93,7 @@ func (r *Response) settle(otherwise int) {
 
 // Status returns the call's status; None as long as it is not known.
 func (r *Response) Status() int {
-	if r.at == settled {
+	if r.at == ended {
 		return r.status
 	}
 	return None
@@ -104,7 +104,7 @@ func (r *Response) Status() int {
 func (r *Response) Fill(to *call.Response) {
 	to.GRPCStatus, to.GRPCPending = r.Status(), r.at == pending
 	switch {
-	case r.at != settled || r.pushbacks == 0:
+	case r.at != ended || r.pushbacks == 0:
 	case r.pushbacks > 1:
 		to.RetryAfter, to.HasRetryAfter = -1, true
 	default:

@@ -14,7 +14,7 @@ import (
 )
 
 // attempt is one attempt: a connection, what was sent on it and the response. What belongs to one attempt is stored here, never on the
-// exchange, since another attempt may follow while its response is held.
+// exchange, since another attempt may follow while its response is kept.
 type attempt struct {
 	drive.Attempt
 

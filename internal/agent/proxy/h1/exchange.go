@@ -31,7 +31,7 @@ type exchange struct {
 	// Two attempts at most hold something at a time: the one under way and the one whose response may have to be forwarded later.
 	attempts [2]attempt
 	cur      *attempt
-	held     *attempt // nil: none
+	kept     *attempt // nil: none
 
 	relaying relaying
 	after    call.Action // what the call has said to the head of the response
@@ -60,7 +60,7 @@ func newExchange(d *Driver) *exchange {
 func (x *exchange) reset() {
 	x.Reset()
 	x.parsed, x.parseErr = false, nil
-	x.cur, x.held = &x.attempts[0], nil
+	x.cur, x.kept = &x.attempts[0], nil
 	x.extra, x.without = x.extra[:0], ""
 	x.onAbort = closeNow
 	x.out.until, x.out.headBy, x.out.stall = time.Time{}, time.Time{}, 0
@@ -81,15 +81,15 @@ func (x *exchange) abandon() {
 	x.free()
 }
 
-// salvage gives back what others wait for, after a panic: places in the pool, the breaker's permit, replay memory. x is not used
+// releaseAfterPanic gives back what others wait for: places in the pool, the breaker's permit, replay memory. x is not used
 // again.
-func (x *exchange) salvage() {
-	drive.Try(x.salvageAttempts)
-	x.Salvage()
+func (x *exchange) releaseAfterPanic() {
+	drive.Try(x.releaseAttempts)
+	x.ReleaseAfterPanic()
 	drive.Try(x.upload.replay.Forfeit)
 }
 
-func (x *exchange) salvageAttempts() {
+func (x *exchange) releaseAttempts() {
 	for i := range x.attempts {
 		t := &x.attempts[i]
 		if t.streaming {
@@ -178,8 +178,8 @@ func (x *exchange) Attempt(c upstream.Lease, id call.AttemptID, start call.Start
 
 // Cancel implements drive.Protocol.
 func (x *exchange) Cancel(id call.AttemptID) {
-	if x.held != nil && x.held.ID == id {
-		x.DropHeld()
+	if x.kept != nil && x.kept.ID == id {
+		x.DropKept()
 	} else if x.cur.ID == id {
 		x.cur.drop()
 	}
@@ -188,8 +188,8 @@ func (x *exchange) Cancel(id call.AttemptID) {
 // Forward implements drive.Protocol.
 func (x *exchange) Forward(id call.AttemptID, until time.Time) {
 	t := x.cur
-	if x.held != nil && x.held.ID == id {
-		t = x.held
+	if x.kept != nil && x.kept.ID == id {
+		t = x.kept
 	}
 	x.next = x.forward(t, until)
 }
@@ -197,6 +197,6 @@ func (x *exchange) Forward(id call.AttemptID, until time.Time) {
 // Abort implements drive.Protocol.
 func (x *exchange) Abort() {
 	x.cur.drop()
-	x.DropHeld()
+	x.DropKept()
 	x.next = x.onAbort
 }

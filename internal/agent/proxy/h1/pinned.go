@@ -7,7 +7,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
-// pinnedServer is what ties an idle client connection to its server. Where the client chose the address (pinned), the end of the
+// pinnedServer is the server that an idle client connection is pinned to. Where the client chose the address (pinned), the end of the
 // server's connection ends the client's too, as it would without a proxy: the client looks the name up again (rule 25).
 type pinnedServer struct {
 	conn *transport.Conn // that served the client last; nil: none matters

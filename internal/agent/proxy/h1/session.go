@@ -70,12 +70,12 @@ func (s *Session) Close() {
 	s.in.reader.Close()
 }
 
-// Salvage gives back what others wait for, after a panic. The exchange and the buffers may be in any state, so they are not used
+// ReleaseAfterPanic gives back what others wait for. The exchange and the buffers may be in any state, so they are not used
 // again.
-func (s *Session) Salvage() {
+func (s *Session) ReleaseAfterPanic() {
 	if x := s.x; x != nil {
 		s.x = nil
-		x.salvage()
+		x.releaseAfterPanic()
 	}
 }
 

@@ -136,7 +136,7 @@ func (x *exchange) interim() (next call.Action, done bool) {
 	why := routes.DetailClientLeft
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		if x.Now, why = time.Now(), routes.DetailIdle; drive.Passed(x.Call.Deadline(), x.Now) {
-			why = drive.DetailOfLimit(x.Call.Binding())
+			why = drive.DetailOfLimit(x.Call.DeadlineLimit())
 		}
 	}
 	return x.clientGone(why), true
@@ -167,7 +167,7 @@ func (x *exchange) responseHead() call.Action {
 	}
 	a := x.Call.ResponseHead(x.Now, t.ID, r)
 	if a.Keep {
-		x.hold()
+		x.keepResponse()
 	}
 	return a
 }

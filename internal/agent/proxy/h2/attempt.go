@@ -17,7 +17,7 @@ type attempt struct {
 	x *stream // immutable
 
 	drive.Attempt
-	u      *server // on which it has a stream; nil: it has none any more
+	u      *serverConn // on which it has a stream; nil: it has none any more
 	stream uint32
 	// offset is where its request begins in the output of u, opened how many frames had come from u before.
 	offset, opened uint64
@@ -47,7 +47,7 @@ type attempt struct {
 // take begins an attempt on a connection. It fails when that has just ended.
 func (t *attempt) take(l upstream.Lease, a call.Action, now time.Time, b *batch) bool {
 	x := t.x
-	u, _ := l.Attachment.(*server)
+	u, _ := l.Attachment.(*serverConn)
 	t.ID, t.Lease, t.Start, t.Began = a.Attempt, l, a.Start, now
 	t.replayed, t.whole, t.trailing, t.ended, t.stopped, t.interims = 0, false, false, false, false, 0
 	t.rpc, t.late, x.silent = grpc.Response{}, false, false

@@ -12,7 +12,7 @@ import (
 )
 
 // resetByServer acts on RST_STREAM.
-func (s *Session) resetByServer(h holder, u *server, c http2.Code) {
+func (s *Session) resetByServer(h holder, u *serverConn, c http2.Code) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !h.holds(u) {
@@ -52,9 +52,9 @@ func (s *Session) broken(t *attempt, w how, b *batch) {
 		if x.closed {
 			x.responded(b)
 		}
-	case t == x.held:
+	case t == x.kept:
 		if !t.ended {
-			x.held = nil
+			x.kept = nil
 			t.drop(http2.Cancel, s.now, b)
 			x.call.KeptLost()
 		}
@@ -95,7 +95,7 @@ func (t *attempt) detach(b *batch) {
 }
 
 // lost acts on the end of an attempt's connection.
-func (s *Session) lost(h holder, u *server, err error, now time.Time) {
+func (s *Session) lost(h holder, u *serverConn, err error, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !h.holds(u) {
@@ -111,7 +111,7 @@ func (s *Session) lost(h holder, u *server, err error, now time.Time) {
 }
 
 // malformed acts on a response that breaks the protocol; its stream was reset.
-func (s *Session) malformed(h holder, u *server, bad *http2.Error) {
+func (s *Session) malformed(h holder, u *serverConn, bad *http2.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !h.holds(u) {
@@ -122,7 +122,7 @@ func (s *Session) malformed(h holder, u *server, bad *http2.Error) {
 }
 
 // unprocessed acts on a stream above the last one that the server has taken.
-func (s *Session) unprocessed(h holder, u *server) {
+func (s *Session) unprocessed(h holder, u *serverConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !h.holds(u) {

@@ -4,7 +4,7 @@ package h2
 // have been connected to before a client has its first SETTINGS, so the offer comes in later ones.
 
 // offered offers extended CONNECT if a server does that a stream has just gone to.
-func (s *Session) offered(u *server, b *batch) {
+func (s *Session) offered(u *serverConn, b *batch) {
 	if s.ours.EnableConnectProtocol || u == nil {
 		return
 	}

@@ -28,9 +28,9 @@ const (
 	BufferMemory = 64 << 20
 	// creditSize is how much data may be answered by window updates as a frame may: some peers send them for every read.
 	creditSize = 2 << 10
-	// settleWait is how long a client may take to send its first request where that decides whether the connection is governed. One that
+	// firstRequestWait is how long a client may take to send its first request where that decides whether the connection is governed. One that
 	// waits for the server's SETTINGS before gets ours then.
-	settleWait = 25 * time.Millisecond
+	firstRequestWait = 25 * time.Millisecond
 )
 
 // Options configure a Driver. All but the last are required.

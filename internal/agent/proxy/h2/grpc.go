@@ -88,8 +88,8 @@ func (t *attempt) rpcEnd() {
 	}
 }
 
-// holdBack keeps back the head just reported, for as long as the call says, since its trailers may bring a status that matters.
-func (x *stream) holdBack(a call.Action) {
+// awaitTrailers keeps back the head just reported, for as long as the call says, since its trailers may bring a status that matters.
+func (x *stream) awaitTrailers(a call.Action) {
 	x.silent, x.until = true, a.Until
 	x.s.schedule(x)
 }

@@ -23,9 +23,9 @@ type input struct {
 	step   func(fd uintptr) bool // bound once
 
 	// full, if not nil, is asked after frames: true ends the reading with errCongested.
-	full func() bool
-	rest []byte // what was read and not used up: a part of a frame, or more after errCongested
-	err  error
+	full   func() bool
+	prefix []byte // what was read and not used up: a part of a frame, or more after errCongested
+	err    error
 }
 
 func (in *input) init(c *transport.Conn, frames func([]byte) (int, error)) {
@@ -44,7 +44,7 @@ func (in *input) serve(now, until time.Time) error {
 // read reads and acts on what has arrived. It reports true when the connection is to end, with in.err.
 func (in *input) read(uintptr) (done bool) {
 	buf := readBuffers.Get().(*[readSize]byte)
-	have := copy(buf[:], in.rest)
+	have := copy(buf[:], in.prefix)
 	for {
 		n, err := in.conn.TryRead(buf[have:])
 		if err != nil {
@@ -78,19 +78,19 @@ func (in *input) read(uintptr) (done bool) {
 
 // again acts on what was read before.
 func (in *input) again() error {
-	b := in.rest
-	in.rest = nil
+	b := in.prefix
+	in.prefix = nil
 	used, err := in.frames(b)
-	in.rest = append(in.rest, b[used:]...)
+	in.prefix = append(in.prefix, b[used:]...)
 	return err
 }
 
 // keep gives the buffer back, but for the beginning of a frame.
 func (in *input) keep(buf *[readSize]byte, have int) {
-	if have == 0 && cap(in.rest) > http2.FrameHeaderLen+http2.MaxFrame {
-		in.rest = nil
+	if have == 0 && cap(in.prefix) > http2.FrameHeaderLen+http2.MaxFrame {
+		in.prefix = nil
 	}
-	in.rest = append(in.rest[:0], buf[:have]...)
+	in.prefix = append(in.prefix[:0], buf[:have]...)
 	readBuffers.Put(buf)
 }
 

@@ -12,7 +12,7 @@ import (
 // does not answer.
 type pinger struct {
 	// immutable
-	u                 *server
+	u                 *serverConn
 	interval, timeout time.Duration // interval is 0: never
 
 	silent  atomic.Bool  // a PING was not answered in time
@@ -26,7 +26,7 @@ type pinger struct {
 	stopped bool
 }
 
-func (p *pinger) start(u *server, interval, timeout time.Duration, now time.Time) {
+func (p *pinger) start(u *serverConn, interval, timeout time.Duration, now time.Time) {
 	p.u, p.interval, p.timeout, p.born = u, interval, timeout, now
 	if interval > 0 {
 		p.timer = time.AfterFunc(interval, p.tick)
@@ -81,7 +81,7 @@ func (p *pinger) tick() {
 }
 
 // sendPing asks the server whether it is there, if there is a stream that waits.
-func (u *server) sendPing() bool {
+func (u *serverConn) sendPing() bool {
 	var b batch
 	u.mu.Lock()
 	waits := len(u.attempts) > 0 && !u.ended

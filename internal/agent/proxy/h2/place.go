@@ -115,7 +115,7 @@ func (s *Session) dial(x *stream, ctx context.Context) {
 
 // adopt begins to use a connection that was made, by whoever waits for it too.
 func (d *Driver) adopt(l upstream.Lease, limits *policy.Pool, now time.Time, b *batch) {
-	u := newServer(d, l.Conn, limits, now)
+	u := newServerConn(d, l.Conn, limits, now)
 	u.mu.Lock()
 	b.add(&u.out)
 	capacity := u.capacity()
@@ -182,12 +182,12 @@ func (s *Session) start(x *stream, l upstream.Lease, b *batch) (next call.Action
 	}
 	s.offered(t.u, b)
 	if x.pinned {
-		s.tie(t.u)
+		s.pinTo(t.u)
 	}
 	if t.whole {
 		x.until = x.call.RequestWritten(s.now, t.ID).Until
 	} else {
-		x.pump(nil, b)
+		x.sendOrQueue(nil, b)
 	}
 	return call.Action{}, true
 }

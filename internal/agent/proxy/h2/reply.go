@@ -28,7 +28,7 @@ func (x *stream) reject(b *batch) {
 	} else {
 		s.reply(x, r, b)
 	}
-	ownDeadline := o.Kind == call.Deadline && x.call.Binding() == call.LimitClient
+	ownDeadline := o.Kind == call.Deadline && x.call.DeadlineLimit() == call.LimitClient
 	if x.pinned && !ownDeadline && (r.status == http.StatusBadGateway || r.status == http.StatusGatewayTimeout) {
 		// Where the client chose the address a failure to reach it ends its connection as it would without a proxy, so that the
 		// client looks the name up again.

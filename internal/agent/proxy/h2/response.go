@@ -13,10 +13,10 @@ import (
 const maxInterim = 1000
 
 // holds reports whether an attempt is still on the stream on which something has happened.
-func (h holder) holds(u *server) bool { return h.t.u == u && h.t.stream == h.id }
+func (h holder) holds(u *serverConn) bool { return h.t.u == u && h.t.stream == h.id }
 
 // headersFromServer acts on a header block of a response, which is in u.block.
-func (s *Session) headersFromServer(h holder, u *server, f *http2.Frame) error {
+func (s *Session) headersFromServer(h holder, u *serverConn, f *http2.Frame) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := h.t
@@ -90,11 +90,11 @@ func (x *stream) responseHead(t *attempt, b *batch) {
 	}
 	t.rpc.Fill(&r)
 	a := x.call.ResponseHead(s.now, t.ID, r)
-	if x.silent = false; a.Do != call.Hold {
+	if x.silent = false; a.Do != call.AwaitTrailers {
 		x.attempted(t, call.OK, p.Status(), routes.NoDetail)
 	}
 	if a.Keep {
-		x.hold(b)
+		x.keepResponse(b)
 	}
 	s.act(x, a, b)
 }
@@ -105,15 +105,15 @@ func (x *stream) awaits100() bool {
 	return ok && strings.EqualFold(string(v), "100-continue") && !x.bodyCame
 }
 
-// hold holds on to the response just reported, which may be the last real one (rule 10), and makes the other attempt the one under way.
+// keepResponse keeps the response just reported, which may be the last real one (rule 10), and makes the other attempt the one under way.
 // What comes of it is kept as far as the windows allow.
-func (x *stream) hold(b *batch) {
-	if x.held != nil {
-		x.held.drop(http2.Cancel, x.s.now, b)
+func (x *stream) keepResponse(b *batch) {
+	if x.kept != nil {
+		x.kept.drop(http2.Cancel, x.s.now, b)
 	}
-	x.held = x.cur
+	x.kept = x.cur
 	x.cur = &x.attempts[0]
-	if x.held == x.cur {
+	if x.kept == x.cur {
 		x.cur = &x.attempts[1]
 	}
 }
@@ -123,7 +123,7 @@ func (x *stream) forward(a call.Action, b *batch) {
 	s := x.s
 	t := x.attemptOf(a.Attempt)
 	x.phase, x.answer, x.until = forwarding, t, a.Until
-	x.held = nil
+	x.kept = nil
 	if x.closed = t.ended && !t.trailing && t.body.size == 0; x.closed {
 		s.sendHeaders(x, &t.head, true, b)
 		x.responded(b)
@@ -137,7 +137,7 @@ func (x *stream) forward(a call.Action, b *batch) {
 }
 
 // dataFromServer acts on a piece of a response's body.
-func (s *Session) dataFromServer(h holder, u *server, f *http2.Frame) error {
+func (s *Session) dataFromServer(h holder, u *serverConn, f *http2.Frame) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t, x := h.t, h.t.x

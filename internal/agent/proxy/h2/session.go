@@ -38,33 +38,33 @@ type Session struct {
 
 	mu sync.Mutex
 	// guarded by mu
-	routes  *route.Selector
-	out     output
-	enc     http2.Encoder
-	flood   http2.Flood
-	peer    http2.Settings
-	ours    http2.Settings
-	send    http2.SendWindow
-	recv    http2.ReceiveWindow
-	streams map[uint32]*stream
-	unused  []*stream
-	heads   int // memory that the heads of the open streams take
-	lastID  uint32
-	leaving leaving
-	blocked []*stream // that have something to send, and no window of the connection's or room in its output
-	turn    turn
-	alarms  alarms
-	timer   *time.Timer
-	armed   time.Time
-	now     time.Time
-	over    bool
-	own     http2.Block // of our answers
-	scratch http2.Block
-	report  routes.Exchange
-	opened  bool
-	closeBy time.Time      // when the client must have closed the connection that has ended; zero: never
-	tied    *server        // see tie
-	private *upstream.Pool // for streams that no policy governs
+	routes   *route.Selector
+	out      output
+	enc      http2.Encoder
+	flood    http2.Flood
+	peer     http2.Settings
+	ours     http2.Settings
+	send     http2.SendWindow
+	recv     http2.ReceiveWindow
+	streams  map[uint32]*stream
+	unused   []*stream
+	heads    int // memory that the heads of the open streams take
+	lastID   uint32
+	leaving  leaving
+	blocked  []*stream // that have something to send, and no window of the connection's or room in its output
+	turn     turn
+	alarms   alarms
+	timer    *time.Timer
+	armed    time.Time
+	now      time.Time
+	over     bool
+	own      http2.Block // of our answers
+	scratch  http2.Block
+	report   routes.Exchange
+	opened   bool
+	closeBy  time.Time      // when the client must have closed the connection that has ended; zero: never
+	pinnedTo *serverConn    // see pinTo
+	private  *upstream.Pool // for streams that no policy governs
 }
 
 // New returns a session for a client's connection.
@@ -110,7 +110,7 @@ func (s *Session) serve() error {
 	if used, err := s.frames(s.prefix); err != nil {
 		return err
 	} else if rest := s.prefix[used:]; len(rest) > 0 {
-		s.in.rest = append(s.in.rest, rest...)
+		s.in.prefix = append(s.in.prefix, rest...)
 	}
 	s.prefix = nil
 	for {
@@ -241,7 +241,7 @@ func (s *Session) end() {
 	for _, x := range s.streams {
 		x.clientGone(http2.Cancel, routes.DetailClientLeft, &s.batch)
 	}
-	s.untie()
+	s.unpin()
 	s.over = true
 	s.timer.Stop()
 	private := s.private

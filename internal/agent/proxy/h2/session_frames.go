@@ -179,7 +179,7 @@ func (s *Session) trailers(x *stream, f *http2.Frame) error {
 	}
 	x.trailers, s.scratch = s.scratch, x.trailers
 	x.trailing, x.ended, x.moved = true, true, s.now
-	x.pump(nil, &s.batch)
+	x.sendOrQueue(nil, &s.batch)
 	return nil
 }
 
@@ -212,7 +212,7 @@ func (s *Session) body(x *stream, f *http2.Frame) (kept int, err error) {
 	}
 	x.ended, x.moved = x.ended || f.EndStream, s.now
 	x.bodyCame = true
-	kept = x.pump(f.Payload, &s.batch)
+	kept = x.sendOrQueue(f.Payload, &s.batch)
 	if x.phase != over {
 		x.consumed(int(f.Flow)-len(f.Payload), &s.batch)
 	}

@@ -68,7 +68,7 @@ type stream struct {
 	// Two attempts at most hold something at a time: the one under way and the one whose response may have to be forwarded later.
 	attempts [2]attempt
 	cur      *attempt
-	held     *attempt // nil: none
+	kept     *attempt // nil: none
 	answer   *attempt // whose response is forwarded
 
 	// the response
@@ -108,7 +108,7 @@ func newStream(s *Session) *stream {
 func (x *stream) begin(id uint32, end bool, b *batch) {
 	s := x.s
 	x.id, x.ended = id, end
-	x.cur, x.held, x.answer = &x.attempts[0], nil, nil
+	x.cur, x.kept, x.answer = &x.attempts[0], nil, nil
 	x.trailing, x.begun, x.bodyCame, x.closed, x.truncated, x.abandoned = false, false, false, false, false, false
 	x.set, x.past, x.detail = nil, x.past[:0], routes.NoDetail
 	x.started, x.moved, x.answered = s.now, s.now, s.now
@@ -158,8 +158,8 @@ func (s *Session) act(x *stream, a call.Action, b *batch) {
 			x.until = a.Until
 			s.schedule(x)
 			return
-		case call.Hold:
-			x.holdBack(a)
+		case call.AwaitTrailers:
+			x.awaitTrailers(a)
 			return
 		case call.Wait, call.Park:
 			x.phase, x.until = waiting, a.Until
@@ -186,8 +186,8 @@ func (s *Session) act(x *stream, a call.Action, b *batch) {
 
 // attemptOf returns the attempt with an id that holds something.
 func (x *stream) attemptOf(id call.AttemptID) *attempt {
-	if x.held != nil && x.held.ID == id {
-		return x.held
+	if x.kept != nil && x.kept.ID == id {
+		return x.kept
 	}
 	return x.cur
 }
@@ -198,8 +198,8 @@ func (x *stream) giveUp(id call.AttemptID, b *batch) {
 	if t.ID == id {
 		t.drop(http2.Cancel, x.s.now, b)
 	}
-	if t == x.held {
-		x.held = nil
+	if t == x.kept {
+		x.kept = nil
 	}
 }
 

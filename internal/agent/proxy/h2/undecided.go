@@ -23,7 +23,7 @@ func (s *Session) governed() bool {
 	var f http2.Frame
 	p.Init(http2.Server)
 	d.Init(maxHeaderList)
-	until := time.Now().Add(settleWait)
+	until := time.Now().Add(firstRequestWait)
 	for at := 0; ; {
 		n, need, err := p.Next(s.prefix[at:], &f)
 		at += n

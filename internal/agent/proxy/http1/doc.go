@@ -9,6 +9,6 @@
 // messages it holds no buffer.
 //
 // Strictness (RFC 9112, rule 27): a request that two parsers could understand differently is refused. A response is mended
-// where RFC 9112 says how, or where its meaning is plain, and parsed as strictly as a request then (mend.go). What is accepted is
+// where RFC 9112 says how, or where its meaning is plain, and parsed as strictly as a request then (lenient.go). What is accepted is
 // forwarded as the bytes that were read, minus hop-by-hop fields (RFC 9110 section 7.6.1).
 package http1

@@ -44,7 +44,7 @@ type Head struct {
 	host       span
 	authority  span        // of a request's absolute target, or of CONNECT
 	named      nominations // fields named by Connection
-	mended     bool        // the bytes are not those that arrived, see mend.go
+	mended     bool        // the bytes are not those that arrived, see lenient.go
 }
 
 // seenFields are collected while the fields are read.

@@ -37,7 +37,7 @@ type Reader struct {
 	start, pos, end int
 	scan            int              // no line feed in [pos, scan)
 	head            *Head            // parsed or being parsed, its bytes pinned at start
-	mending         bool             // head is being read by the rules of mend.go
+	mending         bool             // head is being read by the rules of lenient.go
 	full            bool             // the last read filled all the space there was
 	mover           *transport.Mover // made for the first body that is spliced
 }

@@ -135,15 +135,15 @@ func (b *Block) commit(at, name int, m meta, as representation) {
 
 func (b *Block) failed(f fault) {
 	if f&faultName != 0 {
-		b.blame(ErrFieldName)
+		b.setError(ErrFieldName)
 	}
 	if f&faultValue != 0 {
-		b.blame(ErrFieldValue)
+		b.setError(ErrFieldValue)
 	}
 	b.blank = b.blank || f&faultBlank != 0
 }
 
-func (b *Block) blame(e *Error) {
+func (b *Block) setError(e *Error) {
 	if b.fault == nil {
 		b.fault = e
 	}
@@ -156,33 +156,33 @@ func (b *Block) understand(k known, value []byte) {
 	}
 	switch k {
 	case kPseudoUnknown:
-		b.blame(ErrPseudoUnknown)
+		b.setError(ErrPseudoUnknown)
 		return
 	case kConnection:
-		b.blame(ErrConnectionField)
+		b.setError(ErrConnectionField)
 		return
 	case kTE:
 		if !syntax.EqualFold(value, "trailers") {
-			b.blame(ErrTE)
+			b.setError(ErrTE)
 		}
 	case kCookie:
 		b.cookies++
 	case kContentLength:
 		n, ok := syntax.ParseLength(value)
 		if !ok || b.special[k] != 0 && n != b.length {
-			b.blame(ErrContentLength)
+			b.setError(ErrContentLength)
 		}
 		b.length = n
 	case kHost:
 		if b.special[k] != 0 {
-			b.blame(ErrHostsDiffer)
+			b.setError(ErrHostsDiffer)
 		}
 	default: // a pseudo-header
 		switch {
 		case b.regular:
-			b.blame(ErrPseudoOrder)
+			b.setError(ErrPseudoOrder)
 		case b.special[k] != 0:
-			b.blame(ErrPseudoTwice)
+			b.setError(ErrPseudoTwice)
 		}
 	}
 	if b.special[k] == 0 {

@@ -29,13 +29,13 @@ type Request struct {
 	Pinned bool
 	// First is a connection to that address that was made outside the pool, to find out who speaks first. It is the call's first
 	// attempt; nil: there is none.
-	First *Server
+	First *ServerConn
 	// Name is that of the server, where the client gives it without a request.
 	Name string
 }
 
-// Server is a connection to a server.
-type Server struct {
+// ServerConn is a connection to a server.
+type ServerConn struct {
 	Conn *transport.Conn
 	Peer netip.AddrPort // that Conn was connected to, if that was outside the pool
 	Took time.Duration  // to connect
@@ -46,7 +46,7 @@ type Server struct {
 }
 
 // Close closes the connection, and gives its place back. s may be nil.
-func (s *Server) Close() {
+func (s *ServerConn) Close() {
 	switch {
 	case s == nil:
 	case s.lease.Conn != nil:
@@ -58,7 +58,7 @@ func (s *Server) Close() {
 
 // Connect makes the connection as the policy says. It returns nil when there is none to be had: then the client is to be reset.
 // It takes ownership of r.First.
-func (c *Connector) Connect(r Request) *Server {
+func (c *Connector) Connect(r Request) *ServerConn {
 	x, _ := c.exchanges.Get().(*exchange)
 	if x == nil {
 		x = &exchange{}
@@ -68,7 +68,7 @@ func (c *Connector) Connect(r Request) *Server {
 	ended := false
 	defer func() {
 		if !ended { // a panic
-			x.salvage()
+			x.releaseAfterPanic()
 		}
 	}()
 	x.begin(&r)
@@ -87,8 +87,8 @@ func (c *Connector) Connect(r Request) *Server {
 type exchange struct {
 	drive.Exchange
 
-	server *Server // nil: not connected
-	first  *Server // see Request.First
+	server *ServerConn // nil: not connected
+	first  *ServerConn // see Request.First
 }
 
 var _ drive.Protocol = (*exchange)(nil)
@@ -109,10 +109,10 @@ func (x *exchange) end() {
 	x.Client, x.First, x.server, x.first = nil, nil, nil, nil
 }
 
-// salvage gives back what others wait for, after a panic. x is not used again.
-func (x *exchange) salvage() {
+// releaseAfterPanic gives back what others wait for. x is not used again.
+func (x *exchange) releaseAfterPanic() {
 	drive.Try(x.Abort)
-	x.Salvage()
+	x.ReleaseAfterPanic()
 }
 
 // Attempt implements drive.Protocol: a connection is all that is attempted.
@@ -120,7 +120,7 @@ func (x *exchange) Attempt(l upstream.Lease, id call.AttemptID, start call.Start
 	if l.Conn == nil {
 		x.server = x.first
 	} else {
-		x.server = &Server{Conn: l.Conn.Conn, lease: l}
+		x.server = &ServerConn{Conn: l.Conn.Conn, lease: l}
 		x.Attempted(&drive.Attempt{Lease: l, ID: id, Start: start, Began: x.PlacedAt}, call.OK, 0, routes.NoDetail)
 	}
 	return x.Call.ResponseHead(x.Now, id, call.Response{GRPCStatus: -1})
@@ -145,17 +145,17 @@ func (x *exchange) Abort() {
 	x.first.Close()
 }
 
-// DropHeld implements drive.Held: there are no responses.
-func (x *exchange) DropHeld() {}
+// DropKept implements drive.Kept: there are no responses.
+func (x *exchange) DropKept() {}
 
-// HeldConn implements drive.Held.
-func (x *exchange) HeldConn() bool { return false }
+// KeptConn implements drive.Kept.
+func (x *exchange) KeptConn() bool { return false }
 
-// CollectHeld implements drive.Held.
-func (x *exchange) CollectHeld() {}
+// CollectKept implements drive.Kept.
+func (x *exchange) CollectKept() {}
 
-// HeldTooLarge implements drive.Held.
-func (x *exchange) HeldTooLarge() bool { return false }
+// KeptTooLarge implements drive.Kept.
+func (x *exchange) KeptTooLarge() bool { return false }
 
 // noRequest is the route.View of a connection without requests.
 type noRequest struct{ name []byte }

@@ -11,9 +11,9 @@ import (
 // DefaultStreams is how many exchanges a connection is expected to carry whose server has not said yet, where the policy does not say less.
 const DefaultStreams = 100
 
-// flight is a connection being made that more than one multiplexed request waits for: those that arrive together would else have a
+// pendingDial is a connection being made that more than one multiplexed request waits for: those that arrive together would else have a
 // connection made for each. It is guarded by the pool's lock.
-type flight struct {
+type pendingDial struct {
 	to     *hostConns
 	joined []*Request // those that wait beside the one that makes the connection
 	room   int        // for how many more
@@ -21,11 +21,11 @@ type flight struct {
 
 // join has a request wait for a connection that is being made, if there is one with room. This and the functions below expect the lock.
 func (hc *hostConns) join(r *Request) bool {
-	for _, f := range hc.flights {
+	for _, f := range hc.pendingDials {
 		if f.room > 0 {
 			f.room--
 			f.joined = append(f.joined, r)
-			r.to, r.state, r.conn, r.flight, r.err = hc, joined, nil, f, nil
+			r.to, r.state, r.conn, r.pending, r.err = hc, joined, nil, f, nil
 			return true
 		}
 	}
@@ -40,36 +40,36 @@ func (hc *hostConns) expected() int {
 	return DefaultStreams
 }
 
-// takeOff begins a flight with the request that makes its connection.
-func (p *Pool) takeOff(hc *hostConns, r *Request) {
-	f := &flight{to: hc, room: hc.expected() - 1}
+// beginDial begins a pending dial with the request that makes its connection.
+func (p *Pool) beginDial(hc *hostConns, r *Request) {
+	f := &pendingDial{to: hc, room: hc.expected() - 1}
 	if limit := p.limits.MaxStreams; limit > 0 {
 		f.room = min(limit, f.room+1) - 1
 	}
-	hc.flights = append(hc.flights, f)
-	r.flight = f
+	hc.pendingDials = append(hc.pendingDials, f)
+	r.pending = f
 }
 
 // leave takes a request that gives up from those that wait.
-func (f *flight) leave(r *Request) {
+func (f *pendingDial) leave(r *Request) {
 	f.joined = slices.DeleteFunc(f.joined, func(other *Request) bool { return other == r })
 	f.room++
 	f.to.host.outstanding.Add(-1)
 }
 
-// end takes a flight from those that can be joined, and returns who waited.
-func (f *flight) end() []*Request {
-	f.to.flights = slices.DeleteFunc(f.to.flights, func(other *flight) bool { return other == f })
+// end takes a pending dial from those that can be joined, and returns who waited.
+func (f *pendingDial) end() []*Request {
+	f.to.pendingDials = slices.DeleteFunc(f.to.pendingDials, func(other *pendingDial) bool { return other == f })
 	waited := f.joined
 	f.joined = nil
 	return waited
 }
 
-// land serves those that waited for a connection: on it, as many as it can carry, and the others by another one to the same host.
-func (p *Pool) land(f *flight) {
+// finishDial serves those that waited for a connection: on it, as many as it can carry, and the others by another one to the same host.
+func (p *Pool) finishDial(f *pendingDial) {
 	hc := f.to
 	for _, r := range f.end() {
-		r.flight = nil
+		r.pending = nil
 		switch {
 		case len(hc.shared) > 0:
 			r.state = granted
@@ -80,7 +80,7 @@ func (p *Pool) land(f *flight) {
 			r.state, r.conn = granted, nil
 			p.open++
 			hc.open++
-			p.takeOff(hc, r)
+			p.beginDial(hc, r)
 			r.Wake()
 		default: // it has had a place already, so that the queue's bound does not count
 			hc.host.outstanding.Add(-1)
@@ -89,17 +89,17 @@ func (p *Pool) land(f *flight) {
 	}
 }
 
-// crash tells those that waited for a connection that it cannot be made. Where only the one who made it has given up, the others have it
+// failJoined tells those that waited for a connection that it cannot be made. Where only the one who made it has given up, the others have it
 // made anew.
-func (p *Pool) crash(ctx context.Context, f *flight, err error) {
+func (p *Pool) failJoined(ctx context.Context, f *pendingDial, err error) {
 	kind := FailureOf(err)
 	ownTime := ctx.Err() != nil && errors.Is(err, context.DeadlineExceeded) && !errors.Is(context.Cause(ctx), ErrConnectTimeout)
 	if kind != call.ConnectFailed && kind != call.ConnectTimeout && kind != call.TLSFailed || ownTime {
-		p.land(f)
+		p.finishDial(f)
 		return
 	}
 	for _, r := range f.end() {
-		r.state, r.err, r.flight = granted, err, nil
+		r.state, r.err, r.pending = granted, err, nil
 		f.to.host.outstanding.Add(-1)
 		r.Wake()
 	}
@@ -114,10 +114,10 @@ func (p *Pool) failed(r *Request) (Answer, Lease) {
 	return Failed, Lease{}
 }
 
-// endFlight serves those who wait for a connection that is not to be shared after all, or can be from now on.
-func (p *Pool) endFlight(c *Conn) {
-	if f := c.flight; f != nil {
-		c.flight = nil
-		p.land(f)
+// finishPendingDial serves those who wait for a connection that is not to be shared after all, or can be from now on.
+func (p *Pool) finishPendingDial(c *Conn) {
+	if f := c.pending; f != nil {
+		c.pending = nil
+		p.finishDial(f)
 	}
 }

@@ -16,7 +16,7 @@ func TestAnExchangeThatPanickedIsNotUsedAgain(t *testing.T) {
 	s := &Session{driver: New(Options{Replay: resilience.NewReplayMemory(1)}), client: &drive.Client{}}
 	s.begin()
 	bad := s.x
-	s.Salvage()
+	s.ReleaseAfterPanic()
 	for range 10 {
 		if s.driver.exchanges.Get() == bad {
 			t.Fatal("it is back in the pool")

@@ -16,8 +16,8 @@ import (
 // maxTable is the largest compression table that we fill.
 const maxTable = 4096
 
-// server is a connection to a server, which carries attempts of many calls. Its goroutine ends with it.
-type server struct {
+// serverConn is a connection to a server, which carries attempts of many calls. Its goroutine ends with it.
+type serverConn struct {
 	// immutable
 	driver *Driver
 	conn   *upstream.Conn
@@ -34,21 +34,21 @@ type server struct {
 
 	mu sync.Mutex
 	// guarded by mu
-	out      output
-	enc      http2.Encoder
-	flood    http2.Flood
-	peer     http2.Settings
-	send     http2.SendWindow
-	recv     http2.ReceiveWindow
-	nextID   uint32
-	attempts map[uint32]holder
-	tied     map[*Session]struct{}
-	waiting  []holder // that have something to send, and no window of the connection's or room in its output
-	settled  bool     // SETTINGS has come
-	leaving  bool     // it takes no new streams
-	ended    bool     // it carries nothing any more
-	received uint64   // frames
-	ping     pinger
+	out              output
+	enc              http2.Encoder
+	flood            http2.Flood
+	peer             http2.Settings
+	send             http2.SendWindow
+	recv             http2.ReceiveWindow
+	nextID           uint32
+	attempts         map[uint32]holder
+	pinned           map[*Session]struct{}
+	waiting          []holder // that have something to send, and no window of the connection's or room in its output
+	settingsReceived bool
+	leaving          bool   // it takes no new streams
+	ended            bool   // it carries nothing any more
+	received         uint64 // frames
+	ping             pinger
 }
 
 // holder is an attempt on a stream, and the session whose lock guards it.
@@ -59,9 +59,9 @@ type holder struct {
 	id uint32
 }
 
-// newServer begins to use a connection that was made.
-func newServer(d *Driver, c *upstream.Conn, p *policy.Pool, now time.Time) *server {
-	u := &server{driver: d, conn: c, limit: p.MaxStreams, now: now, peer: http2.InitialSettings(), nextID: 1, attempts: map[uint32]holder{}}
+// newServerConn begins to use a connection that was made.
+func newServerConn(d *Driver, c *upstream.Conn, p *policy.Pool, now time.Time) *serverConn {
+	u := &serverConn{driver: d, conn: c, limit: p.MaxStreams, now: now, peer: http2.InitialSettings(), nextID: 1, attempts: map[uint32]holder{}}
 	u.parser.Init(http2.Client)
 	own := http2.InitialSettings()
 	own.EnablePush, own.InitialWindowSize = false, streamWindow
@@ -83,7 +83,7 @@ func newServer(d *Driver, c *upstream.Conn, p *policy.Pool, now time.Time) *serv
 }
 
 // run reads until the connection ends.
-func (u *server) run() {
+func (u *serverConn) run() {
 	defer u.end()
 	u.fail(u.serve())
 }
@@ -93,7 +93,7 @@ func (u *server) run() {
 const peerCheck = 10 * time.Second
 
 // serve reads until the connection ends, with the reason.
-func (u *server) serve() error {
+func (u *serverConn) serve() error {
 	for {
 		now := time.Now()
 		err := u.in.serve(now, now.Add(peerCheck))
@@ -104,7 +104,7 @@ func (u *server) serve() error {
 }
 
 // end closes the connection. It is deferred, and deals with a panic.
-func (u *server) end() {
+func (u *serverConn) end() {
 	if recovered := recover(); recovered != nil {
 		what, stack := panics.Cause(recovered)
 		u.driver.Panicked("", what, stack)
@@ -121,7 +121,7 @@ func (u *server) end() {
 var errPanicked = errors.New("h2: panic")
 
 // fail ends all attempts on the connection, which is broken.
-func (u *server) fail(err error) {
+func (u *serverConn) fail(err error) {
 	u.mu.Lock()
 	u.leaving, u.ended = true, true
 	if _, ours := errors.AsType[*http2.Error](err); !ours && !errors.Is(err, transport.ErrInterrupted) && u.out.failed == nil {
@@ -142,7 +142,7 @@ func (u *server) fail(err error) {
 }
 
 // sayGoodbye tells the server that the connection ends, where it does not know, and what it has done wrong.
-func (u *server) sayGoodbye(err error) {
+func (u *serverConn) sayGoodbye(err error) {
 	code, why := http2.NoError, ""
 	var broken *http2.Error
 	switch {
@@ -158,7 +158,7 @@ func (u *server) sayGoodbye(err error) {
 }
 
 // take removes the attempts on the streams that f selects. It expects the lock.
-func (u *server) take(f func(id uint32) bool) (taken []holder) {
+func (u *serverConn) take(f func(id uint32) bool) (taken []holder) {
 	for id, h := range u.attempts {
 		if f(id) {
 			taken = append(taken, h)
@@ -169,7 +169,7 @@ func (u *server) take(f func(id uint32) bool) (taken []holder) {
 }
 
 // frames acts on the frames in b.
-func (u *server) frames(b []byte) (used int, err error) {
+func (u *serverConn) frames(b []byte) (used int, err error) {
 	u.now = time.Now()
 	defer u.batch.flush()
 	u.ping.heard(u.now)
@@ -189,7 +189,7 @@ func (u *server) frames(b []byte) (used int, err error) {
 }
 
 // refuse deals with a stream that breaks the protocol. What concerns the connection is returned.
-func (u *server) refuse(err error) error {
+func (u *serverConn) refuse(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -209,7 +209,7 @@ func (u *server) refuse(err error) error {
 	return nil
 }
 
-func (u *server) act(f *http2.Frame) error {
+func (u *serverConn) act(f *http2.Frame) error {
 	if err := u.count(f); err != nil {
 		return err
 	}
@@ -236,7 +236,7 @@ func (u *server) act(f *http2.Frame) error {
 }
 
 // count counts a frame, and refuses one of a stream that was not opened.
-func (u *server) count(f *http2.Frame) error {
+func (u *serverConn) count(f *http2.Frame) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.received++
@@ -251,14 +251,14 @@ func (u *server) count(f *http2.Frame) error {
 }
 
 // find returns who holds a stream.
-func (u *server) find(id uint32) (holder, bool) {
+func (u *serverConn) find(id uint32) (holder, bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	h, ok := u.attempts[id]
 	return h, ok
 }
 
-func (u *server) headers(f *http2.Frame) error {
+func (u *serverConn) headers(f *http2.Frame) error {
 	err := u.dec.Decode(f.Payload, &u.block)
 	if err != nil {
 		return err
@@ -269,7 +269,7 @@ func (u *server) headers(f *http2.Frame) error {
 	return nil // of a stream that we have reset
 }
 
-func (u *server) data(f *http2.Frame) error {
+func (u *serverConn) data(f *http2.Frame) error {
 	u.mu.Lock()
 	ok := u.recv.Receive(f.Flow)
 	h, held := u.attempts[f.Stream]
@@ -287,7 +287,7 @@ func (u *server) data(f *http2.Frame) error {
 }
 
 // giveBack opens the connection's window again. It expects the lock.
-func (u *server) giveBack(n uint32, b *batch) {
+func (u *serverConn) giveBack(n uint32, b *batch) {
 	if increment := u.recv.Consume(n); increment > 0 {
 		u.out.put(http2.AppendWindowUpdate(u.out.buffer(), 0, increment))
 		b.add(&u.out)

@@ -9,7 +9,7 @@ import (
 )
 
 // settings takes in what the server has announced.
-func (u *server) settings(f *http2.Frame) error {
+func (u *serverConn) settings(f *http2.Frame) error {
 	if f.Ack {
 		return nil
 	}
@@ -30,7 +30,7 @@ func (u *server) settings(f *http2.Frame) error {
 			retry = append(retry, h)
 		}
 	}
-	u.settled = true
+	u.settingsReceived = true
 	capacity, offers := u.capacity(), u.peer.EnableConnectProtocol
 	u.out.put(http2.AppendSettingsAck(u.out.buffer()))
 	u.batch.add(&u.out)
@@ -42,13 +42,13 @@ func (u *server) settings(f *http2.Frame) error {
 	if offers {
 		u.offerConnect()
 	}
-	u.pump(retry, &u.batch)
+	u.windowsGrown(retry, &u.batch)
 	u.retry(&u.batch)
 	return nil
 }
 
 // capacity is how many streams the connection may have. It expects the lock.
-func (u *server) capacity() int {
+func (u *serverConn) capacity() int {
 	n := u.limit
 	if n <= 0 {
 		n = upstream.DefaultStreams
@@ -57,7 +57,7 @@ func (u *server) capacity() int {
 }
 
 // offerConnect tells the clients whose streams are here that extended CONNECT is to be had (RFC 8441).
-func (u *server) offerConnect() {
+func (u *serverConn) offerConnect() {
 	seen := map[*Session]bool{}
 	u.mu.Lock()
 	for _, h := range u.attempts {
@@ -70,7 +70,7 @@ func (u *server) offerConnect() {
 }
 
 // pinged answers a PING.
-func (u *server) pinged(f *http2.Frame) {
+func (u *serverConn) pinged(f *http2.Frame) {
 	if f.Ack {
 		return // whatever arrives proves the server alive
 	}
@@ -83,7 +83,7 @@ func (u *server) pinged(f *http2.Frame) {
 }
 
 // goAway has the connection take no more streams. Those above the last one that the server has taken were not processed (rule 7).
-func (u *server) goAway(f *http2.Frame) {
+func (u *serverConn) goAway(f *http2.Frame) {
 	u.mu.Lock()
 	u.leaving = true
 	unprocessed := u.take(func(id uint32) bool { return id > f.LastStream })
@@ -95,7 +95,7 @@ func (u *server) goAway(f *http2.Frame) {
 	u.leaves()
 }
 
-func (u *server) windowUpdate(f *http2.Frame) error {
+func (u *serverConn) windowUpdate(f *http2.Frame) error {
 	if f.Stream == 0 {
 		u.mu.Lock()
 		ok := u.send.Add(f.Increment)
@@ -115,14 +115,14 @@ func (u *server) windowUpdate(f *http2.Frame) error {
 	case !ok:
 		return http2.ErrStreamWindowOverflow
 	case stuck:
-		h.s.pump(h, u, u.now, &u.batch)
+		h.s.sendMore(h, u, u.now, &u.batch)
 		u.retry(&u.batch) // its turn may have ended before its window
 	}
 	return nil
 }
 
 // wait notes that an attempt has something to send that the connection does not take now. It expects the lock.
-func (u *server) wait(t *attempt) {
+func (u *serverConn) wait(t *attempt) {
 	if !t.waits {
 		t.waits = true
 		u.waiting = append(u.waiting, holder{t, t.x.s, t.stream})
@@ -130,7 +130,7 @@ func (u *server) wait(t *attempt) {
 }
 
 // forget takes an attempt from those that wait. It expects the lock.
-func (u *server) forget(t *attempt) {
+func (u *serverConn) forget(t *attempt) {
 	if t.waits {
 		t.waits = false
 		u.waiting = slices.DeleteFunc(u.waiting, func(h holder) bool { return h.t == t && h.id == t.stream })
@@ -138,14 +138,14 @@ func (u *server) forget(t *attempt) {
 }
 
 // retry has those send that wait for the connection, in turn.
-func (u *server) retry(b *batch) {
+func (u *serverConn) retry(b *batch) {
 	for now := time.Now(); ; {
 		waiting, before := u.takeWaiting()
 		if len(waiting) == 0 {
 			return
 		}
 		for _, h := range waiting {
-			h.s.pump(h, u, now, b)
+			h.s.sendMore(h, u, now, b)
 		}
 		u.mu.Lock()
 		stands := u.out.appended == before
@@ -157,7 +157,7 @@ func (u *server) retry(b *batch) {
 }
 
 // takeWaiting returns those that wait for the connection, who do so no more, and how much was appended to the output.
-func (u *server) takeWaiting() (waiting []holder, appended uint64) {
+func (u *serverConn) takeWaiting() (waiting []holder, appended uint64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.send.Available() == 0 || u.out.full() {
@@ -173,15 +173,15 @@ func (u *server) takeWaiting() (waiting []holder, appended uint64) {
 	return waiting, u.out.appended
 }
 
-// pump has attempts send on, whose windows have grown.
-func (u *server) pump(all []holder, b *batch) {
+// windowsGrown has attempts send on, whose windows have grown.
+func (u *serverConn) windowsGrown(all []holder, b *batch) {
 	for _, h := range all {
-		h.s.pump(h, u, u.now, b)
+		h.s.sendMore(h, u, u.now, b)
 	}
 }
 
 // resume is called when the kernel has taken what it did not take before.
-func (u *server) resume() {
+func (u *serverConn) resume() {
 	var b batch
 	u.retry(&b)
 	b.flush()

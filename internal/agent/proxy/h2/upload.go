@@ -6,21 +6,21 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/http2"
 )
 
-// pump has an attempt send on, whose connection has become able to.
-func (s *Session) pump(h holder, u *server, now time.Time, b *batch) {
+// sendMore has an attempt send on, whose connection has become able to.
+func (s *Session) sendMore(h holder, u *serverConn, now time.Time, b *batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if h.holds(u) {
 		s.clock(now)
 		s.turn.begin()
-		h.t.x.pump(nil, b)
+		h.t.x.sendOrQueue(nil, b)
 		s.turn.end()
 	}
 }
 
-// pump sends what there is of the request, as far as it is taken: what is kept from an earlier attempt, what has not been sent yet, and then
+// sendOrQueue sends what there is of the request, as far as it is taken: what is kept from an earlier attempt, what has not been sent yet, and then
 // p, which has just been received. What is not taken of p is put behind the rest; that is how much it returns.
-func (x *stream) pump(p []byte, b *batch) (kept int) {
+func (x *stream) sendOrQueue(p []byte, b *batch) (kept int) {
 	t := x.cur
 	if x.phase == forwarding {
 		t = x.answer
@@ -107,7 +107,7 @@ func (t *attempt) appendData(p []byte) {
 }
 
 // noteSent notes whether something was appended behind an offset. It expects the lock of u.
-func (x *stream) noteSent(u *server, offset uint64, b *batch) {
+func (x *stream) noteSent(u *serverConn, offset uint64, b *batch) {
 	if u.out.appended > offset {
 		b.add(&u.out)
 		x.moved, x.sentAt = x.s.now, x.s.now

@@ -1,0 +1,51 @@
+package h2
+
+import "fairlead.dev/fairlead/internal/agent/proxy/http2"
+
+// Where the client chose the address, its connection ends when the connection to the server does that served it last, as it would without a
+// proxy: the client looks the name up again (rule 25). Streams that are open go on to their end, or are made anew as the policy says.
+
+// pinTo notes which connection serves a client that chose the address.
+func (s *Session) pinTo(u *serverConn) {
+	if s.pinnedTo == u {
+		return
+	}
+	s.unpin()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.pinned == nil {
+		u.pinned = map[*Session]struct{}{}
+	}
+	u.pinned[s] = struct{}{}
+	s.pinnedTo = u
+}
+
+func (s *Session) unpin() {
+	if u := s.pinnedTo; u != nil {
+		s.pinnedTo = nil
+		u.mu.Lock()
+		delete(u.pinned, s)
+		u.mu.Unlock()
+	}
+}
+
+// leaves has the clients' connections end that are pinned to one that its server ends.
+func (u *serverConn) leaves() {
+	u.mu.Lock()
+	pinned := u.pinned
+	u.pinned = nil
+	u.mu.Unlock()
+	for s := range pinned {
+		s.serverLeaves(u)
+	}
+}
+
+func (s *Session) serverLeaves(u *serverConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pinnedTo == u && !s.over {
+		s.pinnedTo = nil
+		s.clock(u.now)
+		s.goAway(http2.NoError, &u.batch)
+	}
+}

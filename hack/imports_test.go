@@ -83,11 +83,15 @@ var pure = map[string][]string{
 		"k8s.io/utils/clock"},
 	"internal/controller/status": {"context", "net", "net/http", "os", "sync", "log/slog", "sigs.k8s.io/controller-runtime/pkg/client",
 		"k8s.io/utils/clock"},
-	"internal/agent/resilience":   {"net", "net/http", "os", "log/slog", "github.com/prometheus/..."},
-	"internal/agent/proxy/syntax": {"net", "net/http", "os", "log/slog", "sync", "context"},
-	"internal/agent/proxy/http2":  {"net", "net/http", "os", "log/slog", "sync", "context", "golang.org/x/...", "github.com/prometheus/..."},
-	"internal/agent/proxy/grpc":   {"net", "net/http", "os", "log/slog", "sync", "github.com/prometheus/...", "google.golang.org/..."},
-	"internal/agent/call":         {"net", "net/http", "os", "log/slog", "sync", "github.com/prometheus/..."},
+	"internal/wire":                 {"net", "net/http", "os", "syscall", "golang.org/x/sys/...", "log/slog", "github.com/prometheus/...", "k8s.io/...", "sigs.k8s.io/..."},
+	"internal/agent/resilience":     {"net", "net/http", "os", "log/slog", "github.com/prometheus/..."},
+	"internal/agent/capture/intent": {"context", "net", "net/http", "os", "sync", "syscall", "golang.org/x/sys/...", "log/slog"},
+	"internal/agent/proxy/method":   {"context", "io", "net", "net/http", "os", "sync", "syscall", "log/slog"},
+	"internal/agent/proxy/route":    {"context", "io", "net", "net/http", "os", "sync", "syscall", "golang.org/x/sys/...", "log/slog", "github.com/prometheus/..."},
+	"internal/agent/proxy/syntax":   {"net", "net/http", "os", "log/slog", "sync", "context"},
+	"internal/agent/proxy/http2":    {"net", "net/http", "os", "log/slog", "sync", "context", "golang.org/x/...", "github.com/prometheus/..."},
+	"internal/agent/proxy/grpc":     {"net", "net/http", "os", "log/slog", "sync", "github.com/prometheus/...", "google.golang.org/..."},
+	"internal/agent/call":           {"net", "net/http", "os", "log/slog", "sync", "github.com/prometheus/..."},
 }
 
 type goPackage struct {

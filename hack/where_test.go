@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -34,6 +35,42 @@ func TestWhereIsTheCode(t *testing.T) {
 	}
 }
 
+// dotted is a name of the code in a diagram: of a type and its method, with or without the package, or of a package and what it declares.
+var dotted = regexp.MustCompile(`\pL\w*(?:\.\pL\w*)+`)
+
+// TestDiagramsNameTheCode: what the diagrams of docs/architecture.md call by a name with a dot is declared: as package.Type.method, Type.method or
+// package.Function.
+func TestDiagramsNameTheCode(t *testing.T) {
+	declared := map[string]bool{}
+	for _, file := range tracked(t, "internal/*.go", "api/*.go", "cmd/*.go") {
+		if strings.HasSuffix(file, "_test.go") || strings.HasSuffix(file, ".pb.go") {
+			continue
+		}
+		for name := range declarations(t, file) {
+			declared[path.Base(path.Dir(file))+"."+name] = true
+			if strings.Contains(name, ".") {
+				declared[name] = true
+			}
+		}
+	}
+	named := 0
+	for _, section := range []string{"The path of a connection", "The path of a policy"} {
+		_, diagram, found := strings.Cut(read(t, "docs/architecture.md"), "\n## "+section+"\n\n```\n")
+		diagram, _, ended := strings.Cut(diagram, "\n```\n")
+		if !found || !ended {
+			t.Fatalf("docs/architecture.md has no diagram under %q", section)
+		}
+		for _, name := range dotted.FindAllString(diagram, -1) {
+			if named++; !declared[name] {
+				t.Errorf("%q in docs/architecture.md speaks of %s, which nothing declares", section, name)
+			}
+		}
+	}
+	if named < 40 {
+		t.Errorf("the diagrams have %d names; they should say where everything is", named)
+	}
+}
+
 // declarations lists the functions, methods and types of a file.
 func declarations(t *testing.T, file string) map[string]bool {
 	t.Helper()
@@ -52,6 +89,13 @@ func declarations(t *testing.T, file string) map[string]bool {
 				switch s := s.(type) {
 				case *ast.TypeSpec:
 					names[s.Name.Name] = true
+					if i, ok := s.Type.(*ast.InterfaceType); ok {
+						for _, m := range i.Methods.List {
+							for _, n := range m.Names {
+								names[s.Name.Name+"."+n.Name] = true
+							}
+						}
+					}
 				case *ast.ValueSpec:
 					for _, n := range s.Names {
 						names[n.Name] = true

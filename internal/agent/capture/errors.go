@@ -31,8 +31,8 @@ type permanentError struct{ error }
 
 func (e permanentError) Unwrap() []error { return []error{e.error, ErrPermanent} }
 
-// permanents are the failures known to stay. The system call errors mean that the kernel lacks nftables or a part of it, or
-// that the agent lacks capabilities.
+// permanents are the failures known to stay. The system call errors mean that the kernel lacks what
+// the mechanism needs, or that the agent lacks capabilities.
 var permanents = []error{
 	intent.ErrInvalid, netns.ErrOwn, pods.ErrNoNamespace,
 	unix.EPERM, unix.EACCES, unix.EOPNOTSUPP, unix.EPROTONOSUPPORT, unix.ENOSYS,

@@ -8,7 +8,7 @@
 //   - shared by the node, on the Host: the calls under way, and failures (resets, responses of 5xx and 429, refused connects) of calls
 //     that were balanced. They weigh when hosts are compared and never leave one out;
 //   - of each pool: that its pod cannot connect to a host, which may be the doing of a NetworkPolicy that concerns that pod alone.
-//     Such a host is left out by that pool, as long as there are others.
+//     Such an outlier is ejected by that pool: left out, as long as there are others, until it is found to be back.
 //
 // Where a cluster stands for a host name, the client has chosen one of the name's addresses, which comes first. The others are known only
 // after somebody has asked for them (Cluster.SetName), and are used for what follows a failure.

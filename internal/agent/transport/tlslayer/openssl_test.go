@@ -80,7 +80,7 @@ func (s *sServer) await(prefix string) string {
 	}
 }
 
-func (s *sServer) tell(line string) {
+func (s *sServer) write(line string) {
 	s.t.Helper()
 	if _, err := io.WriteString(s.stdin, line+"\n"); err != nil {
 		s.t.Fatal(err)
@@ -93,9 +93,9 @@ func TestKeysAreUpdated(t *testing.T) {
 	s := openssl(t, a, "-tls1_3")
 	c := mustConnect(t, trusting(t, a), s.addr)
 	for _, command := range []string{"k", "K", "K"} { // "k" does not ask for an answer
-		s.tell(command)
+		s.write(command)
 		s.await("SSL_do_handshake") // a command takes everything that is read with it
-		s.tell("after " + command)
+		s.write("after " + command)
 		got, err := readAll(t, c, len("after k\n"))
 		if err != nil || string(got) != "after "+command+"\n" {
 			t.Fatalf("got %q, %v", got, err)
@@ -112,11 +112,11 @@ func TestRenegotiationIsRefused(t *testing.T) {
 	a := tlstest.New(t)
 	s := openssl(t, a, "-tls1_2", "-legacy_renegotiation")
 	c := mustConnect(t, trusting(t, a), s.addr)
-	s.tell("before")
+	s.write("before")
 	if got, err := readAll(t, c, len("before\n")); err != nil || string(got) != "before\n" {
 		t.Fatalf("got %q, %v", got, err)
 	}
-	s.tell("r")
+	s.write("r")
 	_, err := readAll(t, c, 1)
 	wantReason(t, err, Handshake)
 }

@@ -90,7 +90,7 @@ func (c *connection) connect(s *tunnel.ServerConn) *tunnel.ServerConn {
 
 // connectDirectly connects to the original destination of a connection that no policy governs.
 func (c *connection) connectDirectly() *tunnel.ServerConn {
-	there := drive.NewWhileThere(c.client.Left, c.connectLimit())
+	there := drive.NewWhileThere(&c.client, time.Now().Add(c.connectLimit()), context.DeadlineExceeded)
 	defer there.Stop()
 	conn, err := c.dial(there, c.client.Original)
 	if err != nil {

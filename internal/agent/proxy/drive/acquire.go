@@ -121,9 +121,7 @@ func (x *Exchange) freeKeptConn(p Kept, until time.Time) Woke {
 
 // dial makes a new connection. Without one, the kind says why.
 func (x *Exchange) dial(a call.Action, until time.Time) (upstream.Lease, call.Kind) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	end, cause := until, error(nil)
+	end, late := until, context.DeadlineExceeded
 	limit := x.Plan.Settings.Timeouts.Connect
 	if limit <= 0 {
 		limit = x.ConnectTimeout
@@ -133,21 +131,17 @@ func (x *Exchange) dial(a call.Action, until time.Time) (upstream.Lease, call.Ki
 	if secured { // the limits are those of stages
 		x.slot.ConnectTimeout, x.slot.HandshakeTimeout = limit, x.Plan.Settings.Timeouts.TLSHandshake
 	} else if connected := x.Now.Add(limit); limit > 0 && (end.IsZero() || connected.Before(end)) {
-		end, cause = connected, upstream.ErrConnectTimeout
+		end, late = connected, upstream.ErrConnectTimeout
 	}
-	if !end.IsZero() {
-		ctx, cancel = context.WithDeadlineCause(ctx, end, cause)
-		defer cancel()
-	}
-	watch := WatchClient(x.Client.Left, cancel)
+	there := NewWhileThere(x.Client, end, late)
 	began := x.Now
-	l, err := x.connect(ctx, secured)
-	watch.Stop()
+	l, err := x.connect(there, secured)
+	there.Stop()
 	x.Now = time.Now()
 	switch {
 	case err == nil:
 		return l, call.OK
-	case watch.Left():
+	case there.Left():
 		return upstream.Lease{}, call.ClientGone
 	}
 	kind, why := FailureOf(err)
@@ -164,6 +158,10 @@ func (x *Exchange) connect(ctx context.Context, secured bool) (l upstream.Lease,
 	if !secured {
 		return x.connectNow(ctx)
 	}
+	return x.connectAside(ctx)
+}
+
+func (x *Exchange) connectAside(ctx context.Context) (l upstream.Lease, err error) {
 	panics.Aside(func() { l, err = x.connectNow(ctx) })
 	return l, err
 }

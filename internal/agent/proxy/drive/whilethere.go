@@ -2,6 +2,7 @@ package drive
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -11,8 +12,9 @@ import (
 // nothing governs would else cost a dozen allocations more.
 type WhileThere struct {
 	// immutable after NewWhileThere
-	gone  func() bool
-	until time.Time
+	client interface{ Left() bool } // a Client
+	until  time.Time                // zero: there is no time
+	late   error                    // what it ends with at that time
 
 	mu sync.Mutex
 	// guarded by mu
@@ -25,14 +27,26 @@ type WhileThere struct {
 
 var _ context.Context = (*WhileThere)(nil)
 
-// NewWhileThere returns a context that ends after a while. gone reports whether the client has gone, and is called from another goroutine.
-func NewWhileThere(gone func() bool, while time.Duration) *WhileThere {
-	w := &WhileThere{gone: gone, until: time.Now().Add(while)}
+// NewWhileThere returns a context that ends with late, which is or wraps context.DeadlineExceeded, at a time (zero: never). Whether the client
+// has gone is looked at by another goroutine.
+func NewWhileThere(client interface{ Left() bool }, until time.Time, late error) *WhileThere {
+	w := &WhileThere{client: client, until: until, late: late}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.timer = time.AfterFunc(min(while, FirstCheck), w.check)
+	w.timer = time.AfterFunc(w.untilNext(time.Now()), w.check)
 	return w
 }
+
+// untilNext is how long the next check is off.
+func (w *WhileThere) untilNext(now time.Time) time.Duration {
+	if w.until.IsZero() {
+		return FirstCheck
+	}
+	return min(w.until.Sub(now), FirstCheck)
+}
+
+// Left reports whether the context has ended because the client has gone.
+func (w *WhileThere) Left() bool { return errors.Is(w.Err(), context.Canceled) }
 
 // Stop ends the checks: what the context was for has come to its end.
 func (w *WhileThere) Stop() {
@@ -43,7 +57,7 @@ func (w *WhileThere) Stop() {
 }
 
 func (w *WhileThere) check() {
-	left := w.gone()
+	left := w.client.Left()
 	now := time.Now()
 	w.mu.Lock()
 	ends := w.ends
@@ -52,11 +66,11 @@ func (w *WhileThere) check() {
 		ends = nil
 	case left:
 		w.end(context.Canceled)
-	case !now.Before(w.until):
-		w.end(context.DeadlineExceeded)
+	case Passed(w.until, now):
+		w.end(w.late)
 	default:
 		ends = nil
-		w.timer.Reset(min(w.until.Sub(now), FirstCheck))
+		w.timer.Reset(w.untilNext(now))
 	}
 	w.mu.Unlock()
 	for _, f := range ends {
@@ -73,7 +87,7 @@ func (w *WhileThere) end(err error) {
 }
 
 // Deadline implements context.Context.
-func (w *WhileThere) Deadline() (time.Time, bool) { return w.until, true }
+func (w *WhileThere) Deadline() (time.Time, bool) { return w.until, !w.until.IsZero() }
 
 // Done implements context.Context.
 func (w *WhileThere) Done() <-chan struct{} {

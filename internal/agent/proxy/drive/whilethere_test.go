@@ -2,19 +2,25 @@ package drive
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-func never() bool { return false }
+// looked is a client of which is known when it is looked at.
+type looked func() bool
+
+func (f looked) Left() bool { return f() }
+
+var stays = looked(func() bool { return false })
 
 // The context ends when the client has gone, and all who wait for it learn that.
 func TestRule04_WhatIsDoneForAClientEndsWithIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		looks, called := 0, make(chan struct{})
 		began := time.Now()
-		w := NewWhileThere(func() bool { looks++; return looks == 3 }, time.Hour)
+		w := NewWhileThere(looked(func() bool { looks++; return looks == 3 }), time.Time{}, context.DeadlineExceeded)
 		defer w.Stop()
 		child, cancel := context.WithTimeout(w, 2*time.Hour)
 		defer cancel()
@@ -29,7 +35,7 @@ func TestRule04_WhatIsDoneForAClientEndsWithIt(t *testing.T) {
 		if took := time.Since(began); took != 3*FirstCheck {
 			t.Errorf("after %v", took)
 		}
-		if w.Err() != context.Canceled || child.Err() != context.Canceled { //nolint:errorlint // it must be that very value
+		if !w.Left() || w.Err() != context.Canceled || child.Err() != context.Canceled { //nolint:errorlint // it must be that very value
 			t.Errorf("ended with %v, what is derived of it with %v", w.Err(), child.Err())
 		}
 		late := make(chan struct{})
@@ -46,14 +52,20 @@ func TestWhatIsDoneForAClientEndsAtItsTime(t *testing.T) {
 	for _, while := range []time.Duration{time.Millisecond, FirstCheck, 2*FirstCheck + time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
 			began := time.Now()
-			w := NewWhileThere(never, while)
+			late := fmt.Errorf("so late: %w", context.DeadlineExceeded)
+			w := NewWhileThere(stays, began.Add(while), late)
 			defer w.Stop()
 			if until, ok := w.Deadline(); !ok || until != began.Add(while) {
 				t.Errorf("until %v, %t", until, ok)
 			}
-			<-w.Done()
-			if took := time.Since(began); took != while || w.Err() != context.DeadlineExceeded { //nolint:errorlint // it must be that very value
-				t.Errorf("after %v with %v, want %v", took, w.Err(), while)
+			child, cancel := context.WithCancel(w)
+			defer cancel()
+			<-child.Done()
+			if took := time.Since(began); took != while || w.Left() {
+				t.Errorf("after %v, want %v; the client has gone: %t", took, while, w.Left())
+			}
+			if w.Err() != late || context.Cause(child) != late { //nolint:errorlint // it must be that very value
+				t.Errorf("ended with %v, what is derived of it with %v", w.Err(), context.Cause(child))
 			}
 		})
 	}
@@ -64,13 +76,13 @@ func TestWhatWasDoneForAClientIsNotChecked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		looks := 0
 		looking, stopped := make(chan struct{}), make(chan struct{})
-		w := NewWhileThere(func() bool {
+		w := NewWhileThere(looked(func() bool {
 			if looks++; looks == 1 {
 				close(looking)
 				<-stopped
 			}
 			return true
-		}, time.Hour)
+		}), time.Time{}, context.DeadlineExceeded)
 		<-looking
 		w.Stop()
 		close(stopped)

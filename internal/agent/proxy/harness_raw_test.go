@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 	"testing"
@@ -12,9 +13,20 @@ import (
 // or writes blocks, but not for ever.
 type end int
 
-func (e end) Read(p []byte) (int, error) { return unix.Read(int(e), p) }
+func (e end) Read(p []byte) (int, error) {
+	return uninterrupted(func() (int, error) { return unix.Read(int(e), p) })
+}
 
 func (e end) Write(p []byte) (int, error) { return unix.Write(int(e), p) }
+
+// uninterrupted makes a system call again that a signal has interrupted, as the runtime's do: those with a time to end at are not restarted.
+func uninterrupted(call func() (int, error)) (int, error) {
+	for {
+		if n, err := call(); !errors.Is(err, unix.EINTR) {
+			return n, err
+		}
+	}
+}
 
 // ends are those that a test has opened.
 type ends struct{ all []end }
@@ -59,7 +71,10 @@ func listenRaw(t testing.TB, o *ends) (end, netip.AddrPort) {
 // acceptRaw accepts the next connection.
 func acceptRaw(t testing.TB, o *ends, at end) end {
 	t.Helper()
-	fd, _, err := unix.Accept4(int(at), unix.SOCK_CLOEXEC)
+	fd, err := uninterrupted(func() (int, error) {
+		fd, _, err := unix.Accept4(int(at), unix.SOCK_CLOEXEC)
+		return fd, err
+	})
 	return o.keep(t, fd, err)
 }
 

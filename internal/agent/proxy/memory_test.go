@@ -19,7 +19,7 @@ import (
 const (
 	httpMemory   = 6 << 10
 	passedMemory = 8 << 10
-	http2Memory  = 16 << 10
+	http2Memory  = 18 << 10
 )
 
 // idleKind is a kind of idle connection.
@@ -55,7 +55,7 @@ func TestIdleConnectionsAreSmall(t *testing.T) {
 		{name: "HTTP/2", binding: toAnyH2(nil), server: rawServerH2, talk: speakHTTP2, most: http2Memory},
 	} {
 		t.Run(k.name, func(t *testing.T) {
-			each := idleConnections(t, 500, &k)
+			each := idleConnections(t, 2000, &k) // of fewer, what some of them have used at the same time would count
 			t.Logf("%d bytes for each connection", each)
 			if each > k.most {
 				t.Errorf("%d bytes for each connection, more than %d", each, k.most)

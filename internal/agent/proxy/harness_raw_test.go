@@ -31,10 +31,14 @@ func uninterrupted(call func() (int, error)) (int, error) {
 // ends are those that a test has opened.
 type ends struct{ all []end }
 
-func (o *ends) close() {
-	for _, e := range o.all {
+func (o *ends) close() { o.closeFrom(0) }
+
+// closeFrom closes all but the first ones.
+func (o *ends) closeFrom(first int) {
+	for _, e := range o.all[first:] {
 		_ = unix.Close(int(e))
 	}
+	o.all = o.all[:first]
 }
 
 // keep takes a new one, or fails the test.

@@ -30,7 +30,7 @@ var packages = map[string][]string{
 	"internal/agent/resilience":         {"internal/policy"},
 	"internal/agent/call":               {"internal/policy", "internal/agent/resilience"},
 	"internal/agent/transport":          {},
-	"internal/agent/upstream":           {"internal/agent/transport", "internal/agent/connectproxy", "internal/policy", "internal/agent/resilience", "internal/agent/call"},
+	"internal/agent/upstream":           {"internal/agent/transport", "internal/policy", "internal/agent/resilience", "internal/agent/call"},
 	"internal/agent/transport/tlslayer": {"internal/agent/transport"},
 	"internal/agent/dns":                {},
 	"internal/agent/connectproxy":       {},

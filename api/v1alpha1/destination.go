@@ -54,27 +54,48 @@ type Destination struct {
 	TLS *DestinationTLS `json:"tls,omitempty"`
 
 	// via is an HTTP proxy through which the host is called (CONNECT), by name,
-	// wherever the client has connected. Absent means that calls go directly.
+	// wherever the client has connected. Absent means that of a less specific
+	// host, such as a wildcard, if one has it, and else that calls go directly.
 	// +optional
 	Via *Via `json:"via,omitempty"`
 }
 
 // Via is an HTTP proxy through which a host is called.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.mode) && self.mode == 'Direct') != has(self.proxy)",message="set proxy, unless mode is Direct, which goes through none"
+// +kubebuilder:validation:XValidation:rule="!has(self.credentialsRef) || has(self.proxy)",message="credentialsRef is for a proxy: set proxy too, or remove credentialsRef"
 type Via struct {
+	// mode says whether calls go through a proxy. Defaults to Proxy.
+	// +optional
+	Mode ViaMode `json:"mode,omitempty"`
+
 	// proxy is the name or address of the proxy and its port, such as
 	// proxy.example.com:3128 or [2001:db8::1]:3128. The name is an absolute one.
-	// +required
+	// Required, unless mode is Direct.
+	// +optional
 	// +kubebuilder:validation:MinLength=3
 	// +kubebuilder:validation:MaxLength=259
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?([.][a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*|[[][0-9a-f:.]+[]]):[1-9][0-9]{0,4}$')",message="write the proxy's name in lower case, or its address, and its port, such as proxy.example.com:3128, without a scheme"
-	Proxy string `json:"proxy"`
+	Proxy string `json:"proxy,omitempty"`
 
-	// credentialsRef names a Secret of type kubernetes.io/basic-auth whose
-	// username and password the proxy is given. Absent means none.
-	// Not enforced by this version: accepted and listed by PartiallyEnforced.
+	// credentialsRef names a Secret of type kubernetes.io/basic-auth (entries
+	// username and password) that the proxy is given, not encrypted. Absent
+	// means none.
 	// +optional
 	CredentialsRef *SecretReference `json:"credentialsRef,omitempty"`
 }
+
+// ViaMode says whether calls go through a proxy.
+// +kubebuilder:validation:Enum=Proxy;Direct
+type ViaMode string
+
+const (
+	// ViaProxy calls the host through the proxy.
+	ViaProxy ViaMode = "Proxy"
+	// ViaDirect calls the host directly, though a less specific host is called
+	// through a proxy.
+	ViaDirect ViaMode = "Direct"
+)
 
 // ServiceDestination is a Service of this cluster.
 type ServiceDestination struct {

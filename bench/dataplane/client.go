@@ -27,9 +27,15 @@ type observation struct{ at, took time.Duration }
 
 func newClient(l load, index int, calls, failed *atomic.Uint64) *client {
 	c := &client{load: l, index: index, calls: calls, failed: failed}
+	if c.front == (front{}) {
+		c.front = plainFront
+	}
 	method, length := "GET", ""
 	if l.body > 0 {
 		method, length = "POST", fmt.Sprintf("Content-Length: %d\r\n", l.body)
+	}
+	if l.upgrade {
+		length = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 	}
 	head := method + " " + l.path + " HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: bench/1\r\nAccept: */*\r\n" + length + "\r\n"
 	c.request = append([]byte(head), bytes.Repeat([]byte("y"), l.body)...)
@@ -45,7 +51,11 @@ func (c *client) close() {
 
 // warmUp makes calls for a while, at least one.
 func (c *client) warmUp(d time.Duration) error {
-	c.buf, c.observed = make([]byte, 16<<10), make([]observation, 0, 1<<14)
+	size := 16 << 10
+	if c.front.back == bulkFront.back {
+		size = 256 << 10
+	}
+	c.buf, c.observed = make([]byte, size), make([]observation, 0, 1<<14)
 	for end := time.Now().Add(d); ; {
 		if _, err := c.call(); err != nil || !time.Now().Before(end) {
 			return err
@@ -94,14 +104,7 @@ func (c *client) call() (bool, error) {
 	if c.streams > 0 {
 		return c.callStreams()
 	}
-	if c.conn == nil {
-		conn, err := c.dial()
-		if err != nil {
-			return false, err
-		}
-		c.conn = conn
-	}
-	if _, err := c.conn.Write(c.request); err != nil {
+	if err := c.ask(); err != nil {
 		return false, err
 	}
 	n := 0
@@ -115,19 +118,35 @@ func (c *client) call() (bool, error) {
 		if end < 0 {
 			continue
 		}
+		if c.upgrade {
+			return bytes.HasPrefix(c.buf, []byte("HTTP/1.1 101")), nil
+		}
 		length, err := contentLength(c.buf[:end])
 		if err != nil {
 			return false, err
 		}
+		ok := bytes.Equal(c.buf[9:12], []byte("200")) // before the buffer takes the rest of the body
 		if err := drain(c.conn, c.buf, end+4+length-n); err != nil {
 			return false, err
 		}
-		ok := bytes.HasPrefix(c.buf, []byte("HTTP/1.1 200")) || n > 12 && bytes.Equal(c.buf[9:12], []byte("200"))
 		if c.fresh {
 			c.close()
 		}
 		return ok, nil
 	}
+}
+
+// ask sends a request of HTTP/1.1, over a new connection if there is none.
+func (c *client) ask() error {
+	if c.conn == nil {
+		conn, err := c.dial()
+		if err != nil {
+			return err
+		}
+		c.conn = conn
+	}
+	_, err := c.conn.Write(c.request)
+	return err
 }
 
 // dial connects to the upstream, from the address of the pod that it is the turn of.
@@ -136,7 +155,7 @@ func (c *client) dial() (net.Conn, error) {
 	if c.pods > 0 {
 		d.LocalAddr = &net.TCPAddr{IP: podAddr(c.index % c.pods)}
 	}
-	return d.Dial("tcp", upstreamAddrs[0])
+	return d.Dial("tcp", c.front.called())
 }
 
 // contentLength reads the field of a head; 0 where there is none.

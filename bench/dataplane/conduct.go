@@ -72,8 +72,15 @@ func (c *conductor) measureList() []measure {
 		{name: "http1-retries", run: c.retries, full: true},
 		{name: "http1-new-connections", run: c.newConnections, full: true},
 		{name: "http1-1mib", run: c.megabytes, full: true},
-		{name: "http2-unary", run: c.streams, full: true},
+		{name: "http1-bulk", run: c.bulk, full: true},
+		{name: "http2-unary", run: c.streams},
+		{name: "http2-bulk", run: c.bulkStreams, full: true},
+		{name: "grpc-unary", run: c.grpcCalls},
+		{name: "tls-originate", run: c.originated},
+		{name: "tls-originate-http2", run: c.originatedStreams, full: true},
+		{name: "opaque-bulk", run: c.opaqueBulk, full: true},
 		{name: "idle-connections", run: c.idle, once: true},
+		{name: "idle-websockets", run: c.idleWebSockets, once: true, full: true},
 		{name: "http1-several-cores", run: c.severalCores, several: true},
 		{name: "http1-several-cores-post", run: c.severalCoresPosts, full: true, several: true},
 		{name: "http1-several-cores-new-connections", run: c.severalCoresFresh, full: true, several: true},
@@ -114,7 +121,7 @@ func (c *conductor) turns(m measure) error {
 		if cand.several != m.several {
 			continue
 		}
-		if err := redirect(cand.port, strings.HasPrefix(cand.name, "fairlead")); err != nil {
+		if err := redirect(cand); err != nil {
 			return err
 		}
 		if err := c.undisturbed(cand, m.run); err != nil {

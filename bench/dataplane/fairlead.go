@@ -38,7 +38,10 @@ func serveFairlead(port, what string) error {
 	if err != nil {
 		return err
 	}
-	snapshot := benchPolicy(what != "nomatch")
+	snapshot, err := benchPolicy(what != "nomatch")
+	if err != nil {
+		return err
+	}
 	if rejected := st.Install(snapshot); len(rejected) > 0 {
 		return fmt.Errorf("policy refused: %v", rejected)
 	}
@@ -106,7 +109,7 @@ func takeReports(m *telemetry.Meter) {
 }
 
 // benchPolicy is a policy with every block in use, for the destination that is called or for another.
-func benchPolicy(match bool) *policy.Snapshot {
+func benchPolicy(match bool) (*policy.Snapshot, error) {
 	s := policy.Defaults()
 	s.Timeouts.PerTry, s.Timeouts.Overall = 2*time.Second, 10*time.Second
 	s.Retry.On = policy.Of(policy.ConnectFailure, policy.ResetBeforeRequest, policy.Reset, policy.GatewayError, policy.PerTryTimeout)
@@ -116,14 +119,15 @@ func benchPolicy(match bool) *policy.Snapshot {
 	b.ConsecutiveFailures = 1000
 	b.ErrorRate = &policy.ErrorRate{Percent: 50, MinimumRequests: 20, Window: 10 * time.Second}
 	s.Breaker = &b
-	to := policy.Target{Kind: policy.TargetService, Service: "bench/upstream", Ports: []uint16{frontPort}}
-	if !match {
-		to = policy.Target{Kind: policy.TargetHost, Host: "elsewhere.example", Ports: []uint16{frontPort}}
+	profile := &policy.Profile{Name: "bench"}
+	for i, to := range targets(match) {
+		key := fmt.Sprint("bench-", i)
+		profile.Bindings = append(profile.Bindings, policy.Binding{Key: key, Policy: policy.ID{Namespace: "bench", Name: key}, To: to, Base: s})
 	}
-	profile := &policy.Profile{Name: "bench", Bindings: []policy.Binding{{
-		Key: "bench", Policy: policy.ID{Namespace: "bench", Name: "bench"}, To: to, Base: s,
-	}}}
-	ip := netip.MustParseAddr(upstreamIP)
+	trusted, err := roots()
+	if err != nil {
+		return nil, err
+	}
 	workloads := map[string]*policy.Workload{}
 	for i := range 1 + benchPods {
 		uid := podName(i)
@@ -133,8 +137,29 @@ func benchPolicy(match bool) *policy.Snapshot {
 		Workloads: workloads,
 		Profiles:  map[string]*policy.Profile{"bench": profile},
 		Destinations: map[string]*policy.Destination{"bench/upstream": {
-			Name: "bench/upstream", ClusterIPs: []netip.Addr{ip},
-			Ports: []policy.DestinationPort{{Port: frontPort, Endpoints: policy.Ready(netip.AddrPortFrom(ip, backPort))}},
+			Name: "bench/upstream", ClusterIPs: []netip.Addr{netip.MustParseAddr(upstreamIP)},
+			Ports: []policy.DestinationPort{
+				{Port: plainFront.port, Endpoints: policy.Ready(plainFront.server())},
+				{Port: bulkFront.port, Endpoints: policy.Ready(bulkFront.server())},
+				{Port: opaqueFront.port, Endpoints: policy.Ready(opaqueFront.server())},
+			},
 		}},
+		Roots: map[string]*policy.Roots{"bench": {Name: "bench", Certificates: trusted}},
+	}, nil
+}
+
+// targets are the destinations that are called, or another.
+func targets(match bool) []policy.Target {
+	if !match {
+		return []policy.Target{{Kind: policy.TargetHost, Host: "elsewhere.example", Ports: []uint16{plainFront.port}}}
+	}
+	const service = "bench/upstream"
+	return []policy.Target{
+		{Kind: policy.TargetService, Service: service, Ports: []uint16{plainFront.port, bulkFront.port}},
+		{Kind: policy.TargetService, Service: service, Ports: []uint16{opaqueFront.port}, Protocol: policy.ProtocolTCP},
+		{
+			Kind: policy.TargetHost, Host: serverName, Ports: []uint16{tlsFront.port},
+			TLS: policy.TLS{Mode: policy.TLSOriginate, Roots: "bench", Port: tlsFront.back},
+		},
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -10,11 +11,14 @@ import (
 
 // load is what one measurement does.
 type load struct {
+	front    front // the zero front is plainFront
 	path     string
 	body     int // of every request; 0: GET
 	conns    int
-	streams  int // of HTTP/2 at a time on each connection; 0: HTTP/1.1
-	pods     int // that the connections come from in turn; 0: the host itself
+	streams  int  // of HTTP/2 at a time on each connection; 0: HTTP/1.1
+	grpc     bool // with streams: calls of gRPC, of one message each way
+	upgrade  bool // to WebSocket
+	pods     int  // that the connections come from in turn; 0: the host itself
 	duration time.Duration
 	rate     float64 // calls per second over all connections; 0: as fast as they go
 	fresh    bool    // a new connection for every call
@@ -118,7 +122,7 @@ func together(clients []*client, f func(*client) error) error {
 }
 
 // idle opens connections, makes one call on each and leaves them open; the returned function closes them.
-func idle(n int) (func(), error) {
+func idle(l load, n int) (func(), error) {
 	var calls, failed atomic.Uint64
 	clients := make([]*client, 0, n)
 	closeAll := func() {
@@ -128,10 +132,14 @@ func idle(n int) (func(), error) {
 	}
 	shared := make([]byte, 16<<10)
 	for i := range n {
-		c := newClient(load{path: "/"}, i, &calls, &failed)
+		c := newClient(l, i, &calls, &failed)
 		c.buf = shared
 		clients = append(clients, c)
-		if _, err := c.call(); err != nil {
+		ok, err := c.call()
+		if err == nil && !ok {
+			err = errors.New("the first call on a connection failed")
+		}
+		if err != nil {
 			closeAll()
 			return nil, err
 		}

@@ -24,7 +24,7 @@ func run(args []string) error {
 	if len(args) > 0 {
 		switch args[0] {
 		case "part-upstream":
-			return serveUpstream(upstreamAddrs)
+			return serveUpstream()
 		case "part-nethttp":
 			return serveNetHTTP(args[1])
 		case "part-fairlead":

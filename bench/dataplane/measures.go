@@ -94,15 +94,6 @@ func (c *conductor) posts(cand *candidate) error {
 	return err
 }
 
-// streams makes calls over HTTP/2 in the clear, on both sides of the proxies that can.
-func (c *conductor) streams(cand *candidate) error {
-	if cand.name == "nginx" || cand.name == "nethttp" { // which speak HTTP/1.1 to servers
-		return nil
-	}
-	_, err := c.faultless(cand, "http2-unary", load{path: "/", conns: 8, streams: 16})
-	return err
-}
-
 func (c *conductor) newConnections(cand *candidate) error {
 	_, err := c.costed(cand, "http1-new-connections", load{path: "/", conns: 16, fresh: true})
 	return err
@@ -149,6 +140,17 @@ func (c *conductor) oneConnection(cand *candidate) error {
 
 // idle measures what an open, idle, captured connection costs.
 func (c *conductor) idle(cand *candidate) error {
+	return c.idling(cand, "idle-connections", load{path: "/"})
+}
+
+func (c *conductor) idleWebSockets(cand *candidate) error {
+	if cand.name == "nginx" { // which is not set up for them
+		return nil
+	}
+	return c.idling(cand, "idle-websockets", load{path: "/websocket", upgrade: true})
+}
+
+func (c *conductor) idling(cand *candidate, bench string, l load) error {
 	if cand.port == 0 {
 		return nil
 	}
@@ -157,10 +159,10 @@ func (c *conductor) idle(cand *candidate) error {
 		return err
 	}
 	n := idleConnections
-	if cand.name == "fairlead-nomatch" {
+	if cand.name == "fairlead-nomatch" || l.upgrade {
 		n = idleTunnels
 	}
-	closeAll, err := idle(n)
+	closeAll, err := idle(l, n)
 	if err != nil {
 		return err
 	}
@@ -169,7 +171,7 @@ func (c *conductor) idle(cand *candidate) error {
 	if err != nil {
 		return err
 	}
-	c.say(cand, "idle-connections", "bytes_per_idle_connection", "B", float64(after-before)/float64(n))
-	c.say(cand, "idle-connections", "resident_mib", "MiB", float64(after)/(1<<20))
+	c.say(cand, bench, "bytes_per_idle_connection", "B", float64(after-before)/float64(n))
+	c.say(cand, bench, "resident_mib", "MiB", float64(after)/(1<<20))
 	return nil
 }

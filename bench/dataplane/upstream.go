@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -18,6 +17,8 @@ var (
 	answerKB   = answer("200 OK", 1024)
 	answerFail = answer("503 Service Unavailable", 32)
 	answerMB   = answer("200 OK", 1<<20)
+	// answerUpgrade is all that is said on a WebSocket here.
+	answerUpgrade = []byte("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
 )
 
 func answer(status string, size int) []byte {
@@ -25,31 +26,40 @@ func answer(status string, size int) []byte {
 	return append([]byte(head), bytes.Repeat([]byte("x"), size)...)
 }
 
-func serveUpstream(addrs []string) error {
+func serveUpstream() error {
+	ports := make(map[uint16]front)
+	for _, f := range fronts {
+		ports[f.port], ports[f.back] = f, f
+	}
 	errs := make(chan error)
-	for _, a := range addrs {
-		l, err := net.Listen("tcp", a)
+	for port, f := range ports {
+		l, err := net.Listen("tcp", fmt.Sprintf("%s:%d", upstreamIP, port))
+		if err == nil && f == tlsFront {
+			l, err = overTLS(l)
+		}
 		if err != nil {
 			return err
 		}
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					errs <- err
-					return
-				}
-				go answerAll(c)
-			}
-		}()
+		go func() { errs <- serveFront(l, f.back == bulkFront.back) }()
 	}
 	return <-errs
 }
 
+func serveFront(l net.Listener, bulk bool) error {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		go answerAll(c, bulk)
+	}
+}
+
 var calls atomic.Uint64
 
-// answerAll serves one connection: requests without a body, or with one whose length is announced, never pipelined.
-func answerAll(c net.Conn) {
+// answerAll serves one connection: requests without a body, or with one whose length is announced, never pipelined. bulk: every answer is
+// bulkSize long.
+func answerAll(c net.Conn, bulk bool) {
 	defer c.Close()
 	buf := make([]byte, 4096)
 	n := 0
@@ -60,26 +70,38 @@ func answerAll(c net.Conn) {
 		}
 		n += m
 		if bytes.HasPrefix(buf[:n], []byte("PRI ")) {
-			answerMultiplexed(c, io.MultiReader(bytes.NewReader(buf[:n]), c))
+			answerMultiplexed(c, io.MultiReader(bytes.NewReader(buf[:n]), c), bulk)
 			return
 		}
 		if !whole(buf[:n]) {
 			continue
 		}
-		out := answerKB
-		switch {
-		case bytes.HasPrefix(buf, []byte("GET /fail10")):
-			if calls.Add(1)%10 == 0 {
-				out = answerFail
+		if bulk {
+			if err := writeBulk(c); err != nil {
+				return
 			}
-		case bytes.HasPrefix(buf, []byte("GET /mb")):
-			out = answerMB
+			n = 0
+			continue
 		}
+		out := answerTo(buf)
 		if _, err := c.Write(out); err != nil {
 			return
 		}
 		n = 0
 	}
+}
+
+// answerTo is what a request gets.
+func answerTo(request []byte) []byte {
+	switch {
+	case bytes.HasPrefix(request, []byte("GET /websocket")):
+		return answerUpgrade
+	case bytes.HasPrefix(request, []byte("GET /fail10")) && calls.Add(1)%10 == 0:
+		return answerFail
+	case bytes.HasPrefix(request, []byte("GET /mb")):
+		return answerMB
+	}
+	return answerKB
 }
 
 // whole reports whether a request has arrived to its end.
@@ -97,7 +119,7 @@ func whole(b []byte) bool {
 
 // serveNetHTTP is the class of proxies built on the standard library, with a tuned transport.
 func serveNetHTTP(port string) error {
-	target, err := url.Parse("http://" + upstreamAddrs[1])
+	target, err := url.Parse("http://" + plainFront.server().String())
 	if err != nil {
 		return err
 	}
@@ -132,60 +154,6 @@ func (p *bufferPool) Put(b []byte) {
 	case p.free <- b:
 	default:
 	}
-}
-
-const haproxyConfig = `
-global
-  nbthread THREADS
-  maxconn 10200
-  no strict-limits
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 5m
-  timeout server 2s
-  timeout queue 1s
-  timeout http-request 10s
-  retries 2
-  retry-on conn-failure empty-response response-timeout 502 503 504
-  option redispatch
-  option http-keep-alive
-  http-reuse always
-frontend in
-  bind 127.0.0.1:PORT
-  use_backend out2 if { fc_http_major 2 }
-  default_backend out
-backend out2
-  server s1 UPSTREAM proto h2 maxconn 20000 pool-max-conn 20000
-backend out
-  server s1 UPSTREAM maxconn 20000 pool-max-conn 20000
-`
-
-const nginxConfig = `
-worker_processes 1;
-master_process off;
-daemon off;
-pid nginx.pid;
-error_log stderr error;
-worker_rlimit_nofile 20000;
-events { worker_connections 19000; }
-http {
-  access_log off;
-  keepalive_requests 100000000;
-  upstream out { server UPSTREAM max_fails=0; server UPSTREAM max_fails=0; keepalive 512; keepalive_requests 100000000; }
-  server {
-    listen 127.0.0.1:PORT;
-    client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;
-    location / {
-      proxy_pass http://out; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
-      proxy_connect_timeout 5s; proxy_read_timeout 2s; proxy_next_upstream error timeout http_502 http_503 http_504 non_idempotent; proxy_next_upstream_tries 3;
-    }
-  }
-}
-`
-
-func proxyConfig(template string, port, threads int) string {
-	return strings.NewReplacer("PORT", fmt.Sprint(port), "UPSTREAM", upstreamAddrs[1], "THREADS", fmt.Sprint(threads)).Replace(template)
 }
 
 // drain reads exactly n bytes.

@@ -23,10 +23,17 @@ func (p *Profile) References() iter.Seq2[ReferenceKind, string] {
 			return
 		}
 		for i := range p.Bindings {
-			t := &p.Bindings[i].To.TLS
-			if !(t.Roots == "" || yield(ReferenceRoots, t.Roots)) || !(t.Certificate == "" || yield(ReferenceKeyPair, t.Certificate)) ||
-				!(t.Issuer == "" || yield(ReferenceKeyPair, t.Issuer)) {
-				return
+			to := &p.Bindings[i].To
+			for _, r := range [...]struct {
+				kind ReferenceKind
+				name string
+			}{
+				{ReferenceRoots, to.TLS.Roots}, {ReferenceKeyPair, to.TLS.Certificate}, {ReferenceKeyPair, to.TLS.Issuer},
+				{ReferenceCredentials, to.Via.Credentials},
+			} {
+				if r.name != "" && !yield(r.kind, r.name) {
+					return
+				}
 			}
 		}
 	}

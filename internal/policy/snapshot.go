@@ -116,7 +116,8 @@ type Via struct {
 	// Host is its name, lower case, or its address.
 	Host string
 	Port uint16
-	// Credentials names what it is given to let calls through, as "namespace/name"; empty: nothing.
+	// Credentials names the Credentials that it is given to let calls through; empty: none. Where the name is not known there are no
+	// connections.
 	Credentials string
 }
 

@@ -2,6 +2,18 @@ package apivalidation
 
 func viaRules() []rule {
 	return []rule{{
+		message: "set proxy, unless mode is Direct, which goes through none",
+		refuse: []string{
+			`to: [{host: a.example, via: {}}]`,
+			`to: [{host: a.example, via: {mode: Proxy}}]`,
+			`to: [{host: a.example, via: {mode: Direct, proxy: "proxy.example.com:3128"}}]`,
+		},
+		accept: []string{`to: [{host: a.example, via: {mode: Direct}}]`, `to: [{host: a.example, via: {mode: Proxy, proxy: "proxy.example.com:3128"}}]`},
+	}, {
+		message: "credentialsRef is for a proxy: set proxy too, or remove credentialsRef",
+		refuse:  []string{`to: [{host: a.example, via: {mode: Direct, credentialsRef: {name: proxy}}}]`},
+		accept:  []string{`to: [{host: a.example, via: {proxy: "proxy.example.com:3128", credentialsRef: {name: proxy}}}]`},
+	}, {
 		message: "via belongs to a host: write it beside host",
 		refuse: []string{
 			`to: [{any: {}, via: {proxy: "proxy.example.com:3128"}}]`,

@@ -104,6 +104,46 @@ var _ = Describe("what a policy refers to", func() {
 		eventually(ctx, p, map[string]string{v1alpha1.ConditionAccepted: "True/Accepted"})
 	}, SpecTimeout(time.Minute))
 
+	It("may be what a proxy is given, which goes where it is needed and is followed", func(ctx SpecContext) {
+		ns := newNamespace(ctx)
+		a, elsewhere := newAgent(ctx, nodeName(ns, 1)), newAgent(ctx, nodeName(ns, 2))
+		givenPod(ctx, newPod(ns, "a", nodeName(ns, 1)))
+		bind(ctx, ns, "ClusterRole", "fairlead-references")
+		p := givenPolicy(ctx, ns, "p", `{podSelector: {matchLabels: {app: checkout}},
+  to: [{host: api.example, via: {proxy: "proxy.example:3128", credentialsRef: {name: proxy}}}], retry: {maxRetries: 1}}`)
+		s := eventually(ctx, p, map[string]string{v1alpha1.ConditionAccepted: "False/ReferenceNotFound", v1alpha1.ConditionReady: "False/ReferenceNotFound"})
+		Expect(message(s)).To(ContainSubstring("to[0].via.credentialsRef: there is no Secret proxy in namespace " + ns))
+
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "proxy"}, Type: corev1.SecretTypeBasicAuth,
+			StringData: map[string]string{"username": "u", "password": "first"}}
+		Expect(suite.admin.Create(ctx, secret)).To(Succeed())
+		s = eventually(ctx, p, map[string]string{v1alpha1.ConditionReady: "True/Ready"})
+		holds := func(password string) {
+			GinkgoHelper()
+			Eventually(func(g Gomega) {
+				given := a.client.Snapshot().Credentials[ns+"/proxy"]
+				g.Expect(given).NotTo(BeNil())
+				g.Expect(given.Username + ":" + given.Password).To(Equal("u:" + password))
+			}).Should(Succeed())
+		}
+		holds("first")
+		Expect(a.binding().To.Via).To(Equal(policy.Via{Host: "proxy.example", Port: 3128, Credentials: ns + "/proxy"}))
+		Expect(elsewhere.client.Snapshot().Credentials).To(BeEmpty(), "a node gets no secret that its pods do not need")
+		for _, d := range s.Destinations {
+			Expect(d.NotEnforced).NotTo(ContainElement(HaveField("Field", ContainSubstring("via"))))
+		}
+
+		edit(ctx, secret, func(s *corev1.Secret) { s.Data["password"] = []byte("second") })
+		holds("second")
+		edit(ctx, secret, func(s *corev1.Secret) { s.Data["password"] = []byte("third\n") })
+		s = eventually(ctx, p, map[string]string{v1alpha1.ConditionAccepted: "False/InvalidCredentials"})
+		Expect(message(s)).To(And(ContainSubstring("line break"), ContainSubstring("The last good version stays in force."), Not(ContainSubstring("third"))))
+		holds("second")
+
+		Expect(suite.admin.Delete(ctx, p)).To(Succeed())
+		Eventually(func() map[string]*policy.Credentials { return a.client.Snapshot().Credentials }).Should(BeEmpty())
+	}, SpecTimeout(time.Minute))
+
 	It("is all that the manager may read", func(ctx SpecContext) {
 		ns := newNamespace(ctx)
 		manager, err := client.New(suite.manager, client.Options{Scheme: suite.admin.Scheme()})

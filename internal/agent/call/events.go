@@ -2,6 +2,7 @@ package call
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -33,6 +34,14 @@ func (c *Call) Placed(now time.Time, id AttemptID, at netip.AddrPort) Action {
 		c.compare(now, a, s.place(now, id, at))
 	}
 	return a
+}
+
+// Reached tells to which endpoint an attempt's connection has been made, which may be another one than it was placed for: that was slower. A retry
+// avoids both.
+func (c *Call) Reached(id AttemptID, at netip.AddrPort) {
+	if t := c.attempt(id); t != nil && t.placed && !slices.Contains(c.endpoints, at) {
+		c.endpoints = append(c.endpoints, at)
+	}
 }
 
 // Sending tells that there is a connection and the request is being sent, or sent on: the attempt's clock stands until

@@ -1,6 +1,8 @@
 package call
 
 import (
+	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,6 +17,21 @@ func TestRule07_OnlyAcceptedBytesMeanSent(t *testing.T) {
 	r.sending(t0)
 	r.written(t0)
 	r.want(r.fails(t0, fault{Failure{Kind: Reset}, false}), Wait)
+}
+
+// A retry is to avoid what an attempt was made for and where it went, each once.
+func TestRule09_WhereAnAttemptWentCountsAsTried(t *testing.T) {
+	r := newRig(t, nil)
+	r.begin(Request{})
+	placed := r.call.Endpoints()[0]
+	went := netip.AddrPortFrom(placed.Addr(), placed.Port()+1)
+	for _, at := range []netip.AddrPort{placed, went, went} {
+		r.call.Reached(0, at)
+	}
+	r.call.Reached(1, netip.AddrPort{}) // of which there is none
+	if got := r.call.Endpoints(); !slices.Equal(got, []netip.AddrPort{placed, went}) {
+		t.Errorf("tried %v", got)
+	}
 }
 
 // The time in which the client is what is waited for is not the upstream's.

@@ -26,7 +26,7 @@ type Request struct {
 	// Host and Port are where the proxy is to connect to; Host is a name or an address.
 	Host string
 	Port uint16
-	// Username and Password are sent if Username is not empty (RFC 7617).
+	// Username and Password are sent if one of them is not empty (RFC 7617).
 	Username, Password string
 }
 
@@ -53,6 +53,15 @@ var ErrMalformed = errors.New("the proxy's answer is malformed")
 
 // ErrHost is the error for a host that cannot be named in a request. Nothing is asked then.
 var ErrHost = errors.New("the host's name is none that a proxy could be asked for")
+
+// ErrCredentials is the error for credentials that are needed and not known. Nothing is asked then.
+var ErrCredentials = errors.New("the credentials for the proxy are not known")
+
+// Final reports whether an error of Connect says that the proxy does not let the call through, rather than that it may another time.
+func Final(err error) bool {
+	var refused *Refused
+	return errors.As(err, &refused) && !refused.Unreachable() || errors.Is(err, ErrMalformed) || errors.Is(err, ErrHost)
+}
 
 // nameable reports whether a host can stand in a request without changing what the request says.
 func nameable(host string) bool {
@@ -99,7 +108,7 @@ func appendRequest(b []byte, r *Request) []byte {
 	}
 	authority := host + ":" + strconv.Itoa(int(r.Port))
 	b = fmt.Appendf(b, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n", authority, authority)
-	if r.Username != "" {
+	if r.Username != "" || r.Password != "" {
 		b = append(b, "Proxy-Authorization: Basic "...)
 		b = base64.StdEncoding.AppendEncode(b, []byte(r.Username+":"+r.Password))
 		b = append(b, "\r\n"...)

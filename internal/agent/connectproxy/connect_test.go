@@ -85,6 +85,8 @@ func TestRequests(t *testing.T) {
 		"an address": {Request{Host: "2001:db8::1", Port: 80}, "CONNECT [2001:db8::1]:80 HTTP/1.1\r\nHost: [2001:db8::1]:80\r\n\r\n"},
 		"credentials": {Request{Host: "a", Port: 1, Username: "Aladdin", Password: "open sesame"},
 			"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nProxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n\r\n"},
+		"a token without a user": {Request{Host: "a", Port: 1, Password: "token"},
+			"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nProxy-Authorization: Basic OnRva2Vu\r\n\r\n"},
 	} {
 		s := &script{answer: strings.NewReader("HTTP/1.1 200 OK\r\n\r\n")}
 		if err := Connect(s, tc.give); err != nil || s.sent.String() != tc.want {

@@ -145,6 +145,8 @@ type testProxy struct {
 	// roots and pairs are certificates that it names.
 	roots map[string]*policy.Roots
 	pairs map[string]*policy.KeyPair
+	// credentials are what it names for proxies.
+	credentials map[string]*policy.Credentials
 }
 
 // buildWith is build with other limits.

@@ -47,7 +47,7 @@ func (w *testProxy) install(bindings ...policy.Binding) {
 		Workloads: map[string]*policy.Workload{pod: {UID: pod, Namespace: "ns", Name: "pod", Profile: "p"}},
 		Profiles:  map[string]*policy.Profile{"p": {Name: "p", Bindings: governed(bindings...)}},
 
-		Destinations: w.services, Roots: w.roots, KeyPairs: w.pairs,
+		Destinations: w.services, Roots: w.roots, KeyPairs: w.pairs, Credentials: w.credentials,
 	}
 	if r := w.store.Install(snapshot); len(r) > 0 {
 		w.t.Fatalf("rejected: %v", r)

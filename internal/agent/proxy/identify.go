@@ -105,7 +105,8 @@ func (c *connection) identifyName() (ok bool) {
 // to see just that.
 //
 // The connection is made outside the pool, and not retried: the client may turn out to speak HTTP, and then it must not have used up
-// a place that a request needs.
+// a place that a request needs. Where it cannot be made, but hosts are called through a proxy, the client is waited for: it is more
+// likely one of theirs that is slow than one whose server would have been the first to speak.
 func (c *connection) identifyLate() bool {
 	began := time.Now()
 	s := &tunnel.ServerConn{Peer: c.routes.Address(began)}
@@ -127,7 +128,7 @@ func (c *connection) identifyLate() bool {
 	case theServer:
 		return c.decide(detect.Silent, s)
 	case noServer:
-		c.unreachable(PassedOther)
+		return c.decideUnreachable()
 	case nobody:
 	}
 	s.Close()
@@ -181,6 +182,21 @@ func (c *connection) awaitClient(until time.Time) error {
 		return err
 	}
 	return c.session.More()
+}
+
+// decideUnreachable acts on a server that cannot be connected to, and whose client has said nothing.
+func (c *connection) decideUnreachable() (http bool) {
+	err := io.EOF
+	if c.routes.MayGoThroughProxy() {
+		err = c.awaitClient(time.Time{})
+	}
+	switch {
+	case err == nil:
+		return c.decideLate(nil)
+	case errors.Is(err, io.EOF):
+		c.unreachable(PassedOther)
+	}
+	return false
 }
 
 // decideLate waits for enough of the client's bytes to decide.

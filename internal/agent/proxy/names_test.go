@@ -22,6 +22,8 @@ type fakeNames struct {
 	known map[string][]netip.Addr
 	asked []string
 	slow  bool // nobody answers
+	// held: nobody answers before it is closed.
+	held chan struct{}
 }
 
 // Lookup implements routes.Names.
@@ -29,8 +31,15 @@ func (f *fakeNames) Lookup(ctx context.Context, name string) ([]netip.Addr, time
 	f.mu.Lock()
 	f.asked = append(f.asked, name)
 	addrs, ok := f.known[name]
-	slow := f.slow
+	slow, held := f.slow, f.held
 	f.mu.Unlock()
+	if held != nil {
+		select {
+		case <-held:
+		case <-ctx.Done():
+			return nil, time.Time{}, ctx.Err()
+		}
+	}
 	if slow {
 		<-ctx.Done()
 		return nil, time.Time{}, ctx.Err()
@@ -58,6 +67,15 @@ func (f *fakeNames) stop() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.slow = true
+}
+
+// hold has nobody answer before the barrier is opened.
+func (f *fakeNames) hold() *barrier {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	g := newBarrier()
+	f.held = g.C
+	return g
 }
 
 func (f *fakeNames) questions() []string {

@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport/tlslayer/tlstest"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -91,6 +93,10 @@ func TestSessionsSurviveOtherEdits(t *testing.T) {
 	if !ask("keep-alive") {
 		t.Error("the second one does not")
 	}
+	poll(t, func() (idle bool) { // the answer is there before its connection is back
+		w.store.Stats(time.Now(), func(s routes.Stats) { idle = idle || s.Pool.Idle > 0 })
+		return idle
+	})
 	w.install(toTLS(func(b *policy.Binding) { b.Base.Retry.MaxRetries = 1 }))
 	c = w.dial()
 	before := w.dialer.dials.Load()

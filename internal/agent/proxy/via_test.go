@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/netip"
 	"strings"
 	"sync/atomic"
@@ -29,6 +30,12 @@ func through(host string, proxy netip.AddrPort, change func(*policy.Settings)) p
 // the authorities.
 func tunnelling(t *testing.T, server netip.AddrPort, answer func(n int) string) (at netip.AddrPort, asked func() []string) {
 	t.Helper()
+	return tunnellingFor(t, server, func(n int, _ *http.Request) string { return answer(n) })
+}
+
+// tunnellingFor is tunnelling by a proxy that looks at what it is asked.
+func tunnellingFor(t *testing.T, server netip.AddrPort, answer func(n int, q *http.Request) string) (at netip.AddrPort, asked func() []string) {
+	t.Helper()
 	authorities := make(chan string, 100)
 	at = serve(t, func(n int, p *peer) {
 		q, _, ok := p.request()
@@ -36,7 +43,7 @@ func tunnelling(t *testing.T, server netip.AddrPort, answer func(n int) string) 
 			return
 		}
 		authorities <- q.Method + " " + q.Host
-		if a := answer(n); a != "" {
+		if a := answer(n, q); a != "" {
 			p.send(a)
 			return
 		}

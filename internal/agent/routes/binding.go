@@ -109,7 +109,7 @@ func (b *Binding) covers(original netip.AddrPort) (c Candidate, ok bool) {
 		c.destination, c.Pinned = s.destination, s.direct
 		return c, found
 	}
-	c.Pinned = to.Via == (policy.Via{})
+	c.Pinned = !b.throughProxy()
 	if !portIn(to.Ports, original.Port()) {
 		return c, false
 	}

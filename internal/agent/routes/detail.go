@@ -41,6 +41,8 @@ const (
 	DetailProxyRefused      Detail = "proxy: refused"
 	DetailProxyUnreachable  Detail = "proxy: cannot reach the host"
 	DetailProxyMalformed    Detail = "proxy: malformed answer"
+	// DetailProxyNoCredentials: what the proxy is to be given has not come from the manager yet.
+	DetailProxyNoCredentials Detail = "proxy: credentials not known"
 
 	// What the client did.
 	DetailClientLeft Detail = "client left"

@@ -33,7 +33,7 @@ type entry struct {
 // newEntry makes an entry of a pod, not to be found yet.
 func newEntry(pod string, n *entryInputs, st *state) (*entry, error) {
 	o := upstream.Options{
-		Cluster: st.cluster, Dialer: n.dialer, Limits: n.candidate.base.values.Pool, Security: st.security, Via: n.candidate.viaRequest(st.key.destination),
+		Cluster: st.cluster, Dialer: n.dialer, Limits: n.candidate.base.values.Pool, Security: st.security, Proxy: st.proxy,
 	}
 	if n.affinity != nil {
 		o.Affinity = n.affinity.Affinity
@@ -43,6 +43,12 @@ func newEntry(pod string, n *entryInputs, st *state) (*entry, error) {
 		return nil, err
 	}
 	return &entry{pod: pod, key: st.key, state: st, pool: pool, affinity: n.affinity, binding: n.candidate.Binding}, nil
+}
+
+// connect has the pool's connections made as the state says.
+func (e *entry) connect() {
+	e.pool.Secure(e.state.security)
+	e.pool.GoThrough(e.state.proxy)
 }
 
 // use notes that a call goes there. It is on the path of every call, and writes only once in a while.

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"fairlead.dev/fairlead/internal/agent/connectproxy"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -100,20 +99,10 @@ func (r *Route) lookUp(ctx context.Context, name string) ([]netip.Addr, time.Tim
 var errNoNames = errors.New("routes: nobody looks up names")
 
 // ThroughProxy reports whether calls of the route, which may be nil, go through an HTTP proxy, whose addresses have to be found before the first attempt.
-func (r *Route) ThroughProxy() bool { return r != nil && r.source.To.Via != (policy.Via{}) }
+func (r *Route) ThroughProxy() bool { return r != nil && r.throughProxy() }
+
+// KnowsAddresses reports whether FindAddresses would find nothing but what is known already.
+func (r *Route) KnowsAddresses(now time.Time) bool { return r.entry.state.cluster.KnowsName(now) }
 
 // KnowsProxy reports whether there is an address of that proxy to try.
 func (r *Route) KnowsProxy() bool { return r.entry.state.cluster.HasAddresses() }
-
-// viaRequest is what a proxy is asked for by calls to a destination; nil: there is no proxy.
-func (b *Binding) viaRequest(destination string) *connectproxy.Request {
-	colon := strings.LastIndexByte(destination, ':')
-	if b.source.To.Via == (policy.Via{}) || colon < 0 {
-		return nil
-	}
-	port, err := strconv.ParseUint(destination[colon+1:], 10, 16)
-	if err != nil {
-		return nil
-	}
-	return &connectproxy.Request{Host: destination[:colon], Port: uint16(port)}
-}

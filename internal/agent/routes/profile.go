@@ -17,7 +17,7 @@ type profile struct {
 	at           policy.Location       // where it was compiled for
 	born         uint64                // the Install that brought source; the greater, the newer
 	destinations []*policy.Destination // those its bindings name, in order; nil where unknown
-	materials    []material            // what the TLS of its bindings refers to, in order
+	materials    []material            // what the targets of its bindings refer to, in order
 	bindings     []*Binding            // the enforced ones
 	byKey        map[string]*Binding
 }

@@ -44,7 +44,7 @@ func (s *Table) updateClusters(key string, of versions) {
 	s.mu.Lock()
 	all := slices.Collect(maps.Values(s.states.all[key]))
 	for _, st := range all {
-		st.security = of.security(st.security, st.key.destination)
+		st.configure(of)
 	}
 	s.mu.Unlock()
 	for _, st := range all {
@@ -97,7 +97,7 @@ func (v *version) configure(e *entry) bool {
 	if is := b.base.values.Pool; e.binding.base.values.Pool != is {
 		e.pool.Reconfigure(is)
 	}
-	e.pool.Secure(e.state.security)
+	e.connect()
 	e.binding = b
 	return true
 }
@@ -113,8 +113,8 @@ func (s *Table) publish(v *version, bindings map[string]versions) (unused []*ent
 		}
 		of := bindings[e.key.binding]
 		e.state.cluster.Update(of.hosts(e.key.destination))
-		e.state.security = of.security(e.state.security, e.key.destination)
-		e.pool.Secure(e.state.security)
+		e.state.configure(of)
+		e.connect()
 	}
 	s.late, s.bindings = nil, bindings
 	s.current.Store(v)

@@ -107,7 +107,7 @@ func (s *Table) stateFor(k stateKey, made *state, of versions) *state {
 		made = newState(k, of)
 	}
 	made.cluster.Update(of.hosts(k.destination))
-	made.security = of.security(made.security, k.destination)
+	made.configure(of)
 	s.states.add(made)
 	return made
 }

@@ -19,6 +19,7 @@ type state struct {
 	place    *list.Element // among the dynamic ones that no pod uses any more
 	cluster  *upstream.Cluster
 	security upstream.Security // of the connections; nil: they are plain
+	proxy    upstream.Proxy    // through which they are made; nil: none
 	breakers map[breakerKey]*resilience.Breaker
 	budgets  map[budgetKey]*resilience.Budget
 }
@@ -63,9 +64,14 @@ func (s *states) use(st *state) {
 // newState makes the state of a key as the bindings of the key that are in force say.
 func newState(k stateKey, of versions) *state {
 	return &state{
-		key: k, cluster: upstream.NewCluster(of.hosts(k.destination)), security: of.security(nil, k.destination),
+		key: k, cluster: upstream.NewCluster(of.hosts(k.destination)), security: of.security(nil, k.destination), proxy: of.proxy(k.destination),
 		breakers: map[breakerKey]*resilience.Breaker{}, budgets: map[budgetKey]*resilience.Budget{},
 	}
+}
+
+// configure has connections made as the bindings of the key say that are in force.
+func (st *state) configure(of versions) {
+	st.security, st.proxy = of.security(st.security, st.key.destination), of.proxy(st.key.destination)
 }
 
 // left notes that a pod has no use for a dynamic state any more.

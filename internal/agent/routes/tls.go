@@ -11,16 +11,20 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// material is what a binding's TLS refers to, as the snapshot has it; nil: nothing, or it is not known. It can be compared.
+// material is what a binding's target refers to, as the snapshot has it; nil: nothing, or it is not known. It can be compared.
 type material struct {
-	roots *policy.Roots
-	pair  *policy.KeyPair
+	roots       *policy.Roots
+	pair        *policy.KeyPair
+	credentials *policy.Credentials
 }
 
-// material returns what a target's TLS refers to.
+// material returns what a target refers to.
 func (n *installation) material(to *policy.Target) material {
-	return material{roots: n.Roots[to.TLS.Roots], pair: n.KeyPairs[to.TLS.Certificate]}
+	return material{roots: n.Roots[to.TLS.Roots], pair: n.KeyPairs[to.TLS.Certificate], credentials: n.Credentials[to.Via.Credentials]}
 }
+
+// securesAs reports whether both make the same of TLS.
+func (m material) securesAs(o material) bool { return m.roots == o.roots && m.pair == o.pair }
 
 // client returns who the agent is to the hosts of a target that it speaks TLS to; nil: it does not.
 func (m material) client(t *policy.TLS) (*tlslayer.Client, error) {
@@ -52,7 +56,7 @@ func (m material) client(t *policy.TLS) (*tlslayer.Client, error) {
 // secure gives the binding its client: the one that old has, with the sessions of its servers, if nothing of it has changed.
 func (b *Binding) secure(m material, old *Binding) (err error) {
 	b.material = m
-	if old != nil && old.material == m && old.source.To.TLS == b.source.To.TLS {
+	if old != nil && old.material.securesAs(m) && old.source.To.TLS == b.source.To.TLS {
 		b.client = old.client
 		return nil
 	}

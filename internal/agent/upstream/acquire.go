@@ -46,6 +46,7 @@ func (p *Pool) enter(now time.Time, r *Request) Answer {
 			closing = append(closing, evicted)
 		}
 		if ok {
+			r.host = r.to.host
 			answer := Ready
 			if r.state == joined {
 				answer = Joined
@@ -72,6 +73,7 @@ func (p *Pool) enter(now time.Time, r *Request) Answer {
 // bytes that came unasked are nobody's answer. RFC 9112 section 9.2: a client that receives data on a connection without
 // outstanding requests "MUST NOT consider that data to be a valid response".
 func (p *Pool) Redeem(now time.Time, r *Request) (Answer, Lease) {
+	r.host = r.to.host
 	if r.err != nil {
 		return p.failed(r)
 	}

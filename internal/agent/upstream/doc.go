@@ -13,6 +13,8 @@
 // Where a cluster stands for a host name, the client has chosen one of the name's addresses, which comes first. The others are known only
 // after somebody has asked for them (Cluster.SetName), and are used for what follows a failure.
 //
-// A pool never blocks, but for Dial, starts no goroutines and knows no protocol: waiting is its caller's business. System calls are
-// made outside its lock. The package must not import capture: sockets come through a Dialer.
+// A pool never blocks, but for Dial and DialNamed: waiting is its caller's business. The latter connects to a second address in a goroutine of its
+// own, if the first one is slow, and returns when that has ended; a pool starts no others. System calls are made outside its lock. It knows
+// no protocol: what is to be agreed on a new connection, with a proxy or for security, is agreed by who implements Proxy and Security.
+// The package must not import capture: sockets come through a Dialer.
 package upstream

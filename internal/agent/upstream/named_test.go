@@ -163,6 +163,9 @@ func TestParkedRequestsLearnOfAddresses(t *testing.T) {
 	}
 	p.cluster.SetName(nameOf(true, first, second))
 	<-two.woken
+	if a, _ := p.Redeem(time.Now(), &two.Request); a != Dial {
+		t.Errorf("answer %d", a)
+	}
 	if got := two.peer().String(); got != second {
 		t.Errorf("it goes to %s", got)
 	}

@@ -50,6 +50,19 @@ func (p *Pool) beginDial(hc *hostConns, r *Request) {
 	r.pending = f
 }
 
+// divert has those who wait do so for a connection to another host.
+func (f *pendingDial) divert(to *hostConns) {
+	f.to.pendingDials = slices.DeleteFunc(f.to.pendingDials, func(other *pendingDial) bool { return other == f })
+	n := int32(len(f.joined))
+	f.to.host.outstanding.Add(-n)
+	to.host.outstanding.Add(n)
+	for _, r := range f.joined {
+		r.to = to
+	}
+	f.to = to
+	to.pendingDials = append(to.pendingDials, f)
+}
+
 // leave takes a request that gives up from those that wait.
 func (f *pendingDial) leave(r *Request) {
 	f.joined = slices.DeleteFunc(f.joined, func(other *Request) bool { return other == r })

@@ -142,6 +142,30 @@ func TestWhoGivesUpLeavesTheConnectionToOthers(t *testing.T) {
 	}
 }
 
+// Where a request goes is its owner's to ask while it waits, whatever becomes of the connection that it waits for.
+func TestTheHostOfAWaitingRequestIsItsOwners(t *testing.T) {
+	addr := listen(t).addr
+	p, _ := newPool(t, nil, addr)
+	first, others := joiners(t, p, 3)
+	l := dial(t, p, first)
+	landed := make(chan struct{})
+	go func() {
+		defer close(landed)
+		l.SetCapacity(2)
+	}()
+	for _, r := range others {
+		if r.peer() != addr {
+			t.Errorf("it goes to %v", r.peer())
+		}
+	}
+	<-landed
+	for _, r := range others {
+		r.cancel(p)
+	}
+	l.Release(time.Now(), true)
+	checkSums(t, p)
+}
+
 func TestTheKindsOfConnectionsAreNotMixedUp(t *testing.T) {
 	p, _ := newPool(t, nil, listen(t).addr)
 	many, one := multiplexed(t, p, 5), take(t, p, request())

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"fairlead.dev/fairlead/internal/agent/connectproxy"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -20,9 +19,8 @@ type Options struct {
 	Security Security
 	// Affinity is the pod's to the destination. It is needed where the cluster may come to have one.
 	Affinity *Affinity
-	// Via, if not nil, is what the proxy is asked for that the cluster's name stands for: calls go through it, wherever their clients were
-	// going.
-	Via *connectproxy.Request
+	// Proxy, if not nil, is the one that the cluster's name stands for: calls go through it, wherever their clients were going.
+	Proxy Proxy
 	// Random returns uniform random numbers; nil means math/rand/v2.
 	Random func() uint64
 }
@@ -33,7 +31,6 @@ type Pool struct {
 	cluster *Cluster
 	dialer  Dialer
 	random  func() uint64
-	via     *connectproxy.Request // nil: calls go directly
 	// affinity is shared by the pod's pools for the destination; its lock is taken last
 	affinity *Affinity
 
@@ -41,6 +38,7 @@ type Pool struct {
 	// guarded by mu
 	limits     policy.Pool
 	security   Security
+	proxy      Proxy         // nil: calls go directly, and always will
 	set        *HostSet      // the cluster's hosts, as sync saw them last
 	cursor     [families]int // of round robin: the index of the host used last
 	listed     []*hostConns  // of the cluster's hosts that were used, by Host.id
@@ -72,7 +70,7 @@ func NewPool(o Options) (*Pool, error) {
 		o.Random = rand.Uint64
 	}
 	p := &Pool{
-		cluster: o.Cluster, dialer: o.Dialer, random: o.Random, via: o.Via, affinity: o.Affinity, limits: o.Limits, security: o.Security,
+		cluster: o.Cluster, dialer: o.Dialer, random: o.Random, proxy: o.Proxy, affinity: o.Affinity, limits: o.Limits, security: o.Security,
 		set: o.Cluster.hosts.Load(), unlisted: map[netip.AddrPort]*hostConns{},
 	}
 	p.candidates.pool = p

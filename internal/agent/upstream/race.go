@@ -16,7 +16,7 @@ const raceAfter = enoughTime
 
 // DialNamed is Dial for a request that may go to another address of the name that the cluster stands for. If its address is not connected to
 // within raceAfter, find is called, from another goroutine, to make the name's addresses known (SetName), and one of them is connected
-// to beside it. The first connection is the request's; a failure is that of its own address.
+// to beside it. The first connection is the request's, and of those who wait for it; a failure is that of its own address.
 func (p *Pool) DialNamed(ctx context.Context, r *Request, find func(context.Context)) (Lease, error) {
 	k, security := p.connector(r)
 	began := time.Now()
@@ -118,7 +118,10 @@ func (p *Pool) moveTo(r *Request, to netip.AddrPort, now time.Time) {
 	slow.host.outstanding.Add(-1)
 	hc.open++
 	hc.host.outstanding.Add(1)
-	r.to = hc
+	r.to, r.host = hc, hc.host
+	if r.pending != nil {
+		r.pending.divert(hc)
+	}
 	p.noteUnconnected(slow, now)
 	closing = p.grantParked(now, nil, closing)
 	p.mu.Unlock()

@@ -108,6 +108,43 @@ func TestTheFirstConnectionCounts(t *testing.T) {
 	}
 }
 
+// Those who wait for the connection to a slow address have the one that has overtaken it.
+func TestWhoWaitsForASlowAddressHasTheOtherOne(t *testing.T) {
+	d := &raceDialer{at: map[string]netip.AddrPort{fastAddr: listen(t).addr}}
+	p, _ := newPool(t, func(s *setup) { s.Dialer = d })
+	many := func() *asking {
+		r := pinnedTo(slowAddr)
+		r.Multiplexed = true
+		return r
+	}
+	first, other := many(), many()
+	if a, b := first.ask(p), other.ask(p); a != Dial || b != Joined {
+		t.Fatalf("answers %d and %d", a, b)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	l, err := p.DialNamed(ctx, &first.Request, func(context.Context) { p.cluster.SetName(nameOf(true, slowAddr, fastAddr)) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetCapacity(10)
+	<-other.woken
+	got := redeem(t, p, other)
+	if got.Conn != l.Conn || got.Peer().String() != fastAddr || other.peer().String() != fastAddr {
+		t.Errorf("it has a connection to %v", got.Peer())
+	}
+	slow := p.at(netip.MustParseAddrPort(slowAddr))
+	if n, m := slow.host.outstanding.Load(), l.to.host.outstanding.Load(); n != 0 || m != 2 {
+		t.Errorf("%d calls are under way to the slow address, %d to the other", n, m)
+	}
+	got.Release(time.Now(), true)
+	l.Release(time.Now(), true)
+	checkSums(t, p)
+	if p.Stats() != (Stats{Idle: 1}) {
+		t.Errorf("%+v", p.Stats())
+	}
+}
+
 // unhurried is a handshake that takes longer than an address is waited for, unless others are looked for meanwhile.
 type unhurried struct{ found chan struct{} }
 

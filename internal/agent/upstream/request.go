@@ -34,6 +34,8 @@ type Request struct {
 	// it is not called any more.
 	Wake func()
 
+	host *Host // its owner's: what to was when the pool said so last
+
 	// guarded by the pool's lock until the request is granted, its owner's then
 	state      requestState
 	conn       *Conn        // nil: a new one is to be made
@@ -56,5 +58,5 @@ const (
 	granted
 )
 
-// Host is the host that a granted request is for.
-func (r *Request) Host() *Host { return r.to.host }
+// Host is the host that a request is for, as the last answer of Acquire or Redeem has it that was not Parked. It is its owner's to ask.
+func (r *Request) Host() *Host { return r.host }

@@ -49,15 +49,11 @@ func (p *Pool) drainShared() {
 // connector returns what makes connections for a request, through a proxy if there is one, and how they are secured.
 func (p *Pool) connector(r *Request) (transport.Connector, Security) {
 	p.mu.Lock()
-	keepAlive, s := p.limits.KeepAlive, p.security
+	keepAlive, s, x := p.limits.KeepAlive, p.security, p.proxy
 	p.mu.Unlock()
 	k := transport.Connector{Dialer: p.dialer, KeepAlive: transport.KeepAlive(keepAlive), DialTimeout: r.ConnectTimeout}
-	if p.via != nil {
-		q := *p.via
-		if port := r.Original.Port(); port != 0 { // TLS may be spoken on another one
-			q.Port = port
-		}
-		k.Through = func(_ context.Context, c *transport.Conn) error { return askProxy(c, q) }
+	if x != nil {
+		k.Through = func(_ context.Context, c *transport.Conn) error { return x.Connect(c, r.Original.Port()) }
 	}
 	if r.Unsecured {
 		s = nil

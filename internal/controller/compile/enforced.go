@@ -50,7 +50,8 @@ var enforced = strings.Fields(`
 	circuitBreaker.halfOpen.probes circuitBreaker.halfOpen.successesToClose
 	loadBalancing.policy failurePolicy udp443 observability.accessLog
 	podSelector namespaceSelector
-	to[].service.name to[].service.namespace to[].service.port to[].host to[].ports to[].via.proxy
+	to[].service.name to[].service.namespace to[].service.port to[].host to[].ports
+	to[].via.proxy to[].via.mode to[].via.credentialsRef.name
 	to[].cidr.block to[].cidr.except to[].cidr.ports to[].any
 	to[].tls.sni to[].tls.port to[].tls.clientCertificateRef.name
 	to[].tls.caBundleRef.kind to[].tls.caBundleRef.name to[].tls.caBundleRef.key
@@ -77,7 +78,6 @@ var notEnforced = []string{
 	"fallback",
 	"observability.tracing",
 	"observability.requestHeaders",
-	"to[].via.credentialsRef",
 	"to[].tls.passthroughAfter",
 	"rollout",
 }
@@ -249,9 +249,6 @@ func (u *unenforced) target(i int, d *v1alpha1.Destination) {
 		u.add(UnenforcedField{at + "host", v1alpha1.ReasonEncrypted, i})
 	case mayBeHTTPS(d):
 		u.add(UnenforcedField{at + portsField(d), v1alpha1.ReasonEncrypted, i})
-	}
-	if d.Via != nil && d.Via.CredentialsRef != nil {
-		u.add(UnenforcedField{at + "via.credentialsRef", v1alpha1.ReasonNotYetSupported, i})
 	}
 	if t := d.TLS; t != nil && t.Mode != "" && !enforcedValue("to[].tls.mode", string(t.Mode)) {
 		u.add(UnenforcedField{at + "tls.mode", v1alpha1.ReasonNotYetSupported, i})

@@ -1,10 +1,12 @@
 package compile
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
@@ -113,8 +115,14 @@ func (u *use) credentials(m *Material, r *Referent) (*Material, *Problem) {
 	if problem != nil {
 		return nil, problem
 	}
-	if !utf8.Valid(username) || !utf8.Valid(password) || strings.Contains(string(username), ":") {
+	switch {
+	case !utf8.Valid(username) || !utf8.Valid(password) || strings.Contains(string(username), ":"):
 		return nil, u.problem(v1alpha1.ReasonInvalidCredentials, "username and password of %s must be text, and username must not contain a colon.", u.reference)
+	case bytes.ContainsFunc(username, unicode.IsControl) || bytes.ContainsFunc(password, unicode.IsControl): // RFC 7617 section 2
+		return nil, u.problem(v1alpha1.ReasonInvalidCredentials,
+			"username and password of %s must not contain control characters; is there a line break at the end of one?", u.reference)
+	case len(username)+len(password) == 0:
+		return nil, u.problem(v1alpha1.ReasonInvalidCredentials, "username and password of %s are empty; write them, or remove credentialsRef.", u.reference)
 	}
 	m.Credentials = &policy.Credentials{Name: m.Name, Username: string(username), Password: string(password)}
 	return m, nil

@@ -154,11 +154,8 @@ func (c *compiler) addBinding(own, covering []policyTarget, ports []uint16) {
 		if !t.target.coversPort(ports[0]) {
 			continue
 		}
-		protocol, via := b.To.Protocol, b.To.Via
+		protocol := b.To.Protocol
 		b.To = t.target.Target
-		if b.To.Via == (policy.Via{}) {
-			b.To.Via = via
-		}
 		if b.To.Protocol == policy.ProtocolAuto {
 			b.To.Protocol = protocol
 		}
@@ -171,6 +168,7 @@ func (c *compiler) addBinding(own, covering []policyTarget, ports []uint16) {
 		b.To.Ports = nil
 	}
 	b.takeTLS(covering, ports[0])
+	b.takeVia(covering, ports[0])
 	m := c.merge(covering, ports[0])
 	b.Policy, b.Merged, b.Base, b.Rules = m.policy, m.ids, m.base, m.rules
 	b.RejectQUIC = m.rejectQUIC
@@ -194,6 +192,21 @@ func (b *compiledBinding) takeTLS(covering []policyTarget, port uint16) {
 			b.To.Protocol = t.target.Protocol
 		}
 		return
+	}
+}
+
+// takeVia takes the proxy of the most significant target that says anything about one, a less specific one too: what a policy says about
+// retries to one host of many must not have calls go where they cannot.
+func (b *compiledBinding) takeVia(covering []policyTarget, port uint16) {
+	b.To.Via = policy.Via{}
+	if b.To.Kind != policy.TargetHost {
+		return
+	}
+	for _, t := range slices.Backward(covering) {
+		if t.target.coversPort(port) && t.policy.To[t.target.index].Via != nil {
+			b.To.Via = t.target.Via
+			return
+		}
 	}
 }
 

@@ -49,9 +49,7 @@ func Read(src Source, services Lookup, find FindReference) (*Policy, []Problem) 
 			problems = append(problems, *problem)
 			continue
 		}
-		var wrong []Problem
-		t.TLS, wrong = p.readTLS(i, find)
-		problems = append(problems, wrong...)
+		problems = append(problems, p.readReferences(i, &t, find)...)
 		p.targets = append(p.targets, t)
 	}
 	if len(problems) > 0 {
@@ -74,11 +72,19 @@ func RestoreLastGood(src Source, services Lookup) *Policy {
 		if t, problem := p.readTarget(i, services); problem == nil {
 			// What else it refers to it keeps the names of, whatever has become of that: a call that was to be encrypted is not made in
 			// plain text.
-			t.TLS, _ = p.readTLS(i, NoReferences)
+			_ = p.readReferences(i, &t, NoReferences)
 			p.targets = append(p.targets, t)
 		}
 	}
 	return p
+}
+
+// readReferences reads what an entry of to says by referring to objects, and returns what is wrong with those.
+func (p *Policy) readReferences(i int, t *target, find FindReference) (problems []Problem) {
+	t.TLS, problems = p.readTLS(i, find)
+	credentials, wrong := p.readCredentials(i, find)
+	t.Via.Credentials = credentials
+	return append(problems, wrong...)
 }
 
 func (p *Policy) readSelectors() []Problem {

@@ -182,7 +182,7 @@ func (u *use) name() string {
 func usesOf(src *Source) []use {
 	var out []use
 	for i := range src.To {
-		out = append(out, tlsUses(src, i)...)
+		out = append(append(out, tlsUses(src, i)...), viaUses(src, i)...)
 	}
 	return out
 }

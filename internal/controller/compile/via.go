@@ -11,7 +11,7 @@ import (
 
 // readVia reads through which proxy a host is called.
 func readVia(t target, in *v1alpha1.Via) (target, *Problem) {
-	if in == nil {
+	if in == nil || in.Mode == v1alpha1.ViaDirect {
 		return t, nil
 	}
 	host, text, err := net.SplitHostPort(in.Proxy)
@@ -21,6 +21,26 @@ func readVia(t target, in *v1alpha1.Via) (target, *Problem) {
 	}
 	t.Via = policy.Via{Host: host, Port: uint16(port)}
 	return t, nil
+}
+
+// viaUses lists what the proxy of an entry of to refers to.
+func viaUses(src *Source, i int) []use {
+	v := src.To[i].Via
+	if v == nil || v.CredentialsRef == nil {
+		return nil
+	}
+	return []use{secretUse(src, fmt.Sprintf("to[%d].via.credentialsRef", i), v.CredentialsRef, policy.ReferenceCredentials)}
+}
+
+// readCredentials returns the name of what the proxy of an entry of to is given, and what is wrong with it.
+func (p *Policy) readCredentials(i int, find FindReference) (name string, problems []Problem) {
+	for _, u := range viaUses(&p.Source, i) {
+		name = u.name()
+		if _, problem := u.resolve(find); problem != nil {
+			problems = append(problems, *problem)
+		}
+	}
+	return name, problems
 }
 
 // viaKey tells bindings through different proxies apart: connections through one are not used for another.

@@ -1,14 +1,11 @@
 package drive
 
 import (
-	"context"
-	"errors"
+	"net/netip"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
-	"fairlead.dev/fairlead/internal/agent/proxy/panics"
 	"fairlead.dev/fairlead/internal/agent/routes"
-	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
@@ -18,22 +15,26 @@ const (
 	keptStep = 10 * time.Millisecond
 )
 
+// Ask fills in what a pool is asked for the connection of an attempt, as far as that depends on the attempt. to is the address that is connected
+// to where the request is pinned.
+func Ask(r *upstream.Request, a call.Action, c *call.Call, to netip.AddrPort, pinned bool) {
+	r.Original, r.Pinned, r.Fresh, r.Avoid = to, pinned, a.Fresh, nil
+	if a.Avoid {
+		r.Avoid = c.Endpoints()
+	}
+}
+
 // place gets an attempt its connection. Without one (the lease is zero), the action says what follows.
 func (x *Exchange) place(p Protocol, a call.Action) (upstream.Lease, call.Action) {
-	t := &x.slot
-	t.Original, t.Pinned, t.Fresh, t.Unsecured = x.Client.Original, x.Pinned, a.Fresh || x.Fresh, x.Unsecured
+	if next, ok := x.find(a); !ok {
+		return upstream.Lease{}, next
+	}
+	t, to := &x.slot, x.Client.Original
 	if !x.Unsecured {
-		t.Original = x.Route.Connects(t.Original)
+		to = x.Route.Connects(to)
 	}
-	t.Careful, t.Client = x.careful, x.Client.ID
-	t.Avoid = nil
-	if a.Avoid {
-		t.Avoid = x.Call.Endpoints()
-		x.findAddresses(a)
-	}
-	if x.Route.ThroughProxy() && !x.findProxy(a) {
-		return upstream.Lease{}, x.noProxy(a)
-	}
+	Ask(t, a, &x.Call, to, x.Pinned)
+	t.Fresh, t.Unsecured, t.Careful, t.Client = a.Fresh || x.Fresh, x.Unsecured, x.careful, x.Client.ID
 	pool := x.Route.Pool
 	answer, l := pool.Acquire(x.Now, t)
 	switch answer {
@@ -53,11 +54,7 @@ func (x *Exchange) place(p Protocol, a call.Action) (upstream.Lease, call.Action
 	if answer == upstream.Ready {
 		return l, call.Action{}
 	}
-	l, kind := x.dial(a, placed.Until)
-	if kind != call.OK {
-		return upstream.Lease{}, x.dialFailed(a.Attempt, kind)
-	}
-	return l, call.Action{}
+	return x.dial(a, placed.Until)
 }
 
 // queue waits for a place in the pool (rule 25).
@@ -117,79 +114,4 @@ func (x *Exchange) freeKeptConn(p Kept, until time.Time) Woke {
 		}
 	}
 	return TimeUp
-}
-
-// dial makes a new connection. Without one, the kind says why.
-func (x *Exchange) dial(a call.Action, until time.Time) (upstream.Lease, call.Kind) {
-	end, late := until, context.DeadlineExceeded
-	limit := x.Plan.Settings.Timeouts.Connect
-	if limit <= 0 {
-		limit = x.ConnectTimeout
-	}
-	secured := x.Route.Originates() && !x.Unsecured
-	x.slot.ConnectTimeout, x.slot.HandshakeTimeout = 0, 0
-	if secured { // the limits are those of stages
-		x.slot.ConnectTimeout, x.slot.HandshakeTimeout = limit, x.Plan.Settings.Timeouts.TLSHandshake
-	} else if connected := x.Now.Add(limit); limit > 0 && (end.IsZero() || connected.Before(end)) {
-		end, late = connected, upstream.ErrConnectTimeout
-	}
-	there := NewWhileThere(x.Client, end, late)
-	began := x.Now
-	l, err := x.connect(there, secured)
-	there.Stop()
-	x.Now = time.Now()
-	switch {
-	case err == nil:
-		return l, call.OK
-	case there.Left():
-		return upstream.Lease{}, call.ClientGone
-	}
-	kind, why := FailureOf(err)
-	if kind != call.Internal && Passed(until, x.Now) {
-		kind, why = call.AttemptTimeout, DetailOfLimit(x.Call.Limit(a.Attempt))
-	}
-	x.last = routes.Attempt{Kind: kind, Start: a.Start, Peer: x.slot.Host().Addr(), Took: x.Now.Sub(began), Detail: why}
-	x.reportLast()
-	return upstream.Lease{}, kind
-}
-
-// connect makes the connection. A handshake needs a large stack, which would stay with the idle connection of the client.
-func (x *Exchange) connect(ctx context.Context, secured bool) (l upstream.Lease, err error) {
-	if !secured {
-		return x.connectNow(ctx)
-	}
-	return x.connectAside(ctx)
-}
-
-func (x *Exchange) connectAside(ctx context.Context) (l upstream.Lease, err error) {
-	panics.Aside(func() { l, err = x.connectNow(ctx) })
-	return l, err
-}
-
-// FailureOf says what a dial's error means.
-func FailureOf(err error) (call.Kind, routes.Detail) {
-	var proxy *upstream.ProxyError
-	kind, why := upstream.FailureOf(err), DetailOf(err)
-	switch {
-	case kind == call.Internal:
-		why = routes.DetailLocal
-	case kind == call.ProxyRefused || errors.As(err, &proxy):
-		why = detailOfProxy(err, why)
-	case errors.Is(err, transport.ErrHandshakeTimeout):
-		why = routes.DetailTLSHandshake
-	case kind == call.ConnectTimeout && why != routes.DetailNoAnswer:
-		why = routes.DetailConnect
-	}
-	return kind, why
-}
-
-func (x *Exchange) dialFailed(id call.AttemptID, kind call.Kind) call.Action {
-	switch kind {
-	case call.ClientGone:
-		return x.clientLeft()
-	case call.Internal:
-		return x.Call.LocalReject(x.Now, id, call.Internal)
-	default:
-		return x.Call.AttemptFailed(x.Now, id, call.Failure{Kind: kind})
-	}
 }

@@ -29,8 +29,8 @@ type Exchange struct {
 
 	Now  time.Time // one reading of the clock serves a step of the call
 	Call call.Call
-	// Detail says how the last attempt ended, or the call.
-	Detail routes.Detail
+	// Record has how the last attempt ended, or the call.
+	Record
 	// PlacedAt is when the attempt under way had its place in the pool.
 	PlacedAt time.Time
 	// Truncated: what was forwarded is not all there, see call.End.
@@ -46,8 +46,6 @@ type Exchange struct {
 	woken   chan struct{} // receives when a gate has woken the call
 
 	report routes.Exchange
-	last   routes.Attempt
-	past   []routes.Attempt // those of the call that have ended
 }
 
 // Attempt is what belongs to one attempt whatever its protocol.
@@ -111,7 +109,8 @@ func (x *Exchange) Init() {
 // Reset makes x ready for another call.
 func (x *Exchange) Reset() {
 	x.Route, x.Plan = nil, nil
-	x.past, x.Detail, x.Truncated = x.past[:0], routes.NoDetail, false
+	x.Record.Reset()
+	x.Truncated = false
 }
 
 // Run begins the call and carries out its actions until it has ended and its answer is forwarded. The action is kept on x rather than on
@@ -180,8 +179,7 @@ func (x *Exchange) start(p Protocol, a call.Action) (l upstream.Lease, next call
 // firstMade takes the connection made before the call began for the call's first attempt.
 func (x *Exchange) firstMade(id call.AttemptID) {
 	x.Call.Placed(x.Now, id, x.First.Peer)
-	x.last = routes.Attempt{Kind: call.OK, Peer: x.First.Peer, Took: x.First.Took}
-	x.reportLast()
+	x.Ended(x.Route.Recorder(), routes.Attempt{Kind: call.OK, Peer: x.First.Peer, Took: x.First.Took})
 }
 
 // wait waits at a gate or between attempts, and meanwhile takes over what there is of the kept response.

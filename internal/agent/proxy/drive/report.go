@@ -1,6 +1,7 @@
 package drive
 
 import (
+	"net/netip"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
@@ -8,38 +9,105 @@ import (
 	"fairlead.dev/fairlead/internal/agent/routes"
 )
 
+// Record is what is reported of a call: each attempt when it has ended, and at last the call.
+type Record struct {
+	// Detail says how the last attempt ended, or the call.
+	Detail routes.Detail
+
+	last routes.Attempt   // on its way to a recorder: in here, so that nothing is allocated for it
+	past []routes.Attempt // those of the call that have ended
+}
+
+// Reset forgets the call.
+func (r *Record) Reset() { r.past, r.Detail = r.past[:0], routes.NoDetail }
+
+// Ended passes an attempt that has ended to a recorder, and keeps it for the report of the call.
+func (r *Record) Ended(to routes.Recorder, a routes.Attempt) {
+	r.last = a
+	to.AttemptDone(&r.last)
+	r.Detail = a.Detail
+	if len(r.past) == routes.MaxAttempts {
+		r.past = r.past[:routes.MaxAttempts-1]
+	}
+	r.past = append(r.past, a)
+}
+
+// EndedOn is Ended for an attempt that had a connection, which completes what a says of it. The pool gets what that says of the endpoint, if
+// anything follows for it.
+func (r *Record) EndedOn(now time.Time, to routes.Recorder, t *Attempt, a routes.Attempt, follows bool) {
+	a.Start, a.Reused, a.Peer, a.Took = t.Start, t.Lease.Reused(), t.Lease.Peer(), now.Sub(t.Began)
+	if follows && a.Kind != call.ClientGone {
+		failed := a.Kind != call.OK || a.Status >= 500 || a.Status == 429 || a.GRPC && call.FailedGRPC(int(a.GRPCStatus))
+		t.Lease.Report(now, failed)
+	}
+	r.Ended(to, a)
+}
+
+// Unmade is an attempt for which no connection was made.
+type Unmade struct {
+	Action call.Action // that has started it
+	Err    error
+	Until  time.Time // its deadline
+	Peer   netip.AddrPort
+	Took   time.Duration
+}
+
+// NotMade reports an attempt for which no connection was made, and returns what the call decides.
+func (r *Record) NotMade(now time.Time, to routes.Recorder, c *call.Call, u Unmade) call.Action {
+	id := u.Action.Attempt
+	kind, why := FailureOf(u.Err)
+	if kind != call.Internal && kind != call.ClientGone && Passed(u.Until, now) {
+		kind, why = call.AttemptTimeout, DetailOfLimit(c.Limit(id))
+	}
+	r.Ended(to, routes.Attempt{Kind: kind, Start: u.Action.Start, Peer: u.Peer, Took: u.Took, Detail: why})
+	switch kind {
+	case call.ClientGone:
+		r.Detail = routes.DetailClientLeft
+		return c.ClientGone(now)
+	case call.Internal:
+		return c.LocalReject(now, id, call.Internal)
+	default:
+		return c.AttemptFailed(now, id, call.Failure{Kind: kind})
+	}
+}
+
+// NoProxy reports an attempt for which no address of its proxy was found, and returns what the call decides.
+func (r *Record) NoProxy(now time.Time, to routes.Recorder, c *call.Call, a call.Action) call.Action {
+	c.Placed(now, a.Attempt, netip.AddrPort{})
+	r.Ended(to, routes.Attempt{Kind: call.ConnectFailed, Start: a.Start, Detail: routes.DetailProxyUnknown})
+	return c.AttemptFailed(now, a.Attempt, call.Failure{Kind: call.ConnectFailed})
+}
+
+// Done is a call that has ended.
+type Done struct {
+	Client *Client
+	Plan   *routes.Plan
+	Call   *call.Call
+	View   route.View
+	GRPC   bool
+	Took   time.Duration
+}
+
+// Report passes a call to a recorder. e is space for it, which keeps nothing of the request.
+func (r *Record) Report(to routes.Recorder, e *routes.Exchange, d Done) {
+	e.Pod, e.Original, e.Rule, e.AccessLog = d.Client.Pod, d.Client.Original, d.Plan.Rule, d.Plan.Settings.AccessLog
+	e.Outcome, e.GRPC = d.Call.Outcome(), d.GRPC
+	e.Took = d.Took
+	e.Method, e.Host, e.Path = d.View.Method(), d.View.Host(), d.View.Target()
+	e.Attempts, e.Detail = r.past, r.Detail
+	to.CallDone(e)
+	e.Method, e.Host, e.Path, e.Attempts = nil, nil, nil, nil
+}
+
 // Attempted reports to the recorder how an attempt ended, and to the pool what that says of the endpoint.
 func (x *Exchange) Attempted(t *Attempt, kind call.Kind, status int, why routes.Detail) {
 	if t.Lease.Conn == nil {
 		return
 	}
-	x.last = routes.Attempt{
-		Kind: kind, Status: status, Start: t.Start, Reused: t.Lease.Reused(), Peer: t.Lease.Peer(), Took: x.Now.Sub(t.Began), Detail: why,
-	}
-	if kind != call.ClientGone { // of which nothing follows for the endpoint
-		t.Lease.Report(x.Now, kind != call.OK || status >= 500 || status == 429)
-	}
-	x.reportLast()
-}
-
-// reportLast passes x.last to the recorder, and keeps it for the report of the call.
-func (x *Exchange) reportLast() {
-	x.Route.Recorder().AttemptDone(&x.last)
-	x.Detail = x.last.Detail
-	if len(x.past) == routes.MaxAttempts {
-		x.past = x.past[:routes.MaxAttempts-1]
-	}
-	x.past = append(x.past, x.last)
+	x.EndedOn(x.Now, x.Route.Recorder(), t, routes.Attempt{Kind: kind, Status: status, Detail: why}, true)
 }
 
 // Report passes the call, which has ended, to the recorder.
 func (x *Exchange) Report(v route.View, started time.Time) {
-	e := &x.report
-	e.Pod, e.Original, e.Rule, e.AccessLog = x.Client.Pod, x.Client.Original, x.Plan.Rule, x.Plan.Settings.AccessLog
-	e.Outcome = x.Call.Outcome()
-	e.Took = x.Now.Sub(started)
-	e.Method, e.Host, e.Path = v.Method(), v.Host(), v.Target()
-	e.Attempts, e.Detail = x.past, x.Detail
-	x.Route.Recorder().CallDone(e)
-	e.Method, e.Host, e.Path, e.Attempts = nil, nil, nil, nil
+	x.Record.Report(x.Route.Recorder(), &x.report, Done{Client: x.Client, Plan: x.Plan, Call: &x.Call, View: v, Took: x.Now.Sub(started)})
 }

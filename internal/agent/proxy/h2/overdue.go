@@ -15,6 +15,8 @@ func (s *Session) overdue(x *stream, b *batch) {
 	switch x.phase {
 	case waiting:
 		s.act(x, x.call.Timer(s.now), b)
+	case finding:
+		s.findTimeout(x, b)
 	case parked, joined:
 		s.queueTimeout(x, b)
 	case trying:
@@ -36,16 +38,15 @@ func (s *Session) queueTimeout(x *stream, b *batch) {
 	s.unpark(x)
 	switch {
 	case placed:
-		x.last = routes.Attempt{
+		x.Ended(x.recorder, routes.Attempt{
 			Kind: call.AttemptTimeout, Start: x.action.Start, Took: s.now.Sub(x.placedAt), Detail: drive.DetailOfLimit(x.call.Limit(id)),
-		}
-		x.reportLast()
+		})
 		s.act(x, x.call.AttemptFailed(s.now, id, call.Failure{Kind: call.AttemptTimeout}), b)
 	case drive.Passed(x.until, s.now):
-		x.detail = drive.DetailOfLimit(x.call.Limit(id))
+		x.Detail = drive.DetailOfLimit(x.call.Limit(id))
 		s.act(x, x.call.Timer(s.now), b)
 	default:
-		x.detail = routes.DetailQueueTimeout
+		x.Detail = routes.DetailQueueTimeout
 		s.act(x, x.call.LocalReject(s.now, id, call.Overflow), b)
 	}
 }
@@ -83,7 +84,7 @@ func (x *stream) passed() routes.Detail {
 func (x *stream) cut(why routes.Detail, b *batch) { x.cutWith(http2.Cancel, why, b) }
 
 func (x *stream) cutWith(c http2.Code, why routes.Detail, b *batch) {
-	x.truncated, x.detail = true, why
+	x.truncated, x.Detail = true, why
 	x.s.reset(x, c, b)
 	x.finish(b)
 }

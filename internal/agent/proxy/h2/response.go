@@ -307,7 +307,7 @@ func (x *stream) responded(b *batch) {
 // uploadCut ends a call that was answered although its request was not sent whole.
 func (x *stream) uploadCut(b *batch) {
 	if x.answer.head.Status() < 400 {
-		x.truncated, x.detail = true, routes.DetailUploadCut
+		x.truncated, x.Detail = true, routes.DetailUploadCut
 	}
 	if !x.ended {
 		x.s.reset(x, http2.NoError, b) // RFC 9113 section 8.1

@@ -65,6 +65,8 @@ type Session struct {
 	closeBy  time.Time      // when the client must have closed the connection that has ended; zero: never
 	pinnedTo *serverConn    // see pinTo
 	private  *upstream.Pool // for streams that no policy governs
+	// searches are the look-ups under way that streams wait for
+	searches map[*routes.Route]*search
 }
 
 // New returns a session for a client's connection.

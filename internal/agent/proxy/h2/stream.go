@@ -22,6 +22,7 @@ const (
 	waiting                 // the end of a wait between attempts or at a gate
 	parked                  // a place in the pool
 	joined                  // a connection that is made for another call
+	finding                 // addresses that it needs
 	dialling                // its connection
 	trying                  // the response
 	forwarding              // the rest of the response, and of the request
@@ -87,9 +88,7 @@ type stream struct {
 	due       time.Time
 	cancel    context.CancelFunc // of the dial
 	truncated bool
-	detail    routes.Detail
-	last      routes.Attempt
-	past      []routes.Attempt
+	drive.Record
 }
 
 func newStream(s *Session) *stream {
@@ -110,7 +109,8 @@ func (x *stream) begin(id uint32, end bool, b *batch) {
 	x.id, x.ended = id, end
 	x.cur, x.kept, x.answer = &x.attempts[0], nil, nil
 	x.trailing, x.begun, x.bodyCame, x.closed, x.truncated, x.abandoned = false, false, false, false, false, false
-	x.set, x.past, x.detail = nil, x.past[:0], routes.NoDetail
+	x.set = nil
+	x.Record.Reset()
 	x.started, x.moved, x.answered = s.now, s.now, s.now
 	x.send.Init(s.peer.InitialWindowSize)
 	x.recv.Init(streamWindow)
@@ -167,7 +167,7 @@ func (s *Session) act(x *stream, a call.Action, b *batch) {
 			return
 		case call.StartAttempt:
 			var waits bool
-			if a, waits = s.acquire(x, a, b); waits {
+			if a, waits = s.place(x, a, b); waits {
 				s.schedule(x)
 				return
 			}
@@ -211,12 +211,14 @@ func (x *stream) clientGone(c http2.Code, why routes.Detail, b *batch) {
 		return
 	case forwarding:
 		x.truncated = x.truncated || !x.closed || !x.answer.whole
-		x.detail = why
+		x.Detail = why
 		x.answer.drop(c, s.now, b)
 		x.finish(b)
 		return
 	case parked, joined:
 		s.unpark(x)
+	case finding:
+		s.stopFinding(x)
 	case dialling:
 		x.abandoned = true
 		x.cancel()
@@ -225,7 +227,7 @@ func (x *stream) clientGone(c http2.Code, why routes.Detail, b *batch) {
 		x.cur.drop(c, s.now, b)
 	case waiting:
 	}
-	x.detail = why
+	x.Detail = why
 	s.act(x, x.call.ClientGone(s.now), b)
 }
 
@@ -234,7 +236,7 @@ func (x *stream) finish(b *batch) {
 	s := x.s
 	if x.phase == forwarding {
 		x.reportRPC(x.answer)
-		e := call.End{Truncated: x.truncated, ClientGone: x.detail == routes.DetailClientLeft, GRPCStatus: x.answer.rpc.Status()}
+		e := call.End{Truncated: x.truncated, ClientGone: x.Detail == routes.DetailClientLeft, GRPCStatus: x.answer.rpc.Status()}
 		x.call.Finished(s.now, x.answer.ID, e)
 	}
 	if x.closed && x.ended {

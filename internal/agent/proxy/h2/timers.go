@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 )
 
@@ -143,24 +144,23 @@ func (s *Session) onTick(b *batch) {
 func (s *Session) granted(x *stream, b *batch) {
 	switch x.phase {
 	case parked, joined:
-		answer, l := x.pool.Redeem(s.now, &x.slot)
-		next, waits := s.placed(x, answer, l, b)
-		if waits {
-			s.schedule(x)
-			return
-		}
-		s.act(x, next, b)
+		s.goOn(x, s.redeem, b)
 	case waiting:
 		s.act(x, x.call.Woken(s.now), b)
-	case over, dialling, trying, forwarding:
+	case over, finding, dialling, trying, forwarding:
 	}
+}
+
+func (s *Session) redeem(x *stream, b *batch) (next call.Action, waits bool) {
+	answer, l := x.pool.Redeem(s.now, &x.slot)
+	return s.placed(x, answer, l, b)
 }
 
 // deadline is when a stream has to be looked at; zero: never.
 func (x *stream) deadline() time.Time {
 	t := &x.plan.Settings.Timeouts
 	switch x.phase {
-	case waiting, joined:
+	case waiting, finding, joined:
 		return x.until
 	case parked:
 		return drive.Earlier(x.until, x.pending)

@@ -189,6 +189,16 @@ func (s *Selector) every(is func(*routes.Candidate) bool) bool {
 	return true
 }
 
+// MayGoThroughProxy reports whether calls of the connection may go through a proxy: then it may be that nothing else of it gets anywhere.
+func (s *Selector) MayGoThroughProxy() bool {
+	for i := range s.candidates {
+		if s.candidates[i].ThroughProxy() {
+			return true
+		}
+	}
+	return false
+}
+
 // Originates reports whether the agent speaks TLS to the hosts of a policy that may govern the connection, while the client does not.
 func (s *Selector) Originates() bool {
 	for i := range s.candidates {

@@ -54,13 +54,14 @@ func (c *Conn) Get(authority, path string, more Fields) (*Stream, error) {
 	return c.Request(true, append(Head("GET", authority, path), more...))
 }
 
-// Post sends a request with data, all of it.
+// Post sends a request with data, all that the answer leaves time for: one that comes early may end the stream or the connection.
 func (c *Conn) Post(authority, path string, data []byte, more Fields) (*Stream, error) {
 	s, err := c.Request(false, append(Head("POST", authority, path), more...))
 	if err != nil {
 		return s, err
 	}
-	return s, s.Data(data, true)
+	_ = s.Data(data, true)
+	return s, nil
 }
 
 // Request opens a stream and sends a header block on it. Identifiers go up on the wire as they must.

@@ -1,0 +1,68 @@
+package main
+
+// elsewhere reports whether a proxy does not take part in what is measured of HTTP/2, TLS and bytes: nginx and net/http speak HTTP/1.1 to
+// servers, and are here for that.
+func elsewhere(cand *candidate) bool { return cand.name == "nginx" || cand.name == "nethttp" }
+
+// streams makes calls over HTTP/2 in the clear, on both sides of the proxies.
+func (c *conductor) streams(cand *candidate) error {
+	if elsewhere(cand) {
+		return nil
+	}
+	_, err := c.faultless(cand, "http2-unary", load{path: "/", conns: 8, streams: 16})
+	return err
+}
+
+// grpcCalls has one message of 1 KB each way, and trailers.
+func (c *conductor) grpcCalls(cand *candidate) error {
+	if elsewhere(cand) {
+		return nil
+	}
+	_, err := c.faultless(cand, "grpc-unary", load{path: "/bench.Bench/Call", conns: 8, streams: 16, grpc: true})
+	return err
+}
+
+// originated makes calls in the clear that the proxies make over TLS.
+func (c *conductor) originated(cand *candidate) error {
+	if !originates(cand) {
+		return nil
+	}
+	_, err := c.faultless(cand, "tls-originate", load{front: tlsFront, path: "/", conns: connections})
+	return err
+}
+
+func (c *conductor) originatedStreams(cand *candidate) error {
+	if !originates(cand) {
+		return nil
+	}
+	_, err := c.faultless(cand, "tls-originate-http2", load{front: tlsFront, path: "/", conns: 8, streams: 16})
+	return err
+}
+
+func originates(cand *candidate) bool { return cand.name == "fairlead" || cand.name == "haproxy" }
+
+// bulk has answers of bulkSize, two at a time.
+func (c *conductor) bulk(cand *candidate) error {
+	if elsewhere(cand) {
+		return nil
+	}
+	_, err := c.faultless(cand, "http1-bulk", load{front: bulkFront, path: "/", conns: 2})
+	return err
+}
+
+func (c *conductor) bulkStreams(cand *candidate) error {
+	if elsewhere(cand) {
+		return nil
+	}
+	_, err := c.faultless(cand, "http2-bulk", load{front: bulkFront, path: "/", conns: 2, streams: 1})
+	return err
+}
+
+// opaqueBulk is bulk over connections of which the proxies look at nothing.
+func (c *conductor) opaqueBulk(cand *candidate) error {
+	if elsewhere(cand) {
+		return nil
+	}
+	_, err := c.faultless(cand, "opaque-bulk", load{front: opaqueFront, path: "/", conns: 2})
+	return err
+}

@@ -1,0 +1,64 @@
+package drive
+
+import (
+	"context"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/routes"
+)
+
+const (
+	// maxProxyWait is how long an attempt waits for the addresses of the proxy that it needs.
+	maxProxyWait = 5 * time.Second
+	// maxNameWait is how long it waits for addresses that it can do without: other ones of the name that it calls, or those of a proxy of which
+	// older ones are known.
+	maxNameWait = time.Second
+)
+
+// Unknown reports whether addresses have to be looked up before an attempt is placed, and how long it waits for them at most: those of the
+// proxy of its route, or, for an attempt that avoids what was tried, the other ones of the name that it calls. The first attempt never waits
+// for the latter. r is nil for calls that no policy governs.
+func Unknown(r *routes.Route, pinned bool, a call.Action, now time.Time) (wait time.Duration, unknown bool) {
+	switch {
+	case r.ThroughProxy():
+		wait = maxNameWait
+		if !r.KnowsProxy() {
+			wait = maxProxyWait
+		}
+	case !a.Avoid || a.Start == call.First || !pinned || !r.HasName():
+		return 0, false
+	default:
+		wait = maxNameWait
+	}
+	return wait, !r.KnowsAddresses(now)
+}
+
+// find sees to it that the addresses are known that an attempt needs. If ok is false there is no attempt, and next says what follows.
+func (x *Exchange) find(a call.Action) (next call.Action, ok bool) {
+	if wait, unknown := Unknown(x.Route, x.Pinned, a, x.Now); unknown {
+		if next, ok := x.lookUp(a, wait); !ok {
+			return next, false
+		}
+	}
+	if x.Route.ThroughProxy() && !x.Route.KnowsProxy() {
+		x.PlacedAt = x.Now
+		return x.NoProxy(x.Now, x.Route.Recorder(), &x.Call, a), false
+	}
+	return call.Action{}, true
+}
+
+func (x *Exchange) lookUp(a call.Action, wait time.Duration) (next call.Action, ok bool) {
+	there := NewWhileThere(x.Client, Earlier(a.Until, x.Now.Add(wait)), context.DeadlineExceeded)
+	x.Route.FindAddresses(there)
+	there.Stop()
+	x.Now = time.Now()
+	switch {
+	case there.Left():
+		return x.clientLeft(), false
+	case Passed(a.Until, x.Now):
+		x.Detail = DetailOfLimit(x.Call.Limit(a.Attempt))
+		return x.Call.Timer(x.Now), false
+	}
+	return call.Action{}, true
+}

@@ -1,0 +1,92 @@
+package h2
+
+import (
+	"context"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
+	"fairlead.dev/fairlead/internal/agent/proxy/panics"
+	"fairlead.dev/fairlead/internal/agent/upstream"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// connect has the connection made for an attempt that was placed. The context ends with x.cancel.
+func (s *Session) connect(x *stream) {
+	d := &drive.Dialling{
+		Request: &x.slot, Pool: x.pool, Route: x.governing, Plan: x.plan, Secured: x.secured,
+		ConnectTimeout: s.driver.ConnectTimeout, Now: s.now, Until: x.until,
+	}
+	var ctx context.Context
+	ctx, x.cancel = d.Context()
+	s.beside.Add(1)
+	go s.dial(ctx, x, d)
+}
+
+// dial makes the connection for an attempt and begins that. It is a goroutine of its own.
+func (s *Session) dial(ctx context.Context, x *stream, d *drive.Dialling) {
+	defer s.beside.Done()
+	defer s.recovered()
+	panicked := true
+	defer func() {
+		if panicked { // whoever waits gets the place
+			d.Pool.Cancel(time.Now(), d.Request)
+		}
+	}()
+	l, err := d.Dial(ctx)
+	panicked = false
+	now := time.Now()
+	var b batch
+	if err == nil {
+		s.driver.adopt(l, &d.Plan.Settings.Pool, now, &b)
+	}
+	s.dialled(x, l, err, now, &b)
+	b.flush()
+}
+
+// adopt begins to use a connection that was made, by whoever waits for it too.
+func (d *Driver) adopt(l upstream.Lease, limits *policy.Pool, now time.Time, b *batch) {
+	u := newServerConn(d, l.Conn, limits, now)
+	u.mu.Lock()
+	b.add(&u.out)
+	capacity := u.capacity()
+	u.mu.Unlock()
+	l.SetCapacity(min(capacity, l.Expected())) // until the server has said how many
+	go u.run()
+}
+
+// dialled goes on with a call whose connection was made, or not.
+func (s *Session) dialled(x *stream, l upstream.Lease, err error, now time.Time, b *batch) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clock(now)
+	x.cancel()
+	x.cancel = nil
+	switch {
+	case x.abandoned:
+		if err == nil {
+			l.Release(now, true)
+		}
+		s.free(x)
+	case err != nil:
+		s.act(x, s.notMade(x, err), b)
+	default:
+		s.goOn(x, func(x *stream, b *batch) (call.Action, bool) { return s.start(x, l, b) }, b)
+	}
+}
+
+// notMade reports that there is no connection for an attempt.
+func (s *Session) notMade(x *stream, err error) call.Action {
+	u := drive.Unmade{Action: x.action, Err: err, Until: x.until, Peer: x.slot.Host().Addr(), Took: s.now.Sub(x.placedAt)}
+	return x.NotMade(s.now, x.recorder, &x.call, u)
+}
+
+// recovered is deferred by goroutines that serve one session beside its own. It ends the session when they panic.
+func (s *Session) recovered() {
+	if recovered := recover(); recovered != nil {
+		what, stack := panics.Cause(recovered)
+		s.driver.Panicked(s.client.Pod, what, stack)
+		s.client.Conn.ResetOnClose()
+		s.client.Conn.Interrupt()
+	}
+}

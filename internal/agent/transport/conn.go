@@ -60,8 +60,10 @@ func New(s Socket) (*Conn, error) {
 	}
 	c := &Conn{socket: s, raw: raw}
 	c.step = c.receive
-	if err := raw.Control(func(fd uintptr) { c.fd = int(fd) }); err != nil {
-		return nil, cause(err)
+	fd, err := c.control(func(fd int) (uint32, error) { return uint32(fd), nil })
+	c.fd = int(fd)
+	if err != nil {
+		return nil, err
 	}
 	return c, nil
 }
@@ -134,8 +136,3 @@ func (c *Conn) ResetOnClose() {
 		_ = unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	})
 }
-
-// Pin runs f while nobody can take the connection's descriptor away: a Close from outside takes effect on reads at once, but
-// the descriptor stays until f returns, and so does the caller of Close. f itself must not close. A connection that others may
-// close must be used inside Pin only.
-func (c *Conn) Pin(f func()) error { return c.raw.Control(func(uintptr) { f() }) }

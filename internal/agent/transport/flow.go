@@ -33,7 +33,7 @@ func (m *Mover) flow() bool {
 		return true
 	}
 	read := m.n
-	if err := m.dst.raw.Control(m.writeStep); err != nil {
+	if err := m.dst.write(m); err != nil {
 		m.n, m.err = 0, cause(err)
 	}
 	m.moved += int64(m.n)

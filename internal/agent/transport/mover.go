@@ -28,9 +28,8 @@ const (
 // are copied, many are moved by the kernel if both connections are plain. It is used by one goroutine. Others may close the connections.
 type Mover struct {
 	// immutable after Init
-	src       *Conn
-	readStep  func(fd uintptr) bool
-	writeStep func(fd uintptr)
+	src      *Conn
+	readStep func(fd uintptr) bool
 
 	bulk    bool // much was waiting when last looked
 	flowing bool // Flow is under way
@@ -48,7 +47,7 @@ type Mover struct {
 
 // Init makes m take from src.
 func (m *Mover) Init(src *Conn) {
-	m.src, m.readStep, m.writeStep = src, m.read, m.write
+	m.src, m.readStep = src, m.read
 }
 
 // Move waits until there is something to read or the time of src.Arm has come, moves at least one and at most limit bytes to dst, by
@@ -74,7 +73,7 @@ func (m *Mover) Move(dst *Conn, limit int64) (int64, Side, error) {
 // writeAll writes what was read, and gives its memory back.
 func (m *Mover) writeAll(dst *Conn) (int64, Side, error) {
 	m.dst = dst
-	err := dst.raw.Control(m.writeStep)
+	err := dst.write(m)
 	chunks.Put(m.buf)
 	m.buf, m.dst = nil, nil
 	switch {
@@ -86,9 +85,9 @@ func (m *Mover) writeAll(dst *Conn) (int64, Side, error) {
 	return int64(m.n), Source, nil
 }
 
-// write runs inside RawConn.Control, which keeps the descriptor of the destination. What is written by Flow is what can be without
+// write runs while the descriptor of the destination is kept. What is written by Flow is what can be without
 // waiting.
-func (m *Mover) write(uintptr) {
+func (m *Mover) write() {
 	if m.flowing {
 		m.n, m.err = m.dst.TryWrite(m.buf[:m.n])
 		return

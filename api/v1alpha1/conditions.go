@@ -119,6 +119,13 @@ const (
 	// passes by; it may be calls of this destination. udp443: Reject makes
 	// clients fall back to TCP.
 	ReasonQUICSeen = "QUICSeen"
+	// ReasonTLSNotTrusted: pods whose TLS is intercepted do not trust the egress
+	// CA: they end their handshakes, or are passed through after
+	// tls.passthroughAfter of them. The message names one of each node.
+	ReasonTLSNotTrusted = "TLSNotTrusted"
+	// ReasonTLSNoIssuer: a node has no valid issuer of certificates, so TLS that is
+	// to be intercepted is passed through there.
+	ReasonTLSNoIssuer = "TLSNoIssuer"
 	// ReasonHostNetwork: some selected pods are on the host's network.
 	ReasonHostNetwork = "HostNetwork"
 	// ReasonNotCaptured: the calls of some selected pods could not be captured;

@@ -12,7 +12,7 @@ import "k8s.io/apimachinery/pkg/util/intstr"
 // +kubebuilder:validation:XValidation:rule="!has(self.tls) || has(self.host)",message="tls belongs to a host: write it beside host"
 // +kubebuilder:validation:XValidation:rule="!has(self.tls) || !has(self.tls.mode) || self.tls.mode == 'Passthrough' || (has(self.protocol) && self.protocol in ['HTTP', 'HTTP2', 'GRPC'])",message="tls.mode Originate and Intercept need protocol HTTP, HTTP2 or GRPC beside host"
 // +kubebuilder:validation:XValidation:rule="!has(self.via) || has(self.host)",message="via belongs to a host: write it beside host"
-// +kubebuilder:validation:XValidation:rule="!has(self.via) || !has(self.host) || self.host != '*'",message="via lets pods reach what the proxy reaches: name the hosts, exactly or by a wildcard such as *.example.com, and not by *"
+// +kubebuilder:validation:XValidation:rule="!has(self.via) || !has(self.host) || self.host != '*'",message="via lets pods reach what the proxy reaches: name hosts, or such as *.example.com, not *"
 type Destination struct {
 	// service is a Service of this cluster, however it is called: by its
 	// cluster IP, or by its pods' addresses.
@@ -45,7 +45,8 @@ type Destination struct {
 
 	// protocol is what is spoken to a service, a host, or any. Defaults to
 	// Auto. A cidr has its own.
-	// HTTP2 and GRPC are without TLS (prior knowledge).
+	// HTTP2 and GRPC are without TLS (prior knowledge), unless tls.mode is
+	// Intercept: then protocol is what is spoken inside.
 	// +optional
 	Protocol Protocol `json:"protocol,omitempty"`
 
@@ -53,49 +54,33 @@ type Destination struct {
 	// +optional
 	TLS *DestinationTLS `json:"tls,omitempty"`
 
-	// via is an HTTP proxy through which the host is called (CONNECT), by name,
-	// wherever the client has connected. Absent means that of a less specific
-	// host, such as a wildcard, if one has it, and else that calls go directly.
+	// via is an HTTP proxy through which the host is called (CONNECT), by name.
+	// Absent means that of a less specific host, or none.
 	// +optional
 	Via *Via `json:"via,omitempty"`
 }
 
 // Via is an HTTP proxy through which a host is called.
 //
-// +kubebuilder:validation:XValidation:rule="(has(self.mode) && self.mode == 'Direct') != has(self.proxy)",message="set proxy, unless mode is Direct, which goes through none"
-// +kubebuilder:validation:XValidation:rule="!has(self.credentialsRef) || has(self.proxy)",message="credentialsRef is for a proxy: set proxy too, or remove credentialsRef"
+// +kubebuilder:validation:XValidation:rule="(has(self.mode) && self.mode == 'Disabled') || has(self.proxy)",message="via needs a proxy (or mode: Disabled)"
 type Via struct {
-	// mode says whether calls go through a proxy. Defaults to Proxy.
+	// mode Disabled removes that of a less specific host.
 	// +optional
-	Mode ViaMode `json:"mode,omitempty"`
+	Mode Switch `json:"mode,omitempty"`
 
-	// proxy is the name or address of the proxy and its port, such as
-	// proxy.example.com:3128 or [2001:db8::1]:3128. The name is an absolute one.
-	// Required, unless mode is Direct.
+	// proxy is the proxy's absolute name or address and its port, such as
+	// proxy.example.com:3128 or [2001:db8::1]:3128.
 	// +optional
 	// +kubebuilder:validation:MinLength=3
 	// +kubebuilder:validation:MaxLength=259
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?([.][a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*|[[][0-9a-f:.]+[]]):[1-9][0-9]{0,4}$')",message="write the proxy's name in lower case, or its address, and its port, such as proxy.example.com:3128, without a scheme"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z0-9]([-.a-z0-9]*[a-z0-9])?|[[][0-9a-f:.]+[]]):[1-9][0-9]{0,4}$')",message="write name:port or address:port, in lower case, such as proxy.example.com:3128"
 	Proxy string `json:"proxy,omitempty"`
 
-	// credentialsRef names a Secret of type kubernetes.io/basic-auth (entries
-	// username and password) that the proxy is given, not encrypted. Absent
-	// means none.
+	// credentialsRef names a kubernetes.io/basic-auth Secret that the proxy is
+	// given, unencrypted. Absent means none.
 	// +optional
 	CredentialsRef *SecretReference `json:"credentialsRef,omitempty"`
 }
-
-// ViaMode says whether calls go through a proxy.
-// +kubebuilder:validation:Enum=Proxy;Direct
-type ViaMode string
-
-const (
-	// ViaProxy calls the host through the proxy.
-	ViaProxy ViaMode = "Proxy"
-	// ViaDirect calls the host directly, though a less specific host is called
-	// through a proxy.
-	ViaDirect ViaMode = "Direct"
-)
 
 // ServiceDestination is a Service of this cluster.
 type ServiceDestination struct {

@@ -10,8 +10,6 @@ package v1alpha1
 // +kubebuilder:validation:XValidation:rule="!has(self.passthroughAfter) || (has(self.mode) && self.mode == 'Intercept')",message="passthroughAfter needs mode Intercept: only there must pods trust the egress CA"
 type DestinationTLS struct {
 	// mode says who speaks TLS. Defaults to Passthrough.
-	// Intercept is not enforced by this version: accepted and listed by
-	// PartiallyEnforced.
 	// +optional
 	Mode TLSMode `json:"mode,omitempty"`
 
@@ -41,8 +39,8 @@ type DestinationTLS struct {
 
 	// passthroughAfter is after how many handshakes in a row that a pod ends
 	// because it does not trust the egress CA its connections to the host are
-	// passed through, in mode Intercept. Absent means never.
-	// Not enforced by this version: accepted and listed by PartiallyEnforced.
+	// passed through, in mode Intercept, until the pod or its agent is replaced.
+	// Absent means never.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000

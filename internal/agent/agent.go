@@ -152,7 +152,7 @@ func (a *Agent) podName(uid string) string {
 // captureState is capture's state for the meter.
 func (a *Agent) captureState() telemetry.CaptureState {
 	problems, stats := a.capture.Problems(), a.capture.Stats()
-	d := telemetry.CaptureState{Captured: int(stats.Captured), Uncaptured: len(problems), Problems: problems, Notices: a.capture.Notices(),
+	d := telemetry.CaptureState{Captured: int(stats.Captured), Uncaptured: len(problems), Problems: problems, Notices: a.notices(time.Now()),
 		Cut: uint64(stats.Cut), Loops: uint64(stats.Loops)}
 	for id, n := range a.capture.Older() {
 		d.OlderConnections = append(d.OlderConnections, telemetry.Older{Policy: id, Count: n})

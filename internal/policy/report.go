@@ -36,6 +36,14 @@ const MaxProblems = 10
 // the same policies.
 const NoticeQUICSeen = "QUICSeen"
 
+// The reasons of notices that pods' TLS which policies intercept is passed through, or ends.
+const (
+	// NoticeTLSNotTrusted: the pod ends its handshakes, since it does not trust the egress CA.
+	NoticeTLSNotTrusted = "TLSNotTrusted"
+	// NoticeTLSNoIssuer: the node has no issuer yet, or none that is valid.
+	NoticeTLSNoIssuer = "TLSNoIssuer"
+)
+
 // CaptureProblem is one pod that should be captured and is not.
 type CaptureProblem struct {
 	Namespace, Pod  string

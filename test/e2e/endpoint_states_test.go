@@ -60,14 +60,14 @@ var _ = Describe("an endpoint", Ordered, func() {
 		Expect(cluster.Get(ctx, client.ObjectKey{Namespace: env.namespace, Name: "ending-first"}, &first)).To(Succeed())
 		Expect(cluster.Delete(ctx, &first)).To(Succeed())
 		Eventually(func() bool { return env.servesEnding(ctx, "ending") }).WithContext(ctx).Should(BeTrue())
-		env.known(ctx, "ending", 1)
+		env.knownToEnd(ctx, "ending")
 		Consistently(func() int { return env.call(ctx, caller, env.urlOf("ending", "/ending"), "-fresh", "-n", "10").OK }, "3s").
 			WithContext(ctx).Should(Equal(10))
 
 		By("there is another one")
 		env.startPod(ctx, "ending-second", "ending", 7070)
 		env.awaitReady(ctx, "ending", 1)
-		env.known(ctx, "ending", 2)
+		env.known(ctx, "ending", 1)
 		env.eventuallyAnswers(ctx, caller, "ending", "ending-second")
 		Expect(env.servesEnding(ctx, "ending")).To(BeTrue(), "the first one could still be called")
 		env.drop(ctx, "ending")
@@ -97,6 +97,21 @@ func (s *environment) startPod(ctx context.Context, name, app string, port int) 
 		p.Namespace, p.Name = s.namespace, name
 		Expect(client.IgnoreNotFound(s.k.Delete(ctx, p, client.GracePeriodSeconds(0)))).To(Succeed())
 	}, NodeTimeout(10*time.Second))
+}
+
+// knownToEnd waits until every agent knows that all endpoints of a Service end, and that there are some.
+func (s *environment) knownToEnd(ctx context.Context, service string) {
+	GinkgoHelper()
+	s.k.eventuallyOnEveryNode(ctx, "endpoints of "+service+" are known to end", func(f *inForce) string {
+		ending := 0
+		for _, port := range f.Destinations[s.namespace+"/"+service].Ports {
+			ending += len(port.Endpoints)
+		}
+		if ready := f.endpoints(s.namespace + "/" + service); ending == 0 || ready > 0 {
+			return fmt.Sprintf("knows %d endpoints, %d of them ready", ending, ready)
+		}
+		return ""
+	})
 }
 
 // servesEnding reports whether an endpoint of a Service is known to end and to serve.

@@ -27,9 +27,10 @@ type agent struct {
 
 	mu sync.Mutex
 	// guarded by mu
-	refuse  string           // profiles whose name this is are refused if they have seven retries
-	reports []*policy.Report // to send, one after the other
-	gauges  *policy.Traffic  // to send when there is nothing else
+	refuse  string                  // profiles whose name this is are refused if they have seven retries
+	reports []*policy.Report        // to send, one after the other
+	gauges  *policy.Traffic         // to send when there is nothing else
+	notices []policy.CaptureProblem // to send with everything
 }
 
 var (
@@ -52,10 +53,10 @@ func (a *agent) Report() *policy.Report {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.reports) == 0 && a.gauges != nil {
-		return &policy.Report{Traffic: []policy.Traffic{*a.gauges}}
+		return &policy.Report{Traffic: []policy.Traffic{*a.gauges}, Notices: a.notices}
 	}
 	if len(a.reports) == 0 {
-		return &policy.Report{}
+		return &policy.Report{Notices: a.notices}
 	}
 	r := a.reports[0]
 	a.reports = a.reports[1:]
@@ -73,6 +74,13 @@ func (a *agent) setGauges(gauges *policy.Traffic) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.gauges = gauges
+}
+
+// setNotices has the agent say this of pods from now on.
+func (a *agent) setNotices(notices ...policy.CaptureProblem) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.notices = notices
 }
 
 // workloads names the pods of the agent's snapshot.

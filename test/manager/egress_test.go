@@ -9,6 +9,7 @@ import (
 	certificatesv1beta1 "k8s.io/api/certificates/v1beta1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
@@ -72,5 +73,24 @@ var _ = Describe("the egress authority", func() {
 		Eventually(func() error { return suite.admin.Get(ctx, key, cm) }).Should(Satisfy(apierrors.IsNotFound))
 		Expect(suite.admin.Delete(ctx, p)).To(Succeed())
 		Eventually(func() *x509.Certificate { return issuerOf(a) }).Should(BeNil())
+	}, SpecTimeout(time.Minute))
+
+	It("says of a policy what is not intercepted, with the count, as long as agents do", func(ctx SpecContext) {
+		ns := newNamespace(ctx)
+		a := newAgent(ctx, nodeName(ns, 1))
+		givenPod(ctx, newPod(ns, "a", nodeName(ns, 1)))
+		p := givenPolicy(ctx, ns, "p", intercepted)
+		eventually(ctx, p, map[string]string{v1alpha1.ConditionReady: "True/Ready"})
+		Expect(statusNow(ctx, p).Destinations[0].Enforced).To(Equal(v1alpha1.EnforcementFull))
+		a.setNotices(policy.CaptureProblem{
+			Namespace: ns, Pod: "a", Policies: []policy.ID{{Namespace: ns, Name: "p"}}, Reason: policy.NoticeTLSNotTrusted,
+			Message: "it ended 3 TLS handshakes to api.tax.example since it does not trust the egress CA",
+		})
+		s := eventually(ctx, p, map[string]string{v1alpha1.ConditionReady: "True/Ready", v1alpha1.ConditionPartiallyEnforced: "True/TLSNotTrusted"})
+		Expect(s.Destinations[0].Enforced).To(Equal(v1alpha1.EnforcementPartial))
+		Expect(s.Destinations[0].NotEnforced).To(Equal([]v1alpha1.NotEnforcedField{{Field: "to[0].tls.mode", Reason: v1alpha1.ReasonTLSNotTrusted}}))
+		Expect(meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionPartiallyEnforced).Message).To(ContainSubstring("ended 3 TLS handshakes"))
+		a.setNotices()
+		Eventually(func() v1alpha1.Enforcement { return statusNow(ctx, p).Destinations[0].Enforced }).Should(Equal(v1alpha1.EnforcementFull))
 	}, SpecTimeout(time.Minute))
 })

@@ -24,6 +24,8 @@ type parsing struct {
 	session h1.Session
 	// http2 serves a connection that carries HTTP/2; nil: it does not.
 	http2 *h2.Session
+	// intercepted is the connection's TLS that has ended here; nil: it has not.
+	intercepted *intercepted
 }
 
 // run carries the connection to its end. What is on the stack while a connection is idle is most of what it costs, so the functions
@@ -53,6 +55,7 @@ func (c *connection) serve(shed bool) {
 		c.passOn(c.http2.Prefix())
 	}
 	c.session.Close()
+	c.intercepted.served(&c.client, c.srv.closedAtOnce)
 	c.parsing = nil
 }
 

@@ -100,9 +100,13 @@ type fakeRecorder struct {
 	panicked atomic.Pointer[routes.Attempt]
 	// opaque is about connections that were passed through.
 	opaque struct{ opened, closed, sent, received atomic.Int64 }
+	// handshakes are those of pods whose TLS is intercepted.
+	handshakes [routes.HandshakeCount]atomic.Int64
 }
 
 func (o *fakeRecorder) Recorder(policy.ID, string) routes.Recorder { return o }
+
+func (o *fakeRecorder) Handshake(h routes.Handshake) { o.handshakes[h].Add(1); o.notify() }
 
 func (o *fakeRecorder) OpaqueOpened() { o.opaque.opened.Add(1); o.notify() }
 

@@ -26,9 +26,9 @@ func (c *connection) identify() bool {
 			return false
 		}
 	case route.HTTP1:
-		return !c.routes.Originates() || c.identifyClear()
+		return !c.routes.MeetsTLS() || c.identifyClear()
 	case route.HTTP2:
-		if !c.routes.Originates() || c.identifyClear() {
+		if !c.routes.MeetsTLS() || c.identifyClear() {
 			c.serveHTTP2()
 		}
 		return false
@@ -46,8 +46,8 @@ func (c *connection) identify() bool {
 	return c.decide(proto, nil)
 }
 
-// identifyClear passes through a client that speaks TLS by itself, though the agent was to do that for it: it verifies its server. Others
-// speak HTTP, and first.
+// identifyClear finds out whether a client speaks HTTP in the clear, as most do where the agent is to speak TLS for them; they speak first. One
+// that speaks TLS by itself is passed through, unless its TLS is to end here: it verifies its server.
 func (c *connection) identifyClear() bool {
 	if c.awaitClient(time.Time{}) != nil {
 		return true // its end is the session's to see
@@ -78,25 +78,15 @@ func (c *connection) decide(proto detect.Protocol, s *tunnel.ServerConn) (http b
 		c.serveHTTP2()
 		return false
 	case detect.TLS:
-		why = PassedTLS
-		if !c.identifyName() {
+		var end ended
+		if end, why = c.identifyTLS(); end != passedOn {
 			s.Close()
-			return false
+			return end == forHTTP1
 		}
 	case detect.Undecided, detect.Other, detect.Silent:
 	}
 	c.passThrough(why, s, c.session.Buffered())
 	return false
-}
-
-// identifyName finds out for which name a TLS connection is, where that matters. It reports false if the connection has failed.
-func (c *connection) identifyName() (ok bool) {
-	if !c.routes.NeedsName() {
-		return true
-	}
-	hello, err := detect.WaitHello(&c.session, &c.session)
-	c.routes.NameWhole(hello.Name)
-	return err == nil
 }
 
 // identifyLate deals with a client that has sent nothing: the server may be the first to speak, or the client has made the

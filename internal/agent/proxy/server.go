@@ -40,11 +40,14 @@ const (
 	PassedOther
 	// PassedShed: the agent or the pod has more connections than it may have.
 	PassedShed
+	// PassedDistrust: its TLS was to end here, and the pod does not trust that. PassedNoIssuer: the node cannot do it.
+	PassedDistrust
+	PassedNoIssuer
 	// PassedCount is the number of reasons.
 	PassedCount
 )
 
-var passedNames = [PassedCount]string{"declared", "unmatched", "tls", "other", "shed"}
+var passedNames = [PassedCount]string{"declared", "unmatched", "tls", "other", "shed", "tls_not_trusted", "tls_no_issuer"}
 
 // String returns the reason as metrics show it.
 func (p Passed) String() string { return passedNames[min(p, PassedCount-1)] }
@@ -71,7 +74,7 @@ type Options struct {
 	ReplayMemory         int64
 
 	// for tests, instead of the constants
-	sniffDelay, headTimeout, lingerFor, connect time.Duration
+	sniffDelay, headTimeout, lingerFor, connect, closedAtOnce time.Duration
 }
 
 // Server serves captured connections.
@@ -90,6 +93,8 @@ type Server struct {
 	connector tunnel.Connector
 	// sniffDelay is how long a client may be silent before its server is connected to.
 	sniffDelay time.Duration
+	// closedAtOnce is how soon a client closes that does not accept the certificate.
+	closedAtOnce time.Duration
 
 	// atomic
 	draining atomic.Bool
@@ -113,9 +118,9 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		store: o.Store, events: o.Events, limit: orDefault(o.MaxConnections, DefaultMaxConnections),
-		podLimit:    orDefault(o.MaxConnectionsPerPod, DefaultMaxConnectionsPerPod),
-		replay:      resilience.NewReplayMemory(orDefault(o.ReplayMemory, int64(DefaultReplayMemory))),
-		sniffDelay:  orDefault(o.sniffDelay, detect.MaxDelay),
+		podLimit:   orDefault(o.MaxConnectionsPerPod, DefaultMaxConnectionsPerPod),
+		replay:     resilience.NewReplayMemory(orDefault(o.ReplayMemory, int64(DefaultReplayMemory))),
+		sniffDelay: orDefault(o.sniffDelay, detect.MaxDelay), closedAtOnce: orDefault(o.closedAtOnce, closedAtOnce),
 		defaults:    policy.Defaults(),
 		connections: map[*connection]struct{}{}, perPod: map[string]int{}, done: make(chan struct{}),
 	}

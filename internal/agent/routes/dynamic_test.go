@@ -131,7 +131,7 @@ func TestAPodsOwnBreakersEndWithIt(t *testing.T) {
 	install(t, s, snap)
 	routeTo(t, s, "a", "192.0.2.1:1")
 	trip(t, routeTo(t, s, "b", "192.0.2.1:1"))
-	breakers := func() int { return len(s.states.all["k"][stateKey{"k", "192.0.2.1:1"}].breakers) }
+	breakers := func() int { return len(s.states.all["k"][stateKey{binding: "k", destination: "192.0.2.1:1"}].breakers) }
 	if breakers() != 2 {
 		t.Fatalf("%d breakers", breakers())
 	}

@@ -25,6 +25,7 @@ type entry struct {
 	// atomic
 	forgotten atomic.Bool
 	used      atomic.Bool // since the last search for one to forget
+	trust     trust       // of the pod, where its TLS is intercepted
 
 	binding *Binding      // that the pool is configured by; guarded by Table.installing once the entry can be found
 	place   *list.Element // among the dynamic ones of its pod, nil if it is not dynamic; guarded by Table.mu

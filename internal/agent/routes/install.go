@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"time"
 
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -41,12 +42,17 @@ func (s *Table) Install(from *policy.Snapshot) []Rejection {
 	defer s.installing.Unlock()
 	s.installs++
 	profiles, rejected := s.compile(next)
+	signer, err := s.issuerOf(from)
+	if err != nil {
+		rejected = append(rejected, rejectIssuer(from, rejected, err)...)
+	}
 	if len(rejected) > 0 {
 		return rejected
 	}
 	old := s.current.Load()
 	v := s.compose(next, profiles, old)
 	s.profiles = profiles
+	s.setIssuer(signer, time.Now())
 	s.replace(old, v)
 	return nil
 }

@@ -26,6 +26,8 @@ type Recorder interface {
 	OpaqueOpened()
 	// OpaqueClosed reports its end, and how many bytes went to the server and came from it.
 	OpaqueClosed(sent, received int64)
+	// Handshake reports what has become of the TLS of a pod that is to be intercepted.
+	Handshake(h Handshake)
 }
 
 // Attempt is one attempt of a call.
@@ -82,3 +84,6 @@ func (Discard) OpaqueOpened() {}
 
 // OpaqueClosed implements Recorder.
 func (Discard) OpaqueClosed(int64, int64) {}
+
+// Handshake implements Recorder.
+func (Discard) Handshake(Handshake) {}

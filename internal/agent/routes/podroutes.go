@@ -19,6 +19,7 @@ type PodRoutes struct {
 type routeKey struct {
 	binding     *Binding
 	destination string
+	intercepted bool
 }
 
 // Candidate is a binding that may govern the calls of a connection.
@@ -30,6 +31,8 @@ type Candidate struct {
 	Pinned bool
 	// unlessNamed: requests that name the Service are not pinned, because the node may have chosen the address.
 	unlessNamed bool
+	// intercepted: the connection's TLS ends at the agent.
+	intercepted bool
 }
 
 // Candidates returns the bindings that can govern a connection to original, in order of precedence. Those behind one that
@@ -67,7 +70,7 @@ func (t *PodRoutes) Route(c *Candidate, host []byte, original netip.AddrPort) (*
 		destination = original.String()
 	}
 	t.mu.Lock()
-	route := t.routes[routeKey{c.Binding, destination}]
+	route := t.routes[routeKey{c.Binding, destination, c.intercepted}]
 	t.mu.Unlock()
 	if route != nil && !route.Stale() {
 		route.entry.use()
@@ -86,12 +89,12 @@ func (t *PodRoutes) remember(r *Route, destination string) {
 	if t.routes == nil {
 		t.routes = map[routeKey]*Route{}
 	}
-	t.routes[routeKey{r.Binding, destination}] = r
+	t.routes[routeKey{r.Binding, destination, r.entry.key.intercepted}] = r
 }
 
 // forget drops the route of an entry that was forgotten. It expects the table's lock.
 func (t *PodRoutes) forget(e *entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.routes, routeKey{t.profile.byKey[e.key.binding], e.key.destination})
+	delete(t.routes, routeKey{t.profile.byKey[e.key.binding], e.key.destination, e.key.intercepted})
 }

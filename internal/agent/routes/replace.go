@@ -88,7 +88,7 @@ func (v *version) configure(e *entry) bool {
 		return false
 	}
 	b := t.profile.byKey[e.key.binding]
-	if b == nil || !b.knows(e.key.destination) {
+	if b == nil || !b.knows(e.key.destination) || e.key.intercepted && !b.Intercepts() {
 		return false
 	}
 	if e.binding == b {

@@ -9,8 +9,12 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// stateKey names what one binding keeps about one concrete destination.
-type stateKey struct{ binding, destination string }
+// stateKey names what one binding keeps about one concrete destination. What is intercepted, and so encrypted on the way to the server, has
+// nothing in common with what pods send there in the clear.
+type stateKey struct {
+	binding, destination string
+	intercepted          bool
+}
 
 // state is kept about one binding at one concrete destination, for all pods of the node. It is guarded by Table.mu.
 type state struct {
@@ -64,14 +68,14 @@ func (s *states) use(st *state) {
 // newState makes the state of a key as the bindings of the key that are in force say.
 func newState(k stateKey, of versions) *state {
 	return &state{
-		key: k, cluster: upstream.NewCluster(of.hosts(k.destination)), security: of.security(nil, k.destination), proxy: of.proxy(k.destination),
+		key: k, cluster: upstream.NewCluster(of.hosts(k.destination)), security: of.security(nil, k), proxy: of.proxy(k.destination),
 		breakers: map[breakerKey]*resilience.Breaker{}, budgets: map[budgetKey]*resilience.Budget{},
 	}
 }
 
 // configure has connections made as the bindings of the key say that are in force.
 func (st *state) configure(of versions) {
-	st.security, st.proxy = of.security(st.security, st.key.destination), of.proxy(st.key.destination)
+	st.security, st.proxy = of.security(st.security, st.key), of.proxy(st.key.destination)
 }
 
 // left notes that a pod has no use for a dynamic state any more.

@@ -37,6 +37,8 @@ type Table struct {
 	version    atomic.Uint64
 	translated atomic.Uint32
 	current    atomic.Pointer[version]
+	issuer     atomic.Pointer[issuer]
+	unissued   atomic.Int64 // a transport.Instant: since when there should be an issuer and is none; 0: there is no need, or one
 
 	installing sync.Mutex // serialises Install; taken before mu
 	// guarded by installing

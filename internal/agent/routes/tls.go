@@ -67,6 +67,9 @@ func (b *Binding) secure(m material, old *Binding) (err error) {
 // Originates reports whether the agent speaks TLS to the binding's hosts, while pods speak in the clear.
 func (b *Binding) Originates() bool { return b.source.To.TLS.Mode == policy.TLSOriginate }
 
+// Secured reports whether the agent speaks TLS to the host of the route.
+func (r *Route) Secured() bool { return r.Originates() || r.entry.key.intercepted }
+
 // Connects returns the address that is connected to for a call to an address.
 func (b *Binding) Connects(original netip.AddrPort) netip.AddrPort {
 	if port := b.source.To.TLS.Port; port != 0 {
@@ -87,9 +90,12 @@ func (s server) Handshake(c *transport.Conn, multiplexed bool) error {
 }
 
 // security returns how the newest version has connections to a destination secured, given how they are.
-func (v versions) security(now upstream.Security, destination string) upstream.Security {
+func (v versions) security(now upstream.Security, k stateKey) upstream.Security {
 	b := v[0]
-	if b.client == nil {
+	switch {
+	case k.intercepted && !b.Intercepts(): // for connections of before
+		return now
+	case b.client == nil, b.Intercepts() && !k.intercepted:
 		return nil
 	}
 	if s, ok := now.(server); ok && s.Client() == b.client {
@@ -97,7 +103,7 @@ func (v versions) security(now upstream.Security, destination string) upstream.S
 	}
 	name := b.source.To.TLS.ServerName
 	if name == "" {
-		name = hostOf(destination)
+		name = hostOf(k.destination)
 	}
 	return server{b.client.Server(name)}
 }

@@ -7,6 +7,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy"
+	"fairlead.dev/fairlead/internal/agent/routes"
 )
 
 // Collector shows what a Meter counted to Prometheus.
@@ -147,6 +148,9 @@ func (s *scrape) counts(k recorderKey, c *counts) {
 	}
 	for i, n := range c.tls {
 		s.putSeen(tlsFailures, n, id, k.target, tlsReasons[i].label)
+	}
+	for i, n := range c.handshakes {
+		s.putSeen(handshakes, n, id, k.target, routes.Handshake(i).String())
 	}
 	s.put(opaque, float64(c.opaque), id, k.target)
 	s.put(opaqueOpen, float64(c.opaqueOpen()), id, k.target)

@@ -211,6 +211,9 @@ func TestEveryFamilyIsCollected(t *testing.T) {
 // exercise lets everything happen that can happen.
 func exercise(r routes.Recorder) {
 	statuses := []int{0, 100, 200, 301, 404, 503, 999}
+	for h := range routes.HandshakeCount {
+		r.Handshake(h)
+	}
 	for _, why := range tlsReasons {
 		r.AttemptDone(&routes.Attempt{Kind: call.TLSFailed, Detail: why.detail})
 	}

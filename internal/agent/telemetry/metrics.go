@@ -19,6 +19,7 @@ const (
 	truncated
 	grpcCalls
 	tlsFailures
+	handshakes
 	opaque
 	opaqueOpen
 	opaqueBytes
@@ -71,6 +72,9 @@ var catalogue = [familyCount]metric{
 		prometheus.CounterValue, also("status")},
 	tlsFailures: {"fairlead_proxy_tls_failures_total",
 		"Attempts that failed in TLS with their upstream, by why.", prometheus.CounterValue, also("reason")},
+	handshakes: {"fairlead_proxy_pod_handshakes_total",
+		"Connections of pods whose TLS is to be intercepted, by what has become of that: ok once a request has come; those that are declined or passed are passed through.",
+		prometheus.CounterValue, also("result")},
 	opaque: {"fairlead_proxy_opaque_connections_total",
 		"Connections governed by a policy that were passed through without being understood.", prometheus.CounterValue, perPolicy},
 	opaqueOpen: {"fairlead_proxy_opaque_open_connections",

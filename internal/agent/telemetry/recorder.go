@@ -54,6 +54,8 @@ type shard struct {
 	sent      atomic.Uint64 // by connections passed through that have ended, to their servers
 	received  atomic.Uint64 // and from them
 
+	handshakes [routes.HandshakeCount]atomic.Uint64
+
 	_ [64]byte // the next shard's first counters are not in the cache line of this one's last
 }
 
@@ -123,6 +125,11 @@ func (r *recorder) OpaqueClosed(sent, received int64) {
 	s.received.Add(uint64(max(received, 0)))
 }
 
+// Handshake implements routes.Recorder.
+func (r *recorder) Handshake(h routes.Handshake) {
+	r.shard().handshakes[min(h, routes.HandshakeCount-1)].Add(1)
+}
+
 // counts are the sums of a recorder's shards.
 type counts struct {
 	calls     [resultCount][call.RetryDecisionCount]uint64 // cut ones too
@@ -139,6 +146,8 @@ type counts struct {
 	opaqueEnd uint64
 	sent      uint64
 	received  uint64
+
+	handshakes [routes.HandshakeCount]uint64
 }
 
 // sum adds up the shards into c.
@@ -167,6 +176,7 @@ func (r *recorder) sum(c *counts) {
 		c.truncated += s.truncated.Load()
 		addAll(c.grpc[:], s.grpc[:])
 		addAll(c.tls[:], s.tls[:])
+		addAll(c.handshakes[:], s.handshakes[:])
 		c.opaqueEnd += s.opaqueEnd.Load()
 		c.opaque += s.opaque.Load()
 		c.sent += s.sent.Load()
@@ -187,6 +197,9 @@ func addAll(to []uint64, from []atomic.Uint64) {
 // events is how much has happened at all: it moves when anything was counted.
 func (c *counts) events() uint64 {
 	n := c.opaque + c.opaqueEnd
+	for _, h := range c.handshakes {
+		n += h
+	}
 	for i := range c.tryTook {
 		n += c.tryTook[i]
 	}

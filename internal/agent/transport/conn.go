@@ -29,8 +29,8 @@ type Conn struct {
 	socket Socket
 	raw    syscall.RawConn
 	fd     int
-	// layer is what the bytes go through, nil for a plain connection; set before they do.
-	layer Layer
+	// layer is what the bytes go through, nil for a plain connection. It is set before they do, maybe while others close the connection.
+	layer atomic.Pointer[Layer]
 
 	// scratch of the read under way, for the callback below
 	before func() error
@@ -69,7 +69,7 @@ func New(s Socket) (*Conn, error) {
 }
 
 // Plain reports whether what is read and written is what travels on the socket, so that the kernel can move it (see Mover).
-func (c *Conn) Plain() bool { return c.layer == nil }
+func (c *Conn) Plain() bool { return c.layer.Load() == nil }
 
 // RemoteAddr is the peer's address; it is invalid when the connection has ended.
 func (c *Conn) RemoteAddr() netip.AddrPort { return peerAddr(c.raw) }
@@ -100,7 +100,7 @@ func peerAddr(raw syscall.RawConn) netip.AddrPort {
 
 // Close closes the connection. A peer behind a layer learns that this is on purpose, except after ResetOnClose.
 func (c *Conn) Close() error {
-	if c.layer != nil || c.ended.Load() != 0 {
+	if c.layer.Load() != nil || c.ended.Load() != 0 {
 		_ = c.Pin(c.leave) // fails when closed already
 	}
 	return c.socket.Close()
@@ -108,8 +108,8 @@ func (c *Conn) Close() error {
 
 // leave is what precedes the closing of the descriptor.
 func (c *Conn) leave() {
-	if c.layer != nil && !c.reset.Load() {
-		c.layer.Leave()
+	if l := c.layer.Load(); l != nil && !c.reset.Load() {
+		(*l).Leave()
 	}
 	if c.ended.Load() != 0 {
 		c.ended.Or(uint32(ending(c.fd)))
@@ -118,8 +118,8 @@ func (c *Conn) leave() {
 
 // CloseWrite tells the peer that nothing follows what was written. It can still be read from.
 func (c *Conn) CloseWrite() error {
-	if c.layer != nil {
-		return c.layer.CloseWrite()
+	if l := c.layer.Load(); l != nil {
+		return (*l).CloseWrite()
 	}
 	return c.shutdown()
 }

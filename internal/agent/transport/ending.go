@@ -23,7 +23,7 @@ func (c *Conn) Peek() State {
 
 // PeekInto is Peek, and copies the first bytes that wait to be read.
 func (c *Conn) PeekInto(p []byte) (int, State) {
-	if c.layer != nil {
+	if !c.Plain() {
 		return c.peekLayer(p)
 	}
 	n, err := recv(c.fd, p, unix.MSG_PEEK)

@@ -14,6 +14,8 @@ type Key struct {
 	Pod         string // UID
 	Binding     string // policy.Binding.Key
 	Destination string
+	// Intercepted: for calls whose pod speaks TLS. They have nothing in common with those that it makes in the clear.
+	Intercepted bool
 }
 
 // Pools holds all pools of an agent and keeps them tidy. What concerns one pod does not walk over the pools of others.

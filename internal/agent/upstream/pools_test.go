@@ -13,7 +13,7 @@ func TestDockKeepsPoolsApart(t *testing.T) {
 	ran := make(chan error, 1)
 	go func() { ran <- d.Run(ctx) }()
 	var pools [3]*Pool
-	keys := [...]Key{{"p1", "b", "d"}, {"p2", "b", "d"}, {"p2", "b", "e"}}
+	keys := [...]Key{{Pod: "p1", Binding: "b", Destination: "d"}, {Pod: "p2", Binding: "b", Destination: "d"}, {Pod: "p2", Binding: "b", Destination: "e"}}
 	for i, k := range keys {
 		pools[i], _ = newPool(t, nil, s.addr)
 		d.Put(k, pools[i])

@@ -24,6 +24,8 @@ type Destination struct {
 	Protocol v1alpha1.Protocol
 	// MeetsQUIC says that calls to it could be made over QUIC too.
 	MeetsQUIC bool
+	// Intercepts says that agents end its pods' TLS.
+	Intercepts bool
 }
 
 // Destinations describes the entries of to in their order.
@@ -36,6 +38,7 @@ func (p *Policy) Destinations() []Destination {
 			out[i].Service = t.Service
 		}
 		out[i].MeetsQUIC = t.Kind != policy.TargetService && t.coversPort(https)
+		out[i].Intercepts = p.To[t.index].TLS != nil && p.To[t.index].TLS.Mode == v1alpha1.TLSIntercept
 	}
 	return out
 }

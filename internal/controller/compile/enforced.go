@@ -53,7 +53,7 @@ var enforced = strings.Fields(`
 	to[].service.name to[].service.namespace to[].service.port to[].host to[].ports
 	to[].via.proxy to[].via.mode to[].via.credentialsRef.name
 	to[].cidr.block to[].cidr.except to[].cidr.ports to[].any
-	to[].tls.sni to[].tls.port to[].tls.clientCertificateRef.name
+	to[].tls.mode to[].tls.sni to[].tls.port to[].tls.clientCertificateRef.name to[].tls.passthroughAfter
 	to[].tls.caBundleRef.kind to[].tls.caBundleRef.name to[].tls.caBundleRef.key
 `)
 
@@ -64,7 +64,6 @@ var enforcedValues = map[string][]string{
 	"circuitBreaker.sharing": {"Node", "Pod"},
 	"to[].protocol":          {"Auto", "HTTP", "HTTP2", "GRPC"},
 	"to[].cidr.protocol":     {"Auto", "HTTP", "HTTP2", "GRPC"},
-	"to[].tls.mode":          {"Passthrough", "Originate"},
 }
 
 // notEnforced lists the fields that agents do not act on. An entry stands for itself and everything below it, and is shown as it
@@ -78,7 +77,6 @@ var notEnforced = []string{
 	"fallback",
 	"observability.tracing",
 	"observability.requestHeaders",
-	"to[].tls.passthroughAfter",
 	"rollout",
 }
 
@@ -249,9 +247,6 @@ func (u *unenforced) target(i int, d *v1alpha1.Destination) {
 		u.add(UnenforcedField{at + "host", v1alpha1.ReasonEncrypted, i})
 	case mayBeHTTPS(d):
 		u.add(UnenforcedField{at + portsField(d), v1alpha1.ReasonEncrypted, i})
-	}
-	if t := d.TLS; t != nil && t.Mode != "" && !enforcedValue("to[].tls.mode", string(t.Mode)) {
-		u.add(UnenforcedField{at + "tls.mode", v1alpha1.ReasonNotYetSupported, i})
 	}
 }
 

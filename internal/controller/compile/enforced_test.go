@@ -91,7 +91,6 @@ func TestUnenforcedFields(t *testing.T) {
 			}},
 			want: []UnenforcedField{
 				{"to[0].host", v1alpha1.ReasonEncrypted, 0},
-				{"to[2].tls.mode", v1alpha1.ReasonNotYetSupported, 2},
 				{"to[4].cidr.protocol", v1alpha1.ReasonOpaqueProtocol, 4},
 				{"to[6].ports", v1alpha1.ReasonEncrypted, 6},
 				{"to[7].cidr.ports", v1alpha1.ReasonEncrypted, 7},

@@ -11,7 +11,7 @@ import (
 
 // readVia reads through which proxy a host is called.
 func readVia(t target, in *v1alpha1.Via) (target, *Problem) {
-	if in == nil || in.Mode == v1alpha1.ViaDirect {
+	if in == nil || in.Mode == v1alpha1.SwitchDisabled {
 		return t, nil
 	}
 	host, text, err := net.SplitHostPort(in.Proxy)
@@ -26,7 +26,7 @@ func readVia(t target, in *v1alpha1.Via) (target, *Problem) {
 // viaUses lists what the proxy of an entry of to refers to.
 func viaUses(src *Source, i int) []use {
 	v := src.To[i].Via
-	if v == nil || v.CredentialsRef == nil {
+	if v == nil || v.Mode == v1alpha1.SwitchDisabled || v.CredentialsRef == nil {
 		return nil
 	}
 	return []use{secretUse(src, fmt.Sprintf("to[%d].via.credentialsRef", i), v.CredentialsRef, policy.ReferenceCredentials)}

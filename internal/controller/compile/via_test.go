@@ -101,7 +101,7 @@ func TestAProxyIsTakenFromTheBroaderTargetWhereTheNarrowerSaysNothing(t *testing
 	elsewhere := broad
 	elsewhere.Ports = []int32{8443}
 	direct := host("a.example")
-	direct.Via = &v1alpha1.Via{Mode: v1alpha1.ViaDirect}
+	direct.Via = &v1alpha1.Via{Mode: v1alpha1.SwitchDisabled, Proxy: "other.example:8080", CredentialsRef: &v1alpha1.SecretReference{Name: "none"}}
 	inherited := policy.Via{Host: "proxy.example", Port: 3128}
 	for name, tc := range map[string]struct {
 		broad, narrow v1alpha1.Destination

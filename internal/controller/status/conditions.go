@@ -160,6 +160,12 @@ func partiallyEnforcedCondition(v *index.View, agents *Reports) (metav1.Conditio
 		reasons = append(reasons, v1alpha1.ReasonNotCaptured)
 		sentences = append(sentences, describeProblems(problems))
 	}
+	for _, reason := range interceptionReasons {
+		if notices := noticesOf(&agents.Figures, reason); len(notices) > 0 {
+			reasons = append(reasons, reason)
+			sentences = append(sentences, describeUnintercepted(reason, notices))
+		}
+	}
 	if lacking := agents.Rollout.LeftOut; len(lacking) > 0 && v.Mode == v1alpha1.ModeEnforce {
 		reasons = append(reasons, v1alpha1.ReasonOlderAgents)
 		sentences = append(sentences, describeLeftOut(lacking))

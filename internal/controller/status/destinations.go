@@ -38,6 +38,9 @@ func destinationStatuses(v *index.View, f *distribute.Figures, base *v1alpha1.Po
 		if d.MeetsQUIC && quicSeen(f) {
 			addQUICSeen(&s, d.Index)
 		}
+		if d.Intercepts {
+			addUnintercepted(&s, d.Index, f)
+		}
 		s.TLSFailures = tlsFailures(f, d.Target)
 		out = append(out, s)
 	}

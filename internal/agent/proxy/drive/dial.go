@@ -63,7 +63,7 @@ func (d *Dialling) Dial(ctx context.Context) (upstream.Lease, error) {
 // dial makes a new connection for an attempt that was placed. Without one, next says what follows.
 func (x *Exchange) dial(a call.Action, until time.Time) (l upstream.Lease, next call.Action) {
 	d := Dialling{
-		Request: &x.slot, Pool: x.Route.Pool, Route: x.Route, Plan: x.Plan, Secured: x.Route.Originates() && !x.Unsecured,
+		Request: &x.slot, Pool: x.Route.Pool, Route: x.Route, Plan: x.Plan, Secured: x.Route.Secured() && !x.Unsecured,
 		ConnectTimeout: x.ConnectTimeout, Now: x.Now, Until: until,
 	}
 	end, late := d.limits()

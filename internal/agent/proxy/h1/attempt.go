@@ -261,21 +261,13 @@ func (t *attempt) lastProgress(now time.Time) time.Time {
 	if got := t.in.received; got != t.receivedBefore {
 		t.receivedBefore, t.receivedAt = got, now
 	}
-	moved := t.moved()
+	t.mu.Lock()
+	moved := t.progressAt
+	t.mu.Unlock()
 	if moved.After(t.receivedAt) {
 		return moved
 	}
 	return t.receivedAt
-}
-
-// moved is when a byte of the request last went.
-func (t *attempt) moved() time.Time {
-	if !t.streaming {
-		return t.progressAt
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.progressAt
 }
 
 var _ io.Writer = (*attempt)(nil)
@@ -294,11 +286,6 @@ func (t *attempt) Write(p []byte) (int, error) {
 // tryWrite writes what the kernel takes at once. That and the account of it are one step for others: who has an answer to the
 // whole request finds that the whole was sent.
 func (t *attempt) tryWrite(p []byte) (int, error) {
-	if !t.streaming { // take has just said when it began, and writeSlowly says when it goes on
-		n, err := t.Lease.TryWrite(p)
-		t.sent += n
-		return n, err
-	}
 	t.mu.Lock()
 	n, err := t.Lease.TryWrite(p)
 	t.wrote(n, len(p))

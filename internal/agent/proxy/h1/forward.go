@@ -56,10 +56,13 @@ func (x *exchange) forward(t *attempt, until time.Time) step {
 	return x.answered(t, keep)
 }
 
+// draining reports whether the client's connection must end with the next response, whatever that is.
+func (x *exchange) draining() bool { return x.driver.draining() || x.s.routes.Ends() }
+
 // closing reports whether the client's connection must end with this response.
 func (x *exchange) closing(t *attempt) bool {
 	switch {
-	case x.driver.draining():
+	case x.draining():
 		return true
 	case x.Pinned && !t.response.KeepAlive: // the client chose the server, and may want to choose again as the server does
 		return true

@@ -20,7 +20,7 @@ func (x *exchange) reject() step {
 	// Where the client chose the address, a failure to reach it ends its connection as it would without a proxy, so that the client
 	// looks the name up again.
 	failed := r.Status == http.StatusBadGateway || r.Status == http.StatusGatewayTimeout
-	keep := x.request.KeepAlive && !x.driver.draining() && !(x.Pinned && failed) && x.upload.finish()
+	keep := x.request.KeepAlive && !x.draining() && !(x.Pinned && failed) && x.upload.finish()
 	switch {
 	case !keep:
 		r.ConnOption = http1.ConnClose

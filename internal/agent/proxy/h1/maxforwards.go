@@ -11,7 +11,7 @@ import (
 func (x *exchange) answerMaxForwards() step {
 	s := x.s
 	x.upload.begin(&s.in, &x.request, 0)
-	keep := x.request.KeepAlive && !x.driver.draining() && x.upload.finish()
+	keep := x.request.KeepAlive && !x.draining() && x.upload.finish()
 	say := http1.NoConnOption
 	switch {
 	case !keep:

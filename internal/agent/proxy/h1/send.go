@@ -63,7 +63,7 @@ func (t *attempt) writeSlowly(p []byte) (done int, err error) {
 		}
 	}
 	if !t.streaming {
-		t.x.Now, t.progressAt = now, taken
+		t.x.Now = now
 	}
 	return done, nil
 }

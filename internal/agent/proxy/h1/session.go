@@ -41,6 +41,13 @@ func (s *Session) Init(d *Driver, client *drive.Client, routes *route.Selector) 
 	s.in.attach(client.Conn)
 }
 
+// Restart forgets what was read, which was for a layer below, and reads from what is on top of the connection by now.
+func (s *Session) Restart() {
+	s.in.reader.Close()
+	s.in.filled = false
+	s.in.attach(s.client.Conn)
+}
+
 // endLook is how soon after a request a session checks whether the client has ended its side with it.
 const endLook = time.Second
 

@@ -34,10 +34,10 @@ func (s *Session) Drain() {
 	b.flush()
 }
 
-// sayLeaving asks the client, once, to open no more streams if the agent drains. It learns which is the last one when it has answered the
+// sayLeaving asks the client, once, to open no more streams if the agent drains or the connection has outlived what governs it. It learns which is the last one when it has answered the
 // PING behind that, since until then it may open streams.
 func (s *Session) sayLeaving(b *batch) {
-	if s.leaving >= warned || !s.driver.Draining() {
+	if s.leaving >= warned || !s.driver.Draining() && !s.routes.Ends() {
 		return
 	}
 	s.leaving = warned

@@ -144,7 +144,7 @@ func (x *stream) target() {
 		return
 	}
 	x.pool, x.recorder, x.plan, x.pinned = r.Pool, r.Recorder(), route.PlanFor(r, &x.head), s.routes.Pinned()
-	x.to, x.secured = r.Connects(s.client.Original), r.Originates()
+	x.to, x.secured = r.Connects(s.client.Original), r.Secured()
 }
 
 // act does what the call says, until something has to be waited for.

@@ -46,9 +46,13 @@ type Selector struct {
 	whole string
 	named bool
 
-	pinned   bool // calls of route go to the address that the connection is for
-	governed bool // a policy has governed a request of this connection
-	http2    bool // see SpeakHTTP2
+	// the route of a connection whose TLS ends at the agent; nil: it does not
+	intercepted *routes.Route
+	accepted    bool // a request has come on it
+	ends        bool // see Ends
+	pinned      bool // calls of route go to the address that the connection is for
+	governed    bool // a policy has governed a request of this connection
+	http2       bool // see SpeakHTTP2
 }
 
 // Init prepares s for a connection, and looks up the policies of its pod. The origin must not change any more.
@@ -83,6 +87,9 @@ func (s *Selector) Select(v View) (r *routes.Route, ok bool) {
 	}
 	if s.route != nil && (s.host == nil || bytes.Equal(s.host, v.Host())) && !s.route.Stale() {
 		return s.route, true
+	}
+	if s.intercepted != nil {
+		return s.selectIntercepted(), true
 	}
 	return s.resolve(v.Host())
 }
@@ -199,16 +206,6 @@ func (s *Selector) MayGoThroughProxy() bool {
 	return false
 }
 
-// Originates reports whether the agent speaks TLS to the hosts of a policy that may govern the connection, while the client does not.
-func (s *Selector) Originates() bool {
-	for i := range s.candidates {
-		if s.candidates[i].Originates() {
-			return true
-		}
-	}
-	return false
-}
-
 // NeedsName reports whether it depends on the name that a connection as a whole is for, which governs it: see NameWhole.
 func (s *Selector) NeedsName() bool { return len(s.candidates) > 0 && s.candidates[0].NeedsHost() }
 
@@ -266,7 +263,7 @@ func (s *Selector) Settings() *policy.Settings {
 }
 
 // Governed reports whether requests of this connection are governed whatever host they name, or one was.
-func (s *Selector) Governed() bool { return s.governed || s.governsAll() }
+func (s *Selector) Governed() bool { return s.governed || s.intercepted != nil || s.governsAll() }
 
 func (s *Selector) governsAll() bool {
 	for i := range s.candidates {

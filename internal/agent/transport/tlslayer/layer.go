@@ -15,6 +15,7 @@ type Layer struct {
 	socket socket
 	info   transport.Info
 
+	opened bool   // see Opened
 	peeked []byte // opened by Peek and not read yet
 	one    [1]byte
 	sealed int // bytes of the user's that socket.out holds; the writing side's
@@ -53,6 +54,7 @@ func (l *Layer) open(p []byte) (n int, err error) {
 			return n, l.readError(err)
 		}
 		n += more
+		l.opened = true
 	}
 	return n, nil
 }

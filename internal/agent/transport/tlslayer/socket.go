@@ -34,9 +34,15 @@ type socket struct {
 	conn    *transport.Conn
 	raw     transport.Raw
 	shaking bool
+	// accepting: the handshake is one with a client; until: it ends then, zero: never.
+	accepting bool
+	until     time.Time
+	// received: the handshake has read from the socket; answered: it has sent something that is no alert; declined: it would have begun with one.
+	received, answered, declined bool
+	records                      *records // that the handshake has read; nil: nobody asks
 
 	// the reading side's
-	in      []byte // received and not read yet, in inBuf
+	in      []byte // received and not read yet, in inBuf, if that is not nil
 	inBuf   *[inSize]byte
 	drained bool  // the socket had no more when it was last asked; the next TryRead asks again
 	err     error // what the socket ended with
@@ -58,8 +64,13 @@ func (s *socket) Read(p []byte) (int, error) {
 		}
 	}
 	n := copy(p, s.in)
+	if s.records != nil {
+		s.records.see(p[:n])
+	}
 	if s.in = s.in[n:]; len(s.in) == 0 {
-		inputs.Put(s.inBuf)
+		if s.inBuf != nil {
+			inputs.Put(s.inBuf)
+		}
 		s.in, s.inBuf = nil, nil
 	}
 	return n, nil
@@ -89,7 +100,8 @@ func (s *socket) receive() error {
 
 func (s *socket) readInto(p []byte) (int, error) {
 	if s.shaking {
-		return s.conn.Read(p, time.Now(), time.Time{})
+		s.received = true
+		return s.conn.Read(p, time.Now(), s.until)
 	}
 	return s.raw.TryRead(p)
 }
@@ -98,6 +110,11 @@ func (s *socket) readInto(p []byte) (int, error) {
 func (s *socket) Write(p []byte) (int, error) {
 	if s.shaking {
 		s.noteAlert(p)
+		if s.accepting && !s.answered && p[0] == recordAlert {
+			s.declined = true
+			return len(p), nil
+		}
+		s.answered = true
 		return s.conn.Write(p)
 	}
 	s.mu.Lock()

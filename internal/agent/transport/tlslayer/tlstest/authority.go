@@ -69,6 +69,21 @@ func (a *Authority) Issue(change func(*x509.Certificate), names ...string) *tls.
 	return &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}
 }
 
+// Issuer issues an intermediate, as nodes get one to make certificates with for pods: for some domains and those below them, or, without any,
+// for all. change, if not nil, has its say before.
+func (a *Authority) Issuer(change func(*x509.Certificate), domains ...string) *tls.Certificate {
+	a.t.Helper()
+	return a.Issue(func(c *x509.Certificate) {
+		c.IsCA, c.BasicConstraintsValid, c.MaxPathLenZero = true, true, true
+		c.KeyUsage, c.ExtKeyUsage = x509.KeyUsageCertSign, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+		c.PermittedDNSDomains, c.PermittedDNSDomainsCritical = domains, true
+		c.ExcludedIPRanges = []*net.IPNet{{IP: make(net.IP, 4), Mask: net.CIDRMask(0, 32)}, {IP: make(net.IP, 16), Mask: net.CIDRMask(0, 128)}}
+		if change != nil {
+			change(c)
+		}
+	})
+}
+
 // SelfSigned returns a certificate for a name that nobody has issued.
 func SelfSigned(t testing.TB, name string) *tls.Certificate {
 	t.Helper()

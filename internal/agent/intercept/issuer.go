@@ -1,0 +1,112 @@
+// Package intercept makes the certificates that pods are shown whose TLS is intercepted: each for one name, signed by the node's issuer.
+//
+// It must not know about connections or policy, must keep what it makes in memory alone, and must log nothing of a key.
+package intercept
+
+import (
+	"container/list"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// maxLeaves bounds the certificates that are kept. What is behind them is made again, which costs a signature.
+const maxLeaves = 1024
+
+// lastMinutes is how long before its end an issuer is used no more: a handshake that begins then would end behind it.
+const lastMinutes = time.Minute
+
+var (
+	// ErrExpired says that the issuer has ended, or has not begun.
+	ErrExpired = errors.New("intercept: the issuer is not valid now")
+	// ErrName says that the issuer may make no certificate for a name.
+	ErrName = errors.New("intercept: the issuer is not for this name")
+)
+
+// Issuer is what the node signs with.
+type Issuer struct {
+	// immutable after New
+	chain [][]byte // its certificate and those above it, in DER
+	certs []*x509.Certificate
+	key   crypto.Signer
+	// leafKey is that of all certificates that it makes: whoever has one has them all, since they are in one process.
+	leafKey *ecdsa.PrivateKey
+
+	mu sync.Mutex
+	// guarded by mu
+	leaves map[leafName]*list.Element // of *leaf
+	recent list.List                  // the one used last in front
+}
+
+// New returns the issuer with a certificate and its key.
+func New(pair *tls.Certificate) (*Issuer, error) {
+	key, ok := pair.PrivateKey.(crypto.Signer)
+	if !ok {
+		return nil, errors.New("the private key of the issuer cannot sign")
+	}
+	i := &Issuer{chain: pair.Certificate, key: key, leaves: map[leafName]*list.Element{}}
+	for n, der := range pair.Certificate {
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, fmt.Errorf("certificate %d of the issuer: %w", n+1, err)
+		}
+		i.certs = append(i.certs, c)
+	}
+	if c := i.certs[0]; !c.IsCA || !c.BasicConstraintsValid || c.KeyUsage&x509.KeyUsageCertSign == 0 {
+		return nil, errors.New("the certificate of the issuer may not sign others")
+	}
+	var err error
+	if i.leafKey, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		return nil, fmt.Errorf("make a key: %w", err)
+	}
+	return i, nil
+}
+
+// Valid reports whether the issuer can sign now.
+func (i *Issuer) Valid(now time.Time) bool {
+	for _, c := range i.certs {
+		if now.Before(c.NotBefore) || !now.Add(lastMinutes).Before(c.NotAfter) {
+			return false
+		}
+	}
+	return true
+}
+
+// Config returns how a client is served that asks for a name and speaks an application protocol (an ALPN). Clients that cannot be served that
+// way are refused before they are sent anything, see tlslayer.Accept.
+//
+// It is the same as long as its certificate is: that is renewed before its end, and each name's sessions are resumed with it alone.
+func (i *Issuer) Config(name, protocol string, now time.Time) (*tls.Config, error) {
+	now = now.Round(0) // certificates go by the clock that is set
+	switch {
+	case !i.Valid(now):
+		return nil, ErrExpired
+	case !validName(name) || !i.permits(name):
+		return nil, ErrName
+	}
+	return i.leafOf(leafName{name, protocol}).config(i, now)
+}
+
+// leafOf returns the place of a certificate, which may have to be made still.
+func (i *Issuer) leafOf(n leafName) *leaf {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if known := i.leaves[n]; known != nil {
+		i.recent.MoveToFront(known)
+		return known.Value.(*leaf)
+	}
+	l := &leaf{leafName: n}
+	i.leaves[n] = i.recent.PushFront(l)
+	if i.recent.Len() > maxLeaves {
+		last := i.recent.Back()
+		delete(i.leaves, i.recent.Remove(last).(*leaf).leafName)
+	}
+	return l
+}

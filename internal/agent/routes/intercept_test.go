@@ -1,0 +1,132 @@
+package routes
+
+import (
+	"testing"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/transport/tlslayer/tlstest"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// interceptedHost is a binding whose pods' TLS ends at the agent, with an authority to verify its host with.
+func interceptedHost(a *tlstest.Authority) (policy.Binding, *policy.Snapshot) {
+	b := binding("k", policy.Target{
+		Kind: policy.TargetHost, Host: "*.example", Ports: []uint16{443}, Protocol: policy.ProtocolHTTP,
+		TLS: policy.TLS{Mode: policy.TLSIntercept, Roots: "ca", Issuer: policy.IssuerName, PassAfter: 2},
+	})
+	snap := snapshot(b)
+	snap.Roots = map[string]*policy.Roots{"ca": {Name: "ca", Certificates: [][]byte{a.Root().Raw}}}
+	return b, snap
+}
+
+// interceptedRoute resolves a route of pod "a" for a name whose TLS ends here.
+func interceptedRoute(t *testing.T, s *Table, name string) *Route {
+	t.Helper()
+	of := s.PodRoutes("a")
+	c := of.Candidates(addr("203.0.113.1:443"))[0]
+	secured := c.Intercepted()
+	r, err := of.Route(&secured, []byte(name), addr("203.0.113.1:443"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// What pods send over TLS and in the clear to one host has no pool, breaker or route in common; only the former is secured.
+func TestInterceptedRoutesAreApart(t *testing.T) {
+	s := newTable(t)
+	b, snap := interceptedHost(tlstest.New(t))
+	b.Base.Breaker = opensAfter(1).Base.Breaker
+	snap.Profiles["p"].Bindings[0] = b
+	install(t, s, snap)
+	of := s.PodRoutes("a")
+	c := of.Candidates(addr("203.0.113.1:443"))[0]
+	plain, err := of.Route(&c, []byte("a.example"), addr("203.0.113.1:443"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	secured := interceptedRoute(t, s, "a.example")
+	if plain == secured || plain.Pool == secured.Pool || plain.Secured() || !secured.Secured() {
+		t.Error("they share something")
+	}
+	if secured.entry.state.security == nil || plain.entry.state.security != nil {
+		t.Error("the wrong one is secured")
+	}
+	if secured.Plan(nil, nil).Breaker == plain.Plan(nil, nil).Breaker {
+		t.Error("they share a breaker")
+	}
+	if again := interceptedRoute(t, s, "a.example"); again != secured {
+		t.Error("a route is resolved twice")
+	}
+	snap.Profiles = map[string]*policy.Profile{"p": {Name: "p", Bindings: []policy.Binding{b}}}
+	snap.Profiles["p"].Bindings[0].Base.Retry.MaxRetries = 1
+	install(t, s, snap)
+	if after := interceptedRoute(t, s, "a.example"); after.Pool != secured.Pool || after.entry.state.security != secured.entry.state.security {
+		t.Error("an edit that does not concern TLS has changed it")
+	}
+}
+
+// A new issuer does not disturb connections to hosts: nothing of a binding is made anew for it.
+func TestANewIssuerDisturbsNoPool(t *testing.T) {
+	a := tlstest.New(t)
+	s := newTable(t)
+	_, snap := interceptedHost(a)
+	issue := func() {
+		c := a.Issuer(nil)
+		next := *snap
+		next.KeyPairs = map[string]*policy.KeyPair{policy.IssuerName: {Name: policy.IssuerName, Chain: c.Certificate, Key: tlstest.Key(t, c)}}
+		install(t, s, &next)
+	}
+	issue()
+	r := interceptedRoute(t, s, "a.example")
+	config, err := r.ServerConfig("a.example", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := s.PodRoutes("a")
+	issue()
+	if s.PodRoutes("a") != of || interceptedRoute(t, s, "a.example") != r {
+		t.Error("policies were compiled again")
+	}
+	if next, err := r.ServerConfig("a.example", time.Now()); err != nil || next == config {
+		t.Errorf("the issuer is the one before, %v", err)
+	}
+	s.Install(snap)
+	if _, err := r.ServerConfig("a.example", time.Now()); err == nil {
+		t.Error("an issuer that was taken away is used")
+	}
+}
+
+// Distrust is kept for each pod and host, and forgotten with the pod.
+func TestDistrustIsOfOnePodAtOneHost(t *testing.T) {
+	s := newTable(t)
+	_, snap := interceptedHost(tlstest.New(t))
+	install(t, s, snap)
+	r, other := interceptedRoute(t, s, "a.example"), interceptedRoute(t, s, "b.example")
+	now := time.Now()
+	for range 2 {
+		r.HandshakeEnded(HandshakeDistrusted, now)
+	}
+	if r.Intercepting() || !other.Intercepting() {
+		t.Error("it concerns another host too, or not this one")
+	}
+	if d := s.Distrusts(now); len(d) != 1 || d[0].Host != "a.example" || d[0].Ended != 2 || !d[0].Spared {
+		t.Errorf("it is said that %+v", d)
+	}
+	if d := s.Distrusts(now.Add(distrustFor)); len(d) != 0 {
+		t.Errorf("after a while it is said that %+v", d)
+	}
+	r.HandshakeEnded(HandshakeSpared, now.Add(distrustFor-1))
+	if d := s.Distrusts(now.Add(distrustFor)); len(d) != 1 {
+		t.Error("what still happens is not said any more")
+	}
+	r.HandshakeEnded(HandshakeDone, now)
+	if !r.Intercepting() {
+		t.Error("a handshake that was accepted is forgotten")
+	}
+	delete(snap.Workloads, "a")
+	install(t, s, snap)
+	if d := s.Distrusts(now); len(d) != 0 {
+		t.Errorf("of a pod that is gone it is said that %+v", d)
+	}
+}

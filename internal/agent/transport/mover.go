@@ -31,18 +31,15 @@ type Mover struct {
 	src      *Conn
 	readStep func(fd uintptr) bool
 
-	bulk    bool // much was waiting when last looked
-	flowing bool // Flow is under way
-	side    Side // at which err happened in it
+	bulk bool // much was waiting when last looked
 
 	// arguments and results of the callbacks
-	max   int64
-	dst   *Conn
-	buf   *[chunk]byte
-	pipe  *pipe // nil: what is read goes through memory
-	n     int
-	moved int64 // by Flow
-	err   error
+	max  int64
+	dst  *Conn
+	buf  *[chunk]byte
+	pipe *pipe // nil: what is read goes through memory
+	n    int
+	err  error
 }
 
 // Init makes m take from src.
@@ -67,11 +64,6 @@ func (m *Mover) Move(dst *Conn, limit int64) (int64, Side, error) {
 		return 0, Source, m.err
 	}
 	m.bulk = m.n == chunk && m.src.Plain() && dst.Plain()
-	return m.writeAll(dst)
-}
-
-// writeAll writes what was read, and gives its memory back.
-func (m *Mover) writeAll(dst *Conn) (int64, Side, error) {
 	m.dst = dst
 	err := dst.write(m)
 	chunks.Put(m.buf)
@@ -85,30 +77,15 @@ func (m *Mover) writeAll(dst *Conn) (int64, Side, error) {
 	return int64(m.n), Source, nil
 }
 
-// write runs while the descriptor of the destination is kept. What is written by Flow is what can be without
-// waiting.
-func (m *Mover) write() {
-	if m.flowing {
-		m.n, m.err = m.dst.TryWrite(m.buf[:m.n])
-		return
-	}
-	m.n, m.err = m.dst.Write(m.buf[:m.n])
-}
+// write runs while the descriptor of the destination is kept.
+func (m *Mover) write() { m.n, m.err = m.dst.Write(m.buf[:m.n]) }
 
 // read tries to read; false means: wait for readability and call again.
 func (m *Mover) read(fd uintptr) bool {
-	switch {
-	case m.flowing:
-		return m.flow()
-	case m.pipe != nil:
+	if m.pipe != nil {
 		m.fillPipe(int(fd))
 		return true
 	}
-	return m.readChunk()
-}
-
-// readChunk reads what there is, and reports false if that is nothing.
-func (m *Mover) readChunk() bool {
 	buf, _ := chunks.Get().(*[chunk]byte)
 	m.n, m.err = m.src.TryRead(buf[:m.max])
 	if m.err == nil {

@@ -10,7 +10,7 @@ func TestConnIsSmall(t *testing.T) {
 	if size := unsafe.Sizeof(Conn{}); size > 176 {
 		t.Errorf("a Conn takes %d bytes", size)
 	}
-	if size := unsafe.Sizeof(Mover{}); size > 88 {
+	if size := unsafe.Sizeof(Mover{}); size > 80 {
 		t.Errorf("a Mover takes %d bytes", size)
 	}
 }

@@ -17,14 +17,15 @@ func (t *Tunnel) runDown() {
 	if err == nil {
 		err = t.armDown()
 	}
-	for armed := t.down.bytes; err == nil; {
+	for moved := false; err == nil; {
 		var side transport.Side
 		side, err = t.down.move()
 		switch {
 		case err == nil:
+			moved = true
 		case side != transport.Source || !errors.Is(err, os.ErrDeadlineExceeded):
-		case t.down.bytes > armed:
-			armed, err = t.down.bytes, t.armDown()
+		case moved:
+			moved, err = false, t.armDown()
 		default:
 			t.park()
 			return

@@ -129,7 +129,7 @@ func (d *direction) run() {
 }
 
 func (d *direction) move() (transport.Side, error) {
-	n, side, err := d.mover.Flow(d.dst)
+	n, side, err := d.mover.Move(d.dst, transport.MaxMove)
 	d.bytes += n
 	return side, err
 }

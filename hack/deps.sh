@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the local cluster and the tests use; "deps.sh peers" those that test/differential has as clients
-# and servers.
+# Installs the Debian packages that the local cluster and the tests use; "deps.sh peers" those that test/differential and test/e2e have as
+# clients and servers.
 set -euo pipefail
 packages=()
 need() { command -v "$1" >/dev/null 2>&1 || [ -e "$1" ] || packages+=("$2"); }
@@ -39,6 +39,8 @@ peers)
   need /usr/lib/postgresql postgresql
   need setpriv util-linux
   python3 -c 'import requests' >/dev/null 2>&1 || packages+=(python3-requests)
+  /usr/bin/python3 -c 'import grpc' >/dev/null 2>&1 || packages+=(python3-grpcio)
+  need tinyproxy tinyproxy-bin
   ;;
 esac
 exec "$(dirname "$0")/install-packages.sh" "${packages[@]}"

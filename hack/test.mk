@@ -24,7 +24,7 @@ test-unit: test-deps ## Unit, property, envtest and namespace tests, with the ra
 	go test -count=1 -timeout 5m ./internal/agent/proxy/...
 
 .PHONY: test-peers
-test-peers: test-deps ## Install the clients and servers of other people's making that test-differential uses.
+test-peers: test-deps ## Install the clients and servers of other people's making that test-differential and e2e-local use.
 	@hack/deps.sh peers
 
 .PHONY: test-differential
@@ -81,5 +81,5 @@ e2e: ## Run the end-to-end stories against KUBECONFIG. FOCUS=regex picks some.
 	go test -count=1 -timeout 25m ./test/e2e -ginkgo.v $(if $(FOCUS),-ginkgo.focus="$(FOCUS)")
 
 .PHONY: e2e-local
-e2e-local: test-deps ## Bring up a local cluster, deploy, run the stories, take it down (KEEP=1 leaves it).
+e2e-local: test-peers ## Bring up a local cluster, deploy, run the stories, take it down (KEEP=1 leaves it).
 	@hack/e2e-local.sh "$(TEST_CLUSTER)"

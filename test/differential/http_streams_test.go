@@ -189,6 +189,40 @@ func tunnelScenarios() []scenario {
 			p.rest()
 			<-done
 		})),
+		one("websocket-with-a-protocol-and-extensions", func(p *peer) {
+			p.say(p.r.to("GET", "/ws", append(upgrade, "Sec-WebSocket-Protocol: chat, superchat", "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits")...))
+			p.response()
+			p.hear(3)
+		}, func(q *request) {
+			q.p.note("is asked for %s with %s", q.fields.get("Sec-WebSocket-Protocol"), q.fields.get("Sec-WebSocket-Extensions"))
+			q.p.say(strings.Replace(switched, "\r\n\r\n", "\r\nSec-WebSocket-Protocol: chat\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n", 1))
+			q.p.ended = "switched"
+			q.p.say("\xc1\x01x")
+		}),
+		one("websocket-that-is-closed-in-order", func(p *peer) {
+			opened(p)
+			p.say("\x88\x82mask\x6e\x89")
+			p.hear(4)
+			p.rest()
+		}, serve(func(p *peer) { p.hear(8); p.say("\x88\x02\x03\xe8") })),
+		one("websocket-with-pings-of-both-sides", func(p *peer) {
+			opened(p)
+			for range 3 {
+				p.say("\x89\x80mask")
+				p.hear(2)
+				p.hear(2)
+				p.say("\x8a\x80mask")
+			}
+			p.close()
+		}, serve(func(p *peer) {
+			for range 3 {
+				p.hear(6)
+				p.say("\x8a\x00")
+				p.say("\x89\x00")
+				p.hear(6)
+			}
+			p.rest()
+		})),
 		one("upgrade-refused", func(p *peer) { opened(p); p.ask("GET", "/after") }, func(q *request) {
 			q.p.note("is asked for %s", q.fields.get("Upgrade"))
 			q.answer(400, "no "+q.target)

@@ -27,6 +27,10 @@ var (
 	// serviceHTTP and serviceTCP: the same with the protocol declared.
 	serviceHTTP = kind{name: "service-http", to: toService(v1alpha1.ProtocolHTTP)}
 	serviceTCP  = kind{name: "service-tcp", to: toService(v1alpha1.ProtocolTCP)}
+	// serviceHTTP2, serviceGRPC and serviceTLS: likewise.
+	serviceHTTP2 = kind{name: "service-http2", to: toService(v1alpha1.ProtocolHTTP2)}
+	serviceGRPC  = kind{name: "service-grpc", to: toService(v1alpha1.ProtocolGRPC)}
+	serviceTLS   = kind{name: "service-tls", to: toService(v1alpha1.ProtocolTLS)}
 	// translated: by its cluster IP, which becomes the server's address when a socket connects to it, as with Cilium.
 	translated = kind{name: "translated", to: toService("")}
 	// headless: a Service by the address of its pod, as the names of headless Services resolve.
@@ -58,6 +62,9 @@ var (
 	httpKinds = []kind{service, headless, host, block, serviceHTTP}
 	rawKinds  = []kind{service, headless, everything, neighbour, serviceTCP}
 	fewKinds  = []kind{service, host}
+	h2Kinds   = []kind{service, host, serviceHTTP2}
+	grpcKinds = []kind{service, host, serviceGRPC}
+	tlsKinds  = []kind{host, neighbour, serviceTLS}
 )
 
 const (

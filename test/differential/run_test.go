@@ -44,7 +44,7 @@ type run struct {
 	agent     *agent // nil in direct runs
 	endpoints []netip.AddrPort
 	programs  sync.WaitGroup
-	killers   [2][]func() // of programs in the pod, and elsewhere
+	killers   [2][]func() // of programs and other clients in the pod, and elsewhere
 	stopAll   context.CancelFunc
 	ctx       context.Context
 

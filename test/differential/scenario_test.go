@@ -49,6 +49,12 @@ func withSlack(list []scenario) []scenario {
 	return list
 }
 
+// inTime says by how much times may differ.
+func (s scenario) inTime(slack time.Duration) scenario {
+	s.slack = slack
+	return s
+}
+
 func heavy(list []scenario) []scenario {
 	for i := range list {
 		list[i].heavy = true

@@ -24,6 +24,9 @@ type environment struct {
 	namespace string
 	upstream  *corev1.Pod
 	callers   []corev1.Pod
+	// architecture is that of the nodes, and certificate what the programs' servers show.
+	architecture string
+	certificate  map[string]string
 }
 
 const environmentServices = `
@@ -51,6 +54,7 @@ func newEnvironment(ctx context.Context, k *kube, namespace string) *environment
 	s := &environment{k: k, namespace: namespace}
 	s.applyAll(ctx, environmentServices+deployment("upstream", 1, "serve")+daemonSet("caller"))
 	nodes := len(k.nodes(ctx))
+	s.architecture = k.nodes(ctx)[0].Status.NodeInfo.Architecture
 	Eventually(func() int { return len(readyPods(k.pods(ctx, namespace, client.MatchingLabels{"app": "caller"}))) }).
 		WithContext(ctx).WithTimeout(2*time.Minute).Should(Equal(nodes), "a ready caller on every node")
 	Eventually(func() int { return len(readyPods(k.pods(ctx, namespace, client.MatchingLabels{"app": "upstream"}))) }).
@@ -128,7 +132,7 @@ func (s *environment) url(path string) string {
 type summary struct {
 	Calls, OK                                             int
 	Statuses                                              map[int]int
-	Reasons, Pods, Errors                                 map[string]int
+	Reasons, Pods, Errors, Protocols                      map[string]int
 	LastBody                                              string
 	P50Millis, MaxMillis, LastBadMillis, LongestBadMillis float64
 	Bad                                                   []badCall

@@ -194,6 +194,7 @@ func (c *Call) dismiss(now time.Time) AttemptSet {
 func (c *Call) dismissLive(now time.Time, except AttemptSet) AttemptSet {
 	others := c.live &^ except
 	for id := range others.All() {
+		c.reached = c.reached || c.attempts[id].placed // the driver tells only of those that end by themselves whether they were sent
 		c.giveUp(now, &c.attempts[id])
 	}
 	c.live &= except

@@ -14,6 +14,7 @@ func (c *Call) responseHead(now time.Time, id AttemptID, r *Response, await bool
 		return c.carryOn()
 	}
 	c.bytesAccepted(id)
+	c.reached = true
 	t.pending = r.GRPCPending
 	v := result{class: classifyResponse(c.plan.Settings, r), response: r}
 	good := !v.failure && !v.retryable
@@ -88,6 +89,7 @@ func (c *Call) attemptFailed(now time.Time, id AttemptID, f *Failure) Action {
 		c.bytesAccepted(id)
 	}
 	unsent := !t.sent || f.PeerUnprocessed && !f.ResponseStarted // a peer that has answered has begun to process
+	c.reached = c.reached || !unsent
 	c.last, c.reset = f.Kind, f.GRPCStatus
 	c.over(id)
 	if f.timesOut() && c.passed(c.deadline, now) {
@@ -136,7 +138,7 @@ func (c *Call) localReject(now time.Time, id AttemptID, kind Kind) Action {
 	if c.live != 0 {
 		return c.carryOn()
 	}
-	c.last = kind
+	c.decided(kind)
 	return c.end(now, Refused)
 }
 
@@ -219,6 +221,7 @@ func (c *Call) finish(now time.Time, kind Kind, d RetryDecision) {
 func (c *Call) record(now time.Time, kind Kind, d RetryDecision) {
 	c.outcome = Outcome{
 		Kind: kind, Cause: c.last, Decision: d, Status: kind.Status(), GRPCStatus: -1, Attempts: c.count, Took: now.Sub(c.started),
+		Unprocessed: !c.reached,
 	}
 	switch {
 	case kind == OK:

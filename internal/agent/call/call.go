@@ -73,6 +73,7 @@ type life struct {
 	hedges   int
 	replays  bool // a request body is worth keeping
 	lost     bool // the request body cannot be sent again
+	reached  bool // a server may have processed the request
 	interim  bool // a response other than 100 went to the client before the final one
 	repaired bool // the free retry of rule 8 was used
 	shadowed bool // the shadow decides the same so far
@@ -167,9 +168,12 @@ func (c *Call) expire(now time.Time) Action {
 			return c.messageBegun(now, id)
 		}
 	}
-	c.last = Deadline
+	c.decided(Deadline)
 	return c.end(now, ByDeadline)
 }
+
+// decided notes that it was the call itself that came to an end of this kind, whatever attempts before have ended by.
+func (c *Call) decided(kind Kind) { c.last, c.reset = kind, 0 }
 
 // clientGone ends the call. An attempt that has been slow by then was slow, whoever did not wait for its end.
 func (c *Call) clientGone(now time.Time) Action {
@@ -177,7 +181,7 @@ func (c *Call) clientGone(now time.Time) Action {
 		return Action{}
 	}
 	a := Action{Do: Abort, Cancel: c.dismiss(now)}
-	c.last = ClientGone
+	c.decided(ClientGone)
 	c.finish(now, ClientGone, Abandoned)
 	return a
 }

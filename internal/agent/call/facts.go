@@ -54,6 +54,8 @@ type Failure struct {
 	// PeerUnprocessed: the peer said that it did not process the request (REFUSED_STREAM, above GOAWAY's last id). It does
 	// not count once a response has started.
 	PeerUnprocessed bool
+	// PeerLeaving: it said so because the connection takes no more requests.
+	PeerLeaving bool
 	// GRPCStatus is what the peer's reset of the stream means for a gRPC call; 0: nothing was said.
 	GRPCStatus int
 	// Reused: the attempt went out on a connection that had served an earlier exchange.
@@ -65,9 +67,9 @@ func (f *Failure) timesOut() bool {
 	return f.Kind == AttemptTimeout || f.Kind == Reset && f.GRPCStatus == grpcCancelled
 }
 
-// stale reports whether a kept-alive connection turned out to be closed (rule 8).
+// stale reports whether a kept-alive connection turned out to be closed (rule 8), or to be left by its server.
 func (f *Failure) stale() bool {
-	return f.Reused && f.Kind == Reset && !f.ResponseStarted
+	return f.Reused && (f.Kind == Reset || f.PeerLeaving) && !f.ResponseStarted
 }
 
 // End is how the forwarding of a response ended.

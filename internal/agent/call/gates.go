@@ -38,7 +38,7 @@ func (c *Call) enter(now time.Time) Action {
 
 // refuse ends a call that is not let in.
 func (c *Call) refuse(now time.Time, kind Kind) Action {
-	c.last = kind
+	c.decided(kind)
 	return c.end(now, Refused)
 }
 

@@ -135,6 +135,8 @@ type Outcome struct {
 	// GRPCStatus is the gRPC status that the client is answered; -1 if the call is not gRPC, or its status is not known (yet: before
 	// Finished it may still be to come).
 	GRPCStatus int
+	// Unprocessed: no server can have processed the request.
+	Unprocessed bool
 	// Attempts counts the attempts started.
 	Attempts int
 	// Took is the time from Begin to the end, but for the response's body.

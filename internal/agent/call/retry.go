@@ -92,7 +92,7 @@ func (c *Call) startRetry(now time.Time) Action {
 	}
 	p, ok := c.admitted(now)
 	if !ok {
-		c.last = BreakerOpen
+		c.decided(BreakerOpen)
 		return c.end(now, Refused)
 	}
 	if !c.takeBudget(now, p) {

@@ -16,6 +16,13 @@ func (w *world) checkEnd(s *simCall, now time.Time, a Action, g given) error {
 	if (a.Do == Abort) != g.client || g.client != (o.Kind == ClientGone) || g.client != (o.Decision == Abandoned) {
 		return errors.New("rule 4: a call ends Abandoned exactly when its client is gone")
 	}
+	arrived := s.arrived
+	for id := range s.live().All() {
+		arrived = arrived || s.attempts[id].sent
+	}
+	if o.Unprocessed && arrived {
+		return errors.New("rule 7: a request that may have arrived is called unprocessed")
+	}
 	left := (s.live() | s.kept()) &^ a.Cancel
 	if answers := a.Do == Forward || a.Do == ForwardKept; left != 0 && !answers || answers && left != SetOf(a.Attempt) {
 		return errors.New("something is held after the end")

@@ -84,19 +84,24 @@ func (w *world) queued(s *simCall, now time.Time, id AttemptID) error {
 		return w.clientGone(s, now)
 	case n < 93:
 		return w.fail(s, now, id, Failure{Kind: ConnectFailed})
-	case n < 95:
-		if k := s.kept(); k != 0 { // its place was needed
-			s.call.KeptLost()
-			s.attempts[w.pick(k)], s.lost = simAttempt{}, true
-		}
+	case n < 95: // its place was needed
+		w.loseKept(s)
 		return nil
 	}
 	return w.timer(s, now)
 }
 
+// loseKept has the response be lost that is kept, if one is.
+func (w *world) loseKept(s *simCall) {
+	if k := s.kept(); k != 0 && (s.state == simTrying || s.state == simWaiting) {
+		s.call.KeptLost()
+		s.attempts[w.pick(k)], s.lost = simAttempt{}, true
+	}
+}
+
 func (w *world) place(s *simCall, now time.Time, id AttemptID) error {
 	t := &s.attempts[id]
-	t.state, t.waits = simPlaced, now
+	t.state, t.waits, t.on = simPlaced, now, w.open()
 	if h := s.settings().Hedge; h.After > 0 && s.hedgeAt.IsZero() && s.starts[Hedged] < h.Max {
 		s.hedgeAt = now.Add(h.After)
 	}
@@ -143,6 +148,8 @@ func (w *world) placed(s *simCall, now time.Time, id AttemptID) error {
 		return w.fail(s, now, id, w.failure(s, id))
 	case n < 85:
 		return w.clientGone(s, now)
+	case n < 90:
+		return w.placedAgain(s, now, id)
 	}
 	return w.timer(s, now)
 }
@@ -208,6 +215,8 @@ func (w *world) failure(s *simCall, id AttemptID) Failure {
 		return f
 	case RefusedStream:
 		f.PeerUnprocessed = true
+		f.PeerLeaving = w.random.IntN(2) == 0
+		f.Reused = w.random.IntN(3) == 0
 	case BadResponse:
 		f.ResponseStarted = true
 	default:
@@ -217,7 +226,7 @@ func (w *world) failure(s *simCall, id AttemptID) Failure {
 	if s.interim {
 		f.ResponseStarted = true
 	}
-	if f.PeerUnprocessed || w.random.IntN(3) > 0 { // what this connection accepted; of others nothing follows
+	if w.random.IntN(3) > 0 { // what this connection accepted; of others nothing follows
 		s.accept(id)
 	}
 	return f
@@ -269,6 +278,10 @@ func (s *simCall) due(now time.Time) (set AttemptSet) {
 func (w *world) finish(s *simCall, now time.Time) error {
 	e := End{Truncated: w.random.IntN(5) == 0, GRPCStatus: []int{-1, 0, 14}[w.random.IntN(3)]}
 	e.ClientGone = e.Truncated && w.random.IntN(2) == 0
+	return w.finishWith(s, now, e)
+}
+
+func (w *world) finishWith(s *simCall, now time.Time, e End) error {
 	want := s.expected(s.call.Outcome(), &e)
 	if o := s.call.Finished(now, s.answer, e); o != want || s.call.Outcome() != o {
 		return w.explain(fmt.Errorf("after the end of the body the outcome is not %+v", want), s, now, Action{}, given{name: "finished"})

@@ -44,6 +44,10 @@ func (w *world) awaited(s *simCall, now time.Time, id AttemptID) error {
 		return w.failAwaited(s, now, id, f)
 	case n < 75:
 		return w.clientGone(s, now)
+	case n < 78 && s.q.HasBody:
+		s.unkept = true
+		s.call.BodyOverflowed()
+		return nil
 	case n < 85: // late, and of no consequence
 		until := s.horizon()
 		a := []Action{s.call.Sending(now, id), s.call.RequestWritten(now, id), s.call.Placed(now, id, endpoint)}[w.random.IntN(3)]

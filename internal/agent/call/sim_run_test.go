@@ -48,6 +48,9 @@ func (w *world) add(o *world) {
 	}
 	w.strays += o.strays
 	w.differ += o.differ
+	for i := range w.ends {
+		w.ends[i] += o.ends[i]
+	}
 }
 
 // checkCoverage fails if something never happened.
@@ -63,6 +66,7 @@ func (w *world) checkCoverage(t *testing.T) {
 	}
 	for what, counts := range map[string][]int{
 		"end with kind": kinds[:], "end with decision": decisions[:], "start": w.starts[:], "action": w.did[:], "stray, shadow": {w.strays, w.differ},
+		"end of a connection": w.ends[:],
 	} {
 		for i, n := range counts {
 			if n == 0 {

@@ -27,6 +27,9 @@ type world struct {
 	strays int
 	differ int // shadows that decided differently
 	steps  int
+
+	conns [simConns]simConn
+	ends  [simEnds]int // how often calls met each end of a connection
 }
 
 // simCall is the simulator's record of one call.
@@ -88,6 +91,7 @@ type simAttempt struct {
 	pending bool // it says in its trailers how it ends
 	// until is when its response, which is held back, is to be forwarded; zero: none is.
 	until time.Time
+	on    simStream
 }
 
 type simAttemptState uint8
@@ -122,6 +126,12 @@ func (w *world) step() error {
 		if err := w.stray(s, now); err != nil {
 			return err
 		}
+	}
+	if w.random.IntN(150) == 0 {
+		return w.connectionEnds(now)
+	}
+	if w.random.IntN(60) == 0 {
+		w.loseKept(s)
 	}
 	switch s.state {
 	case simIdle:
@@ -219,7 +229,9 @@ func (w *world) follow(s *simCall, now time.Time, a Action, g given) {
 		s.attempts[id] = simAttempt{}
 	}
 	if a.Keep {
-		s.attempts[g.id] = simAttempt{state: simKept, status: g.response.Status, grpc: g.response.GRPCStatus, pending: g.response.GRPCPending}
+		s.attempts[g.id] = simAttempt{
+			state: simKept, status: g.response.Status, grpc: g.response.GRPCStatus, pending: g.response.GRPCPending, on: s.attempts[g.id].on,
+		}
 		s.lost = false
 	}
 	switch a.Do {

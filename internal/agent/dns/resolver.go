@@ -101,12 +101,15 @@ func (r *Resolver) Close() {
 }
 
 // Lookup returns the addresses of a name, which is taken as an absolute one, in lower case. It waits no longer than ctx allows; the look-up
-// goes on for those who ask later. A name without addresses is an answer without any. The addresses may be believed until a time; they
+// goes on for those who ask later, and what is known already is returned though ctx has ended. A name without addresses is an answer without any. The addresses may be believed until a time; they
 // must not be changed.
 func (r *Resolver) Lookup(ctx context.Context, name string) (addrs []netip.Addr, until time.Time, err error) {
 	e, err := r.find(time.Now(), name)
 	if err != nil {
 		return nil, time.Time{}, err
+	}
+	if e.ended() { // whatever ctx says
+		return e.addrs, e.until, e.err
 	}
 	select {
 	case <-e.done:

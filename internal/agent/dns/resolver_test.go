@@ -21,6 +21,25 @@ func newResolver(t testing.TB, o Options) *Resolver {
 	return r
 }
 
+// Who does not wait has a name looked up all the same, and has what is known.
+func TestALookupWithoutWaiting(t *testing.T) {
+	s := serve(t, holding(addressRecord("api.example.", "192.0.2.1", 60)))
+	r := newResolver(t, Options{Servers: []netip.AddrPort{s.addr}})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := r.Lookup(ctx, "api.example"); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if _, _, err := r.Lookup(t.Context(), "api.example"); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		if got, _, err := r.Lookup(ctx, "api.example"); err != nil || !slices.Equal(got, addrs("192.0.2.1")) {
+			t.Fatalf("%v, %v", got, err)
+		}
+	}
+}
+
 func addrs(list ...string) (out []netip.Addr) {
 	for _, s := range list {
 		out = append(out, netip.MustParseAddr(s))

@@ -20,15 +20,18 @@ func guarded(change func(*policy.Breaker)) func(*policy.Settings) {
 	}
 }
 
-// status answers a request for /500 with 500, and so on, after the pause that X-Pause asks for.
-func status(q *http.Request) string {
-	if d, err := time.ParseDuration(q.Header.Get("X-Pause")); err == nil {
-		pause := time.NewTimer(d)
+// status answers a request for a path of breakerCases.
+func status(q *http.Request) string { return answer(statusFor(q.URL.Path), "") }
+
+// statusFor is the status that a path asks for, once it is time.
+func statusFor(path string) int {
+	if path == "/late" {
+		pause := time.NewTimer(slowCall)
 		<-pause.C
 	}
 	code := 200
-	_, _ = fmt.Sscanf(q.URL.Path, "/%d", &code)
-	return answer(code, "")
+	_, _ = fmt.Sscanf(path, "/%d", &code)
+	return code
 }
 
 // rejected makes a call on a connection of its own, and reports whether an open breaker kept it from the upstream.
@@ -40,36 +43,36 @@ func (w *testProxy) rejected(path string) bool {
 	return res.Header.Get("fairlead-reason") == "circuit_open"
 }
 
-// Each field decides what opens the breaker.
-//
-//enforces:http1 circuitBreaker.consecutiveFailures circuitBreaker.failures.when circuitBreaker.failures.statusCodes
-//enforces:http1 circuitBreaker.errorRate.percent circuitBreaker.errorRate.minimumRequests circuitBreaker.errorRate.window
-//enforces:http1 circuitBreaker.slowCalls.threshold circuitBreaker.slowCalls.percent circuitBreaker.slowCalls.minimumRequests
-//enforces:http1 circuitBreaker.slowCalls.window
-func TestRule22_EveryFieldDecidesOnOpening(t *testing.T) {
+// breakerCase is a breaker, and whether calls to some paths open it.
+type breakerCase struct {
+	set   func(*policy.Breaker)
+	calls []string      // /500 is answered with 500, and so on, and /late after slowCall
+	pause time.Duration // between calls
+	opens bool
+}
+
+// slowCall is how long a call takes to what is late.
+const slowCall = 5 * time.Millisecond
+
+// breakerCases are about every field of a breaker that decides what opens it, whatever the protocol.
+func breakerCases() map[string]breakerCase {
 	const short, pause = 20 * time.Millisecond, 50 * time.Millisecond
 	slow := func(s policy.SlowCalls) func(*policy.Breaker) {
 		return func(b *policy.Breaker) { s.Threshold = time.Millisecond; b.SlowCalls = &s }
 	}
 	rate := func(e policy.ErrorRate) func(*policy.Breaker) { return func(b *policy.Breaker) { b.ErrorRate = &e } }
-	good, bad := "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET /500 HTTP/1.1\r\nHost: a\r\n\r\n"
-	late := "GET / HTTP/1.1\r\nHost: a\r\nX-Pause: 5ms\r\n\r\n"
-	for name, tc := range map[string]struct {
-		set   func(*policy.Breaker)
-		calls []string
-		pause time.Duration // between calls
-		opens bool
-	}{
+	good, bad, late := "/", "/500", "/late"
+	return map[string]breakerCase{
 		"failures in a row": {set: func(b *policy.Breaker) { b.ConsecutiveFailures = 2 }, calls: []string{bad, bad}, opens: true},
 		"a status by its class": {
 			set:   func(b *policy.Breaker) { b.ConsecutiveFailures, b.FailureOn = 1, policy.Of(policy.RateLimited) },
-			calls: []string{"GET /429 HTTP/1.1\r\nHost: a\r\n\r\n"}, opens: true,
+			calls: []string{"/429"}, opens: true,
 		},
 		"a status by its number": {
 			set: func(b *policy.Breaker) {
 				b.ConsecutiveFailures, b.FailureStatus = 1, []policy.StatusRange{{From: 418, To: 418}}
 			},
-			calls: []string{"GET /418 HTTP/1.1\r\nHost: a\r\n\r\n"}, opens: true,
+			calls: []string{"/418"}, opens: true,
 		},
 		"errors by their share": {
 			set: rate(policy.ErrorRate{Percent: 25, MinimumRequests: 4, Window: time.Hour}), calls: []string{good, good, good, bad}, opens: true,
@@ -85,17 +88,26 @@ func TestRule22_EveryFieldDecidesOnOpening(t *testing.T) {
 			set:   slow(policy.SlowCalls{Percent: 100, MinimumRequests: 2, Window: short}),
 			calls: []string{late, late, late}, pause: pause,
 		},
-	} {
+	}
+}
+
+// Each field decides what opens the breaker.
+//
+//enforces:http1 circuitBreaker.consecutiveFailures circuitBreaker.failures.when circuitBreaker.failures.statusCodes
+//enforces:http1 circuitBreaker.errorRate.percent circuitBreaker.errorRate.minimumRequests circuitBreaker.errorRate.window
+//enforces:http1 circuitBreaker.slowCalls.threshold circuitBreaker.slowCalls.percent circuitBreaker.slowCalls.minimumRequests
+//enforces:http1 circuitBreaker.slowCalls.window
+func TestRule22_EveryFieldDecidesOnOpening(t *testing.T) {
+	for name, tc := range breakerCases() {
 		t.Run(name, func(t *testing.T) {
 			var n atomic.Int64
 			w := build(t, counted(t, &n, status), toAny(guarded(tc.set)))
 			c := w.dial()
-			for i, q := range tc.calls {
+			for i, path := range tc.calls {
 				if i > 0 {
 					c.pause(tc.pause)
 				}
-				c.send(q)
-				if res, _ := c.response("GET"); res.Header.Get("fairlead-reason") != "" {
+				if res, _ := c.get(path); res.Header.Get("fairlead-reason") != "" {
 					t.Fatalf("call %d was rejected", i)
 				}
 			}
@@ -119,15 +131,10 @@ func TestRule22_OpenTimesAreAsWritten(t *testing.T) {
 	poll(t, func() bool { w.rejected("/500"); return n.Load() >= 15 })
 }
 
-// With an open time that is drawn from nothing to twice its length, some of many breakers let a call through long before it is over.
-//
-//enforces:http1 circuitBreaker.open.jitterPercent
-func TestRule22_OpenTimesAreDrawnAsWritten(t *testing.T) {
-	t.Parallel() // it waits
-	const breakers = 100
-	var n atomic.Int64
+// manyBreakers is a binding with n breakers, one for each of the methods M0, M1 and so on, which 418 opens for 40 s at most.
+func manyBreakers(n int) policy.Binding {
 	b := toAny(nil)
-	for i := range breakers {
+	for i := range n {
 		s := b.Base
 		guarded(func(br *policy.Breaker) {
 			br.ConsecutiveFailures, br.OpenDuration, br.OpenJitterPercent = 1, 20*time.Second, 100
@@ -137,7 +144,17 @@ func TestRule22_OpenTimesAreDrawnAsWritten(t *testing.T) {
 			Name: fmt.Sprint(i), Settings: s, OwnBreaker: true, Match: []policy.RequestMatch{{Methods: []string{fmt.Sprintf("M%d", i)}}},
 		})
 	}
-	w := build(t, counted(t, &n, always(answer(418, ""))), b)
+	return b
+}
+
+// With an open time that is drawn from nothing to twice its length, some of many breakers let a call through long before it is over.
+//
+//enforces:http1 circuitBreaker.open.jitterPercent
+func TestRule22_OpenTimesAreDrawnAsWritten(t *testing.T) {
+	t.Parallel() // it waits
+	const breakers = 100
+	var n atomic.Int64
+	w := build(t, counted(t, &n, always(answer(418, ""))), manyBreakers(breakers))
 	callAll := func() {
 		for i := range breakers {
 			c := w.dial()

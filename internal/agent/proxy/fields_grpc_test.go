@@ -16,7 +16,7 @@ func failing(code codes.Code) *rpcServer {
 	return unaryServer(func(context.Context, int) error { return rpcstatus.Error(code, "") })
 }
 
-//enforces:grpc retry.grpcStatuses retry.overrides[].grpcStatuses
+//enforces:grpc retry.grpcStatuses retry.overrides[].grpcStatuses retry.overrides[].maxRetries
 func TestRule09_GRPCFieldsDecideOnRetries(t *testing.T) {
 	w := build(t, serveRPC(t, failing(codes.Unavailable)), toRPC(retryStatuses(unavailable)))
 	if unaryCall(t, w.clientRPC(), bound(t)); len(w.seen.lastCall(t).Attempts) != 3 {

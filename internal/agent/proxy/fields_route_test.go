@@ -9,10 +9,8 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// Which rule a call is governed by shows in how often it is tried, and in what is reported of it.
-//
-//enforces:http1 rules[].name rules[].match[].methods rules[].match[].path.type rules[].match[].path.value
-func TestCallsFindTheirRule(t *testing.T) {
+// ruled is a binding with a rule that tries calls thrice instead of twice.
+func ruled() policy.Binding {
 	b := toAny(func(s *policy.Settings) { s.Retry.On, s.Retry.MaxRetries = policy.Of(policy.GatewayError), 1 })
 	thrice := b.Base
 	thrice.Retry.MaxRetries = 2
@@ -20,13 +18,23 @@ func TestCallsFindTheirRule(t *testing.T) {
 		{Methods: []string{"GET"}, PathType: policy.PathExact, Path: "/exact"},
 		{Methods: []string{"PUT"}},
 	}}}
-	for request, rule := range map[string]string{
-		"GET /exact": "thrice", "GET /exact?q": "thrice", "PUT /any": "thrice",
-		"GET /exact/below": "", "GET /other": "", "DELETE /exact": "",
-	} {
+	return b
+}
+
+// ruledCalls are calls under ruled, and the rule that each is governed by.
+var ruledCalls = map[string]string{
+	"GET /exact": "thrice", "GET /exact?q": "thrice", "PUT /any": "thrice",
+	"GET /exact/below": "", "GET /other": "", "DELETE /exact": "",
+}
+
+// Which rule a call is governed by shows in how often it is tried, and in what is reported of it.
+//
+//enforces:http1 rules[].name rules[].match[].methods rules[].match[].path.type rules[].match[].path.value
+func TestCallsFindTheirRule(t *testing.T) {
+	for request, rule := range ruledCalls {
 		t.Run(request, func(t *testing.T) {
 			var n atomic.Int64
-			w := build(t, counted(t, &n, always(answer(503, ""))), b)
+			w := build(t, counted(t, &n, always(answer(503, ""))), ruled())
 			c := w.dial()
 			c.send(request + " HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
 			c.response("GET")

@@ -25,6 +25,7 @@ func timeLeft(ctx context.Context) time.Duration {
 	return 0
 }
 
+//enforces:grpc timeouts.overall timeouts.maxDuration
 func TestRule05_ServersHearWhatIsLeft(t *testing.T) {
 	overall := func(d time.Duration) func(*policy.Settings) {
 		return func(s *policy.Settings) { retryStatuses(unavailable)(s); s.Timeouts.Overall = d }
@@ -146,6 +147,7 @@ func TestRule05_OddTimeouts(t *testing.T) {
 	}
 }
 
+//enforces:grpc timeouts.perTry
 func TestRule26_LocalAnswersOverGRPC(t *testing.T) {
 	silent := unaryServer(func(ctx context.Context, _ int) error { <-ctx.Done(); return ctx.Err() })
 	for name, tc := range map[string]struct {

@@ -76,6 +76,7 @@ func idempotent(change func(*policy.Settings)) func(*policy.Settings) {
 	return func(s *policy.Settings) { change(s); s.Retry.Idempotency = policy.IdempotentMethods }
 }
 
+//enforces:grpc retry.idempotency.mode
 func TestRule09_AKeyLetsACallBeRepeated(t *testing.T) {
 	s := failsAtFirst(1, false)
 	w := build(t, serveRPC(t, s), toRPC(func(p *policy.Settings) {
@@ -231,6 +232,7 @@ func TestRule07_RefusedCallsAreRepeated(t *testing.T) {
 	}
 }
 
+//enforces:grpc retry.retryAfter.honor retry.retryAfter.max
 func TestRule14_PushbackIsObeyed(t *testing.T) {
 	for name, tc := range map[string]struct {
 		pushback []string

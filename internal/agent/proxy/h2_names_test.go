@@ -23,6 +23,7 @@ func TestRule09_ARetryGoesToAnotherAddressOfTheNameOverHTTP2(t *testing.T) {
 	}
 }
 
+//enforces:http2 to[].via.proxy
 func TestHTTP2GoesThroughTheProxy(t *testing.T) {
 	proxy, asked := tunnelling(t, serveH2(t, saysHost), connects)
 	w := build(t, netip.MustParseAddrPort(dead+":80"), through("up.example", proxy, nil))

@@ -26,6 +26,7 @@ type plainDialer struct {
 	dials  atomic.Int64
 	refuse atomic.Int64 // so many more dials fail
 	panics atomic.Bool
+	gone   atomic.Bool // its pod has ended, and has no dialer
 	// broken is how many more dials make a connection that is reset already.
 	broken atomic.Int64
 	slow   atomic.Int64 // nanoseconds that each dial takes
@@ -149,6 +150,13 @@ type testProxy struct {
 	credentials map[string]*policy.Credentials
 }
 
+func (w *testProxy) dialerOf(string) upstream.Dialer {
+	if w.dialer.gone.Load() {
+		return nil
+	}
+	return w.dialer
+}
+
 // buildWith is build with other limits.
 func buildWith(t testing.TB, o Options, original netip.AddrPort, bindings ...policy.Binding) *testProxy {
 	t.Helper()
@@ -159,7 +167,7 @@ func buildWith(t testing.TB, o Options, original netip.AddrPort, bindings ...pol
 		names: &fakeNames{},
 	}
 	var err error
-	w.store, err = routes.New(routes.Options{Dialer: func(string) upstream.Dialer { return w.dialer }, Observer: w.seen, Names: w.names})
+	w.store, err = routes.New(routes.Options{Dialer: w.dialerOf, Observer: w.seen, Names: w.names})
 	if err != nil {
 		t.Fatal(err)
 	}

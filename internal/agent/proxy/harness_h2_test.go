@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -104,15 +105,24 @@ func (w *testProxy) dialH2(o http2test.Options) *http2test.Conn {
 	end := c.LocalAddr().(*net.TCPAddr).AddrPort()
 	w.dialer.closed.Store(end, false)
 	w.t.Cleanup(func() { w.dialer.closed.Store(end, true) })
+	if os.Getenv(withoutVariable) != "" {
+		o.Patience = patience
+	}
 	return http2test.Speak(w.t, c, o)
 }
 
 // scripted is a proxy in front of a server that answers streams by a script; the stream's number among all is n, from 0 on.
 func scripted(t testing.TB, b policy.Binding, answer func(n int, s *http2test.Stream)) (*testProxy, *http2test.Server) {
 	t.Helper()
+	return scriptedWith(t, Options{}, b, answer)
+}
+
+// scriptedWith is scripted with other limits.
+func scriptedWith(t testing.TB, o Options, b policy.Binding, answer func(n int, s *http2test.Stream)) (*testProxy, *http2test.Server) {
+	t.Helper()
 	var n atomic.Int64
 	srv := http2test.NewServer(t, http2test.Script{Stream: func(s *http2test.Stream) { answer(int(n.Add(1))-1, s) }})
-	return build(t, srv.Addr(), b), srv
+	return buildWith(t, o, srv.Addr(), b), srv
 }
 
 // statusOf waits for the head of a response.

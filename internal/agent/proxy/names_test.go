@@ -24,6 +24,8 @@ type fakeNames struct {
 	slow  bool // nobody answers
 	// held: nobody answers before it is closed.
 	held chan struct{}
+	// passing: what is found holds for no time at all.
+	passing bool
 }
 
 // Lookup implements routes.Names.
@@ -31,7 +33,10 @@ func (f *fakeNames) Lookup(ctx context.Context, name string) ([]netip.Addr, time
 	f.mu.Lock()
 	f.asked = append(f.asked, name)
 	addrs, ok := f.known[name]
-	slow, held := f.slow, f.held
+	slow, held, until := f.slow, f.held, time.Now()
+	if !f.passing {
+		until = until.Add(time.Hour)
+	}
 	f.mu.Unlock()
 	if held != nil {
 		select {
@@ -47,7 +52,7 @@ func (f *fakeNames) Lookup(ctx context.Context, name string) ([]netip.Addr, time
 	if !ok {
 		return nil, time.Time{}, errors.New("not known")
 	}
-	return addrs, time.Now().Add(time.Hour), nil
+	return addrs, until, nil
 }
 
 func (f *fakeNames) set(name string, addrs ...string) {
@@ -67,6 +72,13 @@ func (f *fakeNames) stop() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.slow = true
+}
+
+// pass has what is found from now on hold for no time at all.
+func (f *fakeNames) pass() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.passing = true
 }
 
 // hold has nobody answer before the barrier is opened.

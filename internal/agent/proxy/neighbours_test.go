@@ -47,6 +47,7 @@ func buildNeighbours(t *testing.T, d *failingDialer, b policy.Binding) *neighbou
 	t.Helper()
 	ring := &notifier{}
 	good := &plainDialer{notifier: ring}
+	good.blind.Store(true) // it does not know where clients connect to
 	s, err := routes.New(routes.Options{Dialer: func(uid string) upstream.Dialer {
 		if uid == pod {
 			return good

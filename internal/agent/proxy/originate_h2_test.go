@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/routes"
@@ -46,6 +47,8 @@ func (w *testProxy) getHTTP2(c *http.Client, path string) (*http.Response, strin
 func http2TLS(b *policy.Binding) { b.To.Protocol = policy.ProtocolHTTP2 }
 
 // What pods speak in HTTP/2 goes out in HTTP/2: many calls at a time on one connection, on the port of the policy.
+//
+//enforces:http2 to[].tls.mode to[].tls.port
 func TestOriginateSpeaksHTTP2ForPods(t *testing.T) {
 	a := tlstest.New(t)
 	large := strings.Repeat("0123456789abcdef", 40_000)
@@ -107,5 +110,72 @@ func TestOriginateFailuresOfHTTP2(t *testing.T) {
 				t.Errorf("reported as %+v, %q", e.Outcome, e.Detail)
 			}
 		})
+	}
+}
+
+//enforces:http2 to[].tls.sni
+func TestOriginateAsksForTheNameOfThePolicyOverHTTP2(t *testing.T) {
+	a := tlstest.New(t)
+	config := apiConfig(a)
+	config.Certificates = []tls.Certificate{*a.Issue(nil, "other.example")}
+	w := originating(t, a, serveHTTPS(t, config, sayTLS), toTLS(func(b *policy.Binding) {
+		http2TLS(b)
+		b.To.TLS.ServerName = "other.example"
+	}))
+	if res, body := w.getHTTP2(w.clearHTTP2(), "/"); res.StatusCode != 200 || !strings.Contains(body, "host=api.example sni=other.example") {
+		t.Errorf("got %d %q", res.StatusCode, body)
+	}
+}
+
+//enforces:http2 to[].tls.caBundleRef.name
+func TestOriginateTrustsWhatThePolicyTrustsOverHTTP2(t *testing.T) {
+	a := tlstest.New(t)
+	w := originating(t, a, serveHTTPS(t, apiConfig(a), sayTLS), toTLS(http2TLS))
+	if res, _ := w.getHTTP2(w.clearHTTP2(), "/"); res.StatusCode != 200 {
+		t.Errorf("its own authority: %d", res.StatusCode)
+	}
+	w = originating(t, tlstest.New(t), serveHTTPS(t, apiConfig(a), sayTLS), toTLS(http2TLS))
+	w.getHTTP2(w.clearHTTP2(), "/")
+	if e := w.seen.lastCall(t); e.Detail != routes.Detail(tlslayer.UnknownAuthority) {
+		t.Errorf("another authority: %+v, %q", e.Outcome, e.Detail)
+	}
+}
+
+//enforces:http2 to[].tls.clientCertificateRef.name
+func TestOriginatePresentsTheCertificateOfThePolicyOverHTTP2(t *testing.T) {
+	a := tlstest.New(t)
+	config := apiConfig(a)
+	config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, a.Pool()
+	server := serveHTTPS(t, config, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.Proto+" "+r.TLS.PeerCertificates[0].DNSNames[0])
+	})
+	w := build(t, server)
+	w.trust(a)
+	w.present(a.Issue(nil, "pod.example"))
+	w.install(toTLS(func(b *policy.Binding) {
+		http2TLS(b)
+		b.To.TLS.Certificate = "client"
+	}))
+	if res, body := w.getHTTP2(w.clearHTTP2(), "/"); res.StatusCode != 200 || body != "HTTP/2.0 pod.example" {
+		t.Errorf("got %d %q", res.StatusCode, body)
+	}
+}
+
+//enforces:http2 timeouts.tlsHandshake
+func TestHandshakesEndInTimeOverHTTP2(t *testing.T) {
+	w := originating(t, tlstest.New(t), stalling(t), toTLS(func(b *policy.Binding) {
+		http2TLS(b)
+		b.Base.Timeouts.Connect, b.Base.Timeouts.TLSHandshake = time.Hour, 20*time.Millisecond
+		b.Base.Retry.MaxRetries = 1
+	}))
+	c := w.clearHTTP2()
+	c.Timeout = patience
+	res, _ := w.getHTTP2(c, "/")
+	if res.StatusCode != 502 || res.Header.Get("fairlead-reason") != "connect_failure" {
+		t.Errorf("answered %d, reason %q", res.StatusCode, res.Header.Get("fairlead-reason"))
+	}
+	e := w.seen.lastCall(t)
+	if e.Outcome.Kind != call.ConnectTimeout || e.Detail != routes.DetailTLSHandshake || e.Outcome.Attempts != 2 {
+		t.Errorf("reported as %+v, %q", e.Outcome, e.Detail)
 	}
 }

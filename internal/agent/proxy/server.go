@@ -75,6 +75,7 @@ type Options struct {
 
 	// for tests, instead of the constants
 	sniffDelay, headTimeout, lingerFor, connect, closedAtOnce time.Duration
+	buffers                                                   int64
 }
 
 // Server serves captured connections.
@@ -135,6 +136,7 @@ func New(o Options) (*Server, error) {
 	})
 	s.h2 = h2.New(h2.Options{
 		Replay: s.replay, Malformed: s.events.Malformed, Draining: s.draining.Load, Panicked: s.events.Panicked, ConnectTimeout: s.defaults.Timeouts.Connect,
+		Buffers: o.buffers, HeadTimeout: o.headTimeout,
 	})
 	return s, nil
 }

@@ -80,7 +80,7 @@ func connects(int) string { return "" }
 
 // Calls to a host go through the proxy by name, wherever the client has connected, and their connections are kept.
 //
-//enforces:agent to[].via.proxy
+//enforces:http1 to[].via.proxy
 func TestCallsGoThroughTheProxy(t *testing.T) {
 	proxy, asked := tunnelling(t, serve(t, echo), connects)
 	w := build(t, netip.MustParseAddrPort(dead+":80"), through("*.example", proxy, nil))
@@ -96,6 +96,7 @@ func TestCallsGoThroughTheProxy(t *testing.T) {
 	}
 }
 
+//enforces:opaque to[].via.proxy
 func TestTLSGoesThroughTheProxy(t *testing.T) {
 	server, config := greeter(t)
 	proxy, asked := tunnelling(t, server, connects)
@@ -130,6 +131,24 @@ func TestTheProxysNameIsLookedUp(t *testing.T) {
 				t.Errorf("%d, %q", r.StatusCode, r.Header.Get("fairlead-reason"))
 			}
 		})
+	}
+}
+
+// The addresses that a proxy had last serve while nobody answers for its name, and no call waits for that.
+func TestAProxyIsFoundWhileItsNameCannotBeLookedUp(t *testing.T) {
+	w := besideProxied(t, nil)
+	w.names.set("proxy.corp.example", alive)
+	w.names.pass()
+	if r, _ := do(t, w.clientH2(), "GET", "/", ""); r.StatusCode != 200 {
+		t.Fatalf("%d", r.StatusCode)
+	}
+	known := w.names.hold()
+	defer known.now()
+	if r, _ := do(t, w.clientH2(), "GET", "/", ""); r.StatusCode != 200 {
+		t.Errorf("%d", r.StatusCode)
+	}
+	if asked := w.names.questions(); len(asked) != 2 {
+		t.Errorf("looked up %q", asked)
 	}
 }
 

@@ -165,6 +165,8 @@ var resets = map[string]func(*policy.Binding){
 
 	"to[].protocol": func(b *policy.Binding) { b.To.Protocol = policy.ProtocolAuto },
 
+	"to[].via.proxy": func(b *policy.Binding) { b.To.Via = policy.Via{} },
+
 	"to[].tls.mode":                      func(b *policy.Binding) { b.To.TLS = policy.TLS{} },
 	"to[].tls.sni":                       func(b *policy.Binding) { b.To.TLS.ServerName = "" },
 	"to[].tls.port":                      func(b *policy.Binding) { b.To.TLS.Port = 0 },
@@ -298,13 +300,14 @@ var listed = regexp.MustCompile(`\[0\]\.(From|To|Name|Value)$`)
 func TestAFieldIsLeftOutAlone(t *testing.T) {
 	full := policy.Binding{To: policy.Target{Protocol: policy.ProtocolHTTP}, Base: policy.Defaults()}
 	full.To.TLS = policy.TLS{Mode: policy.TLSOriginate, ServerName: "x", Port: 1, Roots: "x", Certificate: "x", PassAfter: 1}
+	full.To.Via = policy.Via{Host: "x", Port: 1}
 	fill(reflect.ValueOf(&full.Base).Elem())
 	// What stands in for a field that is not written must be another value.
 	full.Base.Timeouts.Idle, full.Base.Retry.MaxRetries, full.Base.Breaker.OpenDuration = 1, 1, 1
 	full.Rules = []policy.Rule{{Name: "r", Match: []policy.RequestMatch{
 		{Methods: []string{"X"}, PathType: policy.PathExact, Path: "/"}, {PathType: policy.PathGRPC, Path: "s/m"},
 	}}}
-	several := map[string]int{"to[].tls.mode": 6, "circuitBreaker.slowCalls.threshold": 4, "rules[].match[].path.value": 2}
+	several := map[string]int{"to[].tls.mode": 6, "to[].via.proxy": 2, "circuitBreaker.slowCalls.threshold": 4, "rules[].match[].path.value": 2}
 	for path := range resets {
 		changed := map[string]bool{}
 		after := leaves(reflect.ValueOf(withoutField(full, path)), "")

@@ -66,6 +66,29 @@ func TestInterceptedRoutesAreApart(t *testing.T) {
 	}
 }
 
+// What is intercepted never goes out in the clear, whichever versions of a policy are in force.
+func TestInterceptedRoutesAreNeverPlain(t *testing.T) {
+	intercepts := &Binding{source: &policy.Binding{To: policy.Target{TLS: policy.TLS{Mode: policy.TLSIntercept, Roots: "ca"}}}}
+	if err := intercepts.secure(material{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	passes := &Binding{source: &policy.Binding{}}
+	k := stateKey{"k", "a.example:443", true}
+	for name, of := range map[string]versions{"one": {intercepts}, "the older": {passes, intercepts}, "none": {passes}} {
+		if of.security(nil, k) == nil {
+			t.Errorf("%s of the versions intercepts, and it goes out in the clear", name)
+		}
+		k := stateKey{"k", "a.example:80", false}
+		if of.security(nil, k) != nil {
+			t.Errorf("%s of the versions intercepts, and what is in the clear is secured", name)
+		}
+	}
+	now := versions{intercepts}.security(nil, k)
+	if (versions{passes}).security(now, k) != now {
+		t.Error("connections of before are secured in another way")
+	}
+}
+
 // A new issuer does not disturb connections to hosts: nothing of a binding is made anew for it.
 func TestANewIssuerDisturbsNoPool(t *testing.T) {
 	a := tlstest.New(t)

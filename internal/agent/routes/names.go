@@ -104,5 +104,29 @@ func (r *Route) ThroughProxy() bool { return r != nil && r.throughProxy() }
 // KnowsAddresses reports whether FindAddresses would find nothing but what is known already.
 func (r *Route) KnowsAddresses(now time.Time) bool { return r.entry.state.cluster.KnowsName(now) }
 
+// staleFor is how long the addresses of a proxy serve, after they should have been looked up again, while that is done (as in RFC 8767).
+const staleFor = 5 * time.Minute
+
+// RefreshProxy reports whether there are addresses of the route's proxy that may be used. If they should be looked up again, that begins, and
+// is not waited for: a later call finds what it has found.
+func (r *Route) RefreshProxy(now time.Time) bool {
+	cluster := r.entry.state.cluster
+	switch {
+	case cluster.KnowsName(now):
+		return true
+	case !cluster.KnowsName(now.Add(-staleFor)) || !cluster.HasAddresses():
+		return false
+	}
+	r.FindAddresses(ended)
+	return true
+}
+
+// ended is the context of those who do not wait.
+var ended = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
 // KnowsProxy reports whether there is an address of that proxy to try.
 func (r *Route) KnowsProxy() bool { return r.entry.state.cluster.HasAddresses() }

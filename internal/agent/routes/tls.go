@@ -3,6 +3,7 @@ package routes
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"fairlead.dev/fairlead/internal/agent/transport"
@@ -92,10 +93,17 @@ func (s server) Handshake(c *transport.Conn, multiplexed bool) error {
 // security returns how the newest version has connections to a destination secured, given how they are.
 func (v versions) security(now upstream.Security, k stateKey) upstream.Security {
 	b := v[0]
-	switch {
-	case k.intercepted && !b.Intercepts(): // for connections of before
-		return now
-	case b.client == nil, b.Intercepts() && !k.intercepted:
+	if k.intercepted {
+		i := slices.IndexFunc(v, (*Binding).Intercepts)
+		switch {
+		case i >= 0:
+			b = v[i]
+		case now != nil: // for connections of before
+			return now
+		default: // whatever has happened, not in the clear
+			return server{tlslayer.Unable(tlslayer.NoRoots).Server("")}
+		}
+	} else if b.client == nil || b.Intercepts() {
 		return nil
 	}
 	if s, ok := now.(server); ok && s.Client() == b.client {

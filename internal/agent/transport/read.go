@@ -52,8 +52,8 @@ func (c *Conn) WriteThenRead(before func() error, p []byte, now, until Instant) 
 
 // Serve calls step whenever the connection may have become readable, the first time at once, until it returns true. step reads with
 // TryRead and may write, but must not call the other reading methods. Nothing is lost that arrives while step runs, provided that
-// it returns false only after a TryRead that found nothing or less than it had room for. Serve returns early with
-// os.ErrDeadlineExceeded as Read does, or with ErrInterrupted.
+// it returns false only after a TryRead that found nothing. Less than there was room for is not enough: the peer's end may have come with what
+// was read. Serve returns early with os.ErrDeadlineExceeded as Read does, or with ErrInterrupted.
 func (c *Conn) Serve(step func(fd uintptr) (done bool), now, until time.Time) error {
 	return c.wait(step, At(now), At(until))
 }

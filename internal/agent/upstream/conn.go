@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/transport"
@@ -25,17 +26,21 @@ type Conn struct {
 	// guarded by pool.mu while idle or shared, the lease holder's otherwise
 	idleSince time.Time
 	idleLimit time.Duration // set by LimitIdle; 0: none, negative: not to be kept at all
-	client    uint64        // Request.Client of its last user
+	client    uint64        // Request.Client of its last user, or of who began the last exchange
 	uses      int           // exchanges, those under way included
 
 	// guarded by pool.mu
-	capacity int // exchanges that may be under way together
-	inUse    int // exchanges under way
-	idle     bool
-	sharing  bool         // it is among hostConns.shared
-	byUser   bool         // see CloseByUser
-	draining bool         // it takes no more exchanges
-	pending  *pendingDial // whose requests wait until SetCapacity; nil: none do
+	announced int // by SetCapacity
+	capacity  int // exchanges that may be under way together
+	inUse     int // exchanges under way
+	idle      bool
+	load      load         // what it is listed as
+	barred    bool         // it is among hostConns.barred
+	byUser    bool         // see CloseByUser
+	draining  bool         // it takes no more exchanges
+	pending   *pendingDial // whose requests wait until SetCapacity; nil: none do
+
+	heard atomic.Int64 // since born, in nanoseconds: when its server was heard last
 
 	detached bool // the lease holder's
 }

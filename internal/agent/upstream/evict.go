@@ -62,6 +62,7 @@ func (p *Pool) trimIdle(hc *hostConns, closing []*Conn) []*Conn {
 func (p *Pool) evicted(hc *hostConns, taken []*Conn) {
 	for _, c := range taken {
 		c.idle = false
+		p.share(c)
 	}
 	p.idle -= len(taken)
 	p.open -= len(taken)

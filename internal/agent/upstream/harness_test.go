@@ -259,6 +259,7 @@ func checkSums(t *testing.T, p *Pool) {
 	for _, hc := range p.allConns() {
 		addr := hc.host.addr
 		open, idle, shared = open+hc.open, idle+len(hc.idle), shared+len(hc.shared)
+		checkLoads(t, p, hc)
 		if len(hc.idle) > 0 && p.withIdle[hc.index] != hc {
 			t.Errorf("%v is not where it should be among those with idle connections", addr)
 		}
@@ -278,6 +279,33 @@ func checkSums(t *testing.T, p *Pool) {
 		t.Error("a host without idle connections is among those with some")
 	}
 	checkWaiting(t, p)
+}
+
+// checkLoads checks that multiplexed connections are listed as what they can take.
+func checkLoads(t *testing.T, p *Pool, hc *hostConns) {
+	t.Helper()
+	barred := 0
+	for _, c := range slices.Concat(hc.shared, hc.full, hc.idle) {
+		if c.barred {
+			barred++
+		}
+		if c.barred != (c.multiplexed && c.capacity == 0 && !p.closed && !c.draining) || c.multiplexed && c.capacity > p.streamLimit() {
+			t.Errorf("capacity %d, barred %v", c.capacity, c.barred)
+		}
+	}
+	for _, c := range hc.shared {
+		if c.load != hasRoom || c.inUse >= c.capacity || c.inUse == 0 {
+			t.Errorf("%d of %d exchanges, listed as one with room", c.inUse, c.capacity)
+		}
+	}
+	for _, c := range hc.full {
+		if c.load != isFull || c.inUse < c.capacity || c.inUse == 0 {
+			t.Errorf("%d of %d exchanges, listed as full", c.inUse, c.capacity)
+		}
+	}
+	if barred > hc.barred {
+		t.Errorf("%d connections take nothing, %d are counted", barred, hc.barred)
+	}
 }
 
 func (p *Pool) allConns() (all []*hostConns) {

@@ -18,6 +18,8 @@ type hostConns struct {
 
 	idle         []*Conn        // without an exchange, newest last
 	shared       []*Conn        // with exchanges, and room for more
+	full         []*Conn        // multiplexed ones with exchanges and no room
+	barred       int            // multiplexed ones, idle or not, whose servers allow no exchange for the time being
 	index        int            // in Pool.withIdle, which holds it while it has idle connections
 	pendingDials []*pendingDial // connections being made that can be waited for
 	open         int            // connections, those being dialled included
@@ -27,8 +29,11 @@ type hostConns struct {
 
 // hasReady reports whether a connection is there already.
 func (hc *hostConns) hasReady(multiplexed bool) bool {
-	return hc != nil && (multiplexed && len(hc.shared) > 0 || slices.ContainsFunc(hc.idle, func(c *Conn) bool { return c.multiplexed == multiplexed }))
+	return hc != nil && (multiplexed && len(hc.shared) > 0 || slices.ContainsFunc(hc.idle, func(c *Conn) bool { return c.serves(multiplexed) }))
 }
+
+// serves reports whether an idle connection is of a kind, and takes an exchange.
+func (c *Conn) serves(multiplexed bool) bool { return c.multiplexed == multiplexed && c.capacity > 0 }
 
 // conns returns the connections to one of the cluster's hosts; nil: the pool has never used it. All functions of this file expect the
 // lock.

@@ -25,6 +25,7 @@ func (p *Pool) push(c *Conn) {
 	}
 	hc.idle = slices.Insert(hc.idle, i, c)
 	c.idle = true
+	p.share(c)
 	p.idle++
 	if len(hc.idle) == 1 {
 		hc.index = len(p.withIdle)
@@ -37,6 +38,7 @@ func (p *Pool) pull(hc *hostConns, i int) *Conn {
 	c := hc.idle[i]
 	hc.idle = slices.Delete(hc.idle, i, i+1)
 	c.idle = false
+	p.share(c)
 	p.idle--
 	p.idleTaken(hc)
 	return c
@@ -57,7 +59,7 @@ func (p *Pool) idleTaken(hc *hostConns) {
 // pop takes the newest idle connection of a kind to a host, or nil.
 func (p *Pool) pop(hc *hostConns, multiplexed bool) *Conn {
 	for i := len(hc.idle) - 1; i >= 0; i-- {
-		if hc.idle[i].multiplexed == multiplexed {
+		if hc.idle[i].serves(multiplexed) {
 			return p.pull(hc, i)
 		}
 	}

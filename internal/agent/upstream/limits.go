@@ -11,7 +11,7 @@ func (p *Pool) grant(now time.Time, r *Request) (ok bool, evicted *Conn) {
 	}
 	r.to, r.state, r.conn, r.err = hc, granted, nil, nil
 	hc.host.outstanding.Add(1)
-	if !fresh && p.leaseReady(hc, r) || r.Multiplexed && hc.join(r) {
+	if !fresh && p.leaseReady(now, hc, r) || r.Multiplexed && hc.join(r) {
 		return true, nil
 	}
 	evicted = p.makeRoom(hc)
@@ -24,12 +24,11 @@ func (p *Pool) grant(now time.Time, r *Request) (ok bool, evicted *Conn) {
 }
 
 // leaseReady begins an exchange on a connection that is there already, if there is one of the kind that is wanted.
-func (p *Pool) leaseReady(hc *hostConns, r *Request) bool {
-	if r.Multiplexed && len(hc.shared) > 0 {
-		p.leaseShared(r)
-		return true
+func (p *Pool) leaseReady(now time.Time, hc *hostConns, r *Request) bool {
+	if r.Multiplexed {
+		return p.leaseMultiplexed(now, hc, r)
 	}
-	if r.conn = p.pop(hc, r.Multiplexed); r.conn == nil {
+	if r.conn = p.pop(hc, false); r.conn == nil {
 		return false
 	}
 	p.leaseIdle(r)
@@ -66,6 +65,9 @@ func (p *Pool) full(hc *hostConns) bool { return p.poolFull() || p.hostFull(hc) 
 
 // available reports whether the host can take one more exchange. hc is nil when the pool has never used it.
 func (p *Pool) available(hc *hostConns, fresh, multiplexed bool) bool {
+	if hc != nil && hc.barred > 0 && multiplexed && !fresh {
+		return hc.hasReady(true) // a new connection would be no better off, and every call would make one
+	}
 	if hc != nil && (len(hc.idle) > 0 || !fresh && multiplexed && len(hc.shared) > 0) {
 		return true
 	}

@@ -79,7 +79,7 @@ func (p *Pool) grantParked(now time.Time, freed *hostConns, closing []*Conn) []*
 // grantQueues goes through the queues in the order of their first requests, which changes as those are served.
 func (p *Pool) grantQueues(now time.Time, closing []*Conn) []*Conn {
 	w := &p.waiting
-	for q := w.first; q != nil && p.hasRoom() && !(p.onlyFreed && !p.available(p.freed, false, true)); {
+	for q := w.first; q != nil && p.hasRoom() && !(p.onlyFreed && !p.opensFreed()); {
 		w.looks++
 		if p.onlyFreed && !p.concerns(q) {
 			q = q.next
@@ -101,6 +101,11 @@ func (p *Pool) grantQueues(now time.Time, closing []*Conn) []*Conn {
 		q = w.after(before)
 	}
 	return closing
+}
+
+// opensFreed reports whether the host that has become open can serve requests of any kind.
+func (p *Pool) opensFreed() bool {
+	return p.available(p.freed, false, true) || p.available(p.freed, false, false)
 }
 
 // concerns reports whether a queue's requests may be served by the host that has become open. It may err, but only by saying that they may.

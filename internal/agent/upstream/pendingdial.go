@@ -42,10 +42,7 @@ func (hc *hostConns) expected() int {
 
 // beginDial begins a pending dial with the request that makes its connection.
 func (p *Pool) beginDial(hc *hostConns, r *Request) {
-	f := &pendingDial{to: hc, room: hc.expected() - 1}
-	if limit := p.limits.MaxStreams; limit > 0 {
-		f.room = min(limit, f.room+1) - 1
-	}
+	f := &pendingDial{to: hc, room: min(hc.expected(), p.streamLimit()) - 1}
 	hc.pendingDials = append(hc.pendingDials, f)
 	r.pending = f
 }
@@ -86,10 +83,10 @@ func (p *Pool) finishDial(f *pendingDial) {
 		switch {
 		case len(hc.shared) > 0:
 			r.state = granted
-			p.leaseShared(r)
+			p.leaseShared(r, hc.shared[len(hc.shared)-1])
 			r.Wake()
 		case hc.join(r):
-		case !p.full(hc):
+		case !p.full(hc) && hc.barred == 0:
 			r.state, r.conn = granted, nil
 			p.open++
 			hc.open++

@@ -16,8 +16,12 @@ func (p *Pool) Reconfigure(limits policy.Pool) {
 		p.mu.Unlock()
 		return
 	}
+	streams := p.limits.MaxStreams != limits.MaxStreams
 	p.limits = limits
 	closing := p.sync()
+	if streams {
+		p.eachHost(p.recountAll)
+	}
 	for _, hc := range slices.Clone(p.withIdle) {
 		closing = p.evictOldest(hc, min(len(hc.idle), p.surplus(hc)), closing)
 	}
@@ -46,17 +50,22 @@ func (p *Pool) Close() {
 	now := time.Now()
 	p.mu.Lock()
 	p.closed = true
-	for _, hc := range p.listed {
-		if hc != nil {
-			p.stopSharing(hc)
-		}
-	}
-	for _, hc := range p.unlisted {
-		p.stopSharing(hc)
-	}
+	p.eachHost(p.stopSharing)
 	closing := p.grantParked(now, nil, p.evictAll(nil))
 	p.mu.Unlock()
 	closeAll(closing)
+}
+
+// eachHost calls f with the connections to each host.
+func (p *Pool) eachHost(f func(*hostConns)) {
+	for _, hc := range p.listed {
+		if hc != nil {
+			f(hc)
+		}
+	}
+	for _, hc := range p.unlisted {
+		f(hc)
+	}
 }
 
 // stopSharing has no more exchanges begin on connections that carry some already.

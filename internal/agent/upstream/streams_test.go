@@ -74,12 +74,11 @@ func TestAMultiplexedConnectionIsNotLookedAt(t *testing.T) {
 	eventually(t, func() bool { return l.Peek() != 0 })
 	l.Release(time.Now(), true)
 	p.sweep(time.Now())
-	careful := shared()
-	careful.Careful = true
-	if careful.askAt(p, time.Now().Add(2*provenFor)) != Ready || careful.lease.Conn != l.Conn || d.dials.Load() != 1 {
+	again := shared()
+	if again.askAt(p, time.Now().Add(2*provenFor)) != Ready || again.lease.Conn != l.Conn || d.dials.Load() != 1 {
 		t.Error("it was not used again")
 	}
-	careful.lease.Release(time.Now(), false)
+	again.lease.Release(time.Now(), false)
 }
 
 func TestADrainingConnectionTakesNoMoreExchanges(t *testing.T) {

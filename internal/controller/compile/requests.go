@@ -19,6 +19,12 @@ var requestFields = strings.Fields(`
 	connectionPool.http2
 `)
 
+// AboutRequests reports whether a field of a policy's blocks or rules has no effect where connections are passed through, by its path as in Field.
+func AboutRequests(path string) bool {
+	_, ok := entryOf(requestFields, path)
+	return ok
+}
+
 // withoutRequests adds the fields that are set and about requests, for an entry of to whose connections are passed through.
 func (u *unenforced) withoutRequests(src *Source, target int, reason string) {
 	if src.Body == nil {

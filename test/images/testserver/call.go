@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -26,7 +28,8 @@ type callOptions struct {
 	n, concurrency    int
 	duration, gap     time.Duration
 	timeout           time.Duration
-	fresh             bool
+	fresh, http2      bool
+	trusted           *x509.CertPool
 }
 
 type headerFlags []string
@@ -47,6 +50,8 @@ func parseCallOptions(name string, args []string) (*callOptions, error) {
 	fs.DurationVar(&o.gap, "gap", 0, "pause between the calls of one worker")
 	fs.DurationVar(&o.timeout, "timeout", 30*time.Second, "client timeout of one call")
 	fs.BoolVar(&o.fresh, "fresh", false, "a new connection for every call")
+	fs.BoolVar(&o.http2, "http2", false, "speak HTTP/2, without TLS with prior knowledge")
+	fs.Func("ca", "file with the certificates that servers are verified with (default: those of the system)", o.trust)
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
@@ -56,11 +61,27 @@ func parseCallOptions(name string, args []string) (*callOptions, error) {
 	return o, nil
 }
 
+func (o *callOptions) trust(file string) error {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if o.trusted = x509.NewCertPool(); !o.trusted.AppendCertsFromPEM(pem) {
+		return fmt.Errorf("%s has no certificates", file)
+	}
+	return nil
+}
+
 func (o *callOptions) client() *http.Client {
-	return &http.Client{Timeout: o.timeout, Transport: &http.Transport{
+	t := &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: o.timeout}).DialContext,
 		MaxIdleConnsPerHost: o.concurrency, DisableKeepAlives: o.fresh, DisableCompression: true,
-	}}
+		TLSClientConfig: &tls.Config{RootCAs: o.trusted}, Protocols: new(http.Protocols),
+	}
+	t.Protocols.SetHTTP1(!o.http2)
+	t.Protocols.SetHTTP2(o.http2)
+	t.Protocols.SetUnencryptedHTTP2(o.http2)
+	return &http.Client{Timeout: o.timeout, Transport: t}
 }
 
 // once makes one call and returns its result.
@@ -86,7 +107,7 @@ func (o *callOptions) once(ctx context.Context, c *http.Client) result {
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
-	r := result{Status: resp.StatusCode, Reason: resp.Header.Get("Fairlead-Reason"), Pod: resp.Header.Get("Server-Pod"),
+	r := result{Status: resp.StatusCode, Protocol: resp.Proto, Reason: resp.Header.Get("Fairlead-Reason"), Pod: resp.Header.Get("Server-Pod"),
 		Body: string(body[:min(len(body), 256)]), Local: local, At: start, Took: time.Since(start)}
 	if err != nil {
 		r.Error = err.Error()
@@ -97,6 +118,7 @@ func (o *callOptions) once(ctx context.Context, c *http.Client) result {
 type result struct {
 	Status                   int
 	Reason, Pod, Body, Error string
+	Protocol                 string
 	// Local is the address the call left from.
 	Local string
 	At    time.Time
@@ -112,6 +134,7 @@ type summary struct {
 	Statuses  map[int]int    `json:"statuses"`
 	Reasons   map[string]int `json:"reasons"`
 	Pods      map[string]int `json:"pods"`
+	Protocols map[string]int `json:"protocols"`
 	Errors    map[string]int `json:"errors"`
 	LastBody  string         `json:"lastBody"`
 	P50Millis float64        `json:"p50Millis"`
@@ -186,7 +209,7 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 func summarise(all []result) summary {
-	s := summary{Calls: len(all), Statuses: map[int]int{}, Reasons: map[string]int{}, Pods: map[string]int{}, Errors: map[string]int{}}
+	s := summary{Calls: len(all), Statuses: map[int]int{}, Reasons: map[string]int{}, Pods: map[string]int{}, Errors: map[string]int{}, Protocols: map[string]int{}}
 	if len(all) == 0 {
 		return s
 	}
@@ -224,6 +247,9 @@ func (s *summary) count(r result) {
 		s.Errors[r.Error]++
 	} else {
 		s.Statuses[r.Status]++
+	}
+	if r.Protocol != "" {
+		s.Protocols[r.Protocol]++
 	}
 	if r.Reason != "" {
 		s.Reasons[r.Reason]++

@@ -10,10 +10,11 @@ import (
 	"syscall"
 )
 
-const usage = `usage: testserver serve|call|load|raw|dial|get|kill [flags]
+const usage = `usage: testserver serve|call|grpc|load|raw|dial|get|kill [flags]
 
-  serve  answer HTTP as the query string says (see serve.go), and echo raw TCP
+  serve  answer HTTP as the query string says (see serve.go), echo raw TCP, and more if asked to
   call   make calls and print one JSON summary
+  grpc   make gRPC calls and print the status of each
   load   make calls for ever and print one line a second: what the demo shows
   raw    send standard input to an address and print what comes back
   dial   connect to an address, say nothing, and print what becomes of the connection
@@ -40,6 +41,8 @@ func run(ctx context.Context, args []string) error {
 		return serve(ctx, args[1:])
 	case "call":
 		return call(ctx, args[1:])
+	case "grpc":
+		return grpcCall(ctx, args[1:], os.Stdout)
 	case "load":
 		return load(ctx, args[1:])
 	case "raw":

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"golang.org/x/net/websocket"
 )
 
 // serve answers every path as its query string says:
@@ -20,12 +22,16 @@ import (
 //	failPercent=30   that share of the calls with this key fail with status (default 503), evenly spread
 //	failFirst=2      the first calls with this key fail with status (default 503)
 //	delay=500ms      wait before answering
+//	delayFirst=1     only the first calls with this key wait
 //	reset=1          read the request, then reset the connection instead of answering
 //	retryAfter=2     send Retry-After
 //	events=3&gap=1s  send so many lines, each as it comes, with that pause before all but the first
 //	key=x            what the call is counted under (default: the path)
 //
-// A request to upgrade to a websocket is granted, and what comes behind it echoed.
+// A request to upgrade to a websocket is granted, and what comes behind it echoed: messages if the client has sent a key (RFC 6455), and bytes
+// otherwise. /_bulk?bytes=N sends that many bytes, and answers anything but GET with the SHA-256 of its body.
+//
+// Other ports, if flags name them, speak gRPC (grpc.go), as much of SMTP as a client needs (greet.go), and echo UDP.
 //
 // /_stats?key=x answers what was seen under a key, /_conns the connection counts, /_mode?status=503&delay=1s makes every later
 // call behave so (an empty query ends it), /_reset forgets everything.
@@ -33,20 +39,47 @@ func serve(ctx context.Context, args []string) error {
 	fs := flag.NewFlagSet("serve", flag.ContinueOnError)
 	httpAddr := fs.String("http", ":8080", "address of the HTTP server")
 	echoAddr := fs.String("echo", ":7070", "address of the raw TCP server, which sends back what it receives")
+	grpcAddr := fs.String("grpc", "", "address of the gRPC server, if there is to be one")
+	mailAddr := fs.String("mail", "", "address of the SMTP server, if there is to be one")
+	udpAddr := fs.String("udp", "", "address of the UDP server, which sends back what it receives, if there is to be one")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
 	u := newUpstream()
-	srv := &http.Server{Addr: *httpAddr, Handler: u, ConnState: u.conns.track, ReadHeaderTimeout: 10 * time.Second}
-	echo, err := net.Listen("tcp", *echoAddr)
-	if err != nil {
-		return err
+	if *udpAddr != "" {
+		packets, err := net.ListenPacket("udp", *udpAddr)
+		if err != nil {
+			return err
+		}
+		context.AfterFunc(ctx, func() { packets.Close() })
+		go echoPackets(packets)
 	}
-	go echoAll(echo)
-	context.AfterFunc(ctx, func() { srv.Close(); echo.Close() })
+	for addr, run := range map[string]func(net.Listener){
+		*echoAddr: echoAll, *mailAddr: u.serveMail, *grpcAddr: func(l net.Listener) { u.serveGRPC(ctx, l) },
+	} {
+		if err := listen(ctx, addr, run); err != nil {
+			return err
+		}
+	}
+	srv := &http.Server{Addr: *httpAddr, Handler: u, ConnState: u.conns.track, ReadHeaderTimeout: 10 * time.Second}
+	context.AfterFunc(ctx, func() { srv.Close() })
 	if err := srv.ListenAndServe(); err != http.ErrServerClosed {
 		return err
 	}
+	return nil
+}
+
+// listen has a server run at an address, if there is one, until ctx ends.
+func listen(ctx context.Context, addr string, run func(net.Listener)) error {
+	if addr == "" {
+		return nil
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	context.AfterFunc(ctx, func() { l.Close() })
+	go run(l)
 	return nil
 }
 
@@ -108,14 +141,22 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		u.seen, u.mode = map[string]*seen{}, nil
 		u.mu.Unlock()
 		u.conns.forget()
+	case "/_bulk":
+		bulk(w, r)
 	default:
-		if r.Header.Get("Upgrade") == "websocket" {
+		switch {
+		case r.Header.Get("Sec-WebSocket-Key") != "":
+			echoMessagesOf.ServeHTTP(w, r)
+		case r.Header.Get("Upgrade") == "websocket":
 			echoUpgraded(w)
-			return
+		default:
+			u.answer(w, r)
 		}
-		u.answer(w, r)
 	}
 }
+
+// echoMessagesOf is a websocket that sends back the messages it receives. It asks for no origin.
+var echoMessagesOf = websocket.Server{Handler: func(c *websocket.Conn) { _, _ = io.Copy(c, c) }}
 
 // echoUpgraded switches protocols and sends back whatever comes.
 func echoUpgraded(w http.ResponseWriter) {
@@ -160,14 +201,10 @@ func (u *upstream) answer(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	s, fails := u.enter(r, q, body)
+	s, n, fails := u.enter(r, q, body)
 	defer u.leave(s)
-	if d, err := time.ParseDuration(first(q, "delay")); err == nil {
-		select {
-		case <-time.After(d):
-		case <-r.Context().Done():
-			return
-		}
+	if pause(r.Context(), delayOf(q, n)); r.Context().Err() != nil {
+		return
 	}
 	if first(q, "reset") != "" {
 		resetConn(w)
@@ -196,20 +233,35 @@ func (u *upstream) query(r *http.Request) map[string][]string {
 	return r.URL.Query()
 }
 
-// enter counts a call and decides whether it is one of those that fail.
-func (u *upstream) enter(r *http.Request, q map[string][]string, body []byte) (*seen, bool) {
+// delayOf is how long the call waits that came after n others with its key.
+func delayOf(q map[string][]string, n int) time.Duration {
+	if only, err := strconv.Atoi(first(q, "delayFirst")); err == nil && n >= only {
+		return 0
+	}
+	d, _ := time.ParseDuration(first(q, "delay"))
+	return d
+}
+
+// under is what was seen under a key. The lock is held.
+func (u *upstream) under(key string) *seen {
+	s := u.seen[key]
+	if s == nil {
+		s = &seen{Methods: map[string]int{}, Remotes: map[string]int{}, Keys: map[string]int{}, Bodies: map[string]int{}}
+		u.seen[key] = s
+	}
+	return s
+}
+
+// enter counts a call, says how many came before it, and decides whether it is one of those that fail.
+func (u *upstream) enter(r *http.Request, q map[string][]string, body []byte) (s *seen, n int, fails bool) {
 	key := r.URL.Query().Get("key")
 	if key == "" {
 		key = r.URL.Path
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	s := u.seen[key]
-	if s == nil {
-		s = &seen{Methods: map[string]int{}, Remotes: map[string]int{}, Keys: map[string]int{}, Bodies: map[string]int{}}
-		u.seen[key] = s
-	}
-	n := s.Requests
+	s = u.under(key)
+	n = s.Requests
 	s.Requests++
 	s.Concurrent++
 	s.MaxConcurrent = max(s.MaxConcurrent, s.Concurrent)
@@ -227,11 +279,11 @@ func (u *upstream) enter(r *http.Request, q map[string][]string, body []byte) (*
 	percent, _ := strconv.Atoi(first(q, "failPercent"))
 	firstN, _ := strconv.Atoi(first(q, "failFirst"))
 	// Evenly spread: call n fails when the running total of failures owed passes a whole number.
-	fails := n < firstN || (n+1)*percent/100 > n*percent/100
+	fails = n < firstN || (n+1)*percent/100 > n*percent/100
 	if fails {
 		s.Failed++
 	}
-	return s, fails
+	return s, n, fails
 }
 
 func (u *upstream) leave(s *seen) {

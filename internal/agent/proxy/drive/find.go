@@ -12,7 +12,7 @@ const (
 	// maxProxyWait is how long an attempt waits for the addresses of the proxy that it needs.
 	maxProxyWait = 5 * time.Second
 	// maxNameWait is how long it waits for addresses that it can do without: other ones of the name that it calls, or those of a proxy of which
-	// older ones are known.
+	// much older ones are known.
 	maxNameWait = time.Second
 )
 
@@ -22,16 +22,14 @@ const (
 func Unknown(r *routes.Route, pinned bool, a call.Action, now time.Time) (wait time.Duration, unknown bool) {
 	switch {
 	case r.ThroughProxy():
-		wait = maxNameWait
-		if !r.KnowsProxy() {
-			wait = maxProxyWait
+		if wait = maxProxyWait; r.KnowsProxy() {
+			wait = maxNameWait
 		}
+		return wait, !r.RefreshProxy(now)
 	case !a.Avoid || a.Start == call.First || !pinned || !r.HasName():
 		return 0, false
-	default:
-		wait = maxNameWait
 	}
-	return wait, !r.KnowsAddresses(now)
+	return maxNameWait, !r.KnowsAddresses(now)
 }
 
 // find sees to it that the addresses are known that an attempt needs. If ok is false there is no attempt, and next says what follows.

@@ -86,12 +86,17 @@ type Done struct {
 	View   route.View
 	GRPC   bool
 	Took   time.Duration
+	// Unanswered: the client got no response, and so no status, though it is there.
+	Unanswered bool
 }
 
 // Report passes a call to a recorder. e is space for it, which keeps nothing of the request.
 func (r *Record) Report(to routes.Recorder, e *routes.Exchange, d Done) {
 	e.Pod, e.Original, e.Rule, e.AccessLog = d.Client.Pod, d.Client.Original, d.Plan.Rule, d.Plan.Settings.AccessLog
 	e.Outcome, e.GRPC = d.Call.Outcome(), d.GRPC
+	if d.Unanswered {
+		e.Outcome.Status = 0
+	}
 	e.Took = d.Took
 	e.Method, e.Host, e.Path = d.View.Method(), d.View.Host(), d.View.Target()
 	e.Attempts, e.Detail = r.past, r.Detail

@@ -65,6 +65,9 @@ func (t *attempt) take(l upstream.Lease, a call.Action, now time.Time, b *batch)
 	t.u, t.stream = u, u.nextID
 	u.nextID += 2
 	u.attempts[t.stream] = holder{t, x.s, t.stream}
+	if x.pinned {
+		u.pinTo(x.s)
+	}
 	t.send.Init(u.peer.InitialWindowSize)
 	t.waits, t.stuck = false, false
 	t.offset, t.opened = u.out.appended, u.received
@@ -123,7 +126,7 @@ func (t *attempt) stale() bool {
 // drop gives back what the attempt holds.
 func (t *attempt) drop(c http2.Code, now time.Time, b *batch) {
 	t.leave(c, b)
-	t.x.s.driver.buffers.add(-t.body.clear())
+	t.x.s.account.add(-t.body.clear())
 	if l := t.Lease; l.Conn != nil {
 		t.Lease = upstream.Lease{}
 		l.Release(now, true) // of a connection that is not fit any more its own goroutine has said so
@@ -131,13 +134,25 @@ func (t *attempt) drop(c http2.Code, now time.Time, b *batch) {
 }
 
 // failed ends the attempt under way and returns what the call decides.
-func (x *stream) failed(kind call.Kind, why routes.Detail, unprocessed bool, b *batch) call.Action {
+func (x *stream) failed(kind call.Kind, why routes.Detail, b *batch) call.Action {
 	t := x.cur
-	if !unprocessed && t.sent() {
+	if t.sent() {
 		x.call.BytesAccepted(t.ID)
 	}
+	f := call.Failure{Kind: kind, ResponseStarted: t.interims > 0, Reused: t.stale()}
+	return x.failedAs(kind, why, f, b)
+}
+
+// notTaken ends an attempt whose connection turned out to take nothing any more: that is the pool's failure, like a connection that was kept
+// and is closed.
+func (x *stream) notTaken(b *batch) call.Action {
+	f := call.Failure{Kind: call.RefusedStream, PeerUnprocessed: true, PeerLeaving: true, Reused: true}
+	return x.failedAs(f.Kind, routes.DetailClosed, f, b)
+}
+
+func (x *stream) failedAs(kind call.Kind, why routes.Detail, f call.Failure, b *batch) call.Action {
+	t := x.cur
 	x.reportBody()
-	f := call.Failure{Kind: kind, ResponseStarted: t.interims > 0, PeerUnprocessed: unprocessed, Reused: t.stale()}
 	x.attempted(t, kind, 0, why)
 	t.drop(http2.Cancel, x.s.now, b)
 	return x.call.AttemptFailed(x.s.now, t.ID, f)

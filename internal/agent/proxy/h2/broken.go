@@ -32,7 +32,8 @@ type how struct {
 	why         routes.Detail
 	code        http2.Code // for the client, if it has a part of the response
 	unprocessed bool
-	grpc        int // what a reset means for a gRPC call; 0: there was none
+	leaving     bool // because the connection takes nothing any more
+	grpc        int  // what a reset means for a gRPC call; 0: there was none
 }
 
 // broken acts on the end of an attempt whose stream is gone.
@@ -40,7 +41,7 @@ func (s *Session) broken(t *attempt, w how, b *batch) {
 	x := t.x
 	sent := t.sent()
 	whole := t.whole
-	stale := t.stale()
+	reused := t.stale() || w.leaving && t.Lease.Reused()
 	t.detach(b)
 	switch {
 	case x.phase == forwarding && t == x.answer:
@@ -57,13 +58,15 @@ func (s *Session) broken(t *attempt, w how, b *batch) {
 			x.kept = nil
 			t.drop(http2.Cancel, s.now, b)
 			x.call.KeptLost()
+			return
 		}
+		x.keptEnds(b)
 	case t == x.cur && x.phase == trying:
-		x.lostAttempt(t, w, sent, stale, b)
+		x.lostAttempt(t, w, sent, reused, b)
 	}
 }
 
-func (x *stream) lostAttempt(t *attempt, w how, sent, stale bool, b *batch) {
+func (x *stream) lostAttempt(t *attempt, w how, sent, reused bool, b *batch) {
 	s := x.s
 	if sent && !w.unprocessed {
 		x.call.BytesAccepted(t.ID)
@@ -71,7 +74,9 @@ func (x *stream) lostAttempt(t *attempt, w how, sent, stale bool, b *batch) {
 	x.reportBody()
 	x.attempted(t, w.kind, 0, w.why)
 	t.drop(http2.Cancel, s.now, b)
-	f := call.Failure{Kind: w.kind, ResponseStarted: t.interims > 0, PeerUnprocessed: w.unprocessed, Reused: stale, GRPCStatus: w.grpc}
+	f := call.Failure{
+		Kind: w.kind, ResponseStarted: t.interims > 0, PeerUnprocessed: w.unprocessed, PeerLeaving: w.leaving, Reused: reused, GRPCStatus: w.grpc,
+	}
 	s.act(x, x.call.AttemptFailed(s.now, t.ID, f), b)
 }
 
@@ -129,5 +134,5 @@ func (s *Session) unprocessed(h holder, u *serverConn) {
 		return
 	}
 	s.clock(u.now)
-	s.broken(h.t, how{kind: call.RefusedStream, why: routes.DetailClosed, code: http2.RefusedStream, unprocessed: true}, &u.batch)
+	s.broken(h.t, how{kind: call.RefusedStream, why: routes.DetailClosed, code: http2.RefusedStream, unprocessed: true, leaving: true}, &u.batch)
 }

@@ -38,20 +38,19 @@ func (s *Session) dial(ctx context.Context, x *stream, d *drive.Dialling) {
 	now := time.Now()
 	var b batch
 	if err == nil {
-		s.driver.adopt(l, &d.Plan.Settings.Pool, now, &b)
+		s.driver.adopt(l, s.client.Pod, &d.Plan.Settings.Pool, now, &b)
 	}
 	s.dialled(x, l, err, now, &b)
 	b.flush()
 }
 
 // adopt begins to use a connection that was made, by whoever waits for it too.
-func (d *Driver) adopt(l upstream.Lease, limits *policy.Pool, now time.Time, b *batch) {
-	u := newServerConn(d, l.Conn, limits, now)
+func (d *Driver) adopt(l upstream.Lease, pod string, limits *policy.Pool, now time.Time, b *batch) {
+	u := newServerConn(d, l.Conn, pod, limits, now)
 	u.mu.Lock()
 	b.add(&u.out)
-	capacity := u.capacity()
 	u.mu.Unlock()
-	l.SetCapacity(min(capacity, l.Expected())) // until the server has said how many
+	l.SetCapacity(l.Expected()) // until the server has said how many
 	go u.run()
 }
 

@@ -24,8 +24,10 @@ const (
 	// may take.
 	maxHeaderList = http2.MaxList
 	maxHeads      = 16 << 20
-	// BufferMemory is how much of streams is kept, by default, whose other side does not take it.
+	// BufferMemory is how much connections may hold together, by default, before their peers are allowed no more.
 	BufferMemory = 64 << 20
+	// HeadTimeout is how long a header block may take, by default.
+	HeadTimeout = 10 * time.Second
 	// creditSize is how much data may be answered by window updates as a frame may: some peers send them for every read.
 	creditSize = 2 << 10
 	// firstRequestWait is how long a client may take to send its first request where that decides whether the connection is governed. One that
@@ -33,7 +35,7 @@ const (
 	firstRequestWait = 25 * time.Millisecond
 )
 
-// Options configure a Driver. All but the last are required.
+// Options configure a Driver. All but the last two are required.
 type Options struct {
 	Replay *resilience.ReplayMemory
 	// Malformed is called for what clients are refused for breaking the protocol. It must not block or keep the bytes.
@@ -44,8 +46,10 @@ type Options struct {
 	Panicked func(pod string, what any, stack []byte)
 	// ConnectTimeout bounds connecting where the policy does not.
 	ConnectTimeout time.Duration
-	// Buffers is how many bytes are kept of streams whose other side does not take them; zero: BufferMemory.
+	// Buffers is how many bytes connections may hold together before their peers are allowed no more; zero: BufferMemory.
 	Buffers int64
+	// HeadTimeout bounds a header block from its beginning (rule 30); zero: HeadTimeout.
+	HeadTimeout time.Duration
 }
 
 // Driver is what all sessions share.
@@ -54,7 +58,7 @@ type Driver struct {
 	Options
 	ungoverned routes.Plan // of streams that no policy governs, on a connection on which one did
 
-	buffers account // atomic
+	buffers account
 }
 
 // New returns a Driver.
@@ -64,11 +68,14 @@ func New(o Options) *Driver {
 	if o.Buffers > 0 {
 		d.buffers.limit = o.Buffers
 	}
+	if d.HeadTimeout == 0 {
+		d.HeadTimeout = HeadTimeout
+	}
 	s := &policy.Settings{LoadBalancing: policy.ClusterIP, AccessLog: policy.AccessLogOff}
 	s.Timeouts.Connect = o.ConnectTimeout
 	d.ungoverned = routes.Plan{Plan: call.Plan{Settings: s, Random: rand.Float64}}
 	return d
 }
 
-// Buffered is how many bytes are kept of streams whose other side does not take them.
+// Buffered is how many bytes connections hold: heads, and what waits for somebody to take it.
 func (d *Driver) Buffered() int64 { return d.buffers.used.Load() }

@@ -3,6 +3,7 @@ package h2
 import (
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/http2"
 )
 
@@ -19,8 +20,12 @@ const (
 	said
 )
 
-// closeWithin is how long a client may take to close a connection that has ended.
-const closeWithin = 5 * time.Second
+const (
+	// closeWithin is how long a client may take to close a connection that has ended, once it was sent everything.
+	closeWithin = 5 * time.Second
+	// stalledWithin is how long it may take nothing of what it is sent before that.
+	stalledWithin = 30 * time.Second
+)
 
 // Drain has the client open no more streams, and the connection end with those that are open. It may be called from any goroutine.
 func (s *Session) Drain() {
@@ -59,9 +64,48 @@ func (s *Session) goAway(c http2.Code, b *batch) {
 	}
 }
 
+// rested is called when no stream is open any more.
+func (s *Session) rested(b *batch) {
+	s.resting = true
+	s.trim()
+	if s.leaving == said {
+		s.out.last = true
+		s.closeIn(stalledWithin)
+	}
+	b.add(&s.out) // so that written is called
+}
+
+// written is called when the client's kernel has taken everything. A connection without streams is idle from then on, and not before: what is
+// closed while something waits is cut.
+func (s *Session) written(slow bool) {
+	if !s.resting || len(s.streams) > 0 {
+		return
+	}
+	s.resting = false
+	if slow {
+		s.clock(time.Now())
+	}
+	s.client.Activity.RestedAt(s.now)
+	s.client.Activity.Set(drive.Idle)
+	if s.leaving == said {
+		s.closeIn(closeWithin)
+	}
+}
+
+// closeIn has the connection, which has ended, closed after a time.
+func (s *Session) closeIn(d time.Duration) {
+	s.closeBy, s.closeSent = s.now.Add(d), s.out.sent
+	s.arm()
+}
+
 // periodic does what is due without a stream.
-func (s *Session) periodic(*batch) {
-	if s.out.last && !s.closeBy.IsZero() && !s.now.Before(s.closeBy) {
+func (s *Session) periodic() {
+	switch {
+	case s.closeBy.IsZero() || s.now.Before(s.closeBy):
+	case s.out.failed == nil && s.out.backlog() > 0 && s.out.sent > s.closeSent: // the client goes on reading
+		s.closeIn(stalledWithin)
+	default:
+		s.closeBy = time.Time{}
 		s.client.Conn.Interrupt()
 	}
 }

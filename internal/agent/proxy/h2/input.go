@@ -2,9 +2,11 @@ package h2
 
 import (
 	"errors"
+	"os"
 	"sync"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/http2"
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
@@ -22,26 +24,71 @@ type input struct {
 	frames func(b []byte) (used int, err error)
 	step   func(fd uintptr) bool // bound once
 
+	parser *http2.Parser
+	// headTimeout is how long a header block may take from its beginning.
+	headTimeout time.Duration
+
 	// full, if not nil, is asked after frames: true ends the reading with errCongested.
-	full   func() bool
-	prefix []byte // what was read and not used up: a part of a frame, or more after errCongested
-	err    error
+	full    func() bool
+	prefix  []byte    // what was read and not used up: a part of a frame, or more after errCongested
+	headBy  time.Time // when the header block must have come that has begun; zero: none has
+	account *podAccount
+	charged int
+	err     error
 }
 
-func (in *input) init(c *transport.Conn, frames func([]byte) (int, error)) {
-	in.conn, in.frames = c, frames
+func (in *input) init(c *transport.Conn, p *http2.Parser, headTimeout time.Duration, frames func([]byte) (int, error)) {
+	in.conn, in.parser, in.headTimeout, in.frames = c, p, headTimeout, frames
 	in.step = in.read
 }
 
+// errHead ends a read because a header block has begun or come to its end, which changes until when is read.
+var errHead = errors.New("h2: header block")
+
 // serve reads until the connection ends, or until a time; zero: for ever.
 func (in *input) serve(now, until time.Time) error {
-	if err := in.conn.Serve(in.step, now, until); err != nil {
-		return err
+	for {
+		err := in.conn.Serve(in.step, now, drive.Earlier(until, in.headBy))
+		if err == nil {
+			err = in.err
+		}
+		switch {
+		case errors.Is(err, errHead):
+			now = time.Now()
+		case errors.Is(err, os.ErrDeadlineExceeded) && drive.Passed(in.headBy, time.Now()):
+			return http2.ErrHeadTimeout
+		default:
+			return err
+		}
 	}
-	return in.err
 }
 
-// read reads and acts on what has arrived. It reports true when the connection is to end, with in.err.
+// headChanged notes whether a header block has begun, or come to its end, and reports whether that is new.
+func (in *input) headChanged(rest []byte) bool {
+	began := in.parser.InHead(rest)
+	if began != in.headBy.IsZero() {
+		return false
+	}
+	if in.headBy = (time.Time{}); began {
+		in.headBy = time.Now().Add(in.headTimeout)
+	}
+	return true
+}
+
+// charge accounts for what is kept of what was read, if that is worth it.
+func (in *input) charge(n int) {
+	const little = 1 << 10
+	if n < little {
+		n = 0
+	}
+	if n != in.charged && in.account != nil {
+		in.account.add(n - in.charged)
+		in.charged = n
+	}
+}
+
+// read reads and acts on what has arrived. It reports true when the connection is to end, with in.err. It reads until there is nothing: that what
+// came was less than there was room for does not say so, since the peer's end may have come with it, and is reported once.
 func (in *input) read(uintptr) (done bool) {
 	buf := readBuffers.Get().(*[readSize]byte)
 	have := copy(buf[:], in.prefix)
@@ -55,7 +102,6 @@ func (in *input) read(uintptr) (done bool) {
 			in.err = err
 			return true
 		}
-		full := have+n == len(buf)
 		have += n
 		used, err := in.frames(buf[:have])
 		if err != nil {
@@ -64,14 +110,21 @@ func (in *input) read(uintptr) (done bool) {
 			return true
 		}
 		have = copy(buf[:], buf[used:have])
+		head := in.headChanged(buf[:have])
 		if in.full != nil && in.full() {
 			in.keep(buf, have)
 			in.err = errCongested
 			return true
 		}
-		if !full {
+		if head {
 			in.keep(buf, have)
-			return false
+			in.err = errHead
+			return true
+		}
+		if in.conn.Interrupted() { // of which the reading hears only while it waits
+			in.keep(buf, have)
+			in.err = transport.ErrInterrupted
+			return true
 		}
 	}
 }
@@ -82,6 +135,8 @@ func (in *input) again() error {
 	in.prefix = nil
 	used, err := in.frames(b)
 	in.prefix = append(in.prefix, b[used:]...)
+	in.headChanged(in.prefix)
+	in.charge(cap(in.prefix) + in.parser.Memory())
 	return err
 }
 
@@ -92,6 +147,7 @@ func (in *input) keep(buf *[readSize]byte, have int) {
 	}
 	in.prefix = append(in.prefix[:0], buf[:have]...)
 	readBuffers.Put(buf)
+	in.charge(cap(in.prefix) + in.parser.Memory())
 }
 
 // queue holds bytes of a stream that the other side has not taken, in the order of arrival. The zero value is empty.

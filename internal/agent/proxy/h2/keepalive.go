@@ -49,7 +49,9 @@ func (p *pinger) heard(now time.Time) {
 	}
 }
 
+// tick is a goroutine of its own.
 func (p *pinger) tick() {
+	defer p.u.recovered()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.stopped {

@@ -39,6 +39,8 @@ type output struct {
 	// panicked reports a panic beside.
 	panicked func(pod string, what any, stack []byte)
 	try      func() // attempt a write, bound once for transport.Conn.Pin
+	// written, if not nil, is called with the lock when everything has been written that was appended. slow: it has taken a while.
+	written func(slow bool)
 
 	// guarded by mu
 	next     *piece // what is appended to; nil: nothing is
@@ -51,6 +53,8 @@ type output struct {
 	appended uint64 // bytes, in all
 	handed   uint64 // that were given to the kernel, or are being
 	sent     uint64 // that it has accepted
+	account  *podAccount
+	charged  int // of what waits for the kernel
 
 	// the writer's own
 	current *piece
@@ -79,6 +83,28 @@ func (o *output) put(b []byte) {
 	o.next.b = b
 	if o.failed != nil { // nobody will write it
 		o.next.b = b[:0]
+	}
+	if o.blocked {
+		o.charge()
+	}
+}
+
+// charge accounts for what waits for the kernel.
+func (o *output) charge() {
+	n := 0
+	if o.blocked {
+		n = o.backlog()
+	}
+	if n != o.charged {
+		o.account.add(n - o.charged)
+		o.charged = n
+	}
+}
+
+// rest is called by who has written everything.
+func (o *output) rest(slow bool) {
+	if o.written != nil && o.next == nil && o.current == nil {
+		o.written(slow)
 	}
 }
 
@@ -114,6 +140,7 @@ func (o *output) flush() {
 		o.mu.Lock()
 		if !o.wrote() {
 			o.blocked = true
+			o.charge()
 			o.slow.Add(1)
 			go o.writeSlowly()
 			o.mu.Unlock()
@@ -121,6 +148,7 @@ func (o *output) flush() {
 		}
 	}
 	o.writing = false
+	o.rest(false)
 	end, refused := o.last, o.refused
 	o.refused = false
 	o.mu.Unlock()
@@ -188,7 +216,11 @@ func (o *output) writeSlowly() {
 		o.current = nil
 	}
 	o.writing, o.blocked = false, false
+	o.charge()
 	more := o.next != nil && o.failed == nil // appended since step has found nothing
+	if !more {
+		o.rest(true)
+	}
 	end := o.last
 	o.mu.Unlock()
 	switch {
@@ -211,6 +243,7 @@ func (o *output) step(uintptr) (done bool) {
 			o.blocked = false
 		}
 		half := !ok && o.backlog() < backlogLimit/2
+		o.charge()
 		o.mu.Unlock()
 		if half {
 			o.resume()

@@ -18,6 +18,12 @@ func (s *Session) overdue(x *stream, b *batch) {
 	case finding:
 		s.findTimeout(x, b)
 	case parked, joined:
+		if x.phase == parked && drive.Passed(x.keptBy, s.now) {
+			x.keptLost(b)
+			if !drive.Passed(x.deadline(), s.now) {
+				return
+			}
+		}
 		s.queueTimeout(x, b)
 	case trying:
 		if x.silent && drive.Passed(x.until, s.now) {
@@ -56,16 +62,16 @@ func (x *stream) timeout(b *batch) call.Action {
 	limits, now := &x.plan.Settings.Timeouts, x.s.now
 	switch {
 	case drive.Passed(x.until, now):
-		return x.failed(call.AttemptTimeout, drive.DetailOfLimit(x.call.Limit(x.cur.ID)), false, b)
+		return x.failed(call.AttemptTimeout, drive.DetailOfLimit(x.call.Limit(x.cur.ID)), b)
 	case limits.Write > 0 && x.stuck() && now.Sub(x.sentAt) >= limits.Write && limits.Write != limits.Idle:
-		return x.failed(call.AttemptTimeout, routes.DetailWrite, false, b)
+		return x.failed(call.AttemptTimeout, routes.DetailWrite, b)
 	case !x.ended && !x.stuck(): // the client is what is waited for
 		x.attempted(x.cur, call.ClientGone, 0, routes.DetailIdle)
 		x.cur.drop(http2.Cancel, now, b)
 		x.s.reset(x, http2.Cancel, b)
 		return x.call.ClientGone(now)
 	}
-	return x.failed(call.AttemptTimeout, routes.DetailIdle, false, b)
+	return x.failed(call.AttemptTimeout, routes.DetailIdle, b)
 }
 
 // passed says which deadline of a response that is forwarded has passed.

@@ -23,6 +23,10 @@ func (s *Session) place(x *stream, a call.Action, b *batch) (next call.Action, w
 // acquire gets an attempt its connection and begins it, as far as addresses are known.
 func (s *Session) acquire(x *stream, b *batch) (next call.Action, waits bool) {
 	x.placedAt = s.now
+	if x.pool == nil {
+		x.Detail = routes.DetailLocal
+		return x.call.LocalReject(s.now, x.action.Attempt, call.Internal), false
+	}
 	if x.governing.ThroughProxy() && !x.governing.KnowsProxy() {
 		return x.NoProxy(s.now, x.recorder, &x.call, x.action), false
 	}
@@ -47,10 +51,7 @@ func (s *Session) placed(x *stream, answer upstream.Answer, l upstream.Lease, b 
 		x.phase = joined
 		x.until = x.call.Placed(s.now, id, x.slot.Host().Addr()).Until
 	case upstream.Parked:
-		x.phase, x.until, x.pending = parked, x.action.Until, time.Time{}
-		if limit := x.plan.Settings.Pool.PendingTimeout; limit > 0 {
-			x.pending = s.now.Add(limit)
-		}
+		s.parked(x)
 	case upstream.Overflow:
 		x.Detail = routes.DetailQueueFull
 		return x.call.LocalReject(s.now, id, call.Overflow), false
@@ -58,6 +59,26 @@ func (s *Session) placed(x *stream, answer upstream.Answer, l upstream.Lease, b 
 		return s.notMade(x, x.slot.Err()), false
 	}
 	return call.Action{}, true
+}
+
+// parked has a stream wait for a place in the pool. Where no limit is written that it waits at, it waits for its server to allow a stream, which
+// is to be connected to it in time.
+func (s *Session) parked(x *stream) {
+	x.phase, x.until, x.pending, x.keptBy = parked, x.action.Until, time.Time{}, time.Time{}
+	pool := &x.plan.Settings.Pool
+	limit := pool.PendingTimeout
+	if limit <= 0 && pool.MaxConnections <= 0 && pool.MaxConnectionsPerEndpoint <= 0 {
+		limit = max(x.plan.Settings.Timeouts.Connect, 0)
+		if limit == 0 {
+			limit = s.driver.ConnectTimeout
+		}
+	}
+	if limit > 0 {
+		x.pending = s.now.Add(limit)
+	}
+	if x.kept != nil && x.kept.Lease.Conn != nil {
+		x.keptBy = s.now.Add(keptWait)
+	}
 }
 
 // start begins the attempt on a connection.
@@ -72,11 +93,11 @@ func (s *Session) start(x *stream, l upstream.Lease, b *batch) (next call.Action
 	x.phase, x.moved, x.sentAt = trying, s.now, s.now
 	if !t.take(l, x.action, s.now, b) {
 		l.Drain() // the pool gives it to nobody any more
-		return x.failed(call.Reset, routes.DetailClosed, true, b), false
+		return x.notTaken(b), false
 	}
 	s.offered(t.u, b)
 	if x.pinned {
-		s.pinTo(t.u)
+		s.pinnedOn(t.u)
 	}
 	if t.whole {
 		x.until = x.call.RequestWritten(s.now, t.ID).Until

@@ -19,6 +19,14 @@ type localReply struct {
 func (x *stream) reject(b *batch) {
 	s := x.s
 	o := x.call.Outcome()
+	if o.Kind == call.RefusedStream && o.Unprocessed {
+		// What the server has said, which the client may act on as it would without a proxy (rule 10): RFC 9113 section 8.7 lets it make
+		// the request anew, whatever the method.
+		x.refused = true
+		s.reset(x, http2.RefusedStream, b)
+		x.finish(b)
+		return
+	}
 	r := localReply{status: o.Status, reason: o.Kind.Reason()}
 	if o.Kind == call.RateLimited {
 		r.retryAfter = 1

@@ -25,6 +25,6 @@ func (x *stream) attempted(t *attempt, kind call.Kind, status int, why routes.De
 // report passes the call, which has ended, to the recorder.
 func (x *stream) report() {
 	s := x.s
-	d := drive.Done{Client: s.client, Plan: x.plan, Call: &x.call, View: &x.head, GRPC: x.rpc.is, Took: s.now.Sub(x.started)}
+	d := drive.Done{Client: s.client, Plan: x.plan, Call: &x.call, View: &x.head, GRPC: x.rpc.is, Took: s.now.Sub(x.started), Unanswered: x.refused}
 	x.Report(x.recorder, &s.report, d)
 }

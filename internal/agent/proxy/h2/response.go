@@ -35,22 +35,35 @@ func (s *Session) headersFromServer(h holder, u *serverConn, f *http2.Frame) err
 		x.interim(t, &u.block, &u.batch)
 	case http2.Response:
 		t.head, u.block = u.block, t.head
+		x.charge()
 		t.ended = f.EndStream
 		if x.rpc.is {
 			t.rpcHead()
 		}
 		x.responseHead(t, &u.batch)
 	case http2.Trailers:
-		t.trailers, u.block = u.block, t.trailers
-		t.trailing, t.ended = true, true
-		x.responseEnds(t)
-		x.relay(t, nil, &u.batch)
-		if x.isSilent(t) {
-			x.responseHead(t, &u.batch)
-		}
+		x.responseTrailers(t, u)
 	case http2.Request:
 	}
+	if t.x.charged > keptBlock {
+		t.x.shed(&u.batch)
+	}
 	return nil
+}
+
+// responseTrailers takes in the end of a response, which is in u.block.
+func (x *stream) responseTrailers(t *attempt, u *serverConn) {
+	t.trailers, u.block = u.block, t.trailers
+	x.charge()
+	t.trailing, t.ended = true, true
+	x.responseEnds(t)
+	x.relay(t, nil, &u.batch)
+	if x.isSilent(t) {
+		x.responseHead(t, &u.batch)
+	}
+	if t == x.kept {
+		x.keptEnds(&u.batch)
+	}
 }
 
 // interim forwards a 1xx response (rules 11 and 21).
@@ -60,7 +73,7 @@ func (x *stream) interim(t *attempt, head *http2.Block, b *batch) {
 		return
 	}
 	if t.interims++; t.interims > maxInterim || s.out.backlog() >= maxBacklog {
-		s.act(x, x.failed(call.BadResponse, routes.DetailInterim, false, b), b)
+		s.act(x, x.failed(call.BadResponse, routes.DetailInterim, b), b)
 		return
 	}
 	if head.Status() != 100 {
@@ -105,25 +118,15 @@ func (x *stream) awaits100() bool {
 	return ok && strings.EqualFold(string(v), "100-continue") && !x.bodyCame
 }
 
-// keepResponse keeps the response just reported, which may be the last real one (rule 10), and makes the other attempt the one under way.
-// What comes of it is kept as far as the windows allow.
-func (x *stream) keepResponse(b *batch) {
-	if x.kept != nil {
-		x.kept.drop(http2.Cancel, x.s.now, b)
-	}
-	x.kept = x.cur
-	x.cur = &x.attempts[0]
-	if x.kept == x.cur {
-		x.cur = &x.attempts[1]
-	}
-}
-
 // forward forwards the response that answers the call.
 func (x *stream) forward(a call.Action, b *batch) {
 	s := x.s
 	t := x.attemptOf(a.Attempt)
 	x.phase, x.answer, x.until = forwarding, t, a.Until
 	x.kept = nil
+	if a.Do == call.ForwardKept && !t.whole {
+		t.stopped = true // what there is of the body has gone elsewhere since
+	}
 	if x.closed = t.ended && !t.trailing && t.body.size == 0; x.closed {
 		s.sendHeaders(x, &t.head, true, b)
 		x.responded(b)
@@ -150,14 +153,17 @@ func (s *Session) dataFromServer(h holder, u *serverConn, f *http2.Frame) error 
 	s.clock(u.now)
 	x.moved, x.answered = s.now, s.now
 	kept, err := x.content(t, f, &u.batch)
+	owed := 0
 	u.mu.Lock()
-	if s.driver.buffers.short() && t.u == u {
-		t.owed += kept
-	} else {
-		kept = 0
+	if s.account.short() && t.u == u {
+		owed = kept
+		t.owed += owed
 	}
-	u.giveBack(f.Flow-uint32(kept), &u.batch)
+	u.giveBack(f.Flow-uint32(owed), &u.batch)
 	u.mu.Unlock()
+	if kept > 0 && err == nil {
+		x.shed(&u.batch)
+	}
 	return err
 }
 
@@ -180,6 +186,9 @@ func (x *stream) content(t *attempt, f *http2.Frame, b *batch) (kept int, err er
 	x.padding(t, f, b)
 	if t.ended && x.isSilent(t) {
 		x.responseHead(t, b)
+	}
+	if t == x.kept {
+		x.keptEnds(b)
 	}
 	return kept, nil
 }
@@ -206,7 +215,7 @@ func (x *stream) relay(t *attempt, p []byte, b *batch) (kept int) {
 		sent, taken = x.sendBody(t, p, b)
 	}
 	rest := p[taken:]
-	x.s.driver.buffers.add(t.body.push(rest))
+	x.s.account.add(t.body.push(rest))
 	if sent > 0 {
 		x.taken(t, sent, b)
 	}
@@ -243,7 +252,7 @@ func (x *stream) sendBody(t *attempt, p []byte, b *batch) (sent, taken int) {
 		if fresh {
 			taken += n
 		} else {
-			s.driver.buffers.add(-t.body.pop(n))
+			s.account.add(-t.body.pop(n))
 		}
 	}
 	if t.ended && !x.closed {

@@ -19,9 +19,9 @@ const maxTable = 4096
 // serverConn is a connection to a server, which carries attempts of many calls. Its goroutine ends with it.
 type serverConn struct {
 	// immutable
-	driver *Driver
-	conn   *upstream.Conn
-	limit  int // how many streams the policy allows
+	driver  *Driver
+	conn    *upstream.Conn
+	account *podAccount // of the pod whose it is
 
 	// the reading goroutine's own
 	in     input
@@ -60,8 +60,8 @@ type holder struct {
 }
 
 // newServerConn begins to use a connection that was made.
-func newServerConn(d *Driver, c *upstream.Conn, p *policy.Pool, now time.Time) *serverConn {
-	u := &serverConn{driver: d, conn: c, limit: p.MaxStreams, now: now, peer: http2.InitialSettings(), nextID: 1, attempts: map[uint32]holder{}}
+func newServerConn(d *Driver, c *upstream.Conn, pod string, p *policy.Pool, now time.Time) *serverConn {
+	u := &serverConn{driver: d, conn: c, account: d.buffers.of(pod), now: now, peer: http2.InitialSettings(), nextID: 1, attempts: map[uint32]holder{}}
 	u.parser.Init(http2.Client)
 	own := http2.InitialSettings()
 	own.EnablePush, own.InitialWindowSize = false, streamWindow
@@ -70,13 +70,17 @@ func newServerConn(d *Driver, c *upstream.Conn, p *policy.Pool, now time.Time) *
 	u.flood.Init(http2.Client, now)
 	u.send.Init(http2.DefaultWindow)
 	u.recv.Init(http2.DefaultWindow)
-	u.in.init(c.Conn, u.frames)
+	u.in.init(c.Conn, &u.parser, d.HeadTimeout, u.frames)
 	u.out.init(c.Conn, &u.mu, u.resume)
 	u.out.panicked = d.Panicked
+	u.in.account, u.out.account = u.account, u.account
 	u.ping.start(u, p.PingInterval, p.PingTimeout, now)
 	b := append(u.out.buffer(), http2.Preface...)
 	b = own.Append(b)
-	u.out.put(http2.AppendWindowUpdate(b, 0, u.recv.Grow(connWindow)))
+	if increment := u.account.open(&u.recv); increment > 0 {
+		b = http2.AppendWindowUpdate(b, 0, increment)
+	}
+	u.out.put(b)
 	c.Attachment = u
 	c.CloseByUser()
 	return u
@@ -116,6 +120,18 @@ func (u *serverConn) end() {
 	u.conn.StopWriting()
 	_ = u.conn.Close()
 	u.out.slow.Wait()
+	u.in.charge(0)
+	u.account.leave()
+}
+
+// recovered is deferred by goroutines that serve the connection beside its own. It ends the connection when they panic.
+func (u *serverConn) recovered() {
+	if recovered := recover(); recovered != nil {
+		what, stack := panics.Cause(recovered)
+		u.driver.Panicked("", what, stack)
+		u.conn.ResetOnClose()
+		u.conn.Interrupt()
+	}
 }
 
 var errPanicked = errors.New("h2: panic")
@@ -173,10 +189,15 @@ func (u *serverConn) frames(b []byte) (used int, err error) {
 	u.now = time.Now()
 	defer u.batch.flush()
 	u.ping.heard(u.now)
+	u.conn.Heard(u.now)
 	for {
 		n, need, err := u.parser.Next(b[used:], &u.frame)
 		used += n
 		if need > 0 {
+			shrink(&u.block)
+			if u.parser.Memory() > keptBlock && u.account.overrun() {
+				return used, http2.ErrBlockTooLarge
+			}
 			return used, nil
 		}
 		if err == nil {
@@ -288,7 +309,7 @@ func (u *serverConn) data(f *http2.Frame) error {
 
 // giveBack opens the connection's window again. It expects the lock.
 func (u *serverConn) giveBack(n uint32, b *batch) {
-	if increment := u.recv.Consume(n); increment > 0 {
+	if increment := u.account.open(&u.recv) + u.recv.Consume(n); increment > 0 {
 		u.out.put(http2.AppendWindowUpdate(u.out.buffer(), 0, increment))
 		b.add(&u.out)
 	}

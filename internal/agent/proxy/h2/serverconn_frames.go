@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/http2"
-	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
 // settings takes in what the server has announced.
@@ -31,7 +30,7 @@ func (u *serverConn) settings(f *http2.Frame) error {
 		}
 	}
 	u.settingsReceived = true
-	capacity, offers := u.capacity(), u.peer.EnableConnectProtocol
+	capacity, offers := int(min(u.peer.MaxConcurrentStreams, http2.MaxStream)), u.peer.EnableConnectProtocol
 	u.out.put(http2.AppendSettingsAck(u.out.buffer()))
 	u.batch.add(&u.out)
 	u.mu.Unlock()
@@ -45,15 +44,6 @@ func (u *serverConn) settings(f *http2.Frame) error {
 	u.windowsGrown(retry, &u.batch)
 	u.retry(&u.batch)
 	return nil
-}
-
-// capacity is how many streams the connection may have. It expects the lock.
-func (u *serverConn) capacity() int {
-	n := u.limit
-	if n <= 0 {
-		n = upstream.DefaultStreams
-	}
-	return int(min(uint32(n), u.peer.MaxConcurrentStreams))
 }
 
 // offerConnect tells the clients whose streams are here that extended CONNECT is to be had (RFC 8441).

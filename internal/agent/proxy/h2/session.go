@@ -3,7 +3,6 @@ package h2
 import (
 	"errors"
 	"io"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,33 +37,37 @@ type Session struct {
 
 	mu sync.Mutex
 	// guarded by mu
-	routes   *route.Selector
-	out      output
-	enc      http2.Encoder
-	flood    http2.Flood
-	peer     http2.Settings
-	ours     http2.Settings
-	send     http2.SendWindow
-	recv     http2.ReceiveWindow
-	streams  map[uint32]*stream
-	unused   []*stream
-	heads    int // memory that the heads of the open streams take
-	lastID   uint32
-	leaving  leaving
-	blocked  []*stream // that have something to send, and no window of the connection's or room in its output
-	turn     turn
-	alarms   alarms
-	timer    *time.Timer
-	armed    time.Time
-	now      time.Time
-	over     bool
-	own      http2.Block // of our answers
-	scratch  http2.Block
-	report   routes.Exchange
-	opened   bool
-	closeBy  time.Time      // when the client must have closed the connection that has ended; zero: never
-	pinnedTo *serverConn    // see pinTo
-	private  *upstream.Pool // for streams that no policy governs
+	routes  *route.Selector
+	out     output
+	enc     http2.Encoder
+	flood   http2.Flood
+	peer    http2.Settings
+	ours    http2.Settings
+	send    http2.SendWindow
+	recv    http2.ReceiveWindow
+	streams map[uint32]*stream
+	unused  []*stream
+	heads   int // memory that the heads of the open streams take
+	lastID  uint32
+	leaving leaving
+	blocked []*stream // that have something to send, and no window of the connection's or room in its output
+	turn    turn
+	alarms  alarms
+	timer   *time.Timer
+	armed   time.Time
+	now     time.Time
+	over    bool
+	own     http2.Block // of our answers
+	scratch http2.Block
+	report  routes.Exchange
+	opened  bool
+	resting bool      // no stream is open, and the client may not have everything yet
+	closeBy time.Time // when the client must have closed the connection that has ended; zero: never
+	// closeSent is what it had taken of the output when that was set.
+	closeSent uint64
+	account   *podAccount    // of its pod; nil before open
+	pinnedTo  *serverConn    // see pinTo
+	private   *upstream.Pool // for streams that no policy governs
 	// searches are the look-ups under way that streams wait for
 	searches map[*routes.Route]*search
 }
@@ -78,9 +81,10 @@ func (d *Driver) New(client *drive.Client, routes *route.Selector) *Session {
 	s.enc.Init(maxTable)
 	s.send.Init(http2.DefaultWindow)
 	s.recv.Init(http2.DefaultWindow)
-	s.in.init(client.Conn, s.frames)
+	s.in.init(client.Conn, &s.parser, d.HeadTimeout, s.frames)
 	s.in.full = s.congested
 	s.out.init(client.Conn, &s.mu, s.resume)
+	s.out.written = s.written
 	s.out.panicked = d.Panicked
 	s.timer = time.AfterFunc(time.Hour, s.tick)
 	s.timer.Stop()
@@ -170,8 +174,13 @@ func (s *Session) open() {
 	s.client.Activity.Set(drive.Idle)
 	s.now, s.opened = time.Now(), true
 	s.flood.Init(http2.Server, s.now)
+	s.account = s.driver.buffers.of(s.client.Pod)
+	s.in.account, s.out.account = s.account, s.account
 	o := s.ours.Append(s.out.buffer())
-	s.out.put(http2.AppendWindowUpdate(o, 0, s.recv.Grow(connWindow)))
+	if increment := s.account.open(&s.recv); increment > 0 {
+		o = http2.AppendWindowUpdate(o, 0, increment)
+	}
+	s.out.put(o)
 	s.batch.add(&s.out)
 	s.mu.Unlock()
 	s.batch.flush()
@@ -213,6 +222,7 @@ func (s *Session) sayGoodbye(err error) {
 		return
 	}
 	s.batch.add(&s.out)
+	s.out.last = s.out.last || bad != nil
 	s.mu.Unlock()
 	s.batch.flush()
 	if bad != nil {
@@ -225,9 +235,6 @@ func (s *Session) sayGoodbye(err error) {
 const lingerFor = time.Second
 
 func (s *Session) linger() {
-	if s.client.EndSide() != nil {
-		return
-	}
 	var waste [4 << 10]byte
 	for end, now := time.Now().Add(lingerFor), time.Now(); now.Before(end); now = time.Now() {
 		if _, err := s.client.Conn.Read(waste[:], now, end); err != nil {
@@ -255,6 +262,7 @@ func (s *Session) end() {
 	if private != nil {
 		private.Close()
 	}
+	s.returnMemory()
 }
 
 // remove takes a stream from those that are open.
@@ -269,43 +277,6 @@ func (s *Session) remove(x *stream, b *batch) {
 	}
 	if len(s.streams) == 0 {
 		s.rested(b)
-	}
-}
-
-// maxUnused is how many streams are kept for another call.
-const maxUnused = 256
-
-func (s *Session) free(x *stream) {
-	x.plan, x.pool, x.recorder = nil, nil, nil
-	if x.blocked {
-		x.blocked = false
-		s.blocked = slices.DeleteFunc(s.blocked, func(other *stream) bool { return other == x })
-	}
-	if len(s.unused) < maxUnused {
-		s.unused = append(s.unused, x)
-	}
-}
-
-// take returns a stream for a call.
-func (s *Session) take() *stream {
-	n := len(s.unused)
-	if n == 0 {
-		return newStream(s)
-	}
-	x := s.unused[n-1]
-	s.unused[n-1] = nil
-	s.unused = s.unused[:n-1]
-	return x
-}
-
-// rested is called when no stream is open any more.
-func (s *Session) rested(b *batch) {
-	s.client.Activity.RestedAt(s.now)
-	s.client.Activity.Set(drive.Idle)
-	if s.leaving == said {
-		s.out.last, s.closeBy = true, s.now.Add(closeWithin)
-		b.add(&s.out)
-		s.timer.Reset(closeWithin)
 	}
 }
 
@@ -328,7 +299,7 @@ func (s *Session) giveBack(n uint32, b *batch) {
 	if n == 0 {
 		return
 	}
-	if increment := s.recv.Consume(n); increment > 0 {
+	if increment := s.account.open(&s.recv) + s.recv.Consume(n); increment > 0 {
 		s.out.put(http2.AppendWindowUpdate(s.out.buffer(), 0, increment))
 		b.add(&s.out)
 	}

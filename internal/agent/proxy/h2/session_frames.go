@@ -20,6 +20,10 @@ func (s *Session) frames(b []byte) (used int, err error) {
 		n, need, err := s.parser.Next(b[used:], &s.frame)
 		used += n
 		if need > 0 {
+			shrink(&s.scratch)
+			if s.parser.Memory() > keptBlock && s.account.overrun() {
+				return used, http2.ErrBlockTooLarge
+			}
 			return used, nil
 		}
 		if err == nil {
@@ -62,7 +66,8 @@ func (s *Session) refused(bad *http2.Error, x *stream) {
 }
 
 func (s *Session) handle(f *http2.Frame) error {
-	if f.Stream > s.lastID && f.Type != http2.Headers && f.Type != http2.Priority && f.Type <= http2.Continuation {
+	never := f.Stream > s.lastID || f.Stream%2 == 0 && f.Stream != 0 // clients open odd ones, and we none
+	if never && f.Type != http2.Headers && f.Type != http2.Priority && f.Type <= http2.Continuation {
 		return s.unopened(f)
 	}
 	switch f.Type {
@@ -88,7 +93,7 @@ func (s *Session) handle(f *http2.Frame) error {
 // unopened acts on a frame of a stream that is not open and was not.
 func (s *Session) unopened(f *http2.Frame) error {
 	switch {
-	case s.leaving != said:
+	case s.leaving != said || f.Stream%2 == 0:
 		return http2.ErrStreamID // RFC 9113 section 5.1
 	case f.Type == http2.Data && !s.recv.Receive(f.Flow):
 		return http2.ErrWindowExceeded
@@ -129,9 +134,10 @@ func (s *Session) admit(x *stream, f *http2.Frame, bad error) (err error, opened
 		return nil, false
 	}
 	s.lastID = f.Stream
-	if len(s.streams) >= maxStreams || s.heads >= maxHeads {
+	if len(s.streams) >= maxStreams || s.heads >= maxHeads || s.account.exhausted() {
 		s.out.put(http2.AppendRSTStream(s.out.buffer(), f.Stream, http2.RefusedStream))
 		s.batch.add(&s.out)
+		s.idleAgain()
 		return s.flood.Reset(s.now), false
 	}
 	x.request.InitRequest(s.ours.EnableConnectProtocol)
@@ -148,6 +154,7 @@ func (s *Session) admit(x *stream, f *http2.Frame, bad error) (err error, opened
 	s.streams[f.Stream] = x
 	x.headSize = x.head.Memory()
 	s.heads += x.headSize
+	x.charge()
 	x.target()
 	x.begin(f.Stream, f.EndStream, &s.batch)
 	s.sayLeaving(&s.batch)
@@ -178,6 +185,7 @@ func (s *Session) trailers(x *stream, f *http2.Frame) error {
 		return err
 	}
 	x.trailers, s.scratch = s.scratch, x.trailers
+	x.charge()
 	x.trailing, x.ended, x.moved = true, true, s.now
 	x.sendOrQueue(nil, &s.batch)
 	return nil
@@ -193,12 +201,15 @@ func (s *Session) data(f *http2.Frame) error {
 		return nil
 	}
 	kept, err := s.body(x, f)
-	if s.driver.buffers.short() && x.phase != over {
-		x.owed += kept
-	} else {
-		kept = 0
+	owed := 0
+	if s.account.short() && x.phase != over {
+		owed = kept
+		x.owed += owed
 	}
-	s.giveBack(f.Flow-uint32(kept), &s.batch)
+	s.giveBack(f.Flow-uint32(owed), &s.batch)
+	if kept > 0 && err == nil {
+		x.shed(&s.batch)
+	}
 	return err
 }
 

@@ -50,6 +50,7 @@ type stream struct {
 	// the request
 	head     http2.Block
 	headSize int // what it took when the stream was opened
+	charged  int // memory of heads that is accounted for
 	request  http2.Message
 	trailers http2.Block
 	trailing bool // there are trailers
@@ -81,6 +82,7 @@ type stream struct {
 	until     time.Time   // the call's next deadline
 	placedAt  time.Time   // when it was asked for
 	pending   time.Time   // until when it may be parked
+	keptBy    time.Time   // until when the kept response may occupy a connection meanwhile
 	moved     time.Time   // when bytes last went in either direction
 	sentAt    time.Time   // when the server last took something of the request
 	answered  time.Time   // when the last ones came from the server
@@ -88,6 +90,7 @@ type stream struct {
 	due       time.Time
 	cancel    context.CancelFunc // of the dial
 	truncated bool
+	refused   bool // the client got REFUSED_STREAM for an answer
 	drive.Record
 }
 
@@ -108,7 +111,7 @@ func (x *stream) begin(id uint32, end bool, b *batch) {
 	s := x.s
 	x.id, x.ended = id, end
 	x.cur, x.kept, x.answer = &x.attempts[0], nil, nil
-	x.trailing, x.begun, x.bodyCame, x.closed, x.truncated, x.abandoned = false, false, false, false, false, false
+	x.trailing, x.begun, x.bodyCame, x.closed, x.truncated, x.abandoned, x.refused = false, false, false, false, false, false, false
 	x.set = nil
 	x.Record.Reset()
 	x.started, x.moved, x.answered = s.now, s.now, s.now
@@ -210,7 +213,7 @@ func (x *stream) clientGone(c http2.Code, why routes.Detail, b *batch) {
 	case over:
 		return
 	case forwarding:
-		x.truncated = x.truncated || !x.closed || !x.answer.whole
+		x.truncated = x.truncated || !x.closed || !x.answer.whole && x.answer.head.Status() < 400 // else nobody wants the rest of the request
 		x.Detail = why
 		x.answer.drop(c, s.now, b)
 		x.finish(b)
@@ -245,7 +248,7 @@ func (x *stream) finish(b *batch) {
 	for i := range x.attempts {
 		x.attempts[i].drop(http2.Cancel, s.now, b)
 	}
-	s.driver.buffers.add(-x.body.clear())
+	s.account.add(-x.body.clear())
 	x.replay.Release()
 	x.report()
 	s.giveBack(uint32(x.owed), b)

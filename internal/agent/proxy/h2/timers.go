@@ -66,12 +66,15 @@ func (s *Session) unschedule(x *stream) {
 	}
 }
 
-// arm has tick called at the first deadline, or somewhat earlier.
+// arm has tick called at the first deadline of a stream or of the connection, or somewhat earlier.
 func (s *Session) arm() {
-	if len(s.alarms) == 0 || s.over {
+	first := s.closeBy
+	if len(s.alarms) > 0 {
+		first = drive.Earlier(first, s.alarms[0].due)
+	}
+	if first.IsZero() || s.over {
 		return
 	}
-	first := s.alarms[0].due
 	if !s.armed.IsZero() && !first.Before(s.armed) {
 		return
 	}
@@ -136,7 +139,7 @@ func (s *Session) onTick(b *batch) {
 			s.schedule(x)
 		}
 	}
-	s.periodic(b)
+	s.periodic()
 	s.arm()
 }
 
@@ -163,7 +166,7 @@ func (x *stream) deadline() time.Time {
 	case waiting, finding, joined:
 		return x.until
 	case parked:
-		return drive.Earlier(x.until, x.pending)
+		return drive.Earlier(drive.Earlier(x.until, x.pending), x.keptBy)
 	case trying:
 		end := x.until
 		if t.Idle > 0 {

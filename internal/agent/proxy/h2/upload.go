@@ -38,7 +38,7 @@ func (x *stream) sendOrQueue(p []byte, b *batch) (kept int) {
 		x.finish(b)
 		return 0
 	}
-	x.s.driver.buffers.add(x.body.push(rest))
+	x.s.account.add(x.body.push(rest))
 	if len(rest) > 0 && x.phase == trying && x.plan.Settings.Timeouts.Write > 0 {
 		x.s.schedule(x)
 	}
@@ -85,7 +85,7 @@ func (x *stream) uploadPieces(t *attempt, p []byte, b *batch) (taken, consumed i
 			continue
 		case queued:
 			x.keep(t, piece[:n])
-			s.driver.buffers.add(-x.body.pop(n))
+			s.account.add(-x.body.pop(n))
 		case fresh:
 			x.keep(t, piece[:n])
 			taken += n

@@ -94,6 +94,7 @@ const (
 	ReasonTrailers
 	ReasonSwitch
 	ReasonConnectProtocol
+	ReasonHeadTimeout
 	ReasonFloodReset
 	ReasonFloodContinuation
 	ReasonFloodPing
@@ -138,6 +139,7 @@ var reasonTexts = [reasons]string{
 	ReasonTrailers:          "malformed trailers",
 	ReasonSwitch:            "status 101 in HTTP/2",
 	ReasonConnectProtocol:   "extended CONNECT without having been offered",
+	ReasonHeadTimeout:       "header block too slow",
 	ReasonFloodReset:        "too many streams reset",
 	ReasonFloodContinuation: "too many CONTINUATION frames",
 	ReasonFloodPing:         "too many PING frames",
@@ -176,6 +178,8 @@ var (
 	ErrCompression      = conn(CompressionError, ReasonCompression)
 	ErrTableSize        = conn(CompressionError, ReasonTableSize)
 	ErrBlockTooLarge    = conn(EnhanceYourCalm, ReasonBlockTooLarge)
+	// ErrHeadTimeout: a header block that has begun does not come to its end (see Parser.InHead).
+	ErrHeadTimeout = conn(EnhanceYourCalm, ReasonHeadTimeout)
 
 	ErrFloodReset        = conn(EnhanceYourCalm, ReasonFloodReset)
 	ErrFloodContinuation = conn(EnhanceYourCalm, ReasonFloodContinuation)

@@ -94,6 +94,17 @@ func (p *Parser) forget() {
 	p.block = p.block[:0]
 }
 
+// Memory is how many bytes the Parser keeps.
+func (p *Parser) Memory() int { return cap(p.block) }
+
+// InHead reports whether a header block has begun and is not complete. rest is what Next was given last and has not used up.
+func (p *Parser) InHead(rest []byte) bool {
+	if p.blockOf != 0 && !p.handed {
+		return true
+	}
+	return p.prefix && p.left == 0 && p.skip == 0 && len(rest) >= FrameHeaderLen && Type(rest[3]) == Headers
+}
+
 // preface refuses at the first byte that is wrong.
 func (p *Parser) preface(buf []byte) (n, need int, err error) {
 	k := min(len(buf), len(Preface))

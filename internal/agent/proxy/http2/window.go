@@ -77,6 +77,9 @@ func (w *ReceiveWindow) Shift(delta int64) {
 	w.left += delta
 }
 
+// Size is how much the peer may have sent that was not consumed.
+func (w *ReceiveWindow) Size() uint32 { return uint32(w.size) }
+
 // Held is how much was received and not yet given back.
 func (w *ReceiveWindow) Held() int { return int(max(w.size-w.left, 0)) }
 

@@ -60,7 +60,7 @@ func (c *Conn) HeaderBomb(n int, head Fields) (*Stream, error) {
 		block = append(block, again...)
 	}
 	s := c.Open()
-	return s, c.writeBlock(s.ID, 16384, true, block)
+	return s, c.writeBlock(s.ID, Shape{Most: 16384}, true, block)
 }
 
 // CookieBomb sends a request with n cookie crumbs.

@@ -65,14 +65,14 @@ func (c *Conn) Post(authority, path string, data []byte, more Fields) (*Stream, 
 }
 
 // Request opens a stream and sends a header block on it. Identifiers go up on the wire as they must.
-func (c *Conn) Request(end bool, f Fields) (*Stream, error) {
+func (c *Conn) Request(end bool, f Fields) (*Stream, error) { return c.RequestIn(Shape{}, end, f) }
+
+// RequestIn is Request in frames of a shape.
+func (c *Conn) RequestIn(shape Shape, end bool, f Fields) (*Stream, error) {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
 	s := c.Open()
-	c.mu.Lock()
-	most := int(c.peer[http2.SettingMaxFrameSize])
-	c.mu.Unlock()
-	return s, c.writeBlock(s.ID, most, end, c.enc.block(f))
+	return s, c.writeBlock(s.ID, shape, end, c.enc.block(f))
 }
 
 // Head are the pseudo-headers of a request.

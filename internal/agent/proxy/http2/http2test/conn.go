@@ -1,6 +1,7 @@
 package http2test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -28,6 +29,8 @@ type Options struct {
 	NeverRead bool
 	// DiscardBodies: what is received is counted, not kept.
 	DiscardBodies bool
+	// Patience is how long anything waits before it fails; 0: the constant.
+	Patience time.Duration
 }
 
 // GoAway is a GOAWAY frame that was received.
@@ -82,7 +85,7 @@ func newConn(nc net.Conn, server bool, o Options) *Conn {
 
 // await waits until done, which is called with mu held, says so.
 func (c *Conn) await(what string, done func() bool) error {
-	timer := time.AfterFunc(Patience, func() {
+	timer := time.AfterFunc(cmp.Or(c.opts.Patience, Patience), func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.late = true
@@ -202,7 +205,7 @@ func (c *Conn) AwaitGoAway() (GoAway, error) {
 func (c *Conn) AwaitEnd() ([]GoAway, error) {
 	select {
 	case <-c.ended:
-	case <-time.After(Patience):
+	case <-time.After(cmp.Or(c.opts.Patience, Patience)):
 		return nil, errors.New("the connection does not end")
 	}
 	c.mu.Lock()

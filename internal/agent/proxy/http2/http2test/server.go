@@ -41,6 +41,11 @@ func NewServer(t testing.TB, s Script) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return ServeOn(t, l, s)
+}
+
+// ServeOn is NewServer where somebody listens already. The server closes the listener.
+func ServeOn(t testing.TB, l *net.TCPListener, s Script) *Server {
 	srv := &Server{t: t, listener: l, script: s}
 	srv.some = sync.NewCond(&srv.mu)
 	srv.wg.Go(srv.run)

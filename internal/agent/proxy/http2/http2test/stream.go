@@ -129,32 +129,14 @@ func (s *Stream) AwaitReset() (http2.ErrCode, error) {
 }
 
 // Headers sends a header block, in frames as small as the other side asks for.
-func (s *Stream) Headers(end bool, f Fields) error {
-	c := s.Conn
-	c.mu.Lock()
-	most := int(c.peer[http2.SettingMaxFrameSize])
-	c.mu.Unlock()
-	return s.HeadersIn(most, end, f)
-}
+func (s *Stream) Headers(end bool, f Fields) error { return s.HeadersIn(Shape{}, end, f) }
 
-// HeadersIn is Headers in frames of at most so many bytes.
-func (s *Stream) HeadersIn(most int, end bool, f Fields) error {
+// HeadersIn is Headers in frames of a shape.
+func (s *Stream) HeadersIn(shape Shape, end bool, f Fields) error {
 	c := s.Conn
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
-	return c.writeBlock(s.ID, most, end, c.enc.block(f))
-}
-
-// writeBlock is called with wmu held.
-func (c *Conn) writeBlock(id uint32, most int, end bool, block []byte) error {
-	first := min(len(block), most)
-	err := c.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block[:first], EndStream: end, EndHeaders: first == len(block)})
-	for block = block[first:]; err == nil && len(block) > 0; {
-		n := min(len(block), most)
-		err = c.fr.WriteContinuation(id, n == len(block), block[:n])
-		block = block[n:]
-	}
-	return err
+	return c.writeBlock(s.ID, shape, end, c.enc.block(f))
 }
 
 // Data sends data as the other side's windows allow it, waiting for them.
@@ -169,6 +151,22 @@ func (s *Stream) Data(p []byte, end bool) error {
 		}
 		p = p[n:]
 	}
+}
+
+// Padded sends one DATA frame with as much of data as the other side's windows allow, waiting for them, and padding behind it as far as there is
+// room for that. It returns how much of data that was; the frame ends the stream if it is all, and end says so.
+func (s *Stream) Padded(p []byte, pad int, end bool) (int, error) {
+	n, err := s.take(len(p) + 1 + pad)
+	if err != nil {
+		return 0, err
+	}
+	if n == 1 && len(p) > 0 { // padding would take all
+		return 1, s.DataAnyway(p[:1], end && len(p) == 1)
+	}
+	sent := min(n-1, len(p))
+	return sent, s.Conn.Frames(func(fr *http2.Framer) error {
+		return fr.WriteDataPadded(s.ID, end && sent == len(p), p[:sent], make([]byte, n-1-sent))
+	})
 }
 
 // take waits for a window and takes up to n bytes, no more than a frame may have.

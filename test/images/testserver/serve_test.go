@@ -1,0 +1,132 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/smtp"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/websocket"
+)
+
+func TestOnlyTheFirstCallsWait(t *testing.T) {
+	q := map[string][]string{"delay": {"1h"}, "delayFirst": {"2"}}
+	for n, want := range []time.Duration{time.Hour, time.Hour, 0} {
+		if got := delayOf(q, n); got != want {
+			t.Errorf("call %d waits %v, want %v", n, got, want)
+		}
+	}
+	if got := delayOf(map[string][]string{"delay": {"1h"}}, 7); got != time.Hour {
+		t.Errorf("without delayFirst: %v", got)
+	}
+}
+
+func TestBulk(t *testing.T) {
+	srv := httptest.NewServer(newUpstream())
+	defer srv.Close()
+	var got [2][]byte
+	for i := range got {
+		res, err := http.Get(srv.URL + "/_bulk?bytes=100000")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[i], _ = io.ReadAll(res.Body)
+		res.Body.Close()
+	}
+	if len(got[0]) != 100000 || !bytes.Equal(got[0], got[1]) {
+		t.Fatalf("want the same 100000 bytes twice, got %d and %d", len(got[0]), len(got[1]))
+	}
+	res, err := http.Post(srv.URL+"/_bulk", "", bytes.NewReader(got[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	sum := sha256.Sum256(got[0])
+	if answer, _ := io.ReadAll(res.Body); strings.TrimSpace(string(answer)) != hex.EncodeToString(sum[:]) {
+		t.Errorf("got %q, want the sum of what was sent", answer)
+	}
+}
+
+func TestWebsocketsEchoMessages(t *testing.T) {
+	srv := httptest.NewServer(newUpstream())
+	defer srv.Close()
+	c, err := websocket.Dial("ws"+strings.TrimPrefix(srv.URL, "http")+"/chat", "", srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var got string
+	if err := websocket.Message.Send(c, "hello"); err != nil {
+		t.Fatal(err)
+	}
+	if err := websocket.Message.Receive(c, &got); err != nil || got != "hello" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestGRPCFailsAsAskedFor(t *testing.T) {
+	u, l := newUpstream(), listener(t)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	go u.serveGRPC(ctx, l)
+	var out strings.Builder
+	args := []string{"-target", l.Addr().String(), "-n", "3", "-metadata", "key=k", "-metadata", "fail-first=2"}
+	if err := grpcCall(ctx, args, &out); err != nil || out.String() != "UNAVAILABLE\nUNAVAILABLE\nOK\n" {
+		t.Errorf("got %q, %v", out.String(), err)
+	}
+	u.mu.Lock()
+	if s := u.seen["k"]; s.Requests != 3 || s.Failed != 2 {
+		t.Errorf("counted %+v", s)
+	}
+	u.mu.Unlock()
+	out.Reset()
+	if err := grpcCall(ctx, []string{"-target", l.Addr().String(), "-timeout", "50ms", "-metadata", "delay=1h"}, &out); err != nil || out.String() != "DEADLINE_EXCEEDED\n" {
+		t.Errorf("got %q, %v", out.String(), err)
+	}
+}
+
+func TestMailIsCounted(t *testing.T) {
+	u, l := newUpstream(), listener(t)
+	go u.serveMail(l)
+	for range 2 {
+		if err := smtp.SendMail(l.Addr().String(), nil, "a@example.com", []string{"b@example.com"}, []byte("Subject: hello\r\n\r\nhello\r\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if got := u.seen["b@example.com"].Requests; got != 2 {
+		t.Errorf("counted %d messages, want 2", got)
+	}
+}
+
+// TestHTTP2 has the server speak HTTP/2 with prior knowledge, since the client does.
+func TestHTTP2(t *testing.T) {
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	srv.Config.Protocols = new(http.Protocols)
+	srv.Config.Protocols.SetUnencryptedHTTP2(true)
+	srv.Start()
+	defer srv.Close()
+	o := &callOptions{url: srv.URL, method: http.MethodGet, n: 2, concurrency: 1, timeout: 10 * time.Second, http2: true}
+	if s := summarise(o.run(t.Context())); s.OK != 2 || s.Protocols["HTTP/2.0"] != 2 {
+		t.Errorf("want two calls of HTTP/2 that succeed, got %+v", s)
+	}
+}
+
+func listener(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}

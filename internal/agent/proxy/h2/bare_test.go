@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
-	"fairlead.dev/fairlead/internal/agent/proxy/route"
 	"fairlead.dev/fairlead/internal/agent/proxy/http2"
+	"fairlead.dev/fairlead/internal/agent/proxy/route"
 	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )

@@ -118,13 +118,13 @@ func idleConnections(t *testing.T, count int, k *idleKind) (bytesEach uint64) {
 		}
 		must(client.Read(in))(t)
 	}
-	w.settle(goroutines + count + 10)
+	w.awaitGoroutines(goroutines + count + 10)
 	after := inUse()
 	return (after - before) / uint64(count)
 }
 
-// settle waits until there are no more goroutines than that: a quiet server is left to the poller soon.
-func (w *testProxy) settle(most int) {
+// awaitGoroutines waits until there are no more goroutines than that: a quiet server is left to the poller soon.
+func (w *testProxy) awaitGoroutines(most int) {
 	w.t.Helper()
 	again := time.NewTicker(time.Millisecond)
 	defer again.Stop()

@@ -35,7 +35,7 @@ func TestRule04_WhatIsDoneForAClientEndsWithIt(t *testing.T) {
 		if took := time.Since(began); took != 3*FirstCheck {
 			t.Errorf("after %v", took)
 		}
-		if !w.Left() || w.Err() != context.Canceled || child.Err() != context.Canceled { //nolint:errorlint // it must be that very value
+		if !w.Left() || w.Err() != context.Canceled || child.Err() != context.Canceled {
 			t.Errorf("ended with %v, what is derived of it with %v", w.Err(), child.Err())
 		}
 		late := make(chan struct{})
@@ -64,7 +64,7 @@ func TestWhatIsDoneForAClientEndsAtItsTime(t *testing.T) {
 			if took := time.Since(began); took != while || w.Left() {
 				t.Errorf("after %v, want %v; the client has gone: %t", took, while, w.Left())
 			}
-			if w.Err() != late || context.Cause(child) != late { //nolint:errorlint // it must be that very value
+			if w.Err() != late || context.Cause(child) != late {
 				t.Errorf("ended with %v, what is derived of it with %v", w.Err(), context.Cause(child))
 			}
 		})

@@ -18,7 +18,7 @@ test-deps: ## Install what the tests need (root on Debian), or say what is missi
 	@hack/deps.sh
 
 .PHONY: test-unit
-test-unit: test-deps ## Unit, property, envtest and namespace tests, with the race detector.
+test-unit: test-peers ## Unit, property, envtest and namespace tests, with the race detector.
 	CGO_ENABLED=1 KUBEBUILDER_ASSETS="$$($(KUBE_ASSETS))" go test -race -count=1 -timeout 20m $(UNIT_PACKAGES)
 	@echo "once more without the race detector, which distorts what allocation and memory tests measure"
 	go test -count=1 -timeout 5m ./internal/agent/proxy/...

@@ -135,7 +135,7 @@ func grpcScenarios() []scenario {
 			c.after("over")
 		}),
 		overRPC("deadline-that-is-far", func(c *rpcClient) {
-			ctx, cancel := context.WithTimeout(c.ctx, time.Hour)
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), time.Hour)
 			defer cancel()
 			c.unary(ctx, &rpc.SimpleRequest{})
 		}),

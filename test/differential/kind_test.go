@@ -90,12 +90,17 @@ func snapshot(t testing.TB, to v1alpha1.Destination, d *policy.Destination) *pol
 	services := func(string) (*compile.Service, bool) {
 		return &compile.Service{Ports: []compile.ServicePort{{Port: servicePort}}}, true
 	}
-	read, problems := compile.Read(compile.FromRetryPolicy(p), services, compile.NoReferences)
+	read, problems := compile.Read(compile.FromRetryPolicy(p), services, authority)
 	if len(problems) > 0 {
 		t.Fatalf("the policy has problems: %+v", problems)
 	}
 	profile := compile.Compile("plain", []*compile.Policy{read})
+	roots := map[string]*policy.Roots{}
+	if name := profile.Bindings[0].To.TLS.Roots; name != "" {
+		roots[name] = &policy.Roots{Name: name, Certificates: certificate().Certificate}
+	}
 	return &policy.Snapshot{
+		Roots:        roots,
 		Workloads:    map[string]*policy.Workload{podUID: {UID: podUID, Namespace: namespace, Name: "client", Profile: profile.Name, Zone: zoneName}},
 		Profiles:     map[string]*policy.Profile{profile.Name: profile},
 		Destinations: map[string]*policy.Destination{d.Name: d},

@@ -18,6 +18,7 @@ func themes() []theme {
 		{"http2-ends", http2EndScenarios()},
 		{"grpc", grpcScenarios()},
 		{"tls", tlsScenarios()},
+		{"originate", originateScenarios()},
 		{"large", heavy(largeScenarios())},
 		{"many", heavy(manyScenarios())},
 		{"leaving", leavingScenarios()},

@@ -37,13 +37,22 @@ retry: {maxRetries: 1, when: [ConnectFailure]}
 	}, NodeTimeout(time.Minute))
 
 	It("calls hosts through the proxy that the policy names", func(ctx context.Context) {
-		p.policy(ctx, "through", fmt.Sprintf(`
+		spec := func(via string) string {
+			return fmt.Sprintf(`
 podSelector: {matchLabels: {app: programs}}
-to: [{host: %s, ports: [8080, 8081, 8082, 8443], via: {proxy: "proxy.NS.svc.cluster.local:8888"}}]
+to: [{host: %s, ports: [8080, 8081, 8082, 8443], via: {%s}}]
 retry: {maxRetries: 5, when: [ConnectFailure, GatewayError], backoff: {initialInterval: 5ms}, budget: {percent: 100, minRetriesPerSecond: 1000, window: 10s}}
-`, behindProxy))
+`, behindProxy, via)
+		}
+		const proxy = `proxy: "proxy.NS.svc.cluster.local:8888"`
+		p.policy(ctx, "through", spec(proxy))
 		// Whoever would be reached at the address that the client takes for the host's, the host is reached through the proxy alone.
 		curl := append(slices.Clone(curlCommand), "--connect-to", "::192.0.2.1:", "--noproxy", "*", "-k")
+		Expect(p.run(ctx, append(slices.Clone(curl), "http://"+behindProxy+":8080/via?key=via-nobody")...)).To(Equal([]string{"502 1.1"}))
+		Expect(p.saw(ctx, "via-nobody").Requests).To(BeZero(), "the proxy wants credentials")
+		Eventually(func() int { return p.tries(ctx, "through") }).WithContext(ctx).Should(Equal(1), "which is not asked again")
+		p.edit(ctx, "through", spec(proxy+", credentialsRef: {name: proxy}"))
+		p.programmed(ctx, "through")
 		for key, c := range map[string]struct{ url, want string }{
 			"via-plain": {"http://" + behindProxy + ":8080/via?failFirst=2&key=via-plain", "200 1.1"},
 			"via-nginx": {"http://" + behindProxy + ":8081/via?failFirst=2&key=via-nginx", "200 1.1"},

@@ -14,6 +14,12 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: fairlead
 subjects: [{kind: ServiceAccount, name: fairlead-manager, namespace: fairlead-system}]
 ---
 apiVersion: v1
+kind: Secret
+metadata: {name: proxy, namespace: NS}
+type: kubernetes.io/basic-auth
+stringData: {username: caller, password: secret}
+---
+apiVersion: v1
 kind: Service
 metadata: {name: nginx, namespace: NS}
 spec: {selector: {app: servers}, ports: [{name: http, port: 80, targetPort: 8081}, {name: http2, port: 81, targetPort: 8082}]}

@@ -64,8 +64,10 @@ func TestADrainDoesNotCutWhatIsBeingSent(t *testing.T) {
 			for !ended() { // until the last of it waits to be written
 				sip()
 			}
-			drained(w, srv)
-			drained(w, srv)
+			for range 5 { // less than what waits
+				drained(w, srv)
+				sip()
+			}
 			drink()
 			if n, err := s.Received(size); err != nil {
 				t.Errorf("%d bytes came: %v", n, err)

@@ -52,6 +52,28 @@ func TestRule21_AHeldResponseLeavesItsStreamToTheRetry(t *testing.T) {
 	}
 }
 
+// A held response that is complete occupies nothing, and is not lost to the retry that it makes room for: it answers the call where that fails.
+func TestRule10_AHeldResponseOutlivesItsStream(t *testing.T) {
+	w, _ := scripted(t, toAnyH2(func(s *policy.Settings) {
+		retryOn(policy.GatewayError, policy.Reset)(s)
+		s.Retry.MaxRetries = 1
+		s.Pool.MaxConnections, s.Pool.MaxStreams, s.Pool.PendingTimeout = 1, 1, patience
+	}), func(n int, s *http2test.Stream) {
+		if n == 0 {
+			_ = s.Respond(503, []byte("real"), nil)
+			return
+		}
+		_ = s.Reset(http2.ErrCodeInternal)
+	})
+	s := must(w.dialH2(http2test.Options{}).Get("up.example", "/", nil))(t)
+	if status, head := statusOf(t, s); status != "503" || head.Has("fairlead-reason") {
+		t.Errorf("got %v", head)
+	}
+	if body := must(s.Body())(t); string(body) != "real" {
+		t.Errorf("got %q", body)
+	}
+}
+
 // A held response that does not come to its end gives its stream up to the retry that needs it.
 func TestRule10_AHeldResponseWithoutEndDoesNotHoldUpTheRetry(t *testing.T) {
 	w, _ := scripted(t, toAnyH2(func(s *policy.Settings) {

@@ -36,7 +36,10 @@ func (c *connection) identify() bool {
 	}
 	proto, err := detect.Wait(&c.session, &c.session, c.srv.sniffDelay)
 	switch {
-	case errors.Is(err, io.EOF): // it may still be waiting for a server that speaks first
+	case errors.Is(err, io.EOF) && len(c.session.Buffered()) == 0: // it may still be waiting for a server that speaks first
+		c.passUnused(nil)
+		return false
+	case errors.Is(err, io.EOF):
 		proto = detect.Other
 	case err != nil:
 		return false
@@ -116,6 +119,10 @@ func (c *connection) identifyLate() bool {
 	case both:
 		return c.decide(detect.Detect(c.session.Buffered()), s)
 	case theServer:
+		if s == nil || !s.Conn.Unread() {
+			c.passUnused(s)
+			return false
+		}
 		return c.decide(detect.Silent, s)
 	case noServer:
 		return c.decideUnreachable()

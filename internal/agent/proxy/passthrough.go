@@ -61,7 +61,27 @@ func (c *connection) passThrough(why Passed, s *tunnel.ServerConn, read []byte) 
 		return
 	}
 	c.srv.events.Passed(why)
-	c.pass(s, read)
+	c.pass(s, read, false)
+}
+
+// passUnused is passThrough for a connection of which one side has ended before anything was said: somebody has looked whether the server is
+// there, or has made the connection in advance. It is no call of a policy. s is the connection to the server if there is one already.
+func (c *connection) passUnused(s *tunnel.ServerConn) {
+	c.routes.NameWhole("")
+	if r, _, ok := c.routes.Whole(); ok && r.ThroughProxy() { // without a call there is no way to the server
+		c.passThrough(PassedOther, s, nil)
+		return
+	}
+	c.client.Activity.Set(drive.Passing)
+	if s == nil {
+		panics.Aside(func() { s = c.connectDirectly() })
+	}
+	if s == nil {
+		c.unreachable(PassedOther)
+		return
+	}
+	c.srv.events.Passed(PassedOther)
+	c.pass(s, nil, true)
 }
 
 // unreachable resets the connection of a client whose server cannot be connected to (rule 26).
@@ -99,8 +119,9 @@ func (c *connection) connectDirectly() *tunnel.ServerConn {
 	return &tunnel.ServerConn{Conn: conn, Peer: c.client.Original}
 }
 
-// pass has the connection carried on between client and server, from what was read of the client's.
-func (c *connection) pass(s *tunnel.ServerConn, read []byte) {
+// pass has the connection carried on between client and server, from what was read of the client's. One that is unused is counted once
+// something was said on it all the same.
+func (c *connection) pass(s *tunnel.ServerConn, read []byte, unused bool) {
 	o := tunnel.Options{ToServer: read, Until: s.Until, Poller: c.srv.poller}
 	var recorder routes.Recorder = routes.Discard{}
 	if g := c.routes.Governing(); g != nil {
@@ -122,9 +143,17 @@ func (c *connection) pass(s *tunnel.ServerConn, read []byte) {
 	}
 	carried := tunnel.New(c.client.Conn, s.Conn, o)
 	c.tunnel = func() {
-		recorder.OpaqueOpened()
-		end, _ := carried.Run() // an error means that one side is gone already
-		recorder.OpaqueClosed(first+end.ToServer, end.ToClient)
+		if !unused {
+			recorder.OpaqueOpened()
+		}
+		end, _ := carried.Run()                      // an error means that one side is gone already
+		if unused && end.ToServer+end.ToClient > 0 { // something was said on it after all
+			recorder.OpaqueOpened()
+			unused = false
+		}
+		if !unused {
+			recorder.OpaqueClosed(first+end.ToServer, end.ToClient)
+		}
 		s.Close()
 	}
 }

@@ -51,7 +51,7 @@ func serve(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
-		context.AfterFunc(ctx, func() { packets.Close() })
+		context.AfterFunc(ctx, func() { _ = packets.Close() })
 		go echoPackets(packets)
 	}
 	for addr, run := range map[string]func(net.Listener){

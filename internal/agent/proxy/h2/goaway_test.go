@@ -3,7 +3,26 @@ package h2
 import (
 	"testing"
 	"time"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 )
+
+// A connection is idle, and may be closed as such, once its client's kernel has taken everything, and not when the last of it was appended.
+func TestAConnectionIsIdleOnceEverythingIsWritten(t *testing.T) {
+	s := New(Options{}).bare(t)
+	s.client.Activity.Set(drive.Busy)
+	s.out.appended = 100
+	var b batch
+	s.rested(&b)
+	if got := s.client.Activity.State(); got != drive.Busy {
+		t.Errorf("state %v while something waits to be written", got)
+	}
+	s.out.sent = 100
+	s.written(true)
+	if got := s.client.Activity.State(); got != drive.Idle {
+		t.Errorf("state %v when everything is written", got)
+	}
+}
 
 // A connection that has ended stays as long as its client goes on taking what waits for it, and a while behind that.
 func TestAConnectionThatHasEndedStaysUntilItsClientHasEverything(t *testing.T) {

@@ -88,7 +88,7 @@ func (in *input) charge(n int) {
 }
 
 // read reads and acts on what has arrived. It reports true when the connection is to end, with in.err. It reads until there is nothing: that what
-// came was less than there was room for does not say so, since the peer's end may have come with it, and is reported once.
+// came was less than there was room for does not say so, since the peer's end may have come with it, and the kernel reports it once.
 func (in *input) read(uintptr) (done bool) {
 	buf := readBuffers.Get().(*[readSize]byte)
 	have := copy(buf[:], in.prefix)

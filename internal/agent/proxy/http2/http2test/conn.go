@@ -66,6 +66,7 @@ type Conn struct {
 	peer    map[http2.SettingID]uint32
 	window  int64 // that we may send
 	dec     *hpack.Decoder
+	tables  []uint32 // sizes of our compression table that were sent and are not acknowledged; one for each SETTINGS
 }
 
 func newConn(nc net.Conn, server bool, o Options) *Conn {
@@ -131,7 +132,22 @@ func (c *Conn) Raw(b []byte) error {
 
 // Settings sends SETTINGS.
 func (c *Conn) Settings(s ...http2.Setting) error {
-	return c.Frames(func(fr *http2.Framer) error { return fr.WriteSettings(s...) })
+	return c.Frames(func(fr *http2.Framer) error {
+		c.note(func() { c.tables = append(c.tables, tableOf(s)) })
+		return fr.WriteSettings(s...)
+	})
+}
+
+// sameTable stands for SETTINGS that do not name the size of the table.
+const sameTable = 1<<32 - 1
+
+func tableOf(settings []http2.Setting) uint32 {
+	for _, s := range settings {
+		if s.ID == http2.SettingHeaderTableSize {
+			return s.Val
+		}
+	}
+	return sameTable
 }
 
 // Ping sends a PING and waits for its answer.

@@ -130,7 +130,17 @@ func (c *Conn) data(f *http2.DataFrame) error {
 // settings takes in SETTINGS and their acknowledgement.
 func (c *Conn) settings(f *http2.SettingsFrame) error {
 	if f.IsAck() {
-		c.note(func() { c.acks++ })
+		c.note(func() {
+			c.acks++
+			if len(c.tables) == 0 {
+				return // of SETTINGS that were written as frames
+			}
+			if size := c.tables[0]; size != sameTable {
+				c.dec.SetAllowedMaxDynamicTableSize(size)
+				c.dec.SetMaxDynamicTableSize(min(size, 4096)) // what is behind is encoded with a table that is no larger
+			}
+			c.tables = c.tables[1:]
+		})
 		return nil
 	}
 	// Header blocks are encoded under wmu, so that what follows the acknowledgement goes by the new table size.

@@ -42,17 +42,20 @@ func (markedDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.Sock
 }
 
 func await(ctx context.Context, file *os.File, peer unix.Sockaddr) error {
-	stop := context.AfterFunc(ctx, func() { _ = file.SetWriteDeadline(time.Unix(1, 0)) })
-	defer stop()
 	raw, err := file.SyscallConn()
 	if err != nil {
 		return err
 	}
 	var outcome error
+	stop := func() bool { return true } // there is mostly no need to wait
 	err = raw.Write(func(fd uintptr) bool {
-		outcome = unix.Connect(int(fd), peer)
-		return outcome != unix.EALREADY
+		if outcome = unix.Connect(int(fd), peer); outcome != unix.EALREADY {
+			return true
+		}
+		stop = context.AfterFunc(ctx, func() { _ = file.SetWriteDeadline(time.Unix(1, 0)) })
+		return false
 	})
+	stop()
 	if err != nil {
 		return err
 	}

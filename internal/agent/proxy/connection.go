@@ -42,7 +42,7 @@ func (c *connection) run(shed bool) {
 // serve carries on the connection as long as it is parsed. Its descriptor is pinned meanwhile, except where an HTTP session waits.
 func (c *connection) serve(shed bool) {
 	c.parsing = &parsing{}
-	c.routes.Init(c.srv.store, c.client.Pod, c.client.Original)
+	c.routes.Init(&c.client.Origin)
 	c.session.Init(c.srv.h1, &c.client, &c.routes)
 	http := false
 	_ = c.client.Conn.Pin(func() { http = c.begin(shed) }) // fails when the connection is closed already

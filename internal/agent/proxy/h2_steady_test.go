@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/binary"
 	"io"
-	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -62,7 +61,7 @@ func (f *rawFrames) next() (t http2.Type, flags byte, stream uint32, err error) 
 
 // rawClientH2 makes requests of HTTP/2, some at a time, and allocates nothing.
 type rawClientH2 struct {
-	c      net.Conn
+	c      io.ReadWriter
 	f      rawFrames
 	head   []byte
 	body   []byte
@@ -70,7 +69,7 @@ type rawClientH2 struct {
 	out    []byte
 }
 
-func newRawClientH2(t testing.TB, c net.Conn, body string) *rawClientH2 {
+func newRawClientH2(t testing.TB, c io.ReadWriter, body string) *rawClientH2 {
 	t.Helper()
 	k := &rawClientH2{c: c, f: rawFrames{r: bufio.NewReaderSize(c, 64<<10)}, body: []byte(body), stream: 1}
 	var b http2.Block

@@ -104,6 +104,9 @@ func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.So
 	if elsewhere, ok := d.at.Load(to); ok {
 		to = elsewhere.(netip.AddrPort)
 	}
+	if d.files.Load() {
+		return dialFile(to)
+	}
 	var nd net.Dialer
 	c, err := nd.DialContext(ctx, "tcp", to.String())
 	if err != nil {
@@ -111,10 +114,6 @@ func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.So
 	}
 	if d.narrow.Load() {
 		_ = c.(*net.TCPConn).SetWriteBuffer(1)
-	}
-	if d.files.Load() {
-		defer c.Close()
-		return c.(*net.TCPConn).File()
 	}
 	d.last.Store(c.(*net.TCPConn))
 	return c.(*net.TCPConn), nil

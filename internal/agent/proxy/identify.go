@@ -104,6 +104,8 @@ func (c *connection) identifyLate() bool {
 	began := time.Now()
 	s := &tunnel.ServerConn{Peer: c.routes.Address(began)}
 	who := c.listen(func(ctx context.Context) (*transport.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, c.connectLimit())
+		defer cancel()
 		conn, err := c.dial(ctx, s.Peer)
 		s.Conn, s.Took = conn, time.Since(began)
 		return conn, err

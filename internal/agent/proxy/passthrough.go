@@ -5,6 +5,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/panics"
@@ -25,22 +26,23 @@ func (c *connection) settings() *policy.Settings {
 	return &c.srv.defaults
 }
 
-// dial connects to an address outside of the pool, once. The wait is bounded whoever governs the connection: to the client
-// the connection is established already, so its own connect timeout, after which it would try another address, no longer runs.
+// dial connects to an address outside of the pool, once. The wait must be bounded (connectLimit) whoever governs the connection: to the
+// client the connection is established already, so its own connect timeout, after which it would try another address, no longer runs.
 func (c *connection) dial(ctx context.Context, to netip.AddrPort) (*transport.Conn, error) {
 	dialer := c.srv.store.Dialer(c.client.Pod)
 	if dialer == nil {
 		return nil, net.ErrClosed // the pod has just gone
 	}
-	settings := c.settings()
-	limit := settings.Timeouts.Connect
-	if limit <= 0 {
-		limit = c.srv.defaults.Timeouts.Connect
-	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	k := transport.Connector{Dialer: dialer, KeepAlive: transport.KeepAlive(settings.Pool.KeepAlive)}
+	k := transport.Connector{Dialer: dialer, KeepAlive: transport.KeepAlive(c.settings().Pool.KeepAlive)}
 	return k.Connect(ctx, to)
+}
+
+// connectLimit is how long dial may take.
+func (c *connection) connectLimit() time.Duration {
+	if limit := c.settings().Timeouts.Connect; limit > 0 {
+		return limit
+	}
+	return c.srv.defaults.Timeouts.Connect
 }
 
 // passThrough carries the connection to its end without parsing it. s is the connection to the server if there is one already, read what was
@@ -108,11 +110,9 @@ func (c *connection) connect(s *tunnel.ServerConn) *tunnel.ServerConn {
 
 // connectDirectly connects to the original destination of a connection that no policy governs.
 func (c *connection) connectDirectly() *tunnel.ServerConn {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	watch := drive.WatchClient(c.client.Left, cancel)
-	conn, err := c.dial(ctx, c.client.Original)
-	watch.Stop()
+	there := drive.NewWhileThere(&c.client, time.Now().Add(c.connectLimit()), context.DeadlineExceeded)
+	defer there.Stop()
+	conn, err := c.dial(there, c.client.Original)
 	if err != nil {
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/h1"
 	"fairlead.dev/fairlead/internal/agent/proxy/h2"
+	"fairlead.dev/fairlead/internal/agent/proxy/route"
 	"fairlead.dev/fairlead/internal/agent/proxy/tunnel"
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
@@ -165,8 +166,8 @@ func (s *Server) accept(podUID string, conn transport.Socket, original netip.Add
 		return nil, false // closed already
 	}
 	c = &connection{srv: s, client: drive.Client{
-		ID: s.clients.Add(1), Pod: podUID, Conn: client, Table: s.store,
-		Original: netip.AddrPortFrom(original.Addr().Unmap(), original.Port()),
+		ID: s.clients.Add(1), Conn: client,
+		Origin: route.Origin{Table: s.store, Pod: podUID, Original: netip.AddrPortFrom(original.Addr().Unmap(), original.Port())},
 	}}
 	c.client.Activity.RestedAt(time.Now())
 	shed, ok := s.enter(c)

@@ -66,6 +66,7 @@ type Meter struct {
 	logger *slog.Logger
 	log    *AccessLog
 	shards int
+	lanes  lanes
 	epoch  time.Time // what recorders count time from
 
 	// atomic
@@ -117,7 +118,7 @@ func (m *Meter) Recorder(id policy.ID, target string) routes.Recorder {
 	defer m.mu.Unlock()
 	r := m.recorders[k]
 	if r == nil {
-		r = &recorder{key: k, log: m.log, epoch: m.epoch, shards: make([]shard, m.shards)}
+		r = &recorder{key: k, log: m.log, epoch: m.epoch, shards: make([]shard, m.shards), lanes: &m.lanes}
 		m.recorders[k] = r
 	}
 	r.orphaned = time.Time{}

@@ -1,7 +1,6 @@
 package telemetry
 
 import (
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +15,7 @@ type recorder struct {
 	key    recorderKey
 	log    *AccessLog // nil: none
 	shards []shard
+	lanes  *lanes
 
 	// began is when the first call began, in nanoseconds since epoch, or 0. It is written once, so that reading it costs no core
 	// anything.
@@ -34,7 +34,7 @@ type recorderKey struct {
 	target string
 }
 
-// shard holds one set of counters. Cores that pick different shards do not disturb each other.
+// shard holds one set of counters. Cores that count in different shards do not disturb each other.
 type shard struct {
 	// atomic
 	calls     [resultCount][call.RetryDecisionCount]atomic.Uint64
@@ -65,7 +65,7 @@ func (r *recorder) shard() *shard {
 	if len(r.shards) == 1 {
 		return &r.shards[0]
 	}
-	return &r.shards[rand.Uint32()&uint32(len(r.shards)-1)]
+	return &r.shards[r.lanes.mine()&uint32(len(r.shards)-1)]
 }
 
 // AttemptDone implements routes.Recorder.

@@ -22,13 +22,15 @@ type Socket interface {
 // Conn is a TCP connection, possibly with a security layer on top, driven by one goroutine at a time, or by one that reads and one that
 // writes. Only Interrupt, Wake, StopWriting, Ending and PeerEnding may be called by others. Its driver is the only one to close it, or
 // uses it inside Pin: that is what makes the use of the bare descriptor safe.
+//
+// There are one or two for each idle connection of a client, so the order of the fields matters: see TestConnIsSmall.
 type Conn struct {
 	// immutable after New
 	socket Socket
 	raw    syscall.RawConn
 	fd     int
-	// layer is what the bytes go through, nil for a plain connection; set before they do.
-	layer Layer
+	// layer is what the bytes go through, nil for a plain connection. It is set before they do, maybe while others close the connection.
+	layer atomic.Pointer[Layer]
 
 	// scratch of the read under way, for the callback below
 	before func() error
@@ -38,19 +40,16 @@ type Conn struct {
 	// step is receive, bound once so that reads do not allocate.
 	step func(fd uintptr) bool
 
-	armed       Instant // the read deadline the runtime knows; zero: none
+	armed   Instant // the read deadline the runtime knows; zero: none
+	checked Instant // when acks was last asked
+	acks    ackWatch
+
 	interrupted atomic.Bool
 	woken       atomic.Bool
 	unwritable  atomic.Bool
-	reset       atomic.Bool // Close is to reset the connection
-
-	polled bool // a Poller knows the descriptor; its own
-
-	acks    ackWatch
-	checked Instant       // when acks was last asked
-	closed  atomic.Uint32 // the peer's Ending when the connection was closed here
-	// leaving is layer for Close, which others may call while one is put on the connection.
-	leaving atomic.Pointer[Layer]
+	reset       atomic.Bool   // Close is to reset the connection
+	ended       atomic.Uint32 // noteEnding, and the peer's Ending when the connection was closed here
+	polled      bool          // a Poller knows the descriptor; its own
 }
 
 // New takes ownership of s.
@@ -61,14 +60,16 @@ func New(s Socket) (*Conn, error) {
 	}
 	c := &Conn{socket: s, raw: raw}
 	c.step = c.receive
-	if err := raw.Control(func(fd uintptr) { c.fd = int(fd) }); err != nil {
-		return nil, cause(err)
+	fd, err := c.control(func(fd int) (uint32, error) { return uint32(fd), nil })
+	c.fd = int(fd)
+	if err != nil {
+		return nil, err
 	}
 	return c, nil
 }
 
 // Plain reports whether what is read and written is what travels on the socket, so that the kernel can move it (see Mover).
-func (c *Conn) Plain() bool { return c.layer == nil }
+func (c *Conn) Plain() bool { return c.layer.Load() == nil }
 
 // RemoteAddr is the peer's address; it is invalid when the connection has ended.
 func (c *Conn) RemoteAddr() netip.AddrPort { return peerAddr(c.raw) }
@@ -99,29 +100,33 @@ func peerAddr(raw syscall.RawConn) netip.AddrPort {
 
 // Close closes the connection. A peer behind a layer learns that this is on purpose, except after ResetOnClose.
 func (c *Conn) Close() error {
-	_ = c.raw.Control(func(fd uintptr) { // fails when closed already
-		if l := c.leaving.Load(); l != nil && !c.reset.Load() {
-			(*l).Leave()
-		}
-		c.closed.Store(uint32(ending(int(fd))))
-	})
+	if c.layer.Load() != nil || c.ended.Load() != 0 {
+		_ = c.Pin(c.leave) // fails when closed already
+	}
 	return c.socket.Close()
+}
+
+// leave is what precedes the closing of the descriptor.
+func (c *Conn) leave() {
+	if l := c.layer.Load(); l != nil && !c.reset.Load() {
+		(*l).Leave()
+	}
+	if c.ended.Load() != 0 {
+		c.ended.Or(uint32(ending(c.fd)))
+	}
 }
 
 // CloseWrite tells the peer that nothing follows what was written. It can still be read from.
 func (c *Conn) CloseWrite() error {
-	if c.layer != nil {
-		return c.layer.CloseWrite()
+	if l := c.layer.Load(); l != nil {
+		return (*l).CloseWrite()
 	}
-	return shutdown(c.raw)
+	return c.shutdown()
 }
 
-func shutdown(raw syscall.RawConn) error {
-	var inner error
-	if err := raw.Control(func(fd uintptr) { inner = unix.Shutdown(int(fd), unix.SHUT_WR) }); err != nil {
-		return cause(err)
-	}
-	return inner
+func (c *Conn) shutdown() error {
+	_, err := c.control(func(fd int) (uint32, error) { return 0, unix.Shutdown(fd, unix.SHUT_WR) })
+	return err
 }
 
 // ResetOnClose has the connection end with a reset instead of a regular end when it is closed.
@@ -131,8 +136,3 @@ func (c *Conn) ResetOnClose() {
 		_ = unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	})
 }
-
-// Pin runs f while nobody can take the connection's descriptor away: a Close from outside takes effect on reads at once, but
-// the descriptor stays until f returns, and so does the caller of Close. f itself must not close. A connection that others may
-// close must be used inside Pin only.
-func (c *Conn) Pin(f func()) error { return c.raw.Control(func(uintptr) { f() }) }

@@ -66,7 +66,7 @@ func (k *Connector) reach(ctx context.Context, to netip.AddrPort) (*Conn, error)
 	}
 	c, err := New(s)
 	if err == nil {
-		err = c.SetKeepAlive(k.KeepAlive)
+		err = k.KeepAlive.set(c.fd) // nobody else knows the connection, who could close it meanwhile
 	}
 	if err == nil && k.Through != nil {
 		err = runStage(ctx, c, k.Through)

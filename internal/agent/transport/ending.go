@@ -23,7 +23,7 @@ func (c *Conn) Peek() State {
 
 // PeekInto is Peek, and copies the first bytes that wait to be read.
 func (c *Conn) PeekInto(p []byte) (int, State) {
-	if c.layer != nil {
+	if !c.Plain() {
 		return c.peekLayer(p)
 	}
 	n, err := recv(c.fd, p, unix.MSG_PEEK)
@@ -51,20 +51,34 @@ const (
 
 // Ending looks at the socket without waiting, also past bytes that wait to be read. It may be called from any goroutine.
 func (c *Conn) Ending() Ending {
-	end := Broken
-	_ = c.raw.Control(func(fd uintptr) { end = ending(int(fd)) }) // fails when closed
-	return end
+	end, err := c.control(endingOf)
+	if err != nil { // closed
+		return Broken
+	}
+	return Ending(end)
 }
 
-// PeerEnding is Ending, but for what was done from this side: a connection that was closed here is as its peer had left it. It may
-// be called from any goroutine, also long after the connection was given away or closed.
-func (c *Conn) PeerEnding() Ending {
-	end := Open
-	if c.raw.Control(func(fd uintptr) { end = ending(int(fd)) }) != nil { // closed, and before that noted
-		return Ending(c.closed.Load())
+// noteEnding says that the Ending is to be noted when the connection is closed.
+const noteEnding = 1 << 8
+
+// NoteEnding has PeerEnding know of the connection when it has been closed, for which the closing takes one system call more.
+func (c *Conn) NoteEnding() {
+	if c.ended.Load() == 0 {
+		c.ended.Or(noteEnding)
 	}
-	return end
 }
+
+// PeerEnding is Ending, but for what was done from this side: a connection that was closed here after NoteEnding is as its peer had left
+// it. It may be called from any goroutine, also long after the connection was given away or closed.
+func (c *Conn) PeerEnding() Ending {
+	end, err := c.control(endingOf)
+	if err != nil { // closed, and before that noted
+		return Ending(c.ended.Load() &^ noteEnding)
+	}
+	return Ending(end)
+}
+
+func endingOf(fd int) (uint32, error) { return uint32(ending(fd)), nil }
 
 // ending leaves an error for those who read, unlike a read.
 func ending(fd int) Ending {

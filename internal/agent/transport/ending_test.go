@@ -46,6 +46,7 @@ func TestAResetIsSeenAndLeft(t *testing.T) {
 // What the peer had done is known after the connection was closed here, and our own closing is none of it.
 func testPeerEnding(t *testing.T, pair func(testing.TB) (*Conn, *net.TCPConn)) {
 	c, _ := pair(t)
+	c.NoteEnding()
 	c.Close()
 	if got := c.PeerEnding(); got != Open {
 		t.Errorf("closed here: %d", got)
@@ -55,6 +56,7 @@ func testPeerEnding(t *testing.T, pair func(testing.TB) (*Conn, *net.TCPConn)) {
 		Broken:     func(peer *net.TCPConn) { _ = peer.SetLinger(0); peer.Close() },
 	} {
 		c, peer := pair(t)
+		c.NoteEnding()
 		if got := c.PeerEnding(); got != Open {
 			t.Errorf("open: %d", got)
 		}

@@ -37,20 +37,25 @@ type Info struct {
 
 // Info is what the two sides have agreed on in the handshake, if there was one.
 func (c *Conn) Info() Info {
-	if c.layer == nil {
+	l := c.layer.Load()
+	if l == nil {
 		return Info{}
 	}
-	return c.layer.Info()
+	return (*l).Info()
 }
 
 // Secure has everything that is read and written from now on go through l.
 func (c *Conn) Secure(l Layer) {
-	c.layer = l
-	c.leaving.Store(&l)
+	c.layer.Store(&l)
 }
 
 // Layer is what Secure has put on the connection; nil: nothing.
-func (c *Conn) Layer() Layer { return c.layer }
+func (c *Conn) Layer() Layer {
+	if l := c.layer.Load(); l != nil {
+		return *l
+	}
+	return nil
+}
 
 // Raw is the socket below a Layer.
 type Raw struct{ conn *Conn }
@@ -65,10 +70,10 @@ func (r Raw) TryRead(p []byte) (int, error) { return recv(r.conn.fd, p, 0) }
 func (r Raw) TryWrite(p []byte) (int, error) { return send(r.conn.fd, p) }
 
 // CloseWrite is Conn.CloseWrite on the socket.
-func (r Raw) CloseWrite() error { return shutdown(r.conn.raw) }
+func (r Raw) CloseWrite() error { return r.conn.shutdown() }
 
 func (c *Conn) peekLayer(p []byte) (int, State) {
-	opened, err := c.layer.Peek(len(p))
+	opened, err := c.Layer().Peek(len(p))
 	switch err {
 	case nil:
 		return copy(p, opened), Readable

@@ -28,9 +28,8 @@ const (
 // are copied, many are moved by the kernel if both connections are plain. It is used by one goroutine. Others may close the connections.
 type Mover struct {
 	// immutable after Init
-	src       *Conn
-	readStep  func(fd uintptr) bool
-	writeStep func(fd uintptr)
+	src      *Conn
+	readStep func(fd uintptr) bool
 
 	bulk bool // much was waiting when last looked
 
@@ -45,7 +44,7 @@ type Mover struct {
 
 // Init makes m take from src.
 func (m *Mover) Init(src *Conn) {
-	m.src, m.readStep, m.writeStep = src, m.read, m.write
+	m.src, m.readStep = src, m.read
 }
 
 // Move waits until there is something to read or the time of src.Arm has come, moves at least one and at most limit bytes to dst, by
@@ -66,7 +65,7 @@ func (m *Mover) Move(dst *Conn, limit int64) (int64, Side, error) {
 	}
 	m.bulk = m.n == chunk && m.src.Plain() && dst.Plain()
 	m.dst = dst
-	err := dst.raw.Control(m.writeStep)
+	err := dst.write(m)
 	chunks.Put(m.buf)
 	m.buf, m.dst = nil, nil
 	switch {
@@ -78,8 +77,8 @@ func (m *Mover) Move(dst *Conn, limit int64) (int64, Side, error) {
 	return int64(m.n), Source, nil
 }
 
-// write runs inside RawConn.Control, which keeps the descriptor of the destination.
-func (m *Mover) write(uintptr) { m.n, m.err = m.dst.Write(m.buf[:m.n]) }
+// write runs while the descriptor of the destination is kept.
+func (m *Mover) write() { m.n, m.err = m.dst.Write(m.buf[:m.n]) }
 
 // read tries to read; false means: wait for readability and call again.
 func (m *Mover) read(fd uintptr) bool {

@@ -14,8 +14,8 @@ var ErrWouldBlock error = unix.EAGAIN
 // TryRead reads what has arrived, without waiting. Fewer bytes than p has room for are all there were; none at all is ErrWouldBlock. It
 // returns io.EOF at the end, and a syscall.Errno when the connection broke.
 func (c *Conn) TryRead(p []byte) (int, error) {
-	if c.layer != nil {
-		return c.layer.TryRead(p)
+	if l := c.layer.Load(); l != nil {
+		return (*l).TryRead(p)
 	}
 	return recv(c.fd, p, 0)
 }
@@ -60,7 +60,7 @@ func (c *Conn) Serve(step func(fd uintptr) (done bool), now, until time.Time) er
 
 // AwaitReadable waits until there is something to read, or the peer has closed.
 func (c *Conn) AwaitReadable() error {
-	if c.layer != nil {
+	if !c.Plain() {
 		return c.wait(func(uintptr) bool { return c.Peek() != Quiet }, 0, 0)
 	}
 	return c.wait(func(fd uintptr) bool { return poll(int(fd), unix.POLLIN) != 0 }, 0, 0)

@@ -10,8 +10,8 @@ var _ io.Writer = (*Conn)(nil)
 // TryWrite writes what the peer's side takes at once, which may be nothing. The bytes that it does not report as written must be what
 // the next TryWrite begins with: a security layer may have sealed them already, and sent a part of that.
 func (c *Conn) TryWrite(p []byte) (int, error) {
-	if c.layer != nil {
-		return c.layer.TryWrite(p)
+	if l := c.layer.Load(); l != nil {
+		return (*l).TryWrite(p)
 	}
 	return send(c.fd, p)
 }

@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 	"time"
@@ -61,7 +62,7 @@ func (p *Pool) dialed(ctx context.Context, r *Request, m made, began time.Time) 
 }
 
 // ErrConnectTimeout is the cause of a dial's deadline that the timeout for connecting has set, and not what was left of a call's time.
-var ErrConnectTimeout = errors.New("timeouts.connect has passed")
+var ErrConnectTimeout = fmt.Errorf("timeouts.connect has passed: %w", context.DeadlineExceeded)
 
 // enoughTime is how long a host is waited for at least before it counts as one that cannot be connected to because a call's own time was up.
 // A connect that takes longer has lost a packet.

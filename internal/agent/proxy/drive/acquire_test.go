@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy/route"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/upstream"
@@ -71,7 +72,7 @@ func placing(t *testing.T, pool policy.Pool) *Exchange {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &Exchange{Client: &Client{ID: 1, Pod: "pod", Original: original, Conn: connected(t), Table: table}, Route: r, Pinned: c.Pinned, Plan: r.Plan(nil, nil)}
+	x := &Exchange{Client: &Client{ID: 1, Conn: connected(t), Origin: route.Origin{Pod: "pod", Original: original, Table: table}}, Route: r, Pinned: c.Pinned, Plan: r.Plan(nil, nil)}
 	x.Init()
 	return x
 }

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/proxy/route"
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
@@ -19,19 +19,17 @@ type ClientFinder interface {
 // Client is the client's side of a captured connection.
 type Client struct {
 	// immutable
-	ID       uint64 // of the server's connections, not 0
-	Pod      string // UID
-	Original netip.AddrPort
-	Conn     *transport.Conn
-	Table    *routes.Table
+	ID uint64 // of the server's connections, not 0
+	route.Origin
+	Conn *transport.Conn
 
 	Activity Activity
 
 	// OnDrain is called, again and again, while the agent drains; nil: nothing is. It must not block.
 	OnDrain atomic.Pointer[func()]
 
-	ended atomic.Bool // our side of the connection was ended, see EndSide
-	half  half        // has its own lock
+	half  atomic.Pointer[half] // what is known of a client that has ended its side; nil: it was not asked for
+	ended atomic.Bool          // our side of the connection was ended, see EndSide
 }
 
 // Left reports whether the client has gone away, or its connection is to end. A client that has only ended its side (half-close) has
@@ -45,13 +43,23 @@ func (c *Client) Left() bool {
 	case transport.Open:
 		return false
 	case transport.HalfClosed:
-		return c.half.gone(time.Now(), c.open)
+		return c.gone()
 	case transport.Broken:
 		if c.ended.Load() { // both sides have ended, which the kernel shows like a reset
-			return c.half.gone(time.Now(), c.open)
+			return c.gone()
 		}
 	}
 	return true
+}
+
+// gone reports whether a client that has ended its side is known to have gone.
+func (c *Client) gone() bool {
+	h := c.half.Load()
+	if h == nil {
+		c.half.CompareAndSwap(nil, &half{})
+		h = c.half.Load()
+	}
+	return h.gone(time.Now(), c.open)
 }
 
 // open asks the pod's side of the connection.

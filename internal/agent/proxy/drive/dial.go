@@ -29,7 +29,16 @@ type Dialling struct {
 
 // Context returns the context to dial in, and sets the limits of the stages.
 func (d *Dialling) Context() (context.Context, context.CancelFunc) {
-	end, cause := d.Until, error(nil)
+	end, late := d.limits()
+	if end.IsZero() {
+		return context.WithCancel(context.Background())
+	}
+	return context.WithDeadlineCause(context.Background(), end, late)
+}
+
+// limits returns when the dial ends (zero: never) and what it ends with then, and sets the limits of the stages.
+func (d *Dialling) limits() (end time.Time, late error) {
+	end, late = d.Until, context.DeadlineExceeded
 	limit := d.Plan.Settings.Timeouts.Connect
 	if limit <= 0 {
 		limit = d.ConnectTimeout
@@ -38,12 +47,9 @@ func (d *Dialling) Context() (context.Context, context.CancelFunc) {
 	if d.Secured { // the limits are those of stages
 		d.Request.ConnectTimeout, d.Request.HandshakeTimeout = limit, d.Plan.Settings.Timeouts.TLSHandshake
 	} else if connected := d.Now.Add(limit); limit > 0 && (end.IsZero() || connected.Before(end)) {
-		end, cause = connected, upstream.ErrConnectTimeout
+		end, late = connected, upstream.ErrConnectTimeout
 	}
-	if end.IsZero() {
-		return context.WithCancel(context.Background())
-	}
-	return context.WithDeadlineCause(context.Background(), end, cause)
+	return end, late
 }
 
 // Dial makes the connection. Another address of its name may be faster, if the policy lets the call go there.
@@ -56,33 +62,37 @@ func (d *Dialling) Dial(ctx context.Context) (upstream.Lease, error) {
 
 // dial makes a new connection for an attempt that was placed. Without one, next says what follows.
 func (x *Exchange) dial(a call.Action, until time.Time) (l upstream.Lease, next call.Action) {
-	d := &Dialling{
+	d := Dialling{
 		Request: &x.slot, Pool: x.Route.Pool, Route: x.Route, Plan: x.Plan, Secured: x.Route.Secured() && !x.Unsecured,
 		ConnectTimeout: x.ConnectTimeout, Now: x.Now, Until: until,
 	}
-	ctx, cancel := d.Context()
-	defer cancel()
-	watch := WatchClient(x.Client.Left, cancel)
-	l, err := d.aside(ctx)
-	watch.Stop()
+	end, late := d.limits()
+	there := NewWhileThere(x.Client, end, late)
+	l, err := d.dial(there)
+	there.Stop()
 	x.Now = time.Now()
 	switch {
 	case err == nil:
 		x.Call.Reached(a.Attempt, l.Peer())
 		return l, call.Action{}
-	case watch.Left():
+	case there.Left():
 		return upstream.Lease{}, x.clientLeft()
 	}
 	u := Unmade{Action: a, Err: err, Until: until, Peer: x.slot.Host().Addr(), Took: x.Now.Sub(d.Now)}
 	return upstream.Lease{}, x.NotMade(x.Now, x.Route.Recorder(), &x.Call, u)
 }
 
-// aside is Dial on another goroutine's stack where there is a handshake: that needs a large one, which would stay with the idle connection of the
-// client.
-func (d *Dialling) aside(ctx context.Context) (l upstream.Lease, err error) {
+// dial is Dial, on another goroutine's stack where there is a handshake: that needs a large one, which would stay with the idle connection of
+// the client.
+func (d *Dialling) dial(ctx context.Context) (upstream.Lease, error) {
 	if !d.Secured {
 		return d.Dial(ctx)
 	}
+	return dialAside(ctx, *d)
+}
+
+// dialAside is a function of its own because what its closure captures is allocated.
+func dialAside(ctx context.Context, d Dialling) (l upstream.Lease, err error) {
 	panics.Aside(func() { l, err = d.Dial(ctx) })
 	return l, err
 }

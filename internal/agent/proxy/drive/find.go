@@ -47,14 +47,12 @@ func (x *Exchange) find(a call.Action) (next call.Action, ok bool) {
 }
 
 func (x *Exchange) lookUp(a call.Action, wait time.Duration) (next call.Action, ok bool) {
-	ctx, cancel := context.WithDeadline(context.Background(), Earlier(a.Until, x.Now.Add(wait)))
-	defer cancel()
-	watch := WatchClient(x.Client.Left, cancel)
-	x.Route.FindAddresses(ctx)
-	watch.Stop()
+	there := NewWhileThere(x.Client, Earlier(a.Until, x.Now.Add(wait)), context.DeadlineExceeded)
+	x.Route.FindAddresses(there)
+	there.Stop()
 	x.Now = time.Now()
 	switch {
-	case watch.Left():
+	case there.Left():
 		return x.clientLeft(), false
 	case Passed(a.Until, x.Now):
 		x.Detail = DetailOfLimit(x.Call.Limit(a.Attempt))

@@ -51,7 +51,7 @@ func TestARefusalThatIsNotTakenEnds(t *testing.T) {
 		Profiles:  map[string]*policy.Profile{"p": {Name: "p", Bindings: []policy.Binding{binding}}},
 	})
 	var selector route.Selector
-	selector.Init(all, "pod", netip.MustParseAddrPort("192.0.2.1:80"))
+	selector.Init(&route.Origin{Table: all, Pod: "pod", Original: netip.MustParseAddrPort("192.0.2.1:80")})
 	conn, _ := pair(t)
 	var s Session
 	o := Options{Replay: resilience.NewReplayMemory(1), Malformed: func(drive.Refused) {}, HeadTimeout: drive.FirstCheck}

@@ -33,6 +33,7 @@ func (d *pinnedServer) endsAt(until time.Time) {
 // pinTo notes the connection that serves the request under way.
 func (s *Session) pinTo(c *transport.Conn) {
 	if s.routes.Pinned() {
+		c.NoteEnding()
 		s.server = pinnedServer{conn: c}
 	}
 }

@@ -27,9 +27,9 @@ type Session struct {
 	// A client that ends its side together with a request wakes the session once only, for the request. served says that there
 	// was one since the last wait began, looking that this wait ends soon in another read.
 	served, looking bool
-	server          pinnedServer
 	// upstreamEnded: the upstream has ended the exchange that was the last while its request was on its way.
 	upstreamEnded bool
+	server        pinnedServer
 	prefix        []byte // what was read and is not served here
 	// tunnel carries on, outside transport.Conn.Pin, what is HTTP no longer.
 	tunnel func()

@@ -7,6 +7,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/http2"
+	"fairlead.dev/fairlead/internal/agent/proxy/route"
 	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
@@ -14,7 +15,7 @@ import (
 // bare is a session that serves no connection.
 func (d *Driver) bare(t *testing.T) *Session {
 	t.Helper()
-	s := d.New(&drive.Client{Pod: "pod", Conn: connected(t)}, nil)
+	s := d.New(&drive.Client{Origin: route.Origin{Pod: "pod"}, Conn: connected(t)}, nil)
 	s.account = d.buffers.of("pod")
 	s.now = time.Now()
 	return s

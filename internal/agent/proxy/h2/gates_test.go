@@ -76,7 +76,8 @@ func gated(t *testing.T, gate call.Gate) *http2test.Conn {
 		t.Fatalf("rejected: %v", r)
 	}
 	var selector route.Selector
-	selector.Init(table, "pod", netip.MustParseAddrPort("192.0.2.1:80"))
+	origin := route.Origin{Table: table, Pod: "pod", Original: netip.MustParseAddrPort("192.0.2.1:80")}
+	selector.Init(&origin)
 	selector.SpeakHTTP2()
 	r, ok := selector.Select(anyRequest{})
 	if !ok {
@@ -90,7 +91,7 @@ func gated(t *testing.T, gate call.Gate) *http2test.Conn {
 		Malformed: func(r drive.Refused) { t.Errorf("refused: %+v", r) },
 		Panicked:  func(_ string, what any, stack []byte) { t.Errorf("panic: %v\n%s", what, stack) },
 	})
-	client := &drive.Client{ID: 1, Pod: "pod", Original: netip.MustParseAddrPort("192.0.2.1:80"), Conn: near, Table: table}
+	client := &drive.Client{ID: 1, Origin: origin, Conn: near}
 	var served sync.WaitGroup
 	t.Cleanup(served.Wait) // once the client has ended
 	served.Go(func() {

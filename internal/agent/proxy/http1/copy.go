@@ -72,13 +72,16 @@ func (b *Body) CopyTo(w io.Writer, c Copying) (done Copied) {
 
 // spliceable reports whether the kernel can move what is left, and whether that pays: much is known to come, or comes fast.
 func (b *Body) spliceable() bool {
-	if b.r.conn == nil || !b.r.conn.Plain() || b.r.pos < b.r.end ||
-		!(b.framing == UntilClose && b.r.full || b.framing == ContentLength && b.left >= spliceFrom) {
+	if b.r.pos < b.r.end || !(b.framing == UntilClose && b.r.full || b.framing == ContentLength && b.left >= spliceFrom) {
+		return false
+	}
+	from := connOf(b.r.src)
+	if from == nil || !from.Plain() {
 		return false
 	}
 	if b.r.mover == nil {
 		b.r.mover = new(transport.Mover)
-		b.r.mover.Init(b.r.conn)
+		b.r.mover.Init(from)
 	}
 	return true
 }

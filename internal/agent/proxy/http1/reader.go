@@ -30,8 +30,7 @@ const minRoom = 512
 // until Finish. After an error of the protocol the Reader is good for Close only; after a timeout one can go on.
 type Reader struct {
 	// immutable after Init
-	src  io.Reader
-	conn *transport.Conn // below src, if there is one
+	src io.Reader
 
 	// The current message starts at start; pos is the first byte not yet consumed, end the end of what was read.
 	buf             *buffer
@@ -56,7 +55,7 @@ func NewReader(src io.Reader) *Reader {
 }
 
 // Init makes r, which is zero, what NewReader returns.
-func (r *Reader) Init(src io.Reader) { r.src, r.conn = src, connOf(src) }
+func (r *Reader) Init(src io.Reader) { r.src = src }
 
 func connOf(rw any) *transport.Conn {
 	switch c := rw.(type) {

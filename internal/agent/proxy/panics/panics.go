@@ -1,7 +1,10 @@
 // Package panics carries a panic from a helping goroutine to the one that it helps, which knows what to give up for it.
 package panics
 
-import "runtime/debug"
+import (
+	"runtime/debug"
+	"sync"
+)
 
 // Carrier takes a panic over. The zero value holds none.
 type Carrier struct {
@@ -26,15 +29,33 @@ func (c *Carrier) Raise() {
 // Aside runs f on a goroutine of its own and waits for it, for what needs a large stack, which would stay with the caller's goroutine. A
 // panic of f becomes the caller's.
 func Aside(f func()) {
-	var panicked Carrier
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer panicked.Catch()
-		f()
-	}()
-	<-done
-	panicked.Raise()
+	a := asides.Get().(*aside)
+	a.f = f
+	go a.run()
+	<-a.done
+	a.f = nil
+	a.panicked.Raise() // a is not used again then
+	asides.Put(a)
+}
+
+// aside is one call of Aside.
+type aside struct {
+	f        func()
+	run      func()        // call, bound once
+	done     chan struct{} // receives when f has ended
+	panicked Carrier
+}
+
+var asides = sync.Pool{New: func() any {
+	a := &aside{done: make(chan struct{}, 1)}
+	a.run = a.call
+	return a
+}}
+
+func (a *aside) call() {
+	defer func() { a.done <- struct{}{} }()
+	defer a.panicked.Catch()
+	a.f()
 }
 
 // Cause returns what was recovered and the stack that it happened on, for a panic that may have been carried. It must be called by

@@ -28,7 +28,7 @@ func (s *Selector) Interceptable() (r *routes.Route, ok bool) {
 		return nil, false
 	}
 	c := g.Intercepted()
-	r, err := s.routes.Route(&c, s.whole, s.original)
+	r, err := s.routes.Route(&c, []byte(s.whole), s.origin.Original)
 	return r, err == nil
 }
 

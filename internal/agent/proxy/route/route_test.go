@@ -80,7 +80,7 @@ func TestWhatIsDeclaredOfAConnection(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var s Selector
-			s.Init(table(t, tc.bindings...), pod, original)
+			s.Init(&Origin{table(t, tc.bindings...), pod, original})
 			if got := s.Declared(); got != tc.want {
 				t.Errorf("declared is %v, want %v", got, tc.want)
 			}
@@ -96,7 +96,7 @@ func TestWhatIsDeclaredOfAConnection(t *testing.T) {
 func TestRequestsFindTheirRoutes(t *testing.T) {
 	all := table(t, binding("a", host("a.example"), policy.ProtocolHTTP), binding("b", host("*.b.example"), policy.ProtocolHTTP))
 	var s Selector
-	s.Init(all, pod, original)
+	s.Init(&Origin{all, pod, original})
 	if s.Governed() {
 		t.Error("governed before a request is known")
 	}

@@ -25,48 +25,52 @@ type View interface {
 	Header(lower string) (value []byte, ok bool)
 }
 
+// Origin is where a captured connection comes from and was going to, and the policies in force.
+type Origin struct {
+	Table    *routes.Table
+	Pod      string // UID
+	Original netip.AddrPort
+}
+
 // Selector selects routes for one captured connection. What it has found it keeps as long as nothing changes that it depends on.
 type Selector struct {
-	// immutable after Init
-	table    *routes.Table
-	pod      string // UID
-	original netip.AddrPort
+	origin *Origin // immutable after Init
 
 	routes     *routes.PodRoutes
 	version    uint64
 	candidates []routes.Candidate
 	// the route used last, and what it was chosen by
-	route  *routes.Route
-	pinned bool
-	host   []byte // as sent, or nil if the route does not depend on it
-	// governed: a policy has governed a request of this connection
-	governed bool
+	route *routes.Route
+	host  []byte // as sent, or nil if the route does not depend on it
 	// the name that stands for the whole connection, as NameWhole was given it
-	whole []byte
+	whole string
 	named bool
-	http2 bool // see SpeakHTTP2
+
 	// the route of a connection whose TLS ends at the agent; nil: it does not
 	intercepted *routes.Route
 	accepted    bool // a request has come on it
 	ends        bool // see Ends
+	pinned      bool // calls of route go to the address that the connection is for
+	governed    bool // a policy has governed a request of this connection
+	http2       bool // see SpeakHTTP2
 }
 
-// Init prepares s for a connection of a pod to original, and looks up the pod's policies.
-func (s *Selector) Init(table *routes.Table, pod string, original netip.AddrPort) {
-	s.table, s.pod, s.original = table, pod, original
+// Init prepares s for a connection, and looks up the policies of its pod. The origin must not change any more.
+func (s *Selector) Init(of *Origin) {
+	s.origin = of
 	s.refresh()
 }
 
 // refresh looks up the policies of the pod, which may have changed since the last request.
 func (s *Selector) refresh() {
-	s.version = s.table.Version()
-	of := s.table.PodRoutes(s.pod)
+	s.version = s.origin.Table.Version()
+	of := s.origin.Table.PodRoutes(s.origin.Pod)
 	if of == s.routes && of != nil {
 		return
 	}
 	s.routes, s.route, s.candidates = of, nil, nil
 	if of != nil {
-		s.candidates = of.Candidates(s.original)
+		s.candidates = of.Candidates(s.origin.Original)
 	}
 }
 
@@ -78,7 +82,7 @@ var tooLong = []byte{0}
 
 // Select finds the route of a request; ok is false when no policy governs it.
 func (s *Selector) Select(v View) (r *routes.Route, ok bool) {
-	if s.table.Version() != s.version {
+	if s.origin.Table.Version() != s.version {
 		s.refresh()
 	}
 	if s.route != nil && (s.host == nil || bytes.Equal(s.host, v.Host())) && !s.route.Stale() {
@@ -104,7 +108,7 @@ func (s *Selector) resolve(named []byte) (*routes.Route, bool) {
 		if s.leaves(c) {
 			return nil, false // declared to be something else: left alone
 		}
-		r, err := s.routes.Route(c, host, s.original)
+		r, err := s.routes.Route(c, host, s.origin.Original)
 		if err != nil {
 			return nil, false
 		}
@@ -207,10 +211,10 @@ func (s *Selector) NeedsName() bool { return len(s.candidates) > 0 && s.candidat
 
 // NameWhole says which name the connection as a whole is for, that of a TLS server, in lower case and without final dot; an empty one is none:
 // no policy for a name governs it.
-func (s *Selector) NameWhole(name string) { s.whole, s.named = []byte(name), true }
+func (s *Selector) NameWhole(name string) { s.whole, s.named = name, true }
 
 // WholeName is the name that NameWhole was given.
-func (s *Selector) WholeName() []byte { return s.whole }
+func (s *Selector) WholeName() string { return s.whole }
 
 // Governing returns the binding that governs the connection as a whole, if one does and that is known.
 func (s *Selector) Governing() *routes.Candidate {
@@ -221,7 +225,7 @@ func (s *Selector) Governing() *routes.Candidate {
 			return c
 		case !s.named:
 			return nil
-		case len(s.whole) > 0 && c.Governs(s.whole):
+		case s.whole != "" && c.Governs([]byte(s.whole)):
 			return c
 		}
 	}
@@ -235,7 +239,7 @@ func (s *Selector) Whole() (r *routes.Route, pinned, ok bool) {
 	if g == nil {
 		return nil, false, false
 	}
-	r, err := s.routes.Route(g, s.whole, s.original)
+	r, err := s.routes.Route(g, []byte(s.whole), s.origin.Original)
 	return r, g.Pinned, err == nil
 }
 
@@ -243,11 +247,11 @@ func (s *Selector) Whole() (r *routes.Route, pinned, ok bool) {
 // a Service of which the pod keeps an endpoint.
 func (s *Selector) Address(now time.Time) netip.AddrPort {
 	if r, pinned, ok := s.Whole(); ok && !pinned {
-		if kept, ok := r.Pool.KeepHost(now, s.original); ok {
+		if kept, ok := r.Pool.KeepHost(now, s.origin.Original); ok {
 			return kept
 		}
 	}
-	return s.original
+	return s.origin.Original
 }
 
 // Settings are those in force for the connection as a whole; nil: none.

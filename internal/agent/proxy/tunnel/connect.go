@@ -31,7 +31,7 @@ type Request struct {
 	// attempt; nil: there is none.
 	First *ServerConn
 	// Name is that of the server, where the client gives it without a request.
-	Name []byte
+	Name string
 }
 
 // ServerConn is a connection to a server.
@@ -75,7 +75,7 @@ func (c *Connector) Connect(r Request) *ServerConn {
 	started := x.Now
 	// No byte of the client's goes out before there is a connection, so that an attempt that failed has sent nothing.
 	x.Run(x, call.Request{Method: call.Unsafe})
-	x.Report(noRequest{r.Name}, started)
+	x.Report(noRequest{[]byte(r.Name)}, started)
 	made := x.server
 	x.end()
 	ended = true

@@ -51,7 +51,7 @@ type Tunnel struct {
 	poller         *transport.Poller // may be nil
 	up, down       direction
 	idle           time.Duration
-	until          time.Time
+	until          transport.Instant // zero: never
 	end            atomic.Uint32
 	upDone         atomic.Bool
 	downDone       atomic.Bool
@@ -66,7 +66,7 @@ type Tunnel struct {
 
 // New returns a tunnel, which owns the connections from now on.
 func New(client, server *transport.Conn, o Options) *Tunnel {
-	t := &Tunnel{client: client, server: server, poller: o.Poller, idle: o.Idle, until: o.Until}
+	t := &Tunnel{client: client, server: server, poller: o.Poller, idle: o.Idle, until: transport.At(o.Until)}
 	t.up.init(t, client, server, o.ToServer)
 	t.down.init(t, server, client, o.ToClient)
 	return t
@@ -167,11 +167,14 @@ func (t *Tunnel) awaitClose() {
 	if t.downDone.Load() {
 		return
 	}
-	reset := func(uintptr) bool { return t.client.Ending() == transport.Broken && !t.down.finished.Load() }
-	_ = t.client.Serve(reset, time.Time{}, time.Time{}) // an error means closed or interrupted
+	_ = t.client.Serve(t.clientReset, time.Time{}, time.Time{}) // an error means closed or interrupted
 	if !t.down.finished.Load() {
 		t.abort(Broken)
 	}
+}
+
+func (t *Tunnel) clientReset(uintptr) bool {
+	return t.client.Ending() == transport.Broken && !t.down.finished.Load()
 }
 
 // abort resets both sides; the first reason stands.
@@ -205,8 +208,8 @@ func (t *Tunnel) beginWatch() {
 	if t.idle > 0 {
 		first = min(first, t.idle)
 	}
-	if !t.until.IsZero() {
-		first = min(first, time.Until(t.until))
+	if t.until != 0 {
+		first = min(first, time.Until(t.until.Time()))
 	}
 	t.timer = time.AfterFunc(first, t.check)
 }
@@ -233,8 +236,8 @@ func (t *Tunnel) check() {
 		}
 		again = sooner(again, left)
 	}
-	if !t.until.IsZero() {
-		left := time.Until(t.until)
+	if t.until != 0 {
+		left := time.Until(t.until.Time())
 		if left <= 0 {
 			t.abort(Expired)
 			return

@@ -1,0 +1,136 @@
+package drive
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// WhileThere is a context for something that is done for a client and may take long: it ends at a time, and when the client has gone,
+// which is checked periodically until Stop. One timer serves both, and nothing is made for those who never wait: a connection that
+// nothing governs would else cost a dozen allocations more.
+type WhileThere struct {
+	// immutable after NewWhileThere
+	client interface{ Left() bool } // a Client
+	until  time.Time                // zero: there is no time
+	late   error                    // what it ends with at that time
+
+	mu sync.Mutex
+	// guarded by mu
+	timer   *time.Timer
+	stopped bool
+	err     error
+	done    chan struct{} // nil: nobody has asked for it
+	ends    []*func()     // what AfterFunc was given, and is still to be called
+}
+
+var _ context.Context = (*WhileThere)(nil)
+
+// NewWhileThere returns a context that ends with late, which is or wraps context.DeadlineExceeded, at a time (zero: never). Whether the client
+// has gone is looked at by another goroutine.
+func NewWhileThere(client interface{ Left() bool }, until time.Time, late error) *WhileThere {
+	w := &WhileThere{client: client, until: until, late: late}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.timer = time.AfterFunc(w.untilNext(time.Now()), w.check)
+	return w
+}
+
+// untilNext is how long the next check is off.
+func (w *WhileThere) untilNext(now time.Time) time.Duration {
+	if w.until.IsZero() {
+		return FirstCheck
+	}
+	return min(w.until.Sub(now), FirstCheck)
+}
+
+// Left reports whether the context has ended because the client has gone.
+func (w *WhileThere) Left() bool { return errors.Is(w.Err(), context.Canceled) }
+
+// Stop ends the checks: what the context was for has come to its end.
+func (w *WhileThere) Stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stopped = true
+	w.timer.Stop()
+}
+
+func (w *WhileThere) check() {
+	left := w.client.Left()
+	now := time.Now()
+	w.mu.Lock()
+	ends := w.ends
+	switch {
+	case w.stopped:
+		ends = nil
+	case left:
+		w.end(context.Canceled)
+	case Passed(w.until, now):
+		w.end(w.late)
+	default:
+		ends = nil
+		w.timer.Reset(w.untilNext(now))
+	}
+	w.mu.Unlock()
+	for _, f := range ends {
+		(*f)()
+	}
+}
+
+// end expects the lock.
+func (w *WhileThere) end(err error) {
+	w.err, w.ends = err, nil
+	if w.done != nil {
+		close(w.done)
+	}
+}
+
+// Deadline implements context.Context.
+func (w *WhileThere) Deadline() (time.Time, bool) { return w.until, !w.until.IsZero() }
+
+// Done implements context.Context.
+func (w *WhileThere) Done() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.done == nil {
+		w.done = make(chan struct{})
+		if w.err != nil {
+			close(w.done)
+		}
+	}
+	return w.done
+}
+
+// Err implements context.Context.
+func (w *WhileThere) Err() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+// Value implements context.Context.
+func (w *WhileThere) Value(any) any { return nil }
+
+// AfterFunc is what package context uses in place of a goroutine that waits for Done. f is called on a goroutine of its own.
+func (w *WhileThere) AfterFunc(f func()) (stop func() bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		go f() // as context.AfterFunc does
+		return func() bool { return false }
+	}
+	own := &f
+	w.ends = append(w.ends, own)
+	return func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for i, other := range w.ends {
+			if other == own {
+				w.ends = append(w.ends[:i:i], w.ends[i+1:]...)
+				return true
+			}
+		}
+		return false
+	}
+}

@@ -36,7 +36,15 @@ func (w *testProxy) dialSipping(o http2test.Options) (c *http2test.Conn, sip fun
 	drink = func() { once.Do(func() { close(s.sips) }) }
 	c = http2test.Speak(w.t, s, o)
 	w.t.Cleanup(drink)
-	return c, func() { s.sips <- struct{}{} }, drink
+	sip = func() {
+		late := time.NewTimer(10 * time.Millisecond)
+		defer late.Stop()
+		select {
+		case s.sips <- struct{}{}:
+		case <-late.C: // it has read all there is
+		}
+	}
+	return c, sip, drink
 }
 
 // The end of a large response is not cut: a connection is idle, and has come to its end, once its client's kernel has taken everything, however

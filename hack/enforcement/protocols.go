@@ -19,8 +19,12 @@ var columns = []column{
 	{"HTTP/1.1", inClear(http1)},
 	{"HTTP/2", inClear(http2)},
 	{"gRPC", inClear(http2, grpc)},
-	{"TLS, Originate", func(f compile.Field, drivers []string) bool { return onSecured(f, drivers) && !under(f.Path, interceptOnly) }},
-	{"TLS, Intercept", func(f compile.Field, drivers []string) bool { return onSecured(f, drivers) && f.Path != "to[].tls.port" }},
+	{"TLS, Originate", func(f compile.Field, drivers []string) bool {
+		return onSecured(f, drivers) && !under(f.Path, interceptOnly)
+	}},
+	{"TLS, Intercept", func(f compile.Field, drivers []string) bool {
+		return onSecured(f, drivers) && f.Path != "to[].tls.port"
+	}},
 	{"TLS, Passthrough", onPassed},
 	{"TCP", func(f compile.Field, drivers []string) bool { return onPassed(f, drivers) && !under(f.Path, named) }},
 }

@@ -98,7 +98,7 @@ type UDP443 string
 const (
 	// UDP443Allow lets it pass; the status shows that it was seen.
 	UDP443Allow UDP443 = "Allow"
-	// UDP443Reject answers it with "port unreachable".
+	// UDP443Reject refuses it at once, so that clients go on over TCP.
 	UDP443Reject UDP443 = "Reject"
 )
 

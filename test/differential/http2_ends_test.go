@@ -67,7 +67,7 @@ func serverResetScenarios() []scenario {
 			s.message()
 		}, func(s *h2stream) { _, _ = s.Received(7); _ = s.Reset(http2.ErrCodeCancel) }).but(resetIsAnswered),
 		refusing("a-stream-that-is-refused-once", 1).but(refusedIsRepeated),
-		refusing("a-stream-that-is-always-refused", 100).but(refusedIsAnswered),
+		refusing("a-stream-that-is-always-refused", 100).but(refusedIsRefused),
 	)
 }
 
@@ -262,11 +262,8 @@ var (
 		again(o, 1)
 		o.actors["client, /"] = []string{":status: 200", `body "fine"`}
 	}}
-	// refusedIsAnswered: one that is refused again and again is answered then.
-	refusedIsAnswered = difference{id: refusedIsRepeated.id, adjust: func(o *observation) {
-		again(o, 2)
-		answeredHTTP2("502", "reset")(o)
-	}}
+	// refusedIsRefused: of one that is refused again and again the client hears that, as it does without a policy.
+	refusedIsRefused = difference{id: refusedIsRepeated.id, adjust: func(o *observation) { again(o, 2) }}
 	// staysHTTP2 is stays for HTTP/2.
 	staysHTTP2 = difference{id: stays.id, kinds: []kind{service, serviceHTTP2}, adjust: func(o *observation) {
 		o.actors["client"] = []string{"stays connected"}

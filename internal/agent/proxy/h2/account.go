@@ -31,7 +31,10 @@ type podAccount struct {
 	node *account
 	pod  string
 
+	// atomic
 	used  atomic.Int64
+	spare atomic.Int64 // of used, what is kept for streams to come: nothing is refused for that
+
 	conns int // guarded by node.mu
 }
 
@@ -78,10 +81,29 @@ func (p *podAccount) exhausted() bool { return p.exceeds(2 * p.node.limit) }
 // overrun reports whether even that has not stopped it: heads that have only begun end their connections.
 func (p *podAccount) overrun() bool { return p.exceeds(4 * p.node.limit) }
 
-func (p *podAccount) exceeds(limit int64) bool {
-	used := p.used.Load()
-	return used > limit/maxShare || p.node.used.Load() > limit && used > limit/max(p.node.sharers.Load(), 1)
+// crowded reports whether nothing may be kept for streams to come any more: what is kept for them and what is in use are together as much as
+// peers are allowed.
+func (p *podAccount) crowded() bool {
+	return p.beyond(p.node.limit, p.used.Load(), p.node.used.Load())
 }
+
+func (p *podAccount) exceeds(limit int64) bool {
+	return p.beyond(limit, p.used.Load()-p.spare.Load(), p.node.inUse())
+}
+
+// beyond compares what the pod and the node hold with a limit for the node.
+func (p *podAccount) beyond(limit, pod, node int64) bool {
+	return pod > limit/maxShare || node > limit && pod > limit/max(p.node.sharers.Load(), 1)
+}
+
+// setAside notes that n bytes that are accounted for are kept for streams to come from now on; negative: no more.
+func (p *podAccount) setAside(n int) {
+	p.spare.Add(int64(n))
+	p.node.spare.Add(int64(n))
+}
+
+// inUse is what is held and not kept for streams to come.
+func (a *account) inUse() int64 { return a.used.Load() - a.spare.Load() }
 
 // open makes a connection's window as large as it is to be, as long as there is memory.
 func (p *podAccount) open(w *http2.ReceiveWindow) (increment uint32) {

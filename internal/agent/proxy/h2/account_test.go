@@ -143,3 +143,60 @@ func TestRule31_UnusedStreamsKeepLittle(t *testing.T) {
 		t.Errorf("%d bytes are accounted for in the end", used)
 	}
 }
+
+// What is kept for streams to come is not in use: it has no stream refused, of its own pod or another one.
+func TestRule31_WhatIsKeptForStreamsToComeRefusesNone(t *testing.T) {
+	const sessions, streams = 13, 32
+	d := New(Options{Buffers: 1 << 20}) // of which a pod may hold 512 KiB
+	var all []*Session
+	for range sessions {
+		s := d.bare(t)
+		all = append(all, s)
+		var open []*stream
+		for range streams {
+			x := s.take()
+			for b := range x.blocks {
+				b.Add("x", fmt.Sprintf("%0*d", 3<<10, 0))
+			}
+			x.charge()
+			open = append(open, x)
+		}
+		if !s.account.exhausted() {
+			t.Fatalf("%d bytes are in use, and not too much", s.account.used.Load())
+		}
+		for _, x := range open {
+			s.free(x)
+		}
+		if a := s.account; a.short() || a.exhausted() {
+			t.Fatalf("%d bytes are kept for streams to come: short %v, exhausted %v", a.used.Load(), a.short(), a.exhausted())
+		}
+	}
+	a := all[0].account
+	if kept := a.spare.Load(); kept < 128<<10 || kept > 256<<10 {
+		t.Errorf("%d bytes are kept for streams to come", kept)
+	}
+	a.add(192 << 10)
+	if a.short() {
+		t.Error("a pod that uses less than it may is short")
+	}
+	a.add(-192 << 10)
+	for _, s := range all {
+		s.returnMemory()
+	}
+	if used, spare := d.buffers.used.Load(), d.buffers.spare.Load(); used != 0 || spare != 0 {
+		t.Errorf("in the end %d bytes are accounted for, %d of them for streams to come", used, spare)
+	}
+}
+
+func TestRule31_WhatOnePodKeepsForStreamsToComeIsNoOtherPodsConcern(t *testing.T) {
+	_, pods := holding(t, 1900, 2000, 2000, 2000, 2000, 2000)
+	if !pods[0].short() {
+		t.Fatal("the pod that holds more than an equal part is not short when too much is in use")
+	}
+	for _, p := range pods[1:] {
+		p.setAside(2000)
+	}
+	if pods[0].short() {
+		t.Error("a pod is short of what others keep for streams to come")
+	}
+}

@@ -78,4 +78,4 @@ func New(o Options) *Driver {
 }
 
 // Buffered is how many bytes connections hold: heads, and what waits for somebody to take it.
-func (d *Driver) Buffered() int64 { return d.buffers.used.Load() - d.buffers.spare.Load() }
+func (d *Driver) Buffered() int64 { return d.buffers.inUse() }

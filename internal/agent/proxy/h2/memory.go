@@ -24,7 +24,7 @@ func (s *Session) take() *stream {
 	x := s.unused[n-1]
 	s.unused[n-1] = nil
 	s.unused = s.unused[:n-1]
-	s.account.node.spare.Add(-int64(x.charged))
+	s.account.setAside(-x.charged)
 	x.spare = false
 	return x
 }
@@ -44,7 +44,11 @@ func (s *Session) free(x *stream) {
 		shrink(b)
 	}
 	x.charge()
-	s.account.node.spare.Add(int64(x.charged))
+	if s.account.crowded() {
+		x.discharge()
+		return
+	}
+	s.account.setAside(x.charged)
 	x.spare = true
 	s.unused = append(s.unused, x)
 }
@@ -103,7 +107,7 @@ func (x *stream) charge() {
 // discharge accounts for a stream that is given up.
 func (x *stream) discharge() {
 	if x.spare {
-		x.s.account.node.spare.Add(-int64(x.charged))
+		x.s.account.setAside(-x.charged)
 		x.spare = false
 	}
 	x.s.account.add(-x.charged)

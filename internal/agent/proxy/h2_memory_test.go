@@ -4,6 +4,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/net/http2"
@@ -232,4 +233,41 @@ func TestRule31_WhatConnectionsHoldIsAccountedFor(t *testing.T) {
 		c.Abort()
 		poll(t, func() bool { return w.server.h2.Buffered() < 16<<10 })
 	})
+}
+
+// A pod that opens many connections, has all of them answered at length and reads none of them holds no more than it may: what waits to be written
+// is memory like any other, and connections on which it waits are ended.
+func TestRule31_ClientsThatReadNothingAreBounded(t *testing.T) {
+	const limit, conns = 1 << 20, 8 // on which 256 KiB could wait each
+	var ended atomic.Int64
+	answer := make(chan struct{})
+	w, _ := scriptedWith(t, Options{buffers: limit}, toAnyH2(nil), func(n int, s *http2test.Stream) {
+		if head, _ := s.Head(); head.Get(":path") != "/" {
+			endless(n, s)
+			return
+		}
+		<-answer
+		endless(n, s)
+		ended.Add(1)
+	})
+	w.installFor(toAnyH2(nil), pod, "greedy")
+	large := []http2.Setting{{ID: http2.SettingInitialWindowSize, Val: 1 << 30}}
+	for range conns {
+		c := w.dialH2As("greedy", http2test.Options{NeverRead: true, Settings: large})
+		check(t, c.GiveWindow(1<<30))
+		must(c.Get("up.example", "/", nil))(t)
+	}
+	other := w.dialH2As(pod, http2test.Options{})
+	close(answer)
+	most := int64(0)
+	poll(t, func() bool {
+		most = max(most, w.server.h2.Buffered())
+		return ended.Load() >= conns-2
+	})
+	if most > limit {
+		t.Errorf("%d bytes were kept", most)
+	}
+	if status, _ := statusOf(t, must(other.Get("up.example", "/small", nil))(t)); status != "200" {
+		t.Errorf("another pod got %s", status)
+	}
 }

@@ -87,6 +87,13 @@ func (p *podAccount) crowded() bool {
 	return p.beyond(p.node.limit, p.used.Load(), p.node.used.Load())
 }
 
+// part is what a connection may hold when the pod has no more memory: an equal part of what the pod may hold.
+func (p *podAccount) part() int {
+	p.node.mu.Lock()
+	defer p.node.mu.Unlock()
+	return int(2*p.node.limit/max(maxShare, p.node.sharers.Load())) / max(p.conns, 1)
+}
+
 func (p *podAccount) exceeds(limit int64) bool {
 	return p.beyond(limit, p.used.Load()-p.spare.Load(), p.node.inUse())
 }

@@ -17,6 +17,7 @@ func (d *Driver) bare(t *testing.T) *Session {
 	t.Helper()
 	s := d.New(&drive.Client{Origin: route.Origin{Pod: "pod"}, Conn: connected(t)}, nil)
 	s.account = d.buffers.of("pod")
+	s.out.account = s.account
 	s.now = time.Now()
 	return s
 }

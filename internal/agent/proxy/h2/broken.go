@@ -108,6 +108,9 @@ func (s *Session) lost(h holder, u *serverConn, err error, now time.Time) {
 	}
 	s.clock(now)
 	w := how{kind: call.Reset, why: drive.DetailOf(err), code: http2.InternalError}
+	if u.cut() {
+		w.why = routes.DetailMemory
+	}
 	var bad *http2.Error
 	if errors.As(err, &bad) {
 		w.kind, w.why = call.BadResponse, routes.Detail(bad.Error())

@@ -1,6 +1,8 @@
 package h2
 
 import (
+	"errors"
+	"os"
 	"sync"
 	"time"
 
@@ -14,6 +16,8 @@ const (
 	maxPiece  = 128 << 10
 	// backlogLimit is how much may wait to be written on a connection before streams wait instead.
 	backlogLimit = 256 << 10
+	// patience is how long a peer may take nothing while its pod has no memory.
+	patience = 5 * time.Second
 )
 
 // piece is a part of what is to be written.
@@ -39,6 +43,7 @@ type output struct {
 	// panicked reports a panic beside.
 	panicked func(pod string, what any, stack []byte)
 	try      func() // attempt a write, bound once for transport.Conn.Pin
+	patience time.Duration
 	// written, if not nil, is called with the lock when everything has been written that was appended. slow: it has taken a while.
 	written func(slow bool)
 
@@ -54,7 +59,8 @@ type output struct {
 	handed   uint64 // that were given to the kernel, or are being
 	sent     uint64 // that it has accepted
 	account  *podAccount
-	charged  int // of what waits for the kernel
+	charged  int  // of what waits for the kernel
+	tooMuch  bool // the connection was cut
 
 	// the writer's own
 	current *piece
@@ -66,7 +72,7 @@ type output struct {
 }
 
 func (o *output) init(c *transport.Conn, mu *sync.Mutex, resume func()) {
-	o.conn, o.mu, o.resume = c, mu, resume
+	o.conn, o.mu, o.resume, o.patience = c, mu, resume, patience
 	o.try = o.write
 }
 
@@ -84,20 +90,40 @@ func (o *output) put(b []byte) {
 	if o.failed != nil { // nobody will write it
 		o.next.b = b[:0]
 	}
-	if o.blocked {
+	if o.blocked || o.backlog() >= backlogLimit {
 		o.charge()
 	}
 }
 
-// charge accounts for what waits for the kernel.
+// charge accounts for what waits for the kernel, and for what is much before it was asked.
 func (o *output) charge() {
 	n := 0
-	if o.blocked {
+	if o.blocked || o.failed == nil && o.backlog() >= backlogLimit {
 		n = o.backlog()
 	}
-	if n != o.charged {
-		o.account.add(n - o.charged)
-		o.charged = n
+	if n == o.charged {
+		return
+	}
+	grown := n > o.charged
+	o.account.add(n - o.charged)
+	o.charged = n
+	if grown && o.blocked && o.account.exhausted() && n > o.account.part() {
+		o.cut()
+	}
+}
+
+// pressed reports whether nothing more may be appended for the pod's streams, which has taken too much memory.
+func (o *output) pressed() bool {
+	return (o.blocked || o.backlog() >= backlogLimit) && o.account.exhausted()
+}
+
+// cut ends the connection, since what waits to be written on it is memory that its pod has to give back.
+func (o *output) cut() {
+	if !o.tooMuch {
+		o.tooMuch = true
+		o.conn.ResetOnClose()
+		o.conn.StopWriting()
+		o.conn.Interrupt()
 	}
 }
 
@@ -148,6 +174,7 @@ func (o *output) flush() {
 		}
 	}
 	o.writing = false
+	o.charge()
 	o.rest(false)
 	end, refused := o.last, o.refused
 	o.refused = false
@@ -206,7 +233,7 @@ func (o *output) writeSlowly() {
 			o.conn.Interrupt()
 		}
 	}()
-	err := o.conn.ServeWrites(o.step, time.Time{})
+	err := o.wait()
 	o.mu.Lock()
 	if err != nil && o.failed == nil {
 		o.failed = err
@@ -230,6 +257,34 @@ func (o *output) writeSlowly() {
 		_ = o.conn.CloseWrite() // fails only when the connection is broken
 	}
 	o.resume()
+}
+
+// wait has step write until everything is written. A peer that takes nothing for a while has its connection ended if its pod has taken too
+// much memory: what waits would be memory that nobody gives back.
+func (o *output) wait() error {
+	for {
+		before := o.progress()
+		err := o.conn.ServeWrites(o.step, time.Now().Add(o.patience))
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		o.stalled(before)
+	}
+}
+
+func (o *output) progress() uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.sent
+}
+
+// stalled cuts a connection that has written nothing since before, if its pod has no memory.
+func (o *output) stalled(before uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.sent == before && o.account.exhausted() {
+		o.cut()
+	}
 }
 
 // step writes until nothing is left, or the kernel takes no more.

@@ -57,6 +57,10 @@ func (x *stream) responseTrailers(t *attempt, u *serverConn) {
 	x.charge()
 	t.trailing, t.ended = true, true
 	x.responseEnds(t)
+	if x.phase == forwarding && x.answer == t && x.s.out.pressed() {
+		x.shed(&u.batch)
+		return
+	}
 	x.relay(t, nil, &u.batch)
 	if x.isSilent(t) {
 		x.responseHead(t, &u.batch)
@@ -74,6 +78,10 @@ func (x *stream) interim(t *attempt, head *http2.Block, b *batch) {
 	}
 	if t.interims++; t.interims > maxInterim || s.out.backlog() >= maxBacklog {
 		s.act(x, x.failed(call.BadResponse, routes.DetailInterim, b), b)
+		return
+	}
+	if s.out.pressed() {
+		x.shed(b)
 		return
 	}
 	if head.Status() != 100 {
@@ -127,6 +135,10 @@ func (x *stream) forward(a call.Action, b *batch) {
 	if a.Do == call.ForwardKept && !t.whole {
 		t.stopped = true // what there is of the body has gone elsewhere since
 	}
+	if s.out.pressed() {
+		x.shed(b)
+		return
+	}
 	if x.closed = t.ended && !t.trailing && t.body.size == 0; x.closed {
 		s.sendHeaders(x, &t.head, true, b)
 		x.responded(b)
@@ -161,7 +173,7 @@ func (s *Session) dataFromServer(h holder, u *serverConn, f *http2.Frame) error 
 	}
 	u.giveBack(f.Flow-uint32(owed), &u.batch)
 	u.mu.Unlock()
-	if kept > 0 && err == nil {
+	if (kept > 0 || s.out.blocked) && err == nil {
 		x.shed(&u.batch)
 	}
 	return err

@@ -157,6 +157,13 @@ func (u *serverConn) fail(err error) {
 	u.batch.flush()
 }
 
+// cut reports whether we have ended the connection for what waited to be written on it.
+func (u *serverConn) cut() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.out.tooMuch
+}
+
 // sayGoodbye tells the server that the connection ends, where it does not know, and what it has done wrong.
 func (u *serverConn) sayGoodbye(err error) {
 	code, why := http2.NoError, ""

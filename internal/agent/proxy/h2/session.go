@@ -247,8 +247,12 @@ func (s *Session) linger() {
 func (s *Session) end() {
 	s.mu.Lock()
 	s.now = time.Now()
+	why := routes.DetailClientLeft
+	if s.out.tooMuch {
+		why = routes.DetailMemory
+	}
 	for _, x := range s.streams {
-		x.clientGone(http2.Cancel, routes.DetailClientLeft, &s.batch)
+		x.clientGone(http2.Cancel, why, &s.batch)
 	}
 	s.unpin()
 	s.over = true

@@ -207,7 +207,7 @@ func (s *Session) data(f *http2.Frame) error {
 		x.owed += owed
 	}
 	s.giveBack(f.Flow-uint32(owed), &s.batch)
-	if kept > 0 && err == nil {
+	if (kept > 0 || x.behind) && err == nil {
 		x.shed(&s.batch)
 	}
 	return err
@@ -222,7 +222,7 @@ func (s *Session) body(x *stream, f *http2.Frame) (kept int, err error) {
 		return 0, err
 	}
 	x.ended, x.moved = x.ended || f.EndStream, s.now
-	x.bodyCame = true
+	x.bodyCame, x.behind = true, false
 	kept = x.sendOrQueue(f.Payload, &s.batch)
 	if x.phase != over {
 		x.consumed(int(f.Flow)-len(f.Payload), &s.batch)

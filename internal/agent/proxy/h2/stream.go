@@ -61,6 +61,7 @@ type stream struct {
 	recv     http2.ReceiveWindow
 	replay   drive.Replay
 	bodyCame bool // a piece of its body has come
+	behind   bool // the server's connection takes nothing at the time of that which came last
 	begun    bool // an attempt has begun
 	key      []byte
 	set      []http2.Field // fields added for the policy

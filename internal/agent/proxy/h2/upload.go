@@ -62,7 +62,7 @@ func (x *stream) uploadPieces(t *attempt, p []byte, b *batch) (taken, consumed i
 	u, s := t.u, x.s
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	t.stuck = false
+	t.stuck, x.behind = false, u.out.blocked
 	defer x.noteSent(u, u.out.appended, b)
 	for !t.whole {
 		piece, kind := x.nextPiece(t, p[taken:])

@@ -13,11 +13,28 @@ func (b *batch) add(o *output) {
 	}
 }
 
-// flush writes what was appended.
+// flush writes what was appended. Where that panics at one of the outputs the others are flushed nevertheless: nobody else would, and streams
+// of other sessions wait for them.
 func (b *batch) flush() {
-	for i, o := range b.outputs {
-		b.outputs[i] = nil
+	outputs, at := b.outputs, 0
+	defer func() {
+		if at < len(outputs) {
+			b.outputs = outputs[at:]
+			b.flush()
+		}
+	}()
+	for at < len(outputs) {
+		o := outputs[at]
+		outputs[at] = nil
+		at++
 		o.flush()
 	}
-	b.outputs = b.outputs[:0]
+	b.outputs = outputs[:0]
+}
+
+// flushed has f act, and flushes what it has touched, even if it panics.
+func flushed(f func(b *batch)) {
+	var b batch
+	defer b.flush()
+	f(&b)
 }

@@ -36,12 +36,12 @@ func (s *Session) dial(ctx context.Context, x *stream, d *drive.Dialling) {
 	l, err := d.Dial(ctx)
 	panicked = false
 	now := time.Now()
-	var b batch
-	if err == nil {
-		s.driver.adopt(l, s.client.Pod, &d.Plan.Settings.Pool, now, &b)
-	}
-	s.dialled(x, l, err, now, &b)
-	b.flush()
+	flushed(func(b *batch) {
+		if err == nil {
+			s.driver.adopt(l, s.client.Pod, &d.Plan.Settings.Pool, now, b)
+		}
+		s.dialled(x, l, err, now, b)
+	})
 }
 
 // adopt begins to use a connection that was made, by whoever waits for it too.

@@ -41,9 +41,7 @@ func (s *Session) lookUp(ctx context.Context, f *search) {
 	defer s.recovered()
 	defer f.cancel()
 	f.route.FindAddresses(ctx)
-	var b batch
-	s.found(f, &b)
-	b.flush()
+	flushed(func(b *batch) { s.found(f, b) })
 }
 
 func (s *Session) found(f *search, b *batch) {

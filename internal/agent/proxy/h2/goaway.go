@@ -29,14 +29,14 @@ const (
 
 // Drain has the client open no more streams, and the connection end with those that are open. It may be called from any goroutine.
 func (s *Session) Drain() {
-	var b batch
-	s.mu.Lock()
-	if !s.over && s.opened {
-		s.now = time.Now()
-		s.sayLeaving(&b)
-	}
-	s.mu.Unlock()
-	b.flush()
+	flushed(func(b *batch) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !s.over && s.opened {
+			s.now = time.Now()
+			s.sayLeaving(b)
+		}
+	})
 }
 
 // sayLeaving asks the client, once, to open no more streams if the agent drains or the connection has outlived what governs it. It learns which is the last one when it has answered the

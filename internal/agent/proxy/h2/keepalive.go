@@ -83,15 +83,14 @@ func (p *pinger) tick() {
 }
 
 // sendPing asks the server whether it is there, if there is a stream that waits.
-func (u *serverConn) sendPing() bool {
-	var b batch
-	u.mu.Lock()
-	waits := len(u.attempts) > 0 && !u.ended
-	if waits {
-		u.out.put(http2.AppendPing(u.out.buffer(), [8]byte{}))
-		b.add(&u.out)
-	}
-	u.mu.Unlock()
-	b.flush()
+func (u *serverConn) sendPing() (waits bool) {
+	flushed(func(b *batch) {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		if waits = len(u.attempts) > 0 && !u.ended; waits {
+			u.out.put(http2.AppendPing(u.out.buffer(), [8]byte{}))
+			b.add(&u.out)
+		}
+	})
 	return waits
 }

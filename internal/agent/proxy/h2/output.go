@@ -149,8 +149,20 @@ func (o *output) reached(offset uint64) bool {
 	return o.sent > offset || o.writing && o.failed == nil && o.handed > offset
 }
 
-// flush writes what is there, as far as the kernel takes it.
+// flush writes what is there, as far as the kernel takes it. The connection ends if that panics, since nobody else writes on it.
 func (o *output) flush() {
+	done := false
+	defer func() {
+		if !done {
+			o.conn.ResetOnClose()
+			o.conn.Interrupt()
+		}
+	}()
+	o.writeOut()
+	done = true
+}
+
+func (o *output) writeOut() {
 	o.mu.Lock()
 	o.queued = false
 	if o.writing {
@@ -180,11 +192,16 @@ func (o *output) flush() {
 	o.refused = false
 	o.mu.Unlock()
 	if end {
-		_ = o.conn.CloseWrite() // fails only when the connection is broken
+		o.closeWrite()
 	}
 	if refused {
 		o.resume()
 	}
+}
+
+// closeWrite tells the peer that nothing follows. What a layer writes for that must not go to another connection's descriptor.
+func (o *output) closeWrite() {
+	_ = o.conn.Pin(func() { _ = o.conn.CloseWrite() }) // fails only when the connection is broken or closed
 }
 
 // advance takes the next piece to be written, if there is something. It expects the lock.
@@ -254,7 +271,7 @@ func (o *output) writeSlowly() {
 	case more:
 		o.flush()
 	case end:
-		_ = o.conn.CloseWrite() // fails only when the connection is broken
+		o.closeWrite()
 	}
 	o.resume()
 }

@@ -157,22 +157,18 @@ func (s *Session) dataFromServer(h holder, u *serverConn, f *http2.Frame) error 
 	defer s.mu.Unlock()
 	t, x := h.t, h.t.x
 	if !h.holds(u) {
-		u.mu.Lock()
-		u.giveBack(f.Flow, &u.batch)
-		u.mu.Unlock()
+		u.returned(f.Flow)
 		return nil
 	}
 	s.clock(u.now)
 	x.moved, x.answered = s.now, s.now
 	kept, err := x.content(t, f, &u.batch)
 	owed := 0
-	u.mu.Lock()
 	if s.account.short() && t.u == u {
 		owed = kept
 		t.owed += owed
 	}
-	u.giveBack(f.Flow-uint32(owed), &u.batch)
-	u.mu.Unlock()
+	u.returned(f.Flow - uint32(owed))
 	if (kept > 0 || s.out.blocked) && err == nil {
 		x.shed(&u.batch)
 	}
@@ -302,13 +298,13 @@ func (x *stream) taken(t *attempt, n int, b *batch) {
 	back := min(n, t.owed)
 	if u := t.u; u != nil && (increment > 0 && !t.ended || back > 0) {
 		u.mu.Lock()
+		defer u.mu.Unlock()
 		if increment > 0 && !t.ended {
 			u.out.put(http2.AppendWindowUpdate(u.out.buffer(), t.stream, increment))
 			b.add(&u.out)
 		}
 		t.owed -= back
 		u.giveBack(uint32(back), b)
-		u.mu.Unlock()
 	}
 }
 

@@ -138,13 +138,7 @@ var errPanicked = errors.New("h2: panic")
 
 // fail ends all attempts on the connection, which is broken.
 func (u *serverConn) fail(err error) {
-	u.mu.Lock()
-	u.leaving, u.ended = true, true
-	if _, ours := errors.AsType[*http2.Error](err); !ours && !errors.Is(err, transport.ErrInterrupted) && u.out.failed == nil {
-		u.out.failed = err // nothing is written any more
-	}
-	all := u.take(func(uint32) bool { return true })
-	u.mu.Unlock()
+	all := u.stop(err)
 	u.conn.Drain() // before the attempts are made anew
 	u.sayGoodbye(err)
 	u.now = time.Now()
@@ -155,6 +149,17 @@ func (u *serverConn) fail(err error) {
 		u.leaves()
 	}
 	u.batch.flush()
+}
+
+// stop has the connection carry nothing any more, and returns what it has carried.
+func (u *serverConn) stop(err error) []holder {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.leaving, u.ended = true, true
+	if _, ours := errors.AsType[*http2.Error](err); !ours && !errors.Is(err, transport.ErrInterrupted) && u.out.failed == nil {
+		u.out.failed = err // nothing is written any more
+	}
+	return u.take(func(uint32) bool { return true })
 }
 
 // cut reports whether we have ended the connection for what waited to be written on it.
@@ -175,9 +180,9 @@ func (u *serverConn) sayGoodbye(err error) {
 		return
 	}
 	u.mu.Lock()
+	defer u.mu.Unlock()
 	u.out.put(http2.AppendGoAway(u.out.buffer(), 0, code, why))
 	u.batch.add(&u.out)
-	u.mu.Unlock()
 }
 
 // take removes the attempts on the streams that f selects. It expects the lock.
@@ -225,16 +230,21 @@ func (u *serverConn) refuse(err error) error {
 	if !ok || broken.Scope == http2.OnConnection {
 		return err
 	}
-	u.mu.Lock()
-	h, ok := u.attempts[u.frame.Stream]
-	delete(u.attempts, u.frame.Stream)
-	u.out.put(http2.AppendRSTStream(u.out.buffer(), u.frame.Stream, broken.Code))
-	u.batch.add(&u.out)
-	u.mu.Unlock()
-	if ok {
+	if h, ok := u.reset(u.frame.Stream, broken.Code); ok {
 		h.s.malformed(h, u, broken)
 	}
 	return nil
+}
+
+// reset resets a stream, and returns who has held it.
+func (u *serverConn) reset(id uint32, c http2.Code) (holder, bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	h, ok := u.attempts[id]
+	delete(u.attempts, id)
+	u.out.put(http2.AppendRSTStream(u.out.buffer(), id, c))
+	u.batch.add(&u.out)
+	return h, ok
 }
 
 func (u *serverConn) act(f *http2.Frame) error {
@@ -298,13 +308,7 @@ func (u *serverConn) headers(f *http2.Frame) error {
 }
 
 func (u *serverConn) data(f *http2.Frame) error {
-	u.mu.Lock()
-	ok := u.recv.Receive(f.Flow)
-	h, held := u.attempts[f.Stream]
-	if !held {
-		u.giveBack(f.Flow, &u.batch)
-	}
-	u.mu.Unlock()
+	h, held, ok := u.receive(f)
 	switch {
 	case !ok:
 		return http2.ErrWindowExceeded
@@ -312,6 +316,24 @@ func (u *serverConn) data(f *http2.Frame) error {
 		return h.s.dataFromServer(h, u, f)
 	}
 	return nil // of a stream that we have reset
+}
+
+// receive counts data against the connection's window, and returns who holds the stream. ok: the window allows it.
+func (u *serverConn) receive(f *http2.Frame) (h holder, held, ok bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	ok = u.recv.Receive(f.Flow)
+	if h, held = u.attempts[f.Stream]; !held {
+		u.giveBack(f.Flow, &u.batch)
+	}
+	return h, held, ok
+}
+
+// returned opens the connection's window for what was received of an attempt and is not kept of it.
+func (u *serverConn) returned(n uint32) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.giveBack(n, &u.batch)
 }
 
 // giveBack opens the connection's window again. It expects the lock.

@@ -12,30 +12,9 @@ func (u *serverConn) settings(f *http2.Frame) error {
 	if f.Ack {
 		return nil
 	}
-	u.mu.Lock()
-	change, err := u.peer.Apply(f.Payload, true)
+	capacity, offers, retry, err := u.announced(f)
 	if err != nil {
-		u.mu.Unlock()
 		return err
-	}
-	if change.SmallestTable != http2.Unlimited {
-		u.enc.SetTableSize(u.peer.HeaderTableSize, change.SmallestTable)
-	}
-	ok := true
-	var retry []holder
-	for _, h := range u.attempts {
-		ok = h.t.send.Shift(change.Window) && ok
-		if change.Window > 0 {
-			retry = append(retry, h)
-		}
-	}
-	u.settingsReceived = true
-	capacity, offers := int(min(u.peer.MaxConcurrentStreams, http2.MaxStream)), u.peer.EnableConnectProtocol
-	u.out.put(http2.AppendSettingsAck(u.out.buffer()))
-	u.batch.add(&u.out)
-	u.mu.Unlock()
-	if !ok {
-		return http2.ErrWindowOverflow
 	}
 	u.conn.SetCapacity(capacity)
 	if offers {
@@ -44,6 +23,33 @@ func (u *serverConn) settings(f *http2.Frame) error {
 	u.windowsGrown(retry, &u.batch)
 	u.retry(&u.batch)
 	return nil
+}
+
+// announced applies SETTINGS. It returns how many streams the server takes, whether it offers extended CONNECT, and whose windows have grown.
+func (u *serverConn) announced(f *http2.Frame) (capacity int, offers bool, retry []holder, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	change, err := u.peer.Apply(f.Payload, true)
+	if err != nil {
+		return 0, false, nil, err
+	}
+	if change.SmallestTable != http2.Unlimited {
+		u.enc.SetTableSize(u.peer.HeaderTableSize, change.SmallestTable)
+	}
+	ok := true
+	for _, h := range u.attempts {
+		ok = h.t.send.Shift(change.Window) && ok
+		if change.Window > 0 {
+			retry = append(retry, h)
+		}
+	}
+	u.settingsReceived = true
+	u.out.put(http2.AppendSettingsAck(u.out.buffer()))
+	u.batch.add(&u.out)
+	if !ok {
+		return 0, false, nil, http2.ErrWindowOverflow
+	}
+	return int(min(u.peer.MaxConcurrentStreams, http2.MaxStream)), u.peer.EnableConnectProtocol, retry, nil
 }
 
 // offerConnect tells the clients whose streams are here that extended CONNECT is to be had (RFC 8441).
@@ -171,8 +177,4 @@ func (u *serverConn) windowsGrown(all []holder, b *batch) {
 }
 
 // resume is called when the kernel has taken what it did not take before.
-func (u *serverConn) resume() {
-	var b batch
-	u.retry(&b)
-	b.flush()
-}
+func (u *serverConn) resume() { flushed(u.retry) }

@@ -310,13 +310,13 @@ func (s *Session) giveBack(n uint32, b *batch) {
 }
 
 // resume is called when the client's kernel has taken what it did not take before.
-func (s *Session) resume() {
-	var b batch
+func (s *Session) resume() { flushed(s.sendOn) }
+
+func (s *Session) sendOn(b *batch) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.now = time.Now()
-	s.unblock(&b)
-	s.mu.Unlock()
-	b.flush()
+	s.unblock(b)
 }
 
 // unblock has the streams send on that wait for the connection, in turn.

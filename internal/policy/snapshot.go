@@ -46,8 +46,9 @@ type Profile struct {
 
 // Binding ties one destination to the settings in force for it.
 type Binding struct {
-	// Key is stable across edits that change neither the policies merged nor the destination. Breakers, budgets, limits and
-	// pools are kept under it, so their state survives unrelated edits and never leaks to another policy.
+	// Key is stable across edits that change neither the policies merged nor the destination, nor how it is called: over TLS, on which
+	// port, through which proxy. Breakers, budgets, limits and pools are kept under it, so their state survives unrelated edits and never
+	// leaks to another policy.
 	Key string
 	// Policy is the most significant policy of the merge; traffic is reported under it.
 	Policy ID

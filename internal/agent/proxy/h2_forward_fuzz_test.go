@@ -91,6 +91,8 @@ func (f *forwardingH2) checkLeft() {
 	if n := f.world.events.malformed.Load(); n != 0 {
 		f.t.Errorf("%d of the requests are called malformed: %+v", n, f.world.events.refused.Load())
 	}
+	f.mu.Lock() // the server may still hear of what clients have left
+	defer f.mu.Unlock()
 	for id, k := range f.talks {
 		if f.came[id] == 0 && k.leaves < 0 {
 			f.t.Errorf("%s never came to the server", id)

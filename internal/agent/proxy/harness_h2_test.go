@@ -120,6 +120,9 @@ func scripted(t testing.TB, b policy.Binding, answer func(n int, s *http2test.St
 // scriptedWith is scripted with other limits.
 func scriptedWith(t testing.TB, o Options, b policy.Binding, answer func(n int, s *http2test.Stream)) (*testProxy, *http2test.Server) {
 	t.Helper()
+	if o.sniffDelay == 0 { // a slow machine is not to make the agent look whether the server speaks first: that is a connection more
+		o.sniffDelay = patience
+	}
 	var n atomic.Int64
 	srv := http2test.NewServer(t, http2test.Script{Stream: func(s *http2test.Stream) { answer(int(n.Add(1))-1, s) }})
 	return buildWith(t, o, srv.Addr(), b), srv

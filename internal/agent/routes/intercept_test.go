@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/transport/tlslayer/tlstest"
+	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -73,12 +74,12 @@ func TestInterceptedRoutesAreNeverPlain(t *testing.T) {
 		t.Fatal(err)
 	}
 	passes := &Binding{source: &policy.Binding{}}
-	k := stateKey{"k", "a.example:443", true}
+	k := stateKey{"k", "a.example:443", upstream.Way{Intercepted: true}}
 	for name, of := range map[string]versions{"one": {intercepts}, "the older": {passes, intercepts}, "none": {passes}} {
 		if of.security(nil, k) == nil {
 			t.Errorf("%s of the versions intercepts, and it goes out in the clear", name)
 		}
-		k := stateKey{"k", "a.example:80", false}
+		k := stateKey{"k", "a.example:80", upstream.Way{}}
 		if of.security(nil, k) != nil {
 			t.Errorf("%s of the versions intercepts, and what is in the clear is secured", name)
 		}

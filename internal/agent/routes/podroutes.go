@@ -89,12 +89,15 @@ func (t *PodRoutes) remember(r *Route, destination string) {
 	if t.routes == nil {
 		t.routes = map[routeKey]*Route{}
 	}
-	t.routes[routeKey{r.Binding, destination, r.entry.key.intercepted}] = r
+	t.routes[routeKey{r.Binding, destination, r.entry.key.way.Intercepted}] = r
 }
 
 // forget drops the route of an entry that was forgotten. It expects the table's lock.
 func (t *PodRoutes) forget(e *entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.routes, routeKey{t.profile.byKey[e.key.binding], e.key.destination, e.key.intercepted})
+	k := routeKey{t.profile.byKey[e.key.binding], e.key.destination, e.key.way.Intercepted}
+	if r := t.routes[k]; r != nil && r.entry == e { // and not of a version that calls the destination in another way
+		delete(t.routes, k)
+	}
 }

@@ -88,7 +88,7 @@ func (v *version) configure(e *entry) bool {
 		return false
 	}
 	b := t.profile.byKey[e.key.binding]
-	if b == nil || !b.knows(e.key.destination) || e.key.intercepted && !b.Intercepts() {
+	if b == nil || !b.knows(e.key.destination) || !b.leads(e.key.way) {
 		return false
 	}
 	if e.binding == b {
@@ -123,11 +123,17 @@ func (s *Table) publish(v *version, bindings map[string]versions) (unused []*ent
 	return unused
 }
 
+// reconfigureStates puts the breakers and budgets of a key in force. No call will go the way of states that are forgotten; where TLS ends at the
+// agent, connections of before may ask for theirs.
 func (s *Table) reconfigureStates(key string, of versions) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, st := range s.states.all[key] {
-		st.reconfigure(of)
+		if w := st.key.way; w.Intercepted || of.leads(w) {
+			st.reconfigure(of)
+			continue
+		}
+		s.states.forget(st)
 	}
 }
 

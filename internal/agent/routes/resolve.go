@@ -11,7 +11,7 @@ import (
 // resolve makes a route. A PodRoutes that has been replaced in the meantime gets one with a state of its own: its call keeps the
 // version it began with, and the versions after it are not disturbed.
 func (s *Table) resolve(t *PodRoutes, c *Candidate, destination string) (*Route, error) {
-	k := stateKey{c.Key(), destination, c.intercepted}
+	k := stateKey{c.Key(), destination, c.way()}
 	r, of, known := s.find(t, c, k)
 	if r != nil {
 		t.remember(r, destination)
@@ -146,7 +146,7 @@ func (s *Table) drop(e *entry) *upstream.Pool {
 }
 
 func (s *Table) poolKey(e *entry) upstream.Key {
-	return upstream.Key{Pod: e.pod, Binding: e.key.binding, Destination: e.key.destination, Intercepted: e.key.intercepted}
+	return upstream.Key{Pod: e.pod, Binding: e.key.binding, Destination: e.key.destination, Way: e.key.way}
 }
 
 // newRoute makes a route of an entry. It expects the lock.

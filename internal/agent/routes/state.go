@@ -9,11 +9,11 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// stateKey names what one binding keeps about one concrete destination. What is intercepted, and so encrypted on the way to the server, has
-// nothing in common with what pods send there in the clear.
+// stateKey names what one binding keeps about one concrete destination that is called in one way. When a policy comes to say another way, calls
+// of the version before go on in theirs, with what they have.
 type stateKey struct {
 	binding, destination string
-	intercepted          bool
+	way                  upstream.Way
 }
 
 // state is kept about one binding at one concrete destination, for all pods of the node. It is guarded by Table.mu.

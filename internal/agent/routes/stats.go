@@ -35,7 +35,7 @@ func (s *Table) stats(now time.Time) []Stats {
 		}
 	}
 	s.pools.Each(func(k upstream.Key, g upstream.Stats) {
-		if i, ok := at[stateKey{k.Binding, k.Destination, k.Intercepted}]; ok {
+		if i, ok := at[stateKey{k.Binding, k.Destination, k.Way}]; ok {
 			p := &out[i].Pool
 			p.Active, p.Idle, p.Waiting = p.Active+g.Active, p.Idle+g.Idle, p.Waiting+g.Waiting
 		}

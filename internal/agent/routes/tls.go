@@ -69,7 +69,33 @@ func (b *Binding) secure(m material, old *Binding) (err error) {
 func (b *Binding) Originates() bool { return b.source.To.TLS.Mode == policy.TLSOriginate }
 
 // Secured reports whether the agent speaks TLS to the host of the route.
-func (r *Route) Secured() bool { return r.Originates() || r.entry.key.intercepted }
+func (r *Route) Secured() bool { return r.entry.key.way.Secured() }
+
+// way is how calls of the candidate get to its hosts.
+func (c *Candidate) way() upstream.Way {
+	if c.intercepted {
+		return upstream.Way{Intercepted: true}
+	}
+	return c.Binding.way()
+}
+
+// way is how calls that pods make in the clear get to the binding's hosts.
+func (b *Binding) way() upstream.Way {
+	return upstream.Way{Originated: b.Originates(), Port: b.source.To.TLS.Port}
+}
+
+// leads reports whether calls under the binding may go that way.
+func (b *Binding) leads(w upstream.Way) bool {
+	if w.Intercepted {
+		return b.Intercepts()
+	}
+	return b.way() == w
+}
+
+// leads reports whether calls under one of the versions may go that way.
+func (v versions) leads(w upstream.Way) bool {
+	return slices.ContainsFunc(v, func(b *Binding) bool { return b.leads(w) })
+}
 
 // Connects returns the address that is connected to for a call to an address.
 func (b *Binding) Connects(original netip.AddrPort) netip.AddrPort {
@@ -90,22 +116,19 @@ func (s server) Handshake(c *transport.Conn, multiplexed bool) error {
 	return s.Server.Handshake(c, tlslayer.HTTP1)
 }
 
-// security returns how the newest version has connections to a destination secured, given how they are.
+// security returns how the newest version that has calls go the way of a destination has connections secured, given how they are.
 func (v versions) security(now upstream.Security, k stateKey) upstream.Security {
-	b := v[0]
-	if k.intercepted {
-		i := slices.IndexFunc(v, (*Binding).Intercepts)
-		switch {
-		case i >= 0:
-			b = v[i]
-		case now != nil: // for connections of before
-			return now
-		default: // whatever has happened, not in the clear
-			return server{tlslayer.Unable(tlslayer.NoRoots).Server("")}
-		}
-	} else if b.client == nil || b.Intercepts() {
+	if !k.way.Secured() {
 		return nil
 	}
+	i := slices.IndexFunc(v, func(b *Binding) bool { return b.leads(k.way) })
+	switch {
+	case i < 0 && now != nil: // for calls of before
+		return now
+	case i < 0: // whatever has happened, not in the clear
+		return server{tlslayer.Unable(tlslayer.NoRoots).Server("")}
+	}
+	b := v[i]
 	if s, ok := now.(server); ok && s.Client() == b.client {
 		return now
 	}

@@ -14,9 +14,20 @@ type Key struct {
 	Pod         string // UID
 	Binding     string // policy.Binding.Key
 	Destination string
-	// Intercepted: for calls whose pod speaks TLS. They have nothing in common with those that it makes in the clear.
-	Intercepted bool
+	Way         Way
 }
+
+// Way is how calls get to a destination. Those that get there in different ways have nothing in common.
+type Way struct {
+	// Intercepted: the pod speaks TLS, and so does the agent.
+	Intercepted bool
+	// Originated: the pod speaks in the clear, and the agent TLS.
+	Originated bool
+	Port       uint16 // of the host; 0: the one that the pod calls
+}
+
+// Secured reports whether the agent speaks TLS to the host.
+func (w Way) Secured() bool { return w.Intercepted || w.Originated }
 
 // Pools holds all pools of an agent and keeps them tidy. What concerns one pod does not walk over the pools of others.
 type Pools struct {

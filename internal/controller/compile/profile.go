@@ -173,7 +173,7 @@ func (c *compiler) addBinding(own, covering []policyTarget, ports []uint16) {
 	b.Policy, b.Merged, b.Base, b.Rules = m.policy, m.ids, m.base, m.rules
 	b.RejectQUIC = m.rejectQUIC
 	b.Mode = policy.ModeEnforce
-	b.Key = bindingKey(m.name, b.mostSpecific.key()+viaKey(b.To.Via), b.To.Ports)
+	b.Key = bindingKey(m.name, b.mostSpecific.key()+tlsKey(b.To.TLS)+viaKey(b.To.Via), b.To.Ports)
 	c.bindings = append(c.bindings, b)
 }
 

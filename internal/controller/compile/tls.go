@@ -3,6 +3,7 @@ package compile
 import (
 	"cmp"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
@@ -66,6 +67,18 @@ func (p *Policy) readTLS(i int, find FindReference) (policy.TLS, []Problem) {
 		}
 	}
 	return out, problems
+}
+
+// tlsKey tells bindings apart that call a host over TLS, each on its port, and that do not: when a policy is edited, calls under way go on as they
+// began.
+func tlsKey(t policy.TLS) string {
+	if t.Mode != policy.TLSOriginate {
+		return ""
+	}
+	if t.Port == 0 {
+		return " tls"
+	}
+	return " tls :" + strconv.Itoa(int(t.Port))
 }
 
 func tlsModeOf(m v1alpha1.TLSMode) policy.TLSMode {

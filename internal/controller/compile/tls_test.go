@@ -203,6 +203,41 @@ func TestTLSIsTakenFromTheBroaderTargetWhereTheNarrowerSaysNothing(t *testing.T)
 	}
 }
 
+// The key of a binding tells how its host is called; the keys of policies that say nothing of it are as they always were.
+func TestKeysTellHowAHostIsCalled(t *testing.T) {
+	ca := newCertificate(t, "ca", year, year)
+	there := objects{configMap("ca"): {"ca.crt": ca.chain}, configMap("ca2"): {"ca.crt": ca.chain}}
+	keyOf := func(in *v1alpha1.DestinationTLS) string {
+		t.Helper()
+		d := v1alpha1.Destination{Host: "a.example", Ports: []int32{80}, Protocol: v1alpha1.ProtocolHTTP, TLS: in}
+		p, problems := Read(Source{ID: policy.ParseID("shop/p"), To: to(d), Body: &v1alpha1.PolicyBody{}}, services, there.find)
+		if problems != nil {
+			t.Fatal(problems)
+		}
+		return Compile("p", []*Policy{p}).Bindings[0].Key
+	}
+	port := func(p int32) *v1alpha1.DestinationTLS {
+		return &v1alpha1.DestinationTLS{Mode: v1alpha1.TLSOriginate, Port: &p, CABundleRef: &v1alpha1.CABundleReference{Name: "ca"}}
+	}
+	const plain = "shop/p host a.example:80"
+	for name, tc := range map[string]struct {
+		give *v1alpha1.DestinationTLS
+		want string
+	}{
+		"nothing":             {nil, plain},
+		"passed through":      {&v1alpha1.DestinationTLS{Mode: v1alpha1.TLSPassthrough}, plain},
+		"intercepted":         {&v1alpha1.DestinationTLS{Mode: v1alpha1.TLSIntercept, CABundleRef: &v1alpha1.CABundleReference{Name: "ca"}}, plain},
+		"TLS":                 {originating(&v1alpha1.CABundleReference{Name: "ca"}, "").TLS, "shop/p host a.example tls:80"},
+		"with another bundle": {originating(&v1alpha1.CABundleReference{Name: "ca2"}, "").TLS, "shop/p host a.example tls:80"},
+		"on a port":           {port(443), "shop/p host a.example tls :443:80"},
+		"on another":          {port(8443), "shop/p host a.example tls :8443:80"},
+	} {
+		if got := keyOf(tc.give); got != tc.want {
+			t.Errorf("%s: the key is %q, want %q", name, got, tc.want)
+		}
+	}
+}
+
 // A manager that comes to lead, and finds that what a policy refers to has gone, keeps the policy's calls from being made in plain text.
 func TestALastGoodVersionKeepsItsReferences(t *testing.T) {
 	src := Source{ID: policy.ParseID("shop/p"), Generation: 2, InForce: 2, To: to(originating(&v1alpha1.CABundleReference{Name: "gone"}, "gone")), Body: &v1alpha1.PolicyBody{}}

@@ -92,6 +92,7 @@ func (o *output) put(b []byte) {
 	}
 	if o.blocked || o.backlog() >= backlogLimit {
 		o.charge()
+		o.bound()
 	}
 }
 
@@ -104,10 +105,13 @@ func (o *output) charge() {
 	if n == o.charged {
 		return
 	}
-	grown := n > o.charged
 	o.account.add(n - o.charged)
 	o.charged = n
-	if grown && o.blocked && o.account.exhausted() && n > o.account.part() {
+}
+
+// bound ends the connection if more waits for the kernel than its part, and its pod has too much memory.
+func (o *output) bound() {
+	if o.blocked && o.account.exhausted() && o.backlog() > o.account.part() {
 		o.cut()
 	}
 }
@@ -179,6 +183,7 @@ func (o *output) writeOut() {
 		if !o.wrote() {
 			o.blocked = true
 			o.charge()
+			o.bound()
 			o.slow.Add(1)
 			go o.writeSlowly()
 			o.mu.Unlock()

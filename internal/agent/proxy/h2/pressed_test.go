@@ -199,6 +199,20 @@ func TestRule31_WhatWaitsOnManyConnectionsIsBounded(t *testing.T) {
 	}
 }
 
+// The same where it was appended at once, before it was known that the peer takes nothing.
+func TestRule31_WhatIsAppendedAtOnceIsBounded(t *testing.T) {
+	s := New(Options{Buffers: 4 << 20}).bare(t)
+	s.out.put(append(s.out.buffer(), make([]byte, 24<<20)...)) // more than the kernel takes
+	s.out.flush()
+	if !s.client.Conn.Interrupted() {
+		t.Error("the connection has not ended")
+	}
+	s.out.slow.Wait()
+	if n := s.account.used.Load(); n != 0 {
+		t.Errorf("%d bytes are accounted for still", n)
+	}
+}
+
 // Memory that a peer does not take is given back when its pod has no more, though nothing is added to it.
 func TestRule31_APeerThatTakesNothingIsNotWaitedForWithoutMemory(t *testing.T) {
 	d := New(Options{Buffers: 128 << 20})

@@ -4,7 +4,9 @@ import (
 	"container/list"
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -33,6 +35,7 @@ var (
 	ErrBusy = errors.New("names: too many look-ups under way")
 	// ErrClosed: the resolver is closed.
 	ErrClosed    = errors.New("names: closed")
+	errPanicked  = errors.New("names: panic")
 	errNoServers = errors.New("names: no name servers")
 )
 
@@ -44,6 +47,8 @@ type Options struct {
 	Servers []netip.AddrPort
 	// MaxNames is how many names are kept; default: DefaultNames.
 	MaxNames int
+	// Panicked reports a panic in a look-up, which has failed; nil: nobody wants to know.
+	Panicked func(what any, stack []byte)
 }
 
 // answer is what is known of a name.
@@ -58,6 +63,7 @@ type Resolver struct {
 	options Options
 	ctx     context.Context // ends with Close; look-ups are not cancelled with the one who asked first
 	cancel  context.CancelFunc
+	ask     func(context.Context, []netip.AddrPort, question) (records, error)
 
 	lookups sync.WaitGroup
 
@@ -86,7 +92,7 @@ func New(o Options) *Resolver {
 	if o.MaxNames <= 0 {
 		o.MaxNames = DefaultNames
 	}
-	r := &Resolver{options: o, names: map[string]*entry{}}
+	r := &Resolver{options: o, names: map[string]*entry{}, ask: ask}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
 }
@@ -172,11 +178,30 @@ func (r *Resolver) makeRoom() bool {
 
 // lookUp fills an entry.
 func (r *Resolver) lookUp(e *entry) {
-	ctx, cancel := context.WithTimeout(r.ctx, maxLookup)
-	defer cancel()
-	e.answer, e.err = r.resolve(ctx, e.name)
+	e.err = r.guard(func() (err error) {
+		ctx, cancel := context.WithTimeout(r.ctx, maxLookup)
+		defer cancel()
+		e.answer, err = r.resolve(ctx, e.name)
+		return err
+	})
+	if errors.Is(e.err, errPanicked) {
+		e.answer = answer{until: time.Now().Add(failedFor)}
+	}
 	r.mu.Lock()
 	r.underWay--
 	close(e.done)
 	r.mu.Unlock()
+}
+
+// guard calls f and has a panic be its error: what anybody sends is read there, and the goroutine is nobody's who could deal with it.
+func (r *Resolver) guard(f func() error) (err error) {
+	defer func() {
+		if what := recover(); what != nil {
+			err = fmt.Errorf("%w: %v", errPanicked, what)
+			if r.options.Panicked != nil {
+				r.options.Panicked(what, debug.Stack())
+			}
+		}
+	}()
+	return f()
 }

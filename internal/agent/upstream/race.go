@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/proxy/panics"
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
@@ -16,7 +17,8 @@ const raceAfter = enoughTime
 
 // DialNamed is Dial for a request that may go to another address of the name that the cluster stands for. If its address is not connected to
 // within raceAfter, find is called, from another goroutine, to make the name's addresses known (SetName), and one of them is connected
-// to beside it. The first connection is the request's, and of those who wait for it; a failure is that of its own address.
+// to beside it. The first connection is the request's, and of those who wait for it; a failure is that of its own address. A panic of what is
+// done beside is raised here, and the request is still granted then.
 func (p *Pool) DialNamed(ctx context.Context, r *Request, find func(context.Context)) (Lease, error) {
 	k, security := p.connector(r)
 	began := time.Now()
@@ -31,7 +33,7 @@ func (p *Pool) DialNamed(ctx context.Context, r *Request, find func(context.Cont
 		}
 	}
 	sock, err := k.Connect(firstCtx, r.to.host.addr)
-	if other := o.end(err == nil); other != nil {
+	if other := o.end(sock); other != nil {
 		if err != nil {
 			p.moveTo(r, o.to, time.Now())
 			return p.dialed(ctx, r, made{other, security, nil}, began)
@@ -55,14 +57,16 @@ type otherAddress struct {
 	forgone bool // it never begins
 
 	// written before done is closed
-	to   netip.AddrPort
-	sock *transport.Conn
+	to       netip.AddrPort
+	sock     *transport.Conn
+	panicked panics.Carrier
 }
 
 func (o *otherAddress) start(ctx context.Context, find func(context.Context)) {
 	ctx, o.cancel = context.WithCancel(ctx)
 	o.timer = time.AfterFunc(raceAfter, func() {
 		defer close(o.done)
+		defer o.panicked.Catch() // what servers send is read here
 		find(ctx)
 		var ok bool
 		if o.to, ok = o.pool.rivalOf(o.request, time.Now()); !ok {
@@ -81,16 +85,21 @@ func (o *otherAddress) forgo() {
 	}
 }
 
-// end waits until the connect has come to its end, which is at once if it is not wanted any more, and returns its connection if there is one.
-func (o *otherAddress) end(unwanted bool) *transport.Conn {
+// end waits until the connect has come to its end, which is at once if there is the connection of the first address, and returns its own if there
+// is one. If it has panicked, so does end, and has closed the first one's.
+func (o *otherAddress) end(first *transport.Conn) *transport.Conn {
 	defer o.cancel()
 	if o.forgo(); o.forgone {
 		return nil
 	}
-	if unwanted {
+	if first != nil {
 		o.cancel()
 	}
 	<-o.done
+	if o.panicked.Holds() && first != nil {
+		_ = first.Close()
+	}
+	o.panicked.Raise()
 	return o.sock
 }
 

@@ -28,6 +28,8 @@ const (
 	// negativeFor is how long it is believed at most that a name has no addresses, and failedFor that it cannot be looked up.
 	negativeFor = 5 * time.Second
 	failedFor   = time.Second
+	// staleFor is how long addresses are known after they should have been looked up again, for when there is no room for that (as in RFC 8767).
+	staleFor = 5 * time.Minute
 )
 
 var (
@@ -107,8 +109,9 @@ func (r *Resolver) Close() {
 }
 
 // Lookup returns the addresses of a name, which is taken as an absolute one, in lower case. It waits no longer than ctx allows; the look-up
-// goes on for those who ask later, and what is known already is returned though ctx has ended. A name without addresses is an answer without any. The addresses may be believed until a time; they
-// must not be changed.
+// goes on for those who ask later, and what is known already is returned though ctx has ended. A name without addresses is an answer without any.
+// The addresses may be believed until a time, which has passed already if they should be looked up again and too many others are; they must
+// not be changed.
 func (r *Resolver) Lookup(ctx context.Context, name string) (addrs []netip.Addr, until time.Time, err error) {
 	e, err := r.find(time.Now(), name)
 	if err != nil {
@@ -125,21 +128,27 @@ func (r *Resolver) Lookup(ctx context.Context, name string) (addrs []netip.Addr,
 	}
 }
 
-// find returns the entry of a name that can be believed, or one for which a look-up is under way.
+// find returns the entry of a name that can be believed, or one for which a look-up is under way; while too many are, addresses that could be
+// believed not long ago.
 func (r *Resolver) find(now time.Time, name string) (*entry, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if e := r.names[name]; e != nil {
-		if !e.ended() || now.Before(e.until) {
-			r.used.MoveToFront(e.place)
-			return e, nil
-		}
-		r.forget(e)
+	known := r.names[name]
+	if known != nil && (!known.ended() || now.Before(known.until)) {
+		r.used.MoveToFront(known.place)
+		return known, nil
 	}
 	switch {
 	case r.closed:
 		return nil, ErrClosed
-	case r.underWay >= maxUnderWay || !r.makeRoom():
+	case r.underWay >= maxUnderWay:
+		if known != nil && len(known.addrs) > 0 && now.Before(known.until.Add(staleFor)) {
+			return known, nil
+		}
+		return nil, ErrBusy
+	case known != nil:
+		r.forget(known) // which makes room
+	case !r.makeRoom():
 		return nil, ErrBusy
 	}
 	e := &entry{name: name, done: make(chan struct{})}

@@ -135,7 +135,11 @@ func TestCredentialsAreReplacedWithoutAFailedCall(t *testing.T) {
 
 // A server's name that a proxy could take for another host and port is none: nothing is asked of the proxy, and it gets no credentials.
 func TestAProxyIsNotAskedForWhatIsNoHost(t *testing.T) {
-	proxy, asked := tunnelling(t, serve(t, echo), connects)
+	asked := make(chan string, 10)
+	proxy := serve(t, func(_ int, p *peer) {
+		line, _ := p.r.ReadString('\n') // other proxies may understand what net/http does not
+		asked <- line
+	})
 	b := withCredentials("*.example.com", proxy)
 	w := build(t, netip.MustParseAddrPort(dead+":443"), b)
 	w.credentials = given("Aladdin", "open sesame")
@@ -144,7 +148,9 @@ func TestAProxyIsNotAskedForWhatIsNoHost(t *testing.T) {
 	if err := c.Handshake(); err == nil {
 		t.Error("there is a server")
 	}
-	if got := asked(); len(got) > 0 {
-		t.Errorf("the proxy was asked for %q", got)
+	select {
+	case line := <-asked:
+		t.Errorf("the proxy was asked %q", line)
+	default:
 	}
 }

@@ -176,7 +176,7 @@ func readHello(b []byte) (h Hello, _ helloState) {
 
 // readName reads the one host name in a server_name extension. RFC 6066 section 3: a name of the DNS "without a trailing dot"; "literal
 // IPv4 and IPv6 addresses are not permitted". What is no host name names nothing: patterns look at the end of a name alone, and what is before
-// it must not mean something else to those who are told the name, such as a proxy.
+// it must not mean something else to those whom the name is sent to, such as a proxy.
 func readName(b []byte) (string, bool) {
 	f := fields{rest: b}
 	list := fields{rest: f.next(2)}

@@ -26,6 +26,8 @@ func (p *Pool) DialNamed(ctx context.Context, r *Request, find func(context.Cont
 	defer stopFirst()
 	o := &otherAddress{pool: p, request: r, connector: k, connected: stopFirst, done: make(chan struct{})}
 	o.start(ctx, find)
+	defer o.abandon()
+
 	if secure := k.Handshake; secure != nil {
 		k.Handshake = func(ctx context.Context, c *transport.Conn) error {
 			o.forgo()
@@ -55,6 +57,7 @@ type otherAddress struct {
 	cancel    context.CancelFunc
 
 	forgone bool // it never begins
+	ended   bool // end was called
 
 	// written before done is closed
 	to       netip.AddrPort
@@ -88,6 +91,7 @@ func (o *otherAddress) forgo() {
 // end waits until the connect has come to its end, which is at once if there is the connection of the first address, and returns its own if there
 // is one. If it has panicked, so does end, and has closed the first one's.
 func (o *otherAddress) end(first *transport.Conn) *transport.Conn {
+	o.ended = true
 	defer o.cancel()
 	if o.forgo(); o.forgone {
 		return nil
@@ -101,6 +105,21 @@ func (o *otherAddress) end(first *transport.Conn) *transport.Conn {
 	}
 	o.panicked.Raise()
 	return o.sock
+}
+
+// abandon ends the connect if the first one has panicked, before the request is somebody else's.
+func (o *otherAddress) abandon() {
+	if o.ended {
+		return
+	}
+	o.ended = true
+	o.cancel()
+	if o.forgo(); o.forgone {
+		return
+	}
+	if <-o.done; o.sock != nil {
+		_ = o.sock.Close()
+	}
 }
 
 // rivalOf returns another address for a request: one that can be connected to, as far as is known. Where connections are limited there is none,

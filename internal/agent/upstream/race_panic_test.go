@@ -78,3 +78,40 @@ func TestAPanicBesideADialClosesItsConnection(t *testing.T) {
 	}()
 	o.end(first)
 }
+
+// panickingDialer makes connections, but for one to slowAddr: it panics as soon as it is overtaken.
+type panickingDialer struct{ raceDialer }
+
+func (d *panickingDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.Socket, error) {
+	if to.String() == slowAddr {
+		<-ctx.Done()
+		panic("as the test asks")
+	}
+	return d.raceDialer.Dial(ctx, to)
+}
+
+// Where the first connect panics, the other one has ended, and its connection is closed, when the request is given back.
+func TestAPanicOfADialEndsWhatIsBesideIt(t *testing.T) {
+	s := listen(t)
+	p, _ := newPool(t, func(c *setup) {
+		c.Dialer = &panickingDialer{raceDialer{at: map[string]netip.AddrPort{fastAddr: s.addr}}}
+	})
+	r := pinnedTo(slowAddr)
+	if r.ask(p) != Dial {
+		t.Fatal("not granted")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	func() {
+		defer func() {
+			if what, _ := panics.Cause(recover()); what != "as the test asks" {
+				t.Errorf("got %v", what)
+			}
+		}()
+		_, err := p.DialNamed(ctx, &r.Request, func(context.Context) { p.cluster.SetName(nameOf(true, slowAddr, fastAddr)) })
+		t.Errorf("no panic, %v", err)
+	}()
+	p.Cancel(time.Now(), &r.Request)
+	checkSums(t, p)
+	eventually(t, func() bool { return s.most.Load() == 1 && s.open.Load() == 0 })
+}

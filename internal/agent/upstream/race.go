@@ -27,7 +27,6 @@ func (p *Pool) DialNamed(ctx context.Context, r *Request, find func(context.Cont
 	o := &otherAddress{pool: p, request: r, connector: k, connected: stopFirst, done: make(chan struct{})}
 	o.start(ctx, find)
 	defer o.abandon()
-
 	if secure := k.Handshake; secure != nil {
 		k.Handshake = func(ctx context.Context, c *transport.Conn) error {
 			o.forgo()

@@ -58,7 +58,8 @@ type Agent struct {
 	opts      Options
 	host      *netns.Host
 	watcher   *pods.Watcher
-	names     *dns.Resolver
+	names     *dns.Resolver // of what pods call
+	proxies   *dns.Resolver // of the proxies that policies name
 	routes    *routes.Table
 	proxy     *proxy.Server
 	capture   *capture.Manager
@@ -103,12 +104,13 @@ func (a *Agent) newDataPlane() error {
 		return err
 	}
 	a.meter = telemetry.New(telemetry.Options{Logger: a.opts.Log, AccessLog: a.accessLog})
-	a.names = dns.New(dns.Options{})
+	lookups := dns.Options{Panicked: func(what any, stack []byte) { a.meter.Panicked("", what, stack) }}
+	a.names, a.proxies = dns.New(lookups), dns.New(lookups)
 	a.routes, err = routes.New(routes.Options{
 		Dialer:   func(uid string) upstream.Dialer { return a.capture.Dialer(uid) },
 		Node:     a.opts.Node,
 		Observer: a.meter,
-		Names:    a.names,
+		Names:    a.names, ProxyNames: a.proxies,
 	})
 	if err != nil {
 		return err

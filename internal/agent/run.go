@@ -17,6 +17,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer stopBase()
 	needed, base := errgroup.WithContext(base)
 	defer a.names.Close()
+	defer a.proxies.Close()
 	needed.Go(func() error { return a.routes.Run(base) })
 	needed.Go(func() error { return a.accessLog.Run(base) })
 	needed.Go(func() error { return a.watcher.Run(base) })

@@ -63,9 +63,13 @@ func Final(err error) bool {
 	return errors.As(err, &refused) && !refused.Unreachable() || errors.Is(err, ErrMalformed) || errors.Is(err, ErrHost)
 }
 
-// nameable reports whether a host can stand in a request without changing what the request says.
+// nameable reports whether a host can stand in a request without changing what the request says. A colon stands in an address alone: some proxies
+// would take what is before one in a name for the host.
 func nameable(host string) bool {
-	return host != "" && strings.Trim(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:") == ""
+	if a, err := netip.ParseAddr(host); err == nil {
+		return a.Zone() == "" // which means nothing to a proxy, and may be any text
+	}
+	return host != "" && strings.Trim(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") == ""
 }
 
 // maxHead is how long a proxy's answer may be.

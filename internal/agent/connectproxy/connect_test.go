@@ -81,8 +81,10 @@ func TestRequests(t *testing.T) {
 		give Request
 		want string
 	}{
-		"a name":     {Request{Host: "api.example", Port: 443}, "CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443\r\n\r\n"},
-		"an address": {Request{Host: "2001:db8::1", Port: 80}, "CONNECT [2001:db8::1]:80 HTTP/1.1\r\nHost: [2001:db8::1]:80\r\n\r\n"},
+		"a name":                      {Request{Host: "api.example", Port: 443}, "CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443\r\n\r\n"},
+		"an address":                  {Request{Host: "2001:db8::1", Port: 80}, "CONNECT [2001:db8::1]:80 HTTP/1.1\r\nHost: [2001:db8::1]:80\r\n\r\n"},
+		"an address of IPv4":          {Request{Host: "192.0.2.1", Port: 80}, "CONNECT 192.0.2.1:80 HTTP/1.1\r\nHost: 192.0.2.1:80\r\n\r\n"},
+		"one of IPv4 written as IPv6": {Request{Host: "::ffff:192.0.2.1", Port: 80}, "CONNECT [::ffff:192.0.2.1]:80 HTTP/1.1\r\nHost: [::ffff:192.0.2.1]:80\r\n\r\n"},
 		"credentials": {Request{Host: "a", Port: 1, Username: "Aladdin", Password: "open sesame"},
 			"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nProxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n\r\n"},
 		"a token without a user": {Request{Host: "a", Port: 1, Password: "token"},
@@ -96,7 +98,8 @@ func TestRequests(t *testing.T) {
 }
 
 func TestHostsThatCannotBeNamed(t *testing.T) {
-	for _, host := range []string{"", "a b", "a\r\nX: y", "a/b", "a@b", "a?b", "ä.example", "a%00"} {
+	for _, host := range []string{"", "a b", "a\r\nX: y", "a/b", "a@b", "a?b", "ä.example", "a%00", "secret.internal:443.example.com", "a:443",
+		"[2001:db8::1]", "fe80::1%eth0", "fe80::1%x\r\nX: y", "2001:db8::1:443.example.com"} {
 		s := &script{answer: strings.NewReader("HTTP/1.1 200 OK\r\n\r\n")}
 		if err := Connect(s, Request{Host: host, Port: 80}); !errors.Is(err, ErrHost) || s.sent.Len() > 0 {
 			t.Errorf("%q: %v, %q was sent", host, err, s.sent.String())

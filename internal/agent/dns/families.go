@@ -27,7 +27,12 @@ func (r *Resolver) resolve(ctx context.Context, name string) (answer, error) {
 	var failed [2]error
 	var both sync.WaitGroup
 	for i, kind := range [...]dnsmessage.Type{dnsmessage.TypeA, dnsmessage.TypeAAAA} {
-		both.Go(func() { found[i], failed[i] = ask(ctx, servers, question{newID(), absolute, kind}) })
+		both.Go(func() {
+			failed[i] = r.guard(func() (err error) {
+				found[i], err = r.ask(ctx, servers, question{newID(), absolute, kind})
+				return err
+			})
+		})
 	}
 	both.Wait()
 	return merge(found, failed, time.Now())

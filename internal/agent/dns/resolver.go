@@ -4,7 +4,9 @@ import (
 	"container/list"
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -26,6 +28,8 @@ const (
 	// negativeFor is how long it is believed at most that a name has no addresses, and failedFor that it cannot be looked up.
 	negativeFor = 5 * time.Second
 	failedFor   = time.Second
+	// staleFor is how long addresses are known after they should have been looked up again, for when there is no room for that (as in RFC 8767).
+	staleFor = 5 * time.Minute
 )
 
 var (
@@ -33,6 +37,7 @@ var (
 	ErrBusy = errors.New("names: too many look-ups under way")
 	// ErrClosed: the resolver is closed.
 	ErrClosed    = errors.New("names: closed")
+	errPanicked  = errors.New("names: panic")
 	errNoServers = errors.New("names: no name servers")
 )
 
@@ -44,6 +49,8 @@ type Options struct {
 	Servers []netip.AddrPort
 	// MaxNames is how many names are kept; default: DefaultNames.
 	MaxNames int
+	// Panicked reports a panic in a look-up, which has failed; nil: nobody wants to know.
+	Panicked func(what any, stack []byte)
 }
 
 // answer is what is known of a name.
@@ -58,6 +65,7 @@ type Resolver struct {
 	options Options
 	ctx     context.Context // ends with Close; look-ups are not cancelled with the one who asked first
 	cancel  context.CancelFunc
+	ask     func(context.Context, []netip.AddrPort, question) (records, error)
 
 	lookups sync.WaitGroup
 
@@ -86,7 +94,7 @@ func New(o Options) *Resolver {
 	if o.MaxNames <= 0 {
 		o.MaxNames = DefaultNames
 	}
-	r := &Resolver{options: o, names: map[string]*entry{}}
+	r := &Resolver{options: o, names: map[string]*entry{}, ask: ask}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
 }
@@ -101,8 +109,9 @@ func (r *Resolver) Close() {
 }
 
 // Lookup returns the addresses of a name, which is taken as an absolute one, in lower case. It waits no longer than ctx allows; the look-up
-// goes on for those who ask later, and what is known already is returned though ctx has ended. A name without addresses is an answer without any. The addresses may be believed until a time; they
-// must not be changed.
+// goes on for those who ask later, and what is known already is returned though ctx has ended. A name without addresses is an answer without any.
+// The addresses may be believed until a time, which has passed already if they should be looked up again and too many others are; they must
+// not be changed.
 func (r *Resolver) Lookup(ctx context.Context, name string) (addrs []netip.Addr, until time.Time, err error) {
 	e, err := r.find(time.Now(), name)
 	if err != nil {
@@ -119,21 +128,27 @@ func (r *Resolver) Lookup(ctx context.Context, name string) (addrs []netip.Addr,
 	}
 }
 
-// find returns the entry of a name that can be believed, or one for which a look-up is under way.
+// find returns the entry of a name that can be believed, or one for which a look-up is under way; while too many are, addresses that could be
+// believed not long ago.
 func (r *Resolver) find(now time.Time, name string) (*entry, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if e := r.names[name]; e != nil {
-		if !e.ended() || now.Before(e.until) {
-			r.used.MoveToFront(e.place)
-			return e, nil
-		}
-		r.forget(e)
+	known := r.names[name]
+	if known != nil && (!known.ended() || now.Before(known.until)) {
+		r.used.MoveToFront(known.place)
+		return known, nil
 	}
 	switch {
 	case r.closed:
 		return nil, ErrClosed
-	case r.underWay >= maxUnderWay || !r.makeRoom():
+	case r.underWay >= maxUnderWay:
+		if known != nil && len(known.addrs) > 0 && now.Before(known.until.Add(staleFor)) {
+			return known, nil
+		}
+		return nil, ErrBusy
+	case known != nil:
+		r.forget(known) // which makes room
+	case !r.makeRoom():
 		return nil, ErrBusy
 	}
 	e := &entry{name: name, done: make(chan struct{})}
@@ -172,11 +187,30 @@ func (r *Resolver) makeRoom() bool {
 
 // lookUp fills an entry.
 func (r *Resolver) lookUp(e *entry) {
-	ctx, cancel := context.WithTimeout(r.ctx, maxLookup)
-	defer cancel()
-	e.answer, e.err = r.resolve(ctx, e.name)
+	e.err = r.guard(func() (err error) {
+		ctx, cancel := context.WithTimeout(r.ctx, maxLookup)
+		defer cancel()
+		e.answer, err = r.resolve(ctx, e.name)
+		return err
+	})
+	if errors.Is(e.err, errPanicked) {
+		e.answer = answer{until: time.Now().Add(failedFor)}
+	}
 	r.mu.Lock()
 	r.underWay--
 	close(e.done)
 	r.mu.Unlock()
+}
+
+// guard calls f and has a panic be its error: what anybody sends is read there, and the goroutine is nobody's who could deal with it.
+func (r *Resolver) guard(f func() error) (err error) {
+	defer func() {
+		if what := recover(); what != nil {
+			err = fmt.Errorf("%w: %v", errPanicked, what)
+			if r.options.Panicked != nil {
+				r.options.Panicked(what, debug.Stack())
+			}
+		}
+	}()
+	return f()
 }

@@ -238,6 +238,45 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// While too many others are looked up, addresses serve that should be looked up again, though not for ever; and nothing is forgotten.
+func TestAddressesServeWhileTheyCannotBeLookedUpAgain(t *testing.T) {
+	release := make(chan struct{})
+	s := serve(t, func(q dnsmessage.Question, tcp bool) *dnsmessage.Message {
+		switch name := q.Name.String(); name {
+		case "none.example.":
+			return &dnsmessage.Message{}
+		case "api.example.":
+			return holding(addressRecord(name, "192.0.2.1", 60))(q, tcp)
+		}
+		<-release
+		return &dnsmessage.Message{}
+	})
+	defer close(release)
+	r := newResolver(t, Options{Servers: []netip.AddrPort{s.addr}})
+	for _, name := range []string{"api.example", "none.example"} {
+		if _, _, err := r.Lookup(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range maxUnderWay {
+		if _, err := r.find(time.Now(), fmt.Sprintf("n%d.example", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := r.names["api.example"]
+	for range 2 {
+		if got, err := r.find(e.until.Add(time.Second), "api.example"); err != nil || got != e {
+			t.Errorf("%v, %v", got, err)
+		}
+		if _, err := r.find(e.until.Add(staleFor), "api.example"); !errors.Is(err, ErrBusy) {
+			t.Errorf("after too long: %v", err)
+		}
+		if _, err := r.find(e.until.Add(time.Second), "none.example"); !errors.Is(err, ErrBusy) {
+			t.Errorf("of a name without addresses: %v", err)
+		}
+	}
+}
+
 func TestClosedResolver(t *testing.T) {
 	s := serve(t, func(dnsmessage.Question, bool) *dnsmessage.Message { return nil })
 	r := New(Options{Servers: []netip.AddrPort{s.addr}})

@@ -4,7 +4,6 @@
 package intercept
 
 import (
-	"container/list"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -13,12 +12,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 )
-
-// maxLeaves bounds the certificates that are kept. What is behind them is made again, which costs a signature.
-const maxLeaves = 1024
 
 // lastMinutes is how long before its end an issuer is used no more: a handshake that begins then would end behind it.
 const lastMinutes = time.Minute
@@ -39,10 +34,7 @@ type Issuer struct {
 	// leafKey is that of all certificates that it makes: whoever has one has them all, since they are in one process.
 	leafKey *ecdsa.PrivateKey
 
-	mu sync.Mutex
-	// guarded by mu
-	leaves map[leafName]*list.Element // of *leaf
-	recent list.List                  // the one used last in front
+	leaves leaves
 }
 
 // New returns the issuer with a certificate and its key.
@@ -51,7 +43,8 @@ func New(pair *tls.Certificate) (*Issuer, error) {
 	if !ok {
 		return nil, errors.New("the private key of the issuer cannot sign")
 	}
-	i := &Issuer{chain: pair.Certificate, key: key, leaves: map[leafName]*list.Element{}}
+	i := &Issuer{chain: pair.Certificate, key: key}
+	i.leaves.init()
 	for n, der := range pair.Certificate {
 		c, err := x509.ParseCertificate(der)
 		if err != nil {
@@ -79,11 +72,11 @@ func (i *Issuer) Valid(now time.Time) bool {
 	return true
 }
 
-// Config returns how a client is served that asks for a name and speaks an application protocol (an ALPN). Clients that cannot be served that
+// Config returns how a client in a pod is served that asks for a name and speaks an application protocol (an ALPN). Clients that cannot be served that
 // way are refused before they are sent anything, see tlslayer.Accept.
 //
 // It is the same as long as its certificate is: that is renewed before its end, and each name's sessions are resumed with it alone.
-func (i *Issuer) Config(name, protocol string, now time.Time) (*tls.Config, error) {
+func (i *Issuer) Config(pod, name, protocol string, now time.Time) (*tls.Config, error) {
 	now = now.Round(0) // certificates go by the clock that is set
 	switch {
 	case !i.Valid(now):
@@ -91,22 +84,5 @@ func (i *Issuer) Config(name, protocol string, now time.Time) (*tls.Config, erro
 	case !validName(name) || !i.permits(name):
 		return nil, ErrName
 	}
-	return i.leafOf(leafName{name, protocol}).config(i, now)
-}
-
-// leafOf returns the place of a certificate, which may have to be made still.
-func (i *Issuer) leafOf(n leafName) *leaf {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if known := i.leaves[n]; known != nil {
-		i.recent.MoveToFront(known)
-		return known.Value.(*leaf)
-	}
-	l := &leaf{leafName: n}
-	i.leaves[n] = i.recent.PushFront(l)
-	if i.recent.Len() > maxLeaves {
-		last := i.recent.Back()
-		delete(i.leaves, i.recent.Remove(last).(*leaf).leafName)
-	}
-	return l
+	return i.leaves.find(pod, leafName{name, protocol}).config(i, now)
 }

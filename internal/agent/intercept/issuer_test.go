@@ -32,7 +32,7 @@ func newIssuer(t testing.TB, pair *tls.Certificate) *Issuer {
 // leafFor returns the certificate that is shown for a name.
 func leafFor(t testing.TB, i *Issuer, name, protocol string, now time.Time) *tls.Certificate {
 	t.Helper()
-	config, err := i.Config(name, protocol, now)
+	config, err := i.Config("pod", name, protocol, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestNamesThatGetNoCertificate(t *testing.T) {
 			strings.Repeat("a.", 127) + "a.b"}},
 	} {
 		for _, n := range tc.names {
-			if _, err := tc.issuer.Config(n, "http/1.1", time.Now()); !errors.Is(err, ErrName) {
+			if _, err := tc.issuer.Config("pod", n, "http/1.1", time.Now()); !errors.Is(err, ErrName) {
 				t.Errorf("%s: %q gives %v", name, n, err)
 			}
 		}
@@ -125,7 +125,7 @@ func TestCertificatesAreRenewedBeforeTheirEnd(t *testing.T) {
 		}
 	}
 	for _, at := range []time.Time{start.Add(20 * time.Hour), start.Add(20*time.Hour - lastMinutes), start.Add(-25 * time.Hour)} {
-		if _, err := i.Config("a.example", "http/1.1", at); !errors.Is(err, ErrExpired) {
+		if _, err := i.Config("pod", "a.example", "http/1.1", at); !errors.Is(err, ErrExpired) {
 			t.Errorf("after %v: %v", at.Sub(start), err)
 		}
 	}
@@ -138,7 +138,7 @@ func TestACertificateIsMadeOnce(t *testing.T) {
 	got := make([]*tls.Config, 50)
 	var all sync.WaitGroup
 	for n := range got {
-		all.Go(func() { got[n], _ = i.Config("a.example", "http/1.1", now) })
+		all.Go(func() { got[n], _ = i.Config("pod", "a.example", "http/1.1", now) })
 	}
 	all.Wait()
 	for _, config := range got {
@@ -159,7 +159,7 @@ func TestCertificatesThatAreKeptAreBounded(t *testing.T) {
 			leafFor(t, i, "used.example", "http/1.1", now)
 		}
 	}
-	if n := i.recent.Len(); n != maxLeaves || len(i.leaves) != n {
+	if n := i.leaves.recent.Len(); n != maxLeaves || len(i.leaves.byName) != n || i.leaves.owned["pod"] != n {
 		t.Errorf("%d are kept", n)
 	}
 	if again := leafFor(t, i, "used.example", "http/1.1", now); again.Leaf != used.Leaf {

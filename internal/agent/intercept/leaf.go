@@ -28,6 +28,7 @@ type leafName struct{ host, protocol string }
 // leaf is the certificate for one name, and how clients are served with it.
 type leaf struct {
 	leafName
+	pod string // whose it is
 
 	mu sync.Mutex // held while it is made, so that it is made once
 	// guarded by mu

@@ -92,6 +92,7 @@ func TestRule31_ASlowServerSlowsItsOwnStreamAlone(t *testing.T) {
 	default:
 	}
 	check(t, slow.Reset(http2.ErrCodeCancel))
+	c.Close() // which ends what still waits for a window
 	<-done
 }
 

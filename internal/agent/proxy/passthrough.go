@@ -114,6 +114,7 @@ func (c *connection) connectDirectly() *tunnel.ServerConn {
 	defer there.Stop()
 	conn, err := c.dial(there, c.client.Original)
 	if err != nil {
+		there.Raise()
 		return nil
 	}
 	return &tunnel.ServerConn{Conn: conn, Peer: c.client.Original}

@@ -132,3 +132,25 @@ func TestCredentialsAreReplacedWithoutAFailedCall(t *testing.T) {
 		t.Errorf("the proxy was asked for %q", got)
 	}
 }
+
+// A server's name that a proxy could take for another host and port is none: nothing is asked of the proxy, and it gets no credentials.
+func TestAProxyIsNotAskedForWhatIsNoHost(t *testing.T) {
+	asked := make(chan string, 10)
+	proxy := serve(t, func(_ int, p *peer) {
+		line, _ := p.r.ReadString('\n') // other proxies may understand what net/http does not
+		asked <- line
+	})
+	b := withCredentials("*.example.com", proxy)
+	w := build(t, netip.MustParseAddrPort(dead+":443"), b)
+	w.credentials = given("Aladdin", "open sesame")
+	w.install(b)
+	c := tls.Client(w.dial(), &tls.Config{ServerName: "secret.internal:443.example.com", InsecureSkipVerify: true})
+	if err := c.Handshake(); err == nil {
+		t.Error("there is a server")
+	}
+	select {
+	case line := <-asked:
+		t.Errorf("the proxy was asked %q", line)
+	default:
+	}
+}

@@ -84,7 +84,7 @@ func (r *Route) ServerConfig(name string, now time.Time) (*tls.Config, error) {
 		return nil, intercept.ErrExpired
 	}
 	if r.DeclaredHTTP2() {
-		return i.Config(name, tlslayer.HTTP2, now)
+		return i.Config(r.entry.pod, name, tlslayer.HTTP2, now)
 	}
-	return i.Config(name, tlslayer.HTTP1, now)
+	return i.Config(r.entry.pod, name, tlslayer.HTTP1, now)
 }

@@ -1,6 +1,8 @@
 package routes
 
 import (
+	"crypto/tls"
+	"fmt"
 	"testing"
 	"time"
 
@@ -23,7 +25,12 @@ func interceptedHost(a *tlstest.Authority) (policy.Binding, *policy.Snapshot) {
 // interceptedRoute resolves a route of pod "a" for a name whose TLS ends here.
 func interceptedRoute(t *testing.T, s *Table, name string) *Route {
 	t.Helper()
-	of := s.PodRoutes("a")
+	return interceptedRouteOf(t, s, "a", name)
+}
+
+func interceptedRouteOf(t *testing.T, s *Table, pod, name string) *Route {
+	t.Helper()
+	of := s.PodRoutes(pod)
 	c := of.Candidates(addr("203.0.113.1:443"))[0]
 	secured := c.Intercepted()
 	r, err := of.Route(&secured, []byte(name), addr("203.0.113.1:443"))
@@ -118,6 +125,30 @@ func TestANewIssuerDisturbsNoPool(t *testing.T) {
 	s.Install(snap)
 	if _, err := r.ServerConfig("a.example", time.Now()); err == nil {
 		t.Error("an issuer that was taken away is used")
+	}
+}
+
+// A pod that is shown certificates for many names does not have those that others are shown forgotten.
+func TestPodsForgetTheirOwnCertificates(t *testing.T) {
+	a := tlstest.New(t)
+	s := newTable(t)
+	_, snap := interceptedHost(a)
+	c := a.Issuer(nil)
+	snap.KeyPairs = map[string]*policy.KeyPair{policy.IssuerName: {Name: policy.IssuerName, Chain: c.Certificate, Key: tlstest.Key(t, c)}}
+	install(t, s, snap)
+	config := func(pod, name string) *tls.Config {
+		got, err := interceptedRouteOf(t, s, pod, "a.example").ServerConfig(name, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	of := config("a", "a.example")
+	for n := range 1100 { // more than are kept
+		config("b", fmt.Sprintf("b%d.example", n))
+	}
+	if config("a", "a.example") != of {
+		t.Error("that of another pod was forgotten")
 	}
 }
 

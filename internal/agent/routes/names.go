@@ -65,13 +65,15 @@ func (r *Route) HasName() bool { return r != nil && r.named }
 func (r *Route) FindAddresses(ctx context.Context) {
 	cluster := r.entry.state.cluster
 	n, ok := r.nameOf(r.entry.key.destination)
+	names := r.table.names
 	if r.ThroughProxy() {
 		n, ok = hostName{r.source.To.Via.Host, r.source.To.Via.Port}, true
+		names = r.table.proxyNames
 	}
 	if !ok || cluster.KnowsName(time.Now()) {
 		return
 	}
-	addrs, until, err := r.lookUp(ctx, n.name)
+	addrs, until, err := lookUp(ctx, names, n.name)
 	if err != nil {
 		return
 	}
@@ -85,15 +87,15 @@ func (r *Route) FindAddresses(ctx context.Context) {
 // fixedFor is how long an address stands for itself before that is said again.
 const fixedFor = time.Hour
 
-// lookUp returns the addresses of a name, or an address for itself.
-func (r *Route) lookUp(ctx context.Context, name string) ([]netip.Addr, time.Time, error) {
+// lookUp returns the addresses of a name, or an address for itself. names may be nil.
+func lookUp(ctx context.Context, names Names, name string) ([]netip.Addr, time.Time, error) {
 	if a, err := netip.ParseAddr(name); err == nil {
 		return []netip.Addr{a}, time.Now().Add(fixedFor), nil
 	}
-	if r.table.names == nil {
+	if names == nil {
 		return nil, time.Time{}, errNoNames
 	}
-	return r.table.names.Lookup(ctx, name)
+	return names.Lookup(ctx, name)
 }
 
 var errNoNames = errors.New("routes: nobody looks up names")

@@ -19,6 +19,9 @@ type Options struct {
 	Observer Observer
 	// Names finds the addresses of host names; nil: calls go nowhere but to the address that their client chose.
 	Names Names
+	// ProxyNames finds the addresses of the proxies that policies name, so that pods, who decide how many other names are looked up, do not keep
+	// others' proxies from being found; nil: Names does.
+	ProxyNames Names
 	// MaxDynamic replaces MaxDynamicDestinations; 0 means the constant.
 	MaxDynamic int
 }
@@ -32,6 +35,7 @@ type Table struct {
 	pools      *upstream.Pools
 	maxDynamic int
 	names      Names // may be nil
+	proxyNames Names // may be nil
 
 	// atomic
 	version    atomic.Uint64
@@ -67,9 +71,13 @@ func New(o Options) (*Table, error) {
 	if o.MaxDynamic == 0 {
 		o.MaxDynamic = MaxDynamicDestinations
 	}
+	if o.ProxyNames == nil {
+		o.ProxyNames = o.Names
+	}
 	s := &Table{
 		dialer: o.Dialer, node: o.Node, observer: o.Observer, pools: upstream.NewPools(), maxDynamic: o.MaxDynamic, names: o.Names,
-		states: states{all: map[string]map[stateKey]*state{}}, entries: entries{pods: map[string]*podEntries{}},
+		proxyNames: o.ProxyNames,
+		states:     states{all: map[string]map[stateKey]*state{}}, entries: entries{pods: map[string]*podEntries{}},
 		affinities: affinities{pods: map[string]map[string]*affinity{}, unused: map[*affinity]struct{}{}},
 	}
 	s.current.Store(&version{})

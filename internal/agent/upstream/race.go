@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/proxy/panics"
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
@@ -16,7 +17,8 @@ const raceAfter = enoughTime
 
 // DialNamed is Dial for a request that may go to another address of the name that the cluster stands for. If its address is not connected to
 // within raceAfter, find is called, from another goroutine, to make the name's addresses known (SetName), and one of them is connected
-// to beside it. The first connection is the request's, and of those who wait for it; a failure is that of its own address.
+// to beside it. The first connection is the request's, and of those who wait for it; a failure is that of its own address. A panic of what is
+// done beside is raised here, and the request is still granted then.
 func (p *Pool) DialNamed(ctx context.Context, r *Request, find func(context.Context)) (Lease, error) {
 	k, security := p.connector(r)
 	began := time.Now()
@@ -24,6 +26,7 @@ func (p *Pool) DialNamed(ctx context.Context, r *Request, find func(context.Cont
 	defer stopFirst()
 	o := &otherAddress{pool: p, request: r, connector: k, connected: stopFirst, done: make(chan struct{})}
 	o.start(ctx, find)
+	defer o.abandon()
 	if secure := k.Handshake; secure != nil {
 		k.Handshake = func(ctx context.Context, c *transport.Conn) error {
 			o.forgo()
@@ -31,7 +34,7 @@ func (p *Pool) DialNamed(ctx context.Context, r *Request, find func(context.Cont
 		}
 	}
 	sock, err := k.Connect(firstCtx, r.to.host.addr)
-	if other := o.end(err == nil); other != nil {
+	if other := o.end(sock); other != nil {
 		if err != nil {
 			p.moveTo(r, o.to, time.Now())
 			return p.dialed(ctx, r, made{other, security, nil}, began)
@@ -53,16 +56,19 @@ type otherAddress struct {
 	cancel    context.CancelFunc
 
 	forgone bool // it never begins
+	ended   bool // end was called
 
 	// written before done is closed
-	to   netip.AddrPort
-	sock *transport.Conn
+	to       netip.AddrPort
+	sock     *transport.Conn
+	panicked panics.Carrier
 }
 
 func (o *otherAddress) start(ctx context.Context, find func(context.Context)) {
 	ctx, o.cancel = context.WithCancel(ctx)
 	o.timer = time.AfterFunc(raceAfter, func() {
 		defer close(o.done)
+		defer o.panicked.Catch() // what servers send is read here
 		find(ctx)
 		var ok bool
 		if o.to, ok = o.pool.rivalOf(o.request, time.Now()); !ok {
@@ -81,17 +87,38 @@ func (o *otherAddress) forgo() {
 	}
 }
 
-// end waits until the connect has come to its end, which is at once if it is not wanted any more, and returns its connection if there is one.
-func (o *otherAddress) end(unwanted bool) *transport.Conn {
+// end waits until the connect has come to its end, which is at once if there is the connection of the first address, and returns its own if there
+// is one. If it has panicked, so does end, and has closed the first one's.
+func (o *otherAddress) end(first *transport.Conn) *transport.Conn {
+	o.ended = true
 	defer o.cancel()
 	if o.forgo(); o.forgone {
 		return nil
 	}
-	if unwanted {
+	if first != nil {
 		o.cancel()
 	}
 	<-o.done
+	if o.panicked.Holds() && first != nil {
+		_ = first.Close()
+	}
+	o.panicked.Raise()
 	return o.sock
+}
+
+// abandon ends the connect if the first one has panicked, before the request is somebody else's.
+func (o *otherAddress) abandon() {
+	if o.ended {
+		return
+	}
+	o.ended = true
+	o.cancel()
+	if o.forgo(); o.forgone {
+		return
+	}
+	if <-o.done; o.sock != nil {
+		_ = o.sock.Close()
+	}
 }
 
 // rivalOf returns another address for a request: one that can be connected to, as far as is known. Where connections are limited there is none,

@@ -175,7 +175,8 @@ func readHello(b []byte) (h Hello, _ helloState) {
 }
 
 // readName reads the one host name in a server_name extension. RFC 6066 section 3: a name of the DNS "without a trailing dot"; "literal
-// IPv4 and IPv6 addresses are not permitted".
+// IPv4 and IPv6 addresses are not permitted". What is no host name names nothing: patterns look at the end of a name alone, and what is before
+// it must not mean something else to those whom the name is sent to, such as a proxy.
 func readName(b []byte) (string, bool) {
 	f := fields{rest: b}
 	list := fields{rest: f.next(2)}
@@ -183,8 +184,13 @@ func readName(b []byte) (string, bool) {
 	if f.bad || list.bad || len(f.rest) > 0 || len(list.rest) > 0 || kind[0] != nameTypeHost || len(name) == 0 || len(name) > 253 {
 		return "", false
 	}
-	if bytes.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+	if bytes.ContainsFunc(name, func(r rune) bool { return !nameRune(r) }) {
 		return "", false
 	}
 	return string(bytes.ToLower(bytes.TrimSuffix(name, []byte(".")))), true
+}
+
+// nameRune reports whether a host's name may have a character. Underscores are in use, though they are not allowed.
+func nameRune(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_' || r == '.'
 }

@@ -97,6 +97,12 @@ func TestParseHello(t *testing.T) {
 		"two names":               {made(serverName("a.example"), serverName("b.example")), Hello{}, helloBroken},
 		"a name with a space":     {made(serverName("a b")), Hello{}, helloBroken},
 		"a name with a zero":      {made(serverName("a\x00b")), Hello{}, helloBroken},
+		"a name with a colon":     {made(serverName("secret.internal:443.example.com")), Hello{}, helloBroken},
+		"a name that is a URL":    {made(serverName("a@b/c.example.com")), Hello{}, helloBroken},
+		"a name with an escape":   {made(serverName("a%3a443.example.com")), Hello{}, helloBroken},
+		"an address of IPv6":      {made(serverName("[2001:db8::1]")), Hello{}, helloBroken},
+		"not of ASCII":            {made(serverName("ä.example.com")), Hello{}, helloBroken},
+		"an underscore":           {made(serverName("_a-1.Example.com")), Hello{Name: "_a-1.example.com"}, helloWhole},
 		"an empty name":           {made(serverName("")), Hello{}, helloBroken},
 		"a name that is too long": {made(serverName(strings.Repeat("a", 254))), Hello{}, helloBroken},
 		"an unknown type of name": {made(extension(extServerName, 0, 4, 1, 0, 1, 'a')), Hello{}, helloBroken},
@@ -176,7 +182,7 @@ func FuzzParseHello(f *testing.F) {
 	f.Add(helloOf(f, &tls.Config{ServerName: "api.example"}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, state := parseHello(b)
-		if state != helloWhole && h != (Hello{}) || len(h.Name) > 253 || strings.ContainsAny(h.Name, " \x00\n") || h.Hidden && h.Name != "" {
+		if state != helloWhole && h != (Hello{}) || len(h.Name) > 253 || strings.Trim(h.Name, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" || h.Hidden && h.Name != "" {
 			t.Errorf("%+v, %d", h, state)
 		}
 		if state == helloWhole { // what follows changes nothing

@@ -71,11 +71,12 @@ func (x *Exchange) dial(a call.Action, until time.Time) (l upstream.Lease, next 
 	l, err := d.dial(there)
 	there.Stop()
 	x.Now = time.Now()
-	switch {
-	case err == nil:
+	if err == nil {
 		x.Call.Reached(a.Attempt, l.Peer())
 		return l, call.Action{}
-	case there.Left():
+	}
+	there.Raise()
+	if there.Left() {
 		return upstream.Lease{}, x.clientLeft()
 	}
 	u := Unmade{Action: a, Err: err, Until: until, Peer: x.slot.Host().Addr(), Took: x.Now.Sub(d.Now)}

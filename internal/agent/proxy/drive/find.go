@@ -50,6 +50,7 @@ func (x *Exchange) lookUp(a call.Action, wait time.Duration) (next call.Action, 
 	there := NewWhileThere(x.Client, Earlier(a.Until, x.Now.Add(wait)), context.DeadlineExceeded)
 	x.Route.FindAddresses(there)
 	there.Stop()
+	there.Raise()
 	x.Now = time.Now()
 	switch {
 	case there.Left():

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/panics"
 )
 
 // WhileThere is a context for something that is done for a client and may take long: it ends at a time, and when the client has gone,
@@ -23,6 +25,8 @@ type WhileThere struct {
 	err     error
 	done    chan struct{} // nil: nobody has asked for it
 	ends    []*func()     // what AfterFunc was given, and is still to be called
+	// panicked is what looking at the client has panicked with; nil: it has not
+	panicked *panics.Carrier
 }
 
 var _ context.Context = (*WhileThere)(nil)
@@ -56,8 +60,33 @@ func (w *WhileThere) Stop() {
 	w.timer.Stop()
 }
 
+// Raise panics in turn if looking at the client has panicked, for which the context has ended as if the client had gone. It is for those
+// who hold nothing that would be lost.
+func (w *WhileThere) Raise() {
+	w.mu.Lock()
+	panicked := w.panicked
+	w.mu.Unlock()
+	if panicked != nil {
+		panicked.Raise()
+	}
+}
+
+// look reports whether the client has gone, or why that cannot be found out.
+func (w *WhileThere) look() (left bool, panicked *panics.Carrier) {
+	var caught panics.Carrier
+	func() {
+		defer caught.Catch()
+		left = w.client.Left()
+	}()
+	if !caught.Holds() {
+		return left, nil
+	}
+	kept := caught // on the heap only now
+	return true, &kept
+}
+
 func (w *WhileThere) check() {
-	left := w.client.Left()
+	left, panicked := w.look()
 	now := time.Now()
 	w.mu.Lock()
 	ends := w.ends
@@ -65,6 +94,7 @@ func (w *WhileThere) check() {
 	case w.stopped:
 		ends = nil
 	case left:
+		w.panicked = panicked
 		w.end(context.Canceled)
 	case Passed(w.until, now):
 		w.end(w.late)

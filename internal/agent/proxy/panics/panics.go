@@ -19,6 +19,9 @@ func (c *Carrier) Catch() {
 	}
 }
 
+// Holds reports whether there was a panic.
+func (c *Carrier) Holds() bool { return c.what != nil }
+
 // Raise panics in turn, with c as the value, if there was a panic.
 func (c *Carrier) Raise() {
 	if c.what != nil {

@@ -219,7 +219,8 @@ func TestRule31_WhatConnectionsHoldIsAccountedFor(t *testing.T) {
 	})
 	t.Run("input", func(t *testing.T) {
 		w, _ := scripted(t, toAnyH2(nil), endless)
-		c := w.dialH2(http2test.Options{})
+		// Nothing is sent by itself, which would interrupt the header block.
+		c := w.dialH2(http2test.Options{HoldWindows: true, NoSettingsAck: true, NoPingAck: true})
 		statusOf(t, must(c.Get("up.example", "/small", nil))(t))
 		s := c.Open()
 		check(t, c.Frames(func(fr *http2.Framer) error {

@@ -2,8 +2,7 @@ package v1alpha1
 
 // RateLimit bounds how many calls start per time, as a token bucket: in any time
 // t at most burst + requests × t / per calls start. Calls above it are rejected
-// (429, rate_limited, with Retry-After), or wait. What counts are calls, each
-// once: retries are bounded by retry.budget.
+// (429, rate_limited, with Retry-After), or wait. Retries do not count.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.mode) && self.mode == 'Disabled') || has(self.requests)",message="rateLimit needs requests, such as requests: 100 (or mode: Disabled)"
 // +kubebuilder:validation:XValidation:rule="!has(self.per) || !self.per.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$') || (duration(self.per) >= duration('10ms') && duration(self.per) <= duration('24h'))",fieldPath=".per",message="rateLimit.per must be from 10ms to 24h"
@@ -32,7 +31,7 @@ type RateLimit struct {
 
 	// scope says whose calls count together. Defaults to Pod.
 	// Cluster is not enforced by this version: accepted and listed by
-	// PartiallyEnforced. Each node has the whole rate then.
+	// PartiallyEnforced.
 	// +optional
 	Scope SharingScope `json:"scope,omitempty"`
 
@@ -40,10 +39,7 @@ type RateLimit struct {
 	// +optional
 	OnLimit LimitAction `json:"onLimit,omitempty"`
 
-	// maxWait is how long a call may wait with onLimit Queue. One that would
-	// have to wait longer, or beyond its deadline, is rejected at once. Calls
-	// of one pod wait in the order in which they came, pods take turns.
-	// Defaults to 0s.
+	// maxWait is how long a call may wait with onLimit Queue. Defaults to 0s.
 	// +optional
 	MaxWait Duration `json:"maxWait,omitempty"`
 }

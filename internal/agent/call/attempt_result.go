@@ -264,7 +264,7 @@ func (c *Call) leave(now time.Time) {
 		Unstarted: c.count == 0, TimedOut: o.Cause == AttemptTimeout || o.Cause == Deadline,
 	}
 	if c.gates > 0 {
-		r.Took = max(offset(o.Took)-c.entered, 0) // the response's body is the client's to take
+		r.Took = max(o.Took-c.entered, 0) // the response's body is the client's to take
 	}
 	if c.asked {
 		c.own.Gates[c.gates].Leave(now, &c.waiters[c.gates], r)

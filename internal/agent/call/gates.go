@@ -22,7 +22,7 @@ func (c *Call) enter(now time.Time) Action {
 			}
 			passes := c.passes(&e)
 			if c.deadline <= passes { // as in rule 3: what does not fit is not waited for
-				return c.limited(now, time.Duration(passes-c.offsetOf(now)))
+				return c.limited(now, passes-c.offsetOf(now))
 			}
 			return c.carryOn()
 		case resilience.Refuse:

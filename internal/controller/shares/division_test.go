@@ -301,7 +301,7 @@ func (s *simulation) started(d time.Duration) (n float64) {
 
 // With all demand on one of three nodes at least 95 % of the rate is of use; when it moves to another one, that is so again within 2 s.
 func TestDemandOnOneNodeHasTheWholeRate(t *testing.T) {
-	const tenSeconds = 10 * time.Second
+	const stretch = 10 * time.Second
 	s := newSimulation(1, 3, Share{100, 100})
 	for round := range 6 {
 		for i, n := range s.nodes {
@@ -311,8 +311,8 @@ func TestDemandOnOneNodeHasTheWholeRate(t *testing.T) {
 			}
 		}
 		s.run(2 * time.Second)
-		s.run(tenSeconds)
-		if n := s.started(tenSeconds); n < 0.95*1000 || n > 1.05*1000 {
+		s.run(stretch)
+		if n := s.started(stretch); n < 0.95*1000 || n > 1.05*1000 {
 			t.Errorf("round %d: in the next 10 s %v calls started of 1000", round, n)
 		}
 	}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"crypto/tls"
 	"encoding/binary"
 	"io"
@@ -26,9 +27,11 @@ const (
 type idleKind struct {
 	name    string
 	binding policy.Binding
-	// server is what answers HTTP, and says what a client says where something else answers; nil: that is not HTTP.
-	server func(testing.TB) netip.AddrPort
-	says   []byte
+	// server is what answers HTTP, and says what a client says where something else answers; nil: that is not HTTP, or each connection has one
+	// of its own at the server, which answers so.
+	server  func(testing.TB) netip.AddrPort
+	says    []byte
+	answers string
 	// talk is what a client does instead of saying something.
 	talk func(*testing.T, end)
 	most uint64
@@ -50,6 +53,8 @@ func TestIdleConnectionsAreSmall(t *testing.T) {
 	for _, k := range []idleKind{
 		{name: "HTTP/1", binding: toAny(nil), server: http1, says: []byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), most: httpMemory},
 		{name: "opaque", binding: tcp, says: []byte("HELO there, I have something to say\r\n"), most: passedMemory},
+		{name: "websocket", binding: toAny(nil), says: []byte("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"),
+			answers: "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", most: passedMemory},
 		{name: "TLS by its name", binding: named, says: hello, most: passedMemory},
 		{name: "TLS of no policy", binding: elsewhere, says: hello, most: passedMemory},
 		{name: "HTTP/2", binding: toAnyH2(nil), server: rawServerH2, talk: speakHTTP2, most: http2Memory},
@@ -114,7 +119,7 @@ func idleConnections(t *testing.T, count int, k *idleKind) (bytesEach uint64) {
 		if k.server == nil {
 			peer := acceptRaw(t, &ends, server)
 			must(peer.Read(in))(t)
-			must(peer.Write([]byte("well")))(t)
+			must(peer.Write([]byte(cmp.Or(k.answers, "well"))))(t)
 		}
 		must(client.Read(in))(t)
 	}

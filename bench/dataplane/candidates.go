@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -21,9 +22,14 @@ type candidate struct {
 	pids []int
 	// several: it may use several cores, and takes part in what is measured there only.
 	several bool
-	// memory answers the process's allocation count; nil where there is none to read.
+	plan    plan
+	cmd     *exec.Cmd // nil: it has no process
+	// mallocs answers the process's allocation count; nil where there is none to read.
 	mallocs func() (uint64, error)
 }
+
+// also is the name of fairlead built from another version.
+const also = "fairlead-also"
 
 // usage is what a candidate has used since it started.
 type usage struct {
@@ -49,7 +55,7 @@ type plan struct {
 }
 
 // plans lists the candidates, and writes the configuration of those that read one.
-func plans(w *world, self string) ([]plan, error) {
+func plans(w *world, self string, o options) ([]plan, error) {
 	all := []plan{
 		{"direct", 0, nil, 0},
 		{"fairlead", 15001, []string{self, "part-fairlead", "15001", "match"}, 0},
@@ -57,6 +63,9 @@ func plans(w *world, self string) ([]plan, error) {
 		{"haproxy", 15003, []string{"haproxy", "-db", "-f", "haproxy.cfg"}, 0},
 		{"nginx", 15004, []string{"nginx", "-p", w.dir, "-c", filepath.Join(w.dir, "nginx.conf")}, 0},
 		{"nethttp", 15005, []string{self, "part-nethttp", "15005"}, 0},
+	}
+	if o.also != "" {
+		all = append(all, plan{also, 15006, []string{o.also, "part-fairlead", "15006", "match"}, 0})
 	}
 	configs := map[string]string{"haproxy.cfg": proxyConfig(haproxyConfig, 15003, 1), "nginx.conf": proxyConfig(nginxConfig, 15004, 1)}
 	for i, threads := range []int{1, len(w.cores.several)} {
@@ -81,7 +90,7 @@ func candidates(w *world, o options) ([]*candidate, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := plans(w, self)
+	list, err := plans(w, self, o)
 	if err != nil {
 		return nil, err
 	}
@@ -100,27 +109,41 @@ func candidates(w *world, o options) ([]*candidate, error) {
 }
 
 func (p *plan) start(w *world) (*candidate, error) {
-	c := &candidate{name: p.name, port: p.port, several: p.threads > 0}
+	c := &candidate{name: p.name, port: p.port, several: p.threads > 0, plan: *p}
 	if p.port == 0 {
 		return c, nil
 	}
+	if strings.HasPrefix(p.name, "fairlead") || p.name == "nethttp" {
+		c.mallocs = func() (uint64, error) { return readCount(p.port+1000, "/mallocs") }
+	}
+	return c, c.launch(w)
+}
+
+// anew gives a candidate a process that has done nothing yet: memory that one was given stays with it when what it was for has gone.
+func (c *candidate) anew(w *world) error {
+	if c.cmd == nil {
+		return nil
+	}
+	w.stop(c.cmd)
+	return c.launch(w)
+}
+
+func (c *candidate) launch(w *world) (err error) {
+	p := &c.plan
 	cores := w.cores.proxy
 	if c.several {
 		cores = w.cores.several
 	}
-	cmd, err := w.start(strings.ReplaceAll(p.name, "/", "-"), cores, append([]string{"env", fmt.Sprintf("GOMAXPROCS=%d", max(p.threads, 1))}, p.args...)...)
+	c.cmd, err = w.start(strings.ReplaceAll(p.name, "/", "-"), cores, append([]string{"env", fmt.Sprintf("GOMAXPROCS=%d", max(p.threads, 1))}, p.args...)...)
 	if err != nil {
-		return nil, fmt.Errorf("start %s: %w", p.name, err)
+		return fmt.Errorf("start %s: %w", p.name, err)
 	}
 	if err := waitListening(p.port); err != nil {
 		log, _ := os.ReadFile(filepath.Join(w.dir, strings.ReplaceAll(p.name, "/", "-")+".log"))
-		return nil, fmt.Errorf("%s did not start: %w\n%s", p.name, err, log)
+		return fmt.Errorf("%s did not start: %w\n%s", p.name, err, log)
 	}
-	c.pids = process.Family(cmd.Process.Pid)
-	if strings.HasPrefix(p.name, "fairlead") || p.name == "nethttp" {
-		c.mallocs = func() (uint64, error) { return readCount(p.port+1000, "/mallocs") }
-	}
-	return c, nil
+	c.pids = process.Family(c.cmd.Process.Pid)
+	return nil
 }
 
 func waitListening(port int) error {

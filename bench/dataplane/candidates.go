@@ -28,8 +28,13 @@ type candidate struct {
 	mallocs func() (uint64, error)
 }
 
-// also is the name of fairlead built from another version.
-const also = "fairlead-also"
+// also begins the names of fairlead built from other versions.
+const also = "fairlead-also-"
+
+// compared reports whether a candidate is fairlead under a policy, or haproxy.
+func (c *candidate) compared() bool {
+	return c.name == "fairlead" || strings.HasPrefix(c.name, also) || c.name == "haproxy"
+}
 
 // usage is what a candidate has used since it started.
 type usage struct {
@@ -64,8 +69,9 @@ func plans(w *world, self string, o options) ([]plan, error) {
 		{"nginx", 15004, []string{"nginx", "-p", w.dir, "-c", filepath.Join(w.dir, "nginx.conf")}, 0},
 		{"nethttp", 15005, []string{self, "part-nethttp", "15005"}, 0},
 	}
-	if o.also != "" {
-		all = append(all, plan{also, 15006, []string{o.also, "part-fairlead", "15006", "match"}, 0})
+	for i, file := range o.also {
+		port := 15020 + i
+		all = append(all, plan{fmt.Sprint(also, 1+i), port, []string{file, "part-fairlead", fmt.Sprint(port), "match"}, 0})
 	}
 	configs := map[string]string{"haproxy.cfg": proxyConfig(haproxyConfig, 15003, 1), "nginx.conf": proxyConfig(nginxConfig, 15004, 1)}
 	for i, threads := range []int{1, len(w.cores.several)} {

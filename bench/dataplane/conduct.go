@@ -139,10 +139,7 @@ func (c *conductor) turns(m measure) error {
 
 // takesPart reports whether a candidate is measured. In the short form most measures are of fairlead and of what it is compared with alone.
 func (c *conductor) takesPart(cand *candidate, m measure) bool {
-	if c.full || m.wide || m.several || c.only != "" {
-		return true
-	}
-	return cand.name == "fairlead" || cand.name == also || cand.name == "haproxy"
+	return c.full || m.wide || m.several || c.only != "" || cand.compared()
 }
 
 func (c *conductor) say(cand *candidate, bench, metric, unit string, value float64) {

@@ -7,8 +7,8 @@ import (
 	"fairlead.dev/fairlead/bench/report"
 )
 
-// against names whom a candidate is compared with: haproxy, with as many threads, and where it has several itself with one. fairlead is compared
-// with its other version, too.
+// against names whom a candidate is compared with: haproxy, with as many threads, and where it has several itself with one. Other versions
+// of fairlead are compared with fairlead, too.
 func against(candidate string) []string {
 	proxy, threads, several := strings.Cut(candidate, "/")
 	var all []string
@@ -18,8 +18,8 @@ func against(candidate string) []string {
 	case several && proxy != "haproxy":
 		all = append(all, "haproxy/"+threads)
 	}
-	if proxy == "fairlead" && !several {
-		all = append(all, also)
+	if strings.HasPrefix(proxy, also) {
+		all = append(all, "fairlead")
 	}
 	if several && threads != "1" {
 		all = append(all, proxy+"/1")

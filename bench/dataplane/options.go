@@ -15,8 +15,8 @@ type options struct {
 	only     string
 	measures string
 	profile  string
-	// also is this program built from another version of fairlead; empty: none.
-	also string
+	// also are files of this program built from other versions of fairlead.
+	also []string
 	// bulk is how many MiB a bulk answer has.
 	bulk int
 	// patience is how many times a disturbed measurement is repeated before it is reported as disturbed.
@@ -31,14 +31,15 @@ func parseOptions(args []string) (o options, inside bool) {
 	fs.BoolVar(&o.full, "full", false, "every measure of every candidate; otherwise most are of fairlead and haproxy alone")
 	fs.StringVar(&o.only, "only", "", "comma-separated candidates")
 	fs.StringVar(&o.measures, "measures", "", "comma-separated measures, as the table names them")
-	fs.StringVar(&o.also, "also", "", "this program built from another version of fairlead, which is measured as fairlead-also")
+	fs.Func("also", "this program built from another version of fairlead, which is measured as fairlead-also-1, and so on", func(file string) error {
+		abs, err := filepath.Abs(file) // its parts run in a folder of their own
+		o.also = append(o.also, abs)
+		return err
+	})
 	fs.IntVar(&o.bulk, "bulk", 100, "MiB of a bulk answer")
 	fs.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of the fairlead candidate to this file")
 	fs.IntVar(&o.patience, "patience", 3, "how many times a measurement is repeated that other processes disturbed")
 	fs.BoolVar(&inside, "inside", false, "already in the namespace (the program sets this itself)")
 	_ = fs.Parse(args)
-	if abs, err := filepath.Abs(o.also); err == nil && o.also != "" {
-		o.also = abs // its parts run in a folder of their own
-	}
 	return o, inside
 }

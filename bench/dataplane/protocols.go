@@ -46,7 +46,7 @@ func (c *conductor) grpcAtRate(cand *candidate) error {
 
 // originated makes calls in the clear that the proxies make over TLS.
 func (c *conductor) originated(cand *candidate) error {
-	if !originates(cand) {
+	if !cand.compared() {
 		return nil
 	}
 	_, err := c.faultless(cand, "tls-originate", overOriginate)
@@ -54,22 +54,18 @@ func (c *conductor) originated(cand *candidate) error {
 }
 
 func (c *conductor) originatedAtRate(cand *candidate) error {
-	if !originates(cand) {
+	if !cand.compared() {
 		return nil
 	}
 	return c.atRate(cand, "tls-originate-constant-rate", "tls-originate", overOriginate)
 }
 
 func (c *conductor) originatedStreams(cand *candidate) error {
-	if !originates(cand) {
+	if !cand.compared() {
 		return nil
 	}
 	_, err := c.faultless(cand, "tls-originate-http2", load{front: tlsFront, path: "/", conns: 8, streams: 16})
 	return err
-}
-
-func originates(cand *candidate) bool {
-	return cand.name == "fairlead" || cand.name == also || cand.name == "haproxy"
 }
 
 // bulk has answers of bulkSize, two at a time.

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -48,6 +49,17 @@ func (c *candidate) usage() (u usage, err error) {
 	}
 	u.mallocs, err = c.mallocs()
 	return u, err
+}
+
+// settled is the resident memory of a candidate that does nothing: those written in Go have collected garbage, which they do every two minutes
+// by themselves.
+func (c *candidate) settled() (int64, error) {
+	if c.mallocs != nil {
+		if _, err := readCount(c.port+1000, "/settle"); err != nil {
+			return 0, err
+		}
+	}
+	return process.Resident(c.pids...)
 }
 
 // plan is how a candidate is started.
@@ -175,7 +187,7 @@ func readCount(port int, path string) (uint64, error) {
 	return n, err
 }
 
-// serveMallocs lets the conductor read this process's allocation count, and collect garbage before memory is measured.
+// serveMallocs lets the conductor read this process's allocation count, and have it collect garbage before memory is measured.
 func serveMallocs(port string) {
 	n, err := strconv.Atoi(port)
 	if err != nil {
@@ -186,6 +198,10 @@ func serveMallocs(port string) {
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
 		fmt.Fprintln(rw, m.Mallocs)
+	})
+	mux.HandleFunc("/settle", func(rw http.ResponseWriter, _ *http.Request) {
+		debug.FreeOSMemory()
+		fmt.Fprintln(rw, 0)
 	})
 	addProfile(mux)
 	go func() { _ = http.ListenAndServe(fmt.Sprintf("127.0.0.1:%d", n+1000), mux) }()

@@ -67,6 +67,7 @@ func figureGoals() []report.Goal {
 		{Bench: "http1-post", Metric: allocations, Candidate: "fairlead", Limit: 0.05},
 		{Bench: "http2-unary", Metric: allocations, Candidate: "fairlead", Limit: 2},
 		{Bench: "grpc-unary", Metric: allocations, Candidate: "fairlead", Limit: 2},
+		{Bench: "idle-connections", Metric: memory, Candidate: "fairlead", Limit: 6 << 10},
 		{Bench: "idle-websockets", Metric: memory, Candidate: "fairlead", Limit: 8 << 10},
 	}
 }

@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"time"
-
-	"fairlead.dev/fairlead/bench/process"
 )
 
 const (
@@ -167,7 +165,11 @@ func (c *conductor) idling(cand *candidate, bench string, l load) error {
 	if cand.port == 0 {
 		return nil
 	}
-	before, err := process.Resident(cand.pids...)
+	// Programs and their buffers are in memory once they were used.
+	if _, err := (load{path: "/", conns: 8, duration: leastWarmUp}).run(); err != nil {
+		return err
+	}
+	before, err := cand.settled()
 	if err != nil {
 		return err
 	}
@@ -180,7 +182,7 @@ func (c *conductor) idling(cand *candidate, bench string, l load) error {
 		return err
 	}
 	defer closeAll()
-	after, err := process.Resident(cand.pids...)
+	after, err := cand.settled()
 	if err != nil {
 		return err
 	}

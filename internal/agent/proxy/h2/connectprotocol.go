@@ -8,12 +8,15 @@ func (s *Session) offered(u *serverConn, b *batch) {
 	if s.ours.EnableConnectProtocol || u == nil {
 		return
 	}
-	u.mu.Lock()
-	offers := u.peer.EnableConnectProtocol
-	u.mu.Unlock()
-	if offers {
+	if u.offersConnect() {
 		s.offer(b)
 	}
+}
+
+func (u *serverConn) offersConnect() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.peer.EnableConnectProtocol
 }
 
 // offerConnect offers extended CONNECT.

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/http2"
 	"fairlead.dev/fairlead/internal/agent/proxy/panics"
 	"fairlead.dev/fairlead/internal/agent/transport"
@@ -24,13 +25,15 @@ type serverConn struct {
 	account *podAccount // of the pod whose it is
 
 	// the reading goroutine's own
-	in     input
-	parser http2.Parser
-	dec    http2.Decoder
-	block  http2.Block
-	frame  http2.Frame
-	batch  batch
-	now    time.Time
+	in      input
+	parser  http2.Parser
+	dec     http2.Decoder
+	block   http2.Block
+	frame   http2.Frame
+	batch   batch
+	now     time.Time
+	grown   []holder // whose windows have grown, and that have something to send
+	widened bool     // the connection's window has
 
 	mu sync.Mutex
 	// guarded by mu
@@ -73,6 +76,7 @@ func newServerConn(d *Driver, c *upstream.Conn, pod string, p *policy.Pool, now 
 	u.in.init(c.Conn, &u.parser, d.HeadTimeout, u.frames)
 	u.out.init(c.Conn, &u.mu, u.resume)
 	u.out.panicked = d.Panicked
+	u.out.whenCut = func() { d.Flooded(drive.ServerSide, drive.FloodStalled) }
 	u.in.account, u.out.account = u.account, u.account
 	u.ping.start(u, p.PingInterval, p.PingTimeout, now)
 	b := append(u.out.buffer(), http2.Preface...)
@@ -84,6 +88,13 @@ func newServerConn(d *Driver, c *upstream.Conn, pod string, p *policy.Pool, now 
 	c.Attachment = u
 	c.CloseByUser()
 	return u
+}
+
+// touched has what was appended written.
+func (u *serverConn) touched(b *batch) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	b.add(&u.out)
 }
 
 // run reads until the connection ends.
@@ -142,13 +153,18 @@ func (u *serverConn) fail(err error) {
 	u.conn.Drain() // before the attempts are made anew
 	u.sayGoodbye(err)
 	u.now = time.Now()
-	for _, h := range all {
-		h.s.lost(h, u, err, u.now)
-	}
+	tell(all, func(h holder) { h.s.lost(h, u, err, u.now) })
 	if !errors.Is(err, transport.ErrInterrupted) { // else it is we who end it
 		u.leaves()
 	}
 	u.batch.flush()
+}
+
+// tell tells all who have held a stream what has become of it, even if one of them panics: nobody else would.
+func tell(all []holder, what func(holder)) {
+	for _, h := range all {
+		h.s.contained(func() { what(h) })
+	}
 }
 
 // stop has the connection carry nothing any more, and returns what it has carried.
@@ -176,6 +192,7 @@ func (u *serverConn) sayGoodbye(err error) {
 	switch {
 	case errors.As(err, &broken):
 		code, why = broken.Code, broken.Error()
+		u.driver.countFlood(drive.ServerSide, broken)
 	case !errors.Is(err, transport.ErrInterrupted):
 		return
 	}
@@ -206,6 +223,7 @@ func (u *serverConn) frames(b []byte) (used int, err error) {
 		n, need, err := u.parser.Next(b[used:], &u.frame)
 		used += n
 		if need > 0 {
+			u.sendGrown()
 			shrink(&u.block)
 			if u.parser.Memory() > keptBlock && u.account.overrun() {
 				return used, http2.ErrBlockTooLarge
@@ -230,6 +248,7 @@ func (u *serverConn) refuse(err error) error {
 	if !ok || broken.Scope == http2.OnConnection {
 		return err
 	}
+	u.driver.countFlood(drive.ServerSide, broken)
 	if h, ok := u.reset(u.frame.Stream, broken.Code); ok {
 		h.s.malformed(h, u, broken)
 	}

@@ -20,6 +20,7 @@ func (s *Session) frames(b []byte) (used int, err error) {
 		n, need, err := s.parser.Next(b[used:], &s.frame)
 		used += n
 		if need > 0 {
+			s.sendGrown()
 			shrink(&s.scratch)
 			if s.parser.Memory() > keptBlock && s.account.overrun() {
 				return used, http2.ErrBlockTooLarge
@@ -63,6 +64,7 @@ func (s *Session) refused(bad *http2.Error, x *stream) {
 		r.Method, r.Host, r.Path = x.head.Method(), x.head.Host(), x.head.Target()
 	}
 	s.driver.Malformed(r)
+	s.driver.countFlood(drive.ClientSide, bad)
 }
 
 func (s *Session) handle(f *http2.Frame) error {
@@ -151,11 +153,14 @@ func (s *Session) admit(x *stream, f *http2.Frame, bad error) (err error, opened
 		s.idleAgain()
 		return bad, false
 	}
+	if x.target(); x.governing != nil && x.head.CountForwards() {
+		s.answerForwards(x, f)
+		return nil, false
+	}
 	s.streams[f.Stream] = x
 	x.headSize = x.head.Memory()
 	s.heads += x.headSize
 	x.charge()
-	x.target()
 	x.begin(f.Stream, f.EndStream, &s.batch)
 	s.sayLeaving(&s.batch)
 	return nil, true
@@ -174,6 +179,24 @@ func (s *Session) tooLarge(x *stream, f *http2.Frame) {
 	x.send.Init(s.peer.InitialWindowSize)
 	s.reply(x, localReply{status: http.StatusRequestHeaderFieldsTooLarge, reason: "malformed_request"}, &s.batch)
 	s.idleAgain()
+}
+
+// answerForwards answers a request that must not be forwarded any more, as its final recipient (RFC 9110 section 7.6.2). It is no call: nothing
+// is sent, counted or limited.
+func (s *Session) answerForwards(x *stream, f *http2.Frame) {
+	x.id, x.ended = f.Stream, f.EndStream
+	x.send.Init(s.peer.InitialWindowSize)
+	p := &s.own
+	p.Reset()
+	p.AddStatus(http.StatusOK)
+	var content []byte
+	if string(x.head.Method()) == http.MethodTrace {
+		p.Add("content-type", "message/http")
+		content = x.head.AppendReflection(nil)
+	}
+	s.answer(x, p, content, &s.batch)
+	s.idleAgain()
+	s.sayLeaving(&s.batch)
 }
 
 // trailers takes in the end of a request.
@@ -208,7 +231,7 @@ func (s *Session) data(f *http2.Frame) error {
 	}
 	s.giveBack(f.Flow-uint32(owed), &s.batch)
 	if (kept > 0 || x.behind) && err == nil {
-		x.shed(&s.batch)
+		x.shed(drive.ServerSide, &s.batch)
 	}
 	return err
 }
@@ -273,7 +296,7 @@ func (s *Session) windowUpdate(f *http2.Frame) error {
 		if !s.send.Add(f.Increment) {
 			return http2.ErrWindowOverflow
 		}
-		s.unblock(&s.batch)
+		s.widened = true
 		return nil
 	}
 	x := s.streams[f.Stream]
@@ -283,8 +306,26 @@ func (s *Session) windowUpdate(f *http2.Frame) error {
 	if !x.send.Add(f.Increment) {
 		return http2.ErrStreamWindowOverflow
 	}
-	s.relayMore(x)
+	if x.phase == forwarding && !x.grown {
+		x.grown = true
+		s.grown = append(s.grown, x)
+	}
 	return nil
+}
+
+// sendGrown sends to the client as its windows have grown, once for all the WINDOW_UPDATEs that were read at once: who gives a window back bit
+// by bit is not sent a frame for each bit.
+func (s *Session) sendGrown() {
+	for i, x := range s.grown {
+		s.grown[i] = nil
+		x.grown = false
+		s.relayMore(x)
+	}
+	s.grown = s.grown[:0]
+	if s.widened {
+		s.widened = false
+		s.unblock(&s.batch)
+	}
 }
 
 // relayMore sends to a client whose window has grown.

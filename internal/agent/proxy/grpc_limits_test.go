@@ -163,8 +163,11 @@ func TestRule26_LocalAnswersOverGRPC(t *testing.T) {
 			w.dialer.refuse.Store(100)
 			unaryCall(w.t, w.clientRPC(), bound(w.t))
 		}, codes.Unavailable, "circuit_open"},
-		"the connections are used": {alone(func(p *policy.Pool) { p.MaxConnections, p.MaxPending = 1, 0 }), func(w *testProxy) { occupied(w, nil) },
-			codes.Unavailable, "pool_overflow"},
+		"the connections are used": {alone(func(p *policy.Pool) { p.MaxConnections, p.MaxPending = 1, 0 }), func(w *testProxy) {
+			kind := http2test.F("content-type", "application/grpc", "te", "trailers")
+			must(w.dialH2(http2test.Options{}).Post("up.example", "/grpc.testing.TestService/UnaryCall", make([]byte, 5), kind))(w.t)
+			w.waitFor(w.t, func() bool { return w.dialer.dials.Load() == 1 })
+		}, codes.Unavailable, "pool_overflow"},
 		"the call takes too long": {func(s *policy.Settings) { s.Timeouts.Overall = 20 * time.Millisecond }, nil, codes.DeadlineExceeded, "deadline"},
 	} {
 		t.Run(name, func(t *testing.T) {

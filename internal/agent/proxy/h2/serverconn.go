@@ -25,15 +25,13 @@ type serverConn struct {
 	account *podAccount // of the pod whose it is
 
 	// the reading goroutine's own
-	in      input
-	parser  http2.Parser
-	dec     http2.Decoder
-	block   http2.Block
-	frame   http2.Frame
-	batch   batch
-	now     time.Time
-	grown   []holder // whose windows have grown, and that have something to send
-	widened bool     // the connection's window has
+	in     input
+	parser http2.Parser
+	dec    http2.Decoder
+	block  http2.Block
+	frame  http2.Frame
+	batch  batch
+	now    time.Time
 
 	mu sync.Mutex
 	// guarded by mu
@@ -223,7 +221,6 @@ func (u *serverConn) frames(b []byte) (used int, err error) {
 		n, need, err := u.parser.Next(b[used:], &u.frame)
 		used += n
 		if need > 0 {
-			u.sendGrown()
 			shrink(&u.block)
 			if u.parser.Memory() > keptBlock && u.account.overrun() {
 				return used, http2.ErrBlockTooLarge

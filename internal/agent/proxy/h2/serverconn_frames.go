@@ -99,43 +99,38 @@ func (u *serverConn) leave(last uint32) []holder {
 	return u.take(func(id uint32) bool { return id > last })
 }
 
-// windowUpdate notes that a window has grown. What can be sent for that is sent behind the last frame that was read at once (see sendGrown).
 func (u *serverConn) windowUpdate(f *http2.Frame) error {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if f.Stream == 0 {
-		if !u.send.Add(f.Increment) {
-			return http2.ErrWindowOverflow
-		}
-		u.widened = true
-		return nil
+	h, stuck, err := u.windowGrown(f)
+	if err != nil {
+		return err
 	}
-	h, found := u.attempts[f.Stream]
-	if !found {
-		return nil
+	if stuck {
+		h.s.sendMore(h, u, u.now, &u.batch)
 	}
-	if !h.t.send.Add(f.Increment) {
-		return http2.ErrStreamWindowOverflow
-	}
-	if h.t.stuck {
-		h.t.stuck = false
-		u.grown, u.widened = append(u.grown, h), true // its turn may end before its window
+	if stuck || f.Stream == 0 {
+		u.retry(&u.batch) // a stream's turn may have ended before its window
 	}
 	return nil
 }
 
-// sendGrown has those send on whose windows have grown, once for all the WINDOW_UPDATEs that were read at once: who gives a window back bit by
-// bit is not sent a frame for each bit.
-func (u *serverConn) sendGrown() {
-	if len(u.grown) > 0 {
-		u.windowsGrown(u.grown, &u.batch)
-		clear(u.grown)
-		u.grown = u.grown[:0]
+// windowGrown takes in a WINDOW_UPDATE. stuck: the stream has had no window for what it has to send.
+func (u *serverConn) windowGrown(f *http2.Frame) (h holder, stuck bool, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if f.Stream == 0 {
+		if !u.send.Add(f.Increment) {
+			return holder{}, false, http2.ErrWindowOverflow
+		}
+		return holder{}, false, nil
 	}
-	if u.widened {
-		u.widened = false
-		u.retry(&u.batch)
+	h, found := u.attempts[f.Stream]
+	switch {
+	case !found:
+		return holder{}, false, nil
+	case !h.t.send.Add(f.Increment):
+		return holder{}, false, http2.ErrStreamWindowOverflow
 	}
+	return h, h.t.stuck, nil
 }
 
 // wait notes that an attempt has something to send that the connection does not take now. It expects the lock.

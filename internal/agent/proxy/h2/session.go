@@ -22,14 +22,12 @@ type Session struct {
 	client *drive.Client
 
 	// the reading goroutine's own
-	in      input
-	parser  http2.Parser
-	dec     http2.Decoder
-	frame   http2.Frame
-	batch   batch
-	prefix  []byte    // what was read of a connection that is not served here
-	grown   []*stream // whose windows have grown
-	widened bool      // the connection's window has
+	in     input
+	parser http2.Parser
+	dec    http2.Decoder
+	frame  http2.Frame
+	batch  batch
+	prefix []byte // what was read of a connection that is not served here
 
 	beside sync.WaitGroup // goroutines that serve the session beside its own
 

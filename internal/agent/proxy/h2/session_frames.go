@@ -20,7 +20,6 @@ func (s *Session) frames(b []byte) (used int, err error) {
 		n, need, err := s.parser.Next(b[used:], &s.frame)
 		used += n
 		if need > 0 {
-			s.sendGrown()
 			shrink(&s.scratch)
 			if s.parser.Memory() > keptBlock && s.account.overrun() {
 				return used, http2.ErrBlockTooLarge
@@ -296,7 +295,7 @@ func (s *Session) windowUpdate(f *http2.Frame) error {
 		if !s.send.Add(f.Increment) {
 			return http2.ErrWindowOverflow
 		}
-		s.widened = true
+		s.unblock(&s.batch)
 		return nil
 	}
 	x := s.streams[f.Stream]
@@ -306,26 +305,8 @@ func (s *Session) windowUpdate(f *http2.Frame) error {
 	if !x.send.Add(f.Increment) {
 		return http2.ErrStreamWindowOverflow
 	}
-	if x.phase == forwarding && !x.grown {
-		x.grown = true
-		s.grown = append(s.grown, x)
-	}
+	s.relayMore(x)
 	return nil
-}
-
-// sendGrown sends to the client as its windows have grown, once for all the WINDOW_UPDATEs that were read at once: who gives a window back bit
-// by bit is not sent a frame for each bit.
-func (s *Session) sendGrown() {
-	for i, x := range s.grown {
-		s.grown[i] = nil
-		x.grown = false
-		s.relayMore(x)
-	}
-	s.grown = s.grown[:0]
-	if s.widened {
-		s.widened = false
-		s.unblock(&s.batch)
-	}
 }
 
 // relayMore sends to a client whose window has grown.

@@ -78,7 +78,6 @@ type stream struct {
 	// the response
 	send    http2.SendWindow
 	blocked bool // it is among Session.blocked
-	grown   bool // it is among Session.grown
 	closed  bool // the client has its END_STREAM
 
 	action    call.Action // the attempt that is placed

@@ -23,8 +23,10 @@ const (
 	opaque
 	opaqueOpen
 	opaqueBytes
+	tunnelDuration
 	connections
 	waiting
+	limitWaiting
 	breakersOpen
 	breakersHalfOpen
 	breakersOpened
@@ -82,10 +84,15 @@ var catalogue = [familyCount]metric{
 		"Those of them that are open.", prometheus.GaugeValue, perPolicy},
 	opaqueBytes: {"fairlead_proxy_opaque_bytes_total",
 		"Bytes that those of them that have ended carried, by direction: sent to their servers or received from them.", prometheus.CounterValue, also("direction")},
+	tunnelDuration: {"fairlead_proxy_tunnel_duration_seconds",
+		"How long connections that were passed through, and tunnels that calls had become (WebSocket, CONNECT), were open, for those that have ended.",
+		histogram, perPolicy},
 	connections: {"fairlead_upstream_connections",
 		"Open connections to upstreams of all pods, by state: active or idle.", prometheus.GaugeValue, also("state")},
 	waiting: {"fairlead_upstream_waiting",
 		"Calls that wait for a connection.", prometheus.GaugeValue, perPolicy},
+	limitWaiting: {"fairlead_limit_waiting",
+		"Calls that wait for a rate limit, or for a place below a limit of concurrency.", prometheus.GaugeValue, perPolicy},
 	breakersOpen: {"fairlead_breaker_open",
 		"Circuit breakers that are open or half-open.", prometheus.GaugeValue, perPolicy},
 	breakersHalfOpen: {"fairlead_breaker_half_open",

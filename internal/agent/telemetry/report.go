@@ -16,6 +16,7 @@ type gauges struct {
 	breakers              breakerGauges
 	active, idle, waiting int
 	opened                uint64 // by breakers, in total
+	limited               int    // calls that wait for a limit
 }
 
 // readGauges reads the gauges.
@@ -41,6 +42,7 @@ func (m *Meter) readGauges(now time.Time) map[recorderKey]*gauges {
 		g.active += s.Pool.Active
 		g.idle += s.Pool.Idle
 		g.waiting += s.Pool.Waiting
+		g.limited += s.LimitWaiting
 		for _, b := range s.Breakers {
 			opens[destinationKey{k, s.Destination}] += b.Opened
 		}
@@ -200,7 +202,7 @@ func byKind(n *policy.Counts, k call.Kind) *uint64 {
 	case call.RateLimited:
 		return &n.RateLimited
 	case call.OK, call.ClientGone, call.ConnectFailed, call.Reset, call.RefusedStream, call.BadResponse, call.TLSFailed, call.ProxyRefused,
-		call.Internal, call.KindCount:
+		call.DNSFailed, call.Internal, call.KindCount:
 	}
 	return nil
 }

@@ -51,11 +51,11 @@ func (c *candidate) usage() (u usage, err error) {
 	return u, err
 }
 
-// settled is the resident memory of a candidate that does nothing: those written in Go have collected garbage, which they do every two minutes
+// idleMemory is the resident memory of a candidate that does nothing: those written in Go have collected garbage, which they do every two minutes
 // by themselves.
-func (c *candidate) settled() (int64, error) {
+func (c *candidate) idleMemory() (int64, error) {
 	if c.mallocs != nil {
-		if _, err := readCount(c.port+1000, "/settle"); err != nil {
+		if _, err := readCount(c.port+1000, "/collect"); err != nil {
 			return 0, err
 		}
 	}
@@ -199,7 +199,7 @@ func serveMallocs(port string) {
 		runtime.ReadMemStats(&m)
 		fmt.Fprintln(rw, m.Mallocs)
 	})
-	mux.HandleFunc("/settle", func(rw http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("/collect", func(rw http.ResponseWriter, _ *http.Request) {
 		debug.FreeOSMemory()
 		fmt.Fprintln(rw, 0)
 	})

@@ -169,7 +169,7 @@ func (c *conductor) idling(cand *candidate, bench string, l load) error {
 	if _, err := (load{path: "/", conns: 8, duration: leastWarmUp}).run(); err != nil {
 		return err
 	}
-	before, err := cand.settled()
+	before, err := cand.idleMemory()
 	if err != nil {
 		return err
 	}
@@ -182,7 +182,7 @@ func (c *conductor) idling(cand *candidate, bench string, l load) error {
 		return err
 	}
 	defer closeAll()
-	after, err := cand.settled()
+	after, err := cand.idleMemory()
 	if err != nil {
 		return err
 	}

@@ -245,7 +245,9 @@ func TestEveryFamilyIsCollected(t *testing.T) {
 	exercise(m.Recorder(payments, inventory))
 	m.Watch(Sources{
 		Replay: resilience.NewReplayMemory(1), Captures: func() CaptureState { return CaptureState{OlderConnections: []Older{{payments, 1}}} },
-		Stats: func(_ time.Time, f func(routes.Stats)) { f(routes.Stats{Policy: payments, Target: inventory}) },
+		Stats: func(_ time.Time, f func(routes.Stats)) {
+			f(routes.Stats{Policy: payments, Target: inventory, AttemptTimeout: time.Second})
+		},
 	})
 	for _, f := range catalogue {
 		if len(scrapeText(t, m, f.name)) == 0 {
@@ -271,6 +273,10 @@ func exercise(r routes.Recorder) {
 			}
 		}
 	}
+	r.CallDone(&routes.Exchange{Outcome: call.Outcome{Hedges: 2, HedgeWon: true}})
+	for f := range call.FallbackAnswerCount {
+		r.CallDone(&routes.Exchange{Outcome: call.Outcome{Fallback: f, Upstream: 503}})
+	}
 	r.TunnelEnded(time.Hour)
 	for status := -1; status <= 17; status++ { // 17 does not exist
 		r.CallDone(&routes.Exchange{GRPC: true, Outcome: call.Outcome{GRPCStatus: status}})
@@ -278,12 +284,14 @@ func exercise(r routes.Recorder) {
 }
 
 // maxSeries is what docs/metrics.md promises for one policy at one destination.
-const maxSeries = 199
+const maxSeries = 207
 
 func TestSeriesArePerPolicyNotPerTraffic(t *testing.T) {
 	m := testMeter()
 	exercise(m.Recorder(payments, inventory))
-	m.Watch(Sources{Stats: func(_ time.Time, f func(routes.Stats)) { f(routes.Stats{Policy: payments, Target: inventory}) }})
+	m.Watch(Sources{Stats: func(_ time.Time, f func(routes.Stats)) {
+		f(routes.Stats{Policy: payments, Target: inventory, AttemptTimeout: time.Second})
+	}})
 	n := 0
 	for _, line := range scrapeText(t, m, "fairlead_") {
 		if strings.Contains(line, `policy="shop/payments"`) {
@@ -297,8 +305,46 @@ func TestSeriesArePerPolicyNotPerTraffic(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(page), "at most 199 series") {
+	if !strings.Contains(string(page), "at most 207 series") {
 		t.Error("docs/metrics.md does not say how many series there are at most")
+	}
+}
+
+func TestHedgesAreCountedByWhatBecameOfThem(t *testing.T) {
+	m := testMeter()
+	r := m.Recorder(payments, inventory)
+	for _, o := range []call.Outcome{{}, {Hedges: 1}, {Hedges: 3, HedgeWon: true}, {Hedges: 1, HedgeWon: true}} {
+		r.CallDone(&routes.Exchange{Outcome: o})
+	}
+	for result, n := range map[string]int{"won": 2, "wasted": 3} {
+		want := fmt.Sprintf(`fairlead_proxy_hedges_total{policy="shop/payments",result=%q,target="service warehouse/inventory"} %d`, result, n)
+		if got := scrapeText(t, m, want); len(got) != 1 {
+			t.Errorf("no %s in %v", want, scrapeText(t, m, "fairlead_proxy_hedges"))
+		}
+	}
+}
+
+// A call that its fallback has answered is no better for the upstream, whatever its client gets.
+func TestCallsThatFellBackCountAsWhatTheyFailedBy(t *testing.T) {
+	m := testMeter()
+	r := m.Recorder(payments, inventory)
+	fell := func(kind call.Kind, d call.RetryDecision, upstream int) {
+		r.CallDone(&routes.Exchange{Outcome: call.Outcome{Kind: kind, Decision: d, Status: 200, Upstream: upstream, Fallback: call.FellBackOnResponse}})
+	}
+	fell(call.OK, call.Exhausted, 503)
+	fell(call.BreakerOpen, call.Refused, 0)
+	const id = `policy="shop/payments",`
+	for _, want := range []string{
+		`fairlead_proxy_requests_total{code="5xx",kind="ok",` + id + `target="service warehouse/inventory"} 1`,
+		`fairlead_proxy_requests_total{code="",kind="circuit_open",` + id + `target="service warehouse/inventory"} 1`,
+		`fairlead_proxy_fallbacks_total{answer="response",` + id + `target="service warehouse/inventory"} 2`,
+	} {
+		if got := scrapeText(t, m, want); len(got) != 1 {
+			t.Errorf("no %s in\n%s", want, strings.Join(scrapeText(t, m, "fairlead_proxy"), "\n"))
+		}
+	}
+	if c := m.Report().Traffic[0].Counts; c.Requests != 2 || c.Successes != 0 || c.BreakerRejected != 1 {
+		t.Errorf("reported as %+v", c)
 	}
 }
 

@@ -91,11 +91,11 @@ func TestRule26_LocalAnswersAreAsWritten(t *testing.T) {
 	} {
 		for version, ask := range map[string]asking{"HTTP/1.1": askHTTP1, "HTTP/2": askHTTP2} {
 			for method, uploads := range map[string]bool{"GET": false, "HEAD": false, "POST": true} {
+				if uploads && tc.reason == "per_try_timeout" {
+					continue // an attempt has no time while its client sends (rule 2)
+				}
 				t.Run(strings.Join([]string{name, version, method}, "/"), func(t *testing.T) {
 					t.Parallel()
-					if uploads && tc.reason == "per_try_timeout" {
-						t.Skip("an attempt has no time while its client sends (rule 2)")
-					}
 					server := unanswering
 					if tc.server != nil {
 						server = tc.server

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"net/netip"
 	"testing"
 	"time"
 
@@ -75,6 +74,7 @@ func TestRule05_ServersHearWhatIsLeft(t *testing.T) {
 	}
 }
 
+//overtls:originate,intercept
 func TestRule05_TheSmallerDeadlineEndsACall(t *testing.T) {
 	for name, tc := range map[string]struct {
 		client  time.Duration
@@ -110,6 +110,8 @@ func TestRule05_TheSmallerDeadlineEndsACall(t *testing.T) {
 }
 
 // A timeout that nobody can read is the server's to refuse, and one that has run out is answered at once.
+//
+//overtls:originate,intercept
 func TestRule05_OddTimeouts(t *testing.T) {
 	for value, want := range map[string]struct{ forwarded, reason string }{
 		"1x": {"1x", ""}, "123456789S": {"123456789S", ""}, "": {"", ""}, "0m": {"?", "deadline"}, "99999999H": {"*", ""},
@@ -125,7 +127,7 @@ func TestRule05_OddTimeouts(t *testing.T) {
 				_ = s.Headers(true, http2test.F(":status", "200", "content-type", "application/grpc", "grpc-status", "0"))
 			}})
 			w := build(t, up.Addr(), toRPC(nil))
-			c := http2test.Dial(t, netip.MustParseAddrPort(w.captured.Addr().String()), http2test.Options{})
+			c := w.dialH2(http2test.Options{})
 			s, err := c.Post("up.example", "/s/m", []byte{0, 0, 0, 0, 0}, http2test.F("content-type", "application/grpc", "grpc-timeout", value))
 			if err != nil {
 				t.Fatal(err)
@@ -244,7 +246,7 @@ func TestRule25_AClientsDeadlineDoesNotEndItsConnection(t *testing.T) {
 		_ = s.Headers(true, http2test.F(":status", "200", "content-type", "application/grpc", "grpc-status", "0"))
 	}})
 	w := build(t, up.Addr(), toRPC(nil))
-	c := http2test.Dial(t, netip.MustParseAddrPort(w.captured.Addr().String()), http2test.Options{})
+	c := w.dialH2(http2test.Options{})
 	for i, fields := range []http2test.Fields{http2test.F("grpc-timeout", "20m"), nil} {
 		s, err := c.Post("up.example", "/s/m", []byte{0, 0, 0, 0, 0}, append(http2test.F("content-type", "application/grpc"), fields...))
 		if err != nil {

@@ -22,6 +22,8 @@ import (
 )
 
 // A pod speaks TLS, with a certificate of the node's issuer, and so does the agent with the host, which it verifies: each call inside is governed.
+//
+//enforces:intercept to[].tls.mode
 func TestInterceptGovernsCallsInsideTLS(t *testing.T) {
 	large := bytes.Repeat([]byte("0123456789abcdef"), 40_000)
 	for name, tc := range map[string]struct {
@@ -141,6 +143,8 @@ func TestRule00_ClientsThatCannotBeInterceptedPass(t *testing.T) {
 }
 
 // A host that cannot be verified is not called, whatever the pod would have thought of it.
+//
+//enforces:intercept to[].tls.caBundleRef.name
 func TestInterceptVerifiesTheHost(t *testing.T) {
 	for name, tc := range map[string]struct {
 		change func(as twoCAs, c *tls.Config)

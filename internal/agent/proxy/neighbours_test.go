@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -57,10 +56,12 @@ func buildNeighbours(t *testing.T, d *failingDialer, b policy.Binding) *neighbou
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Install(&policy.Snapshot{
+	snapshot := &policy.Snapshot{
 		Workloads: map[string]*policy.Workload{pod: {UID: pod, Profile: "p"}, "other": {UID: "other", Profile: "p"}},
 		Profiles:  map[string]*policy.Profile{"p": {Name: "p", Bindings: governed(b)}},
-	})
+	}
+	over.complete(snapshot)
+	s.Install(snapshot)
 	n := &neighbours{t: t, up: serve(t, echo)}
 	if n.server, err = New(Options{Store: s, Events: &recordedEvents{notifier: ring, t: t}}); err != nil {
 		t.Fatal(err)
@@ -98,7 +99,7 @@ func (n *neighbours) dial(uid string) *client {
 	wg.Go(func() { n.server.ServeCaptured(uid, captured.(*net.TCPConn), n.up) })
 	n.t.Cleanup(func() { c.Close(); wg.Wait() })
 	_ = c.SetDeadline(time.Now().Add(patience))
-	return &client{t: n.t, TCPConn: c.(*net.TCPConn), r: bufio.NewReader(c)}
+	return newClient(n.t, c.(*net.TCPConn))
 }
 
 // What goes wrong on the node, or because a pod has ended, is no news of the upstream: it is not retried, and the breaker that the

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bufio"
 	"errors"
 	"io"
 	"math"
@@ -48,7 +47,7 @@ func (w *testProxy) reaches() (reached bool, attempts int64) {
 	case err == nil:
 		defer c.Close()
 		_ = c.SetDeadline(time.Now().Add(patience))
-		reached = (&client{t: w.t, TCPConn: c.(*net.TCPConn), r: bufio.NewReader(c)}).reached()
+		reached = newClient(w.t, c.(*net.TCPConn)).reached()
 	case !errors.Is(err, syscall.ECONNRESET): // it may be reset before it is known to be established
 		w.t.Fatal(err)
 	}

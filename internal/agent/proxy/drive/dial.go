@@ -10,6 +10,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/upstream"
+	"fairlead.dev/fairlead/internal/policy"
 )
 
 // Dialling is the making of a connection for a request that a pool has granted.
@@ -54,10 +55,14 @@ func (d *Dialling) limits() (end time.Time, late error) {
 
 // Dial makes the connection. Another address of its name may be faster, if the policy lets the call go there.
 func (d *Dialling) Dial(ctx context.Context) (upstream.Lease, error) {
-	if d.Request.Pinned && d.Route.HasName() && d.Plan.Settings.Retry.AvoidPreviousEndpoints {
-		return d.Pool.DialNamed(ctx, d.Request, d.Route.FindAddresses)
+	return dial(ctx, d.Pool, d.Request, d.Route, d.Plan.Settings)
+}
+
+func dial(ctx context.Context, pool *upstream.Pool, q *upstream.Request, r *routes.Route, s *policy.Settings) (upstream.Lease, error) {
+	if q.Pinned && r.HasName() && s.Retry.AvoidPreviousEndpoints {
+		return pool.DialNamed(ctx, q, r.FindAddresses)
 	}
-	return d.Pool.Dial(ctx, d.Request)
+	return pool.Dial(ctx, q)
 }
 
 // dial makes a new connection for an attempt that was placed. Without one, next says what follows.

@@ -55,8 +55,6 @@ func brokenConn() (*net.TCPConn, error) {
 }
 
 // Only bytes that the kernel accepted mean that a request was sent, whatever else is waited for.
-//
-//overtls:originate,intercept
 func TestRule07_AnUnsentPOSTIsRetriedWhateverIsTimed(t *testing.T) {
 	for name, limit := range map[string]func(*policy.Settings){
 		"nothing":        func(*policy.Settings) {},

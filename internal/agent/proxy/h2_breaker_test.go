@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/http2/http2test"
+	"fairlead.dev/fairlead/internal/agent/transport/tlslayer"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -134,10 +135,10 @@ func TestRule22_ABreakerIsSharedAsWrittenOverHTTP2(t *testing.T) {
 				b.ConsecutiveFailures, b.Sharing = 1, sharing
 			})))
 			n.up = serveH2(t, echoH2)
-			if head := getH2(t, http2test.Speak(t, n.dial("other"), http2test.Options{}), "/"); head.Get("fairlead-reason") == "" {
+			if head := getH2(t, http2test.Speak(t, n.dialFor("other", tlslayer.HTTP2), http2test.Options{}), "/"); head.Get("fairlead-reason") == "" {
 				t.Fatalf("the first pod got %v", head)
 			}
-			got := rejectedH2(t, http2test.Speak(t, n.dial(pod), http2test.Options{}), "/")
+			got := rejectedH2(t, http2test.Speak(t, n.dialFor(pod, tlslayer.HTTP2), http2test.Options{}), "/")
 			if got != (sharing == policy.ShareNode) {
 				t.Errorf("the other pod was rejected: %v", got)
 			}

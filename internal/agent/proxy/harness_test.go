@@ -84,17 +84,17 @@ func (w *testProxy) dial() *client {
 	_ = c.SetDeadline(time.Now().Add(patience))
 	end := c.LocalAddr().(*net.TCPAddr).AddrPort()
 	w.dialer.closed.Store(end, false)
-	own := newClient(w.t, c.(*net.TCPConn))
+	own := newClient(w.t, c.(*net.TCPConn), tlslayer.HTTP1)
 	own.closes = func() { w.dialer.closed.Store(end, true) }
 	w.t.Cleanup(func() { own.Close() })
 	return own
 }
 
-// newClient is a client on a connection.
-func newClient(t testing.TB, c *net.TCPConn) *client {
+// newClient is a client of a protocol on a connection.
+func newClient(t testing.TB, c *net.TCPConn, protocol string) *client {
 	t.Helper()
 	own := &client{t: t, stream: stream{TCPConn: c}, closes: func() {}}
-	own.put(must(over.secure(c, tlslayer.HTTP1))(t))
+	own.put(must(over.secure(c, protocol))(t))
 	own.r = bufio.NewReader(own)
 	return own
 }

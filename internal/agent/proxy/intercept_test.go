@@ -23,7 +23,7 @@ import (
 
 // A pod speaks TLS, with a certificate of the node's issuer, and so does the agent with the host, which it verifies: each call inside is governed.
 //
-//enforces:intercept to[].tls.mode
+//enforces:intercept to[].tls.mode to[].tls.caBundleRef.name
 func TestInterceptGovernsCallsInsideTLS(t *testing.T) {
 	large := bytes.Repeat([]byte("0123456789abcdef"), 40_000)
 	for name, tc := range map[string]struct {
@@ -143,8 +143,6 @@ func TestRule00_ClientsThatCannotBeInterceptedPass(t *testing.T) {
 }
 
 // A host that cannot be verified is not called, whatever the pod would have thought of it.
-//
-//enforces:intercept to[].tls.caBundleRef.name
 func TestInterceptVerifiesTheHost(t *testing.T) {
 	for name, tc := range map[string]struct {
 		change func(as twoCAs, c *tls.Config)

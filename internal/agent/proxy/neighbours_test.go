@@ -14,6 +14,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport"
+	"fairlead.dev/fairlead/internal/agent/transport/tlslayer"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -82,6 +83,12 @@ func buildNeighbours(t *testing.T, d *failingDialer, b policy.Binding) *neighbou
 // dial opens a connection of a pod.
 func (n *neighbours) dial(uid string) *client {
 	n.t.Helper()
+	return n.dialFor(uid, tlslayer.HTTP1)
+}
+
+// dialFor is dial for a protocol, which matters where there is TLS.
+func (n *neighbours) dialFor(uid, protocol string) *client {
+	n.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		n.t.Fatal(err)
@@ -99,7 +106,7 @@ func (n *neighbours) dial(uid string) *client {
 	wg.Go(func() { n.server.ServeCaptured(uid, captured.(*net.TCPConn), n.up) })
 	n.t.Cleanup(func() { c.Close(); wg.Wait() })
 	_ = c.SetDeadline(time.Now().Add(patience))
-	return newClient(n.t, c.(*net.TCPConn))
+	return newClient(n.t, c.(*net.TCPConn), protocol)
 }
 
 // What goes wrong on the node, or because a pod has ended, is no news of the upstream: it is not retried, and the breaker that the

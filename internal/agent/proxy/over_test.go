@@ -58,7 +58,7 @@ func (o *overTLS) init() {
 	http2test.Over = o.accept
 }
 
-// bindings returns bindings as they are installed: those that know nothing of TLS go over it.
+// bindings returns bindings as they are installed: those that know nothing of TLS go over it, and where the agent speaks TLS anyway pods may, too.
 func (o *overTLS) bindings(all []policy.Binding) []policy.Binding {
 	if o.mode == policy.TLSPassthrough {
 		return all
@@ -66,7 +66,10 @@ func (o *overTLS) bindings(all []policy.Binding) []policy.Binding {
 	out := make([]policy.Binding, len(all))
 	for i, b := range all {
 		opaque := b.To.Protocol == policy.ProtocolTCP || b.To.Protocol == policy.ProtocolTLS
-		if b.To.TLS.Mode == policy.TLSPassthrough && !opaque {
+		switch {
+		case b.To.TLS.Mode == policy.TLSOriginate && o.mode == policy.TLSIntercept:
+			b.To.TLS.Mode, b.To.TLS.Issuer = policy.TLSIntercept, policy.IssuerName
+		case b.To.TLS.Mode == policy.TLSPassthrough && !opaque:
 			b.To.TLS = policy.TLS{Mode: o.mode, Roots: o.roots.Name, ServerName: apiHost}
 			if o.mode == policy.TLSIntercept {
 				b.To.TLS.Issuer = policy.IssuerName
@@ -106,13 +109,17 @@ func (o *overTLS) accept(c net.Conn) net.Conn {
 	return tls.Server(c, o.server)
 }
 
-// secure is a client's side of a connection, for an application protocol.
+// secure is a client's side of a connection, for an application protocol. Where it matters tests of HTTP/1.1 call apiHost, and those of HTTP/2
+// another host.
 func (o *overTLS) secure(c net.Conn, protocol string) (net.Conn, error) {
 	if o.mode != policy.TLSIntercept {
 		return c, nil
 	}
 	config := o.client.Clone()
 	config.NextProtos = []string{protocol}
+	if protocol == tlslayer.HTTP2 {
+		config.ServerName = "up.example"
+	}
 	s := tls.Client(c, config)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

@@ -39,7 +39,7 @@ func destinationRules() []rule {
 		refuse:  []string{`to: [{any: {}, tls: {mode: Passthrough}}]`, `to: [{service: {name: a}, tls: {}}]`},
 		accept:  []string{`to: [{host: a.example, tls: {mode: Passthrough}}]`},
 	}, {
-		message: "tls.mode Originate and Intercept need protocol HTTP, HTTP2, GRPC, or Auto (Intercept)",
+		message: "tls.mode Originate needs protocol HTTP, HTTP2 or GRPC, and Intercept these or Auto",
 		refuse: []string{
 			`to: [{host: a.example, tls: {mode: Originate, caBundleRef: {kind: System}}}]`,
 			`to: [{host: a.example, protocol: Auto, tls: {mode: Originate, caBundleRef: {kind: System}}}]`,

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -106,12 +107,13 @@ func (l securedListener) Close() error {
 
 // secureServer puts TLS on a server's peer, if the kind has it.
 func (r *run) secureServer(p *peer) bool {
-	s, ok := r.securedServer(p.conn).(*tls.Conn)
-	if !ok {
+	if !r.kind.tls {
 		return true
 	}
 	p.await()
-	return p.secured(s, s.Handshake())
+	raw := &ending{Conn: p.conn}
+	s := r.securedServer(raw).(*tls.Conn)
+	return p.secured(raw, s, s.Handshake())
 }
 
 // secureClient is secureServer for the client's.
@@ -121,17 +123,18 @@ func (r *run) secureClient(p *peer) bool {
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, patience)
 	defer cancel()
-	s, err := r.securedClient(ctx, p.conn, r.kind.alpn)
-	return p.secured(s, err)
+	raw := &ending{Conn: p.conn}
+	s, err := r.securedClient(ctx, raw, r.kind.alpn)
+	return p.secured(raw, s, err)
 }
 
 // secured has the peer speak over TLS from now on.
-func (p *peer) secured(s *tls.Conn, err error) bool {
+func (p *peer) secured(raw *ending, s *tls.Conn, err error) bool {
 	if err != nil {
 		p.note("no handshake: %s", tlsError(err))
 		return false
 	}
-	p.tls, p.in = s, bufio.NewReaderSize(announced{s}, 64<<10)
+	p.tls, p.in = s, bufio.NewReaderSize(announced{s, raw}, 64<<10)
 	return true
 }
 
@@ -146,13 +149,31 @@ func (p *peer) out() io.Writer {
 // errCut is the end of a connection with TLS that was not announced.
 var errCut = errors.New("cut")
 
+// ending is a connection below TLS that notes its end: crypto/tls takes one at the end of a record for one that was announced.
+type ending struct {
+	net.Conn
+	ended atomic.Bool
+}
+
+// Read implements net.Conn.
+func (c *ending) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if errors.Is(err, io.EOF) {
+		c.ended.Store(true)
+	}
+	return n, err
+}
+
 // announced reads from a connection, and distinguishes how it ends.
-type announced struct{ *tls.Conn }
+type announced struct {
+	*tls.Conn
+	raw *ending
+}
 
 // Read implements io.Reader.
 func (c announced) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	if errors.Is(err, io.ErrUnexpectedEOF) {
+	if err != nil && c.raw.ended.Load() {
 		err = errCut
 	}
 	return n, err

@@ -112,7 +112,9 @@ const (
 	// RetryOnPerTryTimeout is an attempt that took longer than perTry or
 	// responseHeader.
 	RetryOnPerTryTimeout RetryCondition = "PerTryTimeout"
-	// RetryOnDNSFailure is a name that could not be resolved.
+	// RetryOnDNSFailure is the name of a proxy (to[].via) that could not be
+	// resolved, which is a ConnectFailure too. Pods resolve other names
+	// themselves, before they call.
 	RetryOnDNSFailure RetryCondition = "DNSFailure"
 	// RetryOnGatewayError is a response with status 502, 503 or 504.
 	RetryOnGatewayError RetryCondition = "GatewayError"

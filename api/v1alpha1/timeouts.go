@@ -28,18 +28,21 @@ type Timeouts struct {
 	ResponseHeader Duration `json:"responseHeader,omitempty"`
 
 	// idle bounds how long no byte may flow in either direction on an open
-	// exchange or tunnel, in every phase. Absent means no bound: peers that are
-	// gone are found by TCP keep-alive.
+	// exchange or tunnel, in every phase. In a tunnel (WebSocket, CONNECT, a
+	// connection that is passed through) each byte begins it anew, whichever
+	// side it is from: one side may be silent for as long as the other speaks,
+	// and pings inside the tunnel are bytes. Then both sides are reset. Absent
+	// means no bound: peers that are gone are found by TCP keep-alive.
 	// +optional
 	Idle Duration `json:"idle,omitempty"`
 
-	// read bounds the gap between bytes of a response. Absent means idle
-	// alone counts.
+	// read bounds the gap between bytes of a response; tunnels have none.
+	// Absent means idle alone counts.
 	// +optional
 	Read Duration `json:"read,omitempty"`
 
-	// write bounds how long sending the request may stall. Absent means idle
-	// alone counts.
+	// write bounds how long sending the request may stall; what goes through a
+	// tunnel is none. Absent means idle alone counts.
 	// +optional
 	Write Duration `json:"write,omitempty"`
 

@@ -106,12 +106,7 @@ func (a *Agent) newDataPlane() error {
 	a.meter = telemetry.New(telemetry.Options{Logger: a.opts.Log, AccessLog: a.accessLog})
 	lookups := dns.Options{Panicked: func(what any, stack []byte) { a.meter.Panicked("", what, stack) }}
 	a.names, a.proxies = dns.New(lookups), dns.New(lookups)
-	a.routes, err = routes.New(routes.Options{
-		Dialer:   func(uid string) upstream.Dialer { return a.capture.Dialer(uid) },
-		Node:     a.opts.Node,
-		Observer: a.meter,
-		Names:    a.names, ProxyNames: a.proxies,
-	})
+	a.routes, err = routes.New(a.routesOptions())
 	if err != nil {
 		return err
 	}
@@ -127,6 +122,16 @@ func (a *Agent) newDataPlane() error {
 		return err
 	}
 	return nil
+}
+
+// routesOptions are those of the routes. What pods call is looked up apart from the proxies: pods decide how many names they call.
+func (a *Agent) routesOptions() routes.Options {
+	return routes.Options{
+		Dialer:   func(uid string) upstream.Dialer { return a.capture.Dialer(uid) },
+		Node:     a.opts.Node,
+		Observer: a.meter,
+		Names:    a.names, ProxyNames: a.proxies,
+	}
 }
 
 // newConfigClient makes what receives policy.

@@ -144,5 +144,6 @@ timeouts: {maxDuration: 1s}
 			WithContext(ctx).Should(Equal("0"), "the server has noticed")
 		Eventually(func() int { return p.counted(ctx, "fairlead_proxy_opaque_open_connections", "brief") }).WithContext(ctx).Should(BeZero())
 		Expect(p.counted(ctx, "fairlead_proxy_opaque_connections_total", "brief")).To(Equal(1))
+		Expect(p.counted(ctx, "fairlead_proxy_tunnel_duration_seconds_bucket", "brief", `le="10"`)).To(Equal(1))
 	}, NodeTimeout(time.Minute))
 })

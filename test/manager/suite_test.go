@@ -38,13 +38,16 @@ const (
 	managerAccount = "system:serviceaccount:fairlead-system:fairlead-manager"
 )
 
-// suite is what the specs share.
-var suite struct {
+// cluster is an API server with fairlead's manager.
+type cluster struct {
 	env     *envtest.Environment
 	admin   client.WithWatch
 	manager *rest.Config // the manager's own credential
 	running *replica
 }
+
+// suite is what the specs share.
+var suite cluster
 
 func TestManager(t *testing.T) {
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
@@ -62,10 +65,15 @@ func TestManager(t *testing.T) {
 
 var _ = BeforeSuite(func(ctx SpecContext) {
 	log.SetLogger(logr.Discard())
-	suite.env = &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join(configDir, "crd")}, ErrorIfCRDPathMissing: true}
 	// ClusterTrustBundles are not served by default before Kubernetes 1.37.
-	suite.env.ControlPlane.GetAPIServer().Configure().
-		Append("runtime-config", "certificates.k8s.io/v1beta1=true").Append("feature-gates", "ClusterTrustBundle=true")
+	suite.start(ctx, "certificates.k8s.io/v1beta1=true", "ClusterTrustBundle=true")
+})
+
+// start starts it, with an API server that serves what runtimeConfig and featureGates say, besides the default.
+func (suite *cluster) start(ctx context.Context, runtimeConfig, featureGates string) {
+	GinkgoHelper()
+	suite.env = &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join(configDir, "crd")}, ErrorIfCRDPathMissing: true}
+	suite.env.ControlPlane.GetAPIServer().Configure().Append("runtime-config", runtimeConfig).Append("feature-gates", featureGates)
 	cfg, err := suite.env.Start()
 	Expect(err).NotTo(HaveOccurred())
 	scheme := runtime.NewScheme()
@@ -80,16 +88,19 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(err).NotTo(HaveOccurred())
 	suite.manager = user.Config()
 	suite.running = startReplica(ctx, false)
-})
+}
 
-var _ = AfterSuite(func() {
+var _ = AfterSuite(func() { suite.stop() })
+
+func (suite *cluster) stop() {
+	GinkgoHelper()
 	if suite.running != nil {
 		suite.running.stop()
 	}
 	if suite.env != nil {
 		Expect(suite.env.Stop()).To(Succeed())
 	}
-})
+}
 
 // create creates the objects of a file of config.
 func create(ctx context.Context, file string) {

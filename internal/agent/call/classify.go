@@ -64,6 +64,8 @@ func failureConditions(k Kind, unsent bool) policy.Conditions {
 	switch k {
 	case ConnectFailed, ConnectTimeout, TLSFailed, ProxyRefused: // of which the last two are never retried
 		return policy.Of(policy.ConnectFailure)
+	case DNSFailed: // nor could it be connected to
+		return policy.Of(policy.ConnectFailure, policy.DNSFailure)
 	case AttemptTimeout:
 		return policy.Of(policy.PerTryTimeout)
 	case RefusedStream:

@@ -12,7 +12,7 @@ import (
 
 func TestRule26_LocalAnswersToGRPC(t *testing.T) {
 	for k, want := range map[Kind]codes.Code{
-		ClientGone: codes.Canceled, ConnectFailed: codes.Unavailable, ConnectTimeout: codes.Unavailable, AttemptTimeout: codes.DeadlineExceeded,
+		ClientGone: codes.Canceled, ConnectFailed: codes.Unavailable, ConnectTimeout: codes.Unavailable, DNSFailed: codes.Unavailable, AttemptTimeout: codes.DeadlineExceeded,
 		Deadline: codes.DeadlineExceeded, Reset: codes.Unavailable, RefusedStream: codes.Unavailable, BadResponse: codes.Internal,
 		Overflow: codes.Unavailable, BreakerOpen: codes.Unavailable, RateLimited: codes.ResourceExhausted, Internal: codes.Internal,
 		KindCount: codes.Internal,

@@ -15,6 +15,8 @@ const (
 	ConnectFailed
 	// ConnectTimeout: timeouts.connect or timeouts.tlsHandshake passed.
 	ConnectTimeout
+	// DNSFailed: no address was found of the name that is to be connected to.
+	DNSFailed
 	// AttemptTimeout: timeouts.perTry or timeouts.responseHeader passed.
 	AttemptTimeout
 	// Deadline: timeouts.overall passed.
@@ -60,6 +62,7 @@ var kinds = [KindCount]struct {
 	ClientGone:     {name: "client_gone", grpc: grpcCancelled},
 	ConnectFailed:  {"connect_failure", "connect_failure", 502, grpcUnavailable},
 	ConnectTimeout: {"connect_timeout", "connect_failure", 502, grpcUnavailable},
+	DNSFailed:      {"dns", "dns", 502, grpcUnavailable},
 	AttemptTimeout: {"per_try_timeout", "per_try_timeout", 504, grpcDeadlineExceeded},
 	Deadline:       {"deadline", "deadline", 504, grpcDeadlineExceeded},
 	Reset:          {"reset", "reset", 502, grpcUnavailable},

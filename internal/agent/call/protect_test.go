@@ -274,7 +274,7 @@ func TestRule26_LocalAnswers(t *testing.T) {
 	}{
 		BreakerOpen: {503, "circuit_open"}, Overflow: {503, "pool_overflow"}, RateLimited: {429, "rate_limited"},
 		Deadline: {504, "deadline"}, AttemptTimeout: {504, "per_try_timeout"},
-		ConnectFailed: {502, "connect_failure"}, ConnectTimeout: {502, "connect_failure"},
+		ConnectFailed: {502, "connect_failure"}, ConnectTimeout: {502, "connect_failure"}, DNSFailed: {502, "dns"},
 		Reset: {502, "reset"}, RefusedStream: {502, "reset"}, BadResponse: {502, "protocol"}, ProxyRefused: {502, "proxy"}, TLSFailed: {502, "tls"},
 		Internal: {500, "internal"}, OK: {0, ""}, ClientGone: {0, ""},
 	}

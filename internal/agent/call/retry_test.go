@@ -305,3 +305,24 @@ func TestOverrides(t *testing.T) {
 		r.nextAttempt(r.head(t0, Response{Status: 200, GRPCStatus: 8}))
 	})
 }
+
+// A name that cannot be found is a cause of its own, and one of those for which nothing could be connected to; either asks for a retry, whatever
+// the method, since nothing was sent.
+func TestRule07_ANameThatCannotBeFoundIsRetried(t *testing.T) {
+	for name, tc := range map[string]struct {
+		on   policy.Conditions
+		want bool
+	}{
+		"DNSFailure": {policy.Of(policy.DNSFailure), true}, "ConnectFailure": {policy.Of(policy.ConnectFailure), true},
+		"neither": {policy.Of(policy.Reset, policy.ServerError, policy.PerTryTimeout), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, func(s *policy.Settings) { s.Retry.On = tc.on })
+			r.begin(Request{Method: Unsafe})
+			a := r.fails(at(ms), fault{Failure{Kind: DNSFailed}, false})
+			if retried := a.Do != Reject; retried != tc.want {
+				t.Errorf("retried: %v", retried)
+			}
+		})
+	}
+}

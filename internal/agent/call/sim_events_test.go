@@ -204,14 +204,14 @@ func (w *world) respond(s *simCall, now time.Time, id AttemptID) error {
 }
 
 func (w *world) failure(s *simCall, id AttemptID) Failure {
-	kinds := []Kind{ConnectFailed, ConnectTimeout, TLSFailed, ProxyRefused, Reset, Reset, Reset, RefusedStream, BadResponse, AttemptTimeout}
+	kinds := []Kind{ConnectFailed, ConnectTimeout, DNSFailed, TLSFailed, ProxyRefused, Reset, Reset, Reset, RefusedStream, BadResponse, AttemptTimeout}
 	t := &s.attempts[id]
 	if t.sent {
-		kinds = kinds[4:]
+		kinds = kinds[5:]
 	}
 	f := Failure{Kind: kinds[w.random.IntN(len(kinds))]}
 	switch f.Kind {
-	case ConnectFailed, ConnectTimeout, TLSFailed, ProxyRefused:
+	case ConnectFailed, ConnectTimeout, DNSFailed, TLSFailed, ProxyRefused:
 		return f
 	case RefusedStream:
 		f.PeerUnprocessed = true

@@ -32,6 +32,9 @@ func (p *podCapture) capture(g goal) error {
 		return failed(ReasonRules, err)
 	}
 	if !p.superseded {
+		if err := p.completeFamilies(g); err != nil {
+			return failed(ReasonRules, err)
+		}
 		p.restore()
 		p.inspect(g)
 	}
@@ -83,9 +86,20 @@ func (p *podCapture) listen() error {
 	return nil
 }
 
+// completeFamilies has connections redirected of a family that the pod did not have before. It expects the lease: no other agent has taken over.
+func (p *podCapture) completeFamilies(g goal) error {
+	if !p.listeners.complete(p.attached.ns) {
+		return nil
+	}
+	p.inspection.inspectAll() // what was open is older
+	p.installed = 0
+	_, err := p.install(g.spec.Redirect, g.changed)
+	return err
+}
+
 // wanted is what the mechanism is to do.
 func (p *podCapture) wanted(r intent.Redirect) mechanism.Intent {
-	return mechanism.Intent{Redirect: r, Port: p.listeners.port, IPv6: p.listeners.ipv6()}
+	return mechanism.Intent{Redirect: r, Port: p.listeners.port, IPv6: p.listeners.has(loopback6), NoIPv4: !p.listeners.has(loopback4)}
 }
 
 // install makes the kernel redirect. It is passive while another agent does so that came later: connections still reach this one

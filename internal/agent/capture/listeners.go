@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,14 +27,19 @@ const (
 var (
 	loopback4 = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	loopback6 = netip.IPv6Loopback()
+	loopbacks = [...]netip.Addr{loopback4, loopback6}
 )
 
-// listeners accept a pod's redirected connections on one port, of IPv4 and, where the pod has it, of IPv6.
+// listeners accept a pod's redirected connections on one port, of each family that the pod has.
 type listeners struct {
 	// immutable after listen
 	port     uint16
-	all      []listener
 	attached *attached // set before serve
+	accepted func(netip.AddrPort, *os.File)
+	failed   func(error)
+
+	// used by the podCapture's own goroutine alone
+	all []listener
 
 	wg sync.WaitGroup // the accept loops
 }
@@ -59,15 +65,33 @@ func listen(ns *netns.Namespace, port uint16) (*listeners, error) {
 
 func listenAt(ns *netns.Namespace, port uint16) (*listeners, error) {
 	l := &listeners{port: port}
-	if err := l.add(ns, loopback4); err != nil {
-		return nil, err
+	var lacks error
+	for _, addr := range loopbacks {
+		switch err := l.add(ns, addr); {
+		case err == nil:
+		case errors.Is(err, unix.EADDRNOTAVAIL), errors.Is(err, unix.EAFNOSUPPORT): // the pod has nothing of that family
+			lacks = err
+		default:
+			l.close()
+			return nil, err
+		}
 	}
-	err := l.add(ns, loopback6)
-	if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) && !errors.Is(err, unix.EAFNOSUPPORT) { // these say that the pod has no IPv6
-		l.close()
-		return nil, err
+	if len(l.all) == 0 {
+		return nil, lacks
 	}
 	return l, nil
+}
+
+// complete listens and serves in a family that the pod has only come to have since. It reports whether there is one.
+func (l *listeners) complete(ns *netns.Namespace) (more bool) {
+	for _, addr := range loopbacks {
+		if l.has(addr) || l.add(ns, addr) != nil {
+			continue
+		}
+		l.serveAt(l.all[len(l.all)-1])
+		more = true
+	}
+	return more
 }
 
 func (l *listeners) add(ns *netns.Namespace, addr netip.Addr) error {
@@ -83,7 +107,10 @@ func (l *listeners) add(ns *netns.Namespace, addr netip.Addr) error {
 	return err
 }
 
-func (l *listeners) ipv6() bool { return len(l.all) > 1 }
+// has reports whether there is a listener at an address.
+func (l *listeners) has(addr netip.Addr) bool {
+	return slices.ContainsFunc(l.all, func(at listener) bool { return at.at.Addr() == addr })
+}
 
 // isListener reports whether a connection was made to a listener on purpose rather than redirected to it.
 func (l *listeners) isListener(original netip.AddrPort) bool {
@@ -93,9 +120,14 @@ func (l *listeners) isListener(original netip.AddrPort) bool {
 // serve accepts until drain or close. It calls accepted with every connection and where it was accepted, and failed with every failure,
 // after which it pauses.
 func (l *listeners) serve(accepted func(netip.AddrPort, *os.File), failed func(error)) {
+	l.accepted, l.failed = accepted, failed
 	for _, listener := range l.all {
-		l.wg.Go(func() { acceptAll(listener, accepted, failed) })
+		l.serveAt(listener)
 	}
+}
+
+func (l *listeners) serveAt(at listener) {
+	l.wg.Go(func() { acceptAll(at, l.accepted, l.failed) })
 }
 
 func acceptAll(listener listener, accepted func(netip.AddrPort, *os.File), failed func(error)) {

@@ -12,7 +12,7 @@ import (
 // older lists the destinations of the pod's open connections that are older than what redirects them.
 func (p *podCapture) older(r intent.Redirect) ([]netip.AddrPort, error) {
 	o := &p.manager.options
-	return o.countOlder(p.attached.ns, o.Mark, p.listeners.ipv6(), r)
+	return o.countOlder(p.attached.ns, o.Mark, p.listeners.has(loopback6), r)
 }
 
 // olderConnections lists the destinations of the open connections in ns that r redirects and that are not redirected, once per connection:

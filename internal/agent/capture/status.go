@@ -18,7 +18,7 @@ type podStatus struct {
 func (p *podCapture) publishState(g goal, err error) {
 	next := podStatus{err: err, captured: g.mode == capturing && err == nil, superseded: p.superseded, findings: p.inspection.findings}
 	if l := p.listeners; l != nil {
-		next.port, next.ipv6 = l.port, l.ipv6()
+		next.port, next.ipv6 = l.port, l.has(loopback6)
 	}
 	if p.attached != nil {
 		next.id = p.attached.ns.ID()

@@ -1,10 +1,10 @@
 package proxy
 
 import (
+	"fairlead.dev/fairlead/internal/agent/panics"
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/h1"
 	"fairlead.dev/fairlead/internal/agent/proxy/h2"
-	"fairlead.dev/fairlead/internal/agent/proxy/panics"
 	"fairlead.dev/fairlead/internal/agent/proxy/route"
 )
 

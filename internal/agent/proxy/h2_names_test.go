@@ -46,7 +46,7 @@ func TestAProxyThatDoesNotConnectOverHTTP2(t *testing.T) {
 	for name, tc := range map[string]struct {
 		binding policy.Binding
 		reason  string
-	}{"refused": {through("up.example", forbidding, nil), "proxy"}, "no address": {unknown, "connect_failure"}} {
+	}{"refused": {through("up.example", forbidding, nil), "proxy"}, "no address": {unknown, "dns"}} {
 		t.Run(name, func(t *testing.T) {
 			w := build(t, netip.MustParseAddrPort(dead+":80"), tc.binding)
 			if r, _ := do(t, w.clientH2(), "GET", "/", ""); r.StatusCode != 502 || r.Header.Get("fairlead-reason") != tc.reason {

@@ -100,6 +100,8 @@ type fakeRecorder struct {
 	panicked atomic.Pointer[routes.Attempt]
 	// opaque is about connections that were passed through.
 	opaque struct{ opened, closed, sent, received atomic.Int64 }
+	// tunnels that have ended, and how long they had lasted in all.
+	tunnels, lasted atomic.Int64
 	// handshakes are those of pods whose TLS is intercepted.
 	handshakes [routes.HandshakeCount]atomic.Int64
 }
@@ -114,6 +116,12 @@ func (o *fakeRecorder) OpaqueClosed(sent, received int64) {
 	o.opaque.sent.Add(sent)
 	o.opaque.received.Add(received)
 	o.opaque.closed.Add(1)
+	o.notify()
+}
+
+func (o *fakeRecorder) TunnelEnded(lasted time.Duration) {
+	o.lasted.Add(int64(lasted))
+	o.tunnels.Add(1)
 	o.notify()
 }
 

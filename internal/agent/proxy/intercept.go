@@ -5,9 +5,9 @@ import (
 	"errors"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/panics"
 	"fairlead.dev/fairlead/internal/agent/proxy/detect"
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
-	"fairlead.dev/fairlead/internal/agent/proxy/panics"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport/tlslayer"
 )

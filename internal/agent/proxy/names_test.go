@@ -26,6 +26,8 @@ type fakeNames struct {
 	held chan struct{}
 	// passing: what is found holds for no time at all.
 	passing bool
+	// failing is how many look-ups more fail.
+	failing int
 }
 
 // Lookup implements routes.Names.
@@ -34,6 +36,10 @@ func (f *fakeNames) Lookup(ctx context.Context, name string) ([]netip.Addr, time
 	f.asked = append(f.asked, name)
 	addrs, ok := f.known[name]
 	slow, held, until := f.slow, f.held, time.Now()
+	if f.failing > 0 {
+		f.failing--
+		ok = false
+	}
 	if !f.passing {
 		until = until.Add(time.Hour)
 	}
@@ -79,6 +85,13 @@ func (f *fakeNames) pass() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.passing = true
+}
+
+// fail has the next look-ups fail.
+func (f *fakeNames) fail(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.failing = n
 }
 
 // hold has nobody answer before the barrier is opened.

@@ -7,8 +7,8 @@ import (
 	"net/netip"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/panics"
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
-	"fairlead.dev/fairlead/internal/agent/proxy/panics"
 	"fairlead.dev/fairlead/internal/agent/proxy/tunnel"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport"
@@ -142,19 +142,35 @@ func (c *connection) pass(s *tunnel.ServerConn, read []byte, unused bool) {
 	} else {
 		o.ToServer = bytes.Clone(read)
 	}
-	carried := tunnel.New(c.client.Conn, s.Conn, o)
-	c.tunnel = func() {
-		if !unused {
-			recorder.OpaqueOpened()
-		}
-		end, _ := carried.Run()                      // an error means that one side is gone already
-		if unused && end.ToServer+end.ToClient > 0 { // something was said on it after all
-			recorder.OpaqueOpened()
-			unused = false
-		}
-		if !unused {
-			recorder.OpaqueClosed(first+end.ToServer, end.ToClient)
-		}
-		s.Close()
+	p := &passed{carried: tunnel.New(c.client.Conn, s.Conn, o), server: s, recorder: recorder, first: first, unused: unused}
+	c.tunnel = p.run
+}
+
+// passed is a connection that is passed through.
+type passed struct {
+	carried  *tunnel.Tunnel
+	server   *tunnel.ServerConn
+	recorder routes.Recorder
+	first    int64 // bytes sent to the server before
+	unused   bool  // nothing has been said on it yet
+}
+
+func (p *passed) run() {
+	if !p.unused {
+		p.recorder.OpaqueOpened()
 	}
+	p.carried.Carry(p.ended)
+}
+
+// ended gives the connection's place back and counts it, if something was said on it.
+func (p *passed) ended(end tunnel.Result, lasted time.Duration) {
+	defer p.server.Close()
+	if p.unused {
+		if end.ToServer+end.ToClient == 0 {
+			return
+		}
+		p.recorder.OpaqueOpened()
+	}
+	p.recorder.OpaqueClosed(p.first+end.ToServer, end.ToClient)
+	p.recorder.TunnelEnded(lasted)
 }

@@ -26,6 +26,8 @@ type Recorder interface {
 	OpaqueOpened()
 	// OpaqueClosed reports its end, and how many bytes went to the server and came from it.
 	OpaqueClosed(sent, received int64)
+	// TunnelEnded reports how long a connection was open that was passed through and carried something, or a tunnel that a call had become.
+	TunnelEnded(lasted time.Duration)
 	// Handshake reports what has become of the TLS of a pod that is to be intercepted.
 	Handshake(h Handshake)
 }
@@ -84,6 +86,9 @@ func (Discard) OpaqueOpened() {}
 
 // OpaqueClosed implements Recorder.
 func (Discard) OpaqueClosed(int64, int64) {}
+
+// TunnelEnded implements Recorder.
+func (Discard) TunnelEnded(time.Duration) {}
 
 // Handshake implements Recorder.
 func (Discard) Handshake(Handshake) {}

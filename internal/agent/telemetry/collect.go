@@ -156,8 +156,15 @@ func (s *scrape) counts(k recorderKey, c *counts) {
 	s.put(opaqueOpen, float64(c.opaqueOpen()), id, k.target)
 	s.put(opaqueBytes, float64(c.sent), id, k.target, "sent")
 	s.put(opaqueBytes, float64(c.received), id, k.target, "received")
+	s.histograms(id, k.target, c)
+}
+
+func (s *scrape) histograms(id, target string, c *counts) {
 	n, buckets := exposed(&c.callTook)
-	s.to <- prometheus.MustNewConstHistogram(s.collector.descs[requestDuration], n, time.Duration(c.callNanos).Seconds(), buckets, id, k.target)
+	s.to <- prometheus.MustNewConstHistogram(s.collector.descs[requestDuration], n, time.Duration(c.callNanos).Seconds(), buckets, id, target)
 	n, buckets = exposed(&c.tryTook)
-	s.to <- prometheus.MustNewConstHistogram(s.collector.descs[tryDuration], n, time.Duration(c.tryNanos).Seconds(), buckets, id, k.target)
+	s.to <- prometheus.MustNewConstHistogram(s.collector.descs[tryDuration], n, time.Duration(c.tryNanos).Seconds(), buckets, id, target)
+	if n, buckets = cumulative(&c.tunnels); n > 0 {
+		s.to <- prometheus.MustNewConstHistogram(s.collector.descs[tunnelDuration], n, time.Duration(c.tunnelled).Seconds(), buckets, id, target)
+	}
 }

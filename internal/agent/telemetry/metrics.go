@@ -23,6 +23,7 @@ const (
 	opaque
 	opaqueOpen
 	opaqueBytes
+	tunnelDuration
 	connections
 	waiting
 	breakersOpen
@@ -81,6 +82,9 @@ var catalogue = [familyCount]metric{
 		"Those of them that are open.", prometheus.GaugeValue, perPolicy},
 	opaqueBytes: {"fairlead_proxy_opaque_bytes_total",
 		"Bytes that those of them that have ended carried, by direction: sent to their servers or received from them.", prometheus.CounterValue, also("direction")},
+	tunnelDuration: {"fairlead_proxy_tunnel_duration_seconds",
+		"How long connections that were passed through, and tunnels that calls had become (WebSocket, CONNECT), were open, for those that have ended.",
+		histogram, perPolicy},
 	connections: {"fairlead_upstream_connections",
 		"Open connections to upstreams of all pods, by state: active or idle.", prometheus.GaugeValue, also("state")},
 	waiting: {"fairlead_upstream_waiting",

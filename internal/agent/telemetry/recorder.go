@@ -53,6 +53,8 @@ type shard struct {
 	opaqueEnd atomic.Uint64
 	sent      atomic.Uint64 // by connections passed through that have ended, to their servers
 	received  atomic.Uint64 // and from them
+	tunnels   [len(lifetimes) + 1]atomic.Uint64
+	tunnelled atomic.Int64 // nanoseconds
 
 	handshakes [routes.HandshakeCount]atomic.Uint64
 
@@ -125,6 +127,13 @@ func (r *recorder) OpaqueClosed(sent, received int64) {
 	s.received.Add(uint64(max(received, 0)))
 }
 
+// TunnelEnded implements routes.Recorder.
+func (r *recorder) TunnelEnded(lasted time.Duration) {
+	s := r.shard()
+	s.tunnels[lifetime(lasted)].Add(1)
+	s.tunnelled.Add(int64(max(lasted, 0)))
+}
+
 // Handshake implements routes.Recorder.
 func (r *recorder) Handshake(h routes.Handshake) {
 	r.shard().handshakes[min(h, routes.HandshakeCount-1)].Add(1)
@@ -146,6 +155,8 @@ type counts struct {
 	opaqueEnd uint64
 	sent      uint64
 	received  uint64
+	tunnels   [len(lifetimes) + 1]uint64
+	tunnelled int64
 
 	handshakes [routes.HandshakeCount]uint64
 }
@@ -181,6 +192,8 @@ func (r *recorder) sum(c *counts) {
 		c.opaque += s.opaque.Load()
 		c.sent += s.sent.Load()
 		c.received += s.received.Load()
+		addAll(c.tunnels[:], s.tunnels[:])
+		c.tunnelled += s.tunnelled.Load()
 	}
 }
 
@@ -199,6 +212,9 @@ func (c *counts) events() uint64 {
 	n := c.opaque + c.opaqueEnd
 	for _, h := range c.handshakes {
 		n += h
+	}
+	for _, ended := range c.tunnels {
+		n += ended
 	}
 	for i := range c.tryTook {
 		n += c.tryTook[i]

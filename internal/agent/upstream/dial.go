@@ -20,6 +20,9 @@ func (p *Pool) Dial(ctx context.Context, r *Request) (Lease, error) {
 	k, security := p.connector(r)
 	began := time.Now()
 	sock, err := k.Connect(ctx, r.to.host.addr)
+	if err != nil {
+		sock, err = p.detour(ctx, r, &k, err)
+	}
 	return p.dialed(ctx, r, made{sock, security, err}, began)
 }
 
@@ -116,7 +119,8 @@ func FailureOf(err error) call.Kind {
 	case syscall.ETIMEDOUT:
 		return call.ConnectTimeout
 	case syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE, syscall.EPROTO,
-		syscall.EHOSTUNREACH, syscall.EHOSTDOWN, syscall.ENETUNREACH, syscall.ENONET:
+		syscall.EHOSTUNREACH, syscall.EHOSTDOWN, syscall.ENETUNREACH, syscall.ENONET,
+		syscall.EAFNOSUPPORT: // the last one: the node has no such family
 		return call.ConnectFailed
 	default: // EADDRNOTAVAIL (no ports left), EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, EACCES, ENETDOWN and the like
 		return call.Internal

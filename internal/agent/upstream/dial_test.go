@@ -28,6 +28,7 @@ func TestFailuresAreToldByTheirErrno(t *testing.T) {
 		call.ConnectFailed: {
 			syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE, syscall.EPROTO,
 			syscall.EHOSTUNREACH, syscall.EHOSTDOWN, syscall.ENETUNREACH, syscall.ENONET,
+			syscall.EAFNOSUPPORT,
 		},
 		call.ConnectTimeout: {syscall.ETIMEDOUT, context.DeadlineExceeded, os.ErrDeadlineExceeded},
 		call.ClientGone:     {context.Canceled, endedError{}},

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"fairlead.dev/fairlead/internal/agent/proxy/panics"
+	"fairlead.dev/fairlead/internal/agent/panics"
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
@@ -40,6 +40,9 @@ func (p *Pool) DialNamed(ctx context.Context, r *Request, find func(context.Cont
 			return p.dialed(ctx, r, made{other, security, nil}, began)
 		}
 		_ = other.Close()
+	}
+	if err != nil {
+		sock, err = p.detour(ctx, r, &k, err)
 	}
 	return p.dialed(ctx, r, made{sock, security, err}, began)
 }

@@ -125,7 +125,11 @@ func TestWarnings(t *testing.T) {
 		},
 		"a cause that nobody sees": {
 			give: `retry: {when: [ConnectFailure, DNSFailure]}`,
-			want: []string{"retry.when names DNSFailure, which is not seen here: pods resolve names themselves, before they call."},
+			want: []string{"retry.when names DNSFailure, which happens only where agents look up the name of a proxy (to[].via), and no destination here has one: pods resolve other names themselves, before they call."},
+		},
+		"a cause that nobody sees, in an override": {
+			give: `retry: {overrides: [{when: [DNSFailure], maxRetries: 1}]}`,
+			want: []string{"retry.when names DNSFailure, which happens only where agents look up the name of a proxy (to[].via), and no destination here has one: pods resolve other names themselves, before they call."},
 		},
 		"gRPC statuses of calls that nothing lets be repeated": {
 			give: `{retry: {grpcStatuses: [UNAVAILABLE]}, rules: [{name: r, match: [{methods: [GET]}], retry: {idempotency: {mode: SafeMethods}}}]}`,
@@ -153,6 +157,19 @@ func TestWarnings(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// Agents look up the names of proxies, so whoever names one may wait for the DNS; an address is none.
+func TestDNSFailuresOfProxiesAreSeen(t *testing.T) {
+	for proxy, warned := range map[string]bool{"proxy.corp.example:3128": false, "192.0.2.1:3128": true, "[2001:db8::1]:3128": true, "": true} {
+		src := &Source{Body: body(t, `retry: {when: [DNSFailure]}`), To: []v1alpha1.Destination{{Host: "a.example"}, {Host: "b.example"}}}
+		if proxy != "" {
+			src.To[1].Via = &v1alpha1.Via{Proxy: proxy}
+		}
+		if got := Warnings(src); len(got) > 0 != warned {
+			t.Errorf("by %q: %q", proxy, got)
+		}
 	}
 }
 

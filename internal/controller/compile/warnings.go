@@ -2,6 +2,7 @@ package compile
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -15,12 +16,13 @@ func Warnings(src *Source) []string {
 	if src.Body == nil {
 		return nil
 	}
-	warnings := append(blockWarnings("", src.Body), grpcWarnings(src.Body)...)
+	findsNames := src.findsNames()
+	warnings := append(blockWarnings("", src.Body, findsNames), grpcWarnings(src.Body)...)
 	for i := range src.Body.Rules {
 		r := &src.Body.Rules[i]
 		patched := *src.Body
 		patched.CallBlocks = patchedBlocks(src.Body.CallBlocks, r.CallBlocks)
-		for _, w := range blockWarnings("Rule "+r.Name+": ", &patched) {
+		for _, w := range blockWarnings("Rule "+r.Name+": ", &patched, findsNames) {
 			if !contained(warnings, strings.TrimPrefix(w, "Rule "+r.Name+": ")) {
 				warnings = append(warnings, w)
 			}
@@ -38,8 +40,17 @@ func contained(list []string, s string) bool {
 	return false
 }
 
-// blockWarnings returns those about one set of blocks.
-func blockWarnings(prefix string, body *v1alpha1.PolicyBody) []string {
+// findsNames reports whether calls to a destination take a name that agents look up: that of a proxy.
+func (s *Source) findsNames() bool {
+	return slices.ContainsFunc(s.To, func(d v1alpha1.Destination) bool {
+		t, problem := readVia(target{}, d.Via)
+		_, err := netip.ParseAddr(t.Via.Host)
+		return problem == nil && t.Via.Host != "" && err != nil
+	})
+}
+
+// blockWarnings returns those about one set of blocks. findsNames: agents look names up for the policy.
+func blockWarnings(prefix string, body *v1alpha1.PolicyBody, findsNames bool) []string {
 	s := settingsOf(body)
 	var warnings []string
 	warn := func(format string, args ...any) { warnings = append(warnings, prefix+fmt.Sprintf(format, args...)) }
@@ -54,8 +65,9 @@ func blockWarnings(prefix string, body *v1alpha1.PolicyBody) []string {
 	if body.Retry != nil && r.On.Has(policy.PerTryTimeout) && t.PerTry == 0 && t.ResponseHeader == 0 {
 		warn("retry.when names PerTryTimeout, which never happens without timeouts.perTry or timeouts.responseHeader.")
 	}
-	if body.Retry != nil && r.On.Has(policy.DNSFailure) {
-		warn("retry.when names DNSFailure, which is not seen here: pods resolve names themselves, before they call.")
+	if body.Retry != nil && namesDNSFailure(r) && !findsNames {
+		warn("retry.when names DNSFailure, which happens only where agents look up the name of a proxy (to[].via), and no destination here has " +
+			"one: pods resolve other names themselves, before they call.")
 	}
 	limited := s.Pool.MaxConnections > 0 || s.Pool.MaxConnectionsPerEndpoint > 0
 	if limited && t.Overall > 0 && s.Pool.MaxPending > 0 && s.Pool.PendingTimeout >= t.Overall {
@@ -90,6 +102,10 @@ func grpcWarnings(body *v1alpha1.PolicyBody) []string {
 	}
 	return []string{"retry.grpcStatuses never lead to a retry: gRPC calls are POST requests, which retry.idempotency.mode lets be repeated " +
 		"with Any or IdempotentOrKeyed alone. Set Any in a rule for the gRPC methods that bear it."}
+}
+
+func namesDNSFailure(r *policy.Retry) bool {
+	return r.On.Has(policy.DNSFailure) || slices.ContainsFunc(r.Overrides, func(o policy.RetryOverride) bool { return o.On.Has(policy.DNSFailure) })
 }
 
 func namesGRPCStatuses(r *policy.Retry) bool {

@@ -25,6 +25,7 @@ type values struct {
 	Ranges                   []netip.Prefix
 	Defaults                 []string
 	KubeletClientUser        string
+	DualStack                bool
 }
 
 // Options are what the host decides about a plan's files.
@@ -72,7 +73,15 @@ func (c *Cluster) writeNodeFiles(k int, v values) error {
 	if err := os.MkdirAll(cni, 0o755); err != nil {
 		return err
 	}
-	return render("cni.conflist", filepath.Join(cni, "10-pods.conflist"), v)
+	if err := render("cni.conflist", filepath.Join(cni, "10-pods.conflist"), v); err != nil || !c.Network.DualStack {
+		return err
+	}
+	// The same network, so that no address is given twice, for pods that are to have IPv6 alone.
+	v.Ranges, v.Defaults = v.Ranges[1:], v.Defaults[1:]
+	if err := os.MkdirAll(c.cniDir6(k), 0o755); err != nil {
+		return err
+	}
+	return render("cni.conflist", filepath.Join(c.cniDir6(k), "10-pods.conflist"), v)
 }
 
 // NodePatch tells the API server the pod ranges of node k, which no controller allocates here.
@@ -87,13 +96,16 @@ func (c *Cluster) NodePatch(k int) string {
 
 func (c *Cluster) cniDir(k int) string { return filepath.Join(c.nodeDir(k), "lib", "cni", "net.d") }
 
+// cniDir6 is that of the runtime handler of pods that have IPv6 alone.
+func (c *Cluster) cniDir6(k int) string { return filepath.Join(c.nodeDir(k), "lib", "cni", "ipv6.d") }
+
 func (c *Cluster) values(o Options) values {
 	v := values{
 		PauseImage: PauseImage, CoreDNSImage: CoreDNSImage,
 		CNIBin: o.CNIBin, Snapshotter: o.Snapshotter,
 		CAFile: c.caFile(), Domain: clusterDomain, DNS: c.Network.DNSService(),
 		Defaults:          []string{"0.0.0.0/0"},
-		KubeletClientUser: kubeletClientUser,
+		KubeletClientUser: kubeletClientUser, DualStack: c.Network.DualStack,
 	}
 	if c.Network.DualStack {
 		v.Defaults = append(v.Defaults, "::/0")

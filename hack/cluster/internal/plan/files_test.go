@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -104,6 +105,48 @@ func TestCredentials(t *testing.T) {
 	}
 	if _, err := server.Verify(x509.VerifyOptions{Roots: pool(t, c.path("pki", "etcd", "ca.crt"))}); err == nil {
 		t.Error("etcd's authority vouches for the API server")
+	}
+}
+
+// Pods may have IPv6 alone: of the same network, whose addresses are given once.
+func TestPodsMayHaveIPv6Alone(t *testing.T) {
+	c := writtenCluster(t)
+	var both, alone struct {
+		Name    string
+		Plugins []struct {
+			Type string
+			IPAM struct {
+				DataDir string
+				Ranges  [][]struct{ Subnet netip.Prefix }
+				Routes  []struct{ Dst netip.Prefix }
+			}
+		}
+	}
+	for dir, list := range map[string]any{c.cniDir(2): &both, c.cniDir6(2): &alone} {
+		b, err := os.ReadFile(filepath.Join(dir, "10-pods.conflist"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(b, list); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if alone.Name != both.Name || len(alone.Plugins) != len(both.Plugins) {
+		t.Errorf("%+v is not the network of %+v", alone, both)
+	}
+	for i, p := range alone.Plugins {
+		if p.Type != "ptp" {
+			continue
+		}
+		of := both.Plugins[i].IPAM
+		if p.IPAM.DataDir != of.DataDir || len(p.IPAM.Ranges) != 1 || p.IPAM.Ranges[0][0] != of.Ranges[1][0] || len(p.IPAM.Routes) != 1 || p.IPAM.Routes[0] != of.Routes[1] {
+			t.Errorf("%+v, of %+v", p.IPAM, of)
+		}
+	}
+	for file, want := range map[string]string{"containerd.toml": `cni_conf_dir = "/var/lib/cni/ipv6.d"`, "bootstrap.yaml": "handler: ipv6"} {
+		if b, err := os.ReadFile(c.config(file)); err != nil || !strings.Contains(string(b), want) {
+			t.Errorf("%s does not say %q, %v", file, want, err)
+		}
 	}
 }
 

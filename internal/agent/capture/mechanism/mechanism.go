@@ -44,9 +44,9 @@ type Heartbeat struct {
 // Intent is what is wanted in one namespace.
 type Intent struct {
 	Redirect intent.Redirect
-	// Port is where the agent listens on 127.0.0.1 and, if IPv6 is set, on ::1.
-	Port uint16
-	IPv6 bool
+	// Port is where the agent listens on 127.0.0.1, unless NoIPv4 is set, and on ::1, if IPv6 is set.
+	Port         uint16
+	IPv6, NoIPv4 bool
 }
 
 // Connection is a redirected connection as its caller sees it: where it comes from, and where it was on its way to.

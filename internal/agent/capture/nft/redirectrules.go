@@ -44,6 +44,9 @@ func (t *Table) rules(r intent.Redirect) []rule {
 	} else {
 		list = append(list, rule{comment: "the agent has no IPv6 here", match: familyIs(unix.NFPROTO_IPV6), then: goes})
 	}
+	if t.to.NoIPv4 {
+		list = append(list, rule{comment: "the agent has no IPv4 here", match: familyIs(unix.NFPROTO_IPV4), then: goes})
+	}
 	list = append(list, rule{comment: "the pod itself", match: isOwnAddress(), then: goes},
 		rule{comment: "bound to an interface", match: endsIn(unix.NFPROTO_IPV4, s.bound4), then: goes},
 		rule{comment: "bound to an interface", match: endsIn(unix.NFPROTO_IPV6, s.bound6), then: goes})

@@ -24,9 +24,11 @@ const (
 
 // listener is where connections are redirected to.
 type listener struct {
-	Port uint16
-	IPv6 bool
+	Port         uint16
+	IPv6, NoIPv4 bool
 }
+
+func listenerOf(want mechanism.Intent) listener { return listener{want.Port, want.IPv6, want.NoIPv4} }
 
 // Table is the nftables table of one network namespace. It is a mechanism.Attachment.
 //
@@ -66,7 +68,7 @@ func (t *Table) Found() (uint16, error) {
 // Install implements mechanism.Attachment, in one transaction. When nothing changes nothing is done. The first Install must be
 // followed by Renew.
 func (t *Table) Install(want mechanism.Intent) error {
-	if t.applied == nil || t.to != (listener{want.Port, want.IPv6}) {
+	if t.applied == nil || t.to != listenerOf(want) {
 		return t.TakeOver(want)
 	}
 	normal, err := want.Redirect.Normal()
@@ -83,13 +85,13 @@ func (t *Table) TakeOver(want mechanism.Intent) error {
 		return err
 	}
 	t.applied = nil // whatever happens it is written anew
-	t.to = listener{want.Port, want.IPv6}
+	t.to = listenerOf(want)
 	return t.record(t.takeOver(normal), normal)
 }
 
 // StopRedirect implements mechanism.Attachment. Connections that were redirected go on, because the kernel goes on tracking.
 func (t *Table) StopRedirect() error {
-	return t.Install(mechanism.Intent{Port: t.to.Port, IPv6: t.to.IPv6})
+	return t.Install(mechanism.Intent{Port: t.to.Port, IPv6: t.to.IPv6, NoIPv4: t.to.NoIPv4})
 }
 
 // Busy implements mechanism.Attachment: the kernel translates for whatever has the listener's port, until it has delivered everything.

@@ -29,7 +29,9 @@ type tableOptions struct {
 	Owner string
 	Port  uint16
 	IPv6  bool
-	Lease time.Duration
+	// NoIPv4: it does not listen there.
+	NoIPv4 bool
+	Lease  time.Duration
 }
 
 func options(owner string) tableOptions {
@@ -53,7 +55,7 @@ func open(t testing.TB, n *netnstest.Net, o tableOptions) *table {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = a.Close() })
-	return &table{Attachment: a, to: mechanism.Intent{Port: o.Port, IPv6: o.IPv6}}
+	return &table{Attachment: a, to: mechanism.Intent{Port: o.Port, IPv6: o.IPv6, NoIPv4: o.NoIPv4}}
 }
 
 func (t *table) wanted(r intent.Redirect) mechanism.Intent {
@@ -107,6 +109,7 @@ func TestGoldenRules(t *testing.T) {
 	for name, tc := range map[string]struct {
 		redirect intent.Redirect
 		noIPv6   bool
+		noIPv4   bool
 	}{
 		"nothing":  {},
 		"services": {redirect: intent.Redirect{Addrs: addrs("10.96.0.10:80", "10.244.1.7:8080", "[fd00::10]:80", "10.96.0.10:80")}},
@@ -118,6 +121,7 @@ func TestGoldenRules(t *testing.T) {
 		"quic to blocks": {redirect: intent.Redirect{All: true, FailClosed: true, RejectQUIC: intent.QUIC{
 			Blocks: []intent.Block{{Prefix: netip.MustParsePrefix("203.0.113.0/24"), Except: prefixes("203.0.113.7/32")}}}}},
 		"no IPv6": {redirect: intent.Redirect{Ports: []uint16{80}}, noIPv6: true},
+		"no IPv4": {redirect: intent.Redirect{Ports: []uint16{80}}, noIPv4: true},
 		"blocks": {redirect: intent.Redirect{Blocks: []intent.Block{
 			{Prefix: netip.MustParsePrefix("203.0.113.9/24"), Except: prefixes("203.0.113.7/32", "203.0.113.64/26"), Ports: []uint16{5432}},
 			{Prefix: netip.MustParsePrefix("2001:db8::/33"), Except: prefixes("2001:db8:1::/48"), Ports: []uint16{443, 80}},
@@ -128,7 +132,7 @@ func TestGoldenRules(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			n := netnstest.New(t, netnstest.Host(t))
 			o := options("golden")
-			o.IPv6 = !tc.noIPv6
+			o.IPv6, o.NoIPv4 = !tc.noIPv6, tc.noIPv4
 			table := open(t, n, o)
 			if err := table.Install(tc.redirect); err != nil {
 				t.Fatal(err)

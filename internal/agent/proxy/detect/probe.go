@@ -4,7 +4,7 @@ import (
 	"context"
 	"sync"
 
-	"fairlead.dev/fairlead/internal/agent/proxy/panics"
+	"fairlead.dev/fairlead/internal/agent/panics"
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 

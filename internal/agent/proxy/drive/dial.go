@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
-	"fairlead.dev/fairlead/internal/agent/proxy/panics"
+	"fairlead.dev/fairlead/internal/agent/panics"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/upstream"

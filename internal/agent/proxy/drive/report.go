@@ -74,8 +74,8 @@ func (r *Record) NotMade(now time.Time, to routes.Recorder, c *call.Call, u Unma
 // NoProxy reports an attempt for which no address of its proxy was found, and returns what the call decides.
 func (r *Record) NoProxy(now time.Time, to routes.Recorder, c *call.Call, a call.Action) call.Action {
 	c.Placed(now, a.Attempt, netip.AddrPort{})
-	r.Ended(to, routes.Attempt{Kind: call.ConnectFailed, Start: a.Start, Detail: routes.DetailProxyUnknown})
-	return c.AttemptFailed(now, a.Attempt, call.Failure{Kind: call.ConnectFailed})
+	r.Ended(to, routes.Attempt{Kind: call.DNSFailed, Start: a.Start, Detail: routes.DetailProxyUnknown})
+	return c.AttemptFailed(now, a.Attempt, call.Failure{Kind: call.DNSFailed})
 }
 
 // Done is a call that has ended.

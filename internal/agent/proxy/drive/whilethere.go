@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"fairlead.dev/fairlead/internal/agent/proxy/panics"
+	"fairlead.dev/fairlead/internal/agent/panics"
 )
 
 // WhileThere is a context for something that is done for a client and may take long: it ends at a time, and when the client has gone,

@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"fairlead.dev/fairlead/internal/agent/proxy/panics"
+	"fairlead.dev/fairlead/internal/agent/panics"
 )
 
 // A panic of looking at a client is for the goroutine that serves it: the context ends, and what was recovered is raised there.

@@ -292,9 +292,12 @@ func (x *exchange) tunnel(t *attempt, until time.Time) step {
 	t.in.reader.Close() // the session closes its own
 	t.Lease, t.in, server.Attachment = upstream.Lease{}, nil, nil
 	carried := tunnel.New(x.s.client.Conn, server.Conn.Conn, o)
+	recorder := x.Route.Recorder()
 	x.s.tunnel = func() {
-		_, _ = carried.Run() // an error means that one side is gone already
-		server.Release(time.Now(), false)
+		carried.Carry(func(_ tunnel.Result, lasted time.Duration) {
+			server.Release(time.Now(), false)
+			recorder.TunnelEnded(lasted)
+		})
 	}
 	return closeNow
 }

@@ -16,6 +16,11 @@ func (s *Session) offered(u *serverConn, b *batch) {
 	}
 }
 
+// isTunnel reports whether a stream, whose response is forwarded, has become a tunnel: what goes both ways is no request and no response any more.
+func (x *stream) isTunnel() bool {
+	return string(x.head.Method()) == "CONNECT" && x.answer.head.Status()/100 == 2
+}
+
 // offerConnect offers extended CONNECT.
 func (s *Session) offerConnect(b *batch) {
 	s.mu.Lock()

@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/panics"
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
-	"fairlead.dev/fairlead/internal/agent/proxy/panics"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )

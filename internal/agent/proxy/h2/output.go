@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"fairlead.dev/fairlead/internal/agent/proxy/panics"
+	"fairlead.dev/fairlead/internal/agent/panics"
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 

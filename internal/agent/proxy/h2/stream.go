@@ -243,6 +243,9 @@ func (x *stream) finish(b *batch) {
 		x.reportRPC(x.answer)
 		e := call.End{Truncated: x.truncated, ClientGone: x.Detail == routes.DetailClientLeft, GRPCStatus: x.answer.rpc.Status()}
 		x.call.Finished(s.now, x.answer.ID, e)
+		if x.isTunnel() {
+			x.recorder.TunnelEnded(s.now.Sub(x.started) - x.call.Outcome().Took)
+		}
 	}
 	if x.closed && x.ended {
 		s.flood.Completed()

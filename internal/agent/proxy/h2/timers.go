@@ -181,7 +181,7 @@ func (x *stream) deadline() time.Time {
 		if t.Idle > 0 {
 			end = drive.Earlier(end, x.moved.Add(t.Idle))
 		}
-		if t.Read > 0 && t.Read != t.Idle && !x.answer.ended {
+		if t.Read > 0 && t.Read != t.Idle && !x.answer.ended && !x.isTunnel() {
 			end = drive.Earlier(end, x.answered.Add(t.Read))
 		}
 		return end

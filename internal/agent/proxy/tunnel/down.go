@@ -13,6 +13,7 @@ const quiet = 20 * time.Millisecond
 
 // runDown passes on what the server sends, until that ends or it is quiet.
 func (t *Tunnel) runDown() {
+	defer t.recoverDown()
 	err := t.down.writePrefix()
 	if err == nil {
 		err = t.armDown()
@@ -59,9 +60,11 @@ func (t *Tunnel) resume() {
 	}
 }
 
-// downEnded says that nothing follows from the server.
+// downEnded says that nothing follows from the server. Only the first time counts.
 func (t *Tunnel) downEnded() {
-	t.downDone.Store(true)
+	if t.downDone.Swap(true) {
+		return
+	}
 	if t.upDone.Load() {
 		t.client.Wake() // out of awaitClose
 	}

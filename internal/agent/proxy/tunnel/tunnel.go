@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/panics"
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
@@ -55,8 +56,9 @@ type Tunnel struct {
 	end            atomic.Uint32
 	upDone         atomic.Bool
 	downDone       atomic.Bool
-	parked         atomic.Bool    // poller waits for the server
-	other          sync.WaitGroup // of down
+	parked         atomic.Bool                    // poller waits for the server
+	other          sync.WaitGroup                 // of down
+	panicked       atomic.Pointer[panics.Carrier] // what a helping goroutine has panicked with; nil: none has
 
 	watch sync.Mutex
 	// guarded by watch
@@ -75,20 +77,32 @@ func New(client, server *transport.Conn, o Options) *Tunnel {
 // Run passes bytes on until both sides have finished, one breaks, both idle, or Until has come, and closes the connections. Closing
 // one of them from outside, or interrupting the client's, ends it. Each side's end of stream is passed on as such (CloseWrite), a reset
 // as a reset; a server that vanishes counts as one when its connection's keep-alive says so (transport.KeepAlive). Deadlines that are
-// set on the connections are lifted.
+// set on the connections are lifted. It panics if what helps it has, after the connections were reset.
 //
 // Run needs one goroutine besides the caller's, which has ended when it returns; with a Poller, only while the server sends something.
 // Most of what a tunnel costs while it is idle are stacks, so what is on them while they wait is kept small.
 func (t *Tunnel) Run() (Result, error) {
 	err := t.begin()
 	if err == nil {
-		t.up.run()
+		t.runUp()
 		t.awaitClose()
 		t.other.Wait()
 		t.stopWatch()
 	}
 	t.close()
-	return Result{End: End(t.end.Load()), ToServer: t.up.bytes, ToClient: t.down.bytes}, err
+	t.raise()
+	return t.result(), err
+}
+
+func (t *Tunnel) result() Result {
+	return Result{End: End(t.end.Load()), ToServer: t.up.bytes, ToClient: t.down.bytes}
+}
+
+// Carry is Run, of which it does not matter why it could not begin. In the end, also if that is a panic, it calls ended.
+func (t *Tunnel) Carry(ended func(r Result, lasted time.Duration)) {
+	began := time.Now()
+	defer func() { ended(t.result(), time.Since(began)) }()
+	_, _ = t.Run()
 }
 
 // begin does what has left the stack when Run waits.
@@ -214,9 +228,20 @@ func (t *Tunnel) beginWatch() {
 	t.timer = time.AfterFunc(first, t.check)
 }
 
-// check closes a tunnel that is idle or has expired, or whose server has vanished, or comes back when that could be. It goes by what the kernel
-// knows: the data path pays nothing for it, and a stream in one direction keeps the tunnel alive.
+// check is called by the timer.
 func (t *Tunnel) check() {
+	defer func() {
+		if what := recover(); what != nil {
+			t.failed(what)
+			t.abort(Broken)
+		}
+	}()
+	t.watchOver()
+}
+
+// watchOver closes a tunnel that is idle or has expired, or whose server has vanished, or comes back when that could be. It goes by what the kernel
+// knows: the data path pays nothing for it, and a stream in one direction keeps the tunnel alive.
+func (t *Tunnel) watchOver() {
 	t.watch.Lock()
 	defer t.watch.Unlock()
 	if t.stopped {

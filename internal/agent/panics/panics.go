@@ -15,9 +15,12 @@ type Carrier struct {
 // Catch is deferred by the helping goroutine.
 func (c *Carrier) Catch() {
 	if what := recover(); what != nil {
-		c.what, c.stack = what, debug.Stack()
+		c.Hold(what)
 	}
 }
+
+// Hold takes over what the function that calls it has recovered.
+func (c *Carrier) Hold(recovered any) { c.what, c.stack = recovered, debug.Stack() }
 
 // Holds reports whether there was a panic.
 func (c *Carrier) Holds() bool { return c.what != nil }

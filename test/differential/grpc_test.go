@@ -128,6 +128,7 @@ func grpcScenarios() []scenario {
 			c.seen.note("client", "ends with %v", err)
 		}),
 		overRPC("deadline", func(c *rpcClient) {
+			c.unary(c.ctx, &rpc.SimpleRequest{}) // connecting is no part of the time
 			ctx, cancel := context.WithTimeout(c.asking("x-hang", "1"), 400*time.Millisecond)
 			defer cancel()
 			_, err := c.UnaryCall(ctx, &rpc.SimpleRequest{})

@@ -98,8 +98,8 @@ func alpnScenarios() []scenario {
 	}
 	both, h1, h2 := []string{"h2", "http/1.1"}, []string{"http/1.1"}, []string{"h2"}
 	return []scenario{
-		agree("both", both, both), agree("the-server-http1", both, h1), agree("the-server-h2", both, h2), agree("the-server-none", both, nil).but(toldHTTP1("client")),
-		agree("the-client-http1", h1, both), agree("the-client-h2", h2, both), agree("the-client-none", nil, both).but(toldHTTP1("server")), agree("neither", nil, nil),
+		agree("both", both, both), agree("the-server-http1", both, h1), agree("the-server-h2", both, h2), agree("the-server-none", both, nil).but(takenForHTTP1("client")),
+		agree("the-client-http1", h1, both), agree("the-client-h2", h2, both), agree("the-client-none", nil, both).but(takenForHTTP1("server")), agree("neither", nil, nil),
 	}
 }
 
@@ -142,8 +142,8 @@ var (
 	cutTLSIsReset = difference{id: cutIsReset.id, adjust: func(o *observation) {
 		o.replace("client", func(l string) string { return strings.Replace(l, "then cut", "then reset", 1) })
 	}}
-	// toldHTTP1: a side that says nothing by ALPN is taken to have said HTTP/1.1 to the other one.
-	toldHTTP1 = func(actor string) difference {
+	// takenForHTTP1: a side that says nothing by ALPN is taken to have said HTTP/1.1 to the other one.
+	takenForHTTP1 = func(actor string) difference {
 		return difference{id: "no-alpn-is-http-1.1", adjust: func(o *observation) {
 			o.replace(actor, func(l string) string { return strings.Replace(l, `agreed on ""`, `agreed on "http/1.1"`, 1) })
 		}}

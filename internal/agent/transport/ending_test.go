@@ -73,7 +73,7 @@ func testPeerEnding(t *testing.T, pair func(testing.TB) (*Conn, *net.TCPConn)) {
 func TestPeerEndingBehindALayerThatSaysGoodbye(t *testing.T) {
 	c, peer := pair(t)
 	l := newFakeLayer(c)
-	l.farewell = true
+	l.announces = true
 	c.Secure(l)
 	c.NoteEnding()
 	peer.Close()

@@ -22,8 +22,8 @@ type fakeLayer struct {
 	pending int    // how many bytes of the user's out holds
 	info    Info
 	left    atomic.Int32
-	// farewell: leaving sends something.
-	farewell bool
+	// announces: it says that it leaves.
+	announces bool
 }
 
 const (
@@ -61,7 +61,7 @@ func (f *fakeLayer) Peek(n int) ([]byte, error) {
 }
 
 func (f *fakeLayer) Leave() {
-	if f.left.Add(1); f.farewell {
+	if f.left.Add(1); f.announces {
 		_, _ = f.raw.TryWrite([]byte("bye"))
 	}
 }

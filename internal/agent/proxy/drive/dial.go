@@ -10,7 +10,6 @@ import (
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/upstream"
-	"fairlead.dev/fairlead/internal/policy"
 )
 
 // Dialling is the making of a connection for a request that a pool has granted.
@@ -55,11 +54,12 @@ func (d *Dialling) limits() (end time.Time, late error) {
 
 // Dial makes the connection. Another address of its name may be faster, if the policy lets the call go there.
 func (d *Dialling) Dial(ctx context.Context) (upstream.Lease, error) {
-	return dial(ctx, d.Pool, d.Request, d.Route, d.Plan.Settings)
+	return dial(ctx, d.Pool, d.Request, d.Route, d.Plan.Settings.Retry.AvoidPreviousEndpoints)
 }
 
-func dial(ctx context.Context, pool *upstream.Pool, q *upstream.Request, r *routes.Route, s *policy.Settings) (upstream.Lease, error) {
-	if q.Pinned && r.HasName() && s.Retry.AvoidPreviousEndpoints {
+// dial makes the connection of a request, to another address of its name if it may avoid its own and the other one is faster.
+func dial(ctx context.Context, pool *upstream.Pool, q *upstream.Request, r *routes.Route, avoid bool) (upstream.Lease, error) {
+	if avoid && q.Pinned && r.HasName() {
 		return pool.DialNamed(ctx, q, r.FindAddresses)
 	}
 	return pool.Dial(ctx, q)

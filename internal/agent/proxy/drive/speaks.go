@@ -26,7 +26,7 @@ func Speaks(ctx context.Context, r *routes.Route, client *Client, pinned bool) s
 			r.Pool.Cancel(time.Now(), &q)
 			return
 		}
-		if l, err := dial(ctx, r.Pool, &q, r, r.Base()); err == nil {
+		if l, err := dial(ctx, r.Pool, &q, r, r.Base().Retry.AvoidPreviousEndpoints); err == nil {
 			l.Release(time.Now(), l.Info().ALPN != tlslayer.HTTP2)
 		}
 	})

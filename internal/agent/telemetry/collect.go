@@ -118,6 +118,7 @@ func (s *scrape) gauges(k recorderKey, g *gauges) {
 	s.put(connections, float64(g.active), id, k.target, "active")
 	s.put(connections, float64(g.idle), id, k.target, "idle")
 	s.put(waiting, float64(g.waiting), id, k.target)
+	s.put(limitWaiting, float64(g.limited), id, k.target)
 	s.put(breakersOpen, float64(g.breakers.open+g.breakers.halfOpen), id, k.target)
 	s.put(breakersHalfOpen, float64(g.breakers.halfOpen), id, k.target)
 	s.put(breakersOpened, float64(g.opened), id, k.target)

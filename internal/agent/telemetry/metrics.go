@@ -26,6 +26,7 @@ const (
 	tunnelDuration
 	connections
 	waiting
+	limitWaiting
 	breakersOpen
 	breakersHalfOpen
 	breakersOpened
@@ -89,6 +90,8 @@ var catalogue = [familyCount]metric{
 		"Open connections to upstreams of all pods, by state: active or idle.", prometheus.GaugeValue, also("state")},
 	waiting: {"fairlead_upstream_waiting",
 		"Calls that wait for a connection.", prometheus.GaugeValue, perPolicy},
+	limitWaiting: {"fairlead_limit_waiting",
+		"Calls that wait for a rate limit, or for a place below a limit of concurrency.", prometheus.GaugeValue, perPolicy},
 	breakersOpen: {"fairlead_breaker_open",
 		"Circuit breakers that are open or half-open.", prometheus.GaugeValue, perPolicy},
 	breakersHalfOpen: {"fairlead_breaker_half_open",

@@ -5,7 +5,9 @@ import (
 	"strconv"
 
 	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/http2"
+	"fairlead.dev/fairlead/internal/agent/routes"
 )
 
 // localReply is an answer of the agent's own (rule 26).
@@ -27,10 +29,10 @@ func (x *stream) reject(b *batch) {
 		x.finish(b)
 		return
 	}
-	r := localReply{status: o.Status, reason: o.Kind.Reason()}
-	if o.Kind == call.RateLimited {
-		r.retryAfter = 1
+	if why := x.plan.Refusal(&o); why != routes.NoDetail {
+		x.Detail = why
 	}
+	r := localReply{status: o.Status, reason: o.Kind.Reason(), retryAfter: drive.RetryAfter(&o)}
 	if x.rpc.is {
 		x.rejectRPC(o, b)
 	} else {

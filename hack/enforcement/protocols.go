@@ -160,7 +160,7 @@ values and agents do not act on all of them, those are named on which they do.
 
 - **HTTP/1.1**, **HTTP/2** and **gRPC**: calls that pods make without TLS, found out or declared. gRPC is carried by HTTP/2; [grpc.md](grpc.md) says how its
   calls differ.
-- **TLS, Originate**: the same calls where the agent speaks TLS to the host. What acts is what acts on the protocol inside; [tls.md](tls.md).
+- **TLS, Originate**: the same calls where the agent speaks TLS to the host. What acts is what acts on the protocol inside, whose tests are run again there; [tls.md](tls.md).
 - **TLS, Intercept**: the same calls where pods speak TLS to the host and the agent ends it, with a certificate of its own, and speaks TLS to the host.
 - **TLS, Passthrough**: TLS that pods speak, which is passed through. Each connection is one call.
 - **TCP**: everything else, and what is declared to be ` + "`TCP`" + `. Each connection is one call, too.

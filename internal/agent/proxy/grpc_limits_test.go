@@ -171,7 +171,9 @@ func TestRule26_LocalAnswersOverGRPC(t *testing.T) {
 			if tc.reason == "reset" && over.mode != policy.TLSPassthrough { // so early that it ends the handshake
 				tc.reason = "connect_failure"
 			}
-			code, trailer := unaryCall(t, w.clientRPC(), t.Context()) // without a deadline, of which the server would hear
+			ctx, cancel := context.WithCancel(t.Context()) // without a deadline, of which the server would hear
+			defer time.AfterFunc(patience, cancel).Stop()
+			code, trailer := unaryCall(t, w.clientRPC(), ctx)
 			if code != tc.want || reasonOf(trailer) != tc.reason {
 				t.Errorf("%v, %v; want %v, %s", code, trailer, tc.want, tc.reason)
 			}

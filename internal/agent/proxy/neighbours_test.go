@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/proxy/http2/http2test"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/transport/tlslayer"
@@ -84,6 +85,12 @@ func buildNeighbours(t *testing.T, d *failingDialer, b policy.Binding) *neighbou
 func (n *neighbours) dial(uid string) *client {
 	n.t.Helper()
 	return n.dialFor(uid, tlslayer.HTTP1)
+}
+
+// dialH2 is dial for a client whose frames the test writes.
+func (n *neighbours) dialH2(uid string) *http2test.Conn {
+	n.t.Helper()
+	return http2test.Speak(n.t, n.dialFor(uid, tlslayer.HTTP2), http2test.Options{})
 }
 
 // dialFor is dial for a protocol, which matters where there is TLS.

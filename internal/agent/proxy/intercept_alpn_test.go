@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/http2/http2test"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -45,6 +46,12 @@ func serveHost(t testing.TB, config *tls.Config) *host {
 	wg.Go(func() { _ = s.ServeTLS(l, "", "") })
 	t.Cleanup(func() { _ = s.Close(); wg.Wait() })
 	return h
+}
+
+// active is how many connections to servers are in use.
+func (w *testProxy) active() (n int) {
+	w.store.Stats(time.Now(), func(s routes.Stats) { n += s.Pool.Active })
+	return n
 }
 
 // agreed connects as a client that offers protocols, calls the host, and returns what was agreed on and what the host was called in.
@@ -97,6 +104,7 @@ func TestRule00_TheHostChoosesTheProtocolInsideInterceptedTLS(t *testing.T) {
 				if want := "GET / " + tc.said + " host=api.example sni=api.example body=0"; alpn != tc.alpn || said != want {
 					t.Errorf("agreed on %q and got %q, want %q and %q", alpn, said, tc.alpn, want)
 				}
+				poll(t, func() bool { return w.active() == 0 }) // until the connection can serve another client
 			}
 			if n := w.dialer.dials.Load(); n != tc.dials {
 				t.Errorf("%d connections were made, want %d", n, tc.dials)

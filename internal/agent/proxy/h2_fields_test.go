@@ -218,6 +218,7 @@ func TestCallsFindTheirRuleOverHTTP2(t *testing.T) {
 // Where HTTP/2 is declared nothing else passes; found out, it does.
 //
 //enforces:http2 to[].protocol
+//notover:intercept what is inside TLS is agreed on before
 func TestWhatIsNoHTTP2IsRefusedWhereItIsDeclared(t *testing.T) {
 	var n atomic.Int64
 	b := toAnyH2(nil)

@@ -69,6 +69,8 @@ func TestGoAwayOfAClientLetsItsStreamsEnd(t *testing.T) {
 }
 
 // GOAWAY of a server with some of its streams above the last: those are made anew, and the others end where they are.
+//
+//overtls:originate,intercept
 func TestRule07_GoAwayPartsTheStreamsOfAServer(t *testing.T) {
 	const streams = 8
 	var mu sync.Mutex
@@ -109,6 +111,8 @@ func TestRule07_GoAwayPartsTheStreamsOfAServer(t *testing.T) {
 }
 
 // A second GOAWAY may lower the last stream (RFC 9113 section 6.8).
+//
+//overtls:originate,intercept
 func TestRule07_ASecondGoAwayCounts(t *testing.T) {
 	w, _ := scripted(t, toAnyH2(nil), func(n int, s *http2test.Stream) {
 		if n > 0 {

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc/codes"
 	rpc "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/metadata"
 	rpcstatus "google.golang.org/grpc/status"
 
 	"fairlead.dev/fairlead/internal/agent/call"
@@ -85,22 +86,25 @@ func TestRule05_TheSmallerDeadlineEndsACall(t *testing.T) {
 		"the client's": {50 * time.Millisecond, time.Hour, call.ClientGone},
 	} {
 		t.Run(name, func(t *testing.T) {
-			gone, answered := make(chan struct{}), make(chan struct{})
+			gone, answered := newBarrier(), make(chan struct{})
 			s := unaryServer(func(ctx context.Context, _ int) error {
 				<-ctx.Done()
-				close(gone)
+				gone.now()
 				<-answered // the server hears the same deadline, and its answer could be the first
 				return ctx.Err()
 			})
 			w := build(t, serveRPC(t, s), toRPC(func(s *policy.Settings) { s.Timeouts.Overall = tc.overall }))
-			ctx, cancel := context.WithTimeout(t.Context(), tc.client)
-			defer cancel()
-			code, trailer := unaryCall(t, w.clientRPC(), ctx)
+			code, trailer := codes.OK, metadata.MD(nil)
+			for d := tc.client; s.calls.Load() == 0; d *= 2 { // until the machine is fast enough for the call to reach the server
+				ctx, cancel := context.WithTimeout(t.Context(), d)
+				code, trailer = unaryCall(t, w.clientRPC(), ctx)
+				cancel()
+			}
 			close(answered)
 			if code != codes.DeadlineExceeded || tc.kind == call.Deadline && reasonOf(trailer) != "deadline" {
 				t.Errorf("%v, %v", code, trailer)
 			}
-			<-gone
+			<-gone.C
 			// A client's own timer and ours end the call at about the same time.
 			if o := w.seen.lastCall(t).Outcome; o.Kind != tc.kind && o.Kind != call.Deadline && o.GRPCStatus != int(codes.DeadlineExceeded) {
 				t.Errorf("%+v", o)
@@ -161,7 +165,16 @@ func TestRule26_LocalAnswersOverGRPC(t *testing.T) {
 		"nobody listens":            {nil, func(w *testProxy) { w.dialer.refuse.Store(100) }, codes.Unavailable, "connect_failure"},
 		"the connection is reset":   {nil, func(w *testProxy) { w.dialer.broken.Store(100) }, codes.Unavailable, "reset"},
 		"an attempt takes too long": {func(s *policy.Settings) { s.Timeouts.PerTry, s.Retry.MaxRetries = 20*time.Millisecond, 0 }, nil, codes.DeadlineExceeded, "per_try_timeout"},
-		"the call takes too long":   {func(s *policy.Settings) { s.Timeouts.Overall = 20 * time.Millisecond }, nil, codes.DeadlineExceeded, "deadline"},
+		"the circuit is open": {guarded(func(b *policy.Breaker) { b.ConsecutiveFailures = 1 }), func(w *testProxy) {
+			w.dialer.refuse.Store(100)
+			unaryCall(w.t, w.clientRPC(), bound(w.t))
+		}, codes.Unavailable, "circuit_open"},
+		"the connections are used": {alone(func(p *policy.Pool) { p.MaxConnections, p.MaxPending = 1, 0 }), func(w *testProxy) {
+			kind := http2test.F("content-type", "application/grpc", "te", "trailers")
+			must(w.dialH2(http2test.Options{}).Post("up.example", "/grpc.testing.TestService/UnaryCall", make([]byte, 5), kind))(w.t)
+			w.waitFor(w.t, func() bool { return w.dialer.dials.Load() == 1 })
+		}, codes.Unavailable, "pool_overflow"},
+		"the call takes too long": {func(s *policy.Settings) { s.Timeouts.Overall = 20 * time.Millisecond }, nil, codes.DeadlineExceeded, "deadline"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := build(t, serveRPC(t, silent), toRPC(tc.change))

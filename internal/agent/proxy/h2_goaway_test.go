@@ -18,7 +18,7 @@ func TestRule25_NoServersEndIsMissed(t *testing.T) {
 		Conn:   func(c *http2test.Conn) { _ = c.GoAway(1<<31-1, http2.ErrCodeNo) },
 		Stream: func(s *http2test.Stream) { _ = s.Respond(200, nil, nil) },
 	})
-	w := build(t, srv.Addr(), toAnyH2(func(s *policy.Settings) { s.Retry.MaxRetries = 10 }))
+	w := buildH2(t, srv.Addr(), toAnyH2(func(s *policy.Settings) { s.Retry.MaxRetries = 10 }))
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {

@@ -66,6 +66,13 @@ func do(t testing.TB, c *http.Client, method, path, body string) (*http.Response
 	return res, string(b)
 }
 
+// buildH2 is build for clients that speak at once: a slow machine is not to make the agent look whether the server speaks first, which would be a
+// connection more.
+func buildH2(t testing.TB, original netip.AddrPort, bindings ...policy.Binding) *testProxy {
+	t.Helper()
+	return buildWith(t, Options{sniffDelay: patience}, original, bindings...)
+}
+
 // toAnyH2 is toAny for what may speak either version.
 func toAnyH2(change func(*policy.Settings)) policy.Binding {
 	b := toAny(change)

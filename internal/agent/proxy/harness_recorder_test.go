@@ -135,9 +135,14 @@ func (o *fakeRecorder) Handshake(h routes.Handshake) { o.handshakes[h].Add(1); o
 
 func (o *fakeRecorder) OpaqueOpened() { o.opaque.opened.Add(1); o.notify() }
 
-func (o *fakeRecorder) OpaqueClosed(sent, received int64) {
+func (o *fakeRecorder) OpaqueMoved(sent, received int64) {
 	o.opaque.sent.Add(sent)
 	o.opaque.received.Add(received)
+	o.notify()
+}
+
+func (o *fakeRecorder) OpaqueClosed(sent, received int64) {
+	o.OpaqueMoved(sent, received)
 	o.opaque.closed.Add(1)
 	o.notify()
 }

@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"bytes"
-	"fmt"
 	"log/slog"
 	"net/http/httptest"
 	"os"

@@ -53,7 +53,7 @@ type shard struct {
 	cut       [codeClasses][call.RetryDecisionCount]atomic.Uint64
 	opaque    atomic.Uint64
 	opaqueEnd atomic.Uint64
-	sent      atomic.Uint64 // by connections passed through that have ended, to their servers
+	sent      atomic.Uint64 // by connections passed through, to their servers
 	received  atomic.Uint64 // and from them
 	tunnels   [len(lifetimes) + 1]atomic.Uint64
 	tunnelled atomic.Int64 // nanoseconds
@@ -148,10 +148,17 @@ func brokeOff(e *routes.Exchange) bool {
 // OpaqueOpened implements routes.Recorder.
 func (r *recorder) OpaqueOpened() { r.shard().opaque.Add(1) }
 
+// OpaqueMoved implements routes.Recorder.
+func (r *recorder) OpaqueMoved(sent, received int64) { r.shard().moved(sent, received) }
+
 // OpaqueClosed implements routes.Recorder.
 func (r *recorder) OpaqueClosed(sent, received int64) {
 	s := r.shard()
 	s.opaqueEnd.Add(1)
+	s.moved(sent, received)
+}
+
+func (s *shard) moved(sent, received int64) {
 	s.sent.Add(uint64(max(sent, 0)))
 	s.received.Add(uint64(max(received, 0)))
 }
@@ -242,7 +249,7 @@ func addAll(to []uint64, from []atomic.Uint64) {
 
 // events is how much has happened at all: it moves when anything was counted.
 func (c *counts) events() uint64 {
-	n := c.opaque + c.opaqueEnd
+	n := c.opaque + c.opaqueEnd + c.sent + c.received
 	for _, h := range c.handshakes {
 		n += h
 	}

@@ -141,7 +141,7 @@ func numberIn(message []byte, field protowire.Number) (uint64, error) {
 	return 0, fmt.Errorf("a message has no field %d", field)
 }
 
-// response is what the suite is told of a server that speaks a version of HTTP.
+// response is what the suite is sent about a server that speaks a version of HTTP.
 func (s *suiteServer) response(version, port uint64) []byte {
 	out := protowire.AppendTag(nil, hostField, protowire.BytesType)
 	out = protowire.AppendString(out, map[bool]string{true: http1Name, false: http2Name}[version == 1])

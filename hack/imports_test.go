@@ -25,6 +25,7 @@ var packages = map[string][]string{
 	"internal/controller/distribute":    {"internal/policy", "internal/wire/...", "internal/controller/distribute/..."},
 	"internal/controller/distribute/ca": {},
 	"internal/controller/egress":        {"internal/controller/distribute/ca"},
+	"internal/controller/shares":        {},
 	"internal/controller/references":    {"api/v1alpha1", "internal/controller/compile"},
 	"internal/controller":               {"api/v1alpha1", "internal/policy", "internal/controller/..."},
 	"internal/agent/resilience":         {"internal/policy"},

@@ -15,7 +15,7 @@ RACE ?=
 GO_TEST = $(if $(filter 1,$(RACE)),CGO_ENABLED=1 go test -race,go test) -count=1
 
 .PHONY: test
-test: verify lint vulncheck test-unit test-enforcement test-differential test-grpc test-cluster-tool test-fuzz e2e-local ## Run every test: verify, lint, vulnerabilities, unit, API, namespaces, enforced fields, direct beside governed, gRPC, cluster tool, fuzz, e2e.
+test: verify lint vulncheck test-unit test-side-by-side test-fuzz e2e-local ## Run every test: verify, lint, vulnerabilities, unit, API, namespaces, enforced fields, direct beside governed, gRPC, cluster tool, fuzz, e2e.
 	@echo "make test: everything passed"
 
 .PHONY: test-deps
@@ -24,9 +24,12 @@ test-deps: ## Install what the tests need (root on Debian), or say what is missi
 
 .PHONY: test-unit
 test-unit: test-peers ## Unit, property, envtest and namespace tests, with the race detector.
-	CGO_ENABLED=1 KUBEBUILDER_ASSETS="$$($(KUBE_ASSETS))" go test -race -count=1 -timeout 20m $(UNIT_PACKAGES)
-	@echo "once more without the race detector, which distorts what allocation and memory tests measure"
-	go test -count=1 -timeout 5m ./internal/agent/proxy/...
+	KUBEBUILDER_ASSETS="$$($(KUBE_ASSETS))" hack/unit.sh $(UNIT_PACKAGES)
+
+# Suites that wait most of their time, two at a time; each one's output comes when it has ended.
+.PHONY: test-side-by-side
+test-side-by-side: test-peers
+	+$(MAKE) -j2 --output-sync=target test-enforcement test-differential test-cluster-tool test-grpc
 
 .PHONY: test-peers
 test-peers: test-deps ## Install the clients and servers of other people's making that test-differential and e2e-local use.

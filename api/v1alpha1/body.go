@@ -64,7 +64,6 @@ type CallBlocks struct {
 	CircuitBreaker *CircuitBreaker `json:"circuitBreaker,omitempty"`
 
 	// rateLimit bounds how many calls start per time. Absent means no limit.
-	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	RateLimit *RateLimit `json:"rateLimit,omitempty"`
 

@@ -2,7 +2,7 @@ package v1alpha1
 
 // RateLimit bounds how many calls start per time, as a token bucket: in any time
 // t at most burst + requests × t / per calls start. Calls above it are rejected
-// (429, rate_limited, with Retry-After), or wait.
+// (429, rate_limited, with Retry-After), or wait. Retries do not count.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.mode) && self.mode == 'Disabled') || has(self.requests)",message="rateLimit needs requests, such as requests: 100 (or mode: Disabled)"
 // +kubebuilder:validation:XValidation:rule="!has(self.per) || !self.per.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$') || (duration(self.per) >= duration('10ms') && duration(self.per) <= duration('24h'))",fieldPath=".per",message="rateLimit.per must be from 10ms to 24h"
@@ -30,6 +30,8 @@ type RateLimit struct {
 	Burst *int32 `json:"burst,omitempty"`
 
 	// scope says whose calls count together. Defaults to Pod.
+	// Cluster is not enforced by this version: accepted and listed by
+	// PartiallyEnforced.
 	// +optional
 	Scope SharingScope `json:"scope,omitempty"`
 

@@ -62,6 +62,8 @@ var concerns = []struct {
 	{"circuitBreaker.failures.grpcStatuses", []string{grpc}},
 	{"circuitBreaker.open.jitterPercent", []string{http1, http2}}, // the breaker draws it itself, whatever is asked of it
 	{"circuitBreaker", []string{http1, http2, opaque}},
+	{"rateLimit.mode", []string{agent}}, // what is merged: agents know limits only
+	{"rateLimit", []string{http1, http2, grpc, opaque}},
 	{"loadBalancing", []string{http1, http2, opaque}},
 	{"rules[].match[].grpc", []string{grpc}},
 	{"rules[]", []string{http1, http2}},

@@ -48,6 +48,15 @@ func DefaultBreaker() Breaker {
 	}
 }
 
+// DefaultRateLimit returns a rate limit with every value but its requests, which a policy must choose, and its burst, which is as many.
+func DefaultRateLimit() RateLimit { return RateLimit{Per: time.Second, Scope: SharePod} }
+
+// DefaultConcurrency returns a limit of concurrency with every value but its maximum, which a policy must choose.
+func DefaultConcurrency() Concurrency { return Concurrency{Scope: SharePod} }
+
+// DefaultAdaptiveConcurrency returns the bounds of an adaptive limit that writes none.
+func DefaultAdaptiveConcurrency() AdaptiveConcurrency { return AdaptiveConcurrency{Min: 4, Max: 1000} }
+
 // DefaultErrorRate returns an error rate trigger that writes no value.
 func DefaultErrorRate() ErrorRate {
 	return ErrorRate{Percent: 50, MinimumRequests: 20, Window: 10 * time.Second}

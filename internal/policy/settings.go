@@ -7,7 +7,9 @@ type Settings struct {
 	Timeouts      Timeouts
 	Retry         Retry
 	Pool          Pool
-	Breaker       *Breaker // nil: off
+	Breaker       *Breaker     // nil: off
+	RateLimit     *RateLimit   // nil: off
+	Concurrency   *Concurrency // nil: off
 	LoadBalancing LoadBalancing
 	AccessLog     AccessLog
 }
@@ -203,6 +205,27 @@ type Breaker struct {
 	Sharing             Sharing
 }
 
+// RateLimit bounds how many calls start per time: in any time t at most Burst + Requests × t / Per.
+type RateLimit struct {
+	Requests int
+	Per      time.Duration
+	Burst    int
+	Scope    Sharing
+	MaxWait  time.Duration // 0: calls above the limit are rejected at once
+}
+
+// Concurrency bounds how many calls run at once.
+type Concurrency struct {
+	Max       int                  // unless Adaptive
+	Adaptive  *AdaptiveConcurrency // nil: off
+	MaxQueued int                  // 0: calls above the limit are rejected at once
+	MaxWait   time.Duration
+	Scope     Sharing
+}
+
+// AdaptiveConcurrency has the limit found from latency, within bounds.
+type AdaptiveConcurrency struct{ Min, Max int }
+
 // ErrorRate trips when Percent of at least MinimumRequests in Window failed.
 type ErrorRate struct {
 	Percent         int
@@ -227,10 +250,10 @@ const (
 	ScopeEndpoint
 )
 
-// Sharing says whose calls feed and obey a breaker.
+// Sharing says whose calls feed and obey a breaker, or count together for a limit.
 type Sharing uint8
 
-// The ways to share a breaker.
+// The ways to share.
 const (
 	ShareNode Sharing = iota
 	SharePod

@@ -129,9 +129,11 @@ type Rule struct {
 	Match []RequestMatch
 	// Settings is Base with the rule's patches applied, complete.
 	Settings Settings
-	// OwnBudget and OwnBreaker say that the rule patched that block, so it keeps state apart from the binding's.
-	OwnBudget  bool
-	OwnBreaker bool
+	// OwnBudget and the like say that the rule patched that block, so it keeps state apart from the binding's.
+	OwnBudget      bool
+	OwnBreaker     bool
+	OwnRateLimit   bool
+	OwnConcurrency bool
 }
 
 // PathMatch says how Path is compared.

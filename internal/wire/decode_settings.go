@@ -30,6 +30,8 @@ func (d *decoder) settings(m *pb.Settings) policy.Settings {
 		Breaker:       d.breaker(m.GetBreaker()),
 		LoadBalancing: dec[policy.LoadBalancing](d, loadBalancings, m.GetLoadBalancing()),
 		AccessLog:     dec[policy.AccessLog](d, accessLogs, m.GetAccessLog()),
+		RateLimit:     d.rateLimit(m.GetRateLimit()),
+		Concurrency:   d.concurrency(m.GetConcurrency()),
 	}
 }
 

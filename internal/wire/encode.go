@@ -109,6 +109,7 @@ func (e *translator) rule(r policy.Rule) *pb.Rule {
 	e.limit("matches", len(r.Match), maxList)
 	return &pb.Rule{
 		Name: r.Name, Match: each(r.Match, e.match), Settings: e.settings(&r.Settings), OwnBudget: r.OwnBudget, OwnBreaker: r.OwnBreaker,
+		OwnRateLimit: r.OwnRateLimit, OwnConcurrency: r.OwnConcurrency,
 	}
 }
 
@@ -137,6 +138,8 @@ func (e *translator) settings(s *policy.Settings) *pb.Settings {
 		Breaker:       e.breaker(s.Breaker),
 		LoadBalancing: enc(e, loadBalancings, s.LoadBalancing),
 		AccessLog:     enc(e, accessLogs, s.AccessLog),
+		RateLimit:     e.rateLimit(s.RateLimit),
+		Concurrency:   e.concurrency(s.Concurrency),
 	}
 }
 

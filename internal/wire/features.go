@@ -26,6 +26,10 @@ const (
 	FeatureQUIC Feature = 5
 	// FeatureVia: HTTP proxies through which hosts are called.
 	FeatureVia Feature = 6
+	// FeatureRateLimit: limits of calls per time.
+	FeatureRateLimit Feature = 7
+	// FeatureConcurrency: limits of calls at once.
+	FeatureConcurrency Feature = 8
 )
 
 // featureNumbers are the features as they travel. The table is never written to.
@@ -37,6 +41,8 @@ var featureNumbers = enum[pb.Feature]{
 	FeatureHTTP2:       pb.Feature_FEATURE_HTTP2,
 	FeatureQUIC:        pb.Feature_FEATURE_QUIC,
 	FeatureVia:         pb.Feature_FEATURE_VIA,
+	FeatureRateLimit:   pb.Feature_FEATURE_RATE_LIMIT,
+	FeatureConcurrency: pb.Feature_FEATURE_CONCURRENCY,
 }
 
 // String returns the name of f, as statuses and logs show it.
@@ -54,6 +60,10 @@ func (f Feature) String() string {
 		return "QUIC"
 	case FeatureVia:
 		return "Via"
+	case FeatureRateLimit:
+		return "RateLimit"
+	case FeatureConcurrency:
+		return "Concurrency"
 	default:
 		return "feature " + strconv.Itoa(int(f))
 	}

@@ -31,6 +31,10 @@ var requirements = []Requirement{
 	{Feature: FeatureHTTP2, Field: "fairlead.agent.v1.Pool.max_streams"},
 	{Feature: FeatureHTTP2, Field: "fairlead.agent.v1.Pool.ping_interval"},
 	{Feature: FeatureHTTP2, Field: "fairlead.agent.v1.Pool.ping_timeout"},
+	{Feature: FeatureRateLimit, Field: "fairlead.agent.v1.Settings.rate_limit"},
+	{Feature: FeatureRateLimit, Field: "fairlead.agent.v1.Rule.own_rate_limit"},
+	{Feature: FeatureConcurrency, Field: "fairlead.agent.v1.Settings.concurrency"},
+	{Feature: FeatureConcurrency, Field: "fairlead.agent.v1.Rule.own_concurrency"},
 	{
 		Feature: FeatureGRPCMatches, Field: "fairlead.agent.v1.RequestMatch.path_type",
 		Value: pb.PathMatch_PATH_MATCH_GRPC.Number(), Instead: pb.PathMatch_PATH_MATCH_EXACT.Number(),

@@ -69,9 +69,22 @@ func withinLaterField(part string) bool {
 	message := part[:strings.LastIndex(part, ".")]
 	later := func(q Requirement) bool {
 		fd := fieldNamed(q.Field)
-		return fd != nil && q.Value == 0 && fd.Message() != nil && string(fd.Message().FullName()) == message
+		return fd != nil && q.Value == 0 && fd.Message() != nil && holds(fd.Message(), message)
 	}
 	return slices.ContainsFunc(requirements, later)
+}
+
+// holds reports whether a message is the one of a name, or has one of it in it.
+func holds(m protoreflect.MessageDescriptor, name string) bool {
+	if string(m.FullName()) == name {
+		return true
+	}
+	for i := range m.Fields().Len() {
+		if in := m.Fields().Get(i).Message(); in != nil && holds(in, name) {
+			return true
+		}
+	}
+	return false
 }
 
 func fieldNamed(name protoreflect.FullName) protoreflect.FieldDescriptor {

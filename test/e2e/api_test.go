@@ -24,10 +24,10 @@ var _ = Describe("the API", func() {
 	)
 
 	It("says what it does not enforce yet", func(ctx context.Context) {
-		env.policy(ctx, "partial", healing+"rateLimit: {requests: 5, per: 1s}\n")
+		env.policy(ctx, "partial", healing+"rollout: {percent: 50}\n")
 		status, _, message, _ := condition(env.get(ctx, "partial"), "PartiallyEnforced")
 		Expect(status).To(Equal("True"))
-		Expect(message).To(ContainSubstring("rateLimit"))
+		Expect(message).To(ContainSubstring("rollout"))
 	}, NodeTimeout(time.Minute))
 
 	It("says which Service is missing, and heals when it appears", func(ctx context.Context) {

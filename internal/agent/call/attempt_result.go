@@ -221,7 +221,7 @@ func (c *Call) finish(now time.Time, kind Kind, d RetryDecision) {
 func (c *Call) record(now time.Time, kind Kind, d RetryDecision) {
 	c.outcome = Outcome{
 		Kind: kind, Cause: c.last, Decision: d, Status: kind.Status(), GRPCStatus: -1, Attempts: c.count, Took: now.Sub(c.started),
-		Unprocessed: !c.reached,
+		Unprocessed: !c.reached, Refusal: c.refusal,
 	}
 	switch {
 	case kind == OK:
@@ -259,9 +259,12 @@ func (c *Call) leave(now time.Time) {
 		return
 	}
 	o := &c.outcome
-	r := resilience.Result{Failed: o.Decision > Recovered || o.Truncated, GivenUp: o.Kind == ClientGone, Shard: c.shard}
+	r := resilience.Result{
+		Failed: o.Decision > Recovered || o.Truncated, GivenUp: o.Kind == ClientGone, Shard: c.shard,
+		Unstarted: c.count == 0, TimedOut: o.Cause == AttemptTimeout || o.Cause == Deadline,
+	}
 	if c.gates > 0 {
-		r.Took = c.offsetOf(now) - c.entered
+		r.Took = max(o.Took-c.entered, 0) // the response's body is the client's to take
 	}
 	if c.asked {
 		c.own.Gates[c.gates].Leave(now, &c.waiters[c.gates], r)

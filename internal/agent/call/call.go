@@ -79,6 +79,7 @@ type life struct {
 	shadowed bool // the shadow decides the same so far
 	diverged bool // it does no more: divergence is valid
 
+	refusal Refusal
 	outcome Outcome
 }
 

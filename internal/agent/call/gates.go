@@ -20,13 +20,14 @@ func (c *Call) enter(now time.Time) Action {
 			if !e.Until.IsZero() {
 				c.until = c.offsetOf(e.Until)
 			}
-			if !c.parked && c.deadline <= c.until { // as in rule 3: what does not fit is not waited for
-				return c.refuse(now, RateLimited)
+			passes := c.passes(&e)
+			if c.deadline <= passes { // as in rule 3: what does not fit is not waited for
+				return c.limited(now, passes-c.offsetOf(now))
 			}
 			return c.carryOn()
 		case resilience.Refuse:
 			c.asked = false
-			return c.refuse(now, RateLimited)
+			return c.limited(now, e.RetryAfter)
 		}
 	}
 	p, ok := c.admitted(now)
@@ -34,6 +35,23 @@ func (c *Call) enter(now time.Time) Action {
 		return c.refuse(now, BreakerOpen)
 	}
 	return c.start(p, Action{})
+}
+
+// passes is when a call that waits at a gate will pass it, as far as that is known. That which is not known is hoped for.
+func (c *Call) passes(e *resilience.Entry) offset {
+	switch {
+	case e.Verdict == resilience.Wait:
+		return c.until
+	case e.Expected.IsZero():
+		return 0
+	}
+	return c.offsetOf(e.Expected)
+}
+
+// limited ends a call that a gate does not let in, and would after a time.
+func (c *Call) limited(now time.Time, retryAfter time.Duration) Action {
+	c.refusal = Refusal{Gate: c.gates, RetryAfter: retryAfter}
+	return c.refuse(now, RateLimited)
 }
 
 // refuse ends a call that is not let in.

@@ -30,6 +30,11 @@ func waits(d time.Duration) resilience.Entry {
 	return resilience.Entry{Verdict: resilience.Wait, Until: at(d)}
 }
 
+// expects parks a call that will pass at a time if nothing changes.
+func expects(d time.Duration) resilience.Entry {
+	return resilience.Entry{Verdict: resilience.Park, Until: at(time.Second), Expected: at(d)}
+}
+
 func parks(d time.Duration) resilience.Entry {
 	return resilience.Entry{Verdict: resilience.Park, Until: at(d)}
 }
@@ -55,7 +60,8 @@ func TestRule24_AReservationIsWaitedFor(t *testing.T) {
 		t.Error("it has left before the response's body has ended")
 	}
 	r.finished(at(150*ms), End{GRPCStatus: -1})
-	if want := (resilience.Result{Took: 100 * ms, Shard: r.call.shard}); len(g.left) != 1 || g.left[0] != want {
+	// The response's body is for the client to take: the upstream was waited for until the head.
+	if want := (resilience.Result{Took: 10 * ms, Shard: r.call.shard}); len(g.left) != 1 || g.left[0] != want {
 		t.Errorf("left with %+v, want %+v", g.left, want)
 	}
 }
@@ -84,8 +90,12 @@ func TestRule24_NotLetIn(t *testing.T) {
 		"refused":                           {[]resilience.Entry{refuse}, nil, RateLimited, 0},
 		"refused after a wait":              {[]resilience.Entry{parks(ms), refuse}, func(r *rig) Action { return r.call.Timer(at(ms)) }, RateLimited, 0},
 		"a reservation beyond the deadline": {[]resilience.Entry{waits(10 * time.Second)}, nil, RateLimited, 1},
-		"parked to the deadline":            {[]resilience.Entry{parks(time.Hour)}, func(r *rig) Action { return r.call.Timer(at(10 * time.Second)) }, Deadline, 1},
-		"woken too late":                    {[]resilience.Entry{parks(time.Hour)}, func(r *rig) Action { return r.call.Woken(at(10 * time.Second)) }, Deadline, 1},
+		"a turn beyond the deadline":        {[]resilience.Entry{expects(10 * time.Second)}, nil, RateLimited, 1},
+		"a turn that is put off beyond it": {
+			[]resilience.Entry{expects(ms), expects(10 * time.Second)}, func(r *rig) Action { return r.call.Timer(at(time.Second)) }, RateLimited, 1,
+		},
+		"parked to the deadline": {[]resilience.Entry{parks(time.Hour)}, func(r *rig) Action { return r.call.Timer(at(10 * time.Second)) }, Deadline, 1},
+		"woken too late":         {[]resilience.Entry{parks(time.Hour)}, func(r *rig) Action { return r.call.Woken(at(10 * time.Second)) }, Deadline, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, g := gated(t, nil, tc.answers...)
@@ -109,6 +119,63 @@ func TestRule24_NotLetIn(t *testing.T) {
 	})
 }
 
+// A call that a gate refuses knows which one that was, and after how long it would let the call in.
+func TestRule26_ARefusedCallKnowsWhenItMayComeAgain(t *testing.T) {
+	for name, tc := range map[string]struct {
+		answers []resilience.Entry
+		want    time.Duration
+	}{
+		"as the gate says":             {[]resilience.Entry{{Verdict: resilience.Refuse, RetryAfter: 70 * ms}}, 70 * ms},
+		"when its turn would come":     {[]resilience.Entry{expects(20 * time.Second)}, 20 * time.Second},
+		"when its place was to be its": {[]resilience.Entry{waits(30 * time.Second)}, 30 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, _ := gated(t, nil, tc.answers...)
+			r.plan.Gates = append([]Gate{&fakeGate{answers: []resilience.Entry{passes}}}, r.plan.Gates...)
+			r.want(r.start(t0, Request{}), Reject)
+			if o := r.call.Outcome(); o.Refusal != (Refusal{Gate: 1, RetryAfter: tc.want}) {
+				t.Errorf("%+v", o.Refusal)
+			}
+			r.plan.Gates = nil
+			r.begin(Request{})
+			r.want(r.respond(0, 200), Forward)
+			if o := r.call.Outcome(); o.Refusal != (Refusal{}) {
+				t.Errorf("the next call has %+v", o.Refusal)
+			}
+		})
+	}
+}
+
+// What gates hear of a call says whether the upstream was asked, and whether time ended it.
+func TestGatesHearHowCallsEnd(t *testing.T) {
+	for name, tc := range map[string]struct {
+		then func(*rig)
+		want resilience.Result
+	}{
+		"refused behind the gate": {func(r *rig) {
+			r.call.LocalReject(at(5*ms), r.id, Overflow)
+		}, resilience.Result{Failed: true, Took: 5 * ms}},
+		"its time is up": {func(r *rig) {
+			r.placed(t0)
+			r.call.Timer(at(10 * time.Second))
+		}, resilience.Result{Failed: true, TimedOut: true, Took: 10 * time.Second}},
+		"its client leaves": {func(r *rig) {
+			r.placed(t0)
+			r.call.ClientGone(at(time.Second))
+		}, resilience.Result{Failed: true, GivenUp: true, Took: time.Second}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, g := gated(t, nil, passes)
+			r.want(r.start(t0, Request{}), StartAttempt)
+			tc.then(r)
+			tc.want.Shard = r.call.shard
+			if len(g.left) != 1 || g.left[0] != tc.want {
+				t.Errorf("left with %+v, want %+v", g.left, tc.want)
+			}
+		})
+	}
+}
+
 func TestRule24_GatesAreLeftBehindTheBreaker(t *testing.T) {
 	r, g := gated(t, breaking, passes)
 	second := &fakeGate{answers: []resilience.Entry{passes}}
@@ -119,7 +186,7 @@ func TestRule24_GatesAreLeftBehindTheBreaker(t *testing.T) {
 	}
 	r.want(r.start(t0, Request{}), Reject)
 	r.ended(BreakerOpen, Refused, 503, 0)
-	if len(g.left) != 1 || len(second.left) != 1 || !g.left[0].Failed {
+	if len(g.left) != 1 || len(second.left) != 1 || !g.left[0].Failed || !g.left[0].Unstarted {
 		t.Errorf("left with %+v and %+v", g.left, second.left)
 	}
 }

@@ -146,6 +146,16 @@ type Outcome struct {
 	Took time.Duration
 	// Truncated is End.Truncated; false before Finished.
 	Truncated bool
+	// Refusal says more where Kind is RateLimited.
+	Refusal Refusal
+}
+
+// Refusal is how a gate did not let a call in.
+type Refusal struct {
+	// Gate is its place among the plan's.
+	Gate int
+	// RetryAfter is after how long it would have, as far as that is known.
+	RetryAfter time.Duration
 }
 
 // Local reports whether the agent answers by itself; the fairlead-reason header is Kind.Reason() then.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/resilience"
+	"fairlead.dev/fairlead/internal/policy"
 )
 
 // simGate is a gate that finds out whether calls keep to the rules of gates.
@@ -26,8 +27,43 @@ func simGates(random *rand.Rand) []Gate {
 		places: 1 + random.IntN(8), longest: random.IntN(6), maxWait: time.Duration(random.IntN(100)) * ms,
 		inside: map[*resilience.Waiter]bool{},
 	}
-	return [][]Gate{{rate}, {places}, {rate, places}, {places, rate}}[random.IntN(4)]
+	real := simReal(random)
+	return [][]Gate{{rate}, {places}, {rate, places}, {places, rate}, {real[0]}, {real[1]}, real}[random.IntN(7)]
 }
+
+// simReal are the limits that calls have: a place, and then their turn.
+func simReal(random *rand.Rand) []Gate {
+	adaptive := &policy.AdaptiveConcurrency{Min: 1, Max: 1 + random.IntN(20)}
+	if random.IntN(2) == 0 {
+		adaptive = nil
+	}
+	longest := time.Duration(random.IntN(100)) * ms
+	places := resilience.NewConcurrency(policy.Concurrency{
+		Max: 1 + random.IntN(8), Adaptive: adaptive, MaxQueued: random.IntN(6), MaxWait: longest,
+	}, t0)
+	rate := resilience.NewRateLimit(policy.RateLimit{
+		Requests: 1 + random.IntN(1000), Per: time.Second, Burst: 1 + random.IntN(10), MaxWait: longest,
+	}, t0)
+	return []Gate{simPlacesReal{places.Gate(), places}, simRateReal{rate.Gate(), rate}}
+}
+
+type simPlacesReal struct {
+	*resilience.ConcurrencyGate
+	limit *resilience.Concurrency
+}
+
+func (g simPlacesReal) state() (int, error) {
+	s := g.limit.Status()
+	return s.Running + s.Waiting, nil
+}
+
+// simRateReal counts those who wait alone: it does not know who has passed.
+type simRateReal struct {
+	*resilience.RateGate
+	limit *resilience.RateLimit
+}
+
+func (g simRateReal) state() (int, error) { return g.limit.Waiting(), nil }
 
 // simRate is a rate limit: waits are reservations.
 type simRate struct {

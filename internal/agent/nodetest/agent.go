@@ -139,9 +139,10 @@ type events struct {
 	passed func(why proxy.Passed)
 }
 
-func (events) Opened()                 {}
-func (events) Closed()                 {}
-func (events) Malformed(drive.Refused) {}
+func (events) Opened()                         {}
+func (events) Closed()                         {}
+func (events) Malformed(drive.Refused)         {}
+func (events) Flooded(drive.Side, drive.Flood) {}
 
 func (e events) Passed(why proxy.Passed) {
 	if e.passed != nil {

@@ -154,6 +154,13 @@ var resets = map[string]func(*policy.Binding){
 	"circuitBreaker.halfOpen.successesToClose": breaker(func(b, d *policy.Breaker) { b.SuccessesToClose = d.SuccessesToClose }),
 	"circuitBreaker.sharing":                   breaker(func(b, d *policy.Breaker) { b.Sharing = d.Sharing }),
 
+	"rateLimit.requests": settings(func(s, _ *policy.Settings) { s.RateLimit = nil }), // the limit needs it
+	"rateLimit.per":      rateLimit(func(l, d *policy.RateLimit) { l.Per = d.Per }),
+	"rateLimit.burst":    rateLimit(func(l, _ *policy.RateLimit) { l.Burst = l.Requests }),
+	"rateLimit.scope":    rateLimit(func(l, d *policy.RateLimit) { l.Scope = d.Scope }),
+	"rateLimit.onLimit":  rateLimit(func(l, _ *policy.RateLimit) { l.MaxWait = 0 }), // which only Queue has
+	"rateLimit.maxWait":  rateLimit(func(l, d *policy.RateLimit) { l.MaxWait = d.MaxWait }),
+
 	"loadBalancing.policy": settings(func(s, d *policy.Settings) { s.LoadBalancing = d.LoadBalancing }),
 
 	"rules[].name":                 rules(func(r *policy.Rule) { r.Name = "" }),
@@ -240,6 +247,14 @@ func breaker(reset func(b, d *policy.Breaker)) func(*policy.Binding) {
 	})
 }
 
+func rateLimit(reset func(l, d *policy.RateLimit)) func(*policy.Binding) {
+	return settings(func(s, _ *policy.Settings) {
+		if d := policy.DefaultRateLimit(); s.RateLimit != nil {
+			reset(s.RateLimit, &d)
+		}
+	})
+}
+
 func errorRate(reset func(e, d *policy.ErrorRate)) func(*policy.Binding) {
 	return breaker(func(b, _ *policy.Breaker) {
 		if d := policy.DefaultErrorRate(); b.ErrorRate != nil {
@@ -303,11 +318,11 @@ func TestAFieldIsLeftOutAlone(t *testing.T) {
 	full.To.Via = policy.Via{Host: "x", Port: 1}
 	fill(reflect.ValueOf(&full.Base).Elem())
 	// What stands in for a field that is not written must be another value.
-	full.Base.Timeouts.Idle, full.Base.Retry.MaxRetries, full.Base.Breaker.OpenDuration = 1, 1, 1
+	full.Base.Timeouts.Idle, full.Base.Retry.MaxRetries, full.Base.Breaker.OpenDuration, full.Base.RateLimit.Burst = 1, 1, 1, 1
 	full.Rules = []policy.Rule{{Name: "r", Match: []policy.RequestMatch{
 		{Methods: []string{"X"}, PathType: policy.PathExact, Path: "/"}, {PathType: policy.PathGRPC, Path: "s/m"},
 	}}}
-	several := map[string]int{"to[].tls.mode": 6, "to[].via.proxy": 2, "circuitBreaker.slowCalls.threshold": 4, "rules[].match[].path.value": 2}
+	several := map[string]int{"to[].tls.mode": 6, "to[].via.proxy": 2, "circuitBreaker.slowCalls.threshold": 4, "rules[].match[].path.value": 2, "rateLimit.requests": 5}
 	for path := range resets {
 		changed := map[string]bool{}
 		after := leaves(reflect.ValueOf(withoutField(full, path)), "")

@@ -57,6 +57,9 @@ type Result struct {
 	Shard uint8
 	// Took is how long the upstream was waited for.
 	Took time.Duration
+	// Unstarted: a call that a gate let in was refused behind it, so that no attempt was made. TimedOut: one of the call's deadlines ended it.
+	// Of attempts neither is said.
+	Unstarted, TimedOut bool
 }
 
 // Status is what a Breaker tells of itself.

@@ -43,8 +43,8 @@ type settings struct {
 	name   string // of the rule; empty for the base
 	match  []requestMatch
 	values *policy.Settings
-	// ownBudget and ownBreaker: the rule keeps its own state.
-	ownBudget, ownBreaker bool
+	// ownBudget and the like: the rule keeps its own state.
+	ownBudget, ownBreaker, ownRateLimit, ownConcurrency bool
 }
 
 // ID is the policy under which the binding's traffic is reported.

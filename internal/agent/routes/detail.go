@@ -56,6 +56,10 @@ const (
 	DetailQueueFull    Detail = "queue full"
 	DetailQueueTimeout Detail = "connectionPool.pendingTimeout"
 
+	// Which limit let no more calls in.
+	DetailRateLimit   Detail = "rateLimit"
+	DetailConcurrency Detail = "concurrency"
+
 	// DetailMemory: the pod's connections held more of the agent's memory than those of any pod may.
 	DetailMemory Detail = "memory of the agent"
 	// DetailLocal: the agent lacked something of its own, such as a port or a descriptor.

@@ -107,7 +107,10 @@ func (n *installation) compileBinding(source *policy.Binding, destination *polic
 	}
 	for i := range source.Rules {
 		r := &source.Rules[i]
-		s := settings{name: r.Name, values: &r.Settings, ownBudget: r.OwnBudget, ownBreaker: r.OwnBreaker}
+		s := settings{
+			name: r.Name, values: &r.Settings, ownBudget: r.OwnBudget, ownBreaker: r.OwnBreaker,
+			ownRateLimit: r.OwnRateLimit, ownConcurrency: r.OwnConcurrency,
+		}
 		for j := range r.Match {
 			m, err := compileMatch(&r.Match[j])
 			if err != nil {

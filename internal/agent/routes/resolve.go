@@ -164,12 +164,16 @@ func (s *Table) newRoute(c *Candidate, e *entry, of versions) *Route {
 
 // plan makes a plan of a binding's settings. It expects the lock.
 func (e *entry) plan(b *Binding, of versions, i int, opaque bool) Plan {
-	return newPlan(b.at(i), call.Plan{
+	gates, names := e.state.gates(of, b, i, e.pod, opaque)
+	p := newPlan(b.at(i), call.Plan{
+		Gates:    gates,
 		Settings: b.at(i).values,
 		Breaker:  e.state.breaker(of, b, i, breakerKey{pod: e.pod, opaque: opaque}, rand.Float64),
 		Budget:   e.state.budget(of, b, i, opaque),
 		Random:   rand.Float64,
 	})
+	p.gateNames = names
+	return p
 }
 
 // opaquePlan makes what governs the connections of a route that are passed through.

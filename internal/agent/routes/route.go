@@ -31,6 +31,16 @@ type Plan struct {
 	// KeyHeader is the name of the idempotency key's field, and ResponseHeaders those that ask for a retry, in lower case.
 	KeyHeader       string
 	ResponseHeaders []policy.HeaderMatch
+
+	gateNames []Detail // of Gates
+}
+
+// Refusal names what did not let a call in, if that is how it ended.
+func (p *Plan) Refusal(o *call.Outcome) Detail {
+	if o.Kind != call.RateLimited || o.Refusal.Gate >= len(p.gateNames) {
+		return NoDetail
+	}
+	return p.gateNames[o.Refusal.Gate]
 }
 
 func newPlan(s *settings, p call.Plan) Plan {

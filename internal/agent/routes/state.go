@@ -26,6 +26,7 @@ type state struct {
 	proxy    upstream.Proxy    // through which they are made; nil: none
 	breakers map[breakerKey]*resilience.Breaker
 	budgets  map[budgetKey]*resilience.Budget
+	limits   limits
 }
 
 // breakerKey names a breaker of a state. pod is empty when the node's pods share. Connections that are passed through have breakers and budgets of
@@ -70,6 +71,7 @@ func newState(k stateKey, of versions) *state {
 	return &state{
 		key: k, cluster: upstream.NewCluster(of.hosts(k.destination)), security: of.security(nil, k), proxy: of.proxy(k.destination),
 		breakers: map[breakerKey]*resilience.Breaker{}, budgets: map[budgetKey]*resilience.Budget{},
+		limits: newLimits(),
 	}
 }
 
@@ -134,7 +136,7 @@ func (st *state) budget(versions versions, b *Binding, i int, opaque bool) *resi
 	return bu
 }
 
-// reconfigure puts new versions' breakers and budgets in force, and drops those of rules that are no more.
+// reconfigure puts new versions' breakers, budgets and limits in force, and drops those of rules that are no more.
 func (st *state) reconfigure(versions versions) {
 	for k, br := range st.breakers {
 		cfg, limit := versions.breaker(k.rule)
@@ -152,10 +154,12 @@ func (st *state) reconfigure(versions versions) {
 			delete(st.budgets, k)
 		}
 	}
+	st.limits.reconfigure(versions)
 }
 
-// dropPod forgets the breakers of a pod that does not share them.
+// dropPod forgets what a pod does not share.
 func (st *state) dropPod(pod string) {
+	st.limits.dropPod(pod)
 	for k := range st.breakers {
 		if k.pod == pod {
 			delete(st.breakers, k)

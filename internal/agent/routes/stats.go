@@ -1,6 +1,8 @@
 package routes
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/resilience"
@@ -17,7 +19,9 @@ type Stats struct {
 	// open time is over and which nobody asks any more is among neither.
 	BreakersOpen, BreakersHalfOpen int
 	Breakers                       []resilience.Status
-	Pool                           upstream.Stats // of all pods together
+	// LimitWaiting counts the calls that wait for a rate limit, or for a place below a limit of concurrency.
+	LimitWaiting int
+	Pool         upstream.Stats // of all pods together
 }
 
 // Stats calls f for every destination that has state.
@@ -28,10 +32,16 @@ func (s *Table) Stats(now time.Time, f func(Stats)) {
 }
 
 func (s *Table) stats(now time.Time) []Stats {
-	out, at, breakers := s.list()
+	out, at, kept := s.list()
 	for i := range out {
-		for _, br := range breakers[i] {
+		for _, br := range kept[i].breakers {
 			out[i].add(br.Status(now))
+		}
+		for _, l := range kept[i].rates {
+			out[i].LimitWaiting += l.Waiting()
+		}
+		for _, c := range kept[i].concurrencies {
+			out[i].LimitWaiting += c.Status().Waiting
 		}
 	}
 	s.pools.Each(func(k upstream.Key, g upstream.Stats) {
@@ -43,8 +53,15 @@ func (s *Table) stats(now time.Time) []Stats {
 	return out
 }
 
+// instruments are what a state keeps that tells of itself.
+type instruments struct {
+	breakers      []*resilience.Breaker
+	rates         []*resilience.RateLimit
+	concurrencies []*resilience.Concurrency
+}
+
 // list lists what there is, without looking into it: calls wait for the lock.
-func (s *Table) list() (out []Stats, at map[stateKey]int, breakers [][]*resilience.Breaker) {
+func (s *Table) list() (out []Stats, at map[stateKey]int, kept []instruments) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at = map[stateKey]int{}
@@ -56,16 +73,16 @@ func (s *Table) list() (out []Stats, at map[stateKey]int, breakers [][]*resilien
 		b := of[0]
 		target := b.source.To.String()
 		for k, st := range all {
-			var brs []*resilience.Breaker
-			for _, br := range st.breakers {
-				brs = append(brs, br)
+			has := instruments{
+				breakers: slices.Collect(maps.Values(st.breakers)), rates: slices.Collect(maps.Values(st.limits.rates)),
+				concurrencies: slices.Collect(maps.Values(st.limits.concurrencies)),
 			}
 			at[k] = len(out)
 			out = append(out, Stats{Policy: b.ID(), Target: target, Destination: k.destination})
-			breakers = append(breakers, brs)
+			kept = append(kept, has)
 		}
 	}
-	return out, at, breakers
+	return out, at, kept
 }
 
 func (v *Stats) add(status resilience.Status) {

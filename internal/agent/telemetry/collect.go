@@ -7,6 +7,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/routes"
 )
 
@@ -91,6 +92,11 @@ func (s *scrape) process() {
 	for i := range m.malformed {
 		s.put(malformed, float64(m.malformed[i].Load()), malformedCodes[i])
 	}
+	for from := range m.floods {
+		for f := range m.floods[from] {
+			s.put(floods, float64(m.floods[from][f].Load()), drive.Side(from).String(), drive.Flood(f).String())
+		}
+	}
 	s.put(panics, float64(m.panics.Load()))
 	if l := m.log; l != nil {
 		s.put(accessLog, float64(l.written.Load()), "written")
@@ -118,6 +124,7 @@ func (s *scrape) gauges(k recorderKey, g *gauges) {
 	s.put(connections, float64(g.active), id, k.target, "active")
 	s.put(connections, float64(g.idle), id, k.target, "idle")
 	s.put(waiting, float64(g.waiting), id, k.target)
+	s.put(limitWaiting, float64(g.limited), id, k.target)
 	s.put(breakersOpen, float64(g.breakers.open+g.breakers.halfOpen), id, k.target)
 	s.put(breakersHalfOpen, float64(g.breakers.halfOpen), id, k.target)
 	s.put(breakersOpened, float64(g.opened), id, k.target)

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"net/http/httptest"
 	"os"
@@ -109,6 +110,13 @@ func TestMetricsOfConnections(t *testing.T) {
 	m.Passed(proxy.PassedTLS)
 	m.Malformed(drive.Refused{Status: 400})
 	m.Malformed(drive.Refused{Status: 501})
+	for from := range drive.SideCount {
+		for f := range drive.FloodCount {
+			for range int(from)*100 + int(f) + 1 {
+				m.Flooded(from, f)
+			}
+		}
+	}
 	m.Panicked("uid", "boom", nil)
 	replay := resilience.NewReplayMemory(10)
 	replay.Reserve(4)
@@ -124,6 +132,15 @@ func TestMetricsOfConnections(t *testing.T) {
 	} {
 		if got := scrapeText(t, m, line); len(got) != 1 {
 			t.Errorf("no line %s", line)
+		}
+	}
+	for from, peer := range []string{"client", "server"} {
+		for f, kind := range []string{"reset", "continuation", "ping", "settings", "empty_data", "window_update", "priority", "unknown_frame", "header_list",
+			"slow_header", "stalled"} {
+			line := fmt.Sprintf(`fairlead_proxy_floods_total{kind=%q,peer=%q} %d`, kind, peer, from*100+f+1)
+			if got := scrapeText(t, m, line); len(got) != 1 {
+				t.Errorf("no line %s", line)
+			}
 		}
 	}
 }
@@ -165,7 +182,7 @@ func TestGaugesComeFromTheRoutesStats(t *testing.T) {
 		for _, destination := range []string{"warehouse/inventory:80", "warehouse/inventory:81"} {
 			f(routes.Stats{
 				Policy: payments, Target: inventory, Destination: destination, BreakersOpen: 1,
-				Breakers: []resilience.Status{{State: resilience.Open, Opened: opened}}, Pool: upstream.Stats{Active: 3, Idle: 2, Waiting: 1},
+				Breakers: []resilience.Status{{State: resilience.Open, Opened: opened}}, Pool: upstream.Stats{Active: 3, Idle: 2, Waiting: 1}, LimitWaiting: 4,
 			})
 		}
 	}})
@@ -173,7 +190,7 @@ func TestGaugesComeFromTheRoutesStats(t *testing.T) {
 	for _, line := range []string{
 		`fairlead_upstream_connections{policy="shop/payments",state="active",target="service warehouse/inventory"} 6`,
 		`fairlead_upstream_connections{policy="shop/payments",state="idle",target="service warehouse/inventory"} 4`,
-		`fairlead_upstream_waiting{` + id + `} 2`, `fairlead_breaker_open{` + id + `} 2`, `fairlead_breaker_opened_total{` + id + `} 4`,
+		`fairlead_upstream_waiting{` + id + `} 2`, `fairlead_limit_waiting{` + id + `} 8`, `fairlead_breaker_open{` + id + `} 2`, `fairlead_breaker_opened_total{` + id + `} 4`,
 	} {
 		if got := scrapeText(t, m, line); len(got) != 1 {
 			t.Errorf("no line %s", line)

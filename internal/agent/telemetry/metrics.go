@@ -26,6 +26,7 @@ const (
 	tunnelDuration
 	connections
 	waiting
+	limitWaiting
 	breakersOpen
 	breakersHalfOpen
 	breakersOpened
@@ -35,6 +36,7 @@ const (
 	cut
 	passed
 	malformed
+	floods
 	panics
 	replayBytes
 	replayCapped
@@ -89,6 +91,8 @@ var catalogue = [familyCount]metric{
 		"Open connections to upstreams of all pods, by state: active or idle.", prometheus.GaugeValue, also("state")},
 	waiting: {"fairlead_upstream_waiting",
 		"Calls that wait for a connection.", prometheus.GaugeValue, perPolicy},
+	limitWaiting: {"fairlead_limit_waiting",
+		"Calls that wait for a rate limit, or for a place below a limit of concurrency.", prometheus.GaugeValue, perPolicy},
 	breakersOpen: {"fairlead_breaker_open",
 		"Circuit breakers that are open or half-open.", prometheus.GaugeValue, perPolicy},
 	breakersHalfOpen: {"fairlead_breaker_half_open",
@@ -107,6 +111,9 @@ var catalogue = [familyCount]metric{
 		"Captured connections that were passed through untouched, by why.", prometheus.CounterValue, []string{"reason"}},
 	malformed: {"fairlead_proxy_malformed_requests_total",
 		"Requests that were refused because they broke the protocol, by the status of the answer.", prometheus.CounterValue, []string{"code"}},
+	floods: {"fairlead_proxy_floods_total",
+		"Connections and streams of HTTP/2 that were ended because their client or server did too much of something, by what: a kind of frame, fields, time for a header block, or stalled, bytes that it did not take when the pod had no more memory for them.",
+		prometheus.CounterValue, []string{"peer", "kind"}},
 	panics: {"fairlead_proxy_panics_total",
 		"Connections that were closed because serving them failed by a mistake of the agent.", prometheus.CounterValue, nil},
 	replayBytes: {"fairlead_replay_bytes",

@@ -16,6 +16,7 @@ type gauges struct {
 	breakers              breakerGauges
 	active, idle, waiting int
 	opened                uint64 // by breakers, in total
+	limited               int    // calls that wait for a limit
 }
 
 // readGauges reads the gauges.
@@ -41,6 +42,7 @@ func (m *Meter) readGauges(now time.Time) map[recorderKey]*gauges {
 		g.active += s.Pool.Active
 		g.idle += s.Pool.Idle
 		g.waiting += s.Pool.Waiting
+		g.limited += s.LimitWaiting
 		for _, b := range s.Breakers {
 			opens[destinationKey{k, s.Destination}] += b.Opened
 		}

@@ -48,6 +48,7 @@ var enforced = strings.Fields(`
 	circuitBreaker.failures.when circuitBreaker.failures.statusCodes circuitBreaker.failures.grpcStatuses
 	circuitBreaker.open.duration circuitBreaker.open.maxDuration circuitBreaker.open.jitterPercent
 	circuitBreaker.halfOpen.probes circuitBreaker.halfOpen.successesToClose
+	rateLimit.mode rateLimit.requests rateLimit.per rateLimit.burst rateLimit.onLimit rateLimit.maxWait
 	loadBalancing.policy failurePolicy udp443 observability.accessLog
 	podSelector namespaceSelector
 	to[].service.name to[].service.namespace to[].service.port to[].host to[].ports
@@ -62,6 +63,7 @@ var enforcedValues = map[string][]string{
 	"mode":                   {"Enforce", "Disabled"},
 	"circuitBreaker.scope":   {"Destination"},
 	"circuitBreaker.sharing": {"Node", "Pod"},
+	"rateLimit.scope":        {"Pod", "Node"},
 	"to[].protocol":          {"Auto", "HTTP", "HTTP2", "GRPC"},
 	"to[].cidr.protocol":     {"Auto", "HTTP", "HTTP2", "GRPC"},
 }
@@ -72,7 +74,6 @@ var notEnforced = []string{
 	"timeouts.adaptive",
 	"retry.hedging",
 	"circuitBreaker.maxEjectedPercent",
-	"rateLimit",
 	"concurrency",
 	"fallback",
 	"observability.tracing",

@@ -39,6 +39,10 @@ func TestFieldsSayWhichValuesAreEnforced(t *testing.T) {
 			if !f.Enforced || !slices.Equal(f.Values, []string{"Node", "Pod"}) {
 				t.Errorf("%+v", f)
 			}
+		case "rateLimit.scope":
+			if !f.Enforced || !slices.Equal(f.Values, []string{"Pod", "Node"}) {
+				t.Errorf("%+v", f)
+			}
 		case "retry.maxRetries":
 			if !f.Enforced || f.Values != nil {
 				t.Errorf("%+v", f)

@@ -90,6 +90,8 @@ func rulesOf(bodies []*v1alpha1.PolicyBody) []policy.Rule {
 			Settings:   settingsOf(merged(append([]*v1alpha1.PolicyBody{&patched}, later...)...)),
 			OwnBudget:  r.Retry != nil && r.Retry.Budget != nil,
 			OwnBreaker: r.CircuitBreaker != nil,
+
+			OwnRateLimit: r.RateLimit != nil, OwnConcurrency: r.Concurrency != nil,
 		})
 	}
 	return out

@@ -14,6 +14,7 @@ func settingsOf(body *v1alpha1.PolicyBody) policy.Settings {
 	setRetry(&s.Retry, body.Retry)
 	setPool(&s.Pool, body.ConnectionPool)
 	s.Breaker = breakerOf(body.CircuitBreaker)
+	s.RateLimit, s.Concurrency = rateLimitOf(body.RateLimit), concurrencyOf(body.Concurrency)
 	if lb := body.LoadBalancing; lb != nil {
 		s.LoadBalancing = loadBalancingOf(lb.Policy)
 	}

@@ -27,7 +27,7 @@ func TestSettingsOfNothingAreTheDefaults(t *testing.T) {
 	}
 }
 
-//enforces:agent circuitBreaker.mode observability.accessLog
+//enforces:agent circuitBreaker.mode rateLimit.mode observability.accessLog
 func TestSettings(t *testing.T) {
 	tests := map[string]struct {
 		give []string
@@ -121,6 +121,56 @@ func TestSettings(t *testing.T) {
 				s.Breaker = &b
 			},
 		},
+		"a rate limit holds as many as it lets start in its time": {
+			give: []string{`rateLimit: {requests: 100}`},
+			want: func(s *policy.Settings) {
+				s.RateLimit = &policy.RateLimit{Requests: 100, Per: time.Second, Burst: 100, Scope: policy.SharePod}
+			},
+		},
+		"a rate limit in full": {
+			give: []string{`rateLimit: {requests: 100, per: 1m, burst: 7, scope: Node, onLimit: Queue, maxWait: 2s}`},
+			want: func(s *policy.Settings) {
+				s.RateLimit = &policy.RateLimit{Requests: 100, Per: time.Minute, Burst: 7, Scope: policy.ShareNode, MaxWait: 2 * time.Second}
+			},
+		},
+		"nobody waits where a later policy has calls rejected": {
+			give: []string{`rateLimit: {requests: 100, onLimit: Queue, maxWait: 2s}`, `rateLimit: {onLimit: Reject}`},
+			want: func(s *policy.Settings) {
+				s.RateLimit = &policy.RateLimit{Requests: 100, Per: time.Second, Burst: 100, Scope: policy.SharePod}
+			},
+		},
+		"no node has more than the cluster": {
+			give: []string{`rateLimit: {requests: 100, scope: Cluster}`},
+			want: func(s *policy.Settings) {
+				s.RateLimit = &policy.RateLimit{Requests: 100, Per: time.Second, Burst: 100, Scope: policy.ShareNode}
+			},
+		},
+		"limits that are switched off are off": {
+			give: []string{`{rateLimit: {requests: 5}, concurrency: {max: 5}}`, `{rateLimit: {mode: Disabled}, concurrency: {mode: Disabled}}`},
+			want: func(*policy.Settings) {},
+		},
+		"a limit of concurrency in full": {
+			give: []string{`concurrency: {max: 50, maxQueued: 10, maxWait: 2s, scope: Node}`},
+			want: func(s *policy.Settings) {
+				s.Concurrency = &policy.Concurrency{Max: 50, MaxQueued: 10, MaxWait: 2 * time.Second, Scope: policy.ShareNode}
+			},
+		},
+		"nobody waits where a later policy lets none": {
+			give: []string{`concurrency: {max: 50, maxQueued: 10, maxWait: 2s}`, `concurrency: {maxQueued: 0}`},
+			want: func(s *policy.Settings) { s.Concurrency = &policy.Concurrency{Max: 50, Scope: policy.SharePod} },
+		},
+		"a limit of concurrency that adapts": {
+			give: []string{`concurrency: {max: 50}`, `concurrency: {adaptive: {max: 200}}`},
+			want: func(s *policy.Settings) {
+				s.Concurrency = &policy.Concurrency{Adaptive: &policy.AdaptiveConcurrency{Min: 4, Max: 200}, Scope: policy.SharePod}
+			},
+		},
+		"the bounds of one that adapts do not cross": {
+			give: []string{`concurrency: {adaptive: {max: 2}}`},
+			want: func(s *policy.Settings) {
+				s.Concurrency = &policy.Concurrency{Adaptive: &policy.AdaptiveConcurrency{Min: 2, Max: 2}, Scope: policy.SharePod}
+			},
+		},
 		"balancing and the access log": {
 			give: []string{`loadBalancing: {policy: ClusterIP}`, `observability: {accessLog: All}`},
 			want: func(s *policy.Settings) { s.LoadBalancing, s.AccessLog = policy.ClusterIP, policy.AccessLogAll },
@@ -171,7 +221,9 @@ rules:
   circuitBreaker: {consecutiveFailures: 3}
 - name: anywhere
   match: [{grpc: {method: Reserve}}]
-  timeouts: {perTry: 1s}`)
+  timeouts: {perTry: 1s}
+  rateLimit: {requests: 3}
+  concurrency: {max: 3}`)
 	rules := rulesOf([]*v1alpha1.PolicyBody{base, later})
 	if len(rules) != 3 || rules[0].Name != "charge" || rules[1].Name != "reserve" || rules[2].Name != "anywhere" {
 		t.Fatalf("rules %v", rules)
@@ -182,6 +234,9 @@ rules:
 	}
 	if !charge.OwnBudget || charge.OwnBreaker || reserve.OwnBudget || !reserve.OwnBreaker {
 		t.Error("a rule keeps state of its own exactly for the blocks it patches")
+	}
+	if charge.OwnRateLimit || charge.OwnConcurrency || !rules[2].OwnRateLimit || !rules[2].OwnConcurrency {
+		t.Error("a rule keeps limits of its own exactly where it patches them")
 	}
 	want := []policy.RequestMatch{{Methods: []string{"POST"}, PathType: policy.PathPrefix, Path: "/v1/charges"}, {PathType: policy.PathExact, Path: "/x"}}
 	if diff := cmp.Diff(want, charge.Match); diff != "" {

@@ -51,6 +51,10 @@ const (
 	Feature_FEATURE_QUIC Feature = 5
 	// HTTP proxies through which hosts are called.
 	Feature_FEATURE_VIA Feature = 6
+	// Limits of calls per time.
+	Feature_FEATURE_RATE_LIMIT Feature = 7
+	// Limits of calls at once.
+	Feature_FEATURE_CONCURRENCY Feature = 8
 )
 
 // Enum value maps for Feature.
@@ -63,6 +67,8 @@ var (
 		4: "FEATURE_HTTP2",
 		5: "FEATURE_QUIC",
 		6: "FEATURE_VIA",
+		7: "FEATURE_RATE_LIMIT",
+		8: "FEATURE_CONCURRENCY",
 	}
 	Feature_value = map[string]int32{
 		"FEATURE_UNSPECIFIED":  0,
@@ -72,6 +78,8 @@ var (
 		"FEATURE_HTTP2":        4,
 		"FEATURE_QUIC":         5,
 		"FEATURE_VIA":          6,
+		"FEATURE_RATE_LIMIT":   7,
+		"FEATURE_CONCURRENCY":  8,
 	}
 )
 
@@ -1160,7 +1168,7 @@ const file_distribution_proto_rawDesc = "" +
 	"\bSavedSet\x129\n" +
 	"\tresources\x18\x01 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\tresources\x12 \n" +
 	"\vgenerations\x18\x02 \x03(\x04R\vgenerations\x121\n" +
-	"\x05later\x18\x03 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\x05later*\x98\x01\n" +
+	"\x05later\x18\x03 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\x05later*\xc9\x01\n" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fFEATURE_PATCHES\x10\x01\x12\x0f\n" +
@@ -1168,7 +1176,9 @@ const file_distribution_proto_rawDesc = "" +
 	"\x14FEATURE_GRPC_MATCHES\x10\x03\x12\x11\n" +
 	"\rFEATURE_HTTP2\x10\x04\x12\x10\n" +
 	"\fFEATURE_QUIC\x10\x05\x12\x0f\n" +
-	"\vFEATURE_VIA\x10\x06*\xd7\x01\n" +
+	"\vFEATURE_VIA\x10\x06\x12\x16\n" +
+	"\x12FEATURE_RATE_LIMIT\x10\a\x12\x17\n" +
+	"\x13FEATURE_CONCURRENCY\x10\b*\xd7\x01\n" +
 	"\fResourceKind\x12\x1d\n" +
 	"\x19RESOURCE_KIND_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16RESOURCE_KIND_WORKLOAD\x10\x01\x12\x19\n" +

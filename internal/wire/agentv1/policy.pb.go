@@ -1426,14 +1426,18 @@ func (x *Prefix) GetBits() uint32 {
 
 // Rule replaces the settings of the calls it matches.
 type Rule struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Match         []*RequestMatch        `protobuf:"bytes,2,rep,name=match,proto3" json:"match,omitempty"`
-	Settings      *Settings              `protobuf:"bytes,3,opt,name=settings,proto3" json:"settings,omitempty"`
-	OwnBudget     bool                   `protobuf:"varint,4,opt,name=own_budget,json=ownBudget,proto3" json:"own_budget,omitempty"`
-	OwnBreaker    bool                   `protobuf:"varint,5,opt,name=own_breaker,json=ownBreaker,proto3" json:"own_breaker,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Name       string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Match      []*RequestMatch        `protobuf:"bytes,2,rep,name=match,proto3" json:"match,omitempty"`
+	Settings   *Settings              `protobuf:"bytes,3,opt,name=settings,proto3" json:"settings,omitempty"`
+	OwnBudget  bool                   `protobuf:"varint,4,opt,name=own_budget,json=ownBudget,proto3" json:"own_budget,omitempty"`
+	OwnBreaker bool                   `protobuf:"varint,5,opt,name=own_breaker,json=ownBreaker,proto3" json:"own_breaker,omitempty"`
+	// Needs FEATURE_RATE_LIMIT.
+	OwnRateLimit bool `protobuf:"varint,6,opt,name=own_rate_limit,json=ownRateLimit,proto3" json:"own_rate_limit,omitempty"`
+	// Needs FEATURE_CONCURRENCY.
+	OwnConcurrency bool `protobuf:"varint,7,opt,name=own_concurrency,json=ownConcurrency,proto3" json:"own_concurrency,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Rule) Reset() {
@@ -1497,6 +1501,20 @@ func (x *Rule) GetOwnBudget() bool {
 func (x *Rule) GetOwnBreaker() bool {
 	if x != nil {
 		return x.OwnBreaker
+	}
+	return false
+}
+
+func (x *Rule) GetOwnRateLimit() bool {
+	if x != nil {
+		return x.OwnRateLimit
+	}
+	return false
+}
+
+func (x *Rule) GetOwnConcurrency() bool {
+	if x != nil {
+		return x.OwnConcurrency
 	}
 	return false
 }
@@ -1571,6 +1589,10 @@ type Settings struct {
 	Breaker       *Breaker      `protobuf:"bytes,4,opt,name=breaker,proto3" json:"breaker,omitempty"`
 	LoadBalancing LoadBalancing `protobuf:"varint,5,opt,name=load_balancing,json=loadBalancing,proto3,enum=fairlead.agent.v1.LoadBalancing" json:"load_balancing,omitempty"`
 	AccessLog     AccessLog     `protobuf:"varint,6,opt,name=access_log,json=accessLog,proto3,enum=fairlead.agent.v1.AccessLog" json:"access_log,omitempty"`
+	// Absent: no limit. Needs FEATURE_RATE_LIMIT.
+	RateLimit *RateLimit `protobuf:"bytes,7,opt,name=rate_limit,json=rateLimit,proto3" json:"rate_limit,omitempty"`
+	// Absent: no limit. Needs FEATURE_CONCURRENCY.
+	Concurrency   *Concurrency `protobuf:"bytes,8,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1645,6 +1667,20 @@ func (x *Settings) GetAccessLog() AccessLog {
 		return x.AccessLog
 	}
 	return AccessLog_ACCESS_LOG_UNSPECIFIED
+}
+
+func (x *Settings) GetRateLimit() *RateLimit {
+	if x != nil {
+		return x.RateLimit
+	}
+	return nil
+}
+
+func (x *Settings) GetConcurrency() *Concurrency {
+	if x != nil {
+		return x.Concurrency
+	}
+	return nil
 }
 
 type Timeouts struct {
@@ -2664,6 +2700,212 @@ func (x *SlowCalls) GetWindow() int64 {
 	return 0
 }
 
+type RateLimit struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Requests int32                  `protobuf:"varint,1,opt,name=requests,proto3" json:"requests,omitempty"`
+	Per      int64                  `protobuf:"varint,2,opt,name=per,proto3" json:"per,omitempty"`
+	Burst    int32                  `protobuf:"varint,3,opt,name=burst,proto3" json:"burst,omitempty"`
+	Scope    Sharing                `protobuf:"varint,4,opt,name=scope,proto3,enum=fairlead.agent.v1.Sharing" json:"scope,omitempty"`
+	// 0: calls above the limit are rejected.
+	MaxWait       int64 `protobuf:"varint,5,opt,name=max_wait,json=maxWait,proto3" json:"max_wait,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RateLimit) Reset() {
+	*x = RateLimit{}
+	mi := &file_policy_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RateLimit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RateLimit) ProtoMessage() {}
+
+func (x *RateLimit) ProtoReflect() protoreflect.Message {
+	mi := &file_policy_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
+func (*RateLimit) Descriptor() ([]byte, []int) {
+	return file_policy_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *RateLimit) GetRequests() int32 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *RateLimit) GetPer() int64 {
+	if x != nil {
+		return x.Per
+	}
+	return 0
+}
+
+func (x *RateLimit) GetBurst() int32 {
+	if x != nil {
+		return x.Burst
+	}
+	return 0
+}
+
+func (x *RateLimit) GetScope() Sharing {
+	if x != nil {
+		return x.Scope
+	}
+	return Sharing_SHARING_UNSPECIFIED
+}
+
+func (x *RateLimit) GetMaxWait() int64 {
+	if x != nil {
+		return x.MaxWait
+	}
+	return 0
+}
+
+type Concurrency struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Max   int32                  `protobuf:"varint,1,opt,name=max,proto3" json:"max,omitempty"`
+	// Absent: off.
+	Adaptive      *AdaptiveConcurrency `protobuf:"bytes,2,opt,name=adaptive,proto3" json:"adaptive,omitempty"`
+	MaxQueued     int32                `protobuf:"varint,3,opt,name=max_queued,json=maxQueued,proto3" json:"max_queued,omitempty"`
+	MaxWait       int64                `protobuf:"varint,4,opt,name=max_wait,json=maxWait,proto3" json:"max_wait,omitempty"`
+	Scope         Sharing              `protobuf:"varint,5,opt,name=scope,proto3,enum=fairlead.agent.v1.Sharing" json:"scope,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Concurrency) Reset() {
+	*x = Concurrency{}
+	mi := &file_policy_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Concurrency) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Concurrency) ProtoMessage() {}
+
+func (x *Concurrency) ProtoReflect() protoreflect.Message {
+	mi := &file_policy_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Concurrency.ProtoReflect.Descriptor instead.
+func (*Concurrency) Descriptor() ([]byte, []int) {
+	return file_policy_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Concurrency) GetMax() int32 {
+	if x != nil {
+		return x.Max
+	}
+	return 0
+}
+
+func (x *Concurrency) GetAdaptive() *AdaptiveConcurrency {
+	if x != nil {
+		return x.Adaptive
+	}
+	return nil
+}
+
+func (x *Concurrency) GetMaxQueued() int32 {
+	if x != nil {
+		return x.MaxQueued
+	}
+	return 0
+}
+
+func (x *Concurrency) GetMaxWait() int64 {
+	if x != nil {
+		return x.MaxWait
+	}
+	return 0
+}
+
+func (x *Concurrency) GetScope() Sharing {
+	if x != nil {
+		return x.Scope
+	}
+	return Sharing_SHARING_UNSPECIFIED
+}
+
+type AdaptiveConcurrency struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Min           int32                  `protobuf:"varint,1,opt,name=min,proto3" json:"min,omitempty"`
+	Max           int32                  `protobuf:"varint,2,opt,name=max,proto3" json:"max,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdaptiveConcurrency) Reset() {
+	*x = AdaptiveConcurrency{}
+	mi := &file_policy_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdaptiveConcurrency) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdaptiveConcurrency) ProtoMessage() {}
+
+func (x *AdaptiveConcurrency) ProtoReflect() protoreflect.Message {
+	mi := &file_policy_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdaptiveConcurrency.ProtoReflect.Descriptor instead.
+func (*AdaptiveConcurrency) Descriptor() ([]byte, []int) {
+	return file_policy_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *AdaptiveConcurrency) GetMin() int32 {
+	if x != nil {
+		return x.Min
+	}
+	return 0
+}
+
+func (x *AdaptiveConcurrency) GetMax() int32 {
+	if x != nil {
+		return x.Max
+	}
+	return 0
+}
+
 // Destination is a Service.
 type Destination struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2681,7 +2923,7 @@ type Destination struct {
 
 func (x *Destination) Reset() {
 	*x = Destination{}
-	mi := &file_policy_proto_msgTypes[22]
+	mi := &file_policy_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2693,7 +2935,7 @@ func (x *Destination) String() string {
 func (*Destination) ProtoMessage() {}
 
 func (x *Destination) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[22]
+	mi := &file_policy_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2706,7 +2948,7 @@ func (x *Destination) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Destination.ProtoReflect.Descriptor instead.
 func (*Destination) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{22}
+	return file_policy_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Destination) GetName() string {
@@ -2765,7 +3007,7 @@ type DestinationPort struct {
 
 func (x *DestinationPort) Reset() {
 	*x = DestinationPort{}
-	mi := &file_policy_proto_msgTypes[23]
+	mi := &file_policy_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2777,7 +3019,7 @@ func (x *DestinationPort) String() string {
 func (*DestinationPort) ProtoMessage() {}
 
 func (x *DestinationPort) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[23]
+	mi := &file_policy_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2790,7 +3032,7 @@ func (x *DestinationPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestinationPort.ProtoReflect.Descriptor instead.
 func (*DestinationPort) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{23}
+	return file_policy_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DestinationPort) GetPort() uint32 {
@@ -2835,7 +3077,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_policy_proto_msgTypes[24]
+	mi := &file_policy_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2847,7 +3089,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[24]
+	mi := &file_policy_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2860,7 +3102,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{24}
+	return file_policy_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Endpoint) GetAddress() []byte {
@@ -2909,7 +3151,7 @@ type Roots struct {
 
 func (x *Roots) Reset() {
 	*x = Roots{}
-	mi := &file_policy_proto_msgTypes[25]
+	mi := &file_policy_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2921,7 +3163,7 @@ func (x *Roots) String() string {
 func (*Roots) ProtoMessage() {}
 
 func (x *Roots) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[25]
+	mi := &file_policy_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2934,7 +3176,7 @@ func (x *Roots) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Roots.ProtoReflect.Descriptor instead.
 func (*Roots) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{25}
+	return file_policy_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Roots) GetName() string {
@@ -2965,7 +3207,7 @@ type KeyPair struct {
 
 func (x *KeyPair) Reset() {
 	*x = KeyPair{}
-	mi := &file_policy_proto_msgTypes[26]
+	mi := &file_policy_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2977,7 +3219,7 @@ func (x *KeyPair) String() string {
 func (*KeyPair) ProtoMessage() {}
 
 func (x *KeyPair) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[26]
+	mi := &file_policy_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2990,7 +3232,7 @@ func (x *KeyPair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyPair.ProtoReflect.Descriptor instead.
 func (*KeyPair) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{26}
+	return file_policy_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *KeyPair) GetName() string {
@@ -3026,7 +3268,7 @@ type Credentials struct {
 
 func (x *Credentials) Reset() {
 	*x = Credentials{}
-	mi := &file_policy_proto_msgTypes[27]
+	mi := &file_policy_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3038,7 +3280,7 @@ func (x *Credentials) String() string {
 func (*Credentials) ProtoMessage() {}
 
 func (x *Credentials) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[27]
+	mi := &file_policy_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3051,7 +3293,7 @@ func (x *Credentials) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credentials.ProtoReflect.Descriptor instead.
 func (*Credentials) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{27}
+	return file_policy_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Credentials) GetName() string {
@@ -3131,7 +3373,7 @@ const file_policy_proto_rawDesc = "" +
 	"pass_after\x18\a \x01(\x05R\tpassAfter\"6\n" +
 	"\x06Prefix\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\fR\aaddress\x12\x12\n" +
-	"\x04bits\x18\x02 \x01(\rR\x04bits\"\xca\x01\n" +
+	"\x04bits\x18\x02 \x01(\rR\x04bits\"\x99\x02\n" +
 	"\x04Rule\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x125\n" +
 	"\x05match\x18\x02 \x03(\v2\x1f.fairlead.agent.v1.RequestMatchR\x05match\x127\n" +
@@ -3139,11 +3381,13 @@ const file_policy_proto_rawDesc = "" +
 	"\n" +
 	"own_budget\x18\x04 \x01(\bR\townBudget\x12\x1f\n" +
 	"\vown_breaker\x18\x05 \x01(\bR\n" +
-	"ownBreaker\"w\n" +
+	"ownBreaker\x12$\n" +
+	"\x0eown_rate_limit\x18\x06 \x01(\bR\fownRateLimit\x12'\n" +
+	"\x0fown_concurrency\x18\a \x01(\bR\x0eownConcurrency\"w\n" +
 	"\fRequestMatch\x12\x18\n" +
 	"\amethods\x18\x01 \x03(\tR\amethods\x129\n" +
 	"\tpath_type\x18\x02 \x01(\x0e2\x1c.fairlead.agent.v1.PathMatchR\bpathType\x12\x12\n" +
-	"\x04path\x18\x03 \x01(\tR\x04path\"\xdc\x02\n" +
+	"\x04path\x18\x03 \x01(\tR\x04path\"\xdb\x03\n" +
 	"\bSettings\x127\n" +
 	"\btimeouts\x18\x01 \x01(\v2\x1b.fairlead.agent.v1.TimeoutsR\btimeouts\x12.\n" +
 	"\x05retry\x18\x02 \x01(\v2\x18.fairlead.agent.v1.RetryR\x05retry\x12+\n" +
@@ -3151,7 +3395,10 @@ const file_policy_proto_rawDesc = "" +
 	"\abreaker\x18\x04 \x01(\v2\x1a.fairlead.agent.v1.BreakerR\abreaker\x12G\n" +
 	"\x0eload_balancing\x18\x05 \x01(\x0e2 .fairlead.agent.v1.LoadBalancingR\rloadBalancing\x12;\n" +
 	"\n" +
-	"access_log\x18\x06 \x01(\x0e2\x1c.fairlead.agent.v1.AccessLogR\taccessLog\"\x9d\x02\n" +
+	"access_log\x18\x06 \x01(\x0e2\x1c.fairlead.agent.v1.AccessLogR\taccessLog\x12;\n" +
+	"\n" +
+	"rate_limit\x18\a \x01(\v2\x1c.fairlead.agent.v1.RateLimitR\trateLimit\x12@\n" +
+	"\vconcurrency\x18\b \x01(\v2\x1e.fairlead.agent.v1.ConcurrencyR\vconcurrency\"\x9d\x02\n" +
 	"\bTimeouts\x12\x18\n" +
 	"\aconnect\x18\x01 \x01(\x03R\aconnect\x12\x17\n" +
 	"\aper_try\x18\x02 \x01(\x03R\x06perTry\x12'\n" +
@@ -3253,7 +3500,23 @@ const file_policy_proto_rawDesc = "" +
 	"\tthreshold\x18\x01 \x01(\x03R\tthreshold\x12\x18\n" +
 	"\apercent\x18\x02 \x01(\x05R\apercent\x12)\n" +
 	"\x10minimum_requests\x18\x03 \x01(\x05R\x0fminimumRequests\x12\x16\n" +
-	"\x06window\x18\x04 \x01(\x03R\x06window\"\xd5\x01\n" +
+	"\x06window\x18\x04 \x01(\x03R\x06window\"\x9c\x01\n" +
+	"\tRateLimit\x12\x1a\n" +
+	"\brequests\x18\x01 \x01(\x05R\brequests\x12\x10\n" +
+	"\x03per\x18\x02 \x01(\x03R\x03per\x12\x14\n" +
+	"\x05burst\x18\x03 \x01(\x05R\x05burst\x120\n" +
+	"\x05scope\x18\x04 \x01(\x0e2\x1a.fairlead.agent.v1.SharingR\x05scope\x12\x19\n" +
+	"\bmax_wait\x18\x05 \x01(\x03R\amaxWait\"\xcf\x01\n" +
+	"\vConcurrency\x12\x10\n" +
+	"\x03max\x18\x01 \x01(\x05R\x03max\x12B\n" +
+	"\badaptive\x18\x02 \x01(\v2&.fairlead.agent.v1.AdaptiveConcurrencyR\badaptive\x12\x1d\n" +
+	"\n" +
+	"max_queued\x18\x03 \x01(\x05R\tmaxQueued\x12\x19\n" +
+	"\bmax_wait\x18\x04 \x01(\x03R\amaxWait\x120\n" +
+	"\x05scope\x18\x05 \x01(\x0e2\x1a.fairlead.agent.v1.SharingR\x05scope\"9\n" +
+	"\x13AdaptiveConcurrency\x12\x10\n" +
+	"\x03min\x18\x01 \x01(\x05R\x03min\x12\x10\n" +
+	"\x03max\x18\x02 \x01(\x05R\x03max\"\xd5\x01\n" +
 	"\vDestination\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
 	"\vcluster_ips\x18\x02 \x03(\fR\n" +
@@ -3389,50 +3652,53 @@ func file_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 14)
-var file_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_policy_proto_goTypes = []any{
-	(PolicyKind)(0),         // 0: fairlead.agent.v1.PolicyKind
-	(Mode)(0),               // 1: fairlead.agent.v1.Mode
-	(TargetKind)(0),         // 2: fairlead.agent.v1.TargetKind
-	(Protocol)(0),           // 3: fairlead.agent.v1.Protocol
-	(TLSMode)(0),            // 4: fairlead.agent.v1.TLSMode
-	(PathMatch)(0),          // 5: fairlead.agent.v1.PathMatch
-	(Condition)(0),          // 6: fairlead.agent.v1.Condition
-	(Idempotency)(0),        // 7: fairlead.agent.v1.Idempotency
-	(Strategy)(0),           // 8: fairlead.agent.v1.Strategy
-	(Jitter)(0),             // 9: fairlead.agent.v1.Jitter
-	(BreakerScope)(0),       // 10: fairlead.agent.v1.BreakerScope
-	(Sharing)(0),            // 11: fairlead.agent.v1.Sharing
-	(LoadBalancing)(0),      // 12: fairlead.agent.v1.LoadBalancing
-	(AccessLog)(0),          // 13: fairlead.agent.v1.AccessLog
-	(*Workload)(nil),        // 14: fairlead.agent.v1.Workload
-	(*Profile)(nil),         // 15: fairlead.agent.v1.Profile
-	(*PolicyID)(nil),        // 16: fairlead.agent.v1.PolicyID
-	(*Binding)(nil),         // 17: fairlead.agent.v1.Binding
-	(*Target)(nil),          // 18: fairlead.agent.v1.Target
-	(*Via)(nil),             // 19: fairlead.agent.v1.Via
-	(*TLS)(nil),             // 20: fairlead.agent.v1.TLS
-	(*Prefix)(nil),          // 21: fairlead.agent.v1.Prefix
-	(*Rule)(nil),            // 22: fairlead.agent.v1.Rule
-	(*RequestMatch)(nil),    // 23: fairlead.agent.v1.RequestMatch
-	(*Settings)(nil),        // 24: fairlead.agent.v1.Settings
-	(*Timeouts)(nil),        // 25: fairlead.agent.v1.Timeouts
-	(*Retry)(nil),           // 26: fairlead.agent.v1.Retry
-	(*StatusRange)(nil),     // 27: fairlead.agent.v1.StatusRange
-	(*HeaderMatch)(nil),     // 28: fairlead.agent.v1.HeaderMatch
-	(*RetryOverride)(nil),   // 29: fairlead.agent.v1.RetryOverride
-	(*Backoff)(nil),         // 30: fairlead.agent.v1.Backoff
-	(*Budget)(nil),          // 31: fairlead.agent.v1.Budget
-	(*Pool)(nil),            // 32: fairlead.agent.v1.Pool
-	(*Breaker)(nil),         // 33: fairlead.agent.v1.Breaker
-	(*ErrorRate)(nil),       // 34: fairlead.agent.v1.ErrorRate
-	(*SlowCalls)(nil),       // 35: fairlead.agent.v1.SlowCalls
-	(*Destination)(nil),     // 36: fairlead.agent.v1.Destination
-	(*DestinationPort)(nil), // 37: fairlead.agent.v1.DestinationPort
-	(*Endpoint)(nil),        // 38: fairlead.agent.v1.Endpoint
-	(*Roots)(nil),           // 39: fairlead.agent.v1.Roots
-	(*KeyPair)(nil),         // 40: fairlead.agent.v1.KeyPair
-	(*Credentials)(nil),     // 41: fairlead.agent.v1.Credentials
+	(PolicyKind)(0),             // 0: fairlead.agent.v1.PolicyKind
+	(Mode)(0),                   // 1: fairlead.agent.v1.Mode
+	(TargetKind)(0),             // 2: fairlead.agent.v1.TargetKind
+	(Protocol)(0),               // 3: fairlead.agent.v1.Protocol
+	(TLSMode)(0),                // 4: fairlead.agent.v1.TLSMode
+	(PathMatch)(0),              // 5: fairlead.agent.v1.PathMatch
+	(Condition)(0),              // 6: fairlead.agent.v1.Condition
+	(Idempotency)(0),            // 7: fairlead.agent.v1.Idempotency
+	(Strategy)(0),               // 8: fairlead.agent.v1.Strategy
+	(Jitter)(0),                 // 9: fairlead.agent.v1.Jitter
+	(BreakerScope)(0),           // 10: fairlead.agent.v1.BreakerScope
+	(Sharing)(0),                // 11: fairlead.agent.v1.Sharing
+	(LoadBalancing)(0),          // 12: fairlead.agent.v1.LoadBalancing
+	(AccessLog)(0),              // 13: fairlead.agent.v1.AccessLog
+	(*Workload)(nil),            // 14: fairlead.agent.v1.Workload
+	(*Profile)(nil),             // 15: fairlead.agent.v1.Profile
+	(*PolicyID)(nil),            // 16: fairlead.agent.v1.PolicyID
+	(*Binding)(nil),             // 17: fairlead.agent.v1.Binding
+	(*Target)(nil),              // 18: fairlead.agent.v1.Target
+	(*Via)(nil),                 // 19: fairlead.agent.v1.Via
+	(*TLS)(nil),                 // 20: fairlead.agent.v1.TLS
+	(*Prefix)(nil),              // 21: fairlead.agent.v1.Prefix
+	(*Rule)(nil),                // 22: fairlead.agent.v1.Rule
+	(*RequestMatch)(nil),        // 23: fairlead.agent.v1.RequestMatch
+	(*Settings)(nil),            // 24: fairlead.agent.v1.Settings
+	(*Timeouts)(nil),            // 25: fairlead.agent.v1.Timeouts
+	(*Retry)(nil),               // 26: fairlead.agent.v1.Retry
+	(*StatusRange)(nil),         // 27: fairlead.agent.v1.StatusRange
+	(*HeaderMatch)(nil),         // 28: fairlead.agent.v1.HeaderMatch
+	(*RetryOverride)(nil),       // 29: fairlead.agent.v1.RetryOverride
+	(*Backoff)(nil),             // 30: fairlead.agent.v1.Backoff
+	(*Budget)(nil),              // 31: fairlead.agent.v1.Budget
+	(*Pool)(nil),                // 32: fairlead.agent.v1.Pool
+	(*Breaker)(nil),             // 33: fairlead.agent.v1.Breaker
+	(*ErrorRate)(nil),           // 34: fairlead.agent.v1.ErrorRate
+	(*SlowCalls)(nil),           // 35: fairlead.agent.v1.SlowCalls
+	(*RateLimit)(nil),           // 36: fairlead.agent.v1.RateLimit
+	(*Concurrency)(nil),         // 37: fairlead.agent.v1.Concurrency
+	(*AdaptiveConcurrency)(nil), // 38: fairlead.agent.v1.AdaptiveConcurrency
+	(*Destination)(nil),         // 39: fairlead.agent.v1.Destination
+	(*DestinationPort)(nil),     // 40: fairlead.agent.v1.DestinationPort
+	(*Endpoint)(nil),            // 41: fairlead.agent.v1.Endpoint
+	(*Roots)(nil),               // 42: fairlead.agent.v1.Roots
+	(*KeyPair)(nil),             // 43: fairlead.agent.v1.KeyPair
+	(*Credentials)(nil),         // 44: fairlead.agent.v1.Credentials
 }
 var file_policy_proto_depIdxs = []int32{
 	17, // 0: fairlead.agent.v1.Profile.bindings:type_name -> fairlead.agent.v1.Binding
@@ -3459,31 +3725,36 @@ var file_policy_proto_depIdxs = []int32{
 	33, // 21: fairlead.agent.v1.Settings.breaker:type_name -> fairlead.agent.v1.Breaker
 	12, // 22: fairlead.agent.v1.Settings.load_balancing:type_name -> fairlead.agent.v1.LoadBalancing
 	13, // 23: fairlead.agent.v1.Settings.access_log:type_name -> fairlead.agent.v1.AccessLog
-	6,  // 24: fairlead.agent.v1.Retry.on:type_name -> fairlead.agent.v1.Condition
-	27, // 25: fairlead.agent.v1.Retry.status_codes:type_name -> fairlead.agent.v1.StatusRange
-	28, // 26: fairlead.agent.v1.Retry.response_headers:type_name -> fairlead.agent.v1.HeaderMatch
-	29, // 27: fairlead.agent.v1.Retry.overrides:type_name -> fairlead.agent.v1.RetryOverride
-	30, // 28: fairlead.agent.v1.Retry.backoff:type_name -> fairlead.agent.v1.Backoff
-	7,  // 29: fairlead.agent.v1.Retry.idempotency:type_name -> fairlead.agent.v1.Idempotency
-	31, // 30: fairlead.agent.v1.Retry.budget:type_name -> fairlead.agent.v1.Budget
-	6,  // 31: fairlead.agent.v1.RetryOverride.on:type_name -> fairlead.agent.v1.Condition
-	30, // 32: fairlead.agent.v1.RetryOverride.backoff:type_name -> fairlead.agent.v1.Backoff
-	27, // 33: fairlead.agent.v1.RetryOverride.status_codes:type_name -> fairlead.agent.v1.StatusRange
-	8,  // 34: fairlead.agent.v1.Backoff.strategy:type_name -> fairlead.agent.v1.Strategy
-	9,  // 35: fairlead.agent.v1.Backoff.jitter:type_name -> fairlead.agent.v1.Jitter
-	34, // 36: fairlead.agent.v1.Breaker.error_rate:type_name -> fairlead.agent.v1.ErrorRate
-	35, // 37: fairlead.agent.v1.Breaker.slow_calls:type_name -> fairlead.agent.v1.SlowCalls
-	6,  // 38: fairlead.agent.v1.Breaker.failure_on:type_name -> fairlead.agent.v1.Condition
-	10, // 39: fairlead.agent.v1.Breaker.scope:type_name -> fairlead.agent.v1.BreakerScope
-	11, // 40: fairlead.agent.v1.Breaker.sharing:type_name -> fairlead.agent.v1.Sharing
-	27, // 41: fairlead.agent.v1.Breaker.failure_status:type_name -> fairlead.agent.v1.StatusRange
-	37, // 42: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
-	38, // 43: fairlead.agent.v1.DestinationPort.described:type_name -> fairlead.agent.v1.Endpoint
-	44, // [44:44] is the sub-list for method output_type
-	44, // [44:44] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	36, // 24: fairlead.agent.v1.Settings.rate_limit:type_name -> fairlead.agent.v1.RateLimit
+	37, // 25: fairlead.agent.v1.Settings.concurrency:type_name -> fairlead.agent.v1.Concurrency
+	6,  // 26: fairlead.agent.v1.Retry.on:type_name -> fairlead.agent.v1.Condition
+	27, // 27: fairlead.agent.v1.Retry.status_codes:type_name -> fairlead.agent.v1.StatusRange
+	28, // 28: fairlead.agent.v1.Retry.response_headers:type_name -> fairlead.agent.v1.HeaderMatch
+	29, // 29: fairlead.agent.v1.Retry.overrides:type_name -> fairlead.agent.v1.RetryOverride
+	30, // 30: fairlead.agent.v1.Retry.backoff:type_name -> fairlead.agent.v1.Backoff
+	7,  // 31: fairlead.agent.v1.Retry.idempotency:type_name -> fairlead.agent.v1.Idempotency
+	31, // 32: fairlead.agent.v1.Retry.budget:type_name -> fairlead.agent.v1.Budget
+	6,  // 33: fairlead.agent.v1.RetryOverride.on:type_name -> fairlead.agent.v1.Condition
+	30, // 34: fairlead.agent.v1.RetryOverride.backoff:type_name -> fairlead.agent.v1.Backoff
+	27, // 35: fairlead.agent.v1.RetryOverride.status_codes:type_name -> fairlead.agent.v1.StatusRange
+	8,  // 36: fairlead.agent.v1.Backoff.strategy:type_name -> fairlead.agent.v1.Strategy
+	9,  // 37: fairlead.agent.v1.Backoff.jitter:type_name -> fairlead.agent.v1.Jitter
+	34, // 38: fairlead.agent.v1.Breaker.error_rate:type_name -> fairlead.agent.v1.ErrorRate
+	35, // 39: fairlead.agent.v1.Breaker.slow_calls:type_name -> fairlead.agent.v1.SlowCalls
+	6,  // 40: fairlead.agent.v1.Breaker.failure_on:type_name -> fairlead.agent.v1.Condition
+	10, // 41: fairlead.agent.v1.Breaker.scope:type_name -> fairlead.agent.v1.BreakerScope
+	11, // 42: fairlead.agent.v1.Breaker.sharing:type_name -> fairlead.agent.v1.Sharing
+	27, // 43: fairlead.agent.v1.Breaker.failure_status:type_name -> fairlead.agent.v1.StatusRange
+	11, // 44: fairlead.agent.v1.RateLimit.scope:type_name -> fairlead.agent.v1.Sharing
+	38, // 45: fairlead.agent.v1.Concurrency.adaptive:type_name -> fairlead.agent.v1.AdaptiveConcurrency
+	11, // 46: fairlead.agent.v1.Concurrency.scope:type_name -> fairlead.agent.v1.Sharing
+	40, // 47: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
+	41, // 48: fairlead.agent.v1.DestinationPort.described:type_name -> fairlead.agent.v1.Endpoint
+	49, // [49:49] is the sub-list for method output_type
+	49, // [49:49] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_policy_proto_init() }
@@ -3498,7 +3769,7 @@ func file_policy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_policy_proto_rawDesc), len(file_policy_proto_rawDesc)),
 			NumEnums:      14,
-			NumMessages:   28,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -146,12 +146,21 @@ func (x *Exchange) step(p Protocol) (ended bool) {
 			x.forward(p, a)
 			return true
 		case call.Reject, call.Respond:
+			x.refused()
 			p.Reject()
 			return true
 		case call.Abort, call.Continue, call.AwaitTrailers: // the last is for gRPC, which HTTP/1 does not carry
 			p.Abort()
 			return true
 		}
+	}
+}
+
+// refused notes which limit has refused the call, if one has.
+func (x *Exchange) refused() {
+	o := x.Call.Outcome()
+	if why := x.Plan.Refusal(&o); why != routes.NoDetail {
+		x.Detail = why
 	}
 }
 

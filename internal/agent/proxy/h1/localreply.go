@@ -3,7 +3,7 @@ package h1
 import (
 	"net/http"
 
-	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/http1"
 )
 
@@ -13,10 +13,7 @@ func (x *exchange) Reject() { x.next = x.reject() }
 // reject answers the client without an upstream, as the call's outcome says.
 func (x *exchange) reject() step {
 	o := x.Call.Outcome()
-	r := http1.Reply{Status: o.Status, Reason: o.Kind.Reason(), ToHead: x.request.Info().Head}
-	if o.Kind == call.RateLimited {
-		r.RetryAfter = 1
-	}
+	r := http1.Reply{Status: o.Status, Reason: o.Kind.Reason(), ToHead: x.request.Info().Head, RetryAfter: drive.RetryAfter(&o)}
 	// Where the client chose the address, a failure to reach it ends its connection as it would without a proxy, so that the client
 	// looks the name up again.
 	failed := r.Status == http.StatusBadGateway || r.Status == http.StatusGatewayTimeout

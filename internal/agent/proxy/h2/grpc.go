@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/grpc"
 	"fairlead.dev/fairlead/internal/agent/proxy/http2"
 	"fairlead.dev/fairlead/internal/agent/routes"
@@ -125,10 +126,7 @@ func (x *stream) reportRPC(t *attempt) {
 // rejectRPC answers a gRPC call without a server: a head that ends the stream (rule 26).
 func (x *stream) rejectRPC(o call.Outcome, b *batch) {
 	kind, _ := x.head.Header("content-type")
-	r := grpc.Reply{Status: o.GRPCStatus, ContentType: string(kind), Reason: o.Kind.Reason()}
-	if o.Kind == call.RateLimited {
-		r.Pushback = time.Second
-	}
+	r := grpc.Reply{Status: o.GRPCStatus, ContentType: string(kind), Reason: o.Kind.Reason(), Pushback: drive.Pushback(&o)}
 	p := &x.s.own
 	p.Reset()
 	p.AddStatus(http.StatusOK)

@@ -1,0 +1,245 @@
+package shares
+
+import (
+	"cmp"
+	"maps"
+	"math"
+	"slices"
+	"time"
+)
+
+// Share is what a node, or the cluster, may have of a limit: calls per second, and how many calls may start at once.
+type Share struct {
+	Rate, Burst float64
+}
+
+func (s Share) plus(o Share) Share { return Share{s.Rate + o.Rate, s.Burst + o.Burst} }
+
+func (s Share) times(f float64) Share { return Share{s.Rate * f, s.Burst * f} }
+
+// most is the greater of each.
+func (s Share) most(o Share) Share { return Share{max(s.Rate, o.Rate), max(s.Burst, o.Burst)} }
+
+// Report is what a node says of one limit.
+type Report struct {
+	// Demand is how many calls have come to the limit in a second since the last report, those that were refused included.
+	Demand float64
+	// Serial is that of the last Grant that the node goes by; 0: it has none of this Division.
+	Serial uint64
+}
+
+// Grant tells a node what it may have from now on.
+type Grant struct {
+	Node   string
+	Serial uint64
+	Share  Share
+}
+
+const (
+	// Interval is how often nodes report and a limit is divided anew.
+	Interval = 250 * time.Millisecond
+	// returnAfter is for how long the share of a node that is not connected any more is kept for it.
+	returnAfter = 5 * time.Second
+	// newLeaderHolds is for how long a new leader gives nothing away that a node which it has not heard of yet may hold.
+	newLeaderHolds = 5 * time.Second
+	// floor is the part of the whole that is divided evenly, whoever asks, so that a node has something to begin with.
+	floor = 0.05
+	// worthTelling is the least change of a share, as a part of the whole, that a node is sent.
+	worthTelling = 0.005
+	// smoothing is the part that a report has in what is taken for the demand, and headroom how much more a node should have than that: calls come unevenly.
+	smoothing, headroom = 0.5, 1.1
+	// maxIssued bounds what is remembered of what a node that does not answer was sent.
+	maxIssued = 16
+)
+
+// Division divides one limit. What all nodes may use together is never more than the whole: a share grows by what another node has said that it
+// does without, and no sooner. The exceptions are shares that a former leader gave, as long as their nodes have not been heard of; and nodes
+// that live and are not connected, whose shares are given to others after returnAfter.
+//
+// It is not safe for concurrent use.
+type Division struct {
+	whole     Share
+	givesFrom time.Time
+	serial    uint64
+	members   map[string]*member
+}
+
+// member is a node that has calls under the limit.
+type member struct {
+	name   string
+	demand float64
+	issued []issued // what it may go by, the oldest first, the last one what it was sent last; never empty
+	lost   time.Time
+}
+
+// issued is a share that a node was sent.
+type issued struct {
+	serial uint64
+	share  Share
+}
+
+// given is what it was sent last.
+func (m *member) given() Share { return m.issued[len(m.issued)-1].share }
+
+// most is the most that it may go by.
+func (m *member) most() (most Share) {
+	for _, t := range m.issued {
+		most = most.most(t.share)
+	}
+	return most
+}
+
+// issue notes that it is sent a share.
+func (m *member) issue(serial uint64, s Share) {
+	if len(m.issued) == maxIssued { // it has not answered for long: what it may go by stays the same
+		m.issued[1].share = m.issued[1].share.most(m.issued[0].share)
+		m.issued = m.issued[1:]
+	}
+	m.issued = append(m.issued, issued{serial, s})
+}
+
+// NewDivision returns a Division of which nobody is known to hold anything.
+func NewDivision(whole Share, now time.Time) *Division {
+	return &Division{whole: whole, givesFrom: now.Add(newLeaderHolds), members: map[string]*member{}}
+}
+
+// Resize changes the whole. Shares that are too large are called back.
+func (d *Division) Resize(whole Share) { d.whole = whole }
+
+// AllKnown says that every node which may hold a share has been heard of: the leader has been so from the first.
+func (d *Division) AllKnown(now time.Time) { d.givesFrom = now }
+
+// Join takes in a node that has connected, which goes by a share that a former leader gave it, or by none. Nothing that it was sent before reaches it
+// any more.
+func (d *Division) Join(node string, holds Share) {
+	d.members[node] = &member{name: node, issued: []issued{{share: holds}}}
+}
+
+// Report takes in what a node that has joined says.
+func (d *Division) Report(node string, r Report) {
+	m := d.members[node]
+	if m == nil {
+		return
+	}
+	m.demand += smoothing * (min(max(r.Demand, 0), d.whole.Rate) - m.demand) // what is above the whole is of no use, and would take longer to be forgotten
+	for len(m.issued) > 1 && m.issued[1].serial <= r.Serial {                // what it was sent before is over
+		m.issued = m.issued[1:]
+	}
+}
+
+// Lost says that a node is not connected any more.
+func (d *Division) Lost(node string, now time.Time) {
+	if m := d.members[node]; m != nil && m.lost.IsZero() {
+		m.lost = now
+	}
+}
+
+// Leave says that a node has no calls under the limit any more, and goes by no share.
+func (d *Division) Leave(node string) { delete(d.members, node) }
+
+// Members is how many nodes there are.
+func (d *Division) Members() int { return len(d.members) }
+
+// Divide returns what nodes are to be sent now.
+func (d *Division) Divide(now time.Time) []Grant {
+	maps.DeleteFunc(d.members, func(_ string, m *member) bool { return !m.lost.IsZero() && now.Sub(m.lost) >= returnAfter })
+	all := slices.SortedFunc(maps.Values(d.members), func(a, b *member) int { return cmp.Compare(a.name, b.name) })
+	goals := d.goals(all)
+	next := make([]Share, len(all))
+	free := d.whole
+	for i, m := range all {
+		next[i] = Share{min(m.given().Rate, goals[i].Rate), min(m.given().Burst, goals[i].Burst)}
+		free = free.plus(m.most().times(-1))
+	}
+	if now.Before(d.givesFrom) {
+		free = Share{}
+	}
+	grow(next, goals, free)
+	var out []Grant
+	for i, m := range all {
+		if m.lost.IsZero() && d.worth(m.given(), next[i], goals[i]) {
+			d.serial++
+			m.issue(d.serial, next[i])
+			out = append(out, Grant{m.name, d.serial, next[i]})
+		}
+	}
+	return out
+}
+
+// worth reports whether a node is sent a new share: it is another one, and not by a trifle unless it is now what it should be.
+func (d *Division) worth(was, is, goal Share) bool {
+	if is == was {
+		return false
+	}
+	return is == goal || math.Abs(is.Rate-was.Rate) >= worthTelling*d.whole.Rate || math.Abs(is.Burst-was.Burst) >= worthTelling*d.whole.Burst
+}
+
+// grow gives what is free to those who have less than they should have, in proportion.
+func grow(next, goals []Share, free Share) {
+	var missing Share
+	for i := range next {
+		missing = missing.plus(goals[i]).plus(next[i].times(-1))
+	}
+	rate, burst := part(free.Rate, missing.Rate), part(free.Burst, missing.Burst)
+	for i := range next {
+		next[i].Rate += (goals[i].Rate - next[i].Rate) * rate
+		next[i].Burst += (goals[i].Burst - next[i].Burst) * burst
+	}
+}
+
+// part is what part of what is missing there is.
+func part(free, missing float64) float64 {
+	switch {
+	case free <= 0 || missing <= 0:
+		return 0
+	case free > missing*(1-1e-9): // as much, but for rounding
+		return 1
+	}
+	return free / missing
+}
+
+// goals are what nodes should have: a little each, and of the rest as much as they ask for. Where they ask for more than there is, none gets more than
+// another that does not get what it asks for (max-min fairness): asking for more than others is no way to get more of what they need. What nobody
+// asks for is divided evenly.
+func (d *Division) goals(all []*member) []Share {
+	n := float64(len(all))
+	if n == 0 {
+		return nil
+	}
+	base := d.whole.Rate * floor / n
+	demands := make([]float64, len(all))
+	for i, m := range all {
+		demands[i] = max(headroom*m.demand-base, 0)
+	}
+	rates := fairly(demands, d.whole.Rate*(1-floor))
+	// Whoever has a share has a token to begin with, if there are enough of them.
+	token := 0.0
+	if d.whole.Burst >= 2*n {
+		token = 1
+	}
+	goals := make([]Share, len(all))
+	for i := range all {
+		rate := base + rates[i]
+		goals[i] = Share{rate, token + (d.whole.Burst-token*n)*rate/d.whole.Rate}
+	}
+	return goals
+}
+
+// fairly divides a whole by demands, and what is left of it evenly.
+func fairly(demands []float64, whole float64) []float64 {
+	order := make([]int, len(demands))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(demands[a], demands[b]) })
+	out := make([]float64, len(demands))
+	left := whole
+	for k, i := range order { // the most modest first
+		out[i] = min(demands[i], left/float64(len(order)-k))
+		left -= out[i]
+	}
+	for i := range out {
+		out[i] += max(left, 0) / float64(len(out))
+	}
+	return out
+}

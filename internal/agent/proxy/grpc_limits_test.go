@@ -2,13 +2,13 @@ package proxy
 
 import (
 	"context"
-	"net/netip"
 	"testing"
 	"time"
 
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc/codes"
 	rpc "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/metadata"
 	rpcstatus "google.golang.org/grpc/status"
 
 	"fairlead.dev/fairlead/internal/agent/call"
@@ -75,6 +75,7 @@ func TestRule05_ServersHearWhatIsLeft(t *testing.T) {
 	}
 }
 
+//overtls:originate,intercept
 func TestRule05_TheSmallerDeadlineEndsACall(t *testing.T) {
 	for name, tc := range map[string]struct {
 		client  time.Duration
@@ -85,22 +86,25 @@ func TestRule05_TheSmallerDeadlineEndsACall(t *testing.T) {
 		"the client's": {50 * time.Millisecond, time.Hour, call.ClientGone},
 	} {
 		t.Run(name, func(t *testing.T) {
-			gone, answered := make(chan struct{}), make(chan struct{})
+			gone, answered := newBarrier(), make(chan struct{})
 			s := unaryServer(func(ctx context.Context, _ int) error {
 				<-ctx.Done()
-				close(gone)
+				gone.now()
 				<-answered // the server hears the same deadline, and its answer could be the first
 				return ctx.Err()
 			})
 			w := build(t, serveRPC(t, s), toRPC(func(s *policy.Settings) { s.Timeouts.Overall = tc.overall }))
-			ctx, cancel := context.WithTimeout(t.Context(), tc.client)
-			defer cancel()
-			code, trailer := unaryCall(t, w.clientRPC(), ctx)
+			code, trailer := codes.OK, metadata.MD(nil)
+			for d := tc.client; s.calls.Load() == 0; d *= 2 { // until the machine is fast enough for the call to reach the server
+				ctx, cancel := context.WithTimeout(t.Context(), d)
+				code, trailer = unaryCall(t, w.clientRPC(), ctx)
+				cancel()
+			}
 			close(answered)
 			if code != codes.DeadlineExceeded || tc.kind == call.Deadline && reasonOf(trailer) != "deadline" {
 				t.Errorf("%v, %v", code, trailer)
 			}
-			<-gone
+			<-gone.C
 			// A client's own timer and ours end the call at about the same time.
 			if o := w.seen.lastCall(t).Outcome; o.Kind != tc.kind && o.Kind != call.Deadline && o.GRPCStatus != int(codes.DeadlineExceeded) {
 				t.Errorf("%+v", o)
@@ -110,6 +114,8 @@ func TestRule05_TheSmallerDeadlineEndsACall(t *testing.T) {
 }
 
 // A timeout that nobody can read is the server's to refuse, and one that has run out is answered at once.
+//
+//overtls:originate,intercept
 func TestRule05_OddTimeouts(t *testing.T) {
 	for value, want := range map[string]struct{ forwarded, reason string }{
 		"1x": {"1x", ""}, "123456789S": {"123456789S", ""}, "": {"", ""}, "0m": {"?", "deadline"}, "99999999H": {"*", ""},
@@ -125,7 +131,7 @@ func TestRule05_OddTimeouts(t *testing.T) {
 				_ = s.Headers(true, http2test.F(":status", "200", "content-type", "application/grpc", "grpc-status", "0"))
 			}})
 			w := build(t, up.Addr(), toRPC(nil))
-			c := http2test.Dial(t, netip.MustParseAddrPort(w.captured.Addr().String()), http2test.Options{})
+			c := w.dialH2(http2test.Options{})
 			s, err := c.Post("up.example", "/s/m", []byte{0, 0, 0, 0, 0}, http2test.F("content-type", "application/grpc", "grpc-timeout", value))
 			if err != nil {
 				t.Fatal(err)
@@ -175,7 +181,12 @@ func TestRule26_LocalAnswersOverGRPC(t *testing.T) {
 			if tc.before != nil {
 				tc.before(w)
 			}
-			code, trailer := unaryCall(t, w.clientRPC(), t.Context()) // without a deadline, of which the server would hear
+			if tc.reason == "reset" && over.mode != policy.TLSPassthrough { // so early that it ends the handshake
+				tc.reason = "connect_failure"
+			}
+			ctx, cancel := context.WithCancel(t.Context()) // without a deadline, of which the server would hear
+			defer time.AfterFunc(patience, cancel).Stop()
+			code, trailer := unaryCall(t, w.clientRPC(), ctx)
 			if code != tc.want || reasonOf(trailer) != tc.reason {
 				t.Errorf("%v, %v; want %v, %s", code, trailer, tc.want, tc.reason)
 			}
@@ -253,7 +264,7 @@ func TestRule25_AClientsDeadlineDoesNotEndItsConnection(t *testing.T) {
 		_ = s.Headers(true, http2test.F(":status", "200", "content-type", "application/grpc", "grpc-status", "0"))
 	}})
 	w := build(t, up.Addr(), toRPC(nil))
-	c := http2test.Dial(t, netip.MustParseAddrPort(w.captured.Addr().String()), http2test.Options{})
+	c := w.dialH2(http2test.Options{})
 	for i, fields := range []http2test.Fields{http2test.F("grpc-timeout", "20m"), nil} {
 		s, err := c.Post("up.example", "/s/m", []byte{0, 0, 0, 0, 0}, append(http2test.F("content-type", "application/grpc"), fields...))
 		if err != nil {

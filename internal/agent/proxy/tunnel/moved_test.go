@@ -8,7 +8,7 @@ import (
 )
 
 // toldOf is a tunnel that tells what has moved in it.
-func toldOf(t *testing.T, o Options) (client, server *net.TCPConn, told <-chan [2]int64, ended <-chan Result) {
+func toldOf(t *testing.T, o Options) (client, server *net.TCPConn, reported <-chan [2]int64, ended <-chan Result) {
 	t.Helper()
 	client, inner := pair(t)
 	outer, server := pair(t)
@@ -36,15 +36,15 @@ func say(t *testing.T, from, to *net.TCPConn, words string) {
 
 // A tunnel tells what has moved while it goes on, and what has moved since is in its result.
 func TestATunnelTellsWhatHasMoved(t *testing.T) {
-	client, server, told, ended := toldOf(t, Options{ToServer: []byte("he")})
+	client, server, reported, ended := toldOf(t, Options{ToServer: []byte("he")})
 	say(t, client, server, "llo") // with the prefix first: two bytes are left
 	say(t, server, client, "welcome")
 	limit := time.After(time.Minute)
-	for got := [2]int64{}; got != [2]int64{5, 7}; { // on a slow machine it is told in parts
+	for got := [2]int64{}; got != [2]int64{5, 7}; { // on a slow machine it is reported in parts
 		select {
-		case got = <-told:
+		case got = <-reported:
 		case <-limit:
-			t.Fatalf("told of %v", got)
+			t.Fatalf("reported of %v", got)
 		}
 	}
 	if _, err := io.ReadFull(server, make([]byte, 2)); err != nil {
@@ -55,26 +55,26 @@ func TestATunnelTellsWhatHasMoved(t *testing.T) {
 	if r := <-ended; r.ToServer != 9 || r.ToClient != 7 {
 		t.Errorf("in the end %+v", r)
 	}
-	if len(told) > 0 {
-		t.Errorf("told of %v behind the end", <-told)
+	if len(reported) > 0 {
+		t.Errorf("reported of %v behind the end", <-reported)
 	}
 }
 
 // One in which nothing moves is asked seldom, and tells nothing.
 func TestATunnelTellsNothingTwice(t *testing.T) {
-	var told [][2]int64
-	tunnel := &Tunnel{told: -1, moved: func(toServer, toClient int64) { told = append(told, [2]int64{toServer, toClient}) }}
+	var reported [][2]int64
+	tunnel := &Tunnel{reported: -1, moved: func(toServer, toClient int64) { reported = append(reported, [2]int64{toServer, toClient}) }}
 	for i, step := range []struct {
 		up, down int64
 		again    time.Duration
-	}{{0, 0, tellSoon}, {0, 0, tellLater}, {3, 0, tellSoon}, {0, 2, tellSoon}, {0, 0, tellLater}} {
+	}{{0, 0, reportSoon}, {0, 0, reportLater}, {3, 0, reportSoon}, {0, 2, reportSoon}, {0, 0, reportLater}} {
 		tunnel.up.bytes.Add(step.up)
 		tunnel.down.bytes.Add(step.down)
-		if again := tunnel.tell(); again != step.again {
+		if again := tunnel.reportMoved(); again != step.again {
 			t.Errorf("step %d: again in %v, want %v", i, again, step.again)
 		}
 	}
-	if len(told) != 3 || told[2] != [2]int64{3, 2} {
-		t.Errorf("told %v", told)
+	if len(reported) != 3 || reported[2] != [2]int64{3, 2} {
+		t.Errorf("reported %v", reported)
 	}
 }

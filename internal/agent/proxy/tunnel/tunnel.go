@@ -37,7 +37,7 @@ type Options struct {
 	Until time.Time
 	// Poller waits for the server while that sends nothing; nil: a goroutine does.
 	Poller *transport.Poller
-	// Moved, if not nil, is told now and then how many bytes each side has accepted so far, for as long as the tunnel goes on. No two calls are
+	// Moved, if not nil, is reported now and then how many bytes each side has accepted so far, for as long as the tunnel goes on. No two calls are
 	// made at a time, and none once Carry's ended is called.
 	Moved func(toServer, toClient int64)
 }
@@ -69,12 +69,12 @@ type Tunnel struct {
 	// guarded by watch
 	timer   *time.Timer
 	stopped bool
-	told    int64 // the bytes of both directions that moved was told of; -1: none yet
+	reported    int64 // the bytes of both directions that moved was reported of; -1: none yet
 }
 
 // New returns a tunnel, which owns the connections from now on.
 func New(client, server *transport.Conn, o Options) *Tunnel {
-	t := &Tunnel{client: client, server: server, poller: o.Poller, idle: o.Idle, until: transport.At(o.Until), moved: o.Moved, told: -1}
+	t := &Tunnel{client: client, server: server, poller: o.Poller, idle: o.Idle, until: transport.At(o.Until), moved: o.Moved, reported: -1}
 	t.up.init(t, client, server, o.ToServer)
 	t.down.init(t, server, client, o.ToClient)
 	return t
@@ -248,21 +248,21 @@ func (t *Tunnel) check() {
 	t.watchOver()
 }
 
-// How often Options.Moved is told: of bytes that go on moving, and of those behind a pause.
+// How often Options.Moved is reported: of bytes that go on moving, and of those behind a pause.
 const (
-	tellSoon  = 15 * time.Second
-	tellLater = time.Minute
+	reportSoon  = 15 * time.Second
+	reportLater = time.Minute
 )
 
-// tell tells what has moved, and returns when to do so again. watch is held.
-func (t *Tunnel) tell() (again time.Duration) {
+// reportMoved reports what has moved, and returns when to do so again. watch is held.
+func (t *Tunnel) reportMoved() (again time.Duration) {
 	toServer, toClient := t.up.bytes.Load(), t.down.bytes.Load()
-	if toServer+toClient == t.told {
-		return tellLater
+	if toServer+toClient == t.reported {
+		return reportLater
 	}
-	t.told = toServer + toClient
+	t.reported = toServer + toClient
 	t.moved(toServer, toClient)
-	return tellSoon
+	return reportSoon
 }
 
 // watchOver closes a tunnel that is idle or has expired, or whose server has vanished, or comes back when that could be. It goes by what the kernel
@@ -280,7 +280,7 @@ func (t *Tunnel) watchOver() {
 	}
 	again := within / 4
 	if t.moved != nil {
-		again = sooner(again, t.tell())
+		again = sooner(again, t.reportMoved())
 	}
 	if t.idle > 0 {
 		left := t.idle - min(quietFor(t.client), quietFor(t.server))

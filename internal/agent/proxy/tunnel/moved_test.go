@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// toldOf is a tunnel that tells what has moved in it.
-func toldOf(t *testing.T, o Options) (client, server *net.TCPConn, reported <-chan [2]int64, ended <-chan Result) {
+// reportsOf is a tunnel that tells what has moved in it.
+func reportsOf(t *testing.T, o Options) (client, server *net.TCPConn, reported <-chan [2]int64, ended <-chan Result) {
 	t.Helper()
 	client, inner := pair(t)
 	outer, server := pair(t)
@@ -36,7 +36,7 @@ func say(t *testing.T, from, to *net.TCPConn, words string) {
 
 // A tunnel tells what has moved while it goes on, and what has moved since is in its result.
 func TestATunnelTellsWhatHasMoved(t *testing.T) {
-	client, server, reported, ended := toldOf(t, Options{ToServer: []byte("he")})
+	client, server, reported, ended := reportsOf(t, Options{ToServer: []byte("he")})
 	say(t, client, server, "llo") // with the prefix first: two bytes are left
 	say(t, server, client, "welcome")
 	limit := time.After(time.Minute)

@@ -37,7 +37,7 @@ type Options struct {
 	Until time.Time
 	// Poller waits for the server while that sends nothing; nil: a goroutine does.
 	Poller *transport.Poller
-	// Moved, if not nil, is reported now and then how many bytes each side has accepted so far, for as long as the tunnel goes on. No two calls are
+	// Moved, if not nil, is called now and then with how many bytes each side has accepted so far, for as long as the tunnel goes on. No two calls are
 	// made at a time, and none once Carry's ended is called.
 	Moved func(toServer, toClient int64)
 }
@@ -67,9 +67,9 @@ type Tunnel struct {
 
 	watch sync.Mutex
 	// guarded by watch
-	timer   *time.Timer
-	stopped bool
-	reported    int64 // the bytes of both directions that moved was reported of; -1: none yet
+	timer    *time.Timer
+	stopped  bool
+	reported int64 // the bytes of both directions that moved was last called with; -1: none yet
 }
 
 // New returns a tunnel, which owns the connections from now on.
@@ -248,7 +248,7 @@ func (t *Tunnel) check() {
 	t.watchOver()
 }
 
-// How often Options.Moved is reported: of bytes that go on moving, and of those behind a pause.
+// How often Options.Moved is called: for bytes that go on moving, and for those behind a pause.
 const (
 	reportSoon  = 15 * time.Second
 	reportLater = time.Minute

@@ -61,7 +61,8 @@ func (s *Session) broken(t *attempt, w how, b *batch) {
 			return
 		}
 		x.keptEnds(b)
-	case t == x.cur && x.phase == trying:
+	case x.underWay(t):
+		x.focus(t)
 		x.lostAttempt(t, w, sent, reused, b)
 	}
 }
@@ -74,6 +75,7 @@ func (x *stream) lostAttempt(t *attempt, w how, sent, reused bool, b *batch) {
 	x.reportBody()
 	x.attempted(t, w.kind, 0, w.why)
 	t.drop(http2.Cancel, s.now, b)
+	x.next()
 	f := call.Failure{
 		Kind: w.kind, ResponseStarted: t.interims > 0, PeerUnprocessed: w.unprocessed, PeerLeaving: w.leaving, Reused: reused, GRPCStatus: w.grpc,
 	}

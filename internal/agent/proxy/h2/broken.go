@@ -75,10 +75,10 @@ func (x *stream) lostAttempt(t *attempt, w how, sent, reused bool, b *batch) {
 	x.reportBody()
 	x.attempted(t, w.kind, 0, w.why)
 	t.drop(http2.Cancel, s.now, b)
-	x.next()
 	f := call.Failure{
 		Kind: w.kind, ResponseStarted: t.interims > 0, PeerUnprocessed: w.unprocessed, PeerLeaving: w.leaving, Reused: reused, GRPCStatus: w.grpc,
 	}
+	x.next() // which forgets what the attempt was
 	s.act(x, x.call.AttemptFailed(s.now, t.ID, f), b)
 }
 

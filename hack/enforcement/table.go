@@ -64,6 +64,8 @@ var concerns = []struct {
 	{"circuitBreaker", []string{http1, http2, opaque}},
 	{"rateLimit.mode", []string{agent}}, // what is merged: agents know limits only
 	{"rateLimit", []string{http1, http2, grpc, opaque}},
+	{"concurrency.mode", []string{agent}},
+	{"concurrency", []string{http1, http2}},
 	{"loadBalancing", []string{http1, http2, opaque}},
 	{"rules[].match[].grpc", []string{grpc}},
 	{"rules[]", []string{http1, http2}},

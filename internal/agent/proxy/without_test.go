@@ -161,6 +161,19 @@ var resets = map[string]func(*policy.Binding){
 	"rateLimit.onLimit":  rateLimit(func(l, _ *policy.RateLimit) { l.MaxWait = 0 }), // which only Queue has
 	"rateLimit.maxWait":  rateLimit(func(l, d *policy.RateLimit) { l.MaxWait = d.MaxWait }),
 
+	"concurrency.max": settings(func(s, _ *policy.Settings) {
+		if c := s.Concurrency; c != nil && c.Adaptive == nil {
+			s.Concurrency = nil
+		} else if c != nil {
+			c.Max = 0
+		}
+	}),
+	"concurrency.adaptive.min": adaptive(func(a, d *policy.AdaptiveConcurrency) { a.Min = d.Min }),
+	"concurrency.adaptive.max": adaptive(func(a, d *policy.AdaptiveConcurrency) { a.Max = d.Max }),
+	"concurrency.maxQueued":    concurrency(func(c, _ *policy.Concurrency) { c.MaxQueued, c.MaxWait = 0, 0 }), // the one is nothing without the other
+	"concurrency.maxWait":      concurrency(func(c, _ *policy.Concurrency) { c.MaxQueued, c.MaxWait = 0, 0 }),
+	"concurrency.scope":        concurrency(func(c, d *policy.Concurrency) { c.Scope = d.Scope }),
+
 	"loadBalancing.policy": settings(func(s, d *policy.Settings) { s.LoadBalancing = d.LoadBalancing }),
 
 	"rules[].name":                 rules(func(r *policy.Rule) { r.Name = "" }),
@@ -255,6 +268,22 @@ func rateLimit(reset func(l, d *policy.RateLimit)) func(*policy.Binding) {
 	})
 }
 
+func concurrency(reset func(c, d *policy.Concurrency)) func(*policy.Binding) {
+	return settings(func(s, _ *policy.Settings) {
+		if d := policy.DefaultConcurrency(); s.Concurrency != nil {
+			reset(s.Concurrency, &d)
+		}
+	})
+}
+
+func adaptive(reset func(a, d *policy.AdaptiveConcurrency)) func(*policy.Binding) {
+	return concurrency(func(c, _ *policy.Concurrency) {
+		if d := policy.DefaultAdaptiveConcurrency(); c.Adaptive != nil {
+			reset(c.Adaptive, &d)
+		}
+	})
+}
+
 func errorRate(reset func(e, d *policy.ErrorRate)) func(*policy.Binding) {
 	return breaker(func(b, _ *policy.Breaker) {
 		if d := policy.DefaultErrorRate(); b.ErrorRate != nil {
@@ -322,7 +351,8 @@ func TestAFieldIsLeftOutAlone(t *testing.T) {
 	full.Rules = []policy.Rule{{Name: "r", Match: []policy.RequestMatch{
 		{Methods: []string{"X"}, PathType: policy.PathExact, Path: "/"}, {PathType: policy.PathGRPC, Path: "s/m"},
 	}}}
-	several := map[string]int{"to[].tls.mode": 6, "to[].via.proxy": 2, "circuitBreaker.slowCalls.threshold": 4, "rules[].match[].path.value": 2, "rateLimit.requests": 5}
+	several := map[string]int{"to[].tls.mode": 6, "to[].via.proxy": 2, "circuitBreaker.slowCalls.threshold": 4, "rules[].match[].path.value": 2, "rateLimit.requests": 5,
+		"concurrency.maxQueued": 2, "concurrency.maxWait": 2}
 	for path := range resets {
 		changed := map[string]bool{}
 		after := leaves(reflect.ValueOf(withoutField(full, path)), "")

@@ -119,6 +119,8 @@ func (s *scrape) gauges(k recorderKey, g *gauges) {
 	s.put(connections, float64(g.idle), id, k.target, "idle")
 	s.put(waiting, float64(g.waiting), id, k.target)
 	s.put(limitWaiting, float64(g.limited), id, k.target)
+	s.put(concurrencyRunning, float64(g.running), id, k.target)
+	s.put(concurrencyLimit, float64(g.places), id, k.target)
 	s.put(breakersOpen, float64(g.breakers.open+g.breakers.halfOpen), id, k.target)
 	s.put(breakersHalfOpen, float64(g.breakers.halfOpen), id, k.target)
 	s.put(breakersOpened, float64(g.opened), id, k.target)

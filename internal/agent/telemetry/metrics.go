@@ -27,6 +27,8 @@ const (
 	connections
 	waiting
 	limitWaiting
+	concurrencyRunning
+	concurrencyLimit
 	breakersOpen
 	breakersHalfOpen
 	breakersOpened
@@ -92,6 +94,10 @@ var catalogue = [familyCount]metric{
 		"Calls that wait for a connection.", prometheus.GaugeValue, perPolicy},
 	limitWaiting: {"fairlead_limit_waiting",
 		"Calls that wait for a rate limit, or for a place below a limit of concurrency.", prometheus.GaugeValue, perPolicy},
+	concurrencyRunning: {"fairlead_concurrency_running",
+		"Calls that have a place below a limit of concurrency.", prometheus.GaugeValue, perPolicy},
+	concurrencyLimit: {"fairlead_concurrency_limit",
+		"Places below limits of concurrency: what they are now, added up over pods, rules and concrete destinations.", prometheus.GaugeValue, perPolicy},
 	breakersOpen: {"fairlead_breaker_open",
 		"Circuit breakers that are open or half-open.", prometheus.GaugeValue, perPolicy},
 	breakersHalfOpen: {"fairlead_breaker_half_open",

@@ -49,6 +49,8 @@ var enforced = strings.Fields(`
 	circuitBreaker.open.duration circuitBreaker.open.maxDuration circuitBreaker.open.jitterPercent
 	circuitBreaker.halfOpen.probes circuitBreaker.halfOpen.successesToClose
 	rateLimit.mode rateLimit.requests rateLimit.per rateLimit.burst rateLimit.onLimit rateLimit.maxWait
+	concurrency.mode concurrency.max concurrency.adaptive.min concurrency.adaptive.max
+	concurrency.maxQueued concurrency.maxWait concurrency.scope
 	loadBalancing.policy failurePolicy udp443 observability.accessLog
 	podSelector namespaceSelector
 	to[].service.name to[].service.namespace to[].service.port to[].host to[].ports
@@ -74,7 +76,6 @@ var notEnforced = []string{
 	"timeouts.adaptive",
 	"retry.hedging",
 	"circuitBreaker.maxEjectedPercent",
-	"concurrency",
 	"fallback",
 	"observability.tracing",
 	"observability.requestHeaders",

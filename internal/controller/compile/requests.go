@@ -17,6 +17,7 @@ var requestFields = strings.Fields(`
 	circuitBreaker.failures.statusCodes circuitBreaker.failures.grpcStatuses
 	connectionPool.maxIdlePerEndpoint connectionPool.idleTimeout connectionPool.maxLifetime connectionPool.maxRequestsPerConnection
 	connectionPool.http2
+	concurrency
 `)
 
 // AboutRequests reports whether a field of a policy's blocks or rules has no effect where connections are passed through, by its path as in Field.

@@ -28,6 +28,11 @@ peers)
   need node nodejs
   need java default-jre-headless
   need javac default-jdk-headless
+  need keytool default-jre-headless
+  need /usr/share/java/grpc-netty.jar libgrpc-java
+  need /usr/share/java/netty-transport.jar libnetty-java
+  need /usr/share/java/perfmark-api.jar libperfmark-java
+  need /usr/share/java/guava.jar libguava-java
   need busybox busybox
   need nc netcat-openbsd
   need socat socat

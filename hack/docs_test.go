@@ -84,6 +84,27 @@ func TestReadmeShowsTheDemosPolicy(t *testing.T) {
 	}
 }
 
+// TestTheDocsShowTheTrustingPod: what docs/tls.md shows of a pod that trusts the egress CA is a part of the sample that test/e2e runs.
+func TestTheDocsShowTheTrustingPod(t *testing.T) {
+	const sample = "config/samples/pods/trusting-the-egress-ca.yaml"
+	want := read(t, sample)
+	_, section, _ := strings.Cut(read(t, "docs/tls.md"), "\n### Trust in pods\n")
+	section, _, _ = strings.Cut(section, "\n### ")
+	shown := 0
+	for i, block := range strings.Split(section, "\n```") {
+		_, block, _ = strings.Cut(block, "\n")
+		if i%2 == 0 || strings.HasPrefix(block, "kubectl ") { // text, or a command
+			continue
+		}
+		if shown++; !strings.Contains(want, block+"\n") {
+			t.Errorf("docs/tls.md shows\n%s\nwhich %s does not hold", block, sample)
+		}
+	}
+	if shown < 4 {
+		t.Errorf("docs/tls.md shows %d parts of %s", shown, sample)
+	}
+}
+
 const (
 	rulesPage = "docs/rules.md"
 	// testsHeading begins the generated end of the page.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The end-to-end stories on a local cluster of their own.
+# The end-to-end stories on a local cluster of their own. With RACE=1 the agents have the race detector, and what it finds fails the stories.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . hack/local.sh
@@ -15,5 +15,9 @@ step "a local cluster named $name"
 local_up "$name"
 step "installing fairlead"
 hack/deploy.sh
+[ "${RACE:-}" != 1 ] || hack/e2e-race.sh prepare
 step "the stories"
-go test -count=1 -timeout 25m ./test/e2e -v -ginkgo.v ${FOCUS:+-ginkgo.focus="$FOCUS"}
+ended=0
+go test -count=1 -timeout "${TIMEOUT:-25m}" ./test/e2e -v -ginkgo.v ${FOCUS:+-ginkgo.focus="$FOCUS"} || ended=$?
+[ "${RACE:-}" != 1 ] || hack/e2e-race.sh check bin/cluster -name "$name" || ended=$?
+exit "$ended"

@@ -1,5 +1,7 @@
 # Sourced by the scripts that work on a local cluster: sets CLUSTER, KUBECONFIG and KUBECTL once it is up.
 IMAGES=(cmd/manager cmd/agent test/images/testserver)
+# With RACE=1 these have the race detector.
+RACE_IMAGES=(cmd/agent)
 
 step() { printf '\n\033[1m==> %s\033[0m\n' "$*"; }
 
@@ -9,6 +11,7 @@ local_up() {
   tool=$(cluster_tool)
   "$tool" -name "$name" up
   "$tool" -name "$name" images "${IMAGES[@]}"
+  [ "${RACE:-}" != 1 ] || "$tool" -name "$name" images -race "${RACE_IMAGES[@]}"
   KUBECONFIG=$("$tool" -name "$name" kubeconfig)
   KUBECTL=$("$tool" binaries 2>/dev/null)/kubectl
   export KUBECONFIG KUBECTL

@@ -9,8 +9,13 @@ REQUIRE_PRIVILEGED ?= 1
 endif
 export REQUIRE_PRIVILEGED
 
+# With RACE=1 the suites below run with the race detector, which needs a C compiler: the agent is in the test's own process, or, in e2e-local,
+# built with it.
+RACE ?=
+GO_TEST = $(if $(filter 1,$(RACE)),CGO_ENABLED=1 go test -race,go test) -count=1
+
 .PHONY: test
-test: verify lint vulncheck test-unit test-enforcement test-differential test-grpc test-cluster-tool test-fuzz e2e-local ## Run every test: verify, lint, vulnerabilities, unit, API, namespaces, enforced fields, direct beside governed, gRPC, cluster tool, fuzz, e2e.
+test: verify lint vulncheck test-unit test-side-by-side test-fuzz e2e-local ## Run every test: verify, lint, vulnerabilities, unit, API, namespaces, enforced fields, direct beside governed, gRPC, cluster tool, fuzz, e2e.
 	@echo "make test: everything passed"
 
 .PHONY: test-deps
@@ -19,9 +24,12 @@ test-deps: ## Install what the tests need (root on Debian), or say what is missi
 
 .PHONY: test-unit
 test-unit: test-peers ## Unit, property, envtest and namespace tests, with the race detector.
-	CGO_ENABLED=1 KUBEBUILDER_ASSETS="$$($(KUBE_ASSETS))" go test -race -count=1 -timeout 20m $(UNIT_PACKAGES)
-	@echo "once more without the race detector, which distorts what allocation and memory tests measure"
-	go test -count=1 -timeout 5m ./internal/agent/proxy/...
+	KUBEBUILDER_ASSETS="$$($(KUBE_ASSETS))" hack/unit.sh $(UNIT_PACKAGES)
+
+# Suites that wait most of their time, two at a time; each one's output comes when it has ended.
+.PHONY: test-side-by-side
+test-side-by-side: test-peers
+	+$(MAKE) -j2 --output-sync=target test-enforcement test-differential test-cluster-tool test-grpc
 
 .PHONY: test-peers
 test-peers: test-deps ## Install the clients and servers of other people's making that test-differential and e2e-local use.
@@ -29,11 +37,16 @@ test-peers: test-deps ## Install the clients and servers of other people's makin
 
 .PHONY: test-differential
 test-differential: test-peers ## Calls direct beside governed by a policy that only names their destination. RUN=regex/regex picks some.
-	go test -count=1 -timeout 15m ./test/differential $(if $(RUN),-v -run 'TestRule00_NoHarm/$(RUN)')
+	$(GO_TEST) -timeout $(if $(filter 1,$(RACE)),45m,15m) ./test/differential $(if $(RUN),-v -run 'TestRule00_NoHarm/$(RUN)')
 
 .PHONY: test-grpc
-test-grpc: ## The suites of gRPC and Connect, directly and through the proxy.
-	cd test/grpc && go vet ./... && go test -count=1 -timeout 20m ./...
+test-grpc: RACE = 1
+test-grpc: test-deps ## The suites of gRPC and Connect, directly and captured, with the race detector (RACE= without).
+	cd test/grpc && go vet ./... && $(GO_TEST) -timeout 20m ./...
+
+.PHONY: test-race
+test-race: ## test-differential and e2e-local with the race detector, for which make test has no time.
+	$(MAKE) RACE=1 test-differential e2e-local
 
 .PHONY: test-enforcement
 test-enforcement: ## Each enforced field is held by a test that fails without it.

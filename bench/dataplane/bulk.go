@@ -6,17 +6,14 @@ import (
 	"net"
 )
 
-// bulkSize is how long every answer of bulkFront is.
-const bulkSize = 100 << 20
+// bulkSize is how long every answer of bulkFront is. It is set before anything is measured.
+var bulkSize = 100 << 20
 
-var (
-	bulkHead = []byte(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n", bulkSize))
-	bulkPart = bytes.Repeat([]byte("x"), 1<<20)
-)
+var bulkPart = bytes.Repeat([]byte("x"), 1<<20)
 
 // writeBulk answers a request of HTTP/1.1.
 func writeBulk(c net.Conn) error {
-	if _, err := c.Write(bulkHead); err != nil {
+	if _, err := fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n", bulkSize); err != nil {
 		return err
 	}
 	for left := bulkSize; left > 0; left -= len(bulkPart) {

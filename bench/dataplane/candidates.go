@@ -5,8 +5,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -21,8 +23,18 @@ type candidate struct {
 	pids []int
 	// several: it may use several cores, and takes part in what is measured there only.
 	several bool
-	// memory answers the process's allocation count; nil where there is none to read.
+	plan    plan
+	cmd     *exec.Cmd // nil: it has no process
+	// mallocs answers the process's allocation count; nil where there is none to read.
 	mallocs func() (uint64, error)
+}
+
+// also begins the names of fairlead built from other versions.
+const also = "fairlead-also-"
+
+// compared reports whether a candidate is fairlead under a policy, or haproxy.
+func (c *candidate) compared() bool {
+	return c.name == "fairlead" || strings.HasPrefix(c.name, also) || c.name == "haproxy"
 }
 
 // usage is what a candidate has used since it started.
@@ -39,6 +51,17 @@ func (c *candidate) usage() (u usage, err error) {
 	return u, err
 }
 
+// idleMemory is the resident memory of a candidate that does nothing: those written in Go have collected garbage, which they do every two minutes
+// by themselves.
+func (c *candidate) idleMemory() (int64, error) {
+	if c.mallocs != nil {
+		if _, err := readCount(c.port+1000, "/collect"); err != nil {
+			return 0, err
+		}
+	}
+	return process.Resident(c.pids...)
+}
+
 // plan is how a candidate is started.
 type plan struct {
 	name string
@@ -49,7 +72,7 @@ type plan struct {
 }
 
 // plans lists the candidates, and writes the configuration of those that read one.
-func plans(w *world, self string) ([]plan, error) {
+func plans(w *world, self string, o options) ([]plan, error) {
 	all := []plan{
 		{"direct", 0, nil, 0},
 		{"fairlead", 15001, []string{self, "part-fairlead", "15001", "match"}, 0},
@@ -57,6 +80,10 @@ func plans(w *world, self string) ([]plan, error) {
 		{"haproxy", 15003, []string{"haproxy", "-db", "-f", "haproxy.cfg"}, 0},
 		{"nginx", 15004, []string{"nginx", "-p", w.dir, "-c", filepath.Join(w.dir, "nginx.conf")}, 0},
 		{"nethttp", 15005, []string{self, "part-nethttp", "15005"}, 0},
+	}
+	for i, file := range o.also {
+		port := 15020 + i
+		all = append(all, plan{fmt.Sprint(also, 1+i), port, []string{file, "part-fairlead", fmt.Sprint(port), "match"}, 0})
 	}
 	configs := map[string]string{"haproxy.cfg": proxyConfig(haproxyConfig, 15003, 1), "nginx.conf": proxyConfig(nginxConfig, 15004, 1)}
 	for i, threads := range []int{1, len(w.cores.several)} {
@@ -81,7 +108,7 @@ func candidates(w *world, o options) ([]*candidate, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := plans(w, self)
+	list, err := plans(w, self, o)
 	if err != nil {
 		return nil, err
 	}
@@ -100,27 +127,41 @@ func candidates(w *world, o options) ([]*candidate, error) {
 }
 
 func (p *plan) start(w *world) (*candidate, error) {
-	c := &candidate{name: p.name, port: p.port, several: p.threads > 0}
+	c := &candidate{name: p.name, port: p.port, several: p.threads > 0, plan: *p}
 	if p.port == 0 {
 		return c, nil
 	}
+	if strings.HasPrefix(p.name, "fairlead") || p.name == "nethttp" {
+		c.mallocs = func() (uint64, error) { return readCount(p.port+1000, "/mallocs") }
+	}
+	return c, c.launch(w)
+}
+
+// anew gives a candidate a process that has done nothing yet: memory that one was given stays with it when what it was for has gone.
+func (c *candidate) anew(w *world) error {
+	if c.cmd == nil {
+		return nil
+	}
+	w.stop(c.cmd)
+	return c.launch(w)
+}
+
+func (c *candidate) launch(w *world) (err error) {
+	p := &c.plan
 	cores := w.cores.proxy
 	if c.several {
 		cores = w.cores.several
 	}
-	cmd, err := w.start(strings.ReplaceAll(p.name, "/", "-"), cores, append([]string{"env", fmt.Sprintf("GOMAXPROCS=%d", max(p.threads, 1))}, p.args...)...)
+	c.cmd, err = w.start(strings.ReplaceAll(p.name, "/", "-"), cores, append([]string{"env", fmt.Sprintf("GOMAXPROCS=%d", max(p.threads, 1))}, p.args...)...)
 	if err != nil {
-		return nil, fmt.Errorf("start %s: %w", p.name, err)
+		return fmt.Errorf("start %s: %w", p.name, err)
 	}
 	if err := waitListening(p.port); err != nil {
 		log, _ := os.ReadFile(filepath.Join(w.dir, strings.ReplaceAll(p.name, "/", "-")+".log"))
-		return nil, fmt.Errorf("%s did not start: %w\n%s", p.name, err, log)
+		return fmt.Errorf("%s did not start: %w\n%s", p.name, err, log)
 	}
-	c.pids = process.Family(cmd.Process.Pid)
-	if strings.HasPrefix(p.name, "fairlead") || p.name == "nethttp" {
-		c.mallocs = func() (uint64, error) { return readCount(p.port+1000, "/mallocs") }
-	}
-	return c, nil
+	c.pids = process.Family(c.cmd.Process.Pid)
+	return nil
 }
 
 func waitListening(port int) error {
@@ -146,7 +187,7 @@ func readCount(port int, path string) (uint64, error) {
 	return n, err
 }
 
-// serveMallocs lets the conductor read this process's allocation count, and collect garbage before memory is measured.
+// serveMallocs lets the conductor read this process's allocation count, and have it collect garbage before memory is measured.
 func serveMallocs(port string) {
 	n, err := strconv.Atoi(port)
 	if err != nil {
@@ -157,6 +198,10 @@ func serveMallocs(port string) {
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
 		fmt.Fprintln(rw, m.Mallocs)
+	})
+	mux.HandleFunc("/collect", func(rw http.ResponseWriter, _ *http.Request) {
+		debug.FreeOSMemory()
+		fmt.Fprintln(rw, 0)
 	})
 	addProfile(mux)
 	go func() { _ = http.ListenAndServe(fmt.Sprintf("127.0.0.1:%d", n+1000), mux) }()

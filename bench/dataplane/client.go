@@ -19,7 +19,9 @@ type client struct {
 	buf           []byte
 	calls, failed *atomic.Uint64
 	observed      []observation
-	h2            *multiplexed
+	// start is when the load began, due when the call under way was.
+	start, due time.Time
+	h2         *multiplexed
 }
 
 // observation is when a call was due, counted from the start, and how long it took from then.
@@ -65,11 +67,13 @@ func (c *client) warmUp(d time.Duration) error {
 
 // run makes calls from start on, for as long as the load lasts.
 func (c *client) run(start time.Time) error {
+	c.start, c.observed = start, c.observed[:0]
 	end := start.Add(c.duration)
 	var every time.Duration
 	due := start
+	atOnce := max(c.streams, 1)
 	if c.rate > 0 {
-		every = time.Duration(float64(time.Second) * float64(c.conns) / c.rate)
+		every = time.Duration(float64(time.Second) * float64(c.conns*atOnce) / c.rate)
 		due = due.Add(every * time.Duration(c.index) / time.Duration(c.conns))
 	}
 	for {
@@ -87,16 +91,24 @@ func (c *client) run(start time.Time) error {
 		if from.After(end) {
 			return nil
 		}
+		c.due = from
 		ok, err := c.call()
 		if err != nil {
 			return err
 		}
-		c.observed = append(c.observed, observation{at: from.Sub(start), took: time.Since(from)})
-		c.calls.Add(uint64(max(c.streams, 1)))
+		if c.streams == 0 {
+			c.observe()
+		}
+		c.calls.Add(uint64(atOnce))
 		if !ok {
 			c.failed.Add(1)
 		}
 	}
+}
+
+// observe notes that the call under way, or one of its streams, has ended.
+func (c *client) observe() {
+	c.observed = append(c.observed, observation{at: c.due.Sub(c.start), took: time.Since(c.due)})
 }
 
 // call makes one call and reports whether its status was 200.

@@ -16,6 +16,7 @@ func conduct(o options) error {
 	if runtime.NumCPU() < 2 {
 		return fmt.Errorf("two cores are needed: one for the load, one for the proxy")
 	}
+	bulkSize = o.bulk << 20
 	w, err := newWorld(layoutOf(runtime.NumCPU()))
 	if err != nil {
 		return err
@@ -25,10 +26,11 @@ func conduct(o options) error {
 	if err != nil {
 		return err
 	}
-	if _, err := w.start("upstream", w.cores.load, self, "part-upstream"); err != nil {
+	if _, err := w.start("upstream", w.cores.load, self, "part-upstream", fmt.Sprint(o.bulk)); err != nil {
 		return err
 	}
-	c := conductor{options: o, world: w, out: report.New(report.Options{JSON: o.json, Against: against, Goals: goals(len(w.cores.several))})}
+	out := report.New(report.Options{JSON: o.json, Against: against, Goals: goals(len(w.cores.several))})
+	c := conductor{options: o, world: w, out: out, half: map[string]float64{}}
 	if c.all, err = candidates(w, o); err != nil {
 		return err
 	}
@@ -49,8 +51,8 @@ type conductor struct {
 	out   *report.Report
 	all   []*candidate
 	round int
-	// half is half of what haproxy reached in its first round, the constant rate of the latency measures.
-	half float64
+	// half is half of what haproxy reached, by the measure's name: the constant rate of the latency measures.
+	half map[string]float64
 	// pending are the figures of the measurement under way.
 	pending []report.Measurement
 }
@@ -59,28 +61,32 @@ type conductor struct {
 type measure struct {
 	name string
 	run  func(*candidate) error
-	// full: in the long form only; several: for proxies that may use several cores; once: in the first round only.
-	full, several, once bool
+	// full: in the long form only; wide: of every candidate in the short form, too; several: for proxies that may use several cores;
+	// once: in the first round only, of processes that have done nothing else.
+	full, wide, several, once bool
 }
 
 func (c *conductor) measureList() []measure {
 	return []measure{
-		{name: "http1-keepalive", run: c.keepalive},
+		{name: "http1-keepalive", run: c.keepalive, wide: true},
 		{name: "http1-constant-rate", run: c.constantRate},
-		{name: "http1-one-connection", run: c.oneConnection},
+		{name: "http1-one-connection", run: c.oneConnection, wide: true},
 		{name: "http1-post", run: c.posts, full: true},
 		{name: "http1-retries", run: c.retries, full: true},
-		{name: "http1-new-connections", run: c.newConnections, full: true},
+		{name: "http1-new-connections", run: c.newConnections},
 		{name: "http1-1mib", run: c.megabytes, full: true},
-		{name: "http1-bulk", run: c.bulk, full: true},
+		{name: "http1-bulk", run: c.bulk},
 		{name: "http2-unary", run: c.streams},
-		{name: "http2-bulk", run: c.bulkStreams, full: true},
+		{name: "http2-constant-rate", run: c.streamsAtRate},
+		{name: "http2-bulk", run: c.bulkStreams},
 		{name: "grpc-unary", run: c.grpcCalls},
+		{name: "grpc-constant-rate", run: c.grpcAtRate},
 		{name: "tls-originate", run: c.originated},
-		{name: "tls-originate-http2", run: c.originatedStreams, full: true},
-		{name: "opaque-bulk", run: c.opaqueBulk, full: true},
+		{name: "tls-originate-constant-rate", run: c.originatedAtRate},
+		{name: "tls-originate-http2", run: c.originatedStreams},
+		{name: "opaque-bulk", run: c.opaqueBulk},
 		{name: "idle-connections", run: c.idle, once: true},
-		{name: "idle-websockets", run: c.idleWebSockets, once: true, full: true},
+		{name: "idle-websockets", run: c.idleWebSockets, once: true},
 		{name: "http1-several-cores", run: c.severalCores, several: true},
 		{name: "http1-several-cores-post", run: c.severalCoresPosts, full: true, several: true},
 		{name: "http1-several-cores-new-connections", run: c.severalCoresFresh, full: true, several: true},
@@ -118,17 +124,22 @@ func (c *conductor) turns(m measure) error {
 		slices.Reverse(order)
 	}
 	for _, cand := range order {
-		if cand.several != m.several {
+		if cand.several != m.several || !c.takesPart(cand, m) {
 			continue
 		}
 		if err := redirect(cand); err != nil {
 			return err
 		}
-		if err := c.undisturbed(cand, m.run); err != nil {
+		if err := c.undisturbed(cand, m); err != nil {
 			return fmt.Errorf("%s: %w", cand.name, err)
 		}
 	}
 	return nil
+}
+
+// takesPart reports whether a candidate is measured. In the short form most measures are of fairlead and of what it is compared with alone.
+func (c *conductor) takesPart(cand *candidate, m measure) bool {
+	return c.full || m.wide || m.several || c.only != "" || cand.compared()
 }
 
 func (c *conductor) say(cand *candidate, bench, metric, unit string, value float64) {

@@ -76,6 +76,9 @@ func (c *client) callStreams() (bool, error) {
 		}
 		if f.ends() {
 			waiting--
+			if c.rate > 0 {
+				c.observe()
+			}
 		}
 	}
 	return k.bodies == c.streams*c.answerSize(), nil

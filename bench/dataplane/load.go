@@ -20,7 +20,7 @@ type load struct {
 	upgrade  bool // to WebSocket
 	pods     int  // that the connections come from in turn; 0: the host itself
 	duration time.Duration
-	rate     float64 // calls per second over all connections; 0: as fast as they go
+	rate     float64 // calls per second over all connections, as many at once as there are streams; 0: as fast as they go
 	fresh    bool    // a new connection for every call
 	warm     time.Duration
 	// begin and finish run when every connection stands and is warm, and when the last call has ended and all still stand.

@@ -24,7 +24,7 @@ func run(args []string) error {
 	if len(args) > 0 {
 		switch args[0] {
 		case "part-upstream":
-			return serveUpstream()
+			return serveUpstream(args[1])
 		case "part-nethttp":
 			return serveNetHTTP(args[1])
 		case "part-fairlead":

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"time"
-
-	"fairlead.dev/fairlead/bench/process"
 )
 
 const (
@@ -16,6 +13,9 @@ const (
 	// leastWarmUp is how long every load runs at least before it counts: buffers, pools and the processor's caches and frequency become steady.
 	leastWarmUp = 300 * time.Millisecond
 )
+
+// keepalive is the load that most is measured with: calls of HTTP/1.1, each when the one before it on its connection has ended.
+var keepalive = load{path: "/", conns: connections}
 
 // costed runs a load and reports processor time per call and calls per second.
 func (c *conductor) costed(cand *candidate, bench string, l load) (loadResult, error) {
@@ -31,7 +31,11 @@ func (c *conductor) costed(cand *candidate, bench string, l load) (loadResult, e
 	if cand.port != 0 {
 		c.say(cand, bench, "cpu_us_per_request", "us", micros(after.cpu-before.cpu)/calls)
 	}
-	c.say(cand, bench, "requests_per_second", "1/s", calls/res.elapsed.Seconds())
+	rate := calls / res.elapsed.Seconds()
+	c.say(cand, bench, "requests_per_second", "1/s", rate)
+	if cand.name == "haproxy" || c.half[bench] == 0 {
+		c.half[bench] = rate / 2
+	}
 	if cand.mallocs != nil {
 		c.say(cand, bench, "allocs_per_request", "1", float64(after.mallocs-before.mallocs)/calls)
 	}
@@ -55,17 +59,16 @@ func (c *conductor) keepalive(cand *candidate) error {
 			return err
 		}
 	}
-	res, err := c.faultless(cand, "http1-keepalive", load{path: "/", conns: connections})
-	if err == nil && (cand.name == "haproxy" || c.half == 0) {
-		c.half = float64(res.calls) / res.elapsed.Seconds() / 2
-	}
+	_, err := c.faultless(cand, "http1-keepalive", keepalive)
 	return err
 }
 
 func (c *conductor) profiled() error {
 	done := make(chan error, 1)
 	go func() { done <- saveProfile(c.profile) }()
-	if _, err := (load{path: "/", conns: connections, duration: 3 * time.Second}).run(); err != nil {
+	l := keepalive
+	l.duration = 3 * time.Second
+	if _, err := l.run(); err != nil {
 		return err
 	}
 	return <-done
@@ -112,19 +115,27 @@ func (c *conductor) retries(cand *candidate) error {
 	return err
 }
 
-// constantRate measures latencies at half of what haproxy can do. A 99th percentile of the whole is made by a handful of stalls of the
-// machine; the median of those of slices of 100 ms is what callers see at most times.
 func (c *conductor) constantRate(cand *candidate) error {
-	if c.half == 0 {
-		return errors.New("http1-constant-rate needs http1-keepalive before it")
+	return c.atRate(cand, "http1-constant-rate", "http1-keepalive", keepalive)
+}
+
+// atRate measures latencies at half of what haproxy reached in another measure. A 99th percentile of the whole is made by a handful of stalls
+// of the machine; the median of those of slices of 100 ms is what callers see at most times.
+func (c *conductor) atRate(cand *candidate, bench, most string, l load) error {
+	if l.rate = c.half[most]; l.rate == 0 {
+		return fmt.Errorf("%s needs %s before it", bench, most)
 	}
-	res, err := load{path: "/", conns: connections, duration: c.duration, rate: c.half, warm: c.warmUp()}.run()
+	l.duration, l.warm = c.duration, c.warmUp()
+	res, err := l.run()
+	if err == nil && res.failed > 0 {
+		err = fmt.Errorf("%d of %d calls failed", res.failed, res.calls)
+	}
 	if err != nil {
 		return err
 	}
-	c.say(cand, "http1-constant-rate", "p50_us", "us", micros(res.latencies.quantile(0.5)))
-	c.say(cand, "http1-constant-rate", "p99_us", "us", micros(res.latencies.quantile(0.99)))
-	c.say(cand, "http1-constant-rate", "slice_p99_us", "us", micros(res.sliceQuantile(0.99)))
+	c.say(cand, bench, "p50_us", "us", micros(res.latencies.quantile(0.5)))
+	c.say(cand, bench, "p99_us", "us", micros(res.latencies.quantile(0.99)))
+	c.say(cand, bench, "slice_p99_us", "us", micros(res.sliceQuantile(0.99)))
 	return nil
 }
 
@@ -154,7 +165,11 @@ func (c *conductor) idling(cand *candidate, bench string, l load) error {
 	if cand.port == 0 {
 		return nil
 	}
-	before, err := process.Resident(cand.pids...)
+	// Programs and their buffers are in memory once they were used.
+	if _, err := (load{path: "/", conns: 8, duration: leastWarmUp}).run(); err != nil {
+		return err
+	}
+	before, err := cand.idleMemory()
 	if err != nil {
 		return err
 	}
@@ -167,7 +182,7 @@ func (c *conductor) idling(cand *candidate, bench string, l load) error {
 		return err
 	}
 	defer closeAll()
-	after, err := process.Resident(cand.pids...)
+	after, err := cand.idleMemory()
 	if err != nil {
 		return err
 	}

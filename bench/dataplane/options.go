@@ -2,6 +2,7 @@ package main
 
 import (
 	"flag"
+	"path/filepath"
 	"time"
 )
 
@@ -14,6 +15,10 @@ type options struct {
 	only     string
 	measures string
 	profile  string
+	// also are files of this program built from other versions of fairlead.
+	also []string
+	// bulk is how many MiB a bulk answer has.
+	bulk int
 	// patience is how many times a disturbed measurement is repeated before it is reported as disturbed.
 	patience int
 }
@@ -23,9 +28,15 @@ func parseOptions(args []string) (o options, inside bool) {
 	fs.IntVar(&o.rounds, "rounds", 12, "rounds; candidates take turns in each")
 	fs.DurationVar(&o.duration, "duration", time.Second, "length of one measurement")
 	fs.BoolVar(&o.json, "json", false, "print JSON lines only")
-	fs.BoolVar(&o.full, "full", false, "every measure instead of the keep-alive ones")
+	fs.BoolVar(&o.full, "full", false, "every measure of every candidate; otherwise most are of fairlead and haproxy alone")
 	fs.StringVar(&o.only, "only", "", "comma-separated candidates")
 	fs.StringVar(&o.measures, "measures", "", "comma-separated measures, as the table names them")
+	fs.Func("also", "this program built from another version of fairlead, which is measured as fairlead-also-1, and so on", func(file string) error {
+		abs, err := filepath.Abs(file) // its parts run in a folder of their own
+		o.also = append(o.also, abs)
+		return err
+	})
+	fs.IntVar(&o.bulk, "bulk", 100, "MiB of a bulk answer")
 	fs.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of the fairlead candidate to this file")
 	fs.IntVar(&o.patience, "patience", 3, "how many times a measurement is repeated that other processes disturbed")
 	fs.BoolVar(&inside, "inside", false, "already in the namespace (the program sets this itself)")

@@ -48,14 +48,19 @@ func (d *disturbance) others() (float64, error) {
 
 // undisturbed measures until nobody else used the cores meanwhile, or patience is at an end. What was measured last is reported, marked
 // if it was disturbed.
-func (c *conductor) undisturbed(cand *candidate, measure func(*candidate) error) error {
+func (c *conductor) undisturbed(cand *candidate, m measure) error {
 	for tries := 0; ; tries++ {
 		c.pending = c.pending[:0]
+		if m.once {
+			if err := cand.anew(c.world); err != nil {
+				return err
+			}
+		}
 		watch, err := c.world.watch()
 		if err != nil {
 			return err
 		}
-		if err := measure(cand); err != nil {
+		if err := m.run(cand); err != nil {
 			return err
 		}
 		others, err := watch.others()

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"strconv"
 	"sync/atomic"
 	"time"
 )
@@ -26,7 +27,13 @@ func answer(status string, size int) []byte {
 	return append([]byte(head), bytes.Repeat([]byte("x"), size)...)
 }
 
-func serveUpstream() error {
+// serveUpstream is the server; mib is how many MiB its bulk answers have.
+func serveUpstream(mib string) error {
+	n, err := strconv.Atoi(mib)
+	if err != nil {
+		return err
+	}
+	bulkSize = n << 20
 	ports := make(map[uint16]front)
 	for _, f := range fronts {
 		ports[f.port], ports[f.back] = f, f

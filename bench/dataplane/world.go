@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -44,11 +45,17 @@ func newWorld(cores layout) (*world, error) {
 }
 
 func (w *world) close() {
-	for _, p := range w.procs {
-		_ = p.Process.Kill()
-		_ = p.Wait()
+	for len(w.procs) > 0 {
+		w.stop(w.procs[0])
 	}
 	os.RemoveAll(w.dir)
+}
+
+// stop ends a command that start has started.
+func (w *world) stop(cmd *exec.Cmd) {
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	w.procs = slices.DeleteFunc(w.procs, func(p *exec.Cmd) bool { return p == cmd })
 }
 
 // start runs a command pinned to cores. Its output goes to a log in the world's folder.

@@ -7,10 +7,10 @@ import (
 	"slices"
 )
 
-// Goal is what a ratio is to reach.
+// Goal is what a ratio is to reach, or where it is against nobody, a figure by itself.
 type Goal struct {
 	Bench, Metric, Candidate, Against string
-	// Limit is the ratio at most or, if AtLeast is set, at least.
+	// Limit is the ratio or the figure at most or, if AtLeast is set, at least.
 	Limit   float64
 	AtLeast bool
 }
@@ -22,7 +22,20 @@ func (g *Goal) String() string {
 	return fmt.Sprintf("≤ %.2f", g.Limit)
 }
 
-func (g *Goal) reached(ratio float64) bool { return ratio == g.Limit || ratio > g.Limit == g.AtLeast }
+func (g *Goal) reached(median float64) bool {
+	return median == g.Limit || median > g.Limit == g.AtLeast
+}
+
+// judge says what became of a goal; nil: there was none.
+func (g *Goal) judge(median float64) string {
+	switch {
+	case g == nil:
+		return "-"
+	case g.reached(median):
+		return g.String() + ", reached"
+	}
+	return g.String() + ", missed"
+}
 
 // ratios are a row's figures by another candidate's, of the rounds in which both were measured. What is measured within seconds of each
 // other is compared: what the machine is able to do changes from minute to minute.
@@ -109,18 +122,42 @@ func (q *ratios) writeJSON(w io.Writer) error {
 	return json.NewEncoder(w).Encode(line)
 }
 
+// jsonFigure is the line of a figure that has a goal of its own.
+type jsonFigure struct {
+	Bench     string  `json:"bench"`
+	Candidate string  `json:"candidate"`
+	Metric    string  `json:"metric"`
+	Median    float64 `json:"median"`
+	Unit      string  `json:"unit"`
+	Rounds    int     `json:"rounds"`
+	Goal      string  `json:"goal"`
+	Reached   bool    `json:"reached"`
+	Disturbed bool    `json:"disturbed,omitempty"`
+}
+
+func (r *Report) writeFigureGoals() error {
+	for _, k := range r.rows {
+		g := r.goal(k, "")
+		if g == nil {
+			continue
+		}
+		v, mark := r.all[k].counting()
+		m := quantile(v, 0.5)
+		line := jsonFigure{
+			Bench: k.bench, Candidate: k.candidate, Metric: k.metric, Median: m, Unit: k.unit, Rounds: len(v),
+			Goal: g.String(), Reached: g.reached(m), Disturbed: mark != "",
+		}
+		if err := json.NewEncoder(r.out).Encode(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (q *ratios) write(w io.Writer) {
 	m := quantile(q.values, 0.5)
-	fmt.Fprintf(w, "%s %s\t%s\t%s\t%.2f\t%.2f\t%.2f\t%d%s", q.bench, q.metric, q.candidate, q.against,
-		m, quantile(q.values, 0.25), quantile(q.values, 0.75), len(q.values), q.mark)
-	switch {
-	case q.goal == nil:
-		fmt.Fprintln(w, "\t-")
-	case q.goal.reached(m):
-		fmt.Fprintf(w, "\t%s, reached\n", q.goal)
-	default:
-		fmt.Fprintf(w, "\t%s, missed\n", q.goal)
-	}
+	fmt.Fprintf(w, "%s %s\t%s\t%s\t%.2f\t%.2f\t%.2f\t%d%s\t%s\n", q.bench, q.metric, q.candidate, q.against,
+		m, quantile(q.values, 0.25), quantile(q.values, 0.75), len(q.values), q.mark, q.goal.judge(m))
 }
 
 // quantile interpolates between the two values next to it.

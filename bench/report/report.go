@@ -92,8 +92,8 @@ func (r *Report) Add(m Measurement) {
 	fmt.Fprintf(r.err, "round %d  %-20s %-18s %-28s %10.2f %s%s\n", m.Round, m.Bench, m.Candidate, m.Metric, m.Value, m.Unit, mark)
 }
 
-// Finish prints the figures, with the median over the quiet rounds and the spread, and the ratios, with their quartiles. An exclamation mark
-// says that there was no quiet round.
+// Finish prints the figures, with the median over the quiet rounds and the spread, and the ratios, with their quartiles, and what became of the
+// goals. An exclamation mark says that there was no quiet round.
 func (r *Report) Finish() error {
 	ratios := r.ratios()
 	if r.opts.JSON {
@@ -102,10 +102,10 @@ func (r *Report) Finish() error {
 				return err
 			}
 		}
-		return nil
+		return r.writeFigureGoals()
 	}
 	w := tabwriter.NewWriter(r.out, 2, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "measure\tcandidate\tmedian\tmin\tmax\tunit")
+	fmt.Fprintln(w, "measure\tcandidate\tmedian\tmin\tmax\tunit\tgoal")
 	groups := map[[2]string]bool{}
 	for _, k := range r.rows {
 		if g := [2]string{k.bench, k.metric}; !groups[g] {
@@ -126,7 +126,9 @@ func (r *Report) group(w io.Writer, g [2]string) {
 	for _, k := range r.rows {
 		if k.bench == g[0] && k.metric == g[1] {
 			v, mark := r.all[k].counting()
-			fmt.Fprintf(w, "%s %s\t%s\t%.2f\t%.2f\t%.2f\t%s%s\n", k.bench, k.metric, k.candidate, quantile(v, 0.5), slices.Min(v), slices.Max(v), k.unit, mark)
+			m := quantile(v, 0.5)
+			fmt.Fprintf(w, "%s %s\t%s\t%.2f\t%.2f\t%.2f\t%s%s\t%s\n", k.bench, k.metric, k.candidate, m, slices.Min(v), slices.Max(v), k.unit, mark,
+				r.goal(k, "").judge(m))
 		}
 	}
 }

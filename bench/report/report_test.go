@@ -87,6 +87,41 @@ func TestRatiosAreHeldAgainstGoals(t *testing.T) {
 	}
 }
 
+// A figure may have a goal by itself, such as bytes or allocations, in the table and as a line of JSON.
+func TestFiguresAreHeldAgainstGoals(t *testing.T) {
+	for name, tc := range map[string]struct {
+		limit   float64
+		reached bool
+		shows   string
+	}{
+		"reached": {12, true, "≤ 12.00, reached"},
+		"missed":  {11, false, "≤ 11.00, missed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, asJSON := range []bool{true, false} {
+				var out bytes.Buffer
+				r := New(Options{JSON: asJSON, Goals: []Goal{{Bench: "x", Metric: "cpu", Candidate: "a", Limit: tc.limit}}})
+				r.out, r.err = &out, &bytes.Buffer{}
+				add(r, []float64{8, 16}, []float64{10, 20}, 0)
+				if err := r.Finish(); err != nil {
+					t.Fatal(err)
+				}
+				if !asJSON {
+					if strings.Count(out.String(), tc.shows) != 1 {
+						t.Errorf("the table is %q, which does not say %q once", out.String(), tc.shows)
+					}
+					continue
+				}
+				last := out.String()[strings.LastIndex(strings.TrimSpace(out.String()), "\n")+1:]
+				var line jsonFigure
+				if err := json.Unmarshal([]byte(last), &line); err != nil || line.Median != 12 || line.Candidate != "a" || line.Reached != tc.reached || line.Goal == "" {
+					t.Errorf("the last line is %s, %v", last, err)
+				}
+			}
+		})
+	}
+}
+
 func TestQuantiles(t *testing.T) {
 	for _, tc := range []struct {
 		v       []float64

@@ -29,8 +29,9 @@ const usage = `usage: cluster [-name NAME] COMMAND
   kubeconfig              print the path of the administrator's kubeconfig
   kubectl ARGS            run kubectl against it
   exec NODE COMMAND ARGS  run a command inside a node's namespaces
-  images DIR...           build the image fairlead.dev/DIR:dev of each main package, and load
-                          them into the nodes if the cluster is there
+  images [-race] DIR...   build the image fairlead.dev/DIR:dev of each main package, with the
+                          race detector if so asked, and load them into the nodes if the
+                          cluster is there
   binaries                build Kubernetes, print the directory of its programs
   assets                  build what envtest needs, print the directory (KUBEBUILDER_ASSETS)
 `
@@ -133,8 +134,13 @@ func up(ctx context.Context, c *cluster.Cluster, args []string, progress build.P
 	return nil
 }
 
-func images(ctx context.Context, c *cluster.Cluster, dirs []string, progress build.Progress) error {
-	built, err := cluster.BuildImages(ctx, dirs, progress)
+func images(ctx context.Context, c *cluster.Cluster, args []string, progress build.Progress) error {
+	flags := flag.NewFlagSet("images", flag.ContinueOnError)
+	race := flags.Bool("race", false, "with the race detector")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	built, err := cluster.BuildImages(ctx, flags.Args(), *race, progress)
 	if err != nil {
 		return err
 	}

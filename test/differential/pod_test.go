@@ -164,7 +164,7 @@ func (r *run) stopAgent() <-chan struct{} {
 	go func() {
 		defer close(done)
 		if r.agent != nil {
-			r.agent.stop()
+			r.agent.Stop()
 		}
 	}()
 	return done

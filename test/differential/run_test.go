@@ -106,14 +106,14 @@ func (r *run) install() {
 	if r.setting.asks != nil && clusterIPs != nil {
 		r.setting.asks(r, d)
 	}
-	r.agent.install(r, snapshot(r, r.kind.to(r), d))
+	r.agent.Install(r, snapshot(r, r.kind.to(r), d))
 	r.agent.detect(r, r.world, r.clusterIP())
 }
 
 // forgetPolicy removes the policy in governed runs.
 func (r *run) forgetPolicy() {
 	if r.agent != nil {
-		r.agent.install(r, emptySnapshot)
+		r.agent.Install(r, emptySnapshot)
 	}
 }
 
@@ -129,7 +129,7 @@ func (r *run) end() {
 		kill()
 	}
 	if r.agent != nil {
-		r.agent.stop()
+		r.agent.Stop()
 	}
 	for _, kill := range killers[1] {
 		kill()

@@ -42,9 +42,9 @@ retry: {maxRetries: 2, when: [ConnectFailure, Reset, GatewayError]}
 		url := fmt.Sprintf("http://%s:%s/_bulk", p.name(server), port(version))
 		before := p.tries(ctx, "bulk")
 		curl := []string{"curl", "-sS", "-f", flag}
-		p.run(ctx, append(slices.Clone(curl), "-o", "/work/bulk", fmt.Sprintf("%s?bytes=%d", url, size))...)
-		Expect(p.run(ctx, "sha256sum", "/work/bulk")).To(ConsistOf(HavePrefix(sum)), "downloaded")
-		Expect(p.run(ctx, append(slices.Clone(curl), "-T", "/work/bulk", url)...)).To(Equal([]string{sum}), "uploaded")
+		p.run(ctx, append(slices.Clone(curl), "-o", "/scratch/bulk", fmt.Sprintf("%s?bytes=%d", url, size))...)
+		Expect(p.run(ctx, "sha256sum", "/scratch/bulk")).To(ConsistOf(HavePrefix(sum)), "downloaded")
+		Expect(p.run(ctx, append(slices.Clone(curl), "-T", "/scratch/bulk", url)...)).To(Equal([]string{sum}), "uploaded")
 		Eventually(func() int { return p.tries(ctx, "bulk") - before }).WithContext(ctx).Should(Equal(2), "as the agent has counted")
 	},
 		Entry("to nginx, HTTP/1.1", "nginx", "1.1", "--http1.1", NodeTimeout(2*time.Minute)),

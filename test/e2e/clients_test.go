@@ -27,6 +27,7 @@ to:
 - {host: haproxy-tls.NS.svc, ports: [81], protocol: HTTP2, tls: {mode: Originate, port: 443, caBundleRef: {name: programs-ca}}}
 - {service: {name: secure}, protocol: TLS}
 - service: {name: grpc}
+- {host: grpc-tls.NS.svc, ports: [9090], protocol: GRPC, tls: {mode: Originate, port: 443, caBundleRef: {name: programs-ca}}}
 loadBalancing: {policy: RoundRobin}
 retry:
   maxRetries: 10
@@ -47,19 +48,25 @@ type httpClient struct {
 	command []string
 }
 
-var curlCommand = []string{"curl", "-sS", "--cacert", "/tls/ca.crt", "-o", "/dev/null", "-w", "%{http_code} %{http_version}\n"}
+var curlCommand = []string{"curl", "-sS", "-o", "/dev/null", "-w", "%{http_code} %{http_version}\n"}
 
 var httpClients = map[string]httpClient{
 	"curl, HTTP/1.1":    {"1.1", "1.1", append(slices.Clone(curlCommand), "--http1.1")},
 	"curl, HTTP/2":      {"2", "2", append(slices.Clone(curlCommand), "--http2-prior-knowledge")},
-	"Go, HTTP/1.1":      {"1.1", "1.1", []string{testserver, "call", "-ca", "/tls/ca.crt"}},
-	"Go, HTTP/2":        {"2", "2", []string{testserver, "call", "-ca", "/tls/ca.crt", "-http2", "-c", "5"}},
+	"Go, HTTP/1.1":      {"1.1", "1.1", []string{testserver, "call"}},
+	"Go, HTTP/2":        {"2", "2", []string{testserver, "call", "-http2", "-c", "5"}},
 	"Python, HTTP/1.1":  {"1.1", "1.1", []string{"/usr/bin/python3", "/programs/http_client.py"}},
 	"Python's urllib":   {"1.1", "1.1", []string{"/usr/bin/python3", "/programs/urllib_client.py"}},
 	"Node.js, HTTP/1.1": {"1.1", "1.1", []string{"node", "/programs/http_client.js"}},
 	"Node.js, HTTP/2":   {"2", "2", []string{"node", "/programs/http2_client.js"}},
 	// Java offers HTTP/2 wherever it has no TLS, and takes HTTP/1.1 for an answer.
-	"Java": {"1.1", "2", []string{"java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", "/work/classes", "HttpCalls"}},
+	"Java": {"1.1", "2", []string{"java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", "/scratch/classes", "HttpCalls"}},
+}
+
+// language is that of a client, by its name in httpClients and grpcClients.
+func language(client string) string {
+	name, _, _ := strings.Cut(client, ",")
+	return strings.TrimSuffix(name, "'s urllib")
 }
 
 // answers makes n calls and returns what the program prints of them.
@@ -103,24 +110,6 @@ func asServers(version string) string {
 	return "HTTP/" + version
 }
 
-// grpcClient is the command of a program that makes n calls with metadata, name=value, and prints the status of each.
-type grpcClient func(target, method, seconds string, n int, metadata ...string) []string
-
-func grpcEntries(each func(ctx context.Context, call grpcClient)) []any {
-	return []any{each,
-		Entry("Go", grpcClient(func(target, method, seconds string, n int, metadata ...string) []string {
-			args := []string{testserver, "grpc", "-target", target, "-method", method, "-timeout", seconds + "s", "-n", fmt.Sprint(n)}
-			for _, m := range metadata {
-				args = append(args, "-metadata", m)
-			}
-			return args
-		}), NodeTimeout(time.Minute)),
-		Entry("Python", grpcClient(func(target, method, seconds string, n int, metadata ...string) []string {
-			return append([]string{"/usr/bin/python3", "/programs/grpc_client.py", target, method, fmt.Sprint(n), seconds}, metadata...)
-		}), NodeTimeout(time.Minute)),
-	}
-}
-
 var _ = Describe("other people's clients and servers", Ordered, ContinueOnFailure, func() {
 	var p *programs
 	calls := 0
@@ -128,10 +117,12 @@ var _ = Describe("other people's clients and servers", Ordered, ContinueOnFailur
 
 	BeforeAll(func(ctx context.Context) {
 		p = newPrograms(ctx)
-		p.run(ctx, "javac", "-d", "/work/classes", "/programs/HttpCalls.java")
+		p.compile(ctx, "HttpCalls", "GrpcCalls")
+		p.run(ctx, "keytool", "-importcert", "-noprompt", "-file", "/tls/ca.crt", "-keystore", javaRoots, "-storepass", "changeit")
 		p.applyAll(ctx, halfDeadService("secure", 443, p.servers.Status.PodIP, 8443))
 		p.policy(ctx, "clients", clientsPolicy)
 		p.known(ctx, "secure", 2)
+		p.reachable(ctx, "grpc-tls:443")
 		for _, service := range []string{"nginx", "haproxy", "grpc"} {
 			p.known(ctx, service, 1)
 		}
@@ -208,24 +199,29 @@ var _ = Describe("other people's clients and servers", Ordered, ContinueOnFailur
 		}
 	}, NodeTimeout(time.Minute))
 
+	// grpcServers are the same server, without TLS and with TLS by the agent.
+	grpcServers := map[string]string{"grpc": "", "grpc-tls": "https"}
+
 	DescribeTable("see no UNAVAILABLE of gRPC", grpcEntries(func(ctx context.Context, call grpcClient) {
-		k := key()
-		before := p.counted(ctx, "fairlead_proxy_grpc_calls_total", "clients", `status="OK"`)
-		Expect(p.run(ctx, call(p.name("grpc")+":9090", "Say", "60", 1, "key="+k, "fail-first=3")...)).To(Equal([]string{"OK"}))
-		saw := p.saw(ctx, k)
-		Expect(saw.Requests).To(Equal(4), "the call and three retries")
-		Expect(saw.LastHeader).To(HaveKeyWithValue("grpc-previous-rpc-attempts", []string{"3"}))
-		Expect(p.run(ctx, call(p.name("grpc")+":9090", "Say", "60", 5, "key="+k)...)).To(And(HaveLen(5), HaveEach("OK")))
-		Eventually(func() int {
-			return p.counted(ctx, "fairlead_proxy_grpc_calls_total", "clients", `status="OK"`) - before
-		}).WithContext(ctx).Should(Equal(6))
+		for server, scheme := range grpcServers {
+			before := p.counted(ctx, "fairlead_proxy_grpc_calls_total", "clients", `status="OK"`)
+			p.healedGRPC(ctx, call, "plain", p.name(server)+":9090", key(), scheme)
+			Eventually(func() int {
+				return p.counted(ctx, "fairlead_proxy_grpc_calls_total", "clients", `status="OK"`) - before
+			}).WithContext(ctx).Should(Equal(3), server)
+		}
 	})...)
 
-	DescribeTable("hear of the end of a gRPC call's time", grpcEntries(func(ctx context.Context, call grpcClient) {
-		k := key()
-		Expect(p.run(ctx, call(p.name("grpc")+":9090", "Slow", "3600", 1, "key="+k, "delay=1h")...)).To(Equal([]string{"DEADLINE_EXCEEDED"}))
-		saw := p.saw(ctx, k)
-		Expect(saw.Requests).To(Equal(1))
+	DescribeTable("hear of the end of a gRPC call's time, and their servers know it from the start (rule 5)", grpcEntries(func(ctx context.Context, call grpcClient) {
+		for server := range grpcServers {
+			k := key()
+			Expect(p.run(ctx, call("plain", p.name(server)+":9090", "Slow", "3600", 1, "key="+k, "delay=1h")...)).To(Equal([]string{"DEADLINE_EXCEEDED"}), server)
+			saw := p.saw(ctx, k)
+			Expect(saw.Requests).To(Equal(1), server)
+			left, err := time.ParseDuration(strings.Join(saw.LastHeader["time-left"], ""))
+			Expect(err).NotTo(HaveOccurred(), server)
+			Expect(left).To(And(BeNumerically(">", 0), BeNumerically("<=", 300*time.Millisecond)), "the client has given it an hour, and the policy 300 ms")
+		}
 	})...)
 
 	It("are shown in the policy's status", func(ctx context.Context) {

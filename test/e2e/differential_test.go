@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -40,17 +41,23 @@ spec: {clusterIP: None, selector: {app: mover}, ports: [{port: 8080}]}
 ---
 apiVersion: v1
 kind: Service
+metadata: {name: free-mover, namespace: NS}
+spec: {clusterIP: None, selector: {app: free-mover}, ports: [{port: 8080}]}
+---
+apiVersion: v1
+kind: Service
 metadata: {name: four, namespace: NS}
 spec: {ipFamilyPolicy: PreferDualStack, selector: {app: four}, ports: [{port: 80, targetPort: 8080}]}
 `
 
 var _ = Describe("no harm", Ordered, func() {
 	BeforeAll(func(ctx context.Context) {
-		env.applyAll(ctx, twinServices+deployment("twin", 2, "serve")+deployment("mover", 1, "serve")+deployment("four", 1, `serve, -http, "0.0.0.0:8080"`))
-		for app, n := range map[string]int{"twin": 2, "mover": 1, "four": 1} {
+		env.applyAll(ctx, twinServices+deployment("twin", 2, "serve")+deployment("mover", 1, "serve")+deployment("free-mover", 1, "serve")+
+			deployment("four", 1, `serve, -http, "0.0.0.0:8080"`))
+		for app, n := range map[string]int{"twin": 2, "mover": 1, "free-mover": 1, "four": 1} {
 			env.awaitReady(ctx, app, n)
 		}
-		for _, url := range []string{env.urlOf("twin", "/"), env.urlOf("sticky", "/"), "http://" + env.name("mover") + ":8080/"} {
+		for _, url := range []string{env.urlOf("twin", "/"), env.urlOf("sticky", "/"), "http://" + env.name("mover") + ":8080/", "http://" + env.name("free-mover") + ":8080/"} {
 			Eventually(func() int { return env.call(ctx, env.caller(), url, "-fresh", "-n", "3").OK }).WithContext(ctx).Should(Equal(3), url)
 		}
 	}, NodeTimeout(3*time.Minute))
@@ -95,31 +102,36 @@ var _ = Describe("no harm", Ordered, func() {
 	}, NodeTimeout(time.Minute))
 
 	It("loses no more calls than the cluster does when a server is deleted", func(ctx context.Context) {
-		lost := func() int {
-			wait := env.load(ctx, env.caller(), env.urlOf("twin", "/deleted"), 12*time.Second, "-fresh", "-c", "2", "-timeout", "2s")
-			time.Sleep(2 * time.Second)
+		lost := func(key string) int {
+			wait := env.load(ctx, env.caller(), env.urlOf("twin", "/deleted?key="+key), 10*time.Second, "-fresh", "-c", "2", "-timeout", "2s")
+			env.awaitCalls(ctx, "twin", key)
 			env.deleteOne(ctx, "twin")
 			sum := wait()
 			env.awaitReady(ctx, "twin", 2)
 			return sum.Calls - sum.OK
 		}
-		direct := lost()
+		direct := lost("deleted-direct")
 		env.policy(ctx, "deleted-twin", naming("twin"))
 		// One call more may meet the server while it goes.
-		Expect(lost()).To(BeNumerically("<=", direct+2))
+		Expect(lost("deleted-governed")).To(BeNumerically("<=", direct+2))
 	}, NodeTimeout(3*time.Minute))
 
 	It("follows a headless Service's pod to its new address", func(ctx context.Context) {
-		env.both(ctx, "mover", func() string {
-			wait := env.load(ctx, env.caller(), "http://"+env.name("mover")+":8080/moved", 50*time.Second, "-c", "1", "-timeout", "2s")
-			time.Sleep(2 * time.Second)
-			env.deleteOne(ctx, "mover")
-			env.awaitReady(ctx, "mover", 1)
+		env.policy(ctx, "names-mover", naming("mover"))
+		waits := map[string]func() summary{}
+		for _, name := range []string{"mover", "free-mover"} { // governed and direct at once: most of it is what names are cached for
+			waits[name] = env.load(ctx, env.caller(), "http://"+env.name(name)+":8080/moved", 50*time.Second, "-healed", "20", "-timeout", "2s")
+		}
+		for name := range waits {
+			env.awaitCalls(ctx, name, "/moved")
+			env.deleteOne(ctx, name)
+		}
+		for name, wait := range waits {
+			env.awaitReady(ctx, name, 1)
 			sum := wait()
-			Expect(sum.OK).To(BeNumerically(">", 0))
-			Expect(sum.LastBadMillis).To(BeNumerically("<", 45000), "calls are well again once the name has moved: %+v", sum)
-			return ""
-		})
+			Expect(sum.OK).To(BeNumerically(">", 20), name)
+			Expect(sum.LastBadMillis).To(BeNumerically("<", 45000), "calls of %s are well again once the name has moved: %+v", name, sum)
+		}
 	}, NodeTimeout(4*time.Minute))
 
 	It("calls the family that the client called", func(ctx context.Context) {
@@ -175,6 +187,20 @@ func (s *environment) awaitReady(ctx context.Context, app string, n int) {
 	GinkgoHelper()
 	Eventually(func() int { return len(readyPods(s.k.pods(ctx, s.namespace, client.MatchingLabels{"app": app}))) }).
 		WithContext(ctx).WithTimeout(time.Minute).Should(Equal(n), "ready pods of "+app)
+}
+
+// awaitCalls waits until each server of an app has counted calls under a key.
+func (s *environment) awaitCalls(ctx context.Context, app, key string) {
+	GinkgoHelper()
+	Eventually(func(g Gomega) {
+		for _, pod := range readyPods(s.k.pods(ctx, s.namespace, client.MatchingLabels{"app": app})) {
+			out, err := s.k.exec(ctx, &pod, nil, testserver, "get", "http://127.0.0.1:8080/_stats?key="+key)
+			g.Expect(err).NotTo(HaveOccurred())
+			var got seen
+			g.Expect(json.Unmarshal([]byte(out), &got)).To(Succeed())
+			g.Expect(got.Requests).To(BeNumerically(">", 10), pod.Name)
+		}
+	}).WithContext(ctx).Should(Succeed())
 }
 
 // deleteOne deletes a pod without a grace.

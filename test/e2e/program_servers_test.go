@@ -5,8 +5,8 @@ import "fmt"
 // behindProxy is a name that only the servers' pod knows, so that it can be reached through the proxy there and in no other way.
 const behindProxy = "api.partner.test"
 
-// programServices are the Services of the servers. nginx-tls and haproxy-tls have the port for TLS alone.
-const programServices = `
+// programObjects are a right for the manager, and what it may read by it.
+const programObjects = `
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
 metadata: {name: fairlead-references, namespace: NS}
@@ -18,55 +18,36 @@ kind: Secret
 metadata: {name: proxy, namespace: NS}
 type: kubernetes.io/basic-auth
 stringData: {username: caller, password: secret}
----
-apiVersion: v1
-kind: Service
-metadata: {name: nginx, namespace: NS}
-spec: {selector: {app: servers}, ports: [{name: http, port: 80, targetPort: 8081}, {name: http2, port: 81, targetPort: 8082}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: haproxy, namespace: NS}
-spec: {selector: {app: servers}, ports: [{name: http, port: 80, targetPort: 8091}, {name: http2, port: 81, targetPort: 8092}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: nginx-tls, namespace: NS}
-spec: {selector: {app: servers}, ports: [{name: tls, port: 443, targetPort: 8443}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: haproxy-tls, namespace: NS}
-spec: {selector: {app: servers}, ports: [{name: tls, port: 443, targetPort: 8493}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: grpc, namespace: NS}
-spec: {selector: {app: servers}, ports: [{port: 9090}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: redis, namespace: NS}
-spec: {selector: {app: servers}, ports: [{port: 6379}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: postgres, namespace: NS}
-spec: {selector: {app: servers}, ports: [{port: 5432}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: proxy, namespace: NS}
-spec: {selector: {app: servers}, ports: [{port: 8888}]}
 `
+
+// servicePort is a port of a Service, and the one of the servers' pod that is behind it.
+type servicePort struct{ port, target int }
+
+// programServices are the Services of the servers. Those for TLS have the port for that alone.
+var programServices = map[string][]servicePort{
+	"nginx": {{80, 8081}, {81, 8082}}, "nginx-tls": {{443, 8443}},
+	"haproxy": {{80, 8091}, {81, 8092}}, "haproxy-tls": {{443, 8493}},
+	"grpc": {{9090, 9090}}, "grpc-tls": {{443, 8494}},
+	"redis": {{6379, 6379}}, "postgres": {{5432, 5432}}, "proxy": {{8888, 8888}},
+}
+
+// serverService is the manifest of a Service of the servers' pod.
+func serverService(namespace, name string, ports []servicePort) any {
+	var all []map[string]any
+	for _, p := range ports {
+		all = append(all, map[string]any{"name": fmt.Sprintf("port-%d", p.port), "port": p.port, "targetPort": p.target})
+	}
+	return map[string]any{"apiVersion": "v1", "kind": "Service", "metadata": map[string]any{"name": name, "namespace": namespace},
+		"spec": map[string]any{"selector": map[string]string{"app": "servers"}, "ports": all}}
+}
 
 // serverContainers are the containers of the servers' pod. The scripted server is the first.
 func serverContainers() []map[string]any {
 	return []map[string]any{
 		container("scripted", []string{testserver, "serve", "-grpc", ":9090", "-mail", ":2525", "-udp", ":443"}, 7070),
-		container("nginx", []string{"nginx", "-p", "/work", "-e", "stderr", "-c", "/programs/nginx.conf"}, 8081),
+		container("nginx", []string{"nginx", "-p", "/scratch", "-e", "stderr", "-c", "/programs/nginx.conf"}, 8081),
 		container("haproxy", []string{"haproxy", "-db", "-f", "/programs/haproxy.cfg"}, 8091),
-		container("redis", []string{"redis-server", "--port", "6379", "--save", "", "--protected-mode", "no", "--dir", "/work"}, 6379),
+		container("redis", []string{"redis-server", "--port", "6379", "--save", "", "--protected-mode", "no", "--dir", "/scratch"}, 6379),
 		container("postgres", []string{"/bin/sh", "-ec", startPostgres}, 5432),
 		container("tinyproxy", []string{"tinyproxy", "-d", "-c", "/programs/tinyproxy.conf"}, 8888),
 	}
@@ -75,9 +56,9 @@ func serverContainers() []map[string]any {
 // startPostgres has a server find out at once that a client has gone.
 const startPostgres = `
 for bin in /usr/lib/postgresql/*/bin; do :; done
-[ -e /work/postgres/PG_VERSION ] || $bin/initdb -D /work/postgres -U postgres -A trust --locale=C --no-sync
-echo "host all all all trust" >>/work/postgres/pg_hba.conf
-exec $bin/postgres -D /work/postgres -c listen_addresses='*' -c unix_socket_directories=/work -c fsync=off -c client_connection_check_interval=100ms
+[ -e /scratch/postgres/PG_VERSION ] || $bin/initdb -D /scratch/postgres -U postgres -A trust --locale=C --no-sync
+echo "host all all all trust" >>/scratch/postgres/pg_hba.conf
+exec $bin/postgres -D /scratch/postgres -c listen_addresses='*' -c unix_socket_directories=/scratch -c fsync=off -c client_connection_check_interval=100ms
 `
 
 // halfDeadService is a Service with an endpoint that answers and one where nothing listens.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,25 +24,39 @@ import (
 var programFiles embed.FS
 
 // neededPrograms are what the nodes must have installed. "hack/deps.sh peers" installs them where the nodes are this machine's.
-const neededPrograms = "curl python3 node java javac nginx haproxy redis-server redis-cli psql tinyproxy sha256sum"
+const neededPrograms = "curl python3 node java javac keytool nginx haproxy redis-server redis-cli psql tinyproxy sha256sum"
+
+// javaRoots are what programs in Java trust, where a story has made that.
+const javaRoots = "/scratch/roots"
+
+// trustOfServers has clients trust the CA of the servers.
+var trustOfServers = []map[string]string{{"name": "SSL_CERT_FILE", "value": "/tls/ca.crt"}, {"name": "NODE_EXTRA_CA_CERTS", "value": "/tls/ca.crt"},
+	{"name": "JAVA_TOOL_OPTIONS", "value": "-Djavax.net.ssl.trustStore=" + javaRoots + " -Djavax.net.ssl.trustStorePassword=changeit"}}
 
 // programs are two pods on different nodes, in which programs of the nodes run: a client, and servers. Specs share them; only pods labelled
 // app: programs are governed.
 type programs struct {
 	*environment
 	client, servers *corev1.Pod
+	// before stands before each program that the client's pod runs.
+	before []string
 }
 
 // newPrograms makes them, or finds those that were made before. It skips where the nodes lack programs, which is a failure where nothing may be skipped.
 func newPrograms(ctx context.Context) *programs {
 	GinkgoHelper()
 	p := &programs{environment: env}
-	p.applyAll(ctx, programServices)
+	p.applyAll(ctx, programObjects)
+	for name, ports := range programServices {
+		p.applyObjects(ctx, serverService(p.namespace, name, ports))
+	}
 	p.applyObjects(ctx, p.materials()...)
-	p.applyObjects(ctx, p.pod("programs", env.caller().Spec.NodeName, container("programs", []string{testserver, "serve"}, 7070)))
+	caller := container("programs", []string{testserver, "serve"}, 7070)
+	caller["env"] = append(caller["env"].([]map[string]string), trustOfServers...)
+	p.applyObjects(ctx, p.pod("programs", env.caller().Spec.NodeName, caller))
 	p.client = p.ready(ctx, "programs")
 	missing, err := env.k.exec(ctx, p.client, nil, "/bin/sh", "-c", `for p in `+neededPrograms+`; do command -v $p >/dev/null || echo $p; done
-		/usr/bin/python3 -c "import grpc" 2>/dev/null || echo python3-grpcio; ls -d /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || echo postgres`)
+		/usr/bin/python3 -c "import grpc" 2>/dev/null || echo python3-grpcio; [ -e /usr/share/java/grpc-netty.jar ] || echo libgrpc-java; ls -d /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || echo postgres`)
 	if missing = strings.Join(strings.Fields(missing), " "); err != nil || missing != "" {
 		Expect(os.Getenv("REQUIRE_PRIVILEGED")).NotTo(Equal("1"), "nodes lack %s (%v), and nothing may be skipped; hack/deps.sh peers installs them", missing, err)
 		Skip(fmt.Sprintf("NOT RUN: nodes lack programs: %s %v", missing, err))
@@ -76,7 +91,7 @@ func (p *programs) materials() []any {
 		return err
 	})).To(Succeed())
 	if env.certificate == nil {
-		env.certificate = newCertificate("*."+env.namespace+".svc", "*."+env.namespace+".svc.cluster.local")
+		env.certificate = newCertificate("*."+env.namespace+".svc", "*."+env.namespace+".svc.cluster.local", "*.tax.example")
 	}
 	named := func(kind, name, field string, data map[string]string) map[string]any {
 		return map[string]any{"apiVersion": "v1", "kind": kind, "metadata": map[string]any{"name": name, "namespace": p.namespace}, field: data}
@@ -97,14 +112,14 @@ func (p *programs) applyObjects(ctx context.Context, all ...any) {
 
 // container is one that runs a program of the node and is ready once it listens on a port.
 func container(name string, command []string, port int) map[string]any {
-	mounts := []map[string]any{{"name": "programs", "mountPath": "/programs"}, {"name": "tls", "mountPath": "/tls"}, {"name": "work", "mountPath": "/work"},
-		{"name": "work", "mountPath": "/tmp"}}
+	mounts := []map[string]any{{"name": "programs", "mountPath": "/programs"}, {"name": "tls", "mountPath": "/tls"}, {"name": "scratch", "mountPath": "/scratch"},
+		{"name": "scratch", "mountPath": "/tmp"}}
 	for _, dir := range env.nodeDirs() {
 		mounts = append(mounts, map[string]any{"name": dir, "mountPath": "/" + dir, "readOnly": true})
 	}
 	return map[string]any{
 		"name": name, "image": "fairlead.dev/testserver:dev", "imagePullPolicy": "IfNotPresent", "command": command, "volumeMounts": mounts,
-		"env":            []map[string]string{{"name": "PATH", "value": "/usr/sbin:/usr/bin:/sbin:/bin"}, {"name": "HOME", "value": "/work"}, {"name": "LC_ALL", "value": "C.UTF-8"}},
+		"env":            []map[string]string{{"name": "PATH", "value": "/usr/sbin:/usr/bin:/sbin:/bin"}, {"name": "HOME", "value": "/scratch"}, {"name": "LC_ALL", "value": "C.UTF-8"}},
 		"readinessProbe": map[string]any{"tcpSocket": map[string]any{"port": port}, "periodSeconds": 1},
 	}
 }
@@ -121,7 +136,7 @@ func (s *environment) nodeDirs() []string {
 // pod is a pod on a node.
 func (p *programs) pod(name, node string, containers ...map[string]any) any {
 	volumes := []map[string]any{{"name": "programs", "configMap": map[string]any{"name": "programs"}},
-		{"name": "tls", "secret": map[string]any{"secretName": "programs-tls"}}, {"name": "work", "emptyDir": map[string]any{}}}
+		{"name": "tls", "secret": map[string]any{"secretName": "programs-tls"}}, {"name": "scratch", "emptyDir": map[string]any{}}}
 	for _, dir := range p.nodeDirs() {
 		volumes = append(volumes, map[string]any{"name": dir, "hostPath": map[string]any{"path": "/" + dir}})
 	}
@@ -157,7 +172,7 @@ func (p *programs) ready(ctx context.Context, name string) *corev1.Pod {
 // run runs a program in the client's pod and returns the lines it prints. It must end well.
 func (p *programs) run(ctx context.Context, args ...string) []string {
 	GinkgoHelper()
-	out, err := p.k.exec(ctx, p.client, nil, args...)
+	out, err := p.k.exec(ctx, p.client, nil, append(slices.Clone(p.before), args...)...)
 	Expect(err).NotTo(HaveOccurred(), out)
 	return strings.Split(strings.TrimSpace(out), "\n")
 }

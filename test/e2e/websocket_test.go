@@ -21,7 +21,7 @@ var _ = Describe("a websocket", Ordered, ContinueOnFailure, func() {
 
 	BeforeAll(func(ctx context.Context) {
 		p = newPrograms(ctx)
-		p.run(ctx, "javac", "-d", "/work/classes", "/programs/Chat.java")
+		p.compile(ctx, "Chat")
 		p.policy(ctx, "chat", `
 podSelector: {matchLabels: {app: programs}}
 to: [{service: {name: nginx, port: 80}}]
@@ -33,7 +33,7 @@ rules:
 	}, NodeTimeout(4*time.Minute))
 
 	chat := func(ctx context.Context, path string) *conversation {
-		return p.k.converse(ctx, p.client, "java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", "/work/classes", "Chat",
+		return p.k.converse(ctx, p.client, "java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", "/scratch/classes", "Chat",
 			"ws://"+p.name("nginx")+path)
 	}
 

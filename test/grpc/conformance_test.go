@@ -1,30 +1,18 @@
 package grpc
 
 import (
+	"bytes"
 	"context"
-	"encoding/binary"
-	"errors"
-	"fmt"
-	"io"
-	"net"
-	"net/netip"
 	"os"
-	"os/exec"
-	"os/signal"
-	"path/filepath"
 	"regexp"
 	"strconv"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
-	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
 )
 
-// What each server of connectrpc.com/conformance is tested for: everything that goes without TLS.
+// What each server of connectrpc.com/conformance is tested for.
 const (
 	grpcFeatures = `features:
   versions: [HTTP_VERSION_2]
@@ -40,187 +28,172 @@ const (
   supportsTls: false
   supportsHalfDuplexBidiOverHttp1: true
 `
+	// tlsFeatures leaves out what differs from allFeatures in what messages hold alone.
+	tlsFeatures = `features:
+  versions: [HTTP_VERSION_1, HTTP_VERSION_2]
+  protocols: [PROTOCOL_CONNECT, PROTOCOL_GRPC, PROTOCOL_GRPC_WEB]
+  codecs: [CODEC_PROTO]
+  compressions: [COMPRESSION_IDENTITY]
+  supportsTls: true
+  supportsHalfDuplexBidiOverHttp1: true
+excludeCases:
+- useTls: false
+`
 )
+
+// conformances are the runs of the suite: each server by each of the ways.
+var conformances = map[string]struct {
+	server, features string
+	failing          []string // of the server itself, as the suite's own list has it
+	ways             []way
+	kinds            []string // of which there must be cases
+}{
+	"grpc-go": {grpcServer, grpcFeatures, []string{
+		"**/unary/multiple-requests", "**/unary/no-request", "**/server-stream/multiple-requests", "**/server-stream/no-request",
+	}, []way{direct, governed}, []string{"HTTPVersion:2/Protocol:PROTOCOL_GRPC/"}},
+	"connect-go":     {referenceServer, allFeatures, nil, []way{direct, governed, originated}, allKinds},
+	"connect-go-tls": {referenceServer, tlsFeatures, nil, []way{directTLS, intercepted}, allKinds},
+}
+
+var allKinds = []string{
+	"HTTPVersion:2/Protocol:PROTOCOL_GRPC/", "HTTPVersion:1/Protocol:PROTOCOL_GRPC_WEB/", "HTTPVersion:2/Protocol:PROTOCOL_GRPC_WEB/",
+	"HTTPVersion:1/Protocol:PROTOCOL_CONNECT/", "HTTPVersion:2/Protocol:PROTOCOL_CONNECT/",
+}
 
 // suiteTakes bounds a run of the suite.
 const suiteTakes = 5 * time.Minute
 
 func TestConformance(t *testing.T) {
-	runner := program(t, "connectrpc.com/conformance/cmd/connectconformance")
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
+	for _, pkg := range []string{connectConformance, grpcServer, referenceServer} {
+		program(t, pkg)
 	}
-	for name, tc := range map[string]struct {
-		server, features string
-		failing          []string // of the server itself, as the suite's own list has it
-	}{
-		"grpc-go": {"connectrpc.com/conformance/cmd/grpcserver", grpcFeatures, []string{
-			"**/unary/multiple-requests", "**/unary/no-request", "**/server-stream/multiple-requests", "**/server-stream/no-request",
-		}},
-		"connect-go": {"connectrpc.com/conformance/cmd/referenceserver", allFeatures, nil},
-	} {
-		server := program(t, tc.server)
-		config := filepath.Join(t.TempDir(), "config.yaml")
-		if err := os.WriteFile(config, []byte(tc.features), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		passes := map[string]string{}
-		for way, command := range map[string]string{"direct": server, "governed": self} {
-			t.Run(name+"/"+way, func(t *testing.T) {
-				ctx, cancel := context.WithTimeout(t.Context(), suiteTakes)
-				defer cancel()
-				args := []string{"--conf", config, "--mode", "server"}
-				for _, f := range tc.failing {
-					args = append(args, "--known-failing", f)
-				}
-				cmd := exec.CommandContext(ctx, runner, append(args, "--", command)...)
-				trace := filepath.Join(t.TempDir(), "governed")
-				if way == "governed" {
-					cmd.Env = append(os.Environ(), serverVariable+"="+server, traceVariable+"="+trace)
-				}
-				out, err := cmd.CombinedOutput()
-				if err != nil {
-					t.Errorf("%v\n%s", err, out)
-				}
-				passes[way] = passed.FindString(string(out))
-				if _, err := os.Stat(trace); way == "governed" && err != nil {
-					t.Errorf("no gRPC call was governed: %v", err)
+	for name, c := range conformances {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var results perWay
+			t.Run("ways", func(t *testing.T) {
+				for _, how := range c.ways {
+					t.Run(how.name, func(t *testing.T) {
+						t.Parallel()
+						results.put(how, conform(t, newWorld(t, how), c.server, c.features, c.failing))
+					})
 				}
 			})
+			results.compare(t, c.ways)
+			for _, how := range c.ways {
+				results.all[how.name].needs(t, c.kinds)
+			}
+		})
+	}
+}
+
+// conform runs the suite in the pod, with a server outside.
+func conform(t *testing.T, w *world, server, features string, failing []string) outcomes {
+	ctx, cancel := context.WithTimeout(context.Background(), suiteTakes)
+	defer cancel()
+	check(t, os.WriteFile(w.file("config.yaml"), []byte(features), 0o600))
+	self, err := os.Executable()
+	check(t, err)
+	args := []string{program(t, connectConformance), "--vv", "--conf", w.file("config.yaml"), "--mode", "server"}
+	for _, f := range failing {
+		args = append(args, "--known-failing", f)
+	}
+	cmd := w.command(ctx, w.pod, append(args, "--", "nsenter", "--net="+w.outside.Path, self)...)
+	cmd.Env = append(os.Environ(), serverVariable+"="+w.serverFile(program(t, server)))
+	var out, problems bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &problems
+	if err := cmd.Run(); err != nil {
+		t.Errorf("%v\n%s", err, problems.String())
+	}
+	o := outcomesIn(out.String())
+	for name, outcome := range o {
+		if outcome != passed && outcome != failedAsExpected {
+			t.Errorf("%s has %s", name, outcome)
 		}
-		if passes["direct"] != passes["governed"] || passes["direct"] == "" {
-			t.Errorf("%s: %q directly, %q governed", name, passes["direct"], passes["governed"])
-		}
 	}
+	if n := w.seen.grpc.Load(); w.way.captured && n < 50 {
+		t.Errorf("%d gRPC calls were governed", n)
+	}
+	return o
 }
 
-// passed is how the suite sums up its cases.
-var passed = regexp.MustCompile(`[0-9]+ passed, [0-9]+ failed`)
-
-// serveGoverned is a server of the suite: it passes what the suite wants on to another, and tells the suite an address from which the proxy
-// goes to that.
-func serveGoverned(server string) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	cmd := exec.CommandContext(ctx, server)
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.Stderr = os.Stderr
-	cmd.Stdin = os.Stdin
-	from, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	response, err := readDelimited(from)
-	if err != nil {
-		return fmt.Errorf("the answer of %s: %w", server, err)
-	}
-	at, err := addressIn(response)
-	if err != nil {
-		return err
-	}
-	var first sync.Once
-	through, end, err := governed(at, settings(), func(e *routes.Exchange) {
-		if e.GRPC {
-			first.Do(func() { _ = os.WriteFile(os.Getenv(traceVariable), nil, 0o600) })
-		}
-	})
-	if err != nil {
-		return err
-	}
-	if err := writeDelimited(os.Stdout, withPort(response, through.Port())); err != nil {
-		return err
-	}
-	err = cmd.Wait()
-	end()
-	if ctx.Err() != nil { // the suite is done
-		return nil
-	}
-	return err
-}
-
-// readDelimited reads a message with its length before it.
-func readDelimited(r io.Reader) ([]byte, error) {
-	var size [4]byte
-	if _, err := io.ReadFull(r, size[:]); err != nil {
-		return nil, err
-	}
-	m := make([]byte, min(binary.BigEndian.Uint32(size[:]), 1<<20))
-	_, err := io.ReadFull(r, m)
-	return m, err
-}
-
-func writeDelimited(w io.Writer, m []byte) error {
-	_, err := w.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(m))), m...))
-	return err
-}
-
-// The numbers of the fields of connectrpc.conformance.v1.ServerCompatResponse.
+// How cases end.
 const (
-	hostField = 1
-	portField = 2
+	passed           = "passed"
+	failedAsExpected = "failed as expected"
+	unanswered       = "not been answered"
 )
 
-var errMalformed = errors.New("the server's answer is malformed")
+// What the suite says of its cases.
+var (
+	sentCase     = regexp.MustCompile(`(?m)^Sending request for ("[^"]*")\.\.\.$`)
+	answeredCase = regexp.MustCompile(`(?m)^Received response for ("[^"]*")\.\.\.$`)
+	failedCase   = regexp.MustCompile(`(?m)^FAILED: (.*?)(:\n(?:\t.*\n)*| was expected to fail but did not)`)
+	expectedCase = regexp.MustCompile(`(?m)^INFO: (.*) failed \(as expected\):$`)
+)
 
-// eachField calls f with the number, the whole and the value of each field.
-func eachField(m []byte, f func(n protowire.Number, whole []byte, value []byte, number uint64)) error {
-	for len(m) > 0 {
-		n, kind, head := protowire.ConsumeTag(m)
-		if head < 0 {
-			return errMalformed
+// outcomesIn reads what the suite has said.
+func outcomesIn(said string) outcomes {
+	o := outcomes{}
+	quoted := func(of *regexp.Regexp, outcome string) {
+		for _, m := range of.FindAllStringSubmatch(said, -1) {
+			if name, err := strconv.Unquote(m[1]); err == nil {
+				o[name] = outcome
+			}
 		}
-		size := protowire.ConsumeFieldValue(n, kind, m[head:])
-		if size < 0 {
-			return errMalformed
-		}
-		var value []byte
-		var number uint64
-		switch kind {
-		case protowire.BytesType:
-			value, _ = protowire.ConsumeBytes(m[head:])
-		case protowire.VarintType:
-			number, _ = protowire.ConsumeVarint(m[head:])
-		case protowire.Fixed32Type, protowire.Fixed64Type, protowire.StartGroupType, protowire.EndGroupType:
-		}
-		f(n, m[:head+size], value, number)
-		m = m[head+size:]
 	}
-	return nil
+	quoted(sentCase, unanswered)
+	quoted(answeredCase, passed)
+	for _, m := range expectedCase.FindAllStringSubmatch(said, -1) {
+		o[m[1]] = failedAsExpected
+	}
+	for _, m := range failedCase.FindAllStringSubmatch(said, -1) {
+		o[m[1]] = "failed" + m[2]
+	}
+	return o
 }
 
-// addressIn is where the server listens.
-func addressIn(response []byte) (at netip.AddrPort, err error) {
-	host, port := "", uint64(0)
-	if err := eachField(response, func(n protowire.Number, _, value []byte, number uint64) {
-		switch n {
-		case hostField:
-			host = string(value)
-		case portField:
-			port = number
-		}
-	}); err != nil {
-		return at, err
+func TestOutcomesAreRead(t *testing.T) {
+	got := outcomesIn(`Computed 3 config case permutations.
+Sending request for "a/HTTPVersion:2/unary/success"...
+Sending request for "b"...
+Received response for "b"...
+Sending request for "c"...
+Received response for "c"...
+Sending request for "d"...
+Received response for "d"...
+Sending request for "e"...
+Received response for "e"...
+FAILED: c:
+	wanted 1
+	got 2
+INFO: d failed (as expected):
+	unimplemented
+FAILED: e was expected to fail but did not
+
+Total cases: 5
+1 passed, 2 failed
+`)
+	want := outcomes{
+		"a/HTTPVersion:2/unary/success": unanswered, "b": passed, "c": "failed:\n\twanted 1\n\tgot 2\n", "d": failedAsExpected,
+		"e": "failed was expected to fail but did not",
 	}
-	if host == "localhost" || host == "" {
-		host = "127.0.0.1"
+	if d := want.differences(got); len(d) > 0 {
+		t.Errorf("%q", d)
 	}
-	return netip.ParseAddrPort(net.JoinHostPort(host, strconv.FormatUint(port, 10)))
 }
 
-// withPort is the answer with another port, on this host.
-func withPort(response []byte, port uint16) []byte {
-	out := protowire.AppendTag(nil, hostField, protowire.BytesType)
-	out = protowire.AppendString(out, "127.0.0.1")
-	out = protowire.AppendTag(out, portField, protowire.VarintType)
-	out = protowire.AppendVarint(out, uint64(port))
-	_ = eachField(response, func(n protowire.Number, whole, _ []byte, _ uint64) { // it was read before
-		if n != hostField && n != portField {
-			out = append(out, whole...)
-		}
-	})
-	return out
+// serverFile describes a server of the suite for runServer, in a file.
+func (w *world) serverFile(path string) string {
+	w.t.Helper()
+	d := suiteServer{Command: []string{path, "-bind", netnstest.World4.String()}, Originated: w.way.serverTLS && !w.way.clientTLS}
+	if w.way.serverTLS {
+		d.Command = append(d.Command, "-cert", w.file("cert"), "-key", w.file("key"))
+	}
+	if w.way.clientTLS {
+		d.Roots = w.trusted()
+	}
+	file := w.file("server")
+	check(w.t, d.write(file))
+	return file
 }

@@ -4,21 +4,16 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-// serverVariable has this program be a server of the conformance suite: the one that it names, behind the proxy.
-const serverVariable = "FAIRLEAD_GRPC_SERVER"
-
-// traceVariable names the file that it makes as soon as a gRPC call was governed.
-const traceVariable = "FAIRLEAD_GRPC_TRACE"
-
 func TestMain(m *testing.M) {
-	if server := os.Getenv(serverVariable); server != "" {
-		if err := serveGoverned(server); err != nil {
+	if path := os.Getenv(serverVariable); path != "" {
+		if err := runServer(path); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -27,12 +22,37 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// program builds one of the module's tools and returns its path.
-func program(t *testing.T, pkg string) string {
+// The suites' programs.
+const (
+	interopClient      = "google.golang.org/grpc/interop/client"
+	interopServer      = "google.golang.org/grpc/interop/server"
+	connectConformance = "connectrpc.com/conformance/cmd/connectconformance"
+	grpcServer         = "connectrpc.com/conformance/cmd/grpcserver"
+	referenceServer    = "connectrpc.com/conformance/cmd/referenceserver"
+)
+
+// built are the paths of programs by their packages.
+var built sync.Map
+
+// program builds one of the suites' programs, unless that was done before, and returns its path.
+func program(t testing.TB, pkg string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), filepath.Base(filepath.Dir(pkg))+"-"+filepath.Base(pkg))
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, pkg).CombinedOutput(); err != nil {
-		t.Fatalf("build %s: %v\n%s", pkg, err, out)
+	if path, ok := built.Load(pkg); ok {
+		return path.(string)
 	}
+	tool := exec.CommandContext(t.Context(), "go", "tool", "-n", pkg) // builds it, and says where it is
+	tool.Env = append(os.Environ(), "CGO_ENABLED=0")
+	tool.Stderr = os.Stderr
+	out, err := tool.Output()
+	check(t, err)
+	path := strings.TrimSpace(string(out))
+	built.Store(pkg, path)
 	return path
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }

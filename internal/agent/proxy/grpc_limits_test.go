@@ -159,7 +159,16 @@ func TestRule26_LocalAnswersOverGRPC(t *testing.T) {
 		"nobody listens":            {nil, func(w *testProxy) { w.dialer.refuse.Store(100) }, codes.Unavailable, "connect_failure"},
 		"the connection is reset":   {nil, func(w *testProxy) { w.dialer.broken.Store(100) }, codes.Unavailable, "reset"},
 		"an attempt takes too long": {func(s *policy.Settings) { s.Timeouts.PerTry, s.Retry.MaxRetries = 20*time.Millisecond, 0 }, nil, codes.DeadlineExceeded, "per_try_timeout"},
-		"the call takes too long":   {func(s *policy.Settings) { s.Timeouts.Overall = 20 * time.Millisecond }, nil, codes.DeadlineExceeded, "deadline"},
+		"the circuit is open": {guarded(func(b *policy.Breaker) { b.ConsecutiveFailures = 1 }), func(w *testProxy) {
+			w.dialer.refuse.Store(100)
+			unaryCall(w.t, w.clientRPC(), bound(w.t))
+		}, codes.Unavailable, "circuit_open"},
+		"the connections are used": {alone(func(p *policy.Pool) { p.MaxConnections, p.MaxPending = 1, 0 }), func(w *testProxy) {
+			kind := http2test.F("content-type", "application/grpc", "te", "trailers")
+			must(w.dialH2(http2test.Options{}).Post("up.example", "/grpc.testing.TestService/UnaryCall", make([]byte, 5), kind))(w.t)
+			w.waitFor(w.t, func() bool { return w.dialer.dials.Load() == 1 })
+		}, codes.Unavailable, "pool_overflow"},
+		"the call takes too long": {func(s *policy.Settings) { s.Timeouts.Overall = 20 * time.Millisecond }, nil, codes.DeadlineExceeded, "deadline"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := build(t, serveRPC(t, silent), toRPC(tc.change))

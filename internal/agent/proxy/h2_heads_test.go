@@ -49,6 +49,7 @@ func TestRule30_AHeadThatDoesNotEnd(t *testing.T) {
 			if n := w.events.malformed.Load(); n != 1 {
 				t.Errorf("%d were counted", n)
 			}
+			w.events.flooded(t, drive.ClientSide, drive.FloodSlowHeader, 1)
 			if status, _ := statusOf(t, must(idle.Get("up.example", "/", nil))(t)); status != "200" {
 				t.Errorf("a connection that was idle for as long got %s", status)
 			}
@@ -91,6 +92,7 @@ func TestRule30_AResponseHeadThatDoesNotEnd(t *testing.T) {
 			if g, err := srv.AwaitConn(0).AwaitGoAway(); err != nil || g.Code != http2.ErrCodeEnhanceYourCalm {
 				t.Errorf("GOAWAY %+v, %v", g, err)
 			}
+			w.events.flooded(t, drive.ServerSide, drive.FloodSlowHeader, 1)
 		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/net/http2"
 
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/http2/http2test"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -12,31 +13,36 @@ import (
 // What costs us more than the client ends its connection, and its alone (rule 30).
 func TestRule30_FloodsEndTheConnection(t *testing.T) {
 	get := http2test.Head("GET", "up.example", "/")
-	for name, flood := range map[string]func(c *http2test.Conn) error{
-		"rapid reset":    func(c *http2test.Conn) error { return c.RapidReset(5000, get) },
-		"made you reset": func(c *http2test.Conn) error { return c.MadeYouReset(5000, get) },
-		"continuation":   func(c *http2test.Conn) error { return c.ContinuationFlood(1000, []byte{}) },
-		"pings":          func(c *http2test.Conn) error { return c.PingFlood(5000) },
-		"settings":       func(c *http2test.Conn) error { return c.SettingsFlood(1000) },
-		"priorities":     func(c *http2test.Conn) error { return c.PriorityFlood(5000) },
-		"updates":        func(c *http2test.Conn) error { return c.WindowUpdateFlood(30_000) },
-		"unknown":        func(c *http2test.Conn) error { return c.UnknownFlood(5000) },
-		"empty data": func(c *http2test.Conn) error {
+	for name, tc := range map[string]struct {
+		kind  drive.Flood
+		flood func(c *http2test.Conn) error
+	}{
+		"rapid reset":    {drive.FloodReset, func(c *http2test.Conn) error { return c.RapidReset(5000, get) }},
+		"made you reset": {drive.FloodReset, func(c *http2test.Conn) error { return c.MadeYouReset(5000, get) }},
+		"continuation":   {drive.FloodContinuation, func(c *http2test.Conn) error { return c.ContinuationFlood(1000, []byte{}) }},
+		"large block":    {drive.FloodHeaderList, func(c *http2test.Conn) error { return c.ContinuationFlood(20, make([]byte, 16<<10)) }},
+		"pings":          {drive.FloodPing, func(c *http2test.Conn) error { return c.PingFlood(5000) }},
+		"settings":       {drive.FloodSettings, func(c *http2test.Conn) error { return c.SettingsFlood(1000) }},
+		"priorities":     {drive.FloodPriority, func(c *http2test.Conn) error { return c.PriorityFlood(5000) }},
+		"updates":        {drive.FloodWindowUpdate, func(c *http2test.Conn) error { return c.WindowUpdateFlood(30_000) }},
+		"unknown":        {drive.FloodOther, func(c *http2test.Conn) error { return c.UnknownFlood(5000) }},
+		"empty data": {drive.FloodEmptyData, func(c *http2test.Conn) error {
 			s, err := c.Request(false, http2test.Head("POST", "up.example", "/"))
 			if err != nil {
 				return err
 			}
 			return s.EmptyDataFlood(5000)
-		},
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, _ := scripted(t, toAnyH2(nil), func(_ int, s *http2test.Stream) { _ = s.Respond(200, nil, nil) })
 			c, other := w.dialH2(http2test.Options{}), w.dialH2(http2test.Options{})
-			_ = flood(c) // fails where the connection has ended in the midst of it
+			_ = tc.flood(c) // fails where the connection has ended in the midst of it
 			if g, err := c.AwaitGoAway(); err != nil || g.Code != http2.ErrCodeEnhanceYourCalm {
 				t.Errorf("goaway %+v, %v", g, err)
 			}
 			w.waitFor(t, func() bool { return w.events.malformed.Load() > 0 })
+			w.events.flooded(t, drive.ClientSide, tc.kind, 1)
 			if status, _ := statusOf(t, must(other.Get("up.example", "/", nil))(t)); status != "200" {
 				t.Errorf("another client got %s", status)
 			}
@@ -63,6 +69,7 @@ func TestRule30_HeadsThatAreTooLargeAreAnsweredOverHTTP2(t *testing.T) {
 			if len(srv.Conns()) > 0 {
 				t.Error("it was forwarded")
 			}
+			w.events.flooded(t, drive.ClientSide, drive.FloodHeaderList, 1)
 			if status, _ := statusOf(t, must(c.Get("up.example", "/", nil))(t)); status != "200" {
 				t.Errorf("the next request got %s", status)
 			}

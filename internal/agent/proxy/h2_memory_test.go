@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/net/http2"
 
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/http2/http2test"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
@@ -121,6 +122,7 @@ func TestRule31_APodThatHoldsTooMuchLosesItsOwnStreams(t *testing.T) {
 	if e := w.seen.lastCall(t); !e.Outcome.Truncated || e.Detail != routes.DetailMemory {
 		t.Errorf("outcome %+v, %s", e.Outcome, e.Detail)
 	}
+	w.events.flooded(t, drive.ClientSide, drive.FloodStalled, 4)
 	if status, _ := statusOf(t, must(greedy.Get("up.example", "/small", nil))(t)); status != "200" {
 		t.Errorf("a later call got %s", status)
 	}
@@ -149,6 +151,7 @@ func TestRule31_RequestsThatServersDoNotTakeAreAccountedFor(t *testing.T) {
 	if code, err := s.AwaitReset(); err != nil || code != http2.ErrCodeEnhanceYourCalm {
 		t.Errorf("reset %v, %v", code, err)
 	}
+	w.events.flooded(t, drive.ServerSide, drive.FloodStalled, 1)
 	poll(t, func() bool { return w.server.h2.Buffered() < 64<<10 })
 }
 

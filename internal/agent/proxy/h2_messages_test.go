@@ -7,6 +7,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/http2/http2test"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -178,17 +179,20 @@ func TestRule29_AResetBehindACompleteExchangeMeansNothing(t *testing.T) {
 
 // What servers send that costs us more than them ends their connections, and calls fail as where the protocol is broken.
 func TestRule30_FloodsOfServersEndTheirConnections(t *testing.T) {
-	for name, flood := range map[string]func(s *http2test.Stream) error{
-		"pings":        func(s *http2test.Stream) error { return s.Conn.PingFlood(5000) },
-		"settings":     func(s *http2test.Stream) error { return s.Conn.SettingsFlood(1000) },
-		"priorities":   func(s *http2test.Stream) error { return s.Conn.PriorityFlood(5000) },
-		"updates":      func(s *http2test.Stream) error { return s.Conn.WindowUpdateFlood(30_000) },
-		"unknown":      func(s *http2test.Stream) error { return s.Conn.UnknownFlood(5000) },
-		"continuation": func(s *http2test.Stream) error { return s.Conn.ContinuationFlood(1000, nil) },
-		"empty data": func(s *http2test.Stream) error {
+	for name, tc := range map[string]struct {
+		kind  drive.Flood
+		flood func(s *http2test.Stream) error
+	}{
+		"pings":        {drive.FloodPing, func(s *http2test.Stream) error { return s.Conn.PingFlood(5000) }},
+		"settings":     {drive.FloodSettings, func(s *http2test.Stream) error { return s.Conn.SettingsFlood(1000) }},
+		"priorities":   {drive.FloodPriority, func(s *http2test.Stream) error { return s.Conn.PriorityFlood(5000) }},
+		"updates":      {drive.FloodWindowUpdate, func(s *http2test.Stream) error { return s.Conn.WindowUpdateFlood(30_000) }},
+		"unknown":      {drive.FloodOther, func(s *http2test.Stream) error { return s.Conn.UnknownFlood(5000) }},
+		"continuation": {drive.FloodContinuation, func(s *http2test.Stream) error { return s.Conn.ContinuationFlood(1000, nil) }},
+		"empty data": {drive.FloodEmptyData, func(s *http2test.Stream) error {
 			_ = s.Headers(false, http2test.F(":status", "200"))
 			return s.EmptyDataFlood(5000)
-		},
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, srv := scripted(t, toAnyH2(func(s *policy.Settings) { s.Retry.MaxRetries = 0 }), func(n int, s *http2test.Stream) {
@@ -196,12 +200,13 @@ func TestRule30_FloodsOfServersEndTheirConnections(t *testing.T) {
 					_ = s.Respond(200, nil, nil)
 					return
 				}
-				_ = flood(s) // fails where the connection has ended in the midst of it
+				_ = tc.flood(s) // fails where the connection has ended in the midst of it
 			})
 			s := must(w.dialH2(http2test.Options{}).Get("up.example", "/", nil))(t)
 			if g, err := srv.AwaitConn(0).AwaitGoAway(); err != nil || g.Code != http2.ErrCodeEnhanceYourCalm {
 				t.Errorf("GOAWAY %+v, %v", g, err)
 			}
+			w.events.flooded(t, drive.ServerSide, tc.kind, 1)
 			_, _ = s.Body()
 			if o := w.seen.lastCall(t).Outcome; o.Kind == call.OK && !o.Truncated {
 				t.Errorf("outcome %+v", o)

@@ -12,7 +12,10 @@ import (
 )
 
 // rawServerH2 answers every request of HTTP/2 with a response of 1 KiB, and allocates nothing.
-func rawServerH2(t testing.TB) netip.AddrPort {
+func rawServerH2(t testing.TB) netip.AddrPort { return rawServerOf(t, nil) }
+
+// rawServerOf is rawServerH2 with trailers, if there are.
+func rawServerOf(t testing.TB, trailers []byte) netip.AddrPort {
 	return serve(t, func(_ int, p *peer) {
 		var preface [len(http2.Preface)]byte
 		if _, err := io.ReadFull(p.r, preface[:]); err != nil {
@@ -32,7 +35,11 @@ func rawServerH2(t testing.TB) netip.AddrPort {
 			case (t == http2.Headers || t == http2.Data) && flags&1 != 0:
 				out = append(out[:0], 0, 0, 1, byte(http2.Headers), 4)
 				out = append(binary.BigEndian.AppendUint32(out, stream), 0x88) // :status 200
-				out = append(http2.AppendDataHeader(out, stream, len(body), true), body...)
+				out = append(http2.AppendDataHeader(out, stream, len(body), len(trailers) == 0), body...)
+				if len(trailers) > 0 {
+					out = append(out, 0, 0, byte(len(trailers)), byte(http2.Headers), 5)
+					out = append(binary.BigEndian.AppendUint32(out, stream), trailers...)
+				}
 				out = http2.AppendWindowUpdate(out, 0, 1<<10)
 			default:
 				continue
@@ -69,7 +76,7 @@ type rawClientH2 struct {
 	out    []byte
 }
 
-func newRawClientH2(t testing.TB, c io.ReadWriter, body string) *rawClientH2 {
+func newRawClientH2(t testing.TB, c io.ReadWriter, body string, more ...string) *rawClientH2 {
 	t.Helper()
 	k := &rawClientH2{c: c, f: rawFrames{r: bufio.NewReaderSize(c, 64<<10)}, body: []byte(body), stream: 1}
 	var b http2.Block
@@ -79,6 +86,9 @@ func newRawClientH2(t testing.TB, c io.ReadWriter, body string) *rawClientH2 {
 	}
 	for _, f := range [][2]string{{":method", method}, {":scheme", "http"}, {":path", "/some/path?with=query"}, {":authority", "up.example"}, {"user-agent", "x"}} {
 		b.Add(f[0], f[1])
+	}
+	for i := 0; i < len(more); i += 2 {
+		b.Add(more[i], more[i+1])
 	}
 	var e http2.Encoder
 	e.Init(0)
@@ -119,7 +129,7 @@ func (k *rawClientH2) exchange(n int) error {
 			}
 		case t == http2.GoAway || t == http2.RSTStream:
 			return io.ErrUnexpectedEOF
-		case t == http2.Data && flags&1 != 0:
+		case (t == http2.Data || t == http2.Headers) && flags&1 != 0:
 			n--
 		}
 	}
@@ -127,12 +137,21 @@ func (k *rawClientH2) exchange(n int) error {
 }
 
 func TestAStreamHardlyAllocates(t *testing.T) {
-	for name, body := range map[string]string{"GET": "", "POST": strings.Repeat("x", 100)} {
+	grpcEnd := append(append([]byte{0, 11}, "grpc-status"...), 1, '0')
+	for name, tc := range map[string]struct {
+		body     string
+		fields   []string
+		trailers []byte
+	}{
+		"GET":  {},
+		"POST": {body: strings.Repeat("x", 100)},
+		"gRPC": {"\x00\x00\x00\x00\x03abc", []string{"content-type", "application/grpc", "te", "trailers", "grpc-timeout", "5S"}, grpcEnd},
+	} {
 		t.Run(name, func(t *testing.T) {
 			oneProcessor(t)
-			w := build(t, rawServerH2(t), toAnyH2(everything))
+			w := build(t, rawServerOf(t, tc.trailers), toAnyH2(everything))
 			w.seen.discards.Store(true)
-			k := newRawClientH2(t, w.dial(), body)
+			k := newRawClientH2(t, w.dial(), tc.body, tc.fields...)
 			const streams = 16
 			for range 200 {
 				check(t, k.exchange(streams))

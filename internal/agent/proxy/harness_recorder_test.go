@@ -62,6 +62,7 @@ type recordedEvents struct {
 	malformed atomic.Int64
 	refused   atomic.Pointer[drive.Refused] // the last
 	panics    atomic.Int64
+	floods    [drive.SideCount][drive.FloodCount]atomic.Int64
 	t         testing.TB
 
 	expectPanic atomic.Bool
@@ -77,6 +78,28 @@ func (e *recordedEvents) Malformed(r drive.Refused) {
 	e.malformed.Add(1)
 	e.refused.Store(&r)
 	e.notify()
+}
+
+func (e *recordedEvents) Flooded(from drive.Side, f drive.Flood) {
+	e.floods[from][f].Add(1)
+	e.notify()
+}
+
+// flooded waits for floods and checks that there was none but so many of one kind.
+func (e *recordedEvents) flooded(t testing.TB, from drive.Side, f drive.Flood, want int64) {
+	t.Helper()
+	e.waitFor(t, func() bool { return e.floods[from][f].Load() > 0 })
+	for side := range e.floods {
+		for kind := range e.floods[side] {
+			n, most := e.floods[side][kind].Load(), int64(0)
+			if drive.Side(side) == from && drive.Flood(kind) == f {
+				most = want
+			}
+			if n > most {
+				t.Errorf("%d floods of kind %v of a %v, want %d", n, drive.Flood(kind), drive.Side(side), most)
+			}
+		}
+	}
 }
 
 func (e *recordedEvents) Panicked(_ string, what any, stack []byte) {

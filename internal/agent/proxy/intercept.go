@@ -104,12 +104,12 @@ func (c *connection) intercept(r *routes.Route, name string) (ended, routes.Hand
 }
 
 // served is called when the connection has ended. A client that has closed it within a time, and has said nothing, has not accepted the
-// certificate. i may be nil.
+// certificate, as far as its other connections do not show otherwise. i may be nil.
 func (i *intercepted) served(client *drive.Client, within time.Duration) {
 	if i == nil || i.layer.Opened() || client.Conn.Interrupted() {
 		return
 	}
 	if now := time.Now(); now.Sub(i.since) < within {
-		i.route.HandshakeEnded(routes.HandshakeDistrusted, now)
+		i.route.ClosedUnused(i.since, now, within)
 	}
 }

@@ -90,6 +90,45 @@ func TestConnectionsThatAreNotUsedAreNoDistrust(t *testing.T) {
 	w.handshakes(routes.HandshakeDistrusted, 0)
 }
 
+// Clients of HTTP/2 open several connections at once, keep the first that is ready and close the others: those are no distrust, whichever comes first.
+func TestConnectionsBesideOneThatIsUsedAreNoDistrust(t *testing.T) {
+	as := authorities(t)
+	server := serveHTTPS(t, apiConfig(as.hosts), sayTLS)
+	for name, usedFirst := range map[string]bool{"used before": true, "used behind": false} {
+		t.Run(name, func(t *testing.T) {
+			w := intercepting(t, as, server, toIntercept(func(b *policy.Binding) { b.To.TLS.PassAfter = 3 }))
+			used := w.secure(as.egress, nil)
+			ask := func() {
+				t.Helper()
+				_, _ = used.Write([]byte("GET / HTTP/1.1\r\nHost: " + apiHost + "\r\n\r\n"))
+				if res, err := http.ReadResponse(bufio.NewReader(used), nil); err != nil || res.StatusCode != 200 {
+					t.Fatal(res, err)
+				}
+			}
+			if usedFirst {
+				ask()
+			}
+			var others []*tls.Conn
+			for range 4 {
+				others = append(others, w.secure(as.egress, nil))
+			}
+			for _, c := range others {
+				_ = c.Close()
+			}
+			w.waitFor(t, func() bool { return w.server.Connections() == 1 })
+			if !usedFirst {
+				ask()
+			}
+			if d := w.store.Distrusts(time.Now()); len(d) > 0 {
+				t.Errorf("it is said that %+v", d)
+			}
+			if res, _ := mustFetch(t, w.https(as.egress, nil), "/"); !interceptedBy(res) {
+				t.Error("a pod that trusts is passed through")
+			}
+		})
+	}
+}
+
 // Without an issuer, or one for the name, pods are as if nobody were there, and it is known.
 func TestPodsPassWithoutAnIssuer(t *testing.T) {
 	as := authorities(t)
@@ -124,16 +163,22 @@ func TestPodsPassWithoutAnIssuer(t *testing.T) {
 	}
 }
 
-// An issuer is replaced under load, and no call fails for it; new connections are shown what the new one has made.
+// An issuer is replaced under load, by one of another egress CA too where pods trust both, and no call fails for it; new connections are shown what
+// the new one has made.
 func TestRule33_AnIssuerIsReplacedUnderLoad(t *testing.T) {
 	as := authorities(t)
 	server := serveHTTPS(t, apiConfig(as.hosts), sayTLS)
 	w := intercepting(t, as, server, toIntercept(nil))
 	w.seen.discards.Store(true)
+	next := tlstest.New(t)
+	trustsBoth := func(c *tls.Config) { c.RootCAs.AddCert(next.Root()) }
 	done, failed := make(chan struct{}), make(chan error, 4)
 	for i := range cap(failed) {
 		go func() {
-			c := w.https(as.egress, func(c *tls.Config) { c.ClientSessionCache = tls.NewLRUClientSessionCache(4) })
+			c := w.https(as.egress, func(c *tls.Config) {
+				trustsBoth(c)
+				c.ClientSessionCache = tls.NewLRUClientSessionCache(4)
+			})
 			c.Transport.(*http.Transport).DisableKeepAlives = i%2 == 0
 			for {
 				select {
@@ -150,10 +195,10 @@ func TestRule33_AnIssuerIsReplacedUnderLoad(t *testing.T) {
 		}()
 	}
 	seen := map[string]bool{}
-	for range 5 {
-		w.issue(as.egress)
+	for i := range 5 {
+		w.issue([]*tlstest.Authority{next, as.egress}[i%2])
 		w.install(toIntercept(nil))
-		res, _ := mustFetch(t, w.https(as.egress, nil), "/")
+		res, _ := mustFetch(t, w.https(as.egress, trustsBoth), "/")
 		seen[string(res.TLS.PeerCertificates[1].Raw)] = true
 	}
 	if len(seen) != 5 {

@@ -26,13 +26,21 @@ const (
 type idleKind struct {
 	name    string
 	binding policy.Binding
-	// server is what answers HTTP, and says what a client says where something else answers; nil: that is not HTTP.
-	server func(testing.TB) netip.AddrPort
-	says   []byte
+	// server is what answers HTTP, and says what a client says where something else answers; nil: each connection has one to its server,
+	// which answers with answers.
+	server        func(testing.TB) netip.AddrPort
+	says, answers []byte
 	// talk is what a client does instead of saying something.
 	talk func(*testing.T, end)
 	most uint64
 }
+
+const (
+	upgradeRequest = "GET /chat HTTP/1.1\r\nHost: up.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+	upgradeResponse = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+		"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+)
 
 // What an idle connection takes bounds how many there may be on a node.
 func TestIdleConnectionsAreSmall(t *testing.T) {
@@ -49,9 +57,10 @@ func TestIdleConnectionsAreSmall(t *testing.T) {
 	http1 := func(t testing.TB) netip.AddrPort { return serve(t, rawUpstream(answer(200, ""))) }
 	for _, k := range []idleKind{
 		{name: "HTTP/1", binding: toAny(nil), server: http1, says: []byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), most: httpMemory},
-		{name: "opaque", binding: tcp, says: []byte("HELO there, I have something to say\r\n"), most: passedMemory},
-		{name: "TLS by its name", binding: named, says: hello, most: passedMemory},
-		{name: "TLS of no policy", binding: elsewhere, says: hello, most: passedMemory},
+		{name: "WebSocket", binding: toAny(everything), says: []byte(upgradeRequest), answers: []byte(upgradeResponse), most: passedMemory},
+		{name: "opaque", binding: tcp, says: []byte("HELO there, I have something to say\r\n"), answers: []byte("well"), most: passedMemory},
+		{name: "TLS by its name", binding: named, says: hello, answers: []byte("well"), most: passedMemory},
+		{name: "TLS of no policy", binding: elsewhere, says: hello, answers: []byte("well"), most: passedMemory},
 		{name: "HTTP/2", binding: toAnyH2(nil), server: rawServerH2, talk: speakHTTP2, most: http2Memory},
 	} {
 		t.Run(k.name, func(t *testing.T) {
@@ -114,7 +123,7 @@ func idleConnections(t *testing.T, count int, k *idleKind) (bytesEach uint64) {
 		if k.server == nil {
 			peer := acceptRaw(t, &ends, server)
 			must(peer.Read(in))(t)
-			must(peer.Write([]byte("well")))(t)
+			must(peer.Write(k.answers))(t)
 		}
 		must(client.Read(in))(t)
 	}

@@ -126,7 +126,8 @@ func toHost(host string, change func(*policy.Settings)) policy.Binding {
 // buildNamed starts a proxy for calls to a dead address of a name, in front of a server that is found at the others.
 func buildNamed(t *testing.T, server netip.AddrPort, bindings ...policy.Binding) *testProxy {
 	t.Helper()
-	w := build(t, netip.MustParseAddrPort(dead+":443"), bindings...)
+	// A slow machine is not to make the agent look whether the server speaks first: its refusal would be the client's.
+	w := buildWith(t, Options{sniffDelay: patience}, netip.MustParseAddrPort(dead+":443"), bindings...)
 	w.dialer.at.Store(w.original, closedAddress(t))
 	for _, a := range []string{alive, six} {
 		w.dialer.at.Store(netip.AddrPortFrom(netip.MustParseAddr(a), 443), server)

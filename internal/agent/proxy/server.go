@@ -61,6 +61,8 @@ type Events interface {
 	Passed(why Passed)
 	// Malformed reports a request that was refused for breaking the protocol. It must not keep the bytes.
 	Malformed(r drive.Refused)
+	// Flooded counts a connection or stream of HTTP/2 that was ended because its peer did too much of something.
+	Flooded(from drive.Side, f drive.Flood)
 	// Panicked reports a panic while serving a connection, which was closed.
 	Panicked(pod string, what any, stack []byte)
 }
@@ -136,7 +138,7 @@ func New(o Options) (*Server, error) {
 	})
 	s.h2 = h2.New(h2.Options{
 		Replay: s.replay, Malformed: s.events.Malformed, Draining: s.draining.Load, Panicked: s.events.Panicked, ConnectTimeout: s.defaults.Timeouts.Connect,
-		Buffers: o.buffers, HeadTimeout: o.headTimeout,
+		Buffers: o.buffers, HeadTimeout: o.headTimeout, Flooded: s.events.Flooded,
 	})
 	return s, nil
 }
@@ -180,8 +182,9 @@ func (s *Server) accept(podUID string, conn transport.Socket, original netip.Add
 
 type silence struct{}
 
-func (silence) Opened()                      {}
-func (silence) Closed()                      {}
-func (silence) Passed(Passed)                {}
-func (silence) Malformed(drive.Refused)      {}
-func (silence) Panicked(string, any, []byte) {}
+func (silence) Opened()                         {}
+func (silence) Closed()                         {}
+func (silence) Passed(Passed)                   {}
+func (silence) Malformed(drive.Refused)         {}
+func (silence) Flooded(drive.Side, drive.Flood) {}
+func (silence) Panicked(string, any, []byte)    {}

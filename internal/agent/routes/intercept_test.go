@@ -152,6 +152,42 @@ func TestPodsForgetTheirOwnCertificates(t *testing.T) {
 	}
 }
 
+// A request shows that connections which were closed unused at about the same time were no distrust; and nothing of those of long before or after.
+func TestRequestsShowThatUnusedConnectionsAreNoDistrust(t *testing.T) {
+	const within = time.Second
+	start := time.Now()
+	for name, tc := range map[string]struct {
+		request, closed time.Duration // when they come; the connection that is closed has been open since a little before
+		distrust        int
+	}{
+		"at once":         {0, 0, 0},
+		"just before":     {-within / 2, 0, 0},
+		"just behind":     {within / 2, 0, 0},
+		"long before":     {-2 * within, 0, 1},
+		"long behind":     {2 * within, 0, 1},
+		"before, an hour": {-time.Hour, 0, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newTable(t)
+			_, snap := interceptedHost(tlstest.New(t))
+			install(t, s, snap)
+			r := interceptedRoute(t, s, "a.example")
+			now := start.Add(time.Hour)
+			request := func() { r.HandshakeEnded(HandshakeDone, now.Add(tc.request)) }
+			if tc.request <= tc.closed {
+				request()
+			}
+			r.ClosedUnused(now.Add(tc.closed-time.Millisecond), now.Add(tc.closed), within)
+			if tc.request > tc.closed {
+				request()
+			}
+			if d := s.Distrusts(now.Add(within)); len(d) != tc.distrust {
+				t.Errorf("it is said that %+v", d)
+			}
+		})
+	}
+}
+
 // Distrust is kept for each pod and host, and forgotten with the pod.
 func TestDistrustIsOfOnePodAtOneHost(t *testing.T) {
 	s := newTable(t)

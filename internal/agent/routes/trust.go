@@ -41,6 +41,10 @@ type trust struct {
 	inRow atomic.Int64 // handshakes that it has ended, since it has accepted one
 	ended atomic.Int64 // in all
 	last  atomic.Int64 // a transport.Instant: when it last ended one, or was passed through for that
+	// Connections that were closed unused look like distrust, and may be none.
+	accepted atomic.Int64 // a transport.Instant: when a request last showed that it has accepted one
+	guessed  atomic.Int64 // of those in a row, how many were guessed
+	until    atomic.Int64 // a transport.Instant: a request that comes before shows that they were none
 }
 
 // distrustFor is for how long it is said that a pod does not trust the issuer, since that last showed.
@@ -59,6 +63,7 @@ func (r *Route) HandshakeEnded(h Handshake, now time.Time) {
 	switch h {
 	case HandshakeDone:
 		t.inRow.Store(0)
+		t.accept(transport.At(now))
 	case HandshakeDistrusted:
 		t.inRow.Add(1)
 		t.ended.Add(1)
@@ -68,6 +73,26 @@ func (r *Route) HandshakeEnded(h Handshake, now time.Time) {
 	case HandshakeFailed, HandshakeDeclined, HandshakeWithoutIssuer, HandshakeCount:
 	}
 	r.Recorder().Handshake(h)
+}
+
+// accept notes that a request has come, and that connections beside its own that were closed unused just before were no distrust.
+func (t *trust) accept(now transport.Instant) {
+	t.accepted.Store(int64(now))
+	if guessed := t.guessed.Swap(0); guessed > 0 && int64(now) < t.until.Load() && t.ended.Add(-guessed) <= 0 {
+		t.last.Store(0)
+	}
+}
+
+// ClosedUnused notes that a pod has closed a connection, at now, that has been open since its handshake and carried nothing. That is distrust, as far
+// as anybody can say, unless another of its connections had a request within a time of it: clients of HTTP/2 open several at once, and keep one.
+func (r *Route) ClosedUnused(since, now time.Time, within time.Duration) {
+	t, span := &r.entry.trust, transport.Instant(within)
+	if accepted := transport.Instant(t.accepted.Load()); accepted != 0 && accepted > transport.At(since)-span {
+		return
+	}
+	t.guessed.Add(1)
+	t.until.Store(int64(transport.At(now) + span))
+	r.HandshakeEnded(HandshakeDistrusted, now)
 }
 
 // Distrust is a pod that does not trust the issuer of this node.

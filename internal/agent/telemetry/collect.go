@@ -7,6 +7,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/routes"
 )
 
@@ -90,6 +91,11 @@ func (s *scrape) process() {
 	}
 	for i := range m.malformed {
 		s.put(malformed, float64(m.malformed[i].Load()), malformedCodes[i])
+	}
+	for from := range m.floods {
+		for f := range m.floods[from] {
+			s.put(floods, float64(m.floods[from][f].Load()), drive.Side(from).String(), drive.Flood(f).String())
+		}
 	}
 	s.put(panics, float64(m.panics.Load()))
 	if l := m.log; l != nil {

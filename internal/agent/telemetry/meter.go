@@ -75,6 +75,7 @@ type Meter struct {
 	closed    atomic.Uint64
 	passed    [proxy.PassedCount]atomic.Uint64
 	malformed [malformedCount]atomic.Uint64
+	floods    [drive.SideCount][drive.FloodCount]atomic.Uint64
 	panics    atomic.Uint64
 
 	// reading is held from reading the gauges until they are counted: scrapes and reports overlap.
@@ -196,6 +197,11 @@ func (m *Meter) Malformed(r drive.Refused) {
 	if m.log != nil {
 		m.log.refuse(&r)
 	}
+}
+
+// Flooded implements proxy.Events.
+func (m *Meter) Flooded(from drive.Side, f drive.Flood) {
+	m.floods[min(from, drive.SideCount-1)][min(f, drive.FloodCount-1)].Add(1)
 }
 
 // Panicked implements proxy.Events.

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"net/http/httptest"
 	"os"
@@ -109,6 +110,13 @@ func TestMetricsOfConnections(t *testing.T) {
 	m.Passed(proxy.PassedTLS)
 	m.Malformed(drive.Refused{Status: 400})
 	m.Malformed(drive.Refused{Status: 501})
+	for from := range drive.SideCount {
+		for f := range drive.FloodCount {
+			for range int(from)*100 + int(f) + 1 {
+				m.Flooded(from, f)
+			}
+		}
+	}
 	m.Panicked("uid", "boom", nil)
 	replay := resilience.NewReplayMemory(10)
 	replay.Reserve(4)
@@ -124,6 +132,15 @@ func TestMetricsOfConnections(t *testing.T) {
 	} {
 		if got := scrapeText(t, m, line); len(got) != 1 {
 			t.Errorf("no line %s", line)
+		}
+	}
+	for from, peer := range []string{"client", "server"} {
+		for f, kind := range []string{"reset", "continuation", "ping", "settings", "empty_data", "window_update", "priority", "unknown_frame", "header_list",
+			"slow_header", "stalled"} {
+			line := fmt.Sprintf(`fairlead_proxy_floods_total{kind=%q,peer=%q} %d`, kind, peer, from*100+f+1)
+			if got := scrapeText(t, m, line); len(got) != 1 {
+				t.Errorf("no line %s", line)
+			}
 		}
 	}
 }

@@ -26,6 +26,7 @@ type callOptions struct {
 	url, method, body string
 	headers           headerFlags
 	n, concurrency    int
+	healed            int
 	duration, gap     time.Duration
 	timeout           time.Duration
 	fresh, http2      bool
@@ -47,6 +48,7 @@ func parseCallOptions(name string, args []string) (*callOptions, error) {
 	fs.IntVar(&o.n, "n", 1, "number of calls")
 	fs.IntVar(&o.concurrency, "c", 1, "calls in parallel")
 	fs.DurationVar(&o.duration, "duration", 0, "call for this long instead of -n times")
+	fs.IntVar(&o.healed, "healed", 0, "end early, once so many calls in a row were well after one that was not")
 	fs.DurationVar(&o.gap, "gap", 0, "pause between the calls of one worker")
 	fs.DurationVar(&o.timeout, "timeout", 30*time.Second, "client timeout of one call")
 	fs.BoolVar(&o.fresh, "fresh", false, "a new connection for every call")
@@ -160,10 +162,10 @@ func call(ctx context.Context, args []string) error {
 
 // run makes the calls over connections of its own, closes these and returns every result.
 func (o *callOptions) run(ctx context.Context) []result {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	if o.duration > 0 {
-		var stop context.CancelFunc
-		ctx, stop = context.WithTimeout(ctx, o.duration)
-		defer stop()
+		defer time.AfterFunc(o.duration, stop).Stop()
 	}
 	c := o.client()
 	defer c.CloseIdleConnections()
@@ -172,6 +174,7 @@ func (o *callOptions) run(ctx context.Context) []result {
 		wg  sync.WaitGroup
 		mu  sync.Mutex
 		all []result
+		h   healing
 	)
 	for range o.concurrency {
 		wg.Go(func() {
@@ -180,6 +183,9 @@ func (o *callOptions) run(ctx context.Context) []result {
 				r := o.once(context.WithoutCancel(ctx), c)
 				mu.Lock()
 				all = append(all, r)
+				if h.add(r); o.healed > 0 && h.over(o.healed) {
+					stop()
+				}
 				mu.Unlock()
 				pause(ctx, o.gap)
 			}
@@ -195,6 +201,22 @@ func (o *callOptions) run(ctx context.Context) []result {
 	wg.Wait()
 	return all
 }
+
+// healing follows calls that are well again after some that were not.
+type healing struct {
+	failed bool
+	well   int // calls in a row since the last that was not
+}
+
+func (h *healing) add(r result) {
+	h.well++
+	if !r.ok() {
+		h.failed, h.well = true, 0
+	}
+}
+
+// over reports whether a call was not well, and the last n were.
+func (h *healing) over(n int) bool { return h.failed && h.well >= n }
 
 func pause(ctx context.Context, d time.Duration) {
 	if d <= 0 {

@@ -33,6 +33,24 @@ func TestRunsLeaveNoConnections(t *testing.T) {
 	}
 }
 
+// TestRunsEndWhenCallsAreWellAgain: a server that fails at first, and a run that would last for an hour.
+func TestRunsEndWhenCallsAreWellAgain(t *testing.T) {
+	srv := httptest.NewServer(newUpstream())
+	defer srv.Close()
+	o := &callOptions{url: srv.URL + "/?failFirst=2", method: http.MethodGet, duration: time.Hour, healed: 3, concurrency: 1, timeout: 10 * time.Second}
+	// One more may be under way when it ends.
+	if s := summarise(o.run(t.Context())); s.Statuses[503] != 2 || s.OK < 3 || s.OK > 4 {
+		t.Errorf("want two calls that fail and three that are well, got %+v", s)
+	}
+	var h healing
+	for range 3 {
+		h.add(result{Status: 200})
+	}
+	if h.over(2) {
+		t.Error("nothing was ever wrong")
+	}
+}
+
 func TestAnswers(t *testing.T) {
 	all := []result{
 		{Status: 503, Reason: "circuit_open"}, {Status: 200}, {Status: 503}, {Status: 200}, {Status: 503, Reason: "circuit_open"},

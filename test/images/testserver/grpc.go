@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -46,10 +48,14 @@ func (bytesCodec) Unmarshal(data []byte, v any) error {
 }
 
 // grpcServer answers every method with the messages it receives. Metadata asks for more: key is what the call is counted under, fail-first how many
-// of them fail with UNAVAILABLE, and delay how long to wait before answering.
+// of them fail with UNAVAILABLE, delay how long to wait before answering, and messages how many times the first message is sent back. What is
+// left of the call's time when it comes is counted as a header of it: time-left.
 func (u *upstream) grpcServer() *grpc.Server {
 	return grpc.NewServer(grpc.ForceServerCodec(bytesCodec{}), grpc.UnknownServiceHandler(func(_ any, s grpc.ServerStream) error {
 		md, _ := metadata.FromIncomingContext(s.Context())
+		if end, ok := s.Context().Deadline(); ok {
+			md.Set("time-left", time.Until(end).String())
+		}
 		fails := u.enterGRPC(md)
 		var m []byte
 		if err := s.RecvMsg(&m); err != nil && !errors.Is(err, io.EOF) {
@@ -61,8 +67,22 @@ func (u *upstream) grpcServer() *grpc.Server {
 		if d, err := time.ParseDuration(first(md, "delay")); err == nil {
 			pause(s.Context(), d)
 		}
+		for range messages(md) - 1 {
+			if err := s.SendMsg(&m); err != nil {
+				return err
+			}
+		}
 		return echoMessages(s, m)
 	}))
+}
+
+// messages is how many messages a call's metadata asks for: one, if it does not.
+func messages(md metadata.MD) int {
+	n, err := strconv.Atoi(first(md, "messages"))
+	if err != nil {
+		return 1
+	}
+	return n
 }
 
 // echoMessages sends back the first message, and those that follow.
@@ -100,19 +120,25 @@ func (u *upstream) serveGRPC(ctx context.Context, l net.Listener) {
 	_ = srv.Serve(l)
 }
 
-// grpcCall makes unary calls one after another on one connection and prints a line with the status of each.
+// grpcCall makes calls one after another on one connection and prints a line with the status of each. Metadata that asks for messages makes them
+// streams of the server's.
 func grpcCall(ctx context.Context, args []string, out io.Writer) error {
 	fs := flag.NewFlagSet("grpc", flag.ContinueOnError)
 	target := fs.String("target", "", "host:port to call")
 	method := fs.String("method", "Say", "method to call")
 	n := fs.Int("n", 1, "number of calls")
 	timeout := fs.Duration("timeout", 30*time.Second, "deadline of each call; 0 for none")
+	secure := fs.Bool("tls", false, "speak TLS, and verify the server with the roots of the system")
 	var md headerFlags
 	fs.Var(&md, "metadata", "name=value (repeatable)")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	conn, err := grpc.NewClient(*target, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	transport := insecure.NewCredentials()
+	if *secure {
+		transport = credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS12})
+	}
+	conn, err := grpc.NewClient(*target, grpc.WithTransportCredentials(transport))
 	if err != nil {
 		return err
 	}
@@ -123,18 +149,51 @@ func grpcCall(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
+// echo makes one call and returns its status: DATA_LOSS where other messages came than were asked for.
 func echo(ctx context.Context, conn *grpc.ClientConn, method string, timeout time.Duration, md metadata.MD) codes.Code {
 	if timeout > 0 {
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeout(ctx, timeout)
 		defer stop()
 	}
+	ctx = metadata.NewOutgoingContext(ctx, md)
 	in, got := []byte("hello"), []byte(nil)
-	err := conn.Invoke(metadata.NewOutgoingContext(ctx, md), method, &in, &got, grpc.ForceCodec(bytesCodec{}))
+	if first(md, "messages") != "" {
+		err := stream(ctx, conn, method, in, messages(md))
+		return status.Code(err)
+	}
+	err := conn.Invoke(ctx, method, &in, &got, grpc.ForceCodec(bytesCodec{}))
 	if err == nil && string(got) != string(in) {
 		return codes.DataLoss
 	}
 	return status.Code(err)
+}
+
+// stream makes one call that the server answers with n messages.
+func stream(ctx context.Context, conn *grpc.ClientConn, method string, in []byte, n int) error {
+	s, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, method, grpc.ForceCodec(bytesCodec{}))
+	if err != nil {
+		return err
+	}
+	if err := s.SendMsg(&in); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if err := s.CloseSend(); err != nil {
+		return err
+	}
+	for got := 0; ; got++ {
+		var m []byte
+		switch err := s.RecvMsg(&m); {
+		case errors.Is(err, io.EOF) && got == n:
+			return nil
+		case errors.Is(err, io.EOF):
+			return status.Errorf(codes.DataLoss, "%d messages", got)
+		case err != nil:
+			return err
+		case string(m) != string(in):
+			return status.Errorf(codes.DataLoss, "another message: %q", m)
+		}
+	}
 }
 
 // pairs makes metadata of name=value.

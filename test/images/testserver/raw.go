@@ -15,11 +15,10 @@ import (
 	"time"
 )
 
-// raw sends in to an address byte for byte, ends its side, and copies what comes back to out.
+// raw sends in to an address byte for byte, ends its side, and copies what comes back to out, also while it sends.
 func raw(args []string, in io.Reader, out io.Writer) error {
 	fs := flag.NewFlagSet("raw", flag.ContinueOnError)
 	addr := fs.String("addr", "", "host:port to connect to")
-	keep := fs.Bool("keep", false, "do not end the sending side after the input")
 	timeout := fs.Duration("timeout", 10*time.Second, "how long the exchange may take")
 	if err := fs.Parse(args); err != nil {
 		return err
@@ -32,14 +31,12 @@ func raw(args []string, in io.Reader, out io.Writer) error {
 	if err := c.SetDeadline(time.Now().Add(*timeout)); err != nil {
 		return err
 	}
-	if _, err := io.Copy(c, in); err != nil {
-		return err
-	}
-	if !*keep {
-		if err := c.(*net.TCPConn).CloseWrite(); err != nil {
-			return err
+	go func() {
+		// A server need not take all of it: then what it answers says why, or how reading ends does.
+		if _, err := io.Copy(c, in); err == nil {
+			_ = c.(*net.TCPConn).CloseWrite()
 		}
-	}
+	}()
 	_, err = io.Copy(out, c)
 	return err
 }

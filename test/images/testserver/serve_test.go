@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"golang.org/x/net/websocket"
+	"google.golang.org/grpc/metadata"
 )
 
 func TestOnlyTheFirstCallsWait(t *testing.T) {
@@ -90,6 +91,44 @@ func TestGRPCFailsAsAskedFor(t *testing.T) {
 	out.Reset()
 	if err := grpcCall(ctx, []string{"-target", l.Addr().String(), "-timeout", "50ms", "-metadata", "delay=1h"}, &out); err != nil || out.String() != "DEADLINE_EXCEEDED\n" {
 		t.Errorf("got %q, %v", out.String(), err)
+	}
+}
+
+func TestGRPCStreamsAsManyMessagesAsAskedFor(t *testing.T) {
+	u, l := newUpstream(), listener(t)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	go u.serveGRPC(ctx, l)
+	var out strings.Builder
+	args := []string{"-target", l.Addr().String(), "-n", "2", "-timeout", "1h", "-metadata", "key=k", "-metadata", "fail-first=1", "-metadata", "messages=5"}
+	if err := grpcCall(ctx, args, &out); err != nil || out.String() != "UNAVAILABLE\nOK\n" {
+		t.Errorf("got %q, %v", out.String(), err)
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if left, err := time.ParseDuration(first(metadata.MD(u.seen["k"].LastHeader), "time-left")); err != nil || left <= 0 || left > time.Hour {
+		t.Errorf("time left %v, %v", left, err)
+	}
+}
+
+// TestRawReadsWhileItSends: a server that answers before it has everything is heard.
+func TestRawReadsWhileItSends(t *testing.T) {
+	l := listener(t)
+	go echoAll(l)
+	in, w := io.Pipe()
+	r, out := io.Pipe()
+	done := make(chan error, 1)
+	go func() { done <- raw([]string{"-addr", l.Addr().String()}, in, out) }()
+	b := make([]byte, 4)
+	for _, said := range []string{"ping", "pong"} {
+		_, _ = io.WriteString(w, said)
+		if _, err := io.ReadFull(r, b); err != nil || string(b) != said {
+			t.Fatalf("heard %q, %v", b, err)
+		}
+	}
+	_ = w.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 

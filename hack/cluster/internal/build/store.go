@@ -130,15 +130,21 @@ func (s *store) lock(name string, progress Progress) (unlock func(), err error) 
 	return func() { f.Close() }, nil
 }
 
-// Package compiles the main package in dir, statically, to the file out. Go leaves an out that is
-// up to date alone.
-func Package(ctx context.Context, dir, out string) error {
+// Package compiles the main package in dir, statically, to the file out, with the race detector if
+// race is set; that needs a C compiler. Go leaves an out that is up to date alone.
+func Package(ctx context.Context, dir, out string, race bool) error {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("there is no package at %s", dir)
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", out, ".")
+	args, cgo := []string{"-ldflags", "-s -w"}, "CGO_ENABLED=0"
+	if race {
+		// Names are looked up in Go, as without cgo: the C library's way does not work in a static program.
+		args = []string{"-race", "-tags", "netgo,osusergo", "-ldflags", "-s -w -linkmode external -extldflags -static"}
+		cgo = "CGO_ENABLED=1"
+	}
+	cmd := exec.CommandContext(ctx, "go", append(append([]string{"build", "-trimpath", "-buildvcs=false"}, args...), "-o", out, ".")...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Env = append(os.Environ(), cgo)
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w\n%s", dir, err, output)
 	}

@@ -29,8 +29,9 @@ type Image struct {
 	Tag, Digest, Archive string
 }
 
-// BuildImages builds one image per package directory; it is named after the directory.
-func BuildImages(ctx context.Context, dirs []string, progress build.Progress) ([]Image, error) {
+// BuildImages builds one image per package directory, with the race detector if race is set; it is
+// named after the directory.
+func BuildImages(ctx context.Context, dirs []string, race bool, progress build.Progress) ([]Image, error) {
 	var out []Image
 	for _, dir := range dirs {
 		abs, err := filepath.Abs(dir)
@@ -43,7 +44,7 @@ func BuildImages(ctx context.Context, dirs []string, progress build.Progress) ([
 			return nil, err
 		}
 		program := filepath.Join(place, name)
-		if err := build.Package(ctx, abs, program); err != nil {
+		if err := build.Package(ctx, abs, program, race); err != nil {
 			return nil, err
 		}
 		img, err := pack(name, program)
@@ -88,7 +89,7 @@ func systemImages(ctx context.Context, progress build.Progress) ([]Image, error)
 	if err != nil {
 		return nil, err
 	}
-	images, err := BuildImages(ctx, []string{filepath.Join(checkout, "hack", "cluster", "pause")}, func(string, ...any) {})
+	images, err := BuildImages(ctx, []string{filepath.Join(checkout, "hack", "cluster", "pause")}, false, func(string, ...any) {})
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/route"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport"
+	"fairlead.dev/fairlead/internal/agent/transport/transporttest"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -72,31 +73,7 @@ func placing(t *testing.T, pool policy.Pool) *Exchange {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &Exchange{Client: &Client{ID: 1, Conn: connected(t), Origin: route.Origin{Pod: "pod", Original: original, Table: table}}, Route: r, Pinned: c.Pinned, Plan: r.Plan(nil, nil)}
+	x := &Exchange{Client: &Client{ID: 1, Conn: transporttest.Connected(t), Origin: route.Origin{Pod: "pod", Original: original, Table: table}}, Route: r, Pinned: c.Pinned, Plan: r.Plan(nil, nil)}
 	x.Init()
 	return x
-}
-
-// connected is a client's connection with nobody to serve it.
-func connected(t *testing.T) *transport.Conn {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	far, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	near, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { far.Close(); near.Close() })
-	conn, err := transport.New(near.(*net.TCPConn))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return conn
 }

@@ -298,8 +298,12 @@ func (t *attempt) tryWrite(p []byte) (int, error) {
 //go:noinline
 func (t *attempt) wrote(n, of int) {
 	t.sent += n
-	if n > 0 && t.x.Plan.Settings.Timeouts.Idle > 0 {
+	switch {
+	case n == 0 || t.x.Plan.Settings.Timeouts.Idle <= 0:
+	case t.streaming || t.blocked:
 		t.progressAt = time.Now()
+	default: // the clock was read on the way here
+		t.progressAt = t.x.Now
 	}
 	if t.final && n == of {
 		t.complete, t.written = true, time.Now()

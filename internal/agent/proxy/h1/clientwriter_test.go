@@ -13,6 +13,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport"
+	"fairlead.dev/fairlead/internal/agent/transport/transporttest"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -30,7 +31,7 @@ func fill(t *testing.T, c *transport.Conn) {
 
 // The head of an answer has until the call's deadline to reach a client that has no room for any of it.
 func TestRule01_TheHeadOfAnAnswerHasNoMoreTimeThanTheCall(t *testing.T) {
-	conn, _ := pair(t)
+	conn, _ := transporttest.Pair(t)
 	s := clientWriter{conn: conn}
 	fill(t, conn)
 	s.headBy = time.Now().Add(drive.FirstCheck)
@@ -52,7 +53,7 @@ func TestARefusalThatIsNotTakenEnds(t *testing.T) {
 	})
 	var selector route.Selector
 	selector.Init(&route.Origin{Table: all, Pod: "pod", Original: netip.MustParseAddrPort("192.0.2.1:80")})
-	conn, _ := pair(t)
+	conn, _ := transporttest.Pair(t)
 	var s Session
 	o := Options{Replay: resilience.NewReplayMemory(1), Malformed: func(drive.Refused) {}, HeadTimeout: drive.FirstCheck}
 	s.Init(New(o), &drive.Client{Conn: conn}, &selector)

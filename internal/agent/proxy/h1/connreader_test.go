@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
+	"fairlead.dev/fairlead/internal/agent/transport/transporttest"
 )
 
 // The time of a look can be up before a read begins, as on a busy machine: the request that goes out with the read must not be
 // forgotten.
 func TestAReadWithoutTimeKeepsTheRequest(t *testing.T) {
-	conn, accepted := pair(t)
+	conn, accepted := transporttest.Pair(t)
 	var l connReader
 	l.attach(conn)
 	in := make([]byte, 4)

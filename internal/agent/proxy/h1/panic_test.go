@@ -8,12 +8,13 @@ import (
 	"fairlead.dev/fairlead/internal/agent/panics"
 	"fairlead.dev/fairlead/internal/agent/proxy/http1"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/transport/transporttest"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
 func TestAPanicOfTheStreamIsTheSessionsOwn(t *testing.T) {
-	conn, _ := pair(t)
+	conn, _ := transporttest.Pair(t)
 	settings := policy.Defaults()
 	x := newExchange(New(Options{}))
 	x.Plan = &routes.Plan{Plan: call.Plan{Settings: &settings}}

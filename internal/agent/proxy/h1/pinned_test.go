@@ -11,6 +11,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/route"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport"
+	"fairlead.dev/fairlead/internal/agent/transport/transporttest"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -32,8 +33,8 @@ func TestRule25_TheServersClosingIsAnEndAfterThePoolsOwn(t *testing.T) {
 		Workloads: map[string]*policy.Workload{"pod": {UID: "pod", Profile: "p"}},
 		Profiles:  map[string]*policy.Profile{"p": {Name: "p", Bindings: []policy.Binding{{Key: "a", To: policy.Target{Kind: policy.TargetAny}, Base: policy.Defaults()}}}},
 	})
-	client, _ := pair(t)
-	server, far := pair(t)
+	client, _ := transporttest.Pair(t)
+	server, far := transporttest.Pair(t)
 	s := &Session{client: &drive.Client{Conn: client}, routes: &route.Selector{}}
 	s.routes.Init(&route.Origin{Table: table, Pod: "pod", Original: netip.MustParseAddrPort("192.0.2.1:80")})
 	if _, ok := s.routes.Select(&http1.Request{}); !ok || !s.routes.Pinned() {
@@ -52,8 +53,8 @@ func TestRule25_TheServersClosingIsAnEndAfterThePoolsOwn(t *testing.T) {
 
 // A connection that the agent itself has closed, because it was idle for long enough, is no server's end.
 func TestRule25_ThePoolsOwnClosingIsNoEnd(t *testing.T) {
-	client, _ := pair(t)
-	server, _ := pair(t)
+	client, _ := transporttest.Pair(t)
+	server, _ := transporttest.Pair(t)
 	server.NoteEnding()
 	s := &Session{client: &drive.Client{Conn: client}, server: pinnedServer{conn: server}}
 	_ = server.Close()
@@ -64,8 +65,8 @@ func TestRule25_ThePoolsOwnClosingIsNoEnd(t *testing.T) {
 
 // One that the server has closed is.
 func TestRule25_TheServersClosingIsAnEnd(t *testing.T) {
-	client, _ := pair(t)
-	server, far := pair(t)
+	client, _ := transporttest.Pair(t)
+	server, far := transporttest.Pair(t)
 	s := &Session{client: &drive.Client{Conn: client}, server: pinnedServer{conn: server}}
 	_ = far.Close()
 	if err := server.AwaitReadable(); err != nil {

@@ -44,13 +44,20 @@ type attempt struct {
 	stuck bool // it has something to send, and no window
 }
 
+// renew forgets what has become of the attempt that it was before, which may have been another call's: a call asks its attempt before that has a
+// connection, too.
+func (t *attempt) renew() {
+	t.replayed, t.whole, t.trailing, t.never, t.ended, t.stopped, t.interims = 0, false, false, false, false, false, 0
+	t.rpc, t.late = grpc.Response{}, false
+}
+
 // take begins an attempt on a connection. It fails when that has just ended.
 func (t *attempt) take(l upstream.Lease, a call.Action, now time.Time, b *batch) bool {
 	x := t.x
 	u, _ := l.Attachment.(*serverConn)
 	t.ID, t.Lease, t.Start, t.Began = a.Attempt, l, a.Start, now
-	t.replayed, t.whole, t.trailing, t.ended, t.stopped, t.interims = 0, false, false, false, false, 0
-	t.rpc, t.late, x.silent = grpc.Response{}, false, false
+	t.renew()
+	x.silent = false
 	set := x.outgoing(now)
 	t.response.InitResponse(&x.head)
 	t.recv.Init(streamWindow)

@@ -8,12 +8,15 @@ func (s *Session) offered(u *serverConn, b *batch) {
 	if s.ours.EnableConnectProtocol || u == nil {
 		return
 	}
-	u.mu.Lock()
-	offers := u.peer.EnableConnectProtocol
-	u.mu.Unlock()
-	if offers {
+	if u.offersConnect() {
 		s.offer(b)
 	}
+}
+
+func (u *serverConn) offersConnect() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.peer.EnableConnectProtocol
 }
 
 // isTunnel reports whether a stream, whose response is forwarded, has become a tunnel: what goes both ways is no request and no response any more.

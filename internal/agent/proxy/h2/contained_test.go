@@ -1,11 +1,13 @@
 package h2
 
 import (
+	"io"
 	"testing"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/http2"
 	"fairlead.dev/fairlead/internal/agent/transport"
+	"fairlead.dev/fairlead/internal/agent/transport/transporttest"
 )
 
 // panicked reports whether f does.
@@ -26,6 +28,13 @@ func TestAPanicLeavesNoLockHeld(t *testing.T) {
 		"settings":   func(u *serverConn) { _ = u.settings(&http2.Frame{Type: http2.SettingsFrame}) },
 		"sayGoodbye": func(u *serverConn) { u.sayGoodbye(transport.ErrInterrupted) },
 		"sendPing":   func(u *serverConn) { u.attempts[1] = holder{}; u.sendPing() },
+		"windowUpdate": func(u *serverConn) {
+			u.attempts[1] = holder{}
+			_ = u.windowUpdate(&http2.Frame{Stream: 1, Increment: 1})
+		},
+		"flush":       func(u *serverConn) { u.out.charged = 1; u.out.flush() },
+		"step":        func(u *serverConn) { u.out.charged, u.out.current = 1, &piece{}; u.out.step(0) },
+		"wroteSlowly": func(u *serverConn) { u.out.charged = 1; u.out.wroteSlowly(nil) },
 	} {
 		t.Run("server's "+name, func(t *testing.T) {
 			u := New(Options{}).bareServer(t)
@@ -56,6 +65,38 @@ func TestAPanicLeavesNoLockHeld(t *testing.T) {
 				t.Fatal("the lock is held")
 			}
 			s.mu.Unlock()
+		})
+	}
+}
+
+// Of what becomes of a connection all are told whose streams it carries, even if one of them panics: the others would wait for ever.
+func TestAPanicOfOneStreamKeepsNothingFromTheOthers(t *testing.T) {
+	for name, what := range map[string]func(h holder, u *serverConn){
+		"lost":        func(h holder, u *serverConn) { h.s.lost(h, u, io.ErrUnexpectedEOF, h.s.now) },
+		"unprocessed": func(h holder, u *serverConn) { h.s.unprocessed(h, u) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			panics := 0
+			d := New(Options{Panicked: func(string, any, []byte) { panics++ }})
+			u, others := d.bareServer(t), []*stream{}
+			for i := range 4 {
+				s := d.bare(t)
+				x := s.asked(t, u, 1)
+				if i == 0 {
+					x.cur.x = nil // as a mistake of ours would have it
+					continue
+				}
+				others = append(others, x)
+			}
+			tell(u.stop(transport.ErrInterrupted), func(h holder) { what(h, u) })
+			if panics != 1 {
+				t.Errorf("%d panics", panics)
+			}
+			for _, x := range others {
+				if x.phase == trying || x.s.client.Conn.Interrupted() {
+					t.Errorf("phase %v, ended: %v", x.phase, x.s.client.Conn.Interrupted())
+				}
+			}
 		})
 	}
 }
@@ -97,7 +138,7 @@ func (l *leavingLayer) Leave()            {}
 func TestTheEndIsNotAnnouncedOnAClosedConnection(t *testing.T) {
 	for name, closed := range map[string]bool{"open": false, "closed": true} {
 		t.Run(name, func(t *testing.T) {
-			s, l := New(Options{}).New(&drive.Client{Conn: connected(t)}, nil), &leavingLayer{}
+			s, l := New(Options{}).New(&drive.Client{Conn: transporttest.Connected(t)}, nil), &leavingLayer{}
 			s.client.Conn.Secure(l)
 			if closed {
 				_ = s.client.Conn.Close()

@@ -47,9 +47,7 @@ func (s *Session) dial(ctx context.Context, x *stream, d *drive.Dialling) {
 // adopt begins to use a connection that was made, by whoever waits for it too.
 func (d *Driver) adopt(l upstream.Lease, pod string, limits *policy.Pool, now time.Time, b *batch) {
 	u := newServerConn(d, l.Conn, pod, limits, now)
-	u.mu.Lock()
-	b.add(&u.out)
-	u.mu.Unlock()
+	u.touched(b)
 	l.SetCapacity(l.Expected()) // until the server has said how many
 	go u.run()
 }
@@ -78,6 +76,12 @@ func (s *Session) dialled(x *stream, l upstream.Lease, err error, now time.Time,
 func (s *Session) notMade(x *stream, err error) call.Action {
 	u := drive.Unmade{Action: x.action, Err: err, Until: x.until, Peer: x.slot.Host().Addr(), Took: s.now.Sub(x.placedAt)}
 	return x.NotMade(s.now, x.recorder, &x.call, u)
+}
+
+// contained has f act on the session, which ends if that panics: of what f tells it others are told as well, who must hear of it.
+func (s *Session) contained(f func()) {
+	defer s.recovered()
+	f()
 }
 
 // recovered is deferred by goroutines that serve one session beside its own. It ends the session when they panic.

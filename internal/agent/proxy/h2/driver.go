@@ -35,7 +35,7 @@ const (
 	firstRequestWait = 25 * time.Millisecond
 )
 
-// Options configure a Driver. All but the last two are required.
+// Options configure a Driver. All but the last three are required.
 type Options struct {
 	Replay *resilience.ReplayMemory
 	// Malformed is called for what clients are refused for breaking the protocol. It must not block or keep the bytes.
@@ -48,6 +48,9 @@ type Options struct {
 	ConnectTimeout time.Duration
 	// Buffers is how many bytes connections may hold together before their peers are allowed no more; zero: BufferMemory.
 	Buffers int64
+	// Flooded is called when a connection or stream is ended because its peer does too much of something; nil: nobody wants to know. It must not
+	// block.
+	Flooded func(from drive.Side, f drive.Flood)
 	// HeadTimeout bounds a header block from its beginning (rule 30); zero: HeadTimeout.
 	HeadTimeout time.Duration
 }
@@ -64,6 +67,9 @@ type Driver struct {
 // New returns a Driver.
 func New(o Options) *Driver {
 	d := &Driver{Options: o}
+	if d.Flooded == nil {
+		d.Flooded = func(drive.Side, drive.Flood) {}
+	}
 	d.buffers.limit = BufferMemory
 	if o.Buffers > 0 {
 		d.buffers.limit = o.Buffers

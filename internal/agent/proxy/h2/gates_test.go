@@ -17,6 +17,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport"
+	"fairlead.dev/fairlead/internal/agent/transport/transporttest"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -85,7 +86,7 @@ func gated(t *testing.T, gate call.Gate) *http2test.Conn {
 	}
 	route.PlanFor(r, anyRequest{}).Gates = []call.Gate{gate} // no policy has gates yet
 
-	near, far := ends(t)
+	near, far := transporttest.Pair(t)
 	d := New(Options{
 		Replay: resilience.NewReplayMemory(1 << 20), Draining: func() bool { return false },
 		Malformed: func(r drive.Refused) { t.Errorf("refused: %+v", r) },
@@ -99,29 +100,6 @@ func gated(t *testing.T, gate call.Gate) *http2test.Conn {
 		_ = near.Close()
 	})
 	return http2test.Speak(t, far, http2test.Options{})
-}
-
-// ends are those of a connection.
-func ends(t *testing.T) (near *transport.Conn, far net.Conn) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	far, err = net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	accepted, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	near, err = transport.New(accepted.(*net.TCPConn))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return near, far
 }
 
 func TestAStreamIsParkedAtAGate(t *testing.T) {

@@ -3,6 +3,7 @@ package h2
 import (
 	"slices"
 
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/http2"
 	"fairlead.dev/fairlead/internal/agent/routes"
 )
@@ -114,12 +115,13 @@ func (x *stream) discharge() {
 	x.charged = 0
 }
 
-// shed ends a stream if its pod holds more memory than any may.
-func (x *stream) shed(b *batch) {
+// shed ends a stream if its pod holds more memory than any may. from says who does not take what it is sent.
+func (x *stream) shed(from drive.Side, b *batch) {
 	s := x.s
 	if x.phase == over || !s.account.exhausted() {
 		return
 	}
+	s.driver.Flooded(from, drive.FloodStalled)
 	s.reset(x, http2.EnhanceYourCalm, b)
 	x.clientGone(http2.Cancel, routes.DetailMemory, b)
 }

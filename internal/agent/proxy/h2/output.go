@@ -1,12 +1,10 @@
 package h2
 
 import (
-	"errors"
-	"os"
 	"sync"
 	"time"
 
-	"fairlead.dev/fairlead/internal/agent/panics"
+	"fairlead.dev/fairlead/internal/agent/proxy/http2"
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
@@ -44,16 +42,22 @@ type output struct {
 	panicked func(pod string, what any, stack []byte)
 	try      func() // attempt a write, bound once for transport.Conn.Pin
 	patience time.Duration
+	// whenCut, if not nil, is called with the lock when the connection is cut.
+	whenCut func()
 	// written, if not nil, is called with the lock when everything has been written that was appended. slow: it has taken a while.
 	written func(slow bool)
 
 	// guarded by mu
-	next     *piece // what is appended to; nil: nothing is
-	writing  bool   // somebody writes
-	blocked  bool   // and waits for the kernel
-	refused  bool   // somebody has found it full
-	queued   bool   // somebody is about to write
-	last     bool   // the connection is to end behind what is there
+	next  *piece // what is appended to; nil: nothing is
+	frame struct {
+		stream   uint32 // 0: there is none
+		from, to int
+	} // the DATA frame that was appended to next last
+	writing  bool // somebody writes
+	blocked  bool // and waits for the kernel
+	refused  bool // somebody has found it full
+	queued   bool // somebody is about to write
+	last     bool // the connection is to end behind what is there
 	failed   error
 	appended uint64 // bytes, in all
 	handed   uint64 // that were given to the kernel, or are being
@@ -80,8 +84,25 @@ func (o *output) init(c *transport.Conn, mu *sync.Mutex, resume func()) {
 func (o *output) buffer() []byte {
 	if o.next == nil {
 		o.next = pieces.Get().(*piece)
+		o.frame.stream = 0
 	}
 	return o.next.b
+}
+
+// data appends data of a stream, which ends it if end says so, and returns how many frames more that takes: none where the last one is its own,
+// still to be written, and has room. So what comes in many small pieces at once goes out in few.
+func (o *output) data(stream uint32, p []byte, end bool, maxFrame uint32) (frames int) {
+	b, last := o.buffer(), &o.frame
+	if last.stream == stream && last.to == len(b) && last.to-last.from-http2.FrameHeaderLen+len(p) <= int(maxFrame) {
+		b = append(b, p...)
+		http2.ExtendData(b[last.from:], end)
+	} else {
+		frames, last.stream, last.from = 1, stream, len(b)
+		b = append(http2.AppendDataHeader(b, stream, len(p), end), p...)
+	}
+	last.to = len(b)
+	o.put(b)
+	return frames
 }
 
 func (o *output) put(b []byte) {
@@ -125,6 +146,9 @@ func (o *output) pressed() bool {
 func (o *output) cut() {
 	if !o.tooMuch {
 		o.tooMuch = true
+		if o.whenCut != nil {
+			o.whenCut()
+		}
 		o.conn.ResetOnClose()
 		o.conn.StopWriting()
 		o.conn.Interrupt()
@@ -151,182 +175,4 @@ func (o *output) full() bool {
 // reached reports whether a byte that was appended at an offset may have been accepted by the kernel.
 func (o *output) reached(offset uint64) bool {
 	return o.sent > offset || o.writing && o.failed == nil && o.handed > offset
-}
-
-// flush writes what is there, as far as the kernel takes it. The connection ends if that panics, since nobody else writes on it.
-func (o *output) flush() {
-	done := false
-	defer func() {
-		if !done {
-			o.conn.ResetOnClose()
-			o.conn.Interrupt()
-		}
-	}()
-	o.writeOut()
-	done = true
-}
-
-func (o *output) writeOut() {
-	o.mu.Lock()
-	o.queued = false
-	if o.writing {
-		o.mu.Unlock()
-		return
-	}
-	o.writing = true
-	for o.advance() {
-		o.mu.Unlock()
-		if o.conn.Pin(o.try) != nil {
-			o.n, o.err = 0, transport.ErrInterrupted // closed
-		}
-		o.mu.Lock()
-		if !o.wrote() {
-			o.blocked = true
-			o.charge()
-			o.bound()
-			o.slow.Add(1)
-			go o.writeSlowly()
-			o.mu.Unlock()
-			return
-		}
-	}
-	o.writing = false
-	o.charge()
-	o.rest(false)
-	end, refused := o.last, o.refused
-	o.refused = false
-	o.mu.Unlock()
-	if end {
-		o.closeWrite()
-	}
-	if refused {
-		o.resume()
-	}
-}
-
-// closeWrite tells the peer that nothing follows. What a layer writes for that must not go to another connection's descriptor.
-func (o *output) closeWrite() {
-	_ = o.conn.Pin(func() { _ = o.conn.CloseWrite() }) // fails only when the connection is broken or closed
-}
-
-// advance takes the next piece to be written, if there is something. It expects the lock.
-func (o *output) advance() bool {
-	if o.current != nil {
-		return o.failed == nil
-	}
-	if o.next == nil {
-		return false
-	}
-	if len(o.next.b) == 0 || o.failed != nil {
-		freePiece(o.next)
-		o.next = nil
-		return false
-	}
-	o.current, o.at, o.next = o.next, 0, nil
-	o.handed += uint64(len(o.current.b))
-	return true
-}
-
-func (o *output) write() { o.n, o.err = o.conn.TryWrite(o.current.b[o.at:]) }
-
-// wrote takes in what a write did, and reports whether the next can follow at once. It expects the lock.
-func (o *output) wrote() bool {
-	o.at += o.n
-	o.sent += uint64(o.n)
-	if o.err != nil && o.failed == nil {
-		o.failed = o.err // the reader finds it too, behind what the peer has sent before
-	}
-	if o.at < len(o.current.b) && o.failed == nil {
-		return false
-	}
-	freePiece(o.current)
-	o.current = nil
-	return true
-}
-
-// writeSlowly writes what is there, waiting for the kernel. It is a goroutine of its own.
-func (o *output) writeSlowly() {
-	defer o.slow.Done()
-	defer func() {
-		if recovered := recover(); recovered != nil {
-			what, stack := panics.Cause(recovered)
-			o.panicked("", what, stack)
-			o.conn.ResetOnClose()
-			o.conn.Interrupt()
-		}
-	}()
-	err := o.wait()
-	o.mu.Lock()
-	if err != nil && o.failed == nil {
-		o.failed = err
-	}
-	if o.failed != nil && o.current != nil {
-		freePiece(o.current)
-		o.current = nil
-	}
-	o.writing, o.blocked = false, false
-	o.charge()
-	more := o.next != nil && o.failed == nil // appended since step has found nothing
-	if !more {
-		o.rest(true)
-	}
-	end := o.last
-	o.mu.Unlock()
-	switch {
-	case more:
-		o.flush()
-	case end:
-		o.closeWrite()
-	}
-	o.resume()
-}
-
-// wait has step write until everything is written. A peer that takes nothing for a while has its connection ended if its pod has taken too
-// much memory: what waits would be memory that nobody gives back.
-func (o *output) wait() error {
-	for {
-		before := o.progress()
-		err := o.conn.ServeWrites(o.step, time.Now().Add(o.patience))
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			return err
-		}
-		o.stalled(before)
-	}
-}
-
-func (o *output) progress() uint64 {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.sent
-}
-
-// stalled cuts a connection that has written nothing since before, if its pod has no memory.
-func (o *output) stalled(before uint64) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.sent == before && o.account.exhausted() {
-		o.cut()
-	}
-}
-
-// step writes until nothing is left, or the kernel takes no more.
-func (o *output) step(uintptr) (done bool) {
-	for {
-		o.write()
-		o.mu.Lock()
-		ok := o.wrote()
-		more := ok && o.advance()
-		if ok && !more {
-			o.blocked = false
-		}
-		half := !ok && o.backlog() < backlogLimit/2
-		o.charge()
-		o.mu.Unlock()
-		if half {
-			o.resume()
-		}
-		if !more {
-			return ok
-		}
-	}
 }

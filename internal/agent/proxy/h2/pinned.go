@@ -28,21 +28,29 @@ func (s *Session) pinnedOn(u *serverConn) {
 func (s *Session) unpin() {
 	if u := s.pinnedTo; u != nil {
 		s.pinnedTo = nil
-		u.mu.Lock()
-		delete(u.pinned, s)
-		u.mu.Unlock()
+		u.unpin(s)
 	}
+}
+
+func (u *serverConn) unpin(s *Session) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.pinned, s)
 }
 
 // leaves has the clients' connections end that are pinned to one that its server ends.
 func (u *serverConn) leaves() {
+	for s := range u.takePinned() {
+		s.contained(func() { s.serverLeaves(u) })
+	}
+}
+
+func (u *serverConn) takePinned() map[*Session]struct{} {
 	u.mu.Lock()
+	defer u.mu.Unlock()
 	pinned := u.pinned
 	u.pinned = nil
-	u.mu.Unlock()
-	for s := range pinned {
-		s.serverLeaves(u)
-	}
+	return pinned
 }
 
 func (s *Session) serverLeaves(u *serverConn) {

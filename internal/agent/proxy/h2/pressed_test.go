@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/http2"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/upstream"
@@ -201,9 +202,13 @@ func TestRule31_WhatWaitsOnManyConnectionsIsBounded(t *testing.T) {
 
 // The same where it was appended at once, before it was known that the peer takes nothing.
 func TestRule31_WhatIsAppendedAtOnceIsBounded(t *testing.T) {
-	s := New(Options{Buffers: 4 << 20}).bare(t)
+	var stalled []drive.Flood
+	s := New(Options{Buffers: 4 << 20, Flooded: func(_ drive.Side, f drive.Flood) { stalled = append(stalled, f) }}).bare(t)
 	s.out.put(append(s.out.buffer(), make([]byte, 24<<20)...)) // more than the kernel takes
 	s.out.flush()
+	if len(stalled) != 1 || stalled[0] != drive.FloodStalled {
+		t.Errorf("counted: %v", stalled)
+	}
 	if !s.client.Conn.Interrupted() {
 		t.Error("the connection has not ended")
 	}

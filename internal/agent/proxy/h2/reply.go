@@ -54,20 +54,26 @@ func (s *Session) reply(x *stream, r localReply, b *batch) {
 	p.AddStatus(r.status)
 	p.Add("fairlead-reason", r.reason)
 	p.Add("content-type", "text/plain; charset=utf-8")
-	text := "fairlead: " + r.reason + "\n"
 	if r.retryAfter > 0 {
 		p.Add("retry-after", strconv.Itoa(r.retryAfter))
 	}
+	s.answer(x, p, []byte("fairlead: "+r.reason+"\n"), b)
+}
+
+// answer sends a head and its content, without which the answer goes if there is no room for it: nothing is kept for what we say ourselves.
+func (s *Session) answer(x *stream, p *http2.Block, content []byte, b *batch) {
 	head := string(x.head.Method()) == http.MethodHead
-	fits := !head && min(x.send.Available(), s.send.Available()) >= len(text)
-	if fits || head { // else the window has no room for the text
-		p.Add("content-length", strconv.Itoa(len(text)))
+	n := len(content)
+	fits := n <= min(x.send.Available(), s.send.Available(), int(s.peer.MaxFrameSize))
+	if fits || head {
+		p.Add("content-length", strconv.Itoa(n))
 	}
-	s.sendHeaders(x, p, !fits, b)
-	if fits {
-		s.out.put(append(http2.AppendDataHeader(s.out.buffer(), x.id, len(text), true), text...))
-		x.send.Take(len(text))
-		s.send.Take(len(text))
+	sends := fits && !head && n > 0
+	s.sendHeaders(x, p, !sends, b)
+	if sends {
+		s.out.data(x.id, content, true, s.peer.MaxFrameSize)
+		x.send.Take(n)
+		s.send.Take(n)
 	}
 	x.answeredHere(b)
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/http2"
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
@@ -47,7 +48,7 @@ func (s *Session) headersFromServer(h holder, u *serverConn, f *http2.Frame) err
 	case http2.Request:
 	}
 	if t.x.charged > keptBlock {
-		t.x.shed(&u.batch)
+		t.x.shed(drive.ClientSide, &u.batch)
 	}
 	return nil
 }
@@ -59,7 +60,7 @@ func (x *stream) responseTrailers(t *attempt, u *serverConn) {
 	t.trailing, t.ended = true, true
 	x.responseEnds(t)
 	if x.phase == forwarding && x.answer == t && x.s.out.pressed() {
-		x.shed(&u.batch)
+		x.shed(drive.ClientSide, &u.batch)
 		return
 	}
 	x.relay(t, nil, &u.batch)
@@ -82,7 +83,7 @@ func (x *stream) interim(t *attempt, head *http2.Block, b *batch) {
 		return
 	}
 	if s.out.pressed() {
-		x.shed(b)
+		x.shed(drive.ClientSide, b)
 		return
 	}
 	if head.Status() != 100 {
@@ -138,7 +139,7 @@ func (x *stream) forward(a call.Action, b *batch) {
 		t.stopped = true // what there is of the body has gone elsewhere since
 	}
 	if s.out.pressed() {
-		x.shed(b)
+		x.shed(drive.ClientSide, b)
 		return
 	}
 	if x.closed = t.ended && !t.trailing && t.body.size == 0; x.closed {
@@ -172,7 +173,7 @@ func (s *Session) dataFromServer(h holder, u *serverConn, f *http2.Frame) error 
 	}
 	u.returned(f.Flow - uint32(owed))
 	if (kept > 0 || s.out.blocked) && err == nil {
-		x.shed(&u.batch)
+		x.shed(drive.ClientSide, &u.batch)
 	}
 	return err
 }
@@ -252,9 +253,9 @@ func (x *stream) sendBody(t *attempt, p []byte, b *batch) (sent, taken int) {
 			return sent, taken
 		}
 		x.closed = t.ended && !t.trailing && n == t.body.size+len(p)-taken
-		s.out.put(append(http2.AppendDataHeader(s.out.buffer(), x.id, n, x.closed), piece[:n]...))
+		frames := s.out.data(x.id, piece[:n], x.closed, s.peer.MaxFrameSize)
 		b.add(&s.out)
-		s.flood.Sent(1 + n/creditSize)
+		s.flood.Sent(frames + n/creditSize)
 		x.send.Take(n)
 		s.send.Take(n)
 		s.turn.take(n)
@@ -270,7 +271,7 @@ func (x *stream) sendBody(t *attempt, p []byte, b *batch) (sent, taken int) {
 		if t.trailing {
 			s.sendHeaders(x, &t.trailers, true, b)
 		} else {
-			s.out.put(http2.AppendDataHeader(s.out.buffer(), x.id, 0, true))
+			s.out.data(x.id, nil, true, s.peer.MaxFrameSize)
 			b.add(&s.out)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/panics"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/http2"
 	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/upstream"
@@ -73,6 +74,7 @@ func newServerConn(d *Driver, c *upstream.Conn, pod string, p *policy.Pool, now 
 	u.in.init(c.Conn, &u.parser, d.HeadTimeout, u.frames)
 	u.out.init(c.Conn, &u.mu, u.resume)
 	u.out.panicked = d.Panicked
+	u.out.whenCut = func() { d.Flooded(drive.ServerSide, drive.FloodStalled) }
 	u.in.account, u.out.account = u.account, u.account
 	u.ping.start(u, p.PingInterval, p.PingTimeout, now)
 	b := append(u.out.buffer(), http2.Preface...)
@@ -84,6 +86,13 @@ func newServerConn(d *Driver, c *upstream.Conn, pod string, p *policy.Pool, now 
 	c.Attachment = u
 	c.CloseByUser()
 	return u
+}
+
+// touched has what was appended written.
+func (u *serverConn) touched(b *batch) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	b.add(&u.out)
 }
 
 // run reads until the connection ends.
@@ -142,13 +151,18 @@ func (u *serverConn) fail(err error) {
 	u.conn.Drain() // before the attempts are made anew
 	u.sayGoodbye(err)
 	u.now = time.Now()
-	for _, h := range all {
-		h.s.lost(h, u, err, u.now)
-	}
+	tell(all, func(h holder) { h.s.lost(h, u, err, u.now) })
 	if !errors.Is(err, transport.ErrInterrupted) { // else it is we who end it
 		u.leaves()
 	}
 	u.batch.flush()
+}
+
+// tell tells all who have held a stream what has become of it, even if one of them panics: nobody else would.
+func tell(all []holder, what func(holder)) {
+	for _, h := range all {
+		h.s.contained(func() { what(h) })
+	}
 }
 
 // stop has the connection carry nothing any more, and returns what it has carried.
@@ -176,6 +190,7 @@ func (u *serverConn) sayGoodbye(err error) {
 	switch {
 	case errors.As(err, &broken):
 		code, why = broken.Code, broken.Error()
+		u.driver.countFlood(drive.ServerSide, broken)
 	case !errors.Is(err, transport.ErrInterrupted):
 		return
 	}
@@ -230,6 +245,7 @@ func (u *serverConn) refuse(err error) error {
 	if !ok || broken.Scope == http2.OnConnection {
 		return err
 	}
+	u.driver.countFlood(drive.ServerSide, broken)
 	if h, ok := u.reset(u.frame.Stream, broken.Code); ok {
 		h.s.malformed(h, u, broken)
 	}

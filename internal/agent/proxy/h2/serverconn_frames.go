@@ -54,15 +54,20 @@ func (u *serverConn) announced(f *http2.Frame) (capacity int, offers bool, retry
 
 // offerConnect tells the clients whose streams are here that extended CONNECT is to be had (RFC 8441).
 func (u *serverConn) offerConnect() {
-	seen := map[*Session]bool{}
+	for s := range u.sessions() {
+		s.offerConnect(&u.batch)
+	}
+}
+
+// sessions are those whose streams are here.
+func (u *serverConn) sessions() map[*Session]bool {
 	u.mu.Lock()
+	defer u.mu.Unlock()
+	seen := map[*Session]bool{}
 	for _, h := range u.attempts {
 		seen[h.s] = true
 	}
-	u.mu.Unlock()
-	for s := range seen {
-		s.offerConnect(&u.batch)
-	}
+	return seen
 }
 
 // pinged answers a PING.
@@ -80,41 +85,52 @@ func (u *serverConn) pinged(f *http2.Frame) {
 
 // goAway has the connection take no more streams. Those above the last one that the server has taken were not processed (rule 7).
 func (u *serverConn) goAway(f *http2.Frame) {
-	u.mu.Lock()
-	u.leaving = true
-	unprocessed := u.take(func(id uint32) bool { return id > f.LastStream })
-	u.mu.Unlock()
+	unprocessed := u.leave(f.LastStream)
 	u.conn.Drain()
-	for _, h := range unprocessed {
-		h.s.unprocessed(h, u)
-	}
+	tell(unprocessed, func(h holder) { h.s.unprocessed(h, u) })
 	u.leaves()
 }
 
-func (u *serverConn) windowUpdate(f *http2.Frame) error {
-	if f.Stream == 0 {
-		u.mu.Lock()
-		ok := u.send.Add(f.Increment)
-		u.mu.Unlock()
-		if !ok {
-			return http2.ErrWindowOverflow
-		}
-		u.retry(&u.batch)
-		return nil
-	}
+// leave has the connection take no more streams, and returns those above the last one that the server has taken.
+func (u *serverConn) leave(last uint32) []holder {
 	u.mu.Lock()
-	h, found := u.attempts[f.Stream]
-	ok := !found || h.t.send.Add(f.Increment)
-	stuck := found && h.t.stuck
-	u.mu.Unlock()
-	switch {
-	case !ok:
-		return http2.ErrStreamWindowOverflow
-	case stuck:
+	defer u.mu.Unlock()
+	u.leaving = true
+	return u.take(func(id uint32) bool { return id > last })
+}
+
+func (u *serverConn) windowUpdate(f *http2.Frame) error {
+	h, stuck, err := u.windowGrown(f)
+	if err != nil {
+		return err
+	}
+	if stuck {
 		h.s.sendMore(h, u, u.now, &u.batch)
-		u.retry(&u.batch) // its turn may have ended before its window
+	}
+	if stuck || f.Stream == 0 {
+		u.retry(&u.batch) // a stream's turn may have ended before its window
 	}
 	return nil
+}
+
+// windowGrown takes in a WINDOW_UPDATE. stuck: the stream has had no window for what it has to send.
+func (u *serverConn) windowGrown(f *http2.Frame) (h holder, stuck bool, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if f.Stream == 0 {
+		if !u.send.Add(f.Increment) {
+			return holder{}, false, http2.ErrWindowOverflow
+		}
+		return holder{}, false, nil
+	}
+	h, found := u.attempts[f.Stream]
+	switch {
+	case !found:
+		return holder{}, false, nil
+	case !h.t.send.Add(f.Increment):
+		return holder{}, false, http2.ErrStreamWindowOverflow
+	}
+	return h, h.t.stuck, nil
 }
 
 // wait notes that an attempt has something to send that the connection does not take now. It expects the lock.
@@ -143,13 +159,17 @@ func (u *serverConn) retry(b *batch) {
 		for _, h := range waiting {
 			h.s.sendMore(h, u, now, b)
 		}
-		u.mu.Lock()
-		stands := u.out.appended == before
-		u.mu.Unlock()
-		if stands {
+		if u.appended() == before {
 			return
 		}
 	}
+}
+
+// appended is how much was appended to the output.
+func (u *serverConn) appended() uint64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.out.appended
 }
 
 // takeWaiting returns those that wait for the connection, who do so no more, and how much was appended to the output.

@@ -86,6 +86,7 @@ func (d *Driver) New(client *drive.Client, routes *route.Selector) *Session {
 	s.out.init(client.Conn, &s.mu, s.resume)
 	s.out.written = s.written
 	s.out.panicked = d.Panicked
+	s.out.whenCut = func() { d.Flooded(drive.ClientSide, drive.FloodStalled) }
 	s.timer = time.AfterFunc(time.Hour, s.tick)
 	s.timer.Stop()
 	return s
@@ -152,9 +153,7 @@ func (s *Session) awaitRoom() error {
 	defer tick.Stop()
 	for {
 		<-tick.C
-		s.mu.Lock()
-		room, failed := s.out.backlog() < backlogLimit, s.out.failed
-		s.mu.Unlock()
+		room, failed := s.hasRoom()
 		switch {
 		case failed != nil:
 			return failed
@@ -168,9 +167,17 @@ func (s *Session) awaitRoom() error {
 	}
 }
 
+func (s *Session) hasRoom() (room bool, failed error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.backlog() < backlogLimit, s.out.failed
+}
+
 // open begins with our SETTINGS.
 func (s *Session) open() {
+	defer s.batch.flush()
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.client.Activity.Set(drive.Idle)
 	s.now, s.opened = time.Now(), true
 	s.flood.Init(http2.Server, s.now)
@@ -182,16 +189,15 @@ func (s *Session) open() {
 	}
 	s.out.put(o)
 	s.batch.add(&s.out)
-	s.mu.Unlock()
-	s.batch.flush()
 }
 
 // awaited reports whether a client that has ended its side waits for responses still (rule 4).
-func (s *Session) awaited() bool {
+func (s *Session) awaited() bool { return s.unfinished() && !s.client.Left() }
+
+func (s *Session) unfinished() bool {
 	s.mu.Lock()
-	open := len(s.streams) > 0 || s.out.writing && s.out.failed == nil
-	s.mu.Unlock()
-	return open && !s.client.Left()
+	defer s.mu.Unlock()
+	return len(s.streams) > 0 || s.out.writing && s.out.failed == nil
 }
 
 // halfStep is how often it is checked whether a client that has ended its side is still there.
@@ -209,25 +215,28 @@ func (s *Session) drainHalf() error {
 
 // sayGoodbye tells the client why its connection ends.
 func (s *Session) sayGoodbye(err error) {
-	var bad *http2.Error
+	bad, broken := errors.AsType[*http2.Error](err)
+	s.appendGoodbye(err, bad)
+	s.batch.flush()
+	if broken {
+		s.linger()
+	}
+}
+
+func (s *Session) appendGoodbye(err error, bad *http2.Error) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
-	case errors.As(err, &bad):
+	case bad != nil:
 		s.out.put(http2.AppendGoAway(s.out.buffer(), s.lastID, bad.Code, bad.Error()))
 		s.refused(bad, nil)
+		s.out.last = true
 	case errors.Is(err, transport.ErrInterrupted) && s.out.failed == nil:
 		s.out.put(http2.AppendGoAway(s.out.buffer(), s.lastID, http2.NoError, ""))
 	default:
-		s.mu.Unlock()
 		return
 	}
 	s.batch.add(&s.out)
-	s.out.last = s.out.last || bad != nil
-	s.mu.Unlock()
-	s.batch.flush()
-	if bad != nil {
-		s.linger()
-	}
 }
 
 // lingerFor is how long a client whose connection is ended for what it has sent may go on sending: closing with bytes unread would destroy
@@ -245,21 +254,7 @@ func (s *Session) linger() {
 
 // end gives back whatever the session holds.
 func (s *Session) end() {
-	s.mu.Lock()
-	s.now = time.Now()
-	why := routes.DetailClientLeft
-	if s.out.tooMuch {
-		why = routes.DetailMemory
-	}
-	for _, x := range s.streams {
-		x.clientGone(http2.Cancel, why, &s.batch)
-	}
-	s.unpin()
-	s.over = true
-	s.timer.Stop()
-	private := s.private
-	s.mu.Unlock()
-	s.batch.flush()
+	private := s.endStreams()
 	s.client.Conn.StopWriting()
 	s.beside.Wait()
 	s.out.slow.Wait()
@@ -267,6 +262,25 @@ func (s *Session) end() {
 		private.Close()
 	}
 	s.returnMemory()
+}
+
+// endStreams ends the streams that are open, and returns the pool for those that no policy governs, if there is one.
+func (s *Session) endStreams() *upstream.Pool {
+	defer s.batch.flush()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now = time.Now()
+	why := routes.DetailClientLeft
+	if s.out.tooMuch {
+		why = routes.DetailMemory
+	}
+	for _, x := range s.streams {
+		s.contained(func() { x.clientGone(http2.Cancel, why, &s.batch) })
+	}
+	s.unpin()
+	s.over = true
+	s.timer.Stop()
+	return s.private
 }
 
 // remove takes a stream from those that are open.

@@ -63,6 +63,7 @@ func (s *Session) refused(bad *http2.Error, x *stream) {
 		r.Method, r.Host, r.Path = x.head.Method(), x.head.Host(), x.head.Target()
 	}
 	s.driver.Malformed(r)
+	s.driver.countFlood(drive.ClientSide, bad)
 }
 
 func (s *Session) handle(f *http2.Frame) error {
@@ -151,11 +152,14 @@ func (s *Session) admit(x *stream, f *http2.Frame, bad error) (err error, opened
 		s.idleAgain()
 		return bad, false
 	}
+	if x.target(); x.governing != nil && x.head.CountForwards() {
+		s.answerForwards(x, f)
+		return nil, false
+	}
 	s.streams[f.Stream] = x
 	x.headSize = x.head.Memory()
 	s.heads += x.headSize
 	x.charge()
-	x.target()
 	x.begin(f.Stream, f.EndStream, &s.batch)
 	s.sayLeaving(&s.batch)
 	return nil, true
@@ -174,6 +178,24 @@ func (s *Session) tooLarge(x *stream, f *http2.Frame) {
 	x.send.Init(s.peer.InitialWindowSize)
 	s.reply(x, localReply{status: http.StatusRequestHeaderFieldsTooLarge, reason: "malformed_request"}, &s.batch)
 	s.idleAgain()
+}
+
+// answerForwards answers a request that must not be forwarded any more, as its final recipient (RFC 9110 section 7.6.2). It is no call: nothing
+// is sent, counted or limited.
+func (s *Session) answerForwards(x *stream, f *http2.Frame) {
+	x.id, x.ended = f.Stream, f.EndStream
+	x.send.Init(s.peer.InitialWindowSize)
+	p := &s.own
+	p.Reset()
+	p.AddStatus(http.StatusOK)
+	var content []byte
+	if string(x.head.Method()) == http.MethodTrace {
+		p.Add("content-type", "message/http")
+		content = x.head.AppendReflection(nil)
+	}
+	s.answer(x, p, content, &s.batch)
+	s.idleAgain()
+	s.sayLeaving(&s.batch)
 }
 
 // trailers takes in the end of a request.
@@ -208,7 +230,7 @@ func (s *Session) data(f *http2.Frame) error {
 	}
 	s.giveBack(f.Flow-uint32(owed), &s.batch)
 	if (kept > 0 || x.behind) && err == nil {
-		x.shed(&s.batch)
+		x.shed(drive.ServerSide, &s.batch)
 	}
 	return err
 }

@@ -113,6 +113,9 @@ func (x *stream) begin(id uint32, end bool, b *batch) {
 	s := x.s
 	x.id, x.ended = id, end
 	x.cur, x.kept, x.answer = &x.attempts[0], nil, nil
+	for i := range x.attempts {
+		x.attempts[i].renew()
+	}
 	x.trailing, x.begun, x.bodyCame, x.closed, x.truncated, x.abandoned, x.refused = false, false, false, false, false, false, false
 	x.set = nil
 	x.Record.Reset()

@@ -87,11 +87,24 @@ func (s *Session) arm() {
 
 // wake is called by the pool, or a gate, with a lock held, when it has something for a stream.
 func (s *Session) wake(x *stream) {
-	s.wakes.Lock()
-	s.woken = append(s.woken, x)
-	s.wakes.Unlock()
+	s.noteWoken(x)
 	s.kicked.Store(true)
 	s.timer.Reset(0)
+}
+
+func (s *Session) noteWoken(x *stream) {
+	s.wakes.Lock()
+	defer s.wakes.Unlock()
+	s.woken = append(s.woken, x)
+}
+
+// takeWoken returns those that were woken, who are so no more.
+func (s *Session) takeWoken() []*stream {
+	s.wakes.Lock()
+	defer s.wakes.Unlock()
+	woken := s.woken
+	s.woken = nil
+	return woken
 }
 
 // unwake forgets that a stream was woken.
@@ -122,11 +135,7 @@ func (s *Session) onTick(b *batch) {
 	s.now = time.Now()
 	s.armed = time.Time{}
 	s.kicked.Store(false)
-	s.wakes.Lock()
-	woken := s.woken
-	s.woken = nil
-	s.wakes.Unlock()
-	for _, x := range woken {
+	for _, x := range s.takeWoken() {
 		if x != nil {
 			s.granted(x, b)
 		}

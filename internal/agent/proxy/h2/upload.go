@@ -99,8 +99,8 @@ func (x *stream) uploadPieces(t *attempt, p []byte, b *batch) (taken, consumed i
 // appendData appends a DATA frame, which ends the request if t.whole. It expects the lock of t.u.
 func (t *attempt) appendData(p []byte) {
 	u := t.u
-	u.out.put(append(http2.AppendDataHeader(u.out.buffer(), t.stream, len(p), t.whole), p...))
-	u.flood.Sent(1 + len(p)/creditSize)
+	frames := u.out.data(t.stream, p, t.whole, u.peer.MaxFrameSize)
+	u.flood.Sent(frames + len(p)/creditSize)
 	t.x.s.turn.take(len(p))
 	t.send.Take(len(p))
 	u.send.Take(len(p))
@@ -164,7 +164,7 @@ func (x *stream) sendEnd(t *attempt) {
 		o := http2.Outgoing{Stream: t.stream, EndStream: true, MaxFrame: u.peer.MaxFrameSize}
 		u.out.put(u.enc.AppendHeaders(u.out.buffer(), &x.trailers, &o))
 	} else {
-		u.out.put(http2.AppendDataHeader(u.out.buffer(), t.stream, 0, true))
+		u.out.data(t.stream, nil, true, u.peer.MaxFrameSize)
 	}
 	t.whole = true
 }

@@ -127,9 +127,9 @@ func (h *Head) field(line []byte, at int) error {
 }
 
 func (h *Head) maxForwardsField(value []byte) {
-	if h.seen.counts && isDigits(value) {
+	if h.seen.counts && syntax.IsDigits(value) {
 		h.seen.rewrite = true
-		h.seen.noForwards = h.seen.noForwards || len(bytes.Trim(value, "0")) == 0
+		h.seen.noForwards = h.seen.noForwards || syntax.NoForwards(value)
 	}
 }
 
@@ -187,15 +187,6 @@ func (h *Head) contentLength(value []byte) error {
 	}
 	h.seen.length, h.Length = true, n
 	return nil
-}
-
-func isDigits(b []byte) bool {
-	for _, c := range b {
-		if !syntax.IsDigit(c) {
-			return false
-		}
-	}
-	return len(b) > 0
 }
 
 // connection takes in one Connection field: the options it knows, and the fields that it names (RFC 9110 section 7.6.1). In a

@@ -226,7 +226,7 @@ func (h *Head) appendChanged(dst []byte, k known, line []byte, name int) []byte 
 	case fUpgrade:
 		dst = appendWithoutH2C(dst, value)
 	case fMaxForwards:
-		dst = appendLess(dst, value)
+		dst = syntax.AppendLess(dst, value)
 	case fTE:
 		if !syntax.EqualFold(value, "trailers") {
 			dst = append(dst, "trailers"...)

@@ -4,31 +4,14 @@ import (
 	"bytes"
 	"io"
 	"strconv"
+
+	"fairlead.dev/fairlead/internal/agent/proxy/syntax"
 )
 
 // NoForwards says that the request must not be forwarded any more: it is an OPTIONS or a TRACE whose Max-Forwards has come to
 // zero. RFC 9110 section 7.6.2: the recipient "MUST NOT forward the request; instead, the recipient MUST respond as the final
 // recipient". With other methods the field is not looked at, and forwarded as it is.
 func (q *Request) NoForwards() bool { return q.seen.noForwards }
-
-// appendLess appends the decimal number one less than value, whatever its size, and anything else as it is.
-func appendLess(dst, value []byte) []byte {
-	at := len(dst)
-	dst = append(dst, value...)
-	number := dst[at:]
-	if !isDigits(number) || len(bytes.Trim(number, "0")) == 0 {
-		return dst
-	}
-	i := len(number) - 1
-	for ; number[i] == '0'; i-- {
-		number[i] = '9'
-	}
-	number[i]--
-	if i == 0 && number[0] == '0' && len(number) > 1 {
-		dst = append(dst[:at], number[1:]...)
-	}
-	return dst
-}
 
 // AnswerHere writes the answer of a final recipient to a request for which NoForwards holds, in one write: an empty 200 to
 // OPTIONS, to TRACE the request as it arrived (RFC 9110 section 9.3.8), but for the fields that may be secret.
@@ -61,20 +44,9 @@ func (q *Request) reflection() []byte {
 	for rest := q.fields(); len(rest) > 0; {
 		var line []byte
 		line, rest = cutLine(rest)
-		if !sensitive(line[:bytes.IndexByte(line, ':')]) {
+		if !syntax.Sensitive(line[:bytes.IndexByte(line, ':')]) {
 			b = append(append(b, line...), crlf...)
 		}
 	}
 	return append(b, crlf...)
-}
-
-// sensitive reports whether a field's name sounds as if its value were secret.
-func sensitive(name []byte) bool {
-	lower := bytes.ToLower(name)
-	for _, part := range [...]string{"auth", "cookie", "token", "secret", "key", "password", "credential", "session", "cert"} {
-		if bytes.Contains(lower, []byte(part)) {
-			return true
-		}
-	}
-	return false
 }

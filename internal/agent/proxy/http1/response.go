@@ -168,7 +168,7 @@ func timeoutParam(param []byte) (time.Duration, bool) {
 		return 0, false
 	}
 	digits := bytes.Trim(trim(param[equals+1:]), `"`)
-	if !isDigits(digits) {
+	if !syntax.IsDigits(digits) {
 		return 0, false
 	}
 	seconds, ok := syntax.ParseLength(digits)

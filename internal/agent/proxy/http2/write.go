@@ -25,6 +25,14 @@ func AppendDataHeader(dst []byte, stream uint32, length int, endStream bool) []b
 	return appendFrameHeader(dst, length, Data, flags, stream)
 }
 
+// ExtendData makes a DATA frame longer: frame is its header and all that it is to hold, which obeys the same bounds.
+func ExtendData(frame []byte, endStream bool) {
+	putLength(frame, len(frame)-FrameHeaderLen)
+	if endStream {
+		frame[4] |= flagEndStream
+	}
+}
+
 // AppendRSTStream appends a RST_STREAM frame.
 func AppendRSTStream(dst []byte, stream uint32, c Code) []byte {
 	return append32(appendFrameHeader(dst, 4, RSTStream, 0, stream), uint32(c))

@@ -3,7 +3,7 @@ import http.client, ssl, sys, urllib.parse
 
 url, n = urllib.parse.urlsplit(sys.argv[1]), int(sys.argv[2])
 if url.scheme == "https":
-    c = http.client.HTTPSConnection(url.hostname, url.port, context=ssl.create_default_context(cafile="/tls/ca.crt"))
+    c = http.client.HTTPSConnection(url.hostname, url.port, context=ssl.create_default_context())
 else:
     c = http.client.HTTPConnection(url.hostname, url.port)
 for _ in range(n):

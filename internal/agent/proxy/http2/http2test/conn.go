@@ -141,13 +141,15 @@ func (c *Conn) Settings(s ...http2.Setting) error {
 // sameTable stands for SETTINGS that do not name the size of the table.
 const sameTable = 1<<32 - 1
 
+// tableOf is the size of the table that SETTINGS name, the last one.
 func tableOf(settings []http2.Setting) uint32 {
+	size := uint32(sameTable)
 	for _, s := range settings {
 		if s.ID == http2.SettingHeaderTableSize {
-			return s.Val
+			size = s.Val
 		}
 	}
-	return sameTable
+	return size
 }
 
 // Ping sends a PING and waits for its answer.

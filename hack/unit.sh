@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# The tests of packages with the race detector, and beside them those of the proxy without it, since it distorts what tests of allocations and of memory
+# measure: most of their time both wait.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+go test -count=1 -timeout 10m ./internal/agent/proxy/... >"$log" 2>&1 &
+plain=$!
+failed=0
+CGO_ENABLED=1 go test -race -count=1 -timeout 20m "$@" || failed=1
+wait "$plain" || failed=1
+echo "once more without the race detector, which distorts what allocation and memory tests measure"
+cat "$log"
+exit "$failed"

@@ -37,7 +37,7 @@ func TestRule24_CallsAtOnceAreLimited(t *testing.T) {
 	if res.StatusCode != 429 || res.Header.Get("fairlead-reason") != "rate_limited" || res.Header.Get("Retry-After") != "1" {
 		t.Errorf("got %d %v", res.StatusCode, res.Header)
 	}
-	if e := w.seen.lastOf(t, 1); e.Detail != routes.DetailConcurrency {
+	if e := w.seen.limitedCall(t); e.Detail != routes.DetailConcurrency {
 		t.Errorf("reported as %+v", e)
 	}
 	g.open()
@@ -49,14 +49,15 @@ func TestRule24_CallsAtOnceAreLimited(t *testing.T) {
 
 // A call has its place until its response has ended.
 func TestRule24_APlaceIsKeptForTheWholeResponse(t *testing.T) {
-	rest := make(chan struct{})
+	rest := newBarrier()
 	w := build(t, serve(t, func(_ int, p *peer) {
 		if _, _, ok := p.request(); ok {
 			p.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab")
-			<-rest
+			<-rest.C
 			p.send("cd")
 		}
 	}), toAny(running(policy.Concurrency{Max: 1, Scope: policy.SharePod})))
+	t.Cleanup(rest.now)
 	c := w.dial()
 	c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 	if _, err := io.ReadFull(c.r, make([]byte, len("HTTP/1.1 200 OK\r\n"))); err != nil {
@@ -65,7 +66,7 @@ func TestRule24_APlaceIsKeptForTheWholeResponse(t *testing.T) {
 	if why := w.rejectedFor("/"); why != "rate_limited" {
 		t.Errorf("while the response is under way: %q", why)
 	}
-	close(rest)
+	rest.now()
 	poll(t, func() bool { return w.rejectedFor("/") == "" })
 }
 

@@ -36,7 +36,7 @@ func TestRule24_StreamsAtOnceAreLimited(t *testing.T) {
 	if head.Get(":status") != "429" || head.Get("fairlead-reason") != "rate_limited" || head.Get("retry-after") != "1" {
 		t.Errorf("got %v", head)
 	}
-	if e := w.seen.lastOf(t, 1); e.Detail != routes.DetailConcurrency {
+	if e := w.seen.limitedCall(t); e.Detail != routes.DetailConcurrency {
 		t.Errorf("reported as %+v", e)
 	}
 	check(t, streams[0].Reset(http2.ErrCodeCancel))

@@ -69,7 +69,7 @@ func TestAPanicLeavesNoLockHeld(t *testing.T) {
 	}
 }
 
-// Of what becomes of a connection all are told whose streams it carries, even if one of them panics: the others would wait for ever.
+// All whose streams a connection carries hear of what becomes of it, even if one of them panics: the others would wait for ever.
 func TestAPanicOfOneStreamKeepsNothingFromTheOthers(t *testing.T) {
 	for name, what := range map[string]func(h holder, u *serverConn){
 		"lost":        func(h holder, u *serverConn) { h.s.lost(h, u, io.ErrUnexpectedEOF, h.s.now) },
@@ -88,7 +88,7 @@ func TestAPanicOfOneStreamKeepsNothingFromTheOthers(t *testing.T) {
 				}
 				others = append(others, x)
 			}
-			tell(u.stop(transport.ErrInterrupted), func(h holder) { what(h, u) })
+			notify(u.stop(transport.ErrInterrupted), func(h holder) { what(h, u) })
 			if panics != 1 {
 				t.Errorf("%d panics", panics)
 			}

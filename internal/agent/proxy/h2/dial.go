@@ -78,7 +78,7 @@ func (s *Session) notMade(x *stream, err error) call.Action {
 	return x.NotMade(s.now, x.recorder, &x.call, u)
 }
 
-// contained has f act on the session, which ends if that panics: of what f tells it others are told as well, who must hear of it.
+// contained has f act on the session, which ends if that panics: others must hear of the same.
 func (s *Session) contained(f func()) {
 	defer s.recovered()
 	f()

@@ -151,15 +151,15 @@ func (u *serverConn) fail(err error) {
 	u.conn.Drain() // before the attempts are made anew
 	u.sayGoodbye(err)
 	u.now = time.Now()
-	tell(all, func(h holder) { h.s.lost(h, u, err, u.now) })
+	notify(all, func(h holder) { h.s.lost(h, u, err, u.now) })
 	if !errors.Is(err, transport.ErrInterrupted) { // else it is we who end it
 		u.leaves()
 	}
 	u.batch.flush()
 }
 
-// tell tells all who have held a stream what has become of it, even if one of them panics: nobody else would.
-func tell(all []holder, what func(holder)) {
+// notify reports to all who have held a stream what has become of it, even if one of them panics: nobody else would.
+func notify(all []holder, what func(holder)) {
 	for _, h := range all {
 		h.s.contained(func() { what(h) })
 	}

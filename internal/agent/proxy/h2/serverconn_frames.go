@@ -87,7 +87,7 @@ func (u *serverConn) pinged(f *http2.Frame) {
 func (u *serverConn) goAway(f *http2.Frame) {
 	unprocessed := u.leave(f.LastStream)
 	u.conn.Drain()
-	tell(unprocessed, func(h holder) { h.s.unprocessed(h, u) })
+	notify(unprocessed, func(h holder) { h.s.unprocessed(h, u) })
 	u.leaves()
 }
 

@@ -141,6 +141,11 @@ func (s *Session) admit(x *stream, f *http2.Frame, bad error) (err error, opened
 		s.idleAgain()
 		return s.flood.Reset(s.now), false
 	}
+	return s.begin(x, f, bad)
+}
+
+// begin begins the call of a stream that may be opened; bad: its head is too large. It reports false where the stream has ended with that.
+func (s *Session) begin(x *stream, f *http2.Frame, bad error) (err error, opened bool) {
 	x.request.InitRequest(s.ours.EnableConnectProtocol)
 	if bad == nil {
 		_, bad = x.request.Headers(&x.head, f.EndStream)

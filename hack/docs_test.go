@@ -41,7 +41,7 @@ var (
 	link       = regexp.MustCompile(`\]\(([^)#]+)(#[^)]*)?\)`)
 	makeTarget = regexp.MustCompile("(?m)(?:^|`)make ((?:-[a-z] )?[a-z][a-z0-9-]+)")
 	targetLine = regexp.MustCompile(`(?m)^([a-z0-9-]+):`)
-	ruleTest   = regexp.MustCompile(`(?m)^func (TestRule(\d\d)[A-Za-z0-9_]*)\(`)
+	ruleTest   = regexp.MustCompile(`(?m)^((?://.*\n)*)func (TestRule(\d\d)[A-Za-z0-9_]*)\(`)
 	ruleLine   = regexp.MustCompile(`^(\d+)\. `)
 )
 
@@ -171,14 +171,34 @@ func ruleTests(t *testing.T) map[int]map[string][]string {
 	tests := map[int]map[string][]string{}
 	for _, f := range tracked(t, "*_test.go") {
 		for _, m := range ruleTest.FindAllStringSubmatch(read(t, f), -1) {
-			n, _ := strconv.Atoi(m[2])
+			n, _ := strconv.Atoi(m[3])
 			if tests[n] == nil {
 				tests[n] = map[string][]string{}
 			}
-			tests[n][filepath.Dir(f)] = append(tests[n][filepath.Dir(f)], m[1])
+			tests[n][filepath.Dir(f)] = append(tests[n][filepath.Dir(f)], m[2]+againOver(m[1]))
 		}
 	}
 	return tests
+}
+
+// againOver is what marks a test that hack/enforcement runs again over TLS, given what stands above it.
+func againOver(comment string) string {
+	over := ""
+	for _, mode := range []string{"originate", "intercept"} {
+		declared := carried.MatchString(comment) && !named("notover", mode).MatchString(comment)
+		if declared || named("overtls", mode).MatchString(comment) {
+			over += " " + mode
+		}
+	}
+	return over
+}
+
+// carried matches a declaration of a test whose calls are carried over TLS too.
+var carried = regexp.MustCompile(`(?m)^//enforces:(http1|http2|grpc) `)
+
+// named matches a declaration that names a mode of TLS.
+func named(declaration, mode string) *regexp.Regexp {
+	return regexp.MustCompile(`(?m)^//` + declaration + `:([a-z]+,)*` + mode + `\b`)
 }
 
 // writeTests writes one line per test, folded away until somebody asks for the rule's.
@@ -189,8 +209,12 @@ func writeTests(w *strings.Builder, rule int, byFolder map[string][]string) {
 	}
 	fmt.Fprintf(w, "\n<details><summary>Rule %d: %d</summary>\n\n", rule, count)
 	for _, folder := range slices.Sorted(maps.Keys(byFolder)) {
-		for _, name := range slices.Sorted(slices.Values(byFolder[folder])) {
-			fmt.Fprintf(w, "- `%s` (%s)\n", name, folder)
+		for _, test := range slices.Sorted(slices.Values(byFolder[folder])) {
+			name, over, again := strings.Cut(test, " ")
+			if again {
+				over = "; again over TLS: " + strings.ReplaceAll(over, " ", ", ")
+			}
+			fmt.Fprintf(w, "- `%s` (%s%s)\n", name, folder, over)
 		}
 	}
 	fmt.Fprint(w, "\n</details>\n")

@@ -10,7 +10,7 @@ import "k8s.io/apimachinery/pkg/util/intstr"
 // +kubebuilder:validation:XValidation:rule="!has(self.protocol) || !has(self.cidr)",message="for a cidr write the protocol inside it: cidr: {block: ..., protocol: ...}"
 // +kubebuilder:validation:XValidation:rule="!has(self.host) || !has(self.protocol) || self.protocol != 'TCP'",message="a host cannot be distinguished from raw TCP: use protocol TLS, HTTP, HTTP2 or GRPC, or name the addresses with cidr"
 // +kubebuilder:validation:XValidation:rule="!has(self.tls) || has(self.host)",message="tls belongs to a host: write it beside host"
-// +kubebuilder:validation:XValidation:rule="!has(self.tls) || !has(self.tls.mode) || self.tls.mode == 'Passthrough' || (has(self.protocol) && self.protocol in ['HTTP', 'HTTP2', 'GRPC'])",message="tls.mode Originate and Intercept need protocol HTTP, HTTP2 or GRPC beside host"
+// +kubebuilder:validation:XValidation:rule="!has(self.tls) || !has(self.tls.mode) || self.tls.mode == 'Passthrough' || (has(self.protocol) && self.protocol != 'Auto' ? self.protocol in ['HTTP', 'HTTP2', 'GRPC'] : self.tls.mode == 'Intercept')",message="tls.mode Originate needs protocol HTTP, HTTP2 or GRPC, and Intercept these or Auto"
 // +kubebuilder:validation:XValidation:rule="!has(self.via) || has(self.host)",message="via belongs to a host: write it beside host"
 // +kubebuilder:validation:XValidation:rule="!has(self.via) || !has(self.host) || self.host != '*'",message="via lets pods reach what the proxy reaches: name hosts, or such as *.example.com, not *"
 type Destination struct {
@@ -45,8 +45,8 @@ type Destination struct {
 
 	// protocol is what is spoken to a service, a host, or any. Defaults to
 	// Auto. A cidr has its own.
-	// HTTP2 and GRPC are without TLS (prior knowledge), unless tls.mode is
-	// Intercept: then protocol is what is spoken inside.
+	// HTTP2 and GRPC are without TLS (prior knowledge), or inside that of
+	// tls.mode Intercept, where Auto goes by ALPN.
 	// +optional
 	Protocol Protocol `json:"protocol,omitempty"`
 

@@ -17,6 +17,8 @@ const (
 	// harness is the folder of the tests that can do without a field, and variable tells them which.
 	harness  = "internal/agent/proxy"
 	variable = "FAIRLEAD_WITHOUT_FIELD"
+	// overVariable has the tests of calls in the clear go over TLS.
+	overVariable = "FAIRLEAD_OVER_TLS"
 	// limit bounds a run: without a field a test may wait for ever.
 	limit = time.Minute
 )
@@ -42,23 +44,30 @@ func build() (*binary, error) {
 func (b *binary) remove()      { _ = os.RemoveAll(b.folder) }
 func (b *binary) path() string { return filepath.Join(b.folder, "proxy.test") }
 
-// complete runs every declared test with every field: one that fails anyway proves nothing.
-func (b *binary) complete(rows []row) error {
-	var all []declared
-	for _, r := range rows {
-		if dropped(r.driver) {
-			all = append(all, r.tests...)
+// complete runs every declared test with every field, since one that fails anyway proves nothing, and those that are to be run over TLS as well.
+func (b *binary) complete(rows []row, tests []declared) error {
+	all := map[string][]declared{}
+	for _, t := range tests {
+		if t.field == "" {
+			all[t.driver] = append(all[t.driver], t)
 		}
 	}
-	if out, err := b.run(all, ""); err != nil {
-		return fmt.Errorf("tests fail with every field: %w\n%s", err, out)
+	for _, r := range rows {
+		if dropped(r.driver) {
+			all[r.over()] = append(all[r.over()], r.tests...)
+		}
+	}
+	for over, tests := range all {
+		if out, err := b.run(tests, "", over); err != nil {
+			return fmt.Errorf("tests fail with every field (over TLS: %q): %w\n%s", over, err, out)
+		}
 	}
 	return nil
 }
 
 // fails returns the tests of r that fail without its field, or did not end.
 func (b *binary) fails(r row) ([]string, error) {
-	out, err := b.run(r.tests, r.field)
+	out, err := b.run(r.tests, r.field, r.over())
 	if err == nil {
 		return nil, nil
 	}
@@ -79,12 +88,20 @@ func (b *binary) fails(r row) ([]string, error) {
 	return failed, nil
 }
 
-func (b *binary) run(tests []declared, without string) (string, error) {
+// over is what the tests of the row are run over; empty: what they say themselves.
+func (r row) over() string {
+	if r.carries == "" {
+		return ""
+	}
+	return r.driver
+}
+
+func (b *binary) run(tests []declared, without, over string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, b.path(), "-test.run", pattern(tests), "-test.timeout", limit.String(), "-test.parallel", "32", "-test.failfast")
 	cmd.Dir = harness
-	cmd.Env = append(os.Environ(), variable+"="+without)
+	cmd.Env = append(os.Environ(), variable+"="+without, overVariable+"="+over)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

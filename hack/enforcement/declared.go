@@ -16,16 +16,23 @@ import (
 type declared struct {
 	folder, name  string
 	field, driver string
+	// notOver are the modes of TLS over which the test cannot be run.
+	notOver []string
 }
 
 var (
 	directive = regexp.MustCompile(`^//enforces:([a-z0-9]+)((?: \S+)+)$`)
+	// exception says over what a test for calls in the clear cannot be run, and why.
+	// again is a test that is run over TLS without being about a field.
+	again     = regexp.MustCompile(`^//overtls:([a-z,]+)$`)
+	exception = regexp.MustCompile(`^//notover:([a-z,]+) \S.*$`)
 	testFunc  = regexp.MustCompile(`^func (Test\w+)\(`)
 )
 
 // declarations reads the directives above the tests of a file.
 func declarations(file string, text []byte) (out []declared, err error) {
 	var pending []declared
+	var notOver []string
 	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
 		line := lines.Text()
 		switch m := directive.FindStringSubmatch(line); {
@@ -33,15 +40,21 @@ func declarations(file string, text []byte) (out []declared, err error) {
 			for _, f := range strings.Fields(m[2]) {
 				pending = append(pending, declared{folder: path.Dir(file), field: f, driver: m[1]})
 			}
-		case strings.HasPrefix(line, "//enforces"):
-			return nil, fmt.Errorf("%s: %q is no declaration: write //enforces:driver field", file, line)
+		case again.MatchString(line):
+			for _, mode := range strings.Split(again.FindStringSubmatch(line)[1], ",") {
+				pending = append(pending, declared{folder: path.Dir(file), driver: mode})
+			}
+		case exception.MatchString(line) && len(pending) > 0:
+			notOver = strings.Split(exception.FindStringSubmatch(line)[1], ",")
+		case strings.HasPrefix(line, "//enforces"), strings.HasPrefix(line, "//notover"), strings.HasPrefix(line, "//overtls"):
+			return nil, fmt.Errorf("%s: %q is no declaration: write //enforces:driver field, and below it //notover:mode why", file, line)
 		case len(pending) == 0:
 		case testFunc.MatchString(line):
 			for _, d := range pending {
-				d.name = testFunc.FindStringSubmatch(line)[1]
+				d.name, d.notOver = testFunc.FindStringSubmatch(line)[1], notOver
 				out = append(out, d)
 			}
-			pending = nil
+			pending, notOver = nil, nil
 		default:
 			return nil, fmt.Errorf("%s: a declaration is not right above a test, but above %q", file, line)
 		}

@@ -4,6 +4,8 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,7 +55,11 @@ func TestEveryEntryConcernsAField(t *testing.T) {
 
 func TestTheTableFindsWhatIsAmiss(t *testing.T) {
 	idle := []compile.Field{{Path: "timeouts.idle", Enforced: true}}
-	held := []declared{{harness, "TestA", "timeouts.idle", http1}, {harness, "TestB", "timeouts.idle", opaque}, {harness, "TestD", "timeouts.idle", http2}}
+	held := []declared{
+		{harness, "TestA", "timeouts.idle", http1, nil}, {harness, "TestB", "timeouts.idle", opaque, nil}, {harness, "TestD", "timeouts.idle", http2, nil},
+	}
+	inClear := slices.Clone(held)
+	inClear[2].notOver = []string{originate}
 	for name, tc := range map[string]struct {
 		fields []compile.Field
 		tests  []declared
@@ -61,17 +67,19 @@ func TestTheTableFindsWhatIsAmiss(t *testing.T) {
 	}{
 		"nothing":             {idle, held, ""},
 		"a test is missing":   {idle, held[:1], "timeouts.idle is enforced and no test is declared for it in the driver opaque"},
-		"a field is unknown":  {idle, append(held[:3:3], declared{harness, "TestC", "timeouts.ilde", http1}), "no enforced field"},
-		"a driver is unknown": {idle, append(held[:3:3], declared{harness, "TestC", "timeouts.idle", "http7"}), "no enforced field of the driver http7"},
+		"a field is unknown":  {idle, append(held[:3:3], declared{harness, "TestC", "timeouts.ilde", http1, nil}), "no enforced field"},
+		"a driver is unknown": {idle, append(held[:3:3], declared{harness, "TestC", "timeouts.idle", "http7", nil}), "no enforced field of the driver http7"},
 		"a field that is not enforced": {
 			append([]compile.Field{{Path: "retry.hedging.delay"}}, idle...),
-			append(held[:3:3], declared{harness, "TestC", "retry.hedging.delay", http1}), "no enforced field",
+			append(held[:3:3], declared{harness, "TestC", "retry.hedging.delay", http1, nil}), "no enforced field",
 		},
 		"a field without a driver": {append([]compile.Field{{Path: "new.field", Enforced: true}}, idle...), held, "new.field is enforced, and concerns no driver"},
-		"one test for two drivers": {idle, append(held[:3:3], declared{harness, "TestA", "timeouts.idle", opaque}), "declared for timeouts.idle twice"},
+		"one test for two drivers": {idle, append(held[:3:3], declared{harness, "TestA", "timeouts.idle", opaque, nil}), "declared for timeouts.idle twice"},
 		"a test that needs the field": {
-			idle, append(held[:3:3], declared{"internal/agent/call", "TestC", "timeouts.idle", http1}), "can do without a field",
+			idle, append(held[:3:3], declared{"internal/agent/call", "TestC", "timeouts.idle", http1, nil}), "can do without a field",
 		},
+		"a test in the clear alone": {idle, inClear, "no test of the driver http2 can be run over originate"},
+		"one over TLS instead":      {idle, append(inClear[:3:3], declared{harness, "TestC", "timeouts.idle", originate, nil}), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := table(tc.fields, tc.tests)
@@ -86,11 +94,15 @@ func TestTheTableFindsWhatIsAmiss(t *testing.T) {
 }
 
 func TestDeclarations(t *testing.T) {
-	got, err := declarations("a/b_test.go", []byte("// A test.\n//\n//enforces:http1 x y[].z\n//enforces:opaque x\nfunc TestIt(t *testing.T) {\n}\n"))
-	if err != nil || len(got) != 3 || got[1] != (declared{"a", "TestIt", "y[].z", http1}) || got[2].driver != opaque {
+	got, err := declarations("a/b_test.go", []byte("// A test.\n//\n//enforces:http1 x y[].z\n//enforces:opaque x\n//notover:originate,intercept why\nfunc TestIt(t *testing.T) {\n}\n"))
+	if err != nil || len(got) != 3 || !reflect.DeepEqual(got[1], declared{"a", "TestIt", "y[].z", http1, []string{originate, intercept}}) || got[2].driver != opaque {
 		t.Errorf("got %v, %v", got, err)
 	}
-	for _, text := range []string{"//enforces:http1 x\nfunc helper() {\n", "//enforces:http1 x\n\nfunc TestIt(t *testing.T) {\n", "//enforces x\nfunc TestIt("} {
+	got, err = declarations("a/b_test.go", []byte("// A test.\n//\n//overtls:originate,intercept\nfunc TestIt(t *testing.T) {\n}\n"))
+	if err != nil || len(got) != 2 || !reflect.DeepEqual(got[1], declared{"a", "TestIt", "", intercept, nil}) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for _, text := range []string{"//enforces:http1 x\nfunc helper() {\n", "//enforces:http1 x\n\nfunc TestIt(t *testing.T) {\n", "//enforces x\nfunc TestIt(", "//notover:originate why\nfunc TestIt("} {
 		if _, err := declarations("a/b_test.go", []byte(text)); err == nil {
 			t.Errorf("%q is taken", text)
 		}

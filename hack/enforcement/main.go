@@ -14,7 +14,7 @@ import (
 )
 
 // parallel is how many runs go on at once; most of their time they wait.
-const parallel = 2
+const parallel = 6
 
 func main() {
 	if err := run(); err != nil {
@@ -37,7 +37,7 @@ func run() error {
 		return err
 	}
 	defer b.remove()
-	if err := b.complete(rows); err != nil {
+	if err := b.complete(rows, tests); err != nil {
 		return err
 	}
 	return b.without(rows)
@@ -64,13 +64,21 @@ func (b *binary) without(rows []row) error {
 	return err
 }
 
+// name is that of the driver, and of what it carries.
+func (r row) name() string {
+	if r.carries == "" {
+		return r.driver
+	}
+	return r.carries + " over " + r.driver
+}
+
 func (b *binary) try(r row) error {
 	failed, err := b.fails(r)
 	if err == nil && len(failed) == 0 {
-		err = fmt.Errorf("without %s no test of the driver %s fails: %s", r.field, r.driver, pattern(r.tests))
+		err = fmt.Errorf("without %s no test of the driver %s fails: %s", r.field, r.name(), pattern(r.tests))
 	}
 	if err == nil {
-		fmt.Printf("without %s (%s): %s\n", r.field, r.driver, strings.Join(failed, ", "))
+		fmt.Printf("without %s (%s): %s\n", r.field, r.name(), strings.Join(failed, ", "))
 	}
 	return err
 }

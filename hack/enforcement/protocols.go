@@ -19,25 +19,19 @@ var columns = []column{
 	{"HTTP/1.1", inClear(http1)},
 	{"HTTP/2", inClear(http2)},
 	{"gRPC", inClear(http2, grpc)},
-	{"TLS, Originate", func(f compile.Field, drivers []string) bool {
-		return onSecured(f, drivers) && !under(f.Path, interceptOnly)
-	}},
-	{"TLS, Intercept", func(f compile.Field, drivers []string) bool {
-		return onSecured(f, drivers) && f.Path != "to[].tls.port"
-	}},
+	{"TLS, Originate", inTLS(originate)},
+	{"TLS, Intercept", inTLS(intercept)},
 	{"TLS, Passthrough", onPassed},
 	{"TCP", func(f compile.Field, drivers []string) bool { return onPassed(f, drivers) && !under(f.Path, named) }},
 }
 
 var (
-	// secured are fields about TLS that the agent speaks. Their tests are those of the calls inside.
-	secured = []string{"timeouts.tlsHandshake", "to[].tls.port", "to[].tls.sni", "to[].tls.caBundleRef", "to[].tls.clientCertificateRef"}
-	// interceptOnly are fields about TLS that ends at the agent, whatever is inside.
-	interceptOnly = []string{"to[].tls.passthroughAfter"}
+	// secured are fields about TLS that the agent speaks.
+	secured = []string{"timeouts.tlsHandshake", "to[].tls.port", "to[].tls.sni", "to[].tls.caBundleRef", "to[].tls.clientCertificateRef", "to[].tls.passthroughAfter"}
 	// named are fields about destinations by name, which a connection that says none does not come under. TLS needs one.
 	named = []string{"to[].host", "to[].via", "to[].tls"}
-	// unnamed are the other destinations, to which the agent speaks no TLS.
-	unnamed = []string{"to[].service", "to[].cidr", "to[].any"}
+	// unnamed are the other destinations, to which the agent speaks no TLS, and what chooses among their endpoints.
+	unnamed = []string{"to[].service", "to[].cidr", "to[].any", "loadBalancing"}
 	// beside are fields that act on none of the protocols, and on what they do.
 	beside = map[string]string{"udp443": "QUIC: UDP to port 443 of the policy's destinations"}
 )
@@ -55,13 +49,23 @@ func everywhere(drivers []string) bool { return slices.Contains(drivers, agent) 
 func inClear(carriers ...string) func(compile.Field, []string) bool {
 	return func(f compile.Field, drivers []string) bool {
 		carried := slices.ContainsFunc(carriers, func(d string) bool { return slices.Contains(drivers, d) })
-		return (carried || everywhere(drivers)) && !under(f.Path, secured) && !under(f.Path, interceptOnly) && f.Path != "to[].tls.mode"
+		return (carried || everywhere(drivers)) && !under(f.Path, secured) && f.Path != "to[].tls.mode"
 	}
 }
 
-// onSecured is what acts on one of the protocols inside TLS that the agent speaks, and TLS itself.
+// inTLS is what acts on calls inside TLS that the agent speaks, and on that TLS.
+func inTLS(mode string) func(compile.Field, []string) bool {
+	return func(f compile.Field, drivers []string) bool {
+		if slices.Contains(drivers, originate) || slices.Contains(drivers, intercept) {
+			return slices.Contains(drivers, mode)
+		}
+		return onSecured(f, drivers)
+	}
+}
+
+// onSecured is what acts on one of the protocols inside TLS that the agent speaks.
 func onSecured(f compile.Field, drivers []string) bool {
-	return !under(f.Path, unnamed) && (everywhere(drivers) || slices.ContainsFunc([]string{http1, http2, grpc}, func(d string) bool { return slices.Contains(drivers, d) }))
+	return !under(f.Path, unnamed) && (everywhere(drivers) || slices.ContainsFunc(inside, func(d string) bool { return slices.Contains(drivers, d) }))
 }
 
 // onPassed is what acts on connections that are passed through: what the manager does not report as having no effect there.
@@ -156,7 +160,7 @@ values and agents do not act on all of them, those are named on which they do.
 
 - **HTTP/1.1**, **HTTP/2** and **gRPC**: calls that pods make without TLS, found out or declared. gRPC is carried by HTTP/2; [grpc.md](grpc.md) says how its
   calls differ.
-- **TLS, Originate**: the same calls where the agent speaks TLS to the host. What acts is what acts on the protocol inside; [tls.md](tls.md).
+- **TLS, Originate**: the same calls where the agent speaks TLS to the host. What acts is what acts on the protocol inside, whose tests are run again there; [tls.md](tls.md).
 - **TLS, Intercept**: the same calls where pods speak TLS to the host and the agent ends it, with a certificate of its own, and speaks TLS to the host.
 - **TLS, Passthrough**: TLS that pods speak, which is passed through. Each connection is one call.
 - **TCP**: everything else, and what is declared to be ` + "`TCP`" + `. Each connection is one call, too.

@@ -34,7 +34,8 @@ func TestTheTableOfProtocolsAgreesWithTests(t *testing.T) {
 	const spreads = "circuitBreaker.open.jitterPercent"
 	held := func(field string, drivers ...string) bool {
 		return slices.ContainsFunc(tests, func(d declared) bool {
-			return d.field == field && slices.Contains(append(drivers, agent), d.driver)
+			over := slices.Contains(overTLS, drivers[0]) && slices.Contains(inside, d.driver) && !slices.Contains(d.notOver, drivers[0])
+			return d.field == field && (over || slices.Contains(append(drivers, agent), d.driver))
 		})
 	}
 	for _, f := range compile.Fields() {
@@ -46,7 +47,7 @@ func TestTheTableOfProtocolsAgreesWithTests(t *testing.T) {
 			return cells[slices.IndexFunc(columns, func(c column) bool { return c.name == name })] == acts
 		}
 		for name, drivers := range map[string][]string{
-			"HTTP/1.1": {http1}, "HTTP/2": {http2}, "gRPC": {http2, grpc}, "TLS, Originate": {http1, http2, grpc}, "TLS, Intercept": {http1, http2, grpc}, "TLS, Passthrough": {opaque}, "TCP": {opaque},
+			"HTTP/1.1": {http1}, "HTTP/2": {http2}, "gRPC": {http2, grpc}, "TLS, Originate": {originate}, "TLS, Intercept": {intercept}, "TLS, Passthrough": {opaque}, "TCP": {opaque},
 		} {
 			if says(name) && !held(f.Path, drivers...) && f.Path != spreads {
 				t.Errorf("%s is said to act on %s, and no test holds it there", f.Path, name)

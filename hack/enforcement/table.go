@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -19,19 +20,29 @@ const (
 	http2 = "http2"
 	// grpc carries gRPC calls, over HTTP/2.
 	grpc = "grpc"
+	// originate and intercept carry the calls of the others over TLS: between the agent and the host, or from the pod on.
+	originate = "originate"
+	intercept = "intercept"
 	// agent is everything else: what a field decides is not about the course of a call.
 	agent = "agent"
 )
 
 // dropping are the drivers whose tests are run without each field.
-var dropping = []string{http1, http2, opaque, grpc}
+var dropping = []string{http1, http2, opaque, grpc, originate, intercept}
+
+// overTLS are the drivers whose calls are those of the others, inside TLS: whatever field concerns the others concerns them. The tests of the
+// others are run again over TLS, as long as nothing is said against it (//notover:driver why), and hold the field there too.
+var overTLS = []string{originate, intercept}
+
+// inside are the drivers that carry calls inside TLS.
+var inside = []string{http1, http2, grpc}
 
 // concerns says which drivers a field concerns: the first entry that is the field, or a block above it, holds.
 var concerns = []struct {
 	field   string
 	drivers []string
 }{
-	{"timeouts.tlsHandshake", []string{http1, http2}},
+	{"timeouts.tlsHandshake", []string{originate, intercept}},
 	{"timeouts.responseHeader", []string{http1, http2}},
 	{"timeouts.read", []string{http1, http2}},
 	{"timeouts.write", []string{http1, http2}},
@@ -70,11 +81,12 @@ var concerns = []struct {
 	{"rules[].match[].grpc", []string{grpc}},
 	{"rules[]", []string{http1, http2}},
 	{"to[].protocol", []string{http1, http2, opaque}},
-	{"to[].tls.mode", []string{agent, http1, http2}},
+	{"to[].tls.mode", []string{agent, originate, intercept}},
 	{"to[].tls.caBundleRef.kind", []string{agent}}, // what is read: agents know roots by a name
 	{"to[].tls.caBundleRef.key", []string{agent}},
-	{"to[].tls.passthroughAfter", []string{http1}}, // before it is known what is inside
-	{"to[].tls", []string{http1, http2}},
+	{"to[].tls.passthroughAfter", []string{intercept}},
+	{"to[].tls.port", []string{originate}},
+	{"to[].tls", []string{originate, intercept}},
 	{"to[].via.proxy", []string{http1, http2, opaque}},
 	{"to[]", []string{agent}}, // which connections are governed
 	{"mode", []string{agent}},
@@ -95,10 +107,12 @@ func driversOf(field string) []string {
 	return nil
 }
 
-// row is one field in one driver, and the tests that are declared for it.
+// row is one field in one driver, and the tests that hold it there.
 type row struct {
 	field, driver string
-	tests         []declared
+	// carries is the driver whose tests are run over TLS; empty: they are declared for this one.
+	carries string
+	tests   []declared
 }
 
 // table has a row for every enforced field in every driver that it concerns. An error says what is missing or amiss.
@@ -127,14 +141,61 @@ func table(fields []compile.Field, tests []declared) ([]row, error) {
 			}
 			rows = append(rows, r)
 		}
+		over, amiss := overRows(f, drivers, tests)
+		rows, errs = append(rows, over...), append(errs, amiss...)
+		for _, r := range over {
+			known[f.Path+" "+r.driver] = true
+		}
 	}
 	return rows, errors.Join(append(errs, check(known, tests)...)...)
+}
+
+// overRows has the rows of a field over TLS: for each driver that carries its calls inside, or else of tests that are declared for TLS.
+func overRows(f compile.Field, drivers []string, tests []declared) (rows []row, errs []error) {
+	for _, mode := range overTLS {
+		if slices.Contains(drivers, mode) || !onSecured(f, drivers) {
+			continue
+		}
+		own := row{field: f.Path, driver: mode}
+		for _, t := range tests {
+			if t.field == f.Path && t.driver == mode {
+				own.tests = append(own.tests, t)
+			}
+		}
+		for _, carried := range inside {
+			if !slices.Contains(drivers, carried) {
+				continue
+			}
+			r := row{field: f.Path, driver: mode, carries: carried}
+			for _, t := range tests {
+				if t.field == f.Path && t.driver == carried && !slices.Contains(t.notOver, mode) {
+					r.tests = append(r.tests, t)
+				}
+			}
+			switch {
+			case len(r.tests) > 0:
+				rows = append(rows, r)
+			case len(own.tests) == 0:
+				errs = append(errs, fmt.Errorf("%s is enforced over TLS too, and no test of the driver %s can be run over %s: declare one for it", f.Path, carried, mode))
+			}
+		}
+		if len(own.tests) > 0 {
+			rows = append(rows, own)
+		}
+	}
+	return rows, errs
 }
 
 // check finds what is amiss with the declarations themselves.
 func check(known map[string]bool, tests []declared) (errs []error) {
 	seen := map[string]string{}
 	for _, t := range tests {
+		if t.field == "" {
+			if !slices.Contains(overTLS, t.driver) || t.folder != harness {
+				errs = append(errs, fmt.Errorf("%s: %s is to be run over %s: only tests of %s can be, over %v", t.folder, t.name, t.driver, harness, overTLS))
+			}
+			continue
+		}
 		if !known[t.field+" "+t.driver] {
 			errs = append(errs, fmt.Errorf("%s: %s is declared for %s, which is no enforced field of the driver %s", t.folder, t.name, t.field, t.driver))
 		}
@@ -155,8 +216,11 @@ const introduction = `# Which test holds which field
 
 Generated from the declarations of the tests (` + "`//enforces:driver field …`" + `) by ` + "`go test ./hack/enforcement -update`" + `. Every field that is
 [enforced](api.md) has at least one test in each driver that it concerns: ` + "`http1`" + ` carries HTTP/1.1 calls, ` + "`http2`" + ` HTTP/2 calls, ` + "`grpc`" + ` gRPC calls, ` + "`opaque`" + ` carries connections
-that are passed through, ` + "`agent`" + ` is everything that is not about the course of a call. ` + "`make test-enforcement`" + ` runs the tests of the
-first four without each field, and fails unless one of them does. What is shared by all protocols is held by the tests of one.
+that are passed through, ` + "`originate` and `intercept`" + ` carry calls over TLS, ` + "`agent`" + ` is everything that is not about the course of a call. ` + "`make test-enforcement`" + `
+runs the tests of all but the last without each field, and fails unless one of them does. What is shared by all protocols is held by the tests of one.
+
+The tests of ` + "`http1`, `http2` and `grpc`" + ` hold inside TLS too: ` + "`make test-enforcement`" + ` runs them again with TLS between the agent and the server, and
+with TLS from the client on, each time without the field. Only what is held there by other tests has rows of its own below.
 
 | field | driver | tests |
 |---|---|---|
@@ -167,11 +231,33 @@ func page(rows []row) string {
 	var b strings.Builder
 	b.WriteString(introduction)
 	for _, r := range rows {
+		if r.carries != "" {
+			continue
+		}
 		var names []string
 		for _, t := range r.tests {
 			names = append(names, "`"+t.name+"`")
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", r.field, r.driver, strings.Join(names, ", "))
+	}
+	b.WriteString(exceptions(rows))
+	return b.String()
+}
+
+// exceptions lists the tests that are not run over TLS.
+func exceptions(rows []row) string {
+	not := map[string][]string{}
+	for _, r := range rows {
+		for _, t := range r.tests {
+			not[t.name] = t.notOver
+		}
+	}
+	var b strings.Builder
+	b.WriteString("\nNot run over TLS:\n\n")
+	for _, name := range slices.Sorted(maps.Keys(not)) {
+		if len(not[name]) > 0 {
+			fmt.Fprintf(&b, "- `%s`: `%s`\n", name, strings.Join(not[name], "`, `"))
+		}
 	}
 	return b.String()
 }

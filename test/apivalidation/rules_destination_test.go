@@ -39,14 +39,17 @@ func destinationRules() []rule {
 		refuse:  []string{`to: [{any: {}, tls: {mode: Passthrough}}]`, `to: [{service: {name: a}, tls: {}}]`},
 		accept:  []string{`to: [{host: a.example, tls: {mode: Passthrough}}]`},
 	}, {
-		message: "tls.mode Originate and Intercept need protocol HTTP, HTTP2 or GRPC beside host",
+		message: "tls.mode Originate needs protocol HTTP, HTTP2 or GRPC, and Intercept these or Auto",
 		refuse: []string{
 			`to: [{host: a.example, tls: {mode: Originate, caBundleRef: {kind: System}}}]`,
+			`to: [{host: a.example, protocol: Auto, tls: {mode: Originate, caBundleRef: {kind: System}}}]`,
 			`to: [{host: a.example, protocol: TLS, tls: {mode: Intercept, caBundleRef: {kind: System}}}]`,
 		},
 		accept: []string{
 			`to: [{host: a.example, protocol: HTTP, tls: {mode: Originate, caBundleRef: {kind: System}}}]`,
 			`to: [{host: a.example, protocol: GRPC, tls: {mode: Intercept, caBundleRef: {name: partner-ca}}}]`,
+			`to: [{host: a.example, protocol: Auto, tls: {mode: Intercept, caBundleRef: {kind: System}}}]`,
+			`to: [{host: a.example, tls: {mode: Intercept, caBundleRef: {kind: System}}}]`,
 			`to: [{host: a.example, protocol: TLS, tls: {}}]`,
 		},
 	}, {

@@ -35,7 +35,7 @@ func (r *run) serveRPC(i int, o ...grpc.ServerOption) *grpc.Server {
 	states.SetServingStatus("grpc.testing.TestService", healthpb.HealthCheckResponse_SERVING)
 	healthpb.RegisterHealthServer(g, states)
 	reflection.Register(g)
-	l := r.listen(i, serverPort)
+	l := securedListener{r.listen(i, serverPort), r}
 	done := make(chan struct{})
 	go func() { defer close(done); _ = g.Serve(l) }()
 	r.atEnd(1, func() { g.Stop(); <-done })

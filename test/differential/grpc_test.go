@@ -33,7 +33,7 @@ func (r *run) dialRPC() *rpcClient {
 	r.Helper()
 	c, err := grpc.NewClient("passthrough:///"+r.authority(), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableRetry(),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(16<<20)),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return r.world.pod.Dial(ctx, r.addr(), 0) }))
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return r.connect(ctx) }))
 	check(r, err)
 	r.atEnd(0, func() { _ = c.Close() })
 	return &rpcClient{rpc.NewTestServiceClient(c), r, c}
@@ -128,6 +128,7 @@ func grpcScenarios() []scenario {
 			c.seen.note("client", "ends with %v", err)
 		}),
 		overRPC("deadline", func(c *rpcClient) {
+			c.unary(c.ctx, &rpc.SimpleRequest{}) // connecting is no part of the time
 			ctx, cancel := context.WithTimeout(c.asking("x-hang", "1"), 400*time.Millisecond)
 			defer cancel()
 			_, err := c.UnaryCall(ctx, &rpc.SimpleRequest{})
@@ -245,7 +246,7 @@ func grpcStreamScenarios() []scenario {
 			c.seen.note("client", "a message, %v", err)
 			stopped := make(chan struct{})
 			go func() { defer close(stopped); g.GracefulStop() }()
-			time.Sleep(200 * time.Millisecond)
+			r.after("listens no more")
 			check(c, both.Send(&rpc.StreamingOutputCallRequest{Payload: rpcPayload(20)}))
 			res, err := both.Recv()
 			c.seen.note("client", "message %s, %v", show(res.GetPayload().GetBody()), err)

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/net/http2"
 
+	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/agent/proxy/http2/http2test"
 )
 
@@ -28,23 +29,23 @@ func serverResetScenarios() []scenario {
 				c.post("/", "content").message()
 			}, func(s *h2stream) { s.message(); _ = s.Reset(code) }).but(resetIsAnswered).under(fewKinds...),
 			overHTTP2("server-resets-behind-the-head-with-"+name, func(c *h2client) {
-				c.get("/").message()
-				c.get("/").message()
+				c.headed("/1").message()
+				c.headed("/2").message()
 			}, func(s *h2stream) {
 				_ = s.Headers(false, http2test.F(":status", "200"))
-				time.Sleep(50 * time.Millisecond)
+				s.afterHead()
 				_ = s.Reset(code)
 			}).under(fewKinds...))
 	}
 	return append(list,
 		overHTTP2("server-resets-in-the-middle", func(c *h2client) {
-			c.get("/").message()
-			c.get("/after").message()
+			c.half("/").message()
+			c.half("/after").message()
 		}, func(s *h2stream) {
 			head, _ := s.Head()
 			_ = s.Headers(false, http2test.F(":status", "200", "content-length", "100"))
 			_ = s.Data([]byte("half"), false)
-			time.Sleep(50 * time.Millisecond)
+			s.afterHead()
 			if strings.HasSuffix(head.Get(":path"), "after") {
 				_ = s.Data([]byte(noise(96)), true)
 				return
@@ -69,6 +70,26 @@ func serverResetScenarios() []scenario {
 		refusing("a-stream-that-is-refused-once", 1).but(refusedIsRepeated),
 		refusing("a-stream-that-is-always-refused", 100).but(refusedIsRefused),
 	)
+}
+
+// headed begins a call and marks that its head has come, half that the first bytes of its body have; afterHead waits for that.
+func (c *h2client) headed(path string) *h2stream {
+	s := c.get(path)
+	_, _ = s.Head()
+	c.r.mark("head of " + path)
+	return s
+}
+
+func (c *h2client) half(path string) *h2stream {
+	s := c.get(path)
+	_, _ = s.Received(int64(len("half")))
+	c.r.mark("head of " + path)
+	return s
+}
+
+func (s *h2stream) afterHead() {
+	head, _ := s.Head()
+	s.r.after("head of " + head.Get(":path"))
 }
 
 // refusing has the server refuse as many streams of a client.
@@ -152,7 +173,6 @@ func clientResetScenarios() []scenario {
 		}, func(s *h2stream) {
 			s.r.mark("asked")
 			s.r.after("leaving")
-			time.Sleep(100 * time.Millisecond)
 			s.answer(200, "to the end")
 		}),
 	)
@@ -164,10 +184,10 @@ func connectionEndScenarios() []scenario {
 		{name: "server-goes-away", kinds: h2Kinds, play: func(r *run) {
 			r.streamsOf(0, http2test.Options{}, func(s *h2stream) {
 				s.answer(200, "fine")
-				time.Sleep(100 * time.Millisecond) // until the answer is there: then the order is certain
+				r.after("answered")
 				_ = s.Conn.GoAway(s.ID, http2.ErrCodeNo)
 			})
-			r.speaks(http2test.Options{}, func(c *h2client) { c.get("/").message(); c.leaving() })
+			r.speaks(http2test.Options{}, func(c *h2client) { c.get("/").message(); r.mark("answered"); c.leaving() })
 		}, differs: []difference{staysHTTP2}},
 		{name: "server-goes-away-under-a-call", kinds: h2Kinds, play: func(r *run) {
 			r.streamsOf(0, http2test.Options{}, func(s *h2stream) {
@@ -180,11 +200,12 @@ func connectionEndScenarios() []scenario {
 		{name: "server-closes-an-idle-connection", kinds: h2Kinds, play: func(r *run) {
 			r.streamsOf(0, http2test.Options{}, func(s *h2stream) {
 				s.answer(200, "fine")
-				time.Sleep(100 * time.Millisecond)
+				r.after("answered")
 				s.Conn.Close()
 			})
 			r.speaks(http2test.Options{}, func(c *h2client) {
 				c.get("/").message()
+				r.mark("answered")
 				if _, err := c.AwaitEnd(); err != nil {
 					r.seen.note("client", "stays connected")
 				} else {
@@ -196,16 +217,16 @@ func connectionEndScenarios() []scenario {
 			s.message()
 			s.Conn.Abort()
 		}).but(brokenIsAnswered),
-		overHTTP2("server-breaks-under-an-answer", func(c *h2client) { c.get("/").message() }, func(s *h2stream) {
+		overHTTP2("server-breaks-under-an-answer", func(c *h2client) { c.half("/").message() }, func(s *h2stream) {
 			_ = s.Headers(false, http2test.F(":status", "200"))
 			_ = s.Data([]byte("half"), false)
-			time.Sleep(100 * time.Millisecond)
+			s.afterHead()
 			s.Conn.Abort()
 		}).but(cutIsResetHTTP2),
-		overHTTP2("server-closes-under-an-answer", func(c *h2client) { c.get("/").message() }, func(s *h2stream) {
+		overHTTP2("server-closes-under-an-answer", func(c *h2client) { c.half("/").message() }, func(s *h2stream) {
 			_ = s.Headers(false, http2test.F(":status", "200"))
 			_ = s.Data([]byte("half"), false)
-			time.Sleep(100 * time.Millisecond)
+			s.afterHead()
 			s.Conn.Close()
 		}).but(cutIsResetHTTP2),
 		{name: "nobody-listens", kinds: []kind{headless, host}, play: func(r *run) {
@@ -265,7 +286,7 @@ var (
 	// refusedIsRefused: of one that is refused again and again the client hears that, as it does without a policy.
 	refusedIsRefused = difference{id: refusedIsRepeated.id, adjust: func(o *observation) { again(o, 2) }}
 	// staysHTTP2 is stays for HTTP/2.
-	staysHTTP2 = difference{id: stays.id, kinds: []kind{service, serviceHTTP2}, adjust: func(o *observation) {
+	staysHTTP2 = difference{id: stays.id, kinds: []kind{service, serviceHTTP2, via(v1alpha1.ProtocolHTTP2)}, adjust: func(o *observation) {
 		o.actors["client"] = []string{"stays connected"}
 		delete(o.spans, "everything")
 	}}

@@ -14,7 +14,7 @@ import (
 // streamsOf has server i answer every stream by a script. The script is called when the request's head has come.
 func (r *run) streamsOf(i int, o http2test.Options, script func(s *h2stream)) *http2test.Server {
 	r.Helper()
-	o.Patience = patience
+	o.Patience, o.Over = patience, r.securedServer
 	srv := http2test.ServeOn(r, r.listen(i, serverPort), http2test.Script{Options: o, Stream: func(s *http2test.Stream) {
 		head, err := s.Head()
 		if err != nil {
@@ -38,7 +38,7 @@ func (r *run) speaks(o http2test.Options, script func(c *h2client)) {
 	r.Helper()
 	ctx, cancel := context.WithTimeout(r.ctx, patience)
 	defer cancel()
-	conn, err := r.world.pod.Dial(ctx, r.addr(), 0)
+	conn, err := r.connect(ctx)
 	if err != nil {
 		r.seen.note("client", "cannot connect: %s", errorClass(err))
 		return

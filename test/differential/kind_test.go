@@ -17,7 +17,12 @@ type kind struct {
 	name string
 	// direct: the client calls the server's own address instead of the Service's.
 	direct bool
-	to     func(r *run) v1alpha1.Destination
+	// tls: both ends speak TLS, and in governed runs the agent in between, too. The client offers alpn.
+	tls  bool
+	alpn string
+	// proxied: the server is called through an HTTP proxy, by the client itself in direct runs.
+	proxied bool
+	to      func(r *run) v1alpha1.Destination
 }
 
 // The kinds of destinations.
@@ -99,8 +104,13 @@ func snapshot(t testing.TB, to v1alpha1.Destination, d *policy.Destination) *pol
 	if name := profile.Bindings[0].To.TLS.Roots; name != "" {
 		roots[name] = &policy.Roots{Name: name, Certificates: certificate().Certificate}
 	}
+	pairs := map[string]*policy.KeyPair{}
+	if name := profile.Bindings[0].To.TLS.Issuer; name != "" {
+		pairs[name] = issuer()
+	}
 	return &policy.Snapshot{
 		Roots:        roots,
+		KeyPairs:     pairs,
 		Workloads:    map[string]*policy.Workload{podUID: {UID: podUID, Namespace: namespace, Name: "client", Profile: profile.Name, Zone: zoneName}},
 		Profiles:     map[string]*policy.Profile{profile.Name: profile},
 		Destinations: map[string]*policy.Destination{d.Name: d},

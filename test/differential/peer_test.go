@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"hash"
@@ -25,6 +26,7 @@ type peer struct {
 	r    *run
 	who  string
 	conn *net.TCPConn
+	tls  *tls.Conn // on conn; nil: none
 	in   *bufio.Reader
 	// patience replaces the constant.
 	patience time.Duration
@@ -51,6 +53,8 @@ func errorClass(err error) string {
 	switch {
 	case err == nil:
 		return ""
+	case errors.Is(err, errCut):
+		return "cut"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "end"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
@@ -85,7 +89,7 @@ func (p *peer) say(s string) bool { return p.send([]byte(s)) }
 
 func (p *peer) send(b []byte) bool {
 	p.await()
-	if _, err := p.conn.Write(b); err != nil {
+	if _, err := p.out().Write(b); err != nil {
 		p.note("cannot send: %s", errorClass(err))
 		return false
 	}
@@ -95,7 +99,7 @@ func (p *peer) send(b []byte) bool {
 // sayQuietly sends and notes nothing: how much is accepted before a failure shows is up to the kernel.
 func (p *peer) sayQuietly(s string) bool {
 	p.await()
-	_, err := io.WriteString(p.conn, s)
+	_, err := io.WriteString(p.out(), s)
 	return err == nil
 }
 
@@ -217,7 +221,12 @@ func (p *peer) over() {
 	}
 }
 
-func (p *peer) finish() { _ = p.conn.CloseWrite() }
+func (p *peer) finish() {
+	if p.tls != nil {
+		_ = p.tls.CloseWrite()
+	}
+	_ = p.conn.CloseWrite()
+}
 
 // drain waits until the other side has gone and notes nothing: when that is depends on what else happens.
 func (p *peer) drain() {
@@ -226,7 +235,19 @@ func (p *peer) drain() {
 	p.ended = "over"
 }
 
-func (p *peer) close() { _ = p.conn.Close() }
+func (p *peer) close() {
+	if p.tls != nil {
+		_ = p.tls.Close()
+		return
+	}
+	_ = p.conn.Close()
+}
+
+// cut closes without saying so first, where there is TLS.
+func (p *peer) cut() {
+	_ = p.conn.Close()
+	p.ended = "cut"
+}
 
 // reset closes with a reset.
 func (p *peer) reset() {

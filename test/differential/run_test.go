@@ -74,6 +74,9 @@ func (w *world) newRun(t testing.TB, s *scenario, k kind, governed bool) *run {
 
 // begin prepares the world: what the node does and, in governed runs, the agent and its policy.
 func (r *run) begin() {
+	if r.kind.proxied {
+		r.serveProxy()
+	}
 	r.setEndpoints(r.setting.endpoints...)
 }
 
@@ -251,7 +254,9 @@ func (r *run) accept(i int, l *net.TCPListener, script func(p *peer)) {
 			r.mu.Unlock()
 			r.accepting.Go(func() {
 				defer p.close()
-				script(p)
+				if r.secureServer(p) {
+					script(p)
+				}
 			})
 		}
 	})
@@ -295,7 +300,7 @@ func (r *run) dial() *peer { return r.dialAs("client", r.addr(), patience) }
 func (r *run) dialAs(who string, to netip.AddrPort, within time.Duration) *peer {
 	ctx, cancel := context.WithTimeout(r.ctx, within)
 	defer cancel()
-	c, err := r.world.pod.Dial(ctx, to, 0)
+	c, err := r.reach(ctx, to)
 	if err != nil {
 		if !strings.HasPrefix(who, "quiet") {
 			r.seen.note(who, "cannot connect: %s", errorClass(err))
@@ -304,6 +309,9 @@ func (r *run) dialAs(who string, to netip.AddrPort, within time.Duration) *peer 
 	}
 	p := newPeer(r, who, c)
 	p.silent = strings.HasPrefix(who, "quiet")
+	if !r.secureClient(p) {
+		return nil
+	}
 	r.mu.Lock()
 	r.clients = append(r.clients, p)
 	r.mu.Unlock()

@@ -19,6 +19,8 @@ func themes() []theme {
 		{"grpc", grpcScenarios()},
 		{"tls", tlsScenarios()},
 		{"originate", originateScenarios()},
+		{"intercept", withSlack(interceptScenarios())},
+		{"via", withSlack(viaScenarios())},
 		{"large", heavy(largeScenarios())},
 		{"many", heavy(manyScenarios())},
 		{"leaving", leavingScenarios()},

@@ -131,6 +131,7 @@ func TestRule29_ARequestOutOfForwardsIsAnsweredHere(t *testing.T) {
 	}
 }
 
+//overtls:originate,intercept
 func TestRule26_ARefusedHEADHasNoContent(t *testing.T) {
 	for name, bad := range map[string]string{
 		"a field":   "HEAD / HTTP/1.1\r\nHost: a\r\nA : b\r\n\r\n",

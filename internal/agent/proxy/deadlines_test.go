@@ -187,7 +187,11 @@ func TestRule02_EveryDeadlineHoldsInEveryPhase(t *testing.T) {
 				t.Parallel() // they wait
 				end := make(chan struct{})
 				set := func(s *policy.Settings) { reflect.ValueOf(&s.Timeouts).Elem().FieldByName(field).SetInt(int64(limit)) }
-				w := build(t, serve(t, func(_ int, c *peer) { p.upstream(c, end) }), toAny(set))
+				start := serve
+				if p.secured {
+					start = serveClear
+				}
+				w := build(t, start(t, func(_ int, c *peer) { p.upstream(c, end) }), toAny(set))
 				if p.secured {
 					w.trust(tlstest.New(t))
 					w.install(toTLS(func(b *policy.Binding) { b.Base.Retry.MaxRetries = 0; set(&b.Base) }))

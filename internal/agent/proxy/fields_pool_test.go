@@ -209,6 +209,7 @@ func (w *testProxy) shopOf(protocol policy.Protocol, change func(*policy.Setting
 // Where calls go is for the policy to say: to the endpoints in turn, or where the cluster leads.
 //
 //enforces:http1 loadBalancing.policy
+//notover:originate,intercept the agent speaks TLS to hosts alone
 func TestCallsAreBalancedAsWritten(t *testing.T) {
 	var n [3]atomic.Int64
 	var endpoints []netip.AddrPort
@@ -240,6 +241,7 @@ func TestCallsAreBalancedAsWritten(t *testing.T) {
 // A retry may go to the same endpoint again where the policy says so.
 //
 //enforces:http1 retry.avoidPreviousEndpoints
+//notover:originate,intercept the agent speaks TLS to hosts alone
 func TestARetryAvoidsEndpointsUnlessWritten(t *testing.T) {
 	for name, avoid := range map[string]bool{"avoid": true, "do not": false} {
 		t.Run(name, func(t *testing.T) {

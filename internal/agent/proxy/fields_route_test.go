@@ -55,6 +55,7 @@ func TestCallsFindTheirRule(t *testing.T) {
 // Where HTTP is declared nothing else passes; found out, it does.
 //
 //enforces:http1 to[].protocol
+//notover:intercept what is inside TLS is agreed on before
 func TestWhatIsNoHTTPIsRefusedWhereItIsDeclared(t *testing.T) {
 	var n atomic.Int64
 	w := build(t, counted(t, &n, always(answer(200, ""))), toAny(nil))

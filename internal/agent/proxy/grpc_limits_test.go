@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"net/netip"
 	"testing"
 	"time"
 
@@ -76,6 +75,7 @@ func TestRule05_ServersHearWhatIsLeft(t *testing.T) {
 	}
 }
 
+//overtls:originate,intercept
 func TestRule05_TheSmallerDeadlineEndsACall(t *testing.T) {
 	for name, tc := range map[string]struct {
 		client  time.Duration
@@ -114,6 +114,8 @@ func TestRule05_TheSmallerDeadlineEndsACall(t *testing.T) {
 }
 
 // A timeout that nobody can read is the server's to refuse, and one that has run out is answered at once.
+//
+//overtls:originate,intercept
 func TestRule05_OddTimeouts(t *testing.T) {
 	for value, want := range map[string]struct{ forwarded, reason string }{
 		"1x": {"1x", ""}, "123456789S": {"123456789S", ""}, "": {"", ""}, "0m": {"?", "deadline"}, "99999999H": {"*", ""},
@@ -129,7 +131,7 @@ func TestRule05_OddTimeouts(t *testing.T) {
 				_ = s.Headers(true, http2test.F(":status", "200", "content-type", "application/grpc", "grpc-status", "0"))
 			}})
 			w := build(t, up.Addr(), toRPC(nil))
-			c := http2test.Dial(t, netip.MustParseAddrPort(w.captured.Addr().String()), http2test.Options{})
+			c := w.dialH2(http2test.Options{})
 			s, err := c.Post("up.example", "/s/m", []byte{0, 0, 0, 0, 0}, http2test.F("content-type", "application/grpc", "grpc-timeout", value))
 			if err != nil {
 				t.Fatal(err)
@@ -179,7 +181,12 @@ func TestRule26_LocalAnswersOverGRPC(t *testing.T) {
 			if tc.before != nil {
 				tc.before(w)
 			}
-			code, trailer := unaryCall(t, w.clientRPC(), t.Context()) // without a deadline, of which the server would hear
+			if tc.reason == "reset" && over.mode != policy.TLSPassthrough { // so early that it ends the handshake
+				tc.reason = "connect_failure"
+			}
+			ctx, cancel := context.WithCancel(t.Context()) // without a deadline, of which the server would hear
+			defer time.AfterFunc(patience, cancel).Stop()
+			code, trailer := unaryCall(t, w.clientRPC(), ctx)
 			if code != tc.want || reasonOf(trailer) != tc.reason {
 				t.Errorf("%v, %v; want %v, %s", code, trailer, tc.want, tc.reason)
 			}
@@ -257,7 +264,7 @@ func TestRule25_AClientsDeadlineDoesNotEndItsConnection(t *testing.T) {
 		_ = s.Headers(true, http2test.F(":status", "200", "content-type", "application/grpc", "grpc-status", "0"))
 	}})
 	w := build(t, up.Addr(), toRPC(nil))
-	c := http2test.Dial(t, netip.MustParseAddrPort(w.captured.Addr().String()), http2test.Options{})
+	c := w.dialH2(http2test.Options{})
 	for i, fields := range []http2test.Fields{http2test.F("grpc-timeout", "20m"), nil} {
 		s, err := c.Post("up.example", "/s/m", []byte{0, 0, 0, 0, 0}, append(http2test.F("content-type", "application/grpc"), fields...))
 		if err != nil {

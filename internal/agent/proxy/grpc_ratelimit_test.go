@@ -84,7 +84,7 @@ func TestRule24_ARateOfGRPCCallsIsSharedAsWritten(t *testing.T) {
 			l.Scope = scope
 			n := buildNeighbours(t, &failingDialer{err: syscall.ECONNREFUSED}, toRPC(limited(l)))
 			ask := func(uid string) http2test.Fields {
-				c := http2test.Speak(t, n.dial(uid).TCPConn, http2test.Options{})
+				c := n.dialH2(uid)
 				_, head := statusOf(t, must(c.Post("up.example", "/s/m", nil, http2test.F("content-type", "application/grpc", "te", "trailers")))(t))
 				return head
 			}

@@ -201,6 +201,8 @@ func (c *counter) value() int {
 }
 
 // A call that the server has provably not processed is repeated whatever the policy says of its method, with its messages.
+//
+//overtls:originate,intercept
 func TestRule07_RefusedCallsAreRepeated(t *testing.T) {
 	for name, script := range map[string]func(*http2test.Stream){
 		"REFUSED_STREAM": func(s *http2test.Stream) { _, _ = s.Body(); _ = s.Reset(7) },

@@ -74,7 +74,7 @@ func TestRule31_ASlowServerSlowsItsOwnStreamAlone(t *testing.T) {
 			_ = s.Respond(200, body, nil)
 		},
 	})
-	w := build(t, srv.Addr(), toAnyH2(nil))
+	w := buildH2(t, srv.Addr(), toAnyH2(nil))
 	c := w.dialH2(http2test.Options{})
 	slow := must(c.Request(false, http2test.Head("POST", "up.example", "/large")))(t)
 	done := make(chan error, 1)
@@ -316,7 +316,7 @@ func TestRule31_AWindowThatIsOpenedOnceIsUsed(t *testing.T) {
 			_ = s.Respond(200, nil, nil)
 		},
 	})
-	w := build(t, srv.Addr(), toAnyH2(nil))
+	w := buildH2(t, srv.Addr(), toAnyH2(nil))
 	s := must(w.dialH2(http2test.Options{}).Post("up.example", "/", make([]byte, size), nil))(t)
 	if status, _ := statusOf(t, s); status != "200" {
 		t.Errorf("status %s", status)

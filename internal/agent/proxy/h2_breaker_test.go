@@ -134,10 +134,10 @@ func TestRule22_ABreakerIsSharedAsWrittenOverHTTP2(t *testing.T) {
 				b.ConsecutiveFailures, b.Sharing = 1, sharing
 			})))
 			n.up = serveH2(t, echoH2)
-			if head := getH2(t, http2test.Speak(t, n.dial("other").TCPConn, http2test.Options{}), "/"); head.Get("fairlead-reason") == "" {
+			if head := getH2(t, n.dialH2("other"), "/"); head.Get("fairlead-reason") == "" {
 				t.Fatalf("the first pod got %v", head)
 			}
-			got := rejectedH2(t, http2test.Speak(t, n.dial(pod).TCPConn, http2test.Options{}), "/")
+			got := rejectedH2(t, n.dialH2(pod), "/")
 			if got != (sharing == policy.ShareNode) {
 				t.Errorf("the other pod was rejected: %v", got)
 			}

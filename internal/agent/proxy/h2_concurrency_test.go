@@ -97,10 +97,10 @@ func TestRule24_PlacesAreSharedAsWrittenOverHTTP2(t *testing.T) {
 			arrived, release := make(chan struct{}), newBarrier()
 			n.up = serveH2(t, func(http.ResponseWriter, *http.Request) { close(arrived); <-release.C })
 			defer release.now() // before connections are waited for
-			own := http2test.Speak(t, n.dial(pod).TCPConn, http2test.Options{})
+			own := n.dialH2(pod)
 			must(own.Get("up.example", "/", nil))(t)
 			<-arrived
-			other := http2test.Speak(t, n.dial("other").TCPConn, http2test.Options{})
+			other := n.dialH2("other")
 			got := getH2(t, other, "/").Get("fairlead-reason") == "rate_limited" // else it cannot connect
 			if got != (scope == policy.ShareNode) {
 				t.Errorf("the other pod was rejected: %v", got)

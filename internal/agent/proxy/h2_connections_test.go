@@ -103,7 +103,7 @@ func TestMaxConcurrentStreamsBoundsHowManyShareAConnection(t *testing.T) {
 					_ = s.Respond(200, nil, nil)
 				},
 			})
-			w := build(t, srv.Addr(), toAnyH2(func(s *policy.Settings) { s.Pool.MaxStreams = tc.policy }))
+			w := buildH2(t, srv.Addr(), toAnyH2(func(s *policy.Settings) { s.Pool.MaxStreams = tc.policy }))
 			c := w.dialH2(http2test.Options{})
 			statusOf(t, must(c.Get("up.example", "/first", nil))(t)) // by now the server's settings are known
 			var streams []*http2test.Stream
@@ -225,7 +225,7 @@ func TestADrainEndsHTTP2Connections(t *testing.T) {
 func TestPingsFindAServerThatIsGone(t *testing.T) {
 	srv := http2test.NewServer(t, http2test.Script{Options: http2test.Options{NoPingAck: true}, Stream: func(s *http2test.Stream) {
 	}})
-	w := build(t, srv.Addr(), toAnyH2(func(s *policy.Settings) {
+	w := buildH2(t, srv.Addr(), toAnyH2(func(s *policy.Settings) {
 		s.Pool.PingInterval, s.Pool.PingTimeout = 30*time.Millisecond, 30*time.Millisecond
 		s.Timeouts.Overall = 3 * time.Second // sooner than an answer is given up that no time is written for
 		s.Retry.MaxRetries = 0
@@ -248,7 +248,7 @@ func TestTheAnswerToAPingMayTakeAsLongAsWritten(t *testing.T) {
 		}
 		_ = s.Respond(200, nil, nil)
 	}})
-	w := build(t, srv.Addr(), toAnyH2(func(s *policy.Settings) {
+	w := buildH2(t, srv.Addr(), toAnyH2(func(s *policy.Settings) {
 		s.Pool.PingInterval, s.Pool.PingTimeout = 30*time.Millisecond, time.Hour
 		s.Retry.MaxRetries = 0
 	}))

@@ -70,7 +70,7 @@ func TestRule02_DeadlinesOfAttemptsHoldOverHTTP2(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv := http2test.NewServer(t, http2test.Script{Options: http2test.Options{HoldWindows: true}, Stream: func(s *http2test.Stream) { _, _ = s.AwaitReset() }})
-			w := build(t, srv.Addr(), toAnyH2(func(s *policy.Settings) { tc.set(&s.Timeouts) }))
+			w := buildH2(t, srv.Addr(), toAnyH2(func(s *policy.Settings) { tc.set(&s.Timeouts) }))
 			w.dialer.slow.Store(int64(tc.slow))
 			s := must(w.dialH2(http2test.Options{}).Post("a", "/", make([]byte, tc.body+1), nil))(t)
 			if _, head := statusOf(t, s); head.Get("fairlead-reason") != tc.reason {
@@ -218,6 +218,7 @@ func TestCallsFindTheirRuleOverHTTP2(t *testing.T) {
 // Where HTTP/2 is declared nothing else passes; found out, it does.
 //
 //enforces:http2 to[].protocol
+//notover:intercept what is inside TLS is agreed on before
 func TestWhatIsNoHTTP2IsRefusedWhereItIsDeclared(t *testing.T) {
 	var n atomic.Int64
 	b := toAnyH2(nil)

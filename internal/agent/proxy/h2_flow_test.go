@@ -72,7 +72,7 @@ func TestRule31_AServersInitialWindowChangesOpenStreams(t *testing.T) {
 			_ = s.Respond(200, body[len(body)-3:], nil)
 		},
 	})
-	w := build(t, srv.Addr(), toAnyH2(nil))
+	w := buildH2(t, srv.Addr(), toAnyH2(nil))
 	s := must(w.dialH2(http2test.Options{}).Post("up.example", "/", append(make([]byte, 200_000-3), "end"...), nil))(t)
 	check(t, <-done)
 	if body := must(s.Body())(t); string(body) != "end" {
@@ -125,7 +125,7 @@ func TestRule31_MoreThanTheWindowIsRefused(t *testing.T) {
 		Options: http2test.Options{HoldWindows: true},
 		Stream:  func(*http2test.Stream) { <-release.C },
 	})
-	w := build(t, srv.Addr(), toAnyH2(nil))
+	w := buildH2(t, srv.Addr(), toAnyH2(nil))
 	piece := make([]byte, 16<<10)
 	c := w.dialH2(http2test.Options{})
 	s := must(c.Request(false, http2test.Head("POST", "up.example", "/")))(t)

@@ -63,7 +63,7 @@ func forwardsHTTP2(t *testing.T, seed uint64) {
 		c.talks = append(c.talks, k)
 	}
 	srv := http2test.NewServer(t, http2test.Script{Options: http2test.Options{Settings: settings}, Stream: f.serve})
-	w := build(t, srv.Addr())
+	w := buildH2(t, srv.Addr())
 	w.shopOf(policy.ProtocolHTTP2, func(s *policy.Settings) {
 		s.Retry.On, s.Retry.MaxRetries, s.Retry.BodyMaxBytes = policy.Of(policy.RefusedStream, policy.ResetBeforeRequest), 100, 1<<20
 	}, srv.Addr())

@@ -18,7 +18,7 @@ func TestRule25_NoServersEndIsMissed(t *testing.T) {
 		Conn:   func(c *http2test.Conn) { _ = c.GoAway(1<<31-1, http2.ErrCodeNo) },
 		Stream: func(s *http2test.Stream) { _ = s.Respond(200, nil, nil) },
 	})
-	w := build(t, srv.Addr(), toAnyH2(func(s *policy.Settings) { s.Retry.MaxRetries = 10 }))
+	w := buildH2(t, srv.Addr(), toAnyH2(func(s *policy.Settings) { s.Retry.MaxRetries = 10 }))
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -69,6 +69,8 @@ func TestGoAwayOfAClientLetsItsStreamsEnd(t *testing.T) {
 }
 
 // GOAWAY of a server with some of its streams above the last: those are made anew, and the others end where they are.
+//
+//overtls:originate,intercept
 func TestRule07_GoAwayPartsTheStreamsOfAServer(t *testing.T) {
 	const streams = 8
 	var mu sync.Mutex
@@ -109,6 +111,8 @@ func TestRule07_GoAwayPartsTheStreamsOfAServer(t *testing.T) {
 }
 
 // A second GOAWAY may lower the last stream (RFC 9113 section 6.8).
+//
+//overtls:originate,intercept
 func TestRule07_ASecondGoAwayCounts(t *testing.T) {
 	w, _ := scripted(t, toAnyH2(nil), func(n int, s *http2test.Stream) {
 		if n > 0 {

@@ -63,8 +63,8 @@ func TestRule24_ARateIsSharedAsWrittenOverHTTP2(t *testing.T) {
 			l.Scope = scope
 			n := buildNeighbours(t, &failingDialer{err: syscall.ECONNREFUSED}, toAnyH2(limited(l)))
 			n.up = serveH2(t, echoH2)
-			getH2(t, http2test.Speak(t, n.dial("other").TCPConn, http2test.Options{}), "/")
-			head := getH2(t, http2test.Speak(t, n.dial(pod).TCPConn, http2test.Options{}), "/")
+			getH2(t, n.dialH2("other"), "/")
+			head := getH2(t, n.dialH2(pod), "/")
 			if got := head.Get("fairlead-reason") == "rate_limited"; got != (scope == policy.ShareNode) {
 				t.Errorf("the other pod was rejected: %v", got)
 			}

@@ -100,7 +100,7 @@ func (m *moment) playWith(t *testing.T, change func(*policy.Settings), act func(
 		defer acted.now() // whatever fails
 		m.play(s, func() { act(s); acted.now() })
 	}})
-	p.w = buildWith(t, Options{sniffDelay: patience}, p.srv.Addr())
+	p.w = buildH2(t, p.srv.Addr())
 	p.w.shopOf(policy.ProtocolHTTP2, change, p.srv.Addr())
 	p.client = p.w.dialH2(http2test.Options{})
 	p.stream = must(p.client.Request(false, http2test.Head("POST", "up.example", "/")))(t)
@@ -232,7 +232,7 @@ func TestRule07_GoAwayAndTheEndAtEachMoment(t *testing.T) {
 
 // GOAWAY in front of SETTINGS breaks the protocol (RFC 9113 section 3.4): the request may have been taken, and a POST is not sent again.
 func TestRule07_GoAwayBeforeSettings(t *testing.T) {
-	w := build(t, serve(t, func(_ int, p *peer) {
+	w := buildH2(t, serve(t, func(_ int, p *peer) {
 		_ = http2.NewFramer(p, nil).WriteGoAway(0, http2.ErrCodeNo, nil)
 		for { // until the other side ends
 			if _, err := p.r.ReadByte(); err != nil {
@@ -265,7 +265,7 @@ func TestRule07_GoAwayBehindSettings(t *testing.T) {
 			}
 		},
 	})
-	w := build(t, srv.Addr())
+	w := buildH2(t, srv.Addr())
 	w.shopOf(policy.ProtocolHTTP2, nil, srv.Addr())
 	s := must(w.dialH2(http2test.Options{}).Post("up.example", "/", []byte("x"), nil))(t)
 	if status, head := statusOf(t, s); status != "200" || conns.Load() != 2 {

@@ -170,6 +170,7 @@ func countedH2(t *testing.T, n []atomic.Int64, status int) (endpoints []netip.Ad
 // Each stream goes where the policy says, though all are of one client connection.
 //
 //enforces:http2 loadBalancing.policy
+//notover:originate,intercept the agent speaks TLS to hosts alone
 func TestCallsAreBalancedAsWrittenOverHTTP2(t *testing.T) {
 	for name, tc := range map[string]struct {
 		policy policy.LoadBalancing
@@ -195,6 +196,7 @@ func TestCallsAreBalancedAsWrittenOverHTTP2(t *testing.T) {
 }
 
 //enforces:http2 retry.avoidPreviousEndpoints
+//notover:originate,intercept the agent speaks TLS to hosts alone
 func TestARetryAvoidsEndpointsUnlessWrittenOverHTTP2(t *testing.T) {
 	for name, avoid := range map[string]bool{"avoid": true, "do not": false} {
 		t.Run(name, func(t *testing.T) {

@@ -20,6 +20,8 @@ var refusals = map[string]func(s *http2test.Stream){
 
 // A server that refuses every stream is asked as often as the policy says, whatever the method, and the client gets to know that its request was
 // not processed: it may make it anew, as it would without a proxy.
+//
+//overtls:originate,intercept
 func TestRule07_TheLastRefusalReachesTheClient(t *testing.T) {
 	noBudget := policy.Budget{Window: 10 * time.Second}
 	for name, tc := range map[string]struct {
@@ -55,6 +57,8 @@ func TestRule07_TheLastRefusalReachesTheClient(t *testing.T) {
 }
 
 // Where an attempt before may have been processed, or the client has a part of an answer, a refusal of the last one does not make the call unprocessed.
+//
+//overtls:originate,intercept
 func TestRule07_ARefusalBehindAnAttemptThatWasSentIsAnAnswer(t *testing.T) {
 	for name, first := range map[string]func(s *http2test.Stream){
 		"reset": func(s *http2test.Stream) { _ = s.Reset(http2.ErrCodeInternal) },

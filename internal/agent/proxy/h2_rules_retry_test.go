@@ -12,6 +12,8 @@ import (
 )
 
 // A stream that the server says it has not processed is retried whatever the method.
+//
+//overtls:originate,intercept
 func TestRule07_UnprocessedStreamsAreRetried(t *testing.T) {
 	for name, refuse := range map[string]func(s *http2test.Stream){
 		"refused":                  func(s *http2test.Stream) { _ = s.Reset(http2.ErrCodeRefusedStream) },
@@ -41,6 +43,7 @@ func TestRule07_UnprocessedStreamsAreRetried(t *testing.T) {
 	}
 }
 
+//overtls:originate,intercept
 func TestRule07_ASentPOSTIsNotRetriedOverHTTP2(t *testing.T) {
 	w, _ := scripted(t, toAnyH2(retryOn(policy.Reset, policy.ResetBeforeRequest)), func(_ int, s *http2test.Stream) {
 		_, _ = s.Body()

@@ -36,7 +36,7 @@ func TestRule25_CallsWaitForAServerThatAllowsNoStreams(t *testing.T) {
 				}
 				_ = s.Respond(200, nil, nil)
 			}})
-			w := build(t, srv.Addr(), toAnyH2(func(s *policy.Settings) { s.Pool.PendingTimeout = patience }))
+			w := buildH2(t, srv.Addr(), toAnyH2(func(s *policy.Settings) { s.Pool.PendingTimeout = patience }))
 			c := w.dialH2(http2test.Options{})
 			if !early {
 				statusOf(t, must(c.Get("up.example", "/", nil))(t))

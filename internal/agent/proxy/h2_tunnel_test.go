@@ -36,7 +36,7 @@ func TestRule29_ExtendedConnectIsATunnel(t *testing.T) {
 			_ = s.Data(append([]byte(", "), body...), true)
 		},
 	})
-	w := build(t, srv.Addr(), toAnyH2(everythingSlow))
+	w := buildH2(t, srv.Addr(), toAnyH2(everythingSlow))
 	c := w.dialH2(http2test.Options{})
 	statusOf(t, must(c.Get("up.example", "/", nil))(t))
 	poll(t, func() bool { v, _ := c.PeerSetting(extended); return v == 1 })
@@ -90,7 +90,7 @@ func TestRule29_ATunnelThatBreaksOff(t *testing.T) {
 			codes <- code
 		},
 	})
-	w := build(t, srv.Addr(), toAnyH2(nil))
+	w := buildH2(t, srv.Addr(), toAnyH2(nil))
 	c := w.dialH2(http2test.Options{})
 	statusOf(t, must(c.Get("up.example", "/", nil))(t))
 	poll(t, func() bool { v, _ := c.PeerSetting(extended); return v == 1 })

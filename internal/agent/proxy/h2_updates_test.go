@@ -17,7 +17,7 @@ func TestRule31_WindowsAreGivenBackInLargeParts(t *testing.T) {
 		_, _ = s.Body()
 		_ = s.Respond(200, make([]byte, mib<<20), nil)
 	}})
-	w := build(t, srv.Addr(), toAnyH2(nil))
+	w := buildH2(t, srv.Addr(), toAnyH2(nil))
 	c := w.dialH2(up)
 	s := must(c.Post("up.example", "/", make([]byte, mib<<20), nil))(t)
 	if n := must(s.Received(mib << 20))(t); n != mib<<20 {
@@ -79,7 +79,7 @@ func TestRule31_BitsOfAWindowAreUsedTogether(t *testing.T) {
 				}
 				bitByBit(t, s.Conn, s, bits(t, id))
 			}})
-			w := build(t, srv.Addr(), toAnyH2(nil))
+			w := buildH2(t, srv.Addr(), toAnyH2(nil))
 			c := w.dialH2(http2test.Options{})
 			statusOf(t, must(c.Get("up.example", "/first", nil))(t)) // the settings are known
 			s := must(c.Request(false, http2test.Head("POST", "up.example", "/")))(t)

@@ -69,7 +69,7 @@ func serveRPC(t testing.TB, s rpc.TestServiceServer, register ...func(*grpc.Serv
 		f(g)
 	}
 	done := make(chan struct{})
-	go func() { defer close(done); _ = g.Serve(l) }()
+	go func() { defer close(done); _ = g.Serve(overListener{l}) }()
 	t.Cleanup(func() { g.Stop(); <-done })
 	return netip.MustParseAddrPort(l.Addr().String())
 }
@@ -78,10 +78,7 @@ func serveRPC(t testing.TB, s rpc.TestServiceServer, register ...func(*grpc.Serv
 func (w *testProxy) connRPC() *grpc.ClientConn {
 	w.t.Helper()
 	c, err := grpc.NewClient("passthrough:///up.example", grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableRetry(),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "tcp", w.captured.Addr().String())
-		}))
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return w.dialing(ctx, "", "") }))
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"io"
 	"net"
 	"net/http"
@@ -13,6 +12,7 @@ import (
 	"testing"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/http2/http2test"
+	"fairlead.dev/fairlead/internal/agent/transport/tlslayer"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -25,7 +25,7 @@ func serveH2(t testing.TB, h http.HandlerFunc) netip.AddrPort {
 	}
 	srv := &http.Server{Handler: h, Protocols: onlyH2(), HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 250}}
 	done := make(chan struct{})
-	go func() { defer close(done); _ = srv.Serve(l) }()
+	go func() { defer close(done); _ = srv.Serve(overListener{l}) }()
 	t.Cleanup(func() { _ = srv.Close(); <-done })
 	return netip.MustParseAddrPort(l.Addr().String())
 }
@@ -39,10 +39,7 @@ func onlyH2() *http.Protocols {
 // clientH2 is a client of the proxy that speaks HTTP/2 in the clear.
 func (w *testProxy) clientH2() *http.Client {
 	w.t.Helper()
-	tr := &http.Transport{Protocols: onlyH2(), DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "tcp", w.captured.Addr().String())
-	}}
+	tr := &http.Transport{Protocols: onlyH2(), DialContext: w.dialing}
 	w.t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr, Timeout: patience}
 }
@@ -67,6 +64,13 @@ func do(t testing.TB, c *http.Client, method, path, body string) (*http.Response
 		t.Fatalf("%s %s: %v", method, path, err)
 	}
 	return res, string(b)
+}
+
+// buildH2 is build for clients that speak at once: a slow machine is not to make the agent look whether the server speaks first, which would be a
+// connection more.
+func buildH2(t testing.TB, original netip.AddrPort, bindings ...policy.Binding) *testProxy {
+	t.Helper()
+	return buildWith(t, Options{sniffDelay: patience}, original, bindings...)
 }
 
 // toAnyH2 is toAny for what may speak either version.
@@ -108,7 +112,7 @@ func (w *testProxy) dialH2(o http2test.Options) *http2test.Conn {
 	if os.Getenv(withoutVariable) != "" {
 		o.Patience = patience
 	}
-	return http2test.Speak(w.t, c, o)
+	return http2test.Speak(w.t, must(over.secure(c, tlslayer.HTTP2))(w.t), o)
 }
 
 // scripted is a proxy in front of a server that answers streams by a script; the stream's number among all is n, from 0 on.

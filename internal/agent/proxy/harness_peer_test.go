@@ -19,7 +19,13 @@ import (
 // serve starts an upstream that hands each connection to f, which closes it by returning.
 func serve(t testing.TB, f func(n int, c *peer)) netip.AddrPort {
 	t.Helper()
-	return serveBy(t, &net.ListenConfig{}, f)
+	return serveBy(t, &net.ListenConfig{}, over.accept, f)
+}
+
+// serveClear is serve by an upstream that speaks no TLS, whatever the run does.
+func serveClear(t testing.TB, f func(n int, c *peer)) netip.AddrPort {
+	t.Helper()
+	return serveBy(t, &net.ListenConfig{}, func(c net.Conn) net.Conn { return c }, f)
 }
 
 // serveNarrowly is serve by an upstream whose kernel takes little that f does not read.
@@ -28,10 +34,10 @@ func serveNarrowly(t testing.TB, f func(n int, c *peer)) netip.AddrPort {
 	return serveBy(t, &net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) (err error) {
 		cerr := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 1) })
 		return errors.Join(cerr, err)
-	}}, f)
+	}}, over.accept, f)
 }
 
-func serveBy(t testing.TB, by *net.ListenConfig, f func(n int, c *peer)) netip.AddrPort {
+func serveBy(t testing.TB, by *net.ListenConfig, secure func(net.Conn) net.Conn, f func(n int, c *peer)) netip.AddrPort {
 	t.Helper()
 	l, err := by.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -54,8 +60,13 @@ func serveBy(t testing.TB, by *net.ListenConfig, f func(n int, c *peer)) netip.A
 			open[c] = true
 			mu.Unlock()
 			wg.Go(func() {
-				defer c.Close()
-				f(n, &peer{TCPConn: c.(*net.TCPConn), r: bufio.NewReader(c)})
+				p := &peer{stream: stream{TCPConn: c.(*net.TCPConn)}}
+				defer p.Close()
+				if p.put(secure(c)); p.tls != nil && p.tls.Handshake() != nil {
+					return
+				}
+				p.r = bufio.NewReader(p)
+				f(n, p)
 			})
 		}
 	})
@@ -74,7 +85,8 @@ func serveBy(t testing.TB, by *net.ListenConfig, f func(n int, c *peer)) netip.A
 
 // peer is the upstream's side of a connection.
 type peer struct {
-	*net.TCPConn
+	stream
+
 	r *bufio.Reader
 }
 

@@ -13,11 +13,13 @@ import (
 
 	"go.uber.org/goleak"
 
+	"fairlead.dev/fairlead/internal/agent/transport/tlslayer"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
 func TestMain(m *testing.M) {
 	checkDropped()
+	over.init()
 	goleak.VerifyTestMain(m)
 }
 
@@ -49,6 +51,7 @@ func (w *testProxy) install(bindings ...policy.Binding) {
 
 		Destinations: w.services, Roots: w.roots, KeyPairs: w.pairs, Credentials: w.credentials,
 	}
+	over.complete(snapshot)
 	if r := w.store.Install(snapshot); len(r) > 0 {
 		w.t.Fatalf("rejected: %v", r)
 	}
@@ -81,13 +84,24 @@ func (w *testProxy) dial() *client {
 	_ = c.SetDeadline(time.Now().Add(patience))
 	end := c.LocalAddr().(*net.TCPAddr).AddrPort()
 	w.dialer.closed.Store(end, false)
-	own := &client{t: w.t, TCPConn: c.(*net.TCPConn), r: bufio.NewReader(c), closes: func() { w.dialer.closed.Store(end, true) }}
+	own := newClient(w.t, c.(*net.TCPConn), tlslayer.HTTP1)
+	own.closes = func() { w.dialer.closed.Store(end, true) }
 	w.t.Cleanup(func() { own.Close() })
 	return own
 }
 
+// newClient is a client of a protocol on a connection.
+func newClient(t testing.TB, c *net.TCPConn, protocol string) *client {
+	t.Helper()
+	own := &client{t: t, stream: stream{TCPConn: c}, closes: func() {}}
+	own.put(must(over.secure(c, protocol))(t))
+	own.r = bufio.NewReader(own)
+	return own
+}
+
 type client struct {
-	*net.TCPConn
+	stream
+
 	t testing.TB
 	r *bufio.Reader
 
@@ -97,7 +111,7 @@ type client struct {
 // Close implements io.Closer.
 func (c *client) Close() error {
 	c.closes()
-	return c.TCPConn.Close()
+	return c.stream.Close()
 }
 
 func (c *client) send(s string) {

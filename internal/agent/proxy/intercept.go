@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -54,7 +55,7 @@ func (c *connection) identifyTLS() (_ ended, why Passed) {
 	if !ok {
 		return passedOn, PassedTLS
 	}
-	end, h := c.intercept(r, hello.Name)
+	end, h := c.intercept(r, &hello)
 	if h != routes.HandshakeDone { // which its first request shows
 		r.HandshakeEnded(h, time.Now())
 	}
@@ -70,18 +71,17 @@ func (c *connection) identifyTLS() (_ ended, why Passed) {
 }
 
 // intercept ends the client's TLS here, and prepares the connection to be served.
-func (c *connection) intercept(r *routes.Route, name string) (ended, routes.Handshake) {
+func (c *connection) intercept(r *routes.Route, hello *detect.Hello) (ended, routes.Handshake) {
 	if !r.Intercepting() {
 		return passedOn, routes.HandshakeSpared
 	}
-	now := time.Now()
-	config, err := r.ServerConfig(name, now)
+	config, err := r.ServerConfig(hello.Name, c.protocolFor(r, hello), time.Now())
 	if err != nil {
 		return passedOn, routes.HandshakeWithoutIssuer
 	}
 	var layer *tlslayer.Layer
 	panics.Aside(func() { // a handshake needs a large stack, which would stay with the idle connection
-		layer, err = tlslayer.Accept(c.client.Conn, c.session.Buffered(), config, now.Add(acceptWait))
+		layer, err = tlslayer.Accept(c.client.Conn, c.session.Buffered(), config, time.Now().Add(acceptWait))
 	})
 	var distrust *tlslayer.Distrust
 	switch {
@@ -101,6 +101,27 @@ func (c *connection) intercept(r *routes.Route, name string) (ended, routes.Hand
 		return forHTTP2, routes.HandshakeDone
 	}
 	return forHTTP1, routes.HandshakeDone
+}
+
+// protocolFor returns which protocol (an ALPN) the client is to agree on, if it will: the policy's, or else what it would agree on with the host.
+// Of two that it offers the host chooses, which is asked for that if it is not known; where that fails, HTTP/1.1 is the one that every host is
+// called in whose clients offer nothing.
+func (c *connection) protocolFor(r *routes.Route, hello *detect.Hello) string {
+	switch {
+	case r.DeclaredHTTP2(), !r.DeclaredHTTP1() && hello.HTTP2 && !hello.HTTP1:
+		return tlslayer.HTTP2
+	case r.DeclaredHTTP1(), !hello.HTTP2:
+		return tlslayer.HTTP1
+	}
+	there := drive.NewWhileThere(&c.client, time.Now().Add(acceptWait), context.DeadlineExceeded)
+	defer there.Stop()
+	var chosen string
+	panics.Aside(func() { chosen = drive.Speaks(there, r, &c.client, c.routes.Governing().Pinned) })
+	there.Raise()
+	if chosen == "" {
+		return tlslayer.HTTP1
+	}
+	return chosen
 }
 
 // served is called when the connection has ended. A client that has closed it within a time, and has said nothing, has not accepted the

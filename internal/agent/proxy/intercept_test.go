@@ -22,6 +22,8 @@ import (
 )
 
 // A pod speaks TLS, with a certificate of the node's issuer, and so does the agent with the host, which it verifies: each call inside is governed.
+//
+//enforces:intercept to[].tls.mode to[].tls.caBundleRef.name
 func TestInterceptGovernsCallsInsideTLS(t *testing.T) {
 	large := bytes.Repeat([]byte("0123456789abcdef"), 40_000)
 	for name, tc := range map[string]struct {

@@ -17,7 +17,7 @@ import (
 
 // Pods that do not trust the egress CA are counted, and, where the policy says so, passed through after some handshakes that they have ended.
 //
-//enforces:http1 to[].tls.passthroughAfter
+//enforces:intercept to[].tls.passthroughAfter
 func TestPodsThatDoNotTrustPassAfterAWhile(t *testing.T) {
 	as := authorities(t)
 	for name, tc := range map[string]struct {

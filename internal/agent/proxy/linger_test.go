@@ -18,6 +18,8 @@ func (c *client) sendEndlessly() error {
 }
 
 // A client that goes on sending behind its last response is not read from for ever. Without a proxy it would have been cut off.
+//
+//overtls:originate,intercept
 func TestRule26_LingeringEnds(t *testing.T) {
 	for name, up := range map[string]func(*peer){
 		"behind our refusal of the body":     func(p *peer) { _, _ = io.Copy(io.Discard, p.r) },

@@ -139,6 +139,7 @@ func buildNamed(t *testing.T, server netip.AddrPort, bindings ...policy.Binding)
 //
 //enforces:http1 retry.avoidPreviousEndpoints
 //enforces:agent to[].host
+//notover:intercept its hosts are not all names
 func TestRule09_ARetryGoesToAnotherAddressOfTheName(t *testing.T) {
 	for name, tc := range map[string]struct {
 		policy string // its host

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -13,8 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/proxy/http2/http2test"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport"
+	"fairlead.dev/fairlead/internal/agent/transport/tlslayer"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -57,10 +58,12 @@ func buildNeighbours(t *testing.T, d *failingDialer, b policy.Binding) *neighbou
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Install(&policy.Snapshot{
+	snapshot := &policy.Snapshot{
 		Workloads: map[string]*policy.Workload{pod: {UID: pod, Profile: "p"}, "other": {UID: "other", Profile: "p"}},
 		Profiles:  map[string]*policy.Profile{"p": {Name: "p", Bindings: governed(b)}},
-	})
+	}
+	over.complete(snapshot)
+	s.Install(snapshot)
 	n := &neighbours{t: t, up: serve(t, echo)}
 	if n.server, err = New(Options{Store: s, Events: &recordedEvents{notifier: ring, t: t}}); err != nil {
 		t.Fatal(err)
@@ -81,6 +84,18 @@ func buildNeighbours(t *testing.T, d *failingDialer, b policy.Binding) *neighbou
 // dial opens a connection of a pod.
 func (n *neighbours) dial(uid string) *client {
 	n.t.Helper()
+	return n.dialFor(uid, tlslayer.HTTP1)
+}
+
+// dialH2 is dial for a client whose frames the test writes.
+func (n *neighbours) dialH2(uid string) *http2test.Conn {
+	n.t.Helper()
+	return http2test.Speak(n.t, n.dialFor(uid, tlslayer.HTTP2), http2test.Options{})
+}
+
+// dialFor is dial for a protocol, which matters where there is TLS.
+func (n *neighbours) dialFor(uid, protocol string) *client {
+	n.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		n.t.Fatal(err)
@@ -98,7 +113,7 @@ func (n *neighbours) dial(uid string) *client {
 	wg.Go(func() { n.server.ServeCaptured(uid, captured.(*net.TCPConn), n.up) })
 	n.t.Cleanup(func() { c.Close(); wg.Wait() })
 	_ = c.SetDeadline(time.Now().Add(patience))
-	return &client{t: n.t, TCPConn: c.(*net.TCPConn), r: bufio.NewReader(c)}
+	return newClient(n.t, c.(*net.TCPConn), protocol)
 }
 
 // What goes wrong on the node, or because a pod has ended, is no news of the upstream: it is not retried, and the breaker that the

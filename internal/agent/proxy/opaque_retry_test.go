@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bufio"
 	"errors"
 	"io"
 	"math"
@@ -13,6 +12,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/transport/tlslayer"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -48,7 +48,7 @@ func (w *testProxy) reaches() (reached bool, attempts int64) {
 	case err == nil:
 		defer c.Close()
 		_ = c.SetDeadline(time.Now().Add(patience))
-		reached = (&client{t: w.t, TCPConn: c.(*net.TCPConn), r: bufio.NewReader(c)}).reached()
+		reached = newClient(w.t, c.(*net.TCPConn), tlslayer.HTTP1).reached()
 	case !errors.Is(err, syscall.ECONNRESET): // it may be reset before it is known to be established
 		w.t.Fatal(err)
 	}

@@ -48,7 +48,7 @@ func http2TLS(b *policy.Binding) { b.To.Protocol = policy.ProtocolHTTP2 }
 
 // What pods speak in HTTP/2 goes out in HTTP/2: many calls at a time on one connection, on the port of the policy.
 //
-//enforces:http2 to[].tls.mode to[].tls.port
+//enforces:originate to[].tls.mode to[].tls.port
 func TestOriginateSpeaksHTTP2ForPods(t *testing.T) {
 	a := tlstest.New(t)
 	large := strings.Repeat("0123456789abcdef", 40_000)
@@ -113,7 +113,7 @@ func TestOriginateFailuresOfHTTP2(t *testing.T) {
 	}
 }
 
-//enforces:http2 to[].tls.sni
+//enforces:originate to[].tls.sni
 func TestOriginateAsksForTheNameOfThePolicyOverHTTP2(t *testing.T) {
 	a := tlstest.New(t)
 	config := apiConfig(a)
@@ -127,7 +127,7 @@ func TestOriginateAsksForTheNameOfThePolicyOverHTTP2(t *testing.T) {
 	}
 }
 
-//enforces:http2 to[].tls.caBundleRef.name
+//enforces:originate to[].tls.caBundleRef.name
 func TestOriginateTrustsWhatThePolicyTrustsOverHTTP2(t *testing.T) {
 	a := tlstest.New(t)
 	w := originating(t, a, serveHTTPS(t, apiConfig(a), sayTLS), toTLS(http2TLS))
@@ -141,7 +141,7 @@ func TestOriginateTrustsWhatThePolicyTrustsOverHTTP2(t *testing.T) {
 	}
 }
 
-//enforces:http2 to[].tls.clientCertificateRef.name
+//enforces:originate to[].tls.clientCertificateRef.name
 func TestOriginatePresentsTheCertificateOfThePolicyOverHTTP2(t *testing.T) {
 	a := tlstest.New(t)
 	config := apiConfig(a)
@@ -161,7 +161,7 @@ func TestOriginatePresentsTheCertificateOfThePolicyOverHTTP2(t *testing.T) {
 	}
 }
 
-//enforces:http2 timeouts.tlsHandshake
+//enforces:originate timeouts.tlsHandshake
 func TestHandshakesEndInTimeOverHTTP2(t *testing.T) {
 	w := originating(t, tlstest.New(t), stalling(t), toTLS(func(b *policy.Binding) {
 		http2TLS(b)

@@ -21,7 +21,7 @@ import (
 
 // A pod speaks in the clear, and its server is spoken to over TLS: requests and responses of any size, on one connection after the other.
 //
-//enforces:http1 to[].tls.mode
+//enforces:originate to[].tls.mode
 func TestOriginateSpeaksTLSForPods(t *testing.T) {
 	a := tlstest.New(t)
 	for name, version := range map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13} {
@@ -60,7 +60,7 @@ func TestOriginateSpeaksTLSForPods(t *testing.T) {
 
 // The server's port is the one that the pod called, unless the policy names another one.
 //
-//enforces:http1 to[].tls.port
+//enforces:originate to[].tls.port
 func TestOriginateConnectsToThePortOfThePolicy(t *testing.T) {
 	a := tlstest.New(t)
 	server := serveHTTPS(t, apiConfig(a), sayTLS)
@@ -76,7 +76,7 @@ func TestOriginateConnectsToThePortOfThePolicy(t *testing.T) {
 
 // The name that is asked for and verified is the policy's, or else the host that is called.
 //
-//enforces:http1 to[].tls.sni
+//enforces:originate to[].tls.sni
 func TestOriginateAsksForTheNameOfThePolicy(t *testing.T) {
 	a := tlstest.New(t)
 	config := apiConfig(a)
@@ -112,7 +112,7 @@ func TestOriginateVerifiesTheHostThatIsCalled(t *testing.T) {
 
 // What is wrong with TLS is known to the operator by its name, and not to the pod; nothing of it is retried.
 //
-//enforces:http1 to[].tls.caBundleRef.name
+//enforces:originate to[].tls.caBundleRef.name
 func TestOriginateFailuresAreNamedAndNotRetried(t *testing.T) {
 	a, other := tlstest.New(t), tlstest.New(t)
 	with := func(c *tls.Certificate) func(*tls.Config) {
@@ -191,7 +191,7 @@ func (p *peer) hello() {
 
 // A handshake has a time of its own, beside that for connecting.
 //
-//enforces:http1 timeouts.tlsHandshake
+//enforces:originate timeouts.tlsHandshake
 func TestHandshakesEndInTime(t *testing.T) {
 	a := tlstest.New(t)
 	w := originating(t, a, stalling(t), toTLS(func(b *policy.Binding) {
@@ -245,7 +245,7 @@ func TestHandshakesEndWithTheirCalls(t *testing.T) {
 
 // A server that asks for a client certificate gets the policy's.
 //
-//enforces:http1 to[].tls.clientCertificateRef.name
+//enforces:originate to[].tls.clientCertificateRef.name
 func TestOriginatePresentsTheCertificateOfThePolicy(t *testing.T) {
 	a := tlstest.New(t)
 	config := apiConfig(a)

@@ -100,7 +100,7 @@ func TestRule26_LocalAnswersAreAsWritten(t *testing.T) {
 					if tc.server != nil {
 						server = tc.server
 					}
-					w := build(t, server(t), toAnyH2(func(s *policy.Settings) {
+					w := buildH2(t, server(t), toAnyH2(func(s *policy.Settings) {
 						s.Retry.MaxRetries = 0
 						if tc.change != nil {
 							tc.change(s)

@@ -91,6 +91,7 @@ func TestRule25_PoolOverflowIsRejected(t *testing.T) {
 	}
 }
 
+//overtls:originate,intercept
 func TestRule26_AnOpenBreakerRejectsLocally(t *testing.T) {
 	var n atomic.Int64
 	w := build(t, serve(t, func(_ int, p *peer) {
@@ -123,6 +124,7 @@ func TestRule26_AnOpenBreakerRejectsLocally(t *testing.T) {
 	}
 }
 
+//overtls:originate,intercept
 func TestRule26_L4FailuresAreResets(t *testing.T) {
 	b := toAny(nil)
 	b.To.Protocol = policy.ProtocolTCP

@@ -12,6 +12,7 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
+//overtls:originate,intercept
 func TestRule07_AnUnsentPOSTIsRetried(t *testing.T) {
 	w := build(t, closedAddress(t), toAny(retryOn(policy.ConnectFailure)))
 	c := w.dial()
@@ -28,6 +29,7 @@ func TestRule07_AnUnsentPOSTIsRetried(t *testing.T) {
 	}
 }
 
+//overtls:originate,intercept
 func TestRule07_ASentPOSTIsNot(t *testing.T) {
 	var requests atomic.Int64
 	w := build(t, serve(t, func(_ int, p *peer) {

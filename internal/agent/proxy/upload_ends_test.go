@@ -15,6 +15,8 @@ import (
 )
 
 // A body that turns bad later is refused in a way that the client can read, though it goes on sending.
+//
+//overtls:originate,intercept
 func TestRule26_TheRefusalOfABodyCanBeRead(t *testing.T) {
 	var whole atomic.Bool
 	w := build(t, serve(t, func(_ int, p *peer) {
@@ -38,6 +40,8 @@ func TestRule26_TheRefusalOfABodyCanBeRead(t *testing.T) {
 }
 
 // A HEAD that is answered locally has no content.
+//
+//overtls:originate,intercept
 func TestRule26_AFailedHEADHasNoContent(t *testing.T) {
 	w := build(t, closedAddress(t), toAny(nil))
 	c := w.dial()
@@ -49,6 +53,8 @@ func TestRule26_AFailedHEADHasNoContent(t *testing.T) {
 }
 
 // After a local answer in the midst of an upload the client can read it, however much it still sends.
+//
+//overtls:originate,intercept
 func TestRule26_ALocalAnswerToAnUploadCanBeRead(t *testing.T) {
 	w := build(t, serve(t, func(_ int, p *peer) {
 		if p.headOnly() {

@@ -37,7 +37,7 @@ func tunnelling(t *testing.T, server netip.AddrPort, answer func(n int) string) 
 func tunnellingFor(t *testing.T, server netip.AddrPort, answer func(n int, q *http.Request) string) (at netip.AddrPort, asked func() []string) {
 	t.Helper()
 	authorities := make(chan string, 100)
-	at = serve(t, func(n int, p *peer) {
+	at = serveClear(t, func(n int, p *peer) {
 		q, _, ok := p.request()
 		if !ok {
 			return

@@ -43,13 +43,13 @@ func checkDropped() {
 func governed(bindings ...policy.Binding) []policy.Binding {
 	path := os.Getenv(withoutVariable)
 	if path == "" {
-		return bindings
+		return over.bindings(bindings)
 	}
 	out := make([]policy.Binding, len(bindings))
 	for i := range bindings {
 		out[i] = withoutField(bindings[i], path)
 	}
-	return out
+	return over.bindings(out)
 }
 
 // withoutField returns a copy of b in which the field is what it is when no policy writes it.

@@ -76,15 +76,12 @@ func (c *Candidate) Intercepted() Candidate {
 	return of
 }
 
-// ServerConfig returns how a pod that asks for a name is served on a route that is intercepted. It is an error when the node has no issuer that
-// can make a certificate for the name.
-func (r *Route) ServerConfig(name string, now time.Time) (*tls.Config, error) {
+// ServerConfig returns how a pod that asks for a name is served on a route that is intercepted, and spoken to by a protocol (an ALPN). It is an
+// error when the node has no issuer that can make a certificate for the name.
+func (r *Route) ServerConfig(name, protocol string, now time.Time) (*tls.Config, error) {
 	i := r.table.issuer.Load()
 	if i == nil {
 		return nil, intercept.ErrExpired
 	}
-	if r.DeclaredHTTP2() {
-		return i.Config(r.entry.pod, name, tlslayer.HTTP2, now)
-	}
-	return i.Config(r.entry.pod, name, tlslayer.HTTP1, now)
+	return i.Config(r.entry.pod, name, protocol, now)
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/transport/tlslayer"
 	"fairlead.dev/fairlead/internal/agent/transport/tlslayer/tlstest"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
@@ -83,16 +84,16 @@ func TestInterceptedRoutesAreNeverPlain(t *testing.T) {
 	passes := &Binding{source: &policy.Binding{}}
 	k := stateKey{"k", "a.example:443", upstream.Way{Intercepted: true}}
 	for name, of := range map[string]versions{"one": {intercepts}, "the older": {passes, intercepts}, "none": {passes}} {
-		if of.security(nil, k) == nil {
+		if of.security(nil, k, nil) == nil {
 			t.Errorf("%s of the versions intercepts, and it goes out in the clear", name)
 		}
 		k := stateKey{"k", "a.example:80", upstream.Way{}}
-		if of.security(nil, k) != nil {
+		if of.security(nil, k, nil) != nil {
 			t.Errorf("%s of the versions intercepts, and what is in the clear is secured", name)
 		}
 	}
-	now := versions{intercepts}.security(nil, k)
-	if (versions{passes}).security(now, k) != now {
+	now := versions{intercepts}.security(nil, k, nil)
+	if (versions{passes}).security(now, k, nil) != now {
 		t.Error("connections of before are secured in another way")
 	}
 }
@@ -110,7 +111,7 @@ func TestANewIssuerDisturbsNoPool(t *testing.T) {
 	}
 	issue()
 	r := interceptedRoute(t, s, "a.example")
-	config, err := r.ServerConfig("a.example", time.Now())
+	config, err := r.ServerConfig("a.example", tlslayer.HTTP1, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,11 +120,11 @@ func TestANewIssuerDisturbsNoPool(t *testing.T) {
 	if s.PodRoutes("a") != of || interceptedRoute(t, s, "a.example") != r {
 		t.Error("policies were compiled again")
 	}
-	if next, err := r.ServerConfig("a.example", time.Now()); err != nil || next == config {
+	if next, err := r.ServerConfig("a.example", tlslayer.HTTP1, time.Now()); err != nil || next == config {
 		t.Errorf("the issuer is the one before, %v", err)
 	}
 	s.Install(snap)
-	if _, err := r.ServerConfig("a.example", time.Now()); err == nil {
+	if _, err := r.ServerConfig("a.example", tlslayer.HTTP1, time.Now()); err == nil {
 		t.Error("an issuer that was taken away is used")
 	}
 }
@@ -137,7 +138,7 @@ func TestPodsForgetTheirOwnCertificates(t *testing.T) {
 	snap.KeyPairs = map[string]*policy.KeyPair{policy.IssuerName: {Name: policy.IssuerName, Chain: c.Certificate, Key: tlstest.Key(t, c)}}
 	install(t, s, snap)
 	config := func(pod, name string) *tls.Config {
-		got, err := interceptedRouteOf(t, s, pod, "a.example").ServerConfig(name, time.Now())
+		got, err := interceptedRouteOf(t, s, pod, "a.example").ServerConfig(name, tlslayer.HTTP1, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -24,6 +24,7 @@ type state struct {
 	cluster  *upstream.Cluster
 	security upstream.Security // of the connections; nil: they are plain
 	proxy    upstream.Proxy    // through which they are made; nil: none
+	spoken   *spoken           // what the host speaks; it never changes, and has a lock of its own
 	breakers map[breakerKey]*resilience.Breaker
 	budgets  map[budgetKey]*resilience.Budget
 	limits   limits
@@ -68,8 +69,9 @@ func (s *states) use(st *state) {
 
 // newState makes the state of a key as the bindings of the key that are in force say.
 func newState(k stateKey, of versions) *state {
+	spoken := newSpoken()
 	return &state{
-		key: k, cluster: upstream.NewCluster(of.hosts(k.destination)), security: of.security(nil, k), proxy: of.proxy(k.destination),
+		key: k, cluster: upstream.NewCluster(of.hosts(k.destination)), security: of.security(nil, k, spoken), proxy: of.proxy(k.destination), spoken: spoken,
 		breakers: map[breakerKey]*resilience.Breaker{}, budgets: map[budgetKey]*resilience.Budget{},
 		limits: newLimits(),
 	}
@@ -77,7 +79,7 @@ func newState(k stateKey, of versions) *state {
 
 // configure has connections made as the bindings of the key say that are in force.
 func (st *state) configure(of versions) {
-	st.security, st.proxy = of.security(st.security, st.key), of.proxy(st.key.destination)
+	st.security, st.proxy = of.security(st.security, st.key, st.spoken), of.proxy(st.key.destination)
 }
 
 // left notes that a pod has no use for a dynamic state any more.

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/transport/tlslayer"
@@ -106,18 +107,28 @@ func (b *Binding) Connects(original netip.AddrPort) netip.AddrPort {
 }
 
 // server is how connections to a destination of a binding are secured. A destination keeps it as long as the client stays the same.
-type server struct{ *tlslayer.Server }
+type server struct {
+	*tlslayer.Server
+	// spoken is the destination's.
+	spoken *spoken
+}
 
 // Handshake implements upstream.Security.
-func (s server) Handshake(c *transport.Conn, multiplexed bool) error {
-	if multiplexed {
-		return s.Server.Handshake(c, tlslayer.HTTP2)
+func (s server) Handshake(c *transport.Conn, carries upstream.Carries) (err error) {
+	switch carries {
+	case upstream.Many:
+		err = s.Server.Handshake(c, tlslayer.HTTP2)
+	case upstream.Either:
+		err = s.Server.Handshake(c, tlslayer.HTTP2, tlslayer.HTTP1)
+	case upstream.OneByOne:
+		err = s.Server.Handshake(c, tlslayer.HTTP1)
 	}
-	return s.Server.Handshake(c, tlslayer.HTTP1)
+	s.spoken.shaken(carries, c.Info().ALPN, err, time.Now())
+	return err
 }
 
 // security returns how the newest version that has calls go the way of a destination has connections secured, given how they are.
-func (v versions) security(now upstream.Security, k stateKey) upstream.Security {
+func (v versions) security(now upstream.Security, k stateKey, spoken *spoken) upstream.Security {
 	if !k.way.Secured() {
 		return nil
 	}
@@ -126,7 +137,7 @@ func (v versions) security(now upstream.Security, k stateKey) upstream.Security 
 	case i < 0 && now != nil: // for calls of before
 		return now
 	case i < 0: // whatever has happened, not in the clear
-		return server{tlslayer.Unable(tlslayer.NoRoots).Server("")}
+		return server{tlslayer.Unable(tlslayer.NoRoots).Server(""), spoken}
 	}
 	b := v[i]
 	if s, ok := now.(server); ok && s.Client() == b.client {
@@ -136,7 +147,7 @@ func (v versions) security(now upstream.Security, k stateKey) upstream.Security 
 	if name == "" {
 		name = hostOf(k.destination)
 	}
-	return server{b.client.Server(name)}
+	return server{b.client.Server(name), spoken}
 }
 
 // hostOf returns the host of a destination as hostDestination writes it.

@@ -156,10 +156,10 @@ func TestVersionsThatDifferInTLSAreApart(t *testing.T) {
 	plain := &Binding{source: &policy.Binding{}}
 	way := upstream.Way{Originated: true}
 	for name, of := range map[string]versions{"the newer": {secured, plain}, "the older": {plain, secured}, "none": {plain}} {
-		if of.security(nil, stateKey{"k", "a.example:80", way}) == nil {
+		if of.security(nil, stateKey{"k", "a.example:80", way}, nil) == nil {
 			t.Errorf("%s originates TLS, and it goes out in the clear", name)
 		}
-		if of.security(nil, stateKey{"k", "a.example:80", upstream.Way{}}) != nil {
+		if of.security(nil, stateKey{"k", "a.example:80", upstream.Way{}}, nil) != nil {
 			t.Errorf("%s originates TLS, and what goes out in the clear is secured", name)
 		}
 	}

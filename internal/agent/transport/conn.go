@@ -108,11 +108,11 @@ func (c *Conn) Close() error {
 
 // leave is what precedes the closing of the descriptor.
 func (c *Conn) leave() {
+	if c.ended.Load() != 0 { // first: a peer that has closed answers what a layer says with a reset
+		c.ended.Or(uint32(ending(c.fd)))
+	}
 	if l := c.layer.Load(); l != nil && !c.reset.Load() {
 		(*l).Leave()
-	}
-	if c.ended.Load() != 0 {
-		c.ended.Or(uint32(ending(c.fd)))
 	}
 }
 

@@ -69,6 +69,21 @@ func testPeerEnding(t *testing.T, pair func(testing.TB) (*Conn, *net.TCPConn)) {
 	}
 }
 
+// What a layer says on leaving is answered with a reset where the peer has closed: that is none of the peer's doing.
+func TestPeerEndingBehindALayerThatSaysGoodbye(t *testing.T) {
+	c, peer := pair(t)
+	l := newFakeLayer(c)
+	l.announces = true
+	c.Secure(l)
+	c.NoteEnding()
+	peer.Close()
+	eventually(t, func() bool { return c.PeerEnding() == HalfClosed })
+	c.Close()
+	if got := c.PeerEnding(); got != HalfClosed || l.left.Load() != 1 {
+		t.Errorf("got %d, left %d times", got, l.left.Load())
+	}
+}
+
 func TestPeekInto(t *testing.T) {
 	c, peer := pair(t)
 	_, _ = peer.Write([]byte("word"))

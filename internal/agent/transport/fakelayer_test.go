@@ -22,6 +22,8 @@ type fakeLayer struct {
 	pending int    // how many bytes of the user's out holds
 	info    Info
 	left    atomic.Int32
+	// announces: it says that it leaves.
+	announces bool
 }
 
 const (
@@ -58,7 +60,11 @@ func (f *fakeLayer) Peek(n int) ([]byte, error) {
 	return f.opened[:min(n, len(f.opened))], nil
 }
 
-func (f *fakeLayer) Leave() { f.left.Add(1) }
+func (f *fakeLayer) Leave() {
+	if f.left.Add(1); f.announces {
+		_, _ = f.raw.TryWrite([]byte("bye"))
+	}
+}
 
 func (f *fakeLayer) fill() error {
 	for len(f.opened) == 0 {

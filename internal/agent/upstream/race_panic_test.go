@@ -13,7 +13,7 @@ import (
 // mistaken is a handshake that panics.
 type mistaken struct{}
 
-func (mistaken) Handshake(*transport.Conn, bool) error { panic("as the test asks") }
+func (mistaken) Handshake(*transport.Conn, Carries) error { panic("as the test asks") }
 
 // A panic of what is done for another address is raised where the request's owner is, who gives the request back.
 func TestAPanicBesideADialIsRaisedInIt(t *testing.T) {

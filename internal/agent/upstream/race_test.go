@@ -148,7 +148,7 @@ func TestWhoWaitsForASlowAddressHasTheOtherOne(t *testing.T) {
 // unhurried is a handshake that takes longer than an address is waited for, unless others are looked for meanwhile.
 type unhurried struct{ found chan struct{} }
 
-func (h unhurried) Handshake(*transport.Conn, bool) error {
+func (h unhurried) Handshake(*transport.Conn, Carries) error {
 	select {
 	case <-h.found:
 		return errors.New("another address was looked for")

@@ -27,6 +27,9 @@ type Request struct {
 	// Multiplexed: the connection is to be one that carries many exchanges at a time, and not one that carries one after the other. The
 	// two are never mixed up.
 	Multiplexed bool
+	// Either: the host is to choose which of the two the new connection carries, to see what it chooses (Conn.Info). If that is many exchanges, the
+	// connection must not be kept. It goes with Fresh, and not with Multiplexed.
+	Either bool
 	// Avoid are endpoints to leave alone as long as there are others.
 	Avoid []netip.AddrPort
 	// Wake is called once when the request was parked and has been granted, possibly before Acquire has returned. It is called with the

@@ -8,9 +8,31 @@ import (
 
 // Security puts a security layer on connections that have just been made. Two that are equal (==) make the same of a connection.
 type Security interface {
-	// Handshake returns why the connection cannot be used. multiplexed says what for: see Request.Multiplexed. It waits until the connection is
-	// interrupted. An error that says by a method Final() bool that it would be the same again is not the kind of failure that goes away.
-	Handshake(c *transport.Conn, multiplexed bool) error
+	// Handshake returns why the connection cannot be used for what it is to carry. It waits until the connection is interrupted. An error that says
+	// by a method Final() bool that it would be the same again is not the kind of failure that goes away.
+	Handshake(c *transport.Conn, carries Carries) error
+}
+
+// Carries is what a connection is to carry.
+type Carries uint8
+
+const (
+	// OneByOne: one exchange after the other.
+	OneByOne Carries = iota
+	// Many: see Request.Multiplexed.
+	Many
+	// Either: see Request.Either.
+	Either
+)
+
+func (r *Request) carries() Carries {
+	switch {
+	case r.Either:
+		return Either
+	case r.Multiplexed:
+		return Many
+	}
+	return OneByOne
 }
 
 // Secure has the connections that are made from now on be secured by s; nil: not at all. Those that were made before serve the exchanges
@@ -60,7 +82,7 @@ func (p *Pool) connector(r *Request) (transport.Connector, Security) {
 	}
 	if s != nil {
 		k.HandshakeTimeout = r.HandshakeTimeout
-		k.Handshake = func(_ context.Context, c *transport.Conn) error { return s.Handshake(c, r.Multiplexed) }
+		k.Handshake = func(_ context.Context, c *transport.Conn) error { return s.Handshake(c, r.carries()) }
 	}
 	return k, s
 }

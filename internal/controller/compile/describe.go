@@ -38,7 +38,7 @@ func (p *Policy) Destinations() []Destination {
 			out[i].Service = t.Service
 		}
 		out[i].MeetsQUIC = t.Kind != policy.TargetService && t.coversPort(https)
-		out[i].Intercepts = p.To[t.index].TLS != nil && p.To[t.index].TLS.Mode == v1alpha1.TLSIntercept
+		out[i].Intercepts = intercepts(&p.To[t.index])
 	}
 	return out
 }

@@ -244,7 +244,7 @@ func (u *unenforced) target(i int, d *v1alpha1.Destination) {
 		u.add(UnenforcedField{field, v1alpha1.ReasonEncrypted, i})
 	case protocol == v1alpha1.ProtocolTCP:
 		u.add(UnenforcedField{field, v1alpha1.ReasonOpaqueProtocol, i})
-	case cleartext(protocol):
+	case cleartext(protocol), intercepts(d):
 	case d.Host != "" && mayBeHTTPS(d):
 		u.add(UnenforcedField{at + "host", v1alpha1.ReasonEncrypted, i})
 	case mayBeHTTPS(d):
@@ -255,6 +255,11 @@ func (u *unenforced) target(i int, d *v1alpha1.Destination) {
 // cleartext reports whether calls are declared to be ones that agents understand.
 func cleartext(p v1alpha1.Protocol) bool {
 	return p == v1alpha1.ProtocolHTTP || p == v1alpha1.ProtocolHTTP2 || p == v1alpha1.ProtocolGRPC
+}
+
+// intercepts reports whether agents end the TLS of pods that call a destination, so that they understand what is inside.
+func intercepts(d *v1alpha1.Destination) bool {
+	return d.TLS != nil && d.TLS.Mode == v1alpha1.TLSIntercept
 }
 
 // https is the port on which calls are encrypted by the pod.

@@ -46,6 +46,7 @@ func (u *unenforced) withoutRequests(src *Source, target int, reason string) {
 func passedThrough(d *v1alpha1.Destination) (reason string) {
 	protocol := declared(d)
 	switch {
+	case intercepts(d): // whom the agent cannot serve, it sees and reports itself
 	case protocol == v1alpha1.ProtocolTCP:
 		return v1alpha1.ReasonOpaqueProtocol
 	case protocol == v1alpha1.ProtocolTLS, protocol == v1alpha1.ProtocolAuto && mayBeHTTPS(d):

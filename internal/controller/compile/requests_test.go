@@ -68,7 +68,8 @@ func TestFieldsAboutRequestsAreNotEnforcedWhereConnectionsArePassed(t *testing.T
 	tls := v1alpha1.Destination{Host: "a.example", Protocol: v1alpha1.ProtocolTLS}
 	tcp := v1alpha1.Destination{CIDR: &v1alpha1.CIDRDestination{Block: "10.0.0.0/8", Protocol: v1alpha1.ProtocolTCP}}
 	src := &Source{Level: LevelDefaults, Body: body, To: to(
-		host("a.example", 80), host("a.example"), tls, tcp, v1alpha1.Destination{Host: "b.example", Protocol: v1alpha1.ProtocolHTTP}, anyOf(), anyOf(443))}
+		host("a.example", 80), host("a.example"), tls, tcp, v1alpha1.Destination{Host: "b.example", Protocol: v1alpha1.ProtocolHTTP}, anyOf(), anyOf(443),
+		v1alpha1.Destination{Host: "c.example", TLS: &v1alpha1.DestinationTLS{Mode: v1alpha1.TLSIntercept}})}
 	want := slices.Concat(
 		[]UnenforcedField{{"to[1].host", v1alpha1.ReasonEncrypted, 1}}, of(v1alpha1.ReasonEncrypted, 1),
 		[]UnenforcedField{{"to[2].protocol", v1alpha1.ReasonEncrypted, 2}}, of(v1alpha1.ReasonEncrypted, 2),

@@ -65,7 +65,9 @@ func (u *upstream) grpcServer() *grpc.Server {
 			return status.Error(codes.Unavailable, "as asked for")
 		}
 		if d, err := time.ParseDuration(first(md, "delay")); err == nil {
-			pause(s.Context(), d)
+			if pause(s.Context(), d); s.Context().Err() != nil {
+				return status.FromContextError(s.Context().Err()).Err() // and not the answer, for which it is too late
+			}
 		}
 		for range messages(md) - 1 {
 			if err := s.SendMsg(&m); err != nil {

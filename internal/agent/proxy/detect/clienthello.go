@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// From RFC 8446 section 4.1.2 and 4.2, RFC 6066 section 3, and RFC 9849 section 5.
+// From RFC 8446 section 4.1.2 and 4.2, RFC 6066 section 3, RFC 7301 section 3.1, and RFC 9849 section 5.
 const (
 	extServerName = 0
+	extALPN       = 16
 	extECH        = 0xfe0d
 	nameTypeHost  = 0
 
@@ -31,6 +32,8 @@ type Hello struct {
 	Name string
 	// Hidden: the name is encrypted (ECH), or may be: what stands in its place is that of whoever hides it.
 	Hidden bool
+	// HTTP1 and HTTP2: the client offers these application protocols, among others perhaps.
+	HTTP1, HTTP2 bool
 }
 
 // helloState is how much of a ClientHello was there.
@@ -166,12 +169,29 @@ func readHello(b []byte) (h Hello, _ helloState) {
 				return Hello{}, helloBroken
 			}
 			h.Name, named = name, true
+		case kind == extALPN:
+			h.readProtocols(data)
 		}
 	}
 	if h.Hidden {
 		h.Name = ""
 	}
 	return h, helloWhole
+}
+
+// readProtocols reads an application_layer_protocol_negotiation extension. One that is not understood offers nothing: who answers the client
+// sees that for himself.
+func (h *Hello) readProtocols(b []byte) {
+	f := fields{rest: b}
+	list := fields{rest: f.next(2)}
+	for len(list.rest) > 0 {
+		switch string(list.next(1)) {
+		case "http/1.1":
+			h.HTTP1 = true
+		case "h2":
+			h.HTTP2 = true
+		}
+	}
 }
 
 // readName reads the one host name in a server_name extension. RFC 6066 section 3: a name of the DNS "without a trailing dot"; "literal

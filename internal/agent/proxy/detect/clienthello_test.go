@@ -68,6 +68,15 @@ func extension(kind uint16, data ...byte) []byte {
 	return append(binary.BigEndian.AppendUint16(out, uint16(len(data))), data...)
 }
 
+// offering is a ClientHello that offers application protocols.
+func offering(protocols ...string) []byte {
+	var list []byte
+	for _, p := range protocols {
+		list = append(append(list, byte(len(p))), p...)
+	}
+	return made(extension(extALPN, append(binary.BigEndian.AppendUint16(nil, uint16(len(list))), list...)...))
+}
+
 func serverName(name string) []byte {
 	entry := append([]byte{nameTypeHost, byte(len(name) >> 8), byte(len(name))}, name...)
 	return extension(extServerName, append([]byte{byte(len(entry) >> 8), byte(len(entry))}, entry...)...)
@@ -84,11 +93,15 @@ func TestParseHello(t *testing.T) {
 		want  Hello
 		state helloState
 	}{
-		"TLS 1.3, quantum-safe":   {quantum, Hello{Name: "api.example"}, helloWhole},
+		"TLS 1.3, quantum-safe":   {quantum, Hello{Name: "api.example", HTTP2: true}, helloWhole},
 		"TLS 1.2":                 {old, Hello{Name: "api.example"}, helloWhole},
-		"in several records":      {inRecords(quantum, 100), Hello{Name: "api.example"}, helloWhole},
+		"in several records":      {inRecords(quantum, 100), Hello{Name: "api.example", HTTP2: true}, helloWhole},
 		"a byte for each record":  {inRecords(old, 1), Hello{Name: "api.example"}, helloWhole},
 		"with more behind it":     {append(bytes.Clone(old), "more"...), Hello{Name: "api.example"}, helloWhole},
+		"both protocols":          {offering("mqtt", "http/1.1", "h2", "h3"), Hello{HTTP1: true, HTTP2: true}, helloWhole},
+		"a protocol like another": {offering("http/1.10", "h2c", "H2"), Hello{}, helloWhole},
+		"protocols cut off":       {made(extension(extALPN, 0, 9, 2, 'h', '2', 8, 'h')), Hello{}, helloWhole},
+		"no protocols":            {made(extension(extALPN)), Hello{}, helloWhole},
 		"no name":                 {helloOf(t, &tls.Config{InsecureSkipVerify: true}), Hello{}, helloWhole},
 		"an address for a name":   {helloOf(t, &tls.Config{ServerName: "192.0.2.1"}), Hello{}, helloWhole},
 		"no extensions":           {made(), Hello{}, helloWhole},
@@ -180,6 +193,7 @@ func FuzzParseHello(f *testing.F) {
 	f.Add(made(serverName("api.example")))
 	f.Add(inRecords(made(serverName("api.example"), extension(extECH)), 3))
 	f.Add(helloOf(f, &tls.Config{ServerName: "api.example"}))
+	f.Add(offering("h2", "http/1.1"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, state := parseHello(b)
 		if state != helloWhole && h != (Hello{}) || len(h.Name) > 253 || strings.Trim(h.Name, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" || h.Hidden && h.Name != "" {

@@ -54,10 +54,15 @@ func (d *Dialling) limits() (end time.Time, late error) {
 
 // Dial makes the connection. Another address of its name may be faster, if the policy lets the call go there.
 func (d *Dialling) Dial(ctx context.Context) (upstream.Lease, error) {
-	if d.Request.Pinned && d.Route.HasName() && d.Plan.Settings.Retry.AvoidPreviousEndpoints {
-		return d.Pool.DialNamed(ctx, d.Request, d.Route.FindAddresses)
+	return dial(ctx, d.Pool, d.Request, d.Route, d.Plan.Settings.Retry.AvoidPreviousEndpoints)
+}
+
+// dial makes the connection of a request, to another address of its name if it may avoid its own and the other one is faster.
+func dial(ctx context.Context, pool *upstream.Pool, q *upstream.Request, r *routes.Route, avoid bool) (upstream.Lease, error) {
+	if avoid && q.Pinned && r.HasName() {
+		return pool.DialNamed(ctx, q, r.FindAddresses)
 	}
-	return d.Pool.Dial(ctx, d.Request)
+	return pool.Dial(ctx, q)
 }
 
 // dial makes a new connection for an attempt that was placed. Without one, next says what follows.

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -46,7 +48,7 @@ type Server struct {
 
 	mu sync.Mutex
 	// guarded by mu
-	configs map[string]*tls.Config // by application protocol
+	configs map[string]*tls.Config // by application protocols
 }
 
 // Server returns a server of a name, or of an address without a port, that no one has connected to yet.
@@ -55,10 +57,10 @@ func (c *Client) Server(name string) *Server { return &Server{client: c, name: n
 // Client is whose server it is.
 func (s *Server) Client() *Client { return s.client }
 
-// Handshake does the handshake on a connection and puts the Layer on it. protocol is HTTP1 or HTTP2. It waits until the connection is
-// interrupted.
-func (s *Server) Handshake(c *transport.Conn, protocol string) error {
-	config, err := s.config(protocol)
+// Handshake does the handshake on a connection and puts the Layer on it. protocols are those that the server may choose from, HTTP1 or HTTP2 or
+// both; one that chooses none is taken to speak HTTP1. It waits until the connection is interrupted.
+func (s *Server) Handshake(c *transport.Conn, protocols ...string) error {
+	config, err := s.config(protocols)
 	if err != nil {
 		return err
 	}
@@ -67,7 +69,7 @@ func (s *Server) Handshake(c *transport.Conn, protocol string) error {
 	if err := l.shake(); err != nil {
 		return err
 	}
-	if protocol == HTTP2 && l.info.ALPN != HTTP2 {
+	if l.info.ALPN == "" && !slices.Contains(protocols, HTTP1) {
 		l.Leave()
 		return &Error{Reason: ALPN}
 	}
@@ -76,7 +78,7 @@ func (s *Server) Handshake(c *transport.Conn, protocol string) error {
 }
 
 // config returns what a handshake goes by.
-func (s *Server) config(protocol string) (*tls.Config, error) {
+func (s *Server) config(protocols []string) (*tls.Config, error) {
 	switch {
 	case s.client.lacks != "":
 		return nil, &Error{Reason: s.client.lacks}
@@ -87,11 +89,12 @@ func (s *Server) config(protocol string) (*tls.Config, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if config := s.configs[protocol]; config != nil {
+	key := strings.Join(protocols, " ")
+	if config := s.configs[key]; config != nil {
 		return config, nil
 	}
 	config := &tls.Config{
-		ServerName: s.name, RootCAs: s.client.roots, NextProtos: []string{protocol},
+		ServerName: s.name, RootCAs: s.client.roots, NextProtos: slices.Clone(protocols),
 		MinVersion: tls.VersionTLS12, Renegotiation: tls.RenegotiateNever,
 		ClientSessionCache:          &s.sessions,
 		DynamicRecordSizingDisabled: true, // every record of a body costs a system call
@@ -102,7 +105,7 @@ func (s *Server) config(protocol string) (*tls.Config, error) {
 	if s.configs == nil {
 		s.configs = map[string]*tls.Config{}
 	}
-	s.configs[protocol] = config
+	s.configs[key] = config
 	return config, nil
 }
 

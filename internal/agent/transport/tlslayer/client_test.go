@@ -57,6 +57,33 @@ func TestHandshakeAgreesAndVerifies(t *testing.T) {
 	}
 }
 
+// Of two protocols that are offered the server chooses; one that chooses none speaks HTTP/1.1.
+func TestTheServerChoosesOfTwoProtocols(t *testing.T) {
+	a := tlstest.New(t)
+	for name, tc := range map[string]struct {
+		speaks []string
+		want   string
+	}{"both": {[]string{HTTP1, HTTP2}, HTTP1}, "HTTP/2": {[]string{HTTP2}, HTTP2}, "HTTP/1.1": {[]string{HTTP1}, HTTP1}, "none": {nil, ""}} {
+		config := serverConfig(a)
+		config.NextProtos = tc.speaks
+		s := trusting(t, a)
+		to := listenTLS(t, config, echo)
+		for range 2 { // the second one resumes the session
+			c, err := connect(t, s, to, HTTP2, HTTP1)
+			if err != nil || c.Info().ALPN != tc.want {
+				t.Errorf("%s: %v, agreed on %+v", name, err, c.Info())
+			}
+		}
+	}
+	config := serverConfig(a)
+	config.NextProtos = []string{"smtp"}
+	_, err := connect(t, trusting(t, a), listenTLS(t, config, echo), HTTP2, HTTP1)
+	var failed *Error
+	if !errors.As(err, &failed) || failed.Reason != ALPN {
+		t.Errorf("neither: %v", err)
+	}
+}
+
 // Whatever is wrong with a server is found, and named.
 func TestServersThatAreNotTrusted(t *testing.T) {
 	a, other := tlstest.New(t), tlstest.New(t)

@@ -93,17 +93,17 @@ func echo(c *tls.Conn) {
 }
 
 // connect connects to a server within patience.
-func connect(t testing.TB, s *Server, to netip.AddrPort, protocol string) (*transport.Conn, error) {
+func connect(t testing.TB, s *Server, to netip.AddrPort, protocols ...string) (*transport.Conn, error) {
 	t.Helper()
-	return connectBy(t, plainDialer{}, s, to, protocol)
+	return connectBy(t, plainDialer{}, s, to, protocols...)
 }
 
-func connectBy(t testing.TB, d transport.Dialer, s *Server, to netip.AddrPort, protocol string) (*transport.Conn, error) {
+func connectBy(t testing.TB, d transport.Dialer, s *Server, to netip.AddrPort, protocols ...string) (*transport.Conn, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	k := transport.Connector{Dialer: d, Handshake: func(_ context.Context, c *transport.Conn) error {
-		return s.Handshake(c, protocol)
+		return s.Handshake(c, protocols...)
 	}}
 	c, err := k.Connect(ctx, to)
 	if err == nil {

@@ -31,6 +31,8 @@ type Options struct {
 	DiscardBodies bool
 	// Patience is how long anything waits before it fails; 0: the constant.
 	Patience time.Duration
+	// Over, if not nil, is what a server puts on its connections, such as TLS.
+	Over func(net.Conn) net.Conn
 }
 
 // GoAway is a GOAWAY frame that was received.
@@ -178,10 +180,14 @@ func (c *Conn) Close() { c.nc.Close() }
 
 // Abort ends the connection with a reset.
 func (c *Conn) Abort() {
-	if tcp, ok := c.nc.(*net.TCPConn); ok {
+	nc := c.nc
+	if over, ok := nc.(interface{ NetConn() net.Conn }); ok { // TLS, which would announce the end
+		nc = over.NetConn()
+	}
+	if tcp, ok := nc.(interface{ SetLinger(int) error }); ok {
 		_ = tcp.SetLinger(0) // fails when the connection is closed already
 	}
-	c.nc.Close()
+	nc.Close()
 }
 
 // Count is how many frames of a type were received.

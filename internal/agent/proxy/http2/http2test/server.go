@@ -11,6 +11,9 @@ import (
 	"golang.org/x/net/http2"
 )
 
+// Over, if not nil, has the connections of all servers that have none of their own go over what it puts on them, such as TLS. It is to be set before the first one.
+var Over func(net.Conn) net.Conn
+
 // Server is a server that answers by scripts.
 type Server struct {
 	// immutable
@@ -94,6 +97,12 @@ func (s *Server) run() {
 		nc, err := s.listener.Accept()
 		if err != nil {
 			return
+		}
+		switch {
+		case s.script.Over != nil:
+			nc = s.script.Over(nc)
+		case Over != nil:
+			nc = Over(nc)
 		}
 		c := newConn(nc, true, s.script.Options)
 		c.accept = func(st *Stream) {

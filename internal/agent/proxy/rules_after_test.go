@@ -1,0 +1,62 @@
+package proxy
+
+import (
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// What a server asks for as a wait raises the wait, is never shortened, and ends the call where there is no time for it: the last real response is
+// what the client gets.
+//
+//overtls:originate,intercept
+func TestRule14_RetryAfterIsWaitedFor(t *testing.T) {
+	in := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(http.TimeFormat) }
+	for name, tc := range map[string]struct {
+		after  func() string
+		set    func(*policy.Settings)
+		least  time.Duration
+		status int
+		want   int64
+	}{
+		"seconds":            {after: func() string { return "1" }, least: time.Second, status: 200, want: 2},
+		"a date":             {after: func() string { return in(2 * time.Second) }, least: time.Second, status: 200, want: 2},
+		"less than we wait":  {after: func() string { return "0" }, set: backoffOf(50 * time.Millisecond), least: 50 * time.Millisecond, status: 200, want: 2},
+		"in the past":        {after: func() string { return in(-time.Hour) }, set: backoffOf(50 * time.Millisecond), least: 50 * time.Millisecond, status: 200, want: 2},
+		"beyond its max":     {after: func() string { return "3600" }, status: 503, want: 1},
+		"beyond the time":    {after: func() string { return "1" }, set: func(s *policy.Settings) { s.Timeouts.Overall = 500 * time.Millisecond }, status: 503, want: 1},
+		"not understood":     {after: func() string { return "soon" }, status: 200, want: 2},
+		"less than a second": {after: func() string { return "-1" }, status: 200, want: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // it waits
+			var n atomic.Int64
+			w := build(t, counted(t, &n, func(*http.Request) string {
+				if n.Load() == 1 {
+					return headed(503, "Retry-After: "+tc.after())
+				}
+				return answer(200, "")
+			}), toAny(func(s *policy.Settings) {
+				s.Retry.On = policy.Of(policy.GatewayError)
+				if tc.set != nil {
+					tc.set(s)
+				}
+			}))
+			began := time.Now()
+			res, _ := w.dial().get("/")
+			if took := time.Since(began); res.StatusCode != tc.status || n.Load() != tc.want || took < tc.least {
+				t.Errorf("answered %d after %d attempts and %v, want %d, %d, %v", res.StatusCode, n.Load(), took, tc.status, tc.want, tc.least)
+			}
+		})
+	}
+}
+
+// backoffOf has every retry wait for as long.
+func backoffOf(d time.Duration) func(*policy.Settings) {
+	return func(s *policy.Settings) {
+		s.Retry.Backoff = policy.Backoff{Strategy: policy.Fixed, Initial: d, Max: d, Jitter: policy.JitterNone}
+	}
+}

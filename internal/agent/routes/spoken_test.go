@@ -1,0 +1,115 @@
+package routes
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/transport/tlslayer"
+	"fairlead.dev/fairlead/internal/agent/upstream"
+)
+
+func TestWhatAHostSpeaksIsKnownForAWhile(t *testing.T) {
+	now := time.Now()
+	alpn := &tlslayer.Error{Reason: tlslayer.ALPN}
+	for name, tc := range map[string]struct {
+		do   func(s *spoken)
+		want string
+	}{
+		"nothing was tried":        {func(*spoken) {}, ""},
+		"it has chosen HTTP/2":     {func(s *spoken) { s.shaken(upstream.Either, tlslayer.HTTP2, nil, now) }, tlslayer.HTTP2},
+		"it has chosen HTTP/1.1":   {func(s *spoken) { s.shaken(upstream.Either, tlslayer.HTTP1, nil, now) }, tlslayer.HTTP1},
+		"it has chosen none":       {func(s *spoken) { s.shaken(upstream.Either, "", nil, now) }, tlslayer.HTTP1},
+		"it was not asked":         {func(s *spoken) { s.shaken(upstream.OneByOne, tlslayer.HTTP1, nil, now) }, ""},
+		"it speaks what is needed": {func(s *spoken) { s.shaken(upstream.Many, tlslayer.HTTP2, nil, now) }, tlslayer.HTTP2},
+		"long ago":                 {func(s *spoken) { s.shaken(upstream.Either, tlslayer.HTTP2, nil, now.Add(-spokenFor)) }, ""},
+		"long ago, and again": {func(s *spoken) {
+			s.shaken(upstream.Either, tlslayer.HTTP2, nil, now.Add(-spokenFor))
+			s.shaken(upstream.Many, tlslayer.HTTP2, nil, now.Add(-time.Minute))
+		}, tlslayer.HTTP2},
+		"it does not any more": {func(s *spoken) {
+			s.shaken(upstream.Either, tlslayer.HTTP2, nil, now)
+			s.shaken(upstream.Many, "", alpn, now)
+		}, ""},
+		"it fails in another way": {func(s *spoken) {
+			s.shaken(upstream.Either, tlslayer.HTTP2, nil, now)
+			s.shaken(upstream.Many, "", &tlslayer.Error{Reason: tlslayer.Expired}, now)
+			s.shaken(upstream.Many, "", errors.New("reset"), now)
+		}, tlslayer.HTTP2},
+	} {
+		s := newSpoken()
+		if tc.do(s); s.known(now) != tc.want {
+			t.Errorf("%s: %q, want %q", name, s.known(now), tc.want)
+		}
+	}
+}
+
+// Of those who ask at a time one does, also where nothing is found out; whoever comes later asks again.
+func TestAHostIsAskedByOneAtATime(t *testing.T) {
+	for name, found := range map[string]string{"it answers": tlslayer.HTTP2, "it does not": ""} {
+		t.Run(name, func(t *testing.T) {
+			s := newSpoken()
+			var asked atomic.Int64
+			begun, answers := make(chan struct{}), make(chan struct{})
+			ask := func(context.Context) {
+				if asked.Add(1) == 1 {
+					close(begun)
+				}
+				<-answers
+				if found != "" {
+					s.shaken(upstream.Either, found, nil, time.Now())
+				}
+			}
+			var all sync.WaitGroup
+			all.Go(func() { _ = s.ask(t.Context(), ask) })
+			<-begun
+			var came sync.WaitGroup
+			for range 20 {
+				came.Add(1)
+				all.Go(func() {
+					before := time.Now() // what is found out later is news to it
+					came.Done()
+					if got := s.askSince(t.Context(), before, ask); got != found {
+						t.Errorf("got %q", got)
+					}
+				})
+			}
+			came.Wait()
+			close(answers)
+			all.Wait()
+			if n := asked.Load(); n != 1 {
+				t.Errorf("it was asked %d times", n)
+			}
+			_ = s.ask(t.Context(), ask)
+			if n := asked.Load(); n != 2 {
+				t.Errorf("asked %d times in the end", n)
+			}
+		})
+	}
+}
+
+// Who leaves ends what he has begun, and those who wait go on without him.
+func TestWhoLeavesAsksNoMore(t *testing.T) {
+	s := newSpoken()
+	leaving, leave := context.WithCancel(t.Context())
+	begun := make(chan struct{})
+	var all sync.WaitGroup
+	all.Go(func() {
+		_ = s.ask(leaving, func(ctx context.Context) { close(begun); <-ctx.Done() })
+	})
+	<-begun
+	before := time.Now()
+	gone, end := context.WithCancel(t.Context())
+	end()
+	if got := s.ask(gone, func(context.Context) { t.Error("it has left already, and asks") }); got != "" {
+		t.Errorf("got %q", got)
+	}
+	leave()
+	got := s.askSince(t.Context(), before, func(context.Context) { s.shaken(upstream.Either, tlslayer.HTTP2, nil, time.Now()) })
+	if all.Wait(); got != tlslayer.HTTP2 {
+		t.Errorf("got %q", got)
+	}
+}

@@ -17,6 +17,8 @@ const (
 	attempts
 	tryDuration
 	truncated
+	fallbacks
+	hedges
 	grpcCalls
 	tlsFailures
 	handshakes
@@ -29,6 +31,7 @@ const (
 	limitWaiting
 	concurrencyRunning
 	concurrencyLimit
+	attemptTimeout
 	breakersOpen
 	breakersHalfOpen
 	breakersOpened
@@ -72,6 +75,12 @@ var catalogue = [familyCount]metric{
 		"Time from dispatching an attempt, connecting included, to its response head or failure.", histogram, perPolicy},
 	truncated: {"fairlead_proxy_truncated_responses_total",
 		"Responses whose body could not be forwarded to its end.", prometheus.CounterValue, perPolicy},
+	fallbacks: {"fairlead_proxy_fallbacks_total",
+		"Calls that were answered by their fallback, by what of it: response is the policy's own. Among the requests they count as what they had failed by.",
+		prometheus.CounterValue, also("answer")},
+	hedges: {"fairlead_proxy_hedges_total",
+		"Attempts that were started beside others, by what has become of them: won, if their response answered the call, or else wasted.",
+		prometheus.CounterValue, also("result")},
 	grpcCalls: {"fairlead_proxy_grpc_calls_total",
 		"gRPC calls that have ended, by the status that their client was answered, the agent's own answers included; none where the answer broke off before one.",
 		prometheus.CounterValue, also("status")},
@@ -99,6 +108,8 @@ var catalogue = [familyCount]metric{
 		"Calls that have a place below a limit of concurrency.", prometheus.GaugeValue, perPolicy},
 	concurrencyLimit: {"fairlead_concurrency_limit",
 		"Places below limits of concurrency: what they are now, added up over pods, rules and concrete destinations.", prometheus.GaugeValue, perPolicy},
+	attemptTimeout: {"fairlead_attempt_timeout_seconds",
+		"How long an attempt may take at present by timeouts.adaptive; the longest, where a target has several destinations.", prometheus.GaugeValue, perPolicy},
 	breakersOpen: {"fairlead_breaker_open",
 		"Circuit breakers that are open or half-open.", prometheus.GaugeValue, perPolicy},
 	breakersHalfOpen: {"fairlead_breaker_half_open",

@@ -131,7 +131,9 @@ func TestRule31_ServersThatGoBeyondAWindowAreRefused(t *testing.T) {
 				streams = append(streams, <-came)
 			}
 			_ = o.act(streams)
-			o.refused(t, streams[0])
+			if o.streams == 1 { // a connection on which more comes is reset when it is closed
+				o.refused(t, streams[0])
+			}
 			w.events.flooded(t, drive.ServerSide, drive.FloodWindow, 1)
 			if e := w.seen.lastCall(t); !e.Outcome.Truncated || e.Outcome.Kind != call.OK {
 				t.Errorf("outcome %+v", e.Outcome)

@@ -12,6 +12,8 @@ import (
 func window(n uint32) http2.Setting { return http2.Setting{ID: http2.SettingInitialWindowSize, Val: n} }
 
 // A change of the initial window counts for streams that are open, below zero as well (RFC 9113 section 6.9.2).
+//
+//overtls:originate,intercept
 func TestRule31_AClientsInitialWindowChangesOpenStreams(t *testing.T) {
 	w, _ := scripted(t, toAnyH2(nil), func(_ int, s *http2test.Stream) { _ = s.Respond(200, make([]byte, 200_000), nil) })
 	c := w.dialH2(http2test.Options{HoldWindows: true})
@@ -35,6 +37,8 @@ func TestRule31_AClientsInitialWindowChangesOpenStreams(t *testing.T) {
 }
 
 // The same of a server's.
+//
+//overtls:originate,intercept
 func TestRule31_AServersInitialWindowChangesOpenStreams(t *testing.T) {
 	done := make(chan error, 1)
 	srv := http2test.NewServer(t, http2test.Script{
@@ -203,6 +207,8 @@ func TestRule31_PaddingIsGivenBack(t *testing.T) {
 }
 
 // The table of a peer's decoder may shrink and grow while streams go on (RFC 7541 section 4.2), and frames may be as large as it says.
+//
+//overtls:originate,intercept
 func TestRule31_SettingsOfPeersChangeInMidFlight(t *testing.T) {
 	table := func(n uint32) http2.Setting { return http2.Setting{ID: http2.SettingHeaderTableSize, Val: n} }
 	w, srv := scripted(t, toAnyH2(nil), func(_ int, s *http2test.Stream) { http2test.Echo(s) })

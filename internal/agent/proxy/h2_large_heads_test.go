@@ -32,7 +32,7 @@ func crumbs(head http2test.Fields) http2test.Fields {
 // What a server sends beyond the limit on header lists is its failure: 502 while the client has nothing of the response, and a cut response
 // then. Only that stream ends with it, unless the block is too large to be read at all.
 //
-//overtls:originate,intercept
+//overtls:originate
 func TestRule30_ResponseHeadsThatAreTooLargeOverHTTP2(t *testing.T) {
 	ok, hints := http2test.F(":status", "200"), http2test.F(":status", "103")
 	for name, tc := range map[string]struct {

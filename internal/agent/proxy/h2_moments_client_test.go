@@ -40,7 +40,7 @@ func (p *played) unharmed(t *testing.T) {
 // GOAWAY of a client at each moment, whatever its code and its last stream, is about streams that we would open, and there are none: the call
 // goes on to its end, the client may open another stream before it closes, and the server learns nothing of that.
 //
-//overtls:originate,intercept
+//overtls:originate
 func TestRule07_GoAwayOfAClientAtEachMoment(t *testing.T) {
 	for _, code := range []http2.ErrCode{http2.ErrCodeNo, http2.ErrCodeEnhanceYourCalm, http2.ErrCodeInternal} {
 		for last, times := range map[uint32]int{0: 1, 1: 1, largestWindow: 2} {
@@ -65,7 +65,7 @@ func TestRule07_GoAwayOfAClientAtEachMoment(t *testing.T) {
 // RST_STREAM of a client at each moment: the call ends as one that its client has given up, its server is told so with the same code, and nothing
 // is made anew; behind a complete response it changes nothing. Both connections go on.
 //
-//overtls:originate,intercept
+//overtls:originate
 func TestRule04_ResetsOfAClientAtEachMoment(t *testing.T) {
 	for _, code := range []http2.ErrCode{
 		http2.ErrCodeNo, http2.ErrCodeCancel, http2.ErrCodeInternal, http2.ErrCodeRefusedStream, http2.ErrCodeEnhanceYourCalm, http2.ErrCodeHTTP11Required, 0xbad,
@@ -104,7 +104,7 @@ func TestRule04_ResetsOfAClientAtEachMoment(t *testing.T) {
 
 // SETTINGS of a client at each moment change what follows, and not what becomes of the call.
 //
-//overtls:originate,intercept
+//overtls:originate
 func TestRule31_SettingsOfAClientAtEachMoment(t *testing.T) {
 	for name, settings := range settingsInMidFlight {
 		for _, m := range moments {

@@ -13,7 +13,7 @@ bench-dataplane: bench-deps ## Measure the data plane against haproxy, nginx and
 .PHONY: bench-dataplane-quick
 bench-dataplane-quick: bench-deps ## Measure the data plane in about three minutes, mostly against haproxy alone (root, two cores).
 	@go build -o bin/bench-dataplane ./bench/dataplane
-	@bin/bench-dataplane -rounds 5 -duration 400ms -bulk 16 $(BENCH_JSON) $(BENCH_FLAGS)
+	@bin/bench-dataplane -rounds 4 -duration 400ms -bulk 16 $(BENCH_JSON) $(BENCH_FLAGS)
 
 BENCH_CONTROLPLANE = KUBEBUILDER_ASSETS="$$($(KUBE_ASSETS))" && export KUBEBUILDER_ASSETS && \
 	go build -o bin/manager ./cmd/manager && go build -o bin/bench-controlplane ./bench/controlplane && bin/bench-controlplane

@@ -74,7 +74,6 @@ type CallBlocks struct {
 
 	// fallback answers calls that could not be served. Absent means the
 	// caller gets the failure.
-	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	Fallback *Fallback `json:"fallback,omitempty"`
 }

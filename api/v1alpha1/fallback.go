@@ -8,8 +8,7 @@ type Fallback struct {
 	// +optional
 	Mode Switch `json:"mode,omitempty"`
 
-	// when lists when it applies: CircuitOpen, RetriesExhausted, RateLimited.
-	// Absent means in all three cases.
+	// when lists the cases in which it applies. Absent means all.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
@@ -21,6 +20,7 @@ type Fallback struct {
 	Response *FallbackResponse `json:"response,omitempty"`
 
 	// destination is called instead, once.
+	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	Destination *FallbackDestination `json:"destination,omitempty"`
 }
@@ -38,22 +38,24 @@ const (
 	FallbackOnRateLimited FallbackCondition = "RateLimited"
 )
 
-// FallbackResponse is a fixed answer.
+// FallbackResponse is a fixed answer. %REASON% in values and in body stands for
+// why the call failed. gRPC calls get headers alone, with their grpc-status or what
+// statusCode stands for.
 type FallbackResponse struct {
-	// statusCode is the answer's HTTP status.
+	// statusCode is its HTTP status.
 	// +required
 	// +kubebuilder:validation:Minimum=200
 	// +kubebuilder:validation:Maximum=599
 	StatusCode int32 `json:"statusCode"`
 
-	// headers are the answer's header fields, besides Content-Length.
+	// headers are its header fields, besides Content-Length.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	Headers []HeaderField `json:"headers,omitempty"`
 
-	// body is the answer's body. Absent means an empty one.
+	// body is its body. Absent means empty.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=4096

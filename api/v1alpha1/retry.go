@@ -88,9 +88,7 @@ type Retry struct {
 	// +optional
 	AvoidPreviousEndpoints *bool `json:"avoidPreviousEndpoints,omitempty"`
 
-	// hedging starts a second attempt while the first still waits, and takes
-	// whichever answers first. Absent means off.
-	// Not enforced by this version: accepted and listed by PartiallyEnforced.
+	// hedging starts another attempt while one still waits. Absent means off.
 	// +optional
 	Hedging *Hedging `json:"hedging,omitempty"`
 }
@@ -269,7 +267,8 @@ type ReplayBody struct {
 	MaxBytes *resource.Quantity `json:"maxBytes,omitempty"`
 }
 
-// Hedging starts another attempt while the earlier ones still wait.
+// Hedging starts another attempt while the earlier ones still wait, of calls that
+// may be repeated. Each counts as a retry.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.maxHedges) && self.maxHedges == 0) || has(self.delay) != has(self.percentile)",message="hedging needs exactly one of delay and percentile (or maxHedges: 0 for none)"
 // +kubebuilder:validation:XValidation:rule="!has(self.delay) || !self.delay.matches('^[0hms]+$')",fieldPath=".delay",message="hedging.delay must be longer than 0s"
@@ -284,8 +283,8 @@ type Hedging struct {
 	// +kubebuilder:validation:Maximum=99
 	Percentile *int32 `json:"percentile,omitempty"`
 
-	// maxHedges is how many attempts may run beside the first. Defaults to 1.
-	// Set to 0 to remove hedging that an earlier policy set.
+	// maxHedges is how many attempts may run beside the first. Defaults to 1;
+	// 0 removes what an earlier policy set.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=3

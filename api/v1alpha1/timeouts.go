@@ -57,16 +57,14 @@ type Timeouts struct {
 	// +optional
 	MaxDuration Duration `json:"maxDuration,omitempty"`
 
-	// adaptive sets perTry from recent latency, in place of its value. Absent
-	// means perTry stays as written.
-	// Not enforced by this version: accepted and listed by PartiallyEnforced.
+	// adaptive sets perTry from recent latency. Absent means perTry stays.
 	// +optional
 	Adaptive *AdaptiveTimeout `json:"adaptive,omitempty"`
 }
 
 // AdaptiveTimeout sets perTry to mean + deviations × standard deviation of the
 // latest successful attempts of a destination, within min and max. With fewer than
-// 20 such attempts it is max.
+// 20 such attempts, or after 20 in a row that it ended, it is max.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.mode) && self.mode == 'Disabled') || (has(self.min) && has(self.max))",message="adaptive needs min and max, such as min: 500ms and max: 5s (or mode: Disabled)"
 // +kubebuilder:validation:XValidation:rule="!has(self.min) || !self.min.matches('^[0hms]+$')",fieldPath=".min",message="adaptive.min must be longer than 0s"

@@ -145,12 +145,12 @@ type OpaqueTraffic struct {
 	// +kubebuilder:validation:Minimum=0
 	Open int64 `json:"open"`
 
-	// sentBytes is how many bytes those that ended had sent to their servers.
+	// sentBytes is how many bytes they have sent to their servers.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	SentBytes int64 `json:"sentBytes,omitempty"`
 
-	// receivedBytes is how many bytes those that ended had received from them.
+	// receivedBytes is how many bytes they have received from them.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	ReceivedBytes int64 `json:"receivedBytes,omitempty"`

@@ -33,8 +33,12 @@ func newClient(l load, index int, calls, failed *atomic.Uint64) *client {
 		c.front = plainFront
 	}
 	method, length := "GET", ""
-	if l.body > 0 {
-		method, length = "POST", fmt.Sprintf("Content-Length: %d\r\n", l.body)
+	if l.body > 0 || l.upload {
+		size := l.body
+		if l.upload {
+			size = bulkSize
+		}
+		method, length = "POST", fmt.Sprintf("Content-Length: %d\r\n", size)
 	}
 	if l.upgrade {
 		length = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
@@ -158,6 +162,9 @@ func (c *client) ask() error {
 		c.conn = conn
 	}
 	_, err := c.conn.Write(c.request)
+	if err == nil && c.upload {
+		err = writeParts(c.conn)
+	}
 	return err
 }
 

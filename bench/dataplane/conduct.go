@@ -57,13 +57,16 @@ type conductor struct {
 	pending []report.Measurement
 }
 
+// anewRounds is how many times is measured what needs processes of its own.
+const anewRounds = 3
+
 // measure is something that candidates are measured by.
 type measure struct {
 	name string
 	run  func(*candidate) error
 	// full: in the long form only; wide: of every candidate in the short form, too; several: for proxies that may use several cores;
-	// once: in the first round only, of processes that have done nothing else.
-	full, wide, several, once bool
+	// anew: in the first rounds only, of processes that have done nothing else.
+	full, wide, several, anew bool
 }
 
 func (c *conductor) measureList() []measure {
@@ -76,17 +79,19 @@ func (c *conductor) measureList() []measure {
 		{name: "http1-new-connections", run: c.newConnections},
 		{name: "http1-1mib", run: c.megabytes, full: true},
 		{name: "http1-bulk", run: c.bulk},
+		{name: "http1-bulk-upload", run: c.bulkUploads, full: true},
 		{name: "http2-unary", run: c.streams},
 		{name: "http2-constant-rate", run: c.streamsAtRate},
 		{name: "http2-bulk", run: c.bulkStreams},
+		{name: "http2-bulk-upload", run: c.bulkStreamUploads, full: true},
 		{name: "grpc-unary", run: c.grpcCalls},
 		{name: "grpc-constant-rate", run: c.grpcAtRate},
 		{name: "tls-originate", run: c.originated},
 		{name: "tls-originate-constant-rate", run: c.originatedAtRate},
 		{name: "tls-originate-http2", run: c.originatedStreams},
 		{name: "opaque-bulk", run: c.opaqueBulk},
-		{name: "idle-connections", run: c.idle, once: true},
-		{name: "idle-websockets", run: c.idleWebSockets, once: true},
+		{name: "idle-connections", run: c.idle, anew: true},
+		{name: "idle-websockets", run: c.idleWebSockets, anew: true},
 		{name: "http1-several-cores", run: c.severalCores, several: true},
 		{name: "http1-several-cores-post", run: c.severalCoresPosts, full: true, several: true},
 		{name: "http1-several-cores-new-connections", run: c.severalCoresFresh, full: true, several: true},
@@ -96,7 +101,7 @@ func (c *conductor) measureList() []measure {
 // wanted reports whether a measure's turn has come in this round.
 func (c *conductor) wanted(m measure) bool {
 	switch {
-	case m.once && c.round > 1:
+	case m.anew && c.round > anewRounds:
 		return false
 	case c.measures != "":
 		return slices.Contains(strings.Split(c.measures, ","), m.name)

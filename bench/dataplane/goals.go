@@ -43,6 +43,8 @@ func goals(cores int) []report.Goal {
 		{Bench: "http1-new-connections", Metric: rate, Candidate: "fairlead", Against: "haproxy", Limit: 0.80, AtLeast: true},
 		{Bench: "http1-1mib", Metric: rate, Candidate: "fairlead", Against: "haproxy", Limit: 1, AtLeast: true},
 		{Bench: "http1-bulk", Metric: rate, Candidate: "fairlead", Against: "haproxy", Limit: 1, AtLeast: true},
+		{Bench: "http1-bulk-upload", Metric: rate, Candidate: "fairlead", Against: "haproxy", Limit: 1, AtLeast: true},
+		{Bench: "http2-bulk-upload", Metric: rate, Candidate: "fairlead", Against: "haproxy", Limit: 0.80, AtLeast: true},
 		{Bench: "http2-bulk", Metric: rate, Candidate: "fairlead", Against: "haproxy", Limit: 0.80, AtLeast: true},
 		{Bench: "grpc-unary", Metric: cpu, Candidate: "fairlead", Against: "haproxy", Limit: 1.50},
 		{Bench: "tls-originate", Metric: rate, Candidate: "fairlead", Against: "haproxy", Limit: 0.90, AtLeast: true},

@@ -23,6 +23,8 @@ type multiplexed struct {
 	out    []byte
 	// send is how many bytes of bodies the peer still takes; taken what was received since it was last granted more on the connection.
 	send, taken int
+	// window is how many bytes of the body that is uploaded the peer still takes on its stream.
+	window int
 	// bodies are the bytes that calls were answered with, ungranted those on a stream that it was not granted more for.
 	bodies, ungranted int
 }
@@ -38,10 +40,12 @@ func (c *client) dialMultiplexed() error {
 	settings.InitialWindowSize = streamWindow
 	fields := [][2]string{{":method", "GET"}, {":scheme", "http"}, {":path", c.path}, {":authority", serverName}, {"user-agent", "bench/1"}, {"accept", "*/*"}}
 	if c.grpc {
-		fields[0][1] = "POST"
 		fields = append(fields[:5], [][2]string{{"content-type", "application/grpc"}, {"te", "trailers"}}...)
 	}
-	c.h2 = &multiplexed{frames: newFrames(conn), conn: conn, stream: 1, send: http2.DefaultWindow, head: head(fields, !c.grpc)}
+	if c.grpc || c.upload {
+		fields[0][1] = "POST"
+	}
+	c.h2 = &multiplexed{frames: newFrames(conn), conn: conn, stream: 1, send: http2.DefaultWindow, head: head(fields, !c.grpc && !c.upload)}
 	_, err = conn.Write(http2.AppendWindowUpdate(settings.Append([]byte(http2.Preface)), 0, connWindow))
 	return err
 }
@@ -49,7 +53,7 @@ func (c *client) dialMultiplexed() error {
 // answerSize is how many bytes every call is answered with.
 func (c *client) answerSize() int {
 	switch {
-	case c.front == bulkFront:
+	case c.front == bulkFront && !c.upload:
 		return bulkSize
 	case c.grpc:
 		return len(message)
@@ -65,10 +69,15 @@ func (c *client) callStreams() (bool, error) {
 		}
 	}
 	k := c.h2
+	k.bodies = 0
 	if err := k.ask(c.streams, c.grpc); err != nil {
 		return false, err
 	}
-	k.bodies = 0
+	if c.upload {
+		if err := k.upload(); err != nil {
+			return false, err
+		}
+	}
 	for waiting := c.streams; waiting > 0; {
 		f, err := k.take()
 		if err != nil {
@@ -104,20 +113,46 @@ func (k *multiplexed) ask(streams int, grpc bool) error {
 	return err
 }
 
+// upload sends the body of the request that was asked last, as the windows allow.
+func (k *multiplexed) upload() error {
+	stream := k.stream - 2
+	k.window = int(k.settings.InitialWindowSize)
+	for left := bulkSize; left > 0; {
+		k.out = k.out[:0]
+		for n := min(left, k.window, k.send, http2.MaxFrame); n > 0 && len(k.out) < 256<<10; n = min(left, k.window, k.send, http2.MaxFrame) {
+			left, k.window, k.send = left-n, k.window-n, k.send-n
+			k.out = append(http2.AppendDataHeader(k.out, stream, n, left == 0), bulkPart[:n]...)
+		}
+		if _, err := k.conn.Write(k.out); err != nil {
+			return err
+		}
+		for left > 0 && min(k.window, k.send) == 0 {
+			if _, err := k.take(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // take reads a frame and answers what has to be.
 func (k *multiplexed) take() (frame, error) {
+	before := k.settings.InitialWindowSize
 	f, err := k.next()
 	if err != nil {
 		return f, err
 	}
+	k.window += int(k.settings.InitialWindowSize) - int(before)
 	out := k.out[:0]
 	switch {
 	case f.t == http2.SettingsFrame && f.flags&ack == 0:
 		out = http2.AppendSettingsAck(out)
 	case f.t == http2.WindowUpdate && f.stream == 0:
 		k.send += int(f.value)
+	case f.t == http2.WindowUpdate && f.stream == k.stream-2: // others have ended
+		k.window += int(f.value)
 	case f.t == http2.RSTStream, f.t == http2.GoAway:
-		return f, fmt.Errorf("the connection or a stream was reset, with %v", f.value)
+		return f, fmt.Errorf("frame %v of stream %d: the connection or the stream has ended, with %v", f.t, f.stream, f.value)
 	case f.t == http2.Data:
 		out = k.grant(out, f)
 	}

@@ -8,17 +8,18 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/http2"
 )
 
-// answered is the server's side of a connection of HTTP/2: every request gets 1 KB, those with a body a message of gRPC, and those for
-// bulk bulkSize.
+// answered is the server's side of a connection of HTTP/2: every request gets 1 KB, those with a body a message of gRPC; for bulk those without one
+// get bulkSize.
 type answered struct {
 	frames
 	conn   net.Conn
 	bulk   bool
 	out    []byte
 	window int
-	// received are the bytes of bodies since the peer was last granted more.
-	received int
-	waiting  []*answering
+	// received are the bytes of bodies since the peer was last granted more on the connection, ungranted those on each stream.
+	received  int
+	ungranted map[uint32]int
+	waiting   []*answering
 }
 
 // answering is a stream that is being answered.
@@ -37,12 +38,18 @@ var (
 
 // answerMultiplexed serves one connection of HTTP/2, whose preface r begins with.
 func answerMultiplexed(c net.Conn, r io.Reader, bulk bool) {
-	s := &answered{frames: newFrames(r), conn: c, bulk: bulk, window: http2.DefaultWindow}
+	s := &answered{frames: newFrames(r), conn: c, bulk: bulk, window: http2.DefaultWindow, ungranted: map[uint32]int{}}
 	if _, err := s.r.Discard(len(http2.Preface)); err != nil {
 		return
 	}
 	settings := http2.InitialSettings()
+	if bulk {
+		settings.InitialWindowSize = streamWindow
+	}
 	s.out = settings.Append(nil)
+	if bulk {
+		s.out = http2.AppendWindowUpdate(s.out, 0, connWindow)
+	}
 	for {
 		if err := s.flush(s.r.Buffered() == 0); err != nil {
 			return
@@ -89,17 +96,33 @@ func (s *answered) take(f frame) {
 	if f.t != http2.Data {
 		return
 	}
+	if s.bulk {
+		s.grant(f)
+	}
 	if s.received += f.length; s.received >= 16<<10 {
 		s.out, s.received = http2.AppendWindowUpdate(s.out, 0, uint32(s.received)), 0
 	}
 }
 
+// grant lets the peer send more on a stream once half of a window was received.
+func (s *answered) grant(f frame) {
+	n := s.ungranted[f.stream] + f.length
+	switch {
+	case f.ends():
+		delete(s.ungranted, f.stream)
+		return
+	case n >= streamWindow/2:
+		s.out, n = http2.AppendWindowUpdate(s.out, f.stream, uint32(n)), 0
+	}
+	s.ungranted[f.stream] = n
+}
+
 func (s *answered) begin(f frame) *answering {
-	a := &answering{stream: f.stream, window: int(s.settings.InitialWindowSize), left: 1024, grpc: f.t == http2.Data}
+	a := &answering{stream: f.stream, window: int(s.settings.InitialWindowSize), left: 1024, grpc: f.t == http2.Data && !s.bulk}
 	switch {
 	case a.grpc:
 		a.left = len(message)
-	case s.bulk:
+	case s.bulk && f.t != http2.Data:
 		a.left = bulkSize
 	}
 	return a

@@ -13,7 +13,8 @@ import (
 type load struct {
 	front    front // the zero front is plainFront
 	path     string
-	body     int // of every request; 0: GET
+	body     int  // of every request; 0: GET
+	upload   bool // every request has a body of bulkSize
 	conns    int
 	streams  int  // of HTTP/2 at a time on each connection; 0: HTTP/1.1
 	grpc     bool // with streams: calls of gRPC, of one message each way

@@ -77,6 +77,23 @@ func (c *conductor) bulk(cand *candidate) error {
 	return err
 }
 
+// bulkUploads has requests of bulkSize, two at a time.
+func (c *conductor) bulkUploads(cand *candidate) error {
+	if elsewhere(cand) {
+		return nil
+	}
+	_, err := c.faultless(cand, "http1-bulk-upload", load{front: bulkFront, path: "/", conns: 2, upload: true})
+	return err
+}
+
+func (c *conductor) bulkStreamUploads(cand *candidate) error {
+	if elsewhere(cand) {
+		return nil
+	}
+	_, err := c.faultless(cand, "http2-bulk-upload", load{front: bulkFront, path: "/", conns: 2, streams: 1, upload: true})
+	return err
+}
+
 func (c *conductor) bulkStreams(cand *candidate) error {
 	if elsewhere(cand) {
 		return nil

@@ -51,7 +51,7 @@ func (d *disturbance) others() (float64, error) {
 func (c *conductor) undisturbed(cand *candidate, m measure) error {
 	for tries := 0; ; tries++ {
 		c.pending = c.pending[:0]
-		if m.once {
+		if m.anew {
 			if err := cand.anew(c.world); err != nil {
 				return err
 			}

@@ -65,7 +65,7 @@ func serveFront(l net.Listener, bulk bool) error {
 var calls atomic.Uint64
 
 // answerAll serves one connection: requests without a body, or with one whose length is announced, never pipelined. bulk: every answer is
-// bulkSize long.
+// bulkSize long, but to one that is as long itself.
 func answerAll(c net.Conn, bulk bool) {
 	defer c.Close()
 	buf := make([]byte, 4096)
@@ -79,6 +79,13 @@ func answerAll(c net.Conn, bulk bool) {
 		if bytes.HasPrefix(buf[:n], []byte("PRI ")) {
 			answerMultiplexed(c, io.MultiReader(bytes.NewReader(buf[:n]), c), bulk)
 			return
+		}
+		if bulk && bytes.HasPrefix(buf[:n], []byte("POST ")) && bytes.Contains(buf[:n], []byte("\r\n\r\n")) {
+			if err := takeBulk(c, buf[:n]); err != nil {
+				return
+			}
+			n = 0
+			continue
 		}
 		if !whole(buf[:n]) {
 			continue

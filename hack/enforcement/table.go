@@ -46,6 +46,7 @@ var concerns = []struct {
 	{"timeouts.responseHeader", []string{http1, http2}},
 	{"timeouts.read", []string{http1, http2}},
 	{"timeouts.write", []string{http1, http2}},
+	{"timeouts.adaptive.mode", []string{agent}}, // what is merged
 	{"timeouts.perTry", []string{http1, http2, grpc, opaque}},
 	{"timeouts.overall", []string{http1, http2, grpc, opaque}},
 	{"timeouts.maxDuration", []string{http1, http2, grpc, opaque}},
@@ -60,6 +61,8 @@ var concerns = []struct {
 	{"retry.idempotency.mode", []string{http1, http2, grpc}},
 	{"retry.idempotency", []string{http1, http2}},
 	{"retry.body", []string{http1, http2}},
+	{"retry.hedging.delay", []string{http1, http2, grpc}},
+	{"retry.hedging", []string{http1, http2}},
 	{"retry", []string{http1, http2, opaque}},
 	{"connectionPool.http2", []string{http2}},
 	{"connectionPool.maxIdlePerEndpoint", []string{http1, http2}},
@@ -76,6 +79,9 @@ var concerns = []struct {
 	{"rateLimit.mode", []string{agent}}, // what is merged: agents know limits only
 	{"rateLimit", []string{http1, http2, grpc, opaque}},
 	{"loadBalancing", []string{http1, http2, opaque}},
+	{"fallback.mode", []string{agent}}, // what is merged
+	{"fallback.response.body", []string{http1, http2}},
+	{"fallback", []string{http1, http2, grpc}},
 	{"rules[].match[].grpc", []string{grpc}},
 	{"rules[]", []string{http1, http2}},
 	{"to[].protocol", []string{http1, http2, opaque}},

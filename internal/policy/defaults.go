@@ -32,6 +32,12 @@ func Defaults() Settings {
 // DefaultPingTimeout is how long the answer to a PING may take where a policy has connections checked and does not say.
 const DefaultPingTimeout = 10 * time.Second
 
+// DefaultAdaptive returns an adaptive timeout with every value but its bounds, which a policy must choose.
+func DefaultAdaptive() Adaptive { return Adaptive{Deviations: 2000, Window: 200} }
+
+// DefaultHedging returns hedging with every value but how long an attempt is waited for, which a policy must choose.
+func DefaultHedging() Hedging { return Hedging{Max: 1} }
+
 // DefaultBackoff returns the backoff of a retry block, and of an override, that does not write one.
 func DefaultBackoff() Backoff {
 	return Backoff{Strategy: Exponential, Initial: 25 * time.Millisecond, Max: 250 * time.Millisecond, Multiplier: 2, Jitter: JitterFull}

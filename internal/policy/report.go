@@ -97,7 +97,7 @@ type Counts struct {
 	NotRetriedDeadline, NotRetriedNotRetryable, NotRetriedExhausted uint64
 	Timeouts, RateLimited, BreakerRejected, PoolOverflow            uint64
 	// Opaque counts connections passed through without being understood (TLS, raw TCP), OpaqueSent and OpaqueReceived the bytes that
-	// those that have ended carried to and from their servers.
+	// they carried to and from their servers.
 	Opaque, OpaqueSent, OpaqueReceived uint64
 }
 

@@ -10,6 +10,7 @@ type Settings struct {
 	Breaker       *Breaker     // nil: off
 	RateLimit     *RateLimit   // nil: off
 	Concurrency   *Concurrency // nil: off
+	Fallback      *Fallback    `json:",omitempty"` // nil: none
 	LoadBalancing LoadBalancing
 	AccessLog     AccessLog
 }
@@ -25,7 +26,28 @@ type Timeouts struct {
 	Write          time.Duration // longest stall while sending the request; compile fills in Idle
 	Overall        time.Duration // whole call until response headers
 	MaxDuration    time.Duration // whole exchange including its body
+	// Adaptive stands in for PerTry; the zero Adaptive is off.
+	Adaptive Adaptive `json:",omitzero"`
 }
+
+// AttemptLimit is how long an attempt may take at most; 0: there is no limit.
+func (t *Timeouts) AttemptLimit() time.Duration {
+	if t.Adaptive.On() {
+		return t.Adaptive.Max
+	}
+	return t.PerTry
+}
+
+// Adaptive sets a timeout of attempts by how long the latest Window successful ones took: their mean and Deviations thousandths of their
+// standard deviation more, from Min to Max.
+type Adaptive struct {
+	Min, Max   time.Duration
+	Deviations int
+	Window     int
+}
+
+// On reports whether there is one.
+func (a *Adaptive) On() bool { return a.Window > 0 }
 
 // Condition is a class of failure, as users name it in retry.when and circuitBreaker.failures.
 type Condition uint8
@@ -105,6 +127,16 @@ type Retry struct {
 	BodyMaxBytes    int64
 	// AvoidPreviousEndpoints sends a retry to an endpoint not yet tried by this call when there is one.
 	AvoidPreviousEndpoints bool
+	Hedging                Hedging `json:",omitzero"` // the zero Hedging is off
+}
+
+// Hedging starts another attempt beside those that have not been answered.
+type Hedging struct {
+	// Max is how many may be started beside the first; 0: none.
+	Max int
+	// Delay is how long one is waited for before; 0: as long as Percentile of the latest attempts took.
+	Delay      time.Duration
+	Percentile int
 }
 
 // RetryOverride changes limits for the failures that it lists, which are retried as if Retry listed them. The first override

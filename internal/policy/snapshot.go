@@ -134,6 +134,8 @@ type Rule struct {
 	OwnBreaker     bool
 	OwnRateLimit   bool
 	OwnConcurrency bool
+	OwnAdaptive    bool
+	OwnHedging     bool
 }
 
 // PathMatch says how Path is compared.

@@ -216,6 +216,7 @@ func (d *decoder) rule(m *pb.Rule) policy.Rule {
 	return policy.Rule{
 		Name: m.GetName(), Match: each(m.GetMatch(), d.match), Settings: d.settings(m.GetSettings()), OwnBudget: m.GetOwnBudget(), OwnBreaker: m.GetOwnBreaker(),
 		OwnRateLimit: m.GetOwnRateLimit(), OwnConcurrency: m.GetOwnConcurrency(),
+		OwnAdaptive: m.GetOwnAdaptive(), OwnHedging: m.GetOwnHedging(),
 	}
 }
 

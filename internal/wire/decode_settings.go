@@ -14,7 +14,7 @@ func (d *decoder) settings(m *pb.Settings) policy.Settings {
 			Connect: d.duration(t.GetConnect()), PerTry: d.duration(t.GetPerTry()), ResponseHeader: d.duration(t.GetResponseHeader()),
 			Idle: d.duration(t.GetIdle()), Read: d.duration(t.GetRead()), Write: d.duration(t.GetWrite()),
 			Overall: d.duration(t.GetOverall()), MaxDuration: d.duration(t.GetMaxDuration()),
-			TLSHandshake: d.tlsHandshake(t),
+			TLSHandshake: d.tlsHandshake(t), Adaptive: d.adaptive(t.GetAdaptive()),
 		},
 		Retry: d.retry(m.GetRetry()),
 		Pool: policy.Pool{
@@ -28,6 +28,7 @@ func (d *decoder) settings(m *pb.Settings) policy.Settings {
 			MaxStreams: d.count(p.GetMaxStreams()), PingInterval: d.duration(p.GetPingInterval()), PingTimeout: d.duration(p.GetPingTimeout()),
 		},
 		Breaker:       d.breaker(m.GetBreaker()),
+		Fallback:      d.fallback(m.GetFallback()),
 		LoadBalancing: dec[policy.LoadBalancing](d, loadBalancings, m.GetLoadBalancing()),
 		AccessLog:     dec[policy.AccessLog](d, accessLogs, m.GetAccessLog()),
 		RateLimit:     d.rateLimit(m.GetRateLimit()),
@@ -40,6 +41,10 @@ func (d *decoder) tlsHandshake(t *pb.Timeouts) time.Duration {
 		return policy.Defaults().Timeouts.TLSHandshake
 	}
 	return d.duration(t.GetTlsHandshake())
+}
+
+func (d *decoder) adaptive(m *pb.Adaptive) policy.Adaptive {
+	return policy.Adaptive{Min: d.duration(m.GetMin()), Max: d.duration(m.GetMax()), Deviations: d.count(m.GetDeviations()), Window: d.count(m.GetWindow())}
 }
 
 func (d *decoder) retry(m *pb.Retry) policy.Retry {
@@ -69,7 +74,12 @@ func (d *decoder) retry(m *pb.Retry) policy.Retry {
 		},
 		BodyMaxBytes:           d.size(m.GetBodyMaxBytes()),
 		AvoidPreviousEndpoints: m.GetAvoidPreviousEndpoints(),
+		Hedging:                d.hedging(m.GetHedging()),
 	}
+}
+
+func (d *decoder) hedging(m *pb.Hedging) policy.Hedging {
+	return policy.Hedging{Max: d.count(m.GetMax()), Delay: d.duration(m.GetDelay()), Percentile: d.count(m.GetPercentile())}
 }
 
 func (d *decoder) statusRange(s *pb.StatusRange) policy.StatusRange {
@@ -114,4 +124,21 @@ func (d *decoder) breaker(m *pb.Breaker) *policy.Breaker {
 		}
 	}
 	return b
+}
+
+func (d *decoder) fallback(m *pb.Fallback) *policy.Fallback {
+	if m == nil {
+		return nil
+	}
+	f := &policy.Fallback{On: policy.FallbackOn{
+		CircuitOpen: m.GetCircuitOpen(), RetriesExhausted: m.GetRetriesExhausted(), RateLimited: m.GetRateLimited(),
+	}}
+	if r := m.GetResponse(); r != nil {
+		d.limit("fields of a response", len(r.GetHeaders()), maxList)
+		f.Response = &policy.FallbackResponse{Status: d.count(r.GetStatus()), Body: r.GetBody()}
+		f.Response.Headers = each(r.GetHeaders(), func(h *pb.HeaderMatch) policy.HeaderField {
+			return policy.HeaderField{Name: h.GetName(), Value: h.GetValue()}
+		})
+	}
+	return f
 }

@@ -110,6 +110,7 @@ func (e *translator) rule(r policy.Rule) *pb.Rule {
 	return &pb.Rule{
 		Name: r.Name, Match: each(r.Match, e.match), Settings: e.settings(&r.Settings), OwnBudget: r.OwnBudget, OwnBreaker: r.OwnBreaker,
 		OwnRateLimit: r.OwnRateLimit, OwnConcurrency: r.OwnConcurrency,
+		OwnAdaptive: r.OwnAdaptive, OwnHedging: r.OwnHedging,
 	}
 }
 
@@ -124,7 +125,7 @@ func (e *translator) settings(s *policy.Settings) *pb.Settings {
 		Timeouts: &pb.Timeouts{
 			Connect: e.duration(t.Connect), PerTry: e.duration(t.PerTry), ResponseHeader: e.duration(t.ResponseHeader), Idle: e.duration(t.Idle),
 			Read: e.duration(t.Read), Write: e.duration(t.Write), Overall: e.duration(t.Overall), MaxDuration: e.duration(t.MaxDuration),
-			TlsHandshake: e.tlsHandshake(t.TLSHandshake),
+			TlsHandshake: e.tlsHandshake(t.TLSHandshake), Adaptive: e.adaptive(t.Adaptive),
 		},
 		Retry: e.retry(&s.Retry),
 		Pool: &pb.Pool{
@@ -136,11 +137,19 @@ func (e *translator) settings(s *policy.Settings) *pb.Settings {
 			MaxStreams: e.count(p.MaxStreams), PingInterval: e.duration(p.PingInterval), PingTimeout: e.duration(p.PingTimeout),
 		},
 		Breaker:       e.breaker(s.Breaker),
+		Fallback:      e.fallback(s.Fallback),
 		LoadBalancing: enc(e, loadBalancings, s.LoadBalancing),
 		AccessLog:     enc(e, accessLogs, s.AccessLog),
 		RateLimit:     e.rateLimit(s.RateLimit),
 		Concurrency:   e.concurrency(s.Concurrency),
 	}
+}
+
+func (e *translator) adaptive(a policy.Adaptive) *pb.Adaptive {
+	if a == (policy.Adaptive{}) {
+		return nil
+	}
+	return &pb.Adaptive{Min: e.duration(a.Min), Max: e.duration(a.Max), Deviations: e.count(a.Deviations), Window: e.count(a.Window)}
 }
 
 func (e *translator) retry(r *policy.Retry) *pb.Retry {
@@ -161,7 +170,15 @@ func (e *translator) retry(r *policy.Retry) *pb.Retry {
 		Idempotency: enc(e, idempotencies, r.Idempotency), KeyHeader: r.KeyHeader, GenerateKey: r.GenerateKey,
 		Budget:       &pb.Budget{Percent: e.percent(r.Budget.Percent), MinPerSecond: e.count(r.Budget.MinPerSecond), Window: e.duration(r.Budget.Window)},
 		BodyMaxBytes: e.size(r.BodyMaxBytes), AvoidPreviousEndpoints: r.AvoidPreviousEndpoints,
+		Hedging: e.hedging(r.Hedging),
 	}
+}
+
+func (e *translator) hedging(h policy.Hedging) *pb.Hedging {
+	if h == (policy.Hedging{}) {
+		return nil
+	}
+	return &pb.Hedging{Max: e.count(h.Max), Delay: e.duration(h.Delay), Percentile: e.count(h.Percentile)}
 }
 
 func statusRange(s policy.StatusRange) *pb.StatusRange {
@@ -201,6 +218,19 @@ func (e *translator) breaker(b *policy.Breaker) *pb.Breaker {
 		m.SlowCalls = &pb.SlowCalls{
 			Threshold: e.duration(c.Threshold), Percent: e.percent(c.Percent), MinimumRequests: e.count(c.MinimumRequests), Window: e.duration(c.Window),
 		}
+	}
+	return m
+}
+
+func (e *translator) fallback(f *policy.Fallback) *pb.Fallback {
+	if f == nil {
+		return nil
+	}
+	m := &pb.Fallback{CircuitOpen: f.On.CircuitOpen, RetriesExhausted: f.On.RetriesExhausted, RateLimited: f.On.RateLimited}
+	if r := f.Response; r != nil {
+		e.limit("fields of a response", len(r.Headers), maxList)
+		m.Response = &pb.FallbackResponse{Status: e.count(r.Status), Body: r.Body}
+		m.Response.Headers = each(r.Headers, func(h policy.HeaderField) *pb.HeaderMatch { return &pb.HeaderMatch{Name: h.Name, Value: h.Value} })
 	}
 	return m
 }

@@ -30,6 +30,12 @@ const (
 	FeatureRateLimit Feature = 7
 	// FeatureConcurrency: limits of calls at once.
 	FeatureConcurrency Feature = 8
+	// FeatureAdaptive: timeouts of attempts that follow their latencies.
+	FeatureAdaptive Feature = 10
+	// FeatureFallback: what calls that could not be served end with instead.
+	FeatureFallback Feature = 11
+	// FeatureHedging: attempts beside others that have not been answered.
+	FeatureHedging Feature = 12
 )
 
 // featureNumbers are the features as they travel. The table is never written to.
@@ -43,6 +49,9 @@ var featureNumbers = enum[pb.Feature]{
 	FeatureVia:         pb.Feature_FEATURE_VIA,
 	FeatureRateLimit:   pb.Feature_FEATURE_RATE_LIMIT,
 	FeatureConcurrency: pb.Feature_FEATURE_CONCURRENCY,
+	FeatureAdaptive:    pb.Feature_FEATURE_ADAPTIVE,
+	FeatureFallback:    pb.Feature_FEATURE_FALLBACK,
+	FeatureHedging:     pb.Feature_FEATURE_HEDGING,
 }
 
 // String returns the name of f, as statuses and logs show it.
@@ -64,6 +73,12 @@ func (f Feature) String() string {
 		return "RateLimit"
 	case FeatureConcurrency:
 		return "Concurrency"
+	case FeatureAdaptive:
+		return "AdaptiveTimeouts"
+	case FeatureFallback:
+		return "Fallback"
+	case FeatureHedging:
+		return "Hedging"
 	default:
 		return "feature " + strconv.Itoa(int(f))
 	}

@@ -249,7 +249,7 @@ func (sc *scenario) compare(k kind, direct, governed *observation) string {
 	var out strings.Builder
 	writeDiff(&out, want.lines(), governed.lines())
 	for _, name := range slices.Sorted(maps.Keys(want.spans)) {
-		if d, g := want.spans[name], governed.spans[name]; !sameClass(d, g, cmp.Or(sc.slack, time.Second)) {
+		if d, g := want.spans[name], governed.spans[name]; !sameClass(d, g, slower*cmp.Or(sc.slack, time.Second)) {
 			out.WriteString("time of " + name + ": -" + d.String() + " +" + g.String() + "\n")
 		}
 	}

@@ -23,6 +23,8 @@ type suiteServer struct {
 	Command []string
 	// Originated: it speaks TLS, of which the suite does not know.
 	Originated bool
+	// Certificate and Key are the files of one that is shown in front of a server that does not speak TLS; empty: none is.
+	Certificate, Key string
 	// Roots is what its clients trust; empty: they do not speak TLS.
 	Roots []byte
 }
@@ -61,41 +63,49 @@ func runServer(path string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	if err := s.introduce(to, from); err != nil {
+	end, err := s.introduce(to, from)
+	if err != nil {
 		return err
 	}
+	defer end()
 	if err := cmd.Wait(); ctx.Err() == nil {
 		return err
 	}
 	return nil // the suite is done
 }
 
-// introduce passes what the suite wants on to the server, and its answer to the suite.
-func (s *suiteServer) introduce(to io.WriteCloser, from io.Reader) error {
+// introduce passes what the suite wants on to the server, and its answer to the suite. end ends what is in front of the server.
+func (s *suiteServer) introduce(to io.WriteCloser, from io.Reader) (end func(), err error) {
 	request, err := readDelimited(os.Stdin)
 	if err != nil {
-		return fmt.Errorf("what the suite wants: %w", err)
+		return nil, fmt.Errorf("what the suite wants: %w", err)
 	}
 	if s.Originated {
 		request = protowire.AppendTag(request, useTLSField, protowire.VarintType)
 		request = protowire.AppendVarint(request, 1)
 	}
 	if err := errors.Join(writeDelimited(to, request), to.Close()); err != nil {
-		return err
+		return nil, err
 	}
 	response, err := readDelimited(from)
 	if err != nil {
-		return fmt.Errorf("the answer of %s: %w", s.Command[0], err)
+		return nil, fmt.Errorf("the answer of %s: %w", s.Command[0], err)
 	}
 	version, err := numberIn(request, versionField)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	port, err := numberIn(response, portField)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return writeDelimited(os.Stdout, s.response(version, port))
+	end = func() {}
+	if s.Certificate != "" {
+		if port, end, err = s.front(version, port); err != nil {
+			return nil, err
+		}
+	}
+	return end, writeDelimited(os.Stdout, s.response(version, port))
 }
 
 // readDelimited reads a message with its length before it.

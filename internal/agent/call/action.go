@@ -104,6 +104,8 @@ const (
 	LimitPerTry
 	// LimitResponseHeader is timeouts.responseHeader.
 	LimitResponseHeader
+	// LimitAdaptive is timeouts.adaptive.
+	LimitAdaptive
 )
 
 // Action is a Call's answer to an event.

@@ -17,9 +17,11 @@ type attempt struct {
 	answered bool
 	pending  bool // its response says in its trailers how it ends
 	probed   bool // it was a probe, whose result was given before its end
+	hedged   bool // it was started beside others
 	status   int
 	limit    Limit
-	until    offset // its deadline
+	until    offset        // its deadline
+	perTry   time.Duration // how long its clock may run, as of when it was placed; 0: there is no limit
 	// Its clock (rule 2): it has run for spent, and since running; never: it stands.
 	spent   time.Duration
 	running offset
@@ -33,7 +35,7 @@ func (c *Call) start(p resilience.Permit, a Action) Action {
 	}
 	a.Do, a.Attempt, a.Route = StartAttempt, c.next, c.route
 	c.next = (c.next + 1) % MaxAttempts
-	c.attempts[a.Attempt] = attempt{permit: p, until: c.deadline, limit: c.deadlineLimit, running: never}
+	c.attempts[a.Attempt] = attempt{permit: p, until: c.deadline, limit: c.deadlineLimit, running: never, hedged: a.Start == Hedged}
 	c.live |= SetOf(a.Attempt)
 	c.phase = trying
 	c.count++
@@ -57,11 +59,19 @@ func (c *Call) place(now time.Time, id AttemptID, at netip.AddrPort) Action {
 	c.endpoints = append(c.endpoints, at)
 	t.placed, t.running = true, c.offsetOf(now)
 	t.until, t.limit = c.deadline, c.deadlineLimit
-	t.bound(after(t.running, c.plan.Settings.Timeouts.PerTry), LimitPerTry)
-	if h := &c.plan.Hedge; c.hedgeAt == never && c.hedges < h.Max {
-		c.hedgeAt = after(t.running, h.After)
-	}
+	var limit Limit
+	t.perTry, limit = c.perTry()
+	t.bound(after(t.running, t.perTry), limit)
+	c.armHedge(t.running)
 	return c.carryOn()
+}
+
+// armHedge has another attempt start beside those under way, if nothing is heard of them from a time on. While the request is on its way there is nothing
+// that could be sent again.
+func (c *Call) armHedge(from offset) {
+	if h := &c.plan.Hedge; c.hedgeAt == never && c.hedges < h.Max && (!c.request.HasBody || c.whole) {
+		c.hedgeAt = after(from, h.Delay())
+	}
 }
 
 func (c *Call) sending(now time.Time, id AttemptID) Action {
@@ -77,11 +87,14 @@ func (c *Call) requestWritten(now time.Time, id AttemptID) Action {
 		written := c.offsetOf(now)
 		t.running = min(t.running, written)
 		t.until, t.limit = c.deadline, c.deadlineLimit
-		limits := &c.plan.Settings.Timeouts
-		if limits.PerTry > 0 {
-			t.bound(t.running+limits.PerTry-t.spent, LimitPerTry)
+		if t.perTry > 0 {
+			_, limit := c.perTry()
+			t.bound(t.running+t.perTry-t.spent, limit)
 		}
-		t.bound(after(written, limits.ResponseHeader), LimitResponseHeader)
+		t.bound(after(written, c.plan.Settings.Timeouts.ResponseHeader), LimitResponseHeader)
+		if c.request.HasBody { // else it has been armed
+			c.armHedge(written)
+		}
 	}
 	return c.carryOn()
 }
@@ -91,6 +104,44 @@ func (c *Call) bytesAccepted(id AttemptID) {
 	if t := c.attempt(id); t != nil {
 		t.sent = true
 		c.lost = c.lost || c.request.HasBody && !c.replays
+	}
+}
+
+// perTry is how long an attempt may take that is placed now (0: for ever), and which limit that is.
+func (c *Call) perTry() (time.Duration, Limit) {
+	if a := c.plan.Adaptive; a != nil {
+		return a.Limit(), LimitAdaptive
+	}
+	return c.plan.Settings.Timeouts.PerTry, LimitPerTry
+}
+
+// tookAsLong tells the instruments how long an attempt took that succeeds with the head of its response. One that is answered before its request was
+// sent whole says nothing.
+func (c *Call) tookAsLong(now time.Time, t *attempt) {
+	if !t.answered && t.running == never {
+		return
+	}
+	took := t.took(c.offsetOf(now))
+	if a := c.plan.Adaptive; a != nil {
+		a.Succeeded(took)
+	}
+	if l := c.plan.Hedge.Latency; l != nil {
+		l.Took(took)
+	}
+}
+
+// tookTooLong tells the instruments of an attempt that time has ended.
+func (c *Call) tookTooLong(now time.Time, t *attempt) {
+	if a := c.plan.Adaptive; a != nil && t.limit == LimitAdaptive && c.passed(t.until, now) {
+		a.Exceeded()
+	}
+	c.wasGivenUp(now, t)
+}
+
+// wasGivenUp tells that an attempt is not waited for any longer.
+func (c *Call) wasGivenUp(now time.Time, t *attempt) {
+	if l := c.plan.Hedge.Latency; l != nil && t.placed && !t.answered {
+		l.TookLonger(t.took(c.offsetOf(now)))
 	}
 }
 
@@ -195,6 +246,7 @@ func (c *Call) dismissLive(now time.Time, except AttemptSet) AttemptSet {
 	others := c.live &^ except
 	for id := range others.All() {
 		c.reached = c.reached || c.attempts[id].placed // the driver tells only of those that end by themselves whether they were sent
+		c.wasGivenUp(now, &c.attempts[id])
 		c.giveUp(now, &c.attempts[id])
 	}
 	c.live &= except

@@ -21,6 +21,9 @@ func (c *Call) responseHead(now time.Time, id AttemptID, r *Response, await bool
 	if good && await && t.pending && !t.answered {
 		return c.awaitTrailers(now, t, r)
 	}
+	if good {
+		c.tookAsLong(now, t)
+	}
 	c.answeredWith(r.Status, r.GRPCStatus)
 	if good && t.pending && !v.breakerFails {
 		return c.forwardPending(now, id)
@@ -91,6 +94,9 @@ func (c *Call) attemptFailed(now time.Time, id AttemptID, f *Failure) Action {
 	unsent := !t.sent || f.PeerUnprocessed && !f.ResponseStarted // a peer that has answered has begun to process
 	c.reached = c.reached || !unsent
 	c.last, c.reset = f.Kind, f.GRPCStatus
+	if f.Kind == AttemptTimeout {
+		c.tookTooLong(now, t)
+	}
 	c.over(id)
 	if f.timesOut() && c.passed(c.deadline, now) {
 		if c.cutShort(t) {
@@ -108,10 +114,15 @@ func (c *Call) attemptFailed(now time.Time, id AttemptID, f *Failure) Action {
 	}
 	v := result{class: classifyFailure(c.plan.Settings, f, unsent), unsent: unsent}
 	c.returnPermit(now, t, v.breakerFails)
+	return c.afterFailure(now, &v)
+}
+
+// afterFailure decides what follows a failure.
+func (c *Call) afterFailure(now time.Time, v *result) Action {
 	if c.live != 0 {
 		return c.carryOn()
 	}
-	delay, no := c.decide(now, &v)
+	delay, no := c.decide(now, v)
 	if no != NotNeeded {
 		return c.end(now, no)
 	}
@@ -175,17 +186,17 @@ func (c *Call) localKind(d RetryDecision) Kind {
 // fallBack is the last step before a call that failed is answered. ok is false if there is nothing to fall back on.
 func (c *Call) fallBack(now time.Time, d RetryDecision) (a Action, ok bool) {
 	f := c.own.Fallback
-	if f == nil || c.route != 0 || c.interim {
+	if f == nil || c.route != 0 || c.interim || !c.fallsBackOn(f, d) {
 		return Action{}, false
 	}
 	if f.Plan == nil {
 		a := Action{Do: Respond, Cancel: c.dismiss(now)}
-		kind := c.last
-		if kind != OK {
-			kind = c.localKind(d)
+		c.finish(now, c.failedBy(d), d)
+		o := &c.outcome
+		o.Fallback, o.Upstream, o.Status = FellBackOnResponse, c.status, f.Status
+		if c.request.GRPC {
+			o.GRPCStatus = f.GRPCStatus
 		}
-		c.finish(now, kind, d)
-		c.outcome.Status = f.Status
 		return a, true
 	}
 	if d == ByMethod || d == ByBody || c.bodyGone() || c.passed(c.deadline, now) {
@@ -201,12 +212,35 @@ func (c *Call) fallBack(now time.Time, d RetryDecision) (a Action, ok bool) {
 	return c.start(p, Action{Start: FallbackStart, Cancel: others}), true
 }
 
+// fallsBackOn reports whether a fallback applies to a call that ends by a decision. One that the agent rejects after an attempt has failed is both.
+func (c *Call) fallsBackOn(f *Fallback, d RetryDecision) bool {
+	exhausted := f.On.RetriesExhausted && c.count > 0
+	switch {
+	case d == Refused && c.last == BreakerOpen:
+		return f.On.CircuitOpen || exhausted
+	case d == Refused && (c.last == Overflow || c.last == RateLimited): // the former has begun an attempt
+		return f.On.RateLimited || exhausted && c.count > 1
+	case c.count == 0: // at a gate, be it for the deadline
+		return f.On.RateLimited
+	}
+	return exhausted
+}
+
+// failedBy is what a call has failed by that is not answered with what its attempts have brought: OK stands for a response.
+func (c *Call) failedBy(d RetryDecision) Kind {
+	if c.last == OK && c.status != 0 {
+		return OK
+	}
+	return c.localKind(d)
+}
+
 // forward ends the call with a real response.
 func (c *Call) forward(now time.Time, id AttemptID, d RetryDecision) Action {
 	a := Action{Do: Forward, Attempt: id, Until: c.timeOf(after(0, c.own.Settings.Timeouts.MaxDuration))}
 	a.Cancel = c.dismissLive(now, SetOf(id)) | c.kept&^SetOf(id)
 	c.live, c.kept, c.answering = 0, 0, id
 	c.record(now, OK, d)
+	c.outcome.HedgeWon = c.attempts[id].hedged
 	c.phase = forwarding
 	return a
 }
@@ -221,7 +255,7 @@ func (c *Call) finish(now time.Time, kind Kind, d RetryDecision) {
 func (c *Call) record(now time.Time, kind Kind, d RetryDecision) {
 	c.outcome = Outcome{
 		Kind: kind, Cause: c.last, Decision: d, Status: kind.Status(), GRPCStatus: -1, Attempts: c.count, Took: now.Sub(c.started),
-		Unprocessed: !c.reached, Refusal: c.refusal,
+		Unprocessed: !c.reached, Hedges: c.hedges, Refusal: c.refusal,
 	}
 	switch {
 	case kind == OK:

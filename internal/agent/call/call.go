@@ -76,6 +76,7 @@ type life struct {
 	reached  bool // a server may have processed the request
 	interim  bool // a response other than 100 went to the client before the final one
 	repaired bool // the free retry of rule 8 was used
+	whole    bool // the request's body is in memory to its end
 	shadowed bool // the shadow decides the same so far
 	diverged bool // it does no more: divergence is valid
 
@@ -117,6 +118,20 @@ func (c *Call) Deadline() time.Time { return c.timeOf(c.deadline) }
 
 // Limit tells which deadline an attempt has.
 func (c *Call) Limit(id AttemptID) Limit { return c.attempts[id%MaxAttempts].limit }
+
+// PerTry is how long the clock of an attempt may run, as long as it is placed; 0: there is no limit.
+func (c *Call) PerTry(id AttemptID) time.Duration { return c.attempts[id%MaxAttempts].perTry }
+
+// AttemptDeadline is when an attempt is overdue; zero means never.
+func (c *Call) AttemptDeadline(id AttemptID) time.Time {
+	return c.timeOf(c.attempts[id%MaxAttempts].until)
+}
+
+// NextAt is when Timer is due; zero means never.
+func (c *Call) NextAt() time.Time { return c.timeOf(c.wakesAt()) }
+
+// HedgeAt is when another attempt starts beside those under way; zero means never. Timer is to be reported then.
+func (c *Call) HedgeAt() time.Time { return c.timeOf(c.hedgeAt) }
 
 // Endpoints are those that this call's attempts were placed at. They are valid until the next event.
 func (c *Call) Endpoints() []netip.AddrPort { return c.endpoints }

@@ -83,6 +83,25 @@ func (c *Call) BodyOverflowed() {
 	}
 }
 
+// BodyKept tells that the request's body has come to its end and is kept as a whole, so that it can be sent beside an attempt under way. It is
+// reported before RequestWritten.
+func (c *Call) BodyKept() {
+	c.whole = true
+	if c.shadowed {
+		c.shadow.whole = true
+	}
+}
+
+// Unplaced tells that there is no place for a hedge: it is given up, and nothing has happened.
+func (c *Call) Unplaced(now time.Time, id AttemptID) Action {
+	s := c.follower(now)
+	a := c.unplaced(id)
+	if s != nil {
+		c.compare(now, a, s.unplaced(id))
+	}
+	return a
+}
+
 // Interim tells that a 1xx response other than 100 goes to the client: nothing is retried after it (rule 11).
 func (c *Call) Interim(now time.Time, id AttemptID) Action {
 	s := c.follower(now)

@@ -1,11 +1,16 @@
 package call
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/policy"
 )
+
+var always = policy.FallbackOn{CircuitOpen: true, RetriesExhausted: true, RateLimited: true}
 
 func TestFallbackAnswersLocally(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -22,7 +27,7 @@ func TestFallbackAnswersLocally(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, on(policy.ServerError))
-			r.plan.Fallback = &Fallback{Status: 299}
+			r.plan.Fallback = &Fallback{On: always, Status: 299}
 			r.begin(Request{})
 			if a := r.want(tc.attempt(r), Respond); a.Cancel != tc.cancel || a.Keep {
 				t.Errorf("%+v", a)
@@ -34,13 +39,13 @@ func TestFallbackAnswersLocally(t *testing.T) {
 	}
 	t.Run("not a good response", func(t *testing.T) {
 		r := newRig(t, nil)
-		r.plan.Fallback = &Fallback{Status: 299}
+		r.plan.Fallback = &Fallback{On: always, Status: 299}
 		r.begin(Request{})
 		r.want(r.respond(0, 404), Forward)
 	})
 	t.Run("not after an interim one", func(t *testing.T) {
 		r := newRig(t, nil)
-		r.plan.Fallback = &Fallback{Status: 299}
+		r.plan.Fallback = &Fallback{On: always, Status: 299}
 		r.begin(Request{})
 		r.call.Interim(t0, 0)
 		r.want(r.respond(0, 503), Forward)
@@ -58,7 +63,7 @@ func falling(t *testing.T, change func(*policy.Settings)) *rig {
 	other := policy.Defaults()
 	other.Timeouts.PerTry = 3 * time.Second
 	plan := planFor(&other)
-	r.plan.Fallback = &Fallback{Plan: &plan}
+	r.plan.Fallback = &Fallback{On: always, Plan: &plan}
 	return r
 }
 
@@ -108,4 +113,85 @@ func TestFallbackOnAnotherRoute(t *testing.T) {
 		r.begin(Request{})
 		r.want(r.call.Timer(at(10*time.Second)), Reject)
 	})
+}
+
+// A fallback applies in the cases that the policy lists, and the outcome says what the call has failed by.
+func TestFallbackAppliesWhereItIsAskedFor(t *testing.T) {
+	open := func(r *rig) {
+		r.begin(Request{})
+		r.respond(0, 503)
+	}
+	one := func(s *policy.Settings) { breaking(s); s.Breaker.ConsecutiveFailures, s.Retry.MaxRetries = 1, 1 }
+	circuit, exhausted, limited := policy.FallbackOn{CircuitOpen: true}, policy.FallbackOn{RetriesExhausted: true}, policy.FallbackOn{RateLimited: true}
+	for name, tc := range map[string]struct {
+		change func(*policy.Settings)
+		gates  []resilience.Entry
+		before func(*rig)
+		end    func(*rig) Action // after Begin
+		on     []policy.FallbackOn
+		kind   Kind
+	}{
+		"an open breaker": {
+			change: one, before: open, end: func(*rig) Action { return Action{} }, on: []policy.FallbackOn{circuit}, kind: BreakerOpen,
+		},
+		"a breaker that has opened after an attempt": {
+			change: one, end: func(r *rig) Action { r.placed(t0); return r.call.Timer(r.respond(0, 503).Until) },
+			on: []policy.FallbackOn{circuit, exhausted}, kind: BreakerOpen,
+		},
+		"a response": {
+			change: func(s *policy.Settings) { s.Retry.MaxRetries = 0 }, end: func(r *rig) Action { r.placed(t0); return r.respond(0, 503) },
+			on: []policy.FallbackOn{exhausted}, kind: OK,
+		},
+		"a failure": {
+			change: func(s *policy.Settings) { s.Retry.MaxRetries = 0 }, end: func(r *rig) Action { r.placed(t0); return r.fails(t0, refused) },
+			on: []policy.FallbackOn{exhausted}, kind: ConnectFailed,
+		},
+		"a failure of what must not be repeated": {
+			change: gate(policy.SafeMethods), end: func(r *rig) Action { r.placed(t0); return r.fails(t0, sentLost) }, on: []policy.FallbackOn{exhausted}, kind: Reset,
+		},
+		"the agent's own failure": {
+			end: func(r *rig) Action { return r.rejects(t0, Internal) }, on: []policy.FallbackOn{exhausted}, kind: Internal,
+		},
+		"the deadline": {
+			end: func(r *rig) Action { r.placed(t0); return r.call.Timer(at(10 * time.Second)) }, on: []policy.FallbackOn{exhausted}, kind: Deadline,
+		},
+		"the pool's queue": {
+			end: func(r *rig) Action { return r.rejects(t0, Overflow) }, on: []policy.FallbackOn{limited}, kind: Overflow,
+		},
+		"a limit": {
+			gates: []resilience.Entry{{Verdict: resilience.Refuse}}, end: func(*rig) Action { return Action{} }, on: []policy.FallbackOn{limited}, kind: RateLimited,
+		},
+		"the deadline at a limit": {
+			gates: []resilience.Entry{{Verdict: resilience.Park}}, end: func(r *rig) Action { return r.call.Timer(at(10 * time.Second)) },
+			on: []policy.FallbackOn{limited}, kind: Deadline,
+		},
+	} {
+		for _, on := range []policy.FallbackOn{circuit, exhausted, limited} {
+			t.Run(fmt.Sprintf("%s %+v", name, on), func(t *testing.T) {
+				r := newRig(t, tc.change)
+				if tc.gates != nil {
+					r.plan.Gates = []Gate{&fakeGate{answers: tc.gates}}
+				}
+				if tc.before != nil {
+					tc.before(r)
+				}
+				r.plan.Fallback = &Fallback{On: on, Status: 299, GRPCStatus: 5}
+				a := r.start(t0, Request{Method: Idempotent, GRPC: true})
+				if b := tc.end(r); b != (Action{}) {
+					a = b
+				}
+				want := slices.Contains(tc.on, on)
+				if (a.Do == Respond) != want {
+					t.Fatalf("%+v, want the fallback: %v", a, want)
+				}
+				o := r.call.Outcome()
+				if want && (o.Kind != tc.kind || o.Fallback != FellBackOnResponse || o.Status != 299 || o.GRPCStatus != 5) {
+					t.Errorf("%+v", o)
+				}
+				if want && (o.Kind == OK && (o.Upstream != 503 || o.Reason() != "upstream_failure") || o.Kind != OK && o.Reason() != o.Kind.Reason()) {
+					t.Errorf("reason %s of %+v", o.Reason(), o)
+				}
+			})
+		}
+	}
 }

@@ -11,14 +11,16 @@ import (
 )
 
 func TestRule26_LocalAnswersToGRPC(t *testing.T) {
-	for k, want := range map[Kind]codes.Code{
+	answers := map[Kind]codes.Code{
 		ClientGone: codes.Canceled, ConnectFailed: codes.Unavailable, ConnectTimeout: codes.Unavailable, DNSFailed: codes.Unavailable, AttemptTimeout: codes.DeadlineExceeded,
 		Deadline: codes.DeadlineExceeded, Reset: codes.Unavailable, RefusedStream: codes.Unavailable, BadResponse: codes.Internal,
+		ProxyRefused: codes.Unavailable, TLSFailed: codes.Unavailable,
 		Overflow: codes.Unavailable, BreakerOpen: codes.Unavailable, RateLimited: codes.ResourceExhausted, Internal: codes.Internal,
 		KindCount: codes.Internal,
-	} {
-		if got := k.GRPCStatus(); got != int(want) {
-			t.Errorf("%v is answered %d, want %v", k, got, want)
+	}
+	for k := OK + 1; k <= KindCount; k++ {
+		if want, ok := answers[k]; !ok || k.GRPCStatus() != int(want) {
+			t.Errorf("%v is answered %d, want %v, %v", k, k.GRPCStatus(), want, ok)
 		}
 	}
 	if got := OK.GRPCStatus(); got != -1 {

@@ -154,3 +154,87 @@ func TestRule08_ADeadConnectionBesideAHedgeIsNotRepaired(t *testing.T) {
 		t.Error("the permit did not come back")
 	}
 }
+
+// A request with a body is hedged from when its last byte was sent, if all of it is there to be sent again.
+func TestRule17_ABodyIsHedgedOnceItIsKept(t *testing.T) {
+	for name, kept := range map[string]bool{"kept": true, "not kept": false} {
+		t.Run(name, func(t *testing.T) {
+			r := hedging(t, nil)
+			r.begin(Request{Method: Idempotent, HasBody: true})
+			r.want(r.sending(t0), Continue)
+			r.call.BytesAccepted(r.id)
+			want := at(10 * time.Second)
+			if kept {
+				r.call.BodyKept()
+				want = at(700 * ms)
+			}
+			if a := r.written(at(500 * ms)); !a.Until.Equal(want) || !kept != r.call.HedgeAt().IsZero() {
+				t.Fatalf("until %v, want %v", a.Until, want)
+			}
+			if kept {
+				r.want(r.call.Timer(at(700*ms)), StartAttempt)
+				r.placed(at(700 * ms))
+				r.want(r.respond(800*ms, 200), Forward)
+			}
+		})
+	}
+}
+
+// A hedge that finds no place has never been.
+func TestRule17_AHedgeWithoutAPlace(t *testing.T) {
+	r := hedging(t, nil)
+	r.begin(Request{})
+	a := r.want(r.call.Timer(at(200*ms)), StartAttempt)
+	if b := r.want(r.call.Unplaced(at(200*ms), a.Attempt), Continue); !b.Until.Equal(at(10 * time.Second)) {
+		t.Errorf("until %v: it is tried again", b.Until)
+	}
+	r.want(r.call.Unplaced(at(200*ms), 0), Continue) // the first has one
+	r.id = 0
+	r.want(r.respond(300*ms, 200), Forward)
+	r.ended(OK, NotNeeded, 200, 1)
+	if o := r.call.Outcome(); o.Hedges != 0 || o.HedgeWon {
+		t.Errorf("%+v", o)
+	}
+}
+
+func TestRule17_TheOutcomeSaysWhoWon(t *testing.T) {
+	for winner, won := range map[AttemptID]bool{0: false, 1: true} {
+		r := hedging(t, nil)
+		r.hedged()
+		r.id = winner
+		r.want(r.respond(300*ms, 200), Forward)
+		if o := r.call.Outcome(); o.Hedges != 1 || o.HedgeWon != won {
+			t.Errorf("%+v", o)
+		}
+	}
+}
+
+// The percentile is that of attempts that were waited for, to their end or not; one that was overtaken early says nothing.
+func TestRule17_TheDelayIsAPercentile(t *testing.T) {
+	r := newRig(t, nil)
+	r.plan.Hedge = Hedge{Latency: resilience.NewLatencyPercentile(90), Max: 1}
+	for range 20 {
+		r.begin(Request{})
+		if !r.call.HedgeAt().IsZero() {
+			t.Fatal("it is known too early")
+		}
+		r.want(r.respond(100*ms, 200), Forward)
+	}
+	for range 2 { // which are almost a tenth more
+		r.begin(Request{})
+		if !r.call.HedgeAt().Equal(at(100 * ms)) {
+			t.Fatalf("hedged at %v", r.call.HedgeAt())
+		}
+		r.want(r.call.Timer(at(100*ms)), StartAttempt)
+		r.placed(at(100 * ms))
+		r.want(r.respond(400*ms, 200), Forward) // which overtakes one that has waited for 400 ms
+	}
+	if v := r.plan.Hedge.Latency.Value(); v != 300*ms {
+		t.Errorf("it is %v", v)
+	}
+	r.begin(Request{})
+	r.call.ClientGone(at(ms))
+	if v := r.plan.Hedge.Latency.Value(); v != 300*ms {
+		t.Errorf("it is %v after one that was given up early", v)
+	}
+}

@@ -32,6 +32,8 @@ const (
 	// TLSFailed: the upstream was reached, but TLS with it cannot be: its certificate, ours, or what it speaks is not acceptable. It would
 	// fail the same way again.
 	TLSFailed
+	// Superseded: another attempt of the call was answered first. Never a call's.
+	Superseded
 	// Overflow: the pool's queue was full or the wait in it too long.
 	Overflow
 	// BreakerOpen: the circuit breaker refused the call.
@@ -70,6 +72,7 @@ var kinds = [KindCount]struct {
 	BadResponse:    {"protocol", "protocol", 502, grpcInternal},
 	ProxyRefused:   {"proxy_refused", "proxy", 502, grpcUnavailable},
 	TLSFailed:      {"tls", "tls", 502, grpcUnavailable},
+	Superseded:     {name: "superseded", grpc: -1},
 	Overflow:       {"pool_overflow", "pool_overflow", 503, grpcUnavailable},
 	BreakerOpen:    {"circuit_open", "circuit_open", 503, grpcUnavailable},
 	RateLimited:    {"rate_limited", "rate_limited", 429, grpcResourceExhausted},
@@ -146,6 +149,13 @@ type Outcome struct {
 	Took time.Duration
 	// Truncated is End.Truncated; false before Finished.
 	Truncated bool
+	// Hedges counts the attempts started beside others, and HedgeWon says that the response of one of them answers the call.
+	Hedges   int
+	HedgeWon bool
+	// Fallback says whether the call was answered by its fallback. Kind is then what it had failed by, OK for a response, whose
+	// status is Upstream.
+	Fallback FallbackAnswer
+	Upstream int
 	// Refusal says more where Kind is RateLimited.
 	Refusal Refusal
 }
@@ -158,5 +168,33 @@ type Refusal struct {
 	RetryAfter time.Duration
 }
 
+// FallbackAnswer says what of a fallback has answered a call.
+type FallbackAnswer uint8
+
+// What a fallback can answer.
+const (
+	NoFallback FallbackAnswer = iota
+	// FellBackOnResponse: with the policy's own response.
+	FellBackOnResponse
+	// FallbackAnswerCount is the number of answers.
+	FallbackAnswerCount
+)
+
+var fallbackNames = [FallbackAnswerCount]string{FellBackOnResponse: "response"}
+
+// String returns the answer as metrics and logs show it.
+func (f FallbackAnswer) String() string { return fallbackNames[min(f, FallbackAnswerCount-1)] }
+
+// upstreamFailure is what stands for a response that reports a failure where reasons are given.
+const upstreamFailure = "upstream_failure"
+
+// Reason says why the agent answers by itself, as the fairlead-reason header does.
+func (o *Outcome) Reason() string {
+	if o.Kind == OK {
+		return upstreamFailure
+	}
+	return o.Kind.Reason()
+}
+
 // Local reports whether the agent answers by itself; the fairlead-reason header is Kind.Reason() then.
-func (o *Outcome) Local() bool { return o.Kind != OK && o.Kind != ClientGone }
+func (o *Outcome) Local() bool { return o.Kind.Status() != 0 }

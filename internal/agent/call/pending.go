@@ -54,6 +54,7 @@ func (c *Call) messageBegun(now time.Time, id AttemptID) Action {
 	if t == nil || !t.answered {
 		return c.carryOn()
 	}
+	c.tookAsLong(now, t)
 	c.answeredWith(t.status, -1)
 	return c.forwardPending(now, id)
 }

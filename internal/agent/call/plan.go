@@ -17,6 +17,8 @@ type Plan struct {
 	Breaker *resilience.Breaker
 	// Budget bounds retries and hedges; nil means no bound.
 	Budget *resilience.Budget
+	// Adaptive says how long an attempt may take, in place of timeouts.perTry, and learns how long they take; nil: that holds as it is written.
+	Adaptive *resilience.AdaptiveTimeout
 	// Random draws from [0, 1) for this worker only.
 	Random func() float64
 	// Hedge says when an attempt gets another beside it; the zero Hedge means never.
@@ -41,14 +43,26 @@ type Gate interface {
 type Hedge struct {
 	// After is how long an attempt is waited for before another starts; 0: for ever.
 	After time.Duration
+	// Latency stands in for After, and learns how long attempts take; nil: there is none.
+	Latency *resilience.LatencyPercentile
 	// Max is how many may be started beside others.
 	Max int
 }
 
+// Delay is how long an attempt is waited for that is placed now; 0: for ever.
+func (h *Hedge) Delay() time.Duration {
+	if h.Latency != nil {
+		return h.Latency.Value()
+	}
+	return h.After
+}
+
 // Fallback is the end of a call that failed and of which nothing has been forwarded.
 type Fallback struct {
+	// On says in which cases.
+	On policy.FallbackOn
 	// Plan governs one attempt more, on the fallback's own route, in the time that is left; nil: the call is answered locally.
 	Plan *Plan
-	// Status is that of the local answer.
-	Status int
+	// Status is that of the local answer, and GRPCStatus for gRPC calls.
+	Status, GRPCStatus int
 }

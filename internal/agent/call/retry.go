@@ -117,7 +117,7 @@ func (c *Call) takeBudget(now time.Time, p resilience.Permit) bool {
 func (c *Call) hedge(now time.Time) Action {
 	c.hedgeAt = never
 	full := c.live|c.kept == 1<<MaxAttempts-1
-	if full || !c.methodAllows() || c.interim || c.request.HasBody || c.route != 0 || c.retries >= c.plan.Settings.Retry.MaxRetries {
+	if full || !c.methodAllows() || c.interim || c.bodyGone() || c.route != 0 || c.retries >= c.plan.Settings.Retry.MaxRetries {
 		return c.carryOn()
 	}
 	p, ok := c.admitted(now)
@@ -127,6 +127,20 @@ func (c *Call) hedge(now time.Time) Action {
 	c.retries++
 	c.hedges++
 	return c.start(p, Action{Start: Hedged, Avoid: true, Fresh: c.repaired})
+}
+
+// unplaced gives up a hedge that has not been placed. The others go on, and no further one is started beside them.
+func (c *Call) unplaced(id AttemptID) Action {
+	t := c.attempt(id)
+	if t == nil || t.placed || c.live == SetOf(id) {
+		return c.carryOn()
+	}
+	c.giveBack(t)
+	c.live &^= SetOf(id)
+	c.hedges--
+	c.retries--
+	c.count--
+	return c.carryOn()
 }
 
 // repairable reports whether the attempt that met a dead kept-alive connection may be repeated (rule 8). It is the

@@ -3,6 +3,8 @@ package call
 import (
 	"errors"
 	"time"
+
+	"fairlead.dev/fairlead/internal/policy"
 )
 
 func (w *world) checkEnd(s *simCall, now time.Time, a Action, g given) error {
@@ -38,10 +40,25 @@ func (w *world) checkEnd(s *simCall, now time.Time, a Action, g given) error {
 // checkFallbackUsed checks that a fallback that could answer does.
 func (s *simCall) checkFallbackUsed(a Action) error {
 	f := s.plan.Fallback
-	if could := f != nil && f.Plan == nil && !s.interim; could != (a.Do == Respond) {
+	if could := f != nil && f.Plan == nil && !s.interim && appliesTo(f.On, s.call.Outcome()); could != (a.Do == Respond) {
 		return errors.New("the fallback answers, or does not")
 	}
 	return nil
+}
+
+// appliesTo reports whether a fallback applies to a call that has failed.
+func appliesTo(on policy.FallbackOn, o Outcome) bool {
+	if o.Decision != Refused {
+		return o.Attempts > 0 && on.RetriesExhausted || o.Attempts == 0 && on.RateLimited
+	}
+	switch o.Cause {
+	case BreakerOpen:
+		return on.CircuitOpen || o.Attempts > 0 && on.RetriesExhausted
+	case RateLimited, Overflow:
+		return on.RateLimited || o.Attempts > 1 && on.RetriesExhausted
+	default:
+		return on.RetriesExhausted
+	}
 }
 
 func (s *simCall) checkAnswer(now time.Time, a Action, g given) error {

@@ -102,18 +102,37 @@ func (w *world) loseKept(s *simCall) {
 func (w *world) place(s *simCall, now time.Time, id AttemptID) error {
 	t := &s.attempts[id]
 	t.state, t.waits, t.on = simPlaced, now, w.open()
-	if h := s.settings().Hedge; h.After > 0 && s.hedgeAt.IsZero() && s.starts[Hedged] < h.Max {
-		s.hedgeAt = now.Add(h.After)
-	}
+	s.armHedge(now)
 	at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(w.random.IntN(9))}), 80)
 	g := w.event(s, now, "placed", id)
-	if err := w.check(s, now, s.call.Placed(now, id, at), g); err != nil {
+	a := s.call.Placed(now, id, at)
+	t.perTry = s.call.PerTry(id)
+	if err := w.check(s, now, a, g); err != nil {
 		return err
 	}
 	if e := s.call.Endpoints(); len(e) == 0 || e[len(e)-1] != at {
 		return errors.New("the endpoint is not among those that the call was placed at")
 	}
 	return nil
+}
+
+// armHedge notes when the next hedge is due.
+func (s *simCall) armHedge(now time.Time) {
+	if h := s.settings().Hedge; h.After > 0 && s.hedgeAt.IsZero() && s.starts[Hedged] < h.Max && (!s.q.HasBody || s.whole) {
+		s.hedgeAt = now.Add(h.After)
+	}
+}
+
+// written has the last byte of the request be sent, whose body may be there to be sent again.
+func (s *simCall) written(now time.Time, kept bool) {
+	if !s.q.HasBody {
+		return
+	}
+	if kept && !s.unkept {
+		s.whole = true
+		s.call.BodyKept()
+	}
+	s.armHedge(now)
 }
 
 func (w *world) placed(s *simCall, now time.Time, id AttemptID) error {
@@ -130,6 +149,7 @@ func (w *world) placed(s *simCall, now time.Time, id AttemptID) error {
 			s.accept(id)
 		}
 		t.resume(now)
+		s.written(now, w.random.IntN(3) > 0)
 		return w.check(s, now, s.call.RequestWritten(now, id), w.event(s, now, "request written", id))
 	case n < 25 && s.q.HasBody:
 		s.accept(id)

@@ -115,6 +115,12 @@ func (s *simCall) checkReleased(now time.Time, a Action, g given) error {
 
 // checkGRPC checks what is said of the gRPC status before the body's end.
 func (s *simCall) checkGRPC(o Outcome) error {
+	if f := s.plan.Fallback; o.Fallback == FellBackOnResponse {
+		if want := map[bool]int{true: f.GRPCStatus, false: -1}[s.q.GRPC]; o.Kind != OK && o.GRPCStatus != want {
+			return errors.New("the fallback's answer has another gRPC status")
+		}
+		return nil
+	}
 	switch {
 	case o.Kind == OK && o.GRPCStatus != s.lastGRPC:
 		return errors.New("the outcome has another gRPC status than the last response")

@@ -38,10 +38,10 @@ func newSimPlan(s *policy.Settings, random *rand.Rand) *simPlan {
 	}
 	switch random.IntN(4) {
 	case 0:
-		p.Fallback = &Fallback{Status: 200 + random.IntN(400)}
+		p.Fallback = &Fallback{On: simFallsBackOn(random), Status: 200 + random.IntN(400), GRPCStatus: random.IntN(17)}
 	case 1:
 		other := simInstruments(simSettings(random), random)
-		p.Fallback = &Fallback{Plan: &other}
+		p.Fallback = &Fallback{On: simFallsBackOn(random), Plan: &other}
 	}
 	if random.IntN(3) == 0 {
 		other := newSimPlan(simSettings(random), random).Plan
@@ -51,10 +51,18 @@ func newSimPlan(s *policy.Settings, random *rand.Rand) *simPlan {
 	return p
 }
 
+func simFallsBackOn(random *rand.Rand) policy.FallbackOn {
+	one := func() bool { return random.IntN(3) > 0 }
+	return policy.FallbackOn{CircuitOpen: one(), RetriesExhausted: one(), RateLimited: one()}
+}
+
 func simInstruments(s *policy.Settings, random *rand.Rand) Plan {
 	p := Plan{Settings: s, Random: random.Float64}
 	if s.Breaker != nil {
 		p.Breaker = resilience.NewBreaker(s.Breaker, t0, rand.New(rand.NewPCG(random.Uint64(), 1)).Float64)
+	}
+	if random.IntN(4) == 0 {
+		p.Adaptive = resilience.NewAdaptiveTimeout(policy.Adaptive{Min: ms, Max: 2 * time.Second, Deviations: random.IntN(4000), Window: 20 + random.IntN(50)})
 	}
 	if random.IntN(4) > 0 {
 		p.Budget = resilience.NewBudget(s.Retry.Budget, t0)

@@ -232,7 +232,7 @@ func (s *simCall) checkHedge(a Action) error {
 	switch {
 	case s.starts[Hedged] >= h.Max:
 		return errors.New("rule 17: one hedge too many")
-	case !idempotent(&s.plan.Settings.Retry, s.q) || s.q.HasBody:
+	case !idempotent(&s.plan.Settings.Retry, s.q) || s.q.HasBody && (!s.whole || s.unkept):
 		return errors.New("rule 17: hedged though it could not be retried")
 	case !a.Avoid:
 		return errors.New("rule 17: the hedge may meet the endpoint that is slow")

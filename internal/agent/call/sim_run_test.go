@@ -64,6 +64,7 @@ func (w *world) checkCoverage(t *testing.T) {
 			decisions[d] += n
 		}
 	}
+	kinds[Superseded] = 1 // which no call ends with
 	for what, counts := range map[string][]int{
 		"end with kind": kinds[:], "end with decision": decisions[:], "start": w.starts[:], "action": w.did[:], "stray, shadow": {w.strays, w.differ},
 		"end of a connection": w.ends[:],
@@ -114,7 +115,9 @@ func drawing(p *Plan, random func() float64) *Plan {
 	q := *p
 	q.Random, q.Shadow = random, drawing(p.Shadow, random)
 	if p.Fallback != nil {
-		q.Fallback = &Fallback{Plan: drawing(p.Fallback.Plan, random), Status: p.Fallback.Status}
+		f := *p.Fallback
+		f.Plan = drawing(f.Plan, random)
+		q.Fallback = &f
 	}
 	return &q
 }

@@ -58,6 +58,7 @@ type simRecord struct {
 	arrived  bool // the request may have, in an attempt that has ended
 	unkept   bool // the body was sent, or a part of it, and is not kept
 	buffers  bool
+	whole    bool // the body is kept to its end
 	interim  bool
 	lost     bool // the response kept was
 	fellBack bool
@@ -92,6 +93,8 @@ type simAttempt struct {
 	// until is when its response, which is held back, is to be forwarded; zero: none is.
 	until time.Time
 	on    simStream
+	// perTry is how long it may take; zero: for ever.
+	perTry time.Duration
 }
 
 type simAttemptState uint8
@@ -290,8 +293,8 @@ func (s *simCall) horizon() time.Time {
 		if a.waits.IsZero() {
 			continue
 		}
-		if t.PerTry > 0 {
-			until = soonest(until, a.waits.Add(t.PerTry-a.waited))
+		if a.perTry > 0 {
+			until = soonest(until, a.waits.Add(a.perTry-a.waited))
 		}
 		if t.ResponseHeader > 0 && !a.written.IsZero() {
 			until = soonest(until, a.written.Add(t.ResponseHeader))

@@ -56,6 +56,7 @@ func TestRule24_CallsAboveTheRateAreRejected(t *testing.T) {
 	if n.Load() != 2 {
 		t.Errorf("%d calls at the upstream", n.Load())
 	}
+	w.seen.await(t, 3)
 	if e := w.seen.lastCall(t); e.Detail != routes.DetailRateLimit || len(e.Attempts) != 0 {
 		t.Errorf("reported as %+v", e)
 	}

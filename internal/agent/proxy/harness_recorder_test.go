@@ -135,9 +135,14 @@ func (o *fakeRecorder) Handshake(h routes.Handshake) { o.handshakes[h].Add(1); o
 
 func (o *fakeRecorder) OpaqueOpened() { o.opaque.opened.Add(1); o.notify() }
 
-func (o *fakeRecorder) OpaqueClosed(sent, received int64) {
+func (o *fakeRecorder) OpaqueMoved(sent, received int64) {
 	o.opaque.sent.Add(sent)
 	o.opaque.received.Add(received)
+	o.notify()
+}
+
+func (o *fakeRecorder) OpaqueClosed(sent, received int64) {
+	o.OpaqueMoved(sent, received)
 	o.opaque.closed.Add(1)
 	o.notify()
 }
@@ -173,6 +178,16 @@ func (o *fakeRecorder) CallDone(e *routes.Exchange) {
 	c.Method, c.Host, c.Path = nil, nil, nil
 	c.Attempts = slices.Clone(e.Attempts)
 	o.calls = append(o.calls, c)
+}
+
+// await waits until so many calls have come to their end, which clients may see before.
+func (o *fakeRecorder) await(t testing.TB, calls int) {
+	t.Helper()
+	o.waitFor(t, func() bool {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		return len(o.calls) >= calls
+	})
 }
 
 // forget drops the calls so far, of which there is at least one.

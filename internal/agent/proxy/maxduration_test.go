@@ -85,7 +85,7 @@ func TestRule01_APassedConnectionEndsAtMaxDuration(t *testing.T) {
 				_, _ = io.Copy(p, p.r)
 			}), kind.bindings(brief)...)
 			c := w.dial()
-			c.send("HELO there\r\n")
+			c.send(kind.opening)
 			c.expectReset()
 			<-ended
 		})

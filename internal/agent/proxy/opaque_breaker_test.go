@@ -157,8 +157,8 @@ func TestRule26_ARejectedConnectionIsReset(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			w := build(t, closedAddress(t), kind.bindings(once(func(b *policy.Breaker) { b.ConsecutiveFailures = 1 }))...)
-			w.reaches()
-			if reached, n := w.reaches(); reached || n != 0 {
+			w.reachesBy(kind.opening)
+			if reached, n := w.reachesBy(kind.opening); reached || n != 0 {
 				t.Errorf("reached %v after %d attempts", reached, n)
 			}
 			if e := w.seen.lastCall(t); e.Outcome.Kind.Reason() != "circuit_open" || len(e.Attempts) != 0 {

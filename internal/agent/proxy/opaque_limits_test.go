@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"io"
 	"testing"
 	"time"
 
@@ -16,23 +17,29 @@ func TestRule25_PassedConnectionsAreLimited(t *testing.T) {
 		"in all":       func(p *policy.Pool) { p.MaxConnections = 1 },
 		"per endpoint": func(p *policy.Pool) { p.MaxConnectionsPerEndpoint = 1 },
 	} {
-		t.Run(name, func(t *testing.T) {
-			w := build(t, serve(t, copying), declaredTCP(func(s *policy.Settings) { s.Pool.PendingTimeout = time.Hour; set(&s.Pool) }))
-			first := w.dial()
-			if !first.reached() {
-				t.Fatal("the first connection was reset")
+		for passed, kind := range kinds {
+			if !kind.governed {
+				continue
 			}
-			second := w.dial()
-			second.send("hello")
-			poll(t, func() bool { return w.waiting() == 1 })
-			if n := w.dialer.dials.Load(); n != 1 {
-				t.Fatalf("%d connections, want 1", n)
-			}
-			first.Close()
-			if !second.reached() {
-				t.Error("the second connection was reset")
-			}
-		})
+			t.Run(name+"/"+passed, func(t *testing.T) {
+				w := buildWith(t, Options{sniffDelay: patience}, serve(t, copying),
+					kind.bindings(func(s *policy.Settings) { s.Pool.PendingTimeout = time.Hour; set(&s.Pool) })...)
+				first := w.dial()
+				if !first.reachedBy(kind.opening) {
+					t.Fatal("the first connection was reset")
+				}
+				second := w.dial()
+				second.send(kind.opening)
+				poll(t, func() bool { return w.waiting() == 1 })
+				if n := w.dialer.dials.Load(); n != 1 {
+					t.Fatalf("%d connections, want 1", n)
+				}
+				first.Close()
+				if _, err := io.ReadFull(second.r, make([]byte, len(kind.opening))); err != nil {
+					t.Errorf("the second connection: %v", err)
+				}
+			})
+		}
 	}
 }
 

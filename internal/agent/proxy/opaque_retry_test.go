@@ -29,9 +29,15 @@ func copying(_ int, p *peer) { _, _ = io.Copy(p, p.r) }
 // reached reports whether the server answers on the connection, which is reset otherwise.
 func (c *client) reached() bool {
 	c.t.Helper()
-	_, err := io.WriteString(c, "hello")
+	return c.reachedBy("hello")
+}
+
+// reachedBy is reached for a client that says this.
+func (c *client) reachedBy(words string) bool {
+	c.t.Helper()
+	_, err := io.WriteString(c, words)
 	if err == nil { // one that has been reset already says so only once
-		_, err = io.ReadFull(c.r, make([]byte, 5))
+		_, err = io.ReadFull(c.r, make([]byte, len(words)))
 	}
 	if err != nil && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
 		c.t.Fatalf("%v, want a reset", err)
@@ -42,13 +48,19 @@ func (c *client) reached() bool {
 // reaches reports whether a connection reaches its server, and after how many attempts.
 func (w *testProxy) reaches() (reached bool, attempts int64) {
 	w.t.Helper()
+	return w.reachesBy("hello")
+}
+
+// reachesBy is reaches for a client that says this.
+func (w *testProxy) reachesBy(words string) (reached bool, attempts int64) {
+	w.t.Helper()
 	before := w.dialer.dials.Load()
 	c, err := net.Dial("tcp", w.captured.Addr().String())
 	switch {
 	case err == nil:
 		defer c.Close()
 		_ = c.SetDeadline(time.Now().Add(patience))
-		reached = newClient(w.t, c.(*net.TCPConn), tlslayer.HTTP1).reached()
+		reached = newClient(w.t, c.(*net.TCPConn), tlslayer.HTTP1).reachedBy(words)
 	case !errors.Is(err, syscall.ECONNRESET): // it may be reset before it is known to be established
 		w.t.Fatal(err)
 	}

@@ -40,9 +40,13 @@ func originating(t testing.TB, a *tlstest.Authority, server netip.AddrPort, bind
 	return w
 }
 
-// trust has the policy trust an authority alone, from the next install on.
-func (w *testProxy) trust(a *tlstest.Authority) {
-	w.roots = map[string]*policy.Roots{"ca": {Name: "ca", Certificates: [][]byte{a.Root().Raw}}}
+// trust has the policy trust these authorities alone, from the next install on.
+func (w *testProxy) trust(all ...*tlstest.Authority) {
+	roots := &policy.Roots{Name: "ca"}
+	for _, a := range all {
+		roots.Certificates = append(roots.Certificates, a.Root().Raw)
+	}
+	w.roots = map[string]*policy.Roots{"ca": roots}
 }
 
 // present has the policy's client certificate be c, from the next install on.

@@ -142,7 +142,11 @@ func (c *connection) pass(s *tunnel.ServerConn, read []byte, unused bool) {
 	} else {
 		o.ToServer = bytes.Clone(read)
 	}
-	p := &passed{carried: tunnel.New(c.client.Conn, s.Conn, o), server: s, recorder: recorder, first: first, unused: unused}
+	p := &passed{server: s, recorder: recorder, first: first, unused: unused}
+	if c.routes.Governing() != nil {
+		o.Moved = p.moved
+	}
+	p.carried = tunnel.New(c.client.Conn, s.Conn, o)
 	c.tunnel = p.run
 }
 
@@ -153,6 +157,8 @@ type passed struct {
 	recorder routes.Recorder
 	first    int64 // bytes sent to the server before
 	unused   bool  // nothing has been said on it yet
+
+	sent, received int64 // bytes that were counted
 }
 
 func (p *passed) run() {
@@ -162,15 +168,35 @@ func (p *passed) run() {
 	p.carried.Carry(p.ended)
 }
 
+// moved counts what a connection carries while it goes on, since it may for days.
+func (p *passed) moved(toServer, toClient int64) {
+	if sent, received, said := p.since(toServer, toClient); said {
+		p.recorder.OpaqueMoved(sent, received)
+	}
+}
+
 // ended gives the connection's place back and counts it, if something was said on it.
 func (p *passed) ended(end tunnel.Result, lasted time.Duration) {
 	defer p.server.Close()
+	sent, received, said := p.since(end.ToServer, end.ToClient)
+	if !said {
+		return
+	}
+	p.recorder.OpaqueClosed(sent, received)
+	p.recorder.TunnelEnded(lasted)
+}
+
+// since returns how many bytes were carried that were not counted yet, from what the tunnel has carried in all, and whether anything was said on
+// the connection at all. One that was unused is counted with the first bytes.
+func (p *passed) since(toServer, toClient int64) (sent, received int64, said bool) {
 	if p.unused {
-		if end.ToServer+end.ToClient == 0 {
-			return
+		if toServer+toClient == 0 {
+			return 0, 0, false
 		}
+		p.unused = false
 		p.recorder.OpaqueOpened()
 	}
-	p.recorder.OpaqueClosed(p.first+end.ToServer, end.ToClient)
-	p.recorder.TunnelEnded(lasted)
+	sent, received = p.first+toServer-p.sent, toClient-p.received
+	p.sent, p.received = p.sent+sent, p.received+received
+	return sent, received, true
 }

@@ -13,20 +13,31 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
+// aLine is what a client says whose protocol nobody knows.
+const aLine = "HELO there\r\n"
+
+// aHello is a ClientHello for apiHost, and a line's end behind it.
+const aHello = "\x16\x03\x01\x00\x43\x01\x00\x00\x3f\x03\x03" + "0123456789abcdef0123456789abcdef" + "\x00" + // no session
+	"\x00\x02\x13\x01" + "\x01\x00" + "\x00\x14" + "\x00\x00\x00\x10\x00\x0e\x00\x00\x0b" + apiHost + "\r\n"
+
 // kinds are the ways in which connections come to be passed through.
 var kinds = map[string]struct {
 	bindings func(func(*policy.Settings)) []policy.Binding
 	governed bool
+	opening  string // what the client says first
 }{
-	"declared": {governed: true, bindings: func(change func(*policy.Settings)) []policy.Binding {
+	"declared": {governed: true, opening: aLine, bindings: func(change func(*policy.Settings)) []policy.Binding {
 		b := toAny(change)
 		b.To.Protocol = policy.ProtocolTCP
 		return []policy.Binding{b}
 	}},
-	"found out": {governed: true, bindings: func(change func(*policy.Settings)) []policy.Binding {
+	"found out": {governed: true, opening: aLine, bindings: func(change func(*policy.Settings)) []policy.Binding {
 		return []policy.Binding{undeclared(change)}
 	}},
-	"ungoverned": {bindings: func(func(*policy.Settings)) []policy.Binding { return nil }},
+	"TLS by its name": {governed: true, opening: aHello, bindings: func(change func(*policy.Settings)) []policy.Binding {
+		return []policy.Binding{toHost(apiHost, change)}
+	}},
+	"ungoverned": {opening: aLine, bindings: func(func(*policy.Settings)) []policy.Binding { return nil }},
 }
 
 // The client takes a connection for established that is not yet, so its own bound on connecting does not hold.
@@ -40,7 +51,7 @@ func TestRule26_ConnectingThroughIsBounded(t *testing.T) {
 			w := buildWith(t, o, closedAddress(t), kind.bindings(func(s *policy.Settings) { s.Timeouts.Connect = drive.FirstCheck })...)
 			w.dialer.slow.Store(int64(time.Hour))
 			c := w.dial()
-			c.send("HELO there\r\n")
+			c.send(kind.opening)
 			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 				t.Fatalf("got %v, want a reset", err)
 			}
@@ -65,7 +76,7 @@ func TestRule00_PassedConnectionsAreKeptAlive(t *testing.T) {
 				want = policy.Defaults().Pool.KeepAlive
 			}
 			c := w.dial()
-			c.send("HELO there\r\n")
+			c.send(kind.opening)
 			if _, err := c.Read(make([]byte, 5)); err != nil {
 				t.Fatal(err)
 			}
@@ -112,7 +123,7 @@ func TestRule00_IdleHoldsForPassedConnections(t *testing.T) {
 				close(ended)
 			}), kind.bindings(func(s *policy.Settings) { s.Timeouts.Idle = drive.FirstCheck })...)
 			c := w.dial()
-			c.send("HELO there\r\n")
+			c.send(kind.opening)
 			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 				t.Fatalf("got %v, want a reset", err)
 			}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -40,7 +39,7 @@ func askHTTP1(w *testProxy, method string, uploads bool) localAnswer {
 	c.send(method + " / HTTP/1.1\r\nHost: up.example\r\n" + more)
 	res, body := c.response(method)
 	h := res.Header
-	return localAnswer{res.StatusCode, h.Get("Fairlead-Reason"), h.Get("Content-Type"), h.Get("Content-Length"), body, uploads && res.Close, isLater(h.Get("Retry-After"))}
+	return localAnswer{res.StatusCode, h.Get("Fairlead-Reason"), h.Get("Content-Type"), h.Get("Content-Length"), body, uploads && res.Close, aboutAnHour(h.Get("Retry-After"))}
 }
 
 func askHTTP2(w *testProxy, method string, uploads bool) localAnswer {
@@ -52,18 +51,12 @@ func askHTTP2(w *testProxy, method string, uploads bool) localAnswer {
 	head := must(s.Head())(w.t)
 	got := localAnswer{reason: head.Get("fairlead-reason"), kind: head.Get("content-type"), length: head.Get("content-length"), body: string(must(s.Body())(w.t))}
 	_, _ = fmt.Sscan(head.Get(":status"), &got.status)
-	got.later = isLater(head.Get("retry-after"))
+	got.later = aboutAnHour(head.Get("retry-after"))
 	if uploads {
 		code, err := s.AwaitReset()
 		got.reset = err == nil && code == http2.ErrCodeNo
 	}
 	return got
-}
-
-// isLater reads Retry-After of a limit of one call an hour, which was reached a moment ago.
-func isLater(value string) bool {
-	seconds, err := strconv.Atoi(value)
-	return err == nil && seconds > 3000 && seconds <= 3600
 }
 
 // unanswering is a server that takes requests of any version, and answers none.

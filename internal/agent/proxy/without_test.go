@@ -84,6 +84,11 @@ var resets = map[string]func(*policy.Binding){
 	"timeouts.overall":        settings(func(s, d *policy.Settings) { s.Timeouts.Overall = d.Timeouts.Overall }),
 	"timeouts.maxDuration":    settings(func(s, d *policy.Settings) { s.Timeouts.MaxDuration = d.Timeouts.MaxDuration }),
 
+	"timeouts.adaptive.min":        adaptive(func(a, d *policy.Adaptive) { a.Min = d.Min }),
+	"timeouts.adaptive.max":        adaptive(func(a, _ *policy.Adaptive) { *a = policy.Adaptive{} }), // it needs one
+	"timeouts.adaptive.deviations": adaptive(func(a, d *policy.Adaptive) { a.Deviations = d.Deviations }),
+	"timeouts.adaptive.window":     adaptive(func(a, d *policy.Adaptive) { a.Window = d.Window }),
+
 	"retry.maxRetries":                 settings(func(s, d *policy.Settings) { s.Retry.MaxRetries = d.Retry.MaxRetries }),
 	"retry.when":                       settings(func(s, d *policy.Settings) { s.Retry.On = d.Retry.On }),
 	"retry.statusCodes":                settings(func(s, d *policy.Settings) { s.Retry.StatusCodes = d.Retry.StatusCodes }),
@@ -104,6 +109,10 @@ var resets = map[string]func(*policy.Binding){
 	"retry.budget.window":              settings(func(s, d *policy.Settings) { s.Retry.Budget.Window = d.Retry.Budget.Window }),
 	"retry.body.maxBytes":              settings(func(s, d *policy.Settings) { s.Retry.BodyMaxBytes = d.Retry.BodyMaxBytes }),
 	"retry.avoidPreviousEndpoints":     settings(func(s, d *policy.Settings) { s.Retry.AvoidPreviousEndpoints = d.Retry.AvoidPreviousEndpoints }),
+
+	"retry.hedging.delay":      hedging(func(h *policy.Hedging) { h.Delay = 0 }),
+	"retry.hedging.percentile": hedging(func(h *policy.Hedging) { h.Percentile = 0 }),
+	"retry.hedging.maxHedges":  hedging(func(h *policy.Hedging) { h.Max = policy.DefaultHedging().Max }),
 
 	"retry.backoff.strategy":        backoff(func(b, d *policy.Backoff) { b.Strategy = d.Strategy }),
 	"retry.backoff.initialInterval": backoff(func(b, d *policy.Backoff) { b.Initial, b.Max = d.Initial, max(b.Max, d.Initial) }),
@@ -154,6 +163,14 @@ var resets = map[string]func(*policy.Binding){
 	"circuitBreaker.halfOpen.successesToClose": breaker(func(b, d *policy.Breaker) { b.SuccessesToClose = d.SuccessesToClose }),
 	"circuitBreaker.sharing":                   breaker(func(b, d *policy.Breaker) { b.Sharing = d.Sharing }),
 
+	"fallback.when": fallback(func(f *policy.Fallback) {
+		f.On = policy.FallbackOn{CircuitOpen: true, RetriesExhausted: true, RateLimited: true}
+	}),
+	"fallback.response.statusCode":      settings(func(s, _ *policy.Settings) { s.Fallback = nil }), // a response needs it
+	"fallback.response.headers[].name":  fallback(func(f *policy.Fallback) { f.Response.Headers = nil }),
+	"fallback.response.headers[].value": fallback(withoutFieldValues),
+	"fallback.response.body":            fallback(func(f *policy.Fallback) { f.Response.Body = "" }),
+
 	"rateLimit.requests": settings(func(s, _ *policy.Settings) { s.RateLimit = nil }), // the limit needs it
 	"rateLimit.per":      rateLimit(func(l, d *policy.RateLimit) { l.Per = d.Per }),
 	"rateLimit.burst":    rateLimit(func(l, _ *policy.RateLimit) { l.Burst = l.Requests }),
@@ -180,27 +197,6 @@ var resets = map[string]func(*policy.Binding){
 	"to[].tls.passthroughAfter":          func(b *policy.Binding) { b.To.TLS.PassAfter = 0 },
 	"to[].tls.caBundleRef.name":          func(b *policy.Binding) { b.To.TLS.Roots = "" },
 	"to[].tls.clientCertificateRef.name": func(b *policy.Binding) { b.To.TLS.Certificate = "" },
-}
-
-// withoutPart leaves out the service of a gRPC match, or the method.
-func withoutPart(m *policy.RequestMatch, part int) {
-	if m.PathType == policy.PathGRPC {
-		names := strings.SplitN(m.Path, "/", 2)
-		names[part] = "*"
-		m.Path = strings.Join(names, "/")
-	}
-}
-
-func withoutPath(m *policy.RequestMatch) {
-	if m.PathType != policy.PathGRPC {
-		m.PathType, m.Path = policy.PathAny, ""
-	}
-}
-
-func withoutPathType(m *policy.RequestMatch) {
-	if m.PathType != policy.PathAny && m.PathType != policy.PathGRPC {
-		m.PathType = policy.PathPrefix
-	}
 }
 
 func settings(reset func(s, d *policy.Settings)) func(*policy.Binding) {
@@ -271,22 +267,6 @@ func slowCalls(reset func(c, d *policy.SlowCalls)) func(*policy.Binding) {
 	})
 }
 
-func rules(reset func(*policy.Rule)) func(*policy.Binding) {
-	return func(b *policy.Binding) {
-		for i := range b.Rules {
-			reset(&b.Rules[i])
-		}
-	}
-}
-
-func matches(reset func(*policy.RequestMatch)) func(*policy.Binding) {
-	return rules(func(r *policy.Rule) {
-		for i := range r.Match {
-			reset(&r.Match[i])
-		}
-	})
-}
-
 // deepCopy copies what a value points to, too.
 func deepCopy(v reflect.Value) reflect.Value {
 	out := reflect.New(v.Type()).Elem()
@@ -319,10 +299,15 @@ func TestAFieldIsLeftOutAlone(t *testing.T) {
 	fill(reflect.ValueOf(&full.Base).Elem())
 	// What stands in for a field that is not written must be another value.
 	full.Base.Timeouts.Idle, full.Base.Retry.MaxRetries, full.Base.Breaker.OpenDuration, full.Base.RateLimit.Burst = 1, 1, 1, 1
+	full.Base.Fallback.On = policy.FallbackOn{}
 	full.Rules = []policy.Rule{{Name: "r", Match: []policy.RequestMatch{
 		{Methods: []string{"X"}, PathType: policy.PathExact, Path: "/"}, {PathType: policy.PathGRPC, Path: "s/m"},
 	}}}
-	several := map[string]int{"to[].tls.mode": 6, "to[].via.proxy": 2, "circuitBreaker.slowCalls.threshold": 4, "rules[].match[].path.value": 2, "rateLimit.requests": 5}
+	several := map[string]int{
+		"to[].tls.mode": 6, "to[].via.proxy": 2, "circuitBreaker.slowCalls.threshold": 4,
+		"timeouts.adaptive.max": 4, "fallback.when": 3, "fallback.response.statusCode": 6, "rules[].match[].path.value": 2,
+		"rateLimit.requests": 5,
+	}
 	for path := range resets {
 		changed := map[string]bool{}
 		after := leaves(reflect.ValueOf(withoutField(full, path)), "")

@@ -44,7 +44,7 @@ type settings struct {
 	match  []requestMatch
 	values *policy.Settings
 	// ownBudget and the like: the rule keeps its own state.
-	ownBudget, ownBreaker, ownRateLimit, ownConcurrency bool
+	ownBudget, ownBreaker, ownRateLimit, ownConcurrency, ownAdaptive, ownHedging bool
 }
 
 // ID is the policy under which the binding's traffic is reported.

@@ -13,6 +13,7 @@ const (
 	DetailConnect        Detail = "timeouts.connect"
 	DetailTLSHandshake   Detail = "timeouts.tlsHandshake"
 	DetailPerTry         Detail = "timeouts.perTry"
+	DetailAdaptive       Detail = "timeouts.adaptive"
 	DetailResponseHeader Detail = "timeouts.responseHeader"
 	DetailOverall        Detail = "timeouts.overall"
 	DetailMaxDuration    Detail = "timeouts.maxDuration"

@@ -24,7 +24,9 @@ type Recorder interface {
 	CallDone(e *Exchange)
 	// OpaqueOpened reports a connection governed by the policy that is passed through without being understood.
 	OpaqueOpened()
-	// OpaqueClosed reports its end, and how many bytes went to the server and came from it.
+	// OpaqueMoved reports how many bytes went to the server and came from it since that was reported last, for as long as it goes on.
+	OpaqueMoved(sent, received int64)
+	// OpaqueClosed reports its end, and how many bytes OpaqueMoved has not reported.
 	OpaqueClosed(sent, received int64)
 	// TunnelEnded reports how long a connection was open that was passed through and carried something, or a tunnel that a call had become.
 	TunnelEnded(lasted time.Duration)
@@ -83,6 +85,9 @@ func (Discard) CallDone(*Exchange) {}
 
 // OpaqueOpened implements Recorder.
 func (Discard) OpaqueOpened() {}
+
+// OpaqueMoved implements Recorder.
+func (Discard) OpaqueMoved(int64, int64) {}
 
 // OpaqueClosed implements Recorder.
 func (Discard) OpaqueClosed(int64, int64) {}

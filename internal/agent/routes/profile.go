@@ -109,7 +109,7 @@ func (n *installation) compileBinding(source *policy.Binding, destination *polic
 		r := &source.Rules[i]
 		s := settings{
 			name: r.Name, values: &r.Settings, ownBudget: r.OwnBudget, ownBreaker: r.OwnBreaker,
-			ownRateLimit: r.OwnRateLimit, ownConcurrency: r.OwnConcurrency,
+			ownRateLimit: r.OwnRateLimit, ownConcurrency: r.OwnConcurrency, ownAdaptive: r.OwnAdaptive, ownHedging: r.OwnHedging,
 		}
 		for j := range r.Match {
 			m, err := compileMatch(&r.Match[j])

@@ -6,6 +6,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/upstream"
+	"fairlead.dev/fairlead/internal/policy"
 )
 
 // resolve makes a route. A PodRoutes that has been replaced in the meantime gets one with a state of its own: its call keeps the
@@ -164,16 +165,30 @@ func (s *Table) newRoute(c *Candidate, e *entry, of versions) *Route {
 
 // plan makes a plan of a binding's settings. It expects the lock.
 func (e *entry) plan(b *Binding, of versions, i int, opaque bool) Plan {
+	values := b.at(i).values
 	gates, names := e.state.gates(of, b, i, e.pod, opaque)
 	p := newPlan(b.at(i), call.Plan{
 		Gates:    gates,
-		Settings: b.at(i).values,
+		Settings: values,
 		Breaker:  e.state.breaker(of, b, i, breakerKey{pod: e.pod, opaque: opaque}, rand.Float64),
 		Budget:   e.state.budget(of, b, i, opaque),
+		Adaptive: e.state.adaptiveTimeout(of, b, i, opaque),
 		Random:   rand.Float64,
 	})
+	if !opaque { // else there is nothing that could be answered, or sent twice
+		p.Fallback = fallbackOf(values.Fallback)
+		p.Hedge = call.Hedge{After: values.Retry.Hedging.Delay, Max: values.Retry.Hedging.Max, Latency: e.state.percentile(of, b, i)}
+	}
 	p.gateNames = names
 	return p
+}
+
+// fallbackOf returns what a call does that falls back; f is nil where none does.
+func fallbackOf(f *policy.Fallback) *call.Fallback {
+	if f == nil || f.Response == nil {
+		return nil
+	}
+	return &call.Fallback{On: f.On, Status: f.Response.Status, GRPCStatus: int(f.Response.GRPCStatus())}
 }
 
 // opaquePlan makes what governs the connections of a route that are passed through.

@@ -27,7 +27,10 @@ type state struct {
 	spoken   *spoken           // what the host speaks; it never changes, and has a lock of its own
 	breakers map[breakerKey]*resilience.Breaker
 	budgets  map[budgetKey]*resilience.Budget
-	limits   limits
+	adaptive map[budgetKey]*resilience.AdaptiveTimeout
+	// percentiles are those that say when an attempt gets another beside it
+	percentiles map[budgetKey]*resilience.LatencyPercentile
+	limits      limits
 }
 
 // breakerKey names a breaker of a state. pod is empty when the node's pods share. Connections that are passed through have breakers and budgets of
@@ -37,6 +40,7 @@ type breakerKey struct {
 	opaque    bool
 }
 
+// budgetKey names a budget of a state, or another instrument that all pods of the node share.
 type budgetKey struct {
 	rule   string
 	opaque bool
@@ -73,6 +77,7 @@ func newState(k stateKey, of versions) *state {
 	return &state{
 		key: k, cluster: upstream.NewCluster(of.hosts(k.destination)), security: of.security(nil, k, spoken), proxy: of.proxy(k.destination), spoken: spoken,
 		breakers: map[breakerKey]*resilience.Breaker{}, budgets: map[budgetKey]*resilience.Budget{},
+		adaptive: map[budgetKey]*resilience.AdaptiveTimeout{}, percentiles: map[budgetKey]*resilience.LatencyPercentile{},
 		limits: newLimits(),
 	}
 }
@@ -138,7 +143,43 @@ func (st *state) budget(versions versions, b *Binding, i int, opaque bool) *resi
 	return bu
 }
 
-// reconfigure puts new versions' breakers, budgets and limits in force, and drops those of rules that are no more.
+// adaptiveTimeout returns that of a binding's settings, or nil when they have none.
+func (st *state) adaptiveTimeout(versions versions, b *Binding, i int, opaque bool) *resilience.AdaptiveTimeout {
+	s := b.at(i)
+	if !s.values.Timeouts.Adaptive.On() {
+		return nil
+	}
+	k := budgetKey{opaque: opaque}
+	if s.ownAdaptive {
+		k.rule = s.name
+	}
+	a := st.adaptive[k]
+	if a == nil {
+		a = resilience.NewAdaptiveTimeout(versions.adaptive(k.rule))
+		st.adaptive[k] = a
+	}
+	return a
+}
+
+// percentile returns that by which a binding's settings hedge, or nil when they do not, or go by a fixed delay.
+func (st *state) percentile(versions versions, b *Binding, i int) *resilience.LatencyPercentile {
+	s := b.at(i)
+	if h := s.values.Retry.Hedging; h.Percentile == 0 {
+		return nil
+	}
+	k := budgetKey{}
+	if s.ownHedging {
+		k.rule = s.name
+	}
+	l := st.percentiles[k]
+	if l == nil {
+		l = resilience.NewLatencyPercentile(versions.hedging(k.rule).Percentile)
+		st.percentiles[k] = l
+	}
+	return l
+}
+
+// reconfigure puts new versions' breakers, budgets and limits in force, and what is known of latencies, and drops those of rules that are no more.
 func (st *state) reconfigure(versions versions) {
 	for k, br := range st.breakers {
 		cfg, limit := versions.breaker(k.rule)
@@ -154,6 +195,20 @@ func (st *state) reconfigure(versions versions) {
 			bu.Reconfigure(*cfg)
 		} else {
 			delete(st.budgets, k)
+		}
+	}
+	for k, a := range st.adaptive {
+		if cfg := versions.adaptive(k.rule); cfg.On() {
+			a.Reconfigure(cfg)
+		} else {
+			delete(st.adaptive, k)
+		}
+	}
+	for k, l := range st.percentiles {
+		if h := versions.hedging(k.rule); h.Percentile > 0 {
+			l.Reconfigure(h.Percentile)
+		} else {
+			delete(st.percentiles, k)
 		}
 	}
 	st.limits.reconfigure(versions)

@@ -21,7 +21,9 @@ type Stats struct {
 	Breakers                       []resilience.Status
 	// LimitWaiting counts the calls that wait for a rate limit, or for a place below a limit of concurrency.
 	LimitWaiting int
-	Pool         upstream.Stats // of all pods together
+	// AttemptTimeout is how long attempts may take at present by timeouts.adaptive; the longest, where rules have their own; 0: none says so.
+	AttemptTimeout time.Duration
+	Pool           upstream.Stats // of all pods together
 }
 
 // Stats calls f for every destination that has state.
@@ -78,11 +80,21 @@ func (s *Table) list() (out []Stats, at map[stateKey]int, kept []instruments) {
 				concurrencies: slices.Collect(maps.Values(st.limits.concurrencies)),
 			}
 			at[k] = len(out)
-			out = append(out, Stats{Policy: b.ID(), Target: target, Destination: k.destination})
+			out = append(out, Stats{Policy: b.ID(), Target: target, Destination: k.destination, AttemptTimeout: st.attemptTimeout()})
 			kept = append(kept, has)
 		}
 	}
 	return out, at, kept
+}
+
+// attemptTimeout is the longest that attempts of requests may take by what is known of them.
+func (st *state) attemptTimeout() (longest time.Duration) {
+	for k, a := range st.adaptive {
+		if !k.opaque {
+			longest = max(longest, a.Limit())
+		}
+	}
+	return longest
 }
 
 func (v *Stats) add(status resilience.Status) {

@@ -51,19 +51,19 @@ func (v versions) breaker(rule string) (*policy.Breaker, time.Duration) {
 		}
 		for i := range b.rules {
 			if r := &b.rules[i]; rule != "" && r.name == rule && r.ownBreaker && r.values.Breaker != nil {
-				return r.values.Breaker, r.values.Timeouts.PerTry
+				return r.values.Breaker, r.values.Timeouts.AttemptLimit()
 			}
 		}
 	}
 	return nil, 0
 }
 
-// tryLimit returns the longest perTry of those that share the base's breaker.
+// tryLimit returns how long an attempt may take of those that share the base's breaker.
 func (b *Binding) tryLimit() time.Duration {
-	limit := b.base.values.Timeouts.PerTry
+	limit := b.base.values.Timeouts.AttemptLimit()
 	for i := range b.rules {
 		if r := &b.rules[i]; !r.ownBreaker {
-			limit = max(limit, r.values.Timeouts.PerTry)
+			limit = max(limit, r.values.Timeouts.AttemptLimit())
 		}
 	}
 	return limit
@@ -92,4 +92,36 @@ func (v versions) budget(rule string) *policy.Budget {
 		}
 	}
 	return nil
+}
+
+// adaptive returns what an adaptive timeout kept for a rule goes by; one that is off if there is none any more.
+func (v versions) adaptive(rule string) policy.Adaptive {
+	for _, b := range v {
+		if a := b.base.values.Timeouts.Adaptive; rule == "" && a.On() {
+			return a
+		}
+		for i := range b.rules {
+			r := &b.rules[i]
+			if a := r.values.Timeouts.Adaptive; rule != "" && r.name == rule && r.ownAdaptive && a.On() {
+				return a
+			}
+		}
+	}
+	return policy.Adaptive{}
+}
+
+// hedging returns what hedging goes by that is kept for a rule; the zero value if there is none any more.
+func (v versions) hedging(rule string) policy.Hedging {
+	for _, b := range v {
+		if h := b.base.values.Retry.Hedging; rule == "" && h.Percentile > 0 {
+			return h
+		}
+		for i := range b.rules {
+			r := &b.rules[i]
+			if h := r.values.Retry.Hedging; rule != "" && r.name == rule && r.ownHedging && h.Percentile > 0 {
+				return h
+			}
+		}
+	}
+	return policy.Hedging{}
 }

@@ -223,6 +223,9 @@ func (n *line) appendCall(to []slog.Attr) []slog.Attr {
 	if o.Cause != o.Kind {
 		to = append(to, slog.String("cause", kindName(o.Cause)))
 	}
+	if o.Fallback != call.NoFallback {
+		to = append(to, slog.String("fallback", o.Fallback.String()))
+	}
 	if n.rule != "" {
 		to = append(to, slog.String("rule", n.rule))
 	}

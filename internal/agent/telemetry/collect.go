@@ -125,6 +125,9 @@ func (s *scrape) gauges(k recorderKey, g *gauges) {
 	s.put(connections, float64(g.idle), id, k.target, "idle")
 	s.put(waiting, float64(g.waiting), id, k.target)
 	s.put(limitWaiting, float64(g.limited), id, k.target)
+	if g.attemptTimeout > 0 {
+		s.put(attemptTimeout, g.attemptTimeout.Seconds(), id, k.target)
+	}
 	s.put(breakersOpen, float64(g.breakers.open+g.breakers.halfOpen), id, k.target)
 	s.put(breakersHalfOpen, float64(g.breakers.halfOpen), id, k.target)
 	s.put(breakersOpened, float64(g.opened), id, k.target)
@@ -150,20 +153,31 @@ func (s *scrape) counts(k recorderKey, c *counts) {
 		}
 	}
 	s.put(truncated, float64(c.truncated), id, k.target)
-	for i, n := range c.grpc {
-		s.putSeen(grpcCalls, n, id, k.target, grpcLabel(i))
-	}
-	for i, n := range c.tls {
-		s.putSeen(tlsFailures, n, id, k.target, tlsReasons[i].label)
-	}
-	for i, n := range c.handshakes {
-		s.putSeen(handshakes, n, id, k.target, routes.Handshake(i).String())
-	}
+	s.details(id, k.target, c)
 	s.put(opaque, float64(c.opaque), id, k.target)
 	s.put(opaqueOpen, float64(c.opaqueOpen()), id, k.target)
 	s.put(opaqueBytes, float64(c.sent), id, k.target, "sent")
 	s.put(opaqueBytes, float64(c.received), id, k.target, "received")
 	s.histograms(id, k.target, c)
+}
+
+// details shows what does not happen under every policy.
+func (s *scrape) details(id, target string, c *counts) {
+	for i, n := range c.fallbacks {
+		s.putSeen(fallbacks, n, id, target, call.FallbackAnswer(i).String())
+	}
+	for i, n := range c.hedges {
+		s.putSeen(hedges, n, id, target, hedgeNames[i])
+	}
+	for i, n := range c.grpc {
+		s.putSeen(grpcCalls, n, id, target, grpcLabel(i))
+	}
+	for i, n := range c.tls {
+		s.putSeen(tlsFailures, n, id, target, tlsReasons[i].label)
+	}
+	for i, n := range c.handshakes {
+		s.putSeen(handshakes, n, id, target, routes.Handshake(i).String())
+	}
 }
 
 func (s *scrape) histograms(id, target string, c *counts) {

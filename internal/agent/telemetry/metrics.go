@@ -17,6 +17,8 @@ const (
 	attempts
 	tryDuration
 	truncated
+	fallbacks
+	hedges
 	grpcCalls
 	tlsFailures
 	handshakes
@@ -27,6 +29,7 @@ const (
 	connections
 	waiting
 	limitWaiting
+	attemptTimeout
 	breakersOpen
 	breakersHalfOpen
 	breakersOpened
@@ -70,6 +73,12 @@ var catalogue = [familyCount]metric{
 		"Time from dispatching an attempt, connecting included, to its response head or failure.", histogram, perPolicy},
 	truncated: {"fairlead_proxy_truncated_responses_total",
 		"Responses whose body could not be forwarded to its end.", prometheus.CounterValue, perPolicy},
+	fallbacks: {"fairlead_proxy_fallbacks_total",
+		"Calls that were answered by their fallback, by what of it: response is the policy's own. Among the requests they count as what they had failed by.",
+		prometheus.CounterValue, also("answer")},
+	hedges: {"fairlead_proxy_hedges_total",
+		"Attempts that were started beside others, by what has become of them: won, if their response answered the call, or else wasted.",
+		prometheus.CounterValue, also("result")},
 	grpcCalls: {"fairlead_proxy_grpc_calls_total",
 		"gRPC calls that have ended, by the status that their client was answered, the agent's own answers included; none where the answer broke off before one.",
 		prometheus.CounterValue, also("status")},
@@ -83,7 +92,8 @@ var catalogue = [familyCount]metric{
 	opaqueOpen: {"fairlead_proxy_opaque_open_connections",
 		"Those of them that are open.", prometheus.GaugeValue, perPolicy},
 	opaqueBytes: {"fairlead_proxy_opaque_bytes_total",
-		"Bytes that those of them that have ended carried, by direction: sent to their servers or received from them.", prometheus.CounterValue, also("direction")},
+		"Bytes that they carried, by direction: sent to their servers or received from them. What is carried by one that goes on is added within a minute.",
+		prometheus.CounterValue, also("direction")},
 	tunnelDuration: {"fairlead_proxy_tunnel_duration_seconds",
 		"How long connections that were passed through, and tunnels that calls had become (WebSocket, CONNECT), were open, for those that have ended.",
 		histogram, perPolicy},
@@ -93,6 +103,8 @@ var catalogue = [familyCount]metric{
 		"Calls that wait for a connection.", prometheus.GaugeValue, perPolicy},
 	limitWaiting: {"fairlead_limit_waiting",
 		"Calls that wait for a rate limit, or for a place below a limit of concurrency.", prometheus.GaugeValue, perPolicy},
+	attemptTimeout: {"fairlead_attempt_timeout_seconds",
+		"How long an attempt may take at present by timeouts.adaptive; the longest, where a target has several destinations.", prometheus.GaugeValue, perPolicy},
 	breakersOpen: {"fairlead_breaker_open",
 		"Circuit breakers that are open or half-open.", prometheus.GaugeValue, perPolicy},
 	breakersHalfOpen: {"fairlead_breaker_half_open",

@@ -67,7 +67,7 @@ func membersOf(v reflect.Value) members {
 			continue
 		}
 		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
-		if options == "omitempty" && v.Field(i).IsZero() {
+		if (options == "omitempty" || options == "omitzero") && v.Field(i).IsZero() {
 			continue
 		}
 		if name == "" {

@@ -44,6 +44,8 @@ type shard struct {
 	callNanos atomic.Int64
 	tryNanos  atomic.Int64
 	truncated atomic.Uint64
+	fallbacks [call.FallbackAnswerCount]atomic.Uint64
+	hedges    [hedgeResults]atomic.Uint64
 	grpc      [grpcStatuses]atomic.Uint64
 	tls       [len(tlsReasons)]atomic.Uint64
 	// cut are those of the calls that would have been successes, but whose answer broke off. They are not in calls, so that no report
@@ -51,7 +53,7 @@ type shard struct {
 	cut       [codeClasses][call.RetryDecisionCount]atomic.Uint64
 	opaque    atomic.Uint64
 	opaqueEnd atomic.Uint64
-	sent      atomic.Uint64 // by connections passed through that have ended, to their servers
+	sent      atomic.Uint64 // by connections passed through, to their servers
 	received  atomic.Uint64 // and from them
 	tunnels   [len(lifetimes) + 1]atomic.Uint64
 	tunnelled atomic.Int64 // nanoseconds
@@ -90,7 +92,15 @@ func (r *recorder) CallDone(e *routes.Exchange) {
 		r.began.CompareAndSwap(0, int64(max(time.Since(r.epoch)-o.Took, 1)))
 	}
 	s := r.shard()
-	if result := resultOf(o.Kind, o.Status); brokeOff(e) && good(o.Decision) && result < codeClasses {
+	status := o.Status
+	if o.Fallback != call.NoFallback {
+		status = o.Upstream
+		s.fallbacks[min(o.Fallback, call.FallbackAnswerCount-1)].Add(1)
+	}
+	if o.Hedges > 0 {
+		s.hedged(o)
+	}
+	if result := resultOf(o.Kind, status); brokeOff(e) && good(o.Decision) && result < codeClasses {
 		s.cut[result][o.Decision].Add(1)
 	} else {
 		s.calls[result][o.Decision].Add(1)
@@ -110,6 +120,25 @@ func (r *recorder) CallDone(e *routes.Exchange) {
 	}
 }
 
+// What has become of hedges.
+const (
+	hedgeWon = iota
+	hedgeWasted
+	hedgeResults
+)
+
+var hedgeNames = [hedgeResults]string{hedgeWon: "won", hedgeWasted: "wasted"}
+
+// hedged counts the hedges of a call.
+func (s *shard) hedged(o *call.Outcome) {
+	wasted := o.Hedges
+	if o.HedgeWon {
+		wasted--
+		s.hedges[hedgeWon].Add(1)
+	}
+	s.hedges[hedgeWasted].Add(uint64(max(wasted, 0)))
+}
+
 // brokeOff reports whether a response broke off although its client was still there. A client that leaves in the middle of a response,
 // for instance of an event stream, has received what it wanted.
 func brokeOff(e *routes.Exchange) bool {
@@ -119,10 +148,17 @@ func brokeOff(e *routes.Exchange) bool {
 // OpaqueOpened implements routes.Recorder.
 func (r *recorder) OpaqueOpened() { r.shard().opaque.Add(1) }
 
+// OpaqueMoved implements routes.Recorder.
+func (r *recorder) OpaqueMoved(sent, received int64) { r.shard().moved(sent, received) }
+
 // OpaqueClosed implements routes.Recorder.
 func (r *recorder) OpaqueClosed(sent, received int64) {
 	s := r.shard()
 	s.opaqueEnd.Add(1)
+	s.moved(sent, received)
+}
+
+func (s *shard) moved(sent, received int64) {
 	s.sent.Add(uint64(max(sent, 0)))
 	s.received.Add(uint64(max(received, 0)))
 }
@@ -148,6 +184,8 @@ type counts struct {
 	callNanos int64
 	tryNanos  int64
 	truncated uint64
+	fallbacks [call.FallbackAnswerCount]uint64
+	hedges    [hedgeResults]uint64
 	grpc      [grpcStatuses]uint64
 	tls       [len(tlsReasons)]uint64
 	cut       uint64
@@ -185,6 +223,8 @@ func (r *recorder) sum(c *counts) {
 		c.callNanos += s.callNanos.Load()
 		c.tryNanos += s.tryNanos.Load()
 		c.truncated += s.truncated.Load()
+		addAll(c.fallbacks[:], s.fallbacks[:])
+		addAll(c.hedges[:], s.hedges[:])
 		addAll(c.grpc[:], s.grpc[:])
 		addAll(c.tls[:], s.tls[:])
 		addAll(c.handshakes[:], s.handshakes[:])
@@ -209,7 +249,7 @@ func addAll(to []uint64, from []atomic.Uint64) {
 
 // events is how much has happened at all: it moves when anything was counted.
 func (c *counts) events() uint64 {
-	n := c.opaque + c.opaqueEnd
+	n := c.opaque + c.opaqueEnd + c.sent + c.received
 	for _, h := range c.handshakes {
 		n += h
 	}

@@ -17,6 +17,7 @@ type gauges struct {
 	active, idle, waiting int
 	opened                uint64 // by breakers, in total
 	limited               int    // calls that wait for a limit
+	attemptTimeout        time.Duration
 }
 
 // readGauges reads the gauges.
@@ -39,6 +40,7 @@ func (m *Meter) readGauges(now time.Time) map[recorderKey]*gauges {
 		for _, b := range s.Breakers {
 			g.breakers.add(now, b)
 		}
+		g.attemptTimeout = max(g.attemptTimeout, s.AttemptTimeout)
 		g.active += s.Pool.Active
 		g.idle += s.Pool.Idle
 		g.waiting += s.Pool.Waiting
@@ -201,7 +203,7 @@ func byKind(n *policy.Counts, k call.Kind) *uint64 {
 		return &n.BreakerRejected
 	case call.RateLimited:
 		return &n.RateLimited
-	case call.OK, call.ClientGone, call.ConnectFailed, call.Reset, call.RefusedStream, call.BadResponse, call.TLSFailed, call.ProxyRefused,
+	case call.OK, call.ClientGone, call.Superseded, call.ConnectFailed, call.Reset, call.RefusedStream, call.BadResponse, call.TLSFailed, call.ProxyRefused,
 		call.DNSFailed, call.Internal, call.KindCount:
 	}
 	return nil

@@ -25,7 +25,7 @@ var enforced = strings.Fields(`
 	rules[].name rules[].match[].methods rules[].match[].path.type rules[].match[].path.value
 	rules[].match[].grpc.service rules[].match[].grpc.method
 	timeouts.connect timeouts.tlsHandshake timeouts.perTry timeouts.responseHeader timeouts.idle timeouts.read timeouts.write timeouts.overall
-	timeouts.maxDuration
+	timeouts.maxDuration timeouts.adaptive.mode timeouts.adaptive.min timeouts.adaptive.max timeouts.adaptive.deviations timeouts.adaptive.window
 	retry.maxRetries retry.when retry.statusCodes retry.responseHeaders[].name retry.responseHeaders[].value retry.grpcStatuses
 	retry.overrides[].when retry.overrides[].statusCodes retry.overrides[].grpcStatuses retry.overrides[].maxRetries
 	retry.overrides[].backoff.strategy retry.overrides[].backoff.initialInterval retry.overrides[].backoff.maxInterval
@@ -35,7 +35,7 @@ var enforced = strings.Fields(`
 	retry.retryAfter.honor retry.retryAfter.max
 	retry.idempotency.mode retry.idempotency.keyHeader retry.idempotency.generateKey
 	retry.budget.percent retry.budget.minRetriesPerSecond retry.budget.window
-	retry.body.maxBytes retry.avoidPreviousEndpoints
+	retry.body.maxBytes retry.avoidPreviousEndpoints retry.hedging.delay retry.hedging.percentile retry.hedging.maxHedges
 	connectionPool.maxConnections connectionPool.maxConnectionsPerEndpoint connectionPool.maxIdlePerEndpoint
 	connectionPool.idleTimeout connectionPool.maxLifetime connectionPool.maxRequestsPerConnection
 	connectionPool.maxPending connectionPool.pendingTimeout
@@ -49,6 +49,8 @@ var enforced = strings.Fields(`
 	circuitBreaker.open.duration circuitBreaker.open.maxDuration circuitBreaker.open.jitterPercent
 	circuitBreaker.halfOpen.probes circuitBreaker.halfOpen.successesToClose
 	rateLimit.mode rateLimit.requests rateLimit.per rateLimit.burst rateLimit.onLimit rateLimit.maxWait
+	fallback.mode fallback.when fallback.response.statusCode fallback.response.headers[].name fallback.response.headers[].value
+	fallback.response.body
 	loadBalancing.policy failurePolicy udp443 observability.accessLog
 	podSelector namespaceSelector
 	to[].service.name to[].service.namespace to[].service.port to[].host to[].ports
@@ -71,11 +73,9 @@ var enforcedValues = map[string][]string{
 // notEnforced lists the fields that agents do not act on. An entry stands for itself and everything below it, and is shown as it
 // stands here.
 var notEnforced = []string{
-	"timeouts.adaptive",
-	"retry.hedging",
 	"circuitBreaker.maxEjectedPercent",
 	"concurrency",
-	"fallback",
+	"fallback.destination",
 	"observability.tracing",
 	"observability.requestHeaders",
 	"rollout",

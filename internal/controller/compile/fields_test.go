@@ -47,7 +47,7 @@ func TestFieldsSayWhichValuesAreEnforced(t *testing.T) {
 			if !f.Enforced || f.Values != nil {
 				t.Errorf("%+v", f)
 			}
-		case "retry.hedging.delay":
+		case "fallback.destination.host":
 			if f.Enforced {
 				t.Errorf("%+v", f)
 			}

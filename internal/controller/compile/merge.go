@@ -92,6 +92,7 @@ func rulesOf(bodies []*v1alpha1.PolicyBody) []policy.Rule {
 			OwnBreaker: r.CircuitBreaker != nil,
 
 			OwnRateLimit: r.RateLimit != nil, OwnConcurrency: r.Concurrency != nil,
+			OwnHedging: r.Retry != nil && r.Retry.Hedging != nil, OwnAdaptive: r.Timeouts != nil && r.Timeouts.Adaptive != nil,
 		})
 	}
 	return out

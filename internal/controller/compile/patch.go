@@ -50,8 +50,31 @@ func patchBlock(dst, src reflect.Value) reflect.Value {
 	}
 	out := reflect.New(dst.Type().Elem())
 	out.Elem().Set(dst.Elem())
+	clearAlternatives(out.Elem(), src.Elem())
 	patch(out.Elem(), src.Elem())
 	return out
+}
+
+// alternatives are fields of blocks of which one at most is set: a later one replaces those of earlier policies.
+var alternatives = map[reflect.Type][]string{
+	reflect.TypeFor[v1alpha1.Fallback]():    {"Response", "Destination"},
+	reflect.TypeFor[v1alpha1.Concurrency](): {"Max", "Adaptive"},
+	reflect.TypeFor[v1alpha1.Hedging]():     {"Delay", "Percentile"},
+}
+
+// clearAlternatives clears the fields of block dst that one of block src stands in for.
+func clearAlternatives(dst, src reflect.Value) {
+	names := alternatives[dst.Type()]
+	for _, name := range names {
+		if src.FieldByName(name).IsZero() {
+			continue
+		}
+		for _, other := range names {
+			if other != name {
+				dst.FieldByName(other).SetZero()
+			}
+		}
+	}
 }
 
 // switchOf returns the block's mode, or "" if it has none.

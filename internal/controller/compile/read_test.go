@@ -118,7 +118,11 @@ func TestWarnings(t *testing.T) {
 		},
 		"in base and rule alike, said once": {
 			give: `{retry: {when: [PerTryTimeout]}, rules: [{name: r, match: [{methods: [GET]}], retry: {maxRetries: 1}}]}`,
-			want: []string{"retry.when names PerTryTimeout, which never happens without timeouts.perTry or timeouts.responseHeader."},
+			want: []string{"retry.when names PerTryTimeout, which never happens without timeouts.perTry, timeouts.adaptive or timeouts.responseHeader."},
+		},
+		"an adaptive timeout is one of attempts": {
+			give: `{timeouts: {overall: 3s, perTry: 2s, adaptive: {min: 1ms, max: 2s}}, retry: {when: [PerTryTimeout]}, circuitBreaker: {slowCalls: {threshold: 2s}}}`,
+			want: []string{"circuitBreaker.slowCalls.threshold 2s is not shorter than timeouts.adaptive.max 2s: no attempt is ever slow."},
 		},
 		"nobody waits for a connection without limits": {
 			give: `{timeouts: {overall: 1s}, retry: {maxRetries: 0}}`,

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"math"
 	"strings"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
@@ -15,6 +16,7 @@ func settingsOf(body *v1alpha1.PolicyBody) policy.Settings {
 	setPool(&s.Pool, body.ConnectionPool)
 	s.Breaker = breakerOf(body.CircuitBreaker)
 	s.RateLimit, s.Concurrency = rateLimitOf(body.RateLimit), concurrencyOf(body.Concurrency)
+	s.Fallback = fallbackOf(body.Fallback)
 	if lb := body.LoadBalancing; lb != nil {
 		s.LoadBalancing = loadBalancingOf(lb.Policy)
 	}
@@ -38,6 +40,7 @@ func setTimeouts(t *policy.Timeouts, in *v1alpha1.Timeouts) {
 	setDuration(&t.Write, in.Write)
 	setDuration(&t.Overall, in.Overall)
 	setDuration(&t.MaxDuration, in.MaxDuration)
+	t.Adaptive = adaptiveOf(in.Adaptive)
 	// Without a bound of their own, reading and writing have that of idleness.
 	if t.Read == 0 {
 		t.Read = t.Idle
@@ -45,6 +48,24 @@ func setTimeouts(t *policy.Timeouts, in *v1alpha1.Timeouts) {
 	if t.Write == 0 {
 		t.Write = t.Idle
 	}
+}
+
+// adaptiveOf returns the zero value when the block is absent or switched off.
+func adaptiveOf(in *v1alpha1.AdaptiveTimeout) policy.Adaptive {
+	if in == nil || in.Mode == v1alpha1.SwitchDisabled {
+		return policy.Adaptive{}
+	}
+	a := policy.DefaultAdaptive()
+	setDuration(&a.Min, in.Min)
+	setDuration(&a.Max, in.Max)
+	a.Max = max(a.Max, a.Min)
+	if in.Deviations != "" {
+		if f, err := in.Deviations.Parse(); err == nil {
+			a.Deviations = int(math.Round(1000 * f))
+		}
+	}
+	setInt(&a.Window, in.Window)
+	return a
 }
 
 func setRetry(r *policy.Retry, in *v1alpha1.Retry) {
@@ -82,6 +103,22 @@ func setRetry(r *policy.Retry, in *v1alpha1.Retry) {
 		r.BodyMaxBytes = in.Body.MaxBytes.Value()
 	}
 	setBool(&r.AvoidPreviousEndpoints, in.AvoidPreviousEndpoints)
+	r.Hedging = hedgingOf(in.Hedging)
+}
+
+// hedgingOf returns the zero value when the block is absent or switched off.
+func hedgingOf(in *v1alpha1.Hedging) policy.Hedging {
+	if in == nil {
+		return policy.Hedging{}
+	}
+	h := policy.DefaultHedging()
+	setInt(&h.Max, in.MaxHedges)
+	setDuration(&h.Delay, in.Delay)
+	setInt(&h.Percentile, in.Percentile)
+	if h.Max == 0 || h.Delay == 0 && h.Percentile == 0 {
+		return policy.Hedging{}
+	}
+	return h
 }
 
 // overridesOf returns the overrides with what they leave out taken from r.

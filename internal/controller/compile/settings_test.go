@@ -177,17 +177,23 @@ func TestSettings(t *testing.T) {
 		},
 	}
 	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			var bodies []*v1alpha1.PolicyBody
-			for _, text := range tc.give {
-				bodies = append(bodies, body(t, text))
-			}
-			want := policy.Defaults()
-			tc.want(&want)
-			if diff := cmp.Diff(want, settingsOf(merged(bodies...))); diff != "" {
-				t.Error(diff)
-			}
-		})
+		t.Run(name, func(t *testing.T) { checkSettings(t, tc.give, tc.want) })
+	}
+}
+
+// Of fields of which one at most may be written, the later policy's counts alone.
+func TestWhatExcludesEachOtherIsReplaced(t *testing.T) {
+	m := merged(body(t, `retry: {hedging: {delay: 1s, maxHedges: 2}}`), body(t, `retry: {hedging: {percentile: 90}}`))
+	if h := m.Retry.Hedging; h.Delay != "" || *h.Percentile != 90 || *h.MaxHedges != 2 {
+		t.Errorf("hedging is %+v", h)
+	}
+	m = merged(body(t, `concurrency: {max: 5, scope: Node}`), body(t, `concurrency: {adaptive: {}}`))
+	if c := m.Concurrency; c.Max != nil || c.Adaptive == nil || c.Scope != v1alpha1.ConcurrencyScopeNode {
+		t.Errorf("concurrency is %+v", c)
+	}
+	m = merged(body(t, `fallback: {response: {statusCode: 200}}`), body(t, `fallback: {destination: {host: b.example}}`))
+	if f := m.Fallback; f.Response != nil || f.Destination == nil {
+		t.Errorf("fallback is %+v", f)
 	}
 }
 

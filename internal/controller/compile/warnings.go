@@ -55,15 +55,15 @@ func blockWarnings(prefix string, body *v1alpha1.PolicyBody, findsNames bool) []
 	var warnings []string
 	warn := func(format string, args ...any) { warnings = append(warnings, prefix+fmt.Sprintf(format, args...)) }
 	t, r := &s.Timeouts, &s.Retry
-	if need := attemptsNeed(&s); t.Overall > 0 && t.PerTry > 0 && need > t.Overall {
+	if need := attemptsNeed(&s); t.Overall > 0 && t.PerTry > 0 && need > t.Overall && !t.Adaptive.On() {
 		warn("%d attempts of timeouts.perTry %s with their backoff can take %s, longer than timeouts.overall %s: later retries will not start.",
 			r.MaxRetries+1, t.PerTry, need, t.Overall)
 	}
 	if r.MaxRetries > 0 && r.Budget.Percent == 0 && r.Budget.MinPerSecond == 0 {
 		warn("retry.budget allows no retries at all, so retry.maxRetries %d never counts.", r.MaxRetries)
 	}
-	if body.Retry != nil && r.On.Has(policy.PerTryTimeout) && t.PerTry == 0 && t.ResponseHeader == 0 {
-		warn("retry.when names PerTryTimeout, which never happens without timeouts.perTry or timeouts.responseHeader.")
+	if body.Retry != nil && r.On.Has(policy.PerTryTimeout) && t.AttemptLimit() == 0 && t.ResponseHeader == 0 {
+		warn("retry.when names PerTryTimeout, which never happens without timeouts.perTry, timeouts.adaptive or timeouts.responseHeader.")
 	}
 	if body.Retry != nil && namesDNSFailure(r) && !findsNames {
 		warn("retry.when names DNSFailure, which happens only where agents look up the name of a proxy (to[].via), and no destination here has " +
@@ -74,8 +74,12 @@ func blockWarnings(prefix string, body *v1alpha1.PolicyBody, findsNames bool) []
 		warn("connectionPool.pendingTimeout %s is not shorter than timeouts.overall %s: a call that waits for a connection has no time left.",
 			s.Pool.PendingTimeout, t.Overall)
 	}
-	if b := s.Breaker; b != nil && b.SlowCalls != nil && t.PerTry > 0 && b.SlowCalls.Threshold >= t.PerTry {
-		warn("circuitBreaker.slowCalls.threshold %s is not shorter than timeouts.perTry %s: no attempt is ever slow.", b.SlowCalls.Threshold, t.PerTry)
+	if b, limit := s.Breaker, t.AttemptLimit(); b != nil && b.SlowCalls != nil && limit > 0 && b.SlowCalls.Threshold >= limit {
+		field := "timeouts.perTry"
+		if t.Adaptive.On() {
+			field = "timeouts.adaptive.max"
+		}
+		warn("circuitBreaker.slowCalls.threshold %s is not shorter than %s %s: no attempt is ever slow.", b.SlowCalls.Threshold, field, limit)
 	}
 	return warnings
 }

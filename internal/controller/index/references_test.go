@@ -180,3 +180,50 @@ func TestTheIssuerIsNoMaterial(t *testing.T) {
 		t.Errorf("namespaces %v", got)
 	}
 }
+
+func TestARotatedBundleIsPublishedAndABadOneIsNot(t *testing.T) {
+	trusted := compile.Reference{Kind: v1alpha1.CABundleConfigMap, Namespace: "shop", Name: "partner-ca"}
+	bundleOf := func(r compile.Referent) compile.Referent {
+		return compile.Referent{Presence: compile.Present, Now: r.Now, Data: map[string][]byte{"ca.crt": r.Data["tls.crt"]}}
+	}
+	first, second := bundleOf(keyPair(t)), bundleOf(keyPair(t))
+	w := newReferenceWorld(t, keyPair(t), indextest.RetryPolicy(t, "shop", "p", 1,
+		`{to: [{host: a.example, protocol: HTTP, tls: {mode: Originate, caBundleRef: {name: partner-ca}}}], retry: {maxRetries: 1}}`))
+	becomes := func(now compile.Referent) {
+		w.Lock()
+		w.World.References[trusted] = now
+		w.Unlock()
+		w.ReferenceChanged(trusted)
+		w.publish()
+	}
+	wantRoots := func(what string, r compile.Referent) {
+		t.Helper()
+		roots := w.sent.Roots["ConfigMap/shop/partner-ca/ca.crt"]
+		block, _ := pem.Decode(r.Data["ca.crt"])
+		if roots == nil || len(roots.Certificates) != 1 || string(roots.Certificates[0]) != string(block.Bytes) {
+			t.Errorf("%s: agents trust %v", what, roots)
+		}
+	}
+	becomes(first)
+	wantRoots("at first", first)
+	becomes(second)
+	wantRoots("rotated", second)
+	broken := append([]byte{}, first.Data["ca.crt"]...)
+	for name, bad := range map[string]compile.Referent{
+		"no certificate":          {Presence: compile.Present, Now: first.Now, Data: map[string][]byte{"ca.crt": []byte("text")}},
+		"a part of a certificate": {Presence: compile.Present, Now: first.Now, Data: map[string][]byte{"ca.crt": append(broken, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"...)}},
+		"another entry":           {Presence: compile.Present, Now: first.Now, Data: map[string][]byte{"other": first.Data["ca.crt"]}},
+		"gone":                    {}, "forbidden": {Presence: compile.Forbidden},
+	} {
+		becomes(bad)
+		if len(w.problems(t)) != 1 {
+			t.Errorf("%s: problems %v", name, w.problems(t))
+		}
+		wantRoots(name, second)
+	}
+	becomes(first)
+	wantRoots("mended", first)
+	if p := w.problems(t); len(p) > 0 {
+		t.Errorf("mended: %v", p)
+	}
+}

@@ -55,20 +55,29 @@ const (
 	Feature_FEATURE_RATE_LIMIT Feature = 7
 	// Limits of calls at once.
 	Feature_FEATURE_CONCURRENCY Feature = 8
+	// Timeouts of attempts that follow their latencies.
+	Feature_FEATURE_ADAPTIVE Feature = 10
+	// What calls that could not be served end with instead.
+	Feature_FEATURE_FALLBACK Feature = 11
+	// Attempts beside others that have not been answered.
+	Feature_FEATURE_HEDGING Feature = 12
 )
 
 // Enum value maps for Feature.
 var (
 	Feature_name = map[int32]string{
-		0: "FEATURE_UNSPECIFIED",
-		1: "FEATURE_PATCHES",
-		2: "FEATURE_TLS",
-		3: "FEATURE_GRPC_MATCHES",
-		4: "FEATURE_HTTP2",
-		5: "FEATURE_QUIC",
-		6: "FEATURE_VIA",
-		7: "FEATURE_RATE_LIMIT",
-		8: "FEATURE_CONCURRENCY",
+		0:  "FEATURE_UNSPECIFIED",
+		1:  "FEATURE_PATCHES",
+		2:  "FEATURE_TLS",
+		3:  "FEATURE_GRPC_MATCHES",
+		4:  "FEATURE_HTTP2",
+		5:  "FEATURE_QUIC",
+		6:  "FEATURE_VIA",
+		7:  "FEATURE_RATE_LIMIT",
+		8:  "FEATURE_CONCURRENCY",
+		10: "FEATURE_ADAPTIVE",
+		11: "FEATURE_FALLBACK",
+		12: "FEATURE_HEDGING",
 	}
 	Feature_value = map[string]int32{
 		"FEATURE_UNSPECIFIED":  0,
@@ -80,6 +89,9 @@ var (
 		"FEATURE_VIA":          6,
 		"FEATURE_RATE_LIMIT":   7,
 		"FEATURE_CONCURRENCY":  8,
+		"FEATURE_ADAPTIVE":     10,
+		"FEATURE_FALLBACK":     11,
+		"FEATURE_HEDGING":      12,
 	}
 )
 
@@ -1168,7 +1180,7 @@ const file_distribution_proto_rawDesc = "" +
 	"\bSavedSet\x129\n" +
 	"\tresources\x18\x01 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\tresources\x12 \n" +
 	"\vgenerations\x18\x02 \x03(\x04R\vgenerations\x121\n" +
-	"\x05later\x18\x03 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\x05later*\xc9\x01\n" +
+	"\x05later\x18\x03 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\x05later*\x8a\x02\n" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fFEATURE_PATCHES\x10\x01\x12\x0f\n" +
@@ -1178,7 +1190,11 @@ const file_distribution_proto_rawDesc = "" +
 	"\fFEATURE_QUIC\x10\x05\x12\x0f\n" +
 	"\vFEATURE_VIA\x10\x06\x12\x16\n" +
 	"\x12FEATURE_RATE_LIMIT\x10\a\x12\x17\n" +
-	"\x13FEATURE_CONCURRENCY\x10\b*\xd7\x01\n" +
+	"\x13FEATURE_CONCURRENCY\x10\b\x12\x14\n" +
+	"\x10FEATURE_ADAPTIVE\x10\n" +
+	"\x12\x14\n" +
+	"\x10FEATURE_FALLBACK\x10\v\x12\x13\n" +
+	"\x0fFEATURE_HEDGING\x10\f*\xd7\x01\n" +
 	"\fResourceKind\x12\x1d\n" +
 	"\x19RESOURCE_KIND_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16RESOURCE_KIND_WORKLOAD\x10\x01\x12\x19\n" +

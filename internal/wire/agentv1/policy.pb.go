@@ -1436,6 +1436,8 @@ type Rule struct {
 	OwnRateLimit bool `protobuf:"varint,6,opt,name=own_rate_limit,json=ownRateLimit,proto3" json:"own_rate_limit,omitempty"`
 	// Needs FEATURE_CONCURRENCY.
 	OwnConcurrency bool `protobuf:"varint,7,opt,name=own_concurrency,json=ownConcurrency,proto3" json:"own_concurrency,omitempty"`
+	OwnAdaptive    bool `protobuf:"varint,10,opt,name=own_adaptive,json=ownAdaptive,proto3" json:"own_adaptive,omitempty"`
+	OwnHedging     bool `protobuf:"varint,11,opt,name=own_hedging,json=ownHedging,proto3" json:"own_hedging,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1519,6 +1521,20 @@ func (x *Rule) GetOwnConcurrency() bool {
 	return false
 }
 
+func (x *Rule) GetOwnAdaptive() bool {
+	if x != nil {
+		return x.OwnAdaptive
+	}
+	return false
+}
+
+func (x *Rule) GetOwnHedging() bool {
+	if x != nil {
+		return x.OwnHedging
+	}
+	return false
+}
+
 type RequestMatch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Methods       []string               `protobuf:"bytes,1,rep,name=methods,proto3" json:"methods,omitempty"`
@@ -1592,7 +1608,9 @@ type Settings struct {
 	// Absent: no limit. Needs FEATURE_RATE_LIMIT.
 	RateLimit *RateLimit `protobuf:"bytes,7,opt,name=rate_limit,json=rateLimit,proto3" json:"rate_limit,omitempty"`
 	// Absent: no limit. Needs FEATURE_CONCURRENCY.
-	Concurrency   *Concurrency `protobuf:"bytes,8,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
+	Concurrency *Concurrency `protobuf:"bytes,8,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
+	// Absent: none.
+	Fallback      *Fallback `protobuf:"bytes,10,opt,name=fallback,proto3" json:"fallback,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1683,6 +1701,141 @@ func (x *Settings) GetConcurrency() *Concurrency {
 	return nil
 }
 
+func (x *Settings) GetFallback() *Fallback {
+	if x != nil {
+		return x.Fallback
+	}
+	return nil
+}
+
+type Fallback struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	CircuitOpen      bool                   `protobuf:"varint,1,opt,name=circuit_open,json=circuitOpen,proto3" json:"circuit_open,omitempty"`
+	RetriesExhausted bool                   `protobuf:"varint,2,opt,name=retries_exhausted,json=retriesExhausted,proto3" json:"retries_exhausted,omitempty"`
+	RateLimited      bool                   `protobuf:"varint,3,opt,name=rate_limited,json=rateLimited,proto3" json:"rate_limited,omitempty"`
+	Response         *FallbackResponse      `protobuf:"bytes,4,opt,name=response,proto3" json:"response,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *Fallback) Reset() {
+	*x = Fallback{}
+	mi := &file_policy_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Fallback) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Fallback) ProtoMessage() {}
+
+func (x *Fallback) ProtoReflect() protoreflect.Message {
+	mi := &file_policy_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Fallback.ProtoReflect.Descriptor instead.
+func (*Fallback) Descriptor() ([]byte, []int) {
+	return file_policy_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Fallback) GetCircuitOpen() bool {
+	if x != nil {
+		return x.CircuitOpen
+	}
+	return false
+}
+
+func (x *Fallback) GetRetriesExhausted() bool {
+	if x != nil {
+		return x.RetriesExhausted
+	}
+	return false
+}
+
+func (x *Fallback) GetRateLimited() bool {
+	if x != nil {
+		return x.RateLimited
+	}
+	return false
+}
+
+func (x *Fallback) GetResponse() *FallbackResponse {
+	if x != nil {
+		return x.Response
+	}
+	return nil
+}
+
+type FallbackResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Status        int32                  `protobuf:"varint,1,opt,name=status,proto3" json:"status,omitempty"`
+	Headers       []*HeaderMatch         `protobuf:"bytes,2,rep,name=headers,proto3" json:"headers,omitempty"`
+	Body          string                 `protobuf:"bytes,3,opt,name=body,proto3" json:"body,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FallbackResponse) Reset() {
+	*x = FallbackResponse{}
+	mi := &file_policy_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FallbackResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FallbackResponse) ProtoMessage() {}
+
+func (x *FallbackResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_policy_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FallbackResponse.ProtoReflect.Descriptor instead.
+func (*FallbackResponse) Descriptor() ([]byte, []int) {
+	return file_policy_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *FallbackResponse) GetStatus() int32 {
+	if x != nil {
+		return x.Status
+	}
+	return 0
+}
+
+func (x *FallbackResponse) GetHeaders() []*HeaderMatch {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *FallbackResponse) GetBody() string {
+	if x != nil {
+		return x.Body
+	}
+	return ""
+}
+
 type Timeouts struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Connect        int64                  `protobuf:"varint,1,opt,name=connect,proto3" json:"connect,omitempty"`
@@ -1694,14 +1847,16 @@ type Timeouts struct {
 	Overall        int64                  `protobuf:"varint,7,opt,name=overall,proto3" json:"overall,omitempty"`
 	MaxDuration    int64                  `protobuf:"varint,8,opt,name=max_duration,json=maxDuration,proto3" json:"max_duration,omitempty"`
 	// Absent: 5 s, as agents have it that do not know the field.
-	TlsHandshake  *int64 `protobuf:"varint,9,opt,name=tls_handshake,json=tlsHandshake,proto3,oneof" json:"tls_handshake,omitempty"`
+	TlsHandshake *int64 `protobuf:"varint,9,opt,name=tls_handshake,json=tlsHandshake,proto3,oneof" json:"tls_handshake,omitempty"`
+	// Absent: off. An agent without FEATURE_ADAPTIVE has per_try alone.
+	Adaptive      *Adaptive `protobuf:"bytes,10,opt,name=adaptive,proto3" json:"adaptive,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Timeouts) Reset() {
 	*x = Timeouts{}
-	mi := &file_policy_proto_msgTypes[11]
+	mi := &file_policy_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1713,7 +1868,7 @@ func (x *Timeouts) String() string {
 func (*Timeouts) ProtoMessage() {}
 
 func (x *Timeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[11]
+	mi := &file_policy_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1726,7 +1881,7 @@ func (x *Timeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Timeouts.ProtoReflect.Descriptor instead.
 func (*Timeouts) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{11}
+	return file_policy_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Timeouts) GetConnect() int64 {
@@ -1792,6 +1947,83 @@ func (x *Timeouts) GetTlsHandshake() int64 {
 	return 0
 }
 
+func (x *Timeouts) GetAdaptive() *Adaptive {
+	if x != nil {
+		return x.Adaptive
+	}
+	return nil
+}
+
+// Adaptive stands in for per_try.
+type Adaptive struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Min   int64                  `protobuf:"varint,1,opt,name=min,proto3" json:"min,omitempty"`
+	Max   int64                  `protobuf:"varint,2,opt,name=max,proto3" json:"max,omitempty"`
+	// In thousandths.
+	Deviations    int32 `protobuf:"varint,3,opt,name=deviations,proto3" json:"deviations,omitempty"`
+	Window        int32 `protobuf:"varint,4,opt,name=window,proto3" json:"window,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Adaptive) Reset() {
+	*x = Adaptive{}
+	mi := &file_policy_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Adaptive) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Adaptive) ProtoMessage() {}
+
+func (x *Adaptive) ProtoReflect() protoreflect.Message {
+	mi := &file_policy_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Adaptive.ProtoReflect.Descriptor instead.
+func (*Adaptive) Descriptor() ([]byte, []int) {
+	return file_policy_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Adaptive) GetMin() int64 {
+	if x != nil {
+		return x.Min
+	}
+	return 0
+}
+
+func (x *Adaptive) GetMax() int64 {
+	if x != nil {
+		return x.Max
+	}
+	return 0
+}
+
+func (x *Adaptive) GetDeviations() int32 {
+	if x != nil {
+		return x.Deviations
+	}
+	return 0
+}
+
+func (x *Adaptive) GetWindow() int32 {
+	if x != nil {
+		return x.Window
+	}
+	return 0
+}
+
 type Retry struct {
 	state                  protoimpl.MessageState `protogen:"open.v1"`
 	MaxRetries             int32                  `protobuf:"varint,1,opt,name=max_retries,json=maxRetries,proto3" json:"max_retries,omitempty"`
@@ -1809,13 +2041,15 @@ type Retry struct {
 	Budget                 *Budget                `protobuf:"bytes,13,opt,name=budget,proto3" json:"budget,omitempty"`
 	BodyMaxBytes           int64                  `protobuf:"varint,14,opt,name=body_max_bytes,json=bodyMaxBytes,proto3" json:"body_max_bytes,omitempty"`
 	AvoidPreviousEndpoints bool                   `protobuf:"varint,15,opt,name=avoid_previous_endpoints,json=avoidPreviousEndpoints,proto3" json:"avoid_previous_endpoints,omitempty"`
-	unknownFields          protoimpl.UnknownFields
-	sizeCache              protoimpl.SizeCache
+	// Absent: off.
+	Hedging       *Hedging `protobuf:"bytes,16,opt,name=hedging,proto3" json:"hedging,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_policy_proto_msgTypes[12]
+	mi := &file_policy_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1827,7 +2061,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[12]
+	mi := &file_policy_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1840,7 +2074,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{12}
+	return file_policy_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Retry) GetMaxRetries() int32 {
@@ -1948,6 +2182,74 @@ func (x *Retry) GetAvoidPreviousEndpoints() bool {
 	return false
 }
 
+func (x *Retry) GetHedging() *Hedging {
+	if x != nil {
+		return x.Hedging
+	}
+	return nil
+}
+
+type Hedging struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Max   int32                  `protobuf:"varint,1,opt,name=max,proto3" json:"max,omitempty"`
+	// 0: by the percentile.
+	Delay         int64 `protobuf:"varint,2,opt,name=delay,proto3" json:"delay,omitempty"`
+	Percentile    int32 `protobuf:"varint,3,opt,name=percentile,proto3" json:"percentile,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Hedging) Reset() {
+	*x = Hedging{}
+	mi := &file_policy_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Hedging) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Hedging) ProtoMessage() {}
+
+func (x *Hedging) ProtoReflect() protoreflect.Message {
+	mi := &file_policy_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Hedging.ProtoReflect.Descriptor instead.
+func (*Hedging) Descriptor() ([]byte, []int) {
+	return file_policy_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Hedging) GetMax() int32 {
+	if x != nil {
+		return x.Max
+	}
+	return 0
+}
+
+func (x *Hedging) GetDelay() int64 {
+	if x != nil {
+		return x.Delay
+	}
+	return 0
+}
+
+func (x *Hedging) GetPercentile() int32 {
+	if x != nil {
+		return x.Percentile
+	}
+	return 0
+}
+
 // StatusRange is inclusive.
 type StatusRange struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1959,7 +2261,7 @@ type StatusRange struct {
 
 func (x *StatusRange) Reset() {
 	*x = StatusRange{}
-	mi := &file_policy_proto_msgTypes[13]
+	mi := &file_policy_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1971,7 +2273,7 @@ func (x *StatusRange) String() string {
 func (*StatusRange) ProtoMessage() {}
 
 func (x *StatusRange) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[13]
+	mi := &file_policy_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1984,7 +2286,7 @@ func (x *StatusRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRange.ProtoReflect.Descriptor instead.
 func (*StatusRange) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{13}
+	return file_policy_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StatusRange) GetFrom() uint32 {
@@ -2011,7 +2313,7 @@ type HeaderMatch struct {
 
 func (x *HeaderMatch) Reset() {
 	*x = HeaderMatch{}
-	mi := &file_policy_proto_msgTypes[14]
+	mi := &file_policy_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2023,7 +2325,7 @@ func (x *HeaderMatch) String() string {
 func (*HeaderMatch) ProtoMessage() {}
 
 func (x *HeaderMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[14]
+	mi := &file_policy_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2036,7 +2338,7 @@ func (x *HeaderMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeaderMatch.ProtoReflect.Descriptor instead.
 func (*HeaderMatch) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{14}
+	return file_policy_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HeaderMatch) GetName() string {
@@ -2066,7 +2368,7 @@ type RetryOverride struct {
 
 func (x *RetryOverride) Reset() {
 	*x = RetryOverride{}
-	mi := &file_policy_proto_msgTypes[15]
+	mi := &file_policy_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2078,7 +2380,7 @@ func (x *RetryOverride) String() string {
 func (*RetryOverride) ProtoMessage() {}
 
 func (x *RetryOverride) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[15]
+	mi := &file_policy_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2091,7 +2393,7 @@ func (x *RetryOverride) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryOverride.ProtoReflect.Descriptor instead.
 func (*RetryOverride) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{15}
+	return file_policy_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RetryOverride) GetOn() []Condition {
@@ -2143,7 +2445,7 @@ type Backoff struct {
 
 func (x *Backoff) Reset() {
 	*x = Backoff{}
-	mi := &file_policy_proto_msgTypes[16]
+	mi := &file_policy_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2155,7 +2457,7 @@ func (x *Backoff) String() string {
 func (*Backoff) ProtoMessage() {}
 
 func (x *Backoff) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[16]
+	mi := &file_policy_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2168,7 +2470,7 @@ func (x *Backoff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Backoff.ProtoReflect.Descriptor instead.
 func (*Backoff) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{16}
+	return file_policy_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Backoff) GetStrategy() Strategy {
@@ -2224,7 +2526,7 @@ type Budget struct {
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_policy_proto_msgTypes[17]
+	mi := &file_policy_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2236,7 +2538,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[17]
+	mi := &file_policy_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2249,7 +2551,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{17}
+	return file_policy_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Budget) GetPercent() int32 {
@@ -2296,7 +2598,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_policy_proto_msgTypes[18]
+	mi := &file_policy_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2308,7 +2610,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[18]
+	mi := &file_policy_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2321,7 +2623,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{18}
+	return file_policy_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Pool) GetMaxConnections() int32 {
@@ -2446,7 +2748,7 @@ type Breaker struct {
 
 func (x *Breaker) Reset() {
 	*x = Breaker{}
-	mi := &file_policy_proto_msgTypes[19]
+	mi := &file_policy_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2458,7 +2760,7 @@ func (x *Breaker) String() string {
 func (*Breaker) ProtoMessage() {}
 
 func (x *Breaker) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[19]
+	mi := &file_policy_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2471,7 +2773,7 @@ func (x *Breaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
 func (*Breaker) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{19}
+	return file_policy_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Breaker) GetConsecutiveFailures() int32 {
@@ -2583,7 +2885,7 @@ type ErrorRate struct {
 
 func (x *ErrorRate) Reset() {
 	*x = ErrorRate{}
-	mi := &file_policy_proto_msgTypes[20]
+	mi := &file_policy_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2595,7 +2897,7 @@ func (x *ErrorRate) String() string {
 func (*ErrorRate) ProtoMessage() {}
 
 func (x *ErrorRate) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[20]
+	mi := &file_policy_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2608,7 +2910,7 @@ func (x *ErrorRate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorRate.ProtoReflect.Descriptor instead.
 func (*ErrorRate) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{20}
+	return file_policy_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ErrorRate) GetPercent() int32 {
@@ -2644,7 +2946,7 @@ type SlowCalls struct {
 
 func (x *SlowCalls) Reset() {
 	*x = SlowCalls{}
-	mi := &file_policy_proto_msgTypes[21]
+	mi := &file_policy_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2656,7 +2958,7 @@ func (x *SlowCalls) String() string {
 func (*SlowCalls) ProtoMessage() {}
 
 func (x *SlowCalls) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[21]
+	mi := &file_policy_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2669,7 +2971,7 @@ func (x *SlowCalls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlowCalls.ProtoReflect.Descriptor instead.
 func (*SlowCalls) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{21}
+	return file_policy_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SlowCalls) GetThreshold() int64 {
@@ -2714,7 +3016,7 @@ type RateLimit struct {
 
 func (x *RateLimit) Reset() {
 	*x = RateLimit{}
-	mi := &file_policy_proto_msgTypes[22]
+	mi := &file_policy_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2726,7 +3028,7 @@ func (x *RateLimit) String() string {
 func (*RateLimit) ProtoMessage() {}
 
 func (x *RateLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[22]
+	mi := &file_policy_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2739,7 +3041,7 @@ func (x *RateLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
 func (*RateLimit) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{22}
+	return file_policy_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RateLimit) GetRequests() int32 {
@@ -2791,7 +3093,7 @@ type Concurrency struct {
 
 func (x *Concurrency) Reset() {
 	*x = Concurrency{}
-	mi := &file_policy_proto_msgTypes[23]
+	mi := &file_policy_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2803,7 +3105,7 @@ func (x *Concurrency) String() string {
 func (*Concurrency) ProtoMessage() {}
 
 func (x *Concurrency) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[23]
+	mi := &file_policy_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2816,7 +3118,7 @@ func (x *Concurrency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Concurrency.ProtoReflect.Descriptor instead.
 func (*Concurrency) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{23}
+	return file_policy_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Concurrency) GetMax() int32 {
@@ -2864,7 +3166,7 @@ type AdaptiveConcurrency struct {
 
 func (x *AdaptiveConcurrency) Reset() {
 	*x = AdaptiveConcurrency{}
-	mi := &file_policy_proto_msgTypes[24]
+	mi := &file_policy_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2876,7 +3178,7 @@ func (x *AdaptiveConcurrency) String() string {
 func (*AdaptiveConcurrency) ProtoMessage() {}
 
 func (x *AdaptiveConcurrency) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[24]
+	mi := &file_policy_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2889,7 +3191,7 @@ func (x *AdaptiveConcurrency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdaptiveConcurrency.ProtoReflect.Descriptor instead.
 func (*AdaptiveConcurrency) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{24}
+	return file_policy_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *AdaptiveConcurrency) GetMin() int32 {
@@ -2923,7 +3225,7 @@ type Destination struct {
 
 func (x *Destination) Reset() {
 	*x = Destination{}
-	mi := &file_policy_proto_msgTypes[25]
+	mi := &file_policy_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2935,7 +3237,7 @@ func (x *Destination) String() string {
 func (*Destination) ProtoMessage() {}
 
 func (x *Destination) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[25]
+	mi := &file_policy_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2948,7 +3250,7 @@ func (x *Destination) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Destination.ProtoReflect.Descriptor instead.
 func (*Destination) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{25}
+	return file_policy_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Destination) GetName() string {
@@ -3007,7 +3309,7 @@ type DestinationPort struct {
 
 func (x *DestinationPort) Reset() {
 	*x = DestinationPort{}
-	mi := &file_policy_proto_msgTypes[26]
+	mi := &file_policy_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3019,7 +3321,7 @@ func (x *DestinationPort) String() string {
 func (*DestinationPort) ProtoMessage() {}
 
 func (x *DestinationPort) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[26]
+	mi := &file_policy_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3032,7 +3334,7 @@ func (x *DestinationPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestinationPort.ProtoReflect.Descriptor instead.
 func (*DestinationPort) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{26}
+	return file_policy_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DestinationPort) GetPort() uint32 {
@@ -3077,7 +3379,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_policy_proto_msgTypes[27]
+	mi := &file_policy_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3089,7 +3391,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[27]
+	mi := &file_policy_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3102,7 +3404,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{27}
+	return file_policy_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Endpoint) GetAddress() []byte {
@@ -3151,7 +3453,7 @@ type Roots struct {
 
 func (x *Roots) Reset() {
 	*x = Roots{}
-	mi := &file_policy_proto_msgTypes[28]
+	mi := &file_policy_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3163,7 +3465,7 @@ func (x *Roots) String() string {
 func (*Roots) ProtoMessage() {}
 
 func (x *Roots) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[28]
+	mi := &file_policy_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3176,7 +3478,7 @@ func (x *Roots) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Roots.ProtoReflect.Descriptor instead.
 func (*Roots) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{28}
+	return file_policy_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Roots) GetName() string {
@@ -3207,7 +3509,7 @@ type KeyPair struct {
 
 func (x *KeyPair) Reset() {
 	*x = KeyPair{}
-	mi := &file_policy_proto_msgTypes[29]
+	mi := &file_policy_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3219,7 +3521,7 @@ func (x *KeyPair) String() string {
 func (*KeyPair) ProtoMessage() {}
 
 func (x *KeyPair) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[29]
+	mi := &file_policy_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3232,7 +3534,7 @@ func (x *KeyPair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyPair.ProtoReflect.Descriptor instead.
 func (*KeyPair) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{29}
+	return file_policy_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *KeyPair) GetName() string {
@@ -3268,7 +3570,7 @@ type Credentials struct {
 
 func (x *Credentials) Reset() {
 	*x = Credentials{}
-	mi := &file_policy_proto_msgTypes[30]
+	mi := &file_policy_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3280,7 +3582,7 @@ func (x *Credentials) String() string {
 func (*Credentials) ProtoMessage() {}
 
 func (x *Credentials) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[30]
+	mi := &file_policy_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3293,7 +3595,7 @@ func (x *Credentials) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credentials.ProtoReflect.Descriptor instead.
 func (*Credentials) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{30}
+	return file_policy_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Credentials) GetName() string {
@@ -3373,7 +3675,7 @@ const file_policy_proto_rawDesc = "" +
 	"pass_after\x18\a \x01(\x05R\tpassAfter\"6\n" +
 	"\x06Prefix\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\fR\aaddress\x12\x12\n" +
-	"\x04bits\x18\x02 \x01(\rR\x04bits\"\x99\x02\n" +
+	"\x04bits\x18\x02 \x01(\rR\x04bits\"\xdd\x02\n" +
 	"\x04Rule\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x125\n" +
 	"\x05match\x18\x02 \x03(\v2\x1f.fairlead.agent.v1.RequestMatchR\x05match\x127\n" +
@@ -3383,11 +3685,15 @@ const file_policy_proto_rawDesc = "" +
 	"\vown_breaker\x18\x05 \x01(\bR\n" +
 	"ownBreaker\x12$\n" +
 	"\x0eown_rate_limit\x18\x06 \x01(\bR\fownRateLimit\x12'\n" +
-	"\x0fown_concurrency\x18\a \x01(\bR\x0eownConcurrency\"w\n" +
+	"\x0fown_concurrency\x18\a \x01(\bR\x0eownConcurrency\x12!\n" +
+	"\fown_adaptive\x18\n" +
+	" \x01(\bR\vownAdaptive\x12\x1f\n" +
+	"\vown_hedging\x18\v \x01(\bR\n" +
+	"ownHedging\"w\n" +
 	"\fRequestMatch\x12\x18\n" +
 	"\amethods\x18\x01 \x03(\tR\amethods\x129\n" +
 	"\tpath_type\x18\x02 \x01(\x0e2\x1c.fairlead.agent.v1.PathMatchR\bpathType\x12\x12\n" +
-	"\x04path\x18\x03 \x01(\tR\x04path\"\xdb\x03\n" +
+	"\x04path\x18\x03 \x01(\tR\x04path\"\x94\x04\n" +
 	"\bSettings\x127\n" +
 	"\btimeouts\x18\x01 \x01(\v2\x1b.fairlead.agent.v1.TimeoutsR\btimeouts\x12.\n" +
 	"\x05retry\x18\x02 \x01(\v2\x18.fairlead.agent.v1.RetryR\x05retry\x12+\n" +
@@ -3398,7 +3704,18 @@ const file_policy_proto_rawDesc = "" +
 	"access_log\x18\x06 \x01(\x0e2\x1c.fairlead.agent.v1.AccessLogR\taccessLog\x12;\n" +
 	"\n" +
 	"rate_limit\x18\a \x01(\v2\x1c.fairlead.agent.v1.RateLimitR\trateLimit\x12@\n" +
-	"\vconcurrency\x18\b \x01(\v2\x1e.fairlead.agent.v1.ConcurrencyR\vconcurrency\"\x9d\x02\n" +
+	"\vconcurrency\x18\b \x01(\v2\x1e.fairlead.agent.v1.ConcurrencyR\vconcurrency\x127\n" +
+	"\bfallback\x18\n" +
+	" \x01(\v2\x1b.fairlead.agent.v1.FallbackR\bfallback\"\xbe\x01\n" +
+	"\bFallback\x12!\n" +
+	"\fcircuit_open\x18\x01 \x01(\bR\vcircuitOpen\x12+\n" +
+	"\x11retries_exhausted\x18\x02 \x01(\bR\x10retriesExhausted\x12!\n" +
+	"\frate_limited\x18\x03 \x01(\bR\vrateLimited\x12?\n" +
+	"\bresponse\x18\x04 \x01(\v2#.fairlead.agent.v1.FallbackResponseR\bresponse\"x\n" +
+	"\x10FallbackResponse\x12\x16\n" +
+	"\x06status\x18\x01 \x01(\x05R\x06status\x128\n" +
+	"\aheaders\x18\x02 \x03(\v2\x1e.fairlead.agent.v1.HeaderMatchR\aheaders\x12\x12\n" +
+	"\x04body\x18\x03 \x01(\tR\x04body\"\xd6\x02\n" +
 	"\bTimeouts\x12\x18\n" +
 	"\aconnect\x18\x01 \x01(\x03R\aconnect\x12\x17\n" +
 	"\aper_try\x18\x02 \x01(\x03R\x06perTry\x12'\n" +
@@ -3408,8 +3725,17 @@ const file_policy_proto_rawDesc = "" +
 	"\x05write\x18\x06 \x01(\x03R\x05write\x12\x18\n" +
 	"\aoverall\x18\a \x01(\x03R\aoverall\x12!\n" +
 	"\fmax_duration\x18\b \x01(\x03R\vmaxDuration\x12(\n" +
-	"\rtls_handshake\x18\t \x01(\x03H\x00R\ftlsHandshake\x88\x01\x01B\x10\n" +
-	"\x0e_tls_handshake\"\xea\x05\n" +
+	"\rtls_handshake\x18\t \x01(\x03H\x00R\ftlsHandshake\x88\x01\x01\x127\n" +
+	"\badaptive\x18\n" +
+	" \x01(\v2\x1b.fairlead.agent.v1.AdaptiveR\badaptiveB\x10\n" +
+	"\x0e_tls_handshake\"f\n" +
+	"\bAdaptive\x12\x10\n" +
+	"\x03min\x18\x01 \x01(\x03R\x03min\x12\x10\n" +
+	"\x03max\x18\x02 \x01(\x03R\x03max\x12\x1e\n" +
+	"\n" +
+	"deviations\x18\x03 \x01(\x05R\n" +
+	"deviations\x12\x16\n" +
+	"\x06window\x18\x04 \x01(\x05R\x06window\"\xa0\x06\n" +
 	"\x05Retry\x12\x1f\n" +
 	"\vmax_retries\x18\x01 \x01(\x05R\n" +
 	"maxRetries\x12,\n" +
@@ -3428,7 +3754,14 @@ const file_policy_proto_rawDesc = "" +
 	"\fgenerate_key\x18\f \x01(\bR\vgenerateKey\x121\n" +
 	"\x06budget\x18\r \x01(\v2\x19.fairlead.agent.v1.BudgetR\x06budget\x12$\n" +
 	"\x0ebody_max_bytes\x18\x0e \x01(\x03R\fbodyMaxBytes\x128\n" +
-	"\x18avoid_previous_endpoints\x18\x0f \x01(\bR\x16avoidPreviousEndpoints\"1\n" +
+	"\x18avoid_previous_endpoints\x18\x0f \x01(\bR\x16avoidPreviousEndpoints\x124\n" +
+	"\ahedging\x18\x10 \x01(\v2\x1a.fairlead.agent.v1.HedgingR\ahedging\"Q\n" +
+	"\aHedging\x12\x10\n" +
+	"\x03max\x18\x01 \x01(\x05R\x03max\x12\x14\n" +
+	"\x05delay\x18\x02 \x01(\x03R\x05delay\x12\x1e\n" +
+	"\n" +
+	"percentile\x18\x03 \x01(\x05R\n" +
+	"percentile\"1\n" +
 	"\vStatusRange\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\rR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\rR\x02to\"7\n" +
@@ -3652,7 +3985,7 @@ func file_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 14)
-var file_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_policy_proto_goTypes = []any{
 	(PolicyKind)(0),             // 0: fairlead.agent.v1.PolicyKind
 	(Mode)(0),                   // 1: fairlead.agent.v1.Mode
@@ -3679,26 +4012,30 @@ var file_policy_proto_goTypes = []any{
 	(*Rule)(nil),                // 22: fairlead.agent.v1.Rule
 	(*RequestMatch)(nil),        // 23: fairlead.agent.v1.RequestMatch
 	(*Settings)(nil),            // 24: fairlead.agent.v1.Settings
-	(*Timeouts)(nil),            // 25: fairlead.agent.v1.Timeouts
-	(*Retry)(nil),               // 26: fairlead.agent.v1.Retry
-	(*StatusRange)(nil),         // 27: fairlead.agent.v1.StatusRange
-	(*HeaderMatch)(nil),         // 28: fairlead.agent.v1.HeaderMatch
-	(*RetryOverride)(nil),       // 29: fairlead.agent.v1.RetryOverride
-	(*Backoff)(nil),             // 30: fairlead.agent.v1.Backoff
-	(*Budget)(nil),              // 31: fairlead.agent.v1.Budget
-	(*Pool)(nil),                // 32: fairlead.agent.v1.Pool
-	(*Breaker)(nil),             // 33: fairlead.agent.v1.Breaker
-	(*ErrorRate)(nil),           // 34: fairlead.agent.v1.ErrorRate
-	(*SlowCalls)(nil),           // 35: fairlead.agent.v1.SlowCalls
-	(*RateLimit)(nil),           // 36: fairlead.agent.v1.RateLimit
-	(*Concurrency)(nil),         // 37: fairlead.agent.v1.Concurrency
-	(*AdaptiveConcurrency)(nil), // 38: fairlead.agent.v1.AdaptiveConcurrency
-	(*Destination)(nil),         // 39: fairlead.agent.v1.Destination
-	(*DestinationPort)(nil),     // 40: fairlead.agent.v1.DestinationPort
-	(*Endpoint)(nil),            // 41: fairlead.agent.v1.Endpoint
-	(*Roots)(nil),               // 42: fairlead.agent.v1.Roots
-	(*KeyPair)(nil),             // 43: fairlead.agent.v1.KeyPair
-	(*Credentials)(nil),         // 44: fairlead.agent.v1.Credentials
+	(*Fallback)(nil),            // 25: fairlead.agent.v1.Fallback
+	(*FallbackResponse)(nil),    // 26: fairlead.agent.v1.FallbackResponse
+	(*Timeouts)(nil),            // 27: fairlead.agent.v1.Timeouts
+	(*Adaptive)(nil),            // 28: fairlead.agent.v1.Adaptive
+	(*Retry)(nil),               // 29: fairlead.agent.v1.Retry
+	(*Hedging)(nil),             // 30: fairlead.agent.v1.Hedging
+	(*StatusRange)(nil),         // 31: fairlead.agent.v1.StatusRange
+	(*HeaderMatch)(nil),         // 32: fairlead.agent.v1.HeaderMatch
+	(*RetryOverride)(nil),       // 33: fairlead.agent.v1.RetryOverride
+	(*Backoff)(nil),             // 34: fairlead.agent.v1.Backoff
+	(*Budget)(nil),              // 35: fairlead.agent.v1.Budget
+	(*Pool)(nil),                // 36: fairlead.agent.v1.Pool
+	(*Breaker)(nil),             // 37: fairlead.agent.v1.Breaker
+	(*ErrorRate)(nil),           // 38: fairlead.agent.v1.ErrorRate
+	(*SlowCalls)(nil),           // 39: fairlead.agent.v1.SlowCalls
+	(*RateLimit)(nil),           // 40: fairlead.agent.v1.RateLimit
+	(*Concurrency)(nil),         // 41: fairlead.agent.v1.Concurrency
+	(*AdaptiveConcurrency)(nil), // 42: fairlead.agent.v1.AdaptiveConcurrency
+	(*Destination)(nil),         // 43: fairlead.agent.v1.Destination
+	(*DestinationPort)(nil),     // 44: fairlead.agent.v1.DestinationPort
+	(*Endpoint)(nil),            // 45: fairlead.agent.v1.Endpoint
+	(*Roots)(nil),               // 46: fairlead.agent.v1.Roots
+	(*KeyPair)(nil),             // 47: fairlead.agent.v1.KeyPair
+	(*Credentials)(nil),         // 48: fairlead.agent.v1.Credentials
 }
 var file_policy_proto_depIdxs = []int32{
 	17, // 0: fairlead.agent.v1.Profile.bindings:type_name -> fairlead.agent.v1.Binding
@@ -3719,42 +4056,47 @@ var file_policy_proto_depIdxs = []int32{
 	23, // 15: fairlead.agent.v1.Rule.match:type_name -> fairlead.agent.v1.RequestMatch
 	24, // 16: fairlead.agent.v1.Rule.settings:type_name -> fairlead.agent.v1.Settings
 	5,  // 17: fairlead.agent.v1.RequestMatch.path_type:type_name -> fairlead.agent.v1.PathMatch
-	25, // 18: fairlead.agent.v1.Settings.timeouts:type_name -> fairlead.agent.v1.Timeouts
-	26, // 19: fairlead.agent.v1.Settings.retry:type_name -> fairlead.agent.v1.Retry
-	32, // 20: fairlead.agent.v1.Settings.pool:type_name -> fairlead.agent.v1.Pool
-	33, // 21: fairlead.agent.v1.Settings.breaker:type_name -> fairlead.agent.v1.Breaker
+	27, // 18: fairlead.agent.v1.Settings.timeouts:type_name -> fairlead.agent.v1.Timeouts
+	29, // 19: fairlead.agent.v1.Settings.retry:type_name -> fairlead.agent.v1.Retry
+	36, // 20: fairlead.agent.v1.Settings.pool:type_name -> fairlead.agent.v1.Pool
+	37, // 21: fairlead.agent.v1.Settings.breaker:type_name -> fairlead.agent.v1.Breaker
 	12, // 22: fairlead.agent.v1.Settings.load_balancing:type_name -> fairlead.agent.v1.LoadBalancing
 	13, // 23: fairlead.agent.v1.Settings.access_log:type_name -> fairlead.agent.v1.AccessLog
-	36, // 24: fairlead.agent.v1.Settings.rate_limit:type_name -> fairlead.agent.v1.RateLimit
-	37, // 25: fairlead.agent.v1.Settings.concurrency:type_name -> fairlead.agent.v1.Concurrency
-	6,  // 26: fairlead.agent.v1.Retry.on:type_name -> fairlead.agent.v1.Condition
-	27, // 27: fairlead.agent.v1.Retry.status_codes:type_name -> fairlead.agent.v1.StatusRange
-	28, // 28: fairlead.agent.v1.Retry.response_headers:type_name -> fairlead.agent.v1.HeaderMatch
-	29, // 29: fairlead.agent.v1.Retry.overrides:type_name -> fairlead.agent.v1.RetryOverride
-	30, // 30: fairlead.agent.v1.Retry.backoff:type_name -> fairlead.agent.v1.Backoff
-	7,  // 31: fairlead.agent.v1.Retry.idempotency:type_name -> fairlead.agent.v1.Idempotency
-	31, // 32: fairlead.agent.v1.Retry.budget:type_name -> fairlead.agent.v1.Budget
-	6,  // 33: fairlead.agent.v1.RetryOverride.on:type_name -> fairlead.agent.v1.Condition
-	30, // 34: fairlead.agent.v1.RetryOverride.backoff:type_name -> fairlead.agent.v1.Backoff
-	27, // 35: fairlead.agent.v1.RetryOverride.status_codes:type_name -> fairlead.agent.v1.StatusRange
-	8,  // 36: fairlead.agent.v1.Backoff.strategy:type_name -> fairlead.agent.v1.Strategy
-	9,  // 37: fairlead.agent.v1.Backoff.jitter:type_name -> fairlead.agent.v1.Jitter
-	34, // 38: fairlead.agent.v1.Breaker.error_rate:type_name -> fairlead.agent.v1.ErrorRate
-	35, // 39: fairlead.agent.v1.Breaker.slow_calls:type_name -> fairlead.agent.v1.SlowCalls
-	6,  // 40: fairlead.agent.v1.Breaker.failure_on:type_name -> fairlead.agent.v1.Condition
-	10, // 41: fairlead.agent.v1.Breaker.scope:type_name -> fairlead.agent.v1.BreakerScope
-	11, // 42: fairlead.agent.v1.Breaker.sharing:type_name -> fairlead.agent.v1.Sharing
-	27, // 43: fairlead.agent.v1.Breaker.failure_status:type_name -> fairlead.agent.v1.StatusRange
-	11, // 44: fairlead.agent.v1.RateLimit.scope:type_name -> fairlead.agent.v1.Sharing
-	38, // 45: fairlead.agent.v1.Concurrency.adaptive:type_name -> fairlead.agent.v1.AdaptiveConcurrency
-	11, // 46: fairlead.agent.v1.Concurrency.scope:type_name -> fairlead.agent.v1.Sharing
-	40, // 47: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
-	41, // 48: fairlead.agent.v1.DestinationPort.described:type_name -> fairlead.agent.v1.Endpoint
-	49, // [49:49] is the sub-list for method output_type
-	49, // [49:49] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	40, // 24: fairlead.agent.v1.Settings.rate_limit:type_name -> fairlead.agent.v1.RateLimit
+	41, // 25: fairlead.agent.v1.Settings.concurrency:type_name -> fairlead.agent.v1.Concurrency
+	25, // 26: fairlead.agent.v1.Settings.fallback:type_name -> fairlead.agent.v1.Fallback
+	26, // 27: fairlead.agent.v1.Fallback.response:type_name -> fairlead.agent.v1.FallbackResponse
+	32, // 28: fairlead.agent.v1.FallbackResponse.headers:type_name -> fairlead.agent.v1.HeaderMatch
+	28, // 29: fairlead.agent.v1.Timeouts.adaptive:type_name -> fairlead.agent.v1.Adaptive
+	6,  // 30: fairlead.agent.v1.Retry.on:type_name -> fairlead.agent.v1.Condition
+	31, // 31: fairlead.agent.v1.Retry.status_codes:type_name -> fairlead.agent.v1.StatusRange
+	32, // 32: fairlead.agent.v1.Retry.response_headers:type_name -> fairlead.agent.v1.HeaderMatch
+	33, // 33: fairlead.agent.v1.Retry.overrides:type_name -> fairlead.agent.v1.RetryOverride
+	34, // 34: fairlead.agent.v1.Retry.backoff:type_name -> fairlead.agent.v1.Backoff
+	7,  // 35: fairlead.agent.v1.Retry.idempotency:type_name -> fairlead.agent.v1.Idempotency
+	35, // 36: fairlead.agent.v1.Retry.budget:type_name -> fairlead.agent.v1.Budget
+	30, // 37: fairlead.agent.v1.Retry.hedging:type_name -> fairlead.agent.v1.Hedging
+	6,  // 38: fairlead.agent.v1.RetryOverride.on:type_name -> fairlead.agent.v1.Condition
+	34, // 39: fairlead.agent.v1.RetryOverride.backoff:type_name -> fairlead.agent.v1.Backoff
+	31, // 40: fairlead.agent.v1.RetryOverride.status_codes:type_name -> fairlead.agent.v1.StatusRange
+	8,  // 41: fairlead.agent.v1.Backoff.strategy:type_name -> fairlead.agent.v1.Strategy
+	9,  // 42: fairlead.agent.v1.Backoff.jitter:type_name -> fairlead.agent.v1.Jitter
+	38, // 43: fairlead.agent.v1.Breaker.error_rate:type_name -> fairlead.agent.v1.ErrorRate
+	39, // 44: fairlead.agent.v1.Breaker.slow_calls:type_name -> fairlead.agent.v1.SlowCalls
+	6,  // 45: fairlead.agent.v1.Breaker.failure_on:type_name -> fairlead.agent.v1.Condition
+	10, // 46: fairlead.agent.v1.Breaker.scope:type_name -> fairlead.agent.v1.BreakerScope
+	11, // 47: fairlead.agent.v1.Breaker.sharing:type_name -> fairlead.agent.v1.Sharing
+	31, // 48: fairlead.agent.v1.Breaker.failure_status:type_name -> fairlead.agent.v1.StatusRange
+	11, // 49: fairlead.agent.v1.RateLimit.scope:type_name -> fairlead.agent.v1.Sharing
+	42, // 50: fairlead.agent.v1.Concurrency.adaptive:type_name -> fairlead.agent.v1.AdaptiveConcurrency
+	11, // 51: fairlead.agent.v1.Concurrency.scope:type_name -> fairlead.agent.v1.Sharing
+	44, // 52: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
+	45, // 53: fairlead.agent.v1.DestinationPort.described:type_name -> fairlead.agent.v1.Endpoint
+	54, // [54:54] is the sub-list for method output_type
+	54, // [54:54] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_policy_proto_init() }
@@ -3762,14 +4104,14 @@ func file_policy_proto_init() {
 	if File_policy_proto != nil {
 		return
 	}
-	file_policy_proto_msgTypes[11].OneofWrappers = []any{}
+	file_policy_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_policy_proto_rawDesc), len(file_policy_proto_rawDesc)),
 			NumEnums:      14,
-			NumMessages:   31,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

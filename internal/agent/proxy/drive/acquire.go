@@ -54,7 +54,43 @@ func (x *Exchange) place(p Protocol, a call.Action) (upstream.Lease, call.Action
 	if answer == upstream.Ready {
 		return l, call.Action{}
 	}
-	return x.dial(a, placed.Until)
+	until := placed.Until
+	if x.Plan.Hedge.Max > 0 { // which may be before the attempt's time is up
+		until = x.Call.AttemptDeadline(a.Attempt)
+	}
+	return x.dial(a, until)
+}
+
+// AcquireBeside gets a connection for a hedge, without waiting: a request of its own asks for it. dial: a new one has to be made. ok is false if there is no
+// place, for which no hedge waits.
+func (x *Exchange) AcquireBeside(r *upstream.Request, a call.Action) (l upstream.Lease, dial, ok bool) {
+	to := x.Client.Original
+	if !x.Unsecured {
+		to = x.Route.Connects(to)
+	}
+	if x.Route.ThroughProxy() && !x.Route.KnowsProxy() {
+		return l, false, false
+	}
+	Ask(r, a, &x.Call, to, x.Pinned)
+	r.Unsecured, r.Careful, r.Client, r.Wake = x.Unsecured, x.careful, x.Client.ID, func() {}
+	switch answer, l := x.Route.Pool.Acquire(x.Now, r); answer {
+	case upstream.Ready:
+		return l, false, true
+	case upstream.Dial:
+		return l, true, true
+	case upstream.Parked:
+		x.Route.Pool.Cancel(x.Now, r)
+	case upstream.Overflow, upstream.Joined, upstream.Failed: // the last two are for multiplexed requests
+	}
+	return l, false, false
+}
+
+// DialBeside describes the making of the connection of a hedge.
+func (x *Exchange) DialBeside(r *upstream.Request) *Dialling {
+	return &Dialling{
+		Request: r, Pool: x.Route.Pool, Route: x.Route, Plan: x.Plan, Secured: x.Route.Secured() && !x.Unsecured,
+		ConnectTimeout: x.ConnectTimeout, Now: x.Now,
+	}
 }
 
 // queue waits for a place in the pool (rule 25).

@@ -68,6 +68,8 @@ func DetailOfLimit(l call.Limit) routes.Detail {
 		return routes.DetailMaxDuration
 	case call.LimitPerTry:
 		return routes.DetailPerTry
+	case call.LimitAdaptive:
+		return routes.DetailAdaptive
 	case call.LimitResponseHeader:
 		return routes.DetailResponseHeader
 	case call.NoLimit:

@@ -4,5 +4,6 @@
 // The driver of a protocol embeds Exchange and implements Protocol. The package must not read or write a message, decide what
 // follows from a failure (that is call's), or keep state beyond an exchange and its client.
 //
-// It carries one attempt at a time, on the exchange's own route: plans that hedge or fall back to another route are not driven yet.
+// Run carries one attempt at a time, on the exchange's own route. Those beside it (hedges) are the drivers' own, on connections of AcquireBeside. Plans that fall back to
+// another route are not driven yet.
 package drive

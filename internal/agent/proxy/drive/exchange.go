@@ -75,6 +75,8 @@ type Protocol interface {
 	Forward(id call.AttemptID, until time.Time)
 	// Reject answers the request locally, as the call's outcome says.
 	Reject()
+	// Respond answers it with the policy's own response; see OwnAnswer.
+	Respond()
 	// Abort ends the call without an answer.
 	Abort()
 
@@ -145,9 +147,13 @@ func (x *Exchange) step(p Protocol) (ended bool) {
 		case call.Forward, call.ForwardKept:
 			x.forward(p, a)
 			return true
-		case call.Reject, call.Respond:
+		case call.Reject:
 			x.refused()
 			p.Reject()
+			return true
+		case call.Respond:
+			x.refused()
+			p.Respond()
 			return true
 		case call.Abort, call.Continue, call.AwaitTrailers: // the last is for gRPC, which HTTP/1 does not carry
 			p.Abort()

@@ -1,5 +1,7 @@
 package grpc
 
+import "fairlead.dev/fairlead/internal/policy"
+
 // None stands for a status that is not known.
 const None = -1
 
@@ -59,20 +61,5 @@ func StatusOfReset(code uint32) int {
 	return Internal
 }
 
-// StatusOfHTTP returns what a client takes for the status of a call that was answered with a status of HTTP and without one of gRPC
-// (https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md).
-func StatusOfHTTP(status int) int {
-	switch status {
-	case 400:
-		return Internal
-	case 401:
-		return Unauthenticated
-	case 403:
-		return PermissionDenied
-	case 404:
-		return Unimplemented
-	case 429, 502, 503, 504:
-		return Unavailable
-	}
-	return Unknown
-}
+// StatusOfHTTP returns what a client takes for the status of a call that was answered with a status of HTTP and without one of gRPC.
+func StatusOfHTTP(status int) int { return int(policy.GRPCStatusOfHTTP(status)) }

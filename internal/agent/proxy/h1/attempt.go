@@ -41,8 +41,13 @@ type attempt struct {
 
 	// streaming: stream sends the request beside the session's own goroutine, to which everything above belongs.
 	streaming bool
-	panicked  panics.Carrier // valid when stream has ended
-	final     bool           // what is written now is the rest of the request; stream's own while streaming
+	// beside is the goroutine that carries the attempt beside others; nil: none does. slot is for its connection.
+	beside   *contender
+	slot     upstream.Request
+	hasHead  bool           // a final response has come
+	reported bool           // its end was
+	panicked panics.Carrier // valid when stream has ended
+	final    bool           // what is written now is the rest of the request; stream's own while streaming
 
 	mu sync.Mutex
 	// guarded by mu while streaming, the session's own otherwise
@@ -58,25 +63,74 @@ type attempt struct {
 
 // take begins an attempt on a connection.
 func (t *attempt) take(c upstream.Lease, id call.AttemptID, start call.Start) {
+	x := t.x
+	t.reset(id, start)
+	t.hold(c)
+	x.s.pinTo(c.Conn.Conn)
+	t.until = x.untilOf(t, x.Call.Sending(x.Now, t.ID))
+}
+
+// reset begins an attempt that has no connection yet.
+func (t *attempt) reset(id call.AttemptID, start call.Start) {
+	x := t.x
+	t.ID, t.Start, t.Began = id, start, x.Now
+	t.stall, t.interims, t.hasHead, t.reported = x.Plan.Settings.Timeouts.Write, 0, false, false
+	t.receivedAt, t.progressAt = x.Now, x.Now
+	t.sent, t.complete, t.final, t.blocked, t.stopped, t.err = 0, false, false, false, false, nil
+	t.all, t.ready = false, nil
+}
+
+// hold gives the attempt its connection.
+func (t *attempt) hold(c upstream.Lease) {
 	l, ok := c.Attachment.(*connReader)
 	if !ok {
 		l = &connReader{}
 		l.attach(c.Conn.Conn)
 		c.Attachment = l
 	}
-	x := t.x
-	t.ID, t.Lease, t.in, t.Start, t.Began = id, c, l, start, x.Now
-	x.s.pinTo(c.Conn.Conn)
-	t.until = x.Call.Sending(x.Now, t.ID).Until
-	t.stall, t.interims = x.Plan.Settings.Timeouts.Write, 0
-	t.receivedAt, t.receivedBefore, t.progressAt = x.Now, l.received, x.Now
-	t.sent, t.complete, t.final, t.blocked, t.stopped, t.err = 0, false, false, false, false, nil
-	t.all, t.ready = false, nil
+	t.Lease, t.in, t.receivedBefore = c, l, l.received
+}
+
+// untilOf is when the attempt ends that an action of the call is about.
+func (x *exchange) untilOf(t *attempt, a call.Action) time.Time {
+	if x.Plan.Hedge.Max > 0 { // else nothing else is due
+		return x.Call.AttemptDeadline(t.ID)
+	}
+	return a.Until
 }
 
 // drop gives up the attempt; its connection is closed.
 func (t *attempt) drop() {
 	t.release(false)
+}
+
+// giveUp gives up an attempt that the call wants no longer. One that has been answered leaves its connection behind, if that is fit and all
+// has come.
+func (t *attempt) giveUp() {
+	x := t.x
+	t.halt()
+	if !t.reported {
+		kind, why := call.Superseded, routes.NoDetail
+		if x.Call.Outcome().Kind == call.ClientGone && x.Call.Ended() {
+			kind, why = call.ClientGone, routes.DetailClientLeft
+		}
+		x.attempted(t, kind, 0, why)
+	}
+	keep := false
+	if t.hasHead && t.Lease.Conn != nil && !t.streaming {
+		_, _ = t.body.Ready() // what has not come is not waited for
+		keep = t.reusable()
+	}
+	if c := t.Lease.Conn; !keep && c != nil && x.s.server.conn == c.Conn {
+		x.s.server = pinnedServer{} // what happens to that connection now is our doing
+	}
+	t.release(keep)
+}
+
+// attempted reports the end of an attempt.
+func (x *exchange) attempted(t *attempt, kind call.Kind, status int, why routes.Detail) {
+	t.reported = true
+	x.Attempted(&t.Attempt, kind, status, why)
 }
 
 // release gives the connection back, fit for reuse or not, and the memory with it.
@@ -138,7 +192,7 @@ func (x *exchange) failed(kind call.Kind, why routes.Detail) call.Action {
 	x.reportBody()
 	f := t.failure(kind)
 	x.Now = time.Now()
-	x.Attempted(&x.cur.Attempt, kind, 0, why)
+	x.attempted(t, kind, 0, why)
 	t.drop()
 	return x.Call.AttemptFailed(x.Now, t.ID, f)
 }
@@ -160,7 +214,7 @@ func (x *exchange) idleTimeout() call.Action {
 func (x *exchange) clientGone(why routes.Detail) call.Action {
 	x.cur.stopStream()
 	x.Now = time.Now()
-	x.Attempted(&x.cur.Attempt, call.ClientGone, 0, why)
+	x.attempted(x.cur, call.ClientGone, 0, why)
 	x.cur.drop()
 	return x.Call.ClientGone(x.Now)
 }

@@ -32,6 +32,9 @@ type exchange struct {
 	attempts [2]attempt
 	cur      *attempt
 	kept     *attempt // nil: none
+	// more are for attempts beside those, and arrived receives when one of several has got somewhere; see race.
+	more    []*attempt
+	arrived chan struct{}
 
 	relaying relaying
 	after    call.Action // what the call has said to the head of the response
@@ -47,13 +50,16 @@ func newExchange(d *Driver) *exchange {
 	x.Init()
 	x.upload.replay.Init(d.replay)
 	for i := range x.attempts {
-		t := &x.attempts[i]
-		t.x = x
-		t.send, t.run = t.sendRequest, t.stream
-		t.done = make(chan struct{}, 1)
+		x.initAttempt(&x.attempts[i])
 	}
 	x.relaying.progressed = x.moveDeadlines
 	return x
+}
+
+func (x *exchange) initAttempt(t *attempt) {
+	t.x = x
+	t.send, t.run = t.sendRequest, t.stream
+	t.done = make(chan struct{}, 1)
 }
 
 // reset makes x ready for another request.
@@ -75,8 +81,9 @@ func (x *exchange) free() { x.s, x.Client, x.out.conn = nil, nil, nil }
 // abandon gives back whatever is held when serving ends before its time.
 func (x *exchange) abandon() {
 	x.upload.replay.Release()
-	for i := range x.attempts {
-		x.attempts[i].drop()
+	for t := range x.all {
+		t.halt()
+		t.drop()
 	}
 	x.free()
 }
@@ -90,9 +97,10 @@ func (x *exchange) releaseAfterPanic() {
 }
 
 func (x *exchange) releaseAttempts() {
-	for i := range x.attempts {
-		t := &x.attempts[i]
-		if t.streaming {
+	for t := range x.all {
+		if t.beside != nil {
+			drive.Try(t.halt)
+		} else if t.streaming {
 			t.haltStream()
 		}
 		if c := t.Lease; c.Conn != nil {
@@ -170,6 +178,7 @@ func (x *exchange) Attempt(c upstream.Lease, id call.AttemptID, start call.Start
 	case x.upload.awaits100:
 		return x.sendExpecting()
 	case x.atOnce():
+		x.bodyKept()
 		x.cur.in.before = x.cur.send
 		return x.awaitHead()
 	}
@@ -180,8 +189,12 @@ func (x *exchange) Attempt(c upstream.Lease, id call.AttemptID, start call.Start
 func (x *exchange) Cancel(id call.AttemptID) {
 	if x.kept != nil && x.kept.ID == id {
 		x.DropKept()
-	} else if x.cur.ID == id {
-		x.cur.drop()
+		return
+	}
+	for t := range x.all {
+		if t.ID == id && (t.beside != nil || t.in != nil) {
+			t.giveUp()
+		}
 	}
 }
 

@@ -15,10 +15,7 @@ const maxKept = 64 << 10
 func (x *exchange) keepResponse() {
 	x.DropKept()
 	x.kept = x.cur
-	x.cur = &x.attempts[0]
-	if x.kept == x.cur {
-		x.cur = &x.attempts[1]
-	}
+	x.cur = x.spareAttempt()
 	t := x.kept
 	t.spill = t.spill[:0]
 	if t.ready, _ = t.body.Ready(); !t.body.Done() { // an error comes again

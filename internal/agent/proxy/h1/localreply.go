@@ -17,14 +17,51 @@ func (x *exchange) reject() step {
 	// Where the client chose the address, a failure to reach it ends its connection as it would without a proxy, so that the client
 	// looks the name up again.
 	failed := r.Status == http.StatusBadGateway || r.Status == http.StatusGatewayTimeout
-	keep := x.request.KeepAlive && !x.draining() && !(x.Pinned && failed) && x.upload.finish()
+	keep := !(x.Pinned && failed) && x.mayKeep()
+	r.ConnOption = x.connOption(keep)
+	_, err := r.WriteTo(&x.out)
+	return x.answeredHere(err, keep, failed)
+}
+
+// Respond implements drive.Protocol.
+func (x *exchange) Respond() { x.next = x.respond() }
+
+// respond answers the client with the policy's own response.
+func (x *exchange) respond() step {
+	o := x.Call.Outcome()
+	a := drive.AnswerOf(x.Plan.Settings.Fallback.Response, &o)
+	keep := x.mayKeep()
+	r := http1.Answer{
+		Status: a.Status, Reason: a.Reason, Body: a.Body, Length: a.HasLength(), ConnOption: x.connOption(keep), ToHead: x.request.Info().Head,
+		Fields: func(yield func(name, value string) bool) {
+			for _, h := range a.Fields {
+				if !yield(h.Name, h.Value) {
+					return
+				}
+			}
+		},
+	}
+	_, err := r.WriteTo(&x.out)
+	return x.answeredHere(err, keep, false)
+}
+
+// mayKeep reports whether the client's connection may go on behind an answer of the agent's own.
+func (x *exchange) mayKeep() bool { return x.request.KeepAlive && !x.draining() && x.upload.finish() }
+
+// connOption is what the client hears of that.
+func (x *exchange) connOption(keep bool) http1.ConnOption {
 	switch {
 	case !keep:
-		r.ConnOption = http1.ConnClose
+		return http1.ConnClose
 	case x.request.Minor == 0:
-		r.ConnOption = http1.ConnKeepAlive
+		return http1.ConnKeepAlive
 	}
-	if _, err := r.WriteTo(&x.out); err != nil {
+	return http1.NoConnOption
+}
+
+// answeredHere ends an exchange with an answer of the agent's own, which was written or not. failed: the upstream has ended it.
+func (x *exchange) answeredHere(err error, keep, failed bool) step {
+	if err != nil {
 		return closeNow
 	}
 	if !keep {

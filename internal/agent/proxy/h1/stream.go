@@ -59,7 +59,7 @@ func (t *attempt) sendHead() bool {
 	if !u.streamed {
 		first = nil // the final piece, by itself
 	}
-	_, err := x.request.WriteRequest(t, http1.Forward{Extra: x.extra, Without: x.without}, first)
+	_, err := x.request.WriteRequest(t, x.forwarded(), first)
 	t.mu.Lock()
 	sent := t.sent > 0
 	t.mu.Unlock()
@@ -148,6 +148,14 @@ func (x *exchange) reportBody() {
 	}
 }
 
+// bodyKept reports to the call, for which that matters, whether the whole body is there to be sent beside an attempt that has sent it.
+func (x *exchange) bodyKept() {
+	u := &x.upload
+	if x.Plan.Hedge.Max > 0 && u.body.Done() && !u.replay.Lost() && !u.oversized(&x.request) {
+		x.Call.BodyKept()
+	}
+}
+
 // sendBeside sends the request beside the wait for its response.
 func (x *exchange) sendBeside() call.Action {
 	u := &x.upload
@@ -166,7 +174,7 @@ func (x *exchange) sendExpecting() call.Action {
 		return next
 	}
 	x.Now = time.Now()
-	t.until = x.Call.Sending(x.Now, t.ID).Until
+	t.until = x.untilOf(t, x.Call.Sending(x.Now, t.ID))
 	return x.sendBeside()
 }
 
@@ -178,7 +186,8 @@ func (x *exchange) sentSoFar() (next call.Action, done bool) {
 	}
 	switch {
 	case t.complete:
-		t.until = x.Call.RequestWritten(t.written, t.ID).Until
+		x.bodyKept()
+		t.until = x.untilOf(t, x.Call.RequestWritten(t.written, t.ID))
 		return call.Action{}, false
 	case t.err != nil:
 		return x.sendFailed(), true
@@ -186,7 +195,7 @@ func (x *exchange) sentSoFar() (next call.Action, done bool) {
 		return x.uploadFailed(), true
 	}
 	// The client has ended its side in the midst of the body. It may be waiting for what the upstream makes of that.
-	t.until = x.Call.RequestWritten(x.Now, t.ID).Until
+	t.until = x.untilOf(t, x.Call.RequestWritten(x.Now, t.ID))
 	return call.Action{}, false
 }
 

@@ -53,7 +53,7 @@ func (x *exchange) decideHead(err error, look *time.Duration) (next call.Action,
 			return next, true
 		}
 	case errors.Is(err, errAnswered): // the request is not sent to its end, but its response is read
-		t.until = x.Call.RequestWritten(x.Now, t.ID).Until
+		t.until = x.untilOf(t, x.Call.RequestWritten(x.Now, t.ID))
 	case !t.streaming && t.err != nil && !errors.Is(t.err, errAnswered):
 		return x.sendFailed(), true
 	case !errors.Is(err, os.ErrDeadlineExceeded):
@@ -72,7 +72,7 @@ func (x *exchange) decideHead(err error, look *time.Duration) (next call.Action,
 func (x *exchange) firstWait() time.Duration {
 	look := drive.FirstCheck
 	limits := &x.Plan.Settings.Timeouts
-	for _, limit := range [...]time.Duration{limits.PerTry, limits.ResponseHeader, limits.Idle} {
+	for _, limit := range [...]time.Duration{x.Call.PerTry(x.cur.ID), limits.ResponseHeader, limits.Idle, x.Plan.Hedge.Delay()} {
 		if limit > 0 {
 			look = min(look, limit)
 		}
@@ -82,18 +82,24 @@ func (x *exchange) firstWait() time.Duration {
 
 // nextLook is when the next wait ends.
 func (x *exchange) nextLook(look time.Duration) time.Time {
-	return drive.Earlier(drive.Earlier(x.cur.until, x.idleEnd()), x.Now.Add(look))
+	end := drive.Earlier(drive.Earlier(x.cur.until, x.idleEnd()), x.Now.Add(look))
+	if x.Plan.Hedge.Max > 0 {
+		end = drive.Earlier(end, x.Call.HedgeAt())
+	}
+	return end
 }
 
 // idleEnd is when the attempt under way will have been idle for too long (timeouts.idle); zero: never.
 func (x *exchange) idleEnd() time.Time { return x.idleEndOf(x.cur) }
 
-func (x *exchange) idleEndOf(t *attempt) time.Time {
+func (x *exchange) idleEndOf(t *attempt) time.Time { return x.idleEndAt(t, x.Now) }
+
+func (x *exchange) idleEndAt(t *attempt, now time.Time) time.Time {
 	limit := x.Plan.Settings.Timeouts.Idle
 	if limit <= 0 {
 		return time.Time{}
 	}
-	return t.lastProgress(x.Now).Add(limit)
+	return t.lastProgress(now).Add(limit)
 }
 
 // overdue ends an attempt that takes too long, or whose request cannot be sent to its end.
@@ -106,6 +112,8 @@ func (x *exchange) overdue() (next call.Action, done bool) {
 		return x.attemptTimeout(), true
 	case drive.Passed(x.idleEnd(), x.Now):
 		return x.idleTimeout(), true
+	case x.Plan.Hedge.Max > 0 && drive.Passed(x.Call.HedgeAt(), x.Now):
+		return x.hedgeDue()
 	}
 	return call.Action{}, false
 }
@@ -121,7 +129,7 @@ func (x *exchange) interim() (next call.Action, done bool) {
 		return call.Action{}, false
 	}
 	if t.response.Status != 100 {
-		x.Call.Interim(x.Now, t.ID)
+		x.cancelAll(x.Call.Interim(x.Now, t.ID).Cancel)
 	}
 	out := &x.out
 	whole := out.until
@@ -151,7 +159,8 @@ func (x *exchange) responseHead() call.Action {
 		x.reportBody()
 	}
 	p := &t.response
-	x.Attempted(&x.cur.Attempt, call.OK, p.Status, routes.NoDetail)
+	t.hasHead = true
+	x.attempted(t, call.OK, p.Status, routes.NoDetail)
 	t.in.reader.Body(&t.body, &p.Head)
 	r := call.Response{Status: p.Status, GRPCStatus: -1, RequestUnfinished: !whole && !x.upload.awaits100}
 	if p.Status >= 400 {

@@ -33,6 +33,10 @@ type attempt struct {
 	never    bool // it got no stream
 	ended    bool // the response has come to its end
 	stopped  bool // the server wants no more of the request
+	silent   bool // it is kept back for its trailers
+	busy     bool // it is under way, or its response is held
+	reported bool
+	own      bool // it is none: the response is the policy's own
 	interims int
 	body     queue // of the response, as far as it was not forwarded
 	owed     int   // bytes received that the connection's window was not opened for again
@@ -48,7 +52,7 @@ type attempt struct {
 // connection, too.
 func (t *attempt) renew() {
 	t.replayed, t.whole, t.trailing, t.never, t.ended, t.stopped, t.interims = 0, false, false, false, false, false, 0
-	t.rpc, t.late = grpc.Response{}, false
+	t.rpc, t.late, t.silent, t.own, t.reported = grpc.Response{}, false, false, false, false
 }
 
 // take begins an attempt on a connection. It fails when that has just ended.
@@ -57,7 +61,7 @@ func (t *attempt) take(l upstream.Lease, a call.Action, now time.Time, b *batch)
 	u, _ := l.Attachment.(*serverConn)
 	t.ID, t.Lease, t.Start, t.Began = a.Attempt, l, a.Start, now
 	t.renew()
-	x.silent = false
+	t.busy = true
 	set := x.outgoing(now)
 	t.response.InitResponse(&x.head)
 	t.recv.Init(streamWindow)
@@ -72,7 +76,7 @@ func (t *attempt) take(l upstream.Lease, a call.Action, now time.Time, b *batch)
 	t.u, t.stream = u, u.nextID
 	u.nextID += 2
 	u.attempts[t.stream] = holder{t, x.s, t.stream}
-	if x.pinned {
+	if x.pinned && a.Start != call.Hedged {
 		u.pinTo(x.s)
 	}
 	t.send.Init(u.peer.InitialWindowSize)
@@ -132,6 +136,7 @@ func (t *attempt) stale() bool {
 
 // drop gives back what the attempt holds.
 func (t *attempt) drop(c http2.Code, now time.Time, b *batch) {
+	t.busy = false
 	t.leave(c, b)
 	t.x.s.account.add(-t.body.clear())
 	if l := t.Lease; l.Conn != nil {
@@ -162,5 +167,6 @@ func (x *stream) failedAs(kind call.Kind, why routes.Detail, f call.Failure, b *
 	x.reportBody()
 	x.attempted(t, kind, 0, why)
 	t.drop(http2.Cancel, x.s.now, b)
+	x.next()
 	return x.call.AttemptFailed(x.s.now, t.ID, f)
 }

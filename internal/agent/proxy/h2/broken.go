@@ -61,7 +61,8 @@ func (s *Session) broken(t *attempt, w how, b *batch) {
 			return
 		}
 		x.keptEnds(b)
-	case t == x.cur && x.phase == trying:
+	case x.underWay(t):
+		x.focus(t)
 		x.lostAttempt(t, w, sent, reused, b)
 	}
 }
@@ -77,6 +78,7 @@ func (x *stream) lostAttempt(t *attempt, w how, sent, reused bool, b *batch) {
 	f := call.Failure{
 		Kind: w.kind, ResponseStarted: t.interims > 0, PeerUnprocessed: w.unprocessed, PeerLeaving: w.leaving, Reused: reused, GRPCStatus: w.grpc,
 	}
+	x.next() // which forgets what the attempt was
 	s.act(x, x.call.AttemptFailed(s.now, t.ID, f), b)
 }
 

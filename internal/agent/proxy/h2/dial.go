@@ -64,9 +64,13 @@ func (s *Session) dialled(x *stream, l upstream.Lease, err error, now time.Time,
 		if err == nil {
 			l.Release(now, true)
 		}
-		s.free(x)
+		if x.lead == nil {
+			s.free(x)
+		}
 	case err != nil:
-		s.act(x, s.notMade(x, err), b)
+		next, o := s.notMade(x, err), x.owner()
+		x.placedOrNot()
+		s.act(o, next, b)
 	default:
 		s.goOn(x, func(x *stream, b *batch) (call.Action, bool) { return s.start(x, l, b) }, b)
 	}
@@ -75,7 +79,8 @@ func (s *Session) dialled(x *stream, l upstream.Lease, err error, now time.Time,
 // notMade reports that there is no connection for an attempt.
 func (s *Session) notMade(x *stream, err error) call.Action {
 	u := drive.Unmade{Action: x.action, Err: err, Until: x.until, Peer: x.slot.Host().Addr(), Took: s.now.Sub(x.placedAt)}
-	return x.NotMade(s.now, x.recorder, &x.call, u)
+	o := x.owner()
+	return o.NotMade(s.now, x.recorder, &o.call, u)
 }
 
 // contained has f act on the session, which ends if that panics: others must hear of the same.

@@ -73,6 +73,12 @@ func (s *Session) stopFinding(x *stream) {
 // findTimeout ends a call whose time is up before it is known where to go.
 func (s *Session) findTimeout(x *stream, b *batch) {
 	s.stopFinding(x)
+	if x.lead != nil { // a hedge does without
+		o := x.lead
+		x.placedOrNot()
+		s.act(o, o.call.Unplaced(s.now, x.action.Attempt), b)
+		return
+	}
 	x.Detail = drive.DetailOfLimit(x.call.Limit(x.action.Attempt))
 	s.act(x, x.call.Timer(s.now), b)
 }
@@ -84,5 +90,7 @@ func (s *Session) goOn(x *stream, step func(*stream, *batch) (call.Action, bool)
 		s.schedule(x)
 		return
 	}
-	s.act(x, next, b)
+	o := x.owner()
+	x.placedOrNot()
+	s.act(o, next, b)
 }

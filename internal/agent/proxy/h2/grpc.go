@@ -91,16 +91,17 @@ func (t *attempt) rpcEnd() {
 
 // awaitTrailers keeps back the head just reported, for as long as the call says, since its trailers may bring a status that matters.
 func (x *stream) awaitTrailers(a call.Action) {
-	x.silent, x.until = true, a.Until
+	x.cur.silent, x.until = true, a.Until
 	x.s.schedule(x)
 }
 
 // isSilent reports whether an attempt's response is being kept back.
-func (x *stream) isSilent(t *attempt) bool { return x.silent && x.phase == trying && t == x.cur }
+func (x *stream) isSilent(t *attempt) bool { return t.silent && x.underWay(t) }
 
 // messageBegun goes on with a response that was kept back, since there is more of it than a head.
 func (x *stream) messageBegun(t *attempt, b *batch) {
-	x.silent = false
+	x.focus(t)
+	t.silent = false
 	a := x.call.MessageBegun(x.s.now, t.ID)
 	x.attempted(t, call.OK, t.head.Status(), routes.NoDetail)
 	x.s.act(x, a, b)
@@ -108,7 +109,7 @@ func (x *stream) messageBegun(t *attempt, b *batch) {
 
 // keptLongEnough goes on with a response that was kept back, because of the time.
 func (x *stream) keptLongEnough(b *batch) {
-	x.silent = false
+	x.cur.silent = false
 	a := x.call.Timer(x.s.now)
 	if a.Do == call.Forward {
 		x.attempted(x.cur, call.OK, x.cur.head.Status(), routes.NoDetail)

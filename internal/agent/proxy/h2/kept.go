@@ -17,10 +17,7 @@ func (x *stream) keepResponse(b *batch) {
 		x.kept.drop(http2.Cancel, x.s.now, b)
 	}
 	x.kept = x.cur
-	x.cur = &x.attempts[0]
-	if x.kept == x.cur {
-		x.cur = &x.attempts[1]
-	}
+	x.next()
 	x.keptEnds(b)
 }
 

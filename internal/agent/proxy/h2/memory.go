@@ -87,9 +87,11 @@ func shrink(b *http2.Block) {
 
 // blocks are those of the stream and of its attempts.
 func (x *stream) blocks(yield func(*http2.Block) bool) {
-	a, b := &x.attempts[0], &x.attempts[1]
-	for _, p := range [...]*http2.Block{&x.head, &x.trailers, &a.head, &a.trailers, &b.head, &b.trailers} {
-		if !yield(p) {
+	if !yield(&x.head) || !yield(&x.trailers) {
+		return
+	}
+	for t := range x.all {
+		if !yield(&t.head) || !yield(&t.trailers) {
 			return
 		}
 	}

@@ -26,7 +26,10 @@ func (s *Session) overdue(x *stream, b *batch) {
 		}
 		s.queueTimeout(x, b)
 	case trying:
-		if x.silent && drive.Passed(x.until, s.now) {
+		if s.raceDue(x, b) {
+			return
+		}
+		if x.cur.silent && drive.Passed(x.until, s.now) {
 			x.keptLongEnough(b)
 			return
 		}
@@ -42,12 +45,14 @@ func (s *Session) queueTimeout(x *stream, b *batch) {
 	id := x.action.Attempt
 	placed := x.phase == joined
 	s.unpark(x)
+	o := x.owner()
+	x.placedOrNot()
 	switch {
 	case placed:
-		x.Ended(x.recorder, routes.Attempt{
-			Kind: call.AttemptTimeout, Start: x.action.Start, Took: s.now.Sub(x.placedAt), Detail: drive.DetailOfLimit(x.call.Limit(id)),
+		o.Ended(x.recorder, routes.Attempt{
+			Kind: call.AttemptTimeout, Start: x.action.Start, Took: s.now.Sub(x.placedAt), Detail: drive.DetailOfLimit(o.call.Limit(id)),
 		})
-		s.act(x, x.call.AttemptFailed(s.now, id, call.Failure{Kind: call.AttemptTimeout}), b)
+		s.act(o, o.call.AttemptFailed(s.now, id, call.Failure{Kind: call.AttemptTimeout}), b)
 	case drive.Passed(x.until, s.now):
 		x.Detail = drive.DetailOfLimit(x.call.Limit(id))
 		s.act(x, x.call.Timer(s.now), b)

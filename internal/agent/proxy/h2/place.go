@@ -24,13 +24,15 @@ func (s *Session) place(x *stream, a call.Action, b *batch) (next call.Action, w
 func (s *Session) acquire(x *stream, b *batch) (next call.Action, waits bool) {
 	x.placedAt = s.now
 	if x.pool == nil {
-		x.Detail = routes.DetailLocal
-		return x.call.LocalReject(s.now, x.action.Attempt, call.Internal), false
+		o := x.owner()
+		o.Detail = routes.DetailLocal
+		return o.call.LocalReject(s.now, x.action.Attempt, call.Internal), false
 	}
 	if x.governing.ThroughProxy() && !x.governing.KnowsProxy() {
-		return x.NoProxy(s.now, x.recorder, &x.call, x.action), false
+		o := x.owner()
+		return o.NoProxy(s.now, x.recorder, &o.call, x.action), false
 	}
-	drive.Ask(&x.slot, x.action, &x.call, x.to, x.pinned)
+	drive.Ask(&x.slot, x.action, &x.owner().call, x.to, x.pinned)
 	x.slot.Client = s.client.ID
 	answer, l := x.pool.Acquire(s.now, &x.slot)
 	return s.placed(x, answer, l, b)
@@ -38,21 +40,28 @@ func (s *Session) acquire(x *stream, b *batch) (next call.Action, waits bool) {
 
 // placed acts on what the pool has said.
 func (s *Session) placed(x *stream, answer upstream.Answer, l upstream.Lease, b *batch) (next call.Action, waits bool) {
-	id := x.action.Attempt
+	id, o := x.action.Attempt, x.owner()
 	switch answer {
 	case upstream.Ready:
-		x.call.Placed(s.now, id, l.Peer())
+		o.call.Placed(s.now, id, l.Peer())
 		return s.start(x, l, b)
 	case upstream.Dial:
 		x.phase = dialling
-		x.until = x.call.Placed(s.now, id, x.slot.Host().Addr()).Until
+		x.until = x.untilOf(o.call.Placed(s.now, id, x.slot.Host().Addr())).Until
 		s.connect(x)
 	case upstream.Joined:
 		x.phase = joined
-		x.until = x.call.Placed(s.now, id, x.slot.Host().Addr()).Until
+		x.until = x.untilOf(o.call.Placed(s.now, id, x.slot.Host().Addr())).Until
 	case upstream.Parked:
+		if x.lead != nil { // a hedge waits for no place
+			s.unpark(x)
+			return o.call.Unplaced(s.now, id), false
+		}
 		s.parked(x)
 	case upstream.Overflow:
+		if x.lead != nil {
+			return o.call.Unplaced(s.now, id), false
+		}
 		x.Detail = routes.DetailQueueFull
 		return x.call.LocalReject(s.now, id, call.Overflow), false
 	case upstream.Failed:
@@ -83,6 +92,9 @@ func (s *Session) parked(x *stream) {
 
 // start begins the attempt on a connection.
 func (s *Session) start(x *stream, l upstream.Lease, b *batch) (next call.Action, waits bool) {
+	if x.lead != nil {
+		return s.startHedge(x, l, b)
+	}
 	t := x.cur
 	x.call.Reached(x.action.Attempt, l.Peer())
 	x.until = x.call.Sending(s.now, x.action.Attempt).Until
@@ -104,6 +116,31 @@ func (s *Session) start(x *stream, l upstream.Lease, b *batch) (next call.Action
 	} else {
 		x.sendOrQueue(nil, b)
 	}
+	return call.Action{}, true
+}
+
+// startHedge begins the attempt of a hedge on a connection.
+func (s *Session) startHedge(h *stream, l upstream.Lease, b *batch) (next call.Action, waits bool) {
+	x := h.lead
+	h.placedOrNot()
+	if !x.cur.busy && x.phase == trying { // what it was to be beside has ended
+		x.moved, x.sentAt = s.now, s.now
+	}
+	t := x.attemptFor()
+	x.call.Reached(h.action.Attempt, l.Peer())
+	x.until = x.call.Sending(s.now, h.action.Attempt).Until
+	if !t.take(l, h.action, s.now, b) {
+		l.Drain()
+		x.focus(t)
+		return x.notTaken(b), false
+	}
+	s.offered(t.u, b)
+	if t.whole {
+		x.until = x.call.RequestWritten(s.now, t.ID).Until
+	} else {
+		x.upload(t, nil, b)
+	}
+	s.schedule(x)
 	return call.Action{}, true
 }
 

@@ -10,6 +10,7 @@ import (
 
 // attempted reports to the recorder how an attempt ended, and to the pool what that says of the endpoint.
 func (x *stream) attempted(t *attempt, kind call.Kind, status int, why routes.Detail) {
+	t.reported = true
 	if t.Lease.Conn == nil {
 		return
 	}

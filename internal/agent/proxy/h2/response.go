@@ -74,9 +74,10 @@ func (x *stream) responseTrailers(t *attempt, u *serverConn) {
 // interim forwards a 1xx response (rules 11 and 21).
 func (x *stream) interim(t *attempt, head *http2.Block, b *batch) {
 	s := x.s
-	if x.phase != trying || t != x.cur {
+	if !x.underWay(t) {
 		return
 	}
+	x.focus(t)
 	if t.interims++; t.interims > maxInterim || s.out.backlog() >= maxBacklog {
 		s.act(x, x.failed(call.BadResponse, routes.DetailInterim, b), b)
 		return
@@ -86,7 +87,9 @@ func (x *stream) interim(t *attempt, head *http2.Block, b *batch) {
 		return
 	}
 	if head.Status() != 100 {
-		x.call.Interim(s.now, t.ID)
+		for id := range x.call.Interim(s.now, t.ID).Cancel.All() {
+			x.giveUp(id, b)
+		}
 	}
 	s.sendHeaders(x, head, false, b)
 }
@@ -94,9 +97,10 @@ func (x *stream) interim(t *attempt, head *http2.Block, b *batch) {
 // responseHead reports a final response to the call.
 func (x *stream) responseHead(t *attempt, b *batch) {
 	s, p := x.s, &t.head
-	if t != x.cur || x.phase != trying {
+	if !x.underWay(t) {
 		return
 	}
+	x.focus(t)
 	x.reportBody()
 	r := call.Response{Status: p.Status(), GRPCStatus: -1, RequestUnfinished: !t.whole && !x.awaits100()}
 	if r.Status >= 400 {
@@ -112,7 +116,7 @@ func (x *stream) responseHead(t *attempt, b *batch) {
 	}
 	t.rpc.Fill(&r)
 	a := x.call.ResponseHead(s.now, t.ID, r)
-	if x.silent = false; a.Do != call.AwaitTrailers {
+	if t.silent = false; a.Do != call.AwaitTrailers {
 		x.attempted(t, call.OK, p.Status(), routes.NoDetail)
 	}
 	if a.Keep {
@@ -313,6 +317,9 @@ func (x *stream) taken(t *attempt, n int, b *batch) {
 func (x *stream) responded(b *batch) {
 	t := x.answer
 	switch {
+	case t.own:
+		x.answeredHere(b)
+		x.finish(b)
 	case t.whole:
 		x.finish(b)
 	case t.u == nil || t.stopped:

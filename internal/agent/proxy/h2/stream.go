@@ -67,13 +67,17 @@ type stream struct {
 	set      []http2.Field // fields added for the policy
 	field    [3]http2.Field
 	rpc      rpc
-	silent   bool // the response of the attempt under way is kept back
 
 	// Two attempts at most hold something at a time: the one under way and the one whose response may have to be forwarded later.
 	attempts [2]attempt
 	cur      *attempt
 	kept     *attempt // nil: none
 	answer   *attempt // whose response is forwarded
+	// beside are attempts under way beside cur, more is memory for them, hedges are those that have no connection yet; see race.
+	beside []*attempt
+	more   []*attempt
+	hedges []*stream
+	lead   *stream // that x is a hedge of; nil: it is none
 
 	// the response
 	send    http2.SendWindow
@@ -112,9 +116,9 @@ func newStream(s *Session) *stream {
 func (x *stream) begin(id uint32, end bool, b *batch) {
 	s := x.s
 	x.id, x.ended = id, end
-	x.cur, x.kept, x.answer = &x.attempts[0], nil, nil
-	for i := range x.attempts {
-		x.attempts[i].renew()
+	x.cur, x.kept, x.answer, x.beside = &x.attempts[0], nil, nil, x.beside[:0]
+	for t := range x.all {
+		t.renew()
 	}
 	x.trailing, x.begun, x.bodyCame, x.closed, x.truncated, x.abandoned, x.refused = false, false, false, false, false, false, false
 	x.set = nil
@@ -157,6 +161,7 @@ func (x *stream) target() {
 
 // act does what the call says, until something has to be waited for.
 func (s *Session) act(x *stream, a call.Action, b *batch) {
+	x = x.owner()
 	for {
 		for id := range a.Cancel.All() {
 			x.giveUp(id, b)
@@ -175,15 +180,17 @@ func (s *Session) act(x *stream, a call.Action, b *batch) {
 			return
 		case call.StartAttempt:
 			var waits bool
-			if a, waits = s.place(x, a, b); waits {
-				s.schedule(x)
+			if a, waits = s.startAttempt(x, a, b); waits {
 				return
 			}
 		case call.Forward, call.ForwardKept:
 			x.forward(a, b)
 			return
-		case call.Reject, call.Respond:
+		case call.Reject:
 			x.reject(b)
+			return
+		case call.Respond:
+			x.answerOwn(b)
 			return
 		case call.Abort:
 			x.finish(b)
@@ -192,23 +199,31 @@ func (s *Session) act(x *stream, a call.Action, b *batch) {
 	}
 }
 
-// attemptOf returns the attempt with an id that holds something.
-func (x *stream) attemptOf(id call.AttemptID) *attempt {
-	if x.kept != nil && x.kept.ID == id {
-		return x.kept
+// startAttempt places an attempt, which is a hedge's own doing. waits is as place has it.
+func (s *Session) startAttempt(x *stream, a call.Action, b *batch) (next call.Action, waits bool) {
+	on := x
+	if a.Start == call.Hedged {
+		on = x.newHedge()
+		x.until = x.call.NextAt()
 	}
-	return x.cur
+	next, waits = s.place(on, a, b)
+	if waits {
+		s.schedule(on)
+		s.schedule(x)
+	} else {
+		on.placedOrNot()
+	}
+	return next, waits
 }
 
-// giveUp gives up an attempt.
-func (x *stream) giveUp(id call.AttemptID, b *batch) {
-	t := x.attemptOf(id)
-	if t.ID == id {
-		t.drop(http2.Cancel, x.s.now, b)
+// attemptOf returns the attempt with an id that holds something.
+func (x *stream) attemptOf(id call.AttemptID) *attempt {
+	for t := range x.all {
+		if t.busy && t.ID == id {
+			return t
+		}
 	}
-	if t == x.kept {
-		x.kept = nil
-	}
+	return x.cur
 }
 
 // clientGone ends the call because the client wants no answer any more.
@@ -253,8 +268,11 @@ func (x *stream) finish(b *batch) {
 	if x.closed && x.ended {
 		s.flood.Completed()
 	}
-	for i := range x.attempts {
-		x.attempts[i].drop(http2.Cancel, s.now, b)
+	for len(x.hedges) > 0 {
+		s.abandonHedge(x.hedges[0])
+	}
+	for t := range x.all {
+		t.drop(http2.Cancel, s.now, b)
 	}
 	s.account.add(-x.body.clear())
 	x.replay.Release()

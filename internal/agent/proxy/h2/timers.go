@@ -178,6 +178,9 @@ func (x *stream) deadline() time.Time {
 		return drive.Earlier(drive.Earlier(x.until, x.pending), x.keptBy)
 	case trying:
 		end := x.until
+		if !x.cur.busy { // a hedge is being connected
+			return end
+		}
 		if t.Idle > 0 {
 			end = drive.Earlier(end, x.moved.Add(t.Idle))
 		}

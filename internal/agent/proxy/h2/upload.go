@@ -13,7 +13,13 @@ func (s *Session) sendMore(h holder, u *serverConn, now time.Time, b *batch) {
 	if h.holds(u) {
 		s.clock(now)
 		s.turn.begin()
-		h.t.x.sendOrQueue(nil, b)
+		if x := h.t.x; x.phase == trying && h.t != x.cur {
+			if x.underWay(h.t) && !h.t.stopped && !h.t.whole {
+				x.upload(h.t, nil, b)
+			}
+		} else {
+			x.sendOrQueue(nil, b)
+		}
 		s.turn.end()
 	}
 }
@@ -51,6 +57,7 @@ func (x *stream) upload(t *attempt, p []byte, b *batch) (taken int) {
 	taken, consumed := x.uploadPieces(t, p, b)
 	x.consumed(consumed, b)
 	if t.whole && x.phase == trying {
+		x.bodyKept()
 		x.until = x.call.RequestWritten(s.now, t.ID).Until
 		s.schedule(x)
 	}

@@ -138,6 +138,9 @@ func (x *exchange) Forward(_ call.AttemptID, until time.Time) { x.server.Until =
 // Reject implements drive.Protocol.
 func (x *exchange) Reject() { x.Abort() }
 
+// Respond implements drive.Protocol: there is nothing that could be answered.
+func (x *exchange) Respond() { x.Abort() }
+
 // Abort implements drive.Protocol.
 func (x *exchange) Abort() {
 	x.server.Close()

@@ -37,6 +37,9 @@ type Options struct {
 	Until time.Time
 	// Poller waits for the server while that sends nothing; nil: a goroutine does.
 	Poller *transport.Poller
+	// Moved, if not nil, is called now and then with how many bytes each side has accepted so far, for as long as the tunnel goes on. No two calls are
+	// made at a time, and none once Carry's ended is called.
+	Moved func(toServer, toClient int64)
 }
 
 // Result is what a tunnel did.
@@ -60,15 +63,18 @@ type Tunnel struct {
 	other          sync.WaitGroup                 // of down
 	panicked       atomic.Pointer[panics.Carrier] // what a helping goroutine has panicked with; nil: none has
 
+	moved func(toServer, toClient int64) // may be nil
+
 	watch sync.Mutex
 	// guarded by watch
-	timer   *time.Timer
-	stopped bool
+	timer    *time.Timer
+	stopped  bool
+	reported int64 // the bytes of both directions that moved was last called with; -1: none yet
 }
 
 // New returns a tunnel, which owns the connections from now on.
 func New(client, server *transport.Conn, o Options) *Tunnel {
-	t := &Tunnel{client: client, server: server, poller: o.Poller, idle: o.Idle, until: transport.At(o.Until)}
+	t := &Tunnel{client: client, server: server, poller: o.Poller, idle: o.Idle, until: transport.At(o.Until), moved: o.Moved, reported: -1}
 	t.up.init(t, client, server, o.ToServer)
 	t.down.init(t, server, client, o.ToClient)
 	return t
@@ -95,13 +101,16 @@ func (t *Tunnel) Run() (Result, error) {
 }
 
 func (t *Tunnel) result() Result {
-	return Result{End: End(t.end.Load()), ToServer: t.up.bytes, ToClient: t.down.bytes}
+	return Result{End: End(t.end.Load()), ToServer: t.up.bytes.Load(), ToClient: t.down.bytes.Load()}
 }
 
 // Carry is Run, of which it does not matter why it could not begin. In the end, also if that is a panic, it calls ended.
 func (t *Tunnel) Carry(ended func(r Result, lasted time.Duration)) {
 	began := time.Now()
-	defer func() { ended(t.result(), time.Since(began)) }()
+	defer func() {
+		t.stopWatch() // also after a panic
+		ended(t.result(), time.Since(began))
+	}()
 	_, _ = t.Run()
 }
 
@@ -123,7 +132,7 @@ type direction struct {
 	t      *Tunnel
 	dst    *transport.Conn
 	prefix []byte // is written first
-	bytes  int64
+	bytes  atomic.Int64
 	// finished: the source has ended, which is being passed on.
 	finished atomic.Bool
 }
@@ -144,7 +153,7 @@ func (d *direction) run() {
 
 func (d *direction) move() (transport.Side, error) {
 	n, side, err := d.mover.Move(d.dst, transport.MaxMove)
-	d.bytes += n
+	d.bytes.Add(n)
 	return side, err
 }
 
@@ -167,7 +176,7 @@ func (d *direction) writePrefix() error {
 	err := d.dst.Pin(func() {
 		var n int
 		n, inner = d.dst.Write(d.prefix)
-		d.bytes += int64(n)
+		d.bytes.Add(int64(n))
 	})
 	d.prefix = nil
 	return errors.Join(err, inner)
@@ -239,6 +248,23 @@ func (t *Tunnel) check() {
 	t.watchOver()
 }
 
+// How often Options.Moved is called: for bytes that go on moving, and for those behind a pause.
+const (
+	reportSoon  = 15 * time.Second
+	reportLater = time.Minute
+)
+
+// reportMoved reports what has moved, and returns when to do so again. watch is held.
+func (t *Tunnel) reportMoved() (again time.Duration) {
+	toServer, toClient := t.up.bytes.Load(), t.down.bytes.Load()
+	if toServer+toClient == t.reported {
+		return reportLater
+	}
+	t.reported = toServer + toClient
+	t.moved(toServer, toClient)
+	return reportSoon
+}
+
 // watchOver closes a tunnel that is idle or has expired, or whose server has vanished, or comes back when that could be. It goes by what the kernel
 // knows: the data path pays nothing for it, and a stream in one direction keeps the tunnel alive.
 func (t *Tunnel) watchOver() {
@@ -253,6 +279,9 @@ func (t *Tunnel) watchOver() {
 		return
 	}
 	again := within / 4
+	if t.moved != nil {
+		again = sooner(again, t.reportMoved())
+	}
 	if t.idle > 0 {
 		left := t.idle - min(quietFor(t.client), quietFor(t.server))
 		if left <= 0 {
@@ -286,7 +315,9 @@ func (t *Tunnel) stopWatch() {
 	t.watch.Lock()
 	defer t.watch.Unlock()
 	t.stopped = true
-	t.timer.Stop()
+	if t.timer != nil { // nil if the tunnel could not begin
+		t.timer.Stop()
+	}
 }
 
 // quietFor returns how long ago data was last received or sent on a connection, or a long time if that is gone: the tunnel ends then.

@@ -1,0 +1,216 @@
+package h1
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/proxy/drive"
+	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/transport"
+)
+
+// While a call is hedged (rule 17) several of its attempts are under way. Each is carried up to the head of its response by a goroutine of its own, to which
+// it belongs meanwhile (contender); the session's goroutine waits for whichever comes first, decides, and watches the client and the time.
+
+// hedgeDue has another attempt started, if it is still wanted. done says that there is an action for what follows.
+func (x *exchange) hedgeDue() (next call.Action, done bool) {
+	x.reportBody()
+	if a := x.Call.Timer(x.Now); a.Do != call.Continue {
+		return x.race(a), true
+	}
+	return call.Action{}, false
+}
+
+// race carries the call on from the action that starts a hedge, until something is decided that does not concern several attempts.
+func (x *exchange) race(a call.Action) call.Action {
+	if x.arrived == nil {
+		x.arrived = make(chan struct{}, 1)
+	}
+	x.contend(x.cur, nil, false)
+	for {
+		switch {
+		case a.Do == call.StartAttempt && a.Start == call.Hedged:
+			a = x.startHedge(a)
+		case a.Do == call.Continue:
+			x.cancelAll(a.Cancel)
+			a = x.awaitAny(a.Until)
+		default:
+			return a
+		}
+	}
+}
+
+// startHedge starts an attempt beside those under way.
+func (x *exchange) startHedge(a call.Action) call.Action {
+	t := x.spareAttempt()
+	l, dial, ok := x.AcquireBeside(&t.slot, a)
+	if !ok {
+		return x.Call.Unplaced(x.Now, a.Attempt)
+	}
+	next := x.Call.Placed(x.Now, a.Attempt, t.slot.Host().Addr())
+	t.reset(a.Attempt, a.Start)
+	var d *drive.Dialling
+	if dial {
+		d = x.DialBeside(&t.slot)
+	} else {
+		t.hold(l)
+	}
+	x.contend(t, d, true)
+	return next
+}
+
+// awaitAny waits until an attempt has got somewhere, until a time or until the client leaves, and returns what the call decides.
+func (x *exchange) awaitAny(until time.Time) call.Action {
+	for {
+		for t := range x.all {
+			if t.beside.hasArrived() {
+				return x.cameIn(t)
+			}
+		}
+		switch x.Sleep(until, x.arrived) {
+		case drive.Woken:
+		case drive.ClientLeft:
+			x.Detail = routes.DetailClientLeft
+			return x.Call.ClientGone(x.Now)
+		case drive.TimeUp:
+			return x.timeUp()
+		}
+	}
+}
+
+// timeUp ends an attempt that is overdue, or has another one started.
+func (x *exchange) timeUp() call.Action {
+	for t := range x.all {
+		if t.beside != nil && drive.Passed(x.Call.AttemptDeadline(t.ID), x.Now) {
+			t.halt()
+			x.cur = t
+			return x.attemptTimeout()
+		}
+	}
+	return x.Call.Timer(x.Now)
+}
+
+// cameIn reports to the call what an attempt has come to.
+func (x *exchange) cameIn(t *attempt) call.Action {
+	c := t.beside
+	t.join()
+	x.Now, x.cur = time.Now(), t
+	switch {
+	case c.dialErr != nil:
+		u := drive.Unmade{Action: call.Action{Attempt: t.ID, Start: t.Start}, Err: c.dialErr, Peer: t.slot.Host().Addr(), Took: x.Now.Sub(t.Began)}
+		return x.NotMade(x.Now, x.Route.Recorder(), &x.Call, u)
+	case t.err != nil:
+		return x.failed(call.Reset, drive.DetailOf(t.err))
+	case c.headErr == nil && t.response.Interim():
+		return x.interimOf(t)
+	case c.headErr == nil:
+		return x.finalOf(t)
+	case errors.Is(c.headErr, os.ErrDeadlineExceeded):
+		return x.failed(call.AttemptTimeout, routes.DetailIdle)
+	case errors.Is(c.headErr, errInterims):
+		return x.failed(call.BadResponse, routes.DetailInterim)
+	}
+	return x.failed(kindOf(c.headErr))
+}
+
+// interimOf forwards a 1xx response, which decides between the attempts.
+func (x *exchange) interimOf(t *attempt) call.Action {
+	if next, done := x.interim(); done {
+		return next
+	}
+	if x.alone(t) {
+		x.s.pinTo(t.Lease.Conn.Conn)
+		t.until = x.Call.AttemptDeadline(t.ID)
+		return x.awaitHead()
+	}
+	x.contend(t, nil, false) // the client's version knows none: it was not forwarded
+	return call.Action{Do: call.Continue, Until: x.Call.NextAt()}
+}
+
+// finalOf reports a final response.
+func (x *exchange) finalOf(t *attempt) call.Action {
+	a := x.responseHead()
+	if a.Do == call.Forward {
+		x.s.pinTo(t.Lease.Conn.Conn)
+	}
+	return a
+}
+
+// alone reports whether nothing else is under way.
+func (x *exchange) alone(t *attempt) bool {
+	for other := range x.all {
+		if other != t && other.beside != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// cancelAll gives up attempts.
+func (x *exchange) cancelAll(set call.AttemptSet) {
+	for id := range set.All() {
+		x.Cancel(id)
+	}
+}
+
+// all are the attempts of the exchange, most of which hold nothing.
+func (x *exchange) all(yield func(*attempt) bool) {
+	for i := range x.attempts {
+		if !yield(&x.attempts[i]) {
+			return
+		}
+	}
+	for _, t := range x.more {
+		if !yield(t) {
+			return
+		}
+	}
+}
+
+// spareAttempt returns one that holds nothing.
+func (x *exchange) spareAttempt() *attempt {
+	for t := range x.all {
+		if t != x.kept && t.beside == nil && t.in == nil {
+			return t
+		}
+	}
+	t := &attempt{}
+	x.initAttempt(t)
+	x.more = append(x.more, t)
+	return t
+}
+
+var errInterims = errors.New("proxy: too many interim responses")
+
+// sendAgain sends the request, which is in memory as a whole, beside another attempt that has sent it.
+func (t *attempt) sendAgain() error {
+	x, u := t.x, &t.x.upload
+	_, err := x.request.WriteRequest(t, x.forwarded(), u.first)
+	for i := 0; err == nil && i < u.replay.Pieces(); i++ {
+		_, err = t.Write(u.replay.Piece(i))
+	}
+	t.complete = err == nil
+	return err
+}
+
+// readHeadBeside reads the head of the next response that matters.
+func (t *attempt) readHeadBeside(c *contender) error {
+	for !c.stopped.Load() {
+		now := time.Now()
+		end := t.x.idleEndAt(t, now)
+		t.in.bound(now, end)
+		err := t.in.reader.ReadResponse(&t.response, c.info)
+		switch {
+		case err == nil && t.response.Status == 100:
+			t.in.reader.Finish()
+			if t.interims++; t.interims > MaxInterim {
+				return errInterims
+			}
+		case err == nil || !errors.Is(err, os.ErrDeadlineExceeded) || drive.Passed(t.x.idleEndAt(t, time.Now()), time.Now()):
+			return err
+		}
+	}
+	return transport.ErrInterrupted
+}

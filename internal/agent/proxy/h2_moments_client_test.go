@@ -62,7 +62,7 @@ func TestRule07_GoAwayOfAClientAtEachMoment(t *testing.T) {
 	}
 }
 
-// RST_STREAM of a client at each moment: the call ends as one that its client has given up, its server is told so with the same code, and nothing
+// RST_STREAM of a client at each moment: the call ends as one that its client has given up, its server gets the same code, and nothing
 // is made anew; behind a complete response it changes nothing. Both connections go on.
 //
 //overtls:originate

@@ -42,7 +42,7 @@ func (o *output) whenAwaited(release chan<- struct{}) {
 	awaited := func() bool {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		return o.settled != nil
+		return o.paused != nil
 	}
 	for !awaited() {
 		runtime.Gosched()

@@ -62,7 +62,7 @@ func (o *output) took() after {
 		return o.goOn()
 	}
 	o.blocked = true
-	o.settle()
+	o.pause()
 	o.charge()
 	o.bound()
 	o.slow.Add(1)
@@ -76,7 +76,7 @@ func (o *output) goOn() after {
 		return after{more: true}
 	}
 	o.writing = false
-	o.settle()
+	o.pause()
 	o.charge()
 	o.rest(false)
 	next := after{end: o.last, resume: o.refused}
@@ -87,29 +87,29 @@ func (o *output) goOn() after {
 // await waits until who writes at the moment, who may be another goroutine, has written everything or is refused by the kernel. It is called
 // before the connection is closed, with which what was said last would be lost.
 func (o *output) await() {
-	if settled := o.unsettling(); settled != nil {
-		<-settled
+	if paused := o.pausing(); paused != nil {
+		<-paused
 	}
 }
 
-// unsettling returns what is closed when the writer has come to rest, or nil if there is none.
-func (o *output) unsettling() <-chan struct{} {
+// pausing returns what is closed when the writer has come to rest, or nil if there is none.
+func (o *output) pausing() <-chan struct{} {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.writing || o.blocked || o.stuck {
 		return nil
 	}
-	if o.settled == nil {
-		o.settled = make(chan struct{})
+	if o.paused == nil {
+		o.paused = make(chan struct{})
 	}
-	return o.settled
+	return o.paused
 }
 
-// settle tells who awaits the writer. It expects the lock.
-func (o *output) settle() {
-	if o.settled != nil {
-		close(o.settled)
-		o.settled = nil
+// pause tells who awaits the writer. It expects the lock.
+func (o *output) pause() {
+	if o.paused != nil {
+		close(o.paused)
+		o.paused = nil
 	}
 }
 
@@ -118,7 +118,7 @@ func (o *output) giveUp() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.stuck = true
-	o.settle()
+	o.pause()
 }
 
 // closeWrite tells the peer that nothing follows. What a layer writes for that must not go to another connection's descriptor.
@@ -199,7 +199,7 @@ func (o *output) endSlowly(err error) after {
 		o.current = nil
 	}
 	o.writing, o.blocked = false, false
-	o.settle()
+	o.pause()
 	o.charge()
 	next := after{more: o.next != nil && o.failed == nil, end: o.last}
 	if !next.more {

@@ -194,6 +194,9 @@ func (c *Call) fallBack(now time.Time, d RetryDecision) (a Action, ok bool) {
 		return Action{}, false
 	}
 	if f.Plan == nil {
+		if c.request.Tunnel && f.Status/100 == 2 { // RFC 9110 section 9.3.6: any of these says that the tunnel is made
+			return Action{}, false
+		}
 		a := Action{Do: Respond, Cancel: c.dismiss(now)}
 		c.finish(now, c.failedBy(d), d)
 		o := &c.outcome

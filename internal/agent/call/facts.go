@@ -27,6 +27,8 @@ type Request struct {
 	// Refusable: the peer can say of a request that it has received that it did not process it (HTTP/2), so that the body is worth keeping
 	// whatever the method.
 	Refusable bool
+	// Tunnel: the request asks for a tunnel (CONNECT), so that a status of 2xx says that there is one.
+	Tunnel bool
 }
 
 // Response is what a Call needs to know of a response head.

@@ -43,6 +43,14 @@ func TestFallbackAnswersLocally(t *testing.T) {
 		r.begin(Request{})
 		r.want(r.respond(0, 404), Forward)
 	})
+	t.Run("not with what says that a tunnel is made", func(t *testing.T) {
+		for status, want := range map[int]Do{200: Reject, 299: Reject, 300: Respond, 503: Respond} {
+			r := newRig(t, nil)
+			r.plan.Fallback = &Fallback{On: always, Status: status}
+			r.begin(Request{Method: Unsafe, Tunnel: true})
+			r.want(r.fails(t0, sentLost), want)
+		}
+	})
 	t.Run("not after an interim one", func(t *testing.T) {
 		r := newRig(t, nil)
 		r.plan.Fallback = &Fallback{On: always, Status: 299}

@@ -132,10 +132,12 @@ func (x *stream) begin(id uint32, end bool, b *batch) {
 
 // describe describes the request for the call, and adds an idempotency key to it if the policy says so.
 func (x *stream) describe() call.Request {
-	q := call.Request{Method: method.ClassOf(x.head.Method()), HasBody: !x.ended, Refusable: true}
+	q := call.Request{
+		Method: method.ClassOf(x.head.Method()), HasBody: !x.ended, Refusable: true, Tunnel: string(x.head.Method()) == "CONNECT",
+	}
 	x.describeRPC(&q)
 	x.slot.Careful = q.Method == call.Unsafe
-	keyed, generate := drive.Key(x.plan, &x.head, q.Method, string(x.head.Method()) == "CONNECT")
+	keyed, generate := drive.Key(x.plan, &x.head, q.Method, q.Tunnel)
 	if generate {
 		x.key = drive.AppendKey(x.key[:0])
 		x.field[0] = http2.Field{Name: []byte(x.plan.KeyHeader), Value: x.key}

@@ -22,9 +22,6 @@ func (w *world) begin(s *simCall, now time.Time) error {
 			s.deadline = soonest(s.deadline, now.Add(d))
 		}
 	}
-	if w.alone {
-		s.plan.calls = append(s.plan.calls, now)
-	}
 	g := w.event(s, now, "begin", 0)
 	a := s.call.Begin(now, &s.plan.Plan, s.q)
 	s.buffers = s.call.NeedsReplay()

@@ -248,6 +248,9 @@ func (w *world) follow(s *simCall, now time.Time, a Action, g given) {
 		s.count++
 		s.starts[a.Start]++
 		w.starts[a.Start]++
+		if w.alone && a.Start == First {
+			s.plan.calls = append(s.plan.calls, now)
+		}
 		if w.alone && a.Route == 0 && (a.Start == Retry || a.Start == Repair || a.Start == Hedged) {
 			s.plan.retries = append(s.plan.retries, now)
 		}

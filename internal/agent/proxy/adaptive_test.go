@@ -59,6 +59,14 @@ func (tc *adaptiveCase) to(b policy.Binding) policy.Binding {
 	return b
 }
 
+// calls is how many there are before the last one.
+func (tc *adaptiveCase) calls() (n int) {
+	for _, group := range tc.before {
+		n += len(group)
+	}
+	return n
+}
+
 // ended checks how the last call ended.
 func (tc *adaptiveCase) ended(t *testing.T, w *testProxy) {
 	t.Helper()
@@ -134,6 +142,7 @@ func TestRule06_AttemptsAreAsLongAsOthersTook(t *testing.T) {
 					}
 				}
 			}
+			w.seen.await(t, tc.calls())
 			w.seen.forget(t)
 			w.dial().get(waitPath(tc.last))
 			tc.ended(t, w)
@@ -173,6 +182,7 @@ func TestRule06_AttemptsAreAsLongAsOthersTookOverHTTP2(t *testing.T) {
 					}
 				}
 			}
+			w.seen.await(t, tc.calls())
 			w.seen.forget(t)
 			getH2(t, c, waitPath(tc.last))
 			tc.ended(t, w)
@@ -208,6 +218,7 @@ func TestRule06_ConnectingMayTakeAsLongAsItTook(t *testing.T) {
 					}
 				}
 			}
+			w.seen.await(t, tc.calls())
 			w.seen.forget(t)
 			w.dialer.slow.Store(int64(tc.last))
 			if reached, _ := w.reaches(); reached != tc.inTime {

@@ -180,6 +180,16 @@ func (o *fakeRecorder) CallDone(e *routes.Exchange) {
 	o.calls = append(o.calls, c)
 }
 
+// await waits until so many calls have come to their end, which clients may see before.
+func (o *fakeRecorder) await(t testing.TB, calls int) {
+	t.Helper()
+	o.waitFor(t, func() bool {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		return len(o.calls) >= calls
+	})
+}
+
 // forget drops the calls so far, of which there is at least one.
 func (o *fakeRecorder) forget(t testing.TB) {
 	t.Helper()

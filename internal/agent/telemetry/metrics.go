@@ -29,6 +29,8 @@ const (
 	connections
 	waiting
 	limitWaiting
+	concurrencyRunning
+	concurrencyLimit
 	attemptTimeout
 	breakersOpen
 	breakersHalfOpen
@@ -103,6 +105,10 @@ var catalogue = [familyCount]metric{
 		"Calls that wait for a connection.", prometheus.GaugeValue, perPolicy},
 	limitWaiting: {"fairlead_limit_waiting",
 		"Calls that wait for a rate limit, or for a place below a limit of concurrency.", prometheus.GaugeValue, perPolicy},
+	concurrencyRunning: {"fairlead_concurrency_running",
+		"Calls that have a place below a limit of concurrency.", prometheus.GaugeValue, perPolicy},
+	concurrencyLimit: {"fairlead_concurrency_limit",
+		"Places below limits of concurrency: what they are now, added up over pods, rules and concrete destinations.", prometheus.GaugeValue, perPolicy},
 	attemptTimeout: {"fairlead_attempt_timeout_seconds",
 		"How long an attempt may take at present by timeouts.adaptive; the longest, where a target has several destinations.", prometheus.GaugeValue, perPolicy},
 	breakersOpen: {"fairlead_breaker_open",

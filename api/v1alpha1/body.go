@@ -68,7 +68,6 @@ type CallBlocks struct {
 	RateLimit *RateLimit `json:"rateLimit,omitempty"`
 
 	// concurrency bounds how many calls run at once. Absent means no limit.
-	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	Concurrency *Concurrency `json:"concurrency,omitempty"`
 

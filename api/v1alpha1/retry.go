@@ -44,9 +44,8 @@ type Retry struct {
 	ResponseHeaders []HeaderMatch `json:"responseHeaders,omitzero"`
 
 	// grpcStatuses lists gRPC statuses that are retried, in headers or in
-	// trailers, as long as no message was forwarded. gRPC calls are POST:
-	// idempotency has to let them be repeated, in a rule for methods that bear
-	// it, or for all. Absent or empty means none.
+	// trailers, as long as no message was forwarded. gRPC calls are POST, which
+	// idempotency has to let be repeated. Absent or empty means none.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16

@@ -28,11 +28,9 @@ type Timeouts struct {
 	ResponseHeader Duration `json:"responseHeader,omitempty"`
 
 	// idle bounds how long no byte may flow in either direction on an open
-	// exchange or tunnel, in every phase. In a tunnel (WebSocket, CONNECT, a
-	// connection that is passed through) each byte begins it anew, whichever
-	// side it is from: one side may be silent for as long as the other speaks,
-	// and pings inside the tunnel are bytes. Then both sides are reset. Absent
-	// means no bound: peers that are gone are found by TCP keep-alive.
+	// exchange or tunnel, in every phase. In a tunnel each byte begins it anew,
+	// whichever side it is from. Absent means no bound: peers that are gone are
+	// found by TCP keep-alive.
 	// +optional
 	Idle Duration `json:"idle,omitempty"`
 

@@ -78,6 +78,8 @@ var concerns = []struct {
 	{"circuitBreaker", []string{http1, http2, opaque}},
 	{"rateLimit.mode", []string{agent}}, // what is merged: agents know limits only
 	{"rateLimit", []string{http1, http2, grpc, opaque}},
+	{"concurrency.mode", []string{agent}},
+	{"concurrency", []string{http1, http2}},
 	{"loadBalancing", []string{http1, http2, opaque}},
 	{"fallback.mode", []string{agent}}, // what is merged
 	{"fallback.response.body", []string{http1, http2}},

@@ -30,7 +30,11 @@ func (c *Call) responseHead(now time.Time, id AttemptID, r *Response, await bool
 	}
 	if good {
 		c.returnPermit(now, t, v.breakerFails)
-		return c.forward(now, id, c.success())
+		a := c.forward(now, id, c.success())
+		if r.Tunnel {
+			c.leave(now)
+		}
+		return a
 	}
 	c.returnPermit(now, t, v.breakerFails)
 	if c.live != SetOf(id) && v.retryable && !c.interim && !r.RequestUnfinished && !c.pushedBack(r) {

@@ -41,6 +41,8 @@ type Response struct {
 	// response is held back, else Finished).
 	GRPCStatus  int
 	GRPCPending bool
+	// Tunnel: what follows is no response but a tunnel (101, or 2xx to CONNECT), which gates do not count.
+	Tunnel bool
 	// RequestUnfinished: the head arrived while the request body was still being sent (rule 20). Not set while the
 	// client holds its body back for a 100 (Continue) that never came: there is nothing to send.
 	RequestUnfinished bool

@@ -2,12 +2,14 @@ package proxy
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -34,6 +36,21 @@ func limitWaiting(s *routes.Table) (waiting int) {
 	return waiting
 }
 
+// limitedCall waits until a call has been reported that a limit has refused, and returns it.
+func (o *fakeRecorder) limitedCall(t testing.TB) (e routes.Exchange) {
+	t.Helper()
+	o.waitFor(t, func() bool {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		i := slices.IndexFunc(o.calls, func(e routes.Exchange) bool { return e.Outcome.Kind == call.RateLimited })
+		if i >= 0 {
+			e = o.calls[i]
+		}
+		return i >= 0
+	})
+	return e
+}
+
 // As many calls start as the burst holds; the next one hears how long to wait, and is no attempt.
 //
 //enforces:http1 rateLimit.requests rateLimit.per rateLimit.burst
@@ -57,7 +74,7 @@ func TestRule24_CallsAboveTheRateAreRejected(t *testing.T) {
 		t.Errorf("%d calls at the upstream", n.Load())
 	}
 	w.seen.await(t, 3)
-	if e := w.seen.lastCall(t); e.Detail != routes.DetailRateLimit || len(e.Attempts) != 0 {
+	if e := w.seen.limitedCall(t); e.Detail != routes.DetailRateLimit || len(e.Attempts) != 0 {
 		t.Errorf("reported as %+v", e)
 	}
 }

@@ -25,7 +25,7 @@ func TestRule24_CallsAboveTheRateAreRejectedOverHTTP2(t *testing.T) {
 	if head.Get(":status") != "429" || head.Get("fairlead-reason") != "rate_limited" || !aboutAnHour(head.Get("retry-after")) {
 		t.Errorf("got %v", head)
 	}
-	if e := w.seen.lastCall(t); e.Detail != routes.DetailRateLimit || len(e.Attempts) != 0 {
+	if e := w.seen.limitedCall(t); e.Detail != routes.DetailRateLimit || len(e.Attempts) != 0 {
 		t.Errorf("reported as %+v", e)
 	}
 }

@@ -23,7 +23,7 @@ func TestRule24_ConnectionsAboveTheRateAreReset(t *testing.T) {
 	if reached, attempts := w.reaches(); reached || attempts != 0 {
 		t.Errorf("reached %v after %d attempts", reached, attempts)
 	}
-	e := w.seen.lastCall(t)
+	e := w.seen.limitedCall(t)
 	if e.Outcome.Kind.Reason() != "rate_limited" || e.Detail != routes.DetailRateLimit || e.Outcome.Refusal.RetryAfter < 50*time.Minute {
 		t.Errorf("reported as %+v", e)
 	}

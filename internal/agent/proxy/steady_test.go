@@ -22,6 +22,8 @@ func everything(s *policy.Settings) {
 	b.ConsecutiveFailures = 1000
 	b.ErrorRate = &policy.ErrorRate{Percent: 50, MinimumRequests: 20, Window: 10 * time.Second}
 	s.Breaker = &b
+	s.RateLimit = &policy.RateLimit{Requests: 10_000_000, Per: time.Second, Burst: 10_000_000, Scope: policy.ShareNode, MaxWait: time.Second}
+	s.Concurrency = &policy.Concurrency{Adaptive: &policy.AdaptiveConcurrency{Min: 100, Max: 1000}, MaxQueued: 100, MaxWait: time.Second, Scope: policy.ShareNode}
 }
 
 const request1K = "GET /some/path?with=query HTTP/1.1\r\nHost: up.example\r\nUser-Agent: x\r\nAccept: */*\r\n\r\n"

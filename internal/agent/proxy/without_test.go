@@ -178,6 +178,19 @@ var resets = map[string]func(*policy.Binding){
 	"rateLimit.onLimit":  rateLimit(func(l, _ *policy.RateLimit) { l.MaxWait = 0 }), // which only Queue has
 	"rateLimit.maxWait":  rateLimit(func(l, d *policy.RateLimit) { l.MaxWait = d.MaxWait }),
 
+	"concurrency.max": settings(func(s, _ *policy.Settings) {
+		if c := s.Concurrency; c != nil && c.Adaptive == nil {
+			s.Concurrency = nil
+		} else if c != nil {
+			c.Max = 0
+		}
+	}),
+	"concurrency.adaptive.min": adaptiveConcurrency(func(a, d *policy.AdaptiveConcurrency) { a.Min = d.Min }),
+	"concurrency.adaptive.max": adaptiveConcurrency(func(a, d *policy.AdaptiveConcurrency) { a.Max = d.Max }),
+	"concurrency.maxQueued":    concurrency(func(c, _ *policy.Concurrency) { c.MaxQueued, c.MaxWait = 0, 0 }), // the one is nothing without the other
+	"concurrency.maxWait":      concurrency(func(c, _ *policy.Concurrency) { c.MaxQueued, c.MaxWait = 0, 0 }),
+	"concurrency.scope":        concurrency(func(c, d *policy.Concurrency) { c.Scope = d.Scope }),
+
 	"loadBalancing.policy": settings(func(s, d *policy.Settings) { s.LoadBalancing = d.LoadBalancing }),
 
 	"rules[].name":                 rules(func(r *policy.Rule) { r.Name = "" }),
@@ -251,6 +264,22 @@ func rateLimit(reset func(l, d *policy.RateLimit)) func(*policy.Binding) {
 	})
 }
 
+func concurrency(reset func(c, d *policy.Concurrency)) func(*policy.Binding) {
+	return settings(func(s, _ *policy.Settings) {
+		if d := policy.DefaultConcurrency(); s.Concurrency != nil {
+			reset(s.Concurrency, &d)
+		}
+	})
+}
+
+func adaptiveConcurrency(reset func(a, d *policy.AdaptiveConcurrency)) func(*policy.Binding) {
+	return concurrency(func(c, _ *policy.Concurrency) {
+		if d := policy.DefaultAdaptiveConcurrency(); c.Adaptive != nil {
+			reset(c.Adaptive, &d)
+		}
+	})
+}
+
 func errorRate(reset func(e, d *policy.ErrorRate)) func(*policy.Binding) {
 	return breaker(func(b, _ *policy.Breaker) {
 		if d := policy.DefaultErrorRate(); b.ErrorRate != nil {
@@ -265,27 +294,6 @@ func slowCalls(reset func(c, d *policy.SlowCalls)) func(*policy.Binding) {
 			reset(b.SlowCalls, &d)
 		}
 	})
-}
-
-// deepCopy copies what a value points to, too.
-func deepCopy(v reflect.Value) reflect.Value {
-	out := reflect.New(v.Type()).Elem()
-	out.Set(v)
-	switch {
-	case v.Kind() == reflect.Pointer && !v.IsNil():
-		out.Set(reflect.New(v.Type().Elem()))
-		out.Elem().Set(deepCopy(v.Elem()))
-	case v.Kind() == reflect.Slice && !v.IsNil():
-		out.Set(reflect.MakeSlice(v.Type(), v.Len(), v.Len()))
-		for i := range v.Len() {
-			out.Index(i).Set(deepCopy(v.Index(i)))
-		}
-	case v.Kind() == reflect.Struct && strings.HasPrefix(v.Type().PkgPath(), "fairlead.dev"):
-		for i := range v.NumField() {
-			out.Field(i).Set(deepCopy(v.Field(i)))
-		}
-	}
-	return out
 }
 
 // listed is the end of the path of what makes up one value.
@@ -306,7 +314,7 @@ func TestAFieldIsLeftOutAlone(t *testing.T) {
 	several := map[string]int{
 		"to[].tls.mode": 6, "to[].via.proxy": 2, "circuitBreaker.slowCalls.threshold": 4,
 		"timeouts.adaptive.max": 4, "fallback.when": 3, "fallback.response.statusCode": 6, "rules[].match[].path.value": 2,
-		"rateLimit.requests": 5,
+		"rateLimit.requests": 5, "concurrency.maxQueued": 2, "concurrency.maxWait": 2,
 	}
 	for path := range resets {
 		changed := map[string]bool{}
@@ -321,59 +329,4 @@ func TestAFieldIsLeftOutAlone(t *testing.T) {
 			t.Errorf("without %s, %d fields are other: %v, want %d", path, len(changed), changed, want)
 		}
 	}
-}
-
-// fill sets everything to what no default is.
-func fill(v reflect.Value) {
-	switch v.Kind() {
-	case reflect.Pointer:
-		v.Set(reflect.New(v.Type().Elem()))
-		fill(v.Elem())
-	case reflect.Slice:
-		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
-		fill(v.Index(0))
-	case reflect.Struct:
-		for i := range v.NumField() {
-			fill(v.Field(i))
-		}
-	case reflect.Bool:
-		v.SetBool(!v.Bool())
-	case reflect.String:
-		v.SetString("other")
-	case reflect.Float64:
-		v.SetFloat(7)
-	case reflect.Uint8:
-		v.SetUint(2)
-	case reflect.Uint16:
-		v.SetUint(1 << 9)
-	default:
-		v.SetInt(int64(time.Hour))
-	}
-}
-
-// leaves are the values below v by their paths.
-func leaves(v reflect.Value, path string) map[string]string {
-	out := map[string]string{}
-	add := func(m map[string]string) {
-		for k, s := range m {
-			out[k] = s
-		}
-	}
-	switch v.Kind() {
-	case reflect.Pointer:
-		if !v.IsNil() {
-			add(leaves(v.Elem(), path))
-		}
-	case reflect.Slice:
-		for i := range v.Len() {
-			add(leaves(v.Index(i), fmt.Sprintf("%s[%d]", path, i)))
-		}
-	case reflect.Struct:
-		for i := range v.NumField() {
-			add(leaves(v.Field(i), path+"."+v.Type().Field(i).Name))
-		}
-	default:
-		out[path] = fmt.Sprint(v)
-	}
-	return out
 }

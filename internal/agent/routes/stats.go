@@ -21,6 +21,8 @@ type Stats struct {
 	Breakers                       []resilience.Status
 	// LimitWaiting counts the calls that wait for a rate limit, or for a place below a limit of concurrency.
 	LimitWaiting int
+	// Running counts the calls that have a place below a limit of concurrency, and Places how many there are.
+	Running, Places int
 	// AttemptTimeout is how long attempts may take at present by timeouts.adaptive; the longest, where rules have their own; 0: none says so.
 	AttemptTimeout time.Duration
 	Pool           upstream.Stats // of all pods together
@@ -43,7 +45,10 @@ func (s *Table) stats(now time.Time) []Stats {
 			out[i].LimitWaiting += l.Waiting()
 		}
 		for _, c := range kept[i].concurrencies {
-			out[i].LimitWaiting += c.Status().Waiting
+			is := c.Status()
+			out[i].LimitWaiting += is.Waiting
+			out[i].Running += is.Running
+			out[i].Places += is.Limit
 		}
 	}
 	s.pools.Each(func(k upstream.Key, g upstream.Stats) {

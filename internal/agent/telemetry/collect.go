@@ -125,6 +125,8 @@ func (s *scrape) gauges(k recorderKey, g *gauges) {
 	s.put(connections, float64(g.idle), id, k.target, "idle")
 	s.put(waiting, float64(g.waiting), id, k.target)
 	s.put(limitWaiting, float64(g.limited), id, k.target)
+	s.put(concurrencyRunning, float64(g.running), id, k.target)
+	s.put(concurrencyLimit, float64(g.places), id, k.target)
 	if g.attemptTimeout > 0 {
 		s.put(attemptTimeout, g.attemptTimeout.Seconds(), id, k.target)
 	}

@@ -107,7 +107,7 @@ func TestGaugesComeFromTheRoutesStats(t *testing.T) {
 		for _, destination := range []string{"warehouse/inventory:80", "warehouse/inventory:81"} {
 			f(routes.Stats{
 				Policy: payments, Target: inventory, Destination: destination, BreakersOpen: 1,
-				Breakers: []resilience.Status{{State: resilience.Open, Opened: opened}}, Pool: upstream.Stats{Active: 3, Idle: 2, Waiting: 1}, LimitWaiting: 4,
+				Breakers: []resilience.Status{{State: resilience.Open, Opened: opened}}, Pool: upstream.Stats{Active: 3, Idle: 2, Waiting: 1}, LimitWaiting: 4, Running: 5, Places: 6,
 			})
 		}
 	}})
@@ -115,7 +115,8 @@ func TestGaugesComeFromTheRoutesStats(t *testing.T) {
 	for _, line := range []string{
 		`fairlead_upstream_connections{policy="shop/payments",state="active",target="service warehouse/inventory"} 6`,
 		`fairlead_upstream_connections{policy="shop/payments",state="idle",target="service warehouse/inventory"} 4`,
-		`fairlead_upstream_waiting{` + id + `} 2`, `fairlead_limit_waiting{` + id + `} 8`, `fairlead_breaker_open{` + id + `} 2`, `fairlead_breaker_opened_total{` + id + `} 4`,
+		`fairlead_upstream_waiting{` + id + `} 2`, `fairlead_limit_waiting{` + id + `} 8`,
+		`fairlead_concurrency_running{` + id + `} 10`, `fairlead_concurrency_limit{` + id + `} 12`, `fairlead_breaker_open{` + id + `} 2`, `fairlead_breaker_opened_total{` + id + `} 4`,
 	} {
 		if got := scrapeText(t, m, line); len(got) != 1 {
 			t.Errorf("no line %s", line)
@@ -209,7 +210,7 @@ func exercise(r routes.Recorder) {
 }
 
 // maxSeries is what docs/metrics.md promises for one policy at one destination.
-const maxSeries = 207
+const maxSeries = 209
 
 func TestSeriesArePerPolicyNotPerTraffic(t *testing.T) {
 	m := testMeter()
@@ -230,7 +231,7 @@ func TestSeriesArePerPolicyNotPerTraffic(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(page), "at most 207 series") {
+	if !strings.Contains(string(page), "at most 209 series") {
 		t.Error("docs/metrics.md does not say how many series there are at most")
 	}
 }

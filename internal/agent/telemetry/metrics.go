@@ -29,6 +29,8 @@ const (
 	connections
 	waiting
 	limitWaiting
+	concurrencyRunning
+	concurrencyLimit
 	attemptTimeout
 	breakersOpen
 	breakersHalfOpen
@@ -103,6 +105,10 @@ var catalogue = [familyCount]metric{
 		"Calls that wait for a connection.", prometheus.GaugeValue, perPolicy},
 	limitWaiting: {"fairlead_limit_waiting",
 		"Calls that wait for a rate limit, or for a place below a limit of concurrency.", prometheus.GaugeValue, perPolicy},
+	concurrencyRunning: {"fairlead_concurrency_running",
+		"Calls that have a place below a limit of concurrency.", prometheus.GaugeValue, perPolicy},
+	concurrencyLimit: {"fairlead_concurrency_limit",
+		"Places below limits of concurrency: what they are now, added up over pods, rules and concrete destinations.", prometheus.GaugeValue, perPolicy},
 	attemptTimeout: {"fairlead_attempt_timeout_seconds",
 		"How long an attempt may take at present by timeouts.adaptive; the longest, where a target has several destinations.", prometheus.GaugeValue, perPolicy},
 	breakersOpen: {"fairlead_breaker_open",
@@ -124,7 +130,7 @@ var catalogue = [familyCount]metric{
 	malformed: {"fairlead_proxy_malformed_requests_total",
 		"Requests that were refused because they broke the protocol, by the status of the answer.", prometheus.CounterValue, []string{"code"}},
 	floods: {"fairlead_proxy_floods_total",
-		"Connections and streams of HTTP/2 that were ended because their client or server did too much of something, by what: a kind of frame, fields, time for a header block, or stalled, bytes that it did not take when the pod had no more memory for them.",
+		"Connections and streams of HTTP/2 that were ended because their client or server did too much of something, by what: a kind of frame, fields, time for a header block, flow_control, more than windows allow, or stalled, bytes that it did not take when the pod had no more memory for them.",
 		prometheus.CounterValue, []string{"peer", "kind"}},
 	panics: {"fairlead_proxy_panics_total",
 		"Connections that were closed because serving them failed by a mistake of the agent.", prometheus.CounterValue, nil},

@@ -17,6 +17,7 @@ type gauges struct {
 	active, idle, waiting int
 	opened                uint64 // by breakers, in total
 	limited               int    // calls that wait for a limit
+	running, places       int    // below limits of concurrency
 	attemptTimeout        time.Duration
 }
 
@@ -45,6 +46,8 @@ func (m *Meter) readGauges(now time.Time) map[recorderKey]*gauges {
 		g.idle += s.Pool.Idle
 		g.waiting += s.Pool.Waiting
 		g.limited += s.LimitWaiting
+		g.running += s.Running
+		g.places += s.Places
 		for _, b := range s.Breakers {
 			opens[destinationKey{k, s.Destination}] += b.Opened
 		}

@@ -49,6 +49,8 @@ var enforced = strings.Fields(`
 	circuitBreaker.open.duration circuitBreaker.open.maxDuration circuitBreaker.open.jitterPercent
 	circuitBreaker.halfOpen.probes circuitBreaker.halfOpen.successesToClose
 	rateLimit.mode rateLimit.requests rateLimit.per rateLimit.burst rateLimit.onLimit rateLimit.maxWait
+	concurrency.mode concurrency.max concurrency.adaptive.min concurrency.adaptive.max
+	concurrency.maxQueued concurrency.maxWait concurrency.scope
 	fallback.mode fallback.when fallback.response.statusCode fallback.response.headers[].name fallback.response.headers[].value
 	fallback.response.body
 	loadBalancing.policy failurePolicy udp443 observability.accessLog
@@ -74,7 +76,6 @@ var enforcedValues = map[string][]string{
 // stands here.
 var notEnforced = []string{
 	"circuitBreaker.maxEjectedPercent",
-	"concurrency",
 	"fallback.destination",
 	"observability.tracing",
 	"observability.requestHeaders",

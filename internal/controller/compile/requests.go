@@ -17,6 +17,7 @@ var requestFields = strings.Fields(`
 	circuitBreaker.failures.statusCodes circuitBreaker.failures.grpcStatuses
 	connectionPool.maxIdlePerEndpoint connectionPool.idleTimeout connectionPool.maxLifetime connectionPool.maxRequestsPerConnection
 	connectionPool.http2
+	concurrency
 	fallback
 `)
 

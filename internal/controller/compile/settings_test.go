@@ -27,7 +27,7 @@ func TestSettingsOfNothingAreTheDefaults(t *testing.T) {
 	}
 }
 
-//enforces:agent circuitBreaker.mode rateLimit.mode observability.accessLog
+//enforces:agent circuitBreaker.mode rateLimit.mode concurrency.mode observability.accessLog
 func TestSettings(t *testing.T) {
 	tests := map[string]struct {
 		give []string

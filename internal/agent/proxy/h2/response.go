@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"net/http"
 	"strings"
 
 	"fairlead.dev/fairlead/internal/agent/call"
@@ -103,6 +104,7 @@ func (x *stream) responseHead(t *attempt, b *batch) {
 	x.focus(t)
 	x.reportBody()
 	r := call.Response{Status: p.Status(), GRPCStatus: -1, RequestUnfinished: !t.whole && !x.awaits100()}
+	r.Tunnel = string(x.head.Method()) == http.MethodConnect && r.Status/100 == 2
 	if r.Status >= 400 {
 		if v, ok := p.Header("retry-after"); ok {
 			r.RetryAfter, r.HasRetryAfter = resilience.RetryAfter(v, s.now)

@@ -12,8 +12,6 @@ type leaving uint8
 
 const (
 	_ leaving = iota // it stays
-	// clientLeaves: the client has said that it opens no more streams.
-	clientLeaves
 	// warned: the client was asked to open no more streams; those under way to us are served (RFC 9113 section 6.8).
 	warned
 	// said: it knows which was the last one.

@@ -67,7 +67,7 @@ type output struct {
 	tooMuch  bool // the connection was cut
 	// paused, if not nil, is closed when nobody writes, or who does waits for the kernel
 	paused chan struct{}
-	stuck   bool // who wrote has panicked
+	stuck  bool // who wrote has panicked
 
 	// the writer's own
 	current *piece

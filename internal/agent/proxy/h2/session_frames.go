@@ -82,8 +82,7 @@ func (s *Session) handle(f *http2.Frame) error {
 		return s.settings(f)
 	case http2.Ping:
 		s.pinged(f)
-	case http2.GoAway:
-		s.leaving = max(s.leaving, clientLeaves)
+	case http2.GoAway: // of streams that we would open, which we never do; the client closes the connection when it has its answers
 	case http2.WindowUpdate:
 		return s.windowUpdate(f)
 	case http2.Priority, http2.PushPromise, http2.Continuation:

@@ -5,15 +5,24 @@ BENCH_JSON := $(if $(JSON),-json)
 bench-deps:
 	@hack/bench-deps.sh
 
+# The agent is built with a profile of itself under load (default.pgo), and so is the candidate that stands for it.
+AGENT_PROFILE = cmd/agent/default.pgo
+BENCH_DATAPLANE = go build -trimpath -pgo=$(AGENT_PROFILE) -o bin/bench-dataplane ./bench/dataplane
+
 .PHONY: bench-dataplane
 bench-dataplane: bench-deps ## Measure the data plane against haproxy, nginx and net/http (some minutes, root, two cores).
-	@go build -o bin/bench-dataplane ./bench/dataplane
+	@$(BENCH_DATAPLANE)
 	@bin/bench-dataplane -full -rounds 12 -duration 1s $(BENCH_JSON) $(BENCH_FLAGS)
 
 .PHONY: bench-dataplane-quick
 bench-dataplane-quick: bench-deps ## Measure the data plane in about three minutes, mostly against haproxy alone (root, two cores).
-	@go build -o bin/bench-dataplane ./bench/dataplane
+	@$(BENCH_DATAPLANE)
 	@bin/bench-dataplane -rounds 4 -duration 400ms -bulk 16 $(BENCH_JSON) $(BENCH_FLAGS)
+
+.PHONY: agent-profile
+agent-profile: bench-deps ## Make the profile anew that the agent is compiled with (root, two cores).
+	@go build -trimpath -pgo=off -o bin/bench-dataplane ./bench/dataplane
+	@bin/bench-dataplane -only fairlead -measures http1-keepalive -rounds 1 -duration 1s -patience 0 -cpuprofile $(AGENT_PROFILE)
 
 BENCH_CONTROLPLANE = KUBEBUILDER_ASSETS="$$($(KUBE_ASSETS))" && export KUBEBUILDER_ASSETS && \
 	go build -o bin/manager ./cmd/manager && go build -o bin/bench-controlplane ./bench/controlplane && bin/bench-controlplane

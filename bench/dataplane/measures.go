@@ -63,17 +63,6 @@ func (c *conductor) keepalive(cand *candidate) error {
 	return err
 }
 
-func (c *conductor) profiled() error {
-	done := make(chan error, 1)
-	go func() { done <- saveProfile(c.profile) }()
-	l := keepalive
-	l.duration = 3 * time.Second
-	if _, err := l.run(); err != nil {
-		return err
-	}
-	return <-done
-}
-
 // severalCores has four pods call one destination through a proxy that may use several cores.
 func (c *conductor) severalCores(cand *candidate) error {
 	_, err := c.faultless(cand, "http1-several-cores", load{path: "/", conns: 4 * connections, pods: benchPods})

@@ -11,6 +11,8 @@ import (
 )
 
 // What costs us more than the client ends its connection, and its alone (rule 30).
+//
+//overtls:originate,intercept
 func TestRule30_FloodsEndTheConnection(t *testing.T) {
 	get := http2test.Head("GET", "up.example", "/")
 	for name, tc := range map[string]struct {
@@ -50,6 +52,7 @@ func TestRule30_FloodsEndTheConnection(t *testing.T) {
 	}
 }
 
+//overtls:originate,intercept
 func TestRule30_HeadsThatAreTooLargeAreAnsweredOverHTTP2(t *testing.T) {
 	for name, bomb := range map[string]func(c *http2test.Conn) (*http2test.Stream, error){
 		"fields": func(c *http2test.Conn) (*http2test.Stream, error) {
@@ -78,6 +81,8 @@ func TestRule30_HeadsThatAreTooLargeAreAnsweredOverHTTP2(t *testing.T) {
 }
 
 // What breaks the protocol is not forwarded (rules 27 and 31).
+//
+//overtls:originate,intercept
 func TestRule31_MalformedRequestsAreReset(t *testing.T) {
 	base := http2test.Head("GET", "up.example", "/")
 	for name, more := range map[string]http2test.Fields{
@@ -110,6 +115,8 @@ func TestRule31_MalformedRequestsAreReset(t *testing.T) {
 }
 
 // A response that breaks the protocol is the server's failure.
+//
+//overtls:originate,intercept
 func TestRule27_MalformedResponsesOverHTTP2(t *testing.T) {
 	for name, tc := range map[string]struct {
 		answer func(s *http2test.Stream)

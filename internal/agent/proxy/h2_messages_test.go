@@ -13,6 +13,8 @@ import (
 )
 
 // Crumbs of a cookie are forwarded as they came, and are one field for who looks at it (RFC 9113 section 8.2.3).
+//
+//overtls:originate,intercept
 func TestRule28_CookieCrumbsStayApart(t *testing.T) {
 	cookies := make(chan []string, 1)
 	w, _ := scripted(t, toAnyH2(nil), func(_ int, s *http2test.Stream) {
@@ -28,6 +30,8 @@ func TestRule28_CookieCrumbsStayApart(t *testing.T) {
 }
 
 // Order, duplicates and case of values come as they were sent, in heads and trailers of both directions.
+//
+//overtls:originate,intercept
 func TestRule28_FieldsPassAsTheyAreOverHTTP2(t *testing.T) {
 	fields := http2test.F("b", "1", "a", "2", "b", "3", "x-empty", "", "!authorization", "secret", "te", "trailers")
 	trailers := http2test.F("z", "1", "y", "2", "z", "1")
@@ -49,6 +53,8 @@ func TestRule28_FieldsPassAsTheyAreOverHTTP2(t *testing.T) {
 }
 
 // Interim responses pass, in their order, before the final one (rule 11 has what they mean for retries).
+//
+//overtls:originate,intercept
 func TestRule29_InterimResponsesPassOverHTTP2(t *testing.T) {
 	w, _ := scripted(t, toAnyH2(nil), func(_ int, s *http2test.Stream) {
 		for _, status := range []string{"100", "103", "103"} {
@@ -70,6 +76,8 @@ func TestRule29_InterimResponsesPassOverHTTP2(t *testing.T) {
 }
 
 // Responses that have a length and no content (RFC 9110 sections 8.6 and 15.4.5) pass with it; with content they break the protocol.
+//
+//overtls:originate,intercept
 func TestRule29_ResponsesWithoutContentOverHTTP2(t *testing.T) {
 	for name, tc := range map[string]struct {
 		method, status string
@@ -115,6 +123,8 @@ func TestRule29_ResponsesWithoutContentOverHTTP2(t *testing.T) {
 }
 
 // Content that is not as long as was said is not taken for complete, in either direction.
+//
+//overtls:originate,intercept
 func TestRule29_LengthsAreCheckedOverHTTP2(t *testing.T) {
 	for name, body := range map[string]string{"shorter": "1234", "longer": "123456"} {
 		t.Run("response, "+name, func(t *testing.T) {
@@ -178,6 +188,8 @@ func TestRule29_AResetBehindACompleteExchangeMeansNothing(t *testing.T) {
 }
 
 // What servers send that costs us more than them ends their connections, and calls fail as where the protocol is broken.
+//
+//overtls:originate,intercept
 func TestRule30_FloodsOfServersEndTheirConnections(t *testing.T) {
 	for name, tc := range map[string]struct {
 		kind  drive.Flood

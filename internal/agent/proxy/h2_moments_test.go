@@ -16,9 +16,10 @@ import (
 // moment is one in the life of a call, a POST of "hello world" that is answered with "answer" and trailers, at which its server does something.
 type moment struct {
 	name     string
-	uploads  bool // the client sends the rest of its request when the server has done it
-	answered bool // the client has a part of the response when the server does it
-	over     bool // it has all of it
+	uploads  bool  // the client sends the rest of its request when the server has done it
+	answered bool  // the client has a part of the response when the server does it
+	over     bool  // it has all of it
+	came     int64 // so many bytes of its body
 	// play plays the server's part up to the moment, has it act, and plays the rest.
 	play func(s *http2test.Stream, act func())
 }
@@ -55,7 +56,7 @@ var moments = []moment{
 		_ = s.Data([]byte("answer"), false)
 		_ = s.Headers(true, trailersOfAnswer)
 	}},
-	{name: "in the body of the response", answered: true, play: func(s *http2test.Stream, act func()) {
+	{name: "in the body of the response", answered: true, came: 3, play: func(s *http2test.Stream, act func()) {
 		_, _ = s.Body()
 		_ = s.Headers(false, http2test.F(":status", "200"))
 		_ = s.Data([]byte("ans"), false)
@@ -63,14 +64,14 @@ var moments = []moment{
 		_ = s.Data([]byte("wer"), false)
 		_ = s.Headers(true, trailersOfAnswer)
 	}},
-	{name: "before the trailers", answered: true, play: func(s *http2test.Stream, act func()) {
+	{name: "before the trailers", answered: true, came: 6, play: func(s *http2test.Stream, act func()) {
 		_, _ = s.Body()
 		_ = s.Headers(false, http2test.F(":status", "200"))
 		_ = s.Data([]byte("answer"), false)
 		act()
 		_ = s.Headers(true, trailersOfAnswer)
 	}},
-	{name: "behind the response", answered: true, over: true, play: func(s *http2test.Stream, act func()) {
+	{name: "behind the response", answered: true, over: true, came: 6, play: func(s *http2test.Stream, act func()) {
 		_, _ = s.Body()
 		answerFrom(s)
 		act()
@@ -84,13 +85,23 @@ type played struct {
 	client *http2test.Conn
 	stream *http2test.Stream
 	seen   atomic.Int64 // streams that servers have seen
+	called *barrier     // the client has made its call
 }
 
 // play makes a call. Later attempts, and later calls, are answered with what they have sent.
 func (m *moment) playWith(t *testing.T, change func(*policy.Settings), act func(s *http2test.Stream)) *played {
 	t.Helper()
-	p, acted := &played{}, newBarrier()
+	p := &played{called: newBarrier()}
+	m.playOn(t, p, change, act)
+	return p
+}
+
+// playOn is playWith for an act that needs to know p.
+func (m *moment) playOn(t *testing.T, p *played, change func(*policy.Settings), act func(s *http2test.Stream)) {
+	t.Helper()
+	acted := newBarrier()
 	t.Cleanup(acted.now)
+	t.Cleanup(p.called.now)
 	p.srv = http2test.NewServer(t, http2test.Script{Stream: func(s *http2test.Stream) {
 		if p.seen.Add(1) > 1 {
 			body, _ := s.Body()
@@ -105,11 +116,11 @@ func (m *moment) playWith(t *testing.T, change func(*policy.Settings), act func(
 	p.client = p.w.dialH2(http2test.Options{})
 	p.stream = must(p.client.Request(false, http2test.Head("POST", "up.example", "/")))(t)
 	check(t, p.stream.Data([]byte("hello"), false))
+	p.called.now()
 	if m.uploads {
 		<-acted.C
 	}
 	_ = p.stream.Data([]byte(" world"), true) // the stream may have been reset by now
-	return p
 }
 
 // outcome is what a client gets: a reset, or a whole answer.
@@ -308,20 +319,22 @@ func TestRule07_ResetsAtEachMoment(t *testing.T) {
 	}
 }
 
+var settingsInMidFlight = map[string][]http2.Setting{
+	"no table":       {{ID: http2.SettingHeaderTableSize, Val: 0}},
+	"a large table":  {{ID: http2.SettingHeaderTableSize, Val: 1 << 20}},
+	"a small window": {window(2)},
+	"a large window": {window(1 << 24)},
+	"one stream":     {allow(1)},
+	"no streams":     {allow(0)},
+	"large frames":   {{ID: http2.SettingMaxFrameSize, Val: 1 << 20}},
+	"nothing":        nil,
+	"unknown":        {{ID: 0xbad, Val: 7}},
+	"several":        {{ID: http2.SettingHeaderTableSize, Val: 0}, {ID: http2.SettingHeaderTableSize, Val: 4096}, window(1), window(70_000), allow(0), allow(1)},
+}
+
 // SETTINGS at each moment change what follows, and not what becomes of the call.
 func TestRule31_SettingsAtEachMoment(t *testing.T) {
-	for name, settings := range map[string][]http2.Setting{
-		"no table":       {{ID: http2.SettingHeaderTableSize, Val: 0}},
-		"a large table":  {{ID: http2.SettingHeaderTableSize, Val: 1 << 20}},
-		"a small window": {window(2)},
-		"a large window": {window(1 << 24)},
-		"one stream":     {allow(1)},
-		"no streams":     {allow(0)},
-		"large frames":   {{ID: http2.SettingMaxFrameSize, Val: 1 << 20}},
-		"nothing":        nil,
-		"unknown":        {{ID: 0xbad, Val: 7}},
-		"several":        {{ID: http2.SettingHeaderTableSize, Val: 0}, {ID: http2.SettingHeaderTableSize, Val: 4096}, window(1), window(70_000), allow(0), allow(1)},
-	} {
+	for name, settings := range settingsInMidFlight {
 		for _, m := range moments {
 			t.Run(m.name+"/"+name, func(t *testing.T) {
 				t.Parallel()

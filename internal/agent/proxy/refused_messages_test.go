@@ -9,6 +9,8 @@ import (
 )
 
 // A response that breaks the protocol is the upstream's failure; nothing of it reaches the client.
+//
+//overtls:originate,intercept
 func TestRule27_BadResponsesAreNotForwarded(t *testing.T) {
 	for name, bad := range map[string]string{
 		"lengths differ":   "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
@@ -96,6 +98,8 @@ func TestRule27_ABodyThatTurnsBadIsNotCompleted(t *testing.T) {
 }
 
 // A response that is cut off must not look complete to the client.
+//
+//overtls:originate,intercept
 func TestRule29_CutResponsesDoNotLookComplete(t *testing.T) {
 	for name, cut := range map[string]string{
 		"content length": "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
@@ -170,6 +174,7 @@ func TestRule29_RequestsBeforeAHalfClose(t *testing.T) {
 	}
 }
 
+//overtls:originate,intercept
 func TestRule30_LimitsAreAnswered(t *testing.T) {
 	for name, tc := range map[string]struct {
 		send   string

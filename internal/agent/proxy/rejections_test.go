@@ -21,6 +21,7 @@ type localAnswer struct {
 	length       string
 	body         string
 	reset        bool // it hears that it may stop sending
+	later        bool // Retry-After names a time within the next hour
 }
 
 // asking makes a request of a version of HTTP; uploads says that it does not come to its end.
@@ -38,7 +39,7 @@ func askHTTP1(w *testProxy, method string, uploads bool) localAnswer {
 	c.send(method + " / HTTP/1.1\r\nHost: up.example\r\n" + more)
 	res, body := c.response(method)
 	h := res.Header
-	return localAnswer{res.StatusCode, h.Get("Fairlead-Reason"), h.Get("Content-Type"), h.Get("Content-Length"), body, uploads && res.Close}
+	return localAnswer{res.StatusCode, h.Get("Fairlead-Reason"), h.Get("Content-Type"), h.Get("Content-Length"), body, uploads && res.Close, aboutAnHour(h.Get("Retry-After"))}
 }
 
 func askHTTP2(w *testProxy, method string, uploads bool) localAnswer {
@@ -50,6 +51,7 @@ func askHTTP2(w *testProxy, method string, uploads bool) localAnswer {
 	head := must(s.Head())(w.t)
 	got := localAnswer{reason: head.Get("fairlead-reason"), kind: head.Get("content-type"), length: head.Get("content-length"), body: string(must(s.Body())(w.t))}
 	_, _ = fmt.Sscan(head.Get(":status"), &got.status)
+	got.later = aboutAnHour(head.Get("retry-after"))
 	if uploads {
 		code, err := s.AwaitReset()
 		got.reset = err == nil && code == http2.ErrCodeNo
@@ -73,6 +75,7 @@ func unanswering(t *testing.T) netip.AddrPort {
 func TestRule26_LocalAnswersAreAsWritten(t *testing.T) {
 	t.Parallel()
 	brittle := guarded(func(b *policy.Breaker) { b.ConsecutiveFailures = 1 })
+	once := limited(policy.RateLimit{Requests: 1, Per: time.Hour, Burst: 1, Scope: policy.SharePod})
 	narrow := alone(func(p *policy.Pool) { p.MaxConnections, p.MaxPending = 1, 0 })
 	for name, tc := range map[string]struct {
 		change func(*policy.Settings)
@@ -88,6 +91,8 @@ func TestRule26_LocalAnswersAreAsWritten(t *testing.T) {
 		"the call is slow":         {change: func(s *policy.Settings) { s.Timeouts.Overall = 20 * time.Millisecond }, status: 504, reason: "deadline"},
 		"the circuit is open":      {brittle, func(t *testing.T) netip.AddrPort { return closedAddress(t) }, calledBefore, 503, "circuit_open"},
 		"the connections are used": {narrow, nil, occupied, 503, "pool_overflow"},
+		"the rate is used up":      {once, func(t *testing.T) netip.AddrPort { return closedAddress(t) }, calledBefore, 429, "rate_limited"},
+		"the name is not found":    {before: func(w *testProxy, _ asking) { w.names.fail(100) }, status: 502, reason: "dns"},
 	} {
 		for version, ask := range map[string]asking{"HTTP/1.1": askHTTP1, "HTTP/2": askHTTP2} {
 			for method, uploads := range map[string]bool{"GET": false, "HEAD": false, "POST": true} {
@@ -100,17 +105,21 @@ func TestRule26_LocalAnswersAreAsWritten(t *testing.T) {
 					if tc.server != nil {
 						server = tc.server
 					}
-					w := buildH2(t, server(t), toAnyH2(func(s *policy.Settings) {
+					b := toAnyH2(func(s *policy.Settings) {
 						s.Retry.MaxRetries = 0
 						if tc.change != nil {
 							tc.change(s)
 						}
-					}))
+					})
+					if tc.reason == "dns" { // by way of a proxy, which is what is looked up
+						b.To.Kind, b.To.Host, b.To.Via = policy.TargetHost, "up.example", policy.Via{Host: "proxy.corp.example", Port: 3128}
+					}
+					w := buildH2(t, server(t), b)
 					if tc.before != nil {
 						tc.before(w, ask)
 					}
 					text := "fairlead: " + tc.reason + "\n"
-					want := localAnswer{tc.status, tc.reason, "text/plain; charset=utf-8", fmt.Sprint(len(text)), text, uploads}
+					want := localAnswer{tc.status, tc.reason, "text/plain; charset=utf-8", fmt.Sprint(len(text)), text, uploads, tc.status == 429}
 					if method == http.MethodHead {
 						want.body = ""
 					}

@@ -11,6 +11,7 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
+//overtls:originate,intercept
 func TestRule27_MalformedRequestsAreRefused(t *testing.T) {
 	w := build(t, serve(t, func(_ int, p *peer) { t.Error("something was forwarded") }), toAny(nil))
 	for _, q := range []string{
@@ -27,6 +28,7 @@ func TestRule27_MalformedRequestsAreRefused(t *testing.T) {
 	}
 }
 
+//overtls:originate,intercept
 func TestRule28_HopByHopFieldsAreRemoved(t *testing.T) {
 	got := make(chan string, 1)
 	w := build(t, serve(t, func(_ int, p *peer) {
@@ -56,6 +58,7 @@ func TestRule28_HopByHopFieldsAreRemoved(t *testing.T) {
 	}
 }
 
+//overtls:originate,intercept
 func TestRule29_UpgradesBecomeTunnels(t *testing.T) {
 	w := build(t, serve(t, func(_ int, p *peer) {
 		q, _, ok := p.request()
@@ -80,6 +83,7 @@ func TestRule29_UpgradesBecomeTunnels(t *testing.T) {
 	c.expectEnd()
 }
 
+//overtls:originate,intercept
 func TestRule29_HTTP10AndReadUntilClose(t *testing.T) {
 	w := build(t, serve(t, func(_ int, p *peer) {
 		if q, _, ok := p.request(); ok {

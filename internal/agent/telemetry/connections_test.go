@@ -47,7 +47,7 @@ func TestMetricsOfConnections(t *testing.T) {
 	}
 	for from, peer := range []string{"client", "server"} {
 		for f, kind := range []string{"reset", "continuation", "ping", "settings", "empty_data", "window_update", "priority", "unknown_frame", "header_list",
-			"slow_header", "stalled"} {
+			"slow_header", "stalled", "flow_control"} {
 			line := fmt.Sprintf(`fairlead_proxy_floods_total{kind=%q,peer=%q} %d`, kind, peer, from*100+f+1)
 			if got := scrapeText(t, m, line); len(got) != 1 {
 				t.Errorf("no line %s", line)

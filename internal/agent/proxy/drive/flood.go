@@ -16,11 +16,12 @@ const (
 	FloodHeaderList // fields, in number or in size
 	FloodSlowHeader // time for a header block
 	FloodStalled    // bytes that it is sent and does not take, when its pod has no more memory for them
+	FloodWindow     // bytes, or updates of windows, beyond what windows allow (FLOW_CONTROL_ERROR)
 	FloodCount
 )
 
 var floodNames = [FloodCount]string{"reset", "continuation", "ping", "settings", "empty_data", "window_update", "priority", "unknown_frame", "header_list",
-	"slow_header", "stalled"}
+	"slow_header", "stalled", "flow_control"}
 
 // String returns the kind as metrics show it.
 func (f Flood) String() string { return floodNames[min(f, FloodCount-1)] }

@@ -22,7 +22,11 @@ var floods = map[http2.Reason]drive.Flood{
 
 // countFlood counts an error of a peer if it has done too much of something.
 func (d *Driver) countFlood(from drive.Side, bad *http2.Error) {
-	if f, ok := floods[bad.Reason]; ok {
+	f, ok := floods[bad.Reason]
+	switch {
+	case ok:
 		d.Flooded(from, f)
+	case bad.Code == http2.FlowControlError:
+		d.Flooded(from, drive.FloodWindow)
 	}
 }

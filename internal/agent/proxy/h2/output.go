@@ -65,6 +65,9 @@ type output struct {
 	account  *podAccount
 	charged  int  // of what waits for the kernel
 	tooMuch  bool // the connection was cut
+	// paused, if not nil, is closed when nobody writes, or who does waits for the kernel
+	paused chan struct{}
+	stuck  bool // who wrote has panicked
 
 	// the writer's own
 	current *piece

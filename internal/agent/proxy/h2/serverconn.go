@@ -156,6 +156,7 @@ func (u *serverConn) fail(err error) {
 		u.leaves()
 	}
 	u.batch.flush()
+	u.out.await()
 }
 
 // notify reports to all who have held a stream what has become of it, even if one of them panics: nobody else would.

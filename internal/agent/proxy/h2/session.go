@@ -218,6 +218,7 @@ func (s *Session) sayGoodbye(err error) {
 	bad, broken := errors.AsType[*http2.Error](err)
 	s.appendGoodbye(err, bad)
 	s.batch.flush()
+	s.out.await()
 	if broken {
 		s.linger()
 	}

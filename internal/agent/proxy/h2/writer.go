@@ -14,6 +14,7 @@ func (o *output) flush() {
 	done := false
 	defer func() {
 		if !done {
+			o.giveUp()
 			o.conn.ResetOnClose()
 			o.conn.Interrupt()
 		}
@@ -61,6 +62,7 @@ func (o *output) took() after {
 		return o.goOn()
 	}
 	o.blocked = true
+	o.pause()
 	o.charge()
 	o.bound()
 	o.slow.Add(1)
@@ -74,11 +76,49 @@ func (o *output) goOn() after {
 		return after{more: true}
 	}
 	o.writing = false
+	o.pause()
 	o.charge()
 	o.rest(false)
 	next := after{end: o.last, resume: o.refused}
 	o.refused = false
 	return next
+}
+
+// await waits until who writes at the moment, who may be another goroutine, has written everything or is refused by the kernel. It is called
+// before the connection is closed, with which what was said last would be lost.
+func (o *output) await() {
+	if paused := o.pausing(); paused != nil {
+		<-paused
+	}
+}
+
+// pausing returns what is closed when the writer has come to rest, or nil if there is none.
+func (o *output) pausing() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.writing || o.blocked || o.stuck {
+		return nil
+	}
+	if o.paused == nil {
+		o.paused = make(chan struct{})
+	}
+	return o.paused
+}
+
+// pause tells who awaits the writer. It expects the lock.
+func (o *output) pause() {
+	if o.paused != nil {
+		close(o.paused)
+		o.paused = nil
+	}
+}
+
+// giveUp has nobody wait for a writer that has panicked.
+func (o *output) giveUp() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.stuck = true
+	o.pause()
 }
 
 // closeWrite tells the peer that nothing follows. What a layer writes for that must not go to another connection's descriptor.
@@ -128,6 +168,7 @@ func (o *output) writeSlowly() {
 		if recovered := recover(); recovered != nil {
 			what, stack := panics.Cause(recovered)
 			o.panicked("", what, stack)
+			o.giveUp()
 			o.conn.ResetOnClose()
 			o.conn.Interrupt()
 		}
@@ -158,6 +199,7 @@ func (o *output) endSlowly(err error) after {
 		o.current = nil
 	}
 	o.writing, o.blocked = false, false
+	o.pause()
 	o.charge()
 	next := after{more: o.next != nil && o.failed == nil, end: o.last}
 	if !next.more {

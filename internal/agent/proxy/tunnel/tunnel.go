@@ -67,9 +67,8 @@ type Tunnel struct {
 
 	watch sync.Mutex
 	// guarded by watch
-	timer    *time.Timer
-	stopped  bool
-	reported int64 // the bytes of both directions that moved was last called with; -1: none yet
+	timer    *time.Timer // nil: nothing is watched, or no longer
+	reported int64       // the bytes of both directions that moved was last called with; -1: none yet
 }
 
 // New returns a tunnel, which owns the connections from now on.
@@ -270,7 +269,7 @@ func (t *Tunnel) reportMoved() (again time.Duration) {
 func (t *Tunnel) watchOver() {
 	t.watch.Lock()
 	defer t.watch.Unlock()
-	if t.stopped {
+	if t.timer == nil {
 		return
 	}
 	vanished, within := t.server.PeerVanished(time.Now()) // the client is in a pod of this very node
@@ -314,9 +313,9 @@ func sooner(a, b time.Duration) time.Duration {
 func (t *Tunnel) stopWatch() {
 	t.watch.Lock()
 	defer t.watch.Unlock()
-	t.stopped = true
-	if t.timer != nil { // nil if the tunnel could not begin
+	if t.timer != nil {
 		t.timer.Stop()
+		t.timer = nil
 	}
 }
 

@@ -25,6 +25,7 @@ type attempt struct {
 	// Its clock (rule 2): it has run for spent, and since running; never: it stands.
 	spent   time.Duration
 	running offset
+	begun   offset // when it was started, if it is a hedge
 	permit  resilience.Permit
 }
 

@@ -98,9 +98,6 @@ func (c *Call) begin(now time.Time, p *Plan, r Request) Action {
 	c.bound(after(0, r.Timeout), LimitClient)
 	c.bound(after(0, t.MaxDuration), LimitMaxDuration)
 	c.replays = r.HasBody && (r.Refusable || c.methodAllows())
-	if p.Budget != nil {
-		p.Budget.Call(now, c.shard)
-	}
 	return c.enter(now)
 }
 

@@ -34,6 +34,9 @@ func (c *Call) enter(now time.Time) Action {
 	if !ok {
 		return c.refuse(now, BreakerOpen)
 	}
+	if b := c.plan.Budget; b != nil { // of calls that are not let in there are no retries
+		b.Call(now, c.shard)
+	}
 	return c.start(p, Action{})
 }
 

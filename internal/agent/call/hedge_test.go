@@ -197,6 +197,19 @@ func TestRule17_AHedgeWithoutAPlace(t *testing.T) {
 	}
 }
 
+// What was not started does not use the budget up.
+func TestRule13_AHedgeWithoutAPlaceCostsNothing(t *testing.T) {
+	r := hedging(t, func(s *policy.Settings) { s.Retry.Budget = policy.Budget{MinPerSecond: 1, Window: time.Second} })
+	r.begin(Request{})
+	hedge := r.want(r.call.Timer(at(200*ms)), StartAttempt).Attempt
+	if r.plan.Budget.Allows(at(300 * ms)) {
+		t.Fatal("the budget allows more than one")
+	}
+	r.want(r.call.Unplaced(at(300*ms), hedge), Continue)
+	r.id = 0
+	r.nextAttempt(r.fails(at(400*ms), sentLost))
+}
+
 // The last hedge may find no place when everything else has ended: the call goes on as it would have without it.
 func TestRule17_TheLastHedgeWithoutAPlace(t *testing.T) {
 	once := func(s *policy.Settings) { s.Retry.MaxRetries = 1 }

@@ -127,7 +127,9 @@ func (c *Call) hedge(now time.Time) Action {
 	}
 	c.retries++
 	c.hedges++
-	return c.start(p, Action{Start: Hedged, Avoid: true, Fresh: c.repaired})
+	a := c.start(p, Action{Start: Hedged, Avoid: true, Fresh: c.repaired})
+	c.attempts[a.Attempt].begun = c.offsetOf(now)
+	return a
 }
 
 // unplaced gives up a hedge that has not been placed. The others go on, and no further one is started beside them. If all of them have ended
@@ -138,6 +140,9 @@ func (c *Call) unplaced(now time.Time, id AttemptID) Action {
 		return c.carryOn()
 	}
 	c.giveBack(t)
+	if b := c.plan.Budget; b != nil {
+		b.Return(c.timeOf(t.begun))
+	}
 	c.over(id)
 	c.hedges--
 	c.retries--

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -21,9 +22,6 @@ func (w *world) begin(s *simCall, now time.Time) error {
 		if d > 0 {
 			s.deadline = soonest(s.deadline, now.Add(d))
 		}
-	}
-	if w.alone {
-		s.plan.calls = append(s.plan.calls, now)
 	}
 	g := w.event(s, now, "begin", 0)
 	a := s.call.Begin(now, &s.plan.Plan, s.q)
@@ -97,6 +95,9 @@ func (w *world) queued(s *simCall, now time.Time, id AttemptID) error {
 func (w *world) unplaced(s *simCall, now time.Time, id AttemptID) error {
 	g := w.event(s, now, "unplaced", id)
 	g.unplaced = true
+	if i := slices.Index(s.plan.retries, s.attempts[id].begun); i >= 0 {
+		s.plan.retries = slices.Delete(s.plan.retries, i, i+1)
+	}
 	s.attempts[id] = simAttempt{}
 	s.starts[Hedged]--
 	s.count--

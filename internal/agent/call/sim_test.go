@@ -94,6 +94,7 @@ type simAttempt struct {
 	grpc    int  // its gRPC status; -1: none, or it comes in the trailers
 	pending bool // it says in its trailers how it ends
 	hedged  bool
+	begun   time.Time
 	// until is when its response, which is held back, is to be forwarded; zero: none is.
 	until time.Time
 	on    simStream
@@ -249,10 +250,13 @@ func (w *world) follow(s *simCall, now time.Time, a Action, g given) {
 		t.pause(now)
 		t.status, t.grpc, t.until = g.response.Status, -1, soonest(s.deadline, now.Add(trailersLimit))
 	case StartAttempt:
-		s.attempts[a.Attempt] = simAttempt{state: simQueued, hedged: a.Start == Hedged}
+		s.attempts[a.Attempt] = simAttempt{state: simQueued, hedged: a.Start == Hedged, begun: now}
 		s.count++
 		s.starts[a.Start]++
 		w.starts[a.Start]++
+		if w.alone && a.Start == First {
+			s.plan.calls = append(s.plan.calls, now)
+		}
 		if w.alone && a.Route == 0 && (a.Start == Retry || a.Start == Repair || a.Start == Hedged) {
 			s.plan.retries = append(s.plan.retries, now)
 		}

@@ -76,7 +76,7 @@ func TestRule02_AHedgeThatIsNotConnectedInTime(t *testing.T) {
 	}
 }
 
-// get504 sends a request, has nobody be connected to any more when that has come, and expects to be told that it takes too long.
+// get504 sends a request, has nobody be connected to any more when that has come, and expects an answer that says that it takes too long.
 func (c *client) get504(t *testing.T, w *testProxy, a *arrivals) {
 	t.Helper()
 	c.send(aGET)

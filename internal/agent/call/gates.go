@@ -34,7 +34,7 @@ func (c *Call) enter(now time.Time) Action {
 	if !ok {
 		return c.refuse(now, BreakerOpen)
 	}
-	if b := c.plan.Budget; b != nil { // of calls that are not let in there are no retries
+	if b := c.plan.Budget; b != nil { // not before: what is not let in would be let in as retries of others
 		b.Call(now, c.shard)
 	}
 	return c.start(p, Action{})

@@ -109,7 +109,8 @@ func helloLength(message []byte) int {
 	return handshakeHeader + int(message[1])<<16 + int(message[2])<<8 + int(message[3])
 }
 
-// fields reads what has a length in front of it.
+// fields reads what has a length in front of it. Behind a length that does not fit nothing is left, so whoever reads until nothing is left
+// comes to an end.
 type fields struct {
 	rest []byte
 	bad  bool
@@ -126,7 +127,7 @@ func (f *fields) next(size int) []byte {
 
 func (f *fields) take(n int) []byte {
 	if f.bad || n > len(f.rest) {
-		f.bad = true
+		f.bad, f.rest = true, nil
 		return nil
 	}
 	taken := f.rest[:n]
@@ -184,13 +185,17 @@ func readHello(b []byte) (h Hello, _ helloState) {
 func (h *Hello) readProtocols(b []byte) {
 	f := fields{rest: b}
 	list := fields{rest: f.next(2)}
+	http1, http2 := false, false
 	for len(list.rest) > 0 {
 		switch string(list.next(1)) {
 		case "http/1.1":
-			h.HTTP1 = true
+			http1 = true
 		case "h2":
-			h.HTTP2 = true
+			http2 = true
 		}
+	}
+	if !f.bad && !list.bad && len(f.rest) == 0 {
+		h.HTTP1, h.HTTP2 = http1, http2
 	}
 }
 

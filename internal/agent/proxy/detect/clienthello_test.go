@@ -140,6 +140,39 @@ func TestParseHello(t *testing.T) {
 	}
 }
 
+// malformedProtocols are contents of an ALPN extension of which a length does not fit.
+func malformedProtocols() map[string][]byte {
+	return map[string][]byte{
+		"none":                            {},
+		"half a length":                   {0},
+		"a list that is too long":         {0, 9, 2, 'h', '2'},
+		"a list that is too short":        {0, 3, 2, 'h', '2', 0},
+		"a name that is too long":         {0, 3, 5, 'a', 'b'},
+		"a name that is too long, behind": {0, 6, 2, 'h', '2', 5, 'a', 'b'},
+		"a length and no name":            {0, 1, 5},
+	}
+}
+
+// A list of protocols whose lengths do not fit offers none of them, and is read to an end.
+func TestMalformedProtocolsOfferNothing(t *testing.T) {
+	for name, data := range malformedProtocols() {
+		t.Run(name, func(t *testing.T) {
+			got, state := parseHello(made(serverName("api.example"), extension(extALPN, data...)))
+			if want := (Hello{Name: "api.example"}); got != want || state != helloWhole {
+				t.Errorf("%+v, %d; want %+v", got, state, want)
+			}
+		})
+	}
+}
+
+// Whatever is read from fields ends, also behind the first length that does not fit: nothing is left then.
+func TestNothingIsLeftBehindALengthThatDoesNotFit(t *testing.T) {
+	f := fields{rest: []byte{5, 'a', 'b'}}
+	if got := f.next(1); got != nil || !f.bad || len(f.rest) != 0 {
+		t.Errorf("%q, %+v", got, f)
+	}
+}
+
 // pieces is a source that yields a piece at a time, and then an error.
 type pieces struct {
 	left []string
@@ -194,6 +227,9 @@ func FuzzParseHello(f *testing.F) {
 	f.Add(inRecords(made(serverName("api.example"), extension(extECH)), 3))
 	f.Add(helloOf(f, &tls.Config{ServerName: "api.example"}))
 	f.Add(offering("h2", "http/1.1"))
+	for _, data := range malformedProtocols() {
+		f.Add(made(extension(extALPN, data...)))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, state := parseHello(b)
 		if state != helloWhole && h != (Hello{}) || len(h.Name) > 253 || strings.Trim(h.Name, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" || h.Hidden && h.Name != "" {

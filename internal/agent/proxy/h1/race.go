@@ -213,8 +213,7 @@ func (t *attempt) sendAgain() error {
 func (t *attempt) readHeadBeside(c *contender) error {
 	for !c.stopped.Load() {
 		now := time.Now()
-		end := t.x.idleEndAt(t, now)
-		t.in.bound(now, end)
+		t.in.bound(now, drive.Earlier(t.x.idleEndAt(t, now), now.Add(drive.MaxCheck))) // a read whose time is up finds out that its peer has vanished
 		err := t.in.reader.ReadResponse(&t.response, c.info)
 		switch {
 		case err == nil && t.response.Status == 100:

@@ -105,7 +105,7 @@ type goPackage struct {
 
 func list(t *testing.T) []goPackage {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-json=ImportPath,Imports", module+"...")
+	cmd := exec.Command("go", "list", "-pgo=off", "-json=ImportPath,Imports", module+"...")
 	cmd.Dir = ".."
 	out, err := cmd.StdoutPipe()
 	if err != nil {

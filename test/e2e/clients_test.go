@@ -202,7 +202,7 @@ var _ = Describe("other people's clients and servers", Ordered, ContinueOnFailur
 	// grpcServers are the same server, without TLS and with TLS by the agent.
 	grpcServers := map[string]string{"grpc": "", "grpc-tls": "https"}
 
-	DescribeTable("see no UNAVAILABLE of gRPC", grpcEntries(func(ctx context.Context, call grpcClient) {
+	DescribeTable("see no UNAVAILABLE of gRPC, in the clear and over Originate", grpcEntries(func(ctx context.Context, call grpcClient) {
 		for server, scheme := range grpcServers {
 			before := p.counted(ctx, "fairlead_proxy_grpc_calls_total", "clients", `status="OK"`)
 			p.healedGRPC(ctx, call, "plain", p.name(server)+":9090", key(), scheme)

@@ -132,7 +132,8 @@ func (s *environment) url(path string) string {
 type summary struct {
 	Calls, OK                                             int
 	Statuses                                              map[int]int
-	Reasons, Pods, Errors, Protocols                      map[string]int
+	Reasons, Pods, Errors, Protocols, Trailers            map[string]int
+	Interim                                               map[int]int
 	LastBody                                              string
 	P50Millis, MaxMillis, LastBadMillis, LongestBadMillis float64
 	Bad                                                   []badCall
@@ -174,9 +175,9 @@ func (s *environment) load(ctx context.Context, from *corev1.Pod, url string, du
 }
 
 // raw sends bytes to an address and returns what comes back.
-func (s *environment) raw(ctx context.Context, from *corev1.Pod, addr string, in io.Reader) string {
+func (s *environment) raw(ctx context.Context, from *corev1.Pod, addr string, in io.Reader, flags ...string) string {
 	GinkgoHelper()
-	out, err := s.k.exec(ctx, from, in, testserver, "raw", "-addr", addr)
+	out, err := s.k.exec(ctx, from, in, append([]string{testserver, "raw", "-addr", addr}, flags...)...)
 	Expect(err).NotTo(HaveOccurred())
 	return out
 }

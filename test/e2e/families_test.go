@@ -69,6 +69,14 @@ ports: [{port: 9, protocol: TCP}]
 endpoints: [{addresses: ["%[2]s"], conditions: {ready: true}}]
 `
 
+// secureIPv6 leads to a server with TLS in IPv6 alone.
+const secureIPv6 = `
+apiVersion: v1
+kind: Service
+metadata: {name: secure-ipv6, namespace: NS}
+spec: {ipFamilies: [IPv6], selector: {app: servers}, ports: [{port: 443, targetPort: 8443}]}
+`
+
 // familyPolicy governs calls to all of them.
 const familyPolicy = `
 podSelector: {matchExpressions: [{key: app, operator: In, values: [caller, alone]}]}
@@ -113,6 +121,34 @@ var _ = Describe("address families", Ordered, ContinueOnFailure, func() {
 			Expect(saw.Remotes).To(And(HaveLen(1), HaveKey(ip)), key)
 		}
 	}, NodeTimeout(time.Minute))
+
+	It("of pods that have IPv6 alone are captured with HTTP/2, and with TLS by the agent", func(ctx context.Context) {
+		if alone == nil {
+			Skip("NOT RUN: this cluster has no RuntimeClass ipv6 for pods that have IPv6 alone")
+		}
+		got := env.call(ctx, alone, fmt.Sprintf("http://both.%s.svc/alone-http2?failPercent=30", env.namespace), "-n", "20", "-http2")
+		Expect(got.OK).To(Equal(20), "%+v", got)
+		Expect(got.Protocols).To(Equal(map[string]int{"HTTP/2.0": 20}))
+		saw := env.seen(ctx, "/alone-http2")
+		Expect(saw.Failed).To(BeNumerically(">", 0))
+		Expect(saw.Remotes).To(And(HaveLen(1), HaveKey(alone.Status.PodIP)))
+
+		p := newPrograms(ctx)
+		p.applyAll(ctx, secureIPv6)
+		p.policy(ctx, "families-tls", `
+podSelector: {matchLabels: {app: alone}}
+to: [{host: secure-ipv6.NS.svc, ports: [80], protocol: HTTP, tls: {mode: Originate, port: 443, caBundleRef: {name: programs-ca}}}]
+retry: {maxRetries: 5, when: [ConnectFailure, GatewayError], backoff: {initialInterval: 5ms}, budget: {percent: 100, minRetriesPerSecond: 1000, window: 10s}}
+`)
+		from := *p
+		from.client = alone
+		from.reachable(ctx, "secure-ipv6:443")
+		got = env.call(ctx, alone, fmt.Sprintf("http://secure-ipv6.%s.svc/?key=alone-tls&failPercent=30", env.namespace), "-n", "20")
+		Expect(got.OK).To(Equal(20), "%+v", got)
+		saw = p.saw(ctx, "alone-tls")
+		Expect(saw.Failed).To(BeNumerically(">", 0))
+		Expect(saw.LastHeader).To(HaveKeyWithValue("X-Scheme", []string{"https"}))
+	}, NodeTimeout(4*time.Minute))
 
 	It("are the caller's to choose: endpoints of the other one are no substitute", func(ctx context.Context) {
 		from := env.caller()

@@ -69,7 +69,7 @@ var _ = Describe("a request that breaks the rules", Ordered, ContinueOnFailure, 
 		p.known(ctx, "nginx", 1)
 		for name, field := range map[string]hpack.HeaderField{"te": {Name: "te", Value: "gzip"}, "connection": {Name: "connection", Value: "close"}} {
 			c := p.k.converse(ctx, p.client, testserver, "raw", "-addr", p.name("nginx")+":81", "-timeout", "50s")
-			_, err := c.in.Write(http2Requests("/bad?key=bad-"+name, "/good?key=good-"+name, field))
+			_, err := c.in.Write(http2Requests("http", "nginx", "/bad?key=bad-"+name, "/good?key=good-"+name, field))
 			Expect(err).NotTo(HaveOccurred())
 			Eventually(func() map[uint32]string { return http2Answers(c.out.Contents()) }).WithContext(ctx).
 				Should(Equal(map[uint32]string{1: "PROTOCOL_ERROR", 3: "200"}), name)
@@ -80,8 +80,8 @@ var _ = Describe("a request that breaks the rules", Ordered, ContinueOnFailure, 
 	}, NodeTimeout(2*time.Minute))
 })
 
-// http2Requests are a connection's first bytes: a request on stream 1 with a field more, and one on stream 3.
-func http2Requests(bad, good string, more hpack.HeaderField) []byte {
+// http2Requests are a connection's first bytes: a request on stream 1 with some fields more, and one on stream 3.
+func http2Requests(scheme, authority, bad, good string, more ...hpack.HeaderField) []byte {
 	GinkgoHelper()
 	var out, block bytes.Buffer
 	out.WriteString(http2.ClientPreface)
@@ -89,9 +89,9 @@ func http2Requests(bad, good string, more hpack.HeaderField) []byte {
 	Expect(frames.WriteSettings()).To(Succeed())
 	for i, path := range []string{bad, good} {
 		block.Reset()
-		fields := []hpack.HeaderField{{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "http"}, {Name: ":authority", Value: "nginx"}, {Name: ":path", Value: path}}
+		fields := []hpack.HeaderField{{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: scheme}, {Name: ":authority", Value: authority}, {Name: ":path", Value: path}}
 		if path == bad {
-			fields = append(fields, more)
+			fields = append(fields, more...)
 		}
 		for _, f := range fields {
 			Expect(encoder.WriteField(f)).To(Succeed())

@@ -76,8 +76,12 @@ podSelector: {matchLabels: {app: programs}}
 to:
 - {cidr: {block: %s/32}}
 `, ip)
+		call := func() []string {
+			return p.run(ctx, "/usr/bin/python3", "/programs/fallback_client.py", ip, "8443", p.name("nginx-tls"), "/quic?key=fallback")
+		}
 		p.policy(ctx, "quic", spec)
 		Expect(send()).To(Equal([]string{"answered hello"}))
+		Expect(call()).To(Equal([]string{"UDP"}))
 		// The agent looks at its counters every few minutes, and when it captures something else.
 		p.edit(ctx, "quic", spec+"- {cidr: {block: 192.0.2.0/24}}\n")
 		Eventually(func() string { return fmt.Sprint(p.get(ctx, "quic").Object["status"]) }).WithContext(ctx).WithTimeout(40 * time.Second).
@@ -86,6 +90,8 @@ to:
 		p.programmed(ctx, "quic")
 		// The kernel says so to the one that sends, at once or with the next packet.
 		Eventually(send).WithContext(ctx).Should(ConsistOf(BeElementOf("ConnectionRefusedError", "PermissionError")))
+		Expect(call()).To(Equal([]string{"TCP 200"}), "a client that tries UDP first")
+		Expect(p.saw(ctx, "fallback").Requests).To(Equal(1))
 		Expect(p.run(ctx, append(slices.Clone(curlCommand), "--http1.1", "http://"+ip+":8081/quic?key=quic")...)).To(Equal([]string{"200 1.1"}))
 		Expect(p.saw(ctx, "quic").Requests).To(Equal(1))
 	}, NodeTimeout(time.Minute))

@@ -28,6 +28,7 @@ var programServices = map[string][]servicePort{
 	"nginx": {{80, 8081}, {81, 8082}}, "nginx-tls": {{443, 8443}},
 	"haproxy": {{80, 8091}, {81, 8092}}, "haproxy-tls": {{443, 8493}},
 	"grpc": {{9090, 9090}}, "grpc-tls": {{443, 8494}},
+	"scripted": {{80, 8080}, {81, 8083}}, "mail": {{25, 2525}},
 	"redis": {{6379, 6379}}, "postgres": {{5432, 5432}}, "proxy": {{8888, 8888}},
 }
 
@@ -44,7 +45,7 @@ func serverService(namespace, name string, ports []servicePort) any {
 // serverContainers are the containers of the servers' pod. The scripted server is the first.
 func serverContainers() []map[string]any {
 	return []map[string]any{
-		container("scripted", []string{testserver, "serve", "-grpc", ":9090", "-mail", ":2525", "-udp", ":443"}, 7070),
+		container("scripted", []string{testserver, "serve", "-grpc", ":9090", "-mail", ":2525", "-refuse", ":8083", "-udp", ":443"}, 7070),
 		container("nginx", []string{"nginx", "-p", "/scratch", "-e", "stderr", "-c", "/programs/nginx.conf"}, 8081),
 		container("haproxy", []string{"haproxy", "-db", "-f", "/programs/haproxy.cfg"}, 8091),
 		container("redis", []string{"redis-server", "--port", "6379", "--save", "", "--protected-mode", "no", "--dir", "/scratch"}, 6379),

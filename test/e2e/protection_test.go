@@ -11,7 +11,7 @@ import (
 )
 
 var _ = Describe("protection", func() {
-	It("opens the breaker, rejects locally, probes exactly once, and closes", func(ctx context.Context) {
+	It("opens the breaker, rejects locally, probes exactly once, and closes (rules 22 and 26)", func(ctx context.Context) {
 		env.policy(ctx, "breaker", `
 podSelector: {matchLabels: {app: caller}}
 to: [{service: {name: upstream, port: 80}}]

@@ -59,7 +59,7 @@ var _ = Describe("retries", func() {
 		}
 	}, NodeTimeout(time.Minute))
 
-	It("never repeats a POST that may have been processed", func(ctx context.Context) {
+	It("never repeats a POST that may have been processed (rule 9)", func(ctx context.Context) {
 		env.policy(ctx, "post", healing)
 		got := env.call(ctx, env.caller(), env.url("/post?status=503"), "-n", "50", "-method", "POST", "-body", "pay")
 		Expect(got.Statuses).To(Equal(map[int]int{503: 50}))
@@ -70,7 +70,7 @@ var _ = Describe("retries", func() {
 		Expect(env.seen(ctx, "/post-reset").Requests).To(Equal(20))
 	}, NodeTimeout(time.Minute))
 
-	It("repeats a keyed POST, with one key for all its attempts", func(ctx context.Context) {
+	It("repeats a keyed POST, with one key for all its attempts (rule 16)", func(ctx context.Context) {
 		env.policy(ctx, "keyed", healing)
 		spec := `
 podSelector: {matchLabels: {app: caller}}
@@ -91,7 +91,7 @@ retry: {maxRetries: 3, when: [GatewayError], idempotency: {mode: IdempotentOrKey
 		Expect(env.seen(ctx, "/own-key").Keys).To(Equal(map[string]int{"order-7": 2}), "the application's key is kept")
 	}, NodeTimeout(time.Minute))
 
-	It("repeats a POST that was provably never sent, at another endpoint", func(ctx context.Context) {
+	It("repeats a POST that was provably never sent, at another endpoint (rule 7)", func(ctx context.Context) {
 		env.applyAll(ctx, fmt.Sprintf(halfDead, env.upstream.Status.PodIP, env.upstream.Status.PodIP))
 		env.policy(ctx, "unsent", `
 podSelector: {matchLabels: {app: caller}}
@@ -106,7 +106,7 @@ retry: {maxRetries: 2, when: [ConnectFailure], budget: {percent: 100, minRetries
 		Expect(env.seen(ctx, "/unsent").Requests).To(Equal(40), "each POST arrived exactly once")
 	}, NodeTimeout(time.Minute))
 
-	It("respects the overall deadline", func(ctx context.Context) {
+	It("respects the overall deadline (rule 1)", func(ctx context.Context) {
 		env.policy(ctx, "deadline", `
 podSelector: {matchLabels: {app: caller}}
 to: [{service: {name: upstream, port: 80}}]
@@ -120,7 +120,7 @@ retry: {maxRetries: 10, when: [PerTryTimeout], budget: {percent: 100, minRetries
 		Expect(env.seen(ctx, "/deadline").Requests).To(BeNumerically(">", 4), "timed out attempts are retried within the deadline")
 	}, NodeTimeout(time.Minute))
 
-	It("waits as long as Retry-After says", func(ctx context.Context) {
+	It("waits as long as Retry-After says (rule 14)", func(ctx context.Context) {
 		env.policy(ctx, "after", `
 podSelector: {matchLabels: {app: caller}}
 to: [{service: {name: upstream, port: 80}}]

@@ -19,6 +19,9 @@ func TestRule26_LocalAnswersToGRPC(t *testing.T) {
 		KindCount: codes.Internal,
 	}
 	for k := OK + 1; k <= KindCount; k++ {
+		if k == Superseded { // never a call's
+			continue
+		}
 		if want, ok := answers[k]; !ok || k.GRPCStatus() != int(want) {
 			t.Errorf("%v is answered %d, want %v, %v", k, k.GRPCStatus(), want, ok)
 		}

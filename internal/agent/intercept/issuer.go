@@ -78,11 +78,19 @@ func (i *Issuer) Valid(now time.Time) bool {
 // It is the same as long as its certificate is: that is renewed before its end, and each name's sessions are resumed with it alone.
 func (i *Issuer) Config(pod, name, protocol string, now time.Time) (*tls.Config, error) {
 	now = now.Round(0) // certificates go by the clock that is set
-	switch {
-	case !i.Valid(now):
-		return nil, ErrExpired
-	case !validName(name) || !i.permits(name):
-		return nil, ErrName
+	if err := i.Permits(name, now); err != nil {
+		return nil, err
 	}
 	return i.leaves.find(pod, leafName{name, protocol}).config(i, now)
+}
+
+// Permits returns why the issuer may make no certificate for a name now, if it may not.
+func (i *Issuer) Permits(name string, now time.Time) error {
+	switch {
+	case !i.Valid(now.Round(0)):
+		return ErrExpired
+	case !validName(name) || !i.permits(name):
+		return ErrName
+	}
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	xhttp2 "golang.org/x/net/http2"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy/http2/http2test"
@@ -19,10 +20,16 @@ func TestRule17_ASlowStreamGetsAnotherBesideIt(t *testing.T) {
 	for name, most := range map[string]int{"one": 1, "two": 2, "three": 3} {
 		t.Run(name, func(t *testing.T) {
 			var cancelled atomic.Int64
-			var a arrivals
-			w, _ := scripted(t, toAnyH2(hedges(afterDelay(most))), func(n int, s *http2test.Stream) {
+			var warmed atomic.Pointer[http2test.Conn]
+			a := newArrivals(most + 1)
+			w, _ := scripted(t, toAnyH2(hedges(afterDelay(most))), func(_ int, s *http2test.Stream) {
+				if head, _ := s.Head(); head.Get(":path") == warm {
+					warmed.Store(s.Conn)
+					_ = s.Respond(200, nil, nil)
+					return
+				}
 				a.next()
-				if n < most {
+				if first := s.Conn == warmed.Load() && s.ID == 3; first || !a.wins() {
 					if code, err := s.AwaitReset(); err != nil || code != xhttp2.ErrCodeCancel {
 						t.Errorf("the attempt that lost got %v, %v", code, err)
 					}
@@ -31,7 +38,10 @@ func TestRule17_ASlowStreamGetsAnotherBesideIt(t *testing.T) {
 				}
 				_ = s.Respond(200, []byte("won"), nil)
 			})
-			s := must(w.dialH2(http2test.Options{}).Get("a", "/", nil))(t)
+			c := w.dialH2(http2test.Options{})
+			must(must(c.Post("a", warm, nil, nil))(t).Body())(t) // which is not hedged
+			w.seen.forget(t)
+			s := must(c.Get("a", "/", nil))(t)
 			if status, _ := statusOf(t, s); status != "200" || string(must(s.Body())(t)) != "won" {
 				t.Fatalf("status %s", status)
 			}
@@ -153,8 +163,10 @@ func TestRule04_AStreamThatIsCancelledEndsAllAttempts(t *testing.T) {
 
 //enforces:grpc retry.hedging.delay
 func TestRule17_AGRPCCallIsHedged(t *testing.T) {
-	srv := unaryServer(func(ctx context.Context, n int) error {
-		if n == 1 {
+	a := newArrivals(2)
+	srv := unaryServer(func(ctx context.Context, _ int) error {
+		in, _ := metadata.FromIncomingContext(ctx)
+		if a.next(); len(in.Get("grpc-previous-rpc-attempts")) == 0 || !a.wins() { // the first, whichever has come first
 			<-ctx.Done()
 		}
 		return nil

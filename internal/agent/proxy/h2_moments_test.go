@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"io"
 	"sync/atomic"
 	"testing"
 
@@ -241,10 +242,24 @@ func TestRule07_GoAwayAndTheEndAtEachMoment(t *testing.T) {
 	}
 }
 
-// GOAWAY in front of SETTINGS breaks the protocol (RFC 9113 section 3.4): the request may have been taken, and a POST is not sent again.
+// GOAWAY in front of SETTINGS breaks the protocol (RFC 9113 section 3.4): the request may have been taken, and a POST is not sent again. It has come
+// when the server breaks the protocol: a connection that has ended before it would be no reason not to make another.
 func TestRule07_GoAwayBeforeSettings(t *testing.T) {
 	w := buildH2(t, serve(t, func(_ int, p *peer) {
-		_ = http2.NewFramer(p, nil).WriteGoAway(0, http2.ErrCodeNo, nil)
+		fr := http2.NewFramer(p, p.r)
+		if _, err := io.CopyN(io.Discard, p.r, int64(len(http2.ClientPreface))); err != nil {
+			t.Error(err)
+			return
+		}
+		for came := false; !came; {
+			f, err := fr.ReadFrame()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, came = f.(*http2.HeadersFrame)
+		}
+		_ = fr.WriteGoAway(0, http2.ErrCodeNo, nil)
 		for { // until the other side ends
 			if _, err := p.r.ReadByte(); err != nil {
 				return

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,17 +19,17 @@ import (
 // A body that is sent again is on its way, too: the attempt belongs to what sends it, and gets no other beside it.
 func TestRule17_ARetryIsNotHedgedWhileItIsSent(t *testing.T) {
 	large := strings.Repeat("x", 4<<20)
-	var a arrivals
+	var n atomic.Int64
 	w := build(t, serve(t, func(_ int, p *peer) {
-		switch a.next() {
+		switch n.Add(1) {
 		case 1:
 			p.request()
 			p.send(answer(503, ""))
 			return
 		case 2:
 			waitFor("/100") // and takes nothing meanwhile
-			if n := a.count(); n != 2 {
-				t.Errorf("%d attempts have come", n)
+			if n.Load() != 2 {
+				t.Errorf("%d attempts have come", n.Load())
 			}
 		}
 		if _, body, ok := p.request(); ok {
@@ -45,26 +46,35 @@ func TestRule17_ARetryIsNotHedgedWhileItIsSent(t *testing.T) {
 	}
 }
 
-// The delay may have passed before there is a connection to send the request on.
+// The delay may have passed before there is a connection to send the request on: both get it, each from its own goroutine. Run with -race.
 func TestRule17_TheRequestIsSentBeforeAHedge(t *testing.T) {
-	const delay = 100 * time.Millisecond
-	var a arrivals
-	w := build(t, serve(t, hedgeServer(&a, 1, saying("first"))), toAny(hedges(policy.Hedging{Max: 1, Delay: delay})))
-	w.dialer.slow.Store(int64(delay + hedgeDelay))
-	if _, body := w.dial().get("/"); body != "first" {
+	var n atomic.Int64
+	w := build(t, serve(t, func(_ int, p *peer) {
+		if _, _, ok := p.request(); !ok {
+			return
+		}
+		if n.Add(1) > 1 {
+			p.ok("hedge")
+		}
+		_, _ = p.r.ReadByte()
+	}), toAny(hedges(afterDelay(1))))
+	w.dialer.slow.Store(int64(2 * hedgeDelay))
+	if _, body := w.dial().get("/"); body != "hedge" {
 		t.Errorf("got %q", body)
-	}
-	if o := w.seen.lastCall(t).Outcome; o.Hedges != 0 {
-		t.Errorf("outcome %+v", o)
 	}
 }
 
 // A hedge whose time is up while it is being connected fails as any attempt does.
 func TestRule02_AHedgeThatIsNotConnectedInTime(t *testing.T) {
-	var a arrivals
-	w := build(t, serve(t, hedgeServer(&a, 0, nil)), toAny(hedges(afterDelay(1), func(s *policy.Settings) { s.Retry.On, s.Timeouts.PerTry = 0, 4*hedgeDelay })))
+	t.Parallel() // it waits
+	var n atomic.Int64
+	w := build(t, serve(t, func(_ int, p *peer) {
+		p.request()
+		n.Add(1)
+		_, _ = p.r.ReadByte()
+	}), toAny(hedges(afterDelay(1), func(s *policy.Settings) { s.Retry.On, s.Timeouts.PerTry = 0, 20*hedgeDelay })))
 	c := w.dial()
-	c.get504(t, w, &a)
+	c.get504(t, w, &n)
 	e := w.seen.lastCall(t)
 	if len(e.Attempts) != 2 || e.Outcome.Attempts != 2 {
 		t.Fatalf("%+v, outcome %+v", e.Attempts, e.Outcome)
@@ -77,10 +87,10 @@ func TestRule02_AHedgeThatIsNotConnectedInTime(t *testing.T) {
 }
 
 // get504 sends a request, has nobody be connected to any more when that has come, and expects an answer that says that it takes too long.
-func (c *client) get504(t *testing.T, w *testProxy, a *arrivals) {
+func (c *client) get504(t *testing.T, w *testProxy, n *atomic.Int64) {
 	t.Helper()
 	c.send(aGET)
-	poll(t, func() bool { return a.count() == 1 })
+	poll(t, func() bool { return n.Load() == 1 })
 	w.dialer.slow.Store(int64(time.Minute))
 	if res, _ := c.response("GET"); res.StatusCode != http.StatusGatewayTimeout {
 		t.Errorf("got %d", res.StatusCode)
@@ -89,13 +99,14 @@ func (c *client) get504(t *testing.T, w *testProxy, a *arrivals) {
 
 // A hedge that waits for addresses may be all that is left of a call, and find none.
 func TestRule17_TheLastHedgeFindsNoPlace(t *testing.T) {
+	t.Parallel() // it waits
 	failed := newBarrier()
 	defer failed.now()
 	srv := http2test.NewServer(t, http2test.Script{Stream: func(s *http2test.Stream) {
 		<-failed.C
 		_ = s.Reset(xhttp2.ErrCodeInternal)
 	}})
-	w := buildNamed(t, srv.Addr(), toHost("up.example", hedges(afterDelay(1), func(s *policy.Settings) { s.Retry.On, s.Timeouts.PerTry = 0, 10*hedgeDelay })))
+	w := buildNamed(t, srv.Addr(), toHost("up.example", hedges(afterDelay(1), func(s *policy.Settings) { s.Retry.On, s.Timeouts.PerTry = 0, 30*hedgeDelay })))
 	w.dialer.at.Store(w.original, srv.Addr())
 	w.names.stop()
 	s := must(w.dialH2(http2test.Options{}).Get("up.example", "/", nil))(t)
@@ -112,12 +123,13 @@ func TestRule17_TheLastHedgeFindsNoPlace(t *testing.T) {
 
 // Each hedge is idle from its own beginning on.
 func TestRule02_AHedgeIsNotIdleFromItsBeginning(t *testing.T) {
-	const idle = 200 * time.Millisecond
-	w, _ := scripted(t, toAnyH2(hedges(policy.Hedging{Max: 1, Delay: idle - 2*hedgeDelay}, func(s *policy.Settings) {
+	t.Parallel() // it waits
+	const idle = 600 * time.Millisecond
+	w, _ := scripted(t, toAnyH2(hedges(policy.Hedging{Max: 1, Delay: idle - 5*hedgeDelay}, func(s *policy.Settings) {
 		s.Retry.On, s.Timeouts.Idle = 0, idle
 	})), func(n int, s *http2test.Stream) {
 		if n == 1 {
-			waitFor("/100")
+			waitFor("/200")
 			_ = s.Respond(200, nil, nil)
 			return
 		}

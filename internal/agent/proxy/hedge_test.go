@@ -3,7 +3,6 @@ package proxy
 import (
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,81 +11,13 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-const hedgeDelay = 20 * time.Millisecond
-
-// hedges has attempts get others beside them.
-func hedges(h policy.Hedging, more ...func(*policy.Settings)) func(*policy.Settings) {
-	return func(s *policy.Settings) {
-		s.Retry.MaxRetries, s.Retry.Hedging = 3, h
-		for _, f := range more {
-			f(s)
-		}
-	}
-}
-
-func afterDelay(most int) policy.Hedging { return policy.Hedging{Max: most, Delay: hedgeDelay} }
-
-// arrivals counts attempts.
-type arrivals struct {
-	mu    sync.Mutex
-	n     int
-	ended atomic.Int64 // attempts whose connection or stream has ended before they were answered
-}
-
-// next is the number of an attempt that has come, from 1 on.
-func (a *arrivals) next() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.n++
-	return a.n
-}
-
-func (a *arrivals) count() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.n
-}
-
-// hedgeServer answers the attempt with a number, and no other: those end when their connection does.
-func hedgeServer(a *arrivals, answered int, answerWith func(n int, q *http.Request, body string) string) func(int, *peer) {
-	return func(_ int, p *peer) {
-		for {
-			q, body, ok := p.request()
-			if !ok {
-				return
-			}
-			n := a.next()
-			if n != answered {
-				_, _ = p.r.ReadByte() // until it is given up
-				a.ended.Add(1)
-				return
-			}
-			p.send(answerWith(n, q, body))
-		}
-	}
-}
-
-// awaitAttempts waits until so many attempts have been reported.
-func (o *fakeRecorder) awaitAttempts(t testing.TB, n int) {
-	t.Helper()
-	o.waitFor(t, func() bool {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		return len(o.attempts) >= n
-	})
-}
-
-func saying(body string) func(int, *http.Request, string) string {
-	return func(int, *http.Request, string) string { return answer(200, body) }
-}
-
 //enforces:http1 retry.hedging.delay retry.hedging.maxHedges
 func TestRule17_ASlowAttemptGetsAnotherBesideIt(t *testing.T) {
 	for name, most := range map[string]int{"one": 1, "two": 2, "three": 3} {
 		t.Run(name, func(t *testing.T) {
-			var a arrivals
-			w := build(t, serve(t, hedgeServer(&a, most+1, saying("won"))), toAny(hedges(afterDelay(most))))
-			c := w.dial()
+			a := newArrivals(most + 1)
+			w := build(t, serve(t, hedgeServer(a, saying("won"))), toAny(hedges(afterDelay(most))))
+			c := w.warmed()
 			if res, body := c.get("/"); res.StatusCode != 200 || body != "won" {
 				t.Fatalf("got %d %q", res.StatusCode, body)
 			}
@@ -112,24 +43,21 @@ func TestRule17_ASlowAttemptGetsAnotherBesideIt(t *testing.T) {
 }
 
 func TestRule17_TheFirstAttemptMayWin(t *testing.T) {
-	var a arrivals
-	hedged := make(chan struct{})
+	a := newArrivals(2)
 	w := build(t, serve(t, func(_ int, p *peer) {
-		for {
-			if _, _, ok := p.request(); !ok {
-				return
-			}
-			if a.next() > 1 {
-				close(hedged)
-				_, _ = p.r.ReadByte()
-				a.ended.Add(1)
-				return
-			}
-			<-hedged
-			p.ok("first")
+		_, _, first, ok := p.attemptOf()
+		if !ok {
+			return
 		}
+		if a.next(); first && a.wins() {
+			p.ok("first")
+			_, _ = p.r.ReadByte()
+			return
+		}
+		_, _ = p.r.ReadByte()
+		a.ended.Add(1)
 	}), toAny(hedges(afterDelay(1))))
-	c := w.dial()
+	c := w.warmed()
 	if _, body := c.get("/"); body != "first" {
 		t.Fatalf("got %q", body)
 	}
@@ -152,15 +80,15 @@ func TestRule17_ABadAnswerWaitsForTheOther(t *testing.T) {
 		"which came last": {"", answer(200, "first"), 200},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var a arrivals
+			var n atomic.Int64
 			answered := make(chan struct{})
 			w := build(t, serve(t, func(_ int, p *peer) {
 				for {
 					if _, _, ok := p.request(); !ok {
 						return
 					}
-					out := tc.first
-					if a.next() > 1 {
+					out, which := tc.first, n.Add(1)
+					if which > 1 {
 						out = tc.hedge
 					} else {
 						<-answered
@@ -169,7 +97,7 @@ func TestRule17_ABadAnswerWaitsForTheOther(t *testing.T) {
 						return
 					}
 					p.send(out)
-					if a.count() > 1 && out == tc.hedge {
+					if which > 1 {
 						return
 					}
 				}
@@ -183,8 +111,8 @@ func TestRule17_ABadAnswerWaitsForTheOther(t *testing.T) {
 			if res, _ := c.response("GET"); res.StatusCode != tc.want {
 				t.Errorf("got %d, want %d", res.StatusCode, tc.want)
 			}
-			if a.count() != 2 {
-				t.Errorf("%d attempts", a.count())
+			if n.Load() != 2 {
+				t.Errorf("%d attempts", n.Load())
 			}
 		})
 	}
@@ -231,10 +159,9 @@ func TestRule17_HedgesCarryTheBody(t *testing.T) {
 		"large":         "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 40000\r\n\r\n" + large,
 	} {
 		t.Run(name, func(t *testing.T) {
-			var a arrivals
-			echo := func(_ int, _ *http.Request, body string) string { return answer(200, body) }
-			w := build(t, serve(t, hedgeServer(&a, 2, echo)), toAny(hedges(afterDelay(1))))
-			c := w.dial()
+			echo := func(_ *http.Request, body string) string { return answer(200, body) }
+			w := build(t, serve(t, hedgeServer(newArrivals(2), echo)), toAny(hedges(afterDelay(1))))
+			c := w.warmed()
 			c.send(request)
 			_, body := c.response("PUT")
 			if want := map[bool]string{true: large, false: "hello"}[name == "large"]; body != want {
@@ -246,9 +173,9 @@ func TestRule17_HedgesCarryTheBody(t *testing.T) {
 
 // A body that is on its way is not hedged until it has come.
 func TestRule17_AHedgeWaitsForTheBody(t *testing.T) {
-	var a arrivals
-	w := build(t, serve(t, hedgeServer(&a, 2, func(_ int, _ *http.Request, body string) string { return answer(200, body) })), toAny(hedges(afterDelay(1))))
-	c := w.dial()
+	a := newArrivals(2)
+	w := build(t, serve(t, hedgeServer(a, func(_ *http.Request, body string) string { return answer(200, body) })), toAny(hedges(afterDelay(1))))
+	c := w.warmed()
 	c.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello")
 	c.pause(3 * hedgeDelay)
 	c.send("world")
@@ -259,13 +186,13 @@ func TestRule17_AHedgeWaitsForTheBody(t *testing.T) {
 
 // An attempt that fails leaves the other one alone, and when both have failed the call is retried.
 func TestRule17_AFailureLeavesTheOther(t *testing.T) {
-	var a arrivals
+	var n atomic.Int64
 	second, failed := make(chan struct{}), make(chan struct{})
 	w := build(t, serve(t, func(_ int, p *peer) {
 		if _, _, ok := p.request(); !ok {
 			return
 		}
-		switch a.next() {
+		switch n.Add(1) {
 		case 1:
 			<-second // and the connection ends
 		case 2:
@@ -279,15 +206,15 @@ func TestRule17_AFailureLeavesTheOther(t *testing.T) {
 	c.send(aGET)
 	w.seen.awaitAttempts(t, 1)
 	close(failed)
-	if _, body := c.response("GET"); body != "third" || a.count() != 3 {
-		t.Errorf("got %q after %d attempts", body, a.count())
+	if _, body := c.response("GET"); body != "third" || n.Load() != 3 {
+		t.Errorf("got %q after %d attempts", body, n.Load())
 	}
 }
 
 // The client's departure ends them all, and is nobody's failure.
 func TestRule04_AClientThatLeavesEndsAllAttempts(t *testing.T) {
-	var a arrivals
-	w := build(t, serve(t, hedgeServer(&a, 0, nil)), toAny(hedges(afterDelay(2))))
+	a := newArrivals(3)
+	w := build(t, serve(t, hedgeServer(a, nil)), toAny(hedges(afterDelay(2))))
 	c := w.dial()
 	c.send(aGET)
 	poll(t, func() bool { return a.count() == 3 })
@@ -305,32 +232,53 @@ func TestRule04_AClientThatLeavesEndsAllAttempts(t *testing.T) {
 }
 
 func TestRule01_TheDeadlineEndsAllAttempts(t *testing.T) {
-	var a arrivals
-	w := build(t, serve(t, hedgeServer(&a, 0, nil)), toAny(hedges(afterDelay(1), func(s *policy.Settings) { s.Timeouts.Overall = 5 * hedgeDelay })))
-	if res, _ := w.dial().get("/"); res.StatusCode != 504 || res.Header.Get("fairlead-reason") != "deadline" {
-		t.Errorf("got %d %v", res.StatusCode, res.Header)
-	}
-	poll(t, func() bool { return a.ended.Load() == 2 })
+	inTime(t, func(delay time.Duration) bool {
+		a := newArrivals(2)
+		w := build(t, serve(t, hedgeServer(a, nil)), toAny(hedges(policy.Hedging{Max: 1, Delay: delay}, func(s *policy.Settings) {
+			s.Timeouts.Overall = 5 * delay
+		})))
+		if res, _ := w.dial().get("/"); res.StatusCode != 504 || res.Header.Get("fairlead-reason") != "deadline" {
+			t.Errorf("got %d %v", res.StatusCode, res.Header)
+		}
+		if a.count() < 2 {
+			return false
+		}
+		poll(t, func() bool { return a.ended.Load() == 2 })
+		return true
+	})
 }
 
 // Each attempt has its own time, and one that is overdue leaves the other alone.
 func TestRule02_AHedgeHasItsOwnTime(t *testing.T) {
-	var a arrivals
-	w := build(t, serve(t, func(_ int, p *peer) {
-		if _, _, ok := p.request(); !ok {
-			return
+	inTime(t, func(delay time.Duration) bool {
+		gone := newBarrier()
+		w := build(t, serve(t, func(_ int, p *peer) {
+			_, _, first, ok := p.attemptOf()
+			if !ok {
+				return
+			}
+			if first {
+				_, _ = p.r.ReadByte()
+				gone.now()
+				return
+			}
+			<-gone.C
+			p.ok("hedge")
+		}), toAny(hedges(policy.Hedging{Max: 1, Delay: 4 * delay}, func(s *policy.Settings) { s.Timeouts.PerTry = 5 * delay })))
+		defer gone.now()
+		c := w.dial()
+		if !w.warms(c) {
+			return false
 		}
-		if a.next() == 1 {
-			_, _ = p.r.ReadByte()
-			a.ended.Add(1)
-			return
+		res, body := c.get("/")
+		if late := res.Header.Get("fairlead-reason") == "per_try_timeout"; late {
+			return false
 		}
-		poll(t, func() bool { return a.ended.Load() == 1 })
-		p.ok("hedge")
-	}), toAny(hedges(policy.Hedging{Max: 1, Delay: 4 * hedgeDelay}, func(s *policy.Settings) { s.Timeouts.PerTry = 5 * hedgeDelay })))
-	if _, body := w.dial().get("/"); body != "hedge" {
-		t.Errorf("got %q", body)
-	}
+		if body != "hedge" {
+			t.Errorf("got %q", body)
+		}
+		return true
+	})
 }
 
 //enforces:http1 retry.hedging.percentile
@@ -377,7 +325,12 @@ func TestRule17_AHedgeThatCannotBeConnectedLeavesTheOther(t *testing.T) {
 // Hedges go to other endpoints.
 func TestRule17_AHedgeGoesElsewhere(t *testing.T) {
 	var silent, quick atomic.Int64
-	first := counted(t, &silent, func(*http.Request) string { waitFor("/150"); return answer(200, "late") })
+	first := serve(t, func(_ int, p *peer) {
+		if _, _, ok := p.request(); ok {
+			silent.Add(1)
+			_, _ = p.r.ReadByte() // until it is given up
+		}
+	})
 	second := counted(t, &quick, always(answer(200, "elsewhere")))
 	w := build(t, first)
 	w.shop(hedges(afterDelay(1), func(s *policy.Settings) { s.LoadBalancing = policy.RoundRobin }), first, second)

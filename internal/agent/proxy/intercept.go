@@ -72,8 +72,11 @@ func (c *connection) identifyTLS() (_ ended, why Passed) {
 
 // intercept ends the client's TLS here, and prepares the connection to be served.
 func (c *connection) intercept(r *routes.Route, hello *detect.Hello) (ended, routes.Handshake) {
-	if !r.Intercepting() {
+	switch {
+	case !r.Intercepting():
 		return passedOn, routes.HandshakeSpared
+	case !r.Certifies(hello.Name, time.Now()): // before the host is asked what it speaks, which may take a while
+		return passedOn, routes.HandshakeWithoutIssuer
 	}
 	config, err := r.ServerConfig(hello.Name, c.protocolFor(r, hello), time.Now())
 	if err != nil {

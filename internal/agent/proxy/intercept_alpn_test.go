@@ -127,8 +127,8 @@ func TestADeclaredProtocolIsSpokenInsideInterceptedTLS(t *testing.T) {
 	}
 }
 
-// A host that agrees on nothing is called in HTTP/1.1, and so is one that cannot be asked: the call fails then as it would fail anyway. It is asked
-// again by the next client.
+// A host that agrees on nothing is called in HTTP/1.1, and so is one that cannot be asked: the call fails then as it would fail anyway. The
+// next clients do not wait for another question.
 func TestHostsThatSayNothingAreCalledInHTTP1(t *testing.T) {
 	as := authorities(t)
 	config := apiConfig(as.hosts)
@@ -151,8 +151,11 @@ func TestHostsThatSayNothingAreCalledInHTTP1(t *testing.T) {
 	if alpn, said := w.agreed(as, "h2", "http/1.1"); alpn != "http/1.1" || said != "connect_failure" {
 		t.Errorf("agreed on %q, got %q", alpn, said)
 	}
-	if alpn, _ := w.agreed(as, "h2", "http/1.1"); alpn != "h2" {
-		t.Errorf("agreed on %q later", alpn)
+	if alpn, said := w.agreed(as, "h2", "http/1.1"); alpn != "http/1.1" || said != "GET / HTTP/1.1 host=api.example sni=api.example body=0" {
+		t.Errorf("agreed on %q and got %q later", alpn, said)
+	}
+	if n := w.dialer.dials.Load(); n != 3 {
+		t.Errorf("%d connections were made, want one for the question and two for calls", n)
 	}
 }
 

@@ -163,6 +163,30 @@ func TestPodsPassWithoutAnIssuer(t *testing.T) {
 	}
 }
 
+// Who is passed on decides with the host itself what is spoken: the agent does not ask that host.
+func TestAHostIsNotAskedForThosePassedOn(t *testing.T) {
+	as := authorities(t)
+	for name, issue := range map[string]func(*testProxy){
+		"no issuer":                   func(*testProxy) {},
+		"an issuer of another's name": func(w *testProxy) { w.issue(as.egress, "other.example") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := build(t, serveHost(t, apiConfig(as.hosts)).addr)
+			w.trust(as.hosts)
+			issue(w)
+			w.install(toIntercept(undecided))
+			c := w.secure(as.hosts, func(c *tls.Config) { c.NextProtos = []string{"h2", "http/1.1"} })
+			if got := c.ConnectionState().NegotiatedProtocol; got != "h2" {
+				t.Errorf("agreed on %q", got)
+			}
+			w.handshakes(routes.HandshakeWithoutIssuer, 1)
+			if n := w.dialer.dials.Load(); n != 1 {
+				t.Errorf("%d connections were made for one that is passed on", n)
+			}
+		})
+	}
+}
+
 // An issuer is replaced under load, by one of another egress CA too where pods trust both, and no call fails for it; new connections are shown what
 // the new one has made.
 func TestRule33_AnIssuerIsReplacedUnderLoad(t *testing.T) {

@@ -98,7 +98,7 @@ type Breaker struct {
 	openUntil time.Time
 	openFor   time.Duration // of the open period under way or last, before jitter
 	since     time.Time     // when it opened last
-	asked     time.Time     // when a probe began or ended last
+	asked     time.Time     // when a probe began, ended or became overdue last
 	probes    []probe       // under way and not overdue, oldest first
 	lastProbe uint64        // names them
 	successes int
@@ -154,6 +154,7 @@ func (b *Breaker) Allow(now time.Time) (Permit, bool) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.giveUpProbes(now)
 	b.lapse(now)
 	switch stateOf(b.epoch.Load()) {
 	case Closed:
@@ -164,7 +165,6 @@ func (b *Breaker) Allow(now time.Time) (Permit, bool) {
 		}
 		b.enter(HalfOpen)
 	case HalfOpen:
-		b.giveUpProbes(now)
 	}
 	if len(b.probes) >= b.places() {
 		return Permit{}, false
@@ -183,6 +183,9 @@ func (b *Breaker) giveUpProbes(now time.Time) {
 	limit := max(b.cfg.OpenDuration, b.attemptLimit)
 	overdue := 0
 	for overdue < len(b.probes) && now.Sub(b.probes[overdue].began) > limit {
+		if until := b.probes[overdue].began.Add(limit); until.After(b.asked) {
+			b.asked = until
+		}
 		overdue++
 	}
 	b.probes = slices.Delete(b.probes, 0, overdue)
@@ -194,16 +197,16 @@ func (b *Breaker) back(p Permit) {
 }
 
 // lapse forgets an open period that ended long ago and was not followed by a call: what it was about is no longer known, and a
-// crowd that comes now is not to be rejected for it.
+// crowd that comes now is not to be rejected for it. While a probe is under way that is not overdue, its result is waited for.
 func (b *Breaker) lapse(now time.Time) {
-	if stateOf(b.epoch.Load()) == Closed || now.Sub(b.quietSince()) <= 2*b.longestOpen() {
+	if stateOf(b.epoch.Load()) == Closed || len(b.probes) > 0 || now.Sub(b.quietSince()) <= 2*b.longestOpen() {
 		return
 	}
 	b.openFor = 0
 	b.enter(Closed)
 }
 
-// quietSince is when the breaker was last of use: when its open time ends, or a probe began or ended after that.
+// quietSince is when the breaker was last of use: when its open time ends, or a probe began, ended or became overdue after that.
 func (b *Breaker) quietSince() time.Time {
 	if b.asked.After(b.openUntil) {
 		return b.asked
@@ -259,8 +262,8 @@ func (b *Breaker) Note(now time.Time, r Result) {
 func (b *Breaker) Status(now time.Time) Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.lapse(now)
 	b.giveUpProbes(now)
+	b.lapse(now)
 	s := Status{State: stateOf(b.epoch.Load()), Opened: b.opened}
 	switch {
 	case s.State == Closed:

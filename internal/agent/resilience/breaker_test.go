@@ -298,13 +298,15 @@ func TestRule22_ProbesAreExactUnderConcurrency(t *testing.T) {
 	}
 }
 
-// A crowd hammers a breaker with random results, cancellations and edits; the number of probes inside never passes the limit.
+// A crowd hammers a breaker with random results, cancellations and edits; the number of probes inside never passes the limit. None is overdue, however
+// far the clock, which each worker moves, goes on while one of them is not run.
 func TestRule22_ProbesStayBoundedInACrowd(t *testing.T) {
-	const probes, workers, attempts = 2, 8, 5000
+	const probes, workers, attempts, step = 2, 8, 5000, 50 * time.Microsecond
 	b, cfg := testBreaker(func(b *policy.Breaker) {
 		b.ConsecutiveFailures, b.Probes, b.SuccessesToClose = 2, probes, 3
 		b.OpenDuration, b.OpenMaxDuration = time.Millisecond, 4*time.Millisecond
 	})
+	b.SetAttemptLimit(workers * attempts * step)
 	var clock atomic.Int64
 	var mu sync.Mutex
 	inside := map[uint64]int{} // by half-open period
@@ -319,7 +321,7 @@ func TestRule22_ProbesStayBoundedInACrowd(t *testing.T) {
 		wg.Go(func() {
 			random := rand.New(rand.NewPCG(7, uint64(w)))
 			for range attempts {
-				now := t0.Add(time.Duration(clock.Add(int64(50 * time.Microsecond))))
+				now := t0.Add(time.Duration(clock.Add(int64(step))))
 				p, ok := b.Allow(now)
 				if !ok {
 					continue

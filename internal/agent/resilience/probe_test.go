@@ -38,6 +38,34 @@ func TestRule22_AHungProbeDoesNotKeepOthersOut(t *testing.T) {
 	}
 }
 
+// A breaker whose probe takes longer than it ever stays open has not been forgotten: it waits for the probe, and then for another one.
+func TestRule22_AProbeMayTakeLongerThanTheBreakerStaysOpen(t *testing.T) {
+	b, _ := testBreaker(func(b *policy.Breaker) {
+		b.ConsecutiveFailures, b.OpenDuration, b.OpenMaxDuration = 1, time.Second, time.Second
+	})
+	b.SetAttemptLimit(30 * time.Second)
+	do(b, t0, true)
+	half := t0.Add(time.Second)
+	if _, ok := b.Allow(half); !ok {
+		t.Fatal("no probe after the open time")
+	}
+	for after := time.Duration(0); after <= 30*time.Second; after += time.Second {
+		if _, ok := b.Allow(half.Add(after)); ok {
+			t.Fatalf("%v after a probe began another call passed", after)
+		}
+		if s := b.Status(half.Add(after)).State; s != HalfOpen {
+			t.Fatalf("%v after a probe began: %v", after, s)
+		}
+	}
+	late := half.Add(30*time.Second + 1)
+	if _, ok := b.Allow(late); !ok {
+		t.Error("an overdue probe keeps others out")
+	}
+	if _, ok := b.Allow(late); ok {
+		t.Error("more than the probes pass")
+	}
+}
+
 // What an overdue probe finds is as true as what another finds, while the state is the same: else an upstream that is always
 // slower than a probe may be would never be let in again.
 func TestRule22_AnOverdueProbeStillCounts(t *testing.T) {

@@ -76,6 +76,12 @@ func (c *Candidate) Intercepted() Candidate {
 	return of
 }
 
+// Certifies reports whether the node can have a certificate for a name, for pods whose TLS it ends.
+func (r *Route) Certifies(name string, now time.Time) bool {
+	i := r.table.issuer.Load()
+	return i != nil && i.Permits(name, now) == nil
+}
+
 // ServerConfig returns how a pod that asks for a name is served on a route that is intercepted, and spoken to by a protocol (an ALPN). It is an
 // error when the node has no issuer that can make a certificate for the name.
 func (r *Route) ServerConfig(name, protocol string, now time.Time) (*tls.Config, error) {

@@ -13,6 +13,9 @@ import (
 // spokenFor is how long it is known what a host speaks. HTTP/2 is known for as long again with each connection for it.
 const spokenFor = 5 * time.Minute
 
+// vainFor is how long a host is not asked again that was asked in vain: each question is a connection of its own, and its client waits for it.
+const vainFor = 5 * time.Second
+
 // spoken is what a host chooses that is offered HTTP/2 and HTTP/1.1 by ALPN, as far as it is known: for all pods of the node. It is kept with the
 // destination, so it is bounded with them.
 type spoken struct {
@@ -21,18 +24,23 @@ type spoken struct {
 	mu sync.Mutex
 	// guarded by mu
 	protocol string    // an ALPN; empty: not known
-	at       time.Time // since when, or when it was asked in vain; zero: it was not asked
+	vain     bool      // it was asked in vain
+	at       time.Time // since when it is so; zero: it was not asked
 }
 
 func newSpoken() *spoken { return &spoken{asking: make(chan struct{}, 1)} }
 
-// known returns what is known at a time; empty: nothing.
-func (s *spoken) known(now time.Time) string {
-	protocol, at := s.last()
-	if now.Sub(at) >= spokenFor {
-		return ""
+// known returns what is known at a time, and whether it is: empty for a host that was asked in vain a moment ago.
+func (s *spoken) known(now time.Time) (protocol string, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.vain {
+		return "", now.Sub(s.at) < vainFor
 	}
-	return protocol
+	if s.protocol == "" || now.Sub(s.at) >= spokenFor {
+		return "", false
+	}
+	return s.protocol, true
 }
 
 // last returns what was found out last, and when; nothing, if it was asked in vain.
@@ -45,7 +53,13 @@ func (s *spoken) last() (protocol string, at time.Time) {
 func (s *spoken) note(protocol string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.protocol, s.at = protocol, now
+	s.protocol, s.vain, s.at = protocol, false, now
+}
+
+func (s *spoken) noteVain(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.protocol, s.vain, s.at = "", true, now
 }
 
 // shaken notes what a handshake has shown, or why it has failed.
@@ -88,17 +102,21 @@ func (s *spoken) askSince(ctx context.Context, came time.Time, ask func(context.
 		return protocol
 	}
 	if !errors.Is(ctx.Err(), context.Canceled) {
-		s.note("", time.Now())
+		s.noteVain(time.Now())
 	}
 	return ""
 }
 
-// Speaks returns which protocol (an ALPN) the route's host chooses that is offered HTTP/2 and HTTP/1.1; empty: it cannot be found out now. If it
-// is not known, ask is called to have a connection made for either (upstream.Request.Either), which ends with the context.
-func (r *Route) Speaks(ctx context.Context, ask func(context.Context)) string {
-	s := r.entry.state.spoken
-	if protocol := s.known(time.Now()); protocol != "" {
+// speaks returns what is known at a time, and else asks.
+func (s *spoken) speaks(ctx context.Context, now time.Time, ask func(context.Context)) string {
+	if protocol, ok := s.known(now); ok {
 		return protocol
 	}
 	return s.ask(ctx, ask)
+}
+
+// Speaks returns which protocol (an ALPN) the route's host chooses that is offered HTTP/2 and HTTP/1.1; empty: it cannot be found out now. If
+// nothing is known of it, ask is called to have a connection made for either (upstream.Request.Either), which ends with the context.
+func (r *Route) Speaks(ctx context.Context, ask func(context.Context)) string {
+	return r.entry.state.spoken.speaks(ctx, time.Now(), ask)
 }

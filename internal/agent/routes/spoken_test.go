@@ -41,8 +41,9 @@ func TestWhatAHostSpeaksIsKnownForAWhile(t *testing.T) {
 		}, tlslayer.HTTP2},
 	} {
 		s := newSpoken()
-		if tc.do(s); s.known(now) != tc.want {
-			t.Errorf("%s: %q, want %q", name, s.known(now), tc.want)
+		tc.do(s)
+		if got, ok := s.known(now); got != tc.want || ok != (tc.want != "") {
+			t.Errorf("%s: %q, %v; want %q", name, got, ok, tc.want)
 		}
 	}
 }
@@ -89,6 +90,28 @@ func TestAHostIsAskedByOneAtATime(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A host that was asked in vain, and by nobody who left, is not asked again for a moment, unless a connection shows what it speaks.
+func TestAHostThatWasAskedInVainIsLeftAlone(t *testing.T) {
+	s, asked := newSpoken(), 0
+	silent := func(context.Context) { asked++ }
+	after := func(d time.Duration, want string, times int) {
+		t.Helper()
+		_, at := s.last()
+		if got := s.speaks(t.Context(), at.Add(d), silent); got != want || asked != times {
+			t.Errorf("got %q, asked %d times; want %q, %d", got, asked, want, times)
+		}
+	}
+	after(0, "", 1)
+	after(vainFor-1, "", 1)
+	after(vainFor, "", 2)
+	s.shaken(upstream.Many, tlslayer.HTTP2, nil, time.Now())
+	after(vainFor-1, tlslayer.HTTP2, 2)
+	leaving, leave := context.WithCancel(t.Context())
+	s = newSpoken()
+	_ = s.speaks(leaving, time.Now(), func(context.Context) { asked++; leave() })
+	after(0, "", 4)
 }
 
 // Who leaves ends what he has begun, and those who wait go on without him.

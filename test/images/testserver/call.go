@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/textproto"
 	"os"
 	"slices"
 	"strconv"
@@ -89,8 +90,11 @@ func (o *callOptions) client() *http.Client {
 // once makes one call and returns its result.
 func (o *callOptions) once(ctx context.Context, c *http.Client) result {
 	start := time.Now()
-	local := ""
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { local = i.Conn.LocalAddr().String() }})
+	local, interim := "", 0
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn:        func(i httptrace.GotConnInfo) { local = i.Conn.LocalAddr().String() },
+		Got1xxResponse: func(status int, _ textproto.MIMEHeader) error { interim = status; return nil },
+	})
 	req, err := http.NewRequestWithContext(ctx, o.method, o.url, bytes.NewReader([]byte(o.body)))
 	if err != nil {
 		return result{Error: err.Error()}
@@ -111,6 +115,7 @@ func (o *callOptions) once(ctx context.Context, c *http.Client) result {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
 	r := result{Status: resp.StatusCode, Protocol: resp.Proto, Reason: resp.Header.Get("Fairlead-Reason"), Pod: resp.Header.Get("Server-Pod"),
 		Body: string(body[:min(len(body), 256)]), Local: local, At: start, Took: time.Since(start)}
+	r.Interim, r.Trailer = interim, resp.Trailer.Get("Behind")
 	if err != nil {
 		r.Error = err.Error()
 	}
@@ -120,7 +125,8 @@ func (o *callOptions) once(ctx context.Context, c *http.Client) result {
 type result struct {
 	Status                   int
 	Reason, Pod, Body, Error string
-	Protocol                 string
+	Protocol, Trailer        string
+	Interim                  int // the last status before the final one
 	// Local is the address the call left from.
 	Local string
 	At    time.Time
@@ -138,6 +144,8 @@ type summary struct {
 	Pods      map[string]int `json:"pods"`
 	Protocols map[string]int `json:"protocols"`
 	Errors    map[string]int `json:"errors"`
+	Interim   map[int]int    `json:"interim"`
+	Trailers  map[string]int `json:"trailers"`
 	LastBody  string         `json:"lastBody"`
 	P50Millis float64        `json:"p50Millis"`
 	MaxMillis float64        `json:"maxMillis"`
@@ -231,7 +239,8 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 func summarise(all []result) summary {
-	s := summary{Calls: len(all), Statuses: map[int]int{}, Reasons: map[string]int{}, Pods: map[string]int{}, Errors: map[string]int{}, Protocols: map[string]int{}}
+	s := summary{Calls: len(all), Statuses: map[int]int{}, Reasons: map[string]int{}, Pods: map[string]int{}, Errors: map[string]int{}, Protocols: map[string]int{},
+		Interim: map[int]int{}, Trailers: map[string]int{}}
 	if len(all) == 0 {
 		return s
 	}
@@ -272,6 +281,12 @@ func (s *summary) count(r result) {
 	}
 	if r.Protocol != "" {
 		s.Protocols[r.Protocol]++
+	}
+	if r.Interim != 0 {
+		s.Interim[r.Interim]++
+	}
+	if r.Trailer != "" {
+		s.Trailers[r.Trailer]++
 	}
 	if r.Reason != "" {
 		s.Reasons[r.Reason]++

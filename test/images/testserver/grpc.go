@@ -48,7 +48,7 @@ func (bytesCodec) Unmarshal(data []byte, v any) error {
 }
 
 // grpcServer answers every method with the messages it receives. Metadata asks for more: key is what the call is counted under, fail-first how many
-// of them fail with UNAVAILABLE, delay how long to wait before answering, and messages how many times the first message is sent back. What is
+// of them fail with UNAVAILABLE, pushback what these say of another attempt (grpc-retry-pushback-ms), delay how long to wait before answering, and messages how many times the first message is sent back. What is
 // left of the call's time when it comes is counted as a header of it: time-left.
 func (u *upstream) grpcServer() *grpc.Server {
 	return grpc.NewServer(grpc.ForceServerCodec(bytesCodec{}), grpc.UnknownServiceHandler(func(_ any, s grpc.ServerStream) error {
@@ -62,6 +62,9 @@ func (u *upstream) grpcServer() *grpc.Server {
 			return err // as servers of unary calls do, it has the whole request before it answers
 		}
 		if fails {
+			if wait := first(md, "pushback"); wait != "" {
+				s.SetTrailer(metadata.Pairs("grpc-retry-pushback-ms", wait))
+			}
 			return status.Error(codes.Unavailable, "as asked for")
 		}
 		if d, err := time.ParseDuration(first(md, "delay")); err == nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -20,10 +21,11 @@ func raw(args []string, in io.Reader, out io.Writer) error {
 	fs := flag.NewFlagSet("raw", flag.ContinueOnError)
 	addr := fs.String("addr", "", "host:port to connect to")
 	timeout := fs.Duration("timeout", 10*time.Second, "how long the exchange may take")
+	secure := fs.String("tls", "", "speak TLS, verify the server with the roots of the system, and offer this protocol, such as h2")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	c, err := net.DialTimeout("tcp", *addr, *timeout)
+	c, err := connect(*addr, *secure, *timeout)
 	if err != nil {
 		return err
 	}
@@ -34,11 +36,20 @@ func raw(args []string, in io.Reader, out io.Writer) error {
 	go func() {
 		// A server need not take all of it: then what it answers says why, or how reading ends does.
 		if _, err := io.Copy(c, in); err == nil {
-			_ = c.(*net.TCPConn).CloseWrite()
+			_ = c.(interface{ CloseWrite() error }).CloseWrite()
 		}
 	}()
 	_, err = io.Copy(out, c)
 	return err
+}
+
+// connect opens a connection, with TLS if a protocol is to be offered by it.
+func connect(addr, protocol string, timeout time.Duration) (net.Conn, error) {
+	d := &net.Dialer{Timeout: timeout}
+	if protocol == "" {
+		return d.Dial("tcp", addr)
+	}
+	return tls.DialWithDialer(d, "tcp", addr, &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{protocol}})
 }
 
 // dial connects, says nothing, and prints what becomes of the connection: what a port probe sees.

@@ -26,12 +26,13 @@ import (
 //	reset=1          read the request, then reset the connection instead of answering
 //	retryAfter=2     send Retry-After
 //	events=3&gap=1s  send so many lines, each as it comes, with that pause before all but the first
+//	hints=1          send 103 before the answer, and a trailer behind it
 //	key=x            what the call is counted under (default: the path)
 //
 // A request to upgrade to a websocket is granted, and what comes behind it echoed: messages if the client has sent a key (RFC 6455), and bytes
 // otherwise. /_bulk?bytes=N sends that many bytes, and answers anything but GET with the SHA-256 of its body.
 //
-// Other ports, if flags name them, speak gRPC (grpc.go), as much of SMTP as a client needs (greet.go), and echo UDP.
+// Other ports, if flags name them, speak gRPC (grpc.go), refuse streams of HTTP/2 (refuse.go), speak as much of SMTP as a client needs (greet.go), and echo UDP.
 //
 // /_stats?key=x answers what was seen under a key, /_conns the connection counts, /_mode?status=503&delay=1s makes every later
 // call behave so (an empty query ends it), /_reset forgets everything.
@@ -41,6 +42,7 @@ func serve(ctx context.Context, args []string) error {
 	echoAddr := fs.String("echo", ":7070", "address of the raw TCP server, which sends back what it receives")
 	grpcAddr := fs.String("grpc", "", "address of the gRPC server, if there is to be one")
 	mailAddr := fs.String("mail", "", "address of the SMTP server, if there is to be one")
+	refuseAddr := fs.String("refuse", "", "address of the server that refuses streams of HTTP/2, if there is to be one")
 	udpAddr := fs.String("udp", "", "address of the UDP server, which sends back what it receives, if there is to be one")
 	if err := fs.Parse(args); err != nil {
 		return err
@@ -55,13 +57,15 @@ func serve(ctx context.Context, args []string) error {
 		go echoPackets(packets)
 	}
 	for addr, run := range map[string]func(net.Listener){
-		*echoAddr: echoAll, *mailAddr: u.serveMail, *grpcAddr: func(l net.Listener) { u.serveGRPC(ctx, l) },
+		*echoAddr: echoAll, *mailAddr: u.serveMail, *refuseAddr: u.serveRefusals, *grpcAddr: func(l net.Listener) { u.serveGRPC(ctx, l) },
 	} {
 		if err := listen(ctx, addr, run); err != nil {
 			return err
 		}
 	}
-	srv := &http.Server{Addr: *httpAddr, Handler: u, ConnState: u.conns.track, ReadHeaderTimeout: 10 * time.Second}
+	srv := &http.Server{Addr: *httpAddr, Handler: u, ConnState: u.conns.track, ReadHeaderTimeout: 10 * time.Second, Protocols: new(http.Protocols)}
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetUnencryptedHTTP2(true)
 	context.AfterFunc(ctx, func() { srv.Close() })
 	if err := srv.ListenAndServe(); err != http.ErrServerClosed {
 		return err
@@ -214,6 +218,11 @@ func (u *upstream) answer(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", ra)
 	}
 	w.Header().Set("Server-Pod", u.host)
+	if first(q, "hints") != "" {
+		w.WriteHeader(http.StatusEarlyHints)
+		w.Header().Set("Trailer", "Behind")
+		defer w.Header().Set("Behind", "the body")
+	}
 	w.WriteHeader(statusOf(q, fails))
 	if n, err := strconv.Atoi(first(q, "events")); err == nil {
 		gap, _ := time.ParseDuration(first(q, "gap"))

@@ -160,6 +160,32 @@ func TestHTTP2(t *testing.T) {
 	}
 }
 
+// TestRefusedStreams has a client whose every other call is refused: Go's own sends what was refused again.
+func TestRefusedStreams(t *testing.T) {
+	u, l := newUpstream(), listener(t)
+	go u.serveRefusals(l)
+	for _, how := range []string{"refuse", "goaway"} {
+		o := &callOptions{url: "http://" + l.Addr().String() + "/any/" + how + "-1-" + how, method: http.MethodPost, body: "pay", n: 2, concurrency: 1, timeout: 10 * time.Second, http2: true}
+		if s := summarise(o.run(t.Context())); s.OK != 2 || s.LastBody != "pay" {
+			t.Errorf("%s: want two calls that succeed, got %+v", how, s)
+		}
+		u.mu.Lock()
+		if got := u.seen[how]; got.Requests != 3 || got.Failed != 1 {
+			t.Errorf("%s: counted %+v, want 3 requests and 1 of them refused", how, got)
+		}
+		u.mu.Unlock()
+	}
+}
+
+func TestInterimResponsesAndTrailersAreCounted(t *testing.T) {
+	srv := httptest.NewServer(newUpstream())
+	defer srv.Close()
+	o := &callOptions{url: srv.URL + "/?hints=1", method: http.MethodGet, n: 2, concurrency: 1, timeout: 10 * time.Second}
+	if s := summarise(o.run(t.Context())); s.OK != 2 || s.Interim[http.StatusEarlyHints] != 2 || s.Trailers["the body"] != 2 {
+		t.Errorf("want two calls with 103 and a trailer, got %+v", s)
+	}
+}
+
 func listener(t *testing.T) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

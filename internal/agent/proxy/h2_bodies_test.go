@@ -241,10 +241,11 @@ func TestAThousandStreamsAtATime(t *testing.T) {
 	}
 }
 
-// everythingSlow is everything, but in time for a busy machine.
+// everythingSlow is everything, but in time for a busy machine, and with room for a thousand calls at a time however long they take.
 func everythingSlow(s *policy.Settings) {
 	everything(s)
 	s.Timeouts.PerTry, s.Timeouts.Overall = patience, 2*patience
+	s.Concurrency.Adaptive, s.Concurrency.Max = nil, 1000
 }
 
 // Many bodies in both directions at a time come out as they went in.

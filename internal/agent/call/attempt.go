@@ -25,6 +25,7 @@ type attempt struct {
 	// Its clock (rule 2): it has run for spent, and since running; never: it stands.
 	spent   time.Duration
 	running offset
+	begun   offset // when it was started, if it is a hedge
 	permit  resilience.Permit
 }
 
@@ -62,12 +63,14 @@ func (c *Call) place(now time.Time, id AttemptID, at netip.AddrPort) Action {
 	var limit Limit
 	t.perTry, limit = c.perTry()
 	t.bound(after(t.running, t.perTry), limit)
-	c.armHedge(t.running)
+	if !c.request.HasBody || t.hedged { // else it is armed when the body has been sent
+		c.armHedge(t.running)
+	}
 	return c.carryOn()
 }
 
 // armHedge has another attempt start beside those under way, if nothing is heard of them from a time on. While the request is on its way there is nothing
-// that could be sent again.
+// that could be sent again; see hedgesAt.
 func (c *Call) armHedge(from offset) {
 	if h := &c.plan.Hedge; c.hedgeAt == never && c.hedges < h.Max && (!c.request.HasBody || c.whole) {
 		c.hedgeAt = after(from, h.Delay())
@@ -177,9 +180,25 @@ func (t *attempt) took(now offset) time.Duration {
 	return t.spent + now - t.running
 }
 
+// beingSent reports whether the request is on its way in the attempt.
+func (t *attempt) beingSent() bool { return t.placed && t.running == never && !t.answered }
+
+// hedgesAt is when the next hedge starts: never while an attempt is being sent, which whoever sends it does with what a hedge would need.
+func (c *Call) hedgesAt() offset {
+	if c.hedgeAt == never {
+		return never
+	}
+	for s := c.live; s != 0; s &= s - 1 {
+		if c.attempts[bits.TrailingZeros8(uint8(s))].beingSent() {
+			return never
+		}
+	}
+	return c.hedgeAt
+}
+
 // horizon is when the first of the attempts under way is overdue, or gets another beside it.
 func (c *Call) horizon() offset {
-	until := c.hedgeAt
+	until := c.hedgesAt()
 	for s := c.live; s != 0; s &= s - 1 {
 		until = min(until, c.attempts[bits.TrailingZeros8(uint8(s))].until)
 	}

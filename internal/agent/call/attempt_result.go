@@ -39,6 +39,7 @@ func (c *Call) responseHead(now time.Time, id AttemptID, r *Response, await bool
 	c.returnPermit(now, t, v.breakerFails)
 	if c.live != SetOf(id) && v.retryable && !c.interim && !r.RequestUnfinished && !c.pushedBack(r) {
 		a := Action{Keep: true, Cancel: c.keep(id)}
+		c.decideWithout(now, &v)
 		a.Until = c.timeOf(c.horizon())
 		return a
 	}
@@ -114,6 +115,7 @@ func (c *Call) attemptFailed(now time.Time, id AttemptID, f *Failure) Action {
 			return c.repair(now, t)
 		}
 		c.giveBack(t)
+		c.decideWithout(now, &result{class: classifyFailure(c.plan.Settings, f, unsent), unsent: unsent})
 		return c.carryOn()
 	}
 	v := result{class: classifyFailure(c.plan.Settings, f, unsent), unsent: unsent}
@@ -124,6 +126,7 @@ func (c *Call) attemptFailed(now time.Time, id AttemptID, f *Failure) Action {
 // afterFailure decides what follows a failure.
 func (c *Call) afterFailure(now time.Time, v *result) Action {
 	if c.live != 0 {
+		c.decideWithout(now, v)
 		return c.carryOn()
 	}
 	delay, no := c.decide(now, v)
@@ -151,6 +154,10 @@ func (c *Call) localReject(now time.Time, id AttemptID, kind Kind) Action {
 	c.giveBack(t)
 	c.over(id)
 	if c.live != 0 {
+		if c.onlyUnplaced() {
+			c.decided(kind)
+			c.without.decision = Refused
+		}
 		return c.carryOn()
 	}
 	c.decided(kind)

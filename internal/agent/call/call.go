@@ -71,6 +71,7 @@ type life struct {
 	count    int // of attempts started
 	retries  int // that count against maxRetries, hedges included
 	hedges   int
+	without  without
 	replays  bool // a request body is worth keeping
 	lost     bool // the request body cannot be sent again
 	reached  bool // a server may have processed the request
@@ -127,8 +128,9 @@ func (c *Call) AttemptDeadline(id AttemptID) time.Time {
 // NextAt is when Timer is due; zero means never.
 func (c *Call) NextAt() time.Time { return c.timeOf(c.wakesAt()) }
 
-// HedgeAt is when another attempt starts beside those under way; zero means never. Timer is to be reported then.
-func (c *Call) HedgeAt() time.Time { return c.timeOf(c.hedgeAt) }
+// HedgeAt is when another attempt starts beside those under way; zero means never, also for as long as one of them is being sent (Sending). Timer is to be
+// reported then.
+func (c *Call) HedgeAt() time.Time { return c.timeOf(c.hedgesAt()) }
 
 // Endpoints are those that this call's attempts were placed at. They are valid until the next event.
 func (c *Call) Endpoints() []netip.AddrPort { return c.endpoints }
@@ -162,7 +164,7 @@ func (c *Call) timer(now time.Time) Action {
 			}
 			return c.timeUp(now, id)
 		}
-		if c.passed(c.hedgeAt, now) {
+		if c.passed(c.hedgesAt(), now) {
 			return c.hedge(now)
 		}
 	case waiting:

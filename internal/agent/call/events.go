@@ -92,12 +92,13 @@ func (c *Call) BodyKept() {
 	}
 }
 
-// Unplaced tells that there is no place for a hedge: it is given up, and nothing has happened.
+// Unplaced tells that there is no place for a hedge: it is given up, and nothing has happened. What follows is up to the other attempts, as far as they are
+// still under way.
 func (c *Call) Unplaced(now time.Time, id AttemptID) Action {
 	s := c.follower(now)
-	a := c.unplaced(id)
+	a := c.unplaced(now, id)
 	if s != nil {
-		c.compare(now, a, s.unplaced(id))
+		c.compare(now, a, s.unplaced(now, id))
 	}
 	return a
 }

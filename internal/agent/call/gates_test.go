@@ -190,3 +190,21 @@ func TestRule24_GatesAreLeftBehindTheBreaker(t *testing.T) {
 		t.Errorf("left with %+v and %+v", g.left, second.left)
 	}
 }
+
+// Calls that are not let in are no calls that retries are a share of.
+func TestRule13_TheBudgetCountsCallsThatStart(t *testing.T) {
+	share := func(s *policy.Settings) { s.Retry.Budget = policy.Budget{Percent: 50, Window: time.Second} }
+	r, _ := gated(t, share, resilience.Entry{Verdict: resilience.Refuse})
+	for range 10 {
+		r.want(r.start(t0, Request{}), Reject)
+	}
+	if r.plan.Budget.Allows(t0) {
+		t.Error("calls that were refused allow retries")
+	}
+	r.plan.Gates = nil
+	r.begin(Request{})
+	r.begin(Request{})
+	if !r.plan.Budget.Allows(t0) {
+		t.Error("two calls allow no retry")
+	}
+}

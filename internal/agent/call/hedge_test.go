@@ -197,6 +197,85 @@ func TestRule17_AHedgeWithoutAPlace(t *testing.T) {
 	}
 }
 
+// What was not started does not use the budget up.
+func TestRule13_AHedgeWithoutAPlaceCostsNothing(t *testing.T) {
+	r := hedging(t, func(s *policy.Settings) { s.Retry.Budget = policy.Budget{MinPerSecond: 1, Window: time.Second} })
+	r.begin(Request{})
+	hedge := r.want(r.call.Timer(at(200*ms)), StartAttempt).Attempt
+	if r.plan.Budget.Allows(at(300 * ms)) {
+		t.Fatal("the budget allows more than one")
+	}
+	r.want(r.call.Unplaced(at(300*ms), hedge), Continue)
+	r.id = 0
+	r.nextAttempt(r.fails(at(400*ms), sentLost))
+}
+
+// The last hedge may find no place when everything else has ended: the call goes on as it would have without it.
+func TestRule17_TheLastHedgeWithoutAPlace(t *testing.T) {
+	once := func(s *policy.Settings) { s.Retry.MaxRetries = 1 }
+	for name, tc := range map[string]struct {
+		change func(*policy.Settings)
+		first  func(*rig) Action
+		after  func(*rig, Action)
+	}{
+		"after a failure": {once, func(r *rig) Action { return r.fails(at(300*ms), sentLost) }, func(r *rig, a Action) {
+			r.want(r.head(r.nextAttempt(a), plain(200)), Forward)
+			r.ended(OK, Recovered, 200, 2)
+		}},
+		"after a dead connection": {once, func(r *rig) Action { return r.fails(at(300*ms), stale) }, func(r *rig, a Action) {
+			r.nextAttempt(a)
+		}},
+		"after a failure that is not retried": {func(s *policy.Settings) { s.Retry.On = 0 }, func(r *rig) Action { return r.fails(at(300*ms), sentLost) }, func(r *rig, a Action) {
+			r.want(a, Reject)
+			r.ended(Reset, NotRetryable, Reset.Status(), 1)
+		}},
+		"after a bad response": {once, func(r *rig) Action { return r.respond(300*ms, 503) }, func(r *rig, a Action) {
+			r.want(r.fails(r.nextAttempt(a), sentLost), ForwardKept)
+			r.ended(OK, Exhausted, 503, 2)
+		}},
+		"after a refusal": {once, func(r *rig) Action { return r.rejects(at(300*ms), Internal) }, func(r *rig, a Action) {
+			r.want(a, Reject)
+			r.ended(Internal, Refused, Internal.Status(), 1)
+		}},
+		"too late for a wait": {func(s *policy.Settings) { s.Timeouts.Overall = 450 * ms }, func(r *rig) Action { return r.fails(at(300*ms), sentLost) }, func(r *rig, a Action) {
+			r.want(a, Reject)
+			r.ended(Deadline, ByDeadline, Deadline.Status(), 1)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := hedging(t, tc.change)
+			r.begin(Request{})
+			hedge := r.want(r.call.Timer(at(200*ms)), StartAttempt).Attempt
+			r.id = 0
+			r.want(tc.first(r), Continue)
+			tc.after(r, r.call.Unplaced(at(400*ms), hedge))
+		})
+	}
+}
+
+// While an attempt is being sent there is no hedge: what it would be made of is in use.
+func TestRule17_NoHedgeWhileTheRequestIsOnItsWay(t *testing.T) {
+	for name, q := range map[string]Request{"without a body": {}, "with a body": {Method: Idempotent, HasBody: true}} {
+		t.Run(name, func(t *testing.T) {
+			r := hedging(t, nil)
+			r.begin(q)
+			r.call.BodyKept()
+			r.sending(t0)
+			r.written(t0)
+			again := r.nextAttempt(r.respond(100*ms, 503)) // of which all of the body is kept
+			r.want(r.sending(again), Continue)
+			late := again.Add(time.Second)
+			if a := r.want(r.call.Timer(late), Continue); !r.call.HedgeAt().IsZero() || !a.Until.Equal(at(10*time.Second)) {
+				t.Fatalf("hedged at %v, looked at again at %v", r.call.HedgeAt(), a.Until)
+			}
+			r.want(r.written(late), Continue)
+			if a := r.want(r.call.Timer(late.Add(200*ms)), StartAttempt); a.Start != Hedged {
+				t.Errorf("%+v", a)
+			}
+		})
+	}
+}
+
 func TestRule17_TheOutcomeSaysWhoWon(t *testing.T) {
 	for winner, won := range map[AttemptID]bool{0: false, 1: true} {
 		r := hedging(t, nil)

@@ -1,6 +1,7 @@
 package call
 
 import (
+	"math/bits"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/resilience"
@@ -126,21 +127,62 @@ func (c *Call) hedge(now time.Time) Action {
 	}
 	c.retries++
 	c.hedges++
-	return c.start(p, Action{Start: Hedged, Avoid: true, Fresh: c.repaired})
+	a := c.start(p, Action{Start: Hedged, Avoid: true, Fresh: c.repaired})
+	c.attempts[a.Attempt].begun = c.offsetOf(now)
+	return a
 }
 
-// unplaced gives up a hedge that has not been placed. The others go on, and no further one is started beside them.
-func (c *Call) unplaced(id AttemptID) Action {
+// unplaced gives up a hedge that has not been placed. The others go on, and no further one is started beside them. If all of them have ended
+// meanwhile, the call goes on as it would have without the hedge.
+func (c *Call) unplaced(now time.Time, id AttemptID) Action {
 	t := c.attempt(id)
-	if t == nil || t.placed || c.live == SetOf(id) {
+	if t == nil || t.placed || !t.hedged {
 		return c.carryOn()
 	}
 	c.giveBack(t)
-	c.live &^= SetOf(id)
+	if b := c.plan.Budget; b != nil {
+		b.Return(c.timeOf(t.begun))
+	}
+	c.over(id)
 	c.hedges--
 	c.retries--
 	c.count--
-	return c.carryOn()
+	switch {
+	case c.live != 0:
+		return c.carryOn()
+	case c.without.decision != NotNeeded:
+		return c.end(now, c.without.decision)
+	case c.passed(c.deadline, now.Add(c.without.delay)):
+		return c.end(now, ByDeadline)
+	}
+	return c.retry(now, c.without.delay)
+}
+
+// without is what would follow the end of the last attempt that has a place, if the hedges that have none were not.
+type without struct {
+	decision RetryDecision
+	delay    time.Duration
+}
+
+// onlyUnplaced reports whether the attempts under way are hedges that have no place.
+func (c *Call) onlyUnplaced() bool {
+	for id := range c.live.All() {
+		if t := &c.attempts[id]; t.placed || !t.hedged {
+			return false
+		}
+	}
+	return c.live != 0
+}
+
+// decideWithout is decide for an attempt after whose end nothing but hedges is under way that may find no place.
+func (c *Call) decideWithout(now time.Time, r *result) {
+	if !c.onlyUnplaced() {
+		return
+	}
+	hedges := bits.OnesCount8(uint8(c.live))
+	c.retries -= hedges
+	c.without.delay, c.without.decision = c.decide(now, r)
+	c.retries += hedges
 }
 
 // repairable reports whether the attempt that met a dead kept-alive connection may be repeated (rule 8). It is the

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -69,6 +70,8 @@ func (w *world) pick(set AttemptSet) AttemptID {
 
 func (w *world) queued(s *simCall, now time.Time, id AttemptID) error {
 	switch n := w.random.IntN(100); {
+	case n < 40 && s.attempts[id].hedged:
+		return w.unplaced(s, now, id)
 	case n < 80:
 		return w.place(s, now, id)
 	case n < 85:
@@ -88,6 +91,23 @@ func (w *world) queued(s *simCall, now time.Time, id AttemptID) error {
 	return w.timer(s, now)
 }
 
+// unplaced has there be no place for a hedge, which has never been then.
+func (w *world) unplaced(s *simCall, now time.Time, id AttemptID) error {
+	g := w.event(s, now, "unplaced", id)
+	g.unplaced = true
+	if i := slices.Index(s.plan.retries, s.attempts[id].begun); i >= 0 {
+		s.plan.retries = slices.Delete(s.plan.retries, i, i+1)
+	}
+	s.attempts[id] = simAttempt{}
+	s.starts[Hedged]--
+	s.count--
+	w.unplacings++
+	if s.live() == 0 {
+		w.unplacedLast++
+	}
+	return w.check(s, now, s.call.Unplaced(now, id), g)
+}
+
 // loseKept has the response be lost that is kept, if one is.
 func (w *world) loseKept(s *simCall) {
 	if k := s.kept(); k != 0 && (s.state == simTrying || s.state == simWaiting) {
@@ -99,7 +119,9 @@ func (w *world) loseKept(s *simCall) {
 func (w *world) place(s *simCall, now time.Time, id AttemptID) error {
 	t := &s.attempts[id]
 	t.state, t.waits, t.on = simPlaced, now, w.open()
-	s.armHedge(now)
+	if !s.q.HasBody || t.hedged {
+		s.armHedge(now)
+	}
 	at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(w.random.IntN(9))}), 80)
 	g := w.event(s, now, "placed", id)
 	a := s.call.Placed(now, id, at)
@@ -203,6 +225,7 @@ func (w *world) respond(s *simCall, now time.Time, id AttemptID) error {
 	if w.random.IntN(4) == 0 {
 		r.HasRetryAfter, r.RetryAfter = true, time.Duration(w.random.Int64N(int64(5*time.Second)))
 	}
+	s.asked = max(s.asked, r.RetryAfter)
 	r.HeaderMatched = w.random.IntN(20) == 0
 	r.RequestUnfinished = s.q.HasBody && w.random.IntN(10) == 0
 	if s.q.GRPC {
@@ -270,7 +293,7 @@ func (w *world) timer(s *simCall, now time.Time) error {
 	if due := s.dueAwaited(now); due != 0 {
 		s.last, s.lastGRPC = s.attempts[firstOf(due)].status, -1
 	}
-	if due == 0 && !s.hedgeAt.IsZero() && !now.Before(s.hedgeAt) {
+	if at := s.hedgesAt(); due == 0 && !at.IsZero() && !now.Before(at) {
 		s.hedgeAt = time.Time{}
 	}
 	return w.check(s, now, s.call.Timer(now), g)

@@ -164,6 +164,9 @@ func checkWait(s *simCall, now time.Time, a Action, g given) error {
 		}
 		longest = max(longest, asked)
 	}
+	if g.unplaced { // it is the end of another attempt that it follows
+		longest = max(longest, s.asked)
+	}
 	if wait <= 0 || wait > longest {
 		return fmt.Errorf("rule 15: a wait of %v, at most %v", wait, longest)
 	}
@@ -234,6 +237,8 @@ func (s *simCall) checkHedge(a Action) error {
 		return errors.New("rule 17: one hedge too many")
 	case !idempotent(&s.plan.Settings.Retry, s.q) || s.q.HasBody && (!s.whole || s.unkept):
 		return errors.New("rule 17: hedged though it could not be retried")
+	case s.beingSent():
+		return errors.New("rule 17: hedged while the request is on its way")
 	case !a.Avoid:
 		return errors.New("rule 17: the hedge may meet the endpoint that is slow")
 	}

@@ -47,6 +47,8 @@ func (w *world) add(o *world) {
 		w.did[i] += o.did[i]
 	}
 	w.strays += o.strays
+	w.unplacings += o.unplacings
+	w.unplacedLast += o.unplacedLast
 	w.differ += o.differ
 	for i := range w.ends {
 		w.ends[i] += o.ends[i]
@@ -67,7 +69,8 @@ func (w *world) checkCoverage(t *testing.T) {
 	kinds[Superseded] = 1 // which no call ends with
 	for what, counts := range map[string][]int{
 		"end with kind": kinds[:], "end with decision": decisions[:], "start": w.starts[:], "action": w.did[:], "stray, shadow": {w.strays, w.differ},
-		"end of a connection": w.ends[:],
+		"hedge without a place, alone": {w.unplacings, w.unplacedLast},
+		"end of a connection":          w.ends[:],
 	} {
 		for i, n := range counts {
 			if n == 0 {

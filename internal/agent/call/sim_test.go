@@ -25,8 +25,10 @@ type world struct {
 	starts [StartCount]int
 	did    [Abort + 1]int
 	strays int
-	differ int // shadows that decided differently
-	steps  int
+	// hedges that found no place, and those of them that were all that was left
+	unplacings, unplacedLast int
+	differ                   int // shadows that decided differently
+	steps                    int
 
 	conns [simConns]simConn
 	ends  [simEnds]int // how often calls met each end of a connection
@@ -62,9 +64,10 @@ type simRecord struct {
 	interim  bool
 	lost     bool // the response kept was
 	fellBack bool
-	last     int    // status of the last response
-	lastGRPC int    // its gRPC status, or -1
-	before   [2]int // what these were before the response just reported
+	last     int           // status of the last response
+	lastGRPC int           // its gRPC status, or -1
+	asked    time.Duration // the longest Retry-After
+	before   [2]int        // what these were before the response just reported
 }
 
 type simState uint8
@@ -90,6 +93,8 @@ type simAttempt struct {
 	status  int  // of its response
 	grpc    int  // its gRPC status; -1: none, or it comes in the trailers
 	pending bool // it says in its trailers how it ends
+	hedged  bool
+	begun   time.Time
 	// until is when its response, which is held back, is to be forwarded; zero: none is.
 	until time.Time
 	on    simStream
@@ -159,6 +164,7 @@ type given struct {
 	over     bool // the agent's own rejection
 	timer    bool
 	interim  bool
+	unplaced bool // nothing has ended but a hedge that found no place
 	released bool // a message has begun of a response that was held back
 	open     bool // the breaker was open before the event
 	fallOpen bool // so was the fallback's
@@ -244,7 +250,7 @@ func (w *world) follow(s *simCall, now time.Time, a Action, g given) {
 		t.pause(now)
 		t.status, t.grpc, t.until = g.response.Status, -1, soonest(s.deadline, now.Add(trailersLimit))
 	case StartAttempt:
-		s.attempts[a.Attempt] = simAttempt{state: simQueued}
+		s.attempts[a.Attempt] = simAttempt{state: simQueued, hedged: a.Start == Hedged, begun: now}
 		s.count++
 		s.starts[a.Start]++
 		w.starts[a.Start]++
@@ -285,10 +291,28 @@ func (w *world) note(s *simCall) {
 	}
 }
 
+// beingSent reports whether an attempt is being sent.
+func (s *simCall) beingSent() bool {
+	for id := range s.live().All() {
+		if t := &s.attempts[id]; t.state == simPlaced && t.waits.IsZero() && t.until.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
+// hedgesAt is when the next hedge starts, if nothing changes.
+func (s *simCall) hedgesAt() time.Time {
+	if s.beingSent() {
+		return time.Time{}
+	}
+	return s.hedgeAt
+}
+
 // horizon is when the driver is to report Timer while attempts are under way.
 func (s *simCall) horizon() time.Time {
 	t := &s.settings().Settings.Timeouts
-	until := s.hedgeAt
+	until := s.hedgesAt()
 	for id := range s.live().All() {
 		a := &s.attempts[id]
 		until = soonest(until, s.deadline)

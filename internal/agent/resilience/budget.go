@@ -76,6 +76,11 @@ func (b *Budget) Start(now time.Time) bool {
 	return true
 }
 
+// Return takes back the start of a retry that Start has counted at a time, and that has not been made.
+func (b *Budget) Return(started time.Time) {
+	b.retries.take(b.tick(b.cfg.Load(), started))
+}
+
 // Count counts the start of a retry that the budget is not asked for (rule 8).
 func (b *Budget) Count(now time.Time) {
 	b.retries.add(b.tick(b.cfg.Load(), now))

@@ -43,6 +43,26 @@ func TestRule13_Budget(t *testing.T) {
 	}
 }
 
+func TestRule13_BudgetTakesBack(t *testing.T) {
+	b := NewBudget(policy.Budget{MinPerSecond: 1, Window: time.Second}, t0)
+	if !b.Start(t0) || b.Start(t0) {
+		t.Fatal("it is not one")
+	}
+	b.Return(t0)
+	b.Return(t0) // of nothing
+	if !b.Start(t0) || b.Start(t0) {
+		t.Error("it is not one again")
+	}
+	later := t0.Add(2 * time.Second)
+	if !b.Start(later) {
+		t.Fatal("it does not slide")
+	}
+	b.Return(t0) // which counts no more
+	if b.Start(later) {
+		t.Error("another one was taken back")
+	}
+}
+
 func TestRule13_BudgetSlides(t *testing.T) {
 	b := NewBudget(policy.Budget{Percent: 10, Window: 10 * time.Second}, t0)
 	for range 100 {

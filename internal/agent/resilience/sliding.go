@@ -60,6 +60,18 @@ func (s *slots) add(tick uint64) {
 	}
 }
 
+// take takes one event back, if it still counts.
+func (s *slots) take(tick uint64) {
+	tick &= 1<<32 - 1
+	v := &s[tick%slotCount]
+	for {
+		old := v.Load()
+		if old>>32 != tick || old&(1<<32-1) == 0 || v.CompareAndSwap(old, old-1) {
+			return
+		}
+	}
+}
+
 func (s *slots) sum(tick uint64) uint64 {
 	tick &= 1<<32 - 1
 	var n uint64

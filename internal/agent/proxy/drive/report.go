@@ -36,11 +36,30 @@ func (r *Record) Ended(to routes.Recorder, a routes.Attempt) {
 // anything follows for it.
 func (r *Record) EndedOn(now time.Time, to routes.Recorder, t *Attempt, a routes.Attempt, follows bool) {
 	a.Start, a.Reused, a.Peer, a.Took = t.Start, t.Lease.Reused(), t.Lease.Peer(), now.Sub(t.Began)
-	if follows && a.Kind != call.ClientGone {
-		failed := a.Kind != call.OK || a.Status >= 500 || a.Status == 429 || a.GRPC && call.FailedGRPC(int(a.GRPCStatus))
-		t.Lease.Report(now, failed)
+	if v := verdictOn(&a); follows && v != none {
+		t.Lease.Report(now, v == bad)
 	}
 	r.Ended(to, a)
+}
+
+// verdict is what the end of an attempt says of its endpoint.
+type verdict uint8
+
+const (
+	none verdict = iota
+	good
+	bad
+)
+
+// verdictOn tells it. What the client has ended, or another attempt that was answered first, says nothing.
+func verdictOn(a *routes.Attempt) verdict {
+	switch {
+	case a.Kind == call.ClientGone, a.Kind == call.Superseded:
+		return none
+	case a.Kind != call.OK, a.Status >= 500, a.Status == 429, a.GRPC && call.FailedGRPC(int(a.GRPCStatus)):
+		return bad
+	}
+	return good
 }
 
 // Unmade is an attempt for which no connection was made.

@@ -14,8 +14,11 @@ import (
 // While a call is hedged (rule 17) several of its attempts are under way. Each is carried up to the head of its response by a goroutine of its own, to which
 // it belongs meanwhile (contender); the session's goroutine waits for whichever comes first, decides, and watches the client and the time.
 
-// hedgeDue has another attempt started, if it is still wanted. done says that there is an action for what follows.
+// hedgeDue has another attempt started, if it is still wanted. done says that there is an action for what follows. One that is being sent is the only one.
 func (x *exchange) hedgeDue() (next call.Action, done bool) {
+	if t := x.cur; t.streaming || t.in.before != nil {
+		return call.Action{}, false
+	}
 	x.reportBody()
 	if a := x.Call.Timer(x.Now); a.Do != call.Continue {
 		return x.race(a), true
@@ -84,12 +87,23 @@ func (x *exchange) awaitAny(until time.Time) call.Action {
 func (x *exchange) timeUp() call.Action {
 	for t := range x.all {
 		if t.beside != nil && drive.Passed(x.Call.AttemptDeadline(t.ID), x.Now) {
-			t.halt()
-			x.cur = t
-			return x.attemptTimeout()
+			return x.overdueBeside(t)
 		}
 	}
 	return x.Call.Timer(x.Now)
+}
+
+// overdueBeside ends an attempt that belongs to a goroutine of its own because a deadline of the call's has passed. It may have no connection yet.
+func (x *exchange) overdueBeside(t *attempt) call.Action {
+	t.halt()
+	x.cur = t
+	if t.Lease.Conn != nil {
+		return x.attemptTimeout()
+	}
+	x.Ended(x.Route.Recorder(), routes.Attempt{
+		Kind: call.AttemptTimeout, Start: t.Start, Peer: t.slot.Host().Addr(), Took: x.Now.Sub(t.Began), Detail: drive.DetailOfLimit(x.Call.Limit(t.ID)),
+	})
+	return x.Call.AttemptFailed(x.Now, t.ID, call.Failure{Kind: call.AttemptTimeout})
 }
 
 // cameIn reports to the call what an attempt has come to.
@@ -99,7 +113,7 @@ func (x *exchange) cameIn(t *attempt) call.Action {
 	x.Now, x.cur = time.Now(), t
 	switch {
 	case c.dialErr != nil:
-		u := drive.Unmade{Action: call.Action{Attempt: t.ID, Start: t.Start}, Err: c.dialErr, Peer: t.slot.Host().Addr(), Took: x.Now.Sub(t.Began)}
+		u := drive.Unmade{Action: call.Action{Attempt: t.ID, Start: t.Start}, Err: c.dialErr, Until: x.Call.AttemptDeadline(t.ID), Peer: t.slot.Host().Addr(), Took: x.Now.Sub(t.Began)}
 		return x.NotMade(x.Now, x.Route.Recorder(), &x.Call, u)
 	case t.err != nil:
 		return x.failed(call.Reset, drive.DetailOf(t.err))
@@ -199,8 +213,7 @@ func (t *attempt) sendAgain() error {
 func (t *attempt) readHeadBeside(c *contender) error {
 	for !c.stopped.Load() {
 		now := time.Now()
-		end := t.x.idleEndAt(t, now)
-		t.in.bound(now, end)
+		t.in.bound(now, drive.Earlier(t.x.idleEndAt(t, now), now.Add(drive.MaxCheck))) // a read whose time is up finds out that its peer has vanished
 		err := t.in.reader.ReadResponse(&t.response, c.info)
 		switch {
 		case err == nil && t.response.Status == 100:

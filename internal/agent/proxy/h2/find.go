@@ -53,7 +53,9 @@ func (s *Session) found(f *search, b *batch) {
 	delete(s.searches, f.route)
 	s.clock(time.Now())
 	for _, x := range f.waiting {
-		s.goOn(x, s.acquire, b)
+		if x.phase == finding { // else what has become of one before has ended its call
+			s.goOn(x, s.acquire, b)
+		}
 	}
 }
 

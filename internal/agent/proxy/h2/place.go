@@ -123,9 +123,7 @@ func (s *Session) start(x *stream, l upstream.Lease, b *batch) (next call.Action
 func (s *Session) startHedge(h *stream, l upstream.Lease, b *batch) (next call.Action, waits bool) {
 	x := h.lead
 	h.placedOrNot()
-	if !x.cur.busy && x.phase == trying { // what it was to be beside has ended
-		x.moved, x.sentAt = s.now, s.now
-	}
+	x.moved, x.sentAt = s.now, s.now // else it would be idle from its beginning when the others are
 	t := x.attemptFor()
 	x.call.Reached(h.action.Attempt, l.Peer())
 	x.until = x.call.Sending(s.now, h.action.Attempt).Until

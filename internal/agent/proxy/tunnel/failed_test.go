@@ -32,7 +32,9 @@ func TestAPanicCostsItsTunnelAlone(t *testing.T) {
 	}{
 		"from the server": {func(tun *Tunnel) { tun.server.Secure(mistaken{}) }, "tunnel.(*Tunnel).runDown"},
 		"from the client": {func(tun *Tunnel) { tun.client.Secure(mistaken{}) }, "tunnel.(*Tunnel).runUp"},
-		"in a check":      {func(tun *Tunnel) { tun.check() }, "tunnel.(*Tunnel).check"}, // without its timer
+		"in a check": {func(tun *Tunnel) {
+			tun.idle, tun.moved = time.Millisecond, func(int64, int64) { panic("as the test asks") }
+		}, "tunnel.(*Tunnel).check"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, inner := pair(t)

@@ -98,9 +98,10 @@ func TestRule30_ResponseHeadsThatAreTooLargeOverHTTP2(t *testing.T) {
 //
 //overtls:originate,intercept
 func TestRule30_TrailersThatAreTooLargeAreRefusedOverHTTP2(t *testing.T) {
-	reset := make(chan http2.ErrCode, 1)
+	came, reset := make(chan struct{}), make(chan http2.ErrCode, 1)
 	w, _ := scripted(t, toAnyH2(nil), func(n int, s *http2test.Stream) {
 		if n == 0 {
+			close(came)
 			code, _ := s.AwaitReset()
 			reset <- code
 			return
@@ -110,7 +111,7 @@ func TestRule30_TrailersThatAreTooLargeAreRefusedOverHTTP2(t *testing.T) {
 	c := w.dialH2(http2test.Options{})
 	s := must(c.Request(false, http2test.Head("POST", "up.example", "/")))(t)
 	check(t, s.Data([]byte("some"), false))
-	w.waitFor(t, func() bool { return w.dialer.dials.Load() == 1 })
+	<-came
 	check(t, s.Headers(true, crumbs(nil)))
 	if code, err := s.AwaitReset(); err != nil || code != http2.ErrCodeEnhanceYourCalm {
 		t.Errorf("reset %v, %v", code, err)

@@ -184,9 +184,10 @@ func (s *environment) raw(ctx context.Context, from *corev1.Pod, addr string, in
 
 // seen is what the upstream saw under a key.
 type seen struct {
-	Requests, Failed, MaxConcurrent int
-	Methods, Remotes, Keys, Bodies  map[string]int
-	LastHeader                      map[string][]string
+	Requests, Failed               int
+	Concurrent, MaxConcurrent      int
+	Methods, Remotes, Keys, Bodies map[string]int
+	LastHeader                     map[string][]string
 }
 
 // control asks the upstream from inside its own pod: that way no policy has a hand in it.

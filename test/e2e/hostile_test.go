@@ -71,7 +71,7 @@ var _ = Describe("a request that breaks the rules", Ordered, ContinueOnFailure, 
 			c := p.k.converse(ctx, p.client, testserver, "raw", "-addr", p.name("nginx")+":81", "-timeout", "50s")
 			_, err := c.in.Write(http2Requests("http", "nginx", "/bad?key=bad-"+name, "/good?key=good-"+name, field))
 			Expect(err).NotTo(HaveOccurred())
-			Eventually(func() map[uint32]string { return http2Answers(c.out.Contents()) }).WithContext(ctx).
+			Eventually(func() map[uint32]string { return http2Heard(c.out.Contents()).answers }).WithContext(ctx).
 				Should(Equal(map[uint32]string{1: "PROTOCOL_ERROR", 3: "200"}), name)
 			c.end()
 			Expect(p.saw(ctx, "bad-"+name).Requests).To(BeZero(), name)
@@ -101,9 +101,14 @@ func http2Requests(scheme, authority, bad, good string, more ...hpack.HeaderFiel
 	return out.Bytes()
 }
 
-// http2Answers says of each stream with what it was reset, or with which status answered.
-func http2Answers(b []byte) map[uint32]string {
-	out := map[uint32]string{}
+// heard is what has come on a connection of HTTP/2: the status of each stream, or with what it was reset, and its data.
+type heard struct {
+	answers, data map[uint32]string
+	tunnels       bool // extended CONNECT is offered
+}
+
+func http2Heard(b []byte) heard {
+	out := heard{answers: map[uint32]string{}, data: map[uint32]string{}}
 	frames := http2.NewFramer(io.Discard, bytes.NewReader(b))
 	frames.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	for {
@@ -113,9 +118,15 @@ func http2Answers(b []byte) map[uint32]string {
 		}
 		switch f := f.(type) {
 		case *http2.RSTStreamFrame:
-			out[f.StreamID] = f.ErrCode.String()
+			out.answers[f.StreamID] = f.ErrCode.String()
 		case *http2.MetaHeadersFrame:
-			out[f.StreamID] = f.PseudoValue("status")
+			out.answers[f.StreamID] = f.PseudoValue("status")
+		case *http2.DataFrame:
+			out.data[f.StreamID] += string(f.Data())
+		case *http2.SettingsFrame:
+			if v, ok := f.Value(http2.SettingEnableConnectProtocol); ok {
+				out.tunnels = v == 1
+			}
 		}
 	}
 }

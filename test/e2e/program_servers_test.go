@@ -28,7 +28,7 @@ var programServices = map[string][]servicePort{
 	"nginx": {{80, 8081}, {81, 8082}}, "nginx-tls": {{443, 8443}},
 	"haproxy": {{80, 8091}, {81, 8092}}, "haproxy-tls": {{443, 8493}},
 	"grpc": {{9090, 9090}}, "grpc-tls": {{443, 8494}},
-	"scripted": {{80, 8080}, {81, 8083}}, "mail": {{25, 2525}},
+	"scripted": {{80, 8080}, {81, 8083}}, "refusing-tls": {{443, 8495}}, "mail": {{25, 2525}},
 	"redis": {{6379, 6379}}, "postgres": {{5432, 5432}}, "proxy": {{8888, 8888}},
 }
 

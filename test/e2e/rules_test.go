@@ -25,6 +25,7 @@ to:
 - {service: {name: gone-tcp}, protocol: TCP}
 - {host: nginx-tls.NS.svc, ports: [80], protocol: HTTP, tls: {mode: Originate, port: 443, caBundleRef: {name: programs-ca}}}
 - {host: nginx-tls.NS.svc, ports: [81], protocol: HTTP2, tls: {mode: Originate, port: 443, caBundleRef: {name: programs-ca}}}
+- {host: refusing-tls.NS.svc, ports: [81], protocol: HTTP2, tls: {mode: Originate, port: 443, caBundleRef: {name: programs-ca}}}
 - {host: grpc-tls.NS.svc, ports: [9090], protocol: GRPC, tls: {mode: Originate, port: 443, caBundleRef: {name: programs-ca}}}
 - {host: haproxy-tls.NS.svc, ports: [80], protocol: HTTP, tls: {mode: Originate, port: 443, caBundleRef: {kind: System}}}
 retry:
@@ -47,7 +48,7 @@ var _ = Describe("rules of calls", Ordered, ContinueOnFailure, func() {
 
 	BeforeAll(func(ctx context.Context) {
 		p = newPrograms(ctx)
-		p.reachable(ctx, "grpc-tls:443")
+		p.reachable(ctx, "grpc-tls:443", "refusing-tls:443")
 		trusting = p.newTrusting(ctx)
 		ip := p.servers.Status.PodIP
 		p.applyAll(ctx, deadService("gone-grpc", 9090, ip)+"---\n"+deadService("gone-tcp", 7000, ip))
@@ -116,16 +117,18 @@ rules:
 	}, NodeTimeout(time.Minute))
 
 	DescribeTable("rule 7: what a server has refused is sent again whatever the method", func(ctx context.Context, how string) {
+		for _, server := range []string{"scripted", "refusing-tls"} {
+			k := key()
+			got := called(ctx, fmt.Sprintf("http://%s:81/%s-2-%s", p.name(server), how, k), "-http2", "-method", "POST", "-body", "pay")
+			Expect(got.OK).To(Equal(1), "%s: %+v", server, got)
+			Expect(got.LastBody).To(Equal("pay"), "the whole body is sent again: "+server)
+			Expect(p.saw(ctx, k)).To(And(HaveField("Requests", 3), HaveField("Failed", 2)), server)
+		}
 		k := key()
-		got := called(ctx, fmt.Sprintf("http://%s:81/%s-2-%s", p.name("scripted"), how, k), "-http2", "-method", "POST", "-body", "pay")
-		Expect(got.OK).To(Equal(1), "%+v", got)
-		Expect(got.LastBody).To(Equal("pay"), "the whole body is sent again")
-		Expect(p.saw(ctx, k)).To(And(HaveField("Requests", 3), HaveField("Failed", 2)), "over HTTP/2")
-		k = key()
 		command := grpcClients["Go"]("plain", p.name("scripted")+":81", how+"-2-"+k, "60", 1)
 		Expect(p.run(ctx, command...)).To(Equal([]string{"OK"}))
 		Expect(p.saw(ctx, k)).To(And(HaveField("Requests", 3), HaveField("Failed", 2)), "over gRPC")
-	}, Entry("REFUSED_STREAM, over HTTP/2 and gRPC", "refuse", NodeTimeout(time.Minute)), Entry("GOAWAY, over HTTP/2 and gRPC", "goaway", NodeTimeout(time.Minute)))
+	}, Entry("REFUSED_STREAM, over HTTP/2, Originate and gRPC", "refuse", NodeTimeout(time.Minute)), Entry("GOAWAY, over HTTP/2, Originate and gRPC", "goaway", NodeTimeout(time.Minute)))
 
 	It("rule 14: a server's wish to wait is heard, over HTTP/2 and Originate", func(ctx context.Context) {
 		for _, server := range []string{"nginx", "nginx-tls"} {
@@ -198,6 +201,21 @@ rules:
 		}
 	}, NodeTimeout(time.Minute))
 
+	It("rule 28: fields arrive as they were sent, and no others, over HTTP/2 and Originate", func(ctx context.Context) {
+		for _, server := range []string{"scripted", "refusing-tls"} {
+			k := key()
+			talk := p.k.converse(ctx, p.client, testserver, "raw", "-addr", p.name(server)+":81", "-timeout", "50s")
+			_, err := talk.in.Write(http2Requests("http", p.name(server)+":81", "/refuse-0-"+k, "/refuse-0-"+key(), hpack.HeaderField{Name: "x-kept", Value: "1"},
+				hpack.HeaderField{Name: "cookie", Value: "a=1"}, hpack.HeaderField{Name: "te", Value: "trailers"}, hpack.HeaderField{Name: "x-kept", Value: "2"},
+				hpack.HeaderField{Name: "cookie", Value: "b=2"}))
+			Expect(err).NotTo(HaveOccurred())
+			Eventually(func() map[uint32]string { return http2Heard(talk.out.Contents()).answers }).WithContext(ctx).
+				Should(Equal(map[uint32]string{1: "200", 3: "200"}), server)
+			talk.end()
+			Expect(p.saw(ctx, k).LastHeader).To(Equal(map[string][]string{"x-kept": {"1", "2"}, "cookie": {"a=1", "b=2"}, "te": {"trailers"}}), server)
+		}
+	}, NodeTimeout(time.Minute))
+
 	It("rule 29: HEAD, interim responses and trailers are as the server sends them, over HTTP/1.1 and HTTP/2", func(ctx context.Context) {
 		for version, flags := range versions {
 			k := key()
@@ -226,7 +244,7 @@ rules:
 			talk := p.k.converse(ctx, c.of.client, append([]string{testserver, "raw", "-addr", c.addr, "-timeout", "50s"}, c.flags...)...)
 			_, err := talk.in.Write(http2Requests(c.scheme, c.authority, "/bad?key="+bad, "/good?key="+good, fields...))
 			Expect(err).NotTo(HaveOccurred())
-			Eventually(func() map[uint32]string { return http2Answers(talk.out.Contents()) }).WithContext(ctx).
+			Eventually(func() map[uint32]string { return http2Heard(talk.out.Contents()).answers }).WithContext(ctx).
 				Should(Equal(map[uint32]string{1: answer, 3: "200"}), name)
 			talk.end()
 			Expect(p.saw(ctx, bad).Requests).To(BeZero(), name)

@@ -10,10 +10,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/smtp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/net/http2"
 	"golang.org/x/net/websocket"
 	"google.golang.org/grpc/metadata"
 )
@@ -174,6 +176,48 @@ func TestRefusedStreams(t *testing.T) {
 			t.Errorf("%s: counted %+v, want 3 requests and 1 of them refused", how, got)
 		}
 		u.mu.Unlock()
+	}
+}
+
+// TestTunnels has one that the client ends, and one that goes with its connection.
+func TestTunnels(t *testing.T) {
+	u, l := newUpstream(), listener(t)
+	go u.serveRefusals(l)
+	for _, ends := range []bool{true, false} {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := strconv.FormatBool(ends)
+		talk := &refused{frames: http2.NewFramer(c, c)}
+		if _, err := io.WriteString(c, http2.ClientPreface); err != nil || talk.frames.WriteSettings() != nil ||
+			!talk.headers(1, false, ":method", "CONNECT", ":protocol", "websocket", ":scheme", "http", ":authority", "a", ":path", "/refuse-0-"+key) ||
+			talk.frames.WriteData(1, ends, []byte("hello")) != nil {
+			t.Fatal("nothing could be sent")
+		}
+		for heard := false; !heard; {
+			f, err := talk.frames.ReadFrame()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d, ok := f.(*http2.DataFrame); ok {
+				heard = string(d.Data()) == "hello" && d.StreamEnded() == ends
+			}
+		}
+		open := func() int {
+			u.mu.Lock()
+			defer u.mu.Unlock()
+			return u.seen[key].Concurrent
+		}
+		if ends == (open() == 1) {
+			t.Errorf("ended: %v, open: %d", ends, open())
+		}
+		c.Close()
+		for range time.Tick(time.Millisecond) {
+			if open() == 0 {
+				break
+			}
+		}
 	}
 }
 

@@ -74,6 +74,9 @@ func (r row) name() string {
 
 func (b *binary) try(r row) error {
 	failed, err := b.fails(r)
+	if err == nil && len(failed) == 0 { // what is about time can pass without its field on a busy machine, not each time
+		failed, err = b.fails(r)
+	}
 	if err == nil && len(failed) == 0 {
 		err = fmt.Errorf("without %s no test of the driver %s fails: %s", r.field, r.name(), pattern(r.tests))
 	}

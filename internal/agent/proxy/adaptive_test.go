@@ -34,7 +34,7 @@ func alike(n int, d time.Duration) []time.Duration {
 
 // adaptiveCases are about every field that decides how long an attempt may take, whatever the protocol.
 func adaptiveCases() map[string]adaptiveCase {
-	const short, long = 30 * time.Millisecond, 500 * time.Millisecond
+	const short, long = 30 * time.Millisecond, time.Second
 	return map[string]adaptiveCase{
 		"max, as long as little is known": {
 			set: policy.Adaptive{Min: time.Millisecond, Max: 4 * short, Deviations: 2000, Window: 200}, before: [][]time.Duration{alike(19, 0)}, last: time.Hour,
@@ -48,7 +48,7 @@ func adaptiveCases() map[string]adaptiveCase {
 		},
 		"window": {
 			set:    policy.Adaptive{Min: time.Millisecond, Max: time.Hour, Deviations: 0, Window: 20},
-			before: [][]time.Duration{alike(20, long), alike(20, 0)}, last: long / 3,
+			before: [][]time.Duration{alike(20, long), alike(20, 0)}, last: long / 5,
 		},
 	}
 }

@@ -80,7 +80,8 @@ type Status struct {
 // success that cannot change the state.
 type Breaker struct {
 	// immutable after NewBreaker
-	origin time.Time // other times are counted from here
+	origin   time.Time // other times are counted from here
+	endpoint *Endpoint // whose it is; nil: the whole destination's
 
 	// atomic; read by every call, written at a change of state and by failures
 	epoch    atomic.Uint64 // generation<<2 | State; the generation grows with every change of state and is never 0
@@ -101,6 +102,7 @@ type Breaker struct {
 	asked     time.Time     // when a probe began, ended or became overdue last
 	probes    []probe       // under way and not overdue, oldest first
 	lastProbe uint64        // names them
+	closed    time.Time     // when it closed last; of an endpoint's alone
 	successes int
 	opened    uint64
 
@@ -202,8 +204,8 @@ func (b *Breaker) lapse(now time.Time) {
 	if stateOf(b.epoch.Load()) == Closed || len(b.probes) > 0 || now.Sub(b.quietSince()) <= 2*b.longestOpen() {
 		return
 	}
+	b.close(now)
 	b.openFor = 0
-	b.enter(Closed)
 }
 
 // quietSince is when the breaker was last of use: when its open time ends, or a probe began, ended or became overdue after that.
@@ -244,7 +246,7 @@ func (b *Breaker) Done(now time.Time, p Permit, r Result) {
 		return
 	}
 	if b.record(now, r) {
-		b.open(now)
+		b.trip(now)
 	}
 }
 
@@ -253,7 +255,7 @@ func (b *Breaker) Note(now time.Time, r Result) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if stateOf(b.epoch.Load()) == Closed && b.record(now, r) {
-		b.open(now)
+		b.trip(now)
 	}
 }
 
@@ -315,6 +317,9 @@ func (b *Breaker) probed(now time.Time, r Result) {
 	b.asked = now
 	slow := b.cfg.SlowCalls != nil && r.Took > b.cfg.SlowCalls.Threshold
 	if r.Failed || slow {
+		if b.endpoint != nil {
+			b.endpoint.failedProbe()
+		}
 		b.open(now)
 		return
 	}
@@ -322,8 +327,7 @@ func (b *Breaker) probed(now time.Time, r Result) {
 		return
 	}
 	if b.successes++; b.successes >= b.cfg.SuccessesToClose {
-		b.openFor = 0
-		b.enter(Closed)
+		b.close(now)
 	}
 }
 
@@ -352,6 +356,9 @@ func (b *Breaker) enter(s State) {
 	if s == Closed {
 		b.triggers.Store(newTriggers(&b.cfg))
 		b.quiet.Store(int64(forever))
+	}
+	if b.endpoint != nil {
+		b.endpoint.entered(s, b.openUntil)
 	}
 }
 

@@ -87,7 +87,7 @@ func (c *Call) finishPending(now time.Time, id AttemptID, e *End) {
 	if b := c.plan.Settings.Breaker; b != nil {
 		failed := v.breakerFails || e.Truncated && b.FailureOn.Has(policy.Reset)
 		if t.probed && failed {
-			c.plan.Breaker.Note(now, resilience.Result{Failed: true, Took: t.took(c.offsetOf(now)), Shard: c.shard})
+			t.breaker.Note(now, resilience.Result{Failed: true, Took: t.took(c.offsetOf(now)), Shard: c.shard})
 		}
 		c.returnPermit(now, t, failed)
 	}

@@ -13,7 +13,8 @@ type Plan struct {
 	Settings *policy.Settings
 	// Gates are the limits that a call passes before its first attempt, in this order.
 	Gates []Gate
-	// Breaker is asked before every attempt; nil means none.
+	// Breaker is asked before every attempt; nil means none, or that each endpoint has its own. That one's permit is taken by whoever chooses the
+	// endpoint, which tells with Hold.
 	Breaker *resilience.Breaker
 	// Budget bounds retries and hedges; nil means no bound.
 	Budget *resilience.Budget

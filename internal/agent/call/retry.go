@@ -192,9 +192,13 @@ func (c *Call) repairable(now time.Time, unsent bool) bool {
 	return !c.repaired && !c.interim && (unsent || c.methodAllows()) && !c.bodyGone() && !c.passed(c.deadline, now)
 }
 
-// repair starts an attempt again under the permit it had. The budget counts it like any start of a retry.
+// repair starts an attempt again under the permit it had, unless that was an endpoint's: it may go to another one. The budget counts it like any start
+// of a retry.
 func (c *Call) repair(now time.Time, t *attempt) Action {
 	c.repaired = true
+	if c.plan.Breaker == nil {
+		c.giveBack(t)
+	}
 	if c.plan.Budget != nil {
 		c.plan.Budget.Count(now)
 	}

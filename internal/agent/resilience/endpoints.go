@@ -2,6 +2,7 @@ package resilience
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -85,6 +86,30 @@ func (e *Endpoints) Of(addr netip.AddrPort) *Endpoint {
 		return nil
 	}
 	return (*e.all.Load())[addr]
+}
+
+// maxJoined bounds how many endpoints there can be with those that were added one by one.
+const maxJoined = 64
+
+// Join returns an endpoint, which is added to the first group if there is no such one; nil if there are too many.
+func (e *Endpoints) Join(addr netip.AddrPort) *Endpoint {
+	if ep := e.Of(addr); ep != nil {
+		return ep
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	all := *e.all.Load()
+	if ep := all[addr]; ep != nil || len(all) >= maxJoined {
+		return ep
+	}
+	all = maps.Clone(all)
+	all[addr] = &Endpoint{of: e, addr: addr}
+	if len(e.groups) == 0 {
+		e.groups = make([]group, 1)
+	}
+	e.groups[0].size++
+	e.all.Store(&all)
+	return all[addr]
 }
 
 // Differ reports whether it matters which endpoint is chosen: one is out, or has less than its share. e may be nil: then it does not.

@@ -109,6 +109,7 @@ func (s *Table) stateFor(k stateKey, made *state, of versions) *state {
 	}
 	made.cluster.Update(of.hosts(k.destination))
 	made.configure(of)
+	made.setMembers()
 	s.states.add(made)
 	return made
 }
@@ -180,6 +181,7 @@ func (e *entry) plan(b *Binding, of versions, i int, opaque bool) Plan {
 		p.Hedge = call.Hedge{After: values.Retry.Hedging.Delay, Max: values.Retry.Hedging.Max, Latency: e.state.percentile(of, b, i)}
 	}
 	p.gateNames = names
+	p.Endpoints = e.endpointsFor(of, b, i, opaque)
 	return p
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -31,6 +32,9 @@ type Plan struct {
 	// KeyHeader is the name of the idempotency key's field, and ResponseHeaders those that ask for a retry, in lower case.
 	KeyHeader       string
 	ResponseHeaders []policy.HeaderMatch
+
+	// Endpoints judges each endpoint by itself; nil: nobody does.
+	Endpoints *resilience.Endpoints
 
 	gateNames []Detail // of Gates
 }

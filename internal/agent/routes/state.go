@@ -26,8 +26,10 @@ type state struct {
 	proxy    upstream.Proxy    // through which they are made; nil: none
 	spoken   *spoken           // what the host speaks; it never changes, and has a lock of its own
 	breakers map[breakerKey]*resilience.Breaker
-	budgets  map[budgetKey]*resilience.Budget
-	adaptive map[budgetKey]*resilience.AdaptiveTimeout
+	// endpoints are the breakers of each endpoint, where the policy wants these instead
+	endpoints map[breakerKey]*resilience.Endpoints
+	budgets   map[budgetKey]*resilience.Budget
+	adaptive  map[budgetKey]*resilience.AdaptiveTimeout
 	// percentiles are those that say when an attempt gets another beside it
 	percentiles map[budgetKey]*resilience.LatencyPercentile
 	limits      limits
@@ -76,7 +78,7 @@ func newState(k stateKey, of versions) *state {
 	spoken := newSpoken()
 	return &state{
 		key: k, cluster: upstream.NewCluster(of.hosts(k.destination)), security: of.security(nil, k, spoken), proxy: of.proxy(k.destination), spoken: spoken,
-		breakers: map[breakerKey]*resilience.Breaker{}, budgets: map[budgetKey]*resilience.Budget{},
+		breakers: map[breakerKey]*resilience.Breaker{}, endpoints: map[breakerKey]*resilience.Endpoints{}, budgets: map[budgetKey]*resilience.Budget{},
 		adaptive: map[budgetKey]*resilience.AdaptiveTimeout{}, percentiles: map[budgetKey]*resilience.LatencyPercentile{},
 		limits: newLimits(),
 	}
@@ -108,16 +110,9 @@ func (s *states) forget(st *state) {
 // breaker returns the breaker of a binding's settings, or nil when they have none. versions are all bindings of the key that are
 // in force, b among them: see versions. k has the pod, and whether the breaker is for connections that are passed through.
 func (st *state) breaker(versions versions, b *Binding, i int, k breakerKey, random func() float64) *resilience.Breaker {
-	s := b.at(i)
-	if s.values.Breaker == nil {
+	k, cfg, limit := versions.breakerOf(b.at(i), k)
+	if cfg == nil || cfg.Scope == policy.ScopeEndpoint {
 		return nil
-	}
-	if s.ownBreaker {
-		k.rule = s.name
-	}
-	cfg, limit := versions.breaker(k.rule)
-	if cfg.Sharing != policy.SharePod {
-		k.pod = ""
 	}
 	br := st.breakers[k]
 	if br == nil {
@@ -183,7 +178,7 @@ func (st *state) percentile(versions versions, b *Binding, i int) *resilience.La
 func (st *state) reconfigure(versions versions) {
 	for k, br := range st.breakers {
 		cfg, limit := versions.breaker(k.rule)
-		if cfg == nil || (cfg.Sharing == policy.SharePod) != (k.pod != "") {
+		if cfg == nil || cfg.Scope == policy.ScopeEndpoint || (cfg.Sharing == policy.SharePod) != (k.pod != "") {
 			delete(st.breakers, k)
 			continue
 		}
@@ -211,6 +206,7 @@ func (st *state) reconfigure(versions versions) {
 			delete(st.percentiles, k)
 		}
 	}
+	st.reconfigureEndpoints(versions)
 	st.limits.reconfigure(versions)
 }
 
@@ -220,6 +216,11 @@ func (st *state) dropPod(pod string) {
 	for k := range st.breakers {
 		if k.pod == pod {
 			delete(st.breakers, k)
+		}
+	}
+	for k := range st.endpoints {
+		if k.pod == pod {
+			delete(st.endpoints, k)
 		}
 	}
 }

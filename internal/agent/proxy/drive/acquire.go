@@ -17,10 +17,17 @@ const (
 
 // Ask fills in what a pool is asked for the connection of an attempt, as far as that depends on the attempt. to is the address that is connected
 // to where the request is pinned.
-func Ask(r *upstream.Request, a call.Action, c *call.Call, to netip.AddrPort, pinned bool) {
-	r.Original, r.Pinned, r.Fresh, r.Avoid = to, pinned, a.Fresh, nil
+func Ask(r *upstream.Request, a call.Action, c *call.Call, p *routes.Plan, to netip.AddrPort, pinned bool) {
+	r.Original, r.Pinned, r.Fresh, r.Avoid, r.Endpoints = to, pinned, a.Fresh, nil, p.Endpoints
 	if a.Avoid {
 		r.Avoid = c.Endpoints()
+	}
+}
+
+// HoldPermit has an attempt hold the permit of the endpoint that its request was granted.
+func HoldPermit(c *call.Call, id call.AttemptID, p *upstream.Pool, r *upstream.Request) {
+	if b, permit, chosen := p.TakePermit(r); chosen {
+		c.Hold(id, b, permit)
 	}
 }
 
@@ -33,7 +40,7 @@ func (x *Exchange) place(p Protocol, a call.Action) (upstream.Lease, call.Action
 	if !x.Unsecured {
 		to = x.Route.Connects(to)
 	}
-	Ask(t, a, &x.Call, to, x.Pinned)
+	Ask(t, a, &x.Call, x.Plan, to, x.Pinned)
 	t.Fresh, t.Unsecured, t.Careful, t.Client = a.Fresh || x.Fresh, x.Unsecured, x.careful, x.Client.ID
 	pool := x.Route.Pool
 	answer, l := pool.Acquire(x.Now, t)
@@ -50,6 +57,7 @@ func (x *Exchange) place(p Protocol, a call.Action) (upstream.Lease, call.Action
 	case upstream.Joined, upstream.Failed: // which are for multiplexed requests
 	}
 	x.PlacedAt = x.Now
+	HoldPermit(&x.Call, a.Attempt, pool, t)
 	placed := x.Call.Placed(x.Now, a.Attempt, t.Host().Addr())
 	if answer == upstream.Ready {
 		return l, call.Action{}
@@ -71,7 +79,7 @@ func (x *Exchange) AcquireBeside(r *upstream.Request, a call.Action) (l upstream
 	if x.Route.ThroughProxy() && !x.Route.KnowsProxy() {
 		return l, false, false
 	}
-	Ask(r, a, &x.Call, to, x.Pinned)
+	Ask(r, a, &x.Call, x.Plan, to, x.Pinned)
 	r.Unsecured, r.Careful, r.Client, r.Wake = x.Unsecured, x.careful, x.Client.ID, func() {}
 	switch answer, l := x.Route.Pool.Acquire(x.Now, r); answer {
 	case upstream.Ready:

@@ -52,6 +52,7 @@ func (x *exchange) startHedge(a call.Action) call.Action {
 	if !ok {
 		return x.Call.Unplaced(x.Now, a.Attempt)
 	}
+	drive.HoldPermit(&x.Call, a.Attempt, x.Route.Pool, &t.slot)
 	next := x.Call.Placed(x.Now, a.Attempt, t.slot.Host().Addr())
 	t.reset(a.Attempt, a.Start)
 	var d *drive.Dialling
@@ -111,6 +112,9 @@ func (x *exchange) cameIn(t *attempt) call.Action {
 	c := t.beside
 	t.join()
 	x.Now, x.cur = time.Now(), t
+	if c.dial != nil {
+		drive.HoldPermit(&x.Call, t.ID, c.dial.Pool, c.dial.Request)
+	}
 	switch {
 	case c.dialErr != nil:
 		u := drive.Unmade{Action: call.Action{Attempt: t.ID, Start: t.Start}, Err: c.dialErr, Until: x.Call.AttemptDeadline(t.ID), Peer: t.slot.Host().Addr(), Took: x.Now.Sub(t.Began)}

@@ -13,7 +13,7 @@ import (
 // what follows.
 func (s *Session) place(x *stream, a call.Action, b *batch) (next call.Action, waits bool) {
 	x.action = a
-	if wait, unknown := drive.Unknown(x.governing, x.pinned, a, s.now); unknown {
+	if wait, unknown := drive.Unknown(x.governing, x.plan, x.pinned, a, s.now); unknown {
 		s.find(x, wait)
 		return call.Action{}, true
 	}
@@ -32,7 +32,7 @@ func (s *Session) acquire(x *stream, b *batch) (next call.Action, waits bool) {
 		o := x.owner()
 		return o.NoProxy(s.now, x.recorder, &o.call, x.action), false
 	}
-	drive.Ask(&x.slot, x.action, &x.owner().call, x.to, x.pinned)
+	drive.Ask(&x.slot, x.action, &x.owner().call, x.plan, x.to, x.pinned)
 	x.slot.Client = s.client.ID
 	answer, l := x.pool.Acquire(s.now, &x.slot)
 	return s.placed(x, answer, l, b)
@@ -41,6 +41,11 @@ func (s *Session) acquire(x *stream, b *batch) (next call.Action, waits bool) {
 // placed acts on what the pool has said.
 func (s *Session) placed(x *stream, answer upstream.Answer, l upstream.Lease, b *batch) (next call.Action, waits bool) {
 	id, o := x.action.Attempt, x.owner()
+	switch answer {
+	case upstream.Ready, upstream.Dial, upstream.Joined:
+		drive.HoldPermit(&o.call, id, x.pool, &x.slot)
+	case upstream.Parked, upstream.Overflow, upstream.Failed:
+	}
 	switch answer {
 	case upstream.Ready:
 		o.call.Placed(s.now, id, l.Peer())

@@ -162,6 +162,8 @@ var resets = map[string]func(*policy.Binding){
 	"circuitBreaker.halfOpen.probes":           breaker(func(b, d *policy.Breaker) { b.Probes = d.Probes }),
 	"circuitBreaker.halfOpen.successesToClose": breaker(func(b, d *policy.Breaker) { b.SuccessesToClose = d.SuccessesToClose }),
 	"circuitBreaker.sharing":                   breaker(func(b, d *policy.Breaker) { b.Sharing = d.Sharing }),
+	"circuitBreaker.scope":                     breaker(func(b, d *policy.Breaker) { b.Scope = d.Scope }),
+	"circuitBreaker.maxEjectedPercent":         breaker(func(b, d *policy.Breaker) { b.MaxEjectedPercent = d.MaxEjectedPercent }),
 
 	"fallback.when": fallback(func(f *policy.Fallback) {
 		f.On = policy.FallbackOn{CircuitOpen: true, RetriesExhausted: true, RateLimited: true}

@@ -159,7 +159,8 @@ type DestinationStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	Endpoints *int32 `json:"endpoints,omitempty"`
 
-	// ejected is how many of them an open breaker keeps out, on any node.
+	// ejected is how many of them breakers keep out (circuitBreaker.scope: Endpoint),
+	// on the node that keeps out the most.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Ejected *int32 `json:"ejected,omitempty"`

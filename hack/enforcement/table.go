@@ -71,7 +71,8 @@ var concerns = []struct {
 	{"connectionPool.maxRequestsPerConnection", []string{http1, http2}},
 	{"connectionPool", []string{http1, http2, opaque}},
 	{"circuitBreaker.mode", []string{agent}},  // what is merged: agents know breakers only
-	{"circuitBreaker.scope", []string{agent}}, // acted on with the value that holds without it
+	{"circuitBreaker.scope", []string{http1, http2, grpc, opaque}},
+	{"circuitBreaker.maxEjectedPercent", []string{http1, http2, grpc, opaque}},
 	{"circuitBreaker.failures.statusCodes", []string{http1, http2}},
 	{"circuitBreaker.failures.grpcStatuses", []string{grpc}},
 	{"circuitBreaker.open.jitterPercent", []string{http1, http2}}, // the breaker draws it itself, whatever is asked of it

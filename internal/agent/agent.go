@@ -116,7 +116,7 @@ func (a *Agent) newDataPlane() error {
 	}
 	a.meter.Watch(telemetry.Sources{Stats: a.routes.Stats, Captures: a.captureState, Replay: a.proxy.ReplayMemory()})
 	a.pages, err = telemetry.Handler(telemetry.HandlerOptions{
-		Meter: a.meter, Ready: a.ready, Config: a.config, Profiling: a.opts.Profiling,
+		Meter: a.meter, Ready: a.ready, Config: a.config, Endpoints: a.endpoints, Profiling: a.opts.Profiling,
 	})
 	if err != nil {
 		return err

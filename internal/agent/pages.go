@@ -38,6 +38,9 @@ func (a *Agent) config() any {
 	}{a.opts.Node, a.client.State(), a.capture.State(), a.detector.Now(), a.client.Snapshot()}
 }
 
+// endpoints is what /debug/endpoints shows.
+func (a *Agent) endpoints() any { return a.routes.Endpoints(time.Now()) }
+
 // servePages serves metrics, health and debugging until ctx ends.
 func (a *Agent) servePages(ctx context.Context) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.opts.HTTPAddress)

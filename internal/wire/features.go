@@ -36,22 +36,25 @@ const (
 	FeatureFallback Feature = 11
 	// FeatureHedging: attempts beside others that have not been answered.
 	FeatureHedging Feature = 12
+	// FeatureEndpointBreakers: breakers of single endpoints.
+	FeatureEndpointBreakers Feature = 14
 )
 
 // featureNumbers are the features as they travel. The table is never written to.
 var featureNumbers = enum[pb.Feature]{
-	0:                  pb.Feature_FEATURE_UNSPECIFIED,
-	FeaturePatches:     pb.Feature_FEATURE_PATCHES,
-	FeatureTLS:         pb.Feature_FEATURE_TLS,
-	FeatureGRPCMatches: pb.Feature_FEATURE_GRPC_MATCHES,
-	FeatureHTTP2:       pb.Feature_FEATURE_HTTP2,
-	FeatureQUIC:        pb.Feature_FEATURE_QUIC,
-	FeatureVia:         pb.Feature_FEATURE_VIA,
-	FeatureRateLimit:   pb.Feature_FEATURE_RATE_LIMIT,
-	FeatureConcurrency: pb.Feature_FEATURE_CONCURRENCY,
-	FeatureAdaptive:    pb.Feature_FEATURE_ADAPTIVE,
-	FeatureFallback:    pb.Feature_FEATURE_FALLBACK,
-	FeatureHedging:     pb.Feature_FEATURE_HEDGING,
+	0:                       pb.Feature_FEATURE_UNSPECIFIED,
+	FeaturePatches:          pb.Feature_FEATURE_PATCHES,
+	FeatureTLS:              pb.Feature_FEATURE_TLS,
+	FeatureGRPCMatches:      pb.Feature_FEATURE_GRPC_MATCHES,
+	FeatureHTTP2:            pb.Feature_FEATURE_HTTP2,
+	FeatureQUIC:             pb.Feature_FEATURE_QUIC,
+	FeatureVia:              pb.Feature_FEATURE_VIA,
+	FeatureRateLimit:        pb.Feature_FEATURE_RATE_LIMIT,
+	FeatureConcurrency:      pb.Feature_FEATURE_CONCURRENCY,
+	FeatureAdaptive:         pb.Feature_FEATURE_ADAPTIVE,
+	FeatureFallback:         pb.Feature_FEATURE_FALLBACK,
+	FeatureHedging:          pb.Feature_FEATURE_HEDGING,
+	FeatureEndpointBreakers: pb.Feature_FEATURE_ENDPOINT_BREAKERS,
 }
 
 // String returns the name of f, as statuses and logs show it.
@@ -79,6 +82,8 @@ func (f Feature) String() string {
 		return "Fallback"
 	case FeatureHedging:
 		return "Hedging"
+	case FeatureEndpointBreakers:
+		return "EndpointBreakers"
 	default:
 		return "feature " + strconv.Itoa(int(f))
 	}

@@ -45,6 +45,10 @@ var requirements = []Requirement{
 		Feature: FeatureGRPCMatches, Field: "fairlead.agent.v1.RequestMatch.path_type",
 		Value: pb.PathMatch_PATH_MATCH_GRPC.Number(), Instead: pb.PathMatch_PATH_MATCH_EXACT.Number(),
 	},
+	{ // which older agents read as Destination
+		Feature: FeatureEndpointBreakers, Field: "fairlead.agent.v1.Breaker.scope",
+		Value: pb.BreakerScope_BREAKER_SCOPE_ENDPOINT.Number(), Instead: pb.BreakerScope_BREAKER_SCOPE_DESTINATION.Number(),
+	},
 }
 
 // standard encodes with the requirements of this build.

@@ -35,7 +35,7 @@ type Endpoint struct {
 func (ep *Endpoint) Allow(now time.Time) (*Breaker, Permit, bool) {
 	b := ep.breaker.Load()
 	if b == nil {
-		b = ep.of.newBreaker(ep, now)
+		b = ep.of.newBreaker(ep)
 	}
 	p, ok := b.Allow(now)
 	return b, p, ok

@@ -202,13 +202,13 @@ func (e *Endpoints) setOut(ep *Endpoint, out bool) {
 }
 
 // newBreaker makes the breaker of an endpoint that has none.
-func (e *Endpoints) newBreaker(ep *Endpoint, now time.Time) *Breaker {
+func (e *Endpoints) newBreaker(ep *Endpoint) *Breaker {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if b := ep.breaker.Load(); b != nil { // made meanwhile
 		return b
 	}
-	b := &Breaker{origin: now, random: e.random, attemptLimit: e.attemptLimit}
+	b := &Breaker{origin: e.origin, random: e.random, attemptLimit: e.attemptLimit}
 	b.configure(&e.cfg)
 	b.enter(Closed)
 	b.endpoint = ep // not before: the lock is held

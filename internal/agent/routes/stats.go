@@ -2,6 +2,7 @@ package routes
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -19,6 +20,11 @@ type Stats struct {
 	// open time is over and which nobody asks any more is among neither.
 	BreakersOpen, BreakersHalfOpen int
 	Breakers                       []resilience.Status
+	// Ejected counts the endpoints that breakers of their own keep out. Ejections counts how often one was put out, by why, and EjectionsPrevented the
+	// results for which one would have been that had to stay.
+	Ejected            int
+	Ejections          [resilience.CauseCount]uint64
+	EjectionsPrevented uint64
 	// LimitWaiting counts the calls that wait for a rate limit, or for a place below a limit of concurrency.
 	LimitWaiting int
 	// Running counts the calls that have a place below a limit of concurrency, and Places how many there are.
@@ -41,6 +47,7 @@ func (s *Table) stats(now time.Time) []Stats {
 		for _, br := range kept[i].breakers {
 			out[i].add(br.Status(now))
 		}
+		out[i].addEndpoints(now, kept[i].endpoints)
 		for _, l := range kept[i].rates {
 			out[i].LimitWaiting += l.Waiting()
 		}
@@ -63,6 +70,7 @@ func (s *Table) stats(now time.Time) []Stats {
 // instruments are what a state keeps that tells of itself.
 type instruments struct {
 	breakers      []*resilience.Breaker
+	endpoints     []*resilience.Endpoints
 	rates         []*resilience.RateLimit
 	concurrencies []*resilience.Concurrency
 }
@@ -81,7 +89,7 @@ func (s *Table) list() (out []Stats, at map[stateKey]int, kept []instruments) {
 		target := b.source.To.String()
 		for k, st := range all {
 			has := instruments{
-				breakers: slices.Collect(maps.Values(st.breakers)), rates: slices.Collect(maps.Values(st.limits.rates)),
+				breakers: slices.Collect(maps.Values(st.breakers)), endpoints: slices.Collect(maps.Values(st.endpoints)), rates: slices.Collect(maps.Values(st.limits.rates)),
 				concurrencies: slices.Collect(maps.Values(st.limits.concurrencies)),
 			}
 			at[k] = len(out)
@@ -100,6 +108,24 @@ func (st *state) attemptTimeout() (longest time.Duration) {
 		}
 	}
 	return longest
+}
+
+// addEndpoints adds what those tell who judge the destination's endpoints. One that several keep out is one.
+func (v *Stats) addEndpoints(now time.Time, all []*resilience.Endpoints) {
+	var out []netip.AddrPort
+	for _, es := range all {
+		status := es.Status(now)
+		for _, ep := range status.Used {
+			if ep.State != resilience.Closed && !slices.Contains(out, ep.Addr) {
+				out = append(out, ep.Addr)
+			}
+		}
+		for why, n := range status.Ejections {
+			v.Ejections[why] += n
+		}
+		v.EjectionsPrevented += status.Prevented
+	}
+	v.Ejected = len(out)
 }
 
 func (v *Stats) add(status resilience.Status) {

@@ -8,6 +8,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy"
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
+	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
 )
 
@@ -132,7 +133,12 @@ func (s *scrape) gauges(k recorderKey, g *gauges) {
 	}
 	s.put(breakersOpen, float64(g.breakers.open+g.breakers.halfOpen), id, k.target)
 	s.put(breakersHalfOpen, float64(g.breakers.halfOpen), id, k.target)
-	s.put(breakersOpened, float64(g.opened), id, k.target)
+	s.put(breakersOpened, float64(g.opened.opened), id, k.target)
+	s.put(endpointsEjected, float64(g.ejected), id, k.target)
+	for why, n := range g.opened.ejections {
+		s.putSeen(ejections, n, id, k.target, resilience.Cause(why).String())
+	}
+	s.putSeen(ejectionsPrevented, g.opened.prevented, id, k.target)
 }
 
 func (s *scrape) counts(k recorderKey, c *counts) {

@@ -35,6 +35,9 @@ const (
 	breakersOpen
 	breakersHalfOpen
 	breakersOpened
+	endpointsEjected
+	ejections
+	ejectionsPrevented
 	captured
 	capturedTotal
 	loops
@@ -117,6 +120,14 @@ var catalogue = [familyCount]metric{
 		"Those of them that are half-open: their time is over, and the next calls are probes.", prometheus.GaugeValue, perPolicy},
 	breakersOpened: {"fairlead_breaker_opened_total",
 		"Times that a circuit breaker has opened.", prometheus.CounterValue, perPolicy},
+	endpointsEjected: {"fairlead_endpoints_ejected",
+		"Endpoints that are kept out by breakers of their own (circuitBreaker.scope: Endpoint).", prometheus.GaugeValue, perPolicy},
+	ejections: {"fairlead_endpoint_ejections_total",
+		"Times that an endpoint was put out, by why: the trigger that fired, or failed_probe for one that was out and stays so for longer.",
+		prometheus.CounterValue, also("reason")},
+	ejectionsPrevented: {"fairlead_endpoint_ejections_prevented_total",
+		"Results that would have put an endpoint out, had as many been out as may be at most (circuitBreaker.maxEjectedPercent).",
+		prometheus.CounterValue, perPolicy},
 	captured: {"fairlead_proxy_connections",
 		"Captured connections that are open.", prometheus.GaugeValue, nil},
 	capturedTotal: {"fairlead_proxy_connections_total",

@@ -23,8 +23,8 @@ type recorder struct {
 	epoch time.Time // immutable; has the monotonic clock's reading: setting the clock must not change what a report covers
 
 	// guarded by Meter.mu
-	reported counts // what the reports so far have said
-	opened   uint64 // how often breakers have opened
+	reported counts   // what the reports so far have said
+	opened   openings // how often breakers have opened
 	orphaned time.Time
 	lastSeen uint64
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -15,10 +16,38 @@ import (
 type gauges struct {
 	breakers              breakerGauges
 	active, idle, waiting int
-	opened                uint64 // by breakers, in total
-	limited               int    // calls that wait for a limit
-	running, places       int    // below limits of concurrency
+	opened                openings // by breakers, in total
+	ejected               int      // endpoints
+	limited               int      // calls that wait for a limit
+	running, places       int      // below limits of concurrency
 	attemptTimeout        time.Duration
+}
+
+// openings counts how often breakers have opened: those of whole destinations, and those of endpoints.
+type openings struct {
+	opened    uint64
+	ejections [resilience.CauseCount]uint64
+	prevented uint64
+}
+
+// each calls f with every count of o and of another one.
+func (o *openings) each(other *openings, f func(a, b *uint64)) {
+	f(&o.opened, &other.opened)
+	for i := range o.ejections {
+		f(&o.ejections[i], &other.ejections[i])
+	}
+	f(&o.prevented, &other.prevented)
+}
+
+// add adds what the breakers of a destination have counted.
+func (o *openings) add(s *routes.Stats) {
+	for _, b := range s.Breakers {
+		o.opened += b.Opened
+	}
+	for i, n := range s.Ejections {
+		o.ejections[i] += n
+	}
+	o.prevented += s.EjectionsPrevented
 }
 
 // readGauges reads the gauges.
@@ -30,7 +59,7 @@ func (m *Meter) readGauges(now time.Time) map[recorderKey]*gauges {
 	}
 	m.reading.Lock()
 	defer m.reading.Unlock()
-	opens := map[destinationKey]uint64{}
+	opens := map[destinationKey]openings{}
 	read(now, func(s routes.Stats) {
 		k := recorderKey{s.Policy, s.Target}
 		g := out[k]
@@ -48,9 +77,11 @@ func (m *Meter) readGauges(now time.Time) map[recorderKey]*gauges {
 		g.limited += s.LimitWaiting
 		g.running += s.Running
 		g.places += s.Places
-		for _, b := range s.Breakers {
-			opens[destinationKey{k, s.Destination}] += b.Opened
-		}
+		g.ejected += s.Ejected
+		at := destinationKey{k, s.Destination}
+		o := opens[at]
+		o.add(&s)
+		opens[at] = o
 	})
 	m.countOpens(opens, out)
 	return out
@@ -58,12 +89,14 @@ func (m *Meter) readGauges(now time.Time) map[recorderKey]*gauges {
 
 // countOpens adds how often breakers opened since the gauges were last read. Breakers come and go with pods and policies: a number that
 // has fallen is not counted.
-func (m *Meter) countOpens(opens map[destinationKey]uint64, out map[recorderKey]*gauges) {
+func (m *Meter) countOpens(opens map[destinationKey]openings, out map[recorderKey]*gauges) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for k, n := range opens {
 		if r := m.recorders[k.recorderKey]; r != nil {
-			r.opened += n - min(m.opens[k], n)
+			before := m.opens[k]
+			before.each(&n, func(was, is *uint64) { *was = *is - min(*was, *is) })
+			r.opened.each(&before, func(sum, more *uint64) { *sum += *more })
 		}
 	}
 	m.opens = opens

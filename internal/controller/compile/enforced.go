@@ -47,7 +47,7 @@ var enforced = strings.Fields(`
 	circuitBreaker.slowCalls.window
 	circuitBreaker.failures.when circuitBreaker.failures.statusCodes circuitBreaker.failures.grpcStatuses
 	circuitBreaker.open.duration circuitBreaker.open.maxDuration circuitBreaker.open.jitterPercent
-	circuitBreaker.halfOpen.probes circuitBreaker.halfOpen.successesToClose
+	circuitBreaker.halfOpen.probes circuitBreaker.halfOpen.successesToClose circuitBreaker.scope circuitBreaker.maxEjectedPercent
 	rateLimit.mode rateLimit.requests rateLimit.per rateLimit.burst rateLimit.onLimit rateLimit.maxWait
 	concurrency.mode concurrency.max concurrency.adaptive.min concurrency.adaptive.max
 	concurrency.maxQueued concurrency.maxWait concurrency.scope
@@ -65,7 +65,6 @@ var enforced = strings.Fields(`
 // enforcedValues lists the values of fields that agents act on only with those values.
 var enforcedValues = map[string][]string{
 	"mode":                   {"Enforce", "Disabled"},
-	"circuitBreaker.scope":   {"Destination"},
 	"circuitBreaker.sharing": {"Node", "Pod"},
 	"rateLimit.scope":        {"Pod", "Node"},
 	"to[].protocol":          {"Auto", "HTTP", "HTTP2", "GRPC"},
@@ -75,7 +74,6 @@ var enforcedValues = map[string][]string{
 // notEnforced lists the fields that agents do not act on. An entry stands for itself and everything below it, and is shown as it
 // stands here.
 var notEnforced = []string{
-	"circuitBreaker.maxEjectedPercent",
 	"fallback.destination",
 	"observability.tracing",
 	"observability.requestHeaders",

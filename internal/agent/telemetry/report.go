@@ -130,7 +130,7 @@ func (m *Meter) reportAt(now time.Time) *policy.Report {
 		t := policy.Traffic{Policy: k.policy, Target: k.target}
 		if g := current[k]; g != nil {
 			t.BreakersOpen, t.BreakersHalfOpen, t.BreakerAge = g.breakers.open+g.breakers.halfOpen, g.breakers.halfOpen, g.breakers.age()
-			t.Connections = g.active + g.idle
+			t.Connections, t.Ejected = g.active+g.idle, g.ejected
 		}
 		t.OpaqueOpen = int(min(c.opaqueOpen(), math.MaxInt32))
 		t.Counts, t.Latency = c.since(&rec.reported)
@@ -138,7 +138,7 @@ func (m *Meter) reportAt(now time.Time) *policy.Report {
 		rec.reported = c
 		t.Covered = rec.covered(since, now)
 		// A call's duration may be counted an instant after the call itself, and so fall into the next report alone.
-		if t.Counts != (policy.Counts{}) || t.Latency != (policy.Latency{}) || t.BreakersOpen > 0 || t.Connections > 0 || t.OpaqueOpen > 0 {
+		if t.Counts != (policy.Counts{}) || t.Latency != (policy.Latency{}) || t.BreakersOpen > 0 || t.Ejected > 0 || t.Connections > 0 || t.OpaqueOpen > 0 {
 			r.Traffic = append(r.Traffic, t)
 		}
 		m.forget(now, rec, c.events())

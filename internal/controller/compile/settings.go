@@ -230,6 +230,10 @@ func breakerOf(in *v1alpha1.CircuitBreaker) *policy.Breaker {
 	if in.Sharing == v1alpha1.SharingPod {
 		b.Sharing = policy.SharePod
 	}
+	if in.Scope == v1alpha1.BreakerScopeEndpoint {
+		b.Scope = policy.ScopeEndpoint
+	}
+	setInt(&b.MaxEjectedPercent, in.MaxEjectedPercent)
 	return &b
 }
 

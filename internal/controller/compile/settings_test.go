@@ -52,6 +52,14 @@ func TestSettings(t *testing.T) {
 				s.Breaker, s.Timeouts.PerTry = &b, 2*time.Second
 			},
 		},
+		"a breaker of each endpoint": {
+			give: []string{`circuitBreaker: {consecutiveFailures: 5, scope: Endpoint}`, `circuitBreaker: {maxEjectedPercent: 0}`},
+			want: func(s *policy.Settings) {
+				b := policy.DefaultBreaker()
+				b.ConsecutiveFailures, b.Scope, b.MaxEjectedPercent = 5, policy.ScopeEndpoint, 0
+				s.Breaker = &b
+			},
+		},
 		"lists replace, and an empty one means none": {
 			give: []string{`retry: {when: [Reset], statusCodes: ["5xx"], maxRetries: 3}`, `retry: {when: [], statusCodes: ["502-504", "429"]}`},
 			want: func(s *policy.Settings) {

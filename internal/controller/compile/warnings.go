@@ -18,6 +18,7 @@ func Warnings(src *Source) []string {
 	}
 	findsNames := src.findsNames()
 	warnings := append(blockWarnings("", src.Body, findsNames), grpcWarnings(src.Body)...)
+	warnings = append(warnings, endpointWarnings(src)...)
 	for i := range src.Body.Rules {
 		r := &src.Body.Rules[i]
 		patched := *src.Body

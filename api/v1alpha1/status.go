@@ -160,7 +160,7 @@ type DestinationStatus struct {
 	Endpoints *int32 `json:"endpoints,omitempty"`
 
 	// ejected is how many of them breakers keep out (circuitBreaker.scope: Endpoint),
-	// on the node that keeps out the most.
+	// on the node that keeps out the most. Absent if none.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Ejected *int32 `json:"ejected,omitempty"`

@@ -30,6 +30,10 @@ const (
 	eventBreakerOpened = "BreakerOpened"
 	// eventBreakerClosed: the last open circuit breaker of the policy closed.
 	eventBreakerClosed = "BreakerClosed"
+	// eventEndpointsEjected: a breaker of an endpoint keeps it out, the first of the policy.
+	eventEndpointsEjected = "EndpointsEjected"
+	// eventEndpointsReturned: none is kept out any more.
+	eventEndpointsReturned = "EndpointsReturned"
 	// eventNotice: something in a captured pod concerns its capture, such as rules that were changed.
 	eventNotice = "CaptureNotice"
 )

@@ -70,7 +70,7 @@ func (n *nodeTraffic) count(o *observation, r *agentReports) policySet {
 			s.closings++
 		}
 		s.of.mu.Unlock()
-		if was.state() != is.state() {
+		if was.differs(&is) {
 			changed.add(s.key.policy)
 		}
 	}

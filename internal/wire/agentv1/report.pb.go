@@ -268,7 +268,9 @@ type Traffic struct {
 	// Connections that are passed through without being understood.
 	OpaqueOpen uint32 `protobuf:"varint,10,opt,name=opaque_open,json=opaqueOpen,proto3" json:"opaque_open,omitempty"`
 	// Attempts that failed in the TLS that the agent speaks, by why; each reason once, at most 32.
-	TlsFailures   []*TLSFailure `protobuf:"bytes,11,rep,name=tls_failures,json=tlsFailures,proto3" json:"tls_failures,omitempty"`
+	TlsFailures []*TLSFailure `protobuf:"bytes,11,rep,name=tls_failures,json=tlsFailures,proto3" json:"tls_failures,omitempty"`
+	// Endpoints that breakers of their own keep out.
+	Ejected       uint32 `protobuf:"varint,14,opt,name=ejected,proto3" json:"ejected,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -378,6 +380,13 @@ func (x *Traffic) GetTlsFailures() []*TLSFailure {
 		return x.TlsFailures
 	}
 	return nil
+}
+
+func (x *Traffic) GetEjected() uint32 {
+	if x != nil {
+		return x.Ejected
+	}
+	return 0
 }
 
 type TLSFailure struct {
@@ -650,7 +659,7 @@ const file_report_proto_rawDesc = "" +
 	"\x03pod\x18\x02 \x01(\tR\x03pod\x127\n" +
 	"\bpolicies\x18\x03 \x03(\v2\x1b.fairlead.agent.v1.PolicyIDR\bpolicies\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x05 \x01(\tR\amessage\"\xb6\x03\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\"\xd0\x03\n" +
 	"\aTraffic\x123\n" +
 	"\x06policy\x18\x01 \x01(\v2\x1b.fairlead.agent.v1.PolicyIDR\x06policy\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x121\n" +
@@ -665,7 +674,8 @@ const file_report_proto_rawDesc = "" +
 	"\vopaque_open\x18\n" +
 	" \x01(\rR\n" +
 	"opaqueOpen\x12@\n" +
-	"\ftls_failures\x18\v \x03(\v2\x1d.fairlead.agent.v1.TLSFailureR\vtlsFailures\":\n" +
+	"\ftls_failures\x18\v \x03(\v2\x1d.fairlead.agent.v1.TLSFailureR\vtlsFailures\x12\x18\n" +
+	"\aejected\x18\x0e \x01(\rR\aejected\":\n" +
 	"\n" +
 	"TLSFailure\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n" +

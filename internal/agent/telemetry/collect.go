@@ -113,6 +113,9 @@ func (s *scrape) process() {
 		s.put(cut, float64(d.Cut))
 		s.put(podsCaptured, float64(d.Captured))
 		s.put(podsUncaptured, float64(d.Uncaptured))
+		s.put(podsShedding, float64(d.Shedding))
+		s.put(shedConnections, float64(d.Refused), "refused")
+		s.put(shedConnections, float64(d.Shed), "cut")
 		for _, o := range d.OlderConnections {
 			s.put(olderConnections, float64(o.Count), o.Policy.String())
 		}

@@ -86,7 +86,7 @@ func (w *world) shouldAwait(s *simCall, r *Response) bool {
 // checkAwait checks that a response is held back exactly if that is worth while.
 func (w *world) checkAwait(s *simCall, now time.Time, a Action, g given) error {
 	want := g.response != nil && w.shouldAwait(s, g.response)
-	if a.Do == AwaitTrailers && !want && g.response != nil && g.response.GRPCPending && !g.response.RequestUnfinished && s.settings().Breaker != nil {
+	if a.Do == AwaitTrailers && !want && g.response != nil && g.response.GRPCPending && !g.response.RequestUnfinished && s.settings().Settings.Breaker != nil {
 		want = true // it may be a probe
 	}
 	if want != (a.Do == AwaitTrailers) {

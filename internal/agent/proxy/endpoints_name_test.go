@@ -10,8 +10,6 @@ import (
 )
 
 // An address of a name that fails is left out like an endpoint, once the others are known, which are looked up for it and not waited for.
-//
-//notover:intercept its hosts are not all names
 func TestRule22_AFailingAddressOfTheNameIsLeftOut(t *testing.T) {
 	var failing, serving atomic.Int64
 	w := buildNamed(t, counted(t, &serving, always(answer(200, ""))), toHost("api.example", func(s *policy.Settings) {

@@ -32,7 +32,7 @@ func (p *Pool) TakePermit(r *Request) (b *resilience.Breaker, permit resilience.
 	return has.breaker, has.permit, has.chosen
 }
 
-// judge says by what endpoints are told apart. A returning one has less than its share of the calls that are free to go anywhere: not of those that were
+// judge says by what endpoints are distinguished. A returning one has less than its share of the calls that are free to go anywhere: not of those that were
 // somewhere already, nor of pods that keep their host.
 func (c *candidates) judge(keeps bool) {
 	c.lost, c.chance = false, 0

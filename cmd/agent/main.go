@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"fairlead.dev/fairlead/internal/agent"
+	"fairlead.dev/fairlead/internal/agent/telemetry"
 	"fairlead.dev/fairlead/internal/cgroup"
 )
 
@@ -41,12 +42,16 @@ func run(ctx context.Context, args []string) error {
 	fs.StringVar(&o.HTTPAddress, "http-address", ":9464", "address of /metrics, /healthz, /readyz and /debug")
 	fs.BoolVar(&o.Profiling, "pprof", false, "serve /debug/pprof")
 	fs.DurationVar(&o.Drain, "drain", agent.DefaultDrain, "how long a stop waits for open connections before it cuts them; the pod's termination grace period must be longer")
+	fs.IntVar(&o.MaxSeries, "max-series", telemetry.DefaultMaxSeries, "how many series of metrics policies may have together; what is beyond is shown as one policy, overflow")
 	fs.TextVar(&level, "log-level", &level, "DEBUG, INFO, WARN or ERROR")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
 	if o.Drain <= 0 {
 		return fmt.Errorf("a drain of %s is not possible; --drain=1s is short", o.Drain) // 0 would be the default to what comes
+	}
+	if o.MaxSeries <= 0 {
+		return fmt.Errorf("%d series are not possible; --max-series=1 shows the overflow alone", o.MaxSeries)
 	}
 	o.Log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: &level})).With("node", o.Node)
 	o.AccessLog = os.Stdout

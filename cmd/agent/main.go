@@ -50,9 +50,6 @@ func run(ctx context.Context, args []string) error {
 	if o.Drain <= 0 {
 		return fmt.Errorf("a drain of %s is not possible; --drain=1s is short", o.Drain) // 0 would be the default to what comes
 	}
-	if o.MaxSeries <= 0 {
-		return fmt.Errorf("%d series are not possible; --max-series=1 shows the overflow alone", o.MaxSeries)
-	}
 	o.Log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: &level})).With("node", o.Node)
 	o.AccessLog = os.Stdout
 	if memory := cgroup.OpenOwn(o.Log); memory != nil {

@@ -80,6 +80,9 @@ func New(o Options) (*Agent, error) {
 	if o.Drain < 0 {
 		return nil, fmt.Errorf("agent: a drain of %s is not possible; set --drain", o.Drain)
 	}
+	if o.MaxSeries < 0 {
+		return nil, fmt.Errorf("agent: %d series are not possible; set --max-series", o.MaxSeries)
+	}
 	o.Drain = cmp.Or(o.Drain, DefaultDrain)
 	a := &Agent{opts: o}
 	steps := []func() error{a.newDataPlane, a.newCapture, a.newConfigClient}

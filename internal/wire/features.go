@@ -36,6 +36,8 @@ const (
 	FeatureFallback Feature = 11
 	// FeatureHedging: attempts beside others that have not been answered.
 	FeatureHedging Feature = 12
+	// FeatureFallbackDestination: destinations that calls which could not be served fall back on.
+	FeatureFallbackDestination Feature = 13
 )
 
 // featureNumbers are the features as they travel. The table is never written to.
@@ -52,6 +54,8 @@ var featureNumbers = enum[pb.Feature]{
 	FeatureAdaptive:    pb.Feature_FEATURE_ADAPTIVE,
 	FeatureFallback:    pb.Feature_FEATURE_FALLBACK,
 	FeatureHedging:     pb.Feature_FEATURE_HEDGING,
+
+	FeatureFallbackDestination: pb.Feature_FEATURE_FALLBACK_DESTINATION,
 }
 
 // String returns the name of f, as statuses and logs show it.
@@ -79,6 +83,8 @@ func (f Feature) String() string {
 		return "Fallback"
 	case FeatureHedging:
 		return "Hedging"
+	case FeatureFallbackDestination:
+		return "FallbackDestination"
 	default:
 		return "feature " + strconv.Itoa(int(f))
 	}

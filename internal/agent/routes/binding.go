@@ -24,6 +24,9 @@ type Binding struct {
 	affinity time.Duration
 	base     settings
 	rules    []settings
+	// backups are what its calls fall back on, each once; backup says that this one is such.
+	backups []*Binding
+	backup  bool
 	// namesGRPC: a rule matches gRPC calls alone.
 	namesGRPC bool
 	recorder  Recorder
@@ -43,6 +46,7 @@ type settings struct {
 	name   string // of the rule; empty for the base
 	match  []requestMatch
 	values *policy.Settings
+	backup *Binding // that calls fall back on; nil: on none
 	// ownBudget and the like: the rule keeps its own state.
 	ownBudget, ownBreaker, ownRateLimit, ownConcurrency, ownAdaptive, ownHedging bool
 }

@@ -70,7 +70,7 @@ var concerns = []struct {
 	{"connectionPool.maxLifetime", []string{http1, http2}},
 	{"connectionPool.maxRequestsPerConnection", []string{http1, http2}},
 	{"connectionPool", []string{http1, http2, opaque}},
-	{"circuitBreaker.mode", []string{agent}},  // what is merged: agents know breakers only
+	{"circuitBreaker.mode", []string{agent}}, // what is merged: agents know breakers only
 	{"circuitBreaker.scope", []string{http1, http2, grpc, opaque}},
 	{"circuitBreaker.maxEjectedPercent", []string{http1, http2, grpc, opaque}},
 	{"circuitBreaker.failures.statusCodes", []string{http1, http2}},
@@ -84,7 +84,10 @@ var concerns = []struct {
 	{"loadBalancing", []string{http1, http2, opaque}},
 	{"fallback.mode", []string{agent}}, // what is merged
 	{"fallback.response.body", []string{http1, http2}},
-	{"fallback", []string{http1, http2, grpc}},
+	{"fallback.response", []string{http1, http2, grpc}},
+	{"fallback.destination.service.namespace", []string{agent}}, // what is compiled
+	{"fallback.destination.service.port", []string{http1, opaque}},
+	{"fallback", []string{http1, http2, grpc, opaque}},
 	{"rules[].match[].grpc", []string{grpc}},
 	{"rules[]", []string{http1, http2}},
 	{"to[].protocol", []string{http1, http2, opaque}},

@@ -38,6 +38,9 @@ func (c *Call) Placed(now time.Time, id AttemptID, at netip.AddrPort) Action {
 	return a
 }
 
+// EndpointJudge is what judges the endpoints that the call's attempts may go to; nil: nobody does.
+func (c *Call) EndpointJudge() *resilience.Endpoints { return c.plan.Endpoints }
+
 // Hold tells that an attempt, which is about to be placed or has just been, has the permit of its endpoint's breaker. It takes the place of the one
 // that it had: that goes back without a result. The zero Permit is none.
 func (c *Call) Hold(id AttemptID, b *resilience.Breaker, p resilience.Permit) { c.hold(id, b, p) }

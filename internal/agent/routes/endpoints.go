@@ -93,8 +93,8 @@ func (st *state) reconfigureEndpoints(versions versions) {
 
 // RefreshOthers has the addresses of the route's name looked up, if one of those that are known is out or would be if there were others. That is not
 // waited for: a later call finds what it has found.
-func (r *Route) RefreshOthers(now time.Time, p *Plan) {
-	if es := p.Endpoints; es == nil || !r.HasName() || !es.Wanting() && !es.Differ(now) || r.KnowsAddresses(now) {
+func (r *Route) RefreshOthers(now time.Time, es *resilience.Endpoints) {
+	if es == nil || !r.HasName() || !es.Wanting() && !es.Differ(now) || r.KnowsAddresses(now) {
 		return
 	}
 	r.FindAddresses(ended)

@@ -124,7 +124,7 @@ func TestRule22_WhatStandsAloneIsNotJudged(t *testing.T) {
 // fewNames answers at once.
 type fewNames []netip.Addr
 
-func (f fewNames) Lookup(context.Context, string) ([]netip.Addr, time.Time, error) {
+func (f fewNames) Lookup(context.Context, string, string) ([]netip.Addr, time.Time, error) {
 	return f, time.Now().Add(time.Hour), nil
 }
 
@@ -140,12 +140,12 @@ func TestRule22_AddressesOfANameAreJudged(t *testing.T) {
 	install(t, s, snapshot(b))
 	r := routeTo(t, s, "a", "203.0.113.1:80")
 	p := r.Plan(nil, nil)
-	if r.RefreshOthers(time.Now(), p); r.KnowsAddresses(time.Now()) {
+	if r.RefreshOthers(time.Now(), p.Endpoints); r.KnowsAddresses(time.Now()) {
 		t.Error("looked up while all was well")
 	}
 	p.Endpoints.Join(addr("203.0.113.1:80"))
 	failAt(t, r, "203.0.113.1:80")
-	if r.RefreshOthers(time.Now(), p); !r.KnowsAddresses(time.Now()) || p.Endpoints.Of(addr("203.0.113.2:80")) == nil {
+	if r.RefreshOthers(time.Now(), p.Endpoints); !r.KnowsAddresses(time.Now()) || p.Endpoints.Of(addr("203.0.113.2:80")) == nil {
 		t.Fatal("not looked up")
 	}
 	if failAt(t, r, "203.0.113.1:80"); !isOut(r, "203.0.113.1:80") {

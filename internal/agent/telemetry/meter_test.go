@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"net/http/httptest"
 	"os"
@@ -216,7 +217,7 @@ func exercise(r routes.Recorder) {
 }
 
 // maxSeries is what docs/metrics.md promises for one policy at one destination.
-const maxSeries = 209
+const maxSeries = seriesPerTarget
 
 func TestSeriesArePerPolicyNotPerTraffic(t *testing.T) {
 	m := testMeter()
@@ -237,7 +238,7 @@ func TestSeriesArePerPolicyNotPerTraffic(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(page), "at most 209 series") {
+	if !strings.Contains(string(page), fmt.Sprintf("at most %d series", seriesPerTarget)) {
 		t.Error("docs/metrics.md does not say how many series there are at most")
 	}
 }
@@ -295,5 +296,20 @@ func TestDeletedPoliciesAreForgotten(t *testing.T) {
 	}
 	if m.Recorder(payments, inventory) == r {
 		t.Error("the counters of a deleted policy come back")
+	}
+}
+
+// What calls fall back on is counted for as long as they do.
+func TestWhatCallsFallBackOnIsNotForgotten(t *testing.T) {
+	m := testMeter()
+	r := m.Recorder(payments, "service standby/inventory")
+	r.AttemptDone(&routes.Attempt{Kind: call.OK, Status: 200, Start: call.FallbackStart})
+	b := policy.Binding{Policy: payments, To: policy.Target{Kind: policy.TargetService, Service: "warehouse/inventory"}}
+	b.Base.Fallback = &policy.Fallback{Destination: &policy.Target{Kind: policy.TargetService, Service: "standby/inventory"}}
+	m.Installed(t0, &policy.Snapshot{Profiles: map[string]*policy.Profile{"p": {Bindings: []policy.Binding{b}}}})
+	m.reportAt(t0.Add(lingering))
+	m.reportAt(t0.Add(2 * lingering))
+	if m.Recorder(payments, "service standby/inventory") != r {
+		t.Error("the counters of what calls fall back on start again")
 	}
 }

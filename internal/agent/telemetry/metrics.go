@@ -54,6 +54,7 @@ const (
 	podsShedding
 	shedConnections
 	olderConnections
+	overflowTargets
 	familyCount
 )
 
@@ -75,13 +76,13 @@ var catalogue = [familyCount]metric{
 	retryDecisions: {"fairlead_proxy_retry_decisions_total",
 		"Calls that have ended, by why they were retried or not.", prometheus.CounterValue, also("retry_decision")},
 	attempts: {"fairlead_proxy_tries_total",
-		"Attempts that were dispatched to an upstream, by how they ended; attempt is first, retry, or repair of a dead kept-alive connection.", prometheus.CounterValue, also("kind", "code", "attempt")},
+		"Attempts that were dispatched to an upstream, by how they ended; attempt is first, retry, repair of a dead kept-alive connection, hedge, or fallback on another destination.", prometheus.CounterValue, also("kind", "code", "attempt")},
 	tryDuration: {"fairlead_proxy_try_duration_seconds",
 		"Time from dispatching an attempt, connecting included, to its response head or failure.", histogram, perPolicy},
 	truncated: {"fairlead_proxy_truncated_responses_total",
 		"Responses whose body could not be forwarded to its end.", prometheus.CounterValue, perPolicy},
 	fallbacks: {"fairlead_proxy_fallbacks_total",
-		"Calls that were answered by their fallback, by what of it: response is the policy's own. Among the requests they count as what they had failed by.",
+		"Calls that were answered by their fallback, by what of it: response is the policy's own, and among the requests they count as what they had failed by; destination is another one.",
 		prometheus.CounterValue, also("answer")},
 	hedges: {"fairlead_proxy_hedges_total",
 		"Attempts that were started beside others, by what has become of them: won, if their response answered the call, or else wasted.",
@@ -165,4 +166,7 @@ var catalogue = [familyCount]metric{
 		prometheus.CounterValue, []string{"how"}},
 	olderConnections: {"fairlead_capture_older_connections",
 		"Open connections that the policy would govern if they were not older than it.", prometheus.GaugeValue, []string{"policy"}},
+	overflowTargets: {"fairlead_metrics_overflow_targets",
+		"Destinations of policies that are shown together, with overflow for policy and target, because the agent would have too many series.",
+		prometheus.GaugeValue, nil},
 }

@@ -23,6 +23,17 @@ type gauges struct {
 	attemptTimeout        time.Duration
 }
 
+// add adds another target's.
+func (g *gauges) add(o *gauges) {
+	b := &g.breakers
+	b.open, b.halfOpen = b.open+o.breakers.open, b.halfOpen+o.breakers.halfOpen
+	b.openAge, b.halfOpenAge = max(b.openAge, o.breakers.openAge), max(b.halfOpenAge, o.breakers.halfOpenAge)
+	g.active, g.idle, g.waiting = g.active+o.active, g.idle+o.idle, g.waiting+o.waiting
+	g.limited, g.running, g.places = g.limited+o.limited, g.running+o.running, g.places+o.places
+	g.attemptTimeout = max(g.attemptTimeout, o.attemptTimeout)
+	g.ejected += o.ejected
+}
+
 // openings counts how often breakers have opened: those of whole destinations, and those of endpoints.
 type openings struct {
 	opened    uint64
@@ -38,6 +49,9 @@ func (o *openings) each(other *openings, f func(a, b *uint64)) {
 	}
 	f(&o.prevented, &other.prevented)
 }
+
+// plus adds another one's.
+func (o *openings) plus(other *openings) { o.each(other, func(sum, more *uint64) { *sum += *more }) }
 
 // add adds what the breakers of a destination have counted.
 func (o *openings) add(s *routes.Stats) {
@@ -96,7 +110,7 @@ func (m *Meter) countOpens(opens map[destinationKey]openings, out map[recorderKe
 		if r := m.recorders[k.recorderKey]; r != nil {
 			before := m.opens[k]
 			before.each(&n, func(was, is *uint64) { *was = *is - min(*was, *is) })
-			r.opened.each(&before, func(sum, more *uint64) { *sum += *more })
+			r.opened.plus(&before)
 		}
 	}
 	m.opens = opens
@@ -126,7 +140,7 @@ func (m *Meter) reportAt(now time.Time) *policy.Report {
 	m.reportedAt = now
 	for k, rec := range m.recorders {
 		var c counts
-		rec.sum(&c)
+		rec.addTo(&c)
 		t := policy.Traffic{Policy: k.policy, Target: k.target}
 		if g := current[k]; g != nil {
 			t.BreakersOpen, t.BreakersHalfOpen, t.BreakerAge = g.breakers.open+g.breakers.halfOpen, g.breakers.halfOpen, g.breakers.age()
@@ -184,11 +198,12 @@ func (c *counts) since(before *counts) (policy.Counts, policy.Latency) {
 	n.Successes -= n.Truncated
 	n.Opaque = c.opaque - before.opaque
 	n.OpaqueSent, n.OpaqueReceived = c.sent-before.sent, c.received-before.received
-	var l policy.Latency
-	for i := range l {
-		l[i] = c.callTook[i] - before.callTook[i]
+	won, wasted := c.hedges[hedgeWon]-before.hedges[hedgeWon], c.hedges[hedgeWasted]-before.hedges[hedgeWasted]
+	n.Hedges, n.HedgesWon = won+wasted, won
+	for i := range c.fallbacks {
+		n.Fallbacks += c.fallbacks[i] - before.fallbacks[i]
 	}
-	return n, l
+	return n, c.callTook.report(&before.callTook)
 }
 
 // count adds calls that ended in one way to n. Those whose client left first are among the requests: an upstream so slow that

@@ -1,6 +1,9 @@
 package policy
 
-import "cmp"
+import (
+	"cmp"
+	"time"
+)
 
 // Share is what a node, or the cluster, may have of a limit: calls per second, and how many may start at once.
 type Share struct {
@@ -23,4 +26,16 @@ func (n LimitName) Compare(o LimitName) int {
 // Share is all of the limit: what the cluster may have.
 func (l *RateLimit) Share() Share {
 	return Share{Rate: float64(max(l.Requests, 1)) / max(l.Per.Seconds(), 1e-9), Burst: float64(max(l.Burst, 1))}
+}
+
+// Demand is what a node knows of a limit that the cluster shares.
+type Demand struct {
+	Name LimitName
+	// Rate is how many calls would have started in a second: those that have come, refused ones included, and those that wait.
+	Rate float64
+	// Share is what the node goes by. Granted: it was given it; else it goes by what nodes begin with.
+	Share   Share
+	Granted bool
+	// Idle is for how long no call has come.
+	Idle time.Duration
 }

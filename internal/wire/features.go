@@ -30,6 +30,8 @@ const (
 	FeatureRateLimit Feature = 7
 	// FeatureConcurrency: limits of calls at once.
 	FeatureConcurrency Feature = 8
+	// FeatureClusterLimits: limits of calls per time that the cluster shares.
+	FeatureClusterLimits Feature = 9
 	// FeatureAdaptive: timeouts of attempts that follow their latencies.
 	FeatureAdaptive Feature = 10
 	// FeatureFallback: what calls that could not be served end with instead.
@@ -40,18 +42,19 @@ const (
 
 // featureNumbers are the features as they travel. The table is never written to.
 var featureNumbers = enum[pb.Feature]{
-	0:                  pb.Feature_FEATURE_UNSPECIFIED,
-	FeaturePatches:     pb.Feature_FEATURE_PATCHES,
-	FeatureTLS:         pb.Feature_FEATURE_TLS,
-	FeatureGRPCMatches: pb.Feature_FEATURE_GRPC_MATCHES,
-	FeatureHTTP2:       pb.Feature_FEATURE_HTTP2,
-	FeatureQUIC:        pb.Feature_FEATURE_QUIC,
-	FeatureVia:         pb.Feature_FEATURE_VIA,
-	FeatureRateLimit:   pb.Feature_FEATURE_RATE_LIMIT,
-	FeatureConcurrency: pb.Feature_FEATURE_CONCURRENCY,
-	FeatureAdaptive:    pb.Feature_FEATURE_ADAPTIVE,
-	FeatureFallback:    pb.Feature_FEATURE_FALLBACK,
-	FeatureHedging:     pb.Feature_FEATURE_HEDGING,
+	0:                    pb.Feature_FEATURE_UNSPECIFIED,
+	FeaturePatches:       pb.Feature_FEATURE_PATCHES,
+	FeatureTLS:           pb.Feature_FEATURE_TLS,
+	FeatureGRPCMatches:   pb.Feature_FEATURE_GRPC_MATCHES,
+	FeatureHTTP2:         pb.Feature_FEATURE_HTTP2,
+	FeatureQUIC:          pb.Feature_FEATURE_QUIC,
+	FeatureVia:           pb.Feature_FEATURE_VIA,
+	FeatureRateLimit:     pb.Feature_FEATURE_RATE_LIMIT,
+	FeatureConcurrency:   pb.Feature_FEATURE_CONCURRENCY,
+	FeatureClusterLimits: pb.Feature_FEATURE_CLUSTER_LIMITS,
+	FeatureAdaptive:      pb.Feature_FEATURE_ADAPTIVE,
+	FeatureFallback:      pb.Feature_FEATURE_FALLBACK,
+	FeatureHedging:       pb.Feature_FEATURE_HEDGING,
 }
 
 // String returns the name of f, as statuses and logs show it.
@@ -73,6 +76,8 @@ func (f Feature) String() string {
 		return "RateLimit"
 	case FeatureConcurrency:
 		return "Concurrency"
+	case FeatureClusterLimits:
+		return "ClusterLimits"
 	case FeatureAdaptive:
 		return "AdaptiveTimeouts"
 	case FeatureFallback:

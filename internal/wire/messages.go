@@ -15,6 +15,8 @@ type Update struct {
 	Removed          []Ref
 	More             bool
 	SnapshotComplete bool
+	// Grants is what rule 7 is about; nil: none. With a Nonce of 0 it is all there is.
+	Grants *Grants
 	// Deltas lead to resources of Set from versions that the agent holds. They are for sending; a received resource has a Patch.
 	Deltas map[Ref]*Delta
 }
@@ -106,11 +108,7 @@ func ackToProto(a Ack) *pb.SubscribeRequest {
 	return &pb.SubscribeRequest{Message: &pb.SubscribeRequest_Ack{Ack: m}}
 }
 
-func ackFromProto(m *pb.SubscribeRequest) (Ack, error) {
-	a := m.GetAck()
-	if a == nil {
-		return Ack{}, fmt.Errorf("%w: not an ack", ErrMalformed)
-	}
+func ackFromProto(a *pb.Ack) (Ack, error) {
 	if len(a.GetRejections()) > MaxHeld {
 		return Ack{}, fmt.Errorf("%w: %d rejections", ErrMalformed, len(a.GetRejections()))
 	}
@@ -151,12 +149,16 @@ func heldToProto(r Rejection) []byte {
 func updateToProto(u Update) *pb.Update {
 	return &pb.Update{
 		Nonce: u.Nonce, Set: each(u.Set, u.resourceToProto), Removed: each(u.Removed, refToProto),
-		More: u.More, SnapshotComplete: u.SnapshotComplete,
+		More: u.More, SnapshotComplete: u.SnapshotComplete, Grants: grantsToProto(u.Grants),
 	}
 }
 
 func updateFromProto(m *pb.Update) (Update, error) {
 	u := Update{Nonce: m.GetNonce(), More: m.GetMore(), SnapshotComplete: m.GetSnapshotComplete()}
+	var err error
+	if u.Grants, err = grantsFromProto(m.GetGrants()); err != nil {
+		return Update{}, err
+	}
 	for _, r := range m.GetSet() {
 		res, err := updatedFromProto(r)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"google.golang.org/grpc"
 
@@ -52,13 +53,31 @@ func (s SubscribeServer) RecvHello() (Hello, error) {
 	return helloFromProto(m)
 }
 
-// RecvAck waits for the next acknowledgement.
-func (s SubscribeServer) RecvAck() (Ack, error) {
+// FromAgent is what an agent sends after its hello: one of these.
+type FromAgent struct {
+	Ack     *Ack
+	Demands *Demands
+}
+
+// Recv waits for the next message.
+func (s SubscribeServer) Recv() (FromAgent, error) {
 	m, err := s.stream.Recv()
 	if err != nil {
-		return Ack{}, err
+		return FromAgent{}, err
 	}
-	return ackFromProto(m)
+	return fromAgent(m)
+}
+
+func fromAgent(m *pb.SubscribeRequest) (FromAgent, error) {
+	switch {
+	case m.GetAck() != nil:
+		a, err := ackFromProto(m.GetAck())
+		return FromAgent{Ack: &a}, err
+	case m.GetDemands() != nil:
+		d, err := demandsFromProto(m.GetDemands())
+		return FromAgent{Demands: &d}, err
+	}
+	return FromAgent{}, fmt.Errorf("%w: neither an ack nor demands", ErrMalformed)
 }
 
 // Send sends one part of an update.
@@ -96,7 +115,7 @@ func (c Client) Subscribe(ctx context.Context, h Hello) (SubscribeClient, error)
 	if err != nil {
 		return SubscribeClient{}, fmt.Errorf("open subscription: %w", err)
 	}
-	sub := SubscribeClient{s}
+	sub := SubscribeClient{stream: s, sending: new(sync.Mutex)}
 	if err := sub.send(helloToProto(h)); err != nil {
 		return SubscribeClient{}, fmt.Errorf("open subscription: %w", err)
 	}
@@ -112,9 +131,10 @@ func (c Client) Report(ctx context.Context) (ReportClient, error) {
 	return ReportClient{s}, nil
 }
 
-// SubscribeClient is the agent's end of a subscription.
+// SubscribeClient is the agent's end of a subscription. Several goroutines may send while one receives.
 type SubscribeClient struct {
-	stream grpc.BidiStreamingClient[pb.SubscribeRequest, pb.Update]
+	stream  grpc.BidiStreamingClient[pb.SubscribeRequest, pb.Update]
+	sending *sync.Mutex
 }
 
 // Recv waits for the next part of an update.
@@ -127,14 +147,20 @@ func (s SubscribeClient) Recv() (Update, error) {
 }
 
 // RecvWhole waits for all parts of the next update and returns them as one. What it holds meanwhile is bounded by
-// MaxHeld resources and maxBytes of payload.
-func (s SubscribeClient) RecvWhole(maxBytes int) (Update, error) {
+// MaxHeld resources and maxBytes of payload. What travels beside updates it gives to beside, which may be nil.
+func (s SubscribeClient) RecvWhole(maxBytes int, beside func(Update)) (Update, error) {
 	var whole Update
 	size := 0
-	for first := true; ; first = false {
+	for first := true; ; {
 		part, err := s.Recv()
 		if err != nil {
 			return Update{}, err
+		}
+		if part.Nonce == 0 {
+			if beside != nil {
+				beside(part)
+			}
+			continue
 		}
 		if !first && part.Nonce != whole.Nonce {
 			return Update{}, fmt.Errorf("%w: part of update %d within update %d", ErrMalformed, part.Nonce, whole.Nonce)
@@ -144,7 +170,9 @@ func (s SubscribeClient) RecvWhole(maxBytes int) (Update, error) {
 				size += r.Patch.size()
 			}
 		}
-		whole.Nonce = part.Nonce
+		if first {
+			whole.Nonce, whole.Grants, first = part.Nonce, part.Grants, false
+		}
 		whole.Set = append(whole.Set, part.Set...)
 		whole.Removed = append(whole.Removed, part.Removed...)
 		whole.SnapshotComplete = part.SnapshotComplete
@@ -162,9 +190,18 @@ var errTooLarge = errors.New("too large")
 // Ack acknowledges an update.
 func (s SubscribeClient) Ack(a Ack) error { return s.send(ackToProto(a)) }
 
+// Demands says what calls have come to limits.
+func (s SubscribeClient) Demands(d Demands) error {
+	s.sending.Lock()
+	defer s.sending.Unlock()
+	return s.stream.Send(demandsToProto(d)) // whoever receives learns why a stream has ended
+}
+
 // send sends m. When the stream has ended, Send hides why and Recv returns it.
 func (s SubscribeClient) send(m *pb.SubscribeRequest) error {
+	s.sending.Lock()
 	err := s.stream.Send(m)
+	s.sending.Unlock()
 	for errors.Is(err, io.EOF) {
 		if _, cause := s.stream.Recv(); cause != nil {
 			return cause

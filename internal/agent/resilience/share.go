@@ -24,7 +24,9 @@ const (
 )
 
 // FirstShare is what a node has of a limit that nobody has given it a share of: a call to begin with, and a hundredth of the rate.
-func FirstShare(whole policy.Share) policy.Share { return policy.Share{Rate: firstRate * whole.Rate, Burst: 1} }
+func FirstShare(whole policy.Share) policy.Share {
+	return policy.Share{Rate: firstRate * whole.Rate, Burst: 1}
+}
 
 // SharedLimit is what a RateLimit goes by of which this node has a share.
 type SharedLimit struct {

@@ -121,6 +121,9 @@ func (c *Client) session(ctx context.Context, address string) (bool, error) {
 	if in.stream, err = client.Subscribe(ctx, hello); err != nil {
 		return false, err
 	}
+	if c.opts.Sharer != nil {
+		in.shares = newShareSession(c.opts.Sharer, in.stream)
+	}
 	for served := false; ; served = true {
 		u, err := in.next()
 		if err != nil {
@@ -132,6 +135,9 @@ func (c *Client) session(ctx context.Context, address string) (bool, error) {
 		}
 		if served {
 			continue
+		}
+		if in.shares != nil && u.Grants != nil {
+			wg.Go(func() { in.shares.run(ctx) })
 		}
 		c.connected(address)
 		c.opts.Logger.InfoContext(ctx, "following manager", "address", address, "held", len(hello.Held), "received", len(u.Set))
@@ -152,6 +158,9 @@ func (c *Client) answer(ctx context.Context, in *updateReader, u wire.Update) er
 func (c *Client) hello() (*set, wire.Hello) {
 	base := c.current.Load()
 	h := wire.Hello{Node: c.opts.Node, Held: base.versions(), Features: wire.AllFeatures(), Version: c.opts.Version}
+	if c.opts.Sharer == nil {
+		h.Features &^= wire.FeaturesOf(wire.FeatureClusterLimits)
+	}
 	if !h.Fits() {
 		// What is not listed is sent again.
 		base, h.Held = base.emptied(), nil
@@ -165,10 +174,18 @@ type updateReader struct {
 	base     *set // what the next update changes
 	complete bool
 	heldBack []wire.Ref
+	shares   *shareSession // nil: the node shares no limits
+}
+
+// beside takes in what is no part of an update.
+func (i *updateReader) beside(u wire.Update) {
+	if i.shares != nil && u.Grants != nil {
+		i.shares.obey(u.Grants)
+	}
 }
 
 func (i *updateReader) next() (wire.Update, error) {
-	u, err := i.stream.RecvWhole(maxCopy)
+	u, err := i.stream.RecvWhole(maxCopy, i.beside)
 	if err != nil {
 		return wire.Update{}, err
 	}

@@ -127,6 +127,9 @@ func (s *scrape) gauges(k recorderKey, g *gauges) {
 	s.put(limitWaiting, float64(g.limited), id, k.target)
 	s.put(concurrencyRunning, float64(g.running), id, k.target)
 	s.put(concurrencyLimit, float64(g.places), id, k.target)
+	if g.shared {
+		s.put(limitShare, g.share, id, k.target)
+	}
 	if g.attemptTimeout > 0 {
 		s.put(attemptTimeout, g.attemptTimeout.Seconds(), id, k.target)
 	}

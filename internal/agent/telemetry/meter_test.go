@@ -108,6 +108,7 @@ func TestGaugesComeFromTheRoutesStats(t *testing.T) {
 			f(routes.Stats{
 				Policy: payments, Target: inventory, Destination: destination, BreakersOpen: 1,
 				Breakers: []resilience.Status{{State: resilience.Open, Opened: opened}}, Pool: upstream.Stats{Active: 3, Idle: 2, Waiting: 1}, LimitWaiting: 4, Running: 5, Places: 6,
+				Share: 2.5, Shared: true,
 			})
 		}
 	}})
@@ -116,6 +117,7 @@ func TestGaugesComeFromTheRoutesStats(t *testing.T) {
 		`fairlead_upstream_connections{policy="shop/payments",state="active",target="service warehouse/inventory"} 6`,
 		`fairlead_upstream_connections{policy="shop/payments",state="idle",target="service warehouse/inventory"} 4`,
 		`fairlead_upstream_waiting{` + id + `} 2`, `fairlead_limit_waiting{` + id + `} 8`,
+		`fairlead_limit_share{` + id + `} 5`,
 		`fairlead_concurrency_running{` + id + `} 10`, `fairlead_concurrency_limit{` + id + `} 12`, `fairlead_breaker_open{` + id + `} 2`, `fairlead_breaker_opened_total{` + id + `} 4`,
 	} {
 		if got := scrapeText(t, m, line); len(got) != 1 {

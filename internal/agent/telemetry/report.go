@@ -19,6 +19,8 @@ type gauges struct {
 	limited               int    // calls that wait for a limit
 	running, places       int    // below limits of concurrency
 	attemptTimeout        time.Duration
+	share                 float64 // of limits that the cluster shares
+	shared                bool    // there are any
 }
 
 // readGauges reads the gauges.
@@ -46,6 +48,7 @@ func (m *Meter) readGauges(now time.Time) map[recorderKey]*gauges {
 		g.idle += s.Pool.Idle
 		g.waiting += s.Pool.Waiting
 		g.limited += s.LimitWaiting
+		g.share, g.shared = g.share+s.Share, g.shared || s.Shared
 		g.running += s.Running
 		g.places += s.Places
 		for _, b := range s.Breakers {

@@ -208,7 +208,7 @@ func (a *agent) refused(node string) error {
 	if err := a.subscribe(node, nil); err != nil {
 		return err
 	}
-	u, err := a.stream.RecvWhole(1 << 30)
+	u, err := a.stream.RecvWhole(1<<30, nil)
 	if err == nil {
 		a.t.Fatalf("got %v, want an error", u)
 	}
@@ -225,7 +225,7 @@ func (a *agent) receive(rejections ...wire.Rejection) wire.Update {
 
 func (a *agent) take() wire.Update {
 	a.t.Helper()
-	u, err := a.stream.RecvWhole(1 << 30)
+	u, err := a.stream.RecvWhole(1<<30, nil)
 	if err != nil {
 		a.t.Fatal(err)
 	}

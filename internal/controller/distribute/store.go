@@ -34,6 +34,7 @@ type Store struct {
 	traffic  *traffic
 	interval atomic.Int64 // of reports, a duration
 	changed  *changedProfiles
+	limits   *limitDivider
 
 	mu sync.Mutex
 	// guarded by mu
@@ -63,11 +64,12 @@ type publication struct {
 // profile exists while it has a resource, a user or a reason to have no resource. Guarded by Store.mu.
 type profile struct {
 	name        string
-	resource    *wire.Resource      // nil: used but not published
-	uses        []wire.Ref          // its dependencies, sorted
-	hosts       []string            // whose TLS it intercepts, sorted
-	keys        map[trafficKey]*sum // under which its traffic is reported
-	policies    []*policyRollout    // that have a part in it
+	resource    *wire.Resource          // nil: used but not published
+	uses        []wire.Ref              // its dependencies, sorted
+	hosts       []string                // whose TLS it intercepts, sorted
+	limits      map[string]policy.Share // that the cluster shares, by name
+	keys        map[trafficKey]*sum     // under which its traffic is reported
+	policies    []*policyRollout        // that have a part in it
 	nodes       map[string]*node
 	err         error  // the latest version cannot be published; resource is an older one
 	publishedIn uint64 // the last publication that set it, changed or not
@@ -99,7 +101,7 @@ func NewStore(opts StoreOptions) *Store {
 		}
 	}
 	s := &Store{
-		opts: opts, traffic: newTraffic(), changed: newChangedProfiles(),
+		opts: opts, traffic: newTraffic(), changed: newChangedProfiles(), limits: newLimitDivider(),
 		nodes: map[string]*node{}, workloads: map[string]*node{}, profiles: map[string]*profile{}, dependencies: map[wire.Ref]*dependency{},
 		policies: map[policy.ID]*policyRollout{}, unpublished: map[wire.Ref]struct{}{}, wantIssuers: func() {},
 	}
@@ -210,6 +212,10 @@ func (s *Store) applyProfile(c *change) {
 		s.wantIssuers()
 	}
 	p.resource, p.uses, p.hosts = c.resource, c.uses, c.hosts
+	if !maps.Equal(p.limits, c.limits) {
+		p.limits = c.limits
+		p.forgetReportable()
+	}
 	s.setKeys(p, c.keys)
 	for _, n := range p.nodes {
 		s.markDirty(n, c.ref)

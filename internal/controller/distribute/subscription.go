@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -28,6 +29,7 @@ func (v *Server) Subscribe(stream wire.SubscribeServer) error {
 	t := newSubscription(v, stream, c, p)
 	err = t.run(ctx)
 	store.detach(c, time.Now())
+	store.limits.sessionEnded(c, time.Now())
 	log.InfoContext(ctx, "agent left", "err", err)
 	return err
 }
@@ -67,6 +69,12 @@ func (v *Server) hello(ctx context.Context, p peer, stream wire.SubscribeServer)
 // smallUpdate is the payload up to which an update is sent by the goroutine that serves the stream: gRPC takes as much without waiting for the
 // peer, which has acknowledged all that came before.
 const smallUpdate = 16 << 10
+
+// How often an agent may send demands. One that does more often waits: nobody else does for it.
+const (
+	demandsPerSecond = 32 // four times those of as many limits as it may have
+	demandsAtOnce    = 256
+)
 
 // subscription is a stream after the hello. Two goroutines serve it, each woken once for an update: one sends it, the other records the answer.
 type subscription struct {
@@ -127,24 +135,39 @@ func (t *subscription) run(ctx context.Context) error {
 	}
 }
 
-// receive records acknowledgements until the stream ends. The store wakes the sender if there is more to send.
+// receive records acknowledgements, and takes in demands, until the stream ends. The store wakes the sender if there is more to send.
 func (t *subscription) receive() error {
+	store, ctx := t.server.opts.Store, t.stream.Context()
+	paced := rate.NewLimiter(demandsPerSecond, demandsAtOnce)
 	for {
-		ack, err := t.stream.RecvAck()
+		m, err := t.stream.Recv()
 		if err != nil {
 			return err
 		}
-		t.ackTimer.Stop()
-		if err := t.server.opts.Store.acknowledge(t.session, ack); err != nil {
+		switch {
+		case m.Ack != nil:
+			t.ackTimer.Stop()
+			err = store.acknowledge(t.session, *m.Ack)
+		case m.Demands != nil:
+			if err = paced.Wait(ctx); err == nil {
+				err = store.demand(t.session, m.Demands, time.Now())
+			}
+		}
+		if err != nil {
 			return err
 		}
 	}
 }
 
-// sendNext sends the next update, unless one is not acknowledged, there is none, or it has to wait.
+// sendNext sends the next grants and the next update, unless one is not acknowledged, there is none, or it has to wait.
 func (t *subscription) sendNext() error {
 	if t.sending {
 		return nil
+	}
+	if g := t.server.opts.Store.limits.grants(t.session); g != nil {
+		if err := t.stream.Send(wire.Update{Grants: g}); err != nil {
+			return err
+		}
 	}
 	u, wait := t.server.opts.Store.next(t.session, time.Now())
 	if wait > 0 {

@@ -1,8 +1,10 @@
 package wire_test
 
 import (
+	"context"
 	"fmt"
 	"math"
+	"net"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -11,6 +13,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/subscribe"
+	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/controller/distribute"
 	"fairlead.dev/fairlead/internal/policy"
@@ -37,6 +40,11 @@ func (n *callingNode) Apply(next *policy.Snapshot) (out []subscribe.Rejection) {
 	return out
 }
 
+// noDialer makes no connections: calls end when they have passed the limit.
+type noDialer struct{}
+
+func (noDialer) Dial(context.Context, netip.AddrPort) (transport.Socket, error) { return nil, net.ErrClosed }
+
 // callers is a cluster under one limit.
 type callers struct {
 	*testbed
@@ -53,7 +61,7 @@ func newCallers(w *testbed, nodes int) *callers {
 	for i := range nodes {
 		n := &callingNode{t: w.t, name: fmt.Sprint("n", i)}
 		var err error
-		if n.table, err = routes.New(routes.Options{Dialer: func(string) upstream.Dialer { return nil }, Node: n.name}); err != nil {
+		if n.table, err = routes.New(routes.Options{Dialer: func(string) upstream.Dialer { return noDialer{} }, Node: n.name}); err != nil {
 			w.t.Fatal(err)
 		}
 		c.nodes = append(c.nodes, n)

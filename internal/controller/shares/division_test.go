@@ -394,3 +394,37 @@ func TestAGreedyNodeTakesNothingFromModestOnes(t *testing.T) {
 		}
 	}
 }
+
+// A node that never says that it goes by less is not waited for, and none is taken to hold more than there is.
+func TestANodeThatDoesNotObeyKeepsNothingFromOthersForLong(t *testing.T) {
+	d := NewDivision(Share{100, 100}, t0.Add(-newLeaderHolds))
+	d.Join("deaf", Share{1e9, 1e9})
+	d.Report("deaf", Report{Demand: 1000})
+	d.Join("b", Share{1, 1})
+	d.Report("b", Report{Demand: 1000})
+	if got := give(d, t0); math.Abs(got["deaf"].Rate-50) > 1e-9 || len(got) != 1 {
+		t.Fatalf("at first: %+v", got)
+	}
+	if got := give(d, t0.Add(obeyedWithin-1)); len(got) != 0 {
+		t.Errorf("%+v is given too early", got)
+	}
+	if got := give(d, t0.Add(obeyedWithin)); math.Abs(got["b"].Rate-50) > 1e-9 {
+		t.Errorf("then: %+v", got)
+	}
+}
+
+// Where there is a token for each, each has one.
+func TestEachNodeHasAToken(t *testing.T) {
+	d := NewDivision(Share{100, 3}, t0.Add(-newLeaderHolds))
+	for _, node := range []string{"a", "b", "c"} {
+		d.Join(node, Share{})
+	}
+	for range 10 {
+		d.Report("a", Report{Demand: 1000})
+	}
+	for node, s := range give(d, t0) {
+		if s.Burst < 1 {
+			t.Errorf("%s has %+v", node, s)
+		}
+	}
+}

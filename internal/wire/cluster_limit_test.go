@@ -43,7 +43,9 @@ func (n *callingNode) Apply(next *policy.Snapshot) (out []subscribe.Rejection) {
 // noDialer makes no connections: calls end when they have passed the limit.
 type noDialer struct{}
 
-func (noDialer) Dial(context.Context, netip.AddrPort) (transport.Socket, error) { return nil, net.ErrClosed }
+func (noDialer) Dial(context.Context, netip.AddrPort) (transport.Socket, error) {
+	return nil, net.ErrClosed
+}
 
 // callers is a cluster under one limit.
 type callers struct {

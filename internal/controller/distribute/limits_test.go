@@ -215,4 +215,3 @@ func TestAnAgentThatDoesNotShareIsOfferedNothing(t *testing.T) {
 		}
 	})
 }
-

@@ -53,7 +53,7 @@ func TestASharedLimitIsOneForAllBindings(t *testing.T) {
 	select {
 	case <-s.SharedLimits():
 	default:
-		t.Error("nobody is told that there is a limit")
+		t.Error("nothing says that there is a limit")
 	}
 }
 

@@ -136,14 +136,19 @@ func (c *Client) session(ctx context.Context, address string) (bool, error) {
 		if served {
 			continue
 		}
-		if in.shares != nil && u.Grants != nil {
-			wg.Go(func() { in.shares.run(ctx) })
-		}
 		c.connected(address)
 		c.opts.Logger.InfoContext(ctx, "following manager", "address", address, "held", len(hello.Held), "received", len(u.Set))
-		if c.opts.Reporter != nil {
-			wg.Go(func() { c.reports.deliver(ctx, client, c.opts.Logger) })
-		}
+		c.startReporting(ctx, &wg, client, &in, u.Grants != nil)
+	}
+}
+
+// startReporting starts what is said to a manager that serves this agent. divides: it divides limits that the cluster shares.
+func (c *Client) startReporting(ctx context.Context, wg *sync.WaitGroup, client wire.Client, in *updateReader, divides bool) {
+	if in.shares != nil && divides {
+		wg.Go(func() { in.shares.run(ctx) })
+	}
+	if c.opts.Reporter != nil {
+		wg.Go(func() { c.reports.deliver(ctx, client, c.opts.Logger) })
 	}
 }
 

@@ -174,7 +174,7 @@ func TestEveryFamilyIsCollected(t *testing.T) {
 	m.Watch(Sources{
 		Replay: resilience.NewReplayMemory(1), Captures: func() CaptureState { return CaptureState{OlderConnections: []Older{{payments, 1}}} },
 		Stats: func(_ time.Time, f func(routes.Stats)) {
-			f(routes.Stats{Policy: payments, Target: inventory, AttemptTimeout: time.Second})
+			f(routes.Stats{Policy: payments, Target: inventory, AttemptTimeout: time.Second, Share: 1, Shared: true})
 		},
 	})
 	for _, f := range catalogue {

@@ -195,7 +195,6 @@ func (c *callers) bounded() {
 
 var partner = policy.RateLimit{Requests: 50, Per: time.Second, Burst: 50}
 
-//enforces:agent rateLimit.scope
 func TestThreeNodesShareALimit(t *testing.T) {
 	withTestbed(t, func(t *testing.T, w *testbed) {
 		leader := w.leader("a:1")

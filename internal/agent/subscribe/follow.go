@@ -121,9 +121,6 @@ func (c *Client) session(ctx context.Context, address string) (bool, error) {
 	if in.stream, err = client.Subscribe(ctx, hello); err != nil {
 		return false, err
 	}
-	if c.opts.Sharer != nil {
-		in.shares = newShareSession(c.opts.Sharer, in.stream)
-	}
 	for served := false; ; served = true {
 		u, err := in.next()
 		if err != nil {
@@ -144,7 +141,8 @@ func (c *Client) session(ctx context.Context, address string) (bool, error) {
 
 // startReporting starts what is said to a manager that serves this agent. divides: it divides limits that the cluster shares.
 func (c *Client) startReporting(ctx context.Context, wg *sync.WaitGroup, client wire.Client, in *updateReader, divides bool) {
-	if in.shares != nil && divides {
+	if c.opts.Sharer != nil && divides {
+		in.shares = newShareSession(c.opts.Sharer, in.stream)
 		wg.Go(func() { in.shares.run(ctx) })
 	}
 	if c.opts.Reporter != nil {
@@ -179,7 +177,7 @@ type updateReader struct {
 	base     *set // what the next update changes
 	complete bool
 	heldBack []wire.Ref
-	shares   *shareSession // nil: the node shares no limits
+	shares   *shareSession // nil: nothing is said of limits that the cluster shares
 }
 
 // beside takes in what is no part of an update.

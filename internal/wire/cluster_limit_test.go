@@ -73,7 +73,7 @@ func newCallers(w *testbed, nodes int) *callers {
 }
 
 func (c *callers) start(n *callingNode) {
-	n.agent = c.agent(agentOptions{node: n.name, apply: n, sharer: n.table})
+	n.agent = c.agent(agentOptions{node: n.name, applies: n, sharer: n.table})
 }
 
 func (c *callers) stop() {

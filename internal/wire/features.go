@@ -38,23 +38,34 @@ const (
 	FeatureFallback Feature = 11
 	// FeatureHedging: attempts beside others that have not been answered.
 	FeatureHedging Feature = 12
+	// FeatureClusterBreakers: breakers that the cluster shares.
+	FeatureClusterBreakers Feature = 15
+	// FeatureForcedBreakers: breakers that a policy keeps open, or closed, for a time.
+	FeatureForcedBreakers Feature = 19
+	// FeatureFallbackDestination: destinations that calls which could not be served fall back on.
+	FeatureFallbackDestination Feature = 13
 )
 
 // featureNumbers are the features as they travel. The table is never written to.
 var featureNumbers = enum[pb.Feature]{
-	0:                    pb.Feature_FEATURE_UNSPECIFIED,
-	FeaturePatches:       pb.Feature_FEATURE_PATCHES,
-	FeatureTLS:           pb.Feature_FEATURE_TLS,
-	FeatureGRPCMatches:   pb.Feature_FEATURE_GRPC_MATCHES,
-	FeatureHTTP2:         pb.Feature_FEATURE_HTTP2,
-	FeatureQUIC:          pb.Feature_FEATURE_QUIC,
-	FeatureVia:           pb.Feature_FEATURE_VIA,
-	FeatureRateLimit:     pb.Feature_FEATURE_RATE_LIMIT,
-	FeatureConcurrency:   pb.Feature_FEATURE_CONCURRENCY,
+	0:                  pb.Feature_FEATURE_UNSPECIFIED,
+	FeaturePatches:     pb.Feature_FEATURE_PATCHES,
+	FeatureTLS:         pb.Feature_FEATURE_TLS,
+	FeatureGRPCMatches: pb.Feature_FEATURE_GRPC_MATCHES,
+	FeatureHTTP2:       pb.Feature_FEATURE_HTTP2,
+	FeatureQUIC:        pb.Feature_FEATURE_QUIC,
+	FeatureVia:         pb.Feature_FEATURE_VIA,
+	FeatureRateLimit:   pb.Feature_FEATURE_RATE_LIMIT,
+	FeatureConcurrency: pb.Feature_FEATURE_CONCURRENCY,
+	FeatureAdaptive:    pb.Feature_FEATURE_ADAPTIVE,
+	FeatureFallback:    pb.Feature_FEATURE_FALLBACK,
+	FeatureHedging:     pb.Feature_FEATURE_HEDGING,
+
 	FeatureClusterLimits: pb.Feature_FEATURE_CLUSTER_LIMITS,
-	FeatureAdaptive:      pb.Feature_FEATURE_ADAPTIVE,
-	FeatureFallback:      pb.Feature_FEATURE_FALLBACK,
-	FeatureHedging:       pb.Feature_FEATURE_HEDGING,
+
+	FeatureClusterBreakers:     pb.Feature_FEATURE_CLUSTER_BREAKERS,
+	FeatureForcedBreakers:      pb.Feature_FEATURE_FORCED_BREAKERS,
+	FeatureFallbackDestination: pb.Feature_FEATURE_FALLBACK_DESTINATION,
 }
 
 // String returns the name of f, as statuses and logs show it.
@@ -84,6 +95,12 @@ func (f Feature) String() string {
 		return "Fallback"
 	case FeatureHedging:
 		return "Hedging"
+	case FeatureClusterBreakers:
+		return "ClusterBreakers"
+	case FeatureForcedBreakers:
+		return "ForcedBreakers"
+	case FeatureFallbackDestination:
+		return "FallbackDestination"
 	default:
 		return "feature " + strconv.Itoa(int(f))
 	}

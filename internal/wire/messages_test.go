@@ -96,7 +96,7 @@ func TestAHelloIsBounded(t *testing.T) {
 	if _, err := helloFromProto(ackToProto(Ack{Nonce: 1})); !errors.Is(err, ErrMalformed) {
 		t.Errorf("accepted an ack as hello: %v", err)
 	}
-	if _, err := fromAgent(helloToProto(Hello{Node: "n"})); !errors.Is(err, ErrMalformed) {
+	if _, err := ackFromProto(helloToProto(Hello{Node: "n"})); !errors.Is(err, ErrMalformed) {
 		t.Errorf("accepted a hello as ack: %v", err)
 	}
 }
@@ -124,7 +124,7 @@ func TestTextIsBoundedAndValid(t *testing.T) {
 func TestARejectionReasonFromTheFutureIsStillARejection(t *testing.T) {
 	m := ackToProto(Ack{Nonce: 1, Rejections: []Rejection{{Ref: Ref{Profile, "p"}, Reason: ReasonInvalid}}})
 	m.GetAck().Rejections[0].Reason = 99
-	a, err := ackFromProto(m.GetAck())
+	a, err := ackFromProto(m)
 	if err != nil || len(a.Rejections) != 1 || a.Rejections[0].Reason != ReasonInternal {
 		t.Errorf("got %v, %v", a, err)
 	}

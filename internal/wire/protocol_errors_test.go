@@ -80,8 +80,8 @@ func TestNothingIsRemovedBeforeTheSnapshotIsComplete(t *testing.T) {
 				if err := s.Send(u); err != nil {
 					return err
 				}
-				if a, err := s.Recv(); err != nil || a.Ack.Nonce != u.Nonce {
-					t.Errorf("got %+v, %v; want an ack of %d", a, err, u.Nonce)
+				if m, err := s.Recv(); err != nil || m.Ack == nil || m.Ack.Nonce != u.Nonce {
+					t.Errorf("ack %v, %v; want %d", m.Ack, err, u.Nonce)
 				}
 				<-gate
 			}

@@ -33,6 +33,7 @@ var requirements = []Requirement{
 	{Feature: FeatureHedging, Field: "fairlead.agent.v1.Rule.own_hedging"},
 	{Feature: FeatureFallback, Field: "fairlead.agent.v1.Settings.fallback"},
 	{Feature: FeatureFallback, Field: "fairlead.agent.v1.Fallback.response"},
+	{Feature: FeatureFallbackDestination, Field: "fairlead.agent.v1.Fallback.destination"},
 	{Feature: FeatureQUIC, Field: "fairlead.agent.v1.Binding.reject_quic"},
 	{Feature: FeatureHTTP2, Field: "fairlead.agent.v1.Pool.max_streams"},
 	{Feature: FeatureHTTP2, Field: "fairlead.agent.v1.Pool.ping_interval"},
@@ -46,6 +47,11 @@ var requirements = []Requirement{
 	{Feature: FeatureClusterLimits, Field: "fairlead.agent.v1.RateLimit.shared"},
 	{Feature: FeatureConcurrency, Field: "fairlead.agent.v1.Settings.concurrency"},
 	{Feature: FeatureConcurrency, Field: "fairlead.agent.v1.Rule.own_concurrency"},
+	{Feature: FeatureForcedBreakers, Field: "fairlead.agent.v1.Binding.forced_breaker"},
+	{
+		Feature: FeatureClusterBreakers, Field: "fairlead.agent.v1.Breaker.sharing",
+		Value: pb.Sharing_SHARING_CLUSTER.Number(), Instead: pb.Sharing_SHARING_NODE.Number(),
+	},
 	{
 		Feature: FeatureGRPCMatches, Field: "fairlead.agent.v1.RequestMatch.path_type",
 		Value: pb.PathMatch_PATH_MATCH_GRPC.Number(), Instead: pb.PathMatch_PATH_MATCH_EXACT.Number(),

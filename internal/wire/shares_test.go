@@ -18,7 +18,7 @@ func TestDemandsAndGrantsTravel(t *testing.T) {
 		{Limit: 2, Rate: 0.1, Serial: 9},
 		{Limit: 3, Serial: 4, Left: true},
 	}}
-	back, err := fromAgent(demandsToProto(d))
+	back, err := messageFromProto(demandsToProto(d))
 	if diff := cmp.Diff(FromAgent{Demands: &d}, back); err != nil || diff != "" {
 		t.Errorf("error %v, demands changed:\n%s", err, diff)
 	}
@@ -43,7 +43,7 @@ func TestDemandsAreBounded(t *testing.T) {
 		"negative":         {Demands: []*pb.Demand{{Rate: -1}}},
 		"an endless share": {Demands: []*pb.Demand{{Share: &pb.Share{Burst: 1e300}}}},
 	} {
-		if _, err := fromAgent(&pb.SubscribeRequest{Message: &pb.SubscribeRequest_Demands{Demands: m}}); !errors.Is(err, ErrMalformed) {
+		if _, err := messageFromProto(&pb.SubscribeRequest{Message: &pb.SubscribeRequest_Demands{Demands: m}}); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: accepted: %v", name, err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"fairlead.dev/fairlead/internal/policy"
 	pb "fairlead.dev/fairlead/internal/wire/agentv1"
 )
 
@@ -53,31 +54,13 @@ func (s SubscribeServer) RecvHello() (Hello, error) {
 	return helloFromProto(m)
 }
 
-// FromAgent is what an agent sends after its hello: one of these.
-type FromAgent struct {
-	Ack     *Ack
-	Demands *Demands
-}
-
-// Recv waits for the next message.
+// Recv waits for the next message after the first.
 func (s SubscribeServer) Recv() (FromAgent, error) {
 	m, err := s.stream.Recv()
 	if err != nil {
 		return FromAgent{}, err
 	}
-	return fromAgent(m)
-}
-
-func fromAgent(m *pb.SubscribeRequest) (FromAgent, error) {
-	switch {
-	case m.GetAck() != nil:
-		a, err := ackFromProto(m.GetAck())
-		return FromAgent{Ack: &a}, err
-	case m.GetDemands() != nil:
-		d, err := demandsFromProto(m.GetDemands())
-		return FromAgent{Demands: &d}, err
-	}
-	return FromAgent{}, fmt.Errorf("%w: neither an ack nor demands", ErrMalformed)
+	return messageFromProto(m)
 }
 
 // Send sends one part of an update.
@@ -131,10 +114,10 @@ func (c Client) Report(ctx context.Context) (ReportClient, error) {
 	return ReportClient{s}, nil
 }
 
-// SubscribeClient is the agent's end of a subscription. Several goroutines may send while one receives.
+// SubscribeClient is the agent's end of a subscription. One goroutine may receive while others send.
 type SubscribeClient struct {
 	stream  grpc.BidiStreamingClient[pb.SubscribeRequest, pb.Update]
-	sending *sync.Mutex
+	sending *sync.Mutex // is held while a message is sent
 }
 
 // Recv waits for the next part of an update.
@@ -147,8 +130,8 @@ func (s SubscribeClient) Recv() (Update, error) {
 }
 
 // RecvWhole waits for all parts of the next update and returns them as one. What it holds meanwhile is bounded by
-// MaxHeld resources and maxBytes of payload. What travels beside updates it gives to beside, which may be nil.
-func (s SubscribeClient) RecvWhole(maxBytes int, beside func(Update)) (Update, error) {
+// MaxHeld resources and maxBytes of payload. Updates about no resources, which come between others, it hands to aside.
+func (s SubscribeClient) RecvWhole(maxBytes int, aside func(Update)) (Update, error) {
 	var whole Update
 	size := 0
 	for first := true; ; {
@@ -157,8 +140,8 @@ func (s SubscribeClient) RecvWhole(maxBytes int, beside func(Update)) (Update, e
 			return Update{}, err
 		}
 		if part.Nonce == 0 {
-			if beside != nil {
-				beside(part)
+			if aside != nil {
+				aside(part)
 			}
 			continue
 		}
@@ -190,11 +173,23 @@ var errTooLarge = errors.New("too large")
 // Ack acknowledges an update.
 func (s SubscribeClient) Ack(a Ack) error { return s.send(ackToProto(a)) }
 
-// Demands says what calls have come to limits.
+// Demands says what calls have come to limits. The goroutine that receives learns why if the stream has ended.
 func (s SubscribeClient) Demands(d Demands) error {
 	s.sending.Lock()
 	defer s.sending.Unlock()
-	return s.stream.Send(demandsToProto(d)) // whoever receives learns why a stream has ended
+	return s.stream.Send(demandsToProto(d))
+}
+
+// ReportBreakers says how the node sees breakers that the cluster shares; at most MaxBreakers at once. The goroutine that receives learns why if the
+// stream has ended.
+func (s SubscribeClient) ReportBreakers(list []policy.BreakerReport) error {
+	m, err := breakerReportsToProto(list)
+	if err != nil {
+		return err
+	}
+	s.sending.Lock()
+	defer s.sending.Unlock()
+	return s.stream.Send(m)
 }
 
 // send sends m. When the stream has ended, Send hides why and Recv returns it.

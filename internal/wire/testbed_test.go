@@ -190,7 +190,8 @@ type agentOptions struct {
 	applier          *applier
 	reporter         subscribe.Reporter
 	sharer           subscribe.Sharer
-	apply            subscribe.Applier // in place of applier
+	breakers         subscribe.Breakers
+	applies          subscribe.Applier // in place of applier
 	noCopy           bool
 	onDial           func()
 	received         *atomic.Int64 // counts the bytes that arrive
@@ -216,7 +217,7 @@ func (w *testbed) agent(o agentOptions) *agent {
 	w.write("token-file-"+o.node, []byte(o.token))
 	opts := subscribe.Options{
 		Node: o.claim, Target: service + ":9443", TokenFile: w.path("token-file-" + o.node), BundleFile: w.path("bundle"),
-		CopyFile: w.path("copy-" + o.node), Applier: o.applier, Reporter: o.reporter, Sharer: o.sharer,
+		CopyFile: w.path("copy-" + o.node), Applier: o.applier, Reporter: o.reporter, Sharer: o.sharer, Breakers: o.breakers,
 		Resolve: func(context.Context) ([]string, error) { return w.resolve() },
 		Dial: func(ctx context.Context, address string) (net.Conn, error) {
 			if o.onDial != nil {
@@ -233,8 +234,8 @@ func (w *testbed) agent(o agentOptions) *agent {
 			return conn, err
 		},
 	}
-	if o.apply != nil {
-		opts.Applier = o.apply
+	if o.applies != nil {
+		opts.Applier = o.applies
 	}
 	if o.noCopy {
 		opts.CopyFile = ""

@@ -1,6 +1,7 @@
 package routes
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -8,162 +9,112 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// shareKept is for how long a node keeps its share of a limit to which no call comes.
-const shareKept = time.Minute
+// maxVerdicts bounds the verdicts that are kept for breakers that no call has asked for yet.
+const maxVerdicts = 4096
 
-// sharedLimits are the node's parts of rate limits that the cluster shares. All bindings have the same one for the same name and destination, however
-// they call it. It is guarded by Table.mu.
-type sharedLimits struct {
-	all     map[policy.LimitName]*sharedLimit
-	sweptAt time.Time
-	asked   time.Time // when Demands was last called
-
-	appeared chan struct{} // size 1: there is one, having been none
+// sharedBreaker is one that the cluster shares.
+type sharedBreaker struct {
+	key     policy.BreakerKey
+	breaker *resilience.Breaker
 }
 
-// sharedLimit is the node's part of one.
-type sharedLimit struct {
-	limit   *resilience.RateLimit
-	cfg     policy.RateLimit
-	share   policy.Share
-	granted bool      // else it is what nodes begin with
-	came    uint64    // calls, when it was last looked at
-	usedAt  time.Time // about when the last one came
+// verdicts are the manager's decisions on breakers that the cluster shares, for those that are made later. They are guarded by Table.mu.
+type verdicts map[policy.BreakerKey]verdict
+
+type verdict struct {
+	policy.BreakerVerdict
+	at time.Time
 }
 
-func newSharedLimits() *sharedLimits {
-	return &sharedLimits{all: map[policy.LimitName]*sharedLimit{}, appeared: make(chan struct{}, 1)}
-}
-
-// limit returns the one of a name, made if there is none.
-func (s *sharedLimits) limit(name policy.LimitName, cfg *policy.RateLimit, now time.Time) *resilience.RateLimit {
-	l := s.all[name]
-	if l == nil {
-		l = &sharedLimit{cfg: *cfg, share: resilience.FirstShare(cfg.Share()), usedAt: now}
-		l.limit = resilience.NewSharedRateLimit(l.settings(), now)
-		if s.all[name] = l; len(s.all) == 1 {
-			s.asked = now
-			select {
-			case s.appeared <- struct{}{}:
-			default:
-			}
-		}
-	}
-	l.configure(cfg, now)
-	return l.limit
-}
-
-// settings is what the limit is to go by.
-func (l *sharedLimit) settings() resilience.SharedLimit {
-	return resilience.SharedLimit{Whole: l.cfg.Share(), Share: l.share, MaxWait: l.cfg.MaxWait, Provisional: !l.granted}
-}
-
-// configure puts an edit in force. A node's share of a limit that has become smaller is smaller at once; of one that has become larger it is
-// given more.
-func (l *sharedLimit) configure(cfg *policy.RateLimit, now time.Time) {
-	if l.cfg == *cfg {
+// keep keeps v for breakers that are made later.
+func (s verdicts) keep(now time.Time, v policy.BreakerVerdict) {
+	if v.Order == policy.BreakerClose {
+		delete(s, v.Key)
 		return
 	}
-	was, is := l.cfg.Share(), cfg.Share()
-	l.cfg = *cfg
-	if l.granted {
-		l.share.Rate *= min(is.Rate/was.Rate, 1)
-		l.share.Burst *= min(is.Burst/was.Burst, 1)
-	} else {
-		l.share = resilience.FirstShare(is)
-	}
-	l.limit.SetShare(l.settings(), now)
-}
-
-// set puts a share in force.
-func (l *sharedLimit) set(share policy.Share, granted bool, now time.Time) {
-	l.share, l.granted = share, granted
-	l.limit.SetShare(l.settings(), now)
-}
-
-// Demands lists the limits that the cluster shares to which calls have come lately, with what has come since it was last asked, sorted by name. A
-// share that has not been of use for long is given up: it is not listed then. Shared reports whether there are any limits, listed or not.
-func (s *Table) Demands(now time.Time) (list []policy.Demand, shared bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	all := s.shared
-	elapsed := max(now.Sub(all.asked), time.Millisecond).Seconds()
-	all.asked = now
-	for name, l := range all.all {
-		came, waiting := l.limit.Came(), l.limit.Waiting()
-		n := came - l.came
-		if l.came = came; n > 0 || waiting > 0 {
-			l.usedAt = now
+	if _, known := s[v.Key]; !known && len(s) >= maxVerdicts {
+		maps.DeleteFunc(s, func(_ policy.BreakerKey, old verdict) bool { return old.over(now) })
+		if len(s) >= maxVerdicts {
+			return // a breaker that is made later goes by what the node sees
 		}
-		idle := now.Sub(l.usedAt)
-		if idle >= shareKept {
-			if l.granted {
-				l.set(resilience.FirstShare(l.cfg.Share()), false, now)
-			}
-			continue
-		}
-		list = append(list, policy.Demand{
-			Name: name, Share: l.share, Granted: l.granted, Idle: idle,
-			Rate: float64(n)/elapsed + float64(waiting), // who waits should be let in within a second
-		})
 	}
-	s.sweepShared(now)
-	slices.SortFunc(list, func(a, b policy.Demand) int { return a.Name.Compare(b.Name) })
-	return list, len(all.all) > 0
+	s[v.Key] = verdict{v, now}
 }
 
-// sweepShared forgets, once in a while, what nobody uses any more. It expects the lock.
-func (s *Table) sweepShared(now time.Time) {
-	all := s.shared
-	if now.Sub(all.sweptAt) < shareKept {
+func (v *verdict) over(now time.Time) bool { return now.Sub(v.at) > v.For+v.Hold }
+
+// obey has a breaker that was just made do what was decided before.
+func (s verdicts) obey(now time.Time, k policy.BreakerKey, br *resilience.Breaker) {
+	v, known := s[k]
+	if !known || v.over(now) {
 		return
 	}
-	all.sweptAt = now
-	used := map[*resilience.RateLimit]bool{}
-	for _, of := range s.states.all {
-		for _, st := range of {
-			for _, r := range st.limits.rates {
-				used[r.limit] = true
+	if v.Order == policy.BreakerOpen {
+		v.For = max(0, v.For-now.Sub(v.at))
+	}
+	br.Obey(now, v.BreakerVerdict)
+}
+
+// sharedKey names a breaker of a state to the cluster.
+func (st *state) sharedKey(k breakerKey) policy.BreakerKey {
+	return policy.BreakerKey{Binding: st.key.binding, Destination: st.key.destination, Rule: k.rule, Opaque: k.opaque}
+}
+
+// BreakerReports says how the node sees the destinations of breakers that the cluster shares. Where a destination is called in two ways at
+// the moment, under the versions before and after an edit, the worse view counts.
+func (s *Table) BreakerReports(now time.Time) []policy.BreakerReport {
+	worst := map[policy.BreakerKey]policy.BreakerReport{}
+	for _, b := range s.sharedBreakers(nil) {
+		view, number, shared := b.breaker.View(now)
+		if old, known := worst[b.key]; shared && (!known || view > old.View) {
+			worst[b.key] = policy.BreakerReport{Key: b.key, View: view, Number: number}
+		}
+	}
+	return slices.Collect(maps.Values(worst))
+}
+
+// sharedBreakers lists breakers that the nodes share, or those of one key.
+func (s *Table) sharedBreakers(of *policy.BreakerKey) (out []sharedBreaker) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if of != nil {
+		for _, st := range s.states.all[of.Binding] {
+			if br := st.breakers[breakerKey{rule: of.Rule, opaque: of.Opaque}]; br != nil && st.key.destination == of.Destination {
+				out = append(out, sharedBreaker{*of, br})
+			}
+		}
+		return out
+	}
+	for _, all := range s.states.all {
+		for _, st := range all {
+			for k, br := range st.breakers {
+				if k.pod == "" && br.Shared() {
+					out = append(out, sharedBreaker{st.sharedKey(k), br})
+				}
 			}
 		}
 	}
-	for name, l := range all.all {
-		if !used[l.limit] && now.Sub(l.usedAt) >= shareKept {
-			delete(all.all, name)
-		}
-	}
-}
-
-// SetShare has the node go by a share of a limit. One that it does not know any more it ignores.
-func (s *Table) SetShare(name policy.LimitName, share policy.Share) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if l := s.shared.all[name]; l != nil {
-		l.set(share, true, time.Now())
-	}
-}
-
-// SharedLimits is received from when there are limits that the cluster shares, having been none.
-func (s *Table) SharedLimits() <-chan struct{} { return s.shared.appeared }
-
-// ShareState is the node's part of one limit, for debugging.
-type ShareState struct {
-	policy.LimitName
-	policy.Share
-	Granted bool
-	Waiting int
-}
-
-// Shares lists the node's parts of limits that the cluster shares, sorted by name.
-func (s *Table) Shares() []ShareState {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := make([]ShareState, 0, len(s.shared.all))
-	for name, l := range s.shared.all {
-		out = append(out, ShareState{name, l.share, l.granted, l.limit.Waiting()})
-	}
-	slices.SortFunc(out, func(a, b ShareState) int {
-		return a.LimitName.Compare(b.LimitName)
-	})
 	return out
+}
+
+// ObeyBreakers puts the manager's decisions in force.
+func (s *Table) ObeyBreakers(now time.Time, list []policy.BreakerVerdict) {
+	for _, v := range list {
+		s.mu.Lock()
+		s.verdicts.keep(now, v)
+		s.mu.Unlock()
+		for _, b := range s.sharedBreakers(&v.Key) {
+			b.breaker.Obey(now, v)
+		}
+	}
+}
+
+// ReleaseBreakers has breakers that the cluster shares go by what the node sees alone, until the manager is heard of again.
+func (s *Table) ReleaseBreakers() {
+	s.mu.Lock()
+	clear(s.verdicts)
+	s.mu.Unlock()
+	for _, b := range s.sharedBreakers(nil) {
+		b.breaker.Release()
+	}
 }

@@ -32,6 +32,7 @@ type state struct {
 	percentiles map[budgetKey]*resilience.LatencyPercentile
 	limits      limits
 	shared      *sharedLimits // of the table
+	verdicts    verdicts      // of the table; nil while the state is not in force
 }
 
 // breakerKey names a breaker of a state. pod is empty when the node's pods share. Connections that are passed through have breakers and budgets of
@@ -124,6 +125,8 @@ func (st *state) breaker(versions versions, b *Binding, i int, k breakerKey, ran
 	if br == nil {
 		br = resilience.NewBreaker(cfg, time.Now(), random)
 		br.SetAttemptLimit(limit)
+		br.Force(time.Now(), versions.forced())
+		st.verdicts.obey(time.Now(), st.sharedKey(k), br)
 		st.breakers[k] = br
 	}
 	return br
@@ -190,6 +193,7 @@ func (st *state) reconfigure(versions versions) {
 		}
 		br.Reconfigure(cfg)
 		br.SetAttemptLimit(limit)
+		br.Force(time.Now(), versions.forced())
 	}
 	for k, bu := range st.budgets {
 		if cfg := versions.budget(k.rule); cfg != nil {

@@ -117,7 +117,13 @@ func (c *Client) session(ctx context.Context, address string) (bool, error) {
 	defer limit.Stop()
 	client := wire.NewClient(conn)
 	base, hello := c.hello()
-	in := updateReader{base: base}
+	in, breakers := updateReader{base: base}, newBreakerReporter(c.opts.Breakers)
+	defer breakers.released()
+	var shares *shareSession // nil: nothing is said of limits that the cluster shares
+	in.aside = func(u wire.Update) {
+		breakers.take(ctx, &wg, in.stream, u)
+		shares.obey(u.Grants)
+	}
 	if in.stream, err = client.Subscribe(ctx, hello); err != nil {
 		return false, err
 	}
@@ -135,19 +141,20 @@ func (c *Client) session(ctx context.Context, address string) (bool, error) {
 		}
 		c.connected(address)
 		c.opts.Logger.InfoContext(ctx, "following manager", "address", address, "held", len(hello.Held), "received", len(u.Set))
-		c.startReporting(ctx, &wg, client, &in, u.Grants != nil)
+		shares = c.startReports(ctx, &wg, client, in.stream, u.Grants != nil)
 	}
 }
 
-// startReporting starts what is said to a manager that serves this agent. divides: it divides limits that the cluster shares.
-func (c *Client) startReporting(ctx context.Context, wg *sync.WaitGroup, client wire.Client, in *updateReader, divides bool) {
+// startReports has reports delivered until the session ends, and, if the manager divides limits that the cluster shares, demands.
+func (c *Client) startReports(ctx context.Context, wg *sync.WaitGroup, client wire.Client, s wire.SubscribeClient, divides bool) (shares *shareSession) {
 	if c.opts.Sharer != nil && divides {
-		in.shares = newShareSession(c.opts.Sharer, in.stream)
-		wg.Go(func() { in.shares.run(ctx) })
+		shares = newShareSession(c.opts.Sharer, s)
+		wg.Go(func() { shares.run(ctx) })
 	}
 	if c.opts.Reporter != nil {
 		wg.Go(func() { c.reports.deliver(ctx, client, c.opts.Logger) })
 	}
+	return shares
 }
 
 // answer puts an update in force and tells the manager what came of it.
@@ -164,6 +171,9 @@ func (c *Client) hello() (*set, wire.Hello) {
 	if c.opts.Sharer == nil {
 		h.Features &^= wire.FeaturesOf(wire.FeatureClusterLimits)
 	}
+	if c.opts.Breakers == nil {
+		h.Features &^= wire.FeaturesOf(wire.FeatureClusterBreakers)
+	}
 	if !h.Fits() {
 		// What is not listed is sent again.
 		base, h.Held = base.emptied(), nil
@@ -177,18 +187,11 @@ type updateReader struct {
 	base     *set // what the next update changes
 	complete bool
 	heldBack []wire.Ref
-	shares   *shareSession // nil: nothing is said of limits that the cluster shares
-}
-
-// beside takes in what is no part of an update.
-func (i *updateReader) beside(u wire.Update) {
-	if i.shares != nil && u.Grants != nil {
-		i.shares.obey(u.Grants)
-	}
+	aside    func(wire.Update) // is called with updates that are about no resources
 }
 
 func (i *updateReader) next() (wire.Update, error) {
-	u, err := i.stream.RecvWhole(maxCopy, i.beside)
+	u, err := i.stream.RecvWhole(maxCopy, i.aside)
 	if err != nil {
 		return wire.Update{}, err
 	}

@@ -142,8 +142,11 @@ func (s *shareSession) demand(d *policy.Demand) (out wire.Demand, due bool) {
 	return out, true
 }
 
-// obey puts shares in force.
+// obey puts shares in force. Both s and g may be nil.
 func (s *shareSession) obey(g *wire.Grants) {
+	if s == nil || g == nil {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range g.Grants {

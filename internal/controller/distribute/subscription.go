@@ -70,10 +70,10 @@ func (v *Server) hello(ctx context.Context, p peer, stream wire.SubscribeServer)
 // peer, which has acknowledged all that came before.
 const smallUpdate = 16 << 10
 
-// How often an agent may send demands. One that does more often waits: nobody else does for it.
+// How often an agent may report on breakers, and demand shares of limits. One that does more often waits: nobody else does for it.
 const (
-	demandsPerSecond = 32 // four times those of as many limits as it may have
-	demandsAtOnce    = 256
+	besidePerSecond = 52 // breakers: twice what agents do; demands: twice those of as many limits as it may have
+	besideAtOnce    = 300
 )
 
 // subscription is a stream after the hello. Two goroutines serve it, each woken once for an update: one sends it, the other records the answer.
@@ -88,6 +88,7 @@ type subscription struct {
 
 	// of run
 	sending   bool        // an update is being sent by a goroutine of its own
+	aside     bool        // it is one that is not acknowledged, and the acknowledgement of no other is waited for
 	sendEnded chan error  // size 1
 	pause     *time.Timer // until the next update of destinations may be sent
 }
@@ -121,6 +122,10 @@ func (t *subscription) run(ctx context.Context) error {
 			if t.sending = false; err != nil {
 				return statusOf(err)
 			}
+			if t.aside {
+				t.aside = false
+				t.ackTimer.Stop()
+			}
 		case <-t.ackTimer.C:
 			return status.Error(codes.DeadlineExceeded, "no acknowledgement in time")
 		case <-t.session.done:
@@ -135,23 +140,28 @@ func (t *subscription) run(ctx context.Context) error {
 	}
 }
 
-// receive records acknowledgements, and takes in demands, until the stream ends. The store wakes the sender if there is more to send.
+// receive records acknowledgements, reports and demands until the stream ends. The store wakes the sender if there is more to send.
 func (t *subscription) receive() error {
 	store, ctx := t.server.opts.Store, t.stream.Context()
-	paced := rate.NewLimiter(demandsPerSecond, demandsAtOnce)
+	paced := rate.NewLimiter(besidePerSecond, besideAtOnce)
 	for {
 		m, err := t.stream.Recv()
 		if err != nil {
 			return err
+		}
+		if m.Ack == nil {
+			if err := paced.Wait(ctx); err != nil {
+				return err
+			}
 		}
 		switch {
 		case m.Ack != nil:
 			t.ackTimer.Stop()
 			err = store.acknowledge(t.session, *m.Ack)
 		case m.Demands != nil:
-			if err = paced.Wait(ctx); err == nil {
-				err = store.demand(t.session, m.Demands, time.Now())
-			}
+			err = store.demand(t.session, m.Demands, time.Now())
+		default:
+			store.reportBreakers(t.session, m.Breakers, time.Now())
 		}
 		if err != nil {
 			return err
@@ -169,6 +179,10 @@ func (t *subscription) sendNext() error {
 			return err
 		}
 	}
+	if u := t.server.opts.Store.nextVerdicts(t.session, time.Now()); u != nil {
+		t.sendAside(u)
+		return nil
+	}
 	u, wait := t.server.opts.Store.next(t.session, time.Now())
 	if wait > 0 {
 		t.pause.Reset(wait)
@@ -184,6 +198,16 @@ func (t *subscription) sendNext() error {
 	t.sending = true
 	t.server.wg.Go(func() { t.sendEnded <- t.send(parts) }) // a peer that does not read blocks it
 	return nil
+}
+
+// sendAside sends an update that is not acknowledged. A peer that does not read may be behind with any number of these, so that sending blocks: the
+// limit is that of an acknowledgement.
+func (t *subscription) sendAside(u *wire.Update) {
+	if t.aside = !t.server.opts.Store.awaits(t.session); t.aside {
+		t.ackTimer.Reset(t.server.opts.AckTimeout)
+	}
+	t.sending = true
+	t.server.wg.Go(func() { t.sendEnded <- t.send([]wire.Update{*u}) })
 }
 
 func (t *subscription) send(parts []wire.Update) error {

@@ -38,7 +38,7 @@ type rate struct {
 	every   int64 // from one call to the next
 	slack   int64 // how long before the bucket is full calls may pass: burst - 1 calls' worth
 	maxWait int64
-	shared  *sharing // nil: the limit is this node's own
+	shared  *rateShare // nil: the limit is this node's own
 }
 
 // never is later than any time that a limit computes, and far enough from the end of its range to be added to.

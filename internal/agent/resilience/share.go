@@ -7,8 +7,8 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// sharing is what a RateLimit goes by of which this node has a share.
-type sharing struct {
+// rateShare is what a RateLimit goes by of which this node has a share.
+type rateShare struct {
 	share       policy.Share
 	size        float64 // what the bucket holds: the burst, and one call at least
 	provisional bool
@@ -69,7 +69,7 @@ func shareOf(s SharedLimit) *rate {
 	longest := int64(sharesFollow) + nanoseconds(1e9/s.Whole.Rate)
 	return &rate{
 		every: every, slack: nanoseconds((size - 1) * float64(every)), maxWait: int64(s.MaxWait),
-		shared: &sharing{share: s.Share, size: size, provisional: s.Provisional, longest: longest},
+		shared: &rateShare{share: s.Share, size: size, provisional: s.Provisional, longest: longest},
 	}
 }
 

@@ -29,7 +29,7 @@ func (o *testManager) sharing(node string) *agent {
 	o.t.Helper()
 	a := o.agent("token-" + node)
 	var err error
-	if a.stream, err = a.client.Subscribe(a.ctx, wire.Hello{Node: node, Features: wire.AllFeatures()}); err != nil {
+	if a.stream, err = a.client.Subscribe(a.ctx, wire.Hello{Node: node, Features: wire.FeaturesOf(wire.FeatureClusterLimits)}); err != nil {
 		o.t.Fatal(err)
 	}
 	if u := a.receive(); u.Grants == nil || u.Grants.Sequence != 0 || len(u.Grants.Grants) != 0 {
@@ -192,14 +192,14 @@ func TestDemandsArePaced(t *testing.T) {
 		a := o.sharing("n1")
 		defer a.leave()
 		began := time.Now()
-		for range 2 * demandsAtOnce {
+		for range 2 * besideAtOnce {
 			if err := a.stream.Demands(wire.Demands{}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		a.demands(0, first(1))
 		a.granted()
-		if waited := time.Since(began); waited < demandsAtOnce/demandsPerSecond*time.Second-time.Second {
+		if waited := time.Since(began); waited < besideAtOnce/besidePerSecond*time.Second-time.Second {
 			t.Errorf("all was taken in after %v", waited)
 		}
 	})

@@ -1,10 +1,8 @@
 package wire_test
 
 import (
-	"context"
 	"fmt"
 	"math"
-	"net"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -13,7 +11,6 @@ import (
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/subscribe"
-	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/controller/distribute"
 	"fairlead.dev/fairlead/internal/policy"
@@ -38,13 +35,6 @@ func (n *callingNode) Apply(next *policy.Snapshot) (out []subscribe.Rejection) {
 		out = append(out, subscribe.Rejection{Profile: r.Profile, Reason: subscribe.ReasonInvalid, Message: r.Message})
 	}
 	return out
-}
-
-// noDialer makes no connections: calls end when they have passed the limit.
-type noDialer struct{}
-
-func (noDialer) Dial(context.Context, netip.AddrPort) (transport.Socket, error) {
-	return nil, net.ErrClosed
 }
 
 // callers is a cluster under one limit.

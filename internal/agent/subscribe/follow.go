@@ -119,11 +119,7 @@ func (c *Client) session(ctx context.Context, address string) (bool, error) {
 	base, hello := c.hello()
 	in, breakers := updateReader{base: base}, newBreakerReporter(c.opts.Breakers)
 	defer breakers.released()
-	var shares *shareSession // nil: nothing is said of limits that the cluster shares
-	in.aside = func(u wire.Update) {
-		breakers.take(ctx, &wg, in.stream, u)
-		shares.obey(u.Grants)
-	}
+	in.aside = func(u wire.Update) { breakers.take(ctx, &wg, in.stream, u) }
 	if in.stream, err = client.Subscribe(ctx, hello); err != nil {
 		return false, err
 	}
@@ -141,20 +137,19 @@ func (c *Client) session(ctx context.Context, address string) (bool, error) {
 		}
 		c.connected(address)
 		c.opts.Logger.InfoContext(ctx, "following manager", "address", address, "held", len(hello.Held), "received", len(u.Set))
-		shares = c.startReports(ctx, &wg, client, in.stream, u.Grants != nil)
+		c.startReports(ctx, &wg, client, &in, u.Grants != nil)
 	}
 }
 
 // startReports has reports delivered until the session ends, and, if the manager divides limits that the cluster shares, demands.
-func (c *Client) startReports(ctx context.Context, wg *sync.WaitGroup, client wire.Client, s wire.SubscribeClient, divides bool) (shares *shareSession) {
+func (c *Client) startReports(ctx context.Context, wg *sync.WaitGroup, client wire.Client, in *updateReader, divides bool) {
 	if c.opts.Sharer != nil && divides {
-		shares = newShareSession(c.opts.Sharer, s)
-		wg.Go(func() { shares.run(ctx) })
+		in.shares = newShareSession(c.opts.Sharer, in.stream)
+		wg.Go(func() { in.shares.run(ctx) })
 	}
 	if c.opts.Reporter != nil {
 		wg.Go(func() { c.reports.deliver(ctx, client, c.opts.Logger) })
 	}
-	return shares
 }
 
 // answer puts an update in force and tells the manager what came of it.
@@ -188,10 +183,17 @@ type updateReader struct {
 	complete bool
 	heldBack []wire.Ref
 	aside    func(wire.Update) // is called with updates that are about no resources
+	shares   *shareSession     // nil: nothing is said of limits that the cluster shares
+}
+
+// beside takes in an update that is about no resources.
+func (i *updateReader) beside(u wire.Update) {
+	i.aside(u)
+	i.shares.obey(u.Grants)
 }
 
 func (i *updateReader) next() (wire.Update, error) {
-	u, err := i.stream.RecvWhole(maxCopy, i.aside)
+	u, err := i.stream.RecvWhole(maxCopy, i.beside)
 	if err != nil {
 		return wire.Update{}, err
 	}

@@ -244,6 +244,8 @@ type RateLimit struct {
 	Burst    int
 	Scope    Sharing
 	MaxWait  time.Duration // 0: calls above the limit are rejected at once
+	// Shared names the limit in the cluster if that is its Scope: bindings share the limit that has the same name and destination.
+	Shared string `json:",omitempty"`
 }
 
 // Concurrency bounds how many calls run at once.

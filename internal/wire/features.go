@@ -30,6 +30,8 @@ const (
 	FeatureRateLimit Feature = 7
 	// FeatureConcurrency: limits of calls at once.
 	FeatureConcurrency Feature = 8
+	// FeatureClusterLimits: limits of calls per time that the cluster shares.
+	FeatureClusterLimits Feature = 9
 	// FeatureAdaptive: timeouts of attempts that follow their latencies.
 	FeatureAdaptive Feature = 10
 	// FeatureFallback: what calls that could not be served end with instead.
@@ -61,6 +63,7 @@ var featureNumbers = enum[pb.Feature]{
 	FeatureFallback:    pb.Feature_FEATURE_FALLBACK,
 	FeatureHedging:     pb.Feature_FEATURE_HEDGING,
 
+	FeatureClusterLimits:       pb.Feature_FEATURE_CLUSTER_LIMITS,
 	FeatureClusterBreakers:     pb.Feature_FEATURE_CLUSTER_BREAKERS,
 	FeatureForcedBreakers:      pb.Feature_FEATURE_FORCED_BREAKERS,
 	FeatureEndpointBreakers:    pb.Feature_FEATURE_ENDPOINT_BREAKERS,
@@ -86,6 +89,8 @@ func (f Feature) String() string {
 		return "RateLimit"
 	case FeatureConcurrency:
 		return "Concurrency"
+	case FeatureClusterLimits:
+		return "ClusterLimits"
 	case FeatureAdaptive:
 		return "AdaptiveTimeouts"
 	case FeatureFallback:

@@ -40,6 +40,11 @@ var requirements = []Requirement{
 	{Feature: FeatureHTTP2, Field: "fairlead.agent.v1.Pool.ping_timeout"},
 	{Feature: FeatureRateLimit, Field: "fairlead.agent.v1.Settings.rate_limit"},
 	{Feature: FeatureRateLimit, Field: "fairlead.agent.v1.Rule.own_rate_limit"},
+	{
+		Feature: FeatureClusterLimits, Field: "fairlead.agent.v1.RateLimit.scope",
+		Value: pb.Sharing_SHARING_CLUSTER.Number(), Instead: pb.Sharing_SHARING_NODE.Number(),
+	},
+	{Feature: FeatureClusterLimits, Field: "fairlead.agent.v1.RateLimit.shared"},
 	{Feature: FeatureConcurrency, Field: "fairlead.agent.v1.Settings.concurrency"},
 	{Feature: FeatureConcurrency, Field: "fairlead.agent.v1.Rule.own_concurrency"},
 	{Feature: FeatureForcedBreakers, Field: "fairlead.agent.v1.Binding.forced_breaker"},

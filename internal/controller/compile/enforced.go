@@ -49,7 +49,7 @@ var enforced = strings.Fields(`
 	circuitBreaker.open.duration circuitBreaker.open.maxDuration circuitBreaker.open.jitterPercent
 	circuitBreaker.halfOpen.probes circuitBreaker.halfOpen.successesToClose circuitBreaker.scope circuitBreaker.maxEjectedPercent
 	circuitBreaker.sharing
-	rateLimit.mode rateLimit.requests rateLimit.per rateLimit.burst rateLimit.onLimit rateLimit.maxWait
+	rateLimit.mode rateLimit.requests rateLimit.per rateLimit.burst rateLimit.scope rateLimit.onLimit rateLimit.maxWait
 	concurrency.mode concurrency.max concurrency.adaptive.min concurrency.adaptive.max
 	concurrency.maxQueued concurrency.maxWait concurrency.scope
 	fallback.mode fallback.when fallback.response.statusCode fallback.response.headers[].name fallback.response.headers[].value
@@ -67,7 +67,6 @@ var enforced = strings.Fields(`
 // enforcedValues lists the values of fields that agents act on only with those values.
 var enforcedValues = map[string][]string{
 	"mode":               {"Enforce", "Disabled"},
-	"rateLimit.scope":    {"Pod", "Node"},
 	"to[].protocol":      {"Auto", "HTTP", "HTTP2", "GRPC"},
 	"to[].cidr.protocol": {"Auto", "HTTP", "HTTP2", "GRPC"},
 }

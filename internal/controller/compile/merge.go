@@ -65,6 +65,7 @@ func mergePolicies(name string, order []*Policy) *merge {
 	body := merged(bodies...)
 	m.base, m.rejectQUIC = settingsOf(body), body.UDP443 == v1alpha1.UDP443Reject
 	m.rules = rulesOf(bodies)
+	m.nameSharedLimits(bodies)
 	return m
 }
 

@@ -3081,7 +3081,10 @@ type RateLimit struct {
 	Burst    int32                  `protobuf:"varint,3,opt,name=burst,proto3" json:"burst,omitempty"`
 	Scope    Sharing                `protobuf:"varint,4,opt,name=scope,proto3,enum=fairlead.agent.v1.Sharing" json:"scope,omitempty"`
 	// 0: calls above the limit are rejected.
-	MaxWait       int64 `protobuf:"varint,5,opt,name=max_wait,json=maxWait,proto3" json:"max_wait,omitempty"`
+	MaxWait int64 `protobuf:"varint,5,opt,name=max_wait,json=maxWait,proto3" json:"max_wait,omitempty"`
+	// Names the limit in the cluster, with SHARING_CLUSTER. Both need FEATURE_CLUSTER_LIMITS; an agent without it has the whole limit for
+	// its node.
+	Shared        string `protobuf:"bytes,6,opt,name=shared,proto3" json:"shared,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3149,6 +3152,13 @@ func (x *RateLimit) GetMaxWait() int64 {
 		return x.MaxWait
 	}
 	return 0
+}
+
+func (x *RateLimit) GetShared() string {
+	if x != nil {
+		return x.Shared
+	}
+	return ""
 }
 
 type Concurrency struct {
@@ -3910,13 +3920,14 @@ const file_policy_proto_rawDesc = "" +
 	"\tthreshold\x18\x01 \x01(\x03R\tthreshold\x12\x18\n" +
 	"\apercent\x18\x02 \x01(\x05R\apercent\x12)\n" +
 	"\x10minimum_requests\x18\x03 \x01(\x05R\x0fminimumRequests\x12\x16\n" +
-	"\x06window\x18\x04 \x01(\x03R\x06window\"\x9c\x01\n" +
+	"\x06window\x18\x04 \x01(\x03R\x06window\"\xb4\x01\n" +
 	"\tRateLimit\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\x05R\brequests\x12\x10\n" +
 	"\x03per\x18\x02 \x01(\x03R\x03per\x12\x14\n" +
 	"\x05burst\x18\x03 \x01(\x05R\x05burst\x120\n" +
 	"\x05scope\x18\x04 \x01(\x0e2\x1a.fairlead.agent.v1.SharingR\x05scope\x12\x19\n" +
-	"\bmax_wait\x18\x05 \x01(\x03R\amaxWait\"\xcf\x01\n" +
+	"\bmax_wait\x18\x05 \x01(\x03R\amaxWait\x12\x16\n" +
+	"\x06shared\x18\x06 \x01(\tR\x06shared\"\xcf\x01\n" +
 	"\vConcurrency\x12\x10\n" +
 	"\x03max\x18\x01 \x01(\x05R\x03max\x12B\n" +
 	"\badaptive\x18\x02 \x01(\v2&.fairlead.agent.v1.AdaptiveConcurrencyR\badaptive\x12\x1d\n" +

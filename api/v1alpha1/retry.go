@@ -20,7 +20,7 @@ type Retry struct {
 	// connection in time), RefusedStream (HTTP/2, not processed),
 	// ResetBeforeRequest (lost before any byte was sent), Reset (lost before
 	// the response headers), PerTryTimeout, DNSFailure, GatewayError (502, 503,
-	// 504), ServerError (5xx but 501), RateLimited (429), Conflict (409),
+	// 504), ServerError (5xx but 501), RateLimited (429, 529), Conflict (409),
 	// RetryAfter (an error with that header field). Defaults to ConnectFailure,
 	// RefusedStream and ResetBeforeRequest: what is provably unprocessed. An
 	// empty list retries on no cause.
@@ -64,8 +64,8 @@ type Retry struct {
 	// +optional
 	Backoff *Backoff `json:"backoff,omitempty"`
 
-	// retryAfter says what a Retry-After header field, or a gRPC pushback,
-	// does to that wait.
+	// retryAfter says what a server's wish (retry-after-ms, Retry-After, with
+	// 429 and 529 x-ratelimit-reset, or a gRPC pushback) does to that wait.
 	// +optional
 	RetryAfter *RetryAfter `json:"retryAfter,omitempty"`
 
@@ -117,12 +117,12 @@ const (
 	RetryOnGatewayError RetryCondition = "GatewayError"
 	// RetryOnServerError is a response with a 5xx status other than 501.
 	RetryOnServerError RetryCondition = "ServerError"
-	// RetryOnRateLimited is a response with status 429.
+	// RetryOnRateLimited is a response with status 429 or 529.
 	RetryOnRateLimited RetryCondition = "RateLimited"
 	// RetryOnConflict is a response with status 409.
 	RetryOnConflict RetryCondition = "Conflict"
-	// RetryOnRetryAfter is an error response carrying Retry-After, or one of
-	// gRPC carrying grpc-retry-pushback-ms.
+	// RetryOnRetryAfter is an error response carrying Retry-After or
+	// retry-after-ms, or one of gRPC carrying grpc-retry-pushback-ms.
 	RetryOnRetryAfter RetryCondition = "RetryAfter"
 )
 

@@ -34,9 +34,11 @@ type Request struct {
 // Response is what a Call needs to know of a response head.
 type Response struct {
 	Status int
-	// RetryAfter is the parsed Retry-After or pushback delay; HasRetryAfter says that there was a valid one.
+	// RetryAfter is the delay that the server asks for, by a header field or a pushback; HasRetryAfter says that there was a valid one.
 	RetryAfter    time.Duration
 	HasRetryAfter bool
+	// OfLimit: it is when the server's limit starts anew, which asks for no retry (resilience.Wish).
+	OfLimit bool
 	// HeaderMatched: the response carries one of retry.responseHeaders.
 	HeaderMatched bool
 	// GRPCStatus is the grpc-status in the head, or -1. GRPCPending says that it comes in the trailers (ResponseHead once more if the

@@ -90,7 +90,25 @@ type Retry struct {
 	// hedging starts another attempt while one still waits. Absent means off.
 	// +optional
 	Hedging *Hedging `json:"hedging,omitempty"`
+
+	// alreadyRetried says what becomes of calls that arrive marked as a retry:
+	// with fairlead-attempt above 1, or grpc-previous-rpc-attempts. Defaults to
+	// Ignore.
+	// +optional
+	AlreadyRetried AlreadyRetried `json:"alreadyRetried,omitempty"`
 }
+
+// AlreadyRetried says what becomes of calls that arrive marked as a retry.
+// +kubebuilder:validation:Enum=Ignore;Skip
+type AlreadyRetried string
+
+const (
+	// AlreadyRetriedIgnore retries and hedges them like others.
+	AlreadyRetriedIgnore AlreadyRetried = "Ignore"
+	// AlreadyRetriedSkip neither retries nor hedges them: who has marked them
+	// does, and retries on every level would multiply.
+	AlreadyRetriedSkip AlreadyRetried = "Skip"
+)
 
 // RetryCondition is a cause of failure.
 // +kubebuilder:validation:Enum=ConnectFailure;RefusedStream;ResetBeforeRequest;Reset;PerTryTimeout;DNSFailure;GatewayError;ServerError;RateLimited;Conflict;RetryAfter

@@ -36,6 +36,10 @@ const (
 	FeatureFallback Feature = 11
 	// FeatureHedging: attempts beside others that have not been answered.
 	FeatureHedging Feature = 12
+	// FeatureMatches: rules that match header fields and hosts.
+	FeatureMatches Feature = 17
+	// FeatureAlreadyRetried: attempts that are numbered, and calls that arrive so.
+	FeatureAlreadyRetried Feature = 18
 )
 
 // featureNumbers are the features as they travel. The table is never written to.
@@ -52,6 +56,9 @@ var featureNumbers = enum[pb.Feature]{
 	FeatureAdaptive:    pb.Feature_FEATURE_ADAPTIVE,
 	FeatureFallback:    pb.Feature_FEATURE_FALLBACK,
 	FeatureHedging:     pb.Feature_FEATURE_HEDGING,
+
+	FeatureMatches:        pb.Feature_FEATURE_MATCHES,
+	FeatureAlreadyRetried: pb.Feature_FEATURE_ALREADY_RETRIED,
 }
 
 // String returns the name of f, as statuses and logs show it.
@@ -79,6 +86,10 @@ func (f Feature) String() string {
 		return "Fallback"
 	case FeatureHedging:
 		return "Hedging"
+	case FeatureMatches:
+		return "Matches"
+	case FeatureAlreadyRetried:
+		return "AlreadyRetried"
 	default:
 		return "feature " + strconv.Itoa(int(f))
 	}

@@ -22,6 +22,8 @@ type Request struct {
 	HasBody bool
 	// Timeout is the client's own deadline (grpc-timeout); zero means none.
 	Timeout time.Duration
+	// Retried: it has arrived marked as a retry, which matters where the policy says so (policy.Retry.SkipRetried).
+	Retried bool
 	// GRPC: the request is a gRPC call.
 	GRPC bool
 	// Refusable: the peer can say of a request that it has received that it did not process it (HTTP/2), so that the body is worth keeping

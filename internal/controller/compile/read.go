@@ -42,7 +42,7 @@ type Policy struct {
 // Read checks a policy on its own, against the Services that it names and what else it refers to. With problems the Policy is nil.
 func Read(src Source, services Lookup, find FindReference) (*Policy, []Problem) {
 	p := &Policy{Source: src}
-	problems := p.readSelectors()
+	problems := append(p.readSelectors(), p.readPatterns()...)
 	for i := range src.To {
 		t, problem := p.readTarget(i, services)
 		if problem != nil {
@@ -65,7 +65,7 @@ func RestoreLastGood(src Source, services Lookup) *Policy {
 		return nil
 	}
 	p := &Policy{Source: src}
-	if len(p.readSelectors()) > 0 {
+	if len(p.readSelectors())+len(p.readPatterns()) > 0 {
 		return nil
 	}
 	for i := range src.To {

@@ -61,6 +61,10 @@ const (
 	Feature_FEATURE_FALLBACK Feature = 11
 	// Attempts beside others that have not been answered.
 	Feature_FEATURE_HEDGING Feature = 12
+	// Rules that match header fields and hosts. An agent without it never follows them.
+	Feature_FEATURE_MATCHES Feature = 17
+	// Attempts are numbered, and calls that arrive numbered can be kept from being retried.
+	Feature_FEATURE_ALREADY_RETRIED Feature = 18
 )
 
 // Enum value maps for Feature.
@@ -78,20 +82,24 @@ var (
 		10: "FEATURE_ADAPTIVE",
 		11: "FEATURE_FALLBACK",
 		12: "FEATURE_HEDGING",
+		17: "FEATURE_MATCHES",
+		18: "FEATURE_ALREADY_RETRIED",
 	}
 	Feature_value = map[string]int32{
-		"FEATURE_UNSPECIFIED":  0,
-		"FEATURE_PATCHES":      1,
-		"FEATURE_TLS":          2,
-		"FEATURE_GRPC_MATCHES": 3,
-		"FEATURE_HTTP2":        4,
-		"FEATURE_QUIC":         5,
-		"FEATURE_VIA":          6,
-		"FEATURE_RATE_LIMIT":   7,
-		"FEATURE_CONCURRENCY":  8,
-		"FEATURE_ADAPTIVE":     10,
-		"FEATURE_FALLBACK":     11,
-		"FEATURE_HEDGING":      12,
+		"FEATURE_UNSPECIFIED":     0,
+		"FEATURE_PATCHES":         1,
+		"FEATURE_TLS":             2,
+		"FEATURE_GRPC_MATCHES":    3,
+		"FEATURE_HTTP2":           4,
+		"FEATURE_QUIC":            5,
+		"FEATURE_VIA":             6,
+		"FEATURE_RATE_LIMIT":      7,
+		"FEATURE_CONCURRENCY":     8,
+		"FEATURE_ADAPTIVE":        10,
+		"FEATURE_FALLBACK":        11,
+		"FEATURE_HEDGING":         12,
+		"FEATURE_MATCHES":         17,
+		"FEATURE_ALREADY_RETRIED": 18,
 	}
 )
 
@@ -1180,7 +1188,7 @@ const file_distribution_proto_rawDesc = "" +
 	"\bSavedSet\x129\n" +
 	"\tresources\x18\x01 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\tresources\x12 \n" +
 	"\vgenerations\x18\x02 \x03(\x04R\vgenerations\x121\n" +
-	"\x05later\x18\x03 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\x05later*\x8a\x02\n" +
+	"\x05later\x18\x03 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\x05later*\xbc\x02\n" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fFEATURE_PATCHES\x10\x01\x12\x0f\n" +
@@ -1194,7 +1202,9 @@ const file_distribution_proto_rawDesc = "" +
 	"\x10FEATURE_ADAPTIVE\x10\n" +
 	"\x12\x14\n" +
 	"\x10FEATURE_FALLBACK\x10\v\x12\x13\n" +
-	"\x0fFEATURE_HEDGING\x10\f*\xd7\x01\n" +
+	"\x0fFEATURE_HEDGING\x10\f\x12\x13\n" +
+	"\x0fFEATURE_MATCHES\x10\x11\x12\x1b\n" +
+	"\x17FEATURE_ALREADY_RETRIED\x10\x12*\xd7\x01\n" +
 	"\fResourceKind\x12\x1d\n" +
 	"\x19RESOURCE_KIND_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16RESOURCE_KIND_WORKLOAD\x10\x01\x12\x19\n" +

@@ -24,6 +24,10 @@ type attempt struct {
 	run  func()        // stream, bound once
 	done chan struct{} // receives when stream has ended
 
+	forward http1.Forward // how the request differs from the client's
+	extra   []byte        // forward.Extra, and without forward.Without, if they are the attempt's own
+	without []string
+
 	in       *connReader // conn's, or what is left of it when the response was taken over completely
 	response http1.Response
 	body     http1.Body
@@ -78,6 +82,24 @@ func (t *attempt) reset(id call.AttemptID, start call.Start) {
 	t.receivedAt, t.progressAt = x.Now, x.Now
 	t.sent, t.complete, t.final, t.blocked, t.stopped, t.err = 0, false, false, false, false, nil
 	t.all, t.ready = false, nil
+	t.mark()
+}
+
+// mark settles how the request differs from the client's: by what is added for every attempt, and by the number of this one.
+func (t *attempt) mark() {
+	x := t.x
+	t.forward = http1.Forward{Extra: x.extra, Without: x.without}
+	if !x.Plan.Settings.AttemptHeader {
+		return
+	}
+	number, reason := x.Call.Attempt(t.ID)
+	if number == 1 && x.before > 0 {
+		return // it goes on with the number that it has arrived with
+	}
+	t.extra = append(append(append(t.extra[:0], x.extra...), drive.AttemptField...), ": "...)
+	t.extra = append(drive.AppendAttempt(t.extra, x.before+number, reason), "\r\n"...)
+	t.without = append(append(t.without[:0], x.without...), drive.AttemptField)
+	t.forward = http1.Forward{Extra: t.extra, Without: t.without}
 }
 
 // hold gives the attempt its connection.

@@ -24,8 +24,18 @@ type Forward struct {
 	ConnOption ConnOption
 	// Extra holds complete field lines, each with its CRLF, that are added at the end.
 	Extra []byte
-	// Without, if not empty, is the name in lower case of a field that is not forwarded, because Extra replaces it.
-	Without string
+	// Without are the names in lower case of fields that are not forwarded, because Extra replaces them.
+	Without []string
+}
+
+// replaces reports whether a field is not forwarded because Extra replaces it.
+func (f *Forward) replaces(name []byte) bool {
+	for _, w := range f.Without {
+		if syntax.EqualFold(name, w) {
+			return true
+		}
+	}
+	return false
 }
 
 // WriteRequest forwards the request's head followed by body, the bytes of the body that are at hand, in one write if possible.
@@ -74,7 +84,7 @@ func (w *wire) free() {
 // build returns the bytes read if they can be forwarded as they are, and copies otherwise.
 func (w *wire) build(h *Head, f *Forward, body []byte) []byte {
 	w.free()
-	if !h.seen.rewrite && f.ConnOption == NoConnOption && len(f.Extra) == 0 && f.Without == "" {
+	if !h.seen.rewrite && f.ConnOption == NoConnOption && len(f.Extra) == 0 && len(f.Without) == 0 {
 		switch {
 		case len(body) == 0:
 			return h.Raw()
@@ -113,7 +123,7 @@ func (h *Head) appendTo(dst []byte, f *Forward) []byte {
 		copy(dst[len(dst)-h.firstLine:], "HTTP/1.1")
 	}
 	lines, said := h.fields(), false
-	if !h.seen.rewrite && f.Without == "" {
+	if !h.seen.rewrite && len(f.Without) == 0 {
 		dst = append(dst, lines...)
 	} else {
 		dst, said = h.appendKept(dst, lines, f)
@@ -141,7 +151,7 @@ func (h *Head) appendKept(dst, lines []byte, f *Forward) (out []byte, said bool)
 		end := at + bytes.IndexByte(lines[at:], '\n') + 1
 		name := lines[at : at+bytes.IndexByte(lines[at:end], ':')]
 		k := classify(name)
-		switch drop := h.drops(k, name) || once.again(k) || f.Without != "" && syntax.EqualFold(name, f.Without); {
+		switch drop := h.drops(k, name) || once.again(k) || f.replaces(name); {
 		case drop:
 			dst = append(dst, lines[run:at]...)
 			run = end

@@ -333,7 +333,7 @@ func TestAFieldIsLeftOutAlone(t *testing.T) {
 	}}}
 	several := map[string]int{
 		"to[].tls.mode": 6, "to[].via.proxy": 2, "circuitBreaker.slowCalls.threshold": 4,
-		"timeouts.adaptive.max": 4, "fallback.when": 3, "fallback.response.statusCode": 6, "rules[].match[].path.value": 2, "rules[].match[].headers[].name": 3, "rules[].match[].headers[].value": 2,
+		"timeouts.adaptive.max": 4, "fallback.when": 3, "fallback.response.statusCode": 6, "rules[].match[].path.value": 2, "rules[].match[].headers[].name": 2, "rules[].match[].headers[].value": 2,
 		"rateLimit.requests": 5, "concurrency.maxQueued": 2, "concurrency.maxWait": 2,
 	}
 	for path := range resets {

@@ -165,9 +165,6 @@ func TestARequestIsLookedAtAsFarAsRulesGoByIt(t *testing.T) {
 	if got := route.Plan([]byte("GET"), []byte("/")).Rule; got != "" {
 		t.Errorf("a request of which no head is known is governed by rule %q", got)
 	}
-	if n := testing.AllocsPerRun(100, func() { route.PlanFor(&Request{Head: gold}) }); n >= 1 {
-		t.Errorf("%v allocations", n)
-	}
 }
 
 func TestMatchesThatAreNoneAreRefused(t *testing.T) {

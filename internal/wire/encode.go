@@ -63,6 +63,7 @@ func (e *translator) binding(b policy.Binding) *pb.Binding {
 	return &pb.Binding{
 		Key: b.Key, Policy: e.policyID(b.Policy), Merged: each(b.Merged, e.policyID), Mode: enc(e, modes, b.Mode),
 		To: e.target(b.To), Base: e.settings(&b.Base), Rules: each(b.Rules, e.rule), RejectQuic: b.RejectQUIC,
+		ForcedBreaker: e.forcedBreaker(b.ForcedBreaker),
 	}
 }
 
@@ -240,6 +241,9 @@ func (e *translator) fallback(f *policy.Fallback) *pb.Fallback {
 		e.limit("fields of a response", len(r.Headers), maxList)
 		m.Response = &pb.FallbackResponse{Status: e.count(r.Status), Body: r.Body}
 		m.Response.Headers = each(r.Headers, func(h policy.HeaderField) *pb.HeaderMatch { return &pb.HeaderMatch{Name: h.Name, Value: h.Value} })
+	}
+	if f.Destination != nil {
+		m.Destination = e.target(*f.Destination)
 	}
 	return m
 }

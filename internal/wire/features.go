@@ -40,6 +40,12 @@ const (
 	FeatureMatches Feature = 17
 	// FeatureAlreadyRetried: attempts that are numbered, and calls that arrive so.
 	FeatureAlreadyRetried Feature = 18
+	// FeatureClusterBreakers: breakers that the cluster shares.
+	FeatureClusterBreakers Feature = 15
+	// FeatureForcedBreakers: breakers that a policy keeps open, or closed, for a time.
+	FeatureForcedBreakers Feature = 19
+	// FeatureFallbackDestination: destinations that calls which could not be served fall back on.
+	FeatureFallbackDestination Feature = 13
 )
 
 // featureNumbers are the features as they travel. The table is never written to.
@@ -57,8 +63,11 @@ var featureNumbers = enum[pb.Feature]{
 	FeatureFallback:    pb.Feature_FEATURE_FALLBACK,
 	FeatureHedging:     pb.Feature_FEATURE_HEDGING,
 
-	FeatureMatches:        pb.Feature_FEATURE_MATCHES,
-	FeatureAlreadyRetried: pb.Feature_FEATURE_ALREADY_RETRIED,
+	FeatureMatches:             pb.Feature_FEATURE_MATCHES,
+	FeatureAlreadyRetried:      pb.Feature_FEATURE_ALREADY_RETRIED,
+	FeatureClusterBreakers:     pb.Feature_FEATURE_CLUSTER_BREAKERS,
+	FeatureForcedBreakers:      pb.Feature_FEATURE_FORCED_BREAKERS,
+	FeatureFallbackDestination: pb.Feature_FEATURE_FALLBACK_DESTINATION,
 }
 
 // String returns the name of f, as statuses and logs show it.
@@ -90,6 +99,12 @@ func (f Feature) String() string {
 		return "Matches"
 	case FeatureAlreadyRetried:
 		return "AlreadyRetried"
+	case FeatureClusterBreakers:
+		return "ClusterBreakers"
+	case FeatureForcedBreakers:
+		return "ForcedBreakers"
+	case FeatureFallbackDestination:
+		return "FallbackDestination"
 	default:
 		return "feature " + strconv.Itoa(int(f))
 	}

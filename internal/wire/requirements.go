@@ -35,6 +35,7 @@ var requirements = []Requirement{
 	{Feature: FeatureHedging, Field: "fairlead.agent.v1.Rule.own_hedging"},
 	{Feature: FeatureFallback, Field: "fairlead.agent.v1.Settings.fallback"},
 	{Feature: FeatureFallback, Field: "fairlead.agent.v1.Fallback.response"},
+	{Feature: FeatureFallbackDestination, Field: "fairlead.agent.v1.Fallback.destination"},
 	{Feature: FeatureQUIC, Field: "fairlead.agent.v1.Binding.reject_quic"},
 	{Feature: FeatureHTTP2, Field: "fairlead.agent.v1.Pool.max_streams"},
 	{Feature: FeatureHTTP2, Field: "fairlead.agent.v1.Pool.ping_interval"},
@@ -47,6 +48,11 @@ var requirements = []Requirement{
 	{Feature: FeatureAlreadyRetried, Field: "fairlead.agent.v1.Settings.attempt_header"},
 	{Feature: FeatureMatches, Field: "fairlead.agent.v1.RequestMatch.headers", Then: fitNothing},
 	{Feature: FeatureMatches, Field: "fairlead.agent.v1.RequestMatch.host", Then: fitNothing},
+	{Feature: FeatureForcedBreakers, Field: "fairlead.agent.v1.Binding.forced_breaker"},
+	{
+		Feature: FeatureClusterBreakers, Field: "fairlead.agent.v1.Breaker.sharing",
+		Value: pb.Sharing_SHARING_CLUSTER.Number(), Instead: pb.Sharing_SHARING_NODE.Number(),
+	},
 	{
 		Feature: FeatureGRPCMatches, Field: "fairlead.agent.v1.RequestMatch.path_type",
 		Value: pb.PathMatch_PATH_MATCH_GRPC.Number(), Instead: pb.PathMatch_PATH_MATCH_EXACT.Number(),

@@ -20,6 +20,7 @@ type attempt struct {
 	hedged   bool // it was started beside others
 	number   int  // of attempts that were started so far, it included
 	after    Kind // how the one before it ended; see Call.Attempt
+	fallback bool // it is on the fallback's route
 	status   int
 	limit    Limit
 	until    offset        // its deadline
@@ -38,7 +39,7 @@ func (c *Call) start(p resilience.Permit, a Action) Action {
 	}
 	a.Do, a.Attempt, a.Route = StartAttempt, c.next, c.route
 	c.next = (c.next + 1) % MaxAttempts
-	c.attempts[a.Attempt] = attempt{permit: p, until: c.deadline, limit: c.deadlineLimit, running: never, hedged: a.Start == Hedged}
+	c.attempts[a.Attempt] = attempt{permit: p, until: c.deadline, limit: c.deadlineLimit, running: never, hedged: a.Start == Hedged, fallback: c.route != 0}
 	c.live |= SetOf(a.Attempt)
 	c.phase = trying
 	c.count++

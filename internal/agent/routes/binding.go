@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/transport/tlslayer"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
@@ -24,6 +25,11 @@ type Binding struct {
 	affinity time.Duration
 	base     settings
 	rules    []settings
+	// forced is what somebody has said about the breakers by hand.
+	forced resilience.Forced
+	// backups are what its calls fall back on, each once; backup says that this one is such.
+	backups []*Binding
+	backup  bool
 	// namesGRPC: a rule matches gRPC calls alone.
 	namesGRPC bool
 	// looksAtHeads: a rule goes by header fields or by the host.
@@ -45,6 +51,7 @@ type settings struct {
 	name   string // of the rule; empty for the base
 	match  []requestMatch
 	values *policy.Settings
+	backup *Binding // that calls fall back on; nil: on none
 	// ownBudget and the like: the rule keeps its own state.
 	ownBudget, ownBreaker, ownRateLimit, ownConcurrency, ownAdaptive, ownHedging bool
 }

@@ -45,6 +45,9 @@ const (
 	// DetailProxyNoCredentials: what the proxy is to be given has not come from the manager yet.
 	DetailProxyNoCredentials Detail = "proxy: credentials not known"
 
+	// DetailFallbackUnknown: no address was found of the host that the call falls back on.
+	DetailFallbackUnknown Detail = "fallback: no address"
+
 	// What the client did.
 	DetailClientLeft Detail = "client left"
 	// DetailUploadCut: the request could not be passed on to its end, though it was answered.
@@ -60,6 +63,10 @@ const (
 	// Which limit let no more calls in.
 	DetailRateLimit   Detail = "rateLimit"
 	DetailConcurrency Detail = "concurrency"
+
+	// What keeps a circuit breaker open, if it is not what the node has seen.
+	DetailCluster Detail = "opened by the cluster"
+	DetailByHand  Detail = "opened by annotation"
 
 	// DetailMemory: the pod's connections held more of the agent's memory than those of any pod may.
 	DetailMemory Detail = "memory of the agent"

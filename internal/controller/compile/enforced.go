@@ -49,12 +49,13 @@ var enforced = strings.Fields(`
 	circuitBreaker.slowCalls.window
 	circuitBreaker.failures.when circuitBreaker.failures.statusCodes circuitBreaker.failures.grpcStatuses
 	circuitBreaker.open.duration circuitBreaker.open.maxDuration circuitBreaker.open.jitterPercent
-	circuitBreaker.halfOpen.probes circuitBreaker.halfOpen.successesToClose
+	circuitBreaker.halfOpen.probes circuitBreaker.halfOpen.successesToClose circuitBreaker.sharing
 	rateLimit.mode rateLimit.requests rateLimit.per rateLimit.burst rateLimit.onLimit rateLimit.maxWait
 	concurrency.mode concurrency.max concurrency.adaptive.min concurrency.adaptive.max
 	concurrency.maxQueued concurrency.maxWait concurrency.scope
 	fallback.mode fallback.when fallback.response.statusCode fallback.response.headers[].name fallback.response.headers[].value
-	fallback.response.body
+	fallback.response.body fallback.destination.service.name fallback.destination.service.namespace fallback.destination.service.port
+	fallback.destination.host fallback.destination.port
 	loadBalancing.policy failurePolicy udp443 observability.accessLog observability.requestHeaders.attempt
 	podSelector namespaceSelector
 	to[].service.name to[].service.namespace to[].service.port to[].host to[].ports
@@ -66,19 +67,17 @@ var enforced = strings.Fields(`
 
 // enforcedValues lists the values of fields that agents act on only with those values.
 var enforcedValues = map[string][]string{
-	"mode":                   {"Enforce", "Disabled"},
-	"circuitBreaker.scope":   {"Destination"},
-	"circuitBreaker.sharing": {"Node", "Pod"},
-	"rateLimit.scope":        {"Pod", "Node"},
-	"to[].protocol":          {"Auto", "HTTP", "HTTP2", "GRPC"},
-	"to[].cidr.protocol":     {"Auto", "HTTP", "HTTP2", "GRPC"},
+	"mode":                 {"Enforce", "Disabled"},
+	"circuitBreaker.scope": {"Destination"},
+	"rateLimit.scope":      {"Pod", "Node"},
+	"to[].protocol":        {"Auto", "HTTP", "HTTP2", "GRPC"},
+	"to[].cidr.protocol":   {"Auto", "HTTP", "HTTP2", "GRPC"},
 }
 
 // notEnforced lists the fields that agents do not act on. An entry stands for itself and everything below it, and is shown as it
 // stands here.
 var notEnforced = []string{
 	"circuitBreaker.maxEjectedPercent",
-	"fallback.destination",
 	"observability.tracing",
 	"rollout",
 }

@@ -35,20 +35,12 @@ func TestFieldsAreThoseOfTheCRDs(t *testing.T) {
 func TestFieldsSayWhichValuesAreEnforced(t *testing.T) {
 	for _, f := range Fields() {
 		switch f.Path {
-		case "circuitBreaker.sharing":
-			if !f.Enforced || !slices.Equal(f.Values, []string{"Node", "Pod"}) {
-				t.Errorf("%+v", f)
-			}
 		case "rateLimit.scope":
 			if !f.Enforced || !slices.Equal(f.Values, []string{"Pod", "Node"}) {
 				t.Errorf("%+v", f)
 			}
 		case "retry.maxRetries":
 			if !f.Enforced || f.Values != nil {
-				t.Errorf("%+v", f)
-			}
-		case "fallback.destination.host":
-			if f.Enforced {
 				t.Errorf("%+v", f)
 			}
 		}

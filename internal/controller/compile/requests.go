@@ -18,7 +18,7 @@ var requestFields = strings.Fields(`
 	connectionPool.maxIdlePerEndpoint connectionPool.idleTimeout connectionPool.maxLifetime connectionPool.maxRequestsPerConnection
 	connectionPool.http2
 	concurrency
-	fallback
+	fallback.response
 	observability.requestHeaders
 `)
 

@@ -20,11 +20,12 @@ type Batch struct {
 type change struct {
 	ref      wire.Ref
 	resource *wire.Resource
-	node     string     // of a workload
-	profile  string     // of a workload
-	uses     []wire.Ref // destinations of a profile, and what else it refers to, sorted
-	hosts    []string   // whose TLS a profile intercepts, sorted
-	retained bool       // of what a profile refers to: agents keep what they have, see RetainReference
+	node     string                               // of a workload
+	profile  string                               // of a workload
+	uses     []wire.Ref                           // destinations of a profile, and what else it refers to, sorted
+	hosts    []string                             // whose TLS a profile intercepts, sorted
+	shared   map[string]map[string]policy.Breaker // of a profile, see sharedBreakersOf
+	retained bool                                 // of what a profile refers to: agents keep what they have, see RetainReference
 	keys     []trafficKey
 	policies []policy.ID // that have a part in a profile, sorted
 	err      error       // why the profile, or what it names, cannot be published
@@ -52,14 +53,17 @@ func (b *Batch) SetProfile(p *policy.Profile, others ...policy.ID) {
 	c := change{ref: wire.Ref{Kind: wire.Profile, Name: p.Name}, policies: slices.Clone(others)}
 	for i := range p.Bindings {
 		binding := &p.Bindings[i]
-		if binding.To.Kind == policy.TargetService {
-			c.uses = append(c.uses, wire.Ref{Kind: wire.Destination, Name: binding.To.Service})
-		}
 		if binding.To.TLS.Mode == policy.TLSIntercept {
 			c.hosts = append(c.hosts, binding.To.Host)
 		}
 		c.keys = append(c.keys, trafficKey{binding.Policy, binding.To.String()})
+		for to := range binding.Backups {
+			c.keys = append(c.keys, trafficKey{binding.Policy, to.String()})
+		}
 		c.policies = append(append(c.policies, binding.Policy), binding.Merged...)
+	}
+	for _, name := range p.Services() {
+		c.uses = append(c.uses, wire.Ref{Kind: wire.Destination, Name: name})
 	}
 	for kind, name := range p.References() {
 		c.uses = append(c.uses, wire.ReferenceTo(kind, name))
@@ -76,6 +80,7 @@ func (b *Batch) SetProfile(p *policy.Profile, others ...policy.ID) {
 		b.refuse(c, err)
 		return
 	}
+	c.shared = sharedBreakersOf(p)
 	b.set(c, nil)
 }
 

@@ -1069,7 +1069,9 @@ type Binding struct {
 	Base   *Settings              `protobuf:"bytes,6,opt,name=base,proto3" json:"base,omitempty"`
 	Rules  []*Rule                `protobuf:"bytes,7,rep,name=rules,proto3" json:"rules,omitempty"`
 	// New flows of QUIC to the destination are rejected.
-	RejectQuic    bool `protobuf:"varint,8,opt,name=reject_quic,json=rejectQuic,proto3" json:"reject_quic,omitempty"`
+	RejectQuic bool `protobuf:"varint,8,opt,name=reject_quic,json=rejectQuic,proto3" json:"reject_quic,omitempty"`
+	// Absent: none.
+	ForcedBreaker *ForcedBreaker `protobuf:"bytes,9,opt,name=forced_breaker,json=forcedBreaker,proto3" json:"forced_breaker,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1160,6 +1162,67 @@ func (x *Binding) GetRejectQuic() bool {
 	return false
 }
 
+func (x *Binding) GetForcedBreaker() *ForcedBreaker {
+	if x != nil {
+		return x.ForcedBreaker
+	}
+	return nil
+}
+
+// ForcedBreaker keeps the breakers of a binding open, or closed, until a time.
+type ForcedBreaker struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Open  bool                   `protobuf:"varint,1,opt,name=open,proto3" json:"open,omitempty"`
+	// In seconds since 1970, UTC.
+	Until         int64 `protobuf:"varint,2,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForcedBreaker) Reset() {
+	*x = ForcedBreaker{}
+	mi := &file_policy_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForcedBreaker) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForcedBreaker) ProtoMessage() {}
+
+func (x *ForcedBreaker) ProtoReflect() protoreflect.Message {
+	mi := &file_policy_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForcedBreaker.ProtoReflect.Descriptor instead.
+func (*ForcedBreaker) Descriptor() ([]byte, []int) {
+	return file_policy_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ForcedBreaker) GetOpen() bool {
+	if x != nil {
+		return x.Open
+	}
+	return false
+}
+
+func (x *ForcedBreaker) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
 // Target is a destination as a policy names it.
 type Target struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -1180,7 +1243,7 @@ type Target struct {
 
 func (x *Target) Reset() {
 	*x = Target{}
-	mi := &file_policy_proto_msgTypes[4]
+	mi := &file_policy_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1192,7 +1255,7 @@ func (x *Target) String() string {
 func (*Target) ProtoMessage() {}
 
 func (x *Target) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[4]
+	mi := &file_policy_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1205,7 +1268,7 @@ func (x *Target) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Target.ProtoReflect.Descriptor instead.
 func (*Target) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{4}
+	return file_policy_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Target) GetKind() TargetKind {
@@ -1283,7 +1346,7 @@ type Via struct {
 
 func (x *Via) Reset() {
 	*x = Via{}
-	mi := &file_policy_proto_msgTypes[5]
+	mi := &file_policy_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1295,7 +1358,7 @@ func (x *Via) String() string {
 func (*Via) ProtoMessage() {}
 
 func (x *Via) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[5]
+	mi := &file_policy_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1308,7 +1371,7 @@ func (x *Via) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Via.ProtoReflect.Descriptor instead.
 func (*Via) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{5}
+	return file_policy_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Via) GetHost() string {
@@ -1348,7 +1411,7 @@ type TLS struct {
 
 func (x *TLS) Reset() {
 	*x = TLS{}
-	mi := &file_policy_proto_msgTypes[6]
+	mi := &file_policy_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1360,7 +1423,7 @@ func (x *TLS) String() string {
 func (*TLS) ProtoMessage() {}
 
 func (x *TLS) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[6]
+	mi := &file_policy_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1373,7 +1436,7 @@ func (x *TLS) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TLS.ProtoReflect.Descriptor instead.
 func (*TLS) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{6}
+	return file_policy_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *TLS) GetMode() TLSMode {
@@ -1437,7 +1500,7 @@ type Prefix struct {
 
 func (x *Prefix) Reset() {
 	*x = Prefix{}
-	mi := &file_policy_proto_msgTypes[7]
+	mi := &file_policy_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1449,7 +1512,7 @@ func (x *Prefix) String() string {
 func (*Prefix) ProtoMessage() {}
 
 func (x *Prefix) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[7]
+	mi := &file_policy_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1462,7 +1525,7 @@ func (x *Prefix) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prefix.ProtoReflect.Descriptor instead.
 func (*Prefix) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{7}
+	return file_policy_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Prefix) GetAddress() []byte {
@@ -1499,7 +1562,7 @@ type Rule struct {
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_policy_proto_msgTypes[8]
+	mi := &file_policy_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1511,7 +1574,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[8]
+	mi := &file_policy_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1524,7 +1587,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{8}
+	return file_policy_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Rule) GetName() string {
@@ -1606,7 +1669,7 @@ type RequestMatch struct {
 
 func (x *RequestMatch) Reset() {
 	*x = RequestMatch{}
-	mi := &file_policy_proto_msgTypes[9]
+	mi := &file_policy_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1618,7 +1681,7 @@ func (x *RequestMatch) String() string {
 func (*RequestMatch) ProtoMessage() {}
 
 func (x *RequestMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[9]
+	mi := &file_policy_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1631,7 +1694,7 @@ func (x *RequestMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestMatch.ProtoReflect.Descriptor instead.
 func (*RequestMatch) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{9}
+	return file_policy_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RequestMatch) GetMethods() []string {
@@ -1681,7 +1744,7 @@ type RequestHeaderMatch struct {
 
 func (x *RequestHeaderMatch) Reset() {
 	*x = RequestHeaderMatch{}
-	mi := &file_policy_proto_msgTypes[10]
+	mi := &file_policy_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1693,7 +1756,7 @@ func (x *RequestHeaderMatch) String() string {
 func (*RequestHeaderMatch) ProtoMessage() {}
 
 func (x *RequestHeaderMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[10]
+	mi := &file_policy_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1706,7 +1769,7 @@ func (x *RequestHeaderMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestHeaderMatch.ProtoReflect.Descriptor instead.
 func (*RequestHeaderMatch) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{10}
+	return file_policy_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RequestHeaderMatch) GetName() string {
@@ -1754,7 +1817,7 @@ type Settings struct {
 
 func (x *Settings) Reset() {
 	*x = Settings{}
-	mi := &file_policy_proto_msgTypes[11]
+	mi := &file_policy_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1766,7 +1829,7 @@ func (x *Settings) String() string {
 func (*Settings) ProtoMessage() {}
 
 func (x *Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[11]
+	mi := &file_policy_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1779,7 +1842,7 @@ func (x *Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settings.ProtoReflect.Descriptor instead.
 func (*Settings) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{11}
+	return file_policy_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Settings) GetTimeouts() *Timeouts {
@@ -1858,13 +1921,15 @@ type Fallback struct {
 	RetriesExhausted bool                   `protobuf:"varint,2,opt,name=retries_exhausted,json=retriesExhausted,proto3" json:"retries_exhausted,omitempty"`
 	RateLimited      bool                   `protobuf:"varint,3,opt,name=rate_limited,json=rateLimited,proto3" json:"rate_limited,omitempty"`
 	Response         *FallbackResponse      `protobuf:"bytes,4,opt,name=response,proto3" json:"response,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// In place of response: a Service or a host, with one port at most. Needs FEATURE_FALLBACK_DESTINATION; an agent without it has no fallback.
+	Destination   *Target `protobuf:"bytes,5,opt,name=destination,proto3" json:"destination,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Fallback) Reset() {
 	*x = Fallback{}
-	mi := &file_policy_proto_msgTypes[12]
+	mi := &file_policy_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1876,7 +1941,7 @@ func (x *Fallback) String() string {
 func (*Fallback) ProtoMessage() {}
 
 func (x *Fallback) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[12]
+	mi := &file_policy_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1889,7 +1954,7 @@ func (x *Fallback) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fallback.ProtoReflect.Descriptor instead.
 func (*Fallback) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{12}
+	return file_policy_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Fallback) GetCircuitOpen() bool {
@@ -1920,6 +1985,13 @@ func (x *Fallback) GetResponse() *FallbackResponse {
 	return nil
 }
 
+func (x *Fallback) GetDestination() *Target {
+	if x != nil {
+		return x.Destination
+	}
+	return nil
+}
+
 type FallbackResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Status        int32                  `protobuf:"varint,1,opt,name=status,proto3" json:"status,omitempty"`
@@ -1931,7 +2003,7 @@ type FallbackResponse struct {
 
 func (x *FallbackResponse) Reset() {
 	*x = FallbackResponse{}
-	mi := &file_policy_proto_msgTypes[13]
+	mi := &file_policy_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1943,7 +2015,7 @@ func (x *FallbackResponse) String() string {
 func (*FallbackResponse) ProtoMessage() {}
 
 func (x *FallbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[13]
+	mi := &file_policy_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1956,7 +2028,7 @@ func (x *FallbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FallbackResponse.ProtoReflect.Descriptor instead.
 func (*FallbackResponse) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{13}
+	return file_policy_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *FallbackResponse) GetStatus() int32 {
@@ -2000,7 +2072,7 @@ type Timeouts struct {
 
 func (x *Timeouts) Reset() {
 	*x = Timeouts{}
-	mi := &file_policy_proto_msgTypes[14]
+	mi := &file_policy_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2012,7 +2084,7 @@ func (x *Timeouts) String() string {
 func (*Timeouts) ProtoMessage() {}
 
 func (x *Timeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[14]
+	mi := &file_policy_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2025,7 +2097,7 @@ func (x *Timeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Timeouts.ProtoReflect.Descriptor instead.
 func (*Timeouts) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{14}
+	return file_policy_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Timeouts) GetConnect() int64 {
@@ -2112,7 +2184,7 @@ type Adaptive struct {
 
 func (x *Adaptive) Reset() {
 	*x = Adaptive{}
-	mi := &file_policy_proto_msgTypes[15]
+	mi := &file_policy_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2124,7 +2196,7 @@ func (x *Adaptive) String() string {
 func (*Adaptive) ProtoMessage() {}
 
 func (x *Adaptive) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[15]
+	mi := &file_policy_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2137,7 +2209,7 @@ func (x *Adaptive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Adaptive.ProtoReflect.Descriptor instead.
 func (*Adaptive) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{15}
+	return file_policy_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Adaptive) GetMin() int64 {
@@ -2195,7 +2267,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_policy_proto_msgTypes[16]
+	mi := &file_policy_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2207,7 +2279,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[16]
+	mi := &file_policy_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2220,7 +2292,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{16}
+	return file_policy_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Retry) GetMaxRetries() int32 {
@@ -2354,7 +2426,7 @@ type Hedging struct {
 
 func (x *Hedging) Reset() {
 	*x = Hedging{}
-	mi := &file_policy_proto_msgTypes[17]
+	mi := &file_policy_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2366,7 +2438,7 @@ func (x *Hedging) String() string {
 func (*Hedging) ProtoMessage() {}
 
 func (x *Hedging) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[17]
+	mi := &file_policy_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2379,7 +2451,7 @@ func (x *Hedging) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hedging.ProtoReflect.Descriptor instead.
 func (*Hedging) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{17}
+	return file_policy_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Hedging) GetMax() int32 {
@@ -2414,7 +2486,7 @@ type StatusRange struct {
 
 func (x *StatusRange) Reset() {
 	*x = StatusRange{}
-	mi := &file_policy_proto_msgTypes[18]
+	mi := &file_policy_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2426,7 +2498,7 @@ func (x *StatusRange) String() string {
 func (*StatusRange) ProtoMessage() {}
 
 func (x *StatusRange) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[18]
+	mi := &file_policy_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2439,7 +2511,7 @@ func (x *StatusRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRange.ProtoReflect.Descriptor instead.
 func (*StatusRange) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{18}
+	return file_policy_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *StatusRange) GetFrom() uint32 {
@@ -2466,7 +2538,7 @@ type HeaderMatch struct {
 
 func (x *HeaderMatch) Reset() {
 	*x = HeaderMatch{}
-	mi := &file_policy_proto_msgTypes[19]
+	mi := &file_policy_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2478,7 +2550,7 @@ func (x *HeaderMatch) String() string {
 func (*HeaderMatch) ProtoMessage() {}
 
 func (x *HeaderMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[19]
+	mi := &file_policy_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2491,7 +2563,7 @@ func (x *HeaderMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeaderMatch.ProtoReflect.Descriptor instead.
 func (*HeaderMatch) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{19}
+	return file_policy_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *HeaderMatch) GetName() string {
@@ -2521,7 +2593,7 @@ type RetryOverride struct {
 
 func (x *RetryOverride) Reset() {
 	*x = RetryOverride{}
-	mi := &file_policy_proto_msgTypes[20]
+	mi := &file_policy_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2533,7 +2605,7 @@ func (x *RetryOverride) String() string {
 func (*RetryOverride) ProtoMessage() {}
 
 func (x *RetryOverride) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[20]
+	mi := &file_policy_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2546,7 +2618,7 @@ func (x *RetryOverride) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryOverride.ProtoReflect.Descriptor instead.
 func (*RetryOverride) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{20}
+	return file_policy_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RetryOverride) GetOn() []Condition {
@@ -2598,7 +2670,7 @@ type Backoff struct {
 
 func (x *Backoff) Reset() {
 	*x = Backoff{}
-	mi := &file_policy_proto_msgTypes[21]
+	mi := &file_policy_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2610,7 +2682,7 @@ func (x *Backoff) String() string {
 func (*Backoff) ProtoMessage() {}
 
 func (x *Backoff) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[21]
+	mi := &file_policy_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2623,7 +2695,7 @@ func (x *Backoff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Backoff.ProtoReflect.Descriptor instead.
 func (*Backoff) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{21}
+	return file_policy_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Backoff) GetStrategy() Strategy {
@@ -2679,7 +2751,7 @@ type Budget struct {
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_policy_proto_msgTypes[22]
+	mi := &file_policy_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2691,7 +2763,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[22]
+	mi := &file_policy_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2704,7 +2776,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{22}
+	return file_policy_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Budget) GetPercent() int32 {
@@ -2751,7 +2823,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_policy_proto_msgTypes[23]
+	mi := &file_policy_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2763,7 +2835,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[23]
+	mi := &file_policy_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2776,7 +2848,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{23}
+	return file_policy_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Pool) GetMaxConnections() int32 {
@@ -2901,7 +2973,7 @@ type Breaker struct {
 
 func (x *Breaker) Reset() {
 	*x = Breaker{}
-	mi := &file_policy_proto_msgTypes[24]
+	mi := &file_policy_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2913,7 +2985,7 @@ func (x *Breaker) String() string {
 func (*Breaker) ProtoMessage() {}
 
 func (x *Breaker) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[24]
+	mi := &file_policy_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2926,7 +2998,7 @@ func (x *Breaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
 func (*Breaker) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{24}
+	return file_policy_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Breaker) GetConsecutiveFailures() int32 {
@@ -3038,7 +3110,7 @@ type ErrorRate struct {
 
 func (x *ErrorRate) Reset() {
 	*x = ErrorRate{}
-	mi := &file_policy_proto_msgTypes[25]
+	mi := &file_policy_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3050,7 +3122,7 @@ func (x *ErrorRate) String() string {
 func (*ErrorRate) ProtoMessage() {}
 
 func (x *ErrorRate) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[25]
+	mi := &file_policy_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3063,7 +3135,7 @@ func (x *ErrorRate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorRate.ProtoReflect.Descriptor instead.
 func (*ErrorRate) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{25}
+	return file_policy_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ErrorRate) GetPercent() int32 {
@@ -3099,7 +3171,7 @@ type SlowCalls struct {
 
 func (x *SlowCalls) Reset() {
 	*x = SlowCalls{}
-	mi := &file_policy_proto_msgTypes[26]
+	mi := &file_policy_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3111,7 +3183,7 @@ func (x *SlowCalls) String() string {
 func (*SlowCalls) ProtoMessage() {}
 
 func (x *SlowCalls) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[26]
+	mi := &file_policy_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3124,7 +3196,7 @@ func (x *SlowCalls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlowCalls.ProtoReflect.Descriptor instead.
 func (*SlowCalls) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{26}
+	return file_policy_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SlowCalls) GetThreshold() int64 {
@@ -3169,7 +3241,7 @@ type RateLimit struct {
 
 func (x *RateLimit) Reset() {
 	*x = RateLimit{}
-	mi := &file_policy_proto_msgTypes[27]
+	mi := &file_policy_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3181,7 +3253,7 @@ func (x *RateLimit) String() string {
 func (*RateLimit) ProtoMessage() {}
 
 func (x *RateLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[27]
+	mi := &file_policy_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3194,7 +3266,7 @@ func (x *RateLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
 func (*RateLimit) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{27}
+	return file_policy_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RateLimit) GetRequests() int32 {
@@ -3246,7 +3318,7 @@ type Concurrency struct {
 
 func (x *Concurrency) Reset() {
 	*x = Concurrency{}
-	mi := &file_policy_proto_msgTypes[28]
+	mi := &file_policy_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3258,7 +3330,7 @@ func (x *Concurrency) String() string {
 func (*Concurrency) ProtoMessage() {}
 
 func (x *Concurrency) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[28]
+	mi := &file_policy_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3271,7 +3343,7 @@ func (x *Concurrency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Concurrency.ProtoReflect.Descriptor instead.
 func (*Concurrency) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{28}
+	return file_policy_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Concurrency) GetMax() int32 {
@@ -3319,7 +3391,7 @@ type AdaptiveConcurrency struct {
 
 func (x *AdaptiveConcurrency) Reset() {
 	*x = AdaptiveConcurrency{}
-	mi := &file_policy_proto_msgTypes[29]
+	mi := &file_policy_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3331,7 +3403,7 @@ func (x *AdaptiveConcurrency) String() string {
 func (*AdaptiveConcurrency) ProtoMessage() {}
 
 func (x *AdaptiveConcurrency) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[29]
+	mi := &file_policy_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3344,7 +3416,7 @@ func (x *AdaptiveConcurrency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdaptiveConcurrency.ProtoReflect.Descriptor instead.
 func (*AdaptiveConcurrency) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{29}
+	return file_policy_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AdaptiveConcurrency) GetMin() int32 {
@@ -3378,7 +3450,7 @@ type Destination struct {
 
 func (x *Destination) Reset() {
 	*x = Destination{}
-	mi := &file_policy_proto_msgTypes[30]
+	mi := &file_policy_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3390,7 +3462,7 @@ func (x *Destination) String() string {
 func (*Destination) ProtoMessage() {}
 
 func (x *Destination) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[30]
+	mi := &file_policy_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3403,7 +3475,7 @@ func (x *Destination) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Destination.ProtoReflect.Descriptor instead.
 func (*Destination) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{30}
+	return file_policy_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Destination) GetName() string {
@@ -3462,7 +3534,7 @@ type DestinationPort struct {
 
 func (x *DestinationPort) Reset() {
 	*x = DestinationPort{}
-	mi := &file_policy_proto_msgTypes[31]
+	mi := &file_policy_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3474,7 +3546,7 @@ func (x *DestinationPort) String() string {
 func (*DestinationPort) ProtoMessage() {}
 
 func (x *DestinationPort) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[31]
+	mi := &file_policy_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3487,7 +3559,7 @@ func (x *DestinationPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestinationPort.ProtoReflect.Descriptor instead.
 func (*DestinationPort) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{31}
+	return file_policy_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *DestinationPort) GetPort() uint32 {
@@ -3532,7 +3604,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_policy_proto_msgTypes[32]
+	mi := &file_policy_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3544,7 +3616,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[32]
+	mi := &file_policy_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3557,7 +3629,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{32}
+	return file_policy_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Endpoint) GetAddress() []byte {
@@ -3606,7 +3678,7 @@ type Roots struct {
 
 func (x *Roots) Reset() {
 	*x = Roots{}
-	mi := &file_policy_proto_msgTypes[33]
+	mi := &file_policy_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3618,7 +3690,7 @@ func (x *Roots) String() string {
 func (*Roots) ProtoMessage() {}
 
 func (x *Roots) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[33]
+	mi := &file_policy_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3631,7 +3703,7 @@ func (x *Roots) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Roots.ProtoReflect.Descriptor instead.
 func (*Roots) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{33}
+	return file_policy_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Roots) GetName() string {
@@ -3662,7 +3734,7 @@ type KeyPair struct {
 
 func (x *KeyPair) Reset() {
 	*x = KeyPair{}
-	mi := &file_policy_proto_msgTypes[34]
+	mi := &file_policy_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3674,7 +3746,7 @@ func (x *KeyPair) String() string {
 func (*KeyPair) ProtoMessage() {}
 
 func (x *KeyPair) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[34]
+	mi := &file_policy_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3687,7 +3759,7 @@ func (x *KeyPair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyPair.ProtoReflect.Descriptor instead.
 func (*KeyPair) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{34}
+	return file_policy_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *KeyPair) GetName() string {
@@ -3723,7 +3795,7 @@ type Credentials struct {
 
 func (x *Credentials) Reset() {
 	*x = Credentials{}
-	mi := &file_policy_proto_msgTypes[35]
+	mi := &file_policy_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3735,7 +3807,7 @@ func (x *Credentials) String() string {
 func (*Credentials) ProtoMessage() {}
 
 func (x *Credentials) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[35]
+	mi := &file_policy_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3748,7 +3820,7 @@ func (x *Credentials) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credentials.ProtoReflect.Descriptor instead.
 func (*Credentials) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{35}
+	return file_policy_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Credentials) GetName() string {
@@ -3791,7 +3863,7 @@ const file_policy_proto_rawDesc = "" +
 	"\bPolicyID\x121\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1d.fairlead.agent.v1.PolicyKindR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\"\xde\x02\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"\xa7\x03\n" +
 	"\aBinding\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x123\n" +
 	"\x06policy\x18\x02 \x01(\v2\x1b.fairlead.agent.v1.PolicyIDR\x06policy\x123\n" +
@@ -3801,7 +3873,11 @@ const file_policy_proto_rawDesc = "" +
 	"\x04base\x18\x06 \x01(\v2\x1b.fairlead.agent.v1.SettingsR\x04base\x12-\n" +
 	"\x05rules\x18\a \x03(\v2\x17.fairlead.agent.v1.RuleR\x05rules\x12\x1f\n" +
 	"\vreject_quic\x18\b \x01(\bR\n" +
-	"rejectQuic\"\xf0\x02\n" +
+	"rejectQuic\x12G\n" +
+	"\x0eforced_breaker\x18\t \x01(\v2 .fairlead.agent.v1.ForcedBreakerR\rforcedBreaker\"9\n" +
+	"\rForcedBreaker\x12\x12\n" +
+	"\x04open\x18\x01 \x01(\bR\x04open\x12\x14\n" +
+	"\x05until\x18\x02 \x01(\x03R\x05until\"\xf0\x02\n" +
 	"\x06Target\x121\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1d.fairlead.agent.v1.TargetKindR\x04kind\x127\n" +
 	"\bprotocol\x18\x02 \x01(\x0e2\x1b.fairlead.agent.v1.ProtocolR\bprotocol\x12\x18\n" +
@@ -3866,12 +3942,13 @@ const file_policy_proto_rawDesc = "" +
 	"\vconcurrency\x18\b \x01(\v2\x1e.fairlead.agent.v1.ConcurrencyR\vconcurrency\x127\n" +
 	"\bfallback\x18\n" +
 	" \x01(\v2\x1b.fairlead.agent.v1.FallbackR\bfallback\x12%\n" +
-	"\x0eattempt_header\x18\f \x01(\bR\rattemptHeader\"\xbe\x01\n" +
+	"\x0eattempt_header\x18\f \x01(\bR\rattemptHeader\"\xfb\x01\n" +
 	"\bFallback\x12!\n" +
 	"\fcircuit_open\x18\x01 \x01(\bR\vcircuitOpen\x12+\n" +
 	"\x11retries_exhausted\x18\x02 \x01(\bR\x10retriesExhausted\x12!\n" +
 	"\frate_limited\x18\x03 \x01(\bR\vrateLimited\x12?\n" +
-	"\bresponse\x18\x04 \x01(\v2#.fairlead.agent.v1.FallbackResponseR\bresponse\"x\n" +
+	"\bresponse\x18\x04 \x01(\v2#.fairlead.agent.v1.FallbackResponseR\bresponse\x12;\n" +
+	"\vdestination\x18\x05 \x01(\v2\x19.fairlead.agent.v1.TargetR\vdestination\"x\n" +
 	"\x10FallbackResponse\x12\x16\n" +
 	"\x06status\x18\x01 \x01(\x05R\x06status\x128\n" +
 	"\aheaders\x18\x02 \x03(\v2\x1e.fairlead.agent.v1.HeaderMatchR\aheaders\x12\x12\n" +
@@ -4153,7 +4230,7 @@ func file_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 15)
-var file_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_policy_proto_goTypes = []any{
 	(PolicyKind)(0),             // 0: fairlead.agent.v1.PolicyKind
 	(Mode)(0),                   // 1: fairlead.agent.v1.Mode
@@ -4174,38 +4251,39 @@ var file_policy_proto_goTypes = []any{
 	(*Profile)(nil),             // 16: fairlead.agent.v1.Profile
 	(*PolicyID)(nil),            // 17: fairlead.agent.v1.PolicyID
 	(*Binding)(nil),             // 18: fairlead.agent.v1.Binding
-	(*Target)(nil),              // 19: fairlead.agent.v1.Target
-	(*Via)(nil),                 // 20: fairlead.agent.v1.Via
-	(*TLS)(nil),                 // 21: fairlead.agent.v1.TLS
-	(*Prefix)(nil),              // 22: fairlead.agent.v1.Prefix
-	(*Rule)(nil),                // 23: fairlead.agent.v1.Rule
-	(*RequestMatch)(nil),        // 24: fairlead.agent.v1.RequestMatch
-	(*RequestHeaderMatch)(nil),  // 25: fairlead.agent.v1.RequestHeaderMatch
-	(*Settings)(nil),            // 26: fairlead.agent.v1.Settings
-	(*Fallback)(nil),            // 27: fairlead.agent.v1.Fallback
-	(*FallbackResponse)(nil),    // 28: fairlead.agent.v1.FallbackResponse
-	(*Timeouts)(nil),            // 29: fairlead.agent.v1.Timeouts
-	(*Adaptive)(nil),            // 30: fairlead.agent.v1.Adaptive
-	(*Retry)(nil),               // 31: fairlead.agent.v1.Retry
-	(*Hedging)(nil),             // 32: fairlead.agent.v1.Hedging
-	(*StatusRange)(nil),         // 33: fairlead.agent.v1.StatusRange
-	(*HeaderMatch)(nil),         // 34: fairlead.agent.v1.HeaderMatch
-	(*RetryOverride)(nil),       // 35: fairlead.agent.v1.RetryOverride
-	(*Backoff)(nil),             // 36: fairlead.agent.v1.Backoff
-	(*Budget)(nil),              // 37: fairlead.agent.v1.Budget
-	(*Pool)(nil),                // 38: fairlead.agent.v1.Pool
-	(*Breaker)(nil),             // 39: fairlead.agent.v1.Breaker
-	(*ErrorRate)(nil),           // 40: fairlead.agent.v1.ErrorRate
-	(*SlowCalls)(nil),           // 41: fairlead.agent.v1.SlowCalls
-	(*RateLimit)(nil),           // 42: fairlead.agent.v1.RateLimit
-	(*Concurrency)(nil),         // 43: fairlead.agent.v1.Concurrency
-	(*AdaptiveConcurrency)(nil), // 44: fairlead.agent.v1.AdaptiveConcurrency
-	(*Destination)(nil),         // 45: fairlead.agent.v1.Destination
-	(*DestinationPort)(nil),     // 46: fairlead.agent.v1.DestinationPort
-	(*Endpoint)(nil),            // 47: fairlead.agent.v1.Endpoint
-	(*Roots)(nil),               // 48: fairlead.agent.v1.Roots
-	(*KeyPair)(nil),             // 49: fairlead.agent.v1.KeyPair
-	(*Credentials)(nil),         // 50: fairlead.agent.v1.Credentials
+	(*ForcedBreaker)(nil),       // 19: fairlead.agent.v1.ForcedBreaker
+	(*Target)(nil),              // 20: fairlead.agent.v1.Target
+	(*Via)(nil),                 // 21: fairlead.agent.v1.Via
+	(*TLS)(nil),                 // 22: fairlead.agent.v1.TLS
+	(*Prefix)(nil),              // 23: fairlead.agent.v1.Prefix
+	(*Rule)(nil),                // 24: fairlead.agent.v1.Rule
+	(*RequestMatch)(nil),        // 25: fairlead.agent.v1.RequestMatch
+	(*RequestHeaderMatch)(nil),  // 26: fairlead.agent.v1.RequestHeaderMatch
+	(*Settings)(nil),            // 27: fairlead.agent.v1.Settings
+	(*Fallback)(nil),            // 28: fairlead.agent.v1.Fallback
+	(*FallbackResponse)(nil),    // 29: fairlead.agent.v1.FallbackResponse
+	(*Timeouts)(nil),            // 30: fairlead.agent.v1.Timeouts
+	(*Adaptive)(nil),            // 31: fairlead.agent.v1.Adaptive
+	(*Retry)(nil),               // 32: fairlead.agent.v1.Retry
+	(*Hedging)(nil),             // 33: fairlead.agent.v1.Hedging
+	(*StatusRange)(nil),         // 34: fairlead.agent.v1.StatusRange
+	(*HeaderMatch)(nil),         // 35: fairlead.agent.v1.HeaderMatch
+	(*RetryOverride)(nil),       // 36: fairlead.agent.v1.RetryOverride
+	(*Backoff)(nil),             // 37: fairlead.agent.v1.Backoff
+	(*Budget)(nil),              // 38: fairlead.agent.v1.Budget
+	(*Pool)(nil),                // 39: fairlead.agent.v1.Pool
+	(*Breaker)(nil),             // 40: fairlead.agent.v1.Breaker
+	(*ErrorRate)(nil),           // 41: fairlead.agent.v1.ErrorRate
+	(*SlowCalls)(nil),           // 42: fairlead.agent.v1.SlowCalls
+	(*RateLimit)(nil),           // 43: fairlead.agent.v1.RateLimit
+	(*Concurrency)(nil),         // 44: fairlead.agent.v1.Concurrency
+	(*AdaptiveConcurrency)(nil), // 45: fairlead.agent.v1.AdaptiveConcurrency
+	(*Destination)(nil),         // 46: fairlead.agent.v1.Destination
+	(*DestinationPort)(nil),     // 47: fairlead.agent.v1.DestinationPort
+	(*Endpoint)(nil),            // 48: fairlead.agent.v1.Endpoint
+	(*Roots)(nil),               // 49: fairlead.agent.v1.Roots
+	(*KeyPair)(nil),             // 50: fairlead.agent.v1.KeyPair
+	(*Credentials)(nil),         // 51: fairlead.agent.v1.Credentials
 }
 var file_policy_proto_depIdxs = []int32{
 	18, // 0: fairlead.agent.v1.Profile.bindings:type_name -> fairlead.agent.v1.Binding
@@ -4213,62 +4291,64 @@ var file_policy_proto_depIdxs = []int32{
 	17, // 2: fairlead.agent.v1.Binding.policy:type_name -> fairlead.agent.v1.PolicyID
 	17, // 3: fairlead.agent.v1.Binding.merged:type_name -> fairlead.agent.v1.PolicyID
 	1,  // 4: fairlead.agent.v1.Binding.mode:type_name -> fairlead.agent.v1.Mode
-	19, // 5: fairlead.agent.v1.Binding.to:type_name -> fairlead.agent.v1.Target
-	26, // 6: fairlead.agent.v1.Binding.base:type_name -> fairlead.agent.v1.Settings
-	23, // 7: fairlead.agent.v1.Binding.rules:type_name -> fairlead.agent.v1.Rule
-	2,  // 8: fairlead.agent.v1.Target.kind:type_name -> fairlead.agent.v1.TargetKind
-	3,  // 9: fairlead.agent.v1.Target.protocol:type_name -> fairlead.agent.v1.Protocol
-	22, // 10: fairlead.agent.v1.Target.block:type_name -> fairlead.agent.v1.Prefix
-	22, // 11: fairlead.agent.v1.Target.except:type_name -> fairlead.agent.v1.Prefix
-	21, // 12: fairlead.agent.v1.Target.tls:type_name -> fairlead.agent.v1.TLS
-	20, // 13: fairlead.agent.v1.Target.via:type_name -> fairlead.agent.v1.Via
-	4,  // 14: fairlead.agent.v1.TLS.mode:type_name -> fairlead.agent.v1.TLSMode
-	24, // 15: fairlead.agent.v1.Rule.match:type_name -> fairlead.agent.v1.RequestMatch
-	26, // 16: fairlead.agent.v1.Rule.settings:type_name -> fairlead.agent.v1.Settings
-	5,  // 17: fairlead.agent.v1.RequestMatch.path_type:type_name -> fairlead.agent.v1.PathMatch
-	25, // 18: fairlead.agent.v1.RequestMatch.headers:type_name -> fairlead.agent.v1.RequestHeaderMatch
-	6,  // 19: fairlead.agent.v1.RequestHeaderMatch.type:type_name -> fairlead.agent.v1.ValueMatch
-	29, // 20: fairlead.agent.v1.Settings.timeouts:type_name -> fairlead.agent.v1.Timeouts
-	31, // 21: fairlead.agent.v1.Settings.retry:type_name -> fairlead.agent.v1.Retry
-	38, // 22: fairlead.agent.v1.Settings.pool:type_name -> fairlead.agent.v1.Pool
-	39, // 23: fairlead.agent.v1.Settings.breaker:type_name -> fairlead.agent.v1.Breaker
-	13, // 24: fairlead.agent.v1.Settings.load_balancing:type_name -> fairlead.agent.v1.LoadBalancing
-	14, // 25: fairlead.agent.v1.Settings.access_log:type_name -> fairlead.agent.v1.AccessLog
-	42, // 26: fairlead.agent.v1.Settings.rate_limit:type_name -> fairlead.agent.v1.RateLimit
-	43, // 27: fairlead.agent.v1.Settings.concurrency:type_name -> fairlead.agent.v1.Concurrency
-	27, // 28: fairlead.agent.v1.Settings.fallback:type_name -> fairlead.agent.v1.Fallback
-	28, // 29: fairlead.agent.v1.Fallback.response:type_name -> fairlead.agent.v1.FallbackResponse
-	34, // 30: fairlead.agent.v1.FallbackResponse.headers:type_name -> fairlead.agent.v1.HeaderMatch
-	30, // 31: fairlead.agent.v1.Timeouts.adaptive:type_name -> fairlead.agent.v1.Adaptive
-	7,  // 32: fairlead.agent.v1.Retry.on:type_name -> fairlead.agent.v1.Condition
-	33, // 33: fairlead.agent.v1.Retry.status_codes:type_name -> fairlead.agent.v1.StatusRange
-	34, // 34: fairlead.agent.v1.Retry.response_headers:type_name -> fairlead.agent.v1.HeaderMatch
-	35, // 35: fairlead.agent.v1.Retry.overrides:type_name -> fairlead.agent.v1.RetryOverride
-	36, // 36: fairlead.agent.v1.Retry.backoff:type_name -> fairlead.agent.v1.Backoff
-	8,  // 37: fairlead.agent.v1.Retry.idempotency:type_name -> fairlead.agent.v1.Idempotency
-	37, // 38: fairlead.agent.v1.Retry.budget:type_name -> fairlead.agent.v1.Budget
-	32, // 39: fairlead.agent.v1.Retry.hedging:type_name -> fairlead.agent.v1.Hedging
-	7,  // 40: fairlead.agent.v1.RetryOverride.on:type_name -> fairlead.agent.v1.Condition
-	36, // 41: fairlead.agent.v1.RetryOverride.backoff:type_name -> fairlead.agent.v1.Backoff
-	33, // 42: fairlead.agent.v1.RetryOverride.status_codes:type_name -> fairlead.agent.v1.StatusRange
-	9,  // 43: fairlead.agent.v1.Backoff.strategy:type_name -> fairlead.agent.v1.Strategy
-	10, // 44: fairlead.agent.v1.Backoff.jitter:type_name -> fairlead.agent.v1.Jitter
-	40, // 45: fairlead.agent.v1.Breaker.error_rate:type_name -> fairlead.agent.v1.ErrorRate
-	41, // 46: fairlead.agent.v1.Breaker.slow_calls:type_name -> fairlead.agent.v1.SlowCalls
-	7,  // 47: fairlead.agent.v1.Breaker.failure_on:type_name -> fairlead.agent.v1.Condition
-	11, // 48: fairlead.agent.v1.Breaker.scope:type_name -> fairlead.agent.v1.BreakerScope
-	12, // 49: fairlead.agent.v1.Breaker.sharing:type_name -> fairlead.agent.v1.Sharing
-	33, // 50: fairlead.agent.v1.Breaker.failure_status:type_name -> fairlead.agent.v1.StatusRange
-	12, // 51: fairlead.agent.v1.RateLimit.scope:type_name -> fairlead.agent.v1.Sharing
-	44, // 52: fairlead.agent.v1.Concurrency.adaptive:type_name -> fairlead.agent.v1.AdaptiveConcurrency
-	12, // 53: fairlead.agent.v1.Concurrency.scope:type_name -> fairlead.agent.v1.Sharing
-	46, // 54: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
-	47, // 55: fairlead.agent.v1.DestinationPort.described:type_name -> fairlead.agent.v1.Endpoint
-	56, // [56:56] is the sub-list for method output_type
-	56, // [56:56] is the sub-list for method input_type
-	56, // [56:56] is the sub-list for extension type_name
-	56, // [56:56] is the sub-list for extension extendee
-	0,  // [0:56] is the sub-list for field type_name
+	20, // 5: fairlead.agent.v1.Binding.to:type_name -> fairlead.agent.v1.Target
+	27, // 6: fairlead.agent.v1.Binding.base:type_name -> fairlead.agent.v1.Settings
+	24, // 7: fairlead.agent.v1.Binding.rules:type_name -> fairlead.agent.v1.Rule
+	19, // 8: fairlead.agent.v1.Binding.forced_breaker:type_name -> fairlead.agent.v1.ForcedBreaker
+	2,  // 9: fairlead.agent.v1.Target.kind:type_name -> fairlead.agent.v1.TargetKind
+	3,  // 10: fairlead.agent.v1.Target.protocol:type_name -> fairlead.agent.v1.Protocol
+	23, // 11: fairlead.agent.v1.Target.block:type_name -> fairlead.agent.v1.Prefix
+	23, // 12: fairlead.agent.v1.Target.except:type_name -> fairlead.agent.v1.Prefix
+	22, // 13: fairlead.agent.v1.Target.tls:type_name -> fairlead.agent.v1.TLS
+	21, // 14: fairlead.agent.v1.Target.via:type_name -> fairlead.agent.v1.Via
+	4,  // 15: fairlead.agent.v1.TLS.mode:type_name -> fairlead.agent.v1.TLSMode
+	25, // 16: fairlead.agent.v1.Rule.match:type_name -> fairlead.agent.v1.RequestMatch
+	27, // 17: fairlead.agent.v1.Rule.settings:type_name -> fairlead.agent.v1.Settings
+	5,  // 18: fairlead.agent.v1.RequestMatch.path_type:type_name -> fairlead.agent.v1.PathMatch
+	26, // 19: fairlead.agent.v1.RequestMatch.headers:type_name -> fairlead.agent.v1.RequestHeaderMatch
+	6,  // 20: fairlead.agent.v1.RequestHeaderMatch.type:type_name -> fairlead.agent.v1.ValueMatch
+	30, // 21: fairlead.agent.v1.Settings.timeouts:type_name -> fairlead.agent.v1.Timeouts
+	32, // 22: fairlead.agent.v1.Settings.retry:type_name -> fairlead.agent.v1.Retry
+	39, // 23: fairlead.agent.v1.Settings.pool:type_name -> fairlead.agent.v1.Pool
+	40, // 24: fairlead.agent.v1.Settings.breaker:type_name -> fairlead.agent.v1.Breaker
+	13, // 25: fairlead.agent.v1.Settings.load_balancing:type_name -> fairlead.agent.v1.LoadBalancing
+	14, // 26: fairlead.agent.v1.Settings.access_log:type_name -> fairlead.agent.v1.AccessLog
+	43, // 27: fairlead.agent.v1.Settings.rate_limit:type_name -> fairlead.agent.v1.RateLimit
+	44, // 28: fairlead.agent.v1.Settings.concurrency:type_name -> fairlead.agent.v1.Concurrency
+	28, // 29: fairlead.agent.v1.Settings.fallback:type_name -> fairlead.agent.v1.Fallback
+	29, // 30: fairlead.agent.v1.Fallback.response:type_name -> fairlead.agent.v1.FallbackResponse
+	20, // 31: fairlead.agent.v1.Fallback.destination:type_name -> fairlead.agent.v1.Target
+	35, // 32: fairlead.agent.v1.FallbackResponse.headers:type_name -> fairlead.agent.v1.HeaderMatch
+	31, // 33: fairlead.agent.v1.Timeouts.adaptive:type_name -> fairlead.agent.v1.Adaptive
+	7,  // 34: fairlead.agent.v1.Retry.on:type_name -> fairlead.agent.v1.Condition
+	34, // 35: fairlead.agent.v1.Retry.status_codes:type_name -> fairlead.agent.v1.StatusRange
+	35, // 36: fairlead.agent.v1.Retry.response_headers:type_name -> fairlead.agent.v1.HeaderMatch
+	36, // 37: fairlead.agent.v1.Retry.overrides:type_name -> fairlead.agent.v1.RetryOverride
+	37, // 38: fairlead.agent.v1.Retry.backoff:type_name -> fairlead.agent.v1.Backoff
+	8,  // 39: fairlead.agent.v1.Retry.idempotency:type_name -> fairlead.agent.v1.Idempotency
+	38, // 40: fairlead.agent.v1.Retry.budget:type_name -> fairlead.agent.v1.Budget
+	33, // 41: fairlead.agent.v1.Retry.hedging:type_name -> fairlead.agent.v1.Hedging
+	7,  // 42: fairlead.agent.v1.RetryOverride.on:type_name -> fairlead.agent.v1.Condition
+	37, // 43: fairlead.agent.v1.RetryOverride.backoff:type_name -> fairlead.agent.v1.Backoff
+	34, // 44: fairlead.agent.v1.RetryOverride.status_codes:type_name -> fairlead.agent.v1.StatusRange
+	9,  // 45: fairlead.agent.v1.Backoff.strategy:type_name -> fairlead.agent.v1.Strategy
+	10, // 46: fairlead.agent.v1.Backoff.jitter:type_name -> fairlead.agent.v1.Jitter
+	41, // 47: fairlead.agent.v1.Breaker.error_rate:type_name -> fairlead.agent.v1.ErrorRate
+	42, // 48: fairlead.agent.v1.Breaker.slow_calls:type_name -> fairlead.agent.v1.SlowCalls
+	7,  // 49: fairlead.agent.v1.Breaker.failure_on:type_name -> fairlead.agent.v1.Condition
+	11, // 50: fairlead.agent.v1.Breaker.scope:type_name -> fairlead.agent.v1.BreakerScope
+	12, // 51: fairlead.agent.v1.Breaker.sharing:type_name -> fairlead.agent.v1.Sharing
+	34, // 52: fairlead.agent.v1.Breaker.failure_status:type_name -> fairlead.agent.v1.StatusRange
+	12, // 53: fairlead.agent.v1.RateLimit.scope:type_name -> fairlead.agent.v1.Sharing
+	45, // 54: fairlead.agent.v1.Concurrency.adaptive:type_name -> fairlead.agent.v1.AdaptiveConcurrency
+	12, // 55: fairlead.agent.v1.Concurrency.scope:type_name -> fairlead.agent.v1.Sharing
+	47, // 56: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
+	48, // 57: fairlead.agent.v1.DestinationPort.described:type_name -> fairlead.agent.v1.Endpoint
+	58, // [58:58] is the sub-list for method output_type
+	58, // [58:58] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_policy_proto_init() }
@@ -4276,14 +4356,14 @@ func file_policy_proto_init() {
 	if File_policy_proto != nil {
 		return
 	}
-	file_policy_proto_msgTypes[14].OneofWrappers = []any{}
+	file_policy_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_policy_proto_rawDesc), len(file_policy_proto_rawDesc)),
 			NumEnums:      15,
-			NumMessages:   36,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

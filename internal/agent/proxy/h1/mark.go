@@ -9,6 +9,9 @@ import (
 func (t *attempt) mark() {
 	x := t.x
 	t.forward = http1.Forward{Extra: x.extra, Without: x.without}
+	if !x.request.Connect { // which names where the tunnel leads to
+		t.forward.Authority = x.AttemptRoute().Authority()
+	}
 	if !x.Plan.Settings.AttemptHeader {
 		return
 	}
@@ -19,5 +22,5 @@ func (t *attempt) mark() {
 	t.extra = append(append(append(t.extra[:0], x.extra...), drive.AttemptField...), ": "...)
 	t.extra = append(drive.AppendAttempt(t.extra, x.before+number, reason), "\r\n"...)
 	t.without = append(append(t.without[:0], x.without...), drive.AttemptField)
-	t.forward = http1.Forward{Extra: t.extra, Without: t.without}
+	t.forward.Extra, t.forward.Without = t.extra, t.without
 }

@@ -60,7 +60,7 @@ var packages = map[string][]string{
 	"internal/agent/proxy/detect": {"internal/agent/transport", "internal/agent/panics"},
 	"internal/agent/proxy/drive": {"internal/policy", "internal/agent/resilience", "internal/agent/call", "internal/agent/upstream", "internal/agent/routes",
 		"internal/agent/transport", "internal/agent/transport/tlslayer", "internal/agent/connectproxy", "internal/agent/panics",
-		"internal/agent/proxy/route"},
+		"internal/agent/proxy/route", "internal/agent/proxy/grpc"},
 	"internal/agent/proxy/grpc": {"internal/policy", "internal/agent/call"},
 	"internal/agent/proxy/h1": {"internal/agent/resilience", "internal/agent/call", "internal/agent/upstream", "internal/agent/routes",
 		"internal/agent/transport", "internal/agent/transport/tlslayer", "internal/agent/panics", "internal/agent/proxy/..."},

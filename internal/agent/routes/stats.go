@@ -93,8 +93,8 @@ func (s *Table) list() (out []Stats, at map[stateKey]int, kept []instruments) {
 		target := b.source.To.String()
 		for k, st := range all {
 			has := instruments{
-				breakers:  slices.Collect(maps.Values(st.breakers)),
-				endpoints: slices.Collect(maps.Values(st.endpoints)),
+				breakers:      slices.Collect(maps.Values(st.breakers)),
+				endpoints:     slices.Collect(maps.Values(st.endpoints)),
 				concurrencies: slices.Collect(maps.Values(st.limits.concurrencies)),
 			}
 			v := Stats{Policy: b.ID(), Target: target, Destination: k.destination, AttemptTimeout: st.attemptTimeout()}

@@ -231,7 +231,7 @@ func byDecision(n *policy.Counts, f call.RetryDecision) *uint64 {
 		return &n.RetrySuccesses
 	case call.ByMethod:
 		return &n.NotRetriedMethod
-	case call.NotRetryable:
+	case call.NotRetryable, call.AlreadyRetried:
 		return &n.NotRetriedNotRetryable
 	case call.ByBudget:
 		return &n.NotRetriedBudget

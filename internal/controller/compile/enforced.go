@@ -23,7 +23,8 @@ type UnenforcedField struct {
 // listed without that prefix. A test compares the tables with Fields, so that a new field must be entered in one of them.
 var enforced = strings.Fields(`
 	rules[].name rules[].match[].methods rules[].match[].path.type rules[].match[].path.value
-	rules[].match[].grpc.service rules[].match[].grpc.method
+	rules[].match[].grpc.service rules[].match[].grpc.method rules[].match[].host
+	rules[].match[].headers[].name rules[].match[].headers[].type rules[].match[].headers[].value
 	timeouts.connect timeouts.tlsHandshake timeouts.perTry timeouts.responseHeader timeouts.idle timeouts.read timeouts.write timeouts.overall
 	timeouts.maxDuration timeouts.adaptive.mode timeouts.adaptive.min timeouts.adaptive.max timeouts.adaptive.deviations timeouts.adaptive.window
 	retry.maxRetries retry.when retry.statusCodes retry.responseHeaders[].name retry.responseHeaders[].value retry.grpcStatuses
@@ -36,6 +37,7 @@ var enforced = strings.Fields(`
 	retry.idempotency.mode retry.idempotency.keyHeader retry.idempotency.generateKey
 	retry.budget.percent retry.budget.minRetriesPerSecond retry.budget.window
 	retry.body.maxBytes retry.avoidPreviousEndpoints retry.hedging.delay retry.hedging.percentile retry.hedging.maxHedges
+	retry.alreadyRetried
 	connectionPool.maxConnections connectionPool.maxConnectionsPerEndpoint connectionPool.maxIdlePerEndpoint
 	connectionPool.idleTimeout connectionPool.maxLifetime connectionPool.maxRequestsPerConnection
 	connectionPool.maxPending connectionPool.pendingTimeout
@@ -55,7 +57,7 @@ var enforced = strings.Fields(`
 	fallback.mode fallback.when fallback.response.statusCode fallback.response.headers[].name fallback.response.headers[].value
 	fallback.response.body fallback.destination.service.name fallback.destination.service.namespace fallback.destination.service.port
 	fallback.destination.host fallback.destination.port
-	loadBalancing.policy failurePolicy udp443 observability.accessLog
+	loadBalancing.policy failurePolicy udp443 observability.accessLog observability.requestHeaders.attempt
 	podSelector namespaceSelector
 	to[].service.name to[].service.namespace to[].service.port to[].host to[].ports
 	to[].via.proxy to[].via.mode to[].via.credentialsRef.name
@@ -75,7 +77,6 @@ var enforcedValues = map[string][]string{
 // stands here.
 var notEnforced = []string{
 	"observability.tracing",
-	"observability.requestHeaders",
 	"rollout",
 }
 

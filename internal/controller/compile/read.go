@@ -44,6 +44,7 @@ type Policy struct {
 func Read(src Source, services Lookup, find FindReference) (*Policy, []Problem) {
 	p := &Policy{Source: src}
 	problems := append(p.readSelectors(), src.Forced.problems(len(src.To))...)
+	problems = append(problems, p.readPatterns()...)
 	problems = append(problems, p.readBackups(services, false)...)
 	for i := range src.To {
 		t, problem := p.readTarget(i, services)
@@ -67,7 +68,7 @@ func RestoreLastGood(src Source, services Lookup) *Policy {
 		return nil
 	}
 	p := &Policy{Source: src}
-	if len(p.readSelectors()) > 0 {
+	if len(p.readSelectors())+len(p.readPatterns()) > 0 {
 		return nil
 	}
 	_ = p.readBackups(services, true)

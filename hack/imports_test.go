@@ -19,7 +19,8 @@ var packages = map[string][]string{
 	"internal/cgroup":             {},
 	"internal/wire":               {"internal/policy", "internal/wire/..."},
 	"internal/controller/compile": {"api/v1alpha1", "internal/policy"},
-	"internal/controller/index":   {"api/v1alpha1", "internal/policy", "internal/controller/compile"},
+	"internal/controller/rollout": {"api/v1alpha1"},
+	"internal/controller/index":   {"api/v1alpha1", "internal/policy", "internal/controller/compile", "internal/controller/rollout"},
 	"internal/controller/status": {"api/v1alpha1", "internal/policy", "internal/controller/compile", "internal/controller/distribute",
 		"internal/controller/index"},
 	"internal/controller/distribute":    {"internal/policy", "internal/wire/...", "internal/controller/distribute/..."},
@@ -83,6 +84,7 @@ var packages = map[string][]string{
 var pure = map[string][]string{
 	"internal/policy":             {"net", "net/http", "os", "log/slog", "k8s.io/...", "sigs.k8s.io/...", "google.golang.org/..."},
 	"internal/controller/compile": {"net/http", "os", "log/slog", "sigs.k8s.io/controller-runtime/..."},
+	"internal/controller/rollout": {"context", "net", "net/http", "os", "sync", "log/slog", "k8s.io/utils/clock", "sigs.k8s.io/..."},
 	"internal/controller/index": {"context", "net", "net/http", "os", "time", "log/slog", "sigs.k8s.io/controller-runtime/pkg/client",
 		"k8s.io/utils/clock"},
 	"internal/controller/status": {"context", "net", "net/http", "os", "sync", "log/slog", "sigs.k8s.io/controller-runtime/pkg/client",

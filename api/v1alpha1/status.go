@@ -65,6 +65,11 @@ type PolicyStatus struct {
 	// +optional
 	Nodes *NodesStatus `json:"nodes,omitempty"`
 
+	// rollout is how the last change came to the nodes. Absent where it came to
+	// all at once.
+	// +optional
+	Rollout *RolloutStatus `json:"rollout,omitempty"`
+
 	// destinations describe the entries of to, in their order.
 	// +optional
 	// +listType=atomic

@@ -38,8 +38,11 @@ type Source struct {
 	To                []v1alpha1.Destination
 	Body              *v1alpha1.PolicyBody
 	Rollout           *v1alpha1.Rollout
-	// InForce is the generation that was in force by the policy's status, 0 for none.
-	InForce int64
+	// InForce is the generation that was in force by the policy's status, 0 for none, and Previous that generation, if it is not this one and
+	// was kept. RolledOut is how far the rollout was, by the status.
+	InForce   int64
+	Previous  *Source
+	RolledOut *v1alpha1.RolloutStatus
 }
 
 // FromRetryPolicy returns p as a Source. The Source shares p's memory, which must not change any more.
@@ -59,6 +62,7 @@ func FromRetryPolicy(p *v1alpha1.RetryPolicy) Source {
 		Body:        &p.Spec.PolicyBody,
 		Rollout:     p.Spec.Rollout,
 		InForce:     p.Status.InForceGeneration,
+		RolledOut:   p.Status.Rollout,
 	}
 }
 
@@ -80,6 +84,7 @@ func FromClusterRetryPolicy(p *v1alpha1.ClusterRetryPolicy) Source {
 		Body:              p.Spec.Body(),
 		Rollout:           p.Spec.Rollout,
 		InForce:           p.Status.InForceGeneration,
+		RolledOut:         p.Status.Rollout,
 	}
 }
 

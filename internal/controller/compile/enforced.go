@@ -55,6 +55,7 @@ var enforced = strings.Fields(`
 	fallback.response.body
 	loadBalancing.policy failurePolicy udp443 observability.accessLog
 	podSelector namespaceSelector
+	rollout.percent rollout.observe rollout.abortOn.successRateDropPercent
 	to[].service.name to[].service.namespace to[].service.port to[].host to[].ports
 	to[].via.proxy to[].via.mode to[].via.credentialsRef.name
 	to[].cidr.block to[].cidr.except to[].cidr.ports to[].any
@@ -79,7 +80,6 @@ var notEnforced = []string{
 	"fallback.destination",
 	"observability.tracing",
 	"observability.requestHeaders",
-	"rollout",
 }
 
 // UnenforcedFields lists the fields of src that are set and not enforced, in the order of the API's fields, each once.
@@ -94,9 +94,6 @@ func UnenforcedFields(src *Source) []UnenforcedField {
 	}
 	if src.Body != nil {
 		u.body(src)
-	}
-	if src.Rollout != nil {
-		u.add(UnenforcedField{"rollout", v1alpha1.ReasonNotYetSupported, -1})
 	}
 	return u.list
 }

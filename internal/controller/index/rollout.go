@@ -289,3 +289,16 @@ func sameReach(a, b *v1alpha1.RolloutStatus) bool {
 	}
 	return boundary(a) == boundary(b)
 }
+
+// RolledOut returns the policies that come to the nodes by rollouts.
+func (x *Index) RolledOut() map[types.UID]struct{} {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	out := map[types.UID]struct{}{}
+	for _, r := range x.policies {
+		if r.active != nil && r.active.Rollout != nil || r.source.Rollout != nil {
+			out[r.uid] = struct{}{}
+		}
+	}
+	return out
+}

@@ -50,7 +50,7 @@ func (r *objectReconciler) loadClusterPolicies(ctx context.Context) error {
 	}
 	policies := make([]loadedPolicy, 0, len(list.Items))
 	for i := range list.Items {
-		policies = append(policies, loadedPolicy{list.Items[i].UID, compile.FromClusterRetryPolicy(&list.Items[i])})
+		policies = append(policies, loadedPolicy{list.Items[i].UID, r.clusterSource(&list.Items[i])})
 	}
 	return r.setPolicies(ctx, policies)
 }
@@ -90,7 +90,7 @@ func (r *objectReconciler) loadPolicies(ctx context.Context) error {
 	}
 	policies := make([]loadedPolicy, 0, len(list.Items))
 	for i := range list.Items {
-		policies = append(policies, loadedPolicy{list.Items[i].UID, compile.FromRetryPolicy(&list.Items[i])})
+		policies = append(policies, loadedPolicy{list.Items[i].UID, r.source(&list.Items[i])})
 	}
 	return r.setPolicies(ctx, policies)
 }

@@ -36,6 +36,10 @@ const (
 	FeatureFallback Feature = 11
 	// FeatureHedging: attempts beside others that have not been answered.
 	FeatureHedging Feature = 12
+	// FeatureClusterBreakers: breakers that the cluster shares.
+	FeatureClusterBreakers Feature = 15
+	// FeatureForcedBreakers: breakers that a policy keeps open, or closed, for a time.
+	FeatureForcedBreakers Feature = 19
 )
 
 // featureNumbers are the features as they travel. The table is never written to.
@@ -52,6 +56,9 @@ var featureNumbers = enum[pb.Feature]{
 	FeatureAdaptive:    pb.Feature_FEATURE_ADAPTIVE,
 	FeatureFallback:    pb.Feature_FEATURE_FALLBACK,
 	FeatureHedging:     pb.Feature_FEATURE_HEDGING,
+
+	FeatureClusterBreakers: pb.Feature_FEATURE_CLUSTER_BREAKERS,
+	FeatureForcedBreakers:  pb.Feature_FEATURE_FORCED_BREAKERS,
 }
 
 // String returns the name of f, as statuses and logs show it.
@@ -79,6 +86,10 @@ func (f Feature) String() string {
 		return "Fallback"
 	case FeatureHedging:
 		return "Hedging"
+	case FeatureClusterBreakers:
+		return "ClusterBreakers"
+	case FeatureForcedBreakers:
+		return "ForcedBreakers"
 	default:
 		return "feature " + strconv.Itoa(int(f))
 	}

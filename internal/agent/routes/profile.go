@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"time"
 
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -49,6 +50,7 @@ func (s *Table) compileProfile(p *policy.Profile, old *profile, next *installati
 			if err != nil {
 				return nil, fmt.Errorf("binding %s: %w", source.Key, err)
 			}
+			b.force(time.Now(), old.binding(source.Key))
 			b.recorder = s.observer.Recorder(source.Policy, source.To.String())
 		}
 		c.bindings = append(c.bindings, b)

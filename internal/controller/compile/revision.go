@@ -19,6 +19,16 @@ func (s *Source) Same(o *Source) bool {
 		equality.Semantic.DeepEqual(s.To, o.To) && equality.Semantic.DeepEqual(s.Body, o.Body)
 }
 
+// WithForced returns the version with what the policy's annotation says now: that is about no version of it, and holds on every node at once.
+func (p *Policy) WithForced(f Forced) *Policy {
+	if p == nil || p.Forced == f {
+		return p
+	}
+	forced := *p
+	forced.Forced = f
+	return &forced
+}
+
 // Encode returns the version of a policy as JSON, for DecodeSource.
 func (s *Source) Encode() ([]byte, error) {
 	meta := metav1.ObjectMeta{

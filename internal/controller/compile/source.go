@@ -43,6 +43,8 @@ type Source struct {
 	InForce   int64
 	Previous  *Source
 	RolledOut *v1alpha1.RolloutStatus
+	// Forced is what the policy's annotation says about its circuit breakers.
+	Forced Forced
 }
 
 // FromRetryPolicy returns p as a Source. The Source shares p's memory, which must not change any more.

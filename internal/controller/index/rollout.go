@@ -119,7 +119,7 @@ func (r *policyEntry) plan(next *compile.Policy) *compile.Policy {
 		start := rollout.Start(next.Generation)
 		r.rollout = &start
 	}
-	return r.stable
+	return r.stable.WithForced(next.Forced)
 }
 
 // setVersions replaces the versions of a policy. Reached says that a rollout has reached other nodes than before.

@@ -318,3 +318,21 @@ func randomRolloutChange(t *testing.T, rng *rand.Rand, w *indextest.World, x *in
 		}
 	}
 }
+
+// What the annotation says about circuit breakers holds on all nodes at once, whatever version of the policy they have.
+func TestForcedBreakersAreNotRolledOut(t *testing.T) {
+	x, out, id := rolledOutWorld(t)
+	src := indextest.RetryPolicy(t, "shop", "p", 2, fmt.Sprintf(rolledOut, 2))
+	x.SetPolicy("p", src)
+	indextest.Publish(x, out)
+	s := step(t, x, out, id, rollout.Input{})
+	src.Forced = compile.Forced{Entry: -1, ForcedBreaker: policy.ForcedBreaker{Open: true, Until: 1 << 40}}
+	x.SetPolicy("p", src)
+	indextest.Publish(x, out)
+	retriesOn(t, out, "p", &s, 2, 1)
+	for name, p := range out.Profiles {
+		if !p.Bindings[0].ForcedBreaker.Open {
+			t.Errorf("%s: breakers are not forced", name)
+		}
+	}
+}

@@ -99,6 +99,9 @@ type Counts struct {
 	// Opaque counts connections passed through without being understood (TLS, raw TCP), OpaqueSent and OpaqueReceived the bytes that
 	// they carried to and from their servers.
 	Opaque, OpaqueSent, OpaqueReceived uint64
+	// Hedges counts the attempts started beside others, HedgesWon those of them whose response answered the call, Fallbacks the calls that were
+	// answered by their fallback.
+	Hedges, HedgesWon, Fallbacks uint64
 }
 
 // Plus returns the sums of c and o.
@@ -113,6 +116,7 @@ func (c Counts) Plus(o Counts) Counts {
 		Timeouts:               c.Timeouts + o.Timeouts, RateLimited: c.RateLimited + o.RateLimited,
 		BreakerRejected: c.BreakerRejected + o.BreakerRejected, PoolOverflow: c.PoolOverflow + o.PoolOverflow,
 		Opaque: c.Opaque + o.Opaque, OpaqueSent: c.OpaqueSent + o.OpaqueSent, OpaqueReceived: c.OpaqueReceived + o.OpaqueReceived,
+		Hedges: c.Hedges + o.Hedges, HedgesWon: c.HedgesWon + o.HedgesWon, Fallbacks: c.Fallbacks + o.Fallbacks,
 	}
 }
 

@@ -73,7 +73,7 @@ func (t *PodRoutes) Route(c *Candidate, host []byte, original netip.AddrPort) (*
 	route := t.routes[routeKey{c.Binding, destination, c.intercepted}]
 	t.mu.Unlock()
 	if route != nil && !route.Stale() {
-		route.entry.use()
+		route.use()
 		return route, nil
 	}
 	return t.table.resolve(t, c, destination)

@@ -15,8 +15,7 @@ func (s *Table) resolve(t *PodRoutes, c *Candidate, destination string) (*Route,
 	k := stateKey{c.Key(), destination, c.way()}
 	r, of, known := s.find(t, c, k)
 	if r != nil {
-		t.remember(r, destination)
-		return r, nil
+		return s.resolved(t, c, r, destination)
 	}
 	n := &entryInputs{candidate: c, dialer: s.dialer(t.pod)}
 	if !known {
@@ -28,6 +27,14 @@ func (s *Table) resolve(t *PodRoutes, c *Candidate, destination string) (*Route,
 	}
 	for _, p := range forgotten {
 		p.Close()
+	}
+	return s.resolved(t, c, r, destination)
+}
+
+// resolved completes a route that was made.
+func (s *Table) resolved(t *PodRoutes, c *Candidate, r *Route, destination string) (*Route, error) {
+	if err := s.backUp(t, c, r, destination); err != nil {
+		return nil, err
 	}
 	t.remember(r, destination)
 	return r, nil
@@ -158,6 +165,7 @@ func (s *Table) newRoute(c *Candidate, e *entry, of versions) *Route {
 	if s.names != nil {
 		_, r.named = b.nameOf(e.key.destination)
 	}
+	r.authority = b.authorityOf(e.key.destination, e.key.way.Secured())
 	for i := range r.plans {
 		r.plans[i] = e.plan(b, of, i, false)
 	}
@@ -194,6 +202,10 @@ func fallbackOf(f *policy.Fallback) *call.Fallback {
 
 // opaquePlan makes what governs the connections of a route that are passed through.
 func (s *Table) opaquePlan(r *Route) *Plan {
+	var onto *Plan
+	if b := r.plans[0].Backup; b != nil {
+		onto = b.OpaquePlan()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p := r.opaque.Load(); p != nil { // made meanwhile
@@ -205,6 +217,10 @@ func (s *Table) opaquePlan(r *Route) *Plan {
 		e = &entry{pod: e.pod, state: newState(e.key, of)}
 	}
 	p := e.plan(r.Binding, of, 0, true)
+	if onto != nil {
+		p.Backup = r.plans[0].Backup
+		p.Fallback = &call.Fallback{On: p.Settings.Fallback.On, Plan: &onto.Plan}
+	}
 	r.opaque.Store(&p)
 	return &p
 }

@@ -37,6 +37,9 @@ func byKey(ranked []*profile) map[string]versions {
 	for _, p := range ranked {
 		for _, b := range p.bindings {
 			all[b.Key()] = append(all[b.Key()], b)
+			for _, to := range b.backups {
+				all[to.Key()] = append(all[to.Key()], to)
+			}
 		}
 	}
 	return all

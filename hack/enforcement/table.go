@@ -104,6 +104,7 @@ var concerns = []struct {
 	{"to[]", []string{agent}}, // which connections are governed
 	{"mode", []string{agent}},
 	{"podSelector", []string{agent}},
+	{"rollout", []string{agent}},
 	{"udp443", []string{agent}},
 	{"namespaceSelector", []string{agent}},
 	{"failurePolicy", []string{agent}},

@@ -59,6 +59,7 @@ var enforced = strings.Fields(`
 	fallback.destination.host fallback.destination.port
 	loadBalancing.policy failurePolicy udp443 observability.accessLog observability.requestHeaders.attempt
 	podSelector namespaceSelector
+	rollout.percent rollout.observe rollout.abortOn.successRateDropPercent
 	to[].service.name to[].service.namespace to[].service.port to[].host to[].ports
 	to[].via.proxy to[].via.mode to[].via.credentialsRef.name
 	to[].cidr.block to[].cidr.except to[].cidr.ports to[].any
@@ -77,7 +78,6 @@ var enforcedValues = map[string][]string{
 // stands here.
 var notEnforced = []string{
 	"observability.tracing",
-	"rollout",
 }
 
 // UnenforcedFields lists the fields of src that are set and not enforced, in the order of the API's fields, each once.
@@ -92,9 +92,6 @@ func UnenforcedFields(src *Source) []UnenforcedField {
 	}
 	if src.Body != nil {
 		u.body(src)
-	}
-	if src.Rollout != nil {
-		u.add(UnenforcedField{"rollout", v1alpha1.ReasonNotYetSupported, -1})
 	}
 	return u.list
 }

@@ -181,10 +181,6 @@ const (
 	Feature_FEATURE_FALLBACK Feature = 11
 	// Attempts beside others that have not been answered.
 	Feature_FEATURE_HEDGING Feature = 12
-	// Rules that match header fields and hosts. An agent without it never follows them.
-	Feature_FEATURE_MATCHES Feature = 17
-	// Attempts are numbered, and calls that arrive numbered can be kept from being retried.
-	Feature_FEATURE_ALREADY_RETRIED Feature = 18
 	// Breakers that the cluster shares.
 	Feature_FEATURE_CLUSTER_BREAKERS Feature = 15
 	// Breakers that a policy keeps open, or closed, for a time.
@@ -208,8 +204,6 @@ var (
 		10: "FEATURE_ADAPTIVE",
 		11: "FEATURE_FALLBACK",
 		12: "FEATURE_HEDGING",
-		17: "FEATURE_MATCHES",
-		18: "FEATURE_ALREADY_RETRIED",
 		15: "FEATURE_CLUSTER_BREAKERS",
 		19: "FEATURE_FORCED_BREAKERS",
 		13: "FEATURE_FALLBACK_DESTINATION",
@@ -227,8 +221,6 @@ var (
 		"FEATURE_ADAPTIVE":             10,
 		"FEATURE_FALLBACK":             11,
 		"FEATURE_HEDGING":              12,
-		"FEATURE_MATCHES":              17,
-		"FEATURE_ALREADY_RETRIED":      18,
 		"FEATURE_CLUSTER_BREAKERS":     15,
 		"FEATURE_FORCED_BREAKERS":      19,
 		"FEATURE_FALLBACK_DESTINATION": 13,
@@ -1683,7 +1675,7 @@ const file_distribution_proto_rawDesc = "" +
 	"\x19BREAKER_ORDER_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13BREAKER_ORDER_CLOSE\x10\x01\x12\x16\n" +
 	"\x12BREAKER_ORDER_OPEN\x10\x02\x12\x17\n" +
-	"\x13BREAKER_ORDER_PROBE\x10\x03*\x99\x03\n" +
+	"\x13BREAKER_ORDER_PROBE\x10\x03*\xe7\x02\n" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fFEATURE_PATCHES\x10\x01\x12\x0f\n" +
@@ -1697,9 +1689,7 @@ const file_distribution_proto_rawDesc = "" +
 	"\x10FEATURE_ADAPTIVE\x10\n" +
 	"\x12\x14\n" +
 	"\x10FEATURE_FALLBACK\x10\v\x12\x13\n" +
-	"\x0fFEATURE_HEDGING\x10\f\x12\x13\n" +
-	"\x0fFEATURE_MATCHES\x10\x11\x12\x1b\n" +
-	"\x17FEATURE_ALREADY_RETRIED\x10\x12\x12\x1c\n" +
+	"\x0fFEATURE_HEDGING\x10\f\x12\x1c\n" +
 	"\x18FEATURE_CLUSTER_BREAKERS\x10\x0f\x12\x1b\n" +
 	"\x17FEATURE_FORCED_BREAKERS\x10\x13\x12 \n" +
 	"\x1cFEATURE_FALLBACK_DESTINATION\x10\r*\xd7\x01\n" +

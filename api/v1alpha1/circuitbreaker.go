@@ -110,7 +110,7 @@ type SlowCallsTrigger struct {
 type BreakerFailures struct {
 	// when lists the causes that count: ConnectFailure, RefusedStream,
 	// ResetBeforeRequest, Reset, PerTryTimeout, DNSFailure, GatewayError (502,
-	// 503, 504), ServerError (5xx but 501), RateLimited (429), Conflict (409),
+	// 503, 504), ServerError (5xx but 501), RateLimited (429, 529), Conflict (409),
 	// RetryAfter. Defaults to ConnectFailure, Reset, PerTryTimeout and
 	// ServerError; an empty list counts no cause.
 	// +optional

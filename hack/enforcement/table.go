@@ -61,6 +61,7 @@ var concerns = []struct {
 	{"retry.idempotency.mode", []string{http1, http2, grpc}},
 	{"retry.idempotency", []string{http1, http2}},
 	{"retry.body", []string{http1, http2}},
+	{"retry.alreadyRetried", []string{http1, http2, grpc}},
 	{"retry.hedging.delay", []string{http1, http2, grpc}},
 	{"retry.hedging", []string{http1, http2}},
 	{"retry", []string{http1, http2, opaque}},
@@ -89,6 +90,8 @@ var concerns = []struct {
 	{"fallback.destination.service.port", []string{http1, opaque}},
 	{"fallback", []string{http1, http2, grpc, opaque}},
 	{"rules[].match[].grpc", []string{grpc}},
+	{"rules[].match[].host", []string{http1, http2, grpc}},
+	{"rules[].match[].headers", []string{http1, http2, grpc}},
 	{"rules[]", []string{http1, http2}},
 	{"to[].protocol", []string{http1, http2, opaque}},
 	{"to[].tls.mode", []string{agent, originate, intercept}},
@@ -101,9 +104,11 @@ var concerns = []struct {
 	{"to[]", []string{agent}}, // which connections are governed
 	{"mode", []string{agent}},
 	{"podSelector", []string{agent}},
+	{"rollout", []string{agent}},
 	{"udp443", []string{agent}},
 	{"namespaceSelector", []string{agent}},
 	{"failurePolicy", []string{agent}},
+	{"observability.requestHeaders", []string{http1, http2, grpc}},
 	{"observability", []string{agent}},
 }
 

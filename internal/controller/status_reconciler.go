@@ -142,6 +142,9 @@ func expectedChange(r *status.Reports, now time.Time) time.Duration {
 // reportsOf returns what agents reported of a policy.
 func (c *statusReconciler) reportsOf(v *index.View, base *v1alpha1.PolicyStatus, now time.Time) *status.Reports {
 	r := &status.Reports{Rollout: c.agents.Rollout(v.ID), Figures: status.Sum(v, c.agents.Traffic)}
+	if v.Rollout != nil {
+		r.Next = c.agents.Rollout(index.NextID(v.ID))
+	}
 	r.WithinGrace = now.Sub(r.Rollout.WaitingSince) < ackGrace
 	if v.Mode != v1alpha1.ModeEnforce && !status.WasProgrammed(v, base) {
 		r.Behind = c.agents.Behind(v.PublishedRevision)

@@ -18,6 +18,8 @@ type attempt struct {
 	pending  bool // its response says in its trailers how it ends
 	probed   bool // it was a probe, whose result was given before its end
 	hedged   bool // it was started beside others
+	number   int  // of attempts that were started so far, it included
+	after    Kind // how the one before it ended; see Call.Attempt
 	fallback bool // it is on the fallback's route
 	status   int
 	limit    Limit
@@ -44,6 +46,7 @@ func (c *Call) start(p resilience.Permit, a Action) Action {
 	c.live |= SetOf(a.Attempt)
 	c.phase = trying
 	c.count++
+	c.attempts[a.Attempt].number, c.attempts[a.Attempt].after = c.count, c.last
 	a.Until = c.timeOf(c.horizon())
 	return a
 }

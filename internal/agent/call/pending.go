@@ -22,7 +22,7 @@ func (c *Call) worthAwaiting(id AttemptID, r *Response) bool {
 	if t := c.attempt(id); t != nil && t.permit.Probe() && len(c.plan.Settings.Breaker.FailureGRPC) > 0 {
 		return true
 	}
-	return !c.interim && c.route == 0 && c.methodAllows() && !c.bodyGone() && c.retriesGRPC()
+	return !c.interim && c.route == 0 && c.methodAllows() && !c.skips() && !c.bodyGone() && c.retriesGRPC()
 }
 
 // retriesGRPC reports whether a gRPC status is among what the policy retries still.
@@ -98,6 +98,8 @@ func (c *Call) tooLate(v *class) RetryDecision {
 	switch {
 	case !c.methodAllows():
 		return ByMethod
+	case v.retryable && c.skips():
+		return AlreadyRetried
 	case v.retryable && c.retries >= v.limit:
 		return Exhausted
 	}

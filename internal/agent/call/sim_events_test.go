@@ -15,6 +15,7 @@ func (w *world) begin(s *simCall, now time.Time) error {
 	s.simRecord = simRecord{plan: w.plans[w.random.IntN(len(w.plans))], began: now}
 	s.q = Request{Method: Method(w.random.IntN(3)), Keyed: w.random.IntN(3) == 0, HasBody: w.random.IntN(2) == 0}
 	s.q.GRPC, s.q.Refusable = w.random.IntN(3) == 0, w.random.IntN(3) == 0
+	s.q.Retried = w.random.IntN(6) == 0
 	s.lastGRPC = -1
 	if w.random.IntN(5) == 0 {
 		s.q.Timeout = time.Duration(w.random.Int64N(int64(3 * time.Second)))

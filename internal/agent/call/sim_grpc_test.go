@@ -73,7 +73,7 @@ func (w *world) failAwaited(s *simCall, now time.Time, id AttemptID, f Failure) 
 func (w *world) shouldAwait(s *simCall, r *Response) bool {
 	set := s.settings().Settings
 	bad := r.Status >= 500 || r.Status == 429 || classifyResponse(set, r).retryable
-	could := !s.interim && !s.fellBack && !s.unkept && !r.RequestUnfinished && idempotent(&s.plan.Settings.Retry, s.q)
+	could := !s.interim && !s.fellBack && !s.unkept && !r.RequestUnfinished && idempotent(&s.plan.Settings.Retry, s.q) && !s.skips()
 	again := s.starts[Retry] + s.starts[Hedged]
 	named := len(set.Retry.GRPCStatuses) > 0 && set.Retry.MaxRetries > again
 	for i := range set.Retry.Overrides {
@@ -144,6 +144,9 @@ func (s *simCall) expected(o Outcome, e *End) Outcome {
 	o.Decision = NotRetryable
 	if v.retryable && s.starts[Retry]+s.starts[Hedged] >= v.limit {
 		o.Decision = Exhausted
+	}
+	if v.retryable && s.skips() {
+		o.Decision = AlreadyRetried
 	}
 	if !idempotent(&s.plan.Settings.Retry, s.q) {
 		o.Decision = ByMethod

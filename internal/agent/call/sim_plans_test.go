@@ -111,6 +111,7 @@ func simSettings(random *rand.Rand) *policy.Settings {
 	r.RetryAfter = policy.RetryAfter{Honor: random.IntN(4) > 0, Max: maybe(3 * time.Second)}
 	r.Budget = policy.Budget{Percent: random.IntN(40), MinPerSecond: random.IntN(3), Window: time.Duration(1+random.IntN(5)) * time.Second}
 	r.AvoidPreviousEndpoints = random.IntN(2) == 0
+	r.SkipRetried = random.IntN(3) == 0
 	for range random.IntN(3) {
 		r.Overrides = append(r.Overrides, policy.RetryOverride{
 			On: policy.Conditions(random.IntN(1 << 11)), MaxRetries: random.IntN(7), Backoff: simBackoff(random),

@@ -66,20 +66,18 @@ func newPlan(s *settings, p call.Plan) Plan {
 	return out
 }
 
-// Plan returns what governs a request that is no gRPC call.
-func (r *Route) Plan(method, path []byte) *Plan { return r.planFor(method, path, false) }
+// Plan returns what governs a request that is no gRPC call, and of whose head nothing is known but this.
+func (r *Route) Plan(method, path []byte) *Plan {
+	return r.PlanFor(&Request{Method: method, Path: path})
+}
 
-// PlanOfGRPC returns what governs a gRPC call.
-func (r *Route) PlanOfGRPC(path []byte) *Plan { return r.planFor(post, path, true) }
-
-var post = []byte("POST")
-
-func (r *Route) planFor(method, path []byte, grpc bool) *Plan {
+// PlanFor returns what governs a request.
+func (r *Route) PlanFor(q *Request) *Plan {
 	r.use()
 	if len(r.rules) == 0 {
 		return &r.plans[0]
 	}
-	return &r.plans[r.settingsFor(method, path, grpc)]
+	return &r.plans[r.settingsFor(q)]
 }
 
 // OpaquePlan returns what governs a connection that is passed through: the settings of the base, with a breaker and a budget of its own.
@@ -104,6 +102,9 @@ func (r *Route) HasRules() bool { return len(r.rules) > 0 }
 
 // NamesGRPC reports whether it matters if a request is a gRPC call.
 func (r *Route) NamesGRPC() bool { return r.namesGRPC }
+
+// LooksAtHeads reports whether Request.Head matters.
+func (r *Route) LooksAtHeads() bool { return r.looksAtHeads }
 
 // Stale reports that the route's destination was forgotten to bound memory, or one that its calls fall back on: it still works, but should be
 // resolved again.

@@ -33,7 +33,8 @@ type state struct {
 	// percentiles are those that say when an attempt gets another beside it
 	percentiles map[budgetKey]*resilience.LatencyPercentile
 	limits      limits
-	verdicts    verdicts // of the table; nil while the state is not in force
+	shared      *sharedLimits // of the table
+	verdicts    verdicts      // of the table; nil while the state is not in force
 }
 
 // breakerKey names a breaker of a state. pod is empty when the node's pods share. Connections that are passed through have breakers and budgets of
@@ -75,13 +76,13 @@ func (s *states) use(st *state) {
 }
 
 // newState makes the state of a key as the bindings of the key that are in force say.
-func newState(k stateKey, of versions) *state {
+func (s *Table) newState(k stateKey, of versions) *state {
 	spoken := newSpoken()
 	return &state{
 		key: k, cluster: upstream.NewCluster(of.hosts(k.destination)), security: of.security(nil, k, spoken), proxy: of.proxy(k.destination), spoken: spoken,
 		breakers: map[breakerKey]*resilience.Breaker{}, endpoints: map[breakerKey]*resilience.Endpoints{}, budgets: map[budgetKey]*resilience.Budget{},
 		adaptive: map[budgetKey]*resilience.AdaptiveTimeout{}, percentiles: map[budgetKey]*resilience.LatencyPercentile{},
-		limits: newLimits(),
+		limits: newLimits(), shared: s.shared,
 	}
 }
 
@@ -211,7 +212,7 @@ func (st *state) reconfigure(versions versions) {
 		}
 	}
 	st.reconfigureEndpoints(versions)
-	st.limits.reconfigure(versions)
+	st.reconfigureLimits(versions)
 }
 
 // dropPod forgets what a pod does not share.

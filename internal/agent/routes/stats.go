@@ -27,6 +27,9 @@ type Stats struct {
 	EjectionsPrevented uint64
 	// LimitWaiting counts the calls that wait for a rate limit, or for a place below a limit of concurrency.
 	LimitWaiting int
+	// Share is how many calls may start in a second by the node's parts of rate limits that the cluster shares; Shared says that there are any.
+	Share  float64
+	Shared bool
 	// Running counts the calls that have a place below a limit of concurrency, and Places how many there are.
 	Running, Places int
 	// AttemptTimeout is how long attempts may take at present by timeouts.adaptive; the longest, where rules have their own; 0: none says so.
@@ -80,6 +83,7 @@ func (s *Table) list() (out []Stats, at map[stateKey]int, kept []instruments) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at = map[stateKey]int{}
+	seen := map[*resilience.RateLimit]bool{} // limits that the cluster shares count for one binding
 	for binding, all := range s.states.all {
 		of := s.bindings[binding]
 		if len(of) == 0 {
@@ -89,11 +93,23 @@ func (s *Table) list() (out []Stats, at map[stateKey]int, kept []instruments) {
 		target := b.source.To.String()
 		for k, st := range all {
 			has := instruments{
-				breakers: slices.Collect(maps.Values(st.breakers)), endpoints: slices.Collect(maps.Values(st.endpoints)), rates: slices.Collect(maps.Values(st.limits.rates)),
+				breakers:      slices.Collect(maps.Values(st.breakers)),
+				endpoints:     slices.Collect(maps.Values(st.endpoints)),
 				concurrencies: slices.Collect(maps.Values(st.limits.concurrencies)),
 			}
+			v := Stats{Policy: b.ID(), Target: target, Destination: k.destination, AttemptTimeout: st.attemptTimeout()}
+			for _, r := range st.limits.rates {
+				if seen[r.limit] {
+					continue
+				}
+				seen[r.limit] = true
+				has.rates = append(has.rates, r.limit)
+				if l := s.shared.all[r.shared]; l != nil {
+					v.Share, v.Shared = v.Share+l.share.Rate, true
+				}
+			}
 			at[k] = len(out)
-			out = append(out, Stats{Policy: b.ID(), Target: target, Destination: k.destination, AttemptTimeout: st.attemptTimeout()})
+			out = append(out, v)
 			kept = append(kept, has)
 		}
 	}

@@ -130,6 +130,9 @@ func (s *scrape) gauges(id, target string, g *gauges) {
 	s.put(limitWaiting, float64(g.limited), id, target)
 	s.put(concurrencyRunning, float64(g.running), id, target)
 	s.put(concurrencyLimit, float64(g.places), id, target)
+	if g.shared {
+		s.put(limitShare, g.share, id, target)
+	}
 	if g.attemptTimeout > 0 {
 		s.put(attemptTimeout, g.attemptTimeout.Seconds(), id, target)
 	}

@@ -31,6 +31,7 @@ const (
 	limitWaiting
 	concurrencyRunning
 	concurrencyLimit
+	limitShare
 	attemptTimeout
 	breakersOpen
 	breakersHalfOpen
@@ -115,6 +116,9 @@ var catalogue = [familyCount]metric{
 		"Calls that have a place below a limit of concurrency.", prometheus.GaugeValue, perPolicy},
 	concurrencyLimit: {"fairlead_concurrency_limit",
 		"Places below limits of concurrency: what they are now, added up over pods, rules and concrete destinations.", prometheus.GaugeValue, perPolicy},
+	limitShare: {"fairlead_limit_share",
+		"Calls per second that may start on this node by its shares of rate limits with scope Cluster, added up over rules and concrete destinations.",
+		prometheus.GaugeValue, perPolicy},
 	attemptTimeout: {"fairlead_attempt_timeout_seconds",
 		"How long an attempt may take at present by timeouts.adaptive; the longest, where a target has several destinations.", prometheus.GaugeValue, perPolicy},
 	breakersOpen: {"fairlead_breaker_open",

@@ -21,6 +21,8 @@ type gauges struct {
 	limited               int      // calls that wait for a limit
 	running, places       int      // below limits of concurrency
 	attemptTimeout        time.Duration
+	share                 float64 // of limits that the cluster shares
+	shared                bool    // there are any
 }
 
 // add adds another target's.
@@ -30,6 +32,7 @@ func (g *gauges) add(o *gauges) {
 	b.openAge, b.halfOpenAge = max(b.openAge, o.breakers.openAge), max(b.halfOpenAge, o.breakers.halfOpenAge)
 	g.active, g.idle, g.waiting = g.active+o.active, g.idle+o.idle, g.waiting+o.waiting
 	g.limited, g.running, g.places = g.limited+o.limited, g.running+o.running, g.places+o.places
+	g.share, g.shared = g.share+o.share, g.shared || o.shared
 	g.attemptTimeout = max(g.attemptTimeout, o.attemptTimeout)
 	g.ejected += o.ejected
 }
@@ -89,6 +92,7 @@ func (m *Meter) readGauges(now time.Time) map[recorderKey]*gauges {
 		g.idle += s.Pool.Idle
 		g.waiting += s.Pool.Waiting
 		g.limited += s.LimitWaiting
+		g.share, g.shared = g.share+s.Share, g.shared || s.Shared
 		g.running += s.Running
 		g.places += s.Places
 		g.ejected += s.Ejected
@@ -227,7 +231,7 @@ func byDecision(n *policy.Counts, f call.RetryDecision) *uint64 {
 		return &n.RetrySuccesses
 	case call.ByMethod:
 		return &n.NotRetriedMethod
-	case call.NotRetryable:
+	case call.NotRetryable, call.AlreadyRetried:
 		return &n.NotRetriedNotRetryable
 	case call.ByBudget:
 		return &n.NotRetriedBudget

@@ -22,6 +22,9 @@ func settingsOf(body *v1alpha1.PolicyBody) policy.Settings {
 	}
 	if o := body.Observability; o != nil {
 		s.AccessLog = accessLogOf(o.AccessLog)
+		if o.RequestHeaders != nil {
+			setBool(&s.AttemptHeader, o.RequestHeaders.Attempt)
+		}
 	}
 	return s
 }
@@ -104,6 +107,7 @@ func setRetry(r *policy.Retry, in *v1alpha1.Retry) {
 	}
 	setBool(&r.AvoidPreviousEndpoints, in.AvoidPreviousEndpoints)
 	r.Hedging = hedgingOf(in.Hedging)
+	r.SkipRetried = in.AlreadyRetried == v1alpha1.AlreadyRetriedSkip
 }
 
 // hedgingOf returns the zero value when the block is absent or switched off.

@@ -147,10 +147,10 @@ func TestSettings(t *testing.T) {
 				s.RateLimit = &policy.RateLimit{Requests: 100, Per: time.Second, Burst: 100, Scope: policy.SharePod}
 			},
 		},
-		"no node has more than the cluster": {
+		"a limit that the cluster shares": {
 			give: []string{`rateLimit: {requests: 100, scope: Cluster}`},
 			want: func(s *policy.Settings) {
-				s.RateLimit = &policy.RateLimit{Requests: 100, Per: time.Second, Burst: 100, Scope: policy.ShareNode}
+				s.RateLimit = &policy.RateLimit{Requests: 100, Per: time.Second, Burst: 100, Scope: policy.ShareCluster}
 			},
 		},
 		"limits that are switched off are off": {

@@ -6,7 +6,7 @@ import "slices"
 func (x *Index) selectClusterPolicies(ns *namespace) bool {
 	var selected []*policyEntry
 	for _, r := range x.cluster {
-		if ns.exists && ns.name != x.exempt && r.active != nil && r.active.Namespaces.Matches(ns.labels) {
+		if ns.exists && ns.name != x.exempt && r.selectsNamespace(ns.labels) {
 			selected = append(selected, r)
 		}
 	}
@@ -35,17 +35,20 @@ func (x *Index) reselect(ns *namespace, cause *policyEntry) {
 // selectPod finds the policies that select p, and the profile that follows. Cause is the policy whose change may have changed that; nil if
 // it was something else.
 func (x *Index) selectPod(ns *namespace, p *pod, cause *policyEntry) {
-	var selected, acting []*policyEntry
+	var selected []*policyEntry
+	var acting []member
 	relative := false
 	for _, list := range [][]*policyEntry{ns.policies, ns.cluster} {
 		for _, r := range list {
-			if r.active == nil || !r.active.Pods.Matches(p.Labels) {
+			m := r.on(p.Node)
+			version := m.version()
+			if version == nil || !version.Selects(ns.labels, p.Labels) {
 				continue
 			}
 			selected = append(selected, r)
-			if r.acts() {
-				acting = append(acting, r)
-				relative = relative || r.active.Relative()
+			if version.Enforced() {
+				acting = append(acting, m)
+				relative = relative || version.Relative()
 			}
 		}
 	}
@@ -54,7 +57,7 @@ func (x *Index) selectPod(ns *namespace, p *pod, cause *policyEntry) {
 		x.setProfile(p, nil, cause)
 		return
 	}
-	slices.SortFunc(acting, compareEntries)
+	slices.SortFunc(acting, func(a, b member) int { return compareEntries(a.policyEntry, b.policyEntry) })
 	x.setProfile(p, x.profileOf(ns, acting, relative), cause)
 }
 

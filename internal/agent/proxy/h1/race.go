@@ -208,7 +208,7 @@ var errInterims = errors.New("proxy: too many interim responses")
 // sendAgain sends the request, which is in memory as a whole, beside another attempt that has sent it.
 func (t *attempt) sendAgain() error {
 	x, u := t.x, &t.x.upload
-	_, err := x.request.WriteRequest(t, x.forwarded(), u.first)
+	_, err := x.request.WriteRequest(t, t.forward, u.first)
 	for i := 0; err == nil && i < u.replay.Pieces(); i++ {
 		_, err = t.Write(u.replay.Piece(i))
 	}

@@ -99,8 +99,8 @@ func TestAPolicyIsReadWhenItsAnnotationChanges(t *testing.T) {
 func TestOfManagedFieldsThoseOfTheAnnotationAreKept(t *testing.T) {
 	p := &v1alpha1.RetryPolicy{}
 	p.ManagedFields = []metav1.ManagedFieldsEntry{
-		{Manager: "gitops", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{}}`)}}, {Manager: "none"},
-		{Manager: "person", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:metadata":{"f:annotations":{"f:policy.fairlead.dev/circuit-breaker":{}}}}`)}},
+		{Manager: "gitops", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{}}`)}, {Manager: "none"},
+		{Manager: "person", FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{"f:annotations":{"f:policy.fairlead.dev/circuit-breaker":{}}}}`)},
 	}
 	if _, err := trimManagers(p); err != nil || len(p.ManagedFields) != 1 || p.ManagedFields[0].Manager != "person" {
 		t.Errorf("%v, %v", p.ManagedFields, err)

@@ -153,7 +153,7 @@ func TestADestinationOpensEverywhereWithinASecond(t *testing.T) {
 		to.down = true
 		start := time.Now()
 		during(t, 500*time.Millisecond, 50*time.Millisecond, calling[:2]...) // two of three find out
-		time.Sleep(start.Add(time.Second).Sub(time.Now()))
+		time.Sleep(time.Until(start.Add(time.Second)))
 		for _, c := range []*caller{calling[2], idle} {
 			if c.call(t) {
 				t.Errorf("%s still calls a second after the destination went down for two of three", c.node)

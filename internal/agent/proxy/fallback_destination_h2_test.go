@@ -2,12 +2,13 @@ package proxy
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"testing"
 
-	xhttp2 "golang.org/x/net/http2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	rpc "google.golang.org/grpc/interop/grpc_testing"
@@ -81,9 +82,19 @@ func TestACallFallsBackOnAnotherHostOverHTTP2(t *testing.T) {
 // serveClearH2 serves HTTP/2 without TLS, whatever the run does.
 func serveClearH2(t *testing.T, h http.Handler) netip.AddrPort {
 	t.Helper()
-	return serveClear(t, func(_ int, p *peer) {
-		(&xhttp2.Server{}).ServeConn(p.TCPConn, &xhttp2.ServeConnOpts{Handler: h})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := http.Server{Handler: h, Protocols: &http.Protocols{}}
+	s.Protocols.SetUnencryptedHTTP2(true)
+	var serves sync.WaitGroup
+	serves.Go(func() { _ = s.Serve(l) })
+	t.Cleanup(func() {
+		_ = s.Close()
+		serves.Wait()
 	})
+	return l.Addr().(*net.TCPAddr).AddrPort()
 }
 
 //enforces:http2 fallback.destination.service.name

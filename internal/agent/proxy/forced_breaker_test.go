@@ -30,7 +30,7 @@ func TestRule22_WhatIsOpenedByHandIsOpen(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var n atomic.Int64
 			w := build(t, counted(t, &n, always(answer(200, ""))), forced(toAny(set), true))
-			if !w.rejected("/") || !w.rejected("/") || n.Load() != 0 {
+			if first, second := w.rejected("/"), w.rejected("/"); !first || !second || n.Load() != 0 {
 				t.Fatalf("%d calls reached the server, want none", n.Load())
 			}
 			if e := w.seen.lastCall(t); e.Outcome.Kind.Reason() != "circuit_open" || e.Detail != routes.DetailByHand {

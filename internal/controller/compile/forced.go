@@ -92,7 +92,7 @@ func annotator(m *metav1.ObjectMeta) (by string, at time.Time) {
 
 // OwnsForced reports whether an entry of managedFields has the annotation about circuit breakers.
 func OwnsForced(f *metav1.ManagedFieldsEntry) bool {
-	return f.FieldsV1 != nil && strings.Contains(string(f.FieldsV1.Raw), `"f:`+v1alpha1.AnnotationCircuitBreaker+`"`)
+	return f.FieldsV1 != nil && strings.Contains(f.FieldsV1.GetRawString(), `"f:`+v1alpha1.AnnotationCircuitBreaker+`"`)
 }
 
 // problems returns what is wrong with f for a policy with so many entries of to.

@@ -36,6 +36,8 @@ const (
 	FeatureFallback Feature = 11
 	// FeatureHedging: attempts beside others that have not been answered.
 	FeatureHedging Feature = 12
+	// FeatureDryRun: policies of which agents say what they would do. To an agent without it they do not exist.
+	FeatureDryRun Feature = 16
 )
 
 // featureNumbers are the features as they travel. The table is never written to.
@@ -52,6 +54,7 @@ var featureNumbers = enum[pb.Feature]{
 	FeatureAdaptive:    pb.Feature_FEATURE_ADAPTIVE,
 	FeatureFallback:    pb.Feature_FEATURE_FALLBACK,
 	FeatureHedging:     pb.Feature_FEATURE_HEDGING,
+	FeatureDryRun:      pb.Feature_FEATURE_DRY_RUN,
 }
 
 // String returns the name of f, as statuses and logs show it.
@@ -79,6 +82,8 @@ func (f Feature) String() string {
 		return "Fallback"
 	case FeatureHedging:
 		return "Hedging"
+	case FeatureDryRun:
+		return "DryRun"
 	default:
 		return "feature " + strconv.Itoa(int(f))
 	}

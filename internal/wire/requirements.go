@@ -41,6 +41,11 @@ var requirements = []Requirement{
 	{Feature: FeatureRateLimit, Field: "fairlead.agent.v1.Rule.own_rate_limit"},
 	{Feature: FeatureConcurrency, Field: "fairlead.agent.v1.Settings.concurrency"},
 	{Feature: FeatureConcurrency, Field: "fairlead.agent.v1.Rule.own_concurrency"},
+	{Feature: FeatureDryRun, Field: "fairlead.agent.v1.Binding.unchanged"},
+	{ // no agent enforces either, whatever it knows
+		Feature: FeatureDryRun, Field: "fairlead.agent.v1.Binding.mode",
+		Value: pb.Mode_MODE_DRY_RUN.Number(), Instead: pb.Mode_MODE_DISABLED.Number(),
+	},
 	{
 		Feature: FeatureGRPCMatches, Field: "fairlead.agent.v1.RequestMatch.path_type",
 		Value: pb.PathMatch_PATH_MATCH_GRPC.Number(), Instead: pb.PathMatch_PATH_MATCH_EXACT.Number(),

@@ -192,7 +192,7 @@ func (x *Index) Compilations() int {
 	return x.compilations
 }
 
-// acts reports whether the policy takes part in profiles.
+// acts reports whether the policy is enforced.
 func (r *policyEntry) acts() bool { return r.active != nil && r.active.Enforced() }
 
 func compareEntries(a, b *policyEntry) int { return strings.Compare(a.id.String(), b.id.String()) }

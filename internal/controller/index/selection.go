@@ -35,7 +35,7 @@ func (x *Index) reselect(ns *namespace, cause *policyEntry) {
 // selectPod finds the policies that select p, and the profile that follows. Cause is the policy whose change may have changed that; nil if
 // it was something else.
 func (x *Index) selectPod(ns *namespace, p *pod, cause *policyEntry) {
-	var selected, acting []*policyEntry
+	var selected []*policyEntry
 	relative := false
 	for _, list := range [][]*policyEntry{ns.policies, ns.cluster} {
 		for _, r := range list {
@@ -43,19 +43,16 @@ func (x *Index) selectPod(ns *namespace, p *pod, cause *policyEntry) {
 				continue
 			}
 			selected = append(selected, r)
-			if r.acts() {
-				acting = append(acting, r)
-				relative = relative || r.active.Relative()
-			}
+			relative = relative || r.active.Relative()
 		}
 	}
 	x.setSelected(p, selected)
-	if p.HostNetwork || len(acting) == 0 {
+	if p.HostNetwork || len(selected) == 0 {
 		x.setProfile(p, nil, cause)
 		return
 	}
-	slices.SortFunc(acting, compareEntries)
-	x.setProfile(p, x.profileOf(ns, acting, relative), cause)
+	members := slices.SortedFunc(slices.Values(selected), compareEntries)
+	x.setProfile(p, x.profileOf(ns, members, relative), cause)
 }
 
 // setSelected records which policies select p.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/controller/compile"
 	"fairlead.dev/fairlead/internal/controller/index"
 	"fairlead.dev/fairlead/internal/policy"
@@ -29,7 +30,7 @@ func (w *World) governing(p *index.Pod) []*compile.Policy {
 	var out []*compile.Policy
 	for _, src := range w.Policies {
 		c, problems := compile.Read(src.Source, w.Service, w.Reference)
-		if len(problems) > 0 || !c.Enforced() || !c.Pods.Matches(p.Labels) {
+		if len(problems) > 0 || c.Mode == v1alpha1.ModeDisabled || !c.Pods.Matches(p.Labels) {
 			continue
 		}
 		if c.Namespaces == nil && src.ID.Namespace != p.Namespace {

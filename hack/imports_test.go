@@ -21,7 +21,7 @@ var packages = map[string][]string{
 	"internal/controller/compile": {"api/v1alpha1", "internal/policy"},
 	"internal/controller/index":   {"api/v1alpha1", "internal/policy", "internal/controller/compile"},
 	"internal/controller/status": {"api/v1alpha1", "internal/policy", "internal/controller/compile", "internal/controller/distribute",
-		"internal/controller/index"},
+		"internal/controller/index", "internal/wire"},
 	"internal/controller/distribute":    {"internal/policy", "internal/wire/...", "internal/controller/distribute/..."},
 	"internal/controller/distribute/ca": {},
 	"internal/controller/egress":        {"internal/controller/distribute/ca"},

@@ -30,6 +30,10 @@ const (
 	eventBreakerOpened = "BreakerOpened"
 	// eventBreakerClosed: the last open circuit breaker of the policy closed.
 	eventBreakerClosed = "BreakerClosed"
+	// eventDryRunBreakerOpened: a circuit breaker of a dry run would have opened, the first of the policy.
+	eventDryRunBreakerOpened = "DryRunBreakerOpened"
+	// eventDryRunDiffers: a dry run would have treated calls differently; at most once in a while.
+	eventDryRunDiffers = "DryRunDiffers"
 	// eventNotice: something in a captured pod concerns its capture, such as rules that were changed.
 	eventNotice = "CaptureNotice"
 )

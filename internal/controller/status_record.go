@@ -23,6 +23,7 @@ type statusRecord struct {
 	wroteAt, conditionsAt, trafficAt time.Time
 	breakers                         breakerWatch
 	notices                          noticeWatch
+	dryRun                           dryRunWatch
 }
 
 // record returns the record of a policy.

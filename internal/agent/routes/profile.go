@@ -19,7 +19,8 @@ type profile struct {
 	destinations []*policy.Destination // those its bindings name, in order; nil where unknown
 	materials    []material            // what the targets of its bindings refer to, in order
 	bindings     []*Binding            // the enforced ones
-	byKey        map[string]*Binding
+	dryRuns      []*Binding            // what else calls would come under, in order; see compileDryRun
+	byKey        map[string]*Binding   // those that govern calls, if only to be looked at
 }
 
 // errNothing is the reason to refuse a profile that says nothing understandable.
@@ -37,24 +38,49 @@ func (s *Table) compileProfile(p *policy.Profile, old *profile, next *installati
 		c.destinations = append(c.destinations, destination)
 		material := next.material(&source.To)
 		c.materials = append(c.materials, material)
-		if source.Mode != policy.ModeEnforce {
+		if source.Mode == policy.ModeDisabled {
 			continue
 		}
 		b := old.unchanged(i, source, destination, material, next.at)
 		if b == nil {
 			var err error
-			if b, err = next.compileBinding(source, destination); err == nil {
-				err = b.secure(material, old.binding(source.Key))
-			}
-			if err != nil {
+			if b, err = s.compileNew(source, destination, material, old, next); err != nil {
 				return nil, fmt.Errorf("binding %s: %w", source.Key, err)
 			}
-			b.recorder = s.observer.Recorder(source.Policy, source.To.String())
 		}
-		c.bindings = append(c.bindings, b)
-		c.byKey[source.Key] = b
+		c.add(b)
 	}
 	return c, nil
+}
+
+// compileNew compiles a binding, and gives it what old has for its key.
+func (s *Table) compileNew(source *policy.Binding, d *policy.Destination, m material, old *profile, next *installation) (*Binding, error) {
+	if source.Mode == policy.ModeDryRun {
+		return s.compileDryRun(source, d, next)
+	}
+	b, err := next.compileBinding(source, d)
+	if err == nil {
+		err = b.secure(m, old.binding(source.Key))
+	}
+	if err != nil {
+		return nil, err
+	}
+	b.recorder = s.observer.Recorder(source.Policy, source.To.String())
+	return b, nil
+}
+
+// add adds the next binding.
+func (c *profile) add(b *Binding) {
+	switch {
+	case b.origin.Mode == policy.ModeEnforce:
+		c.bindings = append(c.bindings, b)
+	case b.origin.Unchanged:
+		c.dryRuns = append(c.dryRuns, b)
+		return
+	default:
+		c.dryRuns = append(c.dryRuns, b)
+	}
+	c.byKey[b.Key()] = b
 }
 
 // unchanged returns the binding that was compiled from exactly these sources, or nil.
@@ -62,13 +88,13 @@ func (c *profile) unchanged(i int, source *policy.Binding, destination *policy.D
 	if c == nil || c.at != at || i >= len(c.destinations) || c.destinations[i] != destination || c.materials[i] != m {
 		return nil
 	}
-	if b := c.byKey[source.Key]; b != nil && b.source == source {
+	if b := c.byKey[source.Key]; b != nil && b.origin == source {
 		return b
 	}
 	return nil
 }
 
-// binding returns the enforced binding of a key, or nil. c may be nil.
+// binding returns the binding of a key that governs calls, or nil. c may be nil.
 func (c *profile) binding(key string) *Binding {
 	if c == nil {
 		return nil
@@ -91,7 +117,7 @@ func (c *profile) current(p *policy.Profile, next *installation) bool {
 }
 
 func (n *installation) compileBinding(source *policy.Binding, destination *policy.Destination) (*Binding, error) {
-	b := &Binding{source: source, base: settings{values: &source.Base}}
+	b := &Binding{source: source, origin: source, base: settings{values: &source.Base}}
 	switch source.To.Kind {
 	case policy.TargetService:
 		b.indexService(destination, n)

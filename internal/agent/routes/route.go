@@ -21,6 +21,10 @@ type Route struct {
 	entry *entry
 	named bool // see HasName
 
+	// shadow is what calls would come under; nil: what they come under. Its settings come behind each of plans' own.
+	shadow *Binding
+	would  wouldBe
+
 	opaque atomic.Pointer[Plan] // of connections that are passed through; nil: none has been yet
 }
 
@@ -32,7 +36,13 @@ type Plan struct {
 	KeyHeader       string
 	ResponseHeaders []policy.HeaderMatch
 
+	// Would is Shadow, with what drivers need of it; nil: there is none.
+	Would *Plan
+
 	gateNames []Detail // of Gates
+	// of a Would
+	recorder Recorder
+	policy   policy.ID
 }
 
 // Refusal names what did not let a call in, if that is how it ended.
@@ -41,6 +51,17 @@ func (p *Plan) Refusal(o *call.Outcome) Detail {
 		return NoDetail
 	}
 	return p.gateNames[o.Refusal.Gate]
+}
+
+// MatchesField reports whether a response has one of the fields that ask for a retry, given what returns the value of a field.
+func (p *Plan) MatchesField(value func(name string) ([]byte, bool)) bool {
+	for i := range p.ResponseHeaders {
+		h := &p.ResponseHeaders[i]
+		if v, ok := value(h.Name); ok && (h.Value == "" || string(v) == h.Value) {
+			return true
+		}
+	}
+	return false
 }
 
 func newPlan(s *settings, p call.Plan) Plan {
@@ -61,10 +82,17 @@ var post = []byte("POST")
 
 func (r *Route) planFor(method, path []byte, grpc bool) *Plan {
 	r.entry.use()
-	if len(r.rules) == 0 {
-		return &r.plans[0]
+	i := 0
+	if len(r.rules) > 0 {
+		i = r.settingsFor(method, path, grpc)
 	}
-	return &r.plans[r.settingsFor(method, path, grpc)]
+	if w := r.shadow; w != nil {
+		i *= len(w.rules) + 1
+		if len(w.rules) > 0 {
+			i += w.settingsFor(method, path, grpc)
+		}
+	}
+	return &r.plans[i]
 }
 
 // OpaquePlan returns what governs a connection that is passed through: the settings of the base, with a breaker and a budget of its own.
@@ -77,10 +105,12 @@ func (r *Route) OpaquePlan() *Plan {
 }
 
 // HasRules reports whether Plan looks at the request.
-func (r *Route) HasRules() bool { return len(r.rules) > 0 }
+func (r *Route) HasRules() bool {
+	return len(r.rules) > 0 || r.shadow != nil && len(r.shadow.rules) > 0
+}
 
 // NamesGRPC reports whether it matters if a request is a gRPC call.
-func (r *Route) NamesGRPC() bool { return r.namesGRPC }
+func (r *Route) NamesGRPC() bool { return r.namesGRPC || r.shadow != nil && r.shadow.namesGRPC }
 
 // Stale reports that the route's destination was forgotten to bound memory: it still works, but should be resolved again.
 func (r *Route) Stale() bool { return r.entry.forgotten.Load() }

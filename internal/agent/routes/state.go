@@ -14,6 +14,8 @@ import (
 type stateKey struct {
 	binding, destination string
 	way                  upstream.Way
+	// shadow: what a dry run keeps, of which calls know nothing. It has no hosts.
+	shadow bool
 }
 
 // state is kept about one binding at one concrete destination, for all pods of the node. It is guarded by Table.mu.
@@ -50,7 +52,8 @@ type budgetKey struct {
 type states struct {
 	all map[string]map[stateKey]*state // by binding
 	// unused are dynamic ones that no pod uses any more; the pod that takes an ended one's place finds them again.
-	unused list.List
+	unused  list.List
+	shadows int // how many of all are shadows'
 }
 
 func (s *states) find(k stateKey) *state { return s.all[k.binding][k] }
@@ -61,6 +64,9 @@ func (s *states) add(st *state) {
 		s.all[st.key.binding] = map[stateKey]*state{}
 	}
 	s.all[st.key.binding][st.key] = st
+	if st.key.shadow {
+		s.shadows++
+	}
 }
 
 // use notes that a pod uses a state.
@@ -73,10 +79,16 @@ func (s *states) use(st *state) {
 
 // newState makes the state of a key as the bindings of the key that are in force say.
 func newState(k stateKey, of versions) *state {
-	spoken := newSpoken()
+	st := newShadowState(k)
+	st.cluster, st.spoken = upstream.NewCluster(of.hosts(k.destination)), newSpoken()
+	st.security, st.proxy = of.security(nil, k, st.spoken), of.proxy(k.destination)
+	return st
+}
+
+// newShadowState makes the state of a key that has instruments alone.
+func newShadowState(k stateKey) *state {
 	return &state{
-		key: k, cluster: upstream.NewCluster(of.hosts(k.destination)), security: of.security(nil, k, spoken), proxy: of.proxy(k.destination), spoken: spoken,
-		breakers: map[breakerKey]*resilience.Breaker{}, budgets: map[budgetKey]*resilience.Budget{},
+		key: k, breakers: map[breakerKey]*resilience.Breaker{}, budgets: map[budgetKey]*resilience.Budget{},
 		adaptive: map[budgetKey]*resilience.AdaptiveTimeout{}, percentiles: map[budgetKey]*resilience.LatencyPercentile{},
 		limits: newLimits(),
 	}
@@ -98,6 +110,9 @@ func (s *states) forget(st *state) {
 	if st.place != nil {
 		s.unused.Remove(st.place)
 		st.place = nil
+	}
+	if st.key.shadow && s.find(st.key) == st {
+		s.shadows--
 	}
 	delete(s.all[st.key.binding], st.key)
 	if len(s.all[st.key.binding]) == 0 {
@@ -212,6 +227,21 @@ func (st *state) reconfigure(versions versions) {
 		}
 	}
 	st.limits.reconfigure(versions)
+}
+
+// follow puts the bindings in force of the state's key in force for what it keeps. It reports false where nothing of them needs it.
+func (st *state) follow(of versions) bool {
+	w := st.key.way
+	switch {
+	case st.key.shadow:
+		if of = of.would(); len(of) == 0 {
+			return false
+		}
+	case !w.Intercepted && !of.leads(w):
+		return false
+	}
+	st.reconfigure(of)
+	return true
 }
 
 // dropPod forgets what a pod does not share.

@@ -121,6 +121,10 @@ func (s *scrape) process() {
 
 func (s *scrape) gauges(k recorderKey, g *gauges) {
 	id := k.policy.String()
+	if g.shadows > 0 {
+		s.put(dryRunBreakersOpen, float64(g.dryBreakersOpen), id, k.target)
+		s.put(dryRunBreakersOpened, float64(g.dryOpened), id, k.target)
+	}
 	s.put(connections, float64(g.active), id, k.target, "active")
 	s.put(connections, float64(g.idle), id, k.target, "idle")
 	s.put(waiting, float64(g.waiting), id, k.target)
@@ -176,6 +180,9 @@ func (s *scrape) details(id, target string, c *counts) {
 	}
 	for i, n := range c.tls {
 		s.putSeen(tlsFailures, n, id, target, tlsReasons[i].label)
+	}
+	for i, n := range c.dryRun {
+		s.putSeen(dryRunDecisions, n, id, target, call.Would(i).String())
 	}
 	for i, n := range c.handshakes {
 		s.putSeen(handshakes, n, id, target, routes.Handshake(i).String())

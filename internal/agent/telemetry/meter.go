@@ -91,6 +91,7 @@ type Meter struct {
 type destinationKey struct {
 	recorderKey
 	destination string
+	shadow      bool // what a dry run keeps of it
 }
 
 var (

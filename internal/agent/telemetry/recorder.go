@@ -25,8 +25,10 @@ type recorder struct {
 	// guarded by Meter.mu
 	reported counts // what the reports so far have said
 	opened   uint64 // how often breakers have opened
-	orphaned time.Time
-	lastSeen uint64
+	// dryOpened is how often those of a dry run would have, and dryReported what of it the reports so far have said
+	dryOpened, dryReported uint64
+	orphaned               time.Time
+	lastSeen               uint64
 }
 
 type recorderKey struct {
@@ -59,6 +61,7 @@ type shard struct {
 	tunnelled atomic.Int64 // nanoseconds
 
 	handshakes [routes.HandshakeCount]atomic.Uint64
+	dryRun     [call.WouldCount]atomic.Uint64
 
 	_ [64]byte // the next shard's first counters are not in the cache line of this one's last
 }
@@ -145,6 +148,9 @@ func brokeOff(e *routes.Exchange) bool {
 	return e.Outcome.Truncated && e.Detail != routes.DetailClientLeft
 }
 
+// DryRunDone implements routes.Recorder.
+func (r *recorder) DryRunDone(w call.Would) { r.shard().dryRun[min(w, call.WouldCount-1)].Add(1) }
+
 // OpaqueOpened implements routes.Recorder.
 func (r *recorder) OpaqueOpened() { r.shard().opaque.Add(1) }
 
@@ -197,6 +203,7 @@ type counts struct {
 	tunnelled int64
 
 	handshakes [routes.HandshakeCount]uint64
+	dryRun     [call.WouldCount]uint64
 }
 
 // sum adds up the shards into c.
@@ -228,6 +235,7 @@ func (r *recorder) sum(c *counts) {
 		addAll(c.grpc[:], s.grpc[:])
 		addAll(c.tls[:], s.tls[:])
 		addAll(c.handshakes[:], s.handshakes[:])
+		addAll(c.dryRun[:], s.dryRun[:])
 		c.opaqueEnd += s.opaqueEnd.Load()
 		c.opaque += s.opaque.Load()
 		c.sent += s.sent.Load()
@@ -252,6 +260,9 @@ func (c *counts) events() uint64 {
 	n := c.opaque + c.opaqueEnd + c.sent + c.received
 	for _, h := range c.handshakes {
 		n += h
+	}
+	for _, calls := range c.dryRun {
+		n += calls
 	}
 	for _, ended := range c.tunnels {
 		n += ended

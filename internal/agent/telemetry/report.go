@@ -19,6 +19,9 @@ type gauges struct {
 	limited               int    // calls that wait for a limit
 	running, places       int    // below limits of concurrency
 	attemptTimeout        time.Duration
+	// of dry runs: how many destinations they keep something of, and their breakers
+	shadows, dryBreakersOpen int
+	dryOpened                uint64
 }
 
 // readGauges reads the gauges.
@@ -39,6 +42,14 @@ func (m *Meter) readGauges(now time.Time) map[recorderKey]*gauges {
 			out[k] = g
 		}
 		for _, b := range s.Breakers {
+			opens[destinationKey{k, s.Destination, s.Shadow}] += b.Opened
+		}
+		if s.Shadow {
+			g.shadows++
+			g.dryBreakersOpen += s.BreakersOpen
+			return
+		}
+		for _, b := range s.Breakers {
 			g.breakers.add(now, b)
 		}
 		g.attemptTimeout = max(g.attemptTimeout, s.AttemptTimeout)
@@ -48,9 +59,6 @@ func (m *Meter) readGauges(now time.Time) map[recorderKey]*gauges {
 		g.limited += s.LimitWaiting
 		g.running += s.Running
 		g.places += s.Places
-		for _, b := range s.Breakers {
-			opens[destinationKey{k, s.Destination}] += b.Opened
-		}
 	})
 	m.countOpens(opens, out)
 	return out
@@ -62,14 +70,19 @@ func (m *Meter) countOpens(opens map[destinationKey]uint64, out map[recorderKey]
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for k, n := range opens {
-		if r := m.recorders[k.recorderKey]; r != nil {
-			r.opened += n - min(m.opens[k], n)
+		r := m.recorders[k.recorderKey]
+		switch more := n - min(m.opens[k], n); {
+		case r == nil:
+		case k.shadow:
+			r.dryOpened += more
+		default:
+			r.opened += more
 		}
 	}
 	m.opens = opens
 	for k, g := range out {
 		if r := m.recorders[k]; r != nil {
-			g.opened = r.opened
+			g.opened, g.dryOpened = r.opened, r.dryOpened
 		}
 	}
 }
@@ -97,15 +110,16 @@ func (m *Meter) reportAt(now time.Time) *policy.Report {
 		t := policy.Traffic{Policy: k.policy, Target: k.target}
 		if g := current[k]; g != nil {
 			t.BreakersOpen, t.BreakersHalfOpen, t.BreakerAge = g.breakers.open+g.breakers.halfOpen, g.breakers.halfOpen, g.breakers.age()
-			t.Connections = g.active + g.idle
+			t.Connections, t.DryBreakersOpen = g.active+g.idle, g.dryBreakersOpen
 		}
 		t.OpaqueOpen = int(min(c.opaqueOpen(), math.MaxInt32))
 		t.Counts, t.Latency = c.since(&rec.reported)
 		t.TLSFailures = c.tlsFailures(&rec.reported)
-		rec.reported = c
+		t.Counts.DryRun.BreakersOpened = rec.dryOpened - rec.dryReported
+		rec.reported, rec.dryReported = c, rec.dryOpened
 		t.Covered = rec.covered(since, now)
 		// A call's duration may be counted an instant after the call itself, and so fall into the next report alone.
-		if t.Counts != (policy.Counts{}) || t.Latency != (policy.Latency{}) || t.BreakersOpen > 0 || t.Connections > 0 || t.OpaqueOpen > 0 {
+		if t.Counts != (policy.Counts{}) || t.Latency != (policy.Latency{}) || t.BreakersOpen > 0 || t.Connections > 0 || t.OpaqueOpen > 0 || t.DryBreakersOpen > 0 {
 			r.Traffic = append(r.Traffic, t)
 		}
 		m.forget(now, rec, c.events())
@@ -151,6 +165,7 @@ func (c *counts) since(before *counts) (policy.Counts, policy.Latency) {
 	n.Successes -= n.Truncated
 	n.Opaque = c.opaque - before.opaque
 	n.OpaqueSent, n.OpaqueReceived = c.sent-before.sent, c.received-before.received
+	n.DryRun = c.dryRunSince(before)
 	var l policy.Latency
 	for i := range l {
 		l[i] = c.callTook[i] - before.callTook[i]

@@ -54,7 +54,7 @@ var enforced = strings.Fields(`
 	fallback.mode fallback.when fallback.response.statusCode fallback.response.headers[].name fallback.response.headers[].value
 	fallback.response.body
 	loadBalancing.policy failurePolicy udp443 observability.accessLog
-	podSelector namespaceSelector
+	mode podSelector namespaceSelector
 	to[].service.name to[].service.namespace to[].service.port to[].host to[].ports
 	to[].via.proxy to[].via.mode to[].via.credentialsRef.name
 	to[].cidr.block to[].cidr.except to[].cidr.ports to[].any
@@ -64,7 +64,6 @@ var enforced = strings.Fields(`
 
 // enforcedValues lists the values of fields that agents act on only with those values.
 var enforcedValues = map[string][]string{
-	"mode":                   {"Enforce", "Disabled"},
 	"circuitBreaker.scope":   {"Destination"},
 	"circuitBreaker.sharing": {"Node", "Pod"},
 	"rateLimit.scope":        {"Pod", "Node"},
@@ -85,7 +84,9 @@ var notEnforced = []string{
 // UnenforcedFields lists the fields of src that are set and not enforced, in the order of the API's fields, each once.
 func UnenforcedFields(src *Source) []UnenforcedField {
 	u := unenforced{seen: map[fieldOf]bool{}}
-	u.value("mode", string(src.Mode))
+	if src.Mode == v1alpha1.ModeDryRun {
+		u.unknowable(src)
+	}
 	for i := range src.To {
 		u.target(i, &src.To[i])
 		if reason := passedThrough(&src.To[i]); reason != "" {

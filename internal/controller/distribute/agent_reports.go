@@ -95,11 +95,12 @@ type gauge struct {
 	since          instant // of the worst state of the breakers; of no account while all are closed
 	connections    int
 	opaque         int
+	dryOpen        int // breakers that a dry run would have open
 }
 
 // gaugeOf returns the gauge in an entry of a report, given that of the report before.
 func gaugeOf(o *observation, entry *policy.Traffic, before gauge) gauge {
-	g := gauge{connections: max(entry.Connections, 0), opaque: max(entry.OpaqueOpen, 0)}
+	g := gauge{connections: max(entry.Connections, 0), opaque: max(entry.OpaqueOpen, 0), dryOpen: max(entry.DryBreakersOpen, 0)}
 	g.halfOpen = max(min(entry.BreakersHalfOpen, entry.BreakersOpen), 0)
 	g.open = max(entry.BreakersOpen, 0) - g.halfOpen
 	if g.state() == 0 {

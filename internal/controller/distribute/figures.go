@@ -17,6 +17,8 @@ type Figures struct {
 	Breakers    Breakers
 	Connections int
 	OpaqueOpen  int
+	// DryBreakersOpen counts breakers that a dry run would have open.
+	DryBreakersOpen int
 	// Targets splits the figures by destination, sorted by name.
 	Targets []TargetFigures
 	// AsOf is when the last report of an agent that has the policy was made, zero if there was none, and Age is how long ago that was,
@@ -44,6 +46,8 @@ type TargetFigures struct {
 	Breakers    Breakers
 	Connections int
 	OpaqueOpen  int
+	// DryBreakersOpen is as in Figures.
+	DryBreakersOpen int
 	TLSFailures []policy.TLSFailure // sorted by reason
 	PerSecond   float64             // as in Figures
 	Covered     time.Duration       // as in Figures
@@ -57,6 +61,7 @@ func (f *Figures) Add(t *TargetFigures) {
 	f.Breakers = f.Breakers.Plus(t.Breakers)
 	f.Connections += t.Connections
 	f.OpaqueOpen += t.OpaqueOpen
+	f.DryBreakersOpen += t.DryBreakersOpen
 	f.PerSecond += t.PerSecond
 	f.Covered = max(f.Covered, t.Covered)
 }
@@ -158,6 +163,7 @@ func (s *sum) figures(now instant) TargetFigures {
 		f.Breakers = f.Breakers.Plus(b)
 		f.Connections += g.connections
 		f.OpaqueOpen += g.opaque
+		f.DryBreakersOpen += g.dryOpen
 	}
 	f.Breakers.Closings = s.closings
 	for _, n := range s.lost {

@@ -61,6 +61,8 @@ const (
 	Feature_FEATURE_FALLBACK Feature = 11
 	// Attempts beside others that have not been answered.
 	Feature_FEATURE_HEDGING Feature = 12
+	// Policies that are not enforced, and of which agents say what they would do.
+	Feature_FEATURE_DRY_RUN Feature = 16
 )
 
 // Enum value maps for Feature.
@@ -78,6 +80,7 @@ var (
 		10: "FEATURE_ADAPTIVE",
 		11: "FEATURE_FALLBACK",
 		12: "FEATURE_HEDGING",
+		16: "FEATURE_DRY_RUN",
 	}
 	Feature_value = map[string]int32{
 		"FEATURE_UNSPECIFIED":  0,
@@ -92,6 +95,7 @@ var (
 		"FEATURE_ADAPTIVE":     10,
 		"FEATURE_FALLBACK":     11,
 		"FEATURE_HEDGING":      12,
+		"FEATURE_DRY_RUN":      16,
 	}
 )
 
@@ -1180,7 +1184,7 @@ const file_distribution_proto_rawDesc = "" +
 	"\bSavedSet\x129\n" +
 	"\tresources\x18\x01 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\tresources\x12 \n" +
 	"\vgenerations\x18\x02 \x03(\x04R\vgenerations\x121\n" +
-	"\x05later\x18\x03 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\x05later*\x8a\x02\n" +
+	"\x05later\x18\x03 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\x05later*\x9f\x02\n" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fFEATURE_PATCHES\x10\x01\x12\x0f\n" +
@@ -1194,7 +1198,8 @@ const file_distribution_proto_rawDesc = "" +
 	"\x10FEATURE_ADAPTIVE\x10\n" +
 	"\x12\x14\n" +
 	"\x10FEATURE_FALLBACK\x10\v\x12\x13\n" +
-	"\x0fFEATURE_HEDGING\x10\f*\xd7\x01\n" +
+	"\x0fFEATURE_HEDGING\x10\f\x12\x13\n" +
+	"\x0fFEATURE_DRY_RUN\x10\x10*\xd7\x01\n" +
 	"\fResourceKind\x12\x1d\n" +
 	"\x19RESOURCE_KIND_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16RESOURCE_KIND_WORKLOAD\x10\x01\x12\x19\n" +

@@ -168,7 +168,10 @@ func (x *exchange) callRequest() call.Request {
 		x.extra = append(append(x.extra, x.Plan.Settings.Retry.KeyHeader...), ": "...)
 		x.extra, x.without = append(drive.AppendKey(x.extra), "\r\n"...), x.Plan.KeyHeader
 	}
-	return call.Request{Method: q.Class, HasBody: q.Framing != http1.NoBody, Keyed: keyed, Tunnel: q.Connect}
+	return call.Request{
+		Method: q.Class, HasBody: q.Framing != http1.NoBody, Keyed: keyed, Tunnel: q.Connect,
+		ShadowKeyed: drive.ShadowKeyed(x.Plan, q, q.Class, q.Connect),
+	}
 }
 
 // Attempt implements drive.Protocol.

@@ -11,6 +11,7 @@ tool() { go tool -modfile=go.tools.mod "$@"; }
 mkdir -p "$out/api/v1alpha1" "$out/config/crd" "$out/config/rbac" "$out/docs"
 tool controller-gen object paths=./api/... output:object:dir="$out/api/v1alpha1"
 tool controller-gen crd paths=./api/... output:crd:dir="$out/config/crd"
+go run ./hack/generate/shorten "$out/config/crd/policy.fairlead.dev_clusterretrypolicies.yaml"
 if grep -rqs '+kubebuilder:rbac' internal/controller; then
   tool controller-gen rbac:roleName=fairlead-manager paths=./internal/controller/... output:rbac:dir="$out/config/rbac"
 fi

@@ -177,7 +177,7 @@ func TestCRDsFitKubectlApply(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if limit := 230 << 10; len(size) > limit {
+		if limit := 250 << 10; len(size) > limit {
 			t.Errorf("%s: %d bytes of JSON, want at most %d: shorten descriptions", c.kind, len(size), limit)
 		}
 	}

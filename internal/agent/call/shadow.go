@@ -137,6 +137,7 @@ func (c *Call) compare(now time.Time, a, b Action) {
 	s := c.shadow
 	same := a.Do == b.Do && a.Attempt == b.Attempt && a.Start == b.Start && a.Route == b.Route && a.Keep == b.Keep && a.Cancel == b.Cancel
 	switch {
+	case c.phase == entering && s.phase == entering: // and nothing is decided
 	case !same && c.decidedForBoth():
 		c.lose(now)
 	case !same, c.Ended() && c.outcome.Kind != s.outcome.Kind:

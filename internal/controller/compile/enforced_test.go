@@ -70,10 +70,9 @@ func TestUnenforcedFields(t *testing.T) {
 			},
 		},
 		"values that are not acted on": {
-			give: Source{Mode: v1alpha1.ModeDryRun, Level: LevelPods, Body: &v1alpha1.PolicyBody{CallBlocks: v1alpha1.CallBlocks{
+			give: Source{Level: LevelPods, Body: &v1alpha1.PolicyBody{CallBlocks: v1alpha1.CallBlocks{
 				CircuitBreaker: &v1alpha1.CircuitBreaker{ConsecutiveFailures: i32(5), Scope: v1alpha1.BreakerScopeEndpoint, Sharing: v1alpha1.SharingPod}}}},
 			want: []UnenforcedField{
-				{"mode", v1alpha1.ReasonNotYetSupported, -1},
 				{"circuitBreaker.scope", v1alpha1.ReasonNotYetSupported, -1},
 			},
 		},

@@ -160,7 +160,8 @@ func (a *Agent) podName(uid string) string {
 func (a *Agent) captureState() telemetry.CaptureState {
 	problems, stats := a.capture.Problems(), a.capture.Stats()
 	d := telemetry.CaptureState{Captured: int(stats.Captured), Uncaptured: len(problems), Problems: problems, Notices: a.notices(time.Now()),
-		Cut: uint64(stats.Cut), Loops: uint64(stats.Loops)}
+		Cut: uint64(stats.Cut), Loops: uint64(stats.Loops),
+		Refused: uint64(stats.Refused), Shed: uint64(stats.Shed), Shedding: int(stats.SheddingPods)}
 	for id, n := range a.capture.Older() {
 		d.OlderConnections = append(d.OlderConnections, telemetry.Older{Policy: id, Count: n})
 	}

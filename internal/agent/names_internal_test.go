@@ -35,10 +35,10 @@ func TestProxiesAreFoundApartFromWhatPodsCall(t *testing.T) {
 			nobodyWaits, cancel := context.WithCancel(t.Context())
 			cancel()
 			o := a.routesOptions()
-			if _, _, err := tc.ended(o).Lookup(nobodyWaits, "a.example"); !errors.Is(err, dns.ErrClosed) {
+			if _, _, err := tc.ended(o).Lookup(nobodyWaits, "", "a.example"); !errors.Is(err, dns.ErrClosed) {
 				t.Errorf("the one that has ended says %v", err)
 			}
-			if _, _, err := tc.other(o).Lookup(nobodyWaits, "a.example"); errors.Is(err, dns.ErrClosed) {
+			if _, _, err := tc.other(o).Lookup(nobodyWaits, "", "a.example"); errors.Is(err, dns.ErrClosed) {
 				t.Errorf("the other one says %v", err)
 			}
 		})

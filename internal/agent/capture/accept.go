@@ -14,11 +14,16 @@ import (
 func (p *podCapture) accept(l *listeners, at netip.AddrPort, conn *os.File) {
 	m := p.manager
 	m.accepted.Add(1)
+	if p.refuses() {
+		m.refused.Add(1)
+		resetAndClose(conn)
+		return
+	}
 	if !p.conns.begin(conn) {
 		resetAndClose(conn)
 		return
 	}
-	m.load.add()
+	m.load.add(&p.load)
 	go func() { // waited for by connections.abort
 		defer func() {
 			if r := recover(); r != nil {
@@ -27,7 +32,7 @@ func (p *podCapture) accept(l *listeners, at netip.AddrPort, conn *os.File) {
 				resetAndClose(conn)
 			}
 			_ = conn.Close() // handlers have done that themselves
-			m.load.remove()
+			m.load.remove(&p.load)
 			p.conns.end(conn)
 		}()
 		p.serve(l, at, conn)
@@ -59,6 +64,19 @@ func (p *podCapture) serve(l *listeners, at netip.AddrPort, conn *os.File) {
 func (p *podCapture) madeByAgent(l *listeners, conn *os.File, original netip.AddrPort) bool {
 	s, err := sockdiag.Find(l.attached.clientSocket(mechanism.Connection{From: transport.PeerAddr(conn), To: original}))
 	return err == nil && s.Mark == p.manager.options.Mark
+}
+
+// refuses reports whether the pod has more than its share of what is short, and its connections cannot go direct, or are too many already.
+func (p *podCapture) refuses() bool {
+	return p.load.shed.Load() != nil && (p.load.cutting.Load() || p.closed.Load())
+}
+
+// overload returns why the pod's new connections are not to come to the agent, nil if they are.
+func (p *podCapture) overload() error {
+	if err := loaded(&p.manager.load.all); err != nil {
+		return err
+	}
+	return loaded(&p.load.shed)
 }
 
 // acceptFailed hears why a connection could not be accepted; it stays in the queue.

@@ -24,7 +24,7 @@ func (p *podCapture) capture(g goal) error {
 	if passive, err := p.install(r, g.changed); err != nil || passive {
 		return failed(ReasonRules, err)
 	}
-	if err := p.manager.load.overload(); err != nil && !r.FailClosed {
+	if err := p.overload(); err != nil && !r.FailClosed {
 		return p.yieldLease(err)
 	}
 	p.yielded = false
@@ -124,6 +124,7 @@ func (p *podCapture) install(r intent.Redirect, changed uint64) (passive bool, e
 		return false, err
 	}
 	p.superseded, p.failClosed, p.installed = false, r.FailClosed, changed
+	p.closed.Store(r.FailClosed)
 	p.inspection.redirectChanged(r) // what is redirected from now on may have connections from before
 	return false, nil
 }

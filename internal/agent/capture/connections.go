@@ -70,6 +70,23 @@ func (c *connections) sample() mechanism.Connection {
 	return mechanism.Connection{}
 }
 
+// cut resets so many of the connections, any of them, and returns how many. Their handlers find out and end.
+func (c *connections) cut(most int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for conn := range c.open {
+		if n == most {
+			break
+		}
+		n++
+		resetOnClose(conn)
+		_ = conn.SetDeadline(past)
+		c.wg.Go(func() { resetAndClose(conn) }) // waits for whoever is using the descriptor
+	}
+	return n
+}
+
 func (c *connections) end(conn *os.File) {
 	c.mu.Lock()
 	delete(c.open, conn)

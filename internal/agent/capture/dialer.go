@@ -3,6 +3,8 @@ package capture
 import (
 	"context"
 	"net/netip"
+	"os"
+	"sync/atomic"
 
 	"fairlead.dev/fairlead/internal/agent/capture/mechanism"
 	"fairlead.dev/fairlead/internal/agent/capture/sockdiag"
@@ -21,14 +23,25 @@ func (m *Manager) Dialer(uid string) *PodDialer { return &PodDialer{manager: m, 
 
 // Dial connects from inside the pod, as Dialer says.
 func (d *PodDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.Socket, error) {
-	a := d.manager.attached(d.uid)
+	p := d.manager.capture(d.uid)
+	if p == nil {
+		return nil, ErrNotCaptured
+	}
+	a := p.reachable.Load()
 	if a == nil {
 		return nil, ErrNotCaptured
 	}
+	load := d.manager.load
+	if err := load.dial(&p.load); err != nil {
+		return nil, err
+	}
 	conn, err := a.ns.Dial(ctx, to, d.manager.options.Mark)
+	if err != nil {
+		load.hungUp(&p.load)
+	}
 	switch {
 	case err == nil:
-		return conn, nil
+		return &dialled{File: conn, load: load, pod: &p.load}, nil
 	case gone(err), d.manager.attached(d.uid) != a:
 		// Errors that a pod's network returns while it is being removed are no failures of the upstream.
 		return nil, ErrNotCaptured
@@ -36,6 +49,22 @@ func (d *PodDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.Sock
 		d.manager.load.exhaust()
 	}
 	return nil, err
+}
+
+// dialled is a connection that counts as its pod's until it is closed.
+type dialled struct {
+	*os.File
+	load   *load
+	pod    *podLoad
+	closed atomic.Bool
+}
+
+// Close implements transport.Socket.
+func (c *dialled) Close() error {
+	if !c.closed.Swap(true) {
+		c.load.hungUp(c.pod)
+	}
+	return c.File.Close()
 }
 
 // ClientOpen reports whether a process of the pod still holds its end of a captured connection, given where the connection came from and

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"os"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // dialFor dials as the agent does for pod "a", and returns the connection with what package net offers besides.
@@ -15,7 +17,13 @@ func dialFor(t testing.TB, b *bench, to string) (*net.TCPConn, error) {
 		return nil, err
 	}
 	defer func() { _ = s.Close() }()
-	c, err := net.FileConn(s.(*os.File))
+	fd, err := unix.Dup(int(s.(interface{ Fd() uintptr }).Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := os.NewFile(uintptr(fd), "")
+	defer func() { _ = file.Close() }()
+	c, err := net.FileConn(file)
 	if err != nil {
 		t.Fatal(err)
 	}

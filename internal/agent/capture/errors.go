@@ -73,7 +73,8 @@ const (
 	ReasonForeignRedirect = "ForeignRedirect"
 	// ReasonQUICSeen: the pod calls over QUIC, which no policy governs, where policies govern what it calls over TCP.
 	ReasonQUICSeen = policy.NoticeQUICSeen
-	// ReasonOverload: the node is short of descriptors or memory, or serves as many connections as it may; new ones go direct.
+	// ReasonOverload: the node is short of descriptors or memory, or serves as many connections as it may; new ones go direct, or are refused where
+	// the pod fails closed and has more than others.
 	ReasonOverload = "Overload"
 )
 

@@ -14,7 +14,8 @@ const (
 	Troubled
 	// Superseded: another agent has taken the pod over.
 	Superseded
-	// Shedding: the node is overloaded and new connections go direct, except in pods that fail closed. No pod is named.
+	// Shedding: the node is overloaded. New connections of all pods, or of those with the most, go direct or, where they fail closed, are refused.
+	// No pod is named.
 	Shedding
 	// Resumed: that is over.
 	Resumed

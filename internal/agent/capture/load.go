@@ -10,9 +10,13 @@ import (
 const (
 	// evaluateEvery is after how many more connections the load is evaluated without waiting for the next loadInterval.
 	evaluateEvery = 1024
-	// Percents of the memory that the agent may use. New connections go direct from shedAt on until there is less than resumeBelow, and the
-	// garbage collector, which works the harder the closer it gets to its own limit, is given less than both.
-	shedAt, resumeBelow = 85, 80
+	// Percents of the memory that the agent may use. New connections of the pods that have the most go direct from shedAt on until there is less
+	// than resumeBelow, and the garbage collector, which works the harder the closer it gets to its own limit, is given less than both. Where that
+	// does not help, those of all pods go direct from shedAllAt on; and from cutAt on the pods that have the most lose some: an agent that is killed
+	// for its memory costs all pods all connections.
+	shedAt, resumeBelow, shedAllAt, cutAt = 85, 80, 92, 96
+	// cutPart is the part of a pod's connections that is cut at a time: one of so many.
+	cutPart = 8
 )
 
 // Memory is what the agent may use and uses.
@@ -30,10 +34,13 @@ type load struct {
 	wake       func() // has evaluate called soon; never blocks
 
 	// atomic
-	connections atomic.Int64
-	shedding    atomic.Pointer[error]
+	connections atomic.Int64 // captured ones
+	dialled     atomic.Int64
+	shedding    atomic.Pointer[error] // why some pod's new connections go direct or are refused
+	all         atomic.Pointer[error] // why those of all pods go direct
 
-	memoryShort bool // used by evaluate alone
+	// used by evaluate alone
+	connectionsShort, memoryShort bool
 }
 
 // newLoad allows so many connections and the memory.
@@ -43,14 +50,16 @@ func newLoad(limit int64, memory Memory, wake func()) *load {
 		exhaustion: exhaustion{sinceStart: func() time.Duration { return time.Since(start) }, spare: spareDescriptors}}
 }
 
-// add counts a connection, remove uncounts it.
-func (l *load) add() {
+// add counts a captured connection of a pod, remove uncounts it.
+func (l *load) add(p *podLoad) {
+	p.captured.Add(1)
 	if n := l.connections.Add(1); n == l.limit+1 || n%evaluateEvery == 0 {
 		l.wake()
 	}
 }
 
-func (l *load) remove() {
+func (l *load) remove(p *podLoad) {
+	p.captured.Add(-1)
 	if l.connections.Add(-1) == l.resumeAt() && l.overload() != nil {
 		l.wake()
 	}
@@ -59,60 +68,112 @@ func (l *load) remove() {
 // exhaust records that a descriptor or memory was not to be had.
 func (l *load) exhaust() {
 	l.exhaustion.happened()
-	if l.overload() == nil {
+	if l.all.Load() == nil {
 		l.wake()
 	}
 }
 
-// overload returns why no more connections are accepted; nil if they are.
-func (l *load) overload() error {
-	if reason := l.shedding.Load(); reason != nil {
+// overload returns why the new connections of some pod do not come to the agent; nil if they all do.
+func (l *load) overload() error { return loaded(&l.shedding) }
+
+func loaded(p *atomic.Pointer[error]) error {
+	if reason := p.Load(); reason != nil {
 		return *reason
 	}
 	return nil
 }
 
+func store(p *atomic.Pointer[error], reason error) {
+	if reason == nil {
+		p.Store(nil)
+		return
+	}
+	p.Store(&reason)
+}
+
 // resumeAt is a tenth below the limit, so that shedding does not come and go with every connection.
 func (l *load) resumeAt() int64 { return l.limit - l.limit/10 }
 
-// evaluate decides whether to shed now, and reports why if so and whether that has changed.
-func (l *load) evaluate() (reason error, changed bool) {
-	before := l.overload()
-	n := l.connections.Load()
-	switch {
-	case n > l.limit || before != nil && n > l.resumeAt():
-		reason = overloadError{fmt.Sprintf("the agent serves as many connections as it may (%d)", l.limit)}
-	case l.exhaustion.lasts():
-		reason = errExhausted
-	}
-	if err := l.evaluateMemory(); reason == nil {
-		reason = err
-	}
-	if reason == nil {
-		l.shedding.Store(nil)
-	} else {
-		l.shedding.Store(&reason)
-	}
-	return reason, (reason == nil) != (before == nil)
+// verdict is what an evaluation has found.
+type verdict struct {
+	reason error // nil: there is no overload
+	all    bool  // it concerns all pods; else those with more than a share
+	share  int64 // as fairShare returns it
+	cut    bool  // pods with more than the share lose connections
 }
 
-func (l *load) evaluateMemory() error {
+// evaluate decides which pods shed now, and reports those for which that has changed, why any of them does, and whether that has begun or ended.
+// Pods that are not among those given are not concerned by what only pods with more than their share are.
+func (l *load) evaluate(pods []*podLoad) (changed []*podLoad, v verdict, turned bool) {
+	weights := make([]int64, len(pods))
+	for i, p := range pods {
+		weights[i] = p.weight()
+	}
+	before := l.overload()
+	v = l.judge(weights)
+	store(&l.shedding, v.reason)
+	all := v.reason
+	if !v.all {
+		all = nil
+	}
+	everyone := (loaded(&l.all) == nil) != (all == nil)
+	store(&l.all, all)
+	for i, p := range pods {
+		if p.apply(weights[i], v) || everyone {
+			changed = append(changed, p)
+		}
+	}
+	return changed, v, (v.reason == nil) != (before == nil)
+}
+
+// judge decides what there is to be done.
+func (l *load) judge(weights []int64) verdict {
+	total := int64(0)
+	for _, w := range weights {
+		total += w
+	}
+	v := verdict{share: unlimited}
+	l.connectionsShort = total > l.limit || l.connectionsShort && total > l.resumeAt()
+	if l.connectionsShort {
+		v.reason = overloadError{fmt.Sprintf("the agent serves as many connections as it may (%d)", l.limit)}
+		v.share = fairShare(weights, l.resumeAt())
+	}
+	percent, limit := l.memoryUsed()
+	l.memoryShort = percent >= shedAt || l.memoryShort && percent >= resumeBelow
+	if l.memoryShort {
+		if v.reason == nil {
+			v.reason = overloadError{fmt.Sprintf("the agent is close to its limit of memory (%d MiB)", limit>>20)}
+		}
+		v.share = min(v.share, fairShare(weights, total*resumeBelow/shedAt))
+		v.all, v.cut = percent >= shedAllAt, percent >= cutAt
+	}
+	if l.exhaustion.lasts() {
+		v.reason, v.all = errExhausted, true
+	}
+	return v
+}
+
+// memoryUsed is how much of its memory the agent uses, in percent; 0 if there is no limit.
+func (l *load) memoryUsed() (percent, limit int64) {
 	if l.memory == nil {
-		return nil
+		return 0, 0
 	}
 	used, limit, limited := l.memory.Usage()
-	percent := used * 100 / max(limit, 1)
-	l.memoryShort = limited && (percent >= shedAt || l.memoryShort && percent >= resumeBelow)
-	if !l.memoryShort {
-		return nil
+	if !limited {
+		return 0, 0
 	}
-	return overloadError{fmt.Sprintf("the agent is close to its limit of memory (%d MiB)", limit>>20)}
+	return used * 100 / max(limit, 1), limit
 }
 
 // overloadError says what the node or the agent is short of. It does not change while that lasts.
 type overloadError struct{ what string }
 
 func (e overloadError) Error() string { return e.what + "; new connections go direct" }
+
+// refused is what users of a pod hear whose connections cannot go direct.
+func (e overloadError) refused() string {
+	return e.what + "; the pod has more connections than others, and new ones are refused"
+}
 
 var errExhausted = error(overloadError{"the node is out of descriptors or memory"})
 

@@ -13,13 +13,19 @@ type fakeMemory struct {
 
 func (m *fakeMemory) Usage() (used, limit int64, limited bool) { return m.used, m.limit, m.limited }
 
+// evaluate evaluates the load, and returns why new connections do not come to the agent, and whether that has changed.
+func evaluate(l *load, pods ...*podLoad) (reason error, changed bool) {
+	_, v, turned := l.evaluate(pods)
+	return v.reason, turned
+}
+
 // TestRunningOutIsOverByTimeThatPassed: what counts is how much time has passed since, not what the clock says, which may be set.
 func TestRunningOutIsOverByTimeThatPassed(t *testing.T) {
 	wakes := 0
 	l := newLoad(100, nil, func() { wakes++ })
 	var passed time.Duration
 	l.exhaustion.sinceStart = func() time.Duration { return passed }
-	if reason, changed := l.evaluate(); reason != nil || changed {
+	if reason, changed := evaluate(l); reason != nil || changed {
 		t.Errorf("at first: %v, changed %t", reason, changed)
 	}
 	l.exhaust()
@@ -28,7 +34,7 @@ func TestRunningOutIsOverByTimeThatPassed(t *testing.T) {
 		shed, changed bool
 	}{{0, true, true}, {shortestPause - 1, true, false}, {shortestPause, false, true}, {time.Hour, false, false}} {
 		passed = step.at
-		if reason, changed := l.evaluate(); (reason != nil) != step.shed || changed != step.changed {
+		if reason, changed := evaluate(l); (reason != nil) != step.shed || changed != step.changed {
 			t.Errorf("after %s: %v, changed %t", step.at, reason, changed)
 		}
 	}
@@ -49,7 +55,7 @@ func TestRunningOutAgainAndAgainLastsLonger(t *testing.T) {
 			l.exhaust()
 		}
 		passed += time.Second
-		if _, changed := l.evaluate(); changed {
+		if _, changed := evaluate(l); changed {
 			changes++
 		}
 	}
@@ -57,11 +63,11 @@ func TestRunningOutAgainAndAgainLastsLonger(t *testing.T) {
 		t.Errorf("%d changes in an hour of shortage, want at most %d", changes, most)
 	}
 	passed += longestPause
-	l.evaluate()
+	evaluate(l)
 	passed += time.Hour
 	l.exhaust()
 	passed += shortestPause
-	if reason, _ := l.evaluate(); reason != nil {
+	if reason, _ := evaluate(l); reason != nil {
 		t.Errorf("long after: %v after %s", reason, shortestPause)
 	}
 }
@@ -74,11 +80,11 @@ func TestRunningOutLastsUntilThereIsEnough(t *testing.T) {
 	l.exhaustion.sinceStart, l.exhaustion.spare = func() time.Duration { return passed }, func() bool { return enough }
 	l.exhaust()
 	passed = time.Hour
-	if reason, _ := l.evaluate(); reason == nil {
+	if reason, _ := evaluate(l); reason == nil {
 		t.Error("over while there are no descriptors to spare")
 	}
 	enough = true
-	if reason, _ := l.evaluate(); reason != nil {
+	if reason, _ := evaluate(l); reason != nil {
 		t.Errorf("with descriptors to spare: %v", reason)
 	}
 }
@@ -92,12 +98,12 @@ func TestMemoryCountsBesideConnections(t *testing.T) {
 		tight bool
 	}{{100, false}, {424, false}, {425, true}, {410, true}, {400, true}, {399, false}, {424, false}, {499, true}} {
 		m.used = step.used * mib
-		if reason, _ := l.evaluate(); (reason != nil) != step.tight {
+		if reason, _ := evaluate(l); (reason != nil) != step.tight {
 			t.Errorf("%d of 500 MiB: %v", step.used, reason)
 		}
 	}
 	m.limited = false
-	if reason, _ := l.evaluate(); reason != nil {
+	if reason, _ := evaluate(l); reason != nil {
 		t.Errorf("without a limit: %v", reason)
 	}
 }
@@ -107,7 +113,7 @@ func TestManyConnectionsAreEvaluatedWithoutWaiting(t *testing.T) {
 	wakes := 0
 	l := newLoad(1<<40, &fakeMemory{}, func() { wakes++ })
 	for range 10 * evaluateEvery {
-		l.add()
+		l.add(&podLoad{})
 	}
 	if wakes != 10 {
 		t.Errorf("woken %d times over %d connections", wakes, 10*evaluateEvery)

@@ -30,6 +30,7 @@ type Manager struct {
 	// atomic
 	accepted, loops, panics atomic.Int64
 	cut                     atomic.Int64 // connections that a forced stop ended
+	refused, shed           atomic.Int64 // connections that were refused, and ended, for overload
 	stopping                atomic.Bool  // pods that can do without the agent have been asked to retire for good
 
 	byUID sync.Map // of *podCapture: the same as captures, to be read by every dial
@@ -139,16 +140,39 @@ func (m *Manager) wake() {
 
 // applyLoad starts or ends shedding.
 func (m *Manager) applyLoad() {
-	reason, changed := m.load.evaluate()
-	if !changed {
-		return
+	m.mu.Lock()
+	captures := m.allCaptures()
+	m.mu.Unlock()
+	pods, owners := make([]*podLoad, 0, len(captures)), make(map[*podLoad]*podCapture, len(captures))
+	for p := range captures {
+		pods = append(pods, &p.load)
+		owners[&p.load] = p
 	}
-	kind := Resumed
-	if reason != nil {
-		kind = Shedding
+	changed, v, turned := m.load.evaluate(pods)
+	if turned {
+		kind := Resumed
+		if v.reason != nil {
+			kind = Shedding
+		}
+		m.options.OnEvent(Event{Kind: kind, Err: v.reason})
 	}
-	m.options.OnEvent(Event{Kind: kind, Err: reason})
-	m.wakeAll()
+	for _, p := range changed {
+		owners[p].wake()
+	}
+	if v.cut {
+		m.cutHeaviest(captures)
+	}
+}
+
+// cutHeaviest ends some connections of the pods that have more than their share.
+func (m *Manager) cutHeaviest(captures map[*podCapture]struct{}) {
+	for p := range captures {
+		if p.load.cutting.Load() {
+			n := p.conns.cut(1 + p.conns.count()/cutPart)
+			m.shed.Add(int64(n))
+			m.options.Log.Warn("connections were cut for want of memory", "pod", p.sandbox.Pod.Name, "namespace", p.sandbox.Pod.Namespace, "cut", n)
+		}
+	}
 }
 
 func (m *Manager) wakeAll() {
@@ -178,9 +202,18 @@ func (m *Manager) notifyProgress() {
 
 // attached is the sandbox from which the pod's calls leave, or nil.
 func (m *Manager) attached(uid string) *attached {
+	p := m.capture(uid)
+	if p == nil {
+		return nil
+	}
+	return p.reachable.Load()
+}
+
+// capture is the capture of the pod, or nil.
+func (m *Manager) capture(uid string) *podCapture {
 	p, ok := m.byUID.Load(uid)
 	if !ok {
 		return nil
 	}
-	return p.(*podCapture).reachable.Load()
+	return p.(*podCapture)
 }

@@ -32,6 +32,8 @@ type podCapture struct {
 	disturbed atomic.Bool              // somebody has changed rules in the namespace
 	forgotten atomic.Bool              // the kernel knows a redirected connection no more
 	foreign   atomic.Bool              // another proxy takes connections in the pod
+	closed    atomic.Bool              // connections cannot go past the agent
+	load      podLoad
 
 	conns connections
 	lease heldLease

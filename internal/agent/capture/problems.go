@@ -63,6 +63,10 @@ func (m *Manager) Notices() []policy.CaptureProblem {
 			notice.Reason, notice.Message = ReasonRulesChanged, "something in the pod has changed the agent's rules; they were written again"
 			list = append(list, notice)
 		}
+		if err, ok := errors.AsType[overloadError](loaded(&p.load.shed)); ok && p.refuses() {
+			notice.Reason, notice.Message = ReasonOverload, err.refused()
+			list = append(list, notice)
+		}
 		if foreign := status.findings.foreign; len(foreign) > 0 {
 			notice.Reason = ReasonForeignRedirect
 			notice.Message = "another proxy takes the pod's connections first (" + strings.Join(foreign, ", ") + "); what it sends is captured"

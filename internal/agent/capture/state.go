@@ -14,7 +14,9 @@ type Stats struct {
 	Accepted, Loops, Panics int64
 	// Cut are connections that a forced stop ended, Older those that no policy governs because they are older than their pod's capture.
 	Cut, Older int64
-	Shedding   bool
+	// Refused and Shed are connections that were refused, and ended, for overload; SheddingPods are those whose new ones go direct or are refused.
+	Refused, Shed, SheddingPods int64
+	Shedding                    bool
 	// RedirectStopped is set while the manager stops, once no pod is captured but those that are served to the end.
 	RedirectStopped bool
 }
@@ -22,11 +24,14 @@ type Stats struct {
 // Stats counts. Captured are the pods whose new connections come to the agent.
 func (m *Manager) Stats() Stats {
 	s := Stats{Connections: m.load.connections.Load(), Accepted: m.accepted.Load(), Loops: m.loops.Load(), Panics: m.panics.Load(),
-		Cut: m.cut.Load(), Shedding: m.load.overload() != nil}
+		Cut: m.cut.Load(), Refused: m.refused.Load(), Shed: m.shed.Load(), Shedding: m.load.overload() != nil}
 	s.RedirectStopped = m.stopping.Load()
 	for _, p := range m.podCaptures() {
 		captured, older := p.counts()
 		s.Older += older
+		if p.overload() != nil {
+			s.SheddingPods++
+		}
 		if captured {
 			s.Captured++
 			s.RedirectStopped = s.RedirectStopped && p.mustServe()

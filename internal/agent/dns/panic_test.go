@@ -44,7 +44,7 @@ func TestAPanicIsAFailureOfItsLookUp(t *testing.T) {
 				}
 			}})
 			tc.mistake(r)
-			got, until, err := r.Lookup(t.Context(), "api.example")
+			got, until, err := r.Lookup(t.Context(), "", "api.example")
 			if !errors.Is(err, tc.err) || !slices.Equal(got, tc.want) || panics.Load() != tc.panics {
 				t.Errorf("%v, %v, %d panics were reported", got, err, panics.Load())
 			}

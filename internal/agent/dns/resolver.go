@@ -18,6 +18,8 @@ const (
 	DefaultNames = 1024
 	// maxUnderWay is how many names are looked up at a time.
 	maxUnderWay = 64
+	// maxEach is how many of them one asker's may be.
+	maxEach = maxUnderWay / 4
 	// maxLookup is how long a look-up may take.
 	maxLookup = 3 * time.Second
 
@@ -74,12 +76,18 @@ type Resolver struct {
 	names    map[string]*entry
 	used     list.List // of *entry, the one used last in front
 	underWay int
+	askers   map[string]*asker
 	closed   bool
 }
+
+// asker is one of those who have names looked up. Where there is no room it is the one with the most names whose are forgotten, so that nobody's many
+// names cost others theirs.
+type asker struct{ underWay, names int }
 
 // entry is a name that was looked up, or is being looked up.
 type entry struct {
 	name  string
+	asker string // who was the first to ask
 	place *list.Element
 	done  chan struct{} // closed when what follows is there
 	answer
@@ -94,7 +102,7 @@ func New(o Options) *Resolver {
 	if o.MaxNames <= 0 {
 		o.MaxNames = DefaultNames
 	}
-	r := &Resolver{options: o, names: map[string]*entry{}, ask: ask}
+	r := &Resolver{options: o, names: map[string]*entry{}, askers: map[string]*asker{}, ask: ask}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
 }
@@ -108,12 +116,13 @@ func (r *Resolver) Close() {
 	r.lookups.Wait()
 }
 
-// Lookup returns the addresses of a name, which is taken as an absolute one, in lower case. It waits no longer than ctx allows; the look-up
+// Lookup returns the addresses of a name, which is taken as an absolute one, in lower case. asker is who wants to know, of whom each has only so many
+// look-ups under way; empty: whoever may have all. It waits no longer than ctx allows; the look-up
 // goes on for those who ask later, and what is known already is returned though ctx has ended. A name without addresses is an answer without any.
 // The addresses may be believed until a time, which has passed already if they should be looked up again and too many others are; they must
 // not be changed.
-func (r *Resolver) Lookup(ctx context.Context, name string) (addrs []netip.Addr, until time.Time, err error) {
-	e, err := r.find(time.Now(), name)
+func (r *Resolver) Lookup(ctx context.Context, asker, name string) (addrs []netip.Addr, until time.Time, err error) {
+	e, err := r.find(time.Now(), asker, name)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
@@ -130,7 +139,7 @@ func (r *Resolver) Lookup(ctx context.Context, name string) (addrs []netip.Addr,
 
 // find returns the entry of a name that can be believed, or one for which a look-up is under way; while too many are, addresses that could be
 // believed not long ago.
-func (r *Resolver) find(now time.Time, name string) (*entry, error) {
+func (r *Resolver) find(now time.Time, asker, name string) (*entry, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	known := r.names[name]
@@ -141,7 +150,7 @@ func (r *Resolver) find(now time.Time, name string) (*entry, error) {
 	switch {
 	case r.closed:
 		return nil, ErrClosed
-	case r.underWay >= maxUnderWay:
+	case r.underWay >= maxUnderWay || asker != "" && r.of(asker).underWay >= maxEach:
 		if known != nil && len(known.addrs) > 0 && now.Before(known.until.Add(staleFor)) {
 			return known, nil
 		}
@@ -151,12 +160,32 @@ func (r *Resolver) find(now time.Time, name string) (*entry, error) {
 	case !r.makeRoom():
 		return nil, ErrBusy
 	}
-	e := &entry{name: name, done: make(chan struct{})}
+	e := &entry{name: name, asker: asker, done: make(chan struct{})}
+	r.begin(e)
+	return e, nil
+}
+
+// begin looks an entry up. It expects the lock.
+func (r *Resolver) begin(e *entry) {
 	e.place = r.used.PushFront(e)
-	r.names[name] = e
+	r.names[e.name] = e
+	a := r.askers[e.asker]
+	if a == nil {
+		a = &asker{}
+		r.askers[e.asker] = a
+	}
+	a.names++
+	a.underWay++
 	r.underWay++
 	r.lookups.Go(func() { r.lookUp(e) })
-	return e, nil
+}
+
+// of is what an asker has. It expects the lock.
+func (r *Resolver) of(who string) asker {
+	if a := r.askers[who]; a != nil {
+		return *a
+	}
+	return asker{}
 }
 
 func (e *entry) ended() bool {
@@ -172,17 +201,28 @@ func (e *entry) ended() bool {
 func (r *Resolver) forget(e *entry) {
 	r.used.Remove(e.place)
 	delete(r.names, e.name)
+	if a := r.askers[e.asker]; a.names == 1 {
+		delete(r.askers, e.asker)
+	} else {
+		a.names--
+	}
 }
 
 func (r *Resolver) makeRoom() bool {
-	for at := r.used.Back(); at != nil && len(r.names) >= r.options.MaxNames; {
-		e, before := at.Value.(*entry), at.Prev()
-		if e.ended() {
-			r.forget(e)
-		}
-		at = before
+	if len(r.names) < r.options.MaxNames {
+		return true
 	}
-	return len(r.names) < r.options.MaxNames
+	var last *entry
+	for at := r.used.Back(); at != nil; at = at.Prev() {
+		if e := at.Value.(*entry); e.ended() && (last == nil || r.of(e.asker).names > r.of(last.asker).names) {
+			last = e
+		}
+	}
+	if last == nil {
+		return false
+	}
+	r.forget(last)
+	return true
 }
 
 // lookUp fills an entry.
@@ -198,6 +238,7 @@ func (r *Resolver) lookUp(e *entry) {
 	}
 	r.mu.Lock()
 	r.underWay--
+	r.askers[e.asker].underWay--
 	close(e.done)
 	r.mu.Unlock()
 }

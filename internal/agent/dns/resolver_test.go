@@ -27,14 +27,14 @@ func TestALookupWithoutWaiting(t *testing.T) {
 	r := newResolver(t, Options{Servers: []netip.AddrPort{s.addr}})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := r.Lookup(ctx, "api.example"); !errors.Is(err, context.Canceled) {
+	if _, _, err := r.Lookup(ctx, "", "api.example"); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
-	if _, _, err := r.Lookup(t.Context(), "api.example"); err != nil {
+	if _, _, err := r.Lookup(t.Context(), "", "api.example"); err != nil {
 		t.Fatal(err)
 	}
 	for range 20 {
-		if got, _, err := r.Lookup(ctx, "api.example"); err != nil || !slices.Equal(got, addrs("192.0.2.1")) {
+		if got, _, err := r.Lookup(ctx, "", "api.example"); err != nil || !slices.Equal(got, addrs("192.0.2.1")) {
 			t.Fatalf("%v, %v", got, err)
 		}
 	}
@@ -116,7 +116,7 @@ func TestLookup(t *testing.T) {
 			s := serve(t, tc.answer)
 			r := newResolver(t, Options{Servers: []netip.AddrPort{s.addr}})
 			began := time.Now()
-			got, until, err := r.Lookup(t.Context(), "api.example")
+			got, until, err := r.Lookup(t.Context(), "", "api.example")
 			if !errors.Is(err, tc.err) {
 				t.Fatalf("error %v, want %v", err, tc.err)
 			}
@@ -137,7 +137,7 @@ func TestAFalseAnswerIsPassedOver(t *testing.T) {
 		return m
 	})
 	r := newResolver(t, Options{Servers: []netip.AddrPort{s.addr}})
-	if got, _, err := r.Lookup(t.Context(), "api.example"); err == nil || len(got) > 0 {
+	if got, _, err := r.Lookup(t.Context(), "", "api.example"); err == nil || len(got) > 0 {
 		t.Errorf("%v, %v", got, err)
 	}
 }
@@ -148,7 +148,7 @@ func TestTheNextServerIsAsked(t *testing.T) {
 	})
 	good := serve(t, holding(addressRecord("api.example.", "192.0.2.1", 60)))
 	r := newResolver(t, Options{Servers: []netip.AddrPort{broken.addr, good.addr}})
-	if got, _, err := r.Lookup(t.Context(), "api.example"); err != nil || len(got) != 1 {
+	if got, _, err := r.Lookup(t.Context(), "", "api.example"); err != nil || len(got) != 1 {
 		t.Errorf("%v, %v", got, err)
 	}
 }
@@ -159,7 +159,7 @@ func TestAnswersAreKept(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 16 {
 		wg.Go(func() {
-			if got, _, err := r.Lookup(t.Context(), "api.example"); err != nil || len(got) != 1 {
+			if got, _, err := r.Lookup(t.Context(), "", "api.example"); err != nil || len(got) != 1 {
 				t.Errorf("%v, %v", got, err)
 			}
 		})
@@ -174,7 +174,7 @@ func TestAnAnswerThatHasPassedIsAskedForAgain(t *testing.T) {
 	s := serve(t, holding(addressRecord("api.example.", "192.0.2.1", 60)))
 	r := newResolver(t, Options{Servers: []netip.AddrPort{s.addr}})
 	for _, at := range []time.Time{time.Now(), time.Now().Add(time.Hour)} {
-		e, err := r.find(at, "api.example")
+		e, err := r.find(at, "", "api.example")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -194,11 +194,11 @@ func TestWhoAsksDoesNotWaitLongerThanAllowed(t *testing.T) {
 	r := newResolver(t, Options{Servers: []netip.AddrPort{s.addr}})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := r.Lookup(ctx, "api.example"); !errors.Is(err, context.Canceled) {
+	if _, _, err := r.Lookup(ctx, "", "api.example"); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 	close(release)
-	if got, _, err := r.Lookup(t.Context(), "api.example"); err != nil || len(got) != 1 { // the same look-up goes on
+	if got, _, err := r.Lookup(t.Context(), "", "api.example"); err != nil || len(got) != 1 { // the same look-up goes on
 		t.Errorf("%v, %v", got, err)
 	}
 }
@@ -212,13 +212,13 @@ func TestBounds(t *testing.T) {
 	r := newResolver(t, Options{Servers: []netip.AddrPort{s.addr}, MaxNames: maxUnderWay + 8})
 	var waiting []*entry
 	for i := range maxUnderWay {
-		e, err := r.find(time.Now(), fmt.Sprintf("n%d.example", i))
+		e, err := r.find(time.Now(), "", fmt.Sprintf("n%d.example", i))
 		if err != nil {
 			t.Fatal(err)
 		}
 		waiting = append(waiting, e)
 	}
-	if _, err := r.find(time.Now(), "more.example"); !errors.Is(err, ErrBusy) {
+	if _, err := r.find(time.Now(), "", "more.example"); !errors.Is(err, ErrBusy) {
 		t.Errorf("error %v, want ErrBusy", err)
 	}
 	close(release)
@@ -226,7 +226,7 @@ func TestBounds(t *testing.T) {
 		<-e.done
 	}
 	for i := range 3 * maxUnderWay {
-		if _, _, err := r.Lookup(t.Context(), fmt.Sprintf("m%d.example", i)); errors.Is(err, ErrBusy) {
+		if _, _, err := r.Lookup(t.Context(), "", fmt.Sprintf("m%d.example", i)); errors.Is(err, ErrBusy) {
 			t.Fatal(err)
 		}
 		r.mu.Lock()
@@ -254,24 +254,24 @@ func TestAddressesServeWhileTheyCannotBeLookedUpAgain(t *testing.T) {
 	defer close(release)
 	r := newResolver(t, Options{Servers: []netip.AddrPort{s.addr}})
 	for _, name := range []string{"api.example", "none.example"} {
-		if _, _, err := r.Lookup(t.Context(), name); err != nil {
+		if _, _, err := r.Lookup(t.Context(), "", name); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for i := range maxUnderWay {
-		if _, err := r.find(time.Now(), fmt.Sprintf("n%d.example", i)); err != nil {
+		if _, err := r.find(time.Now(), "", fmt.Sprintf("n%d.example", i)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	e := r.names["api.example"]
 	for range 2 {
-		if got, err := r.find(e.until.Add(time.Second), "api.example"); err != nil || got != e {
+		if got, err := r.find(e.until.Add(time.Second), "", "api.example"); err != nil || got != e {
 			t.Errorf("%v, %v", got, err)
 		}
-		if _, err := r.find(e.until.Add(staleFor), "api.example"); !errors.Is(err, ErrBusy) {
+		if _, err := r.find(e.until.Add(staleFor), "", "api.example"); !errors.Is(err, ErrBusy) {
 			t.Errorf("after too long: %v", err)
 		}
-		if _, err := r.find(e.until.Add(time.Second), "none.example"); !errors.Is(err, ErrBusy) {
+		if _, err := r.find(e.until.Add(time.Second), "", "none.example"); !errors.Is(err, ErrBusy) {
 			t.Errorf("of a name without addresses: %v", err)
 		}
 	}
@@ -280,7 +280,7 @@ func TestAddressesServeWhileTheyCannotBeLookedUpAgain(t *testing.T) {
 func TestClosedResolver(t *testing.T) {
 	s := serve(t, func(dnsmessage.Question, bool) *dnsmessage.Message { return nil })
 	r := New(Options{Servers: []netip.AddrPort{s.addr}})
-	e, err := r.find(time.Now(), "api.example")
+	e, err := r.find(time.Now(), "", "api.example")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,14 +289,14 @@ func TestClosedResolver(t *testing.T) {
 	if e.err == nil {
 		t.Error("a look-up that was cut short says it has an answer")
 	}
-	if _, _, err := r.Lookup(t.Context(), "other.example"); !errors.Is(err, ErrClosed) {
+	if _, _, err := r.Lookup(t.Context(), "", "other.example"); !errors.Is(err, ErrClosed) {
 		t.Errorf("error %v, want ErrClosed", err)
 	}
 }
 
 func TestNoNameOfTheDNS(t *testing.T) {
 	r := newResolver(t, Options{Servers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")}})
-	got, _, err := r.Lookup(t.Context(), strings.Repeat("a", 300))
+	got, _, err := r.Lookup(t.Context(), "", strings.Repeat("a", 300))
 	if err != nil || len(got) > 0 {
 		t.Errorf("%v, %v", got, err)
 	}
@@ -310,7 +310,7 @@ func TestParseServers(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 	r := newResolver(t, Options{File: "testdata/none"})
-	if _, _, err := r.Lookup(t.Context(), "api.example"); err == nil {
+	if _, _, err := r.Lookup(t.Context(), "", "api.example"); err == nil {
 		t.Error("no error without a file")
 	}
 }

@@ -8,7 +8,14 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
+	"fairlead.dev/fairlead/internal/agent/resilience"
 )
+
+// podShare is what a pod that has connections uses of what the pods share.
+type podShare struct {
+	connections int
+	replay      *resilience.ReplayShare
+}
 
 // enter registers a connection. shed says that it exceeds a limit and is to be passed through.
 func (s *Server) enter(c *connection) (shed, ok bool) {
@@ -17,9 +24,15 @@ func (s *Server) enter(c *connection) (shed, ok bool) {
 	if s.closed {
 		return false, false
 	}
-	shed = len(s.connections) >= s.limit || s.perPod[c.client.Pod] >= s.podLimit
+	pod := s.perPod[c.client.Pod]
+	if pod == nil {
+		pod = &podShare{replay: s.replay.Share()}
+		s.perPod[c.client.Pod] = pod
+	}
+	shed = len(s.connections) >= s.limit || pod.connections >= s.podLimit
 	s.connections[c] = struct{}{}
-	s.perPod[c.client.Pod]++
+	pod.connections++
+	c.client.Replay = pod.replay
 	s.events.Opened()
 	return shed, true
 }
@@ -27,8 +40,10 @@ func (s *Server) enter(c *connection) (shed, ok bool) {
 func (s *Server) leave(c *connection) {
 	s.mu.Lock()
 	delete(s.connections, c)
-	if s.perPod[c.client.Pod]--; s.perPod[c.client.Pod] == 0 {
+	pod := s.perPod[c.client.Pod]
+	if pod.connections--; pod.connections == 0 {
 		delete(s.perPod, c.client.Pod)
+		pod.replay.Leave()
 	}
 	last := s.closed && len(s.connections) == 0
 	s.mu.Unlock()

@@ -31,7 +31,7 @@ type fakeNames struct {
 }
 
 // Lookup implements routes.Names.
-func (f *fakeNames) Lookup(ctx context.Context, name string) ([]netip.Addr, time.Time, error) {
+func (f *fakeNames) Lookup(ctx context.Context, _, name string) ([]netip.Addr, time.Time, error) {
 	f.mu.Lock()
 	f.asked = append(f.asked, name)
 	addrs, ok := f.known[name]

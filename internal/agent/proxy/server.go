@@ -106,7 +106,7 @@ type Server struct {
 	mu sync.Mutex
 	// guarded by mu
 	connections map[*connection]struct{}
-	perPod      map[string]int
+	perPod      map[string]*podShare
 	closed      bool
 	done        chan struct{} // closed when closed and no connection is left
 }
@@ -125,7 +125,7 @@ func New(o Options) (*Server, error) {
 		replay:     resilience.NewReplayMemory(orDefault(o.ReplayMemory, int64(DefaultReplayMemory))),
 		sniffDelay: orDefault(o.sniffDelay, detect.MaxDelay), closedAtOnce: orDefault(o.closedAtOnce, closedAtOnce),
 		defaults:    policy.Defaults(),
-		connections: map[*connection]struct{}{}, perPod: map[string]int{}, done: make(chan struct{}),
+		connections: map[*connection]struct{}{}, perPod: map[string]*podShare{}, done: make(chan struct{}),
 	}
 	var err error
 	if s.poller, err = transport.NewPoller(); err != nil {
@@ -134,10 +134,10 @@ func New(o Options) (*Server, error) {
 	s.defaults.Timeouts.Connect = orDefault(o.connect, s.defaults.Timeouts.Connect)
 	s.connector.ConnectTimeout = s.defaults.Timeouts.Connect
 	s.h1 = h1.New(h1.Options{
-		Replay: s.replay, Poller: s.poller, Malformed: s.events.Malformed, Draining: s.draining.Load, HeadTimeout: o.headTimeout, LingerFor: o.lingerFor,
+		Poller: s.poller, Malformed: s.events.Malformed, Draining: s.draining.Load, HeadTimeout: o.headTimeout, LingerFor: o.lingerFor,
 	})
 	s.h2 = h2.New(h2.Options{
-		Replay: s.replay, Malformed: s.events.Malformed, Draining: s.draining.Load, Panicked: s.events.Panicked, ConnectTimeout: s.defaults.Timeouts.Connect,
+		Malformed: s.events.Malformed, Draining: s.draining.Load, Panicked: s.events.Panicked, ConnectTimeout: s.defaults.Timeouts.Connect,
 		Buffers: o.buffers, HeadTimeout: o.headTimeout, Flooded: s.events.Flooded,
 	})
 	return s, nil

@@ -45,3 +45,38 @@ func TestRule19_ReplayMemoryHoldsUnderConcurrency(t *testing.T) {
 		t.Errorf("%d bytes at once of %d, %d at the end", most.Load(), limit, m.Used())
 	}
 }
+
+// TestRule19_OnePodTakesNoOthersReplayMemory: a pod below its equal part gets memory whatever another one keeps.
+func TestRule19_OnePodTakesNoOthersReplayMemory(t *testing.T) {
+	m := NewReplayMemory(100)
+	greedy := m.Share()
+	if !greedy.Reserve(100) {
+		t.Fatal("a pod that is alone does not get all")
+	}
+	greedy.Release(100)
+	modest, idle := m.Share(), m.Share()
+	taken := int64(0)
+	for greedy.Reserve(1) {
+		taken++
+	}
+	if taken != 50 {
+		t.Errorf("one of three pods gets %d of 100 bytes, want half", taken)
+	}
+	for range 33 {
+		if !modest.Reserve(1) {
+			t.Fatalf("a pod below its part gets none: %d used", m.Used())
+		}
+	}
+	if modest.Reserve(1) {
+		t.Error("beyond its part it gets more")
+	}
+	idle.Leave()
+	if !modest.Reserve(1) {
+		t.Error("of two pods it may have half")
+	}
+	greedy.Release(taken)
+	modest.Release(34)
+	if m.Used() != 0 || m.Capped() != 2 {
+		t.Errorf("%d bytes used, %d refused", m.Used(), m.Capped())
+	}
+}

@@ -14,8 +14,9 @@ import (
 
 // Names finds the addresses of host names.
 type Names interface {
-	// Lookup returns the addresses of a name, in lower case and without a final dot, and until when they may be used.
-	Lookup(ctx context.Context, name string) (addrs []netip.Addr, until time.Time, err error)
+	// Lookup returns the addresses of a name, in lower case and without a final dot, and until when they may be used. asker is the pod that wants
+	// to know, which is to cost others nothing; empty: what a policy names.
+	Lookup(ctx context.Context, asker, name string) (addrs []netip.Addr, until time.Time, err error)
 }
 
 // hostName is what is called under a host destination.
@@ -65,15 +66,15 @@ func (r *Route) HasName() bool { return r != nil && r.named }
 func (r *Route) FindAddresses(ctx context.Context) {
 	cluster := r.entry.state.cluster
 	n, ok := r.nameOf(r.entry.key.destination)
-	names := r.table.names
+	names, asker := r.table.names, r.entry.pod
 	if r.ThroughProxy() {
 		n, ok = hostName{r.source.To.Via.Host, r.source.To.Via.Port}, true
-		names = r.table.proxyNames
+		names, asker = r.table.proxyNames, ""
 	}
 	if !ok || cluster.KnowsName(time.Now()) {
 		return
 	}
-	addrs, until, err := lookUp(ctx, names, n.name)
+	addrs, until, err := lookUp(ctx, names, asker, n.name)
 	if err != nil {
 		return
 	}
@@ -88,14 +89,14 @@ func (r *Route) FindAddresses(ctx context.Context) {
 const fixedFor = time.Hour
 
 // lookUp returns the addresses of a name, or an address for itself. names may be nil.
-func lookUp(ctx context.Context, names Names, name string) ([]netip.Addr, time.Time, error) {
+func lookUp(ctx context.Context, names Names, asker, name string) ([]netip.Addr, time.Time, error) {
 	if a, err := netip.ParseAddr(name); err == nil {
 		return []netip.Addr{a}, time.Now().Add(fixedFor), nil
 	}
 	if names == nil {
 		return nil, time.Time{}, errNoNames
 	}
-	return names.Lookup(ctx, name)
+	return names.Lookup(ctx, asker, name)
 }
 
 var errNoNames = errors.New("routes: nobody looks up names")

@@ -14,7 +14,7 @@ import (
 // askedNames are Names that all have one address, and that know what they were asked for.
 type askedNames []string
 
-func (a *askedNames) Lookup(_ context.Context, name string) ([]netip.Addr, time.Time, error) {
+func (a *askedNames) Lookup(_ context.Context, _, name string) ([]netip.Addr, time.Time, error) {
 	*a = append(*a, name)
 	return []netip.Addr{netip.MustParseAddr("192.0.2.7")}, time.Now().Add(time.Hour), nil
 }

@@ -108,14 +108,21 @@ func (s *scrape) process() {
 		s.put(replayCapped, float64(r.Capped()))
 	}
 	if sources.Captures != nil {
-		d := sources.Captures()
-		s.put(loops, float64(d.Loops))
-		s.put(cut, float64(d.Cut))
-		s.put(podsCaptured, float64(d.Captured))
-		s.put(podsUncaptured, float64(d.Uncaptured))
-		for _, o := range d.OlderConnections {
-			s.put(olderConnections, float64(o.Count), o.Policy.String())
-		}
+		s.captures(sources.Captures())
+	}
+}
+
+// captures shows which pods are captured.
+func (s *scrape) captures(d CaptureState) {
+	s.put(loops, float64(d.Loops))
+	s.put(cut, float64(d.Cut))
+	s.put(podsCaptured, float64(d.Captured))
+	s.put(podsUncaptured, float64(d.Uncaptured))
+	s.put(podsShedding, float64(d.Shedding))
+	s.put(shedConnections, float64(d.Refused), "refused")
+	s.put(shedConnections, float64(d.Shed), "cut")
+	for _, o := range d.OlderConnections {
+		s.put(olderConnections, float64(o.Count), o.Policy.String())
 	}
 }
 

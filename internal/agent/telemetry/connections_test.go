@@ -33,13 +33,14 @@ func TestMetricsOfConnections(t *testing.T) {
 	replay.Reserve(4)
 	replay.Reserve(40)
 	m.Watch(Sources{Replay: replay, Captures: func() CaptureState {
-		return CaptureState{Captured: 5, Uncaptured: 2, OlderConnections: []Older{{payments, 3}}}
+		return CaptureState{Captured: 5, Uncaptured: 2, Shedding: 3, Refused: 4, Shed: 5, OlderConnections: []Older{{payments, 3}}}
 	}})
 	for _, line := range []string{
 		`fairlead_proxy_connections 1`, `fairlead_proxy_connections_total 2`, `fairlead_proxy_passed_connections_total{reason="tls"} 1`,
 		`fairlead_proxy_malformed_requests_total{code="400"} 1`, `fairlead_proxy_malformed_requests_total{code="other"} 1`,
 		`fairlead_proxy_panics_total 1`, `fairlead_replay_bytes 4`, `fairlead_replay_capped_total 1`,
-		`fairlead_capture_pods 5`, `fairlead_capture_failed_pods 2`, `fairlead_capture_older_connections{policy="shop/payments"} 3`,
+		`fairlead_capture_pods 5`, `fairlead_capture_failed_pods 2`, `fairlead_capture_shedding_pods 3`,
+		`fairlead_capture_shed_connections_total{how="refused"} 4`, `fairlead_capture_shed_connections_total{how="cut"} 5`, `fairlead_capture_older_connections{policy="shop/payments"} 3`,
 	} {
 		if got := scrapeText(t, m, line); len(got) != 1 {
 			t.Errorf("no line %s", line)

@@ -43,6 +43,9 @@ type Sources struct {
 type CaptureState struct {
 	// Cut counts the connections that the agent's stop has cut, Loops those that came back to the agent and were refused, both in total.
 	Cut, Loops uint64
+	// Refused and Shed count the connections that were refused, and cut, for overload; Shedding are the pods that it concerns.
+	Refused, Shed uint64
+	Shedding      int
 
 	Captured, Uncaptured int
 	// Problems names some of the uncaptured.

@@ -51,6 +51,8 @@ const (
 	accessLog
 	podsCaptured
 	podsUncaptured
+	podsShedding
+	shedConnections
 	olderConnections
 	familyCount
 )
@@ -154,6 +156,12 @@ var catalogue = [familyCount]metric{
 		"Pods whose outbound connections are captured.", prometheus.GaugeValue, nil},
 	podsUncaptured: {"fairlead_capture_failed_pods",
 		"Pods that should be captured and are not.", prometheus.GaugeValue, nil},
+	podsShedding: {"fairlead_capture_shedding_pods",
+		"Pods whose new connections go direct, or are refused where they fail closed, because the agent is short of connections, descriptors or memory.",
+		prometheus.GaugeValue, nil},
+	shedConnections: {"fairlead_capture_shed_connections_total",
+		"Connections of pods with more than their share that were refused, because they could not go direct, or cut, for want of memory.",
+		prometheus.CounterValue, []string{"how"}},
 	olderConnections: {"fairlead_capture_older_connections",
 		"Open connections that the policy would govern if they were not older than it.", prometheus.GaugeValue, []string{"policy"}},
 }

@@ -18,7 +18,7 @@ func pieces(r *Replay) (all []byte) {
 func TestRule18_WhatIsKeptIsWhatWasSent(t *testing.T) {
 	memory := resilience.NewReplayMemory(1 << 20)
 	var r Replay
-	r.Init(memory)
+	r.Init(memory.Share())
 	for range 2 { // it is used again
 		r.Begin(100 << 10)
 		r.Start(true)
@@ -54,7 +54,7 @@ func TestRule18_ABodyThatIsNotKeptWholeIsLost(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			memory := resilience.NewReplayMemory(tc.memory)
 			var r Replay
-			r.Init(memory)
+			r.Init(memory.Share())
 			r.Begin(tc.limit)
 			r.Start(tc.start)
 			r.Keep(nil)

@@ -10,7 +10,6 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/http1"
 	"fairlead.dev/fairlead/internal/agent/proxy/route"
-	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/transport/transporttest"
@@ -55,7 +54,7 @@ func TestARefusalThatIsNotTakenEnds(t *testing.T) {
 	selector.Init(&route.Origin{Table: all, Pod: "pod", Original: netip.MustParseAddrPort("192.0.2.1:80")})
 	conn, _ := transporttest.Pair(t)
 	var s Session
-	o := Options{Replay: resilience.NewReplayMemory(1), Malformed: func(drive.Refused) {}, HeadTimeout: drive.FirstCheck}
+	o := Options{Malformed: func(drive.Refused) {}, HeadTimeout: drive.FirstCheck}
 	s.Init(New(o), &drive.Client{Conn: conn}, &selector)
 	fill(t, conn)
 	s.begin()

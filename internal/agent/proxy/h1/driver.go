@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
-	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
@@ -14,7 +13,6 @@ const HeadTimeout = 10 * time.Second
 
 // Options configure a Driver. All but the times are required.
 type Options struct {
-	Replay *resilience.ReplayMemory
 	// Poller waits for servers in tunnels.
 	Poller *transport.Poller
 	// Malformed is called for requests that are refused for breaking the protocol. It must not block or keep the bytes.
@@ -28,7 +26,6 @@ type Options struct {
 // Driver is what all sessions share.
 type Driver struct {
 	// immutable after New
-	replay                 *resilience.ReplayMemory
 	poller                 *transport.Poller
 	malformed              func(drive.Refused)
 	draining               func() bool
@@ -39,7 +36,7 @@ type Driver struct {
 
 // New returns a Driver.
 func New(o Options) *Driver {
-	d := &Driver{replay: o.Replay, poller: o.Poller, malformed: o.Malformed, draining: o.Draining, headTimeout: o.HeadTimeout, lingerFor: o.LingerFor}
+	d := &Driver{poller: o.Poller, malformed: o.Malformed, draining: o.Draining, headTimeout: o.HeadTimeout, lingerFor: o.LingerFor}
 	if d.headTimeout == 0 {
 		d.headTimeout = HeadTimeout
 	}

@@ -48,7 +48,6 @@ func newExchange(d *Driver) *exchange {
 	x := &exchange{driver: d}
 	x.out.x = x
 	x.Init()
-	x.upload.replay.Init(d.replay)
 	for i := range x.attempts {
 		x.initAttempt(&x.attempts[i])
 	}
@@ -73,7 +72,10 @@ func (x *exchange) reset() {
 }
 
 // serveFor makes x a session's.
-func (x *exchange) serveFor(s *Session) { x.s, x.out.conn = s, s.client.Conn }
+func (x *exchange) serveFor(s *Session) {
+	x.s, x.out.conn = s, s.client.Conn
+	x.upload.replay.Init(s.client.Replay)
+}
 
 // free ends that.
 func (x *exchange) free() { x.s, x.Client, x.out.conn = nil, nil, nil }

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
-	"fairlead.dev/fairlead/internal/agent/resilience"
 )
 
 // Nobody knows the state of an exchange in which a panic happened.
@@ -13,7 +12,7 @@ func TestAnExchangeThatPanickedIsNotUsedAgain(t *testing.T) {
 	t.Setenv("ALONE", "1") // panics in a test that runs beside others: the number of processors is the whole process's
 	before := runtime.GOMAXPROCS(1)
 	defer runtime.GOMAXPROCS(before)
-	s := &Session{driver: New(Options{Replay: resilience.NewReplayMemory(1)}), client: &drive.Client{}}
+	s := &Session{driver: New(Options{}), client: &drive.Client{}}
 	s.begin()
 	bad := s.x
 	s.ReleaseAfterPanic()

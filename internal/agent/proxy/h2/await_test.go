@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"io"
 	"runtime"
 	"testing"
 
@@ -71,4 +72,31 @@ func TestTheLastWordsAreAwaited(t *testing.T) {
 			o.await() // nobody writes any more
 		})
 	}
+}
+
+// A server may read a request and end its connection before who has written the request hears of that: then the request has been sent, and a POST is
+// not made again.
+func TestWhatIsBeingWrittenMayHaveBeenSent(t *testing.T) {
+	u := New(Options{}).bareServer(t)
+	o := &u.out
+	release, done := o.held(t, false)
+	u.stop(io.EOF) // the reader has found the end
+	if !reachedNow(o, 0) {
+		t.Error("what the kernel is being given is held to be unsent")
+	}
+	o.mu.Lock()
+	behind := o.appended
+	o.mu.Unlock()
+	o.say() // what comes behind that is never written
+	if reachedNow(o, behind) {
+		t.Error("what nobody has written is held to be sent")
+	}
+	close(release)
+	<-done
+}
+
+func reachedNow(o *output, offset uint64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.reached(offset)
 }

@@ -7,7 +7,6 @@ import (
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/http2"
-	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -37,7 +36,6 @@ const (
 
 // Options configure a Driver. All but the last three are required.
 type Options struct {
-	Replay *resilience.ReplayMemory
 	// Malformed is called for what clients are refused for breaking the protocol. It must not block or keep the bytes.
 	Malformed func(drive.Refused)
 	// Draining reports whether connections are to end with the streams under way.

@@ -88,11 +88,11 @@ func gated(t *testing.T, gate call.Gate) *http2test.Conn {
 
 	near, far := transporttest.Pair(t)
 	d := New(Options{
-		Replay: resilience.NewReplayMemory(1 << 20), Draining: func() bool { return false },
+		Draining:  func() bool { return false },
 		Malformed: func(r drive.Refused) { t.Errorf("refused: %+v", r) },
 		Panicked:  func(_ string, what any, stack []byte) { t.Errorf("panic: %v\n%s", what, stack) },
 	})
-	client := &drive.Client{ID: 1, Origin: origin, Conn: near}
+	client := &drive.Client{ID: 1, Origin: origin, Conn: near, Replay: resilience.NewReplayMemory(1 << 20).Share()}
 	var served sync.WaitGroup
 	t.Cleanup(served.Wait) // once the client has ended
 	served.Go(func() {

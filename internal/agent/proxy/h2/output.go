@@ -54,6 +54,7 @@ type output struct {
 		from, to int
 	} // the DATA frame that was appended to next last
 	writing  bool // somebody writes
+	asking   bool // the kernel has been given something, and what it has accepted of that is not known yet
 	blocked  bool // and waits for the kernel
 	refused  bool // somebody has found it full
 	queued   bool // somebody is about to write
@@ -175,7 +176,8 @@ func (o *output) full() bool {
 	return full
 }
 
-// reached reports whether a byte that was appended at an offset may have been accepted by the kernel.
+// reached reports whether a byte that was appended at an offset may have been accepted by the kernel. While it is being asked that is so even if the
+// connection is known to have failed: a server that reads a request may end the connection before who writes has heard that the request was written.
 func (o *output) reached(offset uint64) bool {
-	return o.sent > offset || o.writing && o.failed == nil && o.handed > offset
+	return o.sent > offset || o.asking && o.handed > offset
 }

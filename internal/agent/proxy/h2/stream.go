@@ -105,7 +105,7 @@ func newStream(s *Session) *stream {
 	x.slot.Multiplexed = true
 	x.slot.Wake = func() { s.wake(x) }
 	x.call.OnWake = x.slot.Wake
-	x.replay.Init(s.driver.Replay)
+	x.replay.Init(s.client.Replay)
 	for i := range x.attempts {
 		x.attempts[i].x = x
 	}

@@ -72,7 +72,7 @@ func (o *output) took() after {
 
 // goOn takes the next piece to be written; without one nobody writes any more. It expects the lock.
 func (o *output) goOn() after {
-	if o.advance() {
+	if o.asking = o.advance(); o.asking {
 		return after{more: true}
 	}
 	o.writing = false
@@ -148,6 +148,7 @@ func (o *output) write() { o.n, o.err = o.conn.TryWrite(o.current.b[o.at:]) }
 
 // wrote takes in what a write did, and reports whether the next can follow at once. It expects the lock.
 func (o *output) wrote() bool {
+	o.asking = false
 	o.at += o.n
 	o.sent += uint64(o.n)
 	if o.err != nil && o.failed == nil {
@@ -239,6 +240,9 @@ func (o *output) stalled(before uint64) {
 // step writes until nothing is left, or the kernel takes no more.
 func (o *output) step(uintptr) (done bool) {
 	for {
+		if !o.ask() {
+			return true
+		}
 		o.write()
 		ok, more, half := o.stepped()
 		if half {
@@ -248,6 +252,14 @@ func (o *output) step(uintptr) (done bool) {
 			return ok
 		}
 	}
+}
+
+// ask reports whether something is still to be written, which the kernel is to be given next.
+func (o *output) ask() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.asking = o.failed == nil
+	return o.asking
 }
 
 // stepped takes in what a write of step did. ok: the kernel has taken it; more: there is another piece; half: streams can go on while it waits.

@@ -1,0 +1,132 @@
+package soak
+
+import (
+	"sort"
+	"time"
+
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// groups are the calls that count together.
+func (r *round) groups(scope policy.Sharing) (groups [][]*account) {
+	if scope != policy.SharePod {
+		return [][]*account{r.accounts}
+	}
+	groups = make([][]*account, len(r.pods))
+	for _, a := range r.accounts {
+		groups[a.pod] = append(groups[a.pod], a)
+	}
+	return groups
+}
+
+// checkRate: of the calls that began at some time or later, servers have seen by any other no more than the burst and what the rate has let in since.
+// Each of them has passed the limit between the two, so this is exact.
+func (r *round) checkRate() {
+	l := r.fixed.rate
+	if l == nil {
+		return
+	}
+	for _, calls := range r.groups(l.Scope) {
+		sort.Slice(calls, func(i, j int) bool { return calls[i].begun.Before(calls[j].begun) })
+		for from := 0; from < len(calls); from += 1 + len(calls)/100 {
+			r.checkRateFrom(l, calls[from].begun, calls[from:])
+		}
+	}
+}
+
+func (r *round) checkRateFrom(l *policy.RateLimit, from time.Time, calls []*account) {
+	var seen []time.Time
+	for _, a := range calls {
+		if len(a.receipts) > 0 && a.sends == 1 {
+			seen = append(seen, a.receipts[0].at)
+		}
+	}
+	sort.Slice(seen, func(i, j int) bool { return seen[i].Before(seen[j]) })
+	for i, at := range seen {
+		allowed := float64(l.Burst) + float64(l.Requests)*at.Sub(from).Seconds()/l.Per.Seconds()
+		if float64(i+1) > allowed*float64(1+r.restarts)+1e-6 { // an agent that has restarted begins with a burst
+			r.violation("%d calls passed the limit of %d/s, burst %d, in %v", i+1, l.Requests, l.Burst, at.Sub(from))
+			return
+		}
+	}
+}
+
+// checkConcurrency: at no time more calls are for certain under way than the limit allows. A call whose client got its response as a whole was under way
+// from when a server saw it to when the server wrote the last of that response.
+func (r *round) checkConcurrency() {
+	l := r.fixed.concurrency
+	if l == nil {
+		return
+	}
+	type edge struct {
+		at time.Time
+		by int
+	}
+	for _, calls := range r.groups(l.Scope) {
+		var edges []edge
+		for _, a := range calls {
+			if !a.whole || a.answer < 0 || a.sends != 1 {
+				continue
+			}
+			for _, p := range a.receipts {
+				if p.attempt == a.answer && p.whole {
+					edges = append(edges, edge{a.receipts[0].at, 1}, edge{p.last, -1})
+				}
+			}
+		}
+		sort.Slice(edges, func(i, j int) bool {
+			return edges[i].at.Before(edges[j].at) || edges[i].at.Equal(edges[j].at) && edges[i].by < edges[j].by
+		})
+		n := 0
+		for _, e := range edges {
+			if n += e.by; n > l.Max*(1+r.restarts) {
+				r.violation("%d calls were under way at once, the limit is %d", n, l.Max)
+				break
+			}
+		}
+	}
+}
+
+// checkBreaker: a circuit opens by as many failures as the policy says, and stays open for as long.
+func (r *round) checkBreaker() {
+	b := r.fixed.breaker
+	if b == nil || r.restarts > 0 {
+		return
+	}
+	for _, calls := range r.groups(b.Sharing) {
+		var failures []time.Time
+		rejected := time.Time{} // the end of the first call that was
+		for _, a := range calls {
+			for _, p := range a.receipts {
+				if p.failed() || !p.clean() {
+					failures = append(failures, p.at)
+				}
+			}
+			if a.reason == "circuit_open" && (rejected.IsZero() || a.ended.Before(rejected)) {
+				rejected = a.ended
+			}
+		}
+		sort.Slice(failures, func(i, j int) bool { return failures[i].Before(failures[j]) })
+		if !rejected.IsZero() {
+			r.checkOpening(b, calls, failures, rejected)
+		}
+	}
+}
+
+func (r *round) checkOpening(b *policy.Breaker, calls []*account, failures []time.Time, rejected time.Time) {
+	n := b.ConsecutiveFailures
+	if len(failures) < n || failures[n-1].After(rejected) {
+		r.violation("the circuit was open before %d attempts had failed", n)
+		return
+	}
+	opens := failures[n-1] // at the earliest
+	shortest := b.OpenDuration * time.Duration(100-b.OpenJitterPercent) / 100
+	for _, a := range calls {
+		if !a.begun.After(rejected) || len(a.receipts) == 0 || a.sends != 1 {
+			continue
+		}
+		if open := a.receipts[0].at.Sub(opens); open < shortest {
+			r.violation("a server saw call %d %v after the circuit can have opened at the earliest; it stays open for %v at least", a.id, open, shortest)
+		}
+	}
+}

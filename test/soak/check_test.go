@@ -1,0 +1,200 @@
+package soak
+
+import (
+	"slices"
+	"sort"
+	"time"
+
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// check compares the accounts with the rules.
+func (r *round) check() {
+	for _, a := range r.accounts {
+		sort.SliceStable(a.receipts, func(i, j int) bool { return a.receipts[i].at.Before(a.receipts[j].at) })
+		r.checkBytes(a)
+		if a.sends != 1 { // what the client's library has repeated is not the agent's doing
+			continue
+		}
+		may := r.possible(a)
+		r.checkAttempts(a, may)
+		r.checkAnswer(a, may)
+		r.checkDeadline(a, may)
+		r.checkCalm(a)
+	}
+	r.checkRate()
+	r.checkConcurrency()
+	r.checkBreaker()
+}
+
+// possible are the policies that may have governed a call.
+func (r *round) possible(a *account) (may []*version) {
+	for _, v := range r.versions {
+		if v.from.Before(a.ended) && (v.until.IsZero() || v.until.After(a.begun)) {
+			may = append(may, v)
+		}
+	}
+	return may
+}
+
+// checkBytes: every byte is right, on both sides, and a body that has ended has all of them.
+func (r *round) checkBytes(a *account) {
+	if a.wrong != "" {
+		r.blame(a, "%s", a.wrong)
+	}
+	for _, p := range a.receipts {
+		if p.wrong != "" {
+			r.blame(a, "attempt %d: %s", p.attempt, p.wrong)
+		}
+	}
+	if a.answer < 0 {
+		return
+	}
+	i := slices.IndexFunc(a.receipts, func(p *receipt) bool { return p.attempt == a.answer })
+	if i < 0 {
+		r.blame(a, "it was answered with the response of attempt %d, which no server has seen", a.answer)
+		return
+	}
+	s := a.receipts[i].step
+	if a.status != s.status {
+		r.blame(a, "its client got the status %d, and attempt %d was answered %d", a.status, a.answer, s.status)
+	}
+	size := s.size
+	if a.method == "HEAD" {
+		size = 0
+	}
+	if a.whole && a.got != size {
+		r.blame(a, "its client got %d bytes and the end, of %d bytes", a.got, size)
+	}
+}
+
+// attemptsAllowed is how many attempts of the call a policy lets servers see.
+func attemptsAllowed(s *policy.Settings, a *account) int {
+	if !mayRepeat(s, a) {
+		return 1
+	}
+	const repair = 1 // rule 8
+	return 1 + s.Retry.MaxRetries + repair
+}
+
+// mayRepeat is the idempotency gate.
+func mayRepeat(s *policy.Settings, a *account) bool {
+	switch s.Retry.Idempotency {
+	case policy.AnyMethod:
+		return true
+	case policy.SafeMethods:
+		return a.method == "GET" || a.method == "HEAD"
+	case policy.IdempotentOrKeyed:
+		return a.method != "POST" || a.key != "" || s.Retry.GenerateKey
+	case policy.IdempotentMethods:
+		return a.method != "POST"
+	}
+	return false
+}
+
+// checkAttempts: no server sees a call more often than a policy allows, nor after an answer that is none to repeat.
+func (r *round) checkAttempts(a *account, may []*version) {
+	most, hedged := 0, false
+	for _, v := range may {
+		most = max(most, attemptsAllowed(&v.settings, a))
+		hedged = hedged || v.settings.Retry.Hedging.Max > 0
+	}
+	if n := len(a.receipts); n > most {
+		r.blame(a, "servers saw it %d times, allowed are %d", n, most)
+	}
+	for i, p := range a.receipts[:max(0, len(a.receipts)-1)] {
+		if p.key != a.receipts[i+1].key {
+			r.blame(a, "attempts with the keys %q and %q", p.key, a.receipts[i+1].key)
+		}
+		good := p.clean() && (p.step.status == 200 || p.step.status == 404) && p.step.wish == ""
+		if good && r.inTime(p, may) && !hedged {
+			r.blame(a, "servers saw another attempt after attempt %d was answered %d", p.attempt, p.step.status)
+		}
+	}
+}
+
+// inTime reports whether an attempt was answered long before any timeout of attempts.
+func (r *round) inTime(p *receipt, may []*version) bool {
+	took := p.answered.Sub(p.at) + r.lag.during(p.at, p.answered)
+	return !slices.ContainsFunc(may, func(v *version) bool {
+		t := &v.settings.Timeouts
+		return t.PerTry > 0 && took > t.PerTry/2 || t.ResponseHeader > 0 && took > t.ResponseHeader/2
+	})
+}
+
+// checkAnswer: an answer of the agent's has the status of its reason, and a reason there is cause for.
+func (r *round) checkAnswer(a *account, may []*version) {
+	if a.reason == "" {
+		if a.err != nil && a.ended.Sub(a.begun) >= patience {
+			r.blame(a, "no end after %v", patience)
+		}
+		return
+	}
+	want, known := map[string]int{
+		"circuit_open": 503, "pool_overflow": 503, "rate_limited": 429, "deadline": 504, "per_try_timeout": 504,
+		"connect_failure": 502, "reset": 502, "protocol": 502,
+	}[a.reason]
+	if !known || want != a.status {
+		r.blame(a, "the agent answered %d for %q", a.status, a.reason)
+	}
+	cause := func(v *version) bool { return causeFor(a.reason, &v.settings, r.calm) }
+	if !slices.ContainsFunc(may, cause) {
+		r.blame(a, "the agent answered %q, which no policy in force gives cause for", a.reason)
+	}
+	for _, p := range a.receipts { // rule 10
+		if p.clean() && p.step.size == 0 && len(a.receipts) > 1 && a.reason == "reset" && r.inTime(p, may) {
+			r.blame(a, "the agent answered %q, though attempt %d was answered %d", a.reason, p.attempt, p.step.status)
+		}
+	}
+}
+
+func causeFor(reason string, s *policy.Settings, calm bool) bool {
+	switch reason {
+	case "circuit_open":
+		return s.Breaker != nil
+	case "pool_overflow":
+		return s.Pool.MaxConnections > 0
+	case "rate_limited":
+		return s.RateLimit != nil || s.Concurrency != nil
+	case "deadline":
+		return s.Timeouts.Overall > 0
+	case "per_try_timeout":
+		return s.Timeouts.PerTry > 0 || s.Timeouts.ResponseHeader > 0
+	}
+	return !calm
+}
+
+// tolerance is what a deadline may be missed by on a machine that is not late itself.
+const tolerance = 20 * time.Millisecond
+
+// checkDeadline: the head of an answer has come by the overall deadline, and the agent's own answer that it has passed not long before it.
+func (r *round) checkDeadline(a *account, may []*version) {
+	if a.head.IsZero() || a.sent.IsZero() {
+		return
+	}
+	var longest time.Duration
+	for _, v := range may {
+		if v.settings.Timeouts.Overall == 0 {
+			return
+		}
+		longest = max(longest, v.settings.Timeouts.Overall)
+	}
+	took := a.head.Sub(a.sent)
+	if late := took - longest; late > tolerance+r.lag.during(a.sent, a.head) {
+		r.blame(a, "its answer (%d %s) came %v after its head, the deadline is %v, the machine was late by %v",
+			a.status, a.reason, took, longest, r.lag.during(a.sent, a.head))
+	}
+}
+
+// checkCalm: where nothing fails, nothing fails.
+func (r *round) checkCalm(a *account) {
+	if !r.calm || r.fixed != (fixed{}) || a.abandoned() {
+		return
+	}
+	if a.reused && r.restarts > 0 && a.err != nil {
+		return // the agent may end a connection while its client begins a request on it, as any server may
+	}
+	if a.err != nil || a.status != 200 || !a.whole {
+		r.blame(a, "nothing failed and it did not succeed: status %d, %q, %v", a.status, a.reason, a.err)
+	}
+}

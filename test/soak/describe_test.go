@@ -1,0 +1,50 @@
+package soak
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// String is what is known of a call, for people who look into a violation.
+func (a *account) String() string {
+	var b strings.Builder
+	protocol := "HTTP/1.1"
+	if a.http2 {
+		protocol = "HTTP/2"
+	}
+	fmt.Fprintf(&b, "call %d, %s %s by pod %d", a.id, a.method, protocol, a.pod)
+	if a.size > 0 {
+		fmt.Fprintf(&b, ", %d bytes", a.size)
+	}
+	if a.key != "" {
+		fmt.Fprintf(&b, ", key %s", a.key)
+	}
+	fmt.Fprintf(&b, "\n\tclient: sent after %v, head after %v, end after %v: status %d %s, response of attempt %d, %d bytes, whole %t, %v",
+		since(a.begun, a.sent), since(a.begun, a.head), since(a.begun, a.ended), a.status, a.reason, a.answer, a.got, a.whole, a.err)
+	for _, p := range a.receipts {
+		fmt.Fprintf(&b, "\n\tattempt %d: seen after %v at %v, answered after %v, written %t, connection broken after %v: %+v",
+			p.attempt, since(a.begun, p.at), p.conn.LocalAddr(), since(a.begun, p.answered), p.whole, since(a.begun, p.conn.brokenAt()), p.step)
+	}
+	return b.String()
+}
+
+// blame notes a violation by a call, with the policies that may have governed it.
+func (r *round) blame(a *account, format string, args ...any) {
+	var b strings.Builder
+	fmt.Fprintf(&b, format, args...)
+	fmt.Fprintf(&b, "\n\t%v", a)
+	for _, v := range r.possible(a) {
+		s := &v.settings
+		fmt.Fprintf(&b, "\n\tpolicy, in force after %v: timeouts %+v, retry %+v, pool %+v", since(a.begun, v.from), s.Timeouts, s.Retry, s.Pool)
+	}
+	r.violation("%s", b.String())
+}
+
+// since is the time between two moments, or 0 where the later one is not known.
+func since(from, to time.Time) time.Duration {
+	if to.IsZero() {
+		return 0
+	}
+	return to.Sub(from).Round(10 * time.Microsecond)
+}

@@ -1,0 +1,11 @@
+// Package soak has calls made through the proxy for a while, under random policies and with random faults, and checks what both ends have seen.
+//
+// A round has one destination with a few servers, some pods with clients of HTTP/1.1 and HTTP/2, and policies that are edited while calls go on.
+// Servers answer late, with failures, slowly or not at all, break connections at any byte, refuse connections, come and go; the agent restarts.
+// Clients and servers are those of the standard library, and each keeps an account of its own. Once the round is over the accounts are compared:
+// the checker knows the policies and the accounts, and nothing of how the proxy works.
+//
+//	SOAK_TIME=10m SOAK_SEED=7 go test ./test/soak -run TestSoak -v
+//
+// A round that has failed is repeated alone with SOAK_ROUND, which the failure names; what is drawn is the same, what is scheduled is not.
+package soak

@@ -1,0 +1,56 @@
+package soak
+
+import (
+	"sort"
+	"time"
+)
+
+// lag keeps account of how late the machine wakes what waits: what a deadline is missed by on account of the machine is not the agent's.
+type lag struct {
+	done, ended chan struct{}
+	seen        []wake // in order
+}
+
+type wake struct {
+	due  time.Time
+	late time.Duration
+}
+
+// lagTick is how often it looks.
+const lagTick = 2 * time.Millisecond
+
+func watchLag() *lag {
+	l := &lag{done: make(chan struct{}), ended: make(chan struct{})}
+	go func() {
+		defer close(l.ended)
+		for {
+			due := time.Now().Add(lagTick)
+			select {
+			case <-time.After(lagTick):
+				l.seen = append(l.seen, wake{due, time.Since(due)})
+			case <-l.done:
+				return
+			}
+		}
+	}()
+	return l
+}
+
+func (l *lag) stop() {
+	close(l.done)
+	<-l.ended
+}
+
+// during is the sum of the latest that anything woke, between two times: several wakes in turn may each have been late. It is known once stopped.
+func (l *lag) during(from, to time.Time) time.Duration {
+	var sum, most time.Duration
+	first := sort.Search(len(l.seen), func(i int) bool { return l.seen[i].due.Add(l.seen[i].late).After(from) })
+	for _, w := range l.seen[first:] {
+		if w.due.After(to) {
+			break
+		}
+		sum += max(w.late-time.Millisecond, 0)
+		most = max(most, w.late)
+	}
+	return max(sum, 4*most)
+}

@@ -1,0 +1,206 @@
+package soak
+
+import (
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+// round is one destination, its servers, the pods that call it and everything that happens to them.
+type round struct {
+	violations
+	running
+
+	// immutable once calls are made
+	seed    uint64
+	fixed   fixed
+	calm    bool // nothing fails but what the agent does wrong
+	servers []*server
+	refused netip.AddrPort // where nobody listens
+	pods    []*pod
+	lag     *lag
+
+	ends sync.Map // of clients' connections by address: whether they are open
+
+	// guarded by accountsMu
+	accountsMu sync.Mutex
+	accounts   []*account
+
+	// of the one that makes things happen
+	versions  []*version
+	restarts  int
+	endpoints []netip.AddrPort
+}
+
+// lasts is how long calls are begun in a round.
+const lasts = 2500 * time.Millisecond
+
+// play plays a round.
+func play(t *testing.T, seed uint64) *round {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	r := &round{seed: seed, calm: rng.IntN(4) == 0, fixed: drawFixed(rng), lag: watchLag()}
+	defer r.lag.stop()
+	r.build(t, rng)
+	stop := make(chan struct{})
+	var clients sync.WaitGroup
+	for i := range 4 + rng.IntN(8) {
+		c := newClient(r, i%len(r.pods), rng.IntN(2) == 0, rand.New(rand.NewPCG(seed, uint64(100+i))))
+		clients.Go(func() { c.run(stop) })
+	}
+	r.happen(t, rng)
+	close(stop)
+	clients.Wait()
+	r.end()
+	return r
+}
+
+func (r *round) build(t *testing.T, rng *rand.Rand) {
+	brittle := 0
+	if !r.calm && r.fixed.breaker == nil && rng.IntN(2) == 0 {
+		brittle = 8
+	}
+	for i := range 1 + rng.IntN(4) {
+		r.servers = append(r.servers, startServer(t, r, brittle, rand.New(rand.NewPCG(r.seed, uint64(50+i)))))
+	}
+	r.refused = refusing(t)
+	for _, uid := range []string{"pod-0", "pod-1"} {
+		r.pods = append(r.pods, startPod(t, r, uid))
+	}
+	r.choose(rng)
+	s := drawSettings(rng, r.fixed, r.calm)
+	r.versions = []*version{{settings: s, from: time.Now()}}
+	r.replace(startAgent(t, r, snapshotOf(s, r.pods, r.endpoints)))
+}
+
+// refusing returns an address where nobody listens.
+func refusing(t *testing.T) netip.AddrPort {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// choose draws which endpoints the destination has: at least one that serves.
+func (r *round) choose(rng *rand.Rand) {
+	r.endpoints = nil
+	for _, s := range r.servers {
+		if rng.IntN(3) > 0 {
+			r.endpoints = append(r.endpoints, s.addr)
+		}
+	}
+	if len(r.endpoints) == 0 {
+		r.endpoints = append(r.endpoints, r.servers[0].addr)
+	}
+	if !r.calm && r.fixed.breaker == nil && rng.IntN(3) == 0 {
+		r.endpoints = append(r.endpoints, r.refused)
+	}
+	slices.SortFunc(r.endpoints, netip.AddrPort.Compare)
+}
+
+// happen edits policies and endpoints, and restarts the agent, while calls are made.
+func (r *round) happen(t *testing.T, rng *rand.Rand) {
+	var stops sync.WaitGroup
+	defer stops.Wait()
+	for end := time.Now().Add(lasts); ; {
+		next := between(rng, 100*time.Millisecond, 900*time.Millisecond)
+		if time.Until(end) < next {
+			time.Sleep(time.Until(end)) // calls are made meanwhile
+			return
+		}
+		time.Sleep(next)
+		switch rng.IntN(5) {
+		case 0, 1:
+			r.edit(rng)
+		case 2, 3:
+			r.choose(rng)
+			r.a.install(r, snapshotOf(r.versions[len(r.versions)-1].settings, r.pods, r.endpoints))
+		case 4:
+			r.restarts++
+			before := r.replace(startAgent(t, r, snapshotOf(r.versions[len(r.versions)-1].settings, r.pods, r.endpoints)))
+			stops.Go(func() { before.stop(r) })
+		}
+	}
+}
+
+// edit puts another policy in force.
+func (r *round) edit(rng *rand.Rand) {
+	before := r.versions[len(r.versions)-1]
+	v := &version{settings: drawSettings(rng, r.fixed, r.calm), from: time.Now()}
+	r.a.install(r, snapshotOf(v.settings, r.pods, r.endpoints))
+	before.until = time.Now()
+	r.versions = append(r.versions, v)
+}
+
+func (r *round) end() {
+	for _, p := range r.pods {
+		p.stop()
+	}
+	r.a.stop(r)
+	for _, s := range r.servers {
+		s.stop()
+	}
+}
+
+// newAccount draws a call.
+func (r *round) newAccount(c *client, rng *rand.Rand) *account {
+	a := &account{pod: c.pod, http2: c.http2, method: oneOf(rng, http.MethodGet, http.MethodGet, http.MethodHead, http.MethodPut, http.MethodPost, http.MethodPost)}
+	if a.method == http.MethodPut || a.method == http.MethodPost {
+		a.size = oneOf(rng, 0, 1+rng.IntN(500), rng.IntN(3000), rng.IntN(200<<10))
+		if rng.IntN(3) == 0 {
+			a.key = "k" + time.Duration(rng.Int64()).String()
+		}
+	}
+	for range 1 + rng.IntN(3) {
+		a.steps = append(a.steps, r.drawStep(rng))
+	}
+	if rng.IntN(20) == 0 {
+		a.leaves = between(rng, time.Millisecond, 100*time.Millisecond)
+	}
+	r.accountsMu.Lock()
+	defer r.accountsMu.Unlock()
+	a.id = len(r.accounts)
+	r.accounts = append(r.accounts, a)
+	return a
+}
+
+func (r *round) account(id int) *account {
+	r.accountsMu.Lock()
+	defer r.accountsMu.Unlock()
+	if id < 0 || id >= len(r.accounts) {
+		return nil
+	}
+	return r.accounts[id]
+}
+
+func (r *round) drawStep(rng *rand.Rand) step {
+	p := step{status: http.StatusOK, size: oneOf(rng, 0, rng.IntN(400), rng.IntN(5000), rng.IntN(150<<10)), sized: rng.IntN(2) == 0, after: rng.IntN(2000)}
+	if rng.IntN(8) == 0 {
+		p.pieces = 2 + rng.IntN(8)
+	}
+	if rng.IntN(5) == 0 {
+		p.late = between(rng, time.Millisecond, 20*time.Millisecond)
+	}
+	if r.calm || rng.IntN(10) < 5 {
+		return p
+	}
+	switch rng.IntN(4) {
+	case 0:
+		p.status = oneOf(rng, 404, 409, 429, 500, 502, 503, 504, 529)
+		if rng.IntN(3) == 0 {
+			p.wish = oneOf(rng, "0", "1", "soon")
+		}
+	case 1, 2:
+		p.fault = fault(1 + rng.IntN(int(faultCount)-1))
+	case 3:
+		p.late = between(rng, 20*time.Millisecond, 400*time.Millisecond)
+	}
+	return p
+}

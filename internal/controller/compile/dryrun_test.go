@@ -118,8 +118,8 @@ func TestWhatADryRunCannotKnow(t *testing.T) {
 			{Host: "b.example", Ports: []int32{80}},
 		},
 		Body: &v1alpha1.PolicyBody{CallBlocks: v1alpha1.CallBlocks{
-			Timeouts: &v1alpha1.Timeouts{Connect: d, PerTry: d}, ConnectionPool: &v1alpha1.ConnectionPool{MaxConnections: &n},
-		}},
+			Timeouts: &v1alpha1.Timeouts{Connect: d, PerTry: d},
+		}, ConnectionPool: &v1alpha1.ConnectionPool{MaxConnections: &n}},
 	}
 	want := []UnenforcedField{
 		{"to[0].tls.mode", v1alpha1.ReasonNotInDryRun, 0},

@@ -58,33 +58,43 @@ func (r *round) checkConcurrency() {
 	if l == nil {
 		return
 	}
-	type edge struct {
-		at time.Time
-		by int
-	}
 	for _, calls := range r.groups(l.Scope) {
-		var edges []edge
-		for _, a := range calls {
-			if !a.whole || a.answer < 0 || a.sends != 1 {
-				continue
-			}
-			for _, p := range a.receipts {
-				if p.attempt == a.answer && p.whole {
-					edges = append(edges, edge{a.receipts[0].at, 1}, edge{p.last, -1})
-				}
-			}
+		r.checkPlaces(l.Max*(1+r.restarts), calls) // an agent that has restarted begins with all places
+	}
+}
+
+func (r *round) checkPlaces(places int, calls []*account) {
+	var edges []edge
+	for _, a := range calls {
+		if !a.whole || a.answer < 0 || a.sends != 1 {
+			continue
 		}
-		sort.Slice(edges, func(i, j int) bool {
-			return edges[i].at.Before(edges[j].at) || edges[i].at.Equal(edges[j].at) && edges[i].by < edges[j].by
-		})
-		n := 0
-		for _, e := range edges {
-			if n += e.by; n > l.Max*(1+r.restarts) {
-				r.violation("%d calls were under way at once, the limit is %d", n, l.Max)
-				break
+		for _, p := range a.receipts {
+			if p.attempt == a.answer && p.whole {
+				edges = append(edges, edge{a, a.receipts[0].at, true}, edge{a, p.last, false})
 			}
 		}
 	}
+	sort.Slice(edges, func(i, j int) bool { return edges[i].at.Before(edges[j].at) })
+	under := map[*account]bool{}
+	for _, e := range edges {
+		if !e.begins {
+			delete(under, e.call)
+			continue
+		}
+		under[e.call] = true
+		if len(under) > places {
+			r.blameAll(under, "%d calls were under way at once, the limit is %d", len(under), places)
+			return
+		}
+	}
+}
+
+// edge is when a call began or ended.
+type edge struct {
+	call   *account
+	at     time.Time
+	begins bool
 }
 
 // checkBreaker: a circuit opens by as many failures as the policy says, and stays open for as long.

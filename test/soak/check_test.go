@@ -113,12 +113,13 @@ func (r *round) checkAttempts(a *account, may []*version) {
 	}
 }
 
-// inTime reports whether an attempt was answered long before any timeout of attempts.
+// inTime reports whether an attempt was answered long before any timeout of attempts. A server may have seen it late, when the machine was.
 func (r *round) inTime(p *receipt, may []*version) bool {
-	took := p.answered.Sub(p.at) + r.lag.during(p.at, p.answered)
+	long := func(limit time.Duration) bool {
+		return limit > 0 && p.answered.Sub(p.at)+r.lag.during(p.at.Add(-2*limit), p.answered) > limit/2
+	}
 	return !slices.ContainsFunc(may, func(v *version) bool {
-		t := &v.settings.Timeouts
-		return t.PerTry > 0 && took > t.PerTry/2 || t.ResponseHeader > 0 && took > t.ResponseHeader/2
+		return long(v.settings.Timeouts.PerTry) || long(v.settings.Timeouts.ResponseHeader)
 	})
 }
 

@@ -41,6 +41,20 @@ func (r *round) blame(a *account, format string, args ...any) {
 	r.violation("%s", b.String())
 }
 
+// blameAll notes a violation by several calls together, with when policies were edited.
+func (r *round) blameAll(calls map[*account]bool, format string, args ...any) {
+	var b strings.Builder
+	fmt.Fprintf(&b, format, args...)
+	first := r.accounts[0].begun
+	for a := range calls {
+		fmt.Fprintf(&b, "\n\tafter %v: %v", since(first, a.begun), a)
+	}
+	for _, v := range r.versions {
+		fmt.Fprintf(&b, "\n\tpolicy, in force after %v", since(first, v.from))
+	}
+	r.violation("%s", b.String())
+}
+
 // since is the time between two moments, or 0 where the later one is not known.
 func since(from, to time.Time) time.Duration {
 	if to.IsZero() {

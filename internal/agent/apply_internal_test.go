@@ -23,12 +23,12 @@ func TestWhichPoliciesWouldGovern(t *testing.T) {
 		Ports:      []policy.DestinationPort{{Port: 80, Endpoints: policy.Ready(netip.MustParseAddrPort("10.0.0.2:8080"))}},
 	}}, policy.Location{})().Governing
 	for to, want := range map[string][]policy.ID{
-		"10.0.0.1:80":    {id("all"), id("host"), id("service")},
-		"10.0.0.2:8080":  {id("all"), id("service")},
-		"10.0.0.3:80":    {id("block"), id("host")},
-		"10.0.0.3:81":    {id("block")},
-		"192.0.2.1:80":   {id("host")},
-		"192.0.2.1:5432": nil,
+		"10.0.0.1:80":    {id("all"), id("dry"), id("host"), id("service")},
+		"10.0.0.2:8080":  {id("all"), id("dry"), id("service")},
+		"10.0.0.3:80":    {id("block"), id("dry"), id("host")},
+		"10.0.0.3:81":    {id("block"), id("dry")},
+		"192.0.2.1:80":   {id("dry"), id("host")},
+		"192.0.2.1:5432": {id("dry")},
 	} {
 		if diff := cmp.Diff(want, govern(netip.MustParseAddrPort(to))); diff != "" {
 			t.Errorf("%s: %s", to, diff)

@@ -48,9 +48,9 @@ type TargetFigures struct {
 	OpaqueOpen  int
 	// DryBreakersOpen is as in Figures.
 	DryBreakersOpen int
-	TLSFailures []policy.TLSFailure // sorted by reason
-	PerSecond   float64             // as in Figures
-	Covered     time.Duration       // as in Figures
+	TLSFailures     []policy.TLSFailure // sorted by reason
+	PerSecond       float64             // as in Figures
+	Covered         time.Duration       // as in Figures
 }
 
 // Add adds a destination.

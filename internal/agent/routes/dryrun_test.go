@@ -24,7 +24,7 @@ func unchanged(b policy.Binding) policy.Binding {
 
 func toHost(name string) policy.Target { return policy.Target{Kind: policy.TargetHost, Host: name} }
 
-func anywhere() policy.Target { return policy.Target{Kind: policy.TargetAny} }
+func everywhere() policy.Target { return policy.Target{Kind: policy.TargetAny} }
 
 // limitedTo has so many calls an hour start.
 func limitedTo(b policy.Binding, burst int) policy.Binding {
@@ -51,10 +51,10 @@ func planOf(t testing.TB, s *Table, host, original string) (*Plan, *Route) {
 
 func TestWhatCallsWouldComeUnder(t *testing.T) {
 	s := newTable(t)
-	hostOnly, everywhere := dry(binding("dry-a", toHost("a.example"))), dry(binding("dry-any", anywhere()))
-	hostOnly.Base.Retry.MaxRetries, everywhere.Base.Retry.MaxRetries = 7, 8
+	hostOnly, rest := dry(binding("dry-a", toHost("a.example"))), dry(binding("dry-any", everywhere()))
+	hostOnly.Base.Retry.MaxRetries, rest.Base.Retry.MaxRetries = 7, 8
 	install(t, s, snapshot(binding("a", toHost("a.example")), binding("b", toHost("b.example")),
-		hostOnly, unchanged(binding("b", toHost("b.example"))), everywhere))
+		hostOnly, unchanged(binding("b", toHost("b.example"))), rest))
 	for host, want := range map[string]struct {
 		key     string
 		retries int // that there would be; 0: nothing would change
@@ -82,7 +82,7 @@ func TestWhatADryRunHasForItself(t *testing.T) {
 	}{"the same limit": {1, 0, 1}, "another limit": {2, 1, 0}} {
 		t.Run(name, func(t *testing.T) {
 			s := newTable(t)
-			install(t, s, snapshot(limitedTo(binding("a", anywhere()), 1), dry(limitedTo(binding("dry", anywhere()), tc.burst))))
+			install(t, s, snapshot(limitedTo(binding("a", everywhere()), 1), dry(limitedTo(binding("dry", everywhere()), tc.burst))))
 			p, _ := planOf(t, s, "a.example", "192.0.2.1:80")
 			if len(p.Gates) != 1 || len(p.Shadow.Gates) != tc.own || int(p.Shadow.Alike.Gates) != tc.like {
 				t.Errorf("%d gates, %d of the dry run, alike %b", len(p.Gates), len(p.Shadow.Gates), p.Shadow.Alike.Gates)
@@ -96,7 +96,7 @@ func TestWhatADryRunHasForItself(t *testing.T) {
 
 func TestRulesOfADryRunAreChosenByTheRequest(t *testing.T) {
 	s := newTable(t)
-	b := dry(binding("dry", anywhere()))
+	b := dry(binding("dry", everywhere()))
 	rule := policy.Rule{Name: "posts", Match: []policy.RequestMatch{{Methods: []string{"POST"}}}, Settings: policy.Defaults()}
 	rule.Settings.Retry.MaxRetries = 9
 	b.Rules = []policy.Rule{rule}
@@ -119,7 +119,7 @@ func TestWhatADryRunKeepsIsBounded(t *testing.T) {
 		b.Base.Breaker = &br
 		return b
 	}
-	with := breaking(dry(binding("dry", anywhere())))
+	with := breaking(dry(binding("dry", everywhere())))
 	install(t, s, snapshot(with))
 	for i := range 100 {
 		planOf(t, s, "a.example", fmt.Sprintf("192.0.2.%d:80", i))
@@ -160,7 +160,7 @@ func TestWhatADryRunKeepsIsBounded(t *testing.T) {
 // A route is found again without memory for it.
 func TestRoutesOfDryRunsAreKept(t *testing.T) {
 	s := newTable(t)
-	install(t, s, snapshot(binding("a", toHost("a.example")), dry(binding("dry", anywhere()))))
+	install(t, s, snapshot(binding("a", toHost("a.example")), dry(binding("dry", everywhere()))))
 	_, first := planOf(t, s, "a.example", "192.0.2.1:80")
 	if _, again := planOf(t, s, "a.example", "192.0.2.1:80"); again != first {
 		t.Error("another route the second time")

@@ -123,7 +123,7 @@ func (s *scrape) captures(d CaptureState) {
 }
 
 func (s *scrape) gauges(id, target string, g *gauges) {
-	if g.shadows > 0 {
+	if g.shadows > 0 || g.dryOpened > 0 {
 		s.put(dryRunBreakersOpen, float64(g.dryBreakersOpen), id, target)
 		s.put(dryRunBreakersOpened, float64(g.dryOpened), id, target)
 	}

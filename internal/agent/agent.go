@@ -148,7 +148,7 @@ func (a *Agent) newConfigClient() error {
 		// Named after the node: nodes that share a disk must not share their configuration.
 		CopyFile: filepath.Join(a.opts.StateDir, a.opts.Node+".snapshot"),
 		Applier:  &applier{node: a.opts.Node, routes: a.routes, meter: a.meter, log: a.opts.Log, capture: a.capture, detector: a.detector},
-		Reporter: a.meter, Logger: a.opts.Log,
+		Reporter: a.meter, Breakers: a.routes, Logger: a.opts.Log,
 	})
 	return err
 }

@@ -66,6 +66,8 @@ type Binding struct {
 	RejectQUIC bool `json:",omitempty"`
 	// Unchanged says of a binding whose mode is ModeDryRun that calls to the destination would come under what they come under now.
 	Unchanged bool `json:",omitempty"`
+	// ForcedBreaker is what somebody has said about the breakers by hand.
+	ForcedBreaker ForcedBreaker `json:",omitzero"`
 }
 
 // TargetKind says how a Target names its destination.

@@ -38,6 +38,10 @@ const (
 	FeatureHedging Feature = 12
 	// FeatureDryRun: policies of which agents say what they would do. To an agent without it they do not exist.
 	FeatureDryRun Feature = 16
+	// FeatureClusterBreakers: breakers that the cluster shares.
+	FeatureClusterBreakers Feature = 15
+	// FeatureForcedBreakers: breakers that a policy keeps open, or closed, for a time.
+	FeatureForcedBreakers Feature = 19
 )
 
 // featureNumbers are the features as they travel. The table is never written to.
@@ -55,6 +59,9 @@ var featureNumbers = enum[pb.Feature]{
 	FeatureFallback:    pb.Feature_FEATURE_FALLBACK,
 	FeatureHedging:     pb.Feature_FEATURE_HEDGING,
 	FeatureDryRun:      pb.Feature_FEATURE_DRY_RUN,
+
+	FeatureClusterBreakers: pb.Feature_FEATURE_CLUSTER_BREAKERS,
+	FeatureForcedBreakers:  pb.Feature_FEATURE_FORCED_BREAKERS,
 }
 
 // String returns the name of f, as statuses and logs show it.
@@ -84,6 +91,10 @@ func (f Feature) String() string {
 		return "Hedging"
 	case FeatureDryRun:
 		return "DryRun"
+	case FeatureClusterBreakers:
+		return "ClusterBreakers"
+	case FeatureForcedBreakers:
+		return "ForcedBreakers"
 	default:
 		return "feature " + strconv.Itoa(int(f))
 	}

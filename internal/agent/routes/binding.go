@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/transport/tlslayer"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
@@ -24,6 +25,8 @@ type Binding struct {
 	affinity time.Duration
 	base     settings
 	rules    []settings
+	// forced is what somebody has said about the breakers by hand.
+	forced resilience.Forced
 	// namesGRPC: a rule matches gRPC calls alone.
 	namesGRPC bool
 	recorder  Recorder

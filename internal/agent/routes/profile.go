@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"time"
 
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -65,6 +66,7 @@ func (s *Table) compileNew(source *policy.Binding, d *policy.Destination, m mate
 	if err != nil {
 		return nil, err
 	}
+	b.force(time.Now(), old.binding(source.Key))
 	b.recorder = s.observer.Recorder(source.Policy, source.To.String())
 	return b, nil
 }

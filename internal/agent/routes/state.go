@@ -33,6 +33,7 @@ type state struct {
 	// percentiles are those that say when an attempt gets another beside it
 	percentiles map[budgetKey]*resilience.LatencyPercentile
 	limits      limits
+	verdicts    verdicts // of the table; nil while the state is not in force
 }
 
 // breakerKey names a breaker of a state. pod is empty when the node's pods share. Connections that are passed through have breakers and budgets of
@@ -130,7 +131,7 @@ func (st *state) breaker(versions versions, b *Binding, i int, k breakerKey, ran
 	if s.ownBreaker {
 		k.rule = s.name
 	}
-	cfg, limit := versions.breaker(k.rule)
+	cfg, limit := st.breakerOf(versions, k.rule)
 	if cfg.Sharing != policy.SharePod {
 		k.pod = ""
 	}
@@ -138,9 +139,22 @@ func (st *state) breaker(versions versions, b *Binding, i int, k breakerKey, ran
 	if br == nil {
 		br = resilience.NewBreaker(cfg, time.Now(), random)
 		br.SetAttemptLimit(limit)
+		br.Force(time.Now(), versions.forced())
+		st.verdicts.obey(time.Now(), st.sharedKey(k), br)
 		st.breakers[k] = br
 	}
 	return br
+}
+
+// breakerOf is versions.breaker for the state. What a dry run would do on its own node is all that is known.
+func (st *state) breakerOf(of versions, rule string) (*policy.Breaker, time.Duration) {
+	b, limit := of.breaker(rule)
+	if st.key.shadow && b != nil && b.Sharing == policy.ShareCluster {
+		alone := *b
+		alone.Sharing = policy.ShareNode
+		b = &alone
+	}
+	return b, limit
 }
 
 // budget returns the retry budget of a binding's settings.
@@ -197,13 +211,14 @@ func (st *state) percentile(versions versions, b *Binding, i int) *resilience.La
 // reconfigure puts new versions' breakers, budgets and limits in force, and what is known of latencies, and drops those of rules that are no more.
 func (st *state) reconfigure(versions versions) {
 	for k, br := range st.breakers {
-		cfg, limit := versions.breaker(k.rule)
+		cfg, limit := st.breakerOf(versions, k.rule)
 		if cfg == nil || (cfg.Sharing == policy.SharePod) != (k.pod != "") {
 			delete(st.breakers, k)
 			continue
 		}
 		br.Reconfigure(cfg)
 		br.SetAttemptLimit(limit)
+		br.Force(time.Now(), versions.forced())
 	}
 	for k, bu := range st.budgets {
 		if cfg := versions.budget(k.rule); cfg != nil {

@@ -25,7 +25,7 @@ func dryRun(policies []*Policy, enforced int) []policy.Binding {
 	}
 	for i := range bindings {
 		b := &bindings[i]
-		b.Mode, b.RejectQUIC = policy.ModeDryRun, false
+		b.Mode, b.RejectQUIC, b.ForcedBreaker = policy.ModeDryRun, false, policy.ForcedBreaker{}
 		b.To.TLS, b.To.Via = policy.TLS{}, policy.Via{}
 		if own := slices.DeleteFunc(slices.Clone(b.Merged), func(id policy.ID) bool { return !dry[id] }); len(own) > 0 {
 			b.Policy = reported(own)

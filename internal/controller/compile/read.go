@@ -42,7 +42,7 @@ type Policy struct {
 // Read checks a policy on its own, against the Services that it names and what else it refers to. With problems the Policy is nil.
 func Read(src Source, services Lookup, find FindReference) (*Policy, []Problem) {
 	p := &Policy{Source: src}
-	problems := p.readSelectors()
+	problems := append(p.readSelectors(), src.Forced.problems(len(src.To))...)
 	for i := range src.To {
 		t, problem := p.readTarget(i, services)
 		if problem != nil {

@@ -45,6 +45,7 @@ var requirements = []Requirement{
 	{ // no agent enforces either, whatever it knows
 		Feature: FeatureDryRun, Field: "fairlead.agent.v1.Binding.mode",
 		Value: pb.Mode_MODE_DRY_RUN.Number(), Instead: pb.Mode_MODE_DISABLED.Number(),
+	},
 	{Feature: FeatureForcedBreakers, Field: "fairlead.agent.v1.Binding.forced_breaker"},
 	{
 		Feature: FeatureClusterBreakers, Field: "fairlead.agent.v1.Breaker.sharing",

@@ -20,7 +20,6 @@ type Fallback struct {
 	Response *FallbackResponse `json:"response,omitempty"`
 
 	// destination is called instead, once.
-	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	Destination *FallbackDestination `json:"destination,omitempty"`
 }
@@ -77,17 +76,19 @@ type HeaderField struct {
 	Value string `json:"value"`
 }
 
-// FallbackDestination is called instead. It must not be a destination of the
-// same policy.
+// FallbackDestination is called instead, in one attempt. It must not be a
+// destination of the same policy.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.service) != has(self.host)",message="fallback.destination needs exactly one of service and host"
 // +kubebuilder:validation:XValidation:rule="!has(self.port) || has(self.host)",message="port belongs to host: for a service write service.port"
 type FallbackDestination struct {
-	// service is a Service of this cluster.
+	// service is a Service of this cluster, called in the clear. Without a port it
+	// is called on the port that was called.
 	// +optional
 	Service *ServiceDestination `json:"service,omitempty"`
 
-	// host is a name outside or inside the cluster.
+	// host is a name outside or inside the cluster. It is called over TLS where
+	// agents speak TLS to the destination of the call.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="!self.contains('*')",message="fallback.destination is one host: write it without a wildcard"
 	Host Host `json:"host,omitempty"`

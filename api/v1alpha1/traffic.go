@@ -43,10 +43,26 @@ type TrafficStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	Retries int64 `json:"retries"`
 
-	// retrySuccesses is how many calls succeeded thanks to a retry.
+	// retrySuccesses is how many calls succeeded thanks to a retry, a hedge or a
+	// fallback.destination.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	RetrySuccesses int64 `json:"retrySuccesses,omitempty"`
+
+	// hedges is how many attempts were started beside others.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Hedges int64 `json:"hedges,omitempty"`
+
+	// hedgesWon is how many of them answered their call; the others were wasted.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	HedgesWon int64 `json:"hedgesWon,omitempty"`
+
+	// fallbacks is how many calls were answered by their fallback.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Fallbacks int64 `json:"fallbacks,omitempty"`
 
 	// notRetried counts calls that failed without a further retry, by why.
 	// +optional

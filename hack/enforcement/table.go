@@ -83,7 +83,10 @@ var concerns = []struct {
 	{"loadBalancing", []string{http1, http2, opaque}},
 	{"fallback.mode", []string{agent}}, // what is merged
 	{"fallback.response.body", []string{http1, http2}},
-	{"fallback", []string{http1, http2, grpc}},
+	{"fallback.response", []string{http1, http2, grpc}},
+	{"fallback.destination.service.namespace", []string{agent}}, // what is compiled
+	{"fallback.destination.service.port", []string{http1, opaque}},
+	{"fallback", []string{http1, http2, grpc, opaque}},
 	{"rules[].match[].grpc", []string{grpc}},
 	{"rules[]", []string{http1, http2}},
 	{"to[].protocol", []string{http1, http2, opaque}},

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -8,8 +9,40 @@ import (
 // Fallback is what a call that could not be served ends with instead.
 type Fallback struct {
 	On FallbackOn `json:"When"` // as the API says it, where people read this
-	// Response is the answer.
+	// Response is the answer; nil: Destination is called.
 	Response *FallbackResponse
+	// Destination is called instead, once: a TargetService or the TargetHost of one name, with one port at most; without one it is the port that was
+	// called. It has neither TLS nor Via: a host is called as the binding's own target is.
+	Destination *Target `json:",omitempty"`
+}
+
+// Backups yields the destinations that calls of the binding may fall back on, those of its rules last. One may come more than once.
+func (b *Binding) Backups(yield func(*Target) bool) {
+	if f := b.Base.Fallback; f != nil && f.Destination != nil && !yield(f.Destination) {
+		return
+	}
+	for i := range b.Rules {
+		if f := b.Rules[i].Settings.Fallback; f != nil && f.Destination != nil && !yield(f.Destination) {
+			return
+		}
+	}
+}
+
+// Services lists the Destination resources that a profile's bindings name, each once.
+func (p *Profile) Services() []string {
+	var out []string
+	add := func(t *Target) bool {
+		if t.Kind == TargetService {
+			out = append(out, t.Service)
+		}
+		return true
+	}
+	for i := range p.Bindings {
+		add(&p.Bindings[i].To)
+		p.Bindings[i].Backups(add)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // FallbackOn says in which cases a fallback applies.

@@ -103,6 +103,9 @@ type Counts struct {
 	Opaque, OpaqueSent, OpaqueReceived uint64
 	// DryRun is what a dry run would have done.
 	DryRun DryRunCounts
+	// Hedges counts the attempts started beside others, HedgesWon those of them whose response answered the call, Fallbacks the calls that were
+	// answered by their fallback.
+	Hedges, HedgesWon, Fallbacks uint64
 }
 
 // Plus returns the sums of c and o.
@@ -118,6 +121,7 @@ func (c Counts) Plus(o Counts) Counts {
 		BreakerRejected: c.BreakerRejected + o.BreakerRejected, PoolOverflow: c.PoolOverflow + o.PoolOverflow,
 		Opaque: c.Opaque + o.Opaque, OpaqueSent: c.OpaqueSent + o.OpaqueSent, OpaqueReceived: c.OpaqueReceived + o.OpaqueReceived,
 		DryRun: c.DryRun.Plus(&o.DryRun),
+		Hedges: c.Hedges + o.Hedges, HedgesWon: c.HedgesWon + o.HedgesWon, Fallbacks: c.Fallbacks + o.Fallbacks,
 	}
 }
 

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"strings"
 	"time"
 
 	"fairlead.dev/fairlead/internal/policy"
@@ -140,5 +141,17 @@ func (d *decoder) fallback(m *pb.Fallback) *policy.Fallback {
 			return policy.HeaderField{Name: h.GetName(), Value: h.GetValue()}
 		})
 	}
+	if m.GetDestination() != nil {
+		f.Destination = d.backup(m.GetDestination())
+	}
 	return f
+}
+
+// backup reads what is called instead: one destination.
+func (d *decoder) backup(m *pb.Target) *policy.Target {
+	t := d.target(m)
+	if t.Kind != policy.TargetService && t.Kind != policy.TargetHost || len(t.Ports) > 1 || strings.HasPrefix(t.Host, "*") {
+		d.fail("a fallback that is not one Service or host with one port")
+	}
+	return &t
 }

@@ -233,6 +233,9 @@ func (e *translator) fallback(f *policy.Fallback) *pb.Fallback {
 		m.Response = &pb.FallbackResponse{Status: e.count(r.Status), Body: r.Body}
 		m.Response.Headers = each(r.Headers, func(h policy.HeaderField) *pb.HeaderMatch { return &pb.HeaderMatch{Name: h.Name, Value: h.Value} })
 	}
+	if f.Destination != nil {
+		m.Destination = e.target(*f.Destination)
+	}
 	return m
 }
 

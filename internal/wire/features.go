@@ -42,6 +42,8 @@ const (
 	FeatureClusterBreakers Feature = 15
 	// FeatureForcedBreakers: breakers that a policy keeps open, or closed, for a time.
 	FeatureForcedBreakers Feature = 19
+	// FeatureFallbackDestination: destinations that calls which could not be served fall back on.
+	FeatureFallbackDestination Feature = 13
 )
 
 // featureNumbers are the features as they travel. The table is never written to.
@@ -62,6 +64,7 @@ var featureNumbers = enum[pb.Feature]{
 
 	FeatureClusterBreakers: pb.Feature_FEATURE_CLUSTER_BREAKERS,
 	FeatureForcedBreakers:  pb.Feature_FEATURE_FORCED_BREAKERS,
+	FeatureFallbackDestination: pb.Feature_FEATURE_FALLBACK_DESTINATION,
 }
 
 // String returns the name of f, as statuses and logs show it.
@@ -95,6 +98,8 @@ func (f Feature) String() string {
 		return "ClusterBreakers"
 	case FeatureForcedBreakers:
 		return "ForcedBreakers"
+	case FeatureFallbackDestination:
+		return "FallbackDestination"
 	default:
 		return "feature " + strconv.Itoa(int(f))
 	}

@@ -54,6 +54,16 @@ func (r random) fill(v reflect.Value) {
 		r.fillKind(v)
 		slices.SortFunc(*p, func(a, b policy.Endpoint) int { return a.Addr.Compare(b.Addr) }) // as they always are
 		return
+	case *policy.Fallback:
+		r.fillKind(v)
+		if to := p.Destination; to != nil { // one Service or host
+			to.Kind = policy.TargetKind(r.IntN(2))
+			to.Ports = to.Ports[:min(len(to.Ports), 1):min(len(to.Ports), 1)]
+			if len(to.Ports) == 0 {
+				to.Ports = nil
+			}
+		}
+		return
 	case *[]byte:
 		*p = []byte{byte(r.Uint32()), byte(r.Uint32())} // never empty: an empty one and none are the same
 		return

@@ -129,6 +129,7 @@ func (e *translator) counts(c *policy.Counts) *pb.Counts {
 		NotRetriedExhausted: e.tally(c.NotRetriedExhausted), Timeouts: e.tally(c.Timeouts), RateLimited: e.tally(c.RateLimited),
 		BreakerRejected: e.tally(c.BreakerRejected), PoolOverflow: e.tally(c.PoolOverflow), Opaque: e.tally(c.Opaque),
 		OpaqueSent: e.tally(c.OpaqueSent), OpaqueReceived: e.tally(c.OpaqueReceived),
+		Hedges: e.tally(c.Hedges), HedgesWon: e.tally(c.HedgesWon), Fallbacks: e.tally(c.Fallbacks),
 	}
 }
 
@@ -200,5 +201,6 @@ func (d *decoder) counts(c *pb.Counts) policy.Counts {
 		NotRetriedExhausted: d.tally(c.GetNotRetriedExhausted()), Timeouts: d.tally(c.GetTimeouts()), RateLimited: d.tally(c.GetRateLimited()),
 		BreakerRejected: d.tally(c.GetBreakerRejected()), PoolOverflow: d.tally(c.GetPoolOverflow()), Opaque: d.tally(c.GetOpaque()),
 		OpaqueSent: d.tally(c.GetOpaqueSent()), OpaqueReceived: d.tally(c.GetOpaqueReceived()),
+		Hedges: d.tally(c.GetHedges()), HedgesWon: d.tally(c.GetHedgesWon()), Fallbacks: d.tally(c.GetFallbacks()),
 	}
 }

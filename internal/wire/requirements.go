@@ -33,6 +33,7 @@ var requirements = []Requirement{
 	{Feature: FeatureHedging, Field: "fairlead.agent.v1.Rule.own_hedging"},
 	{Feature: FeatureFallback, Field: "fairlead.agent.v1.Settings.fallback"},
 	{Feature: FeatureFallback, Field: "fairlead.agent.v1.Fallback.response"},
+	{Feature: FeatureFallbackDestination, Field: "fairlead.agent.v1.Fallback.destination"},
 	{Feature: FeatureQUIC, Field: "fairlead.agent.v1.Binding.reject_quic"},
 	{Feature: FeatureHTTP2, Field: "fairlead.agent.v1.Pool.max_streams"},
 	{Feature: FeatureHTTP2, Field: "fairlead.agent.v1.Pool.ping_interval"},

@@ -18,6 +18,7 @@ type attempt struct {
 	pending  bool // its response says in its trailers how it ends
 	probed   bool // it was a probe, whose result was given before its end
 	hedged   bool // it was started beside others
+	fallback bool // it is on the fallback's route
 	status   int
 	limit    Limit
 	until    offset        // its deadline
@@ -36,7 +37,7 @@ func (c *Call) start(p resilience.Permit, a Action) Action {
 	}
 	a.Do, a.Attempt, a.Route = StartAttempt, c.next, c.route
 	c.next = (c.next + 1) % MaxAttempts
-	c.attempts[a.Attempt] = attempt{permit: p, until: c.deadline, limit: c.deadlineLimit, running: never, hedged: a.Start == Hedged}
+	c.attempts[a.Attempt] = attempt{permit: p, until: c.deadline, limit: c.deadlineLimit, running: never, hedged: a.Start == Hedged, fallback: c.route != 0}
 	c.live |= SetOf(a.Attempt)
 	c.phase = trying
 	c.count++

@@ -213,7 +213,8 @@ func (c *Call) fallBack(now time.Time, d RetryDecision) (a Action, ok bool) {
 		}
 		return a, true
 	}
-	if d == ByMethod || d == ByBody || c.bodyGone() || c.passed(c.deadline, now) {
+	// One attempt more may be a second execution, wherever it goes: it obeys the gate like any other.
+	if d == ByMethod || c.reached && !c.methodAllows() || d == ByBody || c.bodyGone() || c.passed(c.deadline, now) {
 		return Action{}, false
 	}
 	others := c.dismissLive(now, 0)
@@ -255,6 +256,9 @@ func (c *Call) forward(now time.Time, id AttemptID, d RetryDecision) Action {
 	c.live, c.kept, c.answering = 0, 0, id
 	c.record(now, OK, d)
 	c.outcome.HedgeWon = c.attempts[id].hedged
+	if c.attempts[id].fallback {
+		c.outcome.Fallback = FellBackOnDestination
+	}
 	c.phase = forwarding
 	return a
 }

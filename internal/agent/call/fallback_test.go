@@ -90,6 +90,19 @@ func TestFallbackOnAnotherRoute(t *testing.T) {
 			t.Errorf("%+v", a)
 		}
 		r.ended(OK, Recovered, 200, 2)
+		if o := r.call.Outcome(); o.Fallback != FellBackOnDestination {
+			t.Errorf("%+v", o)
+		}
+	})
+	t.Run("whose answer is worse", func(t *testing.T) {
+		r := falling(t, nil)
+		r.begin(Request{})
+		r.want(r.respond(0, 503), StartAttempt)
+		r.placed(t0)
+		if a := r.want(r.respond(0, 502), Forward); a.Cancel != SetOf(0) {
+			t.Errorf("%+v", a)
+		}
+		r.ended(OK, NotRetryable, 502, 2)
 	})
 	t.Run("which fails too", func(t *testing.T) {
 		r := falling(t, nil)
@@ -115,6 +128,11 @@ func TestFallbackOnAnotherRoute(t *testing.T) {
 		r.begin(Request{Method: Unsafe})
 		r.want(r.fails(t0, sentLost), Reject)
 		r.ended(Reset, ByMethod, 502, 1)
+	})
+	t.Run("what was not processed falls back, whatever its method", func(t *testing.T) {
+		r := falling(t, nil)
+		r.begin(Request{Method: Unsafe})
+		r.want(r.fails(t0, refused), StartAttempt)
 	})
 	t.Run("not after the deadline", func(t *testing.T) {
 		r := falling(t, nil)

@@ -152,8 +152,8 @@ type Outcome struct {
 	// Hedges counts the attempts started beside others, and HedgeWon says that the response of one of them answers the call.
 	Hedges   int
 	HedgeWon bool
-	// Fallback says whether the call was answered by its fallback. Kind is then what it had failed by, OK for a response, whose
-	// status is Upstream.
+	// Fallback says whether the call was answered by its fallback. If that is the policy's own response, Kind is what it had failed by, OK for a
+	// response, whose status is Upstream.
 	Fallback FallbackAnswer
 	Upstream int
 	// Refusal says more where Kind is RateLimited.
@@ -176,11 +176,13 @@ const (
 	NoFallback FallbackAnswer = iota
 	// FellBackOnResponse: with the policy's own response.
 	FellBackOnResponse
+	// FellBackOnDestination: with the response of another destination. Outcome.Kind is OK then, and Outcome.Status that of the response.
+	FellBackOnDestination
 	// FallbackAnswerCount is the number of answers.
 	FallbackAnswerCount
 )
 
-var fallbackNames = [FallbackAnswerCount]string{FellBackOnResponse: "response"}
+var fallbackNames = [FallbackAnswerCount]string{FellBackOnResponse: "response", FellBackOnDestination: "destination"}
 
 // String returns the answer as metrics and logs show it.
 func (f FallbackAnswer) String() string { return fallbackNames[min(f, FallbackAnswerCount-1)] }

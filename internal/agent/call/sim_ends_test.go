@@ -96,6 +96,9 @@ func (s *simCall) checkAnswer(now time.Time, a Action, g given) error {
 }
 
 func (s *simCall) checkForward(g given, o Outcome) error {
+	if (o.Fallback == FellBackOnDestination) != s.fellBack {
+		return errors.New("the outcome does not say what of the fallback has answered")
+	}
 	good := o.Decision == NotNeeded || o.Decision == Recovered
 	if good && (o.Decision == Recovered) != (s.count > 1 || s.fellBack) {
 		return errors.New("rule 9: recovered means that there was a retry")

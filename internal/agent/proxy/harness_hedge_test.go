@@ -90,7 +90,13 @@ func (w *testProxy) warms(c *client) bool {
 // inTime tries, with ever longer delays, what can only be seen if a hedge is under way before another time has come, which a slow machine misses.
 func inTime(t *testing.T, seen func(delay time.Duration) bool) {
 	t.Helper()
-	for delay := hedgeDelay; !seen(delay); delay *= 4 {
+	fromDelay(t, hedgeDelay, seen)
+}
+
+// fromDelay is inTime with another delay to begin with. It bounds no time: a machine may be as slow as the longest delay is long.
+func fromDelay(t *testing.T, delay time.Duration, seen func(delay time.Duration) bool) {
+	t.Helper()
+	for ; !seen(delay); delay *= 4 {
 		if delay > patience {
 			t.Fatal("no delay is long enough")
 		}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"net/netip"
 	"reflect"
 	"strings"
 	"time"
@@ -38,6 +39,9 @@ func fill(v reflect.Value) {
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		fill(v.Index(0))
 	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[netip.Prefix]() {
+			return
+		}
 		for i := range v.NumField() {
 			fill(v.Field(i))
 		}

@@ -68,7 +68,7 @@ func (c *connection) passThrough(why Passed, s *tunnel.ServerConn, read []byte) 
 // there, or has made the connection in advance. It is no call of a policy. s is the connection to the server if there is one already.
 func (c *connection) passUnused(s *tunnel.ServerConn) {
 	c.routes.NameWhole("")
-	if r, _, ok := c.routes.Whole(); ok && r.ThroughProxy() { // without a call there is no way to the server
+	if r, _, ok := c.routes.Whole(); ok && r.ByName() { // without a call there is no way to the server
 		c.passThrough(PassedOther, s, nil)
 		return
 	}
@@ -96,7 +96,7 @@ func (c *connection) unreachable(why Passed) {
 func (c *connection) connect(s *tunnel.ServerConn) *tunnel.ServerConn {
 	r, pinned, ok := c.routes.Whole()
 	switch {
-	case ok && r.ThroughProxy(): // the way that was looked at is not the call's
+	case ok && r.ByName(): // the way that was looked at is not the call's
 		s.Close()
 		s = nil
 	case ok:

@@ -22,6 +22,14 @@ func fallback(reset func(*policy.Fallback)) func(*policy.Binding) {
 	})
 }
 
+func backup(reset func(*policy.Fallback)) func(*policy.Binding) {
+	return fallback(func(f *policy.Fallback) {
+		if f.Destination != nil {
+			reset(f)
+		}
+	})
+}
+
 func adaptive(reset func(a, d *policy.Adaptive)) func(*policy.Binding) {
 	return settings(func(s, _ *policy.Settings) {
 		if d := policy.DefaultAdaptive(); s.Timeouts.Adaptive.On() {

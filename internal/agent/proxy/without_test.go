@@ -171,6 +171,11 @@ var resets = map[string]func(*policy.Binding){
 	"fallback.response.headers[].value": fallback(withoutFieldValues),
 	"fallback.response.body":            fallback(func(f *policy.Fallback) { f.Response.Body = "" }),
 
+	"fallback.destination.service.name": backup(func(f *policy.Fallback) { f.Destination = nil }), // it needs a name
+	"fallback.destination.service.port": backup(func(f *policy.Fallback) { f.Destination.Ports = nil }),
+	"fallback.destination.host":         backup(func(f *policy.Fallback) { f.Destination = nil }),
+	"fallback.destination.port":         backup(func(f *policy.Fallback) { f.Destination.Ports = nil }),
+
 	"rateLimit.requests": settings(func(s, _ *policy.Settings) { s.RateLimit = nil }), // the limit needs it
 	"rateLimit.per":      rateLimit(func(l, d *policy.RateLimit) { l.Per = d.Per }),
 	"rateLimit.burst":    rateLimit(func(l, _ *policy.RateLimit) { l.Burst = l.Requests }),
@@ -307,13 +312,14 @@ func TestAFieldIsLeftOutAlone(t *testing.T) {
 	fill(reflect.ValueOf(&full.Base).Elem())
 	// What stands in for a field that is not written must be another value.
 	full.Base.Timeouts.Idle, full.Base.Retry.MaxRetries, full.Base.Breaker.OpenDuration, full.Base.RateLimit.Burst = 1, 1, 1, 1
-	full.Base.Fallback.On = policy.FallbackOn{}
+	full.Base.Fallback.On, full.Base.Fallback.Destination = policy.FallbackOn{}, &policy.Target{Ports: []uint16{1}}
 	full.Rules = []policy.Rule{{Name: "r", Match: []policy.RequestMatch{
 		{Methods: []string{"X"}, PathType: policy.PathExact, Path: "/"}, {PathType: policy.PathGRPC, Path: "s/m"},
 	}}}
 	several := map[string]int{
 		"to[].tls.mode": 6, "to[].via.proxy": 2, "circuitBreaker.slowCalls.threshold": 4,
-		"timeouts.adaptive.max": 4, "fallback.when": 3, "fallback.response.statusCode": 6, "rules[].match[].path.value": 2,
+		"timeouts.adaptive.max": 4, "fallback.when": 3, "fallback.response.statusCode": 16, "rules[].match[].path.value": 2,
+		"fallback.destination.service.name": 10, "fallback.destination.host": 10,
 		"rateLimit.requests": 5, "concurrency.maxQueued": 2, "concurrency.maxWait": 2,
 	}
 	for path := range resets {

@@ -27,6 +27,9 @@ type Binding struct {
 	rules    []settings
 	// forced is what somebody has said about the breakers by hand.
 	forced resilience.Forced
+	// backups are what its calls fall back on, each once; backup says that this one is such.
+	backups []*Binding
+	backup  bool
 	// namesGRPC: a rule matches gRPC calls alone.
 	namesGRPC bool
 	recorder  Recorder
@@ -51,6 +54,7 @@ type settings struct {
 	name   string // of the rule; empty for the base
 	match  []requestMatch
 	values *policy.Settings
+	backup *Binding // that calls fall back on; nil: on none
 	// ownBudget and the like: the rule keeps its own state.
 	ownBudget, ownBreaker, ownRateLimit, ownConcurrency, ownAdaptive, ownHedging bool
 }

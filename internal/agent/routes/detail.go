@@ -45,6 +45,9 @@ const (
 	// DetailProxyNoCredentials: what the proxy is to be given has not come from the manager yet.
 	DetailProxyNoCredentials Detail = "proxy: credentials not known"
 
+	// DetailFallbackUnknown: no address was found of the host that the call falls back on.
+	DetailFallbackUnknown Detail = "fallback: no address"
+
 	// What the client did.
 	DetailClientLeft Detail = "client left"
 	// DetailUploadCut: the request could not be passed on to its end, though it was answered.

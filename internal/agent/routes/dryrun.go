@@ -152,6 +152,9 @@ func (s *Table) shadowPlan(e *entry, st *state, w wouldBe, j int, beside *Plan, 
 	if h := would.Retry.Hedging; h.Percentile > 0 && h.Percentile == is.Retry.Hedging.Percentile {
 		p.Hedge.Latency, p.Alike.Latency = beside.Hedge.Latency, true
 	}
+	if f := would.Fallback; f != nil && f.Destination != nil { // which is not called: that it would be is what is said
+		p.Fallback = &call.Fallback{On: f.On, Plan: &call.Plan{Settings: would, Random: p.Random}}
+	}
 	p.alikeGates(beside)
 	p.recorder, p.policy = w.recorder, w.ID()
 	return &p

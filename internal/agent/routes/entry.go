@@ -36,6 +36,7 @@ type entry struct {
 func newEntry(pod string, n *entryInputs, st *state) (*entry, error) {
 	o := upstream.Options{
 		Cluster: st.cluster, Dialer: n.dialer, Limits: n.candidate.base.values.Pool, Security: st.security, Proxy: st.proxy,
+		ByName: n.candidate.byName(),
 	}
 	if n.affinity != nil {
 		o.Affinity = n.affinity.Affinity

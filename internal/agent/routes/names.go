@@ -67,9 +67,11 @@ func (r *Route) FindAddresses(ctx context.Context) {
 	cluster := r.entry.state.cluster
 	n, ok := r.nameOf(r.entry.key.destination)
 	names, asker := r.table.names, r.entry.pod
-	if r.ThroughProxy() {
-		n, ok = hostName{r.source.To.Via.Host, r.source.To.Via.Port}, true
+	if r.ByName() { // which the policy names, and no pod
 		names, asker = r.table.proxyNames, ""
+	}
+	if r.throughProxy() {
+		n, ok = hostName{r.source.To.Via.Host, r.source.To.Via.Port}, true
 	}
 	if !ok || cluster.KnowsName(time.Now()) {
 		return
@@ -101,18 +103,27 @@ func lookUp(ctx context.Context, names Names, asker, name string) ([]netip.Addr,
 
 var errNoNames = errors.New("routes: nobody looks up names")
 
-// ThroughProxy reports whether calls of the route, which may be nil, go through an HTTP proxy, whose addresses have to be found before the first attempt.
-func (r *Route) ThroughProxy() bool { return r != nil && r.throughProxy() }
+// ByName reports whether calls of the route, which may be nil, go to the addresses of a name that have to be found before the first attempt: those of
+// the HTTP proxy that they go through, or of a host that they fall back on.
+func (r *Route) ByName() bool { return r != nil && r.byName() }
+
+// DetailUnknown says that no address was found of that name.
+func (r *Route) DetailUnknown() Detail {
+	if r.throughProxy() {
+		return DetailProxyUnknown
+	}
+	return DetailFallbackUnknown
+}
 
 // KnowsAddresses reports whether FindAddresses would find nothing but what is known already.
 func (r *Route) KnowsAddresses(now time.Time) bool { return r.entry.state.cluster.KnowsName(now) }
 
-// staleFor is how long the addresses of a proxy serve, after they should have been looked up again, while that is done (as in RFC 8767).
+// staleFor is how long the addresses of such a name serve, after they should have been looked up again, while that is done (as in RFC 8767).
 const staleFor = 5 * time.Minute
 
-// RefreshProxy reports whether there are addresses of the route's proxy that may be used. If they should be looked up again, that begins, and
+// RefreshName reports whether there are addresses of the route's name that may be used. If they should be looked up again, that begins, and
 // is not waited for: a later call finds what it has found.
-func (r *Route) RefreshProxy(now time.Time) bool {
+func (r *Route) RefreshName(now time.Time) bool {
 	cluster := r.entry.state.cluster
 	switch {
 	case cluster.KnowsName(now):
@@ -131,5 +142,5 @@ var ended = func() context.Context {
 	return ctx
 }()
 
-// KnowsProxy reports whether there is an address of that proxy to try.
-func (r *Route) KnowsProxy() bool { return r.entry.state.cluster.HasAddresses() }
+// HasAddress reports whether there is an address of that name to try.
+func (r *Route) HasAddress() bool { return r.entry.state.cluster.HasAddresses() }

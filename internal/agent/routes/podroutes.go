@@ -73,14 +73,14 @@ func (c *Candidate) Governs(host []byte) bool {
 func (t *PodRoutes) Route(c *Candidate, host []byte, original netip.AddrPort) (*Route, error) {
 	r := request{host, original}
 	k := routeKey{binding: c.Binding, destination: c.destinationOf(r), intercepted: c.intercepted}
-	if len(t.profile.dryRuns) > 0 {
+	if len(t.profile.dryRuns) > 0 && !c.backup {
 		k.would = t.wouldBe(c, k.destination, r)
 	}
 	t.mu.Lock()
 	route := t.routes[k]
 	t.mu.Unlock()
 	if route != nil && !route.Stale() {
-		route.entry.use()
+		route.use()
 		return route, nil
 	}
 	return t.table.resolve(t, c, k)

@@ -14,14 +14,28 @@ import (
 // profile is a policy.Profile compiled together with the destinations that it names. It is immutable and shared by the pods
 // that use it.
 type profile struct {
-	source       *policy.Profile
-	at           policy.Location       // where it was compiled for
-	born         uint64                // the Install that brought source; the greater, the newer
-	destinations []*policy.Destination // those its bindings name, in order; nil where unknown
-	materials    []material            // what the targets of its bindings refer to, in order
-	bindings     []*Binding            // the enforced ones
-	dryRuns      []*Binding            // what else calls would come under, in order; see compileDryRun
-	byKey        map[string]*Binding   // those that govern calls, if only to be looked at
+	source   *policy.Profile
+	at       policy.Location     // where it was compiled for
+	born     uint64              // the Install that brought source; the greater, the newer
+	needs    [][]need            // what its bindings refer to, in order
+	bindings []*Binding          // the enforced ones
+	dryRuns  []*Binding          // what else calls would come under, in order; see compileDryRun
+	byKey    map[string]*Binding // those that govern calls, if only to be looked at
+}
+
+// need is what a target refers to, as a snapshot has it.
+type need struct {
+	destination *policy.Destination // nil: none, or it is not known
+	material    material
+}
+
+// needsOf returns what the targets of a binding refer to: its own first, then those that its calls fall back on.
+func (n *installation) needsOf(b *policy.Binding) []need {
+	needs := []need{{n.Destinations[b.To.Service], n.material(&b.To)}}
+	for to := range b.Backups {
+		needs = append(needs, need{destination: n.Destinations[to.Service]})
+	}
+	return needs
 }
 
 // errNothing is the reason to refuse a profile that says nothing understandable.
@@ -35,17 +49,15 @@ func (s *Table) compileProfile(p *policy.Profile, old *profile, next *installati
 	c := &profile{source: p, at: next.at, byKey: make(map[string]*Binding, len(p.Bindings))}
 	for i := range p.Bindings {
 		source := &p.Bindings[i]
-		destination := next.Destinations[source.To.Service]
-		c.destinations = append(c.destinations, destination)
-		material := next.material(&source.To)
-		c.materials = append(c.materials, material)
+		needs := next.needsOf(source)
+		c.needs = append(c.needs, needs)
 		if source.Mode == policy.ModeDisabled {
 			continue
 		}
-		b := old.unchanged(i, source, destination, material, next.at)
+		b := old.unchanged(i, source, needs, next.at)
 		if b == nil {
 			var err error
-			if b, err = s.compileNew(source, destination, material, old, next); err != nil {
+			if b, err = s.compileNew(source, needs[0], old, next); err != nil {
 				return nil, fmt.Errorf("binding %s: %w", source.Key, err)
 			}
 		}
@@ -55,19 +67,15 @@ func (s *Table) compileProfile(p *policy.Profile, old *profile, next *installati
 }
 
 // compileNew compiles a binding, and gives it what old has for its key.
-func (s *Table) compileNew(source *policy.Binding, d *policy.Destination, m material, old *profile, next *installation) (*Binding, error) {
+func (s *Table) compileNew(source *policy.Binding, n need, old *profile, next *installation) (*Binding, error) {
 	if source.Mode == policy.ModeDryRun {
-		return s.compileDryRun(source, d, next)
+		return s.compileDryRun(source, n.destination, next)
 	}
-	b, err := next.compileBinding(source, d)
-	if err == nil {
-		err = b.secure(m, old.binding(source.Key))
-	}
+	b, err := s.compileWhole(source, n, old, next)
 	if err != nil {
 		return nil, err
 	}
 	b.force(time.Now(), old.binding(source.Key))
-	b.recorder = s.observer.Recorder(source.Policy, source.To.String())
 	return b, nil
 }
 
@@ -83,11 +91,33 @@ func (c *profile) add(b *Binding) {
 		c.dryRuns = append(c.dryRuns, b)
 	}
 	c.byKey[b.Key()] = b
+	for _, to := range b.backups {
+		c.byKey[to.Key()] = to
+	}
+}
+
+// compileWhole compiles a binding, with what its calls fall back on.
+func (s *Table) compileWhole(source *policy.Binding, n need, old *profile, next *installation) (*Binding, error) {
+	b, err := s.compileOne(source, n, old, next)
+	if err != nil {
+		return nil, err
+	}
+	return b, s.compileBackups(b, old, next)
+}
+
+// compileOne compiles a binding by itself.
+func (s *Table) compileOne(source *policy.Binding, n need, old *profile, next *installation) (*Binding, error) {
+	b, err := next.compileBinding(source, n.destination)
+	if err != nil {
+		return nil, err
+	}
+	b.recorder = s.observer.Recorder(source.Policy, source.To.String())
+	return b, b.secure(n.material, old.binding(source.Key))
 }
 
 // unchanged returns the binding that was compiled from exactly these sources, or nil.
-func (c *profile) unchanged(i int, source *policy.Binding, destination *policy.Destination, m material, at policy.Location) *Binding {
-	if c == nil || c.at != at || i >= len(c.destinations) || c.destinations[i] != destination || c.materials[i] != m {
+func (c *profile) unchanged(i int, source *policy.Binding, needs []need, at policy.Location) *Binding {
+	if c == nil || c.at != at || i >= len(c.needs) || !slices.Equal(c.needs[i], needs) {
 		return nil
 	}
 	if b := c.byKey[source.Key]; b != nil && b.origin == source {
@@ -106,12 +136,11 @@ func (c *profile) binding(key string) *Binding {
 
 // current reports whether the profile was compiled from exactly these sources.
 func (c *profile) current(p *policy.Profile, next *installation) bool {
-	if c.source != p || c.at != next.at || len(c.destinations) != len(p.Bindings) {
+	if c.source != p || c.at != next.at || len(c.needs) != len(p.Bindings) {
 		return false
 	}
 	for i := range p.Bindings {
-		to := &p.Bindings[i].To
-		if c.destinations[i] != next.Destinations[to.Service] || c.materials[i] != next.material(to) {
+		if !slices.Equal(c.needs[i], next.needsOf(&p.Bindings[i])) {
 			return false
 		}
 	}

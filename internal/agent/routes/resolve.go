@@ -16,8 +16,7 @@ func (s *Table) resolve(t *PodRoutes, c *Candidate, as routeKey) (*Route, error)
 	q := &query{candidate: c, would: as.would}
 	r, of, known := s.find(t, q, k)
 	if r != nil {
-		t.remember(r, as)
-		return r, nil
+		return s.resolved(t, c, r, as)
 	}
 	n := &entryInputs{query: *q, dialer: s.dialer(t.pod)}
 	if !known {
@@ -29,6 +28,14 @@ func (s *Table) resolve(t *PodRoutes, c *Candidate, as routeKey) (*Route, error)
 	}
 	for _, p := range forgotten {
 		p.Close()
+	}
+	return s.resolved(t, c, r, as)
+}
+
+// resolved completes a route that was made.
+func (s *Table) resolved(t *PodRoutes, c *Candidate, r *Route, as routeKey) (*Route, error) {
+	if err := s.backUp(t, c, r, as.destination); err != nil {
+		return nil, err
 	}
 	t.remember(r, as)
 	return r, nil
@@ -166,6 +173,7 @@ func (s *Table) newRoute(q *query, e *entry, of versions) *Route {
 	if s.names != nil {
 		_, r.named = b.nameOf(e.key.destination)
 	}
+	r.authority = b.authorityOf(e.key.destination, e.key.way.Secured())
 	for i := range r.plans {
 		r.plans[i] = e.plan(b, of, i, false)
 	}
@@ -205,6 +213,10 @@ func fallbackOf(f *policy.Fallback) *call.Fallback {
 
 // opaquePlan makes what governs the connections of a route that are passed through.
 func (s *Table) opaquePlan(r *Route) *Plan {
+	var onto *Plan
+	if b := r.plans[0].Backup; b != nil {
+		onto = b.OpaquePlan()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p := r.opaque.Load(); p != nil { // made meanwhile
@@ -216,6 +228,10 @@ func (s *Table) opaquePlan(r *Route) *Plan {
 		e = &entry{pod: e.pod, state: newState(e.key, of)}
 	}
 	p := e.plan(r.Binding, of, 0, true)
+	if onto != nil {
+		p.Backup = r.plans[0].Backup
+		p.Fallback = &call.Fallback{On: p.Settings.Fallback.On, Plan: &onto.Plan}
+	}
 	if r.shadow != nil {
 		if st := s.shadowOf(r.entry, r.would); st != nil {
 			p.addShadow(s.shadowPlan(r.entry, st, r.would, 0, &p, true))

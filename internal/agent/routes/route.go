@@ -22,6 +22,9 @@ type Route struct {
 	plans []Plan // the base's, then the rules'
 	entry *entry
 	named bool // see HasName
+	// authority is Authority; backups are the routes that calls fall back on
+	authority string
+	backups   []*Route
 
 	// shadow is what calls would come under; nil: what they come under. Its settings come behind each of plans' own.
 	shadow *Binding
@@ -37,6 +40,8 @@ type Plan struct {
 	// KeyHeader is the name of the idempotency key's field, and ResponseHeaders those that ask for a retry, in lower case.
 	KeyHeader       string
 	ResponseHeaders []policy.HeaderMatch
+	// Backup is the route of Fallback.Plan.
+	Backup *Route
 
 	// Would is Shadow, with what drivers need of it; nil: there is none.
 	Would *Plan
@@ -91,7 +96,7 @@ func (r *Route) PlanOfGRPC(path []byte) *Plan { return r.planFor(post, path, tru
 var post = []byte("POST")
 
 func (r *Route) planFor(method, path []byte, grpc bool) *Plan {
-	r.entry.use()
+	r.use()
 	i := 0
 	if len(r.rules) > 0 {
 		i = r.settingsFor(method, path, grpc)
@@ -107,11 +112,19 @@ func (r *Route) planFor(method, path []byte, grpc bool) *Plan {
 
 // OpaquePlan returns what governs a connection that is passed through: the settings of the base, with a breaker and a budget of its own.
 func (r *Route) OpaquePlan() *Plan {
-	r.entry.use()
+	r.use()
 	if p := r.opaque.Load(); p != nil {
 		return p
 	}
 	return r.table.opaquePlan(r)
+}
+
+// use notes that a call goes there, and may go where it falls back on.
+func (r *Route) use() {
+	r.entry.use()
+	for _, b := range r.backups {
+		b.entry.use()
+	}
 }
 
 // HasRules reports whether Plan looks at the request.
@@ -122,8 +135,16 @@ func (r *Route) HasRules() bool {
 // NamesGRPC reports whether it matters if a request is a gRPC call.
 func (r *Route) NamesGRPC() bool { return r.namesGRPC || r.shadow != nil && r.shadow.namesGRPC }
 
-// Stale reports that the route's destination was forgotten to bound memory: it still works, but should be resolved again.
-func (r *Route) Stale() bool { return r.entry.forgotten.Load() }
+// Stale reports that the route's destination was forgotten to bound memory, or one that its calls fall back on: it still works, but should be
+// resolved again.
+func (r *Route) Stale() bool {
+	for _, b := range r.backups {
+		if b.entry.forgotten.Load() {
+			return true
+		}
+	}
+	return r.entry.forgotten.Load()
+}
 
 func hostDestination(host []byte, port uint16) string {
 	b := make([]byte, 0, len(host)+6)

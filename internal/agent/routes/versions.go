@@ -40,6 +40,9 @@ func byKey(ranked []*profile) map[string]versions {
 				if !b.origin.Unchanged {
 					all[b.Key()] = append(all[b.Key()], b)
 				}
+				for _, to := range b.backups {
+					all[to.Key()] = append(all[to.Key()], to)
+				}
 			}
 		}
 	}

@@ -144,6 +144,9 @@ func (m *Meter) Installed(now time.Time, s *policy.Snapshot) {
 		for i := range p.Bindings {
 			b := &p.Bindings[i]
 			live[recorderKey{b.Policy, b.To.String()}] = true
+			for to := range b.Backups {
+				live[recorderKey{b.Policy, to.String()}] = true
+			}
 		}
 	}
 	m.mu.Lock()

@@ -294,3 +294,18 @@ func TestDeletedPoliciesAreForgotten(t *testing.T) {
 		t.Error("the counters of a deleted policy come back")
 	}
 }
+
+// What calls fall back on is counted for as long as they do.
+func TestWhatCallsFallBackOnIsNotForgotten(t *testing.T) {
+	m := testMeter()
+	r := m.Recorder(payments, "service standby/inventory")
+	r.AttemptDone(&routes.Attempt{Kind: call.OK, Status: 200, Start: call.FallbackStart})
+	b := policy.Binding{Policy: payments, To: policy.Target{Kind: policy.TargetService, Service: "warehouse/inventory"}}
+	b.Base.Fallback = &policy.Fallback{Destination: &policy.Target{Kind: policy.TargetService, Service: "standby/inventory"}}
+	m.Installed(t0, &policy.Snapshot{Profiles: map[string]*policy.Profile{"p": {Bindings: []policy.Binding{b}}}})
+	m.reportAt(t0.Add(lingering))
+	m.reportAt(t0.Add(2 * lingering))
+	if m.Recorder(payments, "service standby/inventory") != r {
+		t.Error("the counters of what calls fall back on start again")
+	}
+}

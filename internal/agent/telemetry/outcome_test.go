@@ -21,6 +21,28 @@ func TestHedgesAreCountedByWhatBecameOfThem(t *testing.T) {
 			t.Errorf("no %s in %v", want, scrapeText(t, m, "fairlead_proxy_hedges"))
 		}
 	}
+	if c := m.Report().Traffic[0].Counts; c.Hedges != 5 || c.HedgesWon != 2 {
+		t.Errorf("reported as %+v", c)
+	}
+}
+
+// One that another destination has answered is answered well, or as that has.
+func TestCallsThatAnotherDestinationHasAnswered(t *testing.T) {
+	m := testMeter()
+	r := m.Recorder(payments, inventory)
+	r.CallDone(&routes.Exchange{Outcome: call.Outcome{Kind: call.OK, Decision: call.Recovered, Status: 200, Fallback: call.FellBackOnDestination}})
+	r.CallDone(&routes.Exchange{Outcome: call.Outcome{Kind: call.OK, Decision: call.Exhausted, Status: 502, Fallback: call.FellBackOnDestination}})
+	for _, code := range []string{"2xx", "5xx"} {
+		if got := scrapeText(t, m, `fairlead_proxy_requests_total{code="`+code+`",kind="ok"`); len(got) != 1 {
+			t.Errorf("%s: %v", code, got)
+		}
+	}
+	if got := scrapeText(t, m, `fairlead_proxy_fallbacks_total{answer="destination"`); len(got) != 1 || !strings.HasSuffix(got[0], " 2") {
+		t.Errorf("fallbacks: %v", got)
+	}
+	if c := m.Report().Traffic[0].Counts; c.Requests != 2 || c.Successes != 1 || c.Fallbacks != 2 {
+		t.Errorf("reported as %+v", c)
+	}
 }
 
 // A call that its fallback has answered is no better for the upstream, whatever its client gets.
@@ -42,7 +64,7 @@ func TestCallsThatFellBackCountAsWhatTheyFailedBy(t *testing.T) {
 			t.Errorf("no %s in\n%s", want, strings.Join(scrapeText(t, m, "fairlead_proxy"), "\n"))
 		}
 	}
-	if c := m.Report().Traffic[0].Counts; c.Requests != 2 || c.Successes != 0 || c.BreakerRejected != 1 {
+	if c := m.Report().Traffic[0].Counts; c.Requests != 2 || c.Successes != 0 || c.BreakerRejected != 1 || c.Fallbacks != 2 {
 		t.Errorf("reported as %+v", c)
 	}
 }

@@ -98,8 +98,10 @@ func (r *recorder) CallDone(e *routes.Exchange) {
 	}
 	s := r.shard()
 	status := o.Status
-	if o.Fallback != call.NoFallback {
+	if o.Fallback == call.FellBackOnResponse {
 		status = o.Upstream
+	}
+	if o.Fallback != call.NoFallback {
 		s.fallbacks[min(o.Fallback, call.FallbackAnswerCount-1)].Add(1)
 	}
 	if o.Hedges > 0 {

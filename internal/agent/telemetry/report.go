@@ -177,6 +177,11 @@ func (c *counts) since(before *counts) (policy.Counts, policy.Latency) {
 	n.Opaque = c.opaque - before.opaque
 	n.OpaqueSent, n.OpaqueReceived = c.sent-before.sent, c.received-before.received
 	n.DryRun = c.dryRunSince(before)
+	won, wasted := c.hedges[hedgeWon]-before.hedges[hedgeWon], c.hedges[hedgeWasted]-before.hedges[hedgeWasted]
+	n.Hedges, n.HedgesWon = won+wasted, won
+	for i := range c.fallbacks {
+		n.Fallbacks += c.fallbacks[i] - before.fallbacks[i]
+	}
 	return n, c.callTook.report(&before.callTook)
 }
 

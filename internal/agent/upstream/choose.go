@@ -8,8 +8,8 @@ import (
 // choose picks the host for a request, or nil when the one that must be used, or every one that may be, is at its limit. fresh says
 // that a new connection to it is wanted. All functions of this file expect the lock.
 func (p *Pool) choose(now time.Time, r *Request) (hc *hostConns, fresh bool) {
-	if p.proxy != nil {
-		return p.chooseProxy(now, r), r.Fresh
+	if p.byName {
+		return p.chooseByName(now, r), r.Fresh
 	}
 	f := p.family(r)
 	hosts := p.set.byFamily[f]

@@ -48,7 +48,7 @@ func (p *Pool) otherFamily(r *Request, now time.Time) (to netip.AddrPort, ok boo
 	untried := func(a netip.AddrPort) bool { return able(a) && !slices.Contains(r.Avoid, a) }
 	for _, will := range [...]func(netip.AddrPort) bool{untried, able} {
 		switch {
-		case p.proxy != nil:
+		case p.byName:
 			if i := slices.IndexFunc(n.Addrs, will); i >= 0 {
 				return n.Addrs[i], true
 			}
@@ -59,5 +59,5 @@ func (p *Pool) otherFamily(r *Request, now time.Time) (to netip.AddrPort, ok boo
 		}
 	}
 	// The one that the client chose is no other one of the name, and has been tried, but it can be.
-	return r.Original, p.proxy == nil && r.Pinned && n.holds(now) && able(r.Original)
+	return r.Original, !p.byName && r.Pinned && n.holds(now) && able(r.Original)
 }

@@ -123,9 +123,9 @@ func (n *nameSet) mayReplace(chosen, other netip.Addr) bool {
 	return n.Exact && to == from
 }
 
-// chooseProxy picks an address of the proxy through which calls go: one that can be connected to and was not tried, if there is one. It
-// expects the lock, and returns nil when the address is at its limit, or none is known, which whoever asks has seen to.
-func (p *Pool) chooseProxy(now time.Time, r *Request) *hostConns {
+// chooseByName picks an address of the name that calls go to, which is that of the proxy if there is one: one that can be connected to and was not
+// tried, if there is one. It expects the lock, and returns nil when the address is at its limit, or none is known, which whoever asks has seen to.
+func (p *Pool) chooseByName(now time.Time, r *Request) *hostConns {
 	n := p.set.name
 	if n == nil || len(n.Addrs) == 0 {
 		return nil

@@ -37,7 +37,7 @@ func (p *Pool) unpark(r *Request) {
 func (p *Pool) wantOf(r *Request) want {
 	f := p.family(r)
 	switch {
-	case p.proxy != nil:
+	case p.byName:
 		return want{fresh: r.Fresh, multiplexed: r.Multiplexed, avoid: p.waiting.hash(r.Avoid)}
 	case r.Pinned && p.set.name != nil:
 		return want{to: r.Original, family: f, fresh: r.Fresh, multiplexed: r.Multiplexed, avoid: p.waiting.hash(r.Avoid)}
@@ -113,7 +113,7 @@ func (p *Pool) concerns(q *queue) bool {
 	hc := p.freed
 	addr := hc.host.addr
 	switch {
-	case p.proxy != nil, p.set.name != nil: // any address of the name may do
+	case p.byName, p.set.name != nil: // any address of the name may do
 		return true
 	case q.to.IsValid():
 		return q.to == addr

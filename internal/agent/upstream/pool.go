@@ -21,6 +21,8 @@ type Options struct {
 	Affinity *Affinity
 	// Proxy, if not nil, is the one that the cluster's name stands for: calls go through it, wherever their clients were going.
 	Proxy Proxy
+	// ByName: calls go to the addresses of the cluster's name, wherever their clients were going. With a Proxy they do anyway.
+	ByName bool
 	// Random returns uniform random numbers; nil means math/rand/v2.
 	Random func() uint64
 }
@@ -33,6 +35,7 @@ type Pool struct {
 	random  func() uint64
 	// affinity is shared by the pod's pools for the destination; its lock is taken last
 	affinity *Affinity
+	byName   bool // see Options
 
 	mu sync.Mutex
 	// guarded by mu
@@ -71,7 +74,7 @@ func NewPool(o Options) (*Pool, error) {
 	}
 	p := &Pool{
 		cluster: o.Cluster, dialer: o.Dialer, random: o.Random, proxy: o.Proxy, affinity: o.Affinity, limits: o.Limits, security: o.Security,
-		set: o.Cluster.hosts.Load(), unlisted: map[netip.AddrPort]*hostConns{},
+		byName: o.ByName || o.Proxy != nil, set: o.Cluster.hosts.Load(), unlisted: map[netip.AddrPort]*hostConns{},
 	}
 	p.candidates.pool = p
 	for f := range p.cursor { // pods start their rounds at different hosts

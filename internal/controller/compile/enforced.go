@@ -52,7 +52,8 @@ var enforced = strings.Fields(`
 	concurrency.mode concurrency.max concurrency.adaptive.min concurrency.adaptive.max
 	concurrency.maxQueued concurrency.maxWait concurrency.scope
 	fallback.mode fallback.when fallback.response.statusCode fallback.response.headers[].name fallback.response.headers[].value
-	fallback.response.body
+	fallback.response.body fallback.destination.service.name fallback.destination.service.namespace fallback.destination.service.port
+	fallback.destination.host fallback.destination.port
 	loadBalancing.policy failurePolicy udp443 observability.accessLog
 	mode podSelector namespaceSelector
 	to[].service.name to[].service.namespace to[].service.port to[].host to[].ports
@@ -74,7 +75,6 @@ var enforcedValues = map[string][]string{
 // stands here.
 var notEnforced = []string{
 	"circuitBreaker.maxEjectedPercent",
-	"fallback.destination",
 	"observability.tracing",
 	"observability.requestHeaders",
 	"rollout",

@@ -45,7 +45,7 @@ func patch(dst, src reflect.Value) {
 // patchBlock returns block src merged over block dst, either of which may be nil. A block that is switched off forgets what
 // earlier policies set, and one that is written again afterwards starts anew.
 func patchBlock(dst, src reflect.Value) reflect.Value {
-	if dst.IsNil() || switchOf(src) == v1alpha1.SwitchDisabled || switchOf(dst) == v1alpha1.SwitchDisabled {
+	if dst.IsNil() || whole[dst.Type()] || switchOf(src) == v1alpha1.SwitchDisabled || switchOf(dst) == v1alpha1.SwitchDisabled {
 		return src
 	}
 	out := reflect.New(dst.Type().Elem())
@@ -54,6 +54,9 @@ func patchBlock(dst, src reflect.Value) reflect.Value {
 	patch(out.Elem(), src.Elem())
 	return out
 }
+
+// whole are blocks that mean one thing together: a later one replaces an earlier one as it is.
+var whole = map[reflect.Type]bool{reflect.TypeFor[*v1alpha1.FallbackDestination](): true}
 
 // alternatives are fields of blocks of which one at most is set: a later one replaces those of earlier policies.
 var alternatives = map[reflect.Type][]string{

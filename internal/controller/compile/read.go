@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -43,6 +44,7 @@ type Policy struct {
 func Read(src Source, services Lookup, find FindReference) (*Policy, []Problem) {
 	p := &Policy{Source: src}
 	problems := append(p.readSelectors(), src.Forced.problems(len(src.To))...)
+	problems = append(problems, p.readBackups(services, false)...)
 	for i := range src.To {
 		t, problem := p.readTarget(i, services)
 		if problem != nil {
@@ -68,6 +70,7 @@ func RestoreLastGood(src Source, services Lookup) *Policy {
 	if len(p.readSelectors()) > 0 {
 		return nil
 	}
+	_ = p.readBackups(services, true)
 	for i := range src.To {
 		if t, problem := p.readTarget(i, services); problem == nil {
 			// What else it refers to it keeps the names of, whatever has become of that: a call that was to be encrypted is not made in
@@ -153,14 +156,8 @@ func readCIDR(t target, d *v1alpha1.CIDRDestination) (target, *Problem) {
 
 func (p *Policy) readService(t target, d *v1alpha1.ServiceDestination, services Lookup) (target, *Problem) {
 	t.Kind = policy.TargetService
-	namespace := d.Namespace
-	if namespace == "" {
-		namespace = p.ID.Namespace
-	}
-	if namespace == "" {
-		namespace = callersNamespace
-	}
-	t.Service = namespace + "/" + d.Name
+	t.Service = serviceName(d, p.ID.Namespace)
+	namespace := strings.TrimSuffix(t.Service, "/"+d.Name)
 	t.written = d.Port != nil
 	if namespace == callersNamespace {
 		t.setPort(d.Port)
@@ -231,20 +228,21 @@ func ports(in []int32) []uint16 {
 	return slices.Compact(out)
 }
 
+// serviceName returns the Service that a policy of a namespace means, as "namespace/name"; the namespace is "*" where it is the caller's own.
+func serviceName(d *v1alpha1.ServiceDestination, namespace string) string {
+	return cmp.Or(d.Namespace, namespace, callersNamespace) + "/" + d.Name
+}
+
 // Services lists the Services the policy names, as "namespace/name"; the namespace is "*" where it is the caller's own.
 func Services(src *Source) []string {
 	var out []string
 	for i := range src.To {
 		if d := src.To[i].Service; d != nil {
-			namespace := d.Namespace
-			if namespace == "" {
-				namespace = src.ID.Namespace
-			}
-			if namespace == "" {
-				namespace = callersNamespace
-			}
-			out = append(out, namespace+"/"+d.Name)
+			out = append(out, serviceName(d, src.ID.Namespace))
 		}
+	}
+	for _, b := range backups(src, src.Body) {
+		out = append(out, b.service(src.ID.Namespace))
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
@@ -252,7 +250,7 @@ func Services(src *Source) []string {
 
 // Relative reports whether the policy means different Services in different namespaces.
 func (p *Policy) Relative() bool {
-	return slices.ContainsFunc(p.targets, func(t target) bool { return t.relative() })
+	return slices.ContainsFunc(p.targets, func(t target) bool { return t.relative() }) || p.backsUpRelatively()
 }
 
 func (t *target) relative() bool {
@@ -267,6 +265,9 @@ func (p *Policy) In(namespace string, services Lookup) *Policy {
 	}
 	local := *p
 	local.targets = nil
+	if p.backsUpRelatively() {
+		local.backupsIn(namespace, services)
+	}
 	for _, t := range p.targets {
 		if t.relative() {
 			t.Service = namespace + strings.TrimPrefix(t.Service, callersNamespace)

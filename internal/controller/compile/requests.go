@@ -18,7 +18,7 @@ var requestFields = strings.Fields(`
 	connectionPool.maxIdlePerEndpoint connectionPool.idleTimeout connectionPool.maxLifetime connectionPool.maxRequestsPerConnection
 	connectionPool.http2
 	concurrency
-	fallback
+	fallback.response
 `)
 
 // AboutRequests reports whether a field of a policy's blocks or rules has no effect where connections are passed through, by its path as in Field.

@@ -18,12 +18,15 @@ func Warnings(src *Source) []string {
 	}
 	findsNames := src.findsNames()
 	warnings := append(blockWarnings("", src.Body, findsNames), grpcWarnings(src.Body)...)
+	warnings = append(warnings, protectionWarnings("", src, src.Body)...)
 	for i := range src.Body.Rules {
 		r := &src.Body.Rules[i]
 		patched := *src.Body
 		patched.CallBlocks = patchedBlocks(src.Body.CallBlocks, r.CallBlocks)
-		for _, w := range blockWarnings("Rule "+r.Name+": ", &patched, findsNames) {
-			if !contained(warnings, strings.TrimPrefix(w, "Rule "+r.Name+": ")) {
+		prefix := "Rule " + r.Name + ": "
+		own := append(blockWarnings(prefix, &patched, findsNames), protectionWarnings(prefix, src, &patched)...)
+		for _, w := range append(own, hedgingWarnings(prefix, r, &patched)...) {
+			if !contained(warnings, strings.TrimPrefix(w, prefix)) {
 				warnings = append(warnings, w)
 			}
 		}

@@ -53,14 +53,17 @@ func (b *Batch) SetProfile(p *policy.Profile, others ...policy.ID) {
 	c := change{ref: wire.Ref{Kind: wire.Profile, Name: p.Name}, policies: slices.Clone(others)}
 	for i := range p.Bindings {
 		binding := &p.Bindings[i]
-		if binding.To.Kind == policy.TargetService {
-			c.uses = append(c.uses, wire.Ref{Kind: wire.Destination, Name: binding.To.Service})
-		}
 		if binding.To.TLS.Mode == policy.TLSIntercept {
 			c.hosts = append(c.hosts, binding.To.Host)
 		}
 		c.keys = append(c.keys, trafficKey{binding.Policy, binding.To.String()})
+		for to := range binding.Backups {
+			c.keys = append(c.keys, trafficKey{binding.Policy, to.String()})
+		}
 		c.policies = append(append(c.policies, binding.Policy), binding.Merged...)
+	}
+	for _, name := range p.Services() {
+		c.uses = append(c.uses, wire.Ref{Kind: wire.Destination, Name: name})
 	}
 	for kind, name := range p.References() {
 		c.uses = append(c.uses, wire.ReferenceTo(kind, name))

@@ -1,8 +1,6 @@
 package index
 
 import (
-	"slices"
-
 	"fairlead.dev/fairlead/internal/controller/compile"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -139,15 +137,4 @@ func (x *Index) setServices(pr *profile, names []string) {
 		}
 	}
 	pr.services = names
-}
-
-func servicesOf(p *policy.Profile) []string {
-	var out []string
-	for i := range p.Bindings {
-		if p.Bindings[i].To.Kind == policy.TargetService {
-			out = append(out, p.Bindings[i].To.Service)
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
 }

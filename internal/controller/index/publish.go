@@ -123,7 +123,7 @@ func (x *Index) publishProfile(j *Job, out *Changes) bool {
 	pr.markStatuses(&x.changes)
 	x.compilations++
 	x.recordRelative(j)
-	x.setServices(pr, servicesOf(pr.compiled))
+	x.setServices(pr, pr.compiled.Services())
 	x.useMaterials(pr, materialsOf(pr.compiled))
 	out.profiles = append(out.profiles, compiledProfile{pr.compiled, j.ids})
 	return true

@@ -101,3 +101,36 @@ func TestAVersionThatStaysInForceFollowsItsServices(t *testing.T) {
 		})
 	}
 }
+
+// A Service that calls fall back on goes to the nodes like one that they call, and its coming and going is noticed.
+func TestAServiceThatCallsFallBackOnIsFollowed(t *testing.T) {
+	w := indextest.NewWorld()
+	w.Services["shop/api"] = indextest.Service{Port: 80}
+	x, out := index.New(w, indextest.Exempt), indextest.NewPublished()
+	x.SetNamespace("shop", nil)
+	x.SetPolicy("p", indextest.RetryPolicy(t, "shop", "p", 1,
+		`{to: [{service: {name: api}}], fallback: {destination: {service: {name: backup, namespace: other, port: http}}}}`))
+	x.SetPod(indextest.RunningPod("shop", "a", "node-1", "a"))
+	indextest.Publish(x, out)
+	if len(out.Profiles) != 0 {
+		t.Fatalf("profiles %v, though there is no such Service", out.Profiles)
+	}
+	w.Services["other/backup"] = indextest.Service{Port: 8080, Endpoints: 2}
+	x.ServiceChanged("other/backup")
+	indextest.Publish(x, out)
+	if d := out.Destinations["other/backup"]; d == nil || len(d.Ports[0].Endpoints) != 2 {
+		t.Fatalf("destination %+v", d)
+	}
+	w.Services["other/backup"] = indextest.Service{Port: 8081, Endpoints: 3}
+	x.ServiceChanged("other/backup")
+	indextest.Publish(x, out)
+	to := out.Profiles["shop/p"].Bindings[0].Base.Fallback.Destination
+	if d := out.Destinations["other/backup"]; len(d.Ports[0].Endpoints) != 3 || to.Ports[0] != 8081 {
+		t.Errorf("destination %+v, called as %+v", d, to)
+	}
+	x.SetPolicy("p", indextest.RetryPolicy(t, "shop", "p", 2, `{to: [{service: {name: api}}]}`))
+	indextest.Publish(x, out)
+	if d := out.Destinations["other/backup"]; d != nil {
+		t.Errorf("destination %+v, which nobody names", d)
+	}
+}

@@ -37,14 +37,14 @@ func TestTrafficFigures(t *testing.T) {
 	f := distribute.Figures{
 		AsOf: begin.Add(123 * time.Millisecond),
 		Counts: policy.Counts{Requests: 100000, Successes: 99999, Abandoned: 3, Truncated: 4, Retries: 7, RetrySuccesses: 6, NotRetriedBudget: 1,
-			PoolOverflow: 9, Opaque: 12, OpaqueSent: 100, OpaqueReceived: 5000},
+			PoolOverflow: 9, Hedges: 8, HedgesWon: 5, Fallbacks: 2, Opaque: 12, OpaqueSent: 100, OpaqueReceived: 5000},
 		Latency: latency, Breakers: distribute.Breakers{Open: 2, HalfOpen: 1}, OpaqueOpen: 3, OlderConnections: 37,
 		PerSecond: 1666.7, Covered: distribute.Window,
 	}
 	asOf, share := metav1.NewTime(begin), int32(99)
 	want := &v1alpha1.TrafficStatus{
 		Window: "1m", AsOf: &asOf, Requests: 100000, SuccessPercent: &share, Abandoned: 3, Truncated: 4, Retries: 7, RetrySuccesses: 6,
-		NotRetried: &v1alpha1.NotRetried{Budget: 1}, PoolOverflow: 9, BreakersOpen: 2, BreakersHalfOpen: 1, OlderConnections: 37,
+		NotRetried: &v1alpha1.NotRetried{Budget: 1}, PoolOverflow: 9, Hedges: 8, HedgesWon: 5, Fallbacks: 2, BreakersOpen: 2, BreakersHalfOpen: 1, OlderConnections: 37,
 		Opaque: &v1alpha1.OpaqueTraffic{Opened: 12, Open: 3, SentBytes: 100, ReceivedBytes: 5000, Summary: "3 open, 12 opened"},
 		P50:    "3.1ms", P99: "2.0s", RPS: "1667", Success: "99.99%", Breaker: "Open(2)",
 	}
@@ -202,12 +202,12 @@ func TestFiguresThatCannotBeAreCutToWhatTheAPITakes(t *testing.T) {
 			Requests: absurd, Successes: 1 << 63, Abandoned: absurd, Truncated: absurd, Retries: absurd, RetrySuccesses: absurd,
 			NotRetriedMethod: absurd, NotRetriedBody: absurd, NotRetriedBudget: absurd, NotRetriedDeadline: absurd, NotRetriedNotRetryable: absurd,
 			NotRetriedExhausted: absurd, Timeouts: absurd, RateLimited: absurd, BreakerRejected: absurd, PoolOverflow: absurd,
-			Opaque: absurd, OpaqueSent: absurd, OpaqueReceived: absurd,
+			Hedges: absurd, HedgesWon: absurd, Fallbacks: absurd, Opaque: absurd, OpaqueSent: absurd, OpaqueReceived: absurd,
 		}}
 	got := shownOf(reporting(true), f)
 	for name, n := range map[string]int64{
 		"requests": got.Requests, "abandoned": got.Abandoned, "truncated": got.Truncated, "retries": got.Retries, "retrySuccesses": got.RetrySuccesses,
-		"timeouts": got.Timeouts, "rateLimited": got.RateLimited, "poolOverflow": got.PoolOverflow, "olderConnections": got.OlderConnections,
+		"hedges": got.Hedges, "hedgesWon": got.HedgesWon, "fallbacks": got.Fallbacks, "timeouts": got.Timeouts, "rateLimited": got.RateLimited, "poolOverflow": got.PoolOverflow, "olderConnections": got.OlderConnections,
 		"breakerRejected": got.BreakerRejected, "breakersOpen": got.BreakersOpen, "breakersHalfOpen": got.BreakersHalfOpen,
 		"method": got.NotRetried.Method, "body": got.NotRetried.Body, "budget": got.NotRetried.Budget, "deadline": got.NotRetried.Deadline,
 		"notRetryable": got.NotRetried.NotRetryable, "exhausted": got.NotRetried.Exhausted,

@@ -187,6 +187,8 @@ const (
 	Feature_FEATURE_CLUSTER_BREAKERS Feature = 15
 	// Breakers that a policy keeps open, or closed, for a time.
 	Feature_FEATURE_FORCED_BREAKERS Feature = 19
+	// Destinations that are called instead of those that could not be served.
+	Feature_FEATURE_FALLBACK_DESTINATION Feature = 13
 )
 
 // Enum value maps for Feature.
@@ -207,23 +209,25 @@ var (
 		16: "FEATURE_DRY_RUN",
 		15: "FEATURE_CLUSTER_BREAKERS",
 		19: "FEATURE_FORCED_BREAKERS",
+		13: "FEATURE_FALLBACK_DESTINATION",
 	}
 	Feature_value = map[string]int32{
-		"FEATURE_UNSPECIFIED":      0,
-		"FEATURE_PATCHES":          1,
-		"FEATURE_TLS":              2,
-		"FEATURE_GRPC_MATCHES":     3,
-		"FEATURE_HTTP2":            4,
-		"FEATURE_QUIC":             5,
-		"FEATURE_VIA":              6,
-		"FEATURE_RATE_LIMIT":       7,
-		"FEATURE_CONCURRENCY":      8,
-		"FEATURE_ADAPTIVE":         10,
-		"FEATURE_FALLBACK":         11,
-		"FEATURE_HEDGING":          12,
-		"FEATURE_DRY_RUN":          16,
-		"FEATURE_CLUSTER_BREAKERS": 15,
-		"FEATURE_FORCED_BREAKERS":  19,
+		"FEATURE_UNSPECIFIED":          0,
+		"FEATURE_PATCHES":              1,
+		"FEATURE_TLS":                  2,
+		"FEATURE_GRPC_MATCHES":         3,
+		"FEATURE_HTTP2":                4,
+		"FEATURE_QUIC":                 5,
+		"FEATURE_VIA":                  6,
+		"FEATURE_RATE_LIMIT":           7,
+		"FEATURE_CONCURRENCY":          8,
+		"FEATURE_ADAPTIVE":             10,
+		"FEATURE_FALLBACK":             11,
+		"FEATURE_HEDGING":              12,
+		"FEATURE_DRY_RUN":              16,
+		"FEATURE_CLUSTER_BREAKERS":     15,
+		"FEATURE_FORCED_BREAKERS":      19,
+		"FEATURE_FALLBACK_DESTINATION": 13,
 	}
 )
 
@@ -1675,7 +1679,7 @@ const file_distribution_proto_rawDesc = "" +
 	"\x19BREAKER_ORDER_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13BREAKER_ORDER_CLOSE\x10\x01\x12\x16\n" +
 	"\x12BREAKER_ORDER_OPEN\x10\x02\x12\x17\n" +
-	"\x13BREAKER_ORDER_PROBE\x10\x03*\xda\x02\n" +
+	"\x13BREAKER_ORDER_PROBE\x10\x03*\xfc\x02\n" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fFEATURE_PATCHES\x10\x01\x12\x0f\n" +
@@ -1692,7 +1696,8 @@ const file_distribution_proto_rawDesc = "" +
 	"\x0fFEATURE_HEDGING\x10\f\x12\x13\n" +
 	"\x0fFEATURE_DRY_RUN\x10\x10\x12\x1c\n" +
 	"\x18FEATURE_CLUSTER_BREAKERS\x10\x0f\x12\x1b\n" +
-	"\x17FEATURE_FORCED_BREAKERS\x10\x13*\xd7\x01\n" +
+	"\x17FEATURE_FORCED_BREAKERS\x10\x13\x12 \n" +
+	"\x1cFEATURE_FALLBACK_DESTINATION\x10\r*\xd7\x01\n" +
 	"\fResourceKind\x12\x1d\n" +
 	"\x19RESOURCE_KIND_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16RESOURCE_KIND_WORKLOAD\x10\x01\x12\x19\n" +

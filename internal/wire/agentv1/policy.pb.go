@@ -1786,8 +1786,10 @@ type Fallback struct {
 	RetriesExhausted bool                   `protobuf:"varint,2,opt,name=retries_exhausted,json=retriesExhausted,proto3" json:"retries_exhausted,omitempty"`
 	RateLimited      bool                   `protobuf:"varint,3,opt,name=rate_limited,json=rateLimited,proto3" json:"rate_limited,omitempty"`
 	Response         *FallbackResponse      `protobuf:"bytes,4,opt,name=response,proto3" json:"response,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// In place of response: a Service or a host, with one port at most. Needs FEATURE_FALLBACK_DESTINATION; an agent without it has no fallback.
+	Destination   *Target `protobuf:"bytes,5,opt,name=destination,proto3" json:"destination,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Fallback) Reset() {
@@ -1844,6 +1846,13 @@ func (x *Fallback) GetRateLimited() bool {
 func (x *Fallback) GetResponse() *FallbackResponse {
 	if x != nil {
 		return x.Response
+	}
+	return nil
+}
+
+func (x *Fallback) GetDestination() *Target {
+	if x != nil {
+		return x.Destination
 	}
 	return nil
 }
@@ -3784,12 +3793,13 @@ const file_policy_proto_rawDesc = "" +
 	"rate_limit\x18\a \x01(\v2\x1c.fairlead.agent.v1.RateLimitR\trateLimit\x12@\n" +
 	"\vconcurrency\x18\b \x01(\v2\x1e.fairlead.agent.v1.ConcurrencyR\vconcurrency\x127\n" +
 	"\bfallback\x18\n" +
-	" \x01(\v2\x1b.fairlead.agent.v1.FallbackR\bfallback\"\xbe\x01\n" +
+	" \x01(\v2\x1b.fairlead.agent.v1.FallbackR\bfallback\"\xfb\x01\n" +
 	"\bFallback\x12!\n" +
 	"\fcircuit_open\x18\x01 \x01(\bR\vcircuitOpen\x12+\n" +
 	"\x11retries_exhausted\x18\x02 \x01(\bR\x10retriesExhausted\x12!\n" +
 	"\frate_limited\x18\x03 \x01(\bR\vrateLimited\x12?\n" +
-	"\bresponse\x18\x04 \x01(\v2#.fairlead.agent.v1.FallbackResponseR\bresponse\"x\n" +
+	"\bresponse\x18\x04 \x01(\v2#.fairlead.agent.v1.FallbackResponseR\bresponse\x12;\n" +
+	"\vdestination\x18\x05 \x01(\v2\x19.fairlead.agent.v1.TargetR\vdestination\"x\n" +
 	"\x10FallbackResponse\x12\x16\n" +
 	"\x06status\x18\x01 \x01(\x05R\x06status\x128\n" +
 	"\aheaders\x18\x02 \x03(\v2\x1e.fairlead.agent.v1.HeaderMatchR\aheaders\x12\x12\n" +
@@ -4146,37 +4156,38 @@ var file_policy_proto_depIdxs = []int32{
 	42, // 26: fairlead.agent.v1.Settings.concurrency:type_name -> fairlead.agent.v1.Concurrency
 	26, // 27: fairlead.agent.v1.Settings.fallback:type_name -> fairlead.agent.v1.Fallback
 	27, // 28: fairlead.agent.v1.Fallback.response:type_name -> fairlead.agent.v1.FallbackResponse
-	33, // 29: fairlead.agent.v1.FallbackResponse.headers:type_name -> fairlead.agent.v1.HeaderMatch
-	29, // 30: fairlead.agent.v1.Timeouts.adaptive:type_name -> fairlead.agent.v1.Adaptive
-	6,  // 31: fairlead.agent.v1.Retry.on:type_name -> fairlead.agent.v1.Condition
-	32, // 32: fairlead.agent.v1.Retry.status_codes:type_name -> fairlead.agent.v1.StatusRange
-	33, // 33: fairlead.agent.v1.Retry.response_headers:type_name -> fairlead.agent.v1.HeaderMatch
-	34, // 34: fairlead.agent.v1.Retry.overrides:type_name -> fairlead.agent.v1.RetryOverride
-	35, // 35: fairlead.agent.v1.Retry.backoff:type_name -> fairlead.agent.v1.Backoff
-	7,  // 36: fairlead.agent.v1.Retry.idempotency:type_name -> fairlead.agent.v1.Idempotency
-	36, // 37: fairlead.agent.v1.Retry.budget:type_name -> fairlead.agent.v1.Budget
-	31, // 38: fairlead.agent.v1.Retry.hedging:type_name -> fairlead.agent.v1.Hedging
-	6,  // 39: fairlead.agent.v1.RetryOverride.on:type_name -> fairlead.agent.v1.Condition
-	35, // 40: fairlead.agent.v1.RetryOverride.backoff:type_name -> fairlead.agent.v1.Backoff
-	32, // 41: fairlead.agent.v1.RetryOverride.status_codes:type_name -> fairlead.agent.v1.StatusRange
-	8,  // 42: fairlead.agent.v1.Backoff.strategy:type_name -> fairlead.agent.v1.Strategy
-	9,  // 43: fairlead.agent.v1.Backoff.jitter:type_name -> fairlead.agent.v1.Jitter
-	39, // 44: fairlead.agent.v1.Breaker.error_rate:type_name -> fairlead.agent.v1.ErrorRate
-	40, // 45: fairlead.agent.v1.Breaker.slow_calls:type_name -> fairlead.agent.v1.SlowCalls
-	6,  // 46: fairlead.agent.v1.Breaker.failure_on:type_name -> fairlead.agent.v1.Condition
-	10, // 47: fairlead.agent.v1.Breaker.scope:type_name -> fairlead.agent.v1.BreakerScope
-	11, // 48: fairlead.agent.v1.Breaker.sharing:type_name -> fairlead.agent.v1.Sharing
-	32, // 49: fairlead.agent.v1.Breaker.failure_status:type_name -> fairlead.agent.v1.StatusRange
-	11, // 50: fairlead.agent.v1.RateLimit.scope:type_name -> fairlead.agent.v1.Sharing
-	43, // 51: fairlead.agent.v1.Concurrency.adaptive:type_name -> fairlead.agent.v1.AdaptiveConcurrency
-	11, // 52: fairlead.agent.v1.Concurrency.scope:type_name -> fairlead.agent.v1.Sharing
-	45, // 53: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
-	46, // 54: fairlead.agent.v1.DestinationPort.described:type_name -> fairlead.agent.v1.Endpoint
-	55, // [55:55] is the sub-list for method output_type
-	55, // [55:55] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	19, // 29: fairlead.agent.v1.Fallback.destination:type_name -> fairlead.agent.v1.Target
+	33, // 30: fairlead.agent.v1.FallbackResponse.headers:type_name -> fairlead.agent.v1.HeaderMatch
+	29, // 31: fairlead.agent.v1.Timeouts.adaptive:type_name -> fairlead.agent.v1.Adaptive
+	6,  // 32: fairlead.agent.v1.Retry.on:type_name -> fairlead.agent.v1.Condition
+	32, // 33: fairlead.agent.v1.Retry.status_codes:type_name -> fairlead.agent.v1.StatusRange
+	33, // 34: fairlead.agent.v1.Retry.response_headers:type_name -> fairlead.agent.v1.HeaderMatch
+	34, // 35: fairlead.agent.v1.Retry.overrides:type_name -> fairlead.agent.v1.RetryOverride
+	35, // 36: fairlead.agent.v1.Retry.backoff:type_name -> fairlead.agent.v1.Backoff
+	7,  // 37: fairlead.agent.v1.Retry.idempotency:type_name -> fairlead.agent.v1.Idempotency
+	36, // 38: fairlead.agent.v1.Retry.budget:type_name -> fairlead.agent.v1.Budget
+	31, // 39: fairlead.agent.v1.Retry.hedging:type_name -> fairlead.agent.v1.Hedging
+	6,  // 40: fairlead.agent.v1.RetryOverride.on:type_name -> fairlead.agent.v1.Condition
+	35, // 41: fairlead.agent.v1.RetryOverride.backoff:type_name -> fairlead.agent.v1.Backoff
+	32, // 42: fairlead.agent.v1.RetryOverride.status_codes:type_name -> fairlead.agent.v1.StatusRange
+	8,  // 43: fairlead.agent.v1.Backoff.strategy:type_name -> fairlead.agent.v1.Strategy
+	9,  // 44: fairlead.agent.v1.Backoff.jitter:type_name -> fairlead.agent.v1.Jitter
+	39, // 45: fairlead.agent.v1.Breaker.error_rate:type_name -> fairlead.agent.v1.ErrorRate
+	40, // 46: fairlead.agent.v1.Breaker.slow_calls:type_name -> fairlead.agent.v1.SlowCalls
+	6,  // 47: fairlead.agent.v1.Breaker.failure_on:type_name -> fairlead.agent.v1.Condition
+	10, // 48: fairlead.agent.v1.Breaker.scope:type_name -> fairlead.agent.v1.BreakerScope
+	11, // 49: fairlead.agent.v1.Breaker.sharing:type_name -> fairlead.agent.v1.Sharing
+	32, // 50: fairlead.agent.v1.Breaker.failure_status:type_name -> fairlead.agent.v1.StatusRange
+	11, // 51: fairlead.agent.v1.RateLimit.scope:type_name -> fairlead.agent.v1.Sharing
+	43, // 52: fairlead.agent.v1.Concurrency.adaptive:type_name -> fairlead.agent.v1.AdaptiveConcurrency
+	11, // 53: fairlead.agent.v1.Concurrency.scope:type_name -> fairlead.agent.v1.Sharing
+	45, // 54: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
+	46, // 55: fairlead.agent.v1.DestinationPort.described:type_name -> fairlead.agent.v1.Endpoint
+	56, // [56:56] is the sub-list for method output_type
+	56, // [56:56] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_policy_proto_init() }

@@ -613,8 +613,13 @@ type Counts struct {
 	// Bytes that passed-through connections that have ended carried to and from their servers.
 	OpaqueSent     uint64 `protobuf:"varint,18,opt,name=opaque_sent,json=opaqueSent,proto3" json:"opaque_sent,omitempty"`
 	OpaqueReceived uint64 `protobuf:"varint,19,opt,name=opaque_received,json=opaqueReceived,proto3" json:"opaque_received,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Attempts started beside others, and those whose response answered the call.
+	Hedges    uint64 `protobuf:"varint,20,opt,name=hedges,proto3" json:"hedges,omitempty"`
+	HedgesWon uint64 `protobuf:"varint,21,opt,name=hedges_won,json=hedgesWon,proto3" json:"hedges_won,omitempty"`
+	// Calls that were answered by their fallback.
+	Fallbacks     uint64 `protobuf:"varint,22,opt,name=fallbacks,proto3" json:"fallbacks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Counts) Reset() {
@@ -780,6 +785,27 @@ func (x *Counts) GetOpaqueReceived() uint64 {
 	return 0
 }
 
+func (x *Counts) GetHedges() uint64 {
+	if x != nil {
+		return x.Hedges
+	}
+	return 0
+}
+
+func (x *Counts) GetHedgesWon() uint64 {
+	if x != nil {
+		return x.HedgesWon
+	}
+	return 0
+}
+
+func (x *Counts) GetFallbacks() uint64 {
+	if x != nil {
+		return x.Fallbacks
+	}
+	return 0
+}
+
 var File_report_proto protoreflect.FileDescriptor
 
 const file_report_proto_rawDesc = "" +
@@ -838,7 +864,7 @@ const file_report_proto_rawDesc = "" +
 	"\n" +
 	"TLSFailure\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\x04R\x05count\"\xd9\x05\n" +
+	"\x05count\x18\x02 \x01(\x04R\x05count\"\xae\x06\n" +
 	"\x06Counts\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\x04R\brequests\x12\x1c\n" +
 	"\tsuccesses\x18\x02 \x01(\x04R\tsuccesses\x12\x18\n" +
@@ -860,7 +886,11 @@ const file_report_proto_rawDesc = "" +
 	"\ttruncated\x18\x11 \x01(\x04R\ttruncated\x12\x1f\n" +
 	"\vopaque_sent\x18\x12 \x01(\x04R\n" +
 	"opaqueSent\x12'\n" +
-	"\x0fopaque_received\x18\x13 \x01(\x04R\x0eopaqueReceivedB-Z+fairlead.dev/fairlead/internal/wire/agentv1b\x06proto3"
+	"\x0fopaque_received\x18\x13 \x01(\x04R\x0eopaqueReceived\x12\x16\n" +
+	"\x06hedges\x18\x14 \x01(\x04R\x06hedges\x12\x1d\n" +
+	"\n" +
+	"hedges_won\x18\x15 \x01(\x04R\thedgesWon\x12\x1c\n" +
+	"\tfallbacks\x18\x16 \x01(\x04R\tfallbacksB-Z+fairlead.dev/fairlead/internal/wire/agentv1b\x06proto3"
 
 var (
 	file_report_proto_rawDescOnce sync.Once

@@ -29,13 +29,10 @@ func (x *Exchange) place(p Protocol, a call.Action) (upstream.Lease, call.Action
 	if next, ok := x.find(a); !ok {
 		return upstream.Lease{}, next
 	}
-	t, to := &x.slot, x.Client.Original
-	if !x.Unsecured {
-		to = x.Route.Connects(to)
-	}
-	Ask(t, a, &x.Call, to, x.Pinned)
+	t := &x.slot
+	Ask(t, a, &x.Call, x.to(), x.KeepsAddress())
 	t.Fresh, t.Unsecured, t.Careful, t.Client = a.Fresh || x.Fresh, x.Unsecured, x.careful, x.Client.ID
-	pool := x.Route.Pool
+	pool := x.AttemptRoute().Pool
 	answer, l := pool.Acquire(x.Now, t)
 	switch answer {
 	case upstream.Ready, upstream.Dial:
@@ -64,14 +61,10 @@ func (x *Exchange) place(p Protocol, a call.Action) (upstream.Lease, call.Action
 // AcquireBeside gets a connection for a hedge, without waiting: a request of its own asks for it. dial: a new one has to be made. ok is false if there is no
 // place, for which no hedge waits.
 func (x *Exchange) AcquireBeside(r *upstream.Request, a call.Action) (l upstream.Lease, dial, ok bool) {
-	to := x.Client.Original
-	if !x.Unsecured {
-		to = x.Route.Connects(to)
-	}
-	if x.Route.ThroughProxy() && !x.Route.KnowsProxy() {
+	if x.Route.ByName() && !x.Route.HasAddress() {
 		return l, false, false
 	}
-	Ask(r, a, &x.Call, to, x.Pinned)
+	Ask(r, a, &x.Call, x.to(), x.Pinned)
 	r.Unsecured, r.Careful, r.Client, r.Wake = x.Unsecured, x.careful, x.Client.ID, func() {}
 	switch answer, l := x.Route.Pool.Acquire(x.Now, r); answer {
 	case upstream.Ready:
@@ -95,7 +88,7 @@ func (x *Exchange) DialBeside(r *upstream.Request) *Dialling {
 
 // queue waits for a place in the pool (rule 25).
 func (x *Exchange) queue(p Kept, a call.Action) (next call.Action, ok bool) {
-	pool, until := x.Route.Pool, a.Until
+	pool, until := x.AttemptRoute().Pool, a.Until
 	if limit := x.Plan.Settings.Pool.PendingTimeout; limit > 0 {
 		until = Earlier(until, x.Now.Add(limit))
 	}
@@ -124,7 +117,7 @@ func (x *Exchange) queue(p Kept, a call.Action) (next call.Action, ok bool) {
 
 // cancelSlot gives up the request for a place, whether it has been granted or not.
 func (x *Exchange) cancelSlot() {
-	x.Route.Pool.Cancel(x.Now, &x.slot)
+	x.AttemptRoute().Pool.Cancel(x.Now, &x.slot)
 	select {
 	case <-x.granted:
 	default:

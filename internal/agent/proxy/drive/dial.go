@@ -68,7 +68,7 @@ func dial(ctx context.Context, pool *upstream.Pool, q *upstream.Request, r *rout
 // dial makes a new connection for an attempt that was placed. Without one, next says what follows.
 func (x *Exchange) dial(a call.Action, until time.Time) (l upstream.Lease, next call.Action) {
 	d := Dialling{
-		Request: &x.slot, Pool: x.Route.Pool, Route: x.Route, Plan: x.Plan, Secured: x.Route.Secured() && !x.Unsecured,
+		Request: &x.slot, Pool: x.AttemptRoute().Pool, Route: x.AttemptRoute(), Plan: x.Plan, Secured: x.AttemptRoute().Secured() && !x.Unsecured,
 		ConnectTimeout: x.ConnectTimeout, Now: x.Now, Until: until,
 	}
 	end, late := d.limits()
@@ -85,7 +85,7 @@ func (x *Exchange) dial(a call.Action, until time.Time) (l upstream.Lease, next 
 		return upstream.Lease{}, x.clientLeft()
 	}
 	u := Unmade{Action: a, Err: err, Until: until, Peer: x.slot.Host().Addr(), Took: x.Now.Sub(d.Now)}
-	return upstream.Lease{}, x.NotMade(x.Now, x.Route.Recorder(), &x.Call, u)
+	return upstream.Lease{}, x.NotMade(x.Now, x.AttemptRoute().Recorder(), &x.Call, u)
 }
 
 // dial is Dial, on another goroutine's stack where there is a handshake: that needs a large one, which would stay with the idle connection of

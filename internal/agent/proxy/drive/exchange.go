@@ -36,7 +36,10 @@ type Exchange struct {
 	// Truncated: what was forwarded is not all there, see call.End.
 	Truncated bool
 
-	action  call.Action      // what the call said last
+	action call.Action // what the call said last
+	// onFallback: attempts are made where the call falls back on
+	onFallback bool
+
 	lease   upstream.Lease   // for the attempt that it starts
 	slot    upstream.Request // for a place in the pool
 	granted chan struct{}    // receives when slot was parked and has been granted
@@ -112,7 +115,29 @@ func (x *Exchange) Init() {
 func (x *Exchange) Reset() {
 	x.Route, x.Plan = nil, nil
 	x.Record.Reset()
-	x.Truncated = false
+	x.Truncated, x.onFallback = false, false
+}
+
+// AttemptRoute is the route of the attempts: the call's own, or the one that it falls back on.
+func (x *Exchange) AttemptRoute() *routes.Route {
+	if x.onFallback {
+		return x.Plan.Backup
+	}
+	return x.Route
+}
+
+// KeepsAddress reports whether an attempt goes to the address that the client chose.
+func (x *Exchange) KeepsAddress() bool { return x.Pinned && !x.onFallback }
+
+// to is the address to connect to, as far as that is not the pool's to choose.
+func (x *Exchange) to() netip.AddrPort {
+	switch {
+	case x.onFallback:
+		return x.Plan.Backup.Address(x.Client.Original.Addr())
+	case x.Unsecured:
+		return x.Client.Original
+	}
+	return x.Route.Connects(x.Client.Original)
 }
 
 // Run begins the call and carries out its actions until it has ended and its answer is forwarded. The action is kept on x rather than on
@@ -136,6 +161,7 @@ func (x *Exchange) step(p Protocol) (ended bool) {
 		switch a.Do {
 		case call.StartAttempt:
 			var ok bool
+			x.onFallback = a.Route != 0
 			if x.lease, x.action, ok = x.start(p, a); ok {
 				x.action = a
 				return false

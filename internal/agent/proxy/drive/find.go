@@ -9,23 +9,23 @@ import (
 )
 
 const (
-	// maxProxyWait is how long an attempt waits for the addresses of the proxy that it needs.
+	// maxProxyWait is how long an attempt waits for the addresses of the proxy that it needs, or of the host that its call falls back on.
 	maxProxyWait = 5 * time.Second
-	// maxNameWait is how long it waits for addresses that it can do without: other ones of the name that it calls, or those of a proxy of which
-	// much older ones are known.
+	// maxNameWait is how long it waits for addresses that it can do without: other ones of the name that it calls, or those of which much older ones
+	// are known.
 	maxNameWait = time.Second
 )
 
 // Unknown reports whether addresses have to be looked up before an attempt is placed, and how long it waits for them at most: those of the
-// proxy of its route, or, for an attempt that avoids what was tried, the other ones of the name that it calls. The first attempt never waits
+// proxy of its route or of the host that its call falls back on, or, for an attempt that avoids what was tried, the other ones of the name that it calls. The first attempt never waits
 // for the latter. r is nil for calls that no policy governs.
 func Unknown(r *routes.Route, pinned bool, a call.Action, now time.Time) (wait time.Duration, unknown bool) {
 	switch {
-	case r.ThroughProxy():
-		if wait = maxProxyWait; r.KnowsProxy() {
+	case r.ByName():
+		if wait = maxProxyWait; r.HasAddress() {
 			wait = maxNameWait
 		}
-		return wait, !r.RefreshProxy(now)
+		return wait, !r.RefreshName(now)
 	case !a.Avoid || a.Start == call.First || !pinned || !r.HasName():
 		return 0, false
 	}
@@ -34,21 +34,21 @@ func Unknown(r *routes.Route, pinned bool, a call.Action, now time.Time) (wait t
 
 // find sees to it that the addresses are known that an attempt needs. If ok is false there is no attempt, and next says what follows.
 func (x *Exchange) find(a call.Action) (next call.Action, ok bool) {
-	if wait, unknown := Unknown(x.Route, x.Pinned, a, x.Now); unknown {
+	if wait, unknown := Unknown(x.AttemptRoute(), x.KeepsAddress(), a, x.Now); unknown {
 		if next, ok := x.lookUp(a, wait); !ok {
 			return next, false
 		}
 	}
-	if x.Route.ThroughProxy() && !x.Route.KnowsProxy() {
+	if r := x.AttemptRoute(); r.ByName() && !r.HasAddress() {
 		x.PlacedAt = x.Now
-		return x.NoProxy(x.Now, x.Route.Recorder(), &x.Call, a), false
+		return x.NoAddress(x.Now, r, &x.Call, a), false
 	}
 	return call.Action{}, true
 }
 
 func (x *Exchange) lookUp(a call.Action, wait time.Duration) (next call.Action, ok bool) {
 	there := NewWhileThere(x.Client, Earlier(a.Until, x.Now.Add(wait)), context.DeadlineExceeded)
-	x.Route.FindAddresses(there)
+	x.AttemptRoute().FindAddresses(there)
 	there.Stop()
 	there.Raise()
 	x.Now = time.Now()

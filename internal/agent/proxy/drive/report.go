@@ -90,10 +90,10 @@ func (r *Record) NotMade(now time.Time, to routes.Recorder, c *call.Call, u Unma
 	}
 }
 
-// NoProxy reports an attempt for which no address of its proxy was found, and returns what the call decides.
-func (r *Record) NoProxy(now time.Time, to routes.Recorder, c *call.Call, a call.Action) call.Action {
+// NoAddress reports an attempt for which no address was found of the name that its route goes by, and returns what the call decides.
+func (r *Record) NoAddress(now time.Time, of *routes.Route, c *call.Call, a call.Action) call.Action {
 	c.Placed(now, a.Attempt, netip.AddrPort{})
-	r.Ended(to, routes.Attempt{Kind: call.DNSFailed, Start: a.Start, Detail: routes.DetailProxyUnknown})
+	r.Ended(of.Recorder(), routes.Attempt{Kind: call.DNSFailed, Start: a.Start, Detail: of.DetailUnknown()})
 	return c.AttemptFailed(now, a.Attempt, call.Failure{Kind: call.DNSFailed})
 }
 
@@ -132,7 +132,7 @@ func (x *Exchange) Attempted(t *Attempt, kind call.Kind, status int, why routes.
 	if t.Lease.Conn == nil {
 		return
 	}
-	x.EndedOn(x.Now, x.Route.Recorder(), t, routes.Attempt{Kind: kind, Status: status, Detail: why}, true)
+	x.EndedOn(x.Now, x.AttemptRoute().Recorder(), t, routes.Attempt{Kind: kind, Status: status, Detail: why}, true)
 }
 
 // Report passes the call, which has ended, to the recorder.

@@ -14,7 +14,7 @@ import (
 // and serves the client's first request.
 func Speaks(ctx context.Context, r *routes.Route, client *Client, pinned bool) string {
 	return r.Speaks(ctx, func(ctx context.Context) {
-		if r.ThroughProxy() && !r.RefreshProxy(time.Now()) {
+		if r.ByName() && !r.RefreshName(time.Now()) {
 			r.FindAddresses(ctx)
 		}
 		limits := &r.Base().Timeouts

@@ -66,7 +66,7 @@ func (t *attempt) take(c upstream.Lease, id call.AttemptID, start call.Start) {
 	x := t.x
 	t.reset(id, start)
 	t.hold(c)
-	x.s.pinTo(c.Conn.Conn)
+	x.pinTo(c.Conn.Conn)
 	t.until = x.untilOf(t, x.Call.Sending(x.Now, t.ID))
 }
 

@@ -38,6 +38,15 @@ func (s *Session) pinTo(c *transport.Conn) {
 	}
 }
 
+// pinTo is that of the session, unless the call has fallen back on what is no choice of the client's.
+func (x *exchange) pinTo(c *transport.Conn) {
+	if x.Pinned && !x.KeepsAddress() {
+		x.s.server = pinnedServer{}
+		return
+	}
+	x.s.pinTo(c)
+}
+
 // nextServerLook returns when the wait for the next request ends to check the server, at until at the latest; zero: never.
 func (s *Session) nextServerLook(now, until time.Time) time.Time {
 	d := &s.server

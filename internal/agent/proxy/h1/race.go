@@ -100,7 +100,7 @@ func (x *exchange) overdueBeside(t *attempt) call.Action {
 	if t.Lease.Conn != nil {
 		return x.attemptTimeout()
 	}
-	x.Ended(x.Route.Recorder(), routes.Attempt{
+	x.Ended(x.AttemptRoute().Recorder(), routes.Attempt{
 		Kind: call.AttemptTimeout, Start: t.Start, Peer: t.slot.Host().Addr(), Took: x.Now.Sub(t.Began), Detail: drive.DetailOfLimit(x.Call.Limit(t.ID)),
 	})
 	return x.Call.AttemptFailed(x.Now, t.ID, call.Failure{Kind: call.AttemptTimeout})
@@ -111,10 +111,13 @@ func (x *exchange) cameIn(t *attempt) call.Action {
 	c := t.beside
 	t.join()
 	x.Now, x.cur = time.Now(), t
+	if c.dial != nil && c.dialErr == nil {
+		x.Call.Reached(t.ID, t.Lease.Peer())
+	}
 	switch {
 	case c.dialErr != nil:
 		u := drive.Unmade{Action: call.Action{Attempt: t.ID, Start: t.Start}, Err: c.dialErr, Until: x.Call.AttemptDeadline(t.ID), Peer: t.slot.Host().Addr(), Took: x.Now.Sub(t.Began)}
-		return x.NotMade(x.Now, x.Route.Recorder(), &x.Call, u)
+		return x.NotMade(x.Now, x.AttemptRoute().Recorder(), &x.Call, u)
 	case t.err != nil:
 		return x.failed(call.Reset, drive.DetailOf(t.err))
 	case c.headErr == nil && t.response.Interim():
@@ -135,7 +138,7 @@ func (x *exchange) interimOf(t *attempt) call.Action {
 		return next
 	}
 	if x.alone(t) {
-		x.s.pinTo(t.Lease.Conn.Conn)
+		x.pinTo(t.Lease.Conn.Conn)
 		t.until = x.Call.AttemptDeadline(t.ID)
 		return x.awaitHead()
 	}
@@ -147,7 +150,7 @@ func (x *exchange) interimOf(t *attempt) call.Action {
 func (x *exchange) finalOf(t *attempt) call.Action {
 	a := x.responseHead()
 	if a.Do == call.Forward {
-		x.s.pinTo(t.Lease.Conn.Conn)
+		x.pinTo(t.Lease.Conn.Conn)
 	}
 	return a
 }

@@ -33,7 +33,11 @@ func (t *attempt) sendRequest() error {
 
 // forwarded says how the request differs from the client's.
 func (x *exchange) forwarded() http1.Forward {
-	return http1.Forward{Extra: x.extra, Without: x.without}
+	f := http1.Forward{Extra: x.extra, Without: x.without}
+	if !x.request.Connect { // which names where the tunnel leads to
+		f.Authority = x.AttemptRoute().Authority()
+	}
+	return f
 }
 
 // writeSlowly writes to an upstream that is slower than we are. The upstream must take something within t.stall. Unless the request is streamed beside the session's

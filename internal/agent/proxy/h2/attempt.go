@@ -76,14 +76,14 @@ func (t *attempt) take(l upstream.Lease, a call.Action, now time.Time, b *batch)
 	t.u, t.stream = u, u.nextID
 	u.nextID += 2
 	u.attempts[t.stream] = holder{t, x.s, t.stream}
-	if x.pinned && a.Start != call.Hedged {
+	if x.keepsAddress() && a.Start != call.Hedged {
 		u.pinTo(x.s)
 	}
 	t.send.Init(u.peer.InitialWindowSize)
 	t.waits, t.stuck = false, false
 	t.offset, t.opened = u.out.appended, u.received
 	t.whole = x.ended && x.body.size == 0 && x.replay.Pieces() == 0 && !x.trailing
-	o := http2.Outgoing{Stream: t.stream, EndStream: t.whole, MaxFrame: u.peer.MaxFrameSize, Set: set}
+	o := http2.Outgoing{Stream: t.stream, EndStream: t.whole, MaxFrame: u.peer.MaxFrameSize, Set: set, Authority: x.authority()}
 	u.out.put(u.enc.AppendHeaders(u.out.buffer(), &x.head, &o))
 	u.flood.Sent(1)
 	b.add(&u.out)

@@ -80,7 +80,7 @@ func (s *Session) dialled(x *stream, l upstream.Lease, err error, now time.Time,
 func (s *Session) notMade(x *stream, err error) call.Action {
 	u := drive.Unmade{Action: x.action, Err: err, Until: x.until, Peer: x.slot.Host().Addr(), Took: s.now.Sub(x.placedAt)}
 	o := x.owner()
-	return o.NotMade(s.now, x.recorder, &o.call, u)
+	return o.NotMade(s.now, x.attemptRecorder(), &o.call, u)
 }
 
 // contained has f act on the session, which ends if that panics: others must hear of the same.

@@ -13,7 +13,7 @@ import (
 // what follows.
 func (s *Session) place(x *stream, a call.Action, b *batch) (next call.Action, waits bool) {
 	x.action = a
-	if wait, unknown := drive.Unknown(x.governing, x.pinned, a, s.now); unknown {
+	if wait, unknown := drive.Unknown(x.governing, x.keepsAddress(), a, s.now); unknown {
 		s.find(x, wait)
 		return call.Action{}, true
 	}
@@ -28,11 +28,11 @@ func (s *Session) acquire(x *stream, b *batch) (next call.Action, waits bool) {
 		o.Detail = routes.DetailLocal
 		return o.call.LocalReject(s.now, x.action.Attempt, call.Internal), false
 	}
-	if x.governing.ThroughProxy() && !x.governing.KnowsProxy() {
+	if r := x.governing; r.ByName() && !r.HasAddress() {
 		o := x.owner()
-		return o.NoProxy(s.now, x.recorder, &o.call, x.action), false
+		return o.NoAddress(s.now, r, &o.call, x.action), false
 	}
-	drive.Ask(&x.slot, x.action, &x.owner().call, x.to, x.pinned)
+	drive.Ask(&x.slot, x.action, &x.owner().call, x.to, x.keepsAddress())
 	x.slot.Client = s.client.ID
 	answer, l := x.pool.Acquire(s.now, &x.slot)
 	return s.placed(x, answer, l, b)
@@ -108,7 +108,7 @@ func (s *Session) start(x *stream, l upstream.Lease, b *batch) (next call.Action
 		return x.notTaken(b), false
 	}
 	s.offered(t.u, b)
-	if x.pinned {
+	if x.keepsAddress() {
 		s.pinnedOn(t.u)
 	}
 	if t.whole {

@@ -20,7 +20,7 @@ func (x *stream) attempted(t *attempt, kind call.Kind, status int, why routes.De
 		t.late = x.rpc.is && rpc == grpc.None
 	}
 	a := routes.Attempt{Kind: kind, Status: status, Detail: why, GRPC: rpc != grpc.None, GRPCStatus: policy.GRPCStatus(max(rpc, 0))}
-	x.EndedOn(x.s.now, x.recorder, &t.Attempt, a, !t.never)
+	x.EndedOn(x.s.now, x.attemptRecorder(), &t.Attempt, a, !t.never)
 }
 
 // report passes the call, which has ended, to the recorder.

@@ -43,9 +43,11 @@ type stream struct {
 	plan      *routes.Plan
 	pinned    bool
 	to        netip.AddrPort // that is connected to where it is pinned
-	secured   bool           // by a handshake
-	abandoned bool           // its call has ended while its connection is made
-	started   time.Time
+	// onFallback: attempts are made where the call falls back on, which governing, pool, to and secured are of then
+	onFallback bool
+	secured    bool // by a handshake
+	abandoned  bool // its call has ended while its connection is made
+	started    time.Time
 
 	// the request
 	head     http2.Block
@@ -150,6 +152,7 @@ func (x *stream) describe() call.Request {
 // target finds what governs the request in x.head.
 func (x *stream) target() {
 	s := x.s
+	x.onFallback = false
 	r, ok := s.routes.Select(&x.head)
 	if x.governing = r; !ok {
 		x.governing = nil
@@ -204,6 +207,9 @@ func (s *Session) act(x *stream, a call.Action, b *batch) {
 // startAttempt places an attempt, which is a hedge's own doing. waits is as place has it.
 func (s *Session) startAttempt(x *stream, a call.Action, b *batch) (next call.Action, waits bool) {
 	on := x
+	if a.Start == call.FallbackStart {
+		x.fallBack()
+	}
 	if a.Start == call.Hedged {
 		on = x.newHedge()
 		x.until = x.call.NextAt()

@@ -26,7 +26,12 @@ type Forward struct {
 	Extra []byte
 	// Without, if not empty, is the name in lower case of a field that is not forwarded, because Extra replaces it.
 	Without string
+	// Authority, if not empty, takes the place of the host that the request names, in its Host field and in an absolute target.
+	Authority string
 }
+
+// edits reports whether fields are left out or replaced.
+func (f *Forward) edits() bool { return f.Without != "" || f.Authority != "" }
 
 // WriteRequest forwards the request's head followed by body, the bytes of the body that are at hand, in one write if possible.
 // It returns how many bytes the connection accepted, of head and body together.
@@ -74,7 +79,7 @@ func (w *wire) free() {
 // build returns the bytes read if they can be forwarded as they are, and copies otherwise.
 func (w *wire) build(h *Head, f *Forward, body []byte) []byte {
 	w.free()
-	if !h.seen.rewrite && f.ConnOption == NoConnOption && len(f.Extra) == 0 && f.Without == "" {
+	if !h.seen.rewrite && f.ConnOption == NoConnOption && len(f.Extra) == 0 && !f.edits() {
 		switch {
 		case len(body) == 0:
 			return h.Raw()
@@ -83,7 +88,7 @@ func (w *wire) build(h *Head, f *Forward, body []byte) []byte {
 		}
 	}
 	head := len(h.raw) + len(f.Extra) + maxOwnLines
-	if h.seen.replaceHost {
+	if h.seen.replaceHost || f.Authority != "" {
 		head += MaxLine
 	}
 	w.buf = getBuffer(min(max(head, min(head+len(body), bodyBuffer)), headBuffer))
@@ -107,13 +112,13 @@ const maxOwnLines = len("Connection: keep-alive, Upgrade, TE\r\nHost: \r\n")
 // appendTo appends the head as it is forwarded: the lines as read and in their order, without those that end here, then our own
 // word on the connection and the extra lines.
 func (h *Head) appendTo(dst []byte, f *Forward) []byte {
-	dst = append(dst, h.raw[:h.firstLine]...)
+	dst = h.appendFirstLine(dst, f)
 	if h.seen.ownVersion {
 		// A response is of our own version: HTTP/1.1.
 		copy(dst[len(dst)-h.firstLine:], "HTTP/1.1")
 	}
 	lines, said := h.fields(), false
-	if !h.seen.rewrite && f.Without == "" {
+	if !h.seen.rewrite && !f.edits() {
 		dst = append(dst, lines...)
 	} else {
 		dst, said = h.appendKept(dst, lines, f)
@@ -121,13 +126,26 @@ func (h *Head) appendTo(dst []byte, f *Forward) []byte {
 	if !said {
 		dst = h.appendConnection(dst, f.ConnOption)
 	}
-	if h.seen.replaceHost {
+	switch {
+	case f.Authority != "":
+		dst = append(append(append(dst, "Host: "...), f.Authority...), crlf...)
+	case h.seen.replaceHost:
 		dst = append(dst, "Host: "...)
 		dst = append(dst, h.slice(h.authority)...)
 		dst = append(dst, crlf...)
 	}
 	dst = append(dst, f.Extra...)
 	return append(dst, crlf...)
+}
+
+// appendFirstLine appends the first line, with another authority in an absolute target if there is to be one (RFC 9112 section 3.2.2).
+func (h *Head) appendFirstLine(dst []byte, f *Forward) []byte {
+	if f.Authority == "" || h.authority.to == 0 {
+		return append(dst, h.raw[:h.firstLine]...)
+	}
+	dst = append(dst, h.raw[:h.authority.from]...)
+	dst = append(dst, f.Authority...)
+	return append(dst, h.raw[h.authority.to:h.firstLine]...)
 }
 
 const crlf = "\r\n"
@@ -141,7 +159,7 @@ func (h *Head) appendKept(dst, lines []byte, f *Forward) (out []byte, said bool)
 		end := at + bytes.IndexByte(lines[at:], '\n') + 1
 		name := lines[at : at+bytes.IndexByte(lines[at:end], ':')]
 		k := classify(name)
-		switch drop := h.drops(k, name) || once.again(k) || f.Without != "" && syntax.EqualFold(name, f.Without); {
+		switch drop := h.drops(k, name) || k == fHost && f.Authority != "" || once.again(k) || f.Without != "" && syntax.EqualFold(name, f.Without); {
 		case drop:
 			dst = append(dst, lines[run:at]...)
 			run = end

@@ -50,6 +50,21 @@ func TestRule28_HopByHopFieldsAreRemoved(t *testing.T) {
 			in:   "GET http://A/x HTTP/1.1\r\nHost: a\r\n\r\n",
 			want: "GET http://A/x HTTP/1.1\r\nHost: a\r\n\r\n",
 		},
+		"another host": {
+			in:   "GET /x HTTP/1.1\r\nhost: a\r\nA: 1\r\n\r\n",
+			want: "GET /x HTTP/1.1\r\nA: 1\r\nHost: c:81\r\nX: y\r\n\r\n",
+			f:    Forward{Authority: "c:81", Extra: []byte("X: y\r\n")},
+		},
+		"another host than an absolute target's": {
+			in:   "GET http://b:80/x?http://b HTTP/1.1\r\nHost: a\r\nA: 1\r\n\r\n",
+			want: "GET http://c/x?http://b HTTP/1.1\r\nA: 1\r\nHost: c\r\n\r\n",
+			f:    Forward{Authority: "c"},
+		},
+		"another host where none is named": {
+			in:   "GET /x HTTP/1.0\r\nA: 1\r\n\r\n",
+			want: "GET /x HTTP/1.0\r\nA: 1\r\nHost: c\r\n\r\n",
+			f:    Forward{Authority: "c"},
+		},
 		"extra lines come last": {
 			in:   "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi",
 			want: "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nIdempotency-Key: k\r\nX: y\r\n\r\nhi",

@@ -76,6 +76,25 @@ func TestOutgoingIsEdited(t *testing.T) {
 	}
 }
 
+// Another host takes the place of what the request names, whichever field that is in, where it was: pseudo-header fields come first.
+func TestOutgoingNamesAnotherHost(t *testing.T) {
+	b := request("host: a.example", "x: a.example")
+	var e Encoder
+	e.Init(defaultTable)
+	out := e.AppendHeaders(nil, b, &Outgoing{Stream: 1, MaxFrame: MaxFrame, Authority: "b.example:81"})
+	got, err := hpack.NewDecoder(defaultTable, nil).DecodeFull(out[FrameHeaderLen:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fields []string
+	for _, f := range got {
+		fields = append(fields, f.Name+"="+f.Value)
+	}
+	if want := "[:method=GET :scheme=http :authority=b.example:81 :path=/ host=b.example:81 x=a.example]"; fmt.Sprint(fields) != want {
+		t.Errorf("sent %v, want %v", fields, want)
+	}
+}
+
 // TestListLimit: decoded bytes count, cookies included, and the table goes on in step.
 func TestListLimit(t *testing.T) {
 	var wire bytes.Buffer

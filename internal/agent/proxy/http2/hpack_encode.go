@@ -60,6 +60,8 @@ type Outgoing struct {
 	Set []Field
 	// Without are the names of fields that are left out.
 	Without []string
+	// Authority takes the place of what the block names as its host; empty: that stays.
+	Authority string
 }
 
 // AppendHeaders appends HEADERS, and CONTINUATION as needed, with the fields of b. They must be sent, and in the order of the calls.
@@ -75,7 +77,11 @@ func (e *Encoder) AppendHeaders(dst []byte, b *Block, o *Outgoing) []byte {
 		if f.as == dropped || edited && o.replaces(b.nameOf(f)) {
 			continue
 		}
-		dst = e.appendField(dst, b.nameOf(f), b.valueOf(f), f.meta, f.as)
+		value := b.valueOf(f)
+		if o.Authority != "" && namesHost(b.nameOf(f)) {
+			value = []byte(o.Authority)
+		}
+		dst = e.appendField(dst, b.nameOf(f), value, f.meta, f.as)
 	}
 	for _, f := range o.Set {
 		as := withIndexing
@@ -86,6 +92,9 @@ func (e *Encoder) AppendHeaders(dst []byte, b *Block, o *Outgoing) []byte {
 	}
 	return finishHeaders(dst, from, o.Stream, o.EndStream, max(int(o.MaxFrame), MaxFrame))
 }
+
+// namesHost reports whether a field says which host a request is for (RFC 9113 section 8.3.1).
+func namesHost(name []byte) bool { return string(name) == ":authority" || string(name) == "host" }
 
 // replaces says whether a field of the block is not sent.
 func (o *Outgoing) replaces(name []byte) bool {

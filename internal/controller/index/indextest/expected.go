@@ -62,8 +62,8 @@ func (w *World) govern(out *Published, p *index.Pod, members []*compile.Policy) 
 	profile := compile.Compile(compile.ProfileName(namespace, ids), local)
 	out.SetProfile(profile)
 	out.SetWorkload(p.Node, &policy.Workload{UID: string(p.UID), Namespace: p.Namespace, Name: p.Name, Profile: profile.Name, Zone: w.Zones[p.Node]})
-	for i := range profile.Bindings {
-		if d, ok := w.Destination(profile.Bindings[i].To.Service); ok {
+	for _, name := range profile.Services() {
+		if d, ok := w.Destination(name); ok {
 			out.SetDestination(d)
 		}
 	}

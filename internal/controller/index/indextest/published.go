@@ -94,11 +94,9 @@ func (p *Published) Dangling(w *World) []string {
 		}
 	}
 	for _, f := range p.Profiles {
-		for _, b := range f.Bindings {
-			if s := b.To.Service; s != "" && p.Destinations[s] == nil {
-				if _, there := w.Services[s]; there {
-					out = append(out, "destination "+s)
-				}
+		for _, s := range f.Services() {
+			if _, there := w.Services[s]; there && p.Destinations[s] == nil {
+				out = append(out, "destination "+s)
 			}
 		}
 	}

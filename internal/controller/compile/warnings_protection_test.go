@@ -1,0 +1,74 @@
+package compile
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+func TestWarningsAboutProtection(t *testing.T) {
+	const clear = "fallback.destination is a Service, which is called in the clear, also in place of a host that is called over TLS; name a host if that must not be."
+	originated := host("api.example", 80)
+	originated.TLS = &v1alpha1.DestinationTLS{Mode: v1alpha1.TLSOriginate}
+	for name, tc := range map[string]struct {
+		give string
+		to   []v1alpha1.Destination
+		want []string
+	}{
+		"nothing to say": {give: `{timeouts: {overall: 2s, adaptive: {min: 10ms, max: 1s}}, rateLimit: {requests: 1, onLimit: Queue, maxWait: 1s},
+			retry: {hedging: {delay: 100ms}}, circuitBreaker: {consecutiveFailures: 1}, fallback: {when: [CircuitOpen, RateLimited], destination: {host: b.example}}}`},
+		"a rate that is waited for too long": {
+			give: `{timeouts: {overall: 1s}, rateLimit: {requests: 1, onLimit: Queue, maxWait: 1s}}`,
+			want: []string{"rateLimit.maxWait 1s is not shorter than timeouts.overall 1s: a call that waits for so long has no time left."},
+		},
+		"a place that is waited for too long, in a rule": {
+			give: `{timeouts: {overall: 1s}, rules: [{name: r, match: [{methods: [GET]}], concurrency: {max: 1, maxQueued: 1, maxWait: 2s}}]}`,
+			want: []string{"Rule r: concurrency.maxWait 2s is not shorter than timeouts.overall 1s: a call that waits for so long has no time left."},
+		},
+		"an adaptive timeout as long as the call": {
+			give: `{timeouts: {overall: 1s, adaptive: {min: 10ms, max: 1s}}}`,
+			want: []string{"timeouts.adaptive.max 1s is not shorter than timeouts.overall 1s: an attempt that takes so long leaves no time for another."},
+		},
+		"hedges that come too late": {
+			give: `{timeouts: {perTry: 100ms}, retry: {hedging: {delay: 100ms}}}`,
+			want: []string{"retry.hedging.delay 100ms is not shorter than how long an attempt may take, 100ms: no hedge ever starts."},
+		},
+		"more hedges than retries": {
+			give: `{retry: {maxRetries: 1, hedging: {percentile: 95, maxHedges: 2}}}`,
+			want: []string{"retry.hedging.maxHedges 2 is more than retry.maxRetries 1, and each hedge counts as a retry."},
+		},
+		"hedges of what may not be repeated": {
+			give: `rules: [{name: r, match: [{methods: [POST, PATCH]}, {grpc: {method: Get}}], retry: {hedging: {delay: 100ms}}}]`,
+			want: []string{"Rule r: retry.hedging never acts: the rule is for methods that retry.idempotency.mode does not let be repeated. Set Any if they bear it."},
+		},
+		"hedges of what may": {
+			give: `rules: [{name: r, match: [{methods: [POST, PUT]}], retry: {hedging: {delay: 100ms}}}, {name: s, match: [{methods: [POST]}], retry: {hedging: {delay: 1s}, idempotency: {mode: Any}}}]`,
+		},
+		"fallbacks for what never happens": {
+			give: `fallback: {when: [CircuitOpen, RateLimited], response: {statusCode: 200}}`,
+			want: []string{
+				"fallback.when names RateLimited, which never happens without rateLimit, concurrency or a limit of connectionPool.",
+				"fallback.when names CircuitOpen, which never happens without circuitBreaker.",
+			},
+		},
+		"a fallback for all cases": {give: `fallback: {response: {statusCode: 200}}`},
+		"in the clear in place of TLS": {
+			give: `fallback: {destination: {service: {name: backup}}}`, to: to(originated), want: []string{clear},
+		},
+		"over TLS in place of TLS": {give: `fallback: {destination: {host: b.example}}`, to: to(originated)},
+		"on itself": {
+			give: `fallback: {destination: {service: {name: inventory, namespace: shop}}}`, to: to(service("", "inventory", 80)),
+			want: []string{"fallback.destination is a destination of the policy itself: its calls are tried once more where they have failed."},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			src := Source{ID: policy.ParseID("shop/p"), Body: body(t, tc.give), To: tc.to}
+			if diff := cmp.Diff(tc.want, Warnings(&src)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}

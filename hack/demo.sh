@@ -29,6 +29,20 @@ upstream() {
   "$KUBECTL" -n shop exec deployment/inventory -- /testserver get "http://127.0.0.1:8080$1" >/dev/null
 }
 
+# arrived prints how many calls a second reach the supplier, as it counts them, over some seconds.
+arrived() {
+  local seconds=$1 before after
+  before=$(supplier_count)
+  sleep "$seconds"
+  after=$(supplier_count)
+  echo "$(((after - before) / seconds)) calls a second reach the supplier"
+}
+
+# supplier_count asks the supplier, from inside its pod, how many calls have reached it.
+supplier_count() {
+  "$KUBECTL" -n shop exec deployment/supplier -- /testserver get "http://127.0.0.1:8080/_stats?key=/parts" | sed -E 's/.*"Requests": ?([0-9]+).*/\1/' | head -1
+}
+
 # show_status prints the policies once their status tells of the calls up to now.
 show_status() {
   local now
@@ -69,6 +83,17 @@ show_status
 step "the inventory is back: a probe finds out, and the breaker closes"
 upstream "/_mode"
 watch_calls 9
+step "a supplier with a quota, and an importer on every node that calls it as fast as it can"
+"$KUBECTL" -n shop delete --ignore-not-found retrypolicy/quota >/dev/null
+"$KUBECTL" apply --server-side -f config/demo/supplier.yaml >/dev/null
+"$KUBECTL" -n shop rollout status deployment/supplier daemonset/importer --timeout=60s >/dev/null || "$KUBECTL" -n shop get pods -o wide
+echo "before: $(arrived 3)"
+step "now one limit for all of them: kubectl apply -f config/demo/quota.yaml"
+cat config/demo/quota.yaml
+"$KUBECTL" apply -f config/demo/quota.yaml
+"$KUBECTL" -n shop wait --for=condition=Programmed --timeout=30s retrypolicy/quota >/dev/null
+sleep 2 # until each node has its share
+echo "after, from all nodes together: $(arrived 5)"
 step "go on by yourself"
 cat <<EOF
   export KUBECONFIG=$KUBECONFIG

@@ -6,7 +6,7 @@ package v1alpha1
 // +kubebuilder:validation:XValidation:rule="!has(self.rules) || !has(self.timeouts) || self.rules.all(r, !has(r.timeouts) || has(r.timeouts.perTry) == has(r.timeouts.overall) || (has(r.timeouts.perTry) ? (!has(self.timeouts.overall) || self.timeouts.overall.matches('^[0hms]+$') || [r.timeouts.perTry, self.timeouts.overall].exists(d, !d.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')) || duration(r.timeouts.perTry) <= duration(self.timeouts.overall)) : (!has(self.timeouts.perTry) || r.timeouts.overall.matches('^[0hms]+$') || [self.timeouts.perTry, r.timeouts.overall].exists(d, !d.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')) || duration(self.timeouts.perTry) <= duration(r.timeouts.overall))))",message="a rule is merged over timeouts, and there perTry must not be longer than overall: set both perTry and overall in the rule"
 // +kubebuilder:validation:XValidation:rule="!has(self.retry) || !has(self.retry.hedging) || !has(self.retry.hedging.delay) || !has(self.timeouts) || !has(self.timeouts.overall) || self.timeouts.overall.matches('^[0hms]+$') || [self.retry.hedging.delay, self.timeouts.overall].exists(d, !d.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')) || duration(self.retry.hedging.delay) < duration(self.timeouts.overall)",message="retry.hedging.delay must be shorter than timeouts.overall, or no hedge can ever start"
 type PolicyBody struct {
-	// rules single out calls by method and path. The first rule that matches
+	// rules single out calls by what they ask for. The first rule that matches
 	// a call is merged over the blocks beside rules. As a list, the rules of a
 	// later policy replace those of an earlier one; an empty list removes them.
 	// A later policy's blocks replace what an earlier one's rules set.
@@ -123,7 +123,7 @@ type Rule struct {
 
 // CallMatch describes calls. A call fits when it fits every field that is set.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.methods) || has(self.path) || has(self.grpc)",message="a match must not be empty: set methods, path or grpc"
+// +kubebuilder:validation:XValidation:rule="has(self.methods) || has(self.path) || has(self.grpc) || has(self.host) || has(self.headers)",message="a match must not be empty: set methods, path, grpc, host or headers"
 // +kubebuilder:validation:XValidation:rule="!has(self.grpc) || !(has(self.methods) || has(self.path))",message="grpc stands alone: it already says method and path; move methods and path to an entry of their own"
 type CallMatch struct {
 	// methods lists HTTP methods, in upper case. Absent means every method.
@@ -143,25 +143,41 @@ type CallMatch struct {
 	// grpc fits gRPC calls: POST requests with a content type of gRPC.
 	// +optional
 	GRPC *GRPCMatch `json:"grpc,omitempty"`
+
+	// host fits the host that the request names (Host or :authority), without
+	// its port. Absent means every host.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self != '*'",message="leave host out to mean every host"
+	Host Host `json:"host,omitempty"`
+
+	// headers fit requests that have all of these header fields. Of a field that
+	// is there several times one has to fit.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	Headers []RequestHeaderMatch `json:"headers,omitempty"`
 }
 
 // PathMatch describes request paths.
+//
+// +kubebuilder:validation:XValidation:rule="self.value.startsWith('/') || (has(self.type) && self.type == 'RegularExpression')",fieldPath=".value",message="a path starts with a slash: write /v1/charges"
+// +kubebuilder:validation:XValidation:rule="(!self.value.contains('?') && !self.value.contains('#')) || (has(self.type) && self.type == 'RegularExpression')",fieldPath=".value",message="a path is compared without query and fragment: leave out everything from ? or # on"
+// +kubebuilder:validation:XValidation:rule="!has(self.type) || self.type != 'RegularExpression' || ('x'.matches(self.value) ? true : true)",fieldPath=".value",message="write a regular expression in the syntax of RE2, such as /v1/users/[0-9]+"
 type PathMatch struct {
 	// type says how value is compared. Defaults to Prefix.
 	// +optional
 	Type PathMatchType `json:"type,omitempty"`
 
-	// value is the path, starting with a slash.
+	// value is the path, starting with a slash, or the regular expression.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="self.startsWith('/')",message="a path starts with a slash: write /v1/charges"
-	// +kubebuilder:validation:XValidation:rule="!self.contains('?') && !self.contains('#')",message="a path is compared without query and fragment: leave out everything from ? or # on"
 	Value string `json:"value"`
 }
 
 // PathMatchType says how paths are compared.
-// +kubebuilder:validation:Enum=Exact;Prefix
+// +kubebuilder:validation:Enum=Exact;Prefix;RegularExpression
 type PathMatchType string
 
 const (
@@ -170,6 +186,45 @@ const (
 	// PathPrefix fits the path and everything below it, by whole segments:
 	// /v1 fits /v1 and /v1/charges, not /v10.
 	PathPrefix PathMatchType = "Prefix"
+	// PathRegularExpression fits paths that a regular expression (RE2) fits as
+	// a whole. It fits no path longer than 4096 bytes.
+	PathRegularExpression PathMatchType = "RegularExpression"
+)
+
+// RequestHeaderMatch describes requests by a header field.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.type) || has(self.value)",message="type says how value is compared: write value, or leave out type for any value"
+// +kubebuilder:validation:XValidation:rule="!has(self.type) || self.type != 'RegularExpression' || !has(self.value) || ('x'.matches(self.value) ? true : true)",fieldPath=".value",message="write a regular expression in the syntax of RE2, such as gold|silver"
+type RequestHeaderMatch struct {
+	// name is the field's name; case does not matter.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self.lowerAscii() != 'host'",message="to match the host write it as host, beside headers"
+	// +kubebuilder:validation:XValidation:rule="!(self.lowerAscii() in ['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade'])",message="this header field belongs to the connection, not to the request: match another one"
+	Name HeaderName `json:"name"`
+
+	// type says how value is compared. Defaults to Exact.
+	// +optional
+	Type HeaderMatchType `json:"type,omitempty"`
+
+	// value is compared byte by byte with the field's. Absent means any value.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	Value string `json:"value,omitempty"`
+}
+
+// HeaderMatchType says how the values of header fields are compared.
+// +kubebuilder:validation:Enum=Exact;Prefix;RegularExpression
+type HeaderMatchType string
+
+const (
+	// HeaderExact fits only the same value.
+	HeaderExact HeaderMatchType = "Exact"
+	// HeaderPrefix fits values that begin so.
+	HeaderPrefix HeaderMatchType = "Prefix"
+	// HeaderRegularExpression fits values that a regular expression (RE2) fits
+	// as a whole. It fits no value longer than 4096 bytes.
+	HeaderRegularExpression HeaderMatchType = "RegularExpression"
 )
 
 // GRPCMatch describes gRPC calls.

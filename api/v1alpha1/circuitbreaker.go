@@ -41,14 +41,11 @@ type CircuitBreaker struct {
 	HalfOpen *BreakerHalfOpen `json:"halfOpen,omitempty"`
 
 	// scope says what is opened. Defaults to Destination.
-	// Endpoint is not enforced by this version: accepted and listed by
-	// PartiallyEnforced.
 	// +optional
 	Scope BreakerScope `json:"scope,omitempty"`
 
 	// maxEjectedPercent is the largest share of endpoints that may be open at
-	// once with scope Endpoint; one endpoint always stays. Defaults to 50.
-	// Not enforced by this version: accepted and listed by PartiallyEnforced.
+	// once with scope Endpoint, rounded down; one always stays. Defaults to 50.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
@@ -113,7 +110,7 @@ type SlowCallsTrigger struct {
 type BreakerFailures struct {
 	// when lists the causes that count: ConnectFailure, RefusedStream,
 	// ResetBeforeRequest, Reset, PerTryTimeout, DNSFailure, GatewayError (502,
-	// 503, 504), ServerError (5xx but 501), RateLimited (429), Conflict (409),
+	// 503, 504), ServerError (5xx but 501), RateLimited (429, 529), Conflict (409),
 	// RetryAfter. Defaults to ConnectFailure, Reset, PerTryTimeout and
 	// ServerError; an empty list counts no cause.
 	// +optional

@@ -86,6 +86,12 @@ const (
 	// ReasonRefusedByNodes (False): some nodes' agents refused it;
 	// status.nodes.failures says why.
 	ReasonRefusedByNodes = "RefusedByNodes"
+	// ReasonRollingOut (False): a rollout has yet to bring it to all nodes. Also
+	// the reason of Reconciling then.
+	ReasonRollingOut = "RollingOut"
+	// ReasonRolledBack (False): the rollout was taken back, and the generation
+	// before is in force on all nodes. Also the reason of Stalled then.
+	ReasonRolledBack = "RolledBack"
 	// ReasonNotAccepted (False): the policy is not accepted. Ready and Stalled
 	// have the reason of Accepted then.
 	ReasonNotAccepted = "NotAccepted"

@@ -30,8 +30,6 @@ type RateLimit struct {
 	Burst *int32 `json:"burst,omitempty"`
 
 	// scope says whose calls count together. Defaults to Pod.
-	// Cluster is not enforced by this version: accepted and listed by
-	// PartiallyEnforced.
 	// +optional
 	Scope SharingScope `json:"scope,omitempty"`
 

@@ -12,7 +12,6 @@ type Observability struct {
 	Tracing *Tracing `json:"tracing,omitempty"`
 
 	// requestHeaders adds header fields to requests. Absent adds none.
-	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	RequestHeaders *RequestHeaders `json:"requestHeaders,omitempty"`
 }
@@ -42,8 +41,8 @@ type Tracing struct {
 
 // RequestHeaders adds header fields to requests.
 type RequestHeaders struct {
-	// attempt adds fairlead-attempt with the number of the attempt, from 1.
-	// Defaults to false.
+	// attempt adds fairlead-attempt with the number of the attempt, from 1, and
+	// the reason of a retry, such as 2;reason=reset. Defaults to false.
 	// +optional
 	Attempt *bool `json:"attempt,omitempty"`
 }

@@ -20,7 +20,7 @@ type Retry struct {
 	// connection in time), RefusedStream (HTTP/2, not processed),
 	// ResetBeforeRequest (lost before any byte was sent), Reset (lost before
 	// the response headers), PerTryTimeout, DNSFailure, GatewayError (502, 503,
-	// 504), ServerError (5xx but 501), RateLimited (429), Conflict (409),
+	// 504), ServerError (5xx but 501), RateLimited (429, 529), Conflict (409),
 	// RetryAfter (an error with that header field). Defaults to ConnectFailure,
 	// RefusedStream and ResetBeforeRequest: what is provably unprocessed. An
 	// empty list retries on no cause.
@@ -64,8 +64,8 @@ type Retry struct {
 	// +optional
 	Backoff *Backoff `json:"backoff,omitempty"`
 
-	// retryAfter says what a Retry-After header field, or a gRPC pushback,
-	// does to that wait.
+	// retryAfter says what a server's wish (retry-after-ms, Retry-After, with
+	// 429 and 529 x-ratelimit-reset, or a gRPC pushback) does to that wait.
 	// +optional
 	RetryAfter *RetryAfter `json:"retryAfter,omitempty"`
 
@@ -90,7 +90,25 @@ type Retry struct {
 	// hedging starts another attempt while one still waits. Absent means off.
 	// +optional
 	Hedging *Hedging `json:"hedging,omitempty"`
+
+	// alreadyRetried says what becomes of calls that arrive marked as a retry:
+	// with fairlead-attempt above 1, or grpc-previous-rpc-attempts. Defaults to
+	// Ignore.
+	// +optional
+	AlreadyRetried AlreadyRetried `json:"alreadyRetried,omitempty"`
 }
+
+// AlreadyRetried says what becomes of calls that arrive marked as a retry.
+// +kubebuilder:validation:Enum=Ignore;Skip
+type AlreadyRetried string
+
+const (
+	// AlreadyRetriedIgnore retries and hedges them like others.
+	AlreadyRetriedIgnore AlreadyRetried = "Ignore"
+	// AlreadyRetriedSkip neither retries nor hedges them: who has marked them
+	// does, and retries on every level would multiply.
+	AlreadyRetriedSkip AlreadyRetried = "Skip"
+)
 
 // RetryCondition is a cause of failure.
 // +kubebuilder:validation:Enum=ConnectFailure;RefusedStream;ResetBeforeRequest;Reset;PerTryTimeout;DNSFailure;GatewayError;ServerError;RateLimited;Conflict;RetryAfter
@@ -117,12 +135,12 @@ const (
 	RetryOnGatewayError RetryCondition = "GatewayError"
 	// RetryOnServerError is a response with a 5xx status other than 501.
 	RetryOnServerError RetryCondition = "ServerError"
-	// RetryOnRateLimited is a response with status 429.
+	// RetryOnRateLimited is a response with status 429 or 529.
 	RetryOnRateLimited RetryCondition = "RateLimited"
 	// RetryOnConflict is a response with status 409.
 	RetryOnConflict RetryCondition = "Conflict"
-	// RetryOnRetryAfter is an error response carrying Retry-After, or one of
-	// gRPC carrying grpc-retry-pushback-ms.
+	// RetryOnRetryAfter is an error response carrying Retry-After or
+	// retry-after-ms, or one of gRPC carrying grpc-retry-pushback-ms.
 	RetryOnRetryAfter RetryCondition = "RetryAfter"
 )
 

@@ -75,7 +75,6 @@ type RetryPolicySpec struct {
 
 	// rollout brings a change of this policy to a share of the nodes first.
 	// Absent: every node gets it at once.
-	// Not enforced by this version: accepted and listed by PartiallyEnforced.
 	// +optional
 	Rollout *Rollout `json:"rollout,omitempty"`
 }

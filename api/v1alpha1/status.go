@@ -34,8 +34,8 @@ type PolicyStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// inForceGeneration is the metadata.generation that is in force. While this
-	// generation is not accepted it is that of the last good version. Absent
-	// while none is in force.
+	// generation is not accepted it is that of the last good version; while it
+	// is rolled out, that of the nodes not reached. Absent while none is.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	InForceGeneration int64 `json:"inForceGeneration,omitempty"`
@@ -64,6 +64,11 @@ type PolicyStatus struct {
 	// nodes says how far the policy has reached the nodes of those pods.
 	// +optional
 	Nodes *NodesStatus `json:"nodes,omitempty"`
+
+	// rollout is how the last change came to the nodes. Absent where it came to
+	// all at once.
+	// +optional
+	Rollout *RolloutStatus `json:"rollout,omitempty"`
 
 	// destinations describe the entries of to, in their order.
 	// +optional
@@ -159,7 +164,8 @@ type DestinationStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	Endpoints *int32 `json:"endpoints,omitempty"`
 
-	// ejected is how many of them an open breaker keeps out, on any node.
+	// ejected is how many of them breakers keep out (circuitBreaker.scope: Endpoint),
+	// on the node that keeps out the most. Absent if none.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Ejected *int32 `json:"ejected,omitempty"`

@@ -145,7 +145,8 @@ type TrafficStatus struct {
 	Success string `json:"success,omitempty"`
 
 	// breaker is the worst state of the circuit breakers, for kubectl get: Closed,
-	// or HalfOpen or Open with how many are, such as Open(1); - without any.
+	// or HalfOpen or Open with how many are, such as Open(1), or Ejected with how
+	// many endpoints are out, such as Ejected(2); - without any.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=24

@@ -61,6 +61,7 @@ var concerns = []struct {
 	{"retry.idempotency.mode", []string{http1, http2, grpc}},
 	{"retry.idempotency", []string{http1, http2}},
 	{"retry.body", []string{http1, http2}},
+	{"retry.alreadyRetried", []string{http1, http2, grpc}},
 	{"retry.hedging.delay", []string{http1, http2, grpc}},
 	{"retry.hedging", []string{http1, http2}},
 	{"retry", []string{http1, http2, opaque}},
@@ -70,8 +71,9 @@ var concerns = []struct {
 	{"connectionPool.maxLifetime", []string{http1, http2}},
 	{"connectionPool.maxRequestsPerConnection", []string{http1, http2}},
 	{"connectionPool", []string{http1, http2, opaque}},
-	{"circuitBreaker.mode", []string{agent}},  // what is merged: agents know breakers only
-	{"circuitBreaker.scope", []string{agent}}, // acted on with the value that holds without it
+	{"circuitBreaker.mode", []string{agent}}, // what is merged: agents know breakers only
+	{"circuitBreaker.scope", []string{http1, http2, grpc, opaque}},
+	{"circuitBreaker.maxEjectedPercent", []string{http1, http2, grpc, opaque}},
 	{"circuitBreaker.failures.statusCodes", []string{http1, http2}},
 	{"circuitBreaker.failures.grpcStatuses", []string{grpc}},
 	{"circuitBreaker.open.jitterPercent", []string{http1, http2}}, // the breaker draws it itself, whatever is asked of it
@@ -88,6 +90,8 @@ var concerns = []struct {
 	{"fallback.destination.service.port", []string{http1, opaque}},
 	{"fallback", []string{http1, http2, grpc, opaque}},
 	{"rules[].match[].grpc", []string{grpc}},
+	{"rules[].match[].host", []string{http1, http2, grpc}},
+	{"rules[].match[].headers", []string{http1, http2, grpc}},
 	{"rules[]", []string{http1, http2}},
 	{"to[].protocol", []string{http1, http2, opaque}},
 	{"to[].tls.mode", []string{agent, originate, intercept}},
@@ -100,9 +104,11 @@ var concerns = []struct {
 	{"to[]", []string{agent}}, // which connections are governed
 	{"mode", []string{agent}},
 	{"podSelector", []string{agent}},
+	{"rollout", []string{agent}},
 	{"udp443", []string{agent}},
 	{"namespaceSelector", []string{agent}},
 	{"failurePolicy", []string{agent}},
+	{"observability.requestHeaders", []string{http1, http2, grpc}},
 	{"observability", []string{agent}},
 }
 

@@ -121,7 +121,7 @@ func (a *Agent) newDataPlane() error {
 	}
 	a.meter.Watch(telemetry.Sources{Stats: a.routes.Stats, Captures: a.captureState, Replay: a.proxy.ReplayMemory()})
 	a.pages, err = telemetry.Handler(telemetry.HandlerOptions{
-		Meter: a.meter, Ready: a.ready, Config: a.config, Profiling: a.opts.Profiling,
+		Meter: a.meter, Ready: a.ready, Config: a.config, Endpoints: a.endpoints, Profiling: a.opts.Profiling,
 	})
 	if err != nil {
 		return err
@@ -148,7 +148,7 @@ func (a *Agent) newConfigClient() error {
 		// Named after the node: nodes that share a disk must not share their configuration.
 		CopyFile: filepath.Join(a.opts.StateDir, a.opts.Node+".snapshot"),
 		Applier:  &applier{node: a.opts.Node, routes: a.routes, meter: a.meter, log: a.opts.Log, capture: a.capture, detector: a.detector},
-		Reporter: a.meter, Breakers: a.routes, Logger: a.opts.Log,
+		Reporter: a.meter, Sharer: a.routes, Breakers: a.routes, Logger: a.opts.Log,
 	})
 	return err
 }

@@ -12,6 +12,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/capture"
 	"fairlead.dev/fairlead/internal/agent/capture/socketlb"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/subscribe"
 )
 
@@ -34,9 +35,14 @@ func (a *Agent) config() any {
 		Captures []capture.PodState
 		// Translated reports whether the addresses of Services of each family are translated before connections are captured.
 		Translated socketlb.Answers
-		Snapshot   any
-	}{a.opts.Node, a.client.State(), a.capture.State(), a.detector.Now(), a.client.Snapshot()}
+		// Shares are the node's of limits that the cluster shares.
+		Shares   []routes.ShareState
+		Snapshot any
+	}{a.opts.Node, a.client.State(), a.capture.State(), a.detector.Now(), a.routes.Shares(), a.client.Snapshot()}
 }
+
+// endpoints is what /debug/endpoints shows.
+func (a *Agent) endpoints() any { return a.routes.Endpoints(time.Now()) }
 
 // servePages serves metrics, health and debugging until ctx ends.
 func (a *Agent) servePages(ctx context.Context) error {

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -34,6 +35,16 @@ const (
 	eventDryRunBreakerOpened = "DryRunBreakerOpened"
 	// eventDryRunDiffers: a dry run would have treated calls differently; at most once in a while.
 	eventDryRunDiffers = "DryRunDiffers"
+	// eventEndpointsEjected: a breaker of an endpoint keeps it out, the first of the policy.
+	eventEndpointsEjected = "EndpointsEjected"
+	// eventEndpointsReturned: none is kept out any more.
+	eventEndpointsReturned = "EndpointsReturned"
+	// eventRolloutStarted: a change of the policy goes to some of the nodes.
+	eventRolloutStarted = "RolloutStarted"
+	// eventRolloutFinished: a change of the policy goes to all nodes.
+	eventRolloutFinished = "RolloutFinished"
+	// eventRolledBack: a change of the policy was taken back.
+	eventRolledBack = "RolledBack"
 	// eventBreakerForced: the annotation about the policy's circuit breakers came into force, or says something else now.
 	eventBreakerForced = "BreakerForced"
 	// eventBreakerReleased: its time is over, or it was removed.
@@ -47,6 +58,7 @@ const (
 	actionCompile = "Compile"
 	actionProgram = "Program"
 	actionObserve = "Observe"
+	actionRollOut = "RollOut"
 )
 
 // maxNote is the bound of an Event's note.
@@ -66,6 +78,7 @@ func recordTransitions(r events.EventRecorder, obj client.Object, base, next *v1
 	if c, ok := transitioned(base, next, v1alpha1.ConditionPartiallyEnforced, metav1.ConditionTrue); ok {
 		event(corev1.EventTypeWarning, eventPartiallyEnforced, actionCompile, c.Message)
 	}
+	recordRollout(base, next, event)
 	was := meta.FindStatusCondition(base.Conditions, v1alpha1.ConditionBreakerForced)
 	is := meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionBreakerForced)
 	switch {
@@ -76,6 +89,28 @@ func recordTransitions(r events.EventRecorder, obj client.Object, base, next *v1
 	}
 	if failed(base) == 0 && failed(next) > 0 {
 		event(corev1.EventTypeWarning, eventNodesFailing, actionProgram, meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionProgrammed).Message)
+	}
+}
+
+// recordRollout records the transitions of a rollout.
+func recordRollout(base, next *v1alpha1.PolicyStatus, event func(kind, reason, action, message string)) {
+	s := next.Rollout
+	if s == nil {
+		return
+	}
+	was := &v1alpha1.RolloutStatus{}
+	if base.Rollout != nil && base.Rollout.Generation == s.Generation {
+		was = base.Rollout
+	}
+	if s.Nodes > 0 && was.Nodes == 0 {
+		event(corev1.EventTypeNormal, eventRolloutStarted, actionRollOut, fmt.Sprintf("Generation %d goes to %d of %d nodes first.", s.Generation, s.Nodes, s.AllNodes))
+	}
+	switch {
+	case s.Phase == was.Phase:
+	case s.Phase == v1alpha1.RolloutRolledBack:
+		event(corev1.EventTypeWarning, eventRolledBack, actionRollOut, meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionProgrammed).Message)
+	case s.Phase == v1alpha1.RolloutComplete && s.Nodes > 0:
+		event(corev1.EventTypeNormal, eventRolloutFinished, actionRollOut, fmt.Sprintf("Generation %d goes to all nodes. %s", s.Generation, s.Message))
 	}
 }
 

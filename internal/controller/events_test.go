@@ -86,7 +86,7 @@ func TestEventsAreRecordedOncePerTransition(t *testing.T) {
 }
 
 func TestWhatIsNotEnforcedIsRecordedOnce(t *testing.T) {
-	h := newStatusHarness(t, 1, `{podSelector: {matchLabels: {app: %s}}, to: [{any: {}}], observability: {tracing: {samplePercent: 1}}, rollout: {percent: 3}}`)
+	h := newStatusHarness(t, 1, `{podSelector: {matchLabels: {app: %s}}, to: [{any: {}}], observability: {tracing: {samplePercent: 1}}}`)
 	for range 5 {
 		h.runUntilWritten("shop/p0")
 	}
@@ -96,7 +96,7 @@ func TestWhatIsNotEnforcedIsRecordedOnce(t *testing.T) {
 			got = append(got, e)
 		}
 	}
-	if diff := cmp.Diff([]string{"Warning PartiallyEnforced Not enforced by this version: observability.tracing, rollout."}, got); diff != "" {
+	if diff := cmp.Diff([]string{"Warning PartiallyEnforced Not enforced by this version: observability.tracing."}, got); diff != "" {
 		t.Error(diff)
 	}
 }

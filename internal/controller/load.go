@@ -52,8 +52,7 @@ func (r *objectReconciler) loadClusterPolicies(ctx context.Context) error {
 	for i := range list.Items {
 		policies = append(policies, loadedPolicy{list.Items[i].UID, r.clusterSource(&list.Items[i])})
 	}
-	r.setPolicies(ctx, policies)
-	return nil
+	return r.setPolicies(ctx, policies)
 }
 
 // loadedPolicy is a policy that was read with all others.
@@ -64,10 +63,16 @@ type loadedPolicy struct {
 
 // setPolicies sets policies in the index. It waits until something is known of all that they refer to, or else agents would be sent policies
 // without it; not for ever, because one object that cannot be read must not keep all agents waiting.
-func (r *objectReconciler) setPolicies(ctx context.Context, policies []loadedPolicy) {
+func (r *objectReconciler) setPolicies(ctx context.Context, policies []loadedPolicy) error {
+	if err := restorePrevious(ctx, r.kept, policies); err != nil {
+		return err
+	}
 	var refs []compile.Reference
 	for i := range policies {
 		refs = append(refs, compile.ReferencesOf(&policies[i].Source)...)
+		if previous := policies[i].Previous; previous != nil {
+			refs = append(refs, compile.ReferencesOf(previous)...)
+		}
 	}
 	limited, cancel := context.WithTimeout(ctx, referenceTimeout)
 	defer cancel()
@@ -75,6 +80,7 @@ func (r *objectReconciler) setPolicies(ctx context.Context, policies []loadedPol
 	for i := range policies {
 		r.index.SetPolicy(policies[i].uid, policies[i].Source)
 	}
+	return nil
 }
 
 func (r *objectReconciler) loadPolicies(ctx context.Context) error {
@@ -86,8 +92,7 @@ func (r *objectReconciler) loadPolicies(ctx context.Context) error {
 	for i := range list.Items {
 		policies = append(policies, loadedPolicy{list.Items[i].UID, r.source(&list.Items[i])})
 	}
-	r.setPolicies(ctx, policies)
-	return nil
+	return r.setPolicies(ctx, policies)
 }
 
 // loadPods sets the pods, which the store has: the reconciler does not start before.

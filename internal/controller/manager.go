@@ -11,6 +11,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -122,12 +123,13 @@ func (m *Manager) Run(ctx context.Context) error { return m.manager.Start(ctx) }
 
 // setup makes the parts and has the manager run them.
 func (m *Manager) setup() error {
-	queue := &keyQueue[policy.ID]{}
+	queue, rollouts := &keyQueue[policy.ID]{}, &keyQueue[policy.ID]{}
+	enqueue := func(ids []policy.ID) { queue.add(ids); rollouts.add(ids) }
 	lookup := &clusterLookup{reader: m.manager.GetClient(), domain: m.opts.ClusterDomain}
 	idx := index.New(lookup, m.opts.Namespace)
 	acknowledged := ackDurations()
 	store := distribute.NewStore(distribute.StoreOptions{
-		Notify:       func(profiles []string) { queue.add(idx.PoliciesOf(profiles)) },
+		Notify:       func(profiles []string) { enqueue(idx.PoliciesOf(profiles)) },
 		Acknowledged: func(d time.Duration) { acknowledged.Observe(d.Seconds()) },
 	})
 	wrote, err := registerMetrics(m.opts.Metrics, idx, store, acknowledged)
@@ -137,12 +139,19 @@ func (m *Manager) setup() error {
 	if err := m.addServer(store); err != nil {
 		return err
 	}
-	compiler := newCompiler(idx, store, queue.add, m.opts.Logger)
+	compiler := newCompiler(idx, store, enqueue, m.opts.Logger)
 	if err := m.manager.Add(compiler); err != nil {
 		return err
 	}
 	objects := &objectReconciler{reader: m.manager.GetClient(), pods: newPodStore(), index: idx, changed: compiler.changed, waiting: map[objectKey]map[objectKey]struct{}{}}
 	if err := m.addObjects(objects, lookup, store); err != nil {
+		return err
+	}
+	rolling := &rolloutReconciler{
+		index: idx, agents: store, kept: objects.kept, clock: clock.RealClock{}, changed: compiler.changed, statuses: queue.add, logger: m.opts.Logger,
+		observed: map[policy.ID]*observedRollout{}, uids: map[policy.ID]types.UID{},
+	}
+	if err := rolling.SetupWithManager(m.manager, rollouts); err != nil {
 		return err
 	}
 	statuses := &statusReconciler{
@@ -158,6 +167,7 @@ func (m *Manager) addObjects(objects *objectReconciler, lookup *clusterLookup, s
 	if err != nil {
 		return err
 	}
+	objects.kept = &revisions{client: clients.AppsV1().ControllerRevisions(m.opts.Namespace)}
 	referenced := &keyQueue[objectKey]{}
 	watcher, err := m.addReferences(clients, objects.index, referenced)
 	if err != nil {

@@ -38,6 +38,8 @@ func registerMetrics(r prometheus.Registerer, x *index.Index, store *distribute.
 		gauge("profiles", "Distinct sets of policies that govern pods. Each is compiled once.", func() int { return store.Size().Profiles }),
 		gauge("destinations", "Services whose endpoints are distributed to agents.", func() int { return store.Size().Destinations }),
 		gauge("agents", "Connected agents.", func() int { return store.Size().Agents }),
+		gauge("shared_limits", "Rate limits of policies at destinations that the cluster shares at present.", func() int { n, _ := store.LimitShares(); return n }),
+		gauge("limit_shares", "Shares of them that agents have.", func() int { _, n := store.LimitShares(); return n }),
 	}, others...) {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)

@@ -72,6 +72,8 @@ type objectReconciler struct {
 	// references reads what policies refer to, and referenced names what of that has changed.
 	references referenceReader
 	referenced *keyQueue[objectKey]
+	// kept has the versions of policies that were in force.
+	kept *revisions
 	// namespaceChanged is called when a namespace is not what it was
 	namespaceChanged func()
 

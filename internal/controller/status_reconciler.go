@@ -119,6 +119,7 @@ func (c *statusReconciler) reconcile(ctx context.Context, id policy.ID, turn boo
 	reports.KnownFor = now.Sub(record.knownSince)
 	next := status.Of(&v, reports, base, metav1.NewTime(now.UTC().Truncate(time.Second)))
 	record.breakers.observe(c.recorder, obj, base, reports)
+	record.endpoints.observe(c.recorder, obj, base, &reports.Figures)
 	record.notices.observe(c.recorder, obj, base, &reports.Figures)
 	record.dryRun.observe(c.recorder, obj, base, &reports.Figures, now)
 	r, err := c.write(ctx, obj, &statusWrite{id: id, record: record, base: base, next: next, turn: turn, reported: len(v.Reports) > 0})
@@ -142,6 +143,9 @@ func expectedChange(r *status.Reports, now time.Time) time.Duration {
 // reportsOf returns what agents reported of a policy.
 func (c *statusReconciler) reportsOf(v *index.View, base *v1alpha1.PolicyStatus, now time.Time) *status.Reports {
 	r := &status.Reports{Rollout: c.agents.Rollout(v.ID), Figures: status.Sum(v, c.agents.Traffic)}
+	if v.Rollout != nil {
+		r.Next = c.agents.Rollout(index.NextID(v.ID))
+	}
 	r.WithinGrace = now.Sub(r.Rollout.WaitingSince) < ackGrace
 	if v.Mode != v1alpha1.ModeEnforce && !status.WasProgrammed(v, base) {
 		r.Behind = c.agents.Behind(v.PublishedRevision)

@@ -62,6 +62,8 @@ type Traffic struct {
 	// BreakerAge is for how long the worst state among them has lasted: since the first of the open ones opened, or, if none is
 	// open, since the first of the half-open ones began to probe. Zero: not known.
 	BreakerAge time.Duration
+	// Ejected counts the endpoints that breakers of their own keep out now.
+	Ejected int
 	// Connections are the open upstream connections now.
 	Connections int
 	// OpaqueOpen are the connections that are passed through without being understood now.

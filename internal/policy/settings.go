@@ -13,6 +13,8 @@ type Settings struct {
 	Fallback      *Fallback    `json:",omitempty"` // nil: none
 	LoadBalancing LoadBalancing
 	AccessLog     AccessLog
+	// AttemptHeader adds fairlead-attempt to requests.
+	AttemptHeader bool `json:",omitempty"`
 }
 
 // Timeouts bound the stages of a call.
@@ -128,6 +130,8 @@ type Retry struct {
 	// AvoidPreviousEndpoints sends a retry to an endpoint not yet tried by this call when there is one.
 	AvoidPreviousEndpoints bool
 	Hedging                Hedging `json:",omitzero"` // the zero Hedging is off
+	// SkipRetried neither retries nor hedges calls that arrive marked as a retry.
+	SkipRetried bool `json:",omitempty"`
 }
 
 // Hedging starts another attempt beside those that have not been answered.
@@ -244,6 +248,8 @@ type RateLimit struct {
 	Burst    int
 	Scope    Sharing
 	MaxWait  time.Duration // 0: calls above the limit are rejected at once
+	// Shared names the limit in the cluster if that is its Scope: bindings share the limit that has the same name and destination.
+	Shared string `json:",omitempty"`
 }
 
 // Concurrency bounds how many calls run at once.

@@ -152,16 +152,38 @@ const (
 	PathExact
 	// PathPrefix matches whole path elements: /v1 matches /v1 and /v1/x, not /v1x (as Gateway API's PathPrefix).
 	PathPrefix
+	// PathRegularExpression matches what a Pattern does.
 	PathRegularExpression
 	// PathGRPC matches gRPC calls: Path is "service/method", in which one of the two may be "*" for any.
 	PathGRPC
 )
 
-// RequestMatch selects requests.
+// RequestMatch selects requests that fit everything that is set.
 type RequestMatch struct {
 	Methods  []string // upper case; empty means every method
 	PathType PathMatch
 	Path     string
+	// Host is the name that requests are for, lower case, or "*.suffix" for every name below suffix; empty means every host.
+	Host    string          `json:",omitempty"`
+	Headers []RequestHeader `json:",omitempty"` // all of them
+}
+
+// ValueMatch says how a value is compared.
+type ValueMatch uint8
+
+// The ways to compare a value.
+const (
+	ValueAny ValueMatch = iota
+	ValueExact
+	ValuePrefix
+	ValueRegularExpression
+)
+
+// RequestHeader fits requests by a header field. Where there are several of its name, one that fits is enough.
+type RequestHeader struct {
+	Name  string // lower case
+	Type  ValueMatch
+	Value string
 }
 
 // String shows the target as users write it: "service warehouse/inventory", "host api.example", "cidr 10.0.0.0/8", "any".

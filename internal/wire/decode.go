@@ -223,10 +223,16 @@ func (d *decoder) rule(m *pb.Rule) policy.Rule {
 
 func (d *decoder) match(m *pb.RequestMatch) policy.RequestMatch {
 	d.limit("methods", len(m.GetMethods()), maxList)
+	d.limit("header fields of a match", len(m.GetHeaders()), maxList)
 	return policy.RequestMatch{
 		Methods:  each(m.GetMethods(), func(s string) string { return s }),
-		PathType: dec[policy.PathMatch](d, pathMatches, m.GetPathType()), Path: m.GetPath(),
+		PathType: dec[policy.PathMatch](d, pathMatches, m.GetPathType()), Path: m.GetPath(), Host: m.GetHost(),
+		Headers: each(m.GetHeaders(), d.requestHeader),
 	}
+}
+
+func (d *decoder) requestHeader(m *pb.RequestHeaderMatch) policy.RequestHeader {
+	return policy.RequestHeader{Name: m.GetName(), Type: dec[policy.ValueMatch](d, valueMatches, m.GetType()), Value: m.GetValue()}
 }
 
 func (d *decoder) destinationPort(m *pb.DestinationPort) policy.DestinationPort {

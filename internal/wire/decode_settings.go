@@ -34,6 +34,7 @@ func (d *decoder) settings(m *pb.Settings) policy.Settings {
 		AccessLog:     dec[policy.AccessLog](d, accessLogs, m.GetAccessLog()),
 		RateLimit:     d.rateLimit(m.GetRateLimit()),
 		Concurrency:   d.concurrency(m.GetConcurrency()),
+		AttemptHeader: m.GetAttemptHeader(),
 	}
 }
 
@@ -76,6 +77,7 @@ func (d *decoder) retry(m *pb.Retry) policy.Retry {
 		BodyMaxBytes:           d.size(m.GetBodyMaxBytes()),
 		AvoidPreviousEndpoints: m.GetAvoidPreviousEndpoints(),
 		Hedging:                d.hedging(m.GetHedging()),
+		SkipRetried:            m.GetSkipRetried(),
 	}
 }
 

@@ -117,7 +117,15 @@ func (e *translator) rule(r policy.Rule) *pb.Rule {
 
 func (e *translator) match(m policy.RequestMatch) *pb.RequestMatch {
 	e.limit("methods", len(m.Methods), maxList)
-	return &pb.RequestMatch{Methods: each(m.Methods, func(s string) string { return s }), PathType: enc(e, pathMatches, m.PathType), Path: m.Path}
+	e.limit("header fields of a match", len(m.Headers), maxList)
+	return &pb.RequestMatch{
+		Methods: each(m.Methods, func(s string) string { return s }), PathType: enc(e, pathMatches, m.PathType), Path: m.Path, Host: m.Host,
+		Headers: each(m.Headers, e.requestHeader),
+	}
+}
+
+func (e *translator) requestHeader(h policy.RequestHeader) *pb.RequestHeaderMatch {
+	return &pb.RequestHeaderMatch{Name: h.Name, Type: enc(e, valueMatches, h.Type), Value: h.Value}
 }
 
 func (e *translator) settings(s *policy.Settings) *pb.Settings {
@@ -141,6 +149,7 @@ func (e *translator) settings(s *policy.Settings) *pb.Settings {
 		Fallback:      e.fallback(s.Fallback),
 		LoadBalancing: enc(e, loadBalancings, s.LoadBalancing),
 		AccessLog:     enc(e, accessLogs, s.AccessLog),
+		AttemptHeader: s.AttemptHeader,
 		RateLimit:     e.rateLimit(s.RateLimit),
 		Concurrency:   e.concurrency(s.Concurrency),
 	}
@@ -171,7 +180,7 @@ func (e *translator) retry(r *policy.Retry) *pb.Retry {
 		Idempotency: enc(e, idempotencies, r.Idempotency), KeyHeader: r.KeyHeader, GenerateKey: r.GenerateKey,
 		Budget:       &pb.Budget{Percent: e.percent(r.Budget.Percent), MinPerSecond: e.count(r.Budget.MinPerSecond), Window: e.duration(r.Budget.Window)},
 		BodyMaxBytes: e.size(r.BodyMaxBytes), AvoidPreviousEndpoints: r.AvoidPreviousEndpoints,
-		Hedging: e.hedging(r.Hedging),
+		Hedging: e.hedging(r.Hedging), SkipRetried: r.SkipRetried,
 	}
 }
 

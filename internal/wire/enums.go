@@ -61,6 +61,12 @@ var (
 		policy.PathRegularExpression: pb.PathMatch_PATH_MATCH_REGULAR_EXPRESSION,
 		policy.PathGRPC:              pb.PathMatch_PATH_MATCH_GRPC,
 	}
+	valueMatches = enum[pb.ValueMatch]{
+		policy.ValueAny:               pb.ValueMatch_VALUE_MATCH_ANY,
+		policy.ValueExact:             pb.ValueMatch_VALUE_MATCH_EXACT,
+		policy.ValuePrefix:            pb.ValueMatch_VALUE_MATCH_PREFIX,
+		policy.ValueRegularExpression: pb.ValueMatch_VALUE_MATCH_REGULAR_EXPRESSION,
+	}
 	conditions = enum[pb.Condition]{
 		policy.ConnectFailure:     pb.Condition_CONDITION_CONNECT_FAILURE,
 		policy.RefusedStream:      pb.Condition_CONDITION_REFUSED_STREAM,

@@ -30,14 +30,22 @@ const (
 	FeatureRateLimit Feature = 7
 	// FeatureConcurrency: limits of calls at once.
 	FeatureConcurrency Feature = 8
+	// FeatureClusterLimits: limits of calls per time that the cluster shares.
+	FeatureClusterLimits Feature = 9
 	// FeatureAdaptive: timeouts of attempts that follow their latencies.
 	FeatureAdaptive Feature = 10
 	// FeatureFallback: what calls that could not be served end with instead.
 	FeatureFallback Feature = 11
+	// FeatureEndpointBreakers: breakers of single endpoints.
+	FeatureEndpointBreakers Feature = 14
 	// FeatureHedging: attempts beside others that have not been answered.
 	FeatureHedging Feature = 12
 	// FeatureDryRun: policies of which agents say what they would do. To an agent without it they do not exist.
 	FeatureDryRun Feature = 16
+	// FeatureMatches: rules that match header fields and hosts.
+	FeatureMatches Feature = 17
+	// FeatureAlreadyRetried: attempts that are numbered, and calls that arrive so.
+	FeatureAlreadyRetried Feature = 18
 	// FeatureClusterBreakers: breakers that the cluster shares.
 	FeatureClusterBreakers Feature = 15
 	// FeatureForcedBreakers: breakers that a policy keeps open, or closed, for a time.
@@ -62,8 +70,12 @@ var featureNumbers = enum[pb.Feature]{
 	FeatureHedging:     pb.Feature_FEATURE_HEDGING,
 	FeatureDryRun:      pb.Feature_FEATURE_DRY_RUN,
 
-	FeatureClusterBreakers: pb.Feature_FEATURE_CLUSTER_BREAKERS,
-	FeatureForcedBreakers:  pb.Feature_FEATURE_FORCED_BREAKERS,
+	FeatureClusterLimits:       pb.Feature_FEATURE_CLUSTER_LIMITS,
+	FeatureMatches:             pb.Feature_FEATURE_MATCHES,
+	FeatureAlreadyRetried:      pb.Feature_FEATURE_ALREADY_RETRIED,
+	FeatureClusterBreakers:     pb.Feature_FEATURE_CLUSTER_BREAKERS,
+	FeatureForcedBreakers:      pb.Feature_FEATURE_FORCED_BREAKERS,
+	FeatureEndpointBreakers:    pb.Feature_FEATURE_ENDPOINT_BREAKERS,
 	FeatureFallbackDestination: pb.Feature_FEATURE_FALLBACK_DESTINATION,
 }
 
@@ -86,6 +98,8 @@ func (f Feature) String() string {
 		return "RateLimit"
 	case FeatureConcurrency:
 		return "Concurrency"
+	case FeatureClusterLimits:
+		return "ClusterLimits"
 	case FeatureAdaptive:
 		return "AdaptiveTimeouts"
 	case FeatureFallback:
@@ -94,6 +108,12 @@ func (f Feature) String() string {
 		return "Hedging"
 	case FeatureDryRun:
 		return "DryRun"
+	case FeatureEndpointBreakers:
+		return "EndpointBreakers"
+	case FeatureMatches:
+		return "Matches"
+	case FeatureAlreadyRetried:
+		return "AlreadyRetried"
 	case FeatureClusterBreakers:
 		return "ClusterBreakers"
 	case FeatureForcedBreakers:

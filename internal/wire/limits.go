@@ -11,6 +11,7 @@ func (e *translator) rateLimit(l *policy.RateLimit) *pb.RateLimit {
 	}
 	return &pb.RateLimit{
 		Requests: e.count(l.Requests), Per: e.duration(l.Per), Burst: e.count(l.Burst), Scope: enc(e, sharings, l.Scope), MaxWait: e.duration(l.MaxWait),
+		Shared: l.Shared,
 	}
 }
 
@@ -20,7 +21,7 @@ func (d *decoder) rateLimit(m *pb.RateLimit) *policy.RateLimit {
 	}
 	return &policy.RateLimit{
 		Requests: d.count(m.GetRequests()), Per: d.duration(m.GetPer()), Burst: d.count(m.GetBurst()),
-		Scope: dec[policy.Sharing](d, sharings, m.GetScope()), MaxWait: d.duration(m.GetMaxWait()),
+		Scope: dec[policy.Sharing](d, sharings, m.GetScope()), MaxWait: d.duration(m.GetMaxWait()), Shared: m.GetShared(),
 	}
 }
 

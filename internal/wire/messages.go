@@ -16,6 +16,8 @@ type Update struct {
 	Removed          []Ref
 	More             bool
 	SnapshotComplete bool
+	// Grants is what rule 7 is about; nil: none. With a Nonce of 0 it is all there is.
+	Grants *Grants
 	// Deltas lead to resources of Set from versions that the agent holds. They are for sending; a received resource has a Patch.
 	Deltas map[Ref]*Delta
 	// Breakers are verdicts, which come in updates of their own: Nonce is 0. TakesBreakers: the manager wants to hear how the node sees breakers that
@@ -116,6 +118,8 @@ type FromAgent struct {
 	Ack *Ack
 	// Breakers are how the node sees breakers that the cluster shares.
 	Breakers []policy.BreakerReport
+	// Demands are what calls have come to limits that the cluster shares.
+	Demands *Demands
 }
 
 func messageFromProto(m *pb.SubscribeRequest) (FromAgent, error) {
@@ -123,6 +127,9 @@ func messageFromProto(m *pb.SubscribeRequest) (FromAgent, error) {
 	case m.GetAck() != nil:
 		ack, err := ackFromProto(m)
 		return FromAgent{Ack: &ack}, err
+	case m.GetDemands() != nil:
+		d, err := demandsFromProto(m.GetDemands())
+		return FromAgent{Demands: &d}, err
 	case m.GetBreakers() != nil:
 		reports, err := breakerReportsFromProto(m.GetBreakers())
 		return FromAgent{Breakers: reports}, err
@@ -175,7 +182,7 @@ func heldToProto(r Rejection) []byte {
 func updateToProto(u Update) *pb.Update {
 	m := &pb.Update{
 		Nonce: u.Nonce, Set: each(u.Set, u.resourceToProto), Removed: each(u.Removed, refToProto),
-		More: u.More, SnapshotComplete: u.SnapshotComplete,
+		More: u.More, SnapshotComplete: u.SnapshotComplete, Grants: grantsToProto(u.Grants),
 	}
 	if u.TakesBreakers {
 		m.Breakers = breakerVerdictsToProto(u.Breakers)
@@ -185,6 +192,10 @@ func updateToProto(u Update) *pb.Update {
 
 func updateFromProto(m *pb.Update) (Update, error) {
 	u := Update{Nonce: m.GetNonce(), More: m.GetMore(), SnapshotComplete: m.GetSnapshotComplete()}
+	var err error
+	if u.Grants, err = grantsFromProto(m.GetGrants()); err != nil {
+		return Update{}, err
+	}
 	for _, r := range m.GetSet() {
 		res, err := updatedFromProto(r)
 		if err != nil {

@@ -26,6 +26,7 @@ func enumSizes() map[reflect.Type]int {
 		reflect.TypeFor[policy.TargetKind]():    len(targetKinds),
 		reflect.TypeFor[policy.Protocol]():      len(protocols),
 		reflect.TypeFor[policy.PathMatch]():     len(pathMatches),
+		reflect.TypeFor[policy.ValueMatch]():    len(valueMatches),
 		reflect.TypeFor[policy.Idempotency]():   len(idempotencies),
 		reflect.TypeFor[policy.Strategy]():      len(strategies),
 		reflect.TypeFor[policy.Jitter]():        len(jitters),

@@ -104,7 +104,7 @@ func (e *translator) older(o policy.OlderConnections) *pb.OlderConnections {
 func (e *translator) traffic(t policy.Traffic) *pb.Traffic {
 	m := &pb.Traffic{
 		Policy: e.policyID(t.Policy), Target: t.Target, BreakersOpen: e.gauge(t.BreakersOpen), Connections: e.gauge(t.Connections),
-		BreakersHalfOpen: e.gauge(t.BreakersHalfOpen), BreakerAge: e.duration(t.BreakerAge), OpaqueOpen: e.gauge(t.OpaqueOpen),
+		BreakersHalfOpen: e.gauge(t.BreakersHalfOpen), BreakerAge: e.duration(t.BreakerAge), OpaqueOpen: e.gauge(t.OpaqueOpen), Ejected: e.gauge(t.Ejected),
 		Covered: e.duration(t.Covered), Counts: e.counts(&t.Counts),
 	}
 	e.limit("reasons of TLS failures", len(t.TLSFailures), policy.MaxTLSFailures)
@@ -170,7 +170,7 @@ func (d *decoder) traffic(m *pb.Traffic) policy.Traffic {
 	d.limit("latency buckets", len(m.GetLatency()), policy.LatencyBuckets)
 	t := policy.Traffic{
 		Policy: d.policyID(m.GetPolicy()), Target: m.GetTarget(), BreakersOpen: d.gauge(m.GetBreakersOpen()), Connections: d.gauge(m.GetConnections()),
-		BreakersHalfOpen: d.gauge(m.GetBreakersHalfOpen()), BreakerAge: d.duration(m.GetBreakerAge()), OpaqueOpen: d.gauge(m.GetOpaqueOpen()),
+		BreakersHalfOpen: d.gauge(m.GetBreakersHalfOpen()), BreakerAge: d.duration(m.GetBreakerAge()), OpaqueOpen: d.gauge(m.GetOpaqueOpen()), Ejected: d.gauge(m.GetEjected()),
 		Covered: d.duration(m.GetCovered()), Counts: d.counts(m.GetCounts()),
 	}
 	copy(t.Latency[:], each(m.GetLatency(), d.tally))

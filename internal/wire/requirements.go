@@ -20,6 +20,8 @@ type Requirement struct {
 	Field protoreflect.FullName
 	// Value limits the requirement to one value of an enum field. Zero: the field as such.
 	Value, Instead protoreflect.EnumNumber
+	// Then changes the message that the field was left out of, where what is left would mean something else; nil: it does not.
+	Then func(protoreflect.Message)
 }
 
 // requirements lists every field and enum value that was added to policy.proto after version 1; a test sees to that. It is never written to.
@@ -40,6 +42,11 @@ var requirements = []Requirement{
 	{Feature: FeatureHTTP2, Field: "fairlead.agent.v1.Pool.ping_timeout"},
 	{Feature: FeatureRateLimit, Field: "fairlead.agent.v1.Settings.rate_limit"},
 	{Feature: FeatureRateLimit, Field: "fairlead.agent.v1.Rule.own_rate_limit"},
+	{
+		Feature: FeatureClusterLimits, Field: "fairlead.agent.v1.RateLimit.scope",
+		Value: pb.Sharing_SHARING_CLUSTER.Number(), Instead: pb.Sharing_SHARING_NODE.Number(),
+	},
+	{Feature: FeatureClusterLimits, Field: "fairlead.agent.v1.RateLimit.shared"},
 	{Feature: FeatureConcurrency, Field: "fairlead.agent.v1.Settings.concurrency"},
 	{Feature: FeatureConcurrency, Field: "fairlead.agent.v1.Rule.own_concurrency"},
 	{Feature: FeatureDryRun, Field: "fairlead.agent.v1.Binding.unchanged"},
@@ -47,6 +54,10 @@ var requirements = []Requirement{
 		Feature: FeatureDryRun, Field: "fairlead.agent.v1.Binding.mode",
 		Value: pb.Mode_MODE_DRY_RUN.Number(), Instead: pb.Mode_MODE_DISABLED.Number(),
 	},
+	{Feature: FeatureAlreadyRetried, Field: "fairlead.agent.v1.Retry.skip_retried"},
+	{Feature: FeatureAlreadyRetried, Field: "fairlead.agent.v1.Settings.attempt_header"},
+	{Feature: FeatureMatches, Field: "fairlead.agent.v1.RequestMatch.headers", Then: fitNothing},
+	{Feature: FeatureMatches, Field: "fairlead.agent.v1.RequestMatch.host", Then: fitNothing},
 	{Feature: FeatureForcedBreakers, Field: "fairlead.agent.v1.Binding.forced_breaker"},
 	{
 		Feature: FeatureClusterBreakers, Field: "fairlead.agent.v1.Breaker.sharing",
@@ -56,6 +67,16 @@ var requirements = []Requirement{
 		Feature: FeatureGRPCMatches, Field: "fairlead.agent.v1.RequestMatch.path_type",
 		Value: pb.PathMatch_PATH_MATCH_GRPC.Number(), Instead: pb.PathMatch_PATH_MATCH_EXACT.Number(),
 	},
+	{ // which older agents read as Destination
+		Feature: FeatureEndpointBreakers, Field: "fairlead.agent.v1.Breaker.scope",
+		Value: pb.BreakerScope_BREAKER_SCOPE_ENDPOINT.Number(), Instead: pb.BreakerScope_BREAKER_SCOPE_DESTINATION.Number(),
+	},
+}
+
+// fitNothing has a RequestMatch fit no request: none has an empty path. What was left out would have narrowed it.
+func fitNothing(m protoreflect.Message) {
+	match := m.Interface().(*pb.RequestMatch)
+	match.PathType, match.Path = pb.PathMatch_PATH_MATCH_EXACT, ""
 }
 
 // standard encodes with the requirements of this build.
@@ -160,7 +181,7 @@ func (e *Encoder) each(m protoreflect.Message, f func(q Requirement, leaveOut fu
 	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		for _, q := range e.byField[fd.FullName()] {
 			if q.Value == 0 {
-				f(q, func() { m.Clear(fd) })
+				f(q, func() { q.leaveOut(m, fd) })
 			} else if has(fd, v, q.Value) {
 				f(q, func() { replaceValue(m, fd, q) })
 			}
@@ -177,6 +198,14 @@ func (e *Encoder) each(m protoreflect.Message, f func(q Requirement, leaveOut fu
 		}
 		return true
 	})
+}
+
+// leaveOut takes the field out of m.
+func (q *Requirement) leaveOut(m protoreflect.Message, fd protoreflect.FieldDescriptor) {
+	m.Clear(fd)
+	if q.Then != nil {
+		q.Then(m)
+	}
 }
 
 // has reports whether an enum field, or a list of enums, has the value n.

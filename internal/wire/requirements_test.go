@@ -231,3 +231,43 @@ func TestRulesForGRPCAreNotFollowedByOlderAgents(t *testing.T) {
 		t.Errorf("it gets %+v", got)
 	}
 }
+
+// An agent that knows no header fields and hosts in matches gets, in place of a match that has them, one that no request fits: what is left of it
+// would fit more.
+func TestMatchesAreNotFollowedByOlderAgentsMoreBroadly(t *testing.T) {
+	byHeader := policy.RequestHeader{Name: "x", Type: policy.ValueExact, Value: "y"}
+	for name, m := range map[string]policy.RequestMatch{
+		"a header alone":       {Headers: []policy.RequestHeader{byHeader}},
+		"a header and a path":  {PathType: policy.PathExact, Path: "/a", Headers: []policy.RequestHeader{byHeader}},
+		"a header and methods": {Methods: []string{"GET"}, Headers: []policy.RequestHeader{byHeader}},
+		"a host":               {Host: "a.example", PathType: policy.PathRegularExpression, Path: "/.*"},
+		"a host and gRPC":      {Host: "a.example", PathType: policy.PathGRPC, Path: "a/*"},
+		"a host and a header":  {Host: "*.example", PathType: policy.PathPrefix, Path: "/", Headers: []policy.RequestHeader{byHeader}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &policy.Profile{Name: "p", Bindings: []policy.Binding{{
+				Key: "k", Policy: policy.ParseID("shop/p"), Base: policy.Defaults(), Rules: []policy.Rule{{
+					Name: "r", Settings: policy.Defaults(), Match: []policy.RequestMatch{m, {PathType: policy.PathExact, Path: "/x"}},
+				}},
+			}}}
+			r, err := EncodeProfile(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !r.Needs().Has(FeatureMatches) {
+				t.Errorf("needs %b", r.Needs())
+			}
+			older, err := r.For(0).Profile()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := older.Bindings[0].Rules[0].Match
+			if never := got[0]; never.PathType != policy.PathExact || never.Path != "" || never.Host != "" || never.Headers != nil {
+				t.Errorf("it gets %+v", never)
+			}
+			if got[1].Path != "/x" || got[1].PathType != policy.PathExact {
+				t.Errorf("the other match has become %+v", got[1])
+			}
+		})
+	}
+}

@@ -11,7 +11,7 @@ const partRefs = 1024
 // at least one part.
 func (u Update) Split() []Update {
 	var parts []Update
-	part := Update{Nonce: u.Nonce, More: true, Deltas: u.Deltas}
+	part := Update{Nonce: u.Nonce, More: true, Deltas: u.Deltas, Grants: u.Grants} // which the first part has
 	size, count := 0, 0
 	flush := func() {
 		parts = append(parts, part)

@@ -153,7 +153,9 @@ func (s SubscribeClient) RecvWhole(maxBytes int, aside func(Update)) (Update, er
 				size += r.Patch.size()
 			}
 		}
-		whole.Nonce, first = part.Nonce, false
+		if first {
+			whole.Nonce, whole.Grants, first = part.Nonce, part.Grants, false
+		}
 		whole.Set = append(whole.Set, part.Set...)
 		whole.Removed = append(whole.Removed, part.Removed...)
 		whole.SnapshotComplete = part.SnapshotComplete
@@ -170,6 +172,13 @@ var errTooLarge = errors.New("too large")
 
 // Ack acknowledges an update.
 func (s SubscribeClient) Ack(a Ack) error { return s.send(ackToProto(a)) }
+
+// Demands says what calls have come to limits. The goroutine that receives learns why if the stream has ended.
+func (s SubscribeClient) Demands(d Demands) error {
+	s.sending.Lock()
+	defer s.sending.Unlock()
+	return s.stream.Send(demandsToProto(d))
+}
 
 // ReportBreakers says how the node sees breakers that the cluster shares; at most MaxBreakers at once. The goroutine that receives learns why if the
 // stream has ended.

@@ -189,6 +189,7 @@ type agentOptions struct {
 	claim            string // the node it claims; default node
 	applier          *applier
 	reporter         subscribe.Reporter
+	sharer           subscribe.Sharer
 	breakers         subscribe.Breakers
 	applies          subscribe.Applier // in place of applier
 	noCopy           bool
@@ -216,7 +217,7 @@ func (w *testbed) agent(o agentOptions) *agent {
 	w.write("token-file-"+o.node, []byte(o.token))
 	opts := subscribe.Options{
 		Node: o.claim, Target: service + ":9443", TokenFile: w.path("token-file-" + o.node), BundleFile: w.path("bundle"),
-		CopyFile: w.path("copy-" + o.node), Applier: o.applier, Reporter: o.reporter, Breakers: o.breakers,
+		CopyFile: w.path("copy-" + o.node), Applier: o.applier, Reporter: o.reporter, Sharer: o.sharer, Breakers: o.breakers,
 		Resolve: func(context.Context) ([]string, error) { return w.resolve() },
 		Dial: func(ctx context.Context, address string) (net.Conn, error) {
 			if o.onDial != nil {

@@ -93,12 +93,15 @@ func matchRules() []rule {
 		refuse:  []string{`rules: [{name: Slow reports, match: [{methods: [GET]}], retry: {maxRetries: 0}}]`},
 		accept:  []string{`rules: [{name: slow-reports, match: [{methods: [GET]}], retry: {maxRetries: 0}}]`},
 	}, {
-		message: "a match must not be empty: set methods, path or grpc",
+		message: "a match must not be empty: set methods, path, grpc, host or headers",
 		refuse:  []string{`rules: [{name: r, match: [{}], retry: {maxRetries: 0}}]`},
 		accept: []string{
 			`rules: [{name: r, match: [{methods: [POST], path: {value: /v1/charges}}], retry: {maxRetries: 0}}]`,
 			`rules: [{name: r, match: [{path: {type: Exact, value: /}}], retry: {maxRetries: 0}}]`,
 			`rules: [{name: r, match: [{grpc: {service: shop.v1.Inventory}}], retry: {maxRetries: 0}}]`,
+			`rules: [{name: r, match: [{host: "*.example.com"}], retry: {maxRetries: 0}}]`,
+			`rules: [{name: r, match: [{headers: [{name: X-Tier}]}], retry: {maxRetries: 0}}]`,
+			`rules: [{name: r, match: [{grpc: {method: Reserve}, host: a.example, headers: [{name: x-tier, value: gold}]}], retry: {maxRetries: 0}}]`,
 		},
 	}, {
 		message: "grpc stands alone: it already says method and path; move methods and path to an entry of their own",
@@ -117,14 +120,20 @@ func matchRules() []rule {
 	}, {
 		message: "a path starts with a slash: write /v1/charges",
 		refuse:  []string{`rules: [{name: r, match: [{path: {value: v1/charges}}], retry: {maxRetries: 0}}]`},
-		accept:  []string{`rules: [{name: r, match: [{path: {type: Prefix, value: /v1/charges}}], retry: {maxRetries: 0}}]`},
+		accept: []string{
+			`rules: [{name: r, match: [{path: {type: Prefix, value: /v1/charges}}], retry: {maxRetries: 0}}]`,
+			`rules: [{name: r, match: [{path: {type: RegularExpression, value: "(/v1|/v2)/charges"}}], retry: {maxRetries: 0}}]`,
+		},
 	}, {
 		message: "a path is compared without query and fragment: leave out everything from ? or # on",
 		refuse: []string{
 			`rules: [{name: r, match: [{path: {value: "/v1?a=b"}}], retry: {maxRetries: 0}}]`,
 			`rules: [{name: r, match: [{path: {value: "/v1#a"}}], retry: {maxRetries: 0}}]`,
 		},
-		accept: []string{`rules: [{name: r, match: [{path: {value: "/v1/a%20b;c=d"}}], retry: {maxRetries: 0}}]`},
+		accept: []string{
+			`rules: [{name: r, match: [{path: {value: "/v1/a%20b;c=d"}}], retry: {maxRetries: 0}}]`,
+			`rules: [{name: r, match: [{path: {type: RegularExpression, value: "/v1(/[a-z]+)?"}}], retry: {maxRetries: 0}}]`,
+		},
 	}, {
 		message: "grpc must not be empty: set service, such as shop.v1.Inventory, or method, or both",
 		refuse:  []string{`rules: [{name: r, match: [{grpc: {}}], retry: {maxRetries: 0}}]`},
@@ -140,5 +149,46 @@ func matchRules() []rule {
 		message: "write the name of the gRPC method without slashes or dots, such as Reserve",
 		refuse:  []string{`rules: [{name: r, match: [{grpc: {method: Inventory/Reserve}}], retry: {maxRetries: 0}}]`},
 		accept:  []string{`rules: [{name: r, match: [{grpc: {method: Reserve_2}}], retry: {maxRetries: 0}}]`},
+	}}
+}
+
+// headRules are about matches by host, by header fields and by regular expressions.
+func headRules() []rule {
+	return []rule{{
+		message: "leave host out to mean every host",
+		refuse:  []string{`rules: [{name: r, match: [{host: "*", methods: [GET]}], retry: {maxRetries: 0}}]`},
+		accept:  []string{`rules: [{name: r, match: [{host: api.example, methods: [GET]}], retry: {maxRetries: 0}}]`},
+	}, {
+		message: "to match the host write it as host, beside headers",
+		refuse:  []string{`rules: [{name: r, match: [{headers: [{name: Host, value: a.example}]}], retry: {maxRetries: 0}}]`},
+		accept:  []string{`rules: [{name: r, match: [{headers: [{name: X-Forwarded-Host, value: a.example}]}], retry: {maxRetries: 0}}]`},
+	}, {
+		message: "this header field belongs to the connection, not to the request: match another one",
+		refuse:  []string{`rules: [{name: r, match: [{headers: [{name: Connection, value: close}]}], retry: {maxRetries: 0}}]`},
+		accept:  []string{`rules: [{name: r, match: [{headers: [{name: Accept, type: Prefix, value: text/event-stream}]}], retry: {maxRetries: 0}}]`},
+	}, {
+		message: "type says how value is compared: write value, or leave out type for any value",
+		refuse:  []string{`rules: [{name: r, match: [{headers: [{name: x-tier, type: Prefix}]}], retry: {maxRetries: 0}}]`},
+		accept: []string{
+			`rules: [{name: r, match: [{headers: [{name: x-tier, type: Exact, value: gold}]}], retry: {maxRetries: 0}}]`,
+			`rules: [{name: r, match: [{headers: [{name: x-tier}]}], retry: {maxRetries: 0}}]`,
+		},
+	}, {
+		message: "write a regular expression in the syntax of RE2, such as /v1/users/[0-9]+",
+		refuse: []string{
+			`rules: [{name: r, match: [{path: {type: RegularExpression, value: "/v1/("}}], retry: {maxRetries: 0}}]`,
+			`rules: [{name: r, match: [{path: {type: RegularExpression, value: "/v1/(?!users)"}}], retry: {maxRetries: 0}}]`,
+		},
+		accept: []string{
+			`rules: [{name: r, match: [{path: {type: RegularExpression, value: "/v1/users/[0-9]+"}}], retry: {maxRetries: 0}}]`,
+			`rules: [{name: r, match: [{path: {type: Exact, value: "/v1/("}}], retry: {maxRetries: 0}}]`,
+		},
+	}, {
+		message: "write a regular expression in the syntax of RE2, such as gold|silver",
+		refuse:  []string{`rules: [{name: r, match: [{headers: [{name: x-tier, type: RegularExpression, value: "gold)"}]}], retry: {maxRetries: 0}}]`},
+		accept: []string{
+			`rules: [{name: r, match: [{headers: [{name: x-tier, type: RegularExpression, value: "gold|silver"}]}], retry: {maxRetries: 0}}]`,
+			`rules: [{name: r, match: [{headers: [{name: x-tier, value: "gold)"}]}], retry: {maxRetries: 0}}]`,
+		},
 	}}
 }

@@ -18,7 +18,7 @@ type rule struct {
 // CRDs, so a rule without its cases is noticed.
 func rules() []rule {
 	return slices.Concat(
-		policyRules(), destinationRules(), viaRules(), matchRules(), timeoutRules(), retryRules(), backoffRules(),
+		policyRules(), destinationRules(), viaRules(), matchRules(), headRules(), timeoutRules(), retryRules(), backoffRules(),
 		poolRules(), breakerRules(), limitRules(), fallbackRules(),
 	)
 }

@@ -24,10 +24,10 @@ var _ = Describe("the API", func() {
 	)
 
 	It("says what it does not enforce yet", func(ctx context.Context) {
-		env.policy(ctx, "partial", healing+"rollout: {percent: 50}\n")
+		env.policy(ctx, "partial", healing+"observability: {tracing: {samplePercent: 1}}\n")
 		status, _, message, _ := condition(env.get(ctx, "partial"), "PartiallyEnforced")
 		Expect(status).To(Equal("True"))
-		Expect(message).To(ContainSubstring("rollout"))
+		Expect(message).To(ContainSubstring("observability.tracing"))
 	}, NodeTimeout(time.Minute))
 
 	It("says which Service is missing, and heals when it appears", func(ctx context.Context) {

@@ -12,6 +12,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fairlead.dev/fairlead/internal/agent/capture/socketlb/socketlbtest"
@@ -126,6 +127,31 @@ var _ = Describe("a Service", Ordered, func() {
 		env.drop(ctx, "local")
 		Eventually(fails).WithContext(ctx).Should(BeZero(), "without a policy, once kube-proxy has followed")
 		Consistently(fails, "3s").WithContext(ctx).Should(BeZero(), "without a policy")
+	}, NodeTimeout(2*time.Minute))
+
+	It("is called without the endpoint that fails, and never without any (rule 22)", func(ctx context.Context) {
+		env.policy(ctx, "judged", naming("plain")+`
+loadBalancing: {policy: RoundRobin}
+retry: {maxRetries: 0}
+circuitBreaker: {consecutiveFailures: 3, scope: Endpoint, open: {duration: 10m, maxDuration: 10m}}
+`)
+		env.known(ctx, "plain", len(all))
+		caller, sick := env.caller(), &all[0]
+		env.mode(ctx, sick, "status=500")
+		got := env.call(ctx, caller, env.urlOf("plain", "/judged"), "-n", "60")
+		Expect(got.Statuses).To(Equal(map[int]int{500: 3, 200: 57}), "%+v", got)
+		Eventually(func() string {
+			shown, _, _ := unstructured.NestedString(env.get(ctx, "judged").Object, "status", "traffic", "breaker")
+			return shown
+		}).WithContext(ctx).WithTimeout(15 * time.Second).Should(Equal("Ejected(1)"))
+
+		By("the others go: the last one is called, whatever it answers")
+		for i := range all[1:] {
+			env.serve(ctx, &all[1+i], "no")
+		}
+		env.known(ctx, "plain", 1)
+		last := env.call(ctx, caller, env.urlOf("plain", "/judged"), "-n", "20")
+		Expect(last.Statuses).To(Equal(map[int]int{500: 20}), "%+v", last)
 	}, NodeTimeout(2*time.Minute))
 
 	It("is called in the caller's zone if it says so", func(ctx context.Context) {
@@ -260,6 +286,17 @@ func (s *environment) setZone(ctx context.Context, node, zone string) {
 		patch := client.RawPatch("application/merge-patch+json", fmt.Appendf(nil, `{"metadata":{"labels":{%q:null}}}`, corev1.LabelTopologyZone))
 		Expect(s.k.Patch(ctx, n, patch)).To(Succeed())
 	}, NodeTimeout(10*time.Second))
+}
+
+// mode has a server answer all calls as a query says, for the duration of the spec.
+func (s *environment) mode(ctx context.Context, pod *corev1.Pod, query string) {
+	GinkgoHelper()
+	ask := func(ctx context.Context, path string) {
+		_, err := s.k.exec(ctx, pod, nil, testserver, "get", "http://127.0.0.1:8080"+path)
+		Expect(err).NotTo(HaveOccurred())
+	}
+	ask(ctx, "/_mode?"+query)
+	DeferCleanup(func(ctx context.Context) { ask(ctx, "/_reset") }, NodeTimeout(10*time.Second))
 }
 
 func (s *environment) label(ctx context.Context, obj client.Object, name, value string) {

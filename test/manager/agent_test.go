@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -24,6 +25,8 @@ import (
 // agent is a node's agent without a data plane: it takes what it gets, or refuses it, and reports what the spec sets.
 type agent struct {
 	client *subscribe.Client
+	// managers are those that it asks.
+	managers atomic.Pointer[[]*replica]
 
 	mu sync.Mutex
 	// guarded by mu
@@ -116,13 +119,14 @@ func newAgent(ctx SpecContext, node string, managers ...*replica) *agent {
 	if len(managers) == 0 {
 		managers = []*replica{suite.running}
 	}
+	a.managers.Store(&managers)
 	var err error
 	a.client, err = subscribe.New(subscribe.Options{
 		Node: node, Target: "fairlead-manager.fairlead-system.svc:9443", TokenFile: token, BundleFile: bundle,
 		Applier: a, Reporter: a, ReportInterval: reportInterval, Logger: slog.New(slog.NewTextHandler(GinkgoWriter, nil)),
 		Resolve: func(context.Context) ([]string, error) {
 			var out []string
-			for _, m := range managers {
+			for _, m := range *a.managers.Load() {
 				out = append(out, m.address)
 			}
 			return out, nil

@@ -27,9 +27,12 @@ is not accepted, its last good configuration stays in force.
 | | `WaitingForNodes` | False | Some nodes have not answered yet. |
 | | `NodesDisconnected` | False | Some nodes' agents are not connected. |
 | | `RefusedByNodes` | False | Some nodes' agents refused it; `status.nodes.failures` says why. |
+| | `RollingOut` | False | A [rollout](rollout.md) has yet to bring it to all nodes. |
+| | `RolledBack` | False | The rollout was taken back, and the generation before is in force on all nodes; the message says why. |
 | | `NotAccepted` | False | The policy is not accepted. |
 | `Ready` | `Ready` | True | Accepted and in force. Otherwise the reason is that of the condition that is missing. |
 | `Reconciling` | `Progressing` | True | Nodes are taking over a change. |
+| | `RollingOut` | True | A rollout is under way. |
 | `Stalled` | the reason of `Accepted` or `Programmed` | True | Nothing will change until a person changes something; the message says what. |
 | `Conflicted` | `Conflicted` | True | As for `Accepted`. |
 | `PartiallyEnforced` | `NotYetSupported` | True | This version does not enforce some of the fields that are set; see [the list](operations.md#not-enforced-by-this-version). |

@@ -18,6 +18,8 @@ type attempt struct {
 	pending  bool // its response says in its trailers how it ends
 	probed   bool // it was a probe, whose result was given before its end
 	hedged   bool // it was started beside others
+	number   int  // of attempts that were started so far, it included
+	after    Kind // how the one before it ended; see Call.Attempt
 	fallback bool // it is on the fallback's route
 	status   int
 	limit    Limit
@@ -28,6 +30,7 @@ type attempt struct {
 	running offset
 	begun   offset // when it was started, if it is a hedge
 	permit  resilience.Permit
+	breaker *resilience.Breaker // that the permit is of
 }
 
 // start has the driver start an attempt that has a permit.
@@ -37,10 +40,13 @@ func (c *Call) start(p resilience.Permit, a Action) Action {
 	}
 	a.Do, a.Attempt, a.Route = StartAttempt, c.next, c.route
 	c.next = (c.next + 1) % MaxAttempts
-	c.attempts[a.Attempt] = attempt{permit: p, until: c.deadline, limit: c.deadlineLimit, running: never, hedged: a.Start == Hedged, fallback: c.route != 0}
+	c.attempts[a.Attempt] = attempt{
+		permit: p, breaker: c.plan.Breaker, until: c.deadline, limit: c.deadlineLimit, running: never, hedged: a.Start == Hedged, fallback: c.route != 0,
+	}
 	c.live |= SetOf(a.Attempt)
 	c.phase = trying
 	c.count++
+	c.attempts[a.Attempt].number, c.attempts[a.Attempt].after = c.count, c.last
 	a.Until = c.timeOf(c.horizon())
 	return a
 }
@@ -224,6 +230,18 @@ func (c *Call) admitted(now time.Time) (resilience.Permit, bool) {
 	return c.plan.Breaker.Allow(now)
 }
 
+// hold has an attempt hold another permit than it did.
+func (c *Call) hold(id AttemptID, b *resilience.Breaker, p resilience.Permit) {
+	t := c.attempt(id)
+	if t == nil {
+		t = &attempt{}
+	}
+	c.giveBack(t)
+	if t.breaker, t.permit = b, p; !c.live.Has(id) { // nobody will ask about it any more
+		c.giveBack(t)
+	}
+}
+
 // returnPermit gives an attempt's permit back with its result.
 func (c *Call) returnPermit(now time.Time, t *attempt, failed bool) {
 	c.giveBackWith(now, t, resilience.Result{Failed: failed, Took: t.took(c.offsetOf(now)), Shard: c.shard})
@@ -231,7 +249,7 @@ func (c *Call) returnPermit(now time.Time, t *attempt, failed bool) {
 
 func (c *Call) giveBackWith(now time.Time, t *attempt, r resilience.Result) {
 	if t.permit.Held() {
-		c.plan.Breaker.Done(now, t.permit, r)
+		t.breaker.Done(now, t.permit, r)
 		t.permit = resilience.Permit{}
 	}
 }
@@ -239,7 +257,7 @@ func (c *Call) giveBackWith(now time.Time, t *attempt, r resilience.Result) {
 // giveBack gives an attempt's permit back without a result, if it is still held.
 func (c *Call) giveBack(t *attempt) {
 	if t.permit.Held() {
-		c.plan.Breaker.Cancel(t.permit)
+		t.breaker.Cancel(t.permit)
 		t.permit = resilience.Permit{}
 	}
 }

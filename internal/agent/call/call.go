@@ -147,6 +147,21 @@ func (c *Call) NeedsReplay() bool { return c.replays && !c.lost }
 // Retries counts the attempts that were started as retries or hedges: those that a server hears of as earlier ones.
 func (c *Call) Retries() int { return c.retries }
 
+// Attempt is the number of an attempt, from 1, and why there is more than one: as Outcome.Reason says it, or hedge.
+func (c *Call) Attempt(id AttemptID) (number int, reason string) {
+	t := &c.attempts[id%MaxAttempts]
+	switch {
+	case t.number == 1:
+	case t.hedged:
+		reason = startNames[Hedged]
+	case t.after == OK:
+		reason = upstreamFailure
+	default:
+		reason = t.after.Reason()
+	}
+	return t.number, reason
+}
+
 // Ended reports whether the call has ended, but for its response body.
 func (c *Call) Ended() bool { return c.phase <= forwarding }
 

@@ -92,19 +92,24 @@ func responseConditions(r *Response) policy.Conditions {
 	switch r.Status {
 	case 409:
 		c |= policy.Of(policy.Conflict)
-	case 429:
-		c |= policy.Of(policy.RateLimited)
 	case 502, 503, 504:
 		c |= policy.Of(policy.GatewayError)
+	}
+	if Limited(r.Status) {
+		c |= policy.Of(policy.RateLimited)
 	}
 	if r.Status >= 500 && r.Status != 501 {
 		c |= policy.Of(policy.ServerError)
 	}
-	if r.HasRetryAfter && r.RetryAfter >= 0 {
+	if r.HasRetryAfter && r.RetryAfter >= 0 && !r.OfLimit {
 		c |= policy.Of(policy.RetryAfterPresent)
 	}
 	return c
 }
+
+// Limited reports whether a status says that there were too many requests: 429, or 529, which is not registered and which some servers answer
+// with when all their clients together send too many.
+func Limited(status int) bool { return status == 429 || status == 529 }
 
 // FailedGRPC reports whether a gRPC status is the server's fault: UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL,
 // UNAVAILABLE or DATA_LOSS.

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"fairlead.dev/fairlead/internal/agent/resilience"
 )
 
 // Begin starts a call whose request head has just been read.
@@ -39,6 +41,13 @@ func (c *Call) Placed(now time.Time, id AttemptID, at netip.AddrPort) Action {
 	}
 	return a
 }
+
+// EndpointJudge is what judges the endpoints that the call's attempts may go to; nil: nobody does.
+func (c *Call) EndpointJudge() *resilience.Endpoints { return c.plan.Endpoints }
+
+// Hold tells that an attempt, which is about to be placed or has just been, has the permit of its endpoint's breaker. It takes the place of the one
+// that it had: that goes back without a result. The zero Permit is none.
+func (c *Call) Hold(id AttemptID, b *resilience.Breaker, p resilience.Permit) { c.hold(id, b, p) }
 
 // Reached tells to which endpoint an attempt's connection has been made, which may be another one than it was placed for: that was slower. A retry
 // avoids both.

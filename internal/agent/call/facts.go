@@ -24,6 +24,8 @@ type Request struct {
 	HasBody bool
 	// Timeout is the client's own deadline (grpc-timeout); zero means none.
 	Timeout time.Duration
+	// Retried: it has arrived marked as a retry, which matters where the policy says so (policy.Retry.SkipRetried).
+	Retried bool
 	// GRPC: the request is a gRPC call.
 	GRPC bool
 	// Refusable: the peer can say of a request that it has received that it did not process it (HTTP/2), so that the body is worth keeping
@@ -36,9 +38,11 @@ type Request struct {
 // Response is what a Call needs to know of a response head.
 type Response struct {
 	Status int
-	// RetryAfter is the parsed Retry-After or pushback delay; HasRetryAfter says that there was a valid one.
+	// RetryAfter is the delay that the server asks for, by a header field or a pushback; HasRetryAfter says that there was a valid one.
 	RetryAfter    time.Duration
 	HasRetryAfter bool
+	// OfLimit: it is when the server's limit starts anew, which asks for no retry (resilience.Wish).
+	OfLimit bool
 	// HeaderMatched: the response carries one of retry.responseHeaders.
 	HeaderMatched bool
 	// ShadowHeaderMatched is HeaderMatched for the plan's Shadow.

@@ -105,6 +105,8 @@ const (
 	ByMethod
 	// NotRetryable: the failure is not among retry.when, statusCodes or responseHeaders, or retries are switched off.
 	NotRetryable
+	// AlreadyRetried: the call has arrived as a retry, and the policy leaves retrying to who has marked it.
+	AlreadyRetried
 	// ByBudget: the retry budget was used up.
 	ByBudget
 	// ByDeadline: the wait or the next attempt would not fit the overall deadline, or Retry-After was larger than allowed.
@@ -122,7 +124,7 @@ const (
 )
 
 var decisionNames = [RetryDecisionCount]string{
-	NotNeeded: "not_needed", Recovered: "recovered", ByMethod: "method", NotRetryable: "not_retryable", ByBudget: "budget",
+	NotNeeded: "not_needed", Recovered: "recovered", ByMethod: "method", NotRetryable: "not_retryable", AlreadyRetried: "already_retried", ByBudget: "budget",
 	ByDeadline: "deadline", ByBody: "body", Exhausted: "exhausted", Refused: "refused", Abandoned: "abandoned",
 }
 

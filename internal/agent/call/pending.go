@@ -22,7 +22,7 @@ func (c *Call) worthAwaiting(id AttemptID, r *Response) bool {
 	if t := c.attempt(id); t != nil && t.permit.Probe() && len(c.plan.Settings.Breaker.FailureGRPC) > 0 {
 		return true
 	}
-	return !c.interim && c.route == 0 && c.methodAllows() && !c.bodyGone() && c.retriesGRPC()
+	return !c.interim && c.route == 0 && c.methodAllows() && !c.skips() && !c.bodyGone() && c.retriesGRPC()
 }
 
 // retriesGRPC reports whether a gRPC status is among what the policy retries still.
@@ -87,7 +87,7 @@ func (c *Call) finishPending(now time.Time, id AttemptID, e *End) {
 	if b := c.plan.Settings.Breaker; b != nil {
 		failed := v.breakerFails || e.Truncated && b.FailureOn.Has(policy.Reset)
 		if t.probed && failed {
-			c.plan.Breaker.Note(now, resilience.Result{Failed: true, Took: t.took(c.offsetOf(now)), Shard: c.shard})
+			t.breaker.Note(now, resilience.Result{Failed: true, Took: t.took(c.offsetOf(now)), Shard: c.shard})
 		}
 		c.returnPermit(now, t, failed)
 	}
@@ -98,6 +98,8 @@ func (c *Call) tooLate(v *class) RetryDecision {
 	switch {
 	case !c.methodAllows():
 		return ByMethod
+	case v.retryable && c.skips():
+		return AlreadyRetried
 	case v.retryable && c.retries >= v.limit:
 		return Exhausted
 	}

@@ -13,8 +13,11 @@ type Plan struct {
 	Settings *policy.Settings
 	// Gates are the limits that a call passes before its first attempt, in this order.
 	Gates []Gate
-	// Breaker is asked before every attempt; nil means none.
+	// Breaker is asked before every attempt; nil means none, or that each endpoint has its own. That one's permit is taken by whoever chooses the
+	// endpoint, which tells with Hold.
 	Breaker *resilience.Breaker
+	// Endpoints judges each endpoint by itself, for whoever chooses one; nil: nobody does.
+	Endpoints *resilience.Endpoints
 	// Budget bounds retries and hedges; nil means no bound.
 	Budget *resilience.Budget
 	// Adaptive says how long an attempt may take, in place of timeouts.perTry, and learns how long they take; nil: that holds as it is written.

@@ -24,6 +24,9 @@ func (c *Call) decide(now time.Time, r *result) (time.Duration, RetryDecision) {
 	if !r.retryable || c.interim || c.pushedBack(r.response) {
 		return 0, NotRetryable
 	}
+	if c.skips() {
+		return 0, AlreadyRetried
+	}
 	if b := c.plan.Budget; b != nil && !b.Allows(now) {
 		return 0, ByBudget
 	}
@@ -54,6 +57,9 @@ func (c *Call) methodAllows() bool {
 	}
 	return false
 }
+
+// skips reports whether the call is neither retried nor hedged because it has arrived as a retry.
+func (c *Call) skips() bool { return c.request.Retried && c.own.Settings.Retry.SkipRetried }
 
 // bodyGone reports whether the request has a body of which a part was sent and not kept.
 func (c *Call) bodyGone() bool { return c.request.HasBody && c.lost }
@@ -118,7 +124,7 @@ func (c *Call) takeBudget(now time.Time, p resilience.Permit) bool {
 func (c *Call) hedge(now time.Time) Action {
 	c.hedgeAt = never
 	full := c.live|c.kept == 1<<MaxAttempts-1
-	if full || !c.methodAllows() || c.interim || c.bodyGone() || c.route != 0 || c.retries >= c.plan.Settings.Retry.MaxRetries {
+	if full || !c.methodAllows() || c.skips() || c.interim || c.bodyGone() || c.route != 0 || c.retries >= c.plan.Settings.Retry.MaxRetries {
 		return c.carryOn()
 	}
 	p, ok := c.admitted(now)
@@ -192,9 +198,13 @@ func (c *Call) repairable(now time.Time, unsent bool) bool {
 	return !c.repaired && !c.interim && (unsent || c.methodAllows()) && !c.bodyGone() && !c.passed(c.deadline, now)
 }
 
-// repair starts an attempt again under the permit it had. The budget counts it like any start of a retry.
+// repair starts an attempt again under the permit it had, unless that was an endpoint's: it may go to another one. The budget counts it like any start
+// of a retry.
 func (c *Call) repair(now time.Time, t *attempt) Action {
 	c.repaired = true
+	if c.plan.Breaker == nil {
+		c.giveBack(t)
+	}
 	if c.plan.Budget != nil {
 		c.plan.Budget.Count(now)
 	}

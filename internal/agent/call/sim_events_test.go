@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"fairlead.dev/fairlead/internal/agent/resilience"
 )
 
 func (w *world) begin(s *simCall, now time.Time) error {
@@ -14,6 +16,7 @@ func (w *world) begin(s *simCall, now time.Time) error {
 	s.q = Request{Method: Method(w.random.IntN(3)), Keyed: w.random.IntN(3) == 0, HasBody: w.random.IntN(2) == 0}
 	s.q.GRPC, s.q.Refusable = w.random.IntN(3) == 0, w.random.IntN(3) == 0
 	s.q.ShadowKeyed = s.q.Keyed
+	s.q.Retried = w.random.IntN(6) == 0
 	s.lastGRPC = -1
 	if w.random.IntN(5) == 0 {
 		s.q.Timeout = time.Duration(w.random.Int64N(int64(3 * time.Second)))
@@ -117,6 +120,19 @@ func (w *world) loseKept(s *simCall) {
 	}
 }
 
+// hold has an attempt hold a permit of its endpoint's breaker, if that has one to give: where there is no other endpoint it goes there nevertheless.
+func (w *world) hold(s *simCall, now time.Time, id AttemptID) {
+	b := s.plan.endpoints[s.settings().Settings]
+	if b == nil {
+		return
+	}
+	if p, ok := b.Allow(now); ok {
+		s.call.Hold(id, b, p)
+	} else {
+		s.call.Hold(id, nil, resilience.Permit{})
+	}
+}
+
 func (w *world) place(s *simCall, now time.Time, id AttemptID) error {
 	t := &s.attempts[id]
 	t.state, t.waits, t.on = simPlaced, now, w.open()
@@ -125,7 +141,11 @@ func (w *world) place(s *simCall, now time.Time, id AttemptID) error {
 	}
 	at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(w.random.IntN(9))}), 80)
 	g := w.event(s, now, "placed", id)
+	w.hold(s, now, id)
 	a := s.call.Placed(now, id, at)
+	if w.random.IntN(9) == 0 { // it goes to another endpoint after all
+		w.hold(s, now, id)
+	}
 	t.perTry = s.call.PerTry(id)
 	if err := w.check(s, now, a, g); err != nil {
 		return err

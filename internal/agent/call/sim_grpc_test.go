@@ -73,7 +73,7 @@ func (w *world) failAwaited(s *simCall, now time.Time, id AttemptID, f Failure) 
 func (w *world) shouldAwait(s *simCall, r *Response) bool {
 	set := s.settings().Settings
 	bad := r.Status >= 500 || r.Status == 429 || classifyResponse(set, r).retryable
-	could := !s.interim && !s.fellBack && !s.unkept && !r.RequestUnfinished && idempotent(&s.plan.Settings.Retry, s.q)
+	could := !s.interim && !s.fellBack && !s.unkept && !r.RequestUnfinished && idempotent(&s.plan.Settings.Retry, s.q) && !s.skips()
 	again := s.starts[Retry] + s.starts[Hedged]
 	named := len(set.Retry.GRPCStatuses) > 0 && set.Retry.MaxRetries > again
 	for i := range set.Retry.Overrides {
@@ -86,7 +86,7 @@ func (w *world) shouldAwait(s *simCall, r *Response) bool {
 // checkAwait checks that a response is held back exactly if that is worth while.
 func (w *world) checkAwait(s *simCall, now time.Time, a Action, g given) error {
 	want := g.response != nil && w.shouldAwait(s, g.response)
-	if a.Do == AwaitTrailers && !want && g.response != nil && g.response.GRPCPending && !g.response.RequestUnfinished && s.settings().Breaker != nil {
+	if a.Do == AwaitTrailers && !want && g.response != nil && g.response.GRPCPending && !g.response.RequestUnfinished && s.settings().Settings.Breaker != nil {
 		want = true // it may be a probe
 	}
 	if want != (a.Do == AwaitTrailers) {
@@ -144,6 +144,9 @@ func (s *simCall) expected(o Outcome, e *End) Outcome {
 	o.Decision = NotRetryable
 	if v.retryable && s.starts[Retry]+s.starts[Hedged] >= v.limit {
 		o.Decision = Exhausted
+	}
+	if v.retryable && s.skips() {
+		o.Decision = AlreadyRetried
 	}
 	if !idempotent(&s.plan.Settings.Retry, s.q) {
 		o.Decision = ByMethod

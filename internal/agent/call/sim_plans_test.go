@@ -11,7 +11,9 @@ import (
 // simPlan is a policy at one destination, with what the simulator knows of its budget.
 type simPlan struct {
 	Plan
-	limit          int // the highest maxRetries anywhere
+	limit int // the highest maxRetries anywhere
+	// endpoints has the breakers that are those of an endpoint, by the settings that they are of
+	endpoints      map[*policy.Settings]*resilience.Breaker
 	calls, retries []time.Time
 }
 
@@ -31,6 +33,9 @@ func newSimPlan(s *policy.Settings, random *rand.Rand) *simPlan {
 		p.limit = max(p.limit, o.MaxRetries)
 	}
 	if random.IntN(3) == 0 {
+		p.judgeEndpoint(&p.Plan)
+	}
+	if random.IntN(3) == 0 {
 		p.Gates = simGates(random)
 	}
 	if random.IntN(3) == 0 {
@@ -42,6 +47,9 @@ func newSimPlan(s *policy.Settings, random *rand.Rand) *simPlan {
 	case 1:
 		other := simInstruments(simSettings(random), random)
 		p.Fallback = &Fallback{On: simFallsBackOn(random), Plan: &other}
+		if random.IntN(3) == 0 {
+			p.judgeEndpoint(&other)
+		}
 	}
 	if random.IntN(3) == 0 {
 		other := newSimPlan(simSettings(random), random).Plan
@@ -49,6 +57,17 @@ func newSimPlan(s *policy.Settings, random *rand.Rand) *simPlan {
 		p.Shadow = &other
 	}
 	return p
+}
+
+// judgeEndpoint has a plan's breaker be that of the endpoint.
+func (p *simPlan) judgeEndpoint(of *Plan) {
+	if of.Breaker == nil {
+		return
+	}
+	if p.endpoints == nil {
+		p.endpoints = map[*policy.Settings]*resilience.Breaker{}
+	}
+	p.endpoints[of.Settings], of.Breaker = of.Breaker, nil
 }
 
 func simFallsBackOn(random *rand.Rand) policy.FallbackOn {
@@ -92,6 +111,7 @@ func simSettings(random *rand.Rand) *policy.Settings {
 	r.RetryAfter = policy.RetryAfter{Honor: random.IntN(4) > 0, Max: maybe(3 * time.Second)}
 	r.Budget = policy.Budget{Percent: random.IntN(40), MinPerSecond: random.IntN(3), Window: time.Duration(1+random.IntN(5)) * time.Second}
 	r.AvoidPreviousEndpoints = random.IntN(2) == 0
+	r.SkipRetried = random.IntN(3) == 0
 	for range random.IntN(3) {
 		r.Overrides = append(r.Overrides, policy.RetryOverride{
 			On: policy.Conditions(random.IntN(1 << 11)), MaxRetries: random.IntN(7), Backoff: simBackoff(random),

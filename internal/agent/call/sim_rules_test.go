@@ -125,11 +125,15 @@ func (w *world) checkAgain(s *simCall, a Action, g given) error {
 		return errors.New("rule 7: an unsafe request that may have arrived is repeated")
 	case s.unkept:
 		return errors.New("rule 18: a body that was not kept is replayed")
+	case !repair && s.skips():
+		return errors.New("a call that has arrived as a retry is retried")
 	case !repair && again >= s.plan.limit:
 		return fmt.Errorf("rule 9: %d retries and hedges, at most %d", again+1, s.plan.limit)
 	}
 	return nil
 }
+
+func (s *simCall) skips() bool { return s.q.Retried && s.plan.Settings.Retry.SkipRetried }
 
 func idempotent(r *policy.Retry, q Request) bool {
 	switch r.Idempotency {

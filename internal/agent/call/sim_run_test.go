@@ -144,6 +144,11 @@ func checkPlans(t *testing.T, plans []*simPlan, now time.Time) {
 				t.Errorf("plan %d: %v", i, err)
 			}
 		}
+		for s, b := range p.endpoints {
+			if err := checkPlan(&Plan{Settings: s, Breaker: b}, now); err != nil {
+				t.Errorf("plan %d, endpoint: %v", i, err)
+			}
+		}
 	}
 }
 

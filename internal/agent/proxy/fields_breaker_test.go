@@ -233,9 +233,7 @@ func TestRule22_ABreakerIsSharedAsWritten(t *testing.T) {
 	}
 }
 
-// A destination's breaker is that of all its endpoints.
-//
-//enforces:agent circuitBreaker.scope
+// A destination's breaker is that of all its endpoints, unless the policy says otherwise.
 func TestRule22_ABreakerIsTheWholeDestinations(t *testing.T) {
 	var n [2]atomic.Int64
 	first, second := counted(t, &n[0], always(answer(500, ""))), counted(t, &n[1], always(answer(500, "")))

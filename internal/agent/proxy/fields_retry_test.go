@@ -99,6 +99,22 @@ func retryCases() map[string]retryCase {
 			set:    func(r *policy.Retry) { r.On, r.RetryAfter.Max = policy.Of(policy.GatewayError), 500*time.Millisecond },
 			answer: headed(503, "Retry-After: 1"), want: 1,
 		},
+		"overloaded":     {set: func(r *policy.Retry) { r.On = policy.Of(policy.RateLimited) }, answer: answer(529, ""), want: 3},
+		"retry-after-ms": {set: func(r *policy.Retry) { r.On = policy.Of(policy.RetryAfterPresent) }, answer: headed(404, "Retry-After-Ms: 0"), want: 3},
+		"retry-after-ms above its max": {
+			set:    func(r *policy.Retry) { r.On, r.RetryAfter.Max = policy.Of(policy.GatewayError), 500*time.Millisecond },
+			answer: headed(503, "Retry-After-Ms: 501"), want: 1,
+		},
+		"the limit's reset above its max": {
+			set:    func(r *policy.Retry) { r.On, r.RetryAfter.Max = policy.Of(policy.RateLimited), 5*time.Second },
+			answer: headed(529, "X-RateLimit-Reset: 6"), want: 1,
+		},
+		"the limit's reset where no limit is": {
+			set: func(r *policy.Retry) { r.On = policy.Of(policy.GatewayError) }, answer: headed(503, "X-RateLimit-Reset: 3600"), want: 3,
+		},
+		"the limit's reset asks for no retry": {
+			set: func(r *policy.Retry) { r.On = policy.Of(policy.RetryAfterPresent) }, answer: headed(429, "X-RateLimit-Reset: 0"), want: 1,
+		},
 		"any method": {
 			set:     func(r *policy.Retry) { r.On, r.Idempotency = policy.Of(policy.GatewayError), policy.AnyMethod },
 			request: aPOST, answer: answer(503, ""), want: 3,

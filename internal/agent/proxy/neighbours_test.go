@@ -46,6 +46,12 @@ type neighbours struct {
 
 func buildNeighbours(t *testing.T, d *failingDialer, b policy.Binding) *neighbours {
 	t.Helper()
+	return buildNeighboursAt(t, serve(t, echo), d, nil, b)
+}
+
+// buildNeighboursAt is buildNeighbours for calls to an address, with other dialling of "other", and with Services.
+func buildNeighboursAt(t *testing.T, up netip.AddrPort, d upstream.Dialer, services map[string]*policy.Destination, b policy.Binding) *neighbours {
+	t.Helper()
 	ring := &notifier{}
 	good := &plainDialer{notifier: ring}
 	good.blind.Store(true) // it does not know where clients connect to
@@ -60,11 +66,11 @@ func buildNeighbours(t *testing.T, d *failingDialer, b policy.Binding) *neighbou
 	}
 	snapshot := &policy.Snapshot{
 		Workloads: map[string]*policy.Workload{pod: {UID: pod, Profile: "p"}, "other": {UID: "other", Profile: "p"}},
-		Profiles:  map[string]*policy.Profile{"p": {Name: "p", Bindings: governed(b)}},
+		Profiles:  map[string]*policy.Profile{"p": {Name: "p", Bindings: governed(b)}}, Destinations: services,
 	}
 	over.complete(snapshot)
 	s.Install(snapshot)
-	n := &neighbours{t: t, up: serve(t, echo)}
+	n := &neighbours{t: t, up: up}
 	if n.server, err = New(Options{Store: s, Events: &recordedEvents{notifier: ring, t: t}}); err != nil {
 		t.Fatal(err)
 	}

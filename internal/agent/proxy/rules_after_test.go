@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"net/http"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,6 +18,7 @@ import (
 func TestRule14_RetryAfterIsWaitedFor(t *testing.T) {
 	in := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(http.TimeFormat) }
 	for name, tc := range map[string]struct {
+		field  string // Retry-After if empty
 		after  func() string
 		set    func(*policy.Settings)
 		least  time.Duration
@@ -30,17 +33,34 @@ func TestRule14_RetryAfterIsWaitedFor(t *testing.T) {
 		"beyond the time":    {after: func() string { return "1" }, set: func(s *policy.Settings) { s.Timeouts.Overall = 500 * time.Millisecond }, status: 503, want: 1},
 		"not understood":     {after: func() string { return "soon" }, status: 200, want: 2},
 		"less than a second": {after: func() string { return "-1" }, status: 200, want: 2},
+		"milliseconds":       {field: "Retry-After-Ms", after: func() string { return "80" }, least: 80 * time.Millisecond, status: 200, want: 2},
+		"less of them than we wait": {
+			field: "Retry-After-Ms", after: func() string { return "1" }, set: backoffOf(50 * time.Millisecond), least: 50 * time.Millisecond, status: 200, want: 2,
+		},
+		"milliseconds before all": {field: "Retry-After: 3600\r\nRetry-After-Ms", after: func() string { return "10" }, least: 10 * time.Millisecond, status: 200, want: 2},
+		"a limit's seconds":       {field: "X-RateLimit-Reset", after: func() string { return "1" }, least: time.Second, status: 200, want: 2},
+		"a limit's time": {
+			field: "X-RateLimit-Reset", after: func() string { return strconv.FormatInt(time.Now().Unix()+2, 10) }, least: time.Second, status: 200, want: 2,
+		},
+		"a limit's time beyond its max": {
+			field: "X-RateLimit-Reset", after: func() string { return strconv.FormatInt(time.Now().Unix()+3600, 10) }, status: 429, want: 1,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // it waits
 			var n atomic.Int64
 			w := build(t, counted(t, &n, func(*http.Request) string {
-				if n.Load() == 1 {
+				switch {
+				case n.Load() > 1:
+					return answer(200, "")
+				case strings.HasPrefix(tc.field, "X-RateLimit"):
+					return headed(429, tc.field+": "+tc.after())
+				case tc.field == "":
 					return headed(503, "Retry-After: "+tc.after())
 				}
-				return answer(200, "")
+				return headed(503, tc.field+": "+tc.after())
 			}), toAny(func(s *policy.Settings) {
-				s.Retry.On = policy.Of(policy.GatewayError)
+				s.Retry.On = policy.Of(policy.GatewayError, policy.RateLimited)
 				if tc.set != nil {
 					tc.set(s)
 				}

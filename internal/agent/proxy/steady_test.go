@@ -68,11 +68,21 @@ func TestACallAllocatesNothing(t *testing.T) {
 	host.Rules = []policy.Rule{{
 		Name: "r", Match: []policy.RequestMatch{{Methods: []string{"GET"}, PathType: policy.PathPrefix, Path: "/some"}}, Settings: host.Base,
 	}}
+	head := toAny(func(s *policy.Settings) {
+		everything(s)
+		s.AttemptHeader, s.Retry.SkipRetried = true, true
+	})
+	head.Rules = []policy.Rule{{Name: "r", Settings: head.Base, Match: []policy.RequestMatch{
+		{Host: "*.elsewhere"}, {Headers: []policy.RequestHeader{{Name: "x-none", Type: policy.ValueExact, Value: "x"}}},
+		{PathType: policy.PathRegularExpression, Path: "/(some|other)/.*", Headers: []policy.RequestHeader{{Name: "user-agent", Type: policy.ValueRegularExpression, Value: "[a-z]+"}}},
+	}}}
 	for name, tc := range map[string]struct {
 		binding  policy.Binding
 		request  string
 		response string
 	}{
+		"by its head, and numbered": {head, request1K, answer(200, strings.Repeat("x", 1024))},
+
 		"plain":            {toAny(everything), request1K, answer(200, strings.Repeat("x", 1024))},
 		"by host and rule": {host, request1K, answer(200, strings.Repeat("x", 1024))},
 		"hop-by-hop":       {toAny(everything), "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n", "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok"},

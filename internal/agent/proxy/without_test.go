@@ -5,6 +5,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -110,6 +111,9 @@ var resets = map[string]func(*policy.Binding){
 	"retry.body.maxBytes":              settings(func(s, d *policy.Settings) { s.Retry.BodyMaxBytes = d.Retry.BodyMaxBytes }),
 	"retry.avoidPreviousEndpoints":     settings(func(s, d *policy.Settings) { s.Retry.AvoidPreviousEndpoints = d.Retry.AvoidPreviousEndpoints }),
 
+	"retry.alreadyRetried":                 settings(func(s, d *policy.Settings) { s.Retry.SkipRetried = d.Retry.SkipRetried }),
+	"observability.requestHeaders.attempt": settings(func(s, d *policy.Settings) { s.AttemptHeader = d.AttemptHeader }),
+
 	"retry.hedging.delay":      hedging(func(h *policy.Hedging) { h.Delay = 0 }),
 	"retry.hedging.percentile": hedging(func(h *policy.Hedging) { h.Percentile = 0 }),
 	"retry.hedging.maxHedges":  hedging(func(h *policy.Hedging) { h.Max = policy.DefaultHedging().Max }),
@@ -162,6 +166,8 @@ var resets = map[string]func(*policy.Binding){
 	"circuitBreaker.halfOpen.probes":           breaker(func(b, d *policy.Breaker) { b.Probes = d.Probes }),
 	"circuitBreaker.halfOpen.successesToClose": breaker(func(b, d *policy.Breaker) { b.SuccessesToClose = d.SuccessesToClose }),
 	"circuitBreaker.sharing":                   breaker(func(b, d *policy.Breaker) { b.Sharing = d.Sharing }),
+	"circuitBreaker.scope":                     breaker(func(b, d *policy.Breaker) { b.Scope = d.Scope }),
+	"circuitBreaker.maxEjectedPercent":         breaker(func(b, d *policy.Breaker) { b.MaxEjectedPercent = d.MaxEjectedPercent }),
 
 	"fallback.when": fallback(func(f *policy.Fallback) {
 		f.On = policy.FallbackOn{CircuitOpen: true, RetriesExhausted: true, RateLimited: true}
@@ -204,6 +210,11 @@ var resets = map[string]func(*policy.Binding){
 	"rules[].match[].grpc.service": matches(func(m *policy.RequestMatch) { withoutPart(m, 0) }),
 	"rules[].match[].grpc.method":  matches(func(m *policy.RequestMatch) { withoutPart(m, 1) }),
 	"rules[].match[].path.value":   matches(withoutPath),
+
+	"rules[].match[].host":            matches(func(m *policy.RequestMatch) { m.Host = "" }),
+	"rules[].match[].headers[].name":  matches(func(m *policy.RequestMatch) { m.Headers = nil }), // a header needs it
+	"rules[].match[].headers[].type":  headerMatches(func(h *policy.RequestHeader) { h.Type = policy.ValueExact }),
+	"rules[].match[].headers[].value": headerMatches(func(h *policy.RequestHeader) { h.Type, h.Value = policy.ValueAny, "" }),
 
 	"to[].protocol": func(b *policy.Binding) { b.To.Protocol = policy.ProtocolAuto },
 
@@ -301,6 +312,16 @@ func slowCalls(reset func(c, d *policy.SlowCalls)) func(*policy.Binding) {
 	})
 }
 
+// headerMatches has the matches by header fields do without something.
+func headerMatches(reset func(*policy.RequestHeader)) func(*policy.Binding) {
+	return matches(func(m *policy.RequestMatch) {
+		m.Headers = slices.Clone(m.Headers)
+		for i := range m.Headers {
+			reset(&m.Headers[i])
+		}
+	})
+}
+
 // listed is the end of the path of what makes up one value.
 var listed = regexp.MustCompile(`\[0\]\.(From|To|Name|Value)$`)
 
@@ -314,11 +335,12 @@ func TestAFieldIsLeftOutAlone(t *testing.T) {
 	full.Base.Timeouts.Idle, full.Base.Retry.MaxRetries, full.Base.Breaker.OpenDuration, full.Base.RateLimit.Burst = 1, 1, 1, 1
 	full.Base.Fallback.On, full.Base.Fallback.Destination = policy.FallbackOn{}, &policy.Target{Ports: []uint16{1}}
 	full.Rules = []policy.Rule{{Name: "r", Match: []policy.RequestMatch{
-		{Methods: []string{"X"}, PathType: policy.PathExact, Path: "/"}, {PathType: policy.PathGRPC, Path: "s/m"},
+		{Methods: []string{"X"}, PathType: policy.PathExact, Path: "/"}, {PathType: policy.PathGRPC, Path: "s/m"}, {Host: "a.example"},
+		{Headers: []policy.RequestHeader{{Name: "x", Type: policy.ValuePrefix, Value: "y"}}},
 	}}}
 	several := map[string]int{
 		"to[].tls.mode": 6, "to[].via.proxy": 2, "circuitBreaker.slowCalls.threshold": 4,
-		"timeouts.adaptive.max": 4, "fallback.when": 3, "fallback.response.statusCode": 16, "rules[].match[].path.value": 2,
+		"timeouts.adaptive.max": 4, "fallback.when": 3, "fallback.response.statusCode": 16, "rules[].match[].path.value": 2, "rules[].match[].headers[].name": 2, "rules[].match[].headers[].value": 2,
 		"fallback.destination.service.name": 10, "fallback.destination.host": 10,
 		"rateLimit.requests": 5, "concurrency.maxQueued": 2, "concurrency.maxWait": 2,
 	}

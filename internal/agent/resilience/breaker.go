@@ -16,7 +16,8 @@ import (
 // success that cannot change the state.
 type Breaker struct {
 	// immutable after NewBreaker
-	origin time.Time // other times are counted from here
+	origin   time.Time // other times are counted from here
+	endpoint *Endpoint // whose it is; nil: the whole destination's
 
 	// atomic; read by every call, written at a change of state and by failures
 	epoch    atomic.Uint64 // generation<<2 | State; the generation grows with every change of state and is never 0
@@ -38,6 +39,7 @@ type Breaker struct {
 	asked     time.Time     // when a probe began, ended or became overdue last
 	probes    []probe       // under way and not overdue, oldest first
 	lastProbe uint64        // names them
+	closed    time.Time     // when it closed last; of an endpoint's alone
 	successes int
 	opened    uint64
 
@@ -156,8 +158,8 @@ func (b *Breaker) lapse(now time.Time) {
 	if stateOf(b.epoch.Load()) == Closed || len(b.probes) > 0 || now.Sub(b.quietSince()) <= 2*b.longestOpen() {
 		return
 	}
+	b.close(now)
 	b.openFor = 0
-	b.enter(Closed)
 }
 
 // quietSince is when the breaker was last of use: when its open time ends, or a probe began, ended or became overdue after that.
@@ -198,7 +200,7 @@ func (b *Breaker) Done(now time.Time, p Permit, r Result) {
 		return
 	}
 	if b.record(now, r) && !b.forcedClosed(now) {
-		b.open(now)
+		b.trip(now)
 	}
 }
 
@@ -207,7 +209,7 @@ func (b *Breaker) Note(now time.Time, r Result) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if stateOf(b.epoch.Load()) == Closed && b.record(now, r) && !b.forcedClosed(now) {
-		b.open(now)
+		b.trip(now)
 	}
 }
 
@@ -278,6 +280,9 @@ func (b *Breaker) probed(now time.Time, r Result) {
 	b.asked = now
 	slow := b.cfg.SlowCalls != nil && r.Took > b.cfg.SlowCalls.Threshold
 	if r.Failed || slow {
+		if b.endpoint != nil {
+			b.endpoint.failedProbe()
+		}
 		b.open(now)
 		return
 	}
@@ -286,8 +291,7 @@ func (b *Breaker) probed(now time.Time, r Result) {
 	}
 	b.seenGood(now.Sub(b.origin))
 	if b.successes++; b.successes >= b.cfg.SuccessesToClose {
-		b.openFor = 0
-		b.enter(Closed)
+		b.close(now)
 	}
 }
 
@@ -316,6 +320,9 @@ func (b *Breaker) enter(s State) {
 	if s == Closed {
 		b.triggers.Store(newTriggers(&b.cfg))
 		b.quiet.Store(int64(forever))
+	}
+	if b.endpoint != nil {
+		b.endpoint.entered(s, b.openUntil)
 	}
 }
 

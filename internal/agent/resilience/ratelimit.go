@@ -24,6 +24,7 @@ type RateLimit struct {
 	full    atomic.Int64 // when the bucket is full again
 	waiting atomic.Int64 // calls in the line; written under mu
 	rate    atomic.Pointer[rate]
+	came    atomic.Uint64 // calls that have come to a limit of which this node has a share
 	_       [64]byte
 
 	mu sync.Mutex // guards everything below, and what waiters hold
@@ -37,6 +38,7 @@ type rate struct {
 	every   int64 // from one call to the next
 	slack   int64 // how long before the bucket is full calls may pass: burst - 1 calls' worth
 	maxWait int64
+	shared  *rateShare // nil: the limit is this node's own
 }
 
 // never is later than any time that a limit computes, and far enough from the end of its range to be added to.
@@ -121,13 +123,16 @@ type RateGate struct {
 // Enter lets a call pass, refuses it or has it wait.
 func (g *RateGate) Enter(now time.Time, w *Waiter) Entry {
 	l, t := g.limit, g.limit.since(now)
+	if w.queue == nil {
+		l.count()
+	}
 	if w.queue == nil && l.waiting.Load() == 0 {
 		r, at, ok := l.take(t, 0)
 		switch {
 		case ok:
 			return Entry{}
-		case r != nil && at-t > r.maxWait:
-			return Entry{Verdict: Refuse, RetryAfter: time.Duration(at - t - r.maxWait)}
+		case r != nil && r.tooLong(at-t):
+			return Entry{Verdict: Refuse, RetryAfter: r.retryAfter(at - t)}
 		}
 	}
 	return l.wait(g, w, t)
@@ -178,14 +183,30 @@ func (l *RateLimit) wait(g *RateGate, w *Waiter, now int64) Entry {
 		l.changed()
 		return Entry{}
 	}
-	if came && at > w.until || now >= w.until {
+	if came && r.tooLong(at-now) || now >= w.until {
 		l.line.remove(w)
 		l.changed()
-		return Entry{Verdict: Refuse, RetryAfter: time.Duration(max(at-now-r.maxWait, 0))}
+		return Entry{Verdict: Refuse, RetryAfter: r.retryAfter(at - now)}
 	}
 	w.armed = min(at, w.until)
 	l.waiting.Store(int64(l.line.n))
-	return Entry{Verdict: Park, Until: l.time(w.armed), Expected: l.time(at)}
+	e := Entry{Verdict: Park, Until: l.time(w.armed), Expected: l.time(at)}
+	if r.provisional() {
+		e.Expected = time.Time{}
+	}
+	return e
+}
+
+// tooLong reports whether a call that would pass after a time does not wait for that.
+func (r *rate) tooLong(d int64) bool { return d > r.maxWait && (r.maxWait == 0 || !r.provisional()) }
+
+// retryAfter is when a call would be let in that would pass after a time.
+func (r *rate) retryAfter(d int64) time.Duration {
+	d = max(d-r.maxWait, 0)
+	if r.shared != nil {
+		d = min(d, r.shared.longest)
+	}
+	return time.Duration(d)
 }
 
 // changed notes that a call has left the line. It expects the lock.

@@ -32,7 +32,9 @@ type Binding struct {
 	backup  bool
 	// namesGRPC: a rule matches gRPC calls alone.
 	namesGRPC bool
-	recorder  Recorder
+	// looksAtHeads: a rule goes by header fields or by the host.
+	looksAtHeads bool
+	recorder     Recorder
 	// client is who the agent is to hosts that it speaks TLS to, made of material; nil: it speaks TLS to none
 	client   *tlslayer.Client
 	material material
@@ -138,10 +140,10 @@ func blockContains(to *policy.Target, addr netip.Addr) bool {
 }
 
 // settingsFor returns the settings of a request and their place: 0 for the base, i+1 for rule i.
-func (b *Binding) settingsFor(method, path []byte, grpc bool) int {
+func (b *Binding) settingsFor(q *Request) int {
 	for i := range b.rules {
 		for j := range b.rules[i].match {
-			if b.rules[i].match[j].matches(method, path, grpc) {
+			if b.rules[i].match[j].matches(q) {
 				return i + 1
 			}
 		}

@@ -10,7 +10,7 @@ import (
 
 // limits are those that a state keeps, and where pods come to them. Like the state they are guarded by Table.mu.
 type limits struct {
-	rates         map[limitKey]*resilience.RateLimit
+	rates         map[limitKey]rateLimit
 	concurrencies map[limitKey]*resilience.Concurrency
 	rateGates     map[limitKey]rateGate // pod is never empty
 	placeGates    map[limitKey]placeGate
@@ -18,6 +18,12 @@ type limits struct {
 
 // limitKey names a limit of a state. pod is empty when the node's pods share.
 type limitKey struct{ rule, pod string }
+
+// rateLimit is one of the state's, or one that the state shares: the name of it in the cluster then.
+type rateLimit struct {
+	limit  *resilience.RateLimit
+	shared policy.LimitName
+}
 
 // rateGate is where a pod comes to a limit.
 type rateGate struct {
@@ -32,7 +38,7 @@ type placeGate struct {
 
 func newLimits() limits {
 	return limits{
-		rates: map[limitKey]*resilience.RateLimit{}, concurrencies: map[limitKey]*resilience.Concurrency{},
+		rates: map[limitKey]rateLimit{}, concurrencies: map[limitKey]*resilience.Concurrency{},
 		rateGates: map[limitKey]rateGate{}, placeGates: map[limitKey]placeGate{},
 	}
 }
@@ -66,17 +72,33 @@ func (st *state) rateGate(versions versions, k limitKey) call.Gate {
 	if cfg.Scope != policy.SharePod {
 		shared.pod = ""
 	}
-	l := st.limits.rates[shared]
-	if l == nil {
-		l = resilience.NewRateLimit(*cfg, time.Now())
+	l, known := st.limits.rates[shared]
+	if !known {
+		l = st.newRateLimit(cfg)
 		st.limits.rates[shared] = l
 	}
 	g := st.limits.rateGates[k]
-	if g.to != l {
-		g = rateGate{l, l.Gate()}
+	if g.to != l.limit {
+		g = rateGate{l.limit, l.limit.Gate()}
 		st.limits.rateGates[k] = g
 	}
 	return g.gate
+}
+
+// newRateLimit makes a limit, or finds the node's part of one that the cluster shares.
+func (st *state) newRateLimit(cfg *policy.RateLimit) rateLimit {
+	if name := st.sharedName(cfg); name.Limit != "" {
+		return rateLimit{st.shared.limit(name, cfg, time.Now()), name}
+	}
+	return rateLimit{limit: resilience.NewRateLimit(*cfg, time.Now())}
+}
+
+// sharedName names a limit in the cluster; it is zero for one that the cluster does not share, as in a dry run, which takes nothing of it.
+func (st *state) sharedName(cfg *policy.RateLimit) policy.LimitName {
+	if st.key.shadow || cfg.Scope != policy.ShareCluster || cfg.Shared == "" {
+		return policy.LimitName{}
+	}
+	return policy.LimitName{Limit: cfg.Shared, Destination: st.key.destination}
 }
 
 func (st *state) placeGate(versions versions, k limitKey) call.Gate {
@@ -97,14 +119,18 @@ func (st *state) placeGate(versions versions, k limitKey) call.Gate {
 	return g.gate
 }
 
-// reconfigure puts new versions' limits in force, and drops those of rules that are no more.
-func (l *limits) reconfigure(versions versions) {
-	now := time.Now()
+// reconfigureLimits puts new versions' limits in force, and drops those of rules that are no more.
+func (st *state) reconfigureLimits(versions versions) {
+	l, now := &st.limits, time.Now()
 	for k, rate := range l.rates {
-		if cfg := versions.rateLimit(k.rule); cfg != nil && (cfg.Scope == policy.SharePod) == (k.pod != "") {
-			rate.Reconfigure(*cfg, now)
-		} else {
+		cfg := versions.rateLimit(k.rule)
+		switch {
+		case cfg == nil || (cfg.Scope == policy.SharePod) != (k.pod != "") || st.sharedName(cfg) != rate.shared:
 			delete(l.rates, k)
+		case rate.shared.Limit != "":
+			st.shared.limit(rate.shared, cfg, now)
+		default:
+			rate.limit.Reconfigure(*cfg, now)
 		}
 	}
 	for k, c := range l.concurrencies {
@@ -115,7 +141,7 @@ func (l *limits) reconfigure(versions versions) {
 		}
 	}
 	for k, g := range l.rateGates {
-		if l.rates[k] != g.to && l.rates[limitKey{rule: k.rule}] != g.to {
+		if l.rates[k].limit != g.to && l.rates[limitKey{rule: k.rule}].limit != g.to {
 			delete(l.rateGates, k)
 		}
 	}

@@ -3,7 +3,6 @@ package routes
 import (
 	"bytes"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -64,39 +63,71 @@ func AppendHost(dst, host []byte) []byte {
 	return dst
 }
 
+// Request is a request as far as rules look at it.
+type Request struct {
+	Method []byte
+	// Path is that of its target, see PathOf.
+	Path []byte
+	// GRPC: it is a gRPC call, which is a POST to /service/method.
+	GRPC bool
+	// Head is needed where Route.LooksAtHeads.
+	Head Head
+}
+
+// Head is the head of a request.
+type Head interface {
+	// Host is the host that the request is for, with its port if it was given; empty if there is none.
+	Host() []byte
+	// AnyHeader reports whether there is a field with a name, given in lower case, that is forwarded and has a value that fits.
+	AnyHeader(lower string, value interface{ Fits(text []byte) bool }) bool
+}
+
 // requestMatch is a policy.RequestMatch ready for use.
 type requestMatch struct {
 	methods []string
 	kind    policy.PathMatch
 	path    string
-	expr    *regexp.Regexp
+	pattern *policy.Pattern
 	// of policy.PathGRPC; empty: any
 	service, method string
+	host            *hostPattern // nil: any
+	headers         []headerMatch
 }
 
 func compileMatch(m *policy.RequestMatch) (requestMatch, error) {
 	c := requestMatch{methods: m.Methods, kind: m.PathType, path: m.Path}
+	if m.Host != "" {
+		host := compileHost(m.Host)
+		c.host = &host
+	}
+	for i := range m.Headers {
+		h, err := compileHeader(&m.Headers[i])
+		if err != nil {
+			return c, err
+		}
+		c.headers = append(c.headers, h)
+	}
+	return c, c.compilePath(m)
+}
+
+func (c *requestMatch) compilePath(m *policy.RequestMatch) (err error) {
 	switch m.PathType {
 	case policy.PathAny, policy.PathExact:
 	case policy.PathGRPC:
 		service, name, ok := strings.Cut(m.Path, "/")
 		if !ok || service == "" || name == "" {
-			return c, fmt.Errorf("%q names no gRPC method", m.Path)
+			return fmt.Errorf("%q names no gRPC method", m.Path)
 		}
 		c.service, c.method = unlessAny(service), unlessAny(name)
 	case policy.PathPrefix:
 		// "/v1/" and "/v1" mean the same: whole path elements.
 		c.path = strings.TrimRight(m.Path, "/")
 	case policy.PathRegularExpression:
-		expr, err := regexp.Compile("^(?:" + m.Path + ")$")
-		if err != nil {
-			return c, fmt.Errorf("path %q: %w", m.Path, err)
-		}
-		c.expr = expr
+		c.pattern, err = policy.CompilePattern(m.Path)
 	default:
-		return c, fmt.Errorf("path match %d is not known", m.PathType)
+		return fmt.Errorf("path match %d is not known", m.PathType)
 	}
-	return c, nil
+	return err
 }
 
 func unlessAny(name string) string {
@@ -106,11 +137,15 @@ func unlessAny(name string) string {
 	return name
 }
 
-// matches reports whether a request fits. grpc: it is a gRPC call, which is a POST to /service/method.
-func (m *requestMatch) matches(method, path []byte, grpc bool) bool {
-	if len(m.methods) > 0 && !slices.ContainsFunc(m.methods, func(s string) bool { return s == string(method) }) {
+// matches reports whether a request fits.
+func (m *requestMatch) matches(q *Request) bool {
+	if len(m.methods) > 0 && !slices.ContainsFunc(m.methods, func(s string) bool { return s == string(q.Method) }) {
 		return false
 	}
+	return m.matchesPath(q.Path, q.GRPC) && (m.host == nil && len(m.headers) == 0 || m.matchesHead(q.Head))
+}
+
+func (m *requestMatch) matchesPath(path []byte, grpc bool) bool {
 	switch m.kind {
 	case policy.PathAny:
 		return true
@@ -120,11 +155,30 @@ func (m *requestMatch) matches(method, path []byte, grpc bool) bool {
 		return len(path) >= len(m.path) && string(path[:len(m.path)]) == m.path &&
 			(len(path) == len(m.path) || path[len(m.path)] == '/')
 	case policy.PathRegularExpression:
-		return m.expr.Match(path)
+		return m.pattern.Fits(path)
 	case policy.PathGRPC:
 		return grpc && m.matchesCall(path)
 	}
 	return false
+}
+
+// matchesHead looks at what takes longer to find.
+func (m *requestMatch) matchesHead(h Head) bool {
+	if h == nil {
+		return false
+	}
+	if m.host != nil {
+		var space [256]byte
+		if name := AppendHost(space[:0], h.Host()); len(name) == 0 || !m.host.matches(name) {
+			return false
+		}
+	}
+	for i := range m.headers {
+		if !h.AnyHeader(m.headers[i].name, &m.headers[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // matchesCall looks at the path of a gRPC call: Path → "/" Service-Name "/" {method name}. A service's name may hold slashes in some

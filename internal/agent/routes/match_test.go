@@ -50,7 +50,7 @@ func TestRulesForGRPC(t *testing.T) {
 		"/x/shop.v1.Inventory/Get": "posts", "//Cancel": "posts", "/Cancel": "posts", "Cancel": "posts", "": "posts", "/": "posts",
 		"shop.v1.Inventory/Reserve": "posts", "/*/Reserve": "posts",
 	} {
-		if got := route.PlanOfGRPC([]byte(path)).Rule; got != want {
+		if got := route.PlanFor(&Request{Method: []byte("POST"), Path: []byte(path), GRPC: true}).Rule; got != want {
 			t.Errorf("a call to %s is governed by rule %q, want %q", path, got, want)
 		}
 	}

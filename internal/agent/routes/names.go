@@ -85,6 +85,9 @@ func (r *Route) FindAddresses(ctx context.Context) {
 		known.Addrs = append(known.Addrs, netip.AddrPortFrom(a, n.port))
 	}
 	cluster.SetName(known)
+	r.table.mu.Lock()
+	defer r.table.mu.Unlock()
+	r.entry.state.setMembers()
 }
 
 // fixedFor is how long an address stands for itself before that is said again.

@@ -175,6 +175,7 @@ func (n *installation) compileBinding(source *policy.Binding, destination *polic
 			}
 			s.match = append(s.match, m)
 			b.namesGRPC = b.namesGRPC || m.kind == policy.PathGRPC
+			b.looksAtHeads = b.looksAtHeads || m.host != nil || len(m.headers) > 0
 		}
 		b.rules = append(b.rules, s)
 	}

@@ -50,6 +50,11 @@ func (s *Table) updateClusters(key string, of versions) {
 	for _, st := range all {
 		st.cluster.Update(of.hosts(st.key.destination))
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, st := range all {
+		st.setMembers()
+	}
 }
 
 // prepare puts the limits of pods whose routes are replaced in force, and returns what they cannot use any more.
@@ -113,6 +118,7 @@ func (s *Table) publish(v *version, bindings map[string]versions) (unused []*ent
 		}
 		of := bindings[e.key.binding]
 		e.state.cluster.Update(of.hosts(e.key.destination))
+		e.state.setMembers()
 		e.state.configure(of)
 		e.connect()
 	}

@@ -20,7 +20,7 @@ func (s *Table) resolve(t *PodRoutes, c *Candidate, as routeKey) (*Route, error)
 	}
 	n := &entryInputs{query: *q, dialer: s.dialer(t.pod)}
 	if !known {
-		n.state = newState(k, of) // not under the lock: it may have many hosts
+		n.state = s.newState(k, of) // not under the lock: it may have many hosts
 	}
 	r, forgotten, err := s.enter(t, k, n)
 	if err != nil {
@@ -81,7 +81,7 @@ func (s *Table) enter(t *PodRoutes, k stateKey, n *entryInputs) (*Route, []*upst
 	if !s.inForce(t) {
 		n.affinity = s.affinities.find(t.pod, k.destination) // nobody else finds it, for the pod may have gone
 		of := versions{c.Binding}
-		e, err := newEntry(t.pod, n, newState(k, of))
+		e, err := newEntry(t.pod, n, s.newState(k, of))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -119,10 +119,11 @@ func (s *Table) stateFor(k stateKey, made *state, of versions) *state {
 		return st
 	}
 	if made == nil { // there was one a moment ago
-		made = newState(k, of)
+		made = s.newState(k, of)
 	}
 	made.cluster.Update(of.hosts(k.destination))
 	made.configure(of)
+	made.setMembers()
 	made.verdicts = s.verdicts
 	s.states.add(made)
 	return made
@@ -200,6 +201,7 @@ func (e *entry) plan(b *Binding, of versions, i int, opaque bool) Plan {
 		p.Hedge = call.Hedge{After: values.Retry.Hedging.Delay, Max: values.Retry.Hedging.Max, Latency: e.state.percentile(of, b, i)}
 	}
 	p.gateNames = names
+	p.Endpoints = e.endpointsFor(of, b, i, opaque)
 	return p
 }
 
@@ -225,7 +227,7 @@ func (s *Table) opaquePlan(r *Route) *Plan {
 	e, of := r.entry, s.bindings[r.Key()]
 	if !slices.Contains(of, r.Binding) { // not in force any more: nothing of it is kept
 		of = versions{r.Binding}
-		e = &entry{pod: e.pod, state: newState(e.key, of)}
+		e = &entry{pod: e.pod, state: s.newState(e.key, of)}
 	}
 	p := e.plan(r.Binding, of, 0, true)
 	if onto != nil {

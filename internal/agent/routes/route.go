@@ -87,24 +87,22 @@ func newPlan(s *settings, p call.Plan) Plan {
 	return out
 }
 
-// Plan returns what governs a request that is no gRPC call.
-func (r *Route) Plan(method, path []byte) *Plan { return r.planFor(method, path, false) }
+// Plan returns what governs a request that is no gRPC call, and of whose head nothing is known but this.
+func (r *Route) Plan(method, path []byte) *Plan {
+	return r.PlanFor(&Request{Method: method, Path: path})
+}
 
-// PlanOfGRPC returns what governs a gRPC call.
-func (r *Route) PlanOfGRPC(path []byte) *Plan { return r.planFor(post, path, true) }
-
-var post = []byte("POST")
-
-func (r *Route) planFor(method, path []byte, grpc bool) *Plan {
+// PlanFor returns what governs a request.
+func (r *Route) PlanFor(q *Request) *Plan {
 	r.use()
 	i := 0
 	if len(r.rules) > 0 {
-		i = r.settingsFor(method, path, grpc)
+		i = r.settingsFor(q)
 	}
 	if w := r.shadow; w != nil {
 		i *= len(w.rules) + 1
 		if len(w.rules) > 0 {
-			i += w.settingsFor(method, path, grpc)
+			i += w.settingsFor(q)
 		}
 	}
 	return &r.plans[i]
@@ -134,6 +132,11 @@ func (r *Route) HasRules() bool {
 
 // NamesGRPC reports whether it matters if a request is a gRPC call.
 func (r *Route) NamesGRPC() bool { return r.namesGRPC || r.shadow != nil && r.shadow.namesGRPC }
+
+// LooksAtHeads reports whether Request.Head matters.
+func (r *Route) LooksAtHeads() bool {
+	return r.looksAtHeads || r.shadow != nil && r.shadow.looksAtHeads
+}
 
 // Stale reports that the route's destination was forgotten to bound memory, or one that its calls fall back on: it still works, but should be
 // resolved again.

@@ -28,12 +28,15 @@ type state struct {
 	proxy    upstream.Proxy    // through which they are made; nil: none
 	spoken   *spoken           // what the host speaks; it never changes, and has a lock of its own
 	breakers map[breakerKey]*resilience.Breaker
-	budgets  map[budgetKey]*resilience.Budget
-	adaptive map[budgetKey]*resilience.AdaptiveTimeout
+	// endpoints are the breakers of each endpoint, where the policy wants these instead
+	endpoints map[breakerKey]*resilience.Endpoints
+	budgets   map[budgetKey]*resilience.Budget
+	adaptive  map[budgetKey]*resilience.AdaptiveTimeout
 	// percentiles are those that say when an attempt gets another beside it
 	percentiles map[budgetKey]*resilience.LatencyPercentile
 	limits      limits
-	verdicts    verdicts // of the table; nil while the state is not in force
+	shared      *sharedLimits // of the table; nil for a shadow
+	verdicts    verdicts      // of the table; nil while the state is not in force
 }
 
 // breakerKey names a breaker of a state. pod is empty when the node's pods share. Connections that are passed through have breakers and budgets of
@@ -79,9 +82,9 @@ func (s *states) use(st *state) {
 }
 
 // newState makes the state of a key as the bindings of the key that are in force say.
-func newState(k stateKey, of versions) *state {
+func (s *Table) newState(k stateKey, of versions) *state {
 	st := newShadowState(k)
-	st.cluster, st.spoken = upstream.NewCluster(of.hosts(k.destination)), newSpoken()
+	st.cluster, st.spoken, st.shared = upstream.NewCluster(of.hosts(k.destination)), newSpoken(), s.shared
 	st.security, st.proxy = of.security(nil, k, st.spoken), of.proxy(k.destination)
 	return st
 }
@@ -89,7 +92,7 @@ func newState(k stateKey, of versions) *state {
 // newShadowState makes the state of a key that has instruments alone.
 func newShadowState(k stateKey) *state {
 	return &state{
-		key: k, breakers: map[breakerKey]*resilience.Breaker{}, budgets: map[budgetKey]*resilience.Budget{},
+		key: k, breakers: map[breakerKey]*resilience.Breaker{}, endpoints: map[breakerKey]*resilience.Endpoints{}, budgets: map[budgetKey]*resilience.Budget{},
 		adaptive: map[budgetKey]*resilience.AdaptiveTimeout{}, percentiles: map[budgetKey]*resilience.LatencyPercentile{},
 		limits: newLimits(),
 	}
@@ -124,17 +127,11 @@ func (s *states) forget(st *state) {
 // breaker returns the breaker of a binding's settings, or nil when they have none. versions are all bindings of the key that are
 // in force, b among them: see versions. k has the pod, and whether the breaker is for connections that are passed through.
 func (st *state) breaker(versions versions, b *Binding, i int, k breakerKey, random func() float64) *resilience.Breaker {
-	s := b.at(i)
-	if s.values.Breaker == nil {
+	k, cfg, limit := versions.breakerOf(b.at(i), k)
+	if cfg == nil || cfg.Scope == policy.ScopeEndpoint {
 		return nil
 	}
-	if s.ownBreaker {
-		k.rule = s.name
-	}
-	cfg, limit := st.breakerOf(versions, k.rule)
-	if cfg.Sharing != policy.SharePod {
-		k.pod = ""
-	}
+	cfg = st.alone(cfg)
 	br := st.breakers[k]
 	if br == nil {
 		br = resilience.NewBreaker(cfg, time.Now(), random)
@@ -146,15 +143,14 @@ func (st *state) breaker(versions versions, b *Binding, i int, k breakerKey, ran
 	return br
 }
 
-// breakerOf is versions.breaker for the state. What a dry run would do on its own node is all that is known.
-func (st *state) breakerOf(of versions, rule string) (*policy.Breaker, time.Duration) {
-	b, limit := of.breaker(rule)
-	if st.key.shadow && b != nil && b.Sharing == policy.ShareCluster {
-		alone := *b
-		alone.Sharing = policy.ShareNode
-		b = &alone
+// alone returns what a breaker of the state goes by. What a dry run would do on its own node is all that is known.
+func (st *state) alone(cfg *policy.Breaker) *policy.Breaker {
+	if !st.key.shadow || cfg == nil || cfg.Sharing != policy.ShareCluster {
+		return cfg
 	}
-	return b, limit
+	alone := *cfg
+	alone.Sharing = policy.ShareNode
+	return &alone
 }
 
 // budget returns the retry budget of a binding's settings.
@@ -211,8 +207,9 @@ func (st *state) percentile(versions versions, b *Binding, i int) *resilience.La
 // reconfigure puts new versions' breakers, budgets and limits in force, and what is known of latencies, and drops those of rules that are no more.
 func (st *state) reconfigure(versions versions) {
 	for k, br := range st.breakers {
-		cfg, limit := st.breakerOf(versions, k.rule)
-		if cfg == nil || (cfg.Sharing == policy.SharePod) != (k.pod != "") {
+		cfg, limit := versions.breaker(k.rule)
+		cfg = st.alone(cfg)
+		if cfg == nil || cfg.Scope == policy.ScopeEndpoint || (cfg.Sharing == policy.SharePod) != (k.pod != "") {
 			delete(st.breakers, k)
 			continue
 		}
@@ -241,7 +238,8 @@ func (st *state) reconfigure(versions versions) {
 			delete(st.percentiles, k)
 		}
 	}
-	st.limits.reconfigure(versions)
+	st.reconfigureEndpoints(versions)
+	st.reconfigureLimits(versions)
 }
 
 // follow puts the bindings in force of the state's key in force for what it keeps. It reports false where nothing of them needs it.
@@ -265,6 +263,11 @@ func (st *state) dropPod(pod string) {
 	for k := range st.breakers {
 		if k.pod == pod {
 			delete(st.breakers, k)
+		}
+	}
+	for k := range st.endpoints {
+		if k.pod == pod {
+			delete(st.endpoints, k)
 		}
 	}
 }

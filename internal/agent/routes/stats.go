@@ -2,6 +2,7 @@ package routes
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -21,8 +22,16 @@ type Stats struct {
 	// open time is over and which nobody asks any more is among neither.
 	BreakersOpen, BreakersHalfOpen int
 	Breakers                       []resilience.Status
+	// Ejected counts the endpoints that breakers of their own keep out. Ejections counts how often one was put out, by why, and EjectionsPrevented the
+	// results for which one would have been that had to stay.
+	Ejected            int
+	Ejections          [resilience.CauseCount]uint64
+	EjectionsPrevented uint64
 	// LimitWaiting counts the calls that wait for a rate limit, or for a place below a limit of concurrency.
 	LimitWaiting int
+	// Share is how many calls may start in a second by the node's parts of rate limits that the cluster shares; Shared says that there are any.
+	Share  float64
+	Shared bool
 	// Running counts the calls that have a place below a limit of concurrency, and Places how many there are.
 	Running, Places int
 	// AttemptTimeout is how long attempts may take at present by timeouts.adaptive; the longest, where rules have their own; 0: none says so.
@@ -43,6 +52,7 @@ func (s *Table) stats(now time.Time) []Stats {
 		for _, br := range kept[i].breakers {
 			out[i].add(br.Status(now))
 		}
+		out[i].addEndpoints(now, kept[i].endpoints)
 		for _, l := range kept[i].rates {
 			out[i].LimitWaiting += l.Waiting()
 		}
@@ -65,6 +75,7 @@ func (s *Table) stats(now time.Time) []Stats {
 // instruments are what a state keeps that tells of itself.
 type instruments struct {
 	breakers      []*resilience.Breaker
+	endpoints     []*resilience.Endpoints
 	rates         []*resilience.RateLimit
 	concurrencies []*resilience.Concurrency
 }
@@ -74,6 +85,7 @@ func (s *Table) list() (out []Stats, at map[stateKey]int, kept []instruments) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at = map[stateKey]int{}
+	seen := map[*resilience.RateLimit]bool{} // limits that the cluster shares count for one binding
 	for binding, all := range s.states.all {
 		of := s.bindings[binding]
 		if len(of) == 0 {
@@ -83,11 +95,23 @@ func (s *Table) list() (out []Stats, at map[stateKey]int, kept []instruments) {
 		target := b.source.To.String()
 		for k, st := range all {
 			has := instruments{
-				breakers: slices.Collect(maps.Values(st.breakers)), rates: slices.Collect(maps.Values(st.limits.rates)),
+				breakers:      slices.Collect(maps.Values(st.breakers)),
+				endpoints:     slices.Collect(maps.Values(st.endpoints)),
 				concurrencies: slices.Collect(maps.Values(st.limits.concurrencies)),
 			}
+			v := Stats{Policy: b.ID(), Target: target, Destination: k.destination, Shadow: k.shadow, AttemptTimeout: st.attemptTimeout()}
+			for _, r := range st.limits.rates {
+				if seen[r.limit] {
+					continue
+				}
+				seen[r.limit] = true
+				has.rates = append(has.rates, r.limit)
+				if l := s.shared.all[r.shared]; l != nil {
+					v.Share, v.Shared = v.Share+l.share.Rate, true
+				}
+			}
 			at[k] = len(out)
-			out = append(out, Stats{Policy: b.ID(), Target: target, Destination: k.destination, Shadow: k.shadow, AttemptTimeout: st.attemptTimeout()})
+			out = append(out, v)
 			kept = append(kept, has)
 		}
 	}
@@ -102,6 +126,24 @@ func (st *state) attemptTimeout() (longest time.Duration) {
 		}
 	}
 	return longest
+}
+
+// addEndpoints adds what those tell who judge the destination's endpoints. One that several keep out is one.
+func (v *Stats) addEndpoints(now time.Time, all []*resilience.Endpoints) {
+	var out []netip.AddrPort
+	for _, es := range all {
+		status := es.Status(now)
+		for _, ep := range status.Used {
+			if ep.State != resilience.Closed && !slices.Contains(out, ep.Addr) {
+				out = append(out, ep.Addr)
+			}
+		}
+		for why, n := range status.Ejections {
+			v.Ejections[why] += n
+		}
+		v.EjectionsPrevented += status.Prevented
+	}
+	v.Ejected = len(out)
 }
 
 func (v *Stats) add(status resilience.Status) {

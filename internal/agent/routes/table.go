@@ -55,6 +55,7 @@ type Table struct {
 	bindings map[string]versions // of ranked, by key; written under both locks
 	states   states
 	entries  entries
+	shared   *sharedLimits // the pointer is immutable
 	// affinities are those of pods in force to Services' ports; pods' pools under all bindings share them
 	affinities affinities
 	verdicts   verdicts
@@ -77,7 +78,7 @@ func New(o Options) (*Table, error) {
 	}
 	s := &Table{
 		dialer: o.Dialer, node: o.Node, observer: o.Observer, pools: upstream.NewPools(), maxDynamic: o.MaxDynamic, names: o.Names,
-		proxyNames: o.ProxyNames, verdicts: verdicts{},
+		proxyNames: o.ProxyNames, verdicts: verdicts{}, shared: newSharedLimits(),
 		states: states{all: map[string]map[stateKey]*state{}}, entries: entries{pods: map[string]*podEntries{}},
 		affinities: affinities{pods: map[string]map[string]*affinity{}, unused: map[*affinity]struct{}{}},
 	}

@@ -36,7 +36,9 @@ type Options struct {
 	// Breakers are those that the nodes of the cluster share; nil: there are none.
 	Breakers       Breakers
 	ReportInterval time.Duration
-	Logger         *slog.Logger // default: discard
+	// Sharer has the node's part of limits that the cluster shares. Without one the node has them to itself, as agents of before have.
+	Sharer Sharer
+	Logger *slog.Logger // default: discard
 
 	// Resolve returns the addresses ("ip:port") behind Target. Default: DNS.
 	Resolve func(ctx context.Context) ([]string, error)

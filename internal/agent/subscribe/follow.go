@@ -137,12 +137,16 @@ func (c *Client) session(ctx context.Context, address string) (bool, error) {
 		}
 		c.connected(address)
 		c.opts.Logger.InfoContext(ctx, "following manager", "address", address, "held", len(hello.Held), "received", len(u.Set))
-		c.startReports(ctx, &wg, client)
+		c.startReports(ctx, &wg, client, &in, u.Grants != nil)
 	}
 }
 
-// startReports has reports delivered until the session ends.
-func (c *Client) startReports(ctx context.Context, wg *sync.WaitGroup, client wire.Client) {
+// startReports has reports delivered until the session ends, and, if the manager divides limits that the cluster shares, demands.
+func (c *Client) startReports(ctx context.Context, wg *sync.WaitGroup, client wire.Client, in *updateReader, divides bool) {
+	if c.opts.Sharer != nil && divides {
+		in.shares = newShareSession(c.opts.Sharer, in.stream)
+		wg.Go(func() { in.shares.run(ctx) })
+	}
 	if c.opts.Reporter != nil {
 		wg.Go(func() { c.reports.deliver(ctx, client, c.opts.Logger) })
 	}
@@ -159,6 +163,9 @@ func (c *Client) answer(ctx context.Context, in *updateReader, u wire.Update) er
 func (c *Client) hello() (*set, wire.Hello) {
 	base := c.current.Load()
 	h := wire.Hello{Node: c.opts.Node, Held: base.versions(), Features: wire.AllFeatures(), Version: c.opts.Version}
+	if c.opts.Sharer == nil {
+		h.Features &^= wire.FeaturesOf(wire.FeatureClusterLimits)
+	}
 	if c.opts.Breakers == nil {
 		h.Features &^= wire.FeaturesOf(wire.FeatureClusterBreakers)
 	}
@@ -176,10 +183,17 @@ type updateReader struct {
 	complete bool
 	heldBack []wire.Ref
 	aside    func(wire.Update) // is called with updates that are about no resources
+	shares   *shareSession     // nil: nothing is said of limits that the cluster shares
+}
+
+// beside takes in an update that is about no resources.
+func (i *updateReader) beside(u wire.Update) {
+	i.aside(u)
+	i.shares.obey(u.Grants)
 }
 
 func (i *updateReader) next() (wire.Update, error) {
-	u, err := i.stream.RecvWhole(maxCopy, i.aside)
+	u, err := i.stream.RecvWhole(maxCopy, i.beside)
 	if err != nil {
 		return wire.Update{}, err
 	}

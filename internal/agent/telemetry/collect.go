@@ -8,6 +8,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy"
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
+	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
 )
 
@@ -123,9 +124,9 @@ func (s *scrape) captures(d CaptureState) {
 }
 
 func (s *scrape) gauges(id, target string, g *gauges) {
-	if g.shadows > 0 || g.dryOpened > 0 {
+	if g.shadows > 0 || g.opened.dry > 0 {
 		s.put(dryRunBreakersOpen, float64(g.dryBreakersOpen), id, target)
-		s.put(dryRunBreakersOpened, float64(g.dryOpened), id, target)
+		s.put(dryRunBreakersOpened, float64(g.opened.dry), id, target)
 	}
 	s.put(connections, float64(g.active), id, target, "active")
 	s.put(connections, float64(g.idle), id, target, "idle")
@@ -133,12 +134,20 @@ func (s *scrape) gauges(id, target string, g *gauges) {
 	s.put(limitWaiting, float64(g.limited), id, target)
 	s.put(concurrencyRunning, float64(g.running), id, target)
 	s.put(concurrencyLimit, float64(g.places), id, target)
+	if g.shared {
+		s.put(limitShare, g.share, id, target)
+	}
 	if g.attemptTimeout > 0 {
 		s.put(attemptTimeout, g.attemptTimeout.Seconds(), id, target)
 	}
 	s.put(breakersOpen, float64(g.breakers.open+g.breakers.halfOpen), id, target)
 	s.put(breakersHalfOpen, float64(g.breakers.halfOpen), id, target)
-	s.put(breakersOpened, float64(g.opened), id, target)
+	s.put(breakersOpened, float64(g.opened.opened), id, target)
+	s.put(endpointsEjected, float64(g.ejected), id, target)
+	for why, n := range g.opened.ejections {
+		s.putSeen(ejections, n, id, target, resilience.Cause(why).String())
+	}
+	s.putSeen(ejectionsPrevented, g.opened.prevented, id, target)
 }
 
 func (s *scrape) counts(id, target string, c *counts) {

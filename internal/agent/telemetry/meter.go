@@ -88,10 +88,10 @@ type Meter struct {
 	reading sync.Mutex
 
 	mu         sync.Mutex
-	reportedAt time.Time                 // guarded by mu; when the last report was made, or the Meter
-	recorders  map[recorderKey]*recorder // guarded by mu
-	series     series                    // guarded by mu
-	opens      map[destinationKey]uint64 // guarded by mu; how often the breakers of each had opened when the gauges were last read
+	reportedAt time.Time                   // guarded by mu; when the last report was made, or the Meter
+	recorders  map[recorderKey]*recorder   // guarded by mu
+	series     series                      // guarded by mu
+	opens      map[destinationKey]openings // guarded by mu; how often the breakers of each had opened when the gauges were last read
 }
 
 // destinationKey names one concrete destination of a policy's target.

@@ -109,6 +109,8 @@ func TestGaugesComeFromTheRoutesStats(t *testing.T) {
 			f(routes.Stats{
 				Policy: payments, Target: inventory, Destination: destination, BreakersOpen: 1,
 				Breakers: []resilience.Status{{State: resilience.Open, Opened: opened}}, Pool: upstream.Stats{Active: 3, Idle: 2, Waiting: 1}, LimitWaiting: 4, Running: 5, Places: 6,
+				Ejected: 2, Ejections: [resilience.CauseCount]uint64{resilience.ErrorRate: opened}, EjectionsPrevented: 3,
+				Share: 2.5, Shared: true,
 			})
 		}
 	}})
@@ -117,19 +119,25 @@ func TestGaugesComeFromTheRoutesStats(t *testing.T) {
 		`fairlead_upstream_connections{policy="shop/payments",state="active",target="service warehouse/inventory"} 6`,
 		`fairlead_upstream_connections{policy="shop/payments",state="idle",target="service warehouse/inventory"} 4`,
 		`fairlead_upstream_waiting{` + id + `} 2`, `fairlead_limit_waiting{` + id + `} 8`,
+		`fairlead_limit_share{` + id + `} 5`,
 		`fairlead_concurrency_running{` + id + `} 10`, `fairlead_concurrency_limit{` + id + `} 12`, `fairlead_breaker_open{` + id + `} 2`, `fairlead_breaker_opened_total{` + id + `} 4`,
+		`fairlead_endpoints_ejected{` + id + `} 4`, `fairlead_endpoint_ejections_prevented_total{` + id + `} 6`,
+		`fairlead_endpoint_ejections_total{policy="shop/payments",reason="error_rate",target="service warehouse/inventory"} 4`,
 	} {
 		if got := scrapeText(t, m, line); len(got) != 1 {
 			t.Errorf("no line %s", line)
 		}
 	}
 	opened = 1 // breakers were replaced: what they had counted is not counted again
-	if r := m.reportAt(t0).Traffic; len(r) != 1 || r[0].BreakersOpen != 2 || r[0].Connections != 10 {
+	if r := m.reportAt(t0).Traffic; len(r) != 1 || r[0].BreakersOpen != 2 || r[0].Connections != 10 || r[0].Ejected != 4 {
 		t.Errorf("the report says %+v", r)
 	}
 	opened = 4
 	if got := scrapeText(t, m, `fairlead_breaker_opened_total{`+id+`} 10`); len(got) != 1 {
 		t.Errorf("openings: %v", scrapeText(t, m, "fairlead_breaker_opened_total"))
+	}
+	if got := scrapeText(t, m, `fairlead_endpoint_ejections_prevented_total{`+id+`} 6`); len(got) != 1 {
+		t.Errorf("prevented: %v", scrapeText(t, m, "fairlead_endpoint_ejections_prevented_total"))
 	}
 }
 
@@ -174,7 +182,7 @@ func TestEveryFamilyIsCollected(t *testing.T) {
 	m.Watch(Sources{
 		Replay: resilience.NewReplayMemory(1), Captures: func() CaptureState { return CaptureState{OlderConnections: []Older{{payments, 1}}} },
 		Stats: func(_ time.Time, f func(routes.Stats)) {
-			f(routes.Stats{Policy: payments, Target: inventory, AttemptTimeout: time.Second})
+			f(routes.Stats{Policy: payments, Target: inventory, AttemptTimeout: time.Second, Share: 1, Shared: true})
 			f(routes.Stats{Policy: payments, Target: inventory, Shadow: true})
 		},
 	})

@@ -31,6 +31,7 @@ const (
 	limitWaiting
 	concurrencyRunning
 	concurrencyLimit
+	limitShare
 	attemptTimeout
 	breakersOpen
 	breakersHalfOpen
@@ -38,6 +39,9 @@ const (
 	dryRunDecisions
 	dryRunBreakersOpen
 	dryRunBreakersOpened
+	endpointsEjected
+	ejections
+	ejectionsPrevented
 	captured
 	capturedTotal
 	loops
@@ -115,6 +119,9 @@ var catalogue = [familyCount]metric{
 		"Calls that have a place below a limit of concurrency.", prometheus.GaugeValue, perPolicy},
 	concurrencyLimit: {"fairlead_concurrency_limit",
 		"Places below limits of concurrency: what they are now, added up over pods, rules and concrete destinations.", prometheus.GaugeValue, perPolicy},
+	limitShare: {"fairlead_limit_share",
+		"Calls per second that may start on this node by its shares of rate limits with scope Cluster, added up over rules and concrete destinations.",
+		prometheus.GaugeValue, perPolicy},
 	attemptTimeout: {"fairlead_attempt_timeout_seconds",
 		"How long an attempt may take at present by timeouts.adaptive; the longest, where a target has several destinations.", prometheus.GaugeValue, perPolicy},
 	breakersOpen: {"fairlead_breaker_open",
@@ -130,6 +137,14 @@ var catalogue = [familyCount]metric{
 		"Circuit breakers of policies with mode DryRun that would be open or half-open.", prometheus.GaugeValue, perPolicy},
 	dryRunBreakersOpened: {"fairlead_dry_run_breaker_opened_total",
 		"Times that a circuit breaker of a policy with mode DryRun would have opened.", prometheus.CounterValue, perPolicy},
+	endpointsEjected: {"fairlead_endpoints_ejected",
+		"Endpoints that are kept out by breakers of their own (circuitBreaker.scope: Endpoint).", prometheus.GaugeValue, perPolicy},
+	ejections: {"fairlead_endpoint_ejections_total",
+		"Times that an endpoint was put out, by why: the trigger that fired, or failed_probe for one that was out and stays so for longer.",
+		prometheus.CounterValue, also("reason")},
+	ejectionsPrevented: {"fairlead_endpoint_ejections_prevented_total",
+		"Results that would have put an endpoint out, had as many been out as may be at most (circuitBreaker.maxEjectedPercent).",
+		prometheus.CounterValue, perPolicy},
 	captured: {"fairlead_proxy_connections",
 		"Captured connections that are open.", prometheus.GaugeValue, nil},
 	capturedTotal: {"fairlead_proxy_connections_total",

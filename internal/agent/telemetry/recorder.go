@@ -23,14 +23,13 @@ type recorder struct {
 	epoch time.Time // immutable; has the monotonic clock's reading: setting the clock must not change what a report covers
 
 	// guarded by Meter.mu
-	folded   bool   // metrics show it among the overflow
-	number   uint64 // counts the recorders
-	reported counts // what the reports so far have said
-	opened   uint64 // how often breakers have opened
-	// dryOpened is how often those of a dry run would have, and dryReported what of it the reports so far have said
-	dryOpened, dryReported uint64
-	orphaned               time.Time
-	lastSeen               uint64
+	folded      bool     // metrics show it among the overflow
+	number      uint64   // counts the recorders
+	reported    counts   // what the reports so far have said
+	opened      openings // how often breakers have opened
+	dryReported uint64   // what of those of dry runs the reports so far have said
+	orphaned    time.Time
+	lastSeen    uint64
 }
 
 type recorderKey struct {

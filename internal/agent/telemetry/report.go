@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -15,13 +16,15 @@ import (
 type gauges struct {
 	breakers              breakerGauges
 	active, idle, waiting int
-	opened                uint64 // by breakers, in total
-	limited               int    // calls that wait for a limit
-	running, places       int    // below limits of concurrency
+	opened                openings // by breakers, in total
+	ejected               int      // endpoints
+	limited               int      // calls that wait for a limit
+	running, places       int      // below limits of concurrency
 	attemptTimeout        time.Duration
 	// of dry runs: how many destinations they keep something of, and their breakers
 	shadows, dryBreakersOpen int
-	dryOpened                uint64
+	share                    float64 // of limits that the cluster shares
+	shared                   bool    // there are any
 }
 
 // add adds another target's.
@@ -31,8 +34,46 @@ func (g *gauges) add(o *gauges) {
 	b.openAge, b.halfOpenAge = max(b.openAge, o.breakers.openAge), max(b.halfOpenAge, o.breakers.halfOpenAge)
 	g.active, g.idle, g.waiting = g.active+o.active, g.idle+o.idle, g.waiting+o.waiting
 	g.limited, g.running, g.places = g.limited+o.limited, g.running+o.running, g.places+o.places
+	g.share, g.shared = g.share+o.share, g.shared || o.shared
 	g.attemptTimeout = max(g.attemptTimeout, o.attemptTimeout)
 	g.shadows, g.dryBreakersOpen = g.shadows+o.shadows, g.dryBreakersOpen+o.dryBreakersOpen
+	g.ejected += o.ejected
+}
+
+// openings counts how often breakers have opened: those of whole destinations, those of endpoints, and those of dry runs.
+type openings struct {
+	opened    uint64
+	ejections [resilience.CauseCount]uint64
+	prevented uint64
+	dry       uint64
+}
+
+// each calls f with every count of o and of another one.
+func (o *openings) each(other *openings, f func(a, b *uint64)) {
+	f(&o.opened, &other.opened)
+	for i := range o.ejections {
+		f(&o.ejections[i], &other.ejections[i])
+	}
+	f(&o.prevented, &other.prevented)
+	f(&o.dry, &other.dry)
+}
+
+// plus adds another one's.
+func (o *openings) plus(other *openings) { o.each(other, func(sum, more *uint64) { *sum += *more }) }
+
+// add adds what the breakers of a destination have counted.
+func (o *openings) add(s *routes.Stats) {
+	to := &o.opened
+	if s.Shadow {
+		to = &o.dry
+	}
+	for _, b := range s.Breakers {
+		*to += b.Opened
+	}
+	for i, n := range s.Ejections {
+		o.ejections[i] += n
+	}
+	o.prevented += s.EjectionsPrevented
 }
 
 // readGauges reads the gauges.
@@ -44,7 +85,7 @@ func (m *Meter) readGauges(now time.Time) map[recorderKey]*gauges {
 	}
 	m.reading.Lock()
 	defer m.reading.Unlock()
-	opens := map[destinationKey]uint64{}
+	opens := map[destinationKey]openings{}
 	read(now, func(s routes.Stats) {
 		k := recorderKey{s.Policy, s.Target}
 		g := out[k]
@@ -52,9 +93,10 @@ func (m *Meter) readGauges(now time.Time) map[recorderKey]*gauges {
 			g = &gauges{}
 			out[k] = g
 		}
-		for _, b := range s.Breakers {
-			opens[destinationKey{k, s.Destination, s.Shadow}] += b.Opened
-		}
+		at := destinationKey{k, s.Destination, s.Shadow}
+		o := opens[at]
+		o.add(&s)
+		opens[at] = o
 		if s.Shadow {
 			g.shadows++
 			g.dryBreakersOpen += s.BreakersOpen
@@ -68,8 +110,10 @@ func (m *Meter) readGauges(now time.Time) map[recorderKey]*gauges {
 		g.idle += s.Pool.Idle
 		g.waiting += s.Pool.Waiting
 		g.limited += s.LimitWaiting
+		g.share, g.shared = g.share+s.Share, g.shared || s.Shared
 		g.running += s.Running
 		g.places += s.Places
+		g.ejected += s.Ejected
 	})
 	m.countOpens(opens, out)
 	return out
@@ -77,23 +121,20 @@ func (m *Meter) readGauges(now time.Time) map[recorderKey]*gauges {
 
 // countOpens adds how often breakers opened since the gauges were last read. Breakers come and go with pods and policies: a number that
 // has fallen is not counted.
-func (m *Meter) countOpens(opens map[destinationKey]uint64, out map[recorderKey]*gauges) {
+func (m *Meter) countOpens(opens map[destinationKey]openings, out map[recorderKey]*gauges) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for k, n := range opens {
-		r := m.recorders[k.recorderKey]
-		switch more := n - min(m.opens[k], n); {
-		case r == nil:
-		case k.shadow:
-			r.dryOpened += more
-		default:
-			r.opened += more
+		if r := m.recorders[k.recorderKey]; r != nil {
+			before := m.opens[k]
+			before.each(&n, func(was, is *uint64) { *was = *is - min(*was, *is) })
+			r.opened.plus(&before)
 		}
 	}
 	m.opens = opens
 	for k, g := range out {
 		if r := m.recorders[k]; r != nil {
-			g.opened, g.dryOpened = r.opened, r.dryOpened
+			g.opened = r.opened
 		}
 	}
 }
@@ -121,16 +162,16 @@ func (m *Meter) reportAt(now time.Time) *policy.Report {
 		t := policy.Traffic{Policy: k.policy, Target: k.target}
 		if g := current[k]; g != nil {
 			t.BreakersOpen, t.BreakersHalfOpen, t.BreakerAge = g.breakers.open+g.breakers.halfOpen, g.breakers.halfOpen, g.breakers.age()
-			t.Connections, t.DryBreakersOpen = g.active+g.idle, g.dryBreakersOpen
+			t.Connections, t.Ejected, t.DryBreakersOpen = g.active+g.idle, g.ejected, g.dryBreakersOpen
 		}
 		t.OpaqueOpen = int(min(c.opaqueOpen(), math.MaxInt32))
 		t.Counts, t.Latency = c.since(&rec.reported)
 		t.TLSFailures = c.tlsFailures(&rec.reported)
-		t.Counts.DryRun.BreakersOpened = rec.dryOpened - rec.dryReported
-		rec.reported, rec.dryReported = c, rec.dryOpened
+		t.Counts.DryRun.BreakersOpened = rec.opened.dry - rec.dryReported
+		rec.reported, rec.dryReported = c, rec.opened.dry
 		t.Covered = rec.covered(since, now)
 		// A call's duration may be counted an instant after the call itself, and so fall into the next report alone.
-		if t.Counts != (policy.Counts{}) || t.Latency != (policy.Latency{}) || t.BreakersOpen > 0 || t.Connections > 0 || t.OpaqueOpen > 0 || t.DryBreakersOpen > 0 {
+		if says(&t) {
 			r.Traffic = append(r.Traffic, t)
 		}
 		m.forget(now, rec, c.events())
@@ -139,6 +180,12 @@ func (m *Meter) reportAt(now time.Time) *policy.Report {
 		return cmp.Or(cmp.Compare(a.Policy.String(), b.Policy.String()), cmp.Compare(a.Target, b.Target))
 	})
 	return r
+}
+
+// says reports whether there is anything in an entry of a report.
+func says(t *policy.Traffic) bool {
+	return t.Counts != (policy.Counts{}) || t.Latency != (policy.Latency{}) || t.BreakersOpen > 0 || t.Ejected > 0 || t.Connections > 0 ||
+		t.OpaqueOpen > 0 || t.DryBreakersOpen > 0
 }
 
 // mostOlder returns what a report has room for: the policies with the most.
@@ -206,7 +253,7 @@ func byDecision(n *policy.Counts, f call.RetryDecision) *uint64 {
 		return &n.RetrySuccesses
 	case call.ByMethod:
 		return &n.NotRetriedMethod
-	case call.NotRetryable:
+	case call.NotRetryable, call.AlreadyRetried:
 		return &n.NotRetriedNotRetryable
 	case call.ByBudget:
 		return &n.NotRetriedBudget

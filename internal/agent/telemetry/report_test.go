@@ -302,7 +302,7 @@ func TestABreakerThatOpensIsCountedOnceByReadersThatOverlap(t *testing.T) {
 	}
 	close(goOn)
 	readers.Wait()
-	if got := m.readGauges(time.Now())[k].opened; got != 6 {
+	if got := m.readGauges(time.Now())[k].opened.opened; got != 6 {
 		t.Errorf("%d counted, want 6", got)
 	}
 }

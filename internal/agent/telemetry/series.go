@@ -16,9 +16,7 @@ type series struct {
 	used         bool   // there has been an overflow
 	// kept is what the overflow has shown of targets that are no longer part of it: what counters show never falls.
 	kept   counts
-	opened uint64
-	// dryOpened is the same for those of dry runs
-	dryOpened uint64
+	opened openings
 }
 
 // add makes room for a new recorder, or has it shown among the overflow.
@@ -54,8 +52,7 @@ func (s *series) remove(r *recorder, others map[recorderKey]*recorder) {
 
 func (s *series) keep(r *recorder) {
 	r.addTo(&s.kept)
-	s.opened += r.opened
-	s.dryOpened += r.dryOpened
+	s.opened.plus(&r.opened)
 }
 
 // overflow is what is shown together.
@@ -71,7 +68,6 @@ func (m *Meter) divide(current map[recorderKey]*gauges) (shown []*recorder, rest
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	rest.any, rest.counts, rest.gauges.opened = m.series.used, m.series.kept, m.series.opened
-	rest.gauges.dryOpened = m.series.dryOpened
 	for k, r := range m.recorders {
 		if !r.folded {
 			shown = append(shown, r)
@@ -79,8 +75,7 @@ func (m *Meter) divide(current map[recorderKey]*gauges) (shown []*recorder, rest
 		}
 		rest.targets++
 		r.addTo(&rest.counts)
-		rest.gauges.opened += r.opened
-		rest.gauges.dryOpened += r.dryOpened
+		rest.gauges.opened.plus(&r.opened)
 		if g := current[k]; g != nil {
 			rest.gauges.add(g)
 			delete(current, k)

@@ -22,11 +22,13 @@ type HandlerOptions struct {
 	Ready func() error
 	// Config is what /debug/config shows as JSON; it must hold no secrets. Nil means there is no such page.
 	Config func() any
+	// Endpoints is what /debug/endpoints shows, likewise.
+	Endpoints func() any
 	// Profiling adds /debug/pprof.
 	Profiling bool
 }
 
-// Handler returns the agent's own pages: /metrics, /healthz, /readyz, /debug/config and, where wished, /debug/pprof. Those under /debug are
+// Handler returns the agent's own pages: /metrics, /healthz, /readyz, /debug/config, /debug/endpoints and, where wished, /debug/pprof. Those under /debug are
 // for the agent's own pod, which is where port-forwarding comes from: every pod of the cluster reaches the port, and what is in force on
 // a node would show all the namespaces that have pods there.
 func Handler(o HandlerOptions) (http.Handler, error) {
@@ -44,6 +46,9 @@ func Handler(o HandlerOptions) (http.Handler, error) {
 	mux.Handle("GET /readyz", check(o.Ready))
 	if o.Config != nil {
 		mux.Handle("GET /debug/config", within(config(o.Config)))
+	}
+	if o.Endpoints != nil {
+		mux.Handle("GET /debug/endpoints", within(config(o.Endpoints)))
 	}
 	if o.Profiling {
 		mux.HandleFunc("/debug/pprof/", within(pprof.Index))

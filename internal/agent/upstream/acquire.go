@@ -177,6 +177,7 @@ func (p *Pool) Cancel(now time.Time, r *Request) (wasGranted bool) {
 	p.mu.Lock()
 	state, c := r.state, r.conn
 	r.state, r.conn = unused, nil
+	r.dropPermit()
 	err, dialling := r.err, r.pending
 	r.err, r.pending = nil, nil
 	switch state {

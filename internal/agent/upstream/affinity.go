@@ -95,7 +95,7 @@ func (a *Affinity) highest(hosts []*Host, do func(*Host) bool) (best *Host) {
 }
 
 // keptHost has a pod keep its host. A call that may not go there, because it has been there already or because the host cannot be connected
-// to, goes to another one without changing that; a host that departs is replaced.
+// to, goes to another one without changing that; a host that departs, or is ejected, is replaced.
 type keptHost struct{ timeout time.Duration }
 
 func (k keptHost) pick(c *candidates) *hostConns {
@@ -112,7 +112,11 @@ func (k keptHost) pick(c *candidates) *hostConns {
 	if c.allows(kept, c.pool.conns(kept)) {
 		return c.admit(kept) // or nil: a host at its limit is waited for
 	}
-	return k.pickByRank(c)
+	hc := k.pickByRank(c)
+	if hc != nil && c.differ && c.isOut(kept, c.pool.conns(kept)) {
+		a.keep(c.family, hc.host.addr, c.now, k.timeout)
+	}
+	return hc
 }
 
 // pickByRank admits the host with the highest rank that can be.

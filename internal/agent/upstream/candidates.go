@@ -24,6 +24,13 @@ type candidates struct {
 	multiplexed bool
 	// ready: a connection is there already.
 	ready bool
+	// request is what they are for
+	request *Request
+	// differ: of the request's Endpoints some are out, or are chosen only if their weight is above chance.
+	differ bool
+	chance float64
+	// lost: one that would have done was out by the time it was to be taken.
+	lost bool
 	// looks counts hosts looked at, for tests of what that costs.
 	looks int
 }
@@ -36,7 +43,11 @@ func (c *candidates) admit(h *Host) *hostConns {
 	}
 	hc := c.pool.conns(h)
 	if hc == nil {
-		return c.pool.addListed(h)
+		hc = c.pool.addListed(h)
+	}
+	if !c.pool.takePermit(c.now, c.request, hc) && c.differ {
+		c.lost = true
+		return nil
 	}
 	c.pool.noteTrial(hc, c.now)
 	return hc
@@ -60,7 +71,7 @@ func (c *candidates) admitFreed() *hostConns {
 
 // allows reports whether a host may be chosen, whatever the limits say at the moment. hc is nil when the pool has never used it.
 func (c *candidates) allows(h *Host, hc *hostConns) bool {
-	return !(c.reachable && hc != nil && hc.isDown(c.now)) && !slices.Contains(c.avoid, h.addr)
+	return !(c.reachable && hc != nil && hc.isDown(c.now)) && !slices.Contains(c.avoid, h.addr) && !(c.differ && c.isOut(h, hc))
 }
 
 // firstFrom admits the first host that can be from an index on, and returns it with its index.
@@ -76,10 +87,21 @@ func (c *candidates) firstFrom(start int) (*hostConns, int) {
 }
 
 // narrow sets what a host must be like: one that can be connected to and was not tried by the call, if there is one; else one that can
-// be connected to; else one that was not tried.
+// be connected to; else one that was not tried. Whether it is out counts for more than whether it was tried, and for less than whether it can be
+// connected to.
 func (c *candidates) narrow(avoid []netip.AddrPort) {
 	down := len(c.pool.down) > 0
-	if c.avoid, c.reachable = avoid, down; !down && len(avoid) < len(c.hosts) || c.any() {
+	c.avoid, c.reachable = avoid, down
+	if c.differ {
+		if c.any() {
+			return
+		}
+		if c.avoid = nil; c.any() {
+			return
+		}
+		c.avoid, c.differ = avoid, false
+	}
+	if !down && len(avoid) < len(c.hosts) || c.any() {
 		return
 	}
 	if c.avoid = nil; c.any() {

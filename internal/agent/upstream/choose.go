@@ -19,29 +19,46 @@ func (p *Pool) choose(now time.Time, r *Request) (hc *hostConns, fresh bool) {
 		}
 		fresh = r.freshAtOriginal()
 		if hc := p.at(r.Original); p.available(hc, fresh, r.Multiplexed) {
+			if r.Pinned && len(p.set.endpoints) == 0 { // else it may not be avoided, so that what becomes of the call is not held against it
+				p.takePermit(now, r, hc)
+			}
 			return hc, fresh
 		}
 		return nil, fresh
 	}
 	c := &p.candidates
 	c.hosts, c.family, c.cursor, c.now, c.fresh, c.multiplexed, c.ready = hosts, f, &p.cursor[f], now, r.Fresh, r.Multiplexed, false
-	c.narrow(r.Avoid)
+	c.request = r
 	_, keeps := p.set.picker.(keptHost)
+	for range draws {
+		c.judge(keeps)
+		c.narrow(r.Avoid)
+		if hc := p.chooseAmong(c, keeps); hc != nil || !c.lost {
+			return hc, r.Fresh
+		}
+	}
+	c.differ = false
+	c.narrow(r.Avoid)
+	return p.chooseAmong(c, keeps), r.Fresh
+}
+
+// chooseAmong picks one of the candidates; keeps says that the pod keeps its host.
+func (p *Pool) chooseAmong(c *candidates, keeps bool) *hostConns {
 	if !keeps && p.poolFull() && (p.idle > 0 || p.shared > 0) {
 		// A new connection would cost another host an idle one: use what is there, unless the pod keeps its host.
 		c.ready = true
 		if hc := c.admitFreed(); hc != nil {
-			return hc, r.Fresh
+			return hc
 		}
 		if hc := p.set.picker.pick(c); hc != nil {
-			return hc, r.Fresh
+			return hc
 		}
 		c.ready = false
 	}
 	if !keeps && p.onlyFreed {
-		return c.admitFreed(), r.Fresh
+		return c.admitFreed()
 	}
-	return p.set.picker.pick(c), r.Fresh
+	return p.set.picker.pick(c)
 }
 
 // wantsOriginal reports whether only the address that the client called will do.

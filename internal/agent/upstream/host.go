@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,6 +53,25 @@ func (h *Host) reportRefused(now time.Time) {
 	if !known {
 		h.report(now, true)
 	}
+}
+
+// HostState is how a host stands, for whoever looks into an agent.
+type HostState struct {
+	Address netip.AddrPort
+	// Outstanding is how many calls are under way to it, and FailureWeight how many its failures weigh as much as when hosts are compared.
+	Outstanding   int
+	FailureWeight float64
+}
+
+// Hosts tells how the hosts of the cluster stand, ordered by address.
+func (c *Cluster) Hosts(now time.Time) []HostState {
+	var all []HostState
+	for _, h := range c.hosts.Load().byAddr {
+		n := int(h.outstanding.Load())
+		all = append(all, HostState{h.addr, n, max(h.load(now)-float64(n), 0)})
+	}
+	slices.SortFunc(all, func(a, b HostState) int { return a.Address.Compare(b.Address) })
+	return all
 }
 
 // load is the number of calls under way to the host, and what its failures weigh.

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"sync/atomic"
+
+	"fairlead.dev/fairlead/internal/agent/resilience"
 )
 
 // hostConns are a pool's connections to one host. It is guarded by the pool's lock.
@@ -25,6 +27,9 @@ type hostConns struct {
 	open         int            // connections, those being dialled included
 	streams      int            // as the last connection's SetCapacity said; 0: there was none
 	outage       outage
+	// endpoint is what was looked up last of who judges endpoints; nil: nothing was
+	endpoint *resilience.Endpoint
+	judge    *resilience.Endpoints
 }
 
 // hasReady reports whether a connection is there already.

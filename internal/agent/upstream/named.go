@@ -64,6 +64,7 @@ func (p *Pool) chooseNamed(now time.Time, r *Request) *hostConns {
 	if !p.available(hc, r.Fresh, r.Multiplexed) {
 		return nil
 	}
+	p.takePermit(now, r, hc)
 	p.noteTrial(hc, now)
 	return hc
 }
@@ -71,10 +72,18 @@ func (p *Pool) chooseNamed(now time.Time, r *Request) *hostConns {
 func (p *Pool) addressFor(now time.Time, r *Request) netip.AddrPort {
 	down := func(a netip.AddrPort) bool { hc := p.unlisted[a]; return hc != nil && hc.isDown(now) }
 	untried := func(a netip.AddrPort) bool { return !slices.Contains(r.Avoid, a) }
-	wishes := [...]func(netip.AddrPort) bool{
-		func(a netip.AddrPort) bool { return untried(a) && !down(a) },
-		func(a netip.AddrPort) bool { return !down(a) },
-		untried,
+	able := func(a netip.AddrPort) bool { return !down(a) }
+	both := func(a netip.AddrPort) bool { return untried(a) && !down(a) }
+	wishes := []func(netip.AddrPort) bool{both, able, untried}
+	if r.Endpoints.Differ(now) {
+		chance := 0.0
+		if len(r.Avoid) == 0 {
+			chance = p.chance()
+		}
+		in := func(a netip.AddrPort) bool { return !p.outNamed(now, r, chance, a) }
+		wishes = []func(netip.AddrPort) bool{
+			func(a netip.AddrPort) bool { return both(a) && in(a) }, func(a netip.AddrPort) bool { return able(a) && in(a) }, both, able, untried,
+		}
 	}
 	for _, will := range wishes {
 		if will(r.Original) {

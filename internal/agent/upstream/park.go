@@ -38,13 +38,13 @@ func (p *Pool) wantOf(r *Request) want {
 	f := p.family(r)
 	switch {
 	case p.byName:
-		return want{fresh: r.Fresh, multiplexed: r.Multiplexed, avoid: p.waiting.hash(r.Avoid)}
+		return want{fresh: r.Fresh, multiplexed: r.Multiplexed, endpoints: r.Endpoints, avoid: p.waiting.hash(r.Avoid)}
 	case r.Pinned && p.set.name != nil:
-		return want{to: r.Original, family: f, fresh: r.Fresh, multiplexed: r.Multiplexed, avoid: p.waiting.hash(r.Avoid)}
+		return want{to: r.Original, family: f, fresh: r.Fresh, multiplexed: r.Multiplexed, endpoints: r.Endpoints, avoid: p.waiting.hash(r.Avoid)}
 	case p.wantsOriginal(r, f):
 		return want{to: r.Original, family: f, fresh: r.freshAtOriginal(), multiplexed: r.Multiplexed}
 	}
-	return want{family: f, fresh: r.Fresh, multiplexed: r.Multiplexed, avoid: p.waiting.hash(r.Avoid)}
+	return want{family: f, fresh: r.Fresh, multiplexed: r.Multiplexed, endpoints: r.Endpoints, avoid: p.waiting.hash(r.Avoid)}
 }
 
 // comesBehind reports whether requests are parked that want the same: they could not be served, and come first.
@@ -122,7 +122,7 @@ func (p *Pool) concerns(q *queue) bool {
 	}
 	// What a request avoids it may get if there is nothing else, which can only be so if there is not one more host.
 	avoid := q.head.Avoid
-	return len(p.set.byFamily[q.family]) <= len(avoid)+len(p.down) || !slices.Contains(avoid, addr)
+	return len(p.set.byFamily[q.family]) <= len(avoid)+len(p.down)+q.endpoints.Out() || !slices.Contains(avoid, addr)
 }
 
 // retryParked serves those that are parked after the cluster has changed.

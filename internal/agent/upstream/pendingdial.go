@@ -55,6 +55,7 @@ func (f *pendingDial) divert(to *hostConns) {
 	to.host.outstanding.Add(n)
 	for _, r := range f.joined {
 		r.to = to
+		r.moved()
 	}
 	f.to = to
 	to.pendingDials = append(to.pendingDials, f)

@@ -149,6 +149,7 @@ func (p *Pool) moveTo(r *Request, to netip.AddrPort, now time.Time) {
 	hc.open++
 	hc.host.outstanding.Add(1)
 	r.to, r.host = hc, hc.host
+	r.moved()
 	if r.pending != nil {
 		r.pending.divert(hc)
 	}

@@ -3,6 +3,8 @@ package upstream
 import (
 	"net/netip"
 	"time"
+
+	"fairlead.dev/fairlead/internal/agent/resilience"
 )
 
 // Request asks for a connection for one attempt of a call. Its owner reuses it from attempt to attempt and from call to call. While it
@@ -32,6 +34,9 @@ type Request struct {
 	Either bool
 	// Avoid are endpoints to leave alone as long as there are others.
 	Avoid []netip.AddrPort
+	// Endpoints says which are out and are left alone, as long as the pod can connect to others; nil: none are. Pool.TakePermit has the permit of the
+	// one that was chosen.
+	Endpoints *resilience.Endpoints
 	// Wake is called once when the request was parked and has been granted, possibly before Acquire has returned. It is called with the
 	// pool's lock held: it must do no more than to tell its owner, and must not call the pool. When Cancel or CancelParked has returned
 	// it is not called any more.
@@ -47,6 +52,7 @@ type Request struct {
 	pending    *pendingDial // that it waits for, or makes the connection of; nil: none
 	err        error        // see Failed
 	to         *hostConns
+	permit     endpointPermit
 	turn       uint64 // of those that are parked, the lowest comes first
 	queue      *queue // that it is parked in
 	next, prev *Request

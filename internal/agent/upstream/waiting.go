@@ -3,6 +3,8 @@ package upstream
 import (
 	"hash/maphash"
 	"net/netip"
+
+	"fairlead.dev/fairlead/internal/agent/resilience"
 )
 
 // want is what a parked request needs to be served. Requests that want the same are served, or not, alike.
@@ -12,7 +14,8 @@ type want struct {
 	fresh  bool
 	// multiplexed is Request.Multiplexed
 	multiplexed bool
-	avoid       uint64 // the sum of the hashes of Request.Avoid; in the improbable case of equal sums a request waits for another one's host
+	endpoints   *resilience.Endpoints // Request.Endpoints
+	avoid       uint64                // the sum of the hashes of Request.Avoid; in the improbable case of equal sums a request waits for another one's host
 }
 
 // waiting holds the parked requests: a queue of those that want the same, first come first served. What it costs to serve one grows

@@ -15,6 +15,8 @@ type Candidate struct {
 	Current *Policy
 	// LastGood is the last version that was in force, nil if none was.
 	LastGood *Policy
+	// Held is the version that some nodes have while a rollout brings Current to the others; nil for none.
+	Held *Policy
 }
 
 // Verdict is what became of a Candidate.
@@ -56,6 +58,9 @@ func ResolveConflicts(candidates []Candidate) []Verdict {
 		v := t.decide(&candidates[i])
 		if v.InForce != nil {
 			t.add(v.InForce)
+		}
+		if held := candidates[i].Held; held != nil && held != v.InForce {
+			t.add(held)
 		}
 		verdicts[i] = v
 	}

@@ -23,7 +23,8 @@ type UnenforcedField struct {
 // listed without that prefix. A test compares the tables with Fields, so that a new field must be entered in one of them.
 var enforced = strings.Fields(`
 	rules[].name rules[].match[].methods rules[].match[].path.type rules[].match[].path.value
-	rules[].match[].grpc.service rules[].match[].grpc.method
+	rules[].match[].grpc.service rules[].match[].grpc.method rules[].match[].host
+	rules[].match[].headers[].name rules[].match[].headers[].type rules[].match[].headers[].value
 	timeouts.connect timeouts.tlsHandshake timeouts.perTry timeouts.responseHeader timeouts.idle timeouts.read timeouts.write timeouts.overall
 	timeouts.maxDuration timeouts.adaptive.mode timeouts.adaptive.min timeouts.adaptive.max timeouts.adaptive.deviations timeouts.adaptive.window
 	retry.maxRetries retry.when retry.statusCodes retry.responseHeaders[].name retry.responseHeaders[].value retry.grpcStatuses
@@ -36,6 +37,7 @@ var enforced = strings.Fields(`
 	retry.idempotency.mode retry.idempotency.keyHeader retry.idempotency.generateKey
 	retry.budget.percent retry.budget.minRetriesPerSecond retry.budget.window
 	retry.body.maxBytes retry.avoidPreviousEndpoints retry.hedging.delay retry.hedging.percentile retry.hedging.maxHedges
+	retry.alreadyRetried
 	connectionPool.maxConnections connectionPool.maxConnectionsPerEndpoint connectionPool.maxIdlePerEndpoint
 	connectionPool.idleTimeout connectionPool.maxLifetime connectionPool.maxRequestsPerConnection
 	connectionPool.maxPending connectionPool.pendingTimeout
@@ -47,15 +49,17 @@ var enforced = strings.Fields(`
 	circuitBreaker.slowCalls.window
 	circuitBreaker.failures.when circuitBreaker.failures.statusCodes circuitBreaker.failures.grpcStatuses
 	circuitBreaker.open.duration circuitBreaker.open.maxDuration circuitBreaker.open.jitterPercent
-	circuitBreaker.halfOpen.probes circuitBreaker.halfOpen.successesToClose circuitBreaker.sharing
-	rateLimit.mode rateLimit.requests rateLimit.per rateLimit.burst rateLimit.onLimit rateLimit.maxWait
+	circuitBreaker.halfOpen.probes circuitBreaker.halfOpen.successesToClose circuitBreaker.scope circuitBreaker.maxEjectedPercent
+	circuitBreaker.sharing
+	rateLimit.mode rateLimit.requests rateLimit.per rateLimit.burst rateLimit.scope rateLimit.onLimit rateLimit.maxWait
 	concurrency.mode concurrency.max concurrency.adaptive.min concurrency.adaptive.max
 	concurrency.maxQueued concurrency.maxWait concurrency.scope
 	fallback.mode fallback.when fallback.response.statusCode fallback.response.headers[].name fallback.response.headers[].value
 	fallback.response.body fallback.destination.service.name fallback.destination.service.namespace fallback.destination.service.port
 	fallback.destination.host fallback.destination.port
-	loadBalancing.policy failurePolicy udp443 observability.accessLog
+	loadBalancing.policy failurePolicy udp443 observability.accessLog observability.requestHeaders.attempt
 	mode podSelector namespaceSelector
+	rollout.percent rollout.observe rollout.abortOn.successRateDropPercent
 	to[].service.name to[].service.namespace to[].service.port to[].host to[].ports
 	to[].via.proxy to[].via.mode to[].via.credentialsRef.name
 	to[].cidr.block to[].cidr.except to[].cidr.ports to[].any
@@ -65,19 +69,14 @@ var enforced = strings.Fields(`
 
 // enforcedValues lists the values of fields that agents act on only with those values.
 var enforcedValues = map[string][]string{
-	"circuitBreaker.scope": {"Destination"},
-	"rateLimit.scope":      {"Pod", "Node"},
-	"to[].protocol":        {"Auto", "HTTP", "HTTP2", "GRPC"},
-	"to[].cidr.protocol":   {"Auto", "HTTP", "HTTP2", "GRPC"},
+	"to[].protocol":      {"Auto", "HTTP", "HTTP2", "GRPC"},
+	"to[].cidr.protocol": {"Auto", "HTTP", "HTTP2", "GRPC"},
 }
 
 // notEnforced lists the fields that agents do not act on. An entry stands for itself and everything below it, and is shown as it
 // stands here.
 var notEnforced = []string{
-	"circuitBreaker.maxEjectedPercent",
 	"observability.tracing",
-	"observability.requestHeaders",
-	"rollout",
 }
 
 // UnenforcedFields lists the fields of src that are set and not enforced, in the order of the API's fields, each once.
@@ -94,9 +93,6 @@ func UnenforcedFields(src *Source) []UnenforcedField {
 	}
 	if src.Body != nil {
 		u.body(src)
-	}
-	if src.Rollout != nil {
-		u.add(UnenforcedField{"rollout", v1alpha1.ReasonNotYetSupported, -1})
 	}
 	return u.list
 }
@@ -117,12 +113,6 @@ func (u *unenforced) add(f UnenforcedField) {
 	if of := (fieldOf{f.Field, f.Target}); !u.seen[of] && !u.seen[fieldOf{f.Field, -1}] {
 		u.seen[of] = true
 		u.list = append(u.list, f)
-	}
-}
-
-func (u *unenforced) value(field, value string) {
-	if value != "" && !enforcedValue(field, value) {
-		u.add(UnenforcedField{field, v1alpha1.ReasonNotYetSupported, -1})
 	}
 }
 

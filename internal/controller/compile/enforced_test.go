@@ -49,7 +49,7 @@ func TestEveryFieldIsEitherEnforcedOrListed(t *testing.T) {
 }
 
 func TestUnenforcedFields(t *testing.T) {
-	ejecting := &v1alpha1.CircuitBreaker{MaxEjectedPercent: i32(50), ConsecutiveFailures: i32(1)}
+	observability := &v1alpha1.Observability{Tracing: &v1alpha1.Tracing{SamplePercent: i32(1)}}
 	tests := map[string]struct {
 		give Source
 		want []UnenforcedField
@@ -58,23 +58,12 @@ func TestUnenforcedFields(t *testing.T) {
 			give: Source{To: []v1alpha1.Destination{{Service: &v1alpha1.ServiceDestination{Name: "a"}}}, Body: &v1alpha1.PolicyBody{}},
 		},
 		"a block is listed once, whatever is set in it": {
-			give: Source{Level: LevelPods, Body: &v1alpha1.PolicyBody{CallBlocks: v1alpha1.CallBlocks{CircuitBreaker: ejecting}}},
-			want: []UnenforcedField{{"circuitBreaker.maxEjectedPercent", v1alpha1.ReasonNotYetSupported, -1}},
+			give: Source{Level: LevelPods, Body: &v1alpha1.PolicyBody{Observability: traced}},
+			want: []UnenforcedField{{"observability.tracing", v1alpha1.ReasonNotYetSupported, -1}},
 		},
-		"in a rule and in a cluster policy, as users write it": {
-			give: Source{Level: LevelOverrides, Body: &v1alpha1.PolicyBody{Rules: []v1alpha1.Rule{{Name: "charge",
-				Match:      []v1alpha1.CallMatch{{Methods: []string{"POST"}}, {GRPC: &v1alpha1.GRPCMatch{Service: "s"}}},
-				CallBlocks: v1alpha1.CallBlocks{CircuitBreaker: ejecting}}}}},
-			want: []UnenforcedField{
-				{"overrides.rules[charge].circuitBreaker.maxEjectedPercent", v1alpha1.ReasonNotYetSupported, -1},
-			},
-		},
-		"values that are not acted on": {
-			give: Source{Level: LevelPods, Body: &v1alpha1.PolicyBody{CallBlocks: v1alpha1.CallBlocks{
-				CircuitBreaker: &v1alpha1.CircuitBreaker{ConsecutiveFailures: i32(5), Scope: v1alpha1.BreakerScopeEndpoint, Sharing: v1alpha1.SharingPod}}}},
-			want: []UnenforcedField{
-				{"circuitBreaker.scope", v1alpha1.ReasonNotYetSupported, -1},
-			},
+		"in a cluster policy, as users write it": {
+			give: Source{Level: LevelOverrides, Body: &v1alpha1.PolicyBody{Observability: traced}},
+			want: []UnenforcedField{{"overrides.observability.tracing", v1alpha1.ReasonNotYetSupported, -1}},
 		},
 		"destinations that are passed through": {
 			give: Source{To: []v1alpha1.Destination{

@@ -19,8 +19,10 @@ func rateLimitOf(in *v1alpha1.RateLimit) *policy.RateLimit {
 		setDuration(&l.MaxWait, in.MaxWait)
 	}
 	switch in.Scope {
-	case v1alpha1.SharingNode, v1alpha1.SharingCluster:
-		l.Scope = policy.ShareNode // which lets no node have more than the cluster, until agents share what the cluster may have
+	case v1alpha1.SharingNode:
+		l.Scope = policy.ShareNode
+	case v1alpha1.SharingCluster:
+		l.Scope = policy.ShareCluster
 	case v1alpha1.SharingPod:
 	}
 	return &l

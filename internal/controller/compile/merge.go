@@ -1,7 +1,6 @@
 package compile
 
 import (
-	"cmp"
 	"strings"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
@@ -62,6 +61,7 @@ func mergePolicies(name string, order []*Policy) *merge {
 	body := merged(bodies...)
 	m.base, m.rejectQUIC = settingsOf(body), body.UDP443 == v1alpha1.UDP443Reject
 	m.rules = rulesOf(bodies)
+	m.nameSharedLimits(bodies)
 	return m
 }
 
@@ -93,26 +93,4 @@ func rulesOf(bodies []*v1alpha1.PolicyBody) []policy.Rule {
 		})
 	}
 	return out
-}
-
-func matchesOf(in []v1alpha1.CallMatch) []policy.RequestMatch {
-	var out []policy.RequestMatch
-	for i := range in {
-		out = append(out, matchOf(&in[i]))
-	}
-	return out
-}
-
-func matchOf(in *v1alpha1.CallMatch) policy.RequestMatch {
-	if g := in.GRPC; g != nil {
-		return policy.RequestMatch{PathType: policy.PathGRPC, Path: cmp.Or(g.Service, "*") + "/" + cmp.Or(g.Method, "*")}
-	}
-	m := policy.RequestMatch{Methods: in.Methods}
-	if in.Path != nil {
-		m.Path, m.PathType = in.Path.Value, policy.PathPrefix
-		if in.Path.Type == v1alpha1.PathExact {
-			m.PathType = policy.PathExact
-		}
-	}
-	return m
 }

@@ -316,3 +316,47 @@ func TestQUICIsRejectedByDestination(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func quotaOf(l v1alpha1.RateLimit) v1alpha1.PolicyBody {
+	return v1alpha1.PolicyBody{CallBlocks: v1alpha1.CallBlocks{RateLimit: &l}}
+}
+
+// A limit that the cluster shares belongs to who wrote what it lets start, whatever else is merged.
+func TestASharedLimitIsNamedAfterWhoWroteIt(t *testing.T) {
+	n := func(v int32) *int32 { return &v }
+	quota := quotaOf(v1alpha1.RateLimit{Requests: n(100), Scope: v1alpha1.SharingCluster})
+	ruled := quota
+	ruled.Rules = []v1alpha1.Rule{
+		{Name: "search", Match: []v1alpha1.CallMatch{{Methods: []string{"GET"}}}, CallBlocks: v1alpha1.CallBlocks{RateLimit: &v1alpha1.RateLimit{Requests: n(5)}}},
+		{Name: "post", Match: []v1alpha1.CallMatch{{Methods: []string{"POST"}}}, CallBlocks: retries(1).CallBlocks},
+	}
+	base := given{id: "shop/quota", level: LevelNamespace, to: to(anyOf()), body: quota}
+	for name, tc := range map[string]struct {
+		give []given
+		want []string // of the base, and of the rules
+	}{
+		"alone":         {[]given{base}, []string{"shop/quota"}},
+		"with another":  {[]given{base, {id: "shop/retries", level: LevelPods, to: to(anyOf()), body: retries(3)}}, []string{"shop/quota"}},
+		"how to wait":   {[]given{base, {id: "shop/waits", level: LevelPods, to: to(anyOf()), body: quotaOf(v1alpha1.RateLimit{OnLimit: v1alpha1.LimitQueue, MaxWait: "1s"})}}, []string{"shop/quota"}},
+		"a part of it":  {[]given{base, {id: "shop/burst", level: LevelPods, to: to(anyOf()), body: quotaOf(v1alpha1.RateLimit{Burst: n(5)})}}, []string{"shop/burst+shop/quota"}},
+		"written again": {[]given{base, {id: "shop/other", level: LevelPods, to: to(anyOf()), body: quota}}, []string{"shop/other"}},
+		"rules": {[]given{{id: "shop/quota", level: LevelNamespace, to: to(anyOf()), body: ruled}},
+			[]string{"shop/quota", "shop/quota rule shop/quota search", "shop/quota"}},
+		"rules, and the rate of another": {
+			[]given{{id: "shop/quota", level: LevelNamespace, to: to(anyOf()), body: ruled}, {id: "shop/other", level: LevelPods, to: to(anyOf()), body: quota}},
+			[]string{"shop/other", "shop/other rule shop/quota search", "shop/other"},
+		},
+		"not shared": {[]given{{id: "shop/quota", level: LevelNamespace, to: to(anyOf()), body: quotaOf(v1alpha1.RateLimit{Requests: n(100)})}}, []string{""}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := compileAll(t, tc.give...).Bindings[0]
+			got := []string{b.Base.RateLimit.Shared}
+			for _, r := range b.Rules {
+				got = append(got, r.Settings.RateLimit.Shared)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}

@@ -44,6 +44,7 @@ type Policy struct {
 func Read(src Source, services Lookup, find FindReference) (*Policy, []Problem) {
 	p := &Policy{Source: src}
 	problems := append(p.readSelectors(), src.Forced.problems(len(src.To))...)
+	problems = append(problems, p.readPatterns()...)
 	problems = append(problems, p.readBackups(services, false)...)
 	for i := range src.To {
 		t, problem := p.readTarget(i, services)
@@ -66,8 +67,13 @@ func RestoreLastGood(src Source, services Lookup) *Policy {
 	if src.InForce == 0 || src.InForce != src.Generation {
 		return nil
 	}
+	return Restore(src, services)
+}
+
+// Restore returns a version of a policy that was in force, without what has gone since of that which it names. It is nil if it cannot be read.
+func Restore(src Source, services Lookup) *Policy {
 	p := &Policy{Source: src}
-	if len(p.readSelectors()) > 0 {
+	if len(p.readSelectors())+len(p.readPatterns()) > 0 {
 		return nil
 	}
 	_ = p.readBackups(services, true)
@@ -88,6 +94,11 @@ func (p *Policy) readReferences(i int, t *target, find FindReference) (problems 
 	credentials, wrong := p.readCredentials(i, find)
 	t.Via.Credentials = credentials
 	return append(problems, wrong...)
+}
+
+// Selects reports whether the policy selects a pod of a namespace, by their labels. A RetryPolicy is asked about its own namespace alone.
+func (p *Policy) Selects(namespace, pod labels.Set) bool {
+	return p.Pods.Matches(pod) && (p.Namespaces == nil || p.Namespaces.Matches(namespace))
 }
 
 func (p *Policy) readSelectors() []Problem {

@@ -147,6 +147,15 @@ func TestWarnings(t *testing.T) {
 			give: `{retry: {grpcStatuses: [UNAVAILABLE]}, rules: [{name: r, match: [{grpc: {method: Get}}], retry: {idempotency: {mode: Any}}}]}`,
 		},
 		"gRPC statuses of calls that are keyed": {give: `retry: {grpcStatuses: [UNAVAILABLE], idempotency: {mode: IdempotentOrKeyed}}`},
+		"an endpoint's breaker that does nothing": {
+			give: `{loadBalancing: {policy: ClusterIP}, rules: [{name: r, match: [{methods: [GET]}], circuitBreaker: {consecutiveFailures: 5, scope: Endpoint, maxEjectedPercent: 0, sharing: Cluster}}]}`,
+			want: []string{
+				"circuitBreaker.sharing: Cluster acts as Node with scope: Endpoint: each node judges endpoints by its own calls.",
+				"circuitBreaker.maxEjectedPercent 0 lets no endpoint be ejected, so the circuitBreaker does nothing.",
+				"circuitBreaker.scope: Endpoint does nothing with loadBalancing.policy: ClusterIP: the cluster chooses the endpoints.",
+			},
+		},
+		"an endpoint's breaker": {give: `circuitBreaker: {consecutiveFailures: 5, scope: Endpoint, maxEjectedPercent: 30}`},
 		"pool and breaker": {
 			give: `{timeouts: {overall: 1s, perTry: 500ms}, retry: {maxRetries: 0}, circuitBreaker: {slowCalls: {threshold: 1s}}, connectionPool: {maxConnections: 9}}`,
 			want: []string{
@@ -173,6 +182,16 @@ func TestDNSFailuresOfProxiesAreSeen(t *testing.T) {
 		}
 		if got := Warnings(src); len(got) > 0 != warned {
 			t.Errorf("by %q: %q", proxy, got)
+		}
+	}
+}
+
+// Where each address is a destination there are no endpoints to tell apart.
+func TestEndpointBreakersOfBlocks(t *testing.T) {
+	for scope, warned := range map[string]bool{"Endpoint": true, "Destination": false} {
+		src := &Source{Body: body(t, "circuitBreaker: {consecutiveFailures: 5, scope: "+scope+"}"), To: []v1alpha1.Destination{cidr("10.0.0.0/8")}}
+		if got := Warnings(src); len(got) > 0 != warned {
+			t.Errorf("%s: %q", scope, got)
 		}
 	}
 }

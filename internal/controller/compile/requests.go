@@ -13,12 +13,13 @@ var requestFields = strings.Fields(`
 	rules
 	timeouts.tlsHandshake timeouts.responseHeader timeouts.read timeouts.write
 	retry.statusCodes retry.responseHeaders retry.grpcStatuses retry.overrides[].statusCodes retry.overrides[].grpcStatuses
-	retry.retryAfter retry.idempotency retry.body retry.hedging
+	retry.retryAfter retry.idempotency retry.body retry.hedging retry.alreadyRetried
 	circuitBreaker.failures.statusCodes circuitBreaker.failures.grpcStatuses
 	connectionPool.maxIdlePerEndpoint connectionPool.idleTimeout connectionPool.maxLifetime connectionPool.maxRequestsPerConnection
 	connectionPool.http2
 	concurrency
 	fallback.response
+	observability.requestHeaders
 `)
 
 // AboutRequests reports whether a field of a policy's blocks or rules has no effect where connections are passed through, by its path as in Field.

@@ -22,6 +22,9 @@ func settingsOf(body *v1alpha1.PolicyBody) policy.Settings {
 	}
 	if o := body.Observability; o != nil {
 		s.AccessLog = accessLogOf(o.AccessLog)
+		if o.RequestHeaders != nil {
+			setBool(&s.AttemptHeader, o.RequestHeaders.Attempt)
+		}
 	}
 	return s
 }
@@ -104,6 +107,7 @@ func setRetry(r *policy.Retry, in *v1alpha1.Retry) {
 	}
 	setBool(&r.AvoidPreviousEndpoints, in.AvoidPreviousEndpoints)
 	r.Hedging = hedgingOf(in.Hedging)
+	r.SkipRetried = in.AlreadyRetried == v1alpha1.AlreadyRetriedSkip
 }
 
 // hedgingOf returns the zero value when the block is absent or switched off.
@@ -230,6 +234,10 @@ func breakerOf(in *v1alpha1.CircuitBreaker) *policy.Breaker {
 	if in.Sharing == v1alpha1.SharingPod {
 		b.Sharing = policy.SharePod
 	}
+	if in.Scope == v1alpha1.BreakerScopeEndpoint {
+		b.Scope = policy.ScopeEndpoint
+	}
+	setInt(&b.MaxEjectedPercent, in.MaxEjectedPercent)
 	return &b
 }
 

@@ -52,6 +52,14 @@ func TestSettings(t *testing.T) {
 				s.Breaker, s.Timeouts.PerTry = &b, 2*time.Second
 			},
 		},
+		"a breaker of each endpoint": {
+			give: []string{`circuitBreaker: {consecutiveFailures: 5, scope: Endpoint}`, `circuitBreaker: {maxEjectedPercent: 0}`},
+			want: func(s *policy.Settings) {
+				b := policy.DefaultBreaker()
+				b.ConsecutiveFailures, b.Scope, b.MaxEjectedPercent = 5, policy.ScopeEndpoint, 0
+				s.Breaker = &b
+			},
+		},
 		"lists replace, and an empty one means none": {
 			give: []string{`retry: {when: [Reset], statusCodes: ["5xx"], maxRetries: 3}`, `retry: {when: [], statusCodes: ["502-504", "429"]}`},
 			want: func(s *policy.Settings) {
@@ -139,10 +147,10 @@ func TestSettings(t *testing.T) {
 				s.RateLimit = &policy.RateLimit{Requests: 100, Per: time.Second, Burst: 100, Scope: policy.SharePod}
 			},
 		},
-		"no node has more than the cluster": {
+		"a limit that the cluster shares": {
 			give: []string{`rateLimit: {requests: 100, scope: Cluster}`},
 			want: func(s *policy.Settings) {
-				s.RateLimit = &policy.RateLimit{Requests: 100, Per: time.Second, Burst: 100, Scope: policy.ShareNode}
+				s.RateLimit = &policy.RateLimit{Requests: 100, Per: time.Second, Burst: 100, Scope: policy.ShareCluster}
 			},
 		},
 		"limits that are switched off are off": {

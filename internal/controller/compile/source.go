@@ -38,8 +38,11 @@ type Source struct {
 	To                []v1alpha1.Destination
 	Body              *v1alpha1.PolicyBody
 	Rollout           *v1alpha1.Rollout
-	// InForce is the generation that was in force by the policy's status, 0 for none.
-	InForce int64
+	// InForce is the generation that was in force by the policy's status, 0 for none, and Previous that generation, if it is not this one and
+	// was kept. RolledOut is how far the rollout was, by the status.
+	InForce   int64
+	Previous  *Source
+	RolledOut *v1alpha1.RolloutStatus
 	// Forced is what the policy's annotation says about its circuit breakers.
 	Forced Forced
 }
@@ -61,6 +64,7 @@ func FromRetryPolicy(p *v1alpha1.RetryPolicy) Source {
 		Body:        &p.Spec.PolicyBody,
 		Rollout:     p.Spec.Rollout,
 		InForce:     p.Status.InForceGeneration,
+		RolledOut:   p.Status.Rollout,
 	}
 }
 
@@ -82,6 +86,7 @@ func FromClusterRetryPolicy(p *v1alpha1.ClusterRetryPolicy) Source {
 		Body:              p.Spec.Body(),
 		Rollout:           p.Spec.Rollout,
 		InForce:           p.Status.InForceGeneration,
+		RolledOut:         p.Status.Rollout,
 	}
 }
 

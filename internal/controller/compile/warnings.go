@@ -18,6 +18,8 @@ func Warnings(src *Source) []string {
 	}
 	findsNames := src.findsNames()
 	warnings := append(blockWarnings("", src.Body, findsNames), grpcWarnings(src.Body)...)
+	warnings = append(warnings, endpointWarnings(src)...)
+	warnings = append(warnings, matchWarnings(src)...)
 	warnings = append(warnings, protectionWarnings("", src, src.Body)...)
 	for i := range src.Body.Rules {
 		r := &src.Body.Rules[i]
@@ -71,6 +73,9 @@ func blockWarnings(prefix string, body *v1alpha1.PolicyBody, findsNames bool) []
 	if body.Retry != nil && namesDNSFailure(r) && !findsNames {
 		warn("retry.when names DNSFailure, which happens only where agents look up the name of a proxy (to[].via), and no destination here has " +
 			"one: pods resolve other names themselves, before they call.")
+	}
+	if r.SkipRetried && r.MaxRetries == 0 {
+		warn("retry.alreadyRetried Skip changes nothing: with retry.maxRetries 0 no call is retried or hedged.")
 	}
 	limited := s.Pool.MaxConnections > 0 || s.Pool.MaxConnectionsPerEndpoint > 0
 	if limited && t.Overall > 0 && s.Pool.MaxPending > 0 && s.Pool.PendingTimeout >= t.Overall {

@@ -95,12 +95,16 @@ type gauge struct {
 	since          instant // of the worst state of the breakers; of no account while all are closed
 	connections    int
 	opaque         int
+	ejected        int // endpoints
 	dryOpen        int // breakers that a dry run would have open
 }
 
 // gaugeOf returns the gauge in an entry of a report, given that of the report before.
 func gaugeOf(o *observation, entry *policy.Traffic, before gauge) gauge {
-	g := gauge{connections: max(entry.Connections, 0), opaque: max(entry.OpaqueOpen, 0), dryOpen: max(entry.DryBreakersOpen, 0)}
+	g := gauge{
+		connections: max(entry.Connections, 0), opaque: max(entry.OpaqueOpen, 0),
+		ejected: max(entry.Ejected, 0), dryOpen: max(entry.DryBreakersOpen, 0),
+	}
 	g.halfOpen = max(min(entry.BreakersHalfOpen, entry.BreakersOpen), 0)
 	g.open = max(entry.BreakersOpen, 0) - g.halfOpen
 	if g.state() == 0 {
@@ -128,6 +132,11 @@ func (g *gauge) state() int {
 	return 0
 }
 
+// differs reports whether statuses should say soon that a gauge has become another one.
+func (g *gauge) differs(o *gauge) bool {
+	return g.state() != o.state() || (g.ejected > 0) != (o.ejected > 0)
+}
+
 // setGauge replaces the agent's gauge at a destination. The caller holds the policy's lock.
 func (r *agentReports) setGauge(s *sum, g gauge) {
 	if g == (gauge{}) {
@@ -140,7 +149,7 @@ func (r *agentReports) setGauge(s *sum, g gauge) {
 }
 
 // dropGauges removes the agent's gauges except those at some destinations, because a report has none there, and adds to changed the policies
-// whose breakers were not closed.
+// whose breakers were not closed, or whose endpoints were not all in.
 func (r *agentReports) dropGauges(except map[*sum]struct{}, changed policySet) policySet {
 	for s := range r.gauges {
 		if _, stays := except[s]; stays {
@@ -151,6 +160,8 @@ func (r *agentReports) dropGauges(except map[*sum]struct{}, changed policySet) p
 		delete(s.gauges, r)
 		if was.state() != 0 {
 			s.closings++
+		}
+		if was.differs(&gauge{}) {
 			changed.add(s.key.policy)
 		}
 		s.of.mu.Unlock()

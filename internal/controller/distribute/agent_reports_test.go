@@ -108,6 +108,29 @@ func TestTheWorstStateOfBreakersIsReported(t *testing.T) {
 	})
 }
 
+// Nodes judge endpoints by themselves, and mostly the same ones: so many are out as by the node that keeps out the most.
+func TestEndpointsThatAreOutAreThoseOfTheNodeWithTheMost(t *testing.T) {
+	s := trafficStore(t)
+	out := func(n int) policy.Traffic {
+		c := calls("cart", 0)
+		c.Ejected = n
+		return c
+	}
+	s.observe(agentOf("n1"), report(1, out(1)))
+	s.observe(agentOf("n2"), report(1, out(3)))
+	if f := s.Traffic(payments); f.Ejected != 3 || f.Targets[0].Ejected+f.Targets[len(f.Targets)-1].Ejected != 3 {
+		t.Errorf("%d are out", f.Ejected)
+	}
+	s.observe(agentOf("n2"), report(2, out(0)))
+	if f := s.Traffic(payments); f.Ejected != 1 {
+		t.Errorf("%d are out", f.Ejected)
+	}
+	s.observe(agentOf("n1"), report(2))
+	if f := s.Traffic(payments); f.Ejected != 0 {
+		t.Errorf("%d are out", f.Ejected)
+	}
+}
+
 func TestConnectionsPassedThroughAreSummed(t *testing.T) {
 	s := trafficStore(t)
 	through := func(open int, n uint64) policy.Traffic {

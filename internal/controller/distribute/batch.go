@@ -27,8 +27,9 @@ type change struct {
 	shared   map[string]map[string]policy.Breaker // of a profile, see sharedBreakersOf
 	retained bool                                 // of what a profile refers to: agents keep what they have, see RetainReference
 	keys     []trafficKey
-	policies []policy.ID // that have a part in a profile, sorted
-	err      error       // why the profile, or what it names, cannot be published
+	limits   map[string]policy.Share // that the cluster shares, of a profile
+	policies []policy.ID             // that have a part in a profile, sorted
+	err      error                   // why the profile, or what it names, cannot be published
 }
 
 // trafficKey is under which traffic is summed.
@@ -57,6 +58,7 @@ func (b *Batch) SetProfile(p *policy.Profile, others ...policy.ID) {
 			c.hosts = append(c.hosts, binding.To.Host)
 		}
 		c.keys = append(c.keys, trafficKey{binding.Policy, binding.To.String()})
+		c.addLimits(binding)
 		for to := range binding.Backups {
 			c.keys = append(c.keys, trafficKey{binding.Policy, to.String()})
 		}
@@ -76,12 +78,29 @@ func (b *Batch) SetProfile(p *policy.Profile, others ...policy.ID) {
 	c.policies = slices.Compact(c.policies)
 	var err error
 	if c.resource, err = b.encoding().Profile(p); err != nil {
-		c.uses, c.hosts, c.keys = nil, nil, nil
+		c.uses, c.hosts, c.keys, c.limits = nil, nil, nil, nil
 		b.refuse(c, err)
 		return
 	}
 	c.shared = sharedBreakersOf(p)
 	b.set(c, nil)
+}
+
+// addLimits notes which limits of a binding the cluster shares.
+func (c *change) addLimits(b *policy.Binding) {
+	add := func(l *policy.RateLimit) {
+		if l == nil || l.Scope != policy.ShareCluster || l.Shared == "" {
+			return
+		}
+		if c.limits == nil {
+			c.limits = map[string]policy.Share{}
+		}
+		c.limits[l.Shared] = l.Share()
+	}
+	add(b.Base.RateLimit)
+	for i := range b.Rules {
+		add(b.Rules[i].Settings.RateLimit)
+	}
 }
 
 // RemoveProfile removes a profile. Workloads that still name it are left without policy.

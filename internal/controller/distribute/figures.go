@@ -19,6 +19,8 @@ type Figures struct {
 	OpaqueOpen  int
 	// DryBreakersOpen counts breakers that a dry run would have open.
 	DryBreakersOpen int
+	// Ejected adds up those of the destinations.
+	Ejected int
 	// Targets splits the figures by destination, sorted by name.
 	Targets []TargetFigures
 	// AsOf is when the last report of an agent that has the policy was made, zero if there was none, and Age is how long ago that was,
@@ -46,6 +48,7 @@ type TargetFigures struct {
 	Breakers    Breakers
 	Connections int
 	OpaqueOpen  int
+	Ejected     int // endpoints that are kept out, by the agent that keeps out the most
 	// DryBreakersOpen is as in Figures.
 	DryBreakersOpen int
 	TLSFailures     []policy.TLSFailure // sorted by reason
@@ -62,6 +65,7 @@ func (f *Figures) Add(t *TargetFigures) {
 	f.Connections += t.Connections
 	f.OpaqueOpen += t.OpaqueOpen
 	f.DryBreakersOpen += t.DryBreakersOpen
+	f.Ejected += t.Ejected
 	f.PerSecond += t.PerSecond
 	f.Covered = max(f.Covered, t.Covered)
 }
@@ -164,6 +168,7 @@ func (s *sum) figures(now instant) TargetFigures {
 		f.Connections += g.connections
 		f.OpaqueOpen += g.opaque
 		f.DryBreakersOpen += g.dryOpen
+		f.Ejected = max(f.Ejected, g.ejected)
 	}
 	f.Breakers.Closings = s.closings
 	for _, n := range s.lost {

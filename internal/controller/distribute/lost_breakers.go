@@ -1,6 +1,6 @@
 package distribute
 
-// loseGauges removes the gauges of an agent that has gone, and returns the policies whose breakers were not closed. These are lost: they are
+// loseGauges removes the gauges of an agent that has gone, and returns the policies whose breakers were not closed, or whose endpoints not all in. The former are lost: they are
 // neither open nor closed until an agent of the node reports.
 func (n *nodeTraffic) loseGauges(r *agentReports) policySet {
 	var changed policySet
@@ -11,6 +11,8 @@ func (n *nodeTraffic) loseGauges(r *agentReports) policySet {
 		if was.state() != 0 {
 			s.lost[n] += was.open + was.halfOpen
 			n.lost[s] = struct{}{}
+		}
+		if was.differs(&gauge{}) {
 			changed.add(s.key.policy)
 		}
 		s.of.mu.Unlock()

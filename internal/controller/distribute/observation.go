@@ -40,6 +40,7 @@ func (t *traffic) add(o *observation) policySet {
 	if r == nil || !r.first(o.instance, o.sequence) {
 		return nil
 	}
+	t.comparisons.count(o)
 	changed := n.count(o, r)
 	next := podFindingsOf(o.report, o.allowed)
 	if !next.empty() || r.hasFindings {
@@ -70,7 +71,7 @@ func (n *nodeTraffic) count(o *observation, r *agentReports) policySet {
 			s.closings++
 		}
 		s.of.mu.Unlock()
-		if was.state() != is.state() {
+		if was.differs(&is) {
 			changed.add(s.key.policy)
 		}
 	}

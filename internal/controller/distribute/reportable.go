@@ -2,16 +2,19 @@ package distribute
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// reportable is what the agents of a node may report on: the destinations and policies of the profiles that the node has. It is immutable, and
-// small, since there is one for each node.
+// reportable is what the agents of a node may report on: the destinations, policies and limits of the profiles that the node has. It is immutable,
+// and small, since there is one for each node.
 type reportable struct {
 	sums     []*sum           // by key
 	policies []*policyRollout // by ID; of these only the ID is read
+	// limits that the cluster shares, by name: what the cluster may have; nil: none
+	limits map[string]policy.Share
 }
 
 // sum returns the sum under a key, or nil if it is none of the node's.
@@ -54,6 +57,10 @@ func reportableOf(profiles map[string]*profileUse) *reportable {
 			r.sums = append(r.sums, sum)
 		}
 		r.policies = append(r.policies, u.profile.policies...)
+		if len(u.profile.limits) > 0 && r.limits == nil {
+			r.limits = map[string]policy.Share{}
+		}
+		maps.Copy(r.limits, u.profile.limits)
 	}
 	slices.SortFunc(r.sums, func(a, b *sum) int { return a.key.compare(b.key) })
 	slices.SortFunc(r.policies, func(a, b *policyRollout) int { return a.id.Compare(b.id) })

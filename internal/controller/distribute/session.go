@@ -48,6 +48,8 @@ type session struct {
 	// behindSince is about when the first change came that the agent has not acknowledged, and sentAt when sent was made.
 	behindSince, sentAt time.Time
 
+	limits sessionLimits // guarded by limitDivider.mu instead
+
 	urgent   bool // something else than a destination is dirty
 	patches  bool // it understands patches, and has applied every one so far
 	started  bool // the first update was made
@@ -219,6 +221,9 @@ func (s *Store) next(c *session, now time.Time) (*wire.Update, time.Duration) {
 	}
 	c.clearDirty()
 	s.retryRemovals(c, u)
+	if !c.started && c.features.Has(wire.FeatureClusterLimits) {
+		u.Grants = &wire.Grants{}
+	}
 	c.started, c.nonce, c.sent, c.sentUpTo, c.sentAt = true, u.Nonce, u, s.revision, now
 	return u, 0
 }

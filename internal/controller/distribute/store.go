@@ -34,6 +34,7 @@ type Store struct {
 	traffic  *traffic
 	interval atomic.Int64 // of reports, a duration
 	changed  *changedProfiles
+	limits   *limitDivider
 
 	mu sync.Mutex
 	// guarded by mu
@@ -68,6 +69,7 @@ type profile struct {
 	uses        []wire.Ref                           // its dependencies, sorted
 	hosts       []string                             // whose TLS it intercepts, sorted
 	shared      map[string]map[string]policy.Breaker // see sharedBreakersOf
+	limits      map[string]policy.Share              // that the cluster shares, by name
 	keys        map[trafficKey]*sum                  // under which its traffic is reported
 	policies    []*policyRollout                     // that have a part in it
 	nodes       map[string]*node
@@ -101,7 +103,7 @@ func NewStore(opts StoreOptions) *Store {
 		}
 	}
 	s := &Store{
-		opts: opts, traffic: newTraffic(), changed: newChangedProfiles(),
+		opts: opts, traffic: newTraffic(), changed: newChangedProfiles(), limits: newLimitDivider(),
 		nodes: map[string]*node{}, workloads: map[string]*node{}, profiles: map[string]*profile{}, dependencies: map[wire.Ref]*dependency{},
 		policies: map[policy.ID]*policyRollout{}, unpublished: map[wire.Ref]struct{}{}, wantIssuers: func() {},
 		shared: newSharedBreakers(),
@@ -213,6 +215,10 @@ func (s *Store) applyProfile(c *change) {
 		s.wantIssuers()
 	}
 	p.resource, p.uses, p.hosts = c.resource, c.uses, c.hosts
+	if !maps.Equal(p.limits, c.limits) {
+		p.limits = c.limits
+		p.forgetReportable()
+	}
 	s.setKeys(p, c.keys)
 	s.setShared(p, c.shared)
 	for _, n := range p.nodes {

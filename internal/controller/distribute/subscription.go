@@ -29,6 +29,7 @@ func (v *Server) Subscribe(stream wire.SubscribeServer) error {
 	t := newSubscription(v, stream, c, p)
 	err = t.run(ctx)
 	store.detach(c, time.Now())
+	store.limits.sessionEnded(c, time.Now())
 	log.InfoContext(ctx, "agent left", "err", err)
 	return err
 }
@@ -69,10 +70,10 @@ func (v *Server) hello(ctx context.Context, p peer, stream wire.SubscribeServer)
 // peer, which has acknowledged all that came before.
 const smallUpdate = 16 << 10
 
-// How often an agent may report on breakers. One that does more often waits: nobody else does for it.
+// How often an agent may report on breakers, and demand shares of limits. One that does more often waits: nobody else does for it.
 const (
-	breakerReportsPerSecond = 20 // twice what agents do
-	breakerReportsAtOnce    = 100
+	besidePerSecond = 52 // breakers: twice what agents do; demands: twice those of as many limits as it may have
+	besideAtOnce    = 300
 )
 
 // subscription is a stream after the hello. Two goroutines serve it, each woken once for an update: one sends it, the other records the answer.
@@ -139,32 +140,44 @@ func (t *subscription) run(ctx context.Context) error {
 	}
 }
 
-// receive records acknowledgements and reports until the stream ends. The store wakes the sender if there is more to send.
+// receive records acknowledgements, reports and demands until the stream ends. The store wakes the sender if there is more to send.
 func (t *subscription) receive() error {
-	paced := rate.NewLimiter(breakerReportsPerSecond, breakerReportsAtOnce)
+	store, ctx := t.server.opts.Store, t.stream.Context()
+	paced := rate.NewLimiter(besidePerSecond, besideAtOnce)
 	for {
 		m, err := t.stream.Recv()
 		if err != nil {
 			return err
 		}
 		if m.Ack == nil {
-			if err := paced.Wait(t.stream.Context()); err != nil {
+			if err := paced.Wait(ctx); err != nil {
 				return err
 			}
-			t.server.opts.Store.reportBreakers(t.session, m.Breakers, time.Now())
-			continue
 		}
-		t.ackTimer.Stop()
-		if err := t.server.opts.Store.acknowledge(t.session, *m.Ack); err != nil {
+		switch {
+		case m.Ack != nil:
+			t.ackTimer.Stop()
+			err = store.acknowledge(t.session, *m.Ack)
+		case m.Demands != nil:
+			err = store.demand(t.session, m.Demands, time.Now())
+		default:
+			store.reportBreakers(t.session, m.Breakers, time.Now())
+		}
+		if err != nil {
 			return err
 		}
 	}
 }
 
-// sendNext sends the next update, unless one is not acknowledged, there is none, or it has to wait.
+// sendNext sends the next grants and the next update, unless one is not acknowledged, there is none, or it has to wait.
 func (t *subscription) sendNext() error {
 	if t.sending {
 		return nil
+	}
+	if g := t.server.opts.Store.limits.grants(t.session); g != nil {
+		if err := t.stream.Send(wire.Update{Grants: g}); err != nil {
+			return err
+		}
 	}
 	if u := t.server.opts.Store.nextVerdicts(t.session, time.Now()); u != nil {
 		t.sendAside(u)

@@ -33,6 +33,8 @@ func (m instant) slot() int64                 { return int64(m) / int64(bucketSp
 type traffic struct {
 	epoch    time.Time // immutable; long before the first instant that is asked about
 	findings findings
+	// comparisons have a lock of their own, which is taken last.
+	comparisons comparisons
 
 	mu sync.RWMutex
 	// guarded by mu
@@ -90,7 +92,8 @@ type bucket struct {
 func newTraffic() *traffic {
 	return &traffic{
 		epoch: time.Now().Add(-10 * Window), policies: map[policy.ID]*policyTraffic{}, nodes: map[string]*nodeTraffic{},
-		findings: findings{byAgent: map[agentID]podFindings{}, concerned: map[policy.ID]map[agentID]struct{}{}},
+		comparisons: comparisons{of: map[policy.ID]*comparison{}},
+		findings:    findings{byAgent: map[agentID]podFindings{}, concerned: map[policy.ID]map[agentID]struct{}{}},
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
+	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/controller/compile"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -94,7 +95,7 @@ type pod struct {
 type profile struct {
 	name      string
 	namespace string // "" unless the profile differs between namespaces
-	members   []*policyEntry
+	members   []member
 	pods      int
 	nodes     map[string]int // pods by node
 	// publishedPods counts the pods that have it by what was published.
@@ -123,8 +124,13 @@ type policyEntry struct {
 	current  *compile.Policy
 	problems []compile.Problem
 	conflict *compile.Conflict
-	// active is the version that selects pods: the current one, or the last good one; nil for none. It acts if its mode says so.
-	active *compile.Policy
+	// active is the version that selects pods: the current one, or the last good one; nil for none. It acts if its mode says so. While a rollout
+	// brings it to the nodes, those that it has not reached have stable, which is nil for none; else stable is active.
+	active, stable *compile.Policy
+	// rollout is how far the rollout of active is, or how it ended; nil if there was none.
+	rollout *v1alpha1.RolloutStatus
+	// everywhere is the generation that came to all nodes last.
+	everywhere int64
 	// lastGood is the last version that was in force.
 	lastGood *compile.Policy
 	services []string // names that the current or the active version refers to
@@ -191,9 +197,6 @@ func (x *Index) Compilations() int {
 	defer x.mu.Unlock()
 	return x.compilations
 }
-
-// acts reports whether the policy is enforced.
-func (r *policyEntry) acts() bool { return r.active != nil && r.active.Enforced() }
 
 func compareEntries(a, b *policyEntry) int { return strings.Compare(a.id.String(), b.id.String()) }
 

@@ -61,8 +61,10 @@ func (x *Index) jobs(profiles map[string]*profile) []*Job {
 func (x *Index) job(pr *profile) *Job {
 	j := &Job{profile: pr, version: pr.version, services: map[string]*compile.Service{}}
 	for _, r := range pr.members {
-		j.ids = append(j.ids, r.id)
-		j.policies = append(j.policies, r.active)
+		if j.ids = append(j.ids, r.id); r.next {
+			j.ids = append(j.ids, NextID(r.id))
+		}
+		j.policies = append(j.policies, r.version())
 		for _, name := range r.services {
 			full, _ := pr.resolve(name)
 			if _, known := j.services[full]; !known {

@@ -21,8 +21,8 @@ func (x *Index) SetPolicy(uid types.UID, src compile.Source) {
 		return
 	}
 	if r == nil {
-		// A manager that comes to lead has not seen the versions before.
-		r = &policyEntry{id: src.ID, uid: uid, profiles: map[*profile]struct{}{}, lastGood: compile.RestoreLastGood(src, x.lookup.Service)}
+		r = &policyEntry{id: src.ID, uid: uid, profiles: map[*profile]struct{}{}}
+		x.restoreRollout(r, &src)
 		x.policies[src.ID] = r
 		if r.isCluster() {
 			x.cluster = insert(x.cluster, r)
@@ -69,6 +69,7 @@ func (r *policyEntry) isCluster() bool { return r.id.Kind == policy.KindClusterR
 func (x *Index) read(r *policyEntry) {
 	r.current, r.problems = compile.Read(r.source, x.lookup.Service, x.lookup.Reference)
 	r.expiring = compile.Expiring(&r.source, x.lookup.Reference)
+	x.readStable(r)
 	x.setMaterials(r)
 	x.changes.status(r)
 }
@@ -87,7 +88,7 @@ func (x *Index) resolveConflicts(namespace string) {
 		switch {
 		case r.source.Enforced():
 			entries = append(entries, r)
-			candidates = append(candidates, compile.Candidate{ID: r.id, Current: r.current, LastGood: r.lastGood})
+			candidates = append(candidates, compile.Candidate{ID: r.id, Current: r.current, LastGood: r.lastGood, Held: r.held()})
 			continue
 		case r.source.Mode == v1alpha1.ModeDryRun:
 			dry = append(dry, r)
@@ -132,30 +133,12 @@ func (x *Index) setConflict(r *policyEntry, c *compile.Conflict) {
 
 // activate makes next the version of r that selects pods.
 func (x *Index) activate(r *policyEntry, next *compile.Policy) {
-	last := r.active
-	if last == next {
+	before := r.rollout
+	stable := r.plan(next)
+	if r.active == next && r.stable == stable {
 		return
 	}
-	r.active, r.derived = next, nil
-	x.changes.status(r)
-	for pr := range r.profiles {
-		x.recompile(pr, r)
-	}
-	x.setReferences(r)
-	x.setObjects(r)
-	if sameSelection(last, next) {
-		return
-	}
-	if !r.isCluster() {
-		x.reselect(x.namespace(r.id.Namespace), r)
-		return
-	}
-	for _, ns := range x.namespaces {
-		before := ns.selectedBy(r)
-		if x.selectClusterPolicies(ns) || before {
-			x.reselect(ns, r)
-		}
-	}
+	x.setVersions(r, next, stable, before != r.rollout)
 }
 
 func (ns *namespace) selectedBy(r *policyEntry) bool {

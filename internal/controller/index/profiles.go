@@ -6,10 +6,10 @@ import (
 )
 
 // profileOf returns the profile of these policies.
-func (x *Index) profileOf(ns *namespace, members []*policyEntry, relative bool) *profile {
+func (x *Index) profileOf(ns *namespace, members []member, relative bool) *profile {
 	ids := make([]policy.ID, len(members))
-	for i, r := range members {
-		ids[i] = r.id
+	for i, m := range members {
+		ids[i] = m.mark()
 	}
 	namespace := ""
 	if relative {
@@ -116,8 +116,8 @@ func (pr *profile) clearCauses() {
 
 // markStatuses marks the policies of the profile.
 func (pr *profile) markStatuses(c *changes) {
-	for _, r := range pr.members {
-		c.status(r)
+	for _, m := range pr.members {
+		c.status(m.policyEntry)
 	}
 }
 

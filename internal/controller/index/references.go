@@ -19,12 +19,12 @@ type material struct {
 // setObjects works out which objects r refers to, in the policy as written and in the version that acts.
 func (x *Index) setObjects(r *policyEntry) {
 	references, keys := compile.ReferencesOf(&r.source), compile.MaterialKeys(&r.source)
-	if r.active != nil && r.active.Generation != r.source.Generation {
-		references = append(references, compile.ReferencesOf(&r.active.Source)...)
-		slices.SortFunc(references, compile.Reference.Compare)
-		references = slices.Compact(references)
-		keys = append(keys, compile.MaterialKeys(&r.active.Source)...)
+	for _, older := range r.olderVersions() {
+		references = append(references, compile.ReferencesOf(&older.Source)...)
+		keys = append(keys, compile.MaterialKeys(&older.Source)...)
 	}
+	slices.SortFunc(references, compile.Reference.Compare)
+	references = slices.Compact(references)
 	x.referToObjects(r, references, keys)
 }
 
@@ -72,8 +72,8 @@ func (x *Index) removeMaterialIfUnused(key compile.MaterialKey) {
 // setMaterials takes what is usable of what r refers to. What is not usable now leaves the last that was in force.
 func (x *Index) setMaterials(r *policyEntry) {
 	x.setMaterialsOf(&r.source)
-	if r.active != nil && r.active.Generation != r.source.Generation {
-		x.setMaterialsOf(&r.active.Source)
+	for _, older := range r.olderVersions() {
+		x.setMaterialsOf(&older.Source)
 	}
 }
 

@@ -1,12 +1,16 @@
 package index
 
-import "slices"
+import (
+	"slices"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+)
 
 // selectClusterPolicies finds the cluster policies that select ns and reports whether they changed.
 func (x *Index) selectClusterPolicies(ns *namespace) bool {
 	var selected []*policyEntry
 	for _, r := range x.cluster {
-		if ns.exists && ns.name != x.exempt && r.active != nil && r.active.Namespaces.Matches(ns.labels) {
+		if ns.exists && ns.name != x.exempt && r.selectsNamespace(ns.labels) {
 			selected = append(selected, r)
 		}
 	}
@@ -36,22 +40,28 @@ func (x *Index) reselect(ns *namespace, cause *policyEntry) {
 // it was something else.
 func (x *Index) selectPod(ns *namespace, p *pod, cause *policyEntry) {
 	var selected []*policyEntry
+	var members []member
 	relative := false
 	for _, list := range [][]*policyEntry{ns.policies, ns.cluster} {
 		for _, r := range list {
-			if r.active == nil || !r.active.Pods.Matches(p.Labels) {
+			m := r.on(p.Node)
+			version := m.version()
+			if version == nil || !version.Selects(ns.labels, p.Labels) {
 				continue
 			}
 			selected = append(selected, r)
-			relative = relative || r.active.Relative()
+			if version.Enforced() || version.Mode == v1alpha1.ModeDryRun {
+				members = append(members, m)
+				relative = relative || version.Relative()
+			}
 		}
 	}
 	x.setSelected(p, selected)
-	if p.HostNetwork || len(selected) == 0 {
+	if p.HostNetwork || len(members) == 0 {
 		x.setProfile(p, nil, cause)
 		return
 	}
-	members := slices.SortedFunc(slices.Values(selected), compareEntries)
+	slices.SortFunc(members, func(a, b member) int { return compareEntries(a.policyEntry, b.policyEntry) })
 	x.setProfile(p, x.profileOf(ns, members, relative), cause)
 }
 

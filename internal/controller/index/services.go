@@ -21,11 +21,11 @@ type serviceRefs struct {
 // setReferences works out which Services r names: those of the policy as written, and those of the version that acts, if that is another.
 func (x *Index) setReferences(r *policyEntry) {
 	names := compile.Services(&r.source)
-	if r.active != nil && r.active.Generation != r.source.Generation {
-		names = append(names, compile.Services(&r.active.Source)...)
-		slices.Sort(names)
-		names = slices.Compact(names)
+	for _, older := range r.olderVersions() {
+		names = append(names, compile.Services(&older.Source)...)
 	}
+	slices.Sort(names)
+	names = slices.Compact(names)
 	x.refer(r, names)
 }
 

@@ -27,6 +27,8 @@ type View struct {
 	Unenforced []compile.UnenforcedField
 	// Remarks are sentences about what holds without being written in the policy.
 	Remarks []string
+	// Rollout is how far the rollout of a version is; nil without one.
+	Rollout *v1alpha1.RolloutStatus
 	// InForce says that some version of the policy selects pods, and acting is the generation of the one that acts on calls, or 0.
 	InForce          bool
 	ActingGeneration int64
@@ -79,8 +81,11 @@ func (x *Index) View(id policy.ID) (View, bool) {
 	if v.Mode == "" {
 		v.Mode = v1alpha1.ModeEnforce
 	}
-	if r.acts() {
-		v.ActingGeneration = r.active.Generation
+	if acting := r.stable; acting != nil && acting.Enforced() {
+		v.ActingGeneration = acting.Generation
+	}
+	if r.rollout != nil {
+		v.Rollout = r.rollout.DeepCopy()
 	}
 	v.Destinations = x.destinationsOf(r)
 	x.addServices(r, &v)
@@ -182,10 +187,11 @@ func (x *Index) derive(r *policyEntry, v *View) {
 		if !pr.usable {
 			continue
 		}
+		acts := pr.member(r).version().Enforced()
 		for i := range pr.compiled.Bindings {
 			b := &pr.compiled.Bindings[i]
 			at := slices.Index(b.Merged, r.id)
-			if at < 0 || (b.Mode == policy.ModeEnforce) != r.acts() {
+			if at < 0 || (b.Mode == policy.ModeEnforce) != acts {
 				continue // what would be, of no concern to what is
 			}
 			v.Reports[ReportKey{b.Policy, b.To.String()}] = struct{}{}

@@ -40,6 +40,9 @@ const (
 	Interval = 250 * time.Millisecond
 	// returnAfter is for how long the share of a node that is not connected any more is kept for it.
 	returnAfter = 5 * time.Second
+	// obeyedWithin is how long a node may take to say that it goes by what it was sent. What it went by before is others' then: a node that
+	// does not obey must not keep from them what they should have.
+	obeyedWithin = 5 * time.Second
 	// newLeaderHolds is for how long a new leader gives nothing away that a node which it has not heard of yet may hold.
 	newLeaderHolds = 5 * time.Second
 	// floor is the part of the whole that is divided evenly, whoever asks, so that a node has something to begin with.
@@ -76,6 +79,7 @@ type member struct {
 type issued struct {
 	serial uint64
 	share  Share
+	at     time.Time
 }
 
 // given is what it was sent last.
@@ -90,17 +94,24 @@ func (m *member) most() (most Share) {
 }
 
 // issue notes that it is sent a share.
-func (m *member) issue(serial uint64, s Share) {
+func (m *member) issue(serial uint64, s Share, now time.Time) {
 	if len(m.issued) == maxIssued { // it has not answered for long: what it may go by stays the same
 		m.issued[1].share = m.issued[1].share.most(m.issued[0].share)
 		m.issued = m.issued[1:]
 	}
-	m.issued = append(m.issued, issued{serial, s})
+	m.issued = append(m.issued, issued{serial, s, now})
 }
 
-// NewDivision returns a Division of which nobody is known to hold anything.
-func NewDivision(whole Share, now time.Time) *Division {
-	return &Division{whole: whole, givesFrom: now.Add(newLeaderHolds), members: map[string]*member{}}
+// expire takes for over what it should have left long ago.
+func (m *member) expire(now time.Time) {
+	for len(m.issued) > 1 && now.Sub(m.issued[1].at) >= obeyedWithin {
+		m.issued = m.issued[1:]
+	}
+}
+
+// NewDivision returns a Division of which nobody is known to hold anything, of a leader that has led since a time.
+func NewDivision(whole Share, led time.Time) *Division {
+	return &Division{whole: whole, givesFrom: led.Add(newLeaderHolds), members: map[string]*member{}}
 }
 
 // Resize changes the whole. Shares that are too large are called back.
@@ -110,8 +121,9 @@ func (d *Division) Resize(whole Share) { d.whole = whole }
 func (d *Division) AllKnown(now time.Time) { d.givesFrom = now }
 
 // Join takes in a node that has connected, which goes by a share that a former leader gave it, or by none. Nothing that it was sent before reaches it
-// any more.
+// any more. It is not taken to hold more than the whole.
 func (d *Division) Join(node string, holds Share) {
+	holds = Share{min(holds.Rate, d.whole.Rate), min(holds.Burst, d.whole.Burst)}
 	d.members[node] = &member{name: node, issued: []issued{{share: holds}}}
 }
 
@@ -143,6 +155,9 @@ func (d *Division) Members() int { return len(d.members) }
 // Divide returns what nodes are to be sent now.
 func (d *Division) Divide(now time.Time) []Grant {
 	maps.DeleteFunc(d.members, func(_ string, m *member) bool { return !m.lost.IsZero() && now.Sub(m.lost) >= returnAfter })
+	for _, m := range d.members {
+		m.expire(now)
+	}
 	all := slices.SortedFunc(maps.Values(d.members), func(a, b *member) int { return cmp.Compare(a.name, b.name) })
 	goals := d.goals(all)
 	next := make([]Share, len(all))
@@ -159,7 +174,7 @@ func (d *Division) Divide(now time.Time) []Grant {
 	for i, m := range all {
 		if m.lost.IsZero() && d.worth(m.given(), next[i], goals[i]) {
 			d.serial++
-			m.issue(d.serial, next[i])
+			m.issue(d.serial, next[i], now)
 			out = append(out, Grant{m.name, d.serial, next[i]})
 		}
 	}
@@ -212,9 +227,10 @@ func (d *Division) goals(all []*member) []Share {
 		demands[i] = max(headroom*m.demand-base, 0)
 	}
 	rates := fairly(demands, d.whole.Rate*(1-floor))
-	// Whoever has a share has a token to begin with, if there are enough of them.
+	// Whoever has a share has a token to begin with, if there are enough of them. (If there are not, a node lets a call start all the same once it
+	// has had no other for long enough: it takes a whole token to start a call.)
 	token := 0.0
-	if d.whole.Burst >= 2*n {
+	if d.whole.Burst >= n {
 		token = 1
 	}
 	goals := make([]Share, len(all))

@@ -56,6 +56,8 @@ func programmedCondition(v *index.View, r *distribute.Rollout, in programmedInpu
 	switch {
 	case !in.accepted:
 		return programmedFalse(v1alpha1.ReasonNotAccepted, "This generation is not accepted, so no node has it.")
+	case isHeld(v):
+		return heldCondition(v)
 	case v.Mode != v1alpha1.ModeEnforce && in.behind > 0:
 		return programmedFalse(v1alpha1.ReasonWaitingForNodes, "The mode is %s; nodes that have yet to acknowledge it: %d.", v.Mode, in.behind)
 	case v.Mode == v1alpha1.ModeDisabled:
@@ -119,6 +121,10 @@ func progressCondition(accepted, programmed metav1.Condition, r *distribute.Roll
 		return condition(v1alpha1.ConditionStalled, accepted.Reason, accepted.Message), true
 	case programmed.Status == metav1.ConditionTrue:
 		return metav1.Condition{}, false
+	case programmed.Reason == v1alpha1.ReasonRolledBack:
+		return condition(v1alpha1.ConditionStalled, v1alpha1.ReasonRolledBack, programmed.Message), true
+	case programmed.Reason == v1alpha1.ReasonRollingOut:
+		return condition(v1alpha1.ConditionReconciling, v1alpha1.ReasonRollingOut, programmed.Message), true
 	case r.Failed > 0 && r.Failed+r.Programmed == r.Desired:
 		return condition(v1alpha1.ConditionStalled, v1alpha1.ReasonRefusedByNodes, programmed.Message), true
 	}

@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -16,9 +17,10 @@ import (
 
 // destinationStatuses returns the status of each entry of to.
 func destinationStatuses(v *index.View, f *distribute.Figures, base *v1alpha1.PolicyStatus, now metav1.Time) []v1alpha1.DestinationStatus {
-	breakers := map[string]distribute.Breakers{}
+	breakers, ejected := map[string]distribute.Breakers{}, map[string]int{}
 	for _, t := range f.Targets {
 		breakers[t.Target] = breakers[t.Target].Plus(t.Breakers)
+		ejected[t.Target] = max(ejected[t.Target], t.Ejected)
 	}
 	before := map[string]*v1alpha1.DestinationStatus{}
 	for i := range base.Destinations {
@@ -33,6 +35,9 @@ func destinationStatuses(v *index.View, f *distribute.Figures, base *v1alpha1.Po
 		} else {
 			s.Breaker = stateOf(v, &b)
 			s.BreakerSince = breakerSince(&s, was, b.For, now)
+		}
+		if n := ejected[d.Target]; n > 0 {
+			s.Ejected = new(int32(min(n, math.MaxInt32)))
 		}
 		s.Enforced, s.NotEnforced = enforcement(v, d.Index)
 		if d.MeetsQUIC && quicSeen(f) {

@@ -25,6 +25,8 @@ const (
 // Reports is what agents say about a policy.
 type Reports struct {
 	Rollout distribute.Rollout
+	// Next counts the nodes by themselves that a rollout has reached.
+	Next    distribute.Rollout
 	Figures distribute.Figures
 	// WithinGrace says that no node has been pending for longer than it may take to acknowledge.
 	WithinGrace bool
@@ -36,7 +38,7 @@ type Reports struct {
 
 // Of returns the status of a policy, given what the index knows of it, what agents reported, and the status now.
 func Of(v *index.View, agents *Reports, base *v1alpha1.PolicyStatus, now metav1.Time) *v1alpha1.PolicyStatus {
-	rollout := agents.Rollout
+	rollout := shownRollout(v, agents)
 	if WasProgrammed(v, base) {
 		rollout.Programmed += rollout.Unknown
 	}
@@ -54,6 +56,7 @@ func Of(v *index.View, agents *Reports, base *v1alpha1.PolicyStatus, now metav1.
 	if v.HostNetworkPods > 0 {
 		s.HostNetworkPods = count(v.HostNetworkPods)
 	}
+	s.Rollout = v.Rollout
 	s.Destinations = destinationStatuses(v, &agents.Figures, base, now)
 	s.DestinationSummary = summarize(v)
 	s.Traffic = trafficOf(v, agents, base.Traffic)

@@ -62,7 +62,7 @@ func trafficOf(v *index.View, agents *Reports, base *v1alpha1.TrafficStatus) *v1
 		P50:              quantile(&f.Latency, 0.5),
 		P99:              quantile(&f.Latency, 0.99),
 		RPS:              callsPerSecond(f.PerSecond),
-		Breaker:          breakerColumn(v, &f.Breakers),
+		Breaker:          breakerColumn(v, f),
 	}
 	if base != nil && unknown(&f.Breakers) {
 		t.Breaker, t.BreakersOpen, t.BreakersHalfOpen = base.Breaker, base.BreakersOpen, base.BreakersHalfOpen
@@ -100,13 +100,17 @@ func stateOf(v *index.View, b *distribute.Breakers) v1alpha1.BreakerState {
 // noBreaker is the column BREAKER of a policy without one.
 const noBreaker = "-"
 
-func breakerColumn(v *index.View, b *distribute.Breakers) string {
+func breakerColumn(v *index.View, f *distribute.Figures) string {
+	b := &f.Breakers
 	switch state := stateOf(v, b); state {
 	case v1alpha1.BreakerStateOpen:
 		return fmt.Sprintf("%s(%d)", state, shown(uint64(b.Open)))
 	case v1alpha1.BreakerStateHalfOpen:
 		return fmt.Sprintf("%s(%d)", state, shown(uint64(b.HalfOpen)))
 	case v1alpha1.BreakerStateClosed:
+		if f.Ejected > 0 {
+			return fmt.Sprintf("Ejected(%d)", shown(uint64(f.Ejected)))
+		}
 		return string(state)
 	}
 	return noBreaker

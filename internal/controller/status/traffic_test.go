@@ -88,6 +88,12 @@ func TestBreakerColumn(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, tc.want)
 		}
 	}
+	if got := shownOf(reporting(true), distribute.Figures{AsOf: begin, Ejected: 3}).Breaker; got != "Ejected(3)" {
+		t.Errorf("endpoints are out: %q", got)
+	}
+	if got := shownOf(reporting(true), distribute.Figures{AsOf: begin, Ejected: 3, Breakers: distribute.Breakers{Open: 1}}).Breaker; got != "Open(1)" {
+		t.Errorf("endpoints are out, and a breaker is open: %q", got)
+	}
 }
 
 // An agent that has gone does not close breakers.
@@ -218,6 +224,16 @@ func TestFiguresThatCannotBeAreCutToWhatTheAPITakes(t *testing.T) {
 		}
 	}
 	if len(got.RPS) > 16 || len(got.Success) > 16 || len(got.Breaker) > 24 || len(got.Opaque.Summary) > 48 || *got.SuccessPercent < 0 || *got.SuccessPercent > 100 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestDestinationsSayHowManyEndpointsAreOut(t *testing.T) {
+	v := reporting(true)
+	v.Destinations = []index.Destination{{Destination: compile.Destination{Label: "any", Target: "any"}}, {Destination: compile.Destination{Label: "other", Target: "host other"}}}
+	f := distribute.Figures{AsOf: begin, Targets: []distribute.TargetFigures{{Target: "any", Ejected: 2}}}
+	got := destinationStatuses(v, &f, &v1alpha1.PolicyStatus{}, metav1.NewTime(begin))
+	if got[0].Ejected == nil || *got[0].Ejected != 2 || got[0].Breaker != v1alpha1.BreakerStateClosed || got[1].Ejected != nil {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -175,6 +175,8 @@ const (
 	Feature_FEATURE_RATE_LIMIT Feature = 7
 	// Limits of calls at once.
 	Feature_FEATURE_CONCURRENCY Feature = 8
+	// Limits of calls per time that the cluster shares.
+	Feature_FEATURE_CLUSTER_LIMITS Feature = 9
 	// Timeouts of attempts that follow their latencies.
 	Feature_FEATURE_ADAPTIVE Feature = 10
 	// What calls that could not be served end with instead.
@@ -183,6 +185,12 @@ const (
 	Feature_FEATURE_HEDGING Feature = 12
 	// Policies that are not enforced, and of which agents say what they would do.
 	Feature_FEATURE_DRY_RUN Feature = 16
+	// Breakers of single endpoints.
+	Feature_FEATURE_ENDPOINT_BREAKERS Feature = 14
+	// Rules that match header fields and hosts. An agent without it never follows them.
+	Feature_FEATURE_MATCHES Feature = 17
+	// Attempts are numbered, and calls that arrive numbered can be kept from being retried.
+	Feature_FEATURE_ALREADY_RETRIED Feature = 18
 	// Breakers that the cluster shares.
 	Feature_FEATURE_CLUSTER_BREAKERS Feature = 15
 	// Breakers that a policy keeps open, or closed, for a time.
@@ -203,10 +211,14 @@ var (
 		6:  "FEATURE_VIA",
 		7:  "FEATURE_RATE_LIMIT",
 		8:  "FEATURE_CONCURRENCY",
+		9:  "FEATURE_CLUSTER_LIMITS",
 		10: "FEATURE_ADAPTIVE",
 		11: "FEATURE_FALLBACK",
 		12: "FEATURE_HEDGING",
 		16: "FEATURE_DRY_RUN",
+		14: "FEATURE_ENDPOINT_BREAKERS",
+		17: "FEATURE_MATCHES",
+		18: "FEATURE_ALREADY_RETRIED",
 		15: "FEATURE_CLUSTER_BREAKERS",
 		19: "FEATURE_FORCED_BREAKERS",
 		13: "FEATURE_FALLBACK_DESTINATION",
@@ -221,10 +233,14 @@ var (
 		"FEATURE_VIA":                  6,
 		"FEATURE_RATE_LIMIT":           7,
 		"FEATURE_CONCURRENCY":          8,
+		"FEATURE_CLUSTER_LIMITS":       9,
 		"FEATURE_ADAPTIVE":             10,
 		"FEATURE_FALLBACK":             11,
 		"FEATURE_HEDGING":              12,
 		"FEATURE_DRY_RUN":              16,
+		"FEATURE_ENDPOINT_BREAKERS":    14,
+		"FEATURE_MATCHES":              17,
+		"FEATURE_ALREADY_RETRIED":      18,
 		"FEATURE_CLUSTER_BREAKERS":     15,
 		"FEATURE_FORCED_BREAKERS":      19,
 		"FEATURE_FALLBACK_DESTINATION": 13,
@@ -393,6 +409,7 @@ type SubscribeRequest struct {
 	//
 	//	*SubscribeRequest_Hello
 	//	*SubscribeRequest_Ack
+	//	*SubscribeRequest_Demands
 	//	*SubscribeRequest_Breakers
 	Message       isSubscribeRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
@@ -454,6 +471,15 @@ func (x *SubscribeRequest) GetAck() *Ack {
 	return nil
 }
 
+func (x *SubscribeRequest) GetDemands() *Demands {
+	if x != nil {
+		if x, ok := x.Message.(*SubscribeRequest_Demands); ok {
+			return x.Demands
+		}
+	}
+	return nil
+}
+
 func (x *SubscribeRequest) GetBreakers() *BreakerReports {
 	if x != nil {
 		if x, ok := x.Message.(*SubscribeRequest_Breakers); ok {
@@ -475,6 +501,10 @@ type SubscribeRequest_Ack struct {
 	Ack *Ack `protobuf:"bytes,2,opt,name=ack,proto3,oneof"`
 }
 
+type SubscribeRequest_Demands struct {
+	Demands *Demands `protobuf:"bytes,3,opt,name=demands,proto3,oneof"`
+}
+
 type SubscribeRequest_Breakers struct {
 	// Only after an update with breakers was received on the stream: other managers would close it.
 	Breakers *BreakerReports `protobuf:"bytes,4,opt,name=breakers,proto3,oneof"`
@@ -484,7 +514,377 @@ func (*SubscribeRequest_Hello) isSubscribeRequest_Message() {}
 
 func (*SubscribeRequest_Ack) isSubscribeRequest_Message() {}
 
+func (*SubscribeRequest_Demands) isSubscribeRequest_Message() {}
+
 func (*SubscribeRequest_Breakers) isSubscribeRequest_Message() {}
+
+// Demands say what calls have come on the agent's node to limits that the cluster shares.
+type Demands struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 256.
+	Demands []*Demand `protobuf:"bytes,1,rep,name=demands,proto3" json:"demands,omitempty"`
+	// That of the last Grants that the agent has obeyed.
+	Sequence      uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Demands) Reset() {
+	*x = Demands{}
+	mi := &file_distribution_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Demands) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Demands) ProtoMessage() {}
+
+func (x *Demands) ProtoReflect() protoreflect.Message {
+	mi := &file_distribution_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Demands.ProtoReflect.Descriptor instead.
+func (*Demands) Descriptor() ([]byte, []int) {
+	return file_distribution_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Demands) GetDemands() []*Demand {
+	if x != nil {
+		return x.Demands
+	}
+	return nil
+}
+
+func (x *Demands) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+// Demand is about one limit. A manager that does not know the limit, because the policy that has it was published a moment ago or is gone,
+// ignores it.
+type Demand struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A number that the agent chooses, in the order of first use from 1. It is of no use any more after `left`. At most 1024 are in use.
+	Limit uint32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Present the first time.
+	Name *LimitName `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Calls per second that have come since the last report, those that were refused included.
+	Rate float64 `protobuf:"fixed64,3,opt,name=rate,proto3" json:"rate,omitempty"`
+	// That of the last Grant of the limit that the agent goes by; 0: it has none of this stream, and goes by `share`.
+	Serial uint64 `protobuf:"varint,4,opt,name=serial,proto3" json:"serial,omitempty"`
+	Share  *Share `protobuf:"bytes,5,opt,name=share,proto3" json:"share,omitempty"`
+	// The agent goes by no share any more: for long no call has come.
+	Left          bool `protobuf:"varint,6,opt,name=left,proto3" json:"left,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Demand) Reset() {
+	*x = Demand{}
+	mi := &file_distribution_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Demand) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Demand) ProtoMessage() {}
+
+func (x *Demand) ProtoReflect() protoreflect.Message {
+	mi := &file_distribution_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Demand.ProtoReflect.Descriptor instead.
+func (*Demand) Descriptor() ([]byte, []int) {
+	return file_distribution_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Demand) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *Demand) GetName() *LimitName {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *Demand) GetRate() float64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+func (x *Demand) GetSerial() uint64 {
+	if x != nil {
+		return x.Serial
+	}
+	return 0
+}
+
+func (x *Demand) GetShare() *Share {
+	if x != nil {
+		return x.Share
+	}
+	return nil
+}
+
+func (x *Demand) GetLeft() bool {
+	if x != nil {
+		return x.Left
+	}
+	return false
+}
+
+// LimitName names a limit that the cluster shares: RateLimit.shared, and the destination that is called.
+type LimitName struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Limit         string                 `protobuf:"bytes,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	Destination   string                 `protobuf:"bytes,2,opt,name=destination,proto3" json:"destination,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LimitName) Reset() {
+	*x = LimitName{}
+	mi := &file_distribution_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LimitName) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LimitName) ProtoMessage() {}
+
+func (x *LimitName) ProtoReflect() protoreflect.Message {
+	mi := &file_distribution_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LimitName.ProtoReflect.Descriptor instead.
+func (*LimitName) Descriptor() ([]byte, []int) {
+	return file_distribution_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *LimitName) GetLimit() string {
+	if x != nil {
+		return x.Limit
+	}
+	return ""
+}
+
+func (x *LimitName) GetDestination() string {
+	if x != nil {
+		return x.Destination
+	}
+	return ""
+}
+
+// Share is what may start: calls per second, and at once.
+type Share struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rate          float64                `protobuf:"fixed64,1,opt,name=rate,proto3" json:"rate,omitempty"`
+	Burst         float64                `protobuf:"fixed64,2,opt,name=burst,proto3" json:"burst,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Share) Reset() {
+	*x = Share{}
+	mi := &file_distribution_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Share) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Share) ProtoMessage() {}
+
+func (x *Share) ProtoReflect() protoreflect.Message {
+	mi := &file_distribution_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Share.ProtoReflect.Descriptor instead.
+func (*Share) Descriptor() ([]byte, []int) {
+	return file_distribution_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Share) GetRate() float64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+func (x *Share) GetBurst() float64 {
+	if x != nil {
+		return x.Burst
+	}
+	return 0
+}
+
+// Grants give nodes their shares.
+type Grants struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Grows by one with every message of a stream; the first, which is empty and in the first update, has 0.
+	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// At most 256.
+	Grants        []*Grant `protobuf:"bytes,2,rep,name=grants,proto3" json:"grants,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Grants) Reset() {
+	*x = Grants{}
+	mi := &file_distribution_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Grants) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Grants) ProtoMessage() {}
+
+func (x *Grants) ProtoReflect() protoreflect.Message {
+	mi := &file_distribution_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Grants.ProtoReflect.Descriptor instead.
+func (*Grants) Descriptor() ([]byte, []int) {
+	return file_distribution_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Grants) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Grants) GetGrants() []*Grant {
+	if x != nil {
+		return x.Grants
+	}
+	return nil
+}
+
+// Grant is what the agent goes by from now on.
+type Grant struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Limit         uint32                 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	Serial        uint64                 `protobuf:"varint,2,opt,name=serial,proto3" json:"serial,omitempty"`
+	Share         *Share                 `protobuf:"bytes,3,opt,name=share,proto3" json:"share,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Grant) Reset() {
+	*x = Grant{}
+	mi := &file_distribution_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Grant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Grant) ProtoMessage() {}
+
+func (x *Grant) ProtoReflect() protoreflect.Message {
+	mi := &file_distribution_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Grant.ProtoReflect.Descriptor instead.
+func (*Grant) Descriptor() ([]byte, []int) {
+	return file_distribution_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Grant) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *Grant) GetSerial() uint64 {
+	if x != nil {
+		return x.Serial
+	}
+	return 0
+}
+
+func (x *Grant) GetShare() *Share {
+	if x != nil {
+		return x.Share
+	}
+	return nil
+}
 
 // BreakerKey names a breaker that the nodes share.
 type BreakerKey struct {
@@ -499,7 +899,7 @@ type BreakerKey struct {
 
 func (x *BreakerKey) Reset() {
 	*x = BreakerKey{}
-	mi := &file_distribution_proto_msgTypes[1]
+	mi := &file_distribution_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -511,7 +911,7 @@ func (x *BreakerKey) String() string {
 func (*BreakerKey) ProtoMessage() {}
 
 func (x *BreakerKey) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[1]
+	mi := &file_distribution_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -524,7 +924,7 @@ func (x *BreakerKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerKey.ProtoReflect.Descriptor instead.
 func (*BreakerKey) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{1}
+	return file_distribution_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *BreakerKey) GetBinding() string {
@@ -566,7 +966,7 @@ type BreakerReports struct {
 
 func (x *BreakerReports) Reset() {
 	*x = BreakerReports{}
-	mi := &file_distribution_proto_msgTypes[2]
+	mi := &file_distribution_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -578,7 +978,7 @@ func (x *BreakerReports) String() string {
 func (*BreakerReports) ProtoMessage() {}
 
 func (x *BreakerReports) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[2]
+	mi := &file_distribution_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -591,7 +991,7 @@ func (x *BreakerReports) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerReports.ProtoReflect.Descriptor instead.
 func (*BreakerReports) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{2}
+	return file_distribution_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *BreakerReports) GetReports() []*BreakerReport {
@@ -613,7 +1013,7 @@ type BreakerReport struct {
 
 func (x *BreakerReport) Reset() {
 	*x = BreakerReport{}
-	mi := &file_distribution_proto_msgTypes[3]
+	mi := &file_distribution_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -625,7 +1025,7 @@ func (x *BreakerReport) String() string {
 func (*BreakerReport) ProtoMessage() {}
 
 func (x *BreakerReport) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[3]
+	mi := &file_distribution_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -638,7 +1038,7 @@ func (x *BreakerReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerReport.ProtoReflect.Descriptor instead.
 func (*BreakerReport) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{3}
+	return file_distribution_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *BreakerReport) GetKey() *BreakerKey {
@@ -673,7 +1073,7 @@ type BreakerVerdicts struct {
 
 func (x *BreakerVerdicts) Reset() {
 	*x = BreakerVerdicts{}
-	mi := &file_distribution_proto_msgTypes[4]
+	mi := &file_distribution_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -685,7 +1085,7 @@ func (x *BreakerVerdicts) String() string {
 func (*BreakerVerdicts) ProtoMessage() {}
 
 func (x *BreakerVerdicts) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[4]
+	mi := &file_distribution_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -698,7 +1098,7 @@ func (x *BreakerVerdicts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerVerdicts.ProtoReflect.Descriptor instead.
 func (*BreakerVerdicts) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{4}
+	return file_distribution_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *BreakerVerdicts) GetVerdicts() []*BreakerVerdict {
@@ -722,7 +1122,7 @@ type BreakerVerdict struct {
 
 func (x *BreakerVerdict) Reset() {
 	*x = BreakerVerdict{}
-	mi := &file_distribution_proto_msgTypes[5]
+	mi := &file_distribution_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -734,7 +1134,7 @@ func (x *BreakerVerdict) String() string {
 func (*BreakerVerdict) ProtoMessage() {}
 
 func (x *BreakerVerdict) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[5]
+	mi := &file_distribution_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -747,7 +1147,7 @@ func (x *BreakerVerdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerVerdict.ProtoReflect.Descriptor instead.
 func (*BreakerVerdict) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{5}
+	return file_distribution_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *BreakerVerdict) GetKey() *BreakerKey {
@@ -804,7 +1204,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_distribution_proto_msgTypes[6]
+	mi := &file_distribution_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -816,7 +1216,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[6]
+	mi := &file_distribution_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -829,7 +1229,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{6}
+	return file_distribution_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Hello) GetNode() string {
@@ -878,7 +1278,7 @@ type Held struct {
 
 func (x *Held) Reset() {
 	*x = Held{}
-	mi := &file_distribution_proto_msgTypes[7]
+	mi := &file_distribution_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -890,7 +1290,7 @@ func (x *Held) String() string {
 func (*Held) ProtoMessage() {}
 
 func (x *Held) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[7]
+	mi := &file_distribution_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -903,7 +1303,7 @@ func (x *Held) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Held.ProtoReflect.Descriptor instead.
 func (*Held) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{7}
+	return file_distribution_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Held) GetRef() *ResourceRef {
@@ -931,7 +1331,7 @@ type ResourceRef struct {
 
 func (x *ResourceRef) Reset() {
 	*x = ResourceRef{}
-	mi := &file_distribution_proto_msgTypes[8]
+	mi := &file_distribution_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -943,7 +1343,7 @@ func (x *ResourceRef) String() string {
 func (*ResourceRef) ProtoMessage() {}
 
 func (x *ResourceRef) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[8]
+	mi := &file_distribution_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -956,7 +1356,7 @@ func (x *ResourceRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResourceRef.ProtoReflect.Descriptor instead.
 func (*ResourceRef) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{8}
+	return file_distribution_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ResourceRef) GetKind() ResourceKind {
@@ -985,6 +1385,8 @@ type Update struct {
 	More bool `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
 	// With this update the agent holds all it should.
 	SnapshotComplete bool `protobuf:"varint,5,opt,name=snapshot_complete,json=snapshotComplete,proto3" json:"snapshot_complete,omitempty"`
+	// Rule 7.
+	Grants *Grants `protobuf:"bytes,6,opt,name=grants,proto3" json:"grants,omitempty"`
 	// Only in updates with nonce 0, and only to agents with FEATURE_CLUSTER_BREAKERS. The first one, which may be empty, says that the manager
 	// takes reports of breakers.
 	Breakers      *BreakerVerdicts `protobuf:"bytes,7,opt,name=breakers,proto3" json:"breakers,omitempty"`
@@ -994,7 +1396,7 @@ type Update struct {
 
 func (x *Update) Reset() {
 	*x = Update{}
-	mi := &file_distribution_proto_msgTypes[9]
+	mi := &file_distribution_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1006,7 +1408,7 @@ func (x *Update) String() string {
 func (*Update) ProtoMessage() {}
 
 func (x *Update) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[9]
+	mi := &file_distribution_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1019,7 +1421,7 @@ func (x *Update) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Update.ProtoReflect.Descriptor instead.
 func (*Update) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{9}
+	return file_distribution_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Update) GetNonce() uint64 {
@@ -1057,6 +1459,13 @@ func (x *Update) GetSnapshotComplete() bool {
 	return false
 }
 
+func (x *Update) GetGrants() *Grants {
+	if x != nil {
+		return x.Grants
+	}
+	return nil
+}
+
 func (x *Update) GetBreakers() *BreakerVerdicts {
 	if x != nil {
 		return x.Breakers
@@ -1082,7 +1491,7 @@ type Resource struct {
 
 func (x *Resource) Reset() {
 	*x = Resource{}
-	mi := &file_distribution_proto_msgTypes[10]
+	mi := &file_distribution_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1094,7 +1503,7 @@ func (x *Resource) String() string {
 func (*Resource) ProtoMessage() {}
 
 func (x *Resource) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[10]
+	mi := &file_distribution_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1107,7 +1516,7 @@ func (x *Resource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resource.ProtoReflect.Descriptor instead.
 func (*Resource) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{10}
+	return file_distribution_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Resource) GetRef() *ResourceRef {
@@ -1151,7 +1560,7 @@ type Patch struct {
 
 func (x *Patch) Reset() {
 	*x = Patch{}
-	mi := &file_distribution_proto_msgTypes[11]
+	mi := &file_distribution_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1163,7 +1572,7 @@ func (x *Patch) String() string {
 func (*Patch) ProtoMessage() {}
 
 func (x *Patch) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[11]
+	mi := &file_distribution_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1176,7 +1585,7 @@ func (x *Patch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Patch.ProtoReflect.Descriptor instead.
 func (*Patch) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{11}
+	return file_distribution_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Patch) GetBase() []byte {
@@ -1205,7 +1614,7 @@ type Piece struct {
 
 func (x *Piece) Reset() {
 	*x = Piece{}
-	mi := &file_distribution_proto_msgTypes[12]
+	mi := &file_distribution_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1217,7 +1626,7 @@ func (x *Piece) String() string {
 func (*Piece) ProtoMessage() {}
 
 func (x *Piece) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[12]
+	mi := &file_distribution_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1230,7 +1639,7 @@ func (x *Piece) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Piece.ProtoReflect.Descriptor instead.
 func (*Piece) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{12}
+	return file_distribution_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Piece) GetOffset() uint32 {
@@ -1266,7 +1675,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_distribution_proto_msgTypes[13]
+	mi := &file_distribution_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1278,7 +1687,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[13]
+	mi := &file_distribution_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1291,7 +1700,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{13}
+	return file_distribution_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Ack) GetNonce() uint64 {
@@ -1324,7 +1733,7 @@ type Rejection struct {
 
 func (x *Rejection) Reset() {
 	*x = Rejection{}
-	mi := &file_distribution_proto_msgTypes[14]
+	mi := &file_distribution_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1336,7 +1745,7 @@ func (x *Rejection) String() string {
 func (*Rejection) ProtoMessage() {}
 
 func (x *Rejection) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[14]
+	mi := &file_distribution_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1349,7 +1758,7 @@ func (x *Rejection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejection.ProtoReflect.Descriptor instead.
 func (*Rejection) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{14}
+	return file_distribution_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Rejection) GetRef() *ResourceRef {
@@ -1397,7 +1806,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_distribution_proto_msgTypes[15]
+	mi := &file_distribution_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1409,7 +1818,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[15]
+	mi := &file_distribution_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1422,7 +1831,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{15}
+	return file_distribution_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ReportRequest) GetSequence() uint64 {
@@ -1472,7 +1881,7 @@ type ReportAck struct {
 
 func (x *ReportAck) Reset() {
 	*x = ReportAck{}
-	mi := &file_distribution_proto_msgTypes[16]
+	mi := &file_distribution_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1484,7 +1893,7 @@ func (x *ReportAck) String() string {
 func (*ReportAck) ProtoMessage() {}
 
 func (x *ReportAck) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[16]
+	mi := &file_distribution_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1497,7 +1906,7 @@ func (x *ReportAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportAck.ProtoReflect.Descriptor instead.
 func (*ReportAck) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{16}
+	return file_distribution_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ReportAck) GetSequence() uint64 {
@@ -1530,7 +1939,7 @@ type SavedSet struct {
 
 func (x *SavedSet) Reset() {
 	*x = SavedSet{}
-	mi := &file_distribution_proto_msgTypes[17]
+	mi := &file_distribution_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1542,7 +1951,7 @@ func (x *SavedSet) String() string {
 func (*SavedSet) ProtoMessage() {}
 
 func (x *SavedSet) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[17]
+	mi := &file_distribution_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1555,7 +1964,7 @@ func (x *SavedSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SavedSet.ProtoReflect.Descriptor instead.
 func (*SavedSet) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{17}
+	return file_distribution_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SavedSet) GetResources() []*Resource {
@@ -1583,12 +1992,36 @@ var File_distribution_proto protoreflect.FileDescriptor
 
 const file_distribution_proto_rawDesc = "" +
 	"\n" +
-	"\x12distribution.proto\x12\x11fairlead.agent.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\freport.proto\"\xbc\x01\n" +
+	"\x12distribution.proto\x12\x11fairlead.agent.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\freport.proto\"\xf4\x01\n" +
 	"\x10SubscribeRequest\x120\n" +
 	"\x05hello\x18\x01 \x01(\v2\x18.fairlead.agent.v1.HelloH\x00R\x05hello\x12*\n" +
-	"\x03ack\x18\x02 \x01(\v2\x16.fairlead.agent.v1.AckH\x00R\x03ack\x12?\n" +
+	"\x03ack\x18\x02 \x01(\v2\x16.fairlead.agent.v1.AckH\x00R\x03ack\x126\n" +
+	"\ademands\x18\x03 \x01(\v2\x1a.fairlead.agent.v1.DemandsH\x00R\ademands\x12?\n" +
 	"\bbreakers\x18\x04 \x01(\v2!.fairlead.agent.v1.BreakerReportsH\x00R\bbreakersB\t\n" +
-	"\amessage\"t\n" +
+	"\amessage\"Z\n" +
+	"\aDemands\x123\n" +
+	"\ademands\x18\x01 \x03(\v2\x19.fairlead.agent.v1.DemandR\ademands\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\"\xc0\x01\n" +
+	"\x06Demand\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\rR\x05limit\x120\n" +
+	"\x04name\x18\x02 \x01(\v2\x1c.fairlead.agent.v1.LimitNameR\x04name\x12\x12\n" +
+	"\x04rate\x18\x03 \x01(\x01R\x04rate\x12\x16\n" +
+	"\x06serial\x18\x04 \x01(\x04R\x06serial\x12.\n" +
+	"\x05share\x18\x05 \x01(\v2\x18.fairlead.agent.v1.ShareR\x05share\x12\x12\n" +
+	"\x04left\x18\x06 \x01(\bR\x04left\"C\n" +
+	"\tLimitName\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\tR\x05limit\x12 \n" +
+	"\vdestination\x18\x02 \x01(\tR\vdestination\"1\n" +
+	"\x05Share\x12\x12\n" +
+	"\x04rate\x18\x01 \x01(\x01R\x04rate\x12\x14\n" +
+	"\x05burst\x18\x02 \x01(\x01R\x05burst\"V\n" +
+	"\x06Grants\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x120\n" +
+	"\x06grants\x18\x02 \x03(\v2\x18.fairlead.agent.v1.GrantR\x06grants\"e\n" +
+	"\x05Grant\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\rR\x05limit\x12\x16\n" +
+	"\x06serial\x18\x02 \x01(\x04R\x06serial\x12.\n" +
+	"\x05share\x18\x03 \x01(\v2\x18.fairlead.agent.v1.ShareR\x05share\"t\n" +
 	"\n" +
 	"BreakerKey\x12\x18\n" +
 	"\abinding\x18\x01 \x01(\tR\abinding\x12 \n" +
@@ -1621,13 +2054,14 @@ const file_distribution_proto_rawDesc = "" +
 	"\aversion\x18\x02 \x01(\fR\aversion\"V\n" +
 	"\vResourceRef\x123\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1f.fairlead.agent.v1.ResourceKindR\x04kind\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"\x88\x02\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\xbb\x02\n" +
 	"\x06Update\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12-\n" +
 	"\x03set\x18\x02 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\x03set\x128\n" +
 	"\aremoved\x18\x03 \x03(\v2\x1e.fairlead.agent.v1.ResourceRefR\aremoved\x12\x12\n" +
 	"\x04more\x18\x04 \x01(\bR\x04more\x12+\n" +
-	"\x11snapshot_complete\x18\x05 \x01(\bR\x10snapshotComplete\x12>\n" +
+	"\x11snapshot_complete\x18\x05 \x01(\bR\x10snapshotComplete\x121\n" +
+	"\x06grants\x18\x06 \x01(\v2\x19.fairlead.agent.v1.GrantsR\x06grants\x12>\n" +
 	"\bbreakers\x18\a \x01(\v2\".fairlead.agent.v1.BreakerVerdictsR\bbreakers\"\xa5\x01\n" +
 	"\bResource\x120\n" +
 	"\x03ref\x18\x01 \x01(\v2\x1e.fairlead.agent.v1.ResourceRefR\x03ref\x12\x18\n" +
@@ -1679,7 +2113,7 @@ const file_distribution_proto_rawDesc = "" +
 	"\x19BREAKER_ORDER_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13BREAKER_ORDER_CLOSE\x10\x01\x12\x16\n" +
 	"\x12BREAKER_ORDER_OPEN\x10\x02\x12\x17\n" +
-	"\x13BREAKER_ORDER_PROBE\x10\x03*\xfc\x02\n" +
+	"\x13BREAKER_ORDER_PROBE\x10\x03*\xe9\x03\n" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fFEATURE_PATCHES\x10\x01\x12\x0f\n" +
@@ -1689,12 +2123,16 @@ const file_distribution_proto_rawDesc = "" +
 	"\fFEATURE_QUIC\x10\x05\x12\x0f\n" +
 	"\vFEATURE_VIA\x10\x06\x12\x16\n" +
 	"\x12FEATURE_RATE_LIMIT\x10\a\x12\x17\n" +
-	"\x13FEATURE_CONCURRENCY\x10\b\x12\x14\n" +
+	"\x13FEATURE_CONCURRENCY\x10\b\x12\x1a\n" +
+	"\x16FEATURE_CLUSTER_LIMITS\x10\t\x12\x14\n" +
 	"\x10FEATURE_ADAPTIVE\x10\n" +
 	"\x12\x14\n" +
 	"\x10FEATURE_FALLBACK\x10\v\x12\x13\n" +
 	"\x0fFEATURE_HEDGING\x10\f\x12\x13\n" +
-	"\x0fFEATURE_DRY_RUN\x10\x10\x12\x1c\n" +
+	"\x0fFEATURE_DRY_RUN\x10\x10\x12\x1d\n" +
+	"\x19FEATURE_ENDPOINT_BREAKERS\x10\x0e\x12\x13\n" +
+	"\x0fFEATURE_MATCHES\x10\x11\x12\x1b\n" +
+	"\x17FEATURE_ALREADY_RETRIED\x10\x12\x12\x1c\n" +
 	"\x18FEATURE_CLUSTER_BREAKERS\x10\x0f\x12\x1b\n" +
 	"\x17FEATURE_FORCED_BREAKERS\x10\x13\x12 \n" +
 	"\x1cFEATURE_FALLBACK_DESTINATION\x10\r*\xd7\x01\n" +
@@ -1730,7 +2168,7 @@ func file_distribution_proto_rawDescGZIP() []byte {
 }
 
 var file_distribution_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_distribution_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_distribution_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_distribution_proto_goTypes = []any{
 	(BreakerView)(0),            // 0: fairlead.agent.v1.BreakerView
 	(BreakerOrder)(0),           // 1: fairlead.agent.v1.BreakerOrder
@@ -1738,65 +2176,78 @@ var file_distribution_proto_goTypes = []any{
 	(ResourceKind)(0),           // 3: fairlead.agent.v1.ResourceKind
 	(RejectionReason)(0),        // 4: fairlead.agent.v1.RejectionReason
 	(*SubscribeRequest)(nil),    // 5: fairlead.agent.v1.SubscribeRequest
-	(*BreakerKey)(nil),          // 6: fairlead.agent.v1.BreakerKey
-	(*BreakerReports)(nil),      // 7: fairlead.agent.v1.BreakerReports
-	(*BreakerReport)(nil),       // 8: fairlead.agent.v1.BreakerReport
-	(*BreakerVerdicts)(nil),     // 9: fairlead.agent.v1.BreakerVerdicts
-	(*BreakerVerdict)(nil),      // 10: fairlead.agent.v1.BreakerVerdict
-	(*Hello)(nil),               // 11: fairlead.agent.v1.Hello
-	(*Held)(nil),                // 12: fairlead.agent.v1.Held
-	(*ResourceRef)(nil),         // 13: fairlead.agent.v1.ResourceRef
-	(*Update)(nil),              // 14: fairlead.agent.v1.Update
-	(*Resource)(nil),            // 15: fairlead.agent.v1.Resource
-	(*Patch)(nil),               // 16: fairlead.agent.v1.Patch
-	(*Piece)(nil),               // 17: fairlead.agent.v1.Piece
-	(*Ack)(nil),                 // 18: fairlead.agent.v1.Ack
-	(*Rejection)(nil),           // 19: fairlead.agent.v1.Rejection
-	(*ReportRequest)(nil),       // 20: fairlead.agent.v1.ReportRequest
-	(*ReportAck)(nil),           // 21: fairlead.agent.v1.ReportAck
-	(*SavedSet)(nil),            // 22: fairlead.agent.v1.SavedSet
-	(*durationpb.Duration)(nil), // 23: google.protobuf.Duration
-	(*Report)(nil),              // 24: fairlead.agent.v1.Report
+	(*Demands)(nil),             // 6: fairlead.agent.v1.Demands
+	(*Demand)(nil),              // 7: fairlead.agent.v1.Demand
+	(*LimitName)(nil),           // 8: fairlead.agent.v1.LimitName
+	(*Share)(nil),               // 9: fairlead.agent.v1.Share
+	(*Grants)(nil),              // 10: fairlead.agent.v1.Grants
+	(*Grant)(nil),               // 11: fairlead.agent.v1.Grant
+	(*BreakerKey)(nil),          // 12: fairlead.agent.v1.BreakerKey
+	(*BreakerReports)(nil),      // 13: fairlead.agent.v1.BreakerReports
+	(*BreakerReport)(nil),       // 14: fairlead.agent.v1.BreakerReport
+	(*BreakerVerdicts)(nil),     // 15: fairlead.agent.v1.BreakerVerdicts
+	(*BreakerVerdict)(nil),      // 16: fairlead.agent.v1.BreakerVerdict
+	(*Hello)(nil),               // 17: fairlead.agent.v1.Hello
+	(*Held)(nil),                // 18: fairlead.agent.v1.Held
+	(*ResourceRef)(nil),         // 19: fairlead.agent.v1.ResourceRef
+	(*Update)(nil),              // 20: fairlead.agent.v1.Update
+	(*Resource)(nil),            // 21: fairlead.agent.v1.Resource
+	(*Patch)(nil),               // 22: fairlead.agent.v1.Patch
+	(*Piece)(nil),               // 23: fairlead.agent.v1.Piece
+	(*Ack)(nil),                 // 24: fairlead.agent.v1.Ack
+	(*Rejection)(nil),           // 25: fairlead.agent.v1.Rejection
+	(*ReportRequest)(nil),       // 26: fairlead.agent.v1.ReportRequest
+	(*ReportAck)(nil),           // 27: fairlead.agent.v1.ReportAck
+	(*SavedSet)(nil),            // 28: fairlead.agent.v1.SavedSet
+	(*durationpb.Duration)(nil), // 29: google.protobuf.Duration
+	(*Report)(nil),              // 30: fairlead.agent.v1.Report
 }
 var file_distribution_proto_depIdxs = []int32{
-	11, // 0: fairlead.agent.v1.SubscribeRequest.hello:type_name -> fairlead.agent.v1.Hello
-	18, // 1: fairlead.agent.v1.SubscribeRequest.ack:type_name -> fairlead.agent.v1.Ack
-	7,  // 2: fairlead.agent.v1.SubscribeRequest.breakers:type_name -> fairlead.agent.v1.BreakerReports
-	8,  // 3: fairlead.agent.v1.BreakerReports.reports:type_name -> fairlead.agent.v1.BreakerReport
-	6,  // 4: fairlead.agent.v1.BreakerReport.key:type_name -> fairlead.agent.v1.BreakerKey
-	0,  // 5: fairlead.agent.v1.BreakerReport.view:type_name -> fairlead.agent.v1.BreakerView
-	10, // 6: fairlead.agent.v1.BreakerVerdicts.verdicts:type_name -> fairlead.agent.v1.BreakerVerdict
-	6,  // 7: fairlead.agent.v1.BreakerVerdict.key:type_name -> fairlead.agent.v1.BreakerKey
-	1,  // 8: fairlead.agent.v1.BreakerVerdict.order:type_name -> fairlead.agent.v1.BreakerOrder
-	12, // 9: fairlead.agent.v1.Hello.held:type_name -> fairlead.agent.v1.Held
-	2,  // 10: fairlead.agent.v1.Hello.features:type_name -> fairlead.agent.v1.Feature
-	12, // 11: fairlead.agent.v1.Hello.held_later:type_name -> fairlead.agent.v1.Held
-	13, // 12: fairlead.agent.v1.Held.ref:type_name -> fairlead.agent.v1.ResourceRef
-	3,  // 13: fairlead.agent.v1.ResourceRef.kind:type_name -> fairlead.agent.v1.ResourceKind
-	15, // 14: fairlead.agent.v1.Update.set:type_name -> fairlead.agent.v1.Resource
-	13, // 15: fairlead.agent.v1.Update.removed:type_name -> fairlead.agent.v1.ResourceRef
-	9,  // 16: fairlead.agent.v1.Update.breakers:type_name -> fairlead.agent.v1.BreakerVerdicts
-	13, // 17: fairlead.agent.v1.Resource.ref:type_name -> fairlead.agent.v1.ResourceRef
-	16, // 18: fairlead.agent.v1.Resource.patch:type_name -> fairlead.agent.v1.Patch
-	17, // 19: fairlead.agent.v1.Patch.pieces:type_name -> fairlead.agent.v1.Piece
-	19, // 20: fairlead.agent.v1.Ack.rejections:type_name -> fairlead.agent.v1.Rejection
-	13, // 21: fairlead.agent.v1.Rejection.ref:type_name -> fairlead.agent.v1.ResourceRef
-	4,  // 22: fairlead.agent.v1.Rejection.reason:type_name -> fairlead.agent.v1.RejectionReason
-	23, // 23: fairlead.agent.v1.ReportRequest.age:type_name -> google.protobuf.Duration
-	24, // 24: fairlead.agent.v1.ReportRequest.report:type_name -> fairlead.agent.v1.Report
-	23, // 25: fairlead.agent.v1.ReportRequest.covered:type_name -> google.protobuf.Duration
-	23, // 26: fairlead.agent.v1.ReportAck.interval:type_name -> google.protobuf.Duration
-	15, // 27: fairlead.agent.v1.SavedSet.resources:type_name -> fairlead.agent.v1.Resource
-	15, // 28: fairlead.agent.v1.SavedSet.later:type_name -> fairlead.agent.v1.Resource
-	5,  // 29: fairlead.agent.v1.Distribution.Subscribe:input_type -> fairlead.agent.v1.SubscribeRequest
-	20, // 30: fairlead.agent.v1.Distribution.Report:input_type -> fairlead.agent.v1.ReportRequest
-	14, // 31: fairlead.agent.v1.Distribution.Subscribe:output_type -> fairlead.agent.v1.Update
-	21, // 32: fairlead.agent.v1.Distribution.Report:output_type -> fairlead.agent.v1.ReportAck
-	31, // [31:33] is the sub-list for method output_type
-	29, // [29:31] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	17, // 0: fairlead.agent.v1.SubscribeRequest.hello:type_name -> fairlead.agent.v1.Hello
+	24, // 1: fairlead.agent.v1.SubscribeRequest.ack:type_name -> fairlead.agent.v1.Ack
+	6,  // 2: fairlead.agent.v1.SubscribeRequest.demands:type_name -> fairlead.agent.v1.Demands
+	13, // 3: fairlead.agent.v1.SubscribeRequest.breakers:type_name -> fairlead.agent.v1.BreakerReports
+	7,  // 4: fairlead.agent.v1.Demands.demands:type_name -> fairlead.agent.v1.Demand
+	8,  // 5: fairlead.agent.v1.Demand.name:type_name -> fairlead.agent.v1.LimitName
+	9,  // 6: fairlead.agent.v1.Demand.share:type_name -> fairlead.agent.v1.Share
+	11, // 7: fairlead.agent.v1.Grants.grants:type_name -> fairlead.agent.v1.Grant
+	9,  // 8: fairlead.agent.v1.Grant.share:type_name -> fairlead.agent.v1.Share
+	14, // 9: fairlead.agent.v1.BreakerReports.reports:type_name -> fairlead.agent.v1.BreakerReport
+	12, // 10: fairlead.agent.v1.BreakerReport.key:type_name -> fairlead.agent.v1.BreakerKey
+	0,  // 11: fairlead.agent.v1.BreakerReport.view:type_name -> fairlead.agent.v1.BreakerView
+	16, // 12: fairlead.agent.v1.BreakerVerdicts.verdicts:type_name -> fairlead.agent.v1.BreakerVerdict
+	12, // 13: fairlead.agent.v1.BreakerVerdict.key:type_name -> fairlead.agent.v1.BreakerKey
+	1,  // 14: fairlead.agent.v1.BreakerVerdict.order:type_name -> fairlead.agent.v1.BreakerOrder
+	18, // 15: fairlead.agent.v1.Hello.held:type_name -> fairlead.agent.v1.Held
+	2,  // 16: fairlead.agent.v1.Hello.features:type_name -> fairlead.agent.v1.Feature
+	18, // 17: fairlead.agent.v1.Hello.held_later:type_name -> fairlead.agent.v1.Held
+	19, // 18: fairlead.agent.v1.Held.ref:type_name -> fairlead.agent.v1.ResourceRef
+	3,  // 19: fairlead.agent.v1.ResourceRef.kind:type_name -> fairlead.agent.v1.ResourceKind
+	21, // 20: fairlead.agent.v1.Update.set:type_name -> fairlead.agent.v1.Resource
+	19, // 21: fairlead.agent.v1.Update.removed:type_name -> fairlead.agent.v1.ResourceRef
+	10, // 22: fairlead.agent.v1.Update.grants:type_name -> fairlead.agent.v1.Grants
+	15, // 23: fairlead.agent.v1.Update.breakers:type_name -> fairlead.agent.v1.BreakerVerdicts
+	19, // 24: fairlead.agent.v1.Resource.ref:type_name -> fairlead.agent.v1.ResourceRef
+	22, // 25: fairlead.agent.v1.Resource.patch:type_name -> fairlead.agent.v1.Patch
+	23, // 26: fairlead.agent.v1.Patch.pieces:type_name -> fairlead.agent.v1.Piece
+	25, // 27: fairlead.agent.v1.Ack.rejections:type_name -> fairlead.agent.v1.Rejection
+	19, // 28: fairlead.agent.v1.Rejection.ref:type_name -> fairlead.agent.v1.ResourceRef
+	4,  // 29: fairlead.agent.v1.Rejection.reason:type_name -> fairlead.agent.v1.RejectionReason
+	29, // 30: fairlead.agent.v1.ReportRequest.age:type_name -> google.protobuf.Duration
+	30, // 31: fairlead.agent.v1.ReportRequest.report:type_name -> fairlead.agent.v1.Report
+	29, // 32: fairlead.agent.v1.ReportRequest.covered:type_name -> google.protobuf.Duration
+	29, // 33: fairlead.agent.v1.ReportAck.interval:type_name -> google.protobuf.Duration
+	21, // 34: fairlead.agent.v1.SavedSet.resources:type_name -> fairlead.agent.v1.Resource
+	21, // 35: fairlead.agent.v1.SavedSet.later:type_name -> fairlead.agent.v1.Resource
+	5,  // 36: fairlead.agent.v1.Distribution.Subscribe:input_type -> fairlead.agent.v1.SubscribeRequest
+	26, // 37: fairlead.agent.v1.Distribution.Report:input_type -> fairlead.agent.v1.ReportRequest
+	20, // 38: fairlead.agent.v1.Distribution.Subscribe:output_type -> fairlead.agent.v1.Update
+	27, // 39: fairlead.agent.v1.Distribution.Report:output_type -> fairlead.agent.v1.ReportAck
+	38, // [38:40] is the sub-list for method output_type
+	36, // [36:38] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_distribution_proto_init() }
@@ -1808,16 +2259,17 @@ func file_distribution_proto_init() {
 	file_distribution_proto_msgTypes[0].OneofWrappers = []any{
 		(*SubscribeRequest_Hello)(nil),
 		(*SubscribeRequest_Ack)(nil),
+		(*SubscribeRequest_Demands)(nil),
 		(*SubscribeRequest_Breakers)(nil),
 	}
-	file_distribution_proto_msgTypes[14].OneofWrappers = []any{}
+	file_distribution_proto_msgTypes[20].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_distribution_proto_rawDesc), len(file_distribution_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   18,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -58,7 +58,12 @@ type DistributionClient interface {
 	//     the next update: only the latest version of a resource is ever sent.
 	//  6. A rejected version is not sent again on the same stream, and does not count as held: a later stream starts from
 	//     what the agent says it holds.
-	//  7. Either side closes the stream when the other breaks these rules, or is too slow (no Ack in time, too many pending
+	//  7. What nodes share of limits travels beside the updates. A manager that divides limits has `grants` set in the first message
+	//     of the first update. From then on the agent, if it has FEATURE_CLUSTER_LIMITS, sends Demands whenever it likes, four times a second
+	//     at most while there are calls; and the manager sends Grants, in messages of their own with a nonce of 0. These are no part of an
+	//     update, count for none of the rules above, and are obeyed at once. The manager sends no second Grants before Demands have come that
+	//     name the sequence of the first. A limit is named once on a stream, and goes by its number from then on.
+	//  8. Either side closes the stream when the other breaks these rules, or is too slow (no Ack in time, too many pending
 	//     changes). Nothing is lost: the next Hello says where to go on from.
 	Subscribe(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SubscribeRequest, Update], error)
 	// Report carries what happened under the policies, every 5 s unless the manager's acknowledgements ask for another interval.
@@ -126,7 +131,12 @@ type DistributionServer interface {
 	//     the next update: only the latest version of a resource is ever sent.
 	//  6. A rejected version is not sent again on the same stream, and does not count as held: a later stream starts from
 	//     what the agent says it holds.
-	//  7. Either side closes the stream when the other breaks these rules, or is too slow (no Ack in time, too many pending
+	//  7. What nodes share of limits travels beside the updates. A manager that divides limits has `grants` set in the first message
+	//     of the first update. From then on the agent, if it has FEATURE_CLUSTER_LIMITS, sends Demands whenever it likes, four times a second
+	//     at most while there are calls; and the manager sends Grants, in messages of their own with a nonce of 0. These are no part of an
+	//     update, count for none of the rules above, and are obeyed at once. The manager sends no second Grants before Demands have come that
+	//     name the sequence of the first. A limit is named once on a stream, and goes by its number from then on.
+	//  8. Either side closes the stream when the other breaks these rules, or is too slow (no Ack in time, too many pending
 	//     changes). Nothing is lost: the next Hello says where to go on from.
 	Subscribe(grpc.BidiStreamingServer[SubscribeRequest, Update]) error
 	// Report carries what happened under the policies, every 5 s unless the manager's acknowledgements ask for another interval.

@@ -353,6 +353,61 @@ func (PathMatch) EnumDescriptor() ([]byte, []int) {
 	return file_policy_proto_rawDescGZIP(), []int{5}
 }
 
+type ValueMatch int32
+
+const (
+	ValueMatch_VALUE_MATCH_UNSPECIFIED        ValueMatch = 0
+	ValueMatch_VALUE_MATCH_ANY                ValueMatch = 1
+	ValueMatch_VALUE_MATCH_EXACT              ValueMatch = 2
+	ValueMatch_VALUE_MATCH_PREFIX             ValueMatch = 3
+	ValueMatch_VALUE_MATCH_REGULAR_EXPRESSION ValueMatch = 4
+)
+
+// Enum value maps for ValueMatch.
+var (
+	ValueMatch_name = map[int32]string{
+		0: "VALUE_MATCH_UNSPECIFIED",
+		1: "VALUE_MATCH_ANY",
+		2: "VALUE_MATCH_EXACT",
+		3: "VALUE_MATCH_PREFIX",
+		4: "VALUE_MATCH_REGULAR_EXPRESSION",
+	}
+	ValueMatch_value = map[string]int32{
+		"VALUE_MATCH_UNSPECIFIED":        0,
+		"VALUE_MATCH_ANY":                1,
+		"VALUE_MATCH_EXACT":              2,
+		"VALUE_MATCH_PREFIX":             3,
+		"VALUE_MATCH_REGULAR_EXPRESSION": 4,
+	}
+)
+
+func (x ValueMatch) Enum() *ValueMatch {
+	p := new(ValueMatch)
+	*p = x
+	return p
+}
+
+func (x ValueMatch) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ValueMatch) Descriptor() protoreflect.EnumDescriptor {
+	return file_policy_proto_enumTypes[6].Descriptor()
+}
+
+func (ValueMatch) Type() protoreflect.EnumType {
+	return &file_policy_proto_enumTypes[6]
+}
+
+func (x ValueMatch) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ValueMatch.Descriptor instead.
+func (ValueMatch) EnumDescriptor() ([]byte, []int) {
+	return file_policy_proto_rawDescGZIP(), []int{6}
+}
+
 type Condition int32
 
 const (
@@ -413,11 +468,11 @@ func (x Condition) String() string {
 }
 
 func (Condition) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[6].Descriptor()
+	return file_policy_proto_enumTypes[7].Descriptor()
 }
 
 func (Condition) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[6]
+	return &file_policy_proto_enumTypes[7]
 }
 
 func (x Condition) Number() protoreflect.EnumNumber {
@@ -426,7 +481,7 @@ func (x Condition) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Condition.Descriptor instead.
 func (Condition) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{6}
+	return file_policy_proto_rawDescGZIP(), []int{7}
 }
 
 type Idempotency int32
@@ -468,11 +523,11 @@ func (x Idempotency) String() string {
 }
 
 func (Idempotency) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[7].Descriptor()
+	return file_policy_proto_enumTypes[8].Descriptor()
 }
 
 func (Idempotency) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[7]
+	return &file_policy_proto_enumTypes[8]
 }
 
 func (x Idempotency) Number() protoreflect.EnumNumber {
@@ -481,7 +536,7 @@ func (x Idempotency) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Idempotency.Descriptor instead.
 func (Idempotency) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{7}
+	return file_policy_proto_rawDescGZIP(), []int{8}
 }
 
 type Strategy int32
@@ -520,11 +575,11 @@ func (x Strategy) String() string {
 }
 
 func (Strategy) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[8].Descriptor()
+	return file_policy_proto_enumTypes[9].Descriptor()
 }
 
 func (Strategy) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[8]
+	return &file_policy_proto_enumTypes[9]
 }
 
 func (x Strategy) Number() protoreflect.EnumNumber {
@@ -533,7 +588,7 @@ func (x Strategy) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Strategy.Descriptor instead.
 func (Strategy) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{8}
+	return file_policy_proto_rawDescGZIP(), []int{9}
 }
 
 type Jitter int32
@@ -581,11 +636,11 @@ func (x Jitter) String() string {
 }
 
 func (Jitter) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[9].Descriptor()
+	return file_policy_proto_enumTypes[10].Descriptor()
 }
 
 func (Jitter) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[9]
+	return &file_policy_proto_enumTypes[10]
 }
 
 func (x Jitter) Number() protoreflect.EnumNumber {
@@ -594,7 +649,7 @@ func (x Jitter) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Jitter.Descriptor instead.
 func (Jitter) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{9}
+	return file_policy_proto_rawDescGZIP(), []int{10}
 }
 
 type BreakerScope int32
@@ -630,11 +685,11 @@ func (x BreakerScope) String() string {
 }
 
 func (BreakerScope) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[10].Descriptor()
+	return file_policy_proto_enumTypes[11].Descriptor()
 }
 
 func (BreakerScope) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[10]
+	return &file_policy_proto_enumTypes[11]
 }
 
 func (x BreakerScope) Number() protoreflect.EnumNumber {
@@ -643,7 +698,7 @@ func (x BreakerScope) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BreakerScope.Descriptor instead.
 func (BreakerScope) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{10}
+	return file_policy_proto_rawDescGZIP(), []int{11}
 }
 
 type Sharing int32
@@ -682,11 +737,11 @@ func (x Sharing) String() string {
 }
 
 func (Sharing) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[11].Descriptor()
+	return file_policy_proto_enumTypes[12].Descriptor()
 }
 
 func (Sharing) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[11]
+	return &file_policy_proto_enumTypes[12]
 }
 
 func (x Sharing) Number() protoreflect.EnumNumber {
@@ -695,7 +750,7 @@ func (x Sharing) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Sharing.Descriptor instead.
 func (Sharing) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{11}
+	return file_policy_proto_rawDescGZIP(), []int{12}
 }
 
 type LoadBalancing int32
@@ -737,11 +792,11 @@ func (x LoadBalancing) String() string {
 }
 
 func (LoadBalancing) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[12].Descriptor()
+	return file_policy_proto_enumTypes[13].Descriptor()
 }
 
 func (LoadBalancing) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[12]
+	return &file_policy_proto_enumTypes[13]
 }
 
 func (x LoadBalancing) Number() protoreflect.EnumNumber {
@@ -750,7 +805,7 @@ func (x LoadBalancing) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LoadBalancing.Descriptor instead.
 func (LoadBalancing) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{12}
+	return file_policy_proto_rawDescGZIP(), []int{13}
 }
 
 type AccessLog int32
@@ -789,11 +844,11 @@ func (x AccessLog) String() string {
 }
 
 func (AccessLog) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[13].Descriptor()
+	return file_policy_proto_enumTypes[14].Descriptor()
 }
 
 func (AccessLog) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[13]
+	return &file_policy_proto_enumTypes[14]
 }
 
 func (x AccessLog) Number() protoreflect.EnumNumber {
@@ -802,7 +857,7 @@ func (x AccessLog) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AccessLog.Descriptor instead.
 func (AccessLog) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{13}
+	return file_policy_proto_rawDescGZIP(), []int{14}
 }
 
 // Workload is one pod whose calls a profile governs.
@@ -1607,11 +1662,16 @@ func (x *Rule) GetOwnHedging() bool {
 	return false
 }
 
+// An agent without FEATURE_MATCHES is sent, in place of a match that has headers or a host, one that no request fits: an exact one of the empty path.
 type RequestMatch struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Methods       []string               `protobuf:"bytes,1,rep,name=methods,proto3" json:"methods,omitempty"`
-	PathType      PathMatch              `protobuf:"varint,2,opt,name=path_type,json=pathType,proto3,enum=fairlead.agent.v1.PathMatch" json:"path_type,omitempty"`
-	Path          string                 `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Methods  []string               `protobuf:"bytes,1,rep,name=methods,proto3" json:"methods,omitempty"`
+	PathType PathMatch              `protobuf:"varint,2,opt,name=path_type,json=pathType,proto3,enum=fairlead.agent.v1.PathMatch" json:"path_type,omitempty"`
+	Path     string                 `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
+	// All of them must fit.
+	Headers []*RequestHeaderMatch `protobuf:"bytes,4,rep,name=headers,proto3" json:"headers,omitempty"`
+	// A name, or "*.suffix" for every name below suffix; empty: any.
+	Host          string `protobuf:"bytes,5,opt,name=host,proto3" json:"host,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1667,6 +1727,81 @@ func (x *RequestMatch) GetPath() string {
 	return ""
 }
 
+func (x *RequestMatch) GetHeaders() []*RequestHeaderMatch {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *RequestMatch) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+type RequestHeaderMatch struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In lower case.
+	Name          string     `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Type          ValueMatch `protobuf:"varint,2,opt,name=type,proto3,enum=fairlead.agent.v1.ValueMatch" json:"type,omitempty"`
+	Value         string     `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestHeaderMatch) Reset() {
+	*x = RequestHeaderMatch{}
+	mi := &file_policy_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestHeaderMatch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestHeaderMatch) ProtoMessage() {}
+
+func (x *RequestHeaderMatch) ProtoReflect() protoreflect.Message {
+	mi := &file_policy_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestHeaderMatch.ProtoReflect.Descriptor instead.
+func (*RequestHeaderMatch) Descriptor() ([]byte, []int) {
+	return file_policy_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RequestHeaderMatch) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RequestHeaderMatch) GetType() ValueMatch {
+	if x != nil {
+		return x.Type
+	}
+	return ValueMatch_VALUE_MATCH_UNSPECIFIED
+}
+
+func (x *RequestHeaderMatch) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
 // Settings are complete: nothing here is inherited.
 type Settings struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -1682,14 +1817,16 @@ type Settings struct {
 	// Absent: no limit. Needs FEATURE_CONCURRENCY.
 	Concurrency *Concurrency `protobuf:"bytes,8,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
 	// Absent: none.
-	Fallback      *Fallback `protobuf:"bytes,10,opt,name=fallback,proto3" json:"fallback,omitempty"`
+	Fallback *Fallback `protobuf:"bytes,10,opt,name=fallback,proto3" json:"fallback,omitempty"`
+	// Requests carry the number of their attempt. Needs FEATURE_ALREADY_RETRIED.
+	AttemptHeader bool `protobuf:"varint,12,opt,name=attempt_header,json=attemptHeader,proto3" json:"attempt_header,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Settings) Reset() {
 	*x = Settings{}
-	mi := &file_policy_proto_msgTypes[11]
+	mi := &file_policy_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1701,7 +1838,7 @@ func (x *Settings) String() string {
 func (*Settings) ProtoMessage() {}
 
 func (x *Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[11]
+	mi := &file_policy_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1714,7 +1851,7 @@ func (x *Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settings.ProtoReflect.Descriptor instead.
 func (*Settings) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{11}
+	return file_policy_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Settings) GetTimeouts() *Timeouts {
@@ -1780,6 +1917,13 @@ func (x *Settings) GetFallback() *Fallback {
 	return nil
 }
 
+func (x *Settings) GetAttemptHeader() bool {
+	if x != nil {
+		return x.AttemptHeader
+	}
+	return false
+}
+
 type Fallback struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	CircuitOpen      bool                   `protobuf:"varint,1,opt,name=circuit_open,json=circuitOpen,proto3" json:"circuit_open,omitempty"`
@@ -1794,7 +1938,7 @@ type Fallback struct {
 
 func (x *Fallback) Reset() {
 	*x = Fallback{}
-	mi := &file_policy_proto_msgTypes[12]
+	mi := &file_policy_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1806,7 +1950,7 @@ func (x *Fallback) String() string {
 func (*Fallback) ProtoMessage() {}
 
 func (x *Fallback) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[12]
+	mi := &file_policy_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1819,7 +1963,7 @@ func (x *Fallback) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fallback.ProtoReflect.Descriptor instead.
 func (*Fallback) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{12}
+	return file_policy_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Fallback) GetCircuitOpen() bool {
@@ -1868,7 +2012,7 @@ type FallbackResponse struct {
 
 func (x *FallbackResponse) Reset() {
 	*x = FallbackResponse{}
-	mi := &file_policy_proto_msgTypes[13]
+	mi := &file_policy_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1880,7 +2024,7 @@ func (x *FallbackResponse) String() string {
 func (*FallbackResponse) ProtoMessage() {}
 
 func (x *FallbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[13]
+	mi := &file_policy_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1893,7 +2037,7 @@ func (x *FallbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FallbackResponse.ProtoReflect.Descriptor instead.
 func (*FallbackResponse) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{13}
+	return file_policy_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *FallbackResponse) GetStatus() int32 {
@@ -1937,7 +2081,7 @@ type Timeouts struct {
 
 func (x *Timeouts) Reset() {
 	*x = Timeouts{}
-	mi := &file_policy_proto_msgTypes[14]
+	mi := &file_policy_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1949,7 +2093,7 @@ func (x *Timeouts) String() string {
 func (*Timeouts) ProtoMessage() {}
 
 func (x *Timeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[14]
+	mi := &file_policy_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1962,7 +2106,7 @@ func (x *Timeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Timeouts.ProtoReflect.Descriptor instead.
 func (*Timeouts) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{14}
+	return file_policy_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Timeouts) GetConnect() int64 {
@@ -2049,7 +2193,7 @@ type Adaptive struct {
 
 func (x *Adaptive) Reset() {
 	*x = Adaptive{}
-	mi := &file_policy_proto_msgTypes[15]
+	mi := &file_policy_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2061,7 +2205,7 @@ func (x *Adaptive) String() string {
 func (*Adaptive) ProtoMessage() {}
 
 func (x *Adaptive) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[15]
+	mi := &file_policy_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2074,7 +2218,7 @@ func (x *Adaptive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Adaptive.ProtoReflect.Descriptor instead.
 func (*Adaptive) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{15}
+	return file_policy_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Adaptive) GetMin() int64 {
@@ -2123,14 +2267,16 @@ type Retry struct {
 	BodyMaxBytes           int64                  `protobuf:"varint,14,opt,name=body_max_bytes,json=bodyMaxBytes,proto3" json:"body_max_bytes,omitempty"`
 	AvoidPreviousEndpoints bool                   `protobuf:"varint,15,opt,name=avoid_previous_endpoints,json=avoidPreviousEndpoints,proto3" json:"avoid_previous_endpoints,omitempty"`
 	// Absent: off.
-	Hedging       *Hedging `protobuf:"bytes,16,opt,name=hedging,proto3" json:"hedging,omitempty"`
+	Hedging *Hedging `protobuf:"bytes,16,opt,name=hedging,proto3" json:"hedging,omitempty"`
+	// Calls that arrive marked as a retry are not retried. Needs FEATURE_ALREADY_RETRIED.
+	SkipRetried   bool `protobuf:"varint,17,opt,name=skip_retried,json=skipRetried,proto3" json:"skip_retried,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_policy_proto_msgTypes[16]
+	mi := &file_policy_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2142,7 +2288,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[16]
+	mi := &file_policy_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2155,7 +2301,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{16}
+	return file_policy_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Retry) GetMaxRetries() int32 {
@@ -2270,6 +2416,13 @@ func (x *Retry) GetHedging() *Hedging {
 	return nil
 }
 
+func (x *Retry) GetSkipRetried() bool {
+	if x != nil {
+		return x.SkipRetried
+	}
+	return false
+}
+
 type Hedging struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Max   int32                  `protobuf:"varint,1,opt,name=max,proto3" json:"max,omitempty"`
@@ -2282,7 +2435,7 @@ type Hedging struct {
 
 func (x *Hedging) Reset() {
 	*x = Hedging{}
-	mi := &file_policy_proto_msgTypes[17]
+	mi := &file_policy_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2294,7 +2447,7 @@ func (x *Hedging) String() string {
 func (*Hedging) ProtoMessage() {}
 
 func (x *Hedging) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[17]
+	mi := &file_policy_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2307,7 +2460,7 @@ func (x *Hedging) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hedging.ProtoReflect.Descriptor instead.
 func (*Hedging) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{17}
+	return file_policy_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Hedging) GetMax() int32 {
@@ -2342,7 +2495,7 @@ type StatusRange struct {
 
 func (x *StatusRange) Reset() {
 	*x = StatusRange{}
-	mi := &file_policy_proto_msgTypes[18]
+	mi := &file_policy_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2354,7 +2507,7 @@ func (x *StatusRange) String() string {
 func (*StatusRange) ProtoMessage() {}
 
 func (x *StatusRange) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[18]
+	mi := &file_policy_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2367,7 +2520,7 @@ func (x *StatusRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRange.ProtoReflect.Descriptor instead.
 func (*StatusRange) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{18}
+	return file_policy_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *StatusRange) GetFrom() uint32 {
@@ -2394,7 +2547,7 @@ type HeaderMatch struct {
 
 func (x *HeaderMatch) Reset() {
 	*x = HeaderMatch{}
-	mi := &file_policy_proto_msgTypes[19]
+	mi := &file_policy_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2406,7 +2559,7 @@ func (x *HeaderMatch) String() string {
 func (*HeaderMatch) ProtoMessage() {}
 
 func (x *HeaderMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[19]
+	mi := &file_policy_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2419,7 +2572,7 @@ func (x *HeaderMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeaderMatch.ProtoReflect.Descriptor instead.
 func (*HeaderMatch) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{19}
+	return file_policy_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *HeaderMatch) GetName() string {
@@ -2449,7 +2602,7 @@ type RetryOverride struct {
 
 func (x *RetryOverride) Reset() {
 	*x = RetryOverride{}
-	mi := &file_policy_proto_msgTypes[20]
+	mi := &file_policy_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2461,7 +2614,7 @@ func (x *RetryOverride) String() string {
 func (*RetryOverride) ProtoMessage() {}
 
 func (x *RetryOverride) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[20]
+	mi := &file_policy_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2474,7 +2627,7 @@ func (x *RetryOverride) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryOverride.ProtoReflect.Descriptor instead.
 func (*RetryOverride) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{20}
+	return file_policy_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RetryOverride) GetOn() []Condition {
@@ -2526,7 +2679,7 @@ type Backoff struct {
 
 func (x *Backoff) Reset() {
 	*x = Backoff{}
-	mi := &file_policy_proto_msgTypes[21]
+	mi := &file_policy_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2538,7 +2691,7 @@ func (x *Backoff) String() string {
 func (*Backoff) ProtoMessage() {}
 
 func (x *Backoff) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[21]
+	mi := &file_policy_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2551,7 +2704,7 @@ func (x *Backoff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Backoff.ProtoReflect.Descriptor instead.
 func (*Backoff) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{21}
+	return file_policy_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Backoff) GetStrategy() Strategy {
@@ -2607,7 +2760,7 @@ type Budget struct {
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_policy_proto_msgTypes[22]
+	mi := &file_policy_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2619,7 +2772,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[22]
+	mi := &file_policy_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2632,7 +2785,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{22}
+	return file_policy_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Budget) GetPercent() int32 {
@@ -2679,7 +2832,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_policy_proto_msgTypes[23]
+	mi := &file_policy_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2691,7 +2844,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[23]
+	mi := &file_policy_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2704,7 +2857,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{23}
+	return file_policy_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Pool) GetMaxConnections() int32 {
@@ -2829,7 +2982,7 @@ type Breaker struct {
 
 func (x *Breaker) Reset() {
 	*x = Breaker{}
-	mi := &file_policy_proto_msgTypes[24]
+	mi := &file_policy_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2841,7 +2994,7 @@ func (x *Breaker) String() string {
 func (*Breaker) ProtoMessage() {}
 
 func (x *Breaker) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[24]
+	mi := &file_policy_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2854,7 +3007,7 @@ func (x *Breaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
 func (*Breaker) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{24}
+	return file_policy_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Breaker) GetConsecutiveFailures() int32 {
@@ -2966,7 +3119,7 @@ type ErrorRate struct {
 
 func (x *ErrorRate) Reset() {
 	*x = ErrorRate{}
-	mi := &file_policy_proto_msgTypes[25]
+	mi := &file_policy_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2978,7 +3131,7 @@ func (x *ErrorRate) String() string {
 func (*ErrorRate) ProtoMessage() {}
 
 func (x *ErrorRate) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[25]
+	mi := &file_policy_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2991,7 +3144,7 @@ func (x *ErrorRate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorRate.ProtoReflect.Descriptor instead.
 func (*ErrorRate) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{25}
+	return file_policy_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ErrorRate) GetPercent() int32 {
@@ -3027,7 +3180,7 @@ type SlowCalls struct {
 
 func (x *SlowCalls) Reset() {
 	*x = SlowCalls{}
-	mi := &file_policy_proto_msgTypes[26]
+	mi := &file_policy_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3039,7 +3192,7 @@ func (x *SlowCalls) String() string {
 func (*SlowCalls) ProtoMessage() {}
 
 func (x *SlowCalls) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[26]
+	mi := &file_policy_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3052,7 +3205,7 @@ func (x *SlowCalls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlowCalls.ProtoReflect.Descriptor instead.
 func (*SlowCalls) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{26}
+	return file_policy_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SlowCalls) GetThreshold() int64 {
@@ -3090,14 +3243,17 @@ type RateLimit struct {
 	Burst    int32                  `protobuf:"varint,3,opt,name=burst,proto3" json:"burst,omitempty"`
 	Scope    Sharing                `protobuf:"varint,4,opt,name=scope,proto3,enum=fairlead.agent.v1.Sharing" json:"scope,omitempty"`
 	// 0: calls above the limit are rejected.
-	MaxWait       int64 `protobuf:"varint,5,opt,name=max_wait,json=maxWait,proto3" json:"max_wait,omitempty"`
+	MaxWait int64 `protobuf:"varint,5,opt,name=max_wait,json=maxWait,proto3" json:"max_wait,omitempty"`
+	// Names the limit in the cluster, with SHARING_CLUSTER. Both need FEATURE_CLUSTER_LIMITS; an agent without it has the whole limit for
+	// its node.
+	Shared        string `protobuf:"bytes,6,opt,name=shared,proto3" json:"shared,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RateLimit) Reset() {
 	*x = RateLimit{}
-	mi := &file_policy_proto_msgTypes[27]
+	mi := &file_policy_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3109,7 +3265,7 @@ func (x *RateLimit) String() string {
 func (*RateLimit) ProtoMessage() {}
 
 func (x *RateLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[27]
+	mi := &file_policy_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3122,7 +3278,7 @@ func (x *RateLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
 func (*RateLimit) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{27}
+	return file_policy_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RateLimit) GetRequests() int32 {
@@ -3160,6 +3316,13 @@ func (x *RateLimit) GetMaxWait() int64 {
 	return 0
 }
 
+func (x *RateLimit) GetShared() string {
+	if x != nil {
+		return x.Shared
+	}
+	return ""
+}
+
 type Concurrency struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Max   int32                  `protobuf:"varint,1,opt,name=max,proto3" json:"max,omitempty"`
@@ -3174,7 +3337,7 @@ type Concurrency struct {
 
 func (x *Concurrency) Reset() {
 	*x = Concurrency{}
-	mi := &file_policy_proto_msgTypes[28]
+	mi := &file_policy_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3186,7 +3349,7 @@ func (x *Concurrency) String() string {
 func (*Concurrency) ProtoMessage() {}
 
 func (x *Concurrency) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[28]
+	mi := &file_policy_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3199,7 +3362,7 @@ func (x *Concurrency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Concurrency.ProtoReflect.Descriptor instead.
 func (*Concurrency) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{28}
+	return file_policy_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Concurrency) GetMax() int32 {
@@ -3247,7 +3410,7 @@ type AdaptiveConcurrency struct {
 
 func (x *AdaptiveConcurrency) Reset() {
 	*x = AdaptiveConcurrency{}
-	mi := &file_policy_proto_msgTypes[29]
+	mi := &file_policy_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3259,7 +3422,7 @@ func (x *AdaptiveConcurrency) String() string {
 func (*AdaptiveConcurrency) ProtoMessage() {}
 
 func (x *AdaptiveConcurrency) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[29]
+	mi := &file_policy_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3272,7 +3435,7 @@ func (x *AdaptiveConcurrency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdaptiveConcurrency.ProtoReflect.Descriptor instead.
 func (*AdaptiveConcurrency) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{29}
+	return file_policy_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AdaptiveConcurrency) GetMin() int32 {
@@ -3306,7 +3469,7 @@ type Destination struct {
 
 func (x *Destination) Reset() {
 	*x = Destination{}
-	mi := &file_policy_proto_msgTypes[30]
+	mi := &file_policy_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3318,7 +3481,7 @@ func (x *Destination) String() string {
 func (*Destination) ProtoMessage() {}
 
 func (x *Destination) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[30]
+	mi := &file_policy_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3331,7 +3494,7 @@ func (x *Destination) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Destination.ProtoReflect.Descriptor instead.
 func (*Destination) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{30}
+	return file_policy_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Destination) GetName() string {
@@ -3390,7 +3553,7 @@ type DestinationPort struct {
 
 func (x *DestinationPort) Reset() {
 	*x = DestinationPort{}
-	mi := &file_policy_proto_msgTypes[31]
+	mi := &file_policy_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3402,7 +3565,7 @@ func (x *DestinationPort) String() string {
 func (*DestinationPort) ProtoMessage() {}
 
 func (x *DestinationPort) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[31]
+	mi := &file_policy_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3415,7 +3578,7 @@ func (x *DestinationPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestinationPort.ProtoReflect.Descriptor instead.
 func (*DestinationPort) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{31}
+	return file_policy_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *DestinationPort) GetPort() uint32 {
@@ -3460,7 +3623,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_policy_proto_msgTypes[32]
+	mi := &file_policy_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3472,7 +3635,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[32]
+	mi := &file_policy_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3485,7 +3648,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{32}
+	return file_policy_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Endpoint) GetAddress() []byte {
@@ -3534,7 +3697,7 @@ type Roots struct {
 
 func (x *Roots) Reset() {
 	*x = Roots{}
-	mi := &file_policy_proto_msgTypes[33]
+	mi := &file_policy_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3546,7 +3709,7 @@ func (x *Roots) String() string {
 func (*Roots) ProtoMessage() {}
 
 func (x *Roots) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[33]
+	mi := &file_policy_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3559,7 +3722,7 @@ func (x *Roots) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Roots.ProtoReflect.Descriptor instead.
 func (*Roots) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{33}
+	return file_policy_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Roots) GetName() string {
@@ -3590,7 +3753,7 @@ type KeyPair struct {
 
 func (x *KeyPair) Reset() {
 	*x = KeyPair{}
-	mi := &file_policy_proto_msgTypes[34]
+	mi := &file_policy_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3602,7 +3765,7 @@ func (x *KeyPair) String() string {
 func (*KeyPair) ProtoMessage() {}
 
 func (x *KeyPair) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[34]
+	mi := &file_policy_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3615,7 +3778,7 @@ func (x *KeyPair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyPair.ProtoReflect.Descriptor instead.
 func (*KeyPair) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{34}
+	return file_policy_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *KeyPair) GetName() string {
@@ -3651,7 +3814,7 @@ type Credentials struct {
 
 func (x *Credentials) Reset() {
 	*x = Credentials{}
-	mi := &file_policy_proto_msgTypes[35]
+	mi := &file_policy_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3663,7 +3826,7 @@ func (x *Credentials) String() string {
 func (*Credentials) ProtoMessage() {}
 
 func (x *Credentials) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[35]
+	mi := &file_policy_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3676,7 +3839,7 @@ func (x *Credentials) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credentials.ProtoReflect.Descriptor instead.
 func (*Credentials) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{35}
+	return file_policy_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Credentials) GetName() string {
@@ -3776,11 +3939,17 @@ const file_policy_proto_rawDesc = "" +
 	"\fown_adaptive\x18\n" +
 	" \x01(\bR\vownAdaptive\x12\x1f\n" +
 	"\vown_hedging\x18\v \x01(\bR\n" +
-	"ownHedging\"w\n" +
+	"ownHedging\"\xcc\x01\n" +
 	"\fRequestMatch\x12\x18\n" +
 	"\amethods\x18\x01 \x03(\tR\amethods\x129\n" +
 	"\tpath_type\x18\x02 \x01(\x0e2\x1c.fairlead.agent.v1.PathMatchR\bpathType\x12\x12\n" +
-	"\x04path\x18\x03 \x01(\tR\x04path\"\x94\x04\n" +
+	"\x04path\x18\x03 \x01(\tR\x04path\x12?\n" +
+	"\aheaders\x18\x04 \x03(\v2%.fairlead.agent.v1.RequestHeaderMatchR\aheaders\x12\x12\n" +
+	"\x04host\x18\x05 \x01(\tR\x04host\"q\n" +
+	"\x12RequestHeaderMatch\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x121\n" +
+	"\x04type\x18\x02 \x01(\x0e2\x1d.fairlead.agent.v1.ValueMatchR\x04type\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\tR\x05value\"\xbb\x04\n" +
 	"\bSettings\x127\n" +
 	"\btimeouts\x18\x01 \x01(\v2\x1b.fairlead.agent.v1.TimeoutsR\btimeouts\x12.\n" +
 	"\x05retry\x18\x02 \x01(\v2\x18.fairlead.agent.v1.RetryR\x05retry\x12+\n" +
@@ -3793,7 +3962,8 @@ const file_policy_proto_rawDesc = "" +
 	"rate_limit\x18\a \x01(\v2\x1c.fairlead.agent.v1.RateLimitR\trateLimit\x12@\n" +
 	"\vconcurrency\x18\b \x01(\v2\x1e.fairlead.agent.v1.ConcurrencyR\vconcurrency\x127\n" +
 	"\bfallback\x18\n" +
-	" \x01(\v2\x1b.fairlead.agent.v1.FallbackR\bfallback\"\xfb\x01\n" +
+	" \x01(\v2\x1b.fairlead.agent.v1.FallbackR\bfallback\x12%\n" +
+	"\x0eattempt_header\x18\f \x01(\bR\rattemptHeader\"\xfb\x01\n" +
 	"\bFallback\x12!\n" +
 	"\fcircuit_open\x18\x01 \x01(\bR\vcircuitOpen\x12+\n" +
 	"\x11retries_exhausted\x18\x02 \x01(\bR\x10retriesExhausted\x12!\n" +
@@ -3823,7 +3993,7 @@ const file_policy_proto_rawDesc = "" +
 	"\n" +
 	"deviations\x18\x03 \x01(\x05R\n" +
 	"deviations\x12\x16\n" +
-	"\x06window\x18\x04 \x01(\x05R\x06window\"\xa0\x06\n" +
+	"\x06window\x18\x04 \x01(\x05R\x06window\"\xc3\x06\n" +
 	"\x05Retry\x12\x1f\n" +
 	"\vmax_retries\x18\x01 \x01(\x05R\n" +
 	"maxRetries\x12,\n" +
@@ -3843,7 +4013,8 @@ const file_policy_proto_rawDesc = "" +
 	"\x06budget\x18\r \x01(\v2\x19.fairlead.agent.v1.BudgetR\x06budget\x12$\n" +
 	"\x0ebody_max_bytes\x18\x0e \x01(\x03R\fbodyMaxBytes\x128\n" +
 	"\x18avoid_previous_endpoints\x18\x0f \x01(\bR\x16avoidPreviousEndpoints\x124\n" +
-	"\ahedging\x18\x10 \x01(\v2\x1a.fairlead.agent.v1.HedgingR\ahedging\"Q\n" +
+	"\ahedging\x18\x10 \x01(\v2\x1a.fairlead.agent.v1.HedgingR\ahedging\x12!\n" +
+	"\fskip_retried\x18\x11 \x01(\bR\vskipRetried\"Q\n" +
 	"\aHedging\x12\x10\n" +
 	"\x03max\x18\x01 \x01(\x05R\x03max\x12\x14\n" +
 	"\x05delay\x18\x02 \x01(\x03R\x05delay\x12\x1e\n" +
@@ -3921,13 +4092,14 @@ const file_policy_proto_rawDesc = "" +
 	"\tthreshold\x18\x01 \x01(\x03R\tthreshold\x12\x18\n" +
 	"\apercent\x18\x02 \x01(\x05R\apercent\x12)\n" +
 	"\x10minimum_requests\x18\x03 \x01(\x05R\x0fminimumRequests\x12\x16\n" +
-	"\x06window\x18\x04 \x01(\x03R\x06window\"\x9c\x01\n" +
+	"\x06window\x18\x04 \x01(\x03R\x06window\"\xb4\x01\n" +
 	"\tRateLimit\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\x05R\brequests\x12\x10\n" +
 	"\x03per\x18\x02 \x01(\x03R\x03per\x12\x14\n" +
 	"\x05burst\x18\x03 \x01(\x05R\x05burst\x120\n" +
 	"\x05scope\x18\x04 \x01(\x0e2\x1a.fairlead.agent.v1.SharingR\x05scope\x12\x19\n" +
-	"\bmax_wait\x18\x05 \x01(\x03R\amaxWait\"\xcf\x01\n" +
+	"\bmax_wait\x18\x05 \x01(\x03R\amaxWait\x12\x16\n" +
+	"\x06shared\x18\x06 \x01(\tR\x06shared\"\xcf\x01\n" +
 	"\vConcurrency\x12\x10\n" +
 	"\x03max\x18\x01 \x01(\x05R\x03max\x12B\n" +
 	"\badaptive\x18\x02 \x01(\v2&.fairlead.agent.v1.AdaptiveConcurrencyR\badaptive\x12\x1d\n" +
@@ -4005,7 +4177,14 @@ const file_policy_proto_rawDesc = "" +
 	"\x10PATH_MATCH_EXACT\x10\x02\x12\x15\n" +
 	"\x11PATH_MATCH_PREFIX\x10\x03\x12!\n" +
 	"\x1dPATH_MATCH_REGULAR_EXPRESSION\x10\x04\x12\x13\n" +
-	"\x0fPATH_MATCH_GRPC\x10\x05*\xe6\x02\n" +
+	"\x0fPATH_MATCH_GRPC\x10\x05*\x91\x01\n" +
+	"\n" +
+	"ValueMatch\x12\x1b\n" +
+	"\x17VALUE_MATCH_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fVALUE_MATCH_ANY\x10\x01\x12\x15\n" +
+	"\x11VALUE_MATCH_EXACT\x10\x02\x12\x16\n" +
+	"\x12VALUE_MATCH_PREFIX\x10\x03\x12\"\n" +
+	"\x1eVALUE_MATCH_REGULAR_EXPRESSION\x10\x04*\xe6\x02\n" +
 	"\tCondition\x12\x19\n" +
 	"\x15CONDITION_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19CONDITION_CONNECT_FAILURE\x10\x01\x12\x1c\n" +
@@ -4072,8 +4251,8 @@ func file_policy_proto_rawDescGZIP() []byte {
 	return file_policy_proto_rawDescData
 }
 
-var file_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 14)
-var file_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 15)
+var file_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_policy_proto_goTypes = []any{
 	(PolicyKind)(0),             // 0: fairlead.agent.v1.PolicyKind
 	(Mode)(0),                   // 1: fairlead.agent.v1.Mode
@@ -4081,113 +4260,117 @@ var file_policy_proto_goTypes = []any{
 	(Protocol)(0),               // 3: fairlead.agent.v1.Protocol
 	(TLSMode)(0),                // 4: fairlead.agent.v1.TLSMode
 	(PathMatch)(0),              // 5: fairlead.agent.v1.PathMatch
-	(Condition)(0),              // 6: fairlead.agent.v1.Condition
-	(Idempotency)(0),            // 7: fairlead.agent.v1.Idempotency
-	(Strategy)(0),               // 8: fairlead.agent.v1.Strategy
-	(Jitter)(0),                 // 9: fairlead.agent.v1.Jitter
-	(BreakerScope)(0),           // 10: fairlead.agent.v1.BreakerScope
-	(Sharing)(0),                // 11: fairlead.agent.v1.Sharing
-	(LoadBalancing)(0),          // 12: fairlead.agent.v1.LoadBalancing
-	(AccessLog)(0),              // 13: fairlead.agent.v1.AccessLog
-	(*Workload)(nil),            // 14: fairlead.agent.v1.Workload
-	(*Profile)(nil),             // 15: fairlead.agent.v1.Profile
-	(*PolicyID)(nil),            // 16: fairlead.agent.v1.PolicyID
-	(*Binding)(nil),             // 17: fairlead.agent.v1.Binding
-	(*ForcedBreaker)(nil),       // 18: fairlead.agent.v1.ForcedBreaker
-	(*Target)(nil),              // 19: fairlead.agent.v1.Target
-	(*Via)(nil),                 // 20: fairlead.agent.v1.Via
-	(*TLS)(nil),                 // 21: fairlead.agent.v1.TLS
-	(*Prefix)(nil),              // 22: fairlead.agent.v1.Prefix
-	(*Rule)(nil),                // 23: fairlead.agent.v1.Rule
-	(*RequestMatch)(nil),        // 24: fairlead.agent.v1.RequestMatch
-	(*Settings)(nil),            // 25: fairlead.agent.v1.Settings
-	(*Fallback)(nil),            // 26: fairlead.agent.v1.Fallback
-	(*FallbackResponse)(nil),    // 27: fairlead.agent.v1.FallbackResponse
-	(*Timeouts)(nil),            // 28: fairlead.agent.v1.Timeouts
-	(*Adaptive)(nil),            // 29: fairlead.agent.v1.Adaptive
-	(*Retry)(nil),               // 30: fairlead.agent.v1.Retry
-	(*Hedging)(nil),             // 31: fairlead.agent.v1.Hedging
-	(*StatusRange)(nil),         // 32: fairlead.agent.v1.StatusRange
-	(*HeaderMatch)(nil),         // 33: fairlead.agent.v1.HeaderMatch
-	(*RetryOverride)(nil),       // 34: fairlead.agent.v1.RetryOverride
-	(*Backoff)(nil),             // 35: fairlead.agent.v1.Backoff
-	(*Budget)(nil),              // 36: fairlead.agent.v1.Budget
-	(*Pool)(nil),                // 37: fairlead.agent.v1.Pool
-	(*Breaker)(nil),             // 38: fairlead.agent.v1.Breaker
-	(*ErrorRate)(nil),           // 39: fairlead.agent.v1.ErrorRate
-	(*SlowCalls)(nil),           // 40: fairlead.agent.v1.SlowCalls
-	(*RateLimit)(nil),           // 41: fairlead.agent.v1.RateLimit
-	(*Concurrency)(nil),         // 42: fairlead.agent.v1.Concurrency
-	(*AdaptiveConcurrency)(nil), // 43: fairlead.agent.v1.AdaptiveConcurrency
-	(*Destination)(nil),         // 44: fairlead.agent.v1.Destination
-	(*DestinationPort)(nil),     // 45: fairlead.agent.v1.DestinationPort
-	(*Endpoint)(nil),            // 46: fairlead.agent.v1.Endpoint
-	(*Roots)(nil),               // 47: fairlead.agent.v1.Roots
-	(*KeyPair)(nil),             // 48: fairlead.agent.v1.KeyPair
-	(*Credentials)(nil),         // 49: fairlead.agent.v1.Credentials
+	(ValueMatch)(0),             // 6: fairlead.agent.v1.ValueMatch
+	(Condition)(0),              // 7: fairlead.agent.v1.Condition
+	(Idempotency)(0),            // 8: fairlead.agent.v1.Idempotency
+	(Strategy)(0),               // 9: fairlead.agent.v1.Strategy
+	(Jitter)(0),                 // 10: fairlead.agent.v1.Jitter
+	(BreakerScope)(0),           // 11: fairlead.agent.v1.BreakerScope
+	(Sharing)(0),                // 12: fairlead.agent.v1.Sharing
+	(LoadBalancing)(0),          // 13: fairlead.agent.v1.LoadBalancing
+	(AccessLog)(0),              // 14: fairlead.agent.v1.AccessLog
+	(*Workload)(nil),            // 15: fairlead.agent.v1.Workload
+	(*Profile)(nil),             // 16: fairlead.agent.v1.Profile
+	(*PolicyID)(nil),            // 17: fairlead.agent.v1.PolicyID
+	(*Binding)(nil),             // 18: fairlead.agent.v1.Binding
+	(*ForcedBreaker)(nil),       // 19: fairlead.agent.v1.ForcedBreaker
+	(*Target)(nil),              // 20: fairlead.agent.v1.Target
+	(*Via)(nil),                 // 21: fairlead.agent.v1.Via
+	(*TLS)(nil),                 // 22: fairlead.agent.v1.TLS
+	(*Prefix)(nil),              // 23: fairlead.agent.v1.Prefix
+	(*Rule)(nil),                // 24: fairlead.agent.v1.Rule
+	(*RequestMatch)(nil),        // 25: fairlead.agent.v1.RequestMatch
+	(*RequestHeaderMatch)(nil),  // 26: fairlead.agent.v1.RequestHeaderMatch
+	(*Settings)(nil),            // 27: fairlead.agent.v1.Settings
+	(*Fallback)(nil),            // 28: fairlead.agent.v1.Fallback
+	(*FallbackResponse)(nil),    // 29: fairlead.agent.v1.FallbackResponse
+	(*Timeouts)(nil),            // 30: fairlead.agent.v1.Timeouts
+	(*Adaptive)(nil),            // 31: fairlead.agent.v1.Adaptive
+	(*Retry)(nil),               // 32: fairlead.agent.v1.Retry
+	(*Hedging)(nil),             // 33: fairlead.agent.v1.Hedging
+	(*StatusRange)(nil),         // 34: fairlead.agent.v1.StatusRange
+	(*HeaderMatch)(nil),         // 35: fairlead.agent.v1.HeaderMatch
+	(*RetryOverride)(nil),       // 36: fairlead.agent.v1.RetryOverride
+	(*Backoff)(nil),             // 37: fairlead.agent.v1.Backoff
+	(*Budget)(nil),              // 38: fairlead.agent.v1.Budget
+	(*Pool)(nil),                // 39: fairlead.agent.v1.Pool
+	(*Breaker)(nil),             // 40: fairlead.agent.v1.Breaker
+	(*ErrorRate)(nil),           // 41: fairlead.agent.v1.ErrorRate
+	(*SlowCalls)(nil),           // 42: fairlead.agent.v1.SlowCalls
+	(*RateLimit)(nil),           // 43: fairlead.agent.v1.RateLimit
+	(*Concurrency)(nil),         // 44: fairlead.agent.v1.Concurrency
+	(*AdaptiveConcurrency)(nil), // 45: fairlead.agent.v1.AdaptiveConcurrency
+	(*Destination)(nil),         // 46: fairlead.agent.v1.Destination
+	(*DestinationPort)(nil),     // 47: fairlead.agent.v1.DestinationPort
+	(*Endpoint)(nil),            // 48: fairlead.agent.v1.Endpoint
+	(*Roots)(nil),               // 49: fairlead.agent.v1.Roots
+	(*KeyPair)(nil),             // 50: fairlead.agent.v1.KeyPair
+	(*Credentials)(nil),         // 51: fairlead.agent.v1.Credentials
 }
 var file_policy_proto_depIdxs = []int32{
-	17, // 0: fairlead.agent.v1.Profile.bindings:type_name -> fairlead.agent.v1.Binding
+	18, // 0: fairlead.agent.v1.Profile.bindings:type_name -> fairlead.agent.v1.Binding
 	0,  // 1: fairlead.agent.v1.PolicyID.kind:type_name -> fairlead.agent.v1.PolicyKind
-	16, // 2: fairlead.agent.v1.Binding.policy:type_name -> fairlead.agent.v1.PolicyID
-	16, // 3: fairlead.agent.v1.Binding.merged:type_name -> fairlead.agent.v1.PolicyID
+	17, // 2: fairlead.agent.v1.Binding.policy:type_name -> fairlead.agent.v1.PolicyID
+	17, // 3: fairlead.agent.v1.Binding.merged:type_name -> fairlead.agent.v1.PolicyID
 	1,  // 4: fairlead.agent.v1.Binding.mode:type_name -> fairlead.agent.v1.Mode
-	19, // 5: fairlead.agent.v1.Binding.to:type_name -> fairlead.agent.v1.Target
-	25, // 6: fairlead.agent.v1.Binding.base:type_name -> fairlead.agent.v1.Settings
-	23, // 7: fairlead.agent.v1.Binding.rules:type_name -> fairlead.agent.v1.Rule
-	18, // 8: fairlead.agent.v1.Binding.forced_breaker:type_name -> fairlead.agent.v1.ForcedBreaker
+	20, // 5: fairlead.agent.v1.Binding.to:type_name -> fairlead.agent.v1.Target
+	27, // 6: fairlead.agent.v1.Binding.base:type_name -> fairlead.agent.v1.Settings
+	24, // 7: fairlead.agent.v1.Binding.rules:type_name -> fairlead.agent.v1.Rule
+	19, // 8: fairlead.agent.v1.Binding.forced_breaker:type_name -> fairlead.agent.v1.ForcedBreaker
 	2,  // 9: fairlead.agent.v1.Target.kind:type_name -> fairlead.agent.v1.TargetKind
 	3,  // 10: fairlead.agent.v1.Target.protocol:type_name -> fairlead.agent.v1.Protocol
-	22, // 11: fairlead.agent.v1.Target.block:type_name -> fairlead.agent.v1.Prefix
-	22, // 12: fairlead.agent.v1.Target.except:type_name -> fairlead.agent.v1.Prefix
-	21, // 13: fairlead.agent.v1.Target.tls:type_name -> fairlead.agent.v1.TLS
-	20, // 14: fairlead.agent.v1.Target.via:type_name -> fairlead.agent.v1.Via
+	23, // 11: fairlead.agent.v1.Target.block:type_name -> fairlead.agent.v1.Prefix
+	23, // 12: fairlead.agent.v1.Target.except:type_name -> fairlead.agent.v1.Prefix
+	22, // 13: fairlead.agent.v1.Target.tls:type_name -> fairlead.agent.v1.TLS
+	21, // 14: fairlead.agent.v1.Target.via:type_name -> fairlead.agent.v1.Via
 	4,  // 15: fairlead.agent.v1.TLS.mode:type_name -> fairlead.agent.v1.TLSMode
-	24, // 16: fairlead.agent.v1.Rule.match:type_name -> fairlead.agent.v1.RequestMatch
-	25, // 17: fairlead.agent.v1.Rule.settings:type_name -> fairlead.agent.v1.Settings
+	25, // 16: fairlead.agent.v1.Rule.match:type_name -> fairlead.agent.v1.RequestMatch
+	27, // 17: fairlead.agent.v1.Rule.settings:type_name -> fairlead.agent.v1.Settings
 	5,  // 18: fairlead.agent.v1.RequestMatch.path_type:type_name -> fairlead.agent.v1.PathMatch
-	28, // 19: fairlead.agent.v1.Settings.timeouts:type_name -> fairlead.agent.v1.Timeouts
-	30, // 20: fairlead.agent.v1.Settings.retry:type_name -> fairlead.agent.v1.Retry
-	37, // 21: fairlead.agent.v1.Settings.pool:type_name -> fairlead.agent.v1.Pool
-	38, // 22: fairlead.agent.v1.Settings.breaker:type_name -> fairlead.agent.v1.Breaker
-	12, // 23: fairlead.agent.v1.Settings.load_balancing:type_name -> fairlead.agent.v1.LoadBalancing
-	13, // 24: fairlead.agent.v1.Settings.access_log:type_name -> fairlead.agent.v1.AccessLog
-	41, // 25: fairlead.agent.v1.Settings.rate_limit:type_name -> fairlead.agent.v1.RateLimit
-	42, // 26: fairlead.agent.v1.Settings.concurrency:type_name -> fairlead.agent.v1.Concurrency
-	26, // 27: fairlead.agent.v1.Settings.fallback:type_name -> fairlead.agent.v1.Fallback
-	27, // 28: fairlead.agent.v1.Fallback.response:type_name -> fairlead.agent.v1.FallbackResponse
-	19, // 29: fairlead.agent.v1.Fallback.destination:type_name -> fairlead.agent.v1.Target
-	33, // 30: fairlead.agent.v1.FallbackResponse.headers:type_name -> fairlead.agent.v1.HeaderMatch
-	29, // 31: fairlead.agent.v1.Timeouts.adaptive:type_name -> fairlead.agent.v1.Adaptive
-	6,  // 32: fairlead.agent.v1.Retry.on:type_name -> fairlead.agent.v1.Condition
-	32, // 33: fairlead.agent.v1.Retry.status_codes:type_name -> fairlead.agent.v1.StatusRange
-	33, // 34: fairlead.agent.v1.Retry.response_headers:type_name -> fairlead.agent.v1.HeaderMatch
-	34, // 35: fairlead.agent.v1.Retry.overrides:type_name -> fairlead.agent.v1.RetryOverride
-	35, // 36: fairlead.agent.v1.Retry.backoff:type_name -> fairlead.agent.v1.Backoff
-	7,  // 37: fairlead.agent.v1.Retry.idempotency:type_name -> fairlead.agent.v1.Idempotency
-	36, // 38: fairlead.agent.v1.Retry.budget:type_name -> fairlead.agent.v1.Budget
-	31, // 39: fairlead.agent.v1.Retry.hedging:type_name -> fairlead.agent.v1.Hedging
-	6,  // 40: fairlead.agent.v1.RetryOverride.on:type_name -> fairlead.agent.v1.Condition
-	35, // 41: fairlead.agent.v1.RetryOverride.backoff:type_name -> fairlead.agent.v1.Backoff
-	32, // 42: fairlead.agent.v1.RetryOverride.status_codes:type_name -> fairlead.agent.v1.StatusRange
-	8,  // 43: fairlead.agent.v1.Backoff.strategy:type_name -> fairlead.agent.v1.Strategy
-	9,  // 44: fairlead.agent.v1.Backoff.jitter:type_name -> fairlead.agent.v1.Jitter
-	39, // 45: fairlead.agent.v1.Breaker.error_rate:type_name -> fairlead.agent.v1.ErrorRate
-	40, // 46: fairlead.agent.v1.Breaker.slow_calls:type_name -> fairlead.agent.v1.SlowCalls
-	6,  // 47: fairlead.agent.v1.Breaker.failure_on:type_name -> fairlead.agent.v1.Condition
-	10, // 48: fairlead.agent.v1.Breaker.scope:type_name -> fairlead.agent.v1.BreakerScope
-	11, // 49: fairlead.agent.v1.Breaker.sharing:type_name -> fairlead.agent.v1.Sharing
-	32, // 50: fairlead.agent.v1.Breaker.failure_status:type_name -> fairlead.agent.v1.StatusRange
-	11, // 51: fairlead.agent.v1.RateLimit.scope:type_name -> fairlead.agent.v1.Sharing
-	43, // 52: fairlead.agent.v1.Concurrency.adaptive:type_name -> fairlead.agent.v1.AdaptiveConcurrency
-	11, // 53: fairlead.agent.v1.Concurrency.scope:type_name -> fairlead.agent.v1.Sharing
-	45, // 54: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
-	46, // 55: fairlead.agent.v1.DestinationPort.described:type_name -> fairlead.agent.v1.Endpoint
-	56, // [56:56] is the sub-list for method output_type
-	56, // [56:56] is the sub-list for method input_type
-	56, // [56:56] is the sub-list for extension type_name
-	56, // [56:56] is the sub-list for extension extendee
-	0,  // [0:56] is the sub-list for field type_name
+	26, // 19: fairlead.agent.v1.RequestMatch.headers:type_name -> fairlead.agent.v1.RequestHeaderMatch
+	6,  // 20: fairlead.agent.v1.RequestHeaderMatch.type:type_name -> fairlead.agent.v1.ValueMatch
+	30, // 21: fairlead.agent.v1.Settings.timeouts:type_name -> fairlead.agent.v1.Timeouts
+	32, // 22: fairlead.agent.v1.Settings.retry:type_name -> fairlead.agent.v1.Retry
+	39, // 23: fairlead.agent.v1.Settings.pool:type_name -> fairlead.agent.v1.Pool
+	40, // 24: fairlead.agent.v1.Settings.breaker:type_name -> fairlead.agent.v1.Breaker
+	13, // 25: fairlead.agent.v1.Settings.load_balancing:type_name -> fairlead.agent.v1.LoadBalancing
+	14, // 26: fairlead.agent.v1.Settings.access_log:type_name -> fairlead.agent.v1.AccessLog
+	43, // 27: fairlead.agent.v1.Settings.rate_limit:type_name -> fairlead.agent.v1.RateLimit
+	44, // 28: fairlead.agent.v1.Settings.concurrency:type_name -> fairlead.agent.v1.Concurrency
+	28, // 29: fairlead.agent.v1.Settings.fallback:type_name -> fairlead.agent.v1.Fallback
+	29, // 30: fairlead.agent.v1.Fallback.response:type_name -> fairlead.agent.v1.FallbackResponse
+	20, // 31: fairlead.agent.v1.Fallback.destination:type_name -> fairlead.agent.v1.Target
+	35, // 32: fairlead.agent.v1.FallbackResponse.headers:type_name -> fairlead.agent.v1.HeaderMatch
+	31, // 33: fairlead.agent.v1.Timeouts.adaptive:type_name -> fairlead.agent.v1.Adaptive
+	7,  // 34: fairlead.agent.v1.Retry.on:type_name -> fairlead.agent.v1.Condition
+	34, // 35: fairlead.agent.v1.Retry.status_codes:type_name -> fairlead.agent.v1.StatusRange
+	35, // 36: fairlead.agent.v1.Retry.response_headers:type_name -> fairlead.agent.v1.HeaderMatch
+	36, // 37: fairlead.agent.v1.Retry.overrides:type_name -> fairlead.agent.v1.RetryOverride
+	37, // 38: fairlead.agent.v1.Retry.backoff:type_name -> fairlead.agent.v1.Backoff
+	8,  // 39: fairlead.agent.v1.Retry.idempotency:type_name -> fairlead.agent.v1.Idempotency
+	38, // 40: fairlead.agent.v1.Retry.budget:type_name -> fairlead.agent.v1.Budget
+	33, // 41: fairlead.agent.v1.Retry.hedging:type_name -> fairlead.agent.v1.Hedging
+	7,  // 42: fairlead.agent.v1.RetryOverride.on:type_name -> fairlead.agent.v1.Condition
+	37, // 43: fairlead.agent.v1.RetryOverride.backoff:type_name -> fairlead.agent.v1.Backoff
+	34, // 44: fairlead.agent.v1.RetryOverride.status_codes:type_name -> fairlead.agent.v1.StatusRange
+	9,  // 45: fairlead.agent.v1.Backoff.strategy:type_name -> fairlead.agent.v1.Strategy
+	10, // 46: fairlead.agent.v1.Backoff.jitter:type_name -> fairlead.agent.v1.Jitter
+	41, // 47: fairlead.agent.v1.Breaker.error_rate:type_name -> fairlead.agent.v1.ErrorRate
+	42, // 48: fairlead.agent.v1.Breaker.slow_calls:type_name -> fairlead.agent.v1.SlowCalls
+	7,  // 49: fairlead.agent.v1.Breaker.failure_on:type_name -> fairlead.agent.v1.Condition
+	11, // 50: fairlead.agent.v1.Breaker.scope:type_name -> fairlead.agent.v1.BreakerScope
+	12, // 51: fairlead.agent.v1.Breaker.sharing:type_name -> fairlead.agent.v1.Sharing
+	34, // 52: fairlead.agent.v1.Breaker.failure_status:type_name -> fairlead.agent.v1.StatusRange
+	12, // 53: fairlead.agent.v1.RateLimit.scope:type_name -> fairlead.agent.v1.Sharing
+	45, // 54: fairlead.agent.v1.Concurrency.adaptive:type_name -> fairlead.agent.v1.AdaptiveConcurrency
+	12, // 55: fairlead.agent.v1.Concurrency.scope:type_name -> fairlead.agent.v1.Sharing
+	47, // 56: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
+	48, // 57: fairlead.agent.v1.DestinationPort.described:type_name -> fairlead.agent.v1.Endpoint
+	58, // [58:58] is the sub-list for method output_type
+	58, // [58:58] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_policy_proto_init() }
@@ -4195,14 +4378,14 @@ func file_policy_proto_init() {
 	if File_policy_proto != nil {
 		return
 	}
-	file_policy_proto_msgTypes[14].OneofWrappers = []any{}
+	file_policy_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_policy_proto_rawDesc), len(file_policy_proto_rawDesc)),
-			NumEnums:      14,
-			NumMessages:   36,
+			NumEnums:      15,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -270,7 +270,9 @@ type Traffic struct {
 	// Attempts that failed in the TLS that the agent speaks, by why; each reason once, at most 32.
 	TlsFailures []*TLSFailure `protobuf:"bytes,11,rep,name=tls_failures,json=tlsFailures,proto3" json:"tls_failures,omitempty"`
 	// What dry runs would have done; absent when nothing was looked at.
-	DryRun        *DryRun `protobuf:"bytes,12,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	DryRun *DryRun `protobuf:"bytes,12,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// Endpoints that breakers of their own keep out.
+	Ejected       uint32 `protobuf:"varint,14,opt,name=ejected,proto3" json:"ejected,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -387,6 +389,13 @@ func (x *Traffic) GetDryRun() *DryRun {
 		return x.DryRun
 	}
 	return nil
+}
+
+func (x *Traffic) GetEjected() uint32 {
+	if x != nil {
+		return x.Ejected
+	}
+	return 0
 }
 
 // DryRun counts the calls that a dry run has looked at, and, of those with which it would have done something else, the first of it.
@@ -828,7 +837,7 @@ const file_report_proto_rawDesc = "" +
 	"\x03pod\x18\x02 \x01(\tR\x03pod\x127\n" +
 	"\bpolicies\x18\x03 \x03(\v2\x1b.fairlead.agent.v1.PolicyIDR\bpolicies\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x05 \x01(\tR\amessage\"\xea\x03\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\"\x84\x04\n" +
 	"\aTraffic\x123\n" +
 	"\x06policy\x18\x01 \x01(\v2\x1b.fairlead.agent.v1.PolicyIDR\x06policy\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x121\n" +
@@ -844,7 +853,8 @@ const file_report_proto_rawDesc = "" +
 	" \x01(\rR\n" +
 	"opaqueOpen\x12@\n" +
 	"\ftls_failures\x18\v \x03(\v2\x1d.fairlead.agent.v1.TLSFailureR\vtlsFailures\x122\n" +
-	"\adry_run\x18\f \x01(\v2\x19.fairlead.agent.v1.DryRunR\x06dryRun\"\xfa\x02\n" +
+	"\adry_run\x18\f \x01(\v2\x19.fairlead.agent.v1.DryRunR\x06dryRun\x12\x18\n" +
+	"\aejected\x18\x0e \x01(\rR\aejected\"\xfa\x02\n" +
 	"\x06DryRun\x12\x14\n" +
 	"\x05calls\x18\x01 \x01(\x04R\x05calls\x12\x18\n" +
 	"\aretried\x18\x02 \x01(\x04R\aretried\x12\x16\n" +

@@ -18,9 +18,16 @@ const (
 // Ask fills in what a pool is asked for the connection of an attempt, as far as that depends on the attempt. to is the address that is connected
 // to where the request is pinned.
 func Ask(r *upstream.Request, a call.Action, c *call.Call, to netip.AddrPort, pinned bool) {
-	r.Original, r.Pinned, r.Fresh, r.Avoid = to, pinned, a.Fresh, nil
+	r.Original, r.Pinned, r.Fresh, r.Avoid, r.Endpoints = to, pinned, a.Fresh, nil, c.EndpointJudge()
 	if a.Avoid {
 		r.Avoid = c.Endpoints()
+	}
+}
+
+// HoldPermit has an attempt hold the permit of the endpoint that its request was granted.
+func HoldPermit(c *call.Call, id call.AttemptID, p *upstream.Pool, r *upstream.Request) {
+	if b, permit, chosen := p.TakePermit(r); chosen {
+		c.Hold(id, b, permit)
 	}
 }
 
@@ -47,6 +54,7 @@ func (x *Exchange) place(p Protocol, a call.Action) (upstream.Lease, call.Action
 	case upstream.Joined, upstream.Failed: // which are for multiplexed requests
 	}
 	x.PlacedAt = x.Now
+	HoldPermit(&x.Call, a.Attempt, pool, t)
 	placed := x.Call.Placed(x.Now, a.Attempt, t.Host().Addr())
 	if answer == upstream.Ready {
 		return l, call.Action{}

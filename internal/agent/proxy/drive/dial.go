@@ -76,6 +76,7 @@ func (x *Exchange) dial(a call.Action, until time.Time) (l upstream.Lease, next 
 	l, err := d.dial(there)
 	there.Stop()
 	x.Now = time.Now()
+	HoldPermit(&x.Call, a.Attempt, d.Pool, d.Request)
 	if err == nil {
 		x.Call.Reached(a.Attempt, l.Peer())
 		return l, call.Action{}

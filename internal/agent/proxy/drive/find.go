@@ -19,7 +19,10 @@ const (
 // Unknown reports whether addresses have to be looked up before an attempt is placed, and how long it waits for them at most: those of the
 // proxy of its route or of the host that its call falls back on, or, for an attempt that avoids what was tried, the other ones of the name that it calls. The first attempt never waits
 // for the latter. r is nil for calls that no policy governs.
-func Unknown(r *routes.Route, pinned bool, a call.Action, now time.Time) (wait time.Duration, unknown bool) {
+func Unknown(r *routes.Route, c *call.Call, pinned bool, a call.Action, now time.Time) (wait time.Duration, unknown bool) {
+	if pinned {
+		r.RefreshOthers(now, c.EndpointJudge())
+	}
 	switch {
 	case r.ByName():
 		if wait = maxProxyWait; r.HasAddress() {
@@ -34,7 +37,7 @@ func Unknown(r *routes.Route, pinned bool, a call.Action, now time.Time) (wait t
 
 // find sees to it that the addresses are known that an attempt needs. If ok is false there is no attempt, and next says what follows.
 func (x *Exchange) find(a call.Action) (next call.Action, ok bool) {
-	if wait, unknown := Unknown(x.AttemptRoute(), x.KeepsAddress(), a, x.Now); unknown {
+	if wait, unknown := Unknown(x.AttemptRoute(), &x.Call, x.KeepsAddress(), a, x.Now); unknown {
 		if next, ok := x.lookUp(a, wait); !ok {
 			return next, false
 		}

@@ -51,15 +51,19 @@ func AppendMessage(dst []byte, text string) []byte {
 // AppendPreviousAttempts appends the grpc-previous-rpc-attempts of a call's attempt: how many came before it by the agent's doing, and by
 // that of its client, which has said so in own, the field's value in the request. What is no number there does not count.
 func AppendPreviousAttempts(dst, own []byte, retries int) []byte {
+	return strconv.AppendInt(dst, int64(PreviousAttempts(own)+retries), 10)
+}
+
+// PreviousAttempts reads a grpc-previous-rpc-attempts. What is no number is 0.
+func PreviousAttempts(value []byte) int {
 	before := 0
-	for _, c := range own {
+	for _, c := range value {
 		if c < '0' || c > '9' || before > mostAttempts {
-			before = 0
-			break
+			return 0
 		}
 		before = 10*before + int(c-'0')
 	}
-	return strconv.AppendInt(dst, int64(before+retries), 10)
+	return before
 }
 
 // mostAttempts bounds what is believed of a client's attempts.

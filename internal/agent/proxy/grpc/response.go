@@ -106,9 +106,9 @@ func (r *Response) Fill(to *call.Response) {
 	switch {
 	case r.at != ended || r.pushbacks == 0:
 	case r.pushbacks > 1:
-		to.RetryAfter, to.HasRetryAfter = -1, true
+		to.RetryAfter, to.HasRetryAfter, to.OfLimit = -1, true, false
 	default:
-		to.RetryAfter, to.HasRetryAfter = r.pushback, true
+		to.RetryAfter, to.HasRetryAfter, to.OfLimit = r.pushback, true, false
 	}
 }
 

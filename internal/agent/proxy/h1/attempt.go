@@ -24,6 +24,10 @@ type attempt struct {
 	run  func()        // stream, bound once
 	done chan struct{} // receives when stream has ended
 
+	forward http1.Forward // how the request differs from the client's
+	extra   []byte        // forward.Extra, and without forward.Without, if they are the attempt's own
+	without []string
+
 	in       *connReader // conn's, or what is left of it when the response was taken over completely
 	response http1.Response
 	body     http1.Body
@@ -78,6 +82,7 @@ func (t *attempt) reset(id call.AttemptID, start call.Start) {
 	t.receivedAt, t.progressAt = x.Now, x.Now
 	t.sent, t.complete, t.final, t.blocked, t.stopped, t.err = 0, false, false, false, false, nil
 	t.all, t.ready = false, nil
+	t.mark()
 }
 
 // hold gives the attempt its connection.

@@ -25,8 +25,9 @@ type exchange struct {
 	parseErr error
 	request  http1.Request
 	upload   upload
-	extra    []byte // field lines added to the request
-	without  string // the field that they replace, in lower case; empty: none
+	extra    []byte   // field lines added to the request
+	without  []string // the fields that they, and those of the attempt, replace, in lower case
+	before   int      // attempts that were made before the call arrived
 
 	// Two attempts at most hold something at a time: the one under way and the one whose response may have to be forwarded later.
 	attempts [2]attempt
@@ -66,7 +67,7 @@ func (x *exchange) reset() {
 	x.Reset()
 	x.parsed, x.parseErr = false, nil
 	x.cur, x.kept = &x.attempts[0], nil
-	x.extra, x.without = x.extra[:0], ""
+	x.extra, x.without = x.extra[:0], x.without[:0]
 	x.onAbort = closeNow
 	x.out.until, x.out.headBy, x.out.stall = time.Time{}, time.Time{}, 0
 }
@@ -168,10 +169,11 @@ func (x *exchange) callRequest() call.Request {
 	keyed, generate := drive.Key(x.Plan, q, q.Class, q.Connect)
 	if generate {
 		x.extra = append(append(x.extra, x.Plan.Settings.Retry.KeyHeader...), ": "...)
-		x.extra, x.without = append(drive.AppendKey(x.extra), "\r\n"...), x.Plan.KeyHeader
+		x.extra, x.without = append(drive.AppendKey(x.extra), "\r\n"...), append(x.without, x.Plan.KeyHeader)
 	}
+	x.before = drive.AttemptsBefore(x.Plan, q, false)
 	return call.Request{
-		Method: q.Class, HasBody: q.Framing != http1.NoBody, Keyed: keyed, Tunnel: q.Connect,
+		Method: q.Class, HasBody: q.Framing != http1.NoBody, Keyed: keyed, Tunnel: q.Connect, Retried: x.before > 0,
 		ShadowKeyed: drive.ShadowKeyed(x.Plan, q, q.Class, q.Connect),
 	}
 }

@@ -52,6 +52,7 @@ func (x *exchange) startHedge(a call.Action) call.Action {
 	if !ok {
 		return x.Call.Unplaced(x.Now, a.Attempt)
 	}
+	drive.HoldPermit(&x.Call, a.Attempt, x.Route.Pool, &t.slot)
 	next := x.Call.Placed(x.Now, a.Attempt, t.slot.Host().Addr())
 	t.reset(a.Attempt, a.Start)
 	var d *drive.Dialling
@@ -111,6 +112,9 @@ func (x *exchange) cameIn(t *attempt) call.Action {
 	c := t.beside
 	t.join()
 	x.Now, x.cur = time.Now(), t
+	if c.dial != nil {
+		drive.HoldPermit(&x.Call, t.ID, c.dial.Pool, c.dial.Request)
+	}
 	if c.dial != nil && c.dialErr == nil {
 		x.Call.Reached(t.ID, t.Lease.Peer())
 	}
@@ -204,7 +208,7 @@ var errInterims = errors.New("proxy: too many interim responses")
 // sendAgain sends the request, which is in memory as a whole, beside another attempt that has sent it.
 func (t *attempt) sendAgain() error {
 	x, u := t.x, &t.x.upload
-	_, err := x.request.WriteRequest(t, x.forwarded(), u.first)
+	_, err := x.request.WriteRequest(t, t.forward, u.first)
 	for i := 0; err == nil && i < u.replay.Pieces(); i++ {
 		_, err = t.Write(u.replay.Piece(i))
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
-	"fairlead.dev/fairlead/internal/agent/proxy/http1"
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
@@ -23,21 +22,12 @@ var (
 // sendRequest writes the head and the first of the body, for those that are sent at once.
 func (t *attempt) sendRequest() error {
 	x := t.x
-	_, t.err = x.request.WriteRequest(t, x.forwarded(), x.upload.first)
+	_, t.err = x.request.WriteRequest(t, t.forward, x.upload.first)
 	if t.err == nil {
 		t.complete = !x.upload.streamed
 		t.until = x.untilOf(t, x.Call.RequestWritten(x.Now, t.ID))
 	}
 	return t.err
-}
-
-// forwarded says how the request differs from the client's.
-func (x *exchange) forwarded() http1.Forward {
-	f := http1.Forward{Extra: x.extra, Without: x.without}
-	if !x.request.Connect { // which names where the tunnel leads to
-		f.Authority = x.AttemptRoute().Authority()
-	}
-	return f
 }
 
 // writeSlowly writes to an upstream that is slower than we are. The upstream must take something within t.stall. Unless the request is streamed beside the session's

@@ -59,7 +59,7 @@ func (t *attempt) sendHead() bool {
 	if !u.streamed {
 		first = nil // the final piece, by itself
 	}
-	_, err := x.request.WriteRequest(t, x.forwarded(), first)
+	_, err := x.request.WriteRequest(t, t.forward, first)
 	t.mu.Lock()
 	sent := t.sent > 0
 	t.mu.Unlock()

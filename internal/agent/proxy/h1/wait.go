@@ -7,7 +7,6 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
-	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
 )
 
@@ -164,9 +163,7 @@ func (x *exchange) responseHead() call.Action {
 	t.in.reader.Body(&t.body, &p.Head)
 	r := call.Response{Status: p.Status, GRPCStatus: -1, RequestUnfinished: !whole && !x.upload.awaits100}
 	if p.Status >= 400 {
-		if v, ok := p.Value("retry-after"); ok {
-			r.RetryAfter, r.HasRetryAfter = resilience.RetryAfter(v, x.Now)
-		}
+		drive.ReadWish(&r, p, x.Now)
 	}
 	r.HeaderMatched = x.Plan.MatchesField(p.Value)
 	if w := x.Plan.Would; w != nil {

@@ -62,7 +62,7 @@ func (t *attempt) take(l upstream.Lease, a call.Action, now time.Time, b *batch)
 	t.ID, t.Lease, t.Start, t.Began = a.Attempt, l, a.Start, now
 	t.renew()
 	t.busy = true
-	set := x.outgoing(now)
+	set := x.outgoing(a.Attempt, now)
 	t.response.InitResponse(&x.head)
 	t.recv.Init(streamWindow)
 	u.mu.Lock()

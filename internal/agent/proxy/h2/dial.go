@@ -68,10 +68,12 @@ func (s *Session) dialled(x *stream, l upstream.Lease, err error, now time.Time,
 			s.free(x)
 		}
 	case err != nil:
+		drive.HoldPermit(&x.owner().call, x.action.Attempt, x.pool, &x.slot)
 		next, o := s.notMade(x, err), x.owner()
 		x.placedOrNot()
 		s.act(o, next, b)
 	default:
+		drive.HoldPermit(&x.owner().call, x.action.Attempt, x.pool, &x.slot)
 		s.goOn(x, func(x *stream, b *batch) (call.Action, bool) { return s.start(x, l, b) }, b)
 	}
 }

@@ -61,6 +61,8 @@ func (anyRequest) Host() []byte                 { return []byte("up.example") }
 func (anyRequest) Target() []byte               { return []byte("/") }
 func (anyRequest) Header(string) ([]byte, bool) { return nil, false }
 
+func (anyRequest) AnyHeader(string, interface{ Fits(text []byte) bool }) bool { return false }
+
 // gated is a client whose calls come to a gate.
 func gated(t *testing.T, gate call.Gate) *http2test.Conn {
 	t.Helper()

@@ -15,6 +15,7 @@ import (
 var (
 	timeoutName  = []byte("grpc-timeout")
 	previousName = []byte("grpc-previous-rpc-attempts")
+	attemptName  = []byte(drive.AttemptField)
 )
 
 // rpc is what a stream knows of a governed gRPC call.
@@ -42,15 +43,18 @@ func (x *stream) describeRPC(q *call.Request) {
 	}
 }
 
-// outgoing returns the fields that an attempt sets: what the policy adds, and for a gRPC call the time that is left (rule 5) and the count
+// outgoing returns the fields that an attempt sets: what the policy adds, its number, and for a gRPC call the time that is left (rule 5) and the count
 // of attempts before. A call that its client does not bound is not bounded for the server either: streams outlive timeouts.overall.
-func (x *stream) outgoing(now time.Time) []http2.Field {
+func (x *stream) outgoing(id call.AttemptID, now time.Time) []http2.Field {
 	set := x.set
-	if !x.rpc.is {
-		return set
-	}
 	if len(set) == 0 {
 		set = x.field[:0]
+	}
+	if x.numbers {
+		set = x.numbered(set, id)
+	}
+	if !x.rpc.is {
+		return set
 	}
 	if x.rpc.timed {
 		x.rpc.timeout = grpc.AppendTimeout(x.rpc.timeout[:0], x.call.Deadline().Sub(now))
@@ -62,6 +66,18 @@ func (x *stream) outgoing(now time.Time) []http2.Field {
 		set = append(set, http2.Field{Name: previousName, Value: x.rpc.previous})
 	}
 	return set
+}
+
+// numbered adds the number of an attempt to the fields that it sets. A call that has arrived with one goes on with that.
+func (x *stream) numbered(set []http2.Field, id call.AttemptID) []http2.Field {
+	number, reason := x.call.Attempt(id)
+	if number == 1 && x.before > 0 {
+		if _, said := x.head.Header(drive.AttemptField); said {
+			return set
+		}
+	}
+	x.mark = drive.AppendAttempt(x.mark[:0], x.before+number, reason)
+	return append(set, http2.Field{Name: attemptName, Value: x.mark})
 }
 
 // readRPC has the attempt take in what a block of its response says for the call.

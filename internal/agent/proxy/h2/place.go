@@ -13,7 +13,7 @@ import (
 // what follows.
 func (s *Session) place(x *stream, a call.Action, b *batch) (next call.Action, waits bool) {
 	x.action = a
-	if wait, unknown := drive.Unknown(x.governing, x.keepsAddress(), a, s.now); unknown {
+	if wait, unknown := drive.Unknown(x.governing, &x.owner().call, x.keepsAddress(), a, s.now); unknown {
 		s.find(x, wait)
 		return call.Action{}, true
 	}
@@ -41,6 +41,11 @@ func (s *Session) acquire(x *stream, b *batch) (next call.Action, waits bool) {
 // placed acts on what the pool has said.
 func (s *Session) placed(x *stream, answer upstream.Answer, l upstream.Lease, b *batch) (next call.Action, waits bool) {
 	id, o := x.action.Attempt, x.owner()
+	switch answer {
+	case upstream.Ready, upstream.Dial, upstream.Joined:
+		drive.HoldPermit(&o.call, id, x.pool, &x.slot)
+	case upstream.Parked, upstream.Overflow, upstream.Failed:
+	}
 	switch answer {
 	case upstream.Ready:
 		o.call.Placed(s.now, id, l.Peer())

@@ -7,7 +7,6 @@ import (
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/http2"
-	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
 )
 
@@ -106,9 +105,7 @@ func (x *stream) responseHead(t *attempt, b *batch) {
 	r := call.Response{Status: p.Status(), GRPCStatus: -1, RequestUnfinished: !t.whole && !x.awaits100()}
 	r.Tunnel = string(x.head.Method()) == http.MethodConnect && r.Status/100 == 2
 	if r.Status >= 400 {
-		if v, ok := p.Header("retry-after"); ok {
-			r.RetryAfter, r.HasRetryAfter = resilience.RetryAfter(v, s.now)
-		}
+		drive.ReadWish(&r, p, s.now)
 	}
 	r.HeaderMatched = x.plan.MatchesField(p.Header)
 	if w := x.plan.Would; w != nil {

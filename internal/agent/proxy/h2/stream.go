@@ -67,7 +67,10 @@ type stream struct {
 	begun    bool // an attempt has begun
 	key      []byte
 	set      []http2.Field // fields added for the policy
-	field    [3]http2.Field
+	field    [4]http2.Field
+	before   int    // attempts that were made before the call arrived
+	mark     []byte // the number of an attempt
+	numbers  bool   // attempts carry it
 	rpc      rpc
 
 	// Two attempts at most hold something at a time: the one under way and the one whose response may have to be forwarded later.
@@ -146,6 +149,9 @@ func (x *stream) describe() call.Request {
 		x.set = x.field[:1]
 	}
 	q.Keyed, q.ShadowKeyed = keyed, drive.ShadowKeyed(x.plan, &x.head, q.Method, q.Tunnel)
+	x.numbers = x.plan.Settings.AttemptHeader
+	x.before = drive.AttemptsBefore(x.plan, &x.head, x.rpc.is)
+	q.Retried = x.before > 0
 	return q
 }
 

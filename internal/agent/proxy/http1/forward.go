@@ -24,14 +24,24 @@ type Forward struct {
 	ConnOption ConnOption
 	// Extra holds complete field lines, each with its CRLF, that are added at the end.
 	Extra []byte
-	// Without, if not empty, is the name in lower case of a field that is not forwarded, because Extra replaces it.
-	Without string
+	// Without are the names in lower case of fields that are not forwarded, because Extra replaces them.
+	Without []string
 	// Authority, if not empty, takes the place of the host that the request names, in its Host field and in an absolute target.
 	Authority string
 }
 
+// replaces reports whether a field is not forwarded because Extra replaces it.
+func (f *Forward) replaces(name []byte) bool {
+	for _, w := range f.Without {
+		if syntax.EqualFold(name, w) {
+			return true
+		}
+	}
+	return false
+}
+
 // edits reports whether fields are left out or replaced.
-func (f *Forward) edits() bool { return f.Without != "" || f.Authority != "" }
+func (f *Forward) edits() bool { return len(f.Without) > 0 || f.Authority != "" }
 
 // WriteRequest forwards the request's head followed by body, the bytes of the body that are at hand, in one write if possible.
 // It returns how many bytes the connection accepted, of head and body together.
@@ -159,7 +169,7 @@ func (h *Head) appendKept(dst, lines []byte, f *Forward) (out []byte, said bool)
 		end := at + bytes.IndexByte(lines[at:], '\n') + 1
 		name := lines[at : at+bytes.IndexByte(lines[at:end], ':')]
 		k := classify(name)
-		switch drop := h.drops(k, name) || k == fHost && f.Authority != "" || once.again(k) || f.Without != "" && syntax.EqualFold(name, f.Without); {
+		switch drop := h.drops(k, name) || k == fHost && f.Authority != "" || once.again(k) || f.replaces(name); {
 		case drop:
 			dst = append(dst, lines[run:at]...)
 			run = end

@@ -100,6 +100,23 @@ func (h *Head) Header(lower string) ([]byte, bool) {
 	return nil, false
 }
 
+// AnyHeader reports whether there is a field with this name, which is given in lower case, that is forwarded and has a value that fits.
+func (h *Head) AnyHeader(lower string, value interface{ Fits(text []byte) bool }) bool {
+	for rest := h.fields(); len(rest) > 0; {
+		line, next := cutLine(rest)
+		if len(line) > len(lower) && line[len(lower)] == ':' && syntax.EqualFold(line[:len(lower)], lower) {
+			if h.drops(classify(line[:len(lower)]), line[:len(lower)]) {
+				return false
+			}
+			if value.Fits(trim(line[len(lower)+1:])) {
+				return true
+			}
+		}
+		rest = next
+	}
+	return false
+}
+
 // fields returns the complete head's field lines, without the start line and the empty line.
 func (h *Head) fields() []byte {
 	if h.raw == nil {

@@ -90,7 +90,7 @@ func TestRule28_AFieldCanBeReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if _, err := q.WriteRequest(&out, Forward{Extra: []byte("Key: new\r\n"), Without: "key"}, nil); err != nil {
+	if _, err := q.WriteRequest(&out, Forward{Extra: []byte("Key: new\r\n"), Without: []string{"key"}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if want := "POST / HTTP/1.1\r\nHost: a\r\nA: b\r\nKeys: c\r\nKey: new\r\n\r\n"; out.String() != want {

@@ -48,6 +48,24 @@ func (b *Block) Header(lower string) (value []byte, ok bool) {
 	return nil, false
 }
 
+// AnyHeader implements route.View, with cookies as Header has them.
+func (b *Block) AnyHeader(lower string, value interface{ Fits(text []byte) bool }) bool {
+	if lower == "cookie" && b.cookies > 1 {
+		all, ok := b.joinedCookie()
+		return ok && value.Fits(all)
+	}
+	if len(lower) == 0 || lower[0] == ':' {
+		return false
+	}
+	for i := range b.fields {
+		f := &b.fields[i]
+		if int(f.name) == len(lower) && f.as != dropped && string(b.nameOf(f)) == lower && value.Fits(b.valueOf(f)) {
+			return true
+		}
+	}
+	return false
+}
+
 func (b *Block) joinedCookie() ([]byte, bool) {
 	if len(b.cookie) == 0 {
 		for i := range b.fields {

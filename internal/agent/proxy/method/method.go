@@ -11,7 +11,7 @@ func ClassOf(method []byte) call.Method {
 	case "GET", "HEAD", "OPTIONS", "TRACE", // RFC 9110 section 9.3
 		"PRI",      // RFC 9113 section 3.4
 		"PROPFIND", // RFC 4918 section 9.1
-		"QUERY",    // the HTTP QUERY method
+		"QUERY",    // RFC 10008, though its requests have content
 		"REPORT",   // RFC 3253 section 3.6
 		"SEARCH":   // RFC 5323 section 2
 		return call.Safe

@@ -27,6 +27,8 @@ func (r request) Host() []byte                 { return []byte(r.host) }
 func (r request) Target() []byte               { return []byte(r.target) }
 func (r request) Header(string) ([]byte, bool) { return nil, false }
 
+func (r request) AnyHeader(string, interface{ Fits(text []byte) bool }) bool { return false }
+
 const pod = "pod-1"
 
 var original = netip.MustParseAddrPort("192.0.2.1:80")

@@ -23,6 +23,8 @@ type View interface {
 	Target() []byte
 	// Header returns the value of the first field with a name, given in lower case, that is forwarded and not empty.
 	Header(lower string) (value []byte, ok bool)
+	// AnyHeader reports whether there is a field with a name, given in lower case, that is forwarded and has a value that fits.
+	AnyHeader(lower string, value interface{ Fits(text []byte) bool }) bool
 }
 
 // Origin is where a captured connection comes from and was going to, and the policies in force.
@@ -141,13 +143,14 @@ func (s *Selector) Pinned() bool { return s.pinned }
 
 // PlanFor returns what governs a request on a route.
 func PlanFor(r *routes.Route, v View) *routes.Plan {
-	switch {
-	case !r.HasRules():
+	if !r.HasRules() {
 		return r.Plan(nil, nil)
-	case r.NamesGRPC() && isGRPC(v):
-		return r.PlanOfGRPC(routes.PathOf(v.Target()))
 	}
-	return r.Plan(v.Method(), routes.PathOf(v.Target()))
+	q := routes.Request{Method: v.Method(), Path: routes.PathOf(v.Target()), GRPC: r.NamesGRPC() && isGRPC(v)}
+	if r.LooksAtHeads() {
+		q.Head = v
+	}
+	return r.PlanFor(&q)
 }
 
 func isGRPC(v View) bool {

@@ -172,5 +172,8 @@ func (r noRequest) Host() []byte { return r.name }
 // Target implements route.View.
 func (noRequest) Target() []byte { return nil }
 
+// AnyHeader implements route.View.
+func (noRequest) AnyHeader(string, interface{ Fits(text []byte) bool }) bool { return false }
+
 // Header implements route.View.
 func (noRequest) Header(string) (value []byte, ok bool) { return nil, false }

@@ -13,9 +13,14 @@ import (
 // Expected returns what agents should have of the world, worked out from scratch, one pod after the other and without an index. It knows no
 // history: policies must not conflict, and name no Service that is gone.
 func (w *World) Expected() *Published {
+	return w.ExpectedOf(func(policy.ID, string) *compile.Source { return nil })
+}
+
+// ExpectedOf is Expected where nodes have other versions of policies than those of the world: those that version returns, if it is not nil.
+func (w *World) ExpectedOf(version func(id policy.ID, node string) *compile.Source) *Published {
 	out := NewPublished()
 	for _, p := range w.Pods {
-		if members := w.governing(&p); len(members) > 0 {
+		if members := w.governing(&p, version); len(members) > 0 {
 			w.govern(out, &p, members)
 		}
 	}
@@ -23,13 +28,17 @@ func (w *World) Expected() *Published {
 }
 
 // governing returns the policies that act on a pod's calls, by ID.
-func (w *World) governing(p *index.Pod) []*compile.Policy {
+func (w *World) governing(p *index.Pod, version func(policy.ID, string) *compile.Source) []*compile.Policy {
 	if p.HostNetwork || !p.Running || p.Namespace == Exempt {
 		return nil
 	}
 	var out []*compile.Policy
-	for _, src := range w.Policies {
-		c, problems := compile.Read(src.Source, w.Service, w.Reference)
+	for id, current := range w.Policies {
+		src := current.Source
+		if other := version(id, p.Node); other != nil {
+			src = *other
+		}
+		c, problems := compile.Read(src, w.Service, w.Reference)
 		if len(problems) > 0 || c.Mode == v1alpha1.ModeDisabled || !c.Pods.Matches(p.Labels) {
 			continue
 		}

@@ -110,6 +110,49 @@ func TestRulesOfADryRunAreChosenByTheRequest(t *testing.T) {
 	}
 }
 
+func TestRulesOfADryRunLookAtHeads(t *testing.T) {
+	s := newTable(t)
+	install(t, s, snapshot(binding("a", everywhere()), dry(ruledByHead())))
+	_, r := planOf(t, s, "a.example", "192.0.2.1:80")
+	if !r.LooksAtHeads() || !r.HasRules() {
+		t.Error("nobody looks at the heads of requests")
+	}
+	if p := r.PlanFor(&Request{Head: &given{host: "a.example"}}); p.Rule != "" || p.Would.Rule != "host" {
+		t.Errorf("rule %q, would be %q", p.Rule, p.Would.Rule)
+	}
+}
+
+// A dry run takes nothing of what the cluster shares, and has no endpoints of which it could put one out.
+func TestADryRunIsOfItsNodeAlone(t *testing.T) {
+	s := newTable(t)
+	b := dry(binding("dry", everywhere()))
+	b.Base.RateLimit = &policy.RateLimit{Requests: 100, Per: time.Second, Burst: 1, Scope: policy.ShareCluster, Shared: "ns/quota"}
+	br := policy.DefaultBreaker()
+	br.ConsecutiveFailures, br.Scope = 1, policy.ScopeEndpoint
+	b.Base.Breaker = &br
+	install(t, s, snapshot(b))
+	p, _ := planOf(t, s, "a.example", "192.0.2.1:80")
+	if list, shared := s.Demands(time.Now()); len(list) > 0 || shared || len(p.Shadow.Gates) != 1 {
+		t.Errorf("%d gates, demands %+v", len(p.Shadow.Gates), list)
+	}
+	if p.Shadow.Breaker != nil || p.Shadow.Endpoints != nil || p.Endpoints != nil || p.Shadow.Alike.Breaker {
+		t.Errorf("breakers %+v, %+v, %+v", p.Shadow.Breaker, p.Shadow.Endpoints, p.Endpoints)
+	}
+	s.Endpoints(time.Now())
+	edited := b
+	limit := *b.Base.RateLimit
+	limit.Requests, edited.Base.RateLimit = 50, &limit
+	install(t, s, snapshot(edited))
+	if p, _ := planOf(t, s, "a.example", "192.0.2.1:80"); len(p.Shadow.Gates) != 1 {
+		t.Errorf("%d gates after an edit", len(p.Shadow.Gates))
+	}
+	s.Stats(time.Now(), func(v Stats) {
+		if v.Shared {
+			t.Errorf("a share of %v", v.Share)
+		}
+	})
+}
+
 // What a dry run keeps goes with its policy, with its pods, and when it is enforced.
 func TestWhatADryRunKeepsIsBounded(t *testing.T) {
 	s := newTable(t)

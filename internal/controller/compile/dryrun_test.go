@@ -118,12 +118,15 @@ func TestWhatADryRunCannotKnow(t *testing.T) {
 			{Host: "b.example", Ports: []int32{80}},
 		},
 		Body: &v1alpha1.PolicyBody{CallBlocks: v1alpha1.CallBlocks{
-			Timeouts: &v1alpha1.Timeouts{Connect: d, PerTry: d},
+			Timeouts:       &v1alpha1.Timeouts{Connect: d, PerTry: d},
+			CircuitBreaker: &v1alpha1.CircuitBreaker{ConsecutiveFailures: &n, Scope: v1alpha1.BreakerScopeEndpoint, MaxEjectedPercent: &n},
 		}, ConnectionPool: &v1alpha1.ConnectionPool{MaxConnections: &n}},
 	}
 	want := []UnenforcedField{
 		{"to[0].tls.mode", v1alpha1.ReasonNotInDryRun, 0},
 		{"timeouts.connect", v1alpha1.ReasonNotInDryRun, -1},
+		{"circuitBreaker.scope", v1alpha1.ReasonNotInDryRun, -1},
+		{"circuitBreaker.maxEjectedPercent", v1alpha1.ReasonNotInDryRun, -1},
 		{"connectionPool", v1alpha1.ReasonNotInDryRun, -1},
 	}
 	if diff := cmp.Diff(want, UnenforcedFields(&src)); diff != "" {

@@ -58,12 +58,16 @@ func TestUnenforcedFields(t *testing.T) {
 			give: Source{To: []v1alpha1.Destination{{Service: &v1alpha1.ServiceDestination{Name: "a"}}}, Body: &v1alpha1.PolicyBody{}},
 		},
 		"a block is listed once, whatever is set in it": {
-			give: Source{Level: LevelPods, Body: &v1alpha1.PolicyBody{Observability: traced}},
+			give: Source{Level: LevelPods, Body: &v1alpha1.PolicyBody{Observability: observability}},
 			want: []UnenforcedField{{"observability.tracing", v1alpha1.ReasonNotYetSupported, -1}},
 		},
 		"in a cluster policy, as users write it": {
-			give: Source{Level: LevelOverrides, Body: &v1alpha1.PolicyBody{Observability: traced}},
+			give: Source{Level: LevelOverrides, Body: &v1alpha1.PolicyBody{Observability: observability}},
 			want: []UnenforcedField{{"overrides.observability.tracing", v1alpha1.ReasonNotYetSupported, -1}},
+		},
+		"values that are not acted on": {
+			give: Source{Mode: v1alpha1.ModeDryRun, Level: LevelPods, Body: &v1alpha1.PolicyBody{}},
+			want: []UnenforcedField{{"mode", v1alpha1.ReasonNotYetSupported, -1}},
 		},
 		"destinations that are passed through": {
 			give: Source{To: []v1alpha1.Destination{

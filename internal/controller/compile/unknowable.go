@@ -9,10 +9,11 @@ import (
 )
 
 // unknowableFields lists the fields of which a dry run cannot say what they would do, by their paths as in notEnforced: they are about
-// connections that are not made, stages of calls that only a connection of the agent's own has, and what becomes of pods when the agent is gone.
+// connections that are not made, endpoints that are not chosen, stages of calls that only a connection of the agent's own has, and what becomes of pods
+// when the agent is gone.
 var unknowableFields = strings.Fields(`
 	timeouts.connect timeouts.tlsHandshake timeouts.idle timeouts.read timeouts.write
-	retry.avoidPreviousEndpoints connectionPool loadBalancing failurePolicy udp443
+	retry.avoidPreviousEndpoints connectionPool loadBalancing failurePolicy udp443 circuitBreaker.maxEjectedPercent
 `)
 
 // unknowable adds the fields that are set and of which a dry run says nothing.
@@ -30,7 +31,11 @@ func (u *unenforced) unknowable(src *Source) {
 		return
 	}
 	walk(leaf{}, reflect.ValueOf(src.Body).Elem(), func(l leaf) {
-		if entry, ok := entryOf(unknowableFields, l.path); ok {
+		entry, ok := entryOf(unknowableFields, l.path)
+		if l.path == "circuitBreaker.scope" && l.value == string(v1alpha1.BreakerScopeEndpoint) {
+			entry, ok = l.path, true
+		}
+		if ok {
 			u.add(UnenforcedField{src.field(shown(l.shown, entry)), v1alpha1.ReasonNotInDryRun, -1})
 		}
 	})

@@ -178,12 +178,14 @@ func TestEveryFamilyIsCollected(t *testing.T) {
 	}
 	m := New(Options{Logger: slog.New(slog.DiscardHandler), AccessLog: l})
 	exercise(m.Recorder(payments, inventory))
-	m.Recorder(payments, inventory).DryRunDone(call.WouldRetry)
 	m.Watch(Sources{
 		Replay: resilience.NewReplayMemory(1), Captures: func() CaptureState { return CaptureState{OlderConnections: []Older{{payments, 1}}} },
 		Stats: func(_ time.Time, f func(routes.Stats)) {
-			f(routes.Stats{Policy: payments, Target: inventory, AttemptTimeout: time.Second, Share: 1, Shared: true})
 			f(routes.Stats{Policy: payments, Target: inventory, Shadow: true})
+			f(routes.Stats{
+				Policy: payments, Target: inventory, AttemptTimeout: time.Second, Share: 1, Shared: true,
+				Ejections: [resilience.CauseCount]uint64{resilience.FailedProbe: 1}, EjectionsPrevented: 1,
+			})
 		},
 	})
 	for _, f := range catalogue {

@@ -79,50 +79,35 @@ var featureNumbers = enum[pb.Feature]{
 	FeatureFallbackDestination: pb.Feature_FEATURE_FALLBACK_DESTINATION,
 }
 
+// featureNames are those that statuses and logs show. The table is never written to.
+var featureNames = map[Feature]string{
+	FeaturePatches:             "Patches",
+	FeatureTLS:                 "TLS",
+	FeatureHTTP2:               "HTTP2",
+	FeatureGRPCMatches:         "GRPCMatches",
+	FeatureQUIC:                "QUIC",
+	FeatureVia:                 "Via",
+	FeatureRateLimit:           "RateLimit",
+	FeatureConcurrency:         "Concurrency",
+	FeatureClusterLimits:       "ClusterLimits",
+	FeatureAdaptive:            "AdaptiveTimeouts",
+	FeatureFallback:            "Fallback",
+	FeatureHedging:             "Hedging",
+	FeatureDryRun:              "DryRun",
+	FeatureEndpointBreakers:    "EndpointBreakers",
+	FeatureMatches:             "Matches",
+	FeatureAlreadyRetried:      "AlreadyRetried",
+	FeatureClusterBreakers:     "ClusterBreakers",
+	FeatureForcedBreakers:      "ForcedBreakers",
+	FeatureFallbackDestination: "FallbackDestination",
+}
+
 // String returns the name of f, as statuses and logs show it.
 func (f Feature) String() string {
-	switch f {
-	case FeaturePatches:
-		return "Patches"
-	case FeatureTLS:
-		return "TLS"
-	case FeatureHTTP2:
-		return "HTTP2"
-	case FeatureGRPCMatches:
-		return "GRPCMatches"
-	case FeatureQUIC:
-		return "QUIC"
-	case FeatureVia:
-		return "Via"
-	case FeatureRateLimit:
-		return "RateLimit"
-	case FeatureConcurrency:
-		return "Concurrency"
-	case FeatureClusterLimits:
-		return "ClusterLimits"
-	case FeatureAdaptive:
-		return "AdaptiveTimeouts"
-	case FeatureFallback:
-		return "Fallback"
-	case FeatureHedging:
-		return "Hedging"
-	case FeatureDryRun:
-		return "DryRun"
-	case FeatureEndpointBreakers:
-		return "EndpointBreakers"
-	case FeatureMatches:
-		return "Matches"
-	case FeatureAlreadyRetried:
-		return "AlreadyRetried"
-	case FeatureClusterBreakers:
-		return "ClusterBreakers"
-	case FeatureForcedBreakers:
-		return "ForcedBreakers"
-	case FeatureFallbackDestination:
-		return "FallbackDestination"
-	default:
-		return "feature " + strconv.Itoa(int(f))
+	if name, ok := featureNames[f]; ok {
+		return name
 	}
+	return "feature " + strconv.Itoa(int(f))
 }
 
 // Features is a set of features, each below 64.

@@ -97,26 +97,31 @@ func (m *Meter) readGauges(now time.Time) map[recorderKey]*gauges {
 		o := opens[at]
 		o.add(&s)
 		opens[at] = o
-		if s.Shadow {
-			g.shadows++
-			g.dryBreakersOpen += s.BreakersOpen
-			return
-		}
-		for _, b := range s.Breakers {
-			g.breakers.add(now, b)
-		}
-		g.attemptTimeout = max(g.attemptTimeout, s.AttemptTimeout)
-		g.active += s.Pool.Active
-		g.idle += s.Pool.Idle
-		g.waiting += s.Pool.Waiting
-		g.limited += s.LimitWaiting
-		g.share, g.shared = g.share+s.Share, g.shared || s.Shared
-		g.running += s.Running
-		g.places += s.Places
-		g.ejected += s.Ejected
+		g.addDestination(now, &s)
 	})
 	m.countOpens(opens, out)
 	return out
+}
+
+// addDestination adds how things stand at a destination.
+func (g *gauges) addDestination(now time.Time, s *routes.Stats) {
+	if s.Shadow {
+		g.shadows++
+		g.dryBreakersOpen += s.BreakersOpen
+		return
+	}
+	for _, b := range s.Breakers {
+		g.breakers.add(now, b)
+	}
+	g.attemptTimeout = max(g.attemptTimeout, s.AttemptTimeout)
+	g.active += s.Pool.Active
+	g.idle += s.Pool.Idle
+	g.waiting += s.Pool.Waiting
+	g.limited += s.LimitWaiting
+	g.share, g.shared = g.share+s.Share, g.shared || s.Shared
+	g.running += s.Running
+	g.places += s.Places
+	g.ejected += s.Ejected
 }
 
 // countOpens adds how often breakers opened since the gauges were last read. Breakers come and go with pods and policies: a number that

@@ -79,8 +79,8 @@ var featureNumbers = enum[pb.Feature]{
 	FeatureFallbackDestination: pb.Feature_FEATURE_FALLBACK_DESTINATION,
 }
 
-// featureNames are those that statuses and logs show. The table is never written to.
-var featureNames = map[Feature]string{
+// featureNames are the names of the features, as statuses and logs show them. The table is never written to.
+var featureNames = [...]string{
 	FeaturePatches:             "Patches",
 	FeatureTLS:                 "TLS",
 	FeatureHTTP2:               "HTTP2",
@@ -104,8 +104,8 @@ var featureNames = map[Feature]string{
 
 // String returns the name of f, as statuses and logs show it.
 func (f Feature) String() string {
-	if name, ok := featureNames[f]; ok {
-		return name
+	if int(f) < len(featureNames) && featureNames[f] != "" {
+		return featureNames[f]
 	}
 	return "feature " + strconv.Itoa(int(f))
 }

@@ -202,7 +202,7 @@ func (c *Call) repairable(now time.Time, unsent bool) bool {
 // of a retry.
 func (c *Call) repair(now time.Time, t *attempt) Action {
 	c.repaired = true
-	if c.plan.Breaker == nil {
+	if t.breaker != c.plan.Breaker {
 		c.giveBack(t)
 	}
 	if c.plan.Budget != nil {

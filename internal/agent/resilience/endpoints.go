@@ -64,6 +64,7 @@ type Endpoints struct {
 	// guarded by mu
 	cfg          policy.Breaker
 	attemptLimit time.Duration
+	forced       Forced
 	groups       []group
 	ejections    [CauseCount]uint64
 	prevented    uint64
@@ -210,6 +211,7 @@ func (e *Endpoints) newBreaker(ep *Endpoint) *Breaker {
 	}
 	b := &Breaker{origin: e.origin, random: e.random, attemptLimit: e.attemptLimit}
 	b.configure(&e.cfg)
+	b.forced = e.forced
 	b.enter(Closed)
 	b.endpoint = ep // not before: the lock is held
 	ep.breaker.Store(b)
@@ -227,6 +229,19 @@ func (e *Endpoints) Reconfigure(cfg *policy.Breaker, limit time.Duration) {
 		if b := ep.breaker.Load(); b != nil {
 			b.Reconfigure(cfg)
 			b.SetAttemptLimit(limit)
+		}
+	}
+}
+
+// Force keeps all in, if f says so, in place of what was said before.
+func (e *Endpoints) Force(now time.Time, f Forced) {
+	e.mu.Lock()
+	e.forced = f
+	all := *e.all.Load()
+	e.mu.Unlock()
+	for _, ep := range all {
+		if b := ep.breaker.Load(); b != nil {
+			b.Force(now, f)
 		}
 	}
 }

@@ -32,6 +32,7 @@ func (st *state) endpointsOf(versions versions, b *Binding, i int, k breakerKey)
 	if es == nil {
 		es = resilience.NewEndpoints(cfg, time.Now(), rand.Float64)
 		es.Reconfigure(cfg, limit)
+		es.Force(time.Now(), versions.forcedEndpoints())
 		es.SetMembers(time.Now(), st.members()...)
 		st.endpoints[k] = es
 	}
@@ -90,6 +91,7 @@ func (st *state) reconfigureEndpoints(versions versions) {
 			continue
 		}
 		es.Reconfigure(cfg, limit)
+		es.Force(time.Now(), versions.forcedEndpoints())
 	}
 	st.setMembers()
 }

@@ -42,5 +42,25 @@ func withOwnBreaker(s *policy.Settings) *policy.Settings {
 	return &own
 }
 
+// ofWhole returns what a breaker of a whole destination goes by where the settings' is cfg; nil: there is none. Where each endpoint has its own, one that
+// is to be open by hand stands before these, and counts nothing.
+func (v versions) ofWhole(cfg *policy.Breaker) *policy.Breaker {
+	switch {
+	case cfg == nil || cfg.Scope != policy.ScopeEndpoint:
+		return cfg
+	case v.forced().Open:
+		return &policy.Breaker{Sharing: cfg.Sharing}
+	}
+	return nil
+}
+
+// forcedEndpoints is what the breakers of endpoints are kept at by hand: closed, or nothing.
+func (v versions) forcedEndpoints() resilience.Forced {
+	if f := v.forced(); !f.Open {
+		return f
+	}
+	return resilience.Forced{}
+}
+
 // forced is what is kept open or closed by hand, as the newest version says.
 func (v versions) forced() resilience.Forced { return v[0].forced }

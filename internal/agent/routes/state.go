@@ -128,7 +128,7 @@ func (s *states) forget(st *state) {
 // in force, b among them: see versions. k has the pod, and whether the breaker is for connections that are passed through.
 func (st *state) breaker(versions versions, b *Binding, i int, k breakerKey, random func() float64) *resilience.Breaker {
 	k, cfg, limit := versions.breakerOf(b.at(i), k)
-	if cfg == nil || cfg.Scope == policy.ScopeEndpoint {
+	if cfg = versions.ofWhole(cfg); cfg == nil {
 		return nil
 	}
 	cfg = st.alone(cfg)
@@ -208,8 +208,8 @@ func (st *state) percentile(versions versions, b *Binding, i int) *resilience.La
 func (st *state) reconfigure(versions versions) {
 	for k, br := range st.breakers {
 		cfg, limit := versions.breaker(k.rule)
-		cfg = st.alone(cfg)
-		if cfg == nil || cfg.Scope == policy.ScopeEndpoint || (cfg.Sharing == policy.SharePod) != (k.pod != "") {
+		cfg = st.alone(versions.ofWhole(cfg))
+		if cfg == nil || (cfg.Sharing == policy.SharePod) != (k.pod != "") {
 			delete(st.breakers, k)
 			continue
 		}

@@ -22,7 +22,7 @@ var packages = map[string][]string{
 	"internal/controller/rollout": {"api/v1alpha1"},
 	"internal/controller/index":   {"api/v1alpha1", "internal/policy", "internal/controller/compile", "internal/controller/rollout"},
 	"internal/controller/status": {"api/v1alpha1", "internal/policy", "internal/controller/compile", "internal/controller/distribute",
-		"internal/controller/index", "internal/controller/rollout"},
+		"internal/controller/index", "internal/controller/rollout", "internal/wire"},
 	"internal/controller/verdicts": {"internal/policy"},
 	"internal/controller/distribute": {"internal/policy", "internal/wire/...", "internal/controller/verdicts", "internal/controller/shares",
 		"internal/controller/distribute/..."},

@@ -144,6 +144,9 @@ const (
 	// and do not know what some fields need, or what a Service asks for; on
 	// these nodes it is not enforced until they are upgraded.
 	ReasonOlderAgents = "OlderAgents"
+	// ReasonNotInDryRun: what a dry run cannot know, such as what other
+	// connections would have done.
+	ReasonNotInDryRun = "NotInDryRun"
 	// ReasonSeveral: several of these reasons apply.
 	ReasonSeveral = "Several"
 )

@@ -8,7 +8,7 @@ const (
 	// ModeEnforce acts on every call the policy governs.
 	ModeEnforce Mode = "Enforce"
 	// ModeDryRun decides on live calls and reports what it would have done, but
-	// passes them through unchanged.
+	// leaves them to the policies that are enforced, or unchanged.
 	ModeDryRun Mode = "DryRun"
 	// ModeDisabled keeps the object but governs nothing, as if it were deleted.
 	ModeDisabled Mode = "Disabled"

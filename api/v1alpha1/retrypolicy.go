@@ -52,8 +52,6 @@ type RetryPolicy struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.rules) || self.rules.all(r, !has(r.fallback) || !has(r.fallback.destination) || ((!has(r.fallback.destination.host) || !self.to.exists(t, has(t.host) && t.host == r.fallback.destination.host)) && (!has(r.fallback.destination.service) || !self.to.exists(t, has(t.service) && t.service.name == r.fallback.destination.service.name && has(t.service.__namespace__) == has(r.fallback.destination.service.__namespace__) && (!has(t.service.__namespace__) || t.service.__namespace__ == r.fallback.destination.service.__namespace__)))))",message="a rule's fallback.destination must not be a destination of the same policy: name another host or service, or remove it from to"
 type RetryPolicySpec struct {
 	// mode says whether the policy acts. Defaults to Enforce.
-	// DryRun is not enforced by this version: accepted and listed by
-	// PartiallyEnforced.
 	// +optional
 	Mode Mode `json:"mode,omitempty"`
 

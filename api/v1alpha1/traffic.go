@@ -106,6 +106,10 @@ type TrafficStatus struct {
 	// +optional
 	Opaque *OpaqueTraffic `json:"opaque,omitempty"`
 
+	// dryRun is what would have been done, if the mode is DryRun.
+	// +optional
+	DryRun *DryRunTraffic `json:"dryRun,omitempty"`
+
 	// olderConnections is how many connections are not governed because they
 	// were opened before their pods were captured, as by a policy that is newer.
 	// +optional
@@ -147,6 +151,76 @@ type TrafficStatus struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=24
 	Breaker string `json:"breaker,omitempty"`
+}
+
+// DryRunTraffic counts the calls that a dry run looked at, and those with which
+// something else would have been done, by the first of it.
+type DryRunTraffic struct {
+	// calls is how many were looked at.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Calls int64 `json:"calls"`
+
+	// retried is how many would have got another attempt. Whether that would have
+	// helped cannot be known.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Retried int64 `json:"retried,omitempty"`
+
+	// hedged is how many would have got a hedge.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Hedged int64 `json:"hedged,omitempty"`
+
+	// timedOut is how many took longer than a timeout.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	TimedOut int64 `json:"timedOut,omitempty"`
+
+	// circuitOpen is how many an open breaker would have rejected.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	CircuitOpen int64 `json:"circuitOpen,omitempty"`
+
+	// limited is how many a limit would have rejected.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Limited int64 `json:"limited,omitempty"`
+
+	// queued is how many would have had to wait for a limit.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Queued int64 `json:"queued,omitempty"`
+
+	// fallback is how many the fallback would have answered.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Fallback int64 `json:"fallback,omitempty"`
+
+	// notRetried is how many were retried and would not have been.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	NotRetried int64 `json:"notRetried,omitempty"`
+
+	// letIn is how many were rejected or had to wait and would not have.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	LetIn int64 `json:"letIn,omitempty"`
+
+	// other is how many would have been treated differently in another way.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Other int64 `json:"other,omitempty"`
+
+	// breakersOpened is how often breakers would have opened.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	BreakersOpened int64 `json:"breakersOpened,omitempty"`
+
+	// breakersOpen is how many would be open at asOf.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	BreakersOpen int64 `json:"breakersOpen,omitempty"`
 }
 
 // OpaqueTraffic is about connections that are passed through without being

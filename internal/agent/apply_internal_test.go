@@ -15,8 +15,8 @@ func TestWhichPoliciesWouldGovern(t *testing.T) {
 	p := &policy.Profile{Bindings: []policy.Binding{
 		{Mode: policy.ModeEnforce, To: policy.Target{Kind: policy.TargetHost, Ports: []uint16{80}}, Merged: []policy.ID{id("host")}},
 		{Mode: policy.ModeEnforce, To: policy.Target{Kind: policy.TargetService, Service: "shop/cart"}, Merged: []policy.ID{id("service"), id("all")}},
-		{Mode: policy.ModeDryRun, To: policy.Target{Kind: policy.TargetAny}, Merged: []policy.ID{id("dry")}},
 		{Mode: policy.ModeEnforce, To: policy.Target{Kind: policy.TargetCIDR, Block: netip.MustParsePrefix("10.0.0.0/8")}, Merged: []policy.ID{id("block")}},
+		{Mode: policy.ModeDryRun, To: policy.Target{Kind: policy.TargetAny}, Merged: []policy.ID{id("dry")}},
 	}}
 	govern := claims(p, map[string]*policy.Destination{"shop/cart": {
 		ClusterIPs: []netip.Addr{netip.MustParseAddr("10.0.0.1")},
@@ -27,8 +27,8 @@ func TestWhichPoliciesWouldGovern(t *testing.T) {
 		"10.0.0.2:8080":  {id("all"), id("service")},
 		"10.0.0.3:80":    {id("block"), id("host")},
 		"10.0.0.3:81":    {id("block")},
-		"192.0.2.1:80":   {id("host")},
-		"192.0.2.1:5432": nil,
+		"192.0.2.1:80":   {id("dry"), id("host")},
+		"192.0.2.1:5432": {id("dry")},
 	} {
 		if diff := cmp.Diff(want, govern(netip.MustParseAddrPort(to))); diff != "" {
 			t.Errorf("%s: %s", to, diff)

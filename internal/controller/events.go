@@ -31,6 +31,10 @@ const (
 	eventBreakerOpened = "BreakerOpened"
 	// eventBreakerClosed: the last open circuit breaker of the policy closed.
 	eventBreakerClosed = "BreakerClosed"
+	// eventDryRunBreakerOpened: a circuit breaker of a dry run would have opened, the first of the policy.
+	eventDryRunBreakerOpened = "DryRunBreakerOpened"
+	// eventDryRunDiffers: a dry run would have treated calls differently; at most once in a while.
+	eventDryRunDiffers = "DryRunDiffers"
 	// eventEndpointsEjected: a breaker of an endpoint keeps it out, the first of the policy.
 	eventEndpointsEjected = "EndpointsEjected"
 	// eventEndpointsReturned: none is kept out any more.

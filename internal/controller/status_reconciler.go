@@ -121,6 +121,7 @@ func (c *statusReconciler) reconcile(ctx context.Context, id policy.ID, turn boo
 	record.breakers.observe(c.recorder, obj, base, reports)
 	record.endpoints.observe(c.recorder, obj, base, &reports.Figures)
 	record.notices.observe(c.recorder, obj, base, &reports.Figures)
+	record.dryRun.observe(c.recorder, obj, base, &reports.Figures, now)
 	r, err := c.write(ctx, obj, &statusWrite{id: id, record: record, base: base, next: next, turn: turn, reported: len(v.Reports) > 0})
 	if err == nil && r.requeueAfter == 0 {
 		r.requeueAfter = expectedChange(reports, now)

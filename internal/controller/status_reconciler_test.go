@@ -202,7 +202,7 @@ func TestProfilesReplacedMeanwhileAreNotTakenForNone(t *testing.T) {
 }
 
 func TestAPolicySwitchedOffIsSoOnceItsNodesHaveAcknowledgedThat(t *testing.T) {
-	for _, mode := range []string{"Disabled", "DryRun"} {
+	for _, mode := range []string{"Disabled"} {
 		h := newStatusHarness(t, 1, onePolicy)
 		h.runUntilWritten("shop/p0")
 		h.agents.behind = map[uint64]int{2: 1} // the publication that takes the policy away

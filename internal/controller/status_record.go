@@ -24,6 +24,7 @@ type statusRecord struct {
 	breakers                         breakerWatch
 	endpoints                        endpointWatch
 	notices                          noticeWatch
+	dryRun                           dryRunWatch
 }
 
 // record returns the record of a policy.

@@ -29,6 +29,17 @@ func Defaults() Settings {
 	}
 }
 
+// Untouched returns the settings of calls that no policy governs and a dry run looks at: nothing is repeated, nothing is bounded, and the
+// cluster chooses among the endpoints of Services, as it does where nobody looks.
+func Untouched() Settings {
+	s := Defaults()
+	s.Timeouts.Connect = 0
+	s.Retry.MaxRetries, s.Retry.On, s.Retry.AvoidPreviousEndpoints = 0, 0, false
+	s.LoadBalancing = ClusterIP
+	s.AccessLog = AccessLogOff
+	return s
+}
+
 // DefaultPingTimeout is how long the answer to a PING may take where a policy has connections checked and does not say.
 const DefaultPingTimeout = 10 * time.Second
 

@@ -70,6 +70,8 @@ type Traffic struct {
 	OpaqueOpen int
 	// Latency counts calls by the time to their response head, in LatencyBuckets buckets. Abandoned calls are not among them.
 	Latency Latency
+	// DryBreakersOpen counts breakers of a dry run that are open or half-open now: nothing is rejected by them.
+	DryBreakersOpen int
 	// TLSFailures count the attempts that failed in the TLS that the agent speaks, by why; each reason once, at most MaxTLSFailures.
 	TLSFailures []TLSFailure
 	// Covered is the time that the counts are about: since the report before, or since the first call under the policy if that came
@@ -101,6 +103,8 @@ type Counts struct {
 	// Opaque counts connections passed through without being understood (TLS, raw TCP), OpaqueSent and OpaqueReceived the bytes that
 	// they carried to and from their servers.
 	Opaque, OpaqueSent, OpaqueReceived uint64
+	// DryRun is what a dry run would have done.
+	DryRun DryRunCounts
 	// Hedges counts the attempts started beside others, HedgesWon those of them whose response answered the call, Fallbacks the calls that were
 	// answered by their fallback.
 	Hedges, HedgesWon, Fallbacks uint64
@@ -118,6 +122,7 @@ func (c Counts) Plus(o Counts) Counts {
 		Timeouts:               c.Timeouts + o.Timeouts, RateLimited: c.RateLimited + o.RateLimited,
 		BreakerRejected: c.BreakerRejected + o.BreakerRejected, PoolOverflow: c.PoolOverflow + o.PoolOverflow,
 		Opaque: c.Opaque + o.Opaque, OpaqueSent: c.OpaqueSent + o.OpaqueSent, OpaqueReceived: c.OpaqueReceived + o.OpaqueReceived,
+		DryRun: c.DryRun.Plus(&o.DryRun),
 		Hedges: c.Hedges + o.Hedges, HedgesWon: c.HedgesWon + o.HedgesWon, Fallbacks: c.Fallbacks + o.Fallbacks,
 	}
 }

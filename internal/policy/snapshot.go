@@ -34,7 +34,8 @@ type Workload struct {
 type Profile struct {
 	// Name is stable across edits: it is derived from the IDs of the policies merged into it, not from their content.
 	Name string
-	// Bindings are ordered: the first one whose destination matches a call governs it.
+	// Bindings are ordered: the first enforced one whose destination matches a call governs it. Those of dry runs come last, in the order of
+	// what would: the first of them that matches says what a call would come under.
 	Bindings []Binding
 	// FailClosed keeps refusing new captured connections while the node's agent is gone (failurePolicy: Closed).
 	FailClosed bool
@@ -63,6 +64,8 @@ type Binding struct {
 	// RejectQUIC has new flows of QUIC to the destination rejected, so that clients go on with TCP (udp443: Reject). A flow has no name that
 	// can be seen, so for a host it is every address that is meant, for a Service its cluster IPs.
 	RejectQUIC bool `json:",omitempty"`
+	// Unchanged says of a binding whose mode is ModeDryRun that calls to the destination would come under what they come under now.
+	Unchanged bool `json:",omitempty"`
 	// ForcedBreaker is what somebody has said about the breakers by hand.
 	ForcedBreaker ForcedBreaker `json:",omitzero"`
 }

@@ -40,6 +40,8 @@ const (
 	FeatureEndpointBreakers Feature = 14
 	// FeatureHedging: attempts beside others that have not been answered.
 	FeatureHedging Feature = 12
+	// FeatureDryRun: policies of which agents say what they would do. To an agent without it they do not exist.
+	FeatureDryRun Feature = 16
 	// FeatureMatches: rules that match header fields and hosts.
 	FeatureMatches Feature = 17
 	// FeatureAlreadyRetried: attempts that are numbered, and calls that arrive so.
@@ -66,6 +68,7 @@ var featureNumbers = enum[pb.Feature]{
 	FeatureAdaptive:    pb.Feature_FEATURE_ADAPTIVE,
 	FeatureFallback:    pb.Feature_FEATURE_FALLBACK,
 	FeatureHedging:     pb.Feature_FEATURE_HEDGING,
+	FeatureDryRun:      pb.Feature_FEATURE_DRY_RUN,
 
 	FeatureClusterLimits:       pb.Feature_FEATURE_CLUSTER_LIMITS,
 	FeatureMatches:             pb.Feature_FEATURE_MATCHES,
@@ -90,6 +93,7 @@ var featureNames = [...]string{
 	FeatureAdaptive:            "AdaptiveTimeouts",
 	FeatureFallback:            "Fallback",
 	FeatureHedging:             "Hedging",
+	FeatureDryRun:              "DryRun",
 	FeatureEndpointBreakers:    "EndpointBreakers",
 	FeatureMatches:             "Matches",
 	FeatureAlreadyRetried:      "AlreadyRetried",

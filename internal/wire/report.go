@@ -108,6 +108,7 @@ func (e *translator) traffic(t policy.Traffic) *pb.Traffic {
 		Covered: e.duration(t.Covered), Counts: e.counts(&t.Counts),
 	}
 	e.limit("reasons of TLS failures", len(t.TLSFailures), policy.MaxTLSFailures)
+	m.DryRun = e.dryRun(&t.Counts.DryRun, t.DryBreakersOpen)
 	m.TlsFailures = each(t.TLSFailures, func(f policy.TLSFailure) *pb.TLSFailure {
 		return &pb.TLSFailure{Reason: f.Reason, Count: e.tally(f.Count)}
 	})
@@ -174,6 +175,7 @@ func (d *decoder) traffic(m *pb.Traffic) policy.Traffic {
 	}
 	copy(t.Latency[:], each(m.GetLatency(), d.tally))
 	d.limit("reasons of TLS failures", len(m.GetTlsFailures()), policy.MaxTLSFailures)
+	t.Counts.DryRun, t.DryBreakersOpen = d.dryRun(m.GetDryRun()), d.gauge(m.GetDryRun().GetBreakersOpen())
 	t.TLSFailures = each(m.GetTlsFailures(), d.tlsFailure)
 	return t
 }

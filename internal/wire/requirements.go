@@ -49,6 +49,11 @@ var requirements = []Requirement{
 	{Feature: FeatureClusterLimits, Field: "fairlead.agent.v1.RateLimit.shared"},
 	{Feature: FeatureConcurrency, Field: "fairlead.agent.v1.Settings.concurrency"},
 	{Feature: FeatureConcurrency, Field: "fairlead.agent.v1.Rule.own_concurrency"},
+	{Feature: FeatureDryRun, Field: "fairlead.agent.v1.Binding.unchanged"},
+	{ // no agent enforces either, whatever it knows
+		Feature: FeatureDryRun, Field: "fairlead.agent.v1.Binding.mode",
+		Value: pb.Mode_MODE_DRY_RUN.Number(), Instead: pb.Mode_MODE_DISABLED.Number(),
+	},
 	{Feature: FeatureAlreadyRetried, Field: "fairlead.agent.v1.Retry.skip_retried"},
 	{Feature: FeatureAlreadyRetried, Field: "fairlead.agent.v1.Settings.attempt_header"},
 	{Feature: FeatureMatches, Field: "fairlead.agent.v1.RequestMatch.headers", Then: fitNothing},

@@ -43,10 +43,11 @@ is not accepted, its last good configuration stays in force.
 | | `TLSNoIssuer` | True | A node has no valid issuer of certificates, so TLS that is to be intercepted is passed through there. |
 | | `ServiceAffinity` | True | The Service has a `sessionAffinity`, so each pod keeps its endpoint; see [which endpoint](operations.md#which-endpoint-of-a-service-a-call-goes-to). |
 | | `OlderAgents` | True | The agents of some nodes are older than the manager and do not know a field that the policy uses; the message says how many nodes, and which field. Upgrade the agents. |
+| | `NotInDryRun` | True | The mode is DryRun, and what the field would do cannot be known; see [dry-run.md](dry-run.md#what-a-dry-run-cannot-know). |
 | | `HostNetwork` | True | Some selected pods are on the host's network. |
 | | `NotCaptured` | True | The calls of some selected pods could not be captured; they go directly. |
 | | `Several` | True | Several of these; the message and `status.destinations` list them by field. |
 | `BreakerForced` | `ForcedOpen` | True | The policy's annotation has circuit breakers reject every call until a time; see [breakers.md](breakers.md#by-hand). |
 | | `ForcedClosed` | True | The policy's annotation keeps circuit breakers from opening until a time. |
-| `DryRun` | `DryRunMode` | True | The mode is DryRun: the policy only reports what it would do. |
+| `DryRun` | `DryRunMode` | True | The mode is DryRun: calls pass through unchanged. The message says what would have been done within the last minute; see [dry-run.md](dry-run.md). |
 {{ end -}}

@@ -132,17 +132,17 @@ func (c *Call) tookAsLong(now time.Time, t *attempt) {
 		return
 	}
 	took := t.took(c.offsetOf(now))
-	if a := c.plan.Adaptive; a != nil {
+	if a := c.plan.Adaptive; a != nil && !c.plan.Alike.Adaptive {
 		a.Succeeded(took)
 	}
-	if l := c.plan.Hedge.Latency; l != nil {
+	if l := c.plan.Hedge.Latency; l != nil && !c.plan.Alike.Latency {
 		l.Took(took)
 	}
 }
 
 // tookTooLong tells the instruments of an attempt that time has ended.
 func (c *Call) tookTooLong(now time.Time, t *attempt) {
-	if a := c.plan.Adaptive; a != nil && t.limit == LimitAdaptive && c.passed(t.until, now) {
+	if a := c.plan.Adaptive; a != nil && !c.plan.Alike.Adaptive && t.limit == LimitAdaptive && c.passed(t.until, now) {
 		a.Exceeded()
 	}
 	c.wasGivenUp(now, t)
@@ -150,7 +150,7 @@ func (c *Call) tookTooLong(now time.Time, t *attempt) {
 
 // wasGivenUp tells that an attempt is not waited for any longer.
 func (c *Call) wasGivenUp(now time.Time, t *attempt) {
-	if l := c.plan.Hedge.Latency; l != nil && t.placed && !t.answered {
+	if l := c.plan.Hedge.Latency; l != nil && !c.plan.Alike.Latency && t.placed && !t.answered {
 		l.TookLonger(t.took(c.offsetOf(now)))
 	}
 }

@@ -86,6 +86,12 @@ type life struct {
 }
 
 func (c *Call) begin(now time.Time, p *Plan, r Request) Action {
+	c.open(now, p, r)
+	return c.enter(now)
+}
+
+// open starts a call that has come to no gate yet.
+func (c *Call) open(now time.Time, p *Plan, r Request) {
 	c.life = life{}
 	c.plan, c.own, c.request, c.phase = p, p, r, entering
 	c.started, c.deadline, c.hedgeAt, c.grpc = now, never, never, -1
@@ -98,7 +104,6 @@ func (c *Call) begin(now time.Time, p *Plan, r Request) Action {
 	c.bound(after(0, r.Timeout), LimitClient)
 	c.bound(after(0, t.MaxDuration), LimitMaxDuration)
 	c.replays = r.HasBody && (r.Refusable || c.methodAllows())
-	return c.enter(now)
 }
 
 // bound has the call end at m, if something else does not end it sooner.

@@ -21,7 +21,11 @@ func (c *Call) Begin(now time.Time, p *Plan, r Request) Action {
 func (c *Call) Woken(now time.Time) Action {
 	s := c.follower(now)
 	a := c.woken(now)
-	if s != nil {
+	switch {
+	case s == nil:
+	case s.phase == entering:
+		c.compareEntry(now, a)
+	default:
 		c.compare(now, a, s.woken(now))
 	}
 	return a
@@ -128,6 +132,7 @@ func (c *Call) ResponseHead(now time.Time, id AttemptID, r Response) Action {
 	s := c.follower(now)
 	a := c.responseHead(now, id, &r, c.worthAwaiting(id, &r))
 	if s != nil { // which cannot wait for what the driver does not
+		r.HeaderMatched = r.ShadowHeaderMatched
 		c.compare(now, a, s.responseHead(now, id, &r, a.Do == AwaitTrailers))
 	}
 	return a
@@ -180,7 +185,11 @@ func (c *Call) LocalReject(now time.Time, id AttemptID, kind Kind) Action {
 func (c *Call) Timer(now time.Time) Action {
 	s := c.follower(now)
 	a := c.timer(now)
-	if s != nil {
+	switch {
+	case s == nil:
+	case s.phase == entering:
+		c.compareEntry(now, a)
+	default:
 		c.compare(now, a, s.timer(now))
 	}
 	return a
@@ -199,7 +208,7 @@ func (c *Call) ClientGone(now time.Time) Action {
 // Finished tells how the forwarding of an attempt's response ended, which decides what waited for it, and returns the final outcome.
 func (c *Call) Finished(now time.Time, id AttemptID, e End) Outcome {
 	if c.shadowed {
-		c.shadow.finished(now, id, &e)
+		c.finishShadow(now, id, &e)
 	}
 	c.finished(now, id, &e)
 	return c.outcome

@@ -17,6 +17,8 @@ type Request struct {
 	Method Method
 	// Keyed: the request carries the policy's key header (or the agent has added one).
 	Keyed bool
+	// ShadowKeyed is Keyed for the plan's Shadow.
+	ShadowKeyed bool
 	// HasBody: a request body follows the head, and is not in memory as a whole. One that is, and stays there until the call
 	// ends, can always be sent again, and may be left out here.
 	HasBody bool
@@ -43,6 +45,8 @@ type Response struct {
 	OfLimit bool
 	// HeaderMatched: the response carries one of retry.responseHeaders.
 	HeaderMatched bool
+	// ShadowHeaderMatched is HeaderMatched for the plan's Shadow.
+	ShadowHeaderMatched bool
 	// GRPCStatus is the grpc-status in the head, or -1. GRPCPending says that it comes in the trailers (ResponseHead once more if the
 	// response is held back, else Finished).
 	GRPCStatus  int

@@ -8,6 +8,14 @@ import (
 
 // enter asks the gates, from the first that the call has not passed, and starts the first attempt behind the last.
 func (c *Call) enter(now time.Time) Action {
+	if a, passed := c.passGates(now); !passed {
+		return a
+	}
+	return c.letIn(now)
+}
+
+// passGates asks the gates, from the first that the call has not passed. Where one does not let it pass, a says what becomes of the call.
+func (c *Call) passGates(now time.Time) (a Action, passed bool) {
 	for c.gates < len(c.own.Gates) {
 		e := c.own.Gates[c.gates].Enter(now, c.waiter())
 		switch e.Verdict {
@@ -22,14 +30,19 @@ func (c *Call) enter(now time.Time) Action {
 			}
 			passes := c.passes(&e)
 			if c.deadline <= passes { // as in rule 3: what does not fit is not waited for
-				return c.limited(now, passes-c.offsetOf(now))
+				return c.limited(now, passes-c.offsetOf(now)), false
 			}
-			return c.carryOn()
+			return c.carryOn(), false
 		case resilience.Refuse:
 			c.asked = false
-			return c.limited(now, e.RetryAfter)
+			return c.limited(now, e.RetryAfter), false
 		}
 	}
+	return Action{}, true
+}
+
+// letIn starts the first attempt of a call that has passed all gates.
+func (c *Call) letIn(now time.Time) Action {
 	p, ok := c.admitted(now)
 	if !ok {
 		return c.refuse(now, BreakerOpen)

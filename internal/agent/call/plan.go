@@ -28,8 +28,20 @@ type Plan struct {
 	Hedge Hedge
 	// Fallback is what a call that failed ends with instead; nil means none.
 	Fallback *Fallback
-	// Shadow is another plan that decides beside this one and is not obeyed (a dry run); nil means none.
+	// Shadow is another plan that decides beside this one and is not obeyed (a dry run); nil means none. Its gates are those that differ.
 	Shadow *Plan
+	// Alike says, of a Shadow, what it has like the plan that it decides beside.
+	Alike Alike
+}
+
+// Alike is what a shadow does not ask for itself, because the call has the same.
+type Alike struct {
+	// Gates has the places of the call's gates that the shadow would pass too. They decide for both.
+	Gates uint8
+	// Breaker: the call's decides for both. The shadow's plan has none.
+	Breaker bool
+	// Adaptive and Latency: the shadow's plan has those of the call, which learn from it alone.
+	Adaptive, Latency bool
 }
 
 // Gate is a limit. Every waiter that was not refused leaves exactly once: when its call has ended, or gives up waiting.

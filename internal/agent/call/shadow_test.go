@@ -124,5 +124,6 @@ func twin(p *Plan, seed uint64) {
 	}
 	*p = clone()
 	q := clone()
+	q.Gates, q.Alike.Gates = nil, 1<<len(p.Gates)-1
 	p.Shadow = &q
 }

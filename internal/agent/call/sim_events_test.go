@@ -15,6 +15,7 @@ func (w *world) begin(s *simCall, now time.Time) error {
 	s.simRecord = simRecord{plan: w.plans[w.random.IntN(len(w.plans))], began: now}
 	s.q = Request{Method: Method(w.random.IntN(3)), Keyed: w.random.IntN(3) == 0, HasBody: w.random.IntN(2) == 0}
 	s.q.GRPC, s.q.Refusable = w.random.IntN(3) == 0, w.random.IntN(3) == 0
+	s.q.ShadowKeyed = s.q.Keyed
 	s.q.Retried = w.random.IntN(6) == 0
 	s.lastGRPC = -1
 	if w.random.IntN(5) == 0 {
@@ -247,6 +248,7 @@ func (w *world) respond(s *simCall, now time.Time, id AttemptID) error {
 	}
 	s.asked = max(s.asked, r.RetryAfter)
 	r.HeaderMatched = w.random.IntN(20) == 0
+	r.ShadowHeaderMatched = r.HeaderMatched
 	r.RequestUnfinished = s.q.HasBody && w.random.IntN(10) == 0
 	if s.q.GRPC {
 		w.overGRPC(&r)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/policy"
@@ -127,11 +128,15 @@ type fakeRecorder struct {
 	tunnels, lasted atomic.Int64
 	// handshakes are those of pods whose TLS is intercepted.
 	handshakes [routes.HandshakeCount]atomic.Int64
+	// would is what dry runs would have done.
+	would [call.WouldCount]atomic.Int64
 }
 
 func (o *fakeRecorder) Recorder(policy.ID, string) routes.Recorder { return o }
 
 func (o *fakeRecorder) Handshake(h routes.Handshake) { o.handshakes[h].Add(1); o.notify() }
+
+func (o *fakeRecorder) DryRunDone(w call.Would) { o.would[w].Add(1); o.notify() }
 
 func (o *fakeRecorder) OpaqueOpened() { o.opaque.opened.Add(1); o.notify() }
 

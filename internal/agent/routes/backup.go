@@ -93,8 +93,12 @@ func (b *Binding) backupDestination(to *Binding, destination string) (name strin
 
 // backUp gives the plans of a route, which nobody has yet, what their calls fall back on.
 func (s *Table) backUp(t *PodRoutes, c *Candidate, r *Route, destination string) error {
+	beside := 1 // plans for each of the settings
+	if r.shadow != nil {
+		beside = len(r.shadow.rules) + 1
+	}
 	for i := range r.plans {
-		to := c.at(i).backup
+		to := c.at(i / beside).backup
 		if to == nil {
 			continue
 		}
@@ -109,7 +113,7 @@ func (s *Table) backUp(t *PodRoutes, c *Candidate, r *Route, destination string)
 		}
 		p := &r.plans[i]
 		p.Backup = b
-		p.Fallback = &call.Fallback{On: p.Settings.Fallback.On, Plan: &b.plans[i].Plan}
+		p.Fallback = &call.Fallback{On: p.Settings.Fallback.On, Plan: &b.plans[i/beside].Plan}
 		if !slices.Contains(r.backups, b) {
 			r.backups = append(r.backups, b)
 		}

@@ -38,6 +38,11 @@ type Binding struct {
 	// client is who the agent is to hosts that it speaks TLS to, made of material; nil: it speaks TLS to none
 	client   *tlslayer.Client
 	material material
+
+	// origin is what the binding was compiled from: source, or what that was made of for calls that nothing governs and a dry run looks at.
+	origin *policy.Binding
+	// would is what such calls would come under; nil: the binding is enforced, or would be itself.
+	would *Binding
 }
 
 // service maps an address that belongs to a binding's Service to the destination it stands for.

@@ -71,6 +71,9 @@ func (s *Table) judges() (all []DestinationState, clusters []*upstream.Cluster, 
 			continue // removed just now
 		}
 		for k, st := range states {
+			if k.shadow {
+				continue
+			}
 			all = append(all, DestinationState{Policy: of[0].ID(), Destination: k.destination})
 			clusters, judges = append(clusters, st.cluster), append(judges, maps.Clone(st.endpoints))
 		}

@@ -10,8 +10,11 @@ import (
 )
 
 // endpointsFor returns what judges the endpoints of the route's calls under settings whose breaker is for each by itself, or nil: where there are none
-// that could stand in for each other, nobody does.
+// that could stand in for each other, nobody does, nor in a dry run, which chooses none.
 func (e *entry) endpointsFor(of versions, b *Binding, i int, opaque bool) *resilience.Endpoints {
+	if e.state.key.shadow {
+		return nil
+	}
 	_, named := b.nameOf(e.state.key.destination)
 	if b.throughProxy() || b.source.To.Kind != policy.TargetService && !named {
 		return nil

@@ -27,8 +27,9 @@ type entry struct {
 	used      atomic.Bool // since the last search for one to forget
 	trust     trust       // of the pod, where its TLS is intercepted
 
-	binding *Binding      // that the pool is configured by; guarded by Table.installing once the entry can be found
-	place   *list.Element // among the dynamic ones of its pod, nil if it is not dynamic; guarded by Table.mu
+	binding *Binding            // that the pool is configured by; guarded by Table.installing once the entry can be found
+	shadows map[stateKey]*state // what its calls would come under, as far as that is kept; guarded by Table.mu
+	place   *list.Element       // among the dynamic ones of its pod, nil if it is not dynamic; guarded by Table.mu
 }
 
 // newEntry makes an entry of a pod, not to be found yet.

@@ -82,12 +82,12 @@ func TestInterceptedRoutesAreNeverPlain(t *testing.T) {
 		t.Fatal(err)
 	}
 	passes := &Binding{source: &policy.Binding{}}
-	k := stateKey{"k", "a.example:443", upstream.Way{Intercepted: true}}
+	k := stateKey{binding: "k", destination: "a.example:443", way: upstream.Way{Intercepted: true}}
 	for name, of := range map[string]versions{"one": {intercepts}, "the older": {passes, intercepts}, "none": {passes}} {
 		if of.security(nil, k, nil) == nil {
 			t.Errorf("%s of the versions intercepts, and it goes out in the clear", name)
 		}
-		k := stateKey{"k", "a.example:80", upstream.Way{}}
+		k := stateKey{binding: "k", destination: "a.example:80"}
 		if of.security(nil, k, nil) != nil {
 			t.Errorf("%s of the versions intercepts, and what is in the clear is secured", name)
 		}

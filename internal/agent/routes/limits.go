@@ -93,9 +93,9 @@ func (st *state) newRateLimit(cfg *policy.RateLimit) rateLimit {
 	return rateLimit{limit: resilience.NewRateLimit(*cfg, time.Now())}
 }
 
-// sharedName names a limit in the cluster; it is zero for one that the cluster does not share.
+// sharedName names a limit in the cluster; it is zero for one that the cluster does not share, as in a dry run, which takes nothing of it.
 func (st *state) sharedName(cfg *policy.RateLimit) policy.LimitName {
-	if cfg.Scope != policy.ShareCluster || cfg.Shared == "" {
+	if st.key.shadow || cfg.Scope != policy.ShareCluster || cfg.Shared == "" {
 		return policy.LimitName{}
 	}
 	return policy.LimitName{Limit: cfg.Shared, Destination: st.key.destination}

@@ -30,6 +30,8 @@ type Recorder interface {
 	OpaqueClosed(sent, received int64)
 	// TunnelEnded reports how long a connection was open that was passed through and carried something, or a tunnel that a call had become.
 	TunnelEnded(lasted time.Duration)
+	// DryRunDone reports what a dry run would have done with a call that has ended.
+	DryRunDone(w call.Would)
 	// Handshake reports what has become of the TLS of a pod that is to be intercepted.
 	Handshake(h Handshake)
 }
@@ -67,6 +69,8 @@ type Exchange struct {
 	// Attempts are the call's that were dispatched, at most MaxAttempts; the last one is the one answered with, or of the last failure.
 	// They are valid during CallDone.
 	Attempts []Attempt
+	// DryRun is what a dry run would have done with the call.
+	DryRun DryRun
 	// Method, Host and Path are the request's, for the access log alone; never labels. They are valid during CallDone.
 	Method, Host, Path []byte
 }
@@ -82,6 +86,9 @@ func (Discard) AttemptDone(*Attempt) {}
 
 // CallDone implements Recorder.
 func (Discard) CallDone(*Exchange) {}
+
+// DryRunDone implements Recorder.
+func (Discard) DryRunDone(call.Would) {}
 
 // OpaqueOpened implements Recorder.
 func (Discard) OpaqueOpened() {}

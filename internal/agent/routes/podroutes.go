@@ -1,6 +1,7 @@
 package routes
 
 import (
+	"maps"
 	"net/netip"
 	"sync"
 )
@@ -20,6 +21,13 @@ type routeKey struct {
 	binding     *Binding
 	destination string
 	intercepted bool
+	would       wouldBe
+}
+
+// request is what of a request its destination may depend on: the host, as AppendHost leaves it, and the address that the connection is for.
+type request struct {
+	host     []byte
+	original netip.AddrPort
 }
 
 // Candidate is a binding that may govern the calls of a connection.
@@ -36,18 +44,20 @@ type Candidate struct {
 }
 
 // Candidates returns the bindings that can govern a connection to original, in order of precedence. Those behind one that
-// governs whatever is left are not among them.
+// governs whatever is left are not among them. Those of dry runs come last.
 func (t *PodRoutes) Candidates(original netip.AddrPort) []Candidate {
 	var out []Candidate
-	for _, b := range t.profile.bindings {
-		c, ok := b.covers(original)
-		if !ok {
-			continue
-		}
-		c.unlessNamed = c.Pinned && b.hasAddress(original.Addr()) && t.table.translates(original.Addr())
-		out = append(out, c)
-		if !b.NeedsHost() {
-			break
+	for _, list := range [][]*Binding{t.profile.bindings, t.profile.dryRuns} {
+		for _, b := range list {
+			c, ok := b.covers(original)
+			if !ok || b.origin.Unchanged { // which an enforced one is there for
+				continue
+			}
+			c.unlessNamed = c.Pinned && b.hasAddress(original.Addr()) && t.table.translates(original.Addr())
+			out = append(out, c)
+			if !b.NeedsHost() {
+				return out
+			}
 		}
 	}
 	return out
@@ -61,26 +71,34 @@ func (c *Candidate) Governs(host []byte) bool {
 // Route resolves what a request that the candidate governs needs. It is meant to be kept for further requests of the connection
 // to the same host, as long as Route.Stale says no.
 func (t *PodRoutes) Route(c *Candidate, host []byte, original netip.AddrPort) (*Route, error) {
-	destination := c.destination
-	switch {
-	case destination != "":
-	case c.NeedsHost():
-		destination = hostDestination(host, original.Port())
-	default:
-		destination = original.String()
+	r := request{host, original}
+	k := routeKey{binding: c.Binding, destination: c.destinationOf(r), intercepted: c.intercepted}
+	if len(t.profile.dryRuns) > 0 && !c.backup {
+		k.would = t.wouldBe(c, k.destination, r)
 	}
 	t.mu.Lock()
-	route := t.routes[routeKey{c.Binding, destination, c.intercepted}]
+	route := t.routes[k]
 	t.mu.Unlock()
 	if route != nil && !route.Stale() {
 		route.use()
 		return route, nil
 	}
-	return t.table.resolve(t, c, destination)
+	return t.table.resolve(t, c, k)
+}
+
+// destinationOf names the concrete destination of a request.
+func (c *Candidate) destinationOf(r request) string {
+	switch {
+	case c.destination != "":
+		return c.destination
+	case c.NeedsHost():
+		return hostDestination(r.host, r.original.Port())
+	}
+	return r.original.String()
 }
 
 // remember keeps a route for those who ask for it again, unless it is stale.
-func (t *PodRoutes) remember(r *Route, destination string) {
+func (t *PodRoutes) remember(r *Route, k routeKey) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if r.Stale() {
@@ -89,14 +107,18 @@ func (t *PodRoutes) remember(r *Route, destination string) {
 	if t.routes == nil {
 		t.routes = map[routeKey]*Route{}
 	}
-	t.routes[routeKey{r.Binding, destination, r.entry.key.way.Intercepted}] = r
+	t.routes[k] = r
 }
 
 // forget drops the route of an entry that was forgotten. It expects the table's lock.
 func (t *PodRoutes) forget(e *entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	k := routeKey{t.profile.byKey[e.key.binding], e.key.destination, e.key.way.Intercepted}
+	if len(e.shadows) > 0 {
+		maps.DeleteFunc(t.routes, func(_ routeKey, r *Route) bool { return r.entry == e })
+		return
+	}
+	k := routeKey{binding: t.profile.byKey[e.key.binding], destination: e.key.destination, intercepted: e.key.way.Intercepted}
 	if r := t.routes[k]; r != nil && r.entry == e { // and not of a version that calls the destination in another way
 		delete(t.routes, k)
 	}

@@ -15,11 +15,12 @@ import (
 // that use it.
 type profile struct {
 	source   *policy.Profile
-	at       policy.Location // where it was compiled for
-	born     uint64          // the Install that brought source; the greater, the newer
-	needs    [][]need        // what its bindings refer to, in order
-	bindings []*Binding      // the enforced ones
-	byKey    map[string]*Binding
+	at       policy.Location     // where it was compiled for
+	born     uint64              // the Install that brought source; the greater, the newer
+	needs    [][]need            // what its bindings refer to, in order
+	bindings []*Binding          // the enforced ones
+	dryRuns  []*Binding          // what else calls would come under, in order; see compileDryRun
+	byKey    map[string]*Binding // those that govern calls, if only to be looked at
 }
 
 // need is what a target refers to, as a snapshot has it.
@@ -50,24 +51,49 @@ func (s *Table) compileProfile(p *policy.Profile, old *profile, next *installati
 		source := &p.Bindings[i]
 		needs := next.needsOf(source)
 		c.needs = append(c.needs, needs)
-		if source.Mode != policy.ModeEnforce {
+		if source.Mode == policy.ModeDisabled {
 			continue
 		}
 		b := old.unchanged(i, source, needs, next.at)
 		if b == nil {
 			var err error
-			if b, err = s.compileWhole(source, needs[0], old, next); err != nil {
+			if b, err = s.compileNew(source, needs[0], old, next); err != nil {
 				return nil, fmt.Errorf("binding %s: %w", source.Key, err)
 			}
-			b.force(time.Now(), old.binding(source.Key))
 		}
-		c.bindings = append(c.bindings, b)
-		c.byKey[source.Key] = b
-		for _, to := range b.backups {
-			c.byKey[to.Key()] = to
-		}
+		c.add(b)
 	}
 	return c, nil
+}
+
+// compileNew compiles a binding, and gives it what old has for its key.
+func (s *Table) compileNew(source *policy.Binding, n need, old *profile, next *installation) (*Binding, error) {
+	if source.Mode == policy.ModeDryRun {
+		return s.compileDryRun(source, n.destination, next)
+	}
+	b, err := s.compileWhole(source, n, old, next)
+	if err != nil {
+		return nil, err
+	}
+	b.force(time.Now(), old.binding(source.Key))
+	return b, nil
+}
+
+// add adds the next binding.
+func (c *profile) add(b *Binding) {
+	switch {
+	case b.origin.Mode == policy.ModeEnforce:
+		c.bindings = append(c.bindings, b)
+	case b.origin.Unchanged:
+		c.dryRuns = append(c.dryRuns, b)
+		return
+	default:
+		c.dryRuns = append(c.dryRuns, b)
+	}
+	c.byKey[b.Key()] = b
+	for _, to := range b.backups {
+		c.byKey[to.Key()] = to
+	}
 }
 
 // compileWhole compiles a binding, with what its calls fall back on.
@@ -94,13 +120,13 @@ func (c *profile) unchanged(i int, source *policy.Binding, needs []need, at poli
 	if c == nil || c.at != at || i >= len(c.needs) || !slices.Equal(c.needs[i], needs) {
 		return nil
 	}
-	if b := c.byKey[source.Key]; b != nil && b.source == source {
+	if b := c.byKey[source.Key]; b != nil && b.origin == source {
 		return b
 	}
 	return nil
 }
 
-// binding returns the enforced binding of a key, or nil. c may be nil.
+// binding returns the binding of a key that governs calls, or nil. c may be nil.
 func (c *profile) binding(key string) *Binding {
 	if c == nil {
 		return nil
@@ -122,7 +148,7 @@ func (c *profile) current(p *policy.Profile, next *installation) bool {
 }
 
 func (n *installation) compileBinding(source *policy.Binding, destination *policy.Destination) (*Binding, error) {
-	b := &Binding{source: source, base: settings{values: &source.Base}}
+	b := &Binding{source: source, origin: source, base: settings{values: &source.Base}}
 	switch source.To.Kind {
 	case policy.TargetService:
 		b.indexService(destination, n)

@@ -11,17 +11,24 @@ import (
 // defaultHostPorts are the ports of a target that names a host and no ports.
 var defaultHostPorts = []uint16{80, 443}
 
-// RedirectFor computes what has to come to the agent, as narrow as addresses and ports can say, so that the profile can be enforced. Bindings that are not enforced ask
+// RedirectFor computes what has to come to the agent, as narrow as addresses and ports can say, so that the profile can be enforced. Disabled bindings ask
 // for nothing, and neither do Services without endpoints: a connection to them must fail as it does without us, which the kernel refuses
 // in pods that fail closed once the agent is gone.
 func RedirectFor(p *policy.Profile, destinations map[string]*policy.Destination, at policy.Location) intent.Redirect {
 	r := intent.Redirect{FailClosed: p.FailClosed}
 	for i := range p.Bindings {
-		if b := &p.Bindings[i]; b.Mode == policy.ModeEnforce {
+		b := &p.Bindings[i]
+		switch {
+		case b.Mode == policy.ModeEnforce:
 			redirectTarget(&r, &b.To, destinations, at)
 			if b.RejectQUIC {
 				rejectQUIC(&r.RejectQUIC, &b.To, destinations)
 			}
+		case b.Mode == policy.ModeDryRun && !b.Unchanged: // calls are looked at, and nothing is refused
+			closed := r.FailClosed
+			r.FailClosed = false
+			redirectTarget(&r, &b.To, destinations, at)
+			r.FailClosed = closed
 		}
 	}
 	return r

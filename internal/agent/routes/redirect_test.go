@@ -35,7 +35,8 @@ func TestRedirectFor(t *testing.T) {
 			},
 			intent.Redirect{FailClosed: true, Blocks: []intent.Block{{Prefix: prefix, Ports: []uint16{5432}}}, Ports: []uint16{8080}},
 		},
-		"any": {[]policy.Binding{binding("a", policy.Target{Kind: policy.TargetAny})}, intent.Redirect{FailClosed: true, All: true}},
+		"any":       {[]policy.Binding{binding("a", policy.Target{Kind: policy.TargetAny})}, intent.Redirect{FailClosed: true, All: true}},
+		"a dry run": {[]policy.Binding{dry(binding("a", policy.Target{Kind: policy.TargetAny}))}, intent.Redirect{FailClosed: true, All: true}},
 	} {
 		p := &policy.Profile{Name: "p", Bindings: tc.bindings, FailClosed: true}
 		got := RedirectFor(p, map[string]*policy.Destination{"ns/shop": shop()}, policy.Location{})

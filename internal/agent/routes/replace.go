@@ -42,7 +42,7 @@ func (s *Table) startLate() {
 // updateClusters brings the hosts of a key's destinations up to date, for all pods at once.
 func (s *Table) updateClusters(key string, of versions) {
 	s.mu.Lock()
-	all := slices.Collect(maps.Values(s.states.all[key]))
+	all := slices.DeleteFunc(slices.Collect(maps.Values(s.states.all[key])), func(st *state) bool { return st.key.shadow })
 	for _, st := range all {
 		st.configure(of)
 	}
@@ -135,11 +135,9 @@ func (s *Table) reconfigureStates(key string, of versions) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, st := range s.states.all[key] {
-		if w := st.key.way; w.Intercepted || of.leads(w) {
-			st.reconfigure(of)
-			continue
+		if !st.follow(of) {
+			s.states.forget(st)
 		}
-		s.states.forget(st)
 	}
 }
 

@@ -11,13 +11,14 @@ import (
 
 // resolve makes a route. A PodRoutes that has been replaced in the meantime gets one with a state of its own: its call keeps the
 // version it began with, and the versions after it are not disturbed.
-func (s *Table) resolve(t *PodRoutes, c *Candidate, destination string) (*Route, error) {
-	k := stateKey{c.Key(), destination, c.way()}
-	r, of, known := s.find(t, c, k)
+func (s *Table) resolve(t *PodRoutes, c *Candidate, as routeKey) (*Route, error) {
+	k := stateKey{binding: c.Key(), destination: as.destination, way: c.way()}
+	q := &query{candidate: c, would: as.would}
+	r, of, known := s.find(t, q, k)
 	if r != nil {
-		return s.resolved(t, c, r, destination)
+		return s.resolved(t, c, r, as)
 	}
-	n := &entryInputs{candidate: c, dialer: s.dialer(t.pod)}
+	n := &entryInputs{query: *q, dialer: s.dialer(t.pod)}
 	if !known {
 		n.state = s.newState(k, of) // not under the lock: it may have many hosts
 	}
@@ -28,29 +29,35 @@ func (s *Table) resolve(t *PodRoutes, c *Candidate, destination string) (*Route,
 	for _, p := range forgotten {
 		p.Close()
 	}
-	return s.resolved(t, c, r, destination)
+	return s.resolved(t, c, r, as)
 }
 
 // resolved completes a route that was made.
-func (s *Table) resolved(t *PodRoutes, c *Candidate, r *Route, destination string) (*Route, error) {
-	if err := s.backUp(t, c, r, destination); err != nil {
+func (s *Table) resolved(t *PodRoutes, c *Candidate, r *Route, as routeKey) (*Route, error) {
+	if err := s.backUp(t, c, r, as.destination); err != nil {
 		return nil, err
 	}
-	t.remember(r, destination)
+	t.remember(r, as)
 	return r, nil
+}
+
+// query is what a route is asked for: what governs a request, and what it would come under.
+type query struct {
+	candidate *Candidate
+	would     wouldBe
 }
 
 // find makes a route of what is there already, if t is in force. Otherwise it returns the bindings that govern a new one, and whether
 // the node knows the destination.
-func (s *Table) find(t *PodRoutes, c *Candidate, k stateKey) (r *Route, of versions, known bool) {
+func (s *Table) find(t *PodRoutes, q *query, k stateKey) (r *Route, of versions, known bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.inForce(t) {
-		return nil, versions{c.Binding}, false
+		return nil, versions{q.candidate.Binding}, false
 	}
 	of = s.bindings[k.binding]
 	if e := s.entries.find(t.pod, k); e != nil {
-		return s.newRoute(c, e, of), of, true
+		return s.newRoute(q, e, of), of, true
 	}
 	return nil, of, s.states.find(k) != nil
 }
@@ -60,10 +67,10 @@ func (s *Table) inForce(t *PodRoutes) bool { return s.current.Load().tables[t.po
 
 // entryInputs is what a new entry is made of.
 type entryInputs struct {
-	candidate *Candidate
-	dialer    upstream.Dialer
-	state     *state    // nil: the node had one already
-	affinity  *affinity // nil: the destination has none
+	query
+	dialer   upstream.Dialer
+	state    *state    // nil: the node had one already
+	affinity *affinity // nil: the destination has none
 }
 
 // enter makes a route and what it needs, and returns the pools of what had to be forgotten for it.
@@ -79,11 +86,11 @@ func (s *Table) enter(t *PodRoutes, k stateKey, n *entryInputs) (*Route, []*upst
 			return nil, nil, err
 		}
 		e.forgotten.Store(true)
-		return s.newRoute(c, e, of), []*upstream.Pool{e.pool}, nil
+		return s.newRoute(&n.query, e, of), []*upstream.Pool{e.pool}, nil
 	}
 	of := s.bindings[k.binding]
 	if e := s.entries.find(t.pod, k); e != nil { // made meanwhile
-		return s.newRoute(c, e, of), nil, nil
+		return s.newRoute(&n.query, e, of), nil, nil
 	}
 	if !c.dynamic() {
 		n.affinity = s.affinities.find(t.pod, k.destination)
@@ -101,7 +108,7 @@ func (s *Table) enter(t *PodRoutes, k stateKey, n *entryInputs) (*Route, []*upst
 	if s.late != nil {
 		*s.late = append(*s.late, e)
 	}
-	return s.newRoute(c, e, of), s.makeRoom(t.pod), nil
+	return s.newRoute(&n.query, e, of), s.makeRoom(t.pod), nil
 }
 
 // stateFor returns the state of a key: the one there is, or made, which goes by the bindings that were in force a moment ago and is
@@ -152,6 +159,7 @@ func (s *Table) drop(e *entry) *upstream.Pool {
 		t.forget(e)
 	}
 	e.state.dropPod(e.pod)
+	s.leaveShadows(e)
 	return s.pools.Remove(s.poolKey(e))
 }
 
@@ -160,15 +168,18 @@ func (s *Table) poolKey(e *entry) upstream.Key {
 }
 
 // newRoute makes a route of an entry. It expects the lock.
-func (s *Table) newRoute(c *Candidate, e *entry, of versions) *Route {
-	b := c.Binding
-	r := &Route{Binding: b, Pool: e.pool, table: s, entry: e, plans: make([]Plan, len(b.rules)+1)}
+func (s *Table) newRoute(q *query, e *entry, of versions) *Route {
+	b := q.candidate.Binding
+	r := &Route{Binding: b, Pool: e.pool, table: s, entry: e, would: q.would, plans: make([]Plan, len(b.rules)+1)}
 	if s.names != nil {
 		_, r.named = b.nameOf(e.key.destination)
 	}
 	r.authority = b.authorityOf(e.key.destination, e.key.way.Secured())
 	for i := range r.plans {
 		r.plans[i] = e.plan(b, of, i, false)
+	}
+	if q.would.Binding != nil {
+		s.addShadows(r, q.would)
 	}
 	return r
 }
@@ -222,6 +233,11 @@ func (s *Table) opaquePlan(r *Route) *Plan {
 	if onto != nil {
 		p.Backup = r.plans[0].Backup
 		p.Fallback = &call.Fallback{On: p.Settings.Fallback.On, Plan: &onto.Plan}
+	}
+	if r.shadow != nil {
+		if st := s.shadowOf(r.entry, r.would); st != nil {
+			p.addShadow(s.shadowPlan(r.entry, st, r.would, 0, &p, true))
+		}
 	}
 	r.opaque.Store(&p)
 	return &p

@@ -26,6 +26,10 @@ type Route struct {
 	authority string
 	backups   []*Route
 
+	// shadow is what calls would come under; nil: what they come under. Its settings come behind each of plans' own.
+	shadow *Binding
+	would  wouldBe
+
 	opaque atomic.Pointer[Plan] // of connections that are passed through; nil: none has been yet
 }
 
@@ -39,7 +43,13 @@ type Plan struct {
 	// Backup is the route of Fallback.Plan.
 	Backup *Route
 
+	// Would is Shadow, with what drivers need of it; nil: there is none.
+	Would *Plan
+
 	gateNames []Detail // of Gates
+	// of a Would
+	recorder Recorder
+	policy   policy.ID
 }
 
 // Refusal names what did not let a call in, if that is how it ended.
@@ -51,6 +61,17 @@ func (p *Plan) Refusal(o *call.Outcome) Detail {
 		return NoDetail
 	}
 	return p.gateNames[o.Refusal.Gate]
+}
+
+// MatchesField reports whether a response has one of the fields that ask for a retry, given what returns the value of a field.
+func (p *Plan) MatchesField(value func(name string) ([]byte, bool)) bool {
+	for i := range p.ResponseHeaders {
+		h := &p.ResponseHeaders[i]
+		if v, ok := value(h.Name); ok && (h.Value == "" || string(v) == h.Value) {
+			return true
+		}
+	}
+	return false
 }
 
 // refusedBy are the details of what keeps a breaker open. The table is never written to.
@@ -74,10 +95,17 @@ func (r *Route) Plan(method, path []byte) *Plan {
 // PlanFor returns what governs a request.
 func (r *Route) PlanFor(q *Request) *Plan {
 	r.use()
-	if len(r.rules) == 0 {
-		return &r.plans[0]
+	i := 0
+	if len(r.rules) > 0 {
+		i = r.settingsFor(q)
 	}
-	return &r.plans[r.settingsFor(q)]
+	if w := r.shadow; w != nil {
+		i *= len(w.rules) + 1
+		if len(w.rules) > 0 {
+			i += w.settingsFor(q)
+		}
+	}
+	return &r.plans[i]
 }
 
 // OpaquePlan returns what governs a connection that is passed through: the settings of the base, with a breaker and a budget of its own.
@@ -98,13 +126,17 @@ func (r *Route) use() {
 }
 
 // HasRules reports whether Plan looks at the request.
-func (r *Route) HasRules() bool { return len(r.rules) > 0 }
+func (r *Route) HasRules() bool {
+	return len(r.rules) > 0 || r.shadow != nil && len(r.shadow.rules) > 0
+}
 
 // NamesGRPC reports whether it matters if a request is a gRPC call.
-func (r *Route) NamesGRPC() bool { return r.namesGRPC }
+func (r *Route) NamesGRPC() bool { return r.namesGRPC || r.shadow != nil && r.shadow.namesGRPC }
 
 // LooksAtHeads reports whether Request.Head matters.
-func (r *Route) LooksAtHeads() bool { return r.looksAtHeads }
+func (r *Route) LooksAtHeads() bool {
+	return r.looksAtHeads || r.shadow != nil && r.shadow.looksAtHeads
+}
 
 // Stale reports that the route's destination was forgotten to bound memory, or one that its calls fall back on: it still works, but should be
 // resolved again.

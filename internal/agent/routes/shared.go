@@ -79,7 +79,7 @@ func (s *Table) sharedBreakers(of *policy.BreakerKey) (out []sharedBreaker) {
 	defer s.mu.Unlock()
 	if of != nil {
 		for _, st := range s.states.all[of.Binding] {
-			if br := st.breakers[breakerKey{rule: of.Rule, opaque: of.Opaque}]; br != nil && st.key.destination == of.Destination {
+			if br := st.breakers[breakerKey{rule: of.Rule, opaque: of.Opaque}]; br != nil && !st.key.shadow && st.key.destination == of.Destination {
 				out = append(out, sharedBreaker{*of, br})
 			}
 		}
@@ -88,7 +88,7 @@ func (s *Table) sharedBreakers(of *policy.BreakerKey) (out []sharedBreaker) {
 	for _, all := range s.states.all {
 		for _, st := range all {
 			for k, br := range st.breakers {
-				if k.pod == "" && br.Shared() {
+				if k.pod == "" && !st.key.shadow && br.Shared() {
 					out = append(out, sharedBreaker{st.sharedKey(k), br})
 				}
 			}

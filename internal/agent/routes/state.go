@@ -14,6 +14,8 @@ import (
 type stateKey struct {
 	binding, destination string
 	way                  upstream.Way
+	// shadow: what a dry run keeps, of which calls know nothing. It has no hosts.
+	shadow bool
 }
 
 // state is kept about one binding at one concrete destination, for all pods of the node. It is guarded by Table.mu.
@@ -33,7 +35,7 @@ type state struct {
 	// percentiles are those that say when an attempt gets another beside it
 	percentiles map[budgetKey]*resilience.LatencyPercentile
 	limits      limits
-	shared      *sharedLimits // of the table
+	shared      *sharedLimits // of the table; nil for a shadow
 	verdicts    verdicts      // of the table; nil while the state is not in force
 }
 
@@ -54,7 +56,8 @@ type budgetKey struct {
 type states struct {
 	all map[string]map[stateKey]*state // by binding
 	// unused are dynamic ones that no pod uses any more; the pod that takes an ended one's place finds them again.
-	unused list.List
+	unused  list.List
+	shadows int // how many of all are shadows'
 }
 
 func (s *states) find(k stateKey) *state { return s.all[k.binding][k] }
@@ -65,6 +68,9 @@ func (s *states) add(st *state) {
 		s.all[st.key.binding] = map[stateKey]*state{}
 	}
 	s.all[st.key.binding][st.key] = st
+	if st.key.shadow {
+		s.shadows++
+	}
 }
 
 // use notes that a pod uses a state.
@@ -77,12 +83,18 @@ func (s *states) use(st *state) {
 
 // newState makes the state of a key as the bindings of the key that are in force say.
 func (s *Table) newState(k stateKey, of versions) *state {
-	spoken := newSpoken()
+	st := newShadowState(k)
+	st.cluster, st.spoken, st.shared = upstream.NewCluster(of.hosts(k.destination)), newSpoken(), s.shared
+	st.security, st.proxy = of.security(nil, k, st.spoken), of.proxy(k.destination)
+	return st
+}
+
+// newShadowState makes the state of a key that has instruments alone.
+func newShadowState(k stateKey) *state {
 	return &state{
-		key: k, cluster: upstream.NewCluster(of.hosts(k.destination)), security: of.security(nil, k, spoken), proxy: of.proxy(k.destination), spoken: spoken,
-		breakers: map[breakerKey]*resilience.Breaker{}, endpoints: map[breakerKey]*resilience.Endpoints{}, budgets: map[budgetKey]*resilience.Budget{},
+		key: k, breakers: map[breakerKey]*resilience.Breaker{}, endpoints: map[breakerKey]*resilience.Endpoints{}, budgets: map[budgetKey]*resilience.Budget{},
 		adaptive: map[budgetKey]*resilience.AdaptiveTimeout{}, percentiles: map[budgetKey]*resilience.LatencyPercentile{},
-		limits: newLimits(), shared: s.shared,
+		limits: newLimits(),
 	}
 }
 
@@ -103,6 +115,9 @@ func (s *states) forget(st *state) {
 		s.unused.Remove(st.place)
 		st.place = nil
 	}
+	if st.key.shadow && s.find(st.key) == st {
+		s.shadows--
+	}
 	delete(s.all[st.key.binding], st.key)
 	if len(s.all[st.key.binding]) == 0 {
 		delete(s.all, st.key.binding)
@@ -116,6 +131,7 @@ func (st *state) breaker(versions versions, b *Binding, i int, k breakerKey, ran
 	if cfg = versions.ofWhole(cfg); cfg == nil {
 		return nil
 	}
+	cfg = st.alone(cfg)
 	br := st.breakers[k]
 	if br == nil {
 		br = resilience.NewBreaker(cfg, time.Now(), random)
@@ -125,6 +141,16 @@ func (st *state) breaker(versions versions, b *Binding, i int, k breakerKey, ran
 		st.breakers[k] = br
 	}
 	return br
+}
+
+// alone returns what a breaker of the state goes by. What a dry run would do on its own node is all that is known.
+func (st *state) alone(cfg *policy.Breaker) *policy.Breaker {
+	if !st.key.shadow || cfg == nil || cfg.Sharing != policy.ShareCluster {
+		return cfg
+	}
+	alone := *cfg
+	alone.Sharing = policy.ShareNode
+	return &alone
 }
 
 // budget returns the retry budget of a binding's settings.
@@ -182,7 +208,8 @@ func (st *state) percentile(versions versions, b *Binding, i int) *resilience.La
 func (st *state) reconfigure(versions versions) {
 	for k, br := range st.breakers {
 		cfg, limit := versions.breaker(k.rule)
-		if cfg = versions.ofWhole(cfg); cfg == nil || (cfg.Sharing == policy.SharePod) != (k.pod != "") {
+		cfg = st.alone(versions.ofWhole(cfg))
+		if cfg == nil || (cfg.Sharing == policy.SharePod) != (k.pod != "") {
 			delete(st.breakers, k)
 			continue
 		}
@@ -213,6 +240,21 @@ func (st *state) reconfigure(versions versions) {
 	}
 	st.reconfigureEndpoints(versions)
 	st.reconfigureLimits(versions)
+}
+
+// follow puts the bindings in force of the state's key in force for what it keeps. It reports false where nothing of them needs it.
+func (st *state) follow(of versions) bool {
+	w := st.key.way
+	switch {
+	case st.key.shadow:
+		if of = of.would(); len(of) == 0 {
+			return false
+		}
+	case !w.Intercepted && !of.leads(w):
+		return false
+	}
+	st.reconfigure(of)
+	return true
 }
 
 // dropPod forgets what a pod does not share.

@@ -16,6 +16,8 @@ type Stats struct {
 	Policy      policy.ID
 	Target      string
 	Destination string
+	// Shadow says that this is what a dry run keeps: only its breakers say anything.
+	Shadow bool
 	// BreakersOpen counts breakers that reject calls or probe the upstream; BreakersHalfOpen those of them that probe it. One whose
 	// open time is over and which nobody asks any more is among neither.
 	BreakersOpen, BreakersHalfOpen int
@@ -62,7 +64,7 @@ func (s *Table) stats(now time.Time) []Stats {
 		}
 	}
 	s.pools.Each(func(k upstream.Key, g upstream.Stats) {
-		if i, ok := at[stateKey{k.Binding, k.Destination, k.Way}]; ok {
+		if i, ok := at[stateKey{binding: k.Binding, destination: k.Destination, way: k.Way}]; ok {
 			p := &out[i].Pool
 			p.Active, p.Idle, p.Waiting = p.Active+g.Active, p.Idle+g.Idle, p.Waiting+g.Waiting
 		}
@@ -97,7 +99,7 @@ func (s *Table) list() (out []Stats, at map[stateKey]int, kept []instruments) {
 				endpoints:     slices.Collect(maps.Values(st.endpoints)),
 				concurrencies: slices.Collect(maps.Values(st.limits.concurrencies)),
 			}
-			v := Stats{Policy: b.ID(), Target: target, Destination: k.destination, AttemptTimeout: st.attemptTimeout()}
+			v := Stats{Policy: b.ID(), Target: target, Destination: k.destination, Shadow: k.shadow, AttemptTimeout: st.attemptTimeout()}
 			for _, r := range st.limits.rates {
 				if seen[r.limit] {
 					continue

@@ -156,10 +156,10 @@ func TestVersionsThatDifferInTLSAreApart(t *testing.T) {
 	plain := &Binding{source: &policy.Binding{}}
 	way := upstream.Way{Originated: true}
 	for name, of := range map[string]versions{"the newer": {secured, plain}, "the older": {plain, secured}, "none": {plain}} {
-		if of.security(nil, stateKey{"k", "a.example:80", way}, nil) == nil {
+		if of.security(nil, stateKey{binding: "k", destination: "a.example:80", way: way}, nil) == nil {
 			t.Errorf("%s originates TLS, and it goes out in the clear", name)
 		}
-		if of.security(nil, stateKey{"k", "a.example:80", upstream.Way{}}, nil) != nil {
+		if of.security(nil, stateKey{binding: "k", destination: "a.example:80"}, nil) != nil {
 			t.Errorf("%s originates TLS, and what goes out in the clear is secured", name)
 		}
 	}

@@ -35,10 +35,14 @@ func rank(tables map[string]*PodRoutes) []*profile {
 func byKey(ranked []*profile) map[string]versions {
 	all := map[string]versions{}
 	for _, p := range ranked {
-		for _, b := range p.bindings {
-			all[b.Key()] = append(all[b.Key()], b)
-			for _, to := range b.backups {
-				all[to.Key()] = append(all[to.Key()], to)
+		for _, list := range [][]*Binding{p.bindings, p.dryRuns} {
+			for _, b := range list {
+				if !b.origin.Unchanged {
+					all[b.Key()] = append(all[b.Key()], b)
+				}
+				for _, to := range b.backups {
+					all[to.Key()] = append(all[to.Key()], to)
+				}
 			}
 		}
 	}

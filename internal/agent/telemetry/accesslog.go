@@ -62,6 +62,7 @@ type line struct {
 	truncated bool
 	grpc      bool
 	detail    routes.Detail
+	dryRun    routes.DryRun
 	// memory of their own, used again
 	method, host, path []byte
 	attempts           []routes.Attempt
@@ -95,7 +96,7 @@ func wanted(e *routes.Exchange) bool {
 	case policy.AccessLogAll:
 		return true
 	case policy.AccessLogErrors:
-		return e.Outcome.Truncated || !good(e.Outcome.Decision)
+		return e.Outcome.Truncated || !good(e.Outcome.Decision) || e.DryRun.Would != call.WouldSame
 	case policy.AccessLogOff:
 	}
 	return false
@@ -109,7 +110,7 @@ func (l *AccessLog) write(r *recorder, e *routes.Exchange) {
 	}
 	n.recorder, n.outcome, n.took = r, e.Outcome, e.Took
 	n.pod, n.rule, n.original, n.truncated, n.detail = e.Pod, e.Rule, e.Original, e.Outcome.Truncated, e.Detail
-	n.grpc = e.GRPC
+	n.grpc, n.dryRun = e.GRPC, e.DryRun
 	n.attempts = append(n.attempts[:0], e.Attempts...)
 	l.end(n, e.Method, e.Host, e.Path)
 }
@@ -229,6 +230,11 @@ func (n *line) appendCall(to []slog.Attr) []slog.Attr {
 	if n.rule != "" {
 		to = append(to, slog.String("rule", n.rule))
 	}
+	if n.dryRun.Would != call.WouldSame {
+		to = append(to, slog.Any("dryRun", dryRunLine{
+			n.dryRun.Policy.String(), n.dryRun.Would.String(), seconds(n.dryRun.After), n.dryRun.Detail,
+		}))
+	}
 	if n.truncated {
 		to = append(to, slog.Bool("truncated", true))
 	}
@@ -253,6 +259,14 @@ type attemptLine struct {
 	Peer   string        `json:"peer"`
 	Start  string        `json:"start"`
 	Result string        `json:"result"`
+	Detail routes.Detail `json:"detail,omitempty"`
+}
+
+// dryRunLine is what a line says of what a dry run would have done.
+type dryRunLine struct {
+	Policy string        `json:"policy"`
+	Would  string        `json:"would"`
+	After  string        `json:"after"`
 	Detail routes.Detail `json:"detail,omitempty"`
 }
 

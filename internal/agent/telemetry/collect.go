@@ -124,6 +124,10 @@ func (s *scrape) captures(d CaptureState) {
 }
 
 func (s *scrape) gauges(id, target string, g *gauges) {
+	if g.shadows > 0 || g.opened.dry > 0 {
+		s.put(dryRunBreakersOpen, float64(g.dryBreakersOpen), id, target)
+		s.put(dryRunBreakersOpened, float64(g.opened.dry), id, target)
+	}
 	s.put(connections, float64(g.active), id, target, "active")
 	s.put(connections, float64(g.idle), id, target, "idle")
 	s.put(waiting, float64(g.waiting), id, target)
@@ -186,6 +190,9 @@ func (s *scrape) details(id, target string, c *counts) {
 	}
 	for i, n := range c.tls {
 		s.putSeen(tlsFailures, n, id, target, tlsReasons[i].label)
+	}
+	for i, n := range c.dryRun {
+		s.putSeen(dryRunDecisions, n, id, target, call.Would(i).String())
 	}
 	for i, n := range c.handshakes {
 		s.putSeen(handshakes, n, id, target, routes.Handshake(i).String())

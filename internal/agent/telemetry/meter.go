@@ -98,6 +98,7 @@ type Meter struct {
 type destinationKey struct {
 	recorderKey
 	destination string
+	shadow      bool // what a dry run keeps of it
 }
 
 var (

@@ -181,6 +181,7 @@ func TestEveryFamilyIsCollected(t *testing.T) {
 	m.Watch(Sources{
 		Replay: resilience.NewReplayMemory(1), Captures: func() CaptureState { return CaptureState{OlderConnections: []Older{{payments, 1}}} },
 		Stats: func(_ time.Time, f func(routes.Stats)) {
+			f(routes.Stats{Policy: payments, Target: inventory, Shadow: true})
 			f(routes.Stats{
 				Policy: payments, Target: inventory, AttemptTimeout: time.Second, Share: 1, Shared: true,
 				Ejections: [resilience.CauseCount]uint64{resilience.FailedProbe: 1}, EjectionsPrevented: 1,
@@ -215,6 +216,9 @@ func exercise(r routes.Recorder) {
 	for f := range call.FallbackAnswerCount {
 		r.CallDone(&routes.Exchange{Outcome: call.Outcome{Fallback: f, Upstream: 503}})
 	}
+	for w := range call.WouldCount {
+		r.DryRunDone(w)
+	}
 	r.TunnelEnded(time.Hour)
 	for status := -1; status <= 17; status++ { // 17 does not exist
 		r.CallDone(&routes.Exchange{GRPC: true, Outcome: call.Outcome{GRPCStatus: status}})
@@ -228,7 +232,12 @@ func TestSeriesArePerPolicyNotPerTraffic(t *testing.T) {
 	m := testMeter()
 	exercise(m.Recorder(payments, inventory))
 	m.Watch(Sources{Stats: func(_ time.Time, f func(routes.Stats)) {
-		f(routes.Stats{Policy: payments, Target: inventory, AttemptTimeout: time.Second})
+		s := routes.Stats{Policy: payments, Target: inventory, AttemptTimeout: time.Second, Share: 1, Shared: true, EjectionsPrevented: 1}
+		for why := range s.Ejections {
+			s.Ejections[why] = 1
+		}
+		f(s)
+		f(routes.Stats{Policy: payments, Target: inventory, Shadow: true})
 	}})
 	n := 0
 	for _, line := range scrapeText(t, m, "fairlead_") {

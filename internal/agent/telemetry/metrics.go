@@ -36,6 +36,9 @@ const (
 	breakersOpen
 	breakersHalfOpen
 	breakersOpened
+	dryRunDecisions
+	dryRunBreakersOpen
+	dryRunBreakersOpened
 	endpointsEjected
 	ejections
 	ejectionsPrevented
@@ -127,6 +130,13 @@ var catalogue = [familyCount]metric{
 		"Those of them that are half-open: their time is over, and the next calls are probes.", prometheus.GaugeValue, perPolicy},
 	breakersOpened: {"fairlead_breaker_opened_total",
 		"Times that a circuit breaker has opened.", prometheus.CounterValue, perPolicy},
+	dryRunDecisions: {"fairlead_dry_run_decisions_total",
+		"Calls that a policy with mode DryRun looked at, by what it would have done first that was not done; same: nothing else. Whether a retry would have helped cannot be known.",
+		prometheus.CounterValue, also("would")},
+	dryRunBreakersOpen: {"fairlead_dry_run_breaker_open",
+		"Circuit breakers of policies with mode DryRun that would be open or half-open.", prometheus.GaugeValue, perPolicy},
+	dryRunBreakersOpened: {"fairlead_dry_run_breaker_opened_total",
+		"Times that a circuit breaker of a policy with mode DryRun would have opened.", prometheus.CounterValue, perPolicy},
 	endpointsEjected: {"fairlead_endpoints_ejected",
 		"Endpoints that are kept out by breakers of their own (circuitBreaker.scope: Endpoint).", prometheus.GaugeValue, perPolicy},
 	ejections: {"fairlead_endpoint_ejections_total",

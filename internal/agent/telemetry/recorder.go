@@ -23,12 +23,13 @@ type recorder struct {
 	epoch time.Time // immutable; has the monotonic clock's reading: setting the clock must not change what a report covers
 
 	// guarded by Meter.mu
-	folded   bool     // metrics show it among the overflow
-	number   uint64   // counts the recorders
-	reported counts   // what the reports so far have said
-	opened   openings // how often breakers have opened
-	orphaned time.Time
-	lastSeen uint64
+	folded      bool     // metrics show it among the overflow
+	number      uint64   // counts the recorders
+	reported    counts   // what the reports so far have said
+	opened      openings // how often breakers have opened
+	dryReported uint64   // what of those of dry runs the reports so far have said
+	orphaned    time.Time
+	lastSeen    uint64
 }
 
 type recorderKey struct {
@@ -61,6 +62,7 @@ type shard struct {
 	tunnelled atomic.Int64 // nanoseconds
 
 	handshakes [routes.HandshakeCount]atomic.Uint64
+	dryRun     [call.WouldCount]atomic.Uint64
 
 	_ [64]byte // the next shard's first counters are not in the cache line of this one's last
 }
@@ -149,6 +151,9 @@ func brokeOff(e *routes.Exchange) bool {
 	return e.Outcome.Truncated && e.Detail != routes.DetailClientLeft
 }
 
+// DryRunDone implements routes.Recorder.
+func (r *recorder) DryRunDone(w call.Would) { r.shard().dryRun[min(w, call.WouldCount-1)].Add(1) }
+
 // OpaqueOpened implements routes.Recorder.
 func (r *recorder) OpaqueOpened() { r.shard().opaque.Add(1) }
 
@@ -201,6 +206,7 @@ type counts struct {
 	tunnelled int64
 
 	handshakes [routes.HandshakeCount]uint64
+	dryRun     [call.WouldCount]uint64
 }
 
 // addTo adds the shards to c.
@@ -231,6 +237,7 @@ func (r *recorder) addTo(c *counts) {
 		addAll(c.grpc[:], s.grpc[:])
 		addAll(c.tls[:], s.tls[:])
 		addAll(c.handshakes[:], s.handshakes[:])
+		addAll(c.dryRun[:], s.dryRun[:])
 		c.opaqueEnd += s.opaqueEnd.Load()
 		c.opaque += s.opaque.Load()
 		c.sent += s.sent.Load()
@@ -255,6 +262,9 @@ func (c *counts) events() uint64 {
 	n := c.opaque + c.opaqueEnd + c.sent + c.received
 	for _, h := range c.handshakes {
 		n += h
+	}
+	for _, calls := range c.dryRun {
+		n += calls
 	}
 	for _, ended := range c.tunnels {
 		n += ended

@@ -21,8 +21,10 @@ type gauges struct {
 	limited               int      // calls that wait for a limit
 	running, places       int      // below limits of concurrency
 	attemptTimeout        time.Duration
-	share                 float64 // of limits that the cluster shares
-	shared                bool    // there are any
+	// of dry runs: how many destinations they keep something of, and their breakers
+	shadows, dryBreakersOpen int
+	share                    float64 // of limits that the cluster shares
+	shared                   bool    // there are any
 }
 
 // add adds another target's.
@@ -34,14 +36,16 @@ func (g *gauges) add(o *gauges) {
 	g.limited, g.running, g.places = g.limited+o.limited, g.running+o.running, g.places+o.places
 	g.share, g.shared = g.share+o.share, g.shared || o.shared
 	g.attemptTimeout = max(g.attemptTimeout, o.attemptTimeout)
+	g.shadows, g.dryBreakersOpen = g.shadows+o.shadows, g.dryBreakersOpen+o.dryBreakersOpen
 	g.ejected += o.ejected
 }
 
-// openings counts how often breakers have opened: those of whole destinations, and those of endpoints.
+// openings counts how often breakers have opened: those of whole destinations, those of endpoints, and those of dry runs.
 type openings struct {
 	opened    uint64
 	ejections [resilience.CauseCount]uint64
 	prevented uint64
+	dry       uint64
 }
 
 // each calls f with every count of o and of another one.
@@ -51,6 +55,7 @@ func (o *openings) each(other *openings, f func(a, b *uint64)) {
 		f(&o.ejections[i], &other.ejections[i])
 	}
 	f(&o.prevented, &other.prevented)
+	f(&o.dry, &other.dry)
 }
 
 // plus adds another one's.
@@ -58,8 +63,12 @@ func (o *openings) plus(other *openings) { o.each(other, func(sum, more *uint64)
 
 // add adds what the breakers of a destination have counted.
 func (o *openings) add(s *routes.Stats) {
+	to := &o.opened
+	if s.Shadow {
+		to = &o.dry
+	}
 	for _, b := range s.Breakers {
-		o.opened += b.Opened
+		*to += b.Opened
 	}
 	for i, n := range s.Ejections {
 		o.ejections[i] += n
@@ -84,25 +93,35 @@ func (m *Meter) readGauges(now time.Time) map[recorderKey]*gauges {
 			g = &gauges{}
 			out[k] = g
 		}
-		for _, b := range s.Breakers {
-			g.breakers.add(now, b)
-		}
-		g.attemptTimeout = max(g.attemptTimeout, s.AttemptTimeout)
-		g.active += s.Pool.Active
-		g.idle += s.Pool.Idle
-		g.waiting += s.Pool.Waiting
-		g.limited += s.LimitWaiting
-		g.share, g.shared = g.share+s.Share, g.shared || s.Shared
-		g.running += s.Running
-		g.places += s.Places
-		g.ejected += s.Ejected
-		at := destinationKey{k, s.Destination}
+		at := destinationKey{k, s.Destination, s.Shadow}
 		o := opens[at]
 		o.add(&s)
 		opens[at] = o
+		g.addDestination(now, &s)
 	})
 	m.countOpens(opens, out)
 	return out
+}
+
+// addDestination adds how things stand at a destination.
+func (g *gauges) addDestination(now time.Time, s *routes.Stats) {
+	if s.Shadow {
+		g.shadows++
+		g.dryBreakersOpen += s.BreakersOpen
+		return
+	}
+	for _, b := range s.Breakers {
+		g.breakers.add(now, b)
+	}
+	g.attemptTimeout = max(g.attemptTimeout, s.AttemptTimeout)
+	g.active += s.Pool.Active
+	g.idle += s.Pool.Idle
+	g.waiting += s.Pool.Waiting
+	g.limited += s.LimitWaiting
+	g.share, g.shared = g.share+s.Share, g.shared || s.Shared
+	g.running += s.Running
+	g.places += s.Places
+	g.ejected += s.Ejected
 }
 
 // countOpens adds how often breakers opened since the gauges were last read. Breakers come and go with pods and policies: a number that
@@ -148,15 +167,16 @@ func (m *Meter) reportAt(now time.Time) *policy.Report {
 		t := policy.Traffic{Policy: k.policy, Target: k.target}
 		if g := current[k]; g != nil {
 			t.BreakersOpen, t.BreakersHalfOpen, t.BreakerAge = g.breakers.open+g.breakers.halfOpen, g.breakers.halfOpen, g.breakers.age()
-			t.Connections, t.Ejected = g.active+g.idle, g.ejected
+			t.Connections, t.Ejected, t.DryBreakersOpen = g.active+g.idle, g.ejected, g.dryBreakersOpen
 		}
 		t.OpaqueOpen = int(min(c.opaqueOpen(), math.MaxInt32))
 		t.Counts, t.Latency = c.since(&rec.reported)
 		t.TLSFailures = c.tlsFailures(&rec.reported)
-		rec.reported = c
+		t.Counts.DryRun.BreakersOpened = rec.opened.dry - rec.dryReported
+		rec.reported, rec.dryReported = c, rec.opened.dry
 		t.Covered = rec.covered(since, now)
 		// A call's duration may be counted an instant after the call itself, and so fall into the next report alone.
-		if t.Counts != (policy.Counts{}) || t.Latency != (policy.Latency{}) || t.BreakersOpen > 0 || t.Ejected > 0 || t.Connections > 0 || t.OpaqueOpen > 0 {
+		if says(&t) {
 			r.Traffic = append(r.Traffic, t)
 		}
 		m.forget(now, rec, c.events())
@@ -165,6 +185,12 @@ func (m *Meter) reportAt(now time.Time) *policy.Report {
 		return cmp.Or(cmp.Compare(a.Policy.String(), b.Policy.String()), cmp.Compare(a.Target, b.Target))
 	})
 	return r
+}
+
+// says reports whether there is anything in an entry of a report.
+func says(t *policy.Traffic) bool {
+	return t.Counts != (policy.Counts{}) || t.Latency != (policy.Latency{}) || t.BreakersOpen > 0 || t.Ejected > 0 || t.Connections > 0 ||
+		t.OpaqueOpen > 0 || t.DryBreakersOpen > 0
 }
 
 // mostOlder returns what a report has room for: the policies with the most.
@@ -202,6 +228,7 @@ func (c *counts) since(before *counts) (policy.Counts, policy.Latency) {
 	n.Successes -= n.Truncated
 	n.Opaque = c.opaque - before.opaque
 	n.OpaqueSent, n.OpaqueReceived = c.sent-before.sent, c.received-before.received
+	n.DryRun = c.dryRunSince(before)
 	won, wasted := c.hedges[hedgeWon]-before.hedges[hedgeWon], c.hedges[hedgeWasted]-before.hedges[hedgeWasted]
 	n.Hedges, n.HedgesWon = won+wasted, won
 	for i := range c.fallbacks {

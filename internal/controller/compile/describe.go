@@ -117,6 +117,7 @@ func DescribeUnenforced(fields []UnenforcedField) string {
 		{v1alpha1.ReasonEncrypted, false, "Without effect where the calls are encrypted: %s."},
 		{v1alpha1.ReasonServiceAffinity, false, "Without effect, since each pod keeps its endpoint, as the Service's sessionAffinity asks: %s."},
 		{v1alpha1.ReasonOpaqueProtocol, true, "Each connection is one call, since the protocol has no requests to tell apart: %s."},
+		{v1alpha1.ReasonNotInDryRun, false, "A dry run cannot say what would come of %s."},
 		{v1alpha1.ReasonOpaqueProtocol, false, "Without effect where there are no requests: %s."},
 	}
 	split := map[string]bool{v1alpha1.ReasonEncrypted: true, v1alpha1.ReasonOpaqueProtocol: true}

@@ -58,7 +58,7 @@ var enforced = strings.Fields(`
 	fallback.response.body fallback.destination.service.name fallback.destination.service.namespace fallback.destination.service.port
 	fallback.destination.host fallback.destination.port
 	loadBalancing.policy failurePolicy udp443 observability.accessLog observability.requestHeaders.attempt
-	podSelector namespaceSelector
+	mode podSelector namespaceSelector
 	rollout.percent rollout.observe rollout.abortOn.successRateDropPercent
 	to[].service.name to[].service.namespace to[].service.port to[].host to[].ports
 	to[].via.proxy to[].via.mode to[].via.credentialsRef.name
@@ -69,7 +69,6 @@ var enforced = strings.Fields(`
 
 // enforcedValues lists the values of fields that agents act on only with those values.
 var enforcedValues = map[string][]string{
-	"mode":               {"Enforce", "Disabled"},
 	"to[].protocol":      {"Auto", "HTTP", "HTTP2", "GRPC"},
 	"to[].cidr.protocol": {"Auto", "HTTP", "HTTP2", "GRPC"},
 }
@@ -83,7 +82,9 @@ var notEnforced = []string{
 // UnenforcedFields lists the fields of src that are set and not enforced, in the order of the API's fields, each once.
 func UnenforcedFields(src *Source) []UnenforcedField {
 	u := unenforced{seen: map[fieldOf]bool{}}
-	u.value("mode", string(src.Mode))
+	if src.Mode == v1alpha1.ModeDryRun {
+		u.unknowable(src)
+	}
 	for i := range src.To {
 		u.target(i, &src.To[i])
 		if reason := passedThrough(&src.To[i]); reason != "" {
@@ -112,12 +113,6 @@ func (u *unenforced) add(f UnenforcedField) {
 	if of := (fieldOf{f.Field, f.Target}); !u.seen[of] && !u.seen[fieldOf{f.Field, -1}] {
 		u.seen[of] = true
 		u.list = append(u.list, f)
-	}
-}
-
-func (u *unenforced) value(field, value string) {
-	if value != "" && !enforcedValue(field, value) {
-		u.add(UnenforcedField{field, v1alpha1.ReasonNotYetSupported, -1})
 	}
 }
 

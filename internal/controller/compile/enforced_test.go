@@ -65,10 +65,6 @@ func TestUnenforcedFields(t *testing.T) {
 			give: Source{Level: LevelOverrides, Body: &v1alpha1.PolicyBody{Observability: observability}},
 			want: []UnenforcedField{{"overrides.observability.tracing", v1alpha1.ReasonNotYetSupported, -1}},
 		},
-		"values that are not acted on": {
-			give: Source{Mode: v1alpha1.ModeDryRun, Level: LevelPods, Body: &v1alpha1.PolicyBody{}},
-			want: []UnenforcedField{{"mode", v1alpha1.ReasonNotYetSupported, -1}},
-		},
 		"destinations that are passed through": {
 			give: Source{To: []v1alpha1.Destination{
 				{Host: "a.example"},

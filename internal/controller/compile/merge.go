@@ -56,11 +56,8 @@ func mergePolicies(name string, order []*Policy) *merge {
 	for i, p := range order {
 		bodies[i] = p.Body
 		m.ids = append(m.ids, p.ID)
-		// Traffic is reported under the caller's own policy, also where a cluster's override wins: its owner looks there.
-		if m.policy.Name == "" || p.ID.Kind == policy.KindRetryPolicy || m.policy.Kind == policy.KindClusterRetryPolicy {
-			m.policy = p.ID
-		}
 	}
+	m.policy = reported(m.ids)
 	body := merged(bodies...)
 	m.base, m.rejectQUIC = settingsOf(body), body.UDP443 == v1alpha1.UDP443Reject
 	m.rules = rulesOf(bodies)

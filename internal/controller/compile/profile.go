@@ -44,14 +44,28 @@ type policyTarget struct {
 	target *target
 }
 
-// Compile merges policies that select the same pods into their profile. Policies that do not act must have been left out. The
-// result does not depend on the order of the policies.
+// Compile merges policies that select the same pods into their profile. Policies that neither act nor are dry runs must have been left
+// out. The result does not depend on the order of the policies.
+//
+// The bindings that are enforced are those of the policies that act, as if there were no dry runs. Behind them come those of the dry runs,
+// if there are any: see dryRun.
 func Compile(name string, policies []*Policy) *policy.Profile {
+	acting := slices.DeleteFunc(slices.Clone(policies), func(p *Policy) bool { return !p.Enforced() })
+	out := &policy.Profile{Name: name, Bindings: bindingsOf(acting)}
+	for _, p := range acting {
+		out.FailClosed = out.FailClosed || (p.Body != nil && p.Body.FailurePolicy == v1alpha1.FailurePolicyClosed)
+	}
+	if len(acting) < len(policies) {
+		out.Bindings = append(out.Bindings, dryRun(policies, len(out.Bindings))...)
+	}
+	return out
+}
+
+// bindingsOf returns the bindings of policies that act.
+func bindingsOf(policies []*Policy) []policy.Binding {
 	c := compiler{merges: map[string]*merge{}}
-	failClosed := false
 	byKey := map[string][]policyTarget{}
 	for _, p := range policies {
-		failClosed = failClosed || (p.Body != nil && p.Body.FailurePolicy == v1alpha1.FailurePolicyClosed)
 		for i := range p.targets {
 			t := policyTarget{p, &p.targets[i]}
 			c.targets = append(c.targets, t)
@@ -64,9 +78,9 @@ func Compile(name string, policies []*Policy) *policy.Profile {
 		c.compileKey(own)
 	}
 	slices.SortFunc(c.bindings, compareBindings)
-	out := &policy.Profile{Name: name, FailClosed: failClosed, Bindings: make([]policy.Binding, len(c.bindings))}
+	out := make([]policy.Binding, len(c.bindings))
 	for i := range c.bindings {
-		out.Bindings[i] = c.bindings[i].Binding
+		out[i] = c.bindings[i].Binding
 	}
 	return out
 }

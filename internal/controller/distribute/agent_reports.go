@@ -96,11 +96,15 @@ type gauge struct {
 	connections    int
 	opaque         int
 	ejected        int // endpoints
+	dryOpen        int // breakers that a dry run would have open
 }
 
 // gaugeOf returns the gauge in an entry of a report, given that of the report before.
 func gaugeOf(o *observation, entry *policy.Traffic, before gauge) gauge {
-	g := gauge{connections: max(entry.Connections, 0), opaque: max(entry.OpaqueOpen, 0), ejected: max(entry.Ejected, 0)}
+	g := gauge{
+		connections: max(entry.Connections, 0), opaque: max(entry.OpaqueOpen, 0),
+		ejected: max(entry.Ejected, 0), dryOpen: max(entry.DryBreakersOpen, 0),
+	}
 	g.halfOpen = max(min(entry.BreakersHalfOpen, entry.BreakersOpen), 0)
 	g.open = max(entry.BreakersOpen, 0) - g.halfOpen
 	if g.state() == 0 {

@@ -17,6 +17,8 @@ type Figures struct {
 	Breakers    Breakers
 	Connections int
 	OpaqueOpen  int
+	// DryBreakersOpen counts breakers that a dry run would have open.
+	DryBreakersOpen int
 	// Ejected adds up those of the destinations.
 	Ejected int
 	// Targets splits the figures by destination, sorted by name.
@@ -46,10 +48,12 @@ type TargetFigures struct {
 	Breakers    Breakers
 	Connections int
 	OpaqueOpen  int
-	Ejected     int                 // endpoints that are kept out, by the agent that keeps out the most
-	TLSFailures []policy.TLSFailure // sorted by reason
-	PerSecond   float64             // as in Figures
-	Covered     time.Duration       // as in Figures
+	Ejected     int // endpoints that are kept out, by the agent that keeps out the most
+	// DryBreakersOpen is as in Figures.
+	DryBreakersOpen int
+	TLSFailures     []policy.TLSFailure // sorted by reason
+	PerSecond       float64             // as in Figures
+	Covered         time.Duration       // as in Figures
 }
 
 // Add adds a destination.
@@ -60,6 +64,7 @@ func (f *Figures) Add(t *TargetFigures) {
 	f.Breakers = f.Breakers.Plus(t.Breakers)
 	f.Connections += t.Connections
 	f.OpaqueOpen += t.OpaqueOpen
+	f.DryBreakersOpen += t.DryBreakersOpen
 	f.Ejected += t.Ejected
 	f.PerSecond += t.PerSecond
 	f.Covered = max(f.Covered, t.Covered)
@@ -162,6 +167,7 @@ func (s *sum) figures(now instant) TargetFigures {
 		f.Breakers = f.Breakers.Plus(b)
 		f.Connections += g.connections
 		f.OpaqueOpen += g.opaque
+		f.DryBreakersOpen += g.dryOpen
 		f.Ejected = max(f.Ejected, g.ejected)
 	}
 	f.Breakers.Closings = s.closings

@@ -82,17 +82,21 @@ func (x *Index) resolveConflicts(namespace string) {
 		defer x.removeIfEmpty(ns)
 		list = ns.policies
 	}
-	var entries []*policyEntry
+	var entries, dry []*policyEntry
 	var candidates []compile.Candidate
 	for _, r := range list {
-		if r.source.Enforced() {
+		switch {
+		case r.source.Enforced():
 			entries = append(entries, r)
 			candidates = append(candidates, compile.Candidate{ID: r.id, Current: r.current, LastGood: r.lastGood, Held: r.held()})
 			continue
+		case r.source.Mode == v1alpha1.ModeDryRun:
+			dry = append(dry, r)
+		default:
+			x.setConflict(r, nil)
+			x.activate(r, nil)
 		}
-		x.setConflict(r, nil)
 		r.lastGood = nil
-		x.activate(r, r.dryRunVersion())
 	}
 	for i, v := range compile.ResolveConflicts(candidates) {
 		r := entries[i]
@@ -100,14 +104,23 @@ func (x *Index) resolveConflicts(namespace string) {
 		r.lastGood = v.InForce
 		x.activate(r, v.InForce)
 	}
+	x.resolveDryRuns(dry, candidates)
 }
 
-// dryRunVersion returns the version of a policy that does not act: a dry run still selects pods.
-func (r *policyEntry) dryRunVersion() *compile.Policy {
-	if r.source.Mode == v1alpha1.ModeDryRun {
-		return r.current
+// resolveDryRuns decides which dry runs take part in what calls would come under: those that would be in force if they were enforced. What is
+// enforced is decided without them.
+func (x *Index) resolveDryRuns(dry []*policyEntry, candidates []compile.Candidate) {
+	if len(dry) == 0 {
+		return
 	}
-	return nil
+	first := len(candidates)
+	for _, r := range dry {
+		candidates = append(candidates, compile.Candidate{ID: r.id, Current: r.current})
+	}
+	for i, v := range compile.ResolveConflicts(candidates)[first:] {
+		x.setConflict(dry[i], v.Conflict)
+		x.activate(dry[i], v.InForce)
+	}
 }
 
 func (x *Index) setConflict(r *policyEntry, c *compile.Conflict) {

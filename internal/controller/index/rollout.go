@@ -247,8 +247,9 @@ func (r *policyEntry) reportsBySide() (changed, others map[ReportKey]struct{}) {
 // reports returns where agents report the traffic of calls that r has a part in by the profile.
 func (pr *profile) reports(r *policyEntry) map[ReportKey]struct{} {
 	out := map[ReportKey]struct{}{}
+	acts := pr.member(r).version().Enforced()
 	for i := range pr.compiled.Bindings {
-		if b := &pr.compiled.Bindings[i]; slices.Contains(b.Merged, r.id) {
+		if b := &pr.compiled.Bindings[i]; slices.Contains(b.Merged, r.id) && (b.Mode == policy.ModeEnforce) == acts {
 			out[ReportKey{b.Policy, b.To.String()}] = struct{}{}
 		}
 	}

@@ -1,6 +1,10 @@
 package index
 
-import "slices"
+import (
+	"slices"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+)
 
 // selectClusterPolicies finds the cluster policies that select ns and reports whether they changed.
 func (x *Index) selectClusterPolicies(ns *namespace) bool {
@@ -36,7 +40,7 @@ func (x *Index) reselect(ns *namespace, cause *policyEntry) {
 // it was something else.
 func (x *Index) selectPod(ns *namespace, p *pod, cause *policyEntry) {
 	var selected []*policyEntry
-	var acting []member
+	var members []member
 	relative := false
 	for _, list := range [][]*policyEntry{ns.policies, ns.cluster} {
 		for _, r := range list {
@@ -46,19 +50,19 @@ func (x *Index) selectPod(ns *namespace, p *pod, cause *policyEntry) {
 				continue
 			}
 			selected = append(selected, r)
-			if version.Enforced() {
-				acting = append(acting, m)
+			if version.Enforced() || version.Mode == v1alpha1.ModeDryRun {
+				members = append(members, m)
 				relative = relative || version.Relative()
 			}
 		}
 	}
 	x.setSelected(p, selected)
-	if p.HostNetwork || len(acting) == 0 {
+	if p.HostNetwork || len(members) == 0 {
 		x.setProfile(p, nil, cause)
 		return
 	}
-	slices.SortFunc(acting, func(a, b member) int { return compareEntries(a.policyEntry, b.policyEntry) })
-	x.setProfile(p, x.profileOf(ns, acting, relative), cause)
+	slices.SortFunc(members, func(a, b member) int { return compareEntries(a.policyEntry, b.policyEntry) })
+	x.setProfile(p, x.profileOf(ns, members, relative), cause)
 }
 
 // setSelected records which policies select p.

@@ -73,7 +73,7 @@ func (x *Index) View(id policy.ID) (View, bool) {
 		ID: id, UID: r.uid, Generation: r.source.Generation, Mode: r.source.Mode, Unpublished: x.isUnpublished(id),
 		Problems: r.problems, Conflict: r.conflict, Warnings: slices.Concat(r.warnings, r.expiring), Unenforced: r.unenforced,
 		InForce: r.active != nil, Pods: r.pods, HostNetworkPods: r.hostNetworkPods, Namespaces: r.namespaces,
-		PublishedRevision: r.publishedRevision, HasBreaker: r.source.HasBreaker(), Reports: map[ReportKey]struct{}{},
+		PublishedRevision: r.publishedRevision, HasBreaker: r.source.HasBreaker() && r.source.Enforced(), Reports: map[ReportKey]struct{}{},
 	}
 	if r.active != nil {
 		v.Forced = r.active.Forced
@@ -187,11 +187,12 @@ func (x *Index) derive(r *policyEntry, v *View) {
 		if !pr.usable {
 			continue
 		}
+		acts := pr.member(r).version().Enforced()
 		for i := range pr.compiled.Bindings {
 			b := &pr.compiled.Bindings[i]
 			at := slices.Index(b.Merged, r.id)
-			if at < 0 {
-				continue
+			if at < 0 || (b.Mode == policy.ModeEnforce) != acts {
+				continue // what would be, of no concern to what is
 			}
 			v.Reports[ReportKey{b.Policy, b.To.String()}] = struct{}{}
 			for _, id := range b.Merged[:at] {

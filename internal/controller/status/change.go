@@ -31,7 +31,11 @@ func Compare(base, next *v1alpha1.PolicyStatus) Change {
 		if a == nil || a.Status != b.Status || a.Reason != b.Reason || a.ObservedGeneration != b.ObservedGeneration {
 			return ChangeCondition
 		}
-		x.Conditions = append(x.Conditions, *a) // the API server keeps them in an order of its own
+		kept := *a
+		if b.Type == v1alpha1.ConditionDryRun { // its message says what the figures do
+			kept.Message = b.Message
+		}
+		x.Conditions = append(x.Conditions, kept) // the API server keeps them in an order of its own
 	}
 	switch {
 	case !equal(&x, &y), !SameBreaker(base.Traffic, next.Traffic):

@@ -62,8 +62,6 @@ func programmedCondition(v *index.View, r *distribute.Rollout, in programmedInpu
 		return programmedFalse(v1alpha1.ReasonWaitingForNodes, "The mode is %s; nodes that have yet to acknowledge it: %d.", v.Mode, in.behind)
 	case v.Mode == v1alpha1.ModeDisabled:
 		return programmedTrue(v1alpha1.ReasonDisabled, "The mode is Disabled, so no node has it.")
-	case v.Mode == v1alpha1.ModeDryRun:
-		return programmedTrue(v1alpha1.ReasonProgrammed, "The mode is DryRun, so no node acts on it.")
 	case r.Desired == 0:
 		return programmedTrue(v1alpha1.ReasonNoMatchingPods, "No pod is selected, so no node needs it.")
 	case r.Failed > 0:
@@ -146,7 +144,7 @@ func extraConditions(v *index.View, agents *Reports) []metav1.Condition {
 		out = append(out, c)
 	}
 	if v.Mode == v1alpha1.ModeDryRun {
-		out = append(out, condition(v1alpha1.ConditionDryRun, v1alpha1.ReasonDryRunMode, "Calls pass through unchanged."))
+		out = append(out, condition(v1alpha1.ConditionDryRun, v1alpha1.ReasonDryRunMode, dryRunMessage(&agents.Figures)))
 	}
 	return out
 }
@@ -175,7 +173,7 @@ func partiallyEnforcedCondition(v *index.View, agents *Reports) (metav1.Conditio
 			sentences = append(sentences, describeUnintercepted(reason, notices))
 		}
 	}
-	if lacking := agents.Rollout.LeftOut; len(lacking) > 0 && v.Mode == v1alpha1.ModeEnforce {
+	if lacking := lackingFor(v, &agents.Rollout); len(lacking) > 0 {
 		reasons = append(reasons, v1alpha1.ReasonOlderAgents)
 		sentences = append(sentences, describeLeftOut(lacking))
 	}

@@ -12,6 +12,7 @@ import (
 	"fairlead.dev/fairlead/internal/controller/distribute"
 	"fairlead.dev/fairlead/internal/controller/index"
 	"fairlead.dev/fairlead/internal/policy"
+	"fairlead.dev/fairlead/internal/wire"
 )
 
 // readyCondition sums up the other two. Its message is what kubectl get shows: while it is True, it also says what is not in force.
@@ -25,7 +26,8 @@ func readyCondition(v *index.View, agents *Reports, accepted, programmed metav1.
 	case v.Mode == v1alpha1.ModeDisabled:
 		c.Reason, c.Message = v1alpha1.ReasonDisabled, "The mode is Disabled: no call is governed."
 	case v.Mode == v1alpha1.ModeDryRun:
-		c.Message = "The mode is DryRun: calls pass through unchanged."
+		c.Message = fmt.Sprintf("The mode is DryRun: the calls of %s on %s are looked at and pass unchanged",
+			plural(v.Pods, "pod"), plural(agents.Rollout.Desired, "node")) + reservations(v, agents)
 	case v.Pods == 0:
 		c.Message = "In force, but no running pod is selected" + reservations(v, agents)
 	default:
@@ -52,7 +54,7 @@ func reservations(v *index.View, agents *Reports) string {
 		s = fmt.Sprintf(", except %s, which this version does not enforce.", listSome(missing))
 	}
 	sentences := append([]string{s}, compile.DescribeUnenforced(others), hostNetworkSentence(v), describeProblems(f.Problems),
-		describeLeftOut(agents.Rollout.LeftOut), noEndpointsSentence(v), tlsSentence(v, f), olderSentence(f.OlderConnections), DescribeNotices(f.Notices))
+		describeLeftOut(lackingFor(v, &agents.Rollout)), noEndpointsSentence(v), tlsSentence(v, f), olderSentence(f.OlderConnections), DescribeNotices(f.Notices))
 	sentences = slices.DeleteFunc(slices.Concat(sentences, v.Remarks, v.Warnings), func(s string) bool { return s == "" })
 	return strings.Join(sentences, " ")
 }
@@ -68,6 +70,18 @@ func describeLeftOut(list []distribute.LeftOut) string {
 		}
 	}
 	return strings.Join(sentences, " ")
+}
+
+// lackingFor returns what of a policy nodes with older agents leave out. What is enforced does not depend on whether dry runs are looked at.
+func lackingFor(v *index.View, r *distribute.Rollout) []distribute.LeftOut {
+	switch v.Mode {
+	case v1alpha1.ModeDryRun:
+		return r.LeftOut
+	case v1alpha1.ModeEnforce:
+		return slices.DeleteFunc(slices.Clone(r.LeftOut), func(l distribute.LeftOut) bool { return l.Feature == wire.FeatureDryRun })
+	case v1alpha1.ModeDisabled:
+	}
+	return nil
 }
 
 func hostNetworkSentence(v *index.View) string {

@@ -57,6 +57,7 @@ func trafficOf(v *index.View, agents *Reports, base *v1alpha1.TrafficStatus) *v1
 		BreakersOpen:     shown(uint64(f.Breakers.Open)),
 		BreakersHalfOpen: shown(uint64(f.Breakers.HalfOpen)),
 		Opaque:           opaqueOf(f),
+		DryRun:           dryRunOf(f),
 		OlderConnections: shown(uint64(f.OlderConnections)),
 		P50:              quantile(&f.Latency, 0.5),
 		P99:              quantile(&f.Latency, 0.99),

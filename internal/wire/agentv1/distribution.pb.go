@@ -183,6 +183,8 @@ const (
 	Feature_FEATURE_FALLBACK Feature = 11
 	// Attempts beside others that have not been answered.
 	Feature_FEATURE_HEDGING Feature = 12
+	// Policies that are not enforced, and of which agents say what they would do.
+	Feature_FEATURE_DRY_RUN Feature = 16
 	// Breakers of single endpoints.
 	Feature_FEATURE_ENDPOINT_BREAKERS Feature = 14
 	// Rules that match header fields and hosts. An agent without it never follows them.
@@ -213,6 +215,7 @@ var (
 		10: "FEATURE_ADAPTIVE",
 		11: "FEATURE_FALLBACK",
 		12: "FEATURE_HEDGING",
+		16: "FEATURE_DRY_RUN",
 		14: "FEATURE_ENDPOINT_BREAKERS",
 		17: "FEATURE_MATCHES",
 		18: "FEATURE_ALREADY_RETRIED",
@@ -234,6 +237,7 @@ var (
 		"FEATURE_ADAPTIVE":             10,
 		"FEATURE_FALLBACK":             11,
 		"FEATURE_HEDGING":              12,
+		"FEATURE_DRY_RUN":              16,
 		"FEATURE_ENDPOINT_BREAKERS":    14,
 		"FEATURE_MATCHES":              17,
 		"FEATURE_ALREADY_RETRIED":      18,
@@ -2109,7 +2113,7 @@ const file_distribution_proto_rawDesc = "" +
 	"\x19BREAKER_ORDER_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13BREAKER_ORDER_CLOSE\x10\x01\x12\x16\n" +
 	"\x12BREAKER_ORDER_OPEN\x10\x02\x12\x17\n" +
-	"\x13BREAKER_ORDER_PROBE\x10\x03*\xd4\x03\n" +
+	"\x13BREAKER_ORDER_PROBE\x10\x03*\xe9\x03\n" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fFEATURE_PATCHES\x10\x01\x12\x0f\n" +
@@ -2124,7 +2128,8 @@ const file_distribution_proto_rawDesc = "" +
 	"\x10FEATURE_ADAPTIVE\x10\n" +
 	"\x12\x14\n" +
 	"\x10FEATURE_FALLBACK\x10\v\x12\x13\n" +
-	"\x0fFEATURE_HEDGING\x10\f\x12\x1d\n" +
+	"\x0fFEATURE_HEDGING\x10\f\x12\x13\n" +
+	"\x0fFEATURE_DRY_RUN\x10\x10\x12\x1d\n" +
 	"\x19FEATURE_ENDPOINT_BREAKERS\x10\x0e\x12\x13\n" +
 	"\x0fFEATURE_MATCHES\x10\x11\x12\x1b\n" +
 	"\x17FEATURE_ALREADY_RETRIED\x10\x12\x12\x1c\n" +

@@ -1070,6 +1070,8 @@ type Binding struct {
 	Rules  []*Rule                `protobuf:"bytes,7,rep,name=rules,proto3" json:"rules,omitempty"`
 	// New flows of QUIC to the destination are rejected.
 	RejectQuic bool `protobuf:"varint,8,opt,name=reject_quic,json=rejectQuic,proto3" json:"reject_quic,omitempty"`
+	// Of a dry run: calls to the destination would come under what they come under now.
+	Unchanged bool `protobuf:"varint,10,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
 	// Absent: none.
 	ForcedBreaker *ForcedBreaker `protobuf:"bytes,9,opt,name=forced_breaker,json=forcedBreaker,proto3" json:"forced_breaker,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1158,6 +1160,13 @@ func (x *Binding) GetRules() []*Rule {
 func (x *Binding) GetRejectQuic() bool {
 	if x != nil {
 		return x.RejectQuic
+	}
+	return false
+}
+
+func (x *Binding) GetUnchanged() bool {
+	if x != nil {
+		return x.Unchanged
 	}
 	return false
 }
@@ -3873,7 +3882,7 @@ const file_policy_proto_rawDesc = "" +
 	"\bPolicyID\x121\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1d.fairlead.agent.v1.PolicyKindR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\"\xa7\x03\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"\xc5\x03\n" +
 	"\aBinding\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x123\n" +
 	"\x06policy\x18\x02 \x01(\v2\x1b.fairlead.agent.v1.PolicyIDR\x06policy\x123\n" +
@@ -3883,7 +3892,9 @@ const file_policy_proto_rawDesc = "" +
 	"\x04base\x18\x06 \x01(\v2\x1b.fairlead.agent.v1.SettingsR\x04base\x12-\n" +
 	"\x05rules\x18\a \x03(\v2\x17.fairlead.agent.v1.RuleR\x05rules\x12\x1f\n" +
 	"\vreject_quic\x18\b \x01(\bR\n" +
-	"rejectQuic\x12G\n" +
+	"rejectQuic\x12\x1c\n" +
+	"\tunchanged\x18\n" +
+	" \x01(\bR\tunchanged\x12G\n" +
 	"\x0eforced_breaker\x18\t \x01(\v2 .fairlead.agent.v1.ForcedBreakerR\rforcedBreaker\"9\n" +
 	"\rForcedBreaker\x12\x12\n" +
 	"\x04open\x18\x01 \x01(\bR\x04open\x12\x14\n" +

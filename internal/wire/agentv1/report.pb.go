@@ -269,6 +269,8 @@ type Traffic struct {
 	OpaqueOpen uint32 `protobuf:"varint,10,opt,name=opaque_open,json=opaqueOpen,proto3" json:"opaque_open,omitempty"`
 	// Attempts that failed in the TLS that the agent speaks, by why; each reason once, at most 32.
 	TlsFailures []*TLSFailure `protobuf:"bytes,11,rep,name=tls_failures,json=tlsFailures,proto3" json:"tls_failures,omitempty"`
+	// What dry runs would have done; absent when nothing was looked at.
+	DryRun *DryRun `protobuf:"bytes,12,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	// Endpoints that breakers of their own keep out.
 	Ejected       uint32 `protobuf:"varint,14,opt,name=ejected,proto3" json:"ejected,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -382,9 +384,159 @@ func (x *Traffic) GetTlsFailures() []*TLSFailure {
 	return nil
 }
 
+func (x *Traffic) GetDryRun() *DryRun {
+	if x != nil {
+		return x.DryRun
+	}
+	return nil
+}
+
 func (x *Traffic) GetEjected() uint32 {
 	if x != nil {
 		return x.Ejected
+	}
+	return 0
+}
+
+// DryRun counts the calls that a dry run has looked at, and, of those with which it would have done something else, the first of it.
+type DryRun struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Calls       uint64                 `protobuf:"varint,1,opt,name=calls,proto3" json:"calls,omitempty"`
+	Retried     uint64                 `protobuf:"varint,2,opt,name=retried,proto3" json:"retried,omitempty"`
+	Hedged      uint64                 `protobuf:"varint,3,opt,name=hedged,proto3" json:"hedged,omitempty"`
+	TimedOut    uint64                 `protobuf:"varint,4,opt,name=timed_out,json=timedOut,proto3" json:"timed_out,omitempty"`
+	CircuitOpen uint64                 `protobuf:"varint,5,opt,name=circuit_open,json=circuitOpen,proto3" json:"circuit_open,omitempty"`
+	Limited     uint64                 `protobuf:"varint,6,opt,name=limited,proto3" json:"limited,omitempty"`
+	Queued      uint64                 `protobuf:"varint,7,opt,name=queued,proto3" json:"queued,omitempty"`
+	Fallback    uint64                 `protobuf:"varint,8,opt,name=fallback,proto3" json:"fallback,omitempty"`
+	NotRetried  uint64                 `protobuf:"varint,9,opt,name=not_retried,json=notRetried,proto3" json:"not_retried,omitempty"`
+	LetIn       uint64                 `protobuf:"varint,10,opt,name=let_in,json=letIn,proto3" json:"let_in,omitempty"`
+	Other       uint64                 `protobuf:"varint,11,opt,name=other,proto3" json:"other,omitempty"`
+	// Times that its circuit breakers have opened.
+	BreakersOpened uint64 `protobuf:"varint,12,opt,name=breakers_opened,json=breakersOpened,proto3" json:"breakers_opened,omitempty"`
+	// Those that are open or half-open now.
+	BreakersOpen  uint32 `protobuf:"varint,13,opt,name=breakers_open,json=breakersOpen,proto3" json:"breakers_open,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DryRun) Reset() {
+	*x = DryRun{}
+	mi := &file_report_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DryRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DryRun) ProtoMessage() {}
+
+func (x *DryRun) ProtoReflect() protoreflect.Message {
+	mi := &file_report_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DryRun.ProtoReflect.Descriptor instead.
+func (*DryRun) Descriptor() ([]byte, []int) {
+	return file_report_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *DryRun) GetCalls() uint64 {
+	if x != nil {
+		return x.Calls
+	}
+	return 0
+}
+
+func (x *DryRun) GetRetried() uint64 {
+	if x != nil {
+		return x.Retried
+	}
+	return 0
+}
+
+func (x *DryRun) GetHedged() uint64 {
+	if x != nil {
+		return x.Hedged
+	}
+	return 0
+}
+
+func (x *DryRun) GetTimedOut() uint64 {
+	if x != nil {
+		return x.TimedOut
+	}
+	return 0
+}
+
+func (x *DryRun) GetCircuitOpen() uint64 {
+	if x != nil {
+		return x.CircuitOpen
+	}
+	return 0
+}
+
+func (x *DryRun) GetLimited() uint64 {
+	if x != nil {
+		return x.Limited
+	}
+	return 0
+}
+
+func (x *DryRun) GetQueued() uint64 {
+	if x != nil {
+		return x.Queued
+	}
+	return 0
+}
+
+func (x *DryRun) GetFallback() uint64 {
+	if x != nil {
+		return x.Fallback
+	}
+	return 0
+}
+
+func (x *DryRun) GetNotRetried() uint64 {
+	if x != nil {
+		return x.NotRetried
+	}
+	return 0
+}
+
+func (x *DryRun) GetLetIn() uint64 {
+	if x != nil {
+		return x.LetIn
+	}
+	return 0
+}
+
+func (x *DryRun) GetOther() uint64 {
+	if x != nil {
+		return x.Other
+	}
+	return 0
+}
+
+func (x *DryRun) GetBreakersOpened() uint64 {
+	if x != nil {
+		return x.BreakersOpened
+	}
+	return 0
+}
+
+func (x *DryRun) GetBreakersOpen() uint32 {
+	if x != nil {
+		return x.BreakersOpen
 	}
 	return 0
 }
@@ -400,7 +552,7 @@ type TLSFailure struct {
 
 func (x *TLSFailure) Reset() {
 	*x = TLSFailure{}
-	mi := &file_report_proto_msgTypes[4]
+	mi := &file_report_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -412,7 +564,7 @@ func (x *TLSFailure) String() string {
 func (*TLSFailure) ProtoMessage() {}
 
 func (x *TLSFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_report_proto_msgTypes[4]
+	mi := &file_report_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -425,7 +577,7 @@ func (x *TLSFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TLSFailure.ProtoReflect.Descriptor instead.
 func (*TLSFailure) Descriptor() ([]byte, []int) {
-	return file_report_proto_rawDescGZIP(), []int{4}
+	return file_report_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *TLSFailure) GetReason() string {
@@ -481,7 +633,7 @@ type Counts struct {
 
 func (x *Counts) Reset() {
 	*x = Counts{}
-	mi := &file_report_proto_msgTypes[5]
+	mi := &file_report_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -493,7 +645,7 @@ func (x *Counts) String() string {
 func (*Counts) ProtoMessage() {}
 
 func (x *Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_report_proto_msgTypes[5]
+	mi := &file_report_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -506,7 +658,7 @@ func (x *Counts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counts.ProtoReflect.Descriptor instead.
 func (*Counts) Descriptor() ([]byte, []int) {
-	return file_report_proto_rawDescGZIP(), []int{5}
+	return file_report_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Counts) GetRequests() uint64 {
@@ -685,7 +837,7 @@ const file_report_proto_rawDesc = "" +
 	"\x03pod\x18\x02 \x01(\tR\x03pod\x127\n" +
 	"\bpolicies\x18\x03 \x03(\v2\x1b.fairlead.agent.v1.PolicyIDR\bpolicies\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x05 \x01(\tR\amessage\"\xd0\x03\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\"\x84\x04\n" +
 	"\aTraffic\x123\n" +
 	"\x06policy\x18\x01 \x01(\v2\x1b.fairlead.agent.v1.PolicyIDR\x06policy\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x121\n" +
@@ -700,8 +852,25 @@ const file_report_proto_rawDesc = "" +
 	"\vopaque_open\x18\n" +
 	" \x01(\rR\n" +
 	"opaqueOpen\x12@\n" +
-	"\ftls_failures\x18\v \x03(\v2\x1d.fairlead.agent.v1.TLSFailureR\vtlsFailures\x12\x18\n" +
-	"\aejected\x18\x0e \x01(\rR\aejected\":\n" +
+	"\ftls_failures\x18\v \x03(\v2\x1d.fairlead.agent.v1.TLSFailureR\vtlsFailures\x122\n" +
+	"\adry_run\x18\f \x01(\v2\x19.fairlead.agent.v1.DryRunR\x06dryRun\x12\x18\n" +
+	"\aejected\x18\x0e \x01(\rR\aejected\"\xfa\x02\n" +
+	"\x06DryRun\x12\x14\n" +
+	"\x05calls\x18\x01 \x01(\x04R\x05calls\x12\x18\n" +
+	"\aretried\x18\x02 \x01(\x04R\aretried\x12\x16\n" +
+	"\x06hedged\x18\x03 \x01(\x04R\x06hedged\x12\x1b\n" +
+	"\ttimed_out\x18\x04 \x01(\x04R\btimedOut\x12!\n" +
+	"\fcircuit_open\x18\x05 \x01(\x04R\vcircuitOpen\x12\x18\n" +
+	"\alimited\x18\x06 \x01(\x04R\alimited\x12\x16\n" +
+	"\x06queued\x18\a \x01(\x04R\x06queued\x12\x1a\n" +
+	"\bfallback\x18\b \x01(\x04R\bfallback\x12\x1f\n" +
+	"\vnot_retried\x18\t \x01(\x04R\n" +
+	"notRetried\x12\x15\n" +
+	"\x06let_in\x18\n" +
+	" \x01(\x04R\x05letIn\x12\x14\n" +
+	"\x05other\x18\v \x01(\x04R\x05other\x12'\n" +
+	"\x0fbreakers_opened\x18\f \x01(\x04R\x0ebreakersOpened\x12#\n" +
+	"\rbreakers_open\x18\r \x01(\rR\fbreakersOpen\":\n" +
 	"\n" +
 	"TLSFailure\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n" +
@@ -745,31 +914,33 @@ func file_report_proto_rawDescGZIP() []byte {
 	return file_report_proto_rawDescData
 }
 
-var file_report_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_report_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_report_proto_goTypes = []any{
 	(*Report)(nil),           // 0: fairlead.agent.v1.Report
 	(*OlderConnections)(nil), // 1: fairlead.agent.v1.OlderConnections
 	(*CaptureProblem)(nil),   // 2: fairlead.agent.v1.CaptureProblem
 	(*Traffic)(nil),          // 3: fairlead.agent.v1.Traffic
-	(*TLSFailure)(nil),       // 4: fairlead.agent.v1.TLSFailure
-	(*Counts)(nil),           // 5: fairlead.agent.v1.Counts
-	(*PolicyID)(nil),         // 6: fairlead.agent.v1.PolicyID
+	(*DryRun)(nil),           // 4: fairlead.agent.v1.DryRun
+	(*TLSFailure)(nil),       // 5: fairlead.agent.v1.TLSFailure
+	(*Counts)(nil),           // 6: fairlead.agent.v1.Counts
+	(*PolicyID)(nil),         // 7: fairlead.agent.v1.PolicyID
 }
 var file_report_proto_depIdxs = []int32{
-	3, // 0: fairlead.agent.v1.Report.traffic:type_name -> fairlead.agent.v1.Traffic
-	2, // 1: fairlead.agent.v1.Report.problems:type_name -> fairlead.agent.v1.CaptureProblem
-	1, // 2: fairlead.agent.v1.Report.older:type_name -> fairlead.agent.v1.OlderConnections
-	2, // 3: fairlead.agent.v1.Report.notices:type_name -> fairlead.agent.v1.CaptureProblem
-	6, // 4: fairlead.agent.v1.OlderConnections.policy:type_name -> fairlead.agent.v1.PolicyID
-	6, // 5: fairlead.agent.v1.CaptureProblem.policies:type_name -> fairlead.agent.v1.PolicyID
-	6, // 6: fairlead.agent.v1.Traffic.policy:type_name -> fairlead.agent.v1.PolicyID
-	5, // 7: fairlead.agent.v1.Traffic.counts:type_name -> fairlead.agent.v1.Counts
-	4, // 8: fairlead.agent.v1.Traffic.tls_failures:type_name -> fairlead.agent.v1.TLSFailure
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	3,  // 0: fairlead.agent.v1.Report.traffic:type_name -> fairlead.agent.v1.Traffic
+	2,  // 1: fairlead.agent.v1.Report.problems:type_name -> fairlead.agent.v1.CaptureProblem
+	1,  // 2: fairlead.agent.v1.Report.older:type_name -> fairlead.agent.v1.OlderConnections
+	2,  // 3: fairlead.agent.v1.Report.notices:type_name -> fairlead.agent.v1.CaptureProblem
+	7,  // 4: fairlead.agent.v1.OlderConnections.policy:type_name -> fairlead.agent.v1.PolicyID
+	7,  // 5: fairlead.agent.v1.CaptureProblem.policies:type_name -> fairlead.agent.v1.PolicyID
+	7,  // 6: fairlead.agent.v1.Traffic.policy:type_name -> fairlead.agent.v1.PolicyID
+	6,  // 7: fairlead.agent.v1.Traffic.counts:type_name -> fairlead.agent.v1.Counts
+	5,  // 8: fairlead.agent.v1.Traffic.tls_failures:type_name -> fairlead.agent.v1.TLSFailure
+	4,  // 9: fairlead.agent.v1.Traffic.dry_run:type_name -> fairlead.agent.v1.DryRun
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_report_proto_init() }
@@ -784,7 +955,7 @@ func file_report_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_report_proto_rawDesc), len(file_report_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -18,7 +18,7 @@ const mostAttempts = 1000
 // AttemptsBefore returns how many attempts of a call were made before it arrived, as far as its policy wants that to be known: what its head
 // says of it. isGRPC: it is a gRPC call.
 func AttemptsBefore(p *routes.Plan, v route.View, isGRPC bool) int {
-	if !p.Settings.AttemptHeader && !p.Settings.Retry.SkipRetried {
+	if !p.Settings.AttemptHeader && !p.Settings.Retry.SkipRetried && (p.Would == nil || !p.Would.Settings.Retry.SkipRetried) {
 		return 0
 	}
 	before := 0

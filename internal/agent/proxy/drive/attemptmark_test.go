@@ -65,6 +65,8 @@ func TestAttemptsBeforeACallArrives(t *testing.T) {
 		s.AttemptHeader, s.Retry.SkipRetried = header, skip
 		return &routes.Plan{Plan: call.Plan{Settings: &s}}
 	}
+	dryRun := plan(false, false)
+	dryRun.Would = plan(false, true)
 	for name, tc := range map[string]struct {
 		plan  *routes.Plan
 		field noted
@@ -74,6 +76,7 @@ func TestAttemptsBeforeACallArrives(t *testing.T) {
 		"a retry":                          {plan(true, false), noted{AttemptField, "3;reason=reset"}, false, 2},
 		"a first attempt":                  {plan(true, false), noted{AttemptField, "1"}, false, 0},
 		"to be skipped":                    {plan(false, true), noted{AttemptField, "2"}, false, 1},
+		"a dry run would skip it":          {dryRun, noted{AttemptField, "2"}, false, 1},
 		"nobody wants to know":             {plan(false, false), noted{AttemptField, "2"}, false, 0},
 		"nonsense":                         {plan(false, true), noted{AttemptField, "many"}, false, 0},
 		"too many to believe":              {plan(false, true), noted{AttemptField, "999999999"}, false, mostAttempts},

@@ -25,6 +25,15 @@ func Key(p *routes.Plan, v route.View, class call.Method, connect bool) (keyed, 
 	return keyed, false
 }
 
+// ShadowKeyed is keyed of Key for what a call would come under, whose key is not added.
+func ShadowKeyed(p *routes.Plan, v route.View, class call.Method, connect bool) bool {
+	if p.Would == nil {
+		return false
+	}
+	keyed, _ := Key(p.Would, v, class, connect)
+	return keyed
+}
+
 // AppendKey appends a key that no other call has: 122 random bits in the form of a version 4 UUID (RFC 9562 section 5.4). It is made
 // once per call, so that every attempt carries the same (rule 16).
 func AppendKey(dst []byte) []byte {

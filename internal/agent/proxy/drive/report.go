@@ -119,6 +119,10 @@ func (r *Record) Report(to routes.Recorder, e *routes.Exchange, d Done) {
 	e.Took = d.Took
 	e.Method, e.Host, e.Path = d.View.Method(), d.View.Host(), d.View.Target()
 	e.Attempts, e.Detail = r.past, r.Detail
+	e.DryRun = d.Plan.DryRunOf(d.Call)
+	if e.DryRun.Detail == routes.NoDetail {
+		e.DryRun.Detail = DetailOfLimit(e.DryRun.Limit)
+	}
 	to.CallDone(e)
 	e.Method, e.Host, e.Path, e.Attempts = nil, nil, nil, nil
 }

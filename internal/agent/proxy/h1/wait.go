@@ -165,11 +165,9 @@ func (x *exchange) responseHead() call.Action {
 	if p.Status >= 400 {
 		drive.ReadWish(&r, p, x.Now)
 	}
-	for i := range x.Plan.ResponseHeaders {
-		h := &x.Plan.ResponseHeaders[i]
-		if v, ok := p.Value(h.Name); ok && (h.Value == "" || string(v) == h.Value) {
-			r.HeaderMatched = true
-		}
+	r.HeaderMatched = x.Plan.MatchesField(p.Value)
+	if w := x.Plan.Would; w != nil {
+		r.ShadowHeaderMatched = w.MatchesField(p.Value)
 	}
 	a := x.Call.ResponseHead(x.Now, t.ID, r)
 	if a.Keep {

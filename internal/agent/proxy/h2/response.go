@@ -107,11 +107,9 @@ func (x *stream) responseHead(t *attempt, b *batch) {
 	if r.Status >= 400 {
 		drive.ReadWish(&r, p, s.now)
 	}
-	for i := range x.plan.ResponseHeaders {
-		h := &x.plan.ResponseHeaders[i]
-		if v, ok := p.Header(h.Name); ok && (h.Value == "" || string(v) == h.Value) {
-			r.HeaderMatched = true
-		}
+	r.HeaderMatched = x.plan.MatchesField(p.Header)
+	if w := x.plan.Would; w != nil {
+		r.ShadowHeaderMatched = w.MatchesField(p.Header)
 	}
 	t.rpc.Fill(&r)
 	a := x.call.ResponseHead(s.now, t.ID, r)

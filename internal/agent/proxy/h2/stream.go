@@ -148,7 +148,7 @@ func (x *stream) describe() call.Request {
 		x.field[0] = http2.Field{Name: []byte(x.plan.KeyHeader), Value: x.key}
 		x.set = x.field[:1]
 	}
-	q.Keyed = keyed
+	q.Keyed, q.ShadowKeyed = keyed, drive.ShadowKeyed(x.plan, &x.head, q.Method, q.Tunnel)
 	x.numbers = x.plan.Settings.AttemptHeader
 	x.before = drive.AttemptsBefore(x.plan, &x.head, x.rpc.is)
 	q.Retried = x.before > 0

@@ -192,7 +192,11 @@ func (s *Selector) Declared() Declared {
 
 func (s *Selector) every(is func(*routes.Candidate) bool) bool {
 	for i := range s.candidates {
-		if !is(&s.candidates[i]) {
+		c := &s.candidates[i]
+		if i > 0 && c.Untouched() && !s.candidates[0].Untouched() {
+			return true // what is enforced decides
+		}
+		if !is(c) {
 			return false
 		}
 	}

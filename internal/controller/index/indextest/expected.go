@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/controller/compile"
 	"fairlead.dev/fairlead/internal/controller/index"
 	"fairlead.dev/fairlead/internal/policy"
@@ -19,26 +20,26 @@ func (w *World) Expected() *Published {
 func (w *World) ExpectedOf(version func(id policy.ID, node string) *compile.Source) *Published {
 	out := NewPublished()
 	for _, p := range w.Pods {
-		if members := w.governing(&p, version); len(members) > 0 {
-			w.govern(out, &p, members)
+		if members, suffix := w.governing(&p, version); len(members) > 0 {
+			w.govern(out, &p, members, suffix)
 		}
 	}
 	return out
 }
 
-// governing returns the policies that act on a pod's calls, by ID.
-func (w *World) governing(p *index.Pod, version func(policy.ID, string) *compile.Source) []*compile.Policy {
+// governing returns the policies that act on a pod's calls or are dry runs of it, by ID, and what keeps the name of their profile apart from that of
+// other versions of theirs.
+func (w *World) governing(p *index.Pod, version func(policy.ID, string) *compile.Source) (out []*compile.Policy, suffix string) {
 	if p.HostNetwork || !p.Running || p.Namespace == Exempt {
-		return nil
+		return nil, ""
 	}
-	var out []*compile.Policy
 	for id, current := range w.Policies {
 		src := current.Source
 		if other := version(id, p.Node); other != nil {
-			src = *other
+			src, suffix = *other, "@"+p.Node
 		}
 		c, problems := compile.Read(src, w.Service, w.Reference)
-		if len(problems) > 0 || !c.Enforced() || !c.Pods.Matches(p.Labels) {
+		if len(problems) > 0 || c.Mode == v1alpha1.ModeDisabled || !c.Pods.Matches(p.Labels) {
 			continue
 		}
 		if c.Namespaces == nil && src.ID.Namespace != p.Namespace {
@@ -50,11 +51,11 @@ func (w *World) governing(p *index.Pod, version func(policy.ID, string) *compile
 		out = append(out, c)
 	}
 	slices.SortFunc(out, func(a, b *compile.Policy) int { return strings.Compare(a.ID.String(), b.ID.String()) })
-	return out
+	return out, suffix
 }
 
 // govern publishes a pod, its profile and the destinations of that.
-func (w *World) govern(out *Published, p *index.Pod, members []*compile.Policy) {
+func (w *World) govern(out *Published, p *index.Pod, members []*compile.Policy, suffix string) {
 	namespace := ""
 	var ids []policy.ID
 	for _, c := range members {
@@ -67,7 +68,7 @@ func (w *World) govern(out *Published, p *index.Pod, members []*compile.Policy) 
 	for i, c := range members {
 		local[i] = c.In(namespace, w.Service)
 	}
-	profile := compile.Compile(compile.ProfileName(namespace, ids), local)
+	profile := compile.Compile(compile.ProfileName(namespace, ids)+suffix, local)
 	out.SetProfile(profile)
 	out.SetWorkload(p.Node, &policy.Workload{UID: string(p.UID), Namespace: p.Namespace, Name: p.Name, Profile: profile.Name, Zone: w.Zones[p.Node]})
 	for _, name := range profile.Services() {

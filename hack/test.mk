@@ -1,7 +1,7 @@
 # make test runs everything; each part can be run alone.
 PKG ?= ./...
 # Packages with tests that need a cluster of their own are not part of the unit tests.
-UNIT_PACKAGES = $(shell go list ./... | grep -v -e /test/e2e -e /test/differential -e /bench)
+UNIT_PACKAGES = $(shell go list ./... | grep -v -e /test/e2e -e /test/differential -e /test/soak -e /bench)
 TEST_CLUSTER ?= fairlead-test
 # What cannot run fails instead of being skipped. CI and make test as root set it; without root some tests cannot run at all.
 ifeq ($(shell id -u),0)
@@ -15,7 +15,7 @@ RACE ?=
 GO_TEST = $(if $(filter 1,$(RACE)),CGO_ENABLED=1 go test -race,go test) -count=1
 
 .PHONY: test
-test: verify lint vulncheck test-unit test-side-by-side test-fuzz e2e-local ## Run every test: verify, lint, vulnerabilities, unit, API, namespaces, enforced fields, direct beside governed, gRPC, cluster tool, fuzz, e2e.
+test: verify lint vulncheck test-unit test-side-by-side test-fuzz e2e-local ## Run every test: verify, lint, vulnerabilities, unit, API, namespaces, enforced fields, direct beside governed, gRPC, soak, cluster tool, fuzz, e2e.
 	@echo "make test: everything passed"
 
 .PHONY: test-deps
@@ -29,7 +29,7 @@ test-unit: test-peers ## Unit, property, envtest and namespace tests, with the r
 # Suites that wait most of their time, two at a time; each one's output comes when it has ended.
 .PHONY: test-side-by-side
 test-side-by-side: test-peers
-	+$(MAKE) -j2 --output-sync=target test-enforcement test-differential test-cluster-tool test-grpc
+	+$(MAKE) -j2 --output-sync=target test-enforcement test-differential test-cluster-tool test-grpc test-soak
 
 .PHONY: test-peers
 test-peers: test-deps ## Install the clients and servers of other people's making that test-differential and e2e-local use.
@@ -51,6 +51,14 @@ test-race: ## test-differential and e2e-local with the race detector, for which 
 .PHONY: test-enforcement
 test-enforcement: ## Each enforced field is held by a test that fails without it.
 	go run ./hack/enforcement
+
+.PHONY: test-soak
+test-soak: ## Random policies and faults for a minute, and 100,000 POSTs whose connections break at every byte.
+	SOAK_TIME=60s $(GO_TEST) -timeout 15m ./test/soak
+
+.PHONY: soak
+soak: ## Random policies and faults for SOAK_TIME (default 30m), from SOAK_SEED; SOAK_ROUND repeats a round that has failed.
+	SOAK_TIME=$(or $(SOAK_TIME),30m) $(GO_TEST) -timeout 24h -v ./test/soak -run TestSoak
 
 .PHONY: test-fuzz
 test-fuzz: ## Run each fuzz target for FUZZTIME (default 3s) beyond its corpus.

@@ -54,9 +54,9 @@ type CircuitBreaker struct {
 	// +kubebuilder:validation:Maximum=100
 	MaxEjectedPercent *int32 `json:"maxEjectedPercent,omitempty"`
 
-	// sharing says whose calls feed and obey one breaker. Defaults to Node.
-	// Cluster is not enforced by this version: accepted and listed by
-	// PartiallyEnforced.
+	// sharing says whose calls feed and obey one breaker. Defaults to Node. With
+	// Cluster a breaker opens on all nodes when enough of them see the
+	// destination down, and few calls of the whole cluster probe it.
 	// +optional
 	Sharing SharingScope `json:"sharing,omitempty"`
 }

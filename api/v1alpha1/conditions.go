@@ -26,6 +26,9 @@ const (
 	// ConditionPartiallyEnforced says that some fields that are set are not
 	// enforced; its message names them.
 	ConditionPartiallyEnforced = "PartiallyEnforced"
+	// ConditionBreakerForced says that the policy's annotation keeps circuit
+	// breakers open or closed for a time.
+	ConditionBreakerForced = "BreakerForced"
 	// ConditionDryRun says that the policy only reports what it would do.
 	ConditionDryRun = "DryRun"
 )
@@ -137,6 +140,14 @@ const (
 	ReasonOlderAgents = "OlderAgents"
 	// ReasonSeveral: several of these reasons apply.
 	ReasonSeveral = "Several"
+)
+
+// Reasons of BreakerForced.
+const (
+	// ReasonForcedOpen (True): calls are rejected until a time.
+	ReasonForcedOpen = "ForcedOpen"
+	// ReasonForcedClosed (True): no circuit breaker opens until a time.
+	ReasonForcedClosed = "ForcedClosed"
 )
 
 // Reasons of DryRun.

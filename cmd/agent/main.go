@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"fairlead.dev/fairlead/internal/agent"
+	"fairlead.dev/fairlead/internal/agent/telemetry"
 	"fairlead.dev/fairlead/internal/cgroup"
 )
 
@@ -41,6 +42,7 @@ func run(ctx context.Context, args []string) error {
 	fs.StringVar(&o.HTTPAddress, "http-address", ":9464", "address of /metrics, /healthz, /readyz and /debug")
 	fs.BoolVar(&o.Profiling, "pprof", false, "serve /debug/pprof")
 	fs.DurationVar(&o.Drain, "drain", agent.DefaultDrain, "how long a stop waits for open connections before it cuts them; the pod's termination grace period must be longer")
+	fs.IntVar(&o.MaxSeries, "max-series", telemetry.DefaultMaxSeries, "how many series of metrics policies may have together; what is beyond is shown as one policy, overflow")
 	fs.TextVar(&level, "log-level", &level, "DEBUG, INFO, WARN or ERROR")
 	if err := fs.Parse(args); err != nil {
 		return err

@@ -23,7 +23,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
-// Options configure an Agent. All but Profiling, Drain and Memory are required.
+// Options configure an Agent. All but Profiling, Drain, MaxSeries and Memory are required.
 type Options struct {
 	// Node is the name of the node; pods of other nodes are not this agent's.
 	Node string
@@ -42,6 +42,8 @@ type Options struct {
 	// Drain is how long a stop waits for connections to end before it cuts them; it must be shorter than the pod's termination grace period.
 	// Default: DefaultDrain.
 	Drain time.Duration
+	// MaxSeries is how many series policies may have in metrics together; 0: telemetry.DefaultMaxSeries.
+	MaxSeries int
 	// Memory is what the agent may use; nil means that only running out of it counts.
 	Memory capture.Memory
 	// Log is for operators, AccessLog takes one JSON line per logged call.
@@ -78,6 +80,9 @@ func New(o Options) (*Agent, error) {
 	if o.Drain < 0 {
 		return nil, fmt.Errorf("agent: a drain of %s is not possible; set --drain", o.Drain)
 	}
+	if o.MaxSeries < 0 {
+		return nil, fmt.Errorf("agent: %d series are not possible; set --max-series", o.MaxSeries)
+	}
 	o.Drain = cmp.Or(o.Drain, DefaultDrain)
 	a := &Agent{opts: o}
 	steps := []func() error{a.newDataPlane, a.newCapture, a.newConfigClient}
@@ -103,7 +108,7 @@ func (a *Agent) newDataPlane() error {
 	if err != nil {
 		return err
 	}
-	a.meter = telemetry.New(telemetry.Options{Logger: a.opts.Log, AccessLog: a.accessLog})
+	a.meter = telemetry.New(telemetry.Options{Logger: a.opts.Log, AccessLog: a.accessLog, MaxSeries: a.opts.MaxSeries})
 	lookups := dns.Options{Panicked: func(what any, stack []byte) { a.meter.Panicked("", what, stack) }}
 	a.names, a.proxies = dns.New(lookups), dns.New(lookups)
 	a.routes, err = routes.New(a.routesOptions())
@@ -143,7 +148,7 @@ func (a *Agent) newConfigClient() error {
 		// Named after the node: nodes that share a disk must not share their configuration.
 		CopyFile: filepath.Join(a.opts.StateDir, a.opts.Node+".snapshot"),
 		Applier:  &applier{node: a.opts.Node, routes: a.routes, meter: a.meter, log: a.opts.Log, capture: a.capture, detector: a.detector},
-		Reporter: a.meter, Logger: a.opts.Log,
+		Reporter: a.meter, Breakers: a.routes, Logger: a.opts.Log,
 	})
 	return err
 }

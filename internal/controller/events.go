@@ -30,6 +30,10 @@ const (
 	eventBreakerOpened = "BreakerOpened"
 	// eventBreakerClosed: the last open circuit breaker of the policy closed.
 	eventBreakerClosed = "BreakerClosed"
+	// eventBreakerForced: the annotation about the policy's circuit breakers came into force, or says something else now.
+	eventBreakerForced = "BreakerForced"
+	// eventBreakerReleased: its time is over, or it was removed.
+	eventBreakerReleased = "BreakerReleased"
 	// eventNotice: something in a captured pod concerns its capture, such as rules that were changed.
 	eventNotice = "CaptureNotice"
 )
@@ -57,6 +61,14 @@ func recordTransitions(r events.EventRecorder, obj client.Object, base, next *v1
 	}
 	if c, ok := transitioned(base, next, v1alpha1.ConditionPartiallyEnforced, metav1.ConditionTrue); ok {
 		event(corev1.EventTypeWarning, eventPartiallyEnforced, actionCompile, c.Message)
+	}
+	was := meta.FindStatusCondition(base.Conditions, v1alpha1.ConditionBreakerForced)
+	is := meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionBreakerForced)
+	switch {
+	case is != nil && (was == nil || was.Message != is.Message):
+		event(corev1.EventTypeNormal, eventBreakerForced, actionCompile, is.Message)
+	case is == nil && was != nil:
+		event(corev1.EventTypeNormal, eventBreakerReleased, actionCompile, "The circuit breakers go by what is seen again. Before: "+was.Message)
 	}
 	if failed(base) == 0 && failed(next) > 0 {
 		event(corev1.EventTypeWarning, eventNodesFailing, actionProgram, meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionProgrammed).Message)

@@ -50,7 +50,7 @@ func (r *objectReconciler) loadClusterPolicies(ctx context.Context) error {
 	}
 	policies := make([]loadedPolicy, 0, len(list.Items))
 	for i := range list.Items {
-		policies = append(policies, loadedPolicy{list.Items[i].UID, compile.FromClusterRetryPolicy(&list.Items[i])})
+		policies = append(policies, loadedPolicy{list.Items[i].UID, r.clusterSource(&list.Items[i])})
 	}
 	r.setPolicies(ctx, policies)
 	return nil
@@ -84,7 +84,7 @@ func (r *objectReconciler) loadPolicies(ctx context.Context) error {
 	}
 	policies := make([]loadedPolicy, 0, len(list.Items))
 	for i := range list.Items {
-		policies = append(policies, loadedPolicy{list.Items[i].UID, compile.FromRetryPolicy(&list.Items[i])})
+		policies = append(policies, loadedPolicy{list.Items[i].UID, r.source(&list.Items[i])})
 	}
 	r.setPolicies(ctx, policies)
 	return nil

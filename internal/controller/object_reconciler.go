@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -78,6 +79,8 @@ type objectReconciler struct {
 	loaded bool // everything has been read once
 	// waiting has the policies that refer to something that was not read yet, by that.
 	waiting map[objectKey]map[objectKey]struct{}
+	// expiries are when what policies' annotations say is over.
+	expiries map[objectKey]time.Time
 }
 
 // referenceReader reads what policies refer to.
@@ -131,8 +134,11 @@ func (r *objectReconciler) Reconcile(ctx context.Context, key objectKey) (reconc
 		return reconcile.Result{}, err
 	}
 	r.loaded = true
+	if err := r.readExpired(ctx); err != nil {
+		return reconcile.Result{}, err
+	}
 	r.changed()
-	return reconcile.Result{}, nil
+	return reconcile.Result{RequeueAfter: r.untilNextExpiry()}, nil
 }
 
 func (r *objectReconciler) read(ctx context.Context, o objectKey) error {
@@ -157,14 +163,14 @@ func (r *objectReconciler) read(ctx context.Context, o objectKey) error {
 	case kindPolicy:
 		p := &v1alpha1.RetryPolicy{}
 		return setOrDelete(r.reader.Get(ctx, key, p),
-			func() { r.setPolicy(o, p.UID, compile.FromRetryPolicy(p)) },
+			func() { r.setPolicy(o, p.UID, r.source(p)) },
 			func() {
 				r.index.DeletePolicy(policy.ID{Kind: policy.KindRetryPolicy, Namespace: o.namespace, Name: o.name})
 			})
 	case kindClusterPolicy:
 		p := &v1alpha1.ClusterRetryPolicy{}
 		return setOrDelete(r.reader.Get(ctx, key, p),
-			func() { r.setPolicy(o, p.UID, compile.FromClusterRetryPolicy(p)) },
+			func() { r.setPolicy(o, p.UID, r.clusterSource(p)) },
 			func() { r.index.DeletePolicy(policy.ID{Kind: policy.KindClusterRetryPolicy, Name: o.name}) })
 	case kindConfigMap, kindSecret, kindTrustBundle:
 		return r.readReference(ctx, o)

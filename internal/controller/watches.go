@@ -34,6 +34,9 @@ func cacheOptions() cache.Options {
 			&corev1.Node{}:               trimmed(trimNode),
 			&corev1.Service{}:            trimmed(trimService),
 			&discoveryv1.EndpointSlice{}: trimmed(trimSlice),
+			// Status is written to copies of policies, so these are copied.
+			&v1alpha1.RetryPolicy{}:        {Transform: trimManagers},
+			&v1alpha1.ClusterRetryPolicy{}: {Transform: trimManagers},
 		},
 	}
 }
@@ -124,8 +127,8 @@ func watchAll(c controller.TypedController[objectKey], mgr manager.Manager, pods
 		c.Watch(podChanges{pods}),
 		watch(c, mgr, &corev1.Service{}, kindService),
 		watch(c, mgr, &discoveryv1.EndpointSlice{}, kindService),
-		watch(c, mgr, &v1alpha1.RetryPolicy{}, kindPolicy, predicate.TypedGenerationChangedPredicate[*v1alpha1.RetryPolicy]{}),
-		watch(c, mgr, &v1alpha1.ClusterRetryPolicy{}, kindClusterPolicy, predicate.TypedGenerationChangedPredicate[*v1alpha1.ClusterRetryPolicy]{}),
+		watch(c, mgr, &v1alpha1.RetryPolicy{}, kindPolicy, changedPolicy[*v1alpha1.RetryPolicy]()),
+		watch(c, mgr, &v1alpha1.ClusterRetryPolicy{}, kindClusterPolicy, changedPolicy[*v1alpha1.ClusterRetryPolicy]()),
 	} {
 		if err != nil {
 			return err

@@ -63,6 +63,8 @@ type Binding struct {
 	// RejectQUIC has new flows of QUIC to the destination rejected, so that clients go on with TCP (udp443: Reject). A flow has no name that
 	// can be seen, so for a host it is every address that is meant, for a Service its cluster IPs.
 	RejectQUIC bool `json:",omitempty"`
+	// ForcedBreaker is what somebody has said about the breakers by hand.
+	ForcedBreaker ForcedBreaker `json:",omitzero"`
 }
 
 // TargetKind says how a Target names its destination.

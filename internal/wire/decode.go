@@ -172,6 +172,7 @@ func (d *decoder) binding(m *pb.Binding) policy.Binding {
 	return policy.Binding{
 		Key: m.GetKey(), Policy: d.policyID(m.GetPolicy()), Merged: each(m.GetMerged(), d.policyID), Mode: dec[policy.Mode](d, modes, m.GetMode()),
 		To: d.target(m.GetTo()), Base: d.settings(m.GetBase()), Rules: each(m.GetRules(), d.rule), RejectQUIC: m.GetRejectQuic(),
+		ForcedBreaker: d.forcedBreaker(m.GetForcedBreaker()),
 	}
 }
 

@@ -63,6 +63,7 @@ func (e *translator) binding(b policy.Binding) *pb.Binding {
 	return &pb.Binding{
 		Key: b.Key, Policy: e.policyID(b.Policy), Merged: each(b.Merged, e.policyID), Mode: enc(e, modes, b.Mode),
 		To: e.target(b.To), Base: e.settings(&b.Base), Rules: each(b.Rules, e.rule), RejectQuic: b.RejectQUIC,
+		ForcedBreaker: e.forcedBreaker(b.ForcedBreaker),
 	}
 }
 

@@ -38,6 +38,10 @@ const (
 	FeatureHedging Feature = 12
 	// FeatureFallbackDestination: destinations that calls which could not be served fall back on.
 	FeatureFallbackDestination Feature = 13
+	// FeatureClusterBreakers: breakers that the cluster shares.
+	FeatureClusterBreakers Feature = 15
+	// FeatureForcedBreakers: breakers that a policy keeps open, or closed, for a time.
+	FeatureForcedBreakers Feature = 19
 )
 
 // featureNumbers are the features as they travel. The table is never written to.
@@ -56,6 +60,8 @@ var featureNumbers = enum[pb.Feature]{
 	FeatureHedging:     pb.Feature_FEATURE_HEDGING,
 
 	FeatureFallbackDestination: pb.Feature_FEATURE_FALLBACK_DESTINATION,
+	FeatureClusterBreakers:     pb.Feature_FEATURE_CLUSTER_BREAKERS,
+	FeatureForcedBreakers:      pb.Feature_FEATURE_FORCED_BREAKERS,
 }
 
 // String returns the name of f, as statuses and logs show it.
@@ -85,6 +91,10 @@ func (f Feature) String() string {
 		return "Hedging"
 	case FeatureFallbackDestination:
 		return "FallbackDestination"
+	case FeatureClusterBreakers:
+		return "ClusterBreakers"
+	case FeatureForcedBreakers:
+		return "ForcedBreakers"
 	default:
 		return "feature " + strconv.Itoa(int(f))
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"fairlead.dev/fairlead/internal/policy"
 	pb "fairlead.dev/fairlead/internal/wire/agentv1"
 )
 
@@ -17,6 +18,10 @@ type Update struct {
 	SnapshotComplete bool
 	// Deltas lead to resources of Set from versions that the agent holds. They are for sending; a received resource has a Patch.
 	Deltas map[Ref]*Delta
+	// Breakers are verdicts, which come in updates of their own: Nonce is 0. TakesBreakers: the manager wants to hear how the node sees breakers that
+	// the cluster shares; it is set in the same updates.
+	Breakers      []policy.BreakerVerdict
+	TakesBreakers bool
 }
 
 // Ack ends an update.
@@ -106,6 +111,25 @@ func ackToProto(a Ack) *pb.SubscribeRequest {
 	return &pb.SubscribeRequest{Message: &pb.SubscribeRequest_Ack{Ack: m}}
 }
 
+// FromAgent is what an agent says after its hello: one of the fields is set.
+type FromAgent struct {
+	Ack *Ack
+	// Breakers are how the node sees breakers that the cluster shares.
+	Breakers []policy.BreakerReport
+}
+
+func messageFromProto(m *pb.SubscribeRequest) (FromAgent, error) {
+	switch {
+	case m.GetAck() != nil:
+		ack, err := ackFromProto(m)
+		return FromAgent{Ack: &ack}, err
+	case m.GetBreakers() != nil:
+		reports, err := breakerReportsFromProto(m.GetBreakers())
+		return FromAgent{Breakers: reports}, err
+	}
+	return FromAgent{}, fmt.Errorf("%w: neither an ack nor a report", ErrMalformed)
+}
+
 func ackFromProto(m *pb.SubscribeRequest) (Ack, error) {
 	a := m.GetAck()
 	if a == nil {
@@ -149,10 +173,14 @@ func heldToProto(r Rejection) []byte {
 }
 
 func updateToProto(u Update) *pb.Update {
-	return &pb.Update{
+	m := &pb.Update{
 		Nonce: u.Nonce, Set: each(u.Set, u.resourceToProto), Removed: each(u.Removed, refToProto),
 		More: u.More, SnapshotComplete: u.SnapshotComplete,
 	}
+	if u.TakesBreakers {
+		m.Breakers = breakerVerdictsToProto(u.Breakers)
+	}
+	return m
 }
 
 func updateFromProto(m *pb.Update) (Update, error) {
@@ -170,6 +198,13 @@ func updateFromProto(m *pb.Update) (Update, error) {
 			return Update{}, err
 		}
 		u.Removed = append(u.Removed, ref)
+	}
+	if b := m.GetBreakers(); b != nil {
+		var err error
+		if u.Breakers, err = breakerVerdictsFromProto(b); err != nil {
+			return Update{}, err
+		}
+		u.TakesBreakers = true
 	}
 	return u, nil
 }

@@ -42,6 +42,11 @@ var requirements = []Requirement{
 	{Feature: FeatureRateLimit, Field: "fairlead.agent.v1.Rule.own_rate_limit"},
 	{Feature: FeatureConcurrency, Field: "fairlead.agent.v1.Settings.concurrency"},
 	{Feature: FeatureConcurrency, Field: "fairlead.agent.v1.Rule.own_concurrency"},
+	{Feature: FeatureForcedBreakers, Field: "fairlead.agent.v1.Binding.forced_breaker"},
+	{
+		Feature: FeatureClusterBreakers, Field: "fairlead.agent.v1.Breaker.sharing",
+		Value: pb.Sharing_SHARING_CLUSTER.Number(), Instead: pb.Sharing_SHARING_NODE.Number(),
+	},
 	{
 		Feature: FeatureGRPCMatches, Field: "fairlead.agent.v1.RequestMatch.path_type",
 		Value: pb.PathMatch_PATH_MATCH_GRPC.Number(), Instead: pb.PathMatch_PATH_MATCH_EXACT.Number(),

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"google.golang.org/grpc"
 
+	"fairlead.dev/fairlead/internal/policy"
 	pb "fairlead.dev/fairlead/internal/wire/agentv1"
 )
 
@@ -52,13 +54,13 @@ func (s SubscribeServer) RecvHello() (Hello, error) {
 	return helloFromProto(m)
 }
 
-// RecvAck waits for the next acknowledgement.
-func (s SubscribeServer) RecvAck() (Ack, error) {
+// Recv waits for the next message after the first.
+func (s SubscribeServer) Recv() (FromAgent, error) {
 	m, err := s.stream.Recv()
 	if err != nil {
-		return Ack{}, err
+		return FromAgent{}, err
 	}
-	return ackFromProto(m)
+	return messageFromProto(m)
 }
 
 // Send sends one part of an update.
@@ -96,7 +98,7 @@ func (c Client) Subscribe(ctx context.Context, h Hello) (SubscribeClient, error)
 	if err != nil {
 		return SubscribeClient{}, fmt.Errorf("open subscription: %w", err)
 	}
-	sub := SubscribeClient{s}
+	sub := SubscribeClient{stream: s, sending: new(sync.Mutex)}
 	if err := sub.send(helloToProto(h)); err != nil {
 		return SubscribeClient{}, fmt.Errorf("open subscription: %w", err)
 	}
@@ -112,9 +114,10 @@ func (c Client) Report(ctx context.Context) (ReportClient, error) {
 	return ReportClient{s}, nil
 }
 
-// SubscribeClient is the agent's end of a subscription.
+// SubscribeClient is the agent's end of a subscription. One goroutine may receive while others send.
 type SubscribeClient struct {
-	stream grpc.BidiStreamingClient[pb.SubscribeRequest, pb.Update]
+	stream  grpc.BidiStreamingClient[pb.SubscribeRequest, pb.Update]
+	sending *sync.Mutex // is held while a message is sent
 }
 
 // Recv waits for the next part of an update.
@@ -127,14 +130,20 @@ func (s SubscribeClient) Recv() (Update, error) {
 }
 
 // RecvWhole waits for all parts of the next update and returns them as one. What it holds meanwhile is bounded by
-// MaxHeld resources and maxBytes of payload.
-func (s SubscribeClient) RecvWhole(maxBytes int) (Update, error) {
+// MaxHeld resources and maxBytes of payload. Updates about no resources, which come between others, it hands to aside.
+func (s SubscribeClient) RecvWhole(maxBytes int, aside func(Update)) (Update, error) {
 	var whole Update
 	size := 0
-	for first := true; ; first = false {
+	for first := true; ; {
 		part, err := s.Recv()
 		if err != nil {
 			return Update{}, err
+		}
+		if part.Nonce == 0 {
+			if aside != nil {
+				aside(part)
+			}
+			continue
 		}
 		if !first && part.Nonce != whole.Nonce {
 			return Update{}, fmt.Errorf("%w: part of update %d within update %d", ErrMalformed, part.Nonce, whole.Nonce)
@@ -144,7 +153,7 @@ func (s SubscribeClient) RecvWhole(maxBytes int) (Update, error) {
 				size += r.Patch.size()
 			}
 		}
-		whole.Nonce = part.Nonce
+		whole.Nonce, first = part.Nonce, false
 		whole.Set = append(whole.Set, part.Set...)
 		whole.Removed = append(whole.Removed, part.Removed...)
 		whole.SnapshotComplete = part.SnapshotComplete
@@ -162,9 +171,23 @@ var errTooLarge = errors.New("too large")
 // Ack acknowledges an update.
 func (s SubscribeClient) Ack(a Ack) error { return s.send(ackToProto(a)) }
 
+// ReportBreakers says how the node sees breakers that the cluster shares; at most MaxBreakers at once. The goroutine that receives learns why if the
+// stream has ended.
+func (s SubscribeClient) ReportBreakers(list []policy.BreakerReport) error {
+	m, err := breakerReportsToProto(list)
+	if err != nil {
+		return err
+	}
+	s.sending.Lock()
+	defer s.sending.Unlock()
+	return s.stream.Send(m)
+}
+
 // send sends m. When the stream has ended, Send hides why and Recv returns it.
 func (s SubscribeClient) send(m *pb.SubscribeRequest) error {
+	s.sending.Lock()
 	err := s.stream.Send(m)
+	s.sending.Unlock()
 	for errors.Is(err, io.EOF) {
 		if _, cause := s.stream.Recv(); cause != nil {
 			return cause

@@ -189,6 +189,8 @@ type agentOptions struct {
 	claim            string // the node it claims; default node
 	applier          *applier
 	reporter         subscribe.Reporter
+	breakers         subscribe.Breakers
+	applies          subscribe.Applier // in place of applier
 	noCopy           bool
 	onDial           func()
 	received         *atomic.Int64 // counts the bytes that arrive
@@ -214,7 +216,7 @@ func (w *testbed) agent(o agentOptions) *agent {
 	w.write("token-file-"+o.node, []byte(o.token))
 	opts := subscribe.Options{
 		Node: o.claim, Target: service + ":9443", TokenFile: w.path("token-file-" + o.node), BundleFile: w.path("bundle"),
-		CopyFile: w.path("copy-" + o.node), Applier: o.applier, Reporter: o.reporter,
+		CopyFile: w.path("copy-" + o.node), Applier: o.applier, Reporter: o.reporter, Breakers: o.breakers,
 		Resolve: func(context.Context) ([]string, error) { return w.resolve() },
 		Dial: func(ctx context.Context, address string) (net.Conn, error) {
 			if o.onDial != nil {
@@ -230,6 +232,9 @@ func (w *testbed) agent(o agentOptions) *agent {
 			}
 			return conn, err
 		},
+	}
+	if o.applies != nil {
+		opts.Applier = o.applies
 	}
 	if o.noCopy {
 		opts.CopyFile = ""

@@ -43,5 +43,7 @@ is not accepted, its last good configuration stays in force.
 | | `HostNetwork` | True | Some selected pods are on the host's network. |
 | | `NotCaptured` | True | The calls of some selected pods could not be captured; they go directly. |
 | | `Several` | True | Several of these; the message and `status.destinations` list them by field. |
+| `BreakerForced` | `ForcedOpen` | True | The policy's annotation has circuit breakers reject every call until a time; see [breakers.md](breakers.md#by-hand). |
+| | `ForcedClosed` | True | The policy's annotation keeps circuit breakers from opening until a time. |
 | `DryRun` | `DryRunMode` | True | The mode is DryRun: the policy only reports what it would do. |
 {{ end -}}

@@ -9,70 +9,6 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// State is where a Breaker stands.
-type State uint8
-
-// The breaker states.
-const (
-	// Closed: calls pass and are counted.
-	Closed State = iota
-	// Open: calls are rejected until the open time is over.
-	Open
-	// HalfOpen: a bounded number of calls passes to probe the upstream, the others are rejected.
-	HalfOpen
-)
-
-// String returns the state as metrics and statuses show it.
-func (s State) String() string {
-	switch s {
-	case Closed:
-		return "closed"
-	case Open:
-		return "open"
-	case HalfOpen:
-		return "half_open"
-	}
-	return "unknown"
-}
-
-// Permit is the permission to make one attempt. The zero Permit is none. Every Permit goes back exactly once, to Done or to Cancel.
-type Permit struct {
-	epoch uint64
-	probe uint64 // names the probe; 0: the breaker was closed
-}
-
-// Held reports whether p has to go back.
-func (p Permit) Held() bool { return p.epoch != 0 }
-
-// Probe reports whether p is that of a probe, on whose result others wait.
-func (p Permit) Probe() bool { return p.probe != 0 }
-
-// Result is how a permitted attempt ended, or a call that a gate let in.
-type Result struct {
-	// Failed: the attempt ended in one of the breaker's failure conditions.
-	Failed bool
-	// GivenUp: the caller left before the attempt ended. It counts as slow if it was, and as neither a failure nor a success.
-	GivenUp bool
-	// Shard is the caller's: callers with different shards do not slow each other down.
-	Shard uint8
-	// Took is how long the upstream was waited for.
-	Took time.Duration
-	// Unstarted: a call that a gate let in was refused behind it, so that no attempt was made. TimedOut: one of the call's deadlines ended it.
-	// Of attempts neither is said.
-	Unstarted, TimedOut bool
-}
-
-// Status is what a Breaker tells of itself.
-type Status struct {
-	State State
-	// Since is when the state began; zero while closed.
-	Since time.Time
-	// Until is the end of the open time; zero unless State is Open.
-	Until time.Time
-	// Opened counts how often the breaker has opened.
-	Opened uint64
-}
-
 // Breaker decides whether a destination may receive an attempt (rules 22 and 23). It is exact under concurrency: while
 // half-open never more than the configured probes are under way, but for those that take longer than a probe may: nobody knows
 // whether they ever end, so they keep no other out. What they find still counts as long as the state is the same. Attempts that
@@ -86,6 +22,7 @@ type Breaker struct {
 	epoch    atomic.Uint64 // generation<<2 | State; the generation grows with every change of state and is never 0
 	quiet    atomic.Int64  // before this time, successes change nothing but the windows
 	triggers atomic.Pointer[triggers]
+	good     atomic.Int64 // when an attempt ended well last, about; 0: none has. Only where the cluster shares the breaker
 	_        [64]byte
 
 	mu sync.Mutex // guards everything below
@@ -105,6 +42,9 @@ type Breaker struct {
 	opened    uint64
 
 	attemptLimit time.Duration // see SetAttemptLimit
+
+	shared sharing
+	forced Forced
 }
 
 // probe is an attempt in the half-open state.
@@ -126,12 +66,16 @@ func NewBreaker(cfg *policy.Breaker, now time.Time, random func() float64) *Brea
 func (b *Breaker) Reconfigure(cfg *policy.Breaker) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if sameBreaker(&b.cfg, cfg) {
+	if policy.SameBreaker(&b.cfg, cfg) {
 		return
 	}
 	b.configure(cfg)
-	b.openFor = 0
-	b.enter(Closed)
+	b.openFor, b.shared.held = 0, false
+	if b.forced.Open {
+		b.enter(Open)
+	} else {
+		b.enter(Closed)
+	}
 }
 
 // SetAttemptLimit says how long an attempt may take by policy (timeouts.perTry; 0: no limit). A probe may take as long as that,
@@ -145,6 +89,7 @@ func (b *Breaker) SetAttemptLimit(d time.Duration) {
 func (b *Breaker) configure(cfg *policy.Breaker) {
 	b.cfg = *cfg
 	b.probes = make([]probe, 0, b.places())
+	b.shared.on = cfg.Sharing == policy.ShareCluster
 }
 
 // Allow asks for an attempt at now. If it is allowed, the Permit must be given back by Done or Cancel.
@@ -160,9 +105,14 @@ func (b *Breaker) Allow(now time.Time) (Permit, bool) {
 	case Closed:
 		return Permit{epoch: b.epoch.Load()}, true
 	case Open:
-		if now.Before(b.openUntil) {
+		if b.forcedOpen(now) {
 			return Permit{}, false
 		}
+		if now.Before(b.openUntil) || b.holds(now) {
+			b.shared.refused = now
+			return Permit{}, false
+		}
+		b.shared.held = false
 		b.enter(HalfOpen)
 	case HalfOpen:
 	}
@@ -199,6 +149,10 @@ func (b *Breaker) back(p Permit) {
 // lapse forgets an open period that ended long ago and was not followed by a call: what it was about is no longer known, and a
 // crowd that comes now is not to be rejected for it. While a probe is under way that is not overdue, its result is waited for.
 func (b *Breaker) lapse(now time.Time) {
+	b.endForce(now)
+	if b.forcedOpen(now) || b.holds(now) {
+		return
+	}
 	if stateOf(b.epoch.Load()) == Closed || len(b.probes) > 0 || now.Sub(b.quietSince()) <= 2*b.longestOpen() {
 		return
 	}
@@ -243,7 +197,7 @@ func (b *Breaker) Done(now time.Time, p Permit, r Result) {
 		b.probed(now, r)
 		return
 	}
-	if b.record(now, r) {
+	if b.record(now, r) && !b.forcedClosed(now) {
 		b.open(now)
 	}
 }
@@ -252,7 +206,7 @@ func (b *Breaker) Done(now time.Time, p Permit, r Result) {
 func (b *Breaker) Note(now time.Time, r Result) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if stateOf(b.epoch.Load()) == Closed && b.record(now, r) {
+	if stateOf(b.epoch.Load()) == Closed && b.record(now, r) && !b.forcedClosed(now) {
 		b.open(now)
 	}
 }
@@ -267,6 +221,10 @@ func (b *Breaker) Status(now time.Time) Status {
 	s := Status{State: stateOf(b.epoch.Load()), Opened: b.opened}
 	switch {
 	case s.State == Closed:
+	case b.forcedOpen(now):
+		s.Since, s.Until = b.since, b.forced.Until
+	case s.State == Open && b.holds(now):
+		s.Since, s.Until = b.since, later(b.openUntil, now)
 	case s.State == Open && now.Before(b.openUntil):
 		s.Since, s.Until = b.since, b.openUntil
 	case len(b.probes) > 0 || now.Sub(b.quietSince()) < b.openFor:
@@ -286,6 +244,9 @@ func (b *Breaker) counts(now time.Time, p Permit, r Result) bool {
 	// The triggers were read first: those of a later state are stored after its epoch.
 	if b.epoch.Load() == p.epoch {
 		t.succeeds(since, r.Shard)
+		if t.shared {
+			b.seenGood(since)
+		}
 	}
 	return true
 }
@@ -297,10 +258,12 @@ func (b *Breaker) record(now time.Time, r Result) (fires bool) {
 	switch {
 	case r.GivenUp:
 	case r.Failed:
+		b.shared.bad = max(1, now.Sub(b.origin))
 		b.consecutive++
 		fires = b.cfg.ConsecutiveFailures > 0 && b.consecutive >= b.cfg.ConsecutiveFailures
 	default:
 		b.consecutive = 0
+		b.seenGood(now.Sub(b.origin))
 	}
 	if b.consecutive > 0 {
 		quiet = 0
@@ -321,6 +284,7 @@ func (b *Breaker) probed(now time.Time, r Result) {
 	if r.GivenUp {
 		return
 	}
+	b.seenGood(now.Sub(b.origin))
 	if b.successes++; b.successes >= b.cfg.SuccessesToClose {
 		b.openFor = 0
 		b.enter(Closed)
@@ -355,25 +319,11 @@ func (b *Breaker) enter(s State) {
 	}
 }
 
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
 func stateOf(epoch uint64) State { return State(epoch & 3) }
-
-// sameBreaker reports whether two blocks say the same, what they count as failures included.
-func sameBreaker(a, b *policy.Breaker) bool {
-	if !sameValue(a.ErrorRate, b.ErrorRate) || !sameValue(a.SlowCalls, b.SlowCalls) {
-		return false
-	}
-	if !slices.Equal(a.FailureGRPC, b.FailureGRPC) || !slices.Equal(a.FailureStatus, b.FailureStatus) {
-		return false
-	}
-	return a.ConsecutiveFailures == b.ConsecutiveFailures && a.FailureOn == b.FailureOn &&
-		a.OpenDuration == b.OpenDuration && a.OpenMaxDuration == b.OpenMaxDuration && a.OpenJitterPercent == b.OpenJitterPercent &&
-		a.Probes == b.Probes && a.SuccessesToClose == b.SuccessesToClose &&
-		a.Scope == b.Scope && a.MaxEjectedPercent == b.MaxEjectedPercent && a.Sharing == b.Sharing
-}
-
-func sameValue[T comparable](a, b *T) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	return *a == *b
-}

@@ -14,10 +14,11 @@ const forever = time.Duration(math.MaxInt64)
 type triggers struct {
 	errors, slow *window // nil: none
 	threshold    time.Duration
+	shared       bool // the cluster shares the breaker
 }
 
 func newTriggers(cfg *policy.Breaker) *triggers {
-	t := &triggers{}
+	t := &triggers{shared: cfg.Sharing == policy.ShareCluster}
 	if e := cfg.ErrorRate; e != nil {
 		t.errors = newWindow(e.Window, e.Percent, e.MinimumRequests)
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/transport/tlslayer"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
@@ -27,6 +28,8 @@ type Binding struct {
 	// backups are what its calls fall back on, each once; backup says that this one is such.
 	backups []*Binding
 	backup  bool
+	// forced is what somebody has said about the breakers by hand.
+	forced resilience.Forced
 	// namesGRPC: a rule matches gRPC calls alone.
 	namesGRPC bool
 	recorder  Recorder

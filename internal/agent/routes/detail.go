@@ -64,6 +64,10 @@ const (
 	DetailRateLimit   Detail = "rateLimit"
 	DetailConcurrency Detail = "concurrency"
 
+	// What keeps a circuit breaker open, if it is not what the node has seen.
+	DetailCluster Detail = "opened by the cluster"
+	DetailByHand  Detail = "opened by annotation"
+
 	// DetailMemory: the pod's connections held more of the agent's memory than those of any pod may.
 	DetailMemory Detail = "memory of the agent"
 	// DetailLocal: the agent lacked something of its own, such as a port or a descriptor.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"time"
 
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -58,6 +59,7 @@ func (s *Table) compileProfile(p *policy.Profile, old *profile, next *installati
 			if b, err = s.compileWhole(source, needs[0], old, next); err != nil {
 				return nil, fmt.Errorf("binding %s: %w", source.Key, err)
 			}
+			b.force(time.Now(), old.binding(source.Key))
 		}
 		c.bindings = append(c.bindings, b)
 		c.byKey[source.Key] = b

@@ -116,6 +116,7 @@ func (s *Table) stateFor(k stateKey, made *state, of versions) *state {
 	}
 	made.cluster.Update(of.hosts(k.destination))
 	made.configure(of)
+	made.verdicts = s.verdicts
 	s.states.add(made)
 	return made
 }

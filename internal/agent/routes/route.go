@@ -4,8 +4,10 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -42,10 +44,18 @@ type Plan struct {
 
 // Refusal names what did not let a call in, if that is how it ended.
 func (p *Plan) Refusal(o *call.Outcome) Detail {
+	if o.Kind == call.BreakerOpen && p.Breaker != nil {
+		return refusedBy[p.Breaker.OpenedBy(time.Now())]
+	}
 	if o.Kind != call.RateLimited || o.Refusal.Gate >= len(p.gateNames) {
 		return NoDetail
 	}
 	return p.gateNames[o.Refusal.Gate]
+}
+
+// refusedBy are the details of what keeps a breaker open. The table is never written to.
+var refusedBy = map[resilience.OpenedBy]Detail{
+	resilience.ByNode: NoDetail, resilience.ByCluster: DetailCluster, resilience.ByHand: DetailByHand,
 }
 
 func newPlan(s *settings, p call.Plan) Plan {

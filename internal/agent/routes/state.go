@@ -31,6 +31,7 @@ type state struct {
 	// percentiles are those that say when an attempt gets another beside it
 	percentiles map[budgetKey]*resilience.LatencyPercentile
 	limits      limits
+	verdicts    verdicts // of the table; nil while the state is not in force
 }
 
 // breakerKey names a breaker of a state. pod is empty when the node's pods share. Connections that are passed through have breakers and budgets of
@@ -123,6 +124,8 @@ func (st *state) breaker(versions versions, b *Binding, i int, k breakerKey, ran
 	if br == nil {
 		br = resilience.NewBreaker(cfg, time.Now(), random)
 		br.SetAttemptLimit(limit)
+		br.Force(time.Now(), versions.forced())
+		st.verdicts.obey(time.Now(), st.sharedKey(k), br)
 		st.breakers[k] = br
 	}
 	return br
@@ -189,6 +192,7 @@ func (st *state) reconfigure(versions versions) {
 		}
 		br.Reconfigure(cfg)
 		br.SetAttemptLimit(limit)
+		br.Force(time.Now(), versions.forced())
 	}
 	for k, bu := range st.budgets {
 		if cfg := versions.budget(k.rule); cfg != nil {

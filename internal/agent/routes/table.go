@@ -57,6 +57,7 @@ type Table struct {
 	entries  entries
 	// affinities are those of pods in force to Services' ports; pods' pools under all bindings share them
 	affinities affinities
+	verdicts   verdicts
 	late       *[]*entry // made since an Install under way began; nil: there is none
 }
 
@@ -76,8 +77,8 @@ func New(o Options) (*Table, error) {
 	}
 	s := &Table{
 		dialer: o.Dialer, node: o.Node, observer: o.Observer, pools: upstream.NewPools(), maxDynamic: o.MaxDynamic, names: o.Names,
-		proxyNames: o.ProxyNames,
-		states:     states{all: map[string]map[stateKey]*state{}}, entries: entries{pods: map[string]*podEntries{}},
+		proxyNames: o.ProxyNames, verdicts: verdicts{},
+		states: states{all: map[string]map[stateKey]*state{}}, entries: entries{pods: map[string]*podEntries{}},
 		affinities: affinities{pods: map[string]map[string]*affinity{}, unused: map[*affinity]struct{}{}},
 	}
 	s.current.Store(&version{})

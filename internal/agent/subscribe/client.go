@@ -32,7 +32,9 @@ type Options struct {
 	Applier  Applier
 	// Reporter is asked for a report every ReportInterval (default 5 s) until the manager asks for another interval. Without one there are
 	// no reports.
-	Reporter       Reporter
+	Reporter Reporter
+	// Breakers are those that the nodes of the cluster share; nil: there are none.
+	Breakers       Breakers
 	ReportInterval time.Duration
 	Logger         *slog.Logger // default: discard
 

@@ -117,7 +117,9 @@ func (c *Client) session(ctx context.Context, address string) (bool, error) {
 	defer limit.Stop()
 	client := wire.NewClient(conn)
 	base, hello := c.hello()
-	in := updateReader{base: base}
+	in, breakers := updateReader{base: base}, newBreakerReporter(c.opts.Breakers)
+	defer breakers.released()
+	in.aside = func(u wire.Update) { breakers.take(ctx, &wg, in.stream, u) }
 	if in.stream, err = client.Subscribe(ctx, hello); err != nil {
 		return false, err
 	}
@@ -135,9 +137,14 @@ func (c *Client) session(ctx context.Context, address string) (bool, error) {
 		}
 		c.connected(address)
 		c.opts.Logger.InfoContext(ctx, "following manager", "address", address, "held", len(hello.Held), "received", len(u.Set))
-		if c.opts.Reporter != nil {
-			wg.Go(func() { c.reports.deliver(ctx, client, c.opts.Logger) })
-		}
+		c.startReports(ctx, &wg, client)
+	}
+}
+
+// startReports has reports delivered until the session ends.
+func (c *Client) startReports(ctx context.Context, wg *sync.WaitGroup, client wire.Client) {
+	if c.opts.Reporter != nil {
+		wg.Go(func() { c.reports.deliver(ctx, client, c.opts.Logger) })
 	}
 }
 
@@ -152,6 +159,9 @@ func (c *Client) answer(ctx context.Context, in *updateReader, u wire.Update) er
 func (c *Client) hello() (*set, wire.Hello) {
 	base := c.current.Load()
 	h := wire.Hello{Node: c.opts.Node, Held: base.versions(), Features: wire.AllFeatures(), Version: c.opts.Version}
+	if c.opts.Breakers == nil {
+		h.Features &^= wire.FeaturesOf(wire.FeatureClusterBreakers)
+	}
 	if !h.Fits() {
 		// What is not listed is sent again.
 		base, h.Held = base.emptied(), nil
@@ -165,10 +175,11 @@ type updateReader struct {
 	base     *set // what the next update changes
 	complete bool
 	heldBack []wire.Ref
+	aside    func(wire.Update) // is called with updates that are about no resources
 }
 
 func (i *updateReader) next() (wire.Update, error) {
-	u, err := i.stream.RecvWhole(maxCopy)
+	u, err := i.stream.RecvWhole(maxCopy, i.aside)
 	if err != nil {
 		return wire.Update{}, err
 	}

@@ -41,25 +41,21 @@ func (c *Collector) Collect(to chan<- prometheus.Metric) {
 	out := scrape{collector: c, to: to}
 	out.process()
 	m := c.meter
-	for k, g := range m.readGauges(time.Now()) {
-		out.gauges(k, g)
+	current := m.readGauges(time.Now())
+	shown, rest := m.divide(current)
+	for k, g := range current {
+		out.gauges(k.policy.String(), k.target, g)
 	}
-	for _, r := range m.all() {
+	for _, r := range shown {
 		var sums counts
-		r.sum(&sums)
-		out.counts(r.key, &sums)
+		r.addTo(&sums)
+		out.counts(r.key.policy.String(), r.key.target, &sums)
 	}
-}
-
-// all returns the recorders as they are now.
-func (m *Meter) all() []*recorder {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	all := make([]*recorder, 0, len(m.recorders))
-	for _, r := range m.recorders {
-		all = append(all, r)
+	out.put(overflowTargets, float64(rest.targets))
+	if rest.any {
+		out.gauges(overflowLabel, overflowLabel, &rest.gauges)
+		out.counts(overflowLabel, overflowLabel, &rest.counts)
 	}
-	return all
 }
 
 // scrape is one collection under way.
@@ -126,24 +122,22 @@ func (s *scrape) captures(d CaptureState) {
 	}
 }
 
-func (s *scrape) gauges(k recorderKey, g *gauges) {
-	id := k.policy.String()
-	s.put(connections, float64(g.active), id, k.target, "active")
-	s.put(connections, float64(g.idle), id, k.target, "idle")
-	s.put(waiting, float64(g.waiting), id, k.target)
-	s.put(limitWaiting, float64(g.limited), id, k.target)
-	s.put(concurrencyRunning, float64(g.running), id, k.target)
-	s.put(concurrencyLimit, float64(g.places), id, k.target)
+func (s *scrape) gauges(id, target string, g *gauges) {
+	s.put(connections, float64(g.active), id, target, "active")
+	s.put(connections, float64(g.idle), id, target, "idle")
+	s.put(waiting, float64(g.waiting), id, target)
+	s.put(limitWaiting, float64(g.limited), id, target)
+	s.put(concurrencyRunning, float64(g.running), id, target)
+	s.put(concurrencyLimit, float64(g.places), id, target)
 	if g.attemptTimeout > 0 {
-		s.put(attemptTimeout, g.attemptTimeout.Seconds(), id, k.target)
+		s.put(attemptTimeout, g.attemptTimeout.Seconds(), id, target)
 	}
-	s.put(breakersOpen, float64(g.breakers.open+g.breakers.halfOpen), id, k.target)
-	s.put(breakersHalfOpen, float64(g.breakers.halfOpen), id, k.target)
-	s.put(breakersOpened, float64(g.opened), id, k.target)
+	s.put(breakersOpen, float64(g.breakers.open+g.breakers.halfOpen), id, target)
+	s.put(breakersHalfOpen, float64(g.breakers.halfOpen), id, target)
+	s.put(breakersOpened, float64(g.opened), id, target)
 }
 
-func (s *scrape) counts(k recorderKey, c *counts) {
-	id := k.policy.String()
+func (s *scrape) counts(id, target string, c *counts) {
 	var byDecision [call.RetryDecisionCount]uint64
 	for r := range c.calls {
 		var n uint64
@@ -151,23 +145,23 @@ func (s *scrape) counts(k recorderKey, c *counts) {
 			n += calls
 			byDecision[f] += calls
 		}
-		s.putSeen(requests, n, id, k.target, result(r).kind().String(), result(r).code())
+		s.putSeen(requests, n, id, target, result(r).kind().String(), result(r).code())
 	}
 	for f, n := range byDecision {
-		s.putSeen(retryDecisions, n, id, k.target, call.RetryDecision(f).String())
+		s.putSeen(retryDecisions, n, id, target, call.RetryDecision(f).String())
 	}
 	for start := range c.attempts {
 		for r, n := range c.attempts[start] {
-			s.putSeen(attempts, n, id, k.target, result(r).kind().String(), result(r).code(), call.Start(start).String())
+			s.putSeen(attempts, n, id, target, result(r).kind().String(), result(r).code(), call.Start(start).String())
 		}
 	}
-	s.put(truncated, float64(c.truncated), id, k.target)
-	s.details(id, k.target, c)
-	s.put(opaque, float64(c.opaque), id, k.target)
-	s.put(opaqueOpen, float64(c.opaqueOpen()), id, k.target)
-	s.put(opaqueBytes, float64(c.sent), id, k.target, "sent")
-	s.put(opaqueBytes, float64(c.received), id, k.target, "received")
-	s.histograms(id, k.target, c)
+	s.put(truncated, float64(c.truncated), id, target)
+	s.details(id, target, c)
+	s.put(opaque, float64(c.opaque), id, target)
+	s.put(opaqueOpen, float64(c.opaqueOpen()), id, target)
+	s.put(opaqueBytes, float64(c.sent), id, target, "sent")
+	s.put(opaqueBytes, float64(c.received), id, target, "received")
+	s.histograms(id, target, c)
 }
 
 // details shows what does not happen under every policy.
@@ -190,11 +184,9 @@ func (s *scrape) details(id, target string, c *counts) {
 }
 
 func (s *scrape) histograms(id, target string, c *counts) {
-	n, buckets := exposed(&c.callTook)
-	s.to <- prometheus.MustNewConstHistogram(s.collector.descs[requestDuration], n, time.Duration(c.callNanos).Seconds(), buckets, id, target)
-	n, buckets = exposed(&c.tryTook)
-	s.to <- prometheus.MustNewConstHistogram(s.collector.descs[tryDuration], n, time.Duration(c.tryNanos).Seconds(), buckets, id, target)
-	if n, buckets = cumulative(&c.tunnels); n > 0 {
-		s.to <- prometheus.MustNewConstHistogram(s.collector.descs[tunnelDuration], n, time.Duration(c.tunnelled).Seconds(), buckets, id, target)
+	s.to <- newTimings(s.collector.descs[requestDuration], &c.callTook, c.callNanos, id, target)
+	s.to <- newTimings(s.collector.descs[tryDuration], &c.tryTook, c.tryNanos, id, target)
+	if n, upTo := cumulative(&c.tunnels); n > 0 {
+		s.to <- prometheus.MustNewConstHistogram(s.collector.descs[tunnelDuration], n, time.Duration(c.tunnelled).Seconds(), upTo, id, target)
 	}
 }

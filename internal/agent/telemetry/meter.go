@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"log/slog"
 	"runtime"
 	"sync"
@@ -15,7 +16,7 @@ import (
 )
 
 const (
-	// maxShards bounds the memory of a policy's counters, 2 KiB each.
+	// maxShards bounds the memory of a policy's counters, 4 KiB each.
 	maxShards = 4
 	// lingering is how long the counters of a deleted policy stay after the last event under it: calls in flight still end.
 	lingering = time.Minute
@@ -27,6 +28,8 @@ type Options struct {
 	Logger *slog.Logger
 	// AccessLog takes the lines that policies ask for; nil means none.
 	AccessLog *AccessLog
+	// MaxSeries is how many series policies may have in metrics together; 0: DefaultMaxSeries.
+	MaxSeries int
 }
 
 // Sources are where a Meter reads what it does not count itself. Nil fields are left out.
@@ -87,6 +90,7 @@ type Meter struct {
 	mu         sync.Mutex
 	reportedAt time.Time                 // guarded by mu; when the last report was made, or the Meter
 	recorders  map[recorderKey]*recorder // guarded by mu
+	series     series                    // guarded by mu
 	opens      map[destinationKey]uint64 // guarded by mu; how often the breakers of each had opened when the gauges were last read
 }
 
@@ -105,6 +109,7 @@ var (
 func New(o Options) *Meter {
 	now := time.Now()
 	m := &Meter{logger: o.Logger, log: o.AccessLog, shards: 1, epoch: now, reportedAt: now, recorders: map[recorderKey]*recorder{}}
+	m.series.limit = max(cmp.Or(o.MaxSeries, DefaultMaxSeries)/seriesPerTarget-1, 0) // one is for the overflow
 	for m.shards < min(runtime.GOMAXPROCS(0), maxShards) {
 		m.shards *= 2
 	}
@@ -124,6 +129,7 @@ func (m *Meter) Recorder(id policy.ID, target string) routes.Recorder {
 	if r == nil {
 		r = &recorder{key: k, log: m.log, epoch: m.epoch, shards: make([]shard, m.shards), lanes: &m.lanes}
 		m.recorders[k] = r
+		m.series.add(r)
 	}
 	r.orphaned = time.Time{}
 	return r
@@ -165,6 +171,7 @@ func (m *Meter) forget(now time.Time, r *recorder, events uint64) {
 	}
 	if now.Sub(r.orphaned) >= lingering {
 		delete(m.recorders, r.key)
+		m.series.remove(r, m.recorders)
 	}
 }
 

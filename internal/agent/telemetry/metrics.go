@@ -51,6 +51,7 @@ const (
 	podsShedding
 	shedConnections
 	olderConnections
+	overflowTargets
 	familyCount
 )
 
@@ -154,4 +155,7 @@ var catalogue = [familyCount]metric{
 		prometheus.CounterValue, []string{"how"}},
 	olderConnections: {"fairlead_capture_older_connections",
 		"Open connections that the policy would govern if they were not older than it.", prometheus.GaugeValue, []string{"policy"}},
+	overflowTargets: {"fairlead_metrics_overflow_targets",
+		"Destinations of policies that are shown together, with overflow for policy and target, because the agent would have too many series.",
+		prometheus.GaugeValue, nil},
 }

@@ -23,6 +23,8 @@ type recorder struct {
 	epoch time.Time // immutable; has the monotonic clock's reading: setting the clock must not change what a report covers
 
 	// guarded by Meter.mu
+	folded   bool   // metrics show it among the overflow
+	number   uint64 // counts the recorders
 	reported counts // what the reports so far have said
 	opened   uint64 // how often breakers have opened
 	orphaned time.Time
@@ -39,8 +41,8 @@ type shard struct {
 	// atomic
 	calls     [resultCount][call.RetryDecisionCount]atomic.Uint64
 	attempts  [call.StartCount][resultCount]atomic.Uint64
-	callTook  [policy.LatencyBuckets]atomic.Uint64
-	tryTook   [policy.LatencyBuckets]atomic.Uint64
+	callTook  [buckets]atomic.Uint64
+	tryTook   [buckets]atomic.Uint64
 	callNanos atomic.Int64
 	tryNanos  atomic.Int64
 	truncated atomic.Uint64
@@ -181,8 +183,8 @@ func (r *recorder) Handshake(h routes.Handshake) {
 type counts struct {
 	calls     [resultCount][call.RetryDecisionCount]uint64 // cut ones too
 	attempts  [call.StartCount][resultCount]uint64
-	callTook  policy.Latency
-	tryTook   policy.Latency
+	callTook  latency
+	tryTook   latency
 	callNanos int64
 	tryNanos  int64
 	truncated uint64
@@ -201,9 +203,8 @@ type counts struct {
 	handshakes [routes.HandshakeCount]uint64
 }
 
-// sum adds up the shards into c.
-func (r *recorder) sum(c *counts) {
-	*c = counts{}
+// addTo adds the shards to c.
+func (r *recorder) addTo(c *counts) {
 	for i := range r.shards {
 		s := &r.shards[i]
 		for k := range s.calls {

@@ -21,6 +21,16 @@ type gauges struct {
 	attemptTimeout        time.Duration
 }
 
+// add adds another target's.
+func (g *gauges) add(o *gauges) {
+	b := &g.breakers
+	b.open, b.halfOpen = b.open+o.breakers.open, b.halfOpen+o.breakers.halfOpen
+	b.openAge, b.halfOpenAge = max(b.openAge, o.breakers.openAge), max(b.halfOpenAge, o.breakers.halfOpenAge)
+	g.active, g.idle, g.waiting = g.active+o.active, g.idle+o.idle, g.waiting+o.waiting
+	g.limited, g.running, g.places = g.limited+o.limited, g.running+o.running, g.places+o.places
+	g.attemptTimeout = max(g.attemptTimeout, o.attemptTimeout)
+}
+
 // readGauges reads the gauges.
 func (m *Meter) readGauges(now time.Time) map[recorderKey]*gauges {
 	out := map[recorderKey]*gauges{}
@@ -93,7 +103,7 @@ func (m *Meter) reportAt(now time.Time) *policy.Report {
 	m.reportedAt = now
 	for k, rec := range m.recorders {
 		var c counts
-		rec.sum(&c)
+		rec.addTo(&c)
 		t := policy.Traffic{Policy: k.policy, Target: k.target}
 		if g := current[k]; g != nil {
 			t.BreakersOpen, t.BreakersHalfOpen, t.BreakerAge = g.breakers.open+g.breakers.halfOpen, g.breakers.halfOpen, g.breakers.age()
@@ -156,11 +166,7 @@ func (c *counts) since(before *counts) (policy.Counts, policy.Latency) {
 	for i := range c.fallbacks {
 		n.Fallbacks += c.fallbacks[i] - before.fallbacks[i]
 	}
-	var l policy.Latency
-	for i := range l {
-		l[i] = c.callTook[i] - before.callTook[i]
-	}
-	return n, l
+	return n, c.callTook.report(&before.callTook)
 }
 
 // count adds calls that ended in one way to n. Those whose client left first are among the requests: an upstream so slow that

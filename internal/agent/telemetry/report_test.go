@@ -264,13 +264,13 @@ func TestBucketIsLatencyBucket(t *testing.T) {
 	for i := range 2 * policy.LatencyBuckets {
 		bound := policy.LatencyBound(i)
 		for _, d := range []time.Duration{bound - 2, bound + 2, bound + bound/10, bound / 3} {
-			if got, want := bucket(d), policy.LatencyBucket(d); got != want {
+			if got, want := int(inReports[bucket(d)]), policy.LatencyBucket(d); got != want {
 				t.Errorf("%v is in bucket %d, want %d", d, got, want)
 			}
 		}
 	}
 	for _, d := range []time.Duration{-1, 0, 1, 1 << 62} {
-		if got, want := bucket(d), policy.LatencyBucket(max(d, 0)); got != want {
+		if got, want := int(inReports[bucket(d)]), policy.LatencyBucket(max(d, 0)); got != want {
 			t.Errorf("%v is in bucket %d, want %d", d, got, want)
 		}
 	}

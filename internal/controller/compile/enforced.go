@@ -47,7 +47,7 @@ var enforced = strings.Fields(`
 	circuitBreaker.slowCalls.window
 	circuitBreaker.failures.when circuitBreaker.failures.statusCodes circuitBreaker.failures.grpcStatuses
 	circuitBreaker.open.duration circuitBreaker.open.maxDuration circuitBreaker.open.jitterPercent
-	circuitBreaker.halfOpen.probes circuitBreaker.halfOpen.successesToClose
+	circuitBreaker.halfOpen.probes circuitBreaker.halfOpen.successesToClose circuitBreaker.sharing
 	rateLimit.mode rateLimit.requests rateLimit.per rateLimit.burst rateLimit.onLimit rateLimit.maxWait
 	concurrency.mode concurrency.max concurrency.adaptive.min concurrency.adaptive.max
 	concurrency.maxQueued concurrency.maxWait concurrency.scope
@@ -65,12 +65,11 @@ var enforced = strings.Fields(`
 
 // enforcedValues lists the values of fields that agents act on only with those values.
 var enforcedValues = map[string][]string{
-	"mode":                   {"Enforce", "Disabled"},
-	"circuitBreaker.scope":   {"Destination"},
-	"circuitBreaker.sharing": {"Node", "Pod"},
-	"rateLimit.scope":        {"Pod", "Node"},
-	"to[].protocol":          {"Auto", "HTTP", "HTTP2", "GRPC"},
-	"to[].cidr.protocol":     {"Auto", "HTTP", "HTTP2", "GRPC"},
+	"mode":                 {"Enforce", "Disabled"},
+	"circuitBreaker.scope": {"Destination"},
+	"rateLimit.scope":      {"Pod", "Node"},
+	"to[].protocol":        {"Auto", "HTTP", "HTTP2", "GRPC"},
+	"to[].cidr.protocol":   {"Auto", "HTTP", "HTTP2", "GRPC"},
 }
 
 // notEnforced lists the fields that agents do not act on. An entry stands for itself and everything below it, and is shown as it

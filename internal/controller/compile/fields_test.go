@@ -35,10 +35,6 @@ func TestFieldsAreThoseOfTheCRDs(t *testing.T) {
 func TestFieldsSayWhichValuesAreEnforced(t *testing.T) {
 	for _, f := range Fields() {
 		switch f.Path {
-		case "circuitBreaker.sharing":
-			if !f.Enforced || !slices.Equal(f.Values, []string{"Node", "Pod"}) {
-				t.Errorf("%+v", f)
-			}
 		case "rateLimit.scope":
 			if !f.Enforced || !slices.Equal(f.Values, []string{"Pod", "Node"}) {
 				t.Errorf("%+v", f)

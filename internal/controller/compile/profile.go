@@ -172,6 +172,7 @@ func (c *compiler) addBinding(own, covering []policyTarget, ports []uint16) {
 	m := c.merge(covering, ports[0])
 	b.Policy, b.Merged, b.Base, b.Rules = m.policy, m.ids, m.base, m.rules
 	b.RejectQUIC = m.rejectQUIC
+	b.takeForced(covering, ports[0])
 	b.Mode = policy.ModeEnforce
 	b.Key = bindingKey(m.name, b.mostSpecific.key()+tlsKey(b.To.TLS)+viaKey(b.To.Via), b.To.Ports)
 	c.bindings = append(c.bindings, b)

@@ -43,7 +43,8 @@ type Policy struct {
 // Read checks a policy on its own, against the Services that it names and what else it refers to. With problems the Policy is nil.
 func Read(src Source, services Lookup, find FindReference) (*Policy, []Problem) {
 	p := &Policy{Source: src}
-	problems := append(p.readSelectors(), p.readBackups(services, false)...)
+	problems := append(p.readSelectors(), src.Forced.problems(len(src.To))...)
+	problems = append(problems, p.readBackups(services, false)...)
 	for i := range src.To {
 		t, problem := p.readTarget(i, services)
 		if problem != nil {

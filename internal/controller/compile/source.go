@@ -40,6 +40,8 @@ type Source struct {
 	Rollout           *v1alpha1.Rollout
 	// InForce is the generation that was in force by the policy's status, 0 for none.
 	InForce int64
+	// Forced is what the policy's annotation says about its circuit breakers.
+	Forced Forced
 }
 
 // FromRetryPolicy returns p as a Source. The Source shares p's memory, which must not change any more.

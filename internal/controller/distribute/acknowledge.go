@@ -50,8 +50,9 @@ func (s *Store) recordAck(c *session, a wire.Ack) (time.Time, error) {
 	} else {
 		s.updateUnprogrammed(c.node) // nothing that was programmed has come to be otherwise
 	}
+	first := !c.answered
 	c.answered = true
-	if len(c.dirty) > 0 {
+	if len(c.dirty) > 0 || first && c.features.Has(wire.FeatureClusterBreakers) {
 		c.wakeUp()
 	}
 	return since, nil

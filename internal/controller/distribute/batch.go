@@ -20,11 +20,12 @@ type Batch struct {
 type change struct {
 	ref      wire.Ref
 	resource *wire.Resource
-	node     string     // of a workload
-	profile  string     // of a workload
-	uses     []wire.Ref // destinations of a profile, and what else it refers to, sorted
-	hosts    []string   // whose TLS a profile intercepts, sorted
-	retained bool       // of what a profile refers to: agents keep what they have, see RetainReference
+	node     string                               // of a workload
+	profile  string                               // of a workload
+	uses     []wire.Ref                           // destinations of a profile, and what else it refers to, sorted
+	hosts    []string                             // whose TLS a profile intercepts, sorted
+	shared   map[string]map[string]policy.Breaker // of a profile, see sharedBreakersOf
+	retained bool                                 // of what a profile refers to: agents keep what they have, see RetainReference
 	keys     []trafficKey
 	policies []policy.ID // that have a part in a profile, sorted
 	err      error       // why the profile, or what it names, cannot be published
@@ -79,6 +80,7 @@ func (b *Batch) SetProfile(p *policy.Profile, others ...policy.ID) {
 		b.refuse(c, err)
 		return
 	}
+	c.shared = sharedBreakersOf(p)
 	b.set(c, nil)
 }
 

@@ -172,6 +172,14 @@ type agent struct {
 	client wire.Client
 	stream wire.SubscribeClient
 	leave  func()
+
+	verdicts []policy.BreakerVerdict // that came beside updates
+	asked    bool                    // to report on breakers
+}
+
+// aside takes an update that is about no resources.
+func (a *agent) aside(u wire.Update) {
+	a.verdicts, a.asked = append(a.verdicts, u.Breakers...), a.asked || u.TakesBreakers
 }
 
 // agent connects with a token and opens nothing yet.
@@ -208,7 +216,7 @@ func (a *agent) refused(node string) error {
 	if err := a.subscribe(node, nil); err != nil {
 		return err
 	}
-	u, err := a.stream.RecvWhole(1 << 30)
+	u, err := a.stream.RecvWhole(1<<30, a.aside)
 	if err == nil {
 		a.t.Fatalf("got %v, want an error", u)
 	}
@@ -225,7 +233,7 @@ func (a *agent) receive(rejections ...wire.Rejection) wire.Update {
 
 func (a *agent) take() wire.Update {
 	a.t.Helper()
-	u, err := a.stream.RecvWhole(1 << 30)
+	u, err := a.stream.RecvWhole(1<<30, a.aside)
 	if err != nil {
 		a.t.Fatal(err)
 	}

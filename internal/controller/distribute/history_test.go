@@ -157,7 +157,7 @@ func TestChangesOfEndpointsArePacedAndNothingElseIs(t *testing.T) {
 		updates := make(chan int, 1000) // the last port sent
 		wg.Go(func() {
 			for {
-				u, err := a.stream.RecvWhole(1 << 20)
+				u, err := a.stream.RecvWhole(1<<20, a.aside)
 				if err != nil {
 					return
 				}

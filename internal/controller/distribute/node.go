@@ -78,6 +78,9 @@ func (s *Store) useProfile(n *node, name string) {
 	if len(p.hosts) > 0 {
 		s.wantIssuers()
 	}
+	for _, c := range n.sessions {
+		s.markOpenBreakers(c, p)
+	}
 	s.changed.add(name)
 }
 

@@ -89,6 +89,7 @@ func (v *Server) Run(ctx context.Context, l net.Listener) error {
 	defer v.wg.Wait()
 	defer cancel()
 	v.wg.Go(func() { v.opts.Store.run(ctx) })
+	v.wg.Go(func() { v.opts.Store.runBreakers(ctx) })
 	served := make(chan error, 1)
 	v.wg.Go(func() {
 		served <- g.Serve(netutil.LimitListener(servingListener{l, v.opts.Store.Serving()}, v.opts.MaxConnections))

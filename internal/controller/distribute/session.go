@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"fairlead.dev/fairlead/internal/policy"
 	"fairlead.dev/fairlead/internal/wire"
 )
 
@@ -52,6 +53,11 @@ type session struct {
 	started  bool // the first update was made
 	answered bool // and acknowledged
 	ended    bool // gets no more changes
+
+	// Of the breakers that the cluster shares: what the agent is to be sent, whether it knows that it may report, what it has reported on, and which
+	// it was sent that are not closed.
+	dirtyBreakers, reported, ordered map[policy.BreakerKey]struct{}
+	announced                        bool
 
 	wake chan struct{} // size 1: dirty grew
 	done chan struct{} // closed when the store ends the session
@@ -147,6 +153,7 @@ func (s *Store) endSession(c *session, now time.Time) {
 		c.ackedUpTo = s.revision
 	}
 	c.ended = true
+	s.loseBreakers(c, now)
 	n.sessions = slices.DeleteFunc(n.sessions, func(o *session) bool { return o == c })
 	if len(n.sessions) == 0 && c.answered {
 		n.former, n.lostAt = c, now

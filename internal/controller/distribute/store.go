@@ -50,7 +50,8 @@ type Store struct {
 	disconnections []disconnection              // oldest first
 	pending        publication                  // the one in progress
 	looks          uint64                       // counts those at the state of a profile on a node, for tests
-	wantIssuers    func()                       // tells whoever issues that nodes need issuers, or for other hosts
+	shared         sharedBreakers
+	wantIssuers    func() // tells whoever issues that nodes need issuers, or for other hosts
 }
 
 // publication is what remains to be done when all changes of the publication in progress have been applied.
@@ -63,11 +64,12 @@ type publication struct {
 // profile exists while it has a resource, a user or a reason to have no resource. Guarded by Store.mu.
 type profile struct {
 	name        string
-	resource    *wire.Resource      // nil: used but not published
-	uses        []wire.Ref          // its dependencies, sorted
-	hosts       []string            // whose TLS it intercepts, sorted
-	keys        map[trafficKey]*sum // under which its traffic is reported
-	policies    []*policyRollout    // that have a part in it
+	resource    *wire.Resource                       // nil: used but not published
+	uses        []wire.Ref                           // its dependencies, sorted
+	hosts       []string                             // whose TLS it intercepts, sorted
+	shared      map[string]map[string]policy.Breaker // see sharedBreakersOf
+	keys        map[trafficKey]*sum                  // under which its traffic is reported
+	policies    []*policyRollout                     // that have a part in it
 	nodes       map[string]*node
 	err         error  // the latest version cannot be published; resource is an older one
 	publishedIn uint64 // the last publication that set it, changed or not
@@ -102,6 +104,7 @@ func NewStore(opts StoreOptions) *Store {
 		opts: opts, traffic: newTraffic(), changed: newChangedProfiles(),
 		nodes: map[string]*node{}, workloads: map[string]*node{}, profiles: map[string]*profile{}, dependencies: map[wire.Ref]*dependency{},
 		policies: map[policy.ID]*policyRollout{}, unpublished: map[wire.Ref]struct{}{}, wantIssuers: func() {},
+		shared: newSharedBreakers(),
 	}
 	s.addReportLoad(0)
 	return s
@@ -211,6 +214,7 @@ func (s *Store) applyProfile(c *change) {
 	}
 	p.resource, p.uses, p.hosts = c.resource, c.uses, c.hosts
 	s.setKeys(p, c.keys)
+	s.setShared(p, c.shared)
 	for _, n := range p.nodes {
 		s.markDirty(n, c.ref)
 		for _, ref := range p.uses {
@@ -301,6 +305,7 @@ func (s *Store) dependency(ref wire.Ref) *dependency {
 func (s *Store) tidyProfile(name string, p *profile) {
 	if p.resource == nil && p.err == nil && len(p.nodes) == 0 {
 		s.setPolicies(p, nil)
+		s.setShared(p, nil)
 		delete(s.profiles, name)
 	}
 }

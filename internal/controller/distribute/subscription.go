@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -68,6 +69,12 @@ func (v *Server) hello(ctx context.Context, p peer, stream wire.SubscribeServer)
 // peer, which has acknowledged all that came before.
 const smallUpdate = 16 << 10
 
+// How often an agent may report on breakers. One that does more often waits: nobody else does for it.
+const (
+	breakerReportsPerSecond = 20 // twice what agents do
+	breakerReportsAtOnce    = 100
+)
+
 // subscription is a stream after the hello. Two goroutines serve it, each woken once for an update: one sends it, the other records the answer.
 type subscription struct {
 	server  *Server
@@ -80,6 +87,7 @@ type subscription struct {
 
 	// of run
 	sending   bool        // an update is being sent by a goroutine of its own
+	aside     bool        // it is one that is not acknowledged, and the acknowledgement of no other is waited for
 	sendEnded chan error  // size 1
 	pause     *time.Timer // until the next update of destinations may be sent
 }
@@ -113,6 +121,10 @@ func (t *subscription) run(ctx context.Context) error {
 			if t.sending = false; err != nil {
 				return statusOf(err)
 			}
+			if t.aside {
+				t.aside = false
+				t.ackTimer.Stop()
+			}
 		case <-t.ackTimer.C:
 			return status.Error(codes.DeadlineExceeded, "no acknowledgement in time")
 		case <-t.session.done:
@@ -127,15 +139,23 @@ func (t *subscription) run(ctx context.Context) error {
 	}
 }
 
-// receive records acknowledgements until the stream ends. The store wakes the sender if there is more to send.
+// receive records acknowledgements and reports until the stream ends. The store wakes the sender if there is more to send.
 func (t *subscription) receive() error {
+	paced := rate.NewLimiter(breakerReportsPerSecond, breakerReportsAtOnce)
 	for {
-		ack, err := t.stream.RecvAck()
+		m, err := t.stream.Recv()
 		if err != nil {
 			return err
 		}
+		if m.Ack == nil {
+			if err := paced.Wait(t.stream.Context()); err != nil {
+				return err
+			}
+			t.server.opts.Store.reportBreakers(t.session, m.Breakers, time.Now())
+			continue
+		}
 		t.ackTimer.Stop()
-		if err := t.server.opts.Store.acknowledge(t.session, ack); err != nil {
+		if err := t.server.opts.Store.acknowledge(t.session, *m.Ack); err != nil {
 			return err
 		}
 	}
@@ -144,6 +164,10 @@ func (t *subscription) receive() error {
 // sendNext sends the next update, unless one is not acknowledged, there is none, or it has to wait.
 func (t *subscription) sendNext() error {
 	if t.sending {
+		return nil
+	}
+	if u := t.server.opts.Store.nextVerdicts(t.session, time.Now()); u != nil {
+		t.sendAside(u)
 		return nil
 	}
 	u, wait := t.server.opts.Store.next(t.session, time.Now())
@@ -161,6 +185,16 @@ func (t *subscription) sendNext() error {
 	t.sending = true
 	t.server.wg.Go(func() { t.sendEnded <- t.send(parts) }) // a peer that does not read blocks it
 	return nil
+}
+
+// sendAside sends an update that is not acknowledged. A peer that does not read may be behind with any number of these, so that sending blocks: the
+// limit is that of an acknowledgement.
+func (t *subscription) sendAside(u *wire.Update) {
+	if t.aside = !t.server.opts.Store.awaits(t.session); t.aside {
+		t.ackTimer.Reset(t.server.opts.AckTimeout)
+	}
+	t.sending = true
+	t.server.wg.Go(func() { t.sendEnded <- t.send([]wire.Update{*u}) })
 }
 
 func (t *subscription) send(parts []wire.Update) error {

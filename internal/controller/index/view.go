@@ -41,6 +41,8 @@ type View struct {
 	HasBreaker   bool // the policy itself has a circuit breaker
 	OverriddenBy []v1alpha1.PolicyReference
 	Overrides    []v1alpha1.PolicyReference
+	// Forced is what the policy's annotation says about its circuit breakers, if that is in force.
+	Forced compile.Forced
 	// Reports are where agents report the traffic of the calls that the policy has a part in.
 	Reports map[ReportKey]struct{}
 }
@@ -71,6 +73,9 @@ func (x *Index) View(id policy.ID) (View, bool) {
 		InForce: r.active != nil, Pods: r.pods, HostNetworkPods: r.hostNetworkPods, Namespaces: r.namespaces,
 		PublishedRevision: r.publishedRevision, HasBreaker: r.source.HasBreaker(), Reports: map[ReportKey]struct{}{},
 	}
+	if r.active != nil {
+		v.Forced = r.active.Forced
+	}
 	if v.Mode == "" {
 		v.Mode = v1alpha1.ModeEnforce
 	}
@@ -80,6 +85,7 @@ func (x *Index) View(id policy.ID) (View, bool) {
 	v.Destinations = x.destinationsOf(r)
 	x.addServices(r, &v)
 	x.addProfiles(r, &v)
+	v.HasBreaker = v.HasBreaker || v.Forced.Set()
 	return v, true
 }
 

@@ -136,6 +136,9 @@ func extraConditions(v *index.View, agents *Reports) []metav1.Condition {
 	if c, ok := partiallyEnforcedCondition(v, agents); ok {
 		out = append(out, c)
 	}
+	if c, ok := forcedCondition(v); ok {
+		out = append(out, c)
+	}
 	if v.Mode == v1alpha1.ModeDryRun {
 		out = append(out, condition(v1alpha1.ConditionDryRun, v1alpha1.ReasonDryRunMode, "Calls pass through unchanged."))
 	}

@@ -19,6 +19,7 @@ const (
 	maxLabel   = 320
 	maxField   = 256
 	maxSummary = 256
+	maxManager = 128
 )
 
 // Reports is what agents say about a policy.

@@ -1,0 +1,177 @@
+package resilience
+
+import (
+	"testing"
+	"time"
+
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+func sharedBreaker() *Breaker {
+	b, _ := testBreaker(func(b *policy.Breaker) {
+		b.ConsecutiveFailures, b.Sharing = 3, policy.ShareCluster
+		b.OpenDuration, b.OpenMaxDuration = 5*time.Second, 20*time.Second
+	})
+	return b
+}
+
+func viewAt(t *testing.T, b *Breaker, now time.Time) policy.BreakerView {
+	t.Helper()
+	view, _, shared := b.View(now)
+	if !shared {
+		t.Fatal("the cluster does not share it")
+	}
+	return view
+}
+
+func TestHowANodeSeesADestination(t *testing.T) {
+	b := sharedBreaker()
+	want := func(when string, now time.Time, view policy.BreakerView) {
+		t.Helper()
+		if got := viewAt(t, b, now); got != view {
+			t.Errorf("%s: %d, want %d", when, got, view)
+		}
+	}
+	now := t0.Add(time.Minute)
+	want("before any call", now, policy.BreakerIdle)
+	do(b, now, false)
+	want("after a success", now, policy.BreakerGood)
+	do(b, now.Add(500*time.Millisecond), true)
+	want("after a failure among successes", now.Add(600*time.Millisecond), policy.BreakerGood)
+	want("with no success after it", now.Add(2*time.Second), policy.BreakerFailing)
+	want("long after", now.Add(30*time.Second), policy.BreakerIdle)
+	now = now.Add(time.Minute)
+	do(b, now, false)
+	want("after another success", now, policy.BreakerGood)
+	want("long after that", now.Add(11*time.Second), policy.BreakerIdle)
+	for range 3 {
+		do(b, now, true)
+	}
+	want("when it has opened by itself", now, policy.BreakerOpened)
+	now = now.Add(5 * time.Second)
+	want("when its time is over", now, policy.BreakerWaiting)
+	p, _ := b.Allow(now)
+	want("with a probe under way", now, policy.BreakerProbing)
+	b.Done(now, p, Result{})
+	want("after the probe", now, policy.BreakerGood)
+}
+
+func TestWhatTheManagerSaysHolds(t *testing.T) {
+	b := sharedBreaker()
+	open := policy.BreakerVerdict{Number: 4, Order: policy.BreakerOpen, For: 5 * time.Second, Hold: 10 * time.Second}
+	b.Obey(t0, open)
+	if viewAt(t, b, t0) != policy.BreakerHeld || b.OpenedBy(t0) != ByCluster {
+		t.Error("not held")
+	}
+	now := t0.Add(6 * time.Second)
+	if do(b, now, false) || viewAt(t, b, now) != policy.BreakerRefusing {
+		t.Error("a call passes before the manager has said who probes")
+	}
+	if s := b.Status(now); s.State != Open || s.Opened != 1 {
+		t.Errorf("%+v", s)
+	}
+	open.For = 0
+	b.Obey(now, open) // a reminder
+	if now = t0.Add(15 * time.Second); do(b, now, false) {
+		t.Error("a call passes though the manager was heard of")
+	}
+	b.Obey(now, policy.BreakerVerdict{Number: 5, Order: policy.BreakerProbe})
+	p, ok := b.Allow(now)
+	if _, another := b.Allow(now); !ok || another {
+		t.Fatalf("a probe passes: %v, a second one: %v", ok, another)
+	}
+	b.Obey(now, policy.BreakerVerdict{Number: 5, Order: policy.BreakerProbe}) // a reminder
+	b.Done(now, p, Result{})
+	if _, number, _ := b.View(now); viewAt(t, b, now) != policy.BreakerGood || number != 5 {
+		t.Errorf("after the probe: %d, number %d", viewAt(t, b, now), number)
+	}
+	b.Obey(now, policy.BreakerVerdict{Number: 6, Order: policy.BreakerOpen, For: time.Second, Hold: 10 * time.Second})
+	b.Obey(now, policy.BreakerVerdict{Number: 7, Order: policy.BreakerClose})
+	if !do(b, now, false) {
+		t.Error("not closed")
+	}
+}
+
+// Without a word from the manager nothing stays open: each node probes by itself, when the hold is over or the stream is.
+func TestNothingIsHeldForLong(t *testing.T) {
+	open := policy.BreakerVerdict{Number: 1, Order: policy.BreakerOpen, For: 5 * time.Second, Hold: 10 * time.Second}
+	b := sharedBreaker()
+	b.Obey(t0, open)
+	if do(b, t0.Add(14*time.Second), false) || !do(b, t0.Add(15*time.Second), false) {
+		t.Error("the hold does not end")
+	}
+	b = sharedBreaker()
+	b.Obey(t0, open)
+	b.Release()
+	if do(b, t0.Add(4*time.Second), false) || !do(b, t0.Add(5*time.Second), false) {
+		t.Error("it does not go by itself when the manager is away")
+	}
+	b = sharedBreaker()
+	open.For = 1000 * time.Hour
+	b.Obey(t0, open)
+	b.Release()
+	if !do(b, t0.Add(time.Minute), false) {
+		t.Error("it is open for longer than the policy lets it")
+	}
+	own, _ := testBreaker(func(b *policy.Breaker) { b.ConsecutiveFailures = 3 })
+	own.Obey(t0, open)
+	if !do(own, t0, false) {
+		t.Error("a breaker that the cluster does not share obeys")
+	}
+}
+
+func TestForced(t *testing.T) {
+	b, cfg := testBreaker(func(b *policy.Breaker) { b.ConsecutiveFailures = 2 })
+	hour := Forced{Open: true, Until: t0.Add(time.Hour)}
+	b.Force(t0, hour)
+	for _, at := range []time.Duration{0, time.Minute, 59 * time.Minute} {
+		if do(b, t0.Add(at), false) || b.OpenedBy(t0.Add(at)) != ByHand || b.Status(t0.Add(at)).State != Open {
+			t.Errorf("not open after %s", at)
+		}
+	}
+	other := *cfg
+	other.ConsecutiveFailures = 3
+	b.Reconfigure(&other)
+	if do(b, t0, false) {
+		t.Error("an edit of the block opens it")
+	}
+	b.Reconfigure(cfg)
+	if end := t0.Add(time.Hour); !do(b, end, true) || b.OpenedBy(end) != ByNode || b.Status(end).State != Closed {
+		t.Error("not closed when its time is over")
+	}
+	now := t0.Add(2 * time.Hour)
+	b.Force(now, Forced{Until: now.Add(time.Minute)})
+	for range 10 {
+		if !do(b, now, true) {
+			t.Fatal("it opens though it is to stay closed")
+		}
+	}
+	if now = now.Add(time.Minute); !do(b, now, true) || do(b, now, true) {
+		t.Error("it does not open by itself afterwards")
+	}
+	b.Force(now, Forced{Until: now.Add(time.Minute)})
+	if !do(b, now, false) {
+		t.Error("an open one is not closed")
+	}
+	b.Force(now, Forced{Open: true, Until: now.Add(time.Minute)})
+	b.Force(now, Forced{})
+	if !do(b, now, false) {
+		t.Error("not closed when it is taken back")
+	}
+}
+
+// What is said by hand stands above what the cluster says.
+func TestForcedStandsAboveTheCluster(t *testing.T) {
+	b := sharedBreaker()
+	b.Force(t0, Forced{Until: t0.Add(time.Minute)})
+	b.Obey(t0, policy.BreakerVerdict{Number: 1, Order: policy.BreakerOpen, For: time.Hour, Hold: time.Hour})
+	if !do(b, t0, false) {
+		t.Error("the cluster opens what is to stay closed")
+	}
+	b.Force(t0, Forced{Open: true, Until: t0.Add(time.Minute)})
+	b.Obey(t0, policy.BreakerVerdict{Number: 2, Order: policy.BreakerProbe})
+	b.Obey(t0, policy.BreakerVerdict{Number: 3, Order: policy.BreakerClose})
+	if do(b, t0, false) {
+		t.Error("the cluster closes what is to stay open")
+	}
+}

@@ -1,0 +1,92 @@
+package controller
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/controller/compile"
+)
+
+// source returns a policy as the index reads it, and notes when what its annotation says is over.
+func (r *objectReconciler) source(p *v1alpha1.RetryPolicy) compile.Source {
+	src := compile.FromRetryPolicy(p)
+	src.Forced = r.forced(objectKey{kind: kindPolicy, namespace: p.Namespace, name: p.Name}, &p.ObjectMeta)
+	return src
+}
+
+func (r *objectReconciler) clusterSource(p *v1alpha1.ClusterRetryPolicy) compile.Source {
+	src := compile.FromClusterRetryPolicy(p)
+	src.Forced = r.forced(objectKey{kind: kindClusterPolicy, name: p.Name}, &p.ObjectMeta)
+	return src
+}
+
+func (r *objectReconciler) forced(key objectKey, m *metav1.ObjectMeta) compile.Forced {
+	f := compile.ForcedOf(m, time.Now())
+	delete(r.expiries, key)
+	if f.Set() {
+		if r.expiries == nil {
+			r.expiries = map[objectKey]time.Time{}
+		}
+		r.expiries[key] = f.End()
+	}
+	return f
+}
+
+// readExpired reads the policies again whose annotations say nothing any more.
+func (r *objectReconciler) readExpired(ctx context.Context) error {
+	for key, until := range r.expiries {
+		if until.After(time.Now()) {
+			continue
+		}
+		if err := r.read(ctx, key); err != nil {
+			return err
+		}
+		if r.expiries[key].Equal(until) { // the policy is gone
+			delete(r.expiries, key)
+		}
+	}
+	return nil
+}
+
+// untilNextExpiry returns how long it is until something has to be read again, or 0.
+func (r *objectReconciler) untilNextExpiry() time.Duration {
+	var next time.Time
+	for _, until := range r.expiries {
+		if next.IsZero() || until.Before(next) {
+			next = until
+		}
+	}
+	if next.IsZero() {
+		return 0
+	}
+	return max(time.Until(next), time.Millisecond)
+}
+
+// changedPolicy passes changes of what a policy says: its spec, and the annotation about its circuit breakers.
+func changedPolicy[T client.Object]() predicate.TypedPredicate[T] {
+	spec := predicate.TypedGenerationChangedPredicate[T]{}
+	return predicate.TypedFuncs[T]{
+		UpdateFunc: func(e event.TypedUpdateEvent[T]) bool {
+			const name = v1alpha1.AnnotationCircuitBreaker
+			was, had := e.ObjectOld.GetAnnotations()[name]
+			is, has := e.ObjectNew.GetAnnotations()[name]
+			return spec.Update(e) || was != is || had != has
+		},
+	}
+}
+
+// trimManagers keeps of a policy's managed fields who wrote the annotation about its circuit breakers.
+func trimManagers(obj any) (any, error) {
+	if o, ok := obj.(client.Object); ok {
+		kept := slices.DeleteFunc(slices.Clone(o.GetManagedFields()), func(f metav1.ManagedFieldsEntry) bool { return !compile.OwnsForced(&f) })
+		o.SetManagedFields(kept)
+	}
+	return obj, nil
+}

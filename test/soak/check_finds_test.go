@@ -1,0 +1,98 @@
+package soak
+
+import (
+	"testing"
+	"time"
+
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// orderly is a round of calls in which nothing is wrong: each was answered by its first attempt, 10 ms after the one before, within 5 ms.
+func orderly(calls int) *round {
+	start := time.Now()
+	s := policy.Defaults()
+	r := &round{lag: &lag{}, pods: make([]*pod, 1), versions: []*version{{settings: s, from: start}}}
+	for i := range calls {
+		at := start.Add(time.Duration(i) * 10 * time.Millisecond)
+		a := &account{id: i, method: "POST", begun: at, sent: at, head: at.Add(5 * time.Millisecond), ended: at.Add(5 * time.Millisecond), sends: 1, status: 200, whole: true}
+		a.steps = []step{{status: 200}}
+		r.accounts = append(r.accounts, a)
+		a.seen(time.Millisecond)
+	}
+	return r
+}
+
+// seen notes an attempt.
+func (a *account) seen(after time.Duration) *receipt {
+	p := a.received(&brittleConn{}, a.key)
+	p.at, p.answered, p.last, p.whole = a.begun.Add(after), a.begun.Add(after+time.Millisecond), a.begun.Add(after+2*time.Millisecond), true
+	return p
+}
+
+// The checker finds what is wrong, each in a round where nothing else is.
+func TestTheCheckerFindsWhatIsWrong(t *testing.T) {
+	if r := orderly(20); true {
+		r.check()
+		if n := r.count.Load(); n > 0 {
+			t.Fatalf("%d violations in a round where nothing is wrong", n)
+		}
+	}
+	settings := func(r *round) *policy.Settings { return &r.versions[0].settings }
+	for name, spoil := range map[string]func(r *round){
+		"a POST is executed twice":   func(r *round) { r.accounts[3].seen(3 * time.Millisecond) },
+		"other bytes came":           func(r *round) { r.accounts[3].wrong = "other bytes" },
+		"a server got other bytes":   func(r *round) { r.accounts[3].receipts[0].wrong = "other bytes" },
+		"the body is short":          func(r *round) { r.accounts[3].receipts[0].step.size = 7 },
+		"another status came":        func(r *round) { r.accounts[3].status = 201 },
+		"an answer nobody has given": func(r *round) { r.accounts[3].answer = 4 },
+		"a good answer is not the last": func(r *round) {
+			settings(r).Retry.Idempotency = policy.AnyMethod
+			r.accounts[3].seen(3 * time.Millisecond)
+		},
+		"the deadline is missed": func(r *round) {
+			settings(r).Timeouts.Overall = time.Second
+			r.accounts[3].head = r.accounts[3].sent.Add(time.Minute)
+		},
+		"a reason without cause": func(r *round) {
+			r.accounts[3].reason, r.accounts[3].status, r.accounts[3].answer = "circuit_open", 503, -1
+		},
+		"a reason with another status": func(r *round) { r.accounts[3].reason, r.accounts[3].status, r.accounts[3].answer = "reset", 504, -1 },
+		"a call fails without a cause": func(r *round) { r.calm = true; r.accounts[3].whole = false },
+		"keys differ": func(r *round) {
+			settings(r).Retry.Idempotency = policy.AnyMethod
+			r.accounts[3].receipts[0].step.status = 503
+			r.accounts[3].status = 503
+			r.accounts[3].seen(3 * time.Millisecond).key = "other"
+		},
+		"the rate is exceeded": func(r *round) { r.fixed.rate = &policy.RateLimit{Requests: 50, Per: time.Second, Burst: 2} },
+		"too many are under way": func(r *round) {
+			r.fixed.concurrency = &policy.Concurrency{Max: 1}
+			r.accounts[3].receipts[0].last = r.accounts[5].begun
+		},
+		"a circuit opens for two": func(r *round) {
+			r.reject(3)
+			r.fixed.breaker = &policy.Breaker{ConsecutiveFailures: 3, OpenDuration: time.Millisecond}
+		},
+		"a circuit closes soon": func(r *round) {
+			r.accounts[1].receipts[0].step.status, r.accounts[1].status = 500, 500
+			r.reject(3)
+			r.fixed.breaker = &policy.Breaker{ConsecutiveFailures: 1, OpenDuration: time.Second}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := orderly(20)
+			spoil(r)
+			r.check()
+			if r.count.Load() == 0 {
+				t.Error("it found nothing")
+			}
+		})
+	}
+}
+
+// reject has a call be rejected by an open circuit.
+func (r *round) reject(i int) {
+	settings := &r.versions[0].settings
+	settings.Breaker = &policy.Breaker{}
+	r.accounts[i].reason, r.accounts[i].status, r.accounts[i].answer, r.accounts[i].receipts = "circuit_open", 503, -1, nil
+}

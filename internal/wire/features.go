@@ -36,12 +36,12 @@ const (
 	FeatureFallback Feature = 11
 	// FeatureHedging: attempts beside others that have not been answered.
 	FeatureHedging Feature = 12
-	// FeatureFallbackDestination: destinations that calls which could not be served fall back on.
-	FeatureFallbackDestination Feature = 13
 	// FeatureClusterBreakers: breakers that the cluster shares.
 	FeatureClusterBreakers Feature = 15
 	// FeatureForcedBreakers: breakers that a policy keeps open, or closed, for a time.
 	FeatureForcedBreakers Feature = 19
+	// FeatureFallbackDestination: destinations that calls which could not be served fall back on.
+	FeatureFallbackDestination Feature = 13
 )
 
 // featureNumbers are the features as they travel. The table is never written to.
@@ -59,9 +59,9 @@ var featureNumbers = enum[pb.Feature]{
 	FeatureFallback:    pb.Feature_FEATURE_FALLBACK,
 	FeatureHedging:     pb.Feature_FEATURE_HEDGING,
 
+	FeatureClusterBreakers: pb.Feature_FEATURE_CLUSTER_BREAKERS,
+	FeatureForcedBreakers:  pb.Feature_FEATURE_FORCED_BREAKERS,
 	FeatureFallbackDestination: pb.Feature_FEATURE_FALLBACK_DESTINATION,
-	FeatureClusterBreakers:     pb.Feature_FEATURE_CLUSTER_BREAKERS,
-	FeatureForcedBreakers:      pb.Feature_FEATURE_FORCED_BREAKERS,
 }
 
 // String returns the name of f, as statuses and logs show it.
@@ -89,12 +89,12 @@ func (f Feature) String() string {
 		return "Fallback"
 	case FeatureHedging:
 		return "Hedging"
-	case FeatureFallbackDestination:
-		return "FallbackDestination"
 	case FeatureClusterBreakers:
 		return "ClusterBreakers"
 	case FeatureForcedBreakers:
 		return "ForcedBreakers"
+	case FeatureFallbackDestination:
+		return "FallbackDestination"
 	default:
 		return "feature " + strconv.Itoa(int(f))
 	}

@@ -25,11 +25,11 @@ type Binding struct {
 	affinity time.Duration
 	base     settings
 	rules    []settings
+	// forced is what somebody has said about the breakers by hand.
+	forced resilience.Forced
 	// backups are what its calls fall back on, each once; backup says that this one is such.
 	backups []*Binding
 	backup  bool
-	// forced is what somebody has said about the breakers by hand.
-	forced resilience.Forced
 	// namesGRPC: a rule matches gRPC calls alone.
 	namesGRPC bool
 	recorder  Recorder

@@ -34,126 +34,6 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// BreakerView is documented in the Go package internal/policy.
-type BreakerView int32
-
-const (
-	BreakerView_BREAKER_VIEW_UNSPECIFIED BreakerView = 0
-	BreakerView_BREAKER_VIEW_IDLE        BreakerView = 1
-	BreakerView_BREAKER_VIEW_GOOD        BreakerView = 2
-	BreakerView_BREAKER_VIEW_FAILING     BreakerView = 3
-	BreakerView_BREAKER_VIEW_OPENED      BreakerView = 4
-	BreakerView_BREAKER_VIEW_WAITING     BreakerView = 5
-	BreakerView_BREAKER_VIEW_PROBING     BreakerView = 6
-	BreakerView_BREAKER_VIEW_HELD        BreakerView = 7
-	BreakerView_BREAKER_VIEW_REFUSING    BreakerView = 8
-)
-
-// Enum value maps for BreakerView.
-var (
-	BreakerView_name = map[int32]string{
-		0: "BREAKER_VIEW_UNSPECIFIED",
-		1: "BREAKER_VIEW_IDLE",
-		2: "BREAKER_VIEW_GOOD",
-		3: "BREAKER_VIEW_FAILING",
-		4: "BREAKER_VIEW_OPENED",
-		5: "BREAKER_VIEW_WAITING",
-		6: "BREAKER_VIEW_PROBING",
-		7: "BREAKER_VIEW_HELD",
-		8: "BREAKER_VIEW_REFUSING",
-	}
-	BreakerView_value = map[string]int32{
-		"BREAKER_VIEW_UNSPECIFIED": 0,
-		"BREAKER_VIEW_IDLE":        1,
-		"BREAKER_VIEW_GOOD":        2,
-		"BREAKER_VIEW_FAILING":     3,
-		"BREAKER_VIEW_OPENED":      4,
-		"BREAKER_VIEW_WAITING":     5,
-		"BREAKER_VIEW_PROBING":     6,
-		"BREAKER_VIEW_HELD":        7,
-		"BREAKER_VIEW_REFUSING":    8,
-	}
-)
-
-func (x BreakerView) Enum() *BreakerView {
-	p := new(BreakerView)
-	*p = x
-	return p
-}
-
-func (x BreakerView) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (BreakerView) Descriptor() protoreflect.EnumDescriptor {
-	return file_distribution_proto_enumTypes[0].Descriptor()
-}
-
-func (BreakerView) Type() protoreflect.EnumType {
-	return &file_distribution_proto_enumTypes[0]
-}
-
-func (x BreakerView) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use BreakerView.Descriptor instead.
-func (BreakerView) EnumDescriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{0}
-}
-
-type BreakerOrder int32
-
-const (
-	BreakerOrder_BREAKER_ORDER_UNSPECIFIED BreakerOrder = 0
-	BreakerOrder_BREAKER_ORDER_CLOSE       BreakerOrder = 1
-	BreakerOrder_BREAKER_ORDER_OPEN        BreakerOrder = 2
-	BreakerOrder_BREAKER_ORDER_PROBE       BreakerOrder = 3
-)
-
-// Enum value maps for BreakerOrder.
-var (
-	BreakerOrder_name = map[int32]string{
-		0: "BREAKER_ORDER_UNSPECIFIED",
-		1: "BREAKER_ORDER_CLOSE",
-		2: "BREAKER_ORDER_OPEN",
-		3: "BREAKER_ORDER_PROBE",
-	}
-	BreakerOrder_value = map[string]int32{
-		"BREAKER_ORDER_UNSPECIFIED": 0,
-		"BREAKER_ORDER_CLOSE":       1,
-		"BREAKER_ORDER_OPEN":        2,
-		"BREAKER_ORDER_PROBE":       3,
-	}
-)
-
-func (x BreakerOrder) Enum() *BreakerOrder {
-	p := new(BreakerOrder)
-	*p = x
-	return p
-}
-
-func (x BreakerOrder) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (BreakerOrder) Descriptor() protoreflect.EnumDescriptor {
-	return file_distribution_proto_enumTypes[1].Descriptor()
-}
-
-func (BreakerOrder) Type() protoreflect.EnumType {
-	return &file_distribution_proto_enumTypes[1]
-}
-
-func (x BreakerOrder) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use BreakerOrder.Descriptor instead.
-func (BreakerOrder) EnumDescriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{1}
-}
-
 // Feature is a part of the protocol that was added after version 1. It is never removed from this list.
 type Feature int32
 
@@ -183,10 +63,6 @@ const (
 	Feature_FEATURE_HEDGING Feature = 12
 	// Destinations that are called instead of those that could not be served.
 	Feature_FEATURE_FALLBACK_DESTINATION Feature = 13
-	// Breakers that the cluster shares.
-	Feature_FEATURE_CLUSTER_BREAKERS Feature = 15
-	// Breakers that a policy keeps open, or closed, for a time.
-	Feature_FEATURE_FORCED_BREAKERS Feature = 19
 )
 
 // Enum value maps for Feature.
@@ -205,8 +81,6 @@ var (
 		11: "FEATURE_FALLBACK",
 		12: "FEATURE_HEDGING",
 		13: "FEATURE_FALLBACK_DESTINATION",
-		15: "FEATURE_CLUSTER_BREAKERS",
-		19: "FEATURE_FORCED_BREAKERS",
 	}
 	Feature_value = map[string]int32{
 		"FEATURE_UNSPECIFIED":          0,
@@ -222,8 +96,6 @@ var (
 		"FEATURE_FALLBACK":             11,
 		"FEATURE_HEDGING":              12,
 		"FEATURE_FALLBACK_DESTINATION": 13,
-		"FEATURE_CLUSTER_BREAKERS":     15,
-		"FEATURE_FORCED_BREAKERS":      19,
 	}
 )
 
@@ -238,11 +110,11 @@ func (x Feature) String() string {
 }
 
 func (Feature) Descriptor() protoreflect.EnumDescriptor {
-	return file_distribution_proto_enumTypes[2].Descriptor()
+	return file_distribution_proto_enumTypes[0].Descriptor()
 }
 
 func (Feature) Type() protoreflect.EnumType {
-	return &file_distribution_proto_enumTypes[2]
+	return &file_distribution_proto_enumTypes[0]
 }
 
 func (x Feature) Number() protoreflect.EnumNumber {
@@ -251,7 +123,7 @@ func (x Feature) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Feature.Descriptor instead.
 func (Feature) EnumDescriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{2}
+	return file_distribution_proto_rawDescGZIP(), []int{0}
 }
 
 // ResourceKind says what a resource is.
@@ -302,11 +174,11 @@ func (x ResourceKind) String() string {
 }
 
 func (ResourceKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_distribution_proto_enumTypes[3].Descriptor()
+	return file_distribution_proto_enumTypes[1].Descriptor()
 }
 
 func (ResourceKind) Type() protoreflect.EnumType {
-	return &file_distribution_proto_enumTypes[3]
+	return &file_distribution_proto_enumTypes[1]
 }
 
 func (x ResourceKind) Number() protoreflect.EnumNumber {
@@ -315,7 +187,7 @@ func (x ResourceKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ResourceKind.Descriptor instead.
 func (ResourceKind) EnumDescriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{3}
+	return file_distribution_proto_rawDescGZIP(), []int{1}
 }
 
 // RejectionReason classifies a rejection.
@@ -366,11 +238,11 @@ func (x RejectionReason) String() string {
 }
 
 func (RejectionReason) Descriptor() protoreflect.EnumDescriptor {
-	return file_distribution_proto_enumTypes[4].Descriptor()
+	return file_distribution_proto_enumTypes[2].Descriptor()
 }
 
 func (RejectionReason) Type() protoreflect.EnumType {
-	return &file_distribution_proto_enumTypes[4]
+	return &file_distribution_proto_enumTypes[2]
 }
 
 func (x RejectionReason) Number() protoreflect.EnumNumber {
@@ -379,7 +251,7 @@ func (x RejectionReason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RejectionReason.Descriptor instead.
 func (RejectionReason) EnumDescriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{4}
+	return file_distribution_proto_rawDescGZIP(), []int{2}
 }
 
 // SubscribeRequest is a message from the agent.
@@ -389,7 +261,6 @@ type SubscribeRequest struct {
 	//
 	//	*SubscribeRequest_Hello
 	//	*SubscribeRequest_Ack
-	//	*SubscribeRequest_Breakers
 	Message       isSubscribeRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -450,15 +321,6 @@ func (x *SubscribeRequest) GetAck() *Ack {
 	return nil
 }
 
-func (x *SubscribeRequest) GetBreakers() *BreakerReports {
-	if x != nil {
-		if x, ok := x.Message.(*SubscribeRequest_Breakers); ok {
-			return x.Breakers
-		}
-	}
-	return nil
-}
-
 type isSubscribeRequest_Message interface {
 	isSubscribeRequest_Message()
 }
@@ -471,315 +333,9 @@ type SubscribeRequest_Ack struct {
 	Ack *Ack `protobuf:"bytes,2,opt,name=ack,proto3,oneof"`
 }
 
-type SubscribeRequest_Breakers struct {
-	// Only after an update with breakers was received on the stream: other managers would close it.
-	Breakers *BreakerReports `protobuf:"bytes,4,opt,name=breakers,proto3,oneof"`
-}
-
 func (*SubscribeRequest_Hello) isSubscribeRequest_Message() {}
 
 func (*SubscribeRequest_Ack) isSubscribeRequest_Message() {}
-
-func (*SubscribeRequest_Breakers) isSubscribeRequest_Message() {}
-
-// BreakerKey names a breaker that the nodes share.
-type BreakerKey struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Binding       string                 `protobuf:"bytes,1,opt,name=binding,proto3" json:"binding,omitempty"`
-	Destination   string                 `protobuf:"bytes,2,opt,name=destination,proto3" json:"destination,omitempty"`
-	Rule          string                 `protobuf:"bytes,3,opt,name=rule,proto3" json:"rule,omitempty"`
-	Opaque        bool                   `protobuf:"varint,4,opt,name=opaque,proto3" json:"opaque,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *BreakerKey) Reset() {
-	*x = BreakerKey{}
-	mi := &file_distribution_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *BreakerKey) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*BreakerKey) ProtoMessage() {}
-
-func (x *BreakerKey) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use BreakerKey.ProtoReflect.Descriptor instead.
-func (*BreakerKey) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *BreakerKey) GetBinding() string {
-	if x != nil {
-		return x.Binding
-	}
-	return ""
-}
-
-func (x *BreakerKey) GetDestination() string {
-	if x != nil {
-		return x.Destination
-	}
-	return ""
-}
-
-func (x *BreakerKey) GetRule() string {
-	if x != nil {
-		return x.Rule
-	}
-	return ""
-}
-
-func (x *BreakerKey) GetOpaque() bool {
-	if x != nil {
-		return x.Opaque
-	}
-	return false
-}
-
-// BreakerReports say how a node sees the destinations of breakers that the cluster shares. Each is sent when it has changed; what was not sent is
-// BREAKER_VIEW_IDLE.
-type BreakerReports struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reports       []*BreakerReport       `protobuf:"bytes,1,rep,name=reports,proto3" json:"reports,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *BreakerReports) Reset() {
-	*x = BreakerReports{}
-	mi := &file_distribution_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *BreakerReports) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*BreakerReports) ProtoMessage() {}
-
-func (x *BreakerReports) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[2]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use BreakerReports.ProtoReflect.Descriptor instead.
-func (*BreakerReports) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{2}
-}
-
-func (x *BreakerReports) GetReports() []*BreakerReport {
-	if x != nil {
-		return x.Reports
-	}
-	return nil
-}
-
-type BreakerReport struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Key   *BreakerKey            `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	View  BreakerView            `protobuf:"varint,2,opt,name=view,proto3,enum=fairlead.agent.v1.BreakerView" json:"view,omitempty"`
-	// That of the last verdict on the breaker that was received on the stream.
-	Number        uint64 `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *BreakerReport) Reset() {
-	*x = BreakerReport{}
-	mi := &file_distribution_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *BreakerReport) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*BreakerReport) ProtoMessage() {}
-
-func (x *BreakerReport) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use BreakerReport.ProtoReflect.Descriptor instead.
-func (*BreakerReport) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{3}
-}
-
-func (x *BreakerReport) GetKey() *BreakerKey {
-	if x != nil {
-		return x.Key
-	}
-	return nil
-}
-
-func (x *BreakerReport) GetView() BreakerView {
-	if x != nil {
-		return x.View
-	}
-	return BreakerView_BREAKER_VIEW_UNSPECIFIED
-}
-
-func (x *BreakerReport) GetNumber() uint64 {
-	if x != nil {
-		return x.Number
-	}
-	return 0
-}
-
-// BreakerVerdicts are decisions on breakers that the cluster shares. An agent forgets them when the stream ends: what they opened it then closes or
-// probes by itself.
-type BreakerVerdicts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Verdicts      []*BreakerVerdict      `protobuf:"bytes,1,rep,name=verdicts,proto3" json:"verdicts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *BreakerVerdicts) Reset() {
-	*x = BreakerVerdicts{}
-	mi := &file_distribution_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *BreakerVerdicts) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*BreakerVerdicts) ProtoMessage() {}
-
-func (x *BreakerVerdicts) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use BreakerVerdicts.ProtoReflect.Descriptor instead.
-func (*BreakerVerdicts) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{4}
-}
-
-func (x *BreakerVerdicts) GetVerdicts() []*BreakerVerdict {
-	if x != nil {
-		return x.Verdicts
-	}
-	return nil
-}
-
-type BreakerVerdict struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Key    *BreakerKey            `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Number uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
-	Order  BreakerOrder           `protobuf:"varint,3,opt,name=order,proto3,enum=fairlead.agent.v1.BreakerOrder" json:"order,omitempty"`
-	// In nanoseconds.
-	For           int64 `protobuf:"varint,4,opt,name=for,proto3" json:"for,omitempty"`
-	Hold          int64 `protobuf:"varint,5,opt,name=hold,proto3" json:"hold,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *BreakerVerdict) Reset() {
-	*x = BreakerVerdict{}
-	mi := &file_distribution_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *BreakerVerdict) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*BreakerVerdict) ProtoMessage() {}
-
-func (x *BreakerVerdict) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use BreakerVerdict.ProtoReflect.Descriptor instead.
-func (*BreakerVerdict) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{5}
-}
-
-func (x *BreakerVerdict) GetKey() *BreakerKey {
-	if x != nil {
-		return x.Key
-	}
-	return nil
-}
-
-func (x *BreakerVerdict) GetNumber() uint64 {
-	if x != nil {
-		return x.Number
-	}
-	return 0
-}
-
-func (x *BreakerVerdict) GetOrder() BreakerOrder {
-	if x != nil {
-		return x.Order
-	}
-	return BreakerOrder_BREAKER_ORDER_UNSPECIFIED
-}
-
-func (x *BreakerVerdict) GetFor() int64 {
-	if x != nil {
-		return x.For
-	}
-	return 0
-}
-
-func (x *BreakerVerdict) GetHold() int64 {
-	if x != nil {
-		return x.Hold
-	}
-	return 0
-}
 
 // Hello opens a subscription.
 type Hello struct {
@@ -800,7 +356,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_distribution_proto_msgTypes[6]
+	mi := &file_distribution_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -812,7 +368,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[6]
+	mi := &file_distribution_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -825,7 +381,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{6}
+	return file_distribution_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *Hello) GetNode() string {
@@ -874,7 +430,7 @@ type Held struct {
 
 func (x *Held) Reset() {
 	*x = Held{}
-	mi := &file_distribution_proto_msgTypes[7]
+	mi := &file_distribution_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -886,7 +442,7 @@ func (x *Held) String() string {
 func (*Held) ProtoMessage() {}
 
 func (x *Held) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[7]
+	mi := &file_distribution_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -899,7 +455,7 @@ func (x *Held) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Held.ProtoReflect.Descriptor instead.
 func (*Held) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{7}
+	return file_distribution_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Held) GetRef() *ResourceRef {
@@ -927,7 +483,7 @@ type ResourceRef struct {
 
 func (x *ResourceRef) Reset() {
 	*x = ResourceRef{}
-	mi := &file_distribution_proto_msgTypes[8]
+	mi := &file_distribution_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -939,7 +495,7 @@ func (x *ResourceRef) String() string {
 func (*ResourceRef) ProtoMessage() {}
 
 func (x *ResourceRef) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[8]
+	mi := &file_distribution_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -952,7 +508,7 @@ func (x *ResourceRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResourceRef.ProtoReflect.Descriptor instead.
 func (*ResourceRef) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{8}
+	return file_distribution_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ResourceRef) GetKind() ResourceKind {
@@ -972,7 +528,7 @@ func (x *ResourceRef) GetName() string {
 // Update is a change, or a part of one.
 type Update struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Greater than that of the update before. 0: the update is about no resources, comes between others and is not acknowledged.
+	// Greater than that of the update before.
 	Nonce uint64 `protobuf:"varint,1,opt,name=nonce,proto3" json:"nonce,omitempty"`
 	// Added or changed.
 	Set     []*Resource    `protobuf:"bytes,2,rep,name=set,proto3" json:"set,omitempty"`
@@ -981,16 +537,13 @@ type Update struct {
 	More bool `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
 	// With this update the agent holds all it should.
 	SnapshotComplete bool `protobuf:"varint,5,opt,name=snapshot_complete,json=snapshotComplete,proto3" json:"snapshot_complete,omitempty"`
-	// Only in updates with nonce 0, and only to agents with FEATURE_CLUSTER_BREAKERS. The first one, which may be empty, says that the manager
-	// takes reports of breakers.
-	Breakers      *BreakerVerdicts `protobuf:"bytes,7,opt,name=breakers,proto3" json:"breakers,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Update) Reset() {
 	*x = Update{}
-	mi := &file_distribution_proto_msgTypes[9]
+	mi := &file_distribution_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1002,7 +555,7 @@ func (x *Update) String() string {
 func (*Update) ProtoMessage() {}
 
 func (x *Update) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[9]
+	mi := &file_distribution_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1015,7 +568,7 @@ func (x *Update) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Update.ProtoReflect.Descriptor instead.
 func (*Update) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{9}
+	return file_distribution_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Update) GetNonce() uint64 {
@@ -1053,13 +606,6 @@ func (x *Update) GetSnapshotComplete() bool {
 	return false
 }
 
-func (x *Update) GetBreakers() *BreakerVerdicts {
-	if x != nil {
-		return x.Breakers
-	}
-	return nil
-}
-
 // Resource is a workload, a profile, a destination or what else there are kinds of, in its encoded form. It is opaque here so that the manager encodes it once for
 // all agents with the same features, and the agent's copy on disk keeps what it received.
 type Resource struct {
@@ -1078,7 +624,7 @@ type Resource struct {
 
 func (x *Resource) Reset() {
 	*x = Resource{}
-	mi := &file_distribution_proto_msgTypes[10]
+	mi := &file_distribution_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1090,7 +636,7 @@ func (x *Resource) String() string {
 func (*Resource) ProtoMessage() {}
 
 func (x *Resource) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[10]
+	mi := &file_distribution_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1103,7 +649,7 @@ func (x *Resource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resource.ProtoReflect.Descriptor instead.
 func (*Resource) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{10}
+	return file_distribution_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Resource) GetRef() *ResourceRef {
@@ -1147,7 +693,7 @@ type Patch struct {
 
 func (x *Patch) Reset() {
 	*x = Patch{}
-	mi := &file_distribution_proto_msgTypes[11]
+	mi := &file_distribution_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1159,7 +705,7 @@ func (x *Patch) String() string {
 func (*Patch) ProtoMessage() {}
 
 func (x *Patch) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[11]
+	mi := &file_distribution_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1172,7 +718,7 @@ func (x *Patch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Patch.ProtoReflect.Descriptor instead.
 func (*Patch) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{11}
+	return file_distribution_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Patch) GetBase() []byte {
@@ -1201,7 +747,7 @@ type Piece struct {
 
 func (x *Piece) Reset() {
 	*x = Piece{}
-	mi := &file_distribution_proto_msgTypes[12]
+	mi := &file_distribution_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1213,7 +759,7 @@ func (x *Piece) String() string {
 func (*Piece) ProtoMessage() {}
 
 func (x *Piece) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[12]
+	mi := &file_distribution_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1226,7 +772,7 @@ func (x *Piece) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Piece.ProtoReflect.Descriptor instead.
 func (*Piece) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{12}
+	return file_distribution_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Piece) GetOffset() uint32 {
@@ -1262,7 +808,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_distribution_proto_msgTypes[13]
+	mi := &file_distribution_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1274,7 +820,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[13]
+	mi := &file_distribution_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1287,7 +833,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{13}
+	return file_distribution_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Ack) GetNonce() uint64 {
@@ -1320,7 +866,7 @@ type Rejection struct {
 
 func (x *Rejection) Reset() {
 	*x = Rejection{}
-	mi := &file_distribution_proto_msgTypes[14]
+	mi := &file_distribution_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1332,7 +878,7 @@ func (x *Rejection) String() string {
 func (*Rejection) ProtoMessage() {}
 
 func (x *Rejection) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[14]
+	mi := &file_distribution_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1345,7 +891,7 @@ func (x *Rejection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejection.ProtoReflect.Descriptor instead.
 func (*Rejection) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{14}
+	return file_distribution_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Rejection) GetRef() *ResourceRef {
@@ -1393,7 +939,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_distribution_proto_msgTypes[15]
+	mi := &file_distribution_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1405,7 +951,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[15]
+	mi := &file_distribution_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1418,7 +964,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{15}
+	return file_distribution_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ReportRequest) GetSequence() uint64 {
@@ -1468,7 +1014,7 @@ type ReportAck struct {
 
 func (x *ReportAck) Reset() {
 	*x = ReportAck{}
-	mi := &file_distribution_proto_msgTypes[16]
+	mi := &file_distribution_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1480,7 +1026,7 @@ func (x *ReportAck) String() string {
 func (*ReportAck) ProtoMessage() {}
 
 func (x *ReportAck) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[16]
+	mi := &file_distribution_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1493,7 +1039,7 @@ func (x *ReportAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportAck.ProtoReflect.Descriptor instead.
 func (*ReportAck) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{16}
+	return file_distribution_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ReportAck) GetSequence() uint64 {
@@ -1526,7 +1072,7 @@ type SavedSet struct {
 
 func (x *SavedSet) Reset() {
 	*x = SavedSet{}
-	mi := &file_distribution_proto_msgTypes[17]
+	mi := &file_distribution_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1538,7 +1084,7 @@ func (x *SavedSet) String() string {
 func (*SavedSet) ProtoMessage() {}
 
 func (x *SavedSet) ProtoReflect() protoreflect.Message {
-	mi := &file_distribution_proto_msgTypes[17]
+	mi := &file_distribution_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1551,7 +1097,7 @@ func (x *SavedSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SavedSet.ProtoReflect.Descriptor instead.
 func (*SavedSet) Descriptor() ([]byte, []int) {
-	return file_distribution_proto_rawDescGZIP(), []int{17}
+	return file_distribution_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SavedSet) GetResources() []*Resource {
@@ -1579,32 +1125,11 @@ var File_distribution_proto protoreflect.FileDescriptor
 
 const file_distribution_proto_rawDesc = "" +
 	"\n" +
-	"\x12distribution.proto\x12\x11fairlead.agent.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\freport.proto\"\xbc\x01\n" +
+	"\x12distribution.proto\x12\x11fairlead.agent.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\freport.proto\"{\n" +
 	"\x10SubscribeRequest\x120\n" +
 	"\x05hello\x18\x01 \x01(\v2\x18.fairlead.agent.v1.HelloH\x00R\x05hello\x12*\n" +
-	"\x03ack\x18\x02 \x01(\v2\x16.fairlead.agent.v1.AckH\x00R\x03ack\x12?\n" +
-	"\bbreakers\x18\x04 \x01(\v2!.fairlead.agent.v1.BreakerReportsH\x00R\bbreakersB\t\n" +
-	"\amessage\"t\n" +
-	"\n" +
-	"BreakerKey\x12\x18\n" +
-	"\abinding\x18\x01 \x01(\tR\abinding\x12 \n" +
-	"\vdestination\x18\x02 \x01(\tR\vdestination\x12\x12\n" +
-	"\x04rule\x18\x03 \x01(\tR\x04rule\x12\x16\n" +
-	"\x06opaque\x18\x04 \x01(\bR\x06opaque\"L\n" +
-	"\x0eBreakerReports\x12:\n" +
-	"\areports\x18\x01 \x03(\v2 .fairlead.agent.v1.BreakerReportR\areports\"\x8c\x01\n" +
-	"\rBreakerReport\x12/\n" +
-	"\x03key\x18\x01 \x01(\v2\x1d.fairlead.agent.v1.BreakerKeyR\x03key\x122\n" +
-	"\x04view\x18\x02 \x01(\x0e2\x1e.fairlead.agent.v1.BreakerViewR\x04view\x12\x16\n" +
-	"\x06number\x18\x03 \x01(\x04R\x06number\"P\n" +
-	"\x0fBreakerVerdicts\x12=\n" +
-	"\bverdicts\x18\x01 \x03(\v2!.fairlead.agent.v1.BreakerVerdictR\bverdicts\"\xb6\x01\n" +
-	"\x0eBreakerVerdict\x12/\n" +
-	"\x03key\x18\x01 \x01(\v2\x1d.fairlead.agent.v1.BreakerKeyR\x03key\x12\x16\n" +
-	"\x06number\x18\x02 \x01(\x04R\x06number\x125\n" +
-	"\x05order\x18\x03 \x01(\x0e2\x1f.fairlead.agent.v1.BreakerOrderR\x05order\x12\x10\n" +
-	"\x03for\x18\x04 \x01(\x03R\x03for\x12\x12\n" +
-	"\x04hold\x18\x05 \x01(\x03R\x04hold\"\xe1\x01\n" +
+	"\x03ack\x18\x02 \x01(\v2\x16.fairlead.agent.v1.AckH\x00R\x03ackB\t\n" +
+	"\amessage\"\xe1\x01\n" +
 	"\x05Hello\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12+\n" +
 	"\x04held\x18\x02 \x03(\v2\x17.fairlead.agent.v1.HeldR\x04held\x126\n" +
@@ -1617,14 +1142,13 @@ const file_distribution_proto_rawDesc = "" +
 	"\aversion\x18\x02 \x01(\fR\aversion\"V\n" +
 	"\vResourceRef\x123\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1f.fairlead.agent.v1.ResourceKindR\x04kind\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"\x88\x02\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\xc8\x01\n" +
 	"\x06Update\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12-\n" +
 	"\x03set\x18\x02 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\x03set\x128\n" +
 	"\aremoved\x18\x03 \x03(\v2\x1e.fairlead.agent.v1.ResourceRefR\aremoved\x12\x12\n" +
 	"\x04more\x18\x04 \x01(\bR\x04more\x12+\n" +
-	"\x11snapshot_complete\x18\x05 \x01(\bR\x10snapshotComplete\x12>\n" +
-	"\bbreakers\x18\a \x01(\v2\".fairlead.agent.v1.BreakerVerdictsR\bbreakers\"\xa5\x01\n" +
+	"\x11snapshot_complete\x18\x05 \x01(\bR\x10snapshotComplete\"\xa5\x01\n" +
 	"\bResource\x120\n" +
 	"\x03ref\x18\x01 \x01(\v2\x1e.fairlead.agent.v1.ResourceRefR\x03ref\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\fR\aversion\x12\x1d\n" +
@@ -1660,22 +1184,7 @@ const file_distribution_proto_rawDesc = "" +
 	"\bSavedSet\x129\n" +
 	"\tresources\x18\x01 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\tresources\x12 \n" +
 	"\vgenerations\x18\x02 \x03(\x04R\vgenerations\x121\n" +
-	"\x05later\x18\x03 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\x05later*\xf2\x01\n" +
-	"\vBreakerView\x12\x1c\n" +
-	"\x18BREAKER_VIEW_UNSPECIFIED\x10\x00\x12\x15\n" +
-	"\x11BREAKER_VIEW_IDLE\x10\x01\x12\x15\n" +
-	"\x11BREAKER_VIEW_GOOD\x10\x02\x12\x18\n" +
-	"\x14BREAKER_VIEW_FAILING\x10\x03\x12\x17\n" +
-	"\x13BREAKER_VIEW_OPENED\x10\x04\x12\x18\n" +
-	"\x14BREAKER_VIEW_WAITING\x10\x05\x12\x18\n" +
-	"\x14BREAKER_VIEW_PROBING\x10\x06\x12\x15\n" +
-	"\x11BREAKER_VIEW_HELD\x10\a\x12\x19\n" +
-	"\x15BREAKER_VIEW_REFUSING\x10\b*w\n" +
-	"\fBreakerOrder\x12\x1d\n" +
-	"\x19BREAKER_ORDER_UNSPECIFIED\x10\x00\x12\x17\n" +
-	"\x13BREAKER_ORDER_CLOSE\x10\x01\x12\x16\n" +
-	"\x12BREAKER_ORDER_OPEN\x10\x02\x12\x17\n" +
-	"\x13BREAKER_ORDER_PROBE\x10\x03*\xe7\x02\n" +
+	"\x05later\x18\x03 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\x05later*\xac\x02\n" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fFEATURE_PATCHES\x10\x01\x12\x0f\n" +
@@ -1690,9 +1199,7 @@ const file_distribution_proto_rawDesc = "" +
 	"\x12\x14\n" +
 	"\x10FEATURE_FALLBACK\x10\v\x12\x13\n" +
 	"\x0fFEATURE_HEDGING\x10\f\x12 \n" +
-	"\x1cFEATURE_FALLBACK_DESTINATION\x10\r\x12\x1c\n" +
-	"\x18FEATURE_CLUSTER_BREAKERS\x10\x0f\x12\x1b\n" +
-	"\x17FEATURE_FORCED_BREAKERS\x10\x13*\xd7\x01\n" +
+	"\x1cFEATURE_FALLBACK_DESTINATION\x10\r*\xd7\x01\n" +
 	"\fResourceKind\x12\x1d\n" +
 	"\x19RESOURCE_KIND_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16RESOURCE_KIND_WORKLOAD\x10\x01\x12\x19\n" +
@@ -1724,74 +1231,59 @@ func file_distribution_proto_rawDescGZIP() []byte {
 	return file_distribution_proto_rawDescData
 }
 
-var file_distribution_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_distribution_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_distribution_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_distribution_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_distribution_proto_goTypes = []any{
-	(BreakerView)(0),            // 0: fairlead.agent.v1.BreakerView
-	(BreakerOrder)(0),           // 1: fairlead.agent.v1.BreakerOrder
-	(Feature)(0),                // 2: fairlead.agent.v1.Feature
-	(ResourceKind)(0),           // 3: fairlead.agent.v1.ResourceKind
-	(RejectionReason)(0),        // 4: fairlead.agent.v1.RejectionReason
-	(*SubscribeRequest)(nil),    // 5: fairlead.agent.v1.SubscribeRequest
-	(*BreakerKey)(nil),          // 6: fairlead.agent.v1.BreakerKey
-	(*BreakerReports)(nil),      // 7: fairlead.agent.v1.BreakerReports
-	(*BreakerReport)(nil),       // 8: fairlead.agent.v1.BreakerReport
-	(*BreakerVerdicts)(nil),     // 9: fairlead.agent.v1.BreakerVerdicts
-	(*BreakerVerdict)(nil),      // 10: fairlead.agent.v1.BreakerVerdict
-	(*Hello)(nil),               // 11: fairlead.agent.v1.Hello
-	(*Held)(nil),                // 12: fairlead.agent.v1.Held
-	(*ResourceRef)(nil),         // 13: fairlead.agent.v1.ResourceRef
-	(*Update)(nil),              // 14: fairlead.agent.v1.Update
-	(*Resource)(nil),            // 15: fairlead.agent.v1.Resource
-	(*Patch)(nil),               // 16: fairlead.agent.v1.Patch
-	(*Piece)(nil),               // 17: fairlead.agent.v1.Piece
-	(*Ack)(nil),                 // 18: fairlead.agent.v1.Ack
-	(*Rejection)(nil),           // 19: fairlead.agent.v1.Rejection
-	(*ReportRequest)(nil),       // 20: fairlead.agent.v1.ReportRequest
-	(*ReportAck)(nil),           // 21: fairlead.agent.v1.ReportAck
-	(*SavedSet)(nil),            // 22: fairlead.agent.v1.SavedSet
-	(*durationpb.Duration)(nil), // 23: google.protobuf.Duration
-	(*Report)(nil),              // 24: fairlead.agent.v1.Report
+	(Feature)(0),                // 0: fairlead.agent.v1.Feature
+	(ResourceKind)(0),           // 1: fairlead.agent.v1.ResourceKind
+	(RejectionReason)(0),        // 2: fairlead.agent.v1.RejectionReason
+	(*SubscribeRequest)(nil),    // 3: fairlead.agent.v1.SubscribeRequest
+	(*Hello)(nil),               // 4: fairlead.agent.v1.Hello
+	(*Held)(nil),                // 5: fairlead.agent.v1.Held
+	(*ResourceRef)(nil),         // 6: fairlead.agent.v1.ResourceRef
+	(*Update)(nil),              // 7: fairlead.agent.v1.Update
+	(*Resource)(nil),            // 8: fairlead.agent.v1.Resource
+	(*Patch)(nil),               // 9: fairlead.agent.v1.Patch
+	(*Piece)(nil),               // 10: fairlead.agent.v1.Piece
+	(*Ack)(nil),                 // 11: fairlead.agent.v1.Ack
+	(*Rejection)(nil),           // 12: fairlead.agent.v1.Rejection
+	(*ReportRequest)(nil),       // 13: fairlead.agent.v1.ReportRequest
+	(*ReportAck)(nil),           // 14: fairlead.agent.v1.ReportAck
+	(*SavedSet)(nil),            // 15: fairlead.agent.v1.SavedSet
+	(*durationpb.Duration)(nil), // 16: google.protobuf.Duration
+	(*Report)(nil),              // 17: fairlead.agent.v1.Report
 }
 var file_distribution_proto_depIdxs = []int32{
-	11, // 0: fairlead.agent.v1.SubscribeRequest.hello:type_name -> fairlead.agent.v1.Hello
-	18, // 1: fairlead.agent.v1.SubscribeRequest.ack:type_name -> fairlead.agent.v1.Ack
-	7,  // 2: fairlead.agent.v1.SubscribeRequest.breakers:type_name -> fairlead.agent.v1.BreakerReports
-	8,  // 3: fairlead.agent.v1.BreakerReports.reports:type_name -> fairlead.agent.v1.BreakerReport
-	6,  // 4: fairlead.agent.v1.BreakerReport.key:type_name -> fairlead.agent.v1.BreakerKey
-	0,  // 5: fairlead.agent.v1.BreakerReport.view:type_name -> fairlead.agent.v1.BreakerView
-	10, // 6: fairlead.agent.v1.BreakerVerdicts.verdicts:type_name -> fairlead.agent.v1.BreakerVerdict
-	6,  // 7: fairlead.agent.v1.BreakerVerdict.key:type_name -> fairlead.agent.v1.BreakerKey
-	1,  // 8: fairlead.agent.v1.BreakerVerdict.order:type_name -> fairlead.agent.v1.BreakerOrder
-	12, // 9: fairlead.agent.v1.Hello.held:type_name -> fairlead.agent.v1.Held
-	2,  // 10: fairlead.agent.v1.Hello.features:type_name -> fairlead.agent.v1.Feature
-	12, // 11: fairlead.agent.v1.Hello.held_later:type_name -> fairlead.agent.v1.Held
-	13, // 12: fairlead.agent.v1.Held.ref:type_name -> fairlead.agent.v1.ResourceRef
-	3,  // 13: fairlead.agent.v1.ResourceRef.kind:type_name -> fairlead.agent.v1.ResourceKind
-	15, // 14: fairlead.agent.v1.Update.set:type_name -> fairlead.agent.v1.Resource
-	13, // 15: fairlead.agent.v1.Update.removed:type_name -> fairlead.agent.v1.ResourceRef
-	9,  // 16: fairlead.agent.v1.Update.breakers:type_name -> fairlead.agent.v1.BreakerVerdicts
-	13, // 17: fairlead.agent.v1.Resource.ref:type_name -> fairlead.agent.v1.ResourceRef
-	16, // 18: fairlead.agent.v1.Resource.patch:type_name -> fairlead.agent.v1.Patch
-	17, // 19: fairlead.agent.v1.Patch.pieces:type_name -> fairlead.agent.v1.Piece
-	19, // 20: fairlead.agent.v1.Ack.rejections:type_name -> fairlead.agent.v1.Rejection
-	13, // 21: fairlead.agent.v1.Rejection.ref:type_name -> fairlead.agent.v1.ResourceRef
-	4,  // 22: fairlead.agent.v1.Rejection.reason:type_name -> fairlead.agent.v1.RejectionReason
-	23, // 23: fairlead.agent.v1.ReportRequest.age:type_name -> google.protobuf.Duration
-	24, // 24: fairlead.agent.v1.ReportRequest.report:type_name -> fairlead.agent.v1.Report
-	23, // 25: fairlead.agent.v1.ReportRequest.covered:type_name -> google.protobuf.Duration
-	23, // 26: fairlead.agent.v1.ReportAck.interval:type_name -> google.protobuf.Duration
-	15, // 27: fairlead.agent.v1.SavedSet.resources:type_name -> fairlead.agent.v1.Resource
-	15, // 28: fairlead.agent.v1.SavedSet.later:type_name -> fairlead.agent.v1.Resource
-	5,  // 29: fairlead.agent.v1.Distribution.Subscribe:input_type -> fairlead.agent.v1.SubscribeRequest
-	20, // 30: fairlead.agent.v1.Distribution.Report:input_type -> fairlead.agent.v1.ReportRequest
-	14, // 31: fairlead.agent.v1.Distribution.Subscribe:output_type -> fairlead.agent.v1.Update
-	21, // 32: fairlead.agent.v1.Distribution.Report:output_type -> fairlead.agent.v1.ReportAck
-	31, // [31:33] is the sub-list for method output_type
-	29, // [29:31] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	4,  // 0: fairlead.agent.v1.SubscribeRequest.hello:type_name -> fairlead.agent.v1.Hello
+	11, // 1: fairlead.agent.v1.SubscribeRequest.ack:type_name -> fairlead.agent.v1.Ack
+	5,  // 2: fairlead.agent.v1.Hello.held:type_name -> fairlead.agent.v1.Held
+	0,  // 3: fairlead.agent.v1.Hello.features:type_name -> fairlead.agent.v1.Feature
+	5,  // 4: fairlead.agent.v1.Hello.held_later:type_name -> fairlead.agent.v1.Held
+	6,  // 5: fairlead.agent.v1.Held.ref:type_name -> fairlead.agent.v1.ResourceRef
+	1,  // 6: fairlead.agent.v1.ResourceRef.kind:type_name -> fairlead.agent.v1.ResourceKind
+	8,  // 7: fairlead.agent.v1.Update.set:type_name -> fairlead.agent.v1.Resource
+	6,  // 8: fairlead.agent.v1.Update.removed:type_name -> fairlead.agent.v1.ResourceRef
+	6,  // 9: fairlead.agent.v1.Resource.ref:type_name -> fairlead.agent.v1.ResourceRef
+	9,  // 10: fairlead.agent.v1.Resource.patch:type_name -> fairlead.agent.v1.Patch
+	10, // 11: fairlead.agent.v1.Patch.pieces:type_name -> fairlead.agent.v1.Piece
+	12, // 12: fairlead.agent.v1.Ack.rejections:type_name -> fairlead.agent.v1.Rejection
+	6,  // 13: fairlead.agent.v1.Rejection.ref:type_name -> fairlead.agent.v1.ResourceRef
+	2,  // 14: fairlead.agent.v1.Rejection.reason:type_name -> fairlead.agent.v1.RejectionReason
+	16, // 15: fairlead.agent.v1.ReportRequest.age:type_name -> google.protobuf.Duration
+	17, // 16: fairlead.agent.v1.ReportRequest.report:type_name -> fairlead.agent.v1.Report
+	16, // 17: fairlead.agent.v1.ReportRequest.covered:type_name -> google.protobuf.Duration
+	16, // 18: fairlead.agent.v1.ReportAck.interval:type_name -> google.protobuf.Duration
+	8,  // 19: fairlead.agent.v1.SavedSet.resources:type_name -> fairlead.agent.v1.Resource
+	8,  // 20: fairlead.agent.v1.SavedSet.later:type_name -> fairlead.agent.v1.Resource
+	3,  // 21: fairlead.agent.v1.Distribution.Subscribe:input_type -> fairlead.agent.v1.SubscribeRequest
+	13, // 22: fairlead.agent.v1.Distribution.Report:input_type -> fairlead.agent.v1.ReportRequest
+	7,  // 23: fairlead.agent.v1.Distribution.Subscribe:output_type -> fairlead.agent.v1.Update
+	14, // 24: fairlead.agent.v1.Distribution.Report:output_type -> fairlead.agent.v1.ReportAck
+	23, // [23:25] is the sub-list for method output_type
+	21, // [21:23] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_distribution_proto_init() }
@@ -1803,16 +1295,15 @@ func file_distribution_proto_init() {
 	file_distribution_proto_msgTypes[0].OneofWrappers = []any{
 		(*SubscribeRequest_Hello)(nil),
 		(*SubscribeRequest_Ack)(nil),
-		(*SubscribeRequest_Breakers)(nil),
 	}
-	file_distribution_proto_msgTypes[14].OneofWrappers = []any{}
+	file_distribution_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_distribution_proto_rawDesc), len(file_distribution_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   18,
+			NumEnums:      3,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

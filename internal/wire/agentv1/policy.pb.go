@@ -1014,9 +1014,7 @@ type Binding struct {
 	Base   *Settings              `protobuf:"bytes,6,opt,name=base,proto3" json:"base,omitempty"`
 	Rules  []*Rule                `protobuf:"bytes,7,rep,name=rules,proto3" json:"rules,omitempty"`
 	// New flows of QUIC to the destination are rejected.
-	RejectQuic bool `protobuf:"varint,8,opt,name=reject_quic,json=rejectQuic,proto3" json:"reject_quic,omitempty"`
-	// Absent: none.
-	ForcedBreaker *ForcedBreaker `protobuf:"bytes,9,opt,name=forced_breaker,json=forcedBreaker,proto3" json:"forced_breaker,omitempty"`
+	RejectQuic    bool `protobuf:"varint,8,opt,name=reject_quic,json=rejectQuic,proto3" json:"reject_quic,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1107,67 +1105,6 @@ func (x *Binding) GetRejectQuic() bool {
 	return false
 }
 
-func (x *Binding) GetForcedBreaker() *ForcedBreaker {
-	if x != nil {
-		return x.ForcedBreaker
-	}
-	return nil
-}
-
-// ForcedBreaker keeps the breakers of a binding open, or closed, until a time.
-type ForcedBreaker struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Open  bool                   `protobuf:"varint,1,opt,name=open,proto3" json:"open,omitempty"`
-	// In seconds since 1970, UTC.
-	Until         int64 `protobuf:"varint,2,opt,name=until,proto3" json:"until,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ForcedBreaker) Reset() {
-	*x = ForcedBreaker{}
-	mi := &file_policy_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ForcedBreaker) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ForcedBreaker) ProtoMessage() {}
-
-func (x *ForcedBreaker) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ForcedBreaker.ProtoReflect.Descriptor instead.
-func (*ForcedBreaker) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{4}
-}
-
-func (x *ForcedBreaker) GetOpen() bool {
-	if x != nil {
-		return x.Open
-	}
-	return false
-}
-
-func (x *ForcedBreaker) GetUntil() int64 {
-	if x != nil {
-		return x.Until
-	}
-	return 0
-}
-
 // Target is a destination as a policy names it.
 type Target struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -1188,7 +1125,7 @@ type Target struct {
 
 func (x *Target) Reset() {
 	*x = Target{}
-	mi := &file_policy_proto_msgTypes[5]
+	mi := &file_policy_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1200,7 +1137,7 @@ func (x *Target) String() string {
 func (*Target) ProtoMessage() {}
 
 func (x *Target) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[5]
+	mi := &file_policy_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1213,7 +1150,7 @@ func (x *Target) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Target.ProtoReflect.Descriptor instead.
 func (*Target) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{5}
+	return file_policy_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Target) GetKind() TargetKind {
@@ -1291,7 +1228,7 @@ type Via struct {
 
 func (x *Via) Reset() {
 	*x = Via{}
-	mi := &file_policy_proto_msgTypes[6]
+	mi := &file_policy_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1303,7 +1240,7 @@ func (x *Via) String() string {
 func (*Via) ProtoMessage() {}
 
 func (x *Via) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[6]
+	mi := &file_policy_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1316,7 +1253,7 @@ func (x *Via) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Via.ProtoReflect.Descriptor instead.
 func (*Via) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{6}
+	return file_policy_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Via) GetHost() string {
@@ -1356,7 +1293,7 @@ type TLS struct {
 
 func (x *TLS) Reset() {
 	*x = TLS{}
-	mi := &file_policy_proto_msgTypes[7]
+	mi := &file_policy_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1368,7 +1305,7 @@ func (x *TLS) String() string {
 func (*TLS) ProtoMessage() {}
 
 func (x *TLS) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[7]
+	mi := &file_policy_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1381,7 +1318,7 @@ func (x *TLS) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TLS.ProtoReflect.Descriptor instead.
 func (*TLS) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{7}
+	return file_policy_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *TLS) GetMode() TLSMode {
@@ -1445,7 +1382,7 @@ type Prefix struct {
 
 func (x *Prefix) Reset() {
 	*x = Prefix{}
-	mi := &file_policy_proto_msgTypes[8]
+	mi := &file_policy_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1457,7 +1394,7 @@ func (x *Prefix) String() string {
 func (*Prefix) ProtoMessage() {}
 
 func (x *Prefix) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[8]
+	mi := &file_policy_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1470,7 +1407,7 @@ func (x *Prefix) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prefix.ProtoReflect.Descriptor instead.
 func (*Prefix) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{8}
+	return file_policy_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Prefix) GetAddress() []byte {
@@ -1507,7 +1444,7 @@ type Rule struct {
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_policy_proto_msgTypes[9]
+	mi := &file_policy_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1519,7 +1456,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[9]
+	mi := &file_policy_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1532,7 +1469,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{9}
+	return file_policy_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Rule) GetName() string {
@@ -1609,7 +1546,7 @@ type RequestMatch struct {
 
 func (x *RequestMatch) Reset() {
 	*x = RequestMatch{}
-	mi := &file_policy_proto_msgTypes[10]
+	mi := &file_policy_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1621,7 +1558,7 @@ func (x *RequestMatch) String() string {
 func (*RequestMatch) ProtoMessage() {}
 
 func (x *RequestMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[10]
+	mi := &file_policy_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1634,7 +1571,7 @@ func (x *RequestMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestMatch.ProtoReflect.Descriptor instead.
 func (*RequestMatch) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{10}
+	return file_policy_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RequestMatch) GetMethods() []string {
@@ -1680,7 +1617,7 @@ type Settings struct {
 
 func (x *Settings) Reset() {
 	*x = Settings{}
-	mi := &file_policy_proto_msgTypes[11]
+	mi := &file_policy_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1692,7 +1629,7 @@ func (x *Settings) String() string {
 func (*Settings) ProtoMessage() {}
 
 func (x *Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[11]
+	mi := &file_policy_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1705,7 +1642,7 @@ func (x *Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settings.ProtoReflect.Descriptor instead.
 func (*Settings) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{11}
+	return file_policy_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Settings) GetTimeouts() *Timeouts {
@@ -1785,7 +1722,7 @@ type Fallback struct {
 
 func (x *Fallback) Reset() {
 	*x = Fallback{}
-	mi := &file_policy_proto_msgTypes[12]
+	mi := &file_policy_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1797,7 +1734,7 @@ func (x *Fallback) String() string {
 func (*Fallback) ProtoMessage() {}
 
 func (x *Fallback) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[12]
+	mi := &file_policy_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1810,7 +1747,7 @@ func (x *Fallback) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fallback.ProtoReflect.Descriptor instead.
 func (*Fallback) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{12}
+	return file_policy_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Fallback) GetCircuitOpen() bool {
@@ -1859,7 +1796,7 @@ type FallbackResponse struct {
 
 func (x *FallbackResponse) Reset() {
 	*x = FallbackResponse{}
-	mi := &file_policy_proto_msgTypes[13]
+	mi := &file_policy_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1871,7 +1808,7 @@ func (x *FallbackResponse) String() string {
 func (*FallbackResponse) ProtoMessage() {}
 
 func (x *FallbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[13]
+	mi := &file_policy_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1884,7 +1821,7 @@ func (x *FallbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FallbackResponse.ProtoReflect.Descriptor instead.
 func (*FallbackResponse) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{13}
+	return file_policy_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *FallbackResponse) GetStatus() int32 {
@@ -1928,7 +1865,7 @@ type Timeouts struct {
 
 func (x *Timeouts) Reset() {
 	*x = Timeouts{}
-	mi := &file_policy_proto_msgTypes[14]
+	mi := &file_policy_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1940,7 +1877,7 @@ func (x *Timeouts) String() string {
 func (*Timeouts) ProtoMessage() {}
 
 func (x *Timeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[14]
+	mi := &file_policy_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1953,7 +1890,7 @@ func (x *Timeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Timeouts.ProtoReflect.Descriptor instead.
 func (*Timeouts) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{14}
+	return file_policy_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Timeouts) GetConnect() int64 {
@@ -2040,7 +1977,7 @@ type Adaptive struct {
 
 func (x *Adaptive) Reset() {
 	*x = Adaptive{}
-	mi := &file_policy_proto_msgTypes[15]
+	mi := &file_policy_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2052,7 +1989,7 @@ func (x *Adaptive) String() string {
 func (*Adaptive) ProtoMessage() {}
 
 func (x *Adaptive) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[15]
+	mi := &file_policy_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2065,7 +2002,7 @@ func (x *Adaptive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Adaptive.ProtoReflect.Descriptor instead.
 func (*Adaptive) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{15}
+	return file_policy_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Adaptive) GetMin() int64 {
@@ -2121,7 +2058,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_policy_proto_msgTypes[16]
+	mi := &file_policy_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2133,7 +2070,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[16]
+	mi := &file_policy_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2146,7 +2083,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{16}
+	return file_policy_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Retry) GetMaxRetries() int32 {
@@ -2273,7 +2210,7 @@ type Hedging struct {
 
 func (x *Hedging) Reset() {
 	*x = Hedging{}
-	mi := &file_policy_proto_msgTypes[17]
+	mi := &file_policy_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2285,7 +2222,7 @@ func (x *Hedging) String() string {
 func (*Hedging) ProtoMessage() {}
 
 func (x *Hedging) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[17]
+	mi := &file_policy_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2298,7 +2235,7 @@ func (x *Hedging) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hedging.ProtoReflect.Descriptor instead.
 func (*Hedging) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{17}
+	return file_policy_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Hedging) GetMax() int32 {
@@ -2333,7 +2270,7 @@ type StatusRange struct {
 
 func (x *StatusRange) Reset() {
 	*x = StatusRange{}
-	mi := &file_policy_proto_msgTypes[18]
+	mi := &file_policy_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2345,7 +2282,7 @@ func (x *StatusRange) String() string {
 func (*StatusRange) ProtoMessage() {}
 
 func (x *StatusRange) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[18]
+	mi := &file_policy_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2358,7 +2295,7 @@ func (x *StatusRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRange.ProtoReflect.Descriptor instead.
 func (*StatusRange) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{18}
+	return file_policy_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StatusRange) GetFrom() uint32 {
@@ -2385,7 +2322,7 @@ type HeaderMatch struct {
 
 func (x *HeaderMatch) Reset() {
 	*x = HeaderMatch{}
-	mi := &file_policy_proto_msgTypes[19]
+	mi := &file_policy_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2397,7 +2334,7 @@ func (x *HeaderMatch) String() string {
 func (*HeaderMatch) ProtoMessage() {}
 
 func (x *HeaderMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[19]
+	mi := &file_policy_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2410,7 +2347,7 @@ func (x *HeaderMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeaderMatch.ProtoReflect.Descriptor instead.
 func (*HeaderMatch) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{19}
+	return file_policy_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HeaderMatch) GetName() string {
@@ -2440,7 +2377,7 @@ type RetryOverride struct {
 
 func (x *RetryOverride) Reset() {
 	*x = RetryOverride{}
-	mi := &file_policy_proto_msgTypes[20]
+	mi := &file_policy_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2452,7 +2389,7 @@ func (x *RetryOverride) String() string {
 func (*RetryOverride) ProtoMessage() {}
 
 func (x *RetryOverride) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[20]
+	mi := &file_policy_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2465,7 +2402,7 @@ func (x *RetryOverride) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryOverride.ProtoReflect.Descriptor instead.
 func (*RetryOverride) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{20}
+	return file_policy_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RetryOverride) GetOn() []Condition {
@@ -2517,7 +2454,7 @@ type Backoff struct {
 
 func (x *Backoff) Reset() {
 	*x = Backoff{}
-	mi := &file_policy_proto_msgTypes[21]
+	mi := &file_policy_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2529,7 +2466,7 @@ func (x *Backoff) String() string {
 func (*Backoff) ProtoMessage() {}
 
 func (x *Backoff) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[21]
+	mi := &file_policy_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2542,7 +2479,7 @@ func (x *Backoff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Backoff.ProtoReflect.Descriptor instead.
 func (*Backoff) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{21}
+	return file_policy_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Backoff) GetStrategy() Strategy {
@@ -2598,7 +2535,7 @@ type Budget struct {
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_policy_proto_msgTypes[22]
+	mi := &file_policy_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2610,7 +2547,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[22]
+	mi := &file_policy_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2623,7 +2560,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{22}
+	return file_policy_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Budget) GetPercent() int32 {
@@ -2670,7 +2607,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_policy_proto_msgTypes[23]
+	mi := &file_policy_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2682,7 +2619,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[23]
+	mi := &file_policy_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2695,7 +2632,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{23}
+	return file_policy_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Pool) GetMaxConnections() int32 {
@@ -2820,7 +2757,7 @@ type Breaker struct {
 
 func (x *Breaker) Reset() {
 	*x = Breaker{}
-	mi := &file_policy_proto_msgTypes[24]
+	mi := &file_policy_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2832,7 +2769,7 @@ func (x *Breaker) String() string {
 func (*Breaker) ProtoMessage() {}
 
 func (x *Breaker) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[24]
+	mi := &file_policy_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2845,7 +2782,7 @@ func (x *Breaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
 func (*Breaker) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{24}
+	return file_policy_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Breaker) GetConsecutiveFailures() int32 {
@@ -2957,7 +2894,7 @@ type ErrorRate struct {
 
 func (x *ErrorRate) Reset() {
 	*x = ErrorRate{}
-	mi := &file_policy_proto_msgTypes[25]
+	mi := &file_policy_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2969,7 +2906,7 @@ func (x *ErrorRate) String() string {
 func (*ErrorRate) ProtoMessage() {}
 
 func (x *ErrorRate) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[25]
+	mi := &file_policy_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2982,7 +2919,7 @@ func (x *ErrorRate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorRate.ProtoReflect.Descriptor instead.
 func (*ErrorRate) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{25}
+	return file_policy_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ErrorRate) GetPercent() int32 {
@@ -3018,7 +2955,7 @@ type SlowCalls struct {
 
 func (x *SlowCalls) Reset() {
 	*x = SlowCalls{}
-	mi := &file_policy_proto_msgTypes[26]
+	mi := &file_policy_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3030,7 +2967,7 @@ func (x *SlowCalls) String() string {
 func (*SlowCalls) ProtoMessage() {}
 
 func (x *SlowCalls) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[26]
+	mi := &file_policy_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3043,7 +2980,7 @@ func (x *SlowCalls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlowCalls.ProtoReflect.Descriptor instead.
 func (*SlowCalls) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{26}
+	return file_policy_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SlowCalls) GetThreshold() int64 {
@@ -3088,7 +3025,7 @@ type RateLimit struct {
 
 func (x *RateLimit) Reset() {
 	*x = RateLimit{}
-	mi := &file_policy_proto_msgTypes[27]
+	mi := &file_policy_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3100,7 +3037,7 @@ func (x *RateLimit) String() string {
 func (*RateLimit) ProtoMessage() {}
 
 func (x *RateLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[27]
+	mi := &file_policy_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3113,7 +3050,7 @@ func (x *RateLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
 func (*RateLimit) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{27}
+	return file_policy_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RateLimit) GetRequests() int32 {
@@ -3165,7 +3102,7 @@ type Concurrency struct {
 
 func (x *Concurrency) Reset() {
 	*x = Concurrency{}
-	mi := &file_policy_proto_msgTypes[28]
+	mi := &file_policy_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3177,7 +3114,7 @@ func (x *Concurrency) String() string {
 func (*Concurrency) ProtoMessage() {}
 
 func (x *Concurrency) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[28]
+	mi := &file_policy_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3190,7 +3127,7 @@ func (x *Concurrency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Concurrency.ProtoReflect.Descriptor instead.
 func (*Concurrency) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{28}
+	return file_policy_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Concurrency) GetMax() int32 {
@@ -3238,7 +3175,7 @@ type AdaptiveConcurrency struct {
 
 func (x *AdaptiveConcurrency) Reset() {
 	*x = AdaptiveConcurrency{}
-	mi := &file_policy_proto_msgTypes[29]
+	mi := &file_policy_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3250,7 +3187,7 @@ func (x *AdaptiveConcurrency) String() string {
 func (*AdaptiveConcurrency) ProtoMessage() {}
 
 func (x *AdaptiveConcurrency) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[29]
+	mi := &file_policy_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3263,7 +3200,7 @@ func (x *AdaptiveConcurrency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdaptiveConcurrency.ProtoReflect.Descriptor instead.
 func (*AdaptiveConcurrency) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{29}
+	return file_policy_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *AdaptiveConcurrency) GetMin() int32 {
@@ -3297,7 +3234,7 @@ type Destination struct {
 
 func (x *Destination) Reset() {
 	*x = Destination{}
-	mi := &file_policy_proto_msgTypes[30]
+	mi := &file_policy_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3309,7 +3246,7 @@ func (x *Destination) String() string {
 func (*Destination) ProtoMessage() {}
 
 func (x *Destination) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[30]
+	mi := &file_policy_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3322,7 +3259,7 @@ func (x *Destination) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Destination.ProtoReflect.Descriptor instead.
 func (*Destination) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{30}
+	return file_policy_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Destination) GetName() string {
@@ -3381,7 +3318,7 @@ type DestinationPort struct {
 
 func (x *DestinationPort) Reset() {
 	*x = DestinationPort{}
-	mi := &file_policy_proto_msgTypes[31]
+	mi := &file_policy_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3393,7 +3330,7 @@ func (x *DestinationPort) String() string {
 func (*DestinationPort) ProtoMessage() {}
 
 func (x *DestinationPort) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[31]
+	mi := &file_policy_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3406,7 +3343,7 @@ func (x *DestinationPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestinationPort.ProtoReflect.Descriptor instead.
 func (*DestinationPort) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{31}
+	return file_policy_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DestinationPort) GetPort() uint32 {
@@ -3451,7 +3388,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_policy_proto_msgTypes[32]
+	mi := &file_policy_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3463,7 +3400,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[32]
+	mi := &file_policy_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3476,7 +3413,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{32}
+	return file_policy_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Endpoint) GetAddress() []byte {
@@ -3525,7 +3462,7 @@ type Roots struct {
 
 func (x *Roots) Reset() {
 	*x = Roots{}
-	mi := &file_policy_proto_msgTypes[33]
+	mi := &file_policy_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3537,7 +3474,7 @@ func (x *Roots) String() string {
 func (*Roots) ProtoMessage() {}
 
 func (x *Roots) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[33]
+	mi := &file_policy_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3550,7 +3487,7 @@ func (x *Roots) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Roots.ProtoReflect.Descriptor instead.
 func (*Roots) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{33}
+	return file_policy_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Roots) GetName() string {
@@ -3581,7 +3518,7 @@ type KeyPair struct {
 
 func (x *KeyPair) Reset() {
 	*x = KeyPair{}
-	mi := &file_policy_proto_msgTypes[34]
+	mi := &file_policy_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3593,7 +3530,7 @@ func (x *KeyPair) String() string {
 func (*KeyPair) ProtoMessage() {}
 
 func (x *KeyPair) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[34]
+	mi := &file_policy_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3606,7 +3543,7 @@ func (x *KeyPair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyPair.ProtoReflect.Descriptor instead.
 func (*KeyPair) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{34}
+	return file_policy_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *KeyPair) GetName() string {
@@ -3642,7 +3579,7 @@ type Credentials struct {
 
 func (x *Credentials) Reset() {
 	*x = Credentials{}
-	mi := &file_policy_proto_msgTypes[35]
+	mi := &file_policy_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3654,7 +3591,7 @@ func (x *Credentials) String() string {
 func (*Credentials) ProtoMessage() {}
 
 func (x *Credentials) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[35]
+	mi := &file_policy_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3667,7 +3604,7 @@ func (x *Credentials) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credentials.ProtoReflect.Descriptor instead.
 func (*Credentials) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{35}
+	return file_policy_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Credentials) GetName() string {
@@ -3710,7 +3647,7 @@ const file_policy_proto_rawDesc = "" +
 	"\bPolicyID\x121\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1d.fairlead.agent.v1.PolicyKindR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\"\xa7\x03\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"\xde\x02\n" +
 	"\aBinding\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x123\n" +
 	"\x06policy\x18\x02 \x01(\v2\x1b.fairlead.agent.v1.PolicyIDR\x06policy\x123\n" +
@@ -3720,11 +3657,7 @@ const file_policy_proto_rawDesc = "" +
 	"\x04base\x18\x06 \x01(\v2\x1b.fairlead.agent.v1.SettingsR\x04base\x12-\n" +
 	"\x05rules\x18\a \x03(\v2\x17.fairlead.agent.v1.RuleR\x05rules\x12\x1f\n" +
 	"\vreject_quic\x18\b \x01(\bR\n" +
-	"rejectQuic\x12G\n" +
-	"\x0eforced_breaker\x18\t \x01(\v2 .fairlead.agent.v1.ForcedBreakerR\rforcedBreaker\"9\n" +
-	"\rForcedBreaker\x12\x12\n" +
-	"\x04open\x18\x01 \x01(\bR\x04open\x12\x14\n" +
-	"\x05until\x18\x02 \x01(\x03R\x05until\"\xf0\x02\n" +
+	"rejectQuic\"\xf0\x02\n" +
 	"\x06Target\x121\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1d.fairlead.agent.v1.TargetKindR\x04kind\x127\n" +
 	"\bprotocol\x18\x02 \x01(\x0e2\x1b.fairlead.agent.v1.ProtocolR\bprotocol\x12\x18\n" +
@@ -4062,7 +3995,7 @@ func file_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 14)
-var file_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_policy_proto_goTypes = []any{
 	(PolicyKind)(0),             // 0: fairlead.agent.v1.PolicyKind
 	(Mode)(0),                   // 1: fairlead.agent.v1.Mode
@@ -4082,38 +4015,37 @@ var file_policy_proto_goTypes = []any{
 	(*Profile)(nil),             // 15: fairlead.agent.v1.Profile
 	(*PolicyID)(nil),            // 16: fairlead.agent.v1.PolicyID
 	(*Binding)(nil),             // 17: fairlead.agent.v1.Binding
-	(*ForcedBreaker)(nil),       // 18: fairlead.agent.v1.ForcedBreaker
-	(*Target)(nil),              // 19: fairlead.agent.v1.Target
-	(*Via)(nil),                 // 20: fairlead.agent.v1.Via
-	(*TLS)(nil),                 // 21: fairlead.agent.v1.TLS
-	(*Prefix)(nil),              // 22: fairlead.agent.v1.Prefix
-	(*Rule)(nil),                // 23: fairlead.agent.v1.Rule
-	(*RequestMatch)(nil),        // 24: fairlead.agent.v1.RequestMatch
-	(*Settings)(nil),            // 25: fairlead.agent.v1.Settings
-	(*Fallback)(nil),            // 26: fairlead.agent.v1.Fallback
-	(*FallbackResponse)(nil),    // 27: fairlead.agent.v1.FallbackResponse
-	(*Timeouts)(nil),            // 28: fairlead.agent.v1.Timeouts
-	(*Adaptive)(nil),            // 29: fairlead.agent.v1.Adaptive
-	(*Retry)(nil),               // 30: fairlead.agent.v1.Retry
-	(*Hedging)(nil),             // 31: fairlead.agent.v1.Hedging
-	(*StatusRange)(nil),         // 32: fairlead.agent.v1.StatusRange
-	(*HeaderMatch)(nil),         // 33: fairlead.agent.v1.HeaderMatch
-	(*RetryOverride)(nil),       // 34: fairlead.agent.v1.RetryOverride
-	(*Backoff)(nil),             // 35: fairlead.agent.v1.Backoff
-	(*Budget)(nil),              // 36: fairlead.agent.v1.Budget
-	(*Pool)(nil),                // 37: fairlead.agent.v1.Pool
-	(*Breaker)(nil),             // 38: fairlead.agent.v1.Breaker
-	(*ErrorRate)(nil),           // 39: fairlead.agent.v1.ErrorRate
-	(*SlowCalls)(nil),           // 40: fairlead.agent.v1.SlowCalls
-	(*RateLimit)(nil),           // 41: fairlead.agent.v1.RateLimit
-	(*Concurrency)(nil),         // 42: fairlead.agent.v1.Concurrency
-	(*AdaptiveConcurrency)(nil), // 43: fairlead.agent.v1.AdaptiveConcurrency
-	(*Destination)(nil),         // 44: fairlead.agent.v1.Destination
-	(*DestinationPort)(nil),     // 45: fairlead.agent.v1.DestinationPort
-	(*Endpoint)(nil),            // 46: fairlead.agent.v1.Endpoint
-	(*Roots)(nil),               // 47: fairlead.agent.v1.Roots
-	(*KeyPair)(nil),             // 48: fairlead.agent.v1.KeyPair
-	(*Credentials)(nil),         // 49: fairlead.agent.v1.Credentials
+	(*Target)(nil),              // 18: fairlead.agent.v1.Target
+	(*Via)(nil),                 // 19: fairlead.agent.v1.Via
+	(*TLS)(nil),                 // 20: fairlead.agent.v1.TLS
+	(*Prefix)(nil),              // 21: fairlead.agent.v1.Prefix
+	(*Rule)(nil),                // 22: fairlead.agent.v1.Rule
+	(*RequestMatch)(nil),        // 23: fairlead.agent.v1.RequestMatch
+	(*Settings)(nil),            // 24: fairlead.agent.v1.Settings
+	(*Fallback)(nil),            // 25: fairlead.agent.v1.Fallback
+	(*FallbackResponse)(nil),    // 26: fairlead.agent.v1.FallbackResponse
+	(*Timeouts)(nil),            // 27: fairlead.agent.v1.Timeouts
+	(*Adaptive)(nil),            // 28: fairlead.agent.v1.Adaptive
+	(*Retry)(nil),               // 29: fairlead.agent.v1.Retry
+	(*Hedging)(nil),             // 30: fairlead.agent.v1.Hedging
+	(*StatusRange)(nil),         // 31: fairlead.agent.v1.StatusRange
+	(*HeaderMatch)(nil),         // 32: fairlead.agent.v1.HeaderMatch
+	(*RetryOverride)(nil),       // 33: fairlead.agent.v1.RetryOverride
+	(*Backoff)(nil),             // 34: fairlead.agent.v1.Backoff
+	(*Budget)(nil),              // 35: fairlead.agent.v1.Budget
+	(*Pool)(nil),                // 36: fairlead.agent.v1.Pool
+	(*Breaker)(nil),             // 37: fairlead.agent.v1.Breaker
+	(*ErrorRate)(nil),           // 38: fairlead.agent.v1.ErrorRate
+	(*SlowCalls)(nil),           // 39: fairlead.agent.v1.SlowCalls
+	(*RateLimit)(nil),           // 40: fairlead.agent.v1.RateLimit
+	(*Concurrency)(nil),         // 41: fairlead.agent.v1.Concurrency
+	(*AdaptiveConcurrency)(nil), // 42: fairlead.agent.v1.AdaptiveConcurrency
+	(*Destination)(nil),         // 43: fairlead.agent.v1.Destination
+	(*DestinationPort)(nil),     // 44: fairlead.agent.v1.DestinationPort
+	(*Endpoint)(nil),            // 45: fairlead.agent.v1.Endpoint
+	(*Roots)(nil),               // 46: fairlead.agent.v1.Roots
+	(*KeyPair)(nil),             // 47: fairlead.agent.v1.KeyPair
+	(*Credentials)(nil),         // 48: fairlead.agent.v1.Credentials
 }
 var file_policy_proto_depIdxs = []int32{
 	17, // 0: fairlead.agent.v1.Profile.bindings:type_name -> fairlead.agent.v1.Binding
@@ -4121,62 +4053,61 @@ var file_policy_proto_depIdxs = []int32{
 	16, // 2: fairlead.agent.v1.Binding.policy:type_name -> fairlead.agent.v1.PolicyID
 	16, // 3: fairlead.agent.v1.Binding.merged:type_name -> fairlead.agent.v1.PolicyID
 	1,  // 4: fairlead.agent.v1.Binding.mode:type_name -> fairlead.agent.v1.Mode
-	19, // 5: fairlead.agent.v1.Binding.to:type_name -> fairlead.agent.v1.Target
-	25, // 6: fairlead.agent.v1.Binding.base:type_name -> fairlead.agent.v1.Settings
-	23, // 7: fairlead.agent.v1.Binding.rules:type_name -> fairlead.agent.v1.Rule
-	18, // 8: fairlead.agent.v1.Binding.forced_breaker:type_name -> fairlead.agent.v1.ForcedBreaker
-	2,  // 9: fairlead.agent.v1.Target.kind:type_name -> fairlead.agent.v1.TargetKind
-	3,  // 10: fairlead.agent.v1.Target.protocol:type_name -> fairlead.agent.v1.Protocol
-	22, // 11: fairlead.agent.v1.Target.block:type_name -> fairlead.agent.v1.Prefix
-	22, // 12: fairlead.agent.v1.Target.except:type_name -> fairlead.agent.v1.Prefix
-	21, // 13: fairlead.agent.v1.Target.tls:type_name -> fairlead.agent.v1.TLS
-	20, // 14: fairlead.agent.v1.Target.via:type_name -> fairlead.agent.v1.Via
-	4,  // 15: fairlead.agent.v1.TLS.mode:type_name -> fairlead.agent.v1.TLSMode
-	24, // 16: fairlead.agent.v1.Rule.match:type_name -> fairlead.agent.v1.RequestMatch
-	25, // 17: fairlead.agent.v1.Rule.settings:type_name -> fairlead.agent.v1.Settings
-	5,  // 18: fairlead.agent.v1.RequestMatch.path_type:type_name -> fairlead.agent.v1.PathMatch
-	28, // 19: fairlead.agent.v1.Settings.timeouts:type_name -> fairlead.agent.v1.Timeouts
-	30, // 20: fairlead.agent.v1.Settings.retry:type_name -> fairlead.agent.v1.Retry
-	37, // 21: fairlead.agent.v1.Settings.pool:type_name -> fairlead.agent.v1.Pool
-	38, // 22: fairlead.agent.v1.Settings.breaker:type_name -> fairlead.agent.v1.Breaker
-	12, // 23: fairlead.agent.v1.Settings.load_balancing:type_name -> fairlead.agent.v1.LoadBalancing
-	13, // 24: fairlead.agent.v1.Settings.access_log:type_name -> fairlead.agent.v1.AccessLog
-	41, // 25: fairlead.agent.v1.Settings.rate_limit:type_name -> fairlead.agent.v1.RateLimit
-	42, // 26: fairlead.agent.v1.Settings.concurrency:type_name -> fairlead.agent.v1.Concurrency
-	26, // 27: fairlead.agent.v1.Settings.fallback:type_name -> fairlead.agent.v1.Fallback
-	27, // 28: fairlead.agent.v1.Fallback.response:type_name -> fairlead.agent.v1.FallbackResponse
-	19, // 29: fairlead.agent.v1.Fallback.destination:type_name -> fairlead.agent.v1.Target
-	33, // 30: fairlead.agent.v1.FallbackResponse.headers:type_name -> fairlead.agent.v1.HeaderMatch
-	29, // 31: fairlead.agent.v1.Timeouts.adaptive:type_name -> fairlead.agent.v1.Adaptive
-	6,  // 32: fairlead.agent.v1.Retry.on:type_name -> fairlead.agent.v1.Condition
-	32, // 33: fairlead.agent.v1.Retry.status_codes:type_name -> fairlead.agent.v1.StatusRange
-	33, // 34: fairlead.agent.v1.Retry.response_headers:type_name -> fairlead.agent.v1.HeaderMatch
-	34, // 35: fairlead.agent.v1.Retry.overrides:type_name -> fairlead.agent.v1.RetryOverride
-	35, // 36: fairlead.agent.v1.Retry.backoff:type_name -> fairlead.agent.v1.Backoff
-	7,  // 37: fairlead.agent.v1.Retry.idempotency:type_name -> fairlead.agent.v1.Idempotency
-	36, // 38: fairlead.agent.v1.Retry.budget:type_name -> fairlead.agent.v1.Budget
-	31, // 39: fairlead.agent.v1.Retry.hedging:type_name -> fairlead.agent.v1.Hedging
-	6,  // 40: fairlead.agent.v1.RetryOverride.on:type_name -> fairlead.agent.v1.Condition
-	35, // 41: fairlead.agent.v1.RetryOverride.backoff:type_name -> fairlead.agent.v1.Backoff
-	32, // 42: fairlead.agent.v1.RetryOverride.status_codes:type_name -> fairlead.agent.v1.StatusRange
-	8,  // 43: fairlead.agent.v1.Backoff.strategy:type_name -> fairlead.agent.v1.Strategy
-	9,  // 44: fairlead.agent.v1.Backoff.jitter:type_name -> fairlead.agent.v1.Jitter
-	39, // 45: fairlead.agent.v1.Breaker.error_rate:type_name -> fairlead.agent.v1.ErrorRate
-	40, // 46: fairlead.agent.v1.Breaker.slow_calls:type_name -> fairlead.agent.v1.SlowCalls
-	6,  // 47: fairlead.agent.v1.Breaker.failure_on:type_name -> fairlead.agent.v1.Condition
-	10, // 48: fairlead.agent.v1.Breaker.scope:type_name -> fairlead.agent.v1.BreakerScope
-	11, // 49: fairlead.agent.v1.Breaker.sharing:type_name -> fairlead.agent.v1.Sharing
-	32, // 50: fairlead.agent.v1.Breaker.failure_status:type_name -> fairlead.agent.v1.StatusRange
-	11, // 51: fairlead.agent.v1.RateLimit.scope:type_name -> fairlead.agent.v1.Sharing
-	43, // 52: fairlead.agent.v1.Concurrency.adaptive:type_name -> fairlead.agent.v1.AdaptiveConcurrency
-	11, // 53: fairlead.agent.v1.Concurrency.scope:type_name -> fairlead.agent.v1.Sharing
-	45, // 54: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
-	46, // 55: fairlead.agent.v1.DestinationPort.described:type_name -> fairlead.agent.v1.Endpoint
-	56, // [56:56] is the sub-list for method output_type
-	56, // [56:56] is the sub-list for method input_type
-	56, // [56:56] is the sub-list for extension type_name
-	56, // [56:56] is the sub-list for extension extendee
-	0,  // [0:56] is the sub-list for field type_name
+	18, // 5: fairlead.agent.v1.Binding.to:type_name -> fairlead.agent.v1.Target
+	24, // 6: fairlead.agent.v1.Binding.base:type_name -> fairlead.agent.v1.Settings
+	22, // 7: fairlead.agent.v1.Binding.rules:type_name -> fairlead.agent.v1.Rule
+	2,  // 8: fairlead.agent.v1.Target.kind:type_name -> fairlead.agent.v1.TargetKind
+	3,  // 9: fairlead.agent.v1.Target.protocol:type_name -> fairlead.agent.v1.Protocol
+	21, // 10: fairlead.agent.v1.Target.block:type_name -> fairlead.agent.v1.Prefix
+	21, // 11: fairlead.agent.v1.Target.except:type_name -> fairlead.agent.v1.Prefix
+	20, // 12: fairlead.agent.v1.Target.tls:type_name -> fairlead.agent.v1.TLS
+	19, // 13: fairlead.agent.v1.Target.via:type_name -> fairlead.agent.v1.Via
+	4,  // 14: fairlead.agent.v1.TLS.mode:type_name -> fairlead.agent.v1.TLSMode
+	23, // 15: fairlead.agent.v1.Rule.match:type_name -> fairlead.agent.v1.RequestMatch
+	24, // 16: fairlead.agent.v1.Rule.settings:type_name -> fairlead.agent.v1.Settings
+	5,  // 17: fairlead.agent.v1.RequestMatch.path_type:type_name -> fairlead.agent.v1.PathMatch
+	27, // 18: fairlead.agent.v1.Settings.timeouts:type_name -> fairlead.agent.v1.Timeouts
+	29, // 19: fairlead.agent.v1.Settings.retry:type_name -> fairlead.agent.v1.Retry
+	36, // 20: fairlead.agent.v1.Settings.pool:type_name -> fairlead.agent.v1.Pool
+	37, // 21: fairlead.agent.v1.Settings.breaker:type_name -> fairlead.agent.v1.Breaker
+	12, // 22: fairlead.agent.v1.Settings.load_balancing:type_name -> fairlead.agent.v1.LoadBalancing
+	13, // 23: fairlead.agent.v1.Settings.access_log:type_name -> fairlead.agent.v1.AccessLog
+	40, // 24: fairlead.agent.v1.Settings.rate_limit:type_name -> fairlead.agent.v1.RateLimit
+	41, // 25: fairlead.agent.v1.Settings.concurrency:type_name -> fairlead.agent.v1.Concurrency
+	25, // 26: fairlead.agent.v1.Settings.fallback:type_name -> fairlead.agent.v1.Fallback
+	26, // 27: fairlead.agent.v1.Fallback.response:type_name -> fairlead.agent.v1.FallbackResponse
+	18, // 28: fairlead.agent.v1.Fallback.destination:type_name -> fairlead.agent.v1.Target
+	32, // 29: fairlead.agent.v1.FallbackResponse.headers:type_name -> fairlead.agent.v1.HeaderMatch
+	28, // 30: fairlead.agent.v1.Timeouts.adaptive:type_name -> fairlead.agent.v1.Adaptive
+	6,  // 31: fairlead.agent.v1.Retry.on:type_name -> fairlead.agent.v1.Condition
+	31, // 32: fairlead.agent.v1.Retry.status_codes:type_name -> fairlead.agent.v1.StatusRange
+	32, // 33: fairlead.agent.v1.Retry.response_headers:type_name -> fairlead.agent.v1.HeaderMatch
+	33, // 34: fairlead.agent.v1.Retry.overrides:type_name -> fairlead.agent.v1.RetryOverride
+	34, // 35: fairlead.agent.v1.Retry.backoff:type_name -> fairlead.agent.v1.Backoff
+	7,  // 36: fairlead.agent.v1.Retry.idempotency:type_name -> fairlead.agent.v1.Idempotency
+	35, // 37: fairlead.agent.v1.Retry.budget:type_name -> fairlead.agent.v1.Budget
+	30, // 38: fairlead.agent.v1.Retry.hedging:type_name -> fairlead.agent.v1.Hedging
+	6,  // 39: fairlead.agent.v1.RetryOverride.on:type_name -> fairlead.agent.v1.Condition
+	34, // 40: fairlead.agent.v1.RetryOverride.backoff:type_name -> fairlead.agent.v1.Backoff
+	31, // 41: fairlead.agent.v1.RetryOverride.status_codes:type_name -> fairlead.agent.v1.StatusRange
+	8,  // 42: fairlead.agent.v1.Backoff.strategy:type_name -> fairlead.agent.v1.Strategy
+	9,  // 43: fairlead.agent.v1.Backoff.jitter:type_name -> fairlead.agent.v1.Jitter
+	38, // 44: fairlead.agent.v1.Breaker.error_rate:type_name -> fairlead.agent.v1.ErrorRate
+	39, // 45: fairlead.agent.v1.Breaker.slow_calls:type_name -> fairlead.agent.v1.SlowCalls
+	6,  // 46: fairlead.agent.v1.Breaker.failure_on:type_name -> fairlead.agent.v1.Condition
+	10, // 47: fairlead.agent.v1.Breaker.scope:type_name -> fairlead.agent.v1.BreakerScope
+	11, // 48: fairlead.agent.v1.Breaker.sharing:type_name -> fairlead.agent.v1.Sharing
+	31, // 49: fairlead.agent.v1.Breaker.failure_status:type_name -> fairlead.agent.v1.StatusRange
+	11, // 50: fairlead.agent.v1.RateLimit.scope:type_name -> fairlead.agent.v1.Sharing
+	42, // 51: fairlead.agent.v1.Concurrency.adaptive:type_name -> fairlead.agent.v1.AdaptiveConcurrency
+	11, // 52: fairlead.agent.v1.Concurrency.scope:type_name -> fairlead.agent.v1.Sharing
+	44, // 53: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
+	45, // 54: fairlead.agent.v1.DestinationPort.described:type_name -> fairlead.agent.v1.Endpoint
+	55, // [55:55] is the sub-list for method output_type
+	55, // [55:55] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_policy_proto_init() }
@@ -4184,14 +4115,14 @@ func file_policy_proto_init() {
 	if File_policy_proto != nil {
 		return
 	}
-	file_policy_proto_msgTypes[14].OneofWrappers = []any{}
+	file_policy_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_policy_proto_rawDesc), len(file_policy_proto_rawDesc)),
 			NumEnums:      14,
-			NumMessages:   36,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -54,10 +54,14 @@ func backupSource(of *policy.Binding, to *policy.Target) *policy.Binding {
 	return b
 }
 
-// oneAttempt leaves out what is about calls.
+// oneAttempt leaves out what is about calls. The breaker is the node's own, since the manager knows none of what calls fall back on.
 func oneAttempt(s *policy.Settings) policy.Settings {
 	only := *s
 	only.Fallback, only.RateLimit, only.Concurrency, only.Retry.Hedging = nil, nil, nil, policy.Hedging{}
+	if b := s.Breaker; b != nil && b.Sharing == policy.ShareCluster {
+		own := *b
+		own.Sharing, only.Breaker = policy.ShareNode, &own
+	}
 	return only
 }
 

@@ -13,7 +13,7 @@ import (
 func backedUp(key string, to, instead policy.Target) policy.Binding {
 	b := binding(key, to)
 	b.Base.Fallback = &policy.Fallback{On: policy.FallbackOn{RetriesExhausted: true}, Destination: &instead}
-	b.Base.Breaker = &policy.Breaker{ConsecutiveFailures: 1}
+	b.Base.Breaker = &policy.Breaker{ConsecutiveFailures: 1, Sharing: policy.ShareCluster}
 	b.Base.RateLimit = &policy.RateLimit{Requests: 1, Burst: 1}
 	return b
 }
@@ -64,7 +64,7 @@ func TestWhatCallsFallBackOn(t *testing.T) {
 				t.Errorf("secured: %v", b.Secured())
 			}
 			own, other := &r.plans[0], &b.plans[0]
-			if own.Fallback.Plan != &other.Plan || other.Breaker == nil || other.Breaker == own.Breaker || len(other.Gates) > 0 || other.Fallback != nil {
+			if own.Fallback.Plan != &other.Plan || other.Breaker == nil || other.Breaker == own.Breaker || other.Breaker.Shared() || len(other.Gates) > 0 || other.Fallback != nil {
 				t.Errorf("plan %+v", other)
 			}
 		})

@@ -78,7 +78,7 @@ to: [{service: {name: upstream, port: 80}}]
 			return status + " " + reason + " " + message
 		}).WithContext(ctx).WithTimeout(10 * time.Second).Should(And(HavePrefix("True ForcedOpen"), ContainSubstring("somebody")))
 		reached := env.seen(ctx, "/meanwhile").Requests
-		Eventually(func() int { return env.call(ctx, env.caller(), env.url("/after"), "-n", "1").OK }).
+		Eventually(func() int { return env.call(ctx, env.caller(), env.url("/released"), "-n", "1").OK }).
 			WithContext(ctx).WithTimeout(40 * time.Second).WithPolling(500 * time.Millisecond).Should(Equal(1))
 		Expect(time.Now()).To(BeTemporally(">=", until.Add(-time.Second)))
 		Expect(env.seen(ctx, "/meanwhile").Requests).To(Equal(reached))

@@ -342,7 +342,7 @@ func TestAFieldIsLeftOutAlone(t *testing.T) {
 		"to[].tls.mode": 6, "to[].via.proxy": 2, "circuitBreaker.slowCalls.threshold": 4,
 		"timeouts.adaptive.max": 4, "fallback.when": 3, "fallback.response.statusCode": 16, "rules[].match[].path.value": 2, "rules[].match[].headers[].name": 2, "rules[].match[].headers[].value": 2,
 		"fallback.destination.service.name": 10, "fallback.destination.host": 10,
-		"rateLimit.requests": 5, "concurrency.maxQueued": 2, "concurrency.maxWait": 2,
+		"rateLimit.requests": 6, "concurrency.maxQueued": 2, "concurrency.maxWait": 2,
 	}
 	for path := range resets {
 		changed := map[string]bool{}

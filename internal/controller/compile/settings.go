@@ -231,8 +231,13 @@ func breakerOf(in *v1alpha1.CircuitBreaker) *policy.Breaker {
 		setInt(&b.Probes, h.Probes)
 		setInt(&b.SuccessesToClose, h.SuccessesToClose)
 	}
-	if in.Sharing == v1alpha1.SharingPod {
+	switch in.Sharing {
+	case v1alpha1.SharingPod:
 		b.Sharing = policy.SharePod
+	case v1alpha1.SharingCluster:
+		b.Sharing = policy.ShareCluster
+	case v1alpha1.SharingNode:
+		b.Sharing = policy.ShareNode
 	}
 	if in.Scope == v1alpha1.BreakerScopeEndpoint {
 		b.Scope = policy.ScopeEndpoint

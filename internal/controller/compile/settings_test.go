@@ -295,3 +295,14 @@ circuitBreaker: {consecutiveFailures: 3}`)
 		t.Errorf("an empty list left rules %v", rules)
 	}
 }
+
+// Whose calls a breaker counts is what the policy says.
+func TestSharingOfBreakers(t *testing.T) {
+	for give, want := range map[v1alpha1.SharingScope]policy.Sharing{
+		"": policy.ShareNode, v1alpha1.SharingNode: policy.ShareNode, v1alpha1.SharingPod: policy.SharePod, v1alpha1.SharingCluster: policy.ShareCluster,
+	} {
+		if got := breakerOf(&v1alpha1.CircuitBreaker{ConsecutiveFailures: i32(5), Sharing: give}); got.Sharing != want {
+			t.Errorf("%q: %v, want %v", give, got.Sharing, want)
+		}
+	}
+}

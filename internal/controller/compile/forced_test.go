@@ -19,7 +19,7 @@ func annotated(text string, managers ...metav1.ManagedFieldsEntry) *metav1.Objec
 
 func manager(name string, at time.Time, fields string) metav1.ManagedFieldsEntry {
 	t := metav1.NewTime(at)
-	return metav1.ManagedFieldsEntry{Manager: name, Time: &t, FieldsV1: &metav1.FieldsV1{Raw: []byte(fields)}}
+	return metav1.ManagedFieldsEntry{Manager: name, Time: &t, FieldsV1: metav1.NewFieldsV1(fields)}
 }
 
 const ownsAnnotation = `{"f:metadata":{"f:annotations":{"f:policy.fairlead.dev/circuit-breaker":{}}}}`

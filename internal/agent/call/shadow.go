@@ -69,8 +69,9 @@ func (c *Call) decidedForBoth() bool {
 		return alike.Gates&(1<<c.refusal.Gate) != 0
 	case BreakerOpen:
 		return alike.Breaker
+	default:
+		return false
 	}
-	return false
 }
 
 // lose detaches a shadow of which nothing more can be known. It has not differed.

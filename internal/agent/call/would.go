@@ -75,8 +75,9 @@ func (c *Call) wouldInTime(b Action) Would {
 		return WouldTimeOut
 	case AttemptTimeout:
 		return WouldTimeOutAttempt
+	default:
+		return WouldDiffer
 	}
-	return WouldDiffer
 }
 
 // wouldAlone says what b comes to that a shadow does, as far as that does not depend on what the call does.

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# The tests of packages with the race detector, and beside them those of the proxy without it, since it distorts what tests of allocations and of memory
-# measure: most of their time both wait.
+# The tests of packages with the race detector, and beside them, without it, those of the packages that know whether it is on, since it distorts what
+# tests of allocations and of memory measure: most of their time both wait.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-go test -count=1 -timeout 10m ./internal/agent/proxy/... >"$log" 2>&1 &
+mapfile -t plainly < <(git grep -lE '^//go:build race$' -- cmd internal | xargs -n 1 dirname | sort -u | sed 's,^,./,')
+go test -count=1 -timeout 10m "${plainly[@]}" >"$log" 2>&1 &
 plain=$!
 failed=0
 CGO_ENABLED=1 go test -race -count=1 -timeout 20m "$@" || failed=1

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	rpc "google.golang.org/grpc/interop/grpc_testing"
@@ -70,17 +71,20 @@ func TestRule22_EveryFieldDecidesOnOpeningOverGRPC(t *testing.T) {
 				}
 				return nil
 			})), toRPC(guarded(tc.set)))
-			c, pause := w.clientRPC(), w.dial()
+			c, pause := w.clientRPC(), time.NewTimer(0)
+			<-pause.C
 			for i := range tc.calls {
 				if i > 0 {
-					pause.pause(tc.pause)
+					pause.Reset(tc.pause)
+					<-pause.C
 				}
 				if _, trailer := unaryCall(t, c, bound(t)); reasonOf(trailer) != "" {
 					t.Fatalf("call %d was rejected", i)
 				}
 				w.seen.await(t, i+1)
 			}
-			pause.pause(tc.pause)
+			pause.Reset(tc.pause)
+			<-pause.C
 			if _, trailer := unaryCall(t, c, bound(t)); (reasonOf(trailer) == "circuit_open") != tc.opens {
 				t.Errorf("the next call was rejected: %v, want %v", !tc.opens, tc.opens)
 			}

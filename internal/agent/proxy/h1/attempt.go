@@ -346,9 +346,9 @@ func (t *attempt) Write(p []byte) (int, error) {
 // whole request finds that the whole was sent.
 func (t *attempt) tryWrite(p []byte) (int, error) {
 	t.mu.Lock()
+	defer t.mu.Unlock() // also in a panic: who ends the sending takes the lock
 	n, err := t.Lease.TryWrite(p)
 	t.wrote(n, len(p))
-	t.mu.Unlock()
 	return n, err
 }
 

@@ -22,7 +22,10 @@ import (
 
 // saidAnyway is what the conditions of policies that users read say of them, where it cannot be otherwise, and the page or the sample explains it. Everything
 // else that a condition would say is a mistake in what is shown.
-var saidAnyway = map[string][]string{}
+var saidAnyway = map[string][]string{
+	"database.yaml":        {"to[0].cidr.protocol: OpaqueProtocol"},
+	"through-a-proxy.yaml": {"to[0].host: Encrypted", "to[1].host: Encrypted"},
+}
 
 // What users read is what works: the API server takes every policy that the samples and the pages show, as strictly as kubectl does, and the
 // manager accepts it, enforces every field and warns of nothing.
@@ -35,7 +38,9 @@ func TestEveryPolicyShownWorks(t *testing.T) {
 	found := referents(t)
 	for _, s := range all {
 		t.Run(s.name, func(t *testing.T) {
-			mustAccept(t, s.policy.DeepCopy())
+			fresh := s.policy.DeepCopy()
+			fresh.SetName("shown") // other tests keep the samples under their names
+			mustAccept(t, fresh)
 			got := conditions(t, s.policy, found)
 			name, _, _ := strings.Cut(s.name, ":")
 			got = slices.DeleteFunc(got, func(sentence string) bool { return slices.Contains(saidAnyway[name], sentence) })

@@ -57,9 +57,9 @@ func TestWhatIsWrongWithAPolicyShownIsSeen(t *testing.T) {
 	needAPIServer(t)
 	found := referents(t)
 	for text, want := range map[string]string{
-		"rateLimits: {requests: 5}":                                    "unknown field",
-		"timeouts: {perTry: 3s, overall: 2s}":                          "shorten perTry",
-		"timeouts: {perTry: 2s, overall: 5s}\nretry: {maxRetries: 10}": "overall",
+		"rateLimits: {requests: 5}":                                                                                      "unknown field",
+		"timeouts: {perTry: 3s, overall: 2s}":                                                                            "shorten perTry",
+		"timeouts: {perTry: 2s, overall: 5s}\nretry: {maxRetries: 10}":                                                   "overall",
 		"to: [{host: api.example.com, ports: [443]}]\nconcurrency: {max: 5}":                                             "concurrency: Encrypted",
 		"rules: [{name: r, match: [{path: {type: RegularExpression, value: 'a{1000}'}}], timeouts: {perTry: 1s}}]":       "Invalid",
 		"to: [{host: api.example.com, ports: [80], protocol: HTTP, tls: {mode: Originate, caBundleRef: {name: of-no}}}]": "ReferenceNotFound",

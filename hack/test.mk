@@ -1,7 +1,7 @@
 # make test runs everything; each part can be run alone.
 PKG ?= ./...
 # Packages with tests that need a cluster of their own are not part of the unit tests.
-UNIT_PACKAGES = $(shell go list ./... | grep -v -e /test/e2e -e /test/differential -e /test/soak -e /bench)
+UNIT_PACKAGES = $(shell go list ./... | grep -v -e /test/e2e -e /test/differential -e /test/soak -e /bench/controlplane -e /bench/dataplane)
 TEST_CLUSTER ?= fairlead-test
 # What cannot run fails instead of being skipped. CI and make test as root set it; without root some tests cannot run at all.
 ifeq ($(shell id -u),0)

@@ -16,8 +16,16 @@ var (
 	yamlFence = regexp.MustCompile("(?s)```yaml\n(.*?)```")
 )
 
+// sectionSays is what each section says.
+var sectionSays = map[string]*regexp.Regexp{
+	"when to use it":   regexp.MustCompile(`\bUse `),
+	"what callers see": regexp.MustCompile(`Callers see`),
+	"where it shows":   regexp.MustCompile(`status|fairlead_|access log|kubectl get`),
+	"what it does where bytes are passed through": regexp.MustCompile(`passed through|protocol|whatever calls speak`),
+}
+
 // TestEveryBlockHasASection: the index has a row for every field of a policy's spec, which leads to a section that says when to use it, shows it in a policy
-// (test/apivalidation applies that), and says what callers see.
+// (test/apivalidation applies that), and says what callers see, where it shows, and what it does on which protocol.
 func TestEveryBlockHasASection(t *testing.T) {
 	rows := map[string]bool{}
 	for _, m := range blockRow.FindAllStringSubmatch(read(t, "docs/README.md"), -1) {
@@ -28,9 +36,9 @@ func TestEveryBlockHasASection(t *testing.T) {
 			t.Errorf("%s: %s has no section #%s", block, page, anchor)
 			continue
 		}
-		for _, says := range []string{"Use ", "Callers see"} {
-			if !strings.Contains(text, says) {
-				t.Errorf("%s: %s#%s does not say %q", block, page, anchor, says)
+		for what, says := range sectionSays {
+			if !says.MatchString(strings.Join(strings.Fields(text), " ")) {
+				t.Errorf("%s: %s#%s does not say %s", block, page, anchor, what)
 			}
 		}
 		shows := func(f []string) bool { return regexp.MustCompile(`\b` + block + `:`).MatchString(f[1]) }

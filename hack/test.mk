@@ -2,7 +2,7 @@
 PKG ?= ./...
 # Packages with tests that need a cluster of their own are not part of the unit tests. Nor is the study, which is part of verify: it has one goroutine,
 # in which the race detector finds nothing and takes ten times as long.
-UNIT_PACKAGES = $(shell go list ./... | grep -v -e /test/e2e -e /test/differential -e /test/soak -e /test/study -e /bench)
+UNIT_PACKAGES = $(shell go list ./... | grep -v -e /test/e2e -e /test/differential -e /test/soak -e /test/study -e /bench/controlplane -e /bench/dataplane)
 TEST_CLUSTER ?= fairlead-test
 # What cannot run fails instead of being skipped. CI and make test as root set it; without root some tests cannot run at all.
 ifeq ($(shell id -u),0)

@@ -26,8 +26,8 @@ type podStore struct {
 	// guarded by mu
 	pods    map[types.NamespacedName]*keptPod
 	shared  map[string]*shared // by its text
-	full    bool                     // synced is closed
-	changed func(objectKey)          // called for a pod that changes once the store is full; nil for nobody
+	full    bool               // synced is closed
+	changed func(objectKey)    // called for a pod that changes once the store is full; nil for nobody
 }
 
 // keptPod is a pod as the store holds it.

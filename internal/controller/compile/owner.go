@@ -8,6 +8,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -23,7 +24,7 @@ const longestCronRun = 24 * time.Hour
 // when they were due in minutes since 1970. Where that does not fit, and for all other controllers, it is the controller itself.
 func OwnerOf(p *corev1.Pod) *policy.Owner {
 	by := metav1.GetControllerOf(p)
-	if by == nil || by.Kind == "Node" {
+	if by == nil || by.Kind == "Node" || !isNamed(by) {
 		return nil
 	}
 	switch by.Kind {
@@ -37,6 +38,11 @@ func OwnerOf(p *corev1.Pod) *policy.Owner {
 		}
 	}
 	return &policy.Owner{Kind: by.Kind, Name: by.Name}
+}
+
+// isNamed reports whether there can be what a reference names. The API server takes any text, and whoever may make pods writes it.
+func isNamed(by *metav1.OwnerReference) bool {
+	return len(validation.IsDNS1123Subdomain(by.Name)) == 0 && len(validation.IsDNS1035Label(strings.ToLower(by.Kind))) == 0
 }
 
 // cronJobOf returns the CronJob that a Job is one of by its name, given when a pod of it was made.

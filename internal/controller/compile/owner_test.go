@@ -2,6 +2,7 @@ package compile
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,6 +39,9 @@ func TestOwnersOfPods(t *testing.T) {
 		"a Job's, due long ago":                    {"Job", due(25 * time.Hour), nil, &policy.Owner{Kind: "Job", Name: due(25 * time.Hour)}},
 		"a Job's, due later":                       {"Job", due(-time.Hour), nil, &policy.Owner{Kind: "Job", Name: due(-time.Hour)}},
 		"another controller's":                     {"GameServer", "arena", nil, &policy.Owner{Kind: "GameServer", Name: "arena"}},
+		"nothing's that can be":                    {"GameServer", "an arena", nil, nil},
+		"nothing's of a kind that can be":          {"Game Server", "arena", nil, nil},
+		"nothing's, for its name is too long":      {"Job", strings.Repeat("a", 254), nil, nil},
 		"static":                                   {"Node", "n1", nil, nil},
 		"made by hand":                             {"", "", hashed, nil},
 	} {

@@ -40,31 +40,31 @@ func (k *kube) setAgentArgs(ctx context.Context, d *appsv1.DaemonSet, args []str
 }
 
 var _ = Describe("whose calls they are", Ordered, func() {
-	var clerks []corev1.Pod
+	var carts []corev1.Pod
 
 	BeforeAll(func(ctx context.Context) {
-		env.applyAll(ctx, deployment("clerk", 2, "serve"))
+		env.applyAll(ctx, deployment("cart", 2, "serve"))
 		DeferCleanup(func(ctx context.Context) {
 			d := &appsv1.Deployment{}
-			d.Namespace, d.Name = env.namespace, "clerk"
+			d.Namespace, d.Name = env.namespace, "cart"
 			_ = cluster.Delete(ctx, d)
 		}, NodeTimeout(time.Minute))
 		Eventually(func() int {
-			clerks = readyPods(cluster.pods(ctx, env.namespace, client.MatchingLabels{"app": "clerk"}))
-			return len(clerks)
+			carts = readyPods(cluster.pods(ctx, env.namespace, client.MatchingLabels{"app": "cart"}))
+			return len(carts)
 		}).WithContext(ctx).WithTimeout(time.Minute).Should(Equal(2))
 	}, NodeTimeout(2*time.Minute))
 
 	const governed = `
-podSelector: {matchExpressions: [{key: app, operator: In, values: [caller, clerk]}]}
+podSelector: {matchExpressions: [{key: app, operator: In, values: [caller, cart]}]}
 to: [{service: {name: upstream, port: 80}}]
 observability: {accessLog: All}
 `
 
 	It("is in the access log: a Deployment's pods, and a DaemonSet's", func(ctx context.Context) {
 		env.policy(ctx, "whose", governed)
-		for _, from := range []*corev1.Pod{&clerks[0], &clerks[1], env.caller()} {
-			want := "Deployment/clerk"
+		for _, from := range []*corev1.Pod{&carts[0], &carts[1], env.caller()} {
+			want := "Deployment/cart"
 			if from == env.caller() {
 				want = "DaemonSet/caller"
 			}
@@ -88,7 +88,7 @@ observability: {accessLog: All}
 			}
 			return sum
 		}
-		for from, n := range map[*corev1.Pod]int{&clerks[0]: 3, &clerks[1]: 4, env.caller(): 5} {
+		for from, n := range map[*corev1.Pod]int{&carts[0]: 3, &carts[1]: 4, env.caller(): 5} {
 			app := from.Labels["app"]
 			// Until its node's new agent has the pod, its calls are counted by the old one, or go directly.
 			Eventually(func() int {

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// maxShards bounds the memory of a policy's counters, 4 KiB each.
+	// maxShards bounds the memory of a policy's counters, 7 KiB each.
 	maxShards = 4
 	// lingering is how long the counters of a deleted policy stay after the last event under it: calls in flight still end.
 	lingering = time.Minute
@@ -41,7 +41,7 @@ type Sources struct {
 	// Captures returns which pods are captured.
 	Captures func() CaptureState
 	// Replay is the memory of replay buffers.
-	Replay *resilience.ReplayMemory
+	Replay *resilience.Memory
 }
 
 // CaptureState is the state of capture.
@@ -133,6 +133,7 @@ func (m *Meter) Recorder(id policy.ID, target string) routes.Recorder {
 	r := m.recorders[k]
 	if r == nil {
 		r = m.newRecorder(k)
+		r.reported = new(counts)
 		if m.callers {
 			r.meter = m
 		}

@@ -28,7 +28,7 @@ type recorder struct {
 	// guarded by Meter.mu
 	folded      bool     // metrics show it among the overflow
 	number      uint64   // counts the recorders
-	reported    counts   // what the reports so far have said
+	reported    *counts  // what the reports so far have said; nil for one caller
 	opened      openings // how often breakers have opened
 	dryReported uint64   // what of those of dry runs the reports so far have said
 	orphaned    time.Time

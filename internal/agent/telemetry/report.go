@@ -170,10 +170,10 @@ func (m *Meter) reportAt(now time.Time) *policy.Report {
 			t.Connections, t.Ejected, t.DryBreakersOpen = g.active+g.idle, g.ejected, g.dryBreakersOpen
 		}
 		t.OpaqueOpen = int(min(c.opaqueOpen(), math.MaxInt32))
-		t.Counts, t.Latency = c.since(&rec.reported)
-		t.TLSFailures = c.tlsFailures(&rec.reported)
+		t.Counts, t.Latency = c.since(rec.reported)
+		t.TLSFailures = c.tlsFailures(rec.reported)
 		t.Counts.DryRun.BreakersOpened = rec.opened.dry - rec.dryReported
-		rec.reported, rec.dryReported = c, rec.opened.dry
+		*rec.reported, rec.dryReported = c, rec.opened.dry
 		t.Covered = rec.covered(since, now)
 		// A call's duration may be counted an instant after the call itself, and so fall into the next report alone.
 		if says(&t) {

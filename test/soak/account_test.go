@@ -13,6 +13,7 @@ type account struct {
 	http2  bool
 	method string
 	key    string // its idempotency key; empty: none
+	marked bool   // it says that it is a retry
 	size   int    // of the request's body
 	steps  []step // what servers do with its attempts, in turn; the last one goes on for ever
 	leaves time.Duration
@@ -46,6 +47,7 @@ type receipt struct {
 	whole    bool      // they were written, to somebody who still waited
 	wrong    string    // what was not right about what came
 	key      string
+	ill      bool // by the server that fails them all
 	conn     *brittleConn
 }
 

@@ -25,6 +25,7 @@ func (r *round) check() {
 	r.checkRate()
 	r.checkConcurrency()
 	r.checkBreaker()
+	r.checkEjection()
 }
 
 // possible are the policies that may have governed a call.
@@ -74,6 +75,9 @@ func attemptsAllowed(s *policy.Settings, a *account) int {
 		return 1
 	}
 	const repair = 1 // rule 8
+	if a.marked && s.Retry.SkipRetried {
+		return 1 + repair
+	}
 	return 1 + s.Retry.MaxRetries + repair
 }
 
@@ -152,7 +156,7 @@ func (r *round) checkAnswer(a *account, may []*version) {
 func causeFor(reason string, s *policy.Settings, calm bool) bool {
 	switch reason {
 	case "circuit_open":
-		return s.Breaker != nil
+		return s.Breaker != nil && s.Breaker.Scope == policy.ScopeDestination
 	case "pool_overflow":
 		return s.Pool.MaxConnections > 0
 	case "rate_limited":

@@ -17,6 +17,7 @@ const (
 	callField    = "Soak-Call"
 	attemptField = "Soak-Attempt"
 	keyField     = "Idempotency-Key"
+	markField    = "Fairlead-Attempt"
 )
 
 // patience is how long a call may take that nothing bounds.
@@ -104,6 +105,9 @@ func (c *client) call(a *account) {
 	q.Header.Set(callField, strconv.Itoa(a.id))
 	if a.key != "" {
 		q.Header.Set(keyField, a.key)
+	}
+	if a.marked {
+		q.Header.Set(markField, "2")
 	}
 	a.begun = time.Now()
 	res, err := c.http.RoundTrip(q)

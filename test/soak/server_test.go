@@ -43,6 +43,7 @@ type step struct {
 type server struct {
 	round *round
 	addr  netip.AddrPort
+	ill   bool // fails each call
 	http  *http.Server
 	done  chan error
 }
@@ -83,6 +84,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	}
 	conn := q.Context().Value(connKey{}).(*brittleConn)
 	r := a.received(conn, q.Header.Get(keyField))
+	if s.ill {
+		r.ill, r.step = true, step{status: http.StatusServiceUnavailable, size: r.step.size}
+	}
 	if q.Method != a.method {
 		r.wrong = "the method is " + q.Method
 	}

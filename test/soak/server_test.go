@@ -95,7 +95,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		conn.reset()
 		panic(http.ErrAbortHandler)
 	}
-	if wrong := read(q.Body, a.id, -1, a.size); wrong != "" {
+	if wrong := a.readRequest(q); wrong != "" {
 		r.wrong = "request: " + wrong
 	}
 	wait(q.Context(), r.step.late)
@@ -131,6 +131,10 @@ func (s *server) respond(w http.ResponseWriter, a *account, r *receipt) {
 		r.conn.breakAfter(p.after)
 	}
 	w.Header().Set(attemptField, strconv.Itoa(r.attempt))
+	if a.rpc {
+		s.respondRPC(w, a, r)
+		return
+	}
 	if p.wish != "" {
 		w.Header().Set("Retry-After", p.wish)
 	}

@@ -79,6 +79,15 @@ func TestTheCheckerFindsWhatIsWrong(t *testing.T) {
 				a.seen(time.Duration(i+2) * time.Millisecond)
 			}
 		},
+		"a gRPC call is tried again behind a message": func(r *round) {
+			s := settings(r)
+			s.Retry.Idempotency, s.Retry.GRPCStatuses, s.Retry.MaxRetries = policy.AnyMethod, []policy.GRPCStatus{14}, 3
+			a := r.accounts[3]
+			a.rpc, a.code, a.message = true, 14, true
+			a.receipts[0].step.status, a.receipts[0].step.pieces = 503, 1
+			a.seen(3 * time.Millisecond)
+		},
+		"another status of gRPC came": func(r *round) { r.accounts[3].rpc, r.accounts[3].message, r.accounts[3].code = true, true, 13 },
 		"a share is exceeded": func(r *round) {
 			r.fixed.rate = &policy.RateLimit{Requests: 1000, Per: time.Second, Burst: 50, Scope: policy.ShareCluster}
 			r.fixed.share = policy.Share{Rate: 50, Burst: 2}

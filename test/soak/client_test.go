@@ -102,6 +102,9 @@ func (c *client) call(a *account) {
 			q.ContentLength = -1
 		}
 	}
+	if a.rpc {
+		a.makeRPC(q)
+	}
 	q.Header.Set(callField, strconv.Itoa(a.id))
 	if a.key != "" {
 		q.Header.Set(keyField, a.key)
@@ -141,6 +144,7 @@ func (c *client) take(a *account, res *http.Response) {
 	if a.reason != "" {
 		_, a.err = io.Copy(io.Discard, res.Body)
 		a.whole = a.err == nil
+		a.code, _ = strconv.Atoi(res.Header.Get(statusField))
 		return
 	}
 	n, err := strconv.Atoi(res.Header.Get(attemptField))
@@ -149,6 +153,10 @@ func (c *client) take(a *account, res *http.Response) {
 		return
 	}
 	a.answer = n
+	if a.rpc {
+		c.takeRPC(a, res)
+		return
+	}
 	c.body(a, res.Body, n)
 }
 

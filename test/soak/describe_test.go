@@ -20,6 +20,9 @@ func (a *account) String() string {
 	if a.key != "" {
 		fmt.Fprintf(&b, ", key %s", a.key)
 	}
+	if a.rpc {
+		fmt.Fprintf(&b, ", gRPC, status %d, message %t", a.code, a.message)
+	}
 	if a.marked {
 		b.WriteString(", marked as a retry")
 	}

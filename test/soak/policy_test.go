@@ -117,6 +117,7 @@ func drawRetry(rng *rand.Rand, r *policy.Retry) {
 	r.BodyMaxBytes = oneOf[int64](rng, 64<<10, 1<<10, 0)
 	r.AvoidPreviousEndpoints = rng.IntN(2) == 0
 	r.SkipRetried = rng.IntN(3) == 0
+	r.GRPCStatuses = drawStatuses(rng)
 }
 
 // snapshotOf is what the agent is sent.

@@ -166,6 +166,9 @@ func (r *round) newAccount(c *client, rng *rand.Rand) *account {
 		}
 	}
 	a.marked = rng.IntN(4) == 0
+	if a.rpc = a.method == http.MethodPost && a.http2 && rng.IntN(2) == 0; a.rpc && a.size == 0 {
+		a.size = 1
+	}
 	for range 1 + rng.IntN(3) {
 		a.steps = append(a.steps, r.drawStep(rng))
 	}

@@ -52,6 +52,8 @@ const (
 	FeatureForcedBreakers Feature = 19
 	// FeatureFallbackDestination: destinations that calls which could not be served fall back on.
 	FeatureFallbackDestination Feature = 13
+	// FeatureTracing: spans of calls.
+	FeatureTracing Feature = 21
 )
 
 // featureNumbers are the features as they travel. The table is never written to.
@@ -77,6 +79,7 @@ var featureNumbers = enum[pb.Feature]{
 	FeatureForcedBreakers:      pb.Feature_FEATURE_FORCED_BREAKERS,
 	FeatureEndpointBreakers:    pb.Feature_FEATURE_ENDPOINT_BREAKERS,
 	FeatureFallbackDestination: pb.Feature_FEATURE_FALLBACK_DESTINATION,
+	FeatureTracing:             pb.Feature_FEATURE_TRACING,
 }
 
 // featureNames are the names of the features, as statuses and logs show them. The table is never written to.
@@ -100,6 +103,7 @@ var featureNames = [...]string{
 	FeatureClusterBreakers:     "ClusterBreakers",
 	FeatureForcedBreakers:      "ForcedBreakers",
 	FeatureFallbackDestination: "FallbackDestination",
+	FeatureTracing:             "Tracing",
 }
 
 // String returns the name of f, as statuses and logs show it.

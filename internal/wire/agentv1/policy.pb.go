@@ -1820,6 +1820,8 @@ type Settings struct {
 	Fallback *Fallback `protobuf:"bytes,10,opt,name=fallback,proto3" json:"fallback,omitempty"`
 	// Requests carry the number of their attempt. Needs FEATURE_ALREADY_RETRIED.
 	AttemptHeader bool `protobuf:"varint,12,opt,name=attempt_header,json=attemptHeader,proto3" json:"attempt_header,omitempty"`
+	// Absent: no call is traced. Needs FEATURE_TRACING.
+	Tracing       *Tracing `protobuf:"bytes,14,opt,name=tracing,proto3" json:"tracing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1924,6 +1926,59 @@ func (x *Settings) GetAttemptHeader() bool {
 	return false
 }
 
+func (x *Settings) GetTracing() *Tracing {
+	if x != nil {
+		return x.Tracing
+	}
+	return nil
+}
+
+// Tracing says which calls an agent makes spans of.
+type Tracing struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of calls that arrive in no trace, how many in a hundred.
+	SamplePercent int32 `protobuf:"varint,1,opt,name=sample_percent,json=samplePercent,proto3" json:"sample_percent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Tracing) Reset() {
+	*x = Tracing{}
+	mi := &file_policy_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Tracing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Tracing) ProtoMessage() {}
+
+func (x *Tracing) ProtoReflect() protoreflect.Message {
+	mi := &file_policy_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Tracing.ProtoReflect.Descriptor instead.
+func (*Tracing) Descriptor() ([]byte, []int) {
+	return file_policy_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Tracing) GetSamplePercent() int32 {
+	if x != nil {
+		return x.SamplePercent
+	}
+	return 0
+}
+
 type Fallback struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	CircuitOpen      bool                   `protobuf:"varint,1,opt,name=circuit_open,json=circuitOpen,proto3" json:"circuit_open,omitempty"`
@@ -1938,7 +1993,7 @@ type Fallback struct {
 
 func (x *Fallback) Reset() {
 	*x = Fallback{}
-	mi := &file_policy_proto_msgTypes[13]
+	mi := &file_policy_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1950,7 +2005,7 @@ func (x *Fallback) String() string {
 func (*Fallback) ProtoMessage() {}
 
 func (x *Fallback) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[13]
+	mi := &file_policy_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1963,7 +2018,7 @@ func (x *Fallback) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fallback.ProtoReflect.Descriptor instead.
 func (*Fallback) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{13}
+	return file_policy_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Fallback) GetCircuitOpen() bool {
@@ -2012,7 +2067,7 @@ type FallbackResponse struct {
 
 func (x *FallbackResponse) Reset() {
 	*x = FallbackResponse{}
-	mi := &file_policy_proto_msgTypes[14]
+	mi := &file_policy_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2024,7 +2079,7 @@ func (x *FallbackResponse) String() string {
 func (*FallbackResponse) ProtoMessage() {}
 
 func (x *FallbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[14]
+	mi := &file_policy_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2037,7 +2092,7 @@ func (x *FallbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FallbackResponse.ProtoReflect.Descriptor instead.
 func (*FallbackResponse) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{14}
+	return file_policy_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *FallbackResponse) GetStatus() int32 {
@@ -2081,7 +2136,7 @@ type Timeouts struct {
 
 func (x *Timeouts) Reset() {
 	*x = Timeouts{}
-	mi := &file_policy_proto_msgTypes[15]
+	mi := &file_policy_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2093,7 +2148,7 @@ func (x *Timeouts) String() string {
 func (*Timeouts) ProtoMessage() {}
 
 func (x *Timeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[15]
+	mi := &file_policy_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2106,7 +2161,7 @@ func (x *Timeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Timeouts.ProtoReflect.Descriptor instead.
 func (*Timeouts) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{15}
+	return file_policy_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Timeouts) GetConnect() int64 {
@@ -2193,7 +2248,7 @@ type Adaptive struct {
 
 func (x *Adaptive) Reset() {
 	*x = Adaptive{}
-	mi := &file_policy_proto_msgTypes[16]
+	mi := &file_policy_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2205,7 +2260,7 @@ func (x *Adaptive) String() string {
 func (*Adaptive) ProtoMessage() {}
 
 func (x *Adaptive) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[16]
+	mi := &file_policy_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2218,7 +2273,7 @@ func (x *Adaptive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Adaptive.ProtoReflect.Descriptor instead.
 func (*Adaptive) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{16}
+	return file_policy_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Adaptive) GetMin() int64 {
@@ -2276,7 +2331,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_policy_proto_msgTypes[17]
+	mi := &file_policy_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2288,7 +2343,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[17]
+	mi := &file_policy_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2301,7 +2356,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{17}
+	return file_policy_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Retry) GetMaxRetries() int32 {
@@ -2435,7 +2490,7 @@ type Hedging struct {
 
 func (x *Hedging) Reset() {
 	*x = Hedging{}
-	mi := &file_policy_proto_msgTypes[18]
+	mi := &file_policy_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2447,7 +2502,7 @@ func (x *Hedging) String() string {
 func (*Hedging) ProtoMessage() {}
 
 func (x *Hedging) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[18]
+	mi := &file_policy_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2460,7 +2515,7 @@ func (x *Hedging) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hedging.ProtoReflect.Descriptor instead.
 func (*Hedging) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{18}
+	return file_policy_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Hedging) GetMax() int32 {
@@ -2495,7 +2550,7 @@ type StatusRange struct {
 
 func (x *StatusRange) Reset() {
 	*x = StatusRange{}
-	mi := &file_policy_proto_msgTypes[19]
+	mi := &file_policy_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2507,7 +2562,7 @@ func (x *StatusRange) String() string {
 func (*StatusRange) ProtoMessage() {}
 
 func (x *StatusRange) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[19]
+	mi := &file_policy_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2520,7 +2575,7 @@ func (x *StatusRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRange.ProtoReflect.Descriptor instead.
 func (*StatusRange) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{19}
+	return file_policy_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *StatusRange) GetFrom() uint32 {
@@ -2547,7 +2602,7 @@ type HeaderMatch struct {
 
 func (x *HeaderMatch) Reset() {
 	*x = HeaderMatch{}
-	mi := &file_policy_proto_msgTypes[20]
+	mi := &file_policy_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2559,7 +2614,7 @@ func (x *HeaderMatch) String() string {
 func (*HeaderMatch) ProtoMessage() {}
 
 func (x *HeaderMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[20]
+	mi := &file_policy_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2572,7 +2627,7 @@ func (x *HeaderMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeaderMatch.ProtoReflect.Descriptor instead.
 func (*HeaderMatch) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{20}
+	return file_policy_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *HeaderMatch) GetName() string {
@@ -2602,7 +2657,7 @@ type RetryOverride struct {
 
 func (x *RetryOverride) Reset() {
 	*x = RetryOverride{}
-	mi := &file_policy_proto_msgTypes[21]
+	mi := &file_policy_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2614,7 +2669,7 @@ func (x *RetryOverride) String() string {
 func (*RetryOverride) ProtoMessage() {}
 
 func (x *RetryOverride) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[21]
+	mi := &file_policy_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2627,7 +2682,7 @@ func (x *RetryOverride) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryOverride.ProtoReflect.Descriptor instead.
 func (*RetryOverride) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{21}
+	return file_policy_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RetryOverride) GetOn() []Condition {
@@ -2679,7 +2734,7 @@ type Backoff struct {
 
 func (x *Backoff) Reset() {
 	*x = Backoff{}
-	mi := &file_policy_proto_msgTypes[22]
+	mi := &file_policy_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2691,7 +2746,7 @@ func (x *Backoff) String() string {
 func (*Backoff) ProtoMessage() {}
 
 func (x *Backoff) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[22]
+	mi := &file_policy_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2704,7 +2759,7 @@ func (x *Backoff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Backoff.ProtoReflect.Descriptor instead.
 func (*Backoff) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{22}
+	return file_policy_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Backoff) GetStrategy() Strategy {
@@ -2760,7 +2815,7 @@ type Budget struct {
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_policy_proto_msgTypes[23]
+	mi := &file_policy_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2772,7 +2827,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[23]
+	mi := &file_policy_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2785,7 +2840,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{23}
+	return file_policy_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Budget) GetPercent() int32 {
@@ -2832,7 +2887,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_policy_proto_msgTypes[24]
+	mi := &file_policy_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2844,7 +2899,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[24]
+	mi := &file_policy_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2857,7 +2912,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{24}
+	return file_policy_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Pool) GetMaxConnections() int32 {
@@ -2982,7 +3037,7 @@ type Breaker struct {
 
 func (x *Breaker) Reset() {
 	*x = Breaker{}
-	mi := &file_policy_proto_msgTypes[25]
+	mi := &file_policy_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2994,7 +3049,7 @@ func (x *Breaker) String() string {
 func (*Breaker) ProtoMessage() {}
 
 func (x *Breaker) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[25]
+	mi := &file_policy_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3007,7 +3062,7 @@ func (x *Breaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
 func (*Breaker) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{25}
+	return file_policy_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Breaker) GetConsecutiveFailures() int32 {
@@ -3119,7 +3174,7 @@ type ErrorRate struct {
 
 func (x *ErrorRate) Reset() {
 	*x = ErrorRate{}
-	mi := &file_policy_proto_msgTypes[26]
+	mi := &file_policy_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3131,7 +3186,7 @@ func (x *ErrorRate) String() string {
 func (*ErrorRate) ProtoMessage() {}
 
 func (x *ErrorRate) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[26]
+	mi := &file_policy_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3144,7 +3199,7 @@ func (x *ErrorRate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorRate.ProtoReflect.Descriptor instead.
 func (*ErrorRate) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{26}
+	return file_policy_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ErrorRate) GetPercent() int32 {
@@ -3180,7 +3235,7 @@ type SlowCalls struct {
 
 func (x *SlowCalls) Reset() {
 	*x = SlowCalls{}
-	mi := &file_policy_proto_msgTypes[27]
+	mi := &file_policy_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3192,7 +3247,7 @@ func (x *SlowCalls) String() string {
 func (*SlowCalls) ProtoMessage() {}
 
 func (x *SlowCalls) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[27]
+	mi := &file_policy_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3205,7 +3260,7 @@ func (x *SlowCalls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlowCalls.ProtoReflect.Descriptor instead.
 func (*SlowCalls) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{27}
+	return file_policy_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SlowCalls) GetThreshold() int64 {
@@ -3253,7 +3308,7 @@ type RateLimit struct {
 
 func (x *RateLimit) Reset() {
 	*x = RateLimit{}
-	mi := &file_policy_proto_msgTypes[28]
+	mi := &file_policy_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3265,7 +3320,7 @@ func (x *RateLimit) String() string {
 func (*RateLimit) ProtoMessage() {}
 
 func (x *RateLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[28]
+	mi := &file_policy_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3278,7 +3333,7 @@ func (x *RateLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
 func (*RateLimit) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{28}
+	return file_policy_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RateLimit) GetRequests() int32 {
@@ -3337,7 +3392,7 @@ type Concurrency struct {
 
 func (x *Concurrency) Reset() {
 	*x = Concurrency{}
-	mi := &file_policy_proto_msgTypes[29]
+	mi := &file_policy_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3349,7 +3404,7 @@ func (x *Concurrency) String() string {
 func (*Concurrency) ProtoMessage() {}
 
 func (x *Concurrency) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[29]
+	mi := &file_policy_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3362,7 +3417,7 @@ func (x *Concurrency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Concurrency.ProtoReflect.Descriptor instead.
 func (*Concurrency) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{29}
+	return file_policy_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Concurrency) GetMax() int32 {
@@ -3410,7 +3465,7 @@ type AdaptiveConcurrency struct {
 
 func (x *AdaptiveConcurrency) Reset() {
 	*x = AdaptiveConcurrency{}
-	mi := &file_policy_proto_msgTypes[30]
+	mi := &file_policy_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3422,7 +3477,7 @@ func (x *AdaptiveConcurrency) String() string {
 func (*AdaptiveConcurrency) ProtoMessage() {}
 
 func (x *AdaptiveConcurrency) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[30]
+	mi := &file_policy_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3435,7 +3490,7 @@ func (x *AdaptiveConcurrency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdaptiveConcurrency.ProtoReflect.Descriptor instead.
 func (*AdaptiveConcurrency) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{30}
+	return file_policy_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AdaptiveConcurrency) GetMin() int32 {
@@ -3469,7 +3524,7 @@ type Destination struct {
 
 func (x *Destination) Reset() {
 	*x = Destination{}
-	mi := &file_policy_proto_msgTypes[31]
+	mi := &file_policy_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3481,7 +3536,7 @@ func (x *Destination) String() string {
 func (*Destination) ProtoMessage() {}
 
 func (x *Destination) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[31]
+	mi := &file_policy_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3494,7 +3549,7 @@ func (x *Destination) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Destination.ProtoReflect.Descriptor instead.
 func (*Destination) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{31}
+	return file_policy_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Destination) GetName() string {
@@ -3553,7 +3608,7 @@ type DestinationPort struct {
 
 func (x *DestinationPort) Reset() {
 	*x = DestinationPort{}
-	mi := &file_policy_proto_msgTypes[32]
+	mi := &file_policy_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3565,7 +3620,7 @@ func (x *DestinationPort) String() string {
 func (*DestinationPort) ProtoMessage() {}
 
 func (x *DestinationPort) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[32]
+	mi := &file_policy_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3578,7 +3633,7 @@ func (x *DestinationPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestinationPort.ProtoReflect.Descriptor instead.
 func (*DestinationPort) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{32}
+	return file_policy_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *DestinationPort) GetPort() uint32 {
@@ -3623,7 +3678,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_policy_proto_msgTypes[33]
+	mi := &file_policy_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3635,7 +3690,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[33]
+	mi := &file_policy_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3648,7 +3703,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{33}
+	return file_policy_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Endpoint) GetAddress() []byte {
@@ -3697,7 +3752,7 @@ type Roots struct {
 
 func (x *Roots) Reset() {
 	*x = Roots{}
-	mi := &file_policy_proto_msgTypes[34]
+	mi := &file_policy_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3709,7 +3764,7 @@ func (x *Roots) String() string {
 func (*Roots) ProtoMessage() {}
 
 func (x *Roots) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[34]
+	mi := &file_policy_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3722,7 +3777,7 @@ func (x *Roots) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Roots.ProtoReflect.Descriptor instead.
 func (*Roots) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{34}
+	return file_policy_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Roots) GetName() string {
@@ -3753,7 +3808,7 @@ type KeyPair struct {
 
 func (x *KeyPair) Reset() {
 	*x = KeyPair{}
-	mi := &file_policy_proto_msgTypes[35]
+	mi := &file_policy_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3765,7 +3820,7 @@ func (x *KeyPair) String() string {
 func (*KeyPair) ProtoMessage() {}
 
 func (x *KeyPair) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[35]
+	mi := &file_policy_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3778,7 +3833,7 @@ func (x *KeyPair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyPair.ProtoReflect.Descriptor instead.
 func (*KeyPair) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{35}
+	return file_policy_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *KeyPair) GetName() string {
@@ -3814,7 +3869,7 @@ type Credentials struct {
 
 func (x *Credentials) Reset() {
 	*x = Credentials{}
-	mi := &file_policy_proto_msgTypes[36]
+	mi := &file_policy_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3826,7 +3881,7 @@ func (x *Credentials) String() string {
 func (*Credentials) ProtoMessage() {}
 
 func (x *Credentials) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[36]
+	mi := &file_policy_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3839,7 +3894,7 @@ func (x *Credentials) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credentials.ProtoReflect.Descriptor instead.
 func (*Credentials) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{36}
+	return file_policy_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Credentials) GetName() string {
@@ -3949,7 +4004,7 @@ const file_policy_proto_rawDesc = "" +
 	"\x12RequestHeaderMatch\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x121\n" +
 	"\x04type\x18\x02 \x01(\x0e2\x1d.fairlead.agent.v1.ValueMatchR\x04type\x12\x14\n" +
-	"\x05value\x18\x03 \x01(\tR\x05value\"\xbb\x04\n" +
+	"\x05value\x18\x03 \x01(\tR\x05value\"\xf1\x04\n" +
 	"\bSettings\x127\n" +
 	"\btimeouts\x18\x01 \x01(\v2\x1b.fairlead.agent.v1.TimeoutsR\btimeouts\x12.\n" +
 	"\x05retry\x18\x02 \x01(\v2\x18.fairlead.agent.v1.RetryR\x05retry\x12+\n" +
@@ -3963,7 +4018,10 @@ const file_policy_proto_rawDesc = "" +
 	"\vconcurrency\x18\b \x01(\v2\x1e.fairlead.agent.v1.ConcurrencyR\vconcurrency\x127\n" +
 	"\bfallback\x18\n" +
 	" \x01(\v2\x1b.fairlead.agent.v1.FallbackR\bfallback\x12%\n" +
-	"\x0eattempt_header\x18\f \x01(\bR\rattemptHeader\"\xfb\x01\n" +
+	"\x0eattempt_header\x18\f \x01(\bR\rattemptHeader\x124\n" +
+	"\atracing\x18\x0e \x01(\v2\x1a.fairlead.agent.v1.TracingR\atracing\"0\n" +
+	"\aTracing\x12%\n" +
+	"\x0esample_percent\x18\x01 \x01(\x05R\rsamplePercent\"\xfb\x01\n" +
 	"\bFallback\x12!\n" +
 	"\fcircuit_open\x18\x01 \x01(\bR\vcircuitOpen\x12+\n" +
 	"\x11retries_exhausted\x18\x02 \x01(\bR\x10retriesExhausted\x12!\n" +
@@ -4252,7 +4310,7 @@ func file_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 15)
-var file_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_policy_proto_goTypes = []any{
 	(PolicyKind)(0),             // 0: fairlead.agent.v1.PolicyKind
 	(Mode)(0),                   // 1: fairlead.agent.v1.Mode
@@ -4282,30 +4340,31 @@ var file_policy_proto_goTypes = []any{
 	(*RequestMatch)(nil),        // 25: fairlead.agent.v1.RequestMatch
 	(*RequestHeaderMatch)(nil),  // 26: fairlead.agent.v1.RequestHeaderMatch
 	(*Settings)(nil),            // 27: fairlead.agent.v1.Settings
-	(*Fallback)(nil),            // 28: fairlead.agent.v1.Fallback
-	(*FallbackResponse)(nil),    // 29: fairlead.agent.v1.FallbackResponse
-	(*Timeouts)(nil),            // 30: fairlead.agent.v1.Timeouts
-	(*Adaptive)(nil),            // 31: fairlead.agent.v1.Adaptive
-	(*Retry)(nil),               // 32: fairlead.agent.v1.Retry
-	(*Hedging)(nil),             // 33: fairlead.agent.v1.Hedging
-	(*StatusRange)(nil),         // 34: fairlead.agent.v1.StatusRange
-	(*HeaderMatch)(nil),         // 35: fairlead.agent.v1.HeaderMatch
-	(*RetryOverride)(nil),       // 36: fairlead.agent.v1.RetryOverride
-	(*Backoff)(nil),             // 37: fairlead.agent.v1.Backoff
-	(*Budget)(nil),              // 38: fairlead.agent.v1.Budget
-	(*Pool)(nil),                // 39: fairlead.agent.v1.Pool
-	(*Breaker)(nil),             // 40: fairlead.agent.v1.Breaker
-	(*ErrorRate)(nil),           // 41: fairlead.agent.v1.ErrorRate
-	(*SlowCalls)(nil),           // 42: fairlead.agent.v1.SlowCalls
-	(*RateLimit)(nil),           // 43: fairlead.agent.v1.RateLimit
-	(*Concurrency)(nil),         // 44: fairlead.agent.v1.Concurrency
-	(*AdaptiveConcurrency)(nil), // 45: fairlead.agent.v1.AdaptiveConcurrency
-	(*Destination)(nil),         // 46: fairlead.agent.v1.Destination
-	(*DestinationPort)(nil),     // 47: fairlead.agent.v1.DestinationPort
-	(*Endpoint)(nil),            // 48: fairlead.agent.v1.Endpoint
-	(*Roots)(nil),               // 49: fairlead.agent.v1.Roots
-	(*KeyPair)(nil),             // 50: fairlead.agent.v1.KeyPair
-	(*Credentials)(nil),         // 51: fairlead.agent.v1.Credentials
+	(*Tracing)(nil),             // 28: fairlead.agent.v1.Tracing
+	(*Fallback)(nil),            // 29: fairlead.agent.v1.Fallback
+	(*FallbackResponse)(nil),    // 30: fairlead.agent.v1.FallbackResponse
+	(*Timeouts)(nil),            // 31: fairlead.agent.v1.Timeouts
+	(*Adaptive)(nil),            // 32: fairlead.agent.v1.Adaptive
+	(*Retry)(nil),               // 33: fairlead.agent.v1.Retry
+	(*Hedging)(nil),             // 34: fairlead.agent.v1.Hedging
+	(*StatusRange)(nil),         // 35: fairlead.agent.v1.StatusRange
+	(*HeaderMatch)(nil),         // 36: fairlead.agent.v1.HeaderMatch
+	(*RetryOverride)(nil),       // 37: fairlead.agent.v1.RetryOverride
+	(*Backoff)(nil),             // 38: fairlead.agent.v1.Backoff
+	(*Budget)(nil),              // 39: fairlead.agent.v1.Budget
+	(*Pool)(nil),                // 40: fairlead.agent.v1.Pool
+	(*Breaker)(nil),             // 41: fairlead.agent.v1.Breaker
+	(*ErrorRate)(nil),           // 42: fairlead.agent.v1.ErrorRate
+	(*SlowCalls)(nil),           // 43: fairlead.agent.v1.SlowCalls
+	(*RateLimit)(nil),           // 44: fairlead.agent.v1.RateLimit
+	(*Concurrency)(nil),         // 45: fairlead.agent.v1.Concurrency
+	(*AdaptiveConcurrency)(nil), // 46: fairlead.agent.v1.AdaptiveConcurrency
+	(*Destination)(nil),         // 47: fairlead.agent.v1.Destination
+	(*DestinationPort)(nil),     // 48: fairlead.agent.v1.DestinationPort
+	(*Endpoint)(nil),            // 49: fairlead.agent.v1.Endpoint
+	(*Roots)(nil),               // 50: fairlead.agent.v1.Roots
+	(*KeyPair)(nil),             // 51: fairlead.agent.v1.KeyPair
+	(*Credentials)(nil),         // 52: fairlead.agent.v1.Credentials
 }
 var file_policy_proto_depIdxs = []int32{
 	18, // 0: fairlead.agent.v1.Profile.bindings:type_name -> fairlead.agent.v1.Binding
@@ -4329,48 +4388,49 @@ var file_policy_proto_depIdxs = []int32{
 	5,  // 18: fairlead.agent.v1.RequestMatch.path_type:type_name -> fairlead.agent.v1.PathMatch
 	26, // 19: fairlead.agent.v1.RequestMatch.headers:type_name -> fairlead.agent.v1.RequestHeaderMatch
 	6,  // 20: fairlead.agent.v1.RequestHeaderMatch.type:type_name -> fairlead.agent.v1.ValueMatch
-	30, // 21: fairlead.agent.v1.Settings.timeouts:type_name -> fairlead.agent.v1.Timeouts
-	32, // 22: fairlead.agent.v1.Settings.retry:type_name -> fairlead.agent.v1.Retry
-	39, // 23: fairlead.agent.v1.Settings.pool:type_name -> fairlead.agent.v1.Pool
-	40, // 24: fairlead.agent.v1.Settings.breaker:type_name -> fairlead.agent.v1.Breaker
+	31, // 21: fairlead.agent.v1.Settings.timeouts:type_name -> fairlead.agent.v1.Timeouts
+	33, // 22: fairlead.agent.v1.Settings.retry:type_name -> fairlead.agent.v1.Retry
+	40, // 23: fairlead.agent.v1.Settings.pool:type_name -> fairlead.agent.v1.Pool
+	41, // 24: fairlead.agent.v1.Settings.breaker:type_name -> fairlead.agent.v1.Breaker
 	13, // 25: fairlead.agent.v1.Settings.load_balancing:type_name -> fairlead.agent.v1.LoadBalancing
 	14, // 26: fairlead.agent.v1.Settings.access_log:type_name -> fairlead.agent.v1.AccessLog
-	43, // 27: fairlead.agent.v1.Settings.rate_limit:type_name -> fairlead.agent.v1.RateLimit
-	44, // 28: fairlead.agent.v1.Settings.concurrency:type_name -> fairlead.agent.v1.Concurrency
-	28, // 29: fairlead.agent.v1.Settings.fallback:type_name -> fairlead.agent.v1.Fallback
-	29, // 30: fairlead.agent.v1.Fallback.response:type_name -> fairlead.agent.v1.FallbackResponse
-	20, // 31: fairlead.agent.v1.Fallback.destination:type_name -> fairlead.agent.v1.Target
-	35, // 32: fairlead.agent.v1.FallbackResponse.headers:type_name -> fairlead.agent.v1.HeaderMatch
-	31, // 33: fairlead.agent.v1.Timeouts.adaptive:type_name -> fairlead.agent.v1.Adaptive
-	7,  // 34: fairlead.agent.v1.Retry.on:type_name -> fairlead.agent.v1.Condition
-	34, // 35: fairlead.agent.v1.Retry.status_codes:type_name -> fairlead.agent.v1.StatusRange
-	35, // 36: fairlead.agent.v1.Retry.response_headers:type_name -> fairlead.agent.v1.HeaderMatch
-	36, // 37: fairlead.agent.v1.Retry.overrides:type_name -> fairlead.agent.v1.RetryOverride
-	37, // 38: fairlead.agent.v1.Retry.backoff:type_name -> fairlead.agent.v1.Backoff
-	8,  // 39: fairlead.agent.v1.Retry.idempotency:type_name -> fairlead.agent.v1.Idempotency
-	38, // 40: fairlead.agent.v1.Retry.budget:type_name -> fairlead.agent.v1.Budget
-	33, // 41: fairlead.agent.v1.Retry.hedging:type_name -> fairlead.agent.v1.Hedging
-	7,  // 42: fairlead.agent.v1.RetryOverride.on:type_name -> fairlead.agent.v1.Condition
-	37, // 43: fairlead.agent.v1.RetryOverride.backoff:type_name -> fairlead.agent.v1.Backoff
-	34, // 44: fairlead.agent.v1.RetryOverride.status_codes:type_name -> fairlead.agent.v1.StatusRange
-	9,  // 45: fairlead.agent.v1.Backoff.strategy:type_name -> fairlead.agent.v1.Strategy
-	10, // 46: fairlead.agent.v1.Backoff.jitter:type_name -> fairlead.agent.v1.Jitter
-	41, // 47: fairlead.agent.v1.Breaker.error_rate:type_name -> fairlead.agent.v1.ErrorRate
-	42, // 48: fairlead.agent.v1.Breaker.slow_calls:type_name -> fairlead.agent.v1.SlowCalls
-	7,  // 49: fairlead.agent.v1.Breaker.failure_on:type_name -> fairlead.agent.v1.Condition
-	11, // 50: fairlead.agent.v1.Breaker.scope:type_name -> fairlead.agent.v1.BreakerScope
-	12, // 51: fairlead.agent.v1.Breaker.sharing:type_name -> fairlead.agent.v1.Sharing
-	34, // 52: fairlead.agent.v1.Breaker.failure_status:type_name -> fairlead.agent.v1.StatusRange
-	12, // 53: fairlead.agent.v1.RateLimit.scope:type_name -> fairlead.agent.v1.Sharing
-	45, // 54: fairlead.agent.v1.Concurrency.adaptive:type_name -> fairlead.agent.v1.AdaptiveConcurrency
-	12, // 55: fairlead.agent.v1.Concurrency.scope:type_name -> fairlead.agent.v1.Sharing
-	47, // 56: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
-	48, // 57: fairlead.agent.v1.DestinationPort.described:type_name -> fairlead.agent.v1.Endpoint
-	58, // [58:58] is the sub-list for method output_type
-	58, // [58:58] is the sub-list for method input_type
-	58, // [58:58] is the sub-list for extension type_name
-	58, // [58:58] is the sub-list for extension extendee
-	0,  // [0:58] is the sub-list for field type_name
+	44, // 27: fairlead.agent.v1.Settings.rate_limit:type_name -> fairlead.agent.v1.RateLimit
+	45, // 28: fairlead.agent.v1.Settings.concurrency:type_name -> fairlead.agent.v1.Concurrency
+	29, // 29: fairlead.agent.v1.Settings.fallback:type_name -> fairlead.agent.v1.Fallback
+	28, // 30: fairlead.agent.v1.Settings.tracing:type_name -> fairlead.agent.v1.Tracing
+	30, // 31: fairlead.agent.v1.Fallback.response:type_name -> fairlead.agent.v1.FallbackResponse
+	20, // 32: fairlead.agent.v1.Fallback.destination:type_name -> fairlead.agent.v1.Target
+	36, // 33: fairlead.agent.v1.FallbackResponse.headers:type_name -> fairlead.agent.v1.HeaderMatch
+	32, // 34: fairlead.agent.v1.Timeouts.adaptive:type_name -> fairlead.agent.v1.Adaptive
+	7,  // 35: fairlead.agent.v1.Retry.on:type_name -> fairlead.agent.v1.Condition
+	35, // 36: fairlead.agent.v1.Retry.status_codes:type_name -> fairlead.agent.v1.StatusRange
+	36, // 37: fairlead.agent.v1.Retry.response_headers:type_name -> fairlead.agent.v1.HeaderMatch
+	37, // 38: fairlead.agent.v1.Retry.overrides:type_name -> fairlead.agent.v1.RetryOverride
+	38, // 39: fairlead.agent.v1.Retry.backoff:type_name -> fairlead.agent.v1.Backoff
+	8,  // 40: fairlead.agent.v1.Retry.idempotency:type_name -> fairlead.agent.v1.Idempotency
+	39, // 41: fairlead.agent.v1.Retry.budget:type_name -> fairlead.agent.v1.Budget
+	34, // 42: fairlead.agent.v1.Retry.hedging:type_name -> fairlead.agent.v1.Hedging
+	7,  // 43: fairlead.agent.v1.RetryOverride.on:type_name -> fairlead.agent.v1.Condition
+	38, // 44: fairlead.agent.v1.RetryOverride.backoff:type_name -> fairlead.agent.v1.Backoff
+	35, // 45: fairlead.agent.v1.RetryOverride.status_codes:type_name -> fairlead.agent.v1.StatusRange
+	9,  // 46: fairlead.agent.v1.Backoff.strategy:type_name -> fairlead.agent.v1.Strategy
+	10, // 47: fairlead.agent.v1.Backoff.jitter:type_name -> fairlead.agent.v1.Jitter
+	42, // 48: fairlead.agent.v1.Breaker.error_rate:type_name -> fairlead.agent.v1.ErrorRate
+	43, // 49: fairlead.agent.v1.Breaker.slow_calls:type_name -> fairlead.agent.v1.SlowCalls
+	7,  // 50: fairlead.agent.v1.Breaker.failure_on:type_name -> fairlead.agent.v1.Condition
+	11, // 51: fairlead.agent.v1.Breaker.scope:type_name -> fairlead.agent.v1.BreakerScope
+	12, // 52: fairlead.agent.v1.Breaker.sharing:type_name -> fairlead.agent.v1.Sharing
+	35, // 53: fairlead.agent.v1.Breaker.failure_status:type_name -> fairlead.agent.v1.StatusRange
+	12, // 54: fairlead.agent.v1.RateLimit.scope:type_name -> fairlead.agent.v1.Sharing
+	46, // 55: fairlead.agent.v1.Concurrency.adaptive:type_name -> fairlead.agent.v1.AdaptiveConcurrency
+	12, // 56: fairlead.agent.v1.Concurrency.scope:type_name -> fairlead.agent.v1.Sharing
+	48, // 57: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
+	49, // 58: fairlead.agent.v1.DestinationPort.described:type_name -> fairlead.agent.v1.Endpoint
+	59, // [59:59] is the sub-list for method output_type
+	59, // [59:59] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_policy_proto_init() }
@@ -4378,14 +4438,14 @@ func file_policy_proto_init() {
 	if File_policy_proto != nil {
 		return
 	}
-	file_policy_proto_msgTypes[15].OneofWrappers = []any{}
+	file_policy_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_policy_proto_rawDesc), len(file_policy_proto_rawDesc)),
 			NumEnums:      15,
-			NumMessages:   37,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,6 +12,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent"
 	"fairlead.dev/fairlead/internal/agent/telemetry"
+	"fairlead.dev/fairlead/internal/agent/telemetry/spans"
 	"fairlead.dev/fairlead/internal/cgroup"
 )
 
@@ -31,24 +32,15 @@ func run(ctx context.Context, args []string) error {
 		o     agent.Options
 		level slog.LevelVar
 	)
-	fs := flag.NewFlagSet("agent", flag.ContinueOnError)
-	fs.StringVar(&o.Node, "node-name", os.Getenv("NODE_NAME"), "name of the node this agent runs on")
-	fs.StringVar(&o.Manager, "manager-address", "fairlead-manager.fairlead-system.svc:9443", "host:port of the manager; every address of host is tried")
-	fs.StringVar(&o.TokenFile, "token-file", "/var/run/fairlead/token/token", "service-account token for the manager")
-	fs.StringVar(&o.CAFile, "ca-file", "/var/run/fairlead/ca/ca.crt", "certificates the manager's must be signed by")
-	fs.StringVar(&o.StateDir, "state-dir", "/var/lib/fairlead", "where the last good configuration is kept")
-	fs.StringVar(&o.CRISocket, "cri-socket", "/run/containerd/containerd.sock", "socket of the container runtime")
-	fs.StringVar(&o.NetNSDir, "netns-dir", "/run/netns", "folder of the runtime's network namespaces")
-	fs.StringVar(&o.HTTPAddress, "http-address", ":9464", "address of /metrics, /healthz, /readyz and /debug")
-	fs.BoolVar(&o.Profiling, "pprof", false, "serve /debug/pprof")
-	fs.DurationVar(&o.Drain, "drain", agent.DefaultDrain, "how long a stop waits for open connections before it cuts them; the pod's termination grace period must be longer")
-	fs.IntVar(&o.MaxSeries, "max-series", telemetry.DefaultMaxSeries, "how many series of metrics policies may have together; what is beyond is shown as one policy, overflow")
-	fs.TextVar(&level, "log-level", &level, "DEBUG, INFO, WARN or ERROR")
-	if err := fs.Parse(args); err != nil {
+	if err := flags(&o, &level).Parse(args); err != nil {
 		return err
 	}
 	if o.Drain <= 0 {
 		return fmt.Errorf("a drain of %s is not possible; --drain=1s is short", o.Drain) // 0 would be the default to what comes
+	}
+	var err error
+	if o.Traces, err = spans.ClientFromEnvironment(); err != nil {
+		return err
 	}
 	o.Log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: &level})).With("node", o.Node)
 	o.AccessLog = os.Stdout
@@ -61,8 +53,26 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	o.Log.Info("starting", "manager", o.Manager, "http", o.HTTPAddress)
+	o.Log.Info("starting", "manager", o.Manager, "http", o.HTTPAddress, "traces", o.Traces != nil)
 	return a.Run(ctx)
+}
+
+// flags has the flags fill in the options and the level of the log.
+func flags(o *agent.Options, level *slog.LevelVar) *flag.FlagSet {
+	fs := flag.NewFlagSet("agent", flag.ContinueOnError)
+	fs.StringVar(&o.Node, "node-name", os.Getenv("NODE_NAME"), "name of the node this agent runs on")
+	fs.StringVar(&o.Manager, "manager-address", "fairlead-manager.fairlead-system.svc:9443", "host:port of the manager; every address of host is tried")
+	fs.StringVar(&o.TokenFile, "token-file", "/var/run/fairlead/token/token", "service-account token for the manager")
+	fs.StringVar(&o.CAFile, "ca-file", "/var/run/fairlead/ca/ca.crt", "certificates the manager's must be signed by")
+	fs.StringVar(&o.StateDir, "state-dir", "/var/lib/fairlead", "where the last good configuration is kept")
+	fs.StringVar(&o.CRISocket, "cri-socket", "/run/containerd/containerd.sock", "socket of the container runtime")
+	fs.StringVar(&o.NetNSDir, "netns-dir", "/run/netns", "folder of the runtime's network namespaces")
+	fs.StringVar(&o.HTTPAddress, "http-address", ":9464", "address of /metrics, /healthz, /readyz and /debug")
+	fs.BoolVar(&o.Profiling, "pprof", false, "serve /debug/pprof")
+	fs.DurationVar(&o.Drain, "drain", agent.DefaultDrain, "how long a stop waits for open connections before it cuts them; the pod's termination grace period must be longer")
+	fs.IntVar(&o.MaxSeries, "max-series", telemetry.DefaultMaxSeries, "how many series of metrics policies may have together; what is beyond is shown as one policy, overflow")
+	fs.TextVar(level, "log-level", level, "DEBUG, INFO, WARN or ERROR")
+	return fs
 }
 
 // heapPercent is the share of the memory that the agent may use which Go's heap gets, unless GOMEMLIMIT says otherwise: below where capture

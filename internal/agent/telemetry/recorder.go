@@ -6,6 +6,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/telemetry/spans"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -13,7 +14,8 @@ import (
 type recorder struct {
 	// immutable
 	key    recorderKey
-	log    *AccessLog // nil: none
+	log    *AccessLog      // nil: none
+	spans  *spans.Exporter // nil: none
 	shards []shard
 	lanes  *lanes
 
@@ -123,6 +125,9 @@ func (r *recorder) CallDone(e *routes.Exchange) {
 	}
 	if r.log != nil && wanted(e) {
 		r.log.write(r, e)
+	}
+	if r.spans != nil && e.Trace != nil {
+		r.spans.Call(e, r.key.policy, r.key.target)
 	}
 }
 

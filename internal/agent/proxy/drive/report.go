@@ -16,10 +16,15 @@ type Record struct {
 
 	last routes.Attempt   // on its way to a recorder: in here, so that nothing is allocated for it
 	past []routes.Attempt // those of the call that have ended
+
+	trace traced
 }
 
 // Reset forgets the call.
-func (r *Record) Reset() { r.past, r.Detail = r.past[:0], routes.NoDetail }
+func (r *Record) Reset() {
+	r.past, r.Detail = r.past[:0], routes.NoDetail
+	r.endTrace()
+}
 
 // Ended passes an attempt that has ended to a recorder, and keeps it for the report of the call.
 func (r *Record) Ended(to routes.Recorder, a routes.Attempt) {
@@ -30,12 +35,15 @@ func (r *Record) Ended(to routes.Recorder, a routes.Attempt) {
 		r.past = r.past[:routes.MaxAttempts-1]
 	}
 	r.past = append(r.past, a)
+	if r.trace.on {
+		r.trace.attemptEnded(&r.last)
+	}
 }
 
 // EndedOn is Ended for an attempt that had a connection, which completes what a says of it. The pool gets what that says of the endpoint, if
 // anything follows for it.
 func (r *Record) EndedOn(now time.Time, to routes.Recorder, t *Attempt, a routes.Attempt, follows bool) {
-	a.Start, a.Reused, a.Peer, a.Took = t.Start, t.Lease.Reused(), t.Lease.Peer(), now.Sub(t.Began)
+	a.ID, a.Start, a.Reused, a.Peer, a.Took = t.ID, t.Start, t.Lease.Reused(), t.Lease.Peer(), now.Sub(t.Began)
 	if v := verdictOn(&a); follows && v != none {
 		t.Lease.Report(now, v == bad)
 	}
@@ -78,7 +86,7 @@ func (r *Record) NotMade(now time.Time, to routes.Recorder, c *call.Call, u Unma
 	if kind != call.Internal && kind != call.ClientGone && Passed(u.Until, now) {
 		kind, why = call.AttemptTimeout, DetailOfLimit(c.Limit(id))
 	}
-	r.Ended(to, routes.Attempt{Kind: kind, Start: u.Action.Start, Peer: u.Peer, Took: u.Took, Detail: why})
+	r.Ended(to, routes.Attempt{ID: id, Kind: kind, Start: u.Action.Start, Peer: u.Peer, Took: u.Took, Detail: why})
 	switch kind {
 	case call.ClientGone:
 		r.Detail = routes.DetailClientLeft
@@ -93,7 +101,7 @@ func (r *Record) NotMade(now time.Time, to routes.Recorder, c *call.Call, u Unma
 // NoAddress reports an attempt for which no address was found of the name that its route goes by, and returns what the call decides.
 func (r *Record) NoAddress(now time.Time, of *routes.Route, c *call.Call, a call.Action) call.Action {
 	c.Placed(now, a.Attempt, netip.AddrPort{})
-	r.Ended(of.Recorder(), routes.Attempt{Kind: call.DNSFailed, Start: a.Start, Detail: of.DetailUnknown()})
+	r.Ended(of.Recorder(), routes.Attempt{ID: a.Attempt, Kind: call.DNSFailed, Start: a.Start, Detail: of.DetailUnknown()})
 	return c.AttemptFailed(now, a.Attempt, call.Failure{Kind: call.DNSFailed})
 }
 
@@ -119,12 +127,16 @@ func (r *Record) Report(to routes.Recorder, e *routes.Exchange, d Done) {
 	e.Took = d.Took
 	e.Method, e.Host, e.Path = d.View.Method(), d.View.Host(), d.View.Target()
 	e.Attempts, e.Detail = r.past, r.Detail
+	e.TraceID, e.Trace = r.trace.ID, nil
+	if r.trace.on {
+		e.Trace = &r.trace.Trace
+	}
 	e.DryRun = d.Plan.DryRunOf(d.Call)
 	if e.DryRun.Detail == routes.NoDetail {
 		e.DryRun.Detail = DetailOfLimit(e.DryRun.Limit)
 	}
 	to.CallDone(e)
-	e.Method, e.Host, e.Path, e.Attempts = nil, nil, nil, nil
+	e.Method, e.Host, e.Path, e.Attempts, e.Trace = nil, nil, nil, nil, nil
 }
 
 // Attempted reports to the recorder how an attempt ended, and to the pool what that says of the endpoint.

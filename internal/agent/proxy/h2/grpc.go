@@ -9,6 +9,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/grpc"
 	"fairlead.dev/fairlead/internal/agent/proxy/http2"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/tracing"
 )
 
 // Fields of gRPC calls that each attempt has of its own.
@@ -16,6 +17,7 @@ var (
 	timeoutName  = []byte("grpc-timeout")
 	previousName = []byte("grpc-previous-rpc-attempts")
 	attemptName  = []byte(drive.AttemptField)
+	parentName   = []byte(tracing.Parent)
 )
 
 // rpc is what a stream knows of a governed gRPC call.
@@ -43,7 +45,7 @@ func (x *stream) describeRPC(q *call.Request) {
 	}
 }
 
-// outgoing returns the fields that an attempt sets: what the policy adds, its number, and for a gRPC call the time that is left (rule 5) and the count
+// outgoing returns the fields that an attempt sets: what the policy adds, its number, its span, and for a gRPC call the time that is left (rule 5) and the count
 // of attempts before. A call that its client does not bound is not bounded for the server either: streams outlive timeouts.overall.
 func (x *stream) outgoing(id call.AttemptID, now time.Time) []http2.Field {
 	set := x.set
@@ -52,6 +54,10 @@ func (x *stream) outgoing(id call.AttemptID, now time.Time) []http2.Field {
 	}
 	if x.numbers {
 		set = x.numbered(set, id)
+	}
+	if x.Traced() {
+		x.parent = x.AppendTraceparent(x.parent[:0], id)
+		set = append(set, http2.Field{Name: parentName, Value: x.parent})
 	}
 	if !x.rpc.is {
 		return set

@@ -108,6 +108,7 @@ var concerns = []struct {
 	{"udp443", []string{agent}},
 	{"namespaceSelector", []string{agent}},
 	{"failurePolicy", []string{agent}},
+	{"observability.tracing", []string{http1, http2, grpc}},
 	{"observability.requestHeaders", []string{http1, http2, grpc}},
 	{"observability", []string{agent}},
 }

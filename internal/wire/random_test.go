@@ -35,6 +35,8 @@ func enumSizes() map[reflect.Type]int {
 		reflect.TypeFor[policy.LoadBalancing](): len(loadBalancings),
 		reflect.TypeFor[policy.AccessLog]():     len(accessLogs),
 		reflect.TypeFor[policy.TLSMode]():       len(tlsModes),
+		reflect.TypeFor[policy.BreakerView]():   len(breakerViews),
+		reflect.TypeFor[policy.BreakerOrder]():  len(breakerOrders),
 		reflect.TypeFor[policy.GRPCStatus]():    1 << 8, // a number on the wire: every one travels
 	}
 }
@@ -63,6 +65,12 @@ func (r random) fill(v reflect.Value) {
 			if len(to.Ports) == 0 {
 				to.Ports = nil
 			}
+		}
+		return
+	case *Demand:
+		r.fillKind(v)
+		if p.Serial != 0 { // else it says which share it goes by
+			p.Share = policy.Share{}
 		}
 		return
 	case *[]byte:
@@ -120,7 +128,7 @@ func (r random) fillKind(v reflect.Value) {
 		v.SetInt(int64(r.Int32()))
 	case reflect.Int64:
 		v.SetInt(r.Int64N(maxSize + 1))
-	case reflect.Uint8, reflect.Uint16:
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32:
 		v.SetUint(r.Uint64() >> (64 - v.Type().Bits()))
 	case reflect.Uint64:
 		v.SetUint(r.Uint64N(maxTally + 1))

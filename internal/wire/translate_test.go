@@ -44,8 +44,11 @@ func roundTrip[T any](t *testing.T, v *T, encode func(*T) (*Resource, error), de
 	}
 }
 
+// seeds is how many random values of each kind are tried: each sets every field in another way.
+const seeds = uint64(150)
+
 func TestEveryCompiledPolicySurvivesTheTrip(t *testing.T) {
-	for seed := range uint64(500) {
+	for seed := range seeds {
 		r := newRandom(seed)
 		roundTrip(t, r.profile(), EncodeProfile, (*Resource).Profile)
 		roundTrip(t, randomOf[policy.Workload](r), EncodeWorkload, (*Resource).Workload)
@@ -58,7 +61,7 @@ func TestEveryCompiledPolicySurvivesTheTrip(t *testing.T) {
 
 func TestDifferentContentHasADifferentVersion(t *testing.T) {
 	seen := map[Version]uint64{}
-	for seed := range uint64(500) {
+	for seed := range seeds {
 		r, err := EncodeProfile(newRandom(seed).profile())
 		if err != nil {
 			t.Fatal(err)
@@ -79,7 +82,7 @@ func TestDefaultsSurviveTheTrip(t *testing.T) {
 }
 
 func TestEveryReportSurvivesTheTrip(t *testing.T) {
-	for seed := range uint64(500) {
+	for seed := range seeds {
 		want := Report{Instance: seed * 3, Sequence: seed, Body: *randomOf[policy.Report](newRandom(seed))}
 		m, err := reportRequestToProto(want)
 		if err != nil {
@@ -91,6 +94,38 @@ func TestEveryReportSurvivesTheTrip(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("changed on the way (-sent +received):\n%s", diff)
+		}
+	}
+}
+
+// So does what is said about breakers and limits that nodes share.
+func TestEverythingSharedSurvivesTheTrip(t *testing.T) {
+	for seed := range uint64(500) {
+		r := newRandom(seed)
+		demands := randomOf[Demands](r)
+		if demands.Demands == nil {
+			demands.Demands = []Demand{}
+		}
+		back, err := messageFromProto(demandsToProto(*demands))
+		if diff := cmp.Diff(FromAgent{Demands: demands}, back); err != nil || diff != "" {
+			t.Fatalf("seed %d: error %v, demands changed:\n%s", seed, err, diff)
+		}
+		reports := []policy.BreakerReport{*randomOf[policy.BreakerReport](r), *randomOf[policy.BreakerReport](r)}
+		m, err := breakerReportsToProto(reports)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err = messageFromProto(m)
+		if diff := cmp.Diff(FromAgent{Breakers: reports}, back); err != nil || diff != "" {
+			t.Fatalf("seed %d: error %v, reports changed:\n%s", seed, err, diff)
+		}
+		grants := Update{Grants: &Grants{Sequence: seed, Grants: []Grant{*randomOf[Grant](r), *randomOf[Grant](r)}}}
+		verdicts := Update{TakesBreakers: true, Breakers: []policy.BreakerVerdict{*randomOf[policy.BreakerVerdict](r), *randomOf[policy.BreakerVerdict](r)}}
+		for _, u := range []Update{grants, verdicts} {
+			got, err := updateFromProto(updateToProto(u))
+			if diff := cmp.Diff(u, got); err != nil || diff != "" {
+				t.Fatalf("seed %d: error %v, an update changed:\n%s", seed, err, diff)
+			}
 		}
 	}
 }
@@ -111,6 +146,10 @@ func TestEnumTablesAreComplete(t *testing.T) {
 		"Sharing":       {len(sharings), len(pb.Sharing_name)},
 		"LoadBalancing": {len(loadBalancings), len(pb.LoadBalancing_name)},
 		"AccessLog":     {len(accessLogs), len(pb.AccessLog_name)},
+		"TLSMode":       {len(tlsModes), len(pb.TLSMode_name)},
+		"ValueMatch":    {len(valueMatches), len(pb.ValueMatch_name)},
+		"BreakerView":   {len(breakerViews), len(pb.BreakerView_name)},
+		"BreakerOrder":  {len(breakerOrders), len(pb.BreakerOrder_name)},
 		"ResourceKind":  {len(resourceKinds) - 1, len(pb.ResourceKind_name)},
 		"Reason":        {len(reasons) - 1, len(pb.RejectionReason_name)},
 		"Feature":       {bits.OnesCount64(uint64(AllFeatures())), len(pb.Feature_name)},
@@ -227,4 +266,7 @@ func TestEnumSizesCoverEveryEnum(t *testing.T) {
 		}
 	}
 	walk(reflect.TypeFor[policy.Profile]())
+	walk(reflect.TypeFor[policy.Report]())
+	walk(reflect.TypeFor[policy.BreakerReport]())
+	walk(reflect.TypeFor[policy.BreakerVerdict]())
 }

@@ -33,6 +33,12 @@ func (w *testProxy) installFor(b policy.Binding, uids ...string) {
 // dialH2As is dialH2 by a pod.
 func (w *testProxy) dialH2As(uid string, o http2test.Options) *http2test.Conn {
 	w.t.Helper()
+	return http2test.Speak(w.t, w.connectAs(uid), o)
+}
+
+// connectAs opens a connection of a pod.
+func (w *testProxy) connectAs(uid string) *net.TCPConn {
+	w.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	check(w.t, err)
 	defer l.Close()
@@ -47,7 +53,7 @@ func (w *testProxy) dialH2As(uid string, o http2test.Options) *http2test.Conn {
 		c.Close()
 		served.Wait()
 	})
-	return http2test.Speak(w.t, c, o)
+	return c.(*net.TCPConn)
 }
 
 // endless answers without end, but for /small, and for /wait which it does not answer.

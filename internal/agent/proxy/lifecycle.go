@@ -8,13 +8,12 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
-	"fairlead.dev/fairlead/internal/agent/resilience"
 )
 
 // podShare is what a pod that has connections uses of what the pods share.
 type podShare struct {
 	connections int
-	replay      *resilience.ReplayShare
+	memory      *drive.PodMemory
 }
 
 // enter registers a connection. shed says that it exceeds a limit and is to be passed through.
@@ -26,13 +25,13 @@ func (s *Server) enter(c *connection) (shed, ok bool) {
 	}
 	pod := s.perPod[c.client.Pod]
 	if pod == nil {
-		pod = &podShare{replay: s.replay.Share()}
+		pod = &podShare{memory: drive.NewPodMemory(s.replay, s.heads, s.events.Flooded)}
 		s.perPod[c.client.Pod] = pod
 	}
 	shed = len(s.connections) >= s.limit || pod.connections >= s.podLimit
 	s.connections[c] = struct{}{}
 	pod.connections++
-	c.client.Replay = pod.replay
+	c.client.Memory = pod.memory
 	s.events.Opened()
 	return shed, true
 }
@@ -43,7 +42,7 @@ func (s *Server) leave(c *connection) {
 	pod := s.perPod[c.client.Pod]
 	if pod.connections--; pod.connections == 0 {
 		delete(s.perPod, c.client.Pod)
-		pod.replay.Leave()
+		pod.memory.Leave()
 	}
 	last := s.closed && len(s.connections) == 0
 	s.mu.Unlock()

@@ -151,18 +151,13 @@ func TestRule10_LargeKeptResponses(t *testing.T) {
 // A pool of one connection must not keep a retry from its connection because of the response kept.
 func TestRule10_AKeptResponseDoesNotBlockThePool(t *testing.T) {
 	var n atomic.Int64
-	w := build(t, serve(t, func(_ int, p *peer) {
-		for {
-			if _, _, ok := p.request(); !ok {
-				return
-			}
-			if n.Add(1) == 1 {
-				p.send(answer(503, strings.Repeat("x", 2000)))
-				continue
-			}
-			p.ok("good")
+	w := build(t, serve(t, toEach(func(p *peer) {
+		if n.Add(1) == 1 {
+			p.send(answer(503, strings.Repeat("x", 2000)))
+			return
 		}
-	}), toAny(func(s *policy.Settings) {
+		p.ok("good")
+	})), toAny(func(s *policy.Settings) {
 		s.Retry.On = policy.Of(policy.GatewayError)
 		s.Pool.MaxConnections = 1
 	}))
@@ -180,21 +175,16 @@ func TestRule10_AKeptResponseGivesWayToItsRetry(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			body := strings.Repeat("x", size)
 			var n atomic.Int64
-			w := build(t, serve(t, func(_ int, p *peer) {
-				for {
-					if _, _, ok := p.request(); !ok {
-						return
-					}
-					if n.Add(1) > 1 {
-						p.ok("good")
-						continue
-					}
-					p.send(fmt.Sprintf("HTTP/1.1 503 Busy\r\nContent-Length: %d\r\n\r\n%s", size, body[:100]))
-					pause := time.NewTimer(60 * time.Millisecond)
-					<-pause.C
-					p.send(body[100:])
+			w := build(t, serve(t, toEach(func(p *peer) {
+				if n.Add(1) > 1 {
+					p.ok("good")
+					return
 				}
-			}), toAny(func(s *policy.Settings) {
+				p.send(fmt.Sprintf("HTTP/1.1 503 Busy\r\nContent-Length: %d\r\n\r\n%s", size, body[:100]))
+				pause := time.NewTimer(60 * time.Millisecond)
+				<-pause.C
+				p.send(body[100:])
+			})), toAny(func(s *policy.Settings) {
 				s.Retry.On, s.Retry.MaxRetries = policy.Of(policy.GatewayError), 1
 				s.Pool.MaxConnections, s.Pool.PendingTimeout = 1, patience
 			}))

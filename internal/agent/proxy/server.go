@@ -24,6 +24,8 @@ const (
 	DefaultMaxConnections       = 100_000
 	DefaultMaxConnectionsPerPod = 50_000
 	DefaultReplayMemory         = 64 << 20
+	// headMemory is for heads of HTTP/1 that are larger than 4 KiB, of which one pod may have half when it is alone.
+	headMemory = 64 << 20
 )
 
 // Passed says why a connection was passed through without being understood.
@@ -61,7 +63,7 @@ type Events interface {
 	Passed(why Passed)
 	// Malformed reports a request that was refused for breaking the protocol. It must not keep the bytes.
 	Malformed(r drive.Refused)
-	// Flooded counts a connection or stream of HTTP/2 that was ended because its peer did too much of something.
+	// Flooded counts a connection, or a stream of HTTP/2, that was ended because its peer did too much of something.
 	Flooded(from drive.Side, f drive.Flood)
 	// Panicked reports a panic while serving a connection, which was closed.
 	Panicked(pod string, what any, stack []byte)
@@ -77,7 +79,7 @@ type Options struct {
 
 	// for tests, instead of the constants
 	sniffDelay, headTimeout, lingerFor, connect, closedAtOnce time.Duration
-	buffers                                                   int64
+	buffers, heads                                            int64
 }
 
 // Server serves captured connections.
@@ -87,7 +89,8 @@ type Server struct {
 	events   Events
 	limit    int
 	podLimit int
-	replay   *resilience.ReplayMemory
+	replay   *resilience.Memory
+	heads    *resilience.Memory
 	defaults policy.Settings // for what no policy governs
 	h1       *h1.Driver
 	h2       *h2.Driver
@@ -122,7 +125,8 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		store: o.Store, events: o.Events, limit: orDefault(o.MaxConnections, DefaultMaxConnections),
 		podLimit:   orDefault(o.MaxConnectionsPerPod, DefaultMaxConnectionsPerPod),
-		replay:     resilience.NewReplayMemory(orDefault(o.ReplayMemory, int64(DefaultReplayMemory))),
+		replay:     resilience.NewMemory(orDefault(o.ReplayMemory, int64(DefaultReplayMemory))),
+		heads:      resilience.NewMemory(orDefault(o.heads, int64(headMemory))),
 		sniffDelay: orDefault(o.sniffDelay, detect.MaxDelay), closedAtOnce: orDefault(o.closedAtOnce, closedAtOnce),
 		defaults:    policy.Defaults(),
 		connections: map[*connection]struct{}{}, perPod: map[string]*podShare{}, done: make(chan struct{}),
@@ -151,7 +155,7 @@ func orDefault[T ~int | ~int64](v, otherwise T) T {
 }
 
 // ReplayMemory accounts for request bodies stored for retries.
-func (s *Server) ReplayMemory() *resilience.ReplayMemory { return s.replay }
+func (s *Server) ReplayMemory() *resilience.Memory { return s.replay }
 
 // ServeCaptured serves one connection of a pod that was on its way to original. It owns conn and blocks until it is done with it.
 func (s *Server) ServeCaptured(podUID string, conn transport.Socket, original netip.AddrPort) {

@@ -29,7 +29,7 @@ func TestMetricsOfConnections(t *testing.T) {
 		}
 	}
 	m.Panicked("uid", "boom", nil)
-	replay := resilience.NewReplayMemory(10)
+	replay := resilience.NewMemory(10)
 	replay.Reserve(4)
 	replay.Reserve(40)
 	m.Watch(Sources{Replay: replay, Captures: func() CaptureState {

@@ -42,7 +42,7 @@ type Sources struct {
 	// Captures returns which pods are captured.
 	Captures func() CaptureState
 	// Replay is the memory of replay buffers.
-	Replay *resilience.ReplayMemory
+	Replay *resilience.Memory
 }
 
 // CaptureState is the state of capture.

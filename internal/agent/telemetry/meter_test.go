@@ -185,7 +185,7 @@ func TestEveryFamilyIsCollected(t *testing.T) {
 	m := New(Options{Logger: slog.New(slog.DiscardHandler), AccessLog: l, Spans: traces})
 	exercise(m.Recorder(payments, inventory))
 	m.Watch(Sources{
-		Replay: resilience.NewReplayMemory(1), Captures: func() CaptureState { return CaptureState{OlderConnections: []Older{{payments, 1}}} },
+		Replay: resilience.NewMemory(1), Captures: func() CaptureState { return CaptureState{OlderConnections: []Older{{payments, 1}}} },
 		Stats: func(_ time.Time, f func(routes.Stats)) {
 			f(routes.Stats{Policy: payments, Target: inventory, Shadow: true})
 			f(routes.Stats{

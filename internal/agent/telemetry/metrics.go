@@ -159,7 +159,7 @@ var catalogue = [familyCount]metric{
 	malformed: {"fairlead_proxy_malformed_requests_total",
 		"Requests that were refused because they broke the protocol, by the status of the answer.", prometheus.CounterValue, []string{"code"}},
 	floods: {"fairlead_proxy_floods_total",
-		"Connections and streams of HTTP/2 that were ended because their client or server did too much of something, by what: a kind of frame, fields, time for a header block, flow_control, more than windows allow, or stalled, bytes that it did not take when the pod had no more memory for them.",
+		"Connections, and streams of HTTP/2, that were ended because their client or server did too much of something, by what. HTTP/2: a kind of frame, fields, time for a header block, flow_control, more than windows allow, or stalled, bytes that it did not take when the pod had no more memory for them. HTTP/1: head_memory, a large head when the pod had no more memory for one.",
 		prometheus.CounterValue, []string{"peer", "kind"}},
 	panics: {"fairlead_proxy_panics_total",
 		"Connections that were closed because serving them failed by a mistake of the agent.", prometheus.CounterValue, nil},

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/route"
-	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
@@ -23,8 +22,8 @@ type Client struct {
 	ID uint64 // of the server's connections, not 0
 	route.Origin
 	Conn *transport.Conn
-	// Replay is its pod's part of the memory that keeps bodies.
-	Replay *resilience.ReplayShare
+	// Memory is its pod's part of what pods share.
+	Memory *PodMemory
 
 	Activity Activity
 

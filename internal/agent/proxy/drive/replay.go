@@ -14,7 +14,7 @@ var replayChunks = sync.Pool{New: func() any { return new([replayChunk]byte) }}
 // Replay is what is kept of a request's body for another attempt, within the bounds of the policy and of the agent's memory. The
 // zero value needs Init.
 type Replay struct {
-	memory *resilience.ReplayShare
+	memory *resilience.MemoryShare
 
 	keeping  bool // chunks hold everything that was sent so far
 	lost     bool // a part of the body was sent that is not kept
@@ -25,7 +25,7 @@ type Replay struct {
 }
 
 // Init prepares r for use. What it keeps counts against memory; r keeps nothing now.
-func (r *Replay) Init(memory *resilience.ReplayShare) { r.memory = memory }
+func (r *Replay) Init(memory *resilience.MemoryShare) { r.memory = memory }
 
 // Begin prepares r for the body of a request, of which the policy keeps no more than limit bytes.
 func (r *Replay) Begin(limit int64) {

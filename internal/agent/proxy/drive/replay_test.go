@@ -16,7 +16,7 @@ func pieces(r *Replay) (all []byte) {
 
 // What was sent is there again, whatever the pieces it was sent in, and its memory is given back in the end.
 func TestRule18_WhatIsKeptIsWhatWasSent(t *testing.T) {
-	memory := resilience.NewReplayMemory(1 << 20)
+	memory := resilience.NewMemory(1 << 20)
 	var r Replay
 	r.Init(memory.Share())
 	for range 2 { // it is used again
@@ -52,7 +52,7 @@ func TestRule18_ABodyThatIsNotKeptWholeIsLost(t *testing.T) {
 		"not asked for":                {1 << 20, 1 << 20, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			memory := resilience.NewReplayMemory(tc.memory)
+			memory := resilience.NewMemory(tc.memory)
 			var r Replay
 			r.Init(memory.Share())
 			r.Begin(tc.limit)

@@ -93,6 +93,7 @@ func (t *attempt) hold(c upstream.Lease) {
 		l.attach(c.Conn.Conn)
 		c.Attachment = l
 	}
+	l.reader.Account(&t.x.s.client.Memory.Responses)
 	t.Lease, t.in, t.receivedBefore = c, l, l.received
 }
 
@@ -346,9 +347,9 @@ func (t *attempt) Write(p []byte) (int, error) {
 // whole request finds that the whole was sent.
 func (t *attempt) tryWrite(p []byte) (int, error) {
 	t.mu.Lock()
+	defer t.mu.Unlock() // also in a panic: who ends the sending takes the lock
 	n, err := t.Lease.TryWrite(p)
 	t.wrote(n, len(p))
-	t.mu.Unlock()
 	return n, err
 }
 

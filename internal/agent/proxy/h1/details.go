@@ -16,6 +16,9 @@ func kindOf(err error) (call.Kind, routes.Detail) {
 	if errors.As(err, &broken) {
 		return call.BadResponse, routes.Detail(broken.Error())
 	}
+	if errors.Is(err, http1.ErrMemory) {
+		return call.Reset, routes.DetailMemory
+	}
 	var secure *tlslayer.Error
 	if errors.As(err, &secure) && secure.Refused() {
 		return call.TLSFailed, drive.DetailOf(err)

@@ -75,7 +75,7 @@ func (x *exchange) reset() {
 // serveFor makes x a session's.
 func (x *exchange) serveFor(s *Session) {
 	x.s, x.out.conn = s, s.client.Conn
-	x.upload.replay.Init(s.client.Replay)
+	x.upload.replay.Init(s.client.Memory.Replay)
 }
 
 // free ends that.
@@ -105,6 +105,9 @@ func (x *exchange) releaseAttempts() {
 			drive.Try(t.halt)
 		} else if t.streaming {
 			t.haltStream()
+		}
+		if t.in != nil {
+			t.in.reader.Forfeit()
 		}
 		if c := t.Lease; c.Conn != nil {
 			t.Lease = upstream.Lease{}

@@ -18,6 +18,9 @@ func (s *Session) refuse(err error) step {
 	var bad *http1.Error
 	status, ended := 0, false
 	switch {
+	case errors.Is(err, http1.ErrMemory): // what else its pod needs memory for goes on
+		s.client.Conn.ResetOnClose()
+		return closeNow
 	case errors.As(err, &bad):
 		status = bad.Status
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -62,13 +65,17 @@ func (s *Session) ours(ended bool) bool {
 	if s.routes.Governed() {
 		return true
 	}
-	s.prefix = bytes.Clone(s.in.reader.Message())
+	s.prefix = s.in.reader.Message()
 	if len(s.prefix) == 0 {
 		return false
 	}
+	if !s.search(len(s.prefix)) {
+		return true // it cannot be searched
+	}
+	s.prefix = bytes.Clone(s.prefix)
 	http := detect.Detect(s.prefix) == detect.HTTP1
-	if http && !ended {
-		s.restOfHead()
+	if http && !ended && !s.restOfHead() {
+		return true
 	}
 	named := false
 	for host := range hostsIn(s.prefix) {
@@ -89,16 +96,36 @@ const (
 )
 
 // restOfHead reads the rest of a head that cannot be understood, as long as the client goes on sending it: the line with its host
-// may come behind the one that is bad.
-func (s *Session) restOfHead() {
+// may come behind the one that is bad. It fails when there is no memory for it.
+func (s *Session) restOfHead() bool {
 	var piece [4 << 10]byte
 	for end := time.Now().Add(s.driver.headTimeout); len(s.prefix) < maxBadHead && !complete(s.prefix); {
 		now := time.Now()
 		n, err := s.client.Conn.Read(piece[:], now, drive.Earlier(end, now.Add(badHeadPause)))
+		if !s.search(n) {
+			return false
+		}
 		s.prefix = append(s.prefix, piece[:n]...)
 		if err != nil {
-			return // it shows again
+			break // it shows again
 		}
+	}
+	return true
+}
+
+// search accounts for n bytes more of a head that is kept to be searched.
+func (s *Session) search(n int) bool {
+	ok := s.client.Memory.Requests.Reserve(int64(n))
+	if ok {
+		s.searched += int64(n)
+	}
+	return ok
+}
+
+func (s *Session) forgetSearched() {
+	if s.searched > 0 {
+		s.client.Memory.Requests.Release(s.searched)
+		s.searched = 0
 	}
 }
 

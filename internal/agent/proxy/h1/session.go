@@ -31,6 +31,7 @@ type Session struct {
 	upstreamEnded bool
 	server        pinnedServer
 	prefix        []byte // what was read and is not served here
+	searched      int64  // what is reserved for it
 	// tunnel carries on, outside transport.Conn.Pin, what is HTTP no longer.
 	tunnel func()
 }
@@ -39,6 +40,7 @@ type Session struct {
 func (s *Session) Init(d *Driver, client *drive.Client, routes *route.Selector) {
 	s.driver, s.client, s.routes = d, client, routes
 	s.in.attach(client.Conn)
+	s.in.reader.Account(&client.Memory.Requests)
 }
 
 // Restart forgets what was read, which was for a layer below, and reads from what is on top of the connection by now.
@@ -75,6 +77,7 @@ func (s *Session) Close() {
 		s.driver.exchanges.Put(x)
 	}
 	s.in.reader.Close()
+	s.forgetSearched()
 }
 
 // ReleaseAfterPanic gives back what others wait for. The exchange and the buffers may be in any state, so they are not used
@@ -84,6 +87,8 @@ func (s *Session) ReleaseAfterPanic() {
 		s.x = nil
 		x.releaseAfterPanic()
 	}
+	s.in.reader.Forfeit()
+	s.forgetSearched()
 }
 
 // Serve serves requests until the connection ends or turns into something else: pass says that it is to be passed on as it is from

@@ -94,7 +94,7 @@ func gated(t *testing.T, gate call.Gate) *http2test.Conn {
 		Malformed: func(r drive.Refused) { t.Errorf("refused: %+v", r) },
 		Panicked:  func(_ string, what any, stack []byte) { t.Errorf("panic: %v\n%s", what, stack) },
 	})
-	client := &drive.Client{ID: 1, Origin: origin, Conn: near, Replay: resilience.NewReplayMemory(1 << 20).Share()}
+	client := &drive.Client{ID: 1, Origin: origin, Conn: near, Memory: drive.NewPodMemory(resilience.NewMemory(1<<20), resilience.NewMemory(1<<20), nil)}
 	var served sync.WaitGroup
 	t.Cleanup(served.Wait) // once the client has ended
 	served.Go(func() {

@@ -1,6 +1,9 @@
 package http1
 
-import "net/http"
+import (
+	"errors"
+	"net/http"
+)
 
 // Error says that a message broke the protocol. For a request, Status is what to answer before closing the connection; a
 // response with an Error is a bad response whatever the Status. Errors are constants of the package: compare them with ==.
@@ -44,3 +47,6 @@ var (
 	ErrLineTooLong  = &Error{http.StatusRequestURITooLong, "request line too long"}
 	ErrHeadTooLarge = &Error{http.StatusRequestHeaderFieldsTooLarge, "header block too large"}
 )
+
+// ErrMemory says that there is no memory for a message as large as this one (see Reader.Account), which does not break the protocol.
+var ErrMemory = errors.New("http1: no memory for the head")

@@ -24,6 +24,14 @@ const maxLook = 64 << 10
 // minRoom is the smallest space worth reading into.
 const minRoom = 512
 
+// Memory is an account of the memory that readers share. Its methods must not block.
+type Memory interface {
+	// Reserve takes n bytes, or none if they are not to be had.
+	Reserve(n int64) bool
+	// Release gives reserved bytes back.
+	Release(n int64)
+}
+
 // Reader reads the messages that arrive on one connection. It is used by one goroutine.
 //
 // For each message: Await (optional), ReadRequest or ReadResponse, the Body until io.EOF, Finish. The head's bytes stay valid
@@ -39,7 +47,9 @@ type Reader struct {
 	head            *Head            // parsed or being parsed, its bytes pinned at start
 	mending         bool             // head is being read by the rules of lenient.go
 	full            bool             // the last read filled all the space there was
+	reserved        int32            // of memory
 	mover           *transport.Mover // made for the first body that is spliced
+	memory          Memory           // nil: there is as much as messages may take
 }
 
 // Transported is something on top of a *transport.Conn. Large bodies between two of them, or one and a bare one, can be spliced.
@@ -56,6 +66,9 @@ func NewReader(src io.Reader) *Reader {
 
 // Init makes r, which is zero, what NewReader returns.
 func (r *Reader) Init(src io.Reader) { r.src = src }
+
+// Account has the memory of heads beyond the first 4 KiB come from m, until the next Account. It is for a Reader between two messages.
+func (r *Reader) Account(m Memory) { r.memory = m }
 
 func connOf(rw any) *transport.Conn {
 	switch c := rw.(type) {
@@ -126,12 +139,23 @@ func (r *Reader) release() {
 		putBuffer(r.buf)
 		r.buf = nil
 	}
+	r.Forfeit()
 	r.start, r.pos, r.end, r.scan, r.full = 0, 0, 0, 0, false
+}
+
+// Forfeit gives back what is accounted for. A Reader that was in the midst of a panic is good for nothing else.
+func (r *Reader) Forfeit() {
+	if r.reserved > 0 {
+		r.memory.Release(int64(r.reserved))
+		r.reserved = 0
+	}
 }
 
 // fill reads at least one byte more, making room for it.
 func (r *Reader) fill() error {
-	r.makeRoom()
+	if !r.makeRoom() {
+		return ErrMemory
+	}
 	room := r.buf.data[r.end:]
 	if len(room) == 0 {
 		return ErrHeadTooLarge
@@ -152,14 +176,17 @@ func (r *Reader) fill() error {
 }
 
 // makeRoom sees to it that there is space behind end: by forgetting consumed bytes, by moving the message to the front, or by
-// taking a larger buffer. Only unconsumed bytes and the pinned head survive.
-func (r *Reader) makeRoom() {
+// taking a larger buffer. Only unconsumed bytes and the pinned head survive. It fails when there is no memory for the latter.
+func (r *Reader) makeRoom() bool {
 	if r.buf == nil {
 		r.buf = getBuffer(smallBuffer)
-		return
+		return true
 	}
 	r.dropConsumed()
 	want := r.end - r.start + minRoom
+	if want > len(r.buf.data) && want <= headBuffer && !r.reserve(want) {
+		return r.bodyFlows() && r.end < len(r.buf.data) // a body can do with less
+	}
 	if r.full && r.bodyFlows() {
 		// The body comes in faster than this buffer takes it.
 		want = max(want, min(4*len(r.buf.data), bodyBuffer))
@@ -175,6 +202,20 @@ func (r *Reader) makeRoom() {
 		putBuffer(r.buf)
 		r.move(larger)
 	}
+	return true
+}
+
+// reserve accounts for a buffer of so many bytes that a message needs. One that only lets a body come in faster is not accounted for.
+func (r *Reader) reserve(size int) bool {
+	more := sizes[classOf(size)] - int(r.reserved)
+	if r.memory == nil || more <= 0 {
+		return true
+	}
+	if !r.memory.Reserve(int64(more)) {
+		return false
+	}
+	r.reserved += int32(more)
+	return true
 }
 
 // dropConsumed forgets the consumed bytes of the body, which lie between the head and pos.

@@ -7,7 +7,7 @@ import (
 )
 
 func TestRule19_ReplayMemoryIsCapped(t *testing.T) {
-	m := NewReplayMemory(100)
+	m := NewMemory(100)
 	if !m.Reserve(60) || m.Reserve(41) || !m.Reserve(40) || m.Reserve(1) {
 		t.Fatalf("100 bytes do not hold 60 + 40: %d used", m.Used())
 	}
@@ -22,7 +22,7 @@ func TestRule19_ReplayMemoryIsCapped(t *testing.T) {
 
 func TestRule19_ReplayMemoryHoldsUnderConcurrency(t *testing.T) {
 	const limit = 1000
-	m := NewReplayMemory(limit)
+	m := NewMemory(limit)
 	var held, most atomic.Int64
 	var wg sync.WaitGroup
 	for range 8 {
@@ -46,9 +46,9 @@ func TestRule19_ReplayMemoryHoldsUnderConcurrency(t *testing.T) {
 	}
 }
 
-// TestRule19_OnePodTakesNoOthersReplayMemory: a pod below its equal part gets memory whatever another one keeps.
+// TestRule19_OnePodTakesNoOthersMemory: a pod below its equal part gets memory whatever another one keeps.
 func TestRule19_OnePodTakesNoOthersReplayMemory(t *testing.T) {
-	m := NewReplayMemory(100)
+	m := NewMemory(100)
 	greedy := m.Share()
 	if !greedy.Reserve(100) {
 		t.Fatal("a pod that is alone does not get all")

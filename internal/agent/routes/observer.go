@@ -39,7 +39,6 @@ type Recorder interface {
 
 // Attempt is one attempt of a call.
 type Attempt struct {
-	ID     call.AttemptID
 	Kind   call.Kind
 	Status int // 0 without a response
 	// GRPC: the response was one to a gRPC call, and GRPCStatus is known.

@@ -9,13 +9,14 @@ import (
 	"fairlead.dev/fairlead/internal/agent/tracing"
 )
 
-// traced is what a Record keeps of the spans of its call.
+// traced is what a Record keeps of the spans of its call. It is made when a first call is traced, and used again.
 type traced struct {
 	on     bool
 	orphan bool // tracestate is not to be passed on
 	call   *call.Call
 	routes.Trace
 
+	parent []byte // the traceparent of an attempt
 	// spans are those of the attempts that are under way, by their numbers.
 	spans [call.MaxAttempts]routes.Span
 }
@@ -25,53 +26,70 @@ func (r *Record) BeginTrace(now time.Time, p *routes.Plan, c *call.Call, v route
 	if p.Tracing == nil {
 		return
 	}
-	t := &r.trace
 	value, _ := v.Header(tracing.Parent)
 	parent, known := tracing.Parse(value)
-	t.ID, t.Flags = parent.Trace, parent.Flags
-	if !known {
-		t.Flags = tracing.Sampled
-	}
-	t.on = known && parent.Flags&tracing.Sampled != 0 || !known && tracing.Draw(p.Tracing.SamplePercent)
-	if !t.on {
+	if !known && !tracing.Draw(p.Tracing.SamplePercent) {
 		return
 	}
-	// "If parsing fails, the vendor creates a new traceparent header and deletes the tracestate" (Trace Context, section 3.4).
-	t.orphan = !known
-	if !known {
-		t.ID = tracing.NewTraceID()
+	if r.trace == nil {
+		r.trace = &traced{}
 	}
-	t.Parent, t.Span, t.Began, t.call = parent.Span, tracing.NewSpanID(), now, c
+	t := r.trace
+	if t.ID = parent.Trace; known && parent.Flags&tracing.Sampled == 0 {
+		return // which is known of it all the same
+	}
+	// "If parsing fails, the vendor creates a new traceparent header and deletes the tracestate" (Trace Context, section 3.4).
+	if t.orphan = !known; t.orphan {
+		t.ID, parent.Flags = tracing.NewTraceID(), tracing.Sampled
+	}
+	t.on, t.Flags, t.Parent, t.Span, t.Began, t.call = true, parent.Flags, parent.Span, tracing.NewSpanID(), now, c
 	t.Attempts, t.spans = t.Attempts[:0], [call.MaxAttempts]routes.Span{}
 }
 
 // endTrace forgets the spans of a call.
-func (r *Record) endTrace() { r.trace.on, r.trace.ID = false, tracing.TraceID{} }
+func (r *Record) endTrace() {
+	if r.trace != nil {
+		r.trace.on, r.trace.ID = false, tracing.TraceID{}
+	}
+}
 
 // Traced reports whether the attempts of the call carry a traceparent of their own.
-func (r *Record) Traced() bool { return r.trace.on }
+func (r *Record) Traced() bool { return r.trace != nil && r.trace.on }
 
-// Orphaned reports whether the call has begun its trace, so that a tracestate it has arrived with is about none.
+// Orphaned reports whether the call, which is traced, has begun its trace, so that a tracestate it has arrived with is about none.
 func (r *Record) Orphaned() bool { return r.trace.orphan }
 
-// AppendTraceparent appends the traceparent of an attempt that begins, of a call that is traced.
-func (r *Record) AppendTraceparent(dst []byte, id call.AttemptID) []byte {
-	t := &r.trace
+// Traceparent returns the traceparent of an attempt that begins, of a call that is traced. It is valid until the next one is asked for.
+func (r *Record) Traceparent(id call.AttemptID) []byte {
+	t := r.trace
 	s := &t.spans[id%call.MaxAttempts]
 	*s = routes.Span{ID: tracing.NewSpanID()}
 	s.Number, s.Reason = t.call.Attempt(id)
 	c := tracing.Context{Trace: t.ID, Span: s.ID, Flags: t.Flags}
-	return c.Append(dst)
+	t.parent = c.Append(t.parent[:0])
+	return t.parent
+}
+
+// traceOf returns which trace the call is known to belong to, and its spans if it is traced.
+func (r *Record) traceOf() (id tracing.TraceID, t *routes.Trace) {
+	switch {
+	case r.trace == nil:
+	case r.trace.on:
+		return r.trace.ID, &r.trace.Trace
+	default:
+		return r.trace.ID, nil
+	}
+	return id, nil
 }
 
 // attemptEnded keeps the span of an attempt that has ended, which has had a connection or not.
-func (t *traced) attemptEnded(a *routes.Attempt) {
-	s := &t.spans[a.ID%call.MaxAttempts]
+func (t *traced) attemptEnded(id call.AttemptID, took time.Duration) {
+	s := &t.spans[id%call.MaxAttempts]
 	if s.ID == (tracing.SpanID{}) {
 		s.ID = tracing.NewSpanID()
-		s.Number, s.Reason = t.call.Attempt(a.ID)
+		s.Number, s.Reason = t.call.Attempt(id)
 	}
-	s.Began = time.Now().Add(-a.Took)
+	s.Began = time.Now().Add(-took)
 	if len(t.Attempts) == routes.MaxAttempts {
 		t.Attempts = t.Attempts[:routes.MaxAttempts-1]
 	}

@@ -41,7 +41,7 @@ func (t *attempt) trace() {
 		return
 	}
 	t.extra = append(append(t.extra, tracing.Parent...), ": "...)
-	t.extra = append(x.AppendTraceparent(t.extra, t.ID), "\r\n"...)
+	t.extra = append(append(t.extra, x.Traceparent(t.ID)...), "\r\n"...)
 	t.without = append(t.without, tracing.Parent)
 	if x.Orphaned() {
 		t.without = append(t.without, tracing.State)

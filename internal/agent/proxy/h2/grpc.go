@@ -56,8 +56,7 @@ func (x *stream) outgoing(id call.AttemptID, now time.Time) []http2.Field {
 		set = x.numbered(set, id)
 	}
 	if x.Traced() {
-		x.parent = x.AppendTraceparent(x.parent[:0], id)
-		set = append(set, http2.Field{Name: parentName, Value: x.parent})
+		set = append(set, http2.Field{Name: parentName, Value: x.Traceparent(id)})
 	}
 	if !x.rpc.is {
 		return set

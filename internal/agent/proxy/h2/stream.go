@@ -67,11 +67,10 @@ type stream struct {
 	begun    bool // an attempt has begun
 	key      []byte
 	set      []http2.Field // fields added for the policy
-	field    [5]http2.Field
+	field    [4]http2.Field
 	before   int    // attempts that were made before the call arrived
 	mark     []byte // the number of an attempt
 	numbers  bool   // attempts carry it
-	parent   []byte // the traceparent of an attempt
 	rpc      rpc
 
 	// Two attempts at most hold something at a time: the one under way and the one whose response may have to be forwarded later.

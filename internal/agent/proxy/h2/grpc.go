@@ -56,7 +56,7 @@ func (x *stream) outgoing(id call.AttemptID, now time.Time) []http2.Field {
 		set = x.numbered(set, id)
 	}
 	if x.Traced() {
-		set = append(set, http2.Field{Name: parentName, Value: x.Traceparent(id)})
+		set = x.traced(set, id)
 	}
 	if !x.rpc.is {
 		return set
@@ -83,6 +83,13 @@ func (x *stream) numbered(set []http2.Field, id call.AttemptID) []http2.Field {
 	}
 	x.mark = drive.AppendAttempt(x.mark[:0], x.before+number, reason)
 	return append(set, http2.Field{Name: attemptName, Value: x.mark})
+}
+
+// traced adds the span of an attempt to the fields that it sets.
+//
+//go:noinline
+func (x *stream) traced(set []http2.Field, id call.AttemptID) []http2.Field {
+	return append(set, http2.Field{Name: parentName, Value: x.Traceparent(id)})
 }
 
 // readRPC has the attempt take in what a block of its response says for the call.

@@ -127,7 +127,7 @@ func (r *Record) Report(to routes.Recorder, e *routes.Exchange, d Done) {
 	e.Took = d.Took
 	e.Method, e.Host, e.Path = d.View.Method(), d.View.Host(), d.View.Target()
 	e.Attempts, e.Detail = r.past, r.Detail
-	e.TraceID, e.Trace = r.traceOf()
+	r.reportTrace(e)
 	e.DryRun = d.Plan.DryRunOf(d.Call)
 	if e.DryRun.Detail == routes.NoDetail {
 		e.DryRun.Detail = DetailOfLimit(e.DryRun.Limit)

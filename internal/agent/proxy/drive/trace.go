@@ -47,6 +47,8 @@ func (r *Record) BeginTrace(now time.Time, p *routes.Plan, c *call.Call, v route
 }
 
 // endTrace forgets the spans of a call.
+//
+//go:noinline
 func (r *Record) endTrace() {
 	if r.trace != nil {
 		r.trace.on, r.trace.ID = false, tracing.TraceID{}
@@ -70,16 +72,18 @@ func (r *Record) Traceparent(id call.AttemptID) []byte {
 	return t.parent
 }
 
-// traceOf returns which trace the call is known to belong to, and its spans if it is traced.
-func (r *Record) traceOf() (id tracing.TraceID, t *routes.Trace) {
-	switch {
-	case r.trace == nil:
-	case r.trace.on:
-		return r.trace.ID, &r.trace.Trace
-	default:
-		return r.trace.ID, nil
+// reportTrace says which trace the call is known to belong to, and its spans if it is traced. It is apart from Report because of the stack that a
+// connection keeps.
+//
+//go:noinline
+func (r *Record) reportTrace(e *routes.Exchange) {
+	e.TraceID, e.Trace = tracing.TraceID{}, nil
+	if r.trace == nil {
+		return
 	}
-	return id, nil
+	if e.TraceID = r.trace.ID; r.trace.on {
+		e.Trace = &r.trace.Trace
+	}
 }
 
 // attemptEnded keeps the span of an attempt that has ended, which has had a connection or not.

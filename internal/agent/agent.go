@@ -26,7 +26,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
-// Options configure an Agent. All but Profiling, Drain, MaxSeries, Memory and Traces are required.
+// Options configure an Agent. All but Profiling, Drain, MaxSeries, CallerLabel, Memory and Traces are required.
 type Options struct {
 	// Node is the name of the node; pods of other nodes are not this agent's.
 	Node string
@@ -47,6 +47,8 @@ type Options struct {
 	Drain time.Duration
 	// MaxSeries is how many series policies may have in metrics together; 0: telemetry.DefaultMaxSeries.
 	MaxSeries int
+	// CallerLabel has metrics say which workload's calls they count.
+	CallerLabel bool
 	// Memory is what the agent may use; nil means that only running out of it counts.
 	Memory capture.Memory
 	// Traces sends the spans of traced calls; nil: there is nowhere to send them, so no call is traced.
@@ -110,17 +112,17 @@ func (a *Agent) closeHost() {
 // newDataPlane makes what carries calls: meter, routes and proxy.
 func (a *Agent) newDataPlane() error {
 	var err error
-	a.accessLog, err = telemetry.NewAccessLog(telemetry.AccessLogOptions{Writer: a.opts.AccessLog, PodName: a.podName})
+	a.accessLog, err = telemetry.NewAccessLog(telemetry.AccessLogOptions{Writer: a.opts.AccessLog, Pod: a.pod})
 	if err != nil {
 		return err
 	}
 	if a.opts.Traces != nil {
-		a.spans, err = spans.New(spans.Options{Client: a.opts.Traces, Log: a.opts.Log, Node: a.opts.Node, PodName: a.podName})
+		a.spans, err = spans.New(spans.Options{Client: a.opts.Traces, Log: a.opts.Log, Node: a.opts.Node, Pod: a.pod})
 		if err != nil {
 			return err
 		}
 	}
-	a.meter = telemetry.New(telemetry.Options{Logger: a.opts.Log, AccessLog: a.accessLog, Spans: a.spans, MaxSeries: a.opts.MaxSeries})
+	a.meter = telemetry.New(telemetry.Options{Logger: a.opts.Log, AccessLog: a.accessLog, Spans: a.spans, MaxSeries: a.opts.MaxSeries, Callers: a.opts.CallerLabel})
 	lookups := dns.Options{Panicked: func(what any, stack []byte) { a.meter.Panicked("", what, stack) }}
 	a.names, a.proxies = dns.New(lookups), dns.New(lookups)
 	a.routes, err = routes.New(a.routesOptions())
@@ -166,12 +168,12 @@ func (a *Agent) newConfigClient() error {
 	return err
 }
 
-// podName names a pod for the access log.
-func (a *Agent) podName(uid string) string {
+// pod names a pod and what it belongs to for the access log.
+func (a *Agent) pod(uid string) (name, workload string) {
 	if w := a.client.Snapshot().Workloads[uid]; w != nil {
-		return w.Namespace + "/" + w.Name
+		return w.Namespace + "/" + w.Name, w.Owner.String()
 	}
-	return uid
+	return "", ""
 }
 
 // captureState is capture's state for the meter.

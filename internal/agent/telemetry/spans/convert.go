@@ -188,11 +188,15 @@ func (r *record) server() (host string, port int) {
 
 func (e *Exporter) appendPod(to []*commonpb.KeyValue, uid string) []*commonpb.KeyValue {
 	to = append(to, text("k8s.pod.uid", uid))
-	if e.podName == nil {
+	if e.pod == nil {
 		return to
 	}
-	if namespace, name, ok := strings.Cut(e.podName(uid), "/"); ok {
+	called, workload := e.pod(uid)
+	if namespace, name, ok := strings.Cut(called, "/"); ok {
 		to = append(to, text("k8s.namespace.name", namespace), text("k8s.pod.name", name))
+	}
+	if workload != "" {
+		to = append(to, text("fairlead.workload", workload))
 	}
 	return to
 }

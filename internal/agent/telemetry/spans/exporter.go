@@ -39,8 +39,8 @@ type Options struct {
 	Log *slog.Logger
 	// Node is the name of the node.
 	Node string
-	// PodName returns namespace/name for a UID; nil leaves out what pods are called.
-	PodName func(uid string) string
+	// Pod returns namespace/name for a UID, and what the pod belongs to, as kind/name, if that is known; nil leaves out what pods are called.
+	Pod func(uid string) (name, workload string)
 }
 
 // Stats counts spans, each as one of these.
@@ -58,7 +58,7 @@ type Exporter struct {
 	// immutable
 	client   otlptrace.Client
 	log      *slog.Logger
-	podName  func(uid string) string
+	pod      func(uid string) (name, workload string)
 	resource *resourcepb.Resource
 	queue    chan *record
 	spare    sync.Pool
@@ -81,7 +81,7 @@ func New(o Options) (*Exporter, error) {
 		return nil, err
 	}
 	return &Exporter{
-		client: o.Client, log: o.Log, podName: o.PodName, resource: r,
+		client: o.Client, log: o.Log, pod: o.Pod, resource: r,
 		queue: make(chan *record, maxQueued), spare: sync.Pool{New: func() any { return new(record) }},
 	}, nil
 }

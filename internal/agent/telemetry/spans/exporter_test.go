@@ -57,7 +57,7 @@ func fromEnvironment(t *testing.T, variables map[string]string) otlptrace.Client
 // start runs an exporter. stop ends it, which sends what has not been sent.
 func start(t *testing.T, c otlptrace.Client) (e *Exporter, stop func()) {
 	t.Helper()
-	e, err := New(Options{Client: c, Log: slog.New(slog.DiscardHandler), Node: "n1", PodName: func(uid string) string { return "shop/" + uid }})
+	e, err := New(Options{Client: c, Log: slog.New(slog.DiscardHandler), Node: "n1", Pod: func(uid string) (string, string) { return "shop/" + uid, "Deployment/c" }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestSpansAreExported(t *testing.T) {
 			}
 			a := spanstest.Attributes(c.Spans()[0].GetAttributes())
 			for key, want := range map[string]any{
-				"k8s.namespace.name": "shop", "k8s.pod.name": "checkout", "fairlead.policy": "shop/p", "fairlead.rule": "r", "url.path": "/a", "server.port": int64(80),
+				"k8s.namespace.name": "shop", "k8s.pod.name": "checkout", "fairlead.workload": "Deployment/c", "fairlead.policy": "shop/p", "fairlead.rule": "r", "url.path": "/a", "server.port": int64(80),
 			} {
 				if a[key] != want {
 					t.Errorf("%s is %v, want %v", key, a[key], want)

@@ -55,7 +55,7 @@ func TestARefusalThatIsNotTakenEnds(t *testing.T) {
 	conn, _ := transporttest.Pair(t)
 	var s Session
 	o := Options{Malformed: func(drive.Refused) {}, HeadTimeout: drive.FirstCheck}
-	s.Init(New(o), &drive.Client{Conn: conn, Memory: &drive.PodMemory{}}, &selector)
+	s.Init(New(o), &drive.Client{Conn: conn, Share: &drive.PodShare{}}, &selector)
 	fill(t, conn)
 	s.begin()
 	if next := s.refuse(&http1.Error{Status: 400}); next != closeNow {

@@ -19,6 +19,11 @@ bench-dataplane-quick: bench-deps ## Measure the data plane in about three minut
 	@$(BENCH_DATAPLANE)
 	@bin/bench-dataplane -rounds 4 -duration 400ms -bulk 16 $(BENCH_JSON) $(BENCH_FLAGS)
 
+.PHONY: bench-blocks
+bench-blocks: bench-deps ## Measure what each block of a policy costs per call, as a table of Markdown (some minutes, root, two cores).
+	@$(BENCH_DATAPLANE)
+	@bin/bench-dataplane -blocks -rounds 12 -duration 1s $(BENCH_JSON) $(BENCH_FLAGS)
+
 .PHONY: agent-profile
 agent-profile: bench-deps ## Make the profile anew that the agent is compiled with (root, two cores).
 	@go build -trimpath -pgo=off -o bin/bench-dataplane ./bench/dataplane

@@ -81,6 +81,8 @@ var packages = map[string][]string{
 	"internal/agent": {"internal/policy", "internal/agent/..."},
 	"cmd/manager":    {"api/v1alpha1", "internal/controller/...", "internal/cgroup"},
 	"cmd/agent":      {"internal/agent/...", "internal/cgroup", "internal/policy"},
+	"test/study": {"api/v1alpha1", "internal/policy", "internal/controller/compile", "internal/controller/shares", "internal/agent/call",
+		"internal/agent/resilience"},
 }
 
 // pure packages must not import these; a trailing /... stands for all below.
@@ -101,6 +103,7 @@ var pure = map[string][]string{
 	"internal/agent/proxy/http2":    {"net", "net/http", "os", "log/slog", "sync", "context", "golang.org/x/...", "github.com/prometheus/..."},
 	"internal/agent/proxy/grpc":     {"net", "net/http", "os", "log/slog", "sync", "github.com/prometheus/...", "google.golang.org/..."},
 	"internal/agent/call":           {"net", "net/http", "os", "log/slog", "sync", "github.com/prometheus/..."},
+	"test/study":                    {"context", "net", "net/http", "sync", "log/slog", "math/rand"},
 }
 
 type goPackage struct {

@@ -1,7 +1,8 @@
 # make test runs everything; each part can be run alone.
 PKG ?= ./...
-# Packages with tests that need a cluster of their own are not part of the unit tests.
-UNIT_PACKAGES = $(shell go list ./... | grep -v -e /test/e2e -e /test/differential -e /test/soak -e /bench)
+# Packages with tests that need a cluster of their own are not part of the unit tests. Nor is the study, which is part of verify: it has one goroutine,
+# in which the race detector finds nothing and takes ten times as long.
+UNIT_PACKAGES = $(shell go list ./... | grep -v -e /test/e2e -e /test/differential -e /test/soak -e /test/study -e /bench/controlplane -e /bench/dataplane)
 TEST_CLUSTER ?= fairlead-test
 # What cannot run fails instead of being skipped. CI and make test as root set it; without root some tests cannot run at all.
 ifeq ($(shell id -u),0)
@@ -93,8 +94,12 @@ verify-modules:
 	go mod tidy -diff
 
 .PHONY: verify-docs
-verify-docs: ## What the docs name exists: links, make targets, tests of rules, the demo's policy.
-	go test -count=1 ./hack/...
+verify-docs: ## What the docs name exists: links, make targets, tests of rules, the demo's policy; and docs/study is what make study makes.
+	go test -count=1 ./hack/... ./test/study
+
+.PHONY: study
+study: ## Simulate what policies do to an upstream at 120 % load, in simulated time, and write docs/study and the tables of docs/study.md.
+	go run ./test/study $(STUDY_FLAGS)
 
 # The suite works against any cluster on which fairlead is deployed: make e2e KUBECONFIG=...
 .PHONY: e2e

@@ -73,6 +73,9 @@ type plan struct {
 
 // plans lists the candidates, and writes the configuration of those that read one.
 func plans(w *world, self string, o options) ([]plan, error) {
+	if o.blocks {
+		return blockPlans(w, self)
+	}
 	all := []plan{
 		{"direct", 0, nil, 0},
 		{"fairlead", 15001, []string{self, "part-fairlead", "15001", "match"}, 0},
@@ -94,12 +97,16 @@ func plans(w *world, self string, o options) ([]plan, error) {
 			plan{fmt.Sprintf("fairlead/%d", threads), port, []string{self, "part-fairlead", fmt.Sprint(port), "pods"}, threads},
 			plan{fmt.Sprintf("haproxy/%d", threads), port + 1, []string{"haproxy", "-db", "-f", config}, threads})
 	}
+	return all, writeConfigs(w, configs)
+}
+
+func writeConfigs(w *world, configs map[string]string) error {
 	for name, text := range configs {
 		if err := os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o600); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return all, nil
+	return nil
 }
 
 // candidates starts every proxy that o asks for and waits until it answers.
@@ -124,6 +131,11 @@ func candidates(w *world, o options) ([]*candidate, error) {
 		all = append(all, c)
 	}
 	return all, nil
+}
+
+// logName is the plan's name as that of a file.
+func (p *plan) logName() string {
+	return strings.NewReplacer("/", "-", " ", "-", ":", "").Replace(p.name)
 }
 
 func (p *plan) start(w *world) (*candidate, error) {
@@ -152,12 +164,12 @@ func (c *candidate) launch(w *world) (err error) {
 	if c.several {
 		cores = w.cores.several
 	}
-	c.cmd, err = w.start(strings.ReplaceAll(p.name, "/", "-"), cores, append([]string{"env", fmt.Sprintf("GOMAXPROCS=%d", max(p.threads, 1))}, p.args...)...)
+	c.cmd, err = w.start(p.logName(), cores, append([]string{"env", fmt.Sprintf("GOMAXPROCS=%d", max(p.threads, 1))}, p.args...)...)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", p.name, err)
 	}
 	if err := waitListening(p.port); err != nil {
-		log, _ := os.ReadFile(filepath.Join(w.dir, strings.ReplaceAll(p.name, "/", "-")+".log"))
+		log, _ := os.ReadFile(filepath.Join(w.dir, p.logName()+".log"))
 		return fmt.Errorf("%s did not start: %w\n%s", p.name, err, log)
 	}
 	c.pids = process.Family(c.cmd.Process.Pid)

@@ -42,7 +42,10 @@ func conduct(o options) error {
 			return err
 		}
 	}
-	return c.out.Finish()
+	if err := c.out.Finish(); err != nil || !o.blocks || o.json {
+		return err
+	}
+	return c.blockTable()
 }
 
 type conductor struct {
@@ -70,6 +73,9 @@ type measure struct {
 }
 
 func (c *conductor) measureList() []measure {
+	if c.blocks {
+		return []measure{{name: blocksBench, run: c.blockCalls, wide: true}}
+	}
 	return []measure{
 		{name: "http1-keepalive", run: c.keepalive, wide: true},
 		{name: "http1-constant-rate", run: c.constantRate},

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/capture/conntrack"
@@ -17,6 +18,8 @@ import (
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
+
+const upstreamService = "bench/upstream"
 
 // podName names a pod; 0 is the one that calls where only one does.
 func podName(i int) string {
@@ -38,7 +41,7 @@ func serveFairlead(port, what string) error {
 	if err != nil {
 		return err
 	}
-	snapshot, err := benchPolicy(what != "nomatch")
+	snapshot, err := policyFor(what)
 	if err != nil {
 		return err
 	}
@@ -108,6 +111,14 @@ func takeReports(m *telemetry.Meter) {
 	}
 }
 
+// policyFor returns the policy that a process of fairlead is started with.
+func policyFor(what string) (*policy.Snapshot, error) {
+	if name, found := strings.CutPrefix(what, blockArgument); found {
+		return blockPolicy(name)
+	}
+	return benchPolicy(what != "nomatch")
+}
+
 // benchPolicy is a policy with every block in use, for the destination that is called or for another.
 func benchPolicy(match bool) (*policy.Snapshot, error) {
 	s := policy.Defaults()
@@ -124,6 +135,11 @@ func benchPolicy(match bool) (*policy.Snapshot, error) {
 		key := fmt.Sprint("bench-", i)
 		profile.Bindings = append(profile.Bindings, policy.Binding{Key: key, Policy: policy.ID{Namespace: "bench", Name: key}, To: to, Base: s})
 	}
+	return snapshotOf(profile)
+}
+
+// snapshotOf is what an agent has that knows the profile, for every pod.
+func snapshotOf(profile *policy.Profile) (*policy.Snapshot, error) {
 	trusted, err := roots()
 	if err != nil {
 		return nil, err
@@ -136,8 +152,8 @@ func benchPolicy(match bool) (*policy.Snapshot, error) {
 	return &policy.Snapshot{
 		Workloads: workloads,
 		Profiles:  map[string]*policy.Profile{"bench": profile},
-		Destinations: map[string]*policy.Destination{"bench/upstream": {
-			Name: "bench/upstream", ClusterIPs: []netip.Addr{netip.MustParseAddr(upstreamIP)},
+		Destinations: map[string]*policy.Destination{upstreamService: {
+			Name: upstreamService, ClusterIPs: []netip.Addr{netip.MustParseAddr(upstreamIP)},
 			Ports: []policy.DestinationPort{
 				{Port: plainFront.port, Endpoints: policy.Ready(plainFront.server())},
 				{Port: bulkFront.port, Endpoints: policy.Ready(bulkFront.server())},
@@ -153,10 +169,9 @@ func targets(match bool) []policy.Target {
 	if !match {
 		return []policy.Target{{Kind: policy.TargetHost, Host: "elsewhere.example", Ports: []uint16{plainFront.port}}}
 	}
-	const service = "bench/upstream"
 	return []policy.Target{
-		{Kind: policy.TargetService, Service: service, Ports: []uint16{plainFront.port, bulkFront.port}},
-		{Kind: policy.TargetService, Service: service, Ports: []uint16{opaqueFront.port}, Protocol: policy.ProtocolTCP},
+		{Kind: policy.TargetService, Service: upstreamService, Ports: []uint16{plainFront.port, bulkFront.port}},
+		{Kind: policy.TargetService, Service: upstreamService, Ports: []uint16{opaqueFront.port}, Protocol: policy.ProtocolTCP},
 		{
 			Kind: policy.TargetHost, Host: serverName, Ports: []uint16{tlsFront.port},
 			TLS: policy.TLS{Mode: policy.TLSOriginate, Roots: "bench", Port: tlsFront.back},

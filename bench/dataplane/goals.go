@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"fairlead.dev/fairlead/bench/blocks"
 	"fairlead.dev/fairlead/bench/report"
 )
 
@@ -33,6 +34,7 @@ func goals(cores int) []report.Goal {
 	const cpu, rate = "cpu_us_per_request", "requests_per_second"
 	return append(figureGoals(), []report.Goal{
 		{Bench: "http1-keepalive", Metric: cpu, Candidate: "fairlead", Against: "haproxy", Limit: 0.90},
+		{Bench: blocksBench, Metric: cpu, Candidate: withBlock + blocks.Everything, Against: "haproxy", Limit: 0.90},
 		{Bench: "http1-post", Metric: cpu, Candidate: "fairlead", Against: "haproxy", Limit: 0.90},
 		{Bench: "http1-retries", Metric: cpu, Candidate: "fairlead", Against: "haproxy", Limit: 1.10},
 		{Bench: "http1-constant-rate", Metric: "p50_us", Candidate: "fairlead", Against: "haproxy", Limit: 1},
@@ -66,6 +68,7 @@ func figureGoals() []report.Goal {
 	const allocations, memory = "allocs_per_request", "bytes_per_idle_connection"
 	return []report.Goal{
 		{Bench: "http1-keepalive", Metric: allocations, Candidate: "fairlead", Limit: 0.05},
+		{Bench: blocksBench, Metric: allocations, Candidate: withBlock + blocks.Everything, Limit: 0.05},
 		{Bench: "http1-post", Metric: allocations, Candidate: "fairlead", Limit: 0.05},
 		{Bench: "http2-unary", Metric: allocations, Candidate: "fairlead", Limit: 2},
 		{Bench: "grpc-unary", Metric: allocations, Candidate: "fairlead", Limit: 2},

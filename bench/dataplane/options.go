@@ -12,6 +12,7 @@ type options struct {
 	duration time.Duration
 	json     bool
 	full     bool
+	blocks   bool // measure what each block of a policy costs, and nothing else
 	only     string
 	measures string
 	profile  string
@@ -29,6 +30,7 @@ func parseOptions(args []string) (o options, inside bool) {
 	fs.DurationVar(&o.duration, "duration", time.Second, "length of one measurement")
 	fs.BoolVar(&o.json, "json", false, "print JSON lines only")
 	fs.BoolVar(&o.full, "full", false, "every measure of every candidate; otherwise most are of fairlead and haproxy alone")
+	fs.BoolVar(&o.blocks, "blocks", false, "only measure what each block of a policy costs, and print that as a table of Markdown")
 	fs.StringVar(&o.only, "only", "", "comma-separated candidates")
 	fs.StringVar(&o.measures, "measures", "", "comma-separated measures, as the table names them")
 	fs.Func("also", "this program built from another version of fairlead, which is measured as fairlead-also-1, and so on", func(file string) error {

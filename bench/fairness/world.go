@@ -14,23 +14,8 @@ import (
 // parts are the processes of the measurement, by the first argument of the command.
 var parts = map[string]func(args []string) error{"part-proxy": serveProxy, "part-server": serveAnswers, "part-flood": runFlood}
 
-// place is where a part runs: a core, and how nice it is to others in the kernel's eyes, so that neither others on the machine nor the flood by itself,
-// but only what happens within the agent, holds up the quiet pod.
-type place struct {
-	core, nice string
-	realTime   bool // nobody else has the core meanwhile, but for the twentieth that the kernel keeps for others
-}
-
-var quietPlace, floodPlace, agentPlace = place{"0", "-19", false}, place{"0", "-9", false}, place{"1", "-19", true}
-
-// command runs a program there. Its session has a group of its own (sched_autogroup), which is as nice as the program.
-func (p place) command(args ...string) []string {
-	const script = "echo \"$1\" 2>/dev/null >/proc/self/autogroup; renice -n \"$1\" $$ >/dev/null; core=$2; shift 2; exec taskset -c $core \"$@\""
-	if p.realTime {
-		args = append([]string{"chrt", "-f", "1"}, args...)
-	}
-	return append([]string{"setsid", "sh", "-c", script, "sh", p.nice, p.core}, args...)
-}
+// The cores of the pods and their servers, and of the agent.
+const podCore, agentCore = "0", "1"
 
 // world is what the measurements happen in.
 type world struct {
@@ -39,12 +24,12 @@ type world struct {
 	proxy                    struct{ quiet, flood netip.AddrPort }
 }
 
-// placed says that this process is where the quiet pod is.
+// placed says that this process, which is the quiet pod, is on its core.
 const placed = "FAIRNESS_PLACED"
 
-// replace puts this process where the quiet pod is to be.
+// replace puts this process there.
 func replace() error {
-	setsid, err := exec.LookPath("setsid")
+	taskset, err := exec.LookPath("taskset")
 	if err != nil {
 		return err
 	}
@@ -52,7 +37,7 @@ func replace() error {
 	if err != nil {
 		return err
 	}
-	return syscall.Exec(setsid, quietPlace.command(append([]string{self}, os.Args[1:]...)...), append(os.Environ(), placed+"=yes"))
+	return syscall.Exec(taskset, append([]string{"taskset", "-c", podCore, self}, os.Args[1:]...), append(os.Environ(), placed+"=yes"))
 }
 
 func newWorld() (*world, error) {
@@ -65,16 +50,16 @@ func newWorld() (*world, error) {
 }
 
 func (w *world) begin() error {
-	quiet, err := w.start(quietPlace, "part-server", "-")
+	quiet, err := w.start(podCore, "part-server", "-")
 	if err != nil {
 		return err
 	}
-	flood, err := w.start(floodPlace, "part-server", "-")
+	flood, err := w.start(podCore, "part-server", "-")
 	if err != nil {
 		return err
 	}
 	w.quietServer, w.floodServer = quiet[0], flood[0]
-	agent, err := w.start(agentPlace, "part-proxy", w.quietServer.String(), w.floodServer.String())
+	agent, err := w.start(agentCore, "part-proxy", w.quietServer.String(), w.floodServer.String())
 	if err != nil {
 		return err
 	}
@@ -86,8 +71,8 @@ func (w *world) begin() error {
 }
 
 // start runs a part, and returns the addresses in the first line that it writes.
-func (w *world) start(at place, args ...string) ([]netip.AddrPort, error) {
-	cmd, first, err := w.run(at, args...)
+func (w *world) start(core string, args ...string) ([]netip.AddrPort, error) {
+	cmd, first, err := w.run(core, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -107,12 +92,12 @@ func (w *world) start(at place, args ...string) ([]netip.AddrPort, error) {
 	return all, nil
 }
 
-func (w *world) run(at place, args ...string) (*exec.Cmd, *bufio.Reader, error) {
+func (w *world) run(core string, args ...string) (*exec.Cmd, *bufio.Reader, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, nil, err
 	}
-	cmd := exec.Command("setsid", at.command(append([]string{self}, args...)...)[1:]...)
+	cmd := exec.Command("taskset", append([]string{"-c", core, self}, args...)...)
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -125,7 +110,7 @@ func (w *world) run(at place, args ...string) (*exec.Cmd, *bufio.Reader, error) 
 
 // flood has the other pod flood, until stop, which returns its calls per second.
 func (w *world) flood(f flood, quietRate float64) (stop func() (float64, error), err error) {
-	cmd, out, err := w.run(floodPlace, "part-flood", w.proxy.flood.String(), fmt.Sprint(f.conns), fmt.Sprint(f.rate*quietRate), fmt.Sprint(f.fresh))
+	cmd, out, err := w.run(podCore, "part-flood", w.proxy.flood.String(), fmt.Sprint(f.conns), fmt.Sprint(f.rate*quietRate), fmt.Sprint(f.fresh))
 	if err != nil {
 		return nil, err
 	}

@@ -74,6 +74,11 @@ func (r *Report) goal(k row, against string) *Goal {
 
 // by returns the ratios to other figures, round by round, and the mark of disturbed ones.
 func (f *figures) by(base *figures) (quiet []float64, mark string) {
+	return f.compared(base, func(a, b float64) float64 { return a / b })
+}
+
+// compared compares figures with others, round by round. Rounds in which one of the two was disturbed count only where there are no others, and are marked.
+func (f *figures) compared(base *figures, compare func(a, b float64) float64) (quiet []float64, mark string) {
 	if base == nil {
 		return nil, ""
 	}
@@ -83,10 +88,10 @@ func (f *figures) by(base *figures) (quiet []float64, mark string) {
 		if i < 0 || base.values[i].value == 0 {
 			continue
 		}
-		ratio := v.value / base.values[i].value
-		all = append(all, ratio)
+		c := compare(v.value, base.values[i].value)
+		all = append(all, c)
 		if !v.disturbed && !base.values[i].disturbed {
-			quiet = append(quiet, ratio)
+			quiet = append(quiet, c)
 		}
 	}
 	if len(quiet) > 0 {

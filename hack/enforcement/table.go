@@ -76,6 +76,9 @@ var concerns = []struct {
 	{"circuitBreaker.maxEjectedPercent", []string{http1, http2, grpc, opaque}},
 	{"circuitBreaker.failures.statusCodes", []string{http1, http2}},
 	{"circuitBreaker.failures.grpcStatuses", []string{grpc}},
+	{"circuitBreaker.consecutiveFailures", []string{http1, http2, grpc, opaque}},
+	{"circuitBreaker.errorRate", []string{http1, http2, grpc, opaque}},
+	{"circuitBreaker.slowCalls", []string{http1, http2, grpc, opaque}},
 	{"circuitBreaker.open.jitterPercent", []string{http1, http2}}, // the breaker draws it itself, whatever is asked of it
 	{"circuitBreaker", []string{http1, http2, opaque}},
 	{"rateLimit.mode", []string{agent}}, // what is merged: agents know limits only

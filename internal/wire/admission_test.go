@@ -63,21 +63,21 @@ func TestATokenIsReadAgainWhenItExpires(t *testing.T) {
 	withTestbed(t, func(t *testing.T, w *testbed) {
 		leader := w.leader("a:1")
 		leader.publish(t, shop(1))
-		identity := distribute.Identity{Node: "n0", PodUID: "agent", Expiry: time.Now().Add(time.Hour)}
+		identity := distribute.Identity{Node: "n0", PodUID: "agent", Expiry: time.Now().Add(10 * time.Minute)}
 		w.tokens.set("token-n0", identity)
 		a := w.agent(agentOptions{node: "n0"})
 		defer a.stop()
 		awaitQuiet()
-		identity.Expiry = time.Now().Add(2 * time.Hour)
+		identity.Expiry = time.Now().Add(20 * time.Minute)
 		w.tokens.set("next", identity)
 		w.write("token-file-n0", []byte("next\n"))
-		time.Sleep(time.Hour)
+		time.Sleep(10 * time.Minute)
 		leader.publish(t, shop(2))
 		awaitQuiet()
 		wantEdits(t, a, map[string]int{"a": 2, "b": 2})
 
 		// The file is not renewed: the stream ends with the token, the policy stays.
-		time.Sleep(2 * time.Hour)
+		time.Sleep(20 * time.Minute)
 		leader.publish(t, shop(3))
 		awaitQuiet()
 		wantEdits(t, a, map[string]int{"a": 2, "b": 2})

@@ -150,7 +150,7 @@ func (c *cluster) wantInForce(t *testing.T, step int, agents map[string]*agent) 
 
 // After any edits, restarts, outages and changes of leader, every agent holds what concerns its node, and nothing else.
 func TestAgentsEndUpWithWhatTheManagerPublished(t *testing.T) {
-	for seed := range uint64(12) {
+	for seed := range uint64(8) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			withTestbed(t, func(t *testing.T, w *testbed) {
 				c := newCluster(seed)

@@ -104,7 +104,7 @@ func TestAClientThatTakesAnAgentsPlaceLeavesNothingBehind(t *testing.T) {
 		leader.publish(t, shop(1))
 		a := w.agent(agentOptions{node: "n0", applier: &applier{takes: 300 * time.Millisecond}})
 		defer a.stop()
-		for edit := 2; edit < 30; edit += 2 {
+		for edit := 2; edit < 30; edit += 4 {
 			other := w.agent(agentOptions{node: "n0", noCopy: true})
 			time.Sleep(7 * time.Second)
 			leader.publish(t, shop(edit))
@@ -131,11 +131,11 @@ func TestAClientThatTakesAnAgentsPlaceLeavesNothingBehind(t *testing.T) {
 			for leader.rollout("a").Programmed == 0 {
 				time.Sleep(time.Millisecond)
 			}
-			for range 1000 {
+			for range 100 {
 				if s := a.applier.snapshot(); s.Workloads["u0"] == nil || edits(s)["a"] != edit+1 {
 					t.Fatalf("edit %d was said to be programmed, and the agent removes it", edit+1)
 				}
-				time.Sleep(time.Millisecond)
+				time.Sleep(10 * time.Millisecond)
 			}
 		}
 	})

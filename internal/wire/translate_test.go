@@ -44,8 +44,11 @@ func roundTrip[T any](t *testing.T, v *T, encode func(*T) (*Resource, error), de
 	}
 }
 
+// seeds is how many random values of each kind are tried: each sets every field in another way.
+const seeds = uint64(150)
+
 func TestEveryCompiledPolicySurvivesTheTrip(t *testing.T) {
-	for seed := range uint64(500) {
+	for seed := range seeds {
 		r := newRandom(seed)
 		roundTrip(t, r.profile(), EncodeProfile, (*Resource).Profile)
 		roundTrip(t, randomOf[policy.Workload](r), EncodeWorkload, (*Resource).Workload)
@@ -58,7 +61,7 @@ func TestEveryCompiledPolicySurvivesTheTrip(t *testing.T) {
 
 func TestDifferentContentHasADifferentVersion(t *testing.T) {
 	seen := map[Version]uint64{}
-	for seed := range uint64(500) {
+	for seed := range seeds {
 		r, err := EncodeProfile(newRandom(seed).profile())
 		if err != nil {
 			t.Fatal(err)
@@ -79,7 +82,7 @@ func TestDefaultsSurviveTheTrip(t *testing.T) {
 }
 
 func TestEveryReportSurvivesTheTrip(t *testing.T) {
-	for seed := range uint64(500) {
+	for seed := range seeds {
 		want := Report{Instance: seed * 3, Sequence: seed, Body: *randomOf[policy.Report](newRandom(seed))}
 		m, err := reportRequestToProto(want)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,10 +24,20 @@ type agent struct {
 	routes.Discard
 	mu       sync.Mutex
 	reported []string
+	// looked counts the calls that a dry run has looked at, and differing those with which it would have done something else.
+	looked, differing atomic.Int64
 }
 
 // Recorder implements routes.Observer.
 func (a *agent) Recorder(policy.ID, string) routes.Recorder { return a }
+
+// DryRunDone implements routes.Recorder.
+func (a *agent) DryRunDone(w call.Would) {
+	a.looked.Add(1)
+	if w != call.WouldSame {
+		a.differing.Add(1)
+	}
+}
 
 // CallDone implements routes.Recorder.
 func (a *agent) CallDone(e *routes.Exchange) {

@@ -16,7 +16,7 @@ var versionRaised = difference{id: "answers-are-http-1.1", adjust: func(o *obser
 }}
 
 // stays: where the cluster IP was called and a server ends a connection, the client's stays: the next request goes to whoever is left.
-var stays = difference{id: "client-connections-outlive-servers", kinds: []kind{service, serviceHTTP, via(v1alpha1.ProtocolHTTP)}, adjust: func(o *observation) {
+var stays = difference{id: "client-connections-outlive-servers", kinds: []kind{service, serviceHTTP, dryRun(service), via(v1alpha1.ProtocolHTTP)}, adjust: func(o *observation) {
 	o.replace("client", func(l string) string {
 		if l == "is ended" || l == "is reset" {
 			return "stays connected"

@@ -286,7 +286,7 @@ var (
 	// refusedIsRefused: of one that is refused again and again the client hears that, as it does without a policy.
 	refusedIsRefused = difference{id: refusedIsRepeated.id, adjust: func(o *observation) { again(o, 2) }}
 	// staysHTTP2 is stays for HTTP/2.
-	staysHTTP2 = difference{id: stays.id, kinds: []kind{service, serviceHTTP2, via(v1alpha1.ProtocolHTTP2)}, adjust: func(o *observation) {
+	staysHTTP2 = difference{id: stays.id, kinds: []kind{service, serviceHTTP2, dryRun(serviceHTTP2), via(v1alpha1.ProtocolHTTP2)}, adjust: func(o *observation) {
 		o.actors["client"] = []string{"stays connected"}
 		delete(o.spans, "everything")
 	}}

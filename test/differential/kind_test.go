@@ -2,7 +2,6 @@ package differential
 
 import (
 	"net/netip"
-	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,7 +21,9 @@ type kind struct {
 	alpn string
 	// proxied: the server is called through an HTTP proxy, by the client itself in direct runs.
 	proxied bool
-	to      func(r *run) v1alpha1.Destination
+	// dryRun: the policy is a dry run that asks for much, and not one that asks for nothing.
+	dryRun bool
+	to     func(r *run) v1alpha1.Destination
 }
 
 // The kinds of destinations.
@@ -87,11 +88,15 @@ func toService(p v1alpha1.Protocol) func(*run) v1alpha1.Destination {
 	}
 }
 
-// snapshot is what the manager makes of a policy that says nothing but to whom it applies.
-func snapshot(t testing.TB, to v1alpha1.Destination, d *policy.Destination) *policy.Snapshot {
-	t.Helper()
+// snapshot is what the manager makes of a policy that says nothing but to whom it applies, or of a dry run.
+func snapshot(r *run, d *policy.Destination) *policy.Snapshot {
+	r.Helper()
+	t := r.TB
 	p := &v1alpha1.RetryPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "plain", CreationTimestamp: metav1.Time{Time: time.Unix(1, 0)}}}
-	p.Spec.To = []v1alpha1.Destination{to}
+	p.Spec.To = []v1alpha1.Destination{r.kind.to(r)}
+	if r.kind.dryRun {
+		p.Spec.Mode, p.Spec.PolicyBody = v1alpha1.ModeDryRun, rehearsed(r)
+	}
 	services := func(string) (*compile.Service, bool) {
 		return &compile.Service{Ports: []compile.ServicePort{{Port: servicePort}}}, true
 	}

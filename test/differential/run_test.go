@@ -109,7 +109,7 @@ func (r *run) install() {
 	if r.setting.asks != nil && clusterIPs != nil {
 		r.setting.asks(r, d)
 	}
-	r.agent.Install(r, snapshot(r, r.kind.to(r), d))
+	r.agent.Install(r, snapshot(r, d))
 	r.agent.detect(r, r.world, r.clusterIP())
 }
 

@@ -35,6 +35,8 @@ type scenario struct {
 	slack time.Duration
 	// heavy: it keeps the machine busy, so only one of its kind is played at a time.
 	heavy bool
+	// wouldDiffer: a policy that asks for much would change the outcome, if it were enforced.
+	wouldDiffer bool
 	// differs lists what must differ in governed runs, and where.
 	differs []difference
 }
@@ -222,6 +224,9 @@ func (w *world) perform(t *testing.T, sc *scenario, k kind, governed bool) *obse
 	end()
 	if governed && !sc.uncaptured && r.dialled() && r.agent.Accepted() == 0 {
 		t.Error("nothing came by the agent, so nothing is proved")
+	}
+	if governed && k.dryRun && (r.agent.looked.Load() == 0 || sc.wouldDiffer && r.agent.differing.Load() == 0) {
+		t.Errorf("of %d calls the dry run would have treated %d differently, so nothing is proved", r.agent.looked.Load(), r.agent.differing.Load())
 	}
 	if governed {
 		r.seen.reported = r.agent.reported

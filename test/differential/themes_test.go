@@ -21,6 +21,7 @@ func themes() []theme {
 		{"originate", originateScenarios()},
 		{"intercept", withSlack(interceptScenarios())},
 		{"via", withSlack(viaScenarios())},
+		{"dry-run", dryRunScenarios()},
 		{"large", heavy(largeScenarios())},
 		{"many", heavy(manyScenarios())},
 		{"leaving", leavingScenarios()},

@@ -60,6 +60,13 @@ func (m *Manager) setGoal(uid string, s pods.Sandbox, g goal) {
 	m.wg.Go(p.run)
 }
 
+// followEnd is endMissing without the lock.
+func (m *Manager) followEnd(sandboxes map[string]pods.Sandbox) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.endMissing(sandboxes)
+}
+
 // endMissing ends the captures whose pod or sandbox is gone. mu is held.
 func (m *Manager) endMissing(sandboxes map[string]pods.Sandbox) {
 	for uid, p := range m.captures {

@@ -52,9 +52,7 @@ func (m *Manager) stop() error {
 func (m *Manager) followEnds(stopped <-chan struct{}) {
 	for {
 		if sandboxes, known := m.options.Sandboxes.Sandboxes(); known {
-			m.mu.Lock()
-			m.endMissing(sandboxes)
-			m.mu.Unlock()
+			m.followEnd(sandboxes)
 		}
 		select {
 		case <-m.options.Sandboxes.Changed():

@@ -237,10 +237,10 @@ func (r *Resolver) lookUp(e *entry) {
 		e.answer = answer{until: time.Now().Add(failedFor)}
 	}
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.underWay--
 	r.askers[e.asker].underWay--
 	close(e.done)
-	r.mu.Unlock()
 }
 
 // guard calls f and has a panic be its error: what anybody sends is read there, and the goroutine is nobody's who could deal with it.

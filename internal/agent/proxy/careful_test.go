@@ -78,24 +78,8 @@ func TestRule25_UnsafeMethodsTakeProvenConnections(t *testing.T) {
 // The pool hears of failures, so that calls go elsewhere for a while.
 func TestFailuresCountForBalancing(t *testing.T) {
 	bad, good := atomic.Int64{}, atomic.Int64{}
-	failing := serve(t, func(_ int, p *peer) {
-		for {
-			if _, _, ok := p.request(); !ok {
-				return
-			}
-			bad.Add(1)
-			p.send(answer(503, ""))
-		}
-	})
-	fine := serve(t, func(_ int, p *peer) {
-		for {
-			if _, _, ok := p.request(); !ok {
-				return
-			}
-			good.Add(1)
-			p.ok("fine")
-		}
-	})
+	failing := counted(t, &bad, always(answer(503, "")))
+	fine := counted(t, &good, always(answer(200, "fine")))
 	w := build(t, fine, toAny(nil))
 	w.serviceOf(func(s *policy.Settings) { s.LoadBalancing = policy.LeastRequest; s.Retry.MaxRetries = 0 }, failing, fine)
 	c := w.dial()

@@ -173,14 +173,7 @@ func TestRule27_OddResponsesReachTheClient(t *testing.T) {
 		"a large head":           {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 200000) + "\r\nContent-Length: 2\r\n\r\nhi", "hi"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := build(t, serve(t, func(_ int, p *peer) {
-				for {
-					if _, _, ok := p.request(); !ok {
-						return
-					}
-					p.send(tc.answer)
-				}
-			}), toAny(nil))
+			w := build(t, serve(t, toEach(func(p *peer) { p.send(tc.answer) })), toAny(nil))
 			for range 2 {
 				c := w.dial()
 				c.send(tc.request)

@@ -33,15 +33,10 @@ func (c *client) hold() {
 // The last request of a client comes together with its end, on a connection that has been in use, and its response in pieces:
 // the end must be noticed all the same.
 func TestRule29_AnEndTogetherWithALaterRequest(t *testing.T) {
-	w := build(t, serve(t, func(_ int, p *peer) {
-		for {
-			if _, _, ok := p.request(); !ok {
-				return
-			}
-			p.send("HTTP/1.1 200 OK\r\nContent-Length: 400000\r\n\r\n")
-			p.send(strings.Repeat("x", 400000))
-		}
-	}), toAny(nil))
+	w := build(t, serve(t, toEach(func(p *peer) {
+		p.send("HTTP/1.1 200 OK\r\nContent-Length: 400000\r\n\r\n")
+		p.send(strings.Repeat("x", 400000))
+	})), toAny(nil))
 	c := w.dial()
 	c.get("/1")
 	c.get("/2")

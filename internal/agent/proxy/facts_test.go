@@ -136,17 +136,12 @@ func TestRule04_NoAttemptStartsForADepartedClient(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var requests atomic.Int64
 			left := make(chan struct{})
-			w := build(t, serve(t, func(_ int, p *peer) {
-				for {
-					if _, _, ok := p.request(); !ok {
-						return
-					}
-					if requests.Add(1) == 1 {
-						<-left
-					}
-					p.send(answer(503, ""))
+			w := build(t, serve(t, toEach(func(p *peer) {
+				if requests.Add(1) == 1 {
+					<-left
 				}
-			}), toAny(func(s *policy.Settings) {
+				p.send(answer(503, ""))
+			})), toAny(func(s *policy.Settings) {
 				s.Retry.On, s.Retry.MaxRetries = policy.Of(policy.GatewayError), 10
 				s.Retry.Backoff.Initial, s.Retry.Backoff.Max = backoff, backoff
 				s.Retry.Backoff.Jitter = policy.JitterNone
@@ -225,15 +220,7 @@ func TestRule08_ARepairIsNotCalledARetry(t *testing.T) {
 // maxBytes bounds what is sent again, wherever it was kept.
 func TestRule18_ABodyThatCameWithItsHeadIsBoundedToo(t *testing.T) {
 	var n atomic.Int64
-	w := build(t, serve(t, func(_ int, p *peer) {
-		for {
-			if _, _, ok := p.request(); !ok {
-				return
-			}
-			n.Add(1)
-			p.send(answer(503, ""))
-		}
-	}), toAny(func(s *policy.Settings) { s.Retry.On, s.Retry.BodyMaxBytes = policy.Of(policy.GatewayError), 3 }))
+	w := build(t, counted(t, &n, always(answer(503, ""))), toAny(func(s *policy.Settings) { s.Retry.On, s.Retry.BodyMaxBytes = policy.Of(policy.GatewayError), 3 }))
 	for i, tc := range []struct {
 		body     string
 		want     call.RetryDecision

@@ -293,14 +293,7 @@ func TestAPassedConnectionFallsBackOnAnotherDestination(t *testing.T) {
 
 // An edit of what calls fall back on holds from the next call on.
 func TestWhatCallsFallBackOnIsEdited(t *testing.T) {
-	w := build(t, serve(t, func(_ int, p *peer) {
-		for {
-			if _, _, ok := p.request(); !ok {
-				return
-			}
-			p.send(answer(503, "busy"))
-		}
-	}))
+	w := build(t, serve(t, toEach(func(p *peer) { p.send(answer(503, "busy")) })))
 	says := func(what string) netip.AddrPort {
 		return serveClear(t, func(_ int, p *peer) {
 			for {

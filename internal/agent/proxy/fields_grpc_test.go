@@ -2,7 +2,9 @@ package proxy
 
 import (
 	"context"
+	"slices"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	rpc "google.golang.org/grpc/interop/grpc_testing"
@@ -45,6 +47,48 @@ func TestRule22_GRPCFieldsDecideOnOpening(t *testing.T) {
 		if _, trailer := unaryCall(t, c, bound(t)); (reasonOf(trailer) == "circuit_open") != opens {
 			t.Errorf("%v opens the circuit: %v", code, !opens)
 		}
+	}
+}
+
+// A gRPC call that takes long or fails counts as other calls do.
+//
+//enforces:grpc circuitBreaker.consecutiveFailures
+//enforces:grpc circuitBreaker.errorRate.percent circuitBreaker.errorRate.minimumRequests circuitBreaker.errorRate.window
+//enforces:grpc circuitBreaker.slowCalls.threshold circuitBreaker.slowCalls.percent circuitBreaker.slowCalls.minimumRequests
+//enforces:grpc circuitBreaker.slowCalls.window
+func TestRule22_EveryFieldDecidesOnOpeningOverGRPC(t *testing.T) {
+	for name, tc := range breakerCases() {
+		if slices.ContainsFunc(tc.calls, func(path string) bool { return !slices.Contains([]string{"/", "/500", "/late"}, path) }) {
+			continue // by a status of HTTP
+		}
+		t.Run(name, func(t *testing.T) {
+			w := build(t, serveRPC(t, unaryServer(func(_ context.Context, n int) error {
+				if n > len(tc.calls) {
+					return nil
+				}
+				if statusFor(tc.calls[n-1]) == 500 {
+					return rpcstatus.Error(codes.Unavailable, "")
+				}
+				return nil
+			})), toRPC(guarded(tc.set)))
+			c, pause := w.clientRPC(), time.NewTimer(0)
+			<-pause.C
+			for i := range tc.calls {
+				if i > 0 {
+					pause.Reset(tc.pause)
+					<-pause.C
+				}
+				if _, trailer := unaryCall(t, c, bound(t)); reasonOf(trailer) != "" {
+					t.Fatalf("call %d was rejected", i)
+				}
+				w.seen.await(t, i+1)
+			}
+			pause.Reset(tc.pause)
+			<-pause.C
+			if _, trailer := unaryCall(t, c, bound(t)); (reasonOf(trailer) == "circuit_open") != tc.opens {
+				t.Errorf("the next call was rejected: %v, want %v", !tc.opens, tc.opens)
+			}
+		})
 	}
 }
 

@@ -122,6 +122,18 @@ func (p *peer) request() (*http.Request, string, bool) {
 	return q, string(body), err == nil
 }
 
+// toEach has f answer each request of a connection.
+func toEach(f func(p *peer)) func(int, *peer) {
+	return func(_ int, p *peer) {
+		for {
+			if _, _, ok := p.request(); !ok {
+				return
+			}
+			f(p)
+		}
+	}
+}
+
 func (p *peer) send(s string) { _, _ = io.WriteString(p, s) }
 
 func (p *peer) ok(body string) { p.send(answer(200, body)) }

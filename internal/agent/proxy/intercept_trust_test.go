@@ -3,7 +3,6 @@ package proxy
 import (
 	"bufio"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net/http"
 	"sync/atomic"
@@ -196,28 +195,19 @@ func TestRule33_AnIssuerIsReplacedUnderLoad(t *testing.T) {
 	w.seen.discards.Store(true)
 	next := tlstest.New(t)
 	trustsBoth := func(c *tls.Config) { c.RootCAs.AddCert(next.Root()) }
-	done, failed := make(chan struct{}), make(chan error, 4)
-	for i := range cap(failed) {
-		go func() {
-			c := w.https(as.egress, func(c *tls.Config) {
-				trustsBoth(c)
-				c.ClientSessionCache = tls.NewLRUClientSessionCache(4)
-			})
-			c.Transport.(*http.Transport).DisableKeepAlives = i%2 == 0
-			for {
-				select {
-				case <-done:
-					failed <- nil
-					return
-				default:
-				}
-				if res, body, err := fetch(c, "/"); err != nil || res.StatusCode != 200 {
-					failed <- fmt.Errorf("%w: %q", err, body)
-					return
-				}
+	stop := underLoad(t, 4, func(i int) (call func() error) {
+		c := w.https(as.egress, func(c *tls.Config) {
+			trustsBoth(c)
+			c.ClientSessionCache = tls.NewLRUClientSessionCache(4)
+		})
+		c.Transport.(*http.Transport).DisableKeepAlives = i%2 == 0
+		return func() error {
+			if res, body, err := fetch(c, "/"); err != nil || res.StatusCode != 200 {
+				return fmt.Errorf("%w: %q", err, body)
 			}
-		}()
-	}
+			return nil
+		}
+	})
 	seen := map[string]bool{}
 	for i := range 5 {
 		w.issue([]*tlstest.Authority{next, as.egress}[i%2])
@@ -228,14 +218,7 @@ func TestRule33_AnIssuerIsReplacedUnderLoad(t *testing.T) {
 	if len(seen) != 5 {
 		t.Errorf("%d issuers were seen", len(seen))
 	}
-	close(done)
-	var all error
-	for range cap(failed) {
-		all = errors.Join(all, <-failed)
-	}
-	if all != nil {
-		t.Error(all)
-	}
+	stop()
 }
 
 // An issuer that cannot be used leaves what was in force.

@@ -126,18 +126,13 @@ func TestRule04_AHalfClosedTunnelIsNotDeparted(t *testing.T) {
 // A client that waits for an answer while its next request waits to be read has not departed.
 func TestRule04_APipeliningClientIsNotDeparted(t *testing.T) {
 	var n atomic.Int64
-	w := build(t, serve(t, func(_ int, p *peer) {
-		for {
-			if _, _, ok := p.request(); !ok {
-				return
-			}
-			if n.Add(1) == 1 {
-				p.send(answer(503, "first"))
-			} else {
-				p.ok("fine")
-			}
+	w := build(t, serve(t, toEach(func(p *peer) {
+		if n.Add(1) == 1 {
+			p.send(answer(503, "first"))
+		} else {
+			p.ok("fine")
 		}
-	}), toAny(func(s *policy.Settings) {
+	})), toAny(func(s *policy.Settings) {
 		s.Retry.On = policy.Of(policy.GatewayError)
 		s.Retry.Backoff.Initial, s.Retry.Backoff.Max, s.Retry.Backoff.Jitter = 4*drive.FirstCheck, 4*drive.FirstCheck, policy.JitterNone
 	}))

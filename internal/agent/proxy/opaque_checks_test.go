@@ -16,14 +16,7 @@ func TestRule22_ConnectionsThatArePassedThroughSayNothingOfRequests(t *testing.T
 		s.Breaker = &b
 	})
 	b.To.Protocol = policy.ProtocolAuto
-	w := build(t, serve(t, func(_ int, p *peer) {
-		for {
-			if _, _, ok := p.request(); !ok {
-				return
-			}
-			p.send(answer(500, "broken"))
-		}
-	}), b)
+	w := build(t, serve(t, toEach(func(p *peer) { p.send(answer(500, "broken")) })), b)
 	check := func() {
 		c := w.dial()
 		defer func() { _ = c.Close() }()

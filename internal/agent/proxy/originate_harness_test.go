@@ -92,3 +92,30 @@ func stalling(t testing.TB) netip.AddrPort {
 	t.Helper()
 	return serve(t, func(_ int, p *peer) { _, _ = io.Copy(io.Discard, p) })
 }
+
+// underLoad has n clients call, one call after the other, until stop is called, which waits for them, or the test ends. A call that fails fails the test.
+func underLoad(t *testing.T, n int, client func(i int) (call func() error)) (stop func()) {
+	done := make(chan struct{})
+	var clients sync.WaitGroup
+	for i := range n {
+		clients.Go(func() {
+			for call := client(i); ; {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if err := call(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	stop = sync.OnceFunc(func() {
+		close(done)
+		clients.Wait()
+	})
+	t.Cleanup(stop)
+	return stop
+}

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -34,24 +33,15 @@ func TestRotationFailsNoCall(t *testing.T) {
 	w.roots = map[string]*policy.Roots{"ca": {Name: "ca", Certificates: [][]byte{before.Root().Raw, after.Root().Raw}}}
 	w.present(before.Issue(nil, "pod-0.example"))
 	w.install(named)
-	done, failed := make(chan struct{}), make(chan error, 4)
-	for range cap(failed) {
-		go func() {
-			c := w.dial()
-			for {
-				select {
-				case <-done:
-					failed <- nil
-					return
-				default:
-				}
-				if res, body := c.getAPI("/"); res.StatusCode != 200 {
-					failed <- fmt.Errorf("answered %d %q", res.StatusCode, body)
-					return
-				}
+	stop := underLoad(t, 4, func(int) (call func() error) {
+		c := w.dial()
+		return func() error {
+			if res, body := c.getAPI("/"); res.StatusCode != 200 {
+				return fmt.Errorf("answered %d %q", res.StatusCode, body)
 			}
-		}()
-	}
+			return nil
+		}
+	})
 	c := w.dial()
 	for i := 1; i <= 5; i++ {
 		name := fmt.Sprintf("pod-%d.example", i)
@@ -62,14 +52,7 @@ func TestRotationFailsNoCall(t *testing.T) {
 			t.Errorf("after the install of %s the server sees %q", name, body)
 		}
 	}
-	close(done)
-	var all error
-	for range cap(failed) {
-		all = errors.Join(all, <-failed)
-	}
-	if all != nil {
-		t.Error(all)
-	}
+	stop()
 }
 
 // Sessions are resumed, and an edit that does not concern TLS keeps them and the connections.

@@ -91,7 +91,7 @@ func TestRule25_APinnedConnectionEndsWithItsServer(t *testing.T) {
 				if tc.upstream != nil {
 					up = serve(t, func(_ int, p *peer) { tc.upstream(p) })
 				}
-				change := func(s *policy.Settings) { s.Timeouts.PerTry = 100 * time.Millisecond }
+				change := func(s *policy.Settings) { s.Timeouts.PerTry = 300 * time.Millisecond }
 				w := build(t, up, toAny(change))
 				if !pinned {
 					w.serviceOf(change)
@@ -228,14 +228,7 @@ func TestRule25_WhatFollowsAKeptAnswerIsNoticed(t *testing.T) {
 
 // A server that has said when it ends an idle connection is taken at its word: by then the client has heard of the end too.
 func TestRule25_APinnedConnectionEndsWhenItsServerSaidSo(t *testing.T) {
-	w := build(t, serve(t, func(_ int, p *peer) {
-		for {
-			if _, _, ok := p.request(); !ok {
-				return
-			}
-			p.send("HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1\r\nContent-Length: 0\r\n\r\n")
-		}
-	}), toAny(nil))
+	w := build(t, serve(t, toEach(func(p *peer) { p.send("HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1\r\nContent-Length: 0\r\n\r\n") })), toAny(nil))
 	c := w.dial()
 	c.get("/")
 	if b, err := c.r.ReadByte(); err != io.EOF {

@@ -90,14 +90,7 @@ func TestRule18_AnOverflowIsNotReplayed(t *testing.T) {
 }
 
 func TestRule19_ReplayMemoryIsCapped(t *testing.T) {
-	w := build(t, serve(t, func(_ int, p *peer) {
-		for {
-			if _, _, ok := p.request(); !ok {
-				return
-			}
-			p.send(answer(503, ""))
-		}
-	}), toAny(retryOn(policy.GatewayError)))
+	w := build(t, serve(t, toEach(func(p *peer) { p.send(answer(503, "")) })), toAny(retryOn(policy.GatewayError)))
 	if !w.server.ReplayMemory().Reserve(DefaultReplayMemory) {
 		t.Fatal("no memory to begin with")
 	}

@@ -136,18 +136,13 @@ func TestRule32_ALateRequestIsStillHTTP(t *testing.T) {
 	var n atomic.Int64
 	b := toAny(retryOn(policy.GatewayError))
 	b.To.Protocol = policy.ProtocolAuto
-	w := build(t, serve(t, func(_ int, p *peer) {
-		for {
-			if _, _, ok := p.request(); !ok {
-				return
-			}
-			if n.Add(1) == 1 {
-				p.send(answer(503, "first"))
-			} else {
-				p.ok("healed")
-			}
+	w := build(t, serve(t, toEach(func(p *peer) {
+		if n.Add(1) == 1 {
+			p.send(answer(503, "first"))
+		} else {
+			p.ok("healed")
 		}
-	}), b)
+	})), b)
 	c := w.dial()
 	w.probed()
 	if _, body := c.get("/"); body != "healed" {

@@ -17,18 +17,13 @@ import (
 func TestRule25_AWaiterThatLeavesGivesItsPlaceBack(t *testing.T) {
 	release, arrived := make(chan struct{}), make(chan struct{})
 	var n atomic.Int64
-	w := build(t, serve(t, func(_ int, p *peer) {
-		for {
-			if _, _, ok := p.request(); !ok {
-				return
-			}
-			if n.Add(1) == 1 {
-				close(arrived)
-				<-release
-			}
-			p.ok("done")
+	w := build(t, serve(t, toEach(func(p *peer) {
+		if n.Add(1) == 1 {
+			close(arrived)
+			<-release
 		}
-	}), toAny(func(s *policy.Settings) {
+		p.ok("done")
+	})), toAny(func(s *policy.Settings) {
 		s.Pool.MaxConnections, s.Pool.MaxPending, s.Pool.PendingTimeout = 1, 1, patience
 	}))
 	first := w.dial()
@@ -60,17 +55,12 @@ func TestRule25_PoolOverflowIsRejected(t *testing.T) {
 	release := make(chan struct{})
 	var busy sync.WaitGroup
 	busy.Add(1)
-	w := build(t, serve(t, func(_ int, p *peer) {
-		for {
-			if _, _, ok := p.request(); !ok {
-				return
-			}
-			busy.Done()
-			<-release
-			p.ok("late")
-			release = nil
-		}
-	}), toAny(func(s *policy.Settings) {
+	w := build(t, serve(t, toEach(func(p *peer) {
+		busy.Done()
+		<-release
+		p.ok("late")
+		release = nil
+	})), toAny(func(s *policy.Settings) {
 		s.Pool.MaxConnections, s.Pool.MaxPending, s.Pool.PendingTimeout = 1, 1, 100*time.Millisecond
 	}))
 	first := w.dial()
@@ -94,15 +84,7 @@ func TestRule25_PoolOverflowIsRejected(t *testing.T) {
 //overtls:originate,intercept
 func TestRule26_AnOpenBreakerRejectsLocally(t *testing.T) {
 	var n atomic.Int64
-	w := build(t, serve(t, func(_ int, p *peer) {
-		for {
-			if _, _, ok := p.request(); !ok {
-				return
-			}
-			n.Add(1)
-			p.send(answer(500, "broken"))
-		}
-	}), toAny(func(s *policy.Settings) {
+	w := build(t, counted(t, &n, always(answer(500, "broken"))), toAny(func(s *policy.Settings) {
 		b := policy.DefaultBreaker()
 		b.ConsecutiveFailures = 3
 		s.Breaker = &b

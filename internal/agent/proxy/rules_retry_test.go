@@ -148,21 +148,41 @@ func TestRule10_LargeKeptResponses(t *testing.T) {
 	}
 }
 
+// Where the client chose the address its connection ends with the one that the response came on, not with that of an attempt behind it: what has yet to
+// reach a slow client would be lost.
+func TestRule10_AKeptResponseIsNotCutByTheEndOfALaterAttempt(t *testing.T) {
+	body := strings.Repeat("e", 300<<10) // its connection is not free for the retry
+	var n atomic.Int64
+	w := build(t, serve(t, toEach(func(p *peer) {
+		if n.Add(1) == 2 {
+			_ = p.SetLinger(0)
+			_ = p.Close()
+			return
+		}
+		p.send(answer(500, body))
+	})), toAny(func(s *policy.Settings) { s.Retry.On, s.Retry.MaxRetries = policy.Of(policy.ServerError), 1 }))
+	c := w.dial()
+	c.send("GET / HTTP/1.1\r\nHost: up.example\r\n\r\n")
+	if e := w.seen.lastCall(t); e.Outcome.Attempts != 2 {
+		t.Errorf("outcome %+v", e.Outcome)
+	}
+	c.pause(time.Second) // in which the agent looks whether the server has ended
+	if res, got := c.response("GET"); res.StatusCode != 500 || got != body {
+		t.Errorf("got %d and %d bytes", res.StatusCode, len(got))
+	}
+	c.get("/again")
+}
+
 // A pool of one connection must not keep a retry from its connection because of the response kept.
 func TestRule10_AKeptResponseDoesNotBlockThePool(t *testing.T) {
 	var n atomic.Int64
-	w := build(t, serve(t, func(_ int, p *peer) {
-		for {
-			if _, _, ok := p.request(); !ok {
-				return
-			}
-			if n.Add(1) == 1 {
-				p.send(answer(503, strings.Repeat("x", 2000)))
-				continue
-			}
-			p.ok("good")
+	w := build(t, serve(t, toEach(func(p *peer) {
+		if n.Add(1) == 1 {
+			p.send(answer(503, strings.Repeat("x", 2000)))
+			return
 		}
-	}), toAny(func(s *policy.Settings) {
+		p.ok("good")
+	})), toAny(func(s *policy.Settings) {
 		s.Retry.On = policy.Of(policy.GatewayError)
 		s.Pool.MaxConnections = 1
 	}))
@@ -180,21 +200,16 @@ func TestRule10_AKeptResponseGivesWayToItsRetry(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			body := strings.Repeat("x", size)
 			var n atomic.Int64
-			w := build(t, serve(t, func(_ int, p *peer) {
-				for {
-					if _, _, ok := p.request(); !ok {
-						return
-					}
-					if n.Add(1) > 1 {
-						p.ok("good")
-						continue
-					}
-					p.send(fmt.Sprintf("HTTP/1.1 503 Busy\r\nContent-Length: %d\r\n\r\n%s", size, body[:100]))
-					pause := time.NewTimer(60 * time.Millisecond)
-					<-pause.C
-					p.send(body[100:])
+			w := build(t, serve(t, toEach(func(p *peer) {
+				if n.Add(1) > 1 {
+					p.ok("good")
+					return
 				}
-			}), toAny(func(s *policy.Settings) {
+				p.send(fmt.Sprintf("HTTP/1.1 503 Busy\r\nContent-Length: %d\r\n\r\n%s", size, body[:100]))
+				pause := time.NewTimer(60 * time.Millisecond)
+				<-pause.C
+				p.send(body[100:])
+			})), toAny(func(s *policy.Settings) {
 				s.Retry.On, s.Retry.MaxRetries = policy.Of(policy.GatewayError), 1
 				s.Pool.MaxConnections, s.Pool.PendingTimeout = 1, patience
 			}))

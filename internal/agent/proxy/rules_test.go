@@ -34,18 +34,13 @@ func closedAddress(t *testing.T) netip.AddrPort {
 func TestRule33_ACallKeepsItsVersion(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	var n atomic.Int64
-	w := build(t, serve(t, func(_ int, p *peer) {
-		for {
-			if _, _, ok := p.request(); !ok {
-				return
-			}
-			if n.Add(1) == 1 {
-				close(arrived)
-				<-release
-			}
-			p.send(answer(503, fmt.Sprint(n.Load())))
+	w := build(t, serve(t, toEach(func(p *peer) {
+		if n.Add(1) == 1 {
+			close(arrived)
+			<-release
 		}
-	}), toAny(func(s *policy.Settings) { s.Retry.On, s.Retry.MaxRetries = policy.Of(policy.GatewayError), 2 }))
+		p.send(answer(503, fmt.Sprint(n.Load())))
+	})), toAny(func(s *policy.Settings) { s.Retry.On, s.Retry.MaxRetries = policy.Of(policy.GatewayError), 2 }))
 	c := w.dial()
 	c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 	<-arrived

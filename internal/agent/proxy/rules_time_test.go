@@ -31,12 +31,12 @@ func TestRule02_PerTryEndsAtTheHeadNotTheBody(t *testing.T) {
 			return
 		}
 		p.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc")
-		tick := time.NewTimer(250 * time.Millisecond)
+		tick := time.NewTimer(600 * time.Millisecond)
 		defer tick.Stop()
 		<-tick.C
 		p.send("def")
 		p.request()
-	}), toAny(func(s *policy.Settings) { s.Timeouts.PerTry = 100 * time.Millisecond }))
+	}), toAny(func(s *policy.Settings) { s.Timeouts.PerTry = 400 * time.Millisecond }))
 	if _, body := w.dial().get("/"); body != "abcdef" {
 		t.Fatalf("got %q", body)
 	}
@@ -45,18 +45,13 @@ func TestRule02_PerTryEndsAtTheHeadNotTheBody(t *testing.T) {
 //enforces:http1 retry.when timeouts.perTry
 func TestRule02_ASlowAttemptIsRetriedElsewhere(t *testing.T) {
 	var attempts atomic.Int64
-	w := build(t, serve(t, func(_ int, p *peer) {
-		for {
-			if _, _, ok := p.request(); !ok {
-				return
-			}
-			if attempts.Add(1) == 1 {
-				continue // no answer: the next read sees the connection go
-			}
-			p.ok("second")
+	w := build(t, serve(t, toEach(func(p *peer) {
+		if attempts.Add(1) == 1 {
+			return // no answer: the next read sees the connection go
 		}
-	}), toAny(func(s *policy.Settings) {
-		s.Timeouts.PerTry = 100 * time.Millisecond
+		p.ok("second")
+	})), toAny(func(s *policy.Settings) {
+		s.Timeouts.PerTry = 300 * time.Millisecond
 		s.Retry.On = policy.Of(policy.PerTryTimeout)
 	}))
 	if _, body := w.dial().get("/"); body != "second" {
@@ -69,14 +64,7 @@ func TestRule02_ASlowAttemptIsRetriedElsewhere(t *testing.T) {
 
 // Neither the wait nor what is left of the deadline is waited for: both are longer than the test.
 func TestRule03_NoWaitThatPassesTheDeadline(t *testing.T) {
-	w := build(t, serve(t, func(_ int, p *peer) {
-		for {
-			if _, _, ok := p.request(); !ok {
-				return
-			}
-			p.send("HTTP/1.1 503 Busy\r\nRetry-After: 7200\r\nContent-Length: 4\r\n\r\nbusy")
-		}
-	}), toAny(func(s *policy.Settings) {
+	w := build(t, serve(t, toEach(func(p *peer) { p.send("HTTP/1.1 503 Busy\r\nRetry-After: 7200\r\nContent-Length: 4\r\n\r\nbusy") })), toAny(func(s *policy.Settings) {
 		s.Timeouts.Overall = time.Hour
 		s.Retry.On = policy.Of(policy.GatewayError)
 		s.Retry.RetryAfter.Max = 3 * time.Hour

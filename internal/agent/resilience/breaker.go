@@ -101,30 +101,44 @@ func (b *Breaker) Allow(now time.Time) (Permit, bool) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.giveUpProbes(now)
-	b.lapse(now)
+	if !b.passes(now) {
+		b.shared.refused = now
+		return Permit{}, false
+	}
 	switch stateOf(b.epoch.Load()) {
 	case Closed:
 		return Permit{epoch: b.epoch.Load()}, true
 	case Open:
-		if b.forcedOpen(now) {
-			return Permit{}, false
-		}
-		if now.Before(b.openUntil) || b.holds(now) {
-			b.shared.refused = now
-			return Permit{}, false
-		}
 		b.shared.held = false
 		b.enter(HalfOpen)
 	case HalfOpen:
-	}
-	if len(b.probes) >= b.places() {
-		return Permit{}, false
 	}
 	b.lastProbe++
 	b.probes = append(b.probes, probe{b.lastProbe, now})
 	b.asked = now
 	return Permit{b.epoch.Load(), b.lastProbe}, true
+}
+
+// admits reports whether Allow would allow an attempt, which is then still to be asked.
+func (b *Breaker) admits(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.passes(now)
+}
+
+// passes reports whether an attempt is allowed at now: any while closed, a probe when the open time is over, and while half-open as many as there
+// are places for. It expects the lock.
+func (b *Breaker) passes(now time.Time) bool {
+	b.giveUpProbes(now)
+	b.lapse(now)
+	switch stateOf(b.epoch.Load()) {
+	case Closed:
+		return true
+	case Open:
+		return !b.forcedOpen(now) && !b.holds(now) && !now.Before(b.openUntil)
+	case HalfOpen:
+	}
+	return len(b.probes) < b.places()
 }
 
 // places is how many probes may be under way at once.
@@ -155,7 +169,7 @@ func (b *Breaker) lapse(now time.Time) {
 	if b.forcedOpen(now) || b.holds(now) {
 		return
 	}
-	if stateOf(b.epoch.Load()) == Closed || len(b.probes) > 0 || now.Sub(b.quietSince()) <= 2*b.longestOpen() {
+	if stateOf(b.epoch.Load()) == Closed || len(b.probes) > 0 || now.Sub(b.quietSince()) <= 2*b.cfg.LongestOpen() {
 		return
 	}
 	b.close(now)
@@ -169,8 +183,6 @@ func (b *Breaker) quietSince() time.Time {
 	}
 	return b.openUntil
 }
-
-func (b *Breaker) longestOpen() time.Duration { return max(b.cfg.OpenMaxDuration, b.cfg.OpenDuration) }
 
 // Cancel gives a Permit back without a verdict on the upstream: the client left, or the attempt was never made.
 func (b *Breaker) Cancel(p Permit) {
@@ -295,19 +307,10 @@ func (b *Breaker) probed(now time.Time, r Result) {
 	}
 }
 
-// open starts an open period: the first lasts OpenDuration, one that follows a failed probe twice the one before.
+// open starts an open period.
 func (b *Breaker) open(now time.Time) {
-	limit := b.longestOpen()
-	switch {
-	case b.openFor == 0:
-		b.openFor = b.cfg.OpenDuration
-	case b.openFor > limit/2:
-		b.openFor = limit
-	default:
-		b.openFor *= 2
-	}
-	jitter := float64(b.openFor) * float64(b.cfg.OpenJitterPercent) / 100 * (2*b.random() - 1)
-	b.openUntil = now.Add(b.openFor + time.Duration(jitter))
+	b.openFor = b.cfg.NextOpen(b.openFor)
+	b.openUntil = now.Add(b.cfg.JitterOpen(b.openFor, b.random()))
 	b.opened++
 	b.since = now
 	b.enter(Open)

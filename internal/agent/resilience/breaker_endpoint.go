@@ -49,19 +49,3 @@ func (b *Breaker) close(now time.Time) {
 	}
 	b.enter(Closed)
 }
-
-// admits reports whether Allow would allow an attempt, which is then still to be asked.
-func (b *Breaker) admits(now time.Time) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.giveUpProbes(now)
-	b.lapse(now)
-	switch stateOf(b.epoch.Load()) {
-	case Closed:
-		return true
-	case Open:
-		return !now.Before(b.openUntil)
-	case HalfOpen:
-	}
-	return len(b.probes) < b.places()
-}

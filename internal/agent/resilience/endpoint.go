@@ -131,6 +131,6 @@ func (ep *Endpoint) entered(s State, until time.Time) {
 // failedProbe counts that the endpoint stays out for longer.
 func (ep *Endpoint) failedProbe() {
 	ep.of.mu.Lock()
+	defer ep.of.mu.Unlock()
 	ep.of.ejections[FailedProbe]++
-	ep.of.mu.Unlock()
 }

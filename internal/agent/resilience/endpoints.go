@@ -132,7 +132,15 @@ func (e *Endpoints) Wanting() bool { return e.wanting.Load() }
 // SetMembers says which endpoints there are. What is known of those that stay is kept; of those that go, forgotten. If fewer are left than can do
 // without those that are out, some of these are let back, those first whose open time ends first.
 func (e *Endpoints) SetMembers(now time.Time, groups ...[]netip.AddrPort) {
+	for _, ep := range e.regroup(groups) {
+		ep.letBack(now)
+	}
+}
+
+// regroup is SetMembers but for letting endpoints back: those it returns.
+func (e *Endpoints) regroup(groups [][]netip.AddrPort) (surplus []*Endpoint) {
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	old, next := *e.all.Load(), map[netip.AddrPort]*Endpoint{}
 	e.groups = make([]group, len(groups))
 	for g, addrs := range groups {
@@ -162,11 +170,7 @@ func (e *Endpoints) SetMembers(now time.Time, groups ...[]netip.AddrPort) {
 	}
 	e.all.Store(&next)
 	e.wanting.Store(false)
-	surplus := e.surplus(next)
-	e.mu.Unlock()
-	for _, ep := range surplus {
-		ep.letBack(now)
-	}
+	return e.surplus(next)
 }
 
 // surplus lists those that are out and must not be. This and the functions below expect the lock.
@@ -221,29 +225,32 @@ func (e *Endpoints) newBreaker(ep *Endpoint) *Breaker {
 // Reconfigure puts cfg, and how long an attempt may take (see Breaker.SetAttemptLimit), in force. Where the block did not change all keep their
 // state; otherwise they start again, all let in.
 func (e *Endpoints) Reconfigure(cfg *policy.Breaker, limit time.Duration) {
-	e.mu.Lock()
-	e.cfg, e.attemptLimit = *cfg, limit
-	all := *e.all.Load()
-	e.mu.Unlock()
-	for _, ep := range all {
+	e.change(func() { e.cfg, e.attemptLimit = *cfg, limit }, func(b *Breaker) {
+		b.Reconfigure(cfg)
+		b.SetAttemptLimit(limit)
+	})
+}
+
+// change changes what breakers that are made from now on go by, under the lock, and those that there are, without it.
+func (e *Endpoints) change(do func(), each func(*Breaker)) {
+	for _, ep := range e.afterwards(do) {
 		if b := ep.breaker.Load(); b != nil {
-			b.Reconfigure(cfg)
-			b.SetAttemptLimit(limit)
+			each(b)
 		}
 	}
 }
 
+// afterwards does something under the lock and returns the endpoints that there are then.
+func (e *Endpoints) afterwards(do func()) map[netip.AddrPort]*Endpoint {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	do()
+	return *e.all.Load()
+}
+
 // Force keeps all in, if f says so, in place of what was said before.
 func (e *Endpoints) Force(now time.Time, f Forced) {
-	e.mu.Lock()
-	e.forced = f
-	all := *e.all.Load()
-	e.mu.Unlock()
-	for _, ep := range all {
-		if b := ep.breaker.Load(); b != nil {
-			b.Force(now, f)
-		}
-	}
+	e.change(func() { e.forced = f }, func(b *Breaker) { b.Force(now, f) })
 }
 
 // EndpointStatus is what Endpoints tell of one.

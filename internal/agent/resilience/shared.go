@@ -68,7 +68,7 @@ func (b *Breaker) Obey(now time.Time, v policy.BreakerVerdict) {
 
 // keepOpen opens b because the cluster has, or keeps it open if that is known already.
 func (b *Breaker) keepOpen(now time.Time, v policy.BreakerVerdict, again bool) {
-	limit := 2 * b.longestOpen() // jitter may double the longest time
+	limit := 2 * b.cfg.LongestOpen() // jitter may double the longest time
 	until := now.Add(min(v.For, limit))
 	if !again || !b.shared.held {
 		if stateOf(b.epoch.Load()) == Closed {

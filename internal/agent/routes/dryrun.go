@@ -1,6 +1,7 @@
 package routes
 
 import (
+	"maps"
 	"reflect"
 	"time"
 
@@ -89,10 +90,11 @@ func (s *Table) shadowOf(e *entry, w wouldBe) *state {
 	if st != nil && e.shadows[k] == st {
 		return st
 	}
+	maps.DeleteFunc(e.shadows, func(k stateKey, st *state) bool { return s.states.find(k) != st }) // those whose policy has gone
+	if len(e.shadows) >= maxShadows || st == nil && s.states.shadows >= s.maxDynamic {
+		return nil
+	}
 	if st == nil {
-		if s.states.shadows >= s.maxDynamic || len(e.shadows) >= maxShadows {
-			return nil
-		}
 		st = newShadowState(k)
 		s.states.add(st)
 	}

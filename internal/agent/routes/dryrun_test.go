@@ -35,7 +35,12 @@ func limitedTo(b policy.Binding, burst int) policy.Binding {
 // planOf resolves what governs a request for a host.
 func planOf(t testing.TB, s *Table, host, original string) (*Plan, *Route) {
 	t.Helper()
-	all := s.PodRoutes("a")
+	return planOfPod(t, s, "a", host, original)
+}
+
+func planOfPod(t testing.TB, s *Table, pod, host, original string) (*Plan, *Route) {
+	t.Helper()
+	all := s.PodRoutes(pod)
 	for _, c := range all.Candidates(addr(original)) {
 		if c.Governs([]byte(host)) {
 			r, err := all.Route(&c, []byte(host), addr(original))
@@ -197,6 +202,35 @@ func TestWhatADryRunKeepsIsBounded(t *testing.T) {
 	install(t, s, snapshot())
 	if n := s.states.shadows; n != 0 {
 		t.Errorf("%d things kept of a policy that is gone", n)
+	}
+}
+
+// What calls of one pod to one destination would come under is bounded, whoever else has found it; and what is gone leaves room.
+func TestWhatADryRunKeepsOfOnePodIsBounded(t *testing.T) {
+	s := newTable(t)
+	s.maxDynamic = 4 * maxShadows
+	enforced, with := binding("a", toHost("a.example")), dry(binding("dry", everywhere()))
+	shadows := func(pod string, from, to int) (n int) {
+		for i := from; i < to; i++ {
+			if p, _ := planOfPod(t, s, pod, "a.example", fmt.Sprintf("192.0.2.%d:80", i)); p.Shadow != nil {
+				n++
+			}
+		}
+		return n
+	}
+	for range 2 { // once more when all that was kept has gone with its policy
+		install(t, s, snapshot(enforced, with))
+		if n := shadows("a", 0, maxShadows); n != maxShadows {
+			t.Errorf("%d of %d calls are looked at", n, maxShadows)
+		}
+		shadows("b", maxShadows, 2*maxShadows)
+		if n := shadows("a", maxShadows, 2*maxShadows); n != 0 {
+			t.Errorf("%d calls beyond the bound are looked at, since another pod has made such", n)
+		}
+		install(t, s, snapshot(enforced))
+		if n := s.states.shadows; n != 0 {
+			t.Errorf("%d things kept of a policy that is gone", n)
+		}
 	}
 }
 

@@ -8,38 +8,87 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// limits are those that a state keeps, and where pods come to them. Like the state they are guarded by Table.mu.
+// limits are those that a state keeps. Like the state they are guarded by Table.mu.
 type limits struct {
-	rates         map[limitKey]rateLimit
-	concurrencies map[limitKey]*resilience.Concurrency
-	rateGates     map[limitKey]rateGate // pod is never empty
-	placeGates    map[limitKey]placeGate
+	rates         limitsOf[rateLimit, *resilience.RateGate]
+	concurrencies limitsOf[*resilience.Concurrency, *resilience.ConcurrencyGate]
+}
+
+// limitsOf are the limits of one kind, and where pods come to them.
+type limitsOf[L limit[G], G call.Gate] struct {
+	all   map[limitKey]L
+	gates map[limitKey]gateTo[L, G] // pod is never empty
 }
 
 // limitKey names a limit of a state. pod is empty when the node's pods share.
 type limitKey struct{ rule, pod string }
 
+// limit is one to which pods come by gates.
+type limit[G call.Gate] interface {
+	comparable
+	Gate() G
+}
+
 // rateLimit is one of the state's, or one that the state shares: the name of it in the cluster then.
 type rateLimit struct {
-	limit  *resilience.RateLimit
+	*resilience.RateLimit
 	shared policy.LimitName
 }
 
-// rateGate is where a pod comes to a limit.
-type rateGate struct {
-	to   *resilience.RateLimit
-	gate *resilience.RateGate
-}
-
-type placeGate struct {
-	to   *resilience.Concurrency
-	gate *resilience.ConcurrencyGate
+// gateTo is where a pod comes to a limit.
+type gateTo[L, G any] struct {
+	to   L
+	gate G
 }
 
 func newLimits() limits {
-	return limits{
-		rates: map[limitKey]rateLimit{}, concurrencies: map[limitKey]*resilience.Concurrency{},
-		rateGates: map[limitKey]rateGate{}, placeGates: map[limitKey]placeGate{},
+	return limits{newLimitsOf[rateLimit](), newLimitsOf[*resilience.Concurrency]()}
+}
+
+func newLimitsOf[L limit[G], G call.Gate]() limitsOf[L, G] {
+	return limitsOf[L, G]{map[limitKey]L{}, map[limitKey]gateTo[L, G]{}}
+}
+
+// gate returns where a pod comes to the limit of a rule. make makes the limit if there is none.
+func (l *limitsOf[L, G]) gate(k limitKey, scope policy.Sharing, make func() L) call.Gate {
+	at := k
+	if scope != policy.SharePod {
+		at.pod = ""
+	}
+	to, known := l.all[at]
+	if !known {
+		to = make()
+		l.all[at] = to
+	}
+	g := l.gates[k]
+	if g.to != to {
+		g = gateTo[L, G]{to, to.Gate()}
+		l.gates[k] = g
+	}
+	return g.gate
+}
+
+// retain drops the limits that are not to be kept, and the ways to them.
+func (l *limitsOf[L, G]) retain(keep func(limitKey, L) bool) {
+	for k, is := range l.all {
+		if !keep(k, is) {
+			delete(l.all, k)
+		}
+	}
+	for k, g := range l.gates {
+		if l.all[k] != g.to && l.all[limitKey{rule: k.rule}] != g.to {
+			delete(l.gates, k)
+		}
+	}
+}
+
+// dropPod forgets what was a pod's own.
+func (l *limitsOf[L, G]) dropPod(pod string) {
+	for k := range l.gates {
+		if k.pod == pod {
+			delete(l.all, k)
+			delete(l.gates, k)
+		}
 	}
 }
 
@@ -68,21 +117,8 @@ func (s *settings) own(keeps bool) string {
 }
 
 func (st *state) rateGate(versions versions, k limitKey) call.Gate {
-	shared, cfg := k, versions.rateLimit(k.rule)
-	if cfg.Scope != policy.SharePod {
-		shared.pod = ""
-	}
-	l, known := st.limits.rates[shared]
-	if !known {
-		l = st.newRateLimit(cfg)
-		st.limits.rates[shared] = l
-	}
-	g := st.limits.rateGates[k]
-	if g.to != l.limit {
-		g = rateGate{l.limit, l.limit.Gate()}
-		st.limits.rateGates[k] = g
-	}
-	return g.gate
+	cfg := versions.rateLimit(k.rule)
+	return st.limits.rates.gate(k, cfg.Scope, func() rateLimit { return st.newRateLimit(cfg) })
 }
 
 // newRateLimit makes a limit, or finds the node's part of one that the cluster shares.
@@ -90,7 +126,7 @@ func (st *state) newRateLimit(cfg *policy.RateLimit) rateLimit {
 	if name := st.sharedName(cfg); name.Limit != "" {
 		return rateLimit{st.shared.limit(name, cfg, time.Now()), name}
 	}
-	return rateLimit{limit: resilience.NewRateLimit(*cfg, time.Now())}
+	return rateLimit{RateLimit: resilience.NewRateLimit(*cfg, time.Now())}
 }
 
 // sharedName names a limit in the cluster; it is zero for one that the cluster does not share, as in a dry run, which takes nothing of it.
@@ -102,99 +138,42 @@ func (st *state) sharedName(cfg *policy.RateLimit) policy.LimitName {
 }
 
 func (st *state) placeGate(versions versions, k limitKey) call.Gate {
-	shared, cfg := k, versions.concurrency(k.rule)
-	if cfg.Scope != policy.SharePod {
-		shared.pod = ""
-	}
-	l := st.limits.concurrencies[shared]
-	if l == nil {
-		l = resilience.NewConcurrency(*cfg, time.Now())
-		st.limits.concurrencies[shared] = l
-	}
-	g := st.limits.placeGates[k]
-	if g.to != l {
-		g = placeGate{l, l.Gate()}
-		st.limits.placeGates[k] = g
-	}
-	return g.gate
+	cfg := versions.concurrency(k.rule)
+	return st.limits.concurrencies.gate(k, cfg.Scope, func() *resilience.Concurrency {
+		return resilience.NewConcurrency(*cfg, time.Now())
+	})
 }
 
 // reconfigureLimits puts new versions' limits in force, and drops those of rules that are no more.
 func (st *state) reconfigureLimits(versions versions) {
-	l, now := &st.limits, time.Now()
-	for k, rate := range l.rates {
+	now := time.Now()
+	st.limits.rates.retain(func(k limitKey, l rateLimit) bool {
 		cfg := versions.rateLimit(k.rule)
 		switch {
-		case cfg == nil || (cfg.Scope == policy.SharePod) != (k.pod != "") || st.sharedName(cfg) != rate.shared:
-			delete(l.rates, k)
-		case rate.shared.Limit != "":
-			st.shared.limit(rate.shared, cfg, now)
+		case cfg == nil || !k.isOf(cfg.Scope) || st.sharedName(cfg) != l.shared:
+			return false
+		case l.shared.Limit != "":
+			st.shared.limit(l.shared, cfg, now)
 		default:
-			rate.limit.Reconfigure(*cfg, now)
+			l.Reconfigure(*cfg, now)
 		}
-	}
-	for k, c := range l.concurrencies {
-		if cfg := versions.concurrency(k.rule); cfg != nil && (cfg.Scope == policy.SharePod) == (k.pod != "") {
-			c.Reconfigure(*cfg)
-		} else {
-			delete(l.concurrencies, k)
+		return true
+	})
+	st.limits.concurrencies.retain(func(k limitKey, c *resilience.Concurrency) bool {
+		cfg := versions.concurrency(k.rule)
+		if cfg == nil || !k.isOf(cfg.Scope) {
+			return false
 		}
-	}
-	for k, g := range l.rateGates {
-		if l.rates[k].limit != g.to && l.rates[limitKey{rule: k.rule}].limit != g.to {
-			delete(l.rateGates, k)
-		}
-	}
-	for k, g := range l.placeGates {
-		if l.concurrencies[k] != g.to && l.concurrencies[limitKey{rule: k.rule}] != g.to {
-			delete(l.placeGates, k)
-		}
-	}
+		c.Reconfigure(*cfg)
+		return true
+	})
 }
+
+// isOf reports whether a limit of a scope is kept where k says.
+func (k limitKey) isOf(scope policy.Sharing) bool { return (scope == policy.SharePod) == (k.pod != "") }
 
 // dropPod forgets what was a pod's own.
 func (l *limits) dropPod(pod string) {
-	for k := range l.rateGates {
-		if k.pod == pod {
-			delete(l.rates, k)
-			delete(l.rateGates, k)
-		}
-	}
-	for k := range l.placeGates {
-		if k.pod == pod {
-			delete(l.concurrencies, k)
-			delete(l.placeGates, k)
-		}
-	}
-}
-
-// rateLimit returns what a rate limit kept for a rule goes by, or nil if there is none any more. An empty rule is the base and all rules
-// without a limit of their own.
-func (v versions) rateLimit(rule string) *policy.RateLimit {
-	for _, b := range v {
-		if rule == "" && b.base.values.RateLimit != nil {
-			return b.base.values.RateLimit
-		}
-		for i := range b.rules {
-			if r := &b.rules[i]; rule != "" && r.name == rule && r.ownRateLimit && r.values.RateLimit != nil {
-				return r.values.RateLimit
-			}
-		}
-	}
-	return nil
-}
-
-// concurrency is to limits of concurrency what rateLimit is to rate limits.
-func (v versions) concurrency(rule string) *policy.Concurrency {
-	for _, b := range v {
-		if rule == "" && b.base.values.Concurrency != nil {
-			return b.base.values.Concurrency
-		}
-		for i := range b.rules {
-			if r := &b.rules[i]; rule != "" && r.name == rule && r.ownConcurrency && r.values.Concurrency != nil {
-				return r.values.Concurrency
-			}
-		}
-	}
-	return nil
+	l.rates.dropPod(pod)
+	l.concurrencies.dropPod(pod)
 }

@@ -85,7 +85,7 @@ func TestRule24_LimitsSurviveEdits(t *testing.T) {
 		t.Errorf("%d gates are left", len(p.Gates))
 	}
 	for _, st := range s.states.all["k"] {
-		if l := &st.limits; len(l.rates)+len(l.concurrencies)+len(l.rateGates)+len(l.placeGates) != 0 {
+		if l := &st.limits; len(l.rates.all)+len(l.concurrencies.all)+len(l.rates.gates)+len(l.concurrencies.gates) != 0 {
 			t.Errorf("%+v is left", l)
 		}
 	}
@@ -123,7 +123,7 @@ func TestAPodsOwnLimitsEndWithIt(t *testing.T) {
 	delete(without.Workloads, "a")
 	install(t, s, without)
 	for _, st := range s.states.all["k"] {
-		if l := &st.limits; len(l.rates) != 1 || len(l.concurrencies) != 1 || len(l.rateGates) != 1 || len(l.placeGates) != 1 {
+		if l := &st.limits; len(l.rates.all) != 1 || len(l.concurrencies.all) != 1 || len(l.rates.gates) != 1 || len(l.concurrencies.gates) != 1 {
 			t.Errorf("%+v is kept", l)
 		}
 	}

@@ -41,12 +41,7 @@ func (s *Table) startLate() {
 
 // updateClusters brings the hosts of a key's destinations up to date, for all pods at once.
 func (s *Table) updateClusters(key string, of versions) {
-	s.mu.Lock()
-	all := slices.DeleteFunc(slices.Collect(maps.Values(s.states.all[key])), func(st *state) bool { return st.key.shadow })
-	for _, st := range all {
-		st.configure(of)
-	}
-	s.mu.Unlock()
+	all := s.configureStates(key, of)
 	for _, st := range all {
 		st.cluster.Update(of.hosts(st.key.destination))
 	}
@@ -55,6 +50,17 @@ func (s *Table) updateClusters(key string, of versions) {
 	for _, st := range all {
 		st.setMembers()
 	}
+}
+
+// configureStates has the states of a key's destinations go by other versions, and returns them.
+func (s *Table) configureStates(key string, of versions) []*state {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := slices.DeleteFunc(slices.Collect(maps.Values(s.states.all[key])), func(st *state) bool { return st.key.shadow })
+	for _, st := range all {
+		st.configure(of)
+	}
+	return all
 }
 
 // prepare puts the limits of pods whose routes are replaced in force, and returns what they cannot use any more.
@@ -143,8 +149,16 @@ func (s *Table) reconfigureStates(key string, of versions) {
 
 // free drops what no pod can use any more.
 func (s *Table) free(unused []*entry, bindings map[string]versions) {
+	for _, p := range s.dropAll(unused, bindings) {
+		p.Close()
+	}
+}
+
+// dropAll forgets entries, and states of bindings that are no more, and returns the pools to be closed.
+func (s *Table) dropAll(unused []*entry, bindings map[string]versions) []*upstream.Pool {
 	pools := make([]*upstream.Pool, 0, len(unused))
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, e := range unused {
 		dynamic := e.place != nil
 		if p := s.drop(e); p != nil {
@@ -162,8 +176,5 @@ func (s *Table) free(unused []*entry, bindings map[string]versions) {
 			s.states.forget(st)
 		}
 	}
-	s.mu.Unlock()
-	for _, p := range pools {
-		p.Close()
-	}
+	return pools
 }

@@ -122,8 +122,8 @@ func (s *Table) sweepShared(now time.Time) {
 	used := map[*resilience.RateLimit]bool{}
 	for _, of := range s.states.all {
 		for _, st := range of {
-			for _, r := range st.limits.rates {
-				used[r.limit] = true
+			for _, r := range st.limits.rates.all {
+				used[r.RateLimit] = true
 			}
 		}
 	}

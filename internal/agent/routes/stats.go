@@ -97,15 +97,15 @@ func (s *Table) list() (out []Stats, at map[stateKey]int, kept []instruments) {
 			has := instruments{
 				breakers:      slices.Collect(maps.Values(st.breakers)),
 				endpoints:     slices.Collect(maps.Values(st.endpoints)),
-				concurrencies: slices.Collect(maps.Values(st.limits.concurrencies)),
+				concurrencies: slices.Collect(maps.Values(st.limits.concurrencies.all)),
 			}
 			v := Stats{Policy: b.ID(), Target: target, Destination: k.destination, Shadow: k.shadow, AttemptTimeout: st.attemptTimeout()}
-			for _, r := range st.limits.rates {
-				if seen[r.limit] {
+			for _, r := range st.limits.rates.all {
+				if seen[r.RateLimit] {
 					continue
 				}
-				seen[r.limit] = true
-				has.rates = append(has.rates, r.limit)
+				seen[r.RateLimit] = true
+				has.rates = append(has.rates, r.RateLimit)
 				if l := s.shared.all[r.shared]; l != nil {
 					v.Share, v.Shared = v.Share+l.share.Rate, true
 				}

@@ -108,8 +108,16 @@ type Distrust struct {
 
 // Distrusts lists the pods that have shown of late that they do not trust the issuer, sorted.
 func (s *Table) Distrusts(now time.Time) []Distrust {
-	var out []Distrust
+	out := s.distrusts(now)
+	slices.SortFunc(out, func(a, b Distrust) int {
+		return cmp.Or(cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Host, b.Host))
+	})
+	return out
+}
+
+func (s *Table) distrusts(now time.Time) (out []Distrust) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, p := range s.entries.pods {
 		for _, e := range p.all {
 			last := transport.Instant(e.trust.last.Load())
@@ -125,10 +133,6 @@ func (s *Table) Distrusts(now time.Time) []Distrust {
 			}
 		}
 	}
-	s.mu.Unlock()
-	slices.SortFunc(out, func(a, b Distrust) int {
-		return cmp.Or(cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Host, b.Host))
-	})
 	return out
 }
 

@@ -49,20 +49,35 @@ func byKey(ranked []*profile) map[string]versions {
 	return all
 }
 
-// breaker returns what a breaker kept for a rule goes by, or nil if there is none any more, and how long an attempt may take that it
-// judges. An empty rule is the base and all rules without a breaker of their own.
-func (v versions) breaker(rule string) (*policy.Breaker, time.Duration) {
+// find returns the settings that say what something kept for a rule goes by, and whose they are: those of the base for an empty rule, which is the
+// base and all rules that keep none of their own. Without any it returns empty settings, which are nobody's. keeps says of settings whether they
+// keep one of their own, and have one.
+func (v versions) find(rule string, keeps func(*settings) (own, has bool)) (*Binding, *policy.Settings) {
 	for _, b := range v {
-		if rule == "" && b.base.values.Breaker != nil {
-			return b.base.values.Breaker, b.tryLimit()
+		if rule == "" {
+			if _, has := keeps(&b.base); has {
+				return b, b.base.values
+			}
+			continue
 		}
 		for i := range b.rules {
-			if r := &b.rules[i]; rule != "" && r.name == rule && r.ownBreaker && r.values.Breaker != nil {
-				return r.values.Breaker, r.values.Timeouts.AttemptLimit()
+			r := &b.rules[i]
+			if own, has := keeps(r); own && has && r.name == rule {
+				return b, r.values
 			}
 		}
 	}
-	return nil, 0
+	return nil, &policy.Settings{}
+}
+
+// breaker returns what a breaker kept for a rule goes by, or nil if there is none any more, and how long an attempt may take that it
+// judges.
+func (v versions) breaker(rule string) (*policy.Breaker, time.Duration) {
+	b, s := v.find(rule, func(s *settings) (own, has bool) { return s.ownBreaker, s.values.Breaker != nil })
+	if b != nil && rule == "" {
+		return s.Breaker, b.tryLimit()
+	}
+	return s.Breaker, s.Timeouts.AttemptLimit()
 }
 
 // tryLimit returns how long an attempt may take of those that share the base's breaker.
@@ -88,47 +103,33 @@ func (v versions) hosts(destination string) (upstream.Balancing, []netip.AddrPor
 
 // budget returns what a budget kept for a rule goes by, or nil if there is none any more.
 func (v versions) budget(rule string) *policy.Budget {
-	for _, b := range v {
-		if rule == "" {
-			return &b.base.values.Retry.Budget
-		}
-		for i := range b.rules {
-			if r := &b.rules[i]; r.name == rule && r.ownBudget {
-				return &r.values.Retry.Budget
-			}
-		}
+	b, s := v.find(rule, func(s *settings) (own, has bool) { return s.ownBudget, true })
+	if b == nil {
+		return nil
 	}
-	return nil
+	return &s.Retry.Budget
 }
 
 // adaptive returns what an adaptive timeout kept for a rule goes by; one that is off if there is none any more.
 func (v versions) adaptive(rule string) policy.Adaptive {
-	for _, b := range v {
-		if a := b.base.values.Timeouts.Adaptive; rule == "" && a.On() {
-			return a
-		}
-		for i := range b.rules {
-			r := &b.rules[i]
-			if a := r.values.Timeouts.Adaptive; rule != "" && r.name == rule && r.ownAdaptive && a.On() {
-				return a
-			}
-		}
-	}
-	return policy.Adaptive{}
+	_, s := v.find(rule, func(s *settings) (own, has bool) { return s.ownAdaptive, s.values.Timeouts.Adaptive.On() })
+	return s.Timeouts.Adaptive
 }
 
 // hedging returns what hedging goes by that is kept for a rule; the zero value if there is none any more.
 func (v versions) hedging(rule string) policy.Hedging {
-	for _, b := range v {
-		if h := b.base.values.Retry.Hedging; rule == "" && h.Percentile > 0 {
-			return h
-		}
-		for i := range b.rules {
-			r := &b.rules[i]
-			if h := r.values.Retry.Hedging; rule != "" && r.name == rule && r.ownHedging && h.Percentile > 0 {
-				return h
-			}
-		}
-	}
-	return policy.Hedging{}
+	_, s := v.find(rule, func(s *settings) (own, has bool) { return s.ownHedging, s.values.Retry.Hedging.Percentile > 0 })
+	return s.Retry.Hedging
+}
+
+// rateLimit returns what a rate limit kept for a rule goes by, or nil if there is none any more.
+func (v versions) rateLimit(rule string) *policy.RateLimit {
+	_, s := v.find(rule, func(s *settings) (own, has bool) { return s.ownRateLimit, s.values.RateLimit != nil })
+	return s.RateLimit
+}
+
+// concurrency returns what a limit of concurrency kept for a rule goes by, or nil if there is none any more.
+func (v versions) concurrency(rule string) *policy.Concurrency {
+	_, s := v.find(rule, func(s *settings) (own, has bool) { return s.ownConcurrency, s.values.Concurrency != nil })
+	return s.Concurrency
 }

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
@@ -94,16 +93,7 @@ func unplugged(t *testing.T) *Conn {
 	if err := c.SetKeepAlive(KeepAlive{time.Second, time.Second, 1}); err != nil {
 		t.Fatal(err)
 	}
-	err = world.Do(func() error {
-		link, err := netlink.LinkByName("eth0")
-		if err != nil {
-			return err
-		}
-		return netlink.LinkSetDown(link)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	world.Vanish(t)
 	return c
 }
 

@@ -33,9 +33,17 @@ func (p *Pool) Acquire(now time.Time, r *Request) (Answer, Lease) {
 }
 
 // enter has a request granted (Ready), parked, or refused.
-func (p *Pool) enter(now time.Time, r *Request) Answer {
-	p.mu.Lock()
-	closing := p.sync()
+func (p *Pool) enter(now time.Time, r *Request) (answer Answer) {
+	p.change(func() (closing []*Conn) {
+		answer, closing = p.admit(now, r)
+		return closing
+	})
+	return answer
+}
+
+// admit is enter with the lock.
+func (p *Pool) admit(now time.Time, r *Request) (answer Answer, closing []*Conn) {
+	closing = p.sync()
 	if p.waiting.len > 0 && (p.changed || p.outageOver(now)) {
 		// Time alone may have made a place: a host that could not be reached is tried again after a while.
 		closing = p.grantParked(now, nil, closing)
@@ -47,23 +55,16 @@ func (p *Pool) enter(now time.Time, r *Request) Answer {
 		}
 		if ok {
 			r.host = r.to.host
-			answer := Ready
 			if r.state == joined {
-				answer = Joined
+				return Joined, closing
 			}
-			p.mu.Unlock()
-			closeAll(closing)
-			return answer
+			return Ready, closing
 		}
 	}
-	answer := Overflow
 	if p.waiting.len < p.limits.MaxPending {
-		closing = p.park(now, r, closing)
-		answer = Parked
+		return Parked, p.park(now, r, closing)
 	}
-	p.mu.Unlock()
-	closeAll(closing)
-	return answer
+	return Overflow, closing
 }
 
 // Redeem is called for a request that was woken. It returns Ready with an idle connection that is fit for it, or Dial when a new one has
@@ -107,25 +108,27 @@ func (r *Request) lease() Lease {
 // freed, or kept for a new connection when there is no other.
 func (p *Pool) discard(now time.Time, r *Request) {
 	dead := r.conn
-	var closing []*Conn
-	p.mu.Lock()
-	if r.conn = p.pop(r.to, r.Multiplexed); r.conn != nil {
+	p.change(func() []*Conn {
+		if r.conn = p.pop(r.to, r.Multiplexed); r.conn == nil {
+			return nil
+		}
 		p.leaseIdle(r)
 		p.open--
 		r.to.open--
-		closing = p.grantParked(now, r.to, nil)
-	}
-	p.mu.Unlock()
+		return p.grantParked(now, r.to, nil)
+	})
 	_ = dead.Close()
-	closeAll(closing)
 }
 
 // preferProven puts a request's connection back and replaces it by one that the same client used last, or has a new one made. It
 // stays for requests that may be sent again, if there is room for one more.
 func (p *Pool) preferProven(now time.Time, r *Request) {
+	p.change(func() []*Conn { return p.takeProven(now, r) })
+}
+
+// takeProven is preferProven with the lock.
+func (p *Pool) takeProven(now time.Time, r *Request) (closing []*Conn) {
 	hc, c := r.to, r.conn
-	var closing []*Conn
-	p.mu.Lock()
 	r.conn = p.pullOf(hc, r.Client)
 	switch {
 	case p.closed, hc.host.departed.Load(), len(hc.idle) >= p.limits.MaxIdlePerEndpoint:
@@ -148,9 +151,7 @@ func (p *Pool) preferProven(now time.Time, r *Request) {
 	if r.conn != nil {
 		p.leaseIdle(r)
 	}
-	closing = p.grantParked(now, hc, closing)
-	p.mu.Unlock()
-	closeAll(closing)
+	return p.grantParked(now, hc, closing)
 }
 
 // CancelParked gives up a parked request, unless it has been granted in the meantime: then it reports true, and the request still has
@@ -174,13 +175,32 @@ func (p *Pool) CancelParked(r *Request) (wasGranted bool) {
 
 // Cancel gives up a request, parked or granted. It reports whether it had been granted.
 func (p *Pool) Cancel(now time.Time, r *Request) (wasGranted bool) {
+	was := p.giveUp(r)
+	switch {
+	case was.state != granted || was.err != nil:
+	case was.conn != nil:
+		p.putBack(now, was.conn)
+	default:
+		p.vacate(now, r.to)
+	}
+	return was.state == granted
+}
+
+// holding is what a request had that was given up.
+type holding struct {
+	state requestState
+	conn  *Conn
+	err   error
+}
+
+// giveUp has a request be one that was never made, and returns what it had.
+func (p *Pool) giveUp(r *Request) holding {
 	p.mu.Lock()
-	state, c := r.state, r.conn
-	r.state, r.conn = unused, nil
+	defer p.mu.Unlock()
+	was, dialling := holding{r.state, r.conn, r.err}, r.pending
+	r.state, r.conn, r.err, r.pending = unused, nil, nil, nil
 	r.dropPermit()
-	err, dialling := r.err, r.pending
-	r.err, r.pending = nil, nil
-	switch state {
+	switch was.state {
 	case parked:
 		p.unpark(r)
 	case joined:
@@ -191,13 +211,5 @@ func (p *Pool) Cancel(now time.Time, r *Request) (wasGranted bool) {
 		}
 	case unused:
 	}
-	p.mu.Unlock()
-	switch {
-	case state != granted || err != nil:
-	case c != nil:
-		p.putBack(now, c)
-	default:
-		p.vacate(now, r.to)
-	}
-	return state == granted
+	return was
 }

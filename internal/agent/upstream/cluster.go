@@ -31,22 +31,36 @@ func NewCluster(balancing Balancing, endpoints []netip.AddrPort) *Cluster {
 // soon as Update returns. Calls under way to an endpoint that is gone go on; pools close their idle connections to it when they are used
 // next, or within a second. Pools themselves are not touched, except where requests are parked: they may be served now.
 func (c *Cluster) Update(balancing Balancing, endpoints []netip.AddrPort) {
-	c.mu.Lock()
-	old := c.hosts.Load()
-	switch same := sameEndpoints(old.endpoints, endpoints); {
-	case same && old.balancing == balancing:
-		c.mu.Unlock()
-		return
-	case same:
-		c.hosts.Store(old.balancedAs(balancing))
-	default:
-		c.hosts.Store(c.replace(old, endpoints).balancedAs(balancing))
-	}
-	waiting := c.waitingPools()
-	c.mu.Unlock()
-	for _, p := range waiting {
+	c.change(func(old *HostSet) *HostSet {
+		switch same := sameEndpoints(old.endpoints, endpoints); {
+		case same && old.balancing == balancing:
+			return old
+		case same:
+			return old.balancedAs(balancing)
+		}
+		return c.replace(old, endpoints).balancedAs(balancing)
+	})
+}
+
+// change puts another set in force, which to makes of the one before, and has the pools try again in which requests are parked. If it is the same one
+// nothing happens.
+func (c *Cluster) change(to func(old *HostSet) *HostSet) {
+	for _, p := range c.put(to) {
 		p.retryParked()
 	}
+}
+
+// put puts another set in force, and returns the pools in which requests are parked.
+func (c *Cluster) put(to func(old *HostSet) *HostSet) (waiting []*Pool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old := c.hosts.Load()
+	next := to(old)
+	if next == old {
+		return nil
+	}
+	c.hosts.Store(next)
+	return c.waitingPools()
 }
 
 // replace makes the set of other endpoints. Hosts of which there is one already stay the same; those that are in old alone have

@@ -45,17 +45,11 @@ func (p *Pool) dialed(ctx context.Context, r *Request, m made, began time.Time) 
 		}
 		if f := r.pending; f != nil {
 			r.pending = nil
-			p.mu.Lock()
 			p.failJoined(ctx, f, err)
-			p.mu.Unlock()
 		}
 		return Lease{}, err
 	}
-	if r.to.unreachable.Load() {
-		p.mu.Lock()
-		p.noteConnected(r.to)
-		p.mu.Unlock()
-	}
+	p.connected(r.to)
 	c := &Conn{
 		Conn: m.sock, pool: p, to: r.to, born: now, uses: 1, client: r.Client, capacity: 1, inUse: 1, multiplexed: r.Multiplexed, pending: r.pending,
 		security: m.security,
@@ -81,9 +75,7 @@ func hurried(ctx context.Context, err error, took time.Duration) bool {
 func (p *Pool) dialFailed(now time.Time, r *Request, err error) {
 	hc := r.to
 	if kind := FailureOf(err); kind == call.ConnectFailed || kind == call.ConnectTimeout {
-		p.mu.Lock()
-		p.noteUnconnected(hc, now)
-		p.mu.Unlock()
+		p.unconnected(hc, now)
 	}
 	if !r.Pinned && (errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET)) {
 		hc.host.reportRefused(now)

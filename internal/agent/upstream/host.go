@@ -37,9 +37,9 @@ func (h *Host) report(now time.Time, failed bool) {
 		return
 	}
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.failures.count(now, failed)
 	h.failing.Store(h.failures != failures{})
-	h.mu.Unlock()
 }
 
 // reportRefused counts a refused connect as a failure. Those that are under way together, of however many pods, count as one.

@@ -22,10 +22,8 @@ func (l Lease) Report(now time.Time, failed bool) {
 	if !l.pinned {
 		hc.host.report(now, failed)
 	}
-	if !failed && hc.unreachable.Load() {
-		l.pool.mu.Lock()
-		l.pool.noteConnected(hc)
-		l.pool.mu.Unlock()
+	if !failed {
+		l.pool.connected(hc)
 	}
 }
 

@@ -31,15 +31,11 @@ func (c *Cluster) SetName(n Name) {
 		f := familyOf(a.Addr())
 		set.byFamily[f] = append(set.byFamily[f], a)
 	}
-	c.mu.Lock()
-	next := *c.hosts.Load()
-	next.name = set
-	c.hosts.Store(&next)
-	waiting := c.waitingPools()
-	c.mu.Unlock()
-	for _, p := range waiting {
-		p.retryParked()
-	}
+	c.change(func(old *HostSet) *HostSet {
+		next := *old
+		next.name = set
+		return &next
+	})
 }
 
 // KnowsName reports whether SetName has said something that holds.

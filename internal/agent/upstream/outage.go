@@ -22,6 +22,22 @@ type outage struct {
 // isDown reports whether the host is to be left out while there are others.
 func (hc *hostConns) isDown(now time.Time) bool { return now.Before(hc.outage.until) }
 
+// unconnected is noteUnconnected without the lock, and connected noteConnected.
+func (p *Pool) unconnected(hc *hostConns, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.noteUnconnected(hc, now)
+}
+
+func (p *Pool) connected(hc *hostConns) {
+	if !hc.unreachable.Load() {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.noteConnected(hc)
+}
+
 // noteUnconnected counts a connect that failed. Those that were under way together count as one. This and the functions below expect
 // the lock.
 func (p *Pool) noteUnconnected(hc *hostConns, now time.Time) {

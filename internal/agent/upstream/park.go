@@ -128,8 +128,5 @@ func (p *Pool) concerns(q *queue) bool {
 // retryParked serves those that are parked after the cluster has changed.
 func (p *Pool) retryParked() {
 	now := time.Now()
-	p.mu.Lock()
-	closing := p.grantParked(now, nil, nil)
-	p.mu.Unlock()
-	closeAll(closing)
+	p.change(func() []*Conn { return p.grantParked(now, nil, nil) })
 }

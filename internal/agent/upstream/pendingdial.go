@@ -103,6 +103,8 @@ func (p *Pool) finishDial(f *pendingDial) {
 // failJoined tells those that waited for a connection that it cannot be made. Where only the one who made it has given up, the others have it
 // made anew.
 func (p *Pool) failJoined(ctx context.Context, f *pendingDial, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	kind := FailureOf(err)
 	ownTime := ctx.Err() != nil && errors.Is(err, context.DeadlineExceeded) && !errors.Is(context.Cause(ctx), ErrConnectTimeout)
 	if kind != call.ConnectFailed && kind != call.ConnectTimeout && kind != call.TLSFailed || ownTime {

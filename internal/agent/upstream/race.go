@@ -141,20 +141,19 @@ func (p *Pool) rivalOf(r *Request, now time.Time) (netip.AddrPort, bool) {
 
 // moveTo has a granted request go to another address than the one it was granted for, which was too slow.
 func (p *Pool) moveTo(r *Request, to netip.AddrPort, now time.Time) {
-	p.mu.Lock()
-	closing := p.sync()
-	slow, hc := r.to, p.at(to)
-	slow.open--
-	slow.host.outstanding.Add(-1)
-	hc.open++
-	hc.host.outstanding.Add(1)
-	r.to, r.host = hc, hc.host
-	r.moved()
-	if r.pending != nil {
-		r.pending.divert(hc)
-	}
-	p.noteUnconnected(slow, now)
-	closing = p.grantParked(now, nil, closing)
-	p.mu.Unlock()
-	closeAll(closing)
+	p.change(func() []*Conn {
+		closing := p.sync()
+		slow, hc := r.to, p.at(to)
+		slow.open--
+		slow.host.outstanding.Add(-1)
+		hc.open++
+		hc.host.outstanding.Add(1)
+		r.to, r.host = hc, hc.host
+		r.moved()
+		if r.pending != nil {
+			r.pending.divert(hc)
+		}
+		p.noteUnconnected(slow, now)
+		return p.grantParked(now, nil, closing)
+	})
 }

@@ -11,23 +11,21 @@ import (
 // exchange ends.
 func (p *Pool) Reconfigure(limits policy.Pool) {
 	now := time.Now()
-	p.mu.Lock()
-	if p.limits == limits {
-		p.mu.Unlock()
-		return
-	}
-	streams := p.limits.MaxStreams != limits.MaxStreams
-	p.limits = limits
-	closing := p.sync()
-	if streams {
-		p.eachHost(p.recountAll)
-	}
-	for _, hc := range slices.Clone(p.withIdle) {
-		closing = p.evictOldest(hc, min(len(hc.idle), p.surplus(hc)), closing)
-	}
-	closing = p.grantParked(now, nil, closing)
-	p.mu.Unlock()
-	closeAll(closing)
+	p.change(func() []*Conn {
+		if p.limits == limits {
+			return nil
+		}
+		streams := p.limits.MaxStreams != limits.MaxStreams
+		p.limits = limits
+		closing := p.sync()
+		if streams {
+			p.eachHost(p.recountAll)
+		}
+		for _, hc := range slices.Clone(p.withIdle) {
+			closing = p.evictOldest(hc, min(len(hc.idle), p.surplus(hc)), closing)
+		}
+		return p.grantParked(now, nil, closing)
+	})
 }
 
 // surplus is how many connections to a host would have to go for the limits to hold, as after they were lowered.
@@ -48,12 +46,11 @@ func (p *Pool) tooMany(hc *hostConns) bool { return p.surplus(hc) > 0 }
 // a new connection for every call.
 func (p *Pool) Close() {
 	now := time.Now()
-	p.mu.Lock()
-	p.closed = true
-	p.eachHost(p.stopSharing)
-	closing := p.grantParked(now, nil, p.evictAll(nil))
-	p.mu.Unlock()
-	closeAll(closing)
+	p.change(func() []*Conn {
+		p.closed = true
+		p.eachHost(p.stopSharing)
+		return p.grantParked(now, nil, p.evictAll(nil))
+	})
 }
 
 // eachHost calls f with the connections to each host.
@@ -77,8 +74,5 @@ func (p *Pool) stopSharing(hc *hostConns) {
 
 // CloseIdle closes the idle connections; the pool goes on.
 func (p *Pool) CloseIdle() {
-	p.mu.Lock()
-	closing := p.evictAll(nil)
-	p.mu.Unlock()
-	closeAll(closing)
+	p.change(func() []*Conn { return p.evictAll(nil) })
 }

@@ -4,23 +4,31 @@ import "time"
 
 // release ends an exchange on a connection.
 func (p *Pool) release(now time.Time, c *Conn, keep bool) {
+	p.change(func() []*Conn { return p.put(now, c, keep, now) })
+}
+
+// change does something under the lock, which is released even if that panics: of all the pod's calls only one is to suffer. The connections that
+// are to be closed after that are closed without the lock.
+func (p *Pool) change(do func() (closing []*Conn)) {
+	closeAll(p.locked(do))
+}
+
+func (p *Pool) locked(do func() (closing []*Conn)) (closing []*Conn) {
 	p.mu.Lock()
-	closing := p.put(now, c, keep, now)
-	p.mu.Unlock()
-	closeAll(closing)
+	defer p.mu.Unlock()
+	return do()
 }
 
 // putBack gives back a connection on which nothing was sent.
 func (p *Pool) putBack(now time.Time, c *Conn) {
-	p.mu.Lock()
-	c.uses--
-	idleSince := c.idleSince
-	if c.capacity > 1 { // others may have used it meanwhile
-		idleSince = now
-	}
-	closing := p.put(now, c, true, idleSince)
-	p.mu.Unlock()
-	closeAll(closing)
+	p.change(func() []*Conn {
+		c.uses--
+		idleSince := c.idleSince
+		if c.capacity > 1 { // others may have used it meanwhile
+			idleSince = now
+		}
+		return p.put(now, c, true, idleSince)
+	})
 }
 
 // put ends an exchange on a connection, which goes on for others, is kept idle or is to be closed. It expects the lock, and returns the
@@ -54,11 +62,10 @@ func (p *Pool) put(now time.Time, c *Conn, keep bool, idleSince time.Time) (clos
 
 // vacate frees the place of a connection that was never made, or has been taken out of the pool.
 func (p *Pool) vacate(now time.Time, hc *hostConns) {
-	p.mu.Lock()
-	hc.host.outstanding.Add(-1)
-	hc.open--
-	p.open--
-	closing := p.grantParked(now, hc, nil)
-	p.mu.Unlock()
-	closeAll(closing)
+	p.change(func() []*Conn {
+		hc.host.outstanding.Add(-1)
+		hc.open--
+		p.open--
+		return p.grantParked(now, hc, nil)
+	})
 }

@@ -13,14 +13,13 @@ import (
 // the server announces more. The policy may allow fewer.
 func (c *Conn) SetCapacity(n int) {
 	p, now := c.pool, time.Now()
-	p.mu.Lock()
-	c.announced = max(n, 0)
-	c.to.streams = c.announced
-	p.recount(c)
-	p.finishPendingDial(c)
-	closing := p.grantParked(now, c.to, nil)
-	p.mu.Unlock()
-	closeAll(closing)
+	p.change(func() []*Conn {
+		c.announced = max(n, 0)
+		c.to.streams = c.announced
+		p.recount(c)
+		p.finishPendingDial(c)
+		return p.grantParked(now, c.to, nil)
+	})
 }
 
 // Expected is how many exchanges the connection can carry as long as its server has not announced it: as many as the last one to the host.
@@ -33,16 +32,15 @@ func (c *Conn) Expected() int {
 // Drain has the connection take no more exchanges. It is closed when those under way have ended.
 func (c *Conn) Drain() {
 	p, now := c.pool, time.Now()
-	var closing []*Conn
-	p.mu.Lock()
-	c.draining = true
-	p.share(c)
-	if c.idle {
-		closing = p.evictIf(c.to, func(other *Conn) bool { return other == c }, nil)
-		closing = p.grantParked(now, c.to, closing)
-	}
-	p.mu.Unlock()
-	closeAll(closing)
+	p.change(func() []*Conn {
+		c.draining = true
+		p.share(c)
+		if !c.idle {
+			return nil
+		}
+		closing := p.evictIf(c.to, func(other *Conn) bool { return other == c }, nil)
+		return p.grantParked(now, c.to, closing)
+	})
 }
 
 // streamLimit is how many exchanges the policy allows on a multiplexed connection. This and the functions below expect the lock.

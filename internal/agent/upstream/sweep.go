@@ -13,14 +13,15 @@ const looksPerSweep = 16
 // sweep closes idle connections that are too old, too many, no longer fit, or to hosts that are gone, and drops addresses that are not used.
 // What it costs grows with the connections that are idle, not with the hosts.
 func (p *Pool) sweep(now time.Time) {
-	p.mu.Lock()
-	closing := p.sweepIdle(now, p.sync())
-	p.sweepUnlisted(now)
-	closing = p.grantParked(now, nil, closing)
 	var looks [looksPerSweep]look
-	n := p.nextLooks(&looks)
-	p.mu.Unlock()
-	closeAll(closing)
+	var n int
+	p.change(func() []*Conn {
+		closing := p.sweepIdle(now, p.sync())
+		p.sweepUnlisted(now)
+		closing = p.grantParked(now, nil, closing)
+		n = p.nextLooks(&looks)
+		return closing
+	})
 	p.closeUnfit(now, looks[:n])
 }
 
@@ -99,14 +100,12 @@ func (p *Pool) closeUnfit(now time.Time, looks []look) {
 	if len(unfit) == 0 {
 		return
 	}
-	var closing []*Conn
-	p.mu.Lock()
-	for _, l := range unfit {
-		if c := l.conn; c.idle && c.uses == l.uses {
-			closing = p.evictIf(c.to, func(other *Conn) bool { return other == c }, closing)
+	p.change(func() (closing []*Conn) {
+		for _, l := range unfit {
+			if c := l.conn; c.idle && c.uses == l.uses {
+				closing = p.evictIf(c.to, func(other *Conn) bool { return other == c }, closing)
+			}
 		}
-	}
-	closing = p.grantParked(now, nil, closing)
-	p.mu.Unlock()
-	closeAll(closing)
+		return p.grantParked(now, nil, closing)
+	})
 }

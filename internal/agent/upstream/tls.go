@@ -38,16 +38,14 @@ func (r *Request) carries() Carries {
 // Secure has the connections that are made from now on be secured by s; nil: not at all. Those that were made before serve the exchanges
 // that they carry, and no others.
 func (p *Pool) Secure(s Security) {
-	p.mu.Lock()
-	if p.security == s {
-		p.mu.Unlock()
-		return
-	}
-	p.security = s
-	p.drainShared()
-	closing := p.evictAll(nil)
-	p.mu.Unlock()
-	closeAll(closing)
+	p.change(func() []*Conn {
+		if p.security == s {
+			return nil
+		}
+		p.security = s
+		p.drainShared()
+		return p.evictAll(nil)
+	})
 }
 
 // drainShared has no more exchanges begin on connections that carry some. It expects the lock.
@@ -58,14 +56,7 @@ func (p *Pool) drainShared() {
 			p.share(hc.shared[0])
 		}
 	}
-	for _, hc := range p.listed {
-		if hc != nil {
-			drain(hc)
-		}
-	}
-	for _, hc := range p.unlisted {
-		drain(hc)
-	}
+	p.eachHost(drain)
 }
 
 // connector returns what makes connections for a request, through a proxy if there is one, and how they are secured.

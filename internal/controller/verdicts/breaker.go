@@ -173,7 +173,7 @@ func (b *Breaker) wait(now time.Time) {
 		}
 	}
 	// Nobody calls any more: what opened the breaker is no longer known to be so, and a crowd that comes later is not to be rejected for it.
-	if now.Sub(b.active) > 2*longest(&b.cfg) {
+	if now.Sub(b.active) > 2*b.cfg.LongestOpen() {
 		b.close(now)
 		return
 	}
@@ -246,19 +246,10 @@ func (m Member) before(o Member) bool {
 	return m.Agent < o.Agent
 }
 
-// open starts an open period: the first lasts open.duration, one that follows a failed probe twice the one before.
+// open starts an open period.
 func (b *Breaker) open(now time.Time) {
-	limit := longest(&b.cfg)
-	switch {
-	case b.openFor == 0:
-		b.openFor = b.cfg.OpenDuration
-	case b.openFor > limit/2:
-		b.openFor = limit
-	default:
-		b.openFor *= 2
-	}
-	jitter := float64(b.openFor) * float64(b.cfg.OpenJitterPercent) / 100 * (2*b.random() - 1)
-	b.until = now.Add(b.openFor + time.Duration(jitter))
+	b.openFor = b.cfg.NextOpen(b.openFor)
+	b.until = now.Add(b.cfg.JitterOpen(b.openFor, b.random()))
 	b.decide(open)
 }
 
@@ -276,5 +267,3 @@ func (b *Breaker) decide(p phase) {
 		b.see(m, policy.BreakerIdle)
 	}
 }
-
-func longest(cfg *policy.Breaker) time.Duration { return max(cfg.OpenMaxDuration, cfg.OpenDuration) }

@@ -87,25 +87,30 @@ func (w *WhileThere) look() (left bool, panicked *panics.Carrier) {
 
 func (w *WhileThere) check() {
 	left, panicked := w.look()
-	now := time.Now()
+	for _, f := range w.checked(left, panicked) {
+		(*f)()
+	}
+}
+
+// checked takes in whether the client has gone. Where the context has ended it returns what is to be called.
+func (w *WhileThere) checked(left bool, panicked *panics.Carrier) (ends []*func()) {
 	w.mu.Lock()
-	ends := w.ends
+	defer w.mu.Unlock()
+	ends = w.ends
+	now := time.Now()
 	switch {
 	case w.stopped:
-		ends = nil
+		return nil
 	case left:
 		w.panicked = panicked
 		w.end(context.Canceled)
 	case Passed(w.until, now):
 		w.end(w.late)
 	default:
-		ends = nil
 		w.timer.Reset(w.untilNext(now))
+		return nil
 	}
-	w.mu.Unlock()
-	for _, f := range ends {
-		(*f)()
-	}
+	return ends
 }
 
 // end expects the lock.

@@ -11,28 +11,16 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/http1"
 	"fairlead.dev/fairlead/internal/agent/proxy/route"
 	"fairlead.dev/fairlead/internal/agent/routes"
-	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/transport/transporttest"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// fill has a connection take nothing more.
-func fill(t *testing.T, c *transport.Conn) {
-	t.Helper()
-	for n := 1; n > 0; {
-		var err error
-		if n, err = c.TryWrite(make([]byte, 1<<20)); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // The head of an answer has until the call's deadline to reach a client that has no room for any of it.
 func TestRule01_TheHeadOfAnAnswerHasNoMoreTimeThanTheCall(t *testing.T) {
 	conn, _ := transporttest.Pair(t)
 	s := clientWriter{conn: conn}
-	fill(t, conn)
+	transporttest.Fill(t, conn)
 	s.headBy = time.Now().Add(drive.FirstCheck)
 	if n, err := s.Write([]byte("HTTP/1.1 200 OK\r\n")); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("wrote %d bytes, %v", n, err)
@@ -56,7 +44,7 @@ func TestARefusalThatIsNotTakenEnds(t *testing.T) {
 	var s Session
 	o := Options{Malformed: func(drive.Refused) {}, HeadTimeout: drive.FirstCheck}
 	s.Init(New(o), &drive.Client{Conn: conn, Share: &drive.PodShare{}}, &selector)
-	fill(t, conn)
+	transporttest.Fill(t, conn)
 	s.begin()
 	if next := s.refuse(&http1.Error{Status: 400}); next != closeNow {
 		t.Errorf("goes on with %d, want %d", next, closeNow)

@@ -60,10 +60,7 @@ func (t *attempt) sendHead() bool {
 		first = nil // the final piece, by itself
 	}
 	_, err := x.request.WriteRequest(t, t.forward, first)
-	t.mu.Lock()
-	sent := t.sent > 0
-	t.mu.Unlock()
-	switch {
+	switch sent := t.accepted() > 0; {
 	case sent && u.streamed && !u.started:
 		u.started = true
 		u.replay.Keep(u.first)

@@ -98,19 +98,36 @@ func (t *attempt) leave(c http2.Code, b *batch) {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if u.forgetStream(t, b) && !(t.whole && t.ended) && !u.ended {
+		u.out.put(http2.AppendRSTStream(u.out.buffer(), t.stream, c))
+		b.add(&u.out)
+	}
+}
+
+// detach forgets the attempt's stream, which is gone.
+func (t *attempt) detach(b *batch) {
+	u := t.u
+	if u == nil {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.forgetStream(t, b)
+}
+
+// forgetStream parts an attempt from its stream, and reports whether there still was one. It expects the lock.
+func (u *serverConn) forgetStream(t *attempt, b *batch) (was bool) {
 	u.forget(t)
 	if h, ok := u.attempts[t.stream]; ok && h.t == t {
 		delete(u.attempts, t.stream)
-		if !(t.whole && t.ended) && !u.ended {
-			u.out.put(http2.AppendRSTStream(u.out.buffer(), t.stream, c))
-			b.add(&u.out)
-		}
+		was = true
 	}
 	if t.owed > 0 {
 		u.giveBack(uint32(t.owed), b)
 		t.owed = 0
 	}
 	t.u = nil
+	return was
 }
 
 // sent reports whether a byte of the request may have been accepted by the kernel (rule 7).

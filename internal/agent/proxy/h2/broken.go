@@ -82,25 +82,6 @@ func (x *stream) lostAttempt(t *attempt, w how, sent, reused bool, b *batch) {
 	s.act(x, x.call.AttemptFailed(s.now, t.ID, f), b)
 }
 
-// detach forgets the attempt's stream, which is gone.
-func (t *attempt) detach(b *batch) {
-	u := t.u
-	if u == nil {
-		return
-	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.forget(t)
-	if h, ok := u.attempts[t.stream]; ok && h.t == t {
-		delete(u.attempts, t.stream)
-	}
-	if t.owed > 0 {
-		u.giveBack(uint32(t.owed), b)
-		t.owed = 0
-	}
-	t.u = nil
-}
-
 // lost acts on the end of an attempt's connection.
 func (s *Session) lost(h holder, u *serverConn, err error, now time.Time) {
 	s.mu.Lock()

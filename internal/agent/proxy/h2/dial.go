@@ -38,18 +38,20 @@ func (s *Session) dial(ctx context.Context, x *stream, d *drive.Dialling) {
 	now := time.Now()
 	flushed(func(b *batch) {
 		if err == nil {
-			s.driver.adopt(l, s.client.Pod, &d.Plan.Settings.Pool, now, b)
+			u := s.driver.adopt(l, s.client.Pod, &d.Plan.Settings.Pool, now, b)
+			// Read from when the attempt has begun, so that it hears of what ends the connection, however soon that comes.
+			defer func() { go u.run() }()
 		}
 		s.dialled(x, l, err, now, b)
 	})
 }
 
-// adopt begins to use a connection that was made, by whoever waits for it too.
-func (d *Driver) adopt(l upstream.Lease, pod string, limits *policy.Pool, now time.Time, b *batch) {
+// adopt begins to use a connection that was made, by whoever waits for it too. It is still to be run.
+func (d *Driver) adopt(l upstream.Lease, pod string, limits *policy.Pool, now time.Time, b *batch) *serverConn {
 	u := newServerConn(d, l.Conn, pod, limits, now)
 	u.touched(b)
 	l.SetCapacity(l.Expected()) // until the server has said how many
-	go u.run()
+	return u
 }
 
 // dialled goes on with a call whose connection was made, or not.

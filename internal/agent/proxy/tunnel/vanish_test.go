@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netlink"
-
 	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
@@ -30,16 +28,7 @@ func TestAVanishedServerEndsTheTunnel(t *testing.T) {
 	if err := server.SetKeepAlive(transport.KeepAlive{Idle: time.Second, Interval: time.Second, Probes: 1}); err != nil {
 		t.Fatal(err)
 	}
-	err = world.Do(func() error {
-		link, err := netlink.LinkByName("eth0")
-		if err != nil {
-			return err
-		}
-		return netlink.LinkSetDown(link)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	world.Vanish(t)
 	client, inner := pair(t)
 	if _, err := client.Write([]byte("anybody there?")); err != nil {
 		t.Fatal(err)

@@ -159,6 +159,16 @@ func (n *Net) handle(t testing.TB) *netlink.Handle {
 	return h
 }
 
+// Vanish has the namespace answer nobody any more, as a host does that has lost its power.
+func (n *Net) Vanish(t testing.TB) {
+	t.Helper()
+	h := n.handle(t)
+	defer h.Close()
+	link, err := h.LinkByName("eth0")
+	check(t, err)
+	check(t, h.LinkSetDown(link))
+}
+
 // Dial is Namespace.Dial for tests that want what package net offers besides.
 func (n *Net) Dial(ctx context.Context, to netip.AddrPort, mark uint32) (*net.TCPConn, error) {
 	file, err := n.Namespace.Dial(ctx, to, mark)

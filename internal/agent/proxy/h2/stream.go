@@ -110,7 +110,7 @@ func newStream(s *Session) *stream {
 	x.slot.Multiplexed = true
 	x.slot.Wake = func() { s.wake(x) }
 	x.call.OnWake = x.slot.Wake
-	x.replay.Init(s.client.Memory.Replay)
+	x.replay.Init(s.client.Share.Replay)
 	for i := range x.attempts {
 		x.attempts[i].x = x
 	}

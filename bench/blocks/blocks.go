@@ -23,13 +23,14 @@ const (
 )
 
 // All lists the blocks, Nothing first and Everything last. None of them rejects, delays or changes a call that succeeds within a second, but that
-// requestHeaders adds a header field, and that hedging sends some calls twice: those slower than 99 % of the latest ones.
+// requestHeaders adds a header field, and that hedging by percentile sends some calls twice: those slower than 99 % of the latest ones.
 func All() []Block {
 	all := []Block{
 		{"timeouts", base(timeouts)},
 		{"timeouts.adaptive", base(adaptive)},
 		{"retry", base(retry)},
-		{"retry.hedging", base(hedging)},
+		{"retry.hedging.delay", base(hedgingLate)},
+		{"retry.hedging.percentile", base(hedging)},
 		{"circuitBreaker", base(breaker)},
 		{"circuitBreaker.scope: Endpoint", base(endpointBreaker)},
 		{"rateLimit", base(rateLimit)},
@@ -40,9 +41,9 @@ func All() []Block {
 		{"requestHeaders", base(func(s *policy.Settings) { s.AttemptHeader = true })},
 		{"rules", rules},
 	}
-	// A policy has one breaker and one limit of concurrency.
+	// A policy hedges in one way, and has one breaker and one limit of concurrency.
 	together := slices.DeleteFunc(slices.Clone(all), func(b Block) bool {
-		return b.Name == "circuitBreaker.scope: Endpoint" || b.Name == "concurrency"
+		return slices.Contains([]string{"retry.hedging.delay", "circuitBreaker.scope: Endpoint", "concurrency"}, b.Name)
 	})
 	every := func(b *policy.Binding) {
 		for _, block := range together {
@@ -50,13 +51,16 @@ func All() []Block {
 		}
 	}
 	all = slices.Insert(all, 0, Block{Nothing, func(*policy.Binding) {}})
-	return append(all,
-		Block{"every block, scope: Endpoint", func(b *policy.Binding) {
-			every(b)
-			endpointBreaker(&b.Base)
-			endpointBreaker(&b.Rules[0].Settings)
-		}},
-		Block{Everything, every})
+	return append(all, with("every block, scope: Endpoint", every, endpointBreaker), with("every block, hedging.delay", every, hedgingLate), Block{Everything, every})
+}
+
+// with is everything but for a block that excludes another.
+func with(name string, every func(*policy.Binding), instead func(*policy.Settings)) Block {
+	return Block{name, func(b *policy.Binding) {
+		every(b)
+		instead(&b.Base)
+		instead(&b.Rules[0].Settings)
+	}}
 }
 
 // Binding returns the policy for calls to a destination.
@@ -94,6 +98,12 @@ func retry(s *policy.Settings) {
 func hedging(s *policy.Settings) {
 	s.Retry.Hedging = policy.DefaultHedging()
 	s.Retry.Hedging.Percentile = 99
+}
+
+// hedgingLate starts no hedge: what it costs to watch for one.
+func hedgingLate(s *policy.Settings) {
+	s.Retry.Hedging = policy.DefaultHedging()
+	s.Retry.Hedging.Delay = 5 * time.Second
 }
 
 func breaker(s *policy.Settings) {

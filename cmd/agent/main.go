@@ -43,6 +43,7 @@ func run(ctx context.Context, args []string) error {
 	fs.BoolVar(&o.Profiling, "pprof", false, "serve /debug/pprof")
 	fs.DurationVar(&o.Drain, "drain", agent.DefaultDrain, "how long a stop waits for open connections before it cuts them; the pod's termination grace period must be longer")
 	fs.IntVar(&o.MaxSeries, "max-series", telemetry.DefaultMaxSeries, "how many series of metrics policies may have together; what is beyond is shown as one policy, overflow")
+	fs.BoolVar(&o.CallerLabel, "metrics-caller-label", false, "have metrics of calls say which workload's they are: series for each of a destination's callers, of those of --max-series")
 	fs.TextVar(&level, "log-level", &level, "DEBUG, INFO, WARN or ERROR")
 	if err := fs.Parse(args); err != nil {
 		return err

@@ -23,7 +23,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
-// Options configure an Agent. All but Profiling, Drain, MaxSeries and Memory are required.
+// Options configure an Agent. All but Profiling, Drain, MaxSeries, CallerLabel and Memory are required.
 type Options struct {
 	// Node is the name of the node; pods of other nodes are not this agent's.
 	Node string
@@ -44,6 +44,8 @@ type Options struct {
 	Drain time.Duration
 	// MaxSeries is how many series policies may have in metrics together; 0: telemetry.DefaultMaxSeries.
 	MaxSeries int
+	// CallerLabel has metrics say which workload's calls they count.
+	CallerLabel bool
 	// Memory is what the agent may use; nil means that only running out of it counts.
 	Memory capture.Memory
 	// Log is for operators, AccessLog takes one JSON line per logged call.
@@ -104,11 +106,11 @@ func (a *Agent) closeHost() {
 // newDataPlane makes what carries calls: meter, routes and proxy.
 func (a *Agent) newDataPlane() error {
 	var err error
-	a.accessLog, err = telemetry.NewAccessLog(telemetry.AccessLogOptions{Writer: a.opts.AccessLog, PodName: a.podName})
+	a.accessLog, err = telemetry.NewAccessLog(telemetry.AccessLogOptions{Writer: a.opts.AccessLog, Pod: a.pod})
 	if err != nil {
 		return err
 	}
-	a.meter = telemetry.New(telemetry.Options{Logger: a.opts.Log, AccessLog: a.accessLog, MaxSeries: a.opts.MaxSeries})
+	a.meter = telemetry.New(telemetry.Options{Logger: a.opts.Log, AccessLog: a.accessLog, MaxSeries: a.opts.MaxSeries, Callers: a.opts.CallerLabel})
 	lookups := dns.Options{Panicked: func(what any, stack []byte) { a.meter.Panicked("", what, stack) }}
 	a.names, a.proxies = dns.New(lookups), dns.New(lookups)
 	a.routes, err = routes.New(a.routesOptions())
@@ -153,12 +155,12 @@ func (a *Agent) newConfigClient() error {
 	return err
 }
 
-// podName names a pod for the access log.
-func (a *Agent) podName(uid string) string {
+// pod names a pod and what it belongs to for the access log.
+func (a *Agent) pod(uid string) (name, workload string) {
 	if w := a.client.Snapshot().Workloads[uid]; w != nil {
-		return w.Namespace + "/" + w.Name
+		return w.Namespace + "/" + w.Name, w.Owner.String()
 	}
-	return uid
+	return "", ""
 }
 
 // captureState is capture's state for the meter.

@@ -227,6 +227,6 @@ func podOf(p *corev1.Pod) index.Pod {
 	ended := p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
 	return index.Pod{
 		UID: p.UID, Namespace: p.Namespace, Name: p.Name, Node: p.Spec.NodeName, Labels: labels.Set(p.Labels),
-		HostNetwork: p.Spec.HostNetwork, Running: p.Spec.NodeName != "" && !ended,
+		HostNetwork: p.Spec.HostNetwork, Running: p.Spec.NodeName != "" && !ended, Owner: compile.OwnerOf(p),
 	}
 }

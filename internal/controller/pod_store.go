@@ -14,38 +14,40 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"fairlead.dev/fairlead/internal/controller/index"
+	"fairlead.dev/fairlead/internal/policy"
 )
 
 // podStore keeps what the index reads of every pod, and nothing else: an empty corev1.Pod alone takes more than a kilobyte, and there may be
-// 150,000 of them. Pods with equal labels share them. A reflector fills it.
+// 150,000 of them. Pods with equal labels and one owner share both. A reflector fills it.
 type podStore struct {
 	synced chan struct{} // closed when it first holds the whole cluster
 
 	mu sync.Mutex
 	// guarded by mu
 	pods    map[types.NamespacedName]*keptPod
-	labels  map[string]*sharedLabels // by their text
-	full    bool                     // synced is closed
-	changed func(objectKey)          // called for a pod that changes once the store is full; nil for nobody
+	shared  map[string]*shared // by its text
+	full    bool               // synced is closed
+	changed func(objectKey)    // called for a pod that changes once the store is full; nil for nobody
 }
 
 // keptPod is a pod as the store holds it.
 type keptPod struct {
 	index.Pod
-	shared *sharedLabels
+	shared *shared
 }
 
-// sharedLabels are the labels of some pods. They are never written to.
-type sharedLabels struct {
-	text string
-	set  labels.Set
-	pods int // that have them; guarded by podStore.mu
+// shared is what some pods have in common. Its labels and owner are never written to.
+type shared struct {
+	text   string
+	labels labels.Set
+	owner  *policy.Owner
+	pods   int // that have it; guarded by podStore.mu
 }
 
 var _ cache.TransformingStore = (*podStore)(nil)
 
 func newPodStore() *podStore {
-	return &podStore{synced: make(chan struct{}), pods: map[types.NamespacedName]*keptPod{}, labels: map[string]*sharedLabels{}}
+	return &podStore{synced: make(chan struct{}), pods: map[types.NamespacedName]*keptPod{}, shared: map[string]*shared{}}
 }
 
 // get returns a pod by its name.
@@ -133,8 +135,8 @@ func (s *podStore) Replace(list []any, _ string) error {
 			s.remove(key)
 		}
 	}
-	// Of lists that were given up half-way there may be labels that no pod has.
-	maps.DeleteFunc(s.labels, func(_ string, l *sharedLabels) bool { return l.pods == 0 })
+	// Of lists that were given up half-way there may be some that no pod has.
+	maps.DeleteFunc(s.shared, func(_ string, c *shared) bool { return c.pods == 0 })
 	if !s.full {
 		s.full = true
 		close(s.synced)
@@ -156,19 +158,23 @@ func (s *podStore) keptOf(obj any) (*keptPod, error) {
 	return nil, fmt.Errorf("a pod was expected, not %T", obj)
 }
 
-// keep returns what is kept of a pod. Its labels are shared at once: a whole cluster's would be large until they are in the store.
+// keep returns what is kept of a pod. What it shares is shared at once: a whole cluster's would be large until it is in the store.
 func (s *podStore) keep(p *corev1.Pod) *keptPod {
 	out := &keptPod{Pod: podOf(p)}
-	text := textOf(out.Labels)
+	text := textOf(&out.Pod)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if out.shared = s.labels[text]; out.shared == nil {
-		out.shared = &sharedLabels{text: text, set: out.Labels}
-		s.labels[text] = out.shared
+	c := s.shared[text]
+	if c == nil {
+		c = &shared{text: text, labels: out.Labels, owner: out.Owner}
+		s.shared[text] = c
 	}
-	out.Labels = out.shared.set
+	out.use(c)
 	return out
 }
+
+// use has p share what c has.
+func (p *keptPod) use(c *shared) { p.shared, p.Labels, p.Owner = c, c.labels, c.owner }
 
 func (p *keptPod) key() types.NamespacedName {
 	return types.NamespacedName{Namespace: p.Namespace, Name: p.Name}
@@ -204,15 +210,15 @@ func (s *podStore) notify(key types.NamespacedName) {
 }
 
 func (p *keptPod) equal(o *keptPod) bool {
-	return p.UID == o.UID && p.Node == o.Node && p.HostNetwork == o.HostNetwork && p.Running == o.Running && maps.Equal(p.Labels, o.Labels)
+	return p.UID == o.UID && p.Node == o.Node && p.HostNetwork == o.HostNetwork && p.Running == o.Running && p.shared.text == o.shared.text
 }
 
-// share counts p among those that have its labels. The caller holds mu.
+// share counts p among those that share what it does. The caller holds mu.
 func (s *podStore) share(p *keptPod) {
-	if l := s.labels[p.shared.text]; l != nil {
-		p.shared, p.Labels = l, l.set
+	if c := s.shared[p.shared.text]; c != nil {
+		p.use(c)
 	} else {
-		s.labels[p.shared.text] = p.shared // the last one that had them has gone since p was made
+		s.shared[p.shared.text] = p.shared // the last one that had it has gone since p was made
 	}
 	p.shared.pods++
 }
@@ -220,16 +226,19 @@ func (s *podStore) share(p *keptPod) {
 // unshare reverses share. The caller holds mu.
 func (s *podStore) unshare(p *keptPod) {
 	if p.shared.pods--; p.shared.pods == 0 {
-		delete(s.labels, p.shared.text)
+		delete(s.shared, p.shared.text)
 	}
 }
 
-// textOf writes labels so that equal ones have equal text, and others another.
-func textOf(l labels.Set) string {
+// textOf writes the labels and the owner of pods so that equal ones have equal text, and others another.
+func textOf(p *index.Pod) string {
 	var b []byte
-	for _, key := range slices.Sorted(maps.Keys(l)) {
+	for _, key := range slices.Sorted(maps.Keys(p.Labels)) {
 		b = append(strconv.AppendQuote(b, key), '=')
-		b = append(strconv.AppendQuote(b, l[key]), ',')
+		b = append(strconv.AppendQuote(b, p.Labels[key]), ',')
+	}
+	if o := p.Owner; o != nil {
+		b = append(append(append(append(b, o.Kind...), ' '), o.Name...), ' ')
 	}
 	return string(b)
 }

@@ -61,6 +61,12 @@ func podNamed(name, app, node string) *corev1.Pod {
 	}
 }
 
+// ownedBy has a StatefulSet have made p.
+func ownedBy(name string, p *corev1.Pod) *corev1.Pod {
+	p.OwnerReferences = []metav1.OwnerReference{{Kind: "StatefulSet", Name: name, Controller: new(true)}}
+	return p
+}
+
 func TestPodsThatChangeAreNamed(t *testing.T) {
 	s, named := filledPods(t, podNamed("a", "cart", "n1"), podNamed("b", "cart", "n1"), podNamed("c", "stock", "n2"))
 	ended, hostNetwork, other := podNamed("a", "cart", "n1"), podNamed("b", "cart", "n1"), podNamed("c", "stock", "n2")
@@ -77,13 +83,15 @@ func TestPodsThatChangeAreNamed(t *testing.T) {
 		{"a new one", func() error { return s.Add(podNamed("d", "cart", "")) }, []string{"shop/d"}},
 		{"on a node", func() error { return s.Update(podNamed("d", "cart", "n3")) }, []string{"shop/d"}},
 		{"other labels", func() error { return s.Update(podNamed("d", "stock", "n3")) }, []string{"shop/d"}},
+		{"adopted", func() error { return s.Update(ownedBy("stock", podNamed("d", "stock", "n3"))) }, []string{"shop/d"}},
+		{"of the same owner", func() error { return s.Update(ownedBy("stock", podNamed("d", "stock", "n3"))) }, nil},
 		{"ended", func() error { return s.Update(ended) }, []string{"shop/a"}},
 		{"in the node's network", func() error { return s.Update(hostNetwork) }, []string{"shop/b"}},
 		{"made anew", func() error { return s.Update(other) }, []string{"shop/c"}},
 		{"gone", func() error { return s.Delete(other) }, []string{"shop/c"}},
 		{"gone already", func() error { return s.Delete(other) }, nil},
 		{"another list", func() error {
-			replacePods(t, s, podNamed("d", "stock", "n3"), podNamed("e", "stock", "n3"))
+			replacePods(t, s, ownedBy("stock", podNamed("d", "stock", "n3")), podNamed("e", "stock", "n3"))
 			return nil
 		}, []string{"shop/a", "shop/b", "shop/e"}},
 	} {
@@ -99,14 +107,14 @@ func TestPodsThatChangeAreNamed(t *testing.T) {
 	}
 }
 
-// The store holds what was in the cluster last, shares equal labels, and keeps none that no pod has.
-func TestPodsShareTheirLabels(t *testing.T) {
+// The store holds what was in the cluster last, shares labels and owners that are equal, and keeps none that no pod has.
+func TestPodsShareTheirLabelsAndOwners(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	s, _ := filledPods(t)
 	want := map[string]*corev1.Pod{}
 	for range 5000 {
 		name := fmt.Sprint("p", random.IntN(30))
-		p := podNamed(name, fmt.Sprint("app-", random.IntN(8)), fmt.Sprint("n", random.IntN(3)))
+		p := ownedBy(fmt.Sprint("set-", random.IntN(2)), podNamed(name, fmt.Sprint("app-", random.IntN(4)), fmt.Sprint("n", random.IntN(3))))
 		var err error
 		switch random.IntN(12) {
 		case 0:
@@ -133,17 +141,17 @@ func TestPodsShareTheirLabels(t *testing.T) {
 
 func checkPods(t *testing.T, s *podStore, want map[string]*corev1.Pod) {
 	t.Helper()
-	got, sharing, apps := map[string]index.Pod{}, map[string]int{}, map[string]struct{}{}
+	got, sharing, kinds := map[string]index.Pod{}, map[string]int{}, map[string]struct{}{}
 	s.each(func(p index.Pod) { got[p.Name] = p })
 	for name, p := range want {
 		if diff := cmp.Diff(podOf(p), got[name]); diff != "" {
 			t.Fatalf("%s (-want +got):\n%s", name, diff)
 		}
-		sharing[fmt.Sprintf("%p", got[name].Labels)]++
-		apps[p.Labels["app"]] = struct{}{}
+		sharing[fmt.Sprintf("%p %p", got[name].Labels, got[name].Owner)]++
+		kinds[p.Labels["app"]+" of "+p.OwnerReferences[0].Name] = struct{}{}
 	}
-	if len(got) != len(want) || len(s.labels) != len(apps) || len(sharing) != len(apps) {
-		t.Fatalf("%d pods of %d with %d labels, of which %d are kept, want %d", len(got), len(want), len(sharing), len(s.labels), len(apps))
+	if len(got) != len(want) || len(s.shared) != len(kinds) || len(sharing) != len(kinds) {
+		t.Fatalf("%d pods of %d that share %d things, of which %d are kept, want %d", len(got), len(want), len(sharing), len(s.shared), len(kinds))
 	}
 }
 

@@ -28,6 +28,30 @@ type Workload struct {
 	Profile   string // name of its Profile
 	// Zone is that of the pod's node (topology.kubernetes.io/zone); empty if the node has none.
 	Zone string
+	// Owner is what the pod belongs to; the zero Owner where that is not known, because the manager is of an earlier version.
+	Owner Owner `json:",omitzero"`
+}
+
+// Owner is what made a pod, and those like it, in their namespace: a Deployment, StatefulSet, DaemonSet, Job or CronJob, for instance, or the pod
+// itself where nothing has.
+type Owner struct {
+	Kind, Name string
+}
+
+// String returns "kind/name", empty for the zero Owner.
+func (o Owner) String() string {
+	if o == (Owner{}) {
+		return ""
+	}
+	return o.Kind + "/" + o.Name
+}
+
+// Caller is whose calls the pod's are: those of all pods that belong to the same thing.
+func (w *Workload) Caller() Caller { return Caller{w.Namespace, w.Owner.Name} }
+
+// Caller names what makes calls. Things of several kinds that have one name in one namespace are one caller.
+type Caller struct {
+	Namespace, Workload string
 }
 
 // Profile is the effective policy of all pods that the same policies select: what Workloads share.

@@ -23,7 +23,10 @@ func (r *Resource) Workload() (*policy.Workload, error) {
 	if err := r.named(m.GetUid()); err != nil {
 		return nil, err
 	}
-	return &policy.Workload{UID: m.GetUid(), Namespace: m.GetNamespace(), Name: m.GetName(), Profile: m.GetProfile(), Zone: m.GetZone()}, nil
+	return &policy.Workload{
+		UID: m.GetUid(), Namespace: m.GetNamespace(), Name: m.GetName(), Profile: m.GetProfile(), Zone: m.GetZone(),
+		Owner: policy.Owner{Kind: m.GetOwner().GetKind(), Name: m.GetOwner().GetName()},
+	}, nil
 }
 
 // Profile decodes a profile. Fields this build does not know make it ErrUnsupported: half a policy is never enforced.

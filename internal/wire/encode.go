@@ -43,7 +43,11 @@ func each[A, B any](in []A, f func(A) B) []B {
 func widen[T ~uint8 | ~uint16](v T) uint32 { return uint32(v) }
 
 func workloadToProto(w *policy.Workload) *pb.Workload {
-	return &pb.Workload{Uid: w.UID, Namespace: w.Namespace, Name: w.Name, Profile: w.Profile, Zone: w.Zone}
+	out := &pb.Workload{Uid: w.UID, Namespace: w.Namespace, Name: w.Name, Profile: w.Profile, Zone: w.Zone}
+	if w.Owner != (policy.Owner{}) {
+		out.Owner = &pb.Owner{Kind: w.Owner.Kind, Name: w.Owner.Name}
+	}
+	return out
 }
 
 func profileToProto(p *policy.Profile) (*pb.Profile, error) {

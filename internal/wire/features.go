@@ -50,6 +50,8 @@ const (
 	FeatureClusterBreakers Feature = 15
 	// FeatureForcedBreakers: breakers that a policy keeps open, or closed, for a time.
 	FeatureForcedBreakers Feature = 19
+	// FeatureOwners: what pods belong to.
+	FeatureOwners Feature = 20
 	// FeatureFallbackDestination: destinations that calls which could not be served fall back on.
 	FeatureFallbackDestination Feature = 13
 )
@@ -75,6 +77,7 @@ var featureNumbers = enum[pb.Feature]{
 	FeatureAlreadyRetried:      pb.Feature_FEATURE_ALREADY_RETRIED,
 	FeatureClusterBreakers:     pb.Feature_FEATURE_CLUSTER_BREAKERS,
 	FeatureForcedBreakers:      pb.Feature_FEATURE_FORCED_BREAKERS,
+	FeatureOwners:              pb.Feature_FEATURE_OWNERS,
 	FeatureEndpointBreakers:    pb.Feature_FEATURE_ENDPOINT_BREAKERS,
 	FeatureFallbackDestination: pb.Feature_FEATURE_FALLBACK_DESTINATION,
 }
@@ -99,6 +102,7 @@ var featureNames = [...]string{
 	FeatureAlreadyRetried:      "AlreadyRetried",
 	FeatureClusterBreakers:     "ClusterBreakers",
 	FeatureForcedBreakers:      "ForcedBreakers",
+	FeatureOwners:              "Owners",
 	FeatureFallbackDestination: "FallbackDestination",
 }
 

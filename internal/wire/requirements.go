@@ -59,6 +59,7 @@ var requirements = []Requirement{
 	{Feature: FeatureMatches, Field: "fairlead.agent.v1.RequestMatch.headers", Then: fitNothing},
 	{Feature: FeatureMatches, Field: "fairlead.agent.v1.RequestMatch.host", Then: fitNothing},
 	{Feature: FeatureForcedBreakers, Field: "fairlead.agent.v1.Binding.forced_breaker"},
+	{Feature: FeatureOwners, Field: "fairlead.agent.v1.Workload.owner"},
 	{
 		Feature: FeatureClusterBreakers, Field: "fairlead.agent.v1.Breaker.sharing",
 		Value: pb.Sharing_SHARING_CLUSTER.Number(), Instead: pb.Sharing_SHARING_NODE.Number(),

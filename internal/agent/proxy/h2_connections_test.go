@@ -35,12 +35,12 @@ func TestRule00_AnUngovernedHTTP2ConnectionIsPassedOn(t *testing.T) {
 
 // Requests that no policy governs on a connection on which one was go to where the client wanted to go.
 func TestRule00_UngovernedRequestsOfAGovernedConnection(t *testing.T) {
-	w, _ := scripted(t, forHost("up.example", policy.ProtocolAuto, func(s *policy.Settings) { s.Timeouts.Overall = 50 * time.Millisecond }),
+	w, _ := scripted(t, forHost("up.example", policy.ProtocolAuto, func(s *policy.Settings) { s.Timeouts.Overall = 500 * time.Millisecond }),
 		func(n int, s *http2test.Stream) {
 			if n > 0 {
 				select {
 				case <-t.Context().Done():
-				case <-time.After(100 * time.Millisecond):
+				case <-time.After(time.Second):
 				}
 			}
 			_ = s.Respond(200, nil, nil)

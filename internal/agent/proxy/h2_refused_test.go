@@ -67,7 +67,7 @@ func TestRule07_ARefusalBehindAnAttemptThatWasSentIsAnAnswer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w, _ := scripted(t, toAnyH2(func(s *policy.Settings) {
 				s.Retry.On = policy.Of(policy.Reset, policy.RefusedStream, policy.PerTryTimeout)
-				s.Timeouts.PerTry = 50 * time.Millisecond
+				s.Timeouts.PerTry = 300 * time.Millisecond
 			}), func(n int, s *http2test.Stream) {
 				if n == 0 {
 					first(s)

@@ -140,7 +140,7 @@ func TestRule11_NothingIsRetriedAfterAForwardedInterimResponse(t *testing.T) {
 //enforces:http2 timeouts.perTry
 func TestRule02_ASlowAttemptIsRetriedOverHTTP2(t *testing.T) {
 	w, _ := scripted(t, toAnyH2(func(s *policy.Settings) {
-		s.Timeouts.PerTry = 30 * time.Millisecond
+		s.Timeouts.PerTry = 300 * time.Millisecond
 		s.Retry.On = policy.Of(policy.PerTryTimeout)
 	}), func(n int, s *http2test.Stream) {
 		if n == 0 {

@@ -91,7 +91,7 @@ func TestRule25_APinnedConnectionEndsWithItsServer(t *testing.T) {
 				if tc.upstream != nil {
 					up = serve(t, func(_ int, p *peer) { tc.upstream(p) })
 				}
-				change := func(s *policy.Settings) { s.Timeouts.PerTry = 100 * time.Millisecond }
+				change := func(s *policy.Settings) { s.Timeouts.PerTry = 300 * time.Millisecond }
 				w := build(t, up, toAny(change))
 				if !pinned {
 					w.serviceOf(change)

@@ -148,6 +148,31 @@ func TestRule10_LargeKeptResponses(t *testing.T) {
 	}
 }
 
+// Where the client chose the address its connection ends with the one that the response came on, not with that of an attempt behind it: what has yet to
+// reach a slow client would be lost.
+func TestRule10_AKeptResponseIsNotCutByTheEndOfALaterAttempt(t *testing.T) {
+	body := strings.Repeat("e", 300<<10) // its connection is not free for the retry
+	var n atomic.Int64
+	w := build(t, serve(t, toEach(func(p *peer) {
+		if n.Add(1) == 2 {
+			_ = p.SetLinger(0)
+			_ = p.Close()
+			return
+		}
+		p.send(answer(500, body))
+	})), toAny(func(s *policy.Settings) { s.Retry.On, s.Retry.MaxRetries = policy.Of(policy.ServerError), 1 }))
+	c := w.dial()
+	c.send("GET / HTTP/1.1\r\nHost: up.example\r\n\r\n")
+	if e := w.seen.lastCall(t); e.Outcome.Attempts != 2 {
+		t.Errorf("outcome %+v", e.Outcome)
+	}
+	c.pause(time.Second) // in which the agent looks whether the server has ended
+	if res, got := c.response("GET"); res.StatusCode != 500 || got != body {
+		t.Errorf("got %d and %d bytes", res.StatusCode, len(got))
+	}
+	c.get("/again")
+}
+
 // A pool of one connection must not keep a retry from its connection because of the response kept.
 func TestRule10_AKeptResponseDoesNotBlockThePool(t *testing.T) {
 	var n atomic.Int64

@@ -31,12 +31,12 @@ func TestRule02_PerTryEndsAtTheHeadNotTheBody(t *testing.T) {
 			return
 		}
 		p.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc")
-		tick := time.NewTimer(250 * time.Millisecond)
+		tick := time.NewTimer(600 * time.Millisecond)
 		defer tick.Stop()
 		<-tick.C
 		p.send("def")
 		p.request()
-	}), toAny(func(s *policy.Settings) { s.Timeouts.PerTry = 100 * time.Millisecond }))
+	}), toAny(func(s *policy.Settings) { s.Timeouts.PerTry = 400 * time.Millisecond }))
 	if _, body := w.dial().get("/"); body != "abcdef" {
 		t.Fatalf("got %q", body)
 	}
@@ -51,7 +51,7 @@ func TestRule02_ASlowAttemptIsRetriedElsewhere(t *testing.T) {
 		}
 		p.ok("second")
 	})), toAny(func(s *policy.Settings) {
-		s.Timeouts.PerTry = 100 * time.Millisecond
+		s.Timeouts.PerTry = 300 * time.Millisecond
 		s.Retry.On = policy.Of(policy.PerTryTimeout)
 	}))
 	if _, body := w.dial().get("/"); body != "second" {

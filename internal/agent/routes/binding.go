@@ -34,7 +34,7 @@ type Binding struct {
 	namesGRPC bool
 	// looksAtHeads: a rule goes by header fields or by the host.
 	looksAtHeads bool
-	recorder     Recorder
+	recorder     Recorder // for all callers
 	// client is who the agent is to hosts that it speaks TLS to, made of material; nil: it speaks TLS to none
 	client   *tlslayer.Client
 	material material
@@ -77,9 +77,6 @@ func (b *Binding) Base() *policy.Settings { return b.base.values }
 func (b *Binding) balancing() upstream.Balancing {
 	return upstream.Balancing{Policy: b.base.values.LoadBalancing, Affinity: b.affinity}
 }
-
-// Recorder is the observer's handle for the binding.
-func (b *Binding) Recorder() Recorder { return b.recorder }
 
 // Opaque reports whether the destination is declared to speak something that is passed through.
 func (b *Binding) Opaque() bool {

@@ -78,7 +78,7 @@ func (n *installation) usable(d *policy.Destination, port *policy.DestinationPor
 	return list
 }
 
-// compose makes a version of compiled profiles. Pods whose profile is the one they had keep their routes.
+// compose makes a version of compiled profiles. Pods whose profile is the one they had, and who call as they did, keep their routes.
 func (s *Table) compose(next *installation, profiles map[string]*profile, old *version) *version {
 	v := &version{tables: make(map[string]*PodRoutes, len(next.Workloads))}
 	for uid, w := range next.Workloads {
@@ -86,9 +86,9 @@ func (s *Table) compose(next *installation, profiles map[string]*profile, old *v
 		if p == nil {
 			continue
 		}
-		t := old.tables[uid]
-		if t == nil || t.profile != p {
-			t = &PodRoutes{pod: uid, profile: p, table: s}
+		t, caller := old.tables[uid], w.Caller()
+		if t == nil || t.profile != p || t.caller != caller {
+			t = &PodRoutes{pod: uid, caller: caller, profile: p, table: s}
 		}
 		v.tables[uid] = t
 	}

@@ -18,6 +18,9 @@ type Observer interface {
 // Recorder counts what happened under one policy at one target. Its methods are called on the path of calls: they must not
 // block, allocate or keep their arguments.
 type Recorder interface {
+	// ForCaller returns the handle for the calls of one caller: this one, where callers are not counted apart. It may lock and allocate, so it is
+	// asked when a route is resolved.
+	ForCaller(c policy.Caller) Recorder
 	// AttemptDone reports an attempt that was dispatched and has ended.
 	AttemptDone(t *Attempt)
 	// CallDone reports a call, after its response was forwarded or given up.
@@ -80,6 +83,9 @@ type Discard struct{}
 
 // Recorder implements Observer.
 func (Discard) Recorder(policy.ID, string) Recorder { return Discard{} }
+
+// ForCaller implements Recorder.
+func (Discard) ForCaller(policy.Caller) Recorder { return Discard{} }
 
 // AttemptDone implements Recorder.
 func (Discard) AttemptDone(*Attempt) {}

@@ -4,11 +4,14 @@ import (
 	"maps"
 	"net/netip"
 	"sync"
+
+	"fairlead.dev/fairlead/internal/policy"
 )
 
 // PodRoutes is the policy of one pod in one version. It is immutable but for the routes already resolved, which it remembers.
 type PodRoutes struct {
 	pod     string // UID
+	caller  policy.Caller
 	profile *profile
 	table   *Table
 
@@ -41,7 +44,11 @@ type Candidate struct {
 	unlessNamed bool
 	// intercepted: the connection's TLS ends at the agent.
 	intercepted bool
+	caller      policy.Caller
 }
+
+// Recorder returns the observer's handle for the connection, if it is passed through as the candidate's.
+func (c *Candidate) Recorder() Recorder { return c.recorder.ForCaller(c.caller) }
 
 // Candidates returns the bindings that can govern a connection to original, in order of precedence. Those behind one that
 // governs whatever is left are not among them. Those of dry runs come last.
@@ -53,6 +60,7 @@ func (t *PodRoutes) Candidates(original netip.AddrPort) []Candidate {
 			if !ok || b.origin.Unchanged { // which an enforced one is there for
 				continue
 			}
+			c.caller = t.caller
 			c.unlessNamed = c.Pinned && b.hasAddress(original.Addr()) && t.table.translates(original.Addr())
 			out = append(out, c)
 			if !b.NeedsHost() {

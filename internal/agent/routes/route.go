@@ -22,6 +22,8 @@ type Route struct {
 	plans []Plan // the base's, then the rules'
 	entry *entry
 	named bool // see HasName
+	// recorder is the observer's handle for the pod's calls
+	recorder Recorder
 	// authority is Authority; backups are the routes that calls fall back on
 	authority string
 	backups   []*Route
@@ -51,6 +53,9 @@ type Plan struct {
 	recorder Recorder
 	policy   policy.ID
 }
+
+// Recorder returns the observer's handle for the calls of the route.
+func (r *Route) Recorder() Recorder { return r.recorder }
 
 // Refusal names what did not let a call in, if that is how it ended.
 func (p *Plan) Refusal(o *call.Outcome) Detail {

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -31,19 +32,20 @@ type AccessLogOptions struct {
 	Writer io.Writer
 	// LinesPerSecond bounds the log; 0 means 1,000.
 	LinesPerSecond int
-	// PodName returns namespace/name for a UID; nil leaves the UID in the log.
-	PodName func(uid string) string
+	// Pod returns namespace/name for a UID, and what the pod belongs to, as policy.Owner shows it; empty: not known, which leaves the UID in the
+	// log. Nil: nothing is known of any.
+	Pod func(uid string) (name, workload string)
 }
 
 // AccessLog writes one line per call that its policy wants logged. The path of a call copies a few fields into a queue; a
 // goroutine of its own writes. What does not fit the queue or the rate is dropped and counted.
 type AccessLog struct {
 	// immutable
-	out     *slog.Logger
-	limit   uint64
-	podName func(uid string) string
-	queue   chan *line
-	spare   sync.Pool
+	out   *slog.Logger
+	limit uint64
+	pod   func(uid string) (name, workload string)
+	queue chan *line
+	spare sync.Pool
 
 	// atomic
 	second  atomic.Uint64 // second<<32 | lines in it
@@ -81,7 +83,7 @@ func NewAccessLog(o AccessLogOptions) (*AccessLog, error) {
 		return nil, errors.New("access log: no writer")
 	}
 	l := &AccessLog{
-		out: slog.New(slog.NewJSONHandler(o.Writer, nil)), limit: uint64(o.LinesPerSecond), podName: o.PodName,
+		out: slog.New(slog.NewJSONHandler(o.Writer, nil)), limit: uint64(o.LinesPerSecond), pod: o.Pod,
 		queue: make(chan *line, maxQueued), spare: sync.Pool{New: func() any { return new(line) }},
 	}
 	if l.limit == 0 {
@@ -184,16 +186,10 @@ func (l *AccessLog) Run(ctx context.Context) error {
 
 // put writes one line. Query strings, header fields and bodies are never logged: they hold secrets.
 func (l *AccessLog) put(n *line) {
-	pod := n.pod
-	if l.podName != nil {
-		if name := l.podName(n.pod); name != "" {
-			pod = name
-		}
-	}
-	attrs := []slog.Attr{
-		slog.String("pod", pod), slog.String("method", string(n.method)), slog.String("host", string(n.host)),
+	attrs := append(l.caller(n.pod),
+		slog.String("method", string(n.method)), slog.String("host", string(n.host)),
 		slog.String("path", string(n.path)), slog.String("to", n.original.String()), slog.Int("status", n.outcome.Status),
-	}
+	)
 	if n.recorder != nil {
 		attrs = n.appendCall(attrs)
 	} else {
@@ -211,6 +207,19 @@ func (l *AccessLog) put(n *line) {
 	}
 	*n = line{method: n.method, host: n.host, path: n.path, attempts: n.attempts[:0]}
 	l.spare.Put(n)
+}
+
+// caller says whose call it is.
+func (l *AccessLog) caller(uid string) []slog.Attr {
+	name, workload := "", ""
+	if l.pod != nil {
+		name, workload = l.pod(uid)
+	}
+	out := []slog.Attr{slog.String("pod", cmp.Or(name, uid))}
+	if workload != "" {
+		out = append(out, slog.String("workload", workload))
+	}
+	return out
 }
 
 // appendCall appends what is known of a call that was governed.

@@ -57,8 +57,18 @@ func linesOf(t *testing.T, o AccessLogOptions, happens func(*Meter)) []map[strin
 	return got
 }
 
+// podsOf knows one pod.
+func podsOf(uid, name, workload string) func(string) (string, string) {
+	return func(asked string) (string, string) {
+		if asked == uid {
+			return name, workload
+		}
+		return "", ""
+	}
+}
+
 func TestAccessLogLine(t *testing.T) {
-	got := lines(t, AccessLogOptions{PodName: func(uid string) string { return map[string]string{"uid-1": "shop/checkout"}[uid] }}, &routes.Exchange{
+	got := lines(t, AccessLogOptions{Pod: podsOf("uid-1", "shop/checkout", "Deployment/checkout")}, &routes.Exchange{
 		Pod: "uid-1", Original: netip.MustParseAddrPort("10.0.0.1:80"), Rule: "charge", AccessLog: policy.AccessLogAll,
 		Outcome: call.Outcome{Kind: call.OK, Cause: call.Reset, Decision: call.Exhausted, Status: 503, Attempts: 3, Took: 1500 * time.Millisecond, Truncated: true},
 		Took:    2 * time.Second, Detail: routes.DetailReset,
@@ -70,8 +80,9 @@ func TestAccessLogLine(t *testing.T) {
 		Method: []byte("GET"), Host: []byte("inventory"), Path: []byte("/items?token=secret"),
 	})
 	want := map[string]any{
-		"level": "INFO", "msg": "call", "policy": "shop/payments", "target": inventory, "pod": "shop/checkout", "method": "GET",
-		"host": "inventory", "path": "/items", "to": "10.0.0.1:80", "status": 503.0, "kind": "response", "cause": "reset", "retry_decision": "exhausted",
+		"level": "INFO", "msg": "call", "policy": "shop/payments", "target": inventory, "pod": "shop/checkout", "workload": "Deployment/checkout",
+		"method": "GET",
+		"host":   "inventory", "path": "/items", "to": "10.0.0.1:80", "status": 503.0, "kind": "response", "cause": "reset", "retry_decision": "exhausted",
 		"tries": 3.0, "head": "1.500000", "dur": "2.000000", "rule": "charge", "truncated": true,
 		"peer": "10.0.1.3:80", "reused": true, "detail": "connection reset",
 		"tried": []any{

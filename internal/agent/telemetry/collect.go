@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,6 +11,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/policy"
 )
 
 // Collector shows what a Meter counted to Prometheus.
@@ -25,7 +27,7 @@ var _ prometheus.Collector = (*Collector)(nil)
 func NewCollector(m *Meter) *Collector {
 	c := &Collector{meter: m}
 	for i, f := range catalogue {
-		c.descs[i] = prometheus.NewDesc(f.name, f.help, f.labels, nil)
+		c.descs[i] = prometheus.NewDesc(f.name, f.help, f.labelsOf(m.callers), nil)
 	}
 	return c
 }
@@ -39,46 +41,77 @@ func (c *Collector) Describe(to chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *Collector) Collect(to chan<- prometheus.Metric) {
-	out := scrape{collector: c, to: to}
+	out := &scrape{c, to}
 	out.process()
 	m := c.meter
 	current := m.readGauges(time.Now())
 	shown, rest := m.divide(current)
 	for k, g := range current {
-		out.gauges(k.policy.String(), k.target, g)
+		out.row(k.policy.String(), k.target, policy.Caller{}).gauges(g)
 	}
 	for _, r := range shown {
-		var sums counts
-		r.addTo(&sums)
-		out.counts(r.key.policy.String(), r.key.target, &sums)
+		var own counts
+		r.addOwn(&own)
+		out.row(r.key.policy.String(), r.key.target, r.caller).counts(&own, r.target == nil)
 	}
 	out.put(overflowTargets, float64(rest.targets))
 	if rest.any {
-		out.gauges(overflowLabel, overflowLabel, &rest.gauges)
-		out.counts(overflowLabel, overflowLabel, &rest.counts)
+		together := out.row(overflowLabel, overflowLabel, policy.Caller{})
+		together.gauges(&rest.gauges)
+		together.counts(&rest.counts, true)
 	}
 }
 
 // scrape is one collection under way.
 type scrape struct {
-	collector *Collector
-	to        chan<- prometheus.Metric
+	*Collector
+	to chan<- prometheus.Metric
 }
 
-// put shows one value. Everything that was never counted is left out where it has labels beyond the policy's.
-func (s *scrape) put(family int, v float64, labels ...string) {
-	s.to <- prometheus.MustNewConstMetric(s.collector.descs[family], catalogue[family].kind, v, labels...)
+// row shows what belongs to one target of a policy, or to one of its callers.
+type row struct {
+	*scrape
+	labels []string // those of its scope, the policy and the target first
 }
 
-func (s *scrape) putSeen(family int, n uint64, labels ...string) {
-	if n > 0 {
-		s.put(family, float64(n), labels...)
+// row returns what shows a target's, or a caller's; the zero Caller stands for those that are shown together, where callers are counted apart. It
+// is in no namespace, so that no other one is called as it is.
+func (s *scrape) row(id, target string, caller policy.Caller) row {
+	r := row{s, []string{id, target}}
+	switch {
+	case !s.meter.callers:
+	case caller == policy.Caller{}:
+		r.labels = append(r.labels, "", overflowLabel)
+	default:
+		r.labels = append(r.labels, caller.Namespace, caller.Workload)
 	}
+	return r
+}
+
+// put shows one value.
+func (r row) put(family int, v float64, labels ...string) {
+	scope := r.labels
+	if catalogue[family].scope == ofTarget {
+		scope = scope[:2]
+	}
+	r.scrape.put(family, v, slices.Concat(scope, labels)...)
+}
+
+// putSeen shows what has been counted at all.
+func (r row) putSeen(family int, n uint64, labels ...string) {
+	if n > 0 {
+		r.put(family, float64(n), labels...)
+	}
+}
+
+// put shows one value.
+func (s *scrape) put(family int, v float64, labels ...string) {
+	s.to <- prometheus.MustNewConstMetric(s.descs[family], catalogue[family].kind, v, labels...)
 }
 
 // process shows what belongs to no policy.
 func (s *scrape) process() {
-	m := s.collector.meter
+	m := s.meter
 	closed := m.closed.Load() // first: there are never more closed than opened
 	opened := m.opened.Load()
 	s.put(captured, float64(opened-closed))
@@ -123,86 +156,92 @@ func (s *scrape) captures(d CaptureState) {
 	}
 }
 
-func (s *scrape) gauges(id, target string, g *gauges) {
+func (r row) gauges(g *gauges) {
 	if g.shadows > 0 || g.opened.dry > 0 {
-		s.put(dryRunBreakersOpen, float64(g.dryBreakersOpen), id, target)
-		s.put(dryRunBreakersOpened, float64(g.opened.dry), id, target)
+		r.put(dryRunBreakersOpen, float64(g.dryBreakersOpen))
+		r.put(dryRunBreakersOpened, float64(g.opened.dry))
 	}
-	s.put(connections, float64(g.active), id, target, "active")
-	s.put(connections, float64(g.idle), id, target, "idle")
-	s.put(waiting, float64(g.waiting), id, target)
-	s.put(limitWaiting, float64(g.limited), id, target)
-	s.put(concurrencyRunning, float64(g.running), id, target)
-	s.put(concurrencyLimit, float64(g.places), id, target)
+	r.put(connections, float64(g.active), "active")
+	r.put(connections, float64(g.idle), "idle")
+	r.put(waiting, float64(g.waiting))
+	r.put(limitWaiting, float64(g.limited))
+	r.put(concurrencyRunning, float64(g.running))
+	r.put(concurrencyLimit, float64(g.places))
 	if g.shared {
-		s.put(limitShare, g.share, id, target)
+		r.put(limitShare, g.share)
 	}
 	if g.attemptTimeout > 0 {
-		s.put(attemptTimeout, g.attemptTimeout.Seconds(), id, target)
+		r.put(attemptTimeout, g.attemptTimeout.Seconds())
 	}
-	s.put(breakersOpen, float64(g.breakers.open+g.breakers.halfOpen), id, target)
-	s.put(breakersHalfOpen, float64(g.breakers.halfOpen), id, target)
-	s.put(breakersOpened, float64(g.opened.opened), id, target)
-	s.put(endpointsEjected, float64(g.ejected), id, target)
+	r.put(breakersOpen, float64(g.breakers.open+g.breakers.halfOpen))
+	r.put(breakersHalfOpen, float64(g.breakers.halfOpen))
+	r.put(breakersOpened, float64(g.opened.opened))
+	r.put(endpointsEjected, float64(g.ejected))
 	for why, n := range g.opened.ejections {
-		s.putSeen(ejections, n, id, target, resilience.Cause(why).String())
+		r.putSeen(ejections, n, resilience.Cause(why).String())
 	}
-	s.putSeen(ejectionsPrevented, g.opened.prevented, id, target)
+	r.putSeen(ejectionsPrevented, g.opened.prevented)
 }
 
-func (s *scrape) counts(id, target string, c *counts) {
+// counts shows what was counted for all callers of a target, or for one.
+func (r row) counts(c *counts, all bool) {
+	for i, n := range c.dryRun {
+		r.putSeen(dryRunDecisions, n, call.Would(i).String())
+	}
+	c.dryRun = [call.WouldCount]uint64{}
+	if r.meter.callers && all && c.events() == 0 {
+		return // all its callers are shown by themselves
+	}
 	var byDecision [call.RetryDecisionCount]uint64
-	for r := range c.calls {
+	for how := range result(resultCount) {
 		var n uint64
-		for f, calls := range c.calls[r] {
+		for f := range call.RetryDecisionCount {
+			calls := c.ended(how, f)
 			n += calls
 			byDecision[f] += calls
 		}
-		s.putSeen(requests, n, id, target, result(r).kind().String(), result(r).code())
+		r.putSeen(requests, n, how.kind().String(), how.code())
 	}
 	for f, n := range byDecision {
-		s.putSeen(retryDecisions, n, id, target, call.RetryDecision(f).String())
+		r.putSeen(retryDecisions, n, call.RetryDecision(f).String())
 	}
 	for start := range c.attempts {
-		for r, n := range c.attempts[start] {
-			s.putSeen(attempts, n, id, target, result(r).kind().String(), result(r).code(), call.Start(start).String())
+		for how, n := range c.attempts[start] {
+			r.putSeen(attempts, n, result(how).kind().String(), result(how).code(), call.Start(start).String())
 		}
 	}
-	s.put(truncated, float64(c.truncated), id, target)
-	s.details(id, target, c)
-	s.put(opaque, float64(c.opaque), id, target)
-	s.put(opaqueOpen, float64(c.opaqueOpen()), id, target)
-	s.put(opaqueBytes, float64(c.sent), id, target, "sent")
-	s.put(opaqueBytes, float64(c.received), id, target, "received")
-	s.histograms(id, target, c)
+	r.put(truncated, float64(c.totals[brokenOff]))
+	r.details(c)
+	r.put(opaque, float64(c.totals[opaqueOpened]))
+	r.put(opaqueOpen, float64(c.opaqueOpen()))
+	r.put(opaqueBytes, float64(c.totals[opaqueSent]), "sent")
+	r.put(opaqueBytes, float64(c.totals[opaqueReceived]), "received")
+	r.histograms(c)
 }
 
 // details shows what does not happen under every policy.
-func (s *scrape) details(id, target string, c *counts) {
+func (r row) details(c *counts) {
 	for i, n := range c.fallbacks {
-		s.putSeen(fallbacks, n, id, target, call.FallbackAnswer(i).String())
+		r.putSeen(fallbacks, n, call.FallbackAnswer(i).String())
 	}
 	for i, n := range c.hedges {
-		s.putSeen(hedges, n, id, target, hedgeNames[i])
+		r.putSeen(hedges, n, hedgeNames[i])
 	}
 	for i, n := range c.grpc {
-		s.putSeen(grpcCalls, n, id, target, grpcLabel(i))
+		r.putSeen(grpcCalls, n, grpcLabel(i))
 	}
 	for i, n := range c.tls {
-		s.putSeen(tlsFailures, n, id, target, tlsReasons[i].label)
-	}
-	for i, n := range c.dryRun {
-		s.putSeen(dryRunDecisions, n, id, target, call.Would(i).String())
+		r.putSeen(tlsFailures, n, tlsReasons[i].label)
 	}
 	for i, n := range c.handshakes {
-		s.putSeen(handshakes, n, id, target, routes.Handshake(i).String())
+		r.putSeen(handshakes, n, routes.Handshake(i).String())
 	}
 }
 
-func (s *scrape) histograms(id, target string, c *counts) {
-	s.to <- newTimings(s.collector.descs[requestDuration], &c.callTook, c.callNanos, id, target)
-	s.to <- newTimings(s.collector.descs[tryDuration], &c.tryTook, c.tryNanos, id, target)
+func (r row) histograms(c *counts) {
+	r.to <- newTimings(r.descs[requestDuration], (*latency)(&c.callTook), c.totals[callNanos], r.labels...)
+	r.to <- newTimings(r.descs[tryDuration], (*latency)(&c.tryTook), c.totals[tryNanos], r.labels...)
 	if n, upTo := cumulative(&c.tunnels); n > 0 {
-		s.to <- prometheus.MustNewConstHistogram(s.collector.descs[tunnelDuration], n, time.Duration(c.tunnelled).Seconds(), upTo, id, target)
+		r.to <- prometheus.MustNewConstHistogram(r.descs[tunnelDuration], n, time.Duration(c.totals[tunnelNanos]).Seconds(), upTo, r.labels...)
 	}
 }

@@ -15,7 +15,7 @@ type timings struct {
 }
 
 // newTimings returns what has been counted and how long it took in all.
-func newTimings(d *prometheus.Desc, l *latency, nanos int64, labels ...string) prometheus.Metric {
+func newTimings(d *prometheus.Desc, l *latency, nanos uint64, labels ...string) prometheus.Metric {
 	count, upTo := l.cumulative()
 	return timings{prometheus.MustNewConstHistogram(d, count, time.Duration(nanos).Seconds(), upTo, labels...), l}
 }

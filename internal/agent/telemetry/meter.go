@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// maxShards bounds the memory of a policy's counters, 4 KiB each.
+	// maxShards bounds the memory of a policy's counters, 7 KiB each.
 	maxShards = 4
 	// lingering is how long the counters of a deleted policy stay after the last event under it: calls in flight still end.
 	lingering = time.Minute
@@ -30,6 +30,8 @@ type Options struct {
 	AccessLog *AccessLog
 	// MaxSeries is how many series policies may have in metrics together; 0: DefaultMaxSeries.
 	MaxSeries int
+	// Callers has metrics say which workload's calls they count.
+	Callers bool
 }
 
 // Sources are where a Meter reads what it does not count itself. Nil fields are left out.
@@ -72,8 +74,10 @@ type Meter struct {
 	logger *slog.Logger
 	log    *AccessLog
 	shards int
-	lanes  lanes
-	epoch  time.Time // what recorders count time from
+	// callers: they are counted apart
+	callers bool
+	lanes   lanes
+	epoch   time.Time // what recorders count time from
 
 	// atomic
 	sources   atomic.Pointer[Sources]
@@ -109,7 +113,7 @@ var (
 // New returns a Meter that has counted nothing.
 func New(o Options) *Meter {
 	now := time.Now()
-	m := &Meter{logger: o.Logger, log: o.AccessLog, shards: 1, epoch: now, reportedAt: now, recorders: map[recorderKey]*recorder{}}
+	m := &Meter{logger: o.Logger, log: o.AccessLog, callers: o.Callers, shards: 1, epoch: now, reportedAt: now, recorders: map[recorderKey]*recorder{}}
 	m.series.limit = max(cmp.Or(o.MaxSeries, DefaultMaxSeries)/seriesPerTarget-1, 0) // one is for the overflow
 	for m.shards < min(runtime.GOMAXPROCS(0), maxShards) {
 		m.shards *= 2
@@ -128,7 +132,11 @@ func (m *Meter) Recorder(id policy.ID, target string) routes.Recorder {
 	defer m.mu.Unlock()
 	r := m.recorders[k]
 	if r == nil {
-		r = &recorder{key: k, log: m.log, epoch: m.epoch, shards: make([]shard, m.shards), lanes: &m.lanes}
+		r = m.newRecorder(k)
+		r.reported = new(counts)
+		if m.callers {
+			r.meter = m
+		}
 		m.recorders[k] = r
 		m.series.add(r)
 	}
@@ -136,7 +144,11 @@ func (m *Meter) Recorder(id policy.ID, target string) routes.Recorder {
 	return r
 }
 
-// Installed says which policies are in force now. The counters of others are forgotten once nothing happens under them any
+func (m *Meter) newRecorder(k recorderKey) *recorder {
+	return &recorder{key: k, log: m.log, epoch: m.epoch, shards: make([]shard, m.shards), lanes: &m.lanes}
+}
+
+// Installed says which policies are in force now, and for whom. The counters of others are forgotten once nothing happens under them any
 // more, and their metrics with them.
 func (m *Meter) Installed(now time.Time, s *policy.Snapshot) {
 	live := map[recorderKey]bool{}
@@ -149,28 +161,42 @@ func (m *Meter) Installed(now time.Time, s *policy.Snapshot) {
 			}
 		}
 	}
+	callers := m.callersOf(s)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for k, r := range m.recorders {
-		switch {
-		case live[k]:
-			r.orphaned = time.Time{}
-		case r.orphaned.IsZero():
-			r.orphaned = now
+		r.orphan(now, !live[k])
+		for c, of := range r.callers {
+			of.orphan(now, !callers[c])
 		}
 	}
 }
 
-// forget drops r if its policy is gone, everything it counted was reported and nothing is happening. The caller holds mu.
-func (m *Meter) forget(now time.Time, r *recorder, events uint64) {
+// orphan notes whether that for which r counts is gone. The caller holds Meter.mu.
+func (r *recorder) orphan(now time.Time, gone bool) {
+	switch {
+	case !gone:
+		r.orphaned = time.Time{}
+	case r.orphaned.IsZero():
+		r.orphaned = now
+	}
+}
+
+// over reports whether that for which r counts is gone, everything it counted was reported and nothing is happening. The caller holds Meter.mu.
+func (r *recorder) over(now time.Time, events uint64) bool {
 	if r.orphaned.IsZero() {
-		return
+		return false
 	}
 	if events != r.lastSeen {
 		r.lastSeen, r.orphaned = events, now
-		return
+		return false
 	}
-	if now.Sub(r.orphaned) >= lingering {
+	return now.Sub(r.orphaned) >= lingering
+}
+
+// forget drops r if it is over. The caller holds mu.
+func (m *Meter) forget(now time.Time, r *recorder, events uint64) {
+	if r.over(now, events) {
 		delete(m.recorders, r.key)
 		m.series.remove(r, m.recorders)
 	}

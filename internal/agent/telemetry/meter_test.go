@@ -160,8 +160,11 @@ func TestDocumentationListsEveryMetric(t *testing.T) {
 			kind = map[bool]string{true: "counter", false: "gauge"}[strings.HasSuffix(f.name, "_total")]
 		}
 		labels := "–"
-		if len(f.labels) > 0 {
-			labels = "`" + strings.Join(f.labels, "`, `") + "`"
+		if all := f.labelsOf(false); len(all) > 0 {
+			labels = "`" + strings.Join(all, "`, `") + "`"
+		}
+		if f.scope == ofCaller {
+			labels = strings.Replace(labels, "`target`", "`target`, caller", 1)
 		}
 		want = append(want, strings.Join([]string{f.name, kind, labels, f.help}, " | "))
 	}

@@ -9,11 +9,14 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// recorder counts what happens under one policy at one of its targets.
+// recorder counts what happens under one policy at one of its targets, for all callers or one of them.
 type recorder struct {
 	// immutable
 	key    recorderKey
-	log    *AccessLog // nil: none
+	caller policy.Caller // whose calls it counts; the zero Caller: all that have none of their own
+	target *recorder     // for all callers, of which this is one; nil: it is that itself
+	meter  *Meter        // of which callers have recorders of their own; nil: they have none
+	log    *AccessLog    // nil: none
 	shards []shard
 	lanes  *lanes
 
@@ -25,46 +28,18 @@ type recorder struct {
 	// guarded by Meter.mu
 	folded      bool     // metrics show it among the overflow
 	number      uint64   // counts the recorders
-	reported    counts   // what the reports so far have said
+	reported    *counts  // what the reports so far have said; nil for one caller
 	opened      openings // how often breakers have opened
 	dryReported uint64   // what of those of dry runs the reports so far have said
 	orphaned    time.Time
 	lastSeen    uint64
+	callers     map[policy.Caller]*recorder // counted apart
+	gone        *counts                     // by callers that have been forgotten; nil: none has
 }
 
 type recorderKey struct {
 	policy policy.ID
 	target string
-}
-
-// shard holds one set of counters. Cores that count in different shards do not disturb each other.
-type shard struct {
-	// atomic
-	calls     [resultCount][call.RetryDecisionCount]atomic.Uint64
-	attempts  [call.StartCount][resultCount]atomic.Uint64
-	callTook  [buckets]atomic.Uint64
-	tryTook   [buckets]atomic.Uint64
-	callNanos atomic.Int64
-	tryNanos  atomic.Int64
-	truncated atomic.Uint64
-	fallbacks [call.FallbackAnswerCount]atomic.Uint64
-	hedges    [hedgeResults]atomic.Uint64
-	grpc      [grpcStatuses]atomic.Uint64
-	tls       [len(tlsReasons)]atomic.Uint64
-	// cut are those of the calls that would have been successes, but whose answer broke off. They are not in calls, so that no report
-	// sees the one without the other.
-	cut       [codeClasses][call.RetryDecisionCount]atomic.Uint64
-	opaque    atomic.Uint64
-	opaqueEnd atomic.Uint64
-	sent      atomic.Uint64 // by connections passed through, to their servers
-	received  atomic.Uint64 // and from them
-	tunnels   [len(lifetimes) + 1]atomic.Uint64
-	tunnelled atomic.Int64 // nanoseconds
-
-	handshakes [routes.HandshakeCount]atomic.Uint64
-	dryRun     [call.WouldCount]atomic.Uint64
-
-	_ [64]byte // the next shard's first counters are not in the cache line of this one's last
 }
 
 var _ routes.Recorder = (*recorder)(nil)
@@ -81,7 +56,7 @@ func (r *recorder) AttemptDone(t *routes.Attempt) {
 	s := r.shard()
 	s.attempts[min(t.Start, call.StartCount-1)][resultOf(t.Kind, t.Status)].Add(1)
 	s.tryTook[bucket(t.Took)].Add(1)
-	s.tryNanos.Add(int64(t.Took))
+	s.totals[tryNanos].Add(uint64(t.Took))
 	if t.Kind == call.TLSFailed || t.Kind == call.ConnectFailed || t.Kind == call.ConnectTimeout {
 		if i, ok := tlsReason(t, t.Kind == call.TLSFailed); ok {
 			s.tls[i].Add(1)
@@ -93,7 +68,7 @@ func (r *recorder) AttemptDone(t *routes.Attempt) {
 func (r *recorder) CallDone(e *routes.Exchange) {
 	o := &e.Outcome
 	if r.began.Load() == 0 {
-		r.began.CompareAndSwap(0, int64(max(time.Since(r.epoch)-o.Took, 1)))
+		r.begin(o.Took)
 	}
 	s := r.shard()
 	status := o.Status
@@ -113,16 +88,25 @@ func (r *recorder) CallDone(e *routes.Exchange) {
 	}
 	if o.Decision != call.Abandoned { // how long it would have taken is unknown
 		s.callTook[bucket(o.Took)].Add(1)
-		s.callNanos.Add(int64(o.Took))
+		s.totals[callNanos].Add(uint64(o.Took))
 	}
 	if e.Outcome.Truncated {
-		s.truncated.Add(1)
+		s.totals[brokenOff].Add(1)
 	}
 	if e.GRPC {
 		s.grpc[grpcResult(o.GRPCStatus)].Add(1)
 	}
 	if r.log != nil && wanted(e) {
 		r.log.write(r, e)
+	}
+}
+
+// begin notes that the first call has ended, which took so long.
+func (r *recorder) begin(took time.Duration) {
+	at := int64(max(time.Since(r.epoch)-took, 1))
+	r.began.CompareAndSwap(0, at)
+	if r.target != nil {
+		r.target.began.CompareAndSwap(0, at)
 	}
 }
 
@@ -151,11 +135,16 @@ func brokeOff(e *routes.Exchange) bool {
 	return e.Outcome.Truncated && e.Detail != routes.DetailClientLeft
 }
 
-// DryRunDone implements routes.Recorder.
-func (r *recorder) DryRunDone(w call.Would) { r.shard().dryRun[min(w, call.WouldCount-1)].Add(1) }
+// DryRunDone implements routes.Recorder. It counts for all callers.
+func (r *recorder) DryRunDone(w call.Would) {
+	if r.target != nil {
+		r = r.target
+	}
+	r.shard().dryRun[min(w, call.WouldCount-1)].Add(1)
+}
 
 // OpaqueOpened implements routes.Recorder.
-func (r *recorder) OpaqueOpened() { r.shard().opaque.Add(1) }
+func (r *recorder) OpaqueOpened() { r.shard().totals[opaqueOpened].Add(1) }
 
 // OpaqueMoved implements routes.Recorder.
 func (r *recorder) OpaqueMoved(sent, received int64) { r.shard().moved(sent, received) }
@@ -163,20 +152,20 @@ func (r *recorder) OpaqueMoved(sent, received int64) { r.shard().moved(sent, rec
 // OpaqueClosed implements routes.Recorder.
 func (r *recorder) OpaqueClosed(sent, received int64) {
 	s := r.shard()
-	s.opaqueEnd.Add(1)
+	s.totals[opaqueEnded].Add(1)
 	s.moved(sent, received)
 }
 
 func (s *shard) moved(sent, received int64) {
-	s.sent.Add(uint64(max(sent, 0)))
-	s.received.Add(uint64(max(received, 0)))
+	s.totals[opaqueSent].Add(uint64(max(sent, 0)))
+	s.totals[opaqueReceived].Add(uint64(max(received, 0)))
 }
 
 // TunnelEnded implements routes.Recorder.
 func (r *recorder) TunnelEnded(lasted time.Duration) {
 	s := r.shard()
 	s.tunnels[lifetime(lasted)].Add(1)
-	s.tunnelled.Add(int64(max(lasted, 0)))
+	s.totals[tunnelNanos].Add(uint64(max(lasted, 0)))
 }
 
 // Handshake implements routes.Recorder.
@@ -184,98 +173,20 @@ func (r *recorder) Handshake(h routes.Handshake) {
 	r.shard().handshakes[min(h, routes.HandshakeCount-1)].Add(1)
 }
 
-// counts are the sums of a recorder's shards.
-type counts struct {
-	calls     [resultCount][call.RetryDecisionCount]uint64 // cut ones too
-	attempts  [call.StartCount][resultCount]uint64
-	callTook  latency
-	tryTook   latency
-	callNanos int64
-	tryNanos  int64
-	truncated uint64
-	fallbacks [call.FallbackAnswerCount]uint64
-	hedges    [hedgeResults]uint64
-	grpc      [grpcStatuses]uint64
-	tls       [len(tlsReasons)]uint64
-	cut       uint64
-	opaque    uint64
-	opaqueEnd uint64
-	sent      uint64
-	received  uint64
-	tunnels   [len(lifetimes) + 1]uint64
-	tunnelled int64
-
-	handshakes [routes.HandshakeCount]uint64
-	dryRun     [call.WouldCount]uint64
-}
-
-// addTo adds the shards to c.
+// addTo adds what was counted at a target to c, by all callers.
 func (r *recorder) addTo(c *counts) {
+	r.addOwn(c)
+	for _, of := range r.callers {
+		of.addOwn(c)
+	}
+	if r.gone != nil {
+		c.plus(r.gone)
+	}
+}
+
+// addOwn adds what was counted by r itself.
+func (r *recorder) addOwn(c *counts) {
 	for i := range r.shards {
-		s := &r.shards[i]
-		for k := range s.calls {
-			addAll(c.calls[k][:], s.calls[k][:])
-		}
-		for k := range s.cut {
-			var cut [call.RetryDecisionCount]uint64
-			addAll(cut[:], s.cut[k][:])
-			for f, n := range cut {
-				c.calls[k][f] += n
-				c.cut += n
-			}
-		}
-		for k := range s.attempts {
-			addAll(c.attempts[k][:], s.attempts[k][:])
-		}
-		addAll(c.callTook[:], s.callTook[:])
-		addAll(c.tryTook[:], s.tryTook[:])
-		c.callNanos += s.callNanos.Load()
-		c.tryNanos += s.tryNanos.Load()
-		c.truncated += s.truncated.Load()
-		addAll(c.fallbacks[:], s.fallbacks[:])
-		addAll(c.hedges[:], s.hedges[:])
-		addAll(c.grpc[:], s.grpc[:])
-		addAll(c.tls[:], s.tls[:])
-		addAll(c.handshakes[:], s.handshakes[:])
-		addAll(c.dryRun[:], s.dryRun[:])
-		c.opaqueEnd += s.opaqueEnd.Load()
-		c.opaque += s.opaque.Load()
-		c.sent += s.sent.Load()
-		c.received += s.received.Load()
-		addAll(c.tunnels[:], s.tunnels[:])
-		c.tunnelled += s.tunnelled.Load()
+		c.add(&r.shards[i])
 	}
-}
-
-// opaqueOpen returns how many passed-through connections are open. The shards are not read at one moment, so that one may seem to have
-// ended before it was opened.
-func (c *counts) opaqueOpen() uint64 { return c.opaque - min(c.opaque, c.opaqueEnd) }
-
-func addAll(to []uint64, from []atomic.Uint64) {
-	for i := range from {
-		to[i] += from[i].Load()
-	}
-}
-
-// events is how much has happened at all: it moves when anything was counted.
-func (c *counts) events() uint64 {
-	n := c.opaque + c.opaqueEnd + c.sent + c.received
-	for _, h := range c.handshakes {
-		n += h
-	}
-	for _, calls := range c.dryRun {
-		n += calls
-	}
-	for _, ended := range c.tunnels {
-		n += ended
-	}
-	for i := range c.tryTook {
-		n += c.tryTook[i]
-	}
-	for i := range c.calls {
-		for _, calls := range c.calls[i] {
-			n += calls
-		}
-	}
-	return n
 }

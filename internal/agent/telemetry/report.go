@@ -170,15 +170,16 @@ func (m *Meter) reportAt(now time.Time) *policy.Report {
 			t.Connections, t.Ejected, t.DryBreakersOpen = g.active+g.idle, g.ejected, g.dryBreakersOpen
 		}
 		t.OpaqueOpen = int(min(c.opaqueOpen(), math.MaxInt32))
-		t.Counts, t.Latency = c.since(&rec.reported)
-		t.TLSFailures = c.tlsFailures(&rec.reported)
+		t.Counts, t.Latency = c.since(rec.reported)
+		t.TLSFailures = c.tlsFailures(rec.reported)
 		t.Counts.DryRun.BreakersOpened = rec.opened.dry - rec.dryReported
-		rec.reported, rec.dryReported = c, rec.opened.dry
+		*rec.reported, rec.dryReported = c, rec.opened.dry
 		t.Covered = rec.covered(since, now)
 		// A call's duration may be counted an instant after the call itself, and so fall into the next report alone.
 		if says(&t) {
 			r.Traffic = append(r.Traffic, t)
 		}
+		m.forgetCallers(now, rec)
 		m.forget(now, rec, c.events())
 	}
 	slices.SortFunc(r.Traffic, func(a, b policy.Traffic) int {
@@ -220,21 +221,21 @@ func (c *counts) since(before *counts) (policy.Counts, policy.Latency) {
 	var n policy.Counts
 	for r := range resultCount {
 		for f := range call.RetryDecisionCount {
-			count(&n, result(r), f, c.calls[r][f]-before.calls[r][f])
+			count(&n, result(r), f, c.ended(result(r), f)-before.ended(result(r), f))
 		}
 		n.Retries += c.attempts[call.Retry][r] - before.attempts[call.Retry][r]
 	}
-	n.Truncated = c.cut - before.cut
+	n.Truncated = c.brokenSuccesses() - before.brokenSuccesses()
 	n.Successes -= n.Truncated
-	n.Opaque = c.opaque - before.opaque
-	n.OpaqueSent, n.OpaqueReceived = c.sent-before.sent, c.received-before.received
+	since := func(total int) uint64 { return c.totals[total] - before.totals[total] }
+	n.Opaque, n.OpaqueSent, n.OpaqueReceived = since(opaqueOpened), since(opaqueSent), since(opaqueReceived)
 	n.DryRun = c.dryRunSince(before)
 	won, wasted := c.hedges[hedgeWon]-before.hedges[hedgeWon], c.hedges[hedgeWasted]-before.hedges[hedgeWasted]
 	n.Hedges, n.HedgesWon = won+wasted, won
 	for i := range c.fallbacks {
 		n.Fallbacks += c.fallbacks[i] - before.fallbacks[i]
 	}
-	return n, c.callTook.report(&before.callTook)
+	return n, (*latency)(&c.callTook).report((*latency)(&before.callTook))
 }
 
 // count adds calls that ended in one way to n. Those whose client left first are among the requests: an upstream so slow that

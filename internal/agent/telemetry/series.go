@@ -1,17 +1,22 @@
 package telemetry
 
+import (
+	"maps"
+	"slices"
+)
+
 const (
 	// DefaultMaxSeries is how many series policies have in metrics together by default.
 	DefaultMaxSeries = 100_000
 	// seriesPerTarget is how many one of a policy's targets may have.
 	seriesPerTarget = 233
-	// overflowLabel stands for the policies and targets that are shown together. No target has such a name.
+	// overflowLabel stands for the policies and targets that are shown together, and for the callers. No target has such a name.
 	overflowLabel = "overflow"
 )
 
-// series bounds how many targets of policies metrics show one by one. The others are counted as ever, but shown together.
+// series bounds how many targets of policies, and callers of them, metrics show one by one. The others are counted as ever, but shown together.
 type series struct {
-	limit, shown int    // targets
+	limit, shown int    // targets and callers
 	last         uint64 // recorder's number
 	used         bool   // there has been an overflow
 	// kept is what the overflow has shown of targets that are no longer part of it: what counters show never falls.
@@ -19,35 +24,47 @@ type series struct {
 	opened openings
 }
 
-// add makes room for a new recorder, or has it shown among the overflow.
-func (s *series) add(r *recorder) {
-	s.last++
-	r.number = s.last
-	if r.folded = s.shown >= s.limit; r.folded {
-		s.used = true
-		return
+// take makes room for one more recorder, if there is any.
+func (s *series) take() bool {
+	if s.shown >= s.limit {
+		return false
 	}
 	s.shown++
+	return true
 }
 
-// remove gives the room of a recorder that is not among the others any more to the one of these that has waited longest.
+// add makes room for a new target, or has it shown among the overflow.
+func (s *series) add(r *recorder) {
+	s.last++
+	r.number, r.folded = s.last, !s.take()
+	s.used = s.used || r.folded
+}
+
+// remove gives the room of a target that is not among the others any more, and that of its callers, to others.
 func (s *series) remove(r *recorder, others map[recorderKey]*recorder) {
 	if r.folded {
 		s.keep(r)
 		return
 	}
-	var next *recorder
-	for _, o := range others {
-		if o.folded && (next == nil || o.number < next.number) {
-			next = o
+	s.shown -= 1 + len(r.callers)
+	s.fill(others)
+}
+
+// fill gives what room there is to the targets that have waited for it longest.
+func (s *series) fill(targets map[recorderKey]*recorder) {
+	for s.shown < s.limit {
+		var next *recorder
+		for _, r := range targets {
+			if r.folded && (next == nil || r.number < next.number) {
+				next = r
+			}
 		}
+		if next == nil {
+			return
+		}
+		s.keep(next)
+		next.folded = !s.take()
 	}
-	if next == nil {
-		s.shown--
-		return
-	}
-	s.keep(next)
-	next.folded = false
 }
 
 func (s *series) keep(r *recorder) {
@@ -63,14 +80,15 @@ type overflow struct {
 	gauges  gauges
 }
 
-// divide returns the recorders that are shown one by one, and what is shown together. It takes that from current.
+// divide returns the recorders that are shown one by one, those of callers behind their target's, and what is shown together. It takes that from
+// current.
 func (m *Meter) divide(current map[recorderKey]*gauges) (shown []*recorder, rest overflow) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	rest.any, rest.counts, rest.gauges.opened = m.series.used, m.series.kept, m.series.opened
 	for k, r := range m.recorders {
 		if !r.folded {
-			shown = append(shown, r)
+			shown = slices.AppendSeq(append(shown, r), maps.Values(r.callers))
 			continue
 		}
 		rest.targets++

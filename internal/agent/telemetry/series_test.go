@@ -79,7 +79,7 @@ func TestHistogramsAgree(t *testing.T) {
 		l[bucket(d)] = 2
 		desc := prometheus.NewDesc("took", "", nil, nil)
 		var out dto.Metric
-		if err := newTimings(desc, &l, 2*int64(d)).Write(&out); err != nil {
+		if err := newTimings(desc, &l, 2*uint64(d)).Write(&out); err != nil {
 			t.Fatal(err)
 		}
 		h := out.GetHistogram()

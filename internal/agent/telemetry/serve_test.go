@@ -92,7 +92,7 @@ func TestConfigIsReadable(t *testing.T) {
 	breaker.ConsecutiveFailures = 5
 	settings.Breaker = &breaker
 	snapshot := &policy.Snapshot{
-		Workloads: map[string]*policy.Workload{"uid": {UID: "uid", Namespace: "shop", Name: "checkout", Profile: "p"}},
+		Workloads: map[string]*policy.Workload{"uid": {UID: "uid", Namespace: "shop", Name: "checkout", Profile: "p", Owner: policy.Owner{Kind: "Deployment", Name: "checkout"}}},
 		Profiles: map[string]*policy.Profile{"p": {Name: "p", Bindings: []policy.Binding{{
 			Key: "k", Policy: policy.ID{Namespace: "shop", Name: "inventory"},
 			To:   policy.Target{Kind: policy.TargetCIDR, Protocol: policy.ProtocolHTTP, Block: netip.MustParsePrefix("203.0.113.0/24"), Ports: []uint16{80}},

@@ -109,6 +109,9 @@ func randomPod(rng *rand.Rand, w *indextest.World, x *index.Index, ns string) (s
 	p := indextest.RunningPod(ns, name, fmt.Sprintf("node-%d", rng.IntN(3)), pick(rng, "a", "b"))
 	p.UID = types.UID(fmt.Sprintf("%s-%s-%d", ns, name, rng.IntN(2)))
 	p.HostNetwork = rng.IntN(6) == 0
+	if rng.IntN(2) == 0 {
+		p.Owner = &policy.Owner{Kind: "Deployment", Name: pick(rng, "a", "b")}
+	}
 	w.Pods[ns+"/"+name] = p
 	return func() { x.SetPod(p) }
 }

@@ -34,6 +34,16 @@ type Pod struct {
 	HostNetwork     bool
 	// Running is false for pods that are not on a node yet, and for those that have ended: neither makes calls.
 	Running bool
+	// Owner is what made the pod; nil: nothing has. Shared with the cache, never written to.
+	Owner *policy.Owner
+}
+
+// owner returns what the pod belongs to, itself where nothing has made it.
+func (p *Pod) owner() policy.Owner {
+	if p.Owner == nil {
+		return policy.Owner{Kind: "Pod", Name: p.Name}
+	}
+	return *p.Owner
 }
 
 // Index knows which policies govern which pods. The work of a change is proportional to what it affects. Its methods may be called from

@@ -55,10 +55,13 @@ func (x *Index) SetPod(p Pod) {
 		x.startPod(x.namespace(p.Namespace), &pod{Pod: p})
 		return
 	}
-	changed := !maps.Equal(old.Labels, p.Labels)
-	old.Labels = p.Labels
+	changed, adopted := !maps.Equal(old.Labels, p.Labels), old.owner() != p.owner()
+	old.Labels, old.Owner = p.Labels, p.Owner
 	if changed {
 		x.selectPod(ns, old, nil)
+	}
+	if adopted && old.profile != nil {
+		x.changes.workload(old)
 	}
 }
 

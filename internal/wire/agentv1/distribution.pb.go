@@ -195,6 +195,8 @@ const (
 	Feature_FEATURE_CLUSTER_BREAKERS Feature = 15
 	// Breakers that a policy keeps open, or closed, for a time.
 	Feature_FEATURE_FORCED_BREAKERS Feature = 19
+	// What pods belong to. An agent without it does not say which workload has made a call.
+	Feature_FEATURE_OWNERS Feature = 20
 	// Destinations that are called instead of those that could not be served.
 	Feature_FEATURE_FALLBACK_DESTINATION Feature = 13
 )
@@ -221,6 +223,7 @@ var (
 		18: "FEATURE_ALREADY_RETRIED",
 		15: "FEATURE_CLUSTER_BREAKERS",
 		19: "FEATURE_FORCED_BREAKERS",
+		20: "FEATURE_OWNERS",
 		13: "FEATURE_FALLBACK_DESTINATION",
 	}
 	Feature_value = map[string]int32{
@@ -243,6 +246,7 @@ var (
 		"FEATURE_ALREADY_RETRIED":      18,
 		"FEATURE_CLUSTER_BREAKERS":     15,
 		"FEATURE_FORCED_BREAKERS":      19,
+		"FEATURE_OWNERS":               20,
 		"FEATURE_FALLBACK_DESTINATION": 13,
 	}
 )
@@ -2113,7 +2117,7 @@ const file_distribution_proto_rawDesc = "" +
 	"\x19BREAKER_ORDER_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13BREAKER_ORDER_CLOSE\x10\x01\x12\x16\n" +
 	"\x12BREAKER_ORDER_OPEN\x10\x02\x12\x17\n" +
-	"\x13BREAKER_ORDER_PROBE\x10\x03*\xe9\x03\n" +
+	"\x13BREAKER_ORDER_PROBE\x10\x03*\xfd\x03\n" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fFEATURE_PATCHES\x10\x01\x12\x0f\n" +
@@ -2134,7 +2138,8 @@ const file_distribution_proto_rawDesc = "" +
 	"\x0fFEATURE_MATCHES\x10\x11\x12\x1b\n" +
 	"\x17FEATURE_ALREADY_RETRIED\x10\x12\x12\x1c\n" +
 	"\x18FEATURE_CLUSTER_BREAKERS\x10\x0f\x12\x1b\n" +
-	"\x17FEATURE_FORCED_BREAKERS\x10\x13\x12 \n" +
+	"\x17FEATURE_FORCED_BREAKERS\x10\x13\x12\x12\n" +
+	"\x0eFEATURE_OWNERS\x10\x14\x12 \n" +
 	"\x1cFEATURE_FALLBACK_DESTINATION\x10\r*\xd7\x01\n" +
 	"\fResourceKind\x12\x1d\n" +
 	"\x19RESOURCE_KIND_UNSPECIFIED\x10\x00\x12\x1a\n" +

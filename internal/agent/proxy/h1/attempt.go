@@ -10,6 +10,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/http1"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
@@ -28,7 +29,8 @@ type attempt struct {
 	extra   []byte        // forward.Extra, and without forward.Without, if they are the attempt's own
 	without []string
 
-	in       *connReader // conn's, or what is left of it when the response was taken over completely
+	server   *transport.Conn // that the attempt was made on, whoever has it now
+	in       *connReader     // conn's, or what is left of it when the response was taken over completely
 	response http1.Response
 	body     http1.Body
 	// ready is the part of the body that was taken over before the response is forwarded; all says that it is the whole.
@@ -94,7 +96,7 @@ func (t *attempt) hold(c upstream.Lease) {
 		c.Attachment = l
 	}
 	l.reader.Account(&t.x.s.client.Memory.Responses)
-	t.Lease, t.in, t.receivedBefore = c, l, l.received
+	t.Lease, t.server, t.in, t.receivedBefore = c, c.Conn.Conn, l, l.received
 }
 
 // untilOf is when the attempt ends that an action of the call is about.
@@ -143,7 +145,7 @@ func (x *exchange) attempted(t *attempt, kind call.Kind, status int, why routes.
 func (t *attempt) release(keep bool) {
 	t.stopStream()
 	c, l := t.Lease, t.in
-	t.Lease, t.in, t.ready = upstream.Lease{}, nil, nil
+	t.Lease, t.server, t.in, t.ready = upstream.Lease{}, nil, nil, nil
 	if cap(t.spill) > maxSpill {
 		t.spill = nil
 	}

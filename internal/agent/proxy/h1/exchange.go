@@ -213,6 +213,7 @@ func (x *exchange) Forward(id call.AttemptID, until time.Time) {
 	t := x.cur
 	if x.kept != nil && x.kept.ID == id {
 		t = x.kept
+		x.pinTo(t.server) // and not to that of the attempt which followed
 	}
 	x.next = x.forward(t, until)
 }

@@ -70,7 +70,11 @@ func (w *World) govern(out *Published, p *index.Pod, members []*compile.Policy, 
 	}
 	profile := compile.Compile(compile.ProfileName(namespace, ids)+suffix, local)
 	out.SetProfile(profile)
-	out.SetWorkload(p.Node, &policy.Workload{UID: string(p.UID), Namespace: p.Namespace, Name: p.Name, Profile: profile.Name, Zone: w.Zones[p.Node]})
+	owner := policy.Owner{Kind: "Pod", Name: p.Name}
+	if p.Owner != nil {
+		owner = *p.Owner
+	}
+	out.SetWorkload(p.Node, &policy.Workload{UID: string(p.UID), Namespace: p.Namespace, Name: p.Name, Profile: profile.Name, Zone: w.Zones[p.Node], Owner: owner})
 	for _, name := range profile.Services() {
 		if d, ok := w.Destination(name); ok {
 			out.SetDestination(d)

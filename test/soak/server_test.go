@@ -46,6 +46,9 @@ type server struct {
 	ill   bool // fails each call
 	http  *http.Server
 	done  chan error
+
+	serving sync.RWMutex // held for reading by whoever writes accounts
+	stopped bool         // guarded by serving
 }
 
 type connKey struct{}
@@ -72,10 +75,18 @@ func startServer(t *testing.T, r *round, brittle int, rng *rand.Rand) *server {
 func (s *server) stop() {
 	_ = s.http.Close()
 	<-s.done
+	s.serving.Lock() // Close waits for nobody who serves a stream of HTTP/2
+	s.stopped = true
+	s.serving.Unlock()
 }
 
 // ServeHTTP implements http.Handler.
 func (s *server) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	s.serving.RLock()
+	defer s.serving.RUnlock()
+	if s.stopped {
+		panic(http.ErrAbortHandler)
+	}
 	id, err := strconv.Atoi(q.Header.Get(callField))
 	a := s.round.account(id)
 	if err != nil || a == nil {

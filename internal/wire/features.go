@@ -54,6 +54,8 @@ const (
 	FeatureOwners Feature = 20
 	// FeatureFallbackDestination: destinations that calls which could not be served fall back on.
 	FeatureFallbackDestination Feature = 13
+	// FeatureTracing: spans of calls.
+	FeatureTracing Feature = 21
 )
 
 // featureNumbers are the features as they travel. The table is never written to.
@@ -80,6 +82,7 @@ var featureNumbers = enum[pb.Feature]{
 	FeatureOwners:              pb.Feature_FEATURE_OWNERS,
 	FeatureEndpointBreakers:    pb.Feature_FEATURE_ENDPOINT_BREAKERS,
 	FeatureFallbackDestination: pb.Feature_FEATURE_FALLBACK_DESTINATION,
+	FeatureTracing:             pb.Feature_FEATURE_TRACING,
 }
 
 // featureNames are the names of the features, as statuses and logs show them. The table is never written to.
@@ -104,6 +107,7 @@ var featureNames = [...]string{
 	FeatureForcedBreakers:      "ForcedBreakers",
 	FeatureOwners:              "Owners",
 	FeatureFallbackDestination: "FallbackDestination",
+	FeatureTracing:             "Tracing",
 }
 
 // String returns the name of f, as statuses and logs show it.

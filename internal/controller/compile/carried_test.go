@@ -71,7 +71,7 @@ to: [{service: {name: inventory, namespace: warehouse, port: 80}, protocol: HTTP
 failurePolicy: Open
 udp443: Allow
 loadBalancing: {policy: RoundRobin}
-observability: {accessLog: All, requestHeaders: {attempt: true}}
+observability: {accessLog: All, tracing: {samplePercent: 7}, requestHeaders: {attempt: true}}
 connectionPool:
   maxConnections: 100
   maxConnectionsPerEndpoint: 50

@@ -19,7 +19,7 @@ var requestFields = strings.Fields(`
 	connectionPool.http2
 	concurrency
 	fallback.response
-	observability.requestHeaders
+	observability.tracing observability.requestHeaders
 `)
 
 // AboutRequests reports whether a field of a policy's blocks or rules has no effect where connections are passed through, by its path as in Field.

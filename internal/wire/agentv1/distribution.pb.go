@@ -199,6 +199,8 @@ const (
 	Feature_FEATURE_OWNERS Feature = 20
 	// Destinations that are called instead of those that could not be served.
 	Feature_FEATURE_FALLBACK_DESTINATION Feature = 13
+	// Spans of calls.
+	Feature_FEATURE_TRACING Feature = 21
 )
 
 // Enum value maps for Feature.
@@ -225,6 +227,7 @@ var (
 		19: "FEATURE_FORCED_BREAKERS",
 		20: "FEATURE_OWNERS",
 		13: "FEATURE_FALLBACK_DESTINATION",
+		21: "FEATURE_TRACING",
 	}
 	Feature_value = map[string]int32{
 		"FEATURE_UNSPECIFIED":          0,
@@ -248,6 +251,7 @@ var (
 		"FEATURE_FORCED_BREAKERS":      19,
 		"FEATURE_OWNERS":               20,
 		"FEATURE_FALLBACK_DESTINATION": 13,
+		"FEATURE_TRACING":              21,
 	}
 )
 
@@ -2117,7 +2121,7 @@ const file_distribution_proto_rawDesc = "" +
 	"\x19BREAKER_ORDER_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13BREAKER_ORDER_CLOSE\x10\x01\x12\x16\n" +
 	"\x12BREAKER_ORDER_OPEN\x10\x02\x12\x17\n" +
-	"\x13BREAKER_ORDER_PROBE\x10\x03*\xfd\x03\n" +
+	"\x13BREAKER_ORDER_PROBE\x10\x03*\x92\x04\n" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fFEATURE_PATCHES\x10\x01\x12\x0f\n" +
@@ -2140,7 +2144,8 @@ const file_distribution_proto_rawDesc = "" +
 	"\x18FEATURE_CLUSTER_BREAKERS\x10\x0f\x12\x1b\n" +
 	"\x17FEATURE_FORCED_BREAKERS\x10\x13\x12\x12\n" +
 	"\x0eFEATURE_OWNERS\x10\x14\x12 \n" +
-	"\x1cFEATURE_FALLBACK_DESTINATION\x10\r*\xd7\x01\n" +
+	"\x1cFEATURE_FALLBACK_DESTINATION\x10\r\x12\x13\n" +
+	"\x0fFEATURE_TRACING\x10\x15*\xd7\x01\n" +
 	"\fResourceKind\x12\x1d\n" +
 	"\x19RESOURCE_KIND_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16RESOURCE_KIND_WORKLOAD\x10\x01\x12\x19\n" +

@@ -152,6 +152,7 @@ func (x *stream) describe() call.Request {
 	x.numbers = x.plan.Settings.AttemptHeader
 	x.before = drive.AttemptsBefore(x.plan, &x.head, x.rpc.is)
 	q.Retried = x.before > 0
+	x.BeginTrace(x.s.now, x.plan, &x.call, &x.head)
 	return q
 }
 

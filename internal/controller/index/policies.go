@@ -33,6 +33,7 @@ func (x *Index) SetPolicy(uid types.UID, src compile.Source) {
 	}
 	r.source, r.derived = src, nil
 	r.warnings, r.unenforced = compile.Warnings(&src), compile.UnenforcedFields(&src)
+	r.bounds = compile.BoundsOf(&src)
 	x.setReferences(r)
 	x.setObjects(r)
 	x.read(r)

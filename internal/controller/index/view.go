@@ -25,6 +25,8 @@ type View struct {
 	Conflict   *compile.Conflict
 	Warnings   []string
 	Unenforced []compile.UnenforcedField
+	// Bounds are odd or not by how many nodes and endpoints there are.
+	Bounds compile.Bounds
 	// Remarks are sentences about what holds without being written in the policy.
 	Remarks []string
 	// Rollout is how far the rollout of a version is; nil without one.
@@ -71,7 +73,7 @@ func (x *Index) View(id policy.ID) (View, bool) {
 	}
 	v := View{
 		ID: id, UID: r.uid, Generation: r.source.Generation, Mode: r.source.Mode, Unpublished: x.isUnpublished(id),
-		Problems: r.problems, Conflict: r.conflict, Warnings: slices.Concat(r.warnings, r.expiring), Unenforced: r.unenforced,
+		Problems: r.problems, Conflict: r.conflict, Warnings: slices.Concat(r.warnings, r.expiring), Unenforced: r.unenforced, Bounds: r.bounds,
 		InForce: r.active != nil, Pods: r.pods, HostNetworkPods: r.hostNetworkPods, Namespaces: r.namespaces,
 		PublishedRevision: r.publishedRevision, HasBreaker: r.source.HasBreaker() && r.source.Enforced(), Reports: map[ReportKey]struct{}{},
 	}

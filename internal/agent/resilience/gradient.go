@@ -128,8 +128,8 @@ func (g *gradient) endProbe(now time.Duration, found time.Duration) {
 type latencyWindow struct {
 	began   time.Duration
 	last    time.Duration // when the last call ended
-	n       int // calls
-	busiest int // the most that have run at once
+	n       int           // calls
+	busiest int           // the most that have run at once
 	sample  [64]time.Duration
 }
 

@@ -72,6 +72,9 @@ func (x *exchange) awaitAny(until time.Time) call.Action {
 			if t.beside.hasArrived() {
 				return x.cameIn(t)
 			}
+			if t.beside.justSent() {
+				return x.Call.RequestWritten(t.beside.sentAt, t.ID)
+			}
 		}
 		switch x.Sleep(until, x.arrived) {
 		case drive.Woken:

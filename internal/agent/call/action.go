@@ -50,6 +50,8 @@ const (
 	AwaitTrailers
 	// StartAttempt: pick an endpoint (avoiding Call.Endpoints when Action.Avoid), take a connection and send the request.
 	StartAttempt
+	// Inject: a fault of the plan's has ended an attempt that was not started. Report it as Call.Fault has it, and then Injected.
+	Inject
 	// Forward: forward the response just reported. The call has ended but for its body, which Until may bound
 	// (timeouts.maxDuration): cut the exchange then. Report Finished at its end.
 	Forward
@@ -124,6 +126,8 @@ type Action struct {
 	Avoid bool
 	// Fresh: make a new connection, do not take a kept-alive one (rule 8).
 	Fresh bool
+	// Beside: other attempts are under way, beside which StartAttempt starts one. It waits for no place: report Unplaced if there is none.
+	Beside bool
 	// Route: 0 is the call's own, 1 that of its plan's Fallback.
 	Route uint8
 	// Until is when the driver reports Timer if nothing else happened before; zero means never. It may have passed already.

@@ -189,6 +189,8 @@ func (s *Session) act(x *stream, a call.Action, b *batch) {
 			x.phase, x.until = waiting, a.Until
 			s.schedule(x)
 			return
+		case call.Inject:
+			a = x.Inject(s.now, x.attemptRecorder(), &x.call, a)
 		case call.StartAttempt:
 			var waits bool
 			if a, waits = s.startAttempt(x, a, b); waits {
@@ -216,7 +218,7 @@ func (s *Session) startAttempt(x *stream, a call.Action, b *batch) (next call.Ac
 	if a.Start == call.FallbackStart {
 		x.fallBack()
 	}
-	if a.Start == call.Hedged {
+	if a.Beside {
 		on = x.newHedge()
 		x.until = x.call.NextAt()
 	}

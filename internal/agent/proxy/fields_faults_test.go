@@ -304,8 +304,7 @@ func TestAttemptsThatAreHeldUpAreHedged(t *testing.T) {
 func TestAttemptsThatAreHeldUpAreHedgedOverHTTP2(t *testing.T) {
 	var n atomic.Int64
 	w := answering(t, &n, toAnyH2(heldUpAndHedged), statusFor)
-	c := w.dialH2(http2test.Options{})
-	wins(t, w, func() { getH2(t, c, "/") })
+	wins(t, w, func() { getH2(t, w.dialH2(http2test.Options{}), "/") }) // a call that ends by its deadline ends its connection
 }
 
 // storm has attempts be held up, aborted, hedged and retried at random, by several clients at once: every call is answered, and what arrives is what was sent.

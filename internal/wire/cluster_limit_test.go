@@ -232,8 +232,8 @@ func TestSharesOutliveTheManagerAndReturnFromDeadNodes(t *testing.T) {
 
 		next := w.leader("b:1")
 		c.limit(next, partner)
-		c.run(20 * time.Second)
-		c.within("with another manager")
+		c.run(10 * time.Second)
+		c.within("in the first 10 s of another manager")
 		c.nodes[0].rate, c.nodes[1].rate = 0, 200
 		c.run(2 * time.Second)
 		c.run(10 * time.Second)
@@ -250,6 +250,34 @@ func TestSharesOutliveTheManagerAndReturnFromDeadNodes(t *testing.T) {
 			t.Errorf("%d shares are held, want that of the one node that calls", held)
 		}
 		c.start(c.nodes[1])
+	})
+}
+
+// Whichever leader comes, and with all demand on one of three nodes: from the first moment on no less than 95 % is of use.
+func TestANewLeaderTakesNothingAway(t *testing.T) {
+	withTestbed(t, func(t *testing.T, w *testbed) {
+		at := "a:1"
+		leader := w.leader(at)
+		c := newCallers(w, 3)
+		defer c.stop()
+		c.limit(leader, partner)
+		time.Sleep(10 * time.Second)
+		c.nodes[0].rate, c.nodes[1].rate, c.nodes[2].rate = 200, 0.5, 0.5
+		c.run(15 * time.Second)
+		for _, next := range []string{"b:1", "c:1", "d:1"} {
+			w.removeReplica(at)
+			c.run(2 * time.Second)
+			c.limit(w.leader(next), partner)
+			for range 10 {
+				c.run(time.Second)
+				if n := c.last(time.Second); n < 45 {
+					t.Errorf("%s: %d calls started in a second, want 50", next, n)
+				}
+			}
+			c.within("in the first 10 s of " + next)
+			at = next
+		}
+		c.bounded()
 	})
 }
 

@@ -13,24 +13,28 @@ type account struct {
 	http2  bool
 	method string
 	key    string // its idempotency key; empty: none
+	marked bool   // it says that it is a retry
+	rpc    bool   // a call of gRPC
 	size   int    // of the request's body
 	steps  []step // what servers do with its attempts, in turn; the last one goes on for ever
 	leaves time.Duration
 
 	// of the client, which alone writes it while the call lasts
-	begun  time.Time // before anything was sent
-	sent   time.Time // when the head had been sent
-	head   time.Time // when the response's head had come
-	ended  time.Time
-	sends  int  // by the client's library, which repeats some requests itself
-	reused bool // the connection had served before
-	status int
-	reason string // of an answer that the agent has made up
-	answer int    // the attempt whose response came, from 0; -1: none
-	got    int    // bytes of the body
-	whole  bool   // the body came to its end
-	wrong  string // what was not right about what came
-	err    error
+	begun   time.Time // before anything was sent
+	sent    time.Time // when the head had been sent
+	head    time.Time // when the response's head had come
+	ended   time.Time
+	sends   int  // by the client's library, which repeats some requests itself
+	reused  bool // the connection had served before
+	status  int
+	reason  string // of an answer that the agent has made up
+	answer  int    // the attempt whose response came, from 0; -1: none
+	got     int    // bytes of the body, or of the message
+	whole   bool   // the body came to its end
+	code    int    // of gRPC
+	message bool   // a message came
+	wrong   string // what was not right about what came
+	err     error
 
 	mu       sync.Mutex
 	receipts []*receipt // guarded by mu until the round is over
@@ -46,6 +50,7 @@ type receipt struct {
 	whole    bool      // they were written, to somebody who still waited
 	wrong    string    // what was not right about what came
 	key      string
+	ill      bool // by the server that fails them all
 	conn     *brittleConn
 }
 

@@ -45,7 +45,23 @@ func startAgent(t *testing.T, r *round, s *policy.Snapshot) *agent {
 	ctx, cancel := context.WithCancel(context.Background())
 	a.cancel = cancel
 	a.runs.Go(func() { _ = a.table.Run(ctx) })
+	a.runs.Go(func() { a.goByShares(ctx, r.fixed.share) })
 	return a
+}
+
+// goByShares gives the node its share of each limit that the cluster shares, as a manager would.
+func (a *agent) goByShares(ctx context.Context, share policy.Share) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.table.SharedLimits():
+			limits, _ := a.table.Demands(time.Now())
+			for i := range limits {
+				a.table.SetShare(limits[i].Name, share)
+			}
+		}
+	}
 }
 
 func (a *agent) install(r *round, s *policy.Snapshot) {

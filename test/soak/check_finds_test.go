@@ -69,6 +69,38 @@ func TestTheCheckerFindsWhatIsWrong(t *testing.T) {
 			r.fixed.concurrency = &policy.Concurrency{Max: 1}
 			r.accounts[3].receipts[0].last = r.accounts[5].begun
 		},
+		"a marked call is tried again": func(r *round) {
+			s := settings(r)
+			s.Retry.Idempotency, s.Retry.SkipRetried, s.Retry.MaxRetries = policy.AnyMethod, true, 3
+			a := r.accounts[3]
+			a.marked = true
+			for i := range 3 {
+				a.receipts[i].step.status = 503
+				a.seen(time.Duration(i+2) * time.Millisecond)
+			}
+		},
+		"a gRPC call is tried again behind a message": func(r *round) {
+			s := settings(r)
+			s.Retry.Idempotency, s.Retry.GRPCStatuses, s.Retry.MaxRetries = policy.AnyMethod, []policy.GRPCStatus{14}, 3
+			a := r.accounts[3]
+			a.rpc, a.code, a.message = true, 14, true
+			a.receipts[0].step.status, a.receipts[0].step.pieces = 503, 1
+			a.seen(3 * time.Millisecond)
+		},
+		"another status of gRPC came": func(r *round) { r.accounts[3].rpc, r.accounts[3].message, r.accounts[3].code = true, true, 13 },
+		"a share is exceeded": func(r *round) {
+			r.fixed.rate = &policy.RateLimit{Requests: 1000, Per: time.Second, Burst: 50, Scope: policy.ShareCluster}
+			r.fixed.share = policy.Share{Rate: 50, Burst: 2}
+		},
+		"an endpoint is called that is out": func(r *round) {
+			r.failAt(1)
+			r.failAt(5)
+		},
+		"a call is rejected for an endpoint": func(r *round) {
+			r.failAt(1)
+			r.reject(5)
+			settings(r).Breaker = r.fixed.breaker
+		},
 		"a circuit opens for two": func(r *round) {
 			r.reject(3)
 			r.fixed.breaker = &policy.Breaker{ConsecutiveFailures: 3, OpenDuration: time.Millisecond}
@@ -88,6 +120,14 @@ func TestTheCheckerFindsWhatIsWrong(t *testing.T) {
 			}
 		})
 	}
+}
+
+// failAt has a call fail at an endpoint with a breaker of its own.
+func (r *round) failAt(i int) {
+	r.fixed.ill = true
+	r.fixed.breaker = &policy.Breaker{ConsecutiveFailures: 1, OpenDuration: time.Second, Scope: policy.ScopeEndpoint}
+	a := r.accounts[i]
+	a.receipts[0].ill, a.receipts[0].step.status, a.status = true, 503, 503
 }
 
 // reject has a call be rejected by an open circuit.

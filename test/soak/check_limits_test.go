@@ -43,9 +43,10 @@ func (r *round) checkRateFrom(l *policy.RateLimit, from time.Time, calls []*acco
 	}
 	sort.Slice(seen, func(i, j int) bool { return seen[i].Before(seen[j]) })
 	for i, at := range seen {
-		allowed := float64(l.Burst) + float64(l.Requests)*at.Sub(from).Seconds()/l.Per.Seconds()
+		rate, burst := r.fixed.startable()
+		allowed := burst + rate*at.Sub(from).Seconds()
 		if float64(i+1) > allowed*float64(1+r.restarts)+1e-6 { // an agent that has restarted begins with a burst
-			r.violation("%d calls passed the limit of %d/s, burst %d, in %v", i+1, l.Requests, l.Burst, at.Sub(from))
+			r.violation("%d calls passed the limit of %v/s, burst %v, in %v", i+1, rate, burst, at.Sub(from))
 			return
 		}
 	}
@@ -100,7 +101,7 @@ type edge struct {
 // checkBreaker: a circuit opens by as many failures as the policy says, and stays open for as long.
 func (r *round) checkBreaker() {
 	b := r.fixed.breaker
-	if b == nil || r.restarts > 0 {
+	if b == nil || r.restarts > 0 || r.fixed.ill {
 		return
 	}
 	for _, calls := range r.groups(b.Sharing) {

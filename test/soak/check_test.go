@@ -1,6 +1,7 @@
 package soak
 
 import (
+	"net/http"
 	"slices"
 	"sort"
 	"time"
@@ -25,6 +26,7 @@ func (r *round) check() {
 	r.checkRate()
 	r.checkConcurrency()
 	r.checkBreaker()
+	r.checkEjection()
 }
 
 // possible are the policies that may have governed a call.
@@ -56,6 +58,10 @@ func (r *round) checkBytes(a *account) {
 		return
 	}
 	s := a.receipts[i].step
+	if a.rpc {
+		r.checkRPC(a, &s)
+		return
+	}
 	if a.status != s.status {
 		r.blame(a, "its client got the status %d, and attempt %d was answered %d", a.status, a.answer, s.status)
 	}
@@ -74,6 +80,9 @@ func attemptsAllowed(s *policy.Settings, a *account) int {
 		return 1
 	}
 	const repair = 1 // rule 8
+	if a.marked && s.Retry.SkipRetried {
+		return 1 + repair
+	}
 	return 1 + s.Retry.MaxRetries + repair
 }
 
@@ -107,6 +116,9 @@ func (r *round) checkAttempts(a *account, may []*version) {
 			r.blame(a, "attempts with the keys %q and %q", p.key, a.receipts[i+1].key)
 		}
 		good := p.clean() && (p.step.status == 200 || p.step.status == 404) && p.step.wish == ""
+		if a.rpc { // rule 11
+			good = p.clean() && p.step.message()
+		}
 		if good && r.inTime(p, may) && !hedged {
 			r.blame(a, "servers saw another attempt after attempt %d was answered %d", p.attempt, p.step.status)
 		}
@@ -135,8 +147,11 @@ func (r *round) checkAnswer(a *account, may []*version) {
 		"circuit_open": 503, "pool_overflow": 503, "rate_limited": 429, "deadline": 504, "per_try_timeout": 504,
 		"connect_failure": 502, "reset": 502, "protocol": 502,
 	}[a.reason]
-	if !known || want != a.status {
-		r.blame(a, "the agent answered %d for %q", a.status, a.reason)
+	if a.rpc {
+		want = http.StatusOK
+	}
+	if !known || want != a.status || a.rpc && !slices.Contains(rpcReasons[a.reason], a.code) {
+		r.blame(a, "the agent answered %d, %d for %q", a.status, a.code, a.reason)
 	}
 	cause := func(v *version) bool { return causeFor(a.reason, &v.settings, r.calm) }
 	if !slices.ContainsFunc(may, cause) {
@@ -152,7 +167,7 @@ func (r *round) checkAnswer(a *account, may []*version) {
 func causeFor(reason string, s *policy.Settings, calm bool) bool {
 	switch reason {
 	case "circuit_open":
-		return s.Breaker != nil
+		return s.Breaker != nil && s.Breaker.Scope == policy.ScopeDestination
 	case "pool_overflow":
 		return s.Pool.MaxConnections > 0
 	case "rate_limited":
@@ -195,7 +210,7 @@ func (r *round) checkCalm(a *account) {
 	if a.reused && r.restarts > 0 && a.err != nil {
 		return // the agent may end a connection while its client begins a request on it, as any server may
 	}
-	if a.err != nil || a.status != 200 || !a.whole {
+	if a.err != nil || a.status != 200 || !a.whole || a.code != 0 {
 		r.blame(a, "nothing failed and it did not succeed: status %d, %q, %v", a.status, a.reason, a.err)
 	}
 }

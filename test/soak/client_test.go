@@ -17,6 +17,7 @@ const (
 	callField    = "Soak-Call"
 	attemptField = "Soak-Attempt"
 	keyField     = "Idempotency-Key"
+	markField    = "Fairlead-Attempt"
 )
 
 // patience is how long a call may take that nothing bounds.
@@ -101,9 +102,15 @@ func (c *client) call(a *account) {
 			q.ContentLength = -1
 		}
 	}
+	if a.rpc {
+		a.makeRPC(q)
+	}
 	q.Header.Set(callField, strconv.Itoa(a.id))
 	if a.key != "" {
 		q.Header.Set(keyField, a.key)
+	}
+	if a.marked {
+		q.Header.Set(markField, "2")
 	}
 	a.begun = time.Now()
 	res, err := c.http.RoundTrip(q)
@@ -137,6 +144,7 @@ func (c *client) take(a *account, res *http.Response) {
 	if a.reason != "" {
 		_, a.err = io.Copy(io.Discard, res.Body)
 		a.whole = a.err == nil
+		a.code, _ = strconv.Atoi(res.Header.Get(statusField))
 		return
 	}
 	n, err := strconv.Atoi(res.Header.Get(attemptField))
@@ -145,6 +153,10 @@ func (c *client) take(a *account, res *http.Response) {
 		return
 	}
 	a.answer = n
+	if a.rpc {
+		c.takeRPC(a, res)
+		return
+	}
 	c.body(a, res.Body, n)
 }
 

@@ -20,6 +20,12 @@ func (a *account) String() string {
 	if a.key != "" {
 		fmt.Fprintf(&b, ", key %s", a.key)
 	}
+	if a.rpc {
+		fmt.Fprintf(&b, ", gRPC, status %d, message %t", a.code, a.message)
+	}
+	if a.marked {
+		b.WriteString(", marked as a retry")
+	}
 	fmt.Fprintf(&b, "\n\tclient: sent after %v, head after %v, end after %v: status %d %s, response of attempt %d, %d bytes, whole %t, %v",
 		since(a.begun, a.sent), since(a.begun, a.head), since(a.begun, a.ended), a.status, a.reason, a.answer, a.got, a.whole, a.err)
 	for _, p := range a.receipts {

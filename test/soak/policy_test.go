@@ -23,7 +23,18 @@ type version struct {
 type fixed struct {
 	breaker     *policy.Breaker
 	rate        *policy.RateLimit
+	share       policy.Share // of the rate, if the cluster shares it
 	concurrency *policy.Concurrency
+	// ill: the first server fails each call and the others none, which breakers of single endpoints are to find out.
+	ill bool
+}
+
+// startable is what may be started: in any time burst calls and as many as its rate lets in.
+func (f *fixed) startable() (rate, burst float64) {
+	if f.rate.Scope == policy.ShareCluster {
+		return f.share.Rate, max(f.share.Burst, 1)
+	}
+	return float64(f.rate.Requests) / f.rate.Per.Seconds(), float64(f.rate.Burst)
 }
 
 func oneOf[T any](rng *rand.Rand, list ...T) T { return list[rng.IntN(len(list))] }
@@ -33,16 +44,25 @@ func between(rng *rand.Rand, from, to time.Duration) time.Duration {
 }
 
 func drawFixed(rng *rand.Rand) (f fixed) {
-	switch rng.IntN(5) {
-	case 0:
+	kind := rng.IntN(7)
+	switch kind {
+	case 0, 3:
 		b := policy.DefaultBreaker()
 		b.ConsecutiveFailures, b.Sharing = 1+rng.IntN(4), oneOf(rng, policy.ShareNode, policy.SharePod)
 		b.OpenDuration, b.OpenJitterPercent, b.Probes = between(rng, 100*time.Millisecond, 400*time.Millisecond), oneOf(rng, 0, 20), 1+rng.IntN(2)
 		f.breaker = &b
-	case 1:
+		if f.ill = kind == 3; f.ill {
+			b.Scope, b.MaxEjectedPercent, b.OpenDuration = policy.ScopeEndpoint, oneOf(rng, 34, 50, 100), 2*b.OpenDuration
+		}
+	case 1, 4:
 		f.rate = &policy.RateLimit{
 			Requests: 20 + rng.IntN(300), Per: time.Second, Burst: 1 + rng.IntN(30), Scope: oneOf(rng, policy.SharePod, policy.ShareNode),
 			MaxWait: oneOf(rng, 0, 50*time.Millisecond, 500*time.Millisecond),
+		}
+		if kind == 4 {
+			f.rate.Scope, f.rate.Shared = policy.ShareCluster, "limit"
+			whole, part := f.rate.Share(), 0.2+0.8*rng.Float64()
+			f.share = policy.Share{Rate: part * whole.Rate, Burst: part * whole.Burst}
 		}
 	case 2:
 		f.concurrency = &policy.Concurrency{Max: 1 + rng.IntN(6), Scope: oneOf(rng, policy.SharePod, policy.ShareNode)}
@@ -71,7 +91,7 @@ func drawSettings(rng *rand.Rand, f fixed, calm bool) policy.Settings {
 		s.Timeouts.ResponseHeader = oneOf(rng, 0, 0, between(rng, 30*time.Millisecond, 300*time.Millisecond))
 		s.Timeouts.Overall = oneOf(rng, 0, between(rng, 80*time.Millisecond, time.Second))
 	}
-	if rng.IntN(3) == 0 {
+	if rng.IntN(3) == 0 && !f.ill { // an attempt that is given up says nothing about its endpoint
 		s.Retry.Hedging = policy.Hedging{Max: 1 + rng.IntN(2), Delay: between(rng, 10*time.Millisecond, 100*time.Millisecond)}
 	}
 	if rng.IntN(3) == 0 {
@@ -96,6 +116,8 @@ func drawRetry(rng *rand.Rand, r *policy.Retry) {
 	r.Budget = oneOf(rng, policy.Budget{Percent: 100, MinPerSecond: 1000, Window: 10 * time.Second}, r.Budget, policy.Budget{Window: 10 * time.Second})
 	r.BodyMaxBytes = oneOf[int64](rng, 64<<10, 1<<10, 0)
 	r.AvoidPreviousEndpoints = rng.IntN(2) == 0
+	r.SkipRetried = rng.IntN(3) == 0
+	r.GRPCStatuses = drawStatuses(rng)
 }
 
 // snapshotOf is what the agent is sent.

@@ -34,6 +34,7 @@ type round struct {
 	// of the one that makes things happen
 	versions  []*version
 	restarts  int
+	ejections int // that were checked
 	endpoints []netip.AddrPort
 }
 
@@ -44,6 +45,7 @@ const lasts = 2500 * time.Millisecond
 func play(t *testing.T, seed uint64) *round {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	r := &round{seed: seed, calm: rng.IntN(4) == 0, fixed: drawFixed(rng), lag: watchLag()}
+	r.calm = r.calm && !r.fixed.ill
 	defer r.lag.stop()
 	r.build(t, rng)
 	stop := make(chan struct{})
@@ -64,9 +66,14 @@ func (r *round) build(t *testing.T, rng *rand.Rand) {
 	if !r.calm && r.fixed.breaker == nil && rng.IntN(2) == 0 {
 		brittle = 8
 	}
-	for i := range 1 + rng.IntN(4) {
+	least := 1
+	if r.fixed.ill {
+		least = 3
+	}
+	for i := range least + rng.IntN(4) {
 		r.servers = append(r.servers, startServer(t, r, brittle, rand.New(rand.NewPCG(r.seed, uint64(50+i)))))
 	}
+	r.servers[0].ill = r.fixed.ill
 	r.refused = refusing(t)
 	for _, uid := range []string{"pod-0", "pod-1"} {
 		r.pods = append(r.pods, startPod(t, r, uid))
@@ -92,7 +99,7 @@ func refusing(t *testing.T) netip.AddrPort {
 func (r *round) choose(rng *rand.Rand) {
 	r.endpoints = nil
 	for _, s := range r.servers {
-		if rng.IntN(3) > 0 {
+		if rng.IntN(3) > 0 || r.fixed.ill {
 			r.endpoints = append(r.endpoints, s.addr)
 		}
 	}
@@ -158,6 +165,10 @@ func (r *round) newAccount(c *client, rng *rand.Rand) *account {
 			a.key = "k" + time.Duration(rng.Int64()).String()
 		}
 	}
+	a.marked = rng.IntN(4) == 0
+	if a.rpc = a.method == http.MethodPost && a.http2 && rng.IntN(2) == 0; a.rpc && a.size == 0 {
+		a.size = 1
+	}
 	for range 1 + rng.IntN(3) {
 		a.steps = append(a.steps, r.drawStep(rng))
 	}
@@ -188,7 +199,7 @@ func (r *round) drawStep(rng *rand.Rand) step {
 	if rng.IntN(5) == 0 {
 		p.late = between(rng, time.Millisecond, 20*time.Millisecond)
 	}
-	if r.calm || rng.IntN(10) < 5 {
+	if r.calm || r.fixed.ill || rng.IntN(10) < 5 {
 		return p
 	}
 	switch rng.IntN(4) {

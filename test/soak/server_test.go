@@ -43,8 +43,12 @@ type step struct {
 type server struct {
 	round *round
 	addr  netip.AddrPort
+	ill   bool // fails each call
 	http  *http.Server
 	done  chan error
+
+	serving sync.RWMutex // held for reading by whoever writes accounts
+	stopped bool         // guarded by serving
 }
 
 type connKey struct{}
@@ -71,10 +75,18 @@ func startServer(t *testing.T, r *round, brittle int, rng *rand.Rand) *server {
 func (s *server) stop() {
 	_ = s.http.Close()
 	<-s.done
+	s.serving.Lock() // Close waits for nobody who serves a stream of HTTP/2
+	s.stopped = true
+	s.serving.Unlock()
 }
 
 // ServeHTTP implements http.Handler.
 func (s *server) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	s.serving.RLock()
+	defer s.serving.RUnlock()
+	if s.stopped {
+		panic(http.ErrAbortHandler)
+	}
 	id, err := strconv.Atoi(q.Header.Get(callField))
 	a := s.round.account(id)
 	if err != nil || a == nil {
@@ -83,6 +95,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	}
 	conn := q.Context().Value(connKey{}).(*brittleConn)
 	r := a.received(conn, q.Header.Get(keyField))
+	if s.ill {
+		r.ill, r.step = true, step{status: http.StatusServiceUnavailable, size: r.step.size}
+	}
 	if q.Method != a.method {
 		r.wrong = "the method is " + q.Method
 	}
@@ -91,7 +106,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		conn.reset()
 		panic(http.ErrAbortHandler)
 	}
-	if wrong := read(q.Body, a.id, -1, a.size); wrong != "" {
+	if wrong := a.readRequest(q); wrong != "" {
 		r.wrong = "request: " + wrong
 	}
 	wait(q.Context(), r.step.late)
@@ -127,6 +142,10 @@ func (s *server) respond(w http.ResponseWriter, a *account, r *receipt) {
 		r.conn.breakAfter(p.after)
 	}
 	w.Header().Set(attemptField, strconv.Itoa(r.attempt))
+	if a.rpc {
+		s.respondRPC(w, a, r)
+		return
+	}
 	if p.wish != "" {
 		w.Header().Set("Retry-After", p.wish)
 	}

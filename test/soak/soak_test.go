@@ -73,17 +73,24 @@ func judge(t *testing.T, r *round) {
 
 // tally is what a soak has seen: a check that never had anything to check has not passed.
 type tally struct {
-	rounds, calls, attempts, good, local, abandoned, repeated int
-	reasons                                                   map[string]int
+	rounds, calls, attempts, good, local, abandoned, repeated, marked, rpcs, ejections int
+	reasons                                                                            map[string]int
 }
 
 func (s *tally) add(r *round) {
 	s.rounds++
+	s.ejections += r.ejections
 	for _, a := range r.accounts {
 		s.calls++
 		s.attempts += len(a.receipts)
 		if len(a.receipts) > 1 {
 			s.repeated++
+		}
+		if a.marked {
+			s.marked++
+		}
+		if a.rpc {
+			s.rpcs++
 		}
 		switch {
 		case a.abandoned():
@@ -94,7 +101,7 @@ func (s *tally) add(r *round) {
 				s.reasons = map[string]int{}
 			}
 			s.reasons[a.reason]++
-		case a.whole && a.status == 200:
+		case a.whole && a.status == 200 && a.code == 0:
 			s.good++
 		}
 	}
@@ -102,8 +109,8 @@ func (s *tally) add(r *round) {
 
 func (s *tally) report(t *testing.T) {
 	t.Helper()
-	fmt.Fprintf(os.Stderr, "soak: %d rounds, %d calls, %d attempts; %d calls answered well, %d with several attempts, %d abandoned, %d answered by the agent: %v\n",
-		s.rounds, s.calls, s.attempts, s.good, s.repeated, s.abandoned, s.local, s.reasons)
+	fmt.Fprintf(os.Stderr, "soak: %d rounds, %d calls, %d attempts; %d calls answered well, %d with several attempts, %d marked as retries, %d of gRPC, %d abandoned, %d endpoints left alone, %d answered by the agent: %v\n",
+		s.rounds, s.calls, s.attempts, s.good, s.repeated, s.marked, s.rpcs, s.abandoned, s.ejections, s.local, s.reasons)
 	if s.rounds > 5 && (s.good < s.calls/10 || s.repeated == 0 || s.local == 0 || s.abandoned == 0) {
 		t.Error("the soak has not seen what it is to check")
 	}

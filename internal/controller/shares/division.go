@@ -17,8 +17,10 @@ func (s Share) plus(o Share) Share { return Share{s.Rate + o.Rate, s.Burst + o.B
 
 func (s Share) times(f float64) Share { return Share{s.Rate * f, s.Burst * f} }
 
-// most is the greater of each.
+// most is the greater of each, and least the smaller.
 func (s Share) most(o Share) Share { return Share{max(s.Rate, o.Rate), max(s.Burst, o.Burst)} }
+
+func (s Share) least(o Share) Share { return Share{min(s.Rate, o.Rate), min(s.Burst, o.Burst)} }
 
 // Report is what a node says of one limit.
 type Report struct {
@@ -43,7 +45,8 @@ const (
 	// obeyedWithin is how long a node may take to say that it goes by what it was sent. What it went by before is others' then: a node that
 	// does not obey must not keep from them what they should have.
 	obeyedWithin = 5 * time.Second
-	// newLeaderHolds is for how long a new leader gives nothing away that a node which it has not heard of yet may hold.
+	// newLeaderHolds is for how long a new leader gives nothing away that a node which it has not heard of yet may hold: it divides what those hold
+	// that it has heard of.
 	newLeaderHolds = 5 * time.Second
 	// floor is the part of the whole that is divided evenly, whoever asks, so that a node has something to begin with.
 	floor = 0.05
@@ -51,6 +54,8 @@ const (
 	worthTelling = 0.005
 	// smoothing is the part that a report has in what is taken for the demand, and headroom how much more a node should have than that: calls come unevenly.
 	smoothing, headroom = 0.5, 1.1
+	// silentFor is how many divisions a node that asks for calls is heard of before at the latest: one that is not has no more demand.
+	silentFor = 4
 	// maxIssued bounds what is remembered of what a node that does not answer was sent.
 	maxIssued = 16
 )
@@ -63,6 +68,7 @@ const (
 type Division struct {
 	whole     Share
 	givesFrom time.Time
+	known     Share // what nodes have said, on joining, that they hold
 	serial    uint64
 	members   map[string]*member
 }
@@ -71,6 +77,7 @@ type Division struct {
 type member struct {
 	name   string
 	demand float64
+	silent int      // divisions since its last report
 	issued []issued // what it may go by, the oldest first, the last one what it was sent last; never empty
 	lost   time.Time
 }
@@ -109,6 +116,14 @@ func (m *member) expire(now time.Time) {
 	}
 }
 
+// forget has the demand of a node fade that says nothing any more, as one does to which no call has come for a while. That of one that is not
+// connected is kept, as its share is.
+func (m *member) forget() {
+	if m.silent++; m.silent > silentFor && m.lost.IsZero() {
+		m.demand -= smoothing * m.demand
+	}
+}
+
 // NewDivision returns a Division of which nobody is known to hold anything, of a leader that has led since a time.
 func NewDivision(whole Share, led time.Time) *Division {
 	return &Division{whole: whole, givesFrom: led.Add(newLeaderHolds), members: map[string]*member{}}
@@ -121,10 +136,18 @@ func (d *Division) Resize(whole Share) { d.whole = whole }
 func (d *Division) AllKnown(now time.Time) { d.givesFrom = now }
 
 // Join takes in a node that has connected, which goes by a share that a former leader gave it, or by none. Nothing that it was sent before reaches it
-// any more. It is not taken to hold more than the whole.
+// any more. It is not taken to hold more than the whole. Until its reports have shown more it is taken to need what it holds: that is what it has
+// needed before, and what is called back from a node takes a while to be of use to another.
 func (d *Division) Join(node string, holds Share) {
-	holds = Share{min(holds.Rate, d.whole.Rate), min(holds.Burst, d.whole.Burst)}
-	d.members[node] = &member{name: node, issued: []issued{{share: holds}}}
+	holds = holds.least(d.whole)
+	next := &member{name: node, demand: holds.Rate, issued: []issued{{share: holds}}}
+	more := holds
+	if m := d.members[node]; m != nil {
+		next.demand = m.demand
+		more = holds.plus(m.most().times(-1)).most(Share{})
+	}
+	d.known = d.known.plus(more)
+	d.members[node] = next
 }
 
 // Report takes in what a node that has joined says.
@@ -133,6 +156,7 @@ func (d *Division) Report(node string, r Report) {
 	if m == nil {
 		return
 	}
+	m.silent = 0
 	m.demand += smoothing * (min(max(r.Demand, 0), d.whole.Rate) - m.demand) // what is above the whole is of no use, and would take longer to be forgotten
 	for len(m.issued) > 1 && m.issued[1].serial <= r.Serial {                // what it was sent before is over
 		m.issued = m.issued[1:]
@@ -157,17 +181,16 @@ func (d *Division) Divide(now time.Time) []Grant {
 	maps.DeleteFunc(d.members, func(_ string, m *member) bool { return !m.lost.IsZero() && now.Sub(m.lost) >= returnAfter })
 	for _, m := range d.members {
 		m.expire(now)
+		m.forget()
 	}
 	all := slices.SortedFunc(maps.Values(d.members), func(a, b *member) int { return cmp.Compare(a.name, b.name) })
-	goals := d.goals(all)
+	whole := d.divided(now)
+	goals := goals(all, whole)
 	next := make([]Share, len(all))
-	free := d.whole
+	free := whole
 	for i, m := range all {
-		next[i] = Share{min(m.given().Rate, goals[i].Rate), min(m.given().Burst, goals[i].Burst)}
+		next[i] = m.given().least(goals[i])
 		free = free.plus(m.most().times(-1))
-	}
-	if now.Before(d.givesFrom) {
-		free = Share{}
 	}
 	grow(next, goals, free)
 	var out []Grant
@@ -179,6 +202,14 @@ func (d *Division) Divide(now time.Time) []Grant {
 		}
 	}
 	return out
+}
+
+// divided is what is divided at now: the whole, or as long as there may be nodes that the leader has not heard of, what the others held.
+func (d *Division) divided(now time.Time) Share {
+	if now.Before(d.givesFrom) {
+		return d.known.least(d.whole)
+	}
+	return d.whole
 }
 
 // worth reports whether a node is sent a new share: it is another one, and not by a trifle unless it is now what it should be.
@@ -216,27 +247,27 @@ func part(free, missing float64) float64 {
 // goals are what nodes should have: a little each, and of the rest as much as they ask for. Where they ask for more than there is, none gets more than
 // another that does not get what it asks for (max-min fairness): asking for more than others is no way to get more of what they need. What nobody
 // asks for is divided evenly.
-func (d *Division) goals(all []*member) []Share {
+func goals(all []*member, whole Share) []Share {
 	n := float64(len(all))
-	if n == 0 {
-		return nil
+	if whole.Rate <= 0 {
+		return make([]Share, len(all))
 	}
-	base := d.whole.Rate * floor / n
+	base := whole.Rate * floor / n
 	demands := make([]float64, len(all))
 	for i, m := range all {
 		demands[i] = max(headroom*m.demand-base, 0)
 	}
-	rates := fairly(demands, d.whole.Rate*(1-floor))
+	rates := fairly(demands, whole.Rate*(1-floor))
 	// Whoever has a share has a token to begin with, if there are enough of them. (If there are not, a node lets a call start all the same once it
 	// has had no other for long enough: it takes a whole token to start a call.)
 	token := 0.0
-	if d.whole.Burst >= n {
+	if whole.Burst >= n {
 		token = 1
 	}
 	goals := make([]Share, len(all))
 	for i := range all {
 		rate := base + rates[i]
-		goals[i] = Share{rate, token + (d.whole.Burst-token*n)*rate/d.whole.Rate}
+		goals[i] = Share{rate, token + (whole.Burst-token*n)*rate/whole.Rate}
 	}
 	return goals
 }

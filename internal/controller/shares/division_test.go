@@ -125,13 +125,61 @@ func TestANewLeaderGivesNothingAwayAtFirst(t *testing.T) {
 	d := NewDivision(Share{100, 100}, t0)
 	d.Join("a", Share{40, 40})
 	d.Report("a", Report{Demand: 1000})
-	if got := give(d, t0.Add(newLeaderHolds-1)); len(got) != 0 {
-		t.Errorf("%+v is given at first", got)
+	d.Join("idle", Share{20, 20})
+	for range 5 {
+		d.Report("idle", Report{})
 	}
-	d.Join("late", Share{50, 50})
+	was := Share{60, 60}
+	if got := d.Divide(t0.Add(newLeaderHolds - 1)); len(got) != 1 || got[0].Node != "idle" || got[0].Share.Rate > 5 {
+		t.Errorf("%+v at first, want what is of no use called back", got)
+	}
+	d.Report("idle", Report{Serial: 1})
+	if got := give(d, t0.Add(newLeaderHolds-1)); got["a"].Rate < 55 || got["a"].Rate > was.Rate {
+		t.Errorf("%+v then, want what another has had, and no more", got)
+	}
+	d.Join("late", Share{40, 40})
 	d.Report("late", Report{Demand: 1000})
-	if got := give(d, t0.Add(newLeaderHolds)); got["a"].Rate > 50+1e-9 {
+	if got := give(d, t0.Add(newLeaderHolds)); got["a"].Rate > 60 {
 		t.Errorf("%+v is given", got)
+	}
+}
+
+// What a node asks for that connects again is what it asked for before; of one that is new to the leader, at first what it holds.
+func TestANodeThatJoinsNeedsWhatItHolds(t *testing.T) {
+	for name, join := range map[string]func(d *Division){
+		"new": func(*Division) {},
+		"again": func(d *Division) {
+			d.Lost("busy", t0)
+			d.Join("busy", Share{95, 95})
+		},
+	} {
+		d := NewDivision(Share{100, 100}, t0.Add(-newLeaderHolds))
+		d.Join("busy", Share{95, 95})
+		d.Join("other", Share{5, 5})
+		join(d)
+		d.Report("busy", Report{Demand: 95})
+		if got, less := give(d, t0)["busy"]; less && got.Rate < 94 {
+			t.Errorf("%s: %+v is left to it", name, got)
+		}
+	}
+}
+
+// The demand of a node that has nothing more to say fades.
+func TestASilentNodeNeedsNothing(t *testing.T) {
+	d := NewDivision(Share{100, 100}, t0.Add(-newLeaderHolds))
+	d.Join("silent", Share{95, 95})
+	d.Join("b", Share{5, 5})
+	var last Share
+	for range 20 {
+		d.Report("b", Report{Demand: 1000, Serial: 1})
+		for _, g := range d.Divide(t0) {
+			if g.Node == "silent" {
+				last = g.Share
+			}
+		}
+	}
+	if last.Rate <= 0 || last.Rate > 5 {
+		t.Errorf("it has %+v in the end", last)
 	}
 }
 

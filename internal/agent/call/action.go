@@ -126,8 +126,6 @@ type Action struct {
 	Avoid bool
 	// Fresh: make a new connection, do not take a kept-alive one (rule 8).
 	Fresh bool
-	// Beside: other attempts are under way, beside which StartAttempt starts one. It waits for no place: report Unplaced if there is none.
-	Beside bool
 	// Route: 0 is the call's own, 1 that of its plan's Fallback.
 	Route uint8
 	// Until is when the driver reports Timer if nothing else happened before; zero means never. It may have passed already.

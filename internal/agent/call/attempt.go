@@ -33,6 +33,7 @@ type attempt struct {
 	breaker *resilience.Breaker // that the permit is of
 	// A fault holds it up, until release; late: one has. The rest is how it starts, or ends, then.
 	held, late   bool
+	beside       bool // see Call.Beside
 	avoid, fresh bool
 	start        Start
 	abort        policy.FaultAbort
@@ -46,14 +47,15 @@ func (c *Call) start(now time.Time, p resilience.Permit, a Action) Action {
 	}
 	a.Do, a.Attempt, a.Route = StartAttempt, c.next, c.route
 	c.next = (c.next + 1) % MaxAttempts
-	c.attempts[a.Attempt] = attempt{
-		permit: p, breaker: c.plan.Breaker, until: c.deadline, limit: c.deadlineLimit, running: never, hedged: a.Start == Hedged, fallback: c.route != 0,
-	}
+	t := &c.attempts[a.Attempt] // filled in place: another on the stack would make that large
+	*t = attempt{}
+	t.permit, t.breaker, t.until, t.limit, t.running = p, c.plan.Breaker, c.deadline, c.deadlineLimit, never
+	t.hedged, t.fallback = a.Start == Hedged, c.route != 0
 	c.live |= SetOf(a.Attempt)
 	c.phase = trying
 	c.count++
 	c.attempts[a.Attempt].number, c.attempts[a.Attempt].after = c.count, c.last
-	a.Beside = c.live != SetOf(a.Attempt) && c.hasOthers(a.Attempt)
+	c.attempts[a.Attempt].beside = c.live != SetOf(a.Attempt) && c.hasOthers(a.Attempt)
 	if a.Start == Hedged {
 		c.attempts[a.Attempt].begun = c.offsetOf(now)
 	}

@@ -283,9 +283,9 @@ func (c *Call) record(now time.Time, kind Kind, d RetryDecision) {
 	case kind == OK:
 		c.outcome.Status, c.outcome.GRPCStatus = c.status, c.grpc
 	case kind == Injected:
-		c.outcome.Status = c.injected.Status
+		c.outcome.Status = int(c.injected.status)
 		if c.request.GRPC {
-			c.outcome.GRPCStatus = c.injected.GRPCStatus
+			c.outcome.GRPCStatus = int(c.injected.grpc)
 		}
 	case c.request.GRPC && kind == c.last && c.reset > 0:
 		c.outcome.GRPCStatus = c.reset

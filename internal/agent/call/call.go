@@ -83,7 +83,7 @@ type life struct {
 
 	refusal  Refusal
 	faults   FaultCounts
-	injected Fault // the last one, as it is answered with
+	injected injected // the last one
 	outcome  Outcome
 }
 

@@ -19,7 +19,7 @@ type Faults struct {
 }
 
 // FaultCounts are the faults that a call has met.
-type FaultCounts struct{ Delays, Responses, Resets int }
+type FaultCounts struct{ Delays, Responses, Resets uint8 }
 
 // Any reports whether there are any.
 func (n *FaultCounts) Any() bool { return *n != FaultCounts{} }
@@ -33,7 +33,18 @@ type Fault struct {
 	Took               time.Duration
 }
 
+// injected is an injected answer, as it is answered with.
+type injected struct {
+	status int16
+	grpc   int8
+}
+
+// Beside reports whether other attempts are under way, beside which StartAttempt starts one. It waits for no place then: report Unplaced if there is none.
+func (c *Call) Beside(id AttemptID) bool { return c.attempts[id%MaxAttempts].beside }
+
 // strikes draws whether a fault meets an attempt that starts now. f may be nil.
+//
+//go:noinline
 func (f *Faults) strikes(now time.Time, random func() float64) bool {
 	return f != nil && (f.Delay > 0 || f.Abort != policy.NoFaultAbort) && now.Before(f.Ends) && now.Unix() < f.Until && 100*random() < float64(f.Percent)
 }
@@ -48,6 +59,8 @@ func (f *Faults) delay(random func() float64) time.Duration {
 }
 
 // strike has a fault meet the attempt that an action starts.
+//
+//go:noinline
 func (c *Call) strike(now time.Time, a Action) Action {
 	if c.shadowed {
 		c.lose(now) // what it would have done with what has not happened is not known
@@ -73,12 +86,15 @@ func (c *Call) strike(now time.Time, a Action) Action {
 }
 
 // resume has an attempt start, or be aborted, that was held up. Its clock stands until it is placed.
+//
+//go:noinline
 func (c *Call) resume(now time.Time, id AttemptID) Action {
 	t := &c.attempts[id]
 	t.held, t.late = false, true
 	t.stop(c.offsetOf(now))
 	t.until, t.limit = c.deadline, c.deadlineLimit
-	a := Action{Do: StartAttempt, Attempt: id, Start: t.start, Avoid: t.avoid, Fresh: t.fresh, Route: c.route, Beside: c.hasOthers(id)}
+	a := Action{Do: StartAttempt, Attempt: id, Start: t.start, Avoid: t.avoid, Fresh: t.fresh, Route: c.route}
+	t.beside = c.hasOthers(id)
 	if t.abort != policy.NoFaultAbort {
 		a.Do = Inject
 		return a
@@ -113,7 +129,7 @@ func (c *Call) Injected(now time.Time, id AttemptID) Action {
 		return c.attemptFailed(now, id, &Failure{Kind: AttemptTimeout})
 	case t.abort == policy.FaultReset:
 		c.faults.Resets++
-		c.injected = Fault{Status: Injected.Status(), GRPCStatus: Injected.GRPCStatus()}
+		c.injected = injected{int16(Injected.Status()), int8(Injected.GRPCStatus())}
 		return c.attemptFailed(now, id, &Failure{Kind: Reset, injected: true})
 	}
 	c.faults.Responses++
@@ -125,7 +141,7 @@ func (c *Call) injectedResponse(now time.Time, id AttemptID, t *attempt) Action 
 	f := c.Fault(now, id)
 	r := Response{Status: f.Status, GRPCStatus: f.GRPCStatus}
 	v := result{class: classifyResponse(c.plan.Settings, &r), response: &r}
-	c.injected = Fault{Status: c.plan.Faults.Status, GRPCStatus: int(c.plan.Faults.GRPCStatus)}
+	c.injected = injected{int16(c.plan.Faults.Status), int8(c.plan.Faults.GRPCStatus)}
 	c.decided(Injected)
 	c.reached = true
 	dropped := c.kept

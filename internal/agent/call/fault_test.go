@@ -136,7 +136,7 @@ func TestADelayCountsAsTheAttempts(t *testing.T) {
 		}
 		r.want(r.call.Timer(at(299*ms)), Wait)
 		a := r.want(r.call.Timer(at(300*ms)), StartAttempt)
-		if a.Beside || a.Start != First || !a.Until.Equal(at(10*time.Second)) {
+		if r.call.Beside(a.Attempt) || a.Start != First || !a.Until.Equal(at(10*time.Second)) {
 			t.Fatalf("%+v", a)
 		}
 		if a = r.placed(at(400 * ms)); !a.Until.Equal(at(600 * ms)) { // the queue does not count
@@ -189,7 +189,7 @@ func TestAttemptsThatAreHeldUpAreHedged(t *testing.T) {
 		r.want(r.start(t0, Request{}), Wait)
 		r.plan.Faults.Percent = 0
 		a := r.want(r.call.Timer(at(200*ms)), StartAttempt)
-		if a.Start != Hedged || a.Beside { // there is nothing that the driver could have beside it
+		if a.Start != Hedged || r.call.Beside(a.Attempt) { // there is nothing that the driver could have beside it
 			t.Fatalf("%+v", a)
 		}
 		r.placed(at(200 * ms))
@@ -209,7 +209,7 @@ func TestAttemptsThatAreHeldUpAreHedged(t *testing.T) {
 			t.Errorf("again at %v", r.call.HedgeAt().Sub(t0))
 		}
 		a := r.want(r.call.Timer(at(time.Second)), StartAttempt)
-		if a.Start != First || !a.Beside {
+		if a.Start != First || !r.call.Beside(a.Attempt) {
 			t.Fatalf("%+v", a)
 		}
 		r.placed(at(time.Second))
@@ -231,7 +231,7 @@ func TestAttemptsThatAreHeldUpAreHedged(t *testing.T) {
 		if !a.Keep || !a.Until.Equal(at(time.Second)) {
 			t.Fatalf("%+v", a)
 		}
-		if a = r.want(r.call.Timer(at(time.Second)), StartAttempt); a.Beside {
+		if a = r.want(r.call.Timer(at(time.Second)), StartAttempt); r.call.Beside(a.Attempt) {
 			t.Fatalf("%+v", a)
 		}
 		r.placed(at(time.Second))

@@ -76,10 +76,10 @@ func (w *faultWorld) serve(held, beside, injected *int) {
 			*injected++
 			a = w.call.Injected(w.now, a.Attempt)
 		case StartAttempt:
-			if _, there := w.placed[a.Attempt]; there || w.kept.Has(a.Attempt) || a.Beside != (len(w.placed) > 0) {
+			if _, there := w.placed[a.Attempt]; there || w.kept.Has(a.Attempt) || w.call.Beside(a.Attempt) != (len(w.placed) > 0) {
 				w.Fatalf("starts %+v beside %v", a, w.placed)
 			}
-			if a.Beside && a.Start != Hedged {
+			if w.call.Beside(a.Attempt) && a.Start != Hedged {
 				*beside++
 			}
 			w.placed[a.Attempt] = false
@@ -138,7 +138,7 @@ func (w *faultWorld) step(last Action) Action {
 		return w.call.Timer(w.now)
 	}
 	if !w.placed[id] {
-		if last.Beside && last.Do == StartAttempt && last.Attempt == id && w.random.IntN(4) == 0 {
+		if w.call.Beside(last.Attempt) && last.Do == StartAttempt && last.Attempt == id && w.random.IntN(4) == 0 {
 			delete(w.placed, id)
 			return w.call.Unplaced(w.now, id)
 		}

@@ -273,9 +273,9 @@ func (n *line) appendAttempts(to []slog.Attr) []slog.Attr {
 
 // faultsLine is what a line says of the faults that a policy injected into a call.
 type faultsLine struct {
-	Delays    int `json:"delays,omitempty"`
-	Responses int `json:"responses,omitempty"`
-	Resets    int `json:"resets,omitempty"`
+	Delays    uint8 `json:"delays,omitempty"`
+	Responses uint8 `json:"responses,omitempty"`
+	Resets    uint8 `json:"resets,omitempty"`
 }
 
 // attemptLine is what a line says of one attempt.

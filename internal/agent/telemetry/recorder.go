@@ -146,7 +146,7 @@ var faultNames = [faultKinds]string{faultDelay: "delay", faultResponse: "respons
 
 // injected counts the faults of a call.
 func (s *shard) injected(n *call.FaultCounts) {
-	for i, n := range [faultKinds]int{faultDelay: n.Delays, faultResponse: n.Responses, faultReset: n.Resets} {
+	for i, n := range [faultKinds]uint8{faultDelay: n.Delays, faultResponse: n.Responses, faultReset: n.Resets} {
 		s.faults[i].Add(uint64(n))
 	}
 }

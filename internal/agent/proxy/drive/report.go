@@ -99,6 +99,8 @@ func (r *Record) NoAddress(now time.Time, of *routes.Route, c *call.Call, a call
 }
 
 // Inject reports an attempt that a fault of the policy's has ended, and returns what the call decides.
+//
+//go:noinline
 func (r *Record) Inject(now time.Time, to routes.Recorder, c *call.Call, a call.Action) call.Action {
 	f := c.Fault(now, a.Attempt)
 	t := routes.Attempt{Kind: f.Kind, Status: f.Status, Start: a.Start, Took: f.Took, Detail: routes.DetailFault}

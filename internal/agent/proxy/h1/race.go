@@ -34,7 +34,7 @@ func (x *exchange) race(a call.Action) call.Action {
 	x.contend(x.cur, nil, false)
 	for {
 		switch {
-		case a.Do == call.StartAttempt && a.Beside:
+		case a.Do == call.StartAttempt && x.Call.Beside(a.Attempt):
 			a = x.startHedge(a)
 		case a.Do == call.Inject:
 			a = x.Inject(x.Now, x.AttemptRoute().Recorder(), &x.Call, a)

@@ -190,7 +190,7 @@ func (s *Session) act(x *stream, a call.Action, b *batch) {
 			s.schedule(x)
 			return
 		case call.Inject:
-			a = x.Inject(s.now, x.attemptRecorder(), &x.call, a)
+			a = s.inject(x, a)
 		case call.StartAttempt:
 			var waits bool
 			if a, waits = s.startAttempt(x, a, b); waits {
@@ -212,13 +212,20 @@ func (s *Session) act(x *stream, a call.Action, b *batch) {
 	}
 }
 
+// inject reports an attempt that a fault has ended.
+//
+//go:noinline
+func (s *Session) inject(x *stream, a call.Action) call.Action {
+	return x.Inject(s.now, x.attemptRecorder(), &x.call, a)
+}
+
 // startAttempt places an attempt, which is a hedge's own doing. waits is as place has it.
 func (s *Session) startAttempt(x *stream, a call.Action, b *batch) (next call.Action, waits bool) {
 	on := x
 	if a.Start == call.FallbackStart {
 		x.fallBack()
 	}
-	if a.Beside {
+	if x.call.Beside(a.Attempt) {
 		on = x.newHedge()
 		x.until = x.call.NextAt()
 	}
